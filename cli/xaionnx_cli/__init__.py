@@ -1,0 +1,1 @@
+"""The command line of xaionnx: one file a command."""
