@@ -1,0 +1,110 @@
+"""Names of classes: read from a file, found by a part of the name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from xaionnx.errors import ParameterError, UnknownNameError
+
+MAX_LABELS_BYTES = 16 * 2**20
+
+
+def read_labels(folder: Path, name: str) -> list[str]:
+    """Read labels from a file beside a spec: a JSON list of names, or one name a line.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the spec.
+    name : str
+        Path relative to that folder; it may not lead out of it.
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    ParameterError
+        If the file lies outside the folder, is missing, too large, not UTF-8, or not a list of names.
+    """
+    relative = PurePosixPath(name)
+    if not name or relative.is_absolute() or ".." in relative.parts or "\\" in name or Path(name).drive:
+        raise ParameterError(
+            f"The labels file '{name}' must lie in the folder of the spec. Copy it there and give its relative path."
+        )
+    path = folder / name
+    if not path.is_file():
+        raise ParameterError(f"There is no labels file '{path}'. Check 'labels' under [output].")
+    if path.stat().st_size > MAX_LABELS_BYTES:
+        raise ParameterError(f"The labels file '{path}' is larger than 16 MB. Give one short name a class.")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ParameterError(f"The labels file '{path}' is not UTF-8 text. Save it as UTF-8.") from error
+    if not text.lstrip().startswith(("[", "{")):
+        return text.splitlines()
+    try:
+        labels = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ParameterError(f"The labels file '{path}' is not valid JSON ({error}).") from error
+    if not (isinstance(labels, list) and all(isinstance(label, str) for label in labels)):
+        raise ParameterError(f"The labels file '{path}' must hold a JSON list of names, in the order of the outputs.")
+    return labels
+
+
+def find_label(labels: Sequence[str], text: str) -> int:
+    """Index of the class that ``text`` names.
+
+    An exact match wins; then a match that differs in case alone; then the only label that contains the text.
+
+    Parameters
+    ----------
+    labels : sequence of str
+        Names of the K classes.
+    text : str
+        A name or a part of one.
+
+    Returns
+    -------
+    int
+        In [0, K).
+
+    Raises
+    ------
+    ParameterError
+        If ``text`` is not a non-empty str, or there are no labels at all.
+    UnknownNameError
+        If nothing matches, or several labels do; the message lists the nearest or the candidates.
+
+    Examples
+    --------
+    >>> find_label(["tabby", "tiger cat", "Egyptian cat"], "egyptian")
+    2
+    >>> find_label(["tabby", "tiger cat", "Egyptian cat"], "cat")
+    Traceback (most recent call last):
+        ...
+    xaionnx.errors.UnknownNameError: 2 labels contain 'cat': 1 tiger cat, 2 Egyptian cat. Give the whole label or its number.
+    """  # noqa: E501 - the message is one line
+    if not isinstance(text, str) or not text.strip():
+        raise ParameterError(f"A label must be a non-empty str. Got {text!r} instead.")
+    if not labels:
+        raise ParameterError(
+            f"The class '{text}' was asked for by name, but there are no labels. "
+            "Give its number, or list 'labels' under [output] of the spec."
+        )
+    folded = text.casefold()
+    for verb, found in (
+        ("are", [i for i, label in enumerate(labels) if label == text]),
+        ("are", [i for i, label in enumerate(labels) if label.casefold() == folded]),
+        ("contain", [i for i, label in enumerate(labels) if folded in label.casefold()]),
+    ):
+        if len(found) == 1:
+            return found[0]
+        if found:
+            listed = ", ".join(f"{i} {labels[i]}" for i in found[:8]) + (", ..." if len(found) > 8 else "")
+            step = "Give the whole label or its number." if verb == "contain" else "Give its number."
+            raise UnknownNameError(f"{len(found)} labels {verb} '{text}': {listed}. {step}")
+    raise UnknownNameError.among("label", text, labels)
