@@ -60,7 +60,7 @@ class UnknownNameError(UsageError):
 
         Examples
         --------
-        >>> print(UnknownNameError.among("method", "rize", ["rise", "lime", "occlusion"]))
+        >>> print(UnknownNameError.among("method", "rize", ["rise", "occlusion"]))
         No method named 'rize'. Nearest: rise.
         """
         names = sorted(known)

@@ -1,0 +1,197 @@
+"""Explanation: the record of one explained batch."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, final
+
+import numpy as np
+import numpy.typing as npt
+
+from xaionnx.errors import DataError
+from xaionnx.storage import write_whole
+
+Array = npt.NDArray[Any]
+Arrays = Array | dict[str, Array]
+
+# The order in which arrays are written; a change of meaning raises the number.
+_FORMAT = 1
+_RECORD = "record"
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """What a method found for a batch of N samples, and all that is needed to repeat it.
+
+    For a list of T targets every array named below gains a leading axis T, except ``features``.
+
+    Attributes
+    ----------
+    method : str
+        Name of the method, as the command line knows it.
+    values : array (N, ...) or dict of arrays by input name
+        The attribution, in the shape of the input. A player's value is given to each of its elements,
+        never divided among them.
+    target : array of str, (N,)
+        The scalar that was explained, in words, such as ``Egyptian cat (285)``.
+    prediction : array (N,)
+        That scalar at the input.
+    baseline_prediction : array (N,) or None
+        That scalar where everything is removed, if the method evaluated it.
+    feature_values : array (N, P) or None
+        The value of each player. Samples with fewer than P players are padded with NaN.
+    features : array of int32, or dict of them by input name, or None
+        For each element the number 0..P-1 of its player, -1 where it is never removed; it broadcasts to
+        the input's shape (N, ...).
+    standard_error : array or None
+        Of each player's value, in the shape of ``feature_values`` (of ``values`` where that is None).
+    maps : dict of arrays
+        Further maps that a method draws, each described in the method's docstring.
+    diagnostics : dict
+        Numbers that say how far to trust the result: evaluations, seconds, completeness gap, fit.
+    provenance : dict
+        Versions, hashes of model and input, device, seed and resolved parameters.
+
+    Examples
+    --------
+    >>> e = Explanation("occlusion", np.ones((1, 3)), np.array(["y[0]"]), np.array([2.0]))
+    >>> e.samples
+    1
+    """
+
+    method: str
+    values: Arrays
+    target: Array
+    prediction: Array
+    baseline_prediction: Array | None = None
+    feature_values: Array | None = None
+    features: Arrays | None = None
+    standard_error: Array | None = None
+    maps: dict[str, Array] = field(default_factory=dict)
+    diagnostics: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def samples(self) -> int:
+        """The number N of samples."""
+        return int(self.target.shape[-1])
+
+    @property
+    def several_targets(self) -> bool:
+        """Whether the arrays have a leading axis of targets."""
+        return self.target.ndim == 2
+
+    def sample(self, n: int, target: int = 0) -> Explanation:
+        """The record of sample ``n`` alone (N = 1), for one of its targets.
+
+        Raises
+        ------
+        IndexError
+            There is no such sample or target.
+        """
+
+        def pick(array: Array) -> Array:
+            return (array[target] if self.several_targets else array)[n : n + 1]
+
+        def place(array: Array) -> Array:
+            return array if array.shape[0] == 1 else array[n : n + 1]
+
+        if not 0 <= n < self.samples or not 0 <= target < (len(self.target) if self.several_targets else 1):
+            raise IndexError(f"no sample {n} with target {target} in an explanation of {self.target.shape}")
+        return dataclasses.replace(
+            self,
+            values=_each(self.values, pick),
+            target=pick(self.target),
+            prediction=pick(self.prediction),
+            baseline_prediction=None if self.baseline_prediction is None else pick(self.baseline_prediction),
+            feature_values=None if self.feature_values is None else pick(self.feature_values),
+            features=None if self.features is None else _each(self.features, place),
+            standard_error=None if self.standard_error is None else pick(self.standard_error),
+            maps={name: pick(array) for name, array in self.maps.items()},
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as plain Python values, ready for JSON (NaN becomes None)."""
+        record: dict[str, Any] = {}
+        for item in dataclasses.fields(self):
+            value = getattr(self, item.name)
+            if isinstance(value, np.ndarray):
+                value = _plain(value)
+            elif isinstance(value, dict):
+                value = {k: _plain(v) if isinstance(v, np.ndarray) else v for k, v in value.items()}
+            record[item.name] = value
+        return record
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the record as ``.npz``: arrays bit for bit, the rest as JSON, nothing pickled.
+
+        Raises
+        ------
+        StorageError
+            The file could not be written; nothing half-written is left.
+        """
+        arrays: dict[str, Array] = {}
+        record: dict[str, Any] = {"format": _FORMAT}
+
+        def put(array: Array) -> dict[str, str]:
+            name = f"a{len(arrays)}"
+            arrays[name] = array
+            return {"array": name}
+
+        for item in dataclasses.fields(self):
+            value = getattr(self, item.name)
+            if isinstance(value, np.ndarray):
+                record[item.name] = put(value)
+            elif isinstance(value, dict) and item.name not in ("diagnostics", "provenance"):
+                record[item.name] = {"arrays": {key: put(array) for key, array in value.items()}}
+            else:
+                record[item.name] = value
+        text = np.frombuffer(json.dumps(record, sort_keys=True).encode(), dtype=np.uint8)
+
+        def write(stream: BinaryIO) -> None:
+            np.savez_compressed(stream, allow_pickle=False, **{_RECORD: text}, **arrays)
+
+        return write_whole(path, write)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Explanation:
+        """Read a record that :meth:`save` wrote.
+
+        Raises
+        ------
+        DataError
+            The file is missing or is not such a record.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                record = json.loads(archive[_RECORD].tobytes())
+                if record.pop("format") != _FORMAT:
+                    raise DataError(f"{path} was written by another version of xaionnx. Make it again.")
+                for name, value in record.items():
+                    if isinstance(value, dict) and "array" in value:
+                        record[name] = archive[value["array"]]
+                    elif isinstance(value, dict) and "arrays" in value:
+                        record[name] = {key: archive[entry["array"]] for key, entry in value["arrays"].items()}
+                return cls(**record)
+        except FileNotFoundError as error:
+            raise DataError(f"There is no file {path}.") from error
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            raise DataError(f"{path} is not an explanation saved by xaionnx. Save one with -o NAME.npz.") from error
+
+
+def _each(arrays: Arrays, of: Any) -> Arrays:
+    return {name: of(array) for name, array in arrays.items()} if isinstance(arrays, dict) else of(arrays)
+
+
+def _plain(array: Array) -> Any:
+    if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+        finite = array.astype(object)
+        finite[~np.isfinite(array)] = None
+        return finite.tolist()
+    return array.tolist()

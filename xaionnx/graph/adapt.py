@@ -1,0 +1,114 @@
+"""Small rewrites of a parsed graph, made before a session is opened, that leave its mathematics alone.
+
+They work on the parsed file itself and are cheap: a model that needs none is opened from its path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import onnx
+from onnx import TensorProto, helper
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """What :func:`adapt` found.
+
+    Attributes
+    ----------
+    changed : bool
+        Whether the graph differs from the file.
+    labels : tuple of str or None
+        Class names that a removed ZipMap carried.
+    """
+
+    changed: bool
+    labels: tuple[str, ...] | None
+
+
+def adapt(proto: onnx.ModelProto) -> Adaptation:
+    """Rewrite ``proto`` in place so that arrays can go in and come out.
+
+    ZipMap turns a matrix of scores into a list of dicts, row by row in Python: it is removed. Inputs and
+    outputs in bfloat16, which numpy lacks, get a Cast from and to float32.
+    """
+    labels = _drop_zipmap(proto.graph)
+    casts = _cast_bfloat16(proto.graph)
+    return Adaptation(changed=labels is not None or casts, labels=labels or None)
+
+
+def free_batch(proto: onnx.ModelProto, inputs: Iterable[str], batch: int) -> onnx.ModelProto:
+    """A copy of ``proto`` whose ``inputs`` and outputs of leading size ``batch`` may have any batch size.
+
+    Whether the graph inside follows has to be tried: a Reshape may hold the old size.
+    """
+    free = onnx.ModelProto()
+    free.CopyFrom(proto)
+    del free.graph.value_info[:]
+    batched = set(inputs)
+    for value in [v for v in free.graph.input if v.name in batched] + list(free.graph.output):
+        dims = value.type.tensor_type.shape.dim
+        if len(dims) > 0 and dims[0].dim_value == batch:
+            dims[0].dim_param = "N"
+    return free
+
+
+def _drop_zipmap(graph: onnx.GraphProto) -> tuple[str, ...] | None:
+    labels: tuple[str, ...] | None = None
+    outputs = {value.name: value for value in graph.output}
+    for node in graph.node:
+        if node.op_type != "ZipMap" or node.output[0] not in outputs:
+            continue
+        named = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        strings = named.get("classlabels_strings") or []
+        labels = tuple(s.decode() for s in strings) or tuple(str(i) for i in named.get("classlabels_int64s", []))
+        value = outputs[node.output[0]]
+        value.CopyFrom(helper.make_tensor_value_info(value.name, TensorProto.FLOAT, ["N", len(labels)]))
+        node.CopyFrom(helper.make_node("Identity", list(node.input), list(node.output), name=node.name))
+    return labels
+
+
+def _cast_bfloat16(graph: onnx.GraphProto) -> bool:
+    initializers = {tensor.name for tensor in graph.initializer}
+    taken = {name for node in _all_nodes(graph) for name in (*node.input, *node.output)}
+    inputs = [v for v in graph.input if v.name not in initializers and _is_bfloat16(v)]
+    outputs = [v for v in graph.output if _is_bfloat16(v)]
+    for value in inputs + outputs:
+        inner = _fresh(f"{value.name}_bfloat16", taken)
+        taken.add(inner)
+        old = value.name
+        _rename(graph, lambda name, old=old, inner=inner: inner if name == old else name)
+        value.type.tensor_type.elem_type = TensorProto.FLOAT
+        if any(value is v for v in inputs):
+            cast = helper.make_node("Cast", [old], [inner], to=TensorProto.BFLOAT16)
+            graph.node.insert(0, cast)
+        else:
+            graph.node.append(helper.make_node("Cast", [inner], [old], to=TensorProto.FLOAT))
+    return bool(inputs or outputs)
+
+
+def _is_bfloat16(value: onnx.ValueInfoProto) -> bool:
+    return bool(value.type.tensor_type.elem_type == TensorProto.BFLOAT16)
+
+
+def _fresh(name: str, taken: set[str]) -> str:
+    while name in taken:
+        name += "_"
+    return name
+
+
+def _rename(graph: onnx.GraphProto, of: Callable[[str], str]) -> None:
+    for node in _all_nodes(graph):
+        node.input[:] = [of(name) for name in node.input]
+        node.output[:] = [of(name) for name in node.output]
+
+
+def _all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    graphs = [graph]
+    while graphs:
+        for node in graphs.pop().node:
+            yield node
+            graphs.extend(a.g for a in node.attribute if a.type == onnx.AttributeProto.GRAPH)
+            graphs.extend(g for a in node.attribute for g in a.graphs)

@@ -1,0 +1,495 @@
+"""Model: one ONNX file, its sessions, its batches."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+import numpy.typing as npt
+
+from xaionnx import loading
+from xaionnx.batching import Pace, same_rows
+from xaionnx.errors import InputMismatchError, MemoryLimitError, ModelFileError, UnsupportedModelError, XaionnxError
+from xaionnx.graph.adapt import adapt, free_batch
+from xaionnx.inputs import InputSpec
+from xaionnx.session import Session, SessionSettings
+
+if TYPE_CHECKING:
+    import onnx
+
+Array = npt.NDArray[Any]
+Feeds = Mapping[str, Array]
+# rows ``start`` to ``stop`` of every input; the arrays may be reused by the next call
+Feed = Callable[[int, int], Feeds]
+
+_DTYPES: dict[str, Any] = {
+    "tensor(float)": np.float32,
+    "tensor(double)": np.float64,
+    "tensor(float16)": np.float16,
+    "tensor(bool)": np.bool_,
+    "tensor(string)": np.str_,
+    **{f"tensor({sign}int{bits})": np.dtype(f"{sign}int{bits}") for sign in ("", "u") for bits in (8, 16, 32, 64)},
+}
+
+
+@final
+@dataclass(frozen=True)
+class TensorInfo:
+    """An input or output as the file declares it: ``shape`` holds ints, and names or None where it is free."""
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: tuple[int | str | None, ...]
+
+    def __str__(self) -> str:
+        dims = ", ".join("?" if d is None else str(d) for d in self.shape)
+        return f"({dims}{',' if len(self.shape) == 1 else ''}) {self.dtype.name if self.dtype.kind != 'U' else 'string'}"
+
+
+@dataclass
+class _State:
+    """What a model learns while it runs; shared by nobody, rebuilt after pickling."""
+
+    sessions: dict[str, Session] = field(default_factory=dict)
+    paces: dict[Any, Pace] = field(default_factory=dict)
+    batchable: dict[Any, bool] = field(default_factory=dict)
+    derived: dict[Any, Model] = field(default_factory=dict)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Model:
+    """An exported model that can be asked, in batches, on one device. Make one with :meth:`load`.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    sha256 : str
+        Of the file and its external data.
+    spec : InputSpec or None
+        How pictures, rows or text become its input; read from the TOML beside the file.
+    inputs, outputs : tuple of TensorInfo
+        In the file's order.
+    labels : tuple of str or None
+        Class names, from the spec or from a ZipMap in the graph.
+    shared : frozenset of str
+        Inputs without a batch axis: fed once, the same for every sample.
+    """
+
+    path: Path
+    sha256: str
+    settings: SessionSettings
+    batch_size: int | None
+    timeout_s: float | None
+    allow_random: bool
+    spec: InputSpec | None
+    labels: tuple[str, ...] | None
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+    shared: frozenset[str]
+    file: loading.ModelFile = field(repr=False)
+    # The graph where it is not the file's own; its external data stay where they are.
+    graph: onnx.ModelProto | None = field(repr=False, default=None)
+    _state: _State = field(repr=False, default_factory=_State)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        device: str = "auto",
+        batch_size: int | None = None,
+        *,
+        threads: int | None = None,
+        timeout_s: float | None = None,
+        spec: InputSpec | None = None,
+        allow_random: bool = False,
+    ) -> Model:
+        """Read a model and open it on a device.
+
+        Parameters
+        ----------
+        path : path
+            The .onnx file; external data must lie in its folder.
+        device : str
+            ``auto`` (CUDA where there is a driver, else CPU), ``cpu``, ``cuda``, ``tensorrt``, another device
+            of onnxruntime, or the name of an execution provider.
+        batch_size : int, optional
+            Samples in one run. Tuned while the model works if not given.
+        threads : int, optional
+            Threads inside a run; one a core if not given.
+        timeout_s : float, optional
+            Limit for a single run, in seconds.
+        spec : InputSpec, optional
+            Instead of the TOML beside the file.
+        allow_random : bool
+            Accept a model whose answer to the same input changes.
+
+        Raises
+        ------
+        ModelFileError
+            The file is missing, damaged or unsafe.
+        UnsupportedModelError
+            The model draws random numbers and ``allow_random`` is False.
+        DeviceError
+            The device was asked for by name and cannot be used.
+        """
+        file = loading.read_model(path)
+        if file.random_ops and not allow_random:
+            raise UnsupportedModelError(
+                f"{file.path.name} draws random numbers: {', '.join(file.random_ops[:3])}. Its answers cannot be "
+                "repeated; export it in inference mode, or pass allow_random."
+            )
+        if batch_size is not None and batch_size < 1:
+            raise InputMismatchError(f"batch_size must be an int in [1, inf). Got {batch_size} instead.")
+        spec = spec or InputSpec.beside(file.path)
+        adaptation = adapt(file.proto)
+        model = cls(
+            path=file.path,
+            sha256=file.sha256,
+            settings=SessionSettings(device, threads),
+            batch_size=batch_size,
+            timeout_s=timeout_s,
+            allow_random=allow_random,
+            spec=spec,
+            labels=(spec.labels if spec and spec.labels else None) or adaptation.labels,
+            inputs=(),
+            outputs=(),
+            shared=frozenset(),
+            file=file,
+            graph=file.proto if adaptation.changed else None,
+        )
+        session = model._session()
+        inputs = tuple(_info(v) for v in session.inputs)
+        # An input of fixed leading size beside one of free size carries settings, not samples.
+        free = any(i.shape and not isinstance(i.shape[0], int) for i in inputs)
+        shared = frozenset(i.name for i in inputs if not i.shape or (free and isinstance(i.shape[0], int)))
+        return replace(model, inputs=inputs, outputs=tuple(_info(v) for v in session.outputs), shared=shared)
+
+    def __reduce__(self) -> Any:
+        if self.graph is not None and self.graph is not self.file.proto:
+            raise TypeError(f"a model derived from {self.name} cannot be pickled; pickle the loaded one")
+        options = (self.settings, self.batch_size, self.timeout_s, self.spec, self.allow_random)
+        return _reload, (str(self.path), self.sha256, *options)
+
+    @property
+    def name(self) -> str:
+        """The file's name, as messages call it."""
+        return self.path.name
+
+    @property
+    def provider(self) -> str:
+        """The execution provider that runs it."""
+        return self._session().provider
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether tensors can stay on a CUDA device between runs."""
+        return self._session().on_gpu
+
+    def input(self, name: str | None = None) -> TensorInfo:
+        """The input called ``name``; the one that is explained by default if not given.
+
+        Raises
+        ------
+        UnknownNameError
+            There is no input of that name.
+        """
+        wanted = name or (self.spec.name if self.spec else None)
+        if wanted is None:
+            return next((i for i in self.inputs if i.name not in self.shared), self.inputs[0])
+        return _named("input", wanted, self.inputs)
+
+    def output(self, name: str | None = None) -> TensorInfo:
+        """The output called ``name``; the one that is explained by default if not given.
+
+        Raises
+        ------
+        UnknownNameError
+            There is no output of that name.
+        UnsupportedModelError
+            No output holds numbers with a fraction.
+        """
+        wanted = name or (self.spec.output if self.spec else None)
+        if wanted is not None:
+            return _named("output", wanted, self.outputs)
+        for output in self.outputs:
+            if output.dtype.kind == "f":
+                return output
+        raise UnsupportedModelError(
+            f"No output of {self.name} holds scores: {', '.join(f'{o.name} {o}' for o in self.outputs)}. "
+            "Name an internal tensor to explain with output=..."
+        )
+
+    def check(self, x: Array | Feeds) -> dict[str, Array]:
+        """The inputs by name, checked against the model: ``x`` is one array, or a mapping of all inputs.
+
+        Floats are cast between float widths; nothing else is converted.
+
+        Raises
+        ------
+        InputMismatchError
+            A name, shape or type does not fit, or the inputs disagree on the number N of samples.
+        """
+        if not isinstance(x, Mapping):
+            x = {self.input().name: np.asarray(x)}
+        infos = {info.name: info for info in self.inputs}
+        if set(x) != set(infos):
+            raise InputMismatchError(
+                f"{self.name} has the inputs {', '.join(infos)}. Got {', '.join(map(str, x)) or 'none'} instead; "
+                "pass a dict with all of them by name."
+            )
+        checked = {name: self._checked(infos[name], np.asarray(array)) for name, array in x.items()}
+        counts = {name: len(array) for name, array in checked.items() if name not in self.shared}
+        if len(set(counts.values())) > 1:
+            each = ", ".join(f"{name} {count}" for name, count in counts.items())
+            raise InputMismatchError(f"The inputs of {self.name} differ in their number of samples: {each}.")
+        if 0 in counts.values():
+            raise InputMismatchError(f"There is no sample: an input of {self.name} has a batch axis of length 0.")
+        return checked
+
+    def _checked(self, info: TensorInfo, array: Array) -> Array:
+        fixed = info.name in self.shared
+        dims = info.shape if fixed or not info.shape else ("N", *info.shape[1:])
+        fits = array.ndim == len(dims) and all(
+            not isinstance(d, int) or d == n for d, n in zip(dims, array.shape, strict=True)
+        )
+        kinds = {"f": "f", "i": "i", "u": "u", "b": "b", "U": "UOS"}[info.dtype.kind]
+        if fits and array.dtype.kind in kinds and (array.dtype.kind == "f" or array.dtype.itemsize <= info.dtype.itemsize or info.dtype.kind == "U"):
+            if info.dtype.kind == "U":
+                return array.astype(object)
+            return np.ascontiguousarray(array, dtype=info.dtype)
+        declared = TensorInfo(info.name, info.dtype, dims)
+        raise InputMismatchError(
+            f"Input '{info.name}' of {self.name} expects {declared}. "
+            f"Got {TensorInfo('', array.dtype, array.shape)}{_advice(dims, info.dtype, array)}"
+        )
+
+    def run(self, feeds: Feeds, fetch: Sequence[str] | None = None) -> dict[str, Array]:
+        """Evaluate any number of samples.
+
+        Parameters
+        ----------
+        feeds : mapping
+            All inputs by name, batch axis first (:meth:`check` makes them from looser forms).
+        fetch : sequence of str, optional
+            Outputs wanted; all if not given.
+
+        Returns
+        -------
+        dict
+            Arrays by output name, batch axis first.
+
+        Raises
+        ------
+        UnsupportedModelError
+            The model failed, or an output has no batch axis though several samples were asked.
+        """
+        names = list(fetch) if fetch is not None else [o.name for o in self.outputs]
+        shared = {name: array for name, array in feeds.items() if name in self.shared}
+        rows = {name: array for name, array in feeds.items() if name not in self.shared}
+        count = len(next(iter(rows.values()))) if rows else 1
+        parts: list[dict[str, Array]] = []
+        pieces = self.batches(count, lambda a, b: {n: array[a:b] for n, array in rows.items()}, names, shared)
+        parts.extend(outputs for _, _, outputs in pieces)
+        if len(parts) == 1:
+            return parts[0]
+        return {name: np.concatenate([part[name] for part in parts]) for name in names}
+
+    def batches(
+        self, count: int, feed: Feed, fetch: Sequence[str], shared: Feeds | None = None
+    ) -> Iterator[tuple[int, int, dict[str, Array]]]:
+        """Evaluate ``count`` samples that ``feed`` makes as they are needed.
+
+        Yields ``(start, stop, outputs)`` in order. Where memory runs out the batch is halved and made again.
+        Before the first batch of a new input shape up to three extra rows are run, to see whether the model
+        really takes several samples at once; they answer nothing and are not evaluations.
+
+        Raises
+        ------
+        MemoryLimitError
+            Not even one sample fits.
+        """
+        session, place = self._session(), self._session().place
+        constant = {name: place(array) for name, array in (shared or {}).items()}
+        first = feed(0, 1)
+        sample_bytes = sum(array.nbytes for array in first.values())
+        key = (tuple((name, array.shape, array.dtype.str) for name, array in sorted(first.items())), tuple(fetch))
+        native = self._native_batch()
+        if count > 1 and (native is None or native == 1) and self.batch_size != 1:
+            session, largest = self._batched_session(key, feed, fetch, constant)
+        else:
+            largest = native or None
+        pace = self._state.paces.setdefault(
+            (key, largest), Pace.for_samples(sample_bytes, largest or self.batch_size)
+        )
+        start = 0
+        while start < count:
+            stop = min(start + pace.size(), count)
+            rows = dict(feed(start, stop))
+            if largest is not None and largest > 1 and stop - start < largest:
+                # A model of fixed batch gets its last row again where samples are missing.
+                rows = {n: np.concatenate([a, np.repeat(a[-1:], largest - len(a), axis=0)]) for n, a in rows.items()}
+            began = time.perf_counter()
+            try:
+                answers = session.run(fetch, {**rows, **constant}, self.timeout_s)
+            except MemoryLimitError:
+                if stop - start == 1 or (largest or 0) > 1:
+                    raise
+                pace.out_of_memory(stop - start)
+                continue
+            pace.record(stop - start, time.perf_counter() - began)
+            outputs = {name: np.asarray(answer) for name, answer in zip(fetch, answers, strict=True)}
+            if largest is not None and largest > 1:
+                outputs = {name: array[: stop - start] for name, array in outputs.items()}
+            yield start, stop, outputs
+            start = stop
+
+    def with_outputs(self, names: Sequence[str]) -> Model:
+        """The same model with internal tensors as further outputs.
+
+        Raises
+        ------
+        UnknownNameError
+            No tensor has one of these names; the message offers the nearest.
+        """
+        known = {o.name for o in self.outputs}
+        missing = tuple(dict.fromkeys(name for name in names if name not in known))
+        if not missing:
+            return self
+        from xaionnx.graph.cut import expose
+
+        return self.derived(("outputs", missing), lambda proto: expose(proto, missing))
+
+    def derived(
+        self, key: Any, rewrite: Callable[[onnx.ModelProto], onnx.ModelProto], shared: frozenset[str] = frozenset()
+    ) -> Model:
+        """A model over a rewritten graph, kept under ``key`` so that it is made once.
+
+        ``shared`` names its further inputs without a batch axis. External data stay where they are.
+        """
+        cache = self._state.derived
+        if key not in cache:
+            graph = rewrite(self._graph_for_rewriting())
+            model = replace(self, graph=graph, _state=_State())
+            session = model._session()
+            inputs = tuple(_info(v) for v in session.inputs)
+            outputs = tuple(_info(v) for v in session.outputs)
+            cache[key] = replace(model, inputs=inputs, outputs=outputs, shared=self.shared | shared)
+        return cache[key]
+
+    def _graph_for_rewriting(self) -> onnx.ModelProto:
+        proto = self.graph or self.file.proto
+        if self._native_batch() == 1:
+            return free_batch(proto, [i.name for i in self.inputs if i.name not in self.shared], 1)
+        return proto
+
+    def _native_batch(self) -> int | None:
+        sizes = {i.shape[0] for i in self.inputs if i.name not in self.shared and i.shape}
+        fixed = [size for size in sizes if isinstance(size, int)]
+        return fixed[0] if fixed else None
+
+    def _session(self, kind: str = "own") -> Session:
+        sessions = self._state.sessions
+        if kind not in sessions:
+            graph = self.graph
+            if kind == "free":
+                graph = self._graph_for_rewriting()
+            source = str(self.path) if graph is None else graph.SerializeToString()
+            try:
+                sessions[kind] = Session(source, self.settings, folder=str(self.path.parent), name=self.name)
+            except Exception as error:
+                if not type(error).__module__.startswith("onnxruntime"):
+                    raise
+                raise loading.diagnose(self.file, error) from error
+        return sessions[kind]
+
+    def _batched_session(
+        self, key: Any, feed: Feed, fetch: Sequence[str], constant: Mapping[str, Any]
+    ) -> tuple[Session, int | None]:
+        """The session for several samples at once and None, or the file's own and 1 where it takes only one."""
+        declared_one = self._native_batch() == 1
+        if key not in self._state.batchable:
+            self._state.batchable[key] = self._takes_two(feed, fetch, constant, "free" if declared_one else "own")
+        if not self._state.batchable[key]:
+            return self._session(), 1
+        return self._session("free" if declared_one else "own"), None
+
+    def _takes_two(self, feed: Feed, fetch: Sequence[str], constant: Mapping[str, Any], kind: str) -> bool:
+        def answers(session: Session, stop: int) -> dict[str, Array]:
+            outputs = session.run(fetch, {**feed(0, stop), **constant}, self.timeout_s)
+            return {name: np.asarray(output) for name, output in zip(fetch, outputs, strict=True)}
+
+        alone = answers(self._session(), 1)
+        try:
+            together = answers(self._session(kind), 2)
+        except (UnsupportedModelError, ModelFileError):
+            return False
+        if same_rows(alone, together, 2):
+            return True
+        if not self.allow_random and not same_rows(alone, answers(self._session(), 1), 1):
+            raise UnsupportedModelError(
+                f"{self.name} answers the same input differently each time. Export it in inference mode, "
+                "or pass allow_random."
+            )
+        return False
+
+
+def _info(value: Any) -> TensorInfo:
+    if value.type not in _DTYPES:
+        raise UnsupportedModelError(f"Tensor '{value.name}' has the type {value.type}, which xaionnx cannot pass.")
+    return TensorInfo(value.name, np.dtype(_DTYPES[value.type]), tuple(value.shape))
+
+
+def _named(kind: str, name: str, known: Sequence[TensorInfo]) -> TensorInfo:
+    from xaionnx.errors import UnknownNameError
+
+    for info in known:
+        if info.name == name:
+            return info
+    raise UnknownNameError.among(kind, name, [info.name for info in known])
+
+
+def _advice(dims: Sequence[Any], dtype: np.dtype[Any], array: Array) -> str:
+    """What the caller may have meant."""
+    shape = array.shape
+    if dtype.kind == "f" and array.dtype.kind in "iu":
+        if len(dims) == 4 and len(shape) == 3:
+            return "; did you mean channels first?" if dims[1] in (1, 3) else "; prepare pictures with InputSpec.to_tensor."
+        return "; convert it with astype, or prepare pictures with InputSpec.to_tensor."
+    if len(shape) == len(dims) - 1:
+        return "; add a batch axis: x[None]."
+    if len(dims) == 4 and len(shape) == 4:
+        if (shape[0], shape[3], shape[1], shape[2])[1:] == tuple(d if isinstance(d, int) else n for d, n in zip(dims[1:], (shape[3], shape[1], shape[2]), strict=True)):
+            return "; did you mean channels first?"
+        if (shape[2], shape[3], shape[1]) == tuple(d if isinstance(d, int) else n for d, n in zip(dims[1:], (shape[2], shape[3], shape[1]), strict=True)):
+            return "; did you mean channels last?"
+    return "."
+
+
+def _reload(
+    path: str,
+    sha256: str,
+    settings: SessionSettings,
+    batch_size: int | None,
+    timeout_s: float | None,
+    spec: InputSpec | None,
+    allow_random: bool,
+) -> Model:
+    model = Model.load(
+        path,
+        settings.device,
+        batch_size,
+        threads=settings.threads,
+        timeout_s=timeout_s,
+        spec=spec,
+        allow_random=allow_random,
+    )
+    if model.sha256 != sha256:
+        raise ModelFileError(f"{path} has changed since it was pickled. Load it again.")
+    return model

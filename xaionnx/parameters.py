@@ -1,0 +1,237 @@
+"""Parameters of methods: each field of a method says its type, interval and meaning once.
+
+The same declaration checks a value in Python, parses an option of the command line and writes its help.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+
+from xaionnx.errors import ParameterError
+
+
+@dataclass(frozen=True)
+class Parameter(ABC):
+    """What a field accepts, and how it is spoken of.
+
+    Attributes
+    ----------
+    help : str
+        One sentence for the command line, without a full stop.
+    optional : bool
+        Whether None is accepted.
+    """
+
+    help: str
+    optional: bool = False
+
+    @property
+    @abstractmethod
+    def domain(self) -> str:
+        """The accepted values in words, such as ``an int in [1, inf)``."""
+
+    @abstractmethod
+    def accepts(self, value: Any) -> bool:
+        """Whether ``value`` lies in the domain."""
+
+    @abstractmethod
+    def parse(self, text: str) -> Any:
+        """Read a value from the command line; raises ValueError where ``text`` is none."""
+
+    def check(self, owner: str, name: str, value: Any) -> None:
+        """Raise ParameterError unless ``value`` is accepted."""
+        if (value is None and self.optional) or (value is not None and self.accepts(value)):
+            return
+        alternative = " or None" if self.optional else ""
+        raise ParameterError(
+            f"The '{name}' parameter of {owner} must be {self.domain}{alternative}. Got {value!r} instead."
+        )
+
+
+def _interval(low: float, high: float, low_open: bool) -> str:
+    # An infinite end is always open.
+    return f"{'(' if low_open or math.isinf(low) else '['}{low:g}, {high:g}{')' if math.isinf(high) else ']'}"
+
+
+@final
+@dataclass(frozen=True)
+class _Integer(Parameter):
+    low: float = -math.inf
+    high: float = math.inf
+
+    @property
+    def domain(self) -> str:
+        return f"an int in {_interval(self.low, self.high, False)}"
+
+    def accepts(self, value: Any) -> bool:
+        whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+        return bool(whole and self.low <= value <= self.high)
+
+    def parse(self, text: str) -> int:
+        return int(text)
+
+
+@final
+@dataclass(frozen=True)
+class _Real(Parameter):
+    low: float = -math.inf
+    high: float = math.inf
+    low_open: bool = False
+
+    @property
+    def domain(self) -> str:
+        return f"a float in {_interval(self.low, self.high, self.low_open)}"
+
+    def accepts(self, value: Any) -> bool:
+        number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+        if not number or math.isnan(value) or math.isinf(value):
+            return False
+        above = self.low < value if self.low_open else self.low <= value
+        return bool(above and value <= self.high)
+
+    def parse(self, text: str) -> float:
+        return float(text)
+
+
+@final
+@dataclass(frozen=True)
+class _Choice(Parameter):
+    options: tuple[str, ...] = ()
+
+    @property
+    def domain(self) -> str:
+        return "one of " + ", ".join(repr(option) for option in self.options)
+
+    def accepts(self, value: Any) -> bool:
+        return isinstance(value, str) and value in self.options
+
+    def parse(self, text: str) -> str:
+        return text
+
+
+@final
+@dataclass(frozen=True)
+class _Flag(Parameter):
+    @property
+    def domain(self) -> str:
+        return "True or False"
+
+    def accepts(self, value: Any) -> bool:
+        return isinstance(value, bool)
+
+    def parse(self, text: str) -> bool:
+        return {"true": True, "false": False}[text.lower()]
+
+
+@final
+@dataclass(frozen=True)
+class _Size(Parameter):
+    """One positive int for every axis, or one an axis."""
+
+    @property
+    def domain(self) -> str:
+        return "a positive int, or one positive int an axis"
+
+    def accepts(self, value: Any) -> bool:
+        one = _Integer(self.help, low=1)
+        if isinstance(value, tuple):
+            return len(value) > 0 and all(one.accepts(item) for item in value)
+        return one.accepts(value)
+
+    def parse(self, text: str) -> int | tuple[int, ...]:
+        numbers = tuple(int(part) for part in text.replace("x", ",").split(","))
+        return numbers[0] if len(numbers) == 1 else numbers
+
+
+@final
+@dataclass(frozen=True)
+class _Object(Parameter):
+    """A value with a shorthand of its own, checked where it is resolved against the input."""
+
+    words: str = "given"
+    reader: Callable[[str], Any] = str
+
+    @property
+    def domain(self) -> str:
+        return self.words
+
+    def accepts(self, value: Any) -> bool:
+        return True
+
+    def parse(self, text: str) -> Any:
+        return self.reader(text)
+
+
+def _field(default: Any, parameter: Parameter) -> Any:
+    return dataclasses.field(default=default, metadata={"parameter": parameter})
+
+
+def integer(
+    default: int | None, help: str, *, low: float = -math.inf, high: float = math.inf, optional: bool = False
+) -> Any:
+    """A dataclass field that holds an int in ``[low, high]``."""
+    return _field(default, _Integer(help, optional, low, high))
+
+
+def real(
+    default: float | None,
+    help: str,
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+    low_open: bool = False,
+    optional: bool = False,
+) -> Any:
+    """A dataclass field that holds a finite float in ``[low, high]``, or ``(low, high]`` where ``low_open``."""
+    return _field(default, _Real(help, optional, low, high, low_open))
+
+
+def choice(default: str | None, options: tuple[str, ...], help: str, *, optional: bool = False) -> Any:
+    """A dataclass field that holds one of ``options``."""
+    return _field(default, _Choice(help, optional, options))
+
+
+def flag(default: bool, help: str) -> Any:
+    """A dataclass field that holds True or False."""
+    return _field(default, _Flag(help))
+
+
+def size(default: int | tuple[int, ...] | None, help: str, *, optional: bool = False) -> Any:
+    """A dataclass field that holds a positive int, or a tuple with one an axis."""
+    return _field(default, _Size(help, optional))
+
+
+def free(default: Any, words: str, help: str, *, reader: Callable[[str], Any] = str, optional: bool = True) -> Any:
+    """A dataclass field with a shorthand of its own; ``words`` name what it accepts, ``reader`` reads its text."""
+    return _field(default, _Object(help, optional, words, reader))
+
+
+def declared(owner: type) -> dict[str, tuple[Parameter, Any]]:
+    """The parameters of a dataclass by field name, each with its default.
+
+    Raises
+    ------
+    TypeError
+        A field was declared without a :class:`Parameter`.
+    """
+    found: dict[str, tuple[Parameter, Any]] = {}
+    for field in dataclasses.fields(owner):
+        parameter = field.metadata.get("parameter")
+        if not isinstance(parameter, Parameter):
+            raise TypeError(f"{owner.__name__}.{field.name} has no declared parameter")
+        found[field.name] = (parameter, field.default)
+    return found
+
+
+def check_all(instance: Any) -> None:
+    """Check every declared field of a dataclass instance."""
+    owner = type(instance)
+    for name, (parameter, _) in declared(owner).items():
+        parameter.check(owner.__name__, name, getattr(instance, name))

@@ -1,0 +1,95 @@
+"""Appliers: the two ways to answer codes, on the host and in the graph, behind one interface."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol, final
+
+import numpy as np
+import numpy.typing as npt
+
+from xaionnx.model import Model
+from xaionnx.perturb.removal import Removal
+from xaionnx.selection import Selection
+
+Array = npt.NDArray[Any]
+
+
+class Applier(Protocol):
+    """Answers codes for one sample."""
+
+    def answers(self, codes: Array, draw: int) -> Iterator[tuple[int, int, Array]]:
+        """Yield ``(start, stop, values (m, T))`` batch by batch, with baseline number ``draw``."""
+
+
+def applier(model: Model, removal: Removal, selection: Selection, kind: str = "auto") -> Applier:
+    """The applier for a model: ``host``, ``graph``, or ``auto``, the graph where the model runs on a GPU."""
+    if kind == "graph" or (kind == "auto" and model.on_gpu):
+        return InGraph(model, removal, selection)
+    return OnHost(model, removal, selection)
+
+
+@final
+class OnHost:
+    """A kernel fills a buffer that is used again for each batch; numpy reads the target."""
+
+    def __init__(self, model: Model, removal: Removal, selection: Selection) -> None:
+        self._model, self._removal, self._selection = model, removal, selection
+        self._tensors = selection.tensors
+        self._buffers: dict[str, Array] = {}
+        self._written: Array | None = None
+
+    def answers(self, codes: Array, draw: int) -> Iterator[tuple[int, int, Array]]:
+        x = self._removal.sample.x
+        shared = {name: array for name, array in x.items() if name in self._model.shared}
+
+        def feed(start: int, stop: int) -> Mapping[str, Array]:
+            rows = self._rows(stop - start)
+            self._removal.fill(codes[start:stop], draw, rows)
+            self._written = codes[start:stop]
+            return rows
+
+        for start, stop, outputs in self._model.batches(len(codes), feed, self._tensors, shared):
+            yield start, stop, self._selection.select(outputs)
+
+    def _rows(self, count: int) -> dict[str, Array]:
+        held = len(next(iter(self._buffers.values()))) if self._buffers else 0
+        if count > held:
+            x = self._removal.sample.x
+            self._buffers = {
+                name: np.empty((count, *array.shape), dtype=array.dtype)
+                for name, array in x.items()
+                if name not in self._model.shared
+            }
+            self._removal.begin(self._buffers)
+        elif self._written is not None:
+            self._removal.restore(self._written, {n: b[: len(self._written)] for n, b in self._buffers.items()})
+        self._written = None
+        return {name: buffer[:count] for name, buffer in self._buffers.items()}
+
+
+@final
+class InGraph:
+    """Nodes in front of the model write the inputs, nodes behind it read the target; codes alone travel."""
+
+    def __init__(self, model: Model, removal: Removal, selection: Selection) -> None:
+        from xaionnx.graph.prelude import OUTPUT, enclose
+
+        self._output = OUTPUT
+        self._removal, self._selection = removal, selection
+        self._rest = {name: a for name, a in removal.sample.x.items() if name not in removal.baseline}
+        constant = {**removal.shared(0), **selection.feeds(), **self._rest}
+        self._model = model.derived(
+            ("prelude", removal.structure, selection.structure),
+            lambda proto: enclose(proto, removal, selection, self._rest),
+            shared=frozenset(constant),
+        )
+
+    def answers(self, codes: Array, draw: int) -> Iterator[tuple[int, int, Array]]:
+        shared = {**self._removal.shared(draw), **self._selection.feeds(), **self._rest}
+
+        def feed(start: int, stop: int) -> Mapping[str, Array]:
+            return self._removal.codes(codes[start:stop])
+
+        for start, stop, outputs in self._model.batches(len(codes), feed, [self._output], shared):
+            yield start, stop, outputs[self._output].astype(np.float64)

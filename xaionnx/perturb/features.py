@@ -1,0 +1,405 @@
+"""Features: who the players are.
+
+A partition of the input into players is an integer label map over its axes. Whatever labels a map carries,
+players are numbered 0..P-1 in the order of the labels, so that no number is shifted against its element.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+import numpy.typing as npt
+
+from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError
+from xaionnx.inputs import InputSpec, picture_axes
+
+Array = npt.NDArray[Any]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One sample, and what is known of its meaning.
+
+    Attributes
+    ----------
+    x : dict of arrays by input name
+        Without the batch axis.
+    main : str
+        The input that is explained.
+    spec : InputSpec or None
+    number : int
+        Its place in the batch, and ``count`` the size of the batch.
+    """
+
+    x: Mapping[str, Array]
+    main: str
+    spec: InputSpec | None = None
+    number: int = 0
+    count: int = 1
+
+    @property
+    def array(self) -> Array:
+        """The explained input."""
+        return self.x[self.main]
+
+    @property
+    def picture_axes(self) -> tuple[int, tuple[int, int]] | None:
+        """Axes of the channels and of height and width in :attr:`array`; None if it is no picture."""
+        if self.spec is not None and self.spec.kind != "picture":
+            return None
+        if self.spec is not None and not self.spec.guessed and self.array.ndim == 3:
+            channel, (height, width) = self.spec.channel_axis, self.spec.spatial_axes
+            return channel - 1, (height - 1, width - 1)
+        found = picture_axes((1, *self.array.shape))
+        return None if found is None else (found[0] - 1, (found[1][0] - 1, found[1][1] - 1))
+
+    def spatial(self, what: str) -> tuple[int, int]:
+        """Height and width in pixels.
+
+        Raises
+        ------
+        InputMismatchError
+            The input is no picture, and ``what`` needs one.
+        """
+        axes = self.picture_axes
+        if axes is None:
+            raise InputMismatchError(
+                f"{what} needs a picture, but input '{self.main}' has the shape (N, {', '.join(map(str, self.array.shape))}). "
+                "Use features='elements', or an integer label map over its axes."
+            )
+        return self.array.shape[axes[1][0]], self.array.shape[axes[1][1]]
+
+    def over_pixels(self, labels: Array) -> Array:
+        """A map (H, W) of labels, with an axis of length 1 where the channels are."""
+        axes = self.picture_axes
+        return labels if axes is None else np.expand_dims(labels, axes[0])
+
+    def picture(self) -> Array:
+        """The input as a uint8 picture (H, W, 3); without a spec its range is stretched to 0..255."""
+        channel, _ = self.picture_axes or (0, (1, 2))
+        self.spatial("A picture of the input")
+        if self.spec is not None and not self.spec.guessed:
+            return self.spec.to_pictures(self.array[None])[0]
+        values = np.moveaxis(self.array, channel, -1).astype(np.float64)
+        low, high = values.min(), values.max()
+        scaled = (values - low) * (255 / (high - low) if high > low else 0)
+        return np.broadcast_to(np.rint(scaled), (*scaled.shape[:2], 3)).astype(np.uint8)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Players:
+    """P players resolved for one sample.
+
+    Attributes
+    ----------
+    maps : dict of arrays of int32 by input name
+        For each element the number of its player, broadcasting to the input; inputs that are not named
+        are never changed.
+    labels : array
+        The label that each player had, (P,).
+    """
+
+    maps: Mapping[str, Array]
+    labels: Array
+
+    @classmethod
+    def of(cls, maps: Mapping[str, Array]) -> Players:
+        """Number the players of one or several label maps: equal labels are one player, across inputs too."""
+        known = np.unique(np.concatenate([np.asarray(m).reshape(-1) for m in maps.values()]))
+        return cls({name: np.searchsorted(known, m).astype(np.int32) for name, m in maps.items()}, known)
+
+    @property
+    def count(self) -> int:
+        """The number P of players."""
+        return len(self.labels)
+
+    def spread(self, values: Array, x: Mapping[str, Array]) -> dict[str, Array]:
+        """Give each player's value (T, P) to each of its elements: arrays (T, ...) by input, 0 where unnamed."""
+        spread = {}
+        for name, array in x.items():
+            if name in self.maps:
+                labels = np.broadcast_to(self.maps[name], array.shape)
+                spread[name] = values[:, labels].astype(np.float32)
+            else:
+                spread[name] = np.zeros((len(values), *array.shape), dtype=np.float32)
+        return spread
+
+
+class Features(ABC):
+    """How an input is divided into players. Use the constructors, a name, or a label map.
+
+    Names: ``pixels``, ``grid``, ``superpixels``, ``channels``, ``elements``.
+    """
+
+    @abstractmethod
+    def label_maps(self, sample: Sample) -> dict[str, Array]:
+        """Integer labels by input name, each broadcasting to the input without its batch axis."""
+
+    def players(self, sample: Sample) -> Players:
+        """The players of one sample."""
+        return Players.of(self.label_maps(sample))
+
+    @classmethod
+    def of(cls, given: Any) -> Features:
+        """The features behind a shorthand: None, a name, a label map, a dict of label maps, or Features.
+
+        Raises
+        ------
+        UnknownNameError, ParameterError
+            There is no such name, or a label map does not hold integers.
+        """
+        if given is None:
+            return _Default()
+        if isinstance(given, Features):
+            return given
+        if isinstance(given, str):
+            if given not in _NAMED:
+                raise UnknownNameError.among("features", given, _NAMED)
+            return _NAMED[given]()
+        if isinstance(given, Mapping):
+            return LabelMaps({name: _integers(array) for name, array in given.items()})
+        return LabelMaps(_integers(given))
+
+    @staticmethod
+    def pixels() -> Features:
+        """Every pixel, with all its channels, is a player."""
+        return Pixels()
+
+    @staticmethod
+    def windows(size: int | tuple[int, int]) -> Features:
+        """Windows of ``size`` pixels that tile the picture; the last ones may be smaller."""
+        height, width = (size, size) if isinstance(size, int) else size
+        return Windows(height, width)
+
+    @staticmethod
+    def grid(rows: int = 7, columns: int | None = None) -> Features:
+        """A grid of ``rows`` by ``columns`` cells of nearly equal size."""
+        return Grid(rows, rows if columns is None else columns)
+
+    @staticmethod
+    def superpixels(
+        algorithm: str = "slic", *, count: int = 50, compactness: float = 10.0, scale: float = 100.0, sigma: float = 1.0
+    ) -> Features:
+        """Superpixels: ``slic`` (about ``count`` of them), ``felzenszwalb`` (``scale``) or ``quickshift``."""
+        return Superpixels(algorithm, count, compactness, scale, sigma)
+
+    @staticmethod
+    def channels() -> Features:
+        """Every channel of a picture is a player."""
+        return Channels()
+
+    @staticmethod
+    def elements() -> Features:
+        """Every element of every float input is a player; the columns of a table."""
+        return Elements()
+
+    @staticmethod
+    def columns(groups: Mapping[str, list[int]] | list[list[int]]) -> Features:
+        """Groups of columns of a table; columns in no group are players by themselves."""
+        return Columns(tuple(tuple(g) for g in (groups.values() if isinstance(groups, Mapping) else groups)))
+
+
+def _integers(given: Any) -> Array:
+    array = np.asarray(given)
+    if array.dtype.kind not in "iu":
+        raise ParameterError(
+            f"The 'features' parameter must be a name, Features, or an integer label map. Got {array.dtype} instead."
+        )
+    return array
+
+
+@final
+@dataclass(frozen=True)
+class _Default(Features):
+    """Superpixels of a picture, else elements."""
+
+    def label_maps(self, sample: Sample) -> dict[str, Array]:
+        chosen: Features = Elements() if sample.picture_axes is None else Superpixels()
+        return chosen.label_maps(sample)
+
+
+@final
+@dataclass(frozen=True)
+class Pixels(Features):
+    """Every pixel, with all its channels."""
+
+    def label_maps(self, sample: Sample) -> dict[str, Array]:
+        height, width = sample.spatial("features='pixels'")
+        return {sample.main: sample.over_pixels(np.arange(height * width).reshape(height, width))}
+
+
+@final
+@dataclass(frozen=True)
+class Windows(Features):
+    """Tiles of ``height`` by ``width`` pixels, row by row."""
+
+    height: int
+    width: int
+
+    def __post_init__(self) -> None:
+        if self.height < 1 or self.width < 1:
+            raise ParameterError(f"The 'size' parameter of Features.windows must be positive. Got {self} instead.")
+
+    def label_maps(self, sample: Sample) -> dict[str, Array]:
+        height, width = sample.spatial("Features.windows")
+        rows, columns = np.arange(height) // self.height, np.arange(width) // self.width
+        return {sample.main: sample.over_pixels(rows[:, None] * (columns[-1] + 1) + columns)}
+
+
+@final
+@dataclass(frozen=True)
+class Grid(Features):
+    """``rows`` by ``columns`` cells whose sizes differ by one pixel at most."""
+
+    rows: int = 7
+    columns: int = 7
+
+    def label_maps(self, sample: Sample) -> dict[str, Array]:
+        height, width = sample.spatial("features='grid'")
+        if not (1 <= self.rows <= height and 1 <= self.columns <= width):
+            raise ParameterError(
+                f"A grid of {self.rows} by {self.columns} cells does not fit a picture of {height} by {width} pixels."
+            )
+        rows, columns = np.arange(height) * self.rows // height, np.arange(width) * self.columns // width
+        return {sample.main: sample.over_pixels(rows[:, None] * self.columns + columns)}
+
+
+@final
+@dataclass(frozen=True)
+class Superpixels(Features):
+    """Regions of similar colour, by scikit-image.
+
+    References
+    ----------
+    Achanta et al., SLIC superpixels, TPAMI 2012, doi:10.1109/TPAMI.2012.120; Felzenszwalb and Huttenlocher,
+    IJCV 2004, doi:10.1023/B:VISI.0000022288.19776.77; Vedaldi and Soatto, Quick shift, ECCV 2008.
+    """
+
+    algorithm: str = "slic"
+    count: int = 50
+    compactness: float = 10.0
+    scale: float = 100.0
+    sigma: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.algorithm not in ("slic", "felzenszwalb", "quickshift"):
+            raise UnknownNameError.among("superpixel algorithm", self.algorithm, ("slic", "felzenszwalb", "quickshift"))
+        if self.count < 1:
+            raise ParameterError(
+                f"The 'count' parameter of Features.superpixels must be an int in [1, inf). Got {self.count} instead."
+            )
+
+    def label_maps(self, sample: Sample) -> dict[str, Array]:
+        from skimage import segmentation
+
+        picture = sample.picture()
+        if self.algorithm == "slic":
+            labels = segmentation.slic(
+                picture, n_segments=self.count, compactness=self.compactness, sigma=self.sigma, start_label=0
+            )
+        elif self.algorithm == "felzenszwalb":
+            labels = segmentation.felzenszwalb(picture, scale=self.scale, sigma=self.sigma, min_size=50)
+        else:
+            labels = segmentation.quickshift(picture, kernel_size=4, max_dist=200, ratio=0.2, sigma=self.sigma, rng=0)
+        return {sample.main: sample.over_pixels(labels)}
+
+
+@final
+@dataclass(frozen=True)
+class Channels(Features):
+    """Every channel of a picture."""
+
+    def label_maps(self, sample: Sample) -> dict[str, Array]:
+        sample.spatial("features='channels'")
+        axes = sample.picture_axes
+        assert axes is not None  # sample.spatial refuses what is no picture
+        shape = [1, 1, 1]
+        shape[axes[0]] = sample.array.shape[axes[0]]
+        return {sample.main: np.arange(shape[axes[0]]).reshape(shape)}
+
+
+@final
+@dataclass(frozen=True)
+class Elements(Features):
+    """Every element of every input that holds numbers, counted on from input to input."""
+
+    def label_maps(self, sample: Sample) -> dict[str, Array]:
+        maps, first = {}, 0
+        for name, array in sample.x.items():
+            maps[name] = np.arange(first, first + array.size).reshape(array.shape)
+            first += array.size
+        return maps
+
+
+@final
+@dataclass(frozen=True)
+class Columns(Features):
+    """Groups of columns of the explained input, whose last axis is the columns."""
+
+    groups: tuple[tuple[int, ...], ...]
+
+    def label_maps(self, sample: Sample) -> dict[str, Array]:
+        columns = sample.array.shape[-1]
+        flat = [c for group in self.groups for c in group]
+        if len(set(flat)) != len(flat) or any(not 0 <= c < columns for c in flat):
+            raise ParameterError(
+                f"Groups of columns must name each of the columns 0..{columns - 1} at most once. Got {self.groups} instead."
+            )
+        labels = np.arange(columns)
+        for group in self.groups:
+            labels[list(group)] = min(group)
+        return {sample.main: labels}
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class LabelMaps(Features):
+    """Label maps of the user: for the explained input, or by input name; shared by all samples or one a sample."""
+
+    given: Array | Mapping[str, Array]
+
+    def label_maps(self, sample: Sample) -> dict[str, Array]:
+        maps = self.given if isinstance(self.given, Mapping) else {sample.main: self.given}
+        for name in maps:
+            if name not in sample.x:
+                raise UnknownNameError.among("input", name, sample.x)
+        return {name: self._placed(sample, name, labels) for name, labels in maps.items()}
+
+    @staticmethod
+    def _placed(sample: Sample, name: str, labels: Array) -> Array:
+        shape = sample.x[name].shape
+        if labels.ndim == len(shape) + 1 and labels.shape[0] in (1, sample.count):
+            labels = labels[sample.number if labels.shape[0] > 1 else 0]
+        axes = sample.picture_axes if name == sample.main else None
+        if axes is not None and labels.shape == sample.spatial("A label map"):
+            return sample.over_pixels(labels)
+        if axes is not None and labels.ndim == 3 and labels.shape[0] == sample.count and sample.count > 1:
+            # One map (H, W) a sample: no axis of the input has this form unless N equals the channels.
+            if labels.shape[1:] == sample.spatial("A label map") and labels.shape != shape:
+                return sample.over_pixels(labels[sample.number])
+        if labels.ndim <= len(shape) and all(
+            a in (1, b) for a, b in zip(labels.shape[::-1], shape[::-1], strict=False)
+        ):
+            return labels.reshape((1,) * (len(shape) - labels.ndim) + labels.shape)
+        raise InputMismatchError(
+            f"The label map of features has the shape {labels.shape}, which does not fit input '{name}' of shape "
+            f"{('N', *shape)}. Give one label for each element, or leave out axes such as the channel."
+        )
+
+
+_NAMED = {
+    "pixels": Pixels,
+    "grid": Grid,
+    "superpixels": Superpixels,
+    "slic": Superpixels,
+    "felzenszwalb": lambda: Superpixels("felzenszwalb"),
+    "quickshift": lambda: Superpixels("quickshift"),
+    "channels": Channels,
+    "elements": Elements,
+}

@@ -1,0 +1,133 @@
+"""Game: the value of any coalition of players, at the speed of the bare session."""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+import numpy as np
+import numpy.typing as npt
+
+from xaionnx import progress
+from xaionnx.errors import BudgetError, OutputError
+from xaionnx.model import Model
+from xaionnx.perturb.appliers import applier
+from xaionnx.perturb.removal import Removal
+from xaionnx.selection import Selection
+
+Array = npt.NDArray[Any]
+
+
+@final
+class Game:
+    """Explaining by removing, for one sample and T targets.
+
+    Parameters
+    ----------
+    model : Model
+    selection : Selection
+        The targets of this one sample.
+    removal : Removal
+        Who the players are, and what takes an absent one's place.
+    full : array (T,)
+        The targets at the input itself; the one evaluation that is spent before the game begins.
+    budget : int, optional
+        The most model evaluations, that one included.
+    applier : str
+        ``host``, ``graph``, or ``auto``.
+
+    Attributes
+    ----------
+    evaluations : int
+        Model evaluations spent. A coalition costs one for each baseline that is averaged over, whatever the
+        number of targets.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        selection: Selection,
+        removal: Removal,
+        full: Array,
+        *,
+        budget: int | None = None,
+        applier_kind: str = "auto",
+    ) -> None:
+        self.removal = removal
+        self.full = full
+        self.budget = budget
+        self.evaluations = 1
+        self._name = model.name
+        self._applier = applier(model, removal, selection, applier_kind)
+        self._empty: Array | None = None
+
+    @property
+    def players(self) -> int:
+        """The number P of players."""
+        return self.removal.players.count
+
+    @property
+    def targets(self) -> int:
+        """The number T of targets."""
+        return len(self.full)
+
+    @property
+    def affordable(self) -> int | None:
+        """How many more coalitions the budget allows; None without a budget."""
+        return None if self.budget is None else max(0, (self.budget - self.evaluations) // self.removal.draws)
+
+    @property
+    def empty(self) -> Array:
+        """The targets where everything is removed, (T,); evaluated once.
+
+        Raises
+        ------
+        BudgetError
+            Nothing is left of the budget.
+        """
+        if self._empty is None:
+            codes = self.removal.empty
+            if codes is None:
+                raise TypeError(f"{type(self.removal).__name__} has no code that removes everything")
+            self._empty = self.values(codes)[0]
+        return self._empty
+
+    def values(self, codes: Array) -> Array:
+        """The targets for each coalition.
+
+        Parameters
+        ----------
+        codes : array (M, ...)
+            Coalitions (M, P), or what else the removal reads.
+
+        Returns
+        -------
+        array of float64, (M, T)
+            Averaged over the baselines.
+
+        Raises
+        ------
+        BudgetError
+            The coalitions cost more than is left; nothing is evaluated.
+        OutputError
+            The model answers NaN or infinity.
+        """
+        draws, count = self.removal.draws, len(codes)
+        cost = count * draws
+        if self.budget is not None and self.evaluations + cost > self.budget:
+            raise BudgetError(
+                f"{cost} model evaluations are needed, but {self.budget - self.evaluations} of the budget of "
+                f"{self.budget} are left. Raise the budget, or take fewer features."
+            )
+        total = np.zeros((count, self.targets))
+        for draw in range(draws):
+            for start, stop, values in self._applier.answers(codes, draw):
+                if not np.isfinite(values).all():
+                    row = start + int(np.argmin(np.isfinite(values).all(axis=1)))
+                    raise OutputError(
+                        f"{self._name} answers NaN or infinity where features are removed (coalition {row} of sample "
+                        f"{self.removal.sample.number}). Choose another baseline."
+                    )
+                total[start:stop] += values
+                self.evaluations += stop - start
+                progress.advance(stop - start)
+        return total / draws

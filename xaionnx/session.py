@@ -1,0 +1,303 @@
+"""One onnxruntime session: opened on the device that was asked for, run so that it can be stopped.
+
+This is the only file that talks to onnxruntime.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import io
+import os
+import re
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from queue import SimpleQueue
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+
+from xaionnx.errors import DeviceError, MemoryLimitError, TimeLimitError, UnsupportedModelError, XaionnxError
+
+# onnxruntime logs on stderr what it also raises; only the raised form is worth reading.
+_FATAL_ONLY = 4
+# After Ctrl-C a run is waited for this long; a node that takes longer is left behind.
+_PATIENCE_S = 0.8
+
+_DEVICES = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+    "rocm": "ROCMExecutionProvider",
+    "migraphx": "MIGraphXExecutionProvider",
+    "directml": "DmlExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+    "qnn": "QNNExecutionProvider",
+}
+
+
+@dataclass(frozen=True)
+class SessionSettings:
+    """How sessions are opened: ``device`` by name, intra-op ``threads`` (None: one a core)."""
+
+    device: str = "auto"
+    threads: int | None = None
+
+    def provider(self) -> str:
+        """The execution provider that was asked for; for ``auto`` CUDA where its driver is present.
+
+        Raises
+        ------
+        DeviceError
+            The device's name is unknown, or this onnxruntime was built without it.
+        """
+        if self.device == "auto":
+            return _DEVICES["cuda"] if _cuda_driver() else _DEVICES["cpu"]
+        known = {name.lower(): name for name in ort.get_available_providers()}
+        wanted = _DEVICES.get(self.device.lower(), self.device)
+        if wanted.lower() in known:
+            return known[wanted.lower()]
+        offered = [name for name, provider in _DEVICES.items() if provider.lower() in known]
+        raise DeviceError(
+            f"Device '{self.device}' is not one that onnxruntime {ort.__version__} offers here "
+            f"({', '.join(offered)}). Choose one of these, or 'auto'."
+        )
+
+
+class Session:
+    """A session over one graph.
+
+    Parameters
+    ----------
+    model : str or bytes
+        Path of the file, or a serialised graph.
+    settings : SessionSettings
+        Device and threads.
+    folder : str, optional
+        Where the external data of a serialised graph lie; never the current directory.
+    name : str
+        How messages call the model.
+
+    Raises
+    ------
+    DeviceError
+        A device was asked for by name and the session does not run on it.
+    """
+
+    def __init__(
+        self, model: str | bytes, settings: SessionSettings, *, folder: str | None = None, name: str = "model"
+    ) -> None:
+        self.name = name
+        provider = settings.provider()
+        options = ort.SessionOptions()
+        options.log_severity_level = _FATAL_ONLY
+        # Spinning threads gain a tenth on an idle machine and cost half of a shared one.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        if settings.threads is not None:
+            options.intra_op_num_threads = settings.threads
+        if folder is not None and isinstance(model, bytes):
+            options.add_session_config_entry("session.model_external_initializers_file_folder_path", folder)
+        providers = [provider] if provider == _DEVICES["cpu"] else [provider, _DEVICES["cpu"]]
+        with _quiet():
+            if provider in (_DEVICES["cuda"], _DEVICES["tensorrt"]):
+                _preload_cuda()
+            # The fallback would print on stdout and go on with another device.
+            self._session = ort.InferenceSession(model, options, providers=providers, enable_fallback=0)
+        self.provider: str = self._session.get_providers()[0]
+        if settings.device != "auto" and self.provider != provider:
+            raise DeviceError(
+                f"Device '{settings.device}' was asked for, but onnxruntime could not start {provider} and would "
+                f"run {name} on {self.provider}. Install the device's libraries (for CUDA: pip install "
+                "'xaionnx[cuda]'), or choose 'auto' or 'cpu'."
+            )
+        self.inputs: list[Any] = self._session.get_inputs()
+        self.outputs: list[Any] = self._session.get_outputs()
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether tensors can stay on a CUDA device between runs."""
+        return self.provider in (_DEVICES["cuda"], _DEVICES["tensorrt"])
+
+    def place(self, array: np.ndarray[Any, Any]) -> Any:
+        """Put an array where the session computes, for many runs; on the CPU the array itself."""
+        return ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array), "cuda", 0) if self.on_gpu else array
+
+    def run(self, fetch: Sequence[str], feeds: Mapping[str, Any], timeout_s: float | None = None) -> list[Any]:
+        """Run once.
+
+        Parameters
+        ----------
+        fetch : sequence of str
+            Names of the outputs.
+        feeds : mapping
+            Arrays by input name, or what :meth:`place` returned.
+        timeout_s : float, optional
+            Stop the run after so many seconds.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            Ctrl-C was pressed; the run was stopped between two of its nodes.
+        MemoryLimitError
+            The batch did not fit into memory; the session remains usable.
+        TimeLimitError, UnsupportedModelError
+            The run took longer than ``timeout_s``, or failed.
+        """
+        options = ort.RunOptions()
+        options.log_severity_level = _FATAL_ONLY
+        if any(isinstance(value, ort.OrtValue) for value in feeds.values()):
+            job = self._bound_job(fetch, feeds, options)
+        else:
+
+            def job() -> list[Any]:
+                return list(self._session.run(list(fetch), dict(feeds), options))
+
+        try:
+            return _worker().call(job, options, timeout_s)
+        except _Expired as error:
+            raise TimeLimitError(
+                f"One run of {self.name} took longer than {timeout_s:g} s and was stopped. "
+                "Raise timeout_s, or lower the batch size."
+            ) from error
+        except Exception as error:
+            # onnxruntime's exceptions share no base class, but they live in one module.
+            if not type(error).__module__.startswith("onnxruntime"):
+                raise
+            raise self._translated(error) from error
+
+    def _bound_job(
+        self, fetch: Sequence[str], feeds: Mapping[str, Any], options: ort.RunOptions
+    ) -> Callable[[], list[Any]]:
+        binding = self._session.io_binding()
+        for name, value in feeds.items():
+            if isinstance(value, ort.OrtValue):
+                binding.bind_ortvalue_input(name, value)
+            else:
+                binding.bind_cpu_input(name, np.ascontiguousarray(value))
+        for name in fetch:
+            binding.bind_output(name, "cpu")
+
+        def job() -> list[Any]:
+            self._session.run_with_iobinding(binding, options)
+            return list(binding.copy_outputs_to_cpu())
+
+        return job
+
+    def _translated(self, error: Exception) -> XaionnxError:
+        text = str(error)
+        if re.search(r"Failed to allocate memory|BFCArena|out of memory|ALLOC_FAILED|bad_alloc|bad allocation", text):
+            asked = re.search(r"(?:buffer of size|requested bytes of|requested bytes:?)\s*(\d+)", text)
+            size = f" ({int(asked[1]):,} bytes asked)" if asked else ""
+            return MemoryLimitError(
+                f"One batch of {self.name} does not fit into memory{size}. Use a smaller input or a larger machine."
+            )
+        reason = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text).strip().splitlines()
+        return UnsupportedModelError(
+            f"{self.name} failed while running: {reason[0] if reason else type(error).__name__}. "
+            "Check with 'xaionnx inspect' which inputs it expects."
+        )
+
+
+class _Expired(Exception):
+    """A job was stopped by its time limit."""
+
+
+class _Worker:
+    """A thread that runs sessions, so that the caller's thread stays free to receive Ctrl-C.
+
+    onnxruntime holds no lock of Python while it computes but lets no signal through either; a thread for
+    each call would cost 0.3 ms.
+    """
+
+    def __init__(self) -> None:
+        self._jobs: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self.usable = True
+        self._pid = os.getpid()
+        threading.Thread(target=self._loop, name="xaionnx-session", daemon=True).start()
+
+    def _loop(self) -> None:
+        while self.usable:
+            self._jobs.get()()
+
+    @property
+    def alive(self) -> bool:
+        # A thread does not follow its process through a fork.
+        return self.usable and self._pid == os.getpid()
+
+    def call(self, job: Callable[[], list[Any]], options: ort.RunOptions, timeout_s: float | None) -> list[Any]:
+        done = threading.Lock()
+        done.acquire()
+        answer: list[Any] = []
+        failure: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                answer.append(job())
+            except BaseException as error:  # noqa: BLE001 - handed to the caller's thread, which raises it
+                failure.append(error)
+            finally:
+                done.release()
+
+        self._jobs.put(work)
+        try:
+            finished = done.acquire(timeout=-1 if timeout_s is None else timeout_s)
+        except KeyboardInterrupt:
+            self._stop(options, done)
+            raise
+        if not finished:
+            self._stop(options, done)
+            raise _Expired
+        if failure:
+            raise failure[0]
+        result: list[Any] = answer[0]
+        return result
+
+    def _stop(self, options: ort.RunOptions, done: threading.Lock) -> None:
+        options.terminate = True
+        if not done.acquire(timeout=_PATIENCE_S):
+            self.usable = False
+
+
+_current: list[_Worker] = []
+
+
+def _worker() -> _Worker:
+    if not _current or not _current[0].alive:
+        _current[:] = [_Worker()]
+    return _current[0]
+
+
+@lru_cache(maxsize=1)
+def _cuda_driver() -> bool:
+    if _DEVICES["cuda"] not in ort.get_available_providers():
+        return False
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True
+
+
+@lru_cache(maxsize=1)
+def _preload_cuda() -> None:
+    # Makes the CUDA and cuDNN libraries that came as wheels visible to onnxruntime.
+    if hasattr(ort, "preload_dlls"):
+        ort.preload_dlls()
+
+
+@contextlib.contextmanager
+def _quiet() -> Any:
+    # What onnxruntime prints while it looks for a device would corrupt output meant for a program.
+    ort.set_default_logger_severity(_FATAL_ONLY)
+    with contextlib.redirect_stdout(io.StringIO()):
+        yield
+
+
+def runtime_version() -> str:
+    """The version of onnxruntime."""
+    return str(ort.__version__)
