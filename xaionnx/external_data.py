@@ -1,0 +1,203 @@
+"""External data of an ONNX file: where its weights lie, and whether they may be read.
+
+A location comes from the file, so it is untrusted: it could name ``/etc/passwd``. onnx and onnxruntime have followed
+such names before (CVE-2024-27318), therefore each one is checked here before anything opens it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import ntpath
+import os
+import posixpath
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+
+from xaionnx.errors import ModelFileError
+
+_BITS_OF_TYPES = {
+    2: "UINT2 INT2",
+    4: "UINT4 INT4 FLOAT4E2M1",
+    8: "UINT8 INT8 BOOL FLOAT8E4M3FN FLOAT8E4M3FNUZ FLOAT8E5M2 FLOAT8E5M2FNUZ FLOAT8E8M0",
+    16: "UINT16 INT16 FLOAT16 BFLOAT16",
+    32: "UINT32 INT32 FLOAT",
+    64: "UINT64 INT64 DOUBLE COMPLEX64",
+    128: "COMPLEX128",
+}
+_BITS: dict[int, int] = {
+    onnx.TensorProto.DataType.Value(name): bits for bits, names in _BITS_OF_TYPES.items() for name in names.split()
+}
+
+# onnxruntime reads this location as an address in its own memory.
+_MEMORY_ADDRESS = "_ORT_MEM_ADDR_"
+
+
+@dataclass(frozen=True)
+class ExternalFile:
+    """A checked file: its location as the model writes it, and the file itself."""
+
+    location: str
+    path: Path
+
+
+def external_files(shown: str, proto: onnx.ModelProto, folder: Path) -> tuple[ExternalFile, ...]:
+    """External files that the model's tensors lie in, each checked, in the order of their locations.
+
+    Parameters
+    ----------
+    shown : str
+        The model's path as its user wrote it, for messages.
+    proto : onnx.ModelProto
+    folder : Path
+        The model's folder, resolved.
+
+    Raises
+    ------
+    ModelFileError
+        A location is absolute, leaves the folder, or is not a regular file with one hard link; or a tensor's bytes
+        lie beyond its end.
+    """
+    sizes: dict[str, int] = {}
+    files: dict[str, ExternalFile] = {}
+    for tensor in tensors(proto):
+        if tensor.data_location != onnx.TensorProto.EXTERNAL:
+            continue
+        entries = _entries(shown, tensor)
+        location = entries["location"]
+        if location not in files:
+            files[location], sizes[location] = _checked(shown, location, folder)
+        _check_extent(shown, tensor, entries, files[location], sizes[location])
+    return tuple(files[location] for location in sorted(files))
+
+
+def tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Every tensor stored in the model: weights and attributes, in subgraphs, functions and training graphs too."""
+    graphs = [proto.graph]
+    for training in proto.training_info:
+        graphs += [training.initialization, training.algorithm]
+    nodes = [node for function in proto.functions for node in function.node]
+    for function in proto.functions:
+        for attribute in function.attribute_proto:
+            yield from _attribute_tensors(attribute, graphs)
+    while graphs or nodes:
+        if graphs:
+            graph = graphs.pop()
+            yield from graph.initializer
+            for sparse in graph.sparse_initializer:
+                yield sparse.values
+                yield sparse.indices
+            nodes.extend(graph.node)
+        while nodes:
+            for attribute in nodes.pop().attribute:
+                yield from _attribute_tensors(attribute, graphs)
+
+
+def sha256_of_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, streamed."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _attribute_tensors(attribute: onnx.AttributeProto, graphs: list[onnx.GraphProto]) -> Iterator[onnx.TensorProto]:
+    # Asked field by field and not by the declared type, which may lie.
+    if attribute.HasField("t"):
+        yield attribute.t
+    yield from attribute.tensors
+    for sparse in [attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else attribute.sparse_tensors:
+        yield sparse.values
+        yield sparse.indices
+    if attribute.HasField("g"):
+        graphs.append(attribute.g)
+    graphs.extend(attribute.graphs)
+
+
+def _entries(shown: str, tensor: onnx.TensorProto) -> dict[str, str]:
+    entries: dict[str, str] = {}
+    for entry in tensor.external_data:
+        if not isinstance(entry.key, str) or not isinstance(entry.value, str):  # bytes where it is no UTF-8
+            raise ModelFileError(
+                f"{shown}: the external data of tensor '{tensor.name}' hold text that is not UTF-8. "
+                "Export the model again."
+            )
+        if entry.key in entries:
+            # Two readers could take two different ones.
+            raise ModelFileError(
+                f"{shown}: the external data of tensor '{tensor.name}' give '{entry.key}' twice. "
+                "Export the model again."
+            )
+        entries[entry.key] = entry.value
+    if not entries.get("location"):
+        raise ModelFileError(
+            f"{shown}: tensor '{tensor.name}' has external data without a location. Export the model again."
+        )
+    return entries
+
+
+def _checked(shown: str, location: str, folder: Path) -> tuple[ExternalFile, int]:
+    prefix = f"{shown}: external data '{location}'"
+    if posixpath.isabs(location) or ntpath.isabs(location) or ntpath.splitdrive(location)[0]:
+        raise ModelFileError(f"{prefix} is an absolute path. Save the model with its weights beside it.")
+    if ".." in location.replace("\\", "/").split("/") or "\0" in location or _MEMORY_ADDRESS in location:
+        raise ModelFileError(f"{prefix} leads out of the model's folder. Save the model with its weights beside it.")
+    try:
+        path = (folder / location).resolve(strict=True)
+        status = path.stat()
+    except (OSError, RuntimeError):
+        raise ModelFileError(f"{prefix} is missing from {folder}. Put the file there.") from None
+    if not path.is_relative_to(folder):
+        raise ModelFileError(f"{prefix} is a link out of the model's folder. Copy the file itself to {folder}.")
+    if not stat.S_ISREG(status.st_mode):
+        raise ModelFileError(f"{prefix} is not a regular file. Save the model with its weights beside it.")
+    if status.st_nlink != 1:
+        # A second name may belong to another folder and another owner: the content is not the model's alone.
+        raise ModelFileError(
+            f"{prefix} is a hard-linked file, with {status.st_nlink} names. Copy it to a file of its own."
+        )
+    return ExternalFile(location, path), status.st_size
+
+
+def _check_extent(shown: str, tensor: onnx.TensorProto, entries: dict[str, str], file: ExternalFile, size: int) -> None:
+    numbers = {}
+    for key in ("offset", "length"):
+        text = entries.get(key, "")
+        if text and not (text.isascii() and text.isdigit() and len(text) < 20):
+            raise ModelFileError(
+                f"{shown}: the {key} of tensor '{tensor.name}' in '{file.location}' must be a whole number of bytes. "
+                f"Got '{text}' instead."
+            )
+        numbers[key] = int(text) if text else None
+    offset = numbers["offset"] or 0
+    length = max(size - offset, 0) if numbers["length"] is None else numbers["length"]
+    bits = _BITS.get(tensor.data_type)
+    needed = length if bits is None else (math.prod(tensor.dims) * bits + 7) // 8
+    if offset + max(length, needed) > size:
+        raise ModelFileError(
+            f"{shown}: external data '{file.location}' {_why_short(file.path, size)}: tensor '{tensor.name}' "
+            f"needs bytes {offset:,} to {offset + max(length, needed):,}, and the file has {size:,}. "
+            f"{_next_step(file.path, size)}"
+        )
+    if numbers["length"] is not None and length != needed:
+        raise ModelFileError(
+            f"{shown}: tensor '{tensor.name}' in '{file.location}' has {length:,} bytes, and its shape needs "
+            f"{needed:,}. Export the model again."
+        )
+
+
+def _is_pointer(path: Path, size: int) -> bool:
+    if size > 1024:
+        return False
+    with open(os.fspath(path), "rb") as file:
+        return file.read(64).startswith(b"version https://git-lfs.github.com/spec/")
+
+
+def _why_short(path: Path, size: int) -> str:
+    return "is a Git LFS pointer, not the weights" if _is_pointer(path, size) else "is too short"
+
+
+def _next_step(path: Path, size: int) -> str:
+    return "Run 'git lfs pull' in its folder." if _is_pointer(path, size) else "Download or copy it again."

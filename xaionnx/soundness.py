@@ -1,0 +1,378 @@
+"""Is the graph of a parsed model one that onnxruntime could run: names, order, ops, inputs and outputs.
+
+One pass over all nodes, with stacks in place of recursion, so that 20,000 nodes in a row or 90 nested loops are alike.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+
+import onnx
+import onnx.defs
+
+from xaionnx.errors import ModelFileError
+
+RANDOM_OPS = frozenset(
+    {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
+)
+
+
+@dataclass(frozen=True)
+class Census:
+    """What one look at every node found; fields as in `xaionnx.loading.ModelFile`."""
+
+    domains: dict[str, int]
+    random_ops: tuple[str, ...]
+
+
+@dataclass
+class _Scope:
+    """One graph or function body: the names that it makes, and what each of its nodes reads."""
+
+    nodes: Iterable[onnx.NodeProto]
+    where: str
+    parent: tuple[_Scope, int] | None = None
+    defined: set[str] = field(default_factory=set)
+    given: set[str] = field(default_factory=set)
+    reads: list[list[str]] = field(default_factory=list)
+    outputs: list[str] = field(default_factory=list)
+    weights: Iterable[onnx.TensorProto] = ()
+
+
+def check(shown: str, proto: onnx.ModelProto) -> Census:
+    """Refuse a graph that cannot run, and count what is random in it.
+
+    Parameters
+    ----------
+    shown : str
+        The model's path as its user wrote it, for messages.
+    proto : onnx.ModelProto
+
+    Raises
+    ------
+    ModelFileError
+        No inputs or outputs, an input that is no tensor, a name that is not UTF-8, defined twice or never, a cycle, an
+        op, domain or opset that onnxruntime does not know.
+    """
+    domains = _domains(shown, proto.opset_import)
+    _check_ends(shown, proto)
+    _check_functions(shown, proto)
+    functions = {(_plain(f.domain), f.name) for f in proto.functions}
+    random: list[str] = []
+    top = _Scope(proto.graph.node, "")
+    _define_graph(shown, top, proto.graph)
+    _check_scopes(shown, top, functions, domains, random)
+    for function in proto.functions:
+        where = f" of function '{function.name}'"
+        body = _Scope(function.node, where, outputs=list(function.output))
+        for name in function.input:
+            _define(shown, body, name)
+        body.given.update(body.defined)
+        versions = domains | _domains(shown, function.opset_import)
+        _check_scopes(shown, body, functions, versions, random)
+    return Census(domains, tuple(random))
+
+
+def label(node: onnx.NodeProto) -> str:
+    """How messages name a node: ``node 'conv1'``, or by what it makes where it has no name."""
+    if node.name:
+        return f"node '{node.name}'"
+    made = next((name for name in node.output if name), "")
+    return f"the node that makes '{made}'"
+
+
+def subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    """Bodies of If, Loop, Scan and their like."""
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            yield attribute.g
+        yield from attribute.graphs
+
+
+def _plain(domain: str) -> str:
+    return "" if domain == "ai.onnx" else domain
+
+
+def _domains(shown: str, imports: Iterable[onnx.OperatorSetIdProto]) -> dict[str, int]:
+    domains: dict[str, int] = {}
+    for entry in imports:
+        _check_text(shown, "the name of a domain", [entry.domain])
+        domain, version = _plain(entry.domain), entry.version
+        domains[domain] = max(version, domains.get(domain, 0))
+    for domain, newest in (("", onnx.defs.onnx_opset_version()), ("ai.onnx.ml", onnx.defs.onnx_ml_opset_version())):
+        version = domains.get(domain, 0)
+        if version > newest and version > _runtime_newest(domain):
+            raise ModelFileError(
+                f"{shown} uses opset {version} of {domain or 'ai.onnx'}, which is newer than the installed "
+                "onnxruntime. Upgrade onnxruntime, or export with a lower opset."
+            )
+    return domains
+
+
+def _check_ends(shown: str, proto: onnx.ModelProto) -> None:
+    graph = proto.graph
+    if not proto.opset_import:
+        raise ModelFileError(f"{shown} does not say which opset it uses: it is cut short. Export the model again.")
+    filled = {tensor.name for tensor in graph.initializer} | {tensor.values.name for tensor in graph.sparse_initializer}
+    inputs = [value for value in graph.input if value.name not in filled]
+    if not inputs:
+        raise ModelFileError(f"{shown} has no inputs, so there is nothing to explain. Export it with its inputs.")
+    if not graph.output:
+        raise ModelFileError(f"{shown} has no outputs, so there is nothing to explain. Export it with its outputs.")
+    _check_text(shown, "the name of an input or output", (value.name for value in (*graph.input, *graph.output)))
+    for value in inputs:
+        kind = value.type.WhichOneof("value")
+        if kind is None:
+            raise ModelFileError(f"{shown}: input '{value.name}' has no type. Export the model again.")
+        if kind != "tensor_type":
+            raise ModelFileError(
+                f"{shown}: input '{value.name}' is a {kind.removesuffix('_type').replace('_', ' ')}, and only tensors "
+                "can be explained. Export the model with tensor inputs."
+            )
+    seen: set[str] = set()
+    for value in graph.output:
+        if value.name in seen:
+            raise ModelFileError(f"{shown}: output '{value.name}' is listed twice. Export the model again.")
+        seen.add(value.name)
+
+
+def _check_functions(shown: str, proto: onnx.ModelProto) -> None:
+    """A function that calls itself would be inlined without end."""
+    if not proto.functions:
+        return
+    names = [(_plain(function.domain), function.name) for function in proto.functions]
+    _check_text(shown, "the name of a function", (part for name in names for part in name))
+    calls: dict[tuple[str, str], set[tuple[str, str]]] = {}
+    for name, function in zip(names, proto.functions, strict=True):
+        if name in calls:
+            raise ModelFileError(f"{shown}: function '{name[1]}' is defined twice. Export the model again.")
+        pending = list(function.node)
+        calls[name] = set()
+        while pending:
+            node = pending.pop()
+            calls[name].add((_plain(node.domain), node.op_type))
+            for graph in subgraphs(node):
+                pending.extend(graph.node)
+    left = {name: called & calls.keys() for name, called in calls.items()}
+    while left:
+        leaves = [name for name, called in left.items() if not called & left.keys()]
+        if not leaves:
+            raise ModelFileError(f"{shown}: function '{min(left)[1]}' calls itself. Export the model again.")
+        for name in leaves:
+            del left[name]
+
+
+def _define_graph(shown: str, scope: _Scope, graph: onnx.GraphProto) -> None:
+    filled: set[str] = set()
+    for name in [t.name for t in graph.initializer] + [t.values.name for t in graph.sparse_initializer]:
+        if name in filled:
+            raise ModelFileError(f"{shown}: '{name}' is defined twice. Export the model again.")
+        filled.add(name)
+    for value in graph.input:
+        _define(shown, scope, value.name)
+    scope.defined |= filled  # a weight may be listed among the inputs: that was the rule up to IR version 3
+    _check_text(shown, "the name of a tensor", scope.defined)
+    scope.given = set(scope.defined)
+    scope.outputs = [value.name for value in graph.output]
+    scope.weights = graph.initializer
+
+
+def _define(shown: str, scope: _Scope, name: str) -> None:
+    if name in scope.defined:
+        raise ModelFileError(f"{shown}: '{name}' is defined twice. Export the model again.")
+    scope.defined.add(name)
+
+
+def _check_scopes(
+    shown: str, top: _Scope, functions: set[tuple[str, str]], versions: dict[str, int], random: list[str]
+) -> None:
+    scopes = [top]
+    known: set[tuple[str, str]] = set(functions)
+    at = 0
+    while at < len(scopes):  # grows as bodies are found
+        scopes.extend(_read_nodes(shown, scopes[at], known, versions, random))
+        at += 1
+    # Inner before outer: what a body takes from outside is read by the node that holds it.
+    for scope in reversed(scopes):
+        taken = {name for name in scope.outputs if name and name not in scope.defined}
+        for reads in scope.reads:
+            taken.update(name for name in reads if name not in scope.defined)
+        if scope.parent is not None:
+            outer, index = scope.parent
+            outer.reads[index].extend(taken)
+        elif taken:
+            _refuse_undefined(shown, scope, taken)
+        _check_order(shown, scope)
+
+
+def _read_nodes(
+    shown: str, scope: _Scope, known: set[tuple[str, str]], versions: dict[str, int], random: list[str]
+) -> list[_Scope]:
+    bodies: list[_Scope] = []
+    names: set[str] = set()
+    defined, texts = scope.defined, set[str]()
+    for index, node in enumerate(scope.nodes):
+        name, op, domain = node.name, node.op_type, node.domain
+        reads, makes = [read for read in node.input if read], [made for made in node.output if made]
+        texts.update(reads, makes, (name, op, domain))
+        if name:
+            if name in names:
+                raise ModelFileError(f"{shown}: two nodes have the name '{name}'. Export the model again.")
+            names.add(name)
+        for made in makes:
+            if made in defined:
+                raise ModelFileError(f"{shown}: '{made}' is defined twice. Export the model again.")
+            defined.add(made)
+        scope.reads.append(reads)
+        if (domain, op) not in known:
+            _check_text(shown, "the name of a node or tensor", texts)
+            if (_plain(domain), op) not in known:
+                _check_op(shown, node, versions)
+            known.add((domain, op))
+        if op in RANDOM_OPS or (op == "Dropout" and _trains(node, versions, scope)):
+            random.append(f"{op} ({label(node)}{scope.where})")
+        if node.attribute:
+            for graph in subgraphs(node):
+                body = _Scope(graph.node, scope.where, (scope, index))
+                _define_graph(shown, body, graph)
+                bodies.append(body)
+    _check_text(shown, "the name of a node or tensor", texts)
+    return bodies
+
+
+def _trains(node: onnx.NodeProto, versions: dict[str, int], scope: _Scope) -> bool:
+    """Whether a Dropout is, or could be, in training mode. A missing third input means that it is not."""
+    if _plain(node.domain) or versions.get("", 0) < 12 or len(node.input) < 3 or not node.input[2]:
+        return False
+    flag = _constant(scope, node.input[2])
+    return flag is None or any(flag.raw_data) or any(flag.int32_data)
+
+
+def _constant(start: _Scope, name: str) -> onnx.TensorProto | None:
+    """The constant boolean of this name, from where the name is visible; None where it is computed."""
+    scope: _Scope | None = start
+    while scope is not None:
+        for node in scope.nodes:
+            if name in node.output:
+                if node.op_type == "Constant" and node.attribute and node.attribute[0].HasField("t"):
+                    value: onnx.TensorProto = node.attribute[0].t
+                    return value
+                return None
+        for tensor in scope.weights:
+            if tensor.name == name:
+                return tensor
+        scope = scope.parent[0] if scope.parent else None
+    return None
+
+
+def _check_op(shown: str, node: onnx.NodeProto, versions: dict[str, int]) -> None:
+    op, domain = node.op_type, _plain(node.domain)
+    version = versions.get(domain)
+    if onnx.defs.has(op, max_inclusive_version=version or onnx.defs.onnx_opset_version(), domain=domain):
+        return
+    schemas = _runtime_schemas()
+    if not schemas:
+        return  # this build of onnxruntime does not list its ops: opening the session will tell
+    since = schemas.get((domain, op))
+    if since is not None and since <= (version or since):
+        return
+    if domain not in {known for known, _ in schemas}:
+        raise ModelFileError(
+            f"{shown}: the domain '{domain}' of op '{op}' ({label(node)}) is unknown to onnxruntime. "
+            "Export the model with standard ONNX ops."
+        )
+    shown_domain = f" of domain '{domain}'" if domain else ""
+    if since is None:
+        raise ModelFileError(
+            f"{shown}: op '{op}'{shown_domain} ({label(node)}) is unknown to onnxruntime. "
+            "Export the model with standard ONNX ops."
+        )
+    raise ModelFileError(
+        f"{shown}: op '{op}'{shown_domain} ({label(node)}) came with opset {since}, and the model uses "
+        f"opset {version}. Export it with opset {since} or newer."
+    )
+
+
+@cache
+def _runtime_schemas() -> dict[tuple[str, str], int]:
+    """First version of every op that onnxruntime knows, by domain and name. Asked only for ops that onnx lacks."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    first: dict[tuple[str, str], int] = {}
+    for schema in state.get_all_operator_schema() if hasattr(state, "get_all_operator_schema") else ():
+        key = (_plain(schema.domain), schema.name)
+        first[key] = min(schema.since_version, first.get(key, schema.since_version))
+    return first
+
+
+@cache
+def _runtime_newest(domain: str) -> int:
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    if not hasattr(state, "get_all_operator_schema"):
+        return 2**31  # not told: opening the session will tell
+    return max((s.since_version for s in state.get_all_operator_schema() if _plain(s.domain) == domain), default=0)
+
+
+def _refuse_undefined(shown: str, scope: _Scope, taken: set[str]) -> None:
+    for node, reads in zip(scope.nodes, scope.reads, strict=True):
+        for name in reads:
+            if name in taken:
+                raise ModelFileError(
+                    f"{shown}: {node.op_type} ({label(node)}) reads '{name}', which nothing makes. "
+                    "Export the model again."
+                )
+    missing = next(name for name in scope.outputs if name in taken)
+    raise ModelFileError(f"{shown}: output '{missing}' is made by no node. Export the model again.")
+
+
+def _check_order(shown: str, scope: _Scope) -> None:
+    """Refuse a cycle. Nodes out of order are fine for onnxruntime; most files are in order, and one pass settles it."""
+    done = set(scope.given)
+    for node, reads in zip(scope.nodes, scope.reads, strict=True):
+        if any(name in scope.defined and name not in done for name in reads):
+            break
+        done.update(node.output)
+    else:
+        return
+    nodes = list(scope.nodes)
+    readers: dict[str, list[int]] = {}
+    waits = []
+    for index, reads in enumerate(scope.reads):
+        own = {name for name in reads if name in scope.defined and name not in scope.given}
+        waits.append(len(own))
+        for name in own:
+            readers.setdefault(name, []).append(index)
+    ready = deque(index for index, count in enumerate(waits) if count == 0)
+    left = set(range(len(nodes)))
+    while ready:
+        index = ready.popleft()
+        left.discard(index)
+        for name in nodes[index].output:
+            for reader in readers.get(name, ()):
+                waits[reader] -= 1
+                if waits[reader] == 0:
+                    ready.append(reader)
+    if left:
+        # Backwards from a node that never got ready, along inputs that never came: this ends up on the cycle itself.
+        makers = {name: index for index in left for name in nodes[index].output if name}
+        index, met = min(left), set[int]()
+        while index not in met:
+            met.add(index)
+            index = next(makers[name] for name in scope.reads[index] if name in makers)
+        raise ModelFileError(
+            f"{shown}: the graph runs in a circle through {nodes[index].op_type} ({label(nodes[index])}). "
+            "Export the model again."
+        )
+
+
+def _check_text(shown: str, what: str, names: Iterable[str]) -> None:
+    # protobuf hands out bytes where a string field holds something else than UTF-8.
+    for name in names:
+        if not isinstance(name, str):
+            raise ModelFileError(
+                f"{shown}: {what} is not UTF-8: {name!r}. The file is damaged; download or copy it again."
+            )
