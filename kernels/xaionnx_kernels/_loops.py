@@ -1,0 +1,121 @@
+"""The compiled loops. Importing this module imports Numba, so callers do it only when the work is worth it (``_tier``).
+
+Serial on purpose: one core fills a batch of 16 pictures of 3x224x224 in under a millisecond, a hundredth of what the
+model takes for it, and a parallel kernel would cost more to load, fight the session for the cores and, with Numba's
+``workqueue`` layer, forbid callers with threads. All loops release the GIL. None uses fast-math: the numpy forms in
+the public modules must agree bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+
+
+def _compiled(function: Callable[..., None]) -> Any:
+    try:
+        return numba.njit(cache=True, nogil=True)(function)
+    except RuntimeError:  # no folder to keep the cache in can be written: compile in each process
+        return numba.njit(nogil=True)(function)
+
+
+@_compiled
+def select(x, baselines, labels, coalitions, inner, keep, out):  # type: ignore[no-untyped-def]
+    """x (A, L*B), baselines (R, A, L*B), labels (L,), coalitions (M, P), keep (L*B,) scratch, out (M, R, A, L*B)."""
+    # `keep` is laid out like a row of x, so that the last loop is contiguous in everything and becomes vector code.
+    for m in range(out.shape[0]):
+        if inner == 1:
+            for e in range(labels.shape[0]):
+                keep[e] = coalitions[m, labels[e]]
+        else:
+            for place in range(labels.shape[0]):
+                kept = coalitions[m, labels[place]]
+                for k in range(inner):
+                    keep[place * inner + k] = kept
+        for r in range(out.shape[1]):
+            for a in range(out.shape[2]):
+                for e in range(out.shape[3]):
+                    # Both are read before the choice: a load inside the branch would forbid vector code.
+                    present = x[a, e]
+                    removed = baselines[r, a, e]
+                    out[m, r, a, e] = present if keep[e] else removed
+
+
+@_compiled
+def blend(x, baseline, masks, inner, weight, out):  # type: ignore[no-untyped-def]
+    """x, baseline (A, S*B), masks (M, S), weight (S*B,) scratch of x's type, out (M, A, S*B)."""
+    one = x.dtype.type(1)
+    zero = x.dtype.type(0)
+    for m in range(out.shape[0]):
+        if inner == 1:
+            for e in range(masks.shape[1]):
+                weight[e] = masks[m, e]
+        else:
+            for place in range(masks.shape[1]):
+                for k in range(inner):
+                    weight[place * inner + k] = masks[m, place]
+        for a in range(out.shape[1]):
+            for e in range(out.shape[2]):
+                present = x[a, e]
+                removed = baseline[a, e]
+                w = weight[e]
+                blended = present * w + removed * (one - w)
+                blended = present if w == one else blended
+                out[m, a, e] = removed if w == zero else blended
+
+
+@_compiled
+def rise(x, baseline, cells, shifts, rows, row_weights, columns, column_weights, inner, line, weight, out):  # type: ignore[no-untyped-def]
+    """x, baseline (A, H, W*B), cells (M, s_h, s_w), shifts (M, 2), out (M, A, H, W*B).
+
+    rows, columns and their weights: (2, (s+1)*cell), see ``masks.bilinear_taps``; line (s_w,), weight (W*B,): scratch.
+    """
+    one = x.dtype.type(1)
+    zero = x.dtype.type(0)
+    width = out.shape[3] // inner
+    for m in range(out.shape[0]):
+        top = shifts[m, 0]
+        left = shifts[m, 1]
+        for h in range(out.shape[2]):
+            upper = rows[0, top + h]
+            lower = rows[1, top + h]
+            upper_weight = row_weights[0, top + h]
+            lower_weight = row_weights[1, top + h]
+            for j in range(cells.shape[2]):
+                line[j] = upper_weight * cells[m, upper, j] + lower_weight * cells[m, lower, j]
+            if inner == 1:
+                for v in range(width):
+                    near = column_weights[0, left + v] * line[columns[0, left + v]]
+                    weight[v] = near + column_weights[1, left + v] * line[columns[1, left + v]]
+            else:
+                for v in range(width):
+                    near = column_weights[0, left + v] * line[columns[0, left + v]]
+                    mixed = near + column_weights[1, left + v] * line[columns[1, left + v]]
+                    for k in range(inner):
+                        weight[v * inner + k] = mixed
+            for a in range(out.shape[1]):
+                for e in range(out.shape[3]):
+                    present = x[a, h, e]
+                    removed = baseline[a, h, e]
+                    w = weight[e]
+                    blended = present * w + removed * (one - w)
+                    blended = present if w == one else blended
+                    out[m, a, h, e] = removed if w == zero else blended
+
+
+@_compiled
+def random_bits(states, first, out):  # type: ignore[no-untyped-def]
+    """Draws first, first+1, ... of each stream: states (M,) uint64, out (M, D) uint64. See ``counter``."""
+    gamma = np.uint64(0x9E3779B97F4A7C15)
+    mix_1 = np.uint64(0xBF58476D1CE4E5B9)
+    mix_2 = np.uint64(0x94D049BB133111EB)
+    for m in range(out.shape[0]):
+        z0 = states[m] + first * gamma
+        for d in range(out.shape[1]):
+            z0 = z0 + gamma
+            z = (z0 ^ (z0 >> np.uint64(30))) * mix_1
+            z = (z ^ (z >> np.uint64(27))) * mix_2
+            out[m, d] = z ^ (z >> np.uint64(31))

@@ -1,0 +1,351 @@
+"""What removal writes: batches in which some players of a sample are replaced by a baseline.
+
+All functions write into a buffer that the caller owns and reuses. A sample enters as a view whose axes are
+
+``A``
+    what lies before the players' axes in memory and shares them: the channels of NCHW, 1 for NHWC;
+``L`` or ``H, W``
+    the axes that the players divide;
+``B``
+    what lies behind them: 1 for NCHW, the channels of NHWC.
+
+So a picture x of shape (C, H, W) is ``x.reshape(C, H * W, 1)``, one of shape (H, W, C) is ``x.reshape(1, H * W, C)``,
+and a table's row or a label map with a label for each element is ``x.reshape(1, -1, 1)``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from xaionnx_kernels._tier import compiled_pays
+from xaionnx_kernels.masks import bilinear_taps, rise_masks
+
+__all__ = ["fill_blend", "fill_rise", "fill_select", "fill_windows", "restore_windows"]
+
+AnyArray = npt.NDArray[Any]
+
+
+def fill_select(
+    x: AnyArray, baseline: AnyArray, labels: npt.NDArray[np.integer], coalitions: npt.NDArray[np.bool_], out: AnyArray
+) -> None:
+    """Write one copy of x for each coalition, with the absent players replaced by the baseline.
+
+    ``out[m, a, l, b] = x[a, l, b]`` where ``labels[l] < 0`` or ``coalitions[m, labels[l]]``, else
+    ``baseline[a, l, b]``. It is a choice, not arithmetic: exact for every type, infinities and NaN included.
+
+    Parameters
+    ----------
+    x : (A, L, B)
+        One sample, of any numeric type up to 8 bytes an element.
+    baseline : broadcasts to (A, L, B), or (R, A, L, B)
+        What removal puts in; with R of them, each coalition is written R times. Of x's type.
+    labels : (L,) int
+        The player that each position belongs to; a negative label is never removed.
+    coalitions : (M, P) bool
+        True where the player is present.
+    out : (M, A, L, B), or (M, R, A, L, B) for R baselines
+        C-contiguous, of x's type; overwritten.
+
+    Raises
+    ------
+    ValueError
+        A shape does not fit, a label is not below P, or ``out`` is not contiguous.
+    TypeError
+        The types of x, baseline and out differ, or have no fixed width up to 8 bytes.
+
+    Examples
+    --------
+    >>> out = np.empty((2, 1, 3, 1))
+    >>> x, zeros = np.array([10.0, 20.0, 30.0]).reshape(1, 3, 1), np.zeros((1, 3, 1))
+    >>> fill_select(x, zeros, np.array([0, 1, -1]), np.array([[True, False], [False, False]]), out)
+    >>> out[:, 0, :, 0]
+    array([[10.,  0., 30.],
+           [ 0.,  0., 30.]])
+    """
+    _check_types(x, baseline, out)
+    if x.ndim != 3:
+        raise ValueError(f"'x' must have the shape (A, L, B). Got {x.shape} instead.")
+    outer, length, inner = x.shape
+    several = baseline.ndim == 4
+    count = len(coalitions)
+    repeats = len(baseline) if several else 1
+    _check_out(out, (count, repeats, *x.shape) if several else (count, *x.shape))
+    _check_labels(labels, length, coalitions)
+    baselines = np.ascontiguousarray(np.broadcast_to(baseline if several else baseline[None], (repeats, *x.shape)))
+    # What is never removed belongs to one more player, who is always present: no branch in the loop.
+    members = np.concatenate([coalitions, np.ones((count, 1), np.bool_)], axis=1)
+    players = np.where(labels < 0, coalitions.shape[1], labels)
+    if compiled_pays(out.size):
+        from xaionnx_kernels import _loops  # loads Numba
+
+        word = np.dtype(f"u{x.itemsize}")  # the bits are moved, so one loop for each width serves every type
+        row = length * inner
+        _loops.select(
+            np.ascontiguousarray(x).view(word).reshape(outer, row),
+            baselines.view(word).reshape(repeats, outer, row),
+            players.astype(np.int32),
+            members,
+            inner,
+            np.empty(row, np.bool_),
+            out.view(word).reshape(count, repeats, outer, row),
+        )
+        return
+    keep = members[:, players]
+    target = out.reshape(count, repeats, *x.shape)
+    np.copyto(target, baselines)
+    np.copyto(target, x, where=keep[:, None, None, :, None])
+
+
+def fill_windows(baseline: AnyArray, corners: npt.NDArray[np.integer], window: tuple[int, int], out: AnyArray) -> None:
+    """Write the baseline into one window of each picture of a batch, and nothing else.
+
+    With :func:`restore_windows` a batch that holds copies of x serves a whole occlusion: a patch is written and taken
+    back, instead of the picture.
+
+    Parameters
+    ----------
+    baseline : (A, H, W, B)
+    corners : (M, 2) int
+        Top and left of each window; it may overhang the picture on any side and is clipped there.
+    window : (int, int)
+        Height and width in pixels. For a sequence or a table take H = 1 and height 1.
+    out : (M or more, A, H, W, B)
+        Its first M pictures are written.
+
+    Raises
+    ------
+    ValueError
+        A shape does not fit.
+    TypeError
+        The types of baseline and out differ.
+
+    Examples
+    --------
+    >>> x = np.arange(6.0).reshape(1, 2, 3, 1)
+    >>> batch = np.stack([x, x])
+    >>> fill_windows(np.zeros_like(x), np.array([[0, 1], [1, 2]]), (1, 2), batch)
+    >>> batch[:, 0, :, :, 0]
+    array([[[0., 0., 0.],
+            [3., 4., 5.]],
+    <BLANKLINE>
+           [[0., 1., 2.],
+            [3., 4., 0.]]])
+    """
+    _write_windows(baseline, corners, window, out)
+
+
+def restore_windows(x: AnyArray, corners: npt.NDArray[np.integer], window: tuple[int, int], out: AnyArray) -> None:
+    """Write x back where :func:`fill_windows` wrote the baseline: same parameters, with x (A, H, W, B).
+
+    Examples
+    --------
+    >>> x = np.arange(6.0).reshape(1, 2, 3, 1)
+    >>> batch = np.stack([x, x])
+    >>> place = np.array([[0, 1], [1, 2]]), (1, 2)
+    >>> fill_windows(np.zeros_like(x), *place, batch)
+    >>> restore_windows(x, *place, batch)
+    >>> np.array_equal(batch, [x, x])
+    True
+    """
+    _write_windows(x, corners, window, out)
+
+
+def fill_blend(x: AnyArray, baseline: AnyArray, masks: npt.NDArray[np.floating], out: AnyArray) -> None:
+    """Write one copy of x for each mask, mixed with the baseline: ``x * mask + baseline * (1 - mask)``.
+
+    Exactly x where the mask is 1 and exactly the baseline where it is 0, whatever the other holds.
+
+    Parameters
+    ----------
+    x : (A, H, W, B)
+        float32 and float64 are mixed in their own precision; float16 and 8 and 16 bit integers in float32, then
+        rounded to the nearest value of the type.
+    baseline : broadcasts to (A, H, W, B)
+    masks : (M, H, W)
+        The weight of x, in [0, 1].
+    out : (M, A, H, W, B)
+        C-contiguous, of x's type; overwritten.
+
+    Raises
+    ------
+    ValueError
+        A shape does not fit, or ``out`` is not contiguous.
+    TypeError
+        The types of x, baseline and out differ, or cannot be mixed.
+
+    Examples
+    --------
+    >>> out = np.empty((1, 1, 1, 3, 1))
+    >>> x = np.array([8.0, 8.0, np.inf]).reshape(1, 1, 3, 1)
+    >>> fill_blend(x, np.zeros_like(x), np.array([[[1.0, 0.25, 0.0]]]), out)
+    >>> out.ravel()
+    array([8., 2., 0.])
+    """
+    x, baseline, work = _blend_operands(x, baseline, len(masks), out)
+    if masks.shape[1:] != x.shape[1:3]:
+        raise ValueError(f"'masks' must have the shape (M, {x.shape[1]}, {x.shape[2]}). Got {masks.shape} instead.")
+    if compiled_pays(out.size):
+        from xaionnx_kernels import _loops  # loads Numba
+
+        outer, height, width, inner = x.shape
+        row = height * width * inner
+        _loops.blend(
+            x.reshape(outer, row),
+            baseline.reshape(outer, row),
+            np.ascontiguousarray(masks, x.dtype).reshape(len(masks), height * width),
+            inner,
+            np.empty(row, x.dtype),
+            work.reshape(len(masks), outer, row),
+        )
+    else:
+        for m, mask in enumerate(masks):
+            _blend_one(x, baseline, mask, work[m])
+    _round_into(out, work)
+
+
+def fill_rise(
+    x: AnyArray,
+    baseline: AnyArray,
+    cells: AnyArray,
+    shifts: npt.NDArray[np.integer],
+    cell: tuple[int, int],
+    out: AnyArray,
+) -> None:
+    """Write one copy of x for each RISE mask, without holding the masks in memory.
+
+    Equal, bit for bit, to ``fill_blend(x, baseline, rise_masks(cells, shifts, cell, (H, W)), out)``.
+
+    Parameters
+    ----------
+    x : (A, H, W, B)
+        As in :func:`fill_blend`.
+    baseline : broadcasts to (A, H, W, B)
+    cells : (M, s_h, s_w) bool or float
+        What each cell of the coarse grid keeps of x, in [0, 1].
+    shifts : (M, 2) int
+        Row and column of the enlarged grid at which the picture begins.
+    cell : (int, int)
+        Height and width of a cell in pixels.
+    out : (M, A, H, W, B)
+        C-contiguous, of x's type; overwritten.
+
+    Raises
+    ------
+    ValueError
+        A shape does not fit, a shifted picture leaves the enlarged grid, or ``out`` is not contiguous.
+    TypeError
+        The types of x, baseline and out differ, or cannot be mixed.
+
+    Examples
+    --------
+    >>> x = np.full((1, 2, 2, 1), 8.0, np.float32)
+    >>> out = np.empty((1, 1, 2, 2, 1), np.float32)
+    >>> fill_rise(x, np.zeros_like(x), np.array([[[True, False]]]), np.array([[0, 2]]), (2, 2), out)
+    >>> out[0, 0, :, :, 0].round(2).tolist()
+    [[5.329999923706055, 2.6700000762939453], [5.329999923706055, 2.6700000762939453]]
+    """
+    x, baseline, work = _blend_operands(x, baseline, len(cells), out)
+    outer, height, width, inner = x.shape
+    if not compiled_pays(out.size):
+        for m in range(len(cells)):
+            mask = rise_masks(cells[m : m + 1], shifts[m : m + 1], cell, (height, width))[0]
+            _blend_one(x, baseline, mask, work[m])
+    else:
+        from xaionnx_kernels import _loops  # loads Numba
+
+        rows, row_weights, columns, column_weights = bilinear_taps(cells, shifts, cell, (height, width))
+        _loops.rise(
+            x.reshape(outer, height, width * inner),
+            baseline.reshape(outer, height, width * inner),
+            np.ascontiguousarray(cells, np.float32),
+            np.ascontiguousarray(shifts, np.int64),
+            rows,
+            row_weights,
+            columns,
+            column_weights,
+            inner,
+            np.empty(cells.shape[2], np.float32),
+            np.empty(width * inner, x.dtype),
+            work.reshape(len(cells), outer, height, width * inner),
+        )
+    _round_into(out, work)
+
+
+def _write_windows(source: AnyArray, corners: npt.NDArray[np.integer], window: tuple[int, int], out: AnyArray) -> None:
+    if source.ndim != 4 or out.shape[1:] != source.shape or len(out) < len(corners):
+        raise ValueError(
+            f"'out' must hold {len(corners)} pictures or more of one shape (A, H, W, B) with the source. "
+            f"Got {out.shape} for a source of {source.shape} instead."
+        )
+    if source.dtype != out.dtype:
+        raise TypeError(f"'out' must have the source's type {source.dtype}. Got {out.dtype} instead.")
+    height, width = window
+    # Slices are copied by numpy at the memory's speed; a compiled loop was not faster.
+    for m, (top, left) in enumerate(corners.tolist()):
+        rows = slice(max(top, 0), max(top + height, 0))
+        columns = slice(max(left, 0), max(left + width, 0))
+        out[m, :, rows, columns] = source[:, rows, columns]
+
+
+def _blend_operands(x: AnyArray, baseline: AnyArray, count: int, out: AnyArray) -> tuple[AnyArray, AnyArray, AnyArray]:
+    """x and baseline, contiguous and of the type to compute in, and the array to compute into."""
+    _check_types(x, baseline, out)
+    if x.ndim != 4:
+        raise ValueError(f"'x' must have the shape (A, H, W, B). Got {x.shape} instead.")
+    _check_out(out, (count, *x.shape))
+    if x.dtype in (np.float32, np.float64):
+        return np.ascontiguousarray(x), np.ascontiguousarray(np.broadcast_to(baseline, x.shape)), out
+    if x.dtype != np.float16 and (x.dtype.kind not in "iu" or x.itemsize > 2):
+        raise TypeError(f"A mask cannot mix {x.dtype}. Use a floating type, or integers of 8 or 16 bits.")
+    wide = np.float32
+    return (
+        np.ascontiguousarray(x, wide),
+        np.ascontiguousarray(np.broadcast_to(baseline, x.shape), wide),
+        np.empty(out.shape, wide),
+    )
+
+
+def _blend_one(x: AnyArray, baseline: AnyArray, mask: AnyArray, out: AnyArray) -> None:
+    weight = mask.astype(x.dtype, copy=False)[None, :, :, None]
+    with np.errstate(invalid="ignore", over="ignore"):  # infinities are mixed as IEEE says, in silence like the loops
+        np.copyto(out, x * weight + baseline * (1 - weight))
+    np.copyto(out, x, where=weight == 1)
+    np.copyto(out, baseline, where=weight == 0)
+
+
+def _round_into(out: AnyArray, work: AnyArray) -> None:
+    if work is out:
+        return
+    if out.dtype.kind in "iu":
+        np.rint(work, out=work)
+    np.copyto(out, work, casting="unsafe")
+
+
+def _check_types(x: AnyArray, baseline: AnyArray, out: AnyArray) -> None:
+    if not x.dtype == baseline.dtype == out.dtype:
+        raise TypeError(
+            f"'x', 'baseline' and 'out' must have one type. Got {x.dtype}, {baseline.dtype} and {out.dtype} instead."
+        )
+    if x.dtype.kind not in "biufc" or x.itemsize not in (1, 2, 4, 8):
+        raise TypeError(f"'x' must have a numeric type of 1, 2, 4 or 8 bytes. Got {x.dtype} instead.")
+
+
+def _check_out(out: AnyArray, shape: tuple[int, ...]) -> None:
+    if out.shape != shape:
+        raise ValueError(f"'out' must have the shape {shape}. Got {out.shape} instead.")
+    if not out.flags.c_contiguous:
+        raise ValueError("'out' must be C-contiguous. Pass a whole buffer, or its first M rows.")
+
+
+def _check_labels(labels: npt.NDArray[np.integer], length: int, coalitions: npt.NDArray[np.bool_]) -> None:
+    if coalitions.ndim != 2 or coalitions.dtype != np.bool_:
+        raise ValueError(f"'coalitions' must be (M, P) bool. Got {coalitions.shape} {coalitions.dtype} instead.")
+    if labels.shape != (length,) or labels.dtype.kind not in "iu":
+        raise ValueError(f"'labels' must be ({length},) int. Got {labels.shape} {labels.dtype} instead.")
+    if length and int(labels.max()) >= coalitions.shape[1]:
+        raise ValueError(
+            f"'labels' must be below the number of players, {coalitions.shape[1]}. Got {int(labels.max())} instead."
+        )

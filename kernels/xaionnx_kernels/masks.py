@@ -1,0 +1,273 @@
+"""Where windows lie, and the random masks of RISE."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from xaionnx_kernels import counter
+
+__all__ = ["bilinear_matrix", "bilinear_taps", "rise_cells", "rise_masks", "rise_shifts", "window_corners"]
+
+_CELLS_STREAM = 0x01
+_SHIFTS_STREAM = 0x02
+
+
+def window_corners(shape: tuple[int, int], window: tuple[int, int], stride: tuple[int, int]) -> npt.NDArray[np.int32]:
+    """Return top and left of the windows that cover a picture, row by row.
+
+    On each axis the windows begin at 0, stride, 2 * stride, ... until one reaches the border; the last may overhang
+    it and is clipped by who writes it. With a stride of at most the window every pixel is covered. A window of the
+    picture's size or more gives the single position 0.
+
+    Parameters
+    ----------
+    shape : (H, W)
+    window, stride : (int, int)
+        Height and width, in pixels. A sequence or a table's row is (1, T) with window (1, w) and stride (1, s).
+
+    Returns
+    -------
+    (M, 2) int32
+
+    Raises
+    ------
+    ValueError
+        A size is below 1, or the stride exceeds the window, which would leave pixels that no window covers.
+
+    Examples
+    --------
+    >>> window_corners((1, 7), (1, 3), (1, 2)).tolist()
+    [[0, 0], [0, 2], [0, 4]]
+    >>> len(window_corners((224, 224), (16, 16), (8, 8)))
+    729
+    """
+    axes = []
+    for name, size, extent, step in zip(("height", "width"), shape, window, stride, strict=True):
+        if size < 1 or extent < 1 or not 1 <= step <= extent:
+            raise ValueError(
+                f"The {name} of 'shape' and 'window' must be in [1, inf) and that of 'stride' in [1, window]. "
+                f"Got {size}, {extent} and {step} instead."
+            )
+        count = 1 + max(0, -(-(size - extent) // step))
+        axes.append(np.arange(count, dtype=np.int32) * np.int32(step))
+    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2)
+
+
+def rise_cells(seed: int, start: int, stop: int, grid: tuple[int, int], p: float) -> npt.NDArray[np.bool_]:
+    """Return the coarse grids of RISE masks start to stop: each cell is kept with probability p.
+
+    Parameters
+    ----------
+    seed : int
+        In [0, 2^64). Mask i depends on (seed, i, grid, p) alone.
+    start, stop : int
+        The masks to make.
+    grid : (s_h, s_w)
+        Cells down and across.
+    p : float
+        In (0, 1).
+
+    Returns
+    -------
+    (M, s_h, s_w) bool, with M = stop - start
+
+    Raises
+    ------
+    ValueError
+        A parameter is outside its interval.
+
+    References
+    ----------
+    .. [1] V. Petsiuk, A. Das, K. Saenko, "RISE: Randomized Input Sampling for Explanation of Black-box Models",
+           BMVC 2018, arXiv:1806.07421
+
+    Examples
+    --------
+    >>> cells = rise_cells(seed=0, start=0, stop=100, grid=(7, 7), p=0.5)
+    >>> np.array_equal(cells[40:], rise_cells(seed=0, start=40, stop=100, grid=(7, 7), p=0.5))
+    True
+    """
+    if not 0 < p < 1:
+        raise ValueError(f"'p' must be a float in (0, 1). Got {p!r} instead.")
+    if min(grid) < 1:
+        raise ValueError(f"'grid' must be two ints in [1, inf). Got {grid!r} instead.")
+    numbers = counter.uniform(seed, _CELLS_STREAM, start, stop, grid[0] * grid[1])
+    return (numbers < p).reshape(-1, *grid)
+
+
+def rise_shifts(seed: int, start: int, stop: int, cell: tuple[int, int]) -> npt.NDArray[np.int32]:
+    """Return where in the enlarged grid the picture begins, for RISE masks start to stop.
+
+    Parameters
+    ----------
+    seed, start, stop : int
+        As in :func:`rise_cells`; the two use different streams of one seed.
+    cell : (int, int)
+        Height and width of a cell in pixels; the shift is uniform on [0, height) x [0, width).
+
+    Returns
+    -------
+    (M, 2) int32, with M = stop - start
+
+    Raises
+    ------
+    ValueError
+        A parameter is outside its interval.
+
+    Examples
+    --------
+    >>> rise_shifts(seed=0, start=0, stop=1000, cell=(32, 8)).max(axis=0)
+    array([31,  7], dtype=int32)
+    """
+    return counter.below(seed, _SHIFTS_STREAM, start, stop, cell).astype(np.int32)
+
+
+def bilinear_matrix(s: int, cell: int) -> npt.NDArray[np.float32]:
+    r"""Return the matrix that enlarges s cells to (s + 1) * cell pixels by linear interpolation.
+
+    Pixel centres lie at half-integers, and the border value goes on outside the outermost centres: pixel i reads the
+    position u = (i + 1/2) s / ((s + 1) cell) - 1/2, clipped to [0, s - 1], and mixes the cells floor(u) and
+    floor(u) + 1 with the weights 1 - (u - floor(u)) and u - floor(u). It is the ``half_pixel`` mode of ONNX Resize,
+    and ``align_corners=False`` elsewhere. Each row has at most two entries and sums to 1.
+
+    The mask of a coarse grid G with the shift (t, l) is the product
+
+    .. math:: mask = A_y[t : t + H] \; G \; A_x[l : l + W]^T
+
+    Parameters
+    ----------
+    s : int
+        Cells, in [1, inf).
+    cell : int
+        Pixels a cell, in [1, inf).
+
+    Returns
+    -------
+    ((s + 1) * cell, s) float32
+
+    Raises
+    ------
+    ValueError
+        A parameter is below 1.
+
+    Examples
+    --------
+    >>> bilinear_matrix(2, 2).round(3).tolist()[1:4]
+    [[1.0, 0.0], [0.6669999957084656, 0.3330000042915344], [0.3330000042915344, 0.6669999957084656]]
+    """
+    taps, weights = _axis_taps(s, cell)
+    matrix = np.zeros(((s + 1) * cell, s), np.float32)
+    rows = np.arange(len(matrix))
+    matrix[rows, taps[1]] = weights[1]
+    matrix[rows, taps[0]] += weights[0]  # both taps are the same cell at the far border, where the second weighs 0
+    return matrix
+
+
+def rise_masks(
+    cells: npt.NDArray[np.bool_] | npt.NDArray[np.floating],
+    shifts: npt.NDArray[np.integer],
+    cell: tuple[int, int],
+    shape: tuple[int, int],
+) -> npt.NDArray[np.float32]:
+    r"""Return RISE masks: coarse grids enlarged by bilinear interpolation and cropped at their shifts.
+
+    .. math:: mask_m = A_y[t_m : t_m + H] \; cells_m \; A_x[l_m : l_m + W]^T, \qquad (t_m, l_m) = shifts_m
+
+    with the matrices of :func:`bilinear_matrix`. The columns are interpolated first down, then across, in float32.
+
+    Parameters
+    ----------
+    cells : (M, s_h, s_w) bool or float
+        What each cell keeps, in [0, 1].
+    shifts : (M, 2) int
+    cell : (int, int)
+        Height and width of a cell in pixels.
+    shape : (H, W)
+        Of the picture; it must fit into the enlarged grid behind every shift.
+
+    Returns
+    -------
+    (M, H, W) float32
+
+    Raises
+    ------
+    ValueError
+        A shape does not fit, or a shifted picture leaves the enlarged grid.
+
+    References
+    ----------
+    .. [1] V. Petsiuk, A. Das, K. Saenko, "RISE: Randomized Input Sampling for Explanation of Black-box Models",
+           BMVC 2018, arXiv:1806.07421, section 3.3: cells of floor(H / s) pixels there.
+
+    Examples
+    --------
+    >>> cells = np.array([[[True, False]]])
+    >>> rise_masks(cells, np.array([[0, 1]]), (1, 2), (1, 4)).round(3).tolist()
+    [[[1.0, 0.6669999957084656, 0.3330000042915344, 0.0]]]
+    """
+    rows, row_weights, columns, column_weights = bilinear_taps(cells, shifts, cell, shape)
+    height, width = shape
+    grids = np.asarray(cells, np.float32)
+    masks = np.empty((len(grids), height, width), np.float32)
+    for m, (top, left) in enumerate(shifts.tolist()):
+        down, across = slice(top, top + height), slice(left, left + width)
+        upper, lower = grids[m, rows[0, down]], grids[m, rows[1, down]]
+        lines = row_weights[0, down, None] * upper + row_weights[1, down, None] * lower
+        near, far = lines[:, columns[0, across]], lines[:, columns[1, across]]
+        near *= column_weights[0, across]
+        far *= column_weights[1, across]
+        np.add(near, far, out=masks[m])
+    return masks
+
+
+def bilinear_taps(
+    cells: npt.NDArray[np.bool_] | npt.NDArray[np.floating],
+    shifts: npt.NDArray[np.integer],
+    cell: tuple[int, int],
+    shape: tuple[int, int],
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32], npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+    """Return the entries of the two matrices of :func:`rise_masks`, after checking what it is given.
+
+    Returns
+    -------
+    rows, row_weights, columns, column_weights : (2, (s + 1) * cell) each
+        The two cells that a pixel of the enlarged grid mixes, and their weights, down and across.
+
+    Raises
+    ------
+    ValueError
+        As in :func:`rise_masks`.
+
+    Examples
+    --------
+    >>> rows, *_ = bilinear_taps(np.ones((1, 2, 2)), np.array([[0, 0]]), (2, 2), (4, 4))
+    >>> rows.tolist()
+    [[0, 0, 0, 0, 1, 1], [1, 1, 1, 1, 1, 1]]
+    """
+    if cells.ndim != 3 or shifts.shape != (len(cells), 2):
+        raise ValueError(
+            f"'cells' must be (M, s_h, s_w) and 'shifts' (M, 2). Got {cells.shape}, {shifts.shape} instead."
+        )
+    enlarged = [(s + 1) * extent for s, extent in zip(cells.shape[1:], cell, strict=True)]
+    if len(shifts) and (int(shifts.min()) < 0 or (shifts.max(axis=0) + shape > enlarged).any()):
+        raise ValueError(
+            f"A picture of {shape} must fit into the enlarged grid of {tuple(enlarged)} behind every shift. "
+            f"Got shifts from {shifts.min(axis=0).tolist()} to {shifts.max(axis=0).tolist()} instead."
+        )
+    rows, row_weights = _axis_taps(cells.shape[1], cell[0])
+    columns, column_weights = _axis_taps(cells.shape[2], cell[1])
+    return rows, row_weights, columns, column_weights
+
+
+def _axis_taps(s: int, cell: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+    if s < 1 or cell < 1:
+        raise ValueError(
+            f"The cells of an axis and their size must be ints in [1, inf). Got {s!r} and {cell!r} instead."
+        )
+    pixels = (s + 1) * cell
+    position = np.clip((np.arange(pixels) + 0.5) * s / pixels - 0.5, 0, s - 1)
+    first = np.floor(position).astype(np.int32)
+    second_weight = (position - first).astype(np.float32)
+    taps = np.stack([first, np.minimum(first + 1, np.int32(s - 1))])
+    return taps, np.stack([np.float32(1) - second_weight, second_weight])
