@@ -1,0 +1,104 @@
+"""How the scripts of this folder write an ONNX file: one thread, a symbolic batch axis, the same bytes each time.
+
+Needs torch, onnx, onnxruntime and numpy; each script names the versions that made the committed file.
+"""
+
+import hashlib
+import random
+import tempfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import torch
+
+MODELS = Path(__file__).resolve().parents[1]
+OPSET = 17
+
+
+def seed_everything(seed: int) -> None:
+    """Seed every generator, and leave torch one thread: sums then have one order, and reruns give the same bits."""
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - exported code of other packages draws from the global state
+    torch.manual_seed(seed)
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+
+
+def export(
+    module: torch.nn.Module,
+    example: torch.Tensor,
+    path: Path,
+    *,
+    input_name: str,
+    output_name: str,
+    fold_batch_norm: bool = True,
+    simplify: bool = False,
+) -> None:
+    """Write `module` in evaluation mode to `path`, its first axis symbolic ("N"), and print name, size and sha256.
+
+    Parameters
+    ----------
+    example
+        One input batch of 2 rows or more: with a single row the tracer would burn the batch of 1 into reshapes.
+    fold_batch_norm
+        Fold normalisation into the convolution before it, as deployment exports do.
+    simplify
+        Save through onnxruntime's basic optimisation level: constants folded, padding merged into convolutions,
+        operators of the standard only.
+    """
+    module.eval()
+    with warnings.catch_warnings():
+        # The tracing exporter is deprecated, but unlike its successor it writes no paths of this machine into the file.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module,
+            (example,),
+            str(path),
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=[input_name],
+            output_names=[output_name],
+            dynamic_axes={input_name: {0: "N"}, output_name: {0: "N"}},
+            training=torch.onnx.TrainingMode.EVAL if fold_batch_norm else torch.onnx.TrainingMode.PRESERVE,
+        )
+    if simplify:
+        save_through_onnxruntime(path)
+    finish(path)
+
+
+def save_through_onnxruntime(path: Path) -> None:
+    """Replace the file by what onnxruntime makes of it at its basic level, and check that the answers stay the same."""
+    quiet = ort.SessionOptions()
+    quiet.log_severity_level = 3
+    plain = ort.InferenceSession(path, quiet, providers=["CPUExecutionProvider"])
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / path.name
+        options = ort.SessionOptions()
+        options.log_severity_level = 3
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        options.optimized_model_filepath = str(target)
+        basic = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        (entry,) = plain.get_inputs()
+        x = np.random.default_rng(0).standard_normal((2, *entry.shape[1:])).astype(np.float32)
+        before, after = plain.run(None, {entry.name: x}), basic.run(None, {entry.name: x})
+        worst = max(float(np.abs(a - b).max()) for a, b in zip(before, after, strict=True))
+        if worst > 1e-5:
+            raise RuntimeError(f"{path.name} changed by {worst} when saved through onnxruntime.")
+        print(f"{path.name}: largest difference after simplification {worst:.2g}")
+        path.write_bytes(target.read_bytes())
+
+
+def finish(path: Path) -> None:
+    """Check the file with onnx, drop opset imports that no node uses, and print what it is."""
+    model = onnx.load(path)
+    used = {node.domain for node in model.graph.node}
+    kept = [entry for entry in model.opset_import if entry.domain in used]
+    del model.opset_import[:]
+    model.opset_import.extend(kept)
+    onnx.checker.check_model(model, full_check=True)
+    path.write_bytes(model.SerializeToString(deterministic=True))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    print(f"{path.name}: {len(model.graph.node)} nodes, {path.stat().st_size} bytes, sha256 {digest}")
