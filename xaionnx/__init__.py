@@ -1,3 +1,87 @@
-"""Explain exported ONNX models: what a .onnx file bases its decisions on."""
+"""Explain exported ONNX models: what a .onnx file bases its decisions on.
+
+Examples
+--------
+>>> import numpy as np, xaionnx
+>>> x = np.random.default_rng(0).normal(size=(2, 1, 28, 28)).astype(np.float32)
+>>> result = xaionnx.explain("models/mnist_cnn.onnx", x, "occlusion", window=7, stride=7)
+>>> result.values.shape
+(2, 1, 28, 28)
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy.typing as npt
+
+from xaionnx import discovery, parameters
+from xaionnx.errors import ParameterError, UnknownNameError
+from xaionnx.explainer import Explainer
+from xaionnx.explanation import Explanation
+from xaionnx.inputs import InputSpec
+from xaionnx.model import Model
+from xaionnx.perturb.baseline import Baseline
+from xaionnx.perturb.features import Features
+from xaionnx.target import Target
 
 __version__ = "0.1.0"
+__all__ = ["Baseline", "Explainer", "Explanation", "Features", "InputSpec", "Model", "Target", "explain"]
+
+
+def explain(
+    model: Model | str | os.PathLike[str],
+    x: npt.NDArray[Any] | Mapping[str, npt.NDArray[Any]],
+    method: str | Explainer = "rise",
+    target: Any = None,
+    **settings: Any,
+) -> Explanation:
+    """Explain what a model bases its answer on, for a batch of samples.
+
+    Parameters
+    ----------
+    model : Model or path
+    x : array (N, ...) or mapping of arrays by input name
+        In the model's own form, batch axis first; :class:`InputSpec` makes it from pictures.
+    method : str or Explainer
+        A method's name, or the method itself with its parameters.
+    target : optional
+        What is explained: None (the top class of each sample), an int, an array of one int a sample, a label, a
+        :class:`Target`, or a list of several at once.
+    **settings
+        The parameters of a method given by name.
+
+    Returns
+    -------
+    Explanation
+
+    Raises
+    ------
+    UnknownNameError
+        There is no such method or parameter.
+    XaionnxError
+        The model, the data or a parameter is refused; see :mod:`xaionnx.errors`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from models import planted
+    >>> model = planted.load(planted.linear([1.0, 2.0, -3.0]))
+    >>> explain(model, np.ones((1, 3), np.float32), "feature_ablation", baseline=0.5).values
+    array([[ 0.5,  1. , -1.5]], dtype=float32)
+    """
+    if isinstance(method, str):
+        kind = discovery.method(method)
+        known = parameters.declared(kind)
+        for name in settings:
+            if name not in known:
+                raise UnknownNameError.among(f"parameter of {method}", name, known)
+        method = kind(**settings)
+    elif settings:
+        raise ParameterError(
+            f"Parameters of {type(method).__name__} belong into its constructor. Got {', '.join(settings)} beside it."
+        )
+    opened = model if isinstance(model, Model) else Model.load(model)
+    return method.attribute(opened, x, target)

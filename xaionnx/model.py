@@ -14,10 +14,11 @@ import numpy.typing as npt
 
 from xaionnx import loading
 from xaionnx.batching import Pace, same_rows
-from xaionnx.errors import InputMismatchError, MemoryLimitError, ModelFileError, UnsupportedModelError, XaionnxError
+from xaionnx.errors import InputMismatchError, MemoryLimitError, ModelFileError, UnsupportedModelError
 from xaionnx.graph.adapt import adapt, free_batch
 from xaionnx.inputs import InputSpec
 from xaionnx.session import Session, SessionSettings
+from xaionnx.tensors import TensorInfo, find
 
 if TYPE_CHECKING:
     import onnx
@@ -26,29 +27,6 @@ Array = npt.NDArray[Any]
 Feeds = Mapping[str, Array]
 # rows ``start`` to ``stop`` of every input; the arrays may be reused by the next call
 Feed = Callable[[int, int], Feeds]
-
-_DTYPES: dict[str, Any] = {
-    "tensor(float)": np.float32,
-    "tensor(double)": np.float64,
-    "tensor(float16)": np.float16,
-    "tensor(bool)": np.bool_,
-    "tensor(string)": np.str_,
-    **{f"tensor({sign}int{bits})": np.dtype(f"{sign}int{bits}") for sign in ("", "u") for bits in (8, 16, 32, 64)},
-}
-
-
-@final
-@dataclass(frozen=True)
-class TensorInfo:
-    """An input or output as the file declares it: ``shape`` holds ints, and names or None where it is free."""
-
-    name: str
-    dtype: np.dtype[Any]
-    shape: tuple[int | str | None, ...]
-
-    def __str__(self) -> str:
-        dims = ", ".join("?" if d is None else str(d) for d in self.shape)
-        return f"({dims}{',' if len(self.shape) == 1 else ''}) {self.dtype.name if self.dtype.kind != 'U' else 'string'}"
 
 
 @dataclass
@@ -157,7 +135,7 @@ class Model:
             timeout_s=timeout_s,
             allow_random=allow_random,
             spec=spec,
-            labels=(spec.labels if spec and spec.labels else None) or adaptation.labels,
+            labels=tuple(spec.labels) if spec and spec.labels else adaptation.labels,
             inputs=(),
             outputs=(),
             shared=frozenset(),
@@ -165,11 +143,11 @@ class Model:
             graph=file.proto if adaptation.changed else None,
         )
         session = model._session()
-        inputs = tuple(_info(v) for v in session.inputs)
+        inputs = tuple(TensorInfo.of(v) for v in session.inputs)
         # An input of fixed leading size beside one of free size carries settings, not samples.
         free = any(i.shape and not isinstance(i.shape[0], int) for i in inputs)
         shared = frozenset(i.name for i in inputs if not i.shape or (free and isinstance(i.shape[0], int)))
-        return replace(model, inputs=inputs, outputs=tuple(_info(v) for v in session.outputs), shared=shared)
+        return replace(model, inputs=inputs, outputs=tuple(TensorInfo.of(v) for v in session.outputs), shared=shared)
 
     def __reduce__(self) -> Any:
         if self.graph is not None and self.graph is not self.file.proto:
@@ -203,7 +181,7 @@ class Model:
         wanted = name or (self.spec.name if self.spec else None)
         if wanted is None:
             return next((i for i in self.inputs if i.name not in self.shared), self.inputs[0])
-        return _named("input", wanted, self.inputs)
+        return find("input", wanted, self.inputs)
 
     def output(self, name: str | None = None) -> TensorInfo:
         """The output called ``name``; the one that is explained by default if not given.
@@ -217,7 +195,7 @@ class Model:
         """
         wanted = name or (self.spec.output if self.spec else None)
         if wanted is not None:
-            return _named("output", wanted, self.outputs)
+            return find("output", wanted, self.outputs)
         for output in self.outputs:
             if output.dtype.kind == "f":
                 return output
@@ -244,7 +222,10 @@ class Model:
                 f"{self.name} has the inputs {', '.join(infos)}. Got {', '.join(map(str, x)) or 'none'} instead; "
                 "pass a dict with all of them by name."
             )
-        checked = {name: self._checked(infos[name], np.asarray(array)) for name, array in x.items()}
+        checked = {
+            name: (infos[name] if name in self.shared else infos[name].per_sample()).checked(np.asarray(a), self.name)
+            for name, a in x.items()
+        }
         counts = {name: len(array) for name, array in checked.items() if name not in self.shared}
         if len(set(counts.values())) > 1:
             each = ", ".join(f"{name} {count}" for name, count in counts.items())
@@ -252,23 +233,6 @@ class Model:
         if 0 in counts.values():
             raise InputMismatchError(f"There is no sample: an input of {self.name} has a batch axis of length 0.")
         return checked
-
-    def _checked(self, info: TensorInfo, array: Array) -> Array:
-        fixed = info.name in self.shared
-        dims = info.shape if fixed or not info.shape else ("N", *info.shape[1:])
-        fits = array.ndim == len(dims) and all(
-            not isinstance(d, int) or d == n for d, n in zip(dims, array.shape, strict=True)
-        )
-        kinds = {"f": "f", "i": "i", "u": "u", "b": "b", "U": "UOS"}[info.dtype.kind]
-        if fits and array.dtype.kind in kinds and (array.dtype.kind == "f" or array.dtype.itemsize <= info.dtype.itemsize or info.dtype.kind == "U"):
-            if info.dtype.kind == "U":
-                return array.astype(object)
-            return np.ascontiguousarray(array, dtype=info.dtype)
-        declared = TensorInfo(info.name, info.dtype, dims)
-        raise InputMismatchError(
-            f"Input '{info.name}' of {self.name} expects {declared}. "
-            f"Got {TensorInfo('', array.dtype, array.shape)}{_advice(dims, info.dtype, array)}"
-        )
 
     def run(self, feeds: Feeds, fetch: Sequence[str] | None = None) -> dict[str, Array]:
         """Evaluate any number of samples.
@@ -325,9 +289,7 @@ class Model:
             session, largest = self._batched_session(key, feed, fetch, constant)
         else:
             largest = native or None
-        pace = self._state.paces.setdefault(
-            (key, largest), Pace.for_samples(sample_bytes, largest or self.batch_size)
-        )
+        pace = self._state.paces.setdefault((key, largest), Pace.for_samples(sample_bytes, largest or self.batch_size))
         start = 0
         while start < count:
             stop = min(start + pace.size(), count)
@@ -378,8 +340,8 @@ class Model:
             graph = rewrite(self._graph_for_rewriting())
             model = replace(self, graph=graph, _state=_State())
             session = model._session()
-            inputs = tuple(_info(v) for v in session.inputs)
-            outputs = tuple(_info(v) for v in session.outputs)
+            inputs = tuple(TensorInfo.of(v) for v in session.inputs)
+            outputs = tuple(TensorInfo.of(v) for v in session.outputs)
             cache[key] = replace(model, inputs=inputs, outputs=outputs, shared=self.shared | shared)
         return cache[key]
 
@@ -438,38 +400,6 @@ class Model:
                 "or pass allow_random."
             )
         return False
-
-
-def _info(value: Any) -> TensorInfo:
-    if value.type not in _DTYPES:
-        raise UnsupportedModelError(f"Tensor '{value.name}' has the type {value.type}, which xaionnx cannot pass.")
-    return TensorInfo(value.name, np.dtype(_DTYPES[value.type]), tuple(value.shape))
-
-
-def _named(kind: str, name: str, known: Sequence[TensorInfo]) -> TensorInfo:
-    from xaionnx.errors import UnknownNameError
-
-    for info in known:
-        if info.name == name:
-            return info
-    raise UnknownNameError.among(kind, name, [info.name for info in known])
-
-
-def _advice(dims: Sequence[Any], dtype: np.dtype[Any], array: Array) -> str:
-    """What the caller may have meant."""
-    shape = array.shape
-    if dtype.kind == "f" and array.dtype.kind in "iu":
-        if len(dims) == 4 and len(shape) == 3:
-            return "; did you mean channels first?" if dims[1] in (1, 3) else "; prepare pictures with InputSpec.to_tensor."
-        return "; convert it with astype, or prepare pictures with InputSpec.to_tensor."
-    if len(shape) == len(dims) - 1:
-        return "; add a batch axis: x[None]."
-    if len(dims) == 4 and len(shape) == 4:
-        if (shape[0], shape[3], shape[1], shape[2])[1:] == tuple(d if isinstance(d, int) else n for d, n in zip(dims[1:], (shape[3], shape[1], shape[2]), strict=True)):
-            return "; did you mean channels first?"
-        if (shape[2], shape[3], shape[1]) == tuple(d if isinstance(d, int) else n for d, n in zip(dims[1:], (shape[2], shape[3], shape[1]), strict=True)):
-            return "; did you mean channels last?"
-    return "."
 
 
 def _reload(

@@ -152,6 +152,20 @@ class _Size(Parameter):
 
 @final
 @dataclass(frozen=True)
+class _Name(Parameter):
+    @property
+    def domain(self) -> str:
+        return "a str"
+
+    def accepts(self, value: Any) -> bool:
+        return isinstance(value, str)
+
+    def parse(self, text: str) -> str:
+        return text
+
+
+@final
+@dataclass(frozen=True)
 class _Object(Parameter):
     """A value with a shorthand of its own, checked where it is resolved against the input."""
 
@@ -201,6 +215,11 @@ def choice(default: str | None, options: tuple[str, ...], help: str, *, optional
 def flag(default: bool, help: str) -> Any:
     """A dataclass field that holds True or False."""
     return _field(default, _Flag(help))
+
+
+def name(help: str) -> Any:
+    """A dataclass field that holds a name, or None by default."""
+    return _field(None, _Name(help, optional=True))
 
 
 def size(default: int | tuple[int, ...] | None, help: str, *, optional: bool = False) -> Any:

@@ -58,7 +58,7 @@ class SessionSettings:
         """
         if self.device == "auto":
             return _DEVICES["cuda"] if _cuda_driver() else _DEVICES["cpu"]
-        known = {name.lower(): name for name in ort.get_available_providers()}
+        known: dict[str, str] = {name.lower(): name for name in ort.get_available_providers()}
         wanted = _DEVICES.get(self.device.lower(), self.device)
         if wanted.lower() in known:
             return known[wanted.lower()]

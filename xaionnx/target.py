@@ -7,16 +7,16 @@ A target is what the user asks for; against a model and its answers it resolves 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 import numpy.typing as npt
 
 from xaionnx.errors import OutputError, ParameterError, UnsupportedModelError
 from xaionnx.model import Model
-from xaionnx.selection import Pick, Selection
+from xaionnx.selection import Pick
 
 Array = npt.NDArray[Any]
 
@@ -27,12 +27,14 @@ class Target(ABC):
     Examples
     --------
     >>> Target.of(None)
-    ([Top(rank=0, probability=False, output=None)], False)
+    ([Top(rank=0, as_probability=False, output=None)], False)
     >>> Target.of([3, Target.margin(3, 5)])[1]
     True
     """
 
     output: str | None
+    # Whether it stands for more than one target.
+    several: ClassVar[bool] = False
 
     @classmethod
     def of(cls, given: Any) -> tuple[list[Target], bool]:
@@ -54,8 +56,7 @@ class Target(ABC):
         if given is None:
             return [Top()], False
         if isinstance(given, Target):
-            parts = given.parts()
-            return parts, len(parts) > 1
+            return [given], given.several
         if isinstance(given, str):
             return [Index(given)], False
         if isinstance(given, (int, np.integer)) and not isinstance(given, bool):
@@ -67,16 +68,12 @@ class Target(ABC):
             f"or a list of these. Got {given!r} instead."
         )
 
-    def parts(self) -> list[Target]:
-        """The single targets this one stands for."""
-        return [self]
-
     def tensor(self, model: Model) -> str:
         """Name of the tensor it is read from."""
         return model.output(self.output).name
 
     @abstractmethod
-    def pick(self, output: Array, model: Model) -> Pick:
+    def picks(self, output: Array, model: Model) -> list[Pick]:
         """Resolve against the tensor's values (N, ...) at the input."""
 
     @staticmethod
@@ -95,11 +92,16 @@ class Target(ABC):
         return _Tops(k, output)
 
     @staticmethod
+    def classes(*, probability: bool = False, output: str | None = None) -> Target:
+        """Every class, as K targets."""
+        return _Classes(probability, output)
+
+    @staticmethod
     def probability(k: int | str | None = None, *, output: str | None = None) -> Target:
         """The probability of class ``k`` (the top class if None): softmax or sigmoid where the model ends in logits."""
         if k is None:
-            return Top(probability=True, output=output)
-        return Index(k, probability=True, output=output)
+            return Top(as_probability=True, output=output)
+        return Index(k, as_probability=True, output=output)
 
     @staticmethod
     def margin(p: int | str, q: int | str, *, output: str | None = None) -> Target:
@@ -128,8 +130,8 @@ class Target(ABC):
         return Index((index,) if isinstance(index, int) else tuple(index), output=tensor)
 
     @staticmethod
-    def channel(tensor: str, channel: int) -> Target:
-        """The mean activation of one channel (axis 1) of any tensor of the graph."""
+    def channel(tensor: str, channel: int | None = None) -> Target:
+        """The mean activation of one channel (axis 1) of any tensor; of each sample's strongest if None."""
         return Channel(channel, tensor)
 
     @staticmethod
@@ -163,7 +165,9 @@ def _class_index(k: int | str, count: int, tensor: str, model: Model) -> int:
             f"{model.name} has no label '{k}'. Give a class number, or labels in {model.path.stem}.toml beside it."
         )
     if not 0 <= k < count:
-        raise ParameterError(f"The 'target' parameter must be an int in [0, {count - 1}] for '{tensor}'. Got {k} instead.")
+        raise ParameterError(
+            f"The 'target' parameter must be an int in [0, {count - 1}] for '{tensor}'. Got {k} instead."
+        )
     return k
 
 
@@ -196,7 +200,7 @@ class Index(Target):
     """A class by number or label, one a sample (``each``), or an element of a tensor by its indices."""
 
     k: int | str | tuple[int, ...]
-    probability: bool = False
+    as_probability: bool = False
     output: str | None = None
     each: bool = False
 
@@ -205,10 +209,10 @@ class Index(Target):
         # An internal tensor is no output yet; the caller exposes it.
         return self.output if self.output and self.output not in known else model.output(self.output).name
 
-    def pick(self, output: Array, model: Model) -> Pick:
+    def picks(self, output: Array, model: Model) -> list[Pick]:
         tensor = self.tensor(model)
         if isinstance(self.k, tuple) and not self.each:
-            return self._element(self.k, output, tensor)
+            return [self._element(self.k, output, tensor)]
         scores = _classes(output, tensor)
         count = scores.shape[1]
         asked = self.k if isinstance(self.k, tuple) else (self.k,) * len(output)
@@ -217,8 +221,8 @@ class Index(Target):
                 f"The 'target' parameter must hold one int a sample. Got {len(asked)} for {len(output)} samples."
             )
         chosen = [_class_index(k, count, tensor, model) for k in asked]
-        activation = _probability(model, output) if self.probability else "identity"
-        return _single(tensor, activation, chosen, [_name(k, count, tensor, model) for k in chosen])
+        activation = _probability(model, output) if self.as_probability else "identity"
+        return [_single(tensor, activation, chosen, [_name(k, count, tensor, model) for k in chosen])]
 
     def _element(self, indices: tuple[int, ...], output: Array, tensor: str) -> Pick:
         shape = output.shape[1:]
@@ -238,10 +242,10 @@ class Top(Target):
     """The class with the ``rank``-th highest score of each sample (0 the highest)."""
 
     rank: int = 0
-    probability: bool = False
+    as_probability: bool = False
     output: str | None = None
 
-    def pick(self, output: Array, model: Model) -> Pick:
+    def picks(self, output: Array, model: Model) -> list[Pick]:
         tensor = self.tensor(model)
         if not np.isfinite(output).all():
             bad = np.flatnonzero(~np.isfinite(_flat(output)).all(axis=1))
@@ -253,9 +257,9 @@ class Top(Target):
             raise ParameterError(f"There are {scores.shape[1]} classes in '{tensor}'. Ask for at most so many.")
         # A stable sort of the negated scores keeps the first of equal classes first, as argmax does.
         chosen = np.argsort(-scores, axis=1, kind="stable")[:, self.rank]
-        activation = _probability(model, output) if self.probability else "identity"
+        activation = _probability(model, output) if self.as_probability else "identity"
         names = [_name(int(k), scores.shape[1], tensor, model) for k in chosen]
-        return _single(tensor, activation, list(chosen), names)
+        return [_single(tensor, activation, list(chosen), names)]
 
 
 @final
@@ -263,14 +267,25 @@ class Top(Target):
 class _Tops(Target):
     k: int
     output: str | None = None
+    several: ClassVar[bool] = True
 
-    def parts(self) -> list[Target]:
+    def picks(self, output: Array, model: Model) -> list[Pick]:
         if self.k < 1:
             raise ParameterError(f"The 'k' parameter of Target.top must be an int in [1, inf). Got {self.k} instead.")
-        return [Top(rank, output=self.output) for rank in range(self.k)]
+        return [pick for rank in range(self.k) for pick in Top(rank, output=self.output).picks(output, model)]
 
-    def pick(self, output: Array, model: Model) -> Pick:
-        raise TypeError("resolve its parts")
+
+@final
+@dataclass(frozen=True)
+class _Classes(Target):
+    as_probability: bool = False
+    output: str | None = None
+    several: ClassVar[bool] = True
+
+    def picks(self, output: Array, model: Model) -> list[Pick]:
+        count = _classes(output, self.tensor(model)).shape[1]
+        kinds = [Index(k, self.as_probability, self.output) for k in range(count)]
+        return [pick for kind in kinds for pick in kind.picks(output, model)]
 
 
 @final
@@ -282,13 +297,14 @@ class Margin(Target):
     q: int | str
     output: str | None = None
 
-    def pick(self, output: Array, model: Model) -> Pick:
+    def picks(self, output: Array, model: Model) -> list[Pick]:
         tensor = self.tensor(model)
         count = _classes(output, tensor).shape[1]
         pair = [_class_index(k, count, tensor, model) for k in (self.p, self.q)]
         words = " - ".join(_name(k, count, tensor, model) for k in pair)
         indices = np.tile(np.array(pair, dtype=np.int64), (len(output), 1))
-        return Pick(tensor, "identity", indices, np.tile([1.0, -1.0], (len(output), 1)), (words,) * len(output))
+        signs = np.tile([1.0, -1.0], (len(output), 1))
+        return [Pick(tensor, "identity", indices, signs, (words,) * len(output))]
 
 
 @final
@@ -297,14 +313,14 @@ class Region(Target):
     """The sum over a part of a tensor; all of it where ``mask`` and ``threshold`` are None."""
 
     mask: Array | None
-    channel: int | None
+    at_channel: int | None
     threshold: float | None
     output: str | None = None
 
     def tensor(self, model: Model) -> str:
         return Index((), output=self.output).tensor(model)
 
-    def pick(self, output: Array, model: Model) -> Pick:
+    def picks(self, output: Array, model: Model) -> list[Pick]:
         tensor, shape = self.tensor(model), output.shape
         inside = np.ones(shape, dtype=bool)
         words = f"sum of {tensor}"
@@ -315,20 +331,23 @@ class Region(Target):
         elif self.threshold is not None:
             inside = output > self.threshold
             words += f" where it exceeds {self.threshold:g}"
-        if self.channel is not None:
-            if len(shape) < 3 or not 0 <= self.channel < shape[channels]:
-                raise ParameterError(f"Tensor '{tensor}' of shape {('N', *shape[1:])} has no channel {self.channel}.")
+        if self.at_channel is not None:
+            if len(shape) < 3 or not 0 <= self.at_channel < shape[channels]:
+                raise ParameterError(
+                    f"Tensor '{tensor}' of shape {('N', *shape[1:])} has no channel {self.at_channel}."
+                )
             one = np.zeros(shape[channels], dtype=bool)
-            one[self.channel] = True
+            one[self.at_channel] = True
             inside = inside & one.reshape([-1 if axis == channels else 1 for axis in range(len(shape))])
-            words += f", channel {self.channel}"
+            words += f", channel {self.at_channel}"
         flat = inside.reshape(len(output), -1)
         if not flat.any(axis=1).all():
             raise ParameterError(f"The region of '{tensor}' is empty for sample {int(np.argmin(flat.any(axis=1)))}.")
         # Samples may have regions of different size: the smaller ones are padded with weight 0.
         most = int(flat.sum(axis=1).max())
         order = np.argsort(~flat, axis=1, kind="stable")[:, :most]
-        return Pick(tensor, "identity", order, np.take_along_axis(flat, order, 1).astype(float), (words,) * len(output))
+        weights = np.take_along_axis(flat, order, 1).astype(np.float64)
+        return [Pick(tensor, "identity", order, weights, (words,) * len(output))]
 
     @staticmethod
     def _placed(mask: Array, shape: tuple[int, ...], channels: int) -> Array:
@@ -339,29 +358,31 @@ class Region(Target):
         if mask.shape in (shape, shape[1:]):
             return np.broadcast_to(mask, shape)
         raise ParameterError(
-            f"The 'mask' parameter of Target.region must have the shape {spatial} of the output. Got {mask.shape} instead."
+            f"The 'mask' parameter of Target.region must have the output's shape {spatial}. Got {mask.shape} instead."
         )
 
 
 @final
 @dataclass(frozen=True)
 class Channel(Target):
-    """The mean of channel ``k`` (axis 1) of a tensor."""
+    """The mean of channel ``k`` (axis 1) of a tensor; of each sample's strongest where ``k`` is None."""
 
-    k: int
+    k: int | None
     output: str | None
 
     def tensor(self, model: Model) -> str:
         return Index((), output=self.output).tensor(model)
 
-    def pick(self, output: Array, model: Model) -> Pick:
+    def picks(self, output: Array, model: Model) -> list[Pick]:
         tensor, shape = self.tensor(model), output.shape
-        if len(shape) < 2 or not 0 <= self.k < shape[1]:
-            raise ParameterError(f"Tensor '{tensor}' of shape {('N', *shape[1:])} has no channel {self.k}.")
+        if len(shape) < 2 or (self.k is not None and not 0 <= self.k < shape[1]):
+            raise ParameterError(f"Tensor '{tensor}' of shape {('N', *shape[1:])} has no channel {self.k or 0}.")
         each = int(np.prod(shape[2:], dtype=np.int64))
-        indices = np.tile(np.arange(self.k * each, (self.k + 1) * each, dtype=np.int64), (len(output), 1))
-        word = f"mean of {tensor}, channel {self.k}"
-        return Pick(tensor, "identity", indices, np.full(indices.shape, 1 / each), (word,) * len(output))
+        strongest = output.reshape(shape[0], shape[1], -1).mean(axis=2).argmax(axis=1)
+        chosen = strongest if self.k is None else np.full(shape[0], self.k)
+        indices = chosen[:, None] * each + np.arange(each)
+        words = tuple(f"mean of {tensor}, channel {k}" for k in chosen)
+        return [Pick(tensor, "identity", indices, np.full(indices.shape, 1 / each), words)]
 
 
 @final
@@ -373,70 +394,26 @@ class Loss(Target):
     kind: str
     output: str | None = None
 
-    def pick(self, output: Array, model: Model) -> Pick:
+    def picks(self, output: Array, model: Model) -> list[Pick]:
         tensor, count = self.tensor(model), len(output)
         if self.kind == "cross_entropy":
             classes = np.broadcast_to(self.labels, (count,)) if self.labels.ndim == 0 else self.labels
-            base = Index(tuple(int(k) for k in classes), each=True, output=self.output).pick(output, model)
+            base = Index(tuple(int(k) for k in classes), each=True, output=self.output).picks(output, model)[0]
             if _probability(model, output) == "identity":
                 raise UnsupportedModelError(
                     f"The cross-entropy of {model.name} needs logits, but '{tensor}' holds probabilities. "
                     "Explain Target.probability instead, or name the tensor before the softmax with output=."
                 )
             words = tuple(f"cross-entropy against {name}" for name in base.names)
-            return Pick(tensor, "log_softmax", base.indices, -base.coefficients, words)
+            return [Pick(tensor, "log_softmax", base.indices, -base.coefficients, words)]
         if self.kind == "squared_error":
             flat = _flat(output)
             values = np.asarray(self.labels, dtype=np.float64).reshape(-1, flat.shape[1])
             values = np.broadcast_to(values, flat.shape)
             indices = np.tile(np.arange(flat.shape[1], dtype=np.int64), (count, 1))
-            return Pick(tensor, "identity", indices, np.ones(indices.shape), ("squared error",) * count, values)
+            weights = np.ones(indices.shape)
+            return [Pick(tensor, "identity", indices, weights, ("squared error",) * count, values)]
         raise ParameterError(
-            f"The 'kind' parameter of Target.loss must be one of 'cross_entropy', 'squared_error'. Got {self.kind!r} instead."
+            "The 'kind' parameter of Target.loss must be one of 'cross_entropy', 'squared_error'. "
+            f"Got {self.kind!r} instead."
         )
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Resolution:
-    """Targets resolved for a batch.
-
-    Attributes
-    ----------
-    model : Model
-        The model, with the internal tensors exposed that the targets read.
-    selection : Selection
-        T targets of N samples.
-    several : bool
-        Whether a list was given, so that results have a leading axis of targets.
-    values : array of float64, (T, N)
-        The targets at the input.
-    """
-
-    model: Model
-    selection: Selection
-    several: bool
-    values: Array
-
-
-def resolve(given: Any, model: Model, x: Mapping[str, Array]) -> Resolution:
-    """Resolve a target, or its shorthand, for the samples ``x``; each is evaluated once.
-
-    Raises
-    ------
-    ParameterError, UnknownNameError
-        There is no such class, label, tensor or element.
-    OutputError
-        The model answers NaN or infinity.
-    """
-    targets, several = Target.of(given)
-    tensors = [target.tensor(model) for target in targets]
-    exposed = model.with_outputs(tensors)
-    outputs = exposed.run(x, list(dict.fromkeys(tensors)))
-    selection = Selection([t.pick(outputs[name], model) for t, name in zip(targets, tensors, strict=True)])
-    values = selection.select(outputs)
-    finite = np.isfinite(values).all(axis=1)
-    if not finite.all():
-        rows = ", ".join(map(str, np.flatnonzero(~finite)[:5]))
-        raise OutputError(f"{model.name} answers NaN or infinity for row {rows}. Check the input's scale.")
-    return Resolution(exposed, selection, several, values.T)

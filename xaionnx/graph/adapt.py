@@ -5,7 +5,7 @@ They work on the parsed file itself and are cheap: a model that needs none is op
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import onnx
@@ -79,7 +79,7 @@ def _cast_bfloat16(graph: onnx.GraphProto) -> bool:
         inner = _fresh(f"{value.name}_bfloat16", taken)
         taken.add(inner)
         old = value.name
-        _rename(graph, lambda name, old=old, inner=inner: inner if name == old else name)
+        _rename(graph, old, inner)
         value.type.tensor_type.elem_type = TensorProto.FLOAT
         if any(value is v for v in inputs):
             cast = helper.make_node("Cast", [old], [inner], to=TensorProto.BFLOAT16)
@@ -99,10 +99,10 @@ def _fresh(name: str, taken: set[str]) -> str:
     return name
 
 
-def _rename(graph: onnx.GraphProto, of: Callable[[str], str]) -> None:
+def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:
     for node in _all_nodes(graph):
-        node.input[:] = [of(name) for name in node.input]
-        node.output[:] = [of(name) for name in node.output]
+        node.input[:] = [new if name == old else name for name in node.input]
+        node.output[:] = [new if name == old else name for name in node.output]
 
 
 def _all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:

@@ -78,10 +78,11 @@ class InGraph:
         self._output = OUTPUT
         self._removal, self._selection = removal, selection
         self._rest = {name: a for name, a in removal.sample.x.items() if name not in removal.baseline}
+        repeated = {name: a for name, a in self._rest.items() if name not in model.shared}
         constant = {**removal.shared(0), **selection.feeds(), **self._rest}
         self._model = model.derived(
             ("prelude", removal.structure, selection.structure),
-            lambda proto: enclose(proto, removal, selection, self._rest),
+            lambda proto: enclose(proto, removal.emit, selection.emit, repeated),
             shared=frozenset(constant),
         )
 

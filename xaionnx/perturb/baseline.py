@@ -217,7 +217,8 @@ class Mean(Baseline):
     def fill(self, sample: Sample, name: str, rng: np.random.Generator) -> Array:
         x = sample.x[name]
         axes = sample.picture_axes if name == sample.main else None
-        return x.mean(axis=None if axes is None else axes[1], keepdims=True, dtype=np.float64)
+        mean: Array = x.mean(axis=None if axes is None else axes[1], keepdims=True, dtype=np.float64)
+        return mean
 
 
 @final
@@ -339,7 +340,7 @@ class Background(Baseline):
     def fill(self, sample: Sample, name: str, rng: np.random.Generator) -> Array:
         if self.rows.ndim != sample.x[name].ndim + 1:
             raise InputMismatchError(
-                f"Background rows for input '{name}' must have the shape (B, {', '.join(map(str, sample.x[name].shape))}). "
+                f"Background rows for input '{name}' must have the shape {('B', *sample.x[name].shape)}. "
                 f"Got {self.rows.shape} instead."
             )
         return self.rows

@@ -7,7 +7,7 @@ players are numbered 0..P-1 in the order of the labels, so that no number is shi
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -69,7 +69,7 @@ class Sample:
         axes = self.picture_axes
         if axes is None:
             raise InputMismatchError(
-                f"{what} needs a picture, but input '{self.main}' has the shape (N, {', '.join(map(str, self.array.shape))}). "
+                f"{what} needs a picture, but input '{self.main}' has the shape {('N', *self.array.shape)}. "
                 "Use features='elements', or an integer label map over its axes."
             )
         return self.array.shape[axes[1][0]], self.array.shape[axes[1][1]]
@@ -84,7 +84,8 @@ class Sample:
         channel, _ = self.picture_axes or (0, (1, 2))
         self.spatial("A picture of the input")
         if self.spec is not None and not self.spec.guessed:
-            return self.spec.to_pictures(self.array[None])[0]
+            shown: Array = self.spec.to_pictures(self.array[None])[0]
+            return shown
         values = np.moveaxis(self.array, channel, -1).astype(np.float64)
         low, high = values.min(), values.max()
         scaled = (values - low) * (255 / (high - low) if high > low else 0)
@@ -255,19 +256,19 @@ class Windows(Features):
 @final
 @dataclass(frozen=True)
 class Grid(Features):
-    """``rows`` by ``columns`` cells whose sizes differ by one pixel at most."""
+    """``down`` by ``across`` cells whose sizes differ by one pixel at most."""
 
-    rows: int = 7
-    columns: int = 7
+    down: int = 7
+    across: int = 7
 
     def label_maps(self, sample: Sample) -> dict[str, Array]:
         height, width = sample.spatial("features='grid'")
-        if not (1 <= self.rows <= height and 1 <= self.columns <= width):
+        if not (1 <= self.down <= height and 1 <= self.across <= width):
             raise ParameterError(
-                f"A grid of {self.rows} by {self.columns} cells does not fit a picture of {height} by {width} pixels."
+                f"A grid of {self.down} by {self.across} cells does not fit a picture of {height} by {width} pixels."
             )
-        rows, columns = np.arange(height) * self.rows // height, np.arange(width) * self.columns // width
-        return {sample.main: sample.over_pixels(rows[:, None] * self.columns + columns)}
+        rows, columns = np.arange(height) * self.down // height, np.arange(width) * self.across // width
+        return {sample.main: sample.over_pixels(rows[:, None] * self.across + columns)}
 
 
 @final
@@ -349,7 +350,7 @@ class Columns(Features):
         flat = [c for group in self.groups for c in group]
         if len(set(flat)) != len(flat) or any(not 0 <= c < columns for c in flat):
             raise ParameterError(
-                f"Groups of columns must name each of the columns 0..{columns - 1} at most once. Got {self.groups} instead."
+                f"Groups of columns must name each of 0..{columns - 1} at most once. Got {self.groups} instead."
             )
         labels = np.arange(columns)
         for group in self.groups:
@@ -379,10 +380,9 @@ class LabelMaps(Features):
         axes = sample.picture_axes if name == sample.main else None
         if axes is not None and labels.shape == sample.spatial("A label map"):
             return sample.over_pixels(labels)
-        if axes is not None and labels.ndim == 3 and labels.shape[0] == sample.count and sample.count > 1:
-            # One map (H, W) a sample: no axis of the input has this form unless N equals the channels.
-            if labels.shape[1:] == sample.spatial("A label map") and labels.shape != shape:
-                return sample.over_pixels(labels[sample.number])
+        one_each = labels.ndim == 3 and labels.shape[0] == sample.count and labels.shape != shape
+        if axes is not None and one_each and labels.shape[1:] == sample.spatial("A label map"):
+            return sample.over_pixels(labels[sample.number])
         if labels.ndim <= len(shape) and all(
             a in (1, b) for a, b in zip(labels.shape[::-1], shape[::-1], strict=False)
         ):
@@ -393,7 +393,7 @@ class LabelMaps(Features):
         )
 
 
-_NAMED = {
+_NAMED: dict[str, Callable[[], Features]] = {
     "pixels": Pixels,
     "grid": Grid,
     "superpixels": Superpixels,

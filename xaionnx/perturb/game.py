@@ -28,8 +28,10 @@ class Game:
         The targets of this one sample.
     removal : Removal
         Who the players are, and what takes an absent one's place.
-    full : array (T,)
+    full : array (T + W,)
         The targets at the input itself; the one evaluation that is spent before the game begins.
+    own : int, optional
+        The number T of targets that are explained; the other W are watched. All if not given.
     budget : int, optional
         The most model evaluations, that one included.
     applier : str
@@ -49,11 +51,15 @@ class Game:
         removal: Removal,
         full: Array,
         *,
+        own: int | None = None,
         budget: int | None = None,
         applier_kind: str = "auto",
     ) -> None:
         self.removal = removal
-        self.full = full
+        self.selection = selection
+        self._all = len(full)
+        self._own = self._all if own is None else own
+        self.full = full[: self._own]
         self.budget = budget
         self.evaluations = 1
         self._name = model.name
@@ -68,7 +74,7 @@ class Game:
     @property
     def targets(self) -> int:
         """The number T of targets."""
-        return len(self.full)
+        return self._own
 
     @property
     def affordable(self) -> int | None:
@@ -91,8 +97,17 @@ class Game:
             self._empty = self.values(codes)[0]
         return self._empty
 
+    @property
+    def known_empty(self) -> Array | None:
+        """:attr:`empty` where it was evaluated, else None."""
+        return self._empty
+
     def values(self, codes: Array) -> Array:
-        """The targets for each coalition.
+        """The T targets for each coalition, (M, T); see :meth:`watch`."""
+        return self.watch(codes)[0]
+
+    def watch(self, codes: Array) -> tuple[Array, Array]:
+        """The targets and the watched numbers for each coalition.
 
         Parameters
         ----------
@@ -101,7 +116,7 @@ class Game:
 
         Returns
         -------
-        array of float64, (M, T)
+        arrays of float64, (M, T) and (M, W)
             Averaged over the baselines.
 
         Raises
@@ -118,7 +133,7 @@ class Game:
                 f"{cost} model evaluations are needed, but {self.budget - self.evaluations} of the budget of "
                 f"{self.budget} are left. Raise the budget, or take fewer features."
             )
-        total = np.zeros((count, self.targets))
+        total = np.zeros((count, self._all))
         for draw in range(draws):
             for start, stop, values in self._applier.answers(codes, draw):
                 if not np.isfinite(values).all():
@@ -130,4 +145,5 @@ class Game:
                 total[start:stop] += values
                 self.evaluations += stop - start
                 progress.advance(stop - start)
-        return total / draws
+        total /= draws
+        return total[:, : self._own], total[:, self._own :]

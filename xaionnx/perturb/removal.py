@@ -201,9 +201,7 @@ class Select(_Partition):
                 buffer[...] = np.where(codes[:, present], x, baseline)
                 continue
             view = self.view(name)
-            fills.fill_select(
-                x.reshape(view), baseline.reshape(view), labels, codes, buffer.reshape(len(codes), *view)
-            )
+            fills.fill_select(x.reshape(view), baseline.reshape(view), labels, codes, buffer.reshape(len(codes), *view))
 
     def _emit_mix(
         self, g: Builder, x: ir.Value, weights: ir.Value, baseline: ir.Value | None, dtype: np.dtype[Any]
@@ -306,7 +304,7 @@ class Cover(_Spatial):
             return (1, given) if flat else (given, given)
         if len(given) != (1 if flat else 2):
             raise ParameterError(
-                f"The '{name}' parameter must be an int or hold {1 if flat else 2} ints for this input. Got {given} instead."
+                f"The '{name}' parameter must be an int or {1 if flat else 2} ints for this input. Got {given} instead."
             )
         return (1, given[0]) if flat else (given[0], given[1])
 
@@ -332,15 +330,13 @@ class Cover(_Spatial):
     def emit(self, g: Builder) -> dict[str, ir.Value]:
         x, baseline = self._emit_operands(g)
         corners = g.input("xaionnx_corners", np.dtype(np.int64), ("M", 2))
-        inside = None
+        sides = []
         for axis, (length, size) in enumerate(zip(self.extent, self.window, strict=True)):
             start = g.op("Gather", corners, np.array([axis], dtype=np.int64), axis=1)
             offset = g.op("Sub", np.arange(length, dtype=np.int64)[None], start)
-            here = g.op(
-                "And", g.op("GreaterOrEqual", offset, np.int64(0)), g.op("Less", offset, np.int64(size))
-            )
-            here = g.op("Unsqueeze", here, np.array([2 - axis], dtype=np.int64))
-            inside = here if inside is None else g.op("And", inside, here)
+            here = g.op("And", g.op("GreaterOrEqual", offset, np.int64(0)), g.op("Less", offset, np.int64(size)))
+            sides.append(g.op("Unsqueeze", here, np.array([2 - axis], dtype=np.int64)))
+        inside = g.op("And", *sides)
         return {self.sample.main: g.op("Where", self._emit_placed(g, inside), baseline, x)}
 
 

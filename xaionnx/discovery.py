@@ -1,0 +1,59 @@
+"""Discovery: a file's name is the name of what it defines. Adding a method touches no list."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from importlib.metadata import entry_points
+from types import ModuleType
+from typing import TypeVar
+
+from xaionnx.errors import UnknownNameError
+from xaionnx.explainer import Explainer
+
+Kind = TypeVar("Kind")
+
+
+def methods() -> list[str]:
+    """Names of all methods, those of other packages (entry points ``xaionnx.explainers``) included."""
+    return sorted({*_files("xaionnx.explainers"), *(e.name for e in entry_points(group="xaionnx.explainers"))})
+
+
+def method(name: str) -> type[Explainer]:
+    """The class of the method called ``name``.
+
+    Raises
+    ------
+    UnknownNameError
+        There is none; the message offers the nearest.
+
+    Examples
+    --------
+    >>> method("occlusion").__name__
+    'Occlusion'
+    """
+    if name in _files("xaionnx.explainers"):
+        return _defined(importlib.import_module(f"xaionnx.explainers.{name}"), Explainer)  # type: ignore[type-abstract]
+    for entry in entry_points(group="xaionnx.explainers"):
+        if entry.name == name:
+            found: type[Explainer] = entry.load()
+            return found
+    raise UnknownNameError.among("method", name, methods())
+
+
+def _files(package: str) -> list[str]:
+    paths = importlib.import_module(package).__path__
+    return [module.name for module in pkgutil.iter_modules(paths) if not module.name.startswith("_")]
+
+
+def _defined(module: ModuleType, kind: type[Kind]) -> type[Kind]:
+    """The one concrete class of a kind that a module defines itself."""
+    found = [
+        item
+        for item in vars(module).values()
+        if inspect.isclass(item) and item.__module__ == module.__name__ and issubclass(item, kind)
+    ]
+    if len(found) != 1:
+        raise TypeError(f"{module.__name__} must define one {kind.__name__}, and defines {len(found)}")
+    return found[0]

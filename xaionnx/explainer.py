@@ -1,0 +1,114 @@
+"""Explainer: the one contract of a method."""
+
+from __future__ import annotations
+
+import platform
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from xaionnx import parameters
+from xaionnx.explanation import Explanation
+from xaionnx.model import Model
+
+Array = npt.NDArray[Any]
+
+
+class Explainer(ABC):
+    """A method: a frozen dataclass whose fields are its parameters, and which keeps no state.
+
+    Attributes
+    ----------
+    needs : str
+        What it asks of a model: ``output``, ``gradient`` or ``activation``.
+    axioms : tuple of str
+        The axioms that its attributions satisfy exactly, checked by the contract tests: ``efficiency``,
+        ``linearity``, ``null player``, ``symmetry``.
+    reference : str
+        The publication that it follows.
+    """
+
+    needs: ClassVar[str]
+    axioms: ClassVar[tuple[str, ...]] = ()
+    reference: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        parameters.check_all(self)
+
+    @classmethod
+    def name(cls) -> str:
+        """The method's name: that of its file, and of its command."""
+        return cls.__module__.rpartition(".")[2]
+
+    @abstractmethod
+    def attribute(self, model: Model, x: Array | Mapping[str, Array], target: Any = None) -> Explanation:
+        """Explain a batch.
+
+        Parameters
+        ----------
+        model : Model
+        x : array (N, ...) or mapping of arrays by input name
+            Batch axis first.
+        target : optional
+            What is explained; see :meth:`xaionnx.target.Target.of`. The top class of each sample if None.
+
+        Returns
+        -------
+        Explanation
+        """
+
+
+def provenance(explainer: Explainer, model: Model, x: Mapping[str, Array], **resolved: Any) -> dict[str, Any]:
+    """What is needed to repeat a result: versions, hashes, device and resolved parameters."""
+    import hashlib
+    from importlib.metadata import version
+
+    from xaionnx import __version__
+    from xaionnx.session import runtime_version
+
+    digest = hashlib.sha256()
+    for name in sorted(x):
+        array = x[name]
+        digest.update(f"{name}{array.dtype}{array.shape}".encode())
+        digest.update(repr(array.tolist()).encode() if array.dtype == object else np.ascontiguousarray(array).data)
+    given = {name: _described(getattr(explainer, name)) for name in parameters.declared(type(explainer))}
+    return {
+        "xaionnx": __version__,
+        "onnxruntime": runtime_version(),
+        "numpy": np.__version__,
+        "numba": version("numba"),
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "model": model.name,
+        "model_sha256": model.sha256,
+        "input_sha256": digest.hexdigest(),
+        "provider": model.provider,
+        "device": model.settings.device,
+        "threads": model.settings.threads,
+        "parameters": {**given, **{name: _described(value) for name, value in resolved.items()}},
+    }
+
+
+def _described(value: Any) -> Any:
+    """A parameter's value as JSON holds it; an array by its shape and hash."""
+    import dataclasses
+    import hashlib
+
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        data = np.ascontiguousarray(value)
+        return {"shape": list(value.shape), "sha256": hashlib.sha256(data.data if data.size else b"").hexdigest()}
+    if isinstance(value, (list, tuple)):
+        return [_described(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): _described(item) for key, item in value.items()}
+    if dataclasses.is_dataclass(value):
+        fields = {f.name: _described(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {"kind": type(value).__name__, **fields}
+    return repr(value)

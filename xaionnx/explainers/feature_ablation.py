@@ -1,0 +1,45 @@
+"""Feature ablation: the change of the target when one feature at a time is removed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import numpy as np
+
+from xaionnx.explainers._game import Answer, FeatureExplainer
+from xaionnx.perturb.game import Game
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class FeatureAblation(FeatureExplainer):
+    """The drop of the target when a player is replaced by its baseline, all others staying::
+
+        value_i = f(x) - f(x with player i removed)
+
+    It costs one evaluation a player, and one baseline for each of several. Removing a feature that another one
+    could replace shows no drop: two copies of a column each get 0.
+
+    References
+    ----------
+    Zeiler and Fergus, Visualizing and understanding convolutional networks, ECCV 2014, arXiv:1311.2901.
+
+    Examples
+    --------
+    >>> import numpy as np, xaionnx
+    >>> from models import planted
+    >>> model = planted.load(planted.linear([1.0, 2.0, -3.0]))
+    >>> xaionnx.explain(model, np.ones((1, 3), np.float32), FeatureAblation()).values
+    array([[ 1.,  2., -3.]], dtype=float32)
+    """
+
+    axioms: ClassVar[tuple[str, ...]] = ("linearity", "null player", "symmetry")
+    reference: ClassVar[str] = "Zeiler and Fergus 2014, arXiv:1311.2901"
+
+    def planned(self, players: int) -> int:
+        return players
+
+    def play(self, game: Game) -> Answer:
+        without_one = ~np.eye(game.players, dtype=bool)
+        return Answer((game.full - game.values(without_one)).T)

@@ -1,0 +1,139 @@
+"""Occlusion: the change of the target when a window of the picture is covered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
+
+import numpy as np
+import numpy.typing as npt
+from xaionnx_kernels import masks
+
+from xaionnx.explainers._game import Answer, GameExplainer
+from xaionnx.model import Model
+from xaionnx.parameters import choice, flag, integer, name, size
+from xaionnx.perturb.features import Features, Players, Sample
+from xaionnx.perturb.game import Game
+from xaionnx.perturb.removal import Cover
+from xaionnx.target import Target
+
+Array = npt.NDArray[Any]
+# Positions evaluated at once: bounds what is held of their classes, whatever the stride.
+_PIECE = 4096
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Occlusion(GameExplainer):
+    """The drop of the target when a window is covered by the baseline, given to the pixels that it covers::
+
+        drop_w  = f(x) - f(x with window w covered)
+        value_i = mean over the windows w that cover pixel i of drop_w      (overlap="mean")
+                = sum  over them                                            (overlap="sum")
+
+    Windows stand at multiples of the stride until the picture is covered; the last may overhang the border. In a
+    sequence or a table row the window slides along the last axis. Every channel is covered at once.
+
+    ``maps`` of the result, by position of the window (rows, columns), after Zeiler and Fergus, figure 7:
+
+    ``drop`` : (N, rows, columns)
+        The drop at each position.
+    ``probability`` (d) : (N, rows, columns)
+        The probability of the explained class with the window there; where the target is one class.
+    ``top_class`` (e) : (N, rows, columns)
+        The most probable class with the window there, as int.
+    ``activation`` (b) : (N, rows, columns)
+        The mean activation of one channel of ``layer``, by default the strongest at the input.
+
+    The published figure slides a gray square; ``baseline`` says what covers here, zero in the model's own tensor if
+    not given. Captum averages overlapping windows, PAIR saliency sums them; both are here.
+
+    References
+    ----------
+    Zeiler and Fergus, Visualizing and understanding convolutional networks, ECCV 2014, arXiv:1311.2901, section 4.2.
+
+    Examples
+    --------
+    >>> import numpy as np, xaionnx
+    >>> from models import planted
+    >>> model = planted.load(planted.linear([1.0, 2.0, -3.0]))
+    >>> x = np.ones((1, 3), np.float32)
+    >>> xaionnx.explain(model, x, Occlusion(window=2, stride=1)).values
+    array([[ 3.,  1., -1.]], dtype=float32)
+    """
+
+    axioms: ClassVar[tuple[str, ...]] = ("linearity",)
+    reference: ClassVar[str] = "Zeiler and Fergus 2014, arXiv:1311.2901"
+
+    window: int | tuple[int, ...] = size(16, "height and width of the window in pixels")
+    stride: int | tuple[int, ...] = size(8, "steps of the window in pixels")
+    overlap: str = choice("mean", ("mean", "sum"), "how overlapping windows join")
+    class_maps: bool = flag(True, "also map the class's probability and the top class by position")
+    layer: str | None = name("also map the activation of this tensor by position")
+    channel: int | None = integer(None, "channel of the layer; the strongest if not given", low=0, optional=True)
+
+    def watched(self, model: Model, target: Any) -> list[Target]:
+        further: list[Target] = []
+        if self.layer is not None:
+            further.append(Target.channel(self.layer, self.channel))
+        if self.class_maps and len(model.output().shape) == 2:
+            further.append(Target.classes(probability=True))
+        return further
+
+    def removal(self, sample: Sample) -> Cover:
+        shape = sample.array.shape
+        axes = sample.picture_axes
+        pixels = Features.pixels() if axes is not None else Features.of(np.arange(shape[-1]))
+        players: Players = pixels.players(sample)
+        return Cover(sample, players, self.draws(sample, (sample.main,)), self.window)
+
+    def play(self, game: Game) -> Answer:
+        cover = game.removal
+        assert isinstance(cover, Cover)  # self.removal makes nothing else
+        stride = cover.per_axis("stride", self.stride)
+        corners = masks.window_corners(cover.extent, cover.window, stride)
+        grid = tuple(len(np.unique(corners[:, axis])) for axis in (0, 1))
+        drops = np.empty((len(corners), game.targets))
+        seen: list[dict[str, Array]] = []
+        for start in range(0, len(corners), _PIECE):
+            piece = slice(start, start + _PIECE)
+            values, watched = game.watch(corners[piece])
+            drops[piece] = game.full - values
+            seen.append(self._seen(game, watched))
+        total, covered = _laid_over(drops.T, corners, cover)
+        values = total / np.maximum(covered, 1) if self.overlap == "mean" else total
+        maps = {"drop": drops.T, **{key: np.concatenate([s[key] for s in seen], axis=1) for key in seen[0]}}
+        maps = {key: by_position.reshape(-1, *grid) for key, by_position in maps.items()}
+        return Answer(values.reshape(len(values), -1), maps=maps)
+
+    def _seen(self, game: Game, watched: Array) -> dict[str, Array]:
+        """Maps (T, M) of what was watched, (M, W)."""
+        seen: dict[str, Array] = {}
+        first = 0
+        if self.layer is not None:
+            seen["activation"] = np.tile(watched[:, 0], (game.targets, 1))
+            first = 1
+        probabilities = watched[:, first:]
+        if probabilities.size:
+            seen["top_class"] = np.tile(probabilities.argmax(axis=1), (game.targets, 1))
+            scores = game.selection.picks[-1].tensor
+            own = game.selection.picks[: game.targets]
+            if all(pick.tensor == scores and pick.indices.shape[1] == 1 for pick in own):
+                seen["probability"] = np.stack([probabilities[:, pick.indices[0, 0]] for pick in own])
+        return seen
+
+
+def _laid_over(drops: Array, corners: Array, cover: Cover) -> tuple[Array, Array]:
+    """The drops (T, M) summed over the pixels that each window covers, (T, H, W), and how many cover each, (H, W).
+
+    Adding at the four corners of a window and summing up along both axes costs the same for any window.
+    """
+    height, width = cover.extent
+    steps = np.zeros((len(drops) + 1, height + 1, width + 1))
+    weights = np.concatenate([drops, np.ones((1, len(corners)))])
+    top, left = np.clip(corners, 0, (height, width)).T
+    bottom, right = np.clip(corners + np.array(cover.window), 0, (height, width)).T
+    for rows, columns, sign in ((top, left, 1), (bottom, left, -1), (top, right, -1), (bottom, right, 1)):
+        np.add.at(steps, (slice(None), rows, columns), sign * weights)
+    laid = steps.cumsum(axis=1).cumsum(axis=2)[:, :-1, :-1]
+    return laid[:-1], np.rint(laid[-1])

@@ -1,0 +1,67 @@
+"""Resolution: a target, as the user gave it, against a model and its answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+import numpy.typing as npt
+
+from xaionnx.errors import OutputError
+from xaionnx.model import Model
+from xaionnx.selection import Selection
+from xaionnx.target import Target
+
+Array = npt.NDArray[Any]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Resolution:
+    """Targets resolved for a batch.
+
+    Attributes
+    ----------
+    model : Model
+        The model, with the internal tensors exposed that the targets read.
+    selection : Selection
+        T targets of N samples.
+    several : bool
+        Whether a list was given, so that results have a leading axis of targets.
+    values : array of float64, (T + W, N)
+        The targets at the input.
+    own : int
+        The first T targets are those asked for; a method watches the other W in the same evaluations.
+    """
+
+    model: Model
+    selection: Selection
+    several: bool
+    values: Array
+    own: int
+
+
+def resolve(given: Any, model: Model, x: Mapping[str, Array], watched: Sequence[Target] = ()) -> Resolution:
+    """Resolve a target, or its shorthand, and further ``watched`` ones for the samples ``x``; each is evaluated once.
+
+    Raises
+    ------
+    ParameterError, UnknownNameError
+        There is no such class, label, tensor or element.
+    OutputError
+        The model answers NaN or infinity.
+    """
+    targets, several = Target.of(given)
+    tensors = [target.tensor(model) for target in (*targets, *watched)]
+    exposed = model.with_outputs(tensors)
+    outputs = exposed.run(x, list(dict.fromkeys(tensors)))
+    picks = [t.picks(outputs[name], model) for t, name in zip((*targets, *watched), tensors, strict=True)]
+    selection = Selection([pick for some in picks for pick in some])
+    values = selection.select(outputs)
+    finite = np.isfinite(values).all(axis=1)
+    if not finite.all():
+        rows = ", ".join(map(str, np.flatnonzero(~finite)[:5]))
+        raise OutputError(f"{model.name} answers NaN or infinity for row {rows}. Check the input's scale.")
+    return Resolution(exposed, selection, several, values.T, sum(len(some) for some in picks[: len(targets)]))
