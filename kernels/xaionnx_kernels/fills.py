@@ -153,6 +153,7 @@ def restore_windows(x: AnyArray, corners: npt.NDArray[np.integer], window: tuple
     _write_windows(x, corners, window, out)
 
 
+@np.errstate(invalid="ignore", over="ignore")  # infinities mix as IEEE 754 says, in silence
 def fill_blend(x: AnyArray, baseline: AnyArray, masks: npt.NDArray[np.floating], out: AnyArray) -> None:
     """Write one copy of x for each mask, mixed with the baseline: ``x * mask + baseline * (1 - mask)``.
 
@@ -206,6 +207,7 @@ def fill_blend(x: AnyArray, baseline: AnyArray, masks: npt.NDArray[np.floating],
     _round_into(out, work)
 
 
+@np.errstate(invalid="ignore", over="ignore")  # infinities mix as IEEE 754 says, in silence
 def fill_rise(
     x: AnyArray,
     baseline: AnyArray,
@@ -310,8 +312,7 @@ def _blend_operands(x: AnyArray, baseline: AnyArray, count: int, out: AnyArray) 
 
 def _blend_one(x: AnyArray, baseline: AnyArray, mask: AnyArray, out: AnyArray) -> None:
     weight = mask.astype(x.dtype, copy=False)[None, :, :, None]
-    with np.errstate(invalid="ignore", over="ignore"):  # infinities are mixed as IEEE says, in silence like the loops
-        np.copyto(out, x * weight + baseline * (1 - weight))
+    np.copyto(out, x * weight + baseline * (1 - weight))
     np.copyto(out, x, where=weight == 1)
     np.copyto(out, baseline, where=weight == 0)
 

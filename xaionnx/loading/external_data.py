@@ -18,7 +18,7 @@ from pathlib import Path
 
 import onnx
 
-from xaionnx.errors import ModelFileError
+from xaionnx.loading.refusal import refusal
 
 _BITS_OF_TYPES = {
     2: "UINT2 INT2",
@@ -120,44 +120,40 @@ def _entries(shown: str, tensor: onnx.TensorProto) -> dict[str, str]:
     entries: dict[str, str] = {}
     for entry in tensor.external_data:
         if not isinstance(entry.key, str) or not isinstance(entry.value, str):  # bytes where it is no UTF-8
-            raise ModelFileError(
+            raise refusal(
                 f"{shown}: the external data of tensor '{tensor.name}' hold text that is not UTF-8. "
                 "Export the model again."
             )
         if entry.key in entries:
             # Two readers could take two different ones.
-            raise ModelFileError(
+            raise refusal(
                 f"{shown}: the external data of tensor '{tensor.name}' give '{entry.key}' twice. "
                 "Export the model again."
             )
         entries[entry.key] = entry.value
     if not entries.get("location"):
-        raise ModelFileError(
-            f"{shown}: tensor '{tensor.name}' has external data without a location. Export the model again."
-        )
+        raise refusal(f"{shown}: tensor '{tensor.name}' has external data without a location. Export the model again.")
     return entries
 
 
 def _checked(shown: str, location: str, folder: Path) -> tuple[ExternalFile, int]:
     prefix = f"{shown}: external data '{location}'"
     if posixpath.isabs(location) or ntpath.isabs(location) or ntpath.splitdrive(location)[0]:
-        raise ModelFileError(f"{prefix} is an absolute path. Save the model with its weights beside it.")
+        raise refusal(f"{prefix} is an absolute path. Save the model with its weights beside it.")
     if ".." in location.replace("\\", "/").split("/") or "\0" in location or _MEMORY_ADDRESS in location:
-        raise ModelFileError(f"{prefix} leads out of the model's folder. Save the model with its weights beside it.")
+        raise refusal(f"{prefix} leads out of the model's folder. Save the model with its weights beside it.")
     try:
         path = (folder / location).resolve(strict=True)
         status = path.stat()
     except (OSError, RuntimeError):
-        raise ModelFileError(f"{prefix} is missing from {folder}. Put the file there.") from None
+        raise refusal(f"{prefix} is missing from {folder}. Put the file there.") from None
     if not path.is_relative_to(folder):
-        raise ModelFileError(f"{prefix} is a link out of the model's folder. Copy the file itself to {folder}.")
+        raise refusal(f"{prefix} is a link out of the model's folder. Copy the file itself to {folder}.")
     if not stat.S_ISREG(status.st_mode):
-        raise ModelFileError(f"{prefix} is not a regular file. Save the model with its weights beside it.")
+        raise refusal(f"{prefix} is not a regular file. Save the model with its weights beside it.")
     if status.st_nlink != 1:
         # A second name may belong to another folder and another owner: the content is not the model's alone.
-        raise ModelFileError(
-            f"{prefix} is a hard-linked file, with {status.st_nlink} names. Copy it to a file of its own."
-        )
+        raise refusal(f"{prefix} is a hard-linked file, with {status.st_nlink} names. Copy it to a file of its own.")
     return ExternalFile(location, path), status.st_size
 
 
@@ -166,7 +162,7 @@ def _check_extent(shown: str, tensor: onnx.TensorProto, entries: dict[str, str],
     for key in ("offset", "length"):
         text = entries.get(key, "")
         if text and not (text.isascii() and text.isdigit() and len(text) < 20):
-            raise ModelFileError(
+            raise refusal(
                 f"{shown}: the {key} of tensor '{tensor.name}' in '{file.location}' must be a whole number of bytes. "
                 f"Got '{text}' instead."
             )
@@ -176,13 +172,13 @@ def _check_extent(shown: str, tensor: onnx.TensorProto, entries: dict[str, str],
     bits = _BITS.get(tensor.data_type)
     needed = length if bits is None else (math.prod(tensor.dims) * bits + 7) // 8
     if offset + max(length, needed) > size:
-        raise ModelFileError(
+        raise refusal(
             f"{shown}: external data '{file.location}' {_why_short(file.path, size)}: tensor '{tensor.name}' "
             f"needs bytes {offset:,} to {offset + max(length, needed):,}, and the file has {size:,}. "
             f"{_next_step(file.path, size)}"
         )
     if numbers["length"] is not None and length != needed:
-        raise ModelFileError(
+        raise refusal(
             f"{shown}: tensor '{tensor.name}' in '{file.location}' has {length:,} bytes, and its shape needs "
             f"{needed:,}. Export the model again."
         )

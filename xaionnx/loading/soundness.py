@@ -13,7 +13,7 @@ from functools import cache
 import onnx
 import onnx.defs
 
-from xaionnx.errors import ModelFileError
+from xaionnx.loading.refusal import refusal
 
 RANDOM_OPS = frozenset(
     {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
@@ -105,7 +105,7 @@ def _domains(shown: str, imports: Iterable[onnx.OperatorSetIdProto]) -> dict[str
     for domain, newest in (("", onnx.defs.onnx_opset_version()), ("ai.onnx.ml", onnx.defs.onnx_ml_opset_version())):
         version = domains.get(domain, 0)
         if version > newest and version > _runtime_newest(domain):
-            raise ModelFileError(
+            raise refusal(
                 f"{shown} uses opset {version} of {domain or 'ai.onnx'}, which is newer than the installed "
                 "onnxruntime. Upgrade onnxruntime, or export with a lower opset."
             )
@@ -115,27 +115,27 @@ def _domains(shown: str, imports: Iterable[onnx.OperatorSetIdProto]) -> dict[str
 def _check_ends(shown: str, proto: onnx.ModelProto) -> None:
     graph = proto.graph
     if not proto.opset_import:
-        raise ModelFileError(f"{shown} does not say which opset it uses: it is cut short. Export the model again.")
+        raise refusal(f"{shown} does not say which opset it uses: it is cut short. Export the model again.")
     filled = {tensor.name for tensor in graph.initializer} | {tensor.values.name for tensor in graph.sparse_initializer}
     inputs = [value for value in graph.input if value.name not in filled]
     if not inputs:
-        raise ModelFileError(f"{shown} has no inputs, so there is nothing to explain. Export it with its inputs.")
+        raise refusal(f"{shown} has no inputs, so there is nothing to explain. Export it with its inputs.")
     if not graph.output:
-        raise ModelFileError(f"{shown} has no outputs, so there is nothing to explain. Export it with its outputs.")
+        raise refusal(f"{shown} has no outputs, so there is nothing to explain. Export it with its outputs.")
     _check_text(shown, "the name of an input or output", (value.name for value in (*graph.input, *graph.output)))
     for value in inputs:
         kind = value.type.WhichOneof("value")
         if kind is None:
-            raise ModelFileError(f"{shown}: input '{value.name}' has no type. Export the model again.")
+            raise refusal(f"{shown}: input '{value.name}' has no type. Export the model again.")
         if kind != "tensor_type":
-            raise ModelFileError(
-                f"{shown}: input '{value.name}' is a {kind.removesuffix('_type').replace('_', ' ')}, and only tensors "
+            raise refusal(
+                f"{shown}: input '{value.name}' is of the type {kind.removesuffix('_type')}, and only tensors "
                 "can be explained. Export the model with tensor inputs."
             )
     seen: set[str] = set()
     for value in graph.output:
         if value.name in seen:
-            raise ModelFileError(f"{shown}: output '{value.name}' is listed twice. Export the model again.")
+            raise refusal(f"{shown}: output '{value.name}' is listed twice. Export the model again.")
         seen.add(value.name)
 
 
@@ -148,7 +148,7 @@ def _check_functions(shown: str, proto: onnx.ModelProto) -> None:
     calls: dict[tuple[str, str], set[tuple[str, str]]] = {}
     for name, function in zip(names, proto.functions, strict=True):
         if name in calls:
-            raise ModelFileError(f"{shown}: function '{name[1]}' is defined twice. Export the model again.")
+            raise refusal(f"{shown}: function '{name[1]}' is defined twice. Export the model again.")
         pending = list(function.node)
         calls[name] = set()
         while pending:
@@ -160,7 +160,7 @@ def _check_functions(shown: str, proto: onnx.ModelProto) -> None:
     while left:
         leaves = [name for name, called in left.items() if not called & left.keys()]
         if not leaves:
-            raise ModelFileError(f"{shown}: function '{min(left)[1]}' calls itself. Export the model again.")
+            raise refusal(f"{shown}: function '{min(left)[1]}' calls itself. Export the model again.")
         for name in leaves:
             del left[name]
 
@@ -169,7 +169,7 @@ def _define_graph(shown: str, scope: _Scope, graph: onnx.GraphProto) -> None:
     filled: set[str] = set()
     for name in [t.name for t in graph.initializer] + [t.values.name for t in graph.sparse_initializer]:
         if name in filled:
-            raise ModelFileError(f"{shown}: '{name}' is defined twice. Export the model again.")
+            raise refusal(f"{shown}: '{name}' is defined twice. Export the model again.")
         filled.add(name)
     for value in graph.input:
         _define(shown, scope, value.name)
@@ -182,7 +182,7 @@ def _define_graph(shown: str, scope: _Scope, graph: onnx.GraphProto) -> None:
 
 def _define(shown: str, scope: _Scope, name: str) -> None:
     if name in scope.defined:
-        raise ModelFileError(f"{shown}: '{name}' is defined twice. Export the model again.")
+        raise refusal(f"{shown}: '{name}' is defined twice. Export the model again.")
     scope.defined.add(name)
 
 
@@ -220,11 +220,11 @@ def _read_nodes(
         texts.update(reads, makes, (name, op, domain))
         if name:
             if name in names:
-                raise ModelFileError(f"{shown}: two nodes have the name '{name}'. Export the model again.")
+                raise refusal(f"{shown}: two nodes have the name '{name}'. Export the model again.")
             names.add(name)
         for made in makes:
             if made in defined:
-                raise ModelFileError(f"{shown}: '{made}' is defined twice. Export the model again.")
+                raise refusal(f"{shown}: '{made}' is defined twice. Export the model again.")
             defined.add(made)
         scope.reads.append(reads)
         if (domain, op) not in known:
@@ -280,17 +280,17 @@ def _check_op(shown: str, node: onnx.NodeProto, versions: dict[str, int]) -> Non
     if since is not None and since <= (version or since):
         return
     if domain not in {known for known, _ in schemas}:
-        raise ModelFileError(
+        raise refusal(
             f"{shown}: the domain '{domain}' of op '{op}' ({label(node)}) is unknown to onnxruntime. "
             "Export the model with standard ONNX ops."
         )
     shown_domain = f" of domain '{domain}'" if domain else ""
     if since is None:
-        raise ModelFileError(
+        raise refusal(
             f"{shown}: op '{op}'{shown_domain} ({label(node)}) is unknown to onnxruntime. "
             "Export the model with standard ONNX ops."
         )
-    raise ModelFileError(
+    raise refusal(
         f"{shown}: op '{op}'{shown_domain} ({label(node)}) came with opset {since}, and the model uses "
         f"opset {version}. Export it with opset {since} or newer."
     )
@@ -321,12 +321,12 @@ def _refuse_undefined(shown: str, scope: _Scope, taken: set[str]) -> None:
     for node, reads in zip(scope.nodes, scope.reads, strict=True):
         for name in reads:
             if name in taken:
-                raise ModelFileError(
+                raise refusal(
                     f"{shown}: {node.op_type} ({label(node)}) reads '{name}', which nothing makes. "
                     "Export the model again."
                 )
     missing = next(name for name in scope.outputs if name in taken)
-    raise ModelFileError(f"{shown}: output '{missing}' is made by no node. Export the model again.")
+    raise refusal(f"{shown}: output '{missing}' is made by no node. Export the model again.")
 
 
 def _check_order(shown: str, scope: _Scope) -> None:
@@ -363,7 +363,7 @@ def _check_order(shown: str, scope: _Scope) -> None:
         while index not in met:
             met.add(index)
             index = next(makers[name] for name in scope.reads[index] if name in makers)
-        raise ModelFileError(
+        raise refusal(
             f"{shown}: the graph runs in a circle through {nodes[index].op_type} ({label(nodes[index])}). "
             "Export the model again."
         )
@@ -373,6 +373,4 @@ def _check_text(shown: str, what: str, names: Iterable[str]) -> None:
     # protobuf hands out bytes where a string field holds something else than UTF-8.
     for name in names:
         if not isinstance(name, str):
-            raise ModelFileError(
-                f"{shown}: {what} is not UTF-8: {name!r}. The file is damaged; download or copy it again."
-            )
+            raise refusal(f"{shown}: {what} is not UTF-8: {name!r}. The file is damaged; download or copy it again.")

@@ -1,0 +1,176 @@
+"""Read one ONNX file: parse it without its external data, hash it, and have every part of it checked."""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import os
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # protobuf ships no types
+
+from xaionnx.errors import ModelFileError
+from xaionnx.loading import file_kinds, soundness
+from xaionnx.loading.external_data import ExternalFile, external_files, sha256_of_file
+from xaionnx.loading.refusal import refusal
+
+# Protocol buffers count their own length in a signed 32-bit integer.
+LARGEST_FILE = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """One ONNX file that was read and found sound.
+
+    Attributes
+    ----------
+    path : Path
+        The file, absolute and with symbolic links resolved. External data lie in its folder or below.
+    sha256 : str
+        64 hex digits. Without external data: of the file alone, what ``sha256sum model.onnx`` prints. With external
+        data: of the text made of one line ``<digits>  -`` for the model file and one line ``<digits>  <location>`` for
+        each external file, in the order of the locations; so a change in any of them changes it, and a new name or
+        folder of the model does not.
+    proto : onnx.ModelProto
+        The parsed model; external data are not loaded. It is shared: treat it as read-only.
+    external : tuple of Path
+        The external files, checked and resolved, in the order of their locations.
+    opset : int
+        Version of the default domain (``ai.onnx``); 0 where the model imports only other domains.
+    domains : dict of str to int
+        Version by domain, with the default domain under ``""``.
+    random_ops : tuple of str
+        Ops whose output differs from run to run, as ``"RandomNormal (node 'n')"``; also Dropout in training mode.
+    """
+
+    path: Path
+    sha256: str
+    proto: onnx.ModelProto
+    external: tuple[Path, ...]
+    opset: int
+    domains: dict[str, int]
+    random_ops: tuple[str, ...]
+
+
+def read_model(path: str | os.PathLike[str]) -> ModelFile:
+    """Read one ONNX file without loading its external data, or say in a sentence why not.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The ``.onnx`` file. External data are looked for beside it.
+
+    Returns
+    -------
+    ModelFile
+
+    Raises
+    ------
+    ModelFileError
+        The file is missing, damaged, unsafe, of another kind, or a graph that onnxruntime could not run.
+
+    Notes
+    -----
+    Shapes and types are not inferred here: onnxruntime does that when it opens the file, and a model whose declared
+    shapes are stale still runs. See `diagnose`.
+
+    Examples
+    --------
+    >>> read_model("README.md")
+    Traceback (most recent call last):
+    xaionnx.errors.ModelFileError: README.md is a text file, not an ONNX model. Give the path of the .onnx file.
+    """
+    shown = os.fspath(path)
+    if "\0" in shown:
+        raise refusal(f"No file {shown}: its path holds a zero byte. Check the path.")
+    try:
+        resolved = Path(path).resolve(strict=True)
+        status = resolved.stat()
+    except (OSError, RuntimeError) as error:  # a loop of links was a RuntimeError before Python 3.13
+        raise _unreachable(shown, error) from None
+    if stat.S_ISDIR(status.st_mode):
+        raise refusal(file_kinds.refuse_folder(shown, resolved))
+    if not stat.S_ISREG(status.st_mode):
+        raise refusal(f"{shown} is not a regular file. Give the path of the .onnx file.")
+    if status.st_size == 0:
+        raise refusal(f"{shown} is empty (0 bytes). Download or copy it again.")
+    try:
+        proto, digest = _parse(shown, resolved, status.st_size)
+        external = external_files(shown, proto, resolved.parent)
+        census = soundness.check(shown, proto)
+        return ModelFile(
+            path=resolved,
+            sha256=_combined(digest, external),
+            proto=proto,
+            external=tuple(file.path for file in external),
+            opset=census.domains.get("", 0),
+            domains=census.domains,
+            random_ops=census.random_ops,
+        )
+    except OSError as error:
+        raise _unreachable(shown, error) from None
+
+
+def declared_inputs(proto: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+    """Inputs that a caller feeds: the graph's inputs without those that an initialiser already fills.
+
+    Files of IR version 3 list every weight among the inputs, so ``graph.input[0]`` may well be a weight.
+
+    Examples
+    --------
+    >>> from onnx import parser
+    >>> model = parser.parse_model('''
+    ... <ir_version: 3, opset_import: ["" : 8]>
+    ... g (float[2] w, float[N, 2] x) => (float[N, 2] y) <float[2] w = {1, 2}> { y = Add(x, w) }''')
+    >>> [value.name for value in declared_inputs(model)]
+    ['x']
+    """
+    graph = proto.graph
+    filled = {tensor.name for tensor in graph.initializer}
+    filled.update(tensor.values.name for tensor in graph.sparse_initializer)
+    return [value for value in graph.input if value.name not in filled]
+
+
+def _parse(shown: str, path: Path, size: int) -> tuple[onnx.ModelProto, str]:
+    with path.open("rb") as file:
+        head = file.read(4096)
+        kind = file_kinds.by_magic(head, path)
+        if kind:
+            raise refusal(f"{shown} {kind}")
+        if size > LARGEST_FILE:
+            raise refusal(
+                f"{shown} is larger than 2 GiB ({size:,} bytes), which a single ONNX file cannot be. "
+                "Save the model with its weights as external data."
+            )
+        # Mapped, not read: a copy of 2 GiB beside the parsed model would double the memory.
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as data:
+            digest = hashlib.sha256(data).hexdigest()
+            try:
+                proto = onnx.ModelProto.FromString(data)
+            except DecodeError:
+                raise refusal(f"{shown} {file_kinds.unparsable(head, data)}") from None
+    if not proto.HasField("graph"):
+        raise refusal(f"{shown} {file_kinds.no_graph(head)}")
+    return proto, digest
+
+
+def _combined(digest: str, external: Iterable[ExternalFile]) -> str:
+    lines = [f"{sha256_of_file(file.path)}  {file.location}\n" for file in external]
+    if not lines:
+        return digest
+    return hashlib.sha256("".join([f"{digest}  -\n", *lines]).encode()).hexdigest()
+
+
+def _unreachable(shown: str, error: Exception) -> ModelFileError:
+    if isinstance(error, FileNotFoundError):
+        return refusal(f"No file {shown}. Check the path; the current folder is {os.getcwd()}.")
+    if isinstance(error, NotADirectoryError):
+        return refusal(f"No file {shown}: a part of its path is a file, not a folder.")
+    if isinstance(error, PermissionError):
+        return refusal(f"{shown} may not be read by this user. Change its permissions or copy it.")
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return refusal(f"{shown} cannot be read: {reason}. Check the path and the disk.")
