@@ -10,6 +10,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, Final
 
 import numpy as np
@@ -98,6 +99,7 @@ def _parse(where: str, data: memoryview) -> tuple[NDArray[Any], list[str]]:
         OverflowError,
         RecursionError,
         MemoryError,
+        TokenError,  # from the filter for headers that Python 2 wrote
         Warning,
     ) as error:
         raise DataError(f"{where} has a damaged .npy header. Save the array again.") from error
@@ -130,7 +132,10 @@ def _parse_member(path: Path, data: bytes, name: str | None) -> tuple[NDArray[An
                 )
             info = members[wanted]
             if info.file_size > MAX_ARRAY_BYTES:
-                raise DataError(f"'{path}' unpacks to {info.file_size >> 20} MB, over the limit of 4096 MB. Split it.")
+                limit = MAX_ARRAY_BYTES >> 20
+                raise DataError(
+                    f"'{path}' unpacks to {info.file_size >> 20} MB, over the limit of {limit} MB. Split it."
+                )
             # ZipFile hands out no more than the declared size, and checks it against the checksum.
             unpacked = archive.read(info)
     except (

@@ -165,9 +165,7 @@ def _array_part(
     if x.dtype.kind == "f":
         finite = np.isfinite(x).reshape(len(x), -1).all(axis=1)
         for row in np.flatnonzero(~finite).tolist():
-            error = DataError(
-                f"'{path}', row {row}: the array holds NaN or infinity there. Correct it or leave it out."
-            )
+            error = DataError(f"'{path}', row {row}: the array holds NaN or infinity there. Correct it.")
             refused.append(Refusal(path, error, row))
         x, kept = x[finite], kept[finite]
     if x.dtype.kind == dtype.kind == "f" and x.dtype != dtype:
