@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from xaionnx.arrays import read_array
-from xaionnx.errors import DataError
+from xaionnx.errors import DataError, ParameterError
 from xaionnx.inputs import InputSpec
 from xaionnx.tables import read_table
 
@@ -43,6 +43,16 @@ def test_without_columns_in_the_spec_the_files_order_counts(save):
     table, _ = read_table(save("\ufeffb,a\n1,2\n"), InputSpec(kind="table"))
     assert table.columns == ("b", "a")
     assert table.values.tolist() == [[1, 2]]
+
+
+def test_ignored_columns_may_be_there_and_hold_anything(save):
+    spec = InputSpec(kind="table", columns=["a"], ignore=["class"])
+    assert read_table(save("class,a\ngood,2\n"), spec)[0].values.tolist() == [[2]]
+    assert read_table(save("class,a\ngood,2\n"), InputSpec(kind="table", ignore=["class"]))[0].columns == ("a",)
+    assert read_table(save("a\n2\n"), spec)[0].values.tolist() == [[2]]
+    with pytest.raises(ParameterError) as refused:
+        InputSpec(kind="table", columns=["a"], ignore=["a"])
+    assert str(refused.value) == "The column 'a' stands under both 'columns' and 'ignore'. Keep one of them."
 
 
 def test_numbers_that_float32_cannot_hold_are_noted(save):
@@ -99,7 +109,10 @@ def test_lines_are_counted_through_quoted_line_breaks(save):
         ("age,age\n1,2\n", ", line 1: two columns are named 'age'. Rename or remove one."),
         ("age,\n1,2\n", ", line 1: a column has no name. Name every column."),
         ("age,house\n1,own\n", " lacks the column 'housing' that the model takes. Nearest: 'house'. Add or rename it."),
-        ("age,housing,zip\n1,own,3\n", " has the column 'zip', which the model does not take. Remove it."),
+        (
+            "age,housing,zip\n1,own,3\n",
+            " has the column 'zip', which the model does not take. Remove it, or list it under 'ignore' of the spec.",
+        ),
         (
             "age,housing\n1,\xe9\n".encode("latin-1"),
             ", line 2: the byte 0xe9 is not UTF-8. Save the file as CSV in UTF-8.",

@@ -35,6 +35,8 @@ class Columns(Protocol):
     @property
     def columns(self) -> Sequence[str]: ...
     @property
+    def ignore(self) -> Sequence[str]: ...
+    @property
     def categories(self) -> Mapping[str, Sequence[str]]: ...
 
 
@@ -67,7 +69,8 @@ def read_table(path: str | Path, spec: Columns) -> tuple[Table, list[Refusal]]:
     """Read a table, leaving out bad rows.
 
     A CSV file is UTF-8, separated by commas, with the column names in its first line. Its columns may come in any
-    order, but must be exactly those of the spec, or, where the spec lists none, are taken in the file's order.
+    order, but must be those of the spec and at most those that it ignores; where the spec lists none, they are
+    taken in the file's order.
     Cells are decimal numbers; those of a column with categories are its words, which become codes 0, 1, 2, ...
     An array of a .npy or .npz file is (N, F) in the order of the spec.
 
@@ -123,8 +126,9 @@ def _read_csv(path: Path, spec: Columns) -> tuple[Table, list[Refusal]]:
         header = next(reader, [])
     except csv.Error as error:
         raise DataError(f"'{path}', line 1: broken CSV ({error}). Correct it.") from error
-    columns = tuple(spec.columns) or tuple(title.strip() for title in header)
-    order = _order(path, [title.strip() for title in header], columns)
+    titles = [title.strip() for title in header]
+    columns = tuple(spec.columns) or tuple(title for title in titles if title not in spec.ignore)
+    order = _order(path, titles, columns, spec.ignore)
     codes = {title: {word: float(code) for code, word in enumerate(words)} for title, words in spec.categories.items()}
     if unknown := [title for title in codes if title not in columns]:
         raise DataError(f"'{path}' has no column '{unknown[0]}', for which the spec lists categories. Correct either.")
@@ -173,7 +177,7 @@ def _text(path: Path, data: bytes) -> str:
         ) from error
 
 
-def _order(path: Path, header: list[str], columns: tuple[str, ...]) -> list[int]:
+def _order(path: Path, header: list[str], columns: tuple[str, ...], ignore: Sequence[str]) -> list[int]:
     if not any(header):
         raise DataError(f"'{path}', line 1: the header is blank. Put the column names there.")
     if len(header) == 1 and (mark := next((m for m in ";\t|" if m in header[0]), None)):
@@ -191,8 +195,11 @@ def _order(path: Path, header: list[str], columns: tuple[str, ...]) -> list[int]
         near = difflib.get_close_matches(missing[0], header, n=1)
         hint = f" Nearest: '{near[0]}'." if near else ""
         raise DataError(f"'{path}' lacks the column '{missing[0]}' that the model takes.{hint} Add or rename it.")
-    if extra := [title for title in header if title not in columns]:
-        raise DataError(f"'{path}' has the column '{extra[0]}', which the model does not take. Remove it.")
+    if extra := [title for title in header if title not in columns and title not in ignore]:
+        raise DataError(
+            f"'{path}' has the column '{extra[0]}', which the model does not take. "
+            "Remove it, or list it under 'ignore' of the spec."
+        )
     return [header.index(title) for title in columns]
 
 
