@@ -4,7 +4,8 @@ Every model takes float32 with a symbolic batch axis "N" first, at opset 17: inp
 output "y". The nets A to I are those of published test suites, under the letters that our reference cases use.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TypeAlias
 
 import numpy as np
@@ -13,14 +14,15 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 Shape: TypeAlias = Sequence[int]
+Constants: TypeAlias = Mapping[str, npt.ArrayLike]
 
 
 def _model(
     name: str,
     nodes: Sequence[onnx.NodeProto],
-    inputs: dict[str, Shape],
-    outputs: dict[str, Shape],
-    constants: dict[str, npt.ArrayLike],
+    inputs: Mapping[str, Shape],
+    outputs: Mapping[str, Shape],
+    constants: Constants,
 ) -> onnx.ModelProto:
     """Assemble and check a model; shapes leave out the batch axis, constants become float32 unless integers."""
 
@@ -42,8 +44,13 @@ def _model(
     return model
 
 
-def _node(op: str, inputs: str, output: str, **attributes: int | float | Sequence[int]) -> onnx.NodeProto:
-    return helper.make_node(op, inputs.split(), [output], name=f"{op}_{output}", **attributes)
+def _node(
+    op: str, inputs: str, outputs: str, attributes: Mapping[str, int | Sequence[int]] = MappingProxyType({})
+) -> onnx.NodeProto:
+    """A node; several tensor names are separated by blanks."""
+    node = helper.make_node(op, inputs.split(), outputs.split(), name=f"{op}_{outputs.split()[0]}")
+    node.attribute.extend(helper.make_attribute(key, value) for key, value in attributes.items())
+    return node
 
 
 def net_a() -> onnx.ModelProto:
@@ -58,7 +65,7 @@ def net_a() -> onnx.ModelProto:
         _node("Gemm", "relu w2 b2", "linear2"),
         _node("Identity", "linear2", "y"),
     ]
-    constants = {
+    constants: Constants = {
         "w0": np.eye(3),
         "w1": np.ones((3, 4)),
         "b1": [-10.0, 1.0, 1.0, 1.0],
@@ -78,13 +85,13 @@ def net_b(*, two_images: bool = False) -> onnx.ModelProto:
     start = [_node("Add", "x x2", "both")] if two_images else []
     nodes = [
         *start,
-        _node("Conv", f"{'both' if two_images else 'x'} filters biases", "conv", kernel_shape=[3, 3]),
+        _node("Conv", f"{'both' if two_images else 'x'} filters biases", "conv", {"kernel_shape": [3, 3]}),
         _node("Relu", "conv", "relu1"),
         _node("Flatten", "relu1", "flat"),
-        _node("Gemm", "flat weights zeros", "linear", transB=1),
+        _node("Gemm", "flat weights zeros", "linear", {"transB": 1}),
         _node("Relu", "linear", "y"),
     ]
-    constants = {
+    constants: Constants = {
         "filters": np.ones((2, 1, 3, 3)),
         "biases": [-50.0, -75.0],
         "weights": np.tile([1.0, 1.0, 1.0, 1.0, 1.0, -1.0, -1.0, -1.0], (4, 1)),
@@ -127,9 +134,9 @@ def net_g(*, negative: bool = False) -> onnx.ModelProto:
     if negative:
         w1[0, 0] = -2.0
     nodes = [
-        _node("Gemm", "x w1", "linear1", transB=1),
+        _node("Gemm", "x w1", "linear1", {"transB": 1}),
         _node("Relu", "linear1", "relu"),
-        _node("Gemm", "relu w2", "y", transB=1),
+        _node("Gemm", "relu w2", "y", {"transB": 1}),
     ]
     return _model("net_g", nodes, {"x": [3]}, {"y": [1]}, {"w1": w1, "w2": np.full((1, 3), 3.0)})
 
@@ -139,7 +146,7 @@ def net_i() -> onnx.ModelProto:
     nodes = [
         _node("MatMul", "x eye", "linear"),
         _node("Unsqueeze", "linear one", "channel"),
-        _node("MaxPool", "channel", "pooled", kernel_shape=[4]),
+        _node("MaxPool", "channel", "pooled", {"kernel_shape": [4]}),
         _node("Squeeze", "pooled one", "y"),
     ]
     return _model("net_i", nodes, {"x": [4]}, {"y": [1]}, {"eye": np.eye(4), "one": np.array([1])})
@@ -152,8 +159,8 @@ def linear(weights: npt.ArrayLike, bias: npt.ArrayLike = 0.0) -> onnx.ModelProto
     """
     rows = np.asarray(weights, dtype=np.float32)
     count, shape = rows.shape[0], rows.shape[1:]
-    nodes = [_node("Flatten", "x", "flat"), _node("Gemm", "flat w b", "y", transB=1)]
-    constants = {"w": rows.reshape(count, -1), "b": np.broadcast_to(np.asarray(bias, np.float32), (count,))}
+    nodes = [_node("Flatten", "x", "flat"), _node("Gemm", "flat w b", "y", {"transB": 1})]
+    constants: Constants = {"w": rows.reshape(count, -1), "b": np.broadcast_to(np.asarray(bias, np.float32), (count,))}
     return _model("linear", nodes, {"x": shape}, {"y": [count]}, constants)
 
 
@@ -175,7 +182,7 @@ def quadrants(size: int, classes: int = 4) -> onnx.ModelProto:
 
 def mean_picture(height: int, width: int, channels: int = 1) -> onnx.ModelProto:
     """(N, C, H, W) to (N, 1): the mean of all elements; equal segments of an even picture deserve equal shares."""
-    nodes = [_node("ReduceMean", "x", "mean", axes=[1, 2, 3], keepdims=0), _node("Unsqueeze", "mean one", "y")]
+    nodes = [_node("ReduceMean", "x", "mean", {"axes": [1, 2, 3], "keepdims": 0}), _node("Unsqueeze", "mean one", "y")]
     return _model("mean_picture", nodes, {"x": [channels, height, width]}, {"y": [1]}, {"one": np.array([1])})
 
 
@@ -193,7 +200,7 @@ def second_order() -> onnx.ModelProto:
         _node("MatMul", "x w", "linear"),
         _node("Add", "quadratic linear", "y"),
     ]
-    constants = {"form": form.T, "ones": np.ones((5, 1)), "w": [[0.0], [1.0], [1.0], [0.0], [0.0]]}
+    constants: Constants = {"form": form.T, "ones": np.ones((5, 1)), "w": [[0.0], [1.0], [1.0], [0.0], [0.0]]}
     return _model("second_order", nodes, {"x": [5]}, {"y": [1]}, constants)
 
 
@@ -208,7 +215,7 @@ def ishigami(a: float = 7.0, b: float = 0.1) -> onnx.ModelProto:
     doi:10.1109/ISUMA.1990.151285.
     """
     nodes = [
-        _node("Split", "x", "x1"),
+        _node("Split", "x", "x1 x2 x3", {"axis": 1}),
         _node("Sin", "x1", "sine1"),
         _node("Sin", "x2", "sine2"),
         _node("Mul", "sine2 sine2", "square2"),
@@ -220,7 +227,6 @@ def ishigami(a: float = 7.0, b: float = 0.1) -> onnx.ModelProto:
         _node("Add", "sine1 term2", "first"),
         _node("Add", "first term3", "y"),
     ]
-    nodes[0] = helper.make_node("Split", ["x"], ["x1", "x2", "x3"], name="Split_x", axis=1)
     return _model("ishigami", nodes, {"x": [3]}, {"y": [1]}, {"a": a, "b": b})
 
 
@@ -232,7 +238,7 @@ def null(shape: Shape) -> onnx.ModelProto:
 def five_x1_x2sq_sinx3() -> onnx.ModelProto:
     """(N, 3) to (N, 1): 5 x1 + x2^2 + sin x3; integrated gradients from 0 are the three terms."""
     nodes = [
-        helper.make_node("Split", ["x"], ["x1", "x2", "x3"], name="Split_x", axis=1),
+        _node("Split", "x", "x1 x2 x3", {"axis": 1}),
         _node("Mul", "x1 five", "term1"),
         _node("Mul", "x2 x2", "term2"),
         _node("Sin", "x3", "term3"),

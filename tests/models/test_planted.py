@@ -1,6 +1,7 @@
 """Each planted model against its formula, written again in numpy."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +11,7 @@ import pytest
 
 from models import planted
 
-Array = npt.NDArray[np.float32]
+Array = npt.NDArray[Any]
 
 
 def run(model: onnx.ModelProto, *inputs: Array, fetch: str = "y") -> Array:
@@ -18,7 +19,8 @@ def run(model: onnx.ModelProto, *inputs: Array, fetch: str = "y") -> Array:
         model.graph.output.append(onnx.helper.make_empty_tensor_value_info(fetch))
     session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     feeds = dict(zip(("x", "x2"), inputs, strict=False))
-    return np.asarray(session.run([fetch], feeds)[0])
+    (found,) = session.run([fetch], feeds)
+    return np.asarray(found, np.float32)
 
 
 def relu(x: Array) -> Array:
@@ -45,11 +47,13 @@ def formula_quadrants(x: Array) -> Array:
 
 
 def formula_ishigami(x: Array) -> Array:
-    return np.sin(x[:, :1]) + 7 * np.sin(x[:, 1:2]) ** 2 + 0.1 * x[:, 2:] ** 4 * np.sin(x[:, :1])
+    first, second, third = x.T[:, :, None]
+    return np.asarray(np.sin(first) + 7 * np.sin(second) ** 2 + 0.1 * third**4 * np.sin(first))
 
 
 def formula_second_order(d: Array) -> Array:
-    return (d[:, 0] * d[:, 2] + d[:, 1] + d[:, 2] + d[:, 2] * d[:, 3])[:, None]
+    d0, d1, d2, d3, _ = d.T[:, :, None]
+    return np.asarray(d0 * d2 + d1 + d2 + d2 * d3)
 
 
 W = np.random.default_rng(5).standard_normal((3, 2, 4, 4)).astype(np.float32)
