@@ -6,6 +6,7 @@ onnx-ir (a quarter of a second to import) is left to `xaionnx.graph.builder`. No
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
@@ -16,6 +17,9 @@ from xaionnx.errors import ParameterError, UnknownNameError, UnsupportedModelErr
 from xaionnx.graph.serialize import WEIGHTS_APART
 from xaionnx.loading import declared_inputs
 from xaionnx.loading.soundness import subgraphs
+
+# Numbers of a weight that the inference of shapes may look into.
+_LIGHT = 1024
 
 
 def tensor_names(model: onnx.ModelProto) -> list[str]:
@@ -177,7 +181,10 @@ def declare_types(model: onnx.ModelProto) -> onnx.ModelProto:
     Nodes are put in order, makers before readers. onnxruntime needs neither, ``onnx.checker`` both: do it before a
     derived model is saved for others.
     """
-    derived = _in_order(model)
+    derived = onnx.ModelProto()
+    derived.CopyFrom(model)
+    derived.graph.ClearField("node")
+    derived.graph.node.extend(ordered(model.graph))
     bare = [value for value in derived.graph.output if not value.type.tensor_type.HasField("shape")]
     if bare:
         known = _inferred(model)
@@ -282,24 +289,22 @@ def _declared(model: onnx.ModelProto) -> dict[str, onnx.ValueInfoProto]:
 
 
 def _inferred(model: onnx.ModelProto) -> dict[str, onnx.ValueInfoProto]:
-    bare = _in_order(model)
-    # Outputs without a type stop the inference from filling them in; among the inner tensors they are filled.
-    shown = {value.name for value in model.graph.output if not value.HasField("type")}
-    kept = [value for value in bare.graph.output if value.name not in shown]
-    del bare.graph.output[:]
-    bare.graph.output.extend(kept)
-    return _declared(onnx.shape_inference.infer_shapes(bare, data_prop=True))
-
-
-def _in_order(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy with makers before readers, which the checker and the inference of types demand."""
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    nodes = ordered(model.graph)
-    if any(node is not there for node, there in zip(nodes, model.graph.node, strict=True)):
-        copy.graph.ClearField("node")
-        copy.graph.node.extend(nodes)
-    return copy
+    """Types and shapes by ONNX's inference, which is given the graph without its heavy weights."""
+    skeleton = _shell(model)
+    graph = skeleton.graph
+    graph.name = "skeleton"
+    graph.node.extend(ordered(model.graph))  # the inference takes each node once, in the order of the file
+    graph.input.extend(declared_inputs(model))
+    for tensor in model.graph.initializer:
+        light = math.prod(tensor.dims) <= _LIGHT and tensor.data_location != onnx.TensorProto.EXTERNAL
+        if light:  # it may be the shape of a Reshape
+            graph.initializer.append(tensor)
+        else:
+            graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+    # An output without a type would stay without one; as an inner tensor it gets one.
+    graph.output.extend(value for value in model.graph.output if value.HasField("type"))
+    graph.value_info.extend(model.graph.value_info)
+    return _declared(onnx.shape_inference.infer_shapes(skeleton, data_prop=True))
 
 
 def _typed_input(
