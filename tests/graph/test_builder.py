@@ -98,6 +98,12 @@ class TestConstants:
             g.op("Add", x, value)
         assert str(caught.value) == sentence
 
+    def test_array_changed_afterwards(self, g):
+        array = np.ones(2, np.float32)
+        value = g.constant(array)
+        array[:] = 5
+        np.testing.assert_array_equal(value.const_value.numpy(), [1, 1])
+
     def test_given_type(self, g):
         value = g.constant([1, 2], ir.DataType.BFLOAT16)
         assert (value.dtype, value.shape) == (ir.DataType.BFLOAT16, ir.Shape([2]))

@@ -170,15 +170,14 @@ class Builder:
         content = np.asarray(array)
         if dtype is not None and dtype.numpy() != content.dtype:
             content = content.astype(dtype.numpy())
-        tensor = ir.tensor(content, dtype=dtype)
-        key = (tensor.dtype, content.shape, content.tobytes())
+        held = ir.DataType.from_numpy(content.dtype) if dtype is None else dtype
+        key = (held, content.shape, content.tobytes())
         value = self._constants.get(key)
         if value is None:
             name = self.fresh("constant")
-            tensor.name = name
-            value = ir.Value(
-                name=name, shape=ir.Shape(content.shape), type=ir.TensorType(tensor.dtype), const_value=tensor
-            )
+            # A copy: the caller may write into its array later.
+            tensor = ir.tensor(content.copy(), dtype=held, name=name)
+            value = ir.Value(name=name, shape=ir.Shape(content.shape), type=ir.TensorType(held), const_value=tensor)
             self.graph.register_initializer(value)
             self._constants[key] = value
         return value
