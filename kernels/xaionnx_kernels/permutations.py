@@ -111,11 +111,13 @@ def permutation_coalitions(
     last = total if stop is None else stop
     if not 0 <= start <= last <= total:
         raise ValueError(f"'start' and 'stop' must lie in [0, {total}], in order. Got {start!r} and {stop!r} instead.")
-    rows = np.arange(start, last)
-    places = np.empty((count, players), np.int64)
-    np.put_along_axis(places, np.asarray(permutations, np.int64), np.arange(players)[None], axis=1)
-    joined: npt.NDArray[np.bool_] = places[rows // (players + 1)] < (rows % (players + 1))[:, None]
-    return joined
+    rows = players + 1
+    some = np.asarray(permutations[start // rows : -(-last // rows)], np.int64)
+    places = np.empty(some.shape, np.int32)
+    np.put_along_axis(places, some, np.arange(players, dtype=np.int32)[None], axis=1)
+    joined: npt.NDArray[np.bool_] = places[:, None, :] < np.arange(rows, dtype=np.int32)[:, None]
+    offset = start // rows * rows
+    return joined.reshape(-1, players)[start - offset : last - offset]
 
 
 def _independent(seed: int, start: int, stop: int, players: int) -> npt.NDArray[np.int32]:
