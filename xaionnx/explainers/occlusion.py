@@ -56,7 +56,7 @@ class Occlusion(GameExplainer):
     --------
     >>> import numpy as np, xaionnx
     >>> from models import planted
-    >>> model = planted.load(planted.linear([1.0, 2.0, -3.0]))
+    >>> model = planted.load(planted.linear([[1.0, 2.0, -3.0]]))
     >>> x = np.ones((1, 3), np.float32)
     >>> xaionnx.explain(model, x, Occlusion(window=2, stride=1)).values
     array([[ 3.,  1., -1.]], dtype=float32)
