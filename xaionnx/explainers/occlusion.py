@@ -115,7 +115,7 @@ class Occlusion(GameExplainer):
         steps = cover.per_axis("stride", self.stride)
         if any(step > length for step, length in zip(steps, cover.window, strict=True)):
             raise ParameterError(
-                f"The 'stride' parameter of Occlusion must not exceed the window {self.window}, or pixels are left out. "
+                f"The 'stride' parameter of Occlusion must not exceed the window {self.window}, or pixels are missed. "
                 f"Got {self.stride} instead."
             )
         return steps
