@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from xaionnx_kernels import _dealing
 from xaionnx_kernels import coalitions as module
 from xaionnx_kernels.coalitions import (
     all_coalitions,
@@ -124,7 +125,7 @@ def test_players_appear_more_evenly_than_in_a_random_sample(players, budget):
 @pytest.mark.parametrize("size", [2, 3, 5, 6])
 def test_chunks_deal_the_players_out_like_cards(size):
     players = 13
-    rows = module._chunks(9, players, size, 13 * 4)
+    rows = _dealing._chunks(9, players, size, 13 * 4)
     assert (rows.sum(axis=1) == size).all()
     for count in range(1, len(rows) + 1):
         assert np.ptp(rows[:count].sum(axis=0)) <= 2
@@ -132,7 +133,7 @@ def test_chunks_deal_the_players_out_like_cards(size):
     for count in range(whole, len(rows) + 1, whole):
         assert np.ptp(rows[:count].sum(axis=0)) == 0
     # A shorter request is the beginning of a longer one.
-    assert np.array_equal(module._chunks(9, players, size, 5), rows[:5])
+    assert np.array_equal(_dealing._chunks(9, players, size, 5), rows[:5])
 
 
 def test_sparse_sizes_share_their_cards():
@@ -140,7 +141,7 @@ def test_sparse_sizes_share_their_cards():
     sizes = module._sizes_in_order(plan) + 1
     # A coalition of one player may come again and be passed over; one of half of them may be turned over.
     sizes = sizes[(sizes > 2) & (sizes < 20)]
-    rows = np.unpackbits(module._dealt(0, 40, sizes), axis=1, count=40)
+    rows = np.unpackbits(_dealing.deal_sizes(0, 40, sizes), axis=1, count=40)
     assert np.array_equal(rows.sum(axis=1), sizes)
     assert np.ptp(rows.sum(axis=0)) <= 2
 
