@@ -74,6 +74,7 @@ class Model:
     file: loading.ModelFile = field(repr=False)
     # The graph where it is not the file's own; its external data stay where they are.
     graph: onnx.ModelProto | None = field(repr=False, default=None)
+    is_derived: bool = field(repr=False, default=False)
     _state: _State = field(repr=False, default_factory=_State)
 
     @classmethod
@@ -140,7 +141,7 @@ class Model:
             outputs=(),
             shared=frozenset(),
             file=file,
-            graph=file.proto if adaptation.changed else None,
+            graph=adaptation.graph,
         )
         session = model._session()
         inputs = tuple(TensorInfo.of(v) for v in session.inputs)
@@ -150,7 +151,7 @@ class Model:
         return replace(model, inputs=inputs, outputs=tuple(TensorInfo.of(v) for v in session.outputs), shared=shared)
 
     def __reduce__(self) -> Any:
-        if self.graph is not None and self.graph is not self.file.proto:
+        if self.is_derived:
             raise TypeError(f"a model derived from {self.name} cannot be pickled; pickle the loaded one")
         options = (self.settings, self.batch_size, self.timeout_s, self.spec, self.allow_random)
         return _reload, (str(self.path), self.sha256, *options)
@@ -338,7 +339,7 @@ class Model:
         cache = self._state.derived
         if key not in cache:
             graph = rewrite(self._graph_for_rewriting())
-            model = replace(self, graph=graph, _state=_State())
+            model = replace(self, graph=graph, is_derived=True, _state=_State())
             session = model._session()
             inputs = tuple(TensorInfo.of(v) for v in session.inputs)
             outputs = tuple(TensorInfo.of(v) for v in session.outputs)
@@ -366,7 +367,7 @@ class Model:
             try:
                 sessions[kind] = Session(source, self.settings, folder=str(self.path.parent), name=self.name)
             except Exception as error:
-                if not type(error).__module__.startswith("onnxruntime"):
+                if not loading.is_runtime_failure(error):
                     raise
                 raise loading.diagnose(self.file, error) from error
         return sessions[kind]

@@ -134,6 +134,7 @@ def _laid_over(drops: Array, corners: Array, cover: Cover) -> tuple[Array, Array
     top, left = np.clip(corners, 0, (height, width)).T
     bottom, right = np.clip(corners + np.array(cover.window), 0, (height, width)).T
     for rows, columns, sign in ((top, left, 1), (bottom, left, -1), (top, right, -1), (bottom, right, 1)):
-        np.add.at(steps, (slice(None), rows, columns), sign * weights)
+        for step, weight in zip(steps, weights, strict=True):
+            np.add.at(step, (rows, columns), sign * weight)
     laid = steps.cumsum(axis=1).cumsum(axis=2)[:, :-1, :-1]
     return laid[:-1], np.rint(laid[-1])

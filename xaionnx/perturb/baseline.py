@@ -285,7 +285,8 @@ class MaxDistance(Baseline):
     def fill(self, sample: Sample, name: str, rng: np.random.Generator) -> Array:
         low, high = value_range(sample, name)
         x = sample.x[name]
-        return np.where(x - low > high - x, low, high)
+        farther: Array = np.where(x - low > high - x, low, high)
+        return farther
 
 
 @final
