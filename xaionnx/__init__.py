@@ -26,9 +26,9 @@ from xaionnx.model import Model
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.perturb.features import Features
 from xaionnx.target import Target
+from xaionnx.version import __version__
 
-__version__ = "0.1.0"
-__all__ = ["Baseline", "Explainer", "Explanation", "Features", "InputSpec", "Model", "Target", "explain"]
+__all__ = ["Baseline", "Explainer", "Explanation", "Features", "InputSpec", "Model", "Target", "__version__", "explain"]
 
 
 def explain(
@@ -68,7 +68,7 @@ def explain(
     --------
     >>> import numpy as np
     >>> from models import planted
-    >>> model = planted.load(planted.linear([1.0, 2.0, -3.0]))
+    >>> model = planted.load(planted.linear([[1.0, 2.0, -3.0]]))
     >>> explain(model, np.ones((1, 3), np.float32), "feature_ablation", baseline=0.5).values
     array([[ 0.5,  1. , -1.5]], dtype=float32)
     """

@@ -1,4 +1,4 @@
-"""Dealing the coalitions of KernelSHAP: distinct, balanced, one of each pair of complements, packed 8 players to a byte.
+"""Dealing the coalitions of KernelSHAP: distinct, balanced, one of each two complements, packed 8 players to a byte.
 
 The public face, and the reasons, are in ``coalitions``.
 """

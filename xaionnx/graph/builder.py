@@ -182,10 +182,13 @@ class Builder:
             self._constants[key] = value
         return value
 
-    def input(self, name: str, dtype: ir.DataType, shape: Sequence[int | str | None] | None) -> ir.Value:
+    def input(
+        self, name: str, dtype: ir.DataType | npt.DTypeLike, shape: Sequence[int | str | None] | None
+    ) -> ir.Value:
         """A further input of the graph; a dimension is a number, a name, or None. ``shape`` None: of unknown rank."""
         self._claim("input", name)
-        value = ir.Value(name=name, shape=None if shape is None else ir.Shape(shape), type=ir.TensorType(dtype))
+        kind = dtype if isinstance(dtype, ir.DataType) else ir.DataType.from_numpy(np.dtype(dtype))
+        value = ir.Value(name=name, shape=None if shape is None else ir.Shape(shape), type=ir.TensorType(kind))
         self.graph.inputs.append(value)
         return value
 

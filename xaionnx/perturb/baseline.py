@@ -327,7 +327,8 @@ class Values(Baseline):
                     f"The baseline holds {len(self.array)} samples for a batch of {sample.count}. Give one, or one a "
                     "sample; to average over background rows use Baseline.background."
                 )
-            return self.array[sample.number if len(self.array) > 1 else 0]
+            own: Array = self.array[sample.number if len(self.array) > 1 else 0]
+            return own
         return self.array
 
 
