@@ -143,6 +143,21 @@ def test_an_order_is_worth_what_its_members_add(scheme):
     np.testing.assert_allclose(result.feature_values[:, 0], gains.mean(axis=0).T, **FLOAT32)
 
 
+@pytest.mark.parametrize(("method", "name"), [("kernel_shap", "KernelShap"), ("banzhaf", "Banzhaf")])
+def test_a_regression_refuses_1025_players_and_says_what_to_take(method, name):
+    model = games.loaded(1025, seed=0)
+    with pytest.raises(
+        ParameterError, match=rf"^{name} takes at most 1024 features\. Got 1025 instead\. Use shapley_s"
+    ):
+        xaionnx.explain(model, x_of(1025, 0), method, 0, budget=10_000)
+
+
+def test_orthogonal_orders_have_a_limit_of_players():
+    model = games.loaded(1025, seed=0)
+    with pytest.raises(ParameterError, match=r"must be 'antithetic' or 'plain' for more than 1024 features\."):
+        xaionnx.explain(model, x_of(1025, 0), "shapley_sampling", 0, scheme="orthogonal", budget=10_000)
+
+
 @pytest.mark.parametrize("players", [9, 12])
 def test_kernel_shap_is_the_constrained_weighted_regression(players):
     """Against the minimum with a Lagrange multiplier, over all rows, complements included."""

@@ -11,7 +11,7 @@ from xaionnx_kernels.coalitions import kernel_shap_plan
 
 from xaionnx.explainers._game import Answer, FeatureExplainer
 from xaionnx.explainers._kernel_shap_pairs import KernelShapPairs
-from xaionnx.explainers._paired_regression import both, regress
+from xaionnx.explainers._paired_regression import both, check_size, regress
 from xaionnx.explainers._sampling import SamplingExplainer, ask, completeness_gap
 from xaionnx.parameters import integer, real
 from xaionnx.perturb.game import Game
@@ -53,6 +53,8 @@ class KernelShap(SamplingExplainer, FeatureExplainer):
     ------
     BudgetError
         The budget allows fewer than 6 P coalitions, and fewer than all.
+    ParameterError
+        There are more than 1024 players.
 
     Examples
     --------
@@ -76,6 +78,7 @@ class KernelShap(SamplingExplainer, FeatureExplainer):
 
     def play(self, game: Game) -> Answer:
         players = game.players
+        check_size(type(self).__name__, players)
         every = 2**players - 2
         fewest = min(6 * players, every)
         room = min(self.room(game, fewest), every)
