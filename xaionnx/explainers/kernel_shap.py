@@ -29,9 +29,10 @@ class KernelShap(SamplingExplainer, FeatureExplainer):
     none of them twice; where the budget reaches 2^P, all of them, and the values are exact. All features are kept.
 
     ``standard_error`` is that of a weighted regression on a stratified draw without replacement (the HC3 sandwich
-    with finite-population factors); 0 where all coalitions were asked. Diagnostics: ``completeness_gap``, the sum of
-    the values less f(x) - f(all removed), which is rounding alone; ``stopped_by`` ``tolerance``, ``budget`` or
-    ``enumeration``.
+    with finite-population factors); 0 where all coalitions were asked. That the design shares the places of each size
+    evenly among the players is not counted in its favour, so it may be up to twice too large on games whose features
+    matter in large coalitions alone. Diagnostics: ``completeness_gap``, the sum of the values less
+    f(x) - f(all removed), which is rounding alone; ``stopped_by`` ``tolerance``, ``budget`` or ``enumeration``.
 
     Parameters
     ----------
