@@ -199,12 +199,15 @@ class Selection:
 def _activate(activation: str, output: Array) -> Array:
     """The activation over axis 1, then all axes behind the batch flat: (M, S)."""
     values = np.asarray(output)
-    if activation == "sigmoid":
-        from scipy.special import expit
-
-        values = expit(values.astype(np.float64))
-    elif activation != "identity":
-        from scipy.special import log_softmax, softmax
-
-        values = (softmax if activation == "softmax" else log_softmax)(values.astype(np.float64), axis=1)
+    if activation != "identity":
+        # Written out: to import scipy.special would take longer than to explain a small model.
+        values = values.astype(np.float64)
+        if activation == "sigmoid":
+            small = np.exp(-np.abs(values))  # never overflows
+            values = np.where(values < 0, small, 1) / (1 + small)
+        else:
+            values = values - values.max(axis=1, keepdims=True)
+            exponentials = np.exp(values)
+            sums = exponentials.sum(axis=1, keepdims=True)
+            values = exponentials / sums if activation == "softmax" else values - np.log(sums)
     return values.reshape(len(values), -1)

@@ -13,6 +13,7 @@ from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 from xaionnx_kernels import masks
 
 Array = npt.NDArray[Any]
@@ -78,6 +79,7 @@ class MaskSpace:
         )
         return self.keep * (1 - self.keep) * np.outer(down, across)
 
+    @threadpool_limits.wrap(limits=1, user_api="blas")  # on matrices this small its threads wait for each other
     def regressed(self, answers: Array) -> tuple[Array, Array, Array]:
         """What a linear model of the masks explains of the answers, and what it leaves.
 
@@ -171,8 +173,6 @@ class MaskSpace:
 
     def _covariances(self, axis: int, means: Array) -> Array:
         """Of each pixel's row with each block's, over the shifts: (size, blocks)."""
-        from scipy.signal import fftconvolve
-
-        together = fftconvolve(self._side(axis)[:, None], means[::-1], mode="valid", axes=0).sum(axis=2)
-        shifted: Array = together[: self.extent[axis]] / len(means)
-        return shifted
+        side, extent = self._side(axis), self.extent[axis]
+        shifted: Array = np.asarray(sum(side[shift : shift + extent] @ mean.T for shift, mean in enumerate(means)))
+        return shifted / len(means)
