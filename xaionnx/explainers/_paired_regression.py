@@ -9,17 +9,19 @@ r = (v(z) - v(1 - z)) / 2, and what is left is a regression through the origin::
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from xaionnx.errors import BudgetError
+from xaionnx.errors import BudgetError, ParameterError
 
 Array = npt.NDArray[Any]
 
 _ROWS = 4096
+# The regression keeps P^2 numbers and takes P^3 operations.
+_MOST_PLAYERS = 1024
 # An eigenvalue below this share of the largest is rounding: some players were always together.
 _RANK = 1e-9
 # A pair that alone decides a player has nothing to show its error by.
@@ -74,15 +76,12 @@ def regress(
         gram += weighed.T @ u
         moment += weighed.T @ halves[start:stop]
     values, variances = np.empty((players, halves.shape[1])), np.empty((players, halves.shape[1]))
-    everybody = np.arange(players)
     # One fit serves all targets, unless each of them keeps players of its own.
-    groups = [slice(None)] if most is None or most >= players else [slice(t, t + 1) for t in range(halves.shape[1])]
-    for group in groups:
-        kept = (
-            everybody
-            if len(groups) == 1 and group == slice(None)
-            else _first(gram, moment[:, group], most, len(halves))
-        )
+    fits = [(slice(None), np.arange(players))]
+    if most is not None and most < players:
+        single = [slice(t, t + 1) for t in range(halves.shape[1])]
+        fits = [(group, _first(gram, moment[:, group], most, len(halves))) for group in single]
+    for group, kept in fits:
         values[:, group], spread = _solve(gram, moment[:, group], kept, None if total is None else total[group], ridge)
         variance = np.zeros_like(moment[:, group])
         for start, stop, u in _pieces(coalitions, len(halves)):
@@ -93,6 +92,15 @@ def regress(
             variance += np.square(reach).T @ (drawn[start:stop, None] * np.square(residual))
         variances[:, group] = variance
     return values.T, np.sqrt(variances).T
+
+
+def check_size(method: str, players: int) -> None:
+    """Raise ParameterError for more players than a regression can tell apart in reasonable time."""
+    if players > _MOST_PLAYERS:
+        raise ParameterError(
+            f"{method} takes at most {_MOST_PLAYERS} features. Got {players} instead. Use shapley_sampling, or join "
+            "features into groups."
+        )
 
 
 def both(firsts: Callable[[int, int], Array]) -> Callable[[int, int], Array]:
@@ -106,7 +114,7 @@ def both(firsts: Callable[[int, int], Array]) -> Callable[[int, int], Array]:
     return rows
 
 
-def _pieces(coalitions: Callable[[int, int], Array], count: int) -> Any:
+def _pieces(coalitions: Callable[[int, int], Array], count: int) -> Iterator[tuple[int, int, Array]]:
     for start in range(0, count, _ROWS):
         stop = min(count, start + _ROWS)
         yield start, stop, coalitions(start, stop) - 0.5
@@ -142,7 +150,7 @@ def _solve(gram: Array, moment: Array, kept: Array, total: Array | None, ridge: 
     return offset + basis @ steps, spread
 
 
-def _first(gram: Array, moment: Array, most: int | None, pairs: int) -> Array:
+def _first(gram: Array, moment: Array, most: int, pairs: int) -> Array:
     """The players of the last point on the Lasso's path (least angles) that has at most ``most`` of them."""
     from sklearn.linear_model import lars_path_gram
 

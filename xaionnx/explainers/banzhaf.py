@@ -12,7 +12,7 @@ from xaionnx_kernels.coalitions import bernoulli
 from xaionnx_kernels.permutations import permutations
 
 from xaionnx.explainers._game import Answer, FeatureExplainer
-from xaionnx.explainers._paired_regression import both, regress
+from xaionnx.explainers._paired_regression import both, check_size, regress
 from xaionnx.explainers._sampling import SamplingExplainer, ask, completeness_gap
 from xaionnx.perturb.game import Game
 
@@ -49,6 +49,8 @@ class Banzhaf(SamplingExplainer, FeatureExplainer):
     ------
     BudgetError
         The budget allows fewer than 4 P coalitions, and fewer than all.
+    ParameterError
+        There are more than 1024 players.
 
     Examples
     --------
@@ -67,6 +69,7 @@ class Banzhaf(SamplingExplainer, FeatureExplainer):
 
     def play(self, game: Game) -> Answer:
         players = game.players
+        check_size(type(self).__name__, players)
         every = 2**players - 2
         fewest = min(4 * players, every)
         room = min(self.room(game, fewest), every) // 2 * 2

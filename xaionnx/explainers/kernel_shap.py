@@ -11,7 +11,7 @@ from xaionnx_kernels.coalitions import kernel_shap_plan
 
 from xaionnx.explainers._game import Answer, FeatureExplainer
 from xaionnx.explainers._kernel_shap_pairs import KernelShapPairs
-from xaionnx.explainers._paired_regression import both, regress
+from xaionnx.explainers._paired_regression import both, check_size, regress
 from xaionnx.explainers._sampling import SamplingExplainer, ask, completeness_gap
 from xaionnx.parameters import integer, real
 from xaionnx.perturb.game import Game
@@ -29,9 +29,10 @@ class KernelShap(SamplingExplainer, FeatureExplainer):
     none of them twice; where the budget reaches 2^P, all of them, and the values are exact. All features are kept.
 
     ``standard_error`` is that of a weighted regression on a stratified draw without replacement (the HC3 sandwich
-    with finite-population factors); 0 where all coalitions were asked. Diagnostics: ``completeness_gap``, the sum of
-    the values less f(x) - f(all removed), which is rounding alone; ``stopped_by`` ``tolerance``, ``budget`` or
-    ``enumeration``.
+    with finite-population factors); 0 where all coalitions were asked. That the design shares the places of each size
+    evenly among the players is not counted in its favour, so it may be up to twice too large on games whose features
+    matter in large coalitions alone. Diagnostics: ``completeness_gap``, the sum of the values less
+    f(x) - f(all removed), which is rounding alone; ``stopped_by`` ``tolerance``, ``budget`` or ``enumeration``.
 
     Parameters
     ----------
@@ -53,6 +54,8 @@ class KernelShap(SamplingExplainer, FeatureExplainer):
     ------
     BudgetError
         The budget allows fewer than 6 P coalitions, and fewer than all.
+    ParameterError
+        There are more than 1024 players.
 
     Examples
     --------
@@ -76,6 +79,7 @@ class KernelShap(SamplingExplainer, FeatureExplainer):
 
     def play(self, game: Game) -> Answer:
         players = game.players
+        check_size(type(self).__name__, players)
         every = 2**players - 2
         fewest = min(6 * players, every)
         room = min(self.room(game, fewest), every)
