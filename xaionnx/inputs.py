@@ -45,6 +45,8 @@ class InputSpec:
         How a picture of another size is brought to ``size``: see `xaionnx.pictures.fit`.
     columns : sequence of str
         Columns of a table in the order of the tensor's F columns; empty takes the file's own order.
+    ignore : sequence of str
+        Columns that a table may hold and the model does not take, such as the true class.
     categories : mapping of str to sequence of str
         For columns of words: the words in the order of their codes 0, 1, 2, ...
     output : str, optional
@@ -81,6 +83,7 @@ class InputSpec:
     scale: Sequence[float] | float = 1.0
     resize: Resize = "crop"
     columns: Sequence[str] = ()
+    ignore: Sequence[str] = ()
     categories: Mapping[str, Sequence[str]] = field(default_factory=dict, hash=False)
     output: str | None = None
     activation: Activation = "none"

@@ -40,6 +40,7 @@ _INPUT: Final[dict[str, str | None]] = {
     "scale": "picture",
     "resize": "picture",
     "columns": "table",
+    "ignore": "table",
     "categories": "table",
 }
 _OUTPUT: Final = ("name", "activation", "labels")
@@ -131,9 +132,11 @@ def checked_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     checked["size"] = _size(fields["size"])
     for key in ("mean", "scale"):
         checked[key] = _per_channel(key, fields[key], CHANNELS[fields["color"]])
-    for key in ("columns", "labels"):
+    for key in ("columns", "ignore", "labels"):
         checked[key] = _names(key, fields[key])
     _no_repeats("columns", checked["columns"])
+    if both := [column for column in checked["ignore"] if column in checked["columns"]]:
+        raise ParameterError(f"The column '{both[0]}' stands under both 'columns' and 'ignore'. Keep one of them.")
     checked["categories"] = _categories(fields["categories"], checked["columns"])
     return checked
 
