@@ -66,6 +66,8 @@ def test_model_is_standard_and_its_batch_axis_is_free(path: Path) -> None:
         for i in range(3):
             if isinstance(output, list):  # ZipMap: a probability by class for each row
                 assert output[i] == pytest.approx(alone[i][k][0], abs=1e-6)
+            elif output.dtype == object:  # text labels
+                assert output[i] == alone[i][k][0]
             else:
                 # Kernels for one row and for three add in different orders: float32 rounding, not more.
                 np.testing.assert_allclose(output[i], alone[i][k][0], rtol=1e-4, atol=1e-4)
@@ -109,3 +111,13 @@ def test_labels_name_what_the_photographs_show() -> None:
     labels = json.loads((MODELS / "imagenet_labels.json").read_text())
     assert len(labels) == 1000
     assert [labels[k] for k in (285, 967, 872, 985)] == ["Egyptian Mau", "espresso", "tripod", "daisy"]
+
+
+def test_segmentation_finds_the_astronaut_and_not_the_flag() -> None:
+    picture = Image.open(MODELS / "photos" / "astronaut.jpg").resize((256, 256), Image.Resampling.BILINEAR)
+    session = ort.InferenceSession(MODELS / "selfie_segmentation.onnx", providers=["CPUExecutionProvider"])
+    (mask,) = session.run(["mask"], {"input": np.asarray(picture, np.float32)[None] / 255})
+    assert mask.shape == (1, 256, 256, 1)
+    face, flag, shuttle = mask[0, 40:70, 100:125], mask[0, 20:100, 5:40], mask[0, 60:110, 185:210]
+    assert face.min() > 0.9
+    assert max(flag.max(), shuttle.max()) < 0.1

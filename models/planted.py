@@ -1,0 +1,248 @@
+"""Tiny models whose attribution is known: each function builds one and returns it as an ``onnx.ModelProto``.
+
+Every model takes float32 with a symbolic batch axis "N" first, at opset 17: input "x" (and "x2" where there are two),
+output "y". The nets A to I are those of published test suites, under the letters that our reference cases use.
+"""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+Shape: TypeAlias = Sequence[int]
+Constants: TypeAlias = Mapping[str, npt.ArrayLike]
+
+
+def _model(
+    name: str,
+    nodes: Sequence[onnx.NodeProto],
+    inputs: Mapping[str, Shape],
+    outputs: Mapping[str, Shape],
+    constants: Constants,
+) -> onnx.ModelProto:
+    """Assemble and check a model; shapes leave out the batch axis, constants become float32 unless integers."""
+
+    def value(tensor: str, shape: Shape) -> onnx.ValueInfoProto:
+        return helper.make_tensor_value_info(tensor, TensorProto.FLOAT, ["N", *shape])
+
+    initializers = []
+    for key, constant in constants.items():
+        array = np.asarray(constant)
+        kind = np.int64 if np.issubdtype(array.dtype, np.integer) else np.float32
+        initializers.append(numpy_helper.from_array(array.astype(kind), key))
+    graph = helper.make_graph(
+        list(nodes), name, [value(*i) for i in inputs.items()], [value(*o) for o in outputs.items()], initializers
+    )
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8, producer_name="xaionnx.planted"
+    )
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def _node(
+    op: str, inputs: str, outputs: str, attributes: Mapping[str, int | Sequence[int]] = MappingProxyType({})
+) -> onnx.NodeProto:
+    """A node; several tensor names are separated by blanks."""
+    node = helper.make_node(op, inputs.split(), outputs.split(), name=f"{op}_{outputs.split()[0]}")
+    node.attribute.extend(helper.make_attribute(key, value) for key, value in attributes.items())
+    return node
+
+
+def net_a() -> onnx.ModelProto:
+    """Net A, (N, 3) to (N, 2): s = x1 + x2 + x3, h = (s-10, s+1, s+1, s+1), y = (sum ReLU(h) - 1, sum ReLU(h) + 1).
+
+    The layers are tensors "linear0" (= x), "linear1" (= h), "relu" and "linear2" (= y, of which the output is a copy).
+    """
+    nodes = [
+        _node("MatMul", "x w0", "linear0"),
+        _node("Gemm", "linear0 w1 b1", "linear1"),
+        _node("Relu", "linear1", "relu"),
+        _node("Gemm", "relu w2 b2", "linear2"),
+        _node("Identity", "linear2", "y"),
+    ]
+    constants: Constants = {
+        "w0": np.eye(3),
+        "w1": np.ones((3, 4)),
+        "b1": [-10.0, 1.0, 1.0, 1.0],
+        "w2": np.ones((4, 2)),
+        "b2": [-1.0, 1.0],
+    }
+    return _model("net_a", nodes, {"x": [3]}, {"y": [2]}, constants)
+
+
+def net_b(*, two_images: bool = False) -> onnx.ModelProto:
+    """Net B, (N, 1, 4, 4) to (N, 4): two 3x3 filters of ones with biases -50 and -75, ReLU, four equal rows, ReLU.
+
+    y_k = ReLU(sum of ReLU(conv) over channel 0 and the first cell of channel 1, less its other three cells).
+    With ``two_images`` the model has inputs "x" and "x2", and the convolution sees x + x2.
+    Tensors: "conv", "relu1", "flat", "linear", "y".
+    """
+    start = [_node("Add", "x x2", "both")] if two_images else []
+    nodes = [
+        *start,
+        _node("Conv", f"{'both' if two_images else 'x'} filters biases", "conv", {"kernel_shape": [3, 3]}),
+        _node("Relu", "conv", "relu1"),
+        _node("Flatten", "relu1", "flat"),
+        _node("Gemm", "flat weights zeros", "linear", {"transB": 1}),
+        _node("Relu", "linear", "y"),
+    ]
+    constants: Constants = {
+        "filters": np.ones((2, 1, 3, 3)),
+        "biases": [-50.0, -75.0],
+        "weights": np.tile([1.0, 1.0, 1.0, 1.0, 1.0, -1.0, -1.0, -1.0], (4, 1)),
+        "zeros": np.zeros(4),
+    }
+    inputs = {"x": [1, 4, 4], "x2": [1, 4, 4]} if two_images else {"x": [1, 4, 4]}
+    return _model("net_b", nodes, inputs, {"y": [4]}, constants)
+
+
+def net_c() -> onnx.ModelProto:
+    """Net C, (N, 2) to (N, 1): ReLU(ReLU(x1) - 1 - ReLU(x2)); the same function as net D in other pieces."""
+    nodes = [
+        _node("Relu", "x", "relu"),
+        _node("Gemm", "relu w b", "difference"),
+        _node("Relu", "difference", "y"),
+    ]
+    return _model("net_c", nodes, {"x": [2]}, {"y": [1]}, {"w": [[1.0], [-1.0]], "b": [-1.0]})
+
+
+def net_d() -> onnx.ModelProto:
+    """Net D, (N, 2) to (N, 1): ReLU(ReLU(x1 - 1) - ReLU(x2)); the same function as net C in other pieces."""
+    nodes = [
+        _node("Add", "x shift", "shifted"),
+        _node("Relu", "shifted", "relu"),
+        _node("MatMul", "relu w", "difference"),
+        _node("Relu", "difference", "y"),
+    ]
+    return _model("net_d", nodes, {"x": [2]}, {"y": [1]}, {"shift": [-1.0, 0.0], "w": [[1.0], [-1.0]]})
+
+
+def net_f() -> onnx.ModelProto:
+    """Net F, (N, 2) to (N, 1): 2 ReLU(x1) + 2 ReLU(x2 - 1.5)."""
+    nodes = [_node("Add", "x shift", "linear"), _node("Relu", "linear", "relu"), _node("MatMul", "relu w", "y")]
+    return _model("net_f", nodes, {"x": [2]}, {"y": [1]}, {"shift": [0.0, -1.5], "w": [[2.0], [2.0]]})
+
+
+def net_g(*, negative: bool = False) -> onnx.ModelProto:
+    """Net G, (N, 3) to (N, 1): 3 sum of ReLU(W1 x), W1 = 3x3 of twos; with ``negative`` (net G-) W1[0, 0] = -2."""
+    w1 = np.full((3, 3), 2.0)
+    if negative:
+        w1[0, 0] = -2.0
+    nodes = [
+        _node("Gemm", "x w1", "linear1", {"transB": 1}),
+        _node("Relu", "linear1", "relu"),
+        _node("Gemm", "relu w2", "y", {"transB": 1}),
+    ]
+    return _model("net_g", nodes, {"x": [3]}, {"y": [1]}, {"w1": w1, "w2": np.full((1, 3), 3.0)})
+
+
+def net_i() -> onnx.ModelProto:
+    """Net I, (N, 4) to (N, 1): the largest of the four, by an identity layer "linear" and a MaxPool over 4."""
+    nodes = [
+        _node("MatMul", "x eye", "linear"),
+        _node("Unsqueeze", "linear one", "channel"),
+        _node("MaxPool", "channel", "pooled", {"kernel_shape": [4]}),
+        _node("Squeeze", "pooled one", "y"),
+    ]
+    return _model("net_i", nodes, {"x": [4]}, {"y": [1]}, {"eye": np.eye(4), "one": np.array([1])})
+
+
+def linear(weights: npt.ArrayLike, bias: npt.ArrayLike = 0.0) -> onnx.ModelProto:
+    """y_k = sum over every input element of w_k x, plus b_k.
+
+    ``weights`` has shape (K, ...), with the input's own axes behind K: (K, F) for a table, (K, C, H, W) for pictures.
+    """
+    rows = np.asarray(weights, dtype=np.float32)
+    count, shape = rows.shape[0], rows.shape[1:]
+    nodes = [_node("Flatten", "x", "flat"), _node("Gemm", "flat w b", "y", {"transB": 1})]
+    constants: Constants = {"w": rows.reshape(count, -1), "b": np.broadcast_to(np.asarray(bias, np.float32), (count,))}
+    return _model("linear", nodes, {"x": shape}, {"y": [count]}, constants)
+
+
+def quadrants(size: int, classes: int = 4) -> onnx.ModelProto:
+    """(N, 3, size, size) to (N, classes): logit k = 10 x the mean of quadrant k, and of no other pixel.
+
+    Quadrants: 0 top left, 1 top right, 2 bottom left, 3 bottom right; with two classes, 0 top left and 1 bottom right.
+    """
+    if size % 2 or not 2 <= classes <= 4:
+        raise ValueError(f"quadrants needs an even size and 2 to 4 classes. Got size {size} and {classes} classes.")
+    corners = [(0, 0), (1, 1)] if classes == 2 else [(0, 0), (0, 1), (1, 0), (1, 1)][:classes]
+    half = size // 2
+    weights = np.zeros((classes, 3, size, size), np.float32)
+    for k, (row, column) in enumerate(corners):
+        area = (slice(row * half, (row + 1) * half), slice(column * half, (column + 1) * half))
+        weights[k, :, area[0], area[1]] = 10 / (3 * half * half)
+    return linear(weights)
+
+
+def mean_picture(height: int, width: int, channels: int = 1) -> onnx.ModelProto:
+    """(N, C, H, W) to (N, 1): the mean of all elements; equal segments of an even picture deserve equal shares."""
+    nodes = [_node("ReduceMean", "x", "mean", {"axes": [1, 2, 3], "keepdims": 0}), _node("Unsqueeze", "mean one", "y")]
+    return _model("mean_picture", nodes, {"x": [channels, height, width]}, {"y": [1]}, {"one": np.array([1])})
+
+
+def second_order() -> onnx.ModelProto:
+    """(N, 5) to (N, 1): d0 d2 + d1 + d2 + d2 d3; d4 is a null player.
+
+    At a binary d with baseline 0 the Shapley values are (d0 d2 / 2, d1, d0 d2 / 2 + d2 + d2 d3 / 2, d2 d3 / 2, 0).
+    """
+    form = np.zeros((5, 5))
+    form[0, 2] = form[3, 2] = 1
+    nodes = [
+        _node("MatMul", "x form", "partners"),
+        _node("Mul", "x partners", "products"),
+        _node("MatMul", "products ones", "quadratic"),
+        _node("MatMul", "x w", "linear"),
+        _node("Add", "quadratic linear", "y"),
+    ]
+    constants: Constants = {"form": form.T, "ones": np.ones((5, 1)), "w": [[0.0], [1.0], [1.0], [0.0], [0.0]]}
+    return _model("second_order", nodes, {"x": [5]}, {"y": [1]}, constants)
+
+
+def ishigami(a: float = 7.0, b: float = 0.1) -> onnx.ModelProto:
+    """(N, 3) to (N, 1): sin x1 + a sin^2 x2 + b x3^4 sin x1.
+
+    On U(-pi, pi)^3 with a = 7, b = 0.1 the total Sobol indices are (0.55759, 0.44241, 0.24368).
+
+    References
+    ----------
+    Ishigami and Homma (1990), An importance quantification technique in uncertainty analysis for computer models,
+    doi:10.1109/ISUMA.1990.151285.
+    """
+    nodes = [
+        _node("Split", "x", "x1 x2 x3", {"axis": 1}),
+        _node("Sin", "x1", "sine1"),
+        _node("Sin", "x2", "sine2"),
+        _node("Mul", "sine2 sine2", "square2"),
+        _node("Mul", "square2 a", "term2"),
+        _node("Mul", "x3 x3", "square3"),
+        _node("Mul", "square3 square3", "fourth3"),
+        _node("Mul", "fourth3 b", "scaled3"),
+        _node("Mul", "scaled3 sine1", "term3"),
+        _node("Add", "sine1 term2", "first"),
+        _node("Add", "first term3", "y"),
+    ]
+    return _model("ishigami", nodes, {"x": [3]}, {"y": [1]}, {"a": a, "b": b})
+
+
+def null(shape: Shape) -> onnx.ModelProto:
+    """(N, \\*shape) to (N, 1): y = 0 whatever the input, on a path that reads all of it."""
+    return linear(np.zeros((1, *shape)))
+
+
+def five_x1_x2sq_sinx3() -> onnx.ModelProto:
+    """(N, 3) to (N, 1): 5 x1 + x2^2 + sin x3; integrated gradients from 0 are the three terms."""
+    nodes = [
+        _node("Split", "x", "x1 x2 x3", {"axis": 1}),
+        _node("Mul", "x1 five", "term1"),
+        _node("Mul", "x2 x2", "term2"),
+        _node("Sin", "x3", "term3"),
+        _node("Add", "term1 term2", "first"),
+        _node("Add", "first term3", "y"),
+    ]
+    return _model("five_x1_x2sq_sinx3", nodes, {"x": [3]}, {"y": [1]}, {"five": 5.0})
