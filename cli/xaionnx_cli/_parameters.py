@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import click
@@ -12,7 +13,7 @@ from xaionnx.explainer import Explainer
 from xaionnx.parameters import Parameter
 
 
-class _Value(click.ParamType):
+class _Value(click.ParamType[Any]):
     """What one field accepts: read by the field's own parser, refused in the field's own words."""
 
     name = "value"
@@ -32,18 +33,36 @@ class _Value(click.ParamType):
         return read
 
 
+class MethodCommand(click.Command):
+    """A command whose help shows the method's own options before those of every method."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        own, common = [], []
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None:
+                (own if isinstance(param, _Own) else common).append(record)
+        for title, records in ((f"Options of {ctx.info_name}", own), ("Options of every method", common)):
+            with formatter.section(title):
+                formatter.write_dl(records)
+
+
+class _Own(click.Option):
+    """An option that stands for a field of the method."""
+
+
 def options(method: type[Explainer]) -> list[click.Parameter]:
     """One option for each field of a method; flags as ``--x/--no-x``."""
     return [_option(field, *declared) for field, declared in parameters.declared(method).items()]
 
 
-def _option(field: str, parameter: Parameter, default: Any) -> click.Option:
+def _option(field: str, parameter: Parameter, default: Any) -> _Own:
     flag = "--" + field.replace("_", "-")
     if isinstance(default, bool):
         said = "on" if default else "off"
         names = [f"{flag}/--no-{flag[2:]}", field]
-        return click.Option(names, default=default, help=f"{_capital(parameter.help)}.  [default: {said}]")
-    return click.Option(
+        return _Own(names, default=default, help=f"{_capital(parameter.help)}.  [default: {said}]")
+    return _Own(
         [flag, field],
         type=_Value(flag, parameter),
         default=default,
@@ -53,7 +72,9 @@ def _option(field: str, parameter: Parameter, default: Any) -> click.Option:
 
 
 def _facts(parameter: Parameter, default: Any) -> str:
-    facts = [parameter.domain] if _metavar(parameter) in ("INT", "FLOAT", "SIZE") else []
+    # An interval that ends where the type does says nothing.
+    bounded = _metavar(parameter) in ("INT", "FLOAT") and "e+" not in parameter.domain
+    facts = [parameter.domain] if bounded else []
     if default is not None:
         shown = "x".join(map(str, default)) if isinstance(default, tuple) else str(default)
         facts.append(f"default: {shown}")
@@ -70,3 +91,11 @@ def _metavar(parameter: Parameter) -> str:
 
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
+
+
+def summary(method: type[Explainer]) -> str:
+    """The first sentence of a method's docstring, on one line."""
+    paragraph = inspect.cleandoc(method.__doc__ or "").partition("\n\n")[0]
+    text = " ".join(paragraph.replace("::", "").split())
+    first, stop, _ = text.partition(". ")
+    return first + "." if stop else text.rstrip(".") + "."
