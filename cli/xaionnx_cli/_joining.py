@@ -78,7 +78,7 @@ def _diagnostics(each: Sequence[dict[str, Any]]) -> dict[str, Any]:
     joined: dict[str, Any] = {}
     for key, value in each[0].items():
         values = [one.get(key) for one in each]
-        joined[key] = [item for one in values for item in one] if isinstance(value, list) else values
+        joined[key] = [item for one in values for item in one or ()] if isinstance(value, list) else values
     if "seconds" in joined:
         joined["seconds"] = round(sum(joined["seconds"]), 6)
     return joined

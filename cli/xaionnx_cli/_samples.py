@@ -49,7 +49,9 @@ def read(path: Path, model: Model, spec: InputSpec, exif: bool) -> tuple[list[Sa
     if len(model.inputs) > 1:
         return _several(path, model), [], ()
     main = model.input()
-    batch, refused = read_inputs([path], spec, main.dtype, exif, _DISPLAY)
+    # A stretched picture no longer has the photo's aspect: the map fits what the model sees.
+    side = None if spec.resize == "stretch" and spec.size is not None else _DISPLAY
+    batch, refused = read_inputs([path], spec, main.dtype, exif, side)
     feeds = model.check(batch.x)[main.name]
     displays: Sequence[Array | None] = batch.displays or [None] * len(feeds)
     samples = [

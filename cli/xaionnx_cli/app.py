@@ -16,7 +16,7 @@ import click
 if TYPE_CHECKING:
     from xaionnx.errors import XaionnxError
 
-_INTERRUPTED, _BROKEN_PIPE = 130, 141
+UNFINISHED, _INTERRUPTED, _BROKEN_PIPE = 2, 130, 141
 
 
 class Application(click.Group):
@@ -76,9 +76,11 @@ def _refusals() -> tuple[type[XaionnxError], ...]:
 
 
 def _sentence(mistake: click.ClickException) -> str:
-    message = mistake.format_message().rstrip(".")
+    message = mistake.format_message().strip().rstrip(".")
+    # click joins a question to some of its messages.
+    message += "" if message.endswith("?") else "."
     context = getattr(mistake, "ctx", None)
-    return f"{message}. See '{context.command_path} --help'." if context else f"{message}."
+    return f"{message} See '{context.command_path} --help'." if context else message
 
 
 def _refuse_command(given: str, known: list[str]) -> NoReturn:
@@ -109,11 +111,16 @@ def _print_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
         ctx.exit()
 
 
-@click.group(cls=Application, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, no_args_is_help=False)
+@click.group(
+    cls=Application,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    invoke_without_command=True,
+)
 @click.option(
     "--version", is_flag=True, callback=_print_version, expose_value=False, is_eager=True, help="Print the version."
 )
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> int:
     """Explain what an exported ONNX model bases its answers on.
 
     \b
@@ -125,3 +132,12 @@ def main() -> None:
     Exit codes: 0 done, 2 wrong usage, 3 model refused, 4 data refused (of several
     inputs: some), 6 resources (device, memory, time, disk), 130 interrupted.
     """
+    return help_instead(context)
+
+
+def help_instead(context: click.Context) -> int:
+    """Show the help where a group was called without a command: usage code 2, unless a command follows."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help(), err=True)
+        return UNFINISHED
+    return 0

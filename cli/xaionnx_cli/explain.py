@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from xaionnx_cli.app import help_instead
+
 
 class Methods(click.Group):
     """Finds the methods, and makes the options of each from its fields."""
@@ -103,8 +105,11 @@ def _common() -> list[click.Parameter]:
     ]
 
 
-@click.command(cls=Methods, no_args_is_help=False, options_metavar="", subcommand_metavar="METHOD MODEL INPUT... [OPTIONS]")
-def command() -> None:
+@click.command(
+    cls=Methods, invoke_without_command=True, options_metavar="", subcommand_metavar="METHOD MODEL INPUT... [OPTIONS]"
+)
+@click.pass_context
+def command(context: click.Context) -> int:
     """Explain a model's answer for pictures, table rows or arrays.
 
     \b
@@ -112,3 +117,4 @@ def command() -> None:
     xaionnx explain occlusion MODEL.onnx FOLDER -o RESULTS/ --target 281
     xaionnx explain METHOD --help     shows the options of a method
     """
+    return help_instead(context)
