@@ -4,14 +4,20 @@ Every model takes float32 with a symbolic batch axis "N" first, at opset 17: inp
 output "y". The nets A to I are those of published test suites, under the letters that our reference cases use.
 """
 
+import hashlib
+import tempfile
 from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+
+from xaionnx import Model
 
 Shape: TypeAlias = Sequence[int]
 Constants: TypeAlias = Mapping[str, npt.ArrayLike]
@@ -51,6 +57,19 @@ def _node(
     node = helper.make_node(op, inputs.split(), outputs.split(), name=f"{op}_{outputs.split()[0]}")
     node.attribute.extend(helper.make_attribute(key, value) for key, value in attributes.items())
     return node
+
+
+def load(model: onnx.ModelProto, **options: Any) -> Model:
+    """Open a planted model, as ``Model.load(path, **options)`` opens a file."""
+    path = Path(_folder().name) / f"{model.graph.name}-{hashlib.sha256(model.SerializeToString()).hexdigest()[:8]}.onnx"
+    if not path.exists():
+        onnx.save(model, path)
+    return Model.load(path, **options)
+
+
+@cache
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="planted-", ignore_cleanup_errors=True)
 
 
 def net_a() -> onnx.ModelProto:

@@ -68,7 +68,7 @@ def explain(
     --------
     >>> import numpy as np
     >>> from models import planted
-    >>> model = planted.load(planted.linear([1.0, 2.0, -3.0]))
+    >>> model = planted.load(planted.linear([[1.0, 2.0, -3.0]]))
     >>> explain(model, np.ones((1, 3), np.float32), "feature_ablation", baseline=0.5).values
     array([[ 0.5,  1. , -1.5]], dtype=float32)
     """

@@ -16,6 +16,8 @@ from xaionnx import loading
 from xaionnx.batching import Pace, same_rows
 from xaionnx.errors import InputMismatchError, MemoryLimitError, ModelFileError, UnsupportedModelError
 from xaionnx.graph.adapt import adapt, free_batch
+from xaionnx.graph.cut import expose
+from xaionnx.graph.serialize import to_bytes
 from xaionnx.inputs import InputSpec
 from xaionnx.session import Session, SessionSettings
 from xaionnx.tensors import TensorInfo, find
@@ -74,6 +76,7 @@ class Model:
     file: loading.ModelFile = field(repr=False)
     # The graph where it is not the file's own; its external data stay where they are.
     graph: onnx.ModelProto | None = field(repr=False, default=None)
+    is_derived: bool = field(repr=False, default=False)
     _state: _State = field(repr=False, default_factory=_State)
 
     @classmethod
@@ -140,7 +143,7 @@ class Model:
             outputs=(),
             shared=frozenset(),
             file=file,
-            graph=file.proto if adaptation.changed else None,
+            graph=adaptation.graph,
         )
         session = model._session()
         inputs = tuple(TensorInfo.of(v) for v in session.inputs)
@@ -150,7 +153,7 @@ class Model:
         return replace(model, inputs=inputs, outputs=tuple(TensorInfo.of(v) for v in session.outputs), shared=shared)
 
     def __reduce__(self) -> Any:
-        if self.graph is not None and self.graph is not self.file.proto:
+        if self.is_derived:
             raise TypeError(f"a model derived from {self.name} cannot be pickled; pickle the loaded one")
         options = (self.settings, self.batch_size, self.timeout_s, self.spec, self.allow_random)
         return _reload, (str(self.path), self.sha256, *options)
@@ -324,8 +327,6 @@ class Model:
         missing = tuple(dict.fromkeys(name for name in names if name not in known))
         if not missing:
             return self
-        from xaionnx.graph.cut import expose
-
         return self.derived(("outputs", missing), lambda proto: expose(proto, missing))
 
     def derived(
@@ -337,19 +338,13 @@ class Model:
         """
         cache = self._state.derived
         if key not in cache:
-            graph = rewrite(self._graph_for_rewriting())
-            model = replace(self, graph=graph, _state=_State())
+            graph = rewrite(self.graph or self.file.proto)
+            model = replace(self, graph=graph, is_derived=True, _state=_State())
             session = model._session()
             inputs = tuple(TensorInfo.of(v) for v in session.inputs)
             outputs = tuple(TensorInfo.of(v) for v in session.outputs)
             cache[key] = replace(model, inputs=inputs, outputs=outputs, shared=self.shared | shared)
         return cache[key]
-
-    def _graph_for_rewriting(self) -> onnx.ModelProto:
-        proto = self.graph or self.file.proto
-        if self._native_batch() == 1:
-            return free_batch(proto, [i.name for i in self.inputs if i.name not in self.shared], 1)
-        return proto
 
     def _native_batch(self) -> int | None:
         sizes = {i.shape[0] for i in self.inputs if i.name not in self.shared and i.shape}
@@ -361,12 +356,13 @@ class Model:
         if kind not in sessions:
             graph = self.graph
             if kind == "free":
-                graph = self._graph_for_rewriting()
-            source = str(self.path) if graph is None else graph.SerializeToString()
+                batched = [i.name for i in self.inputs if i.name not in self.shared]
+                graph = free_batch(graph or self.file.proto, batched, 1)
+            source = str(self.path) if graph is None else to_bytes(graph, self.file)
             try:
                 sessions[kind] = Session(source, self.settings, folder=str(self.path.parent), name=self.name)
             except Exception as error:
-                if not type(error).__module__.startswith("onnxruntime"):
+                if not loading.is_runtime_failure(error):
                     raise
                 raise loading.diagnose(self.file, error) from error
         return sessions[kind]

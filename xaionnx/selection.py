@@ -160,12 +160,12 @@ class Selection:
                 value = g.op({"softmax": "Softmax", "log_softmax": "LogSoftmax"}[group.activation], value, axis=1)
             flat = g.op("Reshape", value, np.array([0, -1], dtype=np.int64))
             size = group.indices.shape[1:]
-            indices = g.input(f"target_indices_{number}", np.dtype(np.int64), size)
-            weights = g.input(f"target_weights_{number}", np.dtype(np.float32), size)
+            indices = g.input(f"target_indices_{number}", np.int64, size)
+            weights = g.input(f"target_weights_{number}", np.float32, size)
             # Gather along axis 1 serves all rows with one list of indices.
             taken = g.op("Gather", flat, indices, axis=1)
             if group.reference is not None:
-                reference = g.input(f"target_reference_{number}", np.dtype(np.float32), size)
+                reference = g.input(f"target_reference_{number}", np.float32, size)
                 difference = g.op("Sub", taken, reference)
                 taken = g.op("Mul", difference, difference)
             weighted = g.op("Mul", taken, weights)

@@ -75,9 +75,11 @@ def fill_select(
     _check_out(out, (count, repeats, *x.shape) if several else (count, *x.shape))
     _check_labels(labels, length, coalitions)
     baselines = np.ascontiguousarray(np.broadcast_to(baseline if several else baseline[None], (repeats, *x.shape)))
-    # What is never removed belongs to one more player, who is always present: no branch in the loop.
-    members = np.concatenate([coalitions, np.ones((count, 1), np.bool_)], axis=1)
-    players = np.where(labels < 0, coalitions.shape[1], labels)
+    members, players = coalitions, labels
+    if length and labels.min() < 0:
+        # What is never removed belongs to one more player, who is always present: no branch in the loop.
+        members = np.concatenate([coalitions, np.ones((count, 1), np.bool_)], axis=1)
+        players = np.where(labels < 0, coalitions.shape[1], labels)
     if compiled_pays(out.size):
         from xaionnx_kernels import _loops  # loads Numba
 
@@ -86,8 +88,8 @@ def fill_select(
         _loops.select(
             np.ascontiguousarray(x).view(word).reshape(outer, row),
             baselines.view(word).reshape(repeats, outer, row),
-            players.astype(np.int32),
-            members,
+            np.ascontiguousarray(players, np.int32),
+            np.ascontiguousarray(members),
             inner,
             np.empty(row, np.bool_),
             out.view(word).reshape(count, repeats, outer, row),

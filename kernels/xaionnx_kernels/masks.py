@@ -88,12 +88,9 @@ def rise_cells(seed: int, start: int, stop: int, grid: tuple[int, int], p: float
     >>> np.array_equal(cells[40:], rise_cells(seed=0, start=40, stop=100, grid=(7, 7), p=0.5))
     True
     """
-    if not 0 < p < 1:
-        raise ValueError(f"'p' must be a float in (0, 1). Got {p!r} instead.")
     if min(grid) < 1:
         raise ValueError(f"'grid' must be two ints in [1, inf). Got {grid!r} instead.")
-    numbers = counter.uniform(seed, _CELLS_STREAM, start, stop, grid[0] * grid[1])
-    return (numbers < p).reshape(-1, *grid)
+    return counter.happens(seed, _CELLS_STREAM, start, stop, grid[0] * grid[1], p).reshape(-1, *grid)
 
 
 def rise_shifts(seed: int, start: int, stop: int, cell: tuple[int, int]) -> npt.NDArray[np.int32]:

@@ -100,3 +100,14 @@ def _open(path: Path) -> Exception | None:
     except Exception as failure:  # noqa: BLE001  # onnxruntime's exceptions share no narrower base
         return failure
     return None
+
+
+def test_message_with_a_name_that_is_not_text(tmp_path):
+    relu = save(tmp_path / "m.onnx", model([node("Relu", "x", "y")]))
+    content = b"[ONNXRuntimeError] : 1 : FAIL : Load model from m.onnx failed:Type Error: bad \xf3 name."
+    failure = UnicodeDecodeError("utf-8", content, 78, 79, "invalid continuation byte")
+    assert is_runtime_failure(failure)
+    assert not is_runtime_failure(UnicodeDecodeError("utf-8", b"\xf3", 0, 1, "invalid continuation byte"))
+    assert str(diagnose(read_model(relu), failure)) == (
+        rf"{relu.resolve()} mixes data types that do not fit: bad \xf3 name. Export the model again."
+    )

@@ -80,6 +80,20 @@ class TestExternalData:
         path = external_model(_folder_of_traps(tmp_path), location)
         assert message(path) == f"{path}: external data '{location}' " + rest.replace("{folder}", str(path.parent))
 
+    def test_model_and_weights_are_links_as_in_a_download_cache(self, tmp_path):
+        blobs, snapshot = tmp_path / "blobs", tmp_path / "snapshot"
+        blobs.mkdir()
+        snapshot.mkdir()
+        save(blobs / "5feceb66", bytes(64))
+        external_model(blobs).rename(blobs / "6b86b273")
+        (snapshot / "m.onnx").symlink_to(blobs / "6b86b273")
+        (snapshot / "weights.bin").symlink_to(blobs / "5feceb66")
+        path = snapshot / "m.onnx"
+        assert message(path) == (
+            f"{path}: external data 'weights.bin' is missing from {blobs.resolve()}, where {path} links to. "
+            "Copy the model and its external data, not links, into one folder."
+        )
+
     @pytest.mark.parametrize(
         ("entries", "rest"),
         [

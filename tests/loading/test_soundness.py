@@ -119,11 +119,15 @@ def test_refused_graph(tmp_path, case):
     ("old", "new", "rest"),
     [
         (b"\x0a\x05input", b"\x0a\x05in\xffut", "the name of an input or output is not UTF-8: b'in\\xffut'."),
-        (b"\x12\x05inner", b"\x12\x05in\xffer", "the name of a node or tensor is not UTF-8: b'in\\xffer'."),
+        (b"\x12\x05inner", b"\x12\x05in\xffer", "the name of a node, tensor or attribute is not UTF-8: b'in\\xffer'."),
+        (b"\x0a\x05alpha", b"\x0a\x05a\xffpha", "the name of a node, tensor or attribute is not UTF-8: b'a\\xffpha'."),
+        (b"Batch", b"B\xfftch", "the name of a dimension of 'input' is not UTF-8: b'B\\xfftch'."),
     ],
 )
 def test_name_that_is_not_text(tmp_path, old, new, rest):
-    content = model([node("Relu", "input", "inner", "a"), node("Relu", "inner", "y")], [tensor("input")])
+    content = model(
+        [node("Elu", "input", "inner", "a", alpha=2.0), node("Relu", "inner", "y")], [tensor("input", ("Batch",))]
+    )
     path = save(tmp_path / "m.onnx", content.SerializeToString().replace(old, new))
     assert message(path) == f"{path}: {rest} The file is damaged; download or copy it again."
 

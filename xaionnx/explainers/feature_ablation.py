@@ -29,7 +29,7 @@ class FeatureAblation(FeatureExplainer):
     --------
     >>> import numpy as np, xaionnx
     >>> from models import planted
-    >>> model = planted.load(planted.linear([1.0, 2.0, -3.0]))
+    >>> model = planted.load(planted.linear([[1.0, 2.0, -3.0]]))
     >>> xaionnx.explain(model, np.ones((1, 3), np.float32), FeatureAblation()).values
     array([[ 1.,  2., -3.]], dtype=float32)
     """

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from xaionnx_kernels import masks
 
+from xaionnx.errors import ParameterError
 from xaionnx.explainers._game import Answer, GameExplainer
 from xaionnx.model import Model
 from xaionnx.parameters import choice, flag, integer, name, size
@@ -56,7 +57,7 @@ class Occlusion(GameExplainer):
     --------
     >>> import numpy as np, xaionnx
     >>> from models import planted
-    >>> model = planted.load(planted.linear([1.0, 2.0, -3.0]))
+    >>> model = planted.load(planted.linear([[1.0, 2.0, -3.0]]))
     >>> x = np.ones((1, 3), np.float32)
     >>> xaionnx.explain(model, x, Occlusion(window=2, stride=1)).values
     array([[ 3.,  1., -1.]], dtype=float32)
@@ -66,7 +67,9 @@ class Occlusion(GameExplainer):
     reference: ClassVar[str] = "Zeiler and Fergus 2014, arXiv:1311.2901"
 
     window: int | tuple[int, ...] = size(16, "height and width of the window in pixels")
-    stride: int | tuple[int, ...] = size(8, "steps of the window in pixels")
+    stride: int | tuple[int, ...] | None = size(
+        None, "steps of the window in pixels; half the window if not given", optional=True
+    )
     overlap: str = choice("mean", ("mean", "sum"), "how overlapping windows join")
     class_maps: bool = flag(True, "also map the class's probability and the top class by position")
     layer: str | None = name("also map the activation of this tensor by position")
@@ -90,7 +93,7 @@ class Occlusion(GameExplainer):
     def play(self, game: Game) -> Answer:
         cover = game.removal
         assert isinstance(cover, Cover)  # self.removal makes nothing else
-        stride = cover.per_axis("stride", self.stride)
+        stride = self._steps(cover)
         corners = masks.window_corners(cover.extent, cover.window, stride)
         grid = tuple(len(np.unique(corners[:, axis])) for axis in (0, 1))
         drops = np.empty((len(corners), game.targets))
@@ -105,6 +108,17 @@ class Occlusion(GameExplainer):
         maps = {"drop": drops.T, **{key: np.concatenate([s[key] for s in seen], axis=1) for key in seen[0]}}
         maps = {key: by_position.reshape(-1, *grid) for key, by_position in maps.items()}
         return Answer(values.reshape(len(values), -1), maps=maps)
+
+    def _steps(self, cover: Cover) -> tuple[int, int]:
+        if self.stride is None:
+            return max(1, cover.window[0] // 2), max(1, cover.window[1] // 2)
+        steps = cover.per_axis("stride", self.stride)
+        if any(step > length for step, length in zip(steps, cover.window, strict=True)):
+            raise ParameterError(
+                f"The 'stride' parameter of Occlusion must not exceed the window {self.window}, or pixels are missed. "
+                f"Got {self.stride} instead."
+            )
+        return steps
 
     def _seen(self, game: Game, watched: Array) -> dict[str, Array]:
         """Maps (T, M) of what was watched, (M, W)."""
@@ -134,6 +148,7 @@ def _laid_over(drops: Array, corners: Array, cover: Cover) -> tuple[Array, Array
     top, left = np.clip(corners, 0, (height, width)).T
     bottom, right = np.clip(corners + np.array(cover.window), 0, (height, width)).T
     for rows, columns, sign in ((top, left, 1), (bottom, left, -1), (top, right, -1), (bottom, right, 1)):
-        np.add.at(steps, (slice(None), rows, columns), sign * weights)
+        for step, weight in zip(steps, weights, strict=True):
+            np.add.at(step, (rows, columns), sign * weight)
     laid = steps.cumsum(axis=1).cumsum(axis=2)[:, :-1, :-1]
     return laid[:-1], np.rint(laid[-1])

@@ -14,29 +14,34 @@ from onnx import TensorProto, helper
 
 @dataclass(frozen=True)
 class Adaptation:
-    """What :func:`adapt` found.
+    """What :func:`adapt` made.
 
     Attributes
     ----------
-    changed : bool
-        Whether the graph differs from the file.
+    graph : onnx.ModelProto or None
+        The rewritten model; None where the file's own serves as it is.
     labels : tuple of str or None
         Class names that a removed ZipMap carried.
     """
 
-    changed: bool
+    graph: onnx.ModelProto | None
     labels: tuple[str, ...] | None
 
 
 def adapt(proto: onnx.ModelProto) -> Adaptation:
-    """Rewrite ``proto`` in place so that arrays can go in and come out.
+    """Make a model whose inputs and outputs are arrays of types that numpy has.
 
-    ZipMap turns a matrix of scores into a list of dicts, row by row in Python: it is removed. Inputs and
-    outputs in bfloat16, which numpy lacks, get a Cast from and to float32.
+    ZipMap turns a matrix of scores into a list of dicts, row by row: it is removed, and its class names are
+    kept. Inputs and outputs in bfloat16 get a Cast from and to float32. ``proto`` itself is left alone.
     """
-    labels = _drop_zipmap(proto.graph)
-    casts = _cast_bfloat16(proto.graph)
-    return Adaptation(changed=labels is not None or casts, labels=labels or None)
+    zipped = any(node.op_type == "ZipMap" for node in proto.graph.node)
+    if not zipped and not any(_is_bfloat16(value) for value in (*proto.graph.input, *proto.graph.output)):
+        return Adaptation(None, None)
+    adapted = onnx.ModelProto()
+    adapted.CopyFrom(proto)
+    labels = _drop_zipmap(adapted.graph)
+    _cast_bfloat16(adapted.graph)
+    return Adaptation(adapted, labels or None)
 
 
 def free_batch(proto: onnx.ModelProto, inputs: Iterable[str], batch: int) -> onnx.ModelProto:
@@ -70,7 +75,7 @@ def _drop_zipmap(graph: onnx.GraphProto) -> tuple[str, ...] | None:
     return labels
 
 
-def _cast_bfloat16(graph: onnx.GraphProto) -> bool:
+def _cast_bfloat16(graph: onnx.GraphProto) -> None:
     initializers = {tensor.name for tensor in graph.initializer}
     taken = {name for node in _all_nodes(graph) for name in (*node.input, *node.output)}
     inputs = [v for v in graph.input if v.name not in initializers and _is_bfloat16(v)]
@@ -86,7 +91,6 @@ def _cast_bfloat16(graph: onnx.GraphProto) -> bool:
             graph.node.insert(0, cast)
         else:
             graph.node.append(helper.make_node("Cast", [inner], [old], to=TensorProto.FLOAT))
-    return bool(inputs or outputs)
 
 
 def _is_bfloat16(value: onnx.ValueInfoProto) -> bool:

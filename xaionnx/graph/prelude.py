@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import onnx
 import onnx_ir as ir
@@ -13,6 +14,8 @@ from xaionnx.graph.builder import Builder
 
 Array = npt.NDArray[Any]
 
+# Begins the names of the inputs that stand for old ones.
+PREFIX = "xaionnx_x_"
 # Name of the output that holds what the nodes behind the model read.
 OUTPUT = "xaionnx_values"
 
@@ -33,8 +36,8 @@ def enclose(
     read : callable
         Emits nodes that compute one value (M, T) from the graph's outputs, given by name.
     constant : mapping
-        Inputs that ``write`` leaves alone, of one sample and without batch axis: each is fed as it is and
-        repeated M times.
+        Inputs that ``write`` leaves alone, of one sample and without batch axis: each is fed under its name with
+        :data:`PREFIX` and repeated M times.
 
     Returns
     -------
@@ -42,3 +45,28 @@ def enclose(
         Its only output is :data:`OUTPUT`; its inputs are those that ``write`` and ``read`` asked for, those of
         ``constant``, and the old ones that neither named.
     """
+    loose = onnx.ModelProto()
+    loose.CopyFrom(proto)
+    # Shapes inside may be declared for one sample.
+    del loose.graph.value_info[:]
+    model = ir.from_proto(loose)
+    graph = model.graph
+    outputs = {str(value.name): value for value in graph.outputs}
+    g = Builder(model)
+    written = write(g)
+    rows = g.op("Gather", g.op("Shape", next(iter(written.values()))), np.array([0], dtype=np.int64), axis=0)
+    for name, array in constant.items():
+        once = g.input(f"{PREFIX}{name}", array.dtype, array.shape)
+        shape = g.op("Concat", rows, np.array(array.shape, dtype=np.int64), axis=0)
+        written[name] = g.op("Expand", once, shape)
+    kept = [value for value in graph.inputs if str(value.name) not in written]
+    for value in list(graph.inputs):
+        if str(value.name) in written:
+            value.replace_all_uses_with(written[str(value.name)])
+    graph.inputs[:] = kept
+    result = read(g, outputs)
+    graph.outputs.clear()
+    g.output(result, OUTPUT)
+    # What was emitted stands behind the nodes that read it.
+    graph.sort()
+    return ir.to_proto(model)

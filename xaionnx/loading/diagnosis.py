@@ -91,7 +91,7 @@ def diagnose(file: ModelFile, failure: Exception) -> ModelFileError:
                 raise diagnose(file, failure) from failure
             raise
     """
-    text = str(failure)
+    text = _text(failure)
     for pattern, explain in _RUNTIME_SENTENCES:
         found = re.search(pattern, text, re.DOTALL)
         if found:
@@ -102,7 +102,12 @@ def diagnose(file: ModelFile, failure: Exception) -> ModelFileError:
 
 
 def is_runtime_failure(error: BaseException) -> bool:
-    """Whether onnxruntime raised this; its exceptions share a module, and no base class but ``Exception``."""
+    """Whether onnxruntime raised this; its exceptions share a module, and no base class but ``Exception``.
+
+    A message that quotes a name which is not UTF-8 arrives as a UnicodeDecodeError with the message's bytes.
+    """
+    if isinstance(error, UnicodeDecodeError):
+        return error.object.startswith(b"[ONNXRuntimeError]")
     return type(error).__module__.partition(".")[0] == "onnxruntime"
 
 
@@ -116,6 +121,12 @@ def _checker_findings(file: ModelFile) -> Iterator[str]:
             if "is required but missing" not in str(error):
                 yield _clean(str(error))
                 return
+
+
+def _text(failure: Exception) -> str:
+    if isinstance(failure, UnicodeDecodeError):
+        return failure.object.decode("utf-8", errors="backslashreplace")
+    return str(failure)
 
 
 def _node(name: str) -> str:

@@ -146,6 +146,12 @@ def _checked(shown: str, location: str, folder: Path) -> tuple[ExternalFile, int
         path = (folder / location).resolve(strict=True)
         status = path.stat()
     except (OSError, RuntimeError):
+        if os.path.islink(shown):
+            # Download caches keep a model and its weights as links to two unrelated files.
+            raise refusal(
+                f"{prefix} is missing from {folder}, where {shown} links to. "
+                "Copy the model and its external data, not links, into one folder."
+            ) from None
         raise refusal(f"{prefix} is missing from {folder}. Put the file there.") from None
     if not path.is_relative_to(folder):
         raise refusal(f"{prefix} is a link out of the model's folder. Copy the file itself to {folder}.")
@@ -187,7 +193,7 @@ def _check_extent(shown: str, tensor: onnx.TensorProto, entries: dict[str, str],
 def _is_pointer(path: Path, size: int) -> bool:
     if size > 1024:
         return False
-    with open(os.fspath(path), "rb") as file:
+    with path.open("rb") as file:
         return file.read(64).startswith(b"version https://git-lfs.github.com/spec/")
 
 

@@ -123,6 +123,9 @@ def _check_ends(shown: str, proto: onnx.ModelProto) -> None:
     if not graph.output:
         raise refusal(f"{shown} has no outputs, so there is nothing to explain. Export it with its outputs.")
     _check_text(shown, "the name of an input or output", (value.name for value in (*graph.input, *graph.output)))
+    for value in (*graph.input, *graph.output):
+        dims = (dim.dim_param for dim in value.type.tensor_type.shape.dim)
+        _check_text(shown, f"the name of a dimension of '{value.name}'", dims)
     for value in inputs:
         kind = value.type.WhichOneof("value")
         if kind is None:
@@ -228,18 +231,19 @@ def _read_nodes(
             defined.add(made)
         scope.reads.append(reads)
         if (domain, op) not in known:
-            _check_text(shown, "the name of a node or tensor", texts)
+            _check_text(shown, "the name of a node, tensor or attribute", (name, op, domain, *makes))
             if (_plain(domain), op) not in known:
                 _check_op(shown, node, versions)
             known.add((domain, op))
         if op in RANDOM_OPS or (op == "Dropout" and _trains(node, versions, scope)):
             random.append(f"{op} ({label(node)}{scope.where})")
         if node.attribute:
+            texts.update(attribute.name for attribute in node.attribute)
             for graph in subgraphs(node):
                 body = _Scope(graph.node, scope.where, (scope, index))
                 _define_graph(shown, body, graph)
                 bodies.append(body)
-    _check_text(shown, "the name of a node or tensor", texts)
+    _check_text(shown, "the name of a node, tensor or attribute", texts)
     return bodies
 
 

@@ -14,6 +14,9 @@ from xaionnx.selection import Selection
 
 Array = npt.NDArray[Any]
 
+# The nodes in front and behind are written for this version of the default domain and later ones.
+_OPSET = 13
+
 
 class Applier(Protocol):
     """Answers codes for one sample."""
@@ -24,7 +27,7 @@ class Applier(Protocol):
 
 def applier(model: Model, removal: Removal, selection: Selection, kind: str = "auto") -> Applier:
     """The applier for a model: ``host``, ``graph``, or ``auto``, the graph where the model runs on a GPU."""
-    if kind == "graph" or (kind == "auto" and model.on_gpu):
+    if kind == "graph" or (kind == "auto" and model.on_gpu and model.file.opset >= _OPSET):
         return InGraph(model, removal, selection)
     return OnHost(model, removal, selection)
 
@@ -73,17 +76,18 @@ class InGraph:
     """Nodes in front of the model write the inputs, nodes behind it read the target; codes alone travel."""
 
     def __init__(self, model: Model, removal: Removal, selection: Selection) -> None:
-        from xaionnx.graph.prelude import OUTPUT, enclose
+        from xaionnx.graph.prelude import OUTPUT, PREFIX, enclose
 
         self._output = OUTPUT
         self._removal, self._selection = removal, selection
-        self._rest = {name: a for name, a in removal.sample.x.items() if name not in removal.baseline}
-        repeated = {name: a for name, a in self._rest.items() if name not in model.shared}
-        constant = {**removal.shared(0), **selection.feeds(), **self._rest}
+        left_alone = {name: a for name, a in removal.sample.x.items() if name not in removal.baseline}
+        repeated = {name: a for name, a in left_alone.items() if name not in model.shared}
+        self._rest = {PREFIX + name if name in repeated else name: a for name, a in left_alone.items()}
+        inputs = tuple((name, a.shape, str(a.dtype)) for name, a in left_alone.items())
         self._model = model.derived(
-            ("prelude", removal.structure, selection.structure),
+            ("prelude", removal.structure, selection.structure, inputs),
             lambda proto: enclose(proto, removal.emit, selection.emit, repeated),
-            shared=frozenset(constant),
+            shared=frozenset({**removal.shared(0), **selection.feeds(), **self._rest}),
         )
 
     def answers(self, codes: Array, draw: int) -> Iterator[tuple[int, int, Array]]:

@@ -285,7 +285,8 @@ class MaxDistance(Baseline):
     def fill(self, sample: Sample, name: str, rng: np.random.Generator) -> Array:
         low, high = value_range(sample, name)
         x = sample.x[name]
-        return np.where(x - low > high - x, low, high)
+        farther: Array = np.where(x - low > high - x, low, high)
+        return farther
 
 
 @final
@@ -326,7 +327,8 @@ class Values(Baseline):
                     f"The baseline holds {len(self.array)} samples for a batch of {sample.count}. Give one, or one a "
                     "sample; to average over background rows use Baseline.background."
                 )
-            return self.array[sample.number if len(self.array) > 1 else 0]
+            own: Array = self.array[sample.number if len(self.array) > 1 else 0]
+            return own
         return self.array
 
 

@@ -307,7 +307,8 @@ class Superpixels(Features):
         elif self.algorithm == "felzenszwalb":
             labels = segmentation.felzenszwalb(picture, scale=self.scale, sigma=self.sigma, min_size=50)
         else:
-            labels = segmentation.quickshift(picture, kernel_size=4, max_dist=200, ratio=0.2, sigma=self.sigma, rng=0)
+            quickshift: Any = segmentation.quickshift  # untyped
+            labels = quickshift(picture, kernel_size=4, max_dist=200, ratio=0.2, sigma=self.sigma, rng=0)
         return {sample.main: sample.over_pixels(labels)}
 
 

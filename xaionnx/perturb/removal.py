@@ -153,16 +153,16 @@ class _Partition(Removal):
         """The weight of each element in its place, (M, ...), broadcasting to the input."""
         labels = self.players.maps[name]
         if self._with_basis:
-            basis = g.input(f"xaionnx_basis_{name}", np.dtype(np.float32), (self.players.count, labels.size))
+            basis = g.input(f"xaionnx_basis_{name}", np.float32, (self.players.count, labels.size))
             weights = g.op("MatMul", coalitions, basis)
         else:
-            index = g.input(f"xaionnx_labels_{name}", np.dtype(np.int64), (labels.size,))
+            index = g.input(f"xaionnx_labels_{name}", np.int64, (labels.size,))
             weights = g.op("Gather", coalitions, index, axis=1)
         padded = (1,) * (self.sample.x[name].ndim - labels.ndim) + labels.shape
         return g.op("Reshape", weights, np.array([-1, *padded], dtype=np.int64))
 
     def emit(self, g: Builder) -> dict[str, ir.Value]:
-        coalitions = g.input("xaionnx_coalitions", np.dtype(np.float32), ("M", self.players.count))
+        coalitions = g.input("xaionnx_coalitions", np.float32, ("M", self.players.count))
         emitted = {}
         for name in self.players.maps:
             x = _input_like(g, _x(name), self.sample.x[name])
@@ -208,7 +208,7 @@ class Select(_Partition):
     ) -> ir.Value:
         if baseline is None:
             return g.op("Mul", x, _cast(g, weights, dtype))
-        return g.op("Where", g.op("Greater", weights, np.float32(0.5)), x, baseline)
+        return g.op("Where", g.op("Greater", weights, 0.5), x, baseline)
 
 
 @final
@@ -237,7 +237,7 @@ def _emit_blend(g: Builder, x: ir.Value, weights: ir.Value, baseline: ir.Value |
     mixed = g.op("Mul", x, weights)
     if baseline is None:
         return mixed
-    return g.op("Add", mixed, g.op("Mul", baseline, g.op("Sub", np.float32(1), weights)))
+    return g.op("Add", mixed, g.op("Mul", baseline, g.op("Sub", 1.0, weights)))
 
 
 class _Spatial(Removal):
@@ -329,12 +329,12 @@ class Cover(_Spatial):
 
     def emit(self, g: Builder) -> dict[str, ir.Value]:
         x, baseline = self._emit_operands(g)
-        corners = g.input("xaionnx_corners", np.dtype(np.int64), ("M", 2))
+        corners = g.input("xaionnx_corners", np.int64, ("M", 2))
         sides = []
         for axis, (length, size) in enumerate(zip(self.extent, self.window, strict=True)):
             start = g.op("Gather", corners, np.array([axis], dtype=np.int64), axis=1)
             offset = g.op("Sub", np.arange(length, dtype=np.int64)[None], start)
-            here = g.op("And", g.op("GreaterOrEqual", offset, np.int64(0)), g.op("Less", offset, np.int64(size)))
+            here = g.op("And", g.op("GreaterOrEqual", offset, 0), g.op("Less", offset, size))
             sides.append(g.op("Unsqueeze", here, np.array([2 - axis], dtype=np.int64)))
         inside = g.op("And", *sides)
         return {self.sample.main: g.op("Where", self._emit_placed(g, inside), baseline, x)}
@@ -404,8 +404,8 @@ class Veil(_Spatial):
 
     def emit(self, g: Builder) -> dict[str, ir.Value]:
         x, baseline = self._emit_operands(g)
-        cells = g.input("xaionnx_cells", np.dtype(np.float32), ("M", *self.grid))
-        shifts = g.input("xaionnx_shifts", np.dtype(np.int64), ("M", 2))
+        cells = g.input("xaionnx_cells", np.float32, ("M", *self.grid))
+        shifts = g.input("xaionnx_shifts", np.int64, ("M", 2))
         sides = []
         for axis, (length, count, cell) in enumerate(zip(self.extent, self.grid, self.cell, strict=True)):
             matrix = np.asarray(masks.bilinear_matrix(count, cell), dtype=np.float32)

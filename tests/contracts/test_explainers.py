@@ -1,0 +1,228 @@
+"""What every method promises, tested on every method that discovery finds."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import xaionnx
+from models import planted
+from xaionnx import Explanation, discovery, parameters
+from xaionnx.errors import BudgetError, ParameterError, UnknownNameError
+from xaionnx.session import Session
+
+METHODS = discovery.methods()
+WEIGHTS = np.random.default_rng(3).normal(size=(3, 3, 12, 12)).astype(np.float32)
+X = np.random.default_rng(4).normal(size=(3, 3, 12, 12)).astype(np.float32)
+
+# Settings that keep a method small on a picture of 12 by 12 pixels.
+SMALL = {
+    "budget": 400,
+    "features": xaionnx.Features.grid(2, 3),
+    "window": 4,
+    "stride": 4,
+    "grid": 3,
+}
+# Model values are float32: sums over 432 elements, divided by as many masks.
+VALUE_TOLERANCE = {"rtol": 2e-4, "atol": 2e-4}
+
+
+def small(method, **more):
+    kind = discovery.method(method)
+    known = parameters.declared(kind)
+    return kind(**{key: value for key, value in {**SMALL, **more}.items() if key in known})
+
+
+@pytest.fixture(scope="module")
+def model():
+    return planted.load(planted.linear(WEIGHTS))
+
+
+@pytest.fixture(scope="module")
+def curved():
+    """A model with products of inputs, so that a single coalition does not tell a feature's value."""
+    return xaionnx.Model.load("models/mnist_cnn.onnx")
+
+
+def evaluations(monkeypatch):
+    """Counts the rows that sessions really run."""
+    counted, run = [], Session.run
+
+    def counting(self, fetch, feeds, *rest):
+        answers = run(self, fetch, feeds, *rest)
+        counted.append(len(answers[0]))
+        return answers
+
+    monkeypatch.setattr(Session, "run", counting)
+    return counted
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_record_has_the_shapes_that_the_contract_gives(model, method):
+    one = small(method).attribute(model, X, 1)
+    assert one.values.shape == X.shape
+    assert np.isfinite(one.values).all()
+    assert one.target.shape == one.prediction.shape == (3,)
+    np.testing.assert_allclose(one.prediction, X.reshape(3, -1) @ WEIGHTS[1].ravel(), **VALUE_TOLERANCE)
+    several = small(method).attribute(model, X, [0, 2])
+    assert several.values.shape == (2, *X.shape)
+    assert several.feature_values.shape[:2] == (2, 3)
+    # A player's value is given to each of its elements.
+    labels = np.broadcast_to(one.features, X.shape)
+    for n in range(3):
+        np.testing.assert_array_equal(one.values[n], one.feature_values[n].astype(np.float32)[labels[n]])
+    assert one.provenance["model_sha256"] == model.sha256
+    assert set(parameters.declared(discovery.method(method))) <= set(one.provenance["parameters"])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_same_seed_gives_the_same_result_and_leaves_the_input_alone(curved, method):
+    x = np.random.default_rng(0).normal(size=(1, 1, 28, 28)).astype(np.float32)
+    before = x.copy()
+    first, second = (small(method, window=7, stride=7, seed=5).attribute(curved, x) for _ in range(2))
+    np.testing.assert_allclose(first.values, second.values, **VALUE_TOLERANCE)
+    np.testing.assert_array_equal(x, before)
+    first_hashes = {k: v for k, v in first.provenance.items() if k.endswith("sha256")}
+    assert first_hashes == {k: v for k, v in second.provenance.items() if k.endswith("sha256")}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_batch_equals_its_samples_one_by_one(model, method):
+    together = small(method).attribute(model, X, 1)
+    for n in range(3):
+        alone = small(method).attribute(model, X[n : n + 1], 1)
+        np.testing.assert_allclose(alone.values[0], together.values[n], **VALUE_TOLERANCE)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_several_targets_equal_single_ones_and_cost_no_more(model, method):
+    several = small(method).attribute(model, X[:1], [0, 1, 2])
+    for t in range(3):
+        single = small(method).attribute(model, X[:1], t)
+        np.testing.assert_allclose(single.values, several.values[t], **VALUE_TOLERANCE)
+        assert single.diagnostics["evaluations"] == several.diagnostics["evaluations"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("size", "threads"), [(1, 1), (7, 2), (64, 1)])
+def test_batch_size_and_threads_change_nothing(method, size, threads, curved):
+    x = np.random.default_rng(1).normal(size=(1, 1, 28, 28)).astype(np.float32)
+    options = {"window": 7, "stride": 7}
+    reference = small(method, **options).attribute(curved, x, 3)
+    other = xaionnx.Model.load("models/mnist_cnn.onnx", batch_size=size, threads=threads)
+    result = small(method, **options).attribute(other, x, 3)
+    scale = np.abs(reference.values).max()
+    np.testing.assert_allclose(result.values / scale, reference.values / scale, atol=1e-4)
+    assert result.diagnostics["evaluations"] == reference.diagnostics["evaluations"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_budget_is_kept_and_evaluations_are_counted_honestly(monkeypatch, method):
+    model = planted.load(planted.linear(WEIGHTS), batch_size=1)  # one row a run, and nothing to probe
+    counted = evaluations(monkeypatch)
+    result = small(method).attribute(model, X[:2], 0)
+    assert sum(counted) == sum(result.diagnostics["evaluations"])
+    if "budget" in parameters.declared(discovery.method(method)):
+        assert max(result.diagnostics["evaluations"]) <= SMALL["budget"]
+        with pytest.raises((BudgetError, ParameterError)):
+            small(method, budget=2).attribute(model, X[:1], 0)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_one_session_serves_a_whole_explanation(monkeypatch, method):
+    model = planted.load(planted.linear(WEIGHTS))
+    opened = []
+    init = Session.__init__
+    monkeypatch.setattr(Session, "__init__", lambda self, *a, **k: opened.append(1) or init(self, *a, **k))
+    small(method).attribute(model, X, [0, 1])
+    assert opened == []
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_record_survives_its_file_bit_for_bit(tmp_path, model, method):
+    result = small(method).attribute(model, X, [0, 1])
+    again = Explanation.load(result.save(tmp_path / "record.npz"))
+    for field in dataclasses.fields(Explanation):
+        value, other = getattr(result, field.name), getattr(again, field.name)
+        if isinstance(value, np.ndarray):
+            np.testing.assert_array_equal(value, other)
+            assert value.dtype == other.dtype
+        elif field.name == "maps":
+            assert value.keys() == other.keys()
+            for key in value:
+                np.testing.assert_array_equal(value[key], other[key])
+        else:
+            assert value == other
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_null_model_explains_nothing(method):
+    null = planted.load(planted.null((3, 12, 12)))
+    result = small(method).attribute(null, X[:1], 0)
+    assert np.abs(result.values).sum() < 1e-8
+
+
+@pytest.mark.parametrize("method", [m for m in METHODS if "efficiency" in discovery.method(m).axioms])
+def test_efficiency_the_values_add_up_to_the_whole(curved, method):
+    x = np.random.default_rng(2).normal(size=(2, 1, 28, 28)).astype(np.float32)
+    result = small(method).attribute(curved, x)
+    gap = result.feature_values.sum(axis=-1) - (result.prediction - result.baseline_prediction)
+    np.testing.assert_allclose(gap, 0, atol=1e-4 * np.abs(result.prediction).max())
+
+
+@pytest.mark.parametrize("method", [m for m in METHODS if "null player" in discovery.method(m).axioms])
+def test_a_null_player_gets_nothing(method):
+    weights = WEIGHTS.copy()
+    weights[:, :, :6, :4] = 0  # the first cell of the grid of 2 by 3
+    result = small(method).attribute(planted.load(planted.linear(weights)), X[:1], 0)
+    scale = np.abs(result.feature_values).max()
+    assert abs(result.feature_values[0, 0]) < 1e-4 * scale
+
+
+@pytest.mark.parametrize("method", [m for m in METHODS if "linearity" in discovery.method(m).axioms])
+def test_the_explanation_of_a_sum_is_the_sum_of_explanations(method):
+    pair = planted.load(planted.linear(WEIGHTS[:2]))
+    total = planted.load(planted.linear(WEIGHTS[:1] + 2 * WEIGHTS[1:2]))
+    parts = small(method).attribute(pair, X[:1], [0, 1]).values
+    whole = small(method).attribute(total, X[:1], 0).values
+    np.testing.assert_allclose(whole, parts[0] + 2 * parts[1], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("method", [m for m in METHODS if "symmetry" in discovery.method(m).axioms])
+def test_players_that_do_the_same_get_the_same(method):
+    mean = planted.load(planted.mean_picture(12, 12, 3))
+    result = small(method).attribute(mean, np.ones((1, 3, 12, 12), np.float32), 0)
+    assert np.ptp(result.feature_values) < 1e-4 * np.abs(result.feature_values).max()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_says_what_it_is(method):
+    kind = discovery.method(method)
+    assert kind.name() == method
+    assert kind.needs in ("output", "gradient", "activation")
+    assert kind.reference
+    summary = (kind.__doc__ or "").strip().splitlines()[0]
+    assert summary.endswith((".", "::", ":"))
+    assert "References" in kind.__doc__
+    assert "Examples" in kind.__doc__
+    assert len(Path(discovery.__file__).parent.joinpath("explainers", f"{method}.py").read_text().splitlines()) <= 250
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_wrong_parameter_is_refused_by_name(method):
+    kind = discovery.method(method)
+    for name, (parameter, _) in parameters.declared(kind).items():
+        if parameter.accepts(object()):
+            continue
+        with pytest.raises(ParameterError, match=f"The '{name}' parameter of {kind.__name__} must be "):
+            kind(**{name: object()})
+
+
+def test_unknown_names_are_answered_with_the_nearest(model):
+    with pytest.raises(UnknownNameError, match=r"No method named 'oclusion'. Nearest: occlusion"):
+        xaionnx.explain(model, X, "oclusion")
+    with pytest.raises(UnknownNameError, match=r"No parameter of occlusion named 'windw'. Nearest: window"):
+        xaionnx.explain(model, X, "occlusion", windw=3)
+    with pytest.raises(ParameterError, match="belong into its constructor"):
+        xaionnx.explain(model, X, small("occlusion"), window=3)

@@ -1,0 +1,178 @@
+"""Occlusion and feature ablation against published numbers and a slow oracle."""
+
+import numpy as np
+import pytest
+
+import xaionnx
+from models import planted
+from xaionnx import Baseline, Features, Model, Target
+from xaionnx.errors import ParameterError
+
+A = np.array([[20.0, 50.0, 30.0]], dtype=np.float32)
+CANONICAL = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
+
+
+@pytest.fixture(scope="module")
+def net_a():
+    return planted.load(planted.net_a())
+
+
+@pytest.mark.parametrize(
+    ("method", "settings", "expected"),
+    [
+        ("feature_ablation", {}, (80, 200, 120)),
+        ("occlusion", {"window": 1, "stride": 1}, (80, 200, 120)),
+        ("feature_ablation", {"features": np.array([1, 1, 2])}, (280, 280, 120)),
+        ("feature_ablation", {"features": np.array([1, 1, 2]), "baseline": 4}, (248, 248, 104)),
+        ("occlusion", {"window": 2, "stride": 1, "baseline": 10}, (200, 220, 240)),
+        ("occlusion", {"window": 2, "stride": 2}, (280, 280, 120)),
+    ],
+)
+def test_published_values_on_net_a(net_a, method, settings, expected):
+    np.testing.assert_allclose(xaionnx.explain(net_a, A, method, 0, **settings).values[0], expected, rtol=1e-6)
+
+
+def test_groups_may_differ_from_row_to_row(net_a):
+    x = np.array([[2, 10, 3], [20, 50, 30]], dtype=np.float32)
+    groups = np.array([[0, 0, 1], [1, 1, 0]])
+    grouped = xaionnx.explain(net_a, x, "feature_ablation", 0, features=groups).values
+    np.testing.assert_allclose(grouped, [[41, 41, 12], [280, 280, 120]], rtol=1e-6)
+    single = xaionnx.explain(net_a, x, "feature_ablation", 0).values
+    np.testing.assert_allclose(single, [[8, 35, 12], [80, 200, 120]], rtol=1e-6)
+
+
+def test_a_window_as_large_as_the_picture():
+    # The published 67 is that of the net with two images, the second all ones.
+    model = planted.load(planted.net_b(two_images=True))
+    x = {"x": CANONICAL, "x2": np.ones_like(CANONICAL)}
+    result = xaionnx.explain(model, x, "occlusion", 0, window=4, stride=4)
+    before = model.run(x)["y"][0, 0]
+    after = model.run({"x": np.zeros_like(CANONICAL), "x2": x["x2"]})["y"][0, 0]
+    np.testing.assert_allclose(result.values["x"] if isinstance(result.values, dict) else result.values, before - after)
+    alone = xaionnx.explain(planted.load(planted.net_b()), CANONICAL, "occlusion", 0, window=4, stride=4).values
+    np.testing.assert_allclose(alone, np.full((1, 1, 4, 4), 54.0))
+
+
+def test_overlaps_are_summed_as_in_pair():
+    model = planted.load(planted.linear(np.full((1, 1, 5, 5), 3.0)))
+    x = np.zeros((1, 1, 5, 5), np.float32)
+    x[0, 0, 1, 1] = x[0, 0, 3, 3] = 1
+    summed = xaionnx.explain(model, x, "occlusion", 0, window=3, stride=1, overlap="sum").values[0, 0]
+    expected = [[3, 6, 6, 3, 0], [6, 15, 18, 12, 3], [6, 18, 24, 18, 6], [3, 12, 18, 15, 6], [0, 3, 6, 6, 3]]
+    np.testing.assert_allclose(summed, expected, atol=1e-5)
+    averaged = xaionnx.explain(model, x, "occlusion", 0, window=3, stride=1).values[0, 0]
+    covered = np.outer([1, 2, 3, 2, 1], [1, 2, 3, 2, 1])
+    np.testing.assert_allclose(averaged, np.array(expected) / covered, atol=1e-5)
+
+
+def slow_occlusion(f, x, window, stride, baseline, overlap):
+    """Loops over windows and pixels, from the definition."""
+    _, height, width = x.shape
+    total, covered = np.zeros((height, width)), np.zeros((height, width))
+    whole = f(x)
+
+    def starts(length, size, step):
+        count = max(0, -(-(length - size) // step)) + 1
+        return [i * step for i in range(count)]
+
+    for top in starts(height, window[0], stride[0]):
+        for left in starts(width, window[1], stride[1]):
+            part = x.copy()
+            part[:, top : top + window[0], left : left + window[1]] = baseline
+            drop = whole - f(part)
+            for row in range(top, min(top + window[0], height)):
+                for column in range(left, min(left + window[1], width)):
+                    total[row, column] += drop
+                    covered[row, column] += 1
+    return total / covered if overlap == "mean" else total
+
+
+@pytest.mark.parametrize(
+    ("window", "stride"), [((3, 5), (3, 2)), ((11, 4), (1, 3)), ((11, 4), None), ((40, 40), 4), (7, (7, 7))]
+)
+@pytest.mark.parametrize("overlap", ["mean", "sum"])
+def test_against_the_definition(window, stride, overlap):
+    model = Model.load("models/mnist_cnn.onnx")
+    x = np.random.default_rng(0).normal(size=(1, 1, 28, 28)).astype(np.float32)
+    result = xaionnx.explain(
+        model, x, "occlusion", 4, window=window, stride=stride, baseline=0.3, overlap=overlap, class_maps=False
+    )
+
+    def score(sample):
+        return float(model.run({model.input().name: sample[None]})[model.output().name][0, 4])
+
+    window = (window, window) if isinstance(window, int) else window
+    stride = (window[0] // 2, window[1] // 2) if stride is None else stride
+    stride = (stride, stride) if isinstance(stride, int) else stride
+    expected = slow_occlusion(score, x[0], window, stride, 0.3, overlap)
+    np.testing.assert_allclose(result.values[0, 0], expected, atol=2e-4 * np.abs(expected).max() + 1e-5)
+
+
+def test_maps_by_position_are_those_of_the_paper():
+    data = np.load("models/data/mnist_sample.npz")
+    model = Model.load("models/mnist_cnn.onnx")
+    spec = model.spec
+    x = (data["images"][:2].astype(np.float32) - spec.mean[0]) / spec.scale[0]
+    layer = model.file.proto.graph.node[1].output[0]
+    result = xaionnx.explain(model, x, "occlusion", None, window=8, stride=4, layer=layer)
+    exposed = model.with_outputs([layer])
+    for n in range(2):
+        clean = exposed.run({model.input().name: x[n : n + 1]})
+        logits, hidden = clean[model.output().name][0], clean[layer][0]
+        strongest = hidden.mean(axis=(1, 2)).argmax()
+        top = int(logits.argmax())
+        grid = result.maps["drop"][n].shape
+        assert grid == (6, 6)
+        for i in range(grid[0]):
+            for j in range(grid[1]):
+                covered = x[n : n + 1].copy()
+                covered[..., 4 * i : 4 * i + 8, 4 * j : 4 * j + 8] = 0
+                out = exposed.run({model.input().name: covered})
+                scores = out[model.output().name][0].astype(float)
+                probabilities = np.exp(scores - scores.max()) / np.exp(scores - scores.max()).sum()
+                assert result.maps["top_class"][n, i, j] == scores.argmax()
+                np.testing.assert_allclose(result.maps["probability"][n, i, j], probabilities[top], atol=1e-5)
+                np.testing.assert_allclose(result.maps["drop"][n, i, j], logits[top] - scores[top], atol=1e-3)
+                np.testing.assert_allclose(
+                    result.maps["activation"][n, i, j], out[layer][0, strongest].mean(), atol=1e-4
+                )
+
+
+def test_ablation_of_a_loss_against_labels():
+    model = Model.load("models/mnist_cnn.onnx")
+    x = np.random.default_rng(0).normal(size=(2, 1, 28, 28)).astype(np.float32)
+    labels = np.array([3, 8])
+    grid = Features.grid(4)
+    result = xaionnx.explain(model, x, "feature_ablation", Target.loss(labels), features=grid)
+
+    def losses(batch):
+        logits = model.run({model.input().name: batch})[model.output().name].astype(float)
+        return np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(2), labels]
+
+    for cell in (0, 5, 15):
+        removed = x.copy()
+        row, column = divmod(cell, 4)
+        removed[..., 7 * row : 7 * row + 7, 7 * column : 7 * column + 7] = 0
+        np.testing.assert_allclose(result.feature_values[:, cell], losses(x) - losses(removed), atol=1e-4)
+
+
+def test_a_baseline_for_each_feature(net_a):
+    result = xaionnx.explain(net_a, A, "feature_ablation", 0, baseline=np.array([10.0, 0.0, 30.0], np.float32))
+    np.testing.assert_allclose(result.values[0], (40, 200, 0), rtol=1e-6)
+
+
+def test_background_rows_are_averaged_over(net_a):
+    rows = np.array([[0, 0, 0], [20, 50, 30], [10, 25, 15]], np.float32)
+    result = xaionnx.explain(net_a, A, "feature_ablation", 0, baseline=Baseline.background(rows))
+    np.testing.assert_allclose(result.values[0], np.array([80, 200, 120]) / 2, rtol=1e-6)
+    assert result.diagnostics["evaluations"] == [1 + 3 * 3]
+
+
+def test_a_stride_that_leaves_gaps_is_refused(net_a):
+    with pytest.raises(ParameterError, match="The 'stride' parameter of Occlusion must not exceed the window 1"):
+        xaionnx.explain(net_a, A, "occlusion", 0, window=1, stride=2)
+
+
+def test_a_window_of_the_wrong_rank_is_refused(net_a):
+    with pytest.raises(ParameterError, match="The 'window' parameter must be an int or 1 ints for this input"):
+        xaionnx.explain(net_a, A, "occlusion", 0, window=(2, 2))

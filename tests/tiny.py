@@ -1,0 +1,56 @@
+"""Builds tiny ONNX files for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+Shape = Sequence[int | str | None]
+
+
+def node(op: str, inputs: Sequence[str], outputs: Sequence[str], **attributes: Any) -> onnx.NodeProto:
+    """One node."""
+    return helper.make_node(op, list(inputs), list(outputs), **attributes)
+
+
+def tensor(name: str, shape: Shape | None, kind: int = TensorProto.FLOAT) -> onnx.ValueInfoProto:
+    """An input or output."""
+    return helper.make_tensor_value_info(name, kind, None if shape is None else list(shape))
+
+
+def model(
+    nodes: Sequence[onnx.NodeProto],
+    inputs: Sequence[onnx.ValueInfoProto],
+    outputs: Sequence[onnx.ValueInfoProto],
+    weights: dict[str, Any] | None = None,
+    opset: int = 17,
+    domains: dict[str, int] | None = None,
+) -> onnx.ModelProto:
+    """A model with weights by name."""
+    initializers = [numpy_helper.from_array(np.asarray(w), name) for name, w in (weights or {}).items()]
+    graph = helper.make_graph(list(nodes), "tiny", list(inputs), list(outputs), initializers)
+    imports = [helper.make_opsetid("", opset), *(helper.make_opsetid(d, v) for d, v in (domains or {}).items())]
+    return helper.make_model(graph, opset_imports=imports, ir_version=10)
+
+
+def saved(path: Path, *args: Any, **options: Any) -> Path:
+    """A model written to a file."""
+    path.write_bytes(model(*args, **options).SerializeToString())
+    return path
+
+
+def linear(path: Path, weights: Any, batch: int | str = "N") -> Path:
+    """y = x @ weights, for weights (F, K)."""
+    w = np.asarray(weights, dtype=np.float32)
+    return saved(
+        path,
+        [node("MatMul", ["x", "w"], ["y"])],
+        [tensor("x", [batch, w.shape[0]])],
+        [tensor("y", [batch, w.shape[1]])],
+        {"w": w},
+    )
