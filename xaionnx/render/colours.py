@@ -104,9 +104,9 @@ def scale_of(values: Floats, sign: str, percentile: float, function: str) -> Sca
     if high <= low:
         words = f"the largest of {measure}, {number_words(largest)}"
         return Scale(sign, -largest if sign == "signed" else 0.0, largest, words)
-    words = f"{_ordinal(percentile)} percentile of {measure}, {number_words(high)}"
+    words = f"{ordinal(percentile)} percentile of {measure}, {number_words(high)}"
     if low > 0:
-        words = f"{_ordinal(100 - percentile)} percentile of {measure}, {number_words(low)}, to the {words}"
+        words = f"{ordinal(100 - percentile)} percentile of {measure}, {number_words(low)}, to the {words}"
     if percentile == 100:
         words = words.replace("100th percentile", "largest").replace("0th percentile", "smallest")
     return Scale(sign, -high if sign == "signed" else low, high, words, largest > high)
@@ -126,7 +126,14 @@ def number_words(value: float) -> str:
     return text.replace("-", "−", 1) if text.startswith("-") else text
 
 
-def _ordinal(number: float) -> str:
+def ordinal(number: float) -> str:
+    """A number as a rank.
+
+    Examples
+    --------
+    >>> ordinal(1), ordinal(99.0), ordinal(12), ordinal(99.5)
+    ('1st', '99th', '12th', '99.5th')
+    """
     if number != int(number):
         return f"{number:g}th"
     endings = {1: "st", 2: "nd", 3: "rd"}
@@ -141,8 +148,8 @@ def heat(strength: Floats, sign: str, alpha: float) -> tuple[npt.NDArray[np.floa
         colours = np.where((strength > 0)[..., None], _ramp(_RED, size), _ramp(_BLUE, size))
     else:
         colours = _ramp(sequential("inferno")[int(256 * _START) :], size)
-    # The square root would show noise, the identity hides the middle: in between.
-    return colours.astype(np.float32), (alpha * size**0.75).astype(np.float32)
+    # A little less than linear: what is half as strong must still be seen over a photo.
+    return colours.astype(np.float32), (alpha * size**0.9).astype(np.float32)
 
 
 def over(photo: Floats, colours: Floats, opacity: Floats) -> npt.NDArray[np.uint8]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, final
 
 import numpy as np
 import numpy.typing as npt
@@ -97,6 +98,32 @@ def beside(blocks: Sequence[Image.Image], gap: int) -> Image.Image:
     return page
 
 
+@final
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """A picture with its heading above and its colour bar or legend beneath, all of one width."""
+
+    heading: Image.Image
+    picture: Image.Image
+    foot: Image.Image | None = None
+
+
+def grid(panels: Sequence[Panel], columns: int, gap: int) -> Image.Image:
+    """Panels in rows; in each row the pictures stand at one height, whatever their headings need."""
+    rows = []
+    for start in range(0, len(panels), columns):
+        row = panels[start : start + columns]
+        tallest = max(panel.heading.height for panel in row)
+        cells = []
+        for panel in row:
+            heading = Image.new("RGB", (panel.picture.width, tallest), PAPER)
+            heading.paste(panel.heading, (0, tallest - panel.heading.height))
+            foot = [panel.foot] if panel.foot is not None else []
+            cells.append(beneath([heading, panel.picture, *foot], gap // 3))
+        rows.append(beside(cells, gap))
+    return beneath(rows, gap)
+
+
 def framed(block: Image.Image, margin: int) -> Image.Image:
     """The block on paper with a margin."""
     page = Image.new("RGB", (block.width + 2 * margin, block.height + 2 * margin), PAPER)
@@ -123,11 +150,15 @@ def ticks(low: float, high: float, most: int) -> list[float]:
     return [round(float(k * step), digits) for k in range(first, last + 1)]
 
 
-def scale_swatches(scale: Scale, alpha: float, length: int) -> Swatches:
-    """The colours of a scale from its low to its high end as they look over white paper, (length, 3)."""
-    values = np.linspace(scale.low, scale.high, length)
+def on_paper(scale: Scale, values: npt.NDArray[np.float64], alpha: float) -> Swatches:
+    """The colours of values as they look over white paper, (..., 3)."""
     colours, opacity = heat(scale.strength(values), scale.sign, alpha)
-    return over(np.full((length, 3), 255, np.float32), colours, opacity)
+    return over(np.full_like(colours, 255), colours, opacity)
+
+
+def scale_swatches(scale: Scale, alpha: float, length: int) -> Swatches:
+    """The colours of a scale from its low to its high end over white paper, (length, 3)."""
+    return on_paper(scale, np.linspace(scale.low, scale.high, length), alpha)
 
 
 def colour_bar(

@@ -22,7 +22,9 @@ SHOWN: Final = 400
 _PIXEL_ART: Final = 64
 # Players are drawn with boundaries on their own only if they are this large on the average, in pixels.
 _REGION: Final = 24
-_VEIL: Final = 0.45
+# How far the rest of the photo goes to white when the top features are shown, and the grey that black becomes.
+_VEIL: Final = 0.4
+_DARKEST: Final = 64.0
 
 
 @final
@@ -79,6 +81,12 @@ def spread(cells: Array, height: int, width: int) -> Array:
     return larger
 
 
+def faded(photo: Pixels) -> npt.NDArray[np.float32]:
+    """The photo in grey without its darkest tones, in which no colour would show."""
+    grey = _DARKEST + (photo.astype(np.float32) @ LUMA) * (1 - _DARKEST / 255)
+    return np.repeat(grey[..., None], 3, axis=2).astype(np.float32)
+
+
 def painted(photo: Pixels, found: PixelMap, scale: Scale, look: Look, function: str) -> Pixels:
     """Lay the map over the photo as it is shown, (H, W, 3).
 
@@ -92,13 +100,13 @@ def painted(photo: Pixels, found: PixelMap, scale: Scale, look: Look, function: 
     labels = None if found.labels is None else spread(found.labels, height, width)
     ground = photo.astype(np.float32)
     if look.background == "grey":
-        ground = np.broadcast_to((ground @ LUMA)[..., None], ground.shape)
+        ground = faded(photo)
     lines = _lines(found, labels, look, function)
     if look.top is not None:
         assert labels is not None  # top_players refuses a map without labels
         inside = np.isin(labels, top_players(found, scale, look.top, function))
         # The chosen parts keep the photo's colours; the rest is grey and veiled.
-        grey = np.broadcast_to((photo.astype(np.float32) @ LUMA)[..., None], ground.shape)
+        grey = faded(photo)
         ground = np.where(inside[..., None], photo.astype(np.float32), grey + (255 - grey) * _VEIL)
         strength = np.where(inside, strength, 0)
         if lines is None and look.boundaries is None:
@@ -130,15 +138,14 @@ def top_players(found: PixelMap, scale: Scale, top: int, function: str) -> Array
 
 
 def borders(labels: Array, thickness: int = 1) -> npt.NDArray[np.bool_]:
-    """Where two labels meet: the pixel before the border, and for thicker lines those around it."""
+    """Where two labels meet: the pixel before the border; thicker lines grow to both sides of it."""
     edge = np.zeros(labels.shape, bool)
     edge[:, :-1] |= labels[:, :-1] != labels[:, 1:]
     edge[:-1] |= labels[:-1] != labels[1:]
     if thickness > 1:
         from scipy import ndimage
 
-        # The line grows to both sides of the border, one pixel further behind it where the thickness is even.
-        edge = ndimage.maximum_filter(edge, thickness, origin=-(1 - thickness % 2))
+        edge = ndimage.maximum_filter(edge, thickness)
     return edge
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 
 from xaionnx.explanation import Explanation
-from xaionnx.render.colours import Scale, number_words
+from xaionnx.render.colours import Scale, number_words, ordinal
 from xaionnx.render.maps import PixelMap
 
 # Parameters that have a place of their own in the caption, or that say nothing about the picture.
@@ -24,29 +25,45 @@ def method_words(one: Explanation) -> str:
     return one.method.replace("_", " ")
 
 
-def made_by(one: Explanation) -> str:
-    """One sentence on what was done: method, parameters, features, baseline, evaluations, model."""
+def facts(one: Explanation) -> list[str]:
+    """What was done beside the method's name: its parameters, the features, the baseline."""
     given: dict[str, Any] = one.provenance.get("parameters", {})
-    settings = [
+    parts = [
         f"{name.replace('_', ' ')} {_value(value)}"
-        for name, value in given.items()
+        for name, value in sorted(given.items())
         if name not in _ELSEWHERE and not isinstance(value, bool | dict) and value is not None
     ]
-    parts = [method_words(one) + (f" ({', '.join(settings)})" if settings else "")]
     players = one.feature_values
     elements = one.values.size if isinstance(one.values, np.ndarray) else 0
     if players is not None and one.features is not None and np.isfinite(players).sum() * 4 < elements:
         parts.append(f"{int(np.isfinite(players).sum())} features")
     if "baseline" in given:
         parts.append(f"baseline {_baseline(given['baseline'])}")
+    return parts
+
+
+def made_by(one: Explanation, sample: int) -> str:
+    """One line on what was done: method, parameters, features, baseline, evaluations of that sample, model."""
+    parts = [method_words(one), *facts(one)]
     spent = one.diagnostics.get("evaluations")
-    if isinstance(spent, list) and len(spent) == 1:
-        spent = spent[0]
-    if isinstance(spent, int):
-        parts.append(f"{spent} evaluations")
+    if isinstance(spent, list) and 0 <= sample < len(spent):
+        spent = spent[sample]
+    if isinstance(spent, int | float) and not isinstance(spent, bool):
+        parts.append(f"{spent:.0f} evaluations")
     if "model" in one.provenance:
         parts.append(str(one.provenance["model"]))
     return " · ".join(parts)
+
+
+def method_titles(records: Sequence[Explanation]) -> list[str]:
+    """The names of several methods; one that occurs twice is told apart by what differs."""
+    names = [method_words(one) for one in records]
+    titles = []
+    for name, one in zip(names, records, strict=True):
+        alike = [facts(other) for other, its in zip(records, names, strict=True) if its == name]
+        differing = [fact for fact in facts(one) if not all(fact in other for other in alike)]
+        titles.append(", ".join([name, *differing]))
+    return titles
 
 
 def reading(scale: Scale, found: PixelMap, *, bar: bool = True) -> str:
@@ -82,3 +99,22 @@ def _baseline(given: Any) -> str:
         further = [_value(v) for k, v in given.items() if k != "kind" and isinstance(v, int | float | str)]
         return " ".join([str(given["kind"]).lower(), *further])
     return "given as an array" if isinstance(given, dict) else _value(given)
+
+
+def shared_reading(drawn: list[tuple[Scale, PixelMap]], percentile: float, top: int | None) -> str:
+    """What the colours of several panels mean, in sentences."""
+    signs = {scale.sign for scale, _ in drawn}
+    sentences = []
+    if "signed" in signs:
+        sentences.append("Red parts raise the score, blue parts lower it.")
+    if "positive" in signs:
+        sentences.append(f"{'Purple to yellow' if len(signs) > 1 else 'Coloured'} parts raise the score, yellow most.")
+    if "absolute" in signs:
+        sentences.append("Coloured parts move the score, whether up or down.")
+    if top is not None:
+        sentences.append(f"Of features, the {top} strongest are shown.")
+    ends = "largest size" if percentile == 100 else f"{ordinal(percentile)} percentile of the sizes"
+    sentences.append(f"Each picture has its own colour scale, which ends at the {ends} of its values.")
+    if any(found.joined == "sum" for _, found in drawn):
+        sentences.append("Values of colour channels are summed.")
+    return " ".join(sentences)
