@@ -13,7 +13,7 @@ from xaionnx.explainer import Explainer
 from xaionnx.parameters import Parameter
 
 
-class _Value(click.ParamType[Any]):
+class _Value(click.ParamType):  # type: ignore[type-arg]  # not generic in older releases of click
     """What one field accepts: read by the field's own parser, refused in the field's own words."""
 
     name = "value"

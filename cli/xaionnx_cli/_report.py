@@ -21,6 +21,7 @@ from xaionnx.target import Target, Top
 Array = npt.NDArray[Any]
 _SHOWN_CLASSES = 5
 _SHOWN_FEATURES = 10
+_LONGEST = 32
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,8 @@ def feature_lines(result: Explanation, spec: InputSpec, x: Array) -> list[str]:
 
 def _held(spec: InputSpec, name: str, value: Any) -> str:
     words = spec.categories.get(name)
-    return words[int(value)] if words and 0 <= int(value) < len(words) else f"{value:g}"
+    held = words[int(value)] if words and 0 <= int(value) < len(words) else f"{value:g}"
+    return held if len(held) <= _LONGEST else held[: _LONGEST - 3] + "..."
 
 
 def record(result: Explanation, *, arrays: bool) -> dict[str, Any]:

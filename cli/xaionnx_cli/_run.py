@@ -97,7 +97,7 @@ class _Job:
             raise self.errors[0]
         self._conclude(complete=True)
         for line in self._refusals():
-            sys.stderr.write(f"xaionnx: {line}\n")
+            sys.stderr.write(f"xaionnx: {plain(line)}\n")
         return DataError.exit_code if self.errors else 0
 
     def _file(self, path: Path, number: int, bar: _progress.Inputs) -> None:
@@ -116,7 +116,7 @@ class _Job:
             try:
                 self._sample(sample, several)
             except DataError as error:
-                self._refuse(sample.name, None, error)
+                self._refuse(sample.name, None, type(error)(f"'{sample.name}': {error}"))
 
     def _sample(self, sample: _samples.Sample, several: bool) -> None:
         found = _report.prospect(self.model, sample.feeds, self.target, self.request.output)
@@ -162,8 +162,6 @@ class _Job:
         if self.records:
             whole = self.records[0] if len(self.records) == 1 else _joining.joined(self.records, self.names)
             self._say(f"\nsaved {whole.save(self.destination.path)}")
-        for note in self.notes:
-            sys.stderr.write(f"xaionnx: note: {note}\n")
         if self.request.as_json and (self.results or complete):
             document = {
                 "xaionnx": __version__,
@@ -196,11 +194,14 @@ class _Job:
     def _note(self, text: str) -> None:
         if text not in self.notes:
             self.notes.append(text)
+            sys.stderr.write(f"xaionnx: note: {plain(text)}\n")
 
     def _say(self, *lines: str) -> None:
         # With --json nothing but the document may appear on stdout.
         if not self.request.as_json:
             sys.stdout.write("".join(line + "\n" for line in lines))
+            # Whoever reads a pipe waits for these lines during a long run.
+            sys.stdout.flush()
 
 
 def _drawn(result: Explanation, sample: _samples.Sample, spec: InputSpec, target: int, path: Path) -> Path:

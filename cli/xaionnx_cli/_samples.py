@@ -52,7 +52,7 @@ def read(path: Path, model: Model, spec: InputSpec, exif: bool) -> tuple[list[Sa
     # A stretched picture no longer has the photo's aspect: the map fits what the model sees.
     side = None if spec.resize == "stretch" and spec.size is not None else _DISPLAY
     batch, refused = read_inputs([path], spec, main.dtype, exif, side)
-    feeds = model.check(batch.x)[main.name]
+    feeds = _checked(path, batch.x, model)[main.name]
     displays: Sequence[Array | None] = batch.displays or [None] * len(feeds)
     samples = [
         Sample(name, digest, {main.name: row[None]}, display)
@@ -70,7 +70,7 @@ def _several(path: Path, model: Model) -> list[Sample]:
             f"{', '.join(names)}."
         )
     files = {name: read_array(path, name) for name in names}
-    feeds = model.check({name: file.array for name, file in files.items()})
+    feeds = _checked(path, {name: file.array for name, file in files.items()}, model)
     count = next(len(array) for name, array in feeds.items() if name not in model.shared)
     digest = next(iter(files.values())).sha256
     return [
@@ -82,3 +82,10 @@ def _several(path: Path, model: Model) -> list[Sample]:
         )
         for n in range(count)
     ]
+
+
+def _checked(path: Path, x: Array | dict[str, Array], model: Model) -> dict[str, Array]:
+    try:
+        return model.check(x)
+    except InputMismatchError as error:
+        raise InputMismatchError(f"'{path}': {error}") from error

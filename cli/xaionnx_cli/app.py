@@ -40,6 +40,13 @@ class Application(click.Group):
             _refuse_command(args[0], self.list_commands(ctx))
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            # click would leave with code 1, which says nothing.
+            raise _ReaderLeft from error
+
     def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any) -> NoReturn:  # type: ignore[override]
         """Run with ``args`` (those of the process if None) and leave with an exit code."""
         extra["standalone_mode"] = False
@@ -61,12 +68,16 @@ class Application(click.Group):
             return _INTERRUPTED, "; ".join(["interrupted", *map(str, stop.args)]) + "."
         except click.ClickException as mistake:
             return mistake.exit_code, _sentence(mistake)
-        except BrokenPipeError:
+        except (BrokenPipeError, _ReaderLeft):
             # What is left in the buffer would fail again when the interpreter flushes it.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return _BROKEN_PIPE, ""
         except _refusals() as refusal:
             return refusal.exit_code, str(refusal)
+
+
+class _ReaderLeft(Exception):
+    """Whoever read stdout is gone."""
 
 
 def _refusals() -> tuple[type[XaionnxError], ...]:
