@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import pickle
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -362,11 +359,3 @@ def test_samples_of_another_shape_are_left_out_and_named(tmp_path):
         f"'{b}' gives samples (6,) float32, but '{a}' gave (5,) float32. "
         "Give samples of one shape and type, or a spec with a 'size'."
     )
-
-
-def test_importing_brings_in_no_heavy_package():
-    heavy = ("matplotlib", "skimage", "scipy", "onnx", "onnxruntime")
-    code = f"import sys, xaionnx.batch; print([m for m in {heavy} if m in sys.modules])"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
-    assert done.stdout.strip() == "[]"

@@ -26,9 +26,9 @@ from xaionnx.model import Model
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.perturb.features import Features
 from xaionnx.target import Target
+from xaionnx.version import __version__
 
-__version__ = "0.1.0"
-__all__ = ["Baseline", "Explainer", "Explanation", "Features", "InputSpec", "Model", "Target", "explain"]
+__all__ = ["Baseline", "Explainer", "Explanation", "Features", "InputSpec", "Model", "Target", "__version__", "explain"]
 
 
 def explain(

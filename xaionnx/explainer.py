@@ -66,8 +66,8 @@ def provenance(explainer: Explainer, model: Model, x: Mapping[str, Array], **res
     import hashlib
     from importlib.metadata import version
 
-    from xaionnx import __version__
     from xaionnx.session import runtime_version
+    from xaionnx.version import __version__
 
     digest = hashlib.sha256()
     for name in sorted(x):

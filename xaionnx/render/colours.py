@@ -23,8 +23,9 @@ LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)
 # Ends of the diverging ramps: ColorBrewer's RdBu, which stays apart for all common kinds of colour blindness.
 _RED: Final = np.array([[246, 136, 92], [224, 42, 48], [186, 6, 40]], np.float32)
 _BLUE: Final = np.array([[104, 174, 224], [38, 112, 206], [14, 66, 170]], np.float32)
-# A map that only goes up takes matplotlib's inferno without its black start.
-_START: Final = 0.30
+# A map that only goes up takes ColorBrewer's YlOrRd without its palest and darkest tones: it darkens steadily, so
+# that its steps can be told apart without seeing hues.
+_WITHIN: Final = slice(38, 232)
 
 
 @final
@@ -42,6 +43,8 @@ class Scale:
         The scaling as the caption says it.
     beyond : bool
         Whether some values lie beyond the ends.
+    to_largest : bool
+        Whether it ends at the largest value because the percentile is zero.
     """
 
     sign: str
@@ -49,6 +52,7 @@ class Scale:
     high: float
     words: str
     beyond: bool = False
+    to_largest: bool = False
 
     @property
     def empty(self) -> bool:
@@ -103,7 +107,7 @@ def scale_of(values: Floats, sign: str, percentile: float, function: str) -> Sca
         low = low if low < high else 0.0
     if high <= low:
         words = f"the largest of {measure}, {number_words(largest)}"
-        return Scale(sign, -largest if sign == "signed" else 0.0, largest, words)
+        return Scale(sign, -largest if sign == "signed" else 0.0, largest, words, to_largest=True)
     words = f"{ordinal(percentile)} percentile of {measure}, {number_words(high)}"
     if low > 0:
         words = f"{ordinal(100 - percentile)} percentile of {measure}, {number_words(low)}, to the {words}"
@@ -147,7 +151,7 @@ def heat(strength: Floats, sign: str, alpha: float) -> tuple[npt.NDArray[np.floa
     if sign == "signed":
         colours = np.where((strength > 0)[..., None], _ramp(_RED, size), _ramp(_BLUE, size))
     else:
-        colours = _ramp(sequential("inferno")[int(256 * _START) :], size)
+        colours = _ramp(sequential("YlOrRd")[_WITHIN], size)
     # A little less than linear: what is half as strong must still be seen over a photo.
     return colours.astype(np.float32), (alpha * size**0.9).astype(np.float32)
 

@@ -40,7 +40,8 @@ def wrapped(text: str, face: ImageFont.FreeTypeFont, width: int) -> list[str]:
     """Break a text into lines no wider than ``width`` pixels; a longer word is broken inside."""
     lines: list[str] = []
     line = ""
-    for word in text.split():
+    # Only plain spaces break a line: a no-break space keeps a separator with the word before it.
+    for word in filter(None, text.split(" ")):
         while face.getlength(word) > width and len(word) > 1:
             fits = max(1, next((k for k in range(len(word), 0, -1) if face.getlength(word[:k]) <= width), 1))
             if line:
@@ -150,6 +151,21 @@ def ticks(low: float, high: float, most: int) -> list[float]:
     return [round(float(k * step), digits) for k in range(first, last + 1)]
 
 
+def alike_words(numbers: Sequence[float]) -> list[str]:
+    """Numbers in words, all with as many decimals as the longest needs.
+
+    Examples
+    --------
+    >>> alike_words([0.0, 0.25, 0.5])
+    ['0.00', '0.25', '0.50']
+    """
+    words = [number_words(number) for number in numbers]
+    if any("e" in word for word in words):
+        return words
+    decimals = max(len(word.partition(".")[2]) for word in words)
+    return [f"{number:.{decimals}f}".replace("-", "−") for number in numbers]
+
+
 def on_paper(scale: Scale, values: npt.NDArray[np.float64], alpha: float) -> Swatches:
     """The colours of values as they look over white paper, (..., 3)."""
     colours, opacity = heat(scale.strength(values), scale.sign, alpha)
@@ -186,7 +202,7 @@ def colour_bar(
     else:
         marks = ticks(low, high, max(2, min(6, int(room))))
     marks = list(dict.fromkeys(marks))
-    words = [number_words(mark) for mark in marks]
+    words = [number_words(mark) for mark in marks] if ends else alike_words(marks)
     places = [round((mark - low) / (high - low) * (length - 1)) if high > low else length // 2 for mark in marks]
     line = max(1, size // 14)
     widest = max((int(np.ceil(face.getlength(word))) for word in words), default=0)

@@ -18,6 +18,8 @@ Pixels = npt.NDArray[np.uint8]
 
 # The shorter side of a photo as it is shown, in pixels, at the least.
 SHOWN: Final = 400
+# A long and narrow picture is enlarged no further than to this.
+_LONGEST: Final = 2000
 # Up to this side a picture is made of pixels that one wants to see; above it, of shapes.
 _PIXEL_ART: Final = 64
 # Players are drawn with boundaries on their own only if they are this large on the average, in pixels.
@@ -25,6 +27,8 @@ _REGION: Final = 24
 # How far the rest of the photo goes to white when the top features are shown, and the grey that black becomes.
 _VEIL: Final = 0.4
 _DARKEST: Final = 64.0
+# The tone from which a white line would be lost.
+_LIGHT: Final = 185.0
 
 
 @final
@@ -63,10 +67,11 @@ class Look:
 def enlarged(photo: Pixels, zoom: int | None, least: int = SHOWN) -> Pixels:
     """The photo as it is shown: its own pixels, or each of them ``zoom`` times as large.
 
-    ``zoom`` None is the least whole factor that makes the shorter side ``least`` pixels long.
+    ``zoom`` None is the least whole factor that makes the shorter side ``least`` pixels long, or less where the longer
+    side would exceed 2000 pixels.
     """
     height, width = photo.shape[:2]
-    factor = -(-least // min(height, width)) if zoom is None else zoom
+    factor = zoom or min(-(-least // min(height, width)), max(1, _LONGEST // max(height, width)))
     if factor == 1:
         return photo
     how = Image.Resampling.NEAREST if min(height, width) <= _PIXEL_ART else Image.Resampling.BICUBIC
@@ -96,26 +101,21 @@ def painted(photo: Pixels, found: PixelMap, scale: Scale, look: Look, function: 
         Boundaries or top features are asked for where the method worked on single elements.
     """
     height, width = photo.shape[:2]
-    strength = spread(scale.strength(found.values), height, width)
-    labels = None if found.labels is None else spread(found.labels, height, width)
-    ground = photo.astype(np.float32)
-    if look.background == "grey":
-        ground = faded(photo)
-    lines = _lines(found, labels, look, function)
+    strength = scale.strength(found.values)
+    ground = faded(photo) if look.background == "grey" else photo.astype(np.float32)
+    lines = _lines(found, height, width, look, function)
     if look.top is not None:
-        assert labels is not None  # top_players refuses a map without labels
-        inside = np.isin(labels, top_players(found, scale, look.top, function))
-        # The chosen parts keep the photo's colours; the rest is grey and veiled.
+        chosen = np.isin(np.asarray(found.labels), top_players(found, scale, look.top, function))
+        strength = np.where(chosen, strength, 0)
+        inside = spread(chosen, height, width)
         grey = faded(photo)
-        ground = np.where(inside[..., None], photo.astype(np.float32), grey + (255 - grey) * _VEIL)
-        strength = np.where(inside, strength, 0)
-        if lines is None and look.boundaries is None:
-            lines = borders(inside.astype(np.int8), _thickness(height, width))
+        ground = np.where(inside[..., None], ground, grey + (255 - grey) * _VEIL)
+        if look.boundaries is None:
+            lines = borders(inside, _thickness(height, width))
+    # Coloured at the map's own size, which may be much smaller than the photo's.
     colours, opacity = heat(strength, scale.sign, look.alpha)
-    mixed = over(ground, colours, opacity)
-    if lines is not None:
-        mixed = over(mixed.astype(np.float32), np.full_like(ground, 255), np.where(lines, 0.8, 0).astype(np.float32))
-    return mixed
+    mixed = over(ground, spread(colours, height, width), spread(opacity, height, width))
+    return mixed if lines is None else _lined(mixed, lines)
 
 
 def top_players(found: PixelMap, scale: Scale, top: int, function: str) -> Array:
@@ -149,10 +149,10 @@ def borders(labels: Array, thickness: int = 1) -> npt.NDArray[np.bool_]:
     return edge
 
 
-def _lines(found: PixelMap, labels: Array | None, look: Look, function: str) -> npt.NDArray[np.bool_] | None:
+def _lines(found: PixelMap, height: int, width: int, look: Look, function: str) -> npt.NDArray[np.bool_] | None:
     if look.boundaries is False:
         return None
-    if found.labels is None or labels is None:
+    if found.labels is None:
         if look.boundaries:
             raise ParameterError(
                 f"The 'boundaries' parameter of {function} needs a method that worked on features, one player a pixel. "
@@ -162,7 +162,21 @@ def _lines(found: PixelMap, labels: Array | None, look: Look, function: str) -> 
     regions = len(np.unique(found.labels))
     if look.boundaries is None and (look.top is not None or found.labels.size < _REGION * regions):
         return None
-    return borders(labels, _thickness(*labels.shape))
+    return borders(spread(found.labels, height, width), _thickness(height, width))
+
+
+def _lined(picture: Pixels, lines: npt.NDArray[np.bool_]) -> Pixels:
+    """The picture with lines, white in its dark parts and dark in its light ones."""
+    from scipy import ndimage
+
+    # The tone around decides, not the pixel's own, so that a line keeps its colour along a rough texture.
+    around = max(3, min(lines.shape) // 20)
+    light = ndimage.uniform_filter(picture.astype(np.float32) @ LUMA, around, mode="nearest")[lines] > _LIGHT
+    ink = np.where(light, 40.0, 255.0)[:, None]
+    share = np.where(light, 0.55, 0.8)[:, None]
+    drawn = picture.copy()
+    drawn[lines] = np.rint(picture[lines] + share * (ink - picture[lines])).astype(np.uint8)
+    return drawn
 
 
 def _thickness(height: int, width: int) -> int:

@@ -54,8 +54,8 @@ def overlay(
         Which of several targets.
     sign : {"auto", "signed", "positive", "absolute"}
         ``signed``: red above zero and blue below, on a scale that is symmetric about zero. ``positive``: values above
-        zero only, from purple to yellow. ``absolute``: the sizes of the values, in the same colours. ``auto``: signed
-        where any value is below zero, else positive.
+        zero only, from pale yellow to dark red. ``absolute``: the sizes of the values, in the same colours. ``auto``:
+        signed where any value is below zero, else positive.
     percentile : float
         The colour scale ends at this percentile of the sizes of the values (of the values for ``positive``), in
         [50, 100]; at the largest where the percentile is zero, as in a map of a few spots. A positive map without any
@@ -72,7 +72,7 @@ def overlay(
         Put the photo itself at the left.
     zoom : int, optional
         How often each pixel of the picture is repeated along each side; None enlarges small pictures until their
-        shorter side has 400 pixels, and leaves others as they are.
+        shorter side has 400 pixels (or the longer one 2000), and leaves others as they are.
     title : str, optional
         Instead of the class and its score.
     input : str, optional

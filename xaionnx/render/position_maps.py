@@ -116,6 +116,8 @@ def positions(
         else:
             drawn, foot = _scaled(name, cells, width, size)
         enlarged_map = Image.fromarray(np.ascontiguousarray(spread(drawn, height, width)))
+        # A map may be white at its edge; the line says where it ends.
+        ImageDraw.Draw(enlarged_map).rectangle((0, 0, width - 1, height - 1), outline=FAINT)
         panels.append(page.Panel(_heading(*_DRAWN[name], width, size), enlarged_map, foot))
     body = page.grid(panels, len(panels), size)
     rows, columns = next(iter(maps.values())).shape

@@ -17,7 +17,11 @@ _ELSEWHERE: Final = ("baseline", "features", "seed", "budget", "tolerance")
 
 def class_and_score(one: Explanation) -> str:
     """The target in words with its value, such as ``Egyptian Mau (285) · score 9.31``."""
-    return f"{one.target[0]} · score {number_words(float(one.prediction[0]))}"
+    name = str(one.target[0])
+    digits, _, rest = name.partition(" ")
+    if digits.isdigit() and rest == f"({digits})":
+        name = f"class {digits}"  # labels that are but the numbers again
+    return f"{name} · score {number_words(float(one.prediction[0]))}"
 
 
 def method_words(one: Explanation) -> str:
@@ -52,7 +56,7 @@ def made_by(one: Explanation, sample: int) -> str:
         parts.append(f"{spent:.0f} evaluations")
     if "model" in one.provenance:
         parts.append(str(one.provenance["model"]))
-    return " · ".join(parts)
+    return "\N{NO-BREAK SPACE}· ".join(parts)
 
 
 def method_titles(records: Sequence[Explanation]) -> list[str]:
@@ -72,9 +76,9 @@ def reading(scale: Scale, found: PixelMap, *, bar: bool = True) -> str:
     if scale.sign == "signed":
         sentences.append("Red parts raise the score, blue parts lower it.")
     elif scale.sign == "absolute":
-        sentences.append("Coloured parts move the score, whether up or down.")
+        sentences.append("Coloured parts move the score up or down, red ones most.")
     else:
-        sentences.append("Coloured parts raise the score, yellow ones most.")
+        sentences.append("Coloured parts raise the score, red ones most.")
     beyond = "; values beyond it take its last colour" if scale.beyond else ""
     if bar:
         sentences.append(f"Colour scale: {scale.words}{beyond}.")
@@ -108,13 +112,21 @@ def shared_reading(drawn: list[tuple[Scale, PixelMap]], percentile: float, top: 
     if "signed" in signs:
         sentences.append("Red parts raise the score, blue parts lower it.")
     if "positive" in signs:
-        sentences.append(f"{'Purple to yellow' if len(signs) > 1 else 'Coloured'} parts raise the score, yellow most.")
+        sentences.append(f"{'Yellow to red' if len(signs) > 1 else 'Coloured'} parts raise the score, red ones most.")
     if "absolute" in signs:
-        sentences.append("Coloured parts move the score, whether up or down.")
+        sentences.append("Coloured parts move the score up or down, red ones most.")
     if top is not None:
         sentences.append(f"Of features, the {top} strongest are shown.")
+    scales = [scale for scale, _ in drawn]
     ends = "largest size" if percentile == 100 else f"{ordinal(percentile)} percentile of the sizes"
     sentences.append(f"Each picture has its own colour scale, which ends at the {ends} of its values.")
+    if percentile < 100 and any(scale.to_largest for scale in scales):
+        sentences.append("Where that is zero, it ends at the largest.")
+    if any(scale.low > 0 for scale in scales):
+        starts = "smallest value" if percentile == 100 else f"{ordinal(100 - percentile)} percentile"
+        sentences.append(f"Where every value is above zero, it starts at the {starts}.")
+    if any(scale.empty for scale in scales):
+        sentences.append("A picture without colours has no value to show.")
     if any(found.joined == "sum" for _, found in drawn):
         sentences.append("Values of colour channels are summed.")
     return " ".join(sentences)
