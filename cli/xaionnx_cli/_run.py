@@ -93,7 +93,7 @@ class _Job:
         except KeyboardInterrupt:
             kept = self._conclude(complete=False)
             raise KeyboardInterrupt(*kept) from None
-        if not self.results and len(self.errors) == 1:
+        if not self.names and len(self.errors) == 1:
             raise self.errors[0]
         self._conclude(complete=True)
         for line in self._refusals():

@@ -46,6 +46,9 @@ class Application(click.Group):
         except BrokenPipeError as error:
             # click would leave with code 1, which says nothing.
             raise _ReaderLeft from error
+        except KeyboardInterrupt as stop:
+            # click would drop what the command says about it.
+            raise _Interrupted(*stop.args) from None
 
     def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any) -> NoReturn:  # type: ignore[override]
         """Run with ``args`` (those of the process if None) and leave with an exit code."""
@@ -53,7 +56,9 @@ class Application(click.Group):
         with _plain_streams():
             code, line = self._run(args, prog_name, extra)
             if line:
-                click.echo(f"xaionnx: {line}", err=True)
+                # The terminal shows ^C where it was pressed.
+                start = "\n" if code == _INTERRUPTED and sys.stderr.isatty() else ""
+                click.echo(f"{start}xaionnx: {line}", err=True)
             sys.exit(code)
 
     def _run(self, args: Sequence[str] | None, prog_name: str | None, extra: dict[str, Any]) -> tuple[int, str]:
@@ -64,7 +69,7 @@ class Application(click.Group):
             sys.stdout.flush()
             # click returns the code of its own early exits.
             return (code if isinstance(code, int) else 0), ""
-        except (KeyboardInterrupt, click.Abort) as stop:
+        except (_Interrupted, KeyboardInterrupt, click.Abort) as stop:
             return _INTERRUPTED, "; ".join(["interrupted", *map(str, stop.args)]) + "."
         except click.ClickException as mistake:
             return mistake.exit_code, _sentence(mistake)
@@ -74,6 +79,10 @@ class Application(click.Group):
             return _BROKEN_PIPE, ""
         except _refusals() as refusal:
             return refusal.exit_code, str(refusal)
+
+
+class _Interrupted(Exception):
+    """Ctrl-C, with what is left of the work in words."""
 
 
 class _ReaderLeft(Exception):

@@ -6,6 +6,7 @@ import importlib.util
 from pathlib import Path
 
 import pytest
+
 from xaionnx import discovery, parameters
 
 SCRIPT = Path(__file__).resolve().parents[2] / ".ci" / "readme.py"

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
-
 from xaionnx_cli.app import main
 
 ROOT = Path(__file__).resolve().parents[2]

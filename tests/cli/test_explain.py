@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-import xaionnx
 from onnx import TensorProto, helper
 from PIL import Image
+
+import xaionnx
 from xaionnx import discovery, parameters
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
@@ -49,7 +50,7 @@ def test_options_reach_the_method(run, digits, picture, tmp_path):
     assert result.exit_code == 0
     spec = xaionnx.InputSpec.beside(digits)
     x = spec.to_tensor([_pixels(picture)])
-    settings = {"window": (2, 3), "stride": 2, "overlap": "sum", "class_maps": False, "baseline": 0.5}
+    settings = {"window": (2, 3), "stride": 2, "overlap": "sum", "class_maps": False, "baseline": "0.5"}
     expected = xaionnx.explain(digits, x, "occlusion", 3, **settings)
     found = xaionnx.Explanation.load(tmp_path / "e.npz")
     np.testing.assert_array_equal(found.values, expected.values)

@@ -10,8 +10,9 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from xaionnx import discovery
 from xaionnx_cli import _census
+
+from xaionnx import discovery
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 
@@ -25,7 +26,10 @@ def test_facts_of_real_models(run, name):
     assert told["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
     assert told["bytes"] == path.stat().st_size
     assert told["ir_version"] == proto.ir_version
-    assert told["opset"] == {entry.domain.replace("ai.onnx", "") if entry.domain == "ai.onnx" else entry.domain: entry.version for entry in proto.opset_import}
+    assert told["opset"] == {
+        entry.domain.replace("ai.onnx", "") if entry.domain == "ai.onnx" else entry.domain: entry.version
+        for entry in proto.opset_import
+    }
     assert sum(told["ops"].values()) == len(proto.graph.node)
     assert [layer["name"] for layer in told["layers"]] == [o for node in proto.graph.node for o in node.output if o]
     assert told["inputs"][0]["name"] == proto.graph.input[0].name

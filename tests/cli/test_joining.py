@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import xaionnx
 from xaionnx_cli._joining import joined
+
+import xaionnx
 
 
 @pytest.mark.parametrize("target", [3, [3, 5]])

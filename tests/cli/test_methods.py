@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 
-from xaionnx import discovery
 from xaionnx_cli._parameters import summary
+
+from xaionnx import discovery
 
 
 def test_three_forms_of_one_table(run):

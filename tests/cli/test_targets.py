@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from xaionnx_cli._targets import targets
+
 from xaionnx.errors import ParameterError, UnknownNameError
 from xaionnx.inputs import InputSpec
 from xaionnx.model import Model
 from xaionnx.resolution import resolve
 from xaionnx.target import Target, Top
-from xaionnx_cli._targets import targets
 
 
 @pytest.fixture(scope="module")
