@@ -77,7 +77,9 @@ def bars(
         raise DataError(f"There are {len(names)} names for {len(values)} features. Give one name a feature.")
     order = np.argsort(-np.abs(values), kind="stable")[:top]
     labels = [str(names[i]) if names is not None else f"feature {i}" for i in order]
-    return _drawn(one, sample, labels, values[order], None if errors is None else errors[order], len(values), title)
+    return _drawn(
+        one, (sample, target), labels, values[order], None if errors is None else errors[order], len(values), title
+    )
 
 
 def _values(one: Explanation, input: str | None) -> tuple[Array, Array | None]:
@@ -107,7 +109,7 @@ def _values(one: Explanation, input: str | None) -> tuple[Array, Array | None]:
 
 def _drawn(
     one: Explanation,
-    sample: int,
+    place: tuple[int, int],
     labels: list[str],
     values: Array,
     errors: Array | None,
@@ -125,14 +127,14 @@ def _drawn(
         return FontProperties(fname=folder / ("DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"), size=points)
 
     ink, faint = ("#{:02x}{:02x}{:02x}".format(*colour) for colour in (INK, FAINT))
-    wrapped = ["\n".join(textwrap.wrap(label, _NAME)[:2]) or label for label in labels]
+    wrapped = ["\n".join(textwrap.wrap(label, _NAME, max_lines=2, placeholder=" …")) or label for label in labels]
     lines = sum(1 + 0.7 * label.count("\n") for label in wrapped)
     notes = ["Red features raise the score, blue ones lower it."]
     if errors is not None:
         notes.append("Whiskers: one standard error to each side.")
     if len(labels) < count:
         notes.append(f"The {count - len(labels)} weakest of {count} features are left out.")
-    caption = [*textwrap.wrap(" ".join(notes), 104), *textwrap.wrap(words.made_by(one, sample), 104)]
+    caption = [*textwrap.wrap(" ".join(notes), 104), *textwrap.wrap(words.made_by(one, *place), 104)]
     heading = textwrap.wrap(title or words.class_and_score(one), 56)
     height = 0.3 * lines + 0.18 * len(caption) + 0.28 * len(heading) + 0.68
     figure = Figure(figsize=(7.2, height), dpi=_DPI, facecolor="white")

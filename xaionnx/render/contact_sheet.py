@@ -121,7 +121,7 @@ def sheet(
         [
             page.text_block([words.shared_reading(drawn, percentile, top)], body.width, size),
             page.text_block(
-                list(dict.fromkeys(words.made_by(e.sample(chosen[0]), chosen[0]) for e in given)),
+                list(dict.fromkeys(words.made_by(e.sample(chosen[0]), chosen[0], target) for e in given)),
                 body.width,
                 max(12, round(0.85 * size)),
                 colour=FAINT,

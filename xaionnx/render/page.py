@@ -197,12 +197,12 @@ def colour_bar(
     length, thick, gap = len(swatches), max(8, round(0.9 * size)), max(2, size // 4)
     face = font(size)
     room = length / ((3.4 if upright else 5.0) * size)
-    if ends:
+    if ends or room < 3:
         marks = [low, 0.0, high] if low < 0 < high else [low, high]
     else:
         marks = ticks(low, high, max(2, min(6, int(room))))
     marks = list(dict.fromkeys(marks))
-    words = [number_words(mark) for mark in marks] if ends else alike_words(marks)
+    words = [number_words(mark) for mark in marks] if ends or room < 3 else alike_words(marks)
     places = [round((mark - low) / (high - low) * (length - 1)) if high > low else length // 2 for mark in marks]
     line = max(1, size // 14)
     widest = max((int(np.ceil(face.getlength(word))) for word in words), default=0)

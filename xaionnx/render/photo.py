@@ -126,7 +126,7 @@ def overlay(
     caption = page.beneath(
         [
             page.text_block([" ".join(notes)], body.width, small),
-            page.text_block([words.made_by(one, sample)], body.width, small, colour=FAINT),
+            page.text_block([words.made_by(one, sample, target)], body.width, small, colour=FAINT),
         ],
         gap // 2,
     )

@@ -46,14 +46,17 @@ def facts(one: Explanation) -> list[str]:
     return parts
 
 
-def made_by(one: Explanation, sample: int) -> str:
-    """One line on what was done: method, parameters, features, baseline, evaluations of that sample, model."""
+def made_by(one: Explanation, sample: int, target: int = 0) -> str:
+    """One line on what was done: method, parameters, features, baseline, evaluations, fit, model.
+
+    ``sample`` and ``target`` are those in the whole explanation, whose diagnostics hold one number each.
+    """
     parts = [method_words(one), *facts(one)]
-    spent = one.diagnostics.get("evaluations")
-    if isinstance(spent, list) and 0 <= sample < len(spent):
-        spent = spent[sample]
-    if isinstance(spent, int | float) and not isinstance(spent, bool):
+    spent, fit = (_diagnosed(one, name, sample, target) for name in ("evaluations", "r2"))
+    if spent is not None:
         parts.append(f"{spent:.0f} evaluations")
+    if fit is not None:
+        parts.append(f"R² {number_words(fit)}")
     if "model" in one.provenance:
         parts.append(str(one.provenance["model"]))
     return "\N{NO-BREAK SPACE}· ".join(parts)
@@ -77,6 +80,8 @@ def reading(scale: Scale, found: PixelMap, *, bar: bool = True) -> str:
         sentences.append("Red parts raise the score, blue parts lower it.")
     elif scale.sign == "absolute":
         sentences.append("Coloured parts move the score up or down, red ones most.")
+    elif scale.low > 0:
+        sentences.append("The redder a part, the more it matters for the score.")
     else:
         sentences.append("Coloured parts raise the score, red ones most.")
     beyond = "; values beyond it take its last colour" if scale.beyond else ""
@@ -90,10 +95,19 @@ def reading(scale: Scale, found: PixelMap, *, bar: bool = True) -> str:
     return " ".join(sentences)
 
 
+def _diagnosed(one: Explanation, name: str, sample: int, target: int) -> float | None:
+    """A diagnostic of one sample, and of one target where it has one a target."""
+    found: Any = one.diagnostics.get(name)
+    for place in (sample, target):
+        if isinstance(found, list):
+            found = found[place] if place < len(found) else None
+    return float(found) if isinstance(found, int | float) and not isinstance(found, bool) else None
+
+
 def _value(value: Any) -> str:
     if isinstance(value, list):
         return " x ".join(_value(item) for item in value)
-    return number_words(value) if isinstance(value, float) else str(value)
+    return number_words(value) if isinstance(value, float) else str(value).replace("_", " ")
 
 
 def _baseline(given: Any) -> str:
@@ -112,7 +126,8 @@ def shared_reading(drawn: list[tuple[Scale, PixelMap]], percentile: float, top: 
     if "signed" in signs:
         sentences.append("Red parts raise the score, blue parts lower it.")
     if "positive" in signs:
-        sentences.append(f"{'Yellow to red' if len(signs) > 1 else 'Coloured'} parts raise the score, red ones most.")
+        colours = "yellow to red" if len(signs) > 1 else "coloured"
+        sentences.append(f"In {colours} parts, the redder, the more a part speaks for the score.")
     if "absolute" in signs:
         sentences.append("Coloured parts move the score up or down, red ones most.")
     if top is not None:
