@@ -40,7 +40,7 @@ class Destination:
 
     @classmethod
     def of(cls, given: str | None, protected: Iterable[Path]) -> Destination:
-        """Check the place before anything is computed, and make the folder if one is asked for.
+        """Check the place before anything is computed.
 
         Raises
         ------
@@ -55,11 +55,9 @@ class Destination:
         path = Path(given)
         suffix = path.suffix.lower()
         if path.is_dir() or given.endswith(("/", os.sep)) or not suffix:
-            try:
-                path.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise StorageError(f"Cannot make the folder {path}: {error.strerror}. Choose another.") from error
-            return cls("folder", _writable(path), kept)
+            # It is made when there is something to put into it.
+            _writable(next(folder for folder in (path, *path.parents) if folder.exists()))
+            return cls("folder", path, kept)
         if suffix not in (*PICTURES, RECORD):
             raise ParameterError(
                 f"-o must end in {', '.join(PICTURES)} (a picture) or {RECORD} (the whole record), or name a folder. "
@@ -86,7 +84,7 @@ class Destination:
         """Where the picture of an input goes; ``target`` is None where there is one."""
         number = "" if target is None else f"-{target + 1}"
         if self.kind == "folder":
-            path = self.path / f"{name}{number}.png"
+            path = self._made() / f"{name}{number}.png"
         else:
             path = self.path.with_name(f"{self.path.stem}{f'-{name}' if several else ''}{number}{self.path.suffix}")
         self._refuse_overwriting(path)
@@ -94,9 +92,16 @@ class Destination:
 
     def record(self, name: str) -> Path:
         """Where the record of one input goes in a folder."""
-        path = self.path / f"{name}{RECORD}"
+        path = self._made() / f"{name}{RECORD}"
         self._refuse_overwriting(path)
         return path
+
+    def _made(self) -> Path:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(f"Cannot make the folder {self.path}: {error.strerror}. Choose another.") from error
+        return self.path
 
     def _refuse_overwriting(self, path: Path) -> None:
         if path.resolve() in self.protected:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from typing import Any
 
 import click
@@ -40,7 +41,7 @@ class MethodCommand(click.Command):
         own: list[tuple[str, str]] = []
         common: list[tuple[str, str]] = []
         for param in self.get_params(ctx):
-            record = param.get_help_record(ctx)
+            record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
             if record is not None:
                 (own if isinstance(param, _Own) else common).append(record)
         for title, records in ((f"Options of {ctx.info_name}", own), ("Options of every method", common)):
@@ -98,5 +99,5 @@ def summary(method: type[Explainer]) -> str:
     """The first sentence of a method's docstring, on one line."""
     paragraph = inspect.cleandoc(method.__doc__ or "").partition("\n\n")[0]
     text = " ".join(paragraph.replace("::", "").split())
-    first, stop, _ = text.partition(". ")
-    return first + "." if stop else text.rstrip(".") + "."
+    # A full stop ends the sentence; the dots of "M_1 ... M_n" do not.
+    return re.split(r"(?<!\.)\.\s", text)[0].rstrip(".") + "."

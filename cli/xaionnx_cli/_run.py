@@ -178,6 +178,8 @@ class _Job:
             sys.stdout.write(_report.dumps(document) + "\n")
             sys.stdout.flush()
         done = len(self.names)
+        if complete and done and self.destination.kind == "nothing":
+            self._say("\nnothing was saved: -o NAME.png makes a picture, -o NAME.npz keeps the whole record")
         if complete or not done:
             return []
         where = "" if self.destination.kind == "nothing" else f" and saved in {self.destination.path}"

@@ -16,10 +16,12 @@ from xaionnx.errors import InputMismatchError
 from xaionnx.files import Refusal
 from xaionnx.inputs import InputSpec
 from xaionnx.model import Model
+from xaionnx.pictures import fit
 
 Array = npt.NDArray[Any]
 # Longest side of what is drawn over: pictures smaller than this keep their size.
 _DISPLAY = 896
+_FINE = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,16 +51,24 @@ def read(path: Path, model: Model, spec: InputSpec, exif: bool) -> tuple[list[Sa
     if len(model.inputs) > 1:
         return _several(path, model), [], ()
     main = model.input()
-    # A stretched picture no longer has the photo's aspect: the map fits what the model sees.
-    side = None if spec.resize == "stretch" and spec.size is not None else _DISPLAY
-    batch, refused = read_inputs([path], spec, main.dtype, exif, side)
+    # What a model sees in few pixels is shown in these; of others the photo is shown as sharp as it is.
+    fine = spec.size is None or min(spec.size) >= _FINE
+    batch, refused = read_inputs([path], spec, main.dtype, exif, _DISPLAY if fine else None)
     feeds = _checked(path, batch.x, model)[main.name]
-    displays: Sequence[Array | None] = batch.displays or [None] * len(feeds)
+    displays: Sequence[Array | None] = [_stretched(d, spec) for d in batch.displays or ()] or [None] * len(feeds)
     samples = [
         Sample(name, digest, {main.name: row[None]}, display)
         for name, digest, row, display in zip(batch.names, batch.sha256s, feeds, displays, strict=True)
     ]
     return samples, refused, batch.notes
+
+
+def _stretched(display: Array, spec: InputSpec) -> Array:
+    """A display in the aspect of the model's input, which a map must fit, at a whole multiple of its size."""
+    if spec.kind != "picture" or spec.size is None or spec.resize != "stretch":
+        return display
+    times = max(1, -(-min(display.shape[:2]) // min(spec.size)))
+    return fit(display, (times * spec.size[0], times * spec.size[1]), "stretch")
 
 
 def _several(path: Path, model: Model) -> list[Sample]:

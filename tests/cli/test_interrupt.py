@@ -48,7 +48,7 @@ def test_in_the_middle_of_a_run(start, tmp_path):
 def rows(tmp_path: Path) -> Path:
     """So many rows that the work cannot end before it is interrupted."""
     head, *rest = (MODELS / "data" / "german_credit_sample.csv").read_text().splitlines()
-    (tmp_path / "rows.csv").write_text("\n".join([head, *rest * 400]) + "\n")
+    (tmp_path / "rows.csv").write_text("\n".join([head, *rest * 100]) + "\n")
     return tmp_path / "rows.csv"
 
 
