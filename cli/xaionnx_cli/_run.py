@@ -211,7 +211,9 @@ def _drawn(result: Explanation, sample: _samples.Sample, spec: InputSpec, target
     from xaionnx import render
 
     if sample.display is not None:
-        return render.save(render.overlay(result, sample.display, target=target), path)
+        return render.save(
+            render.overlay(result, sample.display, target=target, stretched=spec.resize == "stretch"), path
+        )
     shape = () if isinstance(result.values, dict) else result.values.shape[2 if result.several_targets else 1 :]
     names = spec.columns if shape == (len(spec.columns),) else None
     return render.save(render.bars(result, names, target=target), path)
