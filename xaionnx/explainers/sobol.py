@@ -1,0 +1,158 @@
+"""Total Sobol indices: the share of the target's variance that a feature has a part in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar, final
+
+import numpy as np
+import numpy.typing as npt
+
+from xaionnx.errors import BudgetError, InputMismatchError, ParameterError
+from xaionnx.explainers._game import Answer
+from xaionnx.explainers._sampling import SamplingExplainer, ask
+from xaionnx.parameters import free, real
+from xaionnx.perturb.features import Features, Sample
+from xaionnx.perturb.game import Game
+from xaionnx.perturb.removal import Mix
+
+Array = npt.NDArray[Any]
+
+# The dimensions that scipy has direction numbers for; a point needs two a player.
+_MOST_DIMENSIONS = 21201
+# Fewer points give no variance worth the name, and from fewer than the second the errors do not deserve trust.
+_LEAST, _TRUSTED = 4, 16
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Sobol(SamplingExplainer):
+    """The share of the target's variance that would be left if all players but i were fixed::
+
+        ST_i = E[Var(f(M) | M without i)] / Var(f(M)),    f(M) = f(M x + (1 - M) baseline),  M uniform on [0, 1]^P
+             = sum over points of (f(A) - f(A with player i of B))^2 / (2 n V)                   Jansen's estimator
+
+    A and B are the two halves of a scrambled Sobol sequence of 2 P dimensions, n = 2^k points, so that it costs
+    n (P + 2) evaluations: the largest k that the budget allows is taken. A value lies in [0, 1] but for noise; it has
+    no sign, and says how much a player matters together with all that it interacts with. The values of a model
+    without interactions sum to 1, others to more. They are 0 where the target does not vary.
+
+    ``standard_error`` is that of a ratio of means over independent points; the points of the sequence are more even
+    than that, so that it is rather too large. Diagnostics: ``first_order``, for each target and player the share
+    Var(E[f | M_i]) / V that it explains by itself, after Saltelli, at no further cost; ``variance`` V, one a target; ``points`` n;
+    ``stopped_by`` ``tolerance`` or ``budget``.
+
+    References
+    ----------
+    Fel, Cadene, Chalvidal, Cord, Vigouroux and Serre, Look at the variance! Efficient black-box explanations with
+    Sobol-based sensitivity analysis, NeurIPS 2021, arXiv:2111.04138; Jansen, Analysis of variance designs for model
+    output, Computer Physics Communications 117, 1999, doi:10.1016/S0010-4655(98)00154-4; Saltelli et al., Variance
+    based sensitivity analysis of model output, Computer Physics Communications 181, 2010,
+    doi:10.1016/j.cpc.2009.09.018.
+
+    Raises
+    ------
+    BudgetError
+        The budget does not allow four points.
+    ParameterError
+        More than 10,600 features.
+    InputMismatchError
+        An input holds no floats, which cannot be mixed.
+
+    Examples
+    --------
+    >>> import numpy as np, xaionnx
+    >>> from models import planted
+    >>> model = planted.load(planted.linear([[1.0, 2.0, 0.0]]))
+    >>> xaionnx.explain(model, np.ones((1, 3), np.float32), Sobol()).values.round(2)
+    array([[0.2, 0.8, 0. ]], dtype=float32)
+    """
+
+    axioms: ClassVar[tuple[str, ...]] = ("null player",)
+    reference: ClassVar[str] = "Fel et al. 2021, arXiv:2111.04138"
+
+    features: Any = free(
+        None,
+        "a name, an integer label map or Features",
+        "who the players are: grid, superpixels, channels, elements; a grid of 7 by 7 of a picture if not given",
+    )
+    tolerance: float | None = real(
+        None, "stop when every standard error is at most this", low=0, low_open=True, optional=True
+    )
+
+    def removal(self, sample: Sample) -> Mix:
+        by_default = None if sample.picture_axes is None else "grid"
+        players = Features.of(by_default if self.features is None else self.features).players(sample)
+        for name in players.maps:
+            if sample.x[name].dtype.kind != "f":
+                raise InputMismatchError(
+                    f"Input '{name}' holds {sample.x[name].dtype}; Sobol mixes numbers with a fraction. Use a method "
+                    "whose features are present or absent, such as shapley_sampling."
+                )
+        return Mix(sample, players, self.draws(sample, tuple(players.maps)))
+
+    def play(self, game: Game) -> Answer:
+        players, room = game.players, game.affordable or 0
+        most = room // (players + 2)
+        if most < _LEAST:
+            least = 1 + _LEAST * (players + 2) * game.removal.draws
+            raise BudgetError(
+                f"Sobol needs at least {least} model evaluations for {players} features, and its budget is "
+                f"{self.budget}. Raise the budget, or take fewer features."
+            )
+        if 2 * players > _MOST_DIMENSIONS:
+            raise ParameterError(f"Sobol takes at most {_MOST_DIMENSIONS // 2} features. Got {players}; take a grid.")
+        answers = np.empty((0, players + 2, game.targets))
+        for codes in self._points(players, 1 << (most.bit_length() - 1)):
+            rows = partial(_designs, codes)
+            new = ask(game, rows, 0, len(codes) * (players + 2))
+            answers = np.concatenate([answers, new.reshape(len(codes), players + 2, -1)])
+            total, first, error, variance = _indices(answers)
+            sure = self.tolerance is not None and bool((error <= self.tolerance).all())
+            if sure:
+                break
+        diagnostics = {
+            "first_order": first.tolist(),
+            "variance": variance.tolist(),
+            "points": len(answers),
+            "stopped_by": "tolerance" if sure else "budget",
+        }
+        return Answer(total, error, diagnostics)
+
+    def _points(self, players: int, count: int) -> Iterator[Array]:
+        """Points (n, 2 P) of one sequence: all of it, or, with a tolerance, doubling."""
+        from scipy.stats import qmc
+
+        sequence = qmc.Sobol(2 * players, scramble=True, rng=np.random.default_rng(self.seed))
+        done = count if self.tolerance is None else min(count, _TRUSTED)
+        yield sequence.random(done)
+        while done < count:
+            yield sequence.random(done)
+            done *= 2
+
+
+def _designs(points: Array, start: int, stop: int) -> Array:
+    """Of each point P + 2 rows: A, B, and A with one player of B after the other."""
+    players = points.shape[1] // 2
+    point, row = np.divmod(np.arange(start, stop), players + 2)
+    codes = np.where((row == 1)[:, None], points[point, players:], points[point, :players])
+    swapped = np.flatnonzero(row > 1)
+    player = row[swapped] - 2
+    codes[swapped, player] = points[point[swapped], players + player]
+    return codes.astype(np.float32)
+
+
+def _indices(answers: Array) -> tuple[Array, Array, Array, Array]:
+    """From answers (n, P + 2, T): total, first order and standard error (T, P), and the variance (T,)."""
+    centred = answers - answers[:, :2].mean(axis=(0, 1))
+    a, b, swapped = centred[:, :1], centred[:, 1:2], centred[:, 2:]
+    both = (np.square(a) + np.square(b)) / 2
+    variance = both.mean(axis=0)
+    over = np.where(variance > 0, variance, np.inf)
+    parts = np.square(a - swapped) / 2
+    total = parts.mean(axis=0) / over
+    first = (b * (swapped - a)).mean(axis=0) / over
+    error = (parts - total * both).std(axis=0, ddof=1) / over / np.sqrt(len(answers))
+    return total.T, first.T, error.T, variance[0]
