@@ -33,7 +33,7 @@ class Pick:
     tensor : str
         Name of the tensor, whose axes behind the batch are counted flat.
     activation : str
-        The function f: ``identity``, ``softmax``, ``log_softmax`` or ``sigmoid``; over axis 1.
+        The function f: ``identity``, ``softmax``, ``log_softmax`` or ``sigmoid``; over all elements of a sample.
     indices : array of int64, (N, J)
     coefficients : array of float64, (N, J)
     reference : array of float64, (N, J), or None
@@ -153,19 +153,18 @@ class Selection:
         """Add nodes that compute the values (M, T) in the graph; see :meth:`feeds` for what they read."""
         parts: list[ir.Value] = []
         for number, group in enumerate(self._groups):
-            value = g.op("Cast", tensors[group.tensor], to=1)
+            flat = g.op("Reshape", g.op("Cast", tensors[group.tensor], to=1), np.array([0, -1], dtype=np.int64))
             if group.activation == "sigmoid":
-                value = g.op("Sigmoid", value)
+                flat = g.op("Sigmoid", flat)
             elif group.activation != "identity":
-                value = g.op({"softmax": "Softmax", "log_softmax": "LogSoftmax"}[group.activation], value, axis=1)
-            flat = g.op("Reshape", value, np.array([0, -1], dtype=np.int64))
+                flat = g.op({"softmax": "Softmax", "log_softmax": "LogSoftmax"}[group.activation], flat, axis=1)
             size = group.indices.shape[1:]
-            indices = g.input(f"target_indices_{number}", np.int64, size)
-            weights = g.input(f"target_weights_{number}", np.float32, size)
+            indices = g.input(f"xaionnx_indices_{number}", np.int64, size)
+            weights = g.input(f"xaionnx_weights_{number}", np.float32, size)
             # Gather along axis 1 serves all rows with one list of indices.
             taken = g.op("Gather", flat, indices, axis=1)
             if group.reference is not None:
-                reference = g.input(f"target_reference_{number}", np.float32, size)
+                reference = g.input(f"xaionnx_reference_{number}", np.float32, size)
                 difference = g.op("Sub", taken, reference)
                 taken = g.op("Mul", difference, difference)
             weighted = g.op("Mul", taken, weights)
@@ -180,10 +179,10 @@ class Selection:
 
     def _feeds(self) -> Iterator[tuple[str, Array]]:
         for number, group in enumerate(self._groups):
-            yield f"target_indices_{number}", group.indices[0]
-            yield f"target_weights_{number}", group.coefficients[0].astype(np.float32)
+            yield f"xaionnx_indices_{number}", group.indices[0]
+            yield f"xaionnx_weights_{number}", group.coefficients[0].astype(np.float32)
             if group.reference is not None:
-                yield f"target_reference_{number}", group.reference[0].astype(np.float32)
+                yield f"xaionnx_reference_{number}", group.reference[0].astype(np.float32)
 
     @property
     def structure(self) -> tuple[Any, ...]:
@@ -194,14 +193,13 @@ class Selection:
 
 
 def _activate(activation: str, output: Array) -> Array:
-    """The activation over axis 1, then all axes behind the batch flat: (M, S)."""
-    values = np.asarray(output)
+    """All axes behind the batch flat, and the activation over them: (M, S)."""
+    flat = np.asarray(output).reshape(len(output), -1)
+    if activation == "identity":
+        return flat
+    from scipy.special import expit, log_softmax, softmax
+
+    wide = flat.astype(np.float64)
     if activation == "sigmoid":
-        from scipy.special import expit
-
-        values = expit(values.astype(np.float64))
-    elif activation != "identity":
-        from scipy.special import log_softmax, softmax
-
-        values = (softmax if activation == "softmax" else log_softmax)(values.astype(np.float64), axis=1)
-    return values.reshape(len(values), -1)
+        return np.asarray(expit(wide))
+    return np.asarray((softmax if activation == "softmax" else log_softmax)(wide, axis=1))
