@@ -360,3 +360,42 @@ def test_the_tuned_batch_size_is_kept_and_answers_agree_with_fixed_ones(tmp_path
     for answer in answers[1:]:
         np.testing.assert_allclose(answer, answers[0], rtol=1e-6, atol=1e-6)
     assert all(pace.size() > 1 for pace in tuned._state.paces.values())
+
+
+@pytest.mark.slow
+def test_a_model_of_more_than_2_gib_is_read_by_path(tmp_path):
+    import onnx
+    from onnx import helper
+
+    rows, columns = 2**15 + 1024, 2**14  # 2.2 GB of float32, zero but for one row; the file is sparse
+    wanted = 2**15 + 7
+    with (tmp_path / "table.bin").open("wb") as file:
+        file.truncate(rows * columns * 4)
+        file.seek(wanted * columns * 4)
+        file.write(np.arange(columns, dtype=np.float32).tobytes())
+    table = onnx.TensorProto(name="table", data_type=TensorProto.FLOAT, dims=[rows, columns])
+    table.data_location = TensorProto.EXTERNAL
+    for key, value in (("location", "table.bin"), ("offset", "0"), ("length", str(rows * columns * 4))):
+        table.external_data.add(key=key, value=value)
+    graph = helper.make_graph(
+        [
+            node("Gather", ["table", "row"], ["w"], axis=0),
+            node("Mul", ["x", "w"], ["h"]),
+            node("ReduceSum", ["h", "axis"], ["y"], keepdims=1),
+        ],
+        "large",
+        [tensor("x", ["N", columns])],
+        [tensor("y", ["N", 1])],
+        [
+            table,
+            onnx.numpy_helper.from_array(np.array(wanted), "row"),
+            onnx.numpy_helper.from_array(np.array([1]), "axis"),
+        ],
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+    (tmp_path / "large.onnx").write_bytes(proto.SerializeToString())
+    model = Model.load(tmp_path / "large.onnx")
+    x = np.zeros((1, columns), np.float32)
+    x[0, 5] = 2
+    assert model.run({"x": x})["y"][0, 0] == 10
+    assert model.with_outputs(["h"]).run({"x": x}, ["h"])["h"][0, 5] == 10

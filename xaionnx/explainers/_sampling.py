@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,9 @@ Array = npt.NDArray[Any]
 
 # Codes that exist at a time: whatever the budget, memory stays bounded, and few batches are cut short.
 _ROWS = 4096
+
+# Answers codes ``start`` to ``stop``, which a callable makes: (stop - start, T).
+Answering = Callable[[Callable[[int, int], Array], int, int], Array]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +125,36 @@ def ask(game: Game, codes: Callable[[int, int], Array], start: int, stop: int) -
         end = min(stop, begin + _ROWS)
         answers[begin - start : end - start] = game.values(codes(begin, end))
     return answers
+
+
+@final
+class Asked:
+    """Coalitions that were asked already, so that one which comes again costs nothing.
+
+    Takes some 200 bytes a coalition.
+    """
+
+    def __init__(self, game: Game) -> None:
+        self._game = game
+        self._places: dict[bytes, int] = {}
+        self._answers = np.empty((0, game.targets))
+
+    def values(self, coalitions: Callable[[int, int], Array], start: int, stop: int) -> Array:
+        """The targets for coalitions ``start`` to ``stop``, (stop - start, T); as :func:`ask`."""
+        places = np.empty(stop - start, dtype=np.intp)
+        for begin in range(start, stop, _ROWS):
+            rows = coalitions(begin, min(stop, begin + _ROWS))
+            keys = [row.tobytes() for row in np.packbits(rows, axis=1)]
+            new = {}
+            for row, key in enumerate(keys):
+                if key not in self._places:
+                    self._places[key] = len(self._places)
+                    new[key] = row
+            if new:
+                self._answers = np.concatenate([self._answers, self._game.values(rows[list(new.values())])])
+            places[begin - start : begin - start + len(keys)] = [self._places[key] for key in keys]
+        found: Array = self._answers[places]
+        return found
 
 
 def completeness_gap(game: Game, values: Array) -> float:

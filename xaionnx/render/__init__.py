@@ -1,0 +1,12 @@
+"""Pictures from results: what a model looked at, and how it was found out.
+
+Nothing here sees a model: an :class:`~xaionnx.Explanation` and the photographs are enough.
+"""
+
+from xaionnx.render.bar_chart import bars
+from xaionnx.render.contact_sheet import sheet
+from xaionnx.render.files import check_suffix, save
+from xaionnx.render.photo import overlay
+from xaionnx.render.position_maps import positions
+
+__all__ = ["bars", "check_suffix", "overlay", "positions", "save", "sheet"]

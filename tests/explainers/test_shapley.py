@@ -1,0 +1,328 @@
+"""Exact Shapley values, KernelSHAP, Shapley sampling and Banzhaf values: published numbers, definitions, axioms."""
+
+import numpy as np
+import pytest
+
+import xaionnx
+from models import planted
+from tests.oracles import games
+from xaionnx import Features
+from xaionnx.errors import BudgetError, ParameterError
+
+# Answers are float32, and several hundred of them are added.
+FLOAT32 = {"rtol": 1e-4, "atol": 1e-5}
+EXACT = ["exact_shapley", "kernel_shap", "shapley_sampling"]
+SAMPLED = ["kernel_shap", "shapley_sampling", "banzhaf"]
+A = np.array([[20, 50, 30]], np.float32)
+
+
+def x_of(players, seed, samples=1):
+    return np.random.default_rng([seed, 7]).normal(size=(samples, players)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def known():
+    """A network of 10 columns, an input, and its Shapley and Banzhaf values for both outputs."""
+    model, x = games.loaded(10, seed=0), x_of(10, 0)
+    v = games.values(model, x[0])
+    return model, x, games.shapley(v, 10), games.banzhaf(v, 10)
+
+
+# ---- published numbers
+
+
+@pytest.mark.parametrize("method", EXACT)
+def test_net_a(method):
+    model = planted.load(planted.net_a())
+    result = xaionnx.explain(model, A, method, 0)
+    np.testing.assert_allclose(result.feature_values, [[230 / 3, 590 / 3, 350 / 3]], rtol=1e-6)
+    np.testing.assert_array_equal(result.standard_error, 0)
+    assert result.diagnostics["evaluations"] == [8]
+    grouped = xaionnx.explain(model, A, method, 0, features=np.array([1, 1, 2]))
+    np.testing.assert_allclose(grouped.values, [[275, 275, 115]], rtol=1e-6)
+
+
+def test_net_a_banzhaf():
+    result = xaionnx.explain(planted.load(planted.net_a()), A, "banzhaf", 0)
+    np.testing.assert_allclose(result.values, [[77.5, 197.5, 117.5]], rtol=1e-6)
+    np.testing.assert_allclose(result.diagnostics["completeness_gap"], [77.5 + 197.5 + 117.5 - 390], atol=1e-3)
+
+
+@pytest.mark.parametrize("d", [[1, 1, 1, 1, 1], [1, 0, 1, 0, 1], [0, 1, 1, 1, 0]])
+@pytest.mark.parametrize("scheme", ["antithetic", "orthogonal"])
+def test_a_pair_of_orders_is_exact_for_second_order_games(d, scheme):
+    x = np.array([d], np.float32)
+    # 18 evaluations are two pairs of orders of 5 players; all 32 coalitions are out of reach.
+    result = xaionnx.explain(planted.load(planted.second_order()), x, "shapley_sampling", 0, budget=18, scheme=scheme)
+    expected = [d[0] * d[2] / 2, d[1], d[0] * d[2] / 2 + d[2] + d[2] * d[3] / 2, d[2] * d[3] / 2, 0]
+    np.testing.assert_allclose(result.feature_values[0], expected, atol=1e-6)
+    np.testing.assert_allclose(result.standard_error, 0, atol=1e-6)
+    assert result.diagnostics["evaluations"] == [18]
+    assert result.diagnostics["orders"] == [4]
+
+
+@pytest.mark.parametrize("method", [*EXACT, "banzhaf"])
+def test_a_linear_model_over_a_background_is_explained_by_the_distance_from_its_mean(method):
+    background = np.random.default_rng(0).normal(size=(200, 2)).astype(np.float32)
+    x = np.array([[0.5, -1.5], [2, 1]], np.float32)
+    settings = {} if method == "exact_shapley" else {"budget": 601}
+    model = planted.load(planted.linear([[1.0, 2.0]]))
+    result = xaionnx.explain(model, x, method, 0, baseline=xaionnx.Baseline.background(background), **settings)
+    np.testing.assert_allclose(result.values, (x - background.mean(axis=0)) * [1, 2], rtol=1e-4, atol=1e-5)
+    assert result.diagnostics["evaluations"] == [601, 601]
+
+
+@pytest.mark.parametrize("method", SAMPLED)
+def test_36_equal_superpixels_get_36_equal_values(method):
+    model = planted.load(planted.mean_picture(12, 12, 3))
+    x = np.ones((1, 3, 12, 12), np.float32)
+    result = xaionnx.explain(model, x, method, 0, features=Features.grid(6, 6), budget=500)
+    np.testing.assert_allclose(result.feature_values, 1 / 36, rtol=1e-4)
+
+
+@pytest.mark.parametrize("method", SAMPLED)
+@pytest.mark.parametrize("first_label", [0, 1])
+def test_the_quadrant_model_is_explained_in_its_quadrant_and_nowhere_else(method, first_label):
+    model = planted.load(planted.quadrants(8, classes=2))
+    x = np.random.default_rng(0).uniform(0.5, 1, size=(1, 3, 8, 8)).astype(np.float32)
+    rows = np.arange(8) // 2
+    segments = first_label + rows[:, None] * 4 + rows
+    top_left, bottom_right = np.s_[:, :, :, :4, :4], np.s_[:, :, :, 4:, 4:]
+    values = xaionnx.explain(model, x, method, [0, 1], features=segments, budget=400).values
+    for target, quadrant in enumerate((top_left, bottom_right)):
+        own = np.zeros(values.shape[1:], bool)
+        own[quadrant[1:]] = True
+        assert values[target][own].min() > 0.1
+        assert np.abs(values[target][~own]).max() < 1e-5
+
+
+@pytest.mark.parametrize("method", [*EXACT, "banzhaf"])
+def test_one_player_gets_everything(method):
+    model = planted.load(planted.net_a())
+    result = xaionnx.explain(model, A, method, 0, features=np.array([0, 0, 0]))
+    np.testing.assert_allclose(result.values, [[390, 390, 390]])
+    assert result.diagnostics["evaluations"] == [2]
+
+
+# ---- definitions
+
+
+@pytest.mark.parametrize("players", [2, 3, 6, 7])
+@pytest.mark.parametrize("baseline", [0.0, 0.7])
+def test_all_coalitions_give_the_values_of_the_definition(players, baseline):
+    model, x = games.loaded(players, seed=players), x_of(players, players)
+    v = games.values(model, x[0], baseline)
+    for method in [*EXACT, "banzhaf"]:
+        result = xaionnx.explain(model, x, method, [0, 1], baseline=baseline)
+        expected = games.banzhaf(v, players) if method == "banzhaf" else games.shapley(v, players)
+        np.testing.assert_allclose(result.feature_values[:, 0], expected, **FLOAT32)
+        assert result.diagnostics["evaluations"] == [2**players]
+        np.testing.assert_array_equal(result.standard_error, 0)
+
+
+def test_exact_shapley_refuses_17_players_and_says_what_to_take():
+    model = games.loaded(17, seed=0)
+    with pytest.raises(ParameterError, match=r"^ExactShapley takes at most 16 features\. Got 17 instead\. Use kernel"):
+        xaionnx.explain(model, x_of(17, 0), "exact_shapley", 0)
+
+
+@pytest.mark.parametrize("scheme", ["plain", "antithetic", "orthogonal"])
+def test_an_order_is_worth_what_its_members_add(scheme):
+    """A budget of two blocks against the marginal contributions along the same orders, one by one."""
+    from xaionnx_kernels.permutations import permutations
+
+    model, x = games.loaded(5, seed=3), x_of(5, 3)
+    v = games.values(model, x[0])
+    blocks = 2 if scheme == "plain" else 4
+    result = xaionnx.explain(model, x, "shapley_sampling", [0, 1], budget=2 + 4 * blocks, scheme=scheme, seed=11)
+    gains = np.zeros((blocks, 5, 2))
+    for order, row in zip(permutations(11, 0, blocks, 5, scheme), gains, strict=True):
+        for place, player in enumerate(order.tolist()):
+            before = frozenset(order[:place].tolist())
+            row[player] = v[before | {player}] - v[before]
+    np.testing.assert_allclose(result.feature_values[:, 0], gains.mean(axis=0).T, **FLOAT32)
+
+
+@pytest.mark.parametrize(("method", "name"), [("kernel_shap", "KernelShap"), ("banzhaf", "Banzhaf")])
+def test_a_regression_refuses_1025_players_and_says_what_to_take(method, name):
+    model = games.loaded(1025, seed=0)
+    with pytest.raises(
+        ParameterError, match=rf"^{name} takes at most 1024 features\. Got 1025 instead\. Use shapley_s"
+    ):
+        xaionnx.explain(model, x_of(1025, 0), method, 0, budget=10_000)
+
+
+def test_orthogonal_orders_have_a_limit_of_players():
+    model = games.loaded(1025, seed=0)
+    with pytest.raises(ParameterError, match=r"must be 'antithetic' or 'plain' for more than 1024 features\."):
+        xaionnx.explain(model, x_of(1025, 0), "shapley_sampling", 0, scheme="orthogonal", budget=10_000)
+
+
+@pytest.mark.parametrize("players", [9, 12])
+def test_kernel_shap_is_the_constrained_weighted_regression(players):
+    """Against the minimum with a Lagrange multiplier, over all rows, complements included."""
+    from xaionnx_kernels.coalitions import kernel_shap_coalitions, kernel_shap_plan
+
+    model, x = games.loaded(players, seed=2), x_of(players, 2)
+    result = xaionnx.explain(model, x, "kernel_shap", [0, 1], budget=202, seed=4)
+    z, weights = kernel_shap_coalitions(4, 0, 200, kernel_shap_plan(players, 200))
+    assert len(z) == result.diagnostics["evaluations"][0] - 2 == 200
+    answers = model.run({"x": np.where(z, x, np.float32(0))})["y"].astype(float)
+    ends = model.run({"x": np.concatenate([x, 0 * x])})["y"].astype(float)
+    z = z.astype(float)
+    bordered = np.block([[z.T * weights @ z, np.ones((players, 1))], [np.ones((1, players)), np.zeros((1, 1))]])
+    right = np.concatenate([z.T * weights @ (answers - ends[1]), ends[:1] - ends[1:]])
+    expected = np.linalg.solve(bordered, right)[:players].T
+    np.testing.assert_allclose(result.feature_values[:, 0], expected, **FLOAT32)
+
+
+def test_a_ridge_draws_the_values_of_kernel_shap_towards_equal_shares():
+    """Net A's 6 inner coalitions weigh 1/3 each: among steps that sum to 0 the regression's matrix is 2/3 I."""
+    model = planted.load(planted.net_a())
+    result = xaionnx.explain(model, A, "kernel_shap", 0, ridge=1.0)
+    shapley, share = np.array([230, 590, 350]) / 3, 390 / 3
+    np.testing.assert_allclose(result.feature_values[0], share + (shapley - share) * (2 / 3) / (2 / 3 + 1), rtol=1e-5)
+
+
+# ---- axioms on random networks
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("method", EXACT)
+def test_efficiency_at_any_budget(method, seed):
+    model, x = games.loaded(12, seed), x_of(12, seed, samples=2)
+    settings = {} if method == "exact_shapley" else {"budget": 150}
+    result = xaionnx.explain(model, x, method, [0, 1], **settings)
+    total = result.prediction - result.baseline_prediction
+    np.testing.assert_allclose(result.feature_values.sum(axis=-1), total, atol=1e-5)
+    assert np.abs(result.diagnostics["completeness_gap"]).max() < 1e-5
+
+
+@pytest.mark.parametrize("method", ["exact_shapley", "shapley_sampling", "kernel_shap", "banzhaf"])
+def test_a_column_that_nothing_reads_and_columns_that_do_the_same(method):
+    proto = games.network(8, seed=5)
+    w1 = next(i for i in proto.graph.initializer if i.name == "w1")
+    weights = np.frombuffer(w1.raw_data, np.float32).reshape(8, 16).copy()
+    weights[0] = 0
+    weights[2] = weights[1]
+    w1.raw_data = weights.tobytes()
+    x = x_of(8, 5)
+    x[0, 2] = x[0, 1]
+    result = xaionnx.explain(planted.load(proto), x, method, 0)  # 256 coalitions are within any budget
+    assert abs(result.feature_values[0, 0]) < 1e-6
+    np.testing.assert_allclose(result.feature_values[0, 1], result.feature_values[0, 2], **FLOAT32)
+    if method == "shapley_sampling":
+        drawn = xaionnx.explain(planted.load(proto), x, method, 0, budget=60)
+        assert abs(drawn.feature_values[0, 0]) < 1e-6
+
+
+# ---- what sampling promises
+
+
+@pytest.mark.parametrize(
+    ("method", "more"),
+    [
+        ("kernel_shap", {}),
+        ("banzhaf", {}),
+        ("shapley_sampling", {"scheme": "antithetic"}),
+        ("shapley_sampling", {"scheme": "orthogonal"}),
+        ("shapley_sampling", {"scheme": "plain"}),
+    ],
+)
+def test_standard_errors_hold(known, method, more):
+    """Over 30 seeds the estimates are as far off as their errors say, together and one by one."""
+    model, x, shapley, banzhaf = known
+    expected = banzhaf if method == "banzhaf" else shapley
+    results = [xaionnx.explain(model, x, method, [0, 1], budget=300, seed=seed, **more) for seed in range(30)]
+    off = np.array([r.feature_values[:, 0] - expected for r in results])
+    errors = np.array([r.standard_error[:, 0] for r in results])
+    ratio = np.sqrt(np.square(off).mean() / np.square(errors).mean())
+    assert 0.7 < ratio < 1.25
+    assert (np.abs(off) < 4 * errors).mean() > 0.99
+    # Without bias: the mean of 30 runs is within 4 of its own standard errors.
+    assert (np.abs(off.mean(axis=0)) < 4 * off.std(axis=0, ddof=1) / np.sqrt(30)).all()
+
+
+@pytest.mark.parametrize("method", SAMPLED)
+@pytest.mark.parametrize("budget", [101, 200, 333, 1000, 1024])
+def test_the_budget_is_kept(known, method, budget):
+    model, x, *_ = known
+    spent = xaionnx.explain(model, x, method, 0, budget=budget).diagnostics["evaluations"][0]
+    orders = 18  # a pair of orders of 10 players
+    assert budget - orders < spent <= budget
+    hurried = xaionnx.explain(model, x, method, 0, budget=budget, tolerance=1e-9)
+    assert hurried.diagnostics["evaluations"][0] <= budget
+    assert hurried.diagnostics["stopped_by"] == ["enumeration" if budget == 1024 else "budget"]
+
+
+@pytest.mark.parametrize("method", SAMPLED)
+def test_a_tolerance_ends_the_sampling(known, method):
+    model, x, shapley, banzhaf = known
+    expected = banzhaf if method == "banzhaf" else shapley
+    spent = []
+    for tolerance in (0.2, 0.05):
+        result = xaionnx.explain(model, x, method, [0, 1], budget=1000, tolerance=tolerance)
+        scale = np.abs(result.prediction - result.baseline_prediction)
+        assert result.diagnostics["stopped_by"] == ["tolerance"]
+        assert (result.standard_error.max(axis=-1) <= tolerance * scale).all()
+        assert (np.abs(result.feature_values[:, 0] - expected) < 4 * tolerance * scale).all()
+        spent += result.diagnostics["evaluations"]
+    assert spent[0] < spent[1] < 1000
+
+
+def test_a_tolerance_within_reach_of_all_coalitions_spends_at_most_those(known):
+    model, x, shapley, _ = known
+    for method in ("kernel_shap", "shapley_sampling"):
+        result = xaionnx.explain(model, x, method, [0, 1], budget=5000, tolerance=1e-9)
+        np.testing.assert_allclose(result.feature_values[:, 0], shapley, **FLOAT32)
+        assert result.diagnostics["evaluations"] == [1024]
+        assert result.diagnostics["stopped_by"] == ["enumeration"]
+        quick = xaionnx.explain(model, x, method, [0, 1], budget=5000, tolerance=0.1)
+        assert quick.diagnostics["evaluations"][0] < 600
+        assert quick.diagnostics["stopped_by"] == ["tolerance"]
+
+
+@pytest.mark.parametrize("method", SAMPLED)
+def test_a_budget_that_is_too_small_is_refused_before_anything_is_asked(method):
+    model = games.loaded(20, seed=0)
+    least = {"kernel_shap": 2 + 120, "shapley_sampling": 2 + 4 * 19, "banzhaf": 2 + 80}[method]
+    name = {"kernel_shap": "KernelShap", "shapley_sampling": "ShapleySampling", "banzhaf": "Banzhaf"}[method]
+    sentence = f"^{name} needs at least {least} model evaluations for 20 features, and its budget is {least - 1}"
+    with pytest.raises(BudgetError, match=sentence):
+        xaionnx.explain(model, x_of(20, 0), method, 0, budget=least - 1)
+    result = xaionnx.explain(model, x_of(20, 0), method, 0, budget=least)
+    assert result.diagnostics["evaluations"] == [least]
+    rows = np.zeros((3, 20), np.float32)
+    with pytest.raises(BudgetError, match=rf"needs at least {1 + 3 * (least - 1)} .* for 20 features and 3 baselines"):
+        xaionnx.explain(model, x_of(20, 0), method, 0, budget=least, baseline=xaionnx.Baseline.background(rows))
+
+
+@pytest.mark.parametrize("method", SAMPLED)
+def test_neither_batch_nor_company_nor_targets_change_a_result(method):
+    x = x_of(12, 9, samples=3)
+    settings = {"budget": 200, "seed": 3}
+    reference = xaionnx.explain(games.loaded(12, 9), x, method, [0, 1], **settings)
+    for size in (1, 7, 64):
+        other = xaionnx.explain(games.loaded(12, 9, batch_size=size), x, method, [0, 1], **settings)
+        np.testing.assert_allclose(other.values, reference.values, **FLOAT32)
+    single = xaionnx.explain(games.loaded(12, 9), x[1:2], method, 1, **settings)
+    np.testing.assert_allclose(single.values[0], reference.values[1, 1], **FLOAT32)
+    assert single.diagnostics["evaluations"] == reference.diagnostics["evaluations"][1:2]
+
+
+def test_l1_keeps_as_many_features_as_asked_and_they_share_the_whole():
+    weights = np.array([[0, 5.0, 0, 0.5, -3.0, 0, 0, 0.1]])
+    model = planted.load(planted.linear(weights))
+    result = xaionnx.explain(model, np.ones((1, 8), np.float32), "kernel_shap", 0, l1=2)
+    np.testing.assert_array_equal(np.flatnonzero(result.feature_values[0]), [1, 4])
+    np.testing.assert_allclose(result.feature_values.sum(), weights.sum(), rtol=1e-5)
+    everything = xaionnx.explain(model, np.ones((1, 8), np.float32), "kernel_shap", 0, l1=8)
+    np.testing.assert_allclose(everything.values, weights, atol=1e-5)
+
+
+def test_l1_selects_for_each_target_by_itself():
+    model = planted.load(planted.linear(np.array([[4.0, 0, 0.1, 0], [0, 0.1, 0, 4.0]])))
+    values = xaionnx.explain(model, np.ones((1, 4), np.float32), "kernel_shap", [0, 1], l1=1).feature_values
+    np.testing.assert_allclose(values[:, 0], [[4.1, 0, 0, 0], [0, 0, 0, 4.1]], rtol=1e-5)
+    null = planted.load(planted.null((4,)))
+    assert not xaionnx.explain(null, np.ones((1, 4), np.float32), "kernel_shap", 0, l1=2).values.any()

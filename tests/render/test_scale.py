@@ -1,0 +1,101 @@
+"""The colour scale: where it ends, and that its words say so."""
+
+import numpy as np
+import pytest
+
+from xaionnx.render.colours import heat, scale_of
+from xaionnx.render.page import font, text_block, ticks, wrapped
+
+
+def scale(values, sign="auto", percentile=99.0):
+    return scale_of(np.asarray(values, float), sign, percentile, "overlay")
+
+
+def test_a_map_with_a_value_below_zero_is_signed_and_symmetric():
+    values = np.concatenate([[-5.0], np.linspace(0, 1, 199)])
+    found = scale(values, percentile=100)
+    assert (found.sign, found.low, found.high) == ("signed", -5.0, 5.0)
+    assert found.words == "largest of |value|, 5"
+    assert found.strength(np.array([-5.0, 0.0, 2.5])).tolist() == [-1.0, 0.0, 0.5]
+
+
+def test_the_percentile_of_the_sizes_is_the_end():
+    values = np.random.default_rng(0).normal(size=5000)
+    found = scale(values, percentile=95)
+    assert found.high == np.percentile(np.abs(values), 95)
+    assert found.words == f"95th percentile of |value|, {found.high:.3g}"
+    assert found.beyond
+
+
+def test_a_few_spots_end_at_the_largest():
+    values = np.zeros(10_000)
+    values[:5] = [1, 2, 3, 4, 5]
+    found = scale(values)
+    assert (found.sign, found.low, found.high, found.words) == ("positive", 0, 5, "the largest of the values, 5")
+
+
+def test_a_map_without_zero_starts_at_the_opposite_percentile():
+    values = np.linspace(10, 20, 1001)
+    found = scale(values)
+    assert found.low == pytest.approx(10.1, rel=1e-12)
+    assert found.words == "1st percentile of the values, 10.1, to the 99th percentile of the values, 19.9"
+    assert found.strength(np.array([10.0, 15.0, 20.0])).tolist() == pytest.approx([0, 0.5, 1], abs=1e-6)
+
+
+def test_one_value_everywhere_counts_from_zero():
+    found = scale(np.full(9, 3.0))
+    assert (found.low, found.high) == (0, 3)
+    assert found.strength(np.full(2, 3.0)).tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("values", "sign", "said"),
+    [
+        (np.zeros(9), "auto", "every value is zero, so nothing is coloured"),
+        (np.full(9, -1.0), "positive", "no value is above zero, so nothing is coloured"),
+    ],
+)
+def test_nothing_to_colour_is_said(values, sign, said):
+    found = scale(values, sign)
+    assert found.empty
+    assert found.words == said
+    assert (found.strength(values) == 0).all()
+
+
+@pytest.mark.parametrize("sign", ["signed", "positive"])
+def test_heat_is_transparent_at_zero_and_grows(sign):
+    strength = np.linspace(0, 1, 50)
+    colours, opacity = heat(strength, sign, 0.8)
+    assert opacity[0] == 0
+    assert (np.diff(opacity) > 0).all()
+    assert opacity[-1] == np.float32(0.8)
+    assert colours.min() >= 0
+    assert colours.max() <= 255
+
+
+def test_the_sequential_colours_darken_steadily():
+    colours, _ = heat(np.linspace(0, 1, 60), "positive", 1.0)
+    luminance = (colours / 255) ** 2.2 @ [0.2126, 0.7152, 0.0722]
+    assert (np.diff(luminance) < 1e-4).all()
+    assert luminance[0] > 5 * luminance[-1]
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (-2.31, 2.31), (0.1234, 0.1239), (-3e-9, 3e-9), (0, 123456)])
+def test_ticks_are_round_and_inside(low, high):
+    marks = ticks(low, high, 5)
+    assert 2 <= len(marks) <= 6
+    assert all(low - 1e-12 <= mark <= high + 1e-12 for mark in marks)
+    steps = np.diff(marks)
+    assert np.allclose(steps, steps[0], rtol=1e-6)
+
+
+def test_lines_fit_and_keep_every_word():
+    face = font(14)
+    text = "one two three " * 12 + "averyveryverylongwordthatfitsnowhereatall" * 3
+    lines = wrapped(text, face, 150)
+    assert all(face.getlength(line) <= 150 for line in lines)
+    assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+
+
+def test_no_text_takes_no_height():
+    assert text_block([""], 100, 14).height == 0

@@ -1,0 +1,83 @@
+"""The coalitions of KernelSHAP in pairs, so ordered that a method may stop after any number of them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, final
+
+import numpy as np
+import numpy.typing as npt
+from xaionnx_kernels.coalitions import (
+    KernelShapPlan,
+    kernel_shap_coalitions,
+    kernel_shap_plan,
+    kernel_shap_size_weights,
+)
+from xaionnx_kernels.permutations import permutations
+
+Array = npt.NDArray[Any]
+
+
+@final
+class KernelShapPairs:
+    """The pairs of a coalition and its complement that a budget allows.
+
+    A smaller budget takes the first of each size: a design of the same kind, whose answers a larger one goes on with.
+
+    Attributes
+    ----------
+    count : int
+        The number of pairs.
+    """
+
+    def __init__(self, plan: KernelShapPlan, seed: int) -> None:
+        players = plan.players
+        self.count = plan.evaluations // 2
+        self._plan = plan
+        self._available = np.array([math.comb(players, h) for h in range(1, players // 2 + 1)], dtype=float)
+        self._masses = 2 * kernel_shap_size_weights(players)[: players // 2]
+        if players % 2 == 0:
+            # The complements of half of the players are of half of them too.
+            self._available[-1] /= 2
+            self._masses[-1] /= 2
+        # Eight players to a byte, so that a large budget fits into memory.
+        self._packed = np.empty((self.count, -(-players // 8)), dtype=np.uint8)
+        self._size = np.empty(self.count, dtype=np.intp)
+        for start in range(0, self.count, 4096):
+            stop = min(self.count, start + 4096)
+            firsts = kernel_shap_coalitions(seed, 2 * start, 2 * stop, plan)[0][::2]
+            sizes = firsts.sum(axis=1)
+            self._packed[start:stop] = np.packbits(firsts, axis=1)
+            self._size[start:stop] = np.minimum(sizes, players - sizes) - 1
+        self._rank = np.empty(self.count, dtype=np.intp)
+        for h, held in enumerate(plan.pairs):
+            # A size that is there as a whole comes in the order of its members, and a part of it must be random.
+            whole = held == self._available[h] and held > 1
+            order = permutations(seed, h, h + 1, held, "plain")[0] if whole else np.arange(held)
+            self._rank[self._size == h] = order
+        self._taken = np.zeros(len(plan.pairs), dtype=np.intp)
+
+    def firsts(self, numbers: Array, start: int, stop: int) -> Array:
+        """The first coalitions of pairs ``numbers[start:stop]``, (n, P)."""
+        found: Array = np.unpackbits(self._packed[numbers[start:stop]], axis=1, count=self._plan.players).astype(bool)
+        return found
+
+    def design(self, count: int) -> tuple[Array, Array, Array]:
+        """What ``count`` coalitions allow, and all that was allowed before.
+
+        Returns
+        -------
+        numbers : array of int (M,)
+            Of the pairs.
+        weights : array (M,)
+            In the regression: a size has the same weight together, however many of it are there.
+        missing : array (M,)
+            The share of the pair's size that is not there.
+        """
+        wanted = kernel_shap_plan(self._plan.players, count).pairs
+        # Rounding may take a pair from a size although there are more in all.
+        self._taken = np.maximum(self._taken, np.minimum(wanted, self._plan.pairs))
+        numbers = np.flatnonzero(self._rank < self._taken[self._size])
+        sizes = self._size[numbers]
+        each = self._masses / np.maximum(self._taken, 1)
+        return numbers, each[sizes], (1 - self._taken / self._available)[sizes]

@@ -1,0 +1,167 @@
+"""Bars of features, columns or players."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from xaionnx.errors import DataError, ParameterError
+from xaionnx.explanation import Explanation
+from xaionnx.render import words
+from xaionnx.render.colours import FAINT, INK
+from xaionnx.render.maps import one_sample
+
+Array = npt.NDArray[Any]
+_UP: Final = "#d6283c"
+_DOWN: Final = "#2670c8"
+_DPI: Final = 120
+_NAME: Final = 28
+
+
+def bars(
+    explanation: Explanation,
+    names: Sequence[str] | None = None,
+    *,
+    sample: int = 0,
+    target: int = 0,
+    top: int = 20,
+    title: str | None = None,
+    input: str | None = None,
+) -> Image.Image:
+    """Draw the values of features as horizontal bars, the strongest at the top, with their standard errors.
+
+    Parameters
+    ----------
+    explanation : Explanation
+        Of N samples. Its ``feature_values`` are drawn, or its values where there are none.
+    names : sequence of str, optional
+        One name for each of the P features; their numbers without.
+    sample, target : int
+        Which of the N samples, and which of several targets.
+    top : int
+        Draw so many at the most; the caption says how many are left out.
+    title : str, optional
+        Instead of the class and its score.
+    input : str, optional
+        The input to draw, where there are no feature values and several inputs have values.
+
+    Returns
+    -------
+    PIL.Image.Image
+        RGB.
+
+    Raises
+    ------
+    DataError
+        There are no values, some are not finite, or there is another number of names.
+    ParameterError
+        There is no such sample, target or input, or ``top`` is no positive int.
+
+    Examples
+    --------
+    >>> e = Explanation("exact_shapley", np.array([[2.0, -1.0]]), np.array(["good"]), np.array([1.0]))
+    >>> bars(e, ["income", "age"]).mode
+    'RGB'
+    """
+    if not isinstance(top, int) or isinstance(top, bool) or top < 1:
+        raise ParameterError(f"The 'top' parameter of bars must be an int in [1, inf). Got {top!r} instead.")
+    one = one_sample(explanation, sample, target, "bars")
+    values, errors = _values(one, input)
+    if names is not None and len(names) != len(values):
+        raise DataError(f"There are {len(names)} names for {len(values)} features. Give one name a feature.")
+    order = np.argsort(-np.abs(values), kind="stable")[:top]
+    labels = [str(names[i]) if names is not None else f"feature {i}" for i in order]
+    return _drawn(
+        one, (sample, target), labels, values[order], None if errors is None else errors[order], len(values), title
+    )
+
+
+def _values(one: Explanation, input: str | None) -> tuple[Array, Array | None]:
+    """The values (P,) and their standard errors."""
+    if one.feature_values is not None:
+        given: Any = one.feature_values
+        known = ~np.isnan(np.asarray(given)[0])  # padding of samples with fewer features
+    else:
+        given = one.values
+        if isinstance(given, dict):
+            if input is None and len(given) == 1:
+                input = next(iter(given))
+            if input not in given:
+                raise ParameterError(
+                    f"The explanation has values for {', '.join(given)}. Name the one to draw with 'input'."
+                )
+            given = given[input]
+        known = np.ones(np.asarray(given)[0].shape, bool)
+    values = np.asarray(given)[0][known].reshape(-1).astype(np.float64)
+    if not values.size or not np.isfinite(values).all():
+        raise DataError(f"The {one.method} values hold NaN or infinity, or nothing, and cannot be drawn.")
+    errors = one.standard_error
+    if errors is None or np.shape(errors)[1:] != known.shape:
+        return values, None
+    return values, np.nan_to_num(np.asarray(errors, dtype=np.float64)[0][known].reshape(-1))
+
+
+def _drawn(
+    one: Explanation,
+    place: tuple[int, int],
+    labels: list[str],
+    values: Array,
+    errors: Array | None,
+    count: int,
+    title: str | None,
+) -> Image.Image:
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.font_manager import FontProperties
+
+    folder = Path(matplotlib.get_data_path(), "fonts", "ttf")
+
+    def face(points: float, bold: bool = False) -> FontProperties:
+        return FontProperties(fname=folder / ("DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"), size=points)
+
+    ink, faint = ("#{:02x}{:02x}{:02x}".format(*colour) for colour in (INK, FAINT))
+    wrapped = ["\n".join(textwrap.wrap(label, _NAME, max_lines=2, placeholder=" …")) or label for label in labels]
+    lines = sum(1 + 0.7 * label.count("\n") for label in wrapped)
+    notes = ["Red features raise the score, blue ones lower it."]
+    if errors is not None:
+        notes.append("Whiskers: one standard error to each side.")
+    if len(labels) < count:
+        notes.append(f"The {count - len(labels)} weakest of {count} features are left out.")
+    caption = [*textwrap.wrap(" ".join(notes), 104), *textwrap.wrap(words.made_by(one, *place), 104)]
+    heading = textwrap.wrap(title or words.class_and_score(one), 56)
+    height = 0.3 * lines + 0.18 * len(caption) + 0.28 * len(heading) + 0.68
+    figure = Figure(figsize=(7.2, height), dpi=_DPI, facecolor="white")
+    canvas: Any = FigureCanvasAgg(figure)
+    longest = max(len(line) for label in wrapped for line in label.split("\n"))
+    left = min(0.36, 0.05 + 0.0115 * longest)
+    bottom = (0.18 * len(caption) + 0.43) / height
+    axes = figure.add_axes((left, bottom, 0.93 - left, 0.3 * lines / height))
+    axes.set_facecolor("white")
+    places = np.arange(len(values))[::-1]
+    axes.barh(places, values, color=[_UP if v >= 0 else _DOWN for v in values], height=0.66, zorder=2)
+    if errors is not None:
+        axes.errorbar(
+            values, places, xerr=errors, fmt="none", ecolor=ink, elinewidth=1.2, capsize=3, capthick=1.2, zorder=3
+        )
+    axes.axvline(0, color=faint, linewidth=1, zorder=4)
+    axes.set_ylim(-0.6, len(values) - 0.4)
+    axes.set_yticks(places, wrapped)
+    axes.grid(axis="x", color="0.9", linewidth=0.8, zorder=0)
+    axes.set_axisbelow(True)
+    axes.tick_params(axis="both", length=0, colors=ink)
+    for tick in [*axes.get_xticklabels(), *axes.get_yticklabels()]:
+        tick.set_fontproperties(face(9.5))
+    for side in axes.spines.values():
+        side.set_visible(False)
+    figure.text(0.02, 1 - 0.12 / height, "\n".join(heading), va="top", color=ink, fontproperties=face(12.5, True))
+    text = "\n".join(caption)
+    figure.text(0.02, 0.08 / height, text, va="bottom", color=faint, fontproperties=face(8.5), linespacing=1.3)
+    canvas.draw()
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")

@@ -1,0 +1,178 @@
+"""From numbers to colours: the scale of a map, its words, and how it lies over a photograph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal, final
+
+import numpy as np
+import numpy.typing as npt
+
+from xaionnx.errors import ParameterError
+
+Array = npt.NDArray[Any]
+Floats = npt.NDArray[np.floating[Any]]
+Sign = Literal["auto", "signed", "positive", "absolute"]
+SIGNS: Final = ("auto", "signed", "positive", "absolute")
+
+INK: Final = (28, 28, 30)
+FAINT: Final = (104, 104, 110)
+PAPER: Final = (255, 255, 255)
+LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)
+
+# Ends of the diverging ramps: ColorBrewer's RdBu, which stays apart for all common kinds of colour blindness.
+_RED: Final = np.array([[246, 136, 92], [224, 42, 48], [186, 6, 40]], np.float32)
+_BLUE: Final = np.array([[104, 174, 224], [38, 112, 206], [14, 66, 170]], np.float32)
+# A map that only goes up takes ColorBrewer's YlOrRd without its palest and darkest tones: it darkens steadily, so
+# that its steps can be told apart without seeing hues.
+_WITHIN: Final = slice(38, 232)
+
+
+@final
+@dataclass(frozen=True)
+class Scale:
+    """How values become colours.
+
+    Attributes
+    ----------
+    sign : {"signed", "positive", "absolute"}
+        Resolved from ``auto``.
+    low, high : float
+        The values at the ends of the colour bar.
+    words : str
+        The scaling as the caption says it.
+    beyond : bool
+        Whether some values lie beyond the ends.
+    to_largest : bool
+        Whether it ends at the largest value because the percentile is zero.
+    """
+
+    sign: str
+    low: float
+    high: float
+    words: str
+    beyond: bool = False
+    to_largest: bool = False
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to colour."""
+        return self.low == self.high
+
+    def shown(self, values: Floats) -> Floats:
+        """The values as they are drawn: ``absolute`` drops the sign."""
+        return np.abs(values) if self.sign == "absolute" else values
+
+    def strength(self, values: Floats) -> npt.NDArray[np.float32]:
+        """-1..1 for a signed map, else 0..1; 0 is not coloured."""
+        if self.empty:
+            return np.zeros(np.shape(values), np.float32)
+        if self.sign == "signed":
+            strength = np.clip(values / self.high, -1, 1)
+        else:
+            strength = np.clip((self.shown(values) - self.low) / (self.high - self.low), 0, 1)
+        return np.asarray(strength, np.float32)
+
+
+def scale_of(values: Floats, sign: str, percentile: float, function: str) -> Scale:
+    """The scale of a map.
+
+    Raises
+    ------
+    ParameterError
+        ``sign`` or ``percentile`` is out of its domain.
+    """
+    if sign not in SIGNS:
+        raise ParameterError(
+            f"The 'sign' parameter of {function} must be one of {', '.join(map(repr, SIGNS))}. Got {sign!r} instead."
+        )
+    number = isinstance(percentile, int | float | np.number) and not isinstance(percentile, bool)
+    if not number or not 50 <= percentile <= 100:
+        raise ParameterError(
+            f"The 'percentile' parameter of {function} must be a float in [50, 100]. Got {percentile!r} instead."
+        )
+    if sign == "auto":
+        sign = "signed" if values.min() < 0 else "positive"
+    shown = values if sign == "positive" else np.abs(values)
+    largest = float(shown.max())
+    if largest <= 0:
+        what = "no value is above zero" if values.any() else "every value is zero"
+        return Scale(sign, 0.0, 0.0, f"{what}, so nothing is coloured")
+    measure = "the values" if sign == "positive" else "|value|"
+    high = float(np.percentile(shown, percentile))
+    low = 0.0
+    if sign == "positive" and shown.min() > 0:
+        # Where the whole map lies above zero, as with means over random masks, zero would colour all of it.
+        low = float(np.percentile(shown, 100 - percentile))
+        low = low if low < high else 0.0
+    if high <= low:
+        words = f"the largest of {measure}, {number_words(largest)}"
+        return Scale(sign, -largest if sign == "signed" else 0.0, largest, words, to_largest=True)
+    words = f"{ordinal(percentile)} percentile of {measure}, {number_words(high)}"
+    if low > 0:
+        words = f"{ordinal(100 - percentile)} percentile of {measure}, {number_words(low)}, to the {words}"
+    if percentile == 100:
+        words = words.replace("100th percentile", "largest").replace("0th percentile", "smallest")
+    return Scale(sign, -high if sign == "signed" else low, high, words, largest > high)
+
+
+def number_words(value: float) -> str:
+    """A number with three digits and a true minus sign.
+
+    Examples
+    --------
+    >>> number_words(2.3149), number_words(-0.5), number_words(12345.6), number_words(1e-7)
+    ('2.31', '−0.5', '12300', '1e-07')
+    """
+    text = f"{value:.3g}"
+    if 1e3 <= abs(value) < 1e6:
+        text = f"{float(text):.0f}"
+    return text.replace("-", "−", 1) if text.startswith("-") else text
+
+
+def ordinal(number: float) -> str:
+    """A number as a rank.
+
+    Examples
+    --------
+    >>> ordinal(1), ordinal(99.0), ordinal(12), ordinal(99.5)
+    ('1st', '99th', '12th', '99.5th')
+    """
+    if number != int(number):
+        return f"{number:g}th"
+    endings = {1: "st", 2: "nd", 3: "rd"}
+    whole = int(number)
+    return f"{whole}{'th' if 10 <= whole % 100 <= 20 else endings.get(whole % 10, 'th')}"
+
+
+def heat(strength: Floats, sign: str, alpha: float) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Colours (..., 3) in 0..255 and opacities (...) in 0..1 of strengths; 0 is wholly transparent."""
+    size = np.abs(strength).astype(np.float32)
+    if sign == "signed":
+        colours = np.where((strength > 0)[..., None], _ramp(_RED, size), _ramp(_BLUE, size))
+    else:
+        colours = _ramp(sequential("YlOrRd")[_WITHIN], size)
+    # A little less than linear: what is half as strong must still be seen over a photo.
+    return colours.astype(np.float32), (alpha * size**0.9).astype(np.float32)
+
+
+def over(photo: Floats, colours: Floats, opacity: Floats) -> npt.NDArray[np.uint8]:
+    """Lay colours over a photo; where the opacity is 0 the photo's own bytes come out."""
+    mixed = photo + (colours - photo) * opacity[..., None]
+    return np.rint(np.clip(mixed, 0, 255)).astype(np.uint8)
+
+
+def sequential(name: str) -> npt.NDArray[np.float32]:
+    """The 256 colours of one of matplotlib's colour maps, (256, 3) in 0..255."""
+    from matplotlib import colormaps
+
+    return (255 * np.asarray(colormaps[name](np.arange(256)))[:, :3]).astype(np.float32)
+
+
+def _ramp(stops: npt.NDArray[np.float32], size: Floats) -> npt.NDArray[np.float32]:
+    """Colours at 0..1 between the stops."""
+    place = np.clip(size, 0, 1) * (len(stops) - 1)
+    below = np.minimum(place.astype(np.intp), len(stops) - 2)
+    rest = (place - below).astype(np.float32)[..., None]
+    mixed: npt.NDArray[np.float32] = stops[below] * (1 - rest) + stops[below + 1] * rest
+    return mixed

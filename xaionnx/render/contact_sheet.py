@@ -1,0 +1,167 @@
+"""Many methods on one photograph, or on several, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from xaionnx.errors import DataError, ParameterError
+from xaionnx.explanation import Explanation
+from xaionnx.render import page, words
+from xaionnx.render.colours import FAINT, Scale, scale_of
+from xaionnx.render.maps import Extent, PixelMap, one_picture, one_sample, pixel_map
+from xaionnx.render.painting import Look, enlarged, painted
+
+Array = npt.NDArray[Any]
+# More panels than this in a row make the text too small on a screen.
+_ROW: Final = 5
+# A picture is reduced to the panel's size only if it is larger by more than this.
+_SLACK: Final = 1.2
+
+
+def sheet(
+    explanations: Sequence[Explanation],
+    pictures: Array,
+    *,
+    samples: Sequence[int] | None = None,
+    target: int = 0,
+    sign: str = "auto",
+    percentile: float = 99.0,
+    alpha: float = 0.85,
+    background: str = "grey",
+    boundaries: bool | None = None,
+    top: int | None = None,
+    columns: int | None = None,
+    side: int = 300,
+    stretched: bool = False,
+    input: str | None = None,
+) -> Image.Image:
+    """Draw photos with the attributions of several methods, each titled with method, class and score.
+
+    One photo fills rows of panels, itself the first; of several photos each has a row of its own. Every panel has its
+    own colour scale, since methods measure in different units; its bar stands beneath. To compare several targets of
+    one method, give ``[e.sample(0, t) for t in range(3)]``.
+
+    Parameters
+    ----------
+    explanations : sequence of Explanation
+        All of the same N samples.
+    pictures : uint8 array, (H, W, 3) or (N, H, W, 3)
+        As for :func:`overlay`.
+    samples : sequence of int, optional
+        Which of the N samples; all if None.
+    columns : int, optional
+        Panels in a row, for one photo; None takes up to five.
+    side : int
+        The shorter side of each panel's picture in pixels, at least 100; small pictures are enlarged by a whole factor
+        to at least this.
+    target, sign, percentile, alpha, background, boundaries, top, input
+        As for :func:`overlay`. Boundaries and top features are drawn in the panels of methods that worked on features.
+
+    Returns
+    -------
+    PIL.Image.Image
+        RGB.
+
+    Raises
+    ------
+    DataError, ParameterError
+        As for :func:`overlay`; or the explanations are not of the same number of samples.
+
+    Examples
+    --------
+    >>> values = np.linspace(-1, 1, 28 * 28).reshape(1, 1, 28, 28)
+    >>> e = Explanation("occlusion", values, np.array(["seven (7)"]), np.array([4.2]))
+    >>> image = sheet([e, e], np.full((28, 28, 3), 90, np.uint8), side=100)
+    >>> image.width > 3 * 100
+    True
+    """
+    look = Look(alpha, background, boundaries, top)
+    look.check("sheet")
+    given = list(explanations)
+    if not given or not all(isinstance(e, Explanation) for e in given):
+        raise ParameterError("The 'explanations' parameter of sheet must be one or more Explanations in a list.")
+    _check_int("columns", columns, 1)
+    _check_int("side", side, 100)
+    count = given[0].samples
+    if any(e.samples != count for e in given):
+        raise DataError(
+            f"The explanations of a sheet must be of the same samples. "
+            f"Got {', '.join(str(e.samples) for e in given)} samples."
+        )
+    chosen = list(range(count)) if samples is None else list(samples)
+    if not chosen:
+        raise ParameterError("The 'samples' parameter of sheet must name at least one sample. Got [] instead.")
+    size = max(14, round(0.048 * side))
+    panels: list[page.Panel] = []
+    drawn: list[tuple[Scale, PixelMap]] = []
+    for n in chosen:
+        records = [one_sample(e, n, target if e.several_targets else 0, "sheet") for e in given]
+        photo = one_picture(pictures, n, count)
+        shown = enlarged(photo, None, side)
+        name = "photo" if len(chosen) == 1 else f"photo {n}"
+        panels.append(_panel(name, "", Image.fromarray(np.ascontiguousarray(shown)), None, side, size))
+        names = words.method_titles(records)
+        for name, one in zip(names, records, strict=True):
+            found = pixel_map(one, Extent(photo.shape[0], photo.shape[1], stretched), input)
+            scale = scale_of(found.values, sign, percentile, "sheet")
+            fitting = look if found.labels is not None and found.players is not None else _plain(look)
+            heated = Image.fromarray(painted(shown, found, scale, fitting, "sheet"))
+            panels.append(_panel(name, words.class_and_score(one), heated, scale, side, size, alpha))
+            drawn.append((scale, found))
+    across = 1 + len(given)
+    if len(chosen) == 1:
+        rows = -(-across // _ROW)
+        across = min(columns or -(-across // rows), across)
+    body = page.grid(panels, across, size)
+    caption = page.beneath(
+        [
+            page.text_block([words.shared_reading(drawn, percentile, top)], body.width, size),
+            page.text_block(
+                list(dict.fromkeys(words.made_by(e.sample(chosen[0]), chosen[0], target) for e in given)),
+                body.width,
+                max(12, round(0.85 * size)),
+                colour=FAINT,
+            ),
+        ],
+        size // 2,
+    )
+    return page.framed(page.beneath([body, caption], size), size)
+
+
+def _panel(
+    name: str, subtitle: str, picture: Image.Image, scale: Scale | None, side: int, size: int, alpha: float = 1.0
+) -> page.Panel:
+    shorter = min(picture.size)
+    if shorter > _SLACK * side:
+        ratio = side / shorter
+        new = (max(side, round(picture.width * ratio)), max(side, round(picture.height * ratio)))
+        picture = picture.resize(new, Image.Resampling.LANCZOS)
+    width = picture.width
+    heading = [page.text_block([name], width, round(1.1 * size), bold=True)]
+    if subtitle:
+        heading.append(page.text_block([subtitle], width, size))
+    foot = None
+    if scale is not None:
+        swatches = page.scale_swatches(scale, alpha, width)
+        foot = page.colour_bar(swatches, scale.low, scale.high, size, upright=False, ends=True)
+    return page.Panel(page.beneath(heading, 0), picture, foot)
+
+
+def _plain(look: Look) -> Look:
+    return Look(look.alpha, look.background, None, None, look.zoom)
+
+
+def _check_int(name: str, given: Any, least: int) -> None:
+    whole = isinstance(given, int) and not isinstance(given, bool)
+    if given is None and name == "columns":
+        return
+    if not whole or given < least:
+        alternative = " or None" if name == "columns" else ""
+        raise ParameterError(
+            f"The '{name}' parameter of sheet must be an int in [{least}, inf){alternative}. Got {given!r} instead."
+        )

@@ -1,0 +1,77 @@
+"""Pictures into files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from PIL import Image
+
+from xaionnx.errors import ParameterError
+from xaionnx.storage import write_whole
+
+# Format and settings by suffix. A PDF would carry the time of its making: without it, equal pictures are equal files.
+_FORMATS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
+    ".png": ("PNG", {"optimize": False}),
+    ".jpg": ("JPEG", {"quality": 92, "subsampling": 0}),
+    ".jpeg": ("JPEG", {"quality": 92, "subsampling": 0}),
+    ".webp": ("WEBP", {"quality": 92}),
+    ".pdf": ("PDF", {"quality": 95, "resolution": 150.0, "creationDate": None, "modDate": None}),
+}
+
+
+def check_suffix(path: str | os.PathLike[str]) -> None:
+    """Refuse a path whose suffix is no format that :func:`save` writes; for a check before a long run.
+
+    Raises
+    ------
+    ParameterError
+    """
+    suffix = Path(path).suffix
+    if suffix.lower() not in _FORMATS:
+        raise ParameterError(
+            f"Cannot save a picture as '{Path(path).name}': the suffix must be one of {', '.join(_FORMATS)}. "
+            f"Got '{suffix}' instead."
+        )
+
+
+def save(image: Image.Image, path: str | os.PathLike[str]) -> Path:
+    """Write a picture whole or not at all, in the format of its suffix: .png, .jpg, .jpeg, .webp or .pdf.
+
+    Nothing but the picture is written, no date and no name, so that equal pictures make equal files.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image
+    path : str or path
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    ParameterError
+        The suffix is none of these.
+    StorageError
+        The file could not be written; an earlier one of that name is left as it was.
+
+    Examples
+    --------
+    >>> save(Image.new("RGB", (2, 2)), "cat.gif")
+    Traceback (most recent call last):
+        ...
+    xaionnx.errors.ParameterError: Cannot save a picture as 'cat.gif': the suffix must be one of .png, .jpg, .jpeg, .webp, .pdf. Got '.gif' instead.
+    """  # noqa: E501 - the message is one line
+    if not isinstance(image, Image.Image):
+        raise ParameterError(
+            f"The 'image' parameter of save must be a picture made by render. Got {type(image).__name__} instead."
+        )
+    check_suffix(path)
+    kind, settings = _FORMATS[Path(path).suffix.lower()]
+
+    def write(stream: BinaryIO) -> None:
+        image.save(stream, format=kind, **settings)
+
+    return write_whole(path, write)

@@ -1,0 +1,213 @@
+"""From an explanation to one number a pixel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal, NamedTuple, final
+
+import numpy as np
+import numpy.typing as npt
+
+from xaionnx.errors import DataError, ParameterError, UnknownNameError
+from xaionnx.explanation import Arrays, Explanation
+
+Array = npt.NDArray[Any]
+Floats = npt.NDArray[np.float64]
+Joined = Literal["single", "same", "players", "sum"]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class PixelMap:
+    """One number a pixel.
+
+    Attributes
+    ----------
+    values : array (H, W)
+    labels : int array (H, W) or None
+        The number of the player that each pixel belongs to, where the method worked on groups of pixels.
+    players : array (P,) or None
+        The value of each player.
+    joined : str
+        How the channels became one number: there was one (``single``), all had the ``same``, the ``players`` at a
+        pixel were each counted once, or the ``sum`` was taken.
+    """
+
+    values: Floats
+    labels: Array | None
+    players: Floats | None
+    joined: Joined
+
+
+def one_sample(explanation: Explanation, sample: int, target: int, function: str) -> Explanation:
+    """The record of one sample and target.
+
+    Raises
+    ------
+    ParameterError
+        There is no such sample or target.
+    """
+    if not isinstance(explanation, Explanation):
+        raise ParameterError(
+            f"The 'explanation' parameter of {function} must be an Explanation. "
+            f"Got {type(explanation).__name__} instead."
+        )
+    targets = len(explanation.target) if explanation.several_targets else 1
+    for name, given, count in (("sample", sample, explanation.samples), ("target", target, targets)):
+        whole = isinstance(given, int | np.integer) and not isinstance(given, bool)
+        if not whole or not 0 <= given < count:
+            raise ParameterError(
+                f"The '{name}' parameter of {function} must be an int in [0, {count - 1}]. Got {given!r} instead."
+            )
+    return explanation.sample(int(sample), int(target))
+
+
+def one_picture(picture: Array, sample: int, samples: int) -> npt.NDArray[np.uint8]:
+    """The picture (H, W, 3) of one sample, from itself or from a batch (N, H, W, 3).
+
+    Raises
+    ------
+    DataError
+        It is no uint8 picture, or the batch has another number of pictures than there are samples.
+    """
+    array = np.asarray(picture)
+    if array.dtype != np.uint8 or array.ndim not in (3, 4) or array.shape[-1] != 3 or not array.size:
+        raise DataError(
+            "The picture must be a uint8 array (H, W, 3), or (N, H, W, 3) for N samples. "
+            f"Got {array.shape} {array.dtype} instead; InputSpec.to_pictures makes one from a model's tensor."
+        )
+    if array.ndim == 3:
+        return array
+    if len(array) != samples:
+        raise DataError(
+            f"There are {len(array)} pictures for an explanation of {samples} samples. Give one picture a sample."
+        )
+    one: npt.NDArray[np.uint8] = array[sample]
+    return one
+
+
+class Extent(NamedTuple):
+    """Pixels of a picture; ``stretched`` where the model saw it in another aspect."""
+
+    height: int
+    width: int
+    stretched: bool = False
+
+
+def same_field(shape: tuple[int, ...], picture: Extent) -> bool:
+    """Whether a map of ``shape`` (H, W) covers a picture: at its size, or at a smaller one of the same aspect."""
+    if len(shape) != 2 or not all(0 < small <= large for small, large in zip(shape, picture[:2], strict=True)):
+        return False
+    if picture.stretched:
+        return True
+    # Rounding a resized side to whole pixels moves it by less than one.
+    ratio = picture[0] / shape[0]
+    return abs(shape[1] * ratio - picture[1]) < max(ratio, 1.0) if ratio > 1 else shape[1] == picture[1]
+
+
+def pixel_map(one: Explanation, picture: Extent, input: str | None = None) -> PixelMap:
+    """Reduce the values of one sample to one number a pixel of a picture with H, W pixels.
+
+    Values that differ between the channels are summed; a value that a player gave to all the channels of a pixel
+    counts once.
+
+    Raises
+    ------
+    DataError
+        The values are no map over the picture, or are not finite.
+    ParameterError, UnknownNameError
+        ``input`` is needed, or names no input.
+    """
+    values, labels = _of_input(one, picture, input)
+    channel = _channel_axis(values.shape, picture)
+    if channel is None:
+        raise DataError(_mismatch(one.method, values.shape, picture))
+    bad = int(values.size - np.isfinite(values).sum())
+    if bad:
+        raise DataError(
+            f"The {one.method} values hold NaN or infinity at {bad} of {values.size} elements and cannot be drawn. "
+            "Explain the sample again, or drop it."
+        )
+    planes, label_planes = values.astype(np.float64), labels
+    if values.ndim == 2:
+        planes, label_planes = planes[None], None if labels is None else labels[None]
+    elif channel > 0:
+        planes = np.moveaxis(planes, channel, 0)
+        label_planes = None if labels is None else np.moveaxis(labels, channel, 0)
+    joined: Joined = "single" if len(planes) == 1 else "sum"
+    if joined == "sum" and label_planes is not None:
+        joined = "same" if (label_planes == label_planes[:1]).all() else "players"
+    elif joined == "sum" and (planes == planes[:1]).all():
+        joined = "same"
+    players = None
+    if label_planes is not None and one.feature_values is not None:
+        players = np.asarray(one.feature_values[0], dtype=np.float64)
+    if joined == "players":
+        assert label_planes is not None  # only labels lead here
+        return PixelMap(_each_player_once(planes, label_planes), None, players, "players")
+    total = planes.sum(axis=0) if joined == "sum" else planes[0]
+    return PixelMap(total, None if label_planes is None else label_planes[0], players, joined)
+
+
+def _of_input(one: Explanation, picture: Extent, input: str | None) -> tuple[Array, Array | None]:
+    """Values and labels of one input, without the batch axis and of one shape."""
+
+    def of(arrays: Arrays | None, name: str | None) -> Array | None:
+        return arrays.get(name or "") if isinstance(arrays, dict) else arrays
+
+    name: str | None = None
+    if isinstance(one.values, dict):
+        if input is None:
+            fitting = [n for n, a in one.values.items() if _channel_axis(a.shape[1:], picture) is not None]
+            if len(fitting) != 1:
+                raise ParameterError(
+                    f"The explanation has values for {', '.join(one.values)}, and {len(fitting)} of them fit the "
+                    "picture. Name the one to draw with 'input'."
+                )
+            name = fitting[0]
+        elif input not in one.values:
+            raise UnknownNameError.among("input", input, one.values)
+        else:
+            name = input
+    values = of(one.values, name)
+    assert values is not None  # the name was just looked up
+    values = np.asarray(values)[0]
+    labels = of(one.features, name)
+    return values, None if labels is None else np.broadcast_to(np.asarray(labels)[0], values.shape)
+
+
+# Tried in this order: channels first is what most exporters write.
+_CHANNELS: Final = (0, 2)
+
+
+def _channel_axis(shape: tuple[int, ...], picture: Extent) -> int | None:
+    """Axis of the channels, -1 where there are none; None where the shape is no map over the picture."""
+    if len(shape) == 2:
+        return -1 if same_field(shape, picture) else None
+    if len(shape) != 3:
+        return None
+    fitting = [c for c in _CHANNELS if same_field(shape[:c] + shape[c + 1 :], picture)]
+    exact = [c for c in fitting if shape[:c] + shape[c + 1 :] == picture]
+    usual = [c for c in exact or fitting if shape[c] in (1, 3)]
+    return next(iter(usual or exact or fitting), None)
+
+
+def _mismatch(method: str, shape: tuple[int, ...], picture: Extent) -> str:
+    if len(shape) not in (2, 3):
+        return (
+            f"The {method} values have the shape {('N', *shape)}, which is no map over a picture. "
+            "Use render.bars for columns, features and players."
+        )
+    return (
+        f"The {method} values have the shape {('N', *shape)}, which does not fit a picture of {picture[0]} x "
+        f"{picture[1]} pixels (H x W). Give the picture as the model saw it, or a larger one of the same aspect."
+    )
+
+
+def _each_player_once(planes: Floats, labels: Array) -> Floats:
+    """Sum (C, H, W) over the channels, skipping a channel whose player an earlier channel had at that pixel."""
+    total = np.zeros(planes.shape[1:])
+    for c in range(len(planes)):
+        again = (labels[:c] == labels[c]).any(axis=0)
+        total += np.where(again, 0.0, planes[c])
+    return total

@@ -1,0 +1,230 @@
+"""The page around a picture: text that wraps, colour bars with numbers, and blocks put together."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, final
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from xaionnx.render.colours import FAINT, INK, PAPER, Scale, heat, number_words, over
+
+Colour = tuple[int, int, int]
+Swatches = npt.NDArray[np.uint8]
+# Text height as a share of the width of what it stands under, and the least that is legible, in pixels.
+_SHARE: Final = 0.031
+_LEAST: Final = 14
+
+
+@functools.lru_cache(maxsize=64)
+def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
+    """DejaVu Sans, which comes with matplotlib: the same on every machine, and with most scripts' letters."""
+    import matplotlib
+
+    file = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf")
+    # The basic layout engine is in every build of Pillow, so that the bytes do not depend on the build.
+    return ImageFont.truetype(str(file), size, layout_engine=ImageFont.Layout.BASIC)
+
+
+def text_size(width: int) -> int:
+    """Text height in pixels for a block of that width."""
+    return max(_LEAST, round(_SHARE * width))
+
+
+def wrapped(text: str, face: ImageFont.FreeTypeFont, width: int) -> list[str]:
+    """Break a text into lines no wider than ``width`` pixels; a longer word is broken inside."""
+    lines: list[str] = []
+    line = ""
+    # Only plain spaces break a line: a no-break space keeps a separator with the word before it.
+    for word in filter(None, text.split(" ")):
+        while face.getlength(word) > width and len(word) > 1:
+            fits = max(1, next((k for k in range(len(word), 0, -1) if face.getlength(word[:k]) <= width), 1))
+            if line:
+                lines.append(line)
+                line = ""
+            lines.append(word[:fits])
+            word = word[fits:]
+            if not word:
+                break
+        joined = f"{line} {word}".strip()
+        if line and face.getlength(joined) > width:
+            lines.append(line)
+            line = word
+        else:
+            line = joined
+    return [*lines, line] if line else lines
+
+
+def text_block(
+    paragraphs: Sequence[str], width: int, size: int, *, bold: bool = False, colour: Colour = INK, centred: bool = False
+) -> Image.Image:
+    """Paragraphs set in ``width`` pixels, on paper; of no height where there is nothing to say."""
+    face = font(size, bold)
+    lines = [line for paragraph in paragraphs for line in wrapped(paragraph, face, width)]
+    step = round(1.32 * size)
+    block = Image.new("RGB", (width, step * len(lines)), PAPER)
+    draw = ImageDraw.Draw(block)
+    for row, line in enumerate(lines):
+        left = (width - face.getlength(line)) // 2 if centred else 0
+        # Text hangs from the ascender line, so that lines stand evenly whatever letters they hold.
+        draw.text((left, row * step + round(0.05 * size)), line, fill=colour, font=face, anchor="la")
+    return block
+
+
+def beneath(blocks: Sequence[Image.Image], gap: int) -> Image.Image:
+    """Blocks under each other, left edges aligned; blocks of no height take no gap."""
+    kept = [b for b in blocks if b.height]
+    page = Image.new("RGB", (max(b.width for b in kept), sum(b.height for b in kept) + gap * (len(kept) - 1)), PAPER)
+    top = 0
+    for block in kept:
+        page.paste(block, (0, top))
+        top += block.height + gap
+    return page
+
+
+def beside(blocks: Sequence[Image.Image], gap: int) -> Image.Image:
+    """Blocks next to each other, upper edges aligned."""
+    page = Image.new(
+        "RGB", (sum(b.width for b in blocks) + gap * (len(blocks) - 1), max(b.height for b in blocks)), PAPER
+    )
+    left = 0
+    for block in blocks:
+        page.paste(block, (left, 0))
+        left += block.width + gap
+    return page
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """A picture with its heading above and its colour bar or legend beneath, all of one width."""
+
+    heading: Image.Image
+    picture: Image.Image
+    foot: Image.Image | None = None
+
+
+def grid(panels: Sequence[Panel], columns: int, gap: int) -> Image.Image:
+    """Panels in rows; in each row the pictures stand at one height, whatever their headings need."""
+    rows = []
+    for start in range(0, len(panels), columns):
+        row = panels[start : start + columns]
+        tallest = max(panel.heading.height for panel in row)
+        cells = []
+        for panel in row:
+            heading = Image.new("RGB", (panel.picture.width, tallest), PAPER)
+            heading.paste(panel.heading, (0, tallest - panel.heading.height))
+            foot = [panel.foot] if panel.foot is not None else []
+            cells.append(beneath([heading, panel.picture, *foot], gap // 3))
+        rows.append(beside(cells, gap))
+    return beneath(rows, gap)
+
+
+def framed(block: Image.Image, margin: int) -> Image.Image:
+    """The block on paper with a margin."""
+    page = Image.new("RGB", (block.width + 2 * margin, block.height + 2 * margin), PAPER)
+    page.paste(block, (margin, margin))
+    return page
+
+
+def ticks(low: float, high: float, most: int) -> list[float]:
+    """Round numbers between two ends, at most about ``most`` of them.
+
+    Examples
+    --------
+    >>> ticks(-2.31, 2.31, 5)
+    [-2.0, -1.0, 0.0, 1.0, 2.0]
+    """
+    if high <= low:
+        return [low]
+    raw = (high - low) / max(most, 1)
+    unit = 10.0 ** np.floor(np.log10(raw))
+    step = unit * next(m for m in (1.0, 2.0, 2.5, 5.0, 10.0) if m * unit >= raw * (1 - 1e-9))
+    first, last = int(np.ceil(low / step - 1e-9)), int(np.floor(high / step + 1e-9))
+    # Rounded at one more digit than the step has, so that 3 x 0.1 reads 0.3.
+    digits = int(np.ceil(-np.log10(step))) + 1
+    return [round(float(k * step), digits) for k in range(first, last + 1)]
+
+
+def alike_words(numbers: Sequence[float]) -> list[str]:
+    """Numbers in words, all with as many decimals as the longest needs.
+
+    Examples
+    --------
+    >>> alike_words([0.0, 0.25, 0.5])
+    ['0.00', '0.25', '0.50']
+    """
+    words = [number_words(number) for number in numbers]
+    if any("e" in word for word in words):
+        return words
+    decimals = max(len(word.partition(".")[2]) for word in words)
+    return [f"{number:.{decimals}f}".replace("-", "−") for number in numbers]
+
+
+def on_paper(scale: Scale, values: npt.NDArray[np.float64], alpha: float) -> Swatches:
+    """The colours of values as they look over white paper, (..., 3)."""
+    colours, opacity = heat(scale.strength(values), scale.sign, alpha)
+    return over(np.full_like(colours, 255), colours, opacity)
+
+
+def scale_swatches(scale: Scale, alpha: float, length: int) -> Swatches:
+    """The colours of a scale from its low to its high end over white paper, (length, 3)."""
+    return on_paper(scale, np.linspace(scale.low, scale.high, length), alpha)
+
+
+def colour_bar(
+    swatches: Swatches, low: float, high: float, size: int, *, upright: bool, ends: bool = False
+) -> Image.Image:
+    """A colour bar with numbers, as long as there are swatches (from low to high).
+
+    Parameters
+    ----------
+    swatches : uint8 array (length, 3)
+    low, high : float
+        Values at the ends.
+    size : int
+        Text height in pixels.
+    upright : bool
+        Upright with the numbers at its right, or lying with the numbers beneath.
+    ends : bool
+        Put numbers at the two ends (and zero between them) only.
+    """
+    length, thick, gap = len(swatches), max(8, round(0.9 * size)), max(2, size // 4)
+    face = font(size)
+    room = length / ((3.4 if upright else 5.0) * size)
+    if ends or room < 3:
+        marks = [low, 0.0, high] if low < 0 < high else [low, high]
+    else:
+        marks = ticks(low, high, max(2, min(6, int(room))))
+    marks = list(dict.fromkeys(marks))
+    words = [number_words(mark) for mark in marks] if ends or room < 3 else alike_words(marks)
+    places = [round((mark - low) / (high - low) * (length - 1)) if high > low else length // 2 for mark in marks]
+    line = max(1, size // 14)
+    widest = max((int(np.ceil(face.getlength(word))) for word in words), default=0)
+    if upright:
+        block = Image.new("RGB", (thick + 2 * gap + widest, length), PAPER)
+        block.paste(Image.fromarray(np.ascontiguousarray(np.repeat(swatches[::-1, None], thick, axis=1))), (0, 0))
+        frame = (0, 0, thick - 1, length - 1)
+    else:
+        block = Image.new("RGB", (length, thick + gap + round(1.25 * size)), PAPER)
+        block.paste(Image.fromarray(np.ascontiguousarray(np.repeat(swatches[None], thick, axis=0))), (0, 0))
+        frame = (0, 0, length - 1, thick - 1)
+    draw = ImageDraw.Draw(block)
+    draw.rectangle(frame, outline=FAINT, width=line)
+    for word, place in zip(words, places, strict=True):
+        if upright:
+            at = length - 1 - place
+            draw.line((thick, at, thick + gap - 1, at), fill=FAINT, width=line)
+            # The outermost numbers are moved inwards so that none is cut off.
+            middle = min(max(at, 0.55 * size), length - 0.55 * size)
+            draw.text((thick + 2 * gap, middle), word, fill=INK, font=face, anchor="lm")
+        else:
+            half = face.getlength(word) / 2
+            draw.line((place, thick, place, thick + gap - 1), fill=FAINT, width=line)
+            draw.text((min(max(place, half), length - half), thick + gap), word, fill=INK, font=face, anchor="ma")
+    return block

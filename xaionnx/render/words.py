@@ -1,0 +1,147 @@
+"""What the title and the caption say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from xaionnx.explanation import Explanation
+from xaionnx.render.colours import Scale, number_words, ordinal
+from xaionnx.render.maps import PixelMap
+
+# Parameters that have a place of their own in the caption, or that say nothing about the picture.
+_ELSEWHERE: Final = ("baseline", "features", "seed", "budget", "tolerance")
+
+
+def class_and_score(one: Explanation) -> str:
+    """The target in words with its value, such as ``Egyptian Mau (285) · score 9.31``."""
+    name = str(one.target[0])
+    digits, _, rest = name.partition(" ")
+    if digits.isdigit() and rest == f"({digits})":
+        name = f"class {digits}"  # labels that are but the numbers again
+    return f"{name} · score {number_words(float(one.prediction[0]))}"
+
+
+def method_words(one: Explanation) -> str:
+    """The method's name without underscores."""
+    return one.method.replace("_", " ")
+
+
+def facts(one: Explanation) -> list[str]:
+    """What was done beside the method's name: its parameters, the features, the baseline."""
+    given: dict[str, Any] = one.provenance.get("parameters", {})
+    parts = [
+        f"{name.replace('_', ' ')} {_value(value)}"
+        for name, value in sorted(given.items())
+        if name not in _ELSEWHERE and not isinstance(value, bool | dict) and value is not None
+    ]
+    players = one.feature_values
+    elements = one.values.size if isinstance(one.values, np.ndarray) else 0
+    if players is not None and one.features is not None and np.isfinite(players).sum() * 4 < elements:
+        parts.append(f"{int(np.isfinite(players).sum())} features")
+    if "baseline" in given:
+        parts.append(f"baseline {_baseline(given['baseline'])}")
+    return parts
+
+
+def made_by(one: Explanation, sample: int, target: int = 0) -> str:
+    """One line on what was done: method, parameters, features, baseline, evaluations, fit, model.
+
+    ``sample`` and ``target`` are those in the whole explanation, whose diagnostics hold one number each.
+    """
+    parts = [method_words(one), *facts(one)]
+    spent, fit = (_diagnosed(one, name, sample, target) for name in ("evaluations", "r2"))
+    if spent is not None:
+        parts.append(f"{spent:.0f} evaluations")
+    if fit is not None:
+        parts.append(f"R² {number_words(fit)}")
+    if "model" in one.provenance:
+        parts.append(str(one.provenance["model"]))
+    return "\N{NO-BREAK SPACE}· ".join(parts)
+
+
+def method_titles(records: Sequence[Explanation]) -> list[str]:
+    """The names of several methods; one that occurs twice is told apart by what differs."""
+    names = [method_words(one) for one in records]
+    titles = []
+    for name, one in zip(names, records, strict=True):
+        alike = [facts(other) for other, its in zip(records, names, strict=True) if its == name]
+        differing = [fact for fact in facts(one) if not all(fact in other for other in alike)]
+        titles.append(", ".join([name, *differing]))
+    return titles
+
+
+def reading(scale: Scale, found: PixelMap, *, bar: bool = True) -> str:
+    """What the colours mean and how they are scaled, in sentences."""
+    sentences = []
+    if scale.sign == "signed":
+        sentences.append("Red parts raise the score, blue parts lower it.")
+    elif scale.sign == "absolute":
+        sentences.append("Coloured parts move the score up or down, red ones most.")
+    elif scale.low > 0:
+        sentences.append("The redder a part, the more it matters for the score.")
+    else:
+        sentences.append("Coloured parts raise the score, red ones most.")
+    beyond = "; values beyond it take its last colour" if scale.beyond else ""
+    if bar:
+        sentences.append(f"Colour scale: {scale.words}{beyond}.")
+    if found.joined == "sum":
+        size = ", then stripped of their sign" if scale.sign == "absolute" else ""
+        sentences.append(f"Values are summed over the colour channels{size}.")
+    elif found.joined == "players":
+        sentences.append("Features at a pixel are summed.")
+    return " ".join(sentences)
+
+
+def _diagnosed(one: Explanation, name: str, sample: int, target: int) -> float | None:
+    """A diagnostic of one sample, and of one target where it has one a target."""
+    found: Any = one.diagnostics.get(name)
+    for place in (sample, target):
+        if isinstance(found, list):
+            found = found[place] if place < len(found) else None
+    return float(found) if isinstance(found, int | float) and not isinstance(found, bool) else None
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list):
+        return " x ".join(_value(item) for item in value)
+    return number_words(value) if isinstance(value, float) else str(value).replace("_", " ")
+
+
+def _baseline(given: Any) -> str:
+    if given is None:
+        return "zero"
+    if isinstance(given, dict) and "kind" in given:
+        further = [_value(v) for k, v in given.items() if k != "kind" and isinstance(v, int | float | str)]
+        return " ".join([str(given["kind"]).lower(), *further])
+    return "given as an array" if isinstance(given, dict) else _value(given)
+
+
+def shared_reading(drawn: list[tuple[Scale, PixelMap]], percentile: float, top: int | None) -> str:
+    """What the colours of several panels mean, in sentences."""
+    signs = {scale.sign for scale, _ in drawn}
+    sentences = []
+    if "signed" in signs:
+        sentences.append("Red parts raise the score, blue parts lower it.")
+    if "positive" in signs:
+        colours = "yellow to red" if len(signs) > 1 else "coloured"
+        sentences.append(f"In {colours} parts, the redder, the more a part speaks for the score.")
+    if "absolute" in signs:
+        sentences.append("Coloured parts move the score up or down, red ones most.")
+    if top is not None:
+        sentences.append(f"Of features, the {top} strongest are shown.")
+    scales = [scale for scale, _ in drawn]
+    ends = "largest size" if percentile == 100 else f"{ordinal(percentile)} percentile of the sizes"
+    sentences.append(f"Each picture has its own colour scale, which ends at the {ends} of its values.")
+    if percentile < 100 and any(scale.to_largest for scale in scales):
+        sentences.append("Where that is zero, it ends at the largest.")
+    if any(scale.low > 0 for scale in scales):
+        starts = "smallest value" if percentile == 100 else f"{ordinal(100 - percentile)} percentile"
+        sentences.append(f"Where every value is above zero, it starts at the {starts}.")
+    if any(scale.empty for scale in scales):
+        sentences.append("A picture without colours has no value to show.")
+    if any(found.joined == "sum" for _, found in drawn):
+        sentences.append("Values of colour channels are summed.")
+    return " ".join(sentences)
