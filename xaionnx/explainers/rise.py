@@ -45,10 +45,10 @@ class Rise(SamplingExplainer):
     choice of blocks biases it). Where the blocks explain a share r2 of the variance, its noise is that of
     centred from 1 / (1 - r2) times the masks.
 
-    ``standard_error`` of each pixel is that of the mean over masks; residuals of the regression are
-    divided by 1 less their leverage. Diagnostics: ``masks``; ``r2``, that share, adjusted for the number of blocks
-    (0 without them); ``stopped_by`` ``tolerance`` or ``budget``. The sums are taken over cells, not pixels, which
-    keeps memory at some pictures' worth whatever the budget.
+    ``standard_error`` of each pixel is that of the mean over masks; residuals of the regression are divided by 1 less
+    their leverage. Diagnostics: ``masks``; ``r2`` of each target, the share of the variance that the blocks explain
+    at masks that the fit did not see (0 for the other estimators); ``stopped_by`` ``tolerance`` or ``budget``. The
+    sums are taken over cells, not pixels, which keeps memory at a few pictures' worth whatever the budget.
 
     In a sequence or a table row the mask runs along the last axis. Where the grid is as fine as the input nothing is
     interpolated: every pixel or column is kept by itself. The published masks cover with black after normalisation,
@@ -158,8 +158,7 @@ class Rise(SamplingExplainer):
         squares += middle**2 * (alone**2).sum(axis=0)[:, None, None]
         variance = np.maximum(squares / count - mean**2, 0) / (count - 1)
         total, left = (deviations**2).sum(axis=0), (alone**2).sum(axis=0)
-        r2 = (
-            np.zeros(len(total)) if self.estimator != "least_squares" else 1 - left / np.where(total > 0, total, np.inf)
-        )
+        told = (total > 0) & (self.estimator == "least_squares")
+        r2 = np.where(told, 1 - left / np.where(total > 0, total, 1), 0.0)
         values, error = (explained + mean) / scale, np.sqrt(variance) / scale
         return values.reshape(len(values), -1), error.reshape(len(error), -1), r2.tolist()

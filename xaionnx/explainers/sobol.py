@@ -41,8 +41,8 @@ class Sobol(SamplingExplainer):
 
     ``standard_error`` is that of a ratio of means over independent points; the points of the sequence are more even
     than that, so that it is rather too large. Diagnostics: ``first_order``, for each target and player the share
-    Var(E[f | M_i]) / V that it explains by itself, after Saltelli, at no further cost; ``variance`` V, one a target; ``points`` n;
-    ``stopped_by`` ``tolerance`` or ``budget``.
+    Var(E[f | M_i]) / V that it explains by itself, after Saltelli, at no further cost; ``variance`` V, one a target;
+    ``points`` n; ``stopped_by`` ``tolerance`` or ``budget``.
 
     References
     ----------
