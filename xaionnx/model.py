@@ -295,14 +295,14 @@ class Model:
         pace = self._state.paces.setdefault((key, largest), Pace.for_samples(sample_bytes, largest or self.batch_size))
         start = 0
         while start < count:
-            stop = min(start + pace.size(), count)
+            stop = start + pace.size(count - start)
             rows = dict(feed(start, stop))
             if largest is not None and largest > 1 and stop - start < largest:
                 # A model of fixed batch gets its last row again where samples are missing.
                 rows = {n: np.concatenate([a, np.repeat(a[-1:], largest - len(a), axis=0)]) for n, a in rows.items()}
             began = time.perf_counter()
             try:
-                answers = session.run(fetch, {**rows, **constant}, self.timeout_s)
+                answers = session.run(fetch, {**rows, **constant}, self.timeout_s, pace.is_brief(stop - start))
             except MemoryLimitError:
                 if stop - start == 1 or (largest or 0) > 1:
                     raise

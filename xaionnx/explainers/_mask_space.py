@@ -13,6 +13,7 @@ from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 from xaionnx_kernels import masks
 
 Array = npt.NDArray[Any]
@@ -78,6 +79,7 @@ class MaskSpace:
         )
         return self.keep * (1 - self.keep) * np.outer(down, across)
 
+    @threadpool_limits.wrap(limits=1, user_api="blas")  # on matrices this small its threads wait for each other
     def regressed(self, answers: Array) -> tuple[Array, Array, Array]:
         """What a linear model of the masks explains of the answers, and what it leaves.
 

@@ -102,16 +102,28 @@ def _input_like(g: Builder, label: str, array: Array) -> ir.Value:
 class _Partition(Removal):
     """Players given by label maps; a code weighs each player, (M, P)."""
 
+    def __init__(self, sample: Sample, players: Players, baseline: Mapping[str, Array]) -> None:
+        super().__init__(sample, players, baseline)
+        # Once, not for each batch: a batch of a small model takes microseconds.
+        self._views = {name: self._view(name) for name in players.maps}
+        self._labels = {name: self._along(name) for name in players.maps}
+
     def view(self, name: str) -> tuple[int, int, int]:
         """The axes (A, L, B) of an input: those before, under and behind its label map."""
+        return self._views[name]
+
+    def labels(self, name: str) -> Array:
+        """The label map along the axis L of :meth:`view`."""
+        return self._labels[name]
+
+    def _view(self, name: str) -> tuple[int, int, int]:
         shape, mapped = self.sample.x[name].shape, self.players.maps[name].shape
         mapped = (1,) * (len(shape) - len(mapped)) + mapped
         used = [axis for axis, n in enumerate(mapped) if n > 1]
         first, last = (used[0], used[-1] + 1) if used else (0, 0)
         return int(np.prod(shape[:first])), int(np.prod(shape[first:last])), int(np.prod(shape[last:]))
 
-    def labels(self, name: str) -> Array:
-        """The label map along the axis L of :meth:`view`."""
+    def _along(self, name: str) -> Array:
         shape, mapped = self.sample.x[name].shape, self.players.maps[name]
         mapped = mapped.reshape((1,) * (len(shape) - mapped.ndim) + mapped.shape)
         used = [axis for axis, n in enumerate(mapped.shape) if n > 1]
