@@ -204,7 +204,7 @@ def _activate(activation: str, output: Array) -> Array:
     wide = flat.astype(np.float64)
     if activation == "sigmoid":
         small = np.exp(-np.abs(wide))  # never overflows
-        return np.where(wide < 0, small, 1) / (1 + small)
+        return np.asarray(np.where(wide < 0, small, 1) / (1 + small))
     wide -= wide.max(axis=1, keepdims=True)
     exponentials = np.exp(wide)
     sums = exponentials.sum(axis=1, keepdims=True)

@@ -79,7 +79,8 @@ class MaskSpace:
         )
         return self.keep * (1 - self.keep) * np.outer(down, across)
 
-    @threadpool_limits.wrap(limits=1, user_api="blas")  # on matrices this small its threads wait for each other
+    # On matrices this small the threads of BLAS wait for each other.
+    @threadpool_limits.wrap(limits=1, user_api="blas")  # type: ignore[untyped-decorator]  # it carries no types
     def regressed(self, answers: Array) -> tuple[Array, Array, Array]:
         """What a linear model of the masks explains of the answers, and what it leaves.
 
