@@ -7,7 +7,7 @@ A target is what the user asks for; against a model and its answers it resolves 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
@@ -19,6 +19,7 @@ from xaionnx.model import Model
 from xaionnx.scores import (
     channel_axis,
     class_name,
+    class_names,
     class_number,
     class_scores,
     flat,
@@ -163,11 +164,6 @@ class Target(ABC):
         return Loss(np.asarray(labels), kind, output)
 
 
-def _names(classes: Iterable[int], count: int, tensor: str, model: Model, as_probability: bool) -> list[str]:
-    suffix = ", probability" if as_probability else ""
-    return [class_name(int(k), count, tensor, model) + suffix for k in classes]
-
-
 def _single(tensor: str, activation: str, places: Sequence[int] | Array, words: Sequence[str]) -> Pick:
     indices = np.asarray(places, dtype=np.int64)[:, None]
     return Pick(tensor, activation, indices, np.ones(indices.shape), tuple(words))
@@ -195,7 +191,7 @@ class Index(Target):
             )
         chosen = [class_number(k, count, tensor, model) for k in asked]
         activation = to_probability(output, tensor, model) if self.as_probability else "identity"
-        return [_single(tensor, activation, chosen, _names(chosen, count, tensor, model, self.as_probability))]
+        return [_single(tensor, activation, chosen, class_names(chosen, count, tensor, model, self.as_probability))]
 
     @staticmethod
     def _element(indices: tuple[int, ...], output: Array, tensor: str) -> Pick:
@@ -229,7 +225,7 @@ class Top(Target):
         # A stable sort of the negated scores keeps the first of equal classes first, as argmax does.
         chosen = np.argsort(-scores.astype(np.float64), axis=1, kind="stable")[:, self.rank]
         activation = to_probability(output, tensor, model) if self.as_probability else "identity"
-        return [_single(tensor, activation, chosen, _names(chosen, count, tensor, model, self.as_probability))]
+        return [_single(tensor, activation, chosen, class_names(chosen, count, tensor, model, self.as_probability))]
 
 
 @final
@@ -254,7 +250,7 @@ class _Classes(Target):
         tensor, samples = self.tensor(model), len(output)
         count = class_scores(output, tensor).shape[1]
         activation = to_probability(output, tensor, model) if self.as_probability else "identity"
-        names = _names(range(count), count, tensor, model, self.as_probability)
+        names = class_names(range(count), count, tensor, model, self.as_probability)
         return [_single(tensor, activation, [k] * samples, [names[k]] * samples) for k in range(count)]
 
 
