@@ -57,7 +57,7 @@ class Pace:
     @classmethod
     def for_samples(cls, sample_bytes: int, fixed: int | None) -> Pace:
         """A pace for samples of ``sample_bytes`` bytes of input each."""
-        return cls(fixed, max(1, _BATCH_BYTES // max(1, sample_bytes)))
+        return cls(fixed, fixed or max(1, _BATCH_BYTES // max(1, sample_bytes)))
 
     def size(self, left: int) -> int:
         """The size of the next batch, where ``left`` samples are still to be answered."""
@@ -159,7 +159,7 @@ def same_rows(alone: Mapping[str, Any], together: Mapping[str, Any], size: int) 
             tolerance = 2e-2 if one.dtype == np.float16 else 1e-3
             finite = np.isfinite(a)
             scale = np.max(np.abs(a[finite]), initial=1e-6)
-            if not np.array_equal(finite, np.isfinite(b)) or np.any(np.abs(a - b)[finite] > tolerance * scale):
+            if not np.array_equal(finite, np.isfinite(b)) or np.any(np.abs(a[finite] - b[finite]) > tolerance * scale):
                 return False
         elif not np.array_equal(a, b):
             return False

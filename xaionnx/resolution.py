@@ -9,8 +9,8 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 
-from xaionnx.errors import OutputError
 from xaionnx.model import Model
+from xaionnx.scores import refuse_rows
 from xaionnx.selection import Selection
 from xaionnx.target import Target
 
@@ -60,8 +60,5 @@ def resolve(given: Any, model: Model, x: Mapping[str, Array], watched: Sequence[
     picks = [t.picks(outputs[name], model) for t, name in zip((*targets, *watched), tensors, strict=True)]
     selection = Selection([pick for some in picks for pick in some])
     values = selection.select(outputs)
-    finite = np.isfinite(values).all(axis=1)
-    if not finite.all():
-        rows = ", ".join(map(str, np.flatnonzero(~finite)[:5]))
-        raise OutputError(f"{model.name} answers NaN or infinity for row {rows}. Check the input's scale.")
+    refuse_rows(~np.isfinite(values).all(axis=1), model)
     return Resolution(exposed, selection, several, values.T, sum(len(some) for some in picks[: len(targets)]))

@@ -33,7 +33,7 @@ class Pick:
     tensor : str
         Name of the tensor, whose axes behind the batch are counted flat.
     activation : str
-        The function f: ``identity``, ``softmax``, ``log_softmax`` or ``sigmoid``; over axis 1.
+        The function f: ``identity``, ``softmax``, ``log_softmax`` or ``sigmoid``; over all elements of a sample.
     indices : array of int64, (N, J)
     coefficients : array of float64, (N, J)
     reference : array of float64, (N, J), or None
@@ -156,19 +156,18 @@ class Selection:
         """Add nodes that compute the values (M, T) in the graph; see :meth:`feeds` for what they read."""
         parts: list[ir.Value] = []
         for number, group in enumerate(self._groups):
-            value = g.op("Cast", tensors[group.tensor], to=1)
+            flat = g.op("Reshape", g.op("Cast", tensors[group.tensor], to=1), np.array([0, -1], dtype=np.int64))
             if group.activation == "sigmoid":
-                value = g.op("Sigmoid", value)
+                flat = g.op("Sigmoid", flat)
             elif group.activation != "identity":
-                value = g.op({"softmax": "Softmax", "log_softmax": "LogSoftmax"}[group.activation], value, axis=1)
-            flat = g.op("Reshape", value, np.array([0, -1], dtype=np.int64))
+                flat = g.op({"softmax": "Softmax", "log_softmax": "LogSoftmax"}[group.activation], flat, axis=1)
             size = group.indices.shape[1:]
-            indices = g.input(f"target_indices_{number}", np.int64, size)
-            weights = g.input(f"target_weights_{number}", np.float32, size)
+            indices = g.input(f"xaionnx_indices_{number}", np.int64, size)
+            weights = g.input(f"xaionnx_weights_{number}", np.float32, size)
             # Gather along axis 1 serves all rows with one list of indices.
             taken = g.op("Gather", flat, indices, axis=1)
             if group.reference is not None:
-                reference = g.input(f"target_reference_{number}", np.float32, size)
+                reference = g.input(f"xaionnx_reference_{number}", np.float32, size)
                 difference = g.op("Sub", taken, reference)
                 taken = g.op("Mul", difference, difference)
             weighted = g.op("Mul", taken, weights)
@@ -183,10 +182,10 @@ class Selection:
 
     def _feeds(self) -> Iterator[tuple[str, Array]]:
         for number, group in enumerate(self._groups):
-            yield f"target_indices_{number}", group.indices[0]
-            yield f"target_weights_{number}", group.coefficients[0].astype(np.float32)
+            yield f"xaionnx_indices_{number}", group.indices[0]
+            yield f"xaionnx_weights_{number}", group.coefficients[0].astype(np.float32)
             if group.reference is not None:
-                yield f"target_reference_{number}", group.reference[0].astype(np.float32)
+                yield f"xaionnx_reference_{number}", group.reference[0].astype(np.float32)
 
     @property
     def structure(self) -> tuple[Any, ...]:
@@ -197,17 +196,16 @@ class Selection:
 
 
 def _activate(activation: str, output: Array) -> Array:
-    """The activation over axis 1, then all axes behind the batch flat: (M, S)."""
-    values = np.asarray(output)
-    if activation != "identity":
-        # Written out: to import scipy.special would take longer than to explain a small model.
-        values = values.astype(np.float64)
-        if activation == "sigmoid":
-            small = np.exp(-np.abs(values))  # never overflows
-            values = np.where(values < 0, small, 1) / (1 + small)
-        else:
-            values = values - values.max(axis=1, keepdims=True)
-            exponentials = np.exp(values)
-            sums = exponentials.sum(axis=1, keepdims=True)
-            values = exponentials / sums if activation == "softmax" else values - np.log(sums)
-    return values.reshape(len(values), -1)
+    """All axes behind the batch flat, and the activation over them: (M, S)."""
+    flat = np.asarray(output).reshape(len(output), -1)
+    if activation == "identity":
+        return flat
+    # Written out: to import scipy.special would take longer than to explain a small model.
+    wide = flat.astype(np.float64)
+    if activation == "sigmoid":
+        small = np.exp(-np.abs(wide))  # never overflows
+        return np.asarray(np.where(wide < 0, small, 1) / (1 + small))
+    wide -= wide.max(axis=1, keepdims=True)
+    exponentials = np.exp(wide)
+    sums = exponentials.sum(axis=1, keepdims=True)
+    return np.asarray(exponentials / sums if activation == "softmax" else wide - np.log(sums))

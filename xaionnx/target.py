@@ -14,8 +14,21 @@ from typing import Any, ClassVar, final
 import numpy as np
 import numpy.typing as npt
 
-from xaionnx.errors import OutputError, ParameterError, UnsupportedModelError
+from xaionnx.errors import ParameterError, UnsupportedModelError
 from xaionnx.model import Model
+from xaionnx.scores import (
+    channel_axis,
+    class_name,
+    class_names,
+    class_number,
+    class_scores,
+    flat,
+    is_int,
+    refuse_rows,
+    shape_words,
+    to_probability,
+    whole,
+)
 from xaionnx.selection import Pick
 
 Array = npt.NDArray[Any]
@@ -59,7 +72,7 @@ class Target(ABC):
             return [given], given.several
         if isinstance(given, str):
             return [Index(given)], False
-        if isinstance(given, (int, np.integer)) and not isinstance(given, bool):
+        if is_int(given):
             return [Index(int(given))], False
         if isinstance(given, np.ndarray) and given.ndim == 1 and given.dtype.kind in "iu":
             return [Index(tuple(int(i) for i in given), each=True)], False
@@ -69,8 +82,8 @@ class Target(ABC):
         )
 
     def tensor(self, model: Model) -> str:
-        """Name of the tensor it is read from."""
-        return model.output(self.output).name
+        """Name of the tensor it is read from: ``output``, which may lie inside the graph, else the model's own."""
+        return model.output().name if self.output is None else self.output
 
     @abstractmethod
     def picks(self, output: Array, model: Model) -> list[Pick]:
@@ -79,7 +92,7 @@ class Target(ABC):
     @staticmethod
     def index(k: int | Sequence[int], *, output: str | None = None) -> Target:
         """Class ``k``; a sequence of ints names one element of an output of higher rank, such as (k, h, w)."""
-        return Index(k if isinstance(k, int) else tuple(k), output=output)
+        return Index(whole(k), output=output)
 
     @staticmethod
     def label(name: str, *, output: str | None = None) -> Target:
@@ -89,7 +102,9 @@ class Target(ABC):
     @staticmethod
     def top(k: int = 1, *, output: str | None = None) -> Target:
         """The ``k`` highest classes of each sample, as k targets."""
-        return _Tops(k, output)
+        if not is_int(k) or k < 1:
+            raise ParameterError(f"The 'k' parameter of Target.top must be an int in [1, inf). Got {k!r} instead.")
+        return _Tops(int(k), output)
 
     @staticmethod
     def classes(*, probability: bool = False, output: str | None = None) -> Target:
@@ -119,15 +134,16 @@ class Target(ABC):
     ) -> Target:
         """The sum over a region of an output with spatial axes, such as a segmentation.
 
-        ``mask`` is True inside the region, (H, W) or (N, H, W); if None the region is where the output at the
-        input exceeds ``threshold``. ``channel`` picks one class of the output.
+        ``mask`` is True inside the region, (H, W), (N, H, W), or the output's own shape; if None the region is where
+        the output at the input exceeds ``threshold``. ``channel`` picks one class of the output, (N, C, H, W), or
+        (N, H, W, C) where the input is a picture with channels last.
         """
         return Region(mask, channel, threshold, output)
 
     @staticmethod
     def neuron(tensor: str, index: int | Sequence[int]) -> Target:
         """One element of any tensor of the graph."""
-        return Index((index,) if isinstance(index, int) else tuple(index), output=tensor)
+        return Index(whole([index] if is_int(index) else index), output=tensor)
 
     @staticmethod
     def channel(tensor: str, channel: int | None = None) -> Target:
@@ -136,61 +152,20 @@ class Target(ABC):
 
     @staticmethod
     def loss(labels: Any, kind: str = "cross_entropy", *, output: str | None = None) -> Target:
-        """The loss of each sample: ``cross_entropy`` against class numbers, ``squared_error`` against values."""
+        """The loss of each sample: ``cross_entropy`` against class numbers, ``squared_error`` against values.
+
+        ``labels`` hold one for all samples, or one a sample.
+        """
+        if kind not in ("cross_entropy", "squared_error"):
+            raise ParameterError(
+                "The 'kind' parameter of Target.loss must be one of 'cross_entropy', 'squared_error'. "
+                f"Got {kind!r} instead."
+            )
         return Loss(np.asarray(labels), kind, output)
 
 
-def _flat(output: Array) -> Array:
-    return np.asarray(output).reshape(len(output), -1)
-
-
-def _classes(output: Array, tensor: str) -> Array:
-    """Scores (N, K) of a tensor that has one axis of classes."""
-    flat = _flat(output)
-    if flat.shape[1] != max(output.shape[1:], default=1):
-        raise ParameterError(
-            f"Tensor '{tensor}' has the shape {('N', *output.shape[1:])}, not one axis of classes. "
-            "Use Target.index with one int an axis, Target.region, Target.channel or Target.sum."
-        )
-    return flat
-
-
-def _class_index(k: int | str, count: int, tensor: str, model: Model) -> int:
-    if isinstance(k, str):
-        if model.spec is not None and model.spec.labels:
-            return model.spec.index(k)
-        if model.labels and k in model.labels:
-            return model.labels.index(k)
-        raise ParameterError(
-            f"{model.name} has no label '{k}'. Give a class number, or labels in {model.path.stem}.toml beside it."
-        )
-    if not 0 <= k < count:
-        raise ParameterError(
-            f"The 'target' parameter must be an int in [0, {count - 1}] for '{tensor}'. Got {k} instead."
-        )
-    return k
-
-
-def _name(k: int, count: int, tensor: str, model: Model) -> str:
-    labels = model.labels
-    if labels and len(labels) == count and tensor == model.output().name:
-        return f"{labels[k]} ({k})"
-    return f"{tensor}[{k}]"
-
-
-def _probability(model: Model, output: Array) -> str:
-    """The activation that turns this output into probabilities."""
-    said = model.spec.activation if model.spec else None
-    if said in ("softmax", "sigmoid"):
-        return "identity"
-    flat = _flat(output)
-    if said is None and flat.min() >= 0 and (flat.shape[1] == 1 or np.allclose(flat.sum(1), 1, atol=1e-3)):
-        return "identity"
-    return "softmax" if flat.shape[1] > 1 else "sigmoid"
-
-
-def _single(tensor: str, activation: str, classes: Sequence[int], words: Sequence[str]) -> Pick:
-    indices = np.asarray(classes, dtype=np.int64)[:, None]
+def _single(tensor: str, activation: str, places: Sequence[int] | Array, words: Sequence[str]) -> Pick:
+    indices = np.asarray(places, dtype=np.int64)[:, None]
     return Pick(tensor, activation, indices, np.ones(indices.shape), tuple(words))
 
 
@@ -204,36 +179,31 @@ class Index(Target):
     output: str | None = None
     each: bool = False
 
-    def tensor(self, model: Model) -> str:
-        known = {o.name for o in model.outputs}
-        # An internal tensor is no output yet; the caller exposes it.
-        return self.output if self.output and self.output not in known else model.output(self.output).name
-
     def picks(self, output: Array, model: Model) -> list[Pick]:
         tensor = self.tensor(model)
         if isinstance(self.k, tuple) and not self.each:
             return [self._element(self.k, output, tensor)]
-        scores = _classes(output, tensor)
-        count = scores.shape[1]
+        count = class_scores(output, tensor).shape[1]
         asked = self.k if isinstance(self.k, tuple) else (self.k,) * len(output)
         if len(asked) != len(output):
             raise ParameterError(
                 f"The 'target' parameter must hold one int a sample. Got {len(asked)} for {len(output)} samples."
             )
-        chosen = [_class_index(k, count, tensor, model) for k in asked]
-        activation = _probability(model, output) if self.as_probability else "identity"
-        return [_single(tensor, activation, chosen, [_name(k, count, tensor, model) for k in chosen])]
+        chosen = [class_number(k, count, tensor, model) for k in asked]
+        activation = to_probability(output, tensor, model) if self.as_probability else "identity"
+        return [_single(tensor, activation, chosen, class_names(chosen, count, tensor, model, self.as_probability))]
 
-    def _element(self, indices: tuple[int, ...], output: Array, tensor: str) -> Pick:
+    @staticmethod
+    def _element(indices: tuple[int, ...], output: Array, tensor: str) -> Pick:
         shape = output.shape[1:]
         if len(indices) != len(shape) or any(not 0 <= i < n for i, n in zip(indices, shape, strict=True)):
             raise ParameterError(
                 f"The 'target' parameter must hold one index for each axis of '{tensor}' behind the batch, "
                 f"{shape}. Got {indices} instead."
             )
-        flat = int(np.ravel_multi_index(indices, shape))
+        place = int(np.ravel_multi_index(indices, shape)) if indices else 0
         word = f"{tensor}[{', '.join(map(str, indices))}]"
-        return _single(tensor, "identity", [flat] * len(output), [word] * len(output))
+        return _single(tensor, "identity", [place] * len(output), [word] * len(output))
 
 
 @final
@@ -247,19 +217,15 @@ class Top(Target):
 
     def picks(self, output: Array, model: Model) -> list[Pick]:
         tensor = self.tensor(model)
-        if not np.isfinite(output).all():
-            bad = np.flatnonzero(~np.isfinite(_flat(output)).all(axis=1))
-            raise OutputError(
-                f"{model.name} answers NaN or infinity for row {', '.join(map(str, bad[:5]))}. Check the input's scale."
-            )
-        scores = _classes(output, tensor)
-        if self.rank >= scores.shape[1]:
-            raise ParameterError(f"There are {scores.shape[1]} classes in '{tensor}'. Ask for at most so many.")
+        scores = class_scores(output, tensor)
+        refuse_rows(np.isnan(scores).any(axis=1), model)
+        count = scores.shape[1]
+        if self.rank >= count:
+            raise ParameterError(f"There are {count} classes in '{tensor}'. Ask for at most so many.")
         # A stable sort of the negated scores keeps the first of equal classes first, as argmax does.
-        chosen = np.argsort(-scores, axis=1, kind="stable")[:, self.rank]
-        activation = _probability(model, output) if self.as_probability else "identity"
-        names = [_name(int(k), scores.shape[1], tensor, model) for k in chosen]
-        return [_single(tensor, activation, list(chosen), names)]
+        chosen = np.argsort(-scores.astype(np.float64), axis=1, kind="stable")[:, self.rank]
+        activation = to_probability(output, tensor, model) if self.as_probability else "identity"
+        return [_single(tensor, activation, chosen, class_names(chosen, count, tensor, model, self.as_probability))]
 
 
 @final
@@ -270,8 +236,6 @@ class _Tops(Target):
     several: ClassVar[bool] = True
 
     def picks(self, output: Array, model: Model) -> list[Pick]:
-        if self.k < 1:
-            raise ParameterError(f"The 'k' parameter of Target.top must be an int in [1, inf). Got {self.k} instead.")
         return [pick for rank in range(self.k) for pick in Top(rank, output=self.output).picks(output, model)]
 
 
@@ -283,9 +247,11 @@ class _Classes(Target):
     several: ClassVar[bool] = True
 
     def picks(self, output: Array, model: Model) -> list[Pick]:
-        count = _classes(output, self.tensor(model)).shape[1]
-        kinds = [Index(k, self.as_probability, self.output) for k in range(count)]
-        return [pick for kind in kinds for pick in kind.picks(output, model)]
+        tensor, samples = self.tensor(model), len(output)
+        count = class_scores(output, tensor).shape[1]
+        activation = to_probability(output, tensor, model) if self.as_probability else "identity"
+        names = class_names(range(count), count, tensor, model, self.as_probability)
+        return [_single(tensor, activation, [k] * samples, [names[k]] * samples) for k in range(count)]
 
 
 @final
@@ -299,9 +265,9 @@ class Margin(Target):
 
     def picks(self, output: Array, model: Model) -> list[Pick]:
         tensor = self.tensor(model)
-        count = _classes(output, tensor).shape[1]
-        pair = [_class_index(k, count, tensor, model) for k in (self.p, self.q)]
-        words = " - ".join(_name(k, count, tensor, model) for k in pair)
+        count = class_scores(output, tensor).shape[1]
+        pair = [class_number(k, count, tensor, model) for k in (self.p, self.q)]
+        words = " - ".join(class_name(k, count, tensor, model) for k in pair)
         indices = np.tile(np.array(pair, dtype=np.int64), (len(output), 1))
         signs = np.tile([1.0, -1.0], (len(output), 1))
         return [Pick(tensor, "identity", indices, signs, (words,) * len(output))]
@@ -317,48 +283,51 @@ class Region(Target):
     threshold: float | None
     output: str | None = None
 
-    def tensor(self, model: Model) -> str:
-        return Index((), output=self.output).tensor(model)
-
     def picks(self, output: Array, model: Model) -> list[Pick]:
-        tensor, shape = self.tensor(model), output.shape
-        inside = np.ones(shape, dtype=bool)
+        tensor = self.tensor(model)
+        channels = channel_axis(output, tensor, model)
+        if channels is None and output.ndim == 3 and self.at_channel is not None:
+            channels = 1
+        inside = np.ones(output.shape, dtype=bool)
         words = f"sum of {tensor}"
-        channels = 1 if model.spec is None or model.spec.layout != "NHWC" else len(shape) - 1
         if self.mask is not None:
-            inside = self._placed(np.asarray(self.mask, dtype=bool), shape, channels)
+            inside = self._placed(np.asarray(self.mask), output.shape, channels)
             words += " over a region"
         elif self.threshold is not None:
             inside = output > self.threshold
             words += f" where it exceeds {self.threshold:g}"
         if self.at_channel is not None:
-            if len(shape) < 3 or not 0 <= self.at_channel < shape[channels]:
+            if channels is None or not (is_int(self.at_channel) and 0 <= self.at_channel < output.shape[channels]):
                 raise ParameterError(
-                    f"Tensor '{tensor}' of shape {('N', *shape[1:])} has no channel {self.at_channel}."
+                    f"Tensor '{tensor}' of shape {shape_words(output)} has no channel {self.at_channel}."
                 )
-            one = np.zeros(shape[channels], dtype=bool)
-            one[self.at_channel] = True
-            inside = inside & one.reshape([-1 if axis == channels else 1 for axis in range(len(shape))])
+            one = np.arange(output.shape[channels]) == self.at_channel
+            inside = inside & one.reshape([-1 if axis == channels else 1 for axis in range(output.ndim)])
             words += f", channel {self.at_channel}"
-        flat = inside.reshape(len(output), -1)
-        if not flat.any(axis=1).all():
-            raise ParameterError(f"The region of '{tensor}' is empty for sample {int(np.argmin(flat.any(axis=1)))}.")
-        # Samples may have regions of different size: the smaller ones are padded with weight 0.
-        most = int(flat.sum(axis=1).max())
-        order = np.argsort(~flat, axis=1, kind="stable")[:, :most]
-        weights = np.take_along_axis(flat, order, 1).astype(np.float64)
-        return [Pick(tensor, "identity", order, weights, (words,) * len(output))]
+        chosen = flat(inside)
+        if not chosen.any(axis=1).all():
+            raise ParameterError(f"The region of '{tensor}' is empty for sample {int(np.argmin(chosen.any(axis=1)))}.")
+        # Samples may have regions of different size: the smaller ones repeat an element of theirs with weight 0.
+        most = int(chosen.sum(axis=1).max())
+        order = np.argsort(~chosen, axis=1, kind="stable")[:, :most]
+        weights = np.take_along_axis(chosen, order, 1).astype(np.float64)
+        indices = np.where(weights > 0, order, order[:, :1])
+        return [Pick(tensor, "identity", indices, weights, (words,) * len(output))]
 
     @staticmethod
-    def _placed(mask: Array, shape: tuple[int, ...], channels: int) -> Array:
+    def _placed(mask: Array, shape: tuple[int, ...], channels: int | None) -> Any:
         spatial = tuple(n for axis, n in enumerate(shape) if axis not in (0, channels))
-        if mask.shape in (spatial, (shape[0], *spatial)):
-            batched = mask if mask.ndim == len(spatial) + 1 else mask[None]
-            return np.broadcast_to(np.expand_dims(batched, channels), shape)
-        if mask.shape in (shape, shape[1:]):
-            return np.broadcast_to(mask, shape)
+        if mask.dtype.kind in "biu":
+            if mask.shape == spatial:
+                mask = mask[None]
+            if mask.shape[1:] == spatial and len(mask) in (1, shape[0]):
+                placed = mask if channels is None else np.expand_dims(mask, channels)
+                return np.broadcast_to(placed != 0, shape)
+            if mask.shape == shape:
+                return mask != 0
         raise ParameterError(
-            f"The 'mask' parameter of Target.region must have the output's shape {spatial}. Got {mask.shape} instead."
+            f"The 'mask' parameter of Target.region must be a bool array of shape {spatial}, or one a sample. "
+            f"Got {mask.shape} {mask.dtype} instead."
         )
 
 
@@ -370,15 +339,13 @@ class Channel(Target):
     k: int | None
     output: str | None
 
-    def tensor(self, model: Model) -> str:
-        return Index((), output=self.output).tensor(model)
-
     def picks(self, output: Array, model: Model) -> list[Pick]:
         tensor, shape = self.tensor(model), output.shape
-        if len(shape) < 2 or (self.k is not None and not 0 <= self.k < shape[1]):
-            raise ParameterError(f"Tensor '{tensor}' of shape {('N', *shape[1:])} has no channel {self.k or 0}.")
+        if len(shape) < 2 or not (self.k is None or (is_int(self.k) and 0 <= self.k < shape[1])):
+            what = "channels" if self.k is None else f"channel {self.k}"
+            raise ParameterError(f"Tensor '{tensor}' of shape {shape_words(output)} has no {what}.")
         each = int(np.prod(shape[2:], dtype=np.int64))
-        strongest = output.reshape(shape[0], shape[1], -1).mean(axis=2).argmax(axis=1)
+        strongest = output.reshape(*shape[:2], -1).mean(axis=2, dtype=np.float64).argmax(axis=1)
         chosen = strongest if self.k is None else np.full(shape[0], self.k)
         indices = chosen[:, None] * each + np.arange(each)
         words = tuple(f"mean of {tensor}, channel {k}" for k in chosen)
@@ -395,25 +362,39 @@ class Loss(Target):
     output: str | None = None
 
     def picks(self, output: Array, model: Model) -> list[Pick]:
-        tensor, count = self.tensor(model), len(output)
+        tensor = self.tensor(model)
         if self.kind == "cross_entropy":
-            classes = np.broadcast_to(self.labels, (count,)) if self.labels.ndim == 0 else self.labels
-            base = Index(tuple(int(k) for k in classes), each=True, output=self.output).picks(output, model)[0]
-            if _probability(model, output) == "identity":
-                raise UnsupportedModelError(
-                    f"The cross-entropy of {model.name} needs logits, but '{tensor}' holds probabilities. "
-                    "Explain Target.probability instead, or name the tensor before the softmax with output=."
-                )
-            words = tuple(f"cross-entropy against {name}" for name in base.names)
-            return [Pick(tensor, "log_softmax", base.indices, -base.coefficients, words)]
-        if self.kind == "squared_error":
-            flat = _flat(output)
-            values = np.asarray(self.labels, dtype=np.float64).reshape(-1, flat.shape[1])
-            values = np.broadcast_to(values, flat.shape)
-            indices = np.tile(np.arange(flat.shape[1], dtype=np.int64), (count, 1))
-            weights = np.ones(indices.shape)
-            return [Pick(tensor, "identity", indices, weights, ("squared error",) * count, values)]
-        raise ParameterError(
-            "The 'kind' parameter of Target.loss must be one of 'cross_entropy', 'squared_error'. "
-            f"Got {self.kind!r} instead."
-        )
+            return [self._cross_entropy(output, tensor, model)]
+        values = self.labels
+        if values.shape in (output.shape[:1], (*output.shape[:1], 1)) and flat(output).shape[1] == 1:
+            values = values.reshape(output.shape)
+        if values.dtype.kind not in "fiub" or values.shape not in ((), output.shape[1:], output.shape):
+            raise ParameterError(
+                f"The 'labels' parameter of Target.loss must hold numbers of shape {shape_words(output)}. "
+                f"Got {values.shape} {values.dtype} instead."
+            )
+        reference = flat(np.broadcast_to(values, output.shape)).astype(np.float64)
+        indices = np.tile(np.arange(reference.shape[1], dtype=np.int64), (len(output), 1))
+        words = (f"squared error of {tensor}",) * len(output)
+        return [Pick(tensor, "identity", indices, np.ones(indices.shape), words, reference)]
+
+    def _cross_entropy(self, output: Array, tensor: str, model: Model) -> Pick:
+        if self.labels.dtype.kind not in "iu" or self.labels.ndim > 1:
+            raise ParameterError(
+                "The 'labels' parameter of Target.loss must hold one class number a sample. "
+                f"Got {self.labels.shape} {self.labels.dtype} instead."
+            )
+        needed = {
+            "identity": "logits, but '{}' holds probabilities",
+            "sigmoid": "one score a class, but '{}' holds one",
+        }
+        activation = to_probability(output, tensor, model)
+        classes = tuple(np.broadcast_to(self.labels, (len(output),)) if self.labels.ndim == 0 else self.labels)
+        base = Index(classes, each=True, output=self.output).picks(output, model)[0]
+        if activation in needed:
+            raise UnsupportedModelError(
+                f"The cross-entropy of {model.name} needs {needed[activation].format(tensor)}. "
+                "Explain Target.probability instead, or name a tensor that holds logits with output=."
+            )
+        words = tuple(f"cross-entropy against {name}" for name in base.names)
+        return Pick(tensor, "log_softmax", base.indices, -base.coefficients, words)

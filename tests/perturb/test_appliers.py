@@ -6,9 +6,10 @@ import pytest
 from tests import tiny
 from tests.tiny import node, tensor
 from xaionnx import Baseline, Features, Model, Target
-from xaionnx.perturb.features import Sample
+from xaionnx.perturb.covering import Cover, Veil
 from xaionnx.perturb.game import Game
-from xaionnx.perturb.removal import Cover, Mix, Select, Veil
+from xaionnx.perturb.partition import Mix, Select
+from xaionnx.perturb.sample import Sample
 from xaionnx.resolution import resolve
 
 RNG = np.random.default_rng(0)

@@ -17,9 +17,11 @@ from xaionnx.explanation import Arrays, Explanation
 from xaionnx.model import Model
 from xaionnx.parameters import free, integer
 from xaionnx.perturb.baseline import Baseline
-from xaionnx.perturb.features import Features, Players, Sample
+from xaionnx.perturb.features import Features, Players
 from xaionnx.perturb.game import Game
-from xaionnx.perturb.removal import Removal, Select
+from xaionnx.perturb.partition import Select
+from xaionnx.perturb.removal import Removal
+from xaionnx.perturb.sample import Sample
 from xaionnx.resolution import Resolution, resolve
 from xaionnx.target import Target
 
@@ -76,6 +78,11 @@ class GameExplainer(Explainer):
         """The most evaluations a sample may cost; None without such a limit."""
         return None
 
+    def usual_target(self, model: Model) -> Target | None:
+        """What is explained where no target is given; None for the score of the top class."""
+        del model
+        return None
+
     def watched(self, model: Model, target: Any) -> list[Target]:
         """Further numbers that :meth:`play` reads from the same evaluations."""
         del model, target
@@ -94,6 +101,7 @@ class GameExplainer(Explainer):
         feeds = model.check(x)
         main = model.input().name
         count = len(feeds[main])
+        target = self.usual_target(model) if target is None else target
         resolution = resolve(target, model, feeds, self.watched(model, target))
         samples = [
             Sample({name: a if name in model.shared else a[n] for name, a in feeds.items()}, main, model.spec, n, count)
@@ -111,6 +119,7 @@ class GameExplainer(Explainer):
                 budget=self.evaluations(),
             )
             planned = self.planned(removal.players.count) * removal.draws
+            planned = planned if game.budget is None else min(planned, game.budget - 1)
             progress.expect(planned)
             answers.append(self.play(game))
             # An early stop leaves some of the plan undone.

@@ -79,7 +79,8 @@ class MaskSpace:
         )
         return self.keep * (1 - self.keep) * np.outer(down, across)
 
-    @threadpool_limits.wrap(limits=1, user_api="blas")  # on matrices this small its threads wait for each other
+    # On matrices this small the threads of BLAS wait for each other.
+    @threadpool_limits.wrap(limits=1, user_api="blas")  # type: ignore[untyped-decorator]  # it carries no types
     def regressed(self, answers: Array) -> tuple[Array, Array, Array]:
         """What a linear model of the masks explains of the answers, and what it leaves.
 
@@ -150,15 +151,17 @@ class MaskSpace:
             ends = np.arange(len(cells) + 1) * values.shape[1]
             scattered = csr_array((values.reshape(-1), places.reshape(-1), ends), shape=(len(cells), len(total)))
             total += scattered.T @ weights[piece]
-        by_shift = total.T.reshape(-1, tops * rows, lefts, columns)
         height, width = self.extent
-        lines = sum(by_shift[:, :, left] @ across[left : left + width].T for left in range(lefts))
-        lines = np.asarray(lines).reshape(-1, tops, rows, width)
-        return np.asarray(sum(down[top : top + height] @ lines[:, top] for top in range(tops)))
+        lines = _behind_shifts(total.T.reshape(-1, lefts, columns), across, width)
+        lines = lines.reshape(-1, tops, rows, width).transpose(0, 3, 1, 2).reshape(-1, tops, rows)
+        return _behind_shifts(lines, down, height).reshape(-1, width, height).transpose(0, 2, 1)
 
     def _features(self, count: int, down: Array, across: Array) -> Iterator[tuple[slice, Array]]:
         for piece, cells, shifts in self._pieces(count):
-            means = down[shifts[:, 0]] @ (cells - self.keep) @ across[shifts[:, 1]].transpose(0, 2, 1)
+            # A single shift is not repeated for each mask.
+            above = down if len(down) == 1 else down[shifts[:, 0]]
+            beside = across if len(across) == 1 else across[shifts[:, 1]]
+            means = above @ (cells - self.keep) @ beside.transpose(0, 2, 1)
             yield piece, means.reshape(len(cells), -1)
 
     def _block_means(self, axis: int) -> Array:
@@ -173,6 +176,23 @@ class MaskSpace:
 
     def _covariances(self, axis: int, means: Array) -> Array:
         """Of each pixel's row with each block's, over the shifts: (size, blocks)."""
-        side, extent = self._side(axis), self.extent[axis]
-        shifted: Array = np.asarray(sum(side[shift : shift + extent] @ mean.T for shift, mean in enumerate(means)))
-        return shifted / len(means)
+        behind = _behind_shifts(means.transpose(1, 0, 2), self._side(axis), self.extent[axis])
+        return behind.T / len(means)
+
+
+def _behind_shifts(cells: Array, side: Array, size: int) -> Array:
+    """``sum over shifts l and cells k of side[l + w, k] cells[:, l, k]``: (R, shifts, s) to (R, size).
+
+    That is a correlation along the shifts, which Fourier transforms take at the cost of the picture times its
+    logarithm, instead of times the number of shifts.
+    """
+    from scipy.fft import irfft, next_fast_len, rfft
+
+    shifts = cells.shape[1]
+    if shifts == 1:
+        return np.asarray(cells[:, 0] @ side[:size].T)
+    length = next_fast_len(shifts + size - 1, real=True)
+    spectrum = np.zeros((len(cells), length // 2 + 1), dtype=complex)
+    for k in range(cells.shape[2]):
+        spectrum += rfft(side[: shifts + size - 1, k], length) * rfft(cells[:, :, k], length, axis=1).conj()
+    return np.asarray(irfft(spectrum, length, axis=1)[:, :size])

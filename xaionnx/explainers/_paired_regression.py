@@ -29,7 +29,8 @@ _RANK = 1e-9
 _LEAST_FREEDOM = 1e-6
 
 
-@threadpool_limits.wrap(limits=1, user_api="blas")  # on matrices this small its threads wait for each other
+# On matrices this small the threads of BLAS wait for each other.
+@threadpool_limits.wrap(limits=1, user_api="blas")  # type: ignore[untyped-decorator]  # it carries no types
 def regress(
     coalitions: Callable[[int, int], Array],
     halves: Array,

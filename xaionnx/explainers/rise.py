@@ -14,10 +14,15 @@ from xaionnx.errors import BudgetError
 from xaionnx.explainers._game import Answer
 from xaionnx.explainers._mask_space import MaskSpace
 from xaionnx.explainers._sampling import SamplingExplainer, ask
+from xaionnx.model import Model
 from xaionnx.parameters import choice, integer, real, size
-from xaionnx.perturb.features import Features, Sample
+from xaionnx.perturb.covering import Veil
+from xaionnx.perturb.features import Features
 from xaionnx.perturb.game import Game
-from xaionnx.perturb.removal import Removal, Select, Veil
+from xaionnx.perturb.partition import Select
+from xaionnx.perturb.removal import Removal
+from xaionnx.perturb.sample import Sample
+from xaionnx.target import Target
 
 Array = npt.NDArray[Any]
 
@@ -50,9 +55,10 @@ class Rise(SamplingExplainer):
     at masks that the fit did not see (0 for the other estimators); ``stopped_by`` ``tolerance`` or ``budget``. The
     sums are taken over cells, not pixels, which keeps memory at a few pictures' worth whatever the budget.
 
-    In a sequence or a table row the mask runs along the last axis. Where the grid is as fine as the input nothing is
-    interpolated: every pixel or column is kept by itself. The published masks cover with black after normalisation,
-    which is ``baseline`` 0, the default.
+    Without a target the probability of the top class is explained, as in the paper, where the InputSpec says what the
+    output holds; else its score. In a sequence or a table row the mask runs along the last axis. Where the grid is as
+    fine as the input nothing is interpolated: every pixel or column is kept by itself. The published masks cover with
+    black after normalisation, which is ``baseline`` 0, the default.
 
     References
     ----------
@@ -90,6 +96,11 @@ class Rise(SamplingExplainer):
     estimator: str = choice("least_squares", ("least_squares", "centred", "plain"), "how the answers become a map")
     grid: int | tuple[int, ...] = size(7, "cells of a mask, down and across")
     keep: float = real(0.5, "probability that a cell is kept", low=0.01, high=0.99)
+
+    def usual_target(self, model: Model) -> Target | None:
+        # As in the paper. A score without bounds goes on rising where the class is certain already.
+        known = model.spec is not None and model.spec.activation != "none"
+        return Target.probability() if known else None
 
     def removal(self, sample: Sample) -> Removal:
         flat = sample.picture_axes is None

@@ -14,9 +14,10 @@ from xaionnx.errors import BudgetError, InputMismatchError, ParameterError
 from xaionnx.explainers._game import Answer
 from xaionnx.explainers._sampling import SamplingExplainer, ask
 from xaionnx.parameters import free, real
-from xaionnx.perturb.features import Features, Sample
+from xaionnx.perturb.features import Features
 from xaionnx.perturb.game import Game
-from xaionnx.perturb.removal import Mix
+from xaionnx.perturb.partition import Mix
+from xaionnx.perturb.sample import Sample
 
 Array = npt.NDArray[Any]
 

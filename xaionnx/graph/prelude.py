@@ -59,13 +59,14 @@ def enclose(
         once = g.input(f"{PREFIX}{name}", array.dtype, array.shape)
         shape = g.op("Concat", rows, np.array(array.shape, dtype=np.int64), axis=0)
         written[name] = g.op("Expand", once, shape)
+    graph.outputs.clear()
     kept = [value for value in graph.inputs if str(value.name) not in written]
     for value in list(graph.inputs):
         if str(value.name) in written:
             value.replace_all_uses_with(written[str(value.name)])
     graph.inputs[:] = kept
-    result = read(g, outputs)
-    graph.outputs.clear()
+    # An output may be an input itself.
+    result = read(g, {name: written.get(name, value) for name, value in outputs.items()})
     g.output(result, OUTPUT)
     # What was emitted stands behind the nodes that read it.
     graph.sort()

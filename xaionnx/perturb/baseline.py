@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError
-from xaionnx.perturb.features import Sample
+from xaionnx.perturb.sample import Sample
 
 Array = npt.NDArray[Any]
 

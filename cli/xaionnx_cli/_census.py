@@ -1,0 +1,202 @@
+"""What ``inspect`` tells of a model: the file, its graph, its layers, and which methods can explain it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import onnx
+import onnxruntime
+from onnx.shape_inference import InferenceError
+
+from xaionnx import discovery
+from xaionnx.errors import UnsupportedModelError
+from xaionnx.inputs import InputSpec
+from xaionnx.loading import soundness
+from xaionnx.model import Model
+from xaionnx.tensors import TensorInfo
+from xaionnx_cli._report import plain
+from xaionnx_cli._samples import spec_of
+
+_SOME = 12
+# Shapes are inferred from a serialised copy; a larger graph would not fit into one message.
+_INFERRED_BYTES = 2**30
+
+
+def facts(model: Model) -> dict[str, Any]:
+    """Everything that is told, ready for JSON."""
+    file, proto = model.file, model.file.proto
+    return {
+        "path": str(model.path),
+        "sha256": model.sha256,
+        "bytes": model.path.stat().st_size,
+        "external_data": [{"path": str(p), "bytes": p.stat().st_size} for p in file.external],
+        "ir_version": proto.ir_version,
+        "opset": file.domains,
+        "producer": " ".join(filter(None, (proto.producer_name, proto.producer_version))),
+        "inputs": [_tensor(info) for info in model.inputs],
+        "outputs": [_tensor(info) for info in model.outputs],
+        "batch": batch(model),
+        "providers": {"available": onnxruntime.get_available_providers(), "used": model.provider},
+        "random_ops": list(file.random_ops),
+        "ops": dict(census(proto.graph).most_common()),
+        "layers": layers(proto),
+        "labels": list(model.labels or ()),
+        "spec": _spec(spec_of(model)),
+        "methods": verdicts(model),
+    }
+
+
+def _tensor(info: TensorInfo) -> dict[str, Any]:
+    kind = "string" if info.dtype.kind in "UOT" else info.dtype.name
+    return {"name": info.name, "type": kind, "shape": list(info.shape)}
+
+
+def _spec(spec: InputSpec) -> dict[str, Any]:
+    shown: dict[str, Any] = {"guessed": spec.guessed, "kind": spec.kind, "activation": spec.activation}
+    if spec.kind == "picture":
+        keys = ("layout", "size", "color", "mean", "scale", "resize")
+        shown |= {key: getattr(spec, key) for key in keys}
+    if spec.kind == "table":
+        shown["columns"] = list(spec.columns)
+    return shown
+
+
+def batch(model: Model) -> str:
+    """Whether the model takes several samples at once, in words."""
+    rows = [info for info in model.inputs if info.name not in model.shared]
+    sizes = {info.shape[0] for info in rows if info.shape}
+    fixed = [size for size in sizes if isinstance(size, int)]
+    if not rows:
+        return "no input has a batch axis"
+    if not fixed:
+        return "free: any number of samples at once"
+    if fixed[0] == 1:
+        return "fixed at 1: made free where the answers stay the same, else one sample at a time"
+    return f"fixed at {fixed[0]}: fewer samples are filled up"
+
+
+def census(graph: onnx.GraphProto) -> Counter[str]:
+    """How often each op occurs, subgraphs included; those of other domains with the domain before them."""
+    found: Counter[str] = Counter()
+    waiting = [graph]
+    while waiting:
+        for node in waiting.pop().node:
+            standard = node.domain in ("", "ai.onnx")
+            found[node.op_type if standard else f"{node.domain}.{node.op_type}"] += 1
+            waiting.extend(soundness.subgraphs(node))
+    return found
+
+
+def layers(proto: onnx.ModelProto) -> list[dict[str, Any]]:
+    """The tensors that nodes of the main graph compute, in order, with shapes where they can be inferred."""
+    shapes: dict[str, list[int | str | None]] = {}
+    if proto.ByteSize() < _INFERRED_BYTES:
+        try:
+            graph = onnx.shape_inference.infer_shapes(proto).graph
+        except InferenceError:
+            graph = proto.graph
+        for value in (*graph.value_info, *graph.output):
+            if value.type.tensor_type.HasField("shape"):
+                shapes[value.name] = [_size(dim) for dim in value.type.tensor_type.shape.dim]
+    return [
+        {"name": name, "op": node.op_type, "shape": shapes.get(name)}
+        for node in proto.graph.node
+        for name in node.output
+        if name
+    ]
+
+
+def _size(dim: onnx.TensorShapeProto.Dimension) -> int | str | None:
+    return dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None
+
+
+def chosen(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A short list: the last layer of each height and width, or the last ones where none has these."""
+    last: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for layer in found:
+        shape = layer["shape"]
+        if shape is not None and len(shape) == 4 and shape[2:] != [1, 1]:
+            last.pop(tuple(shape[2:]), None)
+            last[tuple(shape[2:])] = layer
+    return (list(last.values()) or found)[-_SOME:]
+
+
+def _scores(model: Model) -> str | None:
+    try:
+        model.output()
+    except UnsupportedModelError as refusal:
+        return str(refusal)
+    return None
+
+
+# What a method needs, and why a model may lack it (None: it does not).
+CHECKS: dict[str, tuple[Callable[[Model], str | None], ...]] = {"output": (_scores,)}
+
+
+def verdicts(model: Model) -> list[dict[str, Any]]:
+    """For each method whether it can explain the model, and why not."""
+    found = []
+    for name in discovery.methods():
+        needs = discovery.method(name).needs
+        reasons = [reason for check in CHECKS[needs] if (reason := check(model)) is not None]
+        found.append({"method": name, "needs": needs, "possible": not reasons, "reason": " ".join(reasons) or None})
+    return found
+
+
+def lines(model: Model, told: dict[str, Any], every: bool) -> Iterator[str]:
+    """The facts as text."""
+    opsets = ", ".join(f"{domain or 'ai.onnx'} {version}" for domain, version in told["opset"].items())
+    yield f"{plain(model.name)}: {told['bytes']:,} bytes, opset {opsets}, IR version {told['ir_version']}"
+    if told["producer"]:
+        yield f"  producer  {plain(told['producer'])}"
+    yield f"  sha256    {told['sha256']}"
+    for external in told["external_data"]:
+        yield f"  external  {plain(external['path'])}, {external['bytes']:,} bytes"
+    yield f"  runs on   {told['providers']['used']}; this onnxruntime has {', '.join(told['providers']['available'])}"
+    yield ""
+    for word, tensors in (("input", model.inputs), ("output", model.outputs)):
+        for info in tensors:
+            note = "  (one for all samples)" if info.name in model.shared else ""
+            yield f"{word:<7} {plain(info.name)} {info}{note}"
+    yield f"batch   {told['batch']}"
+    yield from _spec_lines(told)
+    yield ""
+    ops = ", ".join(f"{op} {count}" for op, count in told["ops"].items())
+    yield f"ops     {sum(told['ops'].values())} nodes: {plain(ops)}"
+    if told["random_ops"]:
+        yield f"random  {plain(', '.join(told['random_ops']))}: explain it with --allow-random only"
+    yield ""
+    shown = told["layers"] if every else chosen(told["layers"])
+    rest = len(told["layers"]) - len(shown)
+    yield f"layers  {len(shown)} of {len(told['layers'])}" + ("; --layers all shows the others" if rest else "")
+    width = max((len(plain(layer["name"])) for layer in shown), default=0)
+    for layer in shown:
+        shape = "" if layer["shape"] is None else f"({', '.join('?' if d is None else str(d) for d in layer['shape'])})"
+        yield f"  {plain(layer['name']):<{width}}  {layer['op']} {shape}".rstrip()
+    yield ""
+    possible = [verdict["method"] for verdict in told["methods"] if verdict["possible"]]
+    yield f"can be explained with     {', '.join(possible) or 'no method'}"
+    for verdict in told["methods"]:
+        if not verdict["possible"]:
+            yield f"cannot be explained with  {verdict['method']}: {verdict['reason']}"
+
+
+def _spec_lines(told: dict[str, Any]) -> Iterator[str]:
+    spec, labels = told["spec"], told["labels"]
+    pairs = [f"{key} {_shown(value)}" for key, value in spec.items() if key != "guessed" and value not in ([], None)]
+    origin = "guessed from the shapes, as there is no .toml beside the model" if spec["guessed"] else "from its .toml"
+    yield f"spec    {', '.join(pairs)} ({origin})"
+    if labels:
+        more = f", ... {len(labels)} in all" if len(labels) > 5 else ""
+        yield f"labels  {plain(', '.join(labels[:5]))}{more}"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        items = [f"{v:g}" if isinstance(v, float) else str(v) for v in value]
+        if len(items) > 5:
+            return f"{', '.join(items[:5])}, ... {len(items)} in all"
+        return " x ".join(items[:1] if len(set(items)) == 1 and len(items) == 3 else items)
+    return str(value)

@@ -1,0 +1,116 @@
+"""Where results go: ``-o`` as a picture, a record or a folder."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from xaionnx.errors import ParameterError, StorageError, UsageError
+
+PICTURES = (".png", ".jpg", ".jpeg")
+RECORD = ".npz"
+
+Kind = Literal["nothing", "picture", "record", "folder"]
+
+
+@dataclass
+class Destination:
+    """The files that results are written to.
+
+    A picture's name is kept for one input and one target. Otherwise its stem is followed by the input's stem, and by
+    the number of the target from 1: ``out-cat.png``, ``out-cat-2.png``. A folder gets ``cat.png`` and ``cat.npz``.
+
+    Attributes
+    ----------
+    kind : str
+        ``nothing``, ``picture``, ``record`` (one .npz for all inputs) or ``folder``.
+    path : Path
+    protected : set of Path
+        Files that are never written to: the inputs and the model.
+    """
+
+    kind: Kind
+    path: Path
+    protected: set[Path]
+    _taken: set[str] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, given: str | None, protected: Iterable[Path]) -> Destination:
+        """Check the place before anything is computed.
+
+        Raises
+        ------
+        ParameterError
+            The suffix is none that can be written.
+        StorageError
+            There is no such folder, or it cannot be written to.
+        """
+        kept = {path.resolve() for path in protected}
+        if given is None:
+            return cls("nothing", Path(), kept)
+        path = Path(given)
+        suffix = path.suffix.lower()
+        if path.is_dir() or given.endswith(("/", os.sep)) or not suffix:
+            # It is made when there is something to put into it.
+            _writable(next(folder for folder in (path, *path.parents) if folder.exists()))
+            return cls("folder", path, kept)
+        if suffix not in (*PICTURES, RECORD):
+            raise ParameterError(
+                f"-o must end in {', '.join(PICTURES)} (a picture) or {RECORD} (the whole record), or name a folder. "
+                f"Got '{given}' instead."
+            )
+        _writable(path.parent)
+        place = cls("record" if suffix == RECORD else "picture", path, kept)
+        place._refuse_overwriting(path)
+        return place
+
+    def name(self, input_name: str) -> str:
+        """A file name for an input, different for each: its stem, and its row where it is one of several."""
+        matched = re.fullmatch(r"(.*?)(?::(\d+)|\[(\d+)\])?", Path(input_name).name)
+        base, row = (matched[1], matched[2] or matched[3]) if matched else (input_name, None)
+        stem = Path(base).stem + (f"-{row}" if row else "")
+        name, number = stem, 1
+        while name in self._taken:
+            number += 1
+            name = f"{stem}_{number}"
+        self._taken.add(name)
+        return name
+
+    def picture(self, name: str, several: bool, target: int | None) -> Path:
+        """Where the picture of an input goes; ``target`` is None where there is one."""
+        number = "" if target is None else f"-{target + 1}"
+        if self.kind == "folder":
+            path = self._made() / f"{name}{number}.png"
+        else:
+            path = self.path.with_name(f"{self.path.stem}{f'-{name}' if several else ''}{number}{self.path.suffix}")
+        self._refuse_overwriting(path)
+        return path
+
+    def record(self, name: str) -> Path:
+        """Where the record of one input goes in a folder."""
+        path = self._made() / f"{name}{RECORD}"
+        self._refuse_overwriting(path)
+        return path
+
+    def _made(self) -> Path:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(f"Cannot make the folder {self.path}: {error.strerror}. Choose another.") from error
+        return self.path
+
+    def _refuse_overwriting(self, path: Path) -> None:
+        if path.resolve() in self.protected:
+            raise UsageError(f"-o would overwrite {path}, which is being read. Choose another name or folder.")
+
+
+def _writable(folder: Path) -> Path:
+    if not folder.is_dir():
+        raise StorageError(f"There is no folder {folder}. Make it, or choose another with -o.")
+    if not os.access(folder, os.W_OK):
+        raise StorageError(f"The folder {folder} cannot be written to. Choose another with -o.")
+    return folder

@@ -1,0 +1,84 @@
+"""Records of single samples put together into one of N samples."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from xaionnx.explanation import Arrays, Explanation
+
+Array = npt.NDArray[Any]
+
+
+def joined(parts: Sequence[Explanation], names: Sequence[str]) -> Explanation:
+    """One record of N samples from N records of one sample, by the same method of the same model.
+
+    ``provenance`` is that of the first, with ``input_sha256`` a list and ``inputs`` the samples' names; the numbers in
+    ``diagnostics`` are listed sample by sample, and ``seconds`` is their sum.
+    """
+    first = parts[0]
+    axis = 1 if first.several_targets else 0
+    by_player = first.feature_values is not None
+
+    def along(arrays: Sequence[Array]) -> Array:
+        return np.concatenate(arrays, axis=axis)
+
+    def of(field: str, join: Callable[[Sequence[Array]], Array]) -> Any:
+        """A field of all parts, joined by input name where it is held so; None where a part lacks it."""
+        found = [getattr(part, field) for part in parts]
+        if any(one is None for one in found):
+            return None
+        return _by_name(found, join)
+
+    return dataclasses.replace(
+        first,
+        values=of("values", along),
+        target=along([part.target for part in parts]),
+        prediction=along([part.prediction for part in parts]),
+        baseline_prediction=of("baseline_prediction", along),
+        feature_values=of("feature_values", lambda arrays: along(_padded(arrays))),
+        features=of("features", _places),
+        standard_error=of("standard_error", lambda arrays: along(_padded(arrays) if by_player else arrays)),
+        maps={key: along([part.maps[key] for part in parts]) for key in first.maps},
+        diagnostics=_diagnostics([part.diagnostics for part in parts]),
+        provenance={
+            **first.provenance,
+            "input_sha256": [part.provenance.get("input_sha256") for part in parts],
+            "inputs": list(names),
+        },
+    )
+
+
+def _by_name(found: Sequence[Arrays], join: Callable[[Sequence[Array]], Array]) -> Arrays:
+    if isinstance(found[0], dict):
+        return {name: join([one[name] for one in found if isinstance(one, dict)]) for name in found[0]}
+    return join([one for one in found if not isinstance(one, dict)])
+
+
+def _padded(arrays: Sequence[Array]) -> list[Array]:
+    """Samples with fewer players get NaN."""
+    most = max(array.shape[-1] for array in arrays)
+    return [
+        np.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, most - array.shape[-1])], constant_values=np.nan)
+        for array in arrays
+    ]
+
+
+def _places(maps: Sequence[Array]) -> Array:
+    """Label maps: one for all where they are equal."""
+    alike = all(np.array_equal(one, maps[0]) for one in maps[1:])
+    return maps[0] if alike else np.concatenate(maps)
+
+
+def _diagnostics(each: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    joined: dict[str, Any] = {}
+    for key, value in each[0].items():
+        values = [one.get(key) for one in each]
+        joined[key] = [item for one in values for item in one or ()] if isinstance(value, list) else values
+    if "seconds" in joined:
+        joined["seconds"] = round(sum(joined["seconds"]), 6)
+    return joined

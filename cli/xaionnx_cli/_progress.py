@@ -1,0 +1,75 @@
+"""The progress bar: evaluations done, evaluations a second, time left; on stderr, and only where that is a terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Protocol
+
+from xaionnx import progress
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, Task
+    from rich.text import Text
+
+
+class Inputs(Protocol):
+    """Told which input is worked on."""
+
+    def start(self, name: str, number: int, count: int) -> None:
+        """Input ``number`` of ``count`` begins, counted from 0."""
+
+
+class _Silence:
+    def start(self, name: str, number: int, count: int) -> None:
+        """Say nothing."""
+
+
+class Meter:
+    """One bar for all inputs: each that is still to come is taken to cost as much as the present one."""
+
+    def __init__(self, bar: Progress) -> None:
+        self._bar = bar
+        self._task = bar.add_task("", total=None)
+        self._done = self._before = self._expected = self._left = 0
+
+    def start(self, name: str, number: int, count: int) -> None:
+        self._before, self._expected, self._left = self._done, 0, count - number
+        shown = name if count == 1 else f"{name} ({number + 1} of {count})"
+        self._bar.update(self._task, description=shown)
+
+    def expect(self, evaluations: int) -> None:
+        self._expected += evaluations
+        total = self._before + self._expected * max(1, self._left)
+        self._bar.update(self._task, total=total if self._expected > 0 else None)
+
+    def advance(self, evaluations: int) -> None:
+        self._done += evaluations
+        self._bar.update(self._task, completed=self._done)
+
+
+@contextlib.contextmanager
+def shown() -> Iterator[Inputs]:
+    """Draw the evaluations made inside the block; the bar is gone behind it."""
+    if not sys.stderr.isatty():
+        yield _Silence()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, ProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+    from rich.text import Text
+
+    class Evaluations(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            total = "" if task.total is None else f"/{int(task.total):,}"
+            rate = "" if not task.speed else f"  {task.speed:,.0f}/s"
+            return Text(f"{int(task.completed):,}{total} evaluations{rate}")
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(24), Evaluations(), TimeRemainingColumn())
+    # What is printed meanwhile must appear above the bar on a terminal, and stay on stdout where that is a file.
+    same = sys.stdout.isatty()
+    with Bar(*columns, console=Console(stderr=True), transient=True, redirect_stdout=same) as bar:
+        meter = Meter(bar)
+        with progress.listening(meter):
+            yield meter

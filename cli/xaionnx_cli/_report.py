@@ -1,0 +1,157 @@
+"""What `explain` says: the classes with their scores, the features that count most, and the JSON document."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from xaionnx.errors import InputMismatchError, ParameterError
+from xaionnx.explanation import Explanation
+from xaionnx.inputs import InputSpec
+from xaionnx.model import Model
+from xaionnx.resolution import resolve
+from xaionnx.target import Target, Top
+
+Array = npt.NDArray[Any]
+_SHOWN_CLASSES = 5
+_SHOWN_FEATURES = 10
+_LONGEST = 32
+
+
+@dataclass(frozen=True)
+class Score:
+    """A class, its score, and its probability where the output holds another number."""
+
+    name: str
+    score: float
+    probability: float
+
+
+@dataclass(frozen=True)
+class Prospect:
+    """What the model answers for one sample, and what of it will be explained.
+
+    Attributes
+    ----------
+    top : list of Score
+        The highest classes first; empty where the output is not one axis of classes.
+    targets : list of str
+    values : list of float
+        Of the targets.
+    """
+
+    top: list[Score]
+    targets: list[str]
+    values: list[float]
+
+
+def prospect(model: Model, feeds: Mapping[str, Array], target: Any, output: str | None) -> Prospect:
+    """Ask the model about one sample.
+
+    Raises
+    ------
+    ParameterError
+        No target was given, and the output is not one axis of classes.
+    """
+    known = [info.name for info in model.outputs]
+    scores = model.output(output if output in known else None).name
+    shape = model.run(feeds, [scores])[scores].shape[1:]
+    count = int(np.prod(shape, dtype=np.int64))
+    classes = len(shape) <= 1 or count == max(shape)
+    if target is None and not classes:
+        raise ParameterError(
+            f"Output '{scores}' of {model.name} is ({', '.join(map(str, ('N', *shape)))}), not one axis of classes. "
+            "Say what to explain: --target region, sum, channel:K or element:I,J,..."
+        )
+    ranks = range(min(_SHOWN_CLASSES, count)) if classes else ()
+    if classes and model.spec is not None and scores == model.output().name:
+        try:
+            model.spec.check_outputs(count)
+        except InputMismatchError as error:
+            # It would be the same for every input: the spec is wrong, not the data.
+            raise ParameterError(str(error)) from error
+    asked, _ = Target.of(target)
+    tops = [Top(rank, probable, scores) for probable in (False, True) for rank in ranks]
+    found = resolve([*asked, *tops], model, feeds)
+    names, values = found.selection.names[:, 0].tolist(), found.values[:, 0].tolist()
+    own = len(names) - len(tops)
+    top = [Score(names[own + rank], values[own + rank], values[own + len(ranks) + rank]) for rank in ranks]
+    return Prospect(top, names[:own], values[:own])
+
+
+def plain(text: str) -> str:
+    """A name from a model or file with control characters made visible: they could rewrite a terminal."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def class_lines(found: Prospect) -> list[str]:
+    """A line for each class: its name, score and probability."""
+    width = max((len(score.name) for score in found.top), default=0)
+    lines = []
+    for score in found.top:
+        same = math.isclose(score.score, score.probability, abs_tol=1e-12)
+        chance = f"{100 * score.probability:6.2f} %"
+        lines.append(f"  {plain(score.name):<{width}}  {chance if same else f'{score.score:9.4g}  {chance}'}")
+    return lines
+
+
+def explained(found: Prospect) -> str:
+    """What will be explained, in words."""
+    pairs = [f"{plain(name)} = {value:.4g}" for name, value in zip(found.targets, found.values, strict=True)]
+    more = f" and {len(pairs) - 5} more" if len(pairs) > 5 else ""
+    return "; ".join(pairs[:5]) + more
+
+
+def feature_lines(result: Explanation, spec: InputSpec, x: Array) -> list[str]:
+    """The entries of a row that count most, with the value that they had and their share; of the first target."""
+    if isinstance(result.values, dict):
+        return []
+    values = (result.values[0] if result.several_targets else result.values)[0]
+    if values.ndim != 1:
+        return []
+    order = np.argsort(-np.abs(values), kind="stable")[:_SHOWN_FEATURES]
+    names = [spec.columns[i] if i < len(spec.columns) else f"column {i}" for i in order]
+    held = [_held(spec, names[place], x[i]) for place, i in enumerate(order)]
+    width, wide = max(map(len, names)), max(map(len, held))
+    lines = [
+        f"  {plain(name):<{width}}  {plain(value):<{wide}}  {values[i]:+.4g}"
+        for name, value, i in zip(names, held, order, strict=True)
+    ]
+    rest = len(values) - len(order)
+    return [*lines, f"  and {rest} more"] if rest else lines
+
+
+def _held(spec: InputSpec, name: str, value: Any) -> str:
+    words = spec.categories.get(name)
+    held = words[int(value)] if words and 0 <= int(value) < len(words) else f"{value:g}"
+    return held if len(held) <= _LONGEST else held[: _LONGEST - 3] + "..."
+
+
+def record(result: Explanation, *, arrays: bool) -> dict[str, Any]:
+    """An explanation for JSON; without its arrays where a file holds them."""
+    whole = result.to_dict()
+    if not arrays:
+        for name in ("values", "features", "feature_values", "standard_error", "maps"):
+            del whole[name]
+    return whole
+
+
+def dumps(document: Any, indent: int | None = None) -> str:
+    """JSON in ASCII, whatever the terminal; NaN and infinity, which JSON lacks, become null."""
+    return json.dumps(_json(document), indent=indent, allow_nan=False)
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _json(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_json(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,219 @@
+"""The work behind ``xaionnx explain``: file by file, sample by sample, each finished one kept."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from xaionnx import __version__, parameters
+from xaionnx.errors import DataError, UsageError
+from xaionnx.explainer import Explainer
+from xaionnx.explanation import Explanation
+from xaionnx.files import expand
+from xaionnx.inputs import InputSpec
+from xaionnx.model import Model
+from xaionnx_cli import _joining, _progress, _report, _samples, _targets
+from xaionnx_cli._destination import Destination
+from xaionnx_cli._report import plain
+
+# Of more inputs than these the features are not listed; the record holds them.
+_FEW = 5
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for, in the words of the command line."""
+
+    model: str
+    inputs: tuple[str, ...]
+    save: str | None
+    target: tuple[str, ...]
+    output: str | None
+    device: str
+    threads: int | None
+    batch_size: int | None
+    timeout: float | None
+    spec: str | None
+    exif: bool
+    allow_random: bool
+    as_json: bool
+
+
+def explain(kind: type[Explainer], **given: Any) -> int:
+    """Explain all inputs with a method; the exit code."""
+    settings = {name: given.pop(name) for name in parameters.declared(kind)}
+    return _Job(kind(**settings), Request(**given)).run()
+
+
+class _Job:
+    """One command: what it works with, and what it has done so far."""
+
+    def __init__(self, method: Explainer, request: Request) -> None:
+        if request.output and _targets.looks_like_file(request.output) and request.save is None:
+            raise UsageError(f"--output names a tensor of the model. To write {request.output} use -o.")
+        self.method, self.request = method, request
+        self.files = expand(request.inputs)
+        self.destination = Destination.of(request.save, [*self.files, Path(request.model)])
+        self.model = Model.load(
+            request.model,
+            request.device,
+            request.batch_size,
+            threads=request.threads,
+            timeout_s=request.timeout,
+            spec=None if request.spec is None else InputSpec.read(request.spec),
+            allow_random=request.allow_random,
+        )
+        self.spec = _samples.spec_of(self.model)
+        self.target = _targets.targets(request.target, request.output, self.model)
+        self.names: list[str] = []
+        self.records: list[Explanation] = []
+        self.results: list[dict[str, Any]] = []
+        self.refused: list[dict[str, Any]] = []
+        self.errors: list[DataError] = []
+        self.notes: list[str] = []
+
+    def run(self) -> int:
+        """Do all of it.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            With what was kept, in words.
+        DataError
+            The one input there is was refused.
+        """
+        self._say(f"{plain(self.model.name)} on {self.model.provider}")
+        try:
+            with _progress.shown() as bar:
+                for number, path in enumerate(self.files):
+                    self._file(path, number, bar)
+        except KeyboardInterrupt:
+            kept = self._conclude(complete=False)
+            raise KeyboardInterrupt(*kept) from None
+        if not self.names and len(self.errors) == 1:
+            raise self.errors[0]
+        self._conclude(complete=True)
+        for line in self._refusals():
+            sys.stderr.write(f"xaionnx: {plain(line)}\n")
+        return DataError.exit_code if self.errors else 0
+
+    def _file(self, path: Path, number: int, bar: _progress.Inputs) -> None:
+        try:
+            samples, refused, notes = _samples.read(path, self.model, self.spec, self.request.exif)
+        except DataError as error:
+            self._refuse(str(path), None, error)
+            return
+        for refusal in refused:
+            self._refuse(str(refusal.path), refusal.row, refusal.error)
+        for note in notes:
+            self._note(note)
+        several = len(self.files) > 1 or len(samples) + len(refused) > 1
+        for place, sample in enumerate(samples):
+            bar.start(plain(Path(sample.name).name), number + place, len(self.files) + len(samples) - 1)
+            try:
+                self._sample(sample, several)
+            except DataError as error:
+                self._refuse(sample.name, None, type(error)(f"'{sample.name}': {error}"))
+
+    def _sample(self, sample: _samples.Sample, several: bool) -> None:
+        found = _report.prospect(self.model, sample.feeds, self.target, self.request.output)
+        self._say(f"\n{plain(sample.name)}", *_report.class_lines(found))
+        self._say(f"  {self.method.name()} of {_report.explained(found)}")
+        result = self.method.attribute(self.model, sample.feeds, self.target)
+        files = self._save(sample, result, several)
+        evaluations, seconds = sum(result.diagnostics["evaluations"]), result.diagnostics["seconds"]
+        if self.request.as_json:
+            arrays = self.destination.kind in ("nothing", "picture")
+            self.results.append(
+                {
+                    "input": sample.name,
+                    "input_sha256": sample.sha256,
+                    "top": [dataclasses.asdict(score) for score in found.top],
+                    "files": files,
+                    "explanation": _report.record(result, arrays=arrays),
+                }
+            )
+        if sample.display is None and len(self.names) <= _FEW:
+            self._say(*_report.feature_lines(result, self.spec, sample.feeds[self.model.input().name][0]))
+        rate = f"{evaluations / max(seconds, 1e-9):,.0f}/s"
+        self._say(f"  {evaluations:,} evaluations in {seconds:.2f} s ({rate})", *(f"  saved {file}" for file in files))
+
+    def _save(self, sample: _samples.Sample, result: Explanation, several: bool) -> list[str]:
+        """Save one result; the files. Only what is saved counts as done."""
+        place, files = self.destination, []
+        if place.kind in ("picture", "folder"):
+            name = place.name(sample.name)
+            targets = len(result.target) if result.several_targets else 1
+            for target in range(targets):
+                path = place.picture(name, several, target if targets > 1 else None)
+                files.append(str(_drawn(result, sample, self.spec, target, path)))
+            if place.kind == "folder":
+                files.append(str(result.save(place.record(name))))
+        self.names.append(sample.name)
+        if place.kind == "record":
+            self.records.append(result)
+        return files
+
+    def _conclude(self, complete: bool) -> list[str]:
+        """Save and print what is done; in words where that is not all."""
+        if self.records:
+            whole = self.records[0] if len(self.records) == 1 else _joining.joined(self.records, self.names)
+            self._say(f"\nsaved {whole.save(self.destination.path)}")
+        if self.request.as_json and (self.results or complete):
+            document = {
+                "xaionnx": __version__,
+                "model": self.model.name,
+                "model_sha256": self.model.sha256,
+                "provider": self.model.provider,
+                "method": self.method.name(),
+                "complete": complete,
+                "saved": str(self.destination.path) if self.records else None,
+                "results": self.results,
+                "refused": self.refused,
+                "notes": self.notes,
+            }
+            sys.stdout.write(_report.dumps(document) + "\n")
+            sys.stdout.flush()
+        done = len(self.names)
+        if complete and done and self.destination.kind == "nothing":
+            self._say("\nnothing was saved: -o NAME.png makes a picture, -o NAME.npz keeps the whole record")
+        if complete or not done:
+            return []
+        where = "" if self.destination.kind == "nothing" else f" and saved in {self.destination.path}"
+        return [f"{done} {'input is' if done == 1 else 'inputs are'} done{where}"]
+
+    def _refusals(self) -> list[str]:
+        count, every = len(self.errors), len(self.errors) + len(self.names)
+        return [f"{count} of {every} inputs refused:", *(f"  {error}" for error in self.errors)] if count else []
+
+    def _refuse(self, name: str, row: int | None, error: DataError) -> None:
+        self.errors.append(error)
+        self.refused.append({"input": name, "row": row, "message": str(error)})
+
+    def _note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+            sys.stderr.write(f"xaionnx: note: {plain(text)}\n")
+
+    def _say(self, *lines: str) -> None:
+        # With --json nothing but the document may appear on stdout.
+        if not self.request.as_json:
+            sys.stdout.write("".join(line + "\n" for line in lines))
+            # Whoever reads a pipe waits for these lines during a long run.
+            sys.stdout.flush()
+
+
+def _drawn(result: Explanation, sample: _samples.Sample, spec: InputSpec, target: int, path: Path) -> Path:
+    """The picture of one target: a map over the photo, or bars of the columns where there is none."""
+    from xaionnx import render
+
+    if sample.display is not None:
+        return render.save(
+            render.overlay(result, sample.display, target=target, stretched=spec.resize == "stretch"), path
+        )
+    shape = () if isinstance(result.values, dict) else result.values.shape[2 if result.several_targets else 1 :]
+    names = spec.columns if shape == (len(spec.columns),) else None
+    return render.save(render.bars(result, names, target=target), path)

@@ -1,0 +1,120 @@
+"""``xaionnx explain``: each method is a command of its own, with its parameters as options."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import click
+
+from xaionnx_cli.app import help_instead
+
+
+class Methods(click.Group):
+    """Finds the methods, and makes the options of each from its fields."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        from xaionnx import discovery
+
+        return discovery.methods()
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
+        from xaionnx import discovery
+        from xaionnx.errors import UsageError
+        from xaionnx_cli import _parameters, _run
+
+        if cmd_name.lower().endswith(".onnx"):
+            raise UsageError(f"The method comes before the model: xaionnx explain METHOD {cmd_name} INPUT.")
+        method = discovery.method(cmd_name)
+        return _parameters.MethodCommand(
+            cmd_name,
+            params=[*_parameters.options(method), *_common()],
+            callback=functools.partial(_run.explain, method),
+            help=_help(method),
+            short_help=_parameters.summary(method),
+        )
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        return args[0], self.get_command(ctx, args[0]), args[1:]
+
+
+def _help(method: Any) -> str:
+    from xaionnx_cli import _parameters
+
+    return (
+        f"{_parameters.summary(method)}\n\n"
+        "INPUT is a picture, a .csv, .npy or .npz file, or a folder of them. For a model with several inputs it is a "
+        ".npz file with an array for each by name.\n\n"
+        f"After {method.reference}."
+    )
+
+
+def _common() -> list[click.Parameter]:
+    from xaionnx_cli import _targets
+
+    return [
+        click.Argument(["model"], type=click.Path()),
+        click.Argument(["inputs"], type=click.Path(), nargs=-1, required=True, metavar="INPUT..."),
+        click.Option(
+            ["-o", "--save", "save"],
+            metavar="FILE|FOLDER",
+            help="Where the result goes: a picture (.png, .jpg), the whole record of all inputs (.npz), or a folder "
+            "for both of each. For several inputs NAME.png becomes NAME-INPUT.png. Nothing is saved if not given.",
+        ),
+        click.Option(["-t", "--target", "target"], multiple=True, metavar="TARGET", help=_targets.HELP),
+        click.Option(
+            ["--output"],
+            metavar="NAME",
+            help="The output, or internal tensor, that the target is read from. (The file to write is -o.)",
+        ),
+        click.Option(
+            ["--device"],
+            default="auto",
+            metavar="NAME",
+            help="auto, cpu, cuda, tensorrt or another device of onnxruntime.  [default: auto]",
+        ),
+        click.Option(
+            ["--threads"],
+            type=click.IntRange(1),
+            metavar="INT",
+            help="Threads inside a run of the model; one a core if not given.",
+        ),
+        click.Option(
+            ["--batch-size"],
+            type=click.IntRange(1),
+            metavar="INT",
+            help="Samples in a run of the model; tuned while it works if not given.",
+        ),
+        click.Option(
+            ["--timeout"],
+            type=click.FloatRange(0, min_open=True),
+            metavar="SECONDS",
+            help="Stop when a single run of the model takes longer.",
+        ),
+        click.Option(["--spec"], metavar="FILE", help="The InputSpec, instead of the .toml file beside the model."),
+        click.Option(["--exif"], is_flag=True, help="Turn pictures as their EXIF orientation says."),
+        click.Option(["--allow-random"], is_flag=True, help="Accept a model that draws random numbers."),
+        click.Option(
+            ["--json", "as_json"],
+            is_flag=True,
+            help="Print one JSON document on stdout and nothing else. It holds the arrays too, unless -o saves them "
+            "in an .npz file.",
+        ),
+    ]
+
+
+@click.command(
+    cls=Methods, invoke_without_command=True, options_metavar="", subcommand_metavar="METHOD MODEL INPUT... [OPTIONS]"
+)
+@click.pass_context
+def command(context: click.Context) -> int:
+    """Explain a model's answer for pictures, table rows or arrays.
+
+    \b
+    xaionnx explain rise MODEL.onnx PICTURE.png -o OUT.png
+    xaionnx explain occlusion MODEL.onnx FOLDER -o RESULTS/ --target 281
+    xaionnx explain METHOD --help     shows the options of a method
+    """
+    return help_instead(context)

@@ -1,0 +1,63 @@
+"""Where ``-o`` leads."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from xaionnx_cli._destination import Destination
+
+from xaionnx.errors import ParameterError, StorageError, UsageError
+
+
+@pytest.mark.parametrize(
+    ("given", "kind"),
+    [
+        (None, "nothing"),
+        ("a.png", "picture"),
+        ("a.JPG", "picture"),
+        ("a.npz", "record"),
+        ("new", "folder"),
+        ("x.d/", "folder"),
+    ],
+)
+def test_kinds(tmp_path, monkeypatch, given, kind):
+    monkeypatch.chdir(tmp_path)
+    assert Destination.of(given, []).kind == kind
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_of_inputs_never_repeat(tmp_path):
+    place = Destination.of(str(tmp_path), [])
+    names = [place.name(name) for name in ("a/cat.png", "b/cat.jpg", "rows.csv:12", "x.npy[3]", "b/cat_2.png", "n[0]")]
+    assert names == ["cat", "cat_2", "rows-12", "x-3", "cat_2_2", "n-0"]
+
+
+def test_a_folder_that_cannot_be(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError) as error:
+        Destination.of(str(tmp_path / "file" / "in"), [])
+    assert str(error.value) == f"There is no folder {tmp_path / 'file'}. Make it, or choose another with -o."
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_rights(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(StorageError, match="cannot be written to"):
+        Destination.of(str(tmp_path / "a.png"), [])
+
+
+def test_other_suffixes(tmp_path):
+    with pytest.raises(ParameterError):
+        Destination.of(str(tmp_path / "a.tiff"), [])
+
+
+def test_inputs_are_protected(tmp_path):
+    (tmp_path / "cat.png").touch()
+    with pytest.raises(UsageError):
+        Destination.of(str(tmp_path / "cat.png"), [tmp_path / "cat.png"])
+    place = Destination.of(str(tmp_path), [Path(os.path.relpath(tmp_path / "cat.png"))])
+    with pytest.raises(UsageError):
+        place.picture("cat", several=False, target=None)

@@ -1,0 +1,228 @@
+"""``xaionnx explain``: what it prints, what it writes, what it leaves alone."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from PIL import Image
+
+import xaionnx
+from xaionnx import discovery, parameters
+
+MODELS = Path(__file__).resolve().parents[2] / "models"
+QUICK = ("--window", "2", "--stride", "2")
+
+
+def _pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def test_the_report(run, digits, picture, tmp_path):
+    result = run("explain", "occlusion", digits, picture, *QUICK, "-o", tmp_path / "out.png")
+    assert (result.exit_code, result.stderr) == (0, "")
+    lines = result.stdout.splitlines()
+    assert lines[:3] == ["digits_cnn.onnx on CPUExecutionProvider", "", str(picture)]
+    spec = xaionnx.InputSpec.beside(digits)
+    x = spec.to_tensor([_pixels(picture)])
+    scores = xaionnx.Model.load(digits).run({"pixels": x})["logits"][0].astype(float)
+    chances = np.exp(scores) / np.exp(scores).sum()
+    order = np.argsort(-scores)[:5]
+    assert [line.split() for line in lines[3:8]] == [
+        [str(k), f"({k})", f"{scores[k]:.4g}", f"{100 * chances[k]:.2f}", "%"] for k in order
+    ]
+    assert lines[8] == f"  occlusion of {order[0]} ({order[0]}) = {scores[order[0]]:.4g}"
+    assert lines[9].startswith("  17 evaluations in ")
+    assert lines[10:] == [f"  saved {tmp_path / 'out.png'}"]
+    with Image.open(tmp_path / "out.png") as drawn:
+        assert drawn.format == "PNG"
+
+
+def test_options_reach_the_method(run, digits, picture, tmp_path):
+    words = ("--window", "2x3", "--stride", "2", "--overlap", "sum", "--no-class-maps", "--baseline", "0.5")
+    result = run("explain", "occlusion", digits, picture, *words, "-t", "3", "-o", tmp_path / "e.npz")
+    assert result.exit_code == 0
+    spec = xaionnx.InputSpec.beside(digits)
+    x = spec.to_tensor([_pixels(picture)])
+    settings = {"window": (2, 3), "stride": 2, "overlap": "sum", "class_maps": False, "baseline": "0.5"}
+    expected = xaionnx.explain(digits, x, "occlusion", 3, **settings)
+    found = xaionnx.Explanation.load(tmp_path / "e.npz")
+    np.testing.assert_array_equal(found.values, expected.values)
+    assert found.provenance["parameters"] == expected.provenance["parameters"]
+    assert found.target.tolist() == ["3 (3)"]
+
+
+def test_several_inputs_and_targets_in_pictures(run, digits, picture, tmp_path):
+    second = Path(shutil.copy(picture, tmp_path / "two.png"))
+    (tmp_path / "again").mkdir()
+    third = Path(shutil.copy(picture, tmp_path / "again" / "two.png"))
+    words = ("-t", "top:2", *QUICK, "-o", tmp_path / "o.jpg")
+    assert run("explain", "occlusion", digits, picture, second, third, *words).exit_code == 0
+    written = {path.name for path in tmp_path.glob("o*.jpg")}
+    assert written == {f"o-{name}-{target}.jpg" for name in ("one", "two", "two_2") for target in (1, 2)}
+
+
+def test_a_folder_keeps_pictures_and_records(run, digits, picture, tmp_path):
+    result = run("explain", "occlusion", digits, picture, *QUICK, "-o", tmp_path / "new" / "results")
+    assert result.exit_code == 0
+    assert {p.name for p in (tmp_path / "new" / "results").iterdir()} == {"one.png", "one.npz"}
+
+
+def test_rows_of_a_table(run, tmp_path):
+    rows = (MODELS / "data" / "german_credit_sample.csv").read_text().splitlines()[:4]
+    (tmp_path / "rows.csv").write_text("\n".join(rows) + "\n")
+    model = MODELS / "german_credit_mlp.onnx"
+    result = run("explain", "feature_ablation", model, tmp_path / "rows.csv", "-o", tmp_path / "rows.npz")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "  age_in_years" in result.stdout
+    whole = xaionnx.Explanation.load(tmp_path / "rows.npz")
+    assert whole.samples == 3
+    assert whole.provenance["inputs"] == [f"{tmp_path / 'rows.csv'}:{line}" for line in (2, 3, 4)]
+    assert whole.values.shape == (3, 20)
+    assert run("explain", "feature_ablation", model, tmp_path / "rows.csv", "-o", tmp_path / "b.png").exit_code == 0
+    assert {p.name for p in tmp_path.glob("b*")} == {"b-rows-2.png", "b-rows-3.png", "b-rows-4.png"}
+
+
+def test_three_bad_files_of_ten(run, digits, picture, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for n in range(7):
+        shutil.copy(picture, folder / f"{n}.png")
+    (folder / "empty.png").touch()
+    (folder / "text.png").write_text("no picture\n")
+    (folder / "cut.png").write_bytes(picture.read_bytes()[:60])
+    result = run("explain", "occlusion", digits, folder, *QUICK, "-o", tmp_path / "out")
+    assert result.exit_code == 4
+    assert len(list((tmp_path / "out").glob("*.png"))) == len(list((tmp_path / "out").glob("*.npz"))) == 7
+    assert result.stderr.splitlines() == [
+        "xaionnx: 3 of 10 inputs refused:",
+        f"xaionnx:   '{folder / 'cut.png'}' is a PNG file that is cut short or damaged. Copy or export it again.",
+        f"xaionnx:   '{folder / 'empty.png'}' is empty (0 bytes). Copy or download it again.",
+        f"xaionnx:   '{folder / 'text.png'}' is text, not a picture. "
+        "Give a file of one of these formats: PNG, JPEG, WebP, BMP, TIFF, GIF.",
+    ]
+
+
+def test_json_is_all_of_stdout(start, digits, picture, tmp_path):
+    (tmp_path / "bad.png").touch()
+    process = start("explain", "occlusion", digits, picture, tmp_path / "bad.png", *QUICK, "--json")
+    out, err = process.communicate(timeout=60)
+    document = json.loads(out)
+    assert out.count("\n") == 1
+    assert process.returncode == 4
+    assert err.startswith("xaionnx: 1 of 2 inputs refused:\n")
+    assert document["complete"] is True
+    assert document["provider"] == "CPUExecutionProvider"
+    assert document["refused"] == [
+        {
+            "input": str(tmp_path / "bad.png"),
+            "row": None,
+            "message": f"'{tmp_path / 'bad.png'}' is empty (0 bytes). Copy or download it again.",
+        }
+    ]
+    (only,) = document["results"]
+    assert only["files"] == []
+    assert len(only["top"]) == 5
+    assert np.shape(only["explanation"]["values"]) == (1, 1, 8, 8)
+
+
+def test_json_leaves_out_the_arrays_that_a_file_holds(run, digits, picture, tmp_path):
+    result = run("explain", "occlusion", digits, picture, *QUICK, "--json", "-o", tmp_path / "e.npz")
+    document = json.loads(result.stdout)
+    assert document["saved"] == str(tmp_path / "e.npz")
+    assert "values" not in document["results"][0]["explanation"]
+    assert xaionnx.Explanation.load(tmp_path / "e.npz").values.shape == (1, 1, 8, 8)
+
+
+def test_a_guessed_spec_is_said(run, bare_digits, picture):
+    result = run("explain", "occlusion", bare_digits, picture, *QUICK)
+    assert result.exit_code == 0
+    assert result.stderr == (
+        "xaionnx: note: no spec beside the model, so it was guessed from its shape: "
+        "NCHW, 8 x 8, L, black is 0 and white is 1\n"
+    )
+
+
+def test_a_spec_from_elsewhere(run, bare_digits, picture, digits):
+    result = run("explain", "occlusion", bare_digits, picture, *QUICK, "--spec", digits.with_suffix(".toml"))
+    assert (result.exit_code, result.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", ["one.png", "digits_cnn.onnx"])
+def test_what_is_read_is_never_overwritten(run, bare_digits, picture, name):
+    folder = picture.parent if name == "one.png" else bare_digits.parent
+    before = (folder / name).read_bytes()
+    place = folder if name == "one.png" else folder / name
+    result = run("explain", "occlusion", bare_digits, picture, *QUICK, "-o", place)
+    assert result.exit_code == 2
+    assert (folder / name).read_bytes() == before
+    if name == "one.png":
+        assert result.stderr.endswith(
+            f"xaionnx: -o would overwrite {picture}, which is being read. Choose another name or folder.\n"
+        )
+
+
+def test_a_segmentation_asks_for_a_target(run, picture):
+    model = MODELS / "selfie_segmentation.onnx"
+    result = run("explain", "occlusion", model, picture)
+    assert result.exit_code == 2
+    assert result.stderr == (
+        "xaionnx: Output 'mask' of selfie_segmentation.onnx is (N, 256, 256, 1), not one axis of classes. "
+        "Say what to explain: --target region, sum, channel:K or element:I,J,...\n"
+    )
+    assert run("explain", "occlusion", model, picture, "--window", "128", "--stride", "128", "-t", "sum").exit_code == 0
+
+
+def test_labels_of_another_model(run, bare_digits, picture):
+    bare_digits.with_suffix(".toml").write_text('[input]\nsize = [8, 8]\ncolor = "L"\n[output]\nlabels = ["a", "b"]\n')
+    result = run("explain", "occlusion", bare_digits, picture)
+    assert result.exit_code == 2
+    assert result.stderr == (
+        "xaionnx: The InputSpec lists 2 labels, but the model's output has 10 classes. "
+        "Give one label a class, in the order of the outputs.\n"
+    )
+
+
+def test_an_output_that_is_not_finite_costs_only_its_input(run, tmp_path):
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 3])
+    graph = helper.make_graph([helper.make_node("Sqrt", ["x"], ["y"])], "g", [x], [y])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "m.onnx")
+    np.save(tmp_path / "x.npy", np.array([[1, 4, 9], [1, -1, 1]], np.float32))
+    result = run("explain", "feature_ablation", tmp_path / "m.onnx", tmp_path / "x.npy")
+    assert result.exit_code == 4
+    assert "  feature_ablation of y[2] = 3\n" in result.stdout
+    assert result.stderr.splitlines()[1:] == [
+        "xaionnx: 1 of 2 inputs refused:",
+        f"xaionnx:   '{tmp_path / 'x.npy'}[1]': m.onnx answers NaN or infinity for row 0. Check the input's scale.",
+    ]
+
+
+def test_several_inputs_come_as_npz_by_name(run, tmp_path):
+    infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 2]) for name in "aby"]
+    graph = helper.make_graph([helper.make_node("Sub", ["a", "b"], ["y"])], "g", infos[:2], infos[2:])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "m.onnx")
+    np.savez(tmp_path / "x.npz", a=np.ones((2, 2), np.float32), b=np.zeros((2, 2), np.float32))
+    result = run("explain", "feature_ablation", tmp_path / "m.onnx", tmp_path / "x.npz", "-o", tmp_path / "e.npz")
+    assert result.exit_code == 0, result.stderr
+    found = xaionnx.Explanation.load(tmp_path / "e.npz").values
+    assert {name: array.shape for name, array in found.items()} == {"a": (2, 2), "b": (2, 2)}
+    result = run("explain", "feature_ablation", tmp_path / "m.onnx", "x.npy")
+    assert result.stderr == (
+        "xaionnx: 'x.npy': m.onnx has 2 inputs. Pass a .npz file that holds an array for each by name: a, b.\n"
+    )
+
+
+@pytest.mark.parametrize("name", discovery.methods())
+def test_every_field_of_a_method_is_an_option(run, name):
+    text = run("explain", name, "--help")
+    assert text.exit_code == 0
+    for field in parameters.declared(discovery.method(name)):
+        assert f"--{field.replace('_', '-')} " in text.stdout
+    assert text.stdout.index(f"Options of {name}:") < text.stdout.index("Options of every method:")

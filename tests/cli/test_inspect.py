@@ -1,0 +1,106 @@
+"""``xaionnx inspect`` tells what is in the file, checked against onnx itself."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from xaionnx_cli import _census
+
+from xaionnx import discovery
+
+MODELS = Path(__file__).resolve().parents[2] / "models"
+
+
+@pytest.mark.parametrize("name", ["digits_cnn", "german_credit_forest", "selfie_segmentation"])
+def test_facts_of_real_models(run, name):
+    path = MODELS / f"{name}.onnx"
+    result = run("inspect", path, "--json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    told, proto = json.loads(result.stdout), onnx.load(path)
+    assert told["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert told["bytes"] == path.stat().st_size
+    assert told["ir_version"] == proto.ir_version
+    assert told["opset"] == {
+        entry.domain.replace("ai.onnx", "") if entry.domain == "ai.onnx" else entry.domain: entry.version
+        for entry in proto.opset_import
+    }
+    assert sum(told["ops"].values()) == len(proto.graph.node)
+    assert [layer["name"] for layer in told["layers"]] == [o for node in proto.graph.node for o in node.output if o]
+    assert told["inputs"][0]["name"] == proto.graph.input[0].name
+    assert told["providers"]["used"] == "CPUExecutionProvider"
+    assert told["spec"]["guessed"] is False
+    assert [(m["method"], m["possible"]) for m in told["methods"]] == [(n, True) for n in discovery.methods()]
+
+
+def test_text_lists_some_layers_or_all(run, digits):
+    some, every = run("inspect", digits).stdout, run("inspect", digits, "--layers", "all").stdout
+    count = sum(len(node.output) for node in onnx.load(digits).graph.node)
+    assert f"of {count}; --layers all shows the others\n" in some
+    assert f"layers  {count} of {count}\n" in every
+    assert "input   pixels (N, 1, 8, 8) float32\noutput  logits (N, 10) float32\n" in some
+    assert "batch   free: any number of samples at once\n" in some
+    assert f"can be explained with     {', '.join(discovery.methods())}\n" in some
+
+
+def test_the_chosen_layers_are_the_last_of_each_size():
+    sizes = [(32, 32), (32, 32), (1, 1), (16, 16), (32, 32)]
+    found = [{"name": str(i), "op": "Conv", "shape": ["N", 8, *size]} for i, size in enumerate(sizes)]
+    assert [layer["name"] for layer in _census.chosen(found)] == ["3", "4"]
+    flat = [{"name": str(i), "op": "Gemm", "shape": ["N", 8]} for i in range(20)]
+    assert [layer["name"] for layer in _census.chosen(flat)] == [str(i) for i in range(8, 20)]
+
+
+def _save(path: Path, nodes: list, inputs: list, outputs: list, **more) -> Path:
+    graph = helper.make_graph(nodes, "g", inputs, outputs, **more)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
+def test_a_model_without_scores_says_why(run, tmp_path):
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 4])
+    y = helper.make_tensor_value_info("y", TensorProto.INT64, [1])
+    path = _save(tmp_path / "m.onnx", [helper.make_node("ArgMax", ["x"], ["y"], axis=1, keepdims=0)], [x], [y])
+    text = run("inspect", path).stdout
+    assert "can be explained with     no method\n" in text
+    assert (
+        "cannot be explained with  occlusion: No output of m.onnx holds scores: y (1,) int64. "
+        "Name an internal tensor to explain with output=...\n"
+    ) in text
+    assert "batch   fixed at 1: made free where the answers stay the same, else one sample at a time\n" in text
+    assert "(guessed from the shapes, as there is no .toml beside the model)\n" in text
+
+
+def test_ops_inside_branches_are_counted():
+    then = helper.make_graph([helper.make_node("Relu", ["x"], ["a"])], "t", [], [])
+    other = helper.make_graph([helper.make_node("Neg", ["x"], ["b"], domain="my.ops")], "e", [], [])
+    node = helper.make_node("If", ["c"], ["y"], then_branch=then, else_branch=other)
+    assert _census.census(helper.make_graph([node], "g", [], [])) == {"If": 1, "Relu": 1, "my.ops.Neg": 1}
+
+
+def test_names_cannot_rewrite_the_terminal(run, tmp_path):
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 2])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 2])
+    nodes = [helper.make_node("Relu", ["x"], ["red\x1b[31m"]), helper.make_node("Neg", ["red\x1b[31m"], ["y"])]
+    result = run("inspect", _save(tmp_path / "m.onnx", nodes, [x], [y]))
+    assert "\x1b" not in result.stdout + result.stderr
+
+
+def test_external_data_are_listed(run, tmp_path):
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 2])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 2])
+    weight = numpy_helper.from_array(np.eye(2, dtype=np.float32), "w")
+    graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["y"])], "g", [x], [y], [weight])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, tmp_path / "m.onnx", save_as_external_data=True, location="m.data", size_threshold=0)
+    told = json.loads(run("inspect", tmp_path / "m.onnx", "--json").stdout)
+    assert told["external_data"] == [{"path": str((tmp_path / "m.data").resolve()), "bytes": 16}]
+
+
+def test_every_need_of_a_method_is_checked():
+    assert {discovery.method(name).needs for name in discovery.methods()} <= set(_census.CHECKS)

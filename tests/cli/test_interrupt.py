@@ -1,0 +1,85 @@
+"""Ctrl-C: within a second, one line, code 130, what is finished is kept and nothing is half-written."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import xaionnx
+
+MODELS = Path(__file__).resolve().parents[2] / "models"
+# A minute and more of work.
+LONG = ("explain", "occlusion", MODELS / "efficientnet_lite0.onnx")
+FINE = ("--window", "32", "--stride", "2")
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="SIGINT cannot be sent to another process there")
+
+
+def _interrupt(process, sought: str) -> tuple[str, float]:
+    """Read until a line holds ``sought``, let the work go on a little, interrupt; stderr and the seconds it took."""
+    for line in process.stdout:
+        if sought in line:
+            break
+    time.sleep(0.5)
+    assert process.poll() is None, process.stderr.read()
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    process.wait(timeout=30)
+    return process.stderr.read(), time.monotonic() - began
+
+
+def test_in_the_middle_of_a_run(start, tmp_path):
+    photo = MODELS / "photos" / "cat.png"
+    process = start(*LONG, photo, *FINE, "-o", tmp_path / "out.png")
+    told, seconds = _interrupt(process, "occlusion of")
+    assert process.returncode == 130
+    assert told == "xaionnx: interrupted.\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
+    # The stop itself takes milliseconds; the rest is the interpreter, on a machine that may be busy.
+    assert seconds < 2
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    """So many rows that the work cannot end before it is interrupted."""
+    head, *rest = (MODELS / "data" / "german_credit_sample.csv").read_text().splitlines()
+    (tmp_path / "rows.csv").write_text("\n".join([head, *rest * 100]) + "\n")
+    return tmp_path / "rows.csv"
+
+
+TABLE = ("explain", "feature_ablation", MODELS / "german_credit_mlp.onnx")
+
+
+@pytest.mark.parametrize("place", ["out.npz", "out"])
+def test_finished_inputs_are_kept(start, tmp_path, rows, place):
+    told, _ = _interrupt(start(*TABLE, rows, "-o", tmp_path / place), "evaluations in")
+    done = int(told.removeprefix("xaionnx: interrupted; ").split()[0])
+    assert told == f"xaionnx: interrupted; {done} inputs are done and saved in {tmp_path / place}.\n"
+    if place == "out.npz":
+        assert xaionnx.Explanation.load(tmp_path / place).samples == done
+    else:
+        records = list((tmp_path / place).glob("*.npz"))
+        # The last one may be whole already without being counted.
+        assert len(records) in (done, done + 1)
+        assert all(xaionnx.Explanation.load(record).samples == 1 for record in records)
+    assert not list(tmp_path.rglob(".*"))
+
+
+def test_json_of_what_is_done(start, tmp_path, rows):
+    process = start(*TABLE, rows, "-o", tmp_path / "out", "--json")
+    while not list(tmp_path.glob("out/*.npz")):
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.1)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    out, told = process.communicate(timeout=30)
+    document = json.loads(out)
+    assert process.returncode == 130
+    assert document["complete"] is False
+    done = len(document["results"])
+    assert told == f"xaionnx: interrupted; {done} inputs are done and saved in {tmp_path / 'out'}.\n"

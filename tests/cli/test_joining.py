@@ -1,0 +1,43 @@
+"""Records of single samples, joined, are the record of the batch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from xaionnx_cli._joining import joined
+
+import xaionnx
+
+
+@pytest.mark.parametrize("target", [3, [3, 5]])
+@pytest.mark.parametrize("method", ["occlusion", "feature_ablation"])
+def test_joined_is_the_batch(method, target):
+    x = np.random.default_rng(0).random((3, 1, 8, 8), dtype=np.float32)
+    settings = {"window": 2, "stride": 2} if method == "occlusion" else {"features": "pixels"}
+    model = xaionnx.Model.load("models/digits_cnn.onnx")
+    whole = xaionnx.explain(model, x, method, target, **settings)
+    parts = [xaionnx.explain(model, x[n : n + 1], method, target, **settings) for n in range(3)]
+    found = joined(parts, ["a", "b", "c"])
+    for field in ("values", "prediction", "feature_values"):
+        np.testing.assert_allclose(getattr(found, field), getattr(whole, field), atol=1e-5)
+    assert found.target.tolist() == whole.target.tolist()
+    np.testing.assert_array_equal(found.features, whole.features)
+    assert found.maps.keys() == whole.maps.keys()
+    assert all(found.maps[key].shape == whole.maps[key].shape for key in whole.maps)
+    assert found.diagnostics["evaluations"] == whole.diagnostics["evaluations"]
+    assert found.diagnostics["seconds"] == pytest.approx(sum(part.diagnostics["seconds"] for part in parts), abs=1e-6)
+    assert found.provenance["input_sha256"] == [part.provenance["input_sha256"] for part in parts]
+    assert found.provenance["inputs"] == ["a", "b", "c"]
+
+
+def test_samples_with_fewer_players_are_padded():
+    x = np.zeros((1, 1, 8, 8), np.float32)
+    left = np.broadcast_to(np.arange(8) // 4, (8, 8))
+    fourths = left + 2 * left.T
+    parts = [
+        xaionnx.explain("models/digits_cnn.onnx", x, "feature_ablation", 3, features=labels)
+        for labels in (left, fourths)
+    ]
+    found = joined(parts, ["two", "four"])
+    assert np.isnan(found.feature_values).tolist() == [[False, False, True, True], [False] * 4]
+    assert found.features.shape[0] == 2

@@ -1,0 +1,94 @@
+"""``--target`` in words equals the Target in Python."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from xaionnx_cli._targets import targets
+
+from xaionnx.errors import ParameterError, UnknownNameError
+from xaionnx.inputs import InputSpec
+from xaionnx.model import Model
+from xaionnx.resolution import resolve
+from xaionnx.target import Target, Top
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    labels = ["zero", "one, two", "two", "tiger cat", "region", "five", "six", "seven", "eight", "nine"]
+    return Model.load("models/digits_cnn.onnx", spec=InputSpec(size=(8, 8), color="L", scale=255, labels=labels))
+
+
+@pytest.fixture(scope="module")
+def x(model: Model) -> dict[str, np.ndarray]:
+    return model.check(np.random.default_rng(0).random((2, 1, 8, 8), dtype=np.float32))
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("3", Target.index(3)),
+        ("tiger cat", Target.index(3)),
+        ("TIGER", Target.index(3)),
+        ("one, two", Target.index(1)),
+        ("label:region", Target.index(4)),
+        ("region:-100", Target.region(threshold=-100)),
+        ("top:3", Target.top(3)),
+        ("probability", Target.probability()),
+        ("probability:five", Target.probability(5)),
+        ("margin:3,5", Target.margin(3, 5)),
+        ("margin:tiger cat, five", Target.margin(3, 5)),
+        ("margin:one, two,five", Target.margin(1, 5)),
+        ("loss:3", Target.loss(np.array(3))),
+        ("element:7", Target.index([7])),
+        ("channel:2", Target.channel("logits", 2)),
+        ("sum", Target.sum()),
+    ],
+)
+def test_words_mean_the_target(model, x, text, same):
+    found, expected = resolve(targets([text], None, model), model, x), resolve(same, model, x)
+    np.testing.assert_array_equal(found.values, expected.values)
+    assert found.several == expected.several
+    assert found.selection.names.tolist() == expected.selection.names.tolist()
+
+
+def test_repeated_words_are_several_targets(model, x):
+    found = resolve(targets(["3", "margin:3,5"], None, model), model, x)
+    assert found.several
+    assert found.selection.names[:, 0].tolist() == ["tiger cat (3)", "tiger cat (3) - five (5)"]
+
+
+def test_no_words_are_the_top_class_or_the_strongest_channel(model, x):
+    assert targets([], None, model) is None
+    assert targets([], "logits", model) == Top(output="logits")
+    inside = next(t for t in targets_of(model) if t not in {o.name for o in model.outputs})
+    assert targets([], inside, model) == Target.channel(inside)
+
+
+def targets_of(model: Model) -> list[str]:
+    return [name for node in model.file.proto.graph.node for name in node.output]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("top:x", "--target top:x needs whole numbers, as in 'top:3'. Got 'x' instead."),
+        ("region:x", "--target region:x needs a number, as in 'region:0.5'. Got 'x' instead."),
+        ("margin:3", "--target margin:3 must name two classes, as in 'margin:281,207'. Give their numbers."),
+        ("margin:,3", "--target margin:,3 must name two classes, as in 'margin:281,207'. Give their numbers."),
+        (
+            "margin:one, two, six, nine",
+            "--target margin:one, two, six, nine must name two classes, as in 'margin:281,207'. Give their numbers.",
+        ),
+    ],
+)
+def test_words_that_mean_nothing(model, text, message):
+    with pytest.raises(ParameterError) as error:
+        targets([text], None, model)
+    assert str(error.value) == message
+
+
+def test_a_label_that_is_unknown(model, x):
+    with pytest.raises(UnknownNameError) as error:
+        resolve(targets(["sevn"], None, model), model, x)
+    assert str(error.value) == "No label named 'sevn'. Nearest: seven."

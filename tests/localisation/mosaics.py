@@ -1,0 +1,80 @@
+"""Mosaics of four photographs: the one with the class should get the largest share.
+
+A mosaic shows four photographs of different classes in its quadrants. A class's own tile is where the model finds
+it, so a method that explains the class should put the largest share of its positive values there.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+import xaionnx
+from xaionnx import Features, Model
+
+ROOT = Path(__file__).parents[2]
+# Photographs whose top class is far ahead of the second.
+PHOTOS = ("cat.png", "coffee.jpg", "rocket.jpg", "camera.png", "flower.jpg")
+SIDE = 112
+
+# Superpixels of a mosaic: 64 are about 16 a tile.
+METHODS: dict[str, dict[str, Any]] = {
+    "feature_ablation": {"features": Features.superpixels(count=64)},
+    "occlusion": {"window": 28, "stride": 14, "class_maps": False},
+    "rise": {"budget": 1001},
+    "lime": {"features": Features.superpixels(count=64), "budget": 1000},
+    "kernel_shap": {"features": Features.superpixels(count=64), "budget": 1000},
+    "shapley_sampling": {"features": Features.superpixels(count=64), "budget": 1000},
+    "banzhaf": {"features": Features.superpixels(count=64), "budget": 1000},
+    "sobol": {"features": Features.grid(8), "budget": 1056},
+}
+
+
+@dataclass(frozen=True)
+class Mosaic:
+    """A picture tensor (1, 3, 224, 224), and the class of each tile in reading order."""
+
+    x: np.ndarray[Any, Any]
+    classes: list[int]
+
+    def share(self, values: np.ndarray[Any, Any], tile: int) -> np.ndarray[Any, Any]:
+        """Share of the positive values (3, H, W) in each tile; the class's own first."""
+        positive = np.maximum(values.mean(axis=0), 0)
+        tiles = positive.reshape(2, SIDE, 2, SIDE).sum(axis=(1, 3)).reshape(-1)
+        shares = tiles / max(tiles.sum(), 1e-12)
+        return np.roll(shares, -tile)
+
+
+def mosaics(model: Model, count: int) -> Iterator[Mosaic]:
+    """The first ``count`` mosaics: every choice of four photographs, in a shuffled order."""
+    spec = model.spec
+    assert spec is not None
+    pictures = {name: np.asarray(Image.open(ROOT / "models" / "photos" / name).convert("RGB")) for name in PHOTOS}
+    logits = model.run({"images": spec.to_tensor(list(pictures.values()))})["logits"]
+    classes = dict(zip(PHOTOS, logits.argmax(axis=1), strict=True))
+    rng = np.random.default_rng(0)
+    chosen = itertools.cycle(itertools.combinations(PHOTOS, 4))
+    for names in itertools.islice(chosen, count):
+        order = [str(name) for name in rng.permutation(names)]
+        tiles = [np.asarray(Image.fromarray(pictures[n]).resize((SIDE, SIDE), Image.Resampling.BICUBIC)) for n in order]
+        mosaic = np.concatenate([np.concatenate(tiles[:2], axis=1), np.concatenate(tiles[2:], axis=1)])
+        yield Mosaic(spec.to_tensor([mosaic]), [int(classes[n]) for n in order])
+
+
+def hits(method: str, count: int, model: Model) -> tuple[int, int, float]:
+    """How often the class's own tile has the largest share, out of how many tries, and its mean share."""
+    own, tries, shares = 0, 0, []
+    for mosaic in mosaics(model, count):
+        result = xaionnx.explain(model, mosaic.x, method, list(mosaic.classes), **METHODS[method])
+        for tile in range(4):
+            share = mosaic.share(result.values[tile, 0], tile)
+            own += bool(share[0] == share.max() and share[0] > share[1:].max())
+            tries += 1
+            shares.append(share[0])
+    return own, tries, float(np.mean(shares))
