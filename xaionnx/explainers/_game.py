@@ -78,11 +78,6 @@ class GameExplainer(Explainer):
         """The most evaluations a sample may cost; None without such a limit."""
         return None
 
-    def usual_target(self, model: Model) -> Target | None:
-        """What is explained where no target is given; None for the score of the top class."""
-        del model
-        return None
-
     def watched(self, model: Model, target: Any) -> list[Target]:
         """Further numbers that :meth:`play` reads from the same evaluations."""
         del model, target
