@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from onnx import numpy_helper
 from onnx.backend.test.case.node import collect_testcases
 
 from xaionnx.autodiff.table import STANDARD
@@ -30,6 +31,7 @@ REFUSED = {
 CONSTANTS = {"Dropout": {1}, "Resize": {1, 2}}
 # Rounding and the step leave about 1e-9; the rest is curvature.
 TOLERANCE = 1e-5
+LARGEST = 10_000
 
 
 @cache
@@ -47,11 +49,14 @@ def cases():
 
 def arrays(case):
     inputs, _ = case.data_sets[0]
-    return dict(zip([value.name for value in case.model.graph.input], inputs, strict=True))
+    found = [numpy_helper.to_array(a) if isinstance(a, onnx.TensorProto) else np.asarray(a) for a in inputs]
+    return dict(zip([value.name for value in case.model.graph.input], found, strict=True))
 
 
 def in_float64(feeds):
-    return {n: a.astype(np.float64) if a.dtype.kind == "f" else a for n, a in feeds.items()}
+    """Infinities and NaN become ordinary numbers."""
+    ordinary = {"nan": 0.5, "posinf": 2.0, "neginf": -2.0}
+    return {n: np.nan_to_num(a.astype(np.float64), **ordinary) if a.dtype.kind == "f" else a for n, a in feeds.items()}
 
 
 def float_tensors(values):
@@ -68,10 +73,16 @@ def test_rules_agree_with_central_differences(op):
         if "training" in case.name or "train" in case.name or not outs:
             continue
         feeds = in_float64(arrays(case))
-        if any(a.dtype.kind == "f" and not np.isfinite(a).all() for a in feeds.values()):
+        # The reference evaluator takes seconds for the large ones, which show nothing that small ones do not.
+        if any(a.size > LARGEST for a in feeds.values()):
+            continue
+        # Cases of infinities and NaN have no slopes; those of Cast mix them with ordinary numbers.
+        if op != "Cast" and not all(np.isfinite(a).all() for a in arrays(case).values() if a.dtype.kind == "f"):
             continue
         model = widened(case.model)
         for name in ins:
+            if name not in node.input:
+                continue
             index = list(node.input).index(name)
             if index in CONSTANTS.get(op, ()) or feeds[name].size == 0:
                 continue

@@ -184,10 +184,9 @@ def _unbroadcast(g: GradientBuilder, node: ir.Node, index: int, gradient: ir.Val
         return gradient
     exempt = _BROADCASTING.get(op, 0)
     small, large = g.sizes(value), g.sizes(node.outputs[0])
-    if exempt and len(small) < exempt + 1:
-        exempt = len(small)  # the rule for vectors answers in their own shape but for the leading axes
     extra = len(large) - len(small)
-    if small == large or extra < 0:
+    # The product with a vector has an axis less, and its rule answers in the shape of the operand.
+    if extra < 0 or len(small) < exempt or (not exempt and small == large):
         return gradient
     leading = list(range(extra))
     repeated = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from xaionnx.graph.probe import Probe
 
 Array = npt.NDArray[Any]
 Shape = tuple[int | None, ...]
+# Behind the end of any axis.
+_FAR = 2**31 - 1
 
 
 class GradientBuilder(Builder):
@@ -42,13 +45,15 @@ class GradientBuilder(Builder):
         """
         if value.is_initializer() and value.shape is not None:
             return tuple(int(str(size)) for size in value.shape)
-        return self._known(self._probe.shapes, value)
+        shape: Shape = self._known(self._probe.shapes, value)
+        return shape
 
     def sizes(self, value: ir.Value) -> tuple[int, ...]:
         """Sizes of a forward tensor in the probe's run; those that follow the batch hold for that run alone."""
         if value.is_initializer() and value.shape is not None:
             return tuple(int(str(size)) for size in value.shape)
-        return self._known(self._probe.sizes, value)
+        sizes: tuple[int, ...] = self._known(self._probe.sizes, value)
+        return sizes
 
     def size(self, value: ir.Value, axis: int) -> int:
         """The size of one axis that must not follow the batch.
@@ -124,6 +129,19 @@ class GradientBuilder(Builder):
         """Zeros in the shape and type of a forward tensor."""
         dtype = like.dtype or ir.DataType.FLOAT
         return self.op("Expand", self.constant(np.zeros((), dtype=dtype.numpy()), dtype), self.shape_of(like))
+
+    def pad(self, value: ir.Value, begin: Sequence[int], end: Sequence[int]) -> ir.Value:
+        """Zeros in front of and behind each axis; a number below 0 crops. An entry an axis, as in ``Pad``."""
+        cropped = [axis for axis, (a, b) in enumerate(zip(begin, end, strict=True)) if a < 0 or b < 0]
+        if cropped:  # not every runtime takes pads below 0
+            starts = self.ints(*(max(-begin[axis], 0) for axis in cropped))
+            ends = self.ints(*(end[axis] if end[axis] < 0 else _FAR for axis in cropped))
+            value = self.op("Slice", value, starts, ends, self.ints(*cropped))
+        padded = [axis for axis, (a, b) in enumerate(zip(begin, end, strict=True)) if a > 0 or b > 0]
+        if padded:
+            pads = [max(begin[axis], 0) for axis in padded] + [max(end[axis], 0) for axis in padded]
+            value = self.op("Pad", value, self.ints(*pads), None, self.ints(*padded))
+        return value
 
     def ints(self, *numbers: int) -> ir.Value:
         """A one-dimensional int64 constant, as axes, pads and sizes are."""

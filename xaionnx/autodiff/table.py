@@ -7,10 +7,10 @@ import pkgutil
 from types import MappingProxyType
 
 from xaionnx.autodiff import rules
-from xaionnx.autodiff.rule import Table, registered
+from xaionnx.autodiff.rule import Rule, registered
 
 
-def _gathered() -> Table:
+def _gathered() -> MappingProxyType[str, Rule]:
     for module in pkgutil.iter_modules(rules.__path__):
         if not module.name.startswith("_"):
             importlib.import_module(f"{rules.__name__}.{module.name}")
@@ -18,4 +18,4 @@ def _gathered() -> Table:
 
 
 # Another table is this one with some rules swapped: ``STANDARD | {"Relu": guided_relu}``.
-STANDARD: Table = _gathered()
+STANDARD = _gathered()

@@ -28,8 +28,16 @@ def _x(node: ir.Node) -> ir.Value:
     return value
 
 
-@unary("Identity", "Dropout")
+@unary("Identity")
 def identity(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    return dy
+
+
+@unary("Dropout")
+def dropout(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    training = g.fixed(node, 2)
+    if training is not None and training.any():
+        raise g.refusal(node, "it drops numbers at random; export the model for inference")
     return dy
 
 

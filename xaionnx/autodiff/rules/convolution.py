@@ -52,7 +52,7 @@ def conv_back(g: GradientBuilder, dy: ir.Value, w: ir.Value, frame: Window, grou
     # What no window reached has no gradient, and windows over the end reached only pads.
     rest = [spare[a] - extra[a] for a in range(rank)]
     if any(rest):
-        dx = g.op("Pad", dx, g.ints(*[0] * rank, *rest), None, g.ints(*range(2, rank + 2)))
+        dx = g.pad(dx, [0] * (rank + 2), [0, 0, *rest])
     return dx
 
 
@@ -106,13 +106,9 @@ def conv_transpose(
             first = _begin(node, axis, rank, full, out)
             begin.append(first)
             crop.append(full - first - out)
-        if min(crop) < 0:
-            # The padding of the output read nothing.
-            cut = [min(entry, 0) for entry in crop]
-            dy = g.op("Pad", dy, g.ints(*[0] * rank, *cut), None, g.ints(*range(2, rank + 2)))
-        if min(begin) < 0:
-            cut = [min(entry, 0) for entry in begin]
-            dy = g.op("Pad", dy, g.ints(*cut, *[0] * rank), None, g.ints(*range(2, rank + 2)))
+        if dy is not None and min(*begin, *crop) < 0:
+            # What pads the output read nothing.
+            dy = g.pad(dy, [0, 0, *(min(a, 0) for a in begin)], [0, 0, *(min(a, 0) for a in crop)])
         pads = [max(entry, 0) for entry in (*begin, *crop)]
         gradients[0] = g.op("Conv", dy, w, dilations=dilations, group=group, strides=strides, pads=pads)
     if len(node.inputs) > 2 and needed[2] and cotangents[0] is not None:

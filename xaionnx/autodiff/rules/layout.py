@@ -14,10 +14,14 @@ from xaionnx.autodiff.rule import Gradient, rule, unary
 _GATHERED_TIMES = 4
 
 
-def _x(node: ir.Node) -> ir.Value:
-    value = node.inputs[0]
+def _given(node: ir.Node, index: int) -> ir.Value:
+    value = node.inputs[index]
     assert value is not None
     return value
+
+
+def _x(node: ir.Node) -> ir.Value:
+    return _given(node, 0)
 
 
 @unary("Reshape", "Flatten", "Squeeze", "Unsqueeze")
@@ -82,13 +86,11 @@ def slice_(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
         size = g.size(x, axis)
         chosen = np.arange(size)[slice(int(start), _stop(int(stop), size, stride), stride)]
         if stride == 1:
-            begin[axis], end[axis] = (
-                int(chosen[0]) if len(chosen) else size,
-                size - 1 - int(chosen[-1]) if len(chosen) else 0,
-            )
+            begin[axis] = int(chosen[0]) if len(chosen) else size
+            end[axis] = size - begin[axis] - len(chosen)
         else:
             dy = g.select_back(dy, axis, chosen, size)
-    return _padded(g, dy, begin, end)
+    return g.pad(dy, begin, end)
 
 
 def _stop(stop: int, size: int, stride: int) -> int | None:
@@ -96,17 +98,10 @@ def _stop(stop: int, size: int, stride: int) -> int | None:
     return None if stride < 0 and stop < -size else stop
 
 
-def _padded(g: GradientBuilder, value: ir.Value, begin: Sequence[int], end: Sequence[int]) -> ir.Value:
-    axes = [axis for axis, (a, b) in enumerate(zip(begin, end, strict=True)) if a or b]
-    if not axes:
-        return value
-    pads = g.ints(*(begin[axis] for axis in axes), *(end[axis] for axis in axes))
-    return g.op("Pad", value, pads, None, g.ints(*axes))
-
-
-@unary("Pad")
-def pad(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
-    x = _x(node)
+@rule("Pad")
+def pad(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]) -> list[Gradient]:
+    x, dy = _x(node), cotangents[0]
+    assert dy is not None
     rank = g.rank(x)
     pads, axes_given = g.fixed(node, 1), g.fixed(node, 3)
     if pads is None:
@@ -117,7 +112,13 @@ def pad(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
         begin[axis], end[axis] = int(first), int(last)
     mode = node.attributes.get_string("mode", "constant")
     if mode == "constant":
-        return _padded(g, dy, [-a for a in begin], [-b for b in end])
+        value: Gradient = None
+        if len(needed) > 2 and needed[2]:
+            inside = g.pad(dy, [min(-a, 0) for a in begin], [min(-b, 0) for b in end])
+            total = g.op("Sub", g.op("ReduceSum", dy, keepdims=0), g.op("ReduceSum", inside, keepdims=0))
+            value = g.reshape_like(total, _given(node, 2))
+        dx = g.pad(dy, [-a for a in begin], [-b for b in end]) if needed[0] else None
+        return [dx, None, value, None][: len(node.inputs)]
     for axis in range(rank):
         if begin[axis] or end[axis]:
             size = g.size(x, axis)
@@ -125,7 +126,7 @@ def pad(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
             wide = np.pad(np.arange(size), (max(begin[axis], 0), max(end[axis], 0)), mode=mode)  # type: ignore[call-overload]
             source = wide[max(-begin[axis], 0) : len(wide) - max(-end[axis], 0)]
             dy = g.select_back(dy, axis, source, size)
-    return dy
+    return [dy if needed[0] else None] + [None] * (len(node.inputs) - 1)
 
 
 @unary("Gather")
@@ -150,7 +151,7 @@ def gather(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
             at = int(flat[0])
             begin, end = [0] * rank, [0] * rank
             begin[axis], end[axis] = at, size - 1 - at
-            return _padded(g, dy, begin, end)
+            return g.pad(dy, begin, end)
         if np.bincount(flat, minlength=1).max() <= _GATHERED_TIMES:
             return g.select_back(dy, axis, flat, size)
     column = [1] * rank

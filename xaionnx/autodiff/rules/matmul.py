@@ -39,8 +39,6 @@ def matmul(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], ne
         db = g.op("MatMul", left, dy)
         if rank_b == 1:
             db = _vector(g, g.op("Squeeze", db, g.ints(-1)), max(rank_a - 2, 0))
-        elif rank_a > 2 and rank_b == 2:
-            return [da, g.op("ReduceSum", db, g.ints(*range(rank_a - 2)), keepdims=0)]
     return [da, db]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from xaionnx.autodiff._windows import Window, window
-from xaionnx.autodiff.gradient_builder import GradientBuilder
+from xaionnx.autodiff.gradient_builder import Array, GradientBuilder
 from xaionnx.autodiff.rule import Gradient, unary
 from xaionnx.autodiff.rules.convolution import conv_back
 
@@ -23,10 +23,14 @@ def _x(node: ir.Node) -> ir.Value:
 @unary("MaxPool")
 def max_pool(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     """To the entry that onnxruntime took, so that ties are not split."""
-    if node.attributes.get_int("storage_order", 0):
-        raise g.refusal(node, "its indices are column-major")
     x = _x(node)
-    index = g.further_output(node, 1, ir.DataType.INT64)
+    if node.attributes.get_int("storage_order", 0) and len(node.outputs) > 1:
+        # The model reads indices that count columns first: a second pooling counts rows first.
+        same = {name: a.value for name, a in node.attributes.items() if name != "storage_order"}
+        index = g.op("MaxPool", x, outputs=2, **same)[1]
+    else:
+        node.attributes.pop("storage_order", None)
+        index = g.further_output(node, 1, ir.DataType.INT64)
     flat = g.ints(-1)
     empty = g.op("Reshape", g.zeros_like(x), flat)
     filled = g.op("ScatterElements", empty, g.op("Reshape", index, flat), g.op("Reshape", dy, flat), reduction="add")
@@ -52,7 +56,7 @@ def average_pool(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     return conv_back(g, g.op("Mul", dy, weights), ones, frame, channels)
 
 
-def _counts(frame: Window, with_pads: bool) -> np.ndarray:  # type: ignore[type-arg]
+def _counts(frame: Window, with_pads: bool) -> Array:
     """How many entries each window averages: a product over the axes."""
     lines = []
     for axis in range(frame.rank):

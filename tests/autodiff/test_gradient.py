@@ -1,0 +1,150 @@
+"""Gradients of whole models, through the engine that users have."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import parser
+
+from xaionnx import Model
+from xaionnx.autodiff import gradient
+from xaionnx.autodiff.table import STANDARD
+from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError, UnsupportedModelError
+
+MODELS = Path(__file__).parents[2] / "models"
+# Steps of central differences in float32: below the kinks of ReLU nets, above rounding.
+STEP = 1e-3
+# Relative to the size of the slope; kinks within the step account for it, where units switch on and off.
+TOLERANCE = {
+    "digits_cnn": 0.05,
+    "efficientnet_lite0": 0.15,
+    "german_credit_mlp": 0.02,
+    "mnist_cnn": 0.1,
+    "mnist_vae_decoder": 0.02,
+    "mnist_vit": 0.02,
+}
+
+
+def planted():
+    specification = importlib.util.spec_from_file_location("planted", MODELS / "planted.py")
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def loaded(tmp_path, text):
+    path = tmp_path / "model.onnx"
+    onnx.save(parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17]> {text}'), path)
+    return Model.load(path, device="cpu")
+
+
+@pytest.mark.parametrize("name", TOLERANCE)
+def test_models_agree_with_central_differences(name):
+    model = Model.load(MODELS / f"{name}.onnx", device="cpu")
+    x, out = model.input().name, model.output().name
+    rng = np.random.default_rng(0)
+    samples = rng.uniform(0, 1, (3, *model.input().shape[1:])).astype(np.float32)
+    answers = model.run({x: samples})[out]
+    cotangent = rng.standard_normal(answers.shape).astype(np.float32)
+    found = gradient(model, out, [x])
+
+    forward, slopes = found.run({x: samples}, cotangent)
+    np.testing.assert_allclose(forward, answers, rtol=1e-4, atol=1e-5)
+    assert slopes[x].shape == samples.shape
+    assert gradient(model, out, [x]).model is found.model
+
+    # One sample at a time gives the same rows.
+    rows = [found.run({x: samples[i : i + 1]}, cotangent[i : i + 1])[1][x] for i in range(3)]
+    np.testing.assert_allclose(np.concatenate(rows), slopes[x], rtol=1e-3, atol=1e-5 * np.abs(slopes[x]).max())
+
+    # Along the gradient itself the slope is largest, and rounding counts least.
+    direction = slopes[x] / np.linalg.norm(slopes[x].reshape(3, -1), axis=1).reshape([3] + [1] * (samples.ndim - 1))
+    direction = direction + 0.1 * rng.standard_normal(samples.shape).astype(np.float32) / np.sqrt(samples[0].size)
+    direction = direction.astype(np.float32)
+    above, below = (model.run({x: samples + s * STEP * direction})[out].astype(np.float64) for s in (1, -1))
+    expected = ((above - below) * cotangent).reshape(3, -1).sum(axis=1) / (2 * STEP)
+    along = (slopes[x].astype(np.float64) * direction).reshape(3, -1).sum(axis=1)
+    np.testing.assert_allclose(along, expected, rtol=TOLERANCE[name])
+
+
+def test_several_tensors_at_once_and_inner_ones(tmp_path):
+    model = loaded(tmp_path, "g (float[N, 2] x) => (float[N, 2] y) { h = Mul(x, x)  e = Exp(h)  y = Mul(e, h) }")
+    x = np.float32([[0.5, -1.0], [0.1, 0.2]])
+    h = x * x
+    _, slopes = gradient(model, "y", ["h", "x"]).run({"x": x}, np.ones_like(x))
+    np.testing.assert_allclose(slopes["h"], np.exp(h) * (1 + h), rtol=1e-5)
+    np.testing.assert_allclose(slopes["x"], np.exp(h) * (1 + h) * 2 * x, rtol=1e-5)
+    _, slopes = gradient(model, "e", ["h"]).run({"x": x}, np.ones_like(x))
+    np.testing.assert_allclose(slopes["h"], np.exp(h), rtol=1e-5)
+
+
+def test_a_swapped_rule_is_used_and_kept_apart(tmp_path):
+    def guided(g, node, cotangents, needed):
+        positive = g.op("Relu", cotangents[0])
+        return STANDARD["Relu"](g, node, [positive], needed)
+
+    model = loaded(tmp_path, "g (float[N, 3] x) => (float[N, 3] y) { y = Relu(x) }")
+    x = np.float32([[1, 2, -1]])
+    cotangent = np.float32([[-1, 1, 1]])
+    plain = gradient(model, "y", ["x"]).run({"x": x}, cotangent)[1]["x"]
+    swapped = gradient(model, "y", ["x"], STANDARD | {"Relu": guided}).run({"x": x}, cotangent)[1]["x"]
+    np.testing.assert_array_equal(plain, [[-1, 1, 0]])
+    np.testing.assert_array_equal(swapped, [[0, 1, 0]])
+
+
+def test_shapes_that_follow_the_batch(tmp_path):
+    """A broadcast over samples, a Reshape that reads the batch size, and a concatenated row of weights."""
+    model = loaded(
+        tmp_path,
+        """g (float[N, 4] x) => (float[N, 2] y)
+        <float[1, 4] w = {1, 2, 3, 4}, int64[2] tail = {2, 2}, int64[1] zero = {0}, int64[1] two = {2}> {
+          n = Shape <start = 0, end = 1> (x)  s = Concat <axis = 0> (n, tail)
+          a = Mul(x, w)  r = Reshape(a, s)  m = Mul(r, r)  y = ReduceSum <keepdims = 0> (m, two) }""",
+    )
+    x = np.random.default_rng(0).standard_normal((5, 4)).astype(np.float32)
+    weights = np.float32([[1, 2, 3, 4]])
+    for count in (1, 2, 5):
+        slopes = gradient(model, "y", ["x"]).run({"x": x[:count]}, np.ones((count, 2), np.float32))[1]["x"]
+        np.testing.assert_allclose(slopes, 2 * weights**2 * x[:count], rtol=1e-5)
+
+
+def test_a_model_declared_for_one_sample(tmp_path):
+    model = loaded(tmp_path, "g (float[1, 2] x) => (float[1, 2] y) { y = Mul(x, x) }")
+    x = np.float32([[1, 2], [3, 4], [5, 6]])
+    np.testing.assert_array_equal(gradient(model, "y", ["x"]).run({"x": x}, np.ones_like(x))[1]["x"], 2 * x)
+
+
+def test_missing_rules_are_named_with_their_path(tmp_path):
+    model = loaded(
+        tmp_path,
+        "g (float[N, 4] x) => (float[N, 4] y) { h = Exp(x)  a = Det(h)  y = Add(h, a) }".replace("Det", "Hardmax"),
+    )
+    with pytest.raises(UnsupportedModelError, match=r"No rule for ONNX op 'Hardmax' .* from 'x' to 'y'.*occlusion"):
+        gradient(model, "y", ["x"])
+
+
+def test_what_cannot_be_asked(tmp_path):
+    model = loaded(tmp_path, "g (float[N, 2] x, float[N, 2] z) => (float[N, 2] y) { u = Exp(z)  y = Exp(x) }")
+    with pytest.raises(UnsupportedModelError, match="'y' does not depend on 'z'"):
+        gradient(model, "y", ["x", "z"])
+    with pytest.raises(UnknownNameError, match="No tensor named 'yy'"):
+        gradient(model, "yy", ["x"])
+    with pytest.raises(ParameterError, match="at least one tensor"):
+        gradient(model, "y", [])
+    free = loaded(tmp_path, "g (float[N, T] x) => (float[N, T] y) { y = Softmax(x) }")
+    with pytest.raises(InputMismatchError, match="of free size"):
+        gradient(free, "y", ["x"])
+    x = np.float32([[1, 2, 3]])
+    slopes = gradient(free, "y", ["x"], sample={"x": x}).run({"x": x}, np.float32([[1, 1, 1]]))[1]["x"]
+    np.testing.assert_allclose(slopes, 0, atol=1e-6)
+
+
+def test_gradients_of_published_nets():
+    """Net A: y1 = sum ReLU(h) - 1 with h = (s-10, s+1, s+1, s+1); at s = 0.6 three units are on."""
+    nets = planted()
+    model = nets.load(nets.net_a())
+    x = np.float32([[0.1, 0.2, 0.3], [-1, -1, -1]])
+    slopes = gradient(model, "y", ["x"]).run({"x": x}, np.float32([[1, 0], [1, 0]]))[1]["x"]
+    np.testing.assert_allclose(slopes, [[3, 3, 3], [0, 0, 0]])
