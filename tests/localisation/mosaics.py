@@ -55,9 +55,7 @@ def mosaics(model: Model, count: int) -> Iterator[Mosaic]:
     """The first ``count`` mosaics: every choice of four photographs, in a shuffled order."""
     spec = model.spec
     assert spec is not None
-    pictures = {
-        name: np.asarray(Image.open(ROOT / "models" / "photos" / name).convert("RGB")) for name in PHOTOS
-    }
+    pictures = {name: np.asarray(Image.open(ROOT / "models" / "photos" / name).convert("RGB")) for name in PHOTOS}
     logits = model.run({"images": spec.to_tensor(list(pictures.values()))})["logits"]
     classes = dict(zip(PHOTOS, logits.argmax(axis=1), strict=True))
     rng = np.random.default_rng(0)

@@ -6,9 +6,10 @@ import pytest
 from tests import tiny
 from tests.tiny import node, tensor
 from xaionnx import Baseline, Features, Model, Target
+from xaionnx.perturb.cover import Cover, Veil
 from xaionnx.perturb.features import Sample
 from xaionnx.perturb.game import Game
-from xaionnx.perturb.removal import Cover, Mix, Select, Veil
+from xaionnx.perturb.removal import Mix, Select
 from xaionnx.resolution import resolve
 
 RNG = np.random.default_rng(0)

@@ -96,7 +96,15 @@ class GameExplainer(Explainer):
         count = len(feeds[main])
         resolution = resolve(target, model, feeds, self.watched(model, target))
         samples = [
-            Sample({name: a if name in model.shared else a[n] for name, a in feeds.items()}, main, model.spec, n, count)
+            # a[n, ...] is an array where a[n] would be a bare number.
+            Sample(
+                {name: a if name in model.shared else a[n, ...] for name, a in feeds.items()},
+                main,
+                model.spec,
+                n,
+                count,
+                model.shared,
+            )
             for n in range(count)
         ]
         games, answers = [], []
@@ -116,7 +124,7 @@ class GameExplainer(Explainer):
             # An early stop leaves some of the plan undone.
             progress.expect(game.evaluations - 1 - planned)
             games.append(game)
-        return _record(self, model, feeds, resolution, games, answers, time.perf_counter() - began)
+        return _record(self, model, feeds, target, resolution, games, answers, time.perf_counter() - began)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,6 +146,7 @@ def _record(
     explainer: GameExplainer,
     model: Model,
     feeds: Mapping[str, Array],
+    target: Any,
     resolution: Resolution,
     games: Sequence[Game],
     answers: Sequence[Answer],
@@ -166,6 +175,9 @@ def _record(
     for key in answers[0].diagnostics:
         diagnostics[key] = [answer.diagnostics.get(key) for answer in answers]
     main = model.input().name
+    resolved: dict[str, Any] = {"baseline": Baseline.of(explainer.baseline)}
+    if isinstance(explainer, FeatureExplainer):
+        resolved["features"] = players[0].features
     return Explanation(
         method=explainer.name(),
         values=values[main] if set(names) == {main} else values,
@@ -177,7 +189,7 @@ def _record(
         standard_error=None if any(e is None for e in errors) else axis(_padded([e for e in errors if e is not None])),
         maps=maps,
         diagnostics=diagnostics,
-        provenance=provenance(explainer, model, feeds),
+        provenance=provenance(explainer, model, feeds, Target.of(target)[0], resolved),
     )
 
 

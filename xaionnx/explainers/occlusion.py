@@ -13,9 +13,9 @@ from xaionnx.errors import ParameterError
 from xaionnx.explainers._game import Answer, GameExplainer
 from xaionnx.model import Model
 from xaionnx.parameters import choice, flag, integer, name, size
+from xaionnx.perturb.cover import Cover
 from xaionnx.perturb.features import Features, Players, Sample
 from xaionnx.perturb.game import Game
-from xaionnx.perturb.removal import Cover
 from xaionnx.target import Target
 
 Array = npt.NDArray[Any]

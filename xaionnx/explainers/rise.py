@@ -15,9 +15,10 @@ from xaionnx.explainers._game import Answer
 from xaionnx.explainers._mask_space import MaskSpace
 from xaionnx.explainers._sampling import SamplingExplainer, ask
 from xaionnx.parameters import choice, integer, real, size
+from xaionnx.perturb.cover import Veil
 from xaionnx.perturb.features import Features, Sample
 from xaionnx.perturb.game import Game
-from xaionnx.perturb.removal import Removal, Select, Veil
+from xaionnx.perturb.removal import Removal, Select
 
 Array = npt.NDArray[Any]
 
