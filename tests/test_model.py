@@ -359,7 +359,7 @@ def test_the_tuned_batch_size_is_kept_and_answers_agree_with_fixed_ones(tmp_path
     ]
     for answer in answers[1:]:
         np.testing.assert_allclose(answer, answers[0], rtol=1e-6, atol=1e-6)
-    assert all(pace.size() > 1 for pace in tuned._state.paces.values())
+    assert all(pace.size(3000) > 1 for pace in tuned._state.paces.values())
 
 
 @pytest.mark.slow

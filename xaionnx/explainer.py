@@ -15,6 +15,7 @@ import numpy.typing as npt
 from xaionnx import parameters
 from xaionnx.explanation import Explanation
 from xaionnx.model import Model
+from xaionnx.target import Target
 
 Array = npt.NDArray[Any]
 
@@ -44,6 +45,11 @@ class Explainer(ABC):
     def name(cls) -> str:
         """The method's name: that of its file, and of its command."""
         return cls.__module__.rpartition(".")[2]
+
+    def usual_target(self, model: Model) -> Target | None:
+        """What is explained where no target is given; None for the score of the top class."""
+        del model
+        return None
 
     @abstractmethod
     def attribute(self, model: Model, x: Array | Mapping[str, Array], target: Any = None) -> Explanation:

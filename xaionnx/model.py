@@ -20,7 +20,7 @@ from xaionnx.graph.cut import expose
 from xaionnx.graph.serialize import to_bytes
 from xaionnx.inputs import InputSpec
 from xaionnx.session import Session, SessionSettings
-from xaionnx.tensors import TensorInfo, find
+from xaionnx.tensors import TensorInfo, check_inputs, find
 
 if TYPE_CHECKING:
     import onnx
@@ -155,8 +155,15 @@ class Model:
     def __reduce__(self) -> Any:
         if self.is_derived:
             raise TypeError(f"a model derived from {self.name} cannot be pickled; pickle the loaded one")
-        options = (self.settings, self.batch_size, self.timeout_s, self.spec, self.allow_random)
-        return _reload, (str(self.path), self.sha256, *options)
+        options = {
+            "device": self.settings.device,
+            "batch_size": self.batch_size,
+            "threads": self.settings.threads,
+            "timeout_s": self.timeout_s,
+            "spec": self.spec,
+            "allow_random": self.allow_random,
+        }
+        return _reload, (str(self.path), self.sha256, options)
 
     @property
     def name(self) -> str:
@@ -219,23 +226,7 @@ class Model:
         """
         if not isinstance(x, Mapping):
             x = {self.input().name: np.asarray(x)}
-        infos = {info.name: info for info in self.inputs}
-        if set(x) != set(infos):
-            raise InputMismatchError(
-                f"{self.name} has the inputs {', '.join(infos)}. Got {', '.join(map(str, x)) or 'none'} instead; "
-                "pass a dict with all of them by name."
-            )
-        checked = {
-            name: (infos[name] if name in self.shared else infos[name].per_sample()).checked(np.asarray(a), self.name)
-            for name, a in x.items()
-        }
-        counts = {name: len(array) for name, array in checked.items() if name not in self.shared}
-        if len(set(counts.values())) > 1:
-            each = ", ".join(f"{name} {count}" for name, count in counts.items())
-            raise InputMismatchError(f"The inputs of {self.name} differ in their number of samples: {each}.")
-        if 0 in counts.values():
-            raise InputMismatchError(f"There is no sample: an input of {self.name} has a batch axis of length 0.")
-        return checked
+        return check_inputs(x, self.inputs, self.shared, self.name)
 
     def run(self, feeds: Feeds, fetch: Sequence[str] | None = None) -> dict[str, Array]:
         """Evaluate any number of samples.
@@ -295,14 +286,14 @@ class Model:
         pace = self._state.paces.setdefault((key, largest), Pace.for_samples(sample_bytes, largest or self.batch_size))
         start = 0
         while start < count:
-            stop = min(start + pace.size(), count)
+            stop = start + pace.size(count - start)
             rows = dict(feed(start, stop))
             if largest is not None and largest > 1 and stop - start < largest:
                 # A model of fixed batch gets its last row again where samples are missing.
                 rows = {n: np.concatenate([a, np.repeat(a[-1:], largest - len(a), axis=0)]) for n, a in rows.items()}
             began = time.perf_counter()
             try:
-                answers = session.run(fetch, {**rows, **constant}, self.timeout_s)
+                answers = session.run(fetch, {**rows, **constant}, self.timeout_s, pace.is_brief(stop - start))
             except MemoryLimitError:
                 if stop - start == 1 or (largest or 0) > 1:
                     raise
@@ -398,24 +389,8 @@ class Model:
         return False
 
 
-def _reload(
-    path: str,
-    sha256: str,
-    settings: SessionSettings,
-    batch_size: int | None,
-    timeout_s: float | None,
-    spec: InputSpec | None,
-    allow_random: bool,
-) -> Model:
-    model = Model.load(
-        path,
-        settings.device,
-        batch_size,
-        threads=settings.threads,
-        timeout_s=timeout_s,
-        spec=spec,
-        allow_random=allow_random,
-    )
+def _reload(path: str, sha256: str, options: dict[str, Any]) -> Model:
+    model = Model.load(path, **options)
     if model.sha256 != sha256:
         raise ModelFileError(f"{path} has changed since it was pickled. Load it again.")
     return model

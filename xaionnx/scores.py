@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,12 @@ def class_name(k: int, count: int, tensor: str, model: Model) -> str:
     if model.labels and len(model.labels) == count and tensor == model.output().name:
         return f"{model.labels[k]} ({k})"
     return f"{tensor}[{k}]"
+
+
+def class_names(classes: Iterable[int], count: int, tensor: str, model: Model, as_probability: bool) -> list[str]:
+    """Classes in words, those that stand for a probability marked so."""
+    suffix = ", probability" if as_probability else ""
+    return [class_name(int(k), count, tensor, model) + suffix for k in classes]
 
 
 def to_probability(output: Array, tensor: str, model: Model) -> str:

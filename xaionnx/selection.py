@@ -141,9 +141,12 @@ class Selection:
         values = np.empty((rows, len(self)))
         for group in self._groups:
             flat = _activate(group.activation, outputs[group.tensor])
-            indices = np.broadcast_to(group.indices, (rows, *group.indices.shape[1:]))
-            taken = np.take_along_axis(flat[:, None, :], indices.reshape(rows, 1, -1), axis=2)
-            taken = taken.reshape(indices.shape).astype(np.float64)
+            if len(group.indices) == 1:
+                # The same elements of each row.
+                taken = np.take(flat, group.indices[0], axis=1).astype(np.float64)
+            else:
+                taken = np.take_along_axis(flat, group.indices.reshape(rows, -1), axis=1)
+                taken = taken.reshape(group.indices.shape).astype(np.float64)
             if group.reference is not None:
                 taken = (taken - group.reference) ** 2
             values[:, group.places] = np.einsum("mgj,mgj->mg", taken, np.broadcast_to(group.coefficients, taken.shape))
@@ -197,9 +200,12 @@ def _activate(activation: str, output: Array) -> Array:
     flat = np.asarray(output).reshape(len(output), -1)
     if activation == "identity":
         return flat
-    from scipy.special import expit, log_softmax, softmax
-
+    # Written out: to import scipy.special would take longer than to explain a small model.
     wide = flat.astype(np.float64)
     if activation == "sigmoid":
-        return np.asarray(expit(wide))
-    return np.asarray((softmax if activation == "softmax" else log_softmax)(wide, axis=1))
+        small = np.exp(-np.abs(wide))  # never overflows
+        return np.asarray(np.where(wide < 0, small, 1) / (1 + small))
+    wide -= wide.max(axis=1, keepdims=True)
+    exponentials = np.exp(wide)
+    sums = exponentials.sum(axis=1, keepdims=True)
+    return np.asarray(exponentials / sums if activation == "softmax" else wide - np.log(sums))

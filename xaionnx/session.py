@@ -127,7 +127,9 @@ class Session:
         """Put an array where the session computes, for many runs; on the CPU the array itself."""
         return ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array), "cuda", 0) if self.on_gpu else array
 
-    def run(self, fetch: Sequence[str], feeds: Mapping[str, Any], timeout_s: float | None = None) -> list[Any]:
+    def run(
+        self, fetch: Sequence[str], feeds: Mapping[str, Any], timeout_s: float | None = None, brief: bool = False
+    ) -> list[Any]:
         """Run once.
 
         Parameters
@@ -138,6 +140,8 @@ class Session:
             Arrays by input name, or what :meth:`place` returned.
         timeout_s : float, optional
             Stop the run after so many seconds.
+        brief : bool
+            The run is known to be over at once: it is not handed to another thread, and Ctrl-C waits for it.
 
         Raises
         ------
@@ -158,6 +162,8 @@ class Session:
                 return list(self._session.run(list(fetch), dict(feeds), options))
 
         try:
+            if brief and timeout_s is None:
+                return job()
             return _worker().call(job, options, timeout_s)
         except _Expired as error:
             raise TimeLimitError(

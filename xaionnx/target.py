@@ -19,6 +19,7 @@ from xaionnx.model import Model
 from xaionnx.scores import (
     channel_axis,
     class_name,
+    class_names,
     class_number,
     class_scores,
     flat,
@@ -190,7 +191,7 @@ class Index(Target):
             )
         chosen = [class_number(k, count, tensor, model) for k in asked]
         activation = to_probability(output, tensor, model) if self.as_probability else "identity"
-        return [_single(tensor, activation, chosen, [class_name(k, count, tensor, model) for k in chosen])]
+        return [_single(tensor, activation, chosen, class_names(chosen, count, tensor, model, self.as_probability))]
 
     @staticmethod
     def _element(indices: tuple[int, ...], output: Array, tensor: str) -> Pick:
@@ -224,7 +225,7 @@ class Top(Target):
         # A stable sort of the negated scores keeps the first of equal classes first, as argmax does.
         chosen = np.argsort(-scores.astype(np.float64), axis=1, kind="stable")[:, self.rank]
         activation = to_probability(output, tensor, model) if self.as_probability else "identity"
-        return [_single(tensor, activation, chosen, [class_name(int(k), count, tensor, model) for k in chosen])]
+        return [_single(tensor, activation, chosen, class_names(chosen, count, tensor, model, self.as_probability))]
 
 
 @final
@@ -249,7 +250,7 @@ class _Classes(Target):
         tensor, samples = self.tensor(model), len(output)
         count = class_scores(output, tensor).shape[1]
         activation = to_probability(output, tensor, model) if self.as_probability else "identity"
-        names = [class_name(k, count, tensor, model) for k in range(count)]
+        names = class_names(range(count), count, tensor, model, self.as_probability)
         return [_single(tensor, activation, [k] * samples, [names[k]] * samples) for k in range(count)]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -95,6 +95,35 @@ def _fits(declared: Sequence[int | str | None], shape: Sequence[int]) -> bool:
     return len(declared) == len(shape) and all(
         not isinstance(d, int) or d == n for d, n in zip(declared, shape, strict=True)
     )
+
+
+def check_inputs(
+    x: Mapping[str, Array], inputs: Sequence[TensorInfo], shared: Container[str], model: str
+) -> dict[str, Array]:
+    """All inputs of a model, checked one by one and against each other; ``shared`` ones have no batch axis.
+
+    Raises
+    ------
+    InputMismatchError
+        A name, shape or type does not fit, or the inputs disagree on the number N of samples.
+    """
+    infos = {info.name: info for info in inputs}
+    if set(x) != set(infos):
+        raise InputMismatchError(
+            f"{model} has the inputs {', '.join(infos)}. Got {', '.join(map(str, x)) or 'none'} instead; "
+            "pass a dict with all of them by name."
+        )
+    checked = {
+        name: (infos[name] if name in shared else infos[name].per_sample()).checked(np.asarray(a), model)
+        for name, a in x.items()
+    }
+    counts = {name: len(array) for name, array in checked.items() if name not in shared}
+    if len(set(counts.values())) > 1:
+        each = ", ".join(f"{name} {count}" for name, count in counts.items())
+        raise InputMismatchError(f"The inputs of {model} differ in their number of samples: {each}.")
+    if 0 in counts.values():
+        raise InputMismatchError(f"There is no sample: an input of {model} has a batch axis of length 0.")
+    return checked
 
 
 def find(kind: str, name: str, known: Sequence[TensorInfo]) -> TensorInfo:

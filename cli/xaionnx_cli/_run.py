@@ -67,7 +67,9 @@ class _Job:
             allow_random=request.allow_random,
         )
         self.spec = _samples.spec_of(self.model)
-        self.target = _targets.targets(request.target, request.output, self.model)
+        self.target = _targets.targets(request.target, request.output, self.model) or self.method.usual_target(
+            self.model
+        )
         self.names: list[str] = []
         self.records: list[Explanation] = []
         self.results: list[dict[str, Any]] = []
@@ -211,7 +213,9 @@ def _drawn(result: Explanation, sample: _samples.Sample, spec: InputSpec, target
     from xaionnx import render
 
     if sample.display is not None:
-        return render.save(render.overlay(result, sample.display, target=target), path)
+        return render.save(
+            render.overlay(result, sample.display, target=target, stretched=spec.resize == "stretch"), path
+        )
     shape = () if isinstance(result.values, dict) else result.values.shape[2 if result.several_targets else 1 :]
     names = spec.columns if shape == (len(spec.columns),) else None
     return render.save(render.bars(result, names, target=target), path)

@@ -16,7 +16,6 @@ from xaionnx.errors import InputMismatchError
 from xaionnx.files import Refusal
 from xaionnx.inputs import InputSpec
 from xaionnx.model import Model
-from xaionnx.pictures import fit
 
 Array = npt.NDArray[Any]
 # Longest side of what is drawn over: pictures smaller than this keep their size.
@@ -55,20 +54,12 @@ def read(path: Path, model: Model, spec: InputSpec, exif: bool) -> tuple[list[Sa
     fine = spec.size is None or min(spec.size) >= _FINE
     batch, refused = read_inputs([path], spec, main.dtype, exif, _DISPLAY if fine else None)
     feeds = _checked(path, batch.x, model)[main.name]
-    displays: Sequence[Array | None] = [_stretched(d, spec) for d in batch.displays or ()] or [None] * len(feeds)
+    displays: Sequence[Array | None] = batch.displays or [None] * len(feeds)
     samples = [
         Sample(name, digest, {main.name: row[None]}, display)
         for name, digest, row, display in zip(batch.names, batch.sha256s, feeds, displays, strict=True)
     ]
     return samples, refused, batch.notes
-
-
-def _stretched(display: Array, spec: InputSpec) -> Array:
-    """A display in the aspect of the model's input, which a map must fit, at a whole multiple of its size."""
-    if spec.kind != "picture" or spec.size is None or spec.resize != "stretch":
-        return display
-    times = max(1, -(-min(display.shape[:2]) // min(spec.size)))
-    return fit(display, (times * spec.size[0], times * spec.size[1]), "stretch")
 
 
 def _several(path: Path, model: Model) -> list[Sample]:

@@ -7,9 +7,9 @@ from tests import tiny
 from tests.tiny import node, tensor
 from xaionnx import Baseline, Features, Model, Target
 from xaionnx.perturb.cover import Cover, Veil
-from xaionnx.perturb.features import Sample
 from xaionnx.perturb.game import Game
 from xaionnx.perturb.removal import Mix, Select
+from xaionnx.perturb.sample import Sample
 from xaionnx.resolution import resolve
 
 RNG = np.random.default_rng(0)

@@ -11,7 +11,7 @@ from tests.tiny import node, tensor
 from xaionnx import Baseline, InputSpec, Model
 from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError
 from xaionnx.perturb.element_types import value_range
-from xaionnx.perturb.features import Sample
+from xaionnx.perturb.sample import Sample
 
 RNG = np.random.default_rng(11)
 PLANES = RNG.normal(size=(3, 12, 10)).astype(np.float32)

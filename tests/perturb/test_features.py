@@ -5,7 +5,8 @@ import pytest
 
 from xaionnx import Features, InputSpec
 from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError
-from xaionnx.perturb.features import Players, Sample
+from xaionnx.perturb.features import Players
+from xaionnx.perturb.sample import Sample
 
 RNG = np.random.default_rng(5)
 PICTURE = RNG.random((3, 12, 10)).astype(np.float32)

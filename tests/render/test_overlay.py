@@ -11,7 +11,7 @@ from PIL import Image
 from xaionnx import Explanation, render
 from xaionnx.errors import DataError, ParameterError, UnknownNameError
 from xaionnx.render import words
-from xaionnx.render.maps import one_sample, pixel_map
+from xaionnx.render.maps import Extent, one_sample, pixel_map
 from xaionnx.render.page import text_size
 
 SIDE = 60
@@ -303,7 +303,7 @@ def test_the_caption_says_what_joined_the_channels():
     one = one_sample(explanation(np.random.default_rng(0).normal(size=(1, 3, 9, 9))), 0, 0, "overlay")
     from xaionnx.render.colours import scale_of
 
-    found = pixel_map(one, (9, 9))
+    found = pixel_map(one, Extent(9, 9))
     said = words.reading(scale_of(found.values, "absolute", 99, "overlay"), found)
     assert said.endswith("Values are summed over the colour channels, then stripped of their sign.")
 

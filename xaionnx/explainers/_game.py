@@ -17,9 +17,10 @@ from xaionnx.explanation import Arrays, Explanation
 from xaionnx.model import Model
 from xaionnx.parameters import free, integer
 from xaionnx.perturb.baseline import Baseline
-from xaionnx.perturb.features import Features, Players, Sample
+from xaionnx.perturb.features import Features, Players
 from xaionnx.perturb.game import Game
 from xaionnx.perturb.removal import Removal, Select
+from xaionnx.perturb.sample import Sample
 from xaionnx.resolution import Resolution, resolve
 from xaionnx.target import Target
 
@@ -94,6 +95,7 @@ class GameExplainer(Explainer):
         feeds = model.check(x)
         main = model.input().name
         count = len(feeds[main])
+        target = self.usual_target(model) if target is None else target
         resolution = resolve(target, model, feeds, self.watched(model, target))
         samples = [
             # a[n, ...] is an array where a[n] would be a bare number.
@@ -119,6 +121,7 @@ class GameExplainer(Explainer):
                 budget=self.evaluations(),
             )
             planned = self.planned(removal.players.count) * removal.draws
+            planned = planned if game.budget is None else min(planned, game.budget - 1)
             progress.expect(planned)
             answers.append(self.play(game))
             # An early stop leaves some of the plan undone.

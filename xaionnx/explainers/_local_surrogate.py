@@ -8,6 +8,7 @@ from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 Array = npt.NDArray[Any]
 
@@ -69,6 +70,23 @@ def fit(
         Its errors say how far other rows would move the coefficients: the root of the sandwich (HC3), the residual of
         each row over 1 less its leverage, for the players with a coefficient.
     """
+    from sklearn import linear_model
+
+    # On matrices this small the threads of BLAS wait for each other. The limit reaches what is loaded already.
+    with threadpool_limits(1, "blas"):
+        return _fitted(linear_model, rows, weights, answers, surrogate, alpha, most, drawn)
+
+
+def _fitted(
+    linear_model: Any,
+    rows: Callable[[int, int], Array],
+    weights: Array,
+    answers: Array,
+    surrogate: str,
+    alpha: float,
+    most: int | None,
+    drawn: bool,
+) -> Fit:
     total = weights.sum()
     middle = weights @ answers / total
     players = rows(0, 1).shape[1]
@@ -84,7 +102,7 @@ def fit(
     left, spread = np.zeros(len(middle)), weights @ (answers - middle) ** 2
     together = surrogate == "ridge" and most is None
     for group in [slice(None)] if together else [slice(t, t + 1) for t in range(len(middle))]:
-        values[:, group], reach = _solve(gram, moment[:, group], total, surrogate, alpha, most)
+        values[:, group], reach = _solve(linear_model, gram, moment[:, group], total, surrogate, alpha, most)
         variance = np.zeros_like(values[:, group])
         for piece, z in _pieces(rows, len(weights), players):
             z -= mean
@@ -107,11 +125,9 @@ def _pieces(rows: Callable[[int, int], Array], count: int, players: int) -> Iter
 
 
 def _solve(
-    gram: Array, moment: Array, total: float, surrogate: str, alpha: float, most: int | None
+    linear_model: Any, gram: Array, moment: Array, total: float, surrogate: str, alpha: float, most: int | None
 ) -> tuple[Array, Array]:
     """Coefficients (P, T), and the map (P, P) from a moment to them where none changes sign."""
-    from sklearn.linear_model import Lasso, Ridge
-
     players = len(gram)
     kept = np.arange(players)
     while True:
@@ -123,11 +139,12 @@ def _solve(
         if not known.any():
             return np.zeros_like(moment), np.zeros_like(gram)
         if surrogate == "ridge":
-            found = Ridge(alpha=alpha, fit_intercept=False, solver="svd").fit(table, target).coef_
+            found = linear_model.Ridge(alpha=alpha, fit_intercept=False, solver="svd").fit(table, target).coef_
         else:
             # scikit-learn divides by the number of rows, and by no weights.
             share = alpha * total / len(table)
-            found = Lasso(alpha=share, fit_intercept=False, tol=1e-10, max_iter=100_000).fit(table, target).coef_
+            lasso = linear_model.Lasso(alpha=share, fit_intercept=False, tol=1e-10, max_iter=100_000)
+            found = lasso.fit(table, target).coef_
         found = np.reshape(found, (-1, len(kept))).T
         if most is None or most >= len(kept):
             break

@@ -13,12 +13,13 @@ from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 from xaionnx_kernels import masks
 
 Array = npt.NDArray[Any]
 
 # Cells that exist at a time, whatever the number of masks.
-_CELLS = 2**20
+_CELLS = 2**18
 # The ridge of the regression: that many masks a feature, of which each adds a feature's variance and no answer. On
 # photographs and digits 0.25 to 1 give nearly the same noise from 100 to 4,000 masks, and none or a fixed share more.
 _RIDGE = 0.5
@@ -78,6 +79,8 @@ class MaskSpace:
         )
         return self.keep * (1 - self.keep) * np.outer(down, across)
 
+    # On matrices this small the threads of BLAS wait for each other.
+    @threadpool_limits.wrap(limits=1, user_api="blas")  # type: ignore[untyped-decorator]  # it carries no types
     def regressed(self, answers: Array) -> tuple[Array, Array, Array]:
         """What a linear model of the masks explains of the answers, and what it leaves.
 
@@ -148,15 +151,17 @@ class MaskSpace:
             ends = np.arange(len(cells) + 1) * values.shape[1]
             scattered = csr_array((values.reshape(-1), places.reshape(-1), ends), shape=(len(cells), len(total)))
             total += scattered.T @ weights[piece]
-        by_shift = total.T.reshape(-1, tops * rows, lefts, columns)
         height, width = self.extent
-        lines = sum(by_shift[:, :, left] @ across[left : left + width].T for left in range(lefts))
-        lines = np.asarray(lines).reshape(-1, tops, rows, width)
-        return np.asarray(sum(down[top : top + height] @ lines[:, top] for top in range(tops)))
+        lines = _behind_shifts(total.T.reshape(-1, lefts, columns), across, width)
+        lines = lines.reshape(-1, tops, rows, width).transpose(0, 3, 1, 2).reshape(-1, tops, rows)
+        return _behind_shifts(lines, down, height).reshape(-1, width, height).transpose(0, 2, 1)
 
     def _features(self, count: int, down: Array, across: Array) -> Iterator[tuple[slice, Array]]:
         for piece, cells, shifts in self._pieces(count):
-            means = down[shifts[:, 0]] @ (cells - self.keep) @ across[shifts[:, 1]].transpose(0, 2, 1)
+            # A single shift is not repeated for each mask.
+            above = down if len(down) == 1 else down[shifts[:, 0]]
+            beside = across if len(across) == 1 else across[shifts[:, 1]]
+            means = above @ (cells - self.keep) @ beside.transpose(0, 2, 1)
             yield piece, means.reshape(len(cells), -1)
 
     def _block_means(self, axis: int) -> Array:
@@ -171,8 +176,23 @@ class MaskSpace:
 
     def _covariances(self, axis: int, means: Array) -> Array:
         """Of each pixel's row with each block's, over the shifts: (size, blocks)."""
-        from scipy.signal import fftconvolve
+        behind = _behind_shifts(means.transpose(1, 0, 2), self._side(axis), self.extent[axis])
+        return behind.T / len(means)
 
-        together = fftconvolve(self._side(axis)[:, None], means[::-1], mode="valid", axes=0).sum(axis=2)
-        shifted: Array = together[: self.extent[axis]] / len(means)
-        return shifted
+
+def _behind_shifts(cells: Array, side: Array, size: int) -> Array:
+    """``sum over shifts l and cells k of side[l + w, k] cells[:, l, k]``: (R, shifts, s) to (R, size).
+
+    That is a correlation along the shifts, which Fourier transforms take at the cost of the picture times its
+    logarithm, instead of times the number of shifts.
+    """
+    from scipy.fft import irfft, next_fast_len, rfft
+
+    shifts = cells.shape[1]
+    if shifts == 1:
+        return np.asarray(cells[:, 0] @ side[:size].T)
+    length = next_fast_len(shifts + size - 1, real=True)
+    spectrum = np.zeros((len(cells), length // 2 + 1), dtype=complex)
+    for k in range(cells.shape[2]):
+        spectrum += rfft(side[: shifts + size - 1, k], length) * rfft(cells[:, :, k], length, axis=1).conj()
+    return np.asarray(irfft(spectrum, length, axis=1)[:, :size])

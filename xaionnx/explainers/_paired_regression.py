@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from xaionnx.errors import BudgetError, ParameterError
 
@@ -28,6 +29,8 @@ _RANK = 1e-9
 _LEAST_FREEDOM = 1e-6
 
 
+# On matrices this small the threads of BLAS wait for each other.
+@threadpool_limits.wrap(limits=1, user_api="blas")  # type: ignore[untyped-decorator]  # it carries no types
 def regress(
     coalitions: Callable[[int, int], Array],
     halves: Array,
@@ -122,16 +125,13 @@ def _pieces(coalitions: Callable[[int, int], Array], count: int) -> Iterator[tup
 
 def _solve(gram: Array, moment: Array, kept: Array, total: Array | None, ridge: float) -> tuple[Array, Array]:
     """Values (P, T), and the map (P, P) from a moment to values."""
-    from scipy.linalg import helmert
-    from sklearn.linear_model import Ridge
-
     basis = np.zeros((len(gram), len(kept) - (total is not None)))
     offset = np.zeros_like(moment)
     if total is None:
         basis[kept] = np.eye(len(kept))
     else:
         # Equal shares, and from them any step that sums to zero.
-        basis[kept] = helmert(len(kept)).T if len(kept) > 1 else basis[kept]
+        basis[kept] = _helmert(len(kept)).T
         offset[kept] = total / len(kept)
     if basis.shape[1] == 0:
         return offset, np.zeros_like(gram)
@@ -141,13 +141,18 @@ def _solve(gram: Array, moment: Array, kept: Array, total: Array | None, ridge: 
             f"The coalitions that the budget allows do not tell {len(kept)} features apart. Raise the budget, or take "
             "fewer features."
         )
-    # As many rows as unknowns, with the same normal equations as all pairs together.
-    roots = np.sqrt(np.maximum(scales, 0))
-    target = (axes.T @ basis.T @ (moment - gram @ offset)) / np.maximum(roots, np.finfo(float).tiny)[:, None]
-    fit = Ridge(alpha=ridge, fit_intercept=False, solver="svd").fit(roots[:, None] * axes.T, target)
-    steps = np.reshape(fit.coef_, (moment.shape[1], -1)).T
-    spread = basis @ axes @ np.diag(1 / (np.maximum(scales, 0) + ridge)) @ axes.T @ basis.T
-    return offset + basis @ steps, spread
+    # Solved here: to import scikit-learn would take longer than most games.
+    reach = basis @ axes
+    spread = (reach / (np.maximum(scales, 0) + ridge)) @ reach.T
+    return offset + spread @ (moment - gram @ offset), spread
+
+
+def _helmert(count: int) -> Array:
+    """Orthonormal rows that sum to zero, (count - 1, count)."""
+    k = np.arange(1, count)
+    rows = np.tril(np.ones((count - 1, count)))
+    rows[k - 1, k] = -k
+    return rows / np.sqrt(k * (k + 1.0))[:, None]
 
 
 def _first(gram: Array, moment: Array, most: int, pairs: int) -> Array:

@@ -14,11 +14,14 @@ from xaionnx.errors import BudgetError
 from xaionnx.explainers._game import Answer
 from xaionnx.explainers._mask_space import MaskSpace
 from xaionnx.explainers._sampling import SamplingExplainer, ask
+from xaionnx.model import Model
 from xaionnx.parameters import choice, integer, real, size
 from xaionnx.perturb.cover import Veil
-from xaionnx.perturb.features import Features, Sample
+from xaionnx.perturb.features import Features
 from xaionnx.perturb.game import Game
 from xaionnx.perturb.removal import Removal, Select
+from xaionnx.perturb.sample import Sample
+from xaionnx.target import Target
 
 Array = npt.NDArray[Any]
 
@@ -46,14 +49,15 @@ class Rise(SamplingExplainer):
     choice of blocks biases it). Where the blocks explain a share r2 of the variance, its noise is that of
     centred from 1 / (1 - r2) times the masks.
 
-    ``standard_error`` of each pixel is that of the mean over masks; residuals of the regression are
-    divided by 1 less their leverage. Diagnostics: ``masks``; ``r2``, that share, adjusted for the number of blocks
-    (0 without them); ``stopped_by`` ``tolerance`` or ``budget``. The sums are taken over cells, not pixels, which
-    keeps memory at some pictures' worth whatever the budget.
+    ``standard_error`` of each pixel is that of the mean over masks; residuals of the regression are divided by 1 less
+    their leverage. Diagnostics: ``masks``; ``r2`` of each target, the share of the variance that the blocks explain
+    at masks that the fit did not see (0 for the other estimators); ``stopped_by`` ``tolerance`` or ``budget``. The
+    sums are taken over cells, not pixels, which keeps memory at a few pictures' worth whatever the budget.
 
-    In a sequence or a table row the mask runs along the last axis. Where the grid is as fine as the input nothing is
-    interpolated: every pixel or column is kept by itself. The published masks cover with black after normalisation,
-    which is ``baseline`` 0, the default.
+    Without a target the probability of the top class is explained, as in the paper, where the InputSpec says what the
+    output holds; else its score. In a sequence or a table row the mask runs along the last axis. Where the grid is as
+    fine as the input nothing is interpolated: every pixel or column is kept by itself. The published masks cover with
+    black after normalisation, which is ``baseline`` 0, the default.
 
     References
     ----------
@@ -91,6 +95,11 @@ class Rise(SamplingExplainer):
     estimator: str = choice("least_squares", ("least_squares", "centred", "plain"), "how the answers become a map")
     grid: int | tuple[int, ...] = size(7, "cells of a mask, down and across")
     keep: float = real(0.5, "probability that a cell is kept", low=0.01, high=0.99)
+
+    def usual_target(self, model: Model) -> Target | None:
+        # As in the paper. A score without bounds goes on rising where the class is certain already.
+        known = model.spec is not None and model.spec.activation != "none"
+        return Target.probability() if known else None
 
     def removal(self, sample: Sample) -> Removal:
         flat = sample.picture_axes is None
@@ -159,8 +168,7 @@ class Rise(SamplingExplainer):
         squares += middle**2 * (alone**2).sum(axis=0)[:, None, None]
         variance = np.maximum(squares / count - mean**2, 0) / (count - 1)
         total, left = (deviations**2).sum(axis=0), (alone**2).sum(axis=0)
-        r2 = (
-            np.zeros(len(total)) if self.estimator != "least_squares" else 1 - left / np.where(total > 0, total, np.inf)
-        )
+        told = (total > 0) & (self.estimator == "least_squares")
+        r2 = np.where(told, 1 - left / np.where(total > 0, total, 1), 0.0)
         values, error = (explained + mean) / scale, np.sqrt(variance) / scale
         return values.reshape(len(values), -1), error.reshape(len(error), -1), r2.tolist()

@@ -14,9 +14,10 @@ from xaionnx.errors import BudgetError, InputMismatchError, ParameterError
 from xaionnx.explainers._game import Answer
 from xaionnx.explainers._sampling import SamplingExplainer, ask
 from xaionnx.parameters import free, real
-from xaionnx.perturb.features import Features, Sample
+from xaionnx.perturb.features import Features
 from xaionnx.perturb.game import Game
 from xaionnx.perturb.removal import Mix
+from xaionnx.perturb.sample import Sample
 
 Array = npt.NDArray[Any]
 
@@ -41,8 +42,8 @@ class Sobol(SamplingExplainer):
 
     ``standard_error`` is that of a ratio of means over independent points; the points of the sequence are more even
     than that, so that it is rather too large. Diagnostics: ``first_order``, for each target and player the share
-    Var(E[f | M_i]) / V that it explains by itself, after Saltelli, at no further cost; ``variance`` V, one a target; ``points`` n;
-    ``stopped_by`` ``tolerance`` or ``budget``.
+    Var(E[f | M_i]) / V that it explains by itself, after Saltelli, at no further cost; ``variance`` V, one a target;
+    ``points`` n; ``stopped_by`` ``tolerance`` or ``budget``.
 
     References
     ----------

@@ -21,8 +21,11 @@ _OPSET = 13
 class Applier(Protocol):
     """Answers codes for one sample."""
 
-    def answers(self, codes: Array, draw: int) -> Iterator[tuple[int, int, Array]]:
-        """Yield ``(start, stop, values (m, T))`` batch by batch, with baseline number ``draw``."""
+    def answers(self, codes: Array) -> Iterator[tuple[int, int, Array]]:
+        """Yield ``(start, stop, values (stop - start, T))`` batch by batch.
+
+        Row ``b * M + m`` is code m with baseline number b.
+        """
 
 
 def applier(model: Model, removal: Removal, selection: Selection, kind: str = "auto") -> Applier:
@@ -44,17 +47,20 @@ class OnHost:
         self._buffers: dict[str, Array] = {}
         self._written: Array | None = None
 
-    def answers(self, codes: Array, draw: int) -> Iterator[tuple[int, int, Array]]:
-        x = self._removal.sample.x
+    def answers(self, codes: Array) -> Iterator[tuple[int, int, Array]]:
+        x, count, draws = self._removal.sample.x, len(codes), self._removal.draws
         shared = {name: array for name, array in x.items() if name in self._model.shared}
 
         def feed(start: int, stop: int) -> Mapping[str, Array]:
             rows = self._rows(stop - start)
-            self._removal.fill(codes[start:stop], draw, rows)
-            self._written = codes[start:stop]
+            for draw in range(start // count, -(-stop // count)):
+                first, last = max(start, draw * count), min(stop, (draw + 1) * count)
+                part = {name: buffer[first - start : last - start] for name, buffer in rows.items()}
+                self._removal.fill(codes[first - draw * count : last - draw * count], draw, part)
+            self._written = codes[start:stop] if draws == 1 else codes[np.arange(start, stop) % count]
             return rows
 
-        for start, stop, outputs in self._model.batches(len(codes), feed, self._tensors, shared):
+        for start, stop, outputs in self._model.batches(count * draws, feed, self._tensors, shared):
             yield start, stop, self._selection.select(outputs)
 
     def _rows(self, count: int) -> dict[str, Array]:
@@ -92,11 +98,12 @@ class InGraph:
             shared=frozenset({**removal.shared(0), **selection.feeds(), **self._rest}),
         )
 
-    def answers(self, codes: Array, draw: int) -> Iterator[tuple[int, int, Array]]:
-        shared = {**self._removal.shared(draw), **self._selection.feeds(), **self._rest}
-
+    def answers(self, codes: Array) -> Iterator[tuple[int, int, Array]]:
         def feed(start: int, stop: int) -> Mapping[str, Array]:
             return self._removal.codes(codes[start:stop])
 
-        for start, stop, outputs in self._model.batches(len(codes), feed, [self._output], shared):
-            yield start, stop, outputs[self._output].astype(np.float64)
+        for draw in range(self._removal.draws):
+            shared = {**self._removal.shared(draw), **self._selection.feeds(), **self._rest}
+            before = draw * len(codes)
+            for start, stop, outputs in self._model.batches(len(codes), feed, [self._output], shared):
+                yield before + start, before + stop, outputs[self._output].astype(np.float64)

@@ -17,8 +17,6 @@ import numpy.typing as npt
 from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError
 from xaionnx.perturb.sample import Sample
 
-__all__ = ["Features", "Players", "Sample"]
-
 Array = npt.NDArray[Any]
 
 
@@ -45,7 +43,15 @@ class Players:
     @classmethod
     def of(cls, maps: Mapping[str, Array], features: Features | None = None) -> Players:
         """Number the players of one or several label maps: equal labels are one player, across inputs too."""
-        known = np.unique(np.concatenate([np.asarray(m, dtype=np.int64).reshape(-1) for m in maps.values()]))
+        each = [np.asarray(m, dtype=np.int64).reshape(-1) for m in maps.values()]
+        lowest, highest = min(int(m.min()) for m in each), max(int(m.max()) for m in each)
+        if lowest == 0 and highest < sum(m.size for m in each):
+            # Counting is faster than sorting, and pixels are many.
+            count = np.bincount(np.concatenate(each))
+            if count.all():
+                numbered = {name: np.asarray(m).astype(np.int32) for name, m in maps.items()}
+                return cls(numbered, np.arange(len(count)), features)
+        known = np.unique(np.concatenate(each))
         return cls({name: np.searchsorted(known, m).astype(np.int32) for name, m in maps.items()}, known, features)
 
     @property

@@ -13,7 +13,7 @@ from xaionnx.errors import DataError, ParameterError
 from xaionnx.explanation import Explanation
 from xaionnx.render import page, words
 from xaionnx.render.colours import FAINT, Scale, scale_of
-from xaionnx.render.maps import PixelMap, one_picture, one_sample, pixel_map
+from xaionnx.render.maps import Extent, PixelMap, one_picture, one_sample, pixel_map
 from xaionnx.render.painting import Look, enlarged, painted
 
 Array = npt.NDArray[Any]
@@ -37,6 +37,7 @@ def sheet(
     top: int | None = None,
     columns: int | None = None,
     side: int = 300,
+    stretched: bool = False,
     input: str | None = None,
 ) -> Image.Image:
     """Draw photos with the attributions of several methods, each titled with method, class and score.
@@ -106,7 +107,7 @@ def sheet(
         panels.append(_panel(name, "", Image.fromarray(np.ascontiguousarray(shown)), None, side, size))
         names = words.method_titles(records)
         for name, one in zip(names, records, strict=True):
-            found = pixel_map(one, (photo.shape[0], photo.shape[1]), input)
+            found = pixel_map(one, Extent(photo.shape[0], photo.shape[1], stretched), input)
             scale = scale_of(found.values, sign, percentile, "sheet")
             fitting = look if found.labels is not None and found.players is not None else _plain(look)
             heated = Image.fromarray(painted(shown, found, scale, fitting, "sheet"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, Literal, final
+from typing import Any, Final, Literal, NamedTuple, final
 
 import numpy as np
 import numpy.typing as npt
@@ -86,16 +86,26 @@ def one_picture(picture: Array, sample: int, samples: int) -> npt.NDArray[np.uin
     return one
 
 
-def same_field(shape: tuple[int, ...], picture: tuple[int, int]) -> bool:
+class Extent(NamedTuple):
+    """Pixels of a picture; ``stretched`` where the model saw it in another aspect."""
+
+    height: int
+    width: int
+    stretched: bool = False
+
+
+def same_field(shape: tuple[int, ...], picture: Extent) -> bool:
     """Whether a map of ``shape`` (H, W) covers a picture: at its size, or at a smaller one of the same aspect."""
-    if len(shape) != 2 or not all(0 < small <= large for small, large in zip(shape, picture, strict=True)):
+    if len(shape) != 2 or not all(0 < small <= large for small, large in zip(shape, picture[:2], strict=True)):
         return False
+    if picture.stretched:
+        return True
     # Rounding a resized side to whole pixels moves it by less than one.
     ratio = picture[0] / shape[0]
     return abs(shape[1] * ratio - picture[1]) < max(ratio, 1.0) if ratio > 1 else shape[1] == picture[1]
 
 
-def pixel_map(one: Explanation, picture: tuple[int, int], input: str | None = None) -> PixelMap:
+def pixel_map(one: Explanation, picture: Extent, input: str | None = None) -> PixelMap:
     """Reduce the values of one sample to one number a pixel of a picture with H, W pixels.
 
     Values that differ between the channels are summed; a value that a player gave to all the channels of a pixel
@@ -139,7 +149,7 @@ def pixel_map(one: Explanation, picture: tuple[int, int], input: str | None = No
     return PixelMap(total, None if label_planes is None else label_planes[0], players, joined)
 
 
-def _of_input(one: Explanation, picture: tuple[int, int], input: str | None) -> tuple[Array, Array | None]:
+def _of_input(one: Explanation, picture: Extent, input: str | None) -> tuple[Array, Array | None]:
     """Values and labels of one input, without the batch axis and of one shape."""
 
     def of(arrays: Arrays | None, name: str | None) -> Array | None:
@@ -170,7 +180,7 @@ def _of_input(one: Explanation, picture: tuple[int, int], input: str | None) -> 
 _CHANNELS: Final = (0, 2)
 
 
-def _channel_axis(shape: tuple[int, ...], picture: tuple[int, int]) -> int | None:
+def _channel_axis(shape: tuple[int, ...], picture: Extent) -> int | None:
     """Axis of the channels, -1 where there are none; None where the shape is no map over the picture."""
     if len(shape) == 2:
         return -1 if same_field(shape, picture) else None
@@ -182,7 +192,7 @@ def _channel_axis(shape: tuple[int, ...], picture: tuple[int, int]) -> int | Non
     return next(iter(usual or exact or fitting), None)
 
 
-def _mismatch(method: str, shape: tuple[int, ...], picture: tuple[int, int]) -> str:
+def _mismatch(method: str, shape: tuple[int, ...], picture: Extent) -> str:
     if len(shape) not in (2, 3):
         return (
             f"The {method} values have the shape {('N', *shape)}, which is no map over a picture. "

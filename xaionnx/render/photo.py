@@ -12,7 +12,7 @@ from xaionnx.errors import ParameterError
 from xaionnx.explanation import Explanation
 from xaionnx.render import page, words
 from xaionnx.render.colours import FAINT, scale_of
-from xaionnx.render.maps import one_picture, one_sample, pixel_map
+from xaionnx.render.maps import Extent, one_picture, one_sample, pixel_map
 from xaionnx.render.painting import Look, enlarged, painted, top_players
 
 Array = npt.NDArray[Any]
@@ -33,6 +33,7 @@ def overlay(
     original: bool = False,
     zoom: int | None = None,
     title: str | None = None,
+    stretched: bool = False,
     input: str | None = None,
 ) -> Image.Image:
     """Draw the photo of one sample with its attribution as a heat map, a colour bar, a title and a caption.
@@ -75,6 +76,8 @@ def overlay(
         shorter side has 400 pixels (or the longer one 2000), and leaves others as they are.
     title : str, optional
         Instead of the class and its score.
+    stretched : bool
+        The model saw the photo in another aspect, so that the map is stretched to cover it.
     input : str, optional
         The input to draw, where several have values that fit the picture.
 
@@ -105,7 +108,7 @@ def overlay(
         raise ParameterError(f"The 'original' parameter of overlay must be True or False. Got {original!r} instead.")
     one = one_sample(explanation, sample, target, "overlay")
     photo = one_picture(picture, sample, explanation.samples)
-    found = pixel_map(one, (photo.shape[0], photo.shape[1]), input)
+    found = pixel_map(one, Extent(photo.shape[0], photo.shape[1], stretched), input)
     scale = scale_of(found.values, sign, percentile, "overlay")
     shown = enlarged(photo, zoom)
     if top is not None:

@@ -16,12 +16,13 @@ _ELSEWHERE: Final = ("baseline", "features", "seed", "budget", "tolerance")
 
 
 def class_and_score(one: Explanation) -> str:
-    """The target in words with its value, such as ``Egyptian Mau (285) · score 9.31``."""
+    """The target in words with its value: ``Egyptian Mau (285) · score 9.31``, ``daisy (985), probability 0.6``."""
     name = str(one.target[0])
     digits, _, rest = name.partition(" ")
     if digits.isdigit() and rest == f"({digits})":
         name = f"class {digits}"  # labels that are but the numbers again
-    return f"{name} · score {number_words(float(one.prediction[0]))}"
+    joint = " " if name.endswith(", probability") else " · score "
+    return f"{name}{joint}{number_words(float(one.prediction[0]))}"
 
 
 def method_words(one: Explanation) -> str:

@@ -1,0 +1,151 @@
+"""Measure the perturbation rows of the table in README.md, and keep them in results.json.
+
+    python -m tests.bench --nets FOLDER          all rows, five rounds and more
+    python -m tests.bench --only RISE            rows whose name contains a word; nothing is kept
+
+FOLDER holds the graphs of real size, made by ``python models/scripts/export_timm.py FOLDER``. Without it their rows are
+left out, and named. Comparisons with shap are made where shap is installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import math
+import os
+import platform
+import statistics
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import onnxruntime as ort
+
+import xaionnx
+from tests.bench import fresh, games, maps, table
+from tests.bench.ratio import Bare, measure
+from tests.bench.tasks import NETS, Task, tasks
+from xaionnx import Model, discovery
+
+Row = dict[str, Any]
+
+
+def timed(task: Task, rounds: int) -> Row:
+    """One row of ratios to the limit."""
+    x, model, settings = task.x(), Model.load(task.path), task.settings()
+    bare = Bare(task.path, task.perturbed(x).astype(x.dtype), model.output().name, task.sizes)
+    found = measure(lambda: xaionnx.explain(model, x, task.method, **settings), bare, rounds)
+    return {
+        "kind": "ratio",
+        "name": task.name,
+        "target": task.target,
+        "rounds": [round(r, 3) for r in found.rounds],
+        "cpu": [round(r, 3) for r in found.cpu],
+        "first": round(found.first, 3),
+        "evaluations": found.evaluations,
+        "batch": found.batch,
+        "limit_s": round(found.limit_s, 4),
+    }
+
+
+def shapley(seeds: int) -> Iterator[Row]:
+    """A row for each game: evaluations to 5 % error."""
+    methods = {
+        "KernelSHAP": games.ours("kernel_shap"),
+        "ShapleySampling": games.ours("shapley_sampling"),
+        "naive permutations": games.permutations,
+    }
+    if find_spec("shap") is not None:
+        methods["shap, l1_reg=0"] = games.kernel_shap_of_peer
+    for game in games.games():
+        needed = {name: games.evaluations_needed(game, method, seeds) for name, method in methods.items()}
+        # JSON has no infinity.
+        yield {
+            "kind": "evaluations",
+            "name": game.name,
+            "needed": {name: None if math.isinf(n) else round(n) for name, n in needed.items()},
+        }
+
+
+def other_rows(folder: Path | None, rounds: int) -> Iterator[Row]:
+    """Maps, first explanation and memory."""
+    for number, (error, needed) in enumerate(maps.evaluations_to_equal_error(3)):
+        yield {
+            "kind": "map",
+            "name": f"RISE, MNIST CNN, digit {number}",
+            "error": round(error, 3),
+            "plain": maps.PLAIN,
+            "needed": round(needed),
+        }
+    uncached, cached = fresh.first_explanation(rounds)
+    yield {
+        "kind": "first",
+        "name": "import and first explanation, digits_cnn.onnx",
+        "uncached": round(uncached, 3),
+        "cached": [round(s, 3) for s in cached],
+    }
+    net = None if folder is None else folder / NETS["MobileNetV3-small"]
+    if net is not None and net.exists():
+        for method, settings in (("rise", ""), ("lime", "features=xaionnx.Features.grid(7)")):
+            found = fresh.peaks(net, (3, 224, 224), method, settings, (200, 5000))
+            yield {
+                "kind": "memory",
+                "name": f"{method}, MobileNetV3-small",
+                "peaks": {key: round(mb, 1) for key, mb in found.items()},
+            }
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers depend on."""
+    return {
+        "processor": platform.machine(),
+        "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 1),
+        "onnxruntime": ort.__version__,
+        "python": platform.python_version(),
+        "date": datetime.date.today().isoformat(),
+    }
+
+
+def main() -> None:
+    """Run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--nets", type=Path, help="folder of the exported graphs")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=8, help="for evaluations to an error")
+    parser.add_argument("--only", default="", help="rows whose name contains this; nothing is kept")
+    given = parser.parse_args()
+    rows: list[Row] = []
+    left_out: list[str] = []
+    known = discovery.methods()
+
+    def keep(row: Row) -> None:
+        rows.append(row)
+        print(json.dumps(row), flush=True)
+
+    for task in tasks(given.nets):
+        if given.only not in task.name:
+            continue
+        if not task.path.exists() or task.method not in known:
+            left_out.append(task.name)
+            continue
+        keep(timed(task, given.rounds))
+    for kind in (shapley(given.seeds), other_rows(given.nets, given.rounds)) if not given.only else ():
+        for row in kind:
+            keep(row)
+    if left_out:
+        print(f"Left out: {'; '.join(left_out)}. Make the graphs with models/scripts/export_timm.py, and pass --nets.")
+    results = {"machine": machine(), "rows": rows, "left_out": left_out}
+    print(table.markdown(results))
+    for row in rows:
+        if row["kind"] == "ratio":
+            wall, cpu = statistics.median(row["rounds"]), statistics.median(row["cpu"])
+            print(f"{row['name']}: wall {wall:.3f}, cpu {cpu:.3f}, target {row['target']}")
+    if not given.only:
+        table.RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

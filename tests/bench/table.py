@@ -1,0 +1,94 @@
+"""The table of README.md, from the results that are kept beside this file."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results.json"
+
+
+def markdown(results: dict[str, Any] | None = None) -> str:
+    """Tables and the words around them.
+
+    Parameters
+    ----------
+    results : dict, optional
+        As ``python -m tests.bench`` keeps them; those of results.json if not given.
+    """
+    results = results or json.loads(RESULTS.read_text(encoding="utf-8"))
+    machine, rows = results["machine"], results["rows"]
+    of = {
+        kind: [row for row in rows if row["kind"] == kind]
+        for kind in ("ratio", "evaluations", "map", "first", "memory")
+    }
+    parts = []
+    if of["ratio"]:
+        parts += [_ratios(of["ratio"])]
+    if of["evaluations"]:
+        parts += [_evaluations(of["evaluations"])]
+    parts += [_sentence(row) for kind in ("map", "first", "memory") for row in of[kind]]
+    if results["left_out"]:
+        parts.append(f"Not measured: {'; '.join(results['left_out'])}.")
+    parts.append(
+        f"Measured on {machine['cores']} shared cores ({machine['processor']}, load {machine['load']}) with "
+        f"onnxruntime {machine['onnxruntime']} on {machine['date']} by `python -m tests.bench`. On a shared machine "
+        "a tenth is not resolved in wall time; processor time is steadier."
+    )
+    return "\n\n".join(parts)
+
+
+def _spread(values: list[float]) -> str:
+    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+
+
+def _ratios(rows: list[dict[str, Any]]) -> str:
+    lines = [
+        "Time of an explanation over its limit, the bare session's best time for as many evaluations, interleaved "
+        "batch by batch; median and range of the rounds:",
+        "",
+        "| explanation | evaluations | limit | wall / limit | processor / limit | first call | aim |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    lines += [
+        f"| {row['name']} | {row['evaluations']:,} | {row['limit_s']:.3g} s | {_spread(row['rounds'])} "
+        f"| {_spread(row['cpu'])} | {row['first']:.2f} | {row['target']:.2f} |"
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+def _evaluations(rows: list[dict[str, Any]]) -> str:
+    names = list(rows[0]["needed"])
+    lines = [
+        "Evaluations until Shapley values are within 5 % of the exact ones:",
+        "",
+        f"| game | {' | '.join(names)} |",
+        f"| --- |{' ---: |' * len(names)}",
+    ]
+    for row in rows:
+        cells = ["over 32,768" if n is None else f"{n:,}" for n in row["needed"].values()]
+        lines.append(f"| {row['name']} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _sentence(row: dict[str, Any]) -> str:
+    if row["kind"] == "map":
+        times = row["plain"] / row["needed"]
+        return (
+            f"{row['name']}: the default needs {row['needed']:,} masks for the error {row['error']:.2f} of the plain "
+            f"sum over {row['plain']:,}, {times:.1f} times fewer."
+        )
+    if row["kind"] == "first":
+        return (
+            f"{row['name']}: {_spread(row['cached'])} s; {row['uncached']:.2f} s before Python has compiled anything."
+        )
+    peaks = dict(row["peaks"])
+    bare, allowed = peaks.pop("bare"), peaks.pop("allowed")
+    each = ", ".join(f"{mb:.0f} MB for {budget} evaluations" for budget, mb in peaks.items())
+    return (
+        f"{row['name']}: peak memory {each}; {bare:.0f} MB for the bare session with the same modules loaded, "
+        f"{allowed:.0f} MB with 64 MB and two batches on top."
+    )

@@ -1,0 +1,140 @@
+"""LIME against published numbers, direct regression, and its own standard errors."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import Lasso
+from xaionnx_kernels.coalitions import bernoulli
+
+import xaionnx
+from models import planted
+from tests.oracles import lime as oracle
+from xaionnx import Features, Model
+from xaionnx.errors import BudgetError, ParameterError
+from xaionnx.explainers.lime import Lime
+
+A = np.array([[20.0, 50.0, 30.0]], dtype=np.float32)
+
+
+@pytest.fixture(scope="module")
+def net_a():
+    return planted.load(planted.net_a())
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return Model.load("models/mnist_cnn.onnx")
+
+
+@pytest.fixture(scope="module")
+def three():
+    with np.load("models/data/mnist_sample.npz") as sample:
+        pictures = sample["images"].astype(np.float32)
+    return (pictures / pictures.max())[:1].reshape(1, 1, 28, 28)
+
+
+def values_of(model, x, z, features):
+    """The target for coalitions, by plain numpy."""
+    labels = features.players(xaionnx.perturb.features.Sample({"x": x[0]}, "x")).maps["x"]
+    return model.run({model.input().name: np.where(z[:, labels] > 0, x, 0).astype(np.float32)})["logits"][:, 3]
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"alpha": 0}, (77.5, 197.5, 117.5)),
+        ({"surrogate": "lasso", "alpha": 1}, (73.5, 193.5, 113.5)),
+        ({"surrogate": "lasso", "alpha": 2}, (69.5, 189.5, 109.5)),
+        ({"alpha": 1}, (155 / 3, 395 / 3, 235 / 3)),
+    ],
+)
+def test_published_values_on_net_a(net_a, settings, expected):
+    result = xaionnx.explain(net_a, A, Lime(kernel="uniform", budget=8, **settings), 0)
+    np.testing.assert_allclose(result.values[0], expected, rtol=1e-6)
+    assert result.diagnostics["stopped_by"] == ["enumeration"]
+    assert not result.standard_error.any()
+
+
+@pytest.mark.parametrize(("kernel", "width"), [("cosine", 0.25), ("l2", 0.7)])
+@pytest.mark.parametrize("alpha", [0.0, 1.0])
+def test_all_coalitions_give_the_direct_weighted_ridge(digits, three, kernel, width, alpha):
+    features = Features.grid(2, 3)
+    settings = Lime(kernel=kernel, kernel_width=width, alpha=alpha, features=features)
+    result = xaionnx.explain(digits, three, settings, 3)
+    z = oracle.coalitions(6)
+    answers = values_of(digits, three, z, features)
+    weights = getattr(oracle, f"{kernel}_weights")(z, width)
+    intercept, coefficients, r2 = oracle.ridge(z, answers, weights, alpha)
+    np.testing.assert_allclose(result.feature_values[0], coefficients, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(result.diagnostics["r2"][0][0], r2, rtol=1e-4)
+    np.testing.assert_allclose(result.diagnostics["intercept"][0][0], intercept, rtol=1e-4)
+    local = result.diagnostics["local_prediction"][0][0]
+    np.testing.assert_allclose(local, intercept + coefficients.sum(), rtol=1e-4)
+
+
+def drawn(players, count, seed):
+    z = bernoulli(seed, 0, count, players).astype(float)
+    z[0] = 1
+    return z
+
+
+def test_drawn_coalitions_give_the_direct_weighted_ridge_and_lasso(digits, three):
+    features = Features.grid(5, 5)
+    z = drawn(25, 499, 7)
+    answers, weights = values_of(digits, three, z, features), oracle.cosine_weights(z, 0.25)
+    ridge = xaionnx.explain(digits, three, Lime(budget=500, seed=7, features=features), 3)
+    _, coefficients, r2 = oracle.ridge(z, answers, weights, 1.0)
+    np.testing.assert_allclose(ridge.feature_values[0], coefficients, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(ridge.diagnostics["r2"][0][0], r2, rtol=1e-4)
+    lasso = xaionnx.explain(digits, three, Lime(budget=500, seed=7, features=features, surrogate="lasso", alpha=0.1), 3)
+    direct = Lasso(alpha=0.1, tol=1e-8, max_iter=100_000).fit(z, answers, weights)
+    np.testing.assert_allclose(lasso.feature_values[0], direct.coef_, rtol=1e-3, atol=1e-4)
+    assert 0 < np.count_nonzero(lasso.feature_values) < 25
+    # A feature that the Lasso dropped has no error: another draw that drops it too gives 0 again.
+    np.testing.assert_array_equal(lasso.standard_error == 0, lasso.feature_values == 0)
+
+
+def test_select_keeps_the_largest_and_fits_them_again(net_a):
+    result = xaionnx.explain(net_a, A, Lime(kernel="uniform", alpha=0, select=2), 0)
+    np.testing.assert_allclose(result.values[0], (0, 197.5, 117.5), rtol=1e-6)
+    several = xaionnx.explain(net_a, A * [[1, 1, 0.1]], Lime(alpha=0, select=1), [0, 1])
+    np.testing.assert_array_equal((several.feature_values != 0).sum(axis=-1), 1)
+
+
+@pytest.mark.parametrize("settings", [{}, {"alpha": 0.0, "kernel": "uniform"}, {"surrogate": "lasso", "alpha": 1e-3}])
+def test_standard_errors_are_those_of_many_repetitions(digits, three, settings):
+    features = Features.grid(4, 4)
+    results = [
+        xaionnx.explain(digits, three, Lime(budget=300, seed=seed, features=features, **settings), 3)
+        for seed in range(24)
+    ]
+    values = np.array([r.feature_values[0] for r in results])
+    claimed = np.sqrt(np.mean([r.standard_error[0] ** 2 for r in results], axis=0))
+    told = claimed > 1e-4 * claimed.max()  # the digit's empty margin has neither values nor errors
+    ratio = np.sqrt(np.mean(values.var(axis=0, ddof=1)[told] / claimed[told] ** 2))
+    # 24 repetitions of a dozen players know a ratio to about 6 %.
+    assert 0.8 < ratio < 1.25
+
+
+def test_uniform_weights_approach_the_banzhaf_values(digits, three):
+    features = Features.grid(3, 3)
+    exact = xaionnx.explain(digits, three, Lime(kernel="uniform", alpha=0, features=features), 3)
+    assert exact.diagnostics["stopped_by"] == ["enumeration"]
+    drawn = xaionnx.explain(digits, three, Lime(kernel="uniform", alpha=0, features=features, budget=300), 3)
+    assert drawn.diagnostics["stopped_by"] == ["budget"]
+    gap = np.abs(drawn.feature_values - exact.feature_values)
+    assert (gap <= 4 * drawn.standard_error + 1e-6).all()
+
+
+def test_tolerance_ends_it_early_and_is_kept(digits, three):
+    settings = {"features": Features.grid(5, 5), "alpha": 0, "budget": 4000}
+    result = xaionnx.explain(digits, three, Lime(tolerance=0.05, **settings), 3)
+    assert result.diagnostics["stopped_by"] == ["tolerance"]
+    assert result.diagnostics["evaluations"][0] < 2000
+    assert result.standard_error.max() <= 0.05 * abs(result.prediction[0] - result.baseline_prediction[0])
+
+
+def test_what_it_refuses(digits, three):
+    with pytest.raises(BudgetError, match="Lime needs at least 29 model evaluations for 25 features, and its budget"):
+        xaionnx.explain(digits, three, Lime(budget=28, features=Features.grid(5, 5)), 3)
+    with pytest.raises(ParameterError, match=r"The 'alpha' parameter of Lime must be a float in \(0, inf\) for surr"):
+        Lime(surrogate="lasso", alpha=0)
