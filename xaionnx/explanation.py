@@ -166,7 +166,8 @@ class Explanation:
             The file is missing or is not such a record.
         """
         try:
-            with np.load(path, allow_pickle=False) as archive:
+            # np.load leaves a file open that it opened and cannot read.
+            with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as archive:
                 record = json.loads(archive[_RECORD].tobytes())
                 if record["format"] != _FORMAT:
                     raise DataError(f"{path} was written by another version of xaionnx. Make it again.")

@@ -23,11 +23,12 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[BinaryIO], object
     target = Path(path)
     temporary = target.parent / f".xaionnx-{secrets.token_hex(8)}"
     try:
-        stream = temporary.open("xb")
+        # Opened by its number, since some writers put the name of a stream into what they write.
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     except OSError as error:
         raise StorageError(f"Cannot write {target}: {error.strerror or error}. Choose another folder.") from error
     try:
-        with stream:
+        with os.fdopen(handle, "wb") as stream:
             write(stream)
         temporary.replace(target)
     except OSError as error:

@@ -216,7 +216,12 @@ class Select(_Partition):
         self, g: Builder, x: ir.Value, weights: ir.Value, baseline: ir.Value | None, dtype: np.dtype[Any]
     ) -> ir.Value:
         # A choice, not arithmetic: NaN and infinity leave with their player.
-        return g.op("Where", g.op("Greater", weights, 0.5), x, dtype.type(0) if baseline is None else baseline)
+        here = g.op("Greater", weights, 0.5)
+        if dtype.kind == "b":
+            # onnxruntime has no Where for booleans.
+            kept = g.op("And", here, x)
+            return kept if baseline is None else g.op("Or", kept, g.op("And", g.op("Not", here), baseline))
+        return g.op("Where", here, x, dtype.type(0) if baseline is None else baseline)
 
 
 @final
