@@ -137,6 +137,8 @@ class Explanation:
         record: dict[str, Any] = {"format": _FORMAT}
 
         def put(array: Array) -> dict[str, str]:
+            if array.dtype.hasobject:
+                raise TypeError("an explanation holds numbers and text; objects would have to be pickled")
             name = f"a{len(arrays)}"
             arrays[name] = array
             return {"array": name}
@@ -152,7 +154,7 @@ class Explanation:
         text = np.frombuffer(json.dumps(record, sort_keys=True, default=_unboxed).encode(), dtype=np.uint8)
 
         def write(stream: BinaryIO) -> None:
-            np.savez_compressed(stream, allow_pickle=False, **{_RECORD: text}, **arrays)
+            np.savez_compressed(stream, **{_RECORD: text}, **arrays)
 
         return write_whole(path, write)
 

@@ -88,6 +88,7 @@ class InGraph:
 
         self._output = OUTPUT
         self._removal, self._selection = removal, selection
+        self._sample_bytes = sum(array.nbytes for array in removal.sample.x.values())
         left_alone = {name: a for name, a in removal.sample.x.items() if name not in removal.baseline}
         repeated = {name: a for name, a in left_alone.items() if name not in model.shared}
         self._rest = {PREFIX + name if name in repeated else name: a for name, a in left_alone.items()}
@@ -105,5 +106,6 @@ class InGraph:
         for draw in range(self._removal.draws):
             shared = {**self._removal.shared(draw), **self._selection.feeds(), **self._rest}
             before = draw * len(codes)
-            for start, stop, outputs in self._model.batches(len(codes), feed, [self._output], shared):
+            pieces = self._model.batches(len(codes), feed, [self._output], shared, self._sample_bytes)
+            for start, stop, outputs in pieces:
                 yield before + start, before + stop, outputs[self._output].astype(np.float64)
