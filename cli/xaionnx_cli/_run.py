@@ -67,7 +67,9 @@ class _Job:
             allow_random=request.allow_random,
         )
         self.spec = _samples.spec_of(self.model)
-        self.target = _targets.targets(request.target, request.output, self.model)
+        self.target = _targets.targets(request.target, request.output, self.model) or self.method.usual_target(
+            self.model
+        )
         self.names: list[str] = []
         self.records: list[Explanation] = []
         self.results: list[dict[str, Any]] = []

@@ -19,8 +19,7 @@ from xaionnx.parameters import free, integer
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.perturb.features import Features, Players
 from xaionnx.perturb.game import Game
-from xaionnx.perturb.partition import Select
-from xaionnx.perturb.removal import Removal
+from xaionnx.perturb.removal import Removal, Select
 from xaionnx.perturb.sample import Sample
 from xaionnx.resolution import Resolution, resolve
 from xaionnx.target import Target
@@ -78,11 +77,6 @@ class GameExplainer(Explainer):
         """The most evaluations a sample may cost; None without such a limit."""
         return None
 
-    def usual_target(self, model: Model) -> Target | None:
-        """What is explained where no target is given; None for the score of the top class."""
-        del model
-        return None
-
     def watched(self, model: Model, target: Any) -> list[Target]:
         """Further numbers that :meth:`play` reads from the same evaluations."""
         del model, target
@@ -104,7 +98,15 @@ class GameExplainer(Explainer):
         target = self.usual_target(model) if target is None else target
         resolution = resolve(target, model, feeds, self.watched(model, target))
         samples = [
-            Sample({name: a if name in model.shared else a[n] for name, a in feeds.items()}, main, model.spec, n, count)
+            # a[n, ...] is an array where a[n] would be a bare number.
+            Sample(
+                {name: a if name in model.shared else a[n, ...] for name, a in feeds.items()},
+                main,
+                model.spec,
+                n,
+                count,
+                model.shared,
+            )
             for n in range(count)
         ]
         games, answers = [], []
@@ -125,7 +127,7 @@ class GameExplainer(Explainer):
             # An early stop leaves some of the plan undone.
             progress.expect(game.evaluations - 1 - planned)
             games.append(game)
-        return _record(self, model, feeds, resolution, games, answers, time.perf_counter() - began)
+        return _record(self, model, feeds, target, resolution, games, answers, time.perf_counter() - began)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,6 +149,7 @@ def _record(
     explainer: GameExplainer,
     model: Model,
     feeds: Mapping[str, Array],
+    target: Any,
     resolution: Resolution,
     games: Sequence[Game],
     answers: Sequence[Answer],
@@ -175,6 +178,9 @@ def _record(
     for key in answers[0].diagnostics:
         diagnostics[key] = [answer.diagnostics.get(key) for answer in answers]
     main = model.input().name
+    resolved: dict[str, Any] = {"baseline": Baseline.of(explainer.baseline)}
+    if isinstance(explainer, FeatureExplainer):
+        resolved["features"] = players[0].features
     return Explanation(
         method=explainer.name(),
         values=values[main] if set(names) == {main} else values,
@@ -186,7 +192,7 @@ def _record(
         standard_error=None if any(e is None for e in errors) else axis(_padded([e for e in errors if e is not None])),
         maps=maps,
         diagnostics=diagnostics,
-        provenance=provenance(explainer, model, feeds),
+        provenance=provenance(explainer, model, feeds, Target.of(target)[0], resolved),
     )
 
 

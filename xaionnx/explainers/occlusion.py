@@ -13,7 +13,7 @@ from xaionnx.errors import ParameterError
 from xaionnx.explainers._game import Answer, GameExplainer
 from xaionnx.model import Model
 from xaionnx.parameters import choice, flag, integer, name, size
-from xaionnx.perturb.covering import Cover
+from xaionnx.perturb.cover import Cover
 from xaionnx.perturb.features import Features, Players
 from xaionnx.perturb.game import Game
 from xaionnx.perturb.sample import Sample

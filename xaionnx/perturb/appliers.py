@@ -30,7 +30,9 @@ class Applier(Protocol):
 
 def applier(model: Model, removal: Removal, selection: Selection, kind: str = "auto") -> Applier:
     """The applier for a model: ``host``, ``graph``, or ``auto``, the graph where the model runs on a GPU."""
-    if kind == "graph" or (kind == "auto" and model.on_gpu and model.file.opset >= _OPSET):
+    # A device holds no strings.
+    able = model.on_gpu and model.file.opset >= _OPSET and all(a.dtype != object for a in removal.sample.x.values())
+    if kind == "graph" or (kind == "auto" and able):
         return InGraph(model, removal, selection)
     return OnHost(model, removal, selection)
 

@@ -127,6 +127,8 @@ class Game:
             The model answers NaN or infinity.
         """
         draws, count = self.removal.draws, len(codes)
+        if count == 0:
+            return np.zeros((0, self._own)), np.zeros((0, self._all - self._own))
         cost = count * draws
         if self.budget is not None and self.evaluations + cost > self.budget:
             raise BudgetError(

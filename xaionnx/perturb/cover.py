@@ -1,4 +1,4 @@
-"""Removal by covering: a window or a smooth mask over height and width, whatever lies under it."""
+"""Removals that are laid over height and width: a window that covers, a smooth mask that veils."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from xaionnx_kernels import fills, masks
 
 from xaionnx.errors import InputMismatchError, ParameterError
 from xaionnx.perturb.features import Players
-from xaionnx.perturb.removal import Removal, baseline_name, cast, emit_blend, input_like, kept_name
+from xaionnx.perturb.removal import Removal, baseline_name, blend, cast, input_like, x_name
 from xaionnx.perturb.sample import Sample
 
 if TYPE_CHECKING:
@@ -61,11 +61,11 @@ class _Spatial(Removal):
 
     def shared(self, draw: int) -> dict[str, Array]:
         name = self.sample.main
-        return {kept_name(name): self.sample.array, baseline_name(name): self.baseline[name][draw]}
+        return {x_name(name): self.sample.array, baseline_name(name): self.baseline[name][draw]}
 
     def _emit_operands(self, g: Builder) -> tuple[ir.Value, ir.Value]:
         name = self.sample.main
-        x = input_like(g, kept_name(name), self.sample.array)
+        x = input_like(g, x_name(name), self.sample.array)
         return x, input_like(g, baseline_name(name), self.baseline[name][0])
 
 
@@ -196,4 +196,4 @@ class Veil(_Spatial):
             sides.append(g.op("Gather", g.constant(matrix), rows, axis=0))  # (M, length, count)
         mask = g.op("MatMul", g.op("MatMul", sides[0], cells), g.op("Transpose", sides[1], perm=[0, 2, 1]))
         weights = cast(g, self._emit_placed(g, mask), self.sample.array.dtype)
-        return {self.sample.main: emit_blend(g, x, weights, baseline)}
+        return {self.sample.main: blend(g, x, weights, baseline)}
