@@ -82,7 +82,7 @@ def test_nothing_in_a_file_is_pickled(tmp_path):
     with np.load(path, allow_pickle=False) as archive:
         assert all(archive[name].dtype != object for name in archive.files)
     strange = dataclasses.replace(record(), target=np.array([object(), None]))
-    with pytest.raises(ValueError, match="Object arrays cannot be saved"):
+    with pytest.raises(TypeError, match="objects would have to be pickled"):
         strange.save(tmp_path / "strange.npz")
     assert list(tmp_path.iterdir()) == [path]
 

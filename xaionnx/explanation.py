@@ -154,7 +154,8 @@ class Explanation:
         text = np.frombuffer(json.dumps(record, sort_keys=True, default=_unboxed).encode(), dtype=np.uint8)
 
         def write(stream: BinaryIO) -> None:
-            np.savez_compressed(stream, **{_RECORD: text}, **arrays)
+            save: Any = np.savez_compressed  # its own options would be mistaken for arrays
+            save(stream, **{_RECORD: text}, **arrays)
 
         return write_whole(path, write)
 

@@ -65,6 +65,7 @@ def shapley(seeds: int) -> Iterator[Row]:
         yield {
             "kind": "evaluations",
             "name": game.name,
+            "least": games.LEAST,
             "needed": {name: None if math.isinf(n) else round(n) for name, n in needed.items()},
         }
 
