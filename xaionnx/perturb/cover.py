@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
 import numpy.typing as npt
@@ -73,6 +73,8 @@ class _Spatial(Removal):
 class Cover(_Spatial):
     """One window is covered. Codes are its top left corner, int32 (M, 2); it may overhang the border."""
 
+    restores: ClassVar[bool] = True
+
     def __init__(
         self, sample: Sample, players: Players, baseline: Mapping[str, Array], window: int | tuple[int, ...]
     ) -> None:
@@ -90,7 +92,7 @@ class Cover(_Spatial):
             )
         return (1, given[0]) if flat else (given[0], given[1])
 
-    def fill(self, codes: Array, draw: int, out: Mapping[str, Array]) -> None:
+    def _fill_one(self, codes: Array, draw: int, out: Mapping[str, Array]) -> None:
         name = self.sample.main
         fills.fill_windows(
             self.baseline[name][draw].reshape(self.view), codes, self.window, out[name].reshape(-1, *self.view)
@@ -163,7 +165,7 @@ class Veil(_Spatial):
         drawn: Array = masks.rise_masks(cells, shifts, self.cell, self.extent)
         return drawn
 
-    def fill(self, codes: Array, draw: int, out: Mapping[str, Array]) -> None:
+    def _fill_one(self, codes: Array, draw: int, out: Mapping[str, Array]) -> None:
         name = self.sample.main
         cells, shifts = self.drawn(codes)
         fills.fill_rise(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
 import numpy.typing as npt
@@ -62,9 +62,23 @@ class Removal(ABC):
         for name, buffer in out.items():
             buffer[...] = self.sample.x[name]
 
+    def fill(self, codes: Array, draws: slice, out: Mapping[str, Array]) -> None:
+        """Write inputs into buffers: code by code, one row for each of the baselines ``draws``."""
+        some = range(draws.start, draws.stop)
+        if len(some) == 1:
+            self._fill_one(codes, some[0], out)
+            return
+        for row in range(len(codes) * len(some)):
+            code, number = divmod(row, len(some))
+            one = {name: buffer[row : row + 1] for name, buffer in out.items()}
+            self._fill_one(codes[code : code + 1], some[number], one)
+
     @abstractmethod
-    def fill(self, codes: Array, draw: int, out: Mapping[str, Array]) -> None:
+    def _fill_one(self, codes: Array, draw: int, out: Mapping[str, Array]) -> None:
         """Write one input for each code into buffers (M, ...), with baseline number ``draw``."""
+
+    # Whether a fill leaves the rest of a row as it was, so that it has to be undone before the next.
+    restores: ClassVar[bool] = False
 
     def restore(self, codes: Array, out: Mapping[str, Array]) -> None:
         """Undo what :meth:`fill` wrote for ``codes``, where the next fill does not overwrite all of it."""
@@ -108,6 +122,10 @@ def input_like(g: Builder, label: str, array: Array) -> ir.Value:
 class _Partition(Removal):
     """Players given by label maps; a code weighs each player, (M, P)."""
 
+    def __init__(self, sample: Sample, players: Players, baseline: Mapping[str, Array]) -> None:
+        super().__init__(sample, players, baseline)
+        self._laid: dict[str, Array] = {}
+
     def view(self, name: str) -> tuple[int, int, int]:
         """The axes (A, L, B) of an input: those before, under and behind its label map."""
         shape, (first, last) = self.sample.x[name].shape, self._under(name)
@@ -115,6 +133,11 @@ class _Partition(Removal):
 
     def labels(self, name: str) -> Array:
         """The label map along the axis L of :meth:`view`."""
+        if name not in self._laid:
+            self._laid[name] = self._lay(name)
+        return self._laid[name]
+
+    def _lay(self, name: str) -> Array:
         shape, (first, last) = self.sample.x[name].shape, self._under(name)
         inner = self.players.maps[name].reshape(self._padded(name)[first:last])
         return np.ascontiguousarray(np.broadcast_to(inner, shape[first:last])).reshape(-1)
@@ -200,17 +223,21 @@ class Select(_Partition):
     def empty(self) -> Array:
         return np.zeros((1, self.players.count), dtype=bool)
 
-    def fill(self, codes: Array, draw: int, out: Mapping[str, Array]) -> None:
+    def fill(self, codes: Array, draws: slice, out: Mapping[str, Array]) -> None:
         for name in self.players.maps:
-            x, baseline, buffer = self.sample.x[name], self.baseline[name][draw], out[name]
-            labels = self.labels(name)
+            x, baselines, count = self.sample.x[name], self.baseline[name][draws], draws.stop - draws.start
+            rows = out[name].reshape(len(codes), count, *x.shape)
             if x.dtype == object:
                 # Strings have no fixed width for a kernel.
                 present = np.broadcast_to(self.players.maps[name], x.shape)
-                buffer[...] = np.where(codes[:, present], x, baseline)
+                rows[...] = np.where(codes[:, None, present], x, baselines)
                 continue
             view = self.view(name)
-            fills.fill_select(x.reshape(view), baseline.reshape(view), labels, codes, buffer.reshape(len(codes), *view))
+            several = baselines.reshape(count, *view)
+            fills.fill_select(x.reshape(view), several, self.labels(name), codes, rows.reshape(-1, count, *view))
+
+    def _fill_one(self, codes: Array, draw: int, out: Mapping[str, Array]) -> None:
+        self.fill(codes, slice(draw, draw + 1), out)
 
     def _emit_mix(
         self, g: Builder, x: ir.Value, weights: ir.Value, baseline: ir.Value | None, dtype: np.dtype[Any]
@@ -232,7 +259,7 @@ class Mix(_Partition):
     def empty(self) -> Array:
         return np.zeros((1, self.players.count), dtype=np.float32)
 
-    def fill(self, codes: Array, draw: int, out: Mapping[str, Array]) -> None:
+    def _fill_one(self, codes: Array, draw: int, out: Mapping[str, Array]) -> None:
         for name in self.players.maps:
             outer, length, inner = self.view(name)
             view = (outer, 1, length, inner)
