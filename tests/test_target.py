@@ -10,8 +10,8 @@ from tests import tiny
 from tests.tiny import node, tensor
 from xaionnx import InputSpec, Model, Target
 from xaionnx.errors import OutputError, ParameterError, UnknownNameError, UnsupportedModelError
-from xaionnx.perturb.features import Players
 from xaionnx.perturb.game import Game
+from xaionnx.perturb.players import Players
 from xaionnx.perturb.removal import Select
 from xaionnx.perturb.sample import Sample
 from xaionnx.resolution import resolve

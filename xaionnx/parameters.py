@@ -235,6 +235,11 @@ def free(default: Any, words: str, help: str, *, reader: Callable[[str], Any] = 
     return _field(default, _Object(help, optional, words, reader))
 
 
+def takes_arrays(parameter: Parameter) -> bool:
+    """Whether a field with a shorthand of its own may also be an array."""
+    return isinstance(parameter, _Object)
+
+
 def declared(owner: type) -> dict[str, tuple[Parameter, Any]]:
     """The parameters of a dataclass by field name, each with its default.
 

@@ -5,7 +5,7 @@ import pytest
 
 from xaionnx import Features, InputSpec
 from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError
-from xaionnx.perturb.features import Players
+from xaionnx.perturb.players import Players
 from xaionnx.perturb.sample import Sample
 
 RNG = np.random.default_rng(5)
@@ -233,3 +233,25 @@ def test_the_default_is_superpixels_of_a_picture_and_else_elements():
 def test_messages(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("given", "same"),
+    [
+        ("grid:3", Features.grid(3)),
+        ("grid:2x4", Features.grid(2, 4)),
+        ("windows:5", Features.windows(5)),
+        ("windows:5x3", Features.windows((5, 3))),
+        ("superpixels:9", Features.superpixels(count=9)),
+        ("felzenszwalb:30", Features.superpixels("felzenszwalb", scale=30.0)),
+    ],
+)
+def test_a_name_may_carry_numbers(given, same):
+    sample = Sample({"x": np.random.default_rng(0).random((3, 24, 20)).astype(np.float32)}, "x")
+    np.testing.assert_array_equal(Features.of(given).players(sample).maps["x"], same.players(sample).maps["x"])
+
+
+@pytest.mark.parametrize("given", ["pixels:3", "grid:", "grid:2x3x4", "superpixels:many"])
+def test_numbers_that_a_name_does_not_take_are_refused(given):
+    with pytest.raises(ParameterError, match=f"The features '{given}' must be a name, or end in numbers"):
+        Features.of(given)

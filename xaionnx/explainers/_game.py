@@ -17,8 +17,9 @@ from xaionnx.explanation import Arrays, Explanation
 from xaionnx.model import Model
 from xaionnx.parameters import free, integer
 from xaionnx.perturb.baseline import Baseline
-from xaionnx.perturb.features import Features, Players
+from xaionnx.perturb.features import Features
 from xaionnx.perturb.game import Game
+from xaionnx.perturb.players import Players
 from xaionnx.perturb.removal import Removal, Select
 from xaionnx.perturb.sample import Sample
 from xaionnx.resolution import Resolution, resolve
@@ -137,7 +138,8 @@ class FeatureExplainer(GameExplainer):
     features: Any = free(
         None,
         "a name, an integer label map or Features",
-        "who the players are: superpixels, grid, pixels, channels, elements; superpixels of a picture if not given",
+        "who the players are: superpixels[:count], felzenszwalb[:scale], quickshift, grid[:rows x columns], "
+        "windows[:size], pixels, channels, elements, or a label map; superpixels of a picture if not given",
     )
 
     def removal(self, sample: Sample) -> Removal:

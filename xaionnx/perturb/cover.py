@@ -10,7 +10,7 @@ import numpy.typing as npt
 from xaionnx_kernels import fills, masks
 
 from xaionnx.errors import InputMismatchError, ParameterError
-from xaionnx.perturb.features import Players
+from xaionnx.perturb.players import Players
 from xaionnx.perturb.removal import Removal, baseline_name, blend, cast, input_like, x_name
 from xaionnx.perturb.sample import Sample
 

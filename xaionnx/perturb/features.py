@@ -15,60 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError
+from xaionnx.perturb.players import Players
 from xaionnx.perturb.sample import Sample
 
 Array = npt.NDArray[Any]
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Players:
-    """P players resolved for one sample.
-
-    Attributes
-    ----------
-    maps : dict of arrays of int32 by input name
-        For each element the number of its player, broadcasting to the input; inputs that are not named
-        are never changed.
-    labels : array
-        The label that each player had, (P,).
-    features : Features or None
-        What divided the sample.
-    """
-
-    maps: Mapping[str, Array]
-    labels: Array
-    features: Features | None = None
-
-    @classmethod
-    def of(cls, maps: Mapping[str, Array], features: Features | None = None) -> Players:
-        """Number the players of one or several label maps: equal labels are one player, across inputs too."""
-        each = [np.asarray(m, dtype=np.int64).reshape(-1) for m in maps.values()]
-        lowest, highest = min(int(m.min()) for m in each), max(int(m.max()) for m in each)
-        if lowest == 0 and highest < sum(m.size for m in each):
-            # Counting is faster than sorting, and pixels are many.
-            count = np.bincount(np.concatenate(each))
-            if count.all():
-                numbered = {name: np.asarray(m).astype(np.int32) for name, m in maps.items()}
-                return cls(numbered, np.arange(len(count)), features)
-        known = np.unique(np.concatenate(each))
-        return cls({name: np.searchsorted(known, m).astype(np.int32) for name, m in maps.items()}, known, features)
-
-    @property
-    def count(self) -> int:
-        """The number P of players."""
-        return len(self.labels)
-
-    def spread(self, values: Array, x: Mapping[str, Array]) -> dict[str, Array]:
-        """Give each player's value (T, P) to each of its elements: arrays (T, ...) by input, 0 where unnamed."""
-        spread = {}
-        for name, array in x.items():
-            if name in self.maps:
-                labels = np.broadcast_to(self.maps[name], array.shape)
-                spread[name] = values[:, labels].astype(np.float32)
-            else:
-                spread[name] = np.zeros((len(values), *array.shape), dtype=np.float32)
-        return spread
 
 
 class Features(ABC):
@@ -94,6 +44,8 @@ class Features(ABC):
     def of(cls, given: Any) -> Features:
         """The features behind a shorthand: None, a name, a label map, a dict of label maps, or Features.
 
+        A name may carry numbers: ``superpixels:100``, ``grid:8`` or ``grid:6x8``, ``windows:16``, ``felzenszwalb:200``.
+
         Raises
         ------
         UnknownNameError, ParameterError
@@ -110,9 +62,7 @@ class Features(ABC):
         if isinstance(given, Features):
             return given
         if isinstance(given, str):
-            if given not in _NAMED:
-                raise UnknownNameError.among("features", given, _NAMED)
-            return _NAMED[given]()
+            return _named(given)
         if isinstance(given, Mapping):
             if not given:
                 raise ParameterError("The 'features' parameter must name at least one input. Got {} instead.")
@@ -387,13 +337,26 @@ class LabelMaps(Features):
         )
 
 
-_NAMED: dict[str, Callable[[], Features]] = {
+_NAMED: dict[str, Callable[..., Features]] = {
     "pixels": Pixels,
-    "grid": Grid,
-    "superpixels": Superpixels,
-    "slic": Superpixels,
-    "felzenszwalb": lambda: Superpixels("felzenszwalb"),
+    "grid": Features.grid,
+    "superpixels": lambda count=50: Superpixels(count=count),
+    "slic": lambda count=50: Superpixels(count=count),
+    "felzenszwalb": lambda scale=100: Superpixels("felzenszwalb", scale=float(scale)),
     "quickshift": lambda: Superpixels("quickshift"),
+    "windows": lambda height=16, width=None: Windows(height, height if width is None else width),
     "channels": Channels,
     "elements": Elements,
 }
+# How many numbers a name may carry.
+_NUMBERS = {"grid": 2, "superpixels": 1, "slic": 1, "felzenszwalb": 1, "windows": 2}
+
+
+def _named(text: str) -> Features:
+    name, colon, rest = text.partition(":")
+    if name not in _NAMED:
+        raise UnknownNameError.among("features", name, _NAMED)
+    numbers = rest.split("x") if colon else []
+    if len(numbers) > _NUMBERS.get(name, 0) or not all(number.strip().isdecimal() for number in numbers):
+        raise ParameterError(f"The features '{text}' must be a name, or end in numbers as 'superpixels:100' does.")
+    return _NAMED[name](*map(int, numbers))

@@ -143,9 +143,12 @@ class Game:
                     f"{self._name} answers NaN or infinity where features are removed (coalition {row} of "
                     f"sample {self.removal.sample.number}). Choose another baseline."
                 )
-            # One row after another: each coalition's sum has the same order for any batch size.
-            for t in range(self._all):
-                np.add.at(total[:, t], places, values[:, t])
+            if draws == 1:
+                total[places[0] : places[-1] + 1] = values
+            else:
+                # One row after another: each coalition's sum has the same order for any batch size.
+                for t in range(self._all):
+                    np.add.at(total[:, t], places, values[:, t])
             self.evaluations += len(places)
             progress.advance(len(places))
         total /= draws

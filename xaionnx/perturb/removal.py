@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from xaionnx_kernels import fills
 
-from xaionnx.perturb.features import Players
+from xaionnx.perturb.players import Players
 from xaionnx.perturb.sample import Sample
 
 if TYPE_CHECKING:
