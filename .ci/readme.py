@@ -73,6 +73,22 @@ def methods() -> str:
 
 
 @part
+def mosaics() -> str:
+    """How often each method finds the tile of a mosaic that a class is in."""
+    from tests.localisation.mosaics import markdown
+
+    return markdown()
+
+
+@part
+def bench() -> str:
+    """What each method costs over the bare session."""
+    from tests.bench.table import markdown
+
+    return markdown()
+
+
+@part
 def options() -> str:
     """The parameters of each method, as options."""
     from xaionnx_cli._parameters import options as of

@@ -10,9 +10,9 @@ from tests import tiny
 from tests.tiny import node, tensor
 from xaionnx import InputSpec, Model, Target
 from xaionnx.errors import OutputError, ParameterError, UnknownNameError, UnsupportedModelError
-from xaionnx.perturb.features import Players
 from xaionnx.perturb.game import Game
-from xaionnx.perturb.partition import Select
+from xaionnx.perturb.players import Players
+from xaionnx.perturb.removal import Select
 from xaionnx.perturb.sample import Sample
 from xaionnx.resolution import resolve
 from xaionnx.target import Index, Top

@@ -53,6 +53,7 @@ def _defined(module: ModuleType, kind: type[Kind]) -> type[Kind]:
         item
         for item in vars(module).values()
         if inspect.isclass(item) and item.__module__ == module.__name__ and issubclass(item, kind)
+        if not inspect.isabstract(item)
     ]
     if len(found) != 1:
         raise TypeError(f"{module.__name__} must define one {kind.__name__}, and defines {len(found)}")

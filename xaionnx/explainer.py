@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import platform
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -67,9 +69,13 @@ class Explainer(ABC):
         """
 
 
-def provenance(explainer: Explainer, model: Model, x: Mapping[str, Array], **resolved: Any) -> dict[str, Any]:
-    """What is needed to repeat a result: versions, hashes, device and resolved parameters."""
-    import hashlib
+def provenance(
+    explainer: Explainer, model: Model, x: Mapping[str, Array], target: Any, resolved: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What is needed to repeat a result: versions, hashes, device and parameters.
+
+    ``resolved`` holds what stands behind a parameter's shorthand or default, and replaces it.
+    """
     from importlib.metadata import version
 
     from xaionnx.session import runtime_version
@@ -79,7 +85,7 @@ def provenance(explainer: Explainer, model: Model, x: Mapping[str, Array], **res
     for name in sorted(x):
         array = x[name]
         digest.update(f"{name}{array.dtype}{array.shape}".encode())
-        digest.update(repr(array.tolist()).encode() if array.dtype == object else np.ascontiguousarray(array).data)
+        digest.update(_bytes(array))
     given = {name: _described(getattr(explainer, name)) for name in parameters.declared(type(explainer))}
     return {
         "xaionnx": __version__,
@@ -90,26 +96,34 @@ def provenance(explainer: Explainer, model: Model, x: Mapping[str, Array], **res
         "machine": platform.machine(),
         "model": model.name,
         "model_sha256": model.sha256,
+        "opset": model.file.opset,
+        # Labels are known by the model's own folder, and may be a thousand.
+        "spec": _described(None if model.spec is None else dataclasses.replace(model.spec, labels=())),
         "input_sha256": digest.hexdigest(),
         "provider": model.provider,
         "device": model.settings.device,
         "threads": model.settings.threads,
+        "target": _described(target),
         "parameters": {**given, **{name: _described(value) for name, value in resolved.items()}},
     }
 
 
+def _bytes(array: Array) -> bytes:
+    return repr(array.tolist()).encode() if array.dtype == object else array.tobytes()
+
+
 def _described(value: Any) -> Any:
     """A parameter's value as JSON holds it; an array by its shape and hash."""
-    import dataclasses
-    import hashlib
-
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray):
-        data = np.ascontiguousarray(value)
-        return {"shape": list(value.shape), "sha256": hashlib.sha256(data.data if data.size else b"").hexdigest()}
+        return {
+            "shape": list(value.shape),
+            "dtype": str(value.dtype),
+            "sha256": hashlib.sha256(_bytes(value)).hexdigest(),
+        }
     if isinstance(value, (list, tuple)):
         return [_described(item) for item in value]
     if isinstance(value, Mapping):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import zipfile
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, final
@@ -22,6 +24,8 @@ Arrays = Array | dict[str, Array]
 # The order in which arrays are written; a change of meaning raises the number.
 _FORMAT = 1
 _RECORD = "record"
+# The fields that are kept as JSON.
+_WORDS = ("diagnostics", "provenance")
 
 
 @final
@@ -54,7 +58,8 @@ class Explanation:
     maps : dict of arrays
         Further maps that a method draws, each described in the method's docstring.
     diagnostics : dict
-        Numbers that say how far to trust the result: evaluations, seconds, completeness gap, fit.
+        Numbers that say how far to trust the result: evaluations, seconds, completeness gap, fit. A list holds
+        one entry a sample.
     provenance : dict
         Versions, hashes of model and input, device, seed and resolved parameters.
 
@@ -88,7 +93,7 @@ class Explanation:
         return self.target.ndim == 2
 
     def sample(self, n: int, target: int = 0) -> Explanation:
-        """The record of sample ``n`` alone (N = 1), for one of its targets.
+        """The arrays of sample ``n`` alone (N = 1), for one of its targets; ``diagnostics`` and ``provenance`` whole.
 
         Raises
         ------
@@ -117,16 +122,8 @@ class Explanation:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The record as plain Python values, ready for JSON (NaN becomes None)."""
-        record: dict[str, Any] = {}
-        for item in dataclasses.fields(self):
-            value = getattr(self, item.name)
-            if isinstance(value, np.ndarray):
-                value = _plain(value)
-            elif isinstance(value, dict):
-                value = {k: _plain(v) if isinstance(v, np.ndarray) else v for k, v in value.items()}
-            record[item.name] = value
-        return record
+        """The record as plain Python values, ready for JSON (NaN and infinity become None)."""
+        return {item.name: _plain(getattr(self, item.name)) for item in dataclasses.fields(self)}
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the record as ``.npz``: arrays bit for bit, the rest as JSON, nothing pickled.
@@ -140,6 +137,8 @@ class Explanation:
         record: dict[str, Any] = {"format": _FORMAT}
 
         def put(array: Array) -> dict[str, str]:
+            if array.dtype.hasobject:
+                raise TypeError("an explanation holds numbers and text; objects would have to be pickled")
             name = f"a{len(arrays)}"
             arrays[name] = array
             return {"array": name}
@@ -148,14 +147,15 @@ class Explanation:
             value = getattr(self, item.name)
             if isinstance(value, np.ndarray):
                 record[item.name] = put(value)
-            elif isinstance(value, dict) and item.name not in ("diagnostics", "provenance"):
+            elif isinstance(value, dict) and item.name not in _WORDS:
                 record[item.name] = {"arrays": {key: put(array) for key, array in value.items()}}
             else:
                 record[item.name] = value
-        text = np.frombuffer(json.dumps(record, sort_keys=True).encode(), dtype=np.uint8)
+        text = np.frombuffer(json.dumps(record, sort_keys=True, default=_unboxed).encode(), dtype=np.uint8)
 
         def write(stream: BinaryIO) -> None:
-            np.savez_compressed(stream, allow_pickle=False, **{_RECORD: text}, **arrays)
+            save: Any = np.savez_compressed  # its own options would be mistaken for arrays
+            save(stream, **{_RECORD: text}, **arrays)
 
         return write_whole(path, write)
 
@@ -169,11 +169,14 @@ class Explanation:
             The file is missing or is not such a record.
         """
         try:
-            with np.load(path, allow_pickle=False) as archive:
+            # np.load leaves a file open that it opened and cannot read.
+            with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as archive:
                 record = json.loads(archive[_RECORD].tobytes())
-                if record.pop("format") != _FORMAT:
+                if record["format"] != _FORMAT:
                     raise DataError(f"{path} was written by another version of xaionnx. Make it again.")
-                for name, value in record.items():
+                del record["format"]
+                for name in record.keys() - set(_WORDS):
+                    value = record[name]
                     if isinstance(value, dict) and "array" in value:
                         record[name] = archive[value["array"]]
                     elif isinstance(value, dict) and "arrays" in value:
@@ -181,7 +184,9 @@ class Explanation:
                 return cls(**record)
         except FileNotFoundError as error:
             raise DataError(f"There is no file {path}.") from error
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        except OSError as error:
+            raise DataError(f"Cannot read {path}: {error.strerror or error}.") from error
+        except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise DataError(f"{path} is not an explanation saved by xaionnx. Save one with -o NAME.npz.") from error
 
 
@@ -189,9 +194,22 @@ def _each(arrays: Arrays, of: Any) -> Arrays:
     return {name: of(array) for name, array in arrays.items()} if isinstance(arrays, dict) else of(arrays)
 
 
-def _plain(array: Array) -> Any:
-    if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
-        finite = array.astype(object)
-        finite[~np.isfinite(array)] = None
+def _plain(value: Any) -> Any:
+    """Arrays as lists, numpy's numbers as Python's, and None for what JSON cannot hold."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.ndarray) and value.dtype.kind == "f" and not np.isfinite(value).all():
+        finite = value.astype(object)
+        finite[~np.isfinite(value)] = None
         return finite.tolist()
-    return array.tolist()
+    if isinstance(value, (np.ndarray, np.generic)):
+        value = value.tolist()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _unboxed(value: Any) -> Any:
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    raise TypeError(f"a record cannot hold a {type(value).__name__}")

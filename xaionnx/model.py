@@ -260,13 +260,14 @@ class Model:
         return {name: np.concatenate([part[name] for part in parts]) for name in names}
 
     def batches(
-        self, count: int, feed: Feed, fetch: Sequence[str], shared: Feeds | None = None
+        self, count: int, feed: Feed, fetch: Sequence[str], shared: Feeds | None = None, sample_bytes: int | None = None
     ) -> Iterator[tuple[int, int, dict[str, Array]]]:
         """Evaluate ``count`` samples that ``feed`` makes as they are needed.
 
         Yields ``(start, stop, outputs)`` in order. Where memory runs out the batch is halved and made again.
         Before the first batch of a new input shape up to three extra rows are run, to see whether the model
-        really takes several samples at once; they answer nothing and are not evaluations.
+        really takes several samples at once; they answer nothing and are not evaluations. ``sample_bytes`` bounds the
+        batch where the graph makes larger samples of what is fed.
 
         Raises
         ------
@@ -276,14 +277,14 @@ class Model:
         session, place = self._session(), self._session().place
         constant = {name: place(array) for name, array in (shared or {}).items()}
         first = feed(0, 1)
-        sample_bytes = sum(array.nbytes for array in first.values())
+        fed = sum(array.nbytes for array in first.values()) if sample_bytes is None else sample_bytes
         key = (tuple((name, array.shape, array.dtype.str) for name, array in sorted(first.items())), tuple(fetch))
         native = self._native_batch()
         if count > 1 and (native is None or native == 1) and self.batch_size != 1:
             session, largest = self._batched_session(key, feed, fetch, constant)
         else:
             largest = native or None
-        pace = self._state.paces.setdefault((key, largest), Pace.for_samples(sample_bytes, largest or self.batch_size))
+        pace = self._state.paces.setdefault((key, largest), Pace.for_samples(fed, largest or self.batch_size))
         start = 0
         while start < count:
             stop = start + pace.size(count - start)

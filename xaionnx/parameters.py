@@ -57,7 +57,8 @@ class Parameter(ABC):
 
 def _interval(low: float, high: float, low_open: bool) -> str:
     # An infinite end is always open.
-    return f"{'(' if low_open or math.isinf(low) else '['}{low:g}, {high:g}{')' if math.isinf(high) else ']'}"
+    ends = [str(end) if isinstance(end, int) else f"{end:g}" for end in (low, high)]
+    return f"{'(' if low_open or math.isinf(low) else '['}{', '.join(ends)}{')' if math.isinf(high) else ']'}"
 
 
 @final
@@ -127,7 +128,9 @@ class _Flag(Parameter):
         return isinstance(value, bool)
 
     def parse(self, text: str) -> bool:
-        return {"true": True, "false": False}[text.lower()]
+        if text.lower() not in ("true", "false"):
+            raise ValueError(f"'{text}' is neither true nor false")
+        return text.lower() == "true"
 
 
 @final
@@ -230,6 +233,11 @@ def size(default: int | tuple[int, ...] | None, help: str, *, optional: bool = F
 def free(default: Any, words: str, help: str, *, reader: Callable[[str], Any] = str, optional: bool = True) -> Any:
     """A dataclass field with a shorthand of its own; ``words`` name what it accepts, ``reader`` reads its text."""
     return _field(default, _Object(help, optional, words, reader))
+
+
+def takes_arrays(parameter: Parameter) -> bool:
+    """Whether a field with a shorthand of its own may also be an array."""
+    return isinstance(parameter, _Object)
 
 
 def declared(owner: type) -> dict[str, tuple[Parameter, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -21,23 +21,22 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[BinaryIO], object
         earlier file of that name is left as it was.
     """
     target = Path(path)
+    temporary = target.parent / f".xaionnx-{secrets.token_hex(8)}"
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        # Opened by its number, since some writers put the name of a stream into what they write.
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     except OSError as error:
-        raise StorageError(f"Cannot write {target}: {error.strerror}. Choose another folder.") from error
+        raise StorageError(f"Cannot write {target}: {error.strerror or error}. Choose another folder.") from error
     try:
         with os.fdopen(handle, "wb") as stream:
             write(stream)
-        # mkstemp makes files private; a result gets the rights that an ordinary new file would have.
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
-        os.replace(temporary, target)
+        temporary.replace(target)
     except OSError as error:
+        reason = error.strerror or error
         raise StorageError(
-            f"Cannot write {target}: {error.strerror}. Free some space or choose another folder, then run again."
+            f"Cannot write {target}: {reason}. Free some space or choose another folder, then run again."
         ) from error
     finally:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
+        # Whatever ended it, Ctrl-C included.
+        temporary.unlink(missing_ok=True)
     return target

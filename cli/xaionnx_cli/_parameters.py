@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from xaionnx import parameters
+from xaionnx.arrays import read_array
 from xaionnx.errors import ParameterError
 from xaionnx.explainer import Explainer
 from xaionnx.parameters import Parameter
@@ -25,6 +26,8 @@ class _Value(click.ParamType):  # type: ignore[type-arg]  # not generic in older
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if not isinstance(value, str):
             return value
+        if value.endswith(".npy") and parameters.takes_arrays(self._parameter):
+            return read_array(value).array
         try:
             read = self._parameter.parse(value)
         except ValueError:

@@ -23,6 +23,10 @@ from xaionnx_cli._report import plain
 _FEW = 5
 
 
+# Bars of a table's row that are drawn where --top says nothing.
+_BARS = 20
+
+
 @dataclass(frozen=True)
 class Request:
     """What was asked for, in the words of the command line."""
@@ -39,6 +43,9 @@ class Request:
     spec: str | None
     exif: bool
     allow_random: bool
+    sign: str
+    top: int | None
+    original: bool
     as_json: bool
 
 
@@ -151,7 +158,7 @@ class _Job:
             targets = len(result.target) if result.several_targets else 1
             for target in range(targets):
                 path = place.picture(name, several, target if targets > 1 else None)
-                files.append(str(_drawn(result, sample, self.spec, target, path)))
+                files.append(str(_drawn(result, sample, self.spec, target, path, self.request)))
             if place.kind == "folder":
                 files.append(str(result.save(place.record(name))))
         self.names.append(sample.name)
@@ -208,14 +215,23 @@ class _Job:
             sys.stdout.flush()
 
 
-def _drawn(result: Explanation, sample: _samples.Sample, spec: InputSpec, target: int, path: Path) -> Path:
+def _drawn(
+    result: Explanation, sample: _samples.Sample, spec: InputSpec, target: int, path: Path, request: Request
+) -> Path:
     """The picture of one target: a map over the photo, or bars of the columns where there is none."""
     from xaionnx import render
 
     if sample.display is not None:
-        return render.save(
-            render.overlay(result, sample.display, target=target, stretched=spec.resize == "stretch"), path
+        picture = render.overlay(
+            result,
+            sample.display,
+            target=target,
+            sign=request.sign,
+            top=request.top,
+            original=request.original,
+            stretched=spec.resize == "stretch",
         )
+        return render.save(picture, path)
     shape = () if isinstance(result.values, dict) else result.values.shape[2 if result.several_targets else 1 :]
     names = spec.columns if shape == (len(spec.columns),) else None
-    return render.save(render.bars(result, names, target=target), path)
+    return render.save(render.bars(result, names, target=target, top=request.top or _BARS), path)

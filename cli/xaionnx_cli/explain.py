@@ -93,6 +93,17 @@ def _common() -> list[click.Parameter]:
             metavar="SECONDS",
             help="Stop when a single run of the model takes longer.",
         ),
+        click.Option(
+            ["--sign"],
+            type=click.Choice(["auto", "signed", "positive", "absolute"]),
+            default="auto",
+            show_default=True,
+            help="What a picture shows: values of both signs, those above zero, or their sizes.",
+        ),
+        click.Option(
+            ["--top"], type=click.IntRange(1), metavar="INT", help="Show only so many features, the strongest."
+        ),
+        click.Option(["--original"], is_flag=True, help="Put the photo itself beside the map."),
         click.Option(["--spec"], metavar="FILE", help="The InputSpec, instead of the .toml file beside the model."),
         click.Option(["--exif"], is_flag=True, help="Turn pictures as their EXIF orientation says."),
         click.Option(["--allow-random"], is_flag=True, help="Accept a model that draws random numbers."),

@@ -35,7 +35,8 @@ Row = dict[str, Any]
 def timed(task: Task, rounds: int) -> Row:
     """One row of ratios to the limit."""
     x, model, settings = task.x(), Model.load(task.path), task.settings()
-    bare = Bare(task.path, task.perturbed(x).astype(x.dtype), model.output().name, task.sizes)
+    source = task.path if model.graph is None else model.graph.SerializeToString()
+    bare = Bare(source, task.perturbed(x).astype(x.dtype), model.output().name, task.sizes)
     found = measure(lambda: xaionnx.explain(model, x, task.method, **settings), bare, rounds)
     return {
         "kind": "ratio",
@@ -65,6 +66,7 @@ def shapley(seeds: int) -> Iterator[Row]:
         yield {
             "kind": "evaluations",
             "name": game.name,
+            "least": games.LEAST,
             "needed": {name: None if math.isinf(n) else round(n) for name, n in needed.items()},
         }
 

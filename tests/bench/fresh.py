@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -24,7 +23,6 @@ print(time.perf_counter() - began)
 """
 
 _BARE = """
-import resource, sys
 import numpy as np, xaionnx, sklearn.linear_model, skimage.segmentation
 from xaionnx.explainers import lime, rise
 from xaionnx_kernels import _loops, coalitions
@@ -37,18 +35,27 @@ session.run(None, {{session.get_inputs()[0].name: x}})
 row = np.zeros((1, 1), np.uint32)
 labels, present, scratch = np.zeros(1, np.int32), np.ones((1, 1), np.bool_), np.empty(1, np.bool_)
 _loops.select(row, row[None], labels, present, 1, scratch, row[None, None])
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 _ENGINE = """
-import resource
 import numpy as np, xaionnx, sklearn.linear_model, skimage.segmentation
 from xaionnx.explainers import lime, rise
 from xaionnx_kernels import _loops, coalitions
 model = xaionnx.Model.load({model!r}, batch_size={batch})
 x = np.random.default_rng(0).random((1, *{shape})).astype(np.float32)
 xaionnx.explain(model, x, "{method}", budget={budget}, {settings})
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+# Linux counts the memory of the parent, which was forked, into ru_maxrss; VmHWM begins with the program.
+_PEAK = """
+import pathlib, resource, sys
+status = pathlib.Path("/proc/self/status")
+if status.exists():
+    print(1024 * int(status.read_text().split("VmHWM:")[1].split()[0]))
+else:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(peak if sys.platform == "darwin" else 1024 * peak)
 """
 
 
@@ -81,13 +88,11 @@ def peaks(
     ``allowed`` is the bare peak, 64 MB and two batches of input.
     """
     given = {"model": str(model), "shape": shape, "batch": batch, "method": method, "settings": settings}
-    # Linux counts in kilobytes, macOS in bytes.
-    unit = 1 if sys.platform == "darwin" else 1024
-    bare = int(json.loads(_run(_BARE.format(**given)))) * unit / MEGABYTE
+    bare = int(_run(_BARE.format(**given) + _PEAK)) / MEGABYTE
     inputs = 2 * batch * 4
     for n in shape:
         inputs *= n
     found = {"bare": bare, "allowed": bare + 64 + inputs / MEGABYTE}
     for budget in budgets:
-        found[f"{budget:,}"] = int(json.loads(_run(_ENGINE.format(**given, budget=budget)))) * unit / MEGABYTE
+        found[f"{budget:,}"] = int(_run(_ENGINE.format(**given, budget=budget) + _PEAK)) / MEGABYTE
     return found

@@ -31,7 +31,8 @@ class Bare:
 
     Parameters
     ----------
-    path : Path
+    source : Path or bytes
+        The file, or the graph that the engine runs instead: without a ZipMap, which would make the limit too easy.
     inputs : array (n, ...)
         Changed inputs as the method asks them; repeated where a batch is larger.
     output : str
@@ -40,11 +41,13 @@ class Bare:
         Batches among which the best is chosen.
     """
 
-    def __init__(self, path: Path, inputs: Array, output: str, sizes: tuple[int, ...] = SIZES) -> None:
+    def __init__(self, source: Path | bytes, inputs: Array, output: str, sizes: tuple[int, ...] = SIZES) -> None:
         options = ort.SessionOptions()
         options.log_severity_level = 4
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self._session = ort.InferenceSession(
+            source if isinstance(source, bytes) else str(source), options, providers=["CPUExecutionProvider"]
+        )
         self._name = self._session.get_inputs()[0].name
         self._output = [output]
         self._batches = {size: np.ascontiguousarray(np.resize(inputs, (size, *inputs.shape[1:]))) for size in sizes}

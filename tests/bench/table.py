@@ -69,9 +69,15 @@ def _evaluations(rows: list[dict[str, Any]]) -> str:
         f"| --- |{' ---: |' * len(names)}",
     ]
     for row in rows:
-        cells = ["over 32,768" if n is None else f"{n:,}" for n in row["needed"].values()]
+        cells = [_count(n, row["least"]) for n in row["needed"].values()]
         lines.append(f"| {row['name']} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _count(needed: int | None, least: int) -> str:
+    if needed is None:
+        return "over 32,768"
+    return f"{needed:,} or fewer" if needed <= least else f"{needed:,}"
 
 
 def _sentence(row: dict[str, Any]) -> str:

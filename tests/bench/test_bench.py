@@ -43,11 +43,12 @@ def test_the_table_shows_the_median_and_the_range():
         "kind": "ratio", "name": "occlusion", "target": 1.05, "rounds": [1.1, 1.0, 1.3], "cpu": [1.0, 1.0, 1.0],
         "first": 1.4, "evaluations": 730, "batch": 8, "limit_s": 1.25,
     }  # fmt: skip
-    needed = {"kind": "evaluations", "name": "a game", "needed": {"KernelSHAP": 300, "naive permutations": None}}
+    found = {"KernelSHAP": 300, "shap": 128, "naive permutations": None}
+    needed = {"kind": "evaluations", "name": "a game", "least": 128, "needed": found}
     machine = {"processor": "x86_64", "cores": 2, "load": 1.0, "onnxruntime": "1.31", "date": "2026-01-01"}
     shown = table.markdown({"machine": machine, "rows": [ratio, needed], "left_out": ["RISE"]})
     assert "| occlusion | 730 | 1.25 s | 1.10 (1.00 to 1.30) | 1.00 (1.00 to 1.00) | 1.40 | 1.05 |" in shown
-    assert "| a game | 300 | over 32,768 |" in shown
+    assert "| a game | 300 | 128 or fewer | over 32,768 |" in shown
     assert "Not measured: RISE." in shown
 
 

@@ -226,3 +226,20 @@ def test_every_field_of_a_method_is_an_option(run, name):
     for field in parameters.declared(discovery.method(name)):
         assert f"--{field.replace('_', '-')} " in text.stdout
     assert text.stdout.index(f"Options of {name}:") < text.stdout.index("Options of every method:")
+
+
+def test_a_label_map_and_the_looks_of_a_picture(run, tmp_path):
+    from PIL import Image
+
+    np.save(tmp_path / "map.npy", np.repeat(np.arange(4), 7)[:, None] * np.ones(28, np.int64))
+    np.save(tmp_path / "digit.npy", np.zeros((1, 28, 28), np.uint8) + np.arange(28, dtype=np.uint8) * 9)
+    common = ("explain", "feature_ablation", MODELS / "mnist_cnn.onnx", tmp_path / "digit.npy")
+    plain = run(*common, "--features", tmp_path / "map.npy", "-o", tmp_path / "plain.png")
+    assert plain.exit_code == 0, plain.output
+    assert "5 evaluations" in plain.stdout
+    looks = ("--top", "1", "--sign", "absolute", "--original")
+    other = run(*common, "--features", tmp_path / "map.npy", *looks, "-o", tmp_path / "other.png")
+    assert other.exit_code == 0, other.output
+    with Image.open(tmp_path / "plain.png") as one, Image.open(tmp_path / "other.png") as two:
+        assert two.width > 1.5 * one.width
+    assert run(*common, "--sign", "upside").exit_code == 2

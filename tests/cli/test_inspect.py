@@ -76,13 +76,6 @@ def test_a_model_without_scores_says_why(run, tmp_path):
     assert "(guessed from the shapes, as there is no .toml beside the model)\n" in text
 
 
-def test_ops_inside_branches_are_counted():
-    then = helper.make_graph([helper.make_node("Relu", ["x"], ["a"])], "t", [], [])
-    other = helper.make_graph([helper.make_node("Neg", ["x"], ["b"], domain="my.ops")], "e", [], [])
-    node = helper.make_node("If", ["c"], ["y"], then_branch=then, else_branch=other)
-    assert _census.census(helper.make_graph([node], "g", [], [])) == {"If": 1, "Relu": 1, "my.ops.Neg": 1}
-
-
 def test_names_cannot_rewrite_the_terminal(run, tmp_path):
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 2])
     y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 2])

@@ -6,7 +6,7 @@ import pytest
 import xaionnx
 from models import planted
 from tests.oracles import games
-from xaionnx import Features
+from xaionnx import Baseline, Features
 from xaionnx.errors import BudgetError, ParameterError
 
 # Answers are float32, and several hundred of them are added.
@@ -326,3 +326,13 @@ def test_l1_selects_for_each_target_by_itself():
     np.testing.assert_allclose(values[:, 0], [[4.1, 0, 0, 0], [0, 0, 0, 4.1]], rtol=1e-5)
     null = planted.load(planted.null((4,)))
     assert not xaionnx.explain(null, np.ones((1, 4), np.float32), "kernel_shap", 0, l1=2).values.any()
+
+
+def test_kernel_shap_of_a_linear_model_is_its_weights_times_the_distance_from_the_mean():
+    background = np.random.default_rng(0).normal(size=(200, 3)).astype(np.float32)
+    x = np.array([[0.5, -1.0, 2.0]], np.float32)
+    model = planted.load(planted.linear([[1.0, 2.0, 0.0]]))
+    result = xaionnx.explain(model, x, "kernel_shap", 0, baseline=Baseline.background(background), budget=2000)
+    expected = (x - background.mean(axis=0)) * np.array([1, 2, 0])
+    np.testing.assert_allclose(result.values, expected, atol=1e-5)
+    assert result.diagnostics["evaluations"] == [1 + 200 * 7]

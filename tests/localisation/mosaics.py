@@ -2,11 +2,14 @@
 
 A mosaic shows four photographs of different classes in its quadrants. A class's own tile is where the model finds
 it, so a method that explains the class should put the largest share of its positive values there.
+
+    python -m tests.localisation.mosaics        measures all methods anew and writes results.json beside this file
 """
 
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +25,8 @@ ROOT = Path(__file__).parents[2]
 # Photographs whose top class is far ahead of the second.
 PHOTOS = ("cat.png", "coffee.jpg", "rocket.jpg", "camera.png", "flower.jpg")
 SIDE = 112
+MOSAICS = 5
+RESULTS = Path(__file__).with_name("results.json")
 
 # Superpixels of a mosaic: 64 are about 16 a tile.
 METHODS: dict[str, dict[str, Any]] = {
@@ -78,3 +83,46 @@ def hits(method: str, count: int, model: Model) -> tuple[int, int, float]:
             tries += 1
             shares.append(share[0])
     return own, tries, float(np.mean(shares))
+
+
+def covered(model: Model, count: int) -> tuple[int, int]:
+    """The control: how often covering the class's own tile lowers its score most."""
+    right, tries = 0, 0
+    for mosaic in mosaics(model, count):
+        drops = []
+        for tile in range(4):
+            x = mosaic.x.copy()
+            row, column = divmod(tile, 2)
+            x[..., row * SIDE : (row + 1) * SIDE, column * SIDE : (column + 1) * SIDE] = 0
+            drops.append(-model.run({"images": x})["logits"][0, mosaic.classes])
+        right += int((np.argmax(drops, axis=0) == np.arange(4)).sum())
+        tries += 4
+    return right, tries
+
+
+def markdown() -> str:
+    """The kept results as a table."""
+    results = json.loads(RESULTS.read_text())
+    right, tries = results["control"]
+    lines = [
+        "| method | largest share on the class's own tile | mean share there |",
+        "| --- | --- | --- |",
+        *(f"| `{name}` | {own} of {n} | {share:.0%} |" for name, (own, n, share) in results["methods"].items()),
+        "",
+        f"Control: covering the own tile lowers the class's score most in {right} of {tries} cases; chance is 25 %.",
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure and keep."""
+    model = Model.load(ROOT / "models" / "efficientnet_lite0.onnx", batch_size=4)
+    results = {
+        "control": covered(model, MOSAICS),
+        "methods": {name: hits(name, MOSAICS, model) for name in METHODS},
+    }
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

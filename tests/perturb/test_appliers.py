@@ -6,9 +6,9 @@ import pytest
 from tests import tiny
 from tests.tiny import node, tensor
 from xaionnx import Baseline, Features, Model, Target
-from xaionnx.perturb.covering import Cover, Veil
+from xaionnx.perturb.cover import Cover, Veil
 from xaionnx.perturb.game import Game
-from xaionnx.perturb.partition import Mix, Select
+from xaionnx.perturb.removal import Mix, Select
 from xaionnx.perturb.sample import Sample
 from xaionnx.resolution import resolve
 

@@ -17,10 +17,10 @@ from xaionnx.explanation import Arrays, Explanation
 from xaionnx.model import Model
 from xaionnx.parameters import free, integer
 from xaionnx.perturb.baseline import Baseline
-from xaionnx.perturb.features import Features, Players
+from xaionnx.perturb.features import Features
 from xaionnx.perturb.game import Game
-from xaionnx.perturb.partition import Select
-from xaionnx.perturb.removal import Removal
+from xaionnx.perturb.players import Players
+from xaionnx.perturb.removal import Removal, Select
 from xaionnx.perturb.sample import Sample
 from xaionnx.resolution import Resolution, resolve
 from xaionnx.target import Target
@@ -99,7 +99,15 @@ class GameExplainer(Explainer):
         target = self.usual_target(model) if target is None else target
         resolution = resolve(target, model, feeds, self.watched(model, target))
         samples = [
-            Sample({name: a if name in model.shared else a[n] for name, a in feeds.items()}, main, model.spec, n, count)
+            # a[n, ...] is an array where a[n] would be a bare number.
+            Sample(
+                {name: a if name in model.shared else a[n, ...] for name, a in feeds.items()},
+                main,
+                model.spec,
+                n,
+                count,
+                model.shared,
+            )
             for n in range(count)
         ]
         games, answers = [], []
@@ -120,7 +128,7 @@ class GameExplainer(Explainer):
             # An early stop leaves some of the plan undone.
             progress.expect(game.evaluations - 1 - planned)
             games.append(game)
-        return _record(self, model, feeds, resolution, games, answers, time.perf_counter() - began)
+        return _record(self, model, feeds, target, resolution, games, answers, time.perf_counter() - began)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +138,8 @@ class FeatureExplainer(GameExplainer):
     features: Any = free(
         None,
         "a name, an integer label map or Features",
-        "who the players are: superpixels, grid, pixels, channels, elements; superpixels of a picture if not given",
+        "who the players are: superpixels[:count], felzenszwalb[:scale], quickshift, grid[:rows x columns], "
+        "windows[:size], pixels, channels, elements, or a label map; superpixels of a picture if not given",
     )
 
     def removal(self, sample: Sample) -> Removal:
@@ -142,6 +151,7 @@ def _record(
     explainer: GameExplainer,
     model: Model,
     feeds: Mapping[str, Array],
+    target: Any,
     resolution: Resolution,
     games: Sequence[Game],
     answers: Sequence[Answer],
@@ -170,6 +180,9 @@ def _record(
     for key in answers[0].diagnostics:
         diagnostics[key] = [answer.diagnostics.get(key) for answer in answers]
     main = model.input().name
+    resolved: dict[str, Any] = {"baseline": Baseline.of(explainer.baseline)}
+    if isinstance(explainer, FeatureExplainer):
+        resolved["features"] = players[0].features
     return Explanation(
         method=explainer.name(),
         values=values[main] if set(names) == {main} else values,
@@ -181,7 +194,7 @@ def _record(
         standard_error=None if any(e is None for e in errors) else axis(_padded([e for e in errors if e is not None])),
         maps=maps,
         diagnostics=diagnostics,
-        provenance=provenance(explainer, model, feeds),
+        provenance=provenance(explainer, model, feeds, Target.of(target)[0], resolved),
     )
 
 

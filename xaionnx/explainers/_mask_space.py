@@ -19,7 +19,7 @@ from xaionnx_kernels import masks
 Array = npt.NDArray[Any]
 
 # Cells that exist at a time, whatever the number of masks.
-_CELLS = 2**18
+_CELLS = 2**14
 # The ridge of the regression: that many masks a feature, of which each adds a feature's variance and no answer. On
 # photographs and digits 0.25 to 1 give nearly the same noise from 100 to 4,000 masks, and none or a fixed share more.
 _RIDGE = 0.5

@@ -125,13 +125,16 @@ def _pieces(coalitions: Callable[[int, int], Array], count: int) -> Iterator[tup
 
 def _solve(gram: Array, moment: Array, kept: Array, total: Array | None, ridge: float) -> tuple[Array, Array]:
     """Values (P, T), and the map (P, P) from a moment to values."""
+    from scipy.linalg import helmert
+    from sklearn.linear_model import Ridge
+
     basis = np.zeros((len(gram), len(kept) - (total is not None)))
     offset = np.zeros_like(moment)
     if total is None:
         basis[kept] = np.eye(len(kept))
     else:
         # Equal shares, and from them any step that sums to zero.
-        basis[kept] = _helmert(len(kept)).T
+        basis[kept] = helmert(len(kept)).T if len(kept) > 1 else basis[kept]
         offset[kept] = total / len(kept)
     if basis.shape[1] == 0:
         return offset, np.zeros_like(gram)
@@ -141,18 +144,13 @@ def _solve(gram: Array, moment: Array, kept: Array, total: Array | None, ridge: 
             f"The coalitions that the budget allows do not tell {len(kept)} features apart. Raise the budget, or take "
             "fewer features."
         )
-    # Solved here: to import scikit-learn would take longer than most games.
-    reach = basis @ axes
-    spread = (reach / (np.maximum(scales, 0) + ridge)) @ reach.T
-    return offset + spread @ (moment - gram @ offset), spread
-
-
-def _helmert(count: int) -> Array:
-    """Orthonormal rows that sum to zero, (count - 1, count)."""
-    k = np.arange(1, count)
-    rows = np.tril(np.ones((count - 1, count)))
-    rows[k - 1, k] = -k
-    return rows / np.sqrt(k * (k + 1.0))[:, None]
+    # As many rows as unknowns, with the same normal equations as all pairs together.
+    roots = np.sqrt(np.maximum(scales, 0))
+    target = (axes.T @ basis.T @ (moment - gram @ offset)) / np.maximum(roots, np.finfo(float).tiny)[:, None]
+    fit = Ridge(alpha=ridge, fit_intercept=False, solver="svd").fit(roots[:, None] * axes.T, target)
+    steps = np.reshape(fit.coef_, (moment.shape[1], -1)).T
+    spread = basis @ axes @ np.diag(1 / (np.maximum(scales, 0) + ridge)) @ axes.T @ basis.T
+    return offset + basis @ steps, spread
 
 
 def _first(gram: Array, moment: Array, most: int, pairs: int) -> Array:

@@ -13,9 +13,10 @@ from xaionnx.errors import ParameterError
 from xaionnx.explainers._game import Answer, GameExplainer
 from xaionnx.model import Model
 from xaionnx.parameters import choice, flag, integer, name, size
-from xaionnx.perturb.covering import Cover
-from xaionnx.perturb.features import Features, Players
+from xaionnx.perturb.cover import Cover
+from xaionnx.perturb.features import Features
 from xaionnx.perturb.game import Game
+from xaionnx.perturb.players import Players
 from xaionnx.perturb.sample import Sample
 from xaionnx.target import Target
 

@@ -16,11 +16,10 @@ from xaionnx.explainers._mask_space import MaskSpace
 from xaionnx.explainers._sampling import SamplingExplainer, ask
 from xaionnx.model import Model
 from xaionnx.parameters import choice, integer, real, size
-from xaionnx.perturb.covering import Veil
+from xaionnx.perturb.cover import Veil
 from xaionnx.perturb.features import Features
 from xaionnx.perturb.game import Game
-from xaionnx.perturb.partition import Select
-from xaionnx.perturb.removal import Removal
+from xaionnx.perturb.removal import Removal, Select
 from xaionnx.perturb.sample import Sample
 from xaionnx.target import Target
 

@@ -16,7 +16,7 @@ from xaionnx.explainers._sampling import SamplingExplainer, ask
 from xaionnx.parameters import free, real
 from xaionnx.perturb.features import Features
 from xaionnx.perturb.game import Game
-from xaionnx.perturb.partition import Mix
+from xaionnx.perturb.removal import Mix
 from xaionnx.perturb.sample import Sample
 
 Array = npt.NDArray[Any]

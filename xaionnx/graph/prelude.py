@@ -56,7 +56,8 @@ def enclose(
     written = write(g)
     rows = g.op("Gather", g.op("Shape", next(iter(written.values()))), np.array([0], dtype=np.int64), axis=0)
     for name, array in constant.items():
-        once = g.input(f"{PREFIX}{name}", array.dtype, array.shape)
+        kind = ir.DataType.STRING if array.dtype == object else array.dtype
+        once = g.input(f"{PREFIX}{name}", kind, array.shape)
         shape = g.op("Concat", rows, np.array(array.shape, dtype=np.int64), axis=0)
         written[name] = g.op("Expand", once, shape)
     graph.outputs.clear()

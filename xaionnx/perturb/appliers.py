@@ -21,16 +21,18 @@ _OPSET = 13
 class Applier(Protocol):
     """Answers codes for one sample."""
 
-    def answers(self, codes: Array) -> Iterator[tuple[int, int, Array]]:
-        """Yield ``(start, stop, values (stop - start, T))`` batch by batch.
+    def answers(self, codes: Array) -> Iterator[tuple[Array, Array]]:
+        """Yield batch by batch which code each row is, (m,), and the targets, (m, T).
 
-        Row ``b * M + m`` is code m with baseline number b.
+        Each code comes once for every baseline, in their order.
         """
 
 
 def applier(model: Model, removal: Removal, selection: Selection, kind: str = "auto") -> Applier:
     """The applier for a model: ``host``, ``graph``, or ``auto``, the graph where the model runs on a GPU."""
-    if kind == "graph" or (kind == "auto" and model.on_gpu and model.file.opset >= _OPSET):
+    # A device holds no strings.
+    able = model.on_gpu and model.file.opset >= _OPSET and all(a.dtype != object for a in removal.sample.x.values())
+    if kind == "graph" or (kind == "auto" and able):
         return InGraph(model, removal, selection)
     return OnHost(model, removal, selection)
 
@@ -45,21 +47,23 @@ class OnHost:
         self._buffers: dict[str, Array] = {}
         self._written: Array | None = None
 
-    def answers(self, codes: Array) -> Iterator[tuple[int, int, Array]]:
-        x, count, draws = self._removal.sample.x, len(codes), self._removal.draws
+    def answers(self, codes: Array) -> Iterator[tuple[Array, Array]]:
+        x, draws = self._removal.sample.x, self._removal.draws
         shared = {name: array for name, array in x.items() if name in self._model.shared}
 
         def feed(start: int, stop: int) -> Mapping[str, Array]:
             rows = self._rows(stop - start)
-            for draw in range(start // count, -(-stop // count)):
-                first, last = max(start, draw * count), min(stop, (draw + 1) * count)
-                part = {name: buffer[first - start : last - start] for name, buffer in rows.items()}
-                self._removal.fill(codes[first - draw * count : last - draw * count], draw, part)
-            self._written = codes[start:stop] if draws == 1 else codes[np.arange(start, stop) % count]
+            for first, last, some in _whole_codes(start, stop, draws):
+                begin = first * draws + some.start - start
+                end = begin + (last - first) * (some.stop - some.start)
+                part = {name: buffer[begin:end] for name, buffer in rows.items()}
+                self._removal.fill(codes[first:last], some, part)
+            if self._removal.restores:
+                self._written = codes[np.arange(start, stop) // draws]
             return rows
 
-        for start, stop, outputs in self._model.batches(count * draws, feed, self._tensors, shared):
-            yield start, stop, self._selection.select(outputs)
+        for start, stop, outputs in self._model.batches(len(codes) * draws, feed, self._tensors, shared):
+            yield np.arange(start, stop) // draws, self._selection.select(outputs)
 
     def _rows(self, count: int) -> dict[str, Array]:
         held = len(next(iter(self._buffers.values()))) if self._buffers else 0
@@ -86,6 +90,7 @@ class InGraph:
 
         self._output = OUTPUT
         self._removal, self._selection = removal, selection
+        self._sample_bytes = sum(array.nbytes for array in removal.sample.x.values())
         left_alone = {name: a for name, a in removal.sample.x.items() if name not in removal.baseline}
         repeated = {name: a for name, a in left_alone.items() if name not in model.shared}
         self._rest = {PREFIX + name if name in repeated else name: a for name, a in left_alone.items()}
@@ -96,12 +101,29 @@ class InGraph:
             shared=frozenset({**removal.shared(0), **selection.feeds(), **self._rest}),
         )
 
-    def answers(self, codes: Array) -> Iterator[tuple[int, int, Array]]:
+    def answers(self, codes: Array) -> Iterator[tuple[Array, Array]]:
         def feed(start: int, stop: int) -> Mapping[str, Array]:
             return self._removal.codes(codes[start:stop])
 
         for draw in range(self._removal.draws):
             shared = {**self._removal.shared(draw), **self._selection.feeds(), **self._rest}
-            before = draw * len(codes)
-            for start, stop, outputs in self._model.batches(len(codes), feed, [self._output], shared):
-                yield before + start, before + stop, outputs[self._output].astype(np.float64)
+            pieces = self._model.batches(len(codes), feed, [self._output], shared, self._sample_bytes)
+            for start, stop, outputs in pieces:
+                yield np.arange(start, stop), outputs[self._output].astype(np.float64)
+
+
+def _whole_codes(start: int, stop: int, draws: int) -> Iterator[tuple[int, int, slice]]:
+    """Rows ``start`` to ``stop`` of codes with B baselines each: codes first to last, with some of the baselines.
+
+    All baselines of whole codes, and before and behind them a part of one code's.
+    """
+    while start < stop:
+        code, offset = divmod(start, draws)
+        if offset or stop - start < draws:
+            taken = min(draws - offset, stop - start)
+            yield code, code + 1, slice(offset, offset + taken)
+        else:
+            whole = (stop - start) // draws
+            taken = whole * draws
+            yield code, code + whole, slice(0, draws)
+        start += taken

@@ -6,8 +6,9 @@ averaged; every coalition then costs B evaluations.
 
 from __future__ import annotations
 
+import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -15,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError
+from xaionnx.perturb.element_types import numbers, rounded, typed, value_range
 from xaionnx.perturb.sample import Sample
 
 Array = npt.NDArray[Any]
@@ -34,24 +36,32 @@ class Baseline(ABC):
     def draws(self, sample: Sample, names: tuple[str, ...], seed: int) -> dict[str, Array]:
         """The fill of each named input, (B, ...) in the input's type.
 
-        The numbers depend on ``seed`` and the sample's place in the batch alone.
+        What is drawn depends on ``seed`` and the input's name alone, so that a batch equals its samples one by one.
+
+        Raises
+        ------
+        InputMismatchError, ParameterError
+            It does not fit the input's shape or type.
         """
         filled = {}
-        for place, name in enumerate(names):
-            rng = np.random.default_rng([seed, sample.number, place])
+        for name in names:
             x = sample.x[name]
-            values = self.fill(sample, name, rng)
+            values = np.asarray(self.fill(sample, name, np.random.default_rng([seed, zlib.crc32(name.encode())])))
             if values.ndim <= x.ndim:
                 values = values[None]
             try:
-                filled[name] = np.broadcast_to(values, (len(values), *x.shape)).astype(x.dtype)
+                shaped = np.broadcast_to(values, (len(values), *x.shape))
             except ValueError as error:
                 raise InputMismatchError(
                     f"The baseline has the shape {values.shape[1:]}, which does not fit input '{name}' of shape "
                     f"{('N', *x.shape)}. Give a number, a name, or an array that broadcasts to it."
                 ) from error
-        counts = {len(values) for values in filled.values()}
-        most = max(counts)
+            filled[name] = typed(shaped, x.dtype, name)
+        counts = {name: len(values) for name, values in filled.items()}
+        most = max(counts.values())
+        if not set(counts.values()) <= {1, most}:
+            each = ", ".join(f"{name} {count}" for name, count in counts.items())
+            raise InputMismatchError(f"The baselines of several inputs differ in their number of rows: {each}.")
         return {n: np.repeat(v, most, axis=0) if len(v) == 1 < most else v for n, v in filled.items()}
 
     @classmethod
@@ -74,8 +84,10 @@ class Baseline(ABC):
         if isinstance(given, Mapping):
             return ByInput({name: cls.of(item) for name, item in given.items()})
         array = np.asarray(given)
-        if array.dtype.kind in "fiub":
-            return Constant(array.item()) if array.ndim == 0 else Values(array)
+        if array.dtype.kind in "fiub" and array.ndim == 0:
+            return Constant(array.item())
+        if array.dtype.kind in "fiubUTO":
+            return Values(array)
         raise ParameterError(
             f"The 'baseline' parameter must be a number, a name, an array or a Baseline. Got {given!r} instead."
         )
@@ -141,45 +153,51 @@ class Baseline(ABC):
         return Background(np.asarray(rows))
 
 
-def value_range(sample: Sample, name: str) -> tuple[Array, Array]:
-    """The lowest and highest value of an input: black and white where a spec tells, else its own extremes."""
-    x = sample.x[name]
-    spec = sample.spec
-    if spec is not None and not spec.guessed and spec.kind == "picture" and name == sample.main:
-        black, white = spec.pixel(0.0), spec.pixel(255.0)
-        return np.minimum(black, white), np.maximum(black, white)
-    return np.asarray(x.min()), np.asarray(x.max())
+# Name -> constructor, and the type of the number that may follow behind a colon.
+_NAMED: dict[str, tuple[Callable[..., Baseline], type | None]] = {
+    "zero": (Baseline.zero, None),
+    "black": (Baseline.black, None),
+    "white": (Baseline.white, None),
+    "mean": (Baseline.mean, None),
+    "max_distance": (Baseline.max_distance, None),
+    "blur": (Baseline.blur, float),
+    "gaussian": (Baseline.gaussian, float),
+    "shuffle": (Baseline.shuffle, int),
+    "uniform": (Baseline.uniform, int),
+    "constant": (Baseline.constant, float),
+}
 
 
 def _named(text: str) -> Baseline:
-    name, _, argument = text.partition(":")
-    plain: dict[str, Any] = {
-        "zero": Baseline.zero,
-        "black": Baseline.black,
-        "white": Baseline.white,
-        "mean": Baseline.mean,
-        "uniform": Baseline.uniform,
-        "max_distance": Baseline.max_distance,
-    }
-    numbered: dict[str, Any] = {
-        "constant": lambda v: Baseline.constant(float(v)),
-        "blur": lambda v: Baseline.blur(float(v)),
-        "gaussian": lambda v: Baseline.gaussian(float(v)),
-        "shuffle": lambda v: Baseline.shuffle(int(v)),
-        "uniform": lambda v: Baseline.uniform(int(v)),
-    }
+    name, colon, argument = text.partition(":")
+    if name not in _NAMED:
+        try:
+            return Constant(float(text))
+        except ValueError as error:
+            raise UnknownNameError.among("baseline", name, _NAMED) from error
+    constructor, number = _NAMED[name]
+    if colon and number is None:
+        raise ParameterError(f"The baseline '{name}' takes no number. Got '{text}' instead.")
+    if not colon and name != "constant":
+        return constructor()
+    assert number is not None  # only names without a number have none
     try:
-        if argument and name in numbered:
-            return numbered[name](argument)  # type: ignore[no-any-return]
-        if not argument:
-            constructors = {**plain, "blur": Baseline.blur, "gaussian": Baseline.gaussian, "shuffle": Baseline.shuffle}
-            if name in constructors:
-                return constructors[name]()  # type: ignore[no-any-return]
-            return Constant(float(name))
+        value = number(argument)
     except ValueError as error:
-        if argument:
-            raise ParameterError(f"The baseline '{text}' must end in a number, as in 'blur:10'.") from error
-    raise UnknownNameError.among("baseline", name, {*plain, *numbered})
+        example = {"blur": "10", "gaussian": "0.2", "shuffle": "16", "uniform": "4", "constant": "0.5"}[name]
+        raise ParameterError(
+            f"The baseline '{name}' takes {'a' if number is float else 'a whole'} number, as in '{name}:{example}'. "
+            f"Got '{text}' instead."
+        ) from error
+    return constructor(value)
+
+
+def _check(kind: str, name: str, value: Any, whole: bool) -> None:
+    """A count must be 1 or more, a measure greater than 0."""
+    types = (int, np.integer) if whole else (int, float, np.integer, np.floating)
+    if not isinstance(value, types) or isinstance(value, bool) or not 0 < value < np.inf:
+        domain = "an int in [1, inf)" if whole else "a float in (0, inf)"
+        raise ParameterError(f"The '{name}' parameter of Baseline.{kind} must be {domain}. Got {value!r} instead.")
 
 
 @final
@@ -201,12 +219,13 @@ class Pixel(Baseline):
     value: float
 
     def fill(self, sample: Sample, name: str, rng: np.random.Generator) -> Array:
-        if sample.spec is None or sample.spec.guessed or sample.spec.kind != "picture":
+        spec = sample.pixels_of(name)
+        if spec is None:
             raise ParameterError(
-                "A black or white baseline needs an InputSpec that says how pixels are scaled. Put a TOML beside the "
-                "model, or use 'zero' or a number."
+                f"A black or white baseline of input '{name}' needs an InputSpec that says how pixels are scaled. "
+                "Put a TOML beside the model, or use 'zero' or a number."
             )
-        return sample.spec.pixel(self.value)
+        return spec.pixel(self.value)
 
 
 @final
@@ -215,10 +234,9 @@ class Mean(Baseline):
     """The mean of each channel."""
 
     def fill(self, sample: Sample, name: str, rng: np.random.Generator) -> Array:
-        x = sample.x[name]
-        axes = sample.picture_axes if name == sample.main else None
-        mean: Array = x.mean(axis=None if axes is None else axes[1], keepdims=True, dtype=np.float64)
-        return mean
+        axes = sample.axes(name)
+        mean = numbers(sample, name).mean(axis=None if axes is None else axes[1], keepdims=True)
+        return rounded(mean, sample.x[name])
 
 
 @final
@@ -229,19 +247,17 @@ class Blur(Baseline):
     sigma: float = 10.0
 
     def __post_init__(self) -> None:
-        if not self.sigma > 0:
-            raise ParameterError(
-                f"The 'sigma' parameter of Baseline.blur must be a float in (0, inf). Got {self.sigma} instead."
-            )
+        _check("blur", "sigma", self.sigma, whole=False)
 
     def fill(self, sample: Sample, name: str, rng: np.random.Generator) -> Array:
         from scipy.ndimage import gaussian_filter
 
-        sample.spatial("baseline='blur'")
-        axes = sample.picture_axes
+        sample.spatial("baseline='blur'", name)
+        axes = sample.axes(name)
         assert axes is not None  # sample.spatial refuses what is no picture
-        blurred: Array = gaussian_filter(sample.x[name], self.sigma, axes=axes[1], mode="nearest")
-        return blurred
+        x = sample.x[name]
+        wide = x if x.dtype == np.float32 else x.astype(np.float64)
+        return rounded(gaussian_filter(wide, self.sigma, axes=axes[1], mode="nearest"), x)
 
 
 @final
@@ -251,9 +267,12 @@ class Uniform(Baseline):
 
     count: int = 1
 
+    def __post_init__(self) -> None:
+        _check("uniform", "draws", self.count, whole=True)
+
     def fill(self, sample: Sample, name: str, rng: np.random.Generator) -> Array:
         low, high = value_range(sample, name)
-        return rng.uniform(low, high, (self.count, *sample.x[name].shape))
+        return rounded(rng.uniform(low, high, (self.count, *sample.x[name].shape)), sample.x[name])
 
 
 @final
@@ -264,11 +283,15 @@ class Gaussian(Baseline):
     share: float = 0.2
     count: int = 1
 
+    def __post_init__(self) -> None:
+        _check("gaussian", "share", self.share, whole=False)
+        _check("gaussian", "draws", self.count, whole=True)
+
     def fill(self, sample: Sample, name: str, rng: np.random.Generator) -> Array:
         low, high = value_range(sample, name)
         x = sample.x[name]
         noise = rng.standard_normal((self.count, *x.shape)) * (self.share * (high - low))
-        return np.clip(x + noise, low, high)
+        return rounded(np.clip(x + noise, low, high), x)
 
 
 @final
@@ -284,9 +307,8 @@ class MaxDistance(Baseline):
 
     def fill(self, sample: Sample, name: str, rng: np.random.Generator) -> Array:
         low, high = value_range(sample, name)
-        x = sample.x[name]
-        farther: Array = np.where(x - low > high - x, low, high)
-        return farther
+        x = numbers(sample, name)
+        return np.where(x - low > high - x, low, high)
 
 
 @final
@@ -296,12 +318,15 @@ class Shuffle(Baseline):
 
     tile: int = 16
 
+    def __post_init__(self) -> None:
+        _check("shuffle", "tile", self.tile, whole=True)
+
     def fill(self, sample: Sample, name: str, rng: np.random.Generator) -> Array:
-        height, width = sample.spatial("baseline='shuffle'")
+        height, width = sample.spatial("baseline='shuffle'", name)
         rows, columns = height // self.tile, width // self.tile
         if rows * columns < 2:
             raise ParameterError(f"Tiles of {self.tile} pixels leave nothing to shuffle in {height} by {width} pixels.")
-        axes = sample.picture_axes
+        axes = sample.axes(name)
         assert axes is not None  # sample.spatial refuses what is no picture
         source = np.moveaxis(sample.x[name], axes[1], (0, 1))
         shuffled = source.copy()

@@ -15,56 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError
+from xaionnx.perturb.players import Players
 from xaionnx.perturb.sample import Sample
 
 Array = npt.NDArray[Any]
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Players:
-    """P players resolved for one sample.
-
-    Attributes
-    ----------
-    maps : dict of arrays of int32 by input name
-        For each element the number of its player, broadcasting to the input; inputs that are not named
-        are never changed.
-    labels : array
-        The label that each player had, (P,).
-    """
-
-    maps: Mapping[str, Array]
-    labels: Array
-
-    @classmethod
-    def of(cls, maps: Mapping[str, Array]) -> Players:
-        """Number the players of one or several label maps: equal labels are one player, across inputs too."""
-        each = [np.asarray(m).reshape(-1) for m in maps.values()]
-        lowest, highest = min(int(m.min()) for m in each), max(int(m.max()) for m in each)
-        if lowest == 0 and highest < sum(m.size for m in each):
-            # Counting is faster than sorting, and pixels are many.
-            count = np.bincount(np.concatenate(each))
-            if count.all():
-                return cls({name: np.asarray(m).astype(np.int32) for name, m in maps.items()}, np.arange(len(count)))
-        known = np.unique(np.concatenate(each))
-        return cls({name: np.searchsorted(known, m).astype(np.int32) for name, m in maps.items()}, known)
-
-    @property
-    def count(self) -> int:
-        """The number P of players."""
-        return len(self.labels)
-
-    def spread(self, values: Array, x: Mapping[str, Array]) -> dict[str, Array]:
-        """Give each player's value (T, P) to each of its elements: arrays (T, ...) by input, 0 where unnamed."""
-        spread = {}
-        for name, array in x.items():
-            if name in self.maps:
-                labels = np.broadcast_to(self.maps[name], array.shape)
-                spread[name] = values[:, labels].astype(np.float32)
-            else:
-                spread[name] = np.zeros((len(values), *array.shape), dtype=np.float32)
-        return spread
 
 
 class Features(ABC):
@@ -79,26 +33,39 @@ class Features(ABC):
 
     def players(self, sample: Sample) -> Players:
         """The players of one sample."""
-        return Players.of(self.label_maps(sample))
+        return Players.of(self.label_maps(sample), self.resolved(sample))
+
+    def resolved(self, sample: Sample) -> Features:
+        """What a default stands for with this sample."""
+        del sample
+        return self
 
     @classmethod
     def of(cls, given: Any) -> Features:
         """The features behind a shorthand: None, a name, a label map, a dict of label maps, or Features.
 
+        A name may carry numbers: ``superpixels:100``, ``grid:8`` or ``grid:6x8``, ``windows:16``, ``felzenszwalb:200``.
+
         Raises
         ------
         UnknownNameError, ParameterError
             There is no such name, or a label map does not hold integers.
+
+        Examples
+        --------
+        >>> row = Sample({"x": np.zeros(4)}, "x")
+        >>> Features.of([5, 5, 1, -2]).players(row).maps["x"]
+        array([2, 2, 1, 0], dtype=int32)
         """
         if given is None:
             return _Default()
         if isinstance(given, Features):
             return given
         if isinstance(given, str):
-            if given not in _NAMED:
-                raise UnknownNameError.among("features", given, _NAMED)
-            return _NAMED[given]()
+            return _named(given)
         if isinstance(given, Mapping):
+            if not given:
+                raise ParameterError("The 'features' parameter must name at least one input. Got {} instead.")
             return LabelMaps({name: _integers(array) for name, array in given.items()})
         return LabelMaps(_integers(given))
 
@@ -110,7 +77,7 @@ class Features(ABC):
     @staticmethod
     def windows(size: int | tuple[int, int]) -> Features:
         """Windows of ``size`` pixels that tile the picture; the last ones may be smaller."""
-        height, width = (size, size) if isinstance(size, int) else size
+        height, width = size if isinstance(size, tuple) and len(size) == 2 else (size, size)
         return Windows(height, width)
 
     @staticmethod
@@ -132,13 +99,40 @@ class Features(ABC):
 
     @staticmethod
     def elements() -> Features:
-        """Every element of every float input is a player; the columns of a table."""
+        """Every element of every input is a player; the columns of a table."""
         return Elements()
 
     @staticmethod
     def columns(groups: Mapping[str, list[int]] | list[list[int]]) -> Features:
         """Groups of columns of a table; columns in no group are players by themselves."""
         return Columns(tuple(tuple(g) for g in (groups.values() if isinstance(groups, Mapping) else groups)))
+
+
+def _over_pixels(sample: Sample, labels: Array) -> Array:
+    """A map (H, W) with an axis of length 1 where the channels are."""
+    axes = sample.picture_axes
+    return labels if axes is None else np.expand_dims(labels, axes[0])
+
+
+def _shown(sample: Sample) -> Array:
+    """The explained input as a uint8 picture (H, W, 3); without a spec its range is stretched to 0..255."""
+    sample.spatial("features='superpixels'")
+    spec = sample.pixels_of(sample.main)
+    if spec is not None:
+        shown: Array = spec.to_pictures(sample.array[None])[0]
+        return shown
+    channel, _ = sample.picture_axes or (0, (1, 2))
+    values = np.moveaxis(sample.array, channel, -1).astype(np.float64)
+    low, high = values.min(), values.max()
+    scaled = (values - low) * (255 / (high - low) if high > low else 0)
+    return np.broadcast_to(np.rint(scaled), (*scaled.shape[:2], 3)).astype(np.uint8)
+
+
+def _positive(owner: str, name: str, value: Any) -> None:
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
+        raise ParameterError(
+            f"The '{name}' parameter of Features.{owner} must be an int in [1, inf). Got {value!r} instead."
+        )
 
 
 def _integers(given: Any) -> Array:
@@ -155,9 +149,11 @@ def _integers(given: Any) -> Array:
 class _Default(Features):
     """Superpixels of a picture, else elements."""
 
+    def resolved(self, sample: Sample) -> Features:
+        return Elements() if sample.picture_axes is None else Superpixels()
+
     def label_maps(self, sample: Sample) -> dict[str, Array]:
-        chosen: Features = Elements() if sample.picture_axes is None else Superpixels()
-        return chosen.label_maps(sample)
+        return self.resolved(sample).label_maps(sample)
 
 
 @final
@@ -167,7 +163,7 @@ class Pixels(Features):
 
     def label_maps(self, sample: Sample) -> dict[str, Array]:
         height, width = sample.spatial("features='pixels'")
-        return {sample.main: sample.over_pixels(np.arange(height * width).reshape(height, width))}
+        return {sample.main: _over_pixels(sample, np.arange(height * width).reshape(height, width))}
 
 
 @final
@@ -179,13 +175,13 @@ class Windows(Features):
     width: int
 
     def __post_init__(self) -> None:
-        if self.height < 1 or self.width < 1:
-            raise ParameterError(f"The 'size' parameter of Features.windows must be positive. Got {self} instead.")
+        for size in (self.height, self.width):
+            _positive("windows", "size", size)
 
     def label_maps(self, sample: Sample) -> dict[str, Array]:
         height, width = sample.spatial("Features.windows")
         rows, columns = np.arange(height) // self.height, np.arange(width) // self.width
-        return {sample.main: sample.over_pixels(rows[:, None] * (columns[-1] + 1) + columns)}
+        return {sample.main: _over_pixels(sample, rows[:, None] * (columns[-1] + 1) + columns)}
 
 
 @final
@@ -196,14 +192,18 @@ class Grid(Features):
     down: int = 7
     across: int = 7
 
+    def __post_init__(self) -> None:
+        _positive("grid", "rows", self.down)
+        _positive("grid", "columns", self.across)
+
     def label_maps(self, sample: Sample) -> dict[str, Array]:
         height, width = sample.spatial("features='grid'")
-        if not (1 <= self.down <= height and 1 <= self.across <= width):
+        if self.down > height or self.across > width:
             raise ParameterError(
                 f"A grid of {self.down} by {self.across} cells does not fit a picture of {height} by {width} pixels."
             )
         rows, columns = np.arange(height) * self.down // height, np.arange(width) * self.across // width
-        return {sample.main: sample.over_pixels(rows[:, None] * self.across + columns)}
+        return {sample.main: _over_pixels(sample, rows[:, None] * self.across + columns)}
 
 
 @final
@@ -226,15 +226,12 @@ class Superpixels(Features):
     def __post_init__(self) -> None:
         if self.algorithm not in ("slic", "felzenszwalb", "quickshift"):
             raise UnknownNameError.among("superpixel algorithm", self.algorithm, ("slic", "felzenszwalb", "quickshift"))
-        if self.count < 1:
-            raise ParameterError(
-                f"The 'count' parameter of Features.superpixels must be an int in [1, inf). Got {self.count} instead."
-            )
+        _positive("superpixels", "count", self.count)
 
     def label_maps(self, sample: Sample) -> dict[str, Array]:
         from skimage import segmentation
 
-        picture = sample.picture()
+        picture = _shown(sample)
         if self.algorithm == "slic":
             labels = segmentation.slic(
                 picture, n_segments=self.count, compactness=self.compactness, sigma=self.sigma, start_label=0
@@ -244,7 +241,7 @@ class Superpixels(Features):
         else:
             quickshift: Any = segmentation.quickshift  # untyped
             labels = quickshift(picture, kernel_size=4, max_dist=200, ratio=0.2, sigma=self.sigma, rng=0)
-        return {sample.main: sample.over_pixels(labels)}
+        return {sample.main: _over_pixels(sample, labels)}
 
 
 @final
@@ -264,11 +261,11 @@ class Channels(Features):
 @final
 @dataclass(frozen=True)
 class Elements(Features):
-    """Every element of every input that holds numbers, counted on from input to input."""
+    """Every element of every input with a batch axis, counted on from input to input."""
 
     def label_maps(self, sample: Sample) -> dict[str, Array]:
         maps, first = {}, 0
-        for name, array in sample.x.items():
+        for name, array in sample.own.items():
             maps[name] = np.arange(first, first + array.size).reshape(array.shape)
             first += array.size
         return maps
@@ -284,9 +281,9 @@ class Columns(Features):
     def label_maps(self, sample: Sample) -> dict[str, Array]:
         columns = sample.array.shape[-1]
         flat = [c for group in self.groups for c in group]
-        if len(set(flat)) != len(flat) or any(not 0 <= c < columns for c in flat):
+        if len(set(flat)) != len(flat) or any(not 0 <= c < columns for c in flat) or () in self.groups:
             raise ParameterError(
-                f"Groups of columns must name each of 0..{columns - 1} at most once. Got {self.groups} instead."
+                f"Groups of columns must hold columns of 0..{columns - 1}, each at most once. Got {self.groups}."
             )
         labels = np.arange(columns)
         for group in self.groups:
@@ -297,7 +294,11 @@ class Columns(Features):
 @final
 @dataclass(frozen=True, eq=False)
 class LabelMaps(Features):
-    """Label maps of the user: for the explained input, or by input name; shared by all samples or one a sample."""
+    """Label maps of the user: for the explained input, or by input name; shared by all samples or one a sample.
+
+    A map has the input's axes without the batch, of which the first ones and the channels of a picture may be left
+    out. With the batch axis it is one map a sample.
+    """
 
     given: Array | Mapping[str, Array]
 
@@ -306,36 +307,56 @@ class LabelMaps(Features):
         for name in maps:
             if name not in sample.x:
                 raise UnknownNameError.among("input", name, sample.x)
+            if name in sample.shared:
+                raise InputMismatchError(
+                    f"Input '{name}' has no batch axis: it is the same for all samples, and nothing of it is removed. "
+                    "Leave it out of the features."
+                )
         return {name: self._placed(sample, name, labels) for name, labels in maps.items()}
 
     @staticmethod
     def _placed(sample: Sample, name: str, labels: Array) -> Array:
-        shape = sample.x[name].shape
-        if labels.ndim == len(shape) + 1 and labels.shape[0] in (1, sample.count):
+        shape, axes = sample.x[name].shape, sample.axes(name)
+        spatial = None if axes is None else tuple(shape[axis] for axis in axes[1])
+        each = labels.shape[:1] == (sample.count,) and labels.shape[1:] == spatial
+        if each and labels.shape == shape and sample.count > 1:
+            raise InputMismatchError(
+                f"The label map of features, {shape}, may hold one map for each of {sample.count} samples, or one for "
+                "each channel. Give it with the batch axis and the channel's, both of which may have length 1."
+            )
+        if each or (labels.ndim == len(shape) + 1 and labels.shape[0] in (1, sample.count)):
             labels = labels[sample.number if labels.shape[0] > 1 else 0]
-        axes = sample.picture_axes if name == sample.main else None
-        if axes is not None and labels.shape == sample.spatial("A label map"):
-            return sample.over_pixels(labels)
-        one_each = labels.ndim == 3 and labels.shape[0] == sample.count and labels.shape != shape
-        if axes is not None and one_each and labels.shape[1:] == sample.spatial("A label map"):
-            return sample.over_pixels(labels[sample.number])
-        if labels.ndim <= len(shape) and all(
-            a in (1, b) for a, b in zip(labels.shape[::-1], shape[::-1], strict=False)
-        ):
-            return labels.reshape((1,) * (len(shape) - labels.ndim) + labels.shape)
+        if axes is not None and labels.shape == spatial:
+            return np.expand_dims(labels, axes[0])
+        padded = labels.reshape((1,) * (len(shape) - labels.ndim) + labels.shape)
+        if padded.ndim == len(shape) and all(a in (1, b) for a, b in zip(padded.shape, shape, strict=True)):
+            return padded
         raise InputMismatchError(
             f"The label map of features has the shape {labels.shape}, which does not fit input '{name}' of shape "
             f"{('N', *shape)}. Give one label for each element, or leave out axes such as the channel."
         )
 
 
-_NAMED: dict[str, Callable[[], Features]] = {
+_NAMED: dict[str, Callable[..., Features]] = {
     "pixels": Pixels,
-    "grid": Grid,
-    "superpixels": Superpixels,
-    "slic": Superpixels,
-    "felzenszwalb": lambda: Superpixels("felzenszwalb"),
+    "grid": Features.grid,
+    "superpixels": lambda count=50: Superpixels(count=count),
+    "slic": lambda count=50: Superpixels(count=count),
+    "felzenszwalb": lambda scale=100: Superpixels("felzenszwalb", scale=float(scale)),
     "quickshift": lambda: Superpixels("quickshift"),
+    "windows": lambda height=16, width=None: Windows(height, height if width is None else width),
     "channels": Channels,
     "elements": Elements,
 }
+# How many numbers a name may carry.
+_NUMBERS = {"grid": 2, "superpixels": 1, "slic": 1, "felzenszwalb": 1, "windows": 2}
+
+
+def _named(text: str) -> Features:
+    name, colon, rest = text.partition(":")
+    if name not in _NAMED:
+        raise UnknownNameError.among("features", name, _NAMED)
+    numbers = rest.split("x") if colon else []
+    if len(numbers) > _NUMBERS.get(name, 0) or not all(number.strip().isdecimal() for number in numbers):
+        raise ParameterError(f"The features '{text}' must be a name, or end in numbers as 'superpixels:100' does.")
+    return _NAMED[name](*map(int, numbers))

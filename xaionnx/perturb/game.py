@@ -127,6 +127,8 @@ class Game:
             The model answers NaN or infinity.
         """
         draws, count = self.removal.draws, len(codes)
+        if count == 0:
+            return np.zeros((0, self._own)), np.zeros((0, self._all - self._own))
         cost = count * draws
         if self.budget is not None and self.evaluations + cost > self.budget:
             raise BudgetError(
@@ -134,18 +136,20 @@ class Game:
                 f"{self.budget} are left. Raise the budget, or take fewer features."
             )
         total = np.zeros((count, self._all))
-        for start, stop, values in self._applier.answers(codes):
+        for places, values in self._applier.answers(codes):
             if not np.isfinite(values).all():
-                row = start + int(np.argmin(np.isfinite(values).all(axis=1)))
+                row = places[int(np.argmin(np.isfinite(values).all(axis=1)))]
                 raise OutputError(
-                    f"{self._name} answers NaN or infinity where features are removed (coalition {row % count} of "
+                    f"{self._name} answers NaN or infinity where features are removed (coalition {row} of "
                     f"sample {self.removal.sample.number}). Choose another baseline."
                 )
-            # Rows of one baseline after another: each coalition's sum has the same order for any batch size.
-            for first in range(start - start % count, stop, count):
-                begin, end = max(start, first), min(stop, first + count)
-                total[begin - first : end - first] += values[begin - start : end - start]
-            self.evaluations += stop - start
-            progress.advance(stop - start)
+            if draws == 1:
+                total[places[0] : places[-1] + 1] = values
+            else:
+                # One row after another: each coalition's sum has the same order for any batch size.
+                for t in range(self._all):
+                    np.add.at(total[:, t], places, values[:, t])
+            self.evaluations += len(places)
+            progress.advance(len(places))
         total /= draws
         return total[:, : self._own], total[:, self._own :]

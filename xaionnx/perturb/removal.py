@@ -7,14 +7,16 @@ compute it where the model runs (:meth:`Removal.emit`), so that only the codes t
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
 import numpy.typing as npt
+from xaionnx_kernels import fills
 
-from xaionnx.perturb.features import Players
+from xaionnx.perturb.players import Players
 from xaionnx.perturb.sample import Sample
 
 if TYPE_CHECKING:
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from xaionnx.graph.builder import Builder
 
 Array = npt.NDArray[Any]
+
+# A basis of more elements than this would cost more memory than a Gather costs time.
+_LARGEST_BASIS = 2**24
 
 
 class Removal(ABC):
@@ -57,9 +62,23 @@ class Removal(ABC):
         for name, buffer in out.items():
             buffer[...] = self.sample.x[name]
 
+    def fill(self, codes: Array, draws: slice, out: Mapping[str, Array]) -> None:
+        """Write inputs into buffers: code by code, one row for each of the baselines ``draws``."""
+        some = range(draws.start, draws.stop)
+        if len(some) == 1:
+            self._fill_one(codes, some[0], out)
+            return
+        for row in range(len(codes) * len(some)):
+            code, number = divmod(row, len(some))
+            one = {name: buffer[row : row + 1] for name, buffer in out.items()}
+            self._fill_one(codes[code : code + 1], some[number], one)
+
     @abstractmethod
-    def fill(self, codes: Array, draw: int, out: Mapping[str, Array]) -> None:
+    def _fill_one(self, codes: Array, draw: int, out: Mapping[str, Array]) -> None:
         """Write one input for each code into buffers (M, ...), with baseline number ``draw``."""
+
+    # Whether a fill leaves the rest of a row as it was, so that it has to be undone before the next.
+    restores: ClassVar[bool] = False
 
     def restore(self, codes: Array, out: Mapping[str, Array]) -> None:
         """Undo what :meth:`fill` wrote for ``codes``, where the next fill does not overwrite all of it."""
@@ -83,25 +102,179 @@ class Removal(ABC):
         """What stays on the device: the input, the baseline and the layout of the players."""
 
 
-def kept_name(name: str) -> str:
+def x_name(name: str) -> str:
+    """The graph input that holds a sample's own input."""
     return f"xaionnx_x_{name}"
 
 
 def baseline_name(name: str) -> str:
+    """The graph input that holds its baseline."""
     return f"xaionnx_baseline_{name}"
 
 
 def input_like(g: Builder, label: str, array: Array) -> ir.Value:
-    return g.input(label, array.dtype, array.shape)
+    """A graph input of an array's type and shape."""
+    import onnx_ir as ir
+
+    return g.input(label, ir.DataType.STRING if array.dtype == object else array.dtype, array.shape)
+
+
+class _Partition(Removal):
+    """Players given by label maps; a code weighs each player, (M, P)."""
+
+    def __init__(self, sample: Sample, players: Players, baseline: Mapping[str, Array]) -> None:
+        super().__init__(sample, players, baseline)
+        self._laid: dict[str, Array] = {}
+
+    def view(self, name: str) -> tuple[int, int, int]:
+        """The axes (A, L, B) of an input: those before, under and behind its label map."""
+        shape, (first, last) = self.sample.x[name].shape, self._under(name)
+        return math.prod(shape[:first]), math.prod(shape[first:last]), math.prod(shape[last:])
+
+    def labels(self, name: str) -> Array:
+        """The label map along the axis L of :meth:`view`."""
+        if name not in self._laid:
+            self._laid[name] = self._lay(name)
+        return self._laid[name]
+
+    def _lay(self, name: str) -> Array:
+        shape, (first, last) = self.sample.x[name].shape, self._under(name)
+        inner = self.players.maps[name].reshape(self._padded(name)[first:last])
+        return np.ascontiguousarray(np.broadcast_to(inner, shape[first:last])).reshape(-1)
+
+    def _under(self, name: str) -> tuple[int, int]:
+        """The first and the last axis, and one, along which the labels of an input differ."""
+        used = [axis for axis, n in enumerate(self._padded(name)) if n > 1]
+        return (used[0], used[-1] + 1) if used else (0, 0)
+
+    def _padded(self, name: str) -> tuple[int, ...]:
+        """The shape of a label map, with as many axes as the input."""
+        mapped = self.players.maps[name].shape
+        return (1,) * (self.sample.x[name].ndim - len(mapped)) + mapped
+
+    @property
+    def structure(self) -> tuple[Any, ...]:
+        maps = tuple((name, m.shape, self.sample.x[name].shape) for name, m in sorted(self.players.maps.items()))
+        return type(self).__name__, maps, self.players.count, self._zero, self._with_basis
+
+    @property
+    def _zero(self) -> bool:
+        return all(not b.any() and b.dtype.kind == "f" for b in self.baseline.values())
+
+    @property
+    def _with_basis(self) -> bool:
+        return self.players.count * max(m.size for m in self.players.maps.values()) <= _LARGEST_BASIS
+
+    def codes(self, codes: Array) -> dict[str, Array]:
+        return {"xaionnx_coalitions": np.ascontiguousarray(codes, dtype=np.float32)}
+
+    def shared(self, draw: int) -> dict[str, Array]:
+        feeds: dict[str, Array] = {}
+        for name, labels in self.players.maps.items():
+            feeds[x_name(name)] = self.sample.x[name]
+            if not self._zero:
+                feeds[baseline_name(name)] = self.baseline[name][draw]
+            flat = labels.reshape(-1)
+            if self._with_basis:
+                feeds[f"xaionnx_basis_{name}"] = (flat == np.arange(self.players.count)[:, None]).astype(np.float32)
+            else:
+                feeds[f"xaionnx_labels_{name}"] = flat.astype(np.int64)
+        return feeds
+
+    def _emit_weights(self, g: Builder, coalitions: ir.Value, name: str) -> ir.Value:
+        """The weight of each element in its place, (M, ...), broadcasting to the input."""
+        labels = self.players.maps[name]
+        if self._with_basis:
+            basis = g.input(f"xaionnx_basis_{name}", np.float32, (self.players.count, labels.size))
+            weights = g.op("MatMul", coalitions, basis)
+        else:
+            index = g.input(f"xaionnx_labels_{name}", np.int64, (labels.size,))
+            weights = g.op("Gather", coalitions, index, axis=1)
+        return g.op("Reshape", weights, np.array([-1, *self._padded(name)], dtype=np.int64))
+
+    def emit(self, g: Builder) -> dict[str, ir.Value]:
+        coalitions = g.input("xaionnx_coalitions", np.float32, ("M", self.players.count))
+        emitted = {}
+        for name in self.players.maps:
+            x = input_like(g, x_name(name), self.sample.x[name])
+            weights = self._emit_weights(g, coalitions, name)
+            base = None if self._zero else input_like(g, baseline_name(name), self.baseline[name][0])
+            emitted[name] = self._emit_mix(g, x, weights, base, self.sample.x[name].dtype)
+        return emitted
+
+    @abstractmethod
+    def _emit_mix(
+        self, g: Builder, x: ir.Value, weights: ir.Value, baseline: ir.Value | None, dtype: np.dtype[Any]
+    ) -> ir.Value: ...
 
 
 def cast(g: Builder, value: ir.Value, dtype: np.dtype[Any]) -> ir.Value:
+    """A float32 value in another type."""
     import onnx_ir as ir
 
     return value if dtype == np.float32 else g.op("Cast", value, to=int(ir.DataType.from_numpy(dtype)))
 
 
-def emit_blend(g: Builder, x: ir.Value, weights: ir.Value, baseline: ir.Value | None) -> ir.Value:
+@final
+class Select(_Partition):
+    """Present or absent: an exact choice between input and baseline. Codes are coalitions, bool (M, P)."""
+
+    @property
+    def empty(self) -> Array:
+        return np.zeros((1, self.players.count), dtype=bool)
+
+    def fill(self, codes: Array, draws: slice, out: Mapping[str, Array]) -> None:
+        for name in self.players.maps:
+            x, baselines, count = self.sample.x[name], self.baseline[name][draws], draws.stop - draws.start
+            rows = out[name].reshape(len(codes), count, *x.shape)
+            if x.dtype == object:
+                # Strings have no fixed width for a kernel.
+                present = np.broadcast_to(self.players.maps[name], x.shape)
+                rows[...] = np.where(codes[:, None, present], x, baselines)
+                continue
+            view = self.view(name)
+            several = baselines.reshape(count, *view)
+            fills.fill_select(x.reshape(view), several, self.labels(name), codes, rows.reshape(-1, count, *view))
+
+    def _fill_one(self, codes: Array, draw: int, out: Mapping[str, Array]) -> None:
+        self.fill(codes, slice(draw, draw + 1), out)
+
+    def _emit_mix(
+        self, g: Builder, x: ir.Value, weights: ir.Value, baseline: ir.Value | None, dtype: np.dtype[Any]
+    ) -> ir.Value:
+        # A choice, not arithmetic: NaN and infinity leave with their player.
+        here = g.op("Greater", weights, 0.5)
+        if dtype.kind == "b":
+            # onnxruntime has no Where for booleans.
+            kept = g.op("And", here, x)
+            return kept if baseline is None else g.op("Or", kept, g.op("And", g.op("Not", here), baseline))
+        return g.op("Where", here, x, dtype.type(0) if baseline is None else baseline)
+
+
+@final
+class Mix(_Partition):
+    """A share of the input and the rest of the baseline. Codes are shares in [0, 1], float32 (M, P)."""
+
+    @property
+    def empty(self) -> Array:
+        return np.zeros((1, self.players.count), dtype=np.float32)
+
+    def _fill_one(self, codes: Array, draw: int, out: Mapping[str, Array]) -> None:
+        for name in self.players.maps:
+            outer, length, inner = self.view(name)
+            view = (outer, 1, length, inner)
+            weights = np.ascontiguousarray(codes[:, self.labels(name)], dtype=np.float32)[:, None, :]
+            x, baseline = self.sample.x[name].reshape(view), self.baseline[name][draw].reshape(view)
+            fills.fill_blend(x, baseline, weights, out[name].reshape(len(codes), *view))
+
+    def _emit_mix(
+        self, g: Builder, x: ir.Value, weights: ir.Value, baseline: ir.Value | None, dtype: np.dtype[Any]
+    ) -> ir.Value:
+        return blend(g, x, cast(g, weights, dtype), baseline)
+
+
+def blend(g: Builder, x: ir.Value, weights: ir.Value, baseline: ir.Value | None) -> ir.Value:
+    """``weights`` of the input, the rest of the baseline (zero if None)."""
     mixed = g.op("Mul", x, weights)
     if baseline is None:
         return mixed

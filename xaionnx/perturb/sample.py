@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
-import numpy as np
 import numpy.typing as npt
 
 from xaionnx.errors import InputMismatchError
@@ -18,7 +17,7 @@ Array = npt.NDArray[Any]
 @final
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """One sample, and what is known of its meaning.
+    """One sample of a batch.
 
     Attributes
     ----------
@@ -27,8 +26,17 @@ class Sample:
     main : str
         The input that is explained.
     spec : InputSpec or None
+        What the explained input means.
     number : int
         Its place in the batch, and ``count`` the size of the batch.
+    shared : frozenset of str
+        Inputs without a batch axis, the same for all samples.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Sample({"x": np.zeros((28, 28, 1))}, "x").picture_axes
+    (2, (0, 1))
     """
 
     x: Mapping[str, Array]
@@ -36,6 +44,7 @@ class Sample:
     spec: InputSpec | None = None
     number: int = 0
     count: int = 1
+    shared: frozenset[str] = frozenset()
 
     @property
     def array(self) -> Array:
@@ -43,45 +52,50 @@ class Sample:
         return self.x[self.main]
 
     @property
+    def own(self) -> dict[str, Array]:
+        """The inputs that belong to this sample alone."""
+        return {name: array for name, array in self.x.items() if name not in self.shared}
+
+    @property
     def picture_axes(self) -> tuple[int, tuple[int, int]] | None:
         """Axes of the channels and of height and width in :attr:`array`; None if it is no picture."""
-        if self.spec is not None and self.spec.kind != "picture":
-            return None
-        if self.spec is not None and not self.spec.guessed and self.array.ndim == 3:
-            channel, (height, width) = self.spec.channel_axis, self.spec.spatial_axes
-            return channel - 1, (height - 1, width - 1)
-        found = picture_axes((1, *self.array.shape))
+        return self.axes(self.main)
+
+    def axes(self, name: str) -> tuple[int, tuple[int, int]] | None:
+        """Axes of the channels and of height and width of an input; None if it is no picture.
+
+        The spec tells of the explained input, its shape of any other.
+        """
+        array = self.x[name]
+        if name == self.main and self.spec is not None:
+            if self.spec.kind != "picture":
+                return None
+            if not self.spec.guessed and array.ndim == 3:
+                channel, (height, width) = self.spec.channel_axis, self.spec.spatial_axes
+                return channel - 1, (height - 1, width - 1)
+        found = picture_axes((1, *array.shape))
         return None if found is None else (found[0] - 1, (found[1][0] - 1, found[1][1] - 1))
 
-    def spatial(self, what: str) -> tuple[int, int]:
-        """Height and width in pixels.
+    def pixels_of(self, name: str) -> InputSpec | None:
+        """The spec that says how the pixels of an input are scaled; None where none does."""
+        spec = self.spec
+        told = name == self.main and spec is not None and spec.kind == "picture" and not spec.guessed
+        return spec if told else None
+
+    def spatial(self, what: str, name: str | None = None) -> tuple[int, int]:
+        """Height and width in pixels of an input, the explained one if not named.
 
         Raises
         ------
         InputMismatchError
             The input is no picture, and ``what`` needs one.
         """
-        axes = self.picture_axes
+        name = self.main if name is None else name
+        axes = self.axes(name)
         if axes is None:
             raise InputMismatchError(
-                f"{what} needs a picture, but input '{self.main}' has the shape {('N', *self.array.shape)}. "
+                f"{what} needs a picture, but input '{name}' has the shape {('N', *self.x[name].shape)}. "
                 "Use features='elements', or an integer label map over its axes."
             )
-        return self.array.shape[axes[1][0]], self.array.shape[axes[1][1]]
-
-    def over_pixels(self, labels: Array) -> Array:
-        """A map (H, W) of labels, with an axis of length 1 where the channels are."""
-        axes = self.picture_axes
-        return labels if axes is None else np.expand_dims(labels, axes[0])
-
-    def picture(self) -> Array:
-        """The input as a uint8 picture (H, W, 3); without a spec its range is stretched to 0..255."""
-        channel, _ = self.picture_axes or (0, (1, 2))
-        self.spatial("A picture of the input")
-        if self.spec is not None and not self.spec.guessed:
-            shown: Array = self.spec.to_pictures(self.array[None])[0]
-            return shown
-        values = np.moveaxis(self.array, channel, -1).astype(np.float64)
-        low, high = values.min(), values.max()
-        scaled = (values - low) * (255 / (high - low) if high > low else 0)
-        return np.broadcast_to(np.rint(scaled), (*scaled.shape[:2], 3)).astype(np.uint8)
+        shape = self.x[name].shape
+        return shape[axes[1][0]], shape[axes[1][1]]

@@ -129,7 +129,7 @@ def _drawn(
     ink, faint = ("#{:02x}{:02x}{:02x}".format(*colour) for colour in (INK, FAINT))
     wrapped = ["\n".join(textwrap.wrap(label, _NAME, max_lines=2, placeholder=" …")) or label for label in labels]
     lines = sum(1 + 0.7 * label.count("\n") for label in wrapped)
-    notes = ["Red features raise the score, blue ones lower it."]
+    notes = ["Red features raise the prediction, blue ones lower it."]
     if errors is not None:
         notes.append("Whiskers: one standard error to each side.")
     if len(labels) < count:

@@ -17,7 +17,7 @@ _FORMATS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     ".jpg": ("JPEG", {"quality": 92, "subsampling": 0}),
     ".jpeg": ("JPEG", {"quality": 92, "subsampling": 0}),
     ".webp": ("WEBP", {"quality": 92}),
-    ".pdf": ("PDF", {"quality": 95, "resolution": 150.0, "creationDate": None, "modDate": None}),
+    ".pdf": ("PDF", {"quality": 95, "resolution": 150.0, "title": None, "creationDate": None, "modDate": None}),
 }
 
 

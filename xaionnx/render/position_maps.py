@@ -26,7 +26,7 @@ _CLASSES: Final = np.array(
 )
 _OTHERS: Final = (190, 190, 190)
 _DRAWN: Final = {
-    "drop": ("drop", "of the score with the occluder there"),
+    "drop": ("drop", "of the prediction with the occluder there"),
     "probability": ("probability", "of the class with the occluder there"),
     "top_class": ("top class", "with the occluder there"),
     "activation": ("activation", "of the layer with the occluder there"),
@@ -45,7 +45,7 @@ def positions(
     """Draw what an occluder did at each of its positions: the drop, the probability, the top class, the activation.
 
     Each cell of a map is one position, rows from the top and columns from the left. The drop is red where covering
-    lowers the score; probability and activation run from their smallest value (dark blue) to their largest
+    lowers the prediction; probability and activation run from their smallest value (dark blue) to their largest
     (yellow); the top class has one colour a class, the most frequent ones named with their share of the positions.
 
     Parameters
@@ -123,7 +123,7 @@ def positions(
     rows, columns = next(iter(maps.values())).shape
     note = f"Each cell is one of {rows} x {columns} positions of the occluder."
     if "drop" in maps:
-        note += " Red: covering this place lowers the score; blue: covering it raises the score."
+        note += " Red: covering this place lowers the prediction; blue: covering it raises the prediction."
     heading = (
         [] if picture is not None else [page.text_block([words.class_and_score(one)], body.width, size, bold=True)]
     )

@@ -78,13 +78,13 @@ def reading(scale: Scale, found: PixelMap, *, bar: bool = True) -> str:
     """What the colours mean and how they are scaled, in sentences."""
     sentences = []
     if scale.sign == "signed":
-        sentences.append("Red parts raise the score, blue parts lower it.")
+        sentences.append("Red parts raise the prediction, blue parts lower it.")
     elif scale.sign == "absolute":
-        sentences.append("Coloured parts move the score up or down, red ones most.")
+        sentences.append("Coloured parts move the prediction up or down, red ones most.")
     elif scale.low > 0:
-        sentences.append("The redder a part, the more it matters for the score.")
+        sentences.append("The redder a part, the more it matters for the prediction.")
     else:
-        sentences.append("Coloured parts raise the score, red ones most.")
+        sentences.append("Coloured parts raise the prediction, red ones most.")
     beyond = "; values beyond it take its last colour" if scale.beyond else ""
     if bar:
         sentences.append(f"Colour scale: {scale.words}{beyond}.")
@@ -114,6 +114,8 @@ def _value(value: Any) -> str:
 def _baseline(given: Any) -> str:
     if given is None:
         return "zero"
+    if isinstance(given, dict) and given.get("kind") == "Constant":
+        return _value(given["value"]) if given["value"] else "zero"
     if isinstance(given, dict) and "kind" in given:
         further = [_value(v) for k, v in given.items() if k != "kind" and isinstance(v, int | float | str)]
         return " ".join([str(given["kind"]).lower(), *further])
@@ -125,12 +127,12 @@ def shared_reading(drawn: list[tuple[Scale, PixelMap]], percentile: float, top: 
     signs = {scale.sign for scale, _ in drawn}
     sentences = []
     if "signed" in signs:
-        sentences.append("Red parts raise the score, blue parts lower it.")
+        sentences.append("Red parts raise the prediction, blue parts lower it.")
     if "positive" in signs:
         colours = "yellow to red" if len(signs) > 1 else "coloured"
-        sentences.append(f"In {colours} parts, the redder, the more a part speaks for the score.")
+        sentences.append(f"In {colours} parts, the redder, the more a part speaks for the prediction.")
     if "absolute" in signs:
-        sentences.append("Coloured parts move the score up or down, red ones most.")
+        sentences.append("Coloured parts move the prediction up or down, red ones most.")
     if top is not None:
         sentences.append(f"Of features, the {top} strongest are shown.")
     scales = [scale for scale, _ in drawn]

@@ -1,17 +1,17 @@
-"""Removal by covering: a window or a smooth mask over height and width, whatever lies under it."""
+"""Removals that are laid over height and width: a window that covers, a smooth mask that veils."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
 import numpy.typing as npt
 from xaionnx_kernels import fills, masks
 
 from xaionnx.errors import InputMismatchError, ParameterError
-from xaionnx.perturb.features import Players
-from xaionnx.perturb.removal import Removal, baseline_name, cast, emit_blend, input_like, kept_name
+from xaionnx.perturb.players import Players
+from xaionnx.perturb.removal import Removal, baseline_name, blend, cast, input_like, x_name
 from xaionnx.perturb.sample import Sample
 
 if TYPE_CHECKING:
@@ -61,17 +61,19 @@ class _Spatial(Removal):
 
     def shared(self, draw: int) -> dict[str, Array]:
         name = self.sample.main
-        return {kept_name(name): self.sample.array, baseline_name(name): self.baseline[name][draw]}
+        return {x_name(name): self.sample.array, baseline_name(name): self.baseline[name][draw]}
 
     def _emit_operands(self, g: Builder) -> tuple[ir.Value, ir.Value]:
         name = self.sample.main
-        x = input_like(g, kept_name(name), self.sample.array)
+        x = input_like(g, x_name(name), self.sample.array)
         return x, input_like(g, baseline_name(name), self.baseline[name][0])
 
 
 @final
 class Cover(_Spatial):
     """One window is covered. Codes are its top left corner, int32 (M, 2); it may overhang the border."""
+
+    restores: ClassVar[bool] = True
 
     def __init__(
         self, sample: Sample, players: Players, baseline: Mapping[str, Array], window: int | tuple[int, ...]
@@ -90,7 +92,7 @@ class Cover(_Spatial):
             )
         return (1, given[0]) if flat else (given[0], given[1])
 
-    def fill(self, codes: Array, draw: int, out: Mapping[str, Array]) -> None:
+    def _fill_one(self, codes: Array, draw: int, out: Mapping[str, Array]) -> None:
         name = self.sample.main
         fills.fill_windows(
             self.baseline[name][draw].reshape(self.view), codes, self.window, out[name].reshape(-1, *self.view)
@@ -163,7 +165,7 @@ class Veil(_Spatial):
         drawn: Array = masks.rise_masks(cells, shifts, self.cell, self.extent)
         return drawn
 
-    def fill(self, codes: Array, draw: int, out: Mapping[str, Array]) -> None:
+    def _fill_one(self, codes: Array, draw: int, out: Mapping[str, Array]) -> None:
         name = self.sample.main
         cells, shifts = self.drawn(codes)
         fills.fill_rise(
@@ -196,4 +198,4 @@ class Veil(_Spatial):
             sides.append(g.op("Gather", g.constant(matrix), rows, axis=0))  # (M, length, count)
         mask = g.op("MatMul", g.op("MatMul", sides[0], cells), g.op("Transpose", sides[1], perm=[0, 2, 1]))
         weights = cast(g, self._emit_placed(g, mask), self.sample.array.dtype)
-        return {self.sample.main: emit_blend(g, x, weights, baseline)}
+        return {self.sample.main: blend(g, x, weights, baseline)}

@@ -1,0 +1,126 @@
+"""Adapt: small rewrites before a session is opened leave the mathematics, and the file's own graph, alone."""
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, parser
+
+from tests import tiny
+from tests.tiny import node, tensor
+from xaionnx import Model
+from xaionnx.graph.adapt import adapt, free_batch
+from xaionnx.graph.ending import ending
+
+
+def test_a_model_that_needs_nothing_stays_as_it_is():
+    proto = tiny.model([node("Relu", ["x"], ["y"])], [tensor("x", ["N", 2])], [tensor("y", ["N", 2])])
+    assert adapt(proto).graph is None
+    assert adapt(proto).labels is None
+
+
+def zipped(labels, outputs=1):
+    key = "classlabels_strings" if isinstance(labels[0], str) else "classlabels_int64s"
+    nodes = [node("Softmax", ["x"], ["p"])]
+    nodes += [node("ZipMap", ["p"], [f"zip{i}"], domain="ai.onnx.ml", **{key: labels}) for i in range(outputs)]
+    kind = helper.make_map_type_proto(
+        TensorProto.STRING if isinstance(labels[0], str) else TensorProto.INT64,
+        helper.make_tensor_type_proto(TensorProto.FLOAT, []),
+    )
+    values = [helper.make_value_info(f"zip{i}", helper.make_sequence_type_proto(kind)) for i in range(outputs)]
+    return tiny.model(nodes, [tensor("x", ["N", len(labels)])], values, domains={"ai.onnx.ml": 2})
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"), [(["no", "yes", "für"], ("no", "yes", "für")), ([3, 1, 7], ("3", "1", "7"))]
+)
+def test_zipmap_gives_its_matrix_and_its_labels(labels, told):
+    proto = zipped(labels)
+    before = proto.SerializeToString()
+    adapted = adapt(proto)
+    assert adapted.labels == told
+    assert proto.SerializeToString() == before
+    onnx.checker.check_model(adapted.graph, full_check=True)
+    assert [n.op_type for n in adapted.graph.graph.node] == ["Softmax", "Identity"]
+
+
+def test_zipmap_in_a_model_that_runs(tmp_path):
+    path = tmp_path / "zipped.onnx"
+    path.write_bytes(zipped(["no", "yes"]).SerializeToString())
+    model = Model.load(path)
+    x = np.array([[0.0, 0.0], [0.0, np.log(3)]], np.float32)
+    np.testing.assert_allclose(model.run({"x": x})["zip0"], [[0.5, 0.5], [0.25, 0.75]], rtol=1e-6)
+    assert model.labels == ("no", "yes")
+
+
+def bfloat16(nodes, inputs, outputs, weights=()):
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [tensor(n, ["N", 2], TensorProto.BFLOAT16) for n in inputs],
+        [tensor(n, ["N", 2], TensorProto.BFLOAT16) for n in outputs],
+        list(weights),
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+
+
+def test_bfloat16_is_fed_and_answered_as_float32(tmp_path):
+    # The names that a cast would take are taken.
+    weight = helper.make_tensor("x_bfloat16", TensorProto.FLOAT, [2], [1.0, 10.0])
+    nodes = [
+        node("Cast", ["x"], ["wide"], to=TensorProto.FLOAT),
+        node("Mul", ["wide", "x_bfloat16"], ["y_bfloat16"]),
+        node("Cast", ["y_bfloat16"], ["y"], to=TensorProto.BFLOAT16),
+        node("Identity", ["y"], ["again"]),
+    ]
+    proto = bfloat16(nodes, ["x"], ["y", "again"], [weight])
+    before = proto.SerializeToString()
+    adapted = adapt(proto).graph
+    assert proto.SerializeToString() == before
+    onnx.checker.check_model(adapted, full_check=True)
+    assert [v.name for v in (*adapted.graph.input, *adapted.graph.output)] == ["x", "y", "again"]
+    path = tmp_path / "bfloat16.onnx"
+    path.write_bytes(before)
+    found = Model.load(path).run({"x": np.array([[1.5, 0.25], [-2.0, 3.0]], np.float32)})
+    assert found["y"].tolist() == found["again"].tolist() == [[1.5, 2.5], [-2.0, 30.0]]
+    assert found["y"].dtype == np.float32
+
+
+def test_bfloat16_inside_the_branches_of_an_if_is_renamed_too():
+    proto = parser.parse_model("""
+        <ir_version: 8, opset_import: ["" : 17]>
+        g (bfloat16[N, 2] x, bool c) => (bfloat16[N, 2] y) {
+            y = If (c) <then_branch = t () => (bfloat16[N, 2] a) { a = Identity(x) },
+                        else_branch = e () => (bfloat16[N, 2] b) { b = Neg(x) }>
+        }""")
+    adapted = adapt(proto).graph
+    branches = [a.g for n in adapted.graph.node for a in n.attribute if a.type == onnx.AttributeProto.GRAPH]
+    assert {branch.node[0].input[0] for branch in branches} == {"x_bfloat16"}
+    onnx.checker.check_model(adapted)
+
+
+def test_freeing_the_batch_touches_samples_alone():
+    proto = tiny.model(
+        [node("Add", ["x", "offset"], ["y"])],
+        [tensor("x", [1, 3]), tensor("offset", [1, 3])],
+        [tensor("y", [1, 3])],
+    )
+    free = free_batch(proto, ["x"], 1)
+    dims = {v.name: v.type.tensor_type.shape.dim[0] for v in (*free.graph.input, *free.graph.output)}
+    assert dims["x"].dim_param == dims["y"].dim_param == "N"
+    assert dims["offset"].dim_value == 1
+    assert proto.graph.input[0].type.tensor_type.shape.dim[0].dim_value == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "op"),
+    [
+        ("y = Softmax(x)", "Softmax"),
+        ("a = Sigmoid(x)  b = Flatten(a)  y = Identity(b)", "Sigmoid"),
+        ("a = Softmax(x)  y = Log(a)", "Log"),
+        ("y = Identity(x)", None),
+    ],
+)
+def test_the_op_that_a_tensor_ends_in(text, op):
+    graph = f'<ir_version: 8, opset_import: ["" : 17]> g (float[N, 2] x) => (float[N, 2] y) {{ {text} }}'
+    assert ending(parser.parse_model(graph), "y") == op
+    assert ending(parser.parse_model(graph), "no such tensor") is None

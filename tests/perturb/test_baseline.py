@@ -1,0 +1,274 @@
+"""Baseline: what each kind puts in, in the input's own type, the same for a sample alone and in a batch."""
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+import xaionnx
+from models import planted
+from tests import tiny
+from tests.tiny import node, tensor
+from xaionnx import Baseline, InputSpec, Model
+from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError
+from xaionnx.perturb.element_types import value_range
+from xaionnx.perturb.sample import Sample
+
+RNG = np.random.default_rng(11)
+PLANES = RNG.normal(size=(3, 12, 10)).astype(np.float32)
+SPEC = {"mean": [10.0, 20.0, 30.0], "scale": [100.0, 50.0, 25.0]}
+
+
+@pytest.fixture(params=["NCHW", "NHWC"])
+def layout(request):
+    return request.param
+
+
+def laid(planes, layout):
+    return planes if layout == "NCHW" else np.ascontiguousarray(np.moveaxis(planes, 0, -1))
+
+
+def planes_of(x, layout):
+    return x if layout == "NCHW" else np.moveaxis(x, -1, 0)
+
+
+def put_in(given, layout="NCHW", spec=None, seed=0, planes=PLANES):
+    """The draws (B, C, H, W) of a baseline."""
+    one = Sample({"x": laid(planes, layout)}, "x", spec)
+    draws = Baseline.of(given).draws(one, ("x",), seed)["x"]
+    assert draws.dtype == planes.dtype
+    return np.stack([planes_of(draw, layout) for draw in draws])
+
+
+@pytest.mark.parametrize("with_spec", [True, False])
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (None, lambda x: np.zeros_like(x)),
+        ("zero", lambda x: np.zeros_like(x)),
+        (0.25, lambda x: np.full_like(x, 0.25)),
+        ("constant:-2", lambda x: np.full_like(x, -2)),
+        ("0.5", lambda x: np.full_like(x, 0.5)),
+        ("mean", lambda x: np.broadcast_to(x.mean(axis=(1, 2), keepdims=True), x.shape)),
+        ("blur", lambda x: np.stack([gaussian_filter(p, 10, mode="nearest") for p in x])),
+        ("blur:2", lambda x: np.stack([gaussian_filter(p, 2, mode="nearest") for p in x])),
+    ],
+)
+def test_kinds_that_draw_nothing(layout, with_spec, given, expected):
+    spec = InputSpec(layout=layout, **SPEC) if with_spec else None
+    np.testing.assert_allclose(put_in(given, layout, spec)[0], expected(PLANES), atol=1e-5)
+
+
+def test_black_and_white_are_what_the_spec_makes_of_them(layout):
+    spec = InputSpec(layout=layout, **SPEC)
+    for name, pixel in (("black", 0), ("white", 255)):
+        expected = (pixel - np.array(SPEC["mean"])) / np.array(SPEC["scale"])
+        np.testing.assert_allclose(
+            put_in(name, layout, spec)[0], np.broadcast_to(expected[:, None, None], PLANES.shape), 1e-6
+        )
+
+
+def test_the_farther_end_of_the_range(layout):
+    spec = InputSpec(layout=layout, **SPEC)
+    low, high = ((p - np.array(SPEC["mean"]))[:, None, None] / np.array(SPEC["scale"])[:, None, None] for p in (0, 255))
+    expected = np.where(PLANES - low > high - PLANES, low, high)
+    np.testing.assert_allclose(put_in("max_distance", layout, spec)[0], expected, rtol=1e-6)
+    low, high = PLANES.min(), PLANES.max()
+    expected = np.where(PLANES - low > high - PLANES, low, high)
+    np.testing.assert_allclose(put_in("max_distance", layout)[0], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("with_spec", [True, False])
+def test_noise_keeps_to_the_range_of_values(layout, with_spec):
+    spec = InputSpec(layout=layout, **SPEC) if with_spec else None
+    low, high = value_range(Sample({"x": laid(PLANES, layout)}, "x", spec), "x")
+    if with_spec:
+        low, high = (planes_of(np.broadcast_to(end, laid(PLANES, layout).shape), layout) for end in (low, high))
+    uniform = put_in(Baseline.uniform(64), layout, spec)
+    assert (uniform >= np.float32(low)).all()
+    assert (uniform <= np.float32(high)).all()
+    # 64 draws of 360 elements: four standard errors of a uniform mean.
+    share = (uniform - low) / (high - low)
+    assert abs(share.mean() - 0.5) < 4 * np.sqrt(1 / 12 / share.size)
+    gaussian = put_in(Baseline.gaussian(0.001, 64), layout, spec)
+    inside = (low + 0.01 * (high - low) < PLANES) & (high - 0.01 * (high - low) > PLANES)
+    deviation = ((gaussian - PLANES) / (high - low))[:, inside]
+    assert abs(deviation.mean()) < 4 * 0.001 / np.sqrt(deviation.size)
+    assert abs(deviation.std() / 0.001 - 1) < 4 / np.sqrt(2 * deviation.size)
+
+
+def test_a_shuffle_moves_whole_tiles_and_leaves_the_cut_ones(layout):
+    shuffled = put_in("shuffle:4", layout)[0]
+    assert not np.array_equal(shuffled, PLANES)
+    np.testing.assert_array_equal(shuffled[:, :, 8:], PLANES[:, :, 8:])
+
+    def tiles(x):
+        return sorted(x[:, r : r + 4, c : c + 4].tobytes() for r in (0, 4, 8) for c in (0, 4))
+
+    assert tiles(shuffled) == tiles(PLANES)
+
+
+@pytest.mark.parametrize("name", ["uniform:3", "gaussian", "shuffle:4"])
+def test_what_is_drawn_depends_on_the_seed_alone(layout, name):
+    def drawn(seed=0, number=0, count=1, more=()):
+        x = {"x": laid(PLANES, layout), **dict.fromkeys(more, np.zeros(2))}
+        return Baseline.of(name).draws(Sample(x, "x", None, number, count), ("x",), seed)["x"]
+
+    np.testing.assert_array_equal(drawn(), drawn(0, 4, 9, ("a", "b")))
+    assert not np.array_equal(drawn(), drawn(1))
+
+
+@pytest.mark.parametrize("method", ["feature_ablation", "occlusion", "rise"])
+@pytest.mark.parametrize("baseline", ["gaussian", "uniform:2", "shuffle:4"])
+def test_with_noise_too_a_batch_equals_its_samples_one_by_one(method, baseline):
+    model = planted.load(planted.quadrants(12))
+    x = RNG.random((3, 3, 12, 12)).astype(np.float32)
+    options = {"feature_ablation": {"features": "grid"}, "occlusion": {"window": 4}, "rise": {"budget": 200}}[method]
+    together = xaionnx.explain(model, x, method, 0, baseline=baseline, **options)
+    for n in range(3):
+        alone = xaionnx.explain(model, x[n : n + 1], method, 0, baseline=baseline, **options)
+        np.testing.assert_allclose(alone.values[0], together.values[n], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int64, np.float16, np.float64, np.bool_])
+@pytest.mark.parametrize("name", ["zero", "1", "mean", "blur:2", "uniform:3", "gaussian", "max_distance", "shuffle:4"])
+def test_every_kind_in_every_type_of_number(layout, dtype, name):
+    # The widest range that the type holds would overflow in the type's own arithmetic.
+    planes = (PLANES > 0) if dtype == np.bool_ else np.clip(PLANES * 100, -120, 120).astype(dtype)
+    if dtype == np.uint8:
+        planes = np.clip(PLANES * 100 + 128, 0, 255).astype(dtype)
+    drawn = put_in(name, layout, planes=planes).astype(np.float64)
+    assert np.isfinite(drawn).all()
+    assert drawn.min() >= min(0, planes.min())
+    assert drawn.max() <= max(1, planes.max())
+    if name == "mean" and dtype == np.uint8:
+        np.testing.assert_array_equal(drawn[0, 0], np.rint(planes[0].mean(dtype=np.float64)))
+
+
+def test_missing_values_do_not_spoil_the_range():
+    one = Sample({"x": np.array([1.0, np.nan, 5.0, np.inf])}, "x")
+    assert value_range(one, "x") == (1, 5)
+    assert np.isfinite(Baseline.uniform(8).draws(one, ("x",), 0)["x"]).all()
+
+
+def test_arrays_broadcast_or_hold_one_a_sample():
+    x = np.zeros((3, 4, 5), np.float32)
+    second = Sample({"x": x}, "x", None, 1, 2)
+
+    def drawn(array):
+        return Baseline.of(array).draws(second, ("x",), 0)["x"]
+
+    plane, whole, each = RNG.random((4, 5)), RNG.random((3, 4, 5)), RNG.random((2, 3, 4, 5))
+    np.testing.assert_array_equal(drawn(plane)[0], np.float32(np.broadcast_to(plane, x.shape)))
+    np.testing.assert_array_equal(drawn(whole)[0], np.float32(whole))
+    np.testing.assert_array_equal(drawn(each)[0], np.float32(each[1]))
+    np.testing.assert_array_equal(drawn(whole[None])[0], np.float32(whole))
+    rows = RNG.random((7, 3, 4, 5))
+    np.testing.assert_array_equal(drawn(Baseline.background(rows)), np.float32(rows))
+
+
+def test_several_inputs_each_with_its_own():
+    one = Sample({"a": np.ones(2, np.float32), "b": np.ones(3, np.float32), "c": np.ones(1, np.float32)}, "a")
+    given = {"a": Baseline.background(np.arange(8.0).reshape(4, 2)), "b": 5}
+    drawn = Baseline.of(given).draws(one, ("a", "b", "c"), 0)
+    assert drawn["a"].tolist() == [[0, 1], [2, 3], [4, 5], [6, 7]]
+    assert drawn["b"].tolist() == [[5, 5, 5]] * 4
+    assert drawn["c"].tolist() == [[0]] * 4
+    uneven = {"a": Baseline.background(np.zeros((4, 2))), "b": Baseline.background(np.zeros((2, 3)))}
+    with pytest.raises(InputMismatchError, match="differ in their number of rows: a 4, b 2"):
+        Baseline.of(uneven).draws(one, ("a", "b"), 0)
+
+
+def test_pictures_beside_a_table_are_known_by_name():
+    one = Sample({"x": PLANES, "row": np.array([1.0, 3.0], np.float32)}, "x", InputSpec(**SPEC))
+    drawn = Baseline.of("mean").draws(one, ("x", "row"), 0)
+    assert drawn["row"].tolist() == [[2, 2]]
+    with pytest.raises(InputMismatchError, match=r"baseline='blur' needs a picture, but input 'row' has the shape"):
+        Baseline.of("blur").draws(one, ("x", "row"), 0)
+    with pytest.raises(ParameterError, match="A black or white baseline of input 'row' needs an InputSpec"):
+        Baseline.of("black").draws(one, ("x", "row"), 0)
+
+
+def test_strings_are_replaced_by_strings(tmp_path):
+    from onnx import TensorProto
+
+    path = tiny.saved(
+        tmp_path / "words.onnx",
+        [
+            node(
+                "LabelEncoder",
+                ["word"],
+                ["code"],
+                domain="ai.onnx.ml",
+                keys_strings=["a", "b"],
+                values_floats=[1.0, 5.0],
+            ),
+            node("Add", ["code", "x"], ["y"]),
+        ],
+        [tensor("word", ["N", 1], TensorProto.STRING), tensor("x", ["N", 1])],
+        [tensor("y", ["N", 1])],
+        domains={"ai.onnx.ml": 2},
+    )
+    model = Model.load(path)
+    feeds = {"word": np.array([["b"], ["a"]]), "x": np.array([[2.0], [3.0]], np.float32)}
+    found = xaionnx.explain(model, feeds, "feature_ablation", 0, baseline={"word": np.array("a"), "x": 1})
+    assert found.values["word"].tolist() == [[4], [0]]
+    assert found.values["x"].tolist() == [[1], [2]]
+    with pytest.raises(InputMismatchError, match="Input 'word' holds strings, and so must its baseline"):
+        xaionnx.explain(model, feeds, "feature_ablation", 0)
+    with pytest.raises(InputMismatchError, match=r"Input 'x' holds float32\. Its baseline must be a number"):
+        xaionnx.explain(model, feeds, "feature_ablation", 0, baseline=np.array("a"))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("blurr", "No baseline named 'blurr'. Nearest: blur."),
+        ("blurr:3", "No baseline named 'blurr'. Nearest: blur."),
+        ("zero:3", "The baseline 'zero' takes no number. Got 'zero:3' instead."),
+        ("blur:wide", "The baseline 'blur' takes a number, as in 'blur:10'. Got 'blur:wide' instead."),
+        ("blur:", "Got 'blur:' instead."),
+        ("shuffle:2.5", "The baseline 'shuffle' takes a whole number, as in 'shuffle:16'. Got 'shuffle:2.5' instead."),
+        ("constant", "The baseline 'constant' takes a number, as in 'constant:0.5'. Got 'constant' instead."),
+        ("blur:0", r"The 'sigma' parameter of Baseline.blur must be a float in \(0, inf\). Got 0.0 instead."),
+        ("uniform:0", r"The 'draws' parameter of Baseline.uniform must be an int in \[1, inf\). Got 0 instead."),
+        ("gaussian:-1", r"The 'share' parameter of Baseline.gaussian must be a float in \(0, inf\). Got -1.0 instead."),
+        ("shuffle:0", r"The 'tile' parameter of Baseline.shuffle must be an int in \[1, inf\). Got 0 instead."),
+        (1 + 2j, "The 'baseline' parameter must be a number, a name, an array or a Baseline. Got"),
+    ],
+)
+def test_what_is_no_baseline(given, message):
+    with pytest.raises((ParameterError, UnknownNameError), match=message):
+        Baseline.of(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "x", "message"),
+    [
+        (
+            np.zeros((4, 4)),
+            PLANES,
+            r"The baseline has the shape \(4, 4\), which does not fit input 'x' of shape",
+        ),
+        (
+            np.zeros((5, *PLANES.shape)),
+            PLANES,
+            "The baseline holds 5 samples for a batch of 2. Give one, or one a sample",
+        ),
+        (
+            Baseline.background(np.zeros((4, 3))),
+            PLANES,
+            r"Background rows for input 'x' must have the shape \('B', 3, 12, 10\). Got \(4, 3\) instead.",
+        ),
+        ("shuffle:9", PLANES, "Tiles of 9 pixels leave nothing to shuffle in 12 by 10 pixels."),
+        ("black", PLANES, "needs an InputSpec that says how pixels are scaled."),
+        ("blur", PLANES[0, 0], "baseline='blur' needs a picture"),
+        (0.5, np.zeros(3, np.int64), "Input 'x' holds int64, which a baseline of 0.5 does not fit. Give whole numbers"),
+        (300, np.zeros(3, np.uint8), "Input 'x' holds uint8, which a baseline of 300 does not fit."),
+        (-1, np.zeros(3, np.uint8), "a baseline of -1 does not fit."),
+        (np.nan, np.zeros(3, np.int32), "a baseline of nan does not fit."),
+        ({"z": 0}, PLANES, "No input named 'z'. Known: x."),
+    ],
+)
+def test_what_does_not_fit_the_input(given, x, message):
+    with pytest.raises((InputMismatchError, ParameterError, UnknownNameError), match=message):
+        Baseline.of(given).draws(Sample({"x": x}, "x", None, 0, 2), ("x",), 0)

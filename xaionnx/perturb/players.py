@@ -1,0 +1,63 @@
+"""Players: who can be present or absent in one sample, and which elements are theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Players:
+    """P players resolved for one sample.
+
+    Attributes
+    ----------
+    maps : dict of arrays of int32 by input name
+        For each element the number of its player, broadcasting to the input; inputs that are not named
+        are never changed.
+    labels : array
+        The label that each player had, (P,).
+    features : Features or None
+        What divided the sample.
+    """
+
+    maps: Mapping[str, Array]
+    labels: Array
+    features: Any = None
+
+    @classmethod
+    def of(cls, maps: Mapping[str, Array], features: Any = None) -> Players:
+        """Number the players of one or several label maps: equal labels are one player, across inputs too."""
+        each = [np.asarray(m, dtype=np.int64).reshape(-1) for m in maps.values()]
+        lowest, highest = min(int(m.min()) for m in each), max(int(m.max()) for m in each)
+        if lowest == 0 and highest < sum(m.size for m in each):
+            # Counting is faster than sorting, and pixels are many.
+            count = np.bincount(np.concatenate(each))
+            if count.all():
+                numbered = {name: np.asarray(m).astype(np.int32) for name, m in maps.items()}
+                return cls(numbered, np.arange(len(count)), features)
+        known = np.unique(np.concatenate(each))
+        return cls({name: np.searchsorted(known, m).astype(np.int32) for name, m in maps.items()}, known, features)
+
+    @property
+    def count(self) -> int:
+        """The number P of players."""
+        return len(self.labels)
+
+    def spread(self, values: Array, x: Mapping[str, Array]) -> dict[str, Array]:
+        """Give each player's value (T, P) to each of its elements: arrays (T, ...) by input, 0 where unnamed."""
+        spread = {}
+        for name, array in x.items():
+            if name in self.maps:
+                labels = np.broadcast_to(self.maps[name], array.shape)
+                spread[name] = values[:, labels].astype(np.float32)
+            else:
+                spread[name] = np.zeros((len(values), *array.shape), dtype=np.float32)
+        return spread
