@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper, parser
+from PIL import Image
 
 import xaionnx
 from models import planted
@@ -46,7 +47,8 @@ def lite():
 
 @pytest.fixture(scope="module")
 def cat(lite):
-    return lite.spec.to_tensor("models/photos/cat.png")
+    with Image.open("models/photos/cat.png") as photo:
+        return lite.spec.to_tensor([np.asarray(photo.convert("RGB"))])
 
 
 def test_saliency_of_the_nets_of_others():
@@ -73,7 +75,6 @@ def test_integrated_gradients_do_not_see_how_a_function_is_implemented():
     ]
     for values in found:
         np.testing.assert_allclose(values, [[1.5, -0.5]], atol=2e-3)
-    # Input times gradient sees no difference either at (3, 1); at (3, 0) with the kink of x2 on the path it may.
     np.testing.assert_allclose(found[0], found[1], atol=2e-3)
 
 
@@ -95,7 +96,8 @@ def test_integrated_gradients_of_the_three_terms(rule, steps, atol):
 def test_weights_of_a_path_add_up_to_one_and_integrate_what_they_should(rule):
     shares, weights = path(rule, 7)
     assert weights.sum() == pytest.approx(1)
-    assert shares.min() >= 0 and shares.max() <= 1
+    assert shares.min() >= 0
+    assert shares.max() <= 1
     degree = {"gauss_legendre": 13, "trapezoid": 1, "middle": 1, "left": 0, "right": 0}[rule]
     assert (weights * shares**degree).sum() == pytest.approx(1 / (degree + 1))
     assert (weights * shares ** (degree + 1)).sum() != pytest.approx(1 / (degree + 2), rel=1e-12)
@@ -149,46 +151,44 @@ def test_every_baseline_starts_a_path_that_ends_at_the_input(digits, digit, base
                          ids=["class", "probability", "margin", "sum", "cross entropy", "squared error"])  # fmt: skip
 def test_every_target_against_central_differences(digits, digit, target):
     """Along random directions: both sides read the same Selection, one through the graph and one in numpy."""
-    x = digit[:1] * 0.2
+    x = digit[:1]
     slope = xaionnx.explain(digits, x, Saliency(absolute=False), target).values[0].astype(np.float64)
     directions = np.random.default_rng(2).normal(size=(16, *x.shape[1:]))
-    step = 1e-2
+    step = 1e-3
     ends = np.concatenate([x + step * directions, x - step * directions]).astype(np.float32)
-    kept = Target.loss(np.full(32, 3)) if target is not None and "log" in str(target) else target
-    values = xaionnx.explain(digits, ends, InputXGradient(), kept).prediction
+    values = xaionnx.explain(digits, ends, InputXGradient(), target).prediction
     central = (values[:16] - values[16:]) / (2 * step)
     ours = (directions * slope).reshape(16, -1).sum(axis=1)
     errors = np.abs(ours - central)
     # Rectifiers flip between the ends: the median, as float32 frameworks agree with themselves.
-    assert np.median(errors) < 0.03 * np.abs(central).max()
-    assert np.linalg.norm(errors) < 0.1 * np.linalg.norm(central)
+    assert np.median(errors) < 0.02 * np.abs(central).max()
+    assert np.linalg.norm(errors) < 0.05 * np.linalg.norm(central)
 
 
 def test_the_cat_against_central_differences(lite, cat):
     found = xaionnx.explain(lite, cat, Saliency(absolute=False), 285)
     slope = found.values[0].astype(np.float64)
-    directions = np.random.default_rng(3).normal(size=(8, *cat.shape[1:]))
-    # Half of them along the gradient, where the change is far above the rounding.
-    directions[:4] = directions[:4] * 0.3 + slope / np.sqrt((slope**2).mean())
-    step = 1e-2
+    # Along the gradient of random halves of the pixels, where the change is far above the rounding; the logit bends so
+    # much there that the step must be small.
+    halves = np.random.default_rng(3).random((8, *cat.shape[1:])) < 0.5
+    directions = halves * slope / np.sqrt((slope**2).mean())
+    step = 2e-5
     ends = np.concatenate([cat + step * directions, cat - step * directions]).astype(np.float32)
     values = lite.run({lite.input().name: ends})[lite.output().name][:, 285].astype(np.float64)
-    probability = lite.spec.activation == "softmax"
     central = (values[:8] - values[8:]) / (2 * step)
     ours = (directions * slope).reshape(8, -1).sum(axis=1)
-    assert not probability or np.abs(values).max() <= 1
     assert np.linalg.norm(ours - central) < 0.05 * np.linalg.norm(central)
 
 
 def test_tolerance_refines_the_steps_of_the_cat(lite, cat):
-    found = xaionnx.explain(lite, cat, IntegratedGradients(steps=8, tolerance=0.01))
+    found = xaionnx.explain(lite, cat, IntegratedGradients(steps=32, rule="middle", tolerance=0.01))
     change = found.prediction - found.baseline_prediction
     assert abs(found.values.sum(dtype=np.float64) - change[0]) < 0.01 * abs(change[0])
     assert found.diagnostics["relative_gap"][0] < 0.01
     steps = found.diagnostics["steps"][0]
-    assert steps in 8 * 2 ** np.arange(8)
+    assert steps in 32 * 2 ** np.arange(1, 6)
     # All refinements were paid for.
-    assert found.diagnostics["gradients"] == [2 * steps - 8]
+    assert found.diagnostics["gradients"] == [2 * steps - 32]
 
 
 def test_tolerance_refines_each_sample_and_target_alone():
@@ -293,7 +293,7 @@ def test_an_input_of_integers_and_a_slope_of_infinity_are_refused():
         xaionnx.explain(planted.load(tokens), np.ones((1, 3), dtype=np.int64), "saliency", 0)
     root = parser.parse_model("""<ir_version: 8, opset_import: ["" : 17]>
     g (float[N, 2] x) => (float[N, 2] y) { y = Sqrt(x) }""")
-    with pytest.raises(OutputError, match="The gradient of .* is NaN or infinity for sample 1"):
+    with pytest.raises(OutputError, match=r"The gradient of .* is NaN or infinity for sample 1"):
         xaionnx.explain(planted.load(root), np.float32([[1, 1], [0, 1]]), "saliency", 0)
 
 
