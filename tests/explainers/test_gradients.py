@@ -12,6 +12,7 @@ import xaionnx
 from models import planted
 from xaionnx import Baseline, Model, Target, progress
 from xaionnx.errors import OutputError, ParameterError, UnsupportedModelError
+from xaionnx.explainers.expected_gradients import ExpectedGradients
 from xaionnx.explainers.input_x_gradient import InputXGradient
 from xaionnx.explainers.integrated_gradients import IntegratedGradients, path
 from xaionnx.explainers.saliency import Saliency
@@ -313,3 +314,33 @@ def test_progress_is_told_of_every_evaluation(digits, digit):
     with progress.listening(heard):
         found = xaionnx.explain(digits, digit, IntegratedGradients(steps=4), [0, 1])
     assert heard.planned == heard.done == sum(found.diagnostics["evaluations"]) - 2  # the predictions came before
+
+
+def test_expected_gradients_average_paths_from_a_background():
+    """On x^2 a path from b owes x^2 - b^2; each place owes 2 (x - b) (b + a (x - b)), of known variance."""
+    rows = np.random.default_rng(5).normal(size=(10, 3)).astype(np.float32)
+    x = np.array([1.0, 2.0, 3.0])
+    kind = ExpectedGradients(baseline=Baseline.background(rows), draws=4000, seed=3)
+    found = kind.attribute(planted.load(planted.five_x1_x2sq_sinx3()), x[None].astype(np.float32), 0)
+    expected = np.array([5 * (x - rows)[:, 0], x[1] ** 2 - rows[:, 1] ** 2, np.sin(x[2]) - np.sin(rows[:, 2])])
+    error = found.standard_error[0]
+    assert (np.abs(found.values[0] - expected.mean(axis=1)) < 4 * error).all()
+    # The term that is linear varies with the baseline alone.
+    np.testing.assert_allclose(error[0], 5 * rows[:, 0].std() / np.sqrt(4000), rtol=1e-3)
+    gap = found.values.sum() - (found.prediction - found.baseline_prediction)[0]
+    np.testing.assert_allclose(found.diagnostics["completeness_gap"], [gap], atol=1e-4)
+    np.testing.assert_allclose(
+        found.baseline_prediction, [expected.sum(0).mean() * -1 + found.prediction[0]], rtol=1e-4
+    )
+    # One baseline after another: ten forwards tell all, and the prediction.
+    assert found.diagnostics["evaluations"] == [1 + 10 + 4000]
+
+
+def test_expected_gradients_weigh_the_baselines_that_were_taken():
+    rows = np.array([[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]], dtype=np.float32)
+    model = planted.load(planted.linear([[1.0, 2.0, -3.0]]))
+    kind = ExpectedGradients(baseline=Baseline.background(rows), draws=3)
+    found = kind.attribute(model, row(3, 2, 2), 0)
+    # A linear model leaves no gap, whichever baseline came twice.
+    np.testing.assert_allclose(found.diagnostics["completeness_gap"], [0], atol=1e-5)
+    np.testing.assert_allclose(found.values.sum(), found.prediction[0] - found.baseline_prediction[0], atol=1e-5)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,8 @@ import onnx_ir as ir
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.graph.builder import Builder, Operand
 from xaionnx.graph.probe import Probe
+
+_Fact = TypeVar("_Fact")
 
 Array = npt.NDArray[Any]
 Shape = tuple[int | None, ...]
@@ -163,7 +166,7 @@ class GradientBuilder(Builder):
             parts.append(self.op("Gather", padded, self.constant(inverse), axis=axis))
         return parts[0] if len(parts) == 1 else self.op("Sum", *parts)
 
-    def _known(self, facts: Any, value: ir.Value) -> Any:
+    def _known(self, facts: Mapping[str, _Fact], value: ir.Value) -> _Fact:
         name = str(value.name)
         if name not in facts:
             raise UnsupportedModelError(f"The shape of tensor '{name}' is not known: it holds no array.")

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from xaionnx.errors import ParameterError
 from xaionnx.explainers._gradient import Found, GradientExplainer, Points
+from xaionnx.explainers._paths import Paths, add_up
 from xaionnx.explainers._slopes import Slopes
 from xaionnx.parameters import choice, free, integer, real
 from xaionnx.perturb.baseline import Baseline
@@ -91,17 +92,12 @@ class IntegratedGradients(GradientExplainer):
         return {"baseline": Baseline.of(self.baseline)}
 
     def trace(self, slopes: Slopes, points: Points) -> Found:
-        bases = self._bases(slopes, points)
-        count, targets, draws = len(points.sample), slopes.targets, len(next(iter(bases.values()))[0])
-        forwards = np.full(count, draws)
-        empty = slopes.values(
-            np.repeat(points.sample, draws), lambda rows: {n: b[rows // draws, rows % draws] for n, b in bases.items()}
-        )
-        baseline = empty.reshape(targets, count, draws).mean(axis=2)
-        full = points.values
-        if full is None:
-            full = slopes.values(points.sample, lambda rows: {name: x[rows] for name, x in points.x.items()})
-            forwards = forwards + 1
+        paths = Paths.of(slopes, points, self.baseline, self.seed)
+        count, targets, draws = len(points.sample), slopes.targets, paths.draws
+        baseline = paths.begin(np.arange(draws))
+        known = points.values
+        full = paths.end() if known is None else known
+        forwards = np.full(count, draws + (known is None))
         change = full - baseline
 
         values = {name: np.zeros((targets, *x.shape)) for name, x in points.x.items()}
@@ -113,7 +109,7 @@ class IntegratedGradients(GradientExplainer):
         pending = np.ones(change.shape, dtype=bool)
         while True:
             target, which = np.nonzero(pending)
-            found = self._integrated(slopes, points, bases, target, which, taken)
+            found = self._integrated(paths, target, which, taken)
             np.add.at(gradients, which, draws * taken)
             total = np.zeros(len(which))
             for name, array in found.items():
@@ -131,37 +127,15 @@ class IntegratedGradients(GradientExplainer):
         diagnostics = {"completeness_gap": gap, "relative_gap": relative, "steps": steps}
         return Found(values, gradients, forwards, baseline, diagnostics=diagnostics)
 
-    def _bases(self, slopes: Slopes, points: Points) -> dict[str, Array]:
-        """The start of each point's path, (J, B, ...) by input name; that of its sample."""
-        start = Baseline.of(self.baseline)
-        drawn = {n: start.draws(slopes.samples[n], slopes.names, self.seed) for n in np.unique(points.sample)}
-        return {name: np.stack([drawn[n][name] for n in points.sample]) for name in slopes.names}
-
-    def _integrated(
-        self, slopes: Slopes, points: Points, bases: dict[str, Array], target: Array, which: Array, steps: int
-    ) -> dict[str, Array]:
+    def _integrated(self, paths: Paths, target: Array, which: Array, steps: int) -> dict[str, Array]:
         """The values of pairs of a target and a point, averaged over the draws: (pairs, ...) by input name."""
         shares, weights = path(self.rule, steps)
-        draws = len(next(iter(bases.values()))[0])
-        # Row (pair * B + draw) * S + step.
-        pair, draw, step = np.unravel_index(np.arange(len(which) * draws * steps), (len(which), draws, steps))
-
-        def at(rows: Array) -> dict[str, Array]:
-            return {name: _between(bases[name][which[pair[rows]], draw[rows]], x, rows) for name, x in points.x.items()}
-
-        def _between(base: Array, x: Array, rows: Array) -> Array:
-            share = shares[step[rows]].astype(x.dtype).reshape(-1, *(1,) * (x.ndim - 1))
-            moved: Array = base + share * (x[which[pair[rows]]] - base)
-            return moved
-
-        sums = {name: np.zeros((len(which), *x.shape[1:])) for name, x in points.x.items()}
-        for rows, found in slopes.at(points.sample[which[pair]], target[pair], at):
-            # Rows of a pair stand together.
-            first = np.flatnonzero(np.diff(pair[rows], prepend=-1))
-            for name, array in found.items():
-                x, base = points.x[name][which[pair[rows]]], bases[name][which[pair[rows]], draw[rows]]
-                share = weights[step[rows]].reshape(-1, *(1,) * (x.ndim - 1)) / draws
-                sums[name][pair[rows[first]]] += np.add.reduceat((x - base) * array * share, first, axis=0)
+        draw, step = np.divmod(np.arange(paths.draws * steps), steps)
+        sums = {name: np.zeros((len(which), *x.shape[1:])) for name, x in paths.points.x.items()}
+        for pair, place, owed in paths.walk(target, which, draw, shares[step]):
+            for name, parts in owed.items():
+                weight = weights[step[place]].reshape(-1, *(1,) * (parts.ndim - 1)) / paths.draws
+                add_up(sums[name], pair, parts * weight)
         return sums
 
 

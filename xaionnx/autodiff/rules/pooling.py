@@ -52,7 +52,7 @@ def average_pool(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     return conv_back(g, g.op("Mul", dy, weights), ones, frame, channels)
 
 
-def _counts(frame: Window, with_pads: bool) -> np.ndarray:  # type: ignore[type-arg]
+def _counts(frame: Window, with_pads: bool) -> np.ndarray:
     """How many entries each window averages: a product over the axes."""
     lines = []
     for axis in range(frame.rank):
