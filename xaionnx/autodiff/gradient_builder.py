@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +11,6 @@ import onnx_ir as ir
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.graph.builder import Builder, Operand
 from xaionnx.graph.probe import Probe
-
-_Fact = TypeVar("_Fact")
 
 Array = npt.NDArray[Any]
 Shape = tuple[int | None, ...]
@@ -45,13 +42,15 @@ class GradientBuilder(Builder):
         """
         if value.is_initializer() and value.shape is not None:
             return tuple(int(str(size)) for size in value.shape)
-        return self._known(self._probe.shapes, value)
+        shape: Shape = self._known(self._probe.shapes, value)
+        return shape
 
     def sizes(self, value: ir.Value) -> tuple[int, ...]:
         """Sizes of a forward tensor in the probe's run; those that follow the batch hold for that run alone."""
         if value.is_initializer() and value.shape is not None:
             return tuple(int(str(size)) for size in value.shape)
-        return self._known(self._probe.sizes, value)
+        sizes: tuple[int, ...] = self._known(self._probe.sizes, value)
+        return sizes
 
     def size(self, value: ir.Value, axis: int) -> int:
         """The size of one axis that must not follow the batch.
@@ -166,7 +165,7 @@ class GradientBuilder(Builder):
             parts.append(self.op("Gather", padded, self.constant(inverse), axis=axis))
         return parts[0] if len(parts) == 1 else self.op("Sum", *parts)
 
-    def _known(self, facts: Mapping[str, _Fact], value: ir.Value) -> _Fact:
+    def _known(self, facts: Any, value: ir.Value) -> Any:
         name = str(value.name)
         if name not in facts:
             raise UnsupportedModelError(f"The shape of tensor '{name}' is not known: it holds no array.")

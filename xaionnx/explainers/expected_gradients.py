@@ -21,10 +21,11 @@ class ExpectedGradients(GradientExplainer):
 
         value_i = E over b and a of (x_i - b_i) * df/dx_i (b + a (x - b)),      a uniform in [0, 1]
 
-    Each of ``draws`` places takes one baseline, all B of them equally often, and one a. The paper's baselines are rows
-    of the training data: ``Baseline.background(rows)``. The values add up to f(x) - E[f(b)] but for chance:
-    ``standard_error`` of the result tells how far a value may be off, and ``diagnostics`` tell, for each target and
-    sample, the ``completeness_gap``, their sum less that change, where E[f(b)] is the mean over the baselines taken.
+    Each of ``draws`` places takes one baseline, all B of them equally often, and one a, each from another of as many
+    equal parts of [0, 1]. The paper's baselines are rows of the training data: ``Baseline.background(rows)``. Values
+    add up to f(x) - E[f(b)] but for chance: ``standard_error`` of the result, that of independent draws, which the
+    parts can only lower, tells how far a value may be off. ``diagnostics`` tell, for each target and sample, the
+    ``completeness_gap``, their sum less that change, where E[f(b)] is the mean over the baselines taken.
 
     References
     ----------
@@ -61,7 +62,7 @@ class ExpectedGradients(GradientExplainer):
         rng = np.random.default_rng(self.seed)
         # In turn, in a random order: no baseline comes twice before all came once.
         draw = rng.permutation(paths.draws)[np.arange(self.draws) % paths.draws]
-        share = rng.random(self.draws)
+        share = (rng.permutation(self.draws) + rng.random(self.draws)) / self.draws
         taken, often = np.unique(draw, return_counts=True)
         baseline = paths.begin(np.repeat(taken, often) if np.ptp(often) else taken)
         known = points.values

@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from xaionnx.autodiff._windows import Window, window
-from xaionnx.autodiff.gradient_builder import GradientBuilder
+from xaionnx.autodiff.gradient_builder import Array, GradientBuilder
 from xaionnx.autodiff.rule import Gradient, unary
 from xaionnx.autodiff.rules.convolution import conv_back
 
@@ -52,7 +52,7 @@ def average_pool(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     return conv_back(g, g.op("Mul", dy, weights), ones, frame, channels)
 
 
-def _counts(frame: Window, with_pads: bool) -> np.ndarray:
+def _counts(frame: Window, with_pads: bool) -> Array:
     """How many entries each window averages: a product over the axes."""
     lines = []
     for axis in range(frame.rank):
