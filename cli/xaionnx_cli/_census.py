@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,8 +11,8 @@ from onnx.shape_inference import InferenceError
 
 from xaionnx import discovery
 from xaionnx.errors import InputMismatchError, ModelError, UnsupportedModelError
+from xaionnx.graph.cut import op_census
 from xaionnx.inputs import InputSpec
-from xaionnx.loading import soundness
 from xaionnx.model import Model
 from xaionnx.tensors import TensorInfo
 from xaionnx_cli._report import plain
@@ -40,7 +39,7 @@ def facts(model: Model) -> dict[str, Any]:
         "batch": batch(model),
         "providers": {"available": onnxruntime.get_available_providers(), "used": model.provider},
         "random_ops": list(file.random_ops),
-        "ops": dict(census(proto.graph).most_common()),
+        "ops": op_census(proto),
         "layers": layers(proto),
         "labels": list(model.labels or ()),
         "spec": _spec(spec_of(model)),
@@ -75,18 +74,6 @@ def batch(model: Model) -> str:
     if fixed[0] == 1:
         return "fixed at 1: made free where the answers stay the same, else one sample at a time"
     return f"fixed at {fixed[0]}: fewer samples are filled up"
-
-
-def census(graph: onnx.GraphProto) -> Counter[str]:
-    """How often each op occurs, subgraphs included; those of other domains with the domain before them."""
-    found: Counter[str] = Counter()
-    waiting = [graph]
-    while waiting:
-        for node in waiting.pop().node:
-            standard = node.domain in ("", "ai.onnx")
-            found[node.op_type if standard else f"{node.domain}.{node.op_type}"] += 1
-            waiting.extend(soundness.subgraphs(node))
-    return found
 
 
 def layers(proto: onnx.ModelProto) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xaionnx_kernels import counter
-from xaionnx_kernels._dealing import deal_size, deal_sizes, of_size, pairs_of
+from xaionnx_kernels._dealing import deal_size, deal_sizes, pairs_of
 
 __all__ = [
     "KernelShapPlan",
@@ -24,7 +24,6 @@ __all__ = [
     "kernel_shap_plan",
     "kernel_shap_size_weights",
     "kernel_shap_weights",
-    "subsets",
 ]
 
 Bools = npt.NDArray[np.bool_]
@@ -68,37 +67,6 @@ def all_coalitions(players: int, start: int = 0, stop: int | None = None) -> Boo
         raise ValueError(f"'start' and 'stop' must lie in [0, 2^{players}], in order. Got {start!r}, {stop!r} instead.")
     bits: npt.NDArray[np.int64] = (np.arange(start, last)[:, None] >> np.arange(players)) & 1
     return bits.astype(np.bool_)
-
-
-def subsets(players: int, size: int) -> Bools:
-    """Return every coalition of one size, in lexicographic order of its members.
-
-    Parameters
-    ----------
-    players : int
-        P, in [1, inf).
-    size : int
-        In [0, P].
-
-    Returns
-    -------
-    (C, P) bool, with C = P! / (size! (P - size)!)
-
-    Raises
-    ------
-    ValueError
-        A parameter is outside its interval.
-
-    Examples
-    --------
-    >>> subsets(3, 2).astype(int).tolist()
-    [[1, 1, 0], [1, 0, 1], [0, 1, 1]]
-    """
-    if players < 1 or not 0 <= size <= players:
-        raise ValueError(
-            f"'players' must be in [1, inf) and 'size' in [0, players]. Got {players!r}, {size!r} instead."
-        )
-    return of_size(players, size)
 
 
 def bernoulli(seed: int, start: int, stop: int, players: int, p: float = 0.5) -> Bools:

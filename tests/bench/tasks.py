@@ -137,4 +137,9 @@ def tasks(folder: Path | None) -> list[Task]:
             Task(f"KernelSHAP, table, 100 background rows, {kind}", path, target, "kernel_shap", table(100_001), row,
                  mixed_rows, TABLE_SIZES)
         )  # fmt: skip
+    path = MODELS / "german_credit_mlp.onnx"
+    found.append(
+        Task("LIME, table, 5,000 evaluations, mlp", path, 2.0, "lime", lambda: {"budget": 5000}, row, mixed_rows,
+             TABLE_SIZES)
+    )  # fmt: skip
     return found

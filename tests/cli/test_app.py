@@ -44,9 +44,9 @@ def test_help_lists_every_command(run):
         (OCCLUSION, 2, "Missing argument 'MODEL'. See 'xaionnx explain occlusion --help'."),
         ((*OCCLUSION, "m.onnx"), 2, "Missing argument 'INPUT...'. See 'xaionnx explain occlusion --help'."),
         (
-            (*OCCLUSION, "m.onnx", "x.png", "--windo", "3"),
+            (*OCCLUSION, "m.onnx", "x.png", "--overla", "3"),
             2,
-            "No such option '--windo'. Did you mean '--window'? See 'xaionnx explain occlusion --help'.",
+            "No such option '--overla'. Did you mean '--overlap'? See 'xaionnx explain occlusion --help'.",
         ),
         (
             (*OCCLUSION, "m.onnx", "x.png", "--window", "0"),

@@ -104,13 +104,6 @@ def test_an_input_of_integers_has_no_gradient(run, tmp_path):
     assert f"cannot be explained with  {reason}" in run("inspect", path).stdout
 
 
-def test_ops_inside_branches_are_counted():
-    then = helper.make_graph([helper.make_node("Relu", ["x"], ["a"])], "t", [], [])
-    other = helper.make_graph([helper.make_node("Neg", ["x"], ["b"], domain="my.ops")], "e", [], [])
-    node = helper.make_node("If", ["c"], ["y"], then_branch=then, else_branch=other)
-    assert _census.census(helper.make_graph([node], "g", [], [])) == {"If": 1, "Relu": 1, "my.ops.Neg": 1}
-
-
 def test_names_cannot_rewrite_the_terminal(run, tmp_path):
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 2])
     y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 2])

@@ -16,7 +16,6 @@ from xaionnx_kernels.coalitions import (
     kernel_shap_plan,
     kernel_shap_size_weights,
     kernel_shap_weights,
-    subsets,
 )
 
 PLANS = [(5, 12), (6, 20), (6, 40), (7, 100), (8, 60), (9, 301), (10, 200), (11, 1500), (12, 64), (40, 2000), (70, 90)]
@@ -49,13 +48,6 @@ def test_all_coalitions_count_in_binary():
     assert (rows @ (1 << np.arange(5))).tolist() == list(range(32))
     assert np.array_equal(all_coalitions(5, 7, 20), rows[7:20])
     assert all_coalitions(40, 2**39, 2**39 + 1).sum() == 1
-
-
-@given(st.integers(1, 9), st.data())
-def test_subsets_are_the_combinations(players, data):
-    size = data.draw(st.integers(0, players))
-    listed = [tuple(np.flatnonzero(row)) for row in subsets(players, size)]
-    assert listed == list(itertools.combinations(range(players), size))
 
 
 @pytest.mark.parametrize("p", [0.2, 0.5, 0.9])
@@ -219,7 +211,6 @@ def test_refusals_name_the_interval():
     for wrong, message in (
         (lambda: all_coalitions(63), r"'players' must be an int in \[1, 62\]. Got 63"),
         (lambda: all_coalitions(3, 2, 9), "must lie in"),
-        (lambda: subsets(3, 4), "'size' in"),
         (lambda: bernoulli(0, 0, 1, 3, 1.0), r"'p' must be a float in \(0, 1\). Got 1.0"),
         (lambda: bernoulli(0, 0, 1, 0), "'players' must be"),
         (lambda: kernel_shap_plan(0, 9), "'players' must be in"),

@@ -8,7 +8,8 @@ from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
+
+from xaionnx.explainers._blas import one_blas_thread
 
 Array = npt.NDArray[Any]
 
@@ -73,7 +74,7 @@ def fit(
     from sklearn import linear_model
 
     # On matrices this small the threads of BLAS wait for each other. The limit reaches what is loaded already.
-    with threadpool_limits(1, "blas"):
+    with one_blas_thread():
         return _fitted(linear_model, rows, weights, answers, surrogate, alpha, most, drawn)
 
 

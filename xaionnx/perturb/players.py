@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
-
-if TYPE_CHECKING:
-    from xaionnx.perturb.features import Features
 
 Array = npt.NDArray[Any]
 
@@ -33,10 +30,10 @@ class Players:
 
     maps: Mapping[str, Array]
     labels: Array
-    features: Features | None = None
+    features: Any = None
 
     @classmethod
-    def of(cls, maps: Mapping[str, Array], features: Features | None = None) -> Players:
+    def of(cls, maps: Mapping[str, Array], features: Any = None) -> Players:
         """Number the players of one or several label maps: equal labels are one player, across inputs too."""
         each = [np.asarray(m, dtype=np.int64).reshape(-1) for m in maps.values()]
         lowest, highest = min(int(m.min()) for m in each), max(int(m.max()) for m in each)
