@@ -117,16 +117,19 @@ class Selection:
 
     def of_sample(self, n: int) -> Selection:
         """The targets of sample ``n`` alone, which then apply to any number of rows."""
-        one = slice(n, n + 1)
+        return self.of_samples(np.array([n]))
+
+    def of_samples(self, numbers: Array) -> Selection:
+        """The targets of those samples, in that order; a number may come again."""
         return Selection(
             [
                 Pick(
                     p.tensor,
                     p.activation,
-                    p.indices[one],
-                    p.coefficients[one],
-                    p.names[one],
-                    None if p.reference is None else p.reference[one],
+                    p.indices[numbers],
+                    p.coefficients[numbers],
+                    tuple(p.names[n] for n in numbers),
+                    None if p.reference is None else p.reference[numbers],
                 )
                 for p in self.picks
             ]

@@ -10,7 +10,7 @@ import onnxruntime
 from onnx.shape_inference import InferenceError
 
 from xaionnx import discovery
-from xaionnx.errors import UnsupportedModelError
+from xaionnx.errors import InputMismatchError, ModelError, UnsupportedModelError
 from xaionnx.graph.cut import op_census
 from xaionnx.inputs import InputSpec
 from xaionnx.model import Model
@@ -118,8 +118,24 @@ def _scores(model: Model) -> str | None:
     return None
 
 
+def _slopes(model: Model) -> str | None:
+    """Why no gradient graph can be built from the explained output back to the inputs."""
+    # Only this check needs the rules.
+    from xaionnx.autodiff import gradient
+    from xaionnx.explainers._slopes import differentiable
+
+    try:
+        gradient(model, model.output().name, differentiable(model))
+    except InputMismatchError:
+        # The sizes are free: whether a rule is missing shows with the first sample, before any work.
+        return None
+    except ModelError as refusal:
+        return str(refusal)
+    return None
+
+
 # What a method needs, and why a model may lack it (None: it does not).
-CHECKS: dict[str, tuple[Callable[[Model], str | None], ...]] = {"output": (_scores,)}
+CHECKS: dict[str, tuple[Callable[[Model], str | None], ...]] = {"output": (_scores,), "gradient": (_slopes,)}
 
 
 def verdicts(model: Model) -> list[dict[str, Any]]:

@@ -48,8 +48,10 @@ class MethodCommand(click.Command):
             if record is not None:
                 (own if isinstance(param, _Own) else common).append(record)
         for title, records in ((f"Options of {ctx.info_name}", own), ("Options of every method", common)):
-            with formatter.section(title):
-                formatter.write_dl(records)
+            # A method may have no parameter.
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
 
 
 class _Own(click.Option):

@@ -34,6 +34,17 @@ def small(method, **more):
     return kind(**{key: value for key, value in {**SMALL, **more}.items() if key in known})
 
 
+def needs_gradient(method):
+    return discovery.method(method).needs == "gradient"
+
+
+def by_player(result):
+    """The value of each player, or of each element where a method knows no players: (..., P)."""
+    if result.feature_values is not None:
+        return result.feature_values
+    return result.values.reshape(*result.target.shape, -1)
+
+
 @pytest.fixture(scope="module")
 def model():
     return planted.load(planted.linear(WEIGHTS))
@@ -67,11 +78,15 @@ def test_the_record_has_the_shapes_that_the_contract_gives(model, method):
     np.testing.assert_allclose(one.prediction, X.reshape(3, -1) @ WEIGHTS[1].ravel(), **VALUE_TOLERANCE)
     several = small(method).attribute(model, X, [0, 2])
     assert several.values.shape == (2, *X.shape)
-    assert several.feature_values.shape[:2] == (2, 3)
-    # A player's value is given to each of its elements.
-    labels = np.broadcast_to(one.features, X.shape)
-    for n in range(3):
-        np.testing.assert_array_equal(one.values[n], one.feature_values[n].astype(np.float32)[labels[n]])
+    if needs_gradient(method):
+        # Each element has a slope of its own: there are no players.
+        assert one.feature_values is one.features is None
+    else:
+        assert several.feature_values.shape[:2] == (2, 3)
+        # A player's value is given to each of its elements.
+        labels = np.broadcast_to(one.features, X.shape)
+        for n in range(3):
+            np.testing.assert_array_equal(one.values[n], one.feature_values[n].astype(np.float32)[labels[n]])
     assert one.provenance["model_sha256"] == model.sha256
     assert set(parameters.declared(discovery.method(method))) <= set(one.provenance["parameters"])
 
@@ -96,12 +111,19 @@ def test_a_batch_equals_its_samples_one_by_one(model, method):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_several_targets_equal_single_ones_and_cost_no_more(model, method):
+def test_several_targets_equal_single_ones_and_cost_no_more_than_their_gradients(model, method):
     several = small(method).attribute(model, X[:1], [0, 1, 2])
+    joint = several.diagnostics
     for t in range(3):
         single = small(method).attribute(model, X[:1], t)
         np.testing.assert_allclose(single.values, several.values[t], **VALUE_TOLERANCE)
-        assert single.diagnostics["evaluations"] == several.diagnostics["evaluations"]
+        alone = single.diagnostics
+        if needs_gradient(method):
+            # A gradient is of one target; the model's answers serve all.
+            assert joint["gradients"][0] == 3 * alone["gradients"][0] > 0
+            assert joint["evaluations"][0] - joint["gradients"][0] == alone["evaluations"][0] - alone["gradients"][0]
+        else:
+            assert alone["evaluations"] == joint["evaluations"]
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -120,6 +142,8 @@ def test_batch_size_and_threads_change_nothing(method, size, threads, curved):
 @pytest.mark.parametrize("method", METHODS)
 def test_the_budget_is_kept_and_evaluations_are_counted_honestly(monkeypatch, method):
     model = planted.load(planted.linear(WEIGHTS), batch_size=1)  # one row a run, and nothing to probe
+    if needs_gradient(method):
+        small(method).attribute(model, X[:1], 0)  # the gradient graph is built, for which the model is probed once
     counted = evaluations(monkeypatch)
     result = small(method).attribute(model, X[:2], 0)
     assert sum(counted) == sum(result.diagnostics["evaluations"])
@@ -132,6 +156,8 @@ def test_the_budget_is_kept_and_evaluations_are_counted_honestly(monkeypatch, me
 @pytest.mark.parametrize("method", METHODS)
 def test_one_session_serves_a_whole_explanation(monkeypatch, method):
     model = planted.load(planted.linear(WEIGHTS))
+    if needs_gradient(method):
+        small(method).attribute(model, X, 1)  # opens the one session of the gradient, which serves any class
     opened = []
     init = Session.__init__
     monkeypatch.setattr(Session, "__init__", lambda self, *a, **k: opened.append(1) or init(self, *a, **k))
@@ -167,7 +193,7 @@ def test_a_null_model_explains_nothing(method):
 def test_efficiency_the_values_add_up_to_the_whole(curved, method):
     x = np.random.default_rng(2).normal(size=(2, 1, 28, 28)).astype(np.float32)
     result = small(method).attribute(curved, x)
-    gap = result.feature_values.sum(axis=-1) - (result.prediction - result.baseline_prediction)
+    gap = by_player(result).sum(axis=-1) - (result.prediction - result.baseline_prediction)
     np.testing.assert_allclose(gap, 0, atol=1e-4 * np.abs(result.prediction).max())
 
 
@@ -176,8 +202,9 @@ def test_a_null_player_gets_nothing(method):
     weights = WEIGHTS.copy()
     weights[:, :, :6, :4] = 0  # the first cell of the grid of 2 by 3
     result = small(method).attribute(planted.load(planted.linear(weights)), X[:1], 0)
-    scale = np.abs(result.feature_values).max()
-    assert abs(result.feature_values[0, 0]) < 1e-4 * scale
+    values = by_player(result)
+    # The first player is that cell, the first element lies in it.
+    assert abs(values[0, 0]) < 1e-4 * np.abs(values).max()
 
 
 @pytest.mark.parametrize("method", [m for m in METHODS if "linearity" in discovery.method(m).axioms])
@@ -193,7 +220,8 @@ def test_the_explanation_of_a_sum_is_the_sum_of_explanations(method):
 def test_players_that_do_the_same_get_the_same(method):
     mean = planted.load(planted.mean_picture(12, 12, 3))
     result = small(method).attribute(mean, np.ones((1, 3, 12, 12), np.float32), 0)
-    assert np.ptp(result.feature_values) < 1e-4 * np.abs(result.feature_values).max()
+    values = by_player(result)
+    assert np.ptp(values) < 1e-4 * np.abs(values).max()
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -21,7 +21,7 @@ from xaionnx.perturb.features import Features
 from xaionnx.perturb.game import Game
 from xaionnx.perturb.players import Players
 from xaionnx.perturb.removal import Removal, Select
-from xaionnx.perturb.sample import Sample
+from xaionnx.perturb.sample import Sample, split
 from xaionnx.resolution import Resolution, resolve
 from xaionnx.target import Target
 
@@ -95,21 +95,9 @@ class GameExplainer(Explainer):
         began = time.perf_counter()
         feeds = model.check(x)
         main = model.input().name
-        count = len(feeds[main])
         target = self.usual_target(model) if target is None else target
         resolution = resolve(target, model, feeds, self.watched(model, target))
-        samples = [
-            # a[n, ...] is an array where a[n] would be a bare number.
-            Sample(
-                {name: a if name in model.shared else a[n, ...] for name, a in feeds.items()},
-                main,
-                model.spec,
-                n,
-                count,
-                model.shared,
-            )
-            for n in range(count)
-        ]
+        samples = split(feeds, main, model.spec, model.shared)
         games, answers = [], []
         for n, sample in enumerate(samples):
             removal = self.removal(sample)

@@ -99,3 +99,20 @@ class Sample:
             )
         shape = self.x[name].shape
         return shape[axes[1][0]], shape[axes[1][1]]
+
+
+def split(feeds: Mapping[str, Array], main: str, spec: InputSpec | None, shared: frozenset[str]) -> list[Sample]:
+    """The N samples of a batch whose explained input is ``main``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> [sample.array for sample in split({"x": np.arange(2.0)}, "x", None, frozenset())]
+    [array(0.), array(1.)]
+    """
+    count = len(feeds[main])
+    return [
+        # a[n, ...] is an array where a[n] would be a bare number.
+        Sample({name: a if name in shared else a[n, ...] for name, a in feeds.items()}, main, spec, n, count, shared)
+        for n in range(count)
+    ]

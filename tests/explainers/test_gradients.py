@@ -1,0 +1,346 @@
+"""The gradient methods against published numbers, closed forms and central differences."""
+
+import dataclasses
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper, parser
+from PIL import Image
+
+import xaionnx
+from models import planted
+from xaionnx import Baseline, Model, Target, progress
+from xaionnx.errors import OutputError, ParameterError, UnsupportedModelError
+from xaionnx.explainers.expected_gradients import ExpectedGradients
+from xaionnx.explainers.input_x_gradient import InputXGradient
+from xaionnx.explainers.integrated_gradients import IntegratedGradients, path
+from xaionnx.explainers.saliency import Saliency
+from xaionnx.explainers.smooth_grad import SmoothGrad
+
+RULES = ("gauss_legendre", "trapezoid", "left", "middle", "right")
+CANONICAL = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
+
+
+def row(*numbers):
+    return np.array([numbers], dtype=np.float32)
+
+
+def softmax(logits):
+    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return shifted / shifted.sum(axis=-1, keepdims=True)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return Model.load("models/mnist_cnn.onnx")
+
+
+@pytest.fixture(scope="module")
+def digit():
+    return np.random.default_rng(0).normal(size=(2, 1, 28, 28)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def lite():
+    return Model.load("models/efficientnet_lite0.onnx")
+
+
+@pytest.fixture(scope="module")
+def cat(lite):
+    with Image.open("models/photos/cat.png") as photo:
+        return lite.spec.to_tensor([np.asarray(photo.convert("RGB"))])
+
+
+def test_saliency_of_the_nets_of_others():
+    """Relu slopes at (0, 100, 0): all four rectifiers of A are on; of B only the first filter's three cells."""
+    a = xaionnx.explain(planted.load(planted.net_a()), row(0, 100, 0), "saliency", [0, 1]).values
+    np.testing.assert_allclose(a[:, 0], np.full((2, 3), 4.0), rtol=1e-6)
+    b = xaionnx.explain(planted.load(planted.net_b()), CANONICAL, "saliency", 0, absolute=False).values
+    np.testing.assert_allclose(b[0, 0], [[0, 1, 1, 1]] * 3 + [[0] * 4], rtol=1e-6)
+    f = xaionnx.explain(planted.load(planted.net_f()), row(1, 2), "saliency", 0).values
+    np.testing.assert_allclose(f, [[2, 2]], rtol=1e-6)
+
+
+def test_input_times_gradient_of_the_nets_of_others():
+    a = xaionnx.explain(planted.load(planted.net_a()), row(20, 50, 30), InputXGradient(), 0).values
+    np.testing.assert_allclose(a, [[80, 200, 120]], rtol=1e-6)
+    f = xaionnx.explain(planted.load(planted.net_f()), row(1, 2), InputXGradient(), 0).values
+    np.testing.assert_allclose(f, [[2, 4]], rtol=1e-6)
+
+
+def test_integrated_gradients_do_not_see_how_a_function_is_implemented():
+    found = [
+        xaionnx.explain(planted.load(net), row(3, 1), IntegratedGradients(steps=1024, rule="middle"), 0).values
+        for net in (planted.net_c(), planted.net_d())
+    ]
+    for values in found:
+        np.testing.assert_allclose(values, [[1.5, -0.5]], atol=2e-3)
+    np.testing.assert_allclose(found[0], found[1], atol=2e-3)
+
+
+@pytest.mark.parametrize(("rule", "steps", "atol"), [
+    ("gauss_legendre", 8, 1e-5), ("trapezoid", 256, 1e-4), ("middle", 256, 1e-4), ("left", 256, 0.02),
+    ("right", 256, 0.02),
+])  # fmt: skip
+def test_integrated_gradients_of_the_three_terms(rule, steps, atol):
+    model = planted.load(planted.five_x1_x2sq_sinx3())
+    found = xaionnx.explain(model, row(1, 2, 3), IntegratedGradients(rule=rule, steps=steps), 0)
+    np.testing.assert_allclose(found.values, [[5, 4, np.sin(3)]], atol=atol)
+    assert found.diagnostics["steps"] == [steps]
+    gap = found.values.sum() - (found.prediction[0] - found.baseline_prediction[0])
+    np.testing.assert_allclose(found.diagnostics["completeness_gap"], [gap], atol=1e-5)
+    np.testing.assert_allclose(found.diagnostics["relative_gap"], [abs(gap) / (9 + np.sin(3))], atol=1e-6)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_weights_of_a_path_add_up_to_one_and_integrate_what_they_should(rule):
+    shares, weights = path(rule, 7)
+    assert weights.sum() == pytest.approx(1)
+    assert shares.min() >= 0
+    assert shares.max() <= 1
+    degree = {"gauss_legendre": 13, "trapezoid": 1, "middle": 1, "left": 0, "right": 0}[rule]
+    assert (weights * shares**degree).sum() == pytest.approx(1 / (degree + 1))
+    assert (weights * shares ** (degree + 1)).sum() != pytest.approx(1 / (degree + 2), rel=1e-12)
+
+
+def test_a_probability_is_integrated_with_the_slope_of_each_point():
+    """With one softmax slope for the whole path completeness would fail by far."""
+    weights = np.array([[3.0, -2.0], [-1.0, 4.0], [0.5, 0.5]])
+    model = planted.load(planted.linear(weights))
+    x, start = np.array([1.5, -0.7]), np.array([-0.5, 0.2])
+    found = xaionnx.explain(
+        model,
+        x[None].astype(np.float32),
+        IntegratedGradients(steps=32, baseline=start.astype(np.float32)),
+        Target.probability(0),
+    )
+    shares, parts = np.polynomial.legendre.leggauss(60)
+    expected = np.zeros(2)
+    for share, part in zip((shares + 1) / 2, parts / 2, strict=True):
+        p = softmax(weights @ (start + share * (x - start)))
+        expected += part * (x - start) * (p[0] * (weights[0] - p @ weights))
+    np.testing.assert_allclose(found.values[0], expected, rtol=1e-4)
+    change = softmax(weights @ x)[0] - softmax(weights @ start)[0]
+    assert found.values.sum() == pytest.approx(change, rel=1e-4)
+    assert abs(found.diagnostics["relative_gap"][0]) < 1e-4
+
+
+def test_several_draws_are_averaged():
+    model, x = planted.load(planted.five_x1_x2sq_sinx3()), row(1, 2, 3)
+    rows = np.random.default_rng(1).normal(size=(4, 3)).astype(np.float32)
+    together = xaionnx.explain(model, x, IntegratedGradients(baseline=Baseline.background(rows)), 0)
+    singles = [xaionnx.explain(model, x, IntegratedGradients(baseline=one), 0) for one in rows]
+    np.testing.assert_allclose(together.values, np.mean([s.values for s in singles], axis=0), rtol=1e-5)
+    np.testing.assert_allclose(
+        together.baseline_prediction, np.mean([s.baseline_prediction for s in singles], axis=0), rtol=1e-6
+    )
+    assert together.diagnostics["gradients"] == [4 * 32]
+    assert together.diagnostics["evaluations"] == [1 + 4 + 4 * 32]
+
+
+@pytest.mark.parametrize("baseline", ["zero", "black", "white", "mean", "blur", "uniform:2", "gaussian", "max_distance",
+                                      "shuffle:7", 0.5])  # fmt: skip
+def test_every_baseline_starts_a_path_that_ends_at_the_input(digits, digit, baseline):
+    found = xaionnx.explain(digits, digit[:1], IntegratedGradients(baseline=baseline, steps=128), 3)
+    change = found.prediction - found.baseline_prediction
+    np.testing.assert_allclose(found.values.sum(), change[0], atol=0.02 * abs(found.prediction[0]) + 0.02)
+
+
+@pytest.mark.parametrize("target", [3, Target.probability(3), Target.margin(3, 5), Target.sum(), Target.loss(3),
+                                    Target.loss(0.5, "squared_error")],
+                         ids=["class", "probability", "margin", "sum", "cross entropy", "squared error"])  # fmt: skip
+def test_every_target_against_central_differences(digits, digit, target):
+    """Along random directions: both sides read the same Selection, one through the graph and one in numpy."""
+    x = digit[:1]
+    slope = xaionnx.explain(digits, x, Saliency(absolute=False), target).values[0].astype(np.float64)
+    directions = np.random.default_rng(2).normal(size=(16, *x.shape[1:]))
+    step = 1e-3
+    ends = np.concatenate([x + step * directions, x - step * directions]).astype(np.float32)
+    values = xaionnx.explain(digits, ends, InputXGradient(), target).prediction
+    central = (values[:16] - values[16:]) / (2 * step)
+    ours = (directions * slope).reshape(16, -1).sum(axis=1)
+    errors = np.abs(ours - central)
+    # Rectifiers flip between the ends: the median, as float32 frameworks agree with themselves.
+    assert np.median(errors) < 0.02 * np.abs(central).max()
+    assert np.linalg.norm(errors) < 0.05 * np.linalg.norm(central)
+
+
+def test_the_cat_against_central_differences(lite, cat):
+    found = xaionnx.explain(lite, cat, Saliency(absolute=False), 285)
+    slope = found.values[0].astype(np.float64)
+    # Along the gradient of random halves of the pixels, where the change is far above the rounding; the logit bends so
+    # much there that the step must be small.
+    halves = np.random.default_rng(3).random((8, *cat.shape[1:])) < 0.5
+    directions = halves * slope / np.sqrt((slope**2).mean())
+    step = 2e-5
+    ends = np.concatenate([cat + step * directions, cat - step * directions]).astype(np.float32)
+    values = lite.run({lite.input().name: ends})[lite.output().name][:, 285].astype(np.float64)
+    central = (values[:8] - values[8:]) / (2 * step)
+    ours = (directions * slope).reshape(8, -1).sum(axis=1)
+    assert np.linalg.norm(ours - central) < 0.05 * np.linalg.norm(central)
+
+
+def test_tolerance_refines_the_steps_of_the_cat(lite, cat):
+    found = xaionnx.explain(lite, cat, IntegratedGradients(steps=32, rule="middle", tolerance=0.01))
+    change = found.prediction - found.baseline_prediction
+    assert abs(found.values.sum(dtype=np.float64) - change[0]) < 0.01 * abs(change[0])
+    assert found.diagnostics["relative_gap"][0] < 0.01
+    steps = found.diagnostics["steps"][0]
+    assert steps in 32 * 2 ** np.arange(1, 6)
+    # All refinements were paid for.
+    assert found.diagnostics["gradients"] == [2 * steps - 32]
+
+
+def test_tolerance_refines_each_sample_and_target_alone():
+    model = planted.load(planted.net_c())
+    x = np.array([[3, 0], [3, 1]], dtype=np.float32)
+    kind = IntegratedGradients(steps=2, rule="left", tolerance=1e-3, max_steps=16)
+    both = kind.attribute(model, x, 0)
+    singles = [kind.attribute(model, x[n : n + 1], 0) for n in range(2)]
+    assert both.diagnostics["steps"] == [s.diagnostics["steps"][0] for s in singles]
+    np.testing.assert_allclose(both.values, np.concatenate([s.values for s in singles]), rtol=1e-6)
+    # It stops at the limit, and says so.
+    assert both.diagnostics["steps"] == [16, 16]
+    assert min(both.diagnostics["relative_gap"]) > 1e-3
+
+
+def test_where_nothing_changes_the_gap_is_not_a_number_divided_by_zero():
+    found = xaionnx.explain(planted.load(planted.null((3,))), row(1, 2, 3), IntegratedGradients(tolerance=0.1), 0)
+    assert found.diagnostics["relative_gap"] == [0.0]
+    assert found.diagnostics["steps"] == [32]
+
+
+SQUARES = """<ir_version: 8, opset_import: ["" : 17]>
+g (float[N, 3] x) => (float[N, 1] y) { s = Mul(x, x)  y = MatMul(s, a) }"""
+
+
+@pytest.fixture
+def squares():
+    proto = parser.parse_model(SQUARES)
+    proto.graph.initializer.append(numpy_helper.from_array(np.array([[1], [2], [-3]], dtype=np.float32), "a"))
+    onnx.checker.check_model(proto)
+    return planted.load(proto)
+
+
+@pytest.mark.parametrize("statistic", ["mean", "squared", "variance"])
+def test_the_smooth_grad_family_has_its_closed_forms(squares, statistic):
+    x, a = np.array([2.0, -1.0, 0.5]), np.array([1.0, 2.0, -3.0])
+    noise = 0.2
+    sigma = noise * np.ptp(x)
+    expected = {
+        "mean": 2 * a * x,
+        "squared": 4 * a**2 * (x**2 + sigma**2),
+        "variance": 4 * a**2 * sigma**2,
+    }[statistic]
+    found = xaionnx.explain(
+        squares, x[None].astype(np.float32), SmoothGrad(statistic=statistic, noise=noise, draws=2000, seed=7), 0
+    )
+    error = found.standard_error[0]
+    assert (np.abs(found.values[0] - expected) < 4 * error).all()
+    scale = {"mean": 2 * np.abs(a) * sigma / np.sqrt(2000), "variance": expected * np.sqrt(2 / 2000)}
+    if statistic in scale:
+        np.testing.assert_allclose(error, scale[statistic], rtol=0.15)
+
+
+def test_smooth_grad_wraps_any_gradient_method(squares):
+    x = row(2, -1, 0.5)
+    named = xaionnx.explain(squares, x, SmoothGrad(method="integrated_gradients", draws=8, noise=1e-6), 0)
+    inner = xaionnx.explain(squares, x, "integrated_gradients", 0)
+    np.testing.assert_allclose(named.values, inner.values, rtol=1e-3)
+    # Eight paths, each with its baseline and its end.
+    assert named.diagnostics["gradients"] == [8 * 32]
+    assert named.diagnostics["evaluations"] == [1 + 8 * (32 + 2)]
+    given = SmoothGrad(method=IntegratedGradients(), draws=8, noise=1e-6).attribute(squares, x, 0)
+    np.testing.assert_array_equal(given.values, named.values)
+    assert given.provenance["parameters"]["method"]["kind"] == "IntegratedGradients"
+
+
+def test_noise_is_another_with_another_seed_and_keeps_the_target(digits, digit):
+    first, second = (xaionnx.explain(digits, digit, SmoothGrad(draws=2, seed=s)).values for s in (0, 1))
+    assert np.abs(first - second).max() > 0.01 * np.abs(first).max()
+    plain = xaionnx.explain(digits, digit, "saliency")
+    assert (xaionnx.explain(digits, digit, SmoothGrad(draws=2, noise=5.0)).target == plain.target).all()
+
+
+@pytest.mark.parametrize("method", ["occlusion", "smooth_grad", 3, SmoothGrad()])
+def test_smooth_grad_refuses_what_is_no_gradient_method(method):
+    with pytest.raises(ParameterError, match="The 'method' parameter of SmoothGrad must be"):
+        SmoothGrad(method=method)
+
+
+def test_steps_must_suit_the_rule_and_the_limit():
+    with pytest.raises(ParameterError, match="at least 2 for the trapezoid"):
+        IntegratedGradients(rule="trapezoid", steps=1)
+    with pytest.raises(ParameterError, match="'max_steps' parameter of IntegratedGradients must be at least"):
+        IntegratedGradients(tolerance=0.1, steps=64, max_steps=32)
+
+
+def test_both_images_of_a_model_with_two_are_explained():
+    model = planted.load(planted.net_b(two_images=True))
+    feeds = {"x": CANONICAL / 2, "x2": CANONICAL / 2}
+    for kind in (Saliency(absolute=False), IntegratedGradients(), SmoothGrad(draws=3, noise=1e-3)):
+        found = kind.attribute(model, feeds, 0)
+        assert set(found.values) == {"x", "x2"}
+        np.testing.assert_allclose(found.values["x"], found.values["x2"], rtol=1e-3)
+    slope = Saliency(absolute=False).attribute(model, feeds, 0).values["x"]
+    np.testing.assert_allclose(slope[0, 0], [[0, 1, 1, 1]] * 3 + [[0] * 4], rtol=1e-6)
+
+
+def test_an_input_of_integers_and_a_slope_of_infinity_are_refused():
+    tokens = parser.parse_model("""<ir_version: 8, opset_import: ["" : 17]>
+    g (int64[N, 3] ids) => (float[N, 3] y) { y = Cast<to: int = 1>(ids) }""")
+    with pytest.raises(UnsupportedModelError, match=r"Input 'ids' of .* is \(N, 3\) int64, which has no gradient"):
+        xaionnx.explain(planted.load(tokens), np.ones((1, 3), dtype=np.int64), "saliency", 0)
+    root = parser.parse_model("""<ir_version: 8, opset_import: ["" : 17]>
+    g (float[N, 2] x) => (float[N, 2] y) { y = Sqrt(x) }""")
+    with pytest.raises(OutputError, match=r"The gradient of .* is NaN or infinity for sample 1"):
+        xaionnx.explain(planted.load(root), np.float32([[1, 1], [0, 1]]), "saliency", 0)
+
+
+def test_progress_is_told_of_every_evaluation(digits, digit):
+    @dataclasses.dataclass
+    class Heard:
+        planned: int = 0
+        done: int = 0
+
+        def expect(self, evaluations):
+            self.planned += evaluations
+
+        def advance(self, evaluations):
+            self.done += evaluations
+
+    heard = Heard()
+    with progress.listening(heard):
+        found = xaionnx.explain(digits, digit, IntegratedGradients(steps=4), [0, 1])
+    assert heard.planned == heard.done == sum(found.diagnostics["evaluations"]) - 2  # the predictions came before
+
+
+def test_expected_gradients_average_paths_from_a_background():
+    """On x^2 a path from b owes x^2 - b^2; each place owes 2 (x - b) (b + a (x - b)), of known variance."""
+    rows = np.random.default_rng(5).normal(size=(10, 3)).astype(np.float32)
+    x = np.array([1.0, 2.0, 3.0])
+    kind = ExpectedGradients(baseline=Baseline.background(rows), draws=4000, seed=3)
+    found = kind.attribute(planted.load(planted.five_x1_x2sq_sinx3()), x[None].astype(np.float32), 0)
+    expected = np.array([5 * (x - rows)[:, 0], x[1] ** 2 - rows[:, 1] ** 2, np.sin(x[2]) - np.sin(rows[:, 2])])
+    error = found.standard_error[0]
+    assert (np.abs(found.values[0] - expected.mean(axis=1)) < 4 * error).all()
+    # The term that is linear varies with the baseline alone.
+    np.testing.assert_allclose(error[0], 5 * rows[:, 0].std() / np.sqrt(4000), rtol=1e-3)
+    gap = found.values.sum() - (found.prediction - found.baseline_prediction)[0]
+    np.testing.assert_allclose(found.diagnostics["completeness_gap"], [gap], atol=1e-4)
+    np.testing.assert_allclose(
+        found.baseline_prediction, [expected.sum(0).mean() * -1 + found.prediction[0]], rtol=1e-4
+    )
+    # One baseline after another: ten forwards tell all, and the prediction.
+    assert found.diagnostics["evaluations"] == [1 + 10 + 4000]
+
+
+def test_expected_gradients_weigh_the_baselines_that_were_taken():
+    rows = np.array([[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]], dtype=np.float32)
+    model = planted.load(planted.linear([[1.0, 2.0, -3.0]]))
+    kind = ExpectedGradients(baseline=Baseline.background(rows), draws=3)
+    found = kind.attribute(model, row(3, 2, 2), 0)
+    # A linear model leaves no gap, whichever baseline came twice.
+    np.testing.assert_allclose(found.diagnostics["completeness_gap"], [0], atol=1e-5)
+    np.testing.assert_allclose(found.values.sum(), found.prediction[0] - found.baseline_prediction[0], atol=1e-5)

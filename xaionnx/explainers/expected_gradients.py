@@ -1,0 +1,95 @@
+"""Expected gradients: integrated gradients averaged over baselines that are drawn, at places that are drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
+
+import numpy as np
+
+from xaionnx.explainers._gradient import Found, GradientExplainer, Points
+from xaionnx.explainers._paths import Paths, add_up
+from xaionnx.explainers._slopes import Slopes
+from xaionnx.parameters import free, integer
+from xaionnx.perturb.baseline import Baseline
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class ExpectedGradients(GradientExplainer):
+    """What each element owes to the change of the target from the baselines b of a distribution to the input x::
+
+        value_i = E over b and a of (x_i - b_i) * df/dx_i (b + a (x - b)),      a uniform in [0, 1]
+
+    Each of ``draws`` places takes one baseline, all B of them equally often, and one a, each from another of as many
+    equal parts of [0, 1]. The paper's baselines are rows of the training data: ``Baseline.background(rows)``. Values
+    add up to f(x) - E[f(b)] but for chance: ``standard_error`` of the result, that of independent draws, which the
+    parts can only lower, tells how far a value may be off. ``diagnostics`` tell, for each target and sample, the
+    ``completeness_gap``, their sum less that change, where E[f(b)] is the mean over the baselines taken.
+
+    References
+    ----------
+    Erion, Janizek, Sturmfels, Lundberg and Lee, Improving performance of deep learning models with axiomatic
+    attribution priors and expected gradients, Nature Machine Intelligence 2021, doi:10.1038/s42256-021-00343-w.
+
+    Examples
+    --------
+    >>> import numpy as np, xaionnx
+    >>> from models import planted
+    >>> model = planted.load(planted.linear([[1.0, 2.0, -3.0]]))
+    >>> rows = xaionnx.Baseline.background(np.float32([[0, 0, 0], [2, 2, 2]]))
+    >>> xaionnx.explain(model, np.float32([[3, 2, 1]]), ExpectedGradients(baseline=rows, draws=4)).values
+    array([[2., 2., 0.]], dtype=float32)
+    """
+
+    axioms: ClassVar[tuple[str, ...]] = ("linearity", "null player")
+    reference: ClassVar[str] = "Erion et al. 2021, doi:10.1038/s42256-021-00343-w"
+
+    draws: int = integer(200, "places that are drawn", low=2, high=2**20)
+    baseline: Any = free(
+        None,
+        "a number, a name such as 'uniform:16', an array or a Baseline",
+        "where the paths start: a number, zero, black, white, mean, blur[:sigma], uniform[:draws], gaussian[:share], "
+        "max_distance, shuffle[:tile]",
+    )
+    seed: int = integer(0, "seed of the places, and of a baseline that is drawn", low=0, high=2**63 - 1)
+
+    def resolved(self) -> dict[str, Any]:
+        return {"baseline": Baseline.of(self.baseline)}
+
+    def trace(self, slopes: Slopes, points: Points) -> Found:
+        paths = Paths.of(slopes, points, self.baseline, self.seed)
+        rng = np.random.default_rng(self.seed)
+        # In turn, in a random order: no baseline comes twice before all came once.
+        draw = rng.permutation(paths.draws)[np.arange(self.draws) % paths.draws]
+        share = (rng.permutation(self.draws) + rng.random(self.draws)) / self.draws
+        taken, often = np.unique(draw, return_counts=True)
+        baseline = paths.begin(np.repeat(taken, often) if np.ptp(often) else taken)
+        known = points.values
+        change = (paths.end() if known is None else known) - baseline
+
+        count, targets = len(points.sample), slopes.targets
+        target, which = np.divmod(np.arange(targets * count), count)
+        sums = {name: np.zeros((len(which), *x.shape[1:])) for name, x in points.x.items()}
+        squares = {name: np.zeros(total.shape) for name, total in sums.items()}
+        for pair, _, owed in paths.walk(target, which, draw, share):
+            for name, parts in owed.items():
+                wide = parts.astype(np.float64)
+                add_up(sums[name], pair, wide)
+                add_up(squares[name], pair, wide**2)
+        values, errors, n = {}, {}, self.draws
+        total = np.zeros(len(which))
+        for name, summed in sums.items():
+            mean = summed / n
+            variance = np.maximum(squares[name] / n - mean**2, 0) * n / (n - 1)
+            total += mean.reshape(len(which), -1).sum(axis=1)
+            values[name] = mean.reshape(targets, count, *mean.shape[1:])
+            errors[name] = np.sqrt(variance / n).reshape(values[name].shape)
+        return Found(
+            values,
+            np.full(count, targets * n),
+            np.full(count, (len(draw) if np.ptp(often) else len(taken)) + (known is None)),
+            baseline,
+            errors,
+            {"completeness_gap": total.reshape(targets, count) - change},
+        )

@@ -1,0 +1,40 @@
+"""Input times gradient: the first term of a Taylor series about the input, down to zero."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar, final
+
+from xaionnx.explainers._gradient import Found, GradientExplainer, Points, gradients
+from xaionnx.explainers._slopes import Slopes
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class InputXGradient(GradientExplainer):
+    """The gradient times the input itself::
+
+        value_i = x_i * df / dx_i
+
+    What a linear model owes to each element, counted from zero in the model's own tensor.
+
+    References
+    ----------
+    Shrikumar, Greenside, Shcherbina and Kundaje, Not just a black box: learning important features through propagating
+    activation differences, 2016, arXiv:1605.01713, section 2.
+
+    Examples
+    --------
+    >>> import numpy as np, xaionnx
+    >>> from models import planted
+    >>> model = planted.load(planted.linear([[1.0, 2.0, -3.0]]))
+    >>> xaionnx.explain(model, np.float32([[3, 2, 1]]), InputXGradient()).values
+    array([[ 3.,  4., -3.]], dtype=float32)
+    """
+
+    axioms: ClassVar[tuple[str, ...]] = ("linearity", "null player", "symmetry")
+    reference: ClassVar[str] = "Shrikumar et al. 2016, arXiv:1605.01713"
+
+    def trace(self, slopes: Slopes, points: Points) -> Found:
+        found = gradients(slopes, points)
+        return replace(found, values={name: array * points.x[name] for name, array in found.values.items()})

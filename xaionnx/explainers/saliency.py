@@ -1,0 +1,52 @@
+"""Saliency: the gradient of the target with respect to the input."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar, final
+
+import numpy as np
+
+from xaionnx.explainers._gradient import Found, GradientExplainer, Points, gradients
+from xaionnx.explainers._slopes import Slopes
+from xaionnx.parameters import flag
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Saliency(GradientExplainer):
+    """How much the target changes with each element of the input::
+
+        value_i = |df / dx_i|      (absolute=True)
+                =  df / dx_i       (absolute=False)
+
+    The paper takes the absolute value, and over the channels of a picture their largest; the channels are left apart
+    here. At the kink of a ReLU the slope is 0.
+
+    References
+    ----------
+    Simonyan, Vedaldi and Zisserman, Deep inside convolutional networks: visualising image classification models and
+    saliency maps, ICLR workshop 2014, arXiv:1312.6034, section 3.
+
+    Examples
+    --------
+    >>> import numpy as np, xaionnx
+    >>> from models import planted
+    >>> model = planted.load(planted.linear([[1.0, 2.0, -3.0]]))
+    >>> x = np.ones((1, 3), np.float32)
+    >>> xaionnx.explain(model, x, Saliency()).values
+    array([[1., 2., 3.]], dtype=float32)
+    >>> xaionnx.explain(model, x, "saliency", absolute=False).values
+    array([[ 1.,  2., -3.]], dtype=float32)
+    """
+
+    axioms: ClassVar[tuple[str, ...]] = ("null player", "symmetry")
+    reference: ClassVar[str] = "Simonyan, Vedaldi and Zisserman 2014, arXiv:1312.6034"
+
+    absolute: bool = flag(True, "take the absolute value, as the paper does; False gives the signed gradient")
+
+    def trace(self, slopes: Slopes, points: Points) -> Found:
+        found = gradients(slopes, points)
+        if not self.absolute:
+            return found
+        return replace(found, values={name: np.abs(array) for name, array in found.values.items()})
