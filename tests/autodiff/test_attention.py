@@ -7,14 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx.parser
 import pytest
 from onnx import TensorProto, helper
 from onnx.backend.test.case.node import collect_testcases
 
+from xaionnx.autodiff import gradient
 from xaionnx.autodiff.backward import COTANGENT, differentiate, gradient_name
 from xaionnx.autodiff.table import STANDARD
 from xaionnx.graph.expand import expand
 from xaionnx.graph.probe import probe
+from xaionnx.model import Model
 
 sys.path.insert(0, str(Path(__file__).parent))
 from batches import worst_batch_error
@@ -152,3 +155,34 @@ def test_rotary_embedding_at_other_batches(interleaved, share, flat):
     onnx.checker.check_model(expand(made), full_check=True)
     sizes = {name: tuple(own[1:]) for name, own in shapes.items()}
     assert worst_batch_error(made, sizes, list(shapes), batched=set(shapes)) < TOLERANCE
+
+
+def test_a_model_with_rotary_attention_differentiates_in_onnxruntime(tmp_path):
+    made = onnx.parser.parse_model("""<ir_version: 10, opset_import: ["" : 23]>
+        g (float[N, 5, 16] x, float[N, 5, 4] cos, float[N, 5, 4] sin) => (float[N, 5, 16] y) {
+          h = RotaryEmbedding<num_heads = 2>(x, cos, sin)
+          a = Attention<q_num_heads = 2, kv_num_heads = 2, is_causal = 1>(h, h, x)
+          scale = Constant<value = float[16] {1,2,1,2,1,2,1,2,1,2,1,2,1,2,1,2}>()
+          y = RMSNormalization(a, scale) }""")
+    path = tmp_path / "rotary.onnx"
+    onnx.save(made, path)
+    built = gradient(Model.load(path, device="cpu"), "y", ["x", "a"])
+    wide = widened(made)
+    for node in wide.graph.node:
+        if node.op_type == "Attention":
+            node.attribute.append(helper.make_attribute("softmax_precision", TensorProto.DOUBLE))
+    rng = np.random.default_rng(0)
+    for count in (1, 5):
+        shapes = {"x": (count, 5, 16), "cos": (count, 5, 4), "sin": (count, 5, 4)}
+        feeds = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+        cotangent = rng.standard_normal((count, 5, 16)).astype(np.float32)
+        _, slopes = built.run(feeds, cotangent)
+        assert slopes["a"].shape == (count, 5, 16)
+        run = evaluator(expand(wide))
+        direction = rng.standard_normal((count, 5, 16))
+        double = {name: array.astype(np.float64) for name, array in feeds.items()}
+        above, below = (
+            np.sum(cotangent * run({**double, "x": double["x"] + s * 1e-6 * direction}, ["y"])[0]) for s in (1.0, -1.0)
+        )
+        expected = (above - below) / 2e-6
+        assert abs(np.sum(slopes["x"] * direction) - expected) < 1e-5 * np.linalg.norm(slopes["x"] * direction)
