@@ -38,6 +38,53 @@ def check(op, shapes, *, opset, **attributes):
     return worst_batch_error(made, shapes, list(shapes), batched={"x"})
 
 
+@pytest.mark.parametrize("space", [(), *SPACES])
+@pytest.mark.parametrize("epsilon", [1e-5, 0.3])
+def test_batch_normalization_and_its_statistics(space, epsilon):
+    shapes = {"x": (6, *space), "scale": (6,), "bias": (6,), "mean": (6,), "variance": (6,)}
+    made = model(
+        "BatchNormalization",
+        {"x": ["N", 6, *space], **{name: [6] for name in list(shapes)[1:]}},
+        opset=20,
+        rank=2 + len(space),
+        epsilon=epsilon,
+    )
+    positive = {"variance": lambda count: np.linspace(0.5, 2, 6)}
+    assert worst_batch_error(made, shapes, list(shapes), batched={"x"}, kept=positive) < TOLERANCE
+
+
+@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("epsilon", [1e-5, 0.3])
+def test_instance_normalization(space, epsilon):
+    shapes = {"x": (6, *space), "scale": (6,), "bias": (6,)}
+    assert check("InstanceNormalization", shapes, opset=20, epsilon=epsilon) < TOLERANCE
+
+
+class LayerNormalization(OpRun):
+    """Runtimes take scales of the normalised axes alone, where ONNX broadcasts them."""
+
+    op_domain = ""
+
+    def _run(self, x, scale, bias=None, axis=-1, epsilon=1e-5, stash_type=1):
+        axes = tuple(range(axis % x.ndim, x.ndim))
+        mean = x.mean(axis=axes, keepdims=True)
+        inverse = 1 / np.sqrt(x.var(axis=axes, keepdims=True) + epsilon)
+        y = (x - mean) * inverse * scale + (0 if bias is None else bias)
+        return (y, mean, inverse)[: len(self.onnx_node.output)]
+
+
+@pytest.mark.parametrize("axis", [1, 2, 3, -1, -2, -3])
+@pytest.mark.parametrize("with_bias", [False, True])
+@pytest.mark.parametrize("scale", [None, (1,), (4, 1), (3, 1, 1), (3, 4, 5)])
+def test_layer_normalization(axis, with_bias, scale):
+    own = (3, 4, 5)[axis % 4 - 1 :] if scale is None else scale
+    shapes = {"x": (3, 4, 5), "scale": own} | ({"bias": own} if with_bias else {})
+    inputs = {name: list(shape) for name, shape in shapes.items()} | {"x": ["N", 3, 4, 5]}
+    made = model("LayerNormalization", inputs, opset=20, rank=4, axis=axis, epsilon=0.01)
+    error = worst_batch_error(made, shapes, list(shapes), batched={"x"}, evaluate=in_numpy(LayerNormalization))
+    assert error < TOLERANCE
+
+
 @pytest.mark.parametrize("space", SPACES)
 @pytest.mark.parametrize("groups", [1, 2, 3, 6])
 @pytest.mark.parametrize("epsilon", [1e-5, 0.3])
@@ -179,15 +226,18 @@ def test_channels_are_neighbours_as_onnxruntime_sees_them(size):
     assert np.allclose(session.run(None, {"x": x})[0], ours, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("op", ["GroupNormalization", "RMSNormalization"])
+@pytest.mark.parametrize(
+    "op", ["GroupNormalization", "RMSNormalization", "LayerNormalization", "InstanceNormalization"]
+)
 def test_half_precision_works_in_single(op):
     # Squares of these overflow float16.
     rng = np.random.default_rng(1)
     x = (300 * rng.standard_normal((2, 4, 6))).astype(np.float16)
-    width = 4 if op == "GroupNormalization" else 6
+    channels = op in ("GroupNormalization", "InstanceNormalization")
+    width = 4 if channels else 6
     feeds = {"x": x, "scale": rng.standard_normal(width).astype(np.float16)}
-    if op == "GroupNormalization":
-        feeds["bias"] = rng.standard_normal(4).astype(np.float16)
+    if op != "RMSNormalization":
+        feeds["bias"] = rng.standard_normal(width).astype(np.float16)
     attributes = {"num_groups": 2} if op == "GroupNormalization" else {}
     answers = []
     for dtype, kind in ((np.float16, TensorProto.FLOAT16), (np.float32, TensorProto.FLOAT)):

@@ -1,4 +1,4 @@
-"""Normalisation over groups, by the root mean square, by a norm, by mean and variance, and across channels."""
+"""Normalisation: over batches, layers, instances and groups, by norms, and across channels."""
 
 from __future__ import annotations
 
@@ -16,6 +16,90 @@ _SCALE_A_CHANNEL = 21
 _MVN_EPSILON = 1e-9
 
 
+@rule("BatchNormalization")
+def batch_normalization(
+    g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]
+) -> list[Gradient]:
+    if node.attributes.get_int("training_mode", 0):
+        raise g.refusal(node, "it is in training mode, where samples mix; export the model for inference")
+    x, scale, _, mean, variance = _given(node, 5)
+    dy = cotangents[0]
+    assert dy is not None
+    rank = g.rank(x)
+    column = g.ints(-1, *[1] * (rank - 2)) if rank > 1 else g.ints(-1)
+    rest = g.ints(0, *range(2, rank))
+    inverse = g.op("Reciprocal", g.op("Sqrt", g.op("Add", variance, node.attributes.get_float("epsilon", 1e-5))))
+    slope = g.op("Mul", scale, inverse)
+    gradients: list[Gradient] = [None] * 5
+    if needed[0]:
+        gradients[0] = g.op("Mul", dy, g.op("Reshape", slope, column))
+    if any(needed[1:]):
+        total = g.op("ReduceSum", dy, rest, keepdims=0)
+        centred = g.op("Sub", x, g.op("Reshape", mean, column))
+        h = g.op("Mul", g.op("ReduceSum", g.op("Mul", dy, centred), rest, keepdims=0), inverse)
+        squared = g.op("Mul", inverse, inverse)
+        gradients[1:] = [
+            h if needed[1] else None,
+            total if needed[2] else None,
+            g.op("Neg", g.op("Mul", total, slope)) if needed[3] else None,
+            g.op("Mul", g.op("Mul", h, g.op("Mul", scale, squared)), -0.5) if needed[4] else None,
+        ]
+    return gradients
+
+
+@rule("LayerNormalization")
+def layer_normalization(
+    g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]
+) -> list[Gradient]:
+    """With h = (x - mean) / deviation and u = dy * scale: (u - mean(u) - h mean(u h)) / deviation."""
+    dy = cotangents[0]
+    if dy is None or any(cotangent is not None for cotangent in cotangents[1:]):
+        raise g.refusal(node, "the target depends on its statistics")
+    x, scale = _given(node, 2)
+    rank = g.rank(x)
+    axes = range(node.attributes.get_int("axis", -1) % rank, rank)
+    wide = _wide(g, x, x)
+    if wide.dtype == ir.DataType.FLOAT:
+        mean, inverse = (g.further_output(node, index, ir.DataType.FLOAT) for index in (1, 2))
+        h = g.op("Mul", g.op("Sub", wide, mean), inverse)
+    else:
+        # Runtimes differ in the type of the statistics of float64, and so in their precision.
+        h, inverse = _standardised(g, wide, axes, node.attributes.get_float("epsilon", 1e-5))
+    dy = _wide(g, dy, x)
+    gradients: list[Gradient] = [None] * len(node.inputs)
+    if needed[0]:
+        u = g.op("Mul", dy, _wide(g, scale, x))
+        gradients[0] = _narrow(g, _through(g, u, h, inverse, axes), x)
+    if needed[1]:
+        gradients[1] = _narrow(g, _summed(g, g.op("Mul", dy, h), x, scale), scale)
+    if len(node.inputs) > 2 and needed[2]:
+        bias = _given(node, 3)[2]
+        gradients[2] = _narrow(g, _summed(g, dy, x, bias), bias)
+    return gradients
+
+
+@rule("InstanceNormalization")
+def instance_normalization(
+    g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]
+) -> list[Gradient]:
+    x, scale, bias = _given(node, 3)
+    dy = cotangents[0]
+    assert dy is not None
+    rank = g.rank(x)
+    axes, rest = range(2, rank), g.ints(0, *range(2, rank))
+    h, inverse = _standardised(g, _wide(g, x, x), axes, node.attributes.get_float("epsilon", 1e-5))
+    dy = _wide(g, dy, x)
+    gradients: list[Gradient] = [None, None, None]
+    if needed[0]:
+        u = g.op("Mul", dy, g.op("Reshape", _wide(g, scale, x), g.ints(-1, *[1] * (rank - 2))))
+        gradients[0] = _narrow(g, _through(g, u, h, inverse, axes), x)
+    if needed[1]:
+        gradients[1] = _narrow(g, g.op("ReduceSum", g.op("Mul", dy, h), rest, keepdims=0), scale)
+    if needed[2]:
+        gradients[2] = _narrow(g, g.op("ReduceSum", dy, rest, keepdims=0), bias)
+    return gradients
+
+
 @rule("GroupNormalization")
 def group_normalization(
     g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]
@@ -27,7 +111,7 @@ def group_normalization(
     groups = node.attributes.get_int("num_groups", 1)
     grouped = g.ints(0, groups, -1)
     h, inverse = _standardised(
-        g, g.op("Reshape", _wide(g, x, x), grouped), 2, node.attributes.get_float("epsilon", 1e-5)
+        g, g.op("Reshape", _wide(g, x, x), grouped), [2], node.attributes.get_float("epsilon", 1e-5)
     )
     wide = _wide(g, dy, x)
     by_channel = (g.graph.opset_imports.get("") or 0) >= _SCALE_A_CHANNEL
@@ -39,7 +123,7 @@ def group_normalization(
         u = g.op("Mul", wide, g.op("Reshape", _wide(g, scale, x), g.ints(-1, 1)))
         if by_channel:
             u = g.op("Reshape", u, grouped)
-        gradients[0] = g.reshape_like(_narrow(g, _through(g, u, h, inverse, 2), x), x)
+        gradients[0] = g.reshape_like(_narrow(g, _through(g, u, h, inverse, [2]), x), x)
     if needed[1]:
         along = g.op("Mul", wide, g.op("Reshape", h, counted) if by_channel else h)
         gradients[1] = _narrow(g, g.op("ReduceSum", along, g.ints(0, 2), keepdims=0), scale)
@@ -128,20 +212,20 @@ def _given(node: ir.Node, count: int) -> list[ir.Value]:
     return found
 
 
-def _standardised(g: GradientBuilder, x: ir.Value, axis: int, epsilon: float) -> tuple[ir.Value, ir.Value]:
-    """``x`` less its mean over its deviation along one axis, and one over the deviation."""
-    axes = g.ints(axis)
-    centred = g.op("Sub", x, g.op("ReduceMean", x, axes, keepdims=1))
-    variance = g.op("ReduceMean", g.op("Mul", centred, centred), axes, keepdims=1)
+def _standardised(g: GradientBuilder, x: ir.Value, axes: Sequence[int], epsilon: float) -> tuple[ir.Value, ir.Value]:
+    """``x`` less its mean over its deviation along axes, and one over the deviation."""
+    over = g.ints(*axes)
+    centred = g.op("Sub", x, g.op("ReduceMean", x, over, keepdims=1))
+    variance = g.op("ReduceMean", g.op("Mul", centred, centred), over, keepdims=1)
     inverse = g.op("Reciprocal", g.op("Sqrt", g.op("Add", variance, epsilon)))
     return g.op("Mul", centred, inverse), inverse
 
 
-def _through(g: GradientBuilder, u: ir.Value, h: ir.Value, inverse: ir.Value, axis: int) -> ir.Value:
+def _through(g: GradientBuilder, u: ir.Value, h: ir.Value, inverse: ir.Value, axes: Sequence[int]) -> ir.Value:
     """(u - mean(u) - h mean(u h)) / deviation: back through :func:`_standardised`."""
-    axes = g.ints(axis)
-    along = g.op("ReduceMean", g.op("Mul", u, h), axes, keepdims=1)
-    rest = g.op("Sub", g.op("Sub", u, g.op("ReduceMean", u, axes, keepdims=1)), g.op("Mul", h, along))
+    over = g.ints(*axes)
+    along = g.op("ReduceMean", g.op("Mul", u, h), over, keepdims=1)
+    rest = g.op("Sub", g.op("Sub", u, g.op("ReduceMean", u, over, keepdims=1)), g.op("Mul", h, along))
     return g.op("Mul", rest, inverse)
 
 
