@@ -65,6 +65,9 @@ def widened(model: onnx.ModelProto) -> onnx.ModelProto:
                 _widen(attribute.t)
             if node.op_type == "Cast" and attribute.name == "to" and attribute.i in _NARROW:
                 attribute.i = TensorProto.DOUBLE
+        if node.op_type == "GroupNormalization":
+            # Its statistics are of float32 by default, too coarse to take differences of.
+            node.attribute.append(onnx.helper.make_attribute("stash_type", TensorProto.DOUBLE))
     return wide
 
 

@@ -19,14 +19,13 @@ from differences import widened, worst_error
 
 # Inputs that a rule refuses, as weights and statistics are: one that depends on what is explained is told so.
 REFUSED = {
-    "BatchNormalization": {1, 2, 3, 4},
     "Clip": {1, 2},
     "Conv": {1},
     "ConvTranspose": {1},
-    "InstanceNormalization": {1, 2},
-    "LayerNormalization": {1, 2},
     "Mod": {1},
 }
+# Held against central differences elsewhere: ONNX's cases are of integers, or the reference has it in float32 alone.
+ELSEWHERE = {"Trilu": "test_sequences", "MeanVarianceNormalization": "test_normalisation"}
 # Float inputs that no derivative exists for.
 CONSTANTS = {"Dropout": {1}, "Resize": {1, 2}}
 # Rounding and the step leave about 1e-9; the rest is curvature.
@@ -64,7 +63,7 @@ def float_tensors(values):
     return [v.name for v in values if v.type.tensor_type.elem_type in narrow]
 
 
-@pytest.mark.parametrize("op", list(STANDARD))
+@pytest.mark.parametrize("op", [op for op in STANDARD if op not in ELSEWHERE])
 def test_rules_agree_with_central_differences(op):
     compared = 0
     for case in cases().get(op, []):

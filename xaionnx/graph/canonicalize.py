@@ -10,6 +10,7 @@ import onnx.version_converter
 
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.graph.cut import expose
+from xaionnx.graph.expand import expand
 from xaionnx.graph.serialize import WEIGHTS_APART
 from xaionnx.loading import declared_inputs
 from xaionnx.loading.soundness import subgraphs
@@ -62,7 +63,7 @@ def canonicalize(model: onnx.ModelProto, keep: Sequence[str], simplify: Simplify
         form.graph.input.extend(
             onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims) for tensor in apart
         )
-    form = _converted(form)
+    form = expand(_converted(form))
     if simplify is not None:
         before = _foreign(form)
         form = onnx.load_model_from_string(simplify(form.SerializeToString()))

@@ -1,0 +1,77 @@
+"""Writing composed ops out leaves the function as it is."""
+
+import warnings
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from onnx import TensorProto, helper, parser
+from onnx.backend.test.case.node import collect_testcases
+
+from xaionnx.errors import UnsupportedModelError
+from xaionnx.graph.expand import COMPOSED, expand
+
+# onnxruntime 1.31 knows opsets up to here.
+NEWEST = 24
+
+
+def answers(model, feeds):
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return session.run(None, feeds)
+
+
+def test_cases_of_onnx_answer_what_they_did():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = [c for c in collect_testcases(None) if len(c.model.graph.node) == 1]
+    compared = 0
+    for case in found:
+        graph, inputs = case.model.graph, case.data_sets[0][0]
+        if graph.node[0].op_type not in ("Attention", "RotaryEmbedding"):
+            continue
+        kinds = {value.type.tensor_type.elem_type for value in graph.input}
+        if case.model.opset_import[0].version > NEWEST or TensorProto.BFLOAT16 in kinds:
+            continue
+        written = expand(case.model)
+        onnx.checker.check_model(written)
+        assert not any(node.op_type in COMPOSED for node in written.graph.node)
+        feeds = dict(zip([value.name for value in graph.input], inputs, strict=True))
+        loose = 5e-3 if TensorProto.FLOAT16 in kinds else 1e-5
+        for ours, wanted in zip(answers(written, feeds), case.data_sets[0][1], strict=True):
+            assert np.allclose(ours, wanted, rtol=loose, atol=loose), case.name
+        compared += 1
+    assert compared > 60
+
+
+def test_a_graph_without_composed_ops_is_returned_as_it_is():
+    model = parser.parse_model("""<ir_version: 8, opset_import: ["" : 20]>
+        g (float[N, 2] x) => (float[N, 2] y) { y = Relu(x) }""")
+    assert expand(model) is model
+
+
+def test_names_outside_survive_and_names_inside_are_new():
+    model = parser.parse_model("""<ir_version: 10, opset_import: ["" : 23]>
+        g (float[N, 2, 5, 4] x) => (float[N, 2, 5, 4] y) {
+          QReshaped = Relu(x)  h = Attention(QReshaped, x, x)  i = Attention(h, x, x)  y = Relu(i) }""")
+    written = expand(model)
+    onnx.checker.check_model(written, full_check=True)
+    made = [name for node in written.graph.node for name in node.output if name]
+    assert len(made) == len(set(made))
+    assert {"QReshaped", "h", "i", "y"} <= set(made)
+    x = np.random.default_rng(0).standard_normal((3, 2, 5, 4)).astype(np.float32)
+    assert np.allclose(answers(written, {"x": x})[0], answers(model, {"x": x})[0], atol=1e-6)
+    assert [node.op_type for node in model.graph.node].count("Attention") == 2
+
+
+def test_a_tensor_of_unknown_type_is_told():
+    strange = helper.make_node("Strange", ["x"], ["h"], domain="elsewhere", name="s")
+    node = helper.make_node("Attention", ["h", "h", "h"], ["y"], name="n")
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [2, 2, 5, 4])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [2, 2, 5, 4])
+    imports = [helper.make_opsetid("", 23), helper.make_opsetid("elsewhere", 1)]
+    model = helper.make_model(helper.make_graph([strange, node], "g", [x], [y]), opset_imports=imports, ir_version=10)
+    with pytest.raises(UnsupportedModelError, match="the type of its input 'h' is not known"):
+        expand(model)

@@ -1,0 +1,111 @@
+"""Einsum, by Einsum with the subscripts swapped."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import onnx_ir as ir
+
+from xaionnx.autodiff.gradient_builder import GradientBuilder
+from xaionnx.autodiff.rule import Gradient, rule
+
+# An operand of the gradient and the letters of its axes.
+_Term = tuple[ir.Value, str]
+
+
+@rule("Einsum")
+def einsum(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]) -> list[Gradient]:
+    """The gradient of operand k is the Einsum of the cotangent and the other operands, its letters the output."""
+    operands = [value for value in node.inputs if value is not None]
+    dy = cotangents[0]
+    assert dy is not None
+    letters, output, spare = _spelled(node.attributes["equation"].as_string(), [g.rank(value) for value in operands])
+    ranges: dict[str, set[int | None]] = {}
+    for value, own in zip(operands, letters, strict=True):
+        for letter, size in zip(own, g.shape(value), strict=True):
+            ranges.setdefault(letter, set()).add(size)
+    # Letters that stand for more than one number somewhere: elsewhere an axis of size 1 is repeated along them.
+    long = {letter for letter, sizes in ranges.items() if sizes != {1}}
+    gradients: list[Gradient] = []
+    for index, wanted in enumerate(needed):
+        if not wanted:
+            gradients.append(None)
+            continue
+        others = [
+            _without_ones(g, value, own, long)
+            for other, (value, own) in enumerate(zip(operands, letters, strict=True))
+            if other != index
+        ]
+        gradients.append(_back(g, operands[index], letters[index], [(dy, output), *others], iter(spare)))
+    return gradients
+
+
+def _spelled(equation: str, ranks: Sequence[int]) -> tuple[list[str], str, str]:
+    """One letter an axis for each operand and for the output, and letters that the equation leaves free."""
+    left, arrow, right = equation.replace(" ", "").partition("->")
+    terms = left.split(",")
+    used = set(equation) & set(string.ascii_letters)
+    free = "".join(letter for letter in string.ascii_letters if letter not in used)
+    counts = [
+        rank - len(term.replace("...", "")) if "..." in term else 0 for term, rank in zip(terms, ranks, strict=True)
+    ]
+    most = max(counts)
+    # Broadcasting lines the axes up at their ends.
+    dots, spare = free[:most], free[most:]
+    spelled = [term.replace("...", dots[most - count :]) for term, count in zip(terms, counts, strict=True)]
+    if not arrow:
+        named = [letter for letter in sorted(used) if left.count(letter) == 1]
+        right = ("..." if most else "") + "".join(named)
+    return spelled, right.replace("...", dots), spare
+
+
+def _without_ones(g: GradientBuilder, value: ir.Value, letters: str, long: set[str]) -> _Term:
+    shape = g.shape(value)
+    ones = [axis for axis, letter in enumerate(letters) if shape[axis] == 1 and letter in long]
+    if not ones:
+        return value, letters
+    return g.op("Squeeze", value, g.ints(*ones)), "".join(s for a, s in enumerate(letters) if a not in ones)
+
+
+def _back(g: GradientBuilder, x: ir.Value, letters: str, terms: Sequence[_Term], spare: Iterator[str]) -> ir.Value:
+    shape = g.shape(x)
+    terms = list(terms)
+    known = {letter for _, own in terms for letter in own}
+    answer, missing = "", []
+    for axis, letter in enumerate(letters):
+        if letter in answer and shape[axis] != 1:
+            # A diagonal was read: the gradient is 0 beside it.
+            row, letter = letter, next(spare)
+            kind = x.dtype or ir.DataType.FLOAT
+            terms.append((g.constant(np.eye(g.size(x, axis), dtype=kind.numpy()), kind), row + letter))
+            answer += letter
+        elif letter in known and shape[axis] != 1:
+            answer += letter
+        elif letter not in known and letter in letters[axis + 1 :] and shape[axis] != 1:
+            # The first of a repeated letter that nothing else has: its axis comes with the diagonal.
+            answer += letter
+        else:
+            missing.append(axis)
+    value = _contracted(g, terms, answer)
+    if missing:
+        value = g.op("Unsqueeze", value, g.ints(*missing))
+    if any(shape[axis] != 1 for axis in missing):
+        value = g.expand_like(value, x)
+    return value
+
+
+def _contracted(g: GradientBuilder, terms: Sequence[_Term], answer: str) -> ir.Value:
+    scalars = [value for value, own in terms if not own]
+    arrays = [(value, own) for value, own in terms if own]
+    if len(arrays) == 1 and arrays[0][1] == answer:
+        value = arrays[0][0]
+    elif arrays:
+        equation = ",".join(own for _, own in arrays) + "->" + answer
+        value = g.op("Einsum", *(value for value, _ in arrays), equation=equation)
+    else:
+        value = scalars.pop()
+    for scalar in scalars:
+        value = g.op("Mul", value, scalar)
+    return value

@@ -1,0 +1,249 @@
+"""Normalisation: over batches, layers, instances and groups, by norms, and across channels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx_ir as ir
+
+from xaionnx.autodiff.gradient_builder import GradientBuilder
+from xaionnx.autodiff.rule import Gradient, rule, unary
+
+# From this version of the default domain on GroupNormalization has a scale a channel, before it one a group.
+_SCALE_A_CHANNEL = 21
+# MeanVarianceNormalization divides by the deviation plus this.
+_MVN_EPSILON = 1e-9
+
+
+@rule("BatchNormalization")
+def batch_normalization(
+    g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]
+) -> list[Gradient]:
+    if node.attributes.get_int("training_mode", 0):
+        raise g.refusal(node, "it is in training mode, where samples mix; export the model for inference")
+    x, scale, _, mean, variance = _given(node, 5)
+    dy = cotangents[0]
+    assert dy is not None
+    rank = g.rank(x)
+    column = g.ints(-1, *[1] * (rank - 2)) if rank > 1 else g.ints(-1)
+    rest = g.ints(0, *range(2, rank))
+    inverse = g.op("Reciprocal", g.op("Sqrt", g.op("Add", variance, node.attributes.get_float("epsilon", 1e-5))))
+    slope = g.op("Mul", scale, inverse)
+    gradients: list[Gradient] = [None] * 5
+    if needed[0]:
+        gradients[0] = g.op("Mul", dy, g.op("Reshape", slope, column))
+    if any(needed[1:]):
+        total = g.op("ReduceSum", dy, rest, keepdims=0)
+        centred = g.op("Sub", x, g.op("Reshape", mean, column))
+        h = g.op("Mul", g.op("ReduceSum", g.op("Mul", dy, centred), rest, keepdims=0), inverse)
+        squared = g.op("Mul", inverse, inverse)
+        gradients[1:] = [
+            h if needed[1] else None,
+            total if needed[2] else None,
+            g.op("Neg", g.op("Mul", total, slope)) if needed[3] else None,
+            g.op("Mul", g.op("Mul", h, g.op("Mul", scale, squared)), -0.5) if needed[4] else None,
+        ]
+    return gradients
+
+
+@rule("LayerNormalization")
+def layer_normalization(
+    g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]
+) -> list[Gradient]:
+    """With h = (x - mean) / deviation and u = dy * scale: (u - mean(u) - h mean(u h)) / deviation."""
+    dy = cotangents[0]
+    if dy is None or any(cotangent is not None for cotangent in cotangents[1:]):
+        raise g.refusal(node, "the target depends on its statistics")
+    x, scale = _given(node, 2)
+    rank = g.rank(x)
+    axes = range(node.attributes.get_int("axis", -1) % rank, rank)
+    wide = _wide(g, x, x)
+    if wide.dtype == ir.DataType.FLOAT:
+        mean, inverse = (g.further_output(node, index, ir.DataType.FLOAT) for index in (1, 2))
+        h = g.op("Mul", g.op("Sub", wide, mean), inverse)
+    else:
+        # Runtimes differ in the type of the statistics of float64, and so in their precision.
+        h, inverse = _standardised(g, wide, axes, node.attributes.get_float("epsilon", 1e-5))
+    dy = _wide(g, dy, x)
+    gradients: list[Gradient] = [None] * len(node.inputs)
+    if needed[0]:
+        u = g.op("Mul", dy, _wide(g, scale, x))
+        gradients[0] = _narrow(g, _through(g, u, h, inverse, axes), x)
+    if needed[1]:
+        gradients[1] = _narrow(g, _summed(g, g.op("Mul", dy, h), x, scale), scale)
+    if len(node.inputs) > 2 and needed[2]:
+        bias = _given(node, 3)[2]
+        gradients[2] = _narrow(g, _summed(g, dy, x, bias), bias)
+    return gradients
+
+
+@rule("InstanceNormalization")
+def instance_normalization(
+    g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]
+) -> list[Gradient]:
+    x, scale, bias = _given(node, 3)
+    dy = cotangents[0]
+    assert dy is not None
+    rank = g.rank(x)
+    axes, rest = range(2, rank), g.ints(0, *range(2, rank))
+    h, inverse = _standardised(g, _wide(g, x, x), axes, node.attributes.get_float("epsilon", 1e-5))
+    dy = _wide(g, dy, x)
+    gradients: list[Gradient] = [None, None, None]
+    if needed[0]:
+        u = g.op("Mul", dy, g.op("Reshape", _wide(g, scale, x), g.ints(-1, *[1] * (rank - 2))))
+        gradients[0] = _narrow(g, _through(g, u, h, inverse, axes), x)
+    if needed[1]:
+        gradients[1] = _narrow(g, g.op("ReduceSum", g.op("Mul", dy, h), rest, keepdims=0), scale)
+    if needed[2]:
+        gradients[2] = _narrow(g, g.op("ReduceSum", dy, rest, keepdims=0), bias)
+    return gradients
+
+
+@rule("GroupNormalization")
+def group_normalization(
+    g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]
+) -> list[Gradient]:
+    x, scale, bias = _given(node, 3)
+    dy = cotangents[0]
+    assert dy is not None
+    # Three axes, N G and the numbers of a group, serve any rank.
+    groups = node.attributes.get_int("num_groups", 1)
+    grouped = g.ints(0, groups, -1)
+    h, inverse = _standardised(
+        g, g.op("Reshape", _wide(g, x, x), grouped), [2], node.attributes.get_float("epsilon", 1e-5)
+    )
+    wide = _wide(g, dy, x)
+    by_channel = (g.graph.opset_imports.get("") or 0) >= _SCALE_A_CHANNEL
+    # The same numbers with the axis that the scale counts second: channels, or groups.
+    counted = g.ints(0, g.size(x, 1) if by_channel else groups, -1)
+    wide = g.op("Reshape", wide, counted)
+    gradients: list[Gradient] = [None, None, None]
+    if needed[0]:
+        u = g.op("Mul", wide, g.op("Reshape", _wide(g, scale, x), g.ints(-1, 1)))
+        if by_channel:
+            u = g.op("Reshape", u, grouped)
+        gradients[0] = g.reshape_like(_narrow(g, _through(g, u, h, inverse, [2]), x), x)
+    if needed[1]:
+        along = g.op("Mul", wide, g.op("Reshape", h, counted) if by_channel else h)
+        gradients[1] = _narrow(g, g.op("ReduceSum", along, g.ints(0, 2), keepdims=0), scale)
+    if needed[2]:
+        gradients[2] = _narrow(g, g.op("ReduceSum", wide, g.ints(0, 2), keepdims=0), bias)
+    return gradients
+
+
+@rule("RMSNormalization")
+def rms_normalization(
+    g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]
+) -> list[Gradient]:
+    """With h = x / rms and u = dy * scale: (u - h mean(u h)) / rms."""
+    x, scale = _given(node, 2)
+    dy = cotangents[0]
+    assert dy is not None
+    rank = g.rank(x)
+    axes = g.ints(*range(node.attributes.get_int("axis", -1) % rank, rank))
+    wide, dy = _wide(g, x, x), _wide(g, dy, x)
+    square = g.op("ReduceMean", g.op("Mul", wide, wide), axes, keepdims=1)
+    inverse = g.op("Reciprocal", g.op("Sqrt", g.op("Add", square, node.attributes.get_float("epsilon", 1e-5))))
+    h = g.op("Mul", wide, inverse)
+    gradients: list[Gradient] = [None, None]
+    if needed[0]:
+        u = g.op("Mul", dy, _wide(g, scale, x))
+        along = g.op("ReduceMean", g.op("Mul", u, h), axes, keepdims=1)
+        gradients[0] = _narrow(g, g.op("Mul", g.op("Sub", u, g.op("Mul", h, along)), inverse), x)
+    if needed[1]:
+        gradients[1] = _narrow(g, _summed(g, g.op("Mul", dy, h), x, scale), scale)
+    return gradients
+
+
+@unary("LpNormalization")
+def lp_normalization(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    (x,) = _given(node, 1)
+    axis, p = g.ints(node.attributes.get_int("axis", -1)), node.attributes.get_int("p", 2)
+    y = node.outputs[0]
+    norm = g.op("ReduceL1" if p == 1 else "ReduceL2", x, axis, keepdims=1)
+    along = g.op("ReduceSum", g.op("Mul", dy, y), axis, keepdims=1)
+    rest = g.op("Sub", dy, g.op("Mul", g.op("Sign", x) if p == 1 else y, along))
+    # At the origin the output is 0 and has no derivative; 0 is the one of least norm.
+    return g.op("Where", g.op("Greater", norm, 0.0), g.op("Div", rest, norm), 0.0)
+
+
+@unary("MeanVarianceNormalization")
+def mean_variance_normalization(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    (x,) = _given(node, 1)
+    axes = g.ints(*node.attributes.get_ints("axes", (0, 2, 3)))
+    centred = g.op("Sub", x, g.op("ReduceMean", x, axes, keepdims=1))
+    variance = g.op("ReduceMean", g.op("Mul", centred, centred), axes, keepdims=1)
+    inverse = g.op("Reciprocal", g.op("Add", g.op("Sqrt", variance), _MVN_EPSILON))
+    h = g.op("Mul", centred, inverse)
+    average = g.op("ReduceMean", dy, axes, keepdims=1)
+    along = g.op("ReduceMean", g.op("Mul", dy, h), axes, keepdims=1)
+    return g.op("Mul", g.op("Sub", g.op("Sub", dy, average), g.op("Mul", h, along)), inverse)
+
+
+@unary("LRN")
+def local_response_normalization(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    """With d = bias + alpha/size * (B x²), B the band of neighbouring channels, and t = dy d^-beta:
+    t - 2 alpha beta / size * x * B'(x t / d)."""
+    (x,) = _given(node, 1)
+    size = node.attributes["size"].as_int()
+    alpha, beta = node.attributes.get_float("alpha", 1e-4), node.attributes.get_float("beta", 0.75)
+    channels = g.size(x, 1)
+    offset = np.arange(channels)[None] - np.arange(channels)[:, None]
+    band = (offset >= -((size - 1) // 2)) & (offset <= size // 2)
+    kind = x.dtype or ir.DataType.FLOAT
+    ones = [1] * (g.rank(x) - 2)
+
+    def neighbours(value: ir.Value, weights: np.ndarray) -> ir.Value:
+        # As a 1x1 convolution it keeps the layout that the convolutions around it use.
+        kernel = g.constant(weights.astype(kind.numpy()).reshape(channels, channels, *ones), kind)
+        return g.op("Conv", value, kernel)
+
+    total = neighbours(g.op("Mul", x, x), band)
+    denominator = g.op("Add", g.op("Mul", total, alpha / size), node.attributes.get_float("bias", 1.0))
+    scaled = g.op("Mul", dy, g.op("Pow", denominator, -beta))
+    spread = neighbours(g.op("Div", g.op("Mul", x, scaled), denominator), band.T)
+    return g.op("Sub", scaled, g.op("Mul", g.op("Mul", x, spread), 2 * alpha * beta / size))
+
+
+def _given(node: ir.Node, count: int) -> list[ir.Value]:
+    found = [value for value in node.inputs[:count] if value is not None]
+    assert len(found) == count, "the schema makes these inputs obligatory"
+    return found
+
+
+def _standardised(g: GradientBuilder, x: ir.Value, axes: Sequence[int], epsilon: float) -> tuple[ir.Value, ir.Value]:
+    """``x`` less its mean over its deviation along axes, and one over the deviation."""
+    over = g.ints(*axes)
+    centred = g.op("Sub", x, g.op("ReduceMean", x, over, keepdims=1))
+    variance = g.op("ReduceMean", g.op("Mul", centred, centred), over, keepdims=1)
+    inverse = g.op("Reciprocal", g.op("Sqrt", g.op("Add", variance, epsilon)))
+    return g.op("Mul", centred, inverse), inverse
+
+
+def _through(g: GradientBuilder, u: ir.Value, h: ir.Value, inverse: ir.Value, axes: Sequence[int]) -> ir.Value:
+    """(u - mean(u) - h mean(u h)) / deviation: back through :func:`_standardised`."""
+    over = g.ints(*axes)
+    along = g.op("ReduceMean", g.op("Mul", u, h), over, keepdims=1)
+    rest = g.op("Sub", g.op("Sub", u, g.op("ReduceMean", u, over, keepdims=1)), g.op("Mul", h, along))
+    return g.op("Mul", rest, inverse)
+
+
+def _wide(g: GradientBuilder, value: ir.Value, x: ir.Value) -> ir.Value:
+    """In the precision in which the op works: float32 for narrower ones, in which squares overflow."""
+    kind = ir.DataType.DOUBLE if x.dtype == ir.DataType.DOUBLE else ir.DataType.FLOAT
+    return value if value.dtype == kind else g.op("Cast", value, to=kind)
+
+
+def _narrow(g: GradientBuilder, value: ir.Value, like: ir.Value) -> ir.Value:
+    return value if value.dtype == like.dtype else g.op("Cast", value, to=like.dtype or ir.DataType.FLOAT)
+
+
+def _summed(g: GradientBuilder, gradient: ir.Value, x: ir.Value, parameter: ir.Value) -> ir.Value:
+    """A gradient in the shape of ``x`` summed to that of a parameter which was broadcast to it."""
+    large, small = g.shape(x), g.shape(parameter)
+    extra = len(large) - len(small)
+    repeated = [extra + a for a, size in enumerate(small) if size == 1 and large[extra + a] != 1]
+    if repeated:
+        gradient = g.op("ReduceSum", gradient, g.ints(*repeated), keepdims=1)
+    return g.op("ReduceSum", gradient, g.ints(*range(extra)), keepdims=0) if extra else gradient

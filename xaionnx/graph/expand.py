@@ -1,0 +1,175 @@
+"""Replace composed ops by the bodies that ONNX defines for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import onnx
+import onnx.defs
+import onnx.shape_inference
+
+from xaionnx.errors import UnsupportedModelError
+
+# Ops that are written out before differentiation. CastLike stands in the bodies of others.
+COMPOSED = frozenset({"Attention", "RotaryEmbedding", "CastLike"})
+_DEFAULT = ("", "ai.onnx")
+_MASK, _PADDING = 3, 6
+
+
+def expand(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same function with each op of :data:`COMPOSED` written out in simpler ops.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+        Left as it is, and returned where it has none of these ops. Bodies of If, Loop and Scan are not looked into.
+
+    Raises
+    ------
+    UnsupportedModelError
+        The type of a tensor that such an op reads cannot be inferred, or ONNX has no body for the model's opset.
+
+    Notes
+    -----
+    Attention answers 0 for a query that may attend to nothing. There the body of ONNX computes a softmax of minus
+    infinities and drops it; its derivative would be NaN and reach every key. So such rows are set to 0 before the
+    softmax as well as behind it, in nodes that have a mask.
+
+    Examples
+    --------
+    >>> from onnx import parser
+    >>> model = parser.parse_model('''
+    ... <ir_version: 10, opset_import: ["" : 23]>
+    ... g (float[N, 2, 5, 4] x) => (float[N, 2, 5, 4] y) { y = Attention(x, x, x) }''')
+    >>> {"Softmax", "MatMul"} <= {node.op_type for node in expand(model).graph.node}
+    True
+    """
+    while any(_is_composed(node) for node in model.graph.node):
+        model = _expanded(model)
+    return model
+
+
+def _is_composed(node: onnx.NodeProto) -> bool:
+    return node.domain in _DEFAULT and node.op_type in COMPOSED
+
+
+def _expanded(model: onnx.ModelProto) -> onnx.ModelProto:
+    version = next(entry.version for entry in model.opset_import if entry.domain in _DEFAULT)
+    types = _types(onnx.shape_inference.infer_shapes(model).graph)
+    names = _names(model.graph)
+    form = onnx.ModelProto()
+    form.CopyFrom(model)
+    del form.graph.node[:]
+    for node in model.graph.node:
+        form.graph.node.extend(_body(node, version, types, names) if _is_composed(node) else [node])
+    return form
+
+
+def _types(graph: onnx.GraphProto) -> dict[str, onnx.TypeProto]:
+    types = {value.name: value.type for value in (*graph.input, *graph.output, *graph.value_info)}
+    for tensor in graph.initializer:
+        types[tensor.name] = onnx.helper.make_tensor_type_proto(tensor.data_type, tensor.dims)
+    return types
+
+
+def _names(graph: onnx.GraphProto) -> set[str]:
+    names = {value.name for value in (*graph.input, *graph.initializer)}
+    for node in graph.node:
+        names.update((node.name, *node.output))
+    return names
+
+
+def _body(
+    node: onnx.NodeProto, version: int, types: Mapping[str, onnx.TypeProto], names: set[str]
+) -> Iterator[onnx.NodeProto]:
+    function = _function(node, version, types)
+    schema = onnx.defs.get_schema(node.op_type, version, "")
+    values = {name: entry.default_value for name, entry in schema.attributes.items() if entry.default_value.name}
+    values |= {attribute.name: attribute for attribute in node.attribute}
+    prefix = _fresh(f"{node.name or node.op_type}/", names)
+    renamed = dict(zip(function.input, node.input, strict=False))
+    renamed |= {inner: outer for inner, outer in zip(function.output, node.output, strict=False) if outer}
+    renamed[""] = ""
+    for inner in function.node:
+        copy = onnx.NodeProto()
+        copy.CopyFrom(inner)
+        copy.name = f"{prefix}{inner.name or inner.output[0]}"
+        copy.input[:] = [renamed.setdefault(name, prefix + name) for name in inner.input]
+        copy.output[:] = [renamed.setdefault(name, prefix + name) for name in inner.output]
+        del copy.attribute[:]
+        copy.attribute.extend(_resolved(inner, values))
+        if copy.op_type == "Softmax" and any(len(node.input) > i and node.input[i] for i in (_MASK, _PADDING)):
+            yield from _guarded(copy)
+        else:
+            yield copy
+
+
+def _function(node: onnx.NodeProto, version: int, types: Mapping[str, onnx.TypeProto]) -> onnx.FunctionProto:
+    schema = onnx.defs.get_schema(node.op_type, version, "")
+    unknown = [name for name in node.input if name and not types.get(name, onnx.TypeProto()).ByteSize()]
+    if unknown:
+        raise UnsupportedModelError(
+            f"ONNX op '{node.op_type}' (node '{node.name}') cannot be written out in simpler ops, because the type of "
+            f"its input '{unknown[0]}' is not known. Run onnx.shape_inference over the file and save the result."
+        )
+    function = onnx.FunctionProto()
+    # The stubs of onnx lack both members.
+    offered: list[int] = schema.context_dependent_function_opset_versions  # type: ignore[attr-defined]
+    versions = [opset for opset in offered if opset <= version]
+    if versions:
+        told = [types[name].SerializeToString() if name else b"" for name in node.input]
+        body = schema.get_context_dependent_function_with_opset_version  # type: ignore[attr-defined]
+        content = body(max(versions), node.SerializeToString(), told)
+        function.ParseFromString(content)
+    if not function.node:
+        raise UnsupportedModelError(
+            f"ONNX op '{node.op_type}' (node '{node.name}') has no body in opset {version} that fits its attributes "
+            "and types. Explain an earlier tensor, or use a method without gradients: occlusion, rise, lime, "
+            "kernel_shap."
+        )
+    return function
+
+
+def _resolved(inner: onnx.NodeProto, values: Mapping[str, onnx.AttributeProto]) -> Iterator[onnx.AttributeProto]:
+    """The attributes of a node in a body, those of the call put in for references to them."""
+    for attribute in inner.attribute:
+        if not attribute.ref_attr_name:
+            yield attribute
+        elif attribute.ref_attr_name in values:
+            copy = onnx.AttributeProto()
+            copy.CopyFrom(values[attribute.ref_attr_name])
+            copy.name = attribute.name
+            yield copy
+
+
+def _guarded(softmax: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
+    """A Softmax over the last axis that answers 0 where all its numbers are minus infinity."""
+    (scores,), (shares,) = softmax.input, softmax.output
+    stem = f"{shares}/guard_"
+
+    def made(op_type: str, inputs: list[str], output: str, **attributes: Any) -> onnx.NodeProto:
+        # The Softmax itself may be called as its output is.
+        return onnx.helper.make_node(op_type, inputs, [output], name=f"{stem}{op_type}_of_{output}", **attributes)
+
+    axes = onnx.helper.make_tensor(f"{stem}axes", onnx.TensorProto.INT64, [1], [-1])
+    yield onnx.helper.make_node("Constant", [], [f"{stem}axes"], name=f"{stem}axes", value=axes)
+    yield made("ReduceMax", [scores, f"{stem}axes"], f"{stem}largest", keepdims=1)
+    yield made("IsInf", [f"{stem}largest"], f"{stem}empty", detect_positive=0)
+    zero = onnx.helper.make_tensor(f"{stem}zero_32", onnx.TensorProto.FLOAT, [], [0.0])
+    yield onnx.helper.make_node("Constant", [], [f"{stem}zero_32"], name=f"{stem}zero_32", value=zero)
+    yield made("CastLike", [f"{stem}zero_32", scores], f"{stem}zero")
+    yield made("Where", [f"{stem}empty", f"{stem}zero", scores], f"{stem}scores")
+    softmax.input[0], softmax.output[0] = f"{stem}scores", f"{stem}shares"
+    yield softmax
+    yield made("Where", [f"{stem}empty", f"{stem}zero", f"{stem}shares"], shares)
+
+
+def _fresh(stem: str, names: set[str]) -> str:
+    """A beginning that no name of the graph has."""
+    prefix, turn = stem, 1
+    while any(name.startswith(prefix) for name in names):
+        turn += 1
+        prefix = f"{stem}{turn}/"
+    names.add(prefix)
+    return prefix
