@@ -28,7 +28,7 @@ FLOORS = [
     ],
     ["xaionnx.session", "xaionnx.batching", "xaionnx.tensors", "xaionnx.model"],
     ["xaionnx.scores", "xaionnx.selection", "xaionnx.target", "xaionnx.resolution"],
-    ["xaionnx.perturb"],
+    ["xaionnx.perturb", "xaionnx.autodiff"],
     ["xaionnx.explanation", "xaionnx.explainer"],
     ["xaionnx.explainers", "xaionnx.discovery"],
     ["xaionnx"],

@@ -11,10 +11,12 @@ import io
 import os
 import re
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
@@ -302,6 +304,19 @@ def _quiet() -> Any:
     ort.set_default_logger_severity(_FATAL_ONLY)
     with contextlib.redirect_stdout(io.StringIO()):
         yield
+
+
+def simplified(model: bytes) -> bytes:
+    """A serialised model after onnxruntime's basic rewrites: constants folded, and only ops of ONNX."""
+    options = ort.SessionOptions()
+    options.log_severity_level = _FATAL_ONLY
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    with tempfile.TemporaryDirectory(prefix="xaionnx-") as folder:
+        path = Path(folder) / "simplified.onnx"
+        options.optimized_model_filepath = str(path)
+        with _quiet():
+            ort.InferenceSession(model, options, providers=[_DEVICES["cpu"]])
+        return path.read_bytes()
 
 
 def runtime_version() -> str:

@@ -1,0 +1,210 @@
+"""The walk: from a tensor back to others, node by node, emitting what each rule says."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+import onnx
+import onnx_ir as ir
+
+from xaionnx.autodiff.gradient_builder import GradientBuilder
+from xaionnx.autodiff.rule import Gradient, Table
+from xaionnx.errors import UnknownNameError, UnsupportedModelError
+from xaionnx.graph.probe import Probe
+
+# Name of the input that holds the cotangent.
+COTANGENT = "cotangent"
+
+# Ops whose inputs are broadcast: how many of the last axes are exempt.
+_BROADCASTING: Mapping[str, int] = {
+    **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Pow", "Where", "PRelu", "Max", "Min", "Sum", "Mean", "Mod"), 0),
+    "Expand": 0,
+    "MatMul": 2,
+}
+# Gemm broadcasts its third input alone.
+_BROADCAST_INPUTS: Mapping[str, tuple[int, ...]] = {"Gemm": (2,)}
+
+
+def gradient_name(tensor: str) -> str:
+    """The name of the output that holds the gradient with respect to a tensor."""
+    return f"gradient_{tensor}"
+
+
+def differentiate(model: onnx.ModelProto, probe: Probe, out: str, wrt: Sequence[str], table: Table) -> onnx.ModelProto:
+    """Extend a graph by the gradient of ``sum(cotangent * out)`` with respect to some of its tensors.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+        As :func:`xaionnx.graph.canonicalize.canonicalize` makes it.
+    probe : Probe
+        Of this very graph.
+    out : str
+    wrt : sequence of str
+    table : mapping of str to Rule
+
+    Returns
+    -------
+    onnx.ModelProto
+        With the further input :data:`COTANGENT`, in the shape of ``out``; the outputs are ``out`` and then the
+        gradients, named by :func:`gradient_name`.
+
+    Raises
+    ------
+    UnknownNameError
+        No tensor has this name.
+    UnsupportedModelError
+        ``out`` does not depend on one of ``wrt``, or an op between them has no rule.
+    """
+    graph_model = ir.from_proto(model)
+    graph = graph_model.graph
+    g = GradientBuilder(graph_model, probe)
+    values = {str(value.name): value for value in graph.inputs}
+    values |= {str(value.name): value for node in graph for value in node.outputs}
+    for name in (out, *wrt):
+        if name not in values:
+            raise UnknownNameError.among("tensor", name, values)
+    target, sources = values[out], [values[name] for name in wrt]
+    nodes = list(graph)
+    active = _reached(nodes, sources)
+    path = _path(nodes, active, target)
+    for source in sources:
+        if target not in active or not _depends(nodes, source, target):
+            raise UnsupportedModelError(
+                f"Tensor '{out}' does not depend on '{source.name}', so there is no gradient. "
+                "Explain a tensor that lies between them, or another input."
+            )
+    _check_rules(path, table, out, wrt)
+
+    seed = g.input(COTANGENT, target.dtype or ir.DataType.FLOAT, _declared(probe.shapes[out]))
+    pending: dict[ir.Value, list[ir.Value]] = defaultdict(list)
+    pending[target].append(seed)
+    totals: dict[ir.Value, ir.Value] = {}
+
+    def total(value: ir.Value) -> Gradient:
+        parts = pending.pop(value, [])
+        if parts:
+            totals[value] = parts[0] if len(parts) == 1 else _sum(g, parts)
+        return totals.get(value)
+
+    kept = set(sources)
+    for node in reversed(path):
+        cotangents = [total(value) for value in node.outputs]
+        if all(cotangent is None for cotangent in cotangents):
+            continue
+        needed = [value is not None and value in active for value in node.inputs]
+        gradients = table[node.op_type](g, node, cotangents, needed)
+        for index, (value, gradient) in enumerate(zip(node.inputs, gradients, strict=True)):
+            if value is not None and gradient is not None and needed[index]:
+                pending[value].append(_unbroadcast(g, node, index, gradient))
+        for value in node.outputs:
+            if value not in kept:
+                totals.pop(value, None)
+    graph.outputs.clear()
+    g.output(target)
+    for source in sources:
+        found = total(source)
+        g.output(found if found is not None else g.zeros_like(source), gradient_name(str(source.name)))
+    return ir.to_proto(graph_model)
+
+
+def _reached(nodes: Iterable[ir.Node], sources: Iterable[ir.Value]) -> set[ir.Value]:
+    """Float tensors that depend on a source through float tensors."""
+    active = set(sources)
+    for node in nodes:
+        if any(value in active for value in node.inputs) or _inside(node, active):
+            active.update(value for value in node.outputs if value.dtype is None or value.dtype.is_floating_point())
+    return active
+
+
+def _inside(node: ir.Node, active: set[ir.Value]) -> bool:
+    """Whether a body of the node takes an active tensor from outside."""
+    for attribute in node.attributes.values():
+        if attribute.type not in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS):
+            continue
+        bodies = [attribute.value] if attribute.type == ir.AttributeType.GRAPH else attribute.value
+        for body in bodies:
+            if any(value in active for inner in body.all_nodes() for value in inner.inputs):
+                return True
+            if any(value in active for value in body.outputs):
+                return True
+    return False
+
+
+def _path(nodes: Sequence[ir.Node], active: set[ir.Value], target: ir.Value) -> list[ir.Node]:
+    """Nodes between, in the order of the graph."""
+    wanted, path = {target}, []
+    for node in reversed(nodes):
+        if any(value in wanted and value in active for value in node.outputs):
+            taken = [value for value in node.inputs if value is not None and value in active]
+            if taken or _inside(node, active):
+                wanted.update(taken)
+                path.append(node)
+    return path[::-1]
+
+
+def _depends(nodes: Iterable[ir.Node], source: ir.Value, target: ir.Value) -> bool:
+    return target in _reached(nodes, [source])
+
+
+def _check_rules(path: Iterable[ir.Node], table: Table, out: str, wrt: Sequence[str]) -> None:
+    lacking = [node for node in path if node.domain not in ("", "ai.onnx") or node.op_type not in table]
+    if not lacking:
+        return
+    by_op: dict[str, list[str]] = defaultdict(list)
+    for node in lacking:
+        op = node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
+        by_op[op].append(str(node.name))
+    told = [
+        f"'{op}' (node {', '.join(repr(name) for name in names[:3])}"
+        + (f" and {len(names) - 3} more)" if len(names) > 3 else ")")
+        for op, names in sorted(by_op.items())
+    ]
+    domains = Counter(node.domain for node in lacking)
+    advice = (
+        "Take the file from before onnxruntime optimised it."
+        if "com.microsoft" in domains
+        else "Explain an earlier tensor, or use a method without gradients: occlusion, rise, lime, kernel_shap."
+    )
+    raise UnsupportedModelError(
+        f"No rule for ONNX op {', '.join(told)}, on the path from {', '.join(map(repr, wrt))} to '{out}'. {advice}"
+    )
+
+
+def _sum(g: GradientBuilder, parts: Sequence[ir.Value]) -> ir.Value:
+    return g.op("Add", *parts) if len(parts) == 2 else g.op("Sum", *parts)
+
+
+def _unbroadcast(g: GradientBuilder, node: ir.Node, index: int, gradient: ir.Value) -> ir.Value:
+    """Sum a gradient over the axes along which the input was repeated."""
+    op = node.op_type
+    value = node.inputs[index]
+    if value is None or not (op in _BROADCASTING or index in _BROADCAST_INPUTS.get(op, ())):
+        return gradient
+    exempt = _BROADCASTING.get(op, 0)
+    small, large = g.sizes(value), g.sizes(node.outputs[0])
+    if exempt and len(small) < exempt + 1:
+        exempt = len(small)  # the rule for vectors answers in their own shape but for the leading axes
+    extra = len(large) - len(small)
+    if small == large or extra < 0:
+        return gradient
+    leading = list(range(extra))
+    repeated = [
+        extra + axis
+        for axis in range(len(small) - exempt)
+        if small[axis] == 1 and g.shape(value)[axis] == 1 and large[extra + axis] != 1
+    ]
+    if repeated:
+        gradient = g.op("ReduceSum", gradient, g.ints(*repeated), keepdims=1)
+    if leading:
+        gradient = g.op("ReduceSum", gradient, g.ints(*leading), keepdims=0)
+    return gradient
+
+
+def _declared(shape: tuple[int | None, ...]) -> list[int | str | None]:
+    named: list[int | str | None] = list(shape)
+    if named and named[0] is None:
+        named[0] = "N"
+    return named
+

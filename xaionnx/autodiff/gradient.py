@@ -1,0 +1,201 @@
+"""The gradient of one tensor of a model with respect to others, as a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from xaionnx.errors import InputMismatchError, ModelError, ParameterError, UnsupportedModelError
+from xaionnx.graph.adapt import free_batch
+from xaionnx.graph.canonicalize import canonicalize
+from xaionnx.graph.probe import Probe, probe
+from xaionnx.graph.serialize import to_bytes
+from xaionnx.model import Model
+from xaionnx.session import Session, SessionSettings, simplified
+from xaionnx.tensors import TensorInfo
+
+if TYPE_CHECKING:
+    from xaionnx.autodiff.rule import Table
+
+Array = npt.NDArray[Any]
+Feeds = Mapping[str, Array]
+
+_SAMPLES = (2, 3)
+
+
+@final
+@dataclass(frozen=True)
+class Gradient:
+    """A model that answers a tensor and its gradients.
+
+    Attributes
+    ----------
+    model : Model
+        Takes the inputs of the explained model and ``cotangent``; fetch ``out`` and ``names[w]``.
+    out : str
+        The tensor that is differentiated.
+    names : dict of str to str
+        For each tensor w of ``wrt`` the output that holds the gradient with respect to it.
+    cotangent : str
+        The input, in the shape of ``out``, that says how much each of its numbers counts: one-hot rows give the
+        gradient of single numbers.
+    """
+
+    model: Model
+    out: str
+    names: dict[str, str]
+    cotangent: str
+
+    def run(self, feeds: Feeds, cotangent: Array) -> tuple[Array, dict[str, Array]]:
+        """``out`` (N, ...) and the gradients of ``sum(cotangent * out)``, each in the shape of its tensor.
+
+        Parameters
+        ----------
+        feeds : mapping
+            The inputs of the explained model, as :meth:`xaionnx.Model.check` makes them.
+        cotangent : array
+            In the shape of ``out``.
+        """
+        outputs = self.model.run({**feeds, self.cotangent: cotangent}, [self.out, *self.names.values()])
+        return outputs[self.out], {tensor: outputs[name] for tensor, name in self.names.items()}
+
+
+def gradient(
+    model: Model, out: str, wrt: Sequence[str], rules: Table | None = None, sample: Feeds | None = None
+) -> Gradient:
+    """Build the gradient of a tensor as a model.
+
+    Parameters
+    ----------
+    model : Model
+    out : str
+        Any float tensor of the graph with the batch axis first.
+    wrt : sequence of str
+        Any float tensors of the graph with the batch axis first that ``out`` depends on.
+    rules : mapping of str to Rule, optional
+        By default :data:`xaionnx.autodiff.table.STANDARD`; others are made from it with ``STANDARD | {...}``.
+    sample : mapping, optional
+        Inputs as :meth:`xaionnx.Model.check` makes them, of which the first row is used. Needed where the model leaves
+        sizes other than the batch's free: the gradient is right for these sizes alone.
+
+    Returns
+    -------
+    Gradient
+        Kept with the model, so that asking again costs nothing.
+
+    Raises
+    ------
+    UnknownNameError
+        No tensor has this name.
+    UnsupportedModelError
+        An op on the way has no rule, or ``out`` does not depend on one of ``wrt``.
+    InputMismatchError
+        Sizes are free and there is no sample.
+
+    Examples
+    --------
+    >>> import numpy as np, onnx, tempfile, pathlib
+    >>> from onnx import parser
+    >>> from xaionnx import Model
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "square.onnx"
+    >>> onnx.save(parser.parse_model('''
+    ... <ir_version: 8, opset_import: ["" : 17]>
+    ... g (float[N, 2] x) => (float[N, 2] y) { y = Mul(x, x) }'''), path)
+    >>> model = Model.load(path, device="cpu")
+    >>> square = gradient(model, "y", ["x"])
+    >>> y, slopes = square.run({"x": np.float32([[1, 3]])}, np.float32([[1, 1]]))
+    >>> slopes["x"]
+    array([[2., 6.]], dtype=float32)
+    """
+    from xaionnx.autodiff.backward import COTANGENT, differentiate, gradient_name
+    from xaionnx.autodiff.table import STANDARD
+
+    wrt = tuple(dict.fromkeys(wrt))
+    if not wrt:
+        raise ParameterError("The 'wrt' parameter of gradient must name at least one tensor. Got none.")
+    table = STANDARD if rules is None else rules
+    first = {info.name: _first(model, info, sample) for info in model.inputs}
+    shapes = tuple((name, array.shape, array.dtype.str) for name, array in first.items())
+
+    def rewrite(proto: onnx.ModelProto) -> onnx.ModelProto:
+        form, facts = _probed(model, proto, (out, *wrt), first)
+        for name in (out, *wrt):
+            _check_batched(model, facts, name)
+        return differentiate(form, facts, out, wrt, table)
+
+    derived = model.derived(("gradient", out, wrt, shapes, frozenset(table.items())), rewrite)
+    return Gradient(derived, out, {name: gradient_name(name) for name in wrt}, COTANGENT)
+
+
+def _first(model: Model, info: TensorInfo, sample: Feeds | None) -> Array:
+    """One row of an input (a shared one whole); ones where no sample is given."""
+    own = info.name in model.shared
+    if sample is not None:
+        return sample[info.name] if own else sample[info.name][:1]
+    shape = info.shape if own else (1, *info.shape[1:])
+    sizes = [size for size in shape if isinstance(size, int)]
+    if len(sizes) < len(shape):
+        raise InputMismatchError(
+            f"Input '{info.name}' of {model.name} is {info}, of free size. Give the gradient a sample of the size "
+            "that will be explained."
+        )
+    # Positive and all different, so that nothing is at a kink or out of the range of a logarithm.
+    if info.dtype.kind == "f":
+        return np.random.default_rng(0).uniform(0.1, 0.9, sizes).astype(info.dtype)
+    return np.ones(sizes, dtype=info.dtype)
+
+
+def _probed(
+    model: Model, proto: onnx.ModelProto, keep: Sequence[str], first: Feeds
+) -> tuple[onnx.ModelProto, Probe]:
+    """The canonical graph, of free batch where the model can, and what a run of it tells."""
+    batched = [info for info in model.inputs if info.name not in model.shared]
+    declared = {info.shape[0] for info in batched if isinstance(info.shape[0], int)}
+    if not declared or declared == {1}:
+        free = free_batch(proto, [info.name for info in batched], 1) if declared else proto
+        try:
+            return _probe_with(model, free, keep, first, _SAMPLES)
+        except ModelError:
+            if not declared:
+                raise
+    return _probe_with(model, proto, keep, first, (max(declared),))
+
+
+def _probe_with(
+    model: Model, proto: onnx.ModelProto, keep: Sequence[str], first: Feeds, counts: Sequence[int]
+) -> tuple[onnx.ModelProto, Probe]:
+    form = canonicalize(proto, keep, simplified)
+    feeds = [
+        {name: a if name in model.shared else np.repeat(a, count, axis=0) for name, a in first.items()}
+        for count in counts
+    ]
+    session: list[Session] = []
+
+    def run(shown: onnx.ModelProto, values: Feeds, names: Sequence[str]) -> list[Any]:
+        if not session:
+            content = to_bytes(shown, model.file)
+            settings = SessionSettings("cpu", model.settings.threads)
+            session.append(Session(content, settings, folder=str(model.path.parent), name=model.name))
+        return session[0].run(names, values, model.timeout_s)
+
+    return form, probe(form, feeds, run)
+
+
+def _check_batched(model: Model, facts: Probe, name: str) -> None:
+    if name not in facts.shapes or facts.dtypes[name].kind != "f":
+        raise UnsupportedModelError(
+            f"Tensor '{name}' of {model.name} holds no floats that depend on the input, so it has no gradient. "
+            "Name another tensor."
+        )
+    sizes = facts.shapes[name]
+    others = [facts.shapes[info.name] for info in model.inputs if info.name not in model.shared]
+    if not sizes or (sizes[0] is not None and any(shape[0] is None for shape in others)):
+        raise UnsupportedModelError(
+            f"Tensor '{name}' of {model.name} has no batch axis in front, so its gradient would mix samples. "
+            "Name another tensor."
+        )

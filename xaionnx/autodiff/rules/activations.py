@@ -1,0 +1,264 @@
+"""Functions of one number, from their outputs where that is cheaper."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import onnx_ir as ir
+
+from xaionnx.autodiff.gradient_builder import GradientBuilder
+from xaionnx.autodiff.rule import Gradient, rule, unary
+
+# Steep enough to reach 1 at the smallest normal float32, and itself a float32.
+_STEEP = 1e38
+
+
+def step(g: GradientBuilder, dy: ir.Value, y: ir.Value) -> ir.Value:
+    """``dy`` where ``y`` is above 0, and 0 elsewhere."""
+    if y.dtype == ir.DataType.FLOAT:
+        # Two streaming passes; Where with its mask of bools takes nearly twice as long.
+        return g.op("Mul", dy, g.op("HardSigmoid", y, alpha=_STEEP, beta=0.0))
+    return g.op("Where", g.op("Greater", y, 0.0), dy, 0.0)
+
+
+def _x(node: ir.Node) -> ir.Value:
+    value = node.inputs[0]
+    assert value is not None
+    return value
+
+
+@unary("Identity", "Dropout")
+def identity(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    return dy
+
+
+@unary("Cast")
+def cast(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    kind = _x(node).dtype or ir.DataType.FLOAT
+    return dy if dy.dtype == kind else g.op("Cast", dy, to=kind)
+
+
+@unary("Neg")
+def neg(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    return g.op("Neg", dy)
+
+
+@unary("Abs")
+def absolute(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    return g.op("Mul", dy, g.op("Sign", _x(node)))
+
+
+@unary("Exp")
+def exp(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    return g.op("Mul", dy, node.outputs[0])
+
+
+@unary("Log")
+def log(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    return g.op("Div", dy, _x(node))
+
+
+@unary("Sqrt")
+def sqrt(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    return g.op("Div", g.op("Mul", dy, 0.5), node.outputs[0])
+
+
+@unary("Reciprocal")
+def reciprocal(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    y = node.outputs[0]
+    return g.op("Neg", g.op("Mul", dy, g.op("Mul", y, y)))
+
+
+@unary("Relu")
+def relu(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    return step(g, dy, node.outputs[0])
+
+
+@unary("ThresholdedRelu")
+def thresholded_relu(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    return g.op("Where", g.op("Greater", _x(node), node.attributes.get_float("alpha", 1.0)), dy, 0.0)
+
+
+@unary("LeakyRelu")
+def leaky_relu(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    slope = node.attributes.get_float("alpha", 0.01)
+    return g.op("Where", g.op("Less", _x(node), 0.0), g.op("Mul", dy, slope), dy)
+
+
+@unary("Elu")
+def elu(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    alpha, y = node.attributes.get_float("alpha", 1.0), node.outputs[0]
+    return g.op("Where", g.op("Less", _x(node), 0.0), g.op("Mul", dy, g.op("Add", y, alpha)), dy)
+
+
+@unary("Selu")
+def selu(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    alpha = node.attributes.get_float("alpha", 1.67326319217681884765625)
+    gamma = node.attributes.get_float("gamma", 1.05070102214813232421875)
+    slope = g.op("Where", g.op("Less", _x(node), 0.0), g.op("Add", node.outputs[0], gamma * alpha), gamma)
+    return g.op("Mul", dy, slope)
+
+
+@unary("Celu")
+def celu(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    alpha, x = node.attributes.get_float("alpha", 1.0), _x(node)
+    below = g.op("Exp", g.op("Div", g.op("Min", x, 0.0), alpha))
+    return g.op("Mul", dy, below)
+
+
+@unary("Sigmoid")
+def sigmoid(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    y = node.outputs[0]
+    return g.op("Mul", dy, g.op("Mul", y, g.op("Sub", 1.0, y)))
+
+
+@unary("Swish")
+def swish(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    alpha, y = node.attributes.get_float("alpha", 1.0), node.outputs[0]
+    scaled = _x(node) if alpha == 1.0 else g.op("Mul", _x(node), alpha)
+    s = g.op("Sigmoid", scaled)
+    ay = y if alpha == 1.0 else g.op("Mul", y, alpha)
+    return g.op("Mul", dy, g.op("Add", s, g.op("Mul", ay, g.op("Sub", 1.0, s))))
+
+
+@unary("HardSigmoid")
+def hard_sigmoid(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    alpha, y = node.attributes.get_float("alpha", 0.2), node.outputs[0]
+    inside = g.op("And", g.op("Greater", y, 0.0), g.op("Less", y, 1.0))
+    return g.op("Where", inside, g.op("Mul", dy, alpha), 0.0)
+
+
+@unary("HardSwish")
+def hard_swish(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    # 0 below -3, (2x + 3) / 6 between, 1 above 3.
+    x = _x(node)
+    slope = g.op("Add", g.op("Div", x, 3.0), 0.5)
+    upper = g.op("Where", g.op("Less", x, 3.0), slope, 1.0)
+    return g.op("Mul", dy, g.op("Where", g.op("Greater", x, -3.0), upper, 0.0))
+
+
+@unary("Tanh")
+def tanh(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    y = node.outputs[0]
+    return g.op("Mul", dy, g.op("Sub", 1.0, g.op("Mul", y, y)))
+
+
+@unary("Softplus")
+def softplus(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    return g.op("Mul", dy, g.op("Sigmoid", _x(node)))
+
+
+@unary("Softsign")
+def softsign(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    rest = g.op("Sub", 1.0, g.op("Abs", node.outputs[0]))
+    return g.op("Mul", dy, g.op("Mul", rest, rest))
+
+
+@unary("Mish")
+def mish(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    x = _x(node)
+    t = g.op("Tanh", g.op("Softplus", x))
+    slope = g.op("Mul", g.op("Mul", x, g.op("Sigmoid", x)), g.op("Sub", 1.0, g.op("Mul", t, t)))
+    return g.op("Mul", dy, g.op("Add", t, slope))
+
+
+@unary("Gelu")
+def gelu(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    x = _x(node)
+    square = g.op("Mul", x, x)
+    if node.attributes.get_string("approximate", "none") == "tanh":
+        scale, cubic = math.sqrt(2 / math.pi), 0.044715
+        t = g.op("Tanh", g.op("Mul", g.op("Mul", x, scale), g.op("Add", g.op("Mul", square, cubic), 1.0)))
+        inner = g.op("Add", g.op("Mul", square, 3 * cubic * scale), scale)
+        tail = g.op("Mul", g.op("Mul", x, inner), g.op("Sub", 1.0, g.op("Mul", t, t)))
+        return g.op("Mul", g.op("Mul", dy, 0.5), g.op("Add", g.op("Add", t, 1.0), tail))
+    # Phi(x) + x phi(x)
+    below = g.op("Add", g.op("Mul", g.op("Erf", g.op("Mul", x, math.sqrt(0.5))), 0.5), 0.5)
+    density = g.op("Mul", g.op("Exp", g.op("Mul", square, -0.5)), 1 / math.sqrt(2 * math.pi))
+    return g.op("Mul", dy, g.op("Add", below, g.op("Mul", x, density)))
+
+
+@unary("Erf")
+def erf(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    x = _x(node)
+    bell = g.op("Exp", g.op("Neg", g.op("Mul", x, x)))
+    return g.op("Mul", dy, g.op("Mul", bell, 2 / math.sqrt(math.pi)))
+
+
+@unary("Sin")
+def sin(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    return g.op("Mul", dy, g.op("Cos", _x(node)))
+
+
+@unary("Cos")
+def cos(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    return g.op("Neg", g.op("Mul", dy, g.op("Sin", _x(node))))
+
+
+@unary("Tan")
+def tan(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    y = node.outputs[0]
+    return g.op("Mul", dy, g.op("Add", g.op("Mul", y, y), 1.0))
+
+
+@unary("Asin")
+def asin(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    x = _x(node)
+    return g.op("Div", dy, g.op("Sqrt", g.op("Sub", 1.0, g.op("Mul", x, x))))
+
+
+@unary("Acos")
+def acos(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    x = _x(node)
+    return g.op("Neg", g.op("Div", dy, g.op("Sqrt", g.op("Sub", 1.0, g.op("Mul", x, x)))))
+
+
+@unary("Atan")
+def atan(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    x = _x(node)
+    return g.op("Div", dy, g.op("Add", g.op("Mul", x, x), 1.0))
+
+
+@unary("Sinh")
+def sinh(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    return g.op("Mul", dy, g.op("Cosh", _x(node)))
+
+
+@unary("Cosh")
+def cosh(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    return g.op("Mul", dy, g.op("Sinh", _x(node)))
+
+
+@unary("Asinh")
+def asinh(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    x = _x(node)
+    return g.op("Div", dy, g.op("Sqrt", g.op("Add", g.op("Mul", x, x), 1.0)))
+
+
+@unary("Acosh")
+def acosh(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    x = _x(node)
+    return g.op("Div", dy, g.op("Sqrt", g.op("Sub", g.op("Mul", x, x), 1.0)))
+
+
+@unary("Atanh")
+def atanh(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    x = _x(node)
+    return g.op("Div", dy, g.op("Sub", 1.0, g.op("Mul", x, x)))
+
+
+@rule("Clip")
+def clip(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]) -> list[Gradient]:
+    if any(needed[1:]):
+        raise g.refusal(node, "its bounds depend on what is explained")
+    dy, y = cotangents[0], node.outputs[0]
+    low = node.inputs[1] if len(node.inputs) > 1 else None
+    high = node.inputs[2] if len(node.inputs) > 2 else None
+    rest: list[Gradient] = [None] * (len(node.inputs) - 1)
+    if dy is None or (low is None and high is None):
+        return [dy, *rest]
+    bounds = [] if low is None else [g.op("Greater", y, low)]
+    bounds += [] if high is None else [g.op("Less", y, high)]
+    inside = bounds[0] if len(bounds) == 1 else g.op("And", *bounds)
+    return [g.op("Where", inside, dy, 0.0), *rest]

@@ -1,0 +1,134 @@
+"""Convolutions: the backward of one is a convolution with the same weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import onnx_ir as ir
+
+from xaionnx.autodiff._windows import Window, window
+from xaionnx.autodiff.gradient_builder import GradientBuilder
+from xaionnx.autodiff.rule import Gradient, rule
+
+
+@rule("Conv")
+def conv(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]) -> list[Gradient]:
+    w, dy = node.inputs[1], cotangents[0]
+    assert w is not None
+    assert dy is not None
+    if needed[1]:
+        raise g.refusal(node, "its weights depend on what is explained")
+    group = node.attributes.get_int("group", 1)
+    frame = window(g, node, g.sizes(w)[2:])
+    gradients: list[Gradient] = [conv_back(g, dy, w, frame, group) if needed[0] else None, None]
+    if len(node.inputs) > 2:
+        gradients.append(_bias(g, dy, frame.rank) if needed[2] else None)
+    return gradients
+
+
+def conv_back(g: GradientBuilder, dy: ir.Value, w: ir.Value, frame: Window, group: int) -> ir.Value:
+    """The gradient of a Conv with respect to its input, for weights ``w`` that may be emitted ones."""
+    rank = frame.rank
+    before = [frame.reach(a) - 1 - frame.begin[a] for a in range(rank)]
+    after = [frame.reach(a) - 1 - frame.end[a] for a in range(rank)]
+    # Three axes are faster transposed, and a pad below 0 cannot be written in a Conv.
+    if rank < 3 and set(frame.strides) == {1} and min(*before, *after, 0) == 0:
+        return g.op(
+            "Conv", dy, _turned(g, w, frame, group), dilations=frame.dilations, group=group, pads=[*before, *after]
+        )
+    spare = [frame.spare(a) for a in range(rank)]
+    largest = [max(frame.strides[a], frame.dilations[a]) - 1 for a in range(rank)]
+    extra = [min(max(spare[a], 0), largest[a]) for a in range(rank)]
+    dx = g.op(
+        "ConvTranspose",
+        dy,
+        w,
+        dilations=frame.dilations,
+        group=group,
+        strides=frame.strides,
+        pads=[*frame.begin, *frame.end],
+        output_padding=extra,
+    )
+    # What no window reached has no gradient, and windows over the end reached only pads.
+    rest = [spare[a] - extra[a] for a in range(rank)]
+    if any(rest):
+        dx = g.op("Pad", dx, g.ints(*[0] * rank, *rest), None, g.ints(*range(2, rank + 2)))
+    return dx
+
+
+def _turned(g: GradientBuilder, w: ir.Value, frame: Window, group: int) -> ir.Value:
+    """Weights flipped along the kernel, with input and output channels swapped in each group.
+
+    A session folds these nodes when it opens, so that the file holds its weights once.
+    """
+    rank = frame.rank
+    outer, inner, *kernel = g.sizes(w)
+    if outer != group or inner != 1:
+        if group == 1:
+            w = g.op("Transpose", w, perm=[1, 0, *range(2, rank + 2)])
+        else:
+            split = g.op("Reshape", w, g.ints(group, outer // group, inner, *kernel))
+            swapped = g.op("Transpose", split, perm=[0, 2, 1, *range(3, rank + 3)])
+            w = g.op("Reshape", swapped, g.ints(group * inner, outer // group, *kernel))
+    wide = [axis for axis in range(rank) if kernel[axis] > 1]
+    if wide:
+        backwards = g.ints(*[-1] * len(wide))
+        least = g.ints(*[-(2**31)] * len(wide))
+        w = g.op("Slice", w, backwards, least, g.ints(*(axis + 2 for axis in wide)), backwards)
+    return w
+
+
+def _bias(g: GradientBuilder, dy: ir.Value, rank: int) -> ir.Value:
+    return g.op("ReduceSum", dy, g.ints(0, *range(2, rank + 2)), keepdims=0)
+
+
+@rule("ConvTranspose")
+def conv_transpose(
+    g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]
+) -> list[Gradient]:
+    x, w, dy = node.inputs[0], node.inputs[1], cotangents[0]
+    assert x is not None
+    assert w is not None
+    if needed[1]:
+        raise g.refusal(node, "its weights depend on what is explained")
+    attributes = node.attributes
+    kernel = g.sizes(w)[2:]
+    rank = len(kernel)
+    strides = list(attributes.get_ints("strides") or [1] * rank)
+    dilations = list(attributes.get_ints("dilations") or [1] * rank)
+    group = attributes.get_int("group", 1)
+    gradients: list[Gradient] = [None] * len(node.inputs)
+    if needed[0]:
+        begin, crop = [], []
+        for axis in range(rank):
+            size, out = g.size(x, axis + 2), g.size(node.outputs[0], axis + 2)
+            full = (size - 1) * strides[axis] + (kernel[axis] - 1) * dilations[axis] + 1
+            first = _begin(node, axis, rank, full, out)
+            begin.append(first)
+            crop.append(full - first - out)
+        if min(crop) < 0:
+            # The padding of the output read nothing.
+            cut = [min(entry, 0) for entry in crop]
+            dy = g.op("Pad", dy, g.ints(*[0] * rank, *cut), None, g.ints(*range(2, rank + 2)))
+        if min(begin) < 0:
+            cut = [min(entry, 0) for entry in begin]
+            dy = g.op("Pad", dy, g.ints(*cut, *[0] * rank), None, g.ints(*range(2, rank + 2)))
+        pads = [max(entry, 0) for entry in (*begin, *crop)]
+        gradients[0] = g.op("Conv", dy, w, dilations=dilations, group=group, strides=strides, pads=pads)
+    if len(node.inputs) > 2 and needed[2] and cotangents[0] is not None:
+        gradients[2] = _bias(g, cotangents[0], rank)
+    return gradients
+
+
+def _begin(node: ir.Node, axis: int, rank: int, full: int, out: int) -> int:
+    """The pad in front, as ONNX defines it for an output of given or automatic size."""
+    attributes = node.attributes
+    auto = attributes.get_string("auto_pad", "NOTSET")
+    if auto == "VALID":
+        return 0
+    if auto == "NOTSET" and not attributes.get_ints("output_shape"):
+        pads = attributes.get_ints("pads") or [0] * 2 * rank
+        return int(pads[axis])
+    added = (attributes.get_ints("output_padding") or [0] * rank)[axis]
+    total = max(full + added - out, 0)
+    return total // 2 if auto == "SAME_UPPER" else total - total // 2

@@ -1,0 +1,116 @@
+"""Arithmetic of two and more tensors. Broadcasting is undone by the walk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import onnx_ir as ir
+
+from xaionnx.autodiff.gradient_builder import GradientBuilder
+from xaionnx.autodiff.rule import Gradient, rule
+
+
+@rule("Add", "Sum")
+def add(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]) -> list[Gradient]:
+    return [cotangents[0] if wanted else None for wanted in needed]
+
+
+@rule("Mean")
+def mean(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]) -> list[Gradient]:
+    share = g.op("Div", cotangents[0], float(len(node.inputs)))
+    return [share if wanted else None for wanted in needed]
+
+
+@rule("Sub")
+def sub(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]) -> list[Gradient]:
+    dy = cotangents[0]
+    return [dy if needed[0] else None, g.op("Neg", dy) if needed[1] else None]
+
+
+@rule("Mul")
+def mul(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]) -> list[Gradient]:
+    a, b = node.inputs
+    dy = cotangents[0]
+    return [g.op("Mul", dy, b) if needed[0] else None, g.op("Mul", dy, a) if needed[1] else None]
+
+
+@rule("Div")
+def div(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]) -> list[Gradient]:
+    b, y = node.inputs[1], node.outputs[0]
+    share = g.op("Div", cotangents[0], b)
+    return [share if needed[0] else None, g.op("Neg", g.op("Mul", share, y)) if needed[1] else None]
+
+
+@rule("Pow")
+def power(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]) -> list[Gradient]:
+    base, exponent, y = node.inputs[0], node.inputs[1], node.outputs[0]
+    if base is None or exponent is None:
+        raise g.refusal(node, "an operand is missing")
+    dy, kind = cotangents[0], base.dtype or ir.DataType.FLOAT
+    # The exponent may be of another type than the base.
+    p = exponent if exponent.dtype == kind else g.op("Cast", exponent, to=kind)
+    known = g.constant_of(exponent)
+    first: Gradient = None
+    if needed[0]:
+        if known is not None and known.size == 1 and float(known.reshape(())) == 2.0:
+            first = g.op("Mul", dy, g.op("Mul", base, 2.0))
+        else:
+            slope = g.op("Mul", p, g.op("Pow", base, g.op("Sub", p, 1.0)))
+            # 0^0 is constant, though its factors are 0 and infinity.
+            first = g.op("Mul", dy, g.op("Where", g.op("Equal", p, 0.0), 0.0, slope))
+    second: Gradient = None
+    if needed[1]:
+        # x^p log x, which tends to 0 where x does.
+        safe = g.op("Log", g.op("Where", g.op("Greater", base, 0.0), base, 1.0))
+        second = g.op("Mul", dy, g.op("Mul", y, safe))
+        if exponent.dtype is not None and exponent.dtype != kind:
+            second = g.op("Cast", second, to=exponent.dtype)
+    return [first, second]
+
+
+@rule("Max", "Min")
+def extreme(
+    g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]
+) -> list[Gradient]:
+    dy, y = cotangents[0], node.outputs[0]
+    kind = y.dtype or ir.DataType.FLOAT
+    if len(node.inputs) == 1:
+        return [dy if needed[0] else None]
+    chosen = [g.op("Cast", g.op("Equal", value, y), to=kind) for value in node.inputs]
+    # Inputs that tie share the derivative.
+    share = g.op("Div", dy, g.op("Sum", *chosen))
+    return [g.op("Mul", share, mask) if wanted else None for mask, wanted in zip(chosen, needed, strict=True)]
+
+
+@rule("Mod")
+def mod(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]) -> list[Gradient]:
+    if needed[1]:
+        raise g.refusal(node, "its divisor depends on what is explained")
+    return [cotangents[0], None]
+
+
+@rule("Where")
+def where(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]) -> list[Gradient]:
+    condition, dy = node.inputs[0], cotangents[0]
+    return [
+        None,
+        g.op("Where", condition, dy, 0.0) if needed[1] else None,
+        g.op("Where", condition, 0.0, dy) if needed[2] else None,
+    ]
+
+
+@rule("PRelu")
+def prelu(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]) -> list[Gradient]:
+    x, slope = node.inputs
+    dy = cotangents[0]
+    negative = g.op("Less", x, 0.0)
+    return [
+        g.op("Mul", dy, g.op("Where", negative, slope, 1.0)) if needed[0] else None,
+        g.op("Where", negative, g.op("Mul", dy, x), 0.0) if needed[1] else None,
+    ]
+
+
+@rule("Floor", "Ceil", "Round", "Sign")
+def steps(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]) -> list[Gradient]:
+    """Constant but for their jumps."""
+    return [None]

@@ -1,0 +1,158 @@
+"""Ops that move numbers about: shapes, slices, joints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx_ir as ir
+
+from xaionnx.autodiff.gradient_builder import GradientBuilder
+from xaionnx.autodiff.rule import Gradient, rule, unary
+
+# An index that occurs more often is added up by ScatterElements.
+_GATHERED_TIMES = 4
+
+
+def _x(node: ir.Node) -> ir.Value:
+    value = node.inputs[0]
+    assert value is not None
+    return value
+
+
+@unary("Reshape", "Flatten", "Squeeze", "Unsqueeze")
+def reshape(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    return g.reshape_like(dy, _x(node))
+
+
+@unary("Transpose")
+def transpose(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    rank = g.rank(_x(node))
+    perm = node.attributes.get_ints("perm") or range(rank)[::-1]
+    return g.op("Transpose", dy, perm=[int(axis) for axis in np.argsort(perm)])
+
+
+@unary("Expand")
+def expand(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    return dy  # the walk sums over what was repeated
+
+
+@rule("Concat")
+def concat(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]) -> list[Gradient]:
+    dy = cotangents[0]
+    rank = g.rank(node.outputs[0])
+    axis = node.attributes.get_int("axis", 0) % rank
+    values = [value for value in node.inputs if value is not None]
+    sizes = [g.size(value, axis) for value in values]
+    ends = np.cumsum(sizes)
+    return [
+        g.op("Slice", dy, g.ints(int(end) - size), g.ints(int(end)), g.ints(axis)) if wanted else None
+        for size, end, wanted in zip(sizes, ends, needed, strict=True)
+    ]
+
+
+@rule("Split")
+def split(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]) -> list[Gradient]:
+    axis = node.attributes.get_int("axis", 0) % g.rank(_x(node))
+    parts = [
+        g.zeros_like(value) if dy is None else dy for value, dy in zip(node.outputs, cotangents, strict=True)
+    ]
+    return [g.op("Concat", *parts, axis=axis)] + [None] * (len(node.inputs) - 1)
+
+
+@unary("Slice")
+def slice_(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    x, y = _x(node), node.outputs[0]
+    rank = g.rank(x)
+    axes_given = g.fixed(node, 3)
+    count = g.sizes(node.inputs[1])[0] if node.inputs[1] is not None else 0
+    axes = [int(a) % rank for a in (range(count) if axes_given is None else axes_given)]
+    steps_given = g.fixed(node, 4)
+    steps = [1] * count if steps_given is None else [int(s) for s in steps_given]
+    left_alone = {
+        axis for axis, stride in zip(axes, steps, strict=True) if stride == 1 and g.sizes(x)[axis] == g.sizes(y)[axis]
+    }
+    if set(axes) == left_alone:
+        return dy
+    starts, ends = g.fixed(node, 1), g.fixed(node, 2)
+    if starts is None or ends is None:
+        raise g.refusal(node, "its bounds are missing")
+    begin, end = [0] * rank, [0] * rank
+    for axis, start, stop, stride in zip(axes, starts, ends, steps, strict=True):
+        if axis in left_alone:
+            continue
+        size = g.size(x, axis)
+        chosen = np.arange(size)[slice(int(start), _stop(int(stop), size, stride), stride)]
+        if stride == 1:
+            begin[axis], end[axis] = int(chosen[0]) if len(chosen) else size, size - 1 - int(chosen[-1]) if len(chosen) else 0
+        else:
+            dy = g.select_back(dy, axis, chosen, size)
+    return _padded(g, dy, begin, end)
+
+
+def _stop(stop: int, size: int, stride: int) -> int | None:
+    # Going down, an end before the first entry cannot be written as a Python index.
+    return None if stride < 0 and stop < -size else stop
+
+
+def _padded(g: GradientBuilder, value: ir.Value, begin: Sequence[int], end: Sequence[int]) -> ir.Value:
+    axes = [axis for axis, (a, b) in enumerate(zip(begin, end, strict=True)) if a or b]
+    if not axes:
+        return value
+    pads = g.ints(*(begin[axis] for axis in axes), *(end[axis] for axis in axes))
+    return g.op("Pad", value, pads, None, g.ints(*axes))
+
+
+@unary("Pad")
+def pad(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    x = _x(node)
+    rank = g.rank(x)
+    pads, axes_given = g.fixed(node, 1), g.fixed(node, 3)
+    if pads is None:
+        raise g.refusal(node, "its pads are missing")
+    axes = [int(a) % rank for a in (range(rank) if axes_given is None else axes_given)]
+    begin, end = [0] * rank, [0] * rank
+    for axis, first, last in zip(axes, pads[: len(axes)], pads[len(axes) :], strict=True):
+        begin[axis], end[axis] = int(first), int(last)
+    mode = node.attributes.get_string("mode", "constant")
+    if mode == "constant":
+        return _padded(g, dy, [-a for a in begin], [-b for b in end])
+    for axis in range(rank):
+        if begin[axis] or end[axis]:
+            size = g.size(x, axis)
+            # What each entry of the padded axis was copied from; a pad below 0 crops.
+            wide = np.pad(np.arange(size), (max(begin[axis], 0), max(end[axis], 0)), mode=mode)  # type: ignore[call-overload]
+            source = wide[max(-begin[axis], 0) : len(wide) - max(-end[axis], 0)]
+            dy = g.select_back(dy, axis, source, size)
+    return dy
+
+
+@unary("Gather")
+def gather(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    x, index = _x(node), node.inputs[1]
+    assert index is not None
+    rank = g.rank(x)
+    axis = node.attributes.get_int("axis", 0) % rank
+    known, inner = g.constant_of(index), g.rank(index)
+    if inner == 0:
+        dy = g.op("Unsqueeze", dy, g.ints(axis))
+    elif inner > 1:
+        # One axis of indices instead of several; the sizes around them are copied, as 0 says.
+        if any(size is None for size in g.shape(x)[axis + 1 :]):
+            raise g.refusal(node, "an axis behind its indices follows the number of samples")
+        around = [0] * axis, [g.size(x, a) for a in range(axis + 1, rank)]
+        dy = g.op("Reshape", dy, g.ints(*around[0], -1, *around[1]))
+    if known is not None and g.shape(x)[axis] is not None:
+        size = g.size(x, axis)
+        flat = known.reshape(-1) % size
+        if inner == 0:
+            at = int(flat[0])
+            begin, end = [0] * rank, [0] * rank
+            begin[axis], end[axis] = at, size - 1 - at
+            return _padded(g, dy, begin, end)
+        if np.bincount(flat, minlength=1).max() <= _GATHERED_TIMES:
+            return g.select_back(dy, axis, flat, size)
+    column = [1] * rank
+    column[axis] = -1
+    spread = g.op("Expand", g.op("Reshape", index, g.ints(*column)), g.op("Shape", dy))
+    return g.op("ScatterElements", g.zeros_like(x), spread, dy, axis=axis, reduction="add")

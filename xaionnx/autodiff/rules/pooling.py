@@ -1,0 +1,88 @@
+"""Pooling."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import onnx_ir as ir
+
+from xaionnx.autodiff._windows import Window, window
+from xaionnx.autodiff.gradient_builder import GradientBuilder
+from xaionnx.autodiff.rule import Gradient, unary
+from xaionnx.autodiff.rules.convolution import conv_back
+
+
+def _x(node: ir.Node) -> ir.Value:
+    value = node.inputs[0]
+    assert value is not None
+    return value
+
+
+@unary("MaxPool")
+def max_pool(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    """To the entry that onnxruntime took, so that ties are not split."""
+    if node.attributes.get_int("storage_order", 0):
+        raise g.refusal(node, "its indices are column-major")
+    x = _x(node)
+    index = g.further_output(node, 1, ir.DataType.INT64)
+    flat = g.ints(-1)
+    empty = g.op("Reshape", g.zeros_like(x), flat)
+    filled = g.op("ScatterElements", empty, g.op("Reshape", index, flat), g.op("Reshape", dy, flat), reduction="add")
+    return g.reshape_like(filled, x)
+
+
+@unary("AveragePool")
+def average_pool(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    x = _x(node)
+    frame = window(g, node)
+    count = _counts(frame, bool(node.attributes.get_int("count_include_pad", 0)))
+    dtype = x.dtype or ir.DataType.FLOAT
+    weights = g.constant((1.0 / count)[None, None].astype(dtype.numpy()), dtype)
+    if frame.kernel == frame.strides and not any((*frame.begin, *frame.end)) and set(frame.dilations) == {1} and all(
+        frame.spare(a) == 0 for a in range(frame.rank)
+    ):
+        return _repeated(g, g.op("Mul", dy, 1.0 / math.prod(frame.kernel)), x, frame)
+    channels = g.size(x, 1)
+    ones = g.constant(np.ones((channels, 1, *frame.kernel), dtype=dtype.numpy()), dtype)
+    return conv_back(g, g.op("Mul", dy, weights), ones, frame, channels)
+
+
+def _counts(frame: Window, with_pads: bool) -> np.ndarray:  # type: ignore[type-arg]
+    """How many entries each window averages: a product over the axes."""
+    lines = []
+    for axis in range(frame.rank):
+        taps = np.arange(frame.kernel[axis]) * frame.dilations[axis]
+        first = np.arange(frame.out[axis])[:, None] * frame.strides[axis] - frame.begin[axis]
+        at = first + taps
+        low = -frame.begin[axis] if with_pads else 0
+        # A window that reaches over the pads never counts what lies behind them.
+        high = frame.size[axis] + (frame.end[axis] if with_pads else 0)
+        lines.append(((at >= low) & (at < high)).sum(axis=1))
+    grids = [line.reshape([-1 if a == axis else 1 for a in range(frame.rank)]) for axis, line in enumerate(lines)]
+    return np.asarray(math.prod(grids), dtype=np.float64)
+
+
+def _repeated(g: GradientBuilder, dy: ir.Value, x: ir.Value, frame: Window) -> ir.Value:
+    """Each entry repeated over its window, where windows tile the input."""
+    channels = g.size(x, 1)
+    split = itertools.chain.from_iterable((n, 1) for n in frame.out)
+    tiles = itertools.chain.from_iterable((1, k) for k in frame.kernel)
+    shaped = g.op("Reshape", dy, g.ints(-1, channels, *split))
+    return g.reshape_like(g.op("Expand", shaped, g.ints(1, 1, *tiles)), x)
+
+
+@unary("GlobalAveragePool")
+def global_average_pool(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    x = _x(node)
+    count = math.prod(g.size(x, axis) for axis in range(2, g.rank(x)))
+    return g.expand_like(g.op("Mul", dy, 1.0 / count), x)
+
+
+@unary("GlobalMaxPool")
+def global_max_pool(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    x, y = _x(node), node.outputs[0]
+    chosen = g.op("Cast", g.op("Equal", x, y), to=x.dtype or ir.DataType.FLOAT)
+    count = g.op("ReduceSum", chosen, g.ints(*range(2, g.rank(x))), keepdims=1)
+    return g.op("Mul", chosen, g.op("Div", dy, count))

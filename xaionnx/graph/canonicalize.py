@@ -1,0 +1,121 @@
+"""Bring a model into the form that rules are written for: one recent opset, constants folded, no functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import onnx
+import onnx.inliner
+import onnx.version_converter
+
+from xaionnx.errors import UnsupportedModelError
+from xaionnx.graph.cut import expose
+from xaionnx.graph.serialize import WEIGHTS_APART
+from xaionnx.loading import declared_inputs
+from xaionnx.loading.soundness import subgraphs
+
+# Rules are written for this version of the default domain and later ones.
+OPSET = 20
+_DEFAULT = ("", "ai.onnx")
+
+# Simplifies a serialised model and leaves all ops in the default domain.
+Simplify = Callable[[bytes], bytes]
+
+
+def canonicalize(model: onnx.ModelProto, keep: Sequence[str], simplify: Simplify | None) -> onnx.ModelProto:
+    """The same function as a graph of opset 20 or newer, its constants folded and its functions inlined.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+        Left as it is.
+    keep : sequence of str
+        Tensors that must survive under their names: they become outputs, after the model's own. Other tensors keep
+        their names where they survive.
+    simplify : callable or None
+        Serialised model in, simplified one out (:func:`xaionnx.session.simplified`); None leaves that step out.
+
+    Raises
+    ------
+    UnknownNameError
+        No tensor has a name in ``keep``.
+    UnsupportedModelError
+        The model cannot be converted to opset 20, or the simplification brought an op that is not of ONNX.
+
+    Notes
+    -----
+    Weights in external files never enter memory: they stand as inputs while the graph is rewritten, and are weights
+    again in the result, with their locations. What is folded into them elsewhere stays unfolded here.
+    """
+    form = onnx.ModelProto()
+    form.CopyFrom(expose(model, keep) if keep else model)
+    form.ClearField("training_info")
+    form.ir_version = max(form.ir_version, WEIGHTS_APART)
+    own = declared_inputs(form)
+    del form.graph.input[:]
+    form.graph.input.extend(own)
+    if form.functions:
+        form = onnx.inliner.inline_local_functions(form, convert_version=True)
+    apart = [tensor for tensor in form.graph.initializer if tensor.data_location == onnx.TensorProto.EXTERNAL]
+    if apart:
+        _without_weights(form, {tensor.name for tensor in apart})
+        form.graph.input.extend(
+            onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims) for tensor in apart
+        )
+    form = _converted(form)
+    if simplify is not None:
+        before = _foreign(form)
+        form = onnx.load_model_from_string(simplify(form.SerializeToString()))
+        strange = sorted(_foreign(form) - before)
+        if strange:
+            raise UnsupportedModelError(
+                f"Simplifying the graph brought in ops that are not of ONNX: {', '.join(strange)}. "
+                "Update onnxruntime, or use a method without gradients."
+            )
+    if apart:
+        names = {tensor.name for tensor in apart}
+        rest = [value for value in form.graph.input if value.name not in names]
+        del form.graph.input[:]
+        form.graph.input.extend(rest)
+        form.graph.initializer.extend(apart)
+    # Shapes inside may be declared for one sample.
+    del form.graph.value_info[:]
+    used = {node.domain for node in _all_nodes(form.graph)}
+    imports = [entry for entry in form.opset_import if entry.domain in used or entry.domain in _DEFAULT]
+    del form.opset_import[:]
+    form.opset_import.extend(imports)
+    return form
+
+
+def _converted(model: onnx.ModelProto) -> onnx.ModelProto:
+    version = next((entry.version for entry in model.opset_import if entry.domain in _DEFAULT), OPSET)
+    if version >= OPSET:
+        return model
+    try:
+        return onnx.version_converter.convert_version(model, OPSET)
+    except RuntimeError as error:  # the C++ converter raises all its failures so
+        reason = str(error).strip().splitlines()
+        raise UnsupportedModelError(
+            f"The graph cannot be converted from opset {version} to {OPSET}: "
+            f"{reason[-1] if reason else 'no reason given'}. Export it again with opset {OPSET}."
+        ) from error
+
+
+def _without_weights(model: onnx.ModelProto, names: set[str]) -> None:
+    kept = [tensor for tensor in model.graph.initializer if tensor.name not in names]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)
+
+
+def _foreign(model: onnx.ModelProto) -> set[str]:
+    return {f"{node.domain}.{node.op_type}" for node in _all_nodes(model.graph) if node.domain not in _DEFAULT}
+
+
+def _all_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    found: list[onnx.NodeProto] = []
+    graphs = [graph]
+    while graphs:
+        for node in graphs.pop().node:
+            found.append(node)
+            graphs.extend(subgraphs(node))
+    return found

@@ -1,0 +1,87 @@
+"""What one run tells about every tensor of a graph: shapes, types, constants, and which sizes follow the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from xaionnx.graph.cut import expose, ordered, reads
+
+Array = npt.NDArray[Any]
+# Answers some outputs of a model for some feeds.
+Run = Callable[[onnx.ModelProto, Mapping[str, Array], Sequence[str]], Sequence[Any]]
+
+# These read the shape of their operand and not its numbers.
+_SHAPE_READERS = frozenset({"Shape", "Size"})
+# Larger constants are weights; no rule reads their numbers.
+_LARGEST_CONSTANT = 1 << 16
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Facts about the tensors of one graph, by name; right for the sample shapes that were fed, and no others.
+
+    Attributes
+    ----------
+    shapes : mapping of str to tuple
+        A size, or None where it follows the number of samples.
+    sizes : mapping of str to tuple of int
+        As met in the run with most samples.
+    dtypes : mapping of str to numpy.dtype
+    constants : mapping of str to array
+        Tensors whose numbers do not depend on the inputs' numbers nor on how many samples there are.
+    """
+
+    shapes: Mapping[str, tuple[int | None, ...]]
+    sizes: Mapping[str, tuple[int, ...]]
+    dtypes: Mapping[str, np.dtype[Any]]
+    constants: Mapping[str, Array]
+
+
+def probe(model: onnx.ModelProto, feeds: Sequence[Mapping[str, Array]], run: Run) -> Probe:
+    """Run a model with every tensor an output.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+    feeds : sequence of mapping
+        Inputs by name, once for each number of samples: two different ones tell which sizes follow it.
+    run : callable
+        Evaluates a model.
+    """
+    known = dict(feeds[-1])
+    names = [name for node in model.graph.node for name in node.output if name]
+    shown = expose(model, names)
+    first = dict(zip(names, run(shown, feeds[0], names), strict=True)) | dict(feeds[0])
+    known |= first if len(feeds) == 1 else dict(zip(names, run(shown, feeds[-1], names), strict=True))
+    varying = _reads_data(model, set(feeds[0]))
+    shapes: dict[str, tuple[int | None, ...]] = {}
+    sizes: dict[str, tuple[int, ...]] = {}
+    dtypes: dict[str, np.dtype[Any]] = {}
+    constants: dict[str, Array] = {}
+    for name, array in known.items():
+        if not isinstance(array, np.ndarray | np.generic):
+            continue  # a sequence or an optional
+        one, many = np.asarray(first[name]), np.asarray(array)
+        sizes[name], dtypes[name] = many.shape, many.dtype
+        if one.ndim != many.ndim:
+            shapes[name] = (None,) * many.ndim
+        else:
+            shapes[name] = tuple(b if a == b else None for a, b in zip(one.shape, many.shape, strict=True))
+        if name not in varying and many.size <= _LARGEST_CONSTANT and np.array_equal(one, many):
+            constants[name] = many
+    return Probe(shapes, sizes, dtypes, constants)
+
+
+def _reads_data(model: onnx.ModelProto, inputs: set[str]) -> set[str]:
+    """Tensors whose numbers depend on those of the inputs."""
+    dependent = set(inputs)
+    for node in ordered(model.graph):
+        if node.op_type not in _SHAPE_READERS and not dependent.isdisjoint(reads(node)):
+            dependent.update(node.output)
+    return dependent
