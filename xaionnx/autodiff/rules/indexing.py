@@ -32,7 +32,7 @@ def gather_nd(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     x, index = _input(g, node, 0), _input(g, node, 1)
     rows = _rows(g, node, x, index, node.attributes.get_int("batch_dims", 0))
     updates = g.op("Reshape", dy, g.ints(-1, rows.width))
-    filled = g.op("ScatterElements", rows.matrix(g.zeros_like(x)), rows.index, updates, axis=0, reduction="add")
+    filled = g.op("ScatterElements", rows.matrix(g.zeros_like(x)), rows.positions, updates, axis=0, reduction="add")
     return g.reshape_like(filled, x)
 
 
@@ -62,7 +62,7 @@ def scatter_nd(
     if cotangents[0] is None:
         return [None] * 3
     rows = _rows(g, node, data, index, 0)
-    scattering = _Scattering(g, rows.index, 0, node.attributes.get_string("reduction", "none"))
+    scattering = _Scattering(g, rows.positions, 0, node.attributes.get_string("reduction", "none"))
     whole, part, y, dy = (rows.matrix(value) for value in (data, updates, node.outputs[0], cotangents[0]))
     return [
         g.reshape_like(scattering.data_gradient(whole, part, y, dy), data) if needed[0] else None,
@@ -75,15 +75,15 @@ class _Scattering(NamedTuple):
     """The two derivatives of ScatterElements; ScatterND is one of rows."""
 
     g: GradientBuilder
-    index: ir.Value
+    positions: ir.Value
     axis: int
     reduction: str
 
     def put(self, into: ir.Value, values: ir.Value, reduction: str) -> ir.Value:
-        return self.g.op("ScatterElements", into, self.index, values, axis=self.axis, reduction=reduction)
+        return self.g.op("ScatterElements", into, self.positions, values, axis=self.axis, reduction=reduction)
 
     def take(self, source: ir.Value) -> ir.Value:
-        return self.g.op("GatherElements", source, self.index, axis=self.axis)
+        return self.g.op("GatherElements", source, self.positions, axis=self.axis)
 
     def data_gradient(self, data: ir.Value, updates: ir.Value, y: ir.Value, dy: ir.Value) -> ir.Value:
         g = self.g
@@ -121,7 +121,7 @@ class _Rows(NamedTuple):
 
     g: GradientBuilder
     width: int
-    index: ir.Value
+    positions: ir.Value
 
     def matrix(self, value: ir.Value) -> ir.Value:
         return self.g.op("Reshape", value, self.g.ints(-1, self.width))
