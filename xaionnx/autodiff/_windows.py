@@ -51,9 +51,7 @@ def window(g: GradientBuilder, node: ir.Node, kernel: tuple[int, ...] | None = N
     if auto == "VALID":
         pads = (0,) * (2 * rank)
     elif auto in ("SAME_UPPER", "SAME_LOWER"):
-        totals = [
-            max((out[a] - 1) * strides[a] + (kernel[a] - 1) * dilations[a] + 1 - size[a], 0) for a in range(rank)
-        ]
+        totals = [max((out[a] - 1) * strides[a] + (kernel[a] - 1) * dilations[a] + 1 - size[a], 0) for a in range(rank)]
         less, more = [t // 2 for t in totals], [t - t // 2 for t in totals]
         pads = (*less, *more) if auto == "SAME_UPPER" else (*more, *less)
     return Window(kernel, strides, dilations, pads[:rank], pads[rank:], size, out)

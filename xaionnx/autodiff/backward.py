@@ -207,4 +207,3 @@ def _declared(shape: tuple[int | None, ...]) -> list[int | str | None]:
     if named and named[0] is None:
         named[0] = "N"
     return named
-

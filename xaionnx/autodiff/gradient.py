@@ -150,9 +150,7 @@ def _first(model: Model, info: TensorInfo, sample: Feeds | None) -> Array:
     return np.ones(sizes, dtype=info.dtype)
 
 
-def _probed(
-    model: Model, proto: onnx.ModelProto, keep: Sequence[str], first: Feeds
-) -> tuple[onnx.ModelProto, Probe]:
+def _probed(model: Model, proto: onnx.ModelProto, keep: Sequence[str], first: Feeds) -> tuple[onnx.ModelProto, Probe]:
     """The canonical graph, of free batch where the model can, and what a run of it tells."""
     batched = [info for info in model.inputs if info.name not in model.shared]
     declared = {info.shape[0] for info in batched if isinstance(info.shape[0], int)}

@@ -16,9 +16,9 @@ class Rule(Protocol):
     """The derivative of one op, backwards.
 
     ``cotangents`` holds, for each output of the node, the derivative of the target with respect to it, in its shape;
-    None where nothing came back. ``needed`` says of each input whether its gradient is wanted. The answer has one entry an
-    input: its gradient, or None where it is zero or not needed. A gradient may have the shape that the input was
-    broadcast to; the walk sums it back.
+    None where nothing came back. ``needed`` says of each input whether its gradient is wanted. The answer has one
+    entry an input: its gradient, or None where it is zero or not needed. A gradient may have the shape that the input
+    was broadcast to; the walk sums it back.
     """
 
     def __call__(

@@ -54,9 +54,7 @@ def concat(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], ne
 @rule("Split")
 def split(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]) -> list[Gradient]:
     axis = node.attributes.get_int("axis", 0) % g.rank(_x(node))
-    parts = [
-        g.zeros_like(value) if dy is None else dy for value, dy in zip(node.outputs, cotangents, strict=True)
-    ]
+    parts = [g.zeros_like(value) if dy is None else dy for value, dy in zip(node.outputs, cotangents, strict=True)]
     return [g.op("Concat", *parts, axis=axis)] + [None] * (len(node.inputs) - 1)
 
 
@@ -84,7 +82,10 @@ def slice_(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
         size = g.size(x, axis)
         chosen = np.arange(size)[slice(int(start), _stop(int(stop), size, stride), stride)]
         if stride == 1:
-            begin[axis], end[axis] = int(chosen[0]) if len(chosen) else size, size - 1 - int(chosen[-1]) if len(chosen) else 0
+            begin[axis], end[axis] = (
+                int(chosen[0]) if len(chosen) else size,
+                size - 1 - int(chosen[-1]) if len(chosen) else 0,
+            )
         else:
             dy = g.select_back(dy, axis, chosen, size)
     return _padded(g, dy, begin, end)

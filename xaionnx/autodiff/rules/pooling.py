@@ -40,8 +40,11 @@ def average_pool(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     count = _counts(frame, bool(node.attributes.get_int("count_include_pad", 0)))
     dtype = x.dtype or ir.DataType.FLOAT
     weights = g.constant((1.0 / count)[None, None].astype(dtype.numpy()), dtype)
-    if frame.kernel == frame.strides and not any((*frame.begin, *frame.end)) and set(frame.dilations) == {1} and all(
-        frame.spare(a) == 0 for a in range(frame.rank)
+    if (
+        frame.kernel == frame.strides
+        and not any((*frame.begin, *frame.end))
+        and set(frame.dilations) == {1}
+        and all(frame.spare(a) == 0 for a in range(frame.rank))
     ):
         return _repeated(g, g.op("Mul", dy, 1.0 / math.prod(frame.kernel)), x, frame)
     channels = g.size(x, 1)
