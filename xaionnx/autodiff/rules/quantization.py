@@ -99,7 +99,7 @@ def _is_dynamic(scale: ir.Value | None) -> bool:
 def _scale_gradient(g: GradientBuilder, node: ir.Node, dy: Gradient) -> ir.Value:
     """``dy * (x - zero_point)``, summed over the numbers that a scale is for."""
     x, scale, kind = node.inputs[0], node.inputs[1], _kind(node.outputs[0])
-    if x is None or scale is None or node.attributes.get_int("block_size", 0):
+    if x is None or scale is None or node.attributes.get_int("block_size", 0) > 0:
         raise g.refusal(node, "the scales of its blocks depend on what is explained")
     steps = g.op("Cast", x, to=kind)
     if len(node.inputs) > 2:
