@@ -9,6 +9,7 @@ from xaionnx.autodiff import backward
 from xaionnx.autodiff.backward import COTANGENT, differentiate, gradient_name
 from xaionnx.autodiff.rules.quantization import STRAIGHT_THROUGH, carries
 from xaionnx.autodiff.table import STANDARD
+from xaionnx.errors import UnsupportedModelError
 from xaionnx.graph.canonicalize import canonicalize
 from xaionnx.graph.probe import probe
 
@@ -173,3 +174,25 @@ def test_a_shape_of_quantised_numbers_carries_nothing():
     pool = ir.Node("", "MaxPool", [x], num_outputs=2)
     assert carries(pool, 0, lambda value: value is x)
     assert not carries(pool, 1, lambda value: value is x)
+
+
+def test_calculating_in_integers_is_refused_by_name():
+    nodes = [
+        helper.make_node("DynamicQuantizeLinear", ["x"], ["q", "s", "z"]),
+        helper.make_node("MatMulInteger", ["q", "w", "z"], ["sum"], name="product"),
+        helper.make_node("Cast", ["sum"], ["wide"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["wide", "s"], ["y"]),
+    ]
+    x = np.random.default_rng(1).uniform(-1, 1, (3, 4)).astype(np.float32)
+    with pytest.raises(UnsupportedModelError, match=r"No rule for ONNX op 'MatMulInteger' \(node 'product'\)"):
+        slopes(nodes, {"w": (TensorProto.INT8, [4, 2], np.arange(8))}, x)
+
+
+def test_a_dynamic_scale_alone_is_refused():
+    nodes = [
+        helper.make_node("DynamicQuantizeLinear", ["x"], ["q", "s", "z"]),
+        helper.make_node("Mul", ["s", "ones"], ["y"]),
+    ]
+    x = np.random.default_rng(1).uniform(-1, 1, (3, 4)).astype(np.float32)
+    with pytest.raises(UnsupportedModelError, match="its scale is used without its numbers"):
+        slopes(nodes, {"ones": (TensorProto.FLOAT, [3], np.ones(3))}, x)

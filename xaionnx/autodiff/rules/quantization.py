@@ -34,6 +34,10 @@ _MOVING = frozenset(
     }
 )  # fmt: skip
 
+# These calculate with quantised numbers. None has a rule; that they carry makes the walk name them, where it would
+# otherwise follow the scales alone and answer 0.
+_CALCULATING = frozenset({"ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul"})
+
 
 def carries(node: ir.Node, index: int, active: Callable[[ir.Value], bool]) -> bool:
     """Whether an integer output of a node stands for floats that depend on active ones.
@@ -49,6 +53,8 @@ def carries(node: ir.Node, index: int, active: Callable[[ir.Value], bool]) -> bo
     first = node.inputs[0] if node.inputs else None
     if node.op_type in _QUANTIZING:
         return index == 0 and first is not None and active(first)
+    if node.op_type in _CALCULATING:
+        return any(value is not None and active(value) for value in node.inputs)
     if node.op_type not in _MOVING or (node.op_type == "MaxPool" and index > 0):
         return False
     moved = node.inputs if node.op_type == "Concat" else node.inputs[:1]
@@ -119,7 +125,7 @@ def dynamic_quantize_linear(
     What the scale adds to the derivative of the numbers in integers, it takes away where they are scaled back.
     """
     if cotangents[0] is None:
-        return [None]
+        raise g.refusal(node, "its scale is used without its numbers")
     return [g.op("Div", cotangents[0], g.further_output(node, 1, ir.DataType.FLOAT))]
 
 
