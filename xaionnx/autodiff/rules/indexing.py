@@ -131,9 +131,9 @@ def _rows(g: GradientBuilder, node: ir.Node, data: ir.Value, index: ir.Value, ba
     depth = g.size(index, -1)
     led = batch_dims + depth
     sizes = [g.size(data, axis) for axis in range(1, g.rank(data))]
-    width = math.prod(sizes[led - 1 :]) if led else math.prod(sizes)
-    strides = [width * math.prod(sizes[axis : led - 1]) // 1 for axis in range(led)]
-    strides = [stride // width if width else 0 for stride in strides]
+    width = math.prod(sizes[led - 1 :])
+    # Rows that one step along each of the leading axes skips.
+    strides = [math.prod(sizes[axis : led - 1]) for axis in range(led)]
     kind = ir.DataType.INT64
     at = index if index.dtype == kind else g.op("Cast", index, to=kind)
     lengths = g.op("Slice", g.shape_of(data), g.ints(batch_dims), g.ints(led))
