@@ -1,0 +1,160 @@
+"""Rules that move numbers between positions, against central differences."""
+
+import numpy as np
+import pytest
+
+from tests.autodiff.slopes import arrays, cases, error, frozen, onnxruntime, reference, single
+from xaionnx.errors import UnsupportedModelError
+
+TOLERANCE = 1e-6
+OPS = [
+    "Compress", "DepthToSpace", "GatherElements", "GatherND", "MaxUnpool", "ReverseSequence", "ScatterElements",
+    "ScatterND", "SpaceToDepth", "Tile", "TopK",
+]  # fmt: skip
+
+
+def batches(make, counts=(2, 3, 5), seed=0):
+    rng = np.random.default_rng(seed)
+    return [make(count, rng) for count in counts]
+
+
+def check(op, inputs, feeds, wrt="x", outputs=("y",), constants=None, evaluate=reference, opset=20, **attributes):
+    model = single(op, inputs, feeds[0], outputs, constants, opset, **attributes)
+    assert error(model, feeds, wrt, evaluate=evaluate) < TOLERANCE
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_onnx_s_own_cases(op):
+    compared = 0
+    for case in cases(op):
+        feeds = arrays(case)
+        out = case.model.graph.output[0].name
+        if "bfloat16" in case.name or (op == "MaxUnpool" and len(feeds) > 2):
+            continue
+        for name in [name for name, array in feeds.items() if array.dtype.kind == "f"]:
+            if feeds[name].dtype.kind != "f" or case.data_sets[0][1][0].dtype.kind != "f":
+                continue
+            assert error(frozen(case.model, feeds, [name]), [{name: feeds[name]}], name, out) < TOLERANCE, case.name
+            compared += 1
+    assert compared
+
+
+@pytest.mark.parametrize("axis", [1, 2, -1])
+def test_gather_elements_adds_up_repeated_indices(axis):
+    def feed(count, rng):
+        return {"x": rng.standard_normal((count, 3, 4)), "i": rng.integers(-3, 3, (count, 3, 3))}
+
+    check("GatherElements", ["x", "i"], batches(feed), evaluate=onnxruntime, axis=axis)
+
+
+@pytest.mark.parametrize(("batch_dims", "depth"), [(0, 1), (0, 2), (0, 3), (1, 1), (1, 2), (2, 1)])
+@pytest.mark.parametrize("evaluate", [reference, onnxruntime])
+def test_gather_nd(batch_dims, depth, evaluate):
+    def feed(count, rng):
+        shape = (count, 3, 4)
+        led = shape[batch_dims : batch_dims + depth]
+        lead = shape[:batch_dims] if batch_dims else (6,)
+        low = 0 if evaluate is reference else -1
+        index = np.stack([rng.integers(low, size, (*lead, 5)) for size in led], axis=-1)
+        return {"x": rng.standard_normal(shape), "i": index}
+
+    check("GatherND", ["x", "i"], batches(feed), evaluate=evaluate, batch_dims=batch_dims)
+
+
+@pytest.mark.parametrize("reduction", ["none", "add", "mul", "max", "min"])
+@pytest.mark.parametrize("wrt", ["x", "u"])
+@pytest.mark.parametrize("axis", [1, -1])
+def test_scatter_elements(reduction, wrt, axis):
+    def feed(count, rng):
+        index = np.argsort(rng.standard_normal((count, 4, 4)), axis=axis)
+        if reduction != "none":
+            index[:, 0] = index[:, 1]  # a position that is met twice
+        return {"x": rng.standard_normal((count, 4, 4)), "i": index, "u": rng.standard_normal((count, 4, 4))}
+
+    check("ScatterElements", ["x", "i", "u"], batches(feed), wrt, evaluate=onnxruntime, axis=axis, reduction=reduction)
+
+
+@pytest.mark.parametrize("wrt", ["x", "u"])
+def test_scatter_elements_multiplies_by_zeros(wrt):
+    def feed(count, rng):
+        updates = rng.standard_normal((count, 3))
+        updates[:, 1] = 0
+        updates[-1] = 0
+        return {"x": rng.standard_normal((count, 4)), "i": np.tile([0, 0, 2], (count, 1)), "u": updates}
+
+    check("ScatterElements", ["x", "i", "u"], batches(feed), wrt, evaluate=onnxruntime, axis=1, reduction="mul")
+
+
+@pytest.mark.parametrize("reduction", ["none", "add", "mul", "max", "min"])
+@pytest.mark.parametrize("wrt", ["x", "u"])
+@pytest.mark.parametrize("depth", [1, 2])
+def test_scatter_nd(reduction, wrt, depth):
+    def feed(count, rng):
+        index = np.array([[0, 1], [1, -1], [1, 0]])[:, :depth] if depth == 2 else np.array([[1], [0]])
+        updates = rng.standard_normal((len(index), *(count, 3, 4)[depth:]))
+        return {"x": rng.standard_normal((count, 3, 4)), "i": index, "u": updates}
+
+    check("ScatterND", ["x", "i", "u"], batches(feed), wrt, reduction=reduction)
+    check("ScatterND", ["x", "i", "u"], batches(feed), wrt, evaluate=onnxruntime, reduction=reduction)
+
+
+def test_a_tie_is_shared():
+    feeds = [{"x": np.ones((n, 3)), "i": np.zeros((n, 1), dtype=np.int64), "u": np.ones((n, 1))} for n in (2, 3, 4)]
+    model = single("ScatterElements", ["x", "i", "u"], feeds[0], axis=1, reduction="max")
+    # Both ways the central difference sees half of the slope, as sharing does.
+    assert error(model, feeds, "x", evaluate=onnxruntime) < TOLERANCE
+    assert error(model, feeds, "u", evaluate=onnxruntime) < TOLERANCE
+
+
+@pytest.mark.parametrize("repeats", [(1, 1, 1), (1, 2, 1), (1, 3, 2), (2, 1, 3)])
+def test_tile(repeats):
+    feeds = batches(lambda count, rng: {"x": rng.standard_normal((count, 3, 4))})
+    check("Tile", ["x", "r"], feeds, constants={"r": np.array(repeats)}, evaluate=onnxruntime)
+
+
+@pytest.mark.parametrize("axis", [1, 2, -1])
+@pytest.mark.parametrize("largest", [0, 1])
+def test_top_k(axis, largest):
+    feeds = batches(lambda count, rng: {"x": rng.standard_normal((count, 5, 4))})
+    constants = {"k": np.array([3])}
+    check("TopK", ["x", "k"], feeds, "x", ("y", "i"), constants, onnxruntime, axis=axis, largest=largest)
+
+
+@pytest.mark.parametrize("mode", ["DCR", "CRD"])
+@pytest.mark.parametrize("evaluate", [reference, onnxruntime])
+def test_depth_to_space(mode, evaluate):
+    feeds = batches(lambda count, rng: {"x": rng.standard_normal((count, 12, 2, 3))})
+    check("DepthToSpace", ["x"], feeds, evaluate=evaluate, blocksize=2, mode=mode)
+
+
+@pytest.mark.parametrize("evaluate", [reference, onnxruntime])
+def test_space_to_depth(evaluate):
+    feeds = batches(lambda count, rng: {"x": rng.standard_normal((count, 2, 4, 6))})
+    check("SpaceToDepth", ["x"], feeds, evaluate=evaluate, blocksize=2)
+
+
+def test_reverse_sequence():
+    def feed(count, rng):
+        return {"x": rng.standard_normal((count, 5, 2)).astype(np.float64), "n": rng.integers(1, 6, count)}
+
+    check("ReverseSequence", ["x", "n"], batches(feed), batch_axis=0, time_axis=1)
+
+
+@pytest.mark.parametrize("axis", [1, -2, None])
+@pytest.mark.parametrize("constant", [True, False])
+def test_compress(axis, constant):
+    keep = np.array([True, False, True])
+    feeds = batches(lambda count, rng: {"x": rng.standard_normal((count, 3, 2))})
+    if not constant:
+        feeds = [{**feed, "c": keep} for feed in feeds]
+    attributes = {} if axis is None else {"axis": axis}
+    constants = {"c": keep} if constant else {}
+    check("Compress", ["x", "c"], feeds, constants=constants, evaluate=onnxruntime, **attributes)
+
+
+def test_max_unpool_with_a_given_shape_is_refused():
+    feeds = [{"x": np.ones((1, 1, 1, 1)), "i": np.zeros((1, 1, 1, 1), dtype=np.int64)}]
+    shape = {"s": np.array([1, 1, 3, 3])}
+    model = single("MaxUnpool", ["x", "i", "s"], feeds[0], constants=shape, kernel_shape=[2, 2], strides=[2, 2])
+    with pytest.raises(UnsupportedModelError, match=r"'MaxUnpool' \(node 'maxunpool'\) cannot be differentiated"):
+        error(model, feeds, "x")

@@ -1,0 +1,198 @@
+"""Straight-through gradients: those of the model without its quantisation, and 0 where a number was clipped."""
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+
+from tests.autodiff.slopes import onnxruntime
+from xaionnx.autodiff import backward
+from xaionnx.autodiff.backward import COTANGENT, differentiate, gradient_name
+from xaionnx.autodiff.rules.quantization import STRAIGHT_THROUGH, carries
+from xaionnx.autodiff.table import STANDARD
+from xaionnx.errors import UnsupportedModelError
+from xaionnx.graph.canonicalize import canonicalize
+from xaionnx.graph.probe import probe
+
+
+@pytest.fixture(autouse=True)
+def integers_carry(monkeypatch):
+    """The walk follows quantised tensors."""
+
+    def reached(nodes, sources):
+        active = set(sources)
+        for node in nodes:
+            if any(value in active for value in node.inputs) or backward._inside(node, active):
+                active.update(
+                    value
+                    for index, value in enumerate(node.outputs)
+                    if value.dtype is None
+                    or value.dtype.is_floating_point()
+                    or carries(node, index, active.__contains__)
+                )
+        return active
+
+    monkeypatch.setattr(backward, "_reached", reached)
+
+
+def slopes(nodes, constants, x):
+    weights = [helper.make_tensor(n, kind, shape, np.ravel(numbers)) for n, (kind, shape, numbers) in constants.items()]
+    declared = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", *x.shape[1:]])
+    answer = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    graph = helper.make_graph(nodes, "g", [declared], [answer], weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    form = canonicalize(model, [], None)
+    # A block's scale has the batch's axis too, and fixes its size.
+    feeds = [{"x": x}] if len(x) == 1 else [{"x": x[:1]}, {"x": np.repeat(x[:1], 2, axis=0)}]
+    facts = probe(form, feeds, lambda shown, values, names: onnxruntime(shown)(values, names))
+    run = onnxruntime(differentiate(form, facts, "y", ["x"], STANDARD))
+    y = onnxruntime(model)({"x": x}, ["y"])[0]
+    dy = np.random.default_rng(0).standard_normal(y.shape).astype(np.float32)
+    _, dx = run({"x": x, COTANGENT: dy}, ["y", gradient_name("x")])
+    return dx, dy
+
+
+def pair(*between, **attributes):
+    """Quantise, then maybe move the numbers, then scale them back."""
+    last = between[-1].output[0] if between else "q"
+    return [
+        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"], **attributes),
+        *between,
+        helper.make_node("DequantizeLinear", [last, "s", "z"], ["y"], **attributes),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "zero", "low", "high"),
+    [(TensorProto.INT8, 0, -128, 127), (TensorProto.UINT8, 100, 0, 255), (TensorProto.INT16, 0, -32768, 32767)],
+)
+def test_one_scale(kind, zero, low, high):
+    scale = 0.1
+    x = np.random.default_rng(1).uniform(-1, 1, (5, 40)).astype(np.float32) * scale * (high - low)
+    dx, dy = slopes(pair(), {"s": (TensorProto.FLOAT, [], [scale]), "z": (kind, [], [zero])}, x)
+    inside = (x / scale + zero > low - 0.5) & (x / scale + zero < high + 0.5)
+    assert 0.2 < inside.mean() < 0.8
+    np.testing.assert_allclose(dx, np.where(inside, dy, 0), rtol=1e-5)
+
+
+def test_a_scale_for_each_channel():
+    x = np.random.default_rng(1).uniform(-20, 20, (4, 3, 5)).astype(np.float32)
+    scale = np.float32([0.05, 0.1, 0.2])
+    constants = {"s": (TensorProto.FLOAT, [3], scale), "z": (TensorProto.INT8, [3], [0, 10, -20])}
+    dx, dy = slopes(pair(axis=1), constants, x)
+    steps = x / scale[:, None] + np.float32([0, 10, -20])[:, None]
+    np.testing.assert_allclose(dx, np.where((steps > -128.5) & (steps < 127.5), dy, 0), rtol=1e-5)
+    same, again = slopes(pair(axis=-2), constants, x)
+    np.testing.assert_array_equal(same, dx)
+    np.testing.assert_array_equal(again, dy)
+
+
+def test_a_scale_for_each_block():
+    x = np.random.default_rng(1).uniform(-20, 20, (1, 4, 6)).astype(np.float32)
+    scale = np.random.default_rng(2).uniform(0.05, 0.2, (1, 4, 3)).astype(np.float32)
+    constants = {"s": (TensorProto.FLOAT, [1, 4, 3], scale), "z": (TensorProto.INT8, [1, 4, 3], np.zeros(12))}
+    nodes = pair(axis=2, block_size=2)
+    form_scale = np.repeat(scale, 2, axis=2)
+    dx, dy = slopes(nodes, constants, x)
+    np.testing.assert_allclose(dx, np.where(np.abs(x / form_scale + 0.5) < 128, dy, 0), rtol=1e-5)
+
+
+def test_quantised_numbers_may_be_moved():
+    x = np.random.default_rng(1).uniform(-15, 15, (3, 2, 4)).astype(np.float32)
+    turn = helper.make_node("Transpose", ["q"], ["t"], perm=[0, 2, 1])
+    dx, dy = slopes(pair(turn), {"s": (TensorProto.FLOAT, [], [0.1]), "z": (TensorProto.INT8, [], [0])}, x)
+    inside = np.abs(x / 0.1 + 0.5) < 128
+    np.testing.assert_allclose(dx, np.where(inside, dy.transpose(0, 2, 1), 0), rtol=1e-5)
+
+
+def test_a_dynamic_scale_counts_as_constant():
+    nodes = [
+        helper.make_node("DynamicQuantizeLinear", ["x"], ["q", "s", "z"]),
+        helper.make_node("DequantizeLinear", ["q", "s", "z"], ["y"]),
+    ]
+    x = np.random.default_rng(1).uniform(-15, 15, (3, 8)).astype(np.float32)
+    dx, dy = slopes(nodes, {}, x)
+    np.testing.assert_allclose(dx, dy, rtol=1e-5)
+
+
+def test_a_network_between_quantised_weights_and_numbers():
+    """Its slope is that of the layer with the scaled-back weights."""
+    rng = np.random.default_rng(3)
+    kernel = rng.integers(-127, 128, (6, 4))
+    nodes = [
+        *pair(),
+        helper.make_node("DequantizeLinear", ["w", "s"], ["wide"]),
+        helper.make_node("MatMul", ["y", "wide"], ["product"]),
+    ]
+    nodes[1].output[0] = "back"
+    nodes[-1].input[0] = "back"
+    nodes[-1].output[0] = "y"
+    constants = {
+        "s": (TensorProto.FLOAT, [], [0.1]),
+        "z": (TensorProto.INT8, [], [0]),
+        "w": (TensorProto.INT8, [6, 4], kernel),
+    }
+    dx, dy = slopes(nodes, constants, rng.uniform(-5, 5, (3, 6)).astype(np.float32))
+    np.testing.assert_allclose(dx, dy @ (np.float32(0.1) * kernel.astype(np.float32)).T, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_a_scale_that_is_computed_gets_its_slope(per_channel):
+    """Quantised weights whose scale depends on what is explained: the exact derivative."""
+    rng = np.random.default_rng(3)
+    kernel = rng.integers(-100, 100, (2, 3, 4))
+    shape = [3] if per_channel else []
+    nodes = [
+        helper.make_node("ReduceMean", ["x", "axes"], ["mean"], keepdims=0),
+        helper.make_node("Reshape", ["mean", "to"], ["s"]),
+        helper.make_node("DequantizeLinear", ["w", "s", "z"], ["wide"], axis=1),
+        helper.make_node("Mul", ["wide", "ones"], ["y"]),
+    ]
+    constants = {
+        "axes": (TensorProto.INT64, [1 if per_channel else 2], [0] if per_channel else [0, 1]),
+        "to": (TensorProto.INT64, [len(shape)], shape),
+        "w": (TensorProto.INT8, [2, 3, 4], kernel),
+        "z": (TensorProto.INT8, shape, np.full(shape, 7)),
+        "ones": (TensorProto.FLOAT, [1], [1.0]),
+    }
+    dx, dy = slopes(nodes, constants, rng.uniform(0.1, 1, (1, 3)).astype(np.float32))
+    share = (dy * (kernel - 7)).sum(axis=(0, 2))
+    expected = share if per_channel else np.full(3, share.sum() / 3)
+    np.testing.assert_allclose(dx[0], expected, rtol=1e-4)
+
+
+def test_the_estimates_are_named():
+    assert set(STANDARD) >= STRAIGHT_THROUGH
+    assert {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"} == STRAIGHT_THROUGH
+
+
+def test_a_shape_of_quantised_numbers_carries_nothing():
+    import onnx_ir as ir
+
+    x = ir.Value(name="x")
+    for op in ("Shape", "Size", "Cast", "ArgMax"):
+        assert not carries(ir.Node("", op, [x]), 0, lambda value: value is x)
+    pool = ir.Node("", "MaxPool", [x], num_outputs=2)
+    assert carries(pool, 0, lambda value: value is x)
+    assert not carries(pool, 1, lambda value: value is x)
+
+
+def test_calculating_in_integers_is_refused_by_name():
+    nodes = [
+        helper.make_node("DynamicQuantizeLinear", ["x"], ["q", "s", "z"]),
+        helper.make_node("MatMulInteger", ["q", "w", "z"], ["sum"], name="product"),
+        helper.make_node("Cast", ["sum"], ["wide"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["wide", "s"], ["y"]),
+    ]
+    x = np.random.default_rng(1).uniform(-1, 1, (3, 4)).astype(np.float32)
+    with pytest.raises(UnsupportedModelError, match=r"No rule for ONNX op 'MatMulInteger' \(node 'product'\)"):
+        slopes(nodes, {"w": (TensorProto.INT8, [4, 2], np.arange(8))}, x)
+
+
+def test_a_dynamic_scale_alone_is_refused():
+    nodes = [
+        helper.make_node("DynamicQuantizeLinear", ["x"], ["q", "s", "z"]),
+        helper.make_node("Mul", ["s", "ones"], ["y"]),
+    ]
+    x = np.random.default_rng(1).uniform(-1, 1, (3, 4)).astype(np.float32)
+    with pytest.raises(UnsupportedModelError, match="its scale is used without its numbers"):
+        slopes(nodes, {"ones": (TensorProto.FLOAT, [3], np.ones(3))}, x)

@@ -1,0 +1,161 @@
+"""Quantisation, differentiated straight through: as if rounding were the identity within the range.
+
+Rounding has the derivative 0 almost everywhere, which says nothing of the model. The straight-through estimate takes
+it as 1, and 0 where a number was clipped. A result that passed one of :data:`STRAIGHT_THROUGH` is no derivative of what
+the model computes, but of the model before it was quantised, at the quantised numbers; it has to say so.
+
+References
+----------
+Bengio, Léonard and Courville, "Estimating or propagating gradients through stochastic neurons for conditional
+computation", 2013, arXiv:1308.3432.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import onnx_ir as ir
+
+from xaionnx.autodiff.gradient_builder import GradientBuilder
+from xaionnx.autodiff.rule import Gradient, rule
+
+# Ops whose rule is an estimate; a gradient through one of them is labelled.
+STRAIGHT_THROUGH = frozenset({"DequantizeLinear", "DynamicQuantizeLinear", "QuantizeLinear"})
+
+# Their first output holds floats in integers' or small floats' clothes.
+_QUANTIZING = frozenset({"DynamicQuantizeLinear", "QuantizeLinear"})
+# These move quantised numbers about without reading them.
+_MOVING = frozenset(
+    {
+        "Concat", "DepthToSpace", "Expand", "Flatten", "Gather", "GatherElements", "GatherND", "Identity", "MaxPool",
+        "Pad", "Reshape", "Resize", "Slice", "SpaceToDepth", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze",
+    }
+)  # fmt: skip
+
+# These calculate with quantised numbers. None has a rule; that they carry makes the walk name them, where it would
+# otherwise follow the scales alone and answer 0.
+_CALCULATING = frozenset({"ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul"})
+
+
+def carries(node: ir.Node, index: int, active: Callable[[ir.Value], bool]) -> bool:
+    """Whether an integer output of a node stands for floats that depend on active ones.
+
+    Parameters
+    ----------
+    node : onnx_ir.Node
+    index : int
+        Which output.
+    active : callable
+        Whether a tensor depends on what is explained.
+    """
+    first = node.inputs[0] if node.inputs else None
+    if node.op_type in _QUANTIZING:
+        return index == 0 and first is not None and active(first)
+    if node.op_type in _CALCULATING:
+        return any(value is not None and active(value) for value in node.inputs)
+    if node.op_type not in _MOVING or (node.op_type == "MaxPool" and index > 0):
+        return False
+    moved = node.inputs if node.op_type == "Concat" else node.inputs[:1]
+    return any(value is not None and active(value) for value in moved)
+
+
+@rule("QuantizeLinear")
+def quantize_linear(
+    g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]
+) -> list[Gradient]:
+    """``dy / scale`` where ``x / scale + zero_point`` lies in the range of the type."""
+    if any(needed[1:]):
+        raise g.refusal(node, "its scale depends on what is explained")
+    x, scale = node.inputs[0], node.inputs[1]
+    low, high = _range(g, node)
+    zero = node.inputs[2] if len(node.inputs) > 2 else None
+    kind = _kind(x)
+    scale = _along(g, node, scale, x, kind)
+    steps = g.op("Div", x, scale)
+    if zero is not None:
+        steps = g.op("Add", steps, _along(g, node, zero, x, kind))
+    # Half a step beyond the ends still rounds to them.
+    inside = g.op("And", g.op("GreaterOrEqual", steps, low - 0.5), g.op("LessOrEqual", steps, high + 0.5))
+    gradient = g.op("Where", inside, g.op("Div", cotangents[0], scale), 0.0)
+    return [gradient] + [None] * (len(node.inputs) - 1)
+
+
+@rule("DequantizeLinear")
+def dequantize_linear(
+    g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]
+) -> list[Gradient]:
+    """``dy * scale``: a float, as if the quantised numbers were."""
+    x, scale, y = node.inputs[0], node.inputs[1], node.outputs[0]
+    dy = cotangents[0]
+    gradient = g.op("Mul", dy, _along(g, node, scale, x, _kind(y))) if needed[0] else None
+    gradients: list[Gradient] = [gradient] + [None] * (len(node.inputs) - 1)
+    if needed[1] and not _is_dynamic(scale):
+        gradients[1] = _scale_gradient(g, node, dy)
+    return gradients
+
+
+def _is_dynamic(scale: ir.Value | None) -> bool:
+    """Whether DynamicQuantizeLinear made the scale; it counts as constant then."""
+    maker = scale.producer() if scale is not None else None
+    return maker is not None and maker.op_type == "DynamicQuantizeLinear"
+
+
+def _scale_gradient(g: GradientBuilder, node: ir.Node, dy: Gradient) -> ir.Value:
+    """``dy * (x - zero_point)``, summed over the numbers that a scale is for."""
+    x, scale, kind = node.inputs[0], node.inputs[1], _kind(node.outputs[0])
+    if x is None or scale is None or node.attributes.get_int("block_size", 0) > 0:
+        raise g.refusal(node, "the scales of its blocks depend on what is explained")
+    steps = g.op("Cast", x, to=kind)
+    if len(node.inputs) > 2:
+        steps = g.op("Sub", steps, _along(g, node, node.inputs[2], x, kind))
+    rank, kept = g.rank(x), node.attributes.get_int("axis", 1)
+    single = math.prod(g.sizes(scale)) == 1
+    summed = [axis for axis in range(rank) if single or axis != kept % rank]
+    return g.reshape_like(g.op("ReduceSum", g.op("Mul", dy, steps), g.ints(*summed), keepdims=0), scale)
+
+
+@rule("DynamicQuantizeLinear")
+def dynamic_quantize_linear(
+    g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]
+) -> list[Gradient]:
+    """``dy / scale``: the range is that of the numbers, so nothing is clipped; the scale counts as constant.
+
+    What the scale adds to the derivative of the numbers in integers, it takes away where they are scaled back.
+    """
+    if cotangents[0] is None:
+        raise g.refusal(node, "its scale is used without its numbers")
+    return [g.op("Div", cotangents[0], g.further_output(node, 1, ir.DataType.FLOAT))]
+
+
+def _kind(value: ir.Value | None) -> ir.DataType:
+    return ir.DataType.FLOAT if value is None or value.dtype is None else value.dtype
+
+
+def _range(g: GradientBuilder, node: ir.Node) -> tuple[float, float]:
+    """The least and the greatest number of the quantised type."""
+    zero = node.inputs[2] if len(node.inputs) > 2 else None
+    kind = node.outputs[0].dtype or (zero.dtype if zero is not None else ir.DataType.UINT8)
+    if kind is None or not (kind.is_integer() or kind.is_floating_point()):
+        raise g.refusal(node, "the type of its output is not known")
+    return float(kind.min), float(kind.max)
+
+
+def _along(
+    g: GradientBuilder, node: ir.Node, value: ir.Value | None, x: ir.Value | None, kind: ir.DataType
+) -> ir.Value:
+    """A scale or zero point as it is broadcast against the numbers: one for all, one an entry of an axis, or blocks."""
+    if value is None or x is None:
+        raise g.refusal(node, "its scale is missing")
+    block = node.attributes.get_int("block_size", 0)
+    rank, axis = g.rank(x), node.attributes.get_int("axis", 1)
+    wide = value if value.dtype == kind else g.op("Cast", value, to=kind)
+    if block:
+        axis %= rank
+        size = g.size(x, axis)
+        return g.op("Gather", wide, g.constant(np.arange(size, dtype=np.int64) // block), axis=axis)
+    if g.rank(value) == 0 or math.prod(g.sizes(value)) == 1:
+        return g.op("Reshape", wide, g.constant(np.zeros(0, dtype=np.int64)))
+    axis %= rank
+    return g.op("Reshape", wide, g.ints(*(-1 if a == axis else 1 for a in range(rank))))

@@ -1,0 +1,156 @@
+"""Resize: a linear map along each axis."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import onnx_ir as ir
+
+from xaionnx.autodiff.gradient_builder import GradientBuilder
+from xaionnx.autodiff.rule import Gradient, unary
+
+# With these, what decides of an entry's place is exact in floating point where the scale is whole.
+_WHOLE = ("asymmetric", "half_pixel", "pytorch_half_pixel", "half_pixel_symmetric")
+
+
+class _Axis(NamedTuple):
+    """How one axis is resized. ``scale`` is None where the size of the output was given instead."""
+
+    axis: int
+    size: int
+    out: int
+    scale: float | None
+    crop: tuple[float, float]
+
+
+@unary("Resize")
+def resize(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    """Blocks are summed where entries were repeated whole times; else the transposed interpolation, axis by axis."""
+    x = node.inputs[0]
+    if x is None:
+        raise g.refusal(node, "its input is missing")
+    axes = _resized(g, node, x)
+    repeats = [_repeats(node, axis) for axis in axes]
+    if all(repeat is not None for repeat in repeats):
+        return _summed(g, x, dy, axes)
+    kind = x.dtype or ir.DataType.FLOAT
+    rank = g.rank(x)
+    for entry in axes:
+        weights = _measured(g, node, x, entry, kind)
+        if entry.axis == rank - 1:
+            dy = g.op("MatMul", dy, g.op("Transpose", weights, perm=[1, 0]))
+        elif entry.axis == rank - 2:
+            dy = g.op("MatMul", weights, dy)
+        else:
+            swap = list(range(rank))
+            swap[entry.axis], swap[-2] = swap[-2], swap[entry.axis]
+            dy = g.op("Transpose", g.op("MatMul", weights, g.op("Transpose", dy, perm=swap)), perm=swap)
+    return dy
+
+
+def _resized(g: GradientBuilder, node: ir.Node, x: ir.Value) -> list[_Axis]:
+    """The axes that the node does not leave as they are."""
+    rank, y = g.rank(x), node.outputs[0]
+    given = node.attributes.get_ints("axes") or range(rank)
+    listed = [axis % rank for axis in given]
+    cropped = node.attributes.get_string("coordinate_transformation_mode", "half_pixel") == "tf_crop_and_resize"
+    roi = g.fixed(node, 1) if cropped else None
+    scales = g.fixed(node, 2) if len(node.inputs) > 2 and not _is_empty(g, node, 2) else None
+    found = []
+    for position, axis in enumerate(listed):
+        crop = (0.0, 1.0) if roi is None else (float(roi[position]), float(roi[position + len(listed)]))
+        scale = None if scales is None else float(scales[position])
+        if crop == (0.0, 1.0) and (scale == 1.0 or (scale is None and g.shape(x)[axis] == g.shape(y)[axis])):
+            continue
+        found.append(_Axis(axis, g.size(x, axis), g.size(y, axis), scale, crop))
+    return found
+
+
+def _is_empty(g: GradientBuilder, node: ir.Node, index: int) -> bool:
+    value = node.inputs[index]
+    return value is None or math.prod(g.sizes(value)) == 0
+
+
+def _repeats(node: ir.Node, entry: _Axis) -> int | None:
+    """How often each entry of the axis is repeated; None where it is more than repeated."""
+    read = node.attributes.get_string
+    place = read("coordinate_transformation_mode", "half_pixel")
+    if read("mode", "nearest") != "nearest" or place not in _WHOLE or entry.out % entry.size:
+        return None
+    times = entry.out // entry.size
+    if times < 1 or (entry.scale is not None and entry.scale != times):
+        return None
+    if place != "asymmetric":
+        # An entry lies less than half a step from the one that it repeats, whatever the way of rounding; but
+        # floor and ceil go a whole step.
+        return times if read("nearest_mode", "round_prefer_floor").startswith("round") else None
+    return times if read("nearest_mode", "round_prefer_floor") == "floor" else None
+
+
+def _summed(g: GradientBuilder, x: ir.Value, dy: ir.Value, axes: Sequence[_Axis]) -> ir.Value:
+    if not axes:
+        return dy
+    shape = g.shape(x)
+    if shape.count(None) > 1:
+        sizes = [g.size(x, axis) for axis in range(1, len(shape))]
+        shape = (None, *sizes)
+    times = {entry.axis: entry.out // entry.size for entry in axes}
+    split: list[int] = []
+    blocks: list[int] = []
+    for axis, size in enumerate(shape):
+        split.append(-1 if size is None else size)
+        if axis in times:
+            blocks.append(len(split))
+            split.append(times[axis])
+    return g.op("ReduceSum", g.op("Reshape", dy, g.ints(*split)), g.ints(*blocks), keepdims=0)
+
+
+def _measured(g: GradientBuilder, node: ir.Node, x: ir.Value, entry: _Axis, kind: ir.DataType) -> ir.Value:
+    """The interpolation matrix (size, out) of an axis: what the op makes of an identity.
+
+    The runtime computes it when it opens the graph, by the very kernel of the forward pass, so its roundings and
+    readings of the standard are met whatever they are.
+    """
+    read = node.attributes
+    policy = read.get_string("keep_aspect_ratio_policy", "stretch")
+    size, out = entry.size, entry.out
+    scales: ir.Value | None = None
+    sizes: ir.Value | None = None
+    if entry.scale is not None:
+        scales = g.constant(np.array([1, 1, entry.scale, 1], dtype=np.float32))
+    elif policy == "stretch":
+        sizes = g.ints(1, size, out, 1)
+    else:
+        # One scale for all axes, from sizes that the output need not have: it is that of some axis, exactly.
+        wanted, given = g.fixed(node, 3), read.get_ints("axes") or range(g.rank(x))
+        if wanted is None:
+            raise g.refusal(node, "its sizes are missing")
+        ratios = [float(want) / g.size(x, axis) for want, axis in zip(wanted, given, strict=True)]
+        ratio = max(ratios) if policy == "not_smaller" else min(ratios)
+        scales = g.constant(np.array([1, 1, ratio, 1], dtype=np.float32))
+        if math.floor(np.float32(ratio) * size) != out:
+            raise g.refusal(node, f"its policy '{policy}' rounds axis {entry.axis} up")
+    place = read.get_string("coordinate_transformation_mode", "half_pixel")
+    crop = None
+    if place == "tf_crop_and_resize":
+        crop = g.constant(np.array([0, 0, entry.crop[0], 0, 1, 1, entry.crop[1], 1]), kind)
+    identity = g.constant(np.eye(size).reshape(1, size, size, 1), kind)
+    measured = g.op(
+        "Resize",
+        identity,
+        crop,
+        scales,
+        sizes,
+        antialias=read.get_int("antialias", 0),
+        coordinate_transformation_mode=place,
+        cubic_coeff_a=read.get_float("cubic_coeff_a", -0.75),
+        exclude_outside=read.get_int("exclude_outside", 0),
+        # The number outside of a crop is added, and has no part in the derivative.
+        extrapolation_value=0.0,
+        mode=read.get_string("mode", "nearest"),
+        nearest_mode=read.get_string("nearest_mode", "round_prefer_floor"),
+    )
+    return g.op("Reshape", measured, g.ints(size, out))

@@ -1,0 +1,177 @@
+"""GridSample and AffineGrid: pictures read at computed places."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import onnx_ir as ir
+
+from xaionnx.autodiff.gradient_builder import GradientBuilder
+from xaionnx.autodiff.rule import Gradient, rule, unary
+
+# Of the cubic convolution, as the standard fixes it.
+_A = -0.75
+_MODES = {"linear": "linear", "bilinear": "linear", "nearest": "nearest", "cubic": "cubic", "bicubic": "cubic"}
+
+
+class _Tap(NamedTuple):
+    """One entry along one axis that a place reads, all (N, 1, P): where, how much of it, and how that grows."""
+
+    entry: ir.Value
+    weight: ir.Value
+    slope: ir.Value | None
+
+
+@rule("GridSample")
+def grid_sample(
+    g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]
+) -> list[Gradient]:
+    x, grid, dy = node.inputs[0], node.inputs[1], cotangents[0]
+    if x is None or grid is None or dy is None:
+        raise g.refusal(node, "an input is missing")
+    mode = _MODES[node.attributes.get_string("mode", "linear")]
+    aligned = bool(node.attributes.get_int("align_corners", 0))
+    padding = node.attributes.get_string("padding_mode", "zeros")
+    if mode == "cubic" and padding == "border":
+        raise g.refusal(node, "runtimes read its mode cubic with padding border in two ways")
+    rank = g.rank(x) - 2
+    channels, *sizes = (g.size(x, axis) for axis in range(1, rank + 2))
+    places = math.prod(g.size(grid, axis) for axis in range(1, rank + 1))
+    kind = x.dtype or ir.DataType.FLOAT
+    flat_grid = g.op("Reshape", grid, g.ints(-1, 1, places, rank))
+    taps = []
+    for axis, size in enumerate(sizes):
+        # The grid names the last axis first.
+        unit = g.op("Gather", flat_grid, np.int64(rank - 1 - axis), axis=3)
+        if unit.dtype != kind:
+            unit = g.op("Cast", unit, to=kind)
+        at = g.op("Mul", g.op("Add", unit, 1.0), _spread(size, aligned))
+        at = at if aligned else g.op("Sub", at, 0.5)
+        taps.append([_padded(g, tap, size, padding, aligned) for tap in _taps(g, at, mode)])
+    flat = g.op("Reshape", dy, g.ints(-1, channels, places))
+    corners = list(itertools.product(*taps))
+    indices = [_flat_index(g, corner, sizes) for corner in corners]
+    gradients: list[Gradient] = [None, None]
+    if needed[0]:
+        updates = [g.op("Mul", flat, _product(g, [tap.weight for tap in corner])) for corner in corners]
+        joined = g.op("Concat", *updates, axis=2)
+        index = g.op("Expand", g.op("Concat", *indices, axis=2), g.op("Shape", joined))
+        empty = g.op("Reshape", g.zeros_like(x), g.ints(-1, channels, math.prod(sizes)))
+        filled = g.op("ScatterElements", empty, index, joined, axis=2, reduction="add")
+        gradients[0] = g.reshape_like(filled, x)
+    if needed[1] and mode != "nearest":
+        flat_x = g.op("Reshape", x, g.ints(-1, channels, math.prod(sizes)))
+        parts: list[list[ir.Value]] = [[] for _ in sizes]
+        for corner, index in zip(corners, indices, strict=True):
+            read = g.op("GatherElements", flat_x, g.op("Expand", index, g.op("Shape", flat)), axis=2)
+            count = g.op("ReduceSum", g.op("Mul", read, flat), g.ints(1), keepdims=1)
+            for axis, tap in enumerate(corner):
+                if tap.slope is not None:
+                    others = [other.weight for a, other in enumerate(corner) if a != axis]
+                    parts[axis].append(_product(g, [count, tap.slope, *others]))
+        slopes = [
+            g.op("Unsqueeze", g.op("Mul", g.op("Sum", *part), _spread(size, aligned)), g.ints(3))
+            for part, size in zip(parts, sizes, strict=True)
+        ]
+        moved = g.op("Concat", *slopes[::-1], axis=3)
+        if grid.dtype is not None and grid.dtype != kind:
+            moved = g.op("Cast", moved, to=grid.dtype)
+        gradients[1] = g.reshape_like(moved, grid)
+    return gradients
+
+
+def _spread(size: int, aligned: bool) -> float:
+    """Entries of the axis a unit of the grid."""
+    return (size - 1) / 2 if aligned else size / 2
+
+
+def _taps(g: GradientBuilder, at: ir.Value, mode: str) -> list[_Tap]:
+    if mode == "nearest":
+        return [_Tap(g.op("Round", at), _ones(g, at), None)]
+    low = g.op("Floor", at)
+    t = g.op("Sub", at, low)
+    if mode == "linear":
+        ones = _ones(g, at)
+        return [_Tap(low, g.op("Sub", 1.0, t), g.op("Neg", ones)), _Tap(g.op("Add", low, 1.0), t, ones)]
+    # Distances 1 + t, t, 1 - t and 2 - t; the two to the right shrink as t grows.
+    left, right = t, g.op("Sub", 1.0, t)
+    near, far = (_A + 2, -(_A + 3), 0.0, 1.0), (_A, -5 * _A, 8 * _A, -4 * _A)
+    found = []
+    for offset, distance, weights, sign in (
+        (-1.0, g.op("Add", left, 1.0), far, 1.0),
+        (0.0, left, near, 1.0),
+        (1.0, right, near, -1.0),
+        (2.0, g.op("Add", right, 1.0), far, -1.0),
+    ):
+        a, b, c, _ = weights
+        slope = _polynomial(g, distance, (sign * 3 * a, sign * 2 * b, sign * c))
+        found.append(_Tap(g.op("Add", low, offset), _polynomial(g, distance, weights), slope))
+    return found
+
+
+def _polynomial(g: GradientBuilder, x: ir.Value, coefficients: Sequence[float]) -> ir.Value:
+    value = g.op("Add", g.op("Mul", x, coefficients[0]), coefficients[1])
+    for coefficient in coefficients[2:]:
+        value = g.op("Add", g.op("Mul", value, x), coefficient)
+    return value
+
+
+def _padded(g: GradientBuilder, tap: _Tap, size: int, padding: str, aligned: bool) -> _Tap:
+    """The tap with an index inside the axis."""
+    index = tap.entry
+    if padding == "zeros":
+        inside = g.op("And", g.op("GreaterOrEqual", index, 0.0), g.op("LessOrEqual", index, float(size - 1)))
+        slope = None if tap.slope is None else g.op("Where", inside, tap.slope, 0.0)
+        tap = _Tap(index, g.op("Where", inside, tap.weight, 0.0), slope)
+    elif padding == "reflection":
+        low, span = (0.0, size - 1.0) if aligned else (-0.5, float(size))
+        if span > 0:
+            # A triangle wave between the ends.
+            away = g.op("Abs", g.op("Sub", index, low))
+            turns = g.op("Floor", g.op("Div", away, 2 * span))
+            along = g.op("Sub", away, g.op("Mul", turns, 2 * span))
+            index = g.op("Add", g.op("Min", along, g.op("Sub", 2 * span, along)), low)
+    return tap._replace(entry=g.op("Min", g.op("Max", index, 0.0), float(size - 1)))
+
+
+def _flat_index(g: GradientBuilder, corner: Sequence[_Tap], sizes: Sequence[int]) -> ir.Value:
+    # Casts come first: a float cannot count the entries of a large picture.
+    index = g.op("Cast", corner[0].entry, to=ir.DataType.INT64)
+    for tap, size in zip(corner[1:], sizes[1:], strict=True):
+        index = g.op("Add", g.op("Mul", index, size), g.op("Cast", tap.entry, to=ir.DataType.INT64))
+    return index
+
+
+def _product(g: GradientBuilder, factors: Sequence[ir.Value]) -> ir.Value:
+    value = factors[0]
+    for factor in factors[1:]:
+        value = g.op("Mul", value, factor)
+    return value
+
+
+def _ones(g: GradientBuilder, like: ir.Value) -> ir.Value:
+    return g.op("Expand", g.constant(np.array(1), like.dtype or ir.DataType.FLOAT), g.op("Shape", like))
+
+
+@unary("AffineGrid")
+def affine_grid(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    """The grid is the base grid times the map; the base is what the op makes of unit maps."""
+    theta, y = node.inputs[0], node.outputs[0]
+    if theta is None:
+        raise g.refusal(node, "its map is missing")
+    rows, columns = g.size(theta, 1), g.size(theta, 2)
+    sizes = [g.size(y, axis) for axis in range(1, rows + 1)]
+    kind = theta.dtype or ir.DataType.FLOAT
+    units = np.zeros((columns, rows, columns))
+    units[:, 0] = np.eye(columns)
+    shape = g.ints(columns, 1, *sizes)
+    aligned = node.attributes.get_int("align_corners", 0)
+    grids = g.op("AffineGrid", g.constant(units, kind), shape, align_corners=aligned)
+    base = g.op("Reshape", g.op("Gather", grids, np.int64(0), axis=rows + 1), g.ints(columns, math.prod(sizes)))
+    flat = g.op("Reshape", dy, g.ints(-1, math.prod(sizes), rows))
+    # (columns, P) times (N, P, rows), turned.
+    return g.op("Transpose", g.op("MatMul", base, flat), perm=[0, 2, 1])
