@@ -5,33 +5,12 @@ import pytest
 from onnx import TensorProto, helper
 
 from tests.autodiff.slopes import onnxruntime
-from xaionnx.autodiff import backward
 from xaionnx.autodiff.backward import COTANGENT, differentiate, gradient_name
 from xaionnx.autodiff.rules.quantization import STRAIGHT_THROUGH, carries
 from xaionnx.autodiff.table import STANDARD
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.graph.canonicalize import canonicalize
 from xaionnx.graph.probe import probe
-
-
-@pytest.fixture(autouse=True)
-def integers_carry(monkeypatch):
-    """The walk follows quantised tensors."""
-
-    def reached(nodes, sources):
-        active = set(sources)
-        for node in nodes:
-            if any(value in active for value in node.inputs) or backward._inside(node, active):
-                active.update(
-                    value
-                    for index, value in enumerate(node.outputs)
-                    if value.dtype is None
-                    or value.dtype.is_floating_point()
-                    or carries(node, index, active.__contains__)
-                )
-        return active
-
-    monkeypatch.setattr(backward, "_reached", reached)
 
 
 def slopes(nodes, constants, x):

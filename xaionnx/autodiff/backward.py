@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from xaionnx.autodiff.gradient_builder import GradientBuilder
 from xaionnx.autodiff.rule import Gradient, Table
+from xaionnx.autodiff.rules.quantization import carries
 from xaionnx.errors import UnknownNameError, UnsupportedModelError
 from xaionnx.graph.probe import Probe
 
@@ -110,11 +111,15 @@ def differentiate(model: onnx.ModelProto, probe: Probe, out: str, wrt: Sequence[
 
 
 def _reached(nodes: Iterable[ir.Node], sources: Iterable[ir.Value]) -> set[ir.Value]:
-    """Float tensors that depend on a source through float tensors."""
+    """Float tensors that depend on a source through float tensors, and the integers that quantisation makes of them."""
     active = set(sources)
     for node in nodes:
         if any(value in active for value in node.inputs) or _inside(node, active):
-            active.update(value for value in node.outputs if value.dtype is None or value.dtype.is_floating_point())
+            active.update(
+                value
+                for index, value in enumerate(node.outputs)
+                if value.dtype is None or value.dtype.is_floating_point() or carries(node, index, active.__contains__)
+            )
     return active
 
 
