@@ -1,6 +1,5 @@
 """Gradients of whole models, through the engine that users have."""
 
-import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +7,7 @@ import onnx
 import pytest
 from onnx import parser
 
+from models import planted
 from xaionnx import Model
 from xaionnx.autodiff import gradient
 from xaionnx.autodiff.table import STANDARD
@@ -25,13 +25,6 @@ TOLERANCE = {
     "mnist_vae_decoder": 0.02,
     "mnist_vit": 0.02,
 }
-
-
-def planted():
-    specification = importlib.util.spec_from_file_location("planted", MODELS / "planted.py")
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
 
 
 def loaded(tmp_path, text):
@@ -143,8 +136,7 @@ def test_what_cannot_be_asked(tmp_path):
 
 def test_gradients_of_published_nets():
     """Net A: y1 = sum ReLU(h) - 1 with h = (s-10, s+1, s+1, s+1); at s = 0.6 three units are on."""
-    nets = planted()
-    model = nets.load(nets.net_a())
+    model = planted.load(planted.net_a())
     x = np.float32([[0.1, 0.2, 0.3], [-1, -1, -1]])
     slopes = gradient(model, "y", ["x"]).run({"x": x}, np.float32([[1, 0], [1, 0]]))[1]["x"]
     np.testing.assert_allclose(slopes, [[3, 3, 3], [0, 0, 0]])
