@@ -1,5 +1,7 @@
 """Incremental occlusion answers as plain occlusion does, whatever the graph."""
 
+import dataclasses
+
 import numpy as np
 import onnx
 import pytest
@@ -159,6 +161,26 @@ def test_a_model_of_real_size_says_what_was_kept():
     scale = np.abs(found[1].values).max()
     np.testing.assert_allclose(found[0].values, found[1].values, atol=1e-4 * scale)
     assert found[0].diagnostics["incremental"][0]
+
+
+def test_a_part_of_another_shape_than_expected_falls_back(tmp_path, eager, monkeypatch):
+    model, shape = random_net(tmp_path / "net.onnx", 0)
+    x = RNG.normal(size=(1, *shape)).astype(np.float32)
+    real = incremental.separators
+
+    def longer(*arguments):
+        found, work = real(*arguments)
+        last = found[-1].field.reaches
+        grown = tuple(dataclasses.replace(reach, length=reach.length + 1) for reach in last)
+        field = dataclasses.replace(found[-1].field, reaches=grown)
+        return [*found[:-1], dataclasses.replace(found[-1], field=field)], work
+
+    codes = corners((37, 42), 9)
+    assert "last" in both(model, x, (4, 4), codes)[2]
+    monkeypatch.setattr(incremental, "separators", longer)
+    plain, found, cuts = both(model, x, (4, 4), codes)
+    assert cuts == ()
+    np.testing.assert_array_equal(found, plain)
 
 
 def test_a_row_and_a_net_without_gain_run_as_a_whole(tmp_path):

@@ -25,6 +25,8 @@ _POINTWISE = frozenset(
 )  # fmt: skip
 _JOINING = frozenset(("Add", "Sub", "Mul", "Div", "Pow", "PRelu", "Min", "Max", "Sum", "Mean"))
 _SLIDING = frozenset(("Conv", "MaxPool", "AveragePool"))
+# Types of inner tensors that arrays can hold.
+_HELD = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
 _RANK = 4
 _IMAGE = (2, 3)
 
@@ -219,7 +221,7 @@ class _Walk:
             return tuple(length for *_, length in slides)
         if node.op_type.startswith(("Global", "Reduce")):
             return (1, 1)
-        rows = node.op_type == "Reshape" and self._constants.get(node.input[1]) == (2,)
+        rows = node.op_type == "Reshape" and self._constants.get(node.input[-1]) == (2,)
         if node.op_type in ("Flatten", "Gemm") or rows:
             return None
         return max((self._sizes[name] for name in node.input if name in self._sizes), key=math.prod, default=None)
@@ -276,9 +278,13 @@ def _channels(field: Field) -> int:
 def _keeps(node: onnx.NodeProto, field: Field, constants: Mapping[str, Dims]) -> bool:
     """Whether each place of the output sees the same place of the input alone."""
     if node.op_type in _POINTWISE:
-        # LRN and BatchNormalization count channels on axis 1, and one that trains answers the mean of a batch.
-        on_channels = node.op_type not in ("LRN", "BatchNormalization") or _channels(field) == 1
-        return on_channels and len([name for name in node.output if name]) == 1
+        if node.op_type in ("LRN", "BatchNormalization") and _channels(field) != 1:
+            return False
+        if node.op_type == "Cast" and _attribute(node, "to", 0) not in _HELD:
+            return False
+        # One that trains answers by the mean of a batch.
+        trains = _attribute(node, "training_mode", 0) != 0
+        return not trains and len([name for name in node.output if name]) == 1
     rule = _ALONG_CHANNELS.get(node.op_type)
     return rule is not None and rule(node, field, constants)
 

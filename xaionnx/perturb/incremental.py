@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
+from xaionnx.errors import ModelFileError, UnsupportedModelError
 from xaionnx.graph.cut import cut
 from xaionnx.graph.locality import Reach, Separator, separators
 from xaionnx.model import Model
@@ -144,18 +145,16 @@ class Incremental:
     def answers(self, codes: Array) -> Iterator[tuple[Array, Array]]:
         """As `xaionnx.perturb.appliers.Applier`."""
         parts = self._parts(codes)
+        try:
+            models = self._opened(parts)
+        except (ModelFileError, UnsupportedModelError):
+            # What runs as a whole need not run in parts.
+            parts = []
         self.cuts = tuple(part.sink.name for part in parts)
         if not parts:
             yield from self._plain.answers(codes)
             return
         draws, sink, tensors = self._removal.draws, parts[-1].sink, self._selection.tensors
-        models: list[Model] = []
-        for part in parts:
-            model = self._between(part.source, [part.sink.name])
-            models.append(model)
-            if part.sink.name not in self._clean:
-                answer = model.run({part.source.name: self._clean[part.source.name][None]}, [part.sink.name])
-                self._clean[part.sink.name] = answer[part.sink.name][0]
         clean = self._clean[sink.name]
         rows, written = np.empty((0, *clean.shape), clean.dtype), list[tuple[slice, ...]]()
 
@@ -166,16 +165,29 @@ class Incremental:
             written.clear()
             if stop - start > len(rows):
                 rows = np.repeat(clean[None], stop - start, axis=0)
-            patches = self._patches(parts, models, codes, start, stop)
+            patches = self._patches(parts, models[:-1], codes, start, stop)
             for row in range(stop - start):
                 where = _placed(sink, _box(parts[-1].boxes[(start + row) // draws]))
                 rows[row][where] = patches[row]
                 written.append(where)
             return {sink.name: rows[: stop - start]}
 
-        behind = self._between(sink, tensors)
-        for start, stop, outputs in behind.batches(len(codes) * draws, feed, tensors):
+        for start, stop, outputs in models[-1].batches(len(codes) * draws, feed, tensors):
             yield np.arange(start, stop) // draws, self._selection.select(outputs)
+
+    def _opened(self, parts: list[Part]) -> list[Model]:
+        """The models of the parts and of what is behind them; what the sinks hold for the input itself is kept."""
+        models: list[Model] = []
+        for part in parts:
+            model, name = self._between(part.source, [part.sink.name]), part.sink.name
+            models.append(model)
+            if name not in self._clean:
+                clean = model.run({part.source.name: self._clean[part.source.name][None]}, [name])[name][0]
+                found = [clean.shape[axis - 1] for axis in part.sink.field.axes]
+                if found != [reach.length for reach in part.sink.field.reaches]:
+                    raise UnsupportedModelError(f"Tensor '{name}' has the shape {clean.shape}, not the one expected.")
+                self._clean[name] = clean
+        return [*models, self._between(parts[-1].sink, self._selection.tensors)] if parts else []
 
     def _parts(self, codes: Array) -> list[Part]:
         model, sample = self._model, self._removal.sample
