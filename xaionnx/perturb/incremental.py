@@ -91,6 +91,8 @@ def crops(reach: Reach, length: int, boxes: Array) -> tuple[Array, int]:
 
 def divide(found: list[Separator], work: int, corners: Array, window: tuple[int, int]) -> list[Part]:
     """The cheapest chain of parts for windows at ``corners`` (M, 2); none where nothing clearly is saved."""
+    if work < _LEAST_GAIN * (_PART_SHARE * work + _PART_WORK):
+        return []  # too small a net for even one part
     source = found[0].field.reaches
     begins = [np.clip(corners[:, axis], 0, source[axis].length) for axis in (0, 1)]
     ends = [np.clip(corners[:, axis] + window[axis], 0, source[axis].length) for axis in (0, 1)]
