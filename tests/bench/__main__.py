@@ -24,7 +24,7 @@ from typing import Any
 import onnxruntime as ort
 
 import xaionnx
-from tests.bench import fresh, games, maps, table
+from tests.bench import fresh, gain, games, maps, table
 from tests.bench.ratio import Bare, measure
 from tests.bench.tasks import NETS, Task, tasks
 from xaionnx import Model, discovery
@@ -134,6 +134,12 @@ def main() -> None:
             left_out.append(task.name)
             continue
         keep(timed(task, given.rounds))
+    large = (given.nets or Path()) / NETS["ResNet18"]
+    if large.exists():
+        for row in gain.rows(large, given.only, given.rounds):
+            keep(row)
+    else:
+        left_out.append("incremental occlusion, ResNet18")
     for kind in (shapley(given.seeds), other_rows(given.nets, given.rounds)) if not given.only else ():
         for row in kind:
             keep(row)

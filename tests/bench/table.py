@@ -22,14 +22,14 @@ def markdown(results: dict[str, Any] | None = None) -> str:
     machine, rows = results["machine"], results["rows"]
     of = {
         kind: [row for row in rows if row["kind"] == kind]
-        for kind in ("ratio", "evaluations", "map", "first", "memory")
+        for kind in ("ratio", "gain", "evaluations", "map", "first", "memory")
     }
     parts = []
     if of["ratio"]:
         parts += [_ratios(of["ratio"])]
     if of["evaluations"]:
         parts += [_evaluations(of["evaluations"])]
-    parts += [_sentence(row) for kind in ("map", "first", "memory") for row in of[kind]]
+    parts += [_sentence(row) for kind in ("gain", "map", "first", "memory") for row in of[kind]]
     if results["left_out"]:
         parts.append(f"Not measured: {'; '.join(results['left_out'])}.")
     parts.append(
@@ -81,6 +81,11 @@ def _count(needed: int | None, least: int) -> str:
 
 
 def _sentence(row: dict[str, Any]) -> str:
+    if row["kind"] == "gain":
+        return (
+            f"{row['name']}: {_spread(row['rounds'])} times as fast as plain in wall time, {_spread(row['cpu'])} in "
+            f"processor time; the aim is {row['target']}."
+        )
     if row["kind"] == "map":
         times = row["plain"] / row["needed"]
         return (

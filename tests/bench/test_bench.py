@@ -52,5 +52,13 @@ def test_the_table_shows_the_median_and_the_range():
     assert "Not measured: RISE." in shown
 
 
+def test_a_gain_is_told_in_a_sentence():
+    row = {"kind": "gain", "name": "half", "target": 1.8, "rounds": [2.0, 2.1, 1.9], "cpu": [2.0, 2.0, 2.0]}
+    machine = {"processor": "x86_64", "cores": 2, "load": 1.0, "onnxruntime": "1.31", "date": "2026-01-01"}
+    shown = table.markdown({"machine": machine, "rows": [row], "left_out": []})
+    assert "half: 2.00 (1.90 to 2.10) times as fast as plain in wall time" in shown
+    assert "the aim is 1.8." in shown
+
+
 def test_the_kept_results_make_a_table():
     assert "| explanation | evaluations | limit |" in table.markdown()

@@ -83,6 +83,10 @@ class GameExplainer(Explainer):
         del model, target
         return []
 
+    def applier(self) -> str:
+        """How codes are answered; see `xaionnx.perturb.appliers.applier`."""
+        return "auto"
+
     @abstractmethod
     def removal(self, sample: Sample) -> Removal:
         """Who can be removed from a sample, and how."""
@@ -108,6 +112,7 @@ class GameExplainer(Explainer):
                 resolution.values[:, n],
                 own=resolution.own,
                 budget=self.evaluations(),
+                applier_kind=self.applier(),
             )
             planned = self.planned(removal.players.count) * removal.draws
             planned = planned if game.budget is None else min(planned, game.budget - 1)

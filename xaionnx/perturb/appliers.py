@@ -1,4 +1,4 @@
-"""Appliers: the two ways to answer codes, on the host and in the graph, behind one interface."""
+"""Appliers: the ways to answer codes, on the host and in the graph, behind one interface."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from xaionnx.model import Model
+from xaionnx.perturb.cover import Cover
+from xaionnx.perturb.incremental import Incremental
 from xaionnx.perturb.removal import Removal
 from xaionnx.selection import Selection
 
@@ -19,7 +21,12 @@ _OPSET = 13
 
 
 class Applier(Protocol):
-    """Answers codes for one sample."""
+    """Answers codes for one sample.
+
+    ``cuts`` names the inner tensors that were computed once, for the input itself, and only changed since.
+    """
+
+    cuts: tuple[str, ...]
 
     def answers(self, codes: Array) -> Iterator[tuple[Array, Array]]:
         """Yield batch by batch which code each row is, (m,), and the targets, (m, T).
@@ -29,17 +36,25 @@ class Applier(Protocol):
 
 
 def applier(model: Model, removal: Removal, selection: Selection, kind: str = "auto") -> Applier:
-    """The applier for a model: ``host``, ``graph``, or ``auto``, the graph where the model runs on a GPU."""
+    """The applier for a model: ``host``, ``graph``, or ``auto``, the graph where the model runs on a GPU.
+
+    ``incremental`` is ``auto``, but for windows on the CPU computes again only what they changed.
+    """
     # A device holds no strings.
     able = model.on_gpu and model.file.opset >= _OPSET and all(a.dtype != object for a in removal.sample.x.values())
-    if kind == "graph" or (kind == "auto" and able):
+    if kind == "graph" or (kind != "host" and able):
         return InGraph(model, removal, selection)
-    return OnHost(model, removal, selection)
+    plain = OnHost(model, removal, selection)
+    if kind == "incremental" and isinstance(removal, Cover) and not model.on_gpu:
+        return Incremental(model, removal, selection, plain)
+    return plain
 
 
 @final
 class OnHost:
     """A kernel fills a buffer that is used again for each batch; numpy reads the target."""
+
+    cuts: tuple[str, ...] = ()
 
     def __init__(self, model: Model, removal: Removal, selection: Selection) -> None:
         self._model, self._removal, self._selection = model, removal, selection
@@ -84,6 +99,8 @@ class OnHost:
 @final
 class InGraph:
     """Nodes in front of the model write the inputs, nodes behind it read the target; codes alone travel."""
+
+    cuts: tuple[str, ...] = ()
 
     def __init__(self, model: Model, removal: Removal, selection: Selection) -> None:
         from xaionnx.graph.prelude import OUTPUT, PREFIX, enclose

@@ -35,7 +35,7 @@ class Game:
     budget : int, optional
         The most model evaluations, that one included.
     applier : str
-        ``host``, ``graph``, or ``auto``.
+        ``host``, ``graph``, ``auto`` or ``incremental``; see `xaionnx.perturb.appliers.applier`.
 
     Attributes
     ----------
@@ -75,6 +75,11 @@ class Game:
     def targets(self) -> int:
         """The number T of targets."""
         return self._own
+
+    @property
+    def cuts(self) -> tuple[str, ...]:
+        """Inner tensors of which only what changed was computed again, for the last coalitions."""
+        return self._applier.cuts
 
     @property
     def affordable(self) -> int | None:

@@ -1,0 +1,317 @@
+"""Locality: which part of a picture each position of an inner tensor sees.
+
+As long as a graph slides (convolutions, pools) and works point by point, position j of a tensor sees the interval
+``[j * stride + low, j * stride + high]`` of the input along each axis of the picture, and nothing else. Intervals of
+branches that meet are joined. A separator is a tensor that everything behind it is computed from.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import onnx
+
+from xaionnx.graph.cut import ordered, reads
+
+_POINTWISE = frozenset(
+    {
+        "Abs", "Cast", "Ceil", "Celu", "Clip", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid", "HardSwish",
+        "Identity", "LeakyRelu", "Log", "Mish", "Neg", "Reciprocal", "Relu", "Round", "Selu", "Sigmoid", "Sign",
+        "Softplus", "Softsign", "Sqrt", "Swish", "Tanh", "ThresholdedRelu", "BatchNormalization", "LRN",
+    }
+)  # fmt: skip
+_JOINING = frozenset(("Add", "Sub", "Mul", "Div", "Pow", "PRelu", "Min", "Max", "Sum", "Mean"))
+_SLIDING = frozenset(("Conv", "MaxPool", "AveragePool"))
+# Types of inner tensors that arrays can hold.
+_HELD = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
+_RANK = 4
+_IMAGE = (2, 3)
+
+Dims = tuple[int, ...]
+
+
+@final
+@dataclass(frozen=True)
+class Reach:
+    """What positions of a tensor see along one axis of the input, and how many positions there are.
+
+    Examples
+    --------
+    >>> Reach(1, 0, 0, 9).through(stride=2, low=-1, high=1, length=5)
+    Reach(stride=2, low=-1, high=1, length=5)
+    """
+
+    stride: int
+    low: int
+    high: int
+    length: int
+
+    def through(self, stride: int, low: int, high: int, length: int) -> Reach:
+        """Behind an op whose output j reads inputs ``j * stride + low`` to ``j * stride + high``."""
+        return Reach(self.stride * stride, self.low + low * self.stride, self.high + high * self.stride, length)
+
+    def joined(self, other: Reach) -> Reach:
+        """Of a tensor that sees what either sees."""
+        return Reach(self.stride, min(self.low, other.low), max(self.high, other.high), self.length)
+
+    def since(self, earlier: Reach) -> Reach:
+        """What it sees of a separator ``earlier``, instead of the input."""
+        step = earlier.stride
+        return Reach(self.stride // step, (self.low - earlier.low) // step, (self.high - earlier.high) // step,
+                     self.length)  # fmt: skip
+
+
+@final
+@dataclass(frozen=True)
+class Field:
+    """Where a tensor of rank 4 has height and width, and what it sees along them."""
+
+    axes: tuple[int, int]
+    reaches: tuple[Reach, Reach]
+
+
+@final
+@dataclass(frozen=True)
+class Separator:
+    """A tensor that separates the input from what is asked.
+
+    Attributes
+    ----------
+    name : str
+    field : Field
+    work : int
+        Multiplications on the way from the input to it.
+    """
+
+    name: str
+    field: Field
+    work: int
+
+
+def separators(
+    graph: onnx.GraphProto, source: str, axes: tuple[int, int], extent: tuple[int, int], wanted: Collection[str]
+) -> tuple[list[Separator], int]:
+    """The separators between an input and some tensors, and the multiplications that all of it takes.
+
+    Parameters
+    ----------
+    graph : onnx.GraphProto
+    source : str
+        An input (N, C, H, W) or (N, H, W, C).
+    axes : (int, int)
+        Its axes of height and width.
+    extent : (int, int)
+        H and W.
+    wanted : collection of str
+        Tensors that are asked.
+
+    Returns
+    -------
+    list of Separator
+        From the input on, the input itself first. Of tensors with only work point by point between them, the last.
+    int
+        Multiplications of one evaluation, estimated: those of the weights.
+
+    Examples
+    --------
+    >>> from onnx import parser
+    >>> graph = parser.parse_graph('''
+    ... g (float[N, 1, 8, 8] x) => (float[N, 1, 1, 1] y) <float[1, 1, 3, 3] k = {1, 2, 3, 4, 5, 6, 7, 8, 9}> {
+    ...   c = Conv <strides = [2, 2]> (x, k)  r = Relu(c)  y = GlobalAveragePool(r) }''')
+    >>> found, work = separators(graph, "x", (2, 3), (8, 8), ["y"])
+    >>> found[1].name, found[1].field.reaches[0], work
+    ('r', Reach(stride=2, low=0, high=2, length=3), 81)
+    """
+    nodes = _leading_to(graph, wanted)
+    last_read = {name: index for index, node in enumerate(nodes) for name in reads(node)}
+    last_read.update(dict.fromkeys(wanted, len(nodes)))
+    walk = _Walk(graph, source, Field(axes, (Reach(1, 0, 0, extent[0]), Reach(1, 0, 0, extent[1]))))
+    found = [Separator(source, walk.fields[source], 0)]
+    alive = {source}
+    for index, node in enumerate(nodes):
+        walk.step(node)
+        alive.update(name for name in node.output if name in walk.moving and name in last_read)
+        alive = {name for name in alive if last_read.get(name, -1) > index}
+        if len(alive) != 1:
+            continue
+        (name,) = alive
+        if name not in walk.fields or name in wanted or name == source:
+            continue
+        separator = Separator(name, walk.fields[name], walk.work)
+        if len(found) > 1 and (found[-1].work, found[-1].field.reaches) == (walk.work, separator.field.reaches):
+            found.pop()
+        found.append(separator)
+    return found, walk.work
+
+
+class _Walk:
+    """Follows the nodes in order: ``moving`` tensors depend on the source, those in ``fields`` locally."""
+
+    def __init__(self, graph: onnx.GraphProto, source: str, field: Field) -> None:
+        self.fields = {source: field}
+        self.moving = {source}
+        self.work = 0
+        self._constants: dict[str, Dims] = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+        # Positions of tensors that may not be local; work is estimated from them.
+        self._sizes: dict[str, Dims] = {source: tuple(reach.length for reach in field.reaches)}
+
+    def step(self, node: onnx.NodeProto) -> None:
+        if not self.moving.intersection(reads(node)):
+            self._constant(node)
+            return
+        self.moving.update(node.output)
+        slides = self._slides(node)
+        size = self._size(node, slides)
+        field = self._field(node, slides) if node.domain in ("", "ai.onnx") else None
+        for name in node.output:
+            if size is not None:
+                self._sizes[name] = size
+            if field is not None:
+                self.fields[name] = field
+        weights = [self._constants[name] for name in node.input if name in self._constants]
+        if node.op_type in ("Conv", "ConvTranspose", "MatMul", "Gemm", "FusedConv"):
+            largest = max((math.prod(dims) for dims in weights), default=0)
+            self.work += largest * math.prod(size or (1,))
+
+    def _constant(self, node: onnx.NodeProto) -> None:
+        if node.op_type == "Constant":
+            for attribute in node.attribute:
+                self._constants[node.output[0]] = tuple(attribute.t.dims) if attribute.name == "value" else ()
+        elif node.op_type in ("Identity", "Cast", "DequantizeLinear") and node.input[0] in self._constants:
+            self._constants[node.output[0]] = self._constants[node.input[0]]
+
+    def _slides(self, node: onnx.NodeProto) -> list[tuple[int, int, int, int]] | None:
+        """For both axes the stride, low, high and length of a sliding op; None for others."""
+        if node.op_type not in _SLIDING or node.input[0] not in self._sizes:
+            return None
+        size = self._sizes[node.input[0]]
+        kernel = _attribute(node, "kernel_shape", None)
+        if node.op_type == "Conv" and kernel is None:
+            kernel = self._constants.get(node.input[1], ())[2:]
+        if kernel is None or len(kernel) != 2:
+            return None
+        strides, dilations = _attribute(node, "strides", (1, 1)), _attribute(node, "dilations", (1, 1))
+        pads = _attribute(node, "pads", (0, 0, 0, 0))
+        automatic = _attribute(node, "auto_pad", b"NOTSET")
+        ceil = bool(_attribute(node, "ceil_mode", 0))
+        slides = []
+        for axis in (0, 1):
+            extent = (kernel[axis] - 1) * dilations[axis] + 1
+            before, after = pads[axis], pads[axis + 2]
+            if automatic == b"VALID":
+                before = after = 0
+            elif automatic != b"NOTSET":
+                missing = max(0, (-(-size[axis] // strides[axis]) - 1) * strides[axis] + extent - size[axis])
+                before = missing // 2 if automatic == b"SAME_UPPER" else missing - missing // 2
+                after = missing - before
+            free = size[axis] + before + after - extent
+            steps = -(-free // strides[axis]) if ceil else free // strides[axis]
+            if ceil and steps * strides[axis] >= size[axis] + before:
+                steps -= 1  # a window that begins in the padding behind is left out
+            if steps < 0:
+                return None
+            slides.append((strides[axis], -before, extent - 1 - before, steps + 1))
+        return slides
+
+    def _size(self, node: onnx.NodeProto, slides: Sequence[tuple[int, int, int, int]] | None) -> Dims | None:
+        if slides is not None:
+            return tuple(length for *_, length in slides)
+        if node.op_type.startswith(("Global", "Reduce")):
+            return (1, 1)
+        rows = node.op_type == "Reshape" and self._constants.get(node.input[-1]) == (2,)
+        if node.op_type in ("Flatten", "Gemm") or rows:
+            return None
+        return max((self._sizes[name] for name in node.input if name in self._sizes), key=math.prod, default=None)
+
+    def _field(self, node: onnx.NodeProto, slides: Sequence[tuple[int, int, int, int]] | None) -> Field | None:
+        moving = [name for name in node.input if name in self.moving]
+        if not moving or any(name not in self.fields for name in reads(node) if name in self.moving):
+            return None
+        first = self.fields[moving[0]]
+        if node.op_type in _JOINING or node.op_type == "Concat":
+            if node.op_type == "Concat" and _attribute(node, "axis", 0) % _RANK != _channels(first):
+                return None
+            return self._joined(node, first, moving)
+        if moving != [node.input[0]]:
+            return None
+        if node.op_type in _SLIDING:
+            if slides is None or first.axes != _IMAGE or len([name for name in node.output if name]) != 1:
+                return None
+            height, width = (reach.through(*slide) for reach, slide in zip(first.reaches, slides, strict=True))
+            return Field(first.axes, (height, width))
+        if node.op_type == "Transpose":
+            perm = list(_attribute(node, "perm", (3, 2, 1, 0)))
+            if perm[0] != 0:
+                return None
+            return Field((perm.index(first.axes[0]), perm.index(first.axes[1])), first.reaches)
+        return first if _keeps(node, first, self._constants) else None
+
+    def _joined(self, node: onnx.NodeProto, field: Field, moving: Sequence[str]) -> Field | None:
+        for name in node.input:
+            if name not in self.moving and (node.op_type == "Concat" or not self._is_even(name, field)):
+                return None
+        for name in moving[1:]:
+            other = self.fields[name]
+            shapes = [(reach.stride, reach.length) for reach in other.reaches]
+            if other.axes != field.axes or shapes != [(reach.stride, reach.length) for reach in field.reaches]:
+                return None
+            height, width = (a.joined(b) for a, b in zip(field.reaches, other.reaches, strict=True))
+            field = Field(field.axes, (height, width))
+        return field
+
+    def _is_even(self, name: str, field: Field) -> bool:
+        """Whether a constant is the same at every place of the picture."""
+        dims = self._constants.get(name)
+        if dims is None or len(dims) > _RANK:
+            return False
+        whole = (1,) * (_RANK - len(dims)) + dims
+        return all(whole[axis] == 1 for axis in field.axes)
+
+
+def _channels(field: Field) -> int:
+    return next(axis for axis in (1, 2, 3) if axis not in field.axes)
+
+
+def _keeps(node: onnx.NodeProto, field: Field, constants: Mapping[str, Dims]) -> bool:
+    """Whether each place of the output sees the same place of the input alone."""
+    if node.op_type in _POINTWISE:
+        if node.op_type in ("LRN", "BatchNormalization") and _channels(field) != 1:
+            return False
+        if node.op_type == "Cast" and _attribute(node, "to", 0) not in _HELD:
+            return False
+        # One that trains answers by the mean of a batch.
+        trains = _attribute(node, "training_mode", 0) != 0
+        return not trains and len([name for name in node.output if name]) == 1
+    rule = _ALONG_CHANNELS.get(node.op_type)
+    return rule is not None and rule(node, field, constants)
+
+
+_ALONG_CHANNELS: dict[str, Callable[[onnx.NodeProto, Field, Mapping[str, Dims]], bool]] = {
+    "Split": lambda node, field, _: _attribute(node, "axis", 0) % _RANK == _channels(field),
+    "LayerNormalization": lambda node, field, _: (
+        _attribute(node, "axis", -1) % _RANK == _channels(field) == _RANK - 1 and len(node.output) == 1
+    ),
+    "MatMul": lambda node, field, constants: (
+        _channels(field) == _RANK - 1 and len(constants.get(node.input[1], ())) == 2
+    ),
+}
+
+
+def _attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
+    for attribute in node.attribute:
+        if attribute.name == name:
+            return onnx.helper.get_attribute_value(attribute)
+    return default
+
+
+def _leading_to(graph: onnx.GraphProto, wanted: Collection[str]) -> list[onnx.NodeProto]:
+    """Nodes that some tensors are computed by, makers before readers."""
+    needed, kept = set(wanted), []
+    for node in reversed(ordered(graph)):
+        if needed.intersection(node.output):
+            needed.update(reads(node))
+            kept.append(node)
+    return kept[::-1]
