@@ -66,7 +66,12 @@ class Gradient:
 
 
 def gradient(
-    model: Model, out: str, wrt: Sequence[str], rules: Table | None = None, sample: Feeds | None = None
+    model: Model,
+    out: str,
+    wrt: Sequence[str],
+    rules: Table | None = None,
+    sample: Feeds | None = None,
+    keep: Sequence[str] = (),
 ) -> Gradient:
     """Build the gradient of a tensor as a model.
 
@@ -82,6 +87,8 @@ def gradient(
     sample : mapping, optional
         Inputs as :meth:`xaionnx.Model.check` makes them, of which the first row is used. Needed where the model leaves
         sizes other than the batch's free: the gradient is right for these sizes alone.
+    keep : sequence of str
+        Further tensors that the gradient's model answers; what leads to them runs with every gradient.
 
     Returns
     -------
@@ -115,29 +122,50 @@ def gradient(
     from xaionnx.autodiff.backward import COTANGENT, differentiate, gradient_name
     from xaionnx.autodiff.table import STANDARD
 
-    wrt = tuple(dict.fromkeys(wrt))
+    wrt, keep = tuple(dict.fromkeys(wrt)), tuple(keep)
     if not wrt:
         raise ParameterError("The 'wrt' parameter of gradient must name at least one tensor. Got none.")
     table = STANDARD if rules is None else rules
-    first = {info.name: _first(model, info, sample) for info in model.inputs}
+    first = first_rows(model, sample)
     shapes = tuple((name, array.shape, array.dtype.str) for name, array in first.items())
 
     def rewrite(proto: onnx.ModelProto) -> onnx.ModelProto:
-        form, facts = _probed(model, proto, (out, *wrt), first)
+        form, facts = _probed(model, proto, (out, *wrt, *keep), first)
         for name in (out, *wrt):
             _check_batched(model, facts, name)
-        return differentiate(form, facts, out, wrt, table)
+        return differentiate(form, facts, out, wrt, table, keep)
 
-    derived = model.derived(("gradient", out, wrt, shapes, frozenset(table.items())), rewrite)
+    derived = model.derived(("gradient", out, wrt, keep, shapes, frozenset(table.items())), rewrite)
     return Gradient(derived, out, {name: gradient_name(name) for name in wrt}, COTANGENT)
 
 
-def _first(model: Model, info: TensorInfo, sample: Feeds | None) -> Array:
-    """One row of an input (a shared one whole); ones where no sample is given."""
-    own = info.name in model.shared
-    if sample is not None:
-        return sample[info.name] if own else sample[info.name][:1]
-    shape = info.shape if own else (1, *info.shape[1:])
+def first_rows(
+    model: Model, sample: Feeds | None = None, shapes: Mapping[str, Sequence[int]] | None = None
+) -> dict[str, Array]:
+    """One row of each input (a shared one whole): that of a sample where one is given, else made up.
+
+    Parameters
+    ----------
+    model : Model
+    sample : mapping, optional
+        Inputs as :meth:`xaionnx.Model.check` makes them.
+    shapes : mapping of str to sequence of int, optional
+        The size of one sample of an input, without the batch axis, where the model leaves it free.
+
+    Raises
+    ------
+    InputMismatchError
+        Sizes are free, and neither a sample nor ``shapes`` tells them.
+    """
+    if sample is None:
+        return {info.name: _made_up(model, info, (shapes or {}).get(info.name)) for info in model.inputs}
+    return {info.name: sample[info.name][: None if info.name in model.shared else 1] for info in model.inputs}
+
+
+def _made_up(model: Model, info: TensorInfo, given: Sequence[int] | None) -> Array:
+    shape = info.shape if info.name in model.shared else (1, *info.shape[1:])
+    if given is not None:
+        shape = (*shape[: len(shape) - len(given)], *given)
     sizes = [size for size in shape if isinstance(size, int)]
     if len(sizes) < len(shape):
         raise InputMismatchError(
