@@ -92,6 +92,7 @@ def assemble(
     graph.inputs[:] = [value for value in graph.inputs if value.name not in (found.cotangent, REFERENCE)]
     graph.outputs.clear()
     for name, answer in own.items():
+        _refuse_mixing(model, answer, blocks)
         shown = _first(g, answer, samples, blocks)
         if shown is not answer:
             shown.shape, answer.name, shown.name = answer.shape, g.fresh("rows"), name
@@ -129,9 +130,17 @@ def _feed(
             node.replace_input_with(index, rows)
 
 
+def _refuse_mixing(model: Model, answer: ir.Value, blocks: int) -> None:
+    if blocks > 1 and not answer.is_initializer() and (not answer.shape or isinstance(answer.shape[0], int)):
+        raise UnsupportedModelError(
+            f"Output '{answer.name}' of {model.name} has no batch axis, and this method asks the model for several "
+            "points of each sample at once. Use a method that asks for one: saliency, input_x_gradient."
+        )
+
+
 def _first(g: Builder, value: ir.Value, samples: ir.Value, blocks: int) -> ir.Value:
     """The rows (N, ...) of the samples themselves, which are the first block."""
-    if blocks == 1 or value.is_graph_input():
+    if blocks == 1 or value.is_graph_input() or value.is_initializer():
         return value
     return g.op("Slice", value, _ZERO, g.op("Shape", samples, start=0, end=1), _ZERO)
 

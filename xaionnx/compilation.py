@@ -155,7 +155,9 @@ def compile(
     """
     from xaionnx.assembly import assemble
 
-    explainer = _graph_method(discovery.configured(method, settings))
+    explainer = discovery.configured(method, settings)
+    if not isinstance(explainer, GraphExplainer):
+        raise _not_a_graph(explainer.name())
     opened = model if isinstance(model, Model) else Model.load(model, "cpu")
     if any(entry.key == f"{_KEY}method" for entry in opened.file.proto.metadata_props):
         raise UnsupportedModelError(f"{opened.name} is a compiled file already. Compile the model that it was made of.")
@@ -177,12 +179,35 @@ def compile(
     return Compiled(proto, opened.file, _told(proto.graph.input), _told(proto.graph.output), facts, tuple(fixed))
 
 
-def _graph_method(method: Explainer) -> GraphExplainer:
-    if isinstance(method, GraphExplainer):
-        return method
-    names = [name for name in discovery.methods() if issubclass(discovery.method(name), GraphExplainer)]
-    raise UnsupportedModelError(
-        f"{method.name()} is not a graph, so it cannot be compiled. Methods that can: {', '.join(names)}."
+def methods() -> list[str]:
+    """Names of the methods that can be compiled."""
+    return [name for name in discovery.methods() if issubclass(discovery.method(name), GraphExplainer)]
+
+
+def method(name: str) -> type[GraphExplainer]:
+    """The class of a method that can be compiled.
+
+    Raises
+    ------
+    UnknownNameError
+        There is no such method.
+    UnsupportedModelError
+        It is not a graph.
+
+    Examples
+    --------
+    >>> method("saliency").__name__
+    'Saliency'
+    """
+    kind = discovery.method(name)
+    if issubclass(kind, GraphExplainer):
+        return kind
+    raise _not_a_graph(name)
+
+
+def _not_a_graph(name: str) -> UnsupportedModelError:
+    return UnsupportedModelError(
+        f"{name} is not a graph, so it cannot be compiled. Methods that can: {', '.join(methods())}."
     )
 
 
