@@ -196,6 +196,7 @@ def _probe_with(
     model: Model, proto: onnx.ModelProto, keep: Sequence[str], first: Feeds, counts: Sequence[int]
 ) -> tuple[onnx.ModelProto, Probe]:
     form = canonicalize(proto, keep, simplified)
+    _refuse_bfloat16(model, form)
     feeds = [
         {name: a if name in model.shared else np.repeat(a, count, axis=0) for name, a in first.items()}
         for count in counts
@@ -210,6 +211,17 @@ def _probe_with(
         return session[0].run(names, values, model.timeout_s)
 
     return form, probe(form, feeds, run)
+
+
+def _refuse_bfloat16(model: Model, form: onnx.ModelProto) -> None:
+    kind = onnx.TensorProto.BFLOAT16
+    casts = [a.i for node in form.graph.node if node.op_type == "Cast" for a in node.attribute if a.name == "to"]
+    if kind in casts or any(tensor.data_type == kind for tensor in form.graph.initializer):
+        raise UnsupportedModelError(
+            f"{model.name} computes in bfloat16, which onnxruntime does not show to Python, so its gradient cannot be "
+            "built. Export it in float32 or float16, or use a method without gradients: occlusion, rise, lime, "
+            "kernel_shap."
+        )
 
 
 def _check_batched(model: Model, facts: Probe, name: str) -> None:

@@ -93,10 +93,10 @@ class PathGraph:
             owed = g.op("Mul", summed, g.op("Sub", traced.x[name], start))
             values[name] = g.op("ReduceMean", owed, _FIRST, keepdims=0)
             flat = g.op("Reshape", values[name], np.array([0, -1], dtype=np.int64))
-            parts.append(g.op("ReduceSum", flat, np.array([1]), keepdims=0))
+            part = g.op("ReduceSum", flat, np.array([1]), keepdims=0)
+            kind = traced.target.dtype
+            parts.append(part if kind in (None, part.dtype) else g.op("Cast", part, to=kind))
         total = parts[0] if len(parts) == 1 else g.op("Sum", *parts)
-        if traced.target.dtype is not None and total.dtype != traced.target.dtype:
-            total = g.op("Cast", total, to=traced.target.dtype)
         target = g.op("Reshape", traced.target, np.array([traced.blocks, -1], dtype=np.int64))
         baseline = g.op("Slice", target, np.array([last]), np.array([traced.blocks]), _FIRST)
         change = g.op(
