@@ -1,5 +1,6 @@
 """Compiled files against the methods that they were made of."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -13,6 +14,7 @@ from models import planted
 from tests import tiny
 from xaionnx import Baseline, Model, Target, compilation
 from xaionnx.aim import Chosen
+from xaionnx.autodiff.table import STANDARD
 from xaionnx.errors import (
     InputMismatchError,
     ParameterError,
@@ -21,6 +23,7 @@ from xaionnx.errors import (
     UnsupportedModelError,
     UsageError,
 )
+from xaionnx.explainers._graph import Emitted, GraphExplainer
 from xaionnx.explainers.integrated_gradients import IntegratedGradients
 from xaionnx.target import Top
 
@@ -406,3 +409,44 @@ def test_bfloat16_is_refused(tmp_path):
     )
     with pytest.raises(UnsupportedModelError, match=r"b\.onnx computes in bfloat16"):
         compilation.compile(path, "saliency", 1)
+
+
+def test_a_model_declared_for_one_sample_takes_any_number(tmp_path):
+    model = parsed(tmp_path, "g (float[1, 3] x) => (float[1, 3] y) { y = Mul(x, x) }")
+    made = compilation.compile(model, "integrated_gradients", 1, steps=2)
+    assert [info.shape for info in made.outputs] == [("N", 3), ("N", 3), ("N",), ("N",), ("N",)]
+    found = answers(made, {"x": np.float32([[1, 2, 3], [0, 4, 0]])})
+    np.testing.assert_allclose(found["attribution"], [[0, 4, 0], [0, 16, 0]], rtol=1e-6)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GuidedChannels(GraphExplainer):
+    """A map from an inner tensor and swapped rules: the sum of h * dy/dh over channels, given to every element of x."""
+
+    reference = "this test"
+
+    def trace(self, slopes, points):
+        raise NotImplementedError
+
+    def rules(self):
+        def doubled(g, node, cotangents, needed):
+            return [g.op("Mul", cotangents[0], 2.0)]
+
+        return STANDARD | {"Sin": doubled}
+
+    def wrt(self, model):
+        return ("h",)
+
+    def emit(self, g, traced):
+        weighted = g.op("Mul", traced.tensors["h"], traced.gradients["h"])
+        summed = g.op("ReduceSum", weighted, np.array([1]), keepdims=1)
+        return Emitted({"x": g.op("Expand", summed, g.op("Shape", traced.x["x"]))})
+
+
+def test_a_method_of_its_own_rules_and_tensors(tmp_path):
+    model = parsed(tmp_path, "g (float[N, 2] x) => (float[N, 2] y) { h = Mul(x, x)  s = Sin(h)  y = Mul(s, s) }")
+    x = np.float32([[1, 2], [0.5, 3]])
+    found = answers(compilation.compile(model, GuidedChannels(), Target.sum()), {"x": x})
+    h = x**2
+    expected = (h * 2 * np.sin(h) * 2).sum(axis=1, keepdims=True)  # d(s^2)/ds = 2 s, and the rule of Sin says 2
+    np.testing.assert_allclose(found["attribution"], np.broadcast_to(expected, x.shape), rtol=1e-5)

@@ -10,7 +10,7 @@ import onnx
 import onnx_ir as ir
 
 from xaionnx.aim import Aim
-from xaionnx.autodiff.gradient import Gradient
+from xaionnx.autodiff.backward import COTANGENT, gradient_name
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.explainers._graph import GraphExplainer, Rows, Traced
 from xaionnx.explainers._slopes import REFERENCE, differentiable
@@ -32,18 +32,29 @@ _FLAT = np.array([0, -1], dtype=np.int64)
 
 
 def assemble(
-    model: Model, method: GraphExplainer, aim: Aim, found: Gradient, sample: Sample, *, chosen: bool
+    found: onnx.ModelProto,
+    out: str,
+    wrt: Sequence[str],
+    model: Model,
+    method: GraphExplainer,
+    aim: Aim,
+    sample: Sample,
+    *,
+    chosen: bool,
 ) -> onnx.ModelProto:
     """The graph that answers the model's own outputs, and what a method finds for a target.
 
     Parameters
     ----------
+    found : onnx.ModelProto
+        The gradient of ``out``, with respect to ``wrt``, as :func:`xaionnx.autodiff.gradient.gradient_graph` makes it.
+        It answers the model's own outputs and the tensor that the aim reads too.
+    out : str
+        That tensor, after its activation.
+    wrt : sequence of str
     model : Model
     method : GraphExplainer
     aim : Aim
-    found : Gradient
-        Of the tensor that the aim reads, after its activation. It answers the model's own outputs and the tensor
-        itself too.
     sample : Sample
     chosen : bool
         Whether a further input names the class.
@@ -53,8 +64,7 @@ def assemble(
     UnsupportedModelError
         The method runs the model at several points of a sample, and the model has a fixed number of samples.
     """
-    assert found.model.graph is not None  # a derived model has a graph of its own
-    graph_model = ir.from_proto(found.model.graph)
+    graph_model = ir.from_proto(found)
     graph = graph_model.graph
     inputs = {str(value.name): value for value in graph.inputs}
     values = {**graph.initializers, **inputs}
@@ -78,18 +88,18 @@ def assemble(
     flat = g.op("Reshape", _first(g, values[aim.tensor], samples, blocks), _FLAT)
     followed = aim.follow(g, flat if flat.dtype == ir.DataType.FLOAT else g.op("Cast", flat, to=1), named)
     weights = _each(g, followed.weights, blocks, 2)
-    cotangent, out = inputs[found.cotangent], values[found.out]
-    cotangent.replace_all_uses_with(_like(g, weights, cotangent, out))
+    cotangent, read = inputs[COTANGENT], values[out]
+    cotangent.replace_all_uses_with(_like(g, weights, cotangent, read))
     if aim.reference is not None:
         origin = g.constant(aim.reference.astype(np.float32))
         inputs[REFERENCE].replace_all_uses_with(g.op("Expand", origin, g.op("Shape", weights)))
-    value = _summed(g, out, weights)
-    gradients = {name: values[gradient] for name, gradient in found.names.items()}
-    tensors = {name: placed.x.get(name, values[name]) for name in found.names}
+    value = _summed(g, read, weights)
+    gradients = {name: values[gradient_name(name)] for name in wrt}
+    tensors = {name: placed.x.get(name, values[name]) for name in wrt}
     emitted = method.emit(g, Traced(x, blocks, sample, tensors, gradients, value))
 
     own = {output.name: values[output.name] for output in model.outputs}
-    graph.inputs[:] = [value for value in graph.inputs if value.name not in (found.cotangent, REFERENCE)]
+    graph.inputs[:] = [value for value in graph.inputs if value.name not in (COTANGENT, REFERENCE)]
     graph.outputs.clear()
     for name, answer in own.items():
         _refuse_mixing(model, answer, blocks)

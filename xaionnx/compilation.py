@@ -15,7 +15,7 @@ import numpy as np
 
 from xaionnx import discovery
 from xaionnx.aim import Chosen, aim
-from xaionnx.autodiff.gradient import first_rows, gradient
+from xaionnx.autodiff.gradient import first_rows, gradient_graph
 from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError, UnsupportedModelError, UsageError
 from xaionnx.explainer import Explainer, told_parameters
 from xaionnx.explainers._graph import GraphExplainer
@@ -170,9 +170,10 @@ def compile(
     size = None if aimed.reference is None else aimed.reference.shape[1]
     seen, out = activated(opened, tensor, aimed.activation, size)
     keep = tuple(dict.fromkeys([*(info.name for info in opened.outputs), tensor]))
-    found = gradient(seen, out, explainer.wrt(opened), explainer.rules(), {**rows, **origin}, keep)
+    wrt = explainer.wrt(opened)
+    found = gradient_graph(seen, out, wrt, explainer.rules(), {**rows, **origin}, keep)
     sample = split(rows, opened.input().name, opened.spec, opened.shared)[0]
-    proto = assemble(opened, explainer, aimed, found, sample, chosen=isinstance(asked, Chosen))
+    proto = assemble(found, out, wrt, opened, explainer, aimed, sample, chosen=isinstance(asked, Chosen))
     fixed = {info.name: sizes[info.name] for info in opened.inputs if info.name in sizes}
     facts = _facts(opened, explainer, aimed.words, fixed)
     _signed(proto, opened, facts)

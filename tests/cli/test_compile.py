@@ -52,18 +52,36 @@ def numbers(model: Model) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("name", "words", "target", "made"),
+    ("name", "words", "target", "settings", "made"),
     [
-        ("efficientnet_lite0", ("saliency",), None, photos),
-        ("efficientnet_lite0", ("input_x_gradient", "-t", "tabby"), "tabby", photos),
-        ("digits_cnn", ("integrated_gradients", "--steps", "8", "-t", "margin:3,8"), Target.margin(3, 8), numbers),
-        ("selfie_segmentation", ("saliency", "--target", "region"), Target.region(), photos),
-        ("selfie_segmentation", ("saliency", "--no-absolute", "--target", "sum"), Target.sum(), photos),
-        ("mnist_vit", ("saliency", "--target", "probability:4"), Target.probability(4), numbers),
-        ("german_credit_mlp", ("integrated_gradients", "--baseline", "0.5", "--steps", "4"), None, numbers),
+        ("efficientnet_lite0", ("saliency",), None, {}, photos),
+        ("efficientnet_lite0", ("input_x_gradient", "-t", "tabby"), "tabby", {}, photos),
+        (
+            "digits_cnn",
+            ("integrated_gradients", "--steps", 8, "-t", "margin:3,8"),
+            Target.margin(3, 8),
+            {"steps": 8},
+            numbers,
+        ),
+        ("selfie_segmentation", ("saliency", "--target", "region"), Target.region(), {}, photos),
+        (
+            "selfie_segmentation",
+            ("saliency", "--no-absolute", "--target", "sum"),
+            Target.sum(),
+            {"absolute": False},
+            photos,
+        ),
+        ("mnist_vit", ("saliency", "--target", "probability:4"), Target.probability(4), {}, numbers),
+        (
+            "german_credit_mlp",
+            ("integrated_gradients", "--baseline", 0.5, "--steps", 4),
+            None,
+            {"baseline": 0.5, "steps": 4},
+            numbers,
+        ),
     ],
 )
-def test_bare_onnxruntime_answers_what_explain_answers(run, tmp_path, name, words, target, made):
+def test_bare_onnxruntime_answers_what_explain_answers(run, tmp_path, name, words, target, settings, made):
     path = tmp_path / "made.onnx"
     method, *options = words
     result = run("compile", method, MODELS / f"{name}.onnx", "-o", path, *options)
@@ -73,11 +91,7 @@ def test_bare_onnxruntime_answers_what_explain_answers(run, tmp_path, name, word
     model = Model.load(MODELS / f"{name}.onnx", "cpu")
     x = made(model)
     found = bare(path, {model.input().name: x}, tmp_path)
-    settings = {"--steps": "steps", "--baseline": "baseline"}
-    given = {settings[w]: json.loads(v) for w, v in zip(options, options[1:], strict=False) if w in settings}
-    if "--no-absolute" in options:
-        given["absolute"] = False
-    told = xaionnx.explain(model, x, method, target, **given)
+    told = xaionnx.explain(model, x, method, target, **settings)
     for output, expected in model.run({model.input().name: x}).items():
         np.testing.assert_allclose(found[output], expected, rtol=1e-4, atol=1e-4)
     size = np.abs(told.values).max()

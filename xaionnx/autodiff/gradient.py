@@ -66,12 +66,7 @@ class Gradient:
 
 
 def gradient(
-    model: Model,
-    out: str,
-    wrt: Sequence[str],
-    rules: Table | None = None,
-    sample: Feeds | None = None,
-    keep: Sequence[str] = (),
+    model: Model, out: str, wrt: Sequence[str], rules: Table | None = None, sample: Feeds | None = None
 ) -> Gradient:
     """Build the gradient of a tensor as a model.
 
@@ -87,8 +82,6 @@ def gradient(
     sample : mapping, optional
         Inputs as :meth:`xaionnx.Model.check` makes them, of which the first row is used. Needed where the model leaves
         sizes other than the batch's free: the gradient is right for these sizes alone.
-    keep : sequence of str
-        Further tensors that the gradient's model answers; what leads to them runs with every gradient.
 
     Returns
     -------
@@ -119,24 +112,36 @@ def gradient(
     >>> slopes["x"]
     array([[2., 6.]], dtype=float32)
     """
-    from xaionnx.autodiff.backward import COTANGENT, differentiate, gradient_name
+    from xaionnx.autodiff.backward import COTANGENT, gradient_name
     from xaionnx.autodiff.table import STANDARD
 
-    wrt, keep = tuple(dict.fromkeys(wrt)), tuple(keep)
+    wrt = tuple(dict.fromkeys(wrt))
     if not wrt:
         raise ParameterError("The 'wrt' parameter of gradient must name at least one tensor. Got none.")
     table = STANDARD if rules is None else rules
     first = first_rows(model, sample)
     shapes = tuple((name, array.shape, array.dtype.str) for name, array in first.items())
-
-    def rewrite(proto: onnx.ModelProto) -> onnx.ModelProto:
-        form, facts = _probed(model, proto, (out, *wrt, *keep), first)
-        for name in (out, *wrt):
-            _check_batched(model, facts, name)
-        return differentiate(form, facts, out, wrt, table, keep)
-
-    derived = model.derived(("gradient", out, wrt, keep, shapes, frozenset(table.items())), rewrite)
+    key = ("gradient", out, wrt, shapes, frozenset(table.items()))
+    derived = model.derived(key, lambda _: gradient_graph(model, out, wrt, table, first))
     return Gradient(derived, out, {name: gradient_name(name) for name in wrt}, COTANGENT)
+
+
+def gradient_graph(
+    model: Model, out: str, wrt: Sequence[str], rules: Table | None, sample: Feeds, keep: Sequence[str] = ()
+) -> onnx.ModelProto:
+    """The graph behind :func:`gradient`, which no session was opened on.
+
+    Its outputs are ``out``, the tensors of ``keep``, and the gradients; see
+    :func:`xaionnx.autodiff.backward.differentiate`.
+    """
+    from xaionnx.autodiff.backward import differentiate
+    from xaionnx.autodiff.table import STANDARD
+
+    proto = model.graph or model.file.proto
+    form, facts = _probed(model, proto, (out, *wrt, *keep), first_rows(model, sample))
+    for name in (out, *wrt):
+        _check_batched(model, facts, name)
+    return differentiate(form, facts, out, wrt, STANDARD if rules is None else rules, keep)
 
 
 def first_rows(
