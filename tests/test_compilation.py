@@ -7,13 +7,13 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from onnx import TensorProto, parser
+from onnx import TensorProto
 
 import xaionnx
 from models import planted
 from tests import tiny
+from tests.compiled import agree, answers, parsed, small
 from xaionnx import Baseline, Model, Target, compilation
-from xaionnx.aim import Chosen
 from xaionnx.autodiff.table import STANDARD
 from xaionnx.errors import (
     InputMismatchError,
@@ -25,66 +25,6 @@ from xaionnx.errors import (
 )
 from xaionnx.explainers._graph import Emitted, GraphExplainer
 from xaionnx.explainers.integrated_gradients import IntegratedGradients
-from xaionnx.target import Top
-
-# Paths of a few steps: both faces take the same ones.
-SMALL = {"steps": 4}
-# The graph sums in float32 and numpy in float64; of the rest both run the same nodes.
-TOLERANCE = {"rtol": 1e-4, "atol": 1e-6}
-CLASSES = 10
-
-TARGETS = {
-    "top": None,
-    "class": 3,
-    "label": Target.label("7"),
-    "probability of the top": Target.probability(),
-    "probability": Target.probability(2),
-    "second": Top(1),
-    "margin": Target.margin(3, 5),
-    "sum": Target.sum(),
-    "loss": Target.loss(np.array(4)),
-    "squared error": Target.loss(np.arange(CLASSES) / 5, "squared_error"),
-    "region": Target.region(threshold=0.0),
-    "neuron": Target.neuron("logits", 2),
-}
-
-
-def small(method, **more):
-    kind = compilation.method(method)
-    known = xaionnx.parameters.declared(kind)
-    return kind(**{key: value for key, value in {**SMALL, **more}.items() if key in known})
-
-
-def answers(made, feeds):
-    """What bare onnxruntime answers, after the checker of ONNX has passed the file in full."""
-    onnx.checker.check_model(made.proto, full_check=True)
-    onnx.shape_inference.infer_shapes(made.proto, check_type=True, strict_mode=True, data_prop=True)
-    session = onnxruntime.InferenceSession(made.proto.SerializeToString(), providers=["CPUExecutionProvider"])
-    assert [value.name for value in session.get_outputs()] == [info.name for info in made.outputs]
-    return dict(zip([info.name for info in made.outputs], session.run(None, feeds), strict=True))
-
-
-def agree(model, feeds, method, target, **options):
-    """A compiled file and the explanation answer the same; both."""
-    made = compilation.compile(model, method, target, **options)
-    found = answers(made, feeds)
-    told = method.attribute(model, feeds, target)
-    for name, output in model.run(model.check(feeds)).items():
-        np.testing.assert_allclose(found[name], output, **TOLERANCE)
-    values = told.values if isinstance(told.values, dict) else {"": told.values}
-    for name, expected in values.items():
-        size = np.abs(expected).max()
-        got = found[f"attribution_{name}" if name else "attribution"]
-        assert got.dtype == expected.dtype
-        np.testing.assert_allclose(got / size, expected / size, **TOLERANCE)
-    np.testing.assert_allclose(found["target_value"], told.prediction, rtol=1e-4, atol=1e-4)
-    return found, told
-
-
-def parsed(tmp_path, text, opset=17):
-    path = tmp_path / "model.onnx"
-    onnx.save(parser.parse_model(f'<ir_version: 8, opset_import: ["" : {opset}]> {text}'), path)
-    return Model.load(path, device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -101,63 +41,6 @@ def x():
 def test_every_method_answers_in_a_graph_what_it_answers_here(digits, x, method):
     found, told = agree(digits, {digits.input().name: x}, small(method), None)
     np.testing.assert_array_equal(found["target"], [int(name.split()[0]) for name in told.target])
-
-
-@pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS.keys())
-def test_every_target_in_a_graph(digits, x, target):
-    found, told = agree(digits, {digits.input().name: x}, small("saliency", absolute=False), target)
-    if "target" in found:
-        np.testing.assert_array_equal(found["target"], [int(name.split()[0]) for name in told.target])
-
-
-@pytest.mark.parametrize(
-    "target",
-    [
-        Target.channel("h"),
-        Target.channel("h", 1),
-        Target.region(np.eye(4, dtype=bool), channel=1),
-        Target.region(threshold=0.2, channel=0),
-        Target.index((1, 2, 3)),
-        Target.sum(output="h"),
-        Target.channel("mixed"),
-    ],
-)
-def test_maps_and_inner_tensors(tmp_path, target):
-    model = parsed(
-        tmp_path,
-        """g (float[N, 2, 4, 4] x) => (float[N, 2, 4, 4] y) {
-        h = Mul(x, x)  sine = Sin(x)  mixed = Concat<axis = 1>(h, sine)  y = Tanh(h) }""",
-    )
-    feeds = {"x": np.random.default_rng(2).normal(size=(3, 2, 4, 4)).astype(np.float32)}
-    agree(model, feeds, small("input_x_gradient"), target)
-    agree(model, feeds, small("integrated_gradients"), target)
-
-
-def test_the_first_of_equal_classes_is_the_top(tmp_path):
-    model = planted.load(planted.linear([[1.0, 2.0], [1.0, 2.0], [0.0, 3.0]]))
-    feeds = {"x": np.float32([[1, 1], [2, 0]])}
-    found, _ = agree(model, feeds, small("saliency"), None)
-    assert found["target"].tolist() == [0, 0]
-    found, _ = agree(model, feeds, small("saliency"), Top(1))
-    assert found["target"].tolist() == [1, 1]
-
-
-def test_a_class_that_is_named_at_each_run(digits, x):
-    name = digits.input().name
-    for target in ("input", Chosen()):
-        made = compilation.compile(digits, "saliency", target)
-        assert [info.name for info in made.inputs] == [name, "target"]
-        classes = np.array([9, 0, 4])
-        found = answers(made, {name: x, "target": classes})
-        told = xaionnx.explain(digits, x, "saliency", classes)
-        np.testing.assert_allclose(found["attribution"], told.values, **TOLERANCE)
-        np.testing.assert_allclose(found["target_value"], told.prediction, rtol=1e-5)
-        assert "target" not in found
-    session = onnxruntime.InferenceSession(made.proto.SerializeToString(), providers=["CPUExecutionProvider"])
-    with pytest.raises(Exception, match="out of data bounds"):
-        session.run(None, {name: x, "target": np.array([1, CLASSES, 2])})
-    with pytest.raises(ParameterError, match="names its class when a compiled file runs"):
-        xaionnx.explain(digits, x, "saliency", Chosen())
 
 
 @pytest.mark.parametrize("count", [1, 2, 7])
@@ -292,21 +175,6 @@ def test_the_spec_gives_the_size_of_pictures(tmp_path):
     model = Model.load(model.path, "cpu", spec=spec)
     made = compilation.compile(model, "saliency")
     assert made.inputs[0].shape == ("N", 4, 6, 3)
-
-
-@pytest.mark.parametrize(
-    ("target", "words"),
-    [
-        ([1, 2], "A compiled file holds one target"),
-        (Target.top(3), "A compiled file holds one target"),
-        (np.array([3]), "cannot hold one class for each sample"),
-        (Target.loss(np.array([3])), "cannot hold one class for each sample"),
-        (Target.index(CLASSES), r"must be an int in \[0, 9\]"),
-    ],
-)
-def test_targets_that_no_file_can_hold(digits, target, words):
-    with pytest.raises(ParameterError, match=words):
-        compilation.compile(digits, "saliency", target)
 
 
 def test_methods_that_are_no_graphs(digits):
@@ -450,3 +318,11 @@ def test_a_method_of_its_own_rules_and_tensors(tmp_path):
     h = x**2
     expected = (h * 2 * np.sin(h) * 2).sum(axis=1, keepdims=True)  # d(s^2)/ds = 2 s, and the rule of Sin says 2
     np.testing.assert_allclose(found["attribution"], np.broadcast_to(expected, x.shape), rtol=1e-5)
+
+
+def test_a_shared_number(tmp_path):
+    model = parsed(tmp_path, "g (float[N, 2] x, float s) => (float[N, 2] y) { h = Mul(x, x)  y = Mul(h, s) }")
+    feeds = {"x": np.float32([[1, 2], [3, -1]]), "s": np.array(3, np.float32)}
+    found, _ = agree(model, feeds, small("saliency"), 0)
+    np.testing.assert_array_equal(found["attribution"], [[6, 0], [18, 0]])
+    agree(model, feeds, small("integrated_gradients"), None)

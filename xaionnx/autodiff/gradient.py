@@ -164,7 +164,8 @@ def first_rows(
     """
     if sample is None:
         return {info.name: _made_up(model, info, (shapes or {}).get(info.name)) for info in model.inputs}
-    return {info.name: sample[info.name][: None if info.name in model.shared else 1] for info in model.inputs}
+    given = {info.name: sample[info.name] for info in model.inputs}
+    return {name: array if name in model.shared else array[:1] for name, array in given.items()}
 
 
 def _made_up(model: Model, info: TensorInfo, given: Sequence[int] | None) -> Array:
