@@ -326,3 +326,33 @@ def test_a_shared_number(tmp_path):
     found, _ = agree(model, feeds, small("saliency"), 0)
     np.testing.assert_array_equal(found["attribution"], [[6, 0], [18, 0]])
     agree(model, feeds, small("integrated_gradients"), None)
+
+
+@pytest.mark.slow
+def test_a_model_of_more_than_two_gigabytes(tmp_path):
+    """y = x + 0 x, the zeros in 34 weights of 64 MB: the graph stays small, and the weights where they are."""
+    side, layers = 4096, 34
+    with (tmp_path / "zeros.bin").open("wb") as weights:
+        weights.truncate(layers * side * side * 4)  # no block of it is on the disk
+    nodes, tensors, last = [], [], "x"
+    for layer in range(layers):
+        place = {"location": "zeros.bin", "offset": layer * side * side * 4, "length": side * side * 4}
+        weight = onnx.TensorProto(name=f"w{layer}", data_type=TensorProto.FLOAT, dims=[side, side])
+        weight.data_location = onnx.TensorProto.EXTERNAL
+        weight.external_data.extend(onnx.StringStringEntryProto(key=k, value=str(v)) for k, v in place.items())
+        tensors.append(weight)
+        nodes.append(tiny.node("MatMul", [last, weight.name], [f"p{layer}"]))
+        nodes.append(tiny.node("Add", [last, f"p{layer}"], [f"s{layer}" if layer < layers - 1 else "y"]))
+        last = f"s{layer}"
+    proto = tiny.model(nodes, [tiny.tensor("x", ["N", side])], [tiny.tensor("y", ["N", side])])
+    proto.graph.initializer.extend(tensors)
+    (tmp_path / "big.onnx").write_bytes(proto.SerializeToString())
+    made = compilation.compile(tmp_path / "big.onnx", "saliency", 7)
+    assert made.save(tmp_path / "made.onnx") == (tmp_path / "made.onnx",)
+    assert (tmp_path / "made.onnx").stat().st_size < 2**20
+    onnx.checker.check_model(tmp_path / "made.onnx", full_check=True)
+    session = onnxruntime.InferenceSession(tmp_path / "made.onnx", providers=["CPUExecutionProvider"])
+    x = np.random.default_rng(0).normal(size=(2, side)).astype(np.float32)
+    y, values = session.run(["y", "attribution"], {"x": x})
+    np.testing.assert_array_equal(y, x)
+    np.testing.assert_array_equal(values, np.tile(np.arange(side) == 7, (2, 1)))
