@@ -232,7 +232,8 @@ def _sizes(model: Model, shapes: Shapes) -> dict[str, tuple[int, ...]]:
     sizes: dict[str, tuple[int, ...]] = {}
     for name, info in known.items():
         declared = info.shape if name in model.shared else info.shape[1:]
-        if all(isinstance(size, int) for size in declared) and name not in shapes:
+        known_whole = all(isinstance(size, int) for size in declared)
+        if known_whole and name not in shapes:
             continue
         given = tuple(shapes[name]) if name in shapes else _of_spec(model, info, declared)
         fits = len(given) == len(declared) and all(is_int(size) and size > 0 for size in given)
@@ -242,7 +243,8 @@ def _sizes(model: Model, shapes: Shapes) -> dict[str, tuple[int, ...]]:
                 f"sample with shapes, {len(declared)} whole numbers"
                 + (f". Got {', '.join(map(str, given))} instead." if name in shapes else ".")
             )
-        sizes[name] = given
+        if not known_whole:
+            sizes[name] = given
     return sizes
 
 
