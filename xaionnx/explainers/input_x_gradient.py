@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar, final
 
-from xaionnx.explainers._gradient import Found, GradientExplainer, Points, gradients
+from xaionnx.explainers._gradient import Found, LayerExplainer, Points, gradients
 from xaionnx.explainers._slopes import Slopes
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class InputXGradient(GradientExplainer):
+class InputXGradient(LayerExplainer):
     """The gradient times the input itself::
 
         value_i = x_i * df / dx_i

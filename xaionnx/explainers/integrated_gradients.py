@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xaionnx.errors import ParameterError
-from xaionnx.explainers._gradient import Found, GradientExplainer, Points
+from xaionnx.explainers._gradient import Found, LayerExplainer, Points
 from xaionnx.explainers._paths import Paths, add_up
 from xaionnx.explainers._slopes import Slopes
 from xaionnx.parameters import choice, free, integer, real
@@ -20,7 +20,7 @@ Array = npt.NDArray[Any]
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class IntegratedGradients(GradientExplainer):
+class IntegratedGradients(LayerExplainer):
     """What each element owes to the change of the target from the baseline b to the input x::
 
         value_i = (x_i - b_i) * integral over a from 0 to 1 of df/dx_i (b + a (x - b))

@@ -7,14 +7,14 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from xaionnx.explainers._gradient import Found, GradientExplainer, Points, gradients
+from xaionnx.explainers._gradient import Found, LayerExplainer, Points, gradients
 from xaionnx.explainers._slopes import Slopes
 from xaionnx.parameters import flag
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Saliency(GradientExplainer):
+class Saliency(LayerExplainer):
     """How much the target changes with each element of the input::
 
         value_i = |df / dx_i|      (absolute=True)
