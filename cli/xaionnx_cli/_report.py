@@ -15,6 +15,7 @@ from xaionnx.errors import InputMismatchError, ParameterError
 from xaionnx.explanation import Explanation
 from xaionnx.inputs import InputSpec
 from xaionnx.model import Model
+from xaionnx.render.layers import layer_of, parts
 from xaionnx.resolution import resolve
 from xaionnx.target import Target, Top
 
@@ -113,11 +114,18 @@ def feature_lines(result: Explanation, spec: InputSpec, x: Array) -> list[str]:
     if isinstance(result.values, dict):
         return []
     values = (result.values[0] if result.several_targets else result.values)[0]
+    layer = layer_of(result)
+    if layer is not None:
+        values, known, _ = parts(values, layer)
+        known = token_names(result, x) or known
     if values.ndim != 1:
         return []
     order = np.argsort(-np.abs(values), kind="stable")[:_SHOWN_FEATURES]
-    names = [spec.columns[i] if i < len(spec.columns) else f"column {i}" for i in order]
-    held = [_held(spec, names[place], x[i]) for place, i in enumerate(order)]
+    if layer is not None:
+        names, held = [known[i] for i in order], [""] * len(order)
+    else:
+        names = [spec.columns[i] if i < len(spec.columns) else f"column {i}" for i in order]
+        held = [_held(spec, names[place], x[i]) for place, i in enumerate(order)]
     width, wide = max(map(len, names)), max(map(len, held))
     lines = [
         f"  {plain(name):<{width}}  {plain(value):<{wide}}  {values[i]:+.4g}"
@@ -125,6 +133,14 @@ def feature_lines(result: Explanation, spec: InputSpec, x: Array) -> list[str]:
     ]
     rest = len(values) - len(order)
     return [*lines, f"  and {rest} more"] if rest else lines
+
+
+def token_names(result: Explanation, x: Array) -> list[str] | None:
+    """The tokens of a layer with the numbers that the input has for them; None where it has none."""
+    layer = layer_of(result)
+    if layer is None or layer.axes != "TD" or x.ndim != 1 or x.dtype.kind not in "iu":
+        return None
+    return [f"token {place} ({number})" for place, number in enumerate(x)]
 
 
 def _held(spec: InputSpec, name: str, value: Any) -> str:

@@ -164,8 +164,8 @@ def maps(model: Model, start: Iterable[str]) -> set[str]:
 def usual_layer(model: Model, start: Sequence[str], tensors: Sequence[str], sample: Sample) -> str:
     """The layer that is explained where none is named, on the way from ``start`` to ``tensors``.
 
-    The last one that is a map over the picture, before pooling; else the tokens that enter the last attention, which is
-    the last sum of two branches before it; else the last one before the target.
+    The last map over the picture, before pooling; where attention follows it, or there is none, the tokens that enter
+    the last attention, which are the last sum of two branches before it; else the last tensor before the target.
 
     Raises
     ------
@@ -183,12 +183,12 @@ def usual_layer(model: Model, start: Sequence[str], tensors: Sequence[str], samp
         for name in between.intersection(node.output):
             last, shape = name, [size or 0 for size in known.get(name, ())]
             if name in spatial and Axes.of(shape[1:], extent).letters in ("CHW", "HWC"):
-                field = name
+                field, attended = name, ""
             if node.op_type in ("Softmax", "Attention"):
                 attended = tokens
             if node.op_type == "Add" and len(moved) == 2 and len(shape) == 3:
                 tokens = name
-    chosen = field or attended or tokens or last
+    chosen = attended or field or tokens or last
     if not chosen:
         raise UnsupportedModelError(
             f"Nothing lies between the input of {model.name} and '{tensors[0]}'. Explain the input itself: "
