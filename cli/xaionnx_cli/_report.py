@@ -109,6 +109,15 @@ def explained(found: Prospect) -> str:
     return "; ".join(pairs[:5]) + more
 
 
+def layer_lines(result: Explanation) -> list[str]:
+    """The layer that was explained, and its shape; no line where the input was."""
+    layer = layer_of(result)
+    if layer is None or isinstance(result.values, dict):
+        return []
+    shape = result.values.shape[2 if result.several_targets else 1 :]
+    return [f"  at layer {plain(layer.name)} ({', '.join(map(str, ('N', *shape)))})"]
+
+
 def feature_lines(result: Explanation, spec: InputSpec, x: Array) -> list[str]:
     """The entries of a row that count most, with the value that they had and their share; of the first target."""
     if isinstance(result.values, dict):

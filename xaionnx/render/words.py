@@ -17,6 +17,8 @@ _ELSEWHERE: Final = ("baseline", "features", "layer", "seed", "budget", "toleran
 
 def class_and_score(one: Explanation) -> str:
     """The target in words with its value: ``Egyptian Mau (285) · score 9.31``, ``daisy (985), probability 0.6``."""
+    if is_activation(one):
+        return "what the layer holds"
     name = str(one.target[0])
     digits, _, rest = name.partition(" ")
     if digits.isdigit() and rest == f"({digits})":
