@@ -12,7 +12,8 @@ from xaionnx.target import Target
 
 HELP = (
     "What is explained, the top class of each input if not given: a class number or label, top:K, probability[:CLASS], "
-    "margin:A,B (why A rather than B), label:NAME, loss:CLASS, element:I,J,..., neuron:TENSOR:I,J,..., channel[:K], region[:THRESHOLD], sum. "
+    "margin:A,B (why A rather than B), label:NAME, loss:CLASS, element:I,J,..., neuron:TENSOR:I,J,..., channel[:K], "
+    "region[:THRESHOLD], sum. "
     "Repeat it for several targets; they cost no more than one."
 )
 

@@ -96,9 +96,10 @@ class Layer:
         reached = descendants(_graph(self.model), [self.name])
         for tensor in outputs:
             if tensor not in reached:
+                how = "is that layer" if tensor == self.name else f"does not depend on layer '{self.name}'"
                 raise UnsupportedModelError(
-                    f"The target is read from '{tensor}', which does not depend on layer '{self.name}' of "
-                    f"{self.model.name}. Name a layer between the input and '{tensor}'."
+                    f"The target is read from '{tensor}' of {self.model.name}, which {how}. "
+                    f"Name a layer between the input and '{tensor}'."
                 )
         lead = self.model.input().shape[0]
         kind = _type(self.x.dtype, (lead if isinstance(lead, int) else "N", *self.x.shape[1:]))
@@ -124,15 +125,9 @@ def _type(dtype: np.dtype[Any], shape: Sequence[int | str]) -> onnx.TypeProto:
     return helper.make_tensor_type_proto(helper.np_dtype_to_tensor_dtype(dtype), shape)
 
 
-def embedding(model: Model) -> str | None:
-    """The tensor into which the tokens of the explained input are looked up, or spread as one-hot; None without one.
-
-    Raises
-    ------
-    UnsupportedModelError
-        They are looked up more than once.
-    """
-    proto, found = _graph(model), []
+def embeddings(model: Model) -> list[str]:
+    """The tensors into which the tokens of the explained input are looked up, or spread as one-hot."""
+    proto, found = _graph(model), list[str]()
     tokens, data = {model.input().name}, {info.name for info in model.inputs}
     data |= descendants(proto, data)
     for node in ordered(proto.graph):
@@ -142,12 +137,7 @@ def embedding(model: Model) -> str | None:
         one_hot = node.op_type == "OneHot" and node.input[0] in tokens
         if one_hot or (node.op_type == "Gather" and node.input[1] in tokens and node.input[0] not in data):
             found.append(node.output[0])
-    if len(found) > 1:
-        raise UnsupportedModelError(
-            f"Input '{model.input().name}' of {model.name} is looked up several times: {', '.join(found)}. "
-            "Choose the tensor to explain with layer=, or a later one, where they are joined."
-        )
-    return found[0] if found else None
+    return found
 
 
 def maps(model: Model, start: Iterable[str]) -> set[str]:

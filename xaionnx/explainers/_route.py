@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from xaionnx import progress
 from xaionnx.errors import UnsupportedModelError
-from xaionnx.explainers._layer import Axes, Layer, embedding, extent_of, maps, usual_layer
+from xaionnx.explainers._layer import Axes, Layer, embeddings, extent_of, maps, usual_layer
 from xaionnx.explainers._slopes import differentiable
 from xaionnx.graph.cut import descendants
 from xaionnx.model import Model
@@ -114,13 +114,14 @@ class Route:
         if self.smooth:
             return self if layer is None else self.at(layer)
         if layer is None:
-            return self.at(*explained(self.model))
+            (first,) = explained(self.model)
+            return self.at(first)
         if layer in self.names:
             differentiable(self.model)  # refuses it
         # A layer behind the embedding is reached through it, so that a path can run there.
-        first = embedding(self.model)
-        through = first is not None and layer in descendants(self.model.graph or self.model.file.proto, [first])
-        return self.at(str(first)).at(layer) if through else self.at(layer)
+        found = embeddings(self.model)
+        through = len(found) == 1 and layer in descendants(self.model.graph or self.model.file.proto, found)
+        return self.at(found[0]).at(layer) if through else self.at(layer)
 
     @property
     def start(self) -> Route:
@@ -134,7 +135,7 @@ class Route:
         route = self
         while route.before is not None and route.before.smooth:
             route = route.before
-        if route is not self or route.before is None or embedding(route.before.model) == route.names[0]:
+        if route is not self or route.before is None or route.names[0] in embeddings(route.before.model):
             return route
         raise UnsupportedModelError(
             f"Layer '{self.names[0]}' of {self.model.name} is not made from floats of the input or an embedding, so no "
@@ -197,7 +198,13 @@ def explained(model: Model) -> tuple[str, ...]:
     Raises
     ------
     UnsupportedModelError
-        The explained input holds no floats, and no embedding of tokens is found.
+        The explained input holds no floats, and not one embedding of tokens is found.
     """
-    found = embedding(model) if model.input().dtype.kind in "iu" else None
-    return differentiable(model) if found is None else (found,)
+    main = model.input()
+    found = embeddings(model) if main.dtype.kind in "iu" else []
+    if len(found) > 1:
+        raise UnsupportedModelError(
+            f"Input '{main.name}' of {model.name} is looked up several times: {', '.join(found)}. "
+            "Choose the tensor to explain with layer=, or a later one, where they are joined."
+        )
+    return tuple(found) or differentiable(model)
