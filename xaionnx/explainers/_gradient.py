@@ -111,7 +111,14 @@ class GradientExplainer(Explainer):
 
 @dataclass(frozen=True, kw_only=True)
 class LayerExplainer(GradientExplainer):
-    """A gradient method that works at any layer as it does at the input."""
+    """A gradient method that works at any layer as it does at the input.
+
+    The model is cut at ``layer``, any float tensor with the batch axis first between the input and the target, and
+    what is explained is what the tensor holds at x. A baseline stays one of the input: the path at the layer starts at
+    what it holds there. Other inputs of the part behind the layer, as where a connection goes around it, stay as they
+    are at x, so that values add up to the change of that part, which is f(x) - f(b) where every way leads through the
+    layer. Tokens have baselines of tokens: a number is that token everywhere, and zero is token 0.
+    """
 
     layer: str | None = parameters.name(
         "explain at this tensor of the model; at the input, or the embedding of tokens, if not given"

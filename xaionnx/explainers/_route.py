@@ -173,22 +173,24 @@ class Route:
         taken = {info.name for info in self.model.inputs}
         return {**{name: array for name, array in below.items() if name in taken}, self.layer.name: held}
 
-    def facts(self) -> dict[str, Any] | None:
-        """What a record tells of the layer: its name, and how its axes read; None at the inputs."""
-        if self.layer is None or self.before is None:
-            return None
-        first = self.before
+    @property
+    def axes(self) -> Axes:
+        """How the axes of the last layer read: as a map over the picture, as tokens, as units."""
+        first = self
         while first.before is not None:
             first = first.before
-        sample, main = first.samples[0], first.model.input()
-        extent = extent_of(sample)
-        shape = self.feeds[self.layer.name].shape[1:]
-        placed = len(shape) != 3 or self.layer.name in maps(first.model, first.names)
-        axes = Axes.of(
-            shape,
-            extent if placed else None,
-            sample.array.shape[0] if main.dtype.kind in "iu" and sample.array.ndim == 1 else None,
-        )
+        sample, name = first.samples[0], self.names[0]
+        shape = self.feeds[name].shape[1:]
+        # Three axes are a map only if the ops before have left its places alone.
+        placed = len(shape) != 3 or name in maps(first.model, first.names)
+        tokens = sample.array.shape[0] if sample.array.ndim == 1 and sample.array.dtype.kind in "iu" else None
+        return Axes.of(shape, extent_of(sample) if placed else None, tokens)
+
+    def facts(self) -> dict[str, Any] | None:
+        """What a record tells of the layer: its name, and how its axes read; None at the inputs."""
+        if self.layer is None:
+            return None
+        axes = self.axes
         return {"name": self.layer.name, "axes": axes.letters, "grid": axes.grid, "before": axes.before}
 
 
