@@ -15,7 +15,6 @@ from xaionnx.errors import InputMismatchError, ParameterError
 from xaionnx.explanation import Explanation
 from xaionnx.inputs import InputSpec
 from xaionnx.model import Model
-from xaionnx.render.layers import layer_of, parts
 from xaionnx.resolution import resolve
 from xaionnx.target import Target, Top
 
@@ -111,11 +110,11 @@ def explained(found: Prospect) -> str:
 
 def layer_lines(result: Explanation) -> list[str]:
     """The layer that was explained, and its shape; no line where the input was."""
-    layer = layer_of(result)
+    layer = result.provenance.get("layer")
     if layer is None or isinstance(result.values, dict):
         return []
     shape = result.values.shape[2 if result.several_targets else 1 :]
-    return [f"  at layer {plain(layer.name)} ({', '.join(map(str, ('N', *shape)))})"]
+    return [f"  at layer {plain(layer['name'])} ({', '.join(map(str, ('N', *shape)))})"]
 
 
 def feature_lines(result: Explanation, spec: InputSpec, x: Array) -> list[str]:
@@ -123,14 +122,19 @@ def feature_lines(result: Explanation, spec: InputSpec, x: Array) -> list[str]:
     if isinstance(result.values, dict):
         return []
     values = (result.values[0] if result.several_targets else result.values)[0]
-    layer = layer_of(result)
-    if layer is not None:
+    known: list[str] = []
+    if "layer" in result.provenance:
+        # Only this needs what draws pictures.
+        from xaionnx.render.layers import layer_of, parts
+
+        layer = layer_of(result)
+        assert layer is not None  # the provenance was just asked
         values, known, _ = parts(values, layer)
         known = token_names(result, x) or known
     if values.ndim != 1:
         return []
     order = np.argsort(-np.abs(values), kind="stable")[:_SHOWN_FEATURES]
-    if layer is not None:
+    if known:
         names, held = [known[i] for i in order], [""] * len(order)
     else:
         names = [spec.columns[i] if i < len(spec.columns) else f"column {i}" for i in order]
@@ -146,8 +150,8 @@ def feature_lines(result: Explanation, spec: InputSpec, x: Array) -> list[str]:
 
 def token_names(result: Explanation, x: Array) -> list[str] | None:
     """The tokens of a layer with the numbers that the input has for them; None where it has none."""
-    layer = layer_of(result)
-    if layer is None or layer.axes != "TD" or x.ndim != 1 or x.dtype.kind not in "iu":
+    layer = result.provenance.get("layer")
+    if layer is None or layer["axes"] != "TD" or x.ndim != 1 or x.dtype.kind not in "iu":
         return None
     return [f"token {place} ({number})" for place, number in enumerate(x)]
 
