@@ -13,11 +13,12 @@ from xaionnx import progress
 from xaionnx.autodiff import Gradient, gradient
 from xaionnx.errors import OutputError, UnsupportedModelError
 from xaionnx.model import Model
-from xaionnx.perturb.sample import Sample, split
-from xaionnx.resolution import Resolution
+from xaionnx.perturb.sample import Sample
 
 if TYPE_CHECKING:
     import onnx
+
+    from xaionnx.explainers._route import Route
 
 Array = npt.NDArray[Any]
 # Inputs (m, ...) by name for rows 0..M-1 given by number; the same whenever it is asked again.
@@ -40,7 +41,7 @@ class _Graph:
 
 @final
 class Slopes:
-    """The gradients of T targets of N samples with respect to the float inputs.
+    """The gradients of T targets of N samples with respect to float inputs, or to a layer.
 
     A target is a weighted sum over elements of a tensor after an activation. The activation is part of the graph,
     so that its slope belongs to the point where the gradient is asked, along a path too; the weights are the
@@ -48,15 +49,13 @@ class Slopes:
 
     Parameters
     ----------
-    model : Model
-    feeds : dict of arrays by input name
-        As :meth:`xaionnx.Model.check` makes them.
-    resolution : Resolution
+    route : Route
+        To the tensors that are explained.
 
     Attributes
     ----------
     names : tuple of str
-        The inputs that are explained.
+        The tensors that are explained: inputs, or a layer.
     samples : list of N Sample
 
     Raises
@@ -65,9 +64,11 @@ class Slopes:
         The explained input holds no floats, or an op on the way has no rule.
     """
 
-    def __init__(self, model: Model, feeds: Mapping[str, Array], resolution: Resolution) -> None:
-        self.names = differentiable(model)
-        self.samples: list[Sample] = split(feeds, model.input().name, model.spec, model.shared)
+    def __init__(self, route: Route) -> None:
+        model, feeds, resolution = route.model, route.feeds, route.resolution
+        self.route = route
+        self.names = route.names
+        self.samples: list[Sample] = route.samples
         self._model = model
         self._resolution = resolution
         self._feeds = feeds

@@ -44,4 +44,4 @@ class InputXGradient(GraphExplainer):
         return replace(found, values={name: array * points.x[name] for name, array in found.values.items()})
 
     def emit(self, g: Builder, traced: Traced) -> Emitted:
-        return Emitted({name: g.op("Mul", slope, traced.x[name]) for name, slope in traced.gradients.items()})
+        return Emitted({name: g.op("Mul", slope, traced.tensors[name]) for name, slope in traced.gradients.items()})

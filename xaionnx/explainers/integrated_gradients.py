@@ -156,6 +156,13 @@ class IntegratedGradients(GraphExplainer):
                 "The 'tolerance' parameter of IntegratedGradients cannot be compiled: a graph takes the same steps for "
                 "every sample. Set 'steps' instead, and read the completeness gap."
             )
+        if self.layer is not None or any(
+            value.dtype is None or not value.dtype.is_floating_point() for value in x.values()
+        ):
+            raise ParameterError(
+                "A path of IntegratedGradients is compiled at float inputs alone, not at a layer or an embedding. "
+                "Compile saliency or input_x_gradient there."
+            )
         return self._path(sample, tuple(x)).rows(g, x)
 
     def emit(self, g: Builder, traced: Traced) -> Emitted:
