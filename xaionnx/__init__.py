@@ -20,6 +20,7 @@ import numpy.typing as npt
 from xaionnx import discovery, parameters
 from xaionnx.errors import ParameterError, UnknownNameError
 from xaionnx.explainer import Explainer
+from xaionnx.explainers._sources.finite_differences import FiniteDifferences
 from xaionnx.explanation import Explanation
 from xaionnx.inputs import InputSpec
 from xaionnx.model import Model
@@ -28,7 +29,18 @@ from xaionnx.perturb.features import Features
 from xaionnx.target import Target
 from xaionnx.version import __version__
 
-__all__ = ["Baseline", "Explainer", "Explanation", "Features", "InputSpec", "Model", "Target", "__version__", "explain"]
+__all__ = [
+    "Baseline",
+    "Explainer",
+    "Explanation",
+    "Features",
+    "FiniteDifferences",
+    "InputSpec",
+    "Model",
+    "Target",
+    "__version__",
+    "explain",
+]
 
 
 def explain(

@@ -13,8 +13,10 @@ import numpy.typing as npt
 
 from xaionnx.explainer import Explainer, provenance
 from xaionnx.explainers._slopes import Slopes
+from xaionnx.explainers._sources import choice
 from xaionnx.explanation import Explanation
 from xaionnx.model import Model
+from xaionnx.parameters import free
 from xaionnx.resolution import resolve
 from xaionnx.target import Target
 
@@ -68,11 +70,24 @@ class Found:
 class GradientExplainer(Explainer):
     """A method that asks for gradients of the target with respect to the float inputs.
 
-    ``diagnostics`` tell ``evaluations``, every row that ran through the model, with its gradient or without, and
-    ``gradients``, those of them that went back too. A gradient is of one target, so T targets cost T gradients.
+    ``diagnostics`` tell ``evaluations``, every row that ran through the model, with its gradient or without,
+    ``gradients``, how many were taken, and ``gradient``, their source: ``graph``, ``finite_differences`` or the file
+    of a gradient model. A gradient is of one target, so T targets cost T gradients.
     """
 
     needs: ClassVar[str] = "gradient"
+
+    gradient: Any = free(
+        "auto",
+        choice.WORDS,
+        "where gradients come from: graph; finite_differences[:FEATURES][:random:DIRECTIONS][:step=SHARE][:seed=INT]; "
+        "a gradient model, FILE.onnx; auto takes the first of graph and finite_differences that can",
+        optional=False,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        choice.checked(type(self).__name__, self.gradient)
 
     @abstractmethod
     def trace(self, slopes: Slopes, points: Points) -> Found:
@@ -87,7 +102,7 @@ class GradientExplainer(Explainer):
         feeds = model.check(x)
         target = self.usual_target(model) if target is None else target
         resolution = resolve(target, model, feeds)
-        slopes = Slopes(model, feeds, resolution)
+        slopes = Slopes(model, feeds, resolution, gradient=self.gradient)
         numbers = np.arange(len(slopes.samples))
         found = self.trace(slopes, Points(numbers, {name: feeds[name] for name in slopes.names}, resolution.values))
 
@@ -97,6 +112,7 @@ class GradientExplainer(Explainer):
         values = {name: axis(found.values[name].astype(feeds[name].dtype)) for name in slopes.names}
         main = model.input().name
         errors = found.standard_error or {}
+        resolved = {"gradient": slopes.source.facts(), **self.resolved()}
         alone = list(values) == [main]
         return Explanation(
             method=self.name(),
@@ -108,24 +124,29 @@ class GradientExplainer(Explainer):
             maps={} if alone else {f"standard_error_{name}": axis(array) for name, array in errors.items()},
             diagnostics={
                 # One more: the prediction.
-                "evaluations": (1 + found.gradients + found.forwards).tolist(),
+                "evaluations": (1 + slopes.spent + found.forwards).tolist(),
                 "gradients": found.gradients.tolist(),
+                "gradient": slopes.source.name,
                 "seconds": round(time.perf_counter() - began, 6),
                 **{key: axis(array).tolist() for key, array in found.diagnostics.items()},
             },
-            provenance=provenance(self, model, feeds, Target.of(target)[0], self.resolved()),
+            provenance=provenance(self, model, feeds, Target.of(target)[0], resolved),
         )
 
 
 def gradients(slopes: Slopes, points: Points) -> Found:
-    """The gradient of each target at each point."""
+    """The gradient of each target at each point, with standard errors where directions were drawn."""
     count, targets = len(points.sample), slopes.targets
     values = {name: np.empty((targets, *x.shape), dtype=x.dtype) for name, x in points.x.items()}
+    errors: dict[str, Array] = {}
     # Row j * T + t is target t at point j.
     which, target = np.divmod(np.arange(count * targets), targets)
-    for rows, found in slopes.at(
+    for piece in slopes.pieces(
         points.sample[which], target, lambda rows: {name: x[which[rows]] for name, x in points.x.items()}
     ):
-        for name, array in found.items():
-            values[name][target[rows], which[rows]] = array
-    return Found(values, np.full(count, targets), np.zeros(count, dtype=np.int64))
+        place = target[piece.rows], which[piece.rows]
+        for name, array in piece.gradients.items():
+            values[name][place] = array
+        for name, array in (piece.errors or {}).items():
+            errors.setdefault(name, np.empty_like(values[name]))[place] = array
+    return Found(values, np.full(count, targets), np.zeros(count, dtype=np.int64), standard_error=errors or None)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar, final
 
+import numpy as np
+
 from xaionnx.explainers._gradient import Found, GradientExplainer, Points, gradients
 from xaionnx.explainers._slopes import Slopes
 
@@ -37,4 +39,6 @@ class InputXGradient(GradientExplainer):
 
     def trace(self, slopes: Slopes, points: Points) -> Found:
         found = gradients(slopes, points)
-        return replace(found, values={name: array * points.x[name] for name, array in found.values.items()})
+        values = {name: array * points.x[name] for name, array in found.values.items()}
+        errors = {name: array * np.abs(points.x[name]) for name, array in (found.standard_error or {}).items()}
+        return replace(found, values=values, standard_error=errors or None)
