@@ -16,7 +16,8 @@ from xaionnx.errors import UnsupportedModelError
 from xaionnx.explainers._sources.finite_differences import spans
 from xaionnx.explainers._sources.source import At, Piece, Question, Source
 from xaionnx.model import Model
-from xaionnx.selection import activate
+from xaionnx.perturb.sample import Sample
+from xaionnx.selection import Pick, activate
 from xaionnx.session import SessionSettings
 from xaionnx.tensors import TensorInfo
 
@@ -26,6 +27,11 @@ Array = npt.NDArray[Any]
 _STEPS: Final = (1e-5, 1e-4, 1e-3)
 # Rectifiers flip within a step, so that even the right slope is a few percent off.
 _SLACK: Final = 0.05
+# Units in the last place of float32 that the model's answers may be off.
+_ROUNDING: Final = 8
+# Where it disagrees at the point itself it is asked again beside it, as a share of the value range: a slope has two
+# sides where many inputs lie, at zeros and at the codes of a category.
+_AWAY: Final = (0.0, 0.01)
 
 
 @final
@@ -141,21 +147,21 @@ class Supplied(Source):
         for t in np.unique(target):
             # Targets may read tensors of different sizes.
             rows = np.flatnonzero(target == t)
-            pick = asked.picks[t]
-            straight = pick.activation == "identity" and pick.reference is None
+            each = 2 if self._takes_answers(asked.picks[t]) else 1
 
+            # Asked once for a batch and once for its factors; an activation's slope has run the model then.
+            @lru_cache(maxsize=2)
             def answered(start: int, stop: int, rows: Array = rows) -> tuple[dict[str, Array], Array]:
                 some = rows[start:stop]
                 return self._fed(sample[some], target[some], points(some))
 
-            def feed(start: int, stop: int) -> dict[str, Array]:
-                return answered(start, stop)[0]
-
-            for start, stop, outputs in self._model.batches(len(rows), feed, [*self._outputs.values()], self._shared()):
+            fetch = [*self._outputs.values()]
+            for start, stop, outputs in self._model.batches(
+                len(rows), lambda start, stop: answered(start, stop)[0], fetch, self._shared()
+            ):
                 progress.advance(stop - start)
                 some = rows[start:stop]
-                # An activation's slope takes the model's own answer.
-                np.add.at(asked.spent, sample[some], 1 if straight else 2)
+                np.add.at(asked.spent, sample[some], each)
                 factor = answered(start, stop)[1]
                 gradients = {}
                 for name, output in self._outputs.items():
@@ -188,13 +194,18 @@ class Supplied(Source):
         fed[aim.name] = chosen.astype(aim.dtype)
         return fed, slopes[np.arange(len(sample)), chosen]
 
+    def _takes_answers(self, pick: Pick) -> bool:
+        """Whether a target's slopes take the model's own answers: of an activation, or for a free size alone."""
+        info = self._question.resolution.model.output(pick.tensor)
+        free = any(not isinstance(size, int) for size in info.shape[1:])
+        return free or pick.activation != "identity" or pick.reference is not None
+
     def _cotangent(self, sample: Array, target: Array, fed: Mapping[str, Array]) -> tuple[Array, tuple[int, ...]]:
         """The slopes (m, S) of one target with respect to the tensor that it reads, and the tensor's shape."""
         asked = self._question
         pick = asked.picks[target[0]]
-        straight = pick.activation == "identity" and pick.reference is None
         info = asked.resolution.model.output(pick.tensor)
-        if straight and all(isinstance(size, int) for size in info.shape[1:]):
+        if not self._takes_answers(pick):
             shape = (len(sample), *(size for size in info.shape[1:] if isinstance(size, int)))
             return asked.weights(sample, target, int(np.prod(shape[1:])))[0], shape
         answers = asked.resolution.model.run({**fed, **asked.shared}, [pick.tensor])[pick.tensor]
@@ -214,42 +225,72 @@ class Supplied(Source):
         asked = self._question
         count, targets = len(asked.samples), len(asked.picks)
         which, target = np.divmod(np.arange(count * targets), targets)
-        x = {name: asked.feeds[name] for name in asked.names}
-        for piece in self.at(which, target, lambda rows: {name: array[which[rows]] for name, array in x.items()}):
-            for place, row in enumerate(piece.rows):
-                n, t = int(which[row]), int(target[row])
-                self._compare(n, t, {name: array[place] for name, array in piece.gradients.items()})
+        wrong: list[tuple[int, float, float]] = []
+        for away in _AWAY:
+            rng = np.random.default_rng(1)
+            x = {name: np.stack([_beside(sample, name, away, rng) for sample in asked.samples]) for name in asked.names}
+            left = np.array([row for row, _, _ in wrong] if wrong else range(len(which)))
+            wrong = list(self._disagreeing(left, which[left], target[left], x))
+            if not wrong:
+                return
+        row, claimed, seen = wrong[0]
+        n, t = int(which[row]), int(target[row])
+        raise UnsupportedModelError(
+            f"The gradient model {self._model.name} is not the gradient of {asked.model.name}: in a random direction "
+            f"from sample {n} it says that {asked.picks[t].names[n]} changes by {claimed:.6g}, and it changes by "
+            f"{seen:.6g}."
+        )
 
-    def _compare(self, n: int, t: int, slopes: Mapping[str, Array]) -> None:
+    def _disagreeing(
+        self, rows: Array, which: Array, target: Array, x: Mapping[str, Array]
+    ) -> Iterator[tuple[int, float, float]]:
+        """Those of the rows whose gradients at ``x`` (N, ...) are wrong, each with the changes it claims and makes."""
+        for piece in self.at(which, target, lambda some: {name: array[which[some]] for name, array in x.items()}):
+            for place, row in enumerate(piece.rows.tolist()):
+                n, t = int(which[row]), int(target[row])
+                slopes = {name: array[place] for name, array in piece.gradients.items()}
+                changes = self._compare(n, t, {name: array[n] for name, array in x.items()}, slopes)
+                if changes is not None:
+                    yield int(rows[row]), *changes
+
+    def _compare(
+        self, n: int, t: int, x: Mapping[str, Array], slopes: Mapping[str, Array]
+    ) -> tuple[float, float] | None:
+        """The change of a target that the gradient claims, and the one that is seen, where they disagree."""
         asked, sample = self._question, self._question.samples[n]
         rng = np.random.default_rng(0)
         ends: dict[str, Array] = {}
         claimed = np.zeros(len(_STEPS))
-        for name in asked.names:
-            x, slope = sample.x[name].astype(np.float64), slopes[name].astype(np.float64)
-            signs = rng.choice([-1.0, 1.0], size=x.shape)
-            along = np.where((rng.random(x.shape) < 0.5) & (slope != 0), np.sign(slope), signs)
+        for name, point in x.items():
+            wide, slope = point.astype(np.float64), slopes[name].astype(np.float64)
+            signs = rng.choice([-1.0, 1.0], size=wide.shape)
+            along = np.where((rng.random(wide.shape) < 0.5) & (slope != 0), np.sign(slope), signs)
             ways = [share * spans(sample, name) * along for share in _STEPS]
-            ends[name] = np.stack([x + sign * way for way in ways for sign in (1, -1)]).astype(sample.x[name].dtype)
+            ends[name] = np.stack([wide + sign * way for way in ways for sign in (1, -1)]).astype(point.dtype)
+            # The way that is really gone, in the input's precision.
             moved = ends[name].astype(np.float64)
-            # Of the way that was really gone, in the input's precision.
             claimed += ((moved[::2] - moved[1::2]) * slope).reshape(len(_STEPS), -1).sum(axis=1)
-        values, rows = np.empty(2 * len(_STEPS)), np.full(2 * len(_STEPS), n)
+        rows = np.full(2 * len(_STEPS), n)
+        values = np.empty(len(rows))
         for start, stop, found in asked.values(
             len(rows), lambda a, b: (rows[a:b], {name: array[a:b] for name, array in ends.items()})
         ):
             values[start:stop] = found[:, t]
         asked.spent[n] += len(rows)
-        changes = values[::2] - values[1::2]
-        rounding = 8 * np.finfo(np.float32).eps * np.abs(values).max()
-        off = np.abs(changes - claimed) - _SLACK * np.maximum(np.abs(changes), np.abs(claimed)) - rounding
-        if not (off <= 0).any():
-            best = int(np.nanargmin(np.append(off, np.inf)) % len(off))
-            raise UnsupportedModelError(
-                f"The gradient model {self._model.name} is not the gradient of {asked.model.name}: in a random "
-                f"direction from sample {n} it says that {asked.picks[t].names[n]} changes by {claimed[best]:.6g}, and "
-                f"it changes by {changes[best]:.6g}."
-            )
+        seen = values[::2] - values[1::2]
+        rounding = _ROUNDING * np.finfo(np.float32).eps * np.abs(values).max()
+        off = np.abs(seen - claimed) - _SLACK * np.maximum(np.abs(seen), np.abs(claimed)) - rounding
+        if (off <= 0).any():
+            return None
+        best = int(np.argmin(np.where(np.isnan(off), np.inf, off)))
+        return float(claimed[best]), float(seen[best])
+
+
+def _beside(sample: Sample, name: str, away: float, rng: np.random.Generator) -> Array:
+    """An explained input, moved by at most ``away`` times its value range."""
+    x = sample.x[name]
+    moved: Array = (x + away * spans(sample, name) * rng.uniform(-1, 1, x.shape)).astype(x.dtype)
+    return moved
 
 
 def _alike(one: TensorInfo, other: TensorInfo) -> bool:
