@@ -10,7 +10,7 @@ from onnx import numpy_helper, parser
 import xaionnx
 from models import planted
 from xaionnx import FiniteDifferences, Model, progress
-from xaionnx.errors import OutputError, ParameterError, UnknownNameError
+from xaionnx.errors import OutputError, ParameterError, UnknownNameError, UnsupportedModelError
 from xaionnx.explainers.input_x_gradient import InputXGradient
 from xaionnx.explainers.integrated_gradients import IntegratedGradients
 from xaionnx.explainers.saliency import Saliency
@@ -230,7 +230,13 @@ def test_the_default_step_is_half_the_cube_root_of_precision_over_elements():
 def test_a_forest_is_flat_but_for_a_step_that_is_wide_enough():
     model = Model.load("models/german_credit_forest.onnx")
     x = credit(model)[:2]
-    flat = Saliency().attribute(model, x, 1)
+    with pytest.raises(UnsupportedModelError) as refused:
+        Saliency().attribute(model, x, 1)
+    assert str(refused.value).endswith(
+        " Or choose gradient='finite_differences:step=0.1', a share of the value range: trees are flat but for their "
+        "jumps, so the step says what is asked."
+    )
+    flat = Saliency(gradient="finite_differences").attribute(model, x, 1)
     assert flat.diagnostics["gradient"] == "finite_differences"
     assert flat.diagnostics["evaluations"] == [41, 41]
     steps = np.where(x.max(axis=0) > 20, 0.25 * x.max(axis=0), 1.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from typing import Any, Final
 
 from xaionnx.autodiff import Gradient, gradient
@@ -14,6 +15,9 @@ from xaionnx.explainers._sources.source import Question, Source
 from xaionnx.explainers._sources.supplied import Supplied
 from xaionnx.inputs import picture_axes
 from xaionnx.model import Model
+
+# With the batch axis.
+Shape = tuple[int | str | None, ...]
 
 WORDS: Final = (
     "'auto', 'graph', 'finite_differences' (and :FEATURES, :random:DIRECTIONS, :step=SHARE, :seed=INT), "
@@ -62,11 +66,11 @@ def chosen(given: Any, question: Question) -> Source:
         return Graph(question)
     try:
         return Graph(question)
-    except UnsupportedModelError as refusal:
-        elements = sum(question.samples[0].x[name].size for name in question.names)
-        picture = question.samples[0].picture_axes is not None
-        if elements > MOST:
-            raise UnsupportedModelError(f"{refusal} {_instead(elements, picture)}") from refusal
+    except ModelError as refusal:
+        shapes = [(1, *question.samples[0].x[name].shape) for name in question.names]
+        otherwise = _too_much(question.model, shapes)
+        if otherwise is not None:
+            raise UnsupportedModelError(f"{refusal} {otherwise}") from refusal
         return Differences(FiniteDifferences(), question)
 
 
@@ -75,22 +79,36 @@ def foreseen(model: Model, names: tuple[str, ...]) -> tuple[str | None, str | No
 
     Where the model leaves sizes free the graph is named: whether a rule is missing shows with the first sample.
     """
+    output = model.output().name
     try:
-        gradient(model, model.output().name, names)
+        gradient(model, output, names)
     except InputMismatchError:
         return "graph", None
     except ModelError as refusal:
         shapes = [model.input(name).shape for name in names]
-        elements = sum(math.prod(size for size in shape[1:] if isinstance(size, int)) for shape in shapes)
-        if elements > MOST:
-            return None, f"{refusal} {_instead(elements, picture_axes(shapes[0]) is not None)}"
-        return "finite_differences", f"{2 * elements:,} evaluations a gradient. {refusal}"
+        otherwise = _too_much(model, shapes)
+        if otherwise is not None:
+            return None, f"{refusal} {otherwise}"
+        return "finite_differences", f"{2 * _elements(shapes):,} evaluations a gradient. {refusal}"
     return "graph", None
 
 
-def _instead(elements: int, picture: bool) -> str:
-    by_groups = ", 'finite_differences:superpixels' (about 100)" if picture else ""
+def _too_much(model: Model, shapes: Sequence[Shape]) -> str | None:
+    """Why differences are not taken unasked, as what can be asked for."""
+    if any(node.op_type.startswith("TreeEnsemble") for node in model.file.proto.graph.node):
+        return (
+            "Or choose gradient='finite_differences:step=0.1', a share of the value range: trees are flat but for "
+            "their jumps, so the step says what is asked."
+        )
+    elements = _elements(shapes)
+    if elements <= MOST:
+        return None
+    by_groups = "" if picture_axes(shapes[0]) is None else ", 'finite_differences:superpixels' (about 100)"
     return (
         f"Or choose gradient='finite_differences:random:500' (1,000 evaluations a gradient){by_groups} or "
         f"'finite_differences' ({2 * elements:,}), or give a gradient model, a .onnx file."
     )
+
+
+def _elements(shapes: Sequence[Shape]) -> int:
+    return sum(math.prod(size for size in shape[1:] if isinstance(size, int)) for shape in shapes)
