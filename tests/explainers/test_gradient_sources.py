@@ -17,6 +17,7 @@ from xaionnx.explainers.input_x_gradient import InputXGradient
 from xaionnx.explainers.integrated_gradients import IntegratedGradients
 from xaionnx.explainers.saliency import Saliency
 from xaionnx.explainers.smooth_grad import SmoothGrad
+from xaionnx.render.words import made_by
 from xaionnx.session import Session
 
 WEIGHTS = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)  # 4 inputs, 3 outputs
@@ -304,3 +305,10 @@ def test_a_source_is_given_as_an_object_too(model):
     np.testing.assert_array_equal(named, slopes(model, X, 1, FiniteDifferences(step=0.01)).values)
     assert "gradient" in parameters.declared(Saliency)
     assert xaionnx.explain(model, X, "saliency", 1, gradient="graph").diagnostics["gradient"] == "graph"
+
+
+def test_a_caption_names_a_source_other_than_the_graph(model):
+    captions = [made_by(slopes(model, X, 1, source), 0) for source in ("graph", "finite_differences", by_cotangent())]
+    assert "gradient" not in captions[0]
+    assert "gradients by finite differences" in captions[1]
+    assert "gradients by by_cotangent" in captions[2]

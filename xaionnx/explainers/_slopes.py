@@ -109,7 +109,7 @@ class Slopes:
         """
         values = np.empty((self.targets, len(sample)))
         for start, stop, found in self._question.values(
-            len(sample), lambda start, stop: (sample[start:stop], points(np.arange(start, stop)))
+            len(sample), lambda start, stop: sample[start:stop], lambda start, stop: points(np.arange(start, stop))
         ):
             if not np.isfinite(found).all():
                 bad = sample[start + int(np.argmin(np.isfinite(found).all(axis=1)))]

@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from xaionnx.autodiff import Gradient, gradient
 from xaionnx.errors import InputMismatchError, ModelError, ParameterError, UnsupportedModelError
-from xaionnx.explainers._sources.finite_differences import Differences, FiniteDifferences
+from xaionnx.explainers._sources.differences import Differences
+from xaionnx.explainers._sources.finite_differences import FiniteDifferences
 from xaionnx.explainers._sources.graph import Graph
 from xaionnx.explainers._sources.source import Question, Source
 from xaionnx.explainers._sources.supplied import Supplied

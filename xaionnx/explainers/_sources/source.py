@@ -92,18 +92,18 @@ class Question:
         return weights, reference
 
     def values(
-        self, count: int, at: Callable[[int, int], tuple[Array, Mapping[str, Array]]]
+        self, count: int, sample: Callable[[int, int], Array], points: Callable[[int, int], Mapping[str, Array]]
     ) -> Iterator[tuple[int, int, Array]]:
-        """The T targets, (m, T) in float64, of ``count`` rows: ``at`` makes the sample and the inputs of some."""
+        """The T targets of ``count`` rows, (m, T) in float64, of which some are asked for as ``start, stop``."""
         model, selection = self.resolution.model, self.resolution.selection
         progress.expect(count)
 
         def feed(start: int, stop: int) -> dict[str, Array]:
-            return self.fed(*at(start, stop))
+            return self.fed(sample(start, stop), points(start, stop))
 
         for start, stop, outputs in model.batches(count, feed, selection.tensors, self.shared):
             progress.advance(stop - start)
-            chosen = selection.of_samples(at(start, stop)[0]).select(outputs)
+            chosen = selection.of_samples(sample(start, stop)).select(outputs)
             yield start, stop, chosen[:, : self.resolution.own]
 
 

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from xaionnx import progress
 from xaionnx.autodiff import Gradient
 from xaionnx.errors import UnsupportedModelError
-from xaionnx.explainers._sources.finite_differences import spans
 from xaionnx.explainers._sources.source import At, Piece, Question, Source
+from xaionnx.explainers._sources.spans import spans
 from xaionnx.model import Model
 from xaionnx.perturb.sample import Sample
 from xaionnx.selection import Pick, activate
@@ -273,7 +273,7 @@ class Supplied(Source):
         rows = np.full(2 * len(_STEPS), n)
         values = np.empty(len(rows))
         for start, stop, found in asked.values(
-            len(rows), lambda a, b: (rows[a:b], {name: array[a:b] for name, array in ends.items()})
+            len(rows), lambda a, b: rows[a:b], lambda a, b: {name: array[a:b] for name, array in ends.items()}
         ):
             values[start:stop] = found[:, t]
         asked.spent[n] += len(rows)
