@@ -209,7 +209,7 @@ def test_a_photograph_in_one_random_direction():
         assert abs(ours - along) < 0.1 * np.linalg.norm(graph) * np.sqrt(halves.size / 2)
 
 
-def test_the_default_step_is_half_the_cube_root_of_precision_over_elements():
+def test_the_default_step_is_an_eighth_of_the_cube_root_of_precision_over_elements():
     model = Model.load("models/mnist_cnn.onnx")
     x = np.random.default_rng(5).normal(size=(1, 1, 28, 28)).astype(np.float32)
     black, white = model.spec.pixel(0.0), model.spec.pixel(255.0)
@@ -217,14 +217,14 @@ def test_the_default_step_is_half_the_cube_root_of_precision_over_elements():
     eps = np.finfo(np.float32).eps
     for features, smallest, largest in ((None, 1, 1), ("grid:4", 49, 49), ("grid:1", 784, 784)):
         told = slopes(model, x, 0, features=features).provenance["parameters"]["gradient"]
-        assert told["largest_step"] == pytest.approx(np.cbrt(eps / smallest) / 2 * span)
-        assert told["smallest_step"] == pytest.approx(np.cbrt(eps / largest) / 2 * span)
+        assert told["largest_step"] == pytest.approx(np.cbrt(eps / smallest) / 8 * span)
+        assert told["smallest_step"] == pytest.approx(np.cbrt(eps / largest) / 8 * span)
     told = slopes(model, x, 0, directions=2).provenance["parameters"]["gradient"]
-    assert told["largest_step"] == pytest.approx(np.cbrt(eps / 784) / 2 * span)
+    assert told["largest_step"] == pytest.approx(np.cbrt(eps / 784) / 8 * span)
     table = planted.load(planted.linear(np.ones((1, 2))))
     told = slopes(table, row(300, 0.1)).provenance["parameters"]["gradient"]
-    assert told["largest_step"] == pytest.approx(np.cbrt(eps) / 2 * 300)
-    assert told["smallest_step"] == pytest.approx(np.cbrt(eps) / 2)
+    assert told["largest_step"] == pytest.approx(np.cbrt(eps) / 8 * 300)
+    assert told["smallest_step"] == pytest.approx(np.cbrt(eps) / 8)
 
 
 def test_a_forest_is_flat_but_for_a_step_that_is_wide_enough():

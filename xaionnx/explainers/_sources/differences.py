@@ -229,7 +229,7 @@ class Differences(Source):
                 return largest * float(step)
             types = [x.dtype, *(self._question.resolution.model.output(t).dtype for t in self._tensors())]
             eps = max(float(np.finfo(kind).eps) for kind in types if kind.kind == "f")
-            return np.asarray(largest * np.cbrt(eps / moved) / 2)
+            return np.asarray(largest * np.cbrt(eps / moved) / 8)
         steps = np.asarray(step, dtype=np.float64)
         try:
             np.maximum.at(largest, labels, np.broadcast_to(steps, x.shape).reshape(-1))

@@ -46,9 +46,9 @@ class FiniteDifferences:
         Random directions for each gradient; None to move one feature after another.
     step : float, array or None
         A number is a share of the input's value range; an array is in the input's own units and broadcasts to it
-        without its batch axis. The elements of a feature move by its largest. By default ``(eps / n)^(1/3) / 2`` of
+        without its batch axis. The elements of a feature move by its largest. By default ``(eps / n)^(1/3) / 8`` of
         the range, where n elements move at once and eps is the precision of the coarsest of the tensors, 1.2e-7 for
-        float32: 0.25 % of the range for a single element.
+        float32: 0.06 % of the range for a single element.
     seed : int
         Of the directions.
 
@@ -58,9 +58,12 @@ class FiniteDifferences:
     column; else from the lowest to the highest value of the sample. A step function, such as a forest, has slopes of 0
     almost everywhere: give it a step as wide as the changes that you ask about; ``auto`` does not choose one.
 
-    Measured against the built gradient, in random directions of all pixels, of superpixels and of single elements:
-    relative errors of 0.05 to 0.1, 0.03 and 0.05 with EfficientNet-Lite0, whose slope bends within a thousandth of the
-    range, and 0.002 to 0.005 with small networks.
+    The default was measured against the built gradient, as the relative error over several directions.
+    EfficientNet-Lite0 bends within a thousandth of the range: on six photographs 0.03 to 0.07 along random signs of all
+    pixels, 0.02 to 0.05 for about 40 superpixels, 0.04 to 0.13 for single elements, and twice that at four times the
+    step. A small transformer of digits is within 0.02. Where a point is itself a kink, as the equal pixels of a black
+    ground are to a max-pool, differences see both of its sides and the graph one: a small convolutional network differs
+    by 0.4 there, at any step, and by less than 0.02 on noise.
 
     References
     ----------
