@@ -63,7 +63,7 @@ class FiniteDifferences:
     pixels, 0.02 to 0.05 for about 40 superpixels, 0.04 to 0.13 for single elements, and twice that at four times the
     step. A small transformer of digits is within 0.02. Where a point is itself a kink, as the equal pixels of a black
     ground are to a max-pool, differences see both of its sides and the graph one: a small convolutional network differs
-    by 0.4 there, at any step, and by less than 0.02 on noise.
+    by 0.4 there, at any step, and by about 0.02 on noise.
 
     References
     ----------
