@@ -138,6 +138,19 @@ def test_our_own_gradient_is_accepted_as_it_is_and_as_a_file(model, tmp_path):
     assert again.provenance == found.provenance
 
 
+def test_a_compiled_saliency_is_accepted_and_compiles_from_the_graph_alone(model, tmp_path):
+    path = tmp_path / "compiled.onnx"
+    xaionnx.compile(model, Saliency(absolute=False), "input").save(path)
+    found = slopes(model, X, [0, 2], path)
+    np.testing.assert_allclose(found.values, slopes(model, X, [0, 2], "graph").values, atol=1e-6)
+    for source in (path, "finite_differences", FiniteDifferences()):
+        with pytest.raises(ParameterError) as refused:
+            xaionnx.compile(model, Saliency(gradient=source))
+        assert str(refused.value) == (
+            "A compiled file holds the gradient that is built. Leave 'gradient' out, or give 'graph'."
+        )
+
+
 def test_the_photographs_network_by_its_own_gradient():
     lite = Model.load("models/efficientnet_lite0.onnx")
     x = np.random.default_rng(2).normal(size=(1, 3, 224, 224), scale=0.4).astype(np.float32)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, final
+from typing import TYPE_CHECKING, ClassVar, final
 
 import numpy as np
 
-from xaionnx.explainers._gradient import Found, GradientExplainer, Points, gradients
+from xaionnx.explainers._gradient import Found, Points, gradients
+from xaionnx.explainers._graph import Emitted, GraphExplainer, Traced
 from xaionnx.explainers._slopes import Slopes
+
+if TYPE_CHECKING:
+    from xaionnx.graph.builder import Builder
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class InputXGradient(GradientExplainer):
+class InputXGradient(GraphExplainer):
     """The gradient times the input itself::
 
         value_i = x_i * df / dx_i
@@ -42,3 +46,6 @@ class InputXGradient(GradientExplainer):
         values = {name: array * points.x[name] for name, array in found.values.items()}
         errors = {name: array * np.abs(points.x[name]) for name, array in (found.standard_error or {}).items()}
         return replace(found, values=values, standard_error=errors or None)
+
+    def emit(self, g: Builder, traced: Traced) -> Emitted:
+        return Emitted({name: g.op("Mul", slope, traced.x[name]) for name, slope in traced.gradients.items()})
