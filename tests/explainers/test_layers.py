@@ -324,6 +324,24 @@ def test_how_the_axes_of_a_layer_read(shape, extent, tokens, letters, grid, befo
     assert Axes.of(shape, extent, tokens) == Axes(letters, grid, before)
 
 
+def test_a_record_of_a_layer_survives_its_file(tmp_path):
+    model = Model.load("models/mnist_vit.onnx")
+    found = Conductance(steps=2).attribute(model, matrix(1, 1, 28, 28))
+    assert found.provenance["layer"] == {
+        "name": "/blocks/blocks.2/Add_1_output_0", "axes": "TD", "grid": [7, 7], "before": 1,
+    }  # fmt: skip
+    again = xaionnx.Explanation.load(found.save(tmp_path / "record.npz"))
+    assert again.provenance == found.provenance
+
+
+def test_what_a_layer_holds_is_told_of_a_model_whose_answer_is_a_map():
+    model = Model.load("models/selfie_segmentation.onnx")
+    x = np.random.default_rng(0).random((1, *model.input().shape[1:])).astype(np.float32)
+    found = LayerActivation().attribute(model, x)
+    assert found.target.tolist() == [f"sum of {model.output().name}"]
+    assert found.provenance["layer"]["axes"] == "CHW"
+
+
 def test_products_of_attention_are_no_maps():
     """(heads, T, T) of a square picture has the shape of a map, but not its places."""
     model = Model.load("models/mnist_vit.onnx")
