@@ -11,6 +11,7 @@ from tests import tiny
 from tests.tiny import node, tensor
 from xaionnx import Baseline, Model, Target
 from xaionnx.errors import ParameterError, UnknownNameError, UnsupportedModelError
+from xaionnx.explainers import _inner_paths
 from xaionnx.explainers._layer import Axes
 from xaionnx.explainers._route import Route
 from xaionnx.explainers.conductance import Conductance
@@ -142,6 +143,20 @@ def test_internal_influence_against_its_mean_in_float64(curved, rule, steps):
     assert found.diagnostics["gradients"] == [2 * steps]
     # The prediction, the layer at the input, the layer at each point of the path, a gradient for each of two targets.
     assert found.diagnostics["evaluations"] == [1 + 1 + steps + 2 * steps]
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_path_that_does_not_fit_into_memory_is_walked_in_pieces(monkeypatch, curved, rule):
+    x = matrix(2, 3)
+    whole = Conductance(layer="h", steps=7, rule=rule).attribute(curved, x, [0, 1])
+    mean = InternalInfluence(layer="h", steps=7, rule=rule).attribute(curved, x, [0, 1])
+    monkeypatch.setattr(_inner_paths, "_PIECE", 50)  # two or three steps of 4 + 3 numbers
+    pieces = Conductance(layer="h", steps=7, rule=rule).attribute(curved, x, [0, 1])
+    np.testing.assert_allclose(pieces.values, whole.values, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(pieces.baseline_prediction, whole.baseline_prediction, rtol=1e-6)
+    assert pieces.diagnostics["evaluations"] > whole.diagnostics["evaluations"]  # shared edges are looked at twice
+    again = InternalInfluence(layer="h", steps=7, rule=rule).attribute(curved, x, [0, 1])
+    np.testing.assert_allclose(again.values, mean.values, rtol=1e-4, atol=1e-6)
 
 
 def test_several_baselines_are_averaged(curved):
