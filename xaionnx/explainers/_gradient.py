@@ -30,13 +30,13 @@ class Points:
     sample : array of int (J,)
         The sample whose targets are explained there.
     x : dict of arrays (J, ...) by input name
-    values : array (T, J) or None
-        The targets at the points, where they are known.
+    values : array (T, J)
+        The targets at the points.
     """
 
     sample: Array
     x: dict[str, Array]
-    values: Array | None = None
+    values: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +111,8 @@ class GradientExplainer(Explainer):
                 "evaluations": (1 + found.gradients + found.forwards).tolist(),
                 "gradients": found.gradients.tolist(),
                 "seconds": round(time.perf_counter() - began, 6),
-                **{key: axis(array).tolist() for key, array in found.diagnostics.items()},
+                # Sample by sample, as every diagnostic is listed.
+                **{key: axis(array).T.tolist() for key, array in found.diagnostics.items()},
             },
             provenance=provenance(self, model, feeds, Target.of(target)[0], self.resolved()),
         )

@@ -52,7 +52,7 @@ class Joined:
                 self._spent[key] = self._spent.get(key, 0) + spent
         if "relative_gap" in told:
             gaps = np.array(told["relative_gap"])
-            gap = gaps.reshape(*gaps.shape[:-1], -1, self._samples).max(axis=-2)
+            gap = gaps.reshape(-1, self._samples, *gaps.shape[1:]).max(axis=0)
             self._gap = gap if self._gap is None else np.maximum(gap, self._gap)
 
     def _add(self, moments: Moments, array: Array) -> None:
@@ -79,7 +79,7 @@ class Joined:
             "evaluations": (self._spent["evaluations"] + 1).tolist(),  # the clean sample's prediction
             **{key: spent.tolist() for key, spent in self._spent.items() if key != "evaluations"},
             "seconds": round(seconds, 6),
-            "noisy_prediction": means["prediction"].tolist(),
+            "noisy_prediction": means["prediction"].T.tolist(),
         }
         if self._gap is not None:
             diagnostics["relative_gap"] = self._gap.tolist()
@@ -132,7 +132,7 @@ class Moments:
     >>> found = Moments("variance")
     >>> for number in (1.0, 2.0, 3.0):
     ...     found.add(np.array(number))
-    >>> found.joined()[0]
+    >>> float(found.joined()[0])
     1.0
     """
 
