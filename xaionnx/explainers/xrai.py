@@ -19,7 +19,7 @@ from xaionnx.explainers._regions import ranking
 from xaionnx.explainers.integrated_gradients import IntegratedGradients
 from xaionnx.explanation import Explanation
 from xaionnx.model import Model
-from xaionnx.parameters import free, integer
+from xaionnx.parameters import choice, free, integer
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.perturb.element_types import value_range
 from xaionnx.perturb.features import shown
@@ -38,8 +38,10 @@ class XRAI(Explainer):
         gain(s) = sum of A_i over i in s and not in M / number of those i
         M grows by the region s of the largest gain, until it is the picture;  value_i = gain with which i came in
 
-    A is the map of ``method`` summed over the channels: integrated gradients if not given, averaged over a black and
-    a white baseline (over the input's lowest and highest value, where no InputSpec tells of colours). Regions are the
+    A is the map of ``method``, of the colour channels the largest (or their sum): integrated gradients if not given,
+    averaged over a black and a white baseline (the input's lowest and highest value, where no InputSpec tells of
+    colours). The largest is the authors' implementation's. It adds up to more than the change of the target, and is
+    the same in spirit as the size: where gradients are noisy the sum cancels, and the regions scatter. Regions are the
     segments of six over-segmentations by Felzenszwalb and Huttenlocher, of scales 50, 100, 150, 250, 500 and 1200,
     each grown by 5 pixels to reach over its edges, of the picture brought to 224 x 224 pixels. They overlap; when
     one has entered, the others lose its pixels, and are left out below ``smallest``, as rims would be. What
@@ -79,6 +81,7 @@ class XRAI(Explainer):
         "the name of a method, or the method itself",
         "method whose map is summed over regions; integrated_gradients from black and from white if not given",
     )
+    channels: str = choice("max", ("max", "sum"), "how the channels of a pixel are joined")
     smallest: int = integer(50, "pixels, of 224 x 224, that a region must add to come in", low=1)
 
     def __post_init__(self) -> None:
@@ -114,7 +117,8 @@ class XRAI(Explainer):
         each = values if found.several_targets else values[None]
         players, gains = [], []
         for n, sample in enumerate(samples):
-            labels, gain = ranking(shown(sample), each[:, n].sum(axis=1 + axes[0]), self.smallest)
+            joined = (np.max if self.channels == "max" else np.sum)(each[:, n], axis=1 + axes[0])
+            labels, gain = ranking(shown(sample), joined, self.smallest)
             players.append(Players({main: np.expand_dims(labels, axes[0])}, np.arange(gain.shape[1])))
             gains.append(gain)
 
