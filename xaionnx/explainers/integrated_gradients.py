@@ -39,10 +39,13 @@ class IntegratedGradients(GradientExplainer):
     ``stopped_by``
         with ``tolerance``: that, or ``max_steps`` where it was not reached.
 
-    Nets of rectifiers have a gradient that jumps along the path. There no rule converges faster than another, and the
-    gap at few steps is a matter of luck; what counts is that points are dense where the jumps are. From a baseline
-    without contrast they crowd at its end: on EfficientNet-Lite0 nine tenths of them lie on the first eighth of the
-    path from zero. Gauss-Legendre is dense at both ends, and on smooth nets it converges faster than any other.
+    Nets of rectifiers have a gradient that jumps along the path. No rule converges fast there, and a gap at few steps
+    is much of luck; what helps is points where the jumps are. On EfficientNet-Lite0 nine tenths of them lie on the
+    first eighth of the path from zero, and Gauss-Legendre is dense at both ends: over nine pictures and baselines its
+    median and largest gap were 5.5 and 62 % at 32 steps, 3.2 and 7.4 % at 64, 2.1 and 5.5 % at 128; those of the middle
+    rule 5.1 and 62 %, 3.5 and 26 %, 5.2 and 18 %. On a vision transformer, which is smooth, it converges faster than
+    any other, and on small nets of rectifiers as fast. Hence the defaults, at which the gap is about the 5 % that the
+    paper asks for at the most.
 
     Where the baseline holds several draws, values are averaged over them and f(b) is their mean.
 
