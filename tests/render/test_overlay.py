@@ -316,6 +316,12 @@ def test_the_caption_tells_the_gap_of_a_path(gaps, tolerance, words_of_it):
     assert said == f"occlusion · rule middle · 66 evaluations · {words_of_it}"
 
 
+def test_the_caption_names_the_method_inside_another():
+    for kind, name in {"InputXGradient": "input x gradient", "BlurIG": "blur ig", "Lime": "lime"}.items():
+        one = explanation(np.ones((1, 1, 4, 4)), provenance={"parameters": {"draws": 3, "method": {"kind": kind}}})
+        assert words.facts(one.sample(0)) == ["draws 3", f"method {name}"]
+
+
 def test_the_caption_says_what_joined_the_channels():
     one = one_sample(explanation(np.random.default_rng(0).normal(size=(1, 3, 9, 9))), 0, 0, "overlay")
     from xaionnx.render.colours import scale_of

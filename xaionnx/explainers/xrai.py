@@ -89,7 +89,7 @@ class XRAI(Explainer):
         self._inner()
 
     def _inner(self) -> Explainer:
-        return inner(self, self.method, IntegratedGradients(baseline=_Ends()))
+        return inner(self, self.method, IntegratedGradients(baseline=BlackAndWhite()))
 
     def usual_target(self, model: Model) -> Target | None:
         return self._inner().usual_target(model)
@@ -145,7 +145,7 @@ class XRAI(Explainer):
 
 @final
 @dataclass(frozen=True)
-class _Ends(Baseline):
+class BlackAndWhite(Baseline):
     """Black and white; the lowest and the highest value where no spec tells of colours."""
 
     def fill(self, sample: Sample, name: str, rng: np.random.Generator) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -38,6 +39,9 @@ def facts(one: Explanation) -> list[str]:
         for name, value in sorted(given.items())
         if name not in _ELSEWHERE and not isinstance(value, bool | dict) and value is not None
     ]
+    inner = given.get("method")
+    if isinstance(inner, dict) and "kind" in inner:
+        parts.append(f"method {_kind(inner['kind'])}")
     players = one.feature_values
     elements = one.values.size if isinstance(one.values, np.ndarray) else 0
     if players is not None and one.features is not None and np.isfinite(players).sum() * 4 < elements:
@@ -133,6 +137,11 @@ def _value(value: Any) -> str:
     if isinstance(value, list):
         return " x ".join(_value(item) for item in value)
     return number_words(value) if isinstance(value, float) else str(value).replace("_", " ")
+
+
+def _kind(name: str) -> str:
+    """The name of a method's class as words: ``InputXGradient`` is ``input x gradient``."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", name).lower()
 
 
 def _baseline(given: Any) -> str:
