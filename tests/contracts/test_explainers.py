@@ -98,9 +98,10 @@ def test_the_record_has_the_shapes_that_the_contract_gives(model, method):
     np.testing.assert_allclose(one.prediction, X.reshape(3, -1) @ WEIGHTS[1].ravel(), **VALUE_TOLERANCE)
     several = small(method).attribute(model, X, [0, 2])
     assert several.values.shape == (2, *one.values.shape)
-    if discovery.method(method).needs != "output":
+    if one.features is None:
         # Each element has a slope of its own: there are no players.
-        assert one.feature_values is one.features is None
+        assert discovery.method(method).needs != "output"
+        assert one.feature_values is None
     else:
         assert several.feature_values.shape[:2] == (2, 3)
         # A player's value is given to each of its elements.

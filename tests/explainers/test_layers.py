@@ -101,10 +101,10 @@ def test_conductance_against_its_sum_in_float64(curved, rule, steps):
         slopes = np.mean([slopes_of(layer_of(start + a[:, None] * (x - start)), k) for a in at], axis=0)
         np.testing.assert_allclose(found.values[k, 0], (slopes * change).sum(axis=0), rtol=2e-4, atol=1e-5)
     gap = found.values[:, 0].sum(axis=1) - (found.prediction - found.baseline_prediction)[:, 0]
-    np.testing.assert_allclose(found.diagnostics["completeness_gap"], gap[:, None], atol=1e-5)
+    np.testing.assert_allclose(found.diagnostics["completeness_gap"], gap[None], atol=1e-5)
     np.testing.assert_allclose(
         found.diagnostics["relative_gap"],
-        np.abs(gap[:, None] / (found.prediction - found.baseline_prediction)),
+        np.abs(gap / (found.prediction - found.baseline_prediction)[:, 0])[None],
         rtol=1e-2, atol=1e-5,
     )  # fmt: skip
 
@@ -217,7 +217,7 @@ def test_noise_stays_at_the_input_and_is_lifted_to_the_layer():
     )
     assert (np.abs(found.values[0] - 2 * (x**2 + (noise * 2) ** 2)) < 4 * found.standard_error[0]).all()
     assert (found.standard_error[0] < 0.05).all()
-    wrapped = SmoothGrad(method="conductance", layer="h", noise=1e-6, draws=2).attribute(model, row(1, 3), Target.sum())
+    wrapped = SmoothGrad(inner="conductance", layer="h", noise=1e-6, draws=2).attribute(model, row(1, 3), Target.sum())
     plain = Conductance(layer="h").attribute(model, row(1, 3), Target.sum())
     np.testing.assert_allclose(wrapped.values, plain.values, rtol=1e-4)
 

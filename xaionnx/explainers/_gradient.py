@@ -34,16 +34,13 @@ class Points:
     sample : array of int (J,)
         The sample whose targets are explained there.
     x : dict of arrays (J, ...) by input name
-    values : array (T, J) or None
-        The targets at the points, where they are known.
-    start : dict of arrays (J, ...) by name, or None
-        What the tensors hold there from which the route to the explained ones starts; None for the samples themselves.
+    values : array (T, J)
+        The targets at the points.
     """
 
     sample: Array
     x: dict[str, Array]
-    values: Array | None = None
-    start: dict[str, Array] | None = None
+    values: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,7 +185,8 @@ def recorded(
             "gradients": found.gradients.tolist(),
             **({} if slopes is None else {"gradient": slopes.source.name}),
             "seconds": round(time.perf_counter() - began, 6),
-            **{key: axis(array).tolist() for key, array in found.diagnostics.items()},
+            # Sample by sample, as every diagnostic is listed.
+            **{key: axis(array).T.tolist() for key, array in found.diagnostics.items()},
         },
         provenance=told,
     )

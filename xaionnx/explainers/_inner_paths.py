@@ -57,7 +57,7 @@ class InnerPaths:
         """From a baseline, or its shorthand."""
         start = slopes.route.start
         drawn = start.draws(Baseline.of(baseline), seed)
-        ends = points.start or {name: start.feeds[name][points.sample] for name in start.names}
+        ends = {name: start.feeds[name][points.sample] for name in start.names}
         return cls(slopes, points, {name: array[points.sample] for name, array in drawn.items()}, ends)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -42,6 +43,9 @@ def facts(one: Explanation) -> list[str]:
     ]
     if given.get("layer") is not None:
         parts.insert(0, f"layer {given['layer']}")
+    inner = given.get("inner")
+    if isinstance(inner, dict) and "kind" in inner:
+        parts.append(f"method {_kind(inner['kind'])}")
     players = one.feature_values
     elements = one.values.size if isinstance(one.values, np.ndarray) else 0
     if players is not None and one.features is not None and np.isfinite(players).sum() * 4 < elements:
@@ -59,10 +63,16 @@ def made_by(one: Explanation, sample: int, target: int = 0) -> str:
 
     ``sample`` and ``target`` are those in the whole explanation, whose diagnostics hold one number each.
     """
-    parts = [method_words(one), *facts(one)]
+    gap = _gap(one, sample, target)
+    # Beside the gap stand the steps that were taken, not those that were asked for.
+    parts = [
+        method_words(one),
+        *(fact for fact in facts(one) if not (gap and fact.startswith(("steps ", "max steps ")))),
+    ]
     spent, fit = (_diagnosed(one, name, sample, target) for name in ("evaluations", "r2"))
     if spent is not None:
         parts.append(f"{spent:.0f} evaluations")
+    parts += gap
     if fit is not None:
         parts.append(f"R² {number_words(fit)}")
     if "model" in one.provenance:
@@ -122,10 +132,33 @@ def _diagnosed(one: Explanation, name: str, sample: int, target: int) -> float |
     return float(found) if isinstance(found, int | float) and not isinstance(found, bool) else None
 
 
+def _gap(one: Explanation, sample: int, target: int) -> list[str]:
+    """How far the values are off the change that they add up to, where the method follows a path."""
+    share, steps = (_diagnosed(one, name, sample, target) for name in ("relative_gap", "steps"))
+    if share is None:
+        return []
+    words = f"gap {_percent(share)} of the change" if np.isfinite(share) else "gap without a change"
+    asked = one.provenance.get("parameters", {}).get("tolerance")
+    if asked is not None and share > asked:
+        words += f", over the {_percent(asked)} asked for"
+    return [words if steps is None else f"{words}, {steps:.0f} steps"]
+
+
+def _percent(share: float) -> str:
+    """A share with two digits, or all those before the point: ``0.93 %``, ``29 %``, ``140 %``."""
+    percent = 100 * share
+    return f"{percent:.0f} %" if percent >= 10 else f"{percent:.2g} %"
+
+
 def _value(value: Any) -> str:
     if isinstance(value, list):
         return " x ".join(_value(item) for item in value)
     return number_words(value) if isinstance(value, float) else str(value).replace("_", " ")
+
+
+def _kind(name: str) -> str:
+    """The name of a method's class as words: ``InputXGradient`` is ``input x gradient``."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", name).lower()
 
 
 def _baseline(given: Any) -> str:
