@@ -167,21 +167,25 @@ def _probed(model: Model, proto: onnx.ModelProto, keep: Sequence[str], first: Fe
 def _probe_with(
     model: Model, proto: onnx.ModelProto, keep: Sequence[str], first: Feeds, counts: Sequence[int]
 ) -> tuple[onnx.ModelProto, Probe]:
-    form = canonicalize(proto, keep, simplified)
     feeds = [
         {name: a if name in model.shared else np.repeat(a, count, axis=0) for name, a in first.items()}
         for count in counts
     ]
-    session: list[Session] = []
 
-    def run(shown: onnx.ModelProto, values: Feeds, names: Sequence[str]) -> list[Any]:
-        if not session:
-            content = to_bytes(shown, model.file)
-            settings = SessionSettings("cpu", model.settings.threads)
-            session.append(Session(content, settings, folder=str(model.path.parent), name=model.name))
-        return session[0].run(names, values, model.timeout_s)
+    def probed(graph: onnx.ModelProto) -> Probe:
+        session: list[Session] = []
 
-    return form, probe(form, feeds, run)
+        def run(shown: onnx.ModelProto, values: Feeds, names: Sequence[str]) -> list[Any]:
+            if not session:
+                content = to_bytes(shown, model.file)
+                settings = SessionSettings("cpu", model.settings.threads)
+                session.append(Session(content, settings, folder=str(model.path.parent), name=model.name))
+            return session[0].run(names, values, model.timeout_s)
+
+        return probe(graph, feeds, run)
+
+    form = canonicalize(proto, keep, simplified, probed)
+    return form, probed(form)
 
 
 def _check_batched(model: Model, facts: Probe, name: str) -> None:
