@@ -163,8 +163,7 @@ def _check_rules(path: Iterable[ir.Node], table: Table, out: str, wrt: Sequence[
         op = node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
         by_op[op].append(_named(node))
     told = [
-        f"'{op}' (node {', '.join(names[:3])}"
-        + (f" and {len(names) - 3} more)" if len(names) > 3 else ")")
+        f"'{op}' (node {', '.join(names[:3])}" + (f" and {len(names) - 3} more)" if len(names) > 3 else ")")
         for op, names in sorted(by_op.items())
     ]
     domains = Counter(node.domain for node in lacking)
