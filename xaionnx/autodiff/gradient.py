@@ -179,7 +179,8 @@ def _probe_with(
             if not session:
                 content = to_bytes(shown, model.file)
                 settings = SessionSettings("cpu", model.settings.threads)
-                session.append(Session(content, settings, folder=str(model.path.parent), name=model.name))
+                folder, in_place = str(model.path.parent), model.share_weights()
+                session.append(Session(content, settings, folder=folder, name=model.name, in_place=in_place))
             return session[0].run(names, values, model.timeout_s)
 
         return probe(graph, feeds, run)
