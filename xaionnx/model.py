@@ -351,9 +351,8 @@ class Model:
         if kind not in sessions:
             graph = self.graph
             if kind == "free":
-                graph = free_batch(
-                    graph or self.file.proto, [i.name for i in self.inputs if i.name not in self.shared], 1
-                )
+                batched = [i.name for i in self.inputs if i.name not in self.shared]
+                graph = free_batch(graph or self.file.proto, batched, 1)
             source = str(self.path) if graph is None else to_bytes(graph, self.file)
             folder, in_place = str(self.path.parent), self._state.sessions.share(())
             try:
@@ -368,12 +367,10 @@ class Model:
         self, key: Any, feed: Feed, fetch: Sequence[str], constant: Mapping[str, Any]
     ) -> tuple[Session, int | None]:
         """The session for several samples at once and None, or the file's own and 1 where it takes only one."""
-        declared_one = self._native_batch() == 1
+        kind = "free" if self._native_batch() == 1 else "own"
         if key not in self._state.batchable:
-            self._state.batchable[key] = self._takes_two(feed, fetch, constant, "free" if declared_one else "own")
-        if not self._state.batchable[key]:
-            return self._session(), 1
-        return self._session("free" if declared_one else "own"), None
+            self._state.batchable[key] = self._takes_two(feed, fetch, constant, kind)
+        return (self._session(kind), None) if self._state.batchable[key] else (self._session(), 1)
 
     def _takes_two(self, feed: Feed, fetch: Sequence[str], constant: Mapping[str, Any], kind: str) -> bool:
         def answers(session: Session, stop: int) -> dict[str, Array]:

@@ -24,6 +24,7 @@ TOLERANCE = {
     "mnist_cnn": 0.1,
     "mnist_vae_decoder": 0.02,
     "mnist_vit": 0.02,
+    "selfie_segmentation": 0.05,
 }
 
 
