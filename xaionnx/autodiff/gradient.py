@@ -181,7 +181,11 @@ def _probe_with(
                 settings = SessionSettings("cpu", model.settings.threads)
                 folder, in_place = str(model.path.parent), model.share_weights()
                 session.append(Session(content, settings, folder=folder, name=model.name, in_place=in_place))
-            return session[0].run(names, values, model.timeout_s)
+            # numpy has no bfloat16; rules that work in it ask for no shapes.
+            wide = {info.name for info in session[0].outputs if info.type != "tensor(bfloat16)"}
+            fetch = [name for name in names if name in wide]
+            answers = dict(zip(fetch, session[0].run(fetch, values, model.timeout_s), strict=True))
+            return [answers.get(name) for name in names]
 
         return probe(graph, feeds, run)
 

@@ -12,6 +12,8 @@ import numpy.typing as npt
 from xaionnx import progress
 from xaionnx.autodiff import Gradient, gradient
 from xaionnx.errors import OutputError, UnsupportedModelError
+from xaionnx.graph.cut import ordered
+from xaionnx.graph.probe import reads_data
 from xaionnx.model import Model
 from xaionnx.perturb.sample import Sample, split
 from xaionnx.resolution import Resolution
@@ -65,13 +67,14 @@ class Slopes:
     """
 
     def __init__(self, model: Model, feeds: Mapping[str, Array], resolution: Resolution) -> None:
-        self.names = differentiable(model)
+        picks = resolution.selection.picks[: resolution.own]
+        self.names = _in_use(resolution.model, differentiable(model), {pick.tensor for pick in picks})
         self.samples: list[Sample] = split(feeds, model.input().name, model.spec, model.shared)
         self._model = model
         self._resolution = resolution
         self._feeds = feeds
         self._shared = {name: array for name, array in feeds.items() if name in model.shared}
-        self._picks = resolution.selection.picks[: resolution.own]
+        self._picks = picks
         alike: dict[tuple[str, str, bool], list[int]] = {}
         for t, pick in enumerate(self._picks):
             alike.setdefault((pick.tensor, pick.activation, pick.reference is not None), []).append(t)
@@ -211,6 +214,13 @@ def differentiable(model: Model) -> tuple[str, ...]:
             "Use a method without gradients: occlusion, rise, lime, kernel_shap."
         )
     return tuple(info.name for info in model.inputs if info.dtype.kind == "f" and info.name not in model.shared)
+
+
+def _in_use(model: Model, names: tuple[str, ...], tensors: set[str]) -> tuple[str, ...]:
+    """The explained input, and of the others those that all of some tensors depend on."""
+    nodes = ordered((model.graph or model.file.proto).graph)
+    main = model.input().name
+    return tuple(name for name in names if name == main or tensors <= reads_data(nodes, [name]) | {name})
 
 
 def _activated(proto: onnx.ModelProto, tensor: str, activation: str, size: int | None) -> onnx.ModelProto:

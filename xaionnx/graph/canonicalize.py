@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import onnx
 import onnx.inliner
+import onnx.numpy_helper
 import onnx.version_converter
 
 from xaionnx.errors import UnsupportedModelError
@@ -63,6 +66,7 @@ def canonicalize(
     form.graph.input.extend(own)
     if form.functions:
         form = onnx.inliner.inline_local_functions(form, convert_version=True)
+    _make_dense(form.graph)
     bring_out(form)
     apart = _take_apart(form)
     form = _converted(form)
@@ -88,6 +92,17 @@ def canonicalize(
     del form.opset_import[:]
     form.opset_import.extend(imports)
     return form
+
+
+def _make_dense(graph: onnx.GraphProto) -> None:
+    """Write sparse weights as ordinary ones: neither the conversion nor onnx-ir keeps them."""
+    for sparse in graph.sparse_initializer:
+        dense = np.zeros(math.prod(sparse.dims), onnx.helper.tensor_dtype_to_np_dtype(sparse.values.data_type))
+        places = onnx.numpy_helper.to_array(sparse.indices)
+        flat = np.ravel_multi_index(tuple(places.T), tuple(sparse.dims)) if places.ndim > 1 else places
+        dense[flat] = onnx.numpy_helper.to_array(sparse.values)
+        graph.initializer.append(onnx.numpy_helper.from_array(dense.reshape(sparse.dims), sparse.values.name))
+    del graph.sparse_initializer[:]
 
 
 def _converted(model: onnx.ModelProto) -> onnx.ModelProto:
