@@ -264,6 +264,19 @@ def test_scan(tmp_path, directions, axes):
             assert "Scan" not in ops(check(model, (3, 2), out, seed=sum(directions)))
 
 
+def test_the_first_scan_is_refused(tmp_path):
+    model = loaded(
+        tmp_path,
+        """g (float[N, 3, 2] x) => (float[N, 2] y) <float[1, 2] zero = {0, 0}, int64[3] to = {0, 1, 2}> {
+          s = ReduceSum <axes = [1], keepdims = 0> (x)
+          y, q = Scan <num_scan_inputs = 1, body = b (float[2] a, float[2] u) => (float[2] c, float[2] p)
+            { c = Add(a, u)  p = Identity(c) }> ("", s, x) }""",
+        opset=8,
+    )
+    with pytest.raises(UnsupportedModelError, match=r"'Scan' .* is that of opset 8"):
+        gradient(model, "y", ["x"])
+
+
 def test_sequences_that_a_loop_fills(tmp_path):
     model = loaded(
         tmp_path,
