@@ -273,7 +273,7 @@ def test_the_first_scan_is_refused(tmp_path):
             { c = Add(a, u)  p = Identity(c) }> ("", s, x) }""",
         opset=8,
     )
-    with pytest.raises(UnsupportedModelError, match=r"'Scan' .* is that of opset 8"):
+    with pytest.raises(UnsupportedModelError, match="'Scan' of opset 8"):
         gradient(model, "y", ["x"])
 
 

@@ -21,6 +21,8 @@ from xaionnx.loading.soundness import subgraphs
 
 # Rules are written for this version of the default domain and later ones.
 OPSET = 20
+# Its Scan goes over by another rule than all later ones, which the conversion does not know.
+_FIRST_SCAN = 8
 _DEFAULT = ("", "ai.onnx")
 
 # Simplifies a serialised model and leaves all ops in the default domain.
@@ -109,6 +111,11 @@ def _converted(model: onnx.ModelProto) -> onnx.ModelProto:
     version = next((entry.version for entry in model.opset_import if entry.domain in _DEFAULT), OPSET)
     if version >= OPSET:
         return model
+    if version == _FIRST_SCAN and any(node.op_type == "Scan" for node in _all_nodes(model.graph)):
+        raise UnsupportedModelError(
+            "ONNX op 'Scan' of opset 8 takes each sample by itself, and no newer op is like it. "
+            "Export the model with opset 9 or newer."
+        )
     try:
         return onnx.version_converter.convert_version(model, OPSET)
     except RuntimeError as error:  # the C++ converter raises all its failures so

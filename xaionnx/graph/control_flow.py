@@ -10,7 +10,6 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from xaionnx.errors import UnsupportedModelError
 from xaionnx.graph.cut import cut, ordered, reads
 from xaionnx.graph.probe import Probe, reads_data
 from xaionnx.graph.sequences import questions, without_sequences
@@ -50,11 +49,6 @@ def write_out(model: onnx.ModelProto, keep: Sequence[str], probed: Probed) -> on
         ``/3``. An op stays where its way depends on the numbers of the input or on how many samples there are, and
         where it would take more than :data:`LARGEST` nodes; its ``doc_string`` tells which.
 
-    Raises
-    ------
-    UnsupportedModelError
-        A Scan is of opset 8.
-
     Examples
     --------
     >>> from onnx import parser
@@ -82,7 +76,6 @@ def write_out(model: onnx.ModelProto, keep: Sequence[str], probed: Probed) -> on
         asked = questions(leading)
         if not control and not asked:
             return model
-        _check_scans(control)
         facts = _Facts(model, inputs, control, asked, varying, probed)
         writer = _Copies(model.graph, facts, room)
         open_ends = {name for node in control for name in node.output if name}
@@ -311,15 +304,6 @@ def _leading_to(nodes: Sequence[onnx.NodeProto], names: Iterable[str]) -> list[o
 
 def _is_control(node: onnx.NodeProto) -> bool:
     return node.domain in DEFAULT and node.op_type in CONTROL
-
-
-def _check_scans(nodes: Iterable[onnx.NodeProto]) -> None:
-    for node in nodes:
-        if node.op_type == "Scan" and len(node.input) != len(helper.get_node_attr_value(node, "body").input):
-            raise UnsupportedModelError(
-                f"ONNX op 'Scan' (node '{node.name}') is that of opset 8, which takes each sample by itself, and no "
-                "newer op is like it. Export the model with opset 9 or newer."
-            )
 
 
 def _first(node: onnx.NodeProto) -> str:
