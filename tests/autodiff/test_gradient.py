@@ -24,7 +24,10 @@ TOLERANCE = {
     "mnist_cnn": 0.1,
     "mnist_vae_decoder": 0.02,
     "mnist_vit": 0.02,
+    "selfie_segmentation": 0.05,
 }
+# The mask of noise is exactly 0: its Sigmoid is taken from before.
+INNER = {"selfie_segmentation": "v136"}
 
 
 def loaded(tmp_path, text):
@@ -36,7 +39,8 @@ def loaded(tmp_path, text):
 @pytest.mark.parametrize("name", TOLERANCE)
 def test_models_agree_with_central_differences(name):
     model = Model.load(MODELS / f"{name}.onnx", device="cpu")
-    x, out = model.input().name, model.output().name
+    x, out = model.input().name, INNER.get(name, model.output().name)
+    model = model.with_outputs([out])
     rng = np.random.default_rng(0)
     samples = rng.uniform(0, 1, (3, *model.input().shape[1:])).astype(np.float32)
     answers = model.run({x: samples})[out]

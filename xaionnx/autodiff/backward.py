@@ -12,6 +12,7 @@ from xaionnx.autodiff.gradient_builder import GradientBuilder
 from xaionnx.autodiff.rule import Gradient, Table
 from xaionnx.autodiff.rules.quantization import carries
 from xaionnx.errors import UnknownNameError, UnsupportedModelError
+from xaionnx.graph.control_flow import CONTROL
 from xaionnx.graph.probe import Probe
 
 # Name of the input that holds the cotangent.
@@ -172,10 +173,9 @@ def _check_rules(path: Iterable[ir.Node], table: Table, out: str, wrt: Sequence[
     by_op: dict[str, list[str]] = defaultdict(list)
     for node in lacking:
         op = node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
-        by_op[op].append(str(node.name))
+        by_op[op].append(_named(node))
     told = [
-        f"'{op}' (node {', '.join(repr(name) for name in names[:3])}"
-        + (f" and {len(names) - 3} more)" if len(names) > 3 else ")")
+        f"'{op}' (node {', '.join(names[:3])}" + (f" and {len(names) - 3} more)" if len(names) > 3 else ")")
         for op, names in sorted(by_op.items())
     ]
     domains = Counter(node.domain for node in lacking)
@@ -187,6 +187,13 @@ def _check_rules(path: Iterable[ir.Node], table: Table, out: str, wrt: Sequence[
     raise UnsupportedModelError(
         f"No rule for ONNX op {', '.join(told)}, on the path from {', '.join(map(repr, wrt))} to '{out}'. {advice}"
     )
+
+
+def _named(node: ir.Node) -> str:
+    """A node in an error; an If, Loop or Scan with the reason why it was not written out."""
+    made = next((str(value.name) for value in node.outputs if value.name), "")
+    name = repr(str(node.name)) if node.name else f"that makes {made!r}"
+    return f"{name}: {node.doc_string}" if node.op_type in CONTROL and node.doc_string else name
 
 
 def _sum(g: GradientBuilder, parts: Sequence[ir.Value]) -> ir.Value:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
@@ -11,6 +11,8 @@ import numpy.typing as npt
 from xaionnx.errors import OutputError, UnsupportedModelError
 from xaionnx.explainers._sources.choice import chosen
 from xaionnx.explainers._sources.source import At, Piece, Question, Source
+from xaionnx.graph.cut import ordered
+from xaionnx.graph.probe import reads_data
 from xaionnx.model import Model
 from xaionnx.perturb.sample import Sample
 
@@ -123,8 +125,11 @@ class Slopes:
                 )
 
 
-def differentiable(model: Model) -> tuple[str, ...]:
+def differentiable(model: Model, tensors: Iterable[str] = ()) -> tuple[str, ...]:
     """Names of the inputs that a gradient can be taken of: those of floats, one a sample.
+
+    Where ``tensors`` are named, or else the usual output, inputs that these do not all depend on are left out, except
+    for the explained one.
 
     Raises
     ------
@@ -137,4 +142,6 @@ def differentiable(model: Model) -> tuple[str, ...]:
             f"Input '{main.name}' of {model.name} is {main}, which has no gradient. "
             "Use a method without gradients: occlusion, rise, lime, kernel_shap."
         )
-    return tuple(info.name for info in model.inputs if info.dtype.kind == "f" and info.name not in model.shared)
+    names = [info.name for info in model.inputs if info.dtype.kind == "f" and info.name not in model.shared]
+    nodes, read = ordered((model.graph or model.file.proto).graph), set(tensors) or {model.output().name}
+    return tuple(name for name in names if name == main.name or read <= reads_data(nodes, [name]) | {name})
