@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from tests.autodiff.slopes import onnxruntime
+from tests.autodiff.differences import onnxruntime
 from xaionnx.autodiff.backward import COTANGENT, differentiate, gradient_name
 from xaionnx.autodiff.rules.quantization import STRAIGHT_THROUGH, carries
 from xaionnx.autodiff.table import STANDARD

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from onnx import helper, numpy_helper
 
-from tests.autodiff.slopes import arrays, cases, error, frozen, onnxruntime, single
+from tests.autodiff.differences import error, onnxruntime, single
 from xaionnx.errors import UnsupportedModelError
 
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
@@ -73,22 +73,6 @@ def test_the_cell_of_an_lstm(out, wrt, direction):
 def test_without_bias_and_states(op, time):
     model, feeds = layer(op, "bidirectional", bias=False, states=False, time=time)
     assert error(model, feeds, "x", evaluate=onnxruntime, step=STEP) < TOLERANCE
-
-
-@pytest.mark.parametrize("op", GATES)
-def test_onnx_s_own_cases_in_float64(op):
-    compared = 0
-    for case in cases(op):
-        feeds = arrays(case)
-        outs = [value.name for value in case.model.graph.output]
-        if "peephole" in case.name:
-            with pytest.raises(UnsupportedModelError, match="peepholes"):
-                error(frozen(case.model, feeds, ["X"]), [{"X": feeds["X"]}], "X", outs[0])
-            continue
-        for out in outs:
-            assert error(frozen(case.model, feeds, ["X"]), [{"X": feeds["X"]}], "X", out) < 1e-6, (case.name, out)
-            compared += 1
-    assert compared >= 4
 
 
 @pytest.mark.parametrize(
