@@ -100,7 +100,9 @@ def single(
     """A model of one node; the first axis of its inputs follows the batch."""
     node = helper.make_node(op, list(inputs), list(outputs), name=op.lower(), **attributes)
     declared = [
-        helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(a.dtype), ["N", *a.shape[1:]])
+        helper.make_tensor_value_info(
+            name, helper.np_dtype_to_tensor_dtype(a.dtype), [f"{name}_0", *a.shape[1:]][: a.ndim]
+        )
         for name, a in feeds.items()
     ]
     weights = [numpy_helper.from_array(np.asarray(a), name) for name, a in (constants or {}).items()]
@@ -282,10 +284,6 @@ def arrays(case: Any) -> dict[str, Any]:
     return dict(zip([value.name for value in case.model.graph.input], found, strict=True))
 
 
-def moved(feeds: Feeds) -> dict[str, Array]:
-    """Floats in float64, a little off the whole numbers, so that nothing ties."""
-    rng = np.random.default_rng(1)
-    return {
-        n: np.asarray(a.astype(np.float64) + JITTER * rng.standard_normal(a.shape)) if a.dtype.kind == "f" else a
-        for n, a in feeds.items()
-    }
+def moved(array: Array) -> Array:
+    """In float64, a little off the whole numbers, so that nothing ties."""
+    return np.asarray(array.astype(np.float64) + JITTER * np.random.default_rng(1).standard_normal(array.shape))

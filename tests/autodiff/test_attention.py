@@ -1,6 +1,5 @@
 """Attention and RotaryEmbedding, written out by their bodies, against central differences."""
 
-
 import numpy as np
 import onnx
 import onnx.parser
@@ -75,9 +74,7 @@ def test_a_query_that_sees_nothing_leaves_the_other_gradients_finite():
     # The same as if that query were not asked at all.
     rest = [0, 1, 3, 4]
     fewer = {"Q": [N, 2, 4, D], "K": HEADS["K"], "V": HEADS["V"], "mask": [4, S]}
-    smaller = attention(
-        fewer, out=(N, 2, 4, D), kinds={"mask": TensorProto.BOOL}, softmax_precision=TensorProto.DOUBLE
-    )
+    smaller = attention(fewer, out=(N, 2, 4, D), kinds={"mask": TensorProto.BOOL}, softmax_precision=TensorProto.DOUBLE)
     part = feeds | {"Q": feeds["Q"][:, :, rest], "mask": mask[rest]}
     _, run = built(smaller, [part], ["K", "V"])
     expected = run({**part, COTANGENT: cotangent[:, :, rest]}, [gradient_name("K"), gradient_name("V")])

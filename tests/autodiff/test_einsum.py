@@ -1,6 +1,5 @@
 """Einsum against central differences: repeated, omitted and broadcast letters, and ellipses of unequal ranks."""
 
-
 import numpy as np
 import pytest
 from onnx import TensorProto, helper

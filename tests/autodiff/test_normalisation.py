@@ -1,6 +1,5 @@
 """Rules of normalisation against central differences: inputs, scales and biases, at other batches than were probed."""
 
-
 import numpy as np
 import onnxruntime as ort
 import pytest
@@ -120,9 +119,7 @@ def test_group_normalization_with_a_scale_a_group(space, groups):
         rank=2 + len(space),
         num_groups=groups,
     )
-    error = batch_error(
-        made, shapes, list(shapes), batched={"x"}, evaluate=in_numpy(GroupNormalization), convert=False
-    )
+    error = batch_error(made, shapes, list(shapes), batched={"x"}, evaluate=in_numpy(GroupNormalization), convert=False)
     assert error < TOLERANCE
 
 

@@ -1,6 +1,5 @@
 """Running sums, triangles and Hardmax against central differences, at other batches than were probed."""
 
-
 import numpy as np
 import pytest
 from onnx import TensorProto, helper

@@ -16,6 +16,8 @@ from xaionnx.graph.probe import Probe
 
 # Name of the input that holds the cotangent.
 COTANGENT = "cotangent"
+# The entry of the model's metadata that holds the labels of :meth:`GradientBuilder.approximate`, one a line.
+APPROXIMATIONS = "xaionnx_approximations"
 
 # Ops whose inputs are broadcast: how many of the last axes are exempt.
 _BROADCASTING: Mapping[str, int] = {
@@ -49,7 +51,8 @@ def differentiate(model: onnx.ModelProto, probe: Probe, out: str, wrt: Sequence[
     -------
     onnx.ModelProto
         With the further input :data:`COTANGENT`, in the shape of ``out``; the outputs are ``out`` and then the
-        gradients, named by :func:`gradient_name`.
+        gradients, named by :func:`gradient_name`. Its metadata say under :data:`APPROXIMATIONS` what in the gradient
+        is no derivative.
 
     Raises
     ------
@@ -107,6 +110,8 @@ def differentiate(model: onnx.ModelProto, probe: Probe, out: str, wrt: Sequence[
     for source in sources:
         found = total(source)
         g.output(found if found is not None else g.zeros_like(source), gradient_name(str(source.name)))
+    if g.approximations:
+        graph_model.metadata_props[APPROXIMATIONS] = "\n".join(g.approximations)
     return ir.to_proto(graph_model)
 
 

@@ -175,3 +175,68 @@ def affine_grid(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     flat = g.op("Reshape", dy, g.ints(-1, math.prod(sizes), rows))
     # (columns, P) times (N, P, rows), turned.
     return g.op("Transpose", g.op("MatMul", base, flat), perm=[0, 2, 1])
+
+
+@rule("RoiAlign")
+def roi_align(
+    g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]
+) -> list[Gradient]:
+    """With A and B the shares of rows and columns in the bins of region r: the sum of A' dy B over an image's regions.
+
+    Where the regions depend on what is explained they count as constant, as they do in training.
+    """
+    x, regions, images = node.inputs
+    dy = cotangents[0]
+    if x is None or regions is None or dy is None:
+        raise g.refusal(node, "an input is missing")
+    if needed[1]:
+        g.approximate(node, "its regions count as constant")
+    if not needed[0]:
+        return [None, None, None]
+    ratio = node.attributes.get_int("sampling_ratio", 0)
+    if node.attributes.get_string("mode", "avg") != "avg" or ratio == 0:
+        raise g.refusal(node, "it takes maxima, or as many samples as each region asks for")
+    bins = [node.attributes.get_int("output_height", 1), node.attributes.get_int("output_width", 1)]
+    channels, height, width = (g.size(x, axis) for axis in (1, 2, 3))
+    rows = _bin_shares(g, node, regions, 1, bins[0], ratio, height)
+    columns = _bin_shares(g, node, regions, 0, bins[1], ratio, width)
+    # (R, C, P, W), and then the regions' bins of one channel as rows of a matrix (C, R P, W).
+    along = g.op("MatMul", dy, g.op("Unsqueeze", columns, g.ints(1)))
+    along = g.op("Reshape", g.op("Transpose", along, perm=[1, 0, 2, 3]), g.ints(channels, -1, width))
+    count = g.op("Range", np.int64(0), g.op("Gather", g.op("Shape", x), np.int64(0), axis=0), np.int64(1))
+    own = g.op("Equal", g.op("Unsqueeze", count, g.ints(1)), g.op("Unsqueeze", images, g.ints(0)))
+    own = g.op("Unsqueeze", g.op("Cast", own, to=g.kind(x)), g.ints(2, 3))
+    # (N, R, P, H): the rows of the regions of each image.
+    mine = g.op("Mul", own, g.op("Unsqueeze", rows, g.ints(0)))
+    mine = g.op(
+        "Transpose", g.op("Reshape", mine, g.op("Concat", _lead(g, x), g.ints(-1, height), axis=0)), perm=[0, 2, 1]
+    )
+    return [g.op("MatMul", g.op("Unsqueeze", mine, g.ints(1)), g.op("Unsqueeze", along, g.ints(0))), None, None]
+
+
+def _lead(g: GradientBuilder, x: ir.Value) -> ir.Value:
+    return g.op("Shape", x, start=0, end=1)
+
+
+def _bin_shares(
+    g: GradientBuilder, node: ir.Node, regions: ir.Value, first: int, bins: int, ratio: int, size: int
+) -> ir.Value:
+    """How much of each entry of an axis is in each bin of each region (R, bins, size)."""
+    half = node.attributes.get_string("coordinate_transformation_mode", "half_pixel") == "half_pixel"
+    kind = g.kind(regions)
+    scaled = g.op("Mul", regions, node.attributes.get_float("spatial_scale", 1.0))
+    start, stop = (g.op("Slice", scaled, [at], [at + 1], [1]) for at in (first, first + 2))
+    if half:
+        start, stop = g.op("Sub", start, 0.5), g.op("Sub", stop, 0.5)
+    length = g.op("Sub", stop, start)
+    if not half:
+        length = g.op("Max", length, 1.0)
+    places = g.constant(((np.arange(bins * ratio) + 0.5) / (bins * ratio))[None], kind)
+    at = g.op("Add", start, g.op("Mul", length, places))
+    inside = g.op("And", g.op("GreaterOrEqual", at, -1.0), g.op("LessOrEqual", at, float(size)))
+    # Places a little outside read the edge; those further away read nothing.
+    at = g.op("Min", g.op("Max", at, 0.0), float(size - 1))
+    away = g.op("Abs", g.op("Sub", g.op("Unsqueeze", at, g.ints(2)), g.constant(np.arange(size), kind)))
+    shares = g.op("Max", g.op("Sub", 1.0, away), 0.0)
+    shares = g.op("Where", g.op("Unsqueeze", inside, g.ints(2)), shares, 0.0)
+    return g.op("ReduceMean", g.op("Reshape", shares, g.ints(-1, bins, ratio, size)), g.ints(2), keepdims=0)
