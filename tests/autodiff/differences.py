@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -256,6 +256,26 @@ def batch_error(
         cotangent = np.asarray(rng.standard_normal(shape))
         worst = max(worst, _distance(run, feeds(count), out, wrt, cotangent, STEP, rng))
     return worst
+
+
+def grid_error(
+    op: str,
+    shapes: Mapping[str, Sequence[int]],
+    constants: Feeds | None = None,
+    *,
+    batched: Iterable[str] | None = None,
+    outputs: Sequence[str] = ("y",),
+    evaluate: Evaluate = either,
+    **attributes: Any,
+) -> float:
+    """The worst error of a node: with respect to all ``shapes``, of which the first one is batched if not told else.
+
+    ``constants`` are the inputs behind them.
+    """
+    own = {next(iter(shapes))} if batched is None else set(batched)
+    sizes = {name: np.zeros((2, *s) if name in own else tuple(s)) for name, s in shapes.items()}
+    model = single(op, [*shapes, *(constants or {})], sizes, outputs, constants, **attributes)
+    return batch_error(model, shapes, list(shapes), evaluate=evaluate, batched=own)
 
 
 @cache

@@ -6,11 +6,10 @@ import onnx.parser
 import pytest
 from onnx import TensorProto, helper
 
+from tests.autodiff.differences import COTANGENT, batch_error, built, either, gradient_name, widened
 from xaionnx.autodiff import gradient
 from xaionnx.graph.expand import expand
 from xaionnx.model import Model
-
-from tests.autodiff.differences import COTANGENT, batch_error, built, either, gradient_name, widened
 
 TOLERANCE = 1e-5
 N, T, S, D = "N", 5, 4, 6

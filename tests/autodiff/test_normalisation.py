@@ -6,7 +6,6 @@ import pytest
 from onnx import TensorProto, helper
 from onnx.reference.op_run import OpRun
 
-
 from tests.autodiff.differences import COTANGENT, batch_error, built, gradient_name, in_numpy, slopes
 
 TOLERANCE = 1e-6

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-
 from tests.autodiff.differences import batch_error, slopes
 
 TOLERANCE = 1e-6
