@@ -4,13 +4,12 @@ import numpy as np
 import pytest
 
 from tests.autodiff.differences import grid_error, in_numpy, onnxruntime, single
-from tests.oracles.convolution import Conv, ConvTranspose
-from tests.oracles.pooling import AveragePool, GlobalAveragePool, GlobalLpPool, GlobalMaxPool, LpPool
+from tests.oracles import convolution, pooling
 
 TOLERANCE = 1e-6
 SPATIAL = {1: (7,), 2: (7, 6), 3: (4, 5, 4)}
 # By their definition, in float64.
-DEFINED = in_numpy(Conv, ConvTranspose, AveragePool, LpPool, GlobalAveragePool, GlobalMaxPool, GlobalLpPool)
+DEFINED = in_numpy(*convolution.OPS, *pooling.OPS)
 
 
 def forwards_agree(op, shapes, **attributes):

@@ -87,13 +87,17 @@ def test_a_model_without_scores_says_why(run, tmp_path):
 def test_a_model_that_cannot_be_differentiated_names_the_ops_without_a_rule(run, tmp_path):
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 4])
     y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 4])
-    nodes = [helper.make_node("Shrink", ["x"], ["h"], name="h_0"), helper.make_node("Neg", ["h"], ["y"])]
+    nodes = [
+        helper.make_node("Unique", ["x"], ["h"], name="h_0"),
+        helper.make_node("ReduceSum", ["h"], ["s"], keepdims=0),
+        helper.make_node("Mul", ["x", "s"], ["y"]),
+    ]
     told = json.loads(run("inspect", _save(tmp_path / "m.onnx", nodes, [x], [y]), "--json").stdout)["methods"]
     assert any(needs_gradient(m["method"]) for m in told)
     for verdict in told:
         assert verdict["possible"] is not needs_gradient(verdict["method"])
         if needs_gradient(verdict["method"]):
-            assert "No rule for ONNX op 'Shrink' (node 'h_0'), on the path from 'x' to 'y'." in verdict["reason"]
+            assert "No rule for ONNX op 'Unique' (node 'h_0'), on the path from 'x' to 'y'." in verdict["reason"]
 
 
 def test_an_input_of_integers_has_no_gradient(run, tmp_path):

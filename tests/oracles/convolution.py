@@ -86,3 +86,6 @@ class ConvTranspose(OpRun):
             y[(..., *places)] += np.einsum("ngc...,gcm->ngm...", grouped, own[(..., *at)])
         y = y.reshape(len(x), -1, *wide)[(..., *(slice(p, p + o) for p, o in zip(begin, out, strict=True)))]
         return (y if b is None else y + b.reshape(-1, *[1] * rank),)
+
+
+OPS = (Conv, ConvTranspose)

@@ -91,3 +91,6 @@ class GlobalLpPool(OpRun):
 
     def _run(self, x, p=2):
         return ((np.abs(x) ** p).sum(axis=tuple(range(2, x.ndim)), keepdims=True) ** (1 / p),)
+
+
+OPS = (AveragePool, LpPool, GlobalAveragePool, GlobalMaxPool, GlobalLpPool)

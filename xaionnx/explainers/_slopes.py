@@ -82,6 +82,11 @@ class Slopes:
         """The number T of targets."""
         return len(self._picks)
 
+    @property
+    def approximations(self) -> list[str]:
+        """What in the gradients is no derivative of what the model computes: see :class:`xaionnx.autodiff.Gradient`."""
+        return sorted({label for graph in self._graphs for label in graph.gradient.approximations})
+
     def _graph(self, tensor: str, activation: str, reference: bool, targets: tuple[int, ...]) -> _Graph:
         model, out, sample = self._model, tensor, dict(self._feeds)
         if activation != "identity" or reference:
