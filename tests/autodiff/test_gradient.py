@@ -112,7 +112,8 @@ def test_a_model_declared_for_one_sample(tmp_path):
 def test_missing_rules_are_named_with_their_path(tmp_path):
     model = loaded(
         tmp_path,
-        "g (float[N, 4] x) => (float[N, 4] y) { h = Exp(x)  a = Unique(h)  s = ReduceSum<keepdims = 0>(a)  y = Mul(h, s) }",
+        """g (float[N, 4] x) => (float[N, 4] y) {
+          h = Exp(x)  a = Unique(h)  s = ReduceSum<keepdims = 0>(a)  y = Mul(h, s) }""",
     )
     with pytest.raises(UnsupportedModelError, match=r"No rule for ONNX op 'Unique' .* from 'x' to 'y'.*occlusion"):
         gradient(model, "y", ["x"])

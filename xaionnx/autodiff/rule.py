@@ -63,6 +63,7 @@ def unary(*op_types: str) -> Callable[[Callable[[GradientBuilder, ir.Node, ir.Va
             first = function(g, node, dy) if dy is not None and needed[0] else None
             return [first] + [None] * (len(node.inputs) - 1)
 
+        whole.__module__ = function.__module__  # the family
         return rule(*op_types)(whole)
 
     return enter

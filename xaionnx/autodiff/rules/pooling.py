@@ -115,7 +115,7 @@ def _scaled(g: GradientBuilder, dy: ir.Value, y: ir.Value, p: int) -> ir.Value:
     if p == 1:
         return dy
     power = y if p == 2 else g.op("Pow", y, float(p - 1))
-    return g.op("Where", g.op("Greater", y, 0.0), g.op("Div", dy, power), 0.0)
+    return g.op("Div", dy, g.op("Where", g.op("Greater", y, 0.0), power, math.inf))
 
 
 def _powers(g: GradientBuilder, x: ir.Value, spread: ir.Value, p: int) -> ir.Value:
