@@ -24,15 +24,20 @@ def dft(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     x, y = _x(node), node.outputs[0]
     inverse = node.attributes.get_int("inverse", 0)
     onesided = node.attributes.get_int("onesided", 0)
-    if inverse and onesided:
-        raise g.refusal(node, "it is inverse and one-sided")
     rank = g.rank(x)
     given, at = g.fixed(node, 1), g.fixed(node, 2)
     # The axis of opset 20 is an input, and the last one holds real and imaginary parts.
     axis = (-2 if at is None else int(at.reshape(-1)[0])) % rank
     size = g.size(x, axis)
-    length = size if given is None else int(given.reshape(-1)[0])
+    length = g.size(y, axis) if inverse and onesided else size if given is None else int(given.reshape(-1)[0])
     dy = _sized(g, dy, rank, axis, g.size(y, axis), length)
+    if inverse and onesided:
+        # From half a spectrum to a real signal: each frequency stands for its mirror image too, if it has one.
+        half = length // 2 + 1
+        twice = np.where((np.arange(half) == 0) | (2 * np.arange(half) == length), 1.0, 2.0) / length
+        spectrum = g.op("DFT", dy, np.int64(length), np.int64(axis), onesided=1)
+        scale = twice.reshape([-1 if a == axis else 1 for a in range(rank)])
+        return _sized(g, g.op("Mul", spectrum, g.constant(scale, g.kind(x))), rank, axis, half, size)
     back = g.op("DFT", dy, np.int64(length), np.int64(axis), inverse=1 - inverse)
     back = g.op("Mul", back, 1.0 / length if inverse else float(length))
     back = _sized(g, back, rank, axis, length, size)
