@@ -6,8 +6,11 @@ from onnx import TensorProto, helper
 from onnx.reference.op_run import OpRun
 
 from tests.autodiff.differences import (
+    COTANGENT,
     batch_error,
+    built,
     error,
+    gradient_name,
     grid_error,
     in_numpy,
     onnxruntime,
@@ -16,6 +19,8 @@ from tests.autodiff.differences import (
     slopes,
 )
 from tests.oracles.convolution import Conv, ConvTranspose
+from xaionnx.autodiff.backward import differentiate
+from xaionnx.autodiff.table import STANDARD
 
 TOLERANCE = 1e-6
 BROADCASTS = [
@@ -284,6 +289,19 @@ def test_regions_of_several_pictures(mode, ratio):
         "RoiAlign", ["x", "r", "b"], feeds[0], constants=constants, coordinate_transformation_mode=mode, **attributes
     )
     assert error(model, feeds, evaluate=onnxruntime) < TOLERANCE
+
+
+def test_regions_that_depend_on_the_input_count_as_constant_and_are_labelled():
+    rng = np.random.default_rng(0)
+    feeds = {"x": rng.standard_normal((2, 3, 7, 9)), "r": rng.uniform(1, 3, (2, 4)) + np.array([0, 0, 3, 3])}
+    model = single("RoiAlign", ["x", "r", "b"], feeds, constants={"b": np.array([1, 0])}, sampling_ratio=2)
+    facts, run = built(model, [feeds], ["x", "r"], evaluate=onnxruntime)
+    found = differentiate(model, facts, "y", ["x", "r"], STANDARD)
+    assert [entry.value for entry in found.metadata_props] == ["RoiAlign: its regions count as constant (1 node)"]
+    dx, dr = run({**feeds, COTANGENT: np.ones(facts.sizes["y"])}, [gradient_name("x"), gradient_name("r")])
+    # Each of two bins is a mean of numbers inside, so their shares sum to 1 in each channel.
+    np.testing.assert_allclose(dx.sum(axis=(2, 3)), np.ones((2, 3)))
+    assert not dr.any()
 
 
 @pytest.mark.parametrize("op", ["EyeLike", "RandomNormalLike", "RandomUniformLike", "Floor", "Ceil", "Round", "Sign"])

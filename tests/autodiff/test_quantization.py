@@ -1,15 +1,19 @@
 """Straight-through gradients: those of the model without its quantisation, and 0 where a number was clipped."""
 
+import logging
+
 import numpy as np
 import onnx
 import onnx.parser
 import pytest
 from onnx import TensorProto, helper
+from onnxruntime.quantization import CalibrationDataReader, quantize_dynamic, quantize_static
 
 import xaionnx
 from models import planted
 from tests.autodiff.differences import in_numpy, onnxruntime, single
 from tests.oracles.convolution import Conv
+from xaionnx import Model
 from xaionnx.autodiff import gradient
 from xaionnx.autodiff.backward import APPROXIMATIONS, COTANGENT, differentiate, gradient_name
 from xaionnx.autodiff.rules.quantization import STRAIGHT_THROUGH, carries
@@ -24,7 +28,8 @@ def slopes(nodes, constants, x):
     declared = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", *x.shape[1:]])
     answer = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
     graph = helper.make_graph(nodes, "g", [declared], [answer], weights)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    imports = [helper.make_opsetid("", 21), helper.make_opsetid("com.microsoft", 1)]
+    model = helper.make_model(graph, opset_imports=imports, ir_version=10)
     form = canonicalize(model, [], None)
     # A block's scale has the batch's axis too, and fixes its size.
     feeds = [{"x": x}] if len(x) == 1 else [{"x": x[:1]}, {"x": np.repeat(x[:1], 2, axis=0)}]
@@ -203,10 +208,11 @@ def test_a_product_of_two_quantised_activations():
 
 @pytest.mark.parametrize("op", ["ConvInteger", "QLinearConv"])
 @pytest.mark.parametrize("group", [1, 2])
-def test_convolutions_of_integers(op, group):
+@pytest.mark.parametrize("stride", [1, 2])
+def test_convolutions_of_integers(op, group, stride):
     rng = np.random.default_rng(3)
     kernel = rng.integers(0, 200, (4, 4 // group, 3))
-    window = {"pads": [1, 0], "strides": [2], "group": group}
+    window = {"pads": [1, 0], "strides": [stride], "group": group}
     scales = rng.uniform(0.01, 0.03, 4).astype(np.float32)
     quantized = op == "QLinearConv"
     nodes = [helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"])]
@@ -288,6 +294,50 @@ def test_a_result_says_that_it_passed_an_estimate(tmp_path):
     assert found.provenance["approximations"] == list(built.approximations)
     plain = xaionnx.explain(planted.load(planted.net_f()), x, "saliency", 0)
     assert plain.provenance["approximations"] == []
+
+
+class Calibration(CalibrationDataReader):
+    def __init__(self, rows):
+        self.rows = iter(rows)
+
+    def get_next(self):
+        return next(self.rows, None)
+
+
+@pytest.mark.parametrize("way", ["dynamic", "static"])
+@pytest.mark.parametrize("name", ["german_credit_mlp", "digits_cnn"])
+def test_quantised_models_have_nearly_the_gradient_of_the_models_they_were_made_of(name, way, tmp_path):
+    source, path = f"models/{name}.onnx", tmp_path / "quantized.onnx"
+    plain = Model.load(source, device="cpu")
+    x, out = plain.input().name, plain.output().name
+    samples = np.random.default_rng(0).uniform(0, 1, (8, *plain.input().shape[1:])).astype(np.float32)
+    logging.disable(logging.WARNING)  # it advises to prepare the model
+    try:
+        if way == "dynamic":
+            quantize_dynamic(source, path)
+        else:
+            quantize_static(source, path, Calibration({x: row[None]} for row in samples))
+    finally:
+        logging.disable(logging.NOTSET)
+    dy = np.zeros_like(plain.run({x: samples})[out])
+    dy[:, 0] = 1
+    built = gradient(Model.load(path, device="cpu"), out, [x])
+    ours, theirs = (g.run({x: samples}, dy)[1][x] for g in (built, gradient(plain, out, [x])))
+    # Eight bits: what is left are weights and units that round to the other side of 0.
+    assert (ours * theirs).sum() > 0.97 * np.linalg.norm(ours) * np.linalg.norm(theirs)
+    assert 0.8 < np.linalg.norm(ours) / np.linalg.norm(theirs) < 1.25
+    assert len(built.approximations) >= 2
+
+
+def test_quantised_ops_of_other_domains_are_named():
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+        helper.make_node("QLinearSigmoid", ["q", "s", "z", "s", "z"], ["p"], name="squash", domain="com.microsoft"),
+        helper.make_node("DequantizeLinear", ["p", "s", "z"], ["y"]),
+    ]
+    x = np.float32([[0.1, 0.2]])
+    with pytest.raises(UnsupportedModelError, match=r"'com.microsoft.QLinearSigmoid' \(node 'squash'\).*before onnxr"):
+        slopes(nodes, {"s": (TensorProto.FLOAT, [], [0.1]), "z": (TensorProto.UINT8, [], [0])}, x)
 
 
 @pytest.mark.parametrize("op", sorted(STRAIGHT_THROUGH))

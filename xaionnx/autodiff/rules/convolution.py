@@ -19,7 +19,7 @@ def conv(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], need
     group = node.attributes.get_int("group", 1)
     frame = window(g, node, g.sizes(w)[2:])
     gradients: list[Gradient] = [
-        conv_back(g, dy, w, frame, group) if needed[0] else None,
+        conv_back(g, dy, w, g.sizes(w), frame, group) if needed[0] else None,
         _weights_back(g, node.inputs[0], dy, g.sizes(w), frame, group) if needed[1] else None,
     ]
     if len(node.inputs) > 2:
@@ -27,15 +27,22 @@ def conv(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], need
     return gradients
 
 
-def conv_back(g: GradientBuilder, dy: ir.Value, w: ir.Value, frame: Window, group: int) -> ir.Value:
-    """The gradient of a Conv with respect to its input, for weights ``w`` that may be emitted ones."""
+def conv_back(
+    g: GradientBuilder, dy: ir.Value, w: ir.Value, shape: Sequence[int], frame: Window, group: int
+) -> ir.Value:
+    """The gradient of a Conv with respect to its input, for weights ``w`` of ``shape`` that may be emitted ones."""
     rank = frame.rank
     before = [frame.reach(a) - 1 - frame.begin[a] for a in range(rank)]
     after = [frame.reach(a) - 1 - frame.end[a] for a in range(rank)]
     # Three axes are faster transposed, and a pad below 0 cannot be written in a Conv.
     if rank < 3 and set(frame.strides) == {1} and min(*before, *after, 0) == 0:
         return g.op(
-            "Conv", dy, _turned(g, w, frame, group), dilations=frame.dilations, group=group, pads=[*before, *after]
+            "Conv",
+            dy,
+            _turned(g, w, shape, frame, group),
+            dilations=frame.dilations,
+            group=group,
+            pads=[*before, *after],
         )
     spare = [frame.spare(a) for a in range(rank)]
     largest = [max(frame.strides[a], frame.dilations[a]) - 1 for a in range(rank)]
@@ -57,13 +64,13 @@ def conv_back(g: GradientBuilder, dy: ir.Value, w: ir.Value, frame: Window, grou
     return dx
 
 
-def _turned(g: GradientBuilder, w: ir.Value, frame: Window, group: int) -> ir.Value:
+def _turned(g: GradientBuilder, w: ir.Value, shape: Sequence[int], frame: Window, group: int) -> ir.Value:
     """Weights flipped along the kernel, with input and output channels swapped in each group.
 
     A session folds these nodes when it opens, so that the file holds its weights once.
     """
     rank = frame.rank
-    outer, inner, *kernel = g.sizes(w)
+    outer, inner, *kernel = shape
     if outer != group or inner != 1:
         if group == 1:
             w = g.op("Transpose", w, perm=[1, 0, *range(2, rank + 2)])

@@ -147,4 +147,4 @@ def _conv_back(
         wide = g.op("Sub", wide, g.op("Reshape", g.op("Cast", zero, to=_KIND), column))
     if scale is not None:
         wide = g.op("Mul", wide, g.op("Reshape", scale, column))
-    return conv_back(g, dy, wide, window(g, node, shape[2:]), node.attributes.get_int("group", 1))
+    return conv_back(g, dy, wide, shape, window(g, node, shape[2:]), node.attributes.get_int("group", 1))

@@ -53,7 +53,7 @@ def average_pool(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
         return _repeated(g, g.op("Mul", dy, 1.0 / math.prod(frame.kernel)), x, frame)
     channels = g.size(x, 1)
     ones = g.constant(np.ones((channels, 1, *frame.kernel), dtype=dtype.numpy()), dtype)
-    return conv_back(g, g.op("Mul", dy, weights), ones, frame, channels)
+    return conv_back(g, g.op("Mul", dy, weights), ones, g.sizes(ones), frame, channels)
 
 
 def _counts(frame: Window, with_pads: bool) -> Array:
@@ -101,7 +101,7 @@ def lp_pool(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     frame, channels, p = window(g, node), g.size(x, 1), node.attributes.get_int("p", 2)
     kind = g.kind(x)
     ones = g.constant(np.ones((channels, 1, *frame.kernel), dtype=kind.numpy()), kind)
-    return _powers(g, x, conv_back(g, _scaled(g, dy, node.outputs[0], p), ones, frame, channels), p)
+    return _powers(g, x, conv_back(g, _scaled(g, dy, node.outputs[0], p), ones, g.sizes(ones), frame, channels), p)
 
 
 @unary("GlobalLpPool")

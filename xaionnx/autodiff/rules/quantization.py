@@ -59,7 +59,9 @@ def carries(node: ir.Node, index: int, active: Callable[[ir.Value], bool]) -> bo
     first = node.inputs[0] if node.inputs else None
     if node.op_type in _QUANTIZING:
         return index == 0 and first is not None and active(first)
-    if node.op_type in _CALCULATING:
+    # Other domains calculate with quantised numbers too; that they carry makes the walk name them as ops without a
+    # rule, where it would otherwise find that nothing depends on what is explained.
+    if node.op_type in _CALCULATING or node.domain not in ("", "ai.onnx"):
         return any(value is not None and active(value) for value in node.inputs)
     if node.op_type not in _MOVING or (node.op_type == "MaxPool" and index > 0):
         return False
