@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from xaionnx.errors import DataError, PictureError
-from xaionnx.pictures import fit, read_picture, read_pictures, seen_box
+from xaionnx.files import expand
+from xaionnx.pictures import fit, read_picture, seen_box
 
 FORMATS = "PNG, JPEG, WebP, BMP, TIFF, GIF"
 OTHER = "{} is not a picture of a format that is read (" + FORMATS + "). Convert it to PNG."
@@ -211,23 +212,9 @@ def test_missing_files_folders_and_pipes_are_refused(tmp_path):
     )
 
 
-def test_a_folder_with_three_bad_files_of_ten_gives_seven_and_names_the_three(tmp_path):
-    for i in range(10):
-        (tmp_path / f"{i}.png").write_bytes(encoded(np.full((4, 4, 3), i, np.uint8)))
-    (tmp_path / "2.png").write_bytes(b"")
-    (tmp_path / "5.png").write_bytes(b"text")
-    (tmp_path / "8.png").write_bytes(SOUND[:50])
-    (tmp_path / ".hidden").write_bytes(b"")
-    pictures, refusals = read_pictures(tmp_path)
-    assert [int(picture.array[0, 0, 0]) for picture in pictures] == [0, 1, 3, 4, 6, 7, 9]
-    assert [refusal.path.name for refusal in refusals] == ["2.png", "5.png", "8.png"]
-    assert all(isinstance(refusal.error, PictureError) for refusal in refusals)
-    assert str(refusals[0]) == f"'{tmp_path / '2.png'}' is empty (0 bytes). Copy or download it again."
-
-
 def test_an_empty_folder_is_refused(tmp_path):
     with pytest.raises(DataError) as refused:
-        read_pictures(tmp_path)
+        expand(tmp_path)
     assert str(refused.value) == f"The folder '{tmp_path}' holds no files. Give a folder with data directly in it."
 
 

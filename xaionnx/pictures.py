@@ -6,7 +6,6 @@ import io
 import struct
 import warnings
 import zlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from xaionnx.errors import PictureError
-from xaionnx.files import Refusal, expand, is_text, read_bytes, sha256_of
+from xaionnx.files import is_text, read_bytes, sha256_of
 
 Resize = Literal["crop", "stretch", "pad"]
 
@@ -198,32 +197,6 @@ def read_picture(path: str | Path, exif: bool = False) -> Picture:
             raise PictureError(f"'{path}' is a {format_} file that is cut short or damaged. {_AGAIN}") from error
     notes += [f"Pillow warns: {warning.message}" for warning in caught]
     return Picture(np.array(image), tuple(notes), sha256_of(data))
-
-
-def read_pictures(paths: str | Path | Iterable[str | Path], exif: bool = False) -> tuple[list[Picture], list[Refusal]]:
-    """Read pictures, or those directly in a folder, leaving out the bad ones.
-
-    Parameters
-    ----------
-    paths : str, Path or iterable of them
-        Files in the order wanted; a folder stands for its files by name, hidden files and subfolders left out.
-    exif : bool
-        See `read_picture`.
-
-    Returns
-    -------
-    list of Picture
-        The good ones, in order.
-    list of Refusal
-        The bad ones, in order, with the path and the PictureError of each.
-    """
-    pictures, refusals = [], []
-    for path in expand(paths):
-        try:
-            pictures.append(read_picture(path, exif))
-        except PictureError as error:
-            refusals.append(Refusal(path, error))
-    return pictures, refusals
 
 
 def _format(path: Path, data: bytes) -> str:

@@ -119,13 +119,13 @@ def _scores(model: Model) -> str | None:
 
 
 def _slopes(model: Model) -> str | None:
-    """Why no gradient graph can be built from the explained output back to the inputs."""
+    """Why no gradient graph can be built from the explained output back to the inputs, or the embedding of tokens."""
     # Only this check needs the rules.
     from xaionnx.autodiff import gradient
-    from xaionnx.explainers._slopes import differentiable
+    from xaionnx.explainers._route import explained
 
     try:
-        gradient(model, model.output().name, differentiable(model))
+        gradient(model, model.output().name, explained(model))
     except InputMismatchError:
         # The sizes are free: whether a rule is missing shows with the first sample, before any work.
         return None
@@ -135,7 +135,11 @@ def _slopes(model: Model) -> str | None:
 
 
 # What a method needs, and why a model may lack it (None: it does not).
-CHECKS: dict[str, tuple[Callable[[Model], str | None], ...]] = {"output": (_scores,), "gradient": (_slopes,)}
+CHECKS: dict[str, tuple[Callable[[Model], str | None], ...]] = {
+    "output": (_scores,),
+    "gradient": (_slopes,),
+    "activation": (_scores,),
+}
 
 
 def verdicts(model: Model) -> list[dict[str, Any]]:

@@ -69,8 +69,8 @@ def all_coalitions(players: int, start: int = 0, stop: int | None = None) -> Boo
     return bits.astype(np.bool_)
 
 
-def bernoulli(seed: int, start: int, stop: int, players: int, p: float = 0.5) -> Bools:
-    """Return coalitions in which each player is present with probability p, independently.
+def bernoulli(seed: int, start: int, stop: int, players: int) -> Bools:
+    """Return coalitions in which each player is present with probability 1/2, independently.
 
     Parameters
     ----------
@@ -80,8 +80,6 @@ def bernoulli(seed: int, start: int, stop: int, players: int, p: float = 0.5) ->
         The rows to make.
     players : int
         P, in [1, inf).
-    p : float
-        In (0, 1).
 
     Returns
     -------
@@ -100,7 +98,7 @@ def bernoulli(seed: int, start: int, stop: int, players: int, p: float = 0.5) ->
     """
     if players < 1:
         raise ValueError(f"'players' must be an int in [1, inf). Got {players!r} instead.")
-    return counter.happens(seed, _BERNOULLI_STREAM, start, stop, players, p)
+    return counter.coins(seed, _BERNOULLI_STREAM, start, stop, players)
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from xaionnx_kernels._tier import compiled_pays
 
-__all__ = ["below", "bits", "happens", "normal", "uniform"]
+__all__ = ["below", "bits", "coins", "happens", "normal", "uniform"]
 
 UInt64s = npt.NDArray[np.uint64]
 
@@ -86,6 +86,21 @@ def uniform(seed: int, stream: int, start: int, stop: int, draws: int, first: in
     np.True_
     """
     return (bits(seed, stream, start, stop, draws, first) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def coins(seed: int, stream: int, start: int, stop: int, draws: int) -> npt.NDArray[np.bool_]:
+    """Return what is true by even chance: (stop - start, draws) bool, 64 of a row from one number of :func:`bits`.
+
+    Draw d is bit d mod 64, the lowest first, of number d // 64. Parameters as in :func:`bits`.
+
+    Examples
+    --------
+    >>> word = int(bits(seed=0, stream=0, start=5, stop=6, draws=1)[0, 0])
+    >>> [int(up) for up in coins(0, 0, 5, 6, 3)[0]] == [word & 1, word >> 1 & 1, word >> 2 & 1]
+    True
+    """
+    words = bits(seed, stream, start, stop, -(-draws // 64)).astype("<u8", copy=False)
+    return np.unpackbits(words.view(np.uint8), axis=1, count=draws, bitorder="little").view(np.bool_)
 
 
 def happens(seed: int, stream: int, start: int, stop: int, draws: int, p: float) -> npt.NDArray[np.bool_]:

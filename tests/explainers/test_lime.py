@@ -8,7 +8,7 @@ from xaionnx_kernels.coalitions import bernoulli
 import xaionnx
 from models import planted
 from tests.oracles import lime as oracle
-from xaionnx import Features, Model
+from xaionnx import Features
 from xaionnx.errors import BudgetError, ParameterError
 from xaionnx.explainers.lime import Lime
 
@@ -18,18 +18,6 @@ A = np.array([[20.0, 50.0, 30.0]], dtype=np.float32)
 @pytest.fixture(scope="module")
 def net_a():
     return planted.load(planted.net_a())
-
-
-@pytest.fixture(scope="module")
-def digits():
-    return Model.load("models/mnist_cnn.onnx")
-
-
-@pytest.fixture(scope="module")
-def three():
-    with np.load("models/data/mnist_sample.npz") as sample:
-        pictures = sample["images"].astype(np.float32)
-    return (pictures / pictures.max())[:1].reshape(1, 1, 28, 28)
 
 
 def values_of(model, x, z, features):

@@ -11,25 +11,12 @@ import xaionnx
 from models import planted
 from tests import tiny
 from tests.oracles import rise as oracle
-from xaionnx import Model
 from xaionnx.errors import BudgetError, InputMismatchError
 from xaionnx.explainers._mask_space import _RIDGE, MaskSpace
 from xaionnx.explainers.rise import Rise
 
 GRID, CELL, SHAPE, KEEP, COUNT = (2, 3), (4, 3), (7, 8), 0.3, 60
 ESTIMATORS = ("plain", "centred", "least_squares")
-
-
-@pytest.fixture(scope="module")
-def digits():
-    return Model.load("models/mnist_cnn.onnx")
-
-
-@pytest.fixture(scope="module")
-def three():
-    with np.load("models/data/mnist_sample.npz") as sample:
-        pictures = sample["images"].astype(np.float32)
-    return (pictures / pictures.max())[:1].reshape(1, 1, 28, 28)
 
 
 @pytest.fixture(scope="module")

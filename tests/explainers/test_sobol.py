@@ -7,7 +7,7 @@ import xaionnx
 from models import planted
 from tests import tiny
 from tests.oracles import sobol as oracle
-from xaionnx import Features, Model
+from xaionnx import Features
 from xaionnx.errors import BudgetError, InputMismatchError, ParameterError
 from xaionnx.explainers.sobol import Sobol
 
@@ -19,11 +19,6 @@ ISHIGAMI_TOTAL, ISHIGAMI_FIRST = (0.55759, 0.44241, 0.24368), (0.31391, 0.44241,
 @pytest.fixture(scope="module")
 def ishigami():
     return planted.load(planted.ishigami())
-
-
-@pytest.fixture(scope="module")
-def digits():
-    return Model.load("models/mnist_cnn.onnx")
 
 
 def test_published_indices_of_ishigami(ishigami):

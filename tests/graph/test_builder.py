@@ -1,7 +1,5 @@
 """The builder emits graphs that pass the checker and compute what the expression says."""
 
-import time
-
 import numpy as np
 import onnx
 import onnx_ir as ir
@@ -11,8 +9,6 @@ from onnx import parser
 
 from xaionnx.errors import ParameterError, UnsupportedModelError
 from xaionnx.graph.builder import Builder
-from xaionnx.graph.serialize import open_graph, to_bytes
-from xaionnx.loading import read_model
 
 
 @pytest.fixture
@@ -175,31 +171,9 @@ class TestWrongCalls:
             g.op("Add", 1.0)
 
 
-def test_extends_a_model_with_external_weights(tmp_path):
-    model = parser.parse_model("""
-        <ir_version: 3, opset_import: ["" : 8]>
-        g (float[2] w, float[N, 2] x) => (float[N, 2] y) <float[2] w = {1, 2}> { y = Add(x, w) }""")
-    values = model.graph.initializer[0]
-    values.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(values), "w"))
-    onnx.save(model, tmp_path / "m.onnx", save_as_external_data=True, location="w.bin", size_threshold=0)
-    source = read_model(tmp_path / "m.onnx")
-    graph = open_graph(source)
-    assert [value.name for value in graph.graph.inputs] == ["x"]
-    np.testing.assert_array_equal(graph.graph.initializers["w"].const_value.numpy(), [1, 2])
-    g = Builder(graph)
-    g.output(g.op("Mul", graph.graph.outputs[0], 10), "z")
-    options = onnxruntime.SessionOptions()
-    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(tmp_path))
-    content = to_bytes(graph, source)
-    opened = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    np.testing.assert_array_equal(opened.run(["z"], {"x": np.zeros((1, 2), np.float32)})[0], [[10, 20]])
-
-
-def test_emission_takes_constant_time_a_node(g):
+def test_equal_constants_are_held_once(g):
     value = g.input("x", ir.DataType.FLOAT, ["N"])
-    start = time.process_time()
     for number in range(5_000):
         value = g.op("Add", value, float(number % 7))
-    assert time.process_time() - start < 5  # 0.3 s where nothing else runs
     assert len(g.graph.initializers) == 7
     assert g.graph.num_nodes() == 5_000

@@ -50,13 +50,14 @@ def test_all_coalitions_count_in_binary():
     assert all_coalitions(40, 2**39, 2**39 + 1).sum() == 1
 
 
-@pytest.mark.parametrize("p", [0.2, 0.5, 0.9])
-def test_bernoulli_players_are_present_with_probability_p_independently(p):
-    rows = bernoulli(4, 0, 20_000, 6, p)
-    assert np.abs(rows.mean(axis=0) - p).max() < 4 * np.sqrt(p * (1 - p) / 20_000)
-    off_diagonal = np.corrcoef(rows.T.astype(float)) - np.eye(6)
-    assert np.abs(off_diagonal).max() < 4 / np.sqrt(20_000)
-    parts = [bernoulli(4, a, b, 6, p) for a, b in ((0, 3), (3, 777), (777, 20_000))]
+@pytest.mark.parametrize("players", [6, 64, 150])
+def test_bernoulli_players_are_present_by_even_chance_independently(players):
+    rows = bernoulli(4, 0, 20_000, players)
+    assert rows.shape == (20_000, players)
+    assert np.abs(rows.mean(axis=0) - 0.5).max() < 4 * np.sqrt(0.25 / 20_000)
+    off_diagonal = np.corrcoef(rows.T.astype(float)) - np.eye(players)
+    assert np.abs(off_diagonal).max() < 5 / np.sqrt(20_000)
+    parts = [bernoulli(4, a, b, players) for a, b in ((0, 3), (3, 777), (777, 20_000))]
     assert np.array_equal(np.concatenate(parts), rows)
 
 
@@ -211,7 +212,6 @@ def test_refusals_name_the_interval():
     for wrong, message in (
         (lambda: all_coalitions(63), r"'players' must be an int in \[1, 62\]. Got 63"),
         (lambda: all_coalitions(3, 2, 9), "must lie in"),
-        (lambda: bernoulli(0, 0, 1, 3, 1.0), r"'p' must be a float in \(0, 1\). Got 1.0"),
         (lambda: bernoulli(0, 0, 1, 0), "'players' must be"),
         (lambda: kernel_shap_plan(0, 9), "'players' must be in"),
         (lambda: kernel_shap_plan(4, 1), "'budget' in"),

@@ -73,6 +73,13 @@ def test_happens_is_the_comparison_of_the_uniform_numbers(p, monkeypatch):
     assert counter.happens(3, 1, 7, 7, 13, p).shape == (0, 13)
 
 
+@pytest.mark.parametrize("draws", [1, 63, 64, 65, 130])
+def test_coins_are_the_bits_of_the_numbers(draws):
+    words = [[int(word) for word in row] for row in counter.bits(3, 1, 7, 50, 3)]
+    expected = [[row[d // 64] >> (d % 64) & 1 for d in range(draws)] for row in words]
+    assert counter.coins(3, 1, 7, 50, draws).astype(int).tolist() == expected
+
+
 @pytest.mark.parametrize("limit", [1, 2, 3, 7, 100])
 def test_below_favours_no_value(limit):
     numbers = counter.below(1, 0, 0, 20_000, [limit])[:, 0]

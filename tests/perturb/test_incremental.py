@@ -185,8 +185,8 @@ def test_a_part_of_another_shape_than_expected_falls_back(tmp_path, eager, monke
 
 def test_a_row_and_a_net_without_gain_run_as_a_whole(tmp_path):
     model = Model.load(tiny.linear(tmp_path / "row.onnx", np.ones((5, 2))))
-    found = xaionnx.explain(model, np.ones((1, 5), np.float32), "occlusion", 0, window=2)
+    found = xaionnx.explain(model, np.ones((1, 5), np.float32), "occlusion", 0, window=2, incremental=True)
     assert found.diagnostics["incremental"] == [None]
     model, shape = random_net(tmp_path / "net.onnx", 0)
     x = RNG.normal(size=(1, *shape)).astype(np.float32)
-    assert xaionnx.explain(model, x, "occlusion", 0).diagnostics["incremental"] == [None]
+    assert xaionnx.explain(model, x, "occlusion", 0, incremental=True).diagnostics["incremental"] == [None]

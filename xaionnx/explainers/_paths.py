@@ -36,10 +36,8 @@ class Paths:
     @classmethod
     def of(cls, slopes: Slopes, points: Points, baseline: Any, seed: int) -> Paths:
         """From a baseline, or its shorthand."""
-        start = Baseline.of(baseline)
-        drawn = {n: start.draws(slopes.samples[n], slopes.names, seed) for n in np.unique(points.sample)}
-        starts = {name: np.stack([drawn[n][name] for n in points.sample]) for name in slopes.names}
-        return cls(slopes, points, starts)
+        drawn = slopes.route.draws(Baseline.of(baseline), seed)
+        return cls(slopes, points, {name: starts[points.sample] for name, starts in drawn.items()})
 
     @property
     def draws(self) -> int:

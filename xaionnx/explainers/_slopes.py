@@ -13,18 +13,20 @@ from xaionnx import progress
 from xaionnx.autodiff import Gradient, gradient
 from xaionnx.errors import OutputError, UnsupportedModelError
 from xaionnx.model import Model
-from xaionnx.perturb.sample import Sample, split
-from xaionnx.resolution import Resolution
+from xaionnx.perturb.sample import Sample
 
 if TYPE_CHECKING:
     import onnx
+
+    from xaionnx.explainers._route import Route
 
 Array = npt.NDArray[Any]
 # Inputs (m, ...) by name for rows 0..M-1 given by number; the same whenever it is asked again.
 At = Callable[[Array], Mapping[str, Array]]
 
 _VALUE = "xaionnx_activated"
-_REFERENCE = "xaionnx_reference"
+# Name of the input that squared distances are counted from.
+REFERENCE = "xaionnx_reference"
 
 
 @final
@@ -39,7 +41,7 @@ class _Graph:
 
 @final
 class Slopes:
-    """The gradients of T targets of N samples with respect to the float inputs.
+    """The gradients of T targets of N samples with respect to float inputs, or to a layer.
 
     A target is a weighted sum over elements of a tensor after an activation. The activation is part of the graph,
     so that its slope belongs to the point where the gradient is asked, along a path too; the weights are the
@@ -47,15 +49,13 @@ class Slopes:
 
     Parameters
     ----------
-    model : Model
-    feeds : dict of arrays by input name
-        As :meth:`xaionnx.Model.check` makes them.
-    resolution : Resolution
+    route : Route
+        To the tensors that are explained.
 
     Attributes
     ----------
     names : tuple of str
-        The inputs that are explained.
+        The tensors that are explained: inputs, or a layer.
     samples : list of N Sample
 
     Raises
@@ -64,9 +64,11 @@ class Slopes:
         The explained input holds no floats, or an op on the way has no rule.
     """
 
-    def __init__(self, model: Model, feeds: Mapping[str, Array], resolution: Resolution) -> None:
-        self.names = differentiable(model)
-        self.samples: list[Sample] = split(feeds, model.input().name, model.spec, model.shared)
+    def __init__(self, route: Route) -> None:
+        model, feeds, resolution = route.model, route.feeds, route.resolution
+        self.route = route
+        self.names = route.names
+        self.samples: list[Sample] = route.samples
         self._model = model
         self._resolution = resolution
         self._feeds = feeds
@@ -88,16 +90,11 @@ class Slopes:
         return sorted({label for graph in self._graphs for label in graph.gradient.approximations})
 
     def _graph(self, tensor: str, activation: str, reference: bool, targets: tuple[int, ...]) -> _Graph:
-        model, out, sample = self._model, tensor, dict(self._feeds)
-        if activation != "identity" or reference:
-            out = _VALUE
-            if reference:
-                size = self._picks[targets[0]].indices.shape[1]
-                sample[_REFERENCE] = np.zeros((len(self.samples), size), dtype=np.float32)
-            model = model.derived(
-                ("activated", tensor, activation, reference, reference and size),
-                lambda proto: _activated(proto, tensor, activation, size if reference else None),
-            )
+        sample, size = dict(self._feeds), None
+        if reference:
+            size = self._picks[targets[0]].indices.shape[1]
+            sample[REFERENCE] = np.zeros((len(self.samples), size), dtype=np.float32)
+        model, out = activated(self._model, tensor, activation, size)
         return _Graph(gradient(model, out, self.names, sample=sample), targets, reference)
 
     def at(self, sample: Array, target: Array, points: At) -> Iterator[tuple[Array, dict[str, Array]]]:
@@ -148,7 +145,7 @@ class Slopes:
             fed = self._fed(sample[some], points(some))
             fed[found.cotangent] = weights.reshape(len(some), *shape).astype(info.dtype)
             if graph.reference:
-                fed[_REFERENCE] = reference
+                fed[REFERENCE] = reference
             return fed
 
         fetch = [found.names[name] for name in self.names]
@@ -218,6 +215,17 @@ def differentiable(model: Model) -> tuple[str, ...]:
     return tuple(info.name for info in model.inputs if info.dtype.kind == "f" and info.name not in model.shared)
 
 
+def activated(model: Model, tensor: str, activation: str, size: int | None) -> tuple[Model, str]:
+    """A model with the activation of a tensor in its graph, and the name of what is differentiated there.
+
+    Where ``size`` is given that is the squared distance to the input :data:`REFERENCE`, (N, size).
+    """
+    if activation == "identity" and size is None:
+        return model, tensor
+    key = ("activated", tensor, activation, size)
+    return model.derived(key, lambda proto: _activated(proto, tensor, activation, size)), _VALUE
+
+
 def _activated(proto: onnx.ModelProto, tensor: str, activation: str, size: int | None) -> onnx.ModelProto:
     """The graph with the activation of a tensor as a further output, (N, S); its squared distance where ``size``."""
     import onnx_ir as ir
@@ -235,7 +243,7 @@ def _activated(proto: onnx.ModelProto, tensor: str, activation: str, size: int |
         flat = g.op({"softmax": "Softmax", "log_softmax": "LogSoftmax"}[activation], flat, axis=1)
     if size is not None:
         lead = graph.inputs[0].shape[0] if graph.inputs[0].shape is not None else "N"
-        reference = g.input(_REFERENCE, np.float32, (lead if isinstance(lead, int) else "N", size))
+        reference = g.input(REFERENCE, np.float32, (lead if isinstance(lead, int) else "N", size))
         difference = g.op("Sub", flat, reference)
         flat = g.op("Mul", difference, difference)
     g.output(flat, _VALUE)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 
-from xaionnx.explainers._gradient import Found, GradientExplainer, Points
+from xaionnx.explainers._gradient import Found, LayerExplainer, Points
 from xaionnx.explainers._paths import Paths, add_up
 from xaionnx.explainers._slopes import Slopes
 from xaionnx.parameters import free, integer
@@ -16,7 +16,7 @@ from xaionnx.perturb.baseline import Baseline
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class ExpectedGradients(GradientExplainer):
+class ExpectedGradients(LayerExplainer):
     """What each element owes to the change of the target from the baselines b of a distribution to the input x::
 
         value_i = E over b and a of (x_i - b_i) * df/dx_i (b + a (x - b)),      a uniform in [0, 1]

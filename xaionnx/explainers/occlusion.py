@@ -48,9 +48,9 @@ class Occlusion(GameExplainer):
     ``activation`` (b) : (N, rows, columns)
         The mean activation of one channel of ``layer``, by default the strongest at the input.
 
-    On the CPU only what a window changed is computed again, where the model is local enough to gain from it: the
-    numbers are those of the whole but for rounding. ``incremental`` of the diagnostics names the inner tensors that
-    were kept, or is None.
+    With ``incremental``, on the CPU only what a window changed is computed again, where the model is local enough to
+    gain from it: the numbers are those of the whole but for rounding, and each part of the model that is run again
+    has a session of its own. ``incremental`` of the diagnostics names the inner tensors that were kept, or is None.
 
     The published figure slides a gray square; ``baseline`` says what covers here, zero in the model's own tensor if
     not given. Captum averages overlapping windows, PAIR saliency sums them; both are here.
@@ -80,7 +80,7 @@ class Occlusion(GameExplainer):
     )
     overlap: str = choice("mean", ("mean", "sum"), "how overlapping windows join")
     class_maps: bool = flag(True, "also map the class's probability and the top class by position")
-    incremental: bool = flag(True, "compute again only what the window changed, where that is faster")
+    incremental: bool = flag(False, "on the CPU, compute again only what the window changed, where that is faster")
     layer: str | None = name("also map the activation of this tensor by position")
     channel: int | None = integer(None, "channel of the layer; the strongest if not given", low=0, optional=True)
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, final
 
 import numpy as np
 import numpy.typing as npt
 
-from xaionnx import discovery
+from xaionnx import discovery, parameters
 from xaionnx.errors import ParameterError
-from xaionnx.explainers._gradient import Found, GradientExplainer, Points
+from xaionnx.explainers._gradient import Found, GradientExplainer, LayerExplainer, Points
+from xaionnx.explainers._route import Route
 from xaionnx.explainers._slopes import Slopes
 from xaionnx.explainers.saliency import Saliency
 from xaionnx.parameters import choice, free, integer, real
 from xaionnx.perturb.element_types import value_range
+from xaionnx.perturb.sample import Sample
 
 Array = npt.NDArray[Any]
 # Numbers that the maps of one piece of the noisy copies may hold.
@@ -34,7 +36,8 @@ class SmoothGrad(GradientExplainer):
     where g is the map of ``method``, the signed gradient if not given. The deviation of e is ``noise`` times the
     range of the input's values: from black to white where an InputSpec tells, else from the sample's lowest to its
     highest. The same noise is drawn for every sample of the batch and every target. The baseline and the target of
-    the clean sample hold for its noisy copies. ``standard_error`` of the result tells what ``draws`` leave open.
+    the clean sample hold for its noisy copies. At a ``layer``, and for tokens, the noise is added to the input or the
+    embedding, and the map is that of the layer. ``standard_error`` of the result tells what ``draws`` leave open.
 
     References
     ----------
@@ -63,6 +66,7 @@ class SmoothGrad(GradientExplainer):
     )
     statistic: str = choice("mean", ("mean", "squared", "variance"), "how the maps of noisy copies are joined")
     draws: int = integer(32, "noisy copies", low=2, high=2**20)
+    layer: str | None = parameters.name("explain at this tensor of the model; the noise stays at the input")
     noise: float = real(0.15, "deviation of the noise, as a share of the input's range", low=0, low_open=True)
     seed: int = integer(0, "seed of the noise", low=0, high=2**63 - 1)
 
@@ -74,18 +78,31 @@ class SmoothGrad(GradientExplainer):
                 "The 'method' parameter of SmoothGrad must be the name of a gradient method other than smooth_grad, "
                 f"or such a method itself. Got {self.method!r} instead."
             )
+        if self.layer is not None and not isinstance(inner, LayerExplainer):
+            raise ParameterError(
+                f"The 'layer' parameter of SmoothGrad must be None for {inner.name()}, which has none. "
+                f"Got {self.layer!r} instead."
+            )
 
     def _inner(self) -> Any:
         if self.method is None:
-            return Saliency(absolute=False)
-        return discovery.method(self.method)() if isinstance(self.method, str) else self.method
+            inner: Any = Saliency(absolute=False)
+        else:
+            inner = discovery.method(self.method)() if isinstance(self.method, str) else self.method
+        return replace(inner, layer=self.layer) if self.layer and isinstance(inner, LayerExplainer) else inner
+
+    def place(self, inputs: Route) -> Route:
+        inner: GradientExplainer = self._inner()
+        return inner.place(inputs)
 
     def resolved(self) -> dict[str, Any]:
         return {"method": self._inner()}
 
     def trace(self, slopes: Slopes, points: Points) -> Found:
         count, inner = len(points.sample), self._inner()
-        deviation = {name: self._deviation(slopes, points, name) for name in slopes.names}
+        origin = slopes.route.start
+        clean = {name: origin.feeds[name][points.sample] for name in origin.names}
+        deviation = {name: self._deviation(origin.samples, points, name) for name in origin.names}
         moments = {name: _Moments(self.statistic) for name in slopes.names}
         gradients, forwards = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
         held = slopes.targets * count * sum(x[0].size for x in points.x.values())
@@ -94,9 +111,11 @@ class SmoothGrad(GradientExplainer):
             some = range(start, min(start + at_once, self.draws))
             noisy = {
                 name: np.concatenate([x + (deviation[name] * self._noise(name, d, x)).astype(x.dtype) for d in some])
-                for name, x in points.x.items()
+                for name, x in clean.items()
             }
-            found = inner.trace(slopes, Points(np.tile(points.sample, len(some)), noisy))
+            sample = np.tile(points.sample, len(some))
+            lifted = slopes.route.lifted(origin, sample, noisy)
+            found = inner.trace(slopes, Points(sample, {name: lifted[name] for name in slopes.names}, start=noisy))
             gradients += found.gradients.reshape(len(some), count).sum(axis=0)
             forwards += found.forwards.reshape(len(some), count).sum(axis=0)
             for name, array in found.values.items():
@@ -110,10 +129,10 @@ class SmoothGrad(GradientExplainer):
             standard_error={name: error for name, (_, error) in joined.items()},
         )
 
-    def _deviation(self, slopes: Slopes, points: Points, name: str) -> Array:
+    def _deviation(self, samples: list[Sample], points: Points, name: str) -> Array:
         """Of the noise at each point, broadcasting to (J, ...)."""
-        shape = points.x[name].shape[1:]
-        ends = [value_range(slopes.samples[n], name) for n in points.sample]
+        shape = samples[0].x[name].shape
+        ends = [value_range(samples[n], name) for n in points.sample]
         return np.stack([np.broadcast_to(self.noise * (high - low), shape) for low, high in ends])
 
     def _noise(self, name: str, draw: int, x: Array) -> Array:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import onnx
 
 from xaionnx.errors import ModelFileError, UnsupportedModelError
@@ -11,14 +9,11 @@ from xaionnx.loading import ModelFile
 from xaionnx.loading.external_data import tensors
 from xaionnx.loading.reading import LARGEST_FILE
 
-if TYPE_CHECKING:
-    import onnx_ir as ir
-
 # The first version of the format in which weights need not be listed among the inputs.
 WEIGHTS_APART = 4
 
 
-def to_bytes(model: onnx.ModelProto | ir.Model, source: ModelFile) -> bytes:
+def to_bytes(model: onnx.ModelProto, source: ModelFile) -> bytes:
     """A derived model as ONNX bytes; what was external stays external, at the same relative location.
 
     A session opens them with the configuration entry ``session.model_external_initializers_file_folder_path`` set to
@@ -26,7 +21,7 @@ def to_bytes(model: onnx.ModelProto | ir.Model, source: ModelFile) -> bytes:
 
     Parameters
     ----------
-    model : onnx.ModelProto or onnx_ir.Model
+    model : onnx.ModelProto
         Derived from ``source``.
     source : ModelFile
 
@@ -37,39 +32,18 @@ def to_bytes(model: onnx.ModelProto | ir.Model, source: ModelFile) -> bytes:
     UnsupportedModelError
         The bytes would pass 2 GiB.
     """
-    if isinstance(model, onnx.ModelProto):
-        proto = model
-    else:
-        import onnx_ir as ir
-
-        proto = ir.to_proto(model)
-    strange = _locations(proto) - _locations(source.proto)
+    strange = _locations(model) - _locations(source.proto)
     if strange:
         raise ModelFileError(
             f"{source.path}: external data '{min(strange)}' do not belong to this model. Derive from its own file."
         )
-    if proto.ByteSize() > LARGEST_FILE:
+    if model.ByteSize() > LARGEST_FILE:
         raise UnsupportedModelError(
             f"The graph derived from {source.path} is larger than 2 GiB. "
             "Save the model with its weights as external data."
         )
-    content: bytes = proto.SerializeToString()
+    content: bytes = model.SerializeToString()
     return content
-
-
-def open_graph(source: ModelFile) -> ir.Model:
-    """The file as a graph to edit with `xaionnx.graph.builder`; weights are read when asked for, external ones too.
-
-    Inputs that are weights (every one of them up to IR version 3) are inputs no longer.
-    """
-    import onnx_ir as ir
-
-    model = ir.from_proto(source.proto)
-    ir.external_data.set_base_dir(model.graph, source.path.parent)
-    inputs = model.graph.inputs
-    inputs[:] = [value for value in inputs if value.name not in model.graph.initializers]
-    model.ir_version = max(model.ir_version, WEIGHTS_APART)
-    return model
 
 
 def _locations(proto: onnx.ModelProto) -> set[str]:

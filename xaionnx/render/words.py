@@ -12,11 +12,13 @@ from xaionnx.render.colours import Scale, number_words, ordinal
 from xaionnx.render.maps import PixelMap
 
 # Parameters that have a place of their own in the caption, or that say nothing about the picture.
-_ELSEWHERE: Final = ("baseline", "features", "seed", "budget", "tolerance")
+_ELSEWHERE: Final = ("baseline", "features", "layer", "seed", "budget", "tolerance")
 
 
 def class_and_score(one: Explanation) -> str:
     """The target in words with its value: ``Egyptian Mau (285) · score 9.31``, ``daisy (985), probability 0.6``."""
+    if is_activation(one):
+        return "what the layer holds"
     name = str(one.target[0])
     digits, _, rest = name.partition(" ")
     if digits.isdigit() and rest == f"({digits})":
@@ -38,6 +40,8 @@ def facts(one: Explanation) -> list[str]:
         for name, value in sorted(given.items())
         if name not in _ELSEWHERE and not isinstance(value, bool | dict) and value is not None
     ]
+    if given.get("layer") is not None:
+        parts.insert(0, f"layer {given['layer']}")
     players = one.feature_values
     elements = one.values.size if isinstance(one.values, np.ndarray) else 0
     if players is not None and one.features is not None and np.isfinite(players).sum() * 4 < elements:
@@ -74,10 +78,13 @@ def method_titles(records: Sequence[Explanation]) -> list[str]:
     return titles
 
 
-def reading(scale: Scale, found: PixelMap, *, bar: bool = True) -> str:
-    """What the colours mean and how they are scaled, in sentences."""
+def reading(scale: Scale, found: PixelMap, *, bar: bool = True, activation: bool = False) -> str:
+    """What the colours mean and how they are scaled, in sentences; an ``activation`` says nothing of the prediction."""
     sentences = []
-    if scale.sign == "signed":
+    if activation:
+        signed = "Red: what the layer holds there is above zero; blue: below."
+        sentences.append(signed if scale.sign == "signed" else "The redder a part, the more the layer holds there.")
+    elif scale.sign == "signed":
         sentences.append("Red parts raise the prediction, blue parts lower it.")
     elif scale.sign == "absolute":
         sentences.append("Coloured parts move the prediction up or down, red ones most.")
@@ -93,7 +100,14 @@ def reading(scale: Scale, found: PixelMap, *, bar: bool = True) -> str:
         sentences.append(f"Values are summed over the colour channels{size}.")
     elif found.joined == "players":
         sentences.append("Features at a pixel are summed.")
+    elif found.note:
+        sentences.append(found.note)
     return " ".join(sentences)
+
+
+def is_activation(one: Explanation) -> bool:
+    """Whether the values are what a layer holds, which neither raises nor lowers the prediction."""
+    return one.method == "layer_activation"
 
 
 def _diagnosed(one: Explanation, name: str, sample: int, target: int) -> float | None:
@@ -145,6 +159,8 @@ def shared_reading(drawn: list[tuple[Scale, PixelMap]], percentile: float, top: 
         sentences.append(f"Where every value is above zero, it starts at the {starts}.")
     if any(scale.empty for scale in scales):
         sentences.append("A picture without colours has no value to show.")
+    if any(found.joined == "layer" for _, found in drawn):
+        sentences.append("Values of a layer are summed at each place and enlarged to the picture bilinearly.")
     if any(found.joined == "sum" for _, found in drawn):
         sentences.append("Values of colour channels are summed.")
     return " ".join(sentences)
