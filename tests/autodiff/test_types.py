@@ -1,6 +1,5 @@
 """Gradients through casts: the gradient of a tensor has its type, and integers pass none."""
 
-import ml_dtypes
 import numpy as np
 import pytest
 from onnx import TensorProto, helper, parser
@@ -8,13 +7,6 @@ from onnx import TensorProto, helper, parser
 from models import planted
 from tests.autodiff.differences import error, onnxruntime, single, slopes
 from xaionnx.autodiff import gradient
-
-KINDS = {
-    TensorProto.DOUBLE: np.float64,
-    TensorProto.FLOAT: np.float32,
-    TensorProto.FLOAT16: np.float16,
-    TensorProto.BFLOAT16: ml_dtypes.bfloat16,
-}
 
 
 def through(*kinds, start=np.float32):
@@ -62,16 +54,6 @@ def test_like_another():
     dx = slopes(model, feeds, np.full((2, 3), 0.25, np.float32))
     assert dx.dtype == np.float64
     np.testing.assert_array_equal(dx, np.full((2, 3), 0.25))
-
-
-def test_bfloat16_inside_a_model():
-    model = planted.load(
-        parser.parse_model("""<ir_version: 8, opset_import: ["" : 17]> g (float[N, 2] x) => (float[N, 2] y) {
-          h = Mul(x, x)  b = Cast<to = 16>(h)  w = Cast<to = 1>(b)  y = Mul(w, w) }""")
-    )
-    x = np.float32([[0.5, -1.0], [2.0, 0.25]])
-    _, found = gradient(model, "y", ["x"]).run({"x": x}, np.ones_like(x))
-    np.testing.assert_array_equal(found["x"], 4 * x**3)
 
 
 def test_what_became_an_integer_has_no_slope():
