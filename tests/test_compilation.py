@@ -200,7 +200,7 @@ def test_the_file_names_what_made_it(digits, tmp_path):
     told = {entry.key: entry.value for entry in read.metadata_props}
     assert (read.producer_name, read.producer_version) == ("xaionnx", xaionnx.__version__)
     assert told["xaionnx.method"] == "saliency"
-    assert json.loads(told["xaionnx.parameters"]) == {"absolute": False, "layer": None}
+    assert json.loads(told["xaionnx.parameters"]) == {"gradient": "graph", "absolute": False, "layer": None}
     assert told["xaionnx.target"] == "3 (3) - 5 (5)"
     assert told["xaionnx.source"] == "mnist_cnn.onnx"
     assert told["xaionnx.source_sha256"] == digits.sha256

@@ -13,7 +13,8 @@ from xaionnx.aim import Aim
 from xaionnx.autodiff.backward import COTANGENT, gradient_name
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.explainers._graph import GraphExplainer, Rows, Traced
-from xaionnx.explainers._slopes import REFERENCE, differentiable
+from xaionnx.explainers._slopes import differentiable
+from xaionnx.explainers._sources.graph import REFERENCE
 from xaionnx.graph.builder import Builder
 from xaionnx.model import Model
 from xaionnx.perturb.sample import Sample

@@ -150,7 +150,9 @@ class _Job:
         if sample.display is None and len(self.names) <= _FEW:
             self._say(*_report.feature_lines(result, self.spec, sample.feeds[self.model.input().name][0]))
         rate = f"{evaluations / max(seconds, 1e-9):,.0f}/s"
-        self._say(f"  {evaluations:,} evaluations in {seconds:.2f} s ({rate})", *(f"  saved {file}" for file in files))
+        source = result.diagnostics.get("gradient", "graph")
+        by = "" if source == "graph" else f", gradients by {plain(source)}"
+        self._say(f"  {evaluations:,} evaluations in {seconds:.2f} s ({rate}){by}", *(f"  saved {f}" for f in files))
 
     def _save(self, sample: _samples.Sample, result: Explanation, several: bool) -> list[str]:
         """Save one result; the files. Only what is saved counts as done."""

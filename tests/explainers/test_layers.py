@@ -11,6 +11,7 @@ from tests import tiny
 from tests.tiny import node, tensor
 from xaionnx import Baseline, Model, Target
 from xaionnx.errors import ParameterError, UnknownNameError, UnsupportedModelError
+from xaionnx.explainers import _inner_paths
 from xaionnx.explainers._layer import Axes
 from xaionnx.explainers._route import Route
 from xaionnx.explainers.conductance import Conductance
@@ -142,6 +143,20 @@ def test_internal_influence_against_its_mean_in_float64(curved, rule, steps):
     assert found.diagnostics["gradients"] == [2 * steps]
     # The prediction, the layer at the input, the layer at each point of the path, a gradient for each of two targets.
     assert found.diagnostics["evaluations"] == [1 + 1 + steps + 2 * steps]
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_path_that_does_not_fit_into_memory_is_walked_in_pieces(monkeypatch, curved, rule):
+    x = matrix(2, 3)
+    whole = Conductance(layer="h", steps=7, rule=rule).attribute(curved, x, [0, 1])
+    mean = InternalInfluence(layer="h", steps=7, rule=rule).attribute(curved, x, [0, 1])
+    monkeypatch.setattr(_inner_paths, "_PIECE", 50)  # two or three steps of 4 + 3 numbers
+    pieces = Conductance(layer="h", steps=7, rule=rule).attribute(curved, x, [0, 1])
+    np.testing.assert_allclose(pieces.values, whole.values, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(pieces.baseline_prediction, whole.baseline_prediction, rtol=1e-6)
+    assert pieces.diagnostics["evaluations"] > whole.diagnostics["evaluations"]  # shared edges are looked at twice
+    again = InternalInfluence(layer="h", steps=7, rule=rule).attribute(curved, x, [0, 1])
+    np.testing.assert_allclose(again.values, mean.values, rtol=1e-4, atol=1e-6)
 
 
 def test_several_baselines_are_averaged(curved):
@@ -322,6 +337,24 @@ def test_the_usual_layer():
 )
 def test_how_the_axes_of_a_layer_read(shape, extent, tokens, letters, grid, before):
     assert Axes.of(shape, extent, tokens) == Axes(letters, grid, before)
+
+
+def test_a_record_of_a_layer_survives_its_file(tmp_path):
+    model = Model.load("models/mnist_vit.onnx")
+    found = Conductance(steps=2).attribute(model, matrix(1, 1, 28, 28))
+    assert found.provenance["layer"] == {
+        "name": "/blocks/blocks.2/Add_1_output_0", "axes": "TD", "grid": [7, 7], "before": 1,
+    }  # fmt: skip
+    again = xaionnx.Explanation.load(found.save(tmp_path / "record.npz"))
+    assert again.provenance == found.provenance
+
+
+def test_what_a_layer_holds_is_told_of_a_model_whose_answer_is_a_map():
+    model = Model.load("models/selfie_segmentation.onnx")
+    x = np.random.default_rng(0).random((1, *model.input().shape[1:])).astype(np.float32)
+    found = LayerActivation().attribute(model, x)
+    assert found.target.tolist() == [f"sum of {model.output().name}"]
+    assert found.provenance["layer"]["axes"] == "CHW"
 
 
 def test_products_of_attention_are_no_maps():

@@ -40,6 +40,8 @@ def test_channels_are_summed_and_the_map_is_enlarged_between_the_centres_of_its_
     )
     scale = scale_of(found.values, "auto", 99, "overlay")
     assert words.reading(scale, found).endswith(found.note)
+    single = pixel_map(explained(values[None, :1], "CHW"), Extent(24, 20))
+    assert single.note.startswith("The values of the layer's channel are taken at 3 x 4 places")
 
 
 def test_patches_lie_where_they_were_cut_and_the_token_before_them_is_told():

@@ -15,8 +15,10 @@ from xaionnx import parameters
 from xaionnx.explainer import Explainer, provenance
 from xaionnx.explainers._route import Route
 from xaionnx.explainers._slopes import Slopes
+from xaionnx.explainers._sources import choice
 from xaionnx.explanation import Explanation
 from xaionnx.model import Model
+from xaionnx.parameters import free
 from xaionnx.resolution import resolve
 from xaionnx.target import Target
 
@@ -77,12 +79,25 @@ class GradientExplainer(Explainer):
     (N, T, D), which ``provenance["layer"]`` names. What a token owes is ``values.sum(axis=-1)``.
 
     ``diagnostics`` tell ``evaluations``, every row that ran through the model or a part of it, with its gradient or
-    without, and ``gradients``, those of them that went back too. A gradient is of one target, so T targets cost T
-    gradients. ``provenance`` lists under ``approximations`` what in the gradients is no derivative of what the model
-    computes, as where it was quantised.
+    without, ``gradients``, how many were taken, and ``gradient``, their source: ``graph``, ``finite_differences`` or
+    the file of a gradient model. A gradient is of one target, so T targets cost T gradients.
+    ``provenance`` lists under ``approximations`` what in a built gradient is no derivative of what the model computes,
+    as where it was quantised.
     """
 
     needs: ClassVar[str] = "gradient"
+
+    gradient: Any = free(
+        "auto",
+        choice.WORDS,
+        "where gradients come from: graph; finite_differences[:FEATURES][:random:DIRECTIONS][:step=SHARE][:seed=INT]; "
+        "a gradient model, FILE.onnx; auto takes the first of graph and finite_differences that can",
+        optional=False,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        choice.checked(type(self).__name__, self.gradient)
 
     @abstractmethod
     def trace(self, slopes: Slopes, points: Points) -> Found:
@@ -102,14 +117,15 @@ class GradientExplainer(Explainer):
         target = self.usual_target(model) if target is None else target
         resolution = resolve(target, model, feeds)
         route = self.place(Route.of(model, feeds, resolution))
+        slopes = Slopes(route, self.gradient)
         points = Points(
             np.arange(len(route.samples)), {name: route.feeds[name] for name in route.names}, resolution.values
         )
-        slopes = Slopes(route)
         found = self.trace(slopes, points)
-        told = provenance(self, model, feeds, Target.of(target)[0], self.resolved())
-        told["approximations"] = slopes.approximations
-        return recorded(self.name(), route, found, told, began)
+        resolved = {"gradient": slopes.source.facts(), **self.resolved()}
+        told = provenance(self, model, feeds, Target.of(target)[0], resolved)
+        told["approximations"] = list(slopes.source.approximations)
+        return recorded(self.name(), route, found, told, began, slopes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +147,9 @@ class LayerExplainer(GradientExplainer):
         return inputs.to_floats(self.layer)
 
 
-def recorded(method: str, route: Route, found: Found, told: dict[str, Any], began: float) -> Explanation:
+def recorded(
+    method: str, route: Route, found: Found, told: dict[str, Any], began: float, slopes: Slopes | None = None
+) -> Explanation:
     """The record of what was found at the explained tensors.
 
     Parameters
@@ -143,8 +161,11 @@ def recorded(method: str, route: Route, found: Found, told: dict[str, Any], bega
         The provenance, to which the layer is added.
     began : float
         In seconds of ``time.perf_counter``.
+    slopes : Slopes, optional
+        Where gradients were asked for.
     """
     resolution = route.resolution
+    spent = route.spent if slopes is None else route.spent + slopes.spent
 
     def axis(array: Array) -> Array:
         return array if resolution.several else array[0]
@@ -166,8 +187,9 @@ def recorded(method: str, route: Route, found: Found, told: dict[str, Any], bega
         maps={} if alone else {f"standard_error_{name}": axis(array) for name, array in errors.items()},
         diagnostics={
             # One more: the prediction.
-            "evaluations": (1 + found.gradients + found.forwards + route.spent).tolist(),
+            "evaluations": (1 + spent + found.forwards).tolist(),
             "gradients": found.gradients.tolist(),
+            **({} if slopes is None else {"gradient": slopes.source.name}),
             "seconds": round(time.perf_counter() - began, 6),
             **{key: axis(array).tolist() for key, array in found.diagnostics.items()},
         },
@@ -176,14 +198,18 @@ def recorded(method: str, route: Route, found: Found, told: dict[str, Any], bega
 
 
 def gradients(slopes: Slopes, points: Points) -> Found:
-    """The gradient of each target at each point."""
+    """The gradient of each target at each point, with standard errors where directions were drawn."""
     count, targets = len(points.sample), slopes.targets
     values = {name: np.empty((targets, *x.shape), dtype=x.dtype) for name, x in points.x.items()}
+    errors: dict[str, Array] = {}
     # Row j * T + t is target t at point j.
     which, target = np.divmod(np.arange(count * targets), targets)
-    for rows, found in slopes.at(
+    for piece in slopes.pieces(
         points.sample[which], target, lambda rows: {name: x[which[rows]] for name, x in points.x.items()}
     ):
-        for name, array in found.items():
-            values[name][target[rows], which[rows]] = array
-    return Found(values, np.full(count, targets), np.zeros(count, dtype=np.int64))
+        place = target[piece.rows], which[piece.rows]
+        for name, array in piece.gradients.items():
+            values[name][place] = array
+        for name, array in (piece.errors or {}).items():
+            errors.setdefault(name, np.empty_like(values[name]))[place] = array
+    return Found(values, np.full(count, targets), np.zeros(count, dtype=np.int64), standard_error=errors or None)

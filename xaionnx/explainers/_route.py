@@ -191,7 +191,8 @@ class Route:
         if self.layer is None:
             return None
         axes = self.axes
-        return {"name": self.layer.name, "axes": axes.letters, "grid": axes.grid, "before": axes.before}
+        grid = None if axes.grid is None else list(axes.grid)
+        return {"name": self.layer.name, "axes": axes.letters, "grid": grid, "before": axes.before}
 
 
 def explained(model: Model) -> tuple[str, ...]:

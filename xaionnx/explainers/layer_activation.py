@@ -52,9 +52,14 @@ class LayerActivation(Explainer):
         "tensor to show; the last map over the picture, else the tokens of the last attention, if not given"
     )
 
+    def usual_target(self, model: Model) -> Target | None:
+        # A target is only told of here, and a map has no top class.
+        return Target.sum() if len(model.output().shape) > 2 else None
+
     def attribute(self, model: Model, x: Array | Mapping[str, Array], target: Any = None) -> Explanation:
         began = time.perf_counter()
         feeds = model.check(x)
+        target = self.usual_target(model) if target is None else target
         resolution = resolve(target, model, feeds)
         inputs = Route.of(model, feeds, resolution)
         route = inputs.to(self.layer or inputs.usual())

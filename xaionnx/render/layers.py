@@ -57,7 +57,8 @@ def over_picture(values: Array, layer: Layer, height: int, width: int) -> tuple[
     else:
         axis = layer.axes.index("C")
         small = values.astype(np.float64).sum(axis=axis)
-        words = f"The values of the layer's {values.shape[axis]} channels are summed at {_by(small)} places"
+        channels = f"{values.shape[axis]} channels are summed" if values.shape[axis] > 1 else "channel are taken"
+        words = f"The values of the layer's {channels} at {_by(small)} places"
         ending = ""
     enlarged = Image.fromarray(small.astype(np.float32)).resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(enlarged, dtype=np.float64), f"{words} and enlarged to the picture bilinearly.{ending}"

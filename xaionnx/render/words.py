@@ -12,7 +12,7 @@ from xaionnx.render.colours import Scale, number_words, ordinal
 from xaionnx.render.maps import PixelMap
 
 # Parameters that have a place of their own in the caption, or that say nothing about the picture.
-_ELSEWHERE: Final = ("baseline", "features", "layer", "seed", "budget", "tolerance")
+_ELSEWHERE: Final = ("baseline", "features", "gradient", "layer", "seed", "budget", "tolerance")
 
 
 def class_and_score(one: Explanation) -> str:
@@ -46,6 +46,9 @@ def facts(one: Explanation) -> list[str]:
     elements = one.values.size if isinstance(one.values, np.ndarray) else 0
     if players is not None and one.features is not None and np.isfinite(players).sum() * 4 < elements:
         parts.append(f"{int(np.isfinite(players).sum())} features")
+    source = given.get("gradient")
+    if isinstance(source, dict):  # the built graph is a word, and goes without saying
+        parts.append(f"gradients by {source.get('name', 'finite differences')}")
     if "baseline" in given:
         parts.append(f"baseline {_baseline(given['baseline'])}")
     return parts
