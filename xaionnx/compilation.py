@@ -279,6 +279,8 @@ def _signed(proto: onnx.ModelProto, model: Model, facts: Mapping[str, str]) -> N
     """Let the file name what made it, in a form that every reader of ONNX takes."""
     from onnx.helper import find_min_ir_version_for
 
+    from xaionnx.autodiff.backward import APPROXIMATIONS
+
     source = model.file.proto
     proto.producer_name, proto.producer_version = "xaionnx", __version__
     proto.ir_version = max(proto.ir_version, source.ir_version, find_min_ir_version_for(list(proto.opset_import)))
@@ -286,8 +288,9 @@ def _signed(proto: onnx.ModelProto, model: Model, facts: Mapping[str, str]) -> N
         f"{facts['method']} of {facts['target']} of {model.name}, compiled by xaionnx {__version__}: the model's own "
         "outputs, and what they rest on."
     )
+    told = {entry.key: entry.value for entry in proto.metadata_props if entry.key == APPROXIMATIONS}
+    told |= {entry.key: entry.value for entry in source.metadata_props}
     del proto.metadata_props[:]
-    told = {entry.key: entry.value for entry in source.metadata_props}
     if source.producer_name:
         told[f"{_KEY}source_producer"] = f"{source.producer_name} {source.producer_version}".strip()
     for key, value in {**told, **{_KEY + key: value for key, value in facts.items()}}.items():

@@ -353,6 +353,8 @@ def simplified(model: bytes) -> bytes:
     options = ort.SessionOptions()
     options.log_severity_level = _FATAL_ONLY
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    # It would give each reader of quantised numbers a copy of them, and so cut a named tensor off from what follows.
+    options.add_session_config_entry("session.disable_quant_qdq", "1")
     with tempfile.TemporaryDirectory(prefix="xaionnx-") as folder:
         path = Path(folder) / "simplified.onnx"
         options.optimized_model_filepath = str(path)

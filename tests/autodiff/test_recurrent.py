@@ -1,13 +1,11 @@
 """Recurrent layers against central differences: directions, optional inputs, and which outputs are used."""
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
-from onnx.reference import ReferenceEvaluator
+from onnx import helper, numpy_helper
 
+from tests.autodiff.differences import error, in_numpy, onnxruntime, single, widened
 from tests.autodiff.recurrent_oracle import DEFAULTS, OPS
-from tests.autodiff.slopes import arrays, cases, error, frozen, onnxruntime, single
 from xaionnx.autodiff.backward import differentiate
 from xaionnx.autodiff.table import STANDARD
 from xaionnx.errors import UnsupportedModelError
@@ -102,22 +100,13 @@ def test_without_bias_and_states(op, time):
 
 
 def double(model, feeds):
-    """A model of :func:`layer` in float64."""
-    wide = onnx.ModelProto()
-    wide.CopyFrom(model)
-    for value in wide.graph.input:
-        if value.type.tensor_type.elem_type == TensorProto.FLOAT:
-            value.type.tensor_type.elem_type = TensorProto.DOUBLE
-    for tensor in wide.graph.initializer:
-        tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float64), tensor.name))
-    return wide, [{n: a.astype(np.float64) if a.dtype.kind == "f" else a for n, a in one.items()} for one in feeds]
+    """A model of :func:`layer`, and what it is fed, in float64."""
+    return widened(model), [
+        {n: a.astype(np.float64) if a.dtype.kind == "f" else a for n, a in f.items()} for f in feeds
+    ]
 
 
-def oracle(model):
-    evaluator = ReferenceEvaluator(model, new_ops=OPS)
-    return lambda feeds, names: list(evaluator.run(list(names), dict(feeds)))
-
-
+oracle = in_numpy(*OPS)
 EVERY = ["Sigmoid", "Tanh", "Relu", "Affine", "Elu", "HardSigmoid", "LeakyRelu", "ScaledTanh", "Softplus", "Softsign"]
 OPTIONS = {
     "plain": ("LSTM", {}),
@@ -176,17 +165,6 @@ def test_numbers_of_activations(op):
     wide, exact = double(model, feeds)
     np.testing.assert_allclose(narrow, oracle(wide)(exact[-1], ["y"])[0], rtol=1e-5, atol=1e-6)
     assert error(wide, exact, "x", evaluate=oracle) < 1e-6
-
-
-@pytest.mark.parametrize("op", GATES)
-def test_onnx_s_own_cases_in_float64(op):
-    compared = 0
-    for case in cases(op):
-        feeds = arrays(case)
-        for out in (value.name for value in case.model.graph.output):
-            assert error(frozen(case.model, feeds, ["X"]), [{"X": feeds["X"]}], "X", out) < 1e-6, (case.name, out)
-            compared += 1
-    assert compared >= 4
 
 
 @pytest.mark.parametrize("op", GATES)

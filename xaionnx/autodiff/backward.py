@@ -17,6 +17,8 @@ from xaionnx.graph.probe import Probe
 
 # Name of the input that holds the cotangent.
 COTANGENT = "cotangent"
+# The entry of the model's metadata that holds the labels of :meth:`GradientBuilder.approximate`, one a line.
+APPROXIMATIONS = "xaionnx_approximations"
 
 # Ops whose inputs are broadcast: how many of the last axes are exempt.
 _BROADCASTING: Mapping[str, int] = {
@@ -55,7 +57,8 @@ def differentiate(
     onnx.ModelProto
         With the further input :data:`COTANGENT`, in the shape of ``out``; the outputs are ``out``, those of ``keep``
         and then the gradients, named by :func:`gradient_name`. Inputs and outputs are declared in the sizes of the
-        probe, for which alone the gradients are right.
+        probe, for which alone the gradients are right. Its metadata say under :data:`APPROXIMATIONS` what in a
+        gradient is no derivative.
 
     Raises
     ------
@@ -120,6 +123,8 @@ def differentiate(
         found, name = total(source), str(source.name)
         ending = g.output(found if found is not None else g.zeros_like(source), gradient_name(name))
         _declare(ending, probe, name, batch)
+    if g.approximations:
+        graph_model.metadata_props[APPROXIMATIONS] = "\n".join(g.approximations)
     return ir.to_proto(graph_model)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ from xaionnx.graph.probe import Probe
 
 Array = npt.NDArray[Any]
 Shape = tuple[int | None, ...]
+# Types that a gradient is calculated in.
+_WIDE = frozenset({ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.BFLOAT16})
 # Behind the end of any axis.
 _FAR = 2**31 - 1
 
@@ -30,6 +33,7 @@ class GradientBuilder(Builder):
     def __init__(self, model: ir.Model, probe: Probe) -> None:
         super().__init__(model, prefix="xai_")
         self._probe = probe
+        self._approximated: Counter[str] = Counter()
         for value in _values(model.graph):
             dtype = probe.dtypes.get(str(value.name))
             if value.dtype is None and dtype is not None:
@@ -105,6 +109,25 @@ class GradientBuilder(Builder):
             "earlier tensor, or use a method without gradients: occlusion, rise, lime, kernel_shap."
         )
 
+    def approximate(self, node: ir.Node, how: str) -> None:
+        """Label the gradient through a node as no derivative of what the model computes.
+
+        ``how`` says what it is instead, as in "QuantizeLinear: straight through". Every result that the gradient
+        enters carries the label.
+        """
+        self._approximated[f"{node.op_type}: {how}"] += 1
+
+    @property
+    def approximations(self) -> tuple[str, ...]:
+        """The labels, each with the number of its nodes."""
+        return tuple(
+            f"{label} ({count} node{'s' * (count > 1)})" for label, count in sorted(self._approximated.items())
+        )
+
+    def kind(self, value: ir.Value) -> ir.DataType:
+        """The type of a tensor's gradient: its own, or float32 where it holds quantised numbers."""
+        return value.dtype if value.dtype in _WIDE else ir.DataType.FLOAT
+
     def shape_of(self, value: ir.Value) -> ir.Value:
         """The shape of a forward tensor as a tensor: a constant where nothing follows the batch."""
         shape = self.shape(value)
@@ -126,8 +149,8 @@ class GradientBuilder(Builder):
         return self.op("Expand", value, self.shape_of(like))
 
     def zeros_like(self, like: ir.Value) -> ir.Value:
-        """Zeros in the shape and type of a forward tensor."""
-        dtype = like.dtype or ir.DataType.FLOAT
+        """Zeros in the shape of a forward tensor and the type of its gradient."""
+        dtype = self.kind(like)
         return self.op("Expand", self.constant(np.zeros((), dtype=dtype.numpy()), dtype), self.shape_of(like))
 
     def pad(self, value: ir.Value, begin: Sequence[int], end: Sequence[int]) -> ir.Value:

@@ -128,8 +128,7 @@ class Slopes:
 def differentiable(model: Model, tensors: Iterable[str] = ()) -> tuple[str, ...]:
     """Names of the inputs that a gradient can be taken of: those of floats, one a sample.
 
-    Where ``tensors`` are named, or else the usual output, inputs that these do not all depend on are left out, except
-    for the explained one.
+    Inputs that ``tensors``, or else the usual output, do not all depend on are left out.
 
     Raises
     ------
@@ -144,4 +143,10 @@ def differentiable(model: Model, tensors: Iterable[str] = ()) -> tuple[str, ...]
         )
     names = [info.name for info in model.inputs if info.dtype.kind == "f" and info.name not in model.shared]
     nodes, read = ordered((model.graph or model.file.proto).graph), set(tensors) or {model.output().name}
-    return tuple(name for name in names if name == main.name or read <= reads_data(nodes, [name]) | {name})
+    used = tuple(name for name in names if read <= reads_data(nodes, [name]) | {name})
+    if main.name not in used:
+        raise UnsupportedModelError(
+            f"'{min(read)}' of {model.name} does not depend on '{main.name}', so there is nothing to explain. "
+            "Choose another target, or name the input in the model's .toml."
+        )
+    return used

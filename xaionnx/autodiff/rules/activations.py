@@ -43,7 +43,7 @@ def dropout(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
 
 @unary("Cast")
 def cast(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
-    kind = _x(node).dtype or ir.DataType.FLOAT
+    kind = g.kind(_x(node))
     return dy if dy.dtype == kind else g.op("Cast", dy, to=kind)
 
 
@@ -86,6 +86,12 @@ def relu(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
 @unary("ThresholdedRelu")
 def thresholded_relu(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     return g.op("Where", g.op("Greater", _x(node), node.attributes.get_float("alpha", 1.0)), dy, 0.0)
+
+
+@unary("Shrink")
+def shrink(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    beyond = g.op("Greater", g.op("Abs", _x(node)), node.attributes.get_float("lambd", 0.5))
+    return g.op("Where", beyond, dy, 0.0)
 
 
 @unary("LeakyRelu")
@@ -258,15 +264,22 @@ def atanh(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
 
 @rule("Clip")
 def clip(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]) -> list[Gradient]:
-    if any(needed[1:]):
-        raise g.refusal(node, "its bounds depend on what is explained")
+    """To the number inside the bounds, and else to the bound that took its place; on a bound, to the bound."""
     dy, y = cotangents[0], node.outputs[0]
     low = node.inputs[1] if len(node.inputs) > 1 else None
     high = node.inputs[2] if len(node.inputs) > 2 else None
-    rest: list[Gradient] = [None] * (len(node.inputs) - 1)
     if dy is None or (low is None and high is None):
-        return [dy, *rest]
+        return [dy, *[None] * (len(node.inputs) - 1)]
     bounds = [] if low is None else [g.op("Greater", y, low)]
     bounds += [] if high is None else [g.op("Less", y, high)]
     inside = bounds[0] if len(bounds) == 1 else g.op("And", *bounds)
-    return [g.op("Where", inside, dy, 0.0), *rest]
+    gradients: list[Gradient] = [g.op("Where", inside, dy, 0.0)] + [None] * (len(node.inputs) - 1)
+    for index, bound in enumerate((low, high), start=1):
+        if bound is not None and needed[index]:
+            # The upper bound wins where the lower one lies above it.
+            taken = [g.op("GreaterOrEqual", y, high)] if high is not None else []
+            if index == 1:
+                taken = [g.op("Not", mask) for mask in taken] + [g.op("LessOrEqual", y, low)]
+            mask = taken[0] if len(taken) == 1 else g.op("And", *taken)
+            gradients[index] = g.reshape_like(g.op("ReduceSum", g.op("Where", mask, dy, 0.0), keepdims=0), bound)
+    return gradients

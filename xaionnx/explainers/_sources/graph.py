@@ -59,6 +59,10 @@ class Graph(Source):
     def name(self) -> str:
         return "graph"
 
+    @property
+    def approximations(self) -> tuple[str, ...]:
+        return tuple(sorted({label for part in self._parts for label in part.gradient.approximations}))
+
     def facts(self) -> Any:
         return "graph"
 

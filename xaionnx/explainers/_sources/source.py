@@ -119,6 +119,11 @@ class Source(ABC):
     def facts(self) -> Any:
         """What is needed to have it again, for the record's parameters."""
 
+    @property
+    def approximations(self) -> tuple[str, ...]:
+        """What in built gradients is no derivative of what the model computes."""
+        return ()
+
     @abstractmethod
     def at(self, sample: Array, target: Array, points: At) -> Iterator[Piece]:
         """Gradients at M points, each of one target of one sample; the rows of each target come in rising order."""
