@@ -178,7 +178,17 @@ def _check_rules(path: Iterable[ir.Node], table: Table, out: str, wrt: Sequence[
 
 
 def _sum(g: GradientBuilder, parts: Sequence[ir.Value]) -> ir.Value:
+    # What was repeated to the full shape need not be, beside a part that has it.
+    small = [_repeated(part) for part in parts]
+    if None in small:
+        parts = [part if less is None else less for part, less in zip(parts, small, strict=True)]
     return g.op("Add", *parts) if len(parts) == 2 else g.op("Sum", *parts)
+
+
+def _repeated(part: ir.Value) -> ir.Value | None:
+    """What Expand repeated, where it made ``part``."""
+    made = part.producer()
+    return made.inputs[0] if made is not None and made.op_type == "Expand" else None
 
 
 def _unbroadcast(g: GradientBuilder, node: ir.Node, index: int, gradient: ir.Value) -> ir.Value:
