@@ -26,7 +26,9 @@ class UNet(nn.Module):
         self.bottom = _double(widths[-2], widths[-1])
         self.up = nn.ModuleList(nn.ConvTranspose2d(2 * w, w, 2, stride=2) for w in widths[-2:0:-1])
         self.up.append(
-            nn.Sequential(nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False), nn.Conv2d(2 * width, width, 1))
+            nn.Sequential(
+                nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False), nn.Conv2d(2 * width, width, 1)
+            )
         )
         self.merge = nn.ModuleList(_double(2 * w, w) for w in widths[-2::-1])
         self.head = nn.Conv2d(width, classes, 1)
@@ -51,7 +53,7 @@ def _double(inner: int, outer: int) -> nn.Sequential:
 
 
 class Encoder(nn.Module):
-    """Tokens (N, T) of integers to classes (N, K), as BERT (arXiv:1810.04805): embeddings, encoder layers, first token."""
+    """Tokens (N, T) of integers to classes (N, K), as BERT (arXiv:1810.04805)."""
 
     def __init__(
         self, tokens: int, width: int, layers: int, heads: int, length: int, classes: int = 2, hidden: int = 4
