@@ -107,7 +107,18 @@ def differentiate(model: onnx.ModelProto, probe: Probe, out: str, wrt: Sequence[
     for source in sources:
         found = total(source)
         g.output(found if found is not None else g.zeros_like(source), gradient_name(str(source.name)))
+    _prune(graph)
     return ir.to_proto(graph_model)
+
+
+def _prune(graph: ir.Graph) -> None:
+    """Remove nodes that no output needs, which onnxruntime would run, and weights that no node needs."""
+    for node in reversed(list(graph)):
+        if not any(value.uses() or value.is_graph_output() for value in node.outputs):
+            graph.remove(node, safe=True)
+    for name, value in list(graph.initializers.items()):
+        if not value.uses() and not value.is_graph_output():
+            del graph.initializers[name]
 
 
 def _reached(nodes: Iterable[ir.Node], sources: Iterable[ir.Value]) -> set[ir.Value]:
