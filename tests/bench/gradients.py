@@ -142,13 +142,13 @@ def _peer(net: Net, x: Array, cotangent: Array) -> Callable[[], object]:
 
 
 def _turns(steps: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of one run, for each round; the first, which plans memory, does not count."""
+    """Seconds of one run, for each round; a first one, in which memory is planned, does not count."""
     times: dict[str, list[float]] = {kind: [] for kind in steps}
-    repeats = {kind: max(1, math.ceil(TURN_S / _seconds(step, 1))) for kind, step in steps.items()}
-    for _ in range(rounds):
+    repeats = {kind: max(1, math.ceil(TURN_S / _seconds(step, 2))) for kind, step in steps.items()}
+    for _ in range(rounds + 1):
         for kind, step in steps.items():
             times[kind].append(_seconds(step, repeats[kind]))
-    return times
+    return {kind: taken[1:] for kind, taken in times.items()}
 
 
 def _seconds(step: Callable[[], object], repeats: int) -> float:
