@@ -2,13 +2,19 @@
 
 import json
 import math
+import subprocess
+import sys
+from importlib.util import find_spec
 
 import numpy as np
+import pytest
 
 import xaionnx
 from models import planted
 from tests.bench import games, gradients, table
 from tests.bench.ratio import Bare, measure
+from xaionnx import Model
+from xaionnx.autodiff import gradient
 
 
 def test_the_limit_counts_the_evaluations_of_the_explanation():
@@ -101,6 +107,22 @@ def test_a_gradient_is_timed_against_the_forward_run(tmp_path, monkeypatch):
     assert row["peer"] == []
     assert set(row["memory"]) == {"forward", "gradient"}
     assert not list(gradients.rows(tmp_path, "", rounds=2))
+
+
+@pytest.mark.peers
+@pytest.mark.skipif(not (find_spec("torch") and find_spec("timm")), reason="needs torch and timm")
+@pytest.mark.parametrize("net", [net for net in gradients.NETS if net.file in ("resnet18", "encoder")])
+def test_pytorch_is_timed_on_the_same_gradient(tmp_path, net):
+    script = gradients.MODELS / "scripts" / "export_timm.py"
+    subprocess.run([sys.executable, script, tmp_path, net.file], check=True, capture_output=True)
+    model = Model.load(tmp_path / f"{net.file}.onnx", device="cpu", threads=1)
+    x = net.x()
+    cotangent = np.zeros((gradients.BATCH, model.output().shape[1]), np.float32)
+    cotangent[:, 0] = 1
+    ours = gradient(model, model.output().name, [net.wrt]).run({model.input().name: x}, cotangent)[1][net.wrt]
+    (theirs,) = gradients._peer(net, x, cotangent)()
+    # Units of a ReLU net flip between two orders of the same sums.
+    assert np.linalg.norm(ours - theirs.numpy()) < 0.03 * np.linalg.norm(ours)
 
 
 def test_the_kept_results_make_a_table():
