@@ -59,3 +59,14 @@ def test_a_gate_that_is_read_elsewhere_passes_that_on_too(tmp_path):
     found = gradient(Model.load(path, device="cpu"), "y", ["x"]).run({"x": x}, np.ones_like(x))[1]["x"]
     s = 1 / (1 + np.exp(-x.astype(np.float64)))
     np.testing.assert_allclose(found, silu_slope(x) + s * (1 - s), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("gate", ["s = Sigmoid(h)", HARD])
+def test_gates_of_half_precision(tmp_path, gate):
+    text = f"g (float16[N, 3, 2, 2] x) => (float16[N, 3, 2, 2] y) {{ h = Neg(x) {gate} y = Mul(h, s) }}"
+    path = tmp_path / "half.onnx"
+    onnx.save(parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17]> {text}'), path)
+    x = np.random.default_rng(0).uniform(-5, 5, (8, 3, 2, 2)).astype(np.float16)
+    found = gradient(Model.load(path, device="cpu"), "y", ["x"]).run({"x": x}, np.ones_like(x))[1]["x"]
+    slope = hard_swish_slope if gate == HARD else silu_slope
+    np.testing.assert_allclose(found, -slope(-x.astype(np.float64)), atol=2e-2)
