@@ -116,6 +116,24 @@ def test_shapes_that_follow_the_batch(tmp_path):
         np.testing.assert_allclose(slopes, 2 * weights**2 * x[:count], rtol=1e-5)
 
 
+def test_what_the_gradient_does_not_need_is_left_out(tmp_path):
+    """Nodes and weights behind the explained tensor; and a repeated number is added without being repeated first."""
+    model = loaded(
+        tmp_path,
+        """g (float[N, 3, 2, 2] x) => (float[N, 3, 1, 1] y) <float[3, 1, 1] w = {1, 2, 3}> {
+          m = GlobalAveragePool(x)  s = Sigmoid(m)  h = Mul(x, s)  z = Exp(h)  p = GlobalAveragePool(z)  y = Mul(p, w)
+        }""",
+    )
+    found = gradient(model, "h", ["x"])
+    kinds = [node.op_type for node in found.model.graph.graph.node]
+    assert not {"Exp", "Expand", "Shape"} & set(kinds)
+    assert "w" not in {tensor.name for tensor in found.model.graph.graph.initializer}
+    x = np.random.default_rng(0).standard_normal((2, 3, 2, 2)).astype(np.float32)
+    s = 1 / (1 + np.exp(-x.mean(axis=(2, 3), keepdims=True)))
+    slopes = found.run({"x": x}, np.ones_like(x))[1]["x"]
+    np.testing.assert_allclose(slopes, s + x.mean(axis=(2, 3), keepdims=True) * s * (1 - s) + 0 * x, rtol=1e-5)
+
+
 def test_a_model_declared_for_one_sample(tmp_path):
     model = loaded(tmp_path, "g (float[1, 2] x) => (float[1, 2] y) { y = Mul(x, x) }")
     x = np.float32([[1, 2], [3, 4], [5, 6]])

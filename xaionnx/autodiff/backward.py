@@ -125,7 +125,18 @@ def differentiate(
         _declare(ending, probe, name, batch)
     if g.approximations:
         graph_model.metadata_props[APPROXIMATIONS] = "\n".join(g.approximations)
+    _prune(graph)
     return ir.to_proto(graph_model)
+
+
+def _prune(graph: ir.Graph) -> None:
+    """Remove nodes that no output needs, which onnxruntime would run, and weights that no node needs."""
+    for node in reversed(list(graph)):
+        if not any(value.uses() or value.is_graph_output() for value in node.outputs):
+            graph.remove(node, safe=True)
+    for name, value in list(graph.initializers.items()):
+        if not value.uses() and not value.is_graph_output():
+            del graph.initializers[name]
 
 
 def _reached(nodes: Iterable[ir.Node], sources: Iterable[ir.Value]) -> set[ir.Value]:
@@ -202,7 +213,17 @@ def _named(node: ir.Node) -> str:
 
 
 def _sum(g: GradientBuilder, parts: Sequence[ir.Value]) -> ir.Value:
+    # What was repeated to the full shape need not be, beside a part that has it.
+    small = [_repeated(part) for part in parts]
+    if None in small:
+        parts = [part if less is None else less for part, less in zip(parts, small, strict=True)]
     return g.op("Add", *parts) if len(parts) == 2 else g.op("Sum", *parts)
+
+
+def _repeated(part: ir.Value) -> ir.Value | None:
+    """What Expand repeated, where it made ``part``."""
+    made = part.producer()
+    return made.inputs[0] if made is not None and made.op_type == "Expand" else None
 
 
 def _unbroadcast(g: GradientBuilder, node: ir.Node, index: int, gradient: ir.Value) -> ir.Value:
