@@ -9,13 +9,15 @@ import onnx
 import onnx_ir as ir
 
 from xaionnx.autodiff.gradient_builder import GradientBuilder
-from xaionnx.autodiff.rule import Gradient, Table
+from xaionnx.autodiff.rule import START, Gradient, Table
 from xaionnx.autodiff.rules.quantization import carries
 from xaionnx.errors import UnknownNameError, UnsupportedModelError
 from xaionnx.graph.probe import Probe
 
 # Name of the input that holds the cotangent.
 COTANGENT = "cotangent"
+# The entry of the model's metadata that holds the labels of :meth:`GradientBuilder.approximate`, one a line.
+APPROXIMATIONS = "xaionnx_approximations"
 
 # Ops whose inputs are broadcast: how many of the last axes are exempt.
 _BROADCASTING: Mapping[str, int] = {
@@ -49,7 +51,8 @@ def differentiate(model: onnx.ModelProto, probe: Probe, out: str, wrt: Sequence[
     -------
     onnx.ModelProto
         With the further input :data:`COTANGENT`, in the shape of ``out``; the outputs are ``out`` and then the
-        gradients, named by :func:`gradient_name`.
+        gradients, named by :func:`gradient_name`. Its metadata say under :data:`APPROXIMATIONS` what in the gradient
+        is no derivative.
 
     Raises
     ------
@@ -80,7 +83,7 @@ def differentiate(model: onnx.ModelProto, probe: Probe, out: str, wrt: Sequence[
 
     seed = g.input(COTANGENT, target.dtype or ir.DataType.FLOAT, _declared(probe.shapes[out]))
     pending: dict[ir.Value, list[ir.Value]] = defaultdict(list)
-    pending[target].append(seed)
+    pending[target].append(_start(g, table, target, seed))
     totals: dict[ir.Value, ir.Value] = {}
 
     def total(value: ir.Value) -> Gradient:
@@ -107,7 +110,18 @@ def differentiate(model: onnx.ModelProto, probe: Probe, out: str, wrt: Sequence[
     for source in sources:
         found = total(source)
         g.output(found if found is not None else g.zeros_like(source), gradient_name(str(source.name)))
+    if g.approximations:
+        graph_model.metadata_props[APPROXIMATIONS] = "\n".join(g.approximations)
     return ir.to_proto(graph_model)
+
+
+def _start(g: GradientBuilder, table: Table, target: ir.Value, seed: ir.Value) -> ir.Value:
+    if START not in table:
+        return seed
+    reader = g.op("Identity", target).producer()
+    assert reader is not None
+    (first,) = table[START](g, reader, [seed], [True])
+    return g.zeros_like(target) if first is None else first
 
 
 def _reached(nodes: Iterable[ir.Node], sources: Iterable[ir.Value]) -> set[ir.Value]:

@@ -44,12 +44,16 @@ class Gradient:
     cotangent : str
         The input, in the shape of ``out``, that says how much each of its numbers counts: one-hot rows give the
         gradient of single numbers.
+    approximations : tuple of str
+        What in the gradient is no derivative of what the model computes, such as "QuantizeLinear: straight through
+        (3 nodes)"; empty where it is one.
     """
 
     model: Model
     out: str
     names: dict[str, str]
     cotangent: str
+    approximations: tuple[str, ...] = ()
 
     def run(self, feeds: Feeds, cotangent: Array) -> tuple[Array, dict[str, Array]]:
         """``out`` (N, ...) and the gradients of ``sum(cotangent * out)``, each in the shape of its tensor.
@@ -112,7 +116,7 @@ def gradient(
     >>> slopes["x"]
     array([[2., 6.]], dtype=float32)
     """
-    from xaionnx.autodiff.backward import COTANGENT, differentiate, gradient_name
+    from xaionnx.autodiff.backward import APPROXIMATIONS, COTANGENT, differentiate, gradient_name
     from xaionnx.autodiff.table import STANDARD
 
     wrt = tuple(dict.fromkeys(wrt))
@@ -129,7 +133,9 @@ def gradient(
         return differentiate(form, facts, out, wrt, table)
 
     derived = model.derived(("gradient", out, wrt, shapes, frozenset(table.items())), rewrite)
-    return Gradient(derived, out, {name: gradient_name(name) for name in wrt}, COTANGENT)
+    told = {entry.key: entry.value for entry in derived.graph.metadata_props} if derived.graph is not None else {}
+    labels = tuple(told.get(APPROXIMATIONS, "").splitlines())
+    return Gradient(derived, out, {name: gradient_name(name) for name in wrt}, COTANGENT, labels)
 
 
 def _first(model: Model, info: TensorInfo, sample: Feeds | None) -> Array:

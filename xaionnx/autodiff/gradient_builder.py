@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,6 +31,8 @@ class GradientBuilder(Builder):
     def __init__(self, model: ir.Model, probe: Probe) -> None:
         super().__init__(model, prefix="xai_")
         self._probe = probe
+        self._approximated: Counter[str] = Counter()
+        self._twins: dict[ir.Value, ir.Value] = {}
         for value in _values(model.graph):
             dtype = probe.dtypes.get(str(value.name))
             if value.dtype is None and dtype is not None:
@@ -43,6 +46,7 @@ class GradientBuilder(Builder):
         UnsupportedModelError
             The probe did not see the tensor.
         """
+        value = self._twins.get(value, value)
         if value.is_initializer() and value.shape is not None:
             return tuple(int(str(size)) for size in value.shape)
         shape: Shape = self._known(self._probe.shapes, value)
@@ -50,6 +54,7 @@ class GradientBuilder(Builder):
 
     def sizes(self, value: ir.Value) -> tuple[int, ...]:
         """Sizes of a forward tensor in the probe's run; those that follow the batch hold for that run alone."""
+        value = self._twins.get(value, value)
         if value.is_initializer() and value.shape is not None:
             return tuple(int(str(size)) for size in value.shape)
         sizes: tuple[int, ...] = self._known(self._probe.sizes, value)
@@ -105,6 +110,21 @@ class GradientBuilder(Builder):
             "earlier tensor, or use a method without gradients: occlusion, rise, lime, kernel_shap."
         )
 
+    def approximate(self, node: ir.Node, how: str) -> None:
+        """Label the gradient through a node as no derivative of what the model computes.
+
+        ``how`` says what it is instead, as in "QuantizeLinear: straight through". Every result that the gradient
+        enters carries the label.
+        """
+        self._approximated[f"{node.op_type}: {how}"] += 1
+
+    @property
+    def approximations(self) -> tuple[str, ...]:
+        """The labels, each with the number of its nodes."""
+        return tuple(
+            f"{label} ({count} node{'s' * (count > 1)})" for label, count in sorted(self._approximated.items())
+        )
+
     def shape_of(self, value: ir.Value) -> ir.Value:
         """The shape of a forward tensor as a tensor: a constant where nothing follows the batch."""
         shape = self.shape(value)
@@ -129,6 +149,25 @@ class GradientBuilder(Builder):
         """Zeros in the shape and type of a forward tensor."""
         dtype = like.dtype or ir.DataType.FLOAT
         return self.op("Expand", self.constant(np.zeros((), dtype=dtype.numpy()), dtype), self.shape_of(like))
+
+    def again(self, node: ir.Node, *operands: ir.Value | None) -> ir.Node:
+        """Emit a forward node once more, on other operands of the same shapes.
+
+        Of its tensors shapes and sizes are known as of the old ones, so that a rule can be asked for its backward.
+        """
+        attributes: dict[str, Any] = {name: a.value for name, a in node.attributes.items()}
+        made: ir.Value = self.op(node.op_type, *operands, **attributes)
+        for new, old in ((made, node.outputs[0]), *zip(operands, node.inputs, strict=False)):
+            if new is not None and old is not None:
+                self.alike(new, old)
+        found = made.producer()
+        assert found is not None
+        return found
+
+    def alike(self, value: ir.Value, like: ir.Value) -> None:
+        """Let an emitted tensor have the known shape of a forward tensor."""
+        if value is not like:
+            self._twins[value] = self._twins.get(like, like)
 
     def pad(self, value: ir.Value, begin: Sequence[int], end: Sequence[int]) -> ir.Value:
         """Zeros in front of and behind each axis; a number below 0 crops. An entry an axis, as in ``Pad``."""

@@ -6,7 +6,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,9 @@ from xaionnx.explanation import Explanation
 from xaionnx.model import Model
 from xaionnx.resolution import resolve
 from xaionnx.target import Target
+
+if TYPE_CHECKING:
+    from xaionnx.autodiff.rule import Table
 
 Array = npt.NDArray[Any]
 
@@ -78,6 +81,11 @@ class GradientExplainer(Explainer):
     def trace(self, slopes: Slopes, points: Points) -> Found:
         """Explain points, for each of the targets."""
 
+    def rules(self, model: Model) -> Table | None:
+        """The rules that take the place of derivatives; None for the derivatives themselves."""
+        del model
+        return None
+
     def resolved(self) -> dict[str, Any]:
         """What stands behind a parameter's shorthand."""
         return {}
@@ -87,7 +95,7 @@ class GradientExplainer(Explainer):
         feeds = model.check(x)
         target = self.usual_target(model) if target is None else target
         resolution = resolve(target, model, feeds)
-        slopes = Slopes(model, feeds, resolution)
+        slopes = Slopes(model, feeds, resolution, self.rules(model))
         numbers = np.arange(len(slopes.samples))
         found = self.trace(slopes, Points(numbers, {name: feeds[name] for name in slopes.names}, resolution.values))
 

@@ -19,6 +19,8 @@ from xaionnx.resolution import Resolution
 if TYPE_CHECKING:
     import onnx
 
+    from xaionnx.autodiff.rule import Table
+
 Array = npt.NDArray[Any]
 # Inputs (m, ...) by name for rows 0..M-1 given by number; the same whenever it is asked again.
 At = Callable[[Array], Mapping[str, Array]]
@@ -51,6 +53,8 @@ class Slopes:
     feeds : dict of arrays by input name
         As :meth:`xaionnx.Model.check` makes them.
     resolution : Resolution
+    rules : mapping of str to Rule, optional
+        What takes the place of derivatives; see :func:`xaionnx.autodiff.gradient`.
 
     Attributes
     ----------
@@ -64,10 +68,13 @@ class Slopes:
         The explained input holds no floats, or an op on the way has no rule.
     """
 
-    def __init__(self, model: Model, feeds: Mapping[str, Array], resolution: Resolution) -> None:
+    def __init__(
+        self, model: Model, feeds: Mapping[str, Array], resolution: Resolution, rules: Table | None = None
+    ) -> None:
         self.names = differentiable(model)
         self.samples: list[Sample] = split(feeds, model.input().name, model.spec, model.shared)
         self._model = model
+        self._rules = rules
         self._resolution = resolution
         self._feeds = feeds
         self._shared = {name: array for name, array in feeds.items() if name in model.shared}
@@ -93,7 +100,7 @@ class Slopes:
                 ("activated", tensor, activation, reference, reference and size),
                 lambda proto: _activated(proto, tensor, activation, size if reference else None),
             )
-        return _Graph(gradient(model, out, self.names, sample=sample), targets, reference)
+        return _Graph(gradient(model, out, self.names, self._rules, sample), targets, reference)
 
     def at(self, sample: Array, target: Array, points: At) -> Iterator[tuple[Array, dict[str, Array]]]:
         """Gradients at M points, each of one target of one sample.
