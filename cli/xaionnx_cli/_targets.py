@@ -12,7 +12,8 @@ from xaionnx.target import Target
 
 HELP = (
     "What is explained, the top class of each input if not given: a class number or label, top:K, probability[:CLASS], "
-    "margin:A,B (why A rather than B), label:NAME, loss:CLASS, element:I,J,..., channel[:K], region[:THRESHOLD], sum. "
+    "margin:A,B (why A rather than B), label:NAME, loss:CLASS, element:I,J,..., channel[:K], peak[:K], "
+    "region[:THRESHOLD], sum. "
     "Repeat it for several targets; they cost no more than one."
 )
 
@@ -54,9 +55,9 @@ def _target(text: str, output: str | None, model: Model) -> Target:
         return Target.loss(np.array(_whole(text, rest, "loss:3")), output=output)
     if form == "element" and colon:
         return Target.index([_whole(text, part, "element:0,12,7") for part in rest.split(",")], output=output)
-    if form == "channel" and (not colon or rest):
+    if form in ("channel", "peak") and (not colon or rest):
         tensor = output if output is not None else model.output().name
-        return Target.channel(tensor, _whole(text, rest, "channel:5") if colon else None)
+        return Target.channel(tensor, _whole(text, rest, f"{form}:5") if colon else None, peak=form == "peak")
     if form == "region" and (not colon or rest):
         return Target.region(threshold=_number(text, rest) if colon else 0.5, output=output)
     if text == "sum":

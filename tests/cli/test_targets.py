@@ -42,6 +42,8 @@ def x(model: Model) -> dict[str, np.ndarray]:
         ("loss:3", Target.loss(np.array(3))),
         ("element:7", Target.index([7])),
         ("channel:2", Target.channel("logits", 2)),
+        ("peak:2", Target.channel("logits", 2, peak=True)),
+        ("peak", Target.channel("logits", peak=True)),
         ("sum", Target.sum()),
     ],
 )

@@ -198,6 +198,8 @@ class _Layers:
             rule = self.composite.rule(node)
             if rule is None:
                 raise g.refusal(node, "no entry of the composite fits it")
+            if not isinstance(rule, Epsilon) and min(node.attributes.get_float(n, 1.0) for n in ("alpha", "beta")) < 0:
+                raise g.refusal(node, "its factors turn the signs of its weights; let it follow Epsilon")
             return rule(g, node, cotangents, needed)
         if len(node.inputs) != 2 or node.op_type in ("Conv", "ConvTranspose"):
             raise g.refusal(node, "its weights depend on what is explained")
