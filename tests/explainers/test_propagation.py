@@ -1,9 +1,7 @@
 """Guided backpropagation, deconvnets and layer-wise relevance propagation, against published numbers and oracles."""
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto
 
 import xaionnx
 from models import planted
@@ -11,10 +9,8 @@ from tests import tiny
 from tests.oracles import lrp as oracle
 from tests.tiny import node, tensor
 from xaionnx import Model, Target
-from xaionnx.autodiff.composites import names
 from xaionnx.autodiff.lrp import Composite
 from xaionnx.autodiff.relevance import AlphaBeta, Epsilon, Flat, Gamma, WSquare, ZBox, ZPlus
-from xaionnx.errors import ParameterError, UnknownNameError, UnsupportedModelError
 from xaionnx.explainers.deconvnet import Deconvnet
 from xaionnx.explainers.guided_backprop import GuidedBackprop
 from xaionnx.explainers.lrp import Lrp
