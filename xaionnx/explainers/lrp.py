@@ -98,6 +98,18 @@ class Lrp(GradientExplainer):
 
             check(self.composite)
 
+    def resolved(self) -> dict[str, Any]:
+        """Nothing for the parameters that the composite does not ask for."""
+        named = self.composite if isinstance(self.composite, str) else None
+        asked = {
+            "epsilon": named is not None,
+            "relative": named is not None,
+            "gamma": named is not None and "gamma" in named,
+            "low": named is not None and "box" in named,
+            "high": named is not None and "box" in named,
+        }
+        return {name: getattr(self, name) if used else None for name, used in asked.items()}
+
     def rules(self, model: Model) -> Table:
         from xaionnx.autodiff.lrp import table
 
