@@ -56,7 +56,8 @@ def help() -> str:
         inner = click.Context(command, info_name=name, parent=context, terminal_width=_WIDTH)
         blocks.append((f"xaionnx {name} --help", command.get_help(inner)))
         if isinstance(command, click.Group):
-            method = "rise" if "rise" in command.list_commands(inner) else command.list_commands(inner)[0]
+            listed = command.list_commands(inner)
+            method = next((name for name in ("rise", "saliency") if name in listed), listed[0])
             chosen = command.get_command(inner, method)
             assert chosen is not None
             deeper = click.Context(chosen, info_name=method, parent=inner, terminal_width=_WIDTH)

@@ -27,7 +27,7 @@ FLOORS = [
         "xaionnx.arrays", "xaionnx.inputs", "xaionnx.batch",
     ],
     ["xaionnx.session", "xaionnx.batching", "xaionnx.tensors", "xaionnx.model"],
-    ["xaionnx.scores", "xaionnx.selection", "xaionnx.target", "xaionnx.resolution"],
+    ["xaionnx.scores", "xaionnx.selection", "xaionnx.target", "xaionnx.resolution", "xaionnx.aim"],
     ["xaionnx.perturb", "xaionnx.autodiff"],
     ["xaionnx.explanation", "xaionnx.explainer"],
     ["xaionnx.explainers", "xaionnx.discovery"],

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy.typing as npt
 
-from xaionnx import discovery, parameters
-from xaionnx.errors import ParameterError, UnknownNameError
+from xaionnx import discovery
+from xaionnx.compilation import Compiled, compile
 from xaionnx.explainer import Explainer
 from xaionnx.explanation import Explanation
 from xaionnx.inputs import InputSpec
@@ -28,7 +28,19 @@ from xaionnx.perturb.features import Features
 from xaionnx.target import Target
 from xaionnx.version import __version__
 
-__all__ = ["Baseline", "Explainer", "Explanation", "Features", "InputSpec", "Model", "Target", "__version__", "explain"]
+__all__ = [
+    "Baseline",
+    "Compiled",
+    "Explainer",
+    "Explanation",
+    "Features",
+    "InputSpec",
+    "Model",
+    "Target",
+    "__version__",
+    "compile",
+    "explain",
+]
 
 
 def explain(
@@ -72,16 +84,6 @@ def explain(
     >>> explain(model, np.ones((1, 3), np.float32), "feature_ablation", baseline=0.5).values
     array([[ 0.5,  1. , -1.5]], dtype=float32)
     """
-    if isinstance(method, str):
-        kind = discovery.method(method)
-        known = parameters.declared(kind)
-        for name in settings:
-            if name not in known:
-                raise UnknownNameError.among(f"parameter of {method}", name, known)
-        method = kind(**settings)
-    elif settings:
-        raise ParameterError(
-            f"Parameters of {type(method).__name__} belong into its constructor. Got {', '.join(settings)} beside it."
-        )
+    explainer = discovery.configured(method, settings)
     opened = model if isinstance(model, Model) else Model.load(model)
-    return method.attribute(opened, x, target)
+    return explainer.attribute(opened, x, target)

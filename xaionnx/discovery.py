@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+from collections.abc import Mapping
 from importlib.metadata import entry_points
 from types import ModuleType
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from xaionnx.errors import UnknownNameError
+from xaionnx import parameters
+from xaionnx.errors import ParameterError, UnknownNameError
 from xaionnx.explainer import Explainer
 
 Kind = TypeVar("Kind")
@@ -40,6 +42,30 @@ def method(name: str) -> type[Explainer]:
             found: type[Explainer] = entry.load()
             return found
     raise UnknownNameError.among("method", name, methods())
+
+
+def configured(given: str | Explainer, settings: Mapping[str, Any]) -> Explainer:
+    """The method with its parameters, from its name and ``settings``, or ready as it is.
+
+    Raises
+    ------
+    UnknownNameError
+        There is no such method or parameter.
+    ParameterError
+        A parameter is refused, or there are settings beside a method that has its parameters already.
+    """
+    if isinstance(given, str):
+        kind = method(given)
+        known = parameters.declared(kind)
+        for name in settings:
+            if name not in known:
+                raise UnknownNameError.among(f"parameter of {given}", name, known)
+        return kind(**settings)
+    if settings:
+        raise ParameterError(
+            f"Parameters of {type(given).__name__} belong into its constructor. Got {', '.join(settings)} beside it."
+        )
+    return given
 
 
 def _files(package: str) -> list[str]:

@@ -86,7 +86,6 @@ def provenance(
         array = x[name]
         digest.update(f"{name}{array.dtype}{array.shape}".encode())
         digest.update(_bytes(array))
-    given = {name: _described(getattr(explainer, name)) for name in parameters.declared(type(explainer))}
     return {
         "xaionnx": __version__,
         "onnxruntime": runtime_version(),
@@ -104,8 +103,14 @@ def provenance(
         "device": model.settings.device,
         "threads": model.settings.threads,
         "target": _described(target),
-        "parameters": {**given, **{name: _described(value) for name, value in resolved.items()}},
+        "parameters": told_parameters(explainer, resolved),
     }
+
+
+def told_parameters(explainer: Explainer, resolved: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of a method as JSON holds them; ``resolved`` replaces what it names."""
+    given = {name: getattr(explainer, name) for name in parameters.declared(type(explainer))}
+    return {name: _described(value) for name, value in {**given, **resolved}.items()}
 
 
 def _bytes(array: Array) -> bytes:

@@ -56,14 +56,14 @@ class Destination:
         suffix = path.suffix.lower()
         if path.is_dir() or given.endswith(("/", os.sep)) or not suffix:
             # It is made when there is something to put into it.
-            _writable(next(folder for folder in (path, *path.parents) if folder.exists()))
+            writable(next(folder for folder in (path, *path.parents) if folder.exists()))
             return cls("folder", path, kept)
         if suffix not in (*PICTURES, RECORD):
             raise ParameterError(
                 f"-o must end in {', '.join(PICTURES)} (a picture) or {RECORD} (the whole record), or name a folder. "
                 f"Got '{given}' instead."
             )
-        _writable(path.parent)
+        writable(path.parent)
         place = cls("record" if suffix == RECORD else "picture", path, kept)
         place._refuse_overwriting(path)
         return place
@@ -108,7 +108,14 @@ class Destination:
             raise UsageError(f"-o would overwrite {path}, which is being read. Choose another name or folder.")
 
 
-def _writable(folder: Path) -> Path:
+def writable(folder: Path) -> Path:
+    """A folder that is there and can be written to.
+
+    Raises
+    ------
+    StorageError
+        It is not.
+    """
     if not folder.is_dir():
         raise StorageError(f"There is no folder {folder}. Make it, or choose another with -o.")
     if not os.access(folder, os.W_OK):

@@ -65,10 +65,7 @@ def prospect(model: Model, feeds: Mapping[str, Array], target: Any, output: str 
     count = int(np.prod(shape, dtype=np.int64))
     classes = len(shape) <= 1 or count == max(shape)
     if target is None and not classes:
-        raise ParameterError(
-            f"Output '{scores}' of {model.name} is ({', '.join(map(str, ('N', *shape)))}), not one axis of classes. "
-            "Say what to explain: --target region, sum, channel:K or element:I,J,..."
-        )
+        raise no_classes(model, scores, shape)
     ranks = range(min(_SHOWN_CLASSES, count)) if classes else ()
     if classes and model.spec is not None and scores == model.output().name:
         try:
@@ -83,6 +80,14 @@ def prospect(model: Model, feeds: Mapping[str, Array], target: Any, output: str 
     own = len(names) - len(tops)
     top = [Score(names[own + rank], values[own + rank], values[own + len(ranks) + rank]) for rank in ranks]
     return Prospect(top, names[:own], values[:own])
+
+
+def no_classes(model: Model, tensor: str, shape: Sequence[Any]) -> ParameterError:
+    """The error for an output that has no top class; ``shape`` is without the batch axis."""
+    return ParameterError(
+        f"Output '{tensor}' of {model.name} is ({', '.join(map(str, ('N', *shape)))}), not one axis of classes. "
+        "Say what to explain: --target region, sum, channel:K or element:I,J,..."
+    )
 
 
 def plain(text: str) -> str:

@@ -10,12 +10,12 @@ from xaionnx.errors import ParameterError, UnknownNameError
 from xaionnx.model import Model
 from xaionnx.target import Target
 
-HELP = (
+FORMS = (
     "What is explained, the top class of each input if not given: a class number or label, top:K, probability[:CLASS], "
     "margin:A,B (why A rather than B), label:NAME, loss:CLASS, element:I,J,..., channel[:K], peak[:K], "
-    "region[:THRESHOLD], sum. "
-    "Repeat it for several targets; they cost no more than one."
+    "region[:THRESHOLD], sum."
 )
+HELP = f"{FORMS} Repeat it for several targets; they cost no more than one."
 
 
 def targets(texts: Sequence[str], output: str | None, model: Model) -> Target | list[Target] | None:
@@ -113,4 +113,4 @@ def _known(word: str, model: Model) -> bool:
 
 def looks_like_file(name: str) -> bool:
     """Whether a tensor's name is more likely the file to write."""
-    return name.lower().endswith((".png", ".jpg", ".jpeg", ".npz"))
+    return name.lower().endswith((".png", ".jpg", ".jpeg", ".npz", ".onnx"))

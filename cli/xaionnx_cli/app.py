@@ -145,6 +145,7 @@ def main(context: click.Context) -> int:
 
     \b
     xaionnx explain rise MODEL.onnx PICTURE.png -o OUT.png
+    xaionnx compile saliency MODEL.onnx -o OUT.onnx
     xaionnx inspect MODEL.onnx
     xaionnx methods
 

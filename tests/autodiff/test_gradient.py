@@ -62,6 +62,15 @@ def test_models_agree_with_central_differences(name):
     np.testing.assert_allclose(along, expected, rtol=TOLERANCE[name])
 
 
+@pytest.mark.parametrize("name", TOLERANCE)
+def test_graphs_pass_the_checker_in_full(name):
+    model = Model.load(MODELS / f"{name}.onnx", device="cpu")
+    graph = gradient(model, model.output().name, [model.input().name]).model.graph
+    onnx.checker.check_model(graph, full_check=True)
+    shapes = [[d.dim_value or d.dim_param for d in v.type.tensor_type.shape.dim] for v in graph.graph.output]
+    assert shapes == [list(model.output().shape), list(model.input().shape)]
+
+
 def test_several_tensors_at_once_and_inner_ones(tmp_path):
     model = loaded(tmp_path, "g (float[N, 2] x) => (float[N, 2] y) { h = Mul(x, x)  e = Exp(h)  y = Mul(e, h) }")
     x = np.float32([[0.5, -1.0], [0.1, 0.2]])

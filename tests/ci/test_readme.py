@@ -40,9 +40,9 @@ def test_write_then_check(readme, tmp_path, capsys, name):
 
 def test_help_holds_every_command(readme):
     text = readme.PARTS["help"]()
-    for line in ("xaionnx --help", "xaionnx explain --help", "xaionnx inspect --help", "xaionnx methods --help"):
-        assert f"$ {line}\n" in text
-    assert text.count("```text\n") == 5
+    for words in ("", "compile ", "compile saliency ", "explain ", "explain rise ", "inspect ", "methods "):
+        assert f"$ xaionnx {words}--help\n" in text
+    assert text.count("```text\n") == 7
 
 
 def test_options_hold_every_field(readme):

@@ -26,7 +26,7 @@ def test_help_where_a_command_is_missing(run, words):
 def test_help_lists_every_command(run):
     result = run("-h")
     assert result.exit_code == 0
-    for name in ("explain", "inspect", "methods"):
+    for name in ("compile", "explain", "inspect", "methods"):
         assert f"\n  {name} " in result.stdout
 
 

@@ -1,7 +1,9 @@
 """Guided backpropagation, deconvnets and layer-wise relevance propagation, against published numbers and oracles."""
 
 import numpy as np
+import onnxruntime as ort
 import pytest
+from PIL import Image
 
 import xaionnx
 from models import planted
@@ -9,7 +11,9 @@ from tests import tiny
 from tests.oracles import lrp as oracle
 from tests.tiny import node, tensor
 from xaionnx import Model, Target
-from xaionnx.autodiff.lrp import Composite
+from xaionnx.autodiff import gradient
+from xaionnx.autodiff.composites import names
+from xaionnx.autodiff.lrp import Composite, table
 from xaionnx.autodiff.relevance import AlphaBeta, Epsilon, Flat, Gamma, WSquare, ZBox, ZPlus
 from xaionnx.explainers.deconvnet import Deconvnet
 from xaionnx.explainers.guided_backprop import GuidedBackprop
@@ -212,9 +216,6 @@ def test_products_with_constant_matrices_on_either_side(tmp_path, op, attributes
     left = operands("w", "x")[0] == "w"
     matrix = np.kron(w.T, np.eye(4)) if left else np.kron(np.eye(4), w)
     connected = np.kron(np.ones((4, 4)), np.eye(4)) if left else np.kron(np.eye(4), np.ones((4, 4)))
-    from xaionnx.autodiff import gradient
-    from xaionnx.autodiff.lrp import table
-
     found = gradient(model, "y", ["x"], table(Composite({"*": ours(epsilon=1e-2)})))
     _, relevance = found.run({"x": x}, np.stack([cotangent] * 2).astype(np.float32))
     layer = [("linear", (matrix, np.zeros(16), connected > 0))]
@@ -241,3 +242,102 @@ def test_a_transposed_convolution(tmp_path, rule):
     for n in range(2):
         _, expected = oracle.propagate(layer, x[n].ravel(), lambda _: theirs(epsilon=1e-2), lambda y: y)
         np.testing.assert_allclose(found.values[n].ravel(), expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+
+
+def fed(model):
+    """Samples for a model of this repository."""
+    if model.name.startswith("mnist"):
+        with np.load("models/data/mnist_sample.npz") as sample:
+            return (sample["images"][:2].astype(np.float32) / 255).reshape(2, 1, 28, 28)
+    if model.name.startswith("digits"):
+        return np.random.default_rng(0).uniform(0, 1, (2, *model.input().shape[1:])).astype(np.float32)
+    with Image.open("models/photos/cat.png") as photo:
+        return model.spec.to_tensor([np.asarray(photo.convert("RGB"))])
+
+
+# The size of the largest conservation gap, as a share of the score: what biases keep, with its reason.
+GAPS = {
+    # Positive contributions hand everything on but what the biases of two layers keep.
+    ("mnist_cnn", "epsilon_plus_flat"): 0.02,
+    ("mnist_cnn", "epsilon"): 0.05,
+    ("digits_cnn", "epsilon_plus_flat"): 0.02,
+    # Embeddings of places and biases of four layers and nine normalisations.
+    ("mnist_vit", "epsilon"): 0.7,
+    # Depthwise filters of 3 x 3 often have no positive contribution at all, and answer their bias alone.
+    ("efficientnet_lite0", "epsilon_plus"): 0.98,
+    ("efficientnet_lite0", "epsilon_gamma_box"): 1.01,
+    ("selfie_segmentation", "epsilon_plus"): 0.95,
+}
+
+
+@pytest.mark.parametrize(("name", "composite"), GAPS, ids=lambda part: part)
+def test_real_models_with_their_gaps(name, composite):
+    model = Model.load(f"models/{name}.onnx")
+    x = fed(model)
+    target = Target.region(threshold=0.5) if name == "selfie_segmentation" else None
+    found = xaionnx.explain(model, x, "lrp", target, composite=composite)
+    assert np.isfinite(found.values).all()
+    gap = np.array(found.diagnostics["relative_gap"])[np.abs(found.prediction) > 1]
+    assert 0 < gap.max() < GAPS[name, composite]
+    assert found.provenance["approximations"] == []
+
+
+@pytest.mark.parametrize("method", ["guided_backprop", "deconvnet"])
+@pytest.mark.parametrize("name", ["mnist_cnn", "mnist_vit", "efficientnet_lite0", "digits_cnn"])
+def test_real_models_go_back_to_the_picture(name, method):
+    model = Model.load(f"models/{name}.onnx")
+    x = fed(model)
+    found = xaionnx.explain(model, x, method)
+    plain = xaionnx.explain(model, x, "saliency", absolute=False)
+    assert np.isfinite(found.values).all()
+    assert np.abs(found.values).max() > 0
+    # A transformer with Gelu has nothing to rectify.
+    assert np.array_equal(found.values, plain.values) == (name == "mnist_vit")
+
+
+def test_the_eyes_of_a_cat_count_most():
+    """Two squares of 36 pixels around them are a twentieth of the picture."""
+    model = Model.load("models/efficientnet_lite0.onnx")
+    x = fed(model)
+    eyes = np.zeros((224, 224), bool)
+    for row, column in ((90, 85), (98, 160)):
+        eyes[row - 18 : row + 18, column - 18 : column + 18] = True
+    plain = Lrp(composite="epsilon_plus"), Lrp(composite="epsilon_gamma_box"), GuidedBackprop()
+    for method, times in zip(plain, (2.5, 5, 2.5), strict=True):
+        size = np.abs(xaionnx.explain(model, x, method).values[0]).sum(axis=0)
+        assert size[eyes].sum() / size.sum() > times * eyes.mean()
+
+
+def test_a_result_tells_what_its_rules_cannot(tmp_path):
+    """A product of two equals is halved, and the record and the compiled file both say so."""
+    rng = np.random.default_rng(0)
+    nodes = [node("MatMul", ["x", "a"], ["u"]), node("MatMul", ["x", "b"], ["v"]), node("Mul", ["u", "v"], ["y"])]
+    weights = {"a": rng.normal(size=(4, 3)), "b": rng.normal(size=(4, 3))}
+    model = opened(tmp_path, nodes, [4], [3], weights)
+    x = rng.normal(size=(2, 4)).astype(np.float32)
+    labels = ["Mul: relevance of a product is halved (1 node)"]
+    assert xaionnx.explain(model, x, "lrp", 0).provenance["approximations"] == labels
+    assert xaionnx.compile(model, "lrp", 0).facts["approximations"] == labels[0]
+    probability = xaionnx.explain(model, x, "lrp", Target.probability(0)).provenance["approximations"]
+    assert "Softmax: its normaliser counts as constant (1 node)" in probability
+
+
+def test_a_compiled_file_conserves_as_the_method_does(tmp_path):
+    model, _, x = mlp(tmp_path, np.random.default_rng(1))
+    made = xaionnx.compile(model, "lrp", 1, composite="epsilon_alpha2_beta1", relative=False)
+    session = ort.InferenceSession(made.proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    answers = dict(zip([o.name for o in session.get_outputs()], session.run(None, {"x": x}), strict=True))
+    found = xaionnx.explain(model, x, "lrp", 1, composite="epsilon_alpha2_beta1", relative=False)
+    np.testing.assert_allclose(answers["attribution"], found.values, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(answers["conservation_gap"], found.diagnostics["conservation_gap"], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_named_composite_answers(tmp_path, name):
+    model, _, x = residual(tmp_path, np.random.default_rng(2))
+    found = xaionnx.explain(model, x, Lrp(composite=name, low=LOW, high=HIGH), 0)
+    assert np.isfinite(found.values).all()
+    assert np.abs(found.values).max() > 0
+    asked = found.provenance["parameters"]
+    assert (asked["gamma"] is not None) == ("gamma" in name)
+    assert (asked["low"] is not None) == ("box" in name)

@@ -34,7 +34,9 @@ def gradient_name(tensor: str) -> str:
     return f"gradient_{tensor}"
 
 
-def differentiate(model: onnx.ModelProto, probe: Probe, out: str, wrt: Sequence[str], table: Table) -> onnx.ModelProto:
+def differentiate(
+    model: onnx.ModelProto, probe: Probe, out: str, wrt: Sequence[str], table: Table, keep: Sequence[str] = ()
+) -> onnx.ModelProto:
     """Extend a graph by the gradient of ``sum(cotangent * out)`` with respect to some of its tensors.
 
     Parameters
@@ -46,13 +48,16 @@ def differentiate(model: onnx.ModelProto, probe: Probe, out: str, wrt: Sequence[
     out : str
     wrt : sequence of str
     table : mapping of str to Rule
+    keep : sequence of str
+        Tensors that are answered too. The nodes that lead to them alone run with every gradient.
 
     Returns
     -------
     onnx.ModelProto
-        With the further input :data:`COTANGENT`, in the shape of ``out``; the outputs are ``out`` and then the
-        gradients, named by :func:`gradient_name`. Its metadata say under :data:`APPROXIMATIONS` what in the gradient
-        is no derivative.
+        With the further input :data:`COTANGENT`, in the shape of ``out``; the outputs are ``out``, those of ``keep``
+        and then the gradients, named by :func:`gradient_name`. Inputs and outputs are declared in the sizes of the
+        probe, for which alone the gradients are right. Its metadata say under :data:`APPROXIMATIONS` what in the
+        gradient is no derivative.
 
     Raises
     ------
@@ -66,7 +71,8 @@ def differentiate(model: onnx.ModelProto, probe: Probe, out: str, wrt: Sequence[
     g = GradientBuilder(graph_model, probe)
     values = {str(value.name): value for value in graph.inputs}
     values |= {str(value.name): value for node in graph for value in node.outputs}
-    for name in (out, *wrt):
+    values |= graph.initializers
+    for name in (out, *wrt, *keep):
         if name not in values:
             raise UnknownNameError.among("tensor", name, values)
     target, sources = values[out], [values[name] for name in wrt]
@@ -81,7 +87,11 @@ def differentiate(model: onnx.ModelProto, probe: Probe, out: str, wrt: Sequence[
             )
     _check_rules(path, table, out, wrt)
 
-    seed = g.input(COTANGENT, target.dtype or ir.DataType.FLOAT, _declared(probe.shapes[out]))
+    batch = _batch_name(graph)
+    for given in graph.inputs:
+        _declare(given, probe, str(given.name), batch)
+    seed = g.input(COTANGENT, target.dtype or ir.DataType.FLOAT, None)
+    _declare(seed, probe, out, batch)
     pending: dict[ir.Value, list[ir.Value]] = defaultdict(list)
     pending[target].append(_start(g, table, target, seed))
     totals: dict[ir.Value, ir.Value] = {}
@@ -106,10 +116,12 @@ def differentiate(model: onnx.ModelProto, probe: Probe, out: str, wrt: Sequence[
             if value not in kept:
                 totals.pop(value, None)
     graph.outputs.clear()
-    g.output(target)
+    for name in dict.fromkeys((out, *keep)):
+        _declare(g.output(values[name]), probe, name, batch)
     for source in sources:
-        found = total(source)
-        g.output(found if found is not None else g.zeros_like(source), gradient_name(str(source.name)))
+        found, name = total(source), str(source.name)
+        ending = g.output(found if found is not None else g.zeros_like(source), gradient_name(name))
+        _declare(ending, probe, name, batch)
     if g.approximations:
         graph_model.metadata_props[APPROXIMATIONS] = "\n".join(g.approximations)
     return ir.to_proto(graph_model)
@@ -220,8 +232,16 @@ def _unbroadcast(g: GradientBuilder, node: ir.Node, index: int, gradient: ir.Val
     return gradient
 
 
-def _declared(shape: tuple[int | None, ...]) -> list[int | str | None]:
-    named: list[int | str | None] = list(shape)
-    if named and named[0] is None:
-        named[0] = "N"
-    return named
+def _batch_name(graph: ir.Graph) -> str:
+    """What the model calls the number of samples."""
+    leading = [value.shape[0] for value in graph.inputs if value.shape]
+    return next((str(size) for size in leading if isinstance(size, ir.SymbolicDim) and size.value), "N")
+
+
+def _declare(value: ir.Value, probe: Probe, like: str, batch: str) -> None:
+    """Declare a value in the shape that a tensor had."""
+    if like in probe.shapes:
+        shape: list[int | str | None] = list(probe.shapes[like])
+        if shape and shape[0] is None:
+            shape[0] = batch
+        value.shape = ir.Shape(shape)

@@ -116,34 +116,68 @@ def gradient(
     >>> slopes["x"]
     array([[2., 6.]], dtype=float32)
     """
-    from xaionnx.autodiff.backward import APPROXIMATIONS, COTANGENT, differentiate, gradient_name
+    from xaionnx.autodiff.backward import APPROXIMATIONS, COTANGENT, gradient_name
     from xaionnx.autodiff.table import STANDARD
 
     wrt = tuple(dict.fromkeys(wrt))
     if not wrt:
         raise ParameterError("The 'wrt' parameter of gradient must name at least one tensor. Got none.")
     table = STANDARD if rules is None else rules
-    first = {info.name: _first(model, info, sample) for info in model.inputs}
+    first = first_rows(model, sample)
     shapes = tuple((name, array.shape, array.dtype.str) for name, array in first.items())
-
-    def rewrite(proto: onnx.ModelProto) -> onnx.ModelProto:
-        form, facts = _probed(model, proto, (out, *wrt), first)
-        for name in (out, *wrt):
-            _check_batched(model, facts, name)
-        return differentiate(form, facts, out, wrt, table)
-
-    derived = model.derived(("gradient", out, wrt, shapes, frozenset(table.items())), rewrite)
+    key = ("gradient", out, wrt, shapes, frozenset(table.items()))
+    derived = model.derived(key, lambda _: gradient_graph(model, out, wrt, table, first))
     told = {entry.key: entry.value for entry in derived.graph.metadata_props} if derived.graph is not None else {}
     labels = tuple(told.get(APPROXIMATIONS, "").splitlines())
     return Gradient(derived, out, {name: gradient_name(name) for name in wrt}, COTANGENT, labels)
 
 
-def _first(model: Model, info: TensorInfo, sample: Feeds | None) -> Array:
-    """One row of an input (a shared one whole); ones where no sample is given."""
-    own = info.name in model.shared
-    if sample is not None:
-        return sample[info.name] if own else sample[info.name][:1]
-    shape = info.shape if own else (1, *info.shape[1:])
+def gradient_graph(
+    model: Model, out: str, wrt: Sequence[str], rules: Table | None, sample: Feeds, keep: Sequence[str] = ()
+) -> onnx.ModelProto:
+    """The graph behind :func:`gradient`, which no session was opened on.
+
+    Its outputs are ``out``, the tensors of ``keep``, and the gradients; see
+    :func:`xaionnx.autodiff.backward.differentiate`.
+    """
+    from xaionnx.autodiff.backward import differentiate
+    from xaionnx.autodiff.table import STANDARD
+
+    proto = model.graph or model.file.proto
+    form, facts = _probed(model, proto, (out, *wrt, *keep), first_rows(model, sample))
+    for name in (out, *wrt):
+        _check_batched(model, facts, name)
+    return differentiate(form, facts, out, wrt, STANDARD if rules is None else rules, keep)
+
+
+def first_rows(
+    model: Model, sample: Feeds | None = None, shapes: Mapping[str, Sequence[int]] | None = None
+) -> dict[str, Array]:
+    """One row of each input (a shared one whole): that of a sample where one is given, else made up.
+
+    Parameters
+    ----------
+    model : Model
+    sample : mapping, optional
+        Inputs as :meth:`xaionnx.Model.check` makes them.
+    shapes : mapping of str to sequence of int, optional
+        The size of one sample of an input, without the batch axis, where the model leaves it free.
+
+    Raises
+    ------
+    InputMismatchError
+        Sizes are free, and neither a sample nor ``shapes`` tells them.
+    """
+    if sample is None:
+        return {info.name: _made_up(model, info, (shapes or {}).get(info.name)) for info in model.inputs}
+    given = {info.name: sample[info.name] for info in model.inputs}
+    return {name: array if name in model.shared else array[:1] for name, array in given.items()}
+
+
+def _made_up(model: Model, info: TensorInfo, given: Sequence[int] | None) -> Array:
+    shape = info.shape if info.name in model.shared else (1, *info.shape[1:])
+    if given is not None:
+        shape = (*shape[: len(shape) - len(given)], *given)
     sizes = [size for size in shape if isinstance(size, int)]
     if len(sizes) < len(shape):
         raise InputMismatchError(
@@ -174,6 +208,7 @@ def _probe_with(
     model: Model, proto: onnx.ModelProto, keep: Sequence[str], first: Feeds, counts: Sequence[int]
 ) -> tuple[onnx.ModelProto, Probe]:
     form = canonicalize(proto, keep, simplified)
+    _refuse_bfloat16(model, form)
     feeds = [
         {name: a if name in model.shared else np.repeat(a, count, axis=0) for name, a in first.items()}
         for count in counts
@@ -188,6 +223,17 @@ def _probe_with(
         return session[0].run(names, values, model.timeout_s)
 
     return form, probe(form, feeds, run)
+
+
+def _refuse_bfloat16(model: Model, form: onnx.ModelProto) -> None:
+    kind = onnx.TensorProto.BFLOAT16
+    casts = [a.i for node in form.graph.node if node.op_type == "Cast" for a in node.attribute if a.name == "to"]
+    if kind in casts or any(tensor.data_type == kind for tensor in form.graph.initializer):
+        raise UnsupportedModelError(
+            f"{model.name} computes in bfloat16, which onnxruntime does not show to Python, so its gradient cannot be "
+            "built. Export it in float32 or float16, or use a method without gradients: occlusion, rise, lime, "
+            "kernel_shap."
+        )
 
 
 def _check_batched(model: Model, facts: Probe, name: str) -> None:

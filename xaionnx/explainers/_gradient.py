@@ -73,6 +73,8 @@ class GradientExplainer(Explainer):
 
     ``diagnostics`` tell ``evaluations``, every row that ran through the model, with its gradient or without, and
     ``gradients``, those of them that went back too. A gradient is of one target, so T targets cost T gradients.
+    ``provenance`` lists under ``approximations`` what in the gradients is no derivative of what the model computes,
+    as where it was quantised.
     """
 
     needs: ClassVar[str] = "gradient"
@@ -121,7 +123,10 @@ class GradientExplainer(Explainer):
                 "seconds": round(time.perf_counter() - began, 6),
                 **{key: axis(array).tolist() for key, array in found.diagnostics.items()},
             },
-            provenance=provenance(self, model, feeds, Target.of(target)[0], self.resolved()),
+            provenance={
+                **provenance(self, model, feeds, Target.of(target)[0], self.resolved()),
+                "approximations": slopes.approximations,
+            },
         )
 
 

@@ -26,7 +26,8 @@ Array = npt.NDArray[Any]
 At = Callable[[Array], Mapping[str, Array]]
 
 _VALUE = "xaionnx_activated"
-_REFERENCE = "xaionnx_reference"
+# Name of the input that squared distances are counted from.
+REFERENCE = "xaionnx_reference"
 
 
 @final
@@ -89,17 +90,17 @@ class Slopes:
         """The number T of targets."""
         return len(self._picks)
 
+    @property
+    def approximations(self) -> list[str]:
+        """What in the gradients is no derivative of what the model computes: see :class:`xaionnx.autodiff.Gradient`."""
+        return sorted({label for graph in self._graphs for label in graph.gradient.approximations})
+
     def _graph(self, tensor: str, activation: str, reference: bool, targets: tuple[int, ...]) -> _Graph:
-        model, out, sample = self._model, tensor, dict(self._feeds)
-        if activation != "identity" or reference:
-            out = _VALUE
-            if reference:
-                size = self._picks[targets[0]].indices.shape[1]
-                sample[_REFERENCE] = np.zeros((len(self.samples), size), dtype=np.float32)
-            model = model.derived(
-                ("activated", tensor, activation, reference, reference and size),
-                lambda proto: _activated(proto, tensor, activation, size if reference else None),
-            )
+        sample, size = dict(self._feeds), None
+        if reference:
+            size = self._picks[targets[0]].indices.shape[1]
+            sample[REFERENCE] = np.zeros((len(self.samples), size), dtype=np.float32)
+        model, out = activated(self._model, tensor, activation, size)
         return _Graph(gradient(model, out, self.names, self._rules, sample), targets, reference)
 
     def at(self, sample: Array, target: Array, points: At) -> Iterator[tuple[Array, dict[str, Array]]]:
@@ -150,7 +151,7 @@ class Slopes:
             fed = self._fed(sample[some], points(some))
             fed[found.cotangent] = weights.reshape(len(some), *shape).astype(info.dtype)
             if graph.reference:
-                fed[_REFERENCE] = reference
+                fed[REFERENCE] = reference
             return fed
 
         fetch = [found.names[name] for name in self.names]
@@ -220,6 +221,17 @@ def differentiable(model: Model) -> tuple[str, ...]:
     return tuple(info.name for info in model.inputs if info.dtype.kind == "f" and info.name not in model.shared)
 
 
+def activated(model: Model, tensor: str, activation: str, size: int | None) -> tuple[Model, str]:
+    """A model with the activation of a tensor in its graph, and the name of what is differentiated there.
+
+    Where ``size`` is given that is the squared distance to the input :data:`REFERENCE`, (N, size).
+    """
+    if activation == "identity" and size is None:
+        return model, tensor
+    key = ("activated", tensor, activation, size)
+    return model.derived(key, lambda proto: _activated(proto, tensor, activation, size)), _VALUE
+
+
 def _activated(proto: onnx.ModelProto, tensor: str, activation: str, size: int | None) -> onnx.ModelProto:
     """The graph with the activation of a tensor as a further output, (N, S); its squared distance where ``size``."""
     import onnx_ir as ir
@@ -237,7 +249,7 @@ def _activated(proto: onnx.ModelProto, tensor: str, activation: str, size: int |
         flat = g.op({"softmax": "Softmax", "log_softmax": "LogSoftmax"}[activation], flat, axis=1)
     if size is not None:
         lead = graph.inputs[0].shape[0] if graph.inputs[0].shape is not None else "N"
-        reference = g.input(_REFERENCE, np.float32, (lead if isinstance(lead, int) else "N", size))
+        reference = g.input(REFERENCE, np.float32, (lead if isinstance(lead, int) else "N", size))
         difference = g.op("Sub", flat, reference)
         flat = g.op("Mul", difference, difference)
     g.output(flat, _VALUE)

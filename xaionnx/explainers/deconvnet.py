@@ -5,17 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, final
 
-from xaionnx.explainers._gradient import Found, GradientExplainer, Points, gradients
+from xaionnx.explainers._gradient import Found, Points, gradients
+from xaionnx.explainers._graph import Emitted, GraphExplainer, Traced
 from xaionnx.explainers._slopes import Slopes
 
 if TYPE_CHECKING:
     from xaionnx.autodiff.rule import Table
+    from xaionnx.graph.builder import Builder
     from xaionnx.model import Model
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Deconvnet(GradientExplainer):
+class Deconvnet(GraphExplainer):
     """Backpropagation that rectifies the signal itself, wherever the model rectifies::
 
         R_in = max(R_out, 0)       for ReLU, whatever its input was
@@ -54,3 +56,6 @@ class Deconvnet(GradientExplainer):
 
     def trace(self, slopes: Slopes, points: Points) -> Found:
         return gradients(slopes, points)
+
+    def emit(self, g: Builder, traced: Traced) -> Emitted:
+        return Emitted(traced.gradients)

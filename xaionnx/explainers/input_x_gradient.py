@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, final
+from typing import TYPE_CHECKING, ClassVar, final
 
-from xaionnx.explainers._gradient import Found, GradientExplainer, Points, gradients
+from xaionnx.explainers._gradient import Found, Points, gradients
+from xaionnx.explainers._graph import Emitted, GraphExplainer, Traced
 from xaionnx.explainers._slopes import Slopes
+
+if TYPE_CHECKING:
+    from xaionnx.graph.builder import Builder
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class InputXGradient(GradientExplainer):
+class InputXGradient(GraphExplainer):
     """The gradient times the input itself::
 
         value_i = x_i * df / dx_i
@@ -38,3 +42,6 @@ class InputXGradient(GradientExplainer):
     def trace(self, slopes: Slopes, points: Points) -> Found:
         found = gradients(slopes, points)
         return replace(found, values={name: array * points.x[name] for name, array in found.values.items()})
+
+    def emit(self, g: Builder, traced: Traced) -> Emitted:
+        return Emitted({name: g.op("Mul", slope, traced.x[name]) for name, slope in traced.gradients.items()})

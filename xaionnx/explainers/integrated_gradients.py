@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
 import numpy.typing as npt
 
 from xaionnx.errors import ParameterError
-from xaionnx.explainers._gradient import Found, GradientExplainer, Points
+from xaionnx.explainers._gradient import Found, Points
+from xaionnx.explainers._graph import Emitted, GraphExplainer, Rows, Traced
+from xaionnx.explainers._path_graph import PathGraph
 from xaionnx.explainers._paths import Paths, add_up
 from xaionnx.explainers._slopes import Slopes
 from xaionnx.parameters import choice, free, integer, real
 from xaionnx.perturb.baseline import Baseline
+from xaionnx.perturb.sample import Sample
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from xaionnx.graph.builder import Builder
 
 Array = npt.NDArray[Any]
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class IntegratedGradients(GradientExplainer):
+class IntegratedGradients(GraphExplainer):
     """What each element owes to the change of the target from the baseline b to the input x::
 
         value_i = (x_i - b_i) * integral over a from 0 to 1 of df/dx_i (b + a (x - b))
@@ -37,6 +46,9 @@ class IntegratedGradients(GradientExplainer):
         twice as many would exceed ``max_steps``, in which case ``relative_gap`` says how far it came.
 
     Where the baseline holds several draws, values are averaged over them and f(b) is their mean.
+
+    A compiled file runs the sample, the points and the baselines in one batch of 1 + draws * (``steps`` + 1) rows a
+    sample, and answers ``completeness_gap`` too.
 
     References
     ----------
@@ -137,6 +149,20 @@ class IntegratedGradients(GradientExplainer):
                 weight = weights[step[place]].reshape(-1, *(1,) * (parts.ndim - 1)) / paths.draws
                 add_up(sums[name], pair, parts * weight)
         return sums
+
+    def rows(self, g: Builder, x: Mapping[str, ir.Value], sample: Sample) -> Rows:
+        if self.tolerance is not None:
+            raise ParameterError(
+                "The 'tolerance' parameter of IntegratedGradients cannot be compiled: a graph takes the same steps for "
+                "every sample. Set 'steps' instead, and read the completeness gap."
+            )
+        return self._path(sample, tuple(x)).rows(g, x)
+
+    def emit(self, g: Builder, traced: Traced) -> Emitted:
+        return self._path(traced.sample, tuple(traced.x)).emit(g, traced)
+
+    def _path(self, sample: Sample, names: tuple[str, ...]) -> PathGraph:
+        return PathGraph.of(self.baseline, self.seed, sample, names, *path(self.rule, self.steps))
 
 
 def path(rule: str, steps: int) -> tuple[Array, Array]:

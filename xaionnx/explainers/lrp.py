@@ -7,19 +7,21 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
 
-from xaionnx.explainers._gradient import Found, GradientExplainer, Points, gradients
+from xaionnx.explainers._gradient import Found, Points, gradients
+from xaionnx.explainers._graph import Emitted, GraphExplainer, Traced, total
 from xaionnx.explainers._slopes import Slopes
 from xaionnx.parameters import flag, free, real
 
 if TYPE_CHECKING:
     from xaionnx.autodiff.lrp import Composite
     from xaionnx.autodiff.rule import Table
+    from xaionnx.graph.builder import Builder
     from xaionnx.model import Model
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Lrp(GradientExplainer):
+class Lrp(GraphExplainer):
     """Relevance that each layer hands on to its inputs in proportion to what they contributed::
 
         R_i = sum_j  x_i w_ij / (z_j + s sgn(z_j))  R_j        z_j = sum_i x_i w_ij + b_j
@@ -128,10 +130,15 @@ class Lrp(GradientExplainer):
     def trace(self, slopes: Slopes, points: Points) -> Found:
         found = gradients(slopes, points)
         assert points.values is not None
-        total = sum(v.sum(axis=tuple(range(2, v.ndim)), dtype=np.float64) for v in found.values.values())
-        gap, size = total - points.values, np.abs(points.values)
+        relevance = sum(v.sum(axis=tuple(range(2, v.ndim)), dtype=np.float64) for v in found.values.values())
+        gap, size = relevance - points.values, np.abs(points.values)
         relative = np.divide(np.abs(gap), size, out=np.where(gap == 0, 0.0, np.inf), where=size > 0)
-        return replace(found, diagnostics={"relevance": total, "conservation_gap": gap, "relative_gap": relative})
+        return replace(found, diagnostics={"relevance": relevance, "conservation_gap": gap, "relative_gap": relative})
+
+    def emit(self, g: Builder, traced: Traced) -> Emitted:
+        relevance = total(g, traced.gradients, traced.target)
+        gap = g.op("Sub", relevance, traced.target)
+        return Emitted(traced.gradients, {"relevance": relevance, "conservation_gap": gap})
 
 
 def _bound(model: Model, shade: int) -> Any:

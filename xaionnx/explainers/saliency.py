@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, final
+from typing import TYPE_CHECKING, ClassVar, final
 
 import numpy as np
 
-from xaionnx.explainers._gradient import Found, GradientExplainer, Points, gradients
+from xaionnx.explainers._gradient import Found, Points, gradients
+from xaionnx.explainers._graph import Emitted, GraphExplainer, Traced
 from xaionnx.explainers._slopes import Slopes
 from xaionnx.parameters import flag
+
+if TYPE_CHECKING:
+    from xaionnx.graph.builder import Builder
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Saliency(GradientExplainer):
+class Saliency(GraphExplainer):
     """How much the target changes with each element of the input::
 
         value_i = |df / dx_i|      (absolute=True)
@@ -50,3 +54,8 @@ class Saliency(GradientExplainer):
         if not self.absolute:
             return found
         return replace(found, values={name: np.abs(array) for name, array in found.values.items()})
+
+    def emit(self, g: Builder, traced: Traced) -> Emitted:
+        if not self.absolute:
+            return Emitted(traced.gradients)
+        return Emitted({name: g.op("Abs", slope) for name, slope in traced.gradients.items()})

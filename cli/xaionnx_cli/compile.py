@@ -1,0 +1,156 @@
+"""``xaionnx compile``: a method and a model as one ONNX file."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from xaionnx_cli.app import help_instead
+from xaionnx_cli.explain import Methods
+
+
+class GraphMethods(Methods):
+    """Finds the methods that are graphs, and makes the options of each from its fields."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        from xaionnx import compilation
+
+        return compilation.methods()
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
+        from xaionnx import compilation
+        from xaionnx.errors import UsageError
+        from xaionnx_cli import _parameters
+
+        if cmd_name.lower().endswith(".onnx"):
+            raise UsageError(f"The method comes before the model: xaionnx compile METHOD {cmd_name} -o FILE.onnx.")
+        method = compilation.method(cmd_name)
+        return _parameters.MethodCommand(
+            cmd_name,
+            params=[*_parameters.options(method), *_common()],
+            callback=functools.partial(_compile, method),
+            help=f"{_parameters.summary(method)}\n\nAfter {method.reference}.",
+            short_help=_parameters.summary(method),
+        )
+
+
+def _common() -> list[click.Parameter]:
+    from xaionnx_cli import _targets
+
+    return [
+        click.Argument(["model"], type=click.Path()),
+        click.Option(["-o", "--save", "save"], required=True, metavar="FILE", help="The .onnx file to write."),
+        click.Option(
+            ["-t", "--target", "target"],
+            metavar="TARGET",
+            help=f"{_targets.FORMS} Or input: the class that a further input of the file names at each run.",
+        ),
+        click.Option(
+            ["--output"],
+            metavar="NAME",
+            help="The output, or internal tensor, that the target is read from. (The file to write is -o.)",
+        ),
+        click.Option(
+            ["--shape", "shapes"],
+            multiple=True,
+            metavar="[NAME=]SIZES",
+            help="The size of one sample, such as 3,224,224, where the model leaves it free: the file is of one size. "
+            "NAME says of which input, the explained one if not given.",
+        ),
+        click.Option(["--spec"], metavar="FILE", help="The InputSpec, instead of the .toml file beside the model."),
+        click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON document on stdout and nothing else."),
+    ]
+
+
+def _compile(
+    kind: Any,
+    model: str,
+    save: str,
+    target: str | None,
+    output: str | None,
+    shapes: tuple[str, ...],
+    spec: str | None,
+    as_json: bool,
+    **settings: Any,
+) -> int:
+    from xaionnx import InputSpec, Model, compilation
+    from xaionnx.aim import Chosen
+    from xaionnx.errors import ParameterError
+    from xaionnx_cli import _report, _targets
+    from xaionnx_cli._destination import writable
+
+    place = Path(save)
+    if place.suffix.lower() != ".onnx":
+        raise ParameterError(f"-o must end in .onnx. Got '{save}' instead.")
+    writable(place.parent)
+    opened = Model.load(model, "cpu", spec=None if spec is None else InputSpec.read(spec))
+    explained = opened.output()
+    if target is None and output is None and sum(size != 1 for size in explained.shape[1:]) > 1:
+        raise _report.no_classes(opened, explained.name, explained.shape[1:])
+    sizes = dict(_size(text, opened.input().name) for text in shapes)
+    if target == "input":
+        asked: Any = Chosen(output)
+    else:
+        asked = _targets.targets(() if target is None else (target,), output, opened)
+    made = compilation.compile(opened, kind(**settings), asked, shapes=sizes)
+    files = made.save(place)
+    if as_json:
+        document = {
+            **made.facts,
+            "inputs": {info.name: str(info) for info in made.inputs},
+            "outputs": {info.name: str(info) for info in made.outputs},
+            "fixed": list(made.fixed),
+            "files": [str(file) for file in files],
+        }
+        sys.stdout.write(_report.dumps(document) + "\n")
+    else:
+        sys.stdout.write("".join(f"{_report.plain(line)}\n" for line in _lines(made, files)))
+    return 0
+
+
+def _size(text: str, main: str) -> tuple[str, tuple[int, ...]]:
+    from xaionnx.errors import ParameterError
+
+    name, _, sizes = text.rpartition("=")
+    try:
+        return name or main, tuple(int(size) for size in sizes.split(","))
+    except ValueError:
+        raise ParameterError(
+            f"--shape must hold whole numbers, as in '3,224,224' or 'mask=128'. Got '{text}' instead."
+        ) from None
+
+
+def _lines(made: Any, files: Sequence[Path]) -> list[str]:
+    lines = [f"{made.facts['method']} of {made.facts['source']}: {made.facts['target']}"]
+    width = max(len(info.name) for info in (*made.inputs, *made.outputs))
+    for word, infos in (("takes", made.inputs), ("answers", made.outputs)):
+        for number, info in enumerate(infos):
+            lines.append(f"  {word if number == 0 else '':<7}  {info.name:<{width}}  {info}")
+    lines += [
+        f"  the model takes '{name}' in other sizes too; the gradient is right for this one alone"
+        for name in made.fixed
+    ]
+    return [*lines, *(f"  saved {file} ({file.stat().st_size / 1e6:,.1f} MB)" for file in files)]
+
+
+@click.command(
+    cls=GraphMethods,
+    invoke_without_command=True,
+    options_metavar="",
+    subcommand_metavar="METHOD MODEL -o FILE [OPTIONS]",
+)
+@click.pass_context
+def command(context: click.Context) -> int:
+    """Make one ONNX file of a method and a model, for onnxruntime without xaionnx.
+
+    \b
+    xaionnx compile saliency MODEL.onnx -o OUT.onnx
+    xaionnx compile integrated_gradients MODEL.onnx -o OUT.onnx --steps 16 --target 281
+    xaionnx compile METHOD --help     shows the options of a method
+    """
+    return help_instead(context)
