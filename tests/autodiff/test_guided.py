@@ -80,17 +80,44 @@ def test_the_larger_of_two_signals_is_no_rectifier(tmp_path):
         np.testing.assert_allclose(back(tmp_path, nodes, table), np.sign(X) * SIGNAL, rtol=1e-6)
 
 
+@pytest.mark.parametrize("table", [GUIDED, DECONVNET], ids=["guided", "deconvnet"])
+def test_a_quantiser_that_ends_at_zero_rectifies_as_the_relu_that_it_replaced(tmp_path, table):
+    rng = np.random.default_rng(6)
+    w, v = rng.normal(size=(40, 6)).astype(np.float32), rng.normal(size=(6, 40)).astype(np.float32)
+    scale = np.float32(0.02)
+    weights = {"w": w, "v": v, "scale": scale, "least": np.uint8(0), "middle": np.uint8(128)}
+    rectified = [node("MatMul", ["x", "w"], ["h"]), node("Relu", ["h"], ["r"]), node("MatMul", ["r", "v"], ["y"])]
+
+    def quantised(zero):
+        return [
+            node("MatMul", ["x", "w"], ["h"]),
+            node("QuantizeLinear", ["h", "scale", zero], ["q"]),
+            node("DequantizeLinear", ["q", "scale", zero], ["r"]),
+            node("MatMul", ["r", "v"], ["y"]),
+        ]
+
+    x = (X / 40).astype(np.float32)
+    assert (np.abs(x @ w) < scale).sum() == 0  # nothing is rounded to zero
+    assert np.abs(x @ w).max() < 255 * scale
+    found = []
+    for number, nodes in enumerate((rectified, quantised("least"), quantised("middle"))):
+        (tmp_path / str(number)).mkdir()
+        net = model(tmp_path / str(number), nodes, weights)
+        found.append(gradient(net, "y", ["x"], table).run({"x": x}, SIGNAL)[1]["x"])
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-4, atol=1e-5)
+    # One whose zero lies in the middle of its range clips no sign.
+    inside = (x @ w > -128.5 * scale) & (x @ w < 127.5 * scale)
+    np.testing.assert_allclose(found[2], (SIGNAL @ v.T * inside) @ w.T, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("method", ["guided_backprop", "deconvnet"])
 def test_random_nets_layer_by_layer(tmp_path, method):
     """Convolution, leaky rectifier, max pooling, convolution, rectifier, layer; from a class and from a feature map."""
     rng = np.random.default_rng(4)
-    kernels = [rng.normal(size=s).astype(np.float32) for s in ((4, 2, 3, 3), (3, 2, 2, 2))]
+    kernels = [rng.normal(size=s).astype(np.float32) for s in ((4, 2, 3, 3), (3, 4, 2, 2))]
     biases = [rng.normal(size=s).astype(np.float32) for s in (4, 3)]
     (first, b1, _), shape = oracle.unrolled(kernels[0], biases[0], (2, 8, 8), pad=1, stride=2)
-    leaky = lambda h: np.where(h < 0, 0.1 * h, h)  # noqa: E731 - read beside the others
     windows, pooled = oracle.windows(shape, 2)
-    # Two groups make the second convolution of (4, 2, 2) one of (3, 1, 1): too few outputs, so group 1 and a slice.
-    kernels[1] = rng.normal(size=(3, 4, 2, 2)).astype(np.float32)
     (second, b2, _), _ = oracle.unrolled(kernels[1], biases[1], pooled)
     w = rng.normal(size=(3, 2)).astype(np.float32)
     nodes = [
@@ -109,7 +136,7 @@ def test_random_nets_layer_by_layer(tmp_path, method):
     def from_second(row, signal):
         """Back from the second rectifier's output."""
         h1 = row.ravel() @ first + b1
-        r1 = leaky(h1)
+        r1 = np.where(h1 < 0, 0.1 * h1, h1)
         winners = [max(window, key=lambda i: r1[i]) for window in windows]
         h2 = r1[winners] @ second + b2
         positive = np.maximum(signal, 0)

@@ -1,7 +1,8 @@
 """Tables for guided backpropagation and deconvnets: the signal is rectified wherever the model rectifies.
 
 A rectifier is an activation with a kink that lets large numbers through: Relu, LeakyRelu, PRelu, ThresholdedRelu, Elu,
-Celu, Selu, Clip (Relu6), HardSwish, also where it is written as x * HardSigmoid(x), and Max and Min with a constant.
+Celu, Selu, Clip (Relu6), HardSwish, also where it is written as x * HardSigmoid(x), Max and Min with a constant, and a
+QuantizeLinear that ends at zero behind a layer: tools that quantise drop the Relu which it makes needless.
 Smooth activations (Sigmoid, Tanh, Softplus, Gelu, Swish, x * Sigmoid(x)) and gates (HardSigmoid) keep their derivative:
 neither paper says what to rectify there. Max pooling goes back to the entry that it took, which a deconvnet calls its
 switches.
@@ -22,6 +23,10 @@ _RECTIFIERS = (
 )  # fmt: skip
 # Rectifiers only where one of their operands depends on what is explained.
 _BOUNDS = ("Max", "Min")
+# How the derivative of a quantiser is estimated.
+ESTIMATE = "straight through"
+# What answers numbers of both signs.
+_LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "Add", "Sum", "BatchNormalization")
 
 
 def _guided(op_type: str) -> Rule:
@@ -54,23 +59,47 @@ def _positive(g: GradientBuilder, signal: Gradient) -> Gradient:
     return None if signal is None else g.op("Relu", signal)
 
 
-def _where(rectifies: Callable[[ir.Node, Sequence[bool]], bool], op_type: str, rectifier: Rule) -> Rule:
+def _where(
+    rectifies: Callable[[GradientBuilder, ir.Node, Sequence[bool]], bool], op_type: str, rectifier: Rule
+) -> Rule:
     """The rectifier's rule for the nodes that are one, and the standard rule for the others."""
 
     def rule(
         g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool], /
     ) -> Sequence[Gradient]:
-        chosen = rectifier if rectifies(node, needed) else STANDARD[op_type]
+        chosen = rectifier if rectifies(g, node, needed) else STANDARD[op_type]
         return chosen(g, node, cotangents, needed)
 
     return rule
 
 
-def _bounds(node: ir.Node, needed: Sequence[bool]) -> bool:
+def _bounds(g: GradientBuilder, node: ir.Node, needed: Sequence[bool]) -> bool:
     return sum(needed) == 1
 
 
-def _is_hard_swish(node: ir.Node, needed: Sequence[bool]) -> bool:
+def _ends_at_zero(g: GradientBuilder, node: ir.Node, needed: Sequence[bool]) -> bool:
+    """Whether a quantiser behind a layer clips what is below zero, by one scale for all numbers."""
+    x, scale = node.inputs[0], node.inputs[1]
+    maker = x.producer() if x is not None else None
+    if maker is None or maker.op_type not in _LAYERS or scale is None or g.sizes(scale) not in ((), (1,)):
+        return False
+    given = node.inputs[2] if len(node.inputs) > 2 else None
+    zero, kind = g.constant_of(given), node.outputs[0].dtype or ir.DataType.UINT8
+    if given is not None and zero is None:
+        return False
+    return kind.is_integer() and float(0 if zero is None else zero.reshape(-1)[0]) == float(kind.min)
+
+
+def _reversed_quantizer(
+    g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool], /
+) -> Sequence[Gradient]:
+    g.approximate(node, ESTIMATE)
+    positive, scale = _positive(g, cotangents[0]), node.inputs[1]
+    signal = None if positive is None else g.op("Div", positive, scale)
+    return [signal] + [None] * (len(node.inputs) - 1)
+
+
+def _is_hard_swish(g: GradientBuilder, node: ir.Node, needed: Sequence[bool]) -> bool:
     return _hard_swish_operand(node) is not None
 
 
@@ -91,16 +120,17 @@ def _reversed_hard_swish(
     return [_positive(g, cotangents[0]) if index == own else None for index in (0, 1)]
 
 
-def _table(of: Callable[[str], Rule], hard_swish: Rule) -> Table:
+def _table(of: Callable[[str], Rule], hard_swish: Rule, quantizer: Rule) -> Table:
     return (
         dict(STANDARD)
         | {op_type: of(op_type) for op_type in _RECTIFIERS}
         | {op_type: _where(_bounds, op_type, of(op_type)) for op_type in _BOUNDS}
         | {"Mul": _where(_is_hard_swish, "Mul", hard_swish)}
+        | {"QuantizeLinear": _where(_ends_at_zero, "QuantizeLinear", quantizer)}
     )
 
 
 # Springenberg et al. 2014: the signal goes through where the model's rectifier and the signal itself are positive.
-GUIDED = _table(_guided, _guided("Mul"))
+GUIDED = _table(_guided, _guided("Mul"), _guided("QuantizeLinear"))
 # Zeiler and Fergus 2014: the signal goes through the rectifier itself.
-DECONVNET = _table(_reversed, _reversed_hard_swish)
+DECONVNET = _table(_reversed, _reversed_hard_swish, _reversed_quantizer)

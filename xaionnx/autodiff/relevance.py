@@ -214,6 +214,8 @@ class LinearRule(ABC):
                     size = g.op("ReduceMean", size, g.ints(*own), keepdims=1)
                 offset = g.op("Mul", size, offset)
             z = g.op("Add", z, g.op("Where", g.op("Less", z, 0.0), g.op("Neg", offset), offset))
+            if not self.relative:
+                return z
         return g.op("Where", g.op("Equal", z, 0.0), 1.0, z)
 
 
