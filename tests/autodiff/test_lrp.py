@@ -178,6 +178,18 @@ def test_a_max_pooling_gives_all_to_the_winner(tmp_path):
     np.testing.assert_allclose(found, largest * x * cotangent.repeat(2, axis=2).repeat(2, axis=3), rtol=1e-5)
 
 
+def test_limits_by_constants_pass_relevance_and_the_larger_of_two_takes_it(tmp_path):
+    x, cotangent = 8 * drawn(3, 9), drawn(3, 9)
+    limits = {"zero": np.float32(0), "six": np.float32(6)}
+    nodes = [node("Max", ["x", "zero"], ["r"]), node("Min", ["six", "r"], ["y"])]
+    _, found, _ = relevance(opened(tmp_path, nodes, [9], [9], limits), x, cotangent)
+    np.testing.assert_allclose(found, np.clip(x, 0, 6) * cotangent, rtol=1e-5)
+    (tmp_path / "two").mkdir()
+    nodes = [node("Neg", ["x"], ["n"]), node("Max", ["x", "n"], ["y"])]
+    _, found, _ = relevance(opened(tmp_path / "two", nodes, [9], [9]), x, cotangent)
+    np.testing.assert_allclose(found, np.abs(x) * cotangent, rtol=1e-5)
+
+
 def test_a_sum_is_shared_by_what_each_operand_adds(tmp_path):
     """The constant's share stays with it, as that of a bias."""
     nodes = [

@@ -57,14 +57,13 @@ _MOVING = (
     "Identity", "Dropout", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Expand", "Concat",
     "Split", "Slice", "Pad", "Gather", "GatherElements", "GatherND", "Tile", "TopK", "DepthToSpace", "SpaceToDepth",
     "ReverseSequence", "Compress", "MaxUnpool", "Trilu", "Where", "MaxPool", "GlobalMaxPool", "ReduceMax", "ReduceMin",
-    "Max", "Min",
 )  # fmt: skip
 
 # How much an op makes a gate of what comes from it.
 _GATES: Mapping[str, int] = {
     "Reciprocal": 3, "Softmax": 2, "Sigmoid": 2, "HardSigmoid": 2, "Tanh": 1, "Erf": 1, "Clip": 1,
 }  # fmt: skip
-_ELEMENTWISE = frozenset((*_ACTIVATIONS, *_FUNCTIONS, *_GATES, "Add", "Sub", "Mul", "Div")) - {"PRelu"}
+_ELEMENTWISE = frozenset((*_ACTIVATIONS, *_FUNCTIONS, *_GATES, "Max", "Min", "Add", "Sub", "Mul", "Div")) - {"PRelu"}
 
 
 @final
@@ -114,6 +113,7 @@ def table(composite: Composite) -> Table:
     found |= {op: _Stated("relevance passes the rounding") for op in _ROUNDING}
     found |= {op: _Stated("its normaliser counts as constant") for op in ("Softmax", "LogSoftmax")}
     found |= {op: STANDARD[op] for op in _MOVING}
+    found |= {"Max": _max, "Min": _min}
     found |= dict.fromkeys(_SHARING, others)
     found |= dict.fromkeys(LAYERS, _Layers(composite))
     found |= dict.fromkeys(("LayerNormalization", "InstanceNormalization", "GroupNormalization"), _Normalised(others))
@@ -159,6 +159,22 @@ class _Stated:
         if needed[0]:
             g.approximate(node, self.how)
         return _passed(g, node, cotangents, needed)
+
+
+def _extreme(op_type: str) -> Rule:
+    """All to the winner; with a constant it is an activation, as Relu6 is, and passes relevance on."""
+
+    def rule(
+        g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool], /
+    ) -> Sequence[Gradient]:
+        if sum(needed) == 1:
+            return [cotangents[0] if wanted else None for wanted in needed]
+        return STANDARD[op_type](g, node, cotangents, needed)
+
+    return rule
+
+
+_max, _min = _extreme("Max"), _extreme("Min")
 
 
 def _halved(g: GradientBuilder, node: ir.Node, relevance: Gradient) -> Gradient:
