@@ -200,7 +200,7 @@ def test_the_file_names_what_made_it(digits, tmp_path):
     told = {entry.key: entry.value for entry in read.metadata_props}
     assert (read.producer_name, read.producer_version) == ("xaionnx", xaionnx.__version__)
     assert told["xaionnx.method"] == "saliency"
-    assert json.loads(told["xaionnx.parameters"]) == {"absolute": False}
+    assert json.loads(told["xaionnx.parameters"]) == {"gradient": "graph", "absolute": False, "layer": None}
     assert told["xaionnx.target"] == "3 (3) - 5 (5)"
     assert told["xaionnx.source"] == "mnist_cnn.onnx"
     assert told["xaionnx.source_sha256"] == digits.sha256
@@ -358,3 +358,21 @@ def test_a_model_of_more_than_two_gigabytes(tmp_path):
     y, values = session.run(["y", "attribution"], {"x": x})
     np.testing.assert_array_equal(y, x)
     np.testing.assert_array_equal(values, np.tile(np.arange(side) == 7, (2, 1)))
+
+
+@pytest.mark.parametrize("method", ["saliency", "input_x_gradient"])
+def test_a_layer_is_explained_as_explain_does(method):
+    model = Model.load("models/mnist_vit.onnx", device="cpu")
+    layer = "/blocks/blocks.3/norm1/LayerNormalization_output_0"
+    x = np.random.default_rng(0).normal(size=(3, 1, 28, 28)).astype(np.float32)
+    made = xaionnx.compile(model, method, layer=layer)
+    onnx.checker.check_model(made.proto, full_check=True)
+    found = onnxruntime.InferenceSession(made.proto.SerializeToString()).run(["attribution"], {"pixels": x})[0]
+    told = xaionnx.explain(model, x, method, layer=layer).values
+    assert found.shape == (3, 50, 64)
+    np.testing.assert_allclose(found, told, atol=1e-6 * np.abs(told).max())
+
+
+def test_a_path_is_not_compiled_at_a_layer():
+    with pytest.raises(ParameterError, match="compiled at float inputs alone, not at a layer"):
+        xaionnx.compile("models/digits_cnn.onnx", "integrated_gradients", layer="/4/MaxPool_output_0")

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from xaionnx import discovery
 from xaionnx.compilation import Compiled, compile
 from xaionnx.explainer import Explainer
+from xaionnx.explainers._sources.finite_differences import FiniteDifferences
 from xaionnx.explanation import Explanation
 from xaionnx.inputs import InputSpec
 from xaionnx.model import Model
@@ -34,6 +35,7 @@ __all__ = [
     "Explainer",
     "Explanation",
     "Features",
+    "FiniteDifferences",
     "InputSpec",
     "Model",
     "Target",

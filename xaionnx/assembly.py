@@ -13,7 +13,8 @@ from xaionnx.aim import Aim
 from xaionnx.autodiff.backward import COTANGENT, gradient_name
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.explainers._graph import GraphExplainer, Rows, Traced
-from xaionnx.explainers._slopes import REFERENCE, differentiable
+from xaionnx.explainers._slopes import differentiable
+from xaionnx.explainers._sources.graph import REFERENCE
 from xaionnx.graph.builder import Builder
 from xaionnx.model import Model
 from xaionnx.perturb.sample import Sample
@@ -70,8 +71,9 @@ def assemble(
     values = {**graph.initializers, **inputs}
     values |= {str(value.name): value for node in graph for value in node.outputs}
     readers = {i.name: list(inputs[i.name].uses()) for i in model.inputs if i.name not in model.shared}
-    x = {name: inputs[name] for name in differentiable(model)}
-    samples = next(iter(x.values()))
+    samples = inputs[model.input().name]
+    floats = differentiable(model) if model.input().dtype.kind == "f" else ()
+    x = {name: inputs[name] for name in floats} or {model.input().name: samples}
     batch = samples.shape[0] if samples.shape is not None else None
     # A name that the model uses stays its own.
     ours = {"attribution", *(f"attribution_{name}" for name in x), TARGET, VALUE}
@@ -108,8 +110,9 @@ def assemble(
             shown.shape, answer.name, shown.name = answer.shape, g.fresh("rows"), name
         graph.outputs.append(shown)
     for name, answer in emitted.values.items():
-        made = g.output(answer, prefix + ("attribution" if len(x) == 1 else f"attribution_{name}"))
-        made.shape, made.type = x[name].shape, x[name].type
+        made = g.output(answer, prefix + ("attribution" if len(emitted.values) == 1 else f"attribution_{name}"))
+        like = x[name] if name in x else gradients[name]
+        made.shape, made.type = like.shape, like.type
     if followed.classes is not None and named is None:
         g.output(followed.classes, prefix + TARGET).shape = ir.Shape([batch])
     singles = {VALUE: _first(g, value, samples, blocks), **emitted.diagnostics}

@@ -19,7 +19,7 @@ from xaionnx.autodiff.gradient import first_rows, gradient_graph
 from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError, UnsupportedModelError, UsageError
 from xaionnx.explainer import Explainer, told_parameters
 from xaionnx.explainers._graph import GraphExplainer
-from xaionnx.explainers._slopes import REFERENCE, activated
+from xaionnx.explainers._sources.graph import REFERENCE, activated
 from xaionnx.graph.serialize import to_bytes
 from xaionnx.loading import ModelFile
 from xaionnx.loading.external_data import tensors
@@ -158,6 +158,8 @@ def compile(
     explainer = discovery.configured(method, settings)
     if not isinstance(explainer, GraphExplainer):
         raise _not_a_graph(explainer.name())
+    if not (isinstance(explainer.gradient, str) and explainer.gradient in ("auto", "graph")):
+        raise ParameterError("A compiled file holds the gradient that is built. Leave 'gradient' out, or give 'graph'.")
     opened = model if isinstance(model, Model) else Model.load(model, "cpu")
     if any(entry.key == f"{_KEY}method" for entry in opened.file.proto.metadata_props):
         raise UnsupportedModelError(f"{opened.name} is a compiled file already. Compile the model that it was made of.")
@@ -264,7 +266,7 @@ def _locations(proto: onnx.ModelProto) -> list[onnx.StringStringEntryProto]:
 def _facts(model: Model, method: GraphExplainer, target: str, fixed: Mapping[str, Sequence[int]]) -> dict[str, str]:
     facts = {
         "method": method.name(),
-        "parameters": json.dumps(told_parameters(method, method.resolved())),
+        "parameters": json.dumps(told_parameters(method, {"gradient": "graph", **method.resolved()})),
         "target": target,
         "source": model.name,
         "source_sha256": model.sha256,

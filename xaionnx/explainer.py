@@ -131,6 +131,9 @@ def _described(value: Any) -> Any:
         }
     if isinstance(value, (list, tuple)):
         return [_described(item) for item in value]
+    if isinstance(value, Model):
+        # A model that was rewritten in memory is told by the file that it came from.
+        return {"kind": "Model", "name": value.name, "derived": value.is_derived, "sha256": value.sha256}
     if isinstance(value, Mapping):
         return {str(key): _described(item) for key, item in value.items()}
     if dataclasses.is_dataclass(value):

@@ -40,8 +40,8 @@ class Explanation:
     method : str
         Name of the method, as the command line knows it.
     values : array (N, ...) or dict of arrays by input name
-        The attribution, in the shape of the input. A player's value is given to each of its elements,
-        never divided among them.
+        The attribution, in the shape of the input, or of the layer that ``provenance["layer"]`` names. A player's
+        value is given to each of its elements, never divided among them.
     target : array of str, (N,)
         The scalar that was explained, in words, such as ``Egyptian cat (285)``.
     prediction : array (N,)

@@ -376,6 +376,8 @@ class Model:
             return {name: np.asarray(output) for name, output in zip(fetch, outputs, strict=True)}
 
         alone = answers(self._session(), 1)
+        if any(np.shape(answer)[:1] != (1,) for answer in alone.values()):
+            return False
         try:
             together = answers(self._session(kind), 2)
         except (UnsupportedModelError, ModelFileError):

@@ -143,7 +143,7 @@ class Selection:
         rows = len(outputs[self._groups[0].tensor])
         values = np.empty((rows, len(self)))
         for group in self._groups:
-            flat = _activate(group.activation, outputs[group.tensor])
+            flat = activate(group.activation, outputs[group.tensor])
             if len(group.indices) == 1:
                 # The same elements of each row.
                 taken = np.take(flat, group.indices[0], axis=1).astype(np.float64)
@@ -198,8 +198,8 @@ class Selection:
         )
 
 
-def _activate(activation: str, output: Array) -> Array:
-    """All axes behind the batch flat, and the activation over them: (M, S)."""
+def activate(activation: str, output: Array) -> Array:
+    """All axes behind the batch flat, and an activation of :class:`Pick` over them: (M, S)."""
     flat = np.asarray(output).reshape(len(output), -1)
     if activation == "identity":
         return flat

@@ -10,7 +10,7 @@ import onnxruntime
 from onnx.shape_inference import InferenceError
 
 from xaionnx import discovery
-from xaionnx.errors import InputMismatchError, ModelError, UnsupportedModelError
+from xaionnx.errors import ModelError, UnsupportedModelError
 from xaionnx.graph.cut import op_census
 from xaionnx.inputs import InputSpec
 from xaionnx.model import Model
@@ -119,32 +119,43 @@ def _scores(model: Model) -> str | None:
 
 
 def _slopes(model: Model) -> str | None:
-    """Why no gradient graph can be built from the explained output back to the inputs."""
+    """Why no gradient of the explained output can be had without further choices."""
+    source, reason = _gradient(model)
+    return reason if source is None else None
+
+
+def _gradient(model: Model) -> tuple[str | None, str | None]:
+    """The source of gradients that a method would take by itself, and why not the built graph."""
     # Only this check needs the rules.
-    from xaionnx.autodiff import gradient
-    from xaionnx.explainers._slopes import differentiable
+    from xaionnx.explainers._route import explained
+    from xaionnx.explainers._sources.choice import foreseen
 
     try:
-        gradient(model, model.output().name, differentiable(model))
-    except InputMismatchError:
-        # The sizes are free: whether a rule is missing shows with the first sample, before any work.
-        return None
+        return foreseen(model, explained(model))
     except ModelError as refusal:
-        return str(refusal)
-    return None
+        return None, str(refusal)
 
 
 # What a method needs, and why a model may lack it (None: it does not).
-CHECKS: dict[str, tuple[Callable[[Model], str | None], ...]] = {"output": (_scores,), "gradient": (_slopes,)}
+CHECKS: dict[str, tuple[Callable[[Model], str | None], ...]] = {
+    "output": (_scores,),
+    "gradient": (_slopes,),
+    "activation": (_scores,),
+}
 
 
 def verdicts(model: Model) -> list[dict[str, Any]]:
-    """For each method whether it can explain the model, and why not."""
+    """For each method whether it can explain the model, and why not; of a gradient its source, with a remark."""
     found = []
+    told: dict[str, dict[str, Any]] = {}
     for name in discovery.methods():
         needs = discovery.method(name).needs
-        reasons = [reason for check in CHECKS[needs] if (reason := check(model)) is not None]
-        found.append({"method": name, "needs": needs, "possible": not reasons, "reason": " ".join(reasons) or None})
+        if needs not in told:
+            reasons = [reason for check in CHECKS[needs] if (reason := check(model)) is not None]
+            told[needs] = {"needs": needs, "possible": not reasons, "reason": " ".join(reasons) or None}
+            if needs == "gradient" and not reasons:
+                told[needs] |= dict(zip(("gradient", "remark"), _gradient(model), strict=True))
+        found.append({"method": name, **told[needs]})
     return found
 
 
@@ -181,6 +192,9 @@ def lines(model: Model, told: dict[str, Any], every: bool) -> Iterator[str]:
     yield ""
     possible = [verdict["method"] for verdict in told["methods"] if verdict["possible"]]
     yield f"can be explained with     {', '.join(possible) or 'no method'}"
+    sloped = [verdict for verdict in told["methods"] if verdict.get("gradient") == "finite_differences"]
+    if sloped:
+        yield f"by finite differences     {', '.join(v['method'] for v in sloped)}: {sloped[0]['remark']}"
     for verdict in told["methods"]:
         if not verdict["possible"]:
             yield f"cannot be explained with  {verdict['method']}: {verdict['reason']}"

@@ -113,16 +113,37 @@ def explained(found: Prospect) -> str:
     return "; ".join(pairs[:5]) + more
 
 
+def layer_lines(result: Explanation) -> list[str]:
+    """The layer that was explained, and its shape; no line where the input was."""
+    layer = result.provenance.get("layer")
+    if layer is None or isinstance(result.values, dict):
+        return []
+    shape = result.values.shape[2 if result.several_targets else 1 :]
+    return [f"  at layer {plain(layer['name'])} ({', '.join(map(str, ('N', *shape)))})"]
+
+
 def feature_lines(result: Explanation, spec: InputSpec, x: Array) -> list[str]:
     """The entries of a row that count most, with the value that they had and their share; of the first target."""
     if isinstance(result.values, dict):
         return []
     values = (result.values[0] if result.several_targets else result.values)[0]
+    known: list[str] = []
+    if "layer" in result.provenance:
+        # Only this needs what draws pictures.
+        from xaionnx.render.layers import layer_of, parts
+
+        layer = layer_of(result)
+        assert layer is not None  # the provenance was just asked
+        values, known, _ = parts(values, layer)
+        known = token_names(result, x) or known
     if values.ndim != 1:
         return []
     order = np.argsort(-np.abs(values), kind="stable")[:_SHOWN_FEATURES]
-    names = [spec.columns[i] if i < len(spec.columns) else f"column {i}" for i in order]
-    held = [_held(spec, names[place], x[i]) for place, i in enumerate(order)]
+    if known:
+        names, held = [known[i] for i in order], [""] * len(order)
+    else:
+        names = [spec.columns[i] if i < len(spec.columns) else f"column {i}" for i in order]
+        held = [_held(spec, names[place], x[i]) for place, i in enumerate(order)]
     width, wide = max(map(len, names)), max(map(len, held))
     lines = [
         f"  {plain(name):<{width}}  {plain(value):<{wide}}  {values[i]:+.4g}"
@@ -130,6 +151,14 @@ def feature_lines(result: Explanation, spec: InputSpec, x: Array) -> list[str]:
     ]
     rest = len(values) - len(order)
     return [*lines, f"  and {rest} more"] if rest else lines
+
+
+def token_names(result: Explanation, x: Array) -> list[str] | None:
+    """The tokens of a layer with the numbers that the input has for them; None where it has none."""
+    layer = result.provenance.get("layer")
+    if layer is None or layer["axes"] != "TD" or x.ndim != 1 or x.dtype.kind not in "iu":
+        return None
+    return [f"token {place} ({number})" for place, number in enumerate(x)]
 
 
 def _held(spec: InputSpec, name: str, value: Any) -> str:

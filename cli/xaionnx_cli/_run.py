@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,7 @@ class _Job:
         self._say(f"\n{plain(sample.name)}", *_report.class_lines(found))
         self._say(f"  {self.method.name()} of {_report.explained(found)}")
         result = self.method.attribute(self.model, sample.feeds, self.target)
+        self._say(*_report.layer_lines(result))
         files = self._save(sample, result, several)
         evaluations, seconds = sum(result.diagnostics["evaluations"]), result.diagnostics["seconds"]
         if self.request.as_json:
@@ -148,17 +150,20 @@ class _Job:
         if sample.display is None and len(self.names) <= _FEW:
             self._say(*_report.feature_lines(result, self.spec, sample.feeds[self.model.input().name][0]))
         rate = f"{evaluations / max(seconds, 1e-9):,.0f}/s"
-        self._say(f"  {evaluations:,} evaluations in {seconds:.2f} s ({rate})", *(f"  saved {file}" for file in files))
+        source = result.diagnostics.get("gradient", "graph")
+        by = "" if source == "graph" else f", gradients by {plain(source)}"
+        self._say(f"  {evaluations:,} evaluations in {seconds:.2f} s ({rate}){by}", *(f"  saved {f}" for f in files))
 
     def _save(self, sample: _samples.Sample, result: Explanation, several: bool) -> list[str]:
         """Save one result; the files. Only what is saved counts as done."""
         place, files = self.destination, []
+        x = sample.feeds[self.model.input().name][0]
         if place.kind in ("picture", "folder"):
             name = place.name(sample.name)
             targets = len(result.target) if result.several_targets else 1
             for target in range(targets):
                 path = place.picture(name, several, target if targets > 1 else None)
-                files.append(str(_drawn(result, sample, self.spec, target, path, self.request)))
+                files.append(str(_drawn(result, sample, x, self.spec, target, path, self.request)))
             if place.kind == "folder":
                 files.append(str(result.save(place.record(name))))
         self.names.append(sample.name)
@@ -216,12 +221,15 @@ class _Job:
 
 
 def _drawn(
-    result: Explanation, sample: _samples.Sample, spec: InputSpec, target: int, path: Path, request: Request
+    result: Explanation, sample: _samples.Sample, x: Any, spec: InputSpec, target: int, path: Path, request: Request
 ) -> Path:
-    """The picture of one target: a map over the photo, or bars of the columns where there is none."""
+    """The picture of one target: a map over the photo, or bars of the columns, or of a layer's parts, where none fits.
+
+    ``x`` is the explained input of the sample, without the batch axis.
+    """
     from xaionnx import render
 
-    if sample.display is not None:
+    if sample.display is not None and render.covers_picture(result):
         picture = render.overlay(
             result,
             sample.display,
@@ -232,6 +240,9 @@ def _drawn(
             stretched=spec.resize == "stretch",
         )
         return render.save(picture, path)
-    shape = () if isinstance(result.values, dict) else result.values.shape[2 if result.several_targets else 1 :]
-    names = spec.columns if shape == (len(spec.columns),) else None
+    if result.provenance.get("layer") is not None:
+        names: Sequence[str] | None = _report.token_names(result, x)
+    else:
+        shape = () if isinstance(result.values, dict) else result.values.shape[2 if result.several_targets else 1 :]
+        names = spec.columns if shape == (len(spec.columns),) else None
     return render.save(render.bars(result, names, target=target, top=request.top or _BARS), path)

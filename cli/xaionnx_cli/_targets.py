@@ -12,8 +12,8 @@ from xaionnx.target import Target
 
 FORMS = (
     "What is explained, the top class of each input if not given: a class number or label, top:K, probability[:CLASS], "
-    "margin:A,B (why A rather than B), label:NAME, loss:CLASS, element:I,J,..., channel[:K], peak[:K], "
-    "region[:THRESHOLD], sum."
+    "margin:A,B (why A rather than B), label:NAME, loss:CLASS, element:I,J,..., neuron:TENSOR:I,J,..., channel[:K], "
+    "peak[:K], region[:THRESHOLD], sum."
 )
 HELP = f"{FORMS} Repeat it for several targets; they cost no more than one."
 
@@ -55,6 +55,13 @@ def _target(text: str, output: str | None, model: Model) -> Target:
         return Target.loss(np.array(_whole(text, rest, "loss:3")), output=output)
     if form == "element" and colon:
         return Target.index([_whole(text, part, "element:0,12,7") for part in rest.split(",")], output=output)
+    if form == "neuron" and colon:
+        # Names of tensors may hold colons of their own.
+        tensor, _, place = rest.rpartition(":")
+        example = "neuron:/relu/Relu_output_0:5,0,3"
+        if not tensor:
+            raise ParameterError(f"--target {text} must name a tensor and one of its elements, as in '{example}'.")
+        return Target.neuron(tensor, [_whole(text, part, example) for part in place.split(",")])
     if form in ("channel", "peak") and (not colon or rest):
         tensor = output if output is not None else model.output().name
         return Target.channel(tensor, _whole(text, rest, f"{form}:5") if colon else None, peak=form == "peak")

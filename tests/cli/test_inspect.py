@@ -13,7 +13,6 @@ from onnx import TensorProto, helper, numpy_helper
 from xaionnx_cli import _census
 
 from xaionnx import discovery
-from xaionnx.autodiff.table import STANDARD
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 
@@ -40,10 +39,11 @@ def test_facts_of_real_models(run, name):
     assert told["inputs"][0]["name"] == proto.graph.input[0].name
     assert told["providers"]["used"] == "CPUExecutionProvider"
     assert told["spec"]["guessed"] is False
-    # A forest has no slopes, and an op may still lack a rule.
-    smooth = name == "digits_cnn" or (name == "selfie_segmentation" and "Resize" in STANDARD)
-    expected = [(n, smooth or not needs_gradient(n)) for n in discovery.methods()]
-    assert [(m["method"], m["possible"]) for m in told["methods"]] == expected
+    # A forest has no slopes, and differences of it need a step.
+    smooth = name != "german_credit_forest"
+    sloped = {n: "graph" if smooth else None for n in discovery.methods() if needs_gradient(n)}
+    expected = [(n, smooth or n not in sloped, sloped.get(n)) for n in discovery.methods()]
+    assert [(m["method"], m["possible"], m.get("gradient")) for m in told["methods"]] == expected
 
 
 def test_text_lists_some_layers_or_all(run, digits):
@@ -84,16 +84,40 @@ def test_a_model_without_scores_says_why(run, tmp_path):
     assert "(guessed from the shapes, as there is no .toml beside the model)\n" in text
 
 
-def test_a_model_that_cannot_be_differentiated_names_the_ops_without_a_rule(run, tmp_path):
-    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 4])
-    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 4])
+def _shrink(path: Path, *shape: int) -> Path:
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", *shape]) for name in "xy")
     nodes = [helper.make_node("Shrink", ["x"], ["h"], name="h_0"), helper.make_node("Neg", ["h"], ["y"])]
-    told = json.loads(run("inspect", _save(tmp_path / "m.onnx", nodes, [x], [y]), "--json").stdout)["methods"]
+    return _save(path, nodes, [x], [y])
+
+
+NO_RULE = "No rule for ONNX op 'Shrink' (node 'h_0'), on the path from 'x' to 'y'."
+
+
+def test_a_small_model_without_a_rule_is_explained_by_finite_differences(run, tmp_path):
+    path = _shrink(tmp_path / "m.onnx", 4)
+    told = json.loads(run("inspect", path, "--json").stdout)["methods"]
     assert any(needs_gradient(m["method"]) for m in told)
+    for verdict in told:
+        assert verdict["possible"] is True
+        if needs_gradient(verdict["method"]):
+            assert verdict["gradient"] == "finite_differences"
+            assert verdict["remark"].startswith(f"8 evaluations a gradient. {NO_RULE}")
+    lines = run("inspect", path).stdout.splitlines()
+    sloped = ", ".join(name for name in discovery.methods() if needs_gradient(name))
+    assert any(line.startswith(f"by finite differences     {sloped}: 8 evaluations a gradient. ") for line in lines)
+
+
+def test_a_large_model_without_a_rule_names_the_op_and_the_choices(run, tmp_path):
+    told = json.loads(run("inspect", _shrink(tmp_path / "m.onnx", 3, 64, 64), "--json").stdout)["methods"]
     for verdict in told:
         assert verdict["possible"] is not needs_gradient(verdict["method"])
         if needs_gradient(verdict["method"]):
-            assert "No rule for ONNX op 'Shrink' (node 'h_0'), on the path from 'x' to 'y'." in verdict["reason"]
+            assert verdict["reason"].startswith(NO_RULE)
+            assert verdict["reason"].endswith(
+                "Or choose gradient='finite_differences:random:500' (1,000 evaluations a gradient), "
+                "'finite_differences:superpixels' (about 100) or 'finite_differences' (24,576), or give a gradient "
+                "model, a .onnx file."
+            )
 
 
 def test_an_input_of_integers_has_no_gradient(run, tmp_path):

@@ -44,6 +44,8 @@ def x(model: Model) -> dict[str, np.ndarray]:
         ("channel:2", Target.channel("logits", 2)),
         ("peak:2", Target.channel("logits", 2, peak=True)),
         ("peak", Target.channel("logits", peak=True)),
+        ("neuron:/3/Relu_output_0:5,0,3", Target.neuron("/3/Relu_output_0", (5, 0, 3))),
+        ("neuron:logits:7", Target.neuron("logits", 7)),
         ("sum", Target.sum()),
     ],
 )
@@ -51,6 +53,22 @@ def test_words_mean_the_target(model, x, text, same):
     found, expected = resolve(targets([text], None, model), model, x), resolve(same, model, x)
     np.testing.assert_array_equal(found.values, expected.values)
     assert found.several == expected.several
+    assert found.selection.names.tolist() == expected.selection.names.tolist()
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("element:5,0,3", Target.neuron("/3/Relu_output_0", (5, 0, 3))),
+        ("channel:5", Target.channel("/3/Relu_output_0", 5)),
+        ("channel", Target.channel("/3/Relu_output_0")),
+        ("sum", Target.sum(output="/3/Relu_output_0")),
+    ],
+)
+def test_words_about_a_tensor_inside_the_model(model, x, text, same):
+    found = resolve(targets([text], "/3/Relu_output_0", model), model, x)
+    expected = resolve(same, model, x)
+    np.testing.assert_array_equal(found.values, expected.values)
     assert found.selection.names.tolist() == expected.selection.names.tolist()
 
 
@@ -78,6 +96,14 @@ def targets_of(model: Model) -> list[str]:
         ("region:x", "--target region:x needs a number, as in 'region:0.5'. Got 'x' instead."),
         ("margin:3", "--target margin:3 must name two classes, as in 'margin:281,207'. Give their numbers."),
         ("margin:,3", "--target margin:,3 must name two classes, as in 'margin:281,207'. Give their numbers."),
+        (
+            "neuron:3",
+            "--target neuron:3 must name a tensor and one of its elements, as in 'neuron:/relu/Relu_output_0:5,0,3'.",
+        ),
+        (
+            "neuron:a:b:c",
+            "--target neuron:a:b:c needs whole numbers, as in 'neuron:/relu/Relu_output_0:5,0,3'. Got 'c' instead.",
+        ),
         (
             "margin:one, two, six, nine",
             "--target margin:one, two, six, nine must name two classes, as in 'margin:281,207'. Give their numbers.",

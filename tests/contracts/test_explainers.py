@@ -10,11 +10,15 @@ import xaionnx
 from models import planted
 from xaionnx import Explanation, discovery, parameters
 from xaionnx.errors import BudgetError, ParameterError, UnknownNameError
+from xaionnx.explainers._inner_paths import InnerExplainer
 from xaionnx.session import Session
 
 METHODS = discovery.methods()
 WEIGHTS = np.random.default_rng(3).normal(size=(3, 3, 12, 12)).astype(np.float32)
 X = np.random.default_rng(4).normal(size=(3, 3, 12, 12)).astype(np.float32)
+
+# A tensor of mnist_cnn.
+CONV = "/4/Conv_output_0"
 
 # Settings that keep a method small on a picture of 12 by 12 pixels.
 SMALL = {
@@ -28,14 +32,23 @@ SMALL = {
 VALUE_TOLERANCE = {"rtol": 2e-4, "atol": 2e-4}
 
 
+def fields(method):
+    return parameters.declared(discovery.method(method))
+
+
 def small(method, **more):
-    kind = discovery.method(method)
-    known = parameters.declared(kind)
-    return kind(**{key: value for key, value in {**SMALL, **more}.items() if key in known})
+    known = fields(method)
+    return discovery.method(method)(**{key: value for key, value in {**SMALL, **more}.items() if key in known})
 
 
 def needs_gradient(method):
     return discovery.method(method).needs == "gradient"
+
+
+def explains_a_layer(method):
+    """Whether a method explains a layer without being told which."""
+    kind = discovery.method(method)
+    return issubclass(kind, InnerExplainer) or kind.needs == "activation"
 
 
 def by_player(result):
@@ -72,15 +85,23 @@ def evaluations(monkeypatch):
 @pytest.mark.parametrize("method", METHODS)
 def test_the_record_has_the_shapes_that_the_contract_gives(model, method):
     one = small(method).attribute(model, X, 1)
-    assert one.values.shape == X.shape
+    if explains_a_layer(method):
+        # "flat" is what lies between the input and the scores of the linear model.
+        assert one.provenance["layer"] == {"name": "flat", "axes": "F", "grid": None, "before": 0}
+        assert one.provenance["parameters"]["layer"] == "flat"
+        assert one.values.shape == (3, X[0].size)
+    else:
+        assert one.values.shape == X.shape
+        assert "layer" not in one.provenance
     assert np.isfinite(one.values).all()
     assert one.target.shape == one.prediction.shape == (3,)
     np.testing.assert_allclose(one.prediction, X.reshape(3, -1) @ WEIGHTS[1].ravel(), **VALUE_TOLERANCE)
     several = small(method).attribute(model, X, [0, 2])
-    assert several.values.shape == (2, *X.shape)
-    if needs_gradient(method):
+    assert several.values.shape == (2, *one.values.shape)
+    if one.features is None:
         # Each element has a slope of its own: there are no players.
-        assert one.feature_values is one.features is None
+        assert discovery.method(method).needs != "output"
+        assert one.feature_values is None
     else:
         assert several.feature_values.shape[:2] == (2, 3)
         # A player's value is given to each of its elements.
@@ -142,7 +163,7 @@ def test_batch_size_and_threads_change_nothing(method, size, threads, curved):
 @pytest.mark.parametrize("method", METHODS)
 def test_the_budget_is_kept_and_evaluations_are_counted_honestly(monkeypatch, method):
     model = planted.load(planted.linear(WEIGHTS), batch_size=1)  # one row a run, and nothing to probe
-    if needs_gradient(method):
+    if discovery.method(method).needs != "output":
         small(method).attribute(model, X[:1], 0)  # the gradient graph is built, for which the model is probed once
     counted = evaluations(monkeypatch)
     result = small(method).attribute(model, X[:2], 0)
@@ -156,7 +177,7 @@ def test_the_budget_is_kept_and_evaluations_are_counted_honestly(monkeypatch, me
 @pytest.mark.parametrize("method", METHODS)
 def test_one_session_serves_a_whole_explanation(monkeypatch, method):
     model = planted.load(planted.linear(WEIGHTS))
-    if needs_gradient(method):
+    if discovery.method(method).needs != "output":
         small(method).attribute(model, X, 1)  # opens the one session of the gradient, which serves any class
     opened = []
     init = Session.__init__
@@ -182,7 +203,7 @@ def test_a_record_survives_its_file_bit_for_bit(tmp_path, model, method):
             assert value == other
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [m for m in METHODS if discovery.method(m).needs != "activation"])
 def test_a_null_model_explains_nothing(method):
     null = planted.load(planted.null((3, 12, 12)))
     result = small(method).attribute(null, X[:1], 0)

@@ -3,9 +3,8 @@
 import dataclasses
 
 import numpy as np
-import onnx
 import pytest
-from onnx import numpy_helper, parser
+from onnx import parser
 from PIL import Image
 
 import xaionnx
@@ -16,7 +15,6 @@ from xaionnx.explainers.expected_gradients import ExpectedGradients
 from xaionnx.explainers.input_x_gradient import InputXGradient
 from xaionnx.explainers.integrated_gradients import IntegratedGradients, path
 from xaionnx.explainers.saliency import Saliency
-from xaionnx.explainers.smooth_grad import SmoothGrad
 
 RULES = ("gauss_legendre", "trapezoid", "left", "middle", "right")
 CANONICAL = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
@@ -129,8 +127,8 @@ def test_a_probability_is_integrated_with_the_slope_of_each_point():
 def test_several_draws_are_averaged():
     model, x = planted.load(planted.five_x1_x2sq_sinx3()), row(1, 2, 3)
     rows = np.random.default_rng(1).normal(size=(4, 3)).astype(np.float32)
-    together = xaionnx.explain(model, x, IntegratedGradients(baseline=Baseline.background(rows)), 0)
-    singles = [xaionnx.explain(model, x, IntegratedGradients(baseline=one), 0) for one in rows]
+    together = xaionnx.explain(model, x, IntegratedGradients(baseline=Baseline.background(rows), steps=32), 0)
+    singles = [xaionnx.explain(model, x, IntegratedGradients(baseline=one, steps=32), 0) for one in rows]
     np.testing.assert_allclose(together.values, np.mean([s.values for s in singles], axis=0), rtol=1e-5)
     np.testing.assert_allclose(
         together.baseline_prediction, np.mean([s.baseline_prediction for s in singles], axis=0), rtol=1e-6
@@ -182,14 +180,33 @@ def test_the_cat_against_central_differences(lite, cat):
 
 
 def test_tolerance_refines_the_steps_of_the_cat(lite, cat):
-    found = xaionnx.explain(lite, cat, IntegratedGradients(steps=32, rule="middle", tolerance=0.01))
+    found = xaionnx.explain(lite, cat, IntegratedGradients(tolerance=0.01))
     change = found.prediction - found.baseline_prediction
     assert abs(found.values.sum(dtype=np.float64) - change[0]) < 0.01 * abs(change[0])
     assert found.diagnostics["relative_gap"][0] < 0.01
+    assert found.diagnostics["stopped_by"] == ["tolerance"]
     steps = found.diagnostics["steps"][0]
-    assert steps in 32 * 2 ** np.arange(1, 6)
-    # All refinements were paid for.
-    assert found.diagnostics["gradients"] == [2 * steps - 32]
+    assert steps in 128 * 2 ** np.arange(1, 4)
+    # The points of Gauss-Legendre are others each time, and all were paid for.
+    assert found.diagnostics["gradients"] == [2 * steps - 128]
+
+
+@pytest.mark.parametrize(("rule", "steps", "final"), [("trapezoid", 5, 33), ("left", 4, 32), ("right", 4, 32),
+                                                      ("middle", 4, 36)])  # fmt: skip
+def test_a_rule_that_nests_keeps_what_it_has_evaluated(digits, digit, rule, steps, final):
+    refined = xaionnx.explain(
+        digits, digit, IntegratedGradients(rule=rule, steps=steps, tolerance=1e-9, max_steps=final), [3, 5]
+    )
+    whole = xaionnx.explain(digits, digit, IntegratedGradients(rule=rule, steps=final), [3, 5])
+    np.testing.assert_allclose(refined.values, whole.values, atol=1e-5 * np.abs(whole.values).max())
+    assert refined.diagnostics["gradients"] == whole.diagnostics["gradients"] == [2 * final] * 2
+    assert refined.diagnostics["stopped_by"] == [["max_steps"] * 2] * 2
+    # One entry a sample, with one a target.
+    np.testing.assert_allclose(
+        np.array(refined.diagnostics["completeness_gap"]).T,
+        refined.values.sum(axis=(2, 3, 4)) - (refined.prediction - refined.baseline_prediction),
+        atol=1e-3,
+    )
 
 
 def test_tolerance_refines_each_sample_and_target_alone():
@@ -208,65 +225,7 @@ def test_tolerance_refines_each_sample_and_target_alone():
 def test_where_nothing_changes_the_gap_is_not_a_number_divided_by_zero():
     found = xaionnx.explain(planted.load(planted.null((3,))), row(1, 2, 3), IntegratedGradients(tolerance=0.1), 0)
     assert found.diagnostics["relative_gap"] == [0.0]
-    assert found.diagnostics["steps"] == [32]
-
-
-SQUARES = """<ir_version: 8, opset_import: ["" : 17]>
-g (float[N, 3] x) => (float[N, 1] y) { s = Mul(x, x)  y = MatMul(s, a) }"""
-
-
-@pytest.fixture
-def squares():
-    proto = parser.parse_model(SQUARES)
-    proto.graph.initializer.append(numpy_helper.from_array(np.array([[1], [2], [-3]], dtype=np.float32), "a"))
-    onnx.checker.check_model(proto)
-    return planted.load(proto)
-
-
-@pytest.mark.parametrize("statistic", ["mean", "squared", "variance"])
-def test_the_smooth_grad_family_has_its_closed_forms(squares, statistic):
-    x, a = np.array([2.0, -1.0, 0.5]), np.array([1.0, 2.0, -3.0])
-    noise = 0.2
-    sigma = noise * np.ptp(x)
-    expected = {
-        "mean": 2 * a * x,
-        "squared": 4 * a**2 * (x**2 + sigma**2),
-        "variance": 4 * a**2 * sigma**2,
-    }[statistic]
-    found = xaionnx.explain(
-        squares, x[None].astype(np.float32), SmoothGrad(statistic=statistic, noise=noise, draws=2000, seed=7), 0
-    )
-    error = found.standard_error[0]
-    assert (np.abs(found.values[0] - expected) < 4 * error).all()
-    scale = {"mean": 2 * np.abs(a) * sigma / np.sqrt(2000), "variance": expected * np.sqrt(2 / 2000)}
-    if statistic in scale:
-        np.testing.assert_allclose(error, scale[statistic], rtol=0.15)
-
-
-def test_smooth_grad_wraps_any_gradient_method(squares):
-    x = row(2, -1, 0.5)
-    named = xaionnx.explain(squares, x, SmoothGrad(method="integrated_gradients", draws=8, noise=1e-6), 0)
-    inner = xaionnx.explain(squares, x, "integrated_gradients", 0)
-    np.testing.assert_allclose(named.values, inner.values, rtol=1e-3)
-    # Eight paths, each with its baseline and its end.
-    assert named.diagnostics["gradients"] == [8 * 32]
-    assert named.diagnostics["evaluations"] == [1 + 8 * (32 + 2)]
-    given = SmoothGrad(method=IntegratedGradients(), draws=8, noise=1e-6).attribute(squares, x, 0)
-    np.testing.assert_array_equal(given.values, named.values)
-    assert given.provenance["parameters"]["method"]["kind"] == "IntegratedGradients"
-
-
-def test_noise_is_another_with_another_seed_and_keeps_the_target(digits, digit):
-    first, second = (xaionnx.explain(digits, digit, SmoothGrad(draws=2, seed=s)).values for s in (0, 1))
-    assert np.abs(first - second).max() > 0.01 * np.abs(first).max()
-    plain = xaionnx.explain(digits, digit, "saliency")
-    assert (xaionnx.explain(digits, digit, SmoothGrad(draws=2, noise=5.0)).target == plain.target).all()
-
-
-@pytest.mark.parametrize("method", ["occlusion", "smooth_grad", 3, SmoothGrad()])
-def test_smooth_grad_refuses_what_is_no_gradient_method(method):
-    with pytest.raises(ParameterError, match="The 'method' parameter of SmoothGrad must be"):
-        SmoothGrad(method=method)
+    assert found.diagnostics["steps"] == [128]
 
 
 def test_steps_must_suit_the_rule_and_the_limit():
@@ -279,7 +238,7 @@ def test_steps_must_suit_the_rule_and_the_limit():
 def test_both_images_of_a_model_with_two_are_explained():
     model = planted.load(planted.net_b(two_images=True))
     feeds = {"x": CANONICAL / 2, "x2": CANONICAL / 2}
-    for kind in (Saliency(absolute=False), IntegratedGradients(), SmoothGrad(draws=3, noise=1e-3)):
+    for kind in (Saliency(absolute=False), IntegratedGradients()):
         found = kind.attribute(model, feeds, 0)
         assert set(found.values) == {"x", "x2"}
         np.testing.assert_allclose(found.values["x"], found.values["x2"], rtol=1e-3)

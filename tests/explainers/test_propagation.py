@@ -165,9 +165,9 @@ def test_every_rule_in_every_layer_equals_its_papers_equation(tmp_path, kind, ru
             np.testing.assert_allclose(
                 found.values[t, n].ravel(), expected, rtol=2e-3, atol=2e-4 * np.abs(expected).max()
             )
-            assert found.diagnostics["relevance"][t][n] == pytest.approx(found.values[t, n].sum(), rel=1e-4, abs=1e-4)
-            gap = found.diagnostics["relevance"][t][n] - y[k]
-            assert found.diagnostics["conservation_gap"][t][n] == pytest.approx(gap, abs=1e-3)
+            assert found.diagnostics["relevance"][n][t] == pytest.approx(found.values[t, n].sum(), rel=1e-4, abs=1e-4)
+            gap = found.diagnostics["relevance"][n][t] - y[k]
+            assert found.diagnostics["conservation_gap"][n][t] == pytest.approx(gap, abs=1e-3)
 
 
 @pytest.mark.parametrize("rule", ["epsilon", "gamma", "z_plus", "alpha1_beta0", "w_square", "flat"])

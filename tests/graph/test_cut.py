@@ -10,7 +10,17 @@ from onnx import TensorProto, TypeProto, helper, numpy_helper, parser
 from onnx.reference import ReferenceEvaluator
 
 from xaionnx.errors import ModelFileError, ParameterError, UnknownNameError, UnsupportedModelError
-from xaionnx.graph.cut import cut, declare_types, expose, op_census, ordered, tensor_names
+from xaionnx.graph.cut import (
+    ancestors,
+    cut,
+    declare_types,
+    descendants,
+    expose,
+    op_census,
+    ordered,
+    shapes,
+    tensor_names,
+)
 from xaionnx.graph.serialize import to_bytes
 from xaionnx.loading import read_model
 
@@ -252,6 +262,37 @@ class TestExternalData:
         assert str(caught.value) == (
             f"{source.path}: external data 'other.bin' do not belong to this model. Derive from its own file."
         )
+
+
+def test_what_stands_before_and_behind_a_tensor(conv_net):
+    assert descendants(conv_net, ["r1"]) == {"c2", "s", "g", "f", "z", "p"}
+    assert descendants(conv_net, ["c2", "f"]) == {"s", "g", "z", "p"}
+    assert descendants(conv_net, ["w3"]) == {"z", "p"}
+    assert ancestors(conv_net, ["c2"]) == {"x", "w1", "b1", "w2", "c1", "r1", "c2"}
+    assert ancestors(conv_net, ["w1"]) == {"w1"}
+
+
+def test_shapes_for_inputs_of_some_sizes():
+    """Free sizes become those that are given, also behind a Reshape that reads them; the rest is left open."""
+    model = parser.parse_model("""
+        <ir_version: 8, opset_import: ["" : 17]>
+        net (float[N, 2, H, W] x, float[N, K] beside) => (float[A, B, C] y)
+        <int64[1] first = {2}, int64[1] end = {4}, int64[1] all = {-1}, int64[1] two = {2}> {
+            sizes = Shape (x)
+            some = Slice (sizes, first, end)
+            shape = Concat <axis = 0> (all, two, some)
+            again = Reshape (x, shape)
+            r = Relu (again)
+            rows = NonZero (beside)
+            y = ReduceSum <keepdims = 0> (r, two)
+        }""")
+    found = shapes(model, {"x": (1, 2, 6, 8)})
+    assert found["r"][1:] == (2, 6, 8)
+    assert found["beside"] == (None, None)
+    assert found["rows"] == (2, None)
+    assert shapes(model, {})["r"] == (None, 2, None, None)
+    # What was given is not written into the model.
+    assert model.graph.input[0].type.tensor_type.shape.dim[2].dim_param == "H"
 
 
 def test_chain_of_20_000_nodes():

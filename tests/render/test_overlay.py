@@ -299,6 +299,29 @@ def test_the_caption_names_method_baseline_and_evaluations():
     assert words.class_and_score(one.sample(1)) == "cat (3) · score 3.5"
 
 
+@pytest.mark.parametrize(("gaps", "tolerance", "words_of_it"), [
+    ([0.2, 0.00934], None, "gap 0.93 % of the change, 64 steps"),
+    ([0.2, 1.4], None, "gap 140 % of the change, 64 steps"),
+    ([0.2, 0.009], 0.01, "gap 0.9 % of the change, 64 steps"),
+    ([0.2, 0.29], 0.01, "gap 29 % of the change, over the 1 % asked for, 64 steps"),
+    ([0.2, np.inf], 0.01, "gap without a change, over the 1 % asked for, 64 steps"),
+])  # fmt: skip
+def test_the_caption_tells_the_gap_of_a_path(gaps, tolerance, words_of_it):
+    one = explanation(
+        np.ones((2, 1, 4, 4)),
+        diagnostics={"evaluations": [66, 66], "relative_gap": gaps, "steps": [32, 64]},
+        provenance={"parameters": {"rule": "middle", "steps": 8, "max_steps": 64, "tolerance": tolerance}},
+    )
+    said = words.made_by(one.sample(1), 1).replace("\N{NO-BREAK SPACE}", " ")
+    assert said == f"occlusion · rule middle · 66 evaluations · {words_of_it}"
+
+
+def test_the_caption_names_the_method_inside_another():
+    for kind, name in {"InputXGradient": "input x gradient", "BlurIG": "blur ig", "Lime": "lime"}.items():
+        one = explanation(np.ones((1, 1, 4, 4)), provenance={"parameters": {"draws": 3, "inner": {"kind": kind}}})
+        assert words.facts(one.sample(0)) == ["draws 3", f"method {name}"]
+
+
 def test_the_caption_says_what_joined_the_channels():
     one = one_sample(explanation(np.random.default_rng(0).normal(size=(1, 3, 9, 9))), 0, 0, "overlay")
     from xaionnx.render.colours import scale_of

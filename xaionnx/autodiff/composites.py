@@ -61,11 +61,13 @@ def check(name: str) -> None:
         raise UnknownNameError.among("composite", name, names())
 
 
-def named(name: str, choices: Choices) -> Composite:
+def named(name: str, choices: Choices, first: bool = True) -> Composite:
     """The composite of that name.
 
-    A rule's name stands for that rule in all layers. The others follow one rule in convolutions and epsilon in the
-    other layers; ``_flat`` and ``_box`` at the end say what the first layer follows.
+    A rule's name stands for that rule in all layers; z-box stands for the first alone, with z-plus in the others, which
+    is deep Taylor decomposition. Other names follow one rule in convolutions and epsilon in the other layers; ``_flat``
+    and ``_box`` at the end say what the first layer follows. Without ``first`` there is none: the first layer of the
+    model lies elsewhere.
 
     Raises
     ------
@@ -78,10 +80,10 @@ def named(name: str, choices: Choices) -> Composite:
     others = Epsilon(choices.epsilon, relative=choices.relative)
     if name in _ALIKE:
         return Composite({"*": _settled(_ALIKE[name], name, choices)}, others)
-    convolutions, first = _MIXED[name]
-    rules: dict[str, LinearRule] = {} if first is None else {"first": _settled(first, name, choices)}
+    start, convolutions, rest = _MIXED[name]
+    rules = {} if start is None or not first else {"first": _settled(start, name, choices)}
     rules |= dict.fromkeys(_CONVOLUTIONS, _settled(convolutions, name, choices))
-    return Composite({**rules, "*": others}, others)
+    return Composite({**rules, "*": _settled(rest, name, choices)}, others)
 
 
 # Of a layer-wide rule: Bach et al. 2015, Montavon et al. 2017 and 2019.
@@ -91,21 +93,21 @@ _ALIKE: dict[str, LinearRule] = {
     "alpha1_beta0": AlphaBeta(1, 0),
     "alpha2_beta1": AlphaBeta(2, 1),
     "z_plus": ZPlus(),
-    "z_box": ZBox(),
     "w_square": WSquare(),
     "flat": Flat(),
 }
 
-# The rule of convolutions, and that of the first layer. Montavon et al. 2019; Lapuschkin et al. 2019,
-# doi:10.1038/s41467-019-08987-4; Kohlbrenner et al. 2020, arXiv:1910.09840.
-_MIXED: dict[str, tuple[LinearRule, LinearRule | None]] = {
-    "epsilon_plus": (ZPlus(), None),
-    "epsilon_plus_flat": (ZPlus(), Flat()),
-    "epsilon_plus_box": (ZPlus(), ZBox()),
-    "epsilon_gamma_box": (Gamma(), ZBox()),
-    "epsilon_gamma_flat": (Gamma(), Flat()),
-    "epsilon_alpha2_beta1": (AlphaBeta(2, 1), None),
-    "epsilon_alpha2_beta1_flat": (AlphaBeta(2, 1), Flat()),
+# The rules of the first layer, of convolutions, and of other layers. Montavon et al. 2017 and 2019; Lapuschkin et al.
+# 2019, doi:10.1038/s41467-019-08987-4; Kohlbrenner et al. 2020, arXiv:1910.09840.
+_MIXED: dict[str, tuple[LinearRule | None, LinearRule, LinearRule]] = {
+    "z_box": (ZBox(), ZPlus(), ZPlus()),
+    "epsilon_plus": (None, ZPlus(), Epsilon()),
+    "epsilon_plus_flat": (Flat(), ZPlus(), Epsilon()),
+    "epsilon_plus_box": (ZBox(), ZPlus(), Epsilon()),
+    "epsilon_gamma_box": (ZBox(), Gamma(), Epsilon()),
+    "epsilon_gamma_flat": (Flat(), Gamma(), Epsilon()),
+    "epsilon_alpha2_beta1": (None, AlphaBeta(2, 1), Epsilon()),
+    "epsilon_alpha2_beta1_flat": (Flat(), AlphaBeta(2, 1), Epsilon()),
 }
 
 

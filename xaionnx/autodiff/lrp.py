@@ -31,14 +31,12 @@ from typing import final
 import onnx_ir as ir
 
 from xaionnx.autodiff.gradient_builder import GradientBuilder
-from xaionnx.autodiff.relevance import Epsilon, LinearRule
+from xaionnx.autodiff.relevance import LAYERS, Epsilon, LinearRule
 from xaionnx.autodiff.rule import START, Gradient, Rule, Table
 from xaionnx.autodiff.rules.normalisation import SCALE_A_CHANNEL, narrowed, standardised, widened
 from xaionnx.autodiff.table import STANDARD
 from xaionnx.errors import ParameterError
 
-# Layers whose weights a rule may stand in for.
-LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "Einsum")
 # Linear without weights of their own, or with weights that only scale.
 _SHARING = (
     "Add", "Sub", "Sum", "Mean", "ReduceSum", "ReduceMean", "AveragePool", "GlobalAveragePool", "Resize", "CumSum",
@@ -94,6 +92,10 @@ class Composite:
             raise ParameterError(f"The 'rules' parameter of Composite must map names to rules. Got {rules!r} instead.")
         object.__setattr__(self, "rules", tuple(rules.items()))
         object.__setattr__(self, "others", Epsilon() if others is None else others)
+
+    def later(self) -> Composite:
+        """The same for a part of a model that the first layer does not belong to."""
+        return Composite({key: rule for key, rule in self.rules if key != "first"}, self.others)
 
     def rule(self, node: ir.Node) -> LinearRule | None:
         """The rule of a layer; None where no entry fits."""

@@ -41,7 +41,10 @@ import onnx_ir as ir
 from xaionnx.autodiff.gradient_builder import GradientBuilder
 from xaionnx.autodiff.rule import Gradient
 from xaionnx.autodiff.table import STANDARD
-from xaionnx.errors import ParameterError
+from xaionnx.errors import ParameterError, UnsupportedModelError
+
+# Layers whose weights a rule may stand in for.
+LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "Einsum")
 
 # A number, or nested tuples of numbers that broadcast against a sample.
 Content: TypeAlias = float | tuple[Any, ...]
@@ -97,8 +100,13 @@ class Ones(StandIn):
 class Bound(StandIn):
     """The least, or greatest, value of a layer's input, for inputs of the model in a box.
 
-    What lies between the model's input and the layer is emitted again on both corners of the box: right for
-    everything that works element by element or moves elements about.
+    What lies between the model's input and the layer is emitted again on both corners of the box: right for what
+    works element by element and monotonously, or moves elements about, as what normalises an input does.
+
+    Raises
+    ------
+    UnsupportedModelError
+        Another layer lies between.
     """
 
     low: Content
@@ -117,6 +125,11 @@ class Bound(StandIn):
             return _filled(g, value, content)
         if node is None or g.constant_of(value) is not None:
             return value
+        if node.op_type in LAYERS:
+            raise UnsupportedModelError(
+                f"The box rule is for the first layer, and '{node.name}' lies before another that it was chosen for. "
+                "Let the key 'first' of the composite name it."
+            )
         inputs = [None if v is None else self._through(g, v, content) for v in node.inputs]
         return g.again(node, *inputs).outputs[0]
 

@@ -182,16 +182,16 @@ def _record(
         target=axis(resolution.selection.names[: resolution.own]),
         prediction=axis(resolution.values[: resolution.own]),
         baseline_prediction=None if known is None else axis(known),
-        feature_values=axis(_padded([a.values for a in answers])),
+        feature_values=axis(padded([a.values for a in answers])),
         features=_joined(players, names, main),
-        standard_error=None if any(e is None for e in errors) else axis(_padded([e for e in errors if e is not None])),
+        standard_error=None if any(e is None for e in errors) else axis(padded([e for e in errors if e is not None])),
         maps=maps,
         diagnostics=diagnostics,
         provenance=provenance(explainer, model, feeds, Target.of(target)[0], resolved),
     )
 
 
-def _padded(values: Sequence[Array]) -> Array:
+def padded(values: Sequence[Array]) -> Array:
     """Arrays (T, P_n) as one (T, N, P), NaN where a sample has fewer players."""
     most = max(v.shape[1] for v in values)
     padded = np.full((values[0].shape[0], len(values), most), np.nan)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, final
 
 import numpy as np
 
-from xaionnx.explainers._gradient import GradientExplainer
-from xaionnx.explainers._slopes import differentiable
+from xaionnx.explainers._gradient import LayerExplainer
+from xaionnx.explainers._route import explained
 from xaionnx.model import Model
 from xaionnx.perturb.sample import Sample
 
@@ -72,8 +72,8 @@ class Emitted:
 
     Attributes
     ----------
-    values : mapping of values (N, ...) by input name
-        The attribution.
+    values : mapping of values (N, ...) by name
+        The attribution, of an input or of a tensor that the method names with ``wrt``.
     diagnostics : mapping of values (N,) by name
     """
 
@@ -92,15 +92,15 @@ def total(g: Builder, values: Mapping[str, ir.Value], like: ir.Value) -> ir.Valu
 
 
 @dataclass(frozen=True, kw_only=True)
-class GraphExplainer(GradientExplainer):
+class GraphExplainer(LayerExplainer):
     """A gradient method that can be compiled: it says which gradients it needs, and adds nodes behind them.
 
     :meth:`trace` and :meth:`emit` are two faces of one definition and are tested to agree.
     """
 
     def wrt(self, model: Model) -> tuple[str, ...]:
-        """Tensors that the target is differentiated with respect to: by default the float inputs."""
-        return differentiable(model)
+        """Tensors that the target is differentiated with respect to: the layer, else what is explained without one."""
+        return explained(model) if self.layer is None else (self.layer,)
 
     def rows(self, g: Builder, x: Mapping[str, ir.Value], sample: Sample) -> Rows:
         """Points of the explained inputs ``x``, (N, ...) each, at which the model runs: by default ``x`` alone."""

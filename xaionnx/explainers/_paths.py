@@ -36,10 +36,8 @@ class Paths:
     @classmethod
     def of(cls, slopes: Slopes, points: Points, baseline: Any, seed: int) -> Paths:
         """From a baseline, or its shorthand."""
-        start = Baseline.of(baseline)
-        drawn = {n: start.draws(slopes.samples[n], slopes.names, seed) for n in np.unique(points.sample)}
-        starts = {name: np.stack([drawn[n][name] for n in points.sample]) for name in slopes.names}
-        return cls(slopes, points, starts)
+        drawn = slopes.route.draws(Baseline.of(baseline), seed)
+        return cls(slopes, points, {name: starts[points.sample] for name, starts in drawn.items()})
 
     @property
     def draws(self) -> int:
@@ -54,10 +52,6 @@ class Paths:
             lambda rows: {name: start[rows // each, chosen[rows % each]] for name, start in self.starts.items()},
         )
         return np.asarray(values.reshape(len(values), len(sample), each).mean(axis=2))
-
-    def end(self) -> Array:
-        """The targets at the points, (T, J)."""
-        return self.slopes.values(self.points.sample, lambda rows: {name: x[rows] for name, x in self.points.x.items()})
 
     def walk(
         self, target: Array, which: Array, draw: Array, share: Array
@@ -103,3 +97,17 @@ def add_up(total: Array, pair: Array, parts: Array) -> None:
     """Add parts (m, ...) to the totals of their pairs, of which those of a pair stand together."""
     first = np.flatnonzero(np.diff(pair, prepend=-1))
     total[pair[first]] += np.add.reduceat(parts, first, axis=0)
+
+
+def completeness(total: Array, change: Array) -> dict[str, Array]:
+    """How far sums of values (T, J) are off the change of the targets: the gap, and its share of the change.
+
+    Examples
+    --------
+    >>> completeness(np.array([[2.1, 0.0]]), np.array([[2.0, 0.0]]))["relative_gap"].round(3)
+    array([[0.05, 0.  ]])
+    """
+    gap, size = total - change, np.abs(change)
+    # No change and no gap is a gap of 0.
+    relative = np.divide(np.abs(gap), size, out=np.where(gap == 0, 0.0, np.inf), where=size > 0)
+    return {"completeness_gap": gap, "relative_gap": relative}

@@ -7,8 +7,8 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 
-from xaionnx.explainers._gradient import Found, GradientExplainer, Points
-from xaionnx.explainers._paths import Paths, add_up
+from xaionnx.explainers._gradient import Found, LayerExplainer, Points
+from xaionnx.explainers._paths import Paths, add_up, completeness
 from xaionnx.explainers._slopes import Slopes
 from xaionnx.parameters import free, integer
 from xaionnx.perturb.baseline import Baseline
@@ -16,7 +16,7 @@ from xaionnx.perturb.baseline import Baseline
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class ExpectedGradients(GradientExplainer):
+class ExpectedGradients(LayerExplainer):
     """What each element owes to the change of the target from the baselines b of a distribution to the input x::
 
         value_i = E over b and a of (x_i - b_i) * df/dx_i (b + a (x - b)),      a uniform in [0, 1]
@@ -25,7 +25,8 @@ class ExpectedGradients(GradientExplainer):
     equal parts of [0, 1]. The paper's baselines are rows of the training data: ``Baseline.background(rows)``. Values
     add up to f(x) - E[f(b)] but for chance: ``standard_error`` of the result, that of independent draws, which the
     parts can only lower, tells how far a value may be off. ``diagnostics`` tell, for each target and sample, the
-    ``completeness_gap``, their sum less that change, where E[f(b)] is the mean over the baselines taken.
+    ``completeness_gap``, their sum less that change, where E[f(b)] is the mean over the baselines taken, and its share
+    of the change, the ``relative_gap``.
 
     References
     ----------
@@ -65,8 +66,6 @@ class ExpectedGradients(GradientExplainer):
         share = (rng.permutation(self.draws) + rng.random(self.draws)) / self.draws
         taken, often = np.unique(draw, return_counts=True)
         baseline = paths.begin(np.repeat(taken, often) if np.ptp(often) else taken)
-        known = points.values
-        change = (paths.end() if known is None else known) - baseline
 
         count, targets = len(points.sample), slopes.targets
         target, which = np.divmod(np.arange(targets * count), count)
@@ -88,8 +87,8 @@ class ExpectedGradients(GradientExplainer):
         return Found(
             values,
             np.full(count, targets * n),
-            np.full(count, (len(draw) if np.ptp(often) else len(taken)) + (known is None)),
+            np.full(count, len(draw) if np.ptp(often) else len(taken)),
             baseline,
             errors,
-            {"completeness_gap": total.reshape(targets, count) - change},
+            completeness(total.reshape(targets, count), points.values - baseline),
         )

@@ -5,19 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, final
 
-from xaionnx.explainers._gradient import Found, Points, gradients
-from xaionnx.explainers._graph import Emitted, GraphExplainer, Traced
-from xaionnx.explainers._slopes import Slopes
+from xaionnx.explainers._propagation import PropagationExplainer
 
 if TYPE_CHECKING:
     from xaionnx.autodiff.rule import Table
-    from xaionnx.graph.builder import Builder
     from xaionnx.model import Model
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class GuidedBackprop(GraphExplainer):
+class GuidedBackprop(PropagationExplainer):
     """Backpropagation that a rectifier lets through only where its input and the signal are positive::
 
         R_in = 1[x > 0] * 1[R_out > 0] * R_out       for ReLU
@@ -54,9 +51,3 @@ class GuidedBackprop(GraphExplainer):
         from xaionnx.autodiff.guided import GUIDED
 
         return GUIDED
-
-    def trace(self, slopes: Slopes, points: Points) -> Found:
-        return gradients(slopes, points)
-
-    def emit(self, g: Builder, traced: Traced) -> Emitted:
-        return Emitted(traced.gradients)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, final
 
+import numpy as np
+
 from xaionnx.explainers._gradient import Found, Points, gradients
 from xaionnx.explainers._graph import Emitted, GraphExplainer, Traced
 from xaionnx.explainers._slopes import Slopes
@@ -41,7 +43,9 @@ class InputXGradient(GraphExplainer):
 
     def trace(self, slopes: Slopes, points: Points) -> Found:
         found = gradients(slopes, points)
-        return replace(found, values={name: array * points.x[name] for name, array in found.values.items()})
+        values = {name: array * points.x[name] for name, array in found.values.items()}
+        errors = {name: array * np.abs(points.x[name]) for name, array in (found.standard_error or {}).items()}
+        return replace(found, values=values, standard_error=errors or None)
 
     def emit(self, g: Builder, traced: Traced) -> Emitted:
-        return Emitted({name: g.op("Mul", slope, traced.x[name]) for name, slope in traced.gradients.items()})
+        return Emitted({name: g.op("Mul", slope, traced.tensors[name]) for name, slope in traced.gradients.items()})

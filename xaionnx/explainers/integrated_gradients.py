@@ -13,7 +13,7 @@ from xaionnx.errors import ParameterError
 from xaionnx.explainers._gradient import Found, Points
 from xaionnx.explainers._graph import Emitted, GraphExplainer, Rows, Traced
 from xaionnx.explainers._path_graph import PathGraph
-from xaionnx.explainers._paths import Paths, add_up
+from xaionnx.explainers._paths import Paths, add_up, completeness
 from xaionnx.explainers._slopes import Slopes
 from xaionnx.parameters import choice, free, integer, real
 from xaionnx.perturb.baseline import Baseline
@@ -42,8 +42,19 @@ class IntegratedGradients(GraphExplainer):
     ``relative_gap``
         the size of the gap as a share of the size of f(x) - f(b), infinity where the latter alone is 0;
     ``steps``
-        the steps that it took: with ``tolerance`` they double until the relative gap is at most that, or until
-        twice as many would exceed ``max_steps``, in which case ``relative_gap`` says how far it came.
+        the steps that it took: with ``tolerance`` they are refined until the relative gap is at most that, or until
+        the next would exceed ``max_steps``. The trapezoid, left and right rules double and the middle rule triples
+        them, and keep what they have; Gauss-Legendre doubles them and starts anew.
+    ``stopped_by``
+        with ``tolerance``: that, or ``max_steps`` where it was not reached.
+
+    Nets of rectifiers have a gradient that jumps along the path. No rule converges fast there, and a gap at few steps
+    is much of luck; what helps is points where the jumps are. On EfficientNet-Lite0 nine tenths of them lie on the
+    first eighth of the path from zero, and Gauss-Legendre is dense at both ends: over nine pictures and baselines its
+    median and largest gap were 5.5 and 62 % at 32 steps, 3.2 and 7.4 % at 64, 2.1 and 5.5 % at 128; those of the middle
+    rule 5.1 and 62 %, 3.5 and 26 %, 5.2 and 18 %. On a vision transformer, which is smooth, it converges faster than
+    any other, and on small nets of rectifiers as fast. Hence the defaults, at which the gap is about the 5 % that the
+    paper asks for at the most.
 
     Where the baseline holds several draws, values are averaged over them and f(b) is their mean.
 
@@ -67,13 +78,13 @@ class IntegratedGradients(GraphExplainer):
     axioms: ClassVar[tuple[str, ...]] = ("linearity", "null player", "symmetry")
     reference: ClassVar[str] = "Sundararajan, Taly and Yan 2017, arXiv:1703.01365"
 
-    steps: int = integer(32, "points of the path", low=1, high=2**20)
+    steps: int = integer(128, "points of the path", low=1, high=2**20)
     rule: str = choice(
         "gauss_legendre", ("gauss_legendre", "trapezoid", "left", "middle", "right"), "how points are set and weighted"
     )
     tolerance: float | None = real(
         None,
-        "double the steps until the completeness gap is at most this share of the change",
+        "refine the steps until the completeness gap is at most this share of the change",
         low=0,
         low_open=True,
         optional=True,
@@ -107,42 +118,38 @@ class IntegratedGradients(GraphExplainer):
         paths = Paths.of(slopes, points, self.baseline, self.seed)
         count, targets, draws = len(points.sample), slopes.targets, paths.draws
         baseline = paths.begin(np.arange(draws))
-        known = points.values
-        full = paths.end() if known is None else known
-        forwards = np.full(count, draws + (known is None))
-        change = full - baseline
+        change = points.values - baseline
 
         values = {name: np.zeros((targets, *x.shape)) for name, x in points.x.items()}
-        steps = np.zeros((targets, count), dtype=np.int64)
-        gap, relative = np.zeros(change.shape), np.full(change.shape, np.inf)
+        total, steps = np.zeros(change.shape), np.zeros(change.shape, dtype=np.int64)
         gradients = np.zeros(count, dtype=np.int64)
-        taken = self.steps
+        taken, fresh, kept = self.steps, np.ones(self.steps, dtype=bool), 0.0
         # Pairs of a target and a point, those of a target together.
         pending = np.ones(change.shape, dtype=bool)
         while True:
             target, which = np.nonzero(pending)
-            found = self._integrated(paths, target, which, taken)
-            np.add.at(gradients, which, draws * taken)
-            total = np.zeros(len(which))
+            shares, weights = path(self.rule, taken)
+            found = self._integrated(paths, target, which, shares[fresh], weights[fresh])
+            np.add.at(gradients, which, draws * int(fresh.sum()))
+            total[target, which] = 0
             for name, array in found.items():
-                values[name][target, which] = array
-                total += array.reshape(len(which), -1).sum(axis=1)
+                joined = kept * values[name][target, which] + array
+                values[name][target, which] = joined
+                total[target, which] += joined.reshape(len(which), -1).sum(axis=1)
             steps[target, which] = taken
-            gap[target, which] = total - change[target, which]
-            # No change and no gap is a gap of 0.
-            size = np.abs(change)
-            relative = np.divide(np.abs(gap), size, out=np.where(gap == 0, 0.0, np.inf), where=size > 0)
-            pending = pending & (relative > self.tolerance) if self.tolerance is not None else np.zeros_like(pending)
-            taken *= 2
+            gaps = completeness(total, change)
+            pending = np.zeros_like(pending) if self.tolerance is None else gaps["relative_gap"] > self.tolerance
+            taken, fresh, kept = finer(self.rule, taken)
             if not pending.any() or taken > self.max_steps:
                 break
-        diagnostics = {"completeness_gap": gap, "relative_gap": relative, "steps": steps}
-        return Found(values, gradients, forwards, baseline, diagnostics=diagnostics)
+        diagnostics = {**gaps, "steps": steps}
+        if self.tolerance is not None:
+            diagnostics["stopped_by"] = np.where(pending, "max_steps", "tolerance")
+        return Found(values, gradients, np.full(count, draws), baseline, diagnostics=diagnostics)
 
-    def _integrated(self, paths: Paths, target: Array, which: Array, steps: int) -> dict[str, Array]:
-        """The values of pairs of a target and a point, averaged over the draws: (pairs, ...) by input name."""
-        shares, weights = path(self.rule, steps)
-        draw, step = np.divmod(np.arange(paths.draws * steps), steps)
+    def _integrated(self, paths: Paths, target: Array, which: Array, shares: Array, weights: Array) -> dict[str, Array]:
+        """The weighted sums of pairs of a target and a point, averaged over the draws: (pairs, ...) by input name."""
+        draw, step = np.divmod(np.arange(paths.draws * len(shares)), len(shares))
         sums = {name: np.zeros((len(which), *x.shape[1:])) for name, x in paths.points.x.items()}
         for pair, place, owed in paths.walk(target, which, draw, shares[step]):
             for name, parts in owed.items():
@@ -156,6 +163,13 @@ class IntegratedGradients(GraphExplainer):
                 "The 'tolerance' parameter of IntegratedGradients cannot be compiled: a graph takes the same steps for "
                 "every sample. Set 'steps' instead, and read the completeness gap."
             )
+        if self.layer is not None or any(
+            value.dtype is None or not value.dtype.is_floating_point() for value in x.values()
+        ):
+            raise ParameterError(
+                "A path of IntegratedGradients is compiled at float inputs alone, not at a layer or an embedding. "
+                "Compile saliency or input_x_gradient there."
+            )
         return self._path(sample, tuple(x)).rows(g, x)
 
     def emit(self, g: Builder, traced: Traced) -> Emitted:
@@ -163,6 +177,26 @@ class IntegratedGradients(GraphExplainer):
 
     def _path(self, sample: Sample, names: tuple[str, ...]) -> PathGraph:
         return PathGraph.of(self.baseline, self.seed, sample, names, *path(self.rule, self.steps))
+
+
+# How many points replace one when a rule is refined, and which of them is the one.
+_NESTED = {"trapezoid": (2, 0), "left": (2, 0), "middle": (3, 1), "right": (2, 1)}
+
+
+def finer(rule: str, steps: int) -> tuple[int, Array, float]:
+    """The next finer steps of a rule, which of their points are new, and the share that the sum so far keeps.
+
+    Examples
+    --------
+    >>> finer("trapezoid", 3)
+    (5, array([False,  True, False,  True, False]), 0.5)
+    """
+    factor, old = _NESTED.get(rule, (2, None))
+    if old is None:
+        return factor * steps, np.ones(factor * steps, dtype=bool), 0.0
+    # The trapezoid's last point ends the path, and nothing comes behind it.
+    more = factor * steps - (rule == "trapezoid")
+    return more, np.arange(more) % factor != old, 1 / factor
 
 
 def path(rule: str, steps: int) -> tuple[Array, Array]:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
 
-from xaionnx.explainers._gradient import Found, Points, gradients
-from xaionnx.explainers._graph import Emitted, GraphExplainer, Traced, total
+from xaionnx.explainers._gradient import Found, Points
+from xaionnx.explainers._graph import Emitted, Traced, total
+from xaionnx.explainers._propagation import PropagationExplainer
 from xaionnx.explainers._slopes import Slopes
 from xaionnx.parameters import flag, free, real
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Lrp(GraphExplainer):
+class Lrp(PropagationExplainer):
     """Relevance that each layer hands on to its inputs in proportion to what they contributed::
 
         R_i = sum_j  x_i w_ij / (z_j + s sgn(z_j))  R_j        z_j = sum_i x_i w_ij + b_j
@@ -29,8 +30,8 @@ class Lrp(GraphExplainer):
     That is the epsilon rule; others weigh contributions differently (:mod:`xaionnx.autodiff.relevance` has each as a
     formula), and a composite says which layer follows which. ``composite`` is a name:
 
-    - one rule everywhere: ``epsilon``, ``gamma``, ``alpha1_beta0``, ``alpha2_beta1``, ``z_plus``, ``z_box``,
-      ``w_square``, ``flat``;
+    - one rule everywhere: ``epsilon``, ``gamma``, ``alpha1_beta0``, ``alpha2_beta1``, ``z_plus``, ``w_square``,
+      ``flat``; or z-box in the first layer and z-plus in all others: ``z_box``;
     - one for convolutions and epsilon for other layers, the first layer being told behind them: ``epsilon_plus``,
       ``epsilon_plus_flat``, ``epsilon_plus_box``, ``epsilon_gamma_box``, ``epsilon_gamma_flat``,
       ``epsilon_alpha2_beta1``, ``epsilon_alpha2_beta1_flat``;
@@ -38,6 +39,8 @@ class Lrp(GraphExplainer):
     or your own :class:`xaionnx.autodiff.lrp.Composite`, which carries its own parameters: those of the method are for
     the named ones. The offset s is ``epsilon`` times the mean size of the layer's answer, or ``epsilon`` itself where
     not ``relative``.
+
+    With ``layer`` the values are the relevance of that tensor, and no layer above it counts as the first.
 
     Relevance starts with the target's value: its score, the score of each of two classes for a margin, the
     probability for a probability (the softmax then hands each probability to its own logit: its normaliser counts as
@@ -119,16 +122,17 @@ class Lrp(GraphExplainer):
 
     def _composite(self, model: Model) -> Composite:
         if not isinstance(self.composite, str):
-            return self.composite
+            return self.composite if self.layer is None else self.composite.later()
         from xaionnx.autodiff.composites import Choices, named
 
         low, high = (
             _bound(model, shade) if given is None else given for given, shade in ((self.low, 0), (self.high, 255))
         )
-        return named(self.composite, Choices(self.epsilon, self.relative, self.gamma, low, high))
+        choices = Choices(self.epsilon, self.relative, self.gamma, low, high)
+        return named(self.composite, choices, first=self.layer is None)
 
     def trace(self, slopes: Slopes, points: Points) -> Found:
-        found = gradients(slopes, points)
+        found = super().trace(slopes, points)
         assert points.values is not None
         relevance = sum(v.sum(axis=tuple(range(2, v.ndim)), dtype=np.float64) for v in found.values.values())
         gap, size = relevance - points.values, np.abs(points.values)

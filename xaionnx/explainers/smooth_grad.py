@@ -1,40 +1,58 @@
-"""SmoothGrad: a gradient method averaged over noisy copies of the input."""
+"""SmoothGrad: a method's maps of noisy copies of the input, joined."""
 
 from __future__ import annotations
 
+import time
 import zlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 import numpy as np
 import numpy.typing as npt
 
-from xaionnx import discovery
+from xaionnx import parameters, progress
 from xaionnx.errors import ParameterError
-from xaionnx.explainers._gradient import Found, GradientExplainer, Points
-from xaionnx.explainers._slopes import Slopes
+from xaionnx.explainer import Explainer, provenance
+from xaionnx.explainers._inner import HeldTarget, held, inner_method, resolved
+from xaionnx.explainers._joined import Joined
+from xaionnx.explainers._route import Route
+from xaionnx.explainers._sources import choice
 from xaionnx.explainers.saliency import Saliency
-from xaionnx.parameters import choice, free, integer, real
+from xaionnx.explanation import Explanation
+from xaionnx.model import Model
+from xaionnx.parameters import free, integer, real
 from xaionnx.perturb.element_types import value_range
+from xaionnx.resolution import resolve
+from xaionnx.target import Target
 
 Array = npt.NDArray[Any]
-# Numbers that the maps of one piece of the noisy copies may hold.
+# Numbers that the inputs of the copies explained at once may hold, for each target.
 _PIECE = 2**24
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class SmoothGrad(GradientExplainer):
+class SmoothGrad(Explainer):
     """A map of noisy copies x + e of the input, with e drawn from a normal distribution for each element::
 
         mean      value_i = E[g_i(x + e)]
         squared   value_i = E[g_i(x + e)^2]
         variance  value_i = Var[g_i(x + e)]
 
-    where g is the map of ``method``, the signed gradient if not given. The deviation of e is ``noise`` times the
-    range of the input's values: from black to white where an InputSpec tells, else from the sample's lowest to its
-    highest. The same noise is drawn for every sample of the batch and every target. The baseline and the target of
-    the clean sample hold for its noisy copies. ``standard_error`` of the result tells what ``draws`` leave open.
+    where g is the map of the ``inner`` method, which may be any: the signed gradient if not given. The deviation of e
+    is ``noise`` times the range of the input's values: from black to white where an InputSpec tells, else from the
+    sample's lowest to its highest. The same noise is drawn for every sample of the batch and every target. Tokens are
+    looked up first, and the noise is added to their embedding, whose map comes out.
+
+    The clean sample decides the target, the baseline and the features of its noisy copies, so that all maps explain
+    the same number and divide the input alike; players have the joined values. What else a method draws, such as
+    coalitions, is the same for all copies: ``standard_error`` tells what ``draws`` of noise leave open, and nothing
+    of the method's own error. Maps beside the values are not joined.
+
+    Diagnostics: ``evaluations`` and ``gradients`` of all copies; ``noisy_prediction``, the mean of the target over
+    the copies, which tells how far the noise leads away from the sample; for a method along a path ``relative_gap``,
+    the largest of the copies.
 
     References
     ----------
@@ -42,6 +60,11 @@ class SmoothGrad(GradientExplainer):
     (mean). Hooker, Erhan, Kindermans and Kim, A benchmark for interpretability methods in deep neural networks,
     NeurIPS 2019, arXiv:1806.10758 (squared). Adebayo, Gilmer, Goodfellow and Kim, Local explanation methods for deep
     neural networks lack sensitivity to parameter values, 2018, arXiv:1810.03307 (variance).
+
+    Raises
+    ------
+    UnsupportedModelError
+        The explained input holds no floats.
 
     Examples
     --------
@@ -53,104 +76,85 @@ class SmoothGrad(GradientExplainer):
     array([[1., 4., 9.]], dtype=float32)
     """
 
+    needs: ClassVar[str] = "gradient"
     axioms: ClassVar[tuple[str, ...]] = ("null player",)
     reference: ClassVar[str] = "Smilkov et al. 2017, arXiv:1706.03825"
 
-    method: Any = free(
+    inner: Any = free(
         None,
-        "the name of a gradient method, or the method itself",
-        "method whose maps are joined, such as integrated_gradients; the signed gradient if not given",
+        "the name of a method, or the method itself",
+        "method whose maps are joined, such as integrated_gradients or lime; the signed gradient if not given",
     )
-    statistic: str = choice("mean", ("mean", "squared", "variance"), "how the maps of noisy copies are joined")
+    statistic: str = parameters.choice(
+        "mean", ("mean", "squared", "variance"), "how the maps of noisy copies are joined"
+    )
+    layer: str | None = parameters.name("explain at this tensor of the model, where the inner method can")
+    gradient: Any = free(None, choice.WORDS, "where the inner method's gradients come from, if it takes any")
     draws: int = integer(32, "noisy copies", low=2, high=2**20)
     noise: float = real(0.15, "deviation of the noise, as a share of the input's range", low=0, low_open=True)
     seed: int = integer(0, "seed of the noise", low=0, high=2**63 - 1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        inner = self._inner()
-        if not isinstance(inner, GradientExplainer) or isinstance(inner, SmoothGrad):
+        self._inner()
+
+    def _inner(self) -> Explainer:
+        return inner_method(self, self.inner, Saliency(absolute=False), ("layer", "gradient"))
+
+    def usual_target(self, model: Model) -> Target | None:
+        return self._inner().usual_target(model)
+
+    def attribute(self, model: Model, x: Array | Mapping[str, Array], target: Any = None) -> Explanation:
+        began = time.perf_counter()
+        feeds = model.check(x)
+        target = self.usual_target(model) if target is None else target
+        resolution = resolve(target, model, feeds)
+        route = Route.of(model, feeds, resolution).to_floats()
+        method = self._inner()
+        known = parameters.declared(type(method))
+        if route.layer is not None and "baseline" in known:
             raise ParameterError(
-                "The 'method' parameter of SmoothGrad must be the name of a gradient method other than smooth_grad, "
-                f"or such a method itself. Got {self.method!r} instead."
+                f"The 'inner' parameter of SmoothGrad must be a method without a baseline for {model.name}, whose "
+                f"noise is added to the embedding of tokens. Got {method.name()} instead."
             )
+        joined = Joined(resolution, self.statistic, "features" in known)
+        for copies in self._explained(route):
+            joined.add(copies)
+        told = provenance(self, model, feeds, Target.of(target)[0], {"inner": resolved(method, route.samples[0])})
+        return joined.record(self.name(), time.perf_counter() - began, told, route.facts())
 
-    def _inner(self) -> Any:
-        if self.method is None:
-            return Saliency(absolute=False)
-        return discovery.method(self.method)() if isinstance(self.method, str) else self.method
-
-    def resolved(self) -> dict[str, Any]:
-        return {"method": self._inner()}
-
-    def trace(self, slopes: Slopes, points: Points) -> Found:
-        count, inner = len(points.sample), self._inner()
-        deviation = {name: self._deviation(slopes, points, name) for name in slopes.names}
-        moments = {name: _Moments(self.statistic) for name in slopes.names}
-        gradients, forwards = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
-        held = slopes.targets * count * sum(x[0].size for x in points.x.values())
-        at_once = max(1, _PIECE // held)
+    def _explained(self, route: Route) -> Iterator[Explanation]:
+        """The explanations of the noisy copies, some at a time: all samples of a draw, then those of the next."""
+        model, feeds, resolution = route.model, route.feeds, route.resolution
+        deviations = self._deviations(route)
+        method = held(self._inner(), route.samples)
+        targets: list[Target] = [HeldTarget(pick) for pick in resolution.selection.picks]
+        numbers = len(targets) * sum(feeds[name].size for name in deviations)
+        at_once = max(1, _PIECE // numbers)
+        expected = 0
         for start in range(0, self.draws, at_once):
             some = range(start, min(start + at_once, self.draws))
-            noisy = {
-                name: np.concatenate([x + (deviation[name] * self._noise(name, d, x)).astype(x.dtype) for d in some])
-                for name, x in points.x.items()
-            }
-            found = inner.trace(slopes, Points(np.tile(points.sample, len(some)), noisy))
-            gradients += found.gradients.reshape(len(some), count).sum(axis=0)
-            forwards += found.forwards.reshape(len(some), count).sum(axis=0)
-            for name, array in found.values.items():
-                for copy in np.split(array, len(some), axis=1):
-                    moments[name].add(copy.astype(np.float64))
-        joined = {name: found.joined() for name, found in moments.items()}
-        return Found(
-            {name: value for name, (value, _) in joined.items()},
-            gradients,
-            forwards,
-            standard_error={name: error for name, (_, error) in joined.items()},
-        )
+            copies = {n: a if n in model.shared else np.concatenate([a] * len(some)) for n, a in feeds.items()}
+            for name, deviation in deviations.items():
+                noise = [deviation * self._noise(name, draw, deviation.shape[1:]) for draw in some]
+                copies[name] = copies[name] + np.concatenate(noise).astype(feeds[name].dtype)
+            # The method announces its own work, of which the first copies tell how much the others will be.
+            progress.expect(-expected * len(some))
+            found = method.attribute(model, copies, targets if resolution.several else targets[0])
+            yield found
+            if start == 0:
+                expected = sum(found.diagnostics["evaluations"]) // len(some)
+                progress.expect(expected * (self.draws - len(some)))
 
-    def _deviation(self, slopes: Slopes, points: Points, name: str) -> Array:
-        """Of the noise at each point, broadcasting to (J, ...)."""
-        shape = points.x[name].shape[1:]
-        ends = [value_range(slopes.samples[n], name) for n in points.sample]
-        return np.stack([np.broadcast_to(self.noise * (high - low), shape) for low, high in ends])
+    def _deviations(self, route: Route) -> dict[str, Array]:
+        """Of the noise at each element of the tensors that it is added to, (N, ...) by name."""
+        found = {}
+        for name in route.names:
+            ends = [value_range(sample, name) for sample in route.samples]
+            shape = route.samples[0].x[name].shape
+            found[name] = np.stack([np.broadcast_to(self.noise * (high - low), shape) for low, high in ends])
+        return found
 
-    def _noise(self, name: str, draw: int, x: Array) -> Array:
+    def _noise(self, name: str, draw: int, shape: tuple[int, ...]) -> Array:
         rng = np.random.default_rng([self.seed, zlib.crc32(name.encode()), draw])
-        return rng.standard_normal(x.shape[1:])
-
-
-class _Moments:
-    """A statistic of maps that come one by one, and its standard error.
-
-    Sums are of differences to the first map, so that a spread much smaller than the mean is not lost.
-    """
-
-    def __init__(self, statistic: str) -> None:
-        self._statistic = statistic
-        self._count = 0
-        self._first: Array = np.zeros(())
-        self._sums: list[Array] = []
-
-    def add(self, copy: Array) -> None:
-        quantity = copy**2 if self._statistic == "squared" else copy
-        if self._count == 0:
-            self._first = quantity
-            powers = 4 if self._statistic == "variance" else 2
-            self._sums = [np.zeros(copy.shape) for _ in range(powers)]
-        difference = quantity - self._first
-        for power, total in enumerate(self._sums, start=1):
-            total += difference**power
-        self._count += 1
-
-    def joined(self) -> tuple[Array, Array]:
-        """The statistic and its standard error."""
-        n, raw = self._count, [total / self._count for total in self._sums]
-        mean = raw[0]
-        second = np.maximum(raw[1] - mean**2, 0)
-        variance = second * n / (n - 1)
-        if self._statistic != "variance":
-            return self._first + mean, np.sqrt(variance / n)
-        fourth = raw[3] - 4 * mean * raw[2] + 6 * mean**2 * raw[1] - 3 * mean**4
-        return variance, np.sqrt(np.maximum(fourth - second**2, 0) / n)
+        return rng.standard_normal(shape)

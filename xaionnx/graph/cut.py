@@ -41,6 +41,26 @@ def tensor_names(model: onnx.ModelProto) -> list[str]:
     return names
 
 
+def descendants(model: onnx.ModelProto, names: Iterable[str]) -> set[str]:
+    """Names of the tensors that depend on any of those given, which are not among them.
+
+    Examples
+    --------
+    >>> from onnx import parser
+    >>> model = parser.parse_model('''
+    ... <ir_version: 8, opset_import: ["" : 17]>
+    ... g (float[N, 2] x) => (float[N, 2] y) { h = Relu(x)  y = Exp(h) }''')
+    >>> descendants(model, ["h"])
+    {'y'}
+    """
+    sources = set(names)
+    found: set[str] = set()
+    for node in ordered(model.graph):
+        if any(name in sources or name in found for name in reads(node)):
+            found.update(name for name in node.output if name)
+    return found - sources
+
+
 def op_census(model: onnx.ModelProto) -> dict[str, int]:
     """How many nodes of each op there are, bodies of If, Loop and Scan included; the most frequent first.
 
@@ -175,6 +195,20 @@ def cut(
     return derived
 
 
+def ancestors(model: onnx.ModelProto, names: Iterable[str]) -> set[str]:
+    """Names of everything that some tensors are made from, inputs and weights too, and of these tensors."""
+    return _needed(model.graph, (), names)[1]
+
+
+def shapes(model: onnx.ModelProto, inputs: Mapping[str, Sequence[int]]) -> dict[str, tuple[int | None, ...]]:
+    """Shapes of tensors, as ONNX's inference finds them for inputs of some sizes; None where it does not."""
+    return {
+        name: tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in value.type.tensor_type.shape.dim)
+        for name, value in _inferred(model, inputs).items()
+        if value.type.tensor_type.HasField("shape")
+    }
+
+
 def declare_types(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model with types and shapes of all outputs declared, as far as ONNX's inference finds them.
 
@@ -288,8 +322,13 @@ def _declared(model: onnx.ModelProto) -> dict[str, onnx.ValueInfoProto]:
     return {value.name: value for value in (*graph.value_info, *graph.input, *graph.output) if value.HasField("type")}
 
 
-def _inferred(model: onnx.ModelProto) -> dict[str, onnx.ValueInfoProto]:
-    """Types and shapes by ONNX's inference, which is given the graph without its heavy weights."""
+def _inferred(
+    model: onnx.ModelProto, sizes: Mapping[str, Sequence[int]] | None = None
+) -> dict[str, onnx.ValueInfoProto]:
+    """Types and shapes by ONNX's inference, which is given the graph without its heavy weights.
+
+    With ``sizes`` of the inputs, free ones among theirs are set to these.
+    """
     skeleton = _shell(model)
     graph = skeleton.graph
     graph.name = "skeleton"
@@ -303,7 +342,13 @@ def _inferred(model: onnx.ModelProto) -> dict[str, onnx.ValueInfoProto]:
             graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
     # An output without a type would stay without one; as an inner tensor it gets one.
     graph.output.extend(value for value in model.graph.output if value.HasField("type"))
-    graph.value_info.extend(model.graph.value_info)
+    if sizes is None:
+        graph.value_info.extend(model.graph.value_info)  # these may call free what is known with sizes
+    else:
+        for value in graph.input:
+            for dim, size in zip(value.type.tensor_type.shape.dim, sizes.get(value.name, ()), strict=False):
+                if not dim.HasField("dim_value"):
+                    dim.dim_value = size
     return _declared(onnx.shape_inference.infer_shapes(skeleton, data_prop=True))
 
 

@@ -114,7 +114,7 @@ def _over_pixels(sample: Sample, labels: Array) -> Array:
     return labels if axes is None else np.expand_dims(labels, axes[0])
 
 
-def _shown(sample: Sample) -> Array:
+def shown(sample: Sample) -> Array:
     """The explained input as a uint8 picture (H, W, 3); without a spec its range is stretched to 0..255."""
     sample.spatial("features='superpixels'")
     spec = sample.pixels_of(sample.main)
@@ -231,7 +231,7 @@ class Superpixels(Features):
     def label_maps(self, sample: Sample) -> dict[str, Array]:
         from skimage import segmentation
 
-        picture = _shown(sample)
+        picture = shown(sample)
         if self.algorithm == "slic":
             labels = segmentation.slic(
                 picture, n_segments=self.count, compactness=self.compactness, sigma=self.sigma, start_label=0

@@ -6,7 +6,8 @@ Nothing here sees a model: an :class:`~xaionnx.Explanation` and the photographs 
 from xaionnx.render.bar_chart import bars
 from xaionnx.render.contact_sheet import sheet
 from xaionnx.render.files import check_suffix, save
+from xaionnx.render.layers import covers_picture
 from xaionnx.render.photo import overlay
 from xaionnx.render.position_maps import positions
 
-__all__ = ["bars", "check_suffix", "overlay", "positions", "save", "sheet"]
+__all__ = ["bars", "check_suffix", "covers_picture", "overlay", "positions", "save", "sheet"]

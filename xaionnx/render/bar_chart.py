@@ -15,6 +15,7 @@ from xaionnx.errors import DataError, ParameterError
 from xaionnx.explanation import Explanation
 from xaionnx.render import words
 from xaionnx.render.colours import FAINT, INK
+from xaionnx.render.layers import layer_of, parts
 from xaionnx.render.maps import one_sample
 
 Array = npt.NDArray[Any]
@@ -22,6 +23,13 @@ _UP: Final = "#d6283c"
 _DOWN: Final = "#2670c8"
 _DPI: Final = 120
 _NAME: Final = 28
+_MEANING: Final = {
+    "activation": "What the layer holds: red above zero, blue below.",
+    **{
+        kind: f"Red {kind} raise the prediction, blue ones lower it."
+        for kind in ("features", "channels", "tokens", "units")
+    },
+}
 
 
 def bars(
@@ -39,7 +47,8 @@ def bars(
     Parameters
     ----------
     explanation : Explanation
-        Of N samples. Its ``feature_values`` are drawn, or its values where there are none.
+        Of N samples. Its ``feature_values`` are drawn, or its values where there are none. Of a layer the sums of its
+        channels or tokens are drawn, or its units.
     names : sequence of str, optional
         One name for each of the P features; their numbers without.
     sample, target : int
@@ -73,12 +82,23 @@ def bars(
         raise ParameterError(f"The 'top' parameter of bars must be an int in [1, inf). Got {top!r} instead.")
     one = one_sample(explanation, sample, target, "bars")
     values, errors = _values(one, input)
+    notes, known, kind = [_MEANING["features"]], [f"feature {i}" for i in range(len(values))], "features"
+    layer = layer_of(one)
+    if layer is not None:
+        values, known, note = parts(np.asarray(one.values)[0], layer)
+        errors, kind = None, f"{known[0].partition(' ')[0]}s"
+        notes = [_MEANING["activation" if words.is_activation(one) else kind], note]
     if names is not None and len(names) != len(values):
-        raise DataError(f"There are {len(names)} names for {len(values)} features. Give one name a feature.")
+        raise DataError(f"There are {len(names)} names for {len(values)} {kind}. Give one name to each.")
     order = np.argsort(-np.abs(values), kind="stable")[:top]
-    labels = [str(names[i]) if names is not None else f"feature {i}" for i in order]
+    labels = [str(names[i]) if names is not None else known[i] for i in order]
+    if errors is not None:
+        notes.append("Whiskers: one standard error to each side.")
+    if len(order) < len(values):
+        notes.append(f"The {len(values) - len(order)} weakest of {len(values)} {kind} are left out.")
+    caption = " ".join(filter(None, notes))
     return _drawn(
-        one, (sample, target), labels, values[order], None if errors is None else errors[order], len(values), title
+        one, (sample, target), labels, values[order], None if errors is None else errors[order], caption, title
     )
 
 
@@ -113,7 +133,7 @@ def _drawn(
     labels: list[str],
     values: Array,
     errors: Array | None,
-    count: int,
+    reading: str,
     title: str | None,
 ) -> Image.Image:
     import matplotlib
@@ -129,12 +149,7 @@ def _drawn(
     ink, faint = ("#{:02x}{:02x}{:02x}".format(*colour) for colour in (INK, FAINT))
     wrapped = ["\n".join(textwrap.wrap(label, _NAME, max_lines=2, placeholder=" …")) or label for label in labels]
     lines = sum(1 + 0.7 * label.count("\n") for label in wrapped)
-    notes = ["Red features raise the prediction, blue ones lower it."]
-    if errors is not None:
-        notes.append("Whiskers: one standard error to each side.")
-    if len(labels) < count:
-        notes.append(f"The {count - len(labels)} weakest of {count} features are left out.")
-    caption = [*textwrap.wrap(" ".join(notes), 104), *textwrap.wrap(words.made_by(one, *place), 104)]
+    caption = [*textwrap.wrap(reading, 104), *textwrap.wrap(words.made_by(one, *place), 104)]
     heading = textwrap.wrap(title or words.class_and_score(one), 56)
     height = 0.3 * lines + 0.18 * len(caption) + 0.28 * len(heading) + 0.68
     figure = Figure(figsize=(7.2, height), dpi=_DPI, facecolor="white")

@@ -10,10 +10,11 @@ import numpy.typing as npt
 
 from xaionnx.errors import DataError, ParameterError, UnknownNameError
 from xaionnx.explanation import Arrays, Explanation
+from xaionnx.render.layers import Layer, layer_of, over_picture
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
-Joined = Literal["single", "same", "players", "sum"]
+Joined = Literal["single", "same", "players", "sum", "layer"]
 
 
 @final
@@ -30,13 +31,16 @@ class PixelMap:
         The value of each player.
     joined : str
         How the channels became one number: there was one (``single``), all had the ``same``, the ``players`` at a
-        pixel were each counted once, or the ``sum`` was taken.
+        pixel were each counted once, or the ``sum`` was taken; ``layer`` where the places are those of a layer.
+    note : str
+        How a layer was brought to the picture.
     """
 
     values: Floats
     labels: Array | None
     players: Floats | None
     joined: Joined
+    note: str = ""
 
 
 def one_sample(explanation: Explanation, sample: int, target: int, function: str) -> Explanation:
@@ -118,16 +122,14 @@ def pixel_map(one: Explanation, picture: Extent, input: str | None = None) -> Pi
     ParameterError, UnknownNameError
         ``input`` is needed, or names no input.
     """
+    layer = layer_of(one)
+    if layer is not None and layer.is_map:
+        return _of_layer(one, layer, picture)
     values, labels = _of_input(one, picture, input)
     channel = _channel_axis(values.shape, picture)
     if channel is None:
         raise DataError(_mismatch(one.method, values.shape, picture))
-    bad = int(values.size - np.isfinite(values).sum())
-    if bad:
-        raise DataError(
-            f"The {one.method} values hold NaN or infinity at {bad} of {values.size} elements and cannot be drawn. "
-            "Explain the sample again, or drop it."
-        )
+    _check_finite(one.method, values)
     planes, label_planes = values.astype(np.float64), labels
     if values.ndim == 2:
         planes, label_planes = planes[None], None if labels is None else labels[None]
@@ -147,6 +149,22 @@ def pixel_map(one: Explanation, picture: Extent, input: str | None = None) -> Pi
         return PixelMap(_each_player_once(planes, label_planes), None, players, "players")
     total = planes.sum(axis=0) if joined == "sum" else planes[0]
     return PixelMap(total, None if label_planes is None else label_planes[0], players, joined)
+
+
+def _check_finite(method: str, values: Array) -> None:
+    bad = int(values.size - np.isfinite(values).sum())
+    if bad:
+        raise DataError(
+            f"The {method} values hold NaN or infinity at {bad} of {values.size} elements and cannot be drawn. "
+            "Explain the sample again, or drop it."
+        )
+
+
+def _of_layer(one: Explanation, layer: Layer, picture: Extent) -> PixelMap:
+    values = np.asarray(one.values)[0]
+    _check_finite(one.method, values)
+    enlarged, note = over_picture(values, layer, picture.height, picture.width)
+    return PixelMap(enlarged, None, None, "layer", note)
 
 
 def _of_input(one: Explanation, picture: Extent, input: str | None) -> tuple[Array, Array | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -12,11 +13,13 @@ from xaionnx.render.colours import Scale, number_words, ordinal
 from xaionnx.render.maps import PixelMap
 
 # Parameters that have a place of their own in the caption, or that say nothing about the picture.
-_ELSEWHERE: Final = ("baseline", "features", "seed", "budget", "tolerance")
+_ELSEWHERE: Final = ("baseline", "features", "gradient", "layer", "seed", "budget", "tolerance")
 
 
 def class_and_score(one: Explanation) -> str:
     """The target in words with its value: ``Egyptian Mau (285) · score 9.31``, ``daisy (985), probability 0.6``."""
+    if is_activation(one):
+        return "what the layer holds"
     name = str(one.target[0])
     digits, _, rest = name.partition(" ")
     if digits.isdigit() and rest == f"({digits})":
@@ -38,10 +41,18 @@ def facts(one: Explanation) -> list[str]:
         for name, value in sorted(given.items())
         if name not in _ELSEWHERE and not isinstance(value, bool | dict) and value is not None
     ]
+    if given.get("layer") is not None:
+        parts.insert(0, f"layer {given['layer']}")
+    inner = given.get("inner")
+    if isinstance(inner, dict) and "kind" in inner:
+        parts.append(f"method {_kind(inner['kind'])}")
     players = one.feature_values
     elements = one.values.size if isinstance(one.values, np.ndarray) else 0
     if players is not None and one.features is not None and np.isfinite(players).sum() * 4 < elements:
         parts.append(f"{int(np.isfinite(players).sum())} features")
+    source = given.get("gradient")
+    if isinstance(source, dict):  # the built graph is a word, and goes without saying
+        parts.append(f"gradients by {source.get('name', 'finite differences')}")
     if "baseline" in given:
         parts.append(f"baseline {_baseline(given['baseline'])}")
     return parts
@@ -52,10 +63,16 @@ def made_by(one: Explanation, sample: int, target: int = 0) -> str:
 
     ``sample`` and ``target`` are those in the whole explanation, whose diagnostics hold one number each.
     """
-    parts = [method_words(one), *facts(one)]
+    gap = _gap(one, sample, target)
+    # Beside the gap stand the steps that were taken, not those that were asked for.
+    parts = [
+        method_words(one),
+        *(fact for fact in facts(one) if not (gap and fact.startswith(("steps ", "max steps ")))),
+    ]
     spent, fit = (_diagnosed(one, name, sample, target) for name in ("evaluations", "r2"))
     if spent is not None:
         parts.append(f"{spent:.0f} evaluations")
+    parts += gap
     if fit is not None:
         parts.append(f"R² {number_words(fit)}")
     if "model" in one.provenance:
@@ -74,10 +91,13 @@ def method_titles(records: Sequence[Explanation]) -> list[str]:
     return titles
 
 
-def reading(scale: Scale, found: PixelMap, *, bar: bool = True) -> str:
-    """What the colours mean and how they are scaled, in sentences."""
+def reading(scale: Scale, found: PixelMap, *, bar: bool = True, activation: bool = False) -> str:
+    """What the colours mean and how they are scaled, in sentences; an ``activation`` says nothing of the prediction."""
     sentences = []
-    if scale.sign == "signed":
+    if activation:
+        signed = "Red: what the layer holds there is above zero; blue: below."
+        sentences.append(signed if scale.sign == "signed" else "The redder a part, the more the layer holds there.")
+    elif scale.sign == "signed":
         sentences.append("Red parts raise the prediction, blue parts lower it.")
     elif scale.sign == "absolute":
         sentences.append("Coloured parts move the prediction up or down, red ones most.")
@@ -93,7 +113,14 @@ def reading(scale: Scale, found: PixelMap, *, bar: bool = True) -> str:
         sentences.append(f"Values are summed over the colour channels{size}.")
     elif found.joined == "players":
         sentences.append("Features at a pixel are summed.")
+    elif found.note:
+        sentences.append(found.note)
     return " ".join(sentences)
+
+
+def is_activation(one: Explanation) -> bool:
+    """Whether the values are what a layer holds, which neither raises nor lowers the prediction."""
+    return one.method == "layer_activation"
 
 
 def _diagnosed(one: Explanation, name: str, sample: int, target: int) -> float | None:
@@ -105,10 +132,33 @@ def _diagnosed(one: Explanation, name: str, sample: int, target: int) -> float |
     return float(found) if isinstance(found, int | float) and not isinstance(found, bool) else None
 
 
+def _gap(one: Explanation, sample: int, target: int) -> list[str]:
+    """How far the values are off the change that they add up to, where the method follows a path."""
+    share, steps = (_diagnosed(one, name, sample, target) for name in ("relative_gap", "steps"))
+    if share is None:
+        return []
+    words = f"gap {_percent(share)} of the change" if np.isfinite(share) else "gap without a change"
+    asked = one.provenance.get("parameters", {}).get("tolerance")
+    if asked is not None and share > asked:
+        words += f", over the {_percent(asked)} asked for"
+    return [words if steps is None else f"{words}, {steps:.0f} steps"]
+
+
+def _percent(share: float) -> str:
+    """A share with two digits, or all those before the point: ``0.93 %``, ``29 %``, ``140 %``."""
+    percent = 100 * share
+    return f"{percent:.0f} %" if percent >= 10 else f"{percent:.2g} %"
+
+
 def _value(value: Any) -> str:
     if isinstance(value, list):
         return " x ".join(_value(item) for item in value)
     return number_words(value) if isinstance(value, float) else str(value).replace("_", " ")
+
+
+def _kind(name: str) -> str:
+    """The name of a method's class as words: ``InputXGradient`` is ``input x gradient``."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", name).lower()
 
 
 def _baseline(given: Any) -> str:
@@ -145,6 +195,8 @@ def shared_reading(drawn: list[tuple[Scale, PixelMap]], percentile: float, top: 
         sentences.append(f"Where every value is above zero, it starts at the {starts}.")
     if any(scale.empty for scale in scales):
         sentences.append("A picture without colours has no value to show.")
+    if any(found.joined == "layer" for _, found in drawn):
+        sentences.append("Values of a layer are summed at each place and enlarged to the picture bilinearly.")
     if any(found.joined == "sum" for _, found in drawn):
         sentences.append("Values of colour channels are summed.")
     return " ".join(sentences)

@@ -1,0 +1,247 @@
+"""The methods along paths that bend, and XRAI, against published numbers, closed forms and slow oracles."""
+
+import numpy as np
+import pytest
+from onnx import numpy_helper, parser
+from PIL import Image
+from scipy.ndimage import distance_transform_edt, gaussian_filter
+from skimage.segmentation import felzenszwalb
+
+import xaionnx
+from models import planted
+from tests.oracles import guided_ig as guided_oracle
+from tests.oracles import xrai as xrai_oracle
+from xaionnx import Baseline, InputSpec, Model
+from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError
+from xaionnx.explainers._regions import SIDE, rank, ranking, segments
+from xaionnx.explainers.blur_ig import BlurIG
+from xaionnx.explainers.guided_ig import GuidedIG
+from xaionnx.explainers.integrated_gradients import IntegratedGradients
+from xaionnx.explainers.xrai import XRAI
+
+
+def row(*numbers):
+    return np.array([numbers], dtype=np.float32)
+
+
+def of_text(text, **weights):
+    proto = parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17]>\n{text}')
+    for name, array in weights.items():
+        proto.graph.initializer.append(numpy_helper.from_array(np.asarray(array, dtype=np.float32), name))
+    return planted.load(proto)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return Model.load("models/mnist_cnn.onnx")
+
+
+@pytest.fixture(scope="module")
+def digit():
+    return gaussian_filter(np.random.default_rng(0).normal(size=(2, 1, 28, 28)), (0, 0, 2, 2)).astype(np.float32) * 5
+
+
+@pytest.fixture(scope="module")
+def mixing():
+    """A smooth model of 12 columns whose gradient depends on where it is taken."""
+    rng = np.random.default_rng(6)
+    return of_text(
+        "g (float[N, 12] x) => (float[N, 2] y) { h = MatMul(x, a)  t = Tanh(h)  y = MatMul(t, b) }",
+        a=rng.normal(size=(12, 8)) / 2, b=rng.normal(size=(8, 2)),
+    )  # fmt: skip
+
+
+SQUARES = "g (float[N, 2] x) => (float[N, 1] y) { s = Mul(x, x)  y = MatMul(s, a) }"
+
+
+def test_guided_ig_of_the_nets_of_others():
+    linear = planted.load(planted.linear([[2.0, 1.0]]))
+    found = xaionnx.explain(linear, row(10, 5), GuidedIG(baseline=row(-1, -3)[0]), 0)
+    np.testing.assert_allclose(found.values, [[22, 8]], rtol=1e-5)
+    squares = of_text(SQUARES, a=[[2.0], [1.0]])
+    found = xaionnx.explain(squares, row(3, 3), GuidedIG(), 0)
+    np.testing.assert_allclose(found.values, [[18, 9]], rtol=1e-4)
+    assert found.diagnostics["relative_gap"][0] < 1e-5
+    assert found.diagnostics["gradients"] == [201]
+
+
+@pytest.mark.parametrize(("fraction", "max_dist"), [(0.25, 0.02), (0.1, 0.3), (0.5, 1.0), (1.0, 0.1)])
+def test_guided_ig_takes_the_path_of_the_paper(mixing, fraction, max_dist):
+    """Several samples, targets and baselines at once, each along a path of its own."""
+    rng = np.random.default_rng(7)
+    x = rng.normal(size=(2, 12)).astype(np.float32)
+    starts = rng.normal(size=(3, 12)).astype(np.float32)
+    x[0, 3] = starts[:, 3] = 0.5  # no way to go
+    kind = GuidedIG(steps=20, fraction=fraction, max_dist=max_dist, baseline=Baseline.background(starts))
+    found = xaionnx.explain(mixing, x, kind, [1, 0])
+    for t, k in enumerate((1, 0)):
+        for n in range(2):
+            owed = np.zeros(12)
+            for start in starts:
+
+                def gradient(z, k=k):
+                    return xaionnx.explain(mixing, z[None].astype(np.float32), "saliency", k, absolute=False).values[0]
+
+                z = guided_oracle.path(gradient, start, x[n], 20, fraction, max_dist)
+                slopes = np.stack([gradient(point) for point in z])
+                owed += ((slopes[1:] + slopes[:-1]) / 2 * np.diff(z, axis=0)).sum(axis=0) / 3
+            np.testing.assert_allclose(found.values[t, n], owed, atol=2e-4)
+    gap = found.values.sum(axis=2) - (found.prediction - found.baseline_prediction)
+    np.testing.assert_allclose(np.array(found.diagnostics["completeness_gap"]).T, gap, atol=1e-4)
+
+
+def test_guided_ig_on_a_straight_path_is_integrated_gradients(mixing):
+    x = np.random.default_rng(8).normal(size=(2, 12)).astype(np.float32)
+    straight = xaionnx.explain(mixing, x, GuidedIG(max_dist=0.0, steps=16), 0).values
+    whole = xaionnx.explain(mixing, x, IntegratedGradients(rule="trapezoid", steps=17), 0).values
+    np.testing.assert_allclose(straight, whole, atol=1e-5)
+
+
+def test_guided_ig_moves_late_what_has_a_large_gradient():
+    """On (x1^2 + 3 x2^2)^2 the gradients are as x1 to 3 x2: a free path keeps 3 x2 = x1 until x1 is there."""
+    model = of_text("g (float[N, 2] x) => (float[N, 1] y) { s = Mul(x, x)  p = MatMul(s, a)  y = Mul(p, p) }",
+                    a=[[1.0], [3.0]])  # fmt: skip
+    straight = xaionnx.explain(model, row(1, 1), GuidedIG(max_dist=0.0), 0).values[0]
+    free = xaionnx.explain(model, row(1, 1), GuidedIG(max_dist=1.0), 0).values[0]
+    np.testing.assert_allclose(straight, [4, 12], rtol=1e-3)
+    # The integral of 4 p x1 over x1, where p = x1^2 + x1^2 / 3.
+    np.testing.assert_allclose(free, [4 / 3, 16 - 4 / 3], atol=0.02)
+
+
+def slow_blur_ig(model, x, axes, steps, max_sigma, target):
+    """The paper's sum with neighbours' differences for the slope, one scale at a time."""
+    total = np.zeros(x.shape)
+    for k in range(steps):
+        sharp, soft = (
+            gaussian_filter(x.astype(float), max_sigma * ((k + more) / steps) ** 2, axes=axes, mode="reflect")
+            if k + more
+            else x.astype(float)
+            for more in (0, 1)
+        )
+        middle = ((sharp + soft) / 2).astype(np.float32)[None]
+        slope = xaionnx.explain(model, middle, "saliency", target, absolute=False).values[0]
+        total += slope * (sharp - soft)
+    return total
+
+
+def test_blur_ig_of_pictures(digits, digit):
+    found = xaionnx.explain(digits, digit, BlurIG(steps=12, max_sigma=9.0), [3, 5])
+    for t, k in enumerate((3, 5)):
+        for n in range(2):
+            slow = slow_blur_ig(digits, digit[n], (1, 2), 12, 9.0, k)
+            np.testing.assert_allclose(found.values[t, n], slow, atol=1e-3 * np.abs(slow).max())
+    blurred = gaussian_filter(digit.astype(float), 9.0, axes=(2, 3), mode="reflect").astype(np.float32)
+    np.testing.assert_allclose(found.baseline_prediction[0], digits.run({"pixels": blurred})["logits"][:, 3], rtol=1e-4)
+    gap = found.values.sum(axis=(2, 3, 4)) - (found.prediction - found.baseline_prediction)
+    np.testing.assert_allclose(np.array(found.diagnostics["completeness_gap"]).T, gap, atol=1e-4)
+    fine = xaionnx.explain(digits, digit, BlurIG(steps=200), [3, 5]).diagnostics["relative_gap"]
+    assert np.max(fine) < 0.02
+
+
+@pytest.mark.parametrize(("shape", "axes"), [((9,), (0,)), ((2, 9), (1,)), ((4, 5, 3), (0, 1)), ((3, 4, 5), (1, 2)),
+                                             ((2, 3, 4, 5), (1, 2, 3))],
+                         ids=["signal", "channels of a signal", "NHWC", "NCHW", "volume"])  # fmt: skip
+def test_blur_ig_blurs_along_neighbours(shape, axes):
+    rng = np.random.default_rng(9)
+    w, x = rng.normal(size=shape), rng.normal(size=(1, *shape)).astype(np.float32)
+    model = planted.load(planted.linear(w[None]))
+    found = xaionnx.explain(model, x, BlurIG(max_sigma=2.0, steps=3), 0)
+    # A linear model owes w times what the blur takes away, at any number of steps.
+    blurred = gaussian_filter(x[0].astype(float), 2.0, axes=axes, mode="reflect")
+    np.testing.assert_allclose(found.values[0], w * (x[0] - blurred), atol=1e-5)
+    assert abs(found.diagnostics["completeness_gap"][0]) < 1e-4
+
+
+def test_blur_ig_refuses_a_table():
+    model = Model.load("models/german_credit_mlp.onnx")
+    width = model.input().shape[1]
+    with pytest.raises(InputMismatchError, match=r"BlurIG needs a picture, a signal or a volume, but .* is a table"):
+        xaionnx.explain(model, np.zeros((1, width), np.float32), "blur_ig")
+
+
+def regions_of(rng, cells, count):
+    """Overlapping runs of cells that cover all of them."""
+    starts = rng.integers(0, cells - 5, count)
+    return [np.arange(s, min(cells, s + rng.integers(3, 15))) for s in starts] + [np.arange(cells)]
+
+
+@pytest.mark.parametrize("smallest", [1, 4])
+@pytest.mark.parametrize("seed", range(4))
+def test_xrai_grows_as_the_slow_one_does(seed, smallest):
+    rng = np.random.default_rng(seed)
+    mass = rng.normal(size=60)
+    regions = regions_of(rng, 60, 12)[: 12 if seed % 2 else 13]  # half of them leave cells for none
+    order, density = rank(regions, mass, np.ones(60), smallest)
+    slow = xrai_oracle.grown([set(region.tolist()) for region in regions], mass, smallest)
+    np.testing.assert_allclose(density[order], slow, rtol=1e-9)
+    assert set(order) == set(range(len(density)))
+
+
+def blocks():
+    """A picture of four flat squares, 64 pixels wide."""
+    picture = np.zeros((64, 64, 3), np.uint8)
+    picture[:32, :32], picture[:32, 32:], picture[32:, :32] = (250, 20, 20), (20, 250, 20), (20, 20, 250)
+    return picture
+
+
+def test_segments_reach_over_their_edges_and_cover_all():
+    with Image.open("models/photos/cat.png") as photo:
+        picture = np.asarray(photo.convert("RGB").resize((SIDE, SIDE)))
+    found = segments(picture)
+    assert set(np.concatenate(found).tolist()) == set(range(SIDE * SIDE))
+    expected = []
+    for scale in (50, 100, 150, 250, 500, 1200):
+        labels = felzenszwalb(picture, scale=scale, sigma=0.8, min_size=150)
+        expected += [np.flatnonzero(distance_transform_edt(labels != label) <= 5) for label in np.unique(labels)]
+    assert len(found) == len(expected) > 100
+    for mine, slow in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(np.sort(mine), slow)
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("channels", ["max", "sum"])
+def test_xrai_finds_the_square_that_is_read(layout, channels):
+    spec = InputSpec(layout=layout, size=(64, 64), scale=255.0)
+    x = spec.to_tensor([blocks()])
+    weights = np.zeros((1, 64, 64, 3))
+    weights[0, :32, 32:] = 1  # the green square
+    model = planted.load(planted.linear(weights if layout == "NHWC" else weights.transpose(0, 3, 1, 2)), spec=spec)
+    found = xaionnx.explain(model, x, XRAI(channels=channels), 0)
+    values = found.values[0][0] if layout == "NCHW" else found.values[0][..., 0]
+    assert found.values.shape == x.shape
+    assert (found.values[0].min(axis=0 if layout == "NCHW" else 2) == values).all()  # all channels alike
+    labels = np.broadcast_to(found.features, x.shape)[0]
+    np.testing.assert_array_equal(found.values[0], found.feature_values[0].astype(np.float32)[labels])
+    # Black and white baselines on a linear model: a pixel owes w (x - (black + white) / 2).
+    owed = (blocks() / 255 - 0.5)[:32, 32:].astype(float)
+    owed = owed.max(axis=2) if channels == "max" else owed.sum(axis=2)
+    if channels == "max":
+        assert (values[4:28, 36:60] > 0.3).all()
+        np.testing.assert_allclose(values[2:28, 38:62].mean(), owed.mean(), rtol=0.15)
+        assert (np.abs(values[40:, :24]) < 0.05).all()
+    else:
+        # Green is far from black and white in sum: two dark channels outweigh the bright one, and it comes in last.
+        assert values[4:28, 36:60].max() < values[40:, :24].min()
+    assert found.diagnostics["relative_gap"][0] < 1e-3
+    assert found.diagnostics["regions"] == [found.feature_values.shape[1]]
+
+
+def test_xrai_ranks_the_map_of_any_method(digits, digit):
+    found = xaionnx.explain(digits, digit, XRAI(inner="occlusion"), [3, 5])
+    plain = xaionnx.explain(digits, digit, "occlusion", [3, 5])
+    pictures = digits.spec.to_pictures(digit)
+    for n in range(2):
+        labels, density = ranking(pictures[n], plain.values[:, n, 0], 50)
+        np.testing.assert_allclose(found.values[:, n, 0], density[:, labels], rtol=1e-5)
+        # The mean of a region's pixels, so that the picture's sum is kept.
+        np.testing.assert_allclose(found.values[:, n].sum(), plain.values[:, n].sum(), rtol=1e-3)
+    assert found.provenance["parameters"]["inner"]["kind"] == "Occlusion"
+
+
+def test_xrai_refuses_what_is_no_picture(mixing):
+    with pytest.raises(InputMismatchError, match=r"XRAI divides pictures into regions, but input 'x' .*\('N', 12\)"):
+        xaionnx.explain(mixing, np.zeros((1, 12), np.float32), "xrai")
+    with pytest.raises(ParameterError, match="The 'inner' parameter of XRAI must be the name of a method other"):
+        XRAI(inner=XRAI())
+    with pytest.raises(UnknownNameError, match="No method named 'occlusio'"):
+        XRAI(inner="occlusio")

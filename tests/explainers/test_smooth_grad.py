@@ -1,0 +1,232 @@
+"""SmoothGrad against closed forms, and around every kind of method."""
+
+import dataclasses
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper, parser
+
+import xaionnx
+from models import planted
+from xaionnx import Features, Model, Target, progress
+from xaionnx.errors import ParameterError, UnknownNameError, UnsupportedModelError
+from xaionnx.explainers.exact_shapley import ExactShapley
+from xaionnx.explainers.feature_ablation import FeatureAblation
+from xaionnx.explainers.integrated_gradients import IntegratedGradients
+from xaionnx.explainers.lime import Lime
+from xaionnx.explainers.occlusion import Occlusion
+from xaionnx.explainers.saliency import Saliency
+from xaionnx.explainers.smooth_grad import SmoothGrad
+from xaionnx.explainers.xrai import XRAI
+from xaionnx.selection import Pick
+
+
+def row(*numbers):
+    return np.array([numbers], dtype=np.float32)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return Model.load("models/mnist_cnn.onnx")
+
+
+@pytest.fixture(scope="module")
+def digit():
+    return np.random.default_rng(0).uniform(0, 1, size=(2, 1, 28, 28)).astype(np.float32)
+
+
+SQUARES = """<ir_version: 8, opset_import: ["" : 17]>
+g (float[N, 3] x) => (float[N, 1] y) { s = Mul(x, x)  y = MatMul(s, a) }"""
+
+
+@pytest.fixture
+def squares():
+    proto = parser.parse_model(SQUARES)
+    proto.graph.initializer.append(numpy_helper.from_array(np.array([[1], [2], [-3]], dtype=np.float32), "a"))
+    onnx.checker.check_model(proto)
+    return planted.load(proto)
+
+
+@pytest.mark.parametrize("statistic", ["mean", "squared", "variance"])
+def test_the_smooth_grad_family_has_its_closed_forms(squares, statistic):
+    x, a = np.array([2.0, -1.0, 0.5]), np.array([1.0, 2.0, -3.0])
+    noise = 0.2
+    sigma = noise * np.ptp(x)
+    expected = {
+        "mean": 2 * a * x,
+        "squared": 4 * a**2 * (x**2 + sigma**2),
+        "variance": 4 * a**2 * sigma**2,
+    }[statistic]
+    found = xaionnx.explain(
+        squares, x[None].astype(np.float32), SmoothGrad(statistic=statistic, noise=noise, draws=2000, seed=7), 0
+    )
+    error = found.standard_error[0]
+    assert (np.abs(found.values[0] - expected) < 4 * error).all()
+    scale = {"mean": 2 * np.abs(a) * sigma / np.sqrt(2000), "variance": expected * np.sqrt(2 / 2000)}
+    if statistic in scale:
+        np.testing.assert_allclose(error, scale[statistic], rtol=0.15)
+
+
+def copies(squares_noise, seed, draws, x):
+    """The noisy copies of a table's rows, as the documentation describes them."""
+    import zlib
+
+    deviation = squares_noise * (x.max(axis=1) - x.min(axis=1))
+    noise = [np.random.default_rng([seed, zlib.crc32(b"x"), d]).standard_normal(x.shape[1:]) for d in range(draws)]
+    return np.stack([x + (deviation[:, None] * one).astype(np.float32) for one in noise])
+
+
+@pytest.mark.parametrize(
+    "method", ["integrated_gradients", "saliency", "feature_ablation", "lime", "blur_ig", "guided_ig"]
+)
+@pytest.mark.parametrize("target", [0, [0, Target.sum()]])
+def test_any_method_is_joined_over_the_copies_one_by_one(squares, method, target):
+    x = np.array([[2, -1, 0.5], [1, 3, -2]], dtype=np.float32)
+    kind = SmoothGrad(inner=method, draws=5, noise=0.3, seed=2)
+    found = xaionnx.explain(squares, x, kind, target)
+    singles = [xaionnx.explain(squares, copy, method, target) for copy in copies(0.3, 2, 5, x)]
+    each = np.stack([one.values for one in singles]).astype(np.float64)
+    np.testing.assert_allclose(found.values, each.mean(axis=0), rtol=1e-4, atol=1e-4)
+    scale = np.abs(each).max()
+    np.testing.assert_allclose(
+        found.standard_error, each.std(axis=0, ddof=1) / np.sqrt(5), rtol=1e-3, atol=1e-4 * scale
+    )
+    spent = np.sum([one.diagnostics["evaluations"] for one in singles], axis=0) + 1
+    assert found.diagnostics["evaluations"] == spent.tolist()
+    told = np.array(found.diagnostics["noisy_prediction"]).T
+    np.testing.assert_allclose(told, np.mean([one.prediction for one in singles], axis=0), rtol=1e-5)
+
+
+def test_a_method_by_name_is_the_method_itself_and_is_recorded(squares):
+    x = row(2, -1, 0.5)
+    named = xaionnx.explain(squares, x, SmoothGrad(inner="integrated_gradients", draws=8, noise=1e-6), 0)
+    inner = xaionnx.explain(squares, x, "integrated_gradients", 0)
+    np.testing.assert_allclose(named.values, inner.values, rtol=1e-3)
+    # Eight paths, each with its baseline and its end.
+    assert named.diagnostics["gradients"] == [8 * 128]
+    assert named.diagnostics["evaluations"] == [1 + 8 * (128 + 2)]
+    assert named.diagnostics["relative_gap"][0] < 1e-4
+    given = SmoothGrad(inner=IntegratedGradients(), draws=8, noise=1e-6).attribute(squares, x, 0)
+    np.testing.assert_array_equal(given.values, named.values)
+    assert given.provenance["parameters"]["inner"]["kind"] == "IntegratedGradients"
+    assert given.provenance["parameters"]["inner"]["baseline"] == {"kind": "Constant", "value": 0.0}
+
+
+def test_the_clean_sample_decides_the_target(digits, digit):
+    plain = xaionnx.explain(digits, digit, "saliency")
+    noisy = xaionnx.explain(digits, digit, SmoothGrad(draws=2, noise=5.0))
+    assert (noisy.target == plain.target).all()
+    np.testing.assert_array_equal(noisy.prediction, plain.prediction)
+    # The noise leads far away, and the result says so.
+    assert (np.abs(np.array(noisy.diagnostics["noisy_prediction"]) - plain.prediction) > 1).all()
+    assert (SmoothGrad(inner="rise").usual_target(digits) is None) == (
+        xaionnx.discovery.method("rise")().usual_target(digits) is None
+    )
+
+
+def test_the_clean_sample_decides_the_features(digits, digit):
+    """Superpixels of a noisy picture are others; players are named by the clean one, and values are theirs."""
+    plain = xaionnx.explain(digits, digit, FeatureAblation(features="superpixels:9"))
+    found = xaionnx.explain(digits, digit, SmoothGrad(inner=FeatureAblation(features="superpixels:9"), draws=3))
+    np.testing.assert_array_equal(found.features, plain.features)
+    assert found.feature_values.shape == found.standard_error.shape == plain.feature_values.shape
+    for n in range(2):
+        labels = np.broadcast_to(found.features, digit.shape)[n]
+        np.testing.assert_array_equal(found.values[n], found.feature_values[n].astype(np.float32)[labels])
+    maps = np.stack([np.arange(784).reshape(28, 28) // 392, np.arange(784).reshape(28, 28) % 2])
+    each = SmoothGrad(inner=FeatureAblation(features=maps[:, None]), draws=3).attribute(digits, digit, 3)
+    np.testing.assert_array_equal(each.features[:, 0], maps)
+
+
+def test_the_clean_sample_decides_the_baseline():
+    """The mean of a copy is another number than that of its sample: with the latter the values are w (x + e - mean)."""
+    model = planted.load(planted.linear([[1.0, 2.0, -3.0]]))
+    x = row(1, 4, 7)
+    found = xaionnx.explain(model, x, SmoothGrad(inner=ExactShapley(baseline="mean"), draws=4, seed=1), 0)
+    expected = np.array([1.0, 2.0, -3.0]) * (copies(0.15, 1, 4, x).mean(axis=0) - 4)
+    np.testing.assert_allclose(found.values, expected, rtol=1e-4)
+    np.testing.assert_allclose(found.baseline_prediction, [0], atol=1e-5)
+
+
+def test_values_of_another_shape_than_the_input_are_joined(digits, digit):
+    """A method that explains a layer answers in the layer's shape."""
+
+    class Layered(Saliency):
+        def attribute(self, model, x, target=None):
+            found = super().attribute(model, x, target)
+            return dataclasses.replace(found, values={"layer": found.values.reshape(-1, 14, 56), "y": found.values})
+
+    found = SmoothGrad(inner=Layered(), draws=3).attribute(digits, digit, 3)
+    plain = SmoothGrad(inner=Saliency(), draws=3).attribute(digits, digit, 3)
+    np.testing.assert_allclose(found.values["layer"], plain.values.reshape(2, 14, 56), rtol=1e-6)
+    np.testing.assert_allclose(found.maps["standard_error_y"], plain.standard_error, rtol=1e-6)
+
+
+def test_the_noise_is_of_the_seed_and_not_of_the_batch(digits, digit, monkeypatch):
+    first, second = (xaionnx.explain(digits, digit, SmoothGrad(draws=4, seed=s)).values for s in (0, 1))
+    assert np.abs(first - second).max() > 0.01 * np.abs(first).max()
+    # Few copies at once, as of a large picture, are the same copies.
+    monkeypatch.setattr("xaionnx.explainers.smooth_grad._PIECE", 1600)
+    few = xaionnx.explain(digits, digit, SmoothGrad(draws=4, seed=0)).values
+    np.testing.assert_allclose(few, first, atol=1e-5 * np.abs(first).max())
+
+
+@pytest.mark.parametrize("piece", [2**24, 800])
+@pytest.mark.parametrize("method", [None, Lime(budget=60, features=Features.grid(2, 2), tolerance=0.5)])
+def test_progress_ends_where_it_was_planned(digits, digit, monkeypatch, method, piece):
+    class Heard:
+        planned = done = 0
+
+        def expect(self, evaluations):
+            self.planned += evaluations
+
+        def advance(self, evaluations):
+            self.done += evaluations
+
+    heard = Heard()
+    monkeypatch.setattr("xaionnx.explainers.smooth_grad._PIECE", piece)
+    with progress.listening(heard):
+        found = xaionnx.explain(digits, digit, SmoothGrad(inner=method, draws=3), 3)
+    # The predictions of the samples and of their copies are not announced.
+    assert heard.planned == heard.done == sum(found.diagnostics["evaluations"]) - 2 - 6
+
+
+def test_both_images_of_a_model_with_two_are_smoothed():
+    model = planted.load(planted.net_b(two_images=True))
+    half = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4) / 2
+    for method in (None, FeatureAblation(features="elements")):
+        found = SmoothGrad(inner=method, draws=3, noise=1e-3).attribute(model, {"x": half, "x2": half}, 0)
+        assert set(found.values) == {"x", "x2"}
+        np.testing.assert_allclose(found.values["x"], found.values["x2"], rtol=0.05, atol=0.05)
+
+
+@pytest.mark.parametrize("kind", [Occlusion(window=7), XRAI(inner="saliency")])
+def test_methods_without_features_are_joined_by_element(digits, digit, kind):
+    found = SmoothGrad(inner=kind, draws=2).attribute(digits, digit, 3)
+    assert found.feature_values is found.features is None
+    assert found.values.shape == found.standard_error.shape == digit.shape
+
+
+@pytest.mark.parametrize("method", ["smooth_grad", 3, SmoothGrad()])
+def test_what_is_no_other_method_is_refused(method):
+    with pytest.raises(ParameterError, match="The 'inner' parameter of SmoothGrad must be"):
+        SmoothGrad(inner=method)
+    with pytest.raises(UnknownNameError, match=r"No method named 'salience'. Nearest: saliency"):
+        SmoothGrad(inner="salience")
+
+
+def test_integers_take_no_noise():
+    tokens = parser.parse_model("""<ir_version: 8, opset_import: ["" : 17]>
+    g (int64[N, 3] ids) => (float[N, 3] y) { y = Cast<to: int = 1>(ids) }""")
+    with pytest.raises(UnsupportedModelError, match=r"Input 'ids' of .* is \(N, 3\) int64, which has no gradient"):
+        xaionnx.explain(planted.load(tokens), np.ones((1, 3), dtype=np.int64), SmoothGrad(inner="lime"), 0)
+
+
+def test_a_held_target_repeats_the_picks_of_its_samples():
+    from xaionnx.explainers._inner import HeldTarget
+
+    pick = Pick("y", "identity", np.array([[2], [0]]), np.ones((2, 1)), ("a", "b"))
+    (tiled,) = HeldTarget(pick).picks(np.zeros((4, 3)), None)
+    assert tiled.indices.ravel().tolist() == [2, 0, 2, 0]
+    assert tiled.names == ("a", "b", "a", "b")

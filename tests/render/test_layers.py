@@ -1,0 +1,114 @@
+"""Layers as maps over the picture, and as one number a channel, token or unit."""
+
+import numpy as np
+import pytest
+
+from xaionnx import Explanation, render
+from xaionnx.errors import DataError
+from xaionnx.render import words
+from xaionnx.render.colours import scale_of
+from xaionnx.render.layers import Layer, layer_of, over_picture, parts
+from xaionnx.render.maps import Extent, pixel_map
+
+RNG = np.random.default_rng(1)
+
+
+def explained(values, axes, grid=None, before=0, method="conductance"):
+    told = {"layer": {"name": "/a_b/c", "axes": axes, "grid": grid, "before": before},
+            "parameters": {"layer": "/a_b/c"}}  # fmt: skip
+    return Explanation(method, values, np.array(["3 (3)"]), np.array([2.0]), provenance=told)
+
+
+def bilinear(small, height, width):
+    """Each pixel's centre between the centres of the four cells around it; at the border the cells of the border."""
+    places = [(np.arange(n) + 0.5) * m / n - 0.5 for n, m in zip((height, width), small.shape, strict=True)]
+    low = [np.clip(np.floor(p).astype(int), 0, m - 1) for p, m in zip(places, small.shape, strict=True)]
+    high = [np.clip(np.floor(p).astype(int) + 1, 0, m - 1) for p, m in zip(places, small.shape, strict=True)]
+    share = [p - np.floor(p) for p in places]
+    rows = small[low[0]] * (1 - share[0])[:, None] + small[high[0]] * share[0][:, None]
+    return rows[:, low[1]] * (1 - share[1]) + rows[:, high[1]] * share[1]
+
+
+@pytest.mark.parametrize("axes", ["CHW", "HWC"])
+def test_channels_are_summed_and_the_map_is_enlarged_between_the_centres_of_its_cells(axes):
+    values = RNG.normal(size=(5, 3, 4)).astype(np.float32)
+    given = values if axes == "CHW" else np.moveaxis(values, 0, 2)
+    found = pixel_map(explained(given[None], axes), Extent(24, 20))
+    np.testing.assert_allclose(found.values, bilinear(values.sum(axis=0), 24, 20), atol=1e-5)
+    assert found.note == (
+        "The values of the layer's 5 channels are summed at 3 x 4 places and enlarged to the picture bilinearly."
+    )
+    scale = scale_of(found.values, "auto", 99, "overlay")
+    assert words.reading(scale, found).endswith(found.note)
+    single = pixel_map(explained(values[None, :1], "CHW"), Extent(24, 20))
+    assert single.note.startswith("The values of the layer's channel are taken at 3 x 4 places")
+
+
+def test_patches_lie_where_they_were_cut_and_the_token_before_them_is_told():
+    values = RNG.normal(size=(7, 8))
+    found = pixel_map(explained(values[None], "TD", [2, 3], 1), Extent(8, 12))
+    np.testing.assert_allclose(found.values, bilinear(values[1:].sum(axis=1).reshape(2, 3), 8, 12), atol=1e-5)
+    assert f"The token in front of them, {values[0].sum():.3g}".replace("-", "−") in found.note
+    _, note = over_picture(values[1:], Layer("h", "TD", (2, 3), 0), 8, 12)
+    assert note.endswith("bilinearly.")
+
+
+def test_parts_of_a_layer():
+    values = RNG.normal(size=(2, 3, 4))
+    for axes, expected, first in (
+        ("CHW", values.sum(axis=(1, 2)), "channel 0"),
+        ("HWC", values.sum(axis=(0, 1)), "channel 0"),
+        ("---", values.reshape(-1), "unit 0, 0, 0"),
+    ):
+        found, names, _ = parts(values, Layer("h", axes, None, 0))
+        np.testing.assert_allclose(found, expected)
+        assert (names[0], len(names)) == (first, len(expected))
+    tokens, names, note = parts(values[0], Layer("h", "TD", None, 0))
+    np.testing.assert_allclose(tokens, values[0].sum(axis=1))
+    assert (names, note) == (["token 0", "token 1", "token 2"], "The 4 values of each token are summed.")
+    assert parts(values[0, 0], Layer("h", "F", None, 0))[1] == ["unit 0", "unit 1", "unit 2", "unit 3"]
+
+
+def test_what_lies_over_a_picture():
+    values = np.zeros((1, 4, 4))
+    assert render.covers_picture(Explanation("occlusion", values, np.array(["3"]), np.array([1.0])))
+    assert render.covers_picture(explained(values, "TD", [2, 2]))
+    assert not render.covers_picture(explained(values, "TD"))
+    assert layer_of(explained(values, "TD", [2, 2])) == Layer("/a_b/c", "TD", (2, 2), 0)
+
+
+def test_the_caption_names_the_layer_as_the_model_does():
+    assert words.made_by(explained(np.zeros((1, 3)), "F").sample(0), 0).startswith(
+        "conductance\N{NO-BREAK SPACE}· layer /a_b/c"
+    )
+
+
+def test_an_activation_says_nothing_of_the_prediction():
+    held = explained(np.ones((1, 2, 4, 4)), "CHW", method="layer_activation")
+    found = pixel_map(held, Extent(8, 8))
+    scale = scale_of(found.values, "auto", 99, "overlay")
+    assert "prediction" not in words.reading(scale, found, activation=words.is_activation(held))
+    assert words.class_and_score(held) == "what the layer holds"
+    photo = np.full((8, 8, 3), 90, np.uint8)
+    # The same values of a method that explains have another title and caption, and so another picture.
+    other = explained(np.ones((1, 2, 4, 4)), "CHW")
+    assert render.overlay(held, photo).tobytes() != render.overlay(other, photo).tobytes()
+
+
+def test_bars_of_channels_take_names_of_channels():
+    values = RNG.normal(size=(1, 3, 4, 4))
+    drawn = render.bars(explained(values, "CHW"), ["red", "green", "blue"])
+    assert drawn.tobytes() != render.bars(explained(values, "CHW")).tobytes()
+    with pytest.raises(DataError, match=r"There are 2 names for 3 channels. Give one name to each."):
+        render.bars(explained(values, "CHW"), ["a", "b"])
+
+
+def test_a_sheet_holds_layers_beside_inputs():
+    values = RNG.normal(size=(1, 1, 8, 8))
+    plain = Explanation("occlusion", values, np.array(["3 (3)"]), np.array([2.0]))
+    photo = np.full((8, 8, 3), 90, np.uint8)
+    both = render.sheet([plain, explained(RNG.normal(size=(1, 5, 2, 2)), "CHW")], photo, side=100)
+    assert both.width > 3 * 100
+    drawn = [(scale_of(found.values, "auto", 99, "sheet"), found) for found in
+             (pixel_map(explained(RNG.normal(size=(1, 5, 2, 2)), "CHW"), Extent(8, 8)),)]  # fmt: skip
+    assert words.shared_reading(drawn, 99, None).endswith("enlarged to the picture bilinearly.")

@@ -1,0 +1,255 @@
+"""A tensor inside a model: which one it is, what it holds, and the two parts that it cuts the model into."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+import numpy.typing as npt
+
+from xaionnx.errors import UnknownNameError, UnsupportedModelError
+from xaionnx.graph.cut import ancestors, cut, descendants, ordered, shapes, tensor_names
+from xaionnx.model import Model
+from xaionnx.perturb.sample import Sample
+
+if TYPE_CHECKING:
+    import onnx
+
+Array = npt.NDArray[Any]
+
+# These bring token numbers into the form in which they are looked up.
+_CARRYING = frozenset({"Cast", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity"})
+# These move numbers between places, so that what stands behind is no longer a map over the picture.
+_SHUFFLING = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Einsum", "Gather", "Attention"})
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """A float tensor with the batch axis first, inside a model.
+
+    Attributes
+    ----------
+    name : str
+    model : Model
+        The model that it lies in.
+    x : array (N, ...)
+        What it holds at the samples.
+    """
+
+    name: str
+    model: Model
+    x: Array
+
+    @classmethod
+    def of(cls, model: Model, name: str, feeds: Mapping[str, Array]) -> Layer:
+        """The tensor called ``name``, at N samples.
+
+        Raises
+        ------
+        UnknownNameError
+            There is none.
+        UnsupportedModelError
+            It holds no floats, has no batch axis in front, or does not depend on the input.
+        """
+        proto = _graph(model)
+        known = tensor_names(proto)
+        if name not in known:
+            raise UnknownNameError.among("layer", name, known)
+        inputs = {info.name for info in model.inputs if info.name not in model.shared}
+        if not ancestors(proto, [name]) & inputs:
+            raise UnsupportedModelError(f"Layer '{name}' of {model.name} does not depend on the input. Name another.")
+        x = cls(name, model, np.empty(0)).lifted(feeds)
+        if x.dtype.kind != "f":
+            raise UnsupportedModelError(
+                f"Layer '{name}' of {model.name} holds {x.dtype}, not floats. Name a layer of floats."
+            )
+        return cls(name, model, x)
+
+    def lifted(self, feeds: Mapping[str, Array]) -> Array:
+        """What it holds, (N, ...), at other inputs of the model."""
+        below = _part(self.model, ("below", self.name), lambda graph: cut(graph, [], [self.name]))
+        taken = {info.name for info in below.inputs}
+        own = {name: array for name, array in feeds.items() if name in taken}
+        count = next(len(array) for name, array in own.items() if name not in below.shared)
+        x = below.run(own, [self.name])[self.name]
+        if x.ndim == 0 or len(x) != count:
+            raise UnsupportedModelError(
+                f"Layer '{self.name}' of {self.model.name} has no batch axis in front: it holds {x.shape} for {count} "
+                f"sample{'s' if count > 1 else ''}. Name another."
+            )
+        return x
+
+    def behind(self, tensors: Iterable[str]) -> Model:
+        """The part of the model that makes ``tensors`` of it: the layer is an input, as is what goes around it.
+
+        Raises
+        ------
+        UnsupportedModelError
+            One of ``tensors`` does not depend on it.
+        """
+        outputs = tuple(dict.fromkeys(tensors))
+        reached = descendants(_graph(self.model), [self.name])
+        for tensor in outputs:
+            if tensor not in reached:
+                how = "is that layer" if tensor == self.name else f"does not depend on layer '{self.name}'"
+                raise UnsupportedModelError(
+                    f"The target is read from '{tensor}' of {self.model.name}, which {how}. "
+                    f"Name a layer between the input and '{tensor}'."
+                )
+        lead = self.model.input().shape[0]
+        kind = _type(self.x.dtype, (lead if isinstance(lead, int) else "N", *self.x.shape[1:]))
+        return _part(
+            self.model,
+            ("behind", self.name, outputs, str(kind)),
+            lambda graph: cut(graph, [self.name], outputs, {self.name: kind}),
+        )
+
+
+def _part(model: Model, key: Any, rewrite: Callable[[onnx.ModelProto], onnx.ModelProto]) -> Model:
+    # What the spec says of the input holds for the model as a whole.
+    return dataclasses.replace(model.derived(key, rewrite), spec=None)
+
+
+def _graph(model: Model) -> onnx.ModelProto:
+    return model.graph or model.file.proto
+
+
+def _type(dtype: np.dtype[Any], shape: Sequence[int | str]) -> onnx.TypeProto:
+    from onnx import helper
+
+    return helper.make_tensor_type_proto(helper.np_dtype_to_tensor_dtype(dtype), shape)
+
+
+def embeddings(model: Model) -> list[str]:
+    """The tensors into which the tokens of the explained input are looked up, or spread as one-hot."""
+    proto, found = _graph(model), list[str]()
+    tokens, data = {model.input().name}, {info.name for info in model.inputs}
+    data |= descendants(proto, data)
+    for node in ordered(proto.graph):
+        if node.op_type in _CARRYING and node.input[0] in tokens:
+            tokens.update(node.output)
+            continue
+        one_hot = node.op_type == "OneHot" and node.input[0] in tokens
+        if one_hot or (node.op_type == "Gather" and node.input[1] in tokens and node.input[0] not in data):
+            found.append(node.output[0])
+    return found
+
+
+def maps(model: Model, start: Iterable[str]) -> set[str]:
+    """Tensors that keep the places of a picture, as far as the ops between it and them tell; ``start`` too."""
+    found, moving = set(start), descendants(_graph(model), start) | set(start)
+    for node in ordered(_graph(model).graph):
+        # A product of two activations mixes places; one with a weight works on the channels of each.
+        mixing = node.op_type == "MatMul" and len(moving.intersection(node.input)) > 1
+        if node.op_type not in _SHUFFLING and not mixing and not found.isdisjoint(node.input):
+            found.update(name for name in node.output if name)
+    return found
+
+
+def usual_layer(model: Model, start: Sequence[str], tensors: Sequence[str], sample: Sample) -> str:
+    """The layer that is explained where none is named, on the way from ``start`` to ``tensors``.
+
+    The last map over the picture, before pooling; where attention follows it, or there is none, the tokens that enter
+    the last attention, which are the last sum of two branches before it; else the last tensor before the target.
+
+    Raises
+    ------
+    UnsupportedModelError
+        There is nothing between the two.
+    """
+    proto = _graph(model)
+    between = descendants(proto, start) & ancestors(proto, tensors) - set(tensors)
+    known = shapes(proto, {name: (1, *x.shape) for name, x in sample.own.items()})
+    extent = extent_of(sample)
+    spatial = maps(model, start) if extent is not None else set[str]()
+    last = field = tokens = attended = ""
+    for node in ordered(proto.graph):
+        moved = between.intersection(node.input) | set(start).intersection(node.input)
+        for name in between.intersection(node.output):
+            last, shape = name, [size or 0 for size in known.get(name, ())]
+            if name in spatial and Axes.of(shape[1:], extent).letters in ("CHW", "HWC"):
+                field, attended = name, ""
+            if node.op_type in ("Softmax", "Attention"):
+                attended = tokens
+            if node.op_type == "Add" and len(moved) == 2 and len(shape) == 3:
+                tokens = name
+    chosen = attended or field or tokens or last
+    if not chosen:
+        raise UnsupportedModelError(
+            f"Nothing lies between the input of {model.name} and '{tensors[0]}'. Explain the input itself: "
+            "saliency, integrated_gradients."
+        )
+    return chosen
+
+
+def extent_of(sample: Sample) -> tuple[int, int] | None:
+    """Height and width of the picture that is explained; None where it is none."""
+    axes = sample.picture_axes
+    return None if axes is None else (sample.array.shape[axes[1][0]], sample.array.shape[axes[1][1]])
+
+
+@final
+@dataclass(frozen=True)
+class Axes:
+    """How the axes of a layer read, behind the batch.
+
+    Attributes
+    ----------
+    letters : str
+        ``CHW`` or ``HWC`` of a map over a picture, ``TD`` of tokens, ``F`` of units, ``-`` where nothing is known.
+    grid : tuple (h, w) or None
+        Of tokens that cut a picture into patches.
+    before : int
+        Tokens in front of the patches, such as the class token.
+
+    Examples
+    --------
+    >>> Axes.of((320, 7, 7), (224, 224))
+    Axes(letters='CHW', grid=None, before=0)
+    >>> Axes.of((197, 768), (224, 224))
+    Axes(letters='TD', grid=(14, 14), before=1)
+    >>> Axes.of((12, 64), tokens=12).letters
+    'TD'
+    """
+
+    letters: str
+    grid: tuple[int, int] | None = None
+    before: int = 0
+
+    @classmethod
+    def of(cls, shape: Sequence[int], extent: tuple[int, int] | None = None, tokens: int | None = None) -> Axes:
+        """Read the axes of a layer of ``shape``, for pictures of ``extent`` (H, W) or rows of so many ``tokens``."""
+        shape = tuple(shape)
+        if len(shape) == 3 and extent is not None:
+            for letters, field in (("CHW", shape[1:]), ("HWC", shape[:2])):
+                if min(field) > 1 and _alike(field, extent):
+                    return cls(letters)
+        if len(shape) == 2 and extent is not None:
+            for before in (0, 1):
+                grid = _patches(shape[0] - before, extent)
+                if grid is not None:
+                    return cls("TD", grid, before)
+        if len(shape) == 2 and tokens is not None and shape[0] == tokens:
+            return cls("TD")
+        return cls("F" if len(shape) == 1 else "-" * len(shape))
+
+
+def _alike(field: tuple[int, ...], extent: tuple[int, int]) -> bool:
+    """Whether a map covers a picture, each side one too long or short for what convolutions do at the border."""
+    share = [extent[0] / field[0], extent[1] / field[1]]
+    slack = [extent[axis] / max(field[axis] - 1.5, 0.5) - share[axis] for axis in (0, 1)]
+    return min(share) >= 1 and abs(share[0] - share[1]) <= max(slack)
+
+
+def _patches(count: int, extent: tuple[int, int]) -> tuple[int, int] | None:
+    """Rows and columns of so many patches over a picture; None where they do not come out even."""
+    if count < 4:
+        return None
+    rows = max(1, round(math.sqrt(count * extent[0] / extent[1])))
+    columns, rest = divmod(count, rows)
+    return (rows, columns) if rest == 0 and abs(extent[0] / rows - extent[1] / columns) < 0.5 else None

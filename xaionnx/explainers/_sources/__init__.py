@@ -1,0 +1,1 @@
+"""Where gradients come from: one file a source, and :mod:`choice` between them."""

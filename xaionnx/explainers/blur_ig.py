@@ -1,0 +1,136 @@
+"""Blur integrated gradients: the gradient summed up while a blurred input comes into focus."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, ClassVar, final
+
+import numpy as np
+import numpy.typing as npt
+
+from xaionnx.errors import InputMismatchError
+from xaionnx.explainers._gradient import Found, GradientExplainer, Points
+from xaionnx.explainers._paths import completeness
+from xaionnx.explainers._slopes import Slopes
+from xaionnx.parameters import integer, real
+from xaionnx.perturb.sample import Sample
+
+Array = npt.NDArray[Any]
+# Blurred inputs and blurs that are remembered: each row of a batch asks for two of them, twice.
+_KEPT = 64
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class BlurIG(GradientExplainer):
+    """What each element owes to the change of the target from the input blurred out to the input x::
+
+        value_i = - integral over s from 0 to max_sigma of df/dz_i (z(s)) * dz_i(s)/ds,     z(s) = G(s) * x
+
+    where G(s) is a Gaussian of deviation s pixels, over height and width of a picture, over the last axis of a signal
+    (T) or (C, T), over all axes but the first of a volume. Beyond a border the input is mirrored, so that it blurs to
+    its mean and nothing comes in from outside. No baseline is chosen: ``baseline_prediction`` is f(z(max_sigma)).
+
+    The paper sums df/dz at z(s_k) times the slope dz/ds there times the step. Here the slope times the step is the
+    difference of neighbours, z(s_k) - z(s_k+1), and the gradient is that half way between them: the limit is the same,
+    and for a linear or a quadratic model the sum has no completeness gap at any number of steps. The scales are
+    ``max_sigma * (k / steps)^2`` and not evenly spaced, since a picture changes most while it is sharp: that brought
+    the gap of EfficientNet-Lite0 on three photographs from 4 to 31 % to 2.4 to 2.7 % at 64 steps. The strongest blur,
+    50 pixels, and 100 steps are those of the authors' implementation, for pictures of 224 to 299 pixels.
+    ``diagnostics`` tell ``completeness_gap``, ``relative_gap`` and ``steps`` as those of integrated gradients.
+
+    References
+    ----------
+    Xu, Venugopalan and Sundararajan, Attribution in scale and space, CVPR 2020, arXiv:2004.03383.
+
+    Raises
+    ------
+    InputMismatchError
+        The input is a table or text, which has no neighbours to blur with.
+
+    Examples
+    --------
+    >>> import numpy as np, xaionnx
+    >>> from models import planted
+    >>> model = planted.load(planted.linear([[1.0, 1.0, -1.0, 1.0]]))
+    >>> found = xaionnx.explain(model, np.float32([[0, 0, 8, 0]]), BlurIG())
+    >>> found.values.round(2)
+    array([[-2., -2., -6., -2.]], dtype=float32)
+    """
+
+    axioms: ClassVar[tuple[str, ...]] = ("linearity", "null player")
+    reference: ClassVar[str] = "Xu, Venugopalan and Sundararajan 2020, arXiv:2004.03383"
+
+    steps: int = integer(100, "scales of the blur", low=1, high=2**20)
+    max_sigma: float = real(50.0, "deviation of the strongest blur in pixels of the input", low=0, low_open=True)
+
+    def trace(self, slopes: Slopes, points: Points) -> Found:
+        count, targets = len(points.sample), slopes.targets
+        blurred = self._blurred(slopes, points)
+        start = {name: np.stack([blurred(name, j, self.steps) for j in range(count)]) for name in points.x}
+        baseline = slopes.values(points.sample, lambda rows: {name: array[rows] for name, array in start.items()})
+        # A scale's points and targets follow each other, so that each blur is made once.
+        step, pair = np.divmod(np.arange(self.steps * targets * count), targets * count)
+        target, which = np.divmod(pair, count)
+
+        def ends(name: str, row: int) -> tuple[Array, Array]:
+            j, k = int(which[row]), int(step[row])
+            return blurred(name, j, k), blurred(name, j, k + 1)
+
+        def between(rows: Array) -> dict[str, Array]:
+            return {name: np.stack([sum(ends(name, row)) / 2 for row in rows]) for name in points.x}
+
+        values = {name: np.zeros((targets, *x.shape)) for name, x in points.x.items()}
+        for rows, gradients in slopes.at(points.sample[which], target, between):
+            for name, slope in gradients.items():
+                for row, one in zip(rows, slope, strict=True):
+                    sharper, softer = ends(name, row)
+                    values[name][target[row], which[row]] += (sharper - softer) * one
+        total = sum(array.reshape(targets, count, -1).sum(axis=2) for array in values.values())
+        return Found(
+            values,
+            np.full(count, targets * self.steps),
+            np.ones(count, dtype=np.int64),
+            baseline,
+            diagnostics={
+                **completeness(total, points.values - baseline),
+                "steps": np.full((targets, count), self.steps),
+            },
+        )
+
+    def _blurred(self, slopes: Slopes, points: Points) -> Callable[[str, int, int], Array]:
+        """Input ``name`` of point j at scale k."""
+        from scipy.ndimage import gaussian_filter1d
+
+        axes = {name: [_axes(slopes.samples[n], name) for n in points.sample] for name in points.x}
+
+        @lru_cache(maxsize=_KEPT)
+        def blur(length: int, k: int) -> Array:
+            # Along one axis a blur is a matrix, of which the library makes the columns.
+            scale = self.max_sigma * (k / self.steps) ** 2
+            return np.asarray(gaussian_filter1d(np.eye(length), scale, axis=0, mode="reflect"))
+
+        @lru_cache(maxsize=_KEPT)
+        def blurred(name: str, j: int, k: int) -> Array:
+            x = points.x[name][j]
+            for axis in axes[name][j] if k else ():
+                along = np.moveaxis(x, axis, -1) @ blur(x.shape[axis], k).T
+                x = np.moveaxis(along, -1, axis)
+            return np.asarray(x, dtype=points.x[name].dtype)
+
+        return blurred
+
+
+def _axes(sample: Sample, name: str) -> tuple[int, ...]:
+    """The axes along which an input has neighbours."""
+    shape = sample.x[name].shape if name in sample.x else ()
+    kind = sample.spec.kind if sample.spec is not None and name == sample.main else "array"
+    if not shape or kind in ("table", "text"):
+        what = kind if kind in ("table", "text") else "number or embedding"
+        raise InputMismatchError(
+            f"BlurIG needs a picture, a signal or a volume, but '{name}' is a {what}. Use integrated_gradients."
+        )
+    picture = sample.axes(name)
+    return picture[1] if picture is not None else (0,) if len(shape) == 1 else tuple(range(1, len(shape)))

@@ -1,0 +1,105 @@
+"""Conductance: what of the change from a baseline to the input flows through each unit of a layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
+
+import numpy as np
+import numpy.typing as npt
+
+from xaionnx.explainers._gradient import Found, Points
+from xaionnx.explainers._inner_paths import InnerExplainer, InnerPaths
+from xaionnx.explainers._slopes import Slopes
+from xaionnx.parameters import choice, free, integer
+from xaionnx.perturb.baseline import Baseline
+
+Array = npt.NDArray[Any]
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Conductance(InnerExplainer):
+    """What each unit j of a layer h owes to the change of the target from the baseline b to the input x::
+
+        value_j = integral over a from 0 to 1 of df/dh_j * dh_j/da,      h along b + a (x - b)
+
+    The path runs in the input, or in the embedding of tokens. It is cut into ``steps``, over each of which the slope is
+    that of the ``rule`` and the change of h is taken as it is, so that no derivative of h is asked for. Where every way
+    from the input to the target leads through the layer, exact values add up to f(x) - f(b). ``diagnostics`` tell for
+    each target and sample the ``completeness_gap``, their sum less that change, in units of the target, and the
+    ``relative_gap``, its size as a share of the size of the change. At the input it equals integrated gradients.
+
+    Where the baseline holds several draws, values are averaged over them and f(b) is their mean.
+
+    References
+    ----------
+    Dhamdhere, Sundararajan and Yan, How important is a neuron?, ICLR 2019, arXiv:1805.12233.
+
+    Examples
+    --------
+    >>> import numpy as np, xaionnx
+    >>> from models import planted
+    >>> model, x = planted.load(planted.net_a()), np.float32([[0, 100, 0]])
+    >>> xaionnx.explain(model, x, Conductance(layer="linear1", steps=10, rule="middle"), 0).values.round(2)
+    array([[ 90., 100., 100., 100.]], dtype=float32)
+    """
+
+    axioms: ClassVar[tuple[str, ...]] = ("linearity", "null player", "symmetry")
+    reference: ClassVar[str] = "Dhamdhere, Sundararajan and Yan 2019, arXiv:1805.12233"
+
+    steps: int = integer(32, "steps of the path", low=1, high=2**20)
+    rule: str = choice("trapezoid", ("trapezoid", "left", "middle", "right"), "where in each step the slope is taken")
+    baseline: Any = free(
+        None,
+        "a number, a name such as 'blur', an array or a Baseline",
+        "where the path starts: a number, zero, black, white, mean, blur[:sigma], uniform[:draws], gaussian[:share], "
+        "max_distance, shuffle[:tile]",
+    )
+    seed: int = integer(0, "seed of a baseline that is drawn", low=0, high=2**63 - 1)
+
+    def resolved(self) -> dict[str, Any]:
+        return {"baseline": Baseline.of(self.baseline)}
+
+    def trace(self, slopes: Slopes, points: Points) -> Found:
+        paths = InnerPaths.of(slopes, points, self.baseline, self.seed)
+        count, targets = len(points.sample), slopes.targets
+        (layer,) = slopes.names
+        values = np.zeros((targets, *points.x[layer].shape))
+        baseline, full = np.zeros((targets, count)), np.zeros((targets, count))
+        gradients = np.zeros(count, dtype=np.int64)
+        for point, draw in np.ndindex(count, paths.draws):
+            for first, last in paths.pieces(self.steps):
+                held = paths.held(point, draw, self._shares(first, last) / self.steps)
+                if first == 0:
+                    baseline[:, point] += paths.value(point, held, 0) / paths.draws
+                place, change = self._changes(held[layer].astype(np.float64), last - first)
+                for target, number, slope in paths.slopes_at(point, held, place):
+                    np.add.at(values[:, point], target, slope * change[number] / paths.draws)
+                gradients[point] += targets * len(place)
+            if points.values is None and draw == 0:
+                full[:, point] = paths.value(point, held, last - first)
+        full = full if points.values is None else points.values
+        gap = values.reshape(targets, count, -1).sum(axis=2) - (full - baseline)
+        size = np.abs(full - baseline)
+        relative = np.divide(np.abs(gap), size, out=np.where(gap == 0, 0.0, np.inf), where=size > 0)
+        return Found(
+            {layer: values},
+            gradients,
+            np.full(count, paths.draws + (points.values is None)),
+            baseline,
+            diagnostics={"completeness_gap": gap, "relative_gap": relative},
+        )
+
+    def _shares(self, first: int, last: int) -> Array:
+        """Where a piece of the path is looked at, in steps: at its edges, and behind them its middles if asked for."""
+        edges = np.arange(first, last + 1.0)
+        return np.concatenate([edges, edges[:-1] + 0.5]) if self.rule == "middle" else edges
+
+    def _changes(self, h: Array, steps: int) -> tuple[Array, Array]:
+        """The places among :meth:`_shares` whose slopes are taken, and the change of the layer that each stands for."""
+        change = np.diff(h[: steps + 1], axis=0)
+        if self.rule == "trapezoid":
+            none = np.zeros_like(change[:1])
+            return np.arange(steps + 1), (np.concatenate([none, change]) + np.concatenate([change, none])) / 2
+        return np.arange(steps) + {"left": 0, "right": 1, "middle": steps + 1}[self.rule], change
