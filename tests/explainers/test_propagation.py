@@ -15,6 +15,7 @@ from xaionnx.autodiff import gradient
 from xaionnx.autodiff.composites import names
 from xaionnx.autodiff.lrp import Composite, table
 from xaionnx.autodiff.relevance import AlphaBeta, Epsilon, Flat, Gamma, WSquare, ZBox, ZPlus
+from xaionnx.errors import ParameterError, UnsupportedModelError
 from xaionnx.explainers.deconvnet import Deconvnet
 from xaionnx.explainers.guided_backprop import GuidedBackprop
 from xaionnx.explainers.lrp import Lrp
@@ -341,3 +342,30 @@ def test_every_named_composite_answers(tmp_path, name):
     asked = found.provenance["parameters"]
     assert (asked["gamma"] is not None) == ("gamma" in name)
     assert (asked["low"] is not None) == ("box" in name)
+
+
+def test_relevance_at_a_layer_knows_no_first_one(tmp_path):
+    model, net, x = mlp(tmp_path, np.random.default_rng(3))
+    (w, b, _), own = net[0][1], Composite({"first": Flat(), "*": Gamma(0.5)})
+    found = xaionnx.explain(model, x, Lrp(composite=own, layer="r0"), 1)
+    for n, one in enumerate(x):
+        inner = np.maximum(one @ w + b, 0)
+        _, expected = oracle.propagate(
+            net[2:], inner, lambda _: oracle.gamma_rule(0.5), lambda y: y * np.array([0, 1, 0])
+        )
+        np.testing.assert_allclose(found.values[n], expected, rtol=1e-3, atol=1e-5)
+    named = xaionnx.explain(model, x, Lrp(composite="epsilon_gamma_box", layer="r0"), 1)  # asks for no box
+    plain = xaionnx.explain(model, x, Lrp(composite="epsilon", layer="r0"), 1)
+    np.testing.assert_allclose(named.values, plain.values, rtol=1e-5)
+
+
+def test_rules_belong_to_the_graph():
+    for kind in (Lrp, GuidedBackprop, Deconvnet):
+        with pytest.raises(ParameterError, match=r"The 'gradient' parameter of \w+ must be 'auto' or 'graph'"):
+            kind(gradient="finite_differences")
+
+
+def test_the_box_is_for_the_first_layer(tmp_path):
+    model, _, x = mlp(tmp_path, np.random.default_rng(3))
+    with pytest.raises(UnsupportedModelError, match="The box rule is for the first layer"):
+        xaionnx.explain(model, x, Lrp(composite=Composite({"*": ZBox(LOW, HIGH)})), 1)
