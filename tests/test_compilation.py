@@ -298,7 +298,7 @@ class GuidedChannels(GraphExplainer):
     def trace(self, slopes, points):
         raise NotImplementedError
 
-    def rules(self):
+    def rules(self, model):
         def doubled(g, node, cotangents, needed):
             return [g.op("Mul", cotangents[0], 2.0)]
 

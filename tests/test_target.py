@@ -282,6 +282,17 @@ def test_mean_of_a_channel_given_or_strongest(tmp_path):
     assert words(Target.channel("h0"), model, x)[0] == [f"mean of h0, channel {k}" for k in means.argmax(axis=1)]
 
 
+def test_peak_of_a_channel_given_or_strongest(tmp_path):
+    x = RNG.normal(size=(3, 4, 5, 6)).astype(np.float32)
+    model = shown(tmp_path, [4, 5, 6], ["Relu"])
+    peaks = x.max(axis=(2, 3))
+    np.testing.assert_allclose(both_faces(Target.channel("h0", 2, peak=True), model, x)[0], peaks[:, 2], **CLOSE)
+    np.testing.assert_allclose(both_faces(Target.channel("h0", peak=True), model, x)[0], peaks.max(axis=1), **CLOSE)
+    assert words(Target.channel("h0", peak=True), model, x)[0] == [
+        f"peak of h0, channel {k}" for k in peaks.argmax(axis=1)
+    ]
+
+
 def test_a_list_mixes_kinds_and_tensors(tmp_path, scores):
     model = shown(tmp_path, [6], ["Elu"])
     inside = np.where(scores > 0, scores, np.expm1(scores))

@@ -66,14 +66,10 @@ class Target(ABC):
             if not targets:
                 raise ParameterError("The 'target' parameter must name at least one target. Got [] instead.")
             return targets, True
-        if given is None:
-            return [Top()], False
-        if isinstance(given, Target):
-            return [given], given.several
-        if isinstance(given, str):
-            return [Index(given)], False
-        if is_int(given):
-            return [Index(int(given))], False
+        if given is None or isinstance(given, Target):
+            return ([Top()], False) if given is None else ([given], given.several)
+        if isinstance(given, str) or is_int(given):
+            return [Index(given if isinstance(given, str) else int(given))], False
         if isinstance(given, np.ndarray) and given.ndim == 1 and given.dtype.kind in "iu":
             return [Index(tuple(int(i) for i in given), each=True)], False
         raise ParameterError(
@@ -146,9 +142,9 @@ class Target(ABC):
         return Index(whole([index] if is_int(index) else index), output=tensor)
 
     @staticmethod
-    def channel(tensor: str, channel: int | None = None) -> Target:
-        """The mean activation of one channel (axis 1) of any tensor; of each sample's strongest if None."""
-        return Channel(channel, tensor)
+    def channel(tensor: str, channel: int | None = None, *, peak: bool = False) -> Target:
+        """The mean activation, or the highest, of one channel (axis 1) of a tensor; each sample's strongest if None."""
+        return Channel(channel, tensor, peak)
 
     @staticmethod
     def loss(labels: Any, kind: str = "cross_entropy", *, output: str | None = None) -> Target:
@@ -334,10 +330,11 @@ class Region(Target):
 @final
 @dataclass(frozen=True)
 class Channel(Target):
-    """The mean of channel ``k`` (axis 1) of a tensor; of each sample's strongest where ``k`` is None."""
+    """The mean, or the highest number, of channel ``k`` (axis 1); of each sample's strongest where ``k`` is None."""
 
     k: int | None
     output: str | None
+    peak: bool = False
 
     def picks(self, output: Array, model: Model) -> list[Pick]:
         tensor, shape = self.tensor(model), output.shape
@@ -345,11 +342,13 @@ class Channel(Target):
             what = "channels" if self.k is None else f"channel {self.k}"
             raise ParameterError(f"Tensor '{tensor}' of shape {shape_words(output)} has no {what}.")
         each = int(np.prod(shape[2:], dtype=np.int64))
-        strongest = output.reshape(*shape[:2], -1).mean(axis=2, dtype=np.float64).argmax(axis=1)
-        chosen = strongest if self.k is None else np.full(shape[0], self.k)
-        indices = chosen[:, None] * each + np.arange(each)
-        words = tuple(f"mean of {tensor}, channel {k}" for k in chosen)
-        return [Pick(tensor, "identity", indices, np.full(indices.shape, 1 / each), words)]
+        lines = output.reshape(*shape[:2], -1)
+        answers = lines.max(axis=2) if self.peak else lines.mean(axis=2, dtype=np.float64)
+        chosen = answers.argmax(axis=1) if self.k is None else np.full(shape[0], self.k)
+        inside = lines[np.arange(shape[0]), chosen].argmax(axis=1)[:, None] if self.peak else np.arange(each)
+        indices = chosen[:, None] * each + inside
+        words = tuple(f"{'peak' if self.peak else 'mean'} of {tensor}, channel {k}" for k in chosen)
+        return [Pick(tensor, "identity", indices, np.full(indices.shape, 1 / indices.shape[1]), words)]
 
 
 @final

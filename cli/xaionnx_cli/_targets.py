@@ -13,7 +13,7 @@ from xaionnx.target import Target
 FORMS = (
     "What is explained, the top class of each input if not given: a class number or label, top:K, probability[:CLASS], "
     "margin:A,B (why A rather than B), label:NAME, loss:CLASS, element:I,J,..., neuron:TENSOR:I,J,..., channel[:K], "
-    "region[:THRESHOLD], sum."
+    "peak[:K], region[:THRESHOLD], sum."
 )
 HELP = f"{FORMS} Repeat it for several targets; they cost no more than one."
 
@@ -62,9 +62,9 @@ def _target(text: str, output: str | None, model: Model) -> Target:
         if not tensor:
             raise ParameterError(f"--target {text} must name a tensor and one of its elements, as in '{example}'.")
         return Target.neuron(tensor, [_whole(text, part, example) for part in place.split(",")])
-    if form == "channel" and (not colon or rest):
+    if form in ("channel", "peak") and (not colon or rest):
         tensor = output if output is not None else model.output().name
-        return Target.channel(tensor, _whole(text, rest, "channel:5") if colon else None)
+        return Target.channel(tensor, _whole(text, rest, f"{form}:5") if colon else None, peak=form == "peak")
     if form == "region" and (not colon or rest):
         return Target.region(threshold=_number(text, rest) if colon else 0.5, output=output)
     if text == "sum":

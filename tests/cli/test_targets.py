@@ -42,6 +42,8 @@ def x(model: Model) -> dict[str, np.ndarray]:
         ("loss:3", Target.loss(np.array(3))),
         ("element:7", Target.index([7])),
         ("channel:2", Target.channel("logits", 2)),
+        ("peak:2", Target.channel("logits", 2, peak=True)),
+        ("peak", Target.channel("logits", peak=True)),
         ("neuron:/3/Relu_output_0:5,0,3", Target.neuron("/3/Relu_output_0", (5, 0, 3))),
         ("neuron:logits:7", Target.neuron("logits", 7)),
         ("sum", Target.sum()),

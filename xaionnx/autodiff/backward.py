@@ -9,7 +9,7 @@ import onnx
 import onnx_ir as ir
 
 from xaionnx.autodiff.gradient_builder import GradientBuilder
-from xaionnx.autodiff.rule import Gradient, Table
+from xaionnx.autodiff.rule import START, Gradient, Table
 from xaionnx.autodiff.rules.quantization import carries
 from xaionnx.errors import UnknownNameError, UnsupportedModelError
 from xaionnx.graph.control_flow import CONTROL
@@ -94,7 +94,7 @@ def differentiate(
     seed = g.input(COTANGENT, target.dtype or ir.DataType.FLOAT, None)
     _declare(seed, probe, out, batch)
     pending: dict[ir.Value, list[ir.Value]] = defaultdict(list)
-    pending[target].append(seed)
+    pending[target].append(_start(g, table, target, seed))
     totals: dict[ir.Value, ir.Value] = {}
 
     def total(value: ir.Value) -> Gradient:
@@ -137,6 +137,15 @@ def _prune(graph: ir.Graph) -> None:
     for name, value in list(graph.initializers.items()):
         if not value.uses() and not value.is_graph_output():
             del graph.initializers[name]
+
+
+def _start(g: GradientBuilder, table: Table, target: ir.Value, seed: ir.Value) -> ir.Value:
+    if START not in table:
+        return seed
+    reader = g.op("Identity", target).producer()
+    assert reader is not None
+    (first,) = table[START](g, reader, [seed], [True])
+    return g.zeros_like(target) if first is None else first
 
 
 def _reached(nodes: Iterable[ir.Node], sources: Iterable[ir.Value]) -> set[ir.Value]:

@@ -34,6 +34,7 @@ class GradientBuilder(Builder):
         super().__init__(model, prefix="xai_")
         self._probe = probe
         self._approximated: Counter[str] = Counter()
+        self._twins: dict[ir.Value, ir.Value] = {}
         for value in _values(model.graph):
             dtype = probe.dtypes.get(str(value.name))
             if value.dtype is None and dtype is not None:
@@ -47,6 +48,7 @@ class GradientBuilder(Builder):
         UnsupportedModelError
             The probe did not see the tensor.
         """
+        value = self._twins.get(value, value)
         if value.is_initializer() and value.shape is not None:
             return tuple(int(str(size)) for size in value.shape)
         shape: Shape = self._known(self._probe.shapes, value)
@@ -54,6 +56,7 @@ class GradientBuilder(Builder):
 
     def sizes(self, value: ir.Value) -> tuple[int, ...]:
         """Sizes of a forward tensor in the probe's run; those that follow the batch hold for that run alone."""
+        value = self._twins.get(value, value)
         if value.is_initializer() and value.shape is not None:
             return tuple(int(str(size)) for size in value.shape)
         sizes: tuple[int, ...] = self._known(self._probe.sizes, value)
@@ -152,6 +155,25 @@ class GradientBuilder(Builder):
         """Zeros in the shape of a forward tensor and the type of its gradient."""
         dtype = self.kind(like)
         return self.op("Expand", self.constant(np.zeros((), dtype=dtype.numpy()), dtype), self.shape_of(like))
+
+    def again(self, node: ir.Node, *operands: ir.Value | None) -> ir.Node:
+        """Emit a forward node once more, on other operands of the same shapes.
+
+        Of its tensors shapes and sizes are known as of the old ones, so that a rule can be asked for its backward.
+        """
+        attributes: dict[str, Any] = {name: a.value for name, a in node.attributes.items()}
+        made: ir.Value = self.op(node.op_type, *operands, **attributes)
+        for new, old in ((made, node.outputs[0]), *zip(operands, node.inputs, strict=False)):
+            if new is not None and old is not None:
+                self.alike(new, old)
+        found = made.producer()
+        assert found is not None
+        return found
+
+    def alike(self, value: ir.Value, like: ir.Value) -> None:
+        """Let an emitted tensor have the known shape of a forward tensor."""
+        if value is not like:
+            self._twins[value] = self._twins.get(like, like)
 
     def pad(self, value: ir.Value, begin: Sequence[int], end: Sequence[int]) -> ir.Value:
         """Zeros in front of and behind each axis; a number below 0 crops. An entry an axis, as in ``Pad``."""

@@ -28,6 +28,10 @@ class Rule(Protocol):
 
 Table: TypeAlias = Mapping[str, Rule]
 
+# The entry of a table, beside those of ops, that says what the walk begins with: it is asked as the rule of one more
+# node, which hands the explained tensor on. Without it the walk begins with the cotangent that is fed.
+START = "start"
+
 registered: dict[str, Rule] = {}
 # Ops whose derivative is 0 wherever it exists.
 flat_ops: set[str] = set()

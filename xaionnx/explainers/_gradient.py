@@ -6,7 +6,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,9 @@ from xaionnx.model import Model
 from xaionnx.parameters import free
 from xaionnx.resolution import resolve
 from xaionnx.target import Target
+
+if TYPE_CHECKING:
+    from xaionnx.autodiff.rule import Table
 
 Array = npt.NDArray[Any]
 
@@ -77,9 +80,9 @@ class GradientExplainer(Explainer):
 
     ``diagnostics`` tell ``evaluations``, every row that ran through the model or a part of it, with its gradient or
     without, ``gradients``, how many were taken, and ``gradient``, their source: ``graph``, ``finite_differences`` or
-    the file of a gradient model. A gradient is of one target, so T targets cost T gradients.
-    ``provenance`` lists under ``approximations`` what in a built gradient is no derivative of what the model computes,
-    as where it was quantised.
+    the file of a gradient model. A gradient is of one target, so T targets cost T gradients. ``provenance`` lists
+    under ``approximations`` what in the gradients is no derivative of what the model computes, as where it was
+    quantised.
     """
 
     needs: ClassVar[str] = "gradient"
@@ -104,6 +107,11 @@ class GradientExplainer(Explainer):
         """Where the gradients are taken: at the float inputs, or at the embedding of tokens."""
         return inputs.to_floats()
 
+    def rules(self, model: Model) -> Table | None:
+        """The rules that take the place of derivatives; None for the derivatives themselves."""
+        del model
+        return None
+
     def resolved(self) -> dict[str, Any]:
         """What stands behind a parameter's shorthand."""
         return {}
@@ -114,7 +122,7 @@ class GradientExplainer(Explainer):
         target = self.usual_target(model) if target is None else target
         resolution = resolve(target, model, feeds)
         route = self.place(Route.of(model, feeds, resolution))
-        slopes = Slopes(route, self.gradient)
+        slopes = Slopes(route, self.gradient, self.rules(model))
         points = Points(
             np.arange(len(route.samples)), {name: route.feeds[name] for name in route.names}, resolution.values
         )

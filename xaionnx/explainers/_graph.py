@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, final
 
+import numpy as np
+
 from xaionnx.explainers._gradient import LayerExplainer
 from xaionnx.explainers._route import explained
 from xaionnx.model import Model
@@ -15,7 +17,6 @@ from xaionnx.perturb.sample import Sample
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from xaionnx.autodiff.rule import Table
     from xaionnx.graph.builder import Builder
 
 
@@ -80,16 +81,22 @@ class Emitted:
     diagnostics: Mapping[str, ir.Value] = field(default_factory=dict)
 
 
+def total(g: Builder, values: Mapping[str, ir.Value], like: ir.Value) -> ir.Value:
+    """The sum (N,) of the values over all elements of all inputs, in the type of ``like``."""
+    parts = []
+    for value in values.values():
+        flat = g.op("Reshape", value, np.array([0, -1], dtype=np.int64))
+        part = g.op("ReduceSum", flat, np.array([1]), keepdims=0)
+        parts.append(part if like.dtype in (None, part.dtype) else g.op("Cast", part, to=like.dtype))
+    return parts[0] if len(parts) == 1 else g.op("Sum", *parts)
+
+
 @dataclass(frozen=True, kw_only=True)
 class GraphExplainer(LayerExplainer):
     """A gradient method that can be compiled: it says which gradients it needs, and adds nodes behind them.
 
     :meth:`trace` and :meth:`emit` are two faces of one definition and are tested to agree.
     """
-
-    def rules(self) -> Table | None:
-        """The table of rules that the walk goes by; None for the standard one."""
-        return None
 
     def wrt(self, model: Model) -> tuple[str, ...]:
         """Tensors that the target is differentiated with respect to: the layer, else what is explained without one."""

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xaionnx.errors import ParameterError
-from xaionnx.explainers._graph import Emitted, Rows, Traced
+from xaionnx.explainers._graph import Emitted, Rows, Traced, total
 from xaionnx.perturb.baseline import Background, Baseline, ByInput, Constant, Pixel, Values
 from xaionnx.perturb.sample import Sample
 
@@ -81,7 +81,7 @@ class PathGraph:
 
     def emit(self, g: Builder, traced: Traced) -> Emitted:
         """The weighted sum of the gradients along each path times its length, averaged over the baselines."""
-        values, parts = {}, []
+        values = {}
         steps, last = len(self.shares), 1 + self.draws * len(self.shares)
         for name, slopes in traced.gradients.items():
             start = self._start(name)
@@ -92,17 +92,12 @@ class PathGraph:
             summed = g.op("ReduceSum", g.op("Mul", points, weights), np.array([1]), keepdims=0)
             owed = g.op("Mul", summed, g.op("Sub", traced.x[name], start))
             values[name] = g.op("ReduceMean", owed, _FIRST, keepdims=0)
-            flat = g.op("Reshape", values[name], np.array([0, -1], dtype=np.int64))
-            part = g.op("ReduceSum", flat, np.array([1]), keepdims=0)
-            kind = traced.target.dtype
-            parts.append(part if kind in (None, part.dtype) else g.op("Cast", part, to=kind))
-        total = parts[0] if len(parts) == 1 else g.op("Sum", *parts)
         target = g.op("Reshape", traced.target, np.array([traced.blocks, -1], dtype=np.int64))
         baseline = g.op("Slice", target, np.array([last]), np.array([traced.blocks]), _FIRST)
         change = g.op(
             "Sub", g.op("Gather", target, np.array(0), axis=0), g.op("ReduceMean", baseline, _FIRST, keepdims=0)
         )
-        return Emitted(values, {"completeness_gap": g.op("Sub", total, change)})
+        return Emitted(values, {"completeness_gap": g.op("Sub", total(g, values, traced.target), change)})
 
     def _start(self, name: str) -> Array:
         """The baselines (D, 1, ...), as few numbers as will broadcast."""

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from xaionnx.errors import OutputError, UnsupportedModelError
 from xaionnx.explainers._sources.choice import chosen
+from xaionnx.explainers._sources.graph import Graph
 from xaionnx.explainers._sources.source import At, Piece, Question, Source
 from xaionnx.graph.cut import ordered
 from xaionnx.graph.probe import reads_data
@@ -17,6 +18,7 @@ from xaionnx.model import Model
 from xaionnx.perturb.sample import Sample
 
 if TYPE_CHECKING:
+    from xaionnx.autodiff.rule import Table
     from xaionnx.explainers._route import Route
 
 Array = npt.NDArray[Any]
@@ -34,6 +36,8 @@ class Slopes:
         To the tensors that are explained.
     gradient : optional
         Where the gradients come from; see :func:`xaionnx.explainers._sources.choice.chosen`.
+    rules : mapping of str to Rule, optional
+        What takes the place of derivatives; see :func:`xaionnx.autodiff.gradient`.
 
     Attributes
     ----------
@@ -51,13 +55,14 @@ class Slopes:
         The explained input holds no floats, or the source cannot answer for this model.
     """
 
-    def __init__(self, route: Route, gradient: Any = "auto") -> None:
+    def __init__(self, route: Route, gradient: Any = "auto", rules: Table | None = None) -> None:
         self.route = route
         self.names = route.names
         self.samples: list[Sample] = route.samples
         self.spent = np.zeros(len(self.samples), dtype=np.int64)
         self._question = Question(route.model, route.feeds, route.resolution, self.names, self.samples, self.spent)
-        self.source: Source = chosen(gradient, self._question)
+        # Other rules than those of derivatives can only be built.
+        self.source: Source = chosen(gradient, self._question) if rules is None else Graph(self._question, rules)
 
     @property
     def targets(self) -> int:

@@ -11,7 +11,7 @@ from xaionnx.autodiff.gradient_builder import GradientBuilder
 from xaionnx.autodiff.rule import Gradient, rule, unary
 
 # From this version of the default domain on GroupNormalization has a scale a channel, before it one a group.
-_SCALE_A_CHANNEL = 21
+SCALE_A_CHANNEL = 21
 # MeanVarianceNormalization divides by the deviation plus this.
 _MVN_EPSILON = 1e-9
 
@@ -58,23 +58,23 @@ def layer_normalization(
     x, scale = _given(node, 2)
     rank = g.rank(x)
     axes = range(node.attributes.get_int("axis", -1) % rank, rank)
-    wide = _wide(g, x, x)
+    wide = widened(g, x, x)
     if wide.dtype == ir.DataType.FLOAT:
         mean, inverse = (g.further_output(node, index, ir.DataType.FLOAT) for index in (1, 2))
         h = g.op("Mul", g.op("Sub", wide, mean), inverse)
     else:
         # Runtimes differ in the type of the statistics of float64, and so in their precision.
-        h, inverse = _standardised(g, wide, axes, node.attributes.get_float("epsilon", 1e-5))
-    dy = _wide(g, dy, x)
+        h, inverse = standardised(g, wide, axes, node.attributes.get_float("epsilon", 1e-5))
+    dy = widened(g, dy, x)
     gradients: list[Gradient] = [None] * len(node.inputs)
     if needed[0]:
-        u = g.op("Mul", dy, _wide(g, scale, x))
-        gradients[0] = _narrow(g, _through(g, u, h, inverse, axes), x)
+        u = g.op("Mul", dy, widened(g, scale, x))
+        gradients[0] = narrowed(g, _through(g, u, h, inverse, axes), x)
     if needed[1]:
-        gradients[1] = _narrow(g, _summed(g, g.op("Mul", dy, h), x, scale), scale)
+        gradients[1] = narrowed(g, _summed(g, g.op("Mul", dy, h), x, scale), scale)
     if len(node.inputs) > 2 and needed[2]:
         bias = _given(node, 3)[2]
-        gradients[2] = _narrow(g, _summed(g, dy, x, bias), bias)
+        gradients[2] = narrowed(g, _summed(g, dy, x, bias), bias)
     return gradients
 
 
@@ -87,16 +87,16 @@ def instance_normalization(
     assert dy is not None
     rank = g.rank(x)
     axes, rest = range(2, rank), g.ints(0, *range(2, rank))
-    h, inverse = _standardised(g, _wide(g, x, x), axes, node.attributes.get_float("epsilon", 1e-5))
-    dy = _wide(g, dy, x)
+    h, inverse = standardised(g, widened(g, x, x), axes, node.attributes.get_float("epsilon", 1e-5))
+    dy = widened(g, dy, x)
     gradients: list[Gradient] = [None, None, None]
     if needed[0]:
-        u = g.op("Mul", dy, g.op("Reshape", _wide(g, scale, x), g.ints(-1, *[1] * (rank - 2))))
-        gradients[0] = _narrow(g, _through(g, u, h, inverse, axes), x)
+        u = g.op("Mul", dy, g.op("Reshape", widened(g, scale, x), g.ints(-1, *[1] * (rank - 2))))
+        gradients[0] = narrowed(g, _through(g, u, h, inverse, axes), x)
     if needed[1]:
-        gradients[1] = _narrow(g, g.op("ReduceSum", g.op("Mul", dy, h), rest, keepdims=0), scale)
+        gradients[1] = narrowed(g, g.op("ReduceSum", g.op("Mul", dy, h), rest, keepdims=0), scale)
     if needed[2]:
-        gradients[2] = _narrow(g, g.op("ReduceSum", dy, rest, keepdims=0), bias)
+        gradients[2] = narrowed(g, g.op("ReduceSum", dy, rest, keepdims=0), bias)
     return gradients
 
 
@@ -110,25 +110,25 @@ def group_normalization(
     # Three axes, N G and the numbers of a group, serve any rank.
     groups = node.attributes.get_int("num_groups", 1)
     grouped = g.ints(0, groups, -1)
-    h, inverse = _standardised(
-        g, g.op("Reshape", _wide(g, x, x), grouped), [2], node.attributes.get_float("epsilon", 1e-5)
+    h, inverse = standardised(
+        g, g.op("Reshape", widened(g, x, x), grouped), [2], node.attributes.get_float("epsilon", 1e-5)
     )
-    wide = _wide(g, dy, x)
-    by_channel = (g.graph.opset_imports.get("") or 0) >= _SCALE_A_CHANNEL
+    wide = widened(g, dy, x)
+    by_channel = (g.graph.opset_imports.get("") or 0) >= SCALE_A_CHANNEL
     # The same numbers with the axis that the scale counts second: channels, or groups.
     counted = g.ints(0, g.size(x, 1) if by_channel else groups, -1)
     wide = g.op("Reshape", wide, counted)
     gradients: list[Gradient] = [None, None, None]
     if needed[0]:
-        u = g.op("Mul", wide, g.op("Reshape", _wide(g, scale, x), g.ints(-1, 1)))
+        u = g.op("Mul", wide, g.op("Reshape", widened(g, scale, x), g.ints(-1, 1)))
         if by_channel:
             u = g.op("Reshape", u, grouped)
-        gradients[0] = g.reshape_like(_narrow(g, _through(g, u, h, inverse, [2]), x), x)
+        gradients[0] = g.reshape_like(narrowed(g, _through(g, u, h, inverse, [2]), x), x)
     if needed[1]:
         along = g.op("Mul", wide, g.op("Reshape", h, counted) if by_channel else h)
-        gradients[1] = _narrow(g, g.op("ReduceSum", along, g.ints(0, 2), keepdims=0), scale)
+        gradients[1] = narrowed(g, g.op("ReduceSum", along, g.ints(0, 2), keepdims=0), scale)
     if needed[2]:
-        gradients[2] = _narrow(g, g.op("ReduceSum", wide, g.ints(0, 2), keepdims=0), bias)
+        gradients[2] = narrowed(g, g.op("ReduceSum", wide, g.ints(0, 2), keepdims=0), bias)
     return gradients
 
 
@@ -142,17 +142,17 @@ def rms_normalization(
     assert dy is not None
     rank = g.rank(x)
     axes = g.ints(*range(node.attributes.get_int("axis", -1) % rank, rank))
-    wide, dy = _wide(g, x, x), _wide(g, dy, x)
+    wide, dy = widened(g, x, x), widened(g, dy, x)
     square = g.op("ReduceMean", g.op("Mul", wide, wide), axes, keepdims=1)
     inverse = g.op("Reciprocal", g.op("Sqrt", g.op("Add", square, node.attributes.get_float("epsilon", 1e-5))))
     h = g.op("Mul", wide, inverse)
     gradients: list[Gradient] = [None, None]
     if needed[0]:
-        u = g.op("Mul", dy, _wide(g, scale, x))
+        u = g.op("Mul", dy, widened(g, scale, x))
         along = g.op("ReduceMean", g.op("Mul", u, h), axes, keepdims=1)
-        gradients[0] = _narrow(g, g.op("Mul", g.op("Sub", u, g.op("Mul", h, along)), inverse), x)
+        gradients[0] = narrowed(g, g.op("Mul", g.op("Sub", u, g.op("Mul", h, along)), inverse), x)
     if needed[1]:
-        gradients[1] = _narrow(g, _summed(g, g.op("Mul", dy, h), x, scale), scale)
+        gradients[1] = narrowed(g, _summed(g, g.op("Mul", dy, h), x, scale), scale)
     return gradients
 
 
@@ -212,7 +212,7 @@ def _given(node: ir.Node, count: int) -> list[ir.Value]:
     return found
 
 
-def _standardised(g: GradientBuilder, x: ir.Value, axes: Sequence[int], epsilon: float) -> tuple[ir.Value, ir.Value]:
+def standardised(g: GradientBuilder, x: ir.Value, axes: Sequence[int], epsilon: float) -> tuple[ir.Value, ir.Value]:
     """``x`` less its mean over its deviation along axes, and one over the deviation."""
     over = g.ints(*axes)
     centred = g.op("Sub", x, g.op("ReduceMean", x, over, keepdims=1))
@@ -222,20 +222,20 @@ def _standardised(g: GradientBuilder, x: ir.Value, axes: Sequence[int], epsilon:
 
 
 def _through(g: GradientBuilder, u: ir.Value, h: ir.Value, inverse: ir.Value, axes: Sequence[int]) -> ir.Value:
-    """(u - mean(u) - h mean(u h)) / deviation: back through :func:`_standardised`."""
+    """(u - mean(u) - h mean(u h)) / deviation: back through :func:`standardised`."""
     over = g.ints(*axes)
     along = g.op("ReduceMean", g.op("Mul", u, h), over, keepdims=1)
     rest = g.op("Sub", g.op("Sub", u, g.op("ReduceMean", u, over, keepdims=1)), g.op("Mul", h, along))
     return g.op("Mul", rest, inverse)
 
 
-def _wide(g: GradientBuilder, value: ir.Value, x: ir.Value) -> ir.Value:
+def widened(g: GradientBuilder, value: ir.Value, x: ir.Value) -> ir.Value:
     """In the precision in which the op works: float32 for narrower ones, in which squares overflow."""
     kind = ir.DataType.DOUBLE if x.dtype == ir.DataType.DOUBLE else ir.DataType.FLOAT
     return value if value.dtype == kind else g.op("Cast", value, to=kind)
 
 
-def _narrow(g: GradientBuilder, value: ir.Value, like: ir.Value) -> ir.Value:
+def narrowed(g: GradientBuilder, value: ir.Value, like: ir.Value) -> ir.Value:
     return value if value.dtype == like.dtype else g.op("Cast", value, to=like.dtype or ir.DataType.FLOAT)
 
 

@@ -17,6 +17,8 @@ from xaionnx.model import Model
 if TYPE_CHECKING:
     import onnx
 
+    from xaionnx.autodiff.rule import Table
+
 Array = npt.NDArray[Any]
 
 _VALUE = "xaionnx_activated"
@@ -36,7 +38,7 @@ class _Part:
 
 @final
 class Graph(Source):
-    """Built gradients.
+    """Built gradients, or what other rules hand back in their place.
 
     The activation is part of the graph, so that its slope belongs to the point where the gradient is asked, along a
     path too; the weights are the cotangent, which is fed. Targets that read the same tensor in the same way share one
@@ -48,8 +50,9 @@ class Graph(Source):
         An op on the way has no rule.
     """
 
-    def __init__(self, question: Question) -> None:
+    def __init__(self, question: Question, rules: Table | None = None) -> None:
         self._question = question
+        self._rules = rules
         alike: dict[tuple[str, str, bool], list[int]] = {}
         for t, pick in enumerate(question.picks):
             alike.setdefault((pick.tensor, pick.activation, pick.reference is not None), []).append(t)
@@ -59,12 +62,12 @@ class Graph(Source):
     def name(self) -> str:
         return "graph"
 
+    def facts(self) -> Any:
+        return "graph"
+
     @property
     def approximations(self) -> tuple[str, ...]:
         return tuple(sorted({label for part in self._parts for label in part.gradient.approximations}))
-
-    def facts(self) -> Any:
-        return "graph"
 
     def _part(self, tensor: str, activation: str, reference: bool, targets: tuple[int, ...]) -> _Part:
         asked = self._question
@@ -73,7 +76,7 @@ class Graph(Source):
             size = asked.picks[targets[0]].indices.shape[1]
             sample[REFERENCE] = np.zeros((len(asked.samples), size), dtype=np.float32)
         model, out = activated(asked.model, tensor, activation, size)
-        return _Part(gradient(model, out, asked.names, sample=sample), targets, reference)
+        return _Part(gradient(model, out, asked.names, self._rules, sample), targets, reference)
 
     def at(self, sample: Array, target: Array, points: At) -> Iterator[Piece]:
         progress.expect(len(sample))

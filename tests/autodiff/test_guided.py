@@ -1,0 +1,161 @@
+"""Guided backpropagation and deconvnets against their papers' equations, for every activation with a kink."""
+
+import numpy as np
+import pytest
+
+import xaionnx
+from tests import tiny
+from tests.oracles import lrp as oracle
+from tests.tiny import node, tensor
+from xaionnx import Model, Target
+from xaionnx.autodiff import gradient
+from xaionnx.autodiff.guided import DECONVNET, GUIDED
+
+X = np.random.default_rng(0).normal(scale=3, size=(3, 40)).astype(np.float32)
+SIGNAL = np.random.default_rng(1).normal(size=(3, 40)).astype(np.float32)
+
+
+def model(tmp_path, nodes, weights=None, shape=(40,), out=(40,), opset=20):
+    inputs, outputs = [tensor("x", ["N", *shape])], [tensor("y", ["N", *out])]
+    return Model.load(tiny.saved(tmp_path / "net.onnx", nodes, inputs, outputs, weights, opset=opset))
+
+
+def one(op, *operands, **attributes):
+    return [node(op, ["x", *operands], ["y"], **attributes)]
+
+
+def inside(low, high):
+    return lambda x: ((x > low) & (x < high)).astype(float)
+
+
+LIMITS = {"zero": np.float32(0), "six": np.float32(6), "slope": np.float32([0.3])}
+# Nodes and the slope of each activation.
+RECTIFIERS = {
+    "Relu": (one("Relu"), lambda x: (x > 0).astype(float)),
+    "LeakyRelu": (one("LeakyRelu", alpha=0.2), lambda x: np.where(x < 0, 0.2, 1)),
+    "PRelu": (one("PRelu", "slope"), lambda x: np.where(x < 0, 0.3, 1)),
+    "ThresholdedRelu": (one("ThresholdedRelu", alpha=1.5), lambda x: (x > 1.5).astype(float)),
+    "Elu": (one("Elu", alpha=0.5), lambda x: np.where(x < 0, 0.5 * np.exp(x), 1)),
+    "Celu": (one("Celu", alpha=2.0), lambda x: np.where(x < 0, np.exp(x / 2), 1)),
+    "Selu": (one("Selu", alpha=1.5, gamma=2.0), lambda x: np.where(x < 0, 3 * np.exp(x), 2)),
+    "Clip": (one("Clip", "zero", "six"), inside(0, 6)),
+    "HardSwish": (one("HardSwish"), lambda x: np.where(x > 3, 1, np.where(x > -3, x / 3 + 0.5, 0))),
+    "Max": (one("Max", "zero"), lambda x: (x > 0).astype(float)),
+    "Min": (one("Min", "six"), lambda x: (x < 6).astype(float)),
+}
+SMOOTH = {
+    "Sigmoid": (one("Sigmoid"), lambda x: 1 / (1 + np.exp(-x)) / (1 + np.exp(x))),
+    "Tanh": (one("Tanh"), lambda x: 1 - np.tanh(x) ** 2),
+    "HardSigmoid": (one("HardSigmoid", alpha=0.2, beta=0.5), lambda x: 0.2 * inside(-2.5, 2.5)(x)),
+    "swish": (
+        [node("Sigmoid", ["x"], ["s"]), node("Mul", ["x", "s"], ["y"])],
+        lambda x: (1 + np.exp(-x) + x * np.exp(-x)) / (1 + np.exp(-x)) ** 2,
+    ),
+}
+
+
+def back(tmp_path, nodes, table):
+    found = gradient(model(tmp_path, nodes, LIMITS), "y", ["x"], table)
+    return found.run({"x": X}, SIGNAL)[1]["x"]
+
+
+@pytest.mark.parametrize("name", RECTIFIERS)
+def test_a_rectifier_rectifies_the_signal(tmp_path, name):
+    nodes, slope = RECTIFIERS[name]
+    positive = np.maximum(SIGNAL, 0)
+    np.testing.assert_allclose(back(tmp_path, nodes, GUIDED), slope(X) * positive, rtol=2e-5, atol=1e-6)
+    np.testing.assert_allclose(back(tmp_path, nodes, DECONVNET), positive, rtol=1e-6)
+
+
+@pytest.mark.parametrize("table", [GUIDED, DECONVNET], ids=["guided", "deconvnet"])
+@pytest.mark.parametrize("name", SMOOTH)
+def test_a_smooth_activation_and_a_gate_keep_their_derivative(tmp_path, name, table):
+    nodes, slope = SMOOTH[name]
+    np.testing.assert_allclose(back(tmp_path, nodes, table), slope(X) * SIGNAL, rtol=2e-4, atol=1e-6)
+
+
+def test_the_larger_of_two_signals_is_no_rectifier(tmp_path):
+    nodes = [node("Neg", ["x"], ["n"]), node("Max", ["x", "n"], ["y"])]
+    for table in (GUIDED, DECONVNET):
+        np.testing.assert_allclose(back(tmp_path, nodes, table), np.sign(X) * SIGNAL, rtol=1e-6)
+
+
+@pytest.mark.parametrize("table", [GUIDED, DECONVNET], ids=["guided", "deconvnet"])
+def test_a_quantiser_that_ends_at_zero_rectifies_as_the_relu_that_it_replaced(tmp_path, table):
+    rng = np.random.default_rng(6)
+    w, v = rng.normal(size=(40, 6)).astype(np.float32), rng.normal(size=(6, 40)).astype(np.float32)
+    scale = np.float32(0.02)
+    weights = {"w": w, "v": v, "scale": scale, "least": np.uint8(0), "middle": np.uint8(128)}
+    rectified = [node("MatMul", ["x", "w"], ["h"]), node("Relu", ["h"], ["r"]), node("MatMul", ["r", "v"], ["y"])]
+
+    def quantised(zero):
+        return [
+            node("MatMul", ["x", "w"], ["h"]),
+            node("QuantizeLinear", ["h", "scale", zero], ["q"]),
+            node("DequantizeLinear", ["q", "scale", zero], ["r"]),
+            node("MatMul", ["r", "v"], ["y"]),
+        ]
+
+    x = (X / 40).astype(np.float32)
+    assert (np.abs(x @ w) < scale).sum() == 0  # nothing is rounded to zero
+    assert np.abs(x @ w).max() < 255 * scale
+    found = []
+    for number, nodes in enumerate((rectified, quantised("least"), quantised("middle"))):
+        (tmp_path / str(number)).mkdir()
+        net = model(tmp_path / str(number), nodes, weights)
+        found.append(gradient(net, "y", ["x"], table).run({"x": x}, SIGNAL)[1]["x"])
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-4, atol=1e-5)
+    # One whose zero lies in the middle of its range clips no sign.
+    inside = (x @ w > -128.5 * scale) & (x @ w < 127.5 * scale)
+    np.testing.assert_allclose(found[2], (SIGNAL @ v.T * inside) @ w.T, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["guided_backprop", "deconvnet"])
+def test_random_nets_layer_by_layer(tmp_path, method):
+    """Convolution, leaky rectifier, max pooling, convolution, rectifier, layer; from a class and from a feature map."""
+    rng = np.random.default_rng(4)
+    kernels = [rng.normal(size=s).astype(np.float32) for s in ((4, 2, 3, 3), (3, 4, 2, 2))]
+    biases = [rng.normal(size=s).astype(np.float32) for s in (4, 3)]
+    (first, b1, _), shape = oracle.unrolled(kernels[0], biases[0], (2, 8, 8), pad=1, stride=2)
+    windows, pooled = oracle.windows(shape, 2)
+    (second, b2, _), _ = oracle.unrolled(kernels[1], biases[1], pooled)
+    w = rng.normal(size=(3, 2)).astype(np.float32)
+    nodes = [
+        node("Conv", ["x", "k0", "b0"], ["h1"], pads=[1] * 4, strides=[2, 2]),
+        node("LeakyRelu", ["h1"], ["r1"], alpha=0.1),
+        node("MaxPool", ["r1"], ["p"], kernel_shape=[2, 2], strides=[2, 2]),
+        node("Conv", ["p", "k1", "b1"], ["h2"]),
+        node("Relu", ["h2"], ["r2"]),
+        node("Flatten", ["r2"], ["flat"]),
+        node("MatMul", ["flat", "w"], ["y"]),
+    ]
+    weights = {"k0": kernels[0], "k1": kernels[1], "b0": biases[0], "b1": biases[1], "w": w}
+    net = model(tmp_path, nodes, weights, (2, 8, 8), (2,))
+    x = rng.normal(size=(4, 2, 8, 8)).astype(np.float32)
+
+    def from_second(row, signal):
+        """Back from the second rectifier's output."""
+        h1 = row.ravel() @ first + b1
+        r1 = np.where(h1 < 0, 0.1 * h1, h1)
+        winners = [max(window, key=lambda i: r1[i]) for window in windows]
+        h2 = r1[winners] @ second + b2
+        positive = np.maximum(signal, 0)
+        signal = second @ (positive * (h2 > 0) if method == "guided_backprop" else positive)
+        spread = np.zeros(len(r1))
+        for winner, value in zip(winners, signal, strict=True):
+            spread[winner] += value
+        positive = np.maximum(spread, 0)
+        return first @ (positive * np.where(h1 < 0, 0.1, 1) if method == "guided_backprop" else positive), h2
+
+    by_class = xaionnx.explain(net, x, method, 1).values
+    by_channel = xaionnx.explain(net, x, method, Target.channel("r2", 2)).values
+    by_neuron = xaionnx.explain(net, x, method, Target.neuron("r2", (2, 0, 0))).values
+    by_peak = xaionnx.explain(net, x, method, Target.channel("r2", peak=True)).values
+    for n, row in enumerate(x):
+        np.testing.assert_allclose(by_class[n].ravel(), from_second(row, w[:, 1])[0], rtol=1e-3, atol=1e-5)
+        expected, h2 = from_second(row, np.eye(3)[2])
+        # A map of one cell: its mean, its peak and its only neuron are the same.
+        for found in (by_channel, by_neuron):
+            np.testing.assert_allclose(found[n].ravel(), expected, rtol=1e-3, atol=1e-5)
+        strongest = from_second(row, np.eye(3)[np.maximum(h2, 0).argmax()])[0]
+        np.testing.assert_allclose(by_peak[n].ravel(), strongest, rtol=1e-3, atol=1e-5)

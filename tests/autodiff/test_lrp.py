@@ -1,0 +1,297 @@
+"""What layer-wise relevance propagation does beside layers with weights, from the papers' equations."""
+
+import math
+
+import numpy as np
+import pytest
+
+import xaionnx
+from tests import tiny
+from tests.tiny import node, tensor
+from xaionnx import Model, Target
+from xaionnx.autodiff import gradient
+from xaionnx.autodiff.lrp import Composite, table
+from xaionnx.autodiff.relevance import AlphaBeta, Epsilon, Flat, Gamma, ZBox, ZPlus
+from xaionnx.errors import ParameterError, UnknownNameError, UnsupportedModelError
+from xaionnx.explainers.lrp import Lrp
+
+RNG = np.random.default_rng(0)
+EPSILON = Composite({"*": Epsilon(1e-9)}, Epsilon(1e-9))
+
+
+def opened(tmp_path, nodes, shape, out, weights=None, opset=20):
+    inputs, outputs = [tensor("x", ["N", *shape])], [tensor("y", ["N", *out])]
+    return Model.load(tiny.saved(tmp_path / "net.onnx", nodes, inputs, outputs, weights, opset=opset))
+
+
+def relevance(model, x, cotangent, composite=EPSILON):
+    found = gradient(model, "y", ["x"], table(composite))
+    y, back = found.run({"x": x}, cotangent)
+    return y, back["x"], found.approximations
+
+
+def drawn(*shape):
+    return RNG.normal(size=shape).astype(np.float32)
+
+
+GELU = math.sqrt(2 / math.pi)
+# Products in which one factor says how much of the other passes.
+GATED = {
+    "swish": [node("Sigmoid", ["x"], ["s"]), node("Mul", ["x", "s"], ["y"])],
+    "hard swish": [node("HardSigmoid", ["x"], ["s"], alpha=1 / 6, beta=0.5), node("Mul", ["s", "x"], ["y"])],
+    "mish": [node("Softplus", ["x"], ["p"]), node("Tanh", ["p"], ["s"]), node("Mul", ["x", "s"], ["y"])],
+    "gelu": [
+        node("Mul", ["x", "root"], ["a"]), node("Erf", ["a"], ["e"]), node("Add", ["e", "one"], ["s"]),
+        node("Mul", ["x", "s"], ["p"]), node("Mul", ["p", "half"], ["y"]),
+    ],
+    "gelu by tanh": [
+        node("Mul", ["x", "x"], ["xx"]), node("Mul", ["xx", "x"], ["xxx"]), node("Mul", ["xxx", "c"], ["cx"]),
+        node("Add", ["x", "cx"], ["u"]), node("Mul", ["u", "root"], ["v"]), node("Tanh", ["v"], ["t"]),
+        node("Add", ["t", "one"], ["s"]), node("Mul", ["x", "s"], ["p"]), node("Mul", ["half", "p"], ["y"]),
+    ],
+    "relu6 of its shift": [
+        node("Add", ["x", "three"], ["a"]), node("Clip", ["a", "zero", "six"], ["s"]),
+        node("Mul", ["x", "s"], ["p"]), node("Div", ["p", "six"], ["y"]),
+    ],
+}  # fmt: skip
+NUMBERS = {
+    "root": math.sqrt(0.5), "one": 1, "half": 0.5, "c": 0.044715, "three": 3, "zero": 0, "six": 6,
+}  # fmt: skip
+NUMBERS = {name: np.float32(value) for name, value in NUMBERS.items()}
+
+
+@pytest.mark.parametrize("name", GATED)
+def test_a_gated_activation_passes_all_relevance(tmp_path, name):
+    x, cotangent = drawn(3, 8), drawn(3, 8)
+    y, found, labels = relevance(opened(tmp_path, GATED[name], [8], [8], NUMBERS), x, cotangent)
+    np.testing.assert_allclose(found, y * cotangent, rtol=1e-5)
+    assert labels == ()
+
+
+def test_squeeze_and_excitation_gives_nothing_to_the_gate(tmp_path):
+    """y_c = x_c * sigmoid(W mean(x))_c: were the gate to take part, each pixel would get relevance of all channels."""
+    nodes = [
+        node("Relu", ["x"], ["r"]), node("GlobalAveragePool", ["r"], ["m"]), node("Conv", ["m", "w"], ["g"]),
+        node("Sigmoid", ["g"], ["s"]), node("Mul", ["s", "r"], ["y"]),
+    ]  # fmt: skip
+    x, cotangent = drawn(2, 3, 4, 4), drawn(2, 3, 4, 4)
+    model = opened(tmp_path, nodes, [3, 4, 4], [3, 4, 4], {"w": drawn(3, 3, 1, 1)})
+    y, found, labels = relevance(model, x, cotangent)
+    np.testing.assert_allclose(found, y * cotangent, rtol=1e-5)
+    assert labels == ()
+
+
+def test_a_product_of_equals_is_halved_and_says_so(tmp_path):
+    nodes = [
+        node("MatMul", ["x", "a"], ["u"]), node("MatMul", ["x", "b"], ["v"]), node("Mul", ["u", "v"], ["y"]),
+    ]  # fmt: skip
+    a, b, x, cotangent = drawn(4, 5), drawn(4, 5), drawn(2, 4), drawn(2, 5)
+    model = opened(tmp_path, nodes, [4], [5], {"a": a, "b": b})
+    y, found, labels = relevance(model, x, cotangent)
+    u, v = x @ a, x @ b
+    expected = sum(x * ((y * cotangent / 2 / z) @ w.T) for z, w in ((u, a), (v, b)))
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    assert labels == ("Mul: relevance of a product is halved (1 node)",)
+
+
+def softmax(z):
+    e = np.exp(z - z.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def test_attention_weights_count_as_constants(tmp_path):
+    """Ali et al. 2022, section 3.2: R_i = sum_j x_i p_ij / (sum_i x_i p_ij) R_j."""
+    nodes = [
+        node("MatMul", ["x", "q"], ["Q"]), node("MatMul", ["x", "k"], ["K"]), node("MatMul", ["x", "v"], ["V"]),
+        node("Transpose", ["K"], ["KT"], perm=[0, 2, 1]), node("MatMul", ["Q", "KT"], ["scores"]),
+        node("Mul", ["scores", "half"], ["scaled"]), node("Softmax", ["scaled"], ["A"], axis=-1),
+        node("MatMul", ["A", "V"], ["y"]),
+    ]  # fmt: skip
+    q, k, v = (drawn(4, 4) for _ in range(3))
+    x, cotangent = drawn(2, 5, 4), drawn(2, 5, 4)
+    model = opened(tmp_path, nodes, [5, 4], [5, 4], {"q": q, "k": k, "v": v, "half": np.float32(0.5)})
+    y, found, labels = relevance(model, x, cotangent)
+    for n in range(2):
+        weights, value = softmax(x[n] @ q @ (x[n] @ k).T / 2), x[n] @ v
+        mixed = value * (weights.T @ (y[n] * cotangent[n] / (weights @ value)))
+        np.testing.assert_allclose(found[n], x[n] * ((mixed / value) @ v.T), rtol=1e-3, atol=1e-4)
+    assert labels == ()
+
+
+def normalised(x, axes, epsilon=1e-5):
+    """``x`` less its mean, and one over the deviation."""
+    centred = x - x.mean(axis=axes, keepdims=True)
+    return centred, 1 / np.sqrt((centred**2).mean(axis=axes, keepdims=True) + epsilon)
+
+
+@pytest.mark.parametrize("op", ["LayerNormalization", "InstanceNormalization", "GroupNormalization"])
+def test_the_deviation_of_a_normalisation_counts_as_constant(tmp_path, op):
+    """Ali et al. 2022, section 3.3, with a scale: R_i = sum_j x_i (1_ij - 1/N) s_j / deviation R_j / y_j."""
+    x, cotangent = drawn(2, 4, 3, 2), drawn(2, 4, 3, 2)
+    size = {"LayerNormalization": (3, 2), "InstanceNormalization": (4,), "GroupNormalization": (2,)}[op]
+    scale, bias = drawn(*size), drawn(*size)
+    attributes = {"LayerNormalization": {"axis": 2}, "GroupNormalization": {"num_groups": 2}}.get(op, {})
+    nodes = [node(op, ["x", "scale", "bias"], ["y"], **attributes)]
+    model = opened(tmp_path, nodes, [4, 3, 2], [4, 3, 2], {"scale": scale, "bias": bias})
+    y, found, labels = relevance(model, x, cotangent)
+    # All three as groups of numbers (N, groups, size).
+    grouped = x.reshape(2, 2 if op == "GroupNormalization" else 4, -1)
+    by = {"LayerNormalization": scale.ravel()[None, None], "InstanceNormalization": scale[None, :, None]}.get(
+        op, scale[None, :, None]
+    )
+    centred, inverse = normalised(grouped, (2,))
+    shift = bias.ravel()[None, None] if op == "LayerNormalization" else bias[None, :, None]
+    np.testing.assert_allclose((centred * inverse * by + shift).reshape(y.shape), y, rtol=1e-3, atol=1e-4)
+    share = cotangent.reshape(grouped.shape) * by * inverse
+    expected = np.zeros(grouped.shape)
+    size = grouped.shape[2]
+    for i in range(size):
+        for j in range(size):
+            expected[..., i] += grouped[..., i] * ((i == j) - 1 / size) * share[..., j]
+    np.testing.assert_allclose(found.reshape(grouped.shape), expected, rtol=1e-3, atol=1e-4)
+    assert labels == ()
+
+
+def test_a_layer_normalisation_written_out_is_the_same(tmp_path):
+    """As exporters of older opsets write it: the deviation is never asked."""
+    written = [
+        node("ReduceMean", ["x", "last"], ["m"]), node("Sub", ["x", "m"], ["c"]), node("Pow", ["c", "two"], ["sq"]),
+        node("ReduceMean", ["sq", "last"], ["v"]), node("Add", ["v", "tiny"], ["e"]), node("Sqrt", ["e"], ["d"]),
+        node("Div", ["c", "d"], ["h"]), node("Mul", ["h", "scale"], ["s"]), node("Add", ["s", "bias"], ["y"]),
+    ]  # fmt: skip
+    scale, bias, x, cotangent = drawn(6), drawn(6), drawn(3, 6), drawn(3, 6)
+    weights = {"scale": scale, "bias": bias, "two": np.float32(2), "tiny": np.float32(1e-5), "last": np.int64([-1])}
+    y, found, labels = relevance(opened(tmp_path, written, [6], [6], weights), x, cotangent)
+    (tmp_path / "whole").mkdir()
+    whole = [node("LayerNormalization", ["x", "scale", "bias"], ["y"])]
+    same = relevance(opened(tmp_path / "whole", whole, [6], [6], {"scale": scale, "bias": bias}), x, cotangent)
+    np.testing.assert_allclose(y, same[0], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found, same[1], rtol=1e-3, atol=1e-4)
+    assert labels == ()
+
+
+def test_a_max_pooling_gives_all_to_the_winner(tmp_path):
+    nodes = [node("MaxPool", ["x"], ["y"], kernel_shape=[2, 2], strides=[2, 2])]
+    x, cotangent = drawn(2, 3, 4, 4), drawn(2, 3, 2, 2)
+    y, found, _ = relevance(opened(tmp_path, nodes, [3, 4, 4], [3, 2, 2]), x, cotangent)
+    largest = y.repeat(2, axis=2).repeat(2, axis=3) == x
+    np.testing.assert_allclose(found, largest * x * cotangent.repeat(2, axis=2).repeat(2, axis=3), rtol=1e-5)
+
+
+def test_limits_by_constants_pass_relevance_and_the_larger_of_two_takes_it(tmp_path):
+    x, cotangent = 8 * drawn(3, 9), drawn(3, 9)
+    limits = {"zero": np.float32(0), "six": np.float32(6)}
+    nodes = [node("Max", ["x", "zero"], ["r"]), node("Min", ["six", "r"], ["y"])]
+    _, found, _ = relevance(opened(tmp_path, nodes, [9], [9], limits), x, cotangent)
+    np.testing.assert_allclose(found, np.clip(x, 0, 6) * cotangent, rtol=1e-5)
+    (tmp_path / "two").mkdir()
+    nodes = [node("Neg", ["x"], ["n"]), node("Max", ["x", "n"], ["y"])]
+    _, found, _ = relevance(opened(tmp_path / "two", nodes, [9], [9]), x, cotangent)
+    np.testing.assert_allclose(found, np.abs(x) * cotangent, rtol=1e-5)
+
+
+def test_a_sum_is_shared_by_what_each_operand_adds(tmp_path):
+    """The constant's share stays with it, as that of a bias."""
+    nodes = [
+        node("MatMul", ["x", "w"], ["u"]), node("Concat", ["x", "u"], ["both"], axis=1),
+        node("Add", ["both", "c"], ["s"]), node("Sub", ["s", "both2"], ["y"]),
+    ]  # fmt: skip
+    nodes.insert(3, node("Slice", ["both", "start", "stop", "ax", "back"], ["both2"]))
+    w, c, x, cotangent = drawn(3, 3), drawn(6), drawn(2, 3), drawn(2, 6)
+    weights = {
+        "w": w,
+        "c": c,
+        "start": np.int64([5]),
+        "stop": np.int64([-9]),
+        "ax": np.int64([1]),
+        "back": np.int64([-1]),
+    }
+    y, found, _ = relevance(opened(tmp_path, nodes, [3], [6], weights), x, cotangent)
+    # Linear in x but for c, so relevance is x times the gradient.
+    np.testing.assert_allclose(y, np.c_[x, x @ w] + c - np.c_[x, x @ w][:, ::-1], rtol=1e-4, atol=1e-5)
+    slope = np.c_[np.eye(3), w] - np.c_[np.eye(3), w][:, ::-1]
+    np.testing.assert_allclose(found, x * (cotangent @ slope.T), rtol=1e-3, atol=1e-4)
+
+
+def test_the_box_goes_through_what_normalises_the_input(tmp_path):
+    """(x - 0.5) / 0.25 in the graph with a box of [0, 1] is as its outcome fed with a box of [-2, 2]."""
+    weights = {"k": drawn(4, 3, 3, 3), "b": drawn(4), "mean": np.float32(0.5), "scale": np.float32(0.25)}
+    layer = [node("Conv", ["h", "k", "b"], ["c"]), node("Relu", ["c"], ["r"]), node("GlobalMaxPool", ["r"], ["y"])]
+    before = [node("Transpose", ["x"], ["t"], perm=[0, 3, 1, 2]), node("Sub", ["t", "mean"], ["d"])]
+    inside = opened(tmp_path, [*before, node("Div", ["d", "scale"], ["h"]), *layer], [5, 5, 3], [4, 1, 1], weights)
+    (tmp_path / "fed").mkdir()
+    fed = opened(tmp_path / "fed", [node("Identity", ["x"], ["h"]), *layer], [3, 5, 5], [4, 1, 1], weights)
+    x = np.random.default_rng(1).uniform(0, 1, (2, 5, 5, 3)).astype(np.float32)
+    moved = np.ascontiguousarray(((x - 0.5) / 0.25).transpose(0, 3, 1, 2))
+    ours = xaionnx.explain(inside, x, Lrp(composite="z_box", low=0.0, high=1.0), Target.sum())
+    theirs = xaionnx.explain(fed, moved, Lrp(composite="z_box", low=-2.0, high=2.0), Target.sum())
+    # The identity, the scaling and the shift hand on what they get, but for the shift, which is a bias.
+    shares = ours.values.transpose(0, 3, 1, 2) / np.where(np.abs(moved) > 1e-3, (moved + 2) / 4 / (moved / 4), np.nan)
+    close = np.isclose(shares, theirs.values, rtol=1e-3, atol=1e-5) | np.isnan(shares)
+    assert close.all()
+
+
+def test_a_composite_is_an_ordered_map(tmp_path):
+    nodes = [
+        node("MatMul", ["x", "a"], ["first"]), node("Relu", ["first"], ["r"]), node("MatMul", ["r", "b"], ["block/1"]),
+        node("Relu", ["block/1"], ["s"]), node("MatMul", ["s", "c"], ["y"]),
+    ]  # fmt: skip
+    a, b, c = drawn(4, 6), drawn(6, 5), drawn(5, 2)
+    model = opened(tmp_path, nodes, [4], [2], {"a": a, "b": b, "c": c})
+    x = drawn(3, 4)
+    given = Composite({"first": Flat(), "block/*": ZPlus(), "MatMul": Epsilon()})
+    found = xaionnx.explain(model, x, Lrp(composite=given), 1).values
+    for n in range(3):
+        h = x[n] @ a
+        r = np.maximum(h, 0)
+        z = r @ b
+        s = np.maximum(z, 0)
+        upper = s * c[:, 1]
+        plus = np.maximum(r[:, None] * b, 0)
+        middle = (plus / np.maximum(plus.sum(axis=0), 1e-12)) @ upper
+        np.testing.assert_allclose(found[n], np.full(4, middle.sum() / 4), rtol=1e-3, atol=1e-4)
+    refused = Composite({"block/*": ZPlus()})
+    with pytest.raises(UnsupportedModelError, match=r"'MatMul' .* no entry of the composite fits it"):
+        xaionnx.explain(model, x, Lrp(composite=refused), 1)
+
+
+def test_where_relevance_starts(tmp_path):
+    """A margin starts with both scores, a probability with itself, which the softmax hands to its own logit."""
+    w, x = drawn(4, 3), drawn(2, 4)
+    model = opened(tmp_path, [node("MatMul", ["x", "w"], ["y"])], [4], [3], {"w": w})
+    margin = xaionnx.explain(model, x, Lrp(composite="epsilon"), Target.margin(0, 2))
+    np.testing.assert_allclose(margin.values, x * (w[:, 0] - w[:, 2]), rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(margin.diagnostics["relevance"], margin.prediction, rtol=1e-4)
+    probability = xaionnx.explain(model, x, Lrp(composite="epsilon"), Target.probability(1))
+    p, z = softmax(x @ w)[:, 1], (x @ w)[:, 1]
+    np.testing.assert_allclose(probability.values, x * w[:, 1] * (p / z)[:, None], rtol=1e-3, atol=1e-5)
+
+
+def test_what_has_no_rule_is_refused_before_any_work(tmp_path):
+    weights = {"w": drawn(1, 8, 3), "r": drawn(1, 8, 2)}
+    nodes = [node("LSTM", ["x", "w", "r"], ["", "h"], hidden_size=2), node("Identity", ["h"], ["y"])]
+    inputs, outputs = [tensor("x", [4, "N", 3])], [tensor("y", [1, "N", 2])]
+    model = Model.load(tiny.saved(tmp_path / "net.onnx", nodes, inputs, outputs, weights))
+    with pytest.raises(UnsupportedModelError, match="No rule for ONNX op 'LSTM'"):
+        gradient(model, "y", ["x"], table(EPSILON), {"x": drawn(4, 1, 3)})
+
+
+def test_parameters_are_checked():
+    with pytest.raises(UnknownNameError, match=r"No composite named 'epsilon_pluss'. Nearest: epsilon_plus"):
+        Lrp(composite="epsilon_pluss")
+    with pytest.raises(ParameterError, match=r"alpha - beta = 1 and beta >= 0. Got alpha 2 and beta 0"):
+        AlphaBeta(2, 0)
+    with pytest.raises(ParameterError, match="must map names to rules"):
+        Composite({"*": 3})
+
+
+def test_a_box_needs_bounds(tmp_path):
+    model = opened(tmp_path, [node("MatMul", ["x", "w"], ["y"])], [4], [2], {"w": drawn(4, 2)})
+    with pytest.raises(ParameterError, match="needs the least and the greatest value of the input"):
+        xaionnx.explain(model, drawn(1, 4), Lrp(composite="epsilon_gamma_box"), 0)
+
+
+def test_rules_are_data():
+    assert Composite({"*": Gamma(0.5)}) == Composite({"*": Gamma(0.5)})
+    assert hash(Composite({"*": ZBox((0.0, 1.0), 2.0)})) == hash(Composite({"*": ZBox((0.0, 1.0), 2.0)}))
+    assert Composite({"*": Gamma(0.5)}) != Composite({"*": Gamma(0.25)})

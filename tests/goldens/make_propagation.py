@@ -1,0 +1,250 @@
+"""Export three small nets, and keep what other libraries' propagation rules answer on them.
+
+Needs torch==2.13.0 (a CPU build serves) and onnx==1.23.2, then without dependencies torchvision==0.28.0 captum==0.9.0
+zennit==0.5.1, and matplotlib, which captum imports.
+
+    python -m tests.goldens.make_propagation     from the root of the repository
+
+For each net a graph ``propagation/NAME.onnx`` and its answers ``propagation/NAME.npz``:
+
+x, target, out
+    The inputs (N, 3, 32, 32), the class of each and the logits.
+captum:METHOD, zennit:COMPOSITE
+    What the peer answers, calculated in float64 and rounded to float32.
+detached
+    Input times gradient by torch itself, with attention weights, deviations and gates taken out of the graph: what
+    Ali et al. 2022, arXiv:2202.07304, define.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+# PyPI's torchvision is built for CUDA, and its import fails for want of two operators beside a CPU build of torch.
+library = torch.library.Library("torchvision", "DEF")
+for operator in ("nms", "qnms"):
+    library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+
+import captum.attr  # noqa: E402 - needs the two operators
+import zennit.attribution  # noqa: E402
+import zennit.composites  # noqa: E402
+import zennit.layer  # noqa: E402
+import zennit.rules  # noqa: E402
+import zennit.types  # noqa: E402
+from captum.attr._utils.lrp_rules import EpsilonRule  # noqa: E402
+
+FOLDER = Path(__file__).parent / "propagation"
+CLASSES, SIZE = 10, 32
+# Bounds of the inputs, which z-box asks for.
+LOW, HIGH = -2.0, 2.0
+
+
+class Vgg(nn.Sequential):
+    def __init__(self) -> None:
+        super().__init__(
+            nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(8, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(16, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Flatten(), nn.Linear(256, 32), nn.ReLU(), nn.Linear(32, CLASSES),
+        )  # fmt: skip
+
+
+class Block(nn.Module):
+    """Two convolutions with normalisation beside a skip."""
+
+    def __init__(self, inner: int, outer: int, stride: int) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(inner, outer, 3, stride, 1, bias=False), nn.BatchNorm2d(outer)
+        self.conv2, self.bn2 = nn.Conv2d(outer, outer, 3, 1, 1, bias=False), nn.BatchNorm2d(outer)
+        self.skip: nn.Module = nn.Identity()
+        if stride > 1:
+            self.skip = nn.Sequential(nn.Conv2d(inner, outer, 1, stride, bias=False), nn.BatchNorm2d(outer))
+        self.relu1, self.relu2 = nn.ReLU(), nn.ReLU()
+        self.sum = zennit.layer.Sum()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = self.bn2(self.conv2(self.relu1(self.bn1(self.conv1(x)))))
+        return self.relu2(self.sum(torch.stack([h, self.skip(x)], dim=-1)))
+
+
+class ResNet(nn.Sequential):
+    def __init__(self) -> None:
+        super().__init__(
+            nn.Sequential(nn.Conv2d(3, 8, 3, 1, 1, bias=False), nn.BatchNorm2d(8)), nn.ReLU(),
+            Block(8, 8, 1), Block(8, 16, 2), Block(16, 24, 2),
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(24, CLASSES),
+        )  # fmt: skip
+
+
+class Layer(nn.Module):
+    """Attention and two linear layers, each behind a normalisation and beside a skip."""
+
+    def __init__(self, width: int, heads: int, activation: nn.Module) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.out, self.heads = nn.Linear(width, 3 * width), nn.Linear(width, width), heads
+        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), activation, nn.Linear(2 * width, width))
+        self.constant: nn.Module = nn.Identity()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        n, t, d = x.shape
+        q, k, v = self.qkv(self.norm1(x)).reshape(n, t, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
+        weights = self.constant(torch.softmax(q @ k.transpose(-1, -2) * (d // self.heads) ** -0.5, dim=-1))
+        x = x + self.out((weights @ v).permute(0, 2, 1, 3).reshape(n, t, d))
+        return x + self.mlp(self.norm2(x))
+
+
+class Vit(nn.Module):
+    """A transformer over patches of 8 x 8, with one rectifier and one Gelu."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        width = 24
+        self.embed = nn.Conv2d(3, width, 8, stride=8)
+        self.place = nn.Parameter(torch.randn(1, 16, width) * 0.5)
+        self.layers = nn.Sequential(Layer(width, 2, nn.ReLU()), Layer(width, 2, nn.GELU()))
+        self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, CLASSES)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = self.layers(self.embed(x).flatten(2).transpose(1, 2) + self.place)
+        return self.head(self.norm(h).mean(dim=1))
+
+
+class Detached(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.detach()
+
+
+class DetachedNorm(nn.LayerNorm):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        centred = x - x.mean(dim=-1, keepdim=True)
+        deviation = ((centred**2).mean(dim=-1, keepdim=True) + self.eps).sqrt()
+        return centred / deviation.detach() * self.weight + self.bias
+
+
+class DetachedGelu(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * torch.special.ndtr(x).detach()
+
+
+def detached(net: Vit, x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Input times the gradient that attention weights, deviations and gates take no part in."""
+    for module in list(net.modules()):
+        if isinstance(module, nn.LayerNorm):
+            module.__class__ = DetachedNorm
+        if isinstance(module, Layer):
+            module.constant = Detached()
+            if isinstance(module.mlp[1], nn.GELU):
+                module.mlp[1] = DetachedGelu()
+    x = x.clone().requires_grad_(True)
+    net(x).gather(1, target[:, None]).sum().backward()
+    assert x.grad is not None
+    return x.detach() * x.grad
+
+
+def folded(net: nn.Module) -> nn.Module:
+    """Normalisation taken into the convolutions, where zennit's rules for them expect it."""
+    for module in net.modules():
+        if isinstance(module, Block):
+            module.conv1 = nn.utils.fuse_conv_bn_eval(module.conv1, module.bn1)
+            module.conv2 = nn.utils.fuse_conv_bn_eval(module.conv2, module.bn2)
+            module.bn1 = module.bn2 = nn.Identity()
+        if isinstance(module, nn.Sequential) and len(module) == 2 and isinstance(module[1], nn.BatchNorm2d):
+            module[0], module[1] = nn.utils.fuse_conv_bn_eval(module[0], module[1]), nn.Identity()
+    return net
+
+
+def composites() -> dict[str, zennit.composites.Composite]:
+    rules, kinds = zennit.rules, zennit.types
+    base = zennit.composites.layer_map_base()
+
+    def alike(rule: Callable[[], zennit.rules.BasicHook]) -> zennit.composites.Composite:
+        return zennit.composites.LayerMapComposite([*base, (kinds.Linear, rule())])
+
+    named = zennit.composites.COMPOSITES
+    return {
+        "epsilon": alike(rules.Epsilon),
+        "gamma": alike(rules.Gamma),
+        "alpha2_beta1": alike(rules.AlphaBeta),
+        # By default zennit counts the square of the bias in the sum; Montavon et al. 2017 do not.
+        "w_square": alike(lambda: rules.WSquare(zero_params="bias")),
+        "flat": alike(rules.Flat),
+        # As in Montavon et al. 2017, whose z-plus gives a bias nothing; zennit's own composites give it a share.
+        "epsilon_plus_without_bias": zennit.composites.LayerMapComposite(
+            [*base, (kinds.Convolution, rules.ZPlus(zero_params="bias")), (kinds.Linear, rules.Epsilon())]
+        ),
+        "epsilon_plus": named["epsilon_plus"](),
+        "epsilon_plus_flat": named["epsilon_plus_flat"](),
+        "epsilon_gamma_box": named["epsilon_gamma_box"](low=torch.tensor(LOW), high=torch.tensor(HIGH)),
+        "epsilon_alpha2_beta1": named["epsilon_alpha2_beta1"](),
+        "epsilon_alpha2_beta1_flat": named["epsilon_alpha2_beta1_flat"](),
+    }
+
+
+def answers(name: str, net: nn.Module, x: torch.Tensor, target: torch.Tensor) -> Iterator[tuple[str, torch.Tensor]]:
+    """What each peer answers; each works on a net of its own, since some leave their hooks behind."""
+    one_hot = torch.nn.functional.one_hot(target, CLASSES)
+    yield "captum:guided_backprop", captum.attr.GuidedBackprop(copy.deepcopy(net)).attribute(x, target)
+    yield "captum:deconvnet", captum.attr.Deconvolution(copy.deepcopy(net)).attribute(x, target)
+    if name == "vgg":
+        # Through a residual sum captum hands the whole relevance to both operands.
+        ruled = copy.deepcopy(net)
+        for module in ruled.modules():
+            if isinstance(module, nn.Flatten):
+                module.rule = EpsilonRule()  # which hands each number on; by default captum refuses the module
+        yield "captum:epsilon", captum.attr.LRP(ruled).attribute(x, target).detach()
+    if name == "vit":
+        yield "detached", detached(copy.deepcopy(net), x, target)
+        return
+    for key, composite in composites().items():
+        with zennit.attribution.Gradient(folded(copy.deepcopy(net)), composite) as attributor:
+            yield f"zennit:{key}", attributor(x.clone(), lambda out: out * one_hot)[1]
+
+
+def settled(net: nn.Module, x: torch.Tensor) -> nn.Module:
+    """Normalisation with the statistics of some inputs, and scales that are not 1."""
+    net.train()
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d | nn.LayerNorm):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.uniform_(module.bias, -0.3, 0.3)
+    with torch.no_grad():
+        for _ in range(40):
+            net(x)
+    return net.eval()
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    FOLDER.mkdir(exist_ok=True)
+    for name, build in {"vgg": Vgg, "resnet": ResNet, "vit": Vit}.items():
+        torch.manual_seed(0)
+        net = settled(build(), torch.empty(64, 3, SIZE, SIZE).uniform_(LOW, HIGH))
+        x = torch.empty(2, 3, SIZE, SIZE).uniform_(LOW, HIGH)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the tracing exporter is deprecated, but writes no paths into the file
+            torch.onnx.export(
+                net, (x,), str(FOLDER / f"{name}.onnx"), dynamo=False, opset_version=17, input_names=["x"],
+                output_names=["y"], dynamic_axes={"x": {0: "N"}, "y": {0: "N"}},
+                training=torch.onnx.TrainingMode.PRESERVE, do_constant_folding=False,
+            )  # fmt: skip
+            wide = net.double()
+            out = wide(x.double()).detach()
+            target = out.argmax(dim=1)
+            found: dict[str, Any] = dict(answers(name, wide, x.double(), target))
+        arrays = {key: value.detach().numpy().astype(np.float32) for key, value in found.items()}
+        np.savez_compressed(
+            FOLDER / f"{name}.npz", x=x.numpy(), target=target.numpy(), out=out.numpy().astype(np.float32), **arrays
+        )
+
+
+if __name__ == "__main__":
+    main()

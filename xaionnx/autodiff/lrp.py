@@ -1,0 +1,308 @@
+"""The table of layer-wise relevance propagation: what walks back is relevance, and it starts from the explained value.
+
+Linear layers follow the rules of :mod:`xaionnx.autodiff.relevance`, chosen by a :class:`Composite`. The others:
+
+========================================== ============================================================================
+elementwise activations                    pass relevance on as it is (Bach et al. 2015, section "Pixel-wise
+                                           decomposition for multilayer networks")
+max pooling, Max, ReduceMax                to the entry that was taken: the winner takes all
+Reshape, Concat, Slice, Gather, ...        to the entries that were moved
+Add (residual), Sub, Sum, Mean, averages,  in proportion to what each operand adds, as the epsilon rule has it; a
+Resize, BatchNormalization that no         constant operand is a bias
+convolution could take in
+x * gate, softmax(...) @ V                 all to the signal, nothing to the gate or to the attention weights (Arras et
+                                           al. 2017, arXiv:1706.07206; Ali et al. 2022, arXiv:2202.07304, section 3.2)
+layer, instance, group normalisation       1 / deviation counts as constant, and what is left is linear (Ali et al.
+                                           2022, section 3.3)
+RMS, Lp, local response normalisation      the norm counts as constant, so relevance passes
+========================================== ============================================================================
+
+A factor is a gate if it is an elementwise function of the other one (x * sigmoid(x), Gelu, HardSwish), or if it comes
+from Softmax, Sigmoid or HardSigmoid, or else from Tanh, Erf or a Clip on both sides, and the other one does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import final
+
+import onnx_ir as ir
+
+from xaionnx.autodiff.gradient_builder import GradientBuilder
+from xaionnx.autodiff.relevance import LAYERS, Epsilon, LinearRule
+from xaionnx.autodiff.rule import START, Gradient, Rule, Table
+from xaionnx.autodiff.rules.normalisation import SCALE_A_CHANNEL, narrowed, standardised, widened
+from xaionnx.autodiff.table import STANDARD
+from xaionnx.errors import ParameterError
+
+# Linear without weights of their own, or with weights that only scale.
+_SHARING = (
+    "Add", "Sub", "Sum", "Mean", "ReduceSum", "ReduceMean", "AveragePool", "GlobalAveragePool", "Resize", "CumSum",
+    "BatchNormalization",
+)  # fmt: skip
+_ACTIVATIONS = (
+    "Relu", "LeakyRelu", "PRelu", "ThresholdedRelu", "Clip", "Elu", "Celu", "Selu", "Sigmoid", "HardSigmoid", "Tanh",
+    "Softplus", "Softsign", "Gelu", "Erf", "Swish", "Mish", "HardSwish", "Neg",
+)  # fmt: skip
+# x times a number that counts as constant.
+_SCALING = ("RMSNormalization", "LpNormalization", "LRN")
+# Elementwise too, but neither an activation nor zero at zero.
+_FUNCTIONS = ("Abs", "Exp", "Log", "Sqrt", "Reciprocal", "Pow", "Sin", "Cos", "Atan", "Sinh", "Asinh")
+_ROUNDING = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear")
+_MOVING = (
+    "Identity", "Dropout", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Expand", "Concat",
+    "Split", "Slice", "Pad", "Gather", "GatherElements", "GatherND", "Tile", "TopK", "DepthToSpace", "SpaceToDepth",
+    "ReverseSequence", "Compress", "MaxUnpool", "Trilu", "Where", "MaxPool", "GlobalMaxPool", "ReduceMax", "ReduceMin",
+)  # fmt: skip
+
+# How much an op makes a gate of what comes from it.
+_GATES: Mapping[str, int] = {
+    "Reciprocal": 3, "Softmax": 2, "Sigmoid": 2, "HardSigmoid": 2, "Tanh": 1, "Erf": 1, "Clip": 1,
+}  # fmt: skip
+_ELEMENTWISE = frozenset((*_ACTIVATIONS, *_FUNCTIONS, *_GATES, "Max", "Min", "Add", "Sub", "Mul", "Div")) - {"PRelu"}
+
+
+@final
+@dataclass(frozen=True, init=False)
+class Composite:
+    """Which rule each layer with weights follows: an ordered map, of which the first entry that fits counts.
+
+    Parameters
+    ----------
+    rules : mapping of str to LinearRule
+        Keys are ``first`` for a layer with no other before it, the name of an op, or a pattern for the name of the
+        tensor that a layer makes, such as ``/blocks.0/*``; ``*`` fits all.
+    others : Epsilon, optional
+        For what is linear without weights: sums, averages, normalisation, attention.
+
+    Examples
+    --------
+    >>> from xaionnx.autodiff.relevance import Flat, Gamma
+    >>> Composite({"first": Flat(), "Conv": Gamma(0.25), "*": Epsilon()}).rules[1]
+    ('Conv', Gamma(epsilon=1e-06, relative=True, gamma=0.25))
+    """
+
+    rules: tuple[tuple[str, LinearRule], ...]
+    others: Epsilon
+
+    def __init__(self, rules: Mapping[str, LinearRule], others: Epsilon | None = None) -> None:
+        if not rules or not all(isinstance(rule, LinearRule) for rule in rules.values()):
+            raise ParameterError(f"The 'rules' parameter of Composite must map names to rules. Got {rules!r} instead.")
+        object.__setattr__(self, "rules", tuple(rules.items()))
+        object.__setattr__(self, "others", Epsilon() if others is None else others)
+
+    def later(self) -> Composite:
+        """The same for a part of a model that the first layer does not belong to."""
+        return Composite({key: rule for key, rule in self.rules if key != "first"}, self.others)
+
+    def rule(self, node: ir.Node) -> LinearRule | None:
+        """The rule of a layer; None where no entry fits."""
+        name = str(node.outputs[0].name)
+        for key, rule in self.rules:
+            if key == node.op_type or (is_first(node) if key == "first" else fnmatchcase(name, key)):
+                return rule
+        return None
+
+
+def table(composite: Composite) -> Table:
+    """The rules of a composite as a table for :func:`xaionnx.autodiff.gradient`."""
+    others = composite.others
+    found: dict[str, Rule] = {START: _begin, "Mul": _mul, "Div": _div}
+    found |= dict.fromkeys((*_ACTIVATIONS, *_SCALING), _passed)
+    found |= {op: _Stated("relevance passes a function of one number") for op in _FUNCTIONS}
+    found |= {op: _Stated("relevance passes the rounding") for op in _ROUNDING}
+    found |= {op: _Stated("its normaliser counts as constant") for op in ("Softmax", "LogSoftmax")}
+    found |= {op: STANDARD[op] for op in _MOVING}
+    found |= {"Max": _max, "Min": _min}
+    found |= dict.fromkeys(_SHARING, others)
+    found |= dict.fromkeys(LAYERS, _Layers(composite))
+    found |= dict.fromkeys(("LayerNormalization", "InstanceNormalization", "GroupNormalization"), _Normalised(others))
+    return found
+
+
+def is_first(node: ir.Node) -> bool:
+    """Whether no layer with weights lies before this one."""
+    seen: set[ir.Node] = set()
+    before = [value.producer() for value in node.inputs if value is not None]
+    while before:
+        maker = before.pop()
+        if maker is None or maker in seen:
+            continue
+        if maker.op_type in LAYERS:
+            return False
+        seen.add(maker)
+        before += [value.producer() for value in maker.inputs if value is not None]
+    return True
+
+
+def _begin(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]) -> list[Gradient]:
+    """The relevance of the explained tensor: its numbers, as often as each counts."""
+    return [g.op("Mul", cotangents[0], node.outputs[0])]
+
+
+def _passed(
+    g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]
+) -> list[Gradient]:
+    return [cotangents[0] if needed[0] else None] + [None] * (len(node.inputs) - 1)
+
+
+@final
+@dataclass(frozen=True)
+class _Stated:
+    """Passes relevance on, by a rule that the result has to tell of."""
+
+    how: str
+
+    def __call__(
+        self, g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool], /
+    ) -> list[Gradient]:
+        if needed[0]:
+            g.approximate(node, self.how)
+        return _passed(g, node, cotangents, needed)
+
+
+def _extreme(op_type: str) -> Rule:
+    """All to the winner; with a constant it is an activation, as Relu6 is, and passes relevance on."""
+
+    def rule(
+        g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool], /
+    ) -> Sequence[Gradient]:
+        if sum(needed) == 1:
+            return [cotangents[0] if wanted else None for wanted in needed]
+        return STANDARD[op_type](g, node, cotangents, needed)
+
+    return rule
+
+
+_max, _min = _extreme("Max"), _extreme("Min")
+
+
+def _halved(g: GradientBuilder, node: ir.Node, relevance: Gradient) -> Gradient:
+    """For two factors of which neither is a gate: half to each."""
+    if node.inputs[0] is not node.inputs[1]:
+        g.approximate(node, "relevance of a product is halved")
+    return None if relevance is None else g.op("Mul", relevance, 0.5)
+
+
+def _mul(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]) -> list[Gradient]:
+    relevance = cotangents[0]
+    signal = _signal(g, node, needed)
+    if signal is None:
+        return [_halved(g, node, relevance)] * 2
+    return [relevance if index == signal else None for index in (0, 1)]
+
+
+def _div(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]) -> list[Gradient]:
+    """All to the numerator; what divides counts as constant."""
+    if not needed[0]:
+        g.approximate(node, "relevance passes a function of one number")
+    return [cotangents[0] if needed[0] else None, None if needed[0] else cotangents[0]]
+
+
+@final
+@dataclass(frozen=True)
+class _Layers:
+    """Layers with weights by the composite's rule; products of two tensors to the signal."""
+
+    composite: Composite
+
+    def __call__(
+        self, g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool], /
+    ) -> list[Gradient]:
+        others = self.composite.others
+        if sum(needed[:2]) == 1:
+            rule = self.composite.rule(node)
+            if rule is None:
+                raise g.refusal(node, "no entry of the composite fits it")
+            if not isinstance(rule, Epsilon) and min(node.attributes.get_float(n, 1.0) for n in ("alpha", "beta")) < 0:
+                raise g.refusal(node, "its factors turn the signs of its weights; let it follow Epsilon")
+            return rule(g, node, cotangents, needed)
+        if len(node.inputs) != 2 or node.op_type in ("Conv", "ConvTranspose"):
+            raise g.refusal(node, "its weights depend on what is explained")
+        signal = _signal(g, node, needed)
+        if signal is not None:
+            return others(g, node, cotangents, [index == signal for index in (0, 1)])
+        half = _halved(g, node, cotangents[0])
+        sides = [others(g, node, [half], [index == side for index in (0, 1)])[side] for side in (0, 1)]
+        return sides
+
+
+def _signal(g: GradientBuilder, node: ir.Node, needed: Sequence[bool]) -> int | None:
+    """Which factor of a product takes the relevance; None where nothing tells them apart."""
+    if sum(needed[:2]) == 1:
+        return 0 if needed[0] else 1
+    lines = [_line(g, value) for value in node.inputs[:2]]
+    ranks = [max((_rank(maker) for maker in _makers(line)), default=0) for line in lines]
+    for gate in (0, 1):
+        # A function of the other factor alone is its gate.
+        if len(lines[gate]) > 1 and node.inputs[1 - gate] in lines[gate][1:]:
+            return 1 - gate
+    return None if ranks[0] == ranks[1] else ranks.index(min(ranks))
+
+
+def _line(g: GradientBuilder, value: ir.Value | None) -> list[ir.Value]:
+    """A tensor and those before it, back to where it depends on more than one, or on a layer."""
+    line: list[ir.Value] = []
+    while value is not None:
+        line.append(value)
+        node = value.producer()
+        if node is None or (node.op_type not in _ELEMENTWISE and node.op_type not in _MOVING):
+            break
+        varying = [v for v in node.inputs if v is not None and not v.is_initializer() and g.constant_of(v) is None]
+        value = varying[0] if len(varying) == 1 else None
+    return line
+
+
+def _makers(line: Sequence[ir.Value]) -> list[ir.Node]:
+    return [maker for value in line if (maker := value.producer()) is not None]
+
+
+def _rank(node: ir.Node) -> int:
+    if node.op_type == "Clip" and (len(node.inputs) < 3 or None in node.inputs):
+        return 0
+    return _GATES.get(node.op_type, 0)
+
+
+@final
+@dataclass(frozen=True)
+class _Normalised:
+    """Normalisation with its deviation as a constant."""
+
+    others: Epsilon
+
+    def __call__(
+        self, g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool], /
+    ) -> list[Gradient]:
+        y, x, relevance = node.outputs[0], node.inputs[0], cotangents[0]
+        found: list[Gradient] = [None] * len(node.inputs)
+        if needed[0] and x is not None and relevance is not None:
+            share = g.op("Div", relevance, self.others.stabilised(g, y, y))
+            found[0] = g.op("Mul", x, _centred_back(g, node, x, share))
+        return found
+
+
+def _centred_back(g: GradientBuilder, node: ir.Node, x: ir.Value, share: ir.Value) -> ir.Value:
+    """(u - mean(u)) / deviation with u = share * scale: back through a normalisation whose deviation is constant."""
+    scale, epsilon = node.inputs[1], node.attributes.get_float("epsilon", 1e-5)
+    assert scale is not None
+    wide, u, rank = widened(g, x, x), widened(g, share, x), g.rank(x)
+    scale = widened(g, scale, x)
+    # One entry a channel, where the op is not that of a layer.
+    by_channel = g.ints(-1, *[1] * (rank - 2))
+    axes = list(range(2, rank))
+    if node.op_type == "LayerNormalization":
+        axes = list(range(node.attributes.get_int("axis", -1) % rank, rank))
+        u = g.op("Mul", u, scale)
+    elif node.op_type == "InstanceNormalization":
+        u = g.op("Mul", u, g.op("Reshape", scale, by_channel))
+    else:
+        groups, axes = node.attributes.get_int("num_groups", 1), [2]
+        a_channel = (g.graph.opset_imports.get("") or 0) >= SCALE_A_CHANNEL
+        counted = g.ints(0, g.size(x, 1) if a_channel else groups, -1)
+        u = g.op("Mul", g.op("Reshape", u, counted), g.op("Reshape", scale, g.ints(-1, 1)))
+        wide, u = (g.op("Reshape", value, g.ints(0, groups, -1)) for value in (wide, u))
+    _, inverse = standardised(g, wide, axes, epsilon)
+    back = g.op("Mul", g.op("Sub", u, g.op("ReduceMean", u, g.ints(*axes), keepdims=1)), inverse)
+    return narrowed(g, g.reshape_like(back, x) if node.op_type == "GroupNormalization" else back, x)

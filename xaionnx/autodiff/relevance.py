@@ -1,0 +1,396 @@
+"""Rules of layer-wise relevance propagation for linear layers, as data.
+
+A linear layer answers ``z_j = sum_i x_i w_ij + b_j``, and a rule hands the relevance ``R_j`` of its outputs on to its
+inputs. Every rule here is a choice of *terms*, each with a stand-in for the input, the weights and the bias::
+
+    R_i = sum over terms of  t x_i * sum_j w_ij * R_j / z_j        with  z = sum over terms of  t (x w + b)
+
+where x, w, b are a term's stand-ins and t is its sign. The inner sum is the derivative of the layer on its stand-ins,
+so one mechanism serves every op that has a standard rule: the layer is emitted once more for each term, and its own
+backward is asked. What the rule does not change is not emitted again.
+
+The denominator is stabilised: ``z + s sgn(z)`` with sgn(0) = 1, and 1 where that is 0. The offset is ``s = epsilon
+mean|z|``, the mean over a sample, so that it means the same in every layer; with ``relative=False`` it is ``epsilon``
+itself, as in the papers.
+
+A bias is an input of value 1, whose relevance stays there: what biases and the stabiliser keep is what the sum of the
+relevance lacks of the explained value.
+
+References
+----------
+Bach et al., On pixel-wise explanations for non-linear classifier decisions by layer-wise relevance propagation, PLoS
+ONE 10(7), 2015, doi:10.1371/journal.pone.0130140 (epsilon, alpha-beta).
+Montavon et al., Explaining nonlinear classification decisions with deep Taylor decomposition, Pattern Recognition 65,
+2017, doi:10.1016/j.patcog.2016.11.008 (z-plus, z-box, w-square).
+Montavon et al., Layer-wise relevance propagation: an overview, in: Explainable AI, LNCS 11700, 2019,
+doi:10.1007/978-3-030-28954-6_10 (gamma, composites).
+Andéol et al., Learning domain invariant representations by joint Wasserstein distance minimization, Neural Networks
+167, 2023, doi:10.1016/j.neunet.2023.07.028 (gamma for inputs and outputs of both signs).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias, final
+
+import numpy as np
+import onnx_ir as ir
+
+from xaionnx.autodiff.gradient_builder import GradientBuilder
+from xaionnx.autodiff.rule import Gradient
+from xaionnx.autodiff.table import STANDARD
+from xaionnx.errors import ParameterError, UnsupportedModelError
+
+# Layers whose weights a rule may stand in for.
+LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "Einsum")
+
+# A number, or nested tuples of numbers that broadcast against a sample.
+Content: TypeAlias = float | tuple[Any, ...]
+
+
+class StandIn(ABC):
+    """What takes the place of an operand of a layer."""
+
+    @abstractmethod
+    def of(self, g: GradientBuilder, value: ir.Value) -> ir.Value | None:
+        """Emit it; None where it is zero."""
+
+
+@final
+@dataclass(frozen=True)
+class Signed(StandIn):
+    """``positive * max(v, 0) + negative * min(v, 0)``."""
+
+    positive: float = 1.0
+    negative: float = 1.0
+
+    def of(self, g: GradientBuilder, value: ir.Value) -> ir.Value | None:
+        if self.positive == self.negative == 1:
+            return value
+        parts = []
+        for factor, op in ((self.positive, "Relu"), (self.negative, "Min")):
+            if factor:
+                part = g.op(op, value) if op == "Relu" else g.op(op, value, 0.0)
+                parts.append(part if factor == 1 else g.op("Mul", part, factor))
+        return g.op("Add", *parts) if len(parts) == 2 else parts[0] if parts else None
+
+
+@final
+@dataclass(frozen=True)
+class Square(StandIn):
+    """``v ** 2``."""
+
+    def of(self, g: GradientBuilder, value: ir.Value) -> ir.Value:
+        return g.op("Mul", value, value)
+
+
+@final
+@dataclass(frozen=True)
+class Ones(StandIn):
+    """1 everywhere."""
+
+    def of(self, g: GradientBuilder, value: ir.Value) -> ir.Value:
+        return _filled(g, value, 1.0)
+
+
+@final
+@dataclass(frozen=True)
+class Bound(StandIn):
+    """The least, or greatest, value of a layer's input, for inputs of the model in a box.
+
+    What lies between the model's input and the layer is emitted again on both corners of the box: right for what
+    works element by element and monotonously, or moves elements about, as what normalises an input does.
+
+    Raises
+    ------
+    UnsupportedModelError
+        Another layer lies between.
+    """
+
+    low: Content
+    high: Content
+    greatest: bool
+
+    def of(self, g: GradientBuilder, value: ir.Value) -> ir.Value:
+        low, high = (self._through(g, value, content) for content in (self.low, self.high))
+        if value.producer() is None:
+            return high if self.greatest else low
+        return g.op("Max" if self.greatest else "Min", low, high)
+
+    def _through(self, g: GradientBuilder, value: ir.Value, content: Content) -> ir.Value:
+        node = value.producer()
+        if value.is_graph_input():
+            return _filled(g, value, content)
+        if node is None or g.constant_of(value) is not None:
+            return value
+        if node.op_type in LAYERS:
+            raise UnsupportedModelError(
+                f"The box rule is for the first layer, and '{node.name}' lies before another that it was chosen for. "
+                "Let the key 'first' of the composite name it."
+            )
+        inputs = [None if v is None else self._through(g, v, content) for v in node.inputs]
+        return g.again(node, *inputs).outputs[0]
+
+
+_NOT_NEGATIVE = ("Relu", "Sigmoid", "HardSigmoid", "Softmax", "Abs", "Exp")
+_KEEPING_SIGNS = (
+    "MaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean", "Reshape", "Flatten", "Transpose", "Identity",
+)  # fmt: skip
+
+ALL, POSITIVE, NEGATIVE, NONE = Signed(), Signed(1, 0), Signed(0, 1), Signed(0, 0)
+
+
+@final
+@dataclass(frozen=True)
+class Term:
+    """Stand-ins for the input, the weights and the bias of a layer."""
+
+    x: StandIn = ALL
+    w: StandIn = ALL
+    b: StandIn = ALL
+    sign: int = 1
+
+
+@final
+@dataclass(frozen=True)
+class Share:
+    """Terms that share ``factor`` of the relevance; of outputs above zero, or not, where ``above`` says so."""
+
+    terms: tuple[Term, ...]
+    factor: float = 1.0
+    above: bool | None = None
+
+
+# Contributions above, and below, zero: x w is above zero where x and w have the same sign.
+_ABOVE = (Term(POSITIVE, POSITIVE, POSITIVE), Term(NEGATIVE, NEGATIVE, NONE))
+_BELOW = (Term(POSITIVE, NEGATIVE, NEGATIVE), Term(NEGATIVE, POSITIVE, NONE))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearRule(ABC):
+    """How a linear layer hands relevance on.
+
+    Parameters
+    ----------
+    epsilon : float
+        Stabilises the denominator.
+    relative : bool
+        Whether ``epsilon`` is a share of the mean size of the layer's answer; else it is added as it is.
+    """
+
+    epsilon: float = 1e-6
+    relative: bool = True
+
+    @abstractmethod
+    def shares(self) -> tuple[Share, ...]:
+        """The terms."""
+
+    def __call__(
+        self, g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool], /
+    ) -> list[Gradient]:
+        """Relevance of the needed inputs; an input of the first two that is not needed counts as weights."""
+        relevance = cotangents[0]
+        if relevance is None:
+            return [None] * len(node.inputs)
+        found: list[list[ir.Value]] = [[] for _ in node.inputs]
+        for share in self.shares():
+            made = [(term, layer) for term in share.terms if (layer := _on(g, node, term, needed)) is not None]
+            if not made:
+                continue
+            answers = [_signed(g, layer.outputs[0], term) for term, layer in made]
+            z = answers[0] if len(answers) == 1 else g.op("Sum", *answers)
+            part = g.op("Div", relevance, self.stabilised(g, z, node.outputs[0]))
+            if share.factor != 1:
+                part = g.op("Mul", part, share.factor)
+            if share.above is not None:
+                above = g.op("Greater", node.outputs[0], 0.0)
+                part = g.op("Where", above, *((part, 0.0) if share.above else (0.0, part)))
+            for term, layer in made:
+                slopes = STANDARD[node.op_type](g, layer, [part] + [None] * (len(layer.outputs) - 1), needed)
+                for index, (x, slope) in enumerate(zip(layer.inputs, slopes, strict=False)):
+                    if needed[index] and x is not None and slope is not None:
+                        found[index].append(_signed(g, g.op("Mul", x, slope), term))
+        return [None if not parts else parts[0] if len(parts) == 1 else g.op("Sum", *parts) for parts in found]
+
+    def stabilised(self, g: GradientBuilder, z: ir.Value, like: ir.Value) -> ir.Value:
+        """A denominator that is not zero, for a ``z`` in the shape of ``like``."""
+        if self.epsilon:
+            kind = z.dtype or ir.DataType.FLOAT
+            offset = g.constant(np.asarray(self.epsilon, dtype=kind.numpy()), kind)
+            if self.relative:
+                size, shape = g.op("Abs", z), g.shape(like)
+                # Nothing may be summed over the samples: over the axis that follows them, or else the first.
+                own = [axis for axis, count in enumerate(shape) if count is not None and (axis or None in shape)]
+                if own:
+                    size = g.op("ReduceMean", size, g.ints(*own), keepdims=1)
+                offset = g.op("Mul", size, offset)
+            z = g.op("Add", z, g.op("Where", g.op("Less", z, 0.0), g.op("Neg", offset), offset))
+            if not self.relative:
+                return z
+        return g.op("Where", g.op("Equal", z, 0.0), 1.0, z)
+
+
+@final
+@dataclass(frozen=True)
+class Epsilon(LinearRule):
+    """``R_i = sum_j x_i w_ij / z_j R_j``: Bach et al. 2015, eq. 58; with epsilon 0, eq. 56."""
+
+    epsilon: float = 1e-6
+
+    def shares(self) -> tuple[Share, ...]:
+        return (Share((Term(),)),)
+
+
+@final
+@dataclass(frozen=True)
+class Gamma(LinearRule):
+    """Contributions of the sign of z_j count 1 + gamma times: Montavon et al. 2019, and Andéol et al. for any signs.
+
+    For inputs and outputs not below zero, ``x_i (w_ij + gamma max(w_ij, 0))`` over its sum. Where z_j is below zero, it
+    is the contributions below zero that are favoured, so that the denominator is never smaller than z_j.
+    """
+
+    gamma: float = 0.25
+
+    def shares(self) -> tuple[Share, ...]:
+        up, down = Signed(1 + self.gamma, 1), Signed(1, 1 + self.gamma)
+        return (
+            Share((Term(POSITIVE, up, up), Term(NEGATIVE, down, NONE)), above=True),
+            Share((Term(POSITIVE, down, down), Term(NEGATIVE, up, NONE)), above=False),
+        )
+
+
+@final
+@dataclass(frozen=True)
+class AlphaBeta(LinearRule):
+    """``alpha`` times the shares above zero less ``beta`` times those below: Bach et al. 2015, eq. 60.
+
+    Raises
+    ------
+    ParameterError
+        ``alpha - beta`` is not 1, so that relevance would not be conserved.
+    """
+
+    alpha: float = 2.0
+    beta: float = 1.0
+
+    def __post_init__(self) -> None:
+        if abs(self.alpha - self.beta - 1) > 1e-9 or self.beta < 0:
+            raise ParameterError(
+                "The parameters of AlphaBeta must be such that alpha - beta = 1 and beta >= 0. "
+                f"Got alpha {self.alpha:g} and beta {self.beta:g} instead."
+            )
+
+    def shares(self) -> tuple[Share, ...]:
+        above = Share(_ABOVE, self.alpha)
+        return (above, Share(_BELOW, -self.beta)) if self.beta else (above,)
+
+
+@final
+@dataclass(frozen=True)
+class ZPlus(LinearRule):
+    """``max(x_i w_ij, 0)`` over its sum: Montavon et al. 2017, eq. 11.
+
+    As alpha 1 and beta 0, but a bias gets nothing: relevance is conserved wherever something was contributed.
+    """
+
+    def shares(self) -> tuple[Share, ...]:
+        return (Share(tuple(replace(term, b=NONE) for term in _ABOVE)),)
+
+
+@final
+@dataclass(frozen=True)
+class ZBox(LinearRule):
+    """``x_i w_ij - l_i max(w_ij, 0) - h_i min(w_ij, 0)`` over its sum, for inputs in [l, h].
+
+    Montavon et al. 2017, eq. 13.
+    ``low`` and ``high`` are bounds of the model's input: numbers, or nested tuples that broadcast against a sample.
+    """
+
+    low: Content = 0.0
+    high: Content = 1.0
+
+    def shares(self) -> tuple[Share, ...]:
+        low, high = (Bound(self.low, self.high, greatest) for greatest in (False, True))
+        return (Share((Term(b=NONE), Term(low, POSITIVE, NONE, -1), Term(high, NEGATIVE, NONE, -1))),)
+
+
+@final
+@dataclass(frozen=True)
+class WSquare(LinearRule):
+    """``w_ij ** 2`` over its sum, whatever the input: Montavon et al. 2017, eq. 12."""
+
+    def shares(self) -> tuple[Share, ...]:
+        return (Share((Term(Ones(), Square(), NONE),)),)
+
+
+@final
+@dataclass(frozen=True)
+class Flat(LinearRule):
+    """Equal shares for all inputs of an output: Lapuschkin et al. 2019, doi:10.1038/s41467-019-08987-4."""
+
+    def shares(self) -> tuple[Share, ...]:
+        return (Share((Term(Ones(), Ones(), NONE),)),)
+
+
+def _on(g: GradientBuilder, node: ir.Node, term: Term, needed: Sequence[bool]) -> ir.Node | None:
+    """The layer on a term's stand-ins: the node itself where they change nothing, None where they make it zero."""
+    operands: list[ir.Value | None] = []
+    for index, value in enumerate(node.inputs):
+        role = term.b if index > 1 else term.x if needed[index] else term.w
+        if index > 1 and value is None:
+            continue
+        made = None if value is None else _stand_in(g, role, value)
+        if made is None and index < 2:
+            return None
+        operands.append(made)
+    while operands[-1] is None:
+        operands.pop()
+    same = len(operands) == len(node.inputs) and all(a is b for a, b in zip(operands, node.inputs, strict=True))
+    return node if same else g.again(node, *operands)
+
+
+def _stand_in(g: GradientBuilder, role: StandIn, value: ir.Value) -> ir.Value | None:
+    if isinstance(role, Signed) and not_negative(value):
+        if role.positive == 1:
+            return value
+        if not role.positive:
+            return None
+    return role.of(g, value)
+
+
+def not_negative(value: ir.Value) -> bool:
+    """Whether a tensor of activations is known to hold nothing below zero."""
+    node = value.producer()
+    if node is None or not node.inputs or node.inputs[0] is None:
+        return False
+    if node.op_type in _NOT_NEGATIVE:
+        return True
+    if node.op_type == "Clip":
+        low = node.inputs[1] if len(node.inputs) > 1 else None
+        known = low.const_value if low is not None else None
+        return known is not None and float(np.asarray(known.numpy()).min()) >= 0
+    moving = (
+        "MaxPool",
+        "AveragePool",
+        "GlobalAveragePool",
+        "ReduceMean",
+        "Reshape",
+        "Flatten",
+        "Transpose",
+        "Identity",
+    )
+    return node.op_type in moving and not_negative(node.inputs[0])
+
+
+def _filled(g: GradientBuilder, value: ir.Value, content: Content) -> ir.Value:
+    kind = value.dtype or ir.DataType.FLOAT
+    filled = g.op("Expand", g.constant(np.asarray(content, dtype=kind.numpy()), kind), g.shape_of(value))
+    g.alike(filled, value)
+    return filled
+
+
+def _signed(g: GradientBuilder, value: ir.Value, term: Term) -> ir.Value:
+    return g.op("Neg", value) if term.sign < 0 else value

@@ -1,0 +1,155 @@
+"""Layer-wise relevance propagation: the target's value handed back, layer by layer, to the input."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, final
+
+import numpy as np
+
+from xaionnx.explainers._gradient import Found, Points
+from xaionnx.explainers._graph import Emitted, Traced, total
+from xaionnx.explainers._propagation import PropagationExplainer
+from xaionnx.explainers._slopes import Slopes
+from xaionnx.parameters import flag, free, real
+
+if TYPE_CHECKING:
+    from xaionnx.autodiff.lrp import Composite
+    from xaionnx.autodiff.rule import Table
+    from xaionnx.graph.builder import Builder
+    from xaionnx.model import Model
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Lrp(PropagationExplainer):
+    """Relevance that each layer hands on to its inputs in proportion to what they contributed::
+
+        R_i = sum_j  x_i w_ij / (z_j + s sgn(z_j))  R_j        z_j = sum_i x_i w_ij + b_j
+
+    That is the epsilon rule; others weigh contributions differently (:mod:`xaionnx.autodiff.relevance` has each as a
+    formula), and a composite says which layer follows which. ``composite`` is a name:
+
+    - one rule everywhere: ``epsilon``, ``gamma``, ``alpha1_beta0``, ``alpha2_beta1``, ``z_plus``, ``w_square``,
+      ``flat``; or z-box in the first layer and z-plus in all others: ``z_box``;
+    - one for convolutions and epsilon for other layers, the first layer being told behind them: ``epsilon_plus``,
+      ``epsilon_plus_flat``, ``epsilon_plus_box``, ``epsilon_gamma_box``, ``epsilon_gamma_flat``,
+      ``epsilon_alpha2_beta1``, ``epsilon_alpha2_beta1_flat``;
+
+    or your own :class:`xaionnx.autodiff.lrp.Composite`, which carries its own parameters: those of the method are for
+    the named ones. The offset s is ``epsilon`` times the mean size of the layer's answer, or ``epsilon`` itself where
+    not ``relative``.
+
+    With ``layer`` the values are the relevance of that tensor, and no layer above it counts as the first.
+
+    Relevance starts with the target's value: its score, the score of each of two classes for a margin, the
+    probability for a probability (the softmax then hands each probability to its own logit: its normaliser counts as
+    constant). Activations pass relevance on; max pooling gives it to the winner; residual sums share it like a layer;
+    gates and attention weights get none, and deviations of normalisation count as constants (Ali et al. 2022, for
+    transformers). The whole list is in :mod:`xaionnx.autodiff.lrp`; an op that has no rule is an error.
+
+    ``diagnostics`` tell, for each target and sample,
+
+    ``relevance``
+        the sum of the values over all inputs;
+    ``conservation_gap``
+        that sum less the target's value: what biases and the stabiliser kept, with its sign turned;
+    ``relative_gap``
+        the size of the gap as a share of the size of the target's value, infinity where the latter alone is 0.
+
+    References
+    ----------
+    Bach, Binder, Montavon, Klauschen, Müller and Samek, On pixel-wise explanations for non-linear classifier decisions
+    by layer-wise relevance propagation, PLoS ONE 10(7), 2015, doi:10.1371/journal.pone.0130140.
+    Montavon, Binder, Lapuschkin, Samek and Müller, Layer-wise relevance propagation: an overview, LNCS 11700, 2019,
+    doi:10.1007/978-3-030-28954-6_10.
+    Ali, Schnake, Eberle, Montavon, Müller and Wolf, XAI for transformers: better explanations through conservative
+    propagation, ICML 2022, arXiv:2202.07304.
+
+    Examples
+    --------
+    >>> import numpy as np, xaionnx
+    >>> from models import planted
+    >>> x = np.float32([[1, 2, 3]])
+    >>> xaionnx.explain(planted.load(planted.net_g()), x, "lrp", 0, composite="epsilon").values.round(3)
+    array([[18., 36., 54.]], dtype=float32)
+    >>> from xaionnx.autodiff.lrp import Composite
+    >>> from xaionnx.autodiff.relevance import Gamma
+    >>> own = Lrp(composite=Composite({"first": Gamma(1.0), "*": Gamma(0.25)}))
+    >>> xaionnx.explain(planted.load(planted.net_g(negative=True)), x, own, 0).values.round(3)
+    array([[ 9.333, 34.667, 52.   ]], dtype=float32)
+    """
+
+    reference: ClassVar[str] = "Bach et al. 2015, doi:10.1371/journal.pone.0130140"
+
+    composite: str | Composite = free(
+        "epsilon_plus",
+        "the name of a composite, or a Composite",
+        "which rule each layer follows, such as epsilon, epsilon_plus, epsilon_gamma_box",
+        optional=False,
+    )
+    epsilon: float = real(1e-6, "stabilises the denominators of a named composite", low=0.0)
+    relative: bool = flag(True, "take epsilon as a share of the mean size of a layer's answer; else add it as it is")
+    gamma: float = real(0.25, "how much more a contribution of the answer's own sign counts, in gamma rules", low=0.0)
+    low: float | None = real(None, "the input's least value, for z-box; black by the InputSpec if None", optional=True)
+    high: float | None = real(
+        None, "the input's greatest value, for z-box; white by the InputSpec if None", optional=True
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.composite, str):
+            from xaionnx.autodiff.composites import check
+
+            check(self.composite)
+
+    def resolved(self) -> dict[str, Any]:
+        """Nothing for the parameters that the composite does not ask for."""
+        named = self.composite if isinstance(self.composite, str) else None
+        asked = {
+            "epsilon": named is not None,
+            "relative": named is not None,
+            "gamma": named is not None and "gamma" in named,
+            "low": named is not None and "box" in named,
+            "high": named is not None and "box" in named,
+        }
+        return {name: getattr(self, name) if used else None for name, used in asked.items()}
+
+    def rules(self, model: Model) -> Table:
+        from xaionnx.autodiff.lrp import table
+
+        return table(self._composite(model))
+
+    def _composite(self, model: Model) -> Composite:
+        if not isinstance(self.composite, str):
+            return self.composite if self.layer is None else self.composite.later()
+        from xaionnx.autodiff.composites import Choices, named
+
+        low, high = (
+            _bound(model, shade) if given is None else given for given, shade in ((self.low, 0), (self.high, 255))
+        )
+        choices = Choices(self.epsilon, self.relative, self.gamma, low, high)
+        return named(self.composite, choices, first=self.layer is None)
+
+    def trace(self, slopes: Slopes, points: Points) -> Found:
+        found = super().trace(slopes, points)
+        assert points.values is not None
+        relevance = sum(v.sum(axis=tuple(range(2, v.ndim)), dtype=np.float64) for v in found.values.values())
+        gap, size = relevance - points.values, np.abs(points.values)
+        relative = np.divide(np.abs(gap), size, out=np.where(gap == 0, 0.0, np.inf), where=size > 0)
+        return replace(found, diagnostics={"relevance": relevance, "conservation_gap": gap, "relative_gap": relative})
+
+    def emit(self, g: Builder, traced: Traced) -> Emitted:
+        relevance = total(g, traced.gradients, traced.target)
+        gap = g.op("Sub", relevance, traced.target)
+        return Emitted(traced.gradients, {"relevance": relevance, "conservation_gap": gap})
+
+
+def _bound(model: Model, shade: int) -> Any:
+    """The tensor values of a gray pixel as nested tuples; None where the model has no InputSpec of pictures."""
+    spec = model.spec
+    return None if spec is None or spec.layout not in ("NCHW", "NHWC") else _nested(spec.pixel(shade).tolist())
+
+
+def _nested(values: Any) -> Any:
+    return tuple(_nested(value) for value in values) if isinstance(values, list) else values
