@@ -137,6 +137,11 @@ class Layers:
         seen = tokens_read(_graph(self.model), self.names[-1], tokens, self.shapes)
         return seen or ([0] if self.axes(tokens).before else everyone)
 
+    def begun(self, tokens: int) -> Array:
+        """The row (T,) that is followed back: the mean of the rows of the identity at the tokens that are read."""
+        read = self.read(tokens)
+        return np.asarray(np.bincount(read, minlength=tokens) / len(read))
+
     def axes(self, tokens: int) -> Axes:
         """The grid that the tokens of a picture make."""
         return Axes.of((tokens, 1), extent_of(self.samples[0]))

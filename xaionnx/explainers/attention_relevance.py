@@ -24,11 +24,11 @@ class AttentionRelevance(AttentionExplainer):
 
         A'_l  = mean over the heads of max(0, df/dA_l * A_l)
         R_0   = I,    R_l = R_{l-1} + A'_l R_{l-1}
-        value = row of R_L at the token that is read
+        value = row of R_L - I at the token that is read
 
     where A_l is the attention of layer l, (heads, T, T), and the row is that of the class token where the head reads
-    it. Values are not below zero; they are relative, and do not add up to the target. The 1 that the token read begins
-    with stays at that token; where all tokens are averaged, it adds the same to each.
+    it. Values are not below zero; they are relative, and do not add up to the target. The paper keeps the 1 that the
+    token read begins with, which says nothing of the target; here it is taken off.
 
     References
     ----------
@@ -60,17 +60,16 @@ class AttentionRelevance(AttentionExplainer):
             pieces = list(layers.held(first, last))
             held = [np.concatenate(arrays) for arrays in zip(*(layers_ for _, layers_ in pieces), strict=True)]
             tokens = held[0].shape[-1]
-            rows = np.zeros((targets, last - first, tokens))
-            read = layers.read(tokens)
-            rows[..., read] = 1 / len(read)
+            begun = layers.begun(tokens)
+            rows = np.empty((targets, last - first, tokens))
             sample, target = (each.ravel() for each in np.meshgrid(np.arange(last - first), np.arange(targets)))
             for numbers, gradients in slopes.at(first + sample, target, lambda _: {}):
                 which, t = sample[numbers], target[numbers]
-                row = rows[t, which]
+                row = np.tile(begun, (len(t), 1))
                 for name, attention in zip(reversed(layers.names), reversed(held), strict=True):
                     weighed = np.maximum(gradients[name].astype(np.float64) * attention[which], 0).mean(axis=1)
                     row = row + stepped(row, weighed)
-                rows[t, which] = row
+                rows[t, which] = row - begun
             found.append(rows)
         spent = np.ones(count, dtype=np.int64) + slopes.spent
         return Followed(

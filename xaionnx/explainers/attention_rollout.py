@@ -62,10 +62,7 @@ class AttentionRollout(AttentionExplainer):
     def follow(self, layers: Layers) -> Followed:
         found: list[Array] = []
         for _, held in layers.held(0, len(layers.samples)):
-            count, tokens = len(held[0]), held[0].shape[-1]
-            row = np.zeros((count, tokens))
-            row[:, layers.read(tokens)] = 1
-            row /= row.sum(axis=1, keepdims=True)
+            row = np.tile(layers.begun(held[0].shape[-1]), (len(held[0]), 1))
             for attention in reversed(held):
                 row = stepped(row, self._mixing(attention.astype(np.float64)))
             found.append(row)

@@ -29,6 +29,8 @@ _PROJECTING = frozenset(
      "Transpose", "Unsqueeze")
 )  # fmt: skip
 _PRODUCT = frozenset(("MatMul", "Einsum"))
+# Tokens that these move stand on another axis, until they come back.
+_MOVING = frozenset(("Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Shape"))
 
 
 @final
@@ -125,37 +127,34 @@ def tokens_read(model: onnx.ModelProto, weights: str, count: int, shapes: Shapes
     behind = descendants(model, [weights])
     held: dict[str, list[int]] = {}
     for node in ordered(model.graph):
-        own = [name for name in node.output if name in behind]
-        if not own:
+        own = next((name for name in node.output if name in behind), None)
+        if own is None or node.op_type in _MOVING:
             continue
+        shape = tuple(shapes.get(own, ()))
         source = next((name for name in node.input if name in held), None)
-        shape = shapes.get(own[0], ())
         if source is None:
-            if len(shape) == 3 and shape[1] == count and "Shape" not in node.op_type:
-                held[own[0]] = list(range(count))
+            if len(shape) == 3 and shape[:2] == (1, count):
+                held[own] = list(range(count))
             continue
         picked = _picked(node, held[source], constants)
-        if picked is not None and len(picked) == 1:
-            return picked
         kept = held[source] if picked is None else picked
-        if picked is None and node.op_type != "Shape" and (len(shape) != 3 or shape[1] != len(kept)):
+        if len(kept) == 1 or (picked is None and (len(shape) != 3 or shape[1] != len(kept))):
             return kept
-        if node.op_type != "Shape":
-            held[own[0]] = kept
+        held[own] = kept
     return None
 
 
 def _picked(node: onnx.NodeProto, held: list[int], constants: Mapping[str, Array]) -> list[int] | None:
     """Which of the tokens along axis 1 a Gather or Slice takes; None for any other node."""
-    given = [constants.get(name) for name in node.input[1:]]
-    if not given or any(array is None for array in given):
+    given = [constants[name] for name in node.input[1:] if name in constants]
+    if not given or len(given) < len(node.input) - 1:
         return None
     tokens = np.array(held)
-    if node.op_type == "Gather" and _attribute(node, "axis", 0) == 1:
+    if node.op_type == "Gather" and _attribute(node, "axis", 0) in (1, -2):
         return [int(token) for token in np.atleast_1d(tokens[given[0]]).ravel()]
     if node.op_type == "Slice" and len(given) >= 3:
-        starts, ends, axes, *steps = (np.atleast_1d(array) for array in given if array is not None)
-        if axes.tolist() == [1]:
+        starts, ends, axes, *steps = (np.atleast_1d(array) for array in given)
+        if axes.tolist() in ([1], [-2]):
             return [int(t) for t in tokens[int(starts[0]) : int(ends[0]) : int(steps[0][0]) if steps else 1]]
     return None
 
