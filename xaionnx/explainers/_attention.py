@@ -14,7 +14,7 @@ import numpy.typing as npt
 from xaionnx import progress
 from xaionnx.errors import ModelError, UnsupportedModelError
 from xaionnx.explainer import Explainer, provenance
-from xaionnx.explainers._enlarge import enlarged, over_channels
+from xaionnx.explainers._enlarge import over_picture
 from xaionnx.explainers._layer import Axes, extent_of
 from xaionnx.explanation import Explanation
 from xaionnx.graph.cut import shapes
@@ -114,17 +114,17 @@ class Layers:
         tokens = layers[0].shape[-1]
         for layer, array in zip(self.found, layers, strict=True):
             entering = self.shapes.get(layer.tokens, ())
-            parted = len(entering) == 3 and entering[1] not in (None, array.shape[-1])
-            if array.ndim != 4 or len(array) != count or parted:
+            whole = array.ndim == 4 and len(array) == count
+            if whole and array.shape[2:] != (tokens, tokens):
+                raise UnsupportedModelError(
+                    f"Attention '{layer.weights}' of {self.model.name} leads from {array.shape[2]} to {array.shape[3]} "
+                    f"tokens, where the first layer leads to {tokens}; only attention of the same tokens to themselves "
+                    f"can be followed through the layers. {_OTHERS}"
+                )
+            if not whole or (len(entering) == 3 and entering[1] not in (None, tokens)):
                 raise UnsupportedModelError(
                     f"Attention '{layer.weights}' of {self.model.name} is taken within windows or groups, not between "
                     f"all tokens, so it cannot be followed through the layers. {_OTHERS}"
-                )
-            if array.shape[2:] != (tokens, tokens):
-                raise UnsupportedModelError(
-                    f"Attention '{layer.weights}' of {self.model.name} leads from {array.shape[2]} to {array.shape[3]} "
-                    f"tokens, and that of the first layer from {layers[0].shape[2]} to {tokens}; only attention of the "
-                    f"same tokens to themselves can be followed through the layers. {_OTHERS}"
                 )
 
     def read(self, tokens: int) -> list[int]:
@@ -160,7 +160,7 @@ class Layers:
             axes = self.axes(tokens)
             if axes.grid is not None:
                 small = values[..., axes.before :].reshape(*values.shape[:-1], *axes.grid)
-                return over_channels(enlarged(small, extent), first), small
+                return over_picture(small, first), small
             where = f"no grid of patches over a picture of {extent[0]} x {extent[1]} pixels"
         elif shape and shape[0] == tokens:
             spread = values.reshape(*values.shape, *(1,) * (len(shape) - 1))

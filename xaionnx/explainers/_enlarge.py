@@ -1,4 +1,4 @@
-"""From a small map over a picture to one number a pixel."""
+"""From a small map to the picture that it lies over."""
 
 from __future__ import annotations
 
@@ -13,24 +13,23 @@ from xaionnx.perturb.sample import Sample
 Array = npt.NDArray[Any]
 
 
-def enlarged(small: Array, extent: tuple[int, int]) -> Array:
-    """Maps (..., h, w) at the size (..., H, W) of a picture, bilinearly, each cell's value at its middle.
+def over_picture(small: Array, sample: Sample) -> Array:
+    """Maps (..., h, w) in the shape of a picture, (..., C, H, W) or (..., H, W, C).
+
+    They are enlarged bilinearly, each place a square about its centre, and given to every channel.
 
     Examples
     --------
-    >>> enlarged(np.array([[0.0, 4.0]]), (1, 4))
-    array([[0., 1., 3., 4.]])
+    >>> sample = Sample({"x": np.zeros((3, 2, 4))}, "x")
+    >>> over_picture(np.array([[0.0, 4.0]]), sample)[2]
+    array([[0., 1., 3., 4.],
+           [0., 1., 3., 4.]])
     """
-    height, width = extent
+    height, width = sample.spatial("A map")
     flat = small.reshape(-1, *small.shape[-2:]).astype(np.float32)
     large = [Image.fromarray(one).resize((width, height), Image.Resampling.BILINEAR) for one in flat]
-    return np.stack([np.asarray(one, dtype=np.float64) for one in large]).reshape(*small.shape[:-2], height, width)
-
-
-def over_channels(large: Array, sample: Sample) -> Array:
-    """Maps (..., H, W) in the shape (..., C, H, W) or (..., H, W, C) of a picture: each channel has the same."""
+    lead = small.shape[:-2]
+    stacked = np.stack([np.asarray(one, dtype=np.float64) for one in large]).reshape(*lead, height, width)
     axes = sample.picture_axes
-    assert axes is not None  # a map over a picture
-    lead = large.shape[:-2]
-    placed = np.expand_dims(large, len(lead) + axes[0])
-    return np.broadcast_to(placed, (*lead, *sample.array.shape))
+    assert axes is not None  # it has height and width
+    return np.broadcast_to(np.expand_dims(stacked, len(lead) + axes[0]), (*lead, *sample.array.shape))
