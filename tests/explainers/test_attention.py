@@ -248,7 +248,9 @@ def test_models_without_attention_are_refused():
 
 
 def test_fused_attention_is_refused_by_name():
-    node = helper.make_node("MultiHeadAttention", ["x", "x", "x"], ["a"], "fused_0", domain="com.microsoft", num_heads=2)
+    node = helper.make_node(
+        "MultiHeadAttention", ["x", "x", "x"], ["a"], "fused_0", domain="com.microsoft", num_heads=2
+    )
     end = helper.make_node("ReduceMean", ["a"], ["y"], axes=[1], keepdims=0)
     graph = helper.make_graph(
         [node, end],

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
@@ -113,7 +114,6 @@ class Layers:
     def _check(self, layers: list[Array], count: int) -> None:
         tokens = layers[0].shape[-1]
         for layer, array in zip(self.found, layers, strict=True):
-            entering = self.shapes.get(layer.tokens, ())
             whole = array.ndim == 4 and len(array) == count
             if whole and array.shape[2:] != (tokens, tokens):
                 raise UnsupportedModelError(
@@ -121,11 +121,8 @@ class Layers:
                     f"tokens, where the first layer leads to {tokens}; only attention of the same tokens to themselves "
                     f"can be followed through the layers. {_OTHERS}"
                 )
-            if not whole or (len(entering) == 3 and entering[1] not in (None, tokens)):
-                raise UnsupportedModelError(
-                    f"Attention '{layer.weights}' of {self.model.name} is taken within windows or groups, not between "
-                    f"all tokens, so it cannot be followed through the layers. {_OTHERS}"
-                )
+            if not whole or _parted(layer, tokens, self.shapes):
+                raise UnsupportedModelError(_within_windows(self.model, layer))
 
     def read(self, tokens: int) -> list[int]:
         """The tokens that attention is followed back from."""
@@ -219,11 +216,18 @@ class AttentionExplainer(Explainer):
 
     @classmethod
     def lacks(cls, model: Model) -> str | None:
+        proto = _graph(model)
         try:
-            proto = _graph(written_out(model))
+            proto = expand(proto)
         except ModelError as refusal:
             return str(refusal)
-        return None if attentions(proto) else _without(model, proto)
+        found = attentions(proto)
+        known = shapes(proto, {}) if found else {}
+        for layer in found:
+            tokens = known.get(layer.weights, (None,))[-1]
+            if tokens is not None and _parted(layer, tokens, known):
+                return _within_windows(model, layer)
+        return None if found else _without(model, proto)
 
     @abstractmethod
     def follow(self, layers: Layers) -> Followed:
@@ -277,6 +281,20 @@ def written_out(model: Model) -> Model:
 def _shown(proto: onnx.ModelProto, found: list[Attention]) -> tuple[str, ...]:
     made = {name for node in proto.graph.node for name in node.output}
     return tuple(name if (name := layer.weights + APART) in made else layer.weights for layer in found)
+
+
+def _parted(layer: Attention, tokens: int, known: Mapping[str, Sequence[int | None]]) -> bool:
+    """Whether attention leads to fewer tokens than there are in what enters it: (1, T, D), or a map over a picture."""
+    sizes = known.get(layer.tokens, ())[1:]
+    counts = [math.prod(part) for part in (sizes[:-1], sizes[1:]) if None not in part]  # type: ignore[arg-type]
+    return len(sizes) in (2, 3) and len(counts) == 2 and tokens not in counts
+
+
+def _within_windows(model: Model, layer: Attention) -> str:
+    return (
+        f"Attention '{layer.weights}' of {model.name} is taken within windows or groups, not between all tokens, so it "
+        f"cannot be followed through the layers. {_OTHERS}"
+    )
 
 
 def _without(model: Model, proto: onnx.ModelProto) -> str:

@@ -72,6 +72,4 @@ class AttentionRelevance(AttentionExplainer):
                 rows[t, which] = row - begun
             found.append(rows)
         spent = np.ones(count, dtype=np.int64) + slopes.spent
-        return Followed(
-            np.concatenate(found, axis=1), spent, np.full(count, targets), slopes.source.approximations
-        )
+        return Followed(np.concatenate(found, axis=1), spent, np.full(count, targets), slopes.source.approximations)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+import numpy as np
 import onnx
 from onnx import helper, numpy_helper
-import numpy as np
 
 # The name of a tensor (N, heads, T, T), behind that of the tensor (N * heads, T, T) that it was.
 APART = "/heads"
