@@ -299,6 +299,25 @@ def attending(*, pooled: bool = False, layers: int = 2) -> onnx.ModelProto:
     return _model("attending", nodes, {"x": [3, 12, 12]}, {"y": [3]}, constants)
 
 
+def bag_of_patches(*, channels_last: bool = False) -> onnx.ModelProto:
+    """(N, 2, H, W) to (N, 3), H and W free: the mean over all places of "scores", which see 3 x 3 pixels each.
+
+    "scores" are (N, 3, h, w), or (N, h, w, 3) where ``channels_last``. Weights are drawn once and for all.
+    """
+    draw = np.random.default_rng(12)
+    last = [_node("Transpose", "local", "scores", {"perm": [0, 2, 3, 1]})] if channels_last else []
+    nodes = [
+        _node("Conv", "x first", "seen", {"strides": [2, 2]}),
+        _node("Relu", "seen", "features"),
+        _node("Conv", "features second", "local" if channels_last else "scores"),
+        *last,
+        _node("ReduceMean", "scores", "y", {"axes": [1, 2] if channels_last else [2, 3], "keepdims": 0}),
+    ]
+    constants = {"first": draw.normal(size=(5, 2, 3, 3)), "second": draw.normal(size=(3, 5, 1, 1))}
+    size: list[Any] = [2, "H", "W"]
+    return _model("bag_of_patches", nodes, {"x": size}, {"y": [3]}, constants)
+
+
 def null(shape: Shape) -> onnx.ModelProto:
     """(N, \\*shape) to (N, 1): y = 0 whatever the input, on a path that reads all of it."""
     return linear(np.zeros((1, *shape)))

@@ -165,8 +165,8 @@ class Layers:
         else:
             where = f"not those of input '{first.main}', {('N', *shape)}"
         raise UnsupportedModelError(
-            f"The {tokens} tokens of attention '{self.names[0]}' of {self.model.name} are {where}, so their values have "
-            f"no place there. {_OTHERS}"
+            f"The {tokens} tokens of attention '{self.names[0]}' of {self.model.name} are {where}, so their values "
+            f"have no place there. {_OTHERS}"
         )
 
 
@@ -301,8 +301,8 @@ def _without(model: Model, proto: onnx.ModelProto) -> str:
     fused = next((n for n in proto.graph.node if n.domain == "com.microsoft" and "Attention" in n.op_type), None)
     if fused is not None:
         return (
-            f"{model.name} computes attention in op com.microsoft.{fused.op_type} (node '{fused.name}'), which does not "
-            "show it. Take the file as it was before onnxruntime optimised it."
+            f"{model.name} computes attention in op com.microsoft.{fused.op_type} (node '{fused.name}'), which does "
+            "not show it. Take the file as it was before onnxruntime optimised it."
         )
     return (
         f"{model.name} has no attention of tokens, a softmax between two products, on the way to the target. "

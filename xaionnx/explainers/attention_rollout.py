@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
@@ -15,7 +16,7 @@ from xaionnx.target import Target
 
 Array = npt.NDArray[Any]
 
-_FUSED = {"mean": np.mean, "max": np.max, "min": np.min}
+_FUSED: dict[str, Callable[..., Array]] = {"mean": np.mean, "max": np.max, "min": np.min}
 
 
 @final

@@ -45,9 +45,9 @@ def heads_apart(model: onnx.ModelProto, names: Collection[str], batched: str) ->
         for key, numbers in sizes.items():
             graph.initializer.append(numpy_helper.from_array(np.array(numbers, dtype=np.int64), f"{name}/{key}"))
 
-        def add(op: str, inputs: list[str], key: str, stem: str = name, **attributes: int) -> str:
+        def add(op: str, inputs: list[str], key: str, axis: int | None = None, stem: str = name) -> str:
             made = f"{stem}/{key}"
-            graph.node.append(helper.make_node(op, inputs, [made], name=made, **attributes))
+            graph.node.append(helper.make_node(op, inputs, [made], name=made, axis=axis))
             return made
 
         size = add("Shape", [name], "shape")
