@@ -300,7 +300,7 @@ def attending(*, pooled: bool = False, layers: int = 2) -> onnx.ModelProto:
 
 
 def bag_of_patches(*, channels_last: bool = False) -> onnx.ModelProto:
-    """(N, 2, H, W) to (N, 3), H and W free: the mean over all places of "scores", which see 3 x 3 pixels each.
+    """(N, 3, H, W) to (N, 3), H and W free: the mean over all places of "scores", which see 3 x 3 pixels each.
 
     "scores" are (N, 3, h, w), or (N, h, w, 3) where ``channels_last``. Weights are drawn once and for all.
     """
@@ -313,8 +313,8 @@ def bag_of_patches(*, channels_last: bool = False) -> onnx.ModelProto:
         *last,
         _node("ReduceMean", "scores", "y", {"axes": [1, 2] if channels_last else [2, 3], "keepdims": 0}),
     ]
-    constants = {"first": draw.normal(size=(5, 2, 3, 3)), "second": draw.normal(size=(3, 5, 1, 1))}
-    size: list[Any] = [2, "H", "W"]
+    constants = {"first": draw.normal(size=(5, 3, 3, 3)), "second": draw.normal(size=(3, 5, 1, 1))}
+    size: list[Any] = [3, "H", "W"]
     return _model("bag_of_patches", nodes, {"x": size}, {"y": [3]}, constants)
 
 

@@ -43,7 +43,7 @@ def bag():
     return planted.load(planted.bag_of_patches())
 
 
-X = np.random.default_rng(5).normal(size=(2, 2, 13, 11)).astype(np.float32)
+X = np.random.default_rng(5).normal(size=(2, 3, 13, 11)).astype(np.float32)
 
 
 @pytest.mark.parametrize("baseline", [0, 0.5, "mean"])
@@ -61,7 +61,7 @@ def test_covered_patches_stand_in_the_baseline(cnn, baseline):
             return cnn.run({"pixels": shown[None]})["logits"][0]
 
         for t, score in enumerate((lambda y: y[3], lambda y: y[1] - y[2])):
-            values, evidence = laid(lambda *at: score(logits(*at)), (28, 28), (9, 12), (5, 7))
+            values, evidence = laid(lambda *at, of=score: of(logits(*at)), (28, 28), (9, 12), (5, 7))
             np.testing.assert_allclose(result.maps["evidence"][t, n], evidence, **CLOSE)
             np.testing.assert_allclose(result.values[t, n, 0], values, **CLOSE)
     assert result.diagnostics["evaluations"] == [1 + evidence.size] * 2
@@ -77,7 +77,7 @@ def test_patches_alone_are_cut_out_and_fed(bag):
 
         values, evidence = laid(answer, (13, 11), (5, 4), (3, 3))
         np.testing.assert_allclose(result.maps["evidence"][n], evidence, **CLOSE)
-        np.testing.assert_allclose(result.values[n], np.broadcast_to(values, (2, 13, 11)), **CLOSE)
+        np.testing.assert_allclose(result.values[n], np.broadcast_to(values, (3, 13, 11)), **CLOSE)
     assert result.diagnostics["evaluations"] == [1 + evidence.size] * 2
 
 
@@ -106,11 +106,11 @@ def test_scores_by_place_are_what_patches_alone_answer(bag):
 
 
 def test_a_layer_that_is_not_averaged_is_refused(bag, cnn):
-    with pytest.raises(UnsupportedModelError, match="Layer 'features' of .* holds scores by place: its mean"):
+    with pytest.raises(UnsupportedModelError, match=r"Layer 'features' of .* holds scores by place: its mean"):
         LocalEvidence(layer="features").attribute(bag, X, 0)
     with pytest.raises(UnknownNameError, match=r"No layer named 'score'. Nearest: scores"):
         LocalEvidence(layer="score").attribute(bag, X, 0)
-    with pytest.raises(UnsupportedModelError, match="No tensor of mnist_cnn.onnx holds scores by place"):
+    with pytest.raises(UnsupportedModelError, match=r"No tensor of mnist_cnn.onnx holds scores by place"):
         LocalEvidence(patches="scores").attribute(cnn, np.zeros((1, 1, 28, 28), np.float32))
     with pytest.raises(ParameterError, match="The 'layer' parameter of LocalEvidence must be None for patches='alone'"):
         LocalEvidence(layer="scores", patches="alone")
@@ -125,7 +125,7 @@ def test_several_baselines_are_averaged(cnn):
     x = np.random.default_rng(1).random((1, 1, 28, 28)).astype(np.float32)
     rows = np.random.default_rng(2).random((3, 1, 28, 28)).astype(np.float32)
     options = {"window": 14, "stride": 14}
-    together = LocalEvidence(baseline=Baseline.rows(rows), **options).attribute(cnn, x, 4).values
+    together = LocalEvidence(baseline=Baseline.background(rows), **options).attribute(cnn, x, 4).values
     each = [LocalEvidence(baseline=row[None], **options).attribute(cnn, x, 4).values for row in rows]
     np.testing.assert_allclose(together, np.mean(each, axis=0), **CLOSE)
 

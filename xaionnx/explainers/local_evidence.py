@@ -103,7 +103,9 @@ class LocalEvidence(GameExplainer):
         if self.patches in ("auto", "scores"):
             tensors = {one.tensor(model) for one in Target.of(target)[0]}
             tensor = min(tensors)
-            names = candidates(model, tensor, sample, self.layer) if len(tensors) == 1 else []
+            # A place of a map lies somewhere over a picture only.
+            fits = len(tensors) == 1 and sample.picture_axes is not None
+            names = candidates(model, tensor, sample, self.layer) if fits else []
             spent = 1 if names else 0
             found = by_place(model, tensor, feeds, names) if names else None
             if found is not None:
