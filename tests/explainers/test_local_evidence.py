@@ -133,4 +133,17 @@ def test_several_baselines_are_averaged(cnn):
 def test_a_quarter_of_each_side_is_usual(cnn):
     result = xaionnx.explain(cnn, np.zeros((1, 1, 28, 28), np.float32), "local_evidence")
     assert result.provenance["parameters"]["window"] == [7, 7]
-    assert result.maps["evidence"].shape == (1, 8, 8)
+    # A quarter of the patch is the usual step: 1 pixel.
+    assert result.maps["evidence"].shape == (1, 22, 22)
+
+
+def test_relative_evidence_is_what_a_patch_adds_to_the_baseline(cnn):
+    x = np.random.default_rng(3).random((1, 1, 28, 28)).astype(np.float32)
+    options = {"window": 10, "stride": 6, "baseline": 0.3}
+    plain, relative = (LocalEvidence(relative=r, **options).attribute(cnn, x, 2) for r in (False, True))
+    blank = cnn.run({"pixels": np.full_like(x, 0.3)})["logits"][:, 2]
+    np.testing.assert_allclose(relative.baseline_prediction, blank, **CLOSE)
+    np.testing.assert_allclose(relative.maps["evidence"], plain.maps["evidence"] - blank[:, None, None], **CLOSE)
+    assert relative.diagnostics["evaluations"] == [plain.diagnostics["evaluations"][0] + 1]
+    with pytest.raises(ParameterError, match="The 'relative' parameter of LocalEvidence must be False for patches"):
+        LocalEvidence(relative=True, patches="alone")

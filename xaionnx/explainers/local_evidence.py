@@ -19,7 +19,7 @@ from xaionnx.explainers._game import Answer, GameExplainer
 from xaionnx.explainers._spatial_scores import by_place, candidates, refused
 from xaionnx.explanation import Explanation
 from xaionnx.model import Model
-from xaionnx.parameters import choice, name, size
+from xaionnx.parameters import choice, flag, name, size
 from xaionnx.perturb.cover import Reveal
 from xaionnx.perturb.features import Features
 from xaionnx.perturb.game import Game
@@ -52,7 +52,8 @@ class LocalEvidence(GameExplainer):
     ``covered``
         The rest is replaced by the baseline, as occlusion does with the patch itself.
 
-    ``auto`` takes ``scores`` where there is such a tensor, else ``covered``. Patches stand at multiples of the stride;
+    With ``relative`` f(baseline) is taken off the evidence of covered patches, so that a patch that says nothing has 0
+    even where the model answers a blank picture with a class. ``auto`` takes ``scores`` where there is such a tensor, else ``covered``. Patches stand at multiples of the stride;
     the last are moved so that they end at the border. In a sequence or a table row the patch slides along the last
     axis. ``provenance["parameters"]`` name the way that was taken.
 
@@ -84,15 +85,22 @@ class LocalEvidence(GameExplainer):
         None, "height and width of a patch in pixels; a quarter of the input's if not given", optional=True
     )
     stride: int | tuple[int, ...] | None = size(
-        None, "steps of the patch in pixels; half the window if not given", optional=True
+        None, "steps of the patch in pixels; a quarter of the window if not given", optional=True
     )
+    relative: bool = flag(False, "of covered patches, tell what each adds to the baseline by itself")
     layer: str | None = name("tensor of scores by place; found by its shape if not given")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.layer is not None and self.patches not in ("auto", "scores"):
+        if self.relative and self.patches not in ("auto", "covered"):
             raise ParameterError(
-                f"The 'layer' parameter of LocalEvidence must be None for patches='{self.patches}', which reads none. "
+                f"The 'relative' parameter of LocalEvidence must be False for patches='{self.patches}', which knows no "
+                "baseline. Got True instead."
+            )
+        if self.layer is not None and (self.relative or self.patches not in ("auto", "scores")):
+            given = "relative=True" if self.relative else f"patches='{self.patches}'"
+            raise ParameterError(
+                f"The 'layer' parameter of LocalEvidence must be None for {given}, which reads none. "
                 f"Got {self.layer!r} instead."
             )
 
@@ -100,7 +108,7 @@ class LocalEvidence(GameExplainer):
         feeds = model.check(x)
         sample = split(feeds, model.input().name, model.spec, model.shared)[0]
         spent = 0
-        if self.patches in ("auto", "scores"):
+        if self.patches in ("auto", "scores") and not self.relative:
             tensors = {one.tensor(model) for one in Target.of(target)[0]}
             tensor = min(tensors)
             # A place of a map lies somewhere over a picture only.
@@ -130,11 +138,13 @@ class LocalEvidence(GameExplainer):
     def play(self, game: Game) -> Answer:
         reveal = game.removal
         assert isinstance(reveal, Reveal)  # self.removal makes nothing else
-        stride = reveal.steps(type(self).__name__, self.stride)
+        stride = reveal.steps(type(self).__name__, self.stride, share=4)
         last = np.maximum(0, np.subtract(reveal.extent, reveal.window))
         corners = np.minimum(masks.window_corners(reveal.extent, reveal.window, stride), last).astype(np.int32)
         grid = tuple(len(np.unique(corners[:, axis])) for axis in (0, 1))
         evidence = (self._alone(game, reveal, corners) if self.patches == "alone" else game.values(corners)).T
+        if self.relative:
+            evidence = evidence - game.empty[:, None]
         total, covered = reveal.laid_over(evidence, corners)
         values = (total / covered).reshape(len(evidence), -1)
         return Answer(values, maps={"evidence": evidence.reshape(-1, *grid)})

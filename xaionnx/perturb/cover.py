@@ -89,8 +89,8 @@ class Windowed(_Spatial):
             )
         return (1, given[0]) if flat else (given[0], given[1])
 
-    def steps(self, owner: str, stride: int | tuple[int, ...] | None) -> tuple[int, int]:
-        """The stride on both axes, half the window if None; ``owner`` is the class of the method that has it.
+    def steps(self, owner: str, stride: int | tuple[int, ...] | None, share: int = 2) -> tuple[int, int]:
+        """The stride on both axes, the window over ``share`` if None; ``owner`` is the class of the method.
 
         Raises
         ------
@@ -98,7 +98,7 @@ class Windowed(_Spatial):
             It exceeds the window.
         """
         if stride is None:
-            return max(1, self.window[0] // 2), max(1, self.window[1] // 2)
+            return max(1, self.window[0] // share), max(1, self.window[1] // share)
         steps = self.per_axis("stride", stride)
         if any(step > length for step, length in zip(steps, self.window, strict=True)):
             sides = self.window[1:] if self.sample.picture_axes is None else self.window
