@@ -21,14 +21,14 @@ HEAD = DRAW.normal(size=(D, K))
 X = DRAW.normal(size=(3, T, D)).astype(np.float32)
 # float32 through two layers against float64.
 CLOSE = {"rtol": 2e-5, "atol": 2e-6}
-FORMS = ("heads", "rows", "einsum", "masked", "op")
+FORMS = ("heads", "rows", "einsum", "masked", "op", "second")
 
 
 def encoder(form, read="first"):
     """The encoder of the oracle as a graph: (N, T, D) to (N, K).
 
     ``heads`` keep an axis; in ``rows`` they share that of the samples; ``masked`` adds a mask that is computed from
-    another input; ``op`` is the Attention of opset 23.
+    another input; ``op`` is the Attention of opset 23; ``second`` has the batch behind the tokens.
     """
     nodes, constants = [], {"head": HEAD}
 
@@ -39,17 +39,19 @@ def encoder(form, read="first"):
     def number(name, values):
         constants[name] = np.array(values, dtype=np.int64)
 
-    number("parted", [0, T, HEADS, D // HEADS])
-    number("joined", [0, T, D])
+    number("parted", [0, 0, HEADS, D // HEADS])
+    number("joined", [0, 0, D])
     number("rowed", [-1, T, D // HEADS])
     number("apart", [-1, HEADS, T, D // HEADS])
     number("token", {"first": 0, "last": -1}.get(read, 0))
     number("from", [1])
     number("to", [2**40])
-    number("axes", [1])
+    along = 0 if form == "second" else 1
+    number("axes", [along])
     constants["one"] = np.float32(1)
     constants["large"] = np.float32(-1e4)
-    x = "x"
+    x = node("Transpose", "x", "turned", perm=[1, 0, 2]) if form == "second" else "x"
+    there, back = ([1, 2, 0, 3], [2, 0, 1, 3]) if form == "second" else ([0, 2, 1, 3], [0, 2, 1, 3])
     if form == "masked":
         node("Unsqueeze", "keep far", "wide")
         number("far", [1, 2])
@@ -62,7 +64,7 @@ def encoder(form, read="first"):
             node("Reshape", f"{key}_{n} parted", f"{key}_parted_{n}")
             turned = form != "einsum"
             if turned:
-                node("Transpose", f"{key}_parted_{n}", f"{key}_heads_{n}", perm=[0, 2, 1, 3])
+                node("Transpose", f"{key}_parted_{n}", f"{key}_heads_{n}", perm=there)
         q, k, v = (f"{key}_{'heads' if turned else 'parted'}_{n}" for key in "qkv")
         if form == "op":
             mixed = node("Attention", f"{q} {k} {v}", f"mixed_{n}", scale=1.0)
@@ -82,7 +84,7 @@ def encoder(form, read="first"):
             mixed = node("MatMul", f"attention_{n} {v}", f"mixed_{n}")
             if form == "rows":
                 mixed = node("Reshape", f"{mixed} apart", f"apart_{n}")
-        node("Transpose", mixed, f"ordered_{n}", perm=[0, 2, 1, 3])
+        node("Transpose", mixed, f"ordered_{n}", perm=back)
         node("Reshape", f"ordered_{n} joined", f"branch_{n}")
         x = node("Add", f"{x} branch_{n}", f"tokens_{n}")
     if read == "rest":
@@ -90,7 +92,7 @@ def encoder(form, read="first"):
     if read in ("mean", "rest"):
         node("ReduceMean", f"{x} axes", "read", keepdims=0)
     else:
-        node("Gather", f"{x} token", "read", axis=1)
+        node("Gather", f"{x} token", "read", axis=along)
     node("MatMul", "read head", "y")
     inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", T, D])]
     if form == "masked":
@@ -165,13 +167,15 @@ def test_relevance_follows_positive_attention_times_gradient_in_any_form_of_grap
             np.testing.assert_allclose(result.maps["tokens"][t, n], expected, **CLOSE)
 
 
+@pytest.mark.parametrize("form", ["heads", "rows", "second"])
 @pytest.mark.parametrize("read", READ)
-def test_the_tokens_that_the_head_reads_are_found(read):
+def test_the_tokens_that_the_head_reads_are_found(form, read):
     rows = READ[read]
-    rolled = found("heads", AttentionRollout(), read)
-    assert rolled.provenance["attention"] == {"layers": ["attention_0", "attention_1"], "read": rows}
+    rolled = found(form, AttentionRollout(), read)
+    end = "/heads" if form == "rows" else ""
+    assert rolled.provenance["attention"] == {"layers": [f"attention_{n}{end}" for n in (0, 1)], "read": rows}
     np.testing.assert_allclose(rolled.maps["tokens"][1], oracle.rollout(held(1))[rows].mean(axis=0), **CLOSE)
-    result = found("heads", AttentionRelevance(), read, target=1)
+    result = found(form, AttentionRelevance(), read, target=1)
     expected = (oracle.relevance(held(1), slopes(1, 1, rows)) - np.eye(T))[rows].mean(axis=0)
     np.testing.assert_allclose(result.maps["tokens"][1], expected, **CLOSE)
 

@@ -285,9 +285,10 @@ def _shown(proto: onnx.ModelProto, found: list[Attention]) -> tuple[str, ...]:
 
 def _parted(layer: Attention, tokens: int, known: Mapping[str, Sequence[int | None]]) -> bool:
     """Whether attention leads to fewer tokens than there are in what enters it: (1, T, D), or a map over a picture."""
-    sizes = known.get(layer.tokens, ())[1:]
+    first, *sizes = known.get(layer.tokens) or (None,)
     counts = [math.prod(part) for part in (sizes[:-1], sizes[1:]) if None not in part]  # type: ignore[arg-type]
-    return len(sizes) in (2, 3) and len(counts) == 2 and tokens not in counts
+    # The first axis is that of the tokens in transformers that have the batch second.
+    return len(sizes) in (2, 3) and len(counts) == 2 and tokens not in (first, *counts)
 
 
 def _within_windows(model: Model, layer: Attention) -> str:

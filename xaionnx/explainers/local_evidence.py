@@ -53,9 +53,10 @@ class LocalEvidence(GameExplainer):
         The rest is replaced by the baseline, as occlusion does with the patch itself.
 
     With ``relative`` f(baseline) is taken off the evidence of covered patches, so that a patch that says nothing has 0
-    even where the model answers a blank picture with a class. ``auto`` takes ``scores`` where there is such a tensor, else ``covered``. Patches stand at multiples of the stride;
-    the last are moved so that they end at the border. In a sequence or a table row the patch slides along the last
-    axis. ``provenance["parameters"]`` name the way that was taken.
+    even where the model answers a blank picture with a class. ``auto`` takes ``scores`` where there is such a tensor
+    and ``relative`` is False, else ``covered``. Patches stand at multiples of the stride; the last are moved so that
+    they end at the border. In a sequence or a table row the patch slides along the last axis.
+    ``provenance["parameters"]`` name the way that was taken.
 
     ``maps`` of the result:
 

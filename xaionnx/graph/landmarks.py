@@ -109,8 +109,8 @@ def tokens_read(model: onnx.ModelProto, weights: str, count: int, shapes: Shapes
     Returns
     -------
     list of int, or None
-        One, such as the class token, where the others are left behind; None where nothing of the form (1, T, D) comes
-        behind the attention.
+        One, such as the class token, where the others are left behind; None where nothing of the form (1, T, D) or
+        (T, 1, D) comes behind the attention.
 
     Examples
     --------
@@ -125,7 +125,7 @@ def tokens_read(model: onnx.ModelProto, weights: str, count: int, shapes: Shapes
     """
     constants = _constants(model)
     behind = descendants(model, [weights])
-    held: dict[str, list[int]] = {}
+    held: dict[str, tuple[int, list[int]]] = {}  # the axis of the tokens, and which are left
     for node in ordered(model.graph):
         own = next((name for name in node.output if name in behind), None)
         if own is None or node.op_type in _MOVING:
@@ -133,28 +133,29 @@ def tokens_read(model: onnx.ModelProto, weights: str, count: int, shapes: Shapes
         shape = tuple(shapes.get(own, ()))
         source = next((name for name in node.input if name in held), None)
         if source is None:
-            if len(shape) == 3 and shape[:2] == (1, count):
-                held[own] = list(range(count))
+            if len(shape) == 3 and shape[:2] in ((1, count), (count, 1)):
+                held[own] = shape.index(count), list(range(count))
             continue
-        picked = _picked(node, held[source], constants)
-        kept = held[source] if picked is None else picked
-        if len(kept) == 1 or (picked is None and (len(shape) != 3 or shape[1] != len(kept))):
+        axis, left = held[source]
+        picked = _picked(node, axis, left, constants)
+        kept = left if picked is None else picked
+        if len(kept) == 1 or (picked is None and (len(shape) != 3 or shape[axis] != len(kept))):
             return kept
-        held[own] = kept
+        held[own] = axis, kept
     return None
 
 
-def _picked(node: onnx.NodeProto, held: list[int], constants: Mapping[str, Array]) -> list[int] | None:
-    """Which of the tokens along axis 1 a Gather or Slice takes; None for any other node."""
+def _picked(node: onnx.NodeProto, axis: int, left: list[int], constants: Mapping[str, Array]) -> list[int] | None:
+    """Which of the tokens along an axis of three a Gather or Slice takes; None for any other node."""
     given = [constants[name] for name in node.input[1:] if name in constants]
     if not given or len(given) < len(node.input) - 1:
         return None
-    tokens = np.array(held)
-    if node.op_type == "Gather" and _attribute(node, "axis", 0) in (1, -2):
+    tokens = np.array(left)
+    if node.op_type == "Gather" and _attribute(node, "axis", 0) in (axis, axis - 3):
         return [int(token) for token in np.atleast_1d(tokens[given[0]]).ravel()]
     if node.op_type == "Slice" and len(given) >= 3:
         starts, ends, axes, *steps = (np.atleast_1d(array) for array in given)
-        if axes.tolist() in ([1], [-2]):
+        if axes.tolist() in ([axis], [axis - 3]):
             return [int(t) for t in tokens[int(starts[0]) : int(ends[0]) : int(steps[0][0]) if steps else 1]]
     return None
 
