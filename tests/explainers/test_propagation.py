@@ -361,7 +361,7 @@ def test_relevance_at_a_layer_knows_no_first_one(tmp_path):
 
 def test_rules_belong_to_the_graph():
     for kind in (Lrp, GuidedBackprop, Deconvnet):
-        with pytest.raises(ParameterError, match=r"The 'gradient' parameter of \w+ must be 'auto' or 'graph'"):
+        with pytest.raises(ParameterError, match=r"The 'gradient' parameter of \w+ must be one of 'auto', 'graph'"):
             kind(gradient="finite_differences")
 
 
