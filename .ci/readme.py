@@ -74,6 +74,14 @@ def methods() -> str:
 
 
 @part
+def ops() -> str:
+    """Which ops a gradient passes, and how."""
+    from xaionnx.autodiff.support import markdown
+
+    return markdown()
+
+
+@part
 def mosaics() -> str:
     """How often each method finds the tile of a mosaic that a class is in."""
     from tests.localisation.mosaics import markdown

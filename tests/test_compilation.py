@@ -270,15 +270,15 @@ def test_an_output_that_mixes_samples_stops_methods_of_several_points(tmp_path):
         compilation.compile(model, "integrated_gradients")
 
 
-def test_bfloat16_is_refused(tmp_path):
+def test_bfloat16_is_fed_and_answered_as_float32(tmp_path):
     path = tiny.saved(
         tmp_path / "b.onnx",
         [tiny.node("Cast", ["x"], ["wide"], to=TensorProto.FLOAT), tiny.node("Mul", ["wide", "wide"], ["y"])],
         [tiny.tensor("x", ["N", 2], TensorProto.BFLOAT16)],
         [tiny.tensor("y", ["N", 2])],
     )
-    with pytest.raises(UnsupportedModelError, match=r"b\.onnx computes in bfloat16"):
-        compilation.compile(path, "saliency", 1)
+    found = answers(compilation.compile(path, "saliency", 1), {"x": np.float32([[1, 2], [3, -4]])})
+    np.testing.assert_array_equal(found["attribution"], [[0, 4], [0, 8]])
 
 
 def test_a_model_declared_for_one_sample_takes_any_number(tmp_path):

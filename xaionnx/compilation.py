@@ -177,7 +177,7 @@ def compile(
     sample = split(rows, opened.input().name, opened.spec, opened.shared)[0]
     proto = assemble(found, out, wrt, opened, explainer, aimed, sample, chosen=isinstance(asked, Chosen))
     fixed = {info.name: sizes[info.name] for info in opened.inputs if info.name in sizes}
-    facts = _facts(opened, explainer, aimed.words, fixed) | _labels(found)
+    facts = _facts(opened, explainer, aimed.words, fixed)
     _signed(proto, opened, facts)
     return Compiled(proto, opened.file, _told(proto.graph.input), _told(proto.graph.output), facts, tuple(fixed))
 
@@ -275,17 +275,11 @@ def _facts(model: Model, method: GraphExplainer, target: str, fixed: Mapping[str
     return {**facts, "sizes": json.dumps(fixed)} if fixed else facts
 
 
-def _labels(found: onnx.ModelProto) -> dict[str, str]:
-    """What in the gradients is no derivative of what the model computes, one a line."""
-    from xaionnx.autodiff.backward import APPROXIMATIONS
-
-    told = {entry.key: entry.value for entry in found.metadata_props}
-    return {"approximations": told[APPROXIMATIONS]} if APPROXIMATIONS in told else {}
-
-
 def _signed(proto: onnx.ModelProto, model: Model, facts: Mapping[str, str]) -> None:
     """Let the file name what made it, in a form that every reader of ONNX takes."""
     from onnx.helper import find_min_ir_version_for
+
+    from xaionnx.autodiff.backward import APPROXIMATIONS
 
     source = model.file.proto
     proto.producer_name, proto.producer_version = "xaionnx", __version__
@@ -294,8 +288,9 @@ def _signed(proto: onnx.ModelProto, model: Model, facts: Mapping[str, str]) -> N
         f"{facts['method']} of {facts['target']} of {model.name}, compiled by xaionnx {__version__}: the model's own "
         "outputs, and what they rest on."
     )
+    told = {entry.key: entry.value for entry in proto.metadata_props if entry.key == APPROXIMATIONS}
+    told |= {entry.key: entry.value for entry in source.metadata_props}
     del proto.metadata_props[:]
-    told = {entry.key: entry.value for entry in source.metadata_props}
     if source.producer_name:
         told[f"{_KEY}source_producer"] = f"{source.producer_name} {source.producer_version}".strip()
     for key, value in {**told, **{_KEY + key: value for key, value in facts.items()}}.items():

@@ -19,7 +19,7 @@ from xaionnx.graph.adapt import adapt, free_batch
 from xaionnx.graph.cut import expose
 from xaionnx.graph.serialize import to_bytes
 from xaionnx.inputs import InputSpec
-from xaionnx.session import Session, SessionSettings
+from xaionnx.session import Session, Sessions, SessionSettings
 from xaionnx.tensors import TensorInfo, check_inputs, find
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ Feed = Callable[[int, int], Feeds]
 class _State:
     """What a model learns while it runs; shared by nobody, rebuilt after pickling."""
 
-    sessions: dict[str, Session] = field(default_factory=dict)
+    sessions: Sessions = field(default_factory=Sessions)
     paces: dict[Any, Pace] = field(default_factory=dict)
     batchable: dict[Any, bool] = field(default_factory=dict)
     derived: dict[Any, Model] = field(default_factory=dict)
@@ -252,9 +252,8 @@ class Model:
         shared = {name: array for name, array in feeds.items() if name in self.shared}
         rows = {name: array for name, array in feeds.items() if name not in self.shared}
         count = len(next(iter(rows.values()))) if rows else 1
-        parts: list[dict[str, Array]] = []
         pieces = self.batches(count, lambda a, b: {n: array[a:b] for n, array in rows.items()}, names, shared)
-        parts.extend(outputs for _, _, outputs in pieces)
+        parts = [outputs for _, _, outputs in pieces]
         if len(parts) == 1:
             return parts[0]
         return {name: np.concatenate([part[name] for part in parts]) for name in names}
@@ -330,29 +329,34 @@ class Model:
         """
         cache = self._state.derived
         if key not in cache:
+            self.share_weights()
             graph = rewrite(self.graph or self.file.proto)
-            model = replace(self, graph=graph, is_derived=True, _state=_State())
+            model = replace(self, graph=graph, is_derived=True, _state=_State(self._state.sessions.derived()))
             session = model._session()
             inputs = tuple(TensorInfo.of(v) for v in session.inputs)
             outputs = tuple(TensorInfo.of(v) for v in session.outputs)
             cache[key] = replace(model, inputs=inputs, outputs=outputs, shared=self.shared | shared)
         return cache[key]
 
+    def share_weights(self) -> bool:
+        """Whether all sessions read the external weights where they lie, from now on: see :class:`Sessions`."""
+        return self._state.sessions.share(self.file.external)
+
     def _native_batch(self) -> int | None:
         sizes = {i.shape[0] for i in self.inputs if i.name not in self.shared and i.shape}
-        fixed = [size for size in sizes if isinstance(size, int)]
-        return fixed[0] if fixed else None
+        return next((size for size in sizes if isinstance(size, int)), None)
 
     def _session(self, kind: str = "own") -> Session:
-        sessions = self._state.sessions
+        sessions = self._state.sessions.opened
         if kind not in sessions:
             graph = self.graph
             if kind == "free":
                 batched = [i.name for i in self.inputs if i.name not in self.shared]
                 graph = free_batch(graph or self.file.proto, batched, 1)
             source = str(self.path) if graph is None else to_bytes(graph, self.file)
+            folder, in_place = str(self.path.parent), self._state.sessions.share(())
             try:
-                sessions[kind] = Session(source, self.settings, folder=str(self.path.parent), name=self.name)
+                sessions[kind] = Session(source, self.settings, folder=folder, name=self.name, in_place=in_place)
             except Exception as error:
                 if not loading.is_runtime_failure(error):
                     raise
@@ -363,12 +367,10 @@ class Model:
         self, key: Any, feed: Feed, fetch: Sequence[str], constant: Mapping[str, Any]
     ) -> tuple[Session, int | None]:
         """The session for several samples at once and None, or the file's own and 1 where it takes only one."""
-        declared_one = self._native_batch() == 1
+        kind = "free" if self._native_batch() == 1 else "own"
         if key not in self._state.batchable:
-            self._state.batchable[key] = self._takes_two(feed, fetch, constant, "free" if declared_one else "own")
-        if not self._state.batchable[key]:
-            return self._session(), 1
-        return self._session("free" if declared_one else "own"), None
+            self._state.batchable[key] = self._takes_two(feed, fetch, constant, kind)
+        return (self._session(kind), None) if self._state.batchable[key] else (self._session(), 1)
 
     def _takes_two(self, feed: Feed, fetch: Sequence[str], constant: Mapping[str, Any], kind: str) -> bool:
         def answers(session: Session, stop: int) -> dict[str, Array]:
@@ -376,14 +378,13 @@ class Model:
             return {name: np.asarray(output) for name, output in zip(fetch, outputs, strict=True)}
 
         alone = answers(self._session(), 1)
-        if any(np.shape(answer)[:1] != (1,) for answer in alone.values()):
-            return False
         try:
-            together = answers(self._session(kind), 2)
+            if any(np.shape(answer)[:1] != (1,) for answer in alone.values()):
+                return False
+            if same_rows(alone, answers(self._session(kind), 2), 2):
+                return True
         except (UnsupportedModelError, ModelFileError):
             return False
-        if same_rows(alone, together, 2):
-            return True
         if not self.allow_random and not same_rows(alone, answers(self._session(), 1), 1):
             raise UnsupportedModelError(
                 f"{self.name} answers the same input differently each time. Export it in inference mode, "

@@ -1,31 +1,40 @@
-"""A rule against central differences in float64, along one random direction."""
+"""Gradients against central differences along one random direction: the one proof that every rule has to pass."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 import onnxruntime as ort
-from onnx import TensorProto, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
+from onnx.backend.test.case.node import collect_testcases
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 from scipy import special
 
+from tests.oracles import convolution, pooling
 from xaionnx.autodiff.backward import COTANGENT, differentiate, gradient_name
 from xaionnx.autodiff.rule import Table
 from xaionnx.autodiff.table import STANDARD
 from xaionnx.graph.canonicalize import canonicalize
-from xaionnx.graph.probe import probe
+from xaionnx.graph.probe import Probe, probe
 
 Array = npt.NDArray[Any]
 Feeds = Mapping[str, Array]
-# A step far above rounding, and far below where smooth functions bend.
+Runner = Callable[[Feeds, Sequence[str]], list[Any]]
+Evaluate = Callable[[onnx.ModelProto], Runner]
+# In float64: a step far above rounding, and far below where smooth functions bend.
 STEP = 1e-6
-# Leaves the whole numbers that cases like to use, and with them kinks and ties.
+# Leaves the whole numbers that ONNX's cases like to use, and with them kinks and ties.
 JITTER = 1e-3
+# Numbers of samples that a graph is built from, and others that it is asked for.
+PROBED = (2, 3)
+ASKED = (1, 5)
 _NARROW = (TensorProto.FLOAT, TensorProto.FLOAT16)
 
 
@@ -49,6 +58,72 @@ class Gelu(OpRun):
         return (x * special.ndtr(x),)
 
 
+def onnxruntime(model: onnx.ModelProto) -> Runner:
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = 1
+    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return lambda feeds, names: list(session.run(list(names), dict(feeds)))
+
+
+def in_numpy(*ops: type[OpRun]) -> Evaluate:
+    """ONNX's reference evaluator, with some ops in place of its own."""
+
+    def evaluate(model: onnx.ModelProto) -> Runner:
+        evaluator = ReferenceEvaluator(model, new_ops=list(ops))
+        return lambda feeds, names: list(evaluator.run(list(names), dict(feeds)))
+
+    return evaluate
+
+
+reference = in_numpy()
+
+
+def either(model: onnx.ModelProto) -> Runner:
+    """onnxruntime where it has the kernels in float64, else the reference."""
+    try:
+        return onnxruntime(model)
+    except Exception as error:
+        if not type(error).__module__.startswith("onnxruntime"):
+            raise
+        return in_numpy(Erf, Gelu, *convolution.OPS, *pooling.OPS)(model)
+
+
+def single(
+    op: str,
+    inputs: Sequence[str],
+    feeds: Feeds,
+    outputs: Sequence[str] = ("y",),
+    constants: Feeds | None = None,
+    opset: int = 20,
+    **attributes: Any,
+) -> onnx.ModelProto:
+    """A model of one node; the first axis of its inputs follows the batch."""
+    node = helper.make_node(op, list(inputs), list(outputs), name=op.lower(), **attributes)
+    declared = [
+        helper.make_tensor_value_info(
+            name, helper.np_dtype_to_tensor_dtype(a.dtype), [f"{name}_0", *a.shape[1:]][: a.ndim]
+        )
+        for name, a in feeds.items()
+    ]
+    weights = [numpy_helper.from_array(np.asarray(a), name) for name, a in (constants or {}).items()]
+    answers = [onnx.ValueInfoProto(name=name) for name in outputs if name]
+    graph = helper.make_graph([node], "g", declared, answers, weights)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=9)
+
+
+def frozen(model: onnx.ModelProto, feeds: Feeds, free: Sequence[str]) -> onnx.ModelProto:
+    """The model with all inputs but some as weights."""
+    fixed = onnx.ModelProto()
+    fixed.CopyFrom(model)
+    kept = [value for value in fixed.graph.input if value.name in free]
+    del fixed.graph.input[:]
+    fixed.graph.input.extend(kept)
+    del fixed.graph.value_info[:]
+    fixed.graph.initializer.extend(numpy_helper.from_array(np.asarray(a), n) for n, a in feeds.items() if n not in free)
+    return fixed
+
+
 def widened(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model in float64."""
     wide = onnx.ModelProto()
@@ -65,9 +140,11 @@ def widened(model: onnx.ModelProto) -> onnx.ModelProto:
                 _widen(attribute.t)
             if node.op_type == "Cast" and attribute.name == "to" and attribute.i in _NARROW:
                 attribute.i = TensorProto.DOUBLE
+            if attribute.name == "softmax_precision":
+                attribute.i = TensorProto.DOUBLE
         if node.op_type == "GroupNormalization":
             # Its statistics are of float32 by default, too coarse to take differences of.
-            node.attribute.append(onnx.helper.make_attribute("stash_type", TensorProto.DOUBLE))
+            node.attribute.append(helper.make_attribute("stash_type", TensorProto.DOUBLE))
     return wide
 
 
@@ -76,55 +153,158 @@ def _widen(tensor: onnx.TensorProto) -> None:
         tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float64), tensor.name))
 
 
-def with_constants(model: onnx.ModelProto, feeds: Feeds) -> onnx.ModelProto:
-    """The model with some of its inputs as weights."""
-    fixed = onnx.ModelProto()
-    fixed.CopyFrom(model)
-    inputs = [value for value in fixed.graph.input if value.name not in feeds]
-    del fixed.graph.input[:]
-    fixed.graph.input.extend(inputs)
-    fixed.graph.initializer.extend(numpy_helper.from_array(np.asarray(a), name) for name, a in feeds.items())
-    return fixed
+def built(
+    model: onnx.ModelProto,
+    probed: Sequence[Feeds],
+    wrt: str | Sequence[str],
+    out: str = "y",
+    evaluate: Evaluate = either,
+    *,
+    table: Table = STANDARD,
+    convert: bool = True,
+) -> tuple[Probe, Runner]:
+    """What a probe tells of a model, and the runner of its gradient."""
+    form = canonicalize(model, [], None) if convert else model
+    facts = probe(form, probed, lambda shown, values, names: evaluate(shown)(values, names))
+    return facts, evaluate(differentiate(form, facts, out, [wrt] if isinstance(wrt, str) else list(wrt), table))
 
 
-def evaluator(model: onnx.ModelProto) -> Callable[[Feeds, Sequence[str]], list[Any]]:
-    """onnxruntime where it has the kernels in float64, else the reference."""
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    options.intra_op_num_threads = 1
-    try:
-        session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        if not type(error).__module__.startswith("onnxruntime"):
-            raise
-        reference = ReferenceEvaluator(model, new_ops=[Erf, Gelu])
-        return lambda feeds, names: list(reference.run(list(names), dict(feeds)))
-    return lambda feeds, names: list(session.run(list(names), dict(feeds)))
+def slopes(model: onnx.ModelProto, feeds: Feeds, cotangent: Array, wrt: str = "x", **options: Any) -> Array:
+    """The gradient of ``sum(cotangent * y)`` at a place."""
+    _, run = built(model, [feeds], wrt, **options)
+    (found,) = run({**feeds, COTANGENT: cotangent}, [gradient_name(wrt)])
+    return np.asarray(found)
 
 
-def worst_error(
-    model: onnx.ModelProto, feeds: Feeds, wrt: str, out: str, table: Table = STANDARD, *, seed: int = 0
+def _distance(
+    run: Runner, at: Feeds, out: str, wrt: Sequence[str], cotangent: Array, step: float, rng: np.random.Generator
 ) -> float:
-    """How far the gradient along a random direction is from the central difference, relative to its size.
+    """The largest error along a random direction for each of ``wrt``, relative to the size of the slope's parts."""
+    found = run({**at, COTANGENT: cotangent}, [gradient_name(name) for name in wrt])
+    worst = 0.0
+    for name, slope in zip(wrt, found, strict=True):
+        x = at[name]
+        assert slope.shape == x.shape
+        assert slope.dtype == x.dtype
+        assert np.isfinite(slope).all()
+        direction = np.asarray(rng.standard_normal(x.shape)).astype(x.dtype)
+        above, below = (
+            np.sum(
+                cotangent
+                * run({**at, name: np.asarray(x + s * step * direction, x.dtype), COTANGENT: cotangent}, [out])[0],
+                dtype=np.float64,
+            )
+            for s in (1, -1)
+        )
+        expected = (above - below) / (2 * step)
+        # Its size is that of its parts, which may cancel.
+        scale = np.linalg.norm(slope * direction) + abs(expected) + 1e-3
+        worst = max(worst, float(abs(np.sum(slope * direction, dtype=np.float64) - expected) / scale))
+    return worst
 
-    ``feeds`` are float64 or not floats; all but ``wrt`` become constants.
+
+def error(
+    model: onnx.ModelProto,
+    feeds: Sequence[Feeds],
+    wrt: str | Sequence[str] = "x",
+    out: str = "y",
+    evaluate: Evaluate = either,
+    step: float = STEP,
+    seed: int = 0,
+    **options: Any,
+) -> float:
+    """How far the gradient is from the central difference: at the last of ``feeds``, built from the others."""
+    wrt = [wrt] if isinstance(wrt, str) else list(wrt)
+    _, run = built(model, feeds[:-1] or feeds, wrt, out, evaluate, **options)
+    rng = np.random.default_rng(seed)
+    y = evaluate(model)(feeds[-1], [out])[0]
+    cotangent = np.asarray(rng.standard_normal(y.shape)).astype(y.dtype)
+    return _distance(run, feeds[-1], out, wrt, cotangent, step, rng)
+
+
+def batch_error(
+    model: onnx.ModelProto,
+    shapes: Mapping[str, Sequence[int]],
+    wrt: str | Sequence[str] = "x",
+    out: str = "y",
+    evaluate: Evaluate = either,
+    *,
+    batched: set[str] | None = None,
+    kept: Mapping[str, Callable[[int], Array]] | None = None,
+    seed: int = 0,
+    **options: Any,
+) -> float:
+    """The worst error for 1 and 5 samples of a gradient that was built from 2 and 3.
+
+    ``shapes`` are those of one sample's inputs; the ones in ``batched`` (all, if not given) get the number of samples
+    in front. ``kept`` are inputs with numbers of their own, made for a number of samples.
     """
     rng = np.random.default_rng(seed)
-    form = with_constants(canonicalize(model, [], None), {n: a for n, a in feeds.items() if n != wrt})
-    x = np.asarray(feeds[wrt], dtype=np.float64)
-    x = np.asarray(x + JITTER * rng.standard_normal(x.shape))
-    facts = probe(form, [{wrt: x}], lambda shown, values, names: evaluator(shown)(values, names))
-    run = evaluator(differentiate(form, facts, out, [wrt], table))
-    cotangent = np.asarray(rng.standard_normal(facts.sizes[out]))
-    direction = np.asarray(rng.standard_normal(x.shape))
+    wrt = [wrt] if isinstance(wrt, str) else list(wrt)
+    batched = set(shapes) if batched is None else batched
 
-    def answer(at: Array) -> list[Any]:
-        return run({wrt: np.asarray(at), COTANGENT: cotangent}, [out, gradient_name(wrt)])
+    def feeds(count: int) -> dict[str, Array]:
+        random = {
+            name: np.asarray(rng.standard_normal((count, *shape) if name in batched else tuple(shape)))
+            for name, shape in shapes.items()
+        }
+        return random | {name: make(count) for name, make in (kept or {}).items()}
 
-    _, slopes = answer(x)
-    assert slopes.shape == x.shape
-    above, below = (np.sum(cotangent * answer(x + s * STEP * direction)[0]) for s in (1.0, -1.0))
-    expected = (above - below) / (2 * STEP)
-    # Its size is that of its parts, which may cancel.
-    scale = np.linalg.norm(slopes * direction) + abs(expected) + 1e-3
-    return float(abs(np.sum(slopes * direction) - expected) / scale)
+    facts, run = built(model, [feeds(n) for n in PROBED], wrt, out, evaluate, **options)
+    worst = 0.0
+    for count in ASKED:
+        shape = tuple(count if size is None else size for size in facts.shapes[out])
+        cotangent = np.asarray(rng.standard_normal(shape))
+        worst = max(worst, _distance(run, feeds(count), out, wrt, cotangent, STEP, rng))
+    return worst
+
+
+def grid_error(
+    op: str,
+    shapes: Mapping[str, Sequence[int]],
+    constants: Feeds | None = None,
+    *,
+    batched: Iterable[str] | None = None,
+    outputs: Sequence[str] = ("y",),
+    evaluate: Evaluate = either,
+    **attributes: Any,
+) -> float:
+    """The worst error of a node: with respect to all ``shapes``, of which the first one is batched if not told else.
+
+    ``constants`` are the inputs behind them.
+    """
+    own = {next(iter(shapes))} if batched is None else set(batched)
+    sizes = {name: np.zeros((2, *s) if name in own else tuple(s)) for name, s in shapes.items()}
+    model = single(op, [*shapes, *(constants or {})], sizes, outputs, constants, **attributes)
+    return batch_error(model, shapes, list(shapes), evaluate=evaluate, batched=own)
+
+
+@cache
+def cases(op: str) -> list[Any]:
+    """ONNX's own cases of an op; longer graphs expand functions into others."""
+    return _all_cases().get(op, [])
+
+
+@cache
+def _all_cases() -> dict[str, list[Any]]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        collected = collect_testcases(None)
+    found: dict[str, list[Any]] = {}
+    for case in collected:
+        nodes = [] if case.model is None else case.model.graph.node
+        if len(nodes) == 1 and nodes[0].domain == "":
+            found.setdefault(nodes[0].op_type, []).append(case)
+    return found
+
+
+def arrays(case: Any) -> dict[str, Any]:
+    """The inputs of a case by name."""
+    inputs, _ = case.data_sets[0]
+    found = [numpy_helper.to_array(a) if isinstance(a, onnx.TensorProto) else a for a in inputs]
+    return dict(zip([value.name for value in case.model.graph.input], found, strict=True))
+
+
+def moved(array: Array) -> Array:
+    """In float64, a little off the whole numbers, so that nothing ties."""
+    return np.asarray(array.astype(np.float64) + JITTER * np.random.default_rng(1).standard_normal(array.shape))

@@ -1,72 +1,18 @@
 """Attention and RotaryEmbedding, written out by their bodies, against central differences."""
 
-import sys
-import warnings
-from functools import cache
-from pathlib import Path
-
 import numpy as np
 import onnx
 import onnx.parser
 import pytest
 from onnx import TensorProto, helper
-from onnx.backend.test.case.node import collect_testcases
 
+from tests.autodiff.differences import COTANGENT, batch_error, built, either, gradient_name, widened
 from xaionnx.autodiff import gradient
-from xaionnx.autodiff.backward import COTANGENT, differentiate, gradient_name
-from xaionnx.autodiff.table import STANDARD
 from xaionnx.graph.expand import expand
-from xaionnx.graph.probe import probe
 from xaionnx.model import Model
-
-sys.path.insert(0, str(Path(__file__).parent))
-from batches import worst_batch_error
-from differences import evaluator, widened, worst_error
 
 TOLERANCE = 1e-5
 N, T, S, D = "N", 5, 4, 6
-# onnx.reference pads only outwards, and onnxruntime has no float64 kernel of an op in this body.
-UNEVALUATED = {("test_attention_4d_diff_heads_mask4d_padded_kv", "attn_mask")}
-
-
-@cache
-def cases():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return [
-            case
-            for case in collect_testcases(None)
-            if len(case.model.graph.node) == 1 and case.model.graph.node[0].op_type in ("Attention", "RotaryEmbedding")
-        ]
-
-
-def in_double(made):
-    wide = widened(made)
-    for node in wide.graph.node:
-        for attribute in node.attribute:
-            if attribute.name == "softmax_precision":
-                attribute.i = TensorProto.DOUBLE
-    return wide
-
-
-def test_every_case_of_onnx_agrees_with_central_differences():
-    compared = 0
-    for case in cases():
-        graph = case.model.graph
-        floats = (TensorProto.FLOAT, TensorProto.FLOAT16)
-        ins = [v.name for v in graph.input if v.type.tensor_type.elem_type in floats]
-        inputs = dict(zip([v.name for v in graph.input], case.data_sets[0][0], strict=True))
-        feeds = {n: a.astype(np.float64) if n in ins else a for n, a in inputs.items()}
-        if not ins:
-            continue  # bfloat16 has no float64 twin here
-        made = expand(in_double(case.model))
-        for name in ins:
-            if (case.name, name) in UNEVALUATED or not np.isfinite(feeds[name]).all():
-                continue
-            error = worst_error(made, feeds, name, graph.output[0].name)
-            assert error < TOLERANCE, (case.name, name, error)
-            compared += 1
-    assert compared > 200
 
 
 def attention(shapes, *, out=(N, 2, T, D), opset=23, kind=TensorProto.DOUBLE, kinds=None, **attributes):
@@ -80,11 +26,11 @@ def attention(shapes, *, out=(N, 2, T, D), opset=23, kind=TensorProto.DOUBLE, ki
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
 
 
-def batch_error(shapes, wrt=None, **options):
+def attention_error(shapes, wrt=None, **options):
     made = attention(shapes, **options)
     batched = {name for name, shape in shapes.items() if shape and shape[0] == N}
     sizes = {name: tuple(s for s in shape if s != N) for name, shape in shapes.items()}
-    return worst_batch_error(made, sizes, list(shapes) if wrt is None else wrt, batched=batched)
+    return batch_error(made, sizes, list(shapes) if wrt is None else wrt, batched=batched)
 
 
 HEADS = {"Q": [N, 2, T, D], "K": [N, 2, S, D], "V": [N, 2, S, D]}
@@ -95,19 +41,19 @@ FLAT = {"Q": [N, T, 12], "K": [N, S, 12], "V": [N, S, 12]}
 @pytest.mark.parametrize("attributes", [{}, {"is_causal": 1}, {"scale": 0.3}, {"softcap": 1.5}])
 def test_attention_at_other_batches(attributes):
     attributes |= {"softmax_precision": TensorProto.DOUBLE}
-    assert batch_error(HEADS, **attributes) < TOLERANCE
-    assert batch_error(GROUPED, out=(N, 6, T, 3), **attributes) < TOLERANCE
-    assert batch_error(FLAT, out=(N, T, 12), q_num_heads=2, kv_num_heads=2, **attributes) < TOLERANCE
+    assert attention_error(HEADS, **attributes) < TOLERANCE
+    assert attention_error(GROUPED, out=(N, 6, T, 3), **attributes) < TOLERANCE
+    assert attention_error(FLAT, out=(N, T, 12), q_num_heads=2, kv_num_heads=2, **attributes) < TOLERANCE
 
 
 @pytest.mark.parametrize("mask", [[T, S], [1, 1, T, S], [N, 1, T, S], [N, 2, T, S]])
 def test_attention_with_a_mask_that_is_added(mask):
-    assert batch_error({**HEADS, "mask": mask}, softmax_precision=TensorProto.DOUBLE) < TOLERANCE
+    assert attention_error({**HEADS, "mask": mask}, softmax_precision=TensorProto.DOUBLE) < TOLERANCE
 
 
 def test_attention_with_a_past():
     past = {"past_key": [N, 2, 3, D], "past_value": [N, 2, 3, D]}
-    assert batch_error({**HEADS, **past}, is_causal=1, softmax_precision=TensorProto.DOUBLE) < TOLERANCE
+    assert attention_error({**HEADS, **past}, is_causal=1, softmax_precision=TensorProto.DOUBLE) < TOLERANCE
 
 
 def test_a_query_that_sees_nothing_leaves_the_other_gradients_finite():
@@ -117,10 +63,8 @@ def test_a_query_that_sees_nothing_leaves_the_other_gradients_finite():
     feeds = {name: rng.standard_normal([2 if s == N else s for s in shape]) for name, shape in HEADS.items()}
     mask = np.tri(T, S, dtype=bool)
     mask[2] = False
-    form = expand(made)
     feeds["mask"] = mask
-    facts = probe(form, [feeds], lambda shown, values, names: evaluator(shown)(values, names))
-    run = evaluator(differentiate(form, facts, "y", list(HEADS), STANDARD))
+    _, run = built(made, [feeds], list(HEADS))
     cotangent = rng.standard_normal((2, 2, T, D))
     y, *slopes = run({**feeds, COTANGENT: cotangent}, ["y", *map(gradient_name, HEADS)])
     assert np.array_equal(y[:, :, 2], np.zeros((2, 2, D)))
@@ -129,12 +73,9 @@ def test_a_query_that_sees_nothing_leaves_the_other_gradients_finite():
     # The same as if that query were not asked at all.
     rest = [0, 1, 3, 4]
     fewer = {"Q": [N, 2, 4, D], "K": HEADS["K"], "V": HEADS["V"], "mask": [4, S]}
-    smaller = expand(
-        attention(fewer, out=(N, 2, 4, D), kinds={"mask": TensorProto.BOOL}, softmax_precision=TensorProto.DOUBLE)
-    )
+    smaller = attention(fewer, out=(N, 2, 4, D), kinds={"mask": TensorProto.BOOL}, softmax_precision=TensorProto.DOUBLE)
     part = feeds | {"Q": feeds["Q"][:, :, rest], "mask": mask[rest]}
-    facts = probe(smaller, [part], lambda shown, values, names: evaluator(shown)(values, names))
-    run = evaluator(differentiate(smaller, facts, "y", ["K", "V"], STANDARD))
+    _, run = built(smaller, [part], ["K", "V"])
     expected = run({**part, COTANGENT: cotangent[:, :, rest]}, [gradient_name("K"), gradient_name("V")])
     assert np.allclose(slopes[1], expected[0], atol=1e-12)
     assert np.allclose(slopes[2], expected[1], atol=1e-12)
@@ -154,7 +95,7 @@ def test_rotary_embedding_at_other_batches(interleaved, share, flat):
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 23)], ir_version=10)
     onnx.checker.check_model(expand(made), full_check=True)
     sizes = {name: tuple(own[1:]) for name, own in shapes.items()}
-    assert worst_batch_error(made, sizes, list(shapes), batched=set(shapes)) < TOLERANCE
+    assert batch_error(made, sizes, list(shapes)) < TOLERANCE
 
 
 def test_a_model_with_rotary_attention_differentiates_in_onnxruntime(tmp_path):
@@ -178,7 +119,7 @@ def test_a_model_with_rotary_attention_differentiates_in_onnxruntime(tmp_path):
         cotangent = rng.standard_normal((count, 5, 16)).astype(np.float32)
         _, slopes = built.run(feeds, cotangent)
         assert slopes["a"].shape == (count, 5, 16)
-        run = evaluator(expand(wide))
+        run = either(expand(wide))
         direction = rng.standard_normal((count, 5, 16))
         double = {name: array.astype(np.float64) for name, array in feeds.items()}
         above, below = (

@@ -1,16 +1,11 @@
 """Einsum against central differences: repeated, omitted and broadcast letters, and ellipses of unequal ranks."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from onnx import TensorProto, helper
-from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
-sys.path.insert(0, str(Path(__file__).parent))
-from batches import worst_batch_error
+from tests.autodiff.differences import batch_error, in_numpy
 
 TOLERANCE = 1e-6
 
@@ -59,11 +54,6 @@ class Einsum(OpRun):
         return (np.asarray(np.einsum(equation, *operands)),)
 
 
-def in_numpy(made):
-    run = ReferenceEvaluator(made, new_ops=[Einsum])
-    return lambda feeds, names: list(run.run(list(names), dict(feeds)))
-
-
 @pytest.mark.parametrize(("equation", "shapes"), EQUATIONS)
 def test_einsum_agrees_with_central_differences(equation, shapes):
     names = [f"x{i}" for i in range(len(shapes))]
@@ -76,5 +66,5 @@ def test_einsum_agrees_with_central_differences(equation, shapes):
     )
     batched = {n for n, s in zip(names, shapes, strict=True) if s[0] == "N"}
     fixed = {n: tuple(size for size in s if size != "N") for n, s in zip(names, shapes, strict=True)}
-    assert worst_batch_error(made, fixed, names, batched=batched, evaluate=in_numpy) < TOLERANCE
-    assert worst_batch_error(made, fixed, names, batched=batched) < TOLERANCE
+    assert batch_error(made, fixed, names, batched=batched, evaluate=in_numpy(Einsum)) < TOLERANCE
+    assert batch_error(made, fixed, names, batched=batched) < TOLERANCE

@@ -1,22 +1,12 @@
 """Rules of normalisation against central differences: inputs, scales and biases, at other batches than were probed."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
-from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
-from xaionnx.autodiff.backward import COTANGENT, differentiate, gradient_name
-from xaionnx.autodiff.table import STANDARD
-from xaionnx.graph.probe import probe
-
-sys.path.insert(0, str(Path(__file__).parent))
-from batches import worst_batch_error
-from differences import evaluator
+from tests.autodiff.differences import COTANGENT, batch_error, built, gradient_name, in_numpy, slopes
 
 TOLERANCE = 1e-6
 SPACES = ((5,), (4, 3), (2, 3, 2))
@@ -35,7 +25,7 @@ def check(op, shapes, *, opset, **attributes):
     first, *rest = shapes
     inputs = {"x": ["N", *shapes[first]]} | {name: list(shapes[name]) for name in rest}
     made = model(op, inputs, opset=opset, rank=len(shapes[first]) + 1, **attributes)
-    return worst_batch_error(made, shapes, list(shapes), batched={"x"})
+    return batch_error(made, shapes, list(shapes), batched={"x"})
 
 
 @pytest.mark.parametrize("space", [(), *SPACES])
@@ -50,7 +40,7 @@ def test_batch_normalization_and_its_statistics(space, epsilon):
         epsilon=epsilon,
     )
     positive = {"variance": lambda count: np.linspace(0.5, 2, 6)}
-    assert worst_batch_error(made, shapes, list(shapes), batched={"x"}, kept=positive) < TOLERANCE
+    assert batch_error(made, shapes, list(shapes), batched={"x"}, kept=positive) < TOLERANCE
 
 
 @pytest.mark.parametrize("space", SPACES)
@@ -81,7 +71,7 @@ def test_layer_normalization(axis, with_bias, scale):
     shapes = {"x": (3, 4, 5), "scale": own} | ({"bias": own} if with_bias else {})
     inputs = {name: list(shape) for name, shape in shapes.items()} | {"x": ["N", 3, 4, 5]}
     made = model("LayerNormalization", inputs, opset=20, rank=4, axis=axis, epsilon=0.01)
-    error = worst_batch_error(made, shapes, list(shapes), batched={"x"}, evaluate=in_numpy(LayerNormalization))
+    error = batch_error(made, shapes, list(shapes), batched={"x"}, evaluate=in_numpy(LayerNormalization))
     assert error < TOLERANCE
 
 
@@ -117,14 +107,6 @@ class MeanVarianceNormalization(OpRun):
         return ((x - x.mean(axis=axes, keepdims=True)) / (x.std(axis=axes, keepdims=True) + 1e-9),)
 
 
-def in_numpy(*ops):
-    def chosen(made):
-        run = ReferenceEvaluator(made, new_ops=list(ops))
-        return lambda feeds, names: list(run.run(list(names), dict(feeds)))
-
-    return chosen
-
-
 @pytest.mark.parametrize("space", SPACES)
 @pytest.mark.parametrize("groups", [1, 2, 6])
 def test_group_normalization_with_a_scale_a_group(space, groups):
@@ -136,9 +118,7 @@ def test_group_normalization_with_a_scale_a_group(space, groups):
         rank=2 + len(space),
         num_groups=groups,
     )
-    error = worst_batch_error(
-        made, shapes, list(shapes), batched={"x"}, evaluate=in_numpy(GroupNormalization), convert=False
-    )
+    error = batch_error(made, shapes, list(shapes), batched={"x"}, evaluate=in_numpy(GroupNormalization), convert=False)
     assert error < TOLERANCE
 
 
@@ -146,7 +126,7 @@ def test_group_normalization_with_a_scale_a_group(space, groups):
 def test_mean_variance_normalization(axes):
     attributes = {} if axes is None else {"axes": axes}
     made = model("MeanVarianceNormalization", {"x": ["N", 3, 4, 5]}, opset=20, rank=4, **attributes)
-    error = worst_batch_error(made, {"x": (3, 4, 5)}, "x", batched={"x"}, evaluate=in_numpy(MeanVarianceNormalization))
+    error = batch_error(made, {"x": (3, 4, 5)}, "x", batched={"x"}, evaluate=in_numpy(MeanVarianceNormalization))
     assert error < TOLERANCE
 
 
@@ -171,7 +151,7 @@ def test_rms_normalization_with_a_scale_that_is_broadcast(scale):
             return (x / np.sqrt((x * x).mean(axis=axes, keepdims=True) + epsilon) * scale,)
 
     shapes = {"x": (3, 4, 5), "scale": scale}
-    error = worst_batch_error(made, shapes, list(shapes), batched={"x"}, evaluate=in_numpy(RMSNormalization))
+    error = batch_error(made, shapes, list(shapes), batched={"x"}, evaluate=in_numpy(RMSNormalization))
     assert error < TOLERANCE
 
 
@@ -186,9 +166,7 @@ def test_lp_normalization_of_zeros_has_no_gradient():
     for p in (1, 2):
         made = model("LpNormalization", {"x": ["N", 3]}, opset=22, rank=2, p=p)
         feeds = {"x": np.array([[0.0, 0, 0], [3, 0, 4]])}
-        facts = probe(made, [feeds], lambda shown, values, names: evaluator(shown)(values, names))
-        run = evaluator(differentiate(made, facts, "y", ["x"], STANDARD))
-        (slope,) = run({**feeds, COTANGENT: np.ones((2, 3))}, [gradient_name("x")])
+        slope = slopes(made, feeds, np.ones((2, 3)))
         assert np.array_equal(slope[0], [0, 0, 0])
         assert np.isfinite(slope).all()
 
@@ -213,7 +191,7 @@ LRN_GRID = [*((size, 0.7, 0.75, 1.0) for size in (1, 2, 3, 4, 5, 9)), (3, 1e-4, 
 def test_local_response_normalization(size, alpha, beta, bias):
     attributes = {"size": size, "alpha": alpha, "beta": beta, "bias": bias}
     made = model("LRN", {"x": ["N", 6, 3, 2]}, opset=20, rank=4, **attributes)
-    assert worst_batch_error(made, {"x": (6, 3, 2)}, "x", batched={"x"}, evaluate=in_numpy(LRN)) < TOLERANCE
+    assert batch_error(made, {"x": (6, 3, 2)}, "x", batched={"x"}, evaluate=in_numpy(LRN)) < TOLERANCE
 
 
 # It takes odd sizes alone.
@@ -244,10 +222,9 @@ def test_half_precision_works_in_single(op):
         shapes = {name: list(a.shape) for name, a in feeds.items()}
         made = model(op, shapes, opset=23, kind=kind, rank=3, **attributes)
         own = {name: a.astype(dtype) for name, a in feeds.items()}
-        facts = probe(made, [own], lambda shown, values, names: evaluator(shown)(values, names))
-        built = differentiate(made, facts, "y", list(own), STANDARD)
+        _, run = built(made, [own], list(own))
         cotangent = np.random.default_rng(2).standard_normal(x.shape).astype(np.float16).astype(dtype)
-        answers.append(evaluator(built)({**own, COTANGENT: cotangent}, [gradient_name(name) for name in own]))
+        answers.append(run({**own, COTANGENT: cotangent}, [gradient_name(name) for name in own]))
     for half, single in zip(*answers, strict=True):
         assert half.dtype == np.float16
         assert np.linalg.norm(half - single) < 5e-3 * np.linalg.norm(single)

@@ -1,11 +1,21 @@
 """Straight-through gradients: those of the model without its quantisation, and 0 where a number was clipped."""
 
+import logging
+
 import numpy as np
+import onnx
+import onnx.parser
 import pytest
 from onnx import TensorProto, helper
+from onnxruntime.quantization import CalibrationDataReader, quantize_dynamic, quantize_static
 
-from tests.autodiff.slopes import onnxruntime
-from xaionnx.autodiff.backward import COTANGENT, differentiate, gradient_name
+import xaionnx
+from models import planted
+from tests.autodiff.differences import in_numpy, onnxruntime, single
+from tests.oracles.convolution import Conv
+from xaionnx import Model
+from xaionnx.autodiff import gradient
+from xaionnx.autodiff.backward import APPROXIMATIONS, COTANGENT, differentiate, gradient_name
 from xaionnx.autodiff.rules.quantization import STRAIGHT_THROUGH, carries
 from xaionnx.autodiff.table import STANDARD
 from xaionnx.errors import UnsupportedModelError
@@ -18,7 +28,8 @@ def slopes(nodes, constants, x):
     declared = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", *x.shape[1:]])
     answer = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
     graph = helper.make_graph(nodes, "g", [declared], [answer], weights)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    imports = [helper.make_opsetid("", 21), helper.make_opsetid("com.microsoft", 1)]
+    model = helper.make_model(graph, opset_imports=imports, ir_version=10)
     form = canonicalize(model, [], None)
     # A block's scale has the batch's axis too, and fixes its size.
     feeds = [{"x": x}] if len(x) == 1 else [{"x": x[:1]}, {"x": np.repeat(x[:1], 2, axis=0)}]
@@ -139,11 +150,6 @@ def test_a_scale_that_is_computed_gets_its_slope(per_channel):
     np.testing.assert_allclose(dx[0], expected, rtol=1e-4)
 
 
-def test_the_estimates_are_named():
-    assert set(STANDARD) >= STRAIGHT_THROUGH
-    assert {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"} == STRAIGHT_THROUGH
-
-
 def test_a_shape_of_quantised_numbers_carries_nothing():
     import onnx_ir as ir
 
@@ -155,16 +161,189 @@ def test_a_shape_of_quantised_numbers_carries_nothing():
     assert not carries(pool, 1, lambda value: value is x)
 
 
-def test_calculating_in_integers_is_refused_by_name():
+@pytest.mark.parametrize("columns", [False, True])
+def test_products_of_integers_have_the_slope_of_the_floats_that_they_stand_for(columns):
+    """As dynamic quantisation writes a layer: the scale that is made on the way counts as constant."""
+    rng = np.random.default_rng(3)
+    kernel, zero = rng.integers(-100, 100, (6, 4)), rng.integers(-5, 5, 4 if columns else ())
     nodes = [
         helper.make_node("DynamicQuantizeLinear", ["x"], ["q", "s", "z"]),
-        helper.make_node("MatMulInteger", ["q", "w", "z"], ["sum"], name="product"),
+        helper.make_node("MatMulInteger", ["q", "w", "z", "wz"], ["sum"]),
         helper.make_node("Cast", ["sum"], ["wide"], to=TensorProto.FLOAT),
-        helper.make_node("Mul", ["wide", "s"], ["y"]),
+        helper.make_node("Mul", ["s", "ws"], ["both"]),
+        helper.make_node("Mul", ["wide", "both"], ["y"]),
     ]
-    x = np.random.default_rng(1).uniform(-1, 1, (3, 4)).astype(np.float32)
-    with pytest.raises(UnsupportedModelError, match=r"No rule for ONNX op 'MatMulInteger' \(node 'product'\)"):
-        slopes(nodes, {"w": (TensorProto.INT8, [4, 2], np.arange(8))}, x)
+    constants = {
+        "w": (TensorProto.INT8, [6, 4], kernel),
+        "wz": (TensorProto.INT8, list(zero.shape), zero),
+        "ws": (TensorProto.FLOAT, [], [0.02]),
+    }
+    dx, dy = slopes(nodes, constants, rng.uniform(-1, 1, (3, 6)).astype(np.float32))
+    np.testing.assert_allclose(dx, dy @ (0.02 * (kernel - zero)).T, rtol=1e-4, atol=1e-5)
+
+
+def test_a_product_of_two_quantised_activations():
+    """Of both operands: y = x x' in integers, so the slope with respect to x comes twice."""
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+        helper.make_node("Transpose", ["q"], ["t"], perm=[0, 2, 1]),
+        helper.make_node("QLinearMatMul", ["q", "s", "z", "t", "s", "z", "ys", "yz"], ["p"]),
+        helper.make_node("DequantizeLinear", ["p", "ys", "yz"], ["y"]),
+    ]
+    constants = {
+        "s": (TensorProto.FLOAT, [], [0.01]),
+        "z": (TensorProto.UINT8, [], [100]),
+        "ys": (TensorProto.FLOAT, [], [0.02]),
+        "yz": (TensorProto.UINT8, [], [120]),
+    }
+    x = np.random.default_rng(3).uniform(-0.6, 0.6, (2, 3, 4)).astype(np.float32)
+    dx, dy = slopes(nodes, constants, x)
+    steps = np.round(x / 0.01) * 0.01
+    np.testing.assert_allclose(dx, (dy + dy.transpose(0, 2, 1)) @ steps, rtol=1e-3, atol=1e-4)
+    # Weak weights leave no number inside the range, and no slope.
+    constants["ys"] = (TensorProto.FLOAT, [], [1e-6])
+    constants["yz"] = (TensorProto.UINT8, [], [0])
+    assert not slopes(nodes, constants, np.abs(x) + 0.1)[0].any()
+
+
+@pytest.mark.parametrize("op", ["ConvInteger", "QLinearConv"])
+@pytest.mark.parametrize("group", [1, 2])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_convolutions_of_integers(op, group, stride):
+    rng = np.random.default_rng(3)
+    kernel = rng.integers(0, 200, (4, 4 // group, 3))
+    window = {"pads": [1, 0], "strides": [stride], "group": group}
+    scales = rng.uniform(0.01, 0.03, 4).astype(np.float32)
+    quantized = op == "QLinearConv"
+    nodes = [helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"])]
+    if quantized:
+        names = ["q", "s", "z", "w", "ws", "wz", "ys", "yz"]
+        nodes.append(helper.make_node("QLinearConv", names, ["p"], **window))
+        nodes.append(helper.make_node("DequantizeLinear", ["p", "ys", "yz"], ["y"]))
+    else:
+        nodes.append(helper.make_node("ConvInteger", ["q", "w", "z", "wz"], ["p"], **window))
+        nodes.append(helper.make_node("Cast", ["p"], ["wide"], to=TensorProto.FLOAT))
+        nodes.append(helper.make_node("Mul", ["wide", "s"], ["y"]))
+    zeros = np.full(4, 90) if quantized else np.array(90)
+    constants = {
+        "s": (TensorProto.FLOAT, [], [0.01]),
+        "z": (TensorProto.UINT8, [], [100]),
+        "w": (TensorProto.UINT8, list(kernel.shape), kernel),
+        "wz": (TensorProto.UINT8, list(zeros.shape), zeros),
+        "ws": (TensorProto.FLOAT, [4], scales),
+        "ys": (TensorProto.FLOAT, [], [0.5]),
+        "yz": (TensorProto.UINT8, [], [128]),
+    }
+    x = rng.uniform(-0.9, 0.9, (3, 4, 7)).astype(np.float32)
+    dx, dy = slopes(nodes, constants, x)
+    weights = (kernel - 90) * (scales[:, None, None] if quantized else 1.0)
+    # A convolution is linear: its slope is what unit steps of the input change.
+    expected = np.zeros_like(x)
+    run = in_numpy(Conv)(single("Conv", ["x", "w"], {"x": x.astype(float), "w": weights}, **window))
+    for place in np.ndindex(x.shape[1:]):
+        unit = np.zeros((1, *x.shape[1:]))
+        unit[(0, *place)] = 1
+        expected[(slice(None), *place)] = (dy * run({"x": unit, "w": weights}, ["y"])[0]).sum(axis=(1, 2))
+    np.testing.assert_allclose(dx, expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("mode", ["nearest", "linear"])
+def test_quantised_numbers_may_be_resized_taken_and_pooled(mode):
+    """Their cotangents are floats, and so are the zeros between them."""
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+        helper.make_node("Split", ["q"], ["a", "b"], axis=1, num_outputs=2),
+        helper.make_node("Gather", ["a", "i"], ["g"], axis=2),
+        helper.make_node("MaxPool", ["g"], ["m"], kernel_shape=[2], strides=[2]),
+        helper.make_node("DequantizeLinear", ["m", "s", "z"], ["y"]),
+    ]
+    if mode == "linear":
+        nodes[4].output[0] = "f"
+        nodes.append(helper.make_node("Resize", ["f", "", "r"], ["y"], mode="linear"))
+    constants = {
+        "s": (TensorProto.FLOAT, [], [0.1]),
+        "z": (TensorProto.INT8, [], [0]),
+        "i": (TensorProto.INT64, [4], [3, 0, 3, 2]),
+        "r": (TensorProto.FLOAT, [3], [1, 1, 2]),
+    }
+    x = np.float32([[[1, 9, 2, 3], [0, 0, 0, 0]]])
+    dx, dy = slopes(nodes, constants, x)
+    pooled = dy @ np.float32([[1, 0], [0.75, 0.25], [0.25, 0.75], [0, 1]]) if mode == "linear" else dy
+    np.testing.assert_allclose(dx[0], [[0, 0, 0, pooled[0, 0].sum()], [0, 0, 0, 0]], rtol=1e-5)
+
+
+def test_a_result_says_that_it_passed_an_estimate(tmp_path):
+    model = planted.load(
+        onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 17]> g (float[N, 2] x) => (float[N, 2] y)
+        <float s = {0.1}, uint8 z = {128}> {
+          q = QuantizeLinear(x, s, z)  d = DequantizeLinear(q, s, z)  y = Exp(d)  exact = Mul(x, x) }""")
+    )
+    built = gradient(model, "y", ["x"])
+    assert built.approximations == (
+        "DequantizeLinear: straight through (1 node)",
+        "QuantizeLinear: straight through (1 node)",
+    )
+    assert gradient(model, "exact", ["x"]).approximations == ()
+    assert gradient(model, "y", ["d"]).approximations == ()
+    # It stays with a compiled file and with the explanation.
+    xaionnx.compile(model, "saliency", 0).save(tmp_path / "compiled.onnx")
+    compiled = onnx.load(tmp_path / "compiled.onnx")
+    told = {entry.key: entry.value for entry in compiled.metadata_props}
+    assert told[APPROXIMATIONS].splitlines() == list(built.approximations)
+    x = np.float32([[0.5, 1]])
+    found = xaionnx.explain(model, x, "saliency", 0)
+    assert found.provenance["approximations"] == list(built.approximations)
+    plain = xaionnx.explain(planted.load(planted.net_f()), x, "saliency", 0)
+    assert plain.provenance["approximations"] == []
+
+
+class Calibration(CalibrationDataReader):
+    def __init__(self, rows):
+        self.rows = iter(rows)
+
+    def get_next(self):
+        return next(self.rows, None)
+
+
+@pytest.mark.parametrize("way", ["dynamic", "static"])
+@pytest.mark.parametrize("name", ["german_credit_mlp", "digits_cnn"])
+def test_quantised_models_have_nearly_the_gradient_of_the_models_they_were_made_of(name, way, tmp_path):
+    source, path = f"models/{name}.onnx", tmp_path / "quantized.onnx"
+    plain = Model.load(source, device="cpu")
+    x, out = plain.input().name, plain.output().name
+    samples = np.random.default_rng(0).uniform(0, 1, (8, *plain.input().shape[1:])).astype(np.float32)
+    logging.disable(logging.WARNING)  # it advises to prepare the model
+    try:
+        if way == "dynamic":
+            quantize_dynamic(source, path)
+        else:
+            quantize_static(source, path, Calibration({x: row[None]} for row in samples))
+    finally:
+        logging.disable(logging.NOTSET)
+    dy = np.zeros_like(plain.run({x: samples})[out])
+    dy[:, 0] = 1
+    built = gradient(Model.load(path, device="cpu"), out, [x])
+    ours, theirs = (g.run({x: samples}, dy)[1][x] for g in (built, gradient(plain, out, [x])))
+    # Eight bits: what is left are weights and units that round to the other side of 0.
+    assert (ours * theirs).sum() > 0.97 * np.linalg.norm(ours) * np.linalg.norm(theirs)
+    assert 0.8 < np.linalg.norm(ours) / np.linalg.norm(theirs) < 1.25
+    assert len(built.approximations) >= 2
+
+
+def test_quantised_ops_of_other_domains_are_named():
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+        helper.make_node("QLinearSigmoid", ["q", "s", "z", "s", "z"], ["p"], name="squash", domain="com.microsoft"),
+        helper.make_node("DequantizeLinear", ["p", "s", "z"], ["y"]),
+    ]
+    x = np.float32([[0.1, 0.2]])
+    with pytest.raises(UnsupportedModelError, match=r"'com.microsoft.QLinearSigmoid' \(node 'squash'\).*before onnxr"):
+        slopes(nodes, {"s": (TensorProto.FLOAT, [], [0.1]), "z": (TensorProto.UINT8, [], [0])}, x)
+
+
+@pytest.mark.parametrize("op", sorted(STRAIGHT_THROUGH))
+def test_estimates_have_rules(op):
+    assert op in STANDARD
 
 
 def test_a_dynamic_scale_alone_is_refused():

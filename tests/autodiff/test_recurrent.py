@@ -4,8 +4,12 @@ import numpy as np
 import pytest
 from onnx import helper, numpy_helper
 
-from tests.autodiff.slopes import arrays, cases, error, frozen, onnxruntime, single
+from tests.autodiff.differences import error, in_numpy, onnxruntime, single, widened
+from tests.autodiff.recurrent_oracle import DEFAULTS, OPS
+from xaionnx.autodiff.backward import differentiate
+from xaionnx.autodiff.table import STANDARD
 from xaionnx.errors import UnsupportedModelError
+from xaionnx.graph.probe import probe
 
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 TIME, FEATURES, HIDDEN = 5, 3, 4
@@ -13,7 +17,18 @@ TIME, FEATURES, HIDDEN = 5, 3, 4
 STEP, TOLERANCE = 3e-3, 3e-3
 
 
-def layer(op, direction="forward", out="y", bias=True, states=True, time=TIME, layout=0, **attributes):
+def layer(
+    op,
+    direction="forward",
+    out="y",
+    bias=True,
+    states=True,
+    time=TIME,
+    lengths=False,
+    peepholes=False,
+    scale=0.5,
+    **attributes,
+):
     """A batch-first model around a layer, which is time first itself."""
     rng = np.random.default_rng(4)
     count = 2 if direction == "bidirectional" else 1
@@ -23,7 +38,11 @@ def layer(op, direction="forward", out="y", bias=True, states=True, time=TIME, l
         "r": rng.standard_normal((count, width, HIDDEN)),
         "b": rng.standard_normal((count, 2 * width)),
     }
-    names = ["t", "w", "r", "b" if bias else "", "", "h" if states else "", "c" if states and op == "LSTM" else ""]
+    if peepholes:
+        weights["p"] = 3 * rng.standard_normal((count, 3 * HIDDEN))
+    cell = "c" if states and op == "LSTM" else ""
+    names = ["t", "w", "r", "b" if bias else "", "n" if lengths else "", "h" if states else "", cell]
+    names += ["p"] if peepholes else []
     answers = {"y": ["o", "", ""], "h": ["", "o", ""], "c": ["", "", "o"]}[out]
     if op != "LSTM":
         names, answers = names[:6], answers[:2]
@@ -43,10 +62,15 @@ def layer(op, direction="forward", out="y", bias=True, states=True, time=TIME, l
         }
         for n in (2, 3, 4)
     ]
+    if lengths:
+        for sample in feeds:
+            sample["n"] = rng.permutation([1, time, time - 2, time - 1])[: len(sample["x"])].astype(np.int32)
     model = single("Identity", ["x"], feeds[0], opset=20)
     del model.graph.node[:]
     model.graph.node.extend(nodes)
-    model.graph.initializer.extend(numpy_helper.from_array(a.astype(np.float32) / 2, n) for n, a in weights.items())
+    model.graph.initializer.extend(
+        numpy_helper.from_array((scale * a).astype(np.float32), n) for n, a in weights.items()
+    )
     return model, feeds
 
 
@@ -75,34 +99,105 @@ def test_without_bias_and_states(op, time):
     assert error(model, feeds, "x", evaluate=onnxruntime, step=STEP) < TOLERANCE
 
 
+def double(model, feeds):
+    """A model of :func:`layer`, and what it is fed, in float64."""
+    return widened(model), [
+        {n: a.astype(np.float64) if a.dtype.kind == "f" else a for n, a in f.items()} for f in feeds
+    ]
+
+
+oracle = in_numpy(*OPS)
+EVERY = ["Sigmoid", "Tanh", "Relu", "Affine", "Elu", "HardSigmoid", "LeakyRelu", "ScaledTanh", "Softplus", "Softsign"]
+OPTIONS = {
+    "plain": ("LSTM", {}),
+    "peepholes": ("LSTM", {"peepholes": True}),
+    "coupled": ("LSTM", {"input_forget": 1}),
+    "clip": ("LSTM", {"clip": 0.4}),
+    "lengths": ("LSTM", {"lengths": True}),
+    "all at once": ("LSTM", {"peepholes": True, "input_forget": 1, "clip": 0.7, "lengths": True}),
+    "peepholes and lengths": ("LSTM", {"peepholes": True, "lengths": True}),
+    "GRU lengths": ("GRU", {"lengths": True}),
+    "GRU lengths after": ("GRU", {"lengths": True, "linear_before_reset": 1}),
+    "GRU clip": ("GRU", {"clip": 0.4}),
+    "GRU clip after": ("GRU", {"clip": 0.4, "linear_before_reset": 1}),
+    "RNN lengths": ("RNN", {"lengths": True}),
+    "RNN clip": ("RNN", {"clip": 0.4}),
+}
+ANSWERS = [("y", "x"), ("h", "x"), ("y", "h0"), ("h", "h0"), ("c", "x"), ("c", "c0"), ("y", "c0")]
+
+
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+@pytest.mark.parametrize("option", OPTIONS)
+def test_options_in_float64(option, direction):
+    """Against central differences of the formulas; onnxruntime computes the same numbers."""
+    op, attributes = OPTIONS[option]
+    for out, wrt in ANSWERS if op == "LSTM" else ANSWERS[:4]:
+        model, feeds = layer(op, direction, out, **attributes)
+        narrow = onnxruntime(model)(feeds[-1], ["y"])[0]
+        wide, exact = double(model, feeds)
+        np.testing.assert_allclose(narrow, oracle(wide)(exact[-1], ["y"])[0], atol=1e-6)
+        assert error(wide, exact, wrt, evaluate=oracle) < 1e-6, (out, wrt)
+
+
+@pytest.mark.parametrize("name", [*EVERY, "ThresholdedRelu"])
 @pytest.mark.parametrize("op", GATES)
-def test_onnx_s_own_cases_in_float64(op):
-    compared = 0
-    for case in cases(op):
-        feeds = arrays(case)
-        outs = [value.name for value in case.model.graph.output]
-        if "peephole" in case.name:
-            with pytest.raises(UnsupportedModelError, match="peepholes"):
-                error(frozen(case.model, feeds, ["X"]), [{"X": feeds["X"]}], "X", outs[0])
-            continue
-        for out in outs:
-            assert error(frozen(case.model, feeds, ["X"]), [{"X": feeds["X"]}], "X", out) < 1e-6, (case.name, out)
-            compared += 1
-    assert compared >= 4
+def test_activations_in_float64(op, name):
+    """In all places, with the numbers that ONNX gives them; the second direction has the default ones."""
+    count = len(DEFAULTS[op])
+    model, feeds = layer(op, "bidirectional", scale=0.2, activations=[name] * count + list(DEFAULTS[op]))
+    narrow = onnxruntime(model)(feeds[-1], ["y"])[0]
+    wide, exact = double(model, feeds)
+    np.testing.assert_allclose(narrow, oracle(wide)(exact[-1], ["y"])[0], rtol=1e-4, atol=1e-5)
+    assert error(wide, exact, "x", evaluate=oracle) < 1e-6
 
 
-@pytest.mark.parametrize(
-    ("attributes", "reason"),
-    [
-        ({"activations": ["Sigmoid", "Relu", "Tanh"]}, "its activations are sigmoid, relu, tanh"),
-        ({"clip": 1.0}, "it clips its gates"),
-        ({"input_forget": 1}, "coupled"),
-    ],
-)
-def test_what_has_no_rule_is_named(attributes, reason):
-    model, feeds = layer("LSTM", **attributes)
-    with pytest.raises(UnsupportedModelError, match=reason):
-        error(model, feeds, "x", evaluate=onnxruntime)
+@pytest.mark.parametrize("op", GATES)
+def test_numbers_of_activations(op):
+    names = {
+        "LSTM": ["HardSigmoid", "Relu", "LeakyRelu", "Sigmoid", "ScaledTanh", "Affine"],
+        "GRU": ["HardSigmoid", "LeakyRelu", "Sigmoid", "ScaledTanh"],
+        "RNN": ["Affine", "Elu"],
+    }[op]
+    model, feeds = layer(
+        op, "bidirectional", activations=names, activation_alpha=[0.3, 0.2, 0.7], activation_beta=[0.4, 0.6]
+    )
+    narrow = onnxruntime(model)(feeds[-1], ["y"])[0]
+    wide, exact = double(model, feeds)
+    np.testing.assert_allclose(narrow, oracle(wide)(exact[-1], ["y"])[0], rtol=1e-5, atol=1e-6)
+    assert error(wide, exact, "x", evaluate=oracle) < 1e-6
+
+
+@pytest.mark.parametrize("op", GATES)
+@pytest.mark.parametrize("direction", ["forward", "bidirectional"])
+def test_batch_first(op, direction):
+    """onnxruntime's kernels lack this layout, so that no model has it yet."""
+    model, feeds = layer(op, direction)
+    wide, exact = double(model, feeds)
+    node = next(node for node in wide.graph.node if node.op_type == op)
+    node.attribute.append(helper.make_attribute("layout", 1))
+    for turned in wide.graph.node:
+        if turned.op_type == "Transpose":
+            turned.attribute[0].ints[:] = range(len(turned.attribute[0].ints))
+    assert error(wide, exact, "x", evaluate=oracle) < 1e-6
+    assert error(wide, exact, "h0", evaluate=oracle) < 1e-6
+
+
+def test_what_has_no_rule_is_named():
+    model, feeds = layer("LSTM")
+    model.graph.node[3].attribute.append(helper.make_attribute("activations", ["Sigmoid", "Gelu", "Tanh"]))
+    with pytest.raises(UnsupportedModelError, match="its activations are Gelu"):
+        differentiate(model, probe(layer("LSTM")[0], feeds, lambda m, v, n: onnxruntime(m)(v, n)), "y", ["x"], STANDARD)
+
+
+@pytest.mark.parametrize(("op", "nodes"), [("LSTM", 11), ("GRU", 13), ("RNN", 5)])
+def test_nodes_grow_with_the_steps_alone(op, nodes):
+    """Nodes of the gradient a step: a sequence of 200 has a few thousand."""
+    counts = []
+    for time in (20, 40):
+        model, feeds = layer(op, time=time)
+        facts = probe(model, feeds[:2], lambda m, v, n: onnxruntime(m)(v, n))
+        counts.append(len(differentiate(model, facts, "y", ["x"], STANDARD).graph.node))
+    assert (counts[1] - counts[0]) / 20 <= nodes
 
 
 def test_default_activations_may_be_written_out():

@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 from onnx import helper
 
-from tests.autodiff.slopes import arrays, cases, error, frozen, onnxruntime, reference, single
+from tests.autodiff.differences import arrays, built, cases, error, frozen, onnxruntime, reference, single
 from xaionnx.autodiff.backward import differentiate
 from xaionnx.autodiff.table import STANDARD
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.graph.canonicalize import canonicalize
-from xaionnx.graph.probe import probe
 
 # float32, sums of a few hundred terms.
 TOLERANCE = 2e-5
@@ -42,9 +41,9 @@ def check(shape, scales=None, sizes=None, roi=None, opset=20, **attributes):
 def test_onnx_s_own_cases():
     compared, refused = 0, []
     for case in cases("Resize"):
-        feeds = arrays(case, widen=False)
+        feeds = arrays(case)
         free = {"X": feeds["X"].astype(np.float32)}
-        model = frozen(case.model, feeds, ["X"], double=False)
+        model = frozen(case.model, feeds, ["X"])
         try:
             onnxruntime(model)(free, ["Y"])
         except Exception as problem:
@@ -153,7 +152,7 @@ def test_whole_repeats_need_no_matrix():
     feeds = batches(2, 3, 4)
     model = single("Resize", ["x", "", "s"], feeds[0], constants={"s": np.float32([1, 1, 2, 3])}, mode="nearest")
     form = canonicalize(model, [], None)
-    facts = probe(form, feeds[:2], lambda shown, values, names: onnxruntime(shown)(values, names))
+    facts, _ = built(form, feeds[:2], "x", evaluate=onnxruntime)
     ops = [node.op_type for node in differentiate(form, facts, "y", ["x"], STANDARD).graph.node]
     assert ops.count("Resize") == 1
     assert "ReduceSum" in ops

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from onnx import helper
 
-from tests.autodiff.slopes import arrays, cases, error, frozen, onnxruntime, single
+from tests.autodiff.differences import error, onnxruntime, single
 from xaionnx.errors import UnsupportedModelError
 
 
@@ -35,17 +35,6 @@ def test_grid_sample_of_volumes(mode, aligned, wrt):
     assert error(model, feeds, wrt, evaluate=onnxruntime) < 1e-6
 
 
-def test_onnx_s_own_cases_of_grid_sample():
-    compared = 0
-    for case in cases("GridSample"):
-        feeds = arrays(case)
-        for name in feeds:
-            worst = error(frozen(case.model, feeds, [name]), [{name: feeds[name]}], name, "Y", evaluate=onnxruntime)
-            assert worst < 1e-6, (case.name, name)
-            compared += 1
-    assert compared >= 20
-
-
 @pytest.mark.parametrize("aligned", [0, 1])
 @pytest.mark.parametrize(("shape", "size"), [((2, 3), (1, 2, 4, 5)), ((3, 4), (1, 2, 3, 4, 5))])
 def test_affine_grid(aligned, shape, size):
@@ -65,3 +54,28 @@ def test_an_affine_grid_for_each_sample():
     count = helper.make_node("Shape", ["x"], ["n"], start=0, end=1)
     model.graph.node.extend([count, helper.make_node("Concat", ["n", "rest"], ["size"], axis=0), grid])
     assert error(model, feeds, "x", evaluate=onnxruntime) < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("group", "sets", "attributes"),
+    [
+        (1, 1, {}),
+        (2, 1, {"pads": [1, 0, 1, 2], "strides": [2, 1]}),
+        (2, 2, {"dilations": [1, 2], "pads": [1, 1, 1, 1]}),
+        (4, 2, {"strides": [2, 2]}),
+    ],
+)
+@pytest.mark.parametrize("masked", [False, True])
+def test_deformable_convolution(group, sets, attributes, masked):
+    rng = np.random.default_rng(2)
+    own = {"strides": [1, 1], "dilations": [1, 1], "pads": [0] * 4} | attributes
+    out = [
+        (n + own["pads"][a] + own["pads"][a + 2] - own["dilations"][a] * (k - 1) - 1) // own["strides"][a] + 1
+        for a, (n, k) in enumerate(zip((6, 7), (3, 2), strict=True))
+    ]
+    shapes = {"x": (4, 6, 7), "o": (sets * 12, *out)} | ({"m": (sets * 6, *out)} if masked else {})
+    weights = {"w": rng.standard_normal((4, 4 // group, 3, 2)), "b": rng.standard_normal(4)}
+    feeds = [{name: rng.standard_normal((n, *shape)) for name, shape in shapes.items()} | weights for n in (2, 3, 4)]
+    inputs = ["x", "w", "o", "b", *(["m"] if masked else [])]
+    model = single("DeformConv", inputs, feeds[0], group=group, offset_group=sets, kernel_shape=[3, 2], **own)
+    assert error(model, feeds, inputs, evaluate=onnxruntime) < 1e-6

@@ -1,10 +1,12 @@
-"""Measure the perturbation rows of the table in README.md, and keep them in results.json.
+"""Measure the rows of the table in README.md, and keep them in results.json.
 
-    python -m tests.bench --nets FOLDER          all rows, five rounds and more
-    python -m tests.bench --only RISE            rows whose name contains a word; nothing is kept
+    python -m tests.bench --nets FOLDER               all rows, five rounds and more
+    python -m tests.bench --nets FOLDER --only RISE   rows whose name contains a word; nothing is kept
+    python -m tests.bench --nets FOLDER --only gradient --keep    measure these again, and keep the other rows
 
 FOLDER holds the graphs of real size, made by ``python models/scripts/export_timm.py FOLDER``. Without it their rows are
-left out, and named. Comparisons with shap are made where shap is installed.
+left out, and named. Comparisons with shap are made where shap is installed, those of gradients with PyTorch where torch
+and timm are.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from typing import Any
 import onnxruntime as ort
 
 import xaionnx
-from tests.bench import fresh, gain, games, maps, table
+from tests.bench import fresh, gain, games, gradients, maps, table
 from tests.bench.ratio import Bare, measure
 from tests.bench.tasks import NETS, Task, tasks
 from xaionnx import Model, discovery
@@ -118,6 +120,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seeds", type=int, default=8, help="for evaluations to an error")
     parser.add_argument("--only", default="", help="rows whose name contains this; nothing is kept")
+    parser.add_argument("--keep", action="store_true", help="with --only: put these rows in place of the kept ones")
     given = parser.parse_args()
     rows: list[Row] = []
     left_out: list[str] = []
@@ -140,6 +143,14 @@ def main() -> None:
             keep(row)
     else:
         left_out.append("incremental occlusion, ResNet18")
+    if given.nets is not None:
+        for row in gradients.rows(given.nets, given.only, given.rounds):
+            keep(row | {"machine": machine()})
+    left_out += [
+        f"gradient, {net.name}"
+        for net in gradients.NETS
+        if given.only in f"gradient, {net.name}" and not ((given.nets or Path()) / f"{net.file}.onnx").exists()
+    ]
     for kind in (shapley(given.seeds), other_rows(given.nets, given.rounds)) if not given.only else ():
         for row in kind:
             keep(row)
@@ -151,7 +162,9 @@ def main() -> None:
         if row["kind"] == "ratio":
             wall, cpu = statistics.median(row["rounds"]), statistics.median(row["cpu"])
             print(f"{row['name']}: wall {wall:.3f}, cpu {cpu:.3f}, target {row['target']}")
-    if not given.only:
+    if given.only and given.keep:
+        results = table.replaced(results)
+    if given.keep or not given.only:
         table.RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 

@@ -69,6 +69,11 @@ def _run(script: str, **environment: str) -> str:
     return done.stdout
 
 
+def peak(script: str) -> float:
+    """Peak of resident memory of a script, in MB."""
+    return int(_run(script + _PEAK)) / MEGABYTE
+
+
 def first_explanation(rounds: int, model: Path = MODELS / "digits_cnn.onnx") -> tuple[float, list[float]]:
     """Seconds from the first import to the map: without any cache, and ``rounds`` times with them."""
     script = _FIRST.format(model=str(model))
@@ -88,11 +93,11 @@ def peaks(
     ``allowed`` is the bare peak, 64 MB and two batches of input.
     """
     given = {"model": str(model), "shape": shape, "batch": batch, "method": method, "settings": settings}
-    bare = int(_run(_BARE.format(**given) + _PEAK)) / MEGABYTE
+    bare = peak(_BARE.format(**given))
     inputs = 2 * batch * 4
     for n in shape:
         inputs *= n
     found = {"bare": bare, "allowed": bare + 64 + inputs / MEGABYTE}
     for budget in budgets:
-        found[f"{budget:,}"] = int(_run(_ENGINE.format(**given, budget=budget) + _PEAK)) / MEGABYTE
+        found[f"{budget:,}"] = peak(_ENGINE.format(**given, budget=budget))
     return found

@@ -22,11 +22,13 @@ def markdown(results: dict[str, Any] | None = None) -> str:
     machine, rows = results["machine"], results["rows"]
     of = {
         kind: [row for row in rows if row["kind"] == kind]
-        for kind in ("ratio", "gain", "evaluations", "map", "first", "memory")
+        for kind in ("ratio", "gradient", "gain", "evaluations", "map", "first", "memory")
     }
     parts = []
     if of["ratio"]:
         parts += [_ratios(of["ratio"])]
+    if of["gradient"]:
+        parts += [_gradients(of["gradient"])]
     if of["evaluations"]:
         parts += [_evaluations(of["evaluations"])]
     parts += [_sentence(row) for kind in ("gain", "map", "first", "memory") for row in of[kind]]
@@ -38,6 +40,16 @@ def markdown(results: dict[str, Any] | None = None) -> str:
         "a tenth is not resolved in wall time; processor time is steadier."
     )
     return "\n\n".join(parts)
+
+
+def replaced(results: dict[str, Any]) -> dict[str, Any]:
+    """The kept results, with these rows in place of those of the same names or behind all."""
+    kept: dict[str, Any] = json.loads(RESULTS.read_text(encoding="utf-8"))
+    measured = {row["name"]: row for row in results["rows"]}
+    rows = [measured.pop(row["name"], row) for row in kept["rows"]] + list(measured.values())
+    known = {row["name"] for row in rows}
+    left_out = [name for name in dict.fromkeys(kept["left_out"] + results["left_out"]) if name not in known]
+    return {"machine": kept["machine"], "rows": rows, "left_out": left_out}
 
 
 def _spread(values: list[float]) -> str:
@@ -55,6 +67,25 @@ def _ratios(rows: list[dict[str, Any]]) -> str:
     lines += [
         f"| {row['name']} | {row['evaluations']:,} | {row['limit_s']:.3g} s | {_spread(row['rounds'])} "
         f"| {_spread(row['cpu'])} | {row['first']:.2f} | {row['target']:.2f} |"
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+def _gradients(rows: list[dict[str, Any]]) -> str:
+    machine = rows[-1]["machine"]
+    lines = [
+        "Time of the gradient graph over the forward run of the file, and over PyTorch's forward and backward to the "
+        "same tensor: batch 8 on one thread, processor time, interleaved, median and range of the rounds. Memory is "
+        f"what one more sample adds to the peak of a process. Measured on {machine['date']} at load {machine['load']}:",
+        "",
+        "| net | forward, a sample | gradient / forward | aim | gradient / PyTorch | memory: forward | gradient |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    lines += [
+        f"| {row['name'].removeprefix('gradient, ')} | {1000 * row['forward_s']:.3g} ms | {_spread(row['rounds'])} "
+        f"| {row['target']:.1f} | {_spread(row['peer']) if row['peer'] else 'not measured'} "
+        f"| {row['memory']['forward']:.1f} MB | {row['memory']['gradient']:.1f} MB |"
         for row in rows
     ]
     return "\n".join(lines)

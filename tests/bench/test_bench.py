@@ -1,13 +1,20 @@
 """The bench runs, and its table shows what was measured. Nothing is timed here."""
 
+import json
 import math
+import subprocess
+import sys
+from importlib.util import find_spec
 
 import numpy as np
+import pytest
 
 import xaionnx
 from models import planted
-from tests.bench import games, table
+from tests.bench import games, gradients, table
 from tests.bench.ratio import Bare, measure
+from xaionnx import Model
+from xaionnx.autodiff import gradient
 
 
 def test_the_limit_counts_the_evaluations_of_the_explanation():
@@ -58,6 +65,64 @@ def test_a_gain_is_told_in_a_sentence():
     shown = table.markdown({"machine": machine, "rows": [row], "left_out": []})
     assert "half: 2.00 (1.90 to 2.10) times as fast as plain in wall time" in shown
     assert "the aim is 1.8." in shown
+
+
+GRADIENT = {
+    "kind": "gradient", "name": "gradient, a net", "target": 2.5, "rounds": [2.4, 2.0, 2.2], "peer": [0.9, 0.8, 0.7],
+    "forward_s": 0.0125, "memory": {"forward": 3.25, "gradient": 10.0}, "machine": {"date": "2026-02-02", "load": 0.5},
+}  # fmt: skip
+
+
+def test_gradients_have_a_table_of_their_own():
+    machine = {"processor": "x86_64", "cores": 2, "load": 1.0, "onnxruntime": "1.31", "date": "2026-01-01"}
+    alone = GRADIENT | {"name": "gradient, alone", "peer": []}
+    shown = table.markdown({"machine": machine, "rows": [GRADIENT, alone], "left_out": []})
+    assert "Measured on 2026-02-02 at load 0.5:" in shown
+    assert "| a net | 12.5 ms | 2.20 (2.00 to 2.40) | 2.5 | 0.80 (0.70 to 0.90) | 3.2 MB | 10.0 MB |" in shown
+    assert "| alone | 12.5 ms | 2.20 (2.00 to 2.40) | 2.5 | not measured |" in shown
+
+
+def test_rows_that_are_measured_again_replace_the_kept_ones(tmp_path, monkeypatch):
+    kept = {"machine": {"load": 9}, "rows": [GRADIENT, {"name": "other"}], "left_out": ["new", "never"]}
+    monkeypatch.setattr(table, "RESULTS", tmp_path / "results.json")
+    table.RESULTS.write_text(json.dumps(kept))
+    again = GRADIENT | {"target": 1.0}
+    found = table.replaced({"machine": {"load": 1}, "rows": [again, {"name": "new"}], "left_out": ["late"]})
+    assert found["rows"] == [again, {"name": "other"}, {"name": "new"}]
+    assert found["left_out"] == ["never", "late"]
+    assert found["machine"] == {"load": 9}
+
+
+def test_a_gradient_is_timed_against_the_forward_run(tmp_path, monkeypatch):
+    model = planted.load(planted.linear([[1.0, 2.0, -3.0]]))
+    net = gradients.Net("linear", model.path.stem, 2.5, model.input().name)
+    monkeypatch.setattr(gradients, "NETS", (net,))
+    monkeypatch.setattr(gradients.Net, "x", lambda self: np.ones((gradients.BATCH, 3), np.float32))
+    monkeypatch.setattr(gradients, "TURN_S", 1e-3)
+    monkeypatch.setattr(gradients, "find_spec", lambda name: None)
+    (row,) = gradients.rows(model.path.parent, "", rounds=2)
+    assert row["name"] == "gradient, linear"
+    assert len(row["rounds"]) == 2
+    assert min(row["rounds"]) > 0
+    assert row["peer"] == []
+    assert set(row["memory"]) == {"forward", "gradient"}
+    assert not list(gradients.rows(tmp_path, "", rounds=2))
+
+
+@pytest.mark.peers
+@pytest.mark.skipif(not (find_spec("torch") and find_spec("timm")), reason="needs torch and timm")
+@pytest.mark.parametrize("net", [net for net in gradients.NETS if net.file in ("resnet18", "encoder")])
+def test_pytorch_is_timed_on_the_same_gradient(tmp_path, net):
+    script = gradients.MODELS / "scripts" / "export_timm.py"
+    subprocess.run([sys.executable, script, tmp_path, net.file], check=True, capture_output=True)
+    model = Model.load(tmp_path / f"{net.file}.onnx", device="cpu", threads=1)
+    x = net.x()
+    cotangent = np.zeros((gradients.BATCH, model.output().shape[1]), np.float32)
+    cotangent[:, 0] = 1
+    ours = gradient(model, model.output().name, [net.wrt]).run({model.input().name: x}, cotangent)[1][net.wrt]
+    (theirs,) = gradients._peer(net, x, cotangent)()
+    # Units of a ReLU net flip between two orders of the same sums.
+    assert np.linalg.norm(ours - theirs.numpy()) < 0.03 * np.linalg.norm(ours)
 
 
 def test_the_kept_results_make_a_table():

@@ -64,9 +64,9 @@ def test_the_chosen_layers_are_the_last_of_each_size():
     assert [layer["name"] for layer in _census.chosen(flat)] == [str(i) for i in range(8, 20)]
 
 
-def _save(path: Path, nodes: list, inputs: list, outputs: list, **more) -> Path:
+def _save(path: Path, nodes: list, inputs: list, outputs: list, opset: int = 17, **more) -> Path:
     graph = helper.make_graph(nodes, "g", inputs, outputs, **more)
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8), path)
     return path
 
 
@@ -84,17 +84,17 @@ def test_a_model_without_scores_says_why(run, tmp_path):
     assert "(guessed from the shapes, as there is no .toml beside the model)\n" in text
 
 
-def _shrink(path: Path, *shape: int) -> Path:
+def _without_rule(path: Path, *shape: int) -> Path:
     x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", *shape]) for name in "xy")
-    nodes = [helper.make_node("Shrink", ["x"], ["h"], name="h_0"), helper.make_node("Neg", ["h"], ["y"])]
-    return _save(path, nodes, [x], [y])
+    nodes = [helper.make_node("OptionalGetElement", ["x"], ["h"], name="h_0"), helper.make_node("Neg", ["h"], ["y"])]
+    return _save(path, nodes, [x], [y], opset=18)
 
 
-NO_RULE = "No rule for ONNX op 'Shrink' (node 'h_0'), on the path from 'x' to 'y'."
+NO_RULE = "No rule for ONNX op 'OptionalGetElement' (node 'h_0'), on the path from 'x' to 'y'."
 
 
 def test_a_small_model_without_a_rule_is_explained_by_finite_differences(run, tmp_path):
-    path = _shrink(tmp_path / "m.onnx", 4)
+    path = _without_rule(tmp_path / "m.onnx", 4)
     told = json.loads(run("inspect", path, "--json").stdout)["methods"]
     assert any(needs_gradient(m["method"]) for m in told)
     for verdict in told:
@@ -108,7 +108,7 @@ def test_a_small_model_without_a_rule_is_explained_by_finite_differences(run, tm
 
 
 def test_a_large_model_without_a_rule_names_the_op_and_the_choices(run, tmp_path):
-    told = json.loads(run("inspect", _shrink(tmp_path / "m.onnx", 3, 64, 64), "--json").stdout)["methods"]
+    told = json.loads(run("inspect", _without_rule(tmp_path / "m.onnx", 3, 64, 64), "--json").stdout)["methods"]
     for verdict in told:
         assert verdict["possible"] is not needs_gradient(verdict["method"])
         if needs_gradient(verdict["method"]):

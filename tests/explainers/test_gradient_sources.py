@@ -22,7 +22,7 @@ from xaionnx.session import Session
 
 WEIGHTS = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)  # 4 inputs, 3 outputs
 X = np.random.default_rng(1).normal(size=(2, 4)).astype(np.float32)
-HEAD = '<ir_version: 8, opset_import: ["" : 17]>'
+HEAD = '<ir_version: 8, opset_import: ["" : 18]>'
 
 
 def loaded(text, **weights):
@@ -283,28 +283,28 @@ def test_what_names_no_source_is_refused_at_once(given):
         Saliency(gradient=given)
 
 
-def shrunk(size):
-    """Shrink has no rule."""
+def without_rule(size):
+    """OptionalGetElement has no rule."""
     return loaded(
-        f"shrunk (float[N, {size}] x) => (float[N, {size}] y) {{ h = Shrink<lambd: float = 0.0>(x)  y = Mul(h, h) }}"
+        f"without_rule (float[N, {size}] x) => (float[N, {size}] y) {{ h = OptionalGetElement(x)  y = Mul(h, h) }}"
     )
 
 
 def test_auto_takes_differences_where_an_op_has_no_rule():
-    model, x = shrunk(4), np.abs(X) + 0.5
+    model, x = without_rule(4), np.abs(X) + 0.5
     found = slopes(model, x, 2, "auto")
     np.testing.assert_allclose(found.values, 2 * x * np.array([0, 0, 1, 0]), atol=2e-3)
     assert found.diagnostics["gradient"] == "finite_differences"
     assert found.provenance["parameters"]["gradient"]["kind"] == "FiniteDifferences"
-    with pytest.raises(UnsupportedModelError, match="No rule for ONNX op 'Shrink'"):
+    with pytest.raises(UnsupportedModelError, match="No rule for ONNX op 'OptionalGetElement'"):
         slopes(model, x, 2, "graph")
 
 
 def test_auto_asks_where_differences_would_take_long():
-    model, x = shrunk(4097), np.ones((1, 4097), np.float32)
+    model, x = without_rule(4097), np.ones((1, 4097), np.float32)
     with pytest.raises(UnsupportedModelError) as refused:
         slopes(model, x, 0, "auto")
-    assert re.search(r"No rule for ONNX op 'Shrink' .*, on the path from 'x' to 'y'\.", str(refused.value))
+    assert re.search(r"No rule for ONNX op 'OptionalGetElement' .*, on the path from 'x' to 'y'\.", str(refused.value))
     assert str(refused.value).endswith(
         " Or choose gradient='finite_differences:random:500' (1,000 evaluations a gradient) or 'finite_differences' "
         "(8,194), or give a gradient model, a .onnx file."

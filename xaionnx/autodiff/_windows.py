@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import onnx_ir as ir
 
@@ -33,6 +33,14 @@ class Window:
         """Entries of the padded input behind the last window; below 0 where it reaches over the end."""
         padded = self.size[axis] + self.begin[axis] + self.end[axis]
         return padded - (self.out[axis] - 1) * self.strides[axis] - self.reach(axis)
+
+    def dense(self) -> Window:
+        """The same window moved by one entry at a time, over an output that has zeros between its entries."""
+        ones = (1,) * self.rank
+        out = tuple((n - 1) * stride + 1 for n, stride in zip(self.out, self.strides, strict=True))
+        # What was behind the last window counts as negative padding.
+        end = tuple(e - self.spare(a) for a, e in enumerate(self.end))
+        return replace(self, strides=ones, end=end, out=out)
 
 
 def window(g: GradientBuilder, node: ir.Node, kernel: tuple[int, ...] | None = None) -> Window:

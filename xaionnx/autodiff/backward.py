@@ -12,6 +12,7 @@ from xaionnx.autodiff.gradient_builder import GradientBuilder
 from xaionnx.autodiff.rule import START, Gradient, Table
 from xaionnx.autodiff.rules.quantization import carries
 from xaionnx.errors import UnknownNameError, UnsupportedModelError
+from xaionnx.graph.control_flow import CONTROL
 from xaionnx.graph.probe import Probe
 
 # Name of the input that holds the cotangent.
@@ -56,7 +57,7 @@ def differentiate(
     onnx.ModelProto
         With the further input :data:`COTANGENT`, in the shape of ``out``; the outputs are ``out``, those of ``keep``
         and then the gradients, named by :func:`gradient_name`. Inputs and outputs are declared in the sizes of the
-        probe, for which alone the gradients are right. Its metadata say under :data:`APPROXIMATIONS` what in the
+        probe, for which alone the gradients are right. Its metadata say under :data:`APPROXIMATIONS` what in a
         gradient is no derivative.
 
     Raises
@@ -124,6 +125,7 @@ def differentiate(
         _declare(ending, probe, name, batch)
     if g.approximations:
         graph_model.metadata_props[APPROXIMATIONS] = "\n".join(g.approximations)
+    _prune(graph)
     return ir.to_proto(graph_model)
 
 
@@ -134,6 +136,16 @@ def _start(g: GradientBuilder, table: Table, target: ir.Value, seed: ir.Value) -
     assert reader is not None
     (first,) = table[START](g, reader, [seed], [True])
     return g.zeros_like(target) if first is None else first
+
+
+def _prune(graph: ir.Graph) -> None:
+    """Remove nodes that no output needs, which onnxruntime would run, and weights that no node needs."""
+    for node in reversed(list(graph)):
+        if not any(value.uses() or value.is_graph_output() for value in node.outputs):
+            graph.remove(node, safe=True)
+    for name, value in list(graph.initializers.items()):
+        if not value.uses() and not value.is_graph_output():
+            del graph.initializers[name]
 
 
 def _reached(nodes: Iterable[ir.Node], sources: Iterable[ir.Value]) -> set[ir.Value]:
@@ -186,10 +198,9 @@ def _check_rules(path: Iterable[ir.Node], table: Table, out: str, wrt: Sequence[
     by_op: dict[str, list[str]] = defaultdict(list)
     for node in lacking:
         op = node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
-        by_op[op].append(str(node.name))
+        by_op[op].append(_named(node))
     told = [
-        f"'{op}' (node {', '.join(repr(name) for name in names[:3])}"
-        + (f" and {len(names) - 3} more)" if len(names) > 3 else ")")
+        f"'{op}' (node {', '.join(names[:3])}" + (f" and {len(names) - 3} more)" if len(names) > 3 else ")")
         for op, names in sorted(by_op.items())
     ]
     domains = Counter(node.domain for node in lacking)
@@ -203,8 +214,25 @@ def _check_rules(path: Iterable[ir.Node], table: Table, out: str, wrt: Sequence[
     )
 
 
+def _named(node: ir.Node) -> str:
+    """A node in an error; an If, Loop or Scan with the reason why it was not written out."""
+    made = next((str(value.name) for value in node.outputs if value.name), "")
+    name = repr(str(node.name)) if node.name else f"that makes {made!r}"
+    return f"{name}: {node.doc_string}" if node.op_type in CONTROL and node.doc_string else name
+
+
 def _sum(g: GradientBuilder, parts: Sequence[ir.Value]) -> ir.Value:
+    # What was repeated to the full shape need not be, beside a part that has it.
+    small = [_repeated(part) for part in parts]
+    if None in small:
+        parts = [part if less is None else less for part, less in zip(parts, small, strict=True)]
     return g.op("Add", *parts) if len(parts) == 2 else g.op("Sum", *parts)
+
+
+def _repeated(part: ir.Value) -> ir.Value | None:
+    """What Expand repeated, where it made ``part``."""
+    made = part.producer()
+    return made.inputs[0] if made is not None and made.op_type == "Expand" else None
 
 
 def _unbroadcast(g: GradientBuilder, node: ir.Node, index: int, gradient: ir.Value) -> ir.Value:

@@ -207,33 +207,30 @@ def _probed(model: Model, proto: onnx.ModelProto, keep: Sequence[str], first: Fe
 def _probe_with(
     model: Model, proto: onnx.ModelProto, keep: Sequence[str], first: Feeds, counts: Sequence[int]
 ) -> tuple[onnx.ModelProto, Probe]:
-    form = canonicalize(proto, keep, simplified)
-    _refuse_bfloat16(model, form)
     feeds = [
         {name: a if name in model.shared else np.repeat(a, count, axis=0) for name, a in first.items()}
         for count in counts
     ]
-    session: list[Session] = []
 
-    def run(shown: onnx.ModelProto, values: Feeds, names: Sequence[str]) -> list[Any]:
-        if not session:
-            content = to_bytes(shown, model.file)
-            settings = SessionSettings("cpu", model.settings.threads)
-            session.append(Session(content, settings, folder=str(model.path.parent), name=model.name))
-        return session[0].run(names, values, model.timeout_s)
+    def probed(graph: onnx.ModelProto) -> Probe:
+        session: list[Session] = []
 
-    return form, probe(form, feeds, run)
+        def run(shown: onnx.ModelProto, values: Feeds, names: Sequence[str]) -> list[Any]:
+            if not session:
+                content = to_bytes(shown, model.file)
+                settings = SessionSettings("cpu", model.settings.threads)
+                folder, in_place = str(model.path.parent), model.share_weights()
+                session.append(Session(content, settings, folder=folder, name=model.name, in_place=in_place))
+            # numpy has no bfloat16; rules that work in it ask for no shapes.
+            wide = {info.name for info in session[0].outputs if info.type != "tensor(bfloat16)"}
+            fetch = [name for name in names if name in wide]
+            answers = dict(zip(fetch, session[0].run(fetch, values, model.timeout_s), strict=True))
+            return [answers.get(name) for name in names]
 
+        return probe(graph, feeds, run)
 
-def _refuse_bfloat16(model: Model, form: onnx.ModelProto) -> None:
-    kind = onnx.TensorProto.BFLOAT16
-    casts = [a.i for node in form.graph.node if node.op_type == "Cast" for a in node.attribute if a.name == "to"]
-    if kind in casts or any(tensor.data_type == kind for tensor in form.graph.initializer):
-        raise UnsupportedModelError(
-            f"{model.name} computes in bfloat16, which onnxruntime does not show to Python, so its gradient cannot be "
-            "built. Export it in float32 or float16, or use a method without gradients: occlusion, rise, lime, "
-            "kernel_shap."
-        )
+    form = canonicalize(proto, keep, simplified, probed)
+    return form, probed(form)
 
 
 def _check_batched(model: Model, facts: Probe, name: str) -> None:

@@ -16,6 +16,8 @@ from xaionnx.graph.probe import Probe
 
 Array = npt.NDArray[Any]
 Shape = tuple[int | None, ...]
+# Types that a gradient is calculated in.
+_WIDE = frozenset({ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.BFLOAT16})
 # Behind the end of any axis.
 _FAR = 2**31 - 1
 
@@ -125,6 +127,10 @@ class GradientBuilder(Builder):
             f"{label} ({count} node{'s' * (count > 1)})" for label, count in sorted(self._approximated.items())
         )
 
+    def kind(self, value: ir.Value) -> ir.DataType:
+        """The type of a tensor's gradient: its own, or float32 where it holds quantised numbers."""
+        return value.dtype if value.dtype in _WIDE else ir.DataType.FLOAT
+
     def shape_of(self, value: ir.Value) -> ir.Value:
         """The shape of a forward tensor as a tensor: a constant where nothing follows the batch."""
         shape = self.shape(value)
@@ -146,8 +152,8 @@ class GradientBuilder(Builder):
         return self.op("Expand", value, self.shape_of(like))
 
     def zeros_like(self, like: ir.Value) -> ir.Value:
-        """Zeros in the shape and type of a forward tensor."""
-        dtype = like.dtype or ir.DataType.FLOAT
+        """Zeros in the shape of a forward tensor and the type of its gradient."""
+        dtype = self.kind(like)
         return self.op("Expand", self.constant(np.zeros((), dtype=dtype.numpy()), dtype), self.shape_of(like))
 
     def again(self, node: ir.Node, *operands: ir.Value | None) -> ir.Node:

@@ -33,6 +33,8 @@ Table: TypeAlias = Mapping[str, Rule]
 START = "start"
 
 registered: dict[str, Rule] = {}
+# Ops whose derivative is 0 wherever it exists.
+flat_ops: set[str] = set()
 
 
 def rule(*op_types: str) -> Callable[[Rule], Rule]:
@@ -49,16 +51,35 @@ def rule(*op_types: str) -> Callable[[Rule], Rule]:
 
 
 def unary(*op_types: str) -> Callable[[Callable[[GradientBuilder, ir.Node, ir.Value], Gradient]], Rule]:
-    """Like :func:`rule`, for ops of which only the first input and output count: ``f(g, node, dy) -> dx``."""
+    """Like :func:`rule`, for ops of which only the first input and output count: ``f(g, node, dy) -> dx``.
+
+    Where another input depends on what is explained, the node is refused.
+    """
 
     def enter(function: Callable[[GradientBuilder, ir.Node, ir.Value], Gradient]) -> Rule:
         def whole(
             g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool], /
         ) -> Sequence[Gradient]:
             dy = cotangents[0]
+            for index, wanted in enumerate(needed):
+                if wanted and index > 0:
+                    raise g.refusal(node, f"its input number {index} depends on what is explained")
             first = function(g, node, dy) if dy is not None and needed[0] else None
             return [first] + [None] * (len(node.inputs) - 1)
 
+        whole.__module__ = function.__module__  # the family
         return rule(*op_types)(whole)
 
     return enter
+
+
+def flat(*op_types: str) -> None:
+    """Enter ops that are constant but for their jumps, or read no more of their input than its shape."""
+
+    def nothing(
+        g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool], /
+    ) -> Sequence[Gradient]:
+        return [None] * len(node.inputs)
+
+    rule(*op_types)(nothing)
+    flat_ops.update(op_types)

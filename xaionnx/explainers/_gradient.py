@@ -80,9 +80,9 @@ class GradientExplainer(Explainer):
 
     ``diagnostics`` tell ``evaluations``, every row that ran through the model or a part of it, with its gradient or
     without, ``gradients``, how many were taken, and ``gradient``, their source: ``graph``, ``finite_differences`` or
-    the file of a gradient model. A gradient is of one target, so T targets cost T gradients. ``provenance`` lists
-    under ``approximations`` what in the gradients is no derivative of what the model computes, as where it was
-    quantised.
+    the file of a gradient model. A gradient is of one target, so T targets cost T gradients.
+    ``provenance`` lists under ``approximations`` what in a built gradient is no derivative of what the model computes,
+    as where it was quantised.
     """
 
     needs: ClassVar[str] = "gradient"

@@ -65,7 +65,8 @@ class Route:
     def of(cls, model: Model, feeds: dict[str, Array], resolution: Resolution) -> Route:
         """The inputs themselves: those of floats, or the one that is explained, where it holds no floats."""
         main = model.input()
-        names = differentiable(model) if main.dtype.kind == "f" else (main.name,)
+        tensors = {pick.tensor for pick in resolution.selection.picks[: resolution.own]}
+        names = differentiable(resolution.model, tensors) if main.dtype.kind == "f" else (main.name,)
         samples = split(feeds, main.name, model.spec, model.shared)
         return cls(names, model, feeds, resolution, samples, np.zeros(len(samples), dtype=np.int64))
 

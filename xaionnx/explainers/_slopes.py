@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
@@ -12,6 +12,8 @@ from xaionnx.errors import OutputError, UnsupportedModelError
 from xaionnx.explainers._sources.choice import chosen
 from xaionnx.explainers._sources.graph import Graph
 from xaionnx.explainers._sources.source import At, Piece, Question, Source
+from xaionnx.graph.cut import ordered
+from xaionnx.graph.probe import reads_data
 from xaionnx.model import Model
 from xaionnx.perturb.sample import Sample
 
@@ -128,8 +130,10 @@ class Slopes:
                 )
 
 
-def differentiable(model: Model) -> tuple[str, ...]:
+def differentiable(model: Model, tensors: Iterable[str] = ()) -> tuple[str, ...]:
     """Names of the inputs that a gradient can be taken of: those of floats, one a sample.
+
+    Inputs that ``tensors``, or else the usual output, do not all depend on are left out.
 
     Raises
     ------
@@ -142,4 +146,12 @@ def differentiable(model: Model) -> tuple[str, ...]:
             f"Input '{main.name}' of {model.name} is {main}, which has no gradient. "
             "Use a method without gradients: occlusion, rise, lime, kernel_shap."
         )
-    return tuple(info.name for info in model.inputs if info.dtype.kind == "f" and info.name not in model.shared)
+    names = [info.name for info in model.inputs if info.dtype.kind == "f" and info.name not in model.shared]
+    nodes, read = ordered((model.graph or model.file.proto).graph), set(tensors) or {model.output().name}
+    used = tuple(name for name in names if read <= reads_data(nodes, [name]) | {name})
+    if main.name not in used:
+        raise UnsupportedModelError(
+            f"'{min(read)}' of {model.name} does not depend on '{main.name}', so there is nothing to explain. "
+            "Choose another target, or name the input in the model's .toml."
+        )
+    return used

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import onnx
 import onnx.inliner
+import onnx.numpy_helper
 import onnx.version_converter
 
 from xaionnx.errors import UnsupportedModelError
+from xaionnx.graph.control_flow import Probed, bring_out, write_out
 from xaionnx.graph.cut import expose
 from xaionnx.graph.expand import expand
 from xaionnx.graph.serialize import WEIGHTS_APART
@@ -17,13 +21,17 @@ from xaionnx.loading.soundness import subgraphs
 
 # Rules are written for this version of the default domain and later ones.
 OPSET = 20
+# Its Scan goes over by another rule than all later ones, which the conversion does not know.
+_FIRST_SCAN = 8
 _DEFAULT = ("", "ai.onnx")
 
 # Simplifies a serialised model and leaves all ops in the default domain.
 Simplify = Callable[[bytes], bytes]
 
 
-def canonicalize(model: onnx.ModelProto, keep: Sequence[str], simplify: Simplify | None) -> onnx.ModelProto:
+def canonicalize(
+    model: onnx.ModelProto, keep: Sequence[str], simplify: Simplify | None, probed: Probed | None = None
+) -> onnx.ModelProto:
     """The same function as a graph of opset 20 or newer, its constants folded and its functions inlined.
 
     Parameters
@@ -35,6 +43,9 @@ def canonicalize(model: onnx.ModelProto, keep: Sequence[str], simplify: Simplify
         their names where they survive.
     simplify : callable or None
         Serialised model in, simplified one out (:func:`xaionnx.session.simplified`); None leaves that step out.
+    probed : callable or None
+        Probes a model that takes the same inputs, so that If, Loop and Scan are written out as
+        :func:`xaionnx.graph.control_flow.write_out` tells; None leaves that step out.
 
     Raises
     ------
@@ -57,14 +68,16 @@ def canonicalize(model: onnx.ModelProto, keep: Sequence[str], simplify: Simplify
     form.graph.input.extend(own)
     if form.functions:
         form = onnx.inliner.inline_local_functions(form, convert_version=True)
-    apart = [tensor for tensor in form.graph.initializer if tensor.data_location == onnx.TensorProto.EXTERNAL]
-    if apart:
-        _without_weights(form, {tensor.name for tensor in apart})
-        form.graph.input.extend(
-            onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims) for tensor in apart
-        )
-    form = expand(_converted(form))
+    _make_dense(form.graph)
+    bring_out(form)
+    apart = _take_apart(form)
+    form = _converted(form)
+    _put_together(form, apart)
+    if probed is not None:
+        form = write_out(form, keep, probed)
+    form = expand(form)
     if simplify is not None:
+        apart = _take_apart(form)
         before = _foreign(form)
         form = onnx.load_model_from_string(simplify(form.SerializeToString()))
         strange = sorted(_foreign(form) - before)
@@ -73,12 +86,7 @@ def canonicalize(model: onnx.ModelProto, keep: Sequence[str], simplify: Simplify
                 f"Simplifying the graph brought in ops that are not of ONNX: {', '.join(strange)}. "
                 "Update onnxruntime, or use a method without gradients."
             )
-    if apart:
-        names = {tensor.name for tensor in apart}
-        rest = [value for value in form.graph.input if value.name not in names]
-        del form.graph.input[:]
-        form.graph.input.extend(rest)
-        form.graph.initializer.extend(apart)
+        _put_together(form, apart)
     # Shapes inside may be declared for one sample.
     del form.graph.value_info[:]
     used = {node.domain for node in _all_nodes(form.graph)}
@@ -88,10 +96,26 @@ def canonicalize(model: onnx.ModelProto, keep: Sequence[str], simplify: Simplify
     return form
 
 
+def _make_dense(graph: onnx.GraphProto) -> None:
+    """Write sparse weights as ordinary ones: neither the conversion nor onnx-ir keeps them."""
+    for sparse in graph.sparse_initializer:
+        dense = np.zeros(math.prod(sparse.dims), onnx.helper.tensor_dtype_to_np_dtype(sparse.values.data_type))
+        places = onnx.numpy_helper.to_array(sparse.indices)
+        flat = np.ravel_multi_index(tuple(places.T), tuple(sparse.dims)) if places.ndim > 1 else places
+        dense[flat] = onnx.numpy_helper.to_array(sparse.values)
+        graph.initializer.append(onnx.numpy_helper.from_array(dense.reshape(sparse.dims), sparse.values.name))
+    del graph.sparse_initializer[:]
+
+
 def _converted(model: onnx.ModelProto) -> onnx.ModelProto:
     version = next((entry.version for entry in model.opset_import if entry.domain in _DEFAULT), OPSET)
     if version >= OPSET:
         return model
+    if version == _FIRST_SCAN and any(node.op_type == "Scan" for node in _all_nodes(model.graph)):
+        raise UnsupportedModelError(
+            "ONNX op 'Scan' of opset 8 takes each sample by itself, and no newer op is like it. "
+            "Export the model with opset 9 or newer."
+        )
     try:
         return onnx.version_converter.convert_version(model, OPSET)
     except RuntimeError as error:  # the C++ converter raises all its failures so
@@ -102,10 +126,25 @@ def _converted(model: onnx.ModelProto) -> onnx.ModelProto:
         ) from error
 
 
-def _without_weights(model: onnx.ModelProto, names: set[str]) -> None:
-    kept = [tensor for tensor in model.graph.initializer if tensor.name not in names]
-    del model.graph.initializer[:]
-    model.graph.initializer.extend(kept)
+def _take_apart(model: onnx.ModelProto) -> list[onnx.TensorProto]:
+    """Make inputs of the weights in external files, and return these."""
+    apart = [tensor for tensor in model.graph.initializer if tensor.data_location == onnx.TensorProto.EXTERNAL]
+    if apart:
+        kept = [tensor for tensor in model.graph.initializer if tensor.data_location != onnx.TensorProto.EXTERNAL]
+        del model.graph.initializer[:]
+        model.graph.initializer.extend(kept)
+        model.graph.input.extend(
+            onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims) for tensor in apart
+        )
+    return apart
+
+
+def _put_together(model: onnx.ModelProto, apart: Sequence[onnx.TensorProto]) -> None:
+    names = {tensor.name for tensor in apart}
+    rest = [value for value in model.graph.input if value.name not in names]
+    del model.graph.input[:]
+    model.graph.input.extend(rest)
+    model.graph.initializer.extend(apart)
 
 
 def _foreign(model: onnx.ModelProto) -> set[str]:

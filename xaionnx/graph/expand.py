@@ -12,7 +12,9 @@ import onnx.shape_inference
 from xaionnx.errors import UnsupportedModelError
 
 # Ops that are written out before differentiation. CastLike stands in the bodies of others.
-COMPOSED = frozenset({"Attention", "RotaryEmbedding", "CastLike"})
+COMPOSED = frozenset(
+    {"Attention", "CastLike", "NegativeLogLikelihoodLoss", "RotaryEmbedding", "SoftmaxCrossEntropyLoss"}
+)
 _DEFAULT = ("", "ai.onnx")
 _MASK, _PADDING = 3, 6
 

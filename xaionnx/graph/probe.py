@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,12 +54,16 @@ def probe(model: onnx.ModelProto, feeds: Sequence[Mapping[str, Array]], run: Run
     run : callable
         Evaluates a model.
     """
-    known = dict(feeds[-1])
     names = [name for node in model.graph.node for name in node.output if name]
     shown = expose(model, names)
-    first = dict(zip(names, run(shown, feeds[0], names), strict=True)) | dict(feeds[0])
-    known |= first if len(feeds) == 1 else dict(zip(names, run(shown, feeds[-1], names), strict=True))
-    varying = _reads_data(model, set(feeds[0]))
+
+    def answers(values: Mapping[str, Array]) -> dict[str, Any]:
+        # Asked for no output, onnxruntime would answer with all of them.
+        return dict(values) | (dict(zip(names, run(shown, values, names), strict=True)) if names else {})
+
+    first = answers(feeds[0])
+    known = first if len(feeds) == 1 else answers(feeds[-1])
+    varying = reads_data(ordered(model.graph), feeds[0])
     shapes: dict[str, tuple[int | None, ...]] = {}
     sizes: dict[str, tuple[int, ...]] = {}
     dtypes: dict[str, np.dtype[Any]] = {}
@@ -78,10 +82,10 @@ def probe(model: onnx.ModelProto, feeds: Sequence[Mapping[str, Array]], run: Run
     return Probe(shapes, sizes, dtypes, constants)
 
 
-def _reads_data(model: onnx.ModelProto, inputs: set[str]) -> set[str]:
-    """Tensors whose numbers depend on those of the inputs."""
-    dependent = set(inputs)
-    for node in ordered(model.graph):
+def reads_data(nodes: Iterable[onnx.NodeProto], sources: Iterable[str]) -> set[str]:
+    """Tensors whose numbers depend on those of the sources; ``nodes`` come with makers before readers."""
+    dependent = set(sources)
+    for node in nodes:
         if node.op_type not in _SHAPE_READERS and not dependent.isdisjoint(reads(node)):
-            dependent.update(node.output)
+            dependent.update(name for name in node.output if name)
     return dependent

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import onnx_ir as ir
 
 from xaionnx.autodiff.gradient_builder import GradientBuilder
-from xaionnx.autodiff.rule import Gradient, rule
+from xaionnx.autodiff.rule import Gradient, flat, rule
+from xaionnx.autodiff.rules.activations import gated
 
 
 @rule("Add", "Sum")
@@ -31,6 +32,10 @@ def sub(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], neede
 def mul(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]) -> list[Gradient]:
     a, b = node.inputs
     dy = cotangents[0]
+    whole = gated(g, node, dy) if dy is not None and all(needed) else None
+    if whole is not None:
+        x, dx = whole
+        return [dx, None] if x is a else [None, dx]
     return [g.op("Mul", dy, b) if needed[0] else None, g.op("Mul", dy, a) if needed[1] else None]
 
 
@@ -84,9 +89,11 @@ def extreme(
 
 @rule("Mod")
 def mod(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]) -> list[Gradient]:
-    if needed[1]:
-        raise g.refusal(node, "its divisor depends on what is explained")
-    return [cotangents[0], None]
+    a, b = node.inputs
+    dy, y = cotangents[0], node.outputs[0]
+    # y = a - k b, for a whole number k that is the same around.
+    turns = g.op("Round", g.op("Div", g.op("Sub", y, a), b)) if needed[1] else None
+    return [dy if needed[0] else None, g.op("Mul", dy, turns) if needed[1] else None]
 
 
 @rule("Where")
@@ -110,7 +117,5 @@ def prelu(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], nee
     ]
 
 
-@rule("Floor", "Ceil", "Round", "Sign")
-def steps(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]) -> list[Gradient]:
-    """Constant but for their jumps."""
-    return [None]
+# Random numbers of an input's shape and the like depend on nothing else of it.
+flat("Ceil", "EyeLike", "Floor", "RandomNormalLike", "RandomUniformLike", "Round", "Sign")

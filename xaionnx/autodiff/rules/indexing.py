@@ -233,6 +233,22 @@ def compress(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     return g.op("ScatterElements", zeros, g.op("Expand", column, g.op("Shape", dy)), dy, axis=axis)
 
 
+@rule("OneHot")
+def one_hot(
+    g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]
+) -> list[Gradient]:
+    """The two values, off and on; indices and depth have no derivative."""
+    dy, values = cotangents[0], _input(g, node, 2)
+    if not needed[2]:
+        return [None] * 3
+    kind = g.kind(values)
+    units = g.constant(np.array([0, 1]), kind)
+    hot = g.op("OneHot", node.inputs[0], node.inputs[1], units, axis=node.attributes.get_int("axis", -1))
+    on = g.op("ReduceSum", g.op("Mul", dy, hot), keepdims=0)
+    off = g.op("Sub", g.op("ReduceSum", dy, keepdims=0), on)
+    return [None, None, g.op("Concat", *(g.op("Reshape", part, g.ints(1)) for part in (off, on)), axis=0)]
+
+
 @unary("MaxUnpool")
 def max_unpool(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     if len(node.inputs) > 2 and node.inputs[2] is not None:

@@ -158,3 +158,42 @@ def gather(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     column[axis] = -1
     spread = g.op("Expand", g.op("Reshape", index, g.ints(*column)), g.op("Shape", dy))
     return g.op("ScatterElements", g.zeros_like(x), spread, dy, axis=axis, reduction="add")
+
+
+@unary("CenterCropPad")
+def center_crop_pad(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    x, y = _x(node), node.outputs[0]
+    rank = g.rank(x)
+    begin, end = [0] * rank, [0] * rank
+    for axis in node.attributes.get_ints("axes") or range(rank):
+        if g.sizes(x)[axis] != g.sizes(y)[axis]:
+            more = g.size(x, axis) - g.size(y, axis)
+            # Where the difference is odd, the further entry is the last one, whether it is cut off or added.
+            begin[axis] = more // 2 if more > 0 else -(-more // 2)
+            end[axis] = more - begin[axis]
+    return g.pad(dy, begin, end)
+
+
+@unary("Col2Im")
+def col2im(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    """Columns were added into pictures, so they are read from the same places."""
+    x, image, block = _x(node), g.fixed(node, 1), g.fixed(node, 2)
+    if image is None or block is None:
+        raise g.refusal(node, "its shapes are missing")
+    rank, attributes = len(image), node.attributes
+    strides = attributes.get_ints("strides") or [1] * rank
+    dilations = attributes.get_ints("dilations") or [1] * rank
+    pads = attributes.get_ints("pads") or [0] * 2 * rank
+    wide = [int(size) + pads[a] + pads[a + rank] for a, size in enumerate(image)]
+    places = np.zeros((1, 1), dtype=np.int64)
+    for axis in range(rank):
+        reach = (int(block[axis]) - 1) * dilations[axis] + 1
+        first = np.arange(0, wide[axis] - reach + 1, strides[axis])
+        line = np.arange(int(block[axis]))[:, None] * dilations[axis] + first
+        # (entries of the block, windows), the axes so far before this one.
+        places = (places[:, None, :, None] * wide[axis] + line[None, :, None, :]).reshape(
+            len(places) * len(line), places.shape[1] * len(first)
+        )
+    padded = g.pad(dy, [0, 0, *pads[:rank]], [0, 0, *pads[rank:]])
+    flat = g.op("Reshape", padded, g.ints(0, 0, int(np.prod(wide))))
+    return g.reshape_like(g.op("Gather", flat, g.constant(places), axis=2), x)

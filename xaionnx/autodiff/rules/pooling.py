@@ -53,7 +53,7 @@ def average_pool(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
         return _repeated(g, g.op("Mul", dy, 1.0 / math.prod(frame.kernel)), x, frame)
     channels = g.size(x, 1)
     ones = g.constant(np.ones((channels, 1, *frame.kernel), dtype=dtype.numpy()), dtype)
-    return conv_back(g, g.op("Mul", dy, weights), ones, frame, channels)
+    return conv_back(g, g.op("Mul", dy, weights), ones, g.sizes(ones), frame, channels)
 
 
 def _counts(frame: Window, with_pads: bool) -> Array:
@@ -93,3 +93,34 @@ def global_max_pool(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient
     chosen = g.op("Cast", g.op("Equal", x, y), to=x.dtype or ir.DataType.FLOAT)
     count = g.op("ReduceSum", chosen, g.ints(*range(2, g.rank(x))), keepdims=1)
     return g.op("Mul", chosen, g.op("Div", dy, count))
+
+
+@unary("LpPool")
+def lp_pool(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    x = _x(node)
+    frame, channels, p = window(g, node), g.size(x, 1), node.attributes.get_int("p", 2)
+    kind = g.kind(x)
+    ones = g.constant(np.ones((channels, 1, *frame.kernel), dtype=kind.numpy()), kind)
+    return _powers(g, x, conv_back(g, _scaled(g, dy, node.outputs[0], p), ones, g.sizes(ones), frame, channels), p)
+
+
+@unary("GlobalLpPool")
+def global_lp_pool(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
+    p = node.attributes.get_int("p", 2)
+    return _powers(g, _x(node), _scaled(g, dy, node.outputs[0], p), p)
+
+
+def _scaled(g: GradientBuilder, dy: ir.Value, y: ir.Value, p: int) -> ir.Value:
+    """``dy / y^(p-1)``; where all entries are 0 the norm has no derivative, and 0 is the one of least norm."""
+    if p == 1:
+        return dy
+    power = y if p == 2 else g.op("Pow", y, float(p - 1))
+    return g.op("Div", dy, g.op("Where", g.op("Greater", y, 0.0), power, math.inf))
+
+
+def _powers(g: GradientBuilder, x: ir.Value, spread: ir.Value, p: int) -> ir.Value:
+    """``spread * sign(x) |x|^(p-1)``."""
+    if p == 2:
+        return g.op("Mul", spread, x)
+    signed = g.op("Mul", spread, g.op("Sign", x))
+    return signed if p == 1 else g.op("Mul", signed, g.op("Pow", g.op("Abs", x), float(p - 1)))

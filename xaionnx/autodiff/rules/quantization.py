@@ -22,7 +22,14 @@ from xaionnx.autodiff.gradient_builder import GradientBuilder
 from xaionnx.autodiff.rule import Gradient, rule
 
 # Ops whose rule is an estimate; a gradient through one of them is labelled.
-STRAIGHT_THROUGH = frozenset({"DequantizeLinear", "DynamicQuantizeLinear", "QuantizeLinear"})
+STRAIGHT_THROUGH = frozenset(
+    {
+        "ConvInteger", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "QLinearConv", "QLinearMatMul",
+        "QuantizeLinear",
+    }
+)  # fmt: skip
+# Its label in a result.
+ESTIMATE = "straight through"
 
 # Their first output holds floats in integers' or small floats' clothes.
 _QUANTIZING = frozenset({"DynamicQuantizeLinear", "QuantizeLinear"})
@@ -34,8 +41,7 @@ _MOVING = frozenset(
     }
 )  # fmt: skip
 
-# These calculate with quantised numbers. None has a rule; that they carry makes the walk name them, where it would
-# otherwise follow the scales alone and answer 0.
+# These calculate with quantised numbers.
 _CALCULATING = frozenset({"ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul"})
 
 
@@ -53,7 +59,9 @@ def carries(node: ir.Node, index: int, active: Callable[[ir.Value], bool]) -> bo
     first = node.inputs[0] if node.inputs else None
     if node.op_type in _QUANTIZING:
         return index == 0 and first is not None and active(first)
-    if node.op_type in _CALCULATING:
+    # Other domains calculate with quantised numbers too; that they carry makes the walk name them as ops without a
+    # rule, where it would otherwise find that nothing depends on what is explained.
+    if node.op_type in _CALCULATING or node.domain not in ("", "ai.onnx"):
         return any(value is not None and active(value) for value in node.inputs)
     if node.op_type not in _MOVING or (node.op_type == "MaxPool" and index > 0):
         return False
@@ -68,6 +76,7 @@ def quantize_linear(
     """``dy / scale`` where ``x / scale + zero_point`` lies in the range of the type."""
     if any(needed[1:]):
         raise g.refusal(node, "its scale depends on what is explained")
+    g.approximate(node, ESTIMATE)
     x, scale = node.inputs[0], node.inputs[1]
     low, high = _range(g, node)
     zero = node.inputs[2] if len(node.inputs) > 2 else None
@@ -89,6 +98,8 @@ def dequantize_linear(
     """``dy * scale``: a float, as if the quantised numbers were."""
     x, scale, y = node.inputs[0], node.inputs[1], node.outputs[0]
     dy = cotangents[0]
+    if needed[0]:
+        g.approximate(node, ESTIMATE)
     gradient = g.op("Mul", dy, _along(g, node, scale, x, _kind(y))) if needed[0] else None
     gradients: list[Gradient] = [gradient] + [None] * (len(node.inputs) - 1)
     if needed[1] and not _is_dynamic(scale):
@@ -126,6 +137,7 @@ def dynamic_quantize_linear(
     """
     if cotangents[0] is None:
         raise g.refusal(node, "its scale is used without its numbers")
+    g.approximate(node, ESTIMATE)
     return [g.op("Div", cotangents[0], g.further_output(node, 1, ir.DataType.FLOAT))]
 
 

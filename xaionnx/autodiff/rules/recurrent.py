@@ -1,7 +1,8 @@
 """LSTM, GRU and RNN, back through time: the steps are written out, whatever they share is computed for all at once.
 
 The forward node answers every hidden state, so the gates of all steps follow from one product of matrices; only what a
-step hands to the one before stays a chain. The length of the sequence is that of the graph.
+step hands to the one before stays a chain. The length of the sequence is that of the graph. Where samples end earlier,
+a step behind the end of a sample passes its states on.
 """
 
 from __future__ import annotations
@@ -12,31 +13,35 @@ from typing import NamedTuple
 import numpy as np
 import onnx_ir as ir
 
+from xaionnx.autodiff._squashing import Squashing, choose, squashings, strange
 from xaionnx.autodiff.gradient_builder import GradientBuilder
 from xaionnx.autodiff.rule import Gradient, Rule, rule
 
-_DEFAULTS = {"LSTM": ("sigmoid", "tanh", "tanh"), "GRU": ("sigmoid", "tanh"), "RNN": ("tanh",)}
+_DEFAULTS = {"LSTM": ("Sigmoid", "Tanh", "Tanh"), "GRU": ("Sigmoid", "Tanh"), "RNN": ("Tanh",)}
 _GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 
 
 class _Pass(NamedTuple):
     """One direction of a layer, time first: T steps, N samples, F features, H hidden units, G gates.
 
-    ``order`` lists the steps as they were taken. ``dy`` holds for each step the derivative of the target with respect
-    to its hidden state, (1, N, H); ``dh`` and ``dc`` are those of the last states.
+    ``order`` lists the steps as they were taken, and ``valid`` (T, N, 1) says which samples they were taken for.
+    ``dy`` holds for each step the derivative of the target with respect to its hidden state, (1, N, H); ``dh`` and
+    ``dc`` are those of the last states.
     """
 
     g: GradientBuilder
     node: ir.Node
     order: list[int]
+    activations: Sequence[Squashing]
     x: ir.Value
-    y: ir.Value
     before: ir.Value
     cell: ir.Value | None
     w: ir.Value
     r: ir.Value
     w_bias: ir.Value | None
     r_bias: ir.Value | None
+    peepholes: ir.Value | None
+    valid: ir.Value | None
     dy: list[ir.Value] | None
     dh: Gradient
     dc: Gradient
@@ -58,10 +63,23 @@ class _Pass(NamedTuple):
     def joined(self, values: Sequence[ir.Value]) -> ir.Value:
         return self.g.op("Concat", *values, axis=0)
 
+    def where_valid(self, value: ir.Value, otherwise: float = 0.0) -> ir.Value:
+        return value if self.valid is None else self.g.op("Where", self.valid, value, otherwise)
+
+    def passed_on(self) -> Sequence[ir.Value | None]:
+        """For each step 1 where a sample passes its state on, 0 where it takes the step; None where all do."""
+        if self.valid is None:
+            return [None] * len(self.order)
+        return self.steps(choose(self.g, self.valid, self.x, 0.0, 1.0))
+
     def arriving(self, step: int, later: Gradient) -> ir.Value:
         """The derivative with respect to the hidden state of a step."""
         own = None if self.dy is None else self.dy[step]
-        return _added(self.g, [own, later]) or _zeros(self.g, self.g.op("Slice", self.y, [0], [1], [0]))
+        return _added(self.g, [own, later]) or _zeros(self.g, self.g.op("Slice", self.before, [0], [1], [0]))
+
+    def earlier(self, back: ir.Value, hidden: ir.Value, passed: ir.Value | None) -> ir.Value:
+        """The derivative with respect to the hidden state before a step."""
+        return back if passed is None else self.g.op("Add", back, self.g.op("Mul", hidden, passed))
 
 
 class _Backward(NamedTuple):
@@ -74,69 +92,113 @@ class _Backward(NamedTuple):
 
 def _lstm(p: _Pass) -> _Backward:
     g = p.g
-    i, o, f, c = p.parts(g.op("Add", p.from_input(), _affine(g, p.before, p.r, p.r_bias)), 4)
-    i, o, f, c = g.op("Sigmoid", i), g.op("Sigmoid", o), g.op("Sigmoid", f), g.op("Tanh", c)
-    forget, new = p.steps(f), p.steps(g.op("Mul", i, c))
-    first = p.cell if p.cell is not None else _zeros(g, new[0])
-    cells: list[ir.Value] = [first] * len(p.order)
-    earlier: list[ir.Value] = [first] * len(p.order)
-    state = first
-    for step in p.order:
-        earlier[step] = state
-        state = cells[step] = g.op("Add", g.op("Mul", forget[step], state), new[step])
-    squashed = g.op("Tanh", p.joined(cells))
-    slopes = g.op(
-        "Concat",
-        g.op("Mul", c, _sigmoid_slope(g, i)),
-        g.op("Mul", squashed, _sigmoid_slope(g, o)),
-        g.op("Mul", p.joined(earlier), _sigmoid_slope(g, f)),
-        g.op("Mul", i, _tanh_slope(g, c)),
-        axis=-1,
-    )
-    slope, to_cell = p.steps(slopes), p.steps(g.op("Mul", o, _tanh_slope(g, squashed)))
+    squash, squash_new, squash_cell = p.activations
+    zi, zo, zf, zc = p.parts(g.op("Add", p.from_input(), _affine(g, p.before, p.r, p.r_bias)), 4)
+    coupled = bool(p.node.attributes.get_int("input_forget", 0))
+    c, c_slope = squash_new(g, zc)
+    first = p.cell if p.cell is not None else _zeros(g, g.op("Slice", p.before, [0], [1], [0]))
+    watching = None if p.peepholes is None else p.parts(p.peepholes, 3)
+    if watching is None:
+        cells, earlier = _cells(p, first, c, squash(g, zi)[0], squash(g, zf)[0], coupled)
+    else:
+        cells, earlier = _watched_cells(p, first, c, zi, zf, watching, coupled)
+        zi = g.op("Add", zi, g.op("Mul", earlier, watching[0]))
+        zo = g.op("Add", zo, g.op("Mul", cells, watching[1]))
+        zf = g.op("Add", zf, g.op("Mul", earlier, watching[2]))
+    (i, i_slope), (o, o_slope) = squash(g, zi), squash(g, zo)
+    cell, cell_slope = squash_cell(g, cells)
+    o_slope, to_cell = g.op("Mul", cell, o_slope), g.op("Mul", o, cell_slope)
+    if coupled:
+        f, f_slope = g.op("Sub", 1.0, i), _zeros(g, i)
+        i_slope = g.op("Mul", g.op("Sub", c, earlier), i_slope)
+    else:
+        f, f_slope = squash(g, zf)
+        i_slope, f_slope = g.op("Mul", c, i_slope), g.op("Mul", earlier, f_slope)
+    kept = f
+    if watching is not None:
+        to_cell = g.op("Add", to_cell, g.op("Mul", o_slope, watching[1]))
+        kept = g.op("Sum", f, g.op("Mul", i_slope, watching[0]), g.op("Mul", f_slope, watching[2]))
+    slope = p.steps(p.where_valid(g.op("Concat", i_slope, o_slope, f_slope, g.op("Mul", i, c_slope), axis=-1)))
+    to_cells, forget, passed = p.steps(p.where_valid(to_cell)), p.steps(p.where_valid(kept, 1.0)), p.passed_on()
     dh, dc = p.dh, p.dc
     gates: list[ir.Value] = [first] * len(p.order)
     for step in reversed(p.order):
         hidden = p.arriving(step, dh)
-        through = g.op("Mul", hidden, to_cell[step])
+        through = g.op("Mul", hidden, to_cells[step])
         through = through if dc is None else g.op("Add", through, dc)
         gates[step] = g.op("Mul", g.op("Concat", through, hidden, through, through, axis=-1), slope[step])
-        dh = g.op("MatMul", gates[step], p.r)
+        dh = p.earlier(g.op("MatMul", gates[step], p.r), hidden, passed[step])
         dc = g.op("Mul", through, forget[step])
     assert dh is not None
     return _Backward(p.joined(gates), dh, dc)
 
 
+def _cells(
+    p: _Pass, first: ir.Value, c: ir.Value, i: ir.Value, f: ir.Value, coupled: bool
+) -> tuple[ir.Value, ir.Value]:
+    """The cells behind and before all steps (T, N, H)."""
+    g = p.g
+    forget = p.steps(p.where_valid(g.op("Sub", 1.0, i) if coupled else f, 1.0))
+    new = p.steps(p.where_valid(g.op("Mul", i, c)))
+    return _chain(p, first, lambda step, state: g.op("Add", g.op("Mul", forget[step], state), new[step]))
+
+
+def _watched_cells(
+    p: _Pass, first: ir.Value, c: ir.Value, zi: ir.Value, zf: ir.Value, watching: Sequence[ir.Value], coupled: bool
+) -> tuple[ir.Value, ir.Value]:
+    """As :func:`_cells`, where gates watch the cell through peepholes."""
+    g, squash = p.g, p.activations[0]
+    new, to_i, to_f, passed = p.steps(c), p.steps(zi), p.steps(zf), p.passed_on()
+
+    def advance(step: int, state: ir.Value) -> ir.Value:
+        i = squash(g, g.op("Add", to_i[step], g.op("Mul", state, watching[0])))[0]
+        f = g.op("Sub", 1.0, i) if coupled else squash(g, g.op("Add", to_f[step], g.op("Mul", state, watching[2])))[0]
+        after = g.op("Add", g.op("Mul", f, state), g.op("Mul", i, new[step]))
+        hold = passed[step]
+        return after if hold is None else g.op("Where", g.op("Greater", hold, 0.5), state, after)
+
+    return _chain(p, first, advance)
+
+
+def _chain(p: _Pass, first: ir.Value, advance: Callable[[int, ir.Value], ir.Value]) -> tuple[ir.Value, ir.Value]:
+    after, before, state = [first] * len(p.order), [first] * len(p.order), first
+    for step in p.order:
+        before[step] = state
+        state = after[step] = advance(step, state)
+    return p.joined(after), p.joined(before)
+
+
 def _gru(p: _Pass) -> _Backward:
     g = p.g
+    squash, squash_new = p.activations
     from_z, from_r, from_n = p.parts(p.from_input(), 3)
     r_z, r_r, r_n = p.weights(3)
     b_z, b_r, b_n = (None, None, None) if p.r_bias is None else p.parts(p.r_bias, 3)
-    z = g.op("Sigmoid", g.op("Add", from_z, _affine(g, p.before, r_z, b_z)))
-    r = g.op("Sigmoid", g.op("Add", from_r, _affine(g, p.before, r_r, b_r)))
+    z, z_slope = squash(g, g.op("Add", from_z, _affine(g, p.before, r_z, b_z)))
+    r, r_slope = squash(g, g.op("Add", from_r, _affine(g, p.before, r_r, b_r)))
     after = bool(p.node.attributes.get_int("linear_before_reset", 0))
     if after:
         linear = _affine(g, p.before, r_n, b_n)
-        n = g.op("Tanh", g.op("Add", from_n, g.op("Mul", r, linear)))
-        reset_slope = g.op("Mul", linear, _sigmoid_slope(g, r))
+        n, n_slope = squash_new(g, g.op("Add", from_n, g.op("Mul", r, linear)))
+        reset_slope = g.op("Mul", linear, r_slope)
     else:
-        n = g.op("Tanh", g.op("Add", from_n, _affine(g, g.op("Mul", r, p.before), r_n, b_n)))
-        reset_slope = g.op("Mul", p.before, _sigmoid_slope(g, r))
+        n, n_slope = squash_new(g, g.op("Add", from_n, _affine(g, g.op("Mul", r, p.before), r_n, b_n)))
+        reset_slope = g.op("Mul", p.before, r_slope)
     # h = (1 - z) n + z h'
-    z_slope = p.steps(g.op("Mul", g.op("Sub", p.before, n), _sigmoid_slope(g, z)))
-    n_slope = p.steps(g.op("Mul", g.op("Sub", 1.0, z), _tanh_slope(g, n)))
-    r_slope, keep, reset = p.steps(reset_slope), p.steps(z), p.steps(r)
+    z_slopes = p.steps(p.where_valid(g.op("Mul", g.op("Sub", p.before, n), z_slope)))
+    n_slopes = p.steps(p.where_valid(g.op("Mul", g.op("Sub", 1.0, z), n_slope)))
+    r_slopes, keep, reset = p.steps(reset_slope), p.steps(p.where_valid(z, 1.0)), p.steps(r)
     dh = p.dh
     gates: list[ir.Value] = list(keep)
     for step in reversed(p.order):
         hidden = p.arriving(step, dh)
-        dz, dn = g.op("Mul", hidden, z_slope[step]), g.op("Mul", hidden, n_slope[step])
+        dz, dn = g.op("Mul", hidden, z_slopes[step]), g.op("Mul", hidden, n_slopes[step])
         if after:
-            dr = g.op("Mul", dn, r_slope[step])
+            dr = g.op("Mul", dn, r_slopes[step])
             back = g.op("MatMul", g.op("Mul", dn, reset[step]), r_n)
         else:
             product = g.op("MatMul", dn, r_n)
-            dr = g.op("Mul", product, r_slope[step])
+            dr = g.op("Mul", product, r_slopes[step])
             back = g.op("Mul", product, reset[step])
         dh = g.op("Sum", g.op("Mul", hidden, keep[step]), g.op("MatMul", dz, r_z), g.op("MatMul", dr, r_r), back)
         gates[step] = g.op("Concat", dz, dr, dn, axis=-1)
@@ -146,12 +208,14 @@ def _gru(p: _Pass) -> _Backward:
 
 def _rnn(p: _Pass) -> _Backward:
     g = p.g
-    slope = p.steps(_tanh_slope(g, p.y))
+    _, slope = p.activations[0](g, g.op("Add", p.from_input(), _affine(g, p.before, p.r, p.r_bias)))
+    slopes, passed = p.steps(p.where_valid(slope)), p.passed_on()
     dh = p.dh
-    gates: list[ir.Value] = list(slope)
+    gates: list[ir.Value] = list(slopes)
     for step in reversed(p.order):
-        gates[step] = g.op("Mul", p.arriving(step, dh), slope[step])
-        dh = g.op("MatMul", gates[step], p.r)
+        hidden = p.arriving(step, dh)
+        gates[step] = g.op("Mul", hidden, slopes[step])
+        dh = p.earlier(g.op("MatMul", gates[step], p.r), hidden, passed[step])
     assert dh is not None
     return _Backward(p.joined(gates), dh, None)
 
@@ -181,23 +245,21 @@ for _op, _back in (("LSTM", _lstm), ("GRU", _gru), ("RNN", _rnn)):
 
 
 def _check(g: GradientBuilder, node: ir.Node, needed: Sequence[bool]) -> None:
-    read = node.attributes
-    default = _DEFAULTS[node.op_type]
-    given = tuple(str(name).lower() for name in read.get_strings("activations") or ())
-    if given and given != default * (len(given) // len(default)):
-        raise g.refusal(node, f"its activations are {', '.join(given)}")
-    if "clip" in read:
-        raise g.refusal(node, "it clips its gates")
-    if read.get_int("input_forget", 0):
-        raise g.refusal(node, "its input and forget gates are coupled")
+    unknown = strange(node)
+    if unknown:
+        raise g.refusal(node, f"its activations are {', '.join(unknown)}")
     if any(needed[1:5]) or any(needed[7:]):
         raise g.refusal(node, "its weights depend on what is explained")
-    if len(node.inputs) > 7 and node.inputs[7] is not None and np.any(g.fixed(node, 7)):
-        raise g.refusal(node, "it has peepholes")
-    lengths = g.fixed(node, 4)
-    time = 1 if read.get_int("layout", 0) else 0
-    if lengths is not None and np.any(lengths != g.size(_given(g, node, 0), time)):
-        raise g.refusal(node, "its sequences have different lengths")
+
+
+def _valid(g: GradientBuilder, node: ir.Node, count: int) -> ir.Value | None:
+    """Which steps each sample has (T, N, 1); None where all have all."""
+    lengths = node.inputs[4] if len(node.inputs) > 4 else None
+    known = g.constant_of(lengths)
+    if lengths is None or (known is not None and np.all(known == count)):
+        return None
+    steps = g.constant(np.arange(count, dtype=np.int32).reshape(-1, 1, 1))
+    return g.op("Less", steps, g.op("Reshape", lengths, g.ints(1, -1, 1)))
 
 
 def _given(g: GradientBuilder, node: ir.Node, index: int) -> ir.Value:
@@ -224,8 +286,14 @@ def _passes(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient]) -
         dy = None if dy is None else g.op("Transpose", dy, perm=[1, 2, 0, 3])
     dh, dc = (_turned(g, value, batch_first) for value in answers[1:])
     assert x is not None
+    directions = g.size(w, 0)
+    activations = squashings(node, _DEFAULTS[node.op_type])
+    each = len(_DEFAULTS[node.op_type])
+    valid = _valid(g, node, count)
+    if dy is not None and valid is not None:
+        dy = g.op("Where", g.op("Unsqueeze", valid, [1]), dy, 0.0)
     found = []
-    for index in range(g.size(w, 0)):
+    for index in range(directions):
         direction = node.attributes.get_string("direction", "forward")
         backwards = direction == "reverse" or index == 1
         order = list(range(count))[::-1] if backwards else list(range(count))
@@ -234,7 +302,10 @@ def _passes(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient]) -
         if edge is None:
             edge = _zeros(g, g.op("Slice", own, [0], [1], [0]))
         if backwards:
-            before = g.op("Concat", g.op("Slice", own, [1], [count], [0]), edge, axis=0)
+            before = g.op("Slice", own, [1], [count], [0])
+            if valid is not None:  # behind the end of a sample stand zeros
+                before = g.op("Where", g.op("Slice", valid, [1], [count], [0]), before, edge)
+            before = g.op("Concat", before, edge, axis=0)
         else:
             before = g.op("Concat", edge, g.op("Slice", own, [0], [count - 1], [0]), axis=0)
         width = _GATES[node.op_type] * hidden
@@ -245,14 +316,16 @@ def _passes(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient]) -
                 g,
                 node,
                 order,
+                activations[index * each : (index + 1) * each],
                 x,
-                own,
                 before,
                 _one(g, cell, index),
                 _some(_one(g, w, index, squeeze=True)),
                 _some(_one(g, r, index, squeeze=True)),
                 None if both is None else g.op("Slice", both, [0], [width], [0]),
                 None if both is None else g.op("Slice", both, [width], [2 * width], [0]),
+                _one(g, given[7], index, squeeze=True),
+                valid,
                 None if taken is None else list(g.op("Split", taken, axis=0, num_outputs=count, outputs=count)),
                 _one(g, dh, index),
                 _one(g, dc, index),
@@ -294,11 +367,3 @@ def _added(g: GradientBuilder, parts: Iterable[Gradient]) -> Gradient:
 
 def _zeros(g: GradientBuilder, like: ir.Value) -> ir.Value:
     return g.op("Expand", g.constant(np.array(0), like.dtype or ir.DataType.FLOAT), g.op("Shape", like))
-
-
-def _sigmoid_slope(g: GradientBuilder, y: ir.Value) -> ir.Value:
-    return g.op("Mul", y, g.op("Sub", 1.0, y))
-
-
-def _tanh_slope(g: GradientBuilder, y: ir.Value) -> ir.Value:
-    return g.op("Sub", 1.0, g.op("Mul", y, y))

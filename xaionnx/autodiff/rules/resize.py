@@ -36,7 +36,7 @@ def resize(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     repeats = [_repeats(node, axis) for axis in axes]
     if all(repeat is not None for repeat in repeats):
         return _summed(g, x, dy, axes)
-    kind = x.dtype or ir.DataType.FLOAT
+    kind = g.kind(x)
     rank = g.rank(x)
     for entry in axes:
         weights = _measured(g, node, x, entry, kind)

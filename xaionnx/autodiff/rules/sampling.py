@@ -18,8 +18,8 @@ _A = -0.75
 _MODES = {"linear": "linear", "bilinear": "linear", "nearest": "nearest", "cubic": "cubic", "bicubic": "cubic"}
 
 
-class _Tap(NamedTuple):
-    """One entry along one axis that a place reads, all (N, 1, P): where, how much of it, and how that grows."""
+class Tap(NamedTuple):
+    """One entry along one axis that a place reads: where, how much of it, and how that grows; an entry a place."""
 
     entry: ir.Value
     weight: ir.Value
@@ -43,7 +43,7 @@ def grid_sample(
     places = math.prod(g.size(grid, axis) for axis in range(1, rank + 1))
     kind = x.dtype or ir.DataType.FLOAT
     flat_grid = g.op("Reshape", grid, g.ints(-1, 1, places, rank))
-    taps = []
+    lines = []
     for axis, size in enumerate(sizes):
         # The grid names the last axis first.
         unit = g.op("Gather", flat_grid, np.int64(rank - 1 - axis), axis=3)
@@ -51,13 +51,13 @@ def grid_sample(
             unit = g.op("Cast", unit, to=kind)
         at = g.op("Mul", g.op("Add", unit, 1.0), _spread(size, aligned))
         at = at if aligned else g.op("Sub", at, 0.5)
-        taps.append([_padded(g, tap, size, padding, aligned) for tap in _taps(g, at, mode)])
+        lines.append([padded(g, tap, size, padding, aligned) for tap in taps(g, at, mode)])
     flat = g.op("Reshape", dy, g.ints(-1, channels, places))
-    corners = list(itertools.product(*taps))
-    indices = [_flat_index(g, corner, sizes) for corner in corners]
+    corners = list(itertools.product(*lines))
+    indices = [flat_index(g, corner, sizes) for corner in corners]
     gradients: list[Gradient] = [None, None]
     if needed[0]:
-        updates = [g.op("Mul", flat, _product(g, [tap.weight for tap in corner])) for corner in corners]
+        updates = [g.op("Mul", flat, product(g, [tap.weight for tap in corner])) for corner in corners]
         joined = g.op("Concat", *updates, axis=2)
         index = g.op("Expand", g.op("Concat", *indices, axis=2), g.op("Shape", joined))
         empty = g.op("Reshape", g.zeros_like(x), g.ints(-1, channels, math.prod(sizes)))
@@ -72,7 +72,7 @@ def grid_sample(
             for axis, tap in enumerate(corner):
                 if tap.slope is not None:
                     others = [other.weight for a, other in enumerate(corner) if a != axis]
-                    parts[axis].append(_product(g, [count, tap.slope, *others]))
+                    parts[axis].append(product(g, [count, tap.slope, *others]))
         slopes = [
             g.op("Unsqueeze", g.op("Mul", g.op("Sum", *part), _spread(size, aligned)), g.ints(3))
             for part, size in zip(parts, sizes, strict=True)
@@ -89,14 +89,14 @@ def _spread(size: int, aligned: bool) -> float:
     return (size - 1) / 2 if aligned else size / 2
 
 
-def _taps(g: GradientBuilder, at: ir.Value, mode: str) -> list[_Tap]:
+def taps(g: GradientBuilder, at: ir.Value, mode: str) -> list[Tap]:
     if mode == "nearest":
-        return [_Tap(g.op("Round", at), _ones(g, at), None)]
+        return [Tap(g.op("Round", at), _ones(g, at), None)]
     low = g.op("Floor", at)
     t = g.op("Sub", at, low)
     if mode == "linear":
         ones = _ones(g, at)
-        return [_Tap(low, g.op("Sub", 1.0, t), g.op("Neg", ones)), _Tap(g.op("Add", low, 1.0), t, ones)]
+        return [Tap(low, g.op("Sub", 1.0, t), g.op("Neg", ones)), Tap(g.op("Add", low, 1.0), t, ones)]
     # Distances 1 + t, t, 1 - t and 2 - t; the two to the right shrink as t grows.
     left, right = t, g.op("Sub", 1.0, t)
     near, far = (_A + 2, -(_A + 3), 0.0, 1.0), (_A, -5 * _A, 8 * _A, -4 * _A)
@@ -109,7 +109,7 @@ def _taps(g: GradientBuilder, at: ir.Value, mode: str) -> list[_Tap]:
     ):
         a, b, c, _ = weights
         slope = _polynomial(g, distance, (sign * 3 * a, sign * 2 * b, sign * c))
-        found.append(_Tap(g.op("Add", low, offset), _polynomial(g, distance, weights), slope))
+        found.append(Tap(g.op("Add", low, offset), _polynomial(g, distance, weights), slope))
     return found
 
 
@@ -120,13 +120,13 @@ def _polynomial(g: GradientBuilder, x: ir.Value, coefficients: Sequence[float]) 
     return value
 
 
-def _padded(g: GradientBuilder, tap: _Tap, size: int, padding: str, aligned: bool) -> _Tap:
+def padded(g: GradientBuilder, tap: Tap, size: int, padding: str, aligned: bool) -> Tap:
     """The tap with an index inside the axis."""
     index = tap.entry
     if padding == "zeros":
         inside = g.op("And", g.op("GreaterOrEqual", index, 0.0), g.op("LessOrEqual", index, float(size - 1)))
         slope = None if tap.slope is None else g.op("Where", inside, tap.slope, 0.0)
-        tap = _Tap(index, g.op("Where", inside, tap.weight, 0.0), slope)
+        tap = Tap(index, g.op("Where", inside, tap.weight, 0.0), slope)
     elif padding == "reflection":
         low, span = (0.0, size - 1.0) if aligned else (-0.5, float(size))
         if span > 0:
@@ -138,7 +138,7 @@ def _padded(g: GradientBuilder, tap: _Tap, size: int, padding: str, aligned: boo
     return tap._replace(entry=g.op("Min", g.op("Max", index, 0.0), float(size - 1)))
 
 
-def _flat_index(g: GradientBuilder, corner: Sequence[_Tap], sizes: Sequence[int]) -> ir.Value:
+def flat_index(g: GradientBuilder, corner: Sequence[Tap], sizes: Sequence[int]) -> ir.Value:
     # Casts come first: a float cannot count the entries of a large picture.
     index = g.op("Cast", corner[0].entry, to=ir.DataType.INT64)
     for tap, size in zip(corner[1:], sizes[1:], strict=True):
@@ -146,7 +146,7 @@ def _flat_index(g: GradientBuilder, corner: Sequence[_Tap], sizes: Sequence[int]
     return index
 
 
-def _product(g: GradientBuilder, factors: Sequence[ir.Value]) -> ir.Value:
+def product(g: GradientBuilder, factors: Sequence[ir.Value]) -> ir.Value:
     value = factors[0]
     for factor in factors[1:]:
         value = g.op("Mul", value, factor)
@@ -175,3 +175,68 @@ def affine_grid(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     flat = g.op("Reshape", dy, g.ints(-1, math.prod(sizes), rows))
     # (columns, P) times (N, P, rows), turned.
     return g.op("Transpose", g.op("MatMul", base, flat), perm=[0, 2, 1])
+
+
+@rule("RoiAlign")
+def roi_align(
+    g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]
+) -> list[Gradient]:
+    """With A and B the shares of rows and columns in the bins of region r: the sum of A' dy B over an image's regions.
+
+    Where the regions depend on what is explained they count as constant, as they do in training.
+    """
+    x, regions, images = node.inputs
+    dy = cotangents[0]
+    if x is None or regions is None or dy is None:
+        raise g.refusal(node, "an input is missing")
+    if needed[1]:
+        g.approximate(node, "its regions count as constant")
+    if not needed[0]:
+        return [None, None, None]
+    ratio = node.attributes.get_int("sampling_ratio", 0)
+    if node.attributes.get_string("mode", "avg") != "avg" or ratio == 0:
+        raise g.refusal(node, "it takes maxima, or as many samples as each region asks for")
+    bins = [node.attributes.get_int("output_height", 1), node.attributes.get_int("output_width", 1)]
+    channels, height, width = (g.size(x, axis) for axis in (1, 2, 3))
+    rows = _bin_shares(g, node, regions, 1, bins[0], ratio, height)
+    columns = _bin_shares(g, node, regions, 0, bins[1], ratio, width)
+    # (R, C, P, W), and then the regions' bins of one channel as rows of a matrix (C, R P, W).
+    along = g.op("MatMul", dy, g.op("Unsqueeze", columns, g.ints(1)))
+    along = g.op("Reshape", g.op("Transpose", along, perm=[1, 0, 2, 3]), g.ints(channels, -1, width))
+    count = g.op("Range", np.int64(0), g.op("Gather", g.op("Shape", x), np.int64(0), axis=0), np.int64(1))
+    own = g.op("Equal", g.op("Unsqueeze", count, g.ints(1)), g.op("Unsqueeze", images, g.ints(0)))
+    own = g.op("Unsqueeze", g.op("Cast", own, to=g.kind(x)), g.ints(2, 3))
+    # (N, R, P, H): the rows of the regions of each image.
+    mine = g.op("Mul", own, g.op("Unsqueeze", rows, g.ints(0)))
+    mine = g.op(
+        "Transpose", g.op("Reshape", mine, g.op("Concat", _lead(g, x), g.ints(-1, height), axis=0)), perm=[0, 2, 1]
+    )
+    return [g.op("MatMul", g.op("Unsqueeze", mine, g.ints(1)), g.op("Unsqueeze", along, g.ints(0))), None, None]
+
+
+def _lead(g: GradientBuilder, x: ir.Value) -> ir.Value:
+    return g.op("Shape", x, start=0, end=1)
+
+
+def _bin_shares(
+    g: GradientBuilder, node: ir.Node, regions: ir.Value, first: int, bins: int, ratio: int, size: int
+) -> ir.Value:
+    """How much of each entry of an axis is in each bin of each region (R, bins, size)."""
+    half = node.attributes.get_string("coordinate_transformation_mode", "half_pixel") == "half_pixel"
+    kind = g.kind(regions)
+    scaled = g.op("Mul", regions, node.attributes.get_float("spatial_scale", 1.0))
+    start, stop = (g.op("Slice", scaled, [at], [at + 1], [1]) for at in (first, first + 2))
+    if half:
+        start, stop = g.op("Sub", start, 0.5), g.op("Sub", stop, 0.5)
+    length = g.op("Sub", stop, start)
+    if not half:
+        length = g.op("Max", length, 1.0)
+    places = g.constant(((np.arange(bins * ratio) + 0.5) / (bins * ratio))[None], kind)
+    at = g.op("Add", start, g.op("Mul", length, places))
+    inside = g.op("And", g.op("GreaterOrEqual", at, -1.0), g.op("LessOrEqual", at, float(size)))
+    # Places a little outside read the edge; those further away read nothing.
+    at = g.op("Min", g.op("Max", at, 0.0), float(size - 1))
+    away = g.op("Abs", g.op("Sub", g.op("Unsqueeze", at, g.ints(2)), g.constant(np.arange(size), kind)))
+    shares = g.op("Max", g.op("Sub", 1.0, away), 0.0)
+    shares = g.op("Where", g.op("Unsqueeze", inside, g.ints(2)), shares, 0.0)
+    return g.op("ReduceMean", g.op("Reshape", shares, g.ints(-1, bins, ratio, size)), g.ints(2), keepdims=0)

@@ -115,14 +115,14 @@ class Source(ABC):
     def name(self) -> str:
         """How the result calls it."""
 
-    @property
-    def approximations(self) -> tuple[str, ...]:
-        """What of it is no derivative of what the model computes; see :class:`xaionnx.autodiff.Gradient`."""
-        return ()
-
     @abstractmethod
     def facts(self) -> Any:
         """What is needed to have it again, for the record's parameters."""
+
+    @property
+    def approximations(self) -> tuple[str, ...]:
+        """What in built gradients is no derivative of what the model computes."""
+        return ()
 
     @abstractmethod
     def at(self, sample: Array, target: Array, points: At) -> Iterator[Piece]:

@@ -1,0 +1,154 @@
+"""Where a derivative jumps the rule answers a subgradient: which one is a convention, and it has to sum right.
+
+Where several entries tie for an extreme they share the slope, except in a pooling: its first entry gets all of it.
+"""
+
+import numpy as np
+import pytest
+from onnx import helper
+
+from tests.autodiff.differences import COTANGENT, built, either, gradient_name, reference, single, slopes
+
+DY = np.array([[2.0, 3.0, 5.0, 7.0]])
+# Op, attributes, places, and the slope there for a cotangent of 1.
+KINKS = [
+    ("Relu", {}, [-1, -0.0, 0.0, 1], [0, 0, 0, 1]),
+    ("LeakyRelu", {"alpha": 0.1}, [-1, -0.0, 0.0, 1], [0.1, 1, 1, 1]),
+    ("Elu", {"alpha": 2.0}, [-1e-9, -0.0, 0.0, 1], [2, 1, 1, 1]),
+    ("Selu", {"alpha": 2.0, "gamma": 3.0}, [-1e-9, -0.0, 0.0, 1], [6, 3, 3, 3]),
+    ("Celu", {"alpha": 2.0}, [-1e-9, -0.0, 0.0, 1], [1, 1, 1, 1]),
+    ("ThresholdedRelu", {"alpha": 1.0}, [0, 1, 1, 2], [0, 0, 0, 1]),
+    ("Abs", {}, [-2, -0.0, 0.0, 2], [-1, 0, 0, 1]),
+    ("Sign", {}, [-2, -0.0, 0.0, 2], [0, 0, 0, 0]),
+    ("Shrink", {"lambd": 1.0}, [-1, 1, 1.5, -1.5], [0, 0, 1, 1]),
+    ("HardSigmoid", {"alpha": 0.5, "beta": 0.5}, [-1, 1, 0, 2], [0, 0, 0.5, 0]),
+    ("HardSwish", {}, [-3, 3, 0, 4], [0, 1, 0.5, 1]),
+    ("Softsign", {}, [-1, -0.0, 0.0, 1], [0.25, 1, 1, 0.25]),
+    ("ReduceMax", {"keepdims": 1}, [3, 1, 3, 3], [1 / 3, 0, 1 / 3, 1 / 3]),
+    ("ReduceMin", {"keepdims": 1}, [1, 1, 3, 3], [0.5, 0.5, 0, 0]),
+    ("ReduceL1", {"keepdims": 1}, [0, -1, 0, 2], [0, -1, 0, 1]),
+    ("ReduceL2", {"keepdims": 1}, [0, 0, 0, 0], [0, 0, 0, 0]),
+    ("ReduceProd", {"keepdims": 1}, [0, 2, 3, 1], [6, 0, 0, 0]),
+    ("ReduceProd", {"keepdims": 1}, [0, 0, 3, 1], [0, 0, 0, 0]),
+]
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32])
+@pytest.mark.parametrize(("op", "attributes", "places", "slope"), KINKS)
+def test_the_convention_at_a_kink(op, attributes, places, slope, kind):
+    x = np.array([places], dtype=kind)
+    model = single(op, ["x"], {"x": x}, **attributes)
+    dy = (DY[:, :1].reshape(1, 1) if op.startswith("Reduce") else DY).astype(kind)
+    found = slopes(model, {"x": x}, dy)
+    np.testing.assert_allclose(found, dy * np.array([slope]), rtol=1e-6)
+    # A subgradient lies between the slopes of both sides, where there are two.
+    if op not in ("Sign", "ThresholdedRelu", "Shrink") and kind == np.float64 and not op.startswith("Reduce"):
+        run = either(model)
+        left, right = ((run({"x": x + s * 1e-7}, ["y"])[0] - run({"x": x}, ["y"])[0]) / (s * 1e-7) for s in (-1, 1))
+        inner = found / dy
+        assert (np.minimum(left, right) - 1e-5 <= inner).all()
+        assert (inner <= np.maximum(left, right) + 1e-5).all()
+
+
+def test_the_root_of_zero_is_steeper_than_any_number():
+    x = np.array([[0.0, 4.0]])
+    found = slopes(single("Sqrt", ["x"], {"x": x}), {"x": x}, np.ones((1, 2)))
+    np.testing.assert_array_equal(found, [[np.inf, 0.25]])
+
+
+@pytest.mark.parametrize("op", ["Max", "Min"])
+@pytest.mark.parametrize("count", [2, 3])
+def test_operands_that_tie_share_the_slope(op, count):
+    names = ["a", "b", "c"][:count]
+    feeds = {name: np.array([[1.0, 1.0, 2.0 if op == "Max" else -2.0]]) for name in names}
+    feeds["b"] = np.array([[1.0, 0.0 if op == "Max" else 3.0, 1.0]])
+    _, run = built(single(op, names, feeds), [feeds], names)
+    found = run({**feeds, COTANGENT: np.array([[6.0, 6.0, 6.0]])}, [gradient_name(name) for name in names])
+    np.testing.assert_allclose(np.sum(found, axis=0), [[6, 6, 6]])
+    others = 6 / (count - 1)
+    np.testing.assert_allclose(found[0], [[6 / count, others, others]])
+    np.testing.assert_allclose(found[1], [[6 / count, 0, 0]])
+
+
+def test_a_broadcast_operand_that_ties_gets_the_sum_of_its_shares():
+    feeds = {"a": np.array([[1.0, 0.0, 1.0]]), "b": np.array([[1.0]])}
+    _, run = built(single("Max", ["a", "b"], feeds), [feeds], ["a", "b"])
+    left, right = run({**feeds, COTANGENT: np.array([[2.0, 4.0, 8.0]])}, [gradient_name("a"), gradient_name("b")])
+    np.testing.assert_allclose(left, [[1, 0, 4]])
+    np.testing.assert_allclose(right, [[1 + 4 + 4]])
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32])
+def test_a_pooling_gives_all_of_the_slope_to_its_first_maximum(kind):
+    x = np.array([[[1, 2, 2, 0], [2, 2, 0, 0], [0, 0, 3, 3], [0, 0, 3, 3]]], dtype=kind)[None]
+    model = single("MaxPool", ["x"], {"x": x}, kernel_shape=[2, 2], strides=[2, 2])
+    dy = np.array([[[[2, 3], [5, 7]]]], dtype=kind)
+    found = slopes(model, {"x": x}, dy)
+    expected = [[0, 2, 3, 0], [0, 0, 0, 0], [5, 0, 7, 0], [0, 0, 0, 0]]
+    np.testing.assert_array_equal(found[0, 0], expected)
+    # Windows that overlap: each gives its own whole slope, so that none is lost.
+    model = single("MaxPool", ["x"], {"x": x}, kernel_shape=[3, 3], strides=[1, 1])
+    dy = np.array([[[[2, 3], [5, 7]]]], dtype=kind)
+    assert slopes(model, {"x": x}, dy).sum() == 17
+
+
+def test_a_pooling_of_everything_shares_the_slope():
+    x = np.array([[[4.0, 1.0, 4.0], [0.0, 0.0, 0.0]]])
+    found = slopes(single("GlobalMaxPool", ["x"], {"x": x}), {"x": x}, np.array([[[6.0], [3.0]]]))
+    np.testing.assert_allclose(found, [[[3, 0, 3], [1, 1, 1]]])
+
+
+@pytest.mark.parametrize(("low", "high"), [(-1.0, 1.0), (-1.0, None), (None, 1.0), (0.0, 0.0), (1.0, -1.0)])
+def test_clips_sum_to_the_cotangent(low, high):
+    """On a bound the slope belongs to the bound; the upper one wins where the bounds have crossed."""
+    feeds = {"x": np.array([[-2.0, -1.0, 0.0, 1.0, 2.0]])}
+    feeds |= {n: np.array(v) for n, v in (("low", low), ("high", high)) if v is not None}
+    names = ["x", "low" if low is not None else "", *(["high"] if high is not None else [])]
+    _, run = built(single("Clip", names, feeds), [feeds], list(feeds))
+    dy = np.array([[1.0, 2.0, 4.0, 8.0, 16.0]])
+    found = dict(zip(feeds, run({**feeds, COTANGENT: dy}, [gradient_name(name) for name in feeds]), strict=True))
+    assert sum(slope.sum() for slope in found.values()) == dy.sum()
+    x = feeds["x"]
+    least, most = -np.inf if low is None else low, np.inf if high is None else high
+    np.testing.assert_array_equal(found["x"], np.where((x > least) & (x < most), dy, 0))
+    if low is not None:
+        np.testing.assert_array_equal(found["low"], dy[(x <= least) & (least < most)].sum())
+
+
+def test_top_k_and_norms_at_ties():
+    x = np.array([[5.0, 5.0, 1.0, 5.0]])
+    model = single("TopK", ["x", "k"], {"x": x}, ("y", "i"), {"k": np.array([2])})
+    found = slopes(model, {"x": x}, np.array([[2.0, 3.0]]))
+    np.testing.assert_array_equal(found, [[2, 3, 0, 0]])
+    zeros = np.zeros((1, 2, 3))
+    for p in (1, 2, 3):
+        model = single("GlobalLpPool", ["x"], {"x": zeros}, p=p)
+        assert not slopes(model, {"x": zeros}, np.ones((1, 2, 1))).any()
+
+
+@pytest.mark.parametrize("slope", [0.25, 2.0])
+def test_prelu_at_zero_takes_the_side_of_the_positive(slope):
+    feeds = {"x": np.array([[-1.0, 0.0, 1.0]]), "s": np.array([[slope]])}
+    _, run = built(single("PRelu", ["x", "s"], feeds), [feeds], ["x", "s"], evaluate=reference)
+    dx, ds = run({**feeds, COTANGENT: np.array([[2.0, 3.0, 5.0]])}, [gradient_name("x"), gradient_name("s")])
+    np.testing.assert_array_equal(dx, [[2 * slope, 3, 5]])
+    np.testing.assert_array_equal(ds, [[-2]])
+
+
+def test_powers_of_zero():
+    """x^2, x^1 and x^0 are smooth at 0; x^y log x tends to 0 there, so the exponent has no slope."""
+    for exponent, expected in ((2.0, 0.0), (1.0, 1.0), (0.0, 0.0)):
+        feeds = {"x": np.array([[0.0]]), "p": np.array([[exponent]])}
+        _, run = built(single("Pow", ["x", "p"], feeds), [feeds], ["x", "p"])
+        dx, dp = run({**feeds, COTANGENT: np.ones((1, 1))}, [gradient_name("x"), gradient_name("p")])
+        assert dx.item() == expected
+        assert dp.item() == 0
+
+
+def test_masked_numbers_pass_nothing_on_even_where_they_are_not_finite():
+    """Where drops a branch; what it drops may be infinite without making the rest NaN."""
+    x = np.array([[0.0, 4.0]])
+    model = single("Where", ["c", "r", "x"], {"x": x}, constants={"c": np.array([False, True])})
+    model.graph.node.insert(0, helper.make_node("Exp", ["x"], ["r"]))
+    found = slopes(model, {"x": x}, np.ones((1, 2)))
+    np.testing.assert_allclose(found, [[1, np.exp(4)]])

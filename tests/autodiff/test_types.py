@@ -1,0 +1,67 @@
+"""Gradients through casts: the gradient of a tensor has its type, and integers pass none."""
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper, parser
+
+from models import planted
+from tests.autodiff.differences import error, onnxruntime, single, slopes
+from xaionnx.autodiff import gradient
+
+
+def through(*kinds, start=np.float32):
+    """x^2, cast on, and squared again in each type; back to the type of x at the end."""
+    nodes, last = [], "x"
+    for number, kind in enumerate(kinds):
+        nodes.append(helper.make_node("Cast", [last], [f"c{number}"], to=kind))
+        nodes.append(helper.make_node("Mul", [f"c{number}", f"c{number}"], [f"m{number}"]))
+        last = f"m{number}"
+    model = single("Cast", [last], {"x": np.zeros((2, 3), start)}, to=helper.np_dtype_to_tensor_dtype(np.dtype(start)))
+    model.graph.input[0].name = "x"
+    for node in reversed(nodes):
+        model.graph.node.insert(0, node)
+    return model
+
+
+@pytest.mark.parametrize("start", [np.float64, np.float32, np.float16])
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        (TensorProto.FLOAT16,),
+        (TensorProto.DOUBLE,),
+        (TensorProto.FLOAT16, TensorProto.DOUBLE),
+        (TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.FLOAT),
+    ],
+)
+def test_chains_of_casts(kinds, start):
+    x = np.random.default_rng(0).uniform(0.5, 1.2, (2, 3)).astype(start)
+    dy = np.random.default_rng(1).uniform(0.5, 1.5, (2, 3)).astype(start)
+    dx = slopes(through(*kinds, start=start), {"x": x}, dy, evaluate=onnxruntime)
+    assert dx.dtype == start
+    power = 2 ** len(kinds)
+    narrow = TensorProto.FLOAT16 in kinds or start == np.float16
+    np.testing.assert_allclose(dx, dy * power * x.astype(float) ** (power - 1), rtol=2e-2 if narrow else 1e-6)
+
+
+def test_casts_that_widen_agree_with_central_differences():
+    feeds = [{"x": np.random.default_rng(0).uniform(0.5, 1.2, (2, 3))}]
+    assert error(through(TensorProto.DOUBLE, start=np.float64), feeds) < 1e-6
+
+
+def test_like_another():
+    feeds = {"x": np.random.default_rng(0).uniform(0.5, 1.2, (2, 3)), "z": np.ones((2, 3), np.float32)}
+    model = single("CastLike", ["x", "z"], feeds)
+    dx = slopes(model, feeds, np.full((2, 3), 0.25, np.float32))
+    assert dx.dtype == np.float64
+    np.testing.assert_array_equal(dx, np.full((2, 3), 0.25))
+
+
+def test_what_became_an_integer_has_no_slope():
+    """The way over int64 is a staircase; beside it the gradient goes on."""
+    model = planted.load(
+        parser.parse_model("""<ir_version: 8, opset_import: ["" : 17]> g (float[N, 2] x) => (float[N, 2] y) {
+          i = Cast<to = 7>(x)  f = Cast<to = 1>(i)  y = Mul(f, x) }""")
+    )
+    x = np.float32([[2.5, -1.7]])
+    _, found = gradient(model, "y", ["x"]).run({"x": x}, np.ones_like(x))
+    np.testing.assert_array_equal(found["x"], [[2, -1]])

@@ -1,0 +1,103 @@
+"""The activations of recurrent layers, with their slopes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import onnx_ir as ir
+
+from xaionnx.autodiff.gradient_builder import GradientBuilder
+
+# The numbers that an activation takes, alpha and then beta, with what onnxruntime takes where the node gives none.
+_PARAMETERS = {
+    "Affine": (0.0, 0.0),
+    "Elu": (1.0,),
+    "HardSigmoid": (0.2, 0.5),
+    "LeakyRelu": (0.01,),
+    "Relu": (),
+    "ScaledTanh": (0.0, 0.0),
+    "Sigmoid": (),
+    "Softplus": (),
+    "Softsign": (),
+    "Tanh": (),
+    "ThresholdedRelu": (0.0,),
+}
+# Names are compared without regard to case.
+_KNOWN = {name.title(): name for name in _PARAMETERS}
+
+
+class Squashing(NamedTuple):
+    """One of the functions that squash gates, and how far its argument is clipped."""
+
+    name: str
+    numbers: tuple[float, ...]
+    clip: float | None
+
+    def __call__(self, g: GradientBuilder, z: ir.Value) -> tuple[ir.Value, ir.Value]:
+        """Its value and its slope."""
+        if self.clip is None:
+            return self._at(g, z)
+        bound = g.op("Clip", z, -self.clip, self.clip)
+        value, slope = self._at(g, bound)
+        return value, g.op("Where", g.op("Equal", bound, z), slope, 0.0)
+
+    def _at(self, g: GradientBuilder, z: ir.Value) -> tuple[ir.Value, ir.Value]:
+        alpha, beta = (*self.numbers, 0.0, 0.0)[:2]
+        if self.name == "Sigmoid":
+            y = g.op("Sigmoid", z)
+            return y, g.op("Mul", y, g.op("Sub", 1.0, y))
+        if self.name == "Tanh":
+            y = g.op("Tanh", z)
+            return y, g.op("Sub", 1.0, g.op("Mul", y, y))
+        if self.name == "ScaledTanh":
+            y = g.op("Tanh", g.op("Mul", z, beta))
+            return g.op("Mul", y, alpha), g.op("Mul", g.op("Sub", 1.0, g.op("Mul", y, y)), alpha * beta)
+        if self.name == "Softplus":
+            return g.op("Softplus", z), g.op("Sigmoid", z)
+        if self.name == "Softsign":
+            spread = g.op("Add", g.op("Abs", z), 1.0)
+            return g.op("Div", z, spread), g.op("Reciprocal", g.op("Mul", spread, spread))
+        if self.name == "HardSigmoid":
+            y = g.op("HardSigmoid", z, alpha=alpha, beta=beta)
+            return y, choose(g, g.op("And", g.op("Greater", y, 0.0), g.op("Less", y, 1.0)), z, alpha, 0.0)
+        if self.name == "Elu":
+            y = g.op("Elu", z, alpha=alpha)
+            return y, g.op("Where", g.op("Less", z, 0.0), g.op("Add", y, alpha), 1.0)
+        if self.name == "Affine":
+            return g.op("Add", g.op("Mul", z, alpha), beta), choose(g, g.op("Equal", z, z), z, alpha, alpha)
+        if self.name == "ThresholdedRelu":
+            passes = g.op("Greater", z, alpha)
+            return g.op("Where", passes, z, 0.0), choose(g, passes, z, 1.0, 0.0)
+        below = 0.0 if self.name == "Relu" else alpha
+        slope = choose(g, g.op("Greater", z, 0.0), z, 1.0, below)
+        return g.op("Mul", z, slope), slope
+
+
+def squashings(node: ir.Node, default: Sequence[str]) -> list[Squashing]:
+    """Those of all directions in a row, where ``default`` are those of one; each takes its numbers in turn."""
+    read = node.attributes
+    clip = read.get_float("clip", 0.0) or None
+    alphas, betas = (list(read.get_floats(f"activation_{name}") or ()) for name in ("alpha", "beta"))
+    found = []
+    for index, given in enumerate(read.get_strings("activations") or [*default, *default]):
+        name = _KNOWN[given.title()]
+        defaults = _PARAMETERS[name]
+        numbers = [
+            float(left.pop(0)) if left else default for default, left in zip(defaults, (alphas, betas), strict=False)
+        ]
+        # The third of an LSTM is that of the cell, which nobody clips.
+        found.append(Squashing(name, tuple(numbers), clip if index % len(default) < 2 else None))
+    return found
+
+
+def strange(node: ir.Node) -> list[str]:
+    """Activations of a node that ONNX does not have."""
+    return sorted({name for name in node.attributes.get_strings("activations") or () if name.title() not in _KNOWN})
+
+
+def choose(g: GradientBuilder, condition: ir.Value, like: ir.Value, yes: float, no: float) -> ir.Value:
+    """A constant where a condition holds and another elsewhere, of the type of a tensor."""
+    dtype = like.dtype or ir.DataType.FLOAT
+    return g.op("Where", condition, *(g.constant(np.array(number), dtype) for number in (yes, no)))

@@ -1,0 +1,365 @@
+"""Write out If, Loop and Scan: the branch that is taken, and as many copies of a body as there are steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from xaionnx.graph.cut import cut, ordered, reads
+from xaionnx.graph.probe import Probe, reads_data
+from xaionnx.graph.sequences import questions, without_sequences
+from xaionnx.graph.writing import DEFAULT, Writer, own_names
+from xaionnx.loading import declared_inputs
+from xaionnx.loading.soundness import subgraphs
+
+Array = npt.NDArray[Any]
+# Runs a model on the sample and tells about its tensors.
+Probed = Callable[[onnx.ModelProto], Probe]
+
+# Nodes that copies may add to a graph: its gradient has some three times as many.
+LARGEST = 20_000
+# Ops with bodies that the default domain has, but for SequenceMap.
+CONTROL = frozenset({"If", "Loop", "Scan"})
+_UNKNOWN = "depends on the numbers of the input, or on how many samples there are"
+
+
+def write_out(model: onnx.ModelProto, keep: Sequence[str], probed: Probed) -> onnx.ModelProto:
+    """The same function without If, Loop, Scan and sequences, where the way through them is known beforehand.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+        Of opset 20 or newer, without functions, its bodies without weights: see :func:`bring_out`. Left as it is, and
+        returned where there is nothing to do.
+    keep : sequence of str
+        Only what these tensors are made from is written out; what the outputs are made from where there is none.
+    probed : callable
+        Probes a model that takes the same inputs.
+
+    Returns
+    -------
+    onnx.ModelProto
+        Right for the sizes that were probed, since which branch is taken may depend on them. Outputs of the ops that
+        were written out keep their names, and so do tensors of a branch; those of step 3 of a loop get the suffix
+        ``/3``. An op stays where its way depends on the numbers of the input or on how many samples there are, and
+        where it would take more than :data:`LARGEST` nodes; its ``doc_string`` tells which.
+
+    Examples
+    --------
+    >>> from onnx import parser
+    >>> from onnx.reference import ReferenceEvaluator
+    >>> from xaionnx.graph.probe import probe
+    >>> model = parser.parse_model('''
+    ... <ir_version: 9, opset_import: ["" : 20]>
+    ... g (float[N, 2] x) => (float[N, 2] y) <int64 steps = {2}, bool go = {1}> {
+    ...   y = Loop <body = step (int64 i, bool on, float[N, 2] h) => (bool on_, float[N, 2] h_)
+    ...            { on_ = Identity(on)  e = Exp(h)  h_ = Neg(e) }> (steps, go, x) }''')
+    >>> feeds = [{"x": np.ones((n, 2), np.float32)} for n in (2, 3)]
+    >>> run = lambda shown, values, names: ReferenceEvaluator(shown).run(names, values)
+    >>> plain = write_out(model, [], lambda shown: probe(shown, feeds, run))
+    >>> [(node.op_type, *node.output) for node in plain.graph.node if node.op_type in ("Exp", "Neg")]
+    [('Exp', 'e/0'), ('Neg', 'h_/0'), ('Exp', 'e/1'), ('Neg', 'y')]
+    """
+    wanted = {value.name for value in model.graph.output} | set(keep)
+    inputs = [value.name for value in declared_inputs(model)]
+    room, changed = LARGEST, True
+    while changed:
+        nodes = ordered(model.graph)
+        varying = reads_data(nodes, inputs)
+        leading = _leading_to(nodes, keep or wanted)
+        control = [node for node in leading if _is_control(node) and not varying.isdisjoint(reads(node))]
+        asked = questions(leading)
+        if not control and not asked:
+            return model
+        facts = _Facts(model, inputs, control, asked, varying, probed)
+        writer = _Copies(model.graph, facts, room)
+        open_ends = {name for node in control for name in node.output if name}
+        written: list[onnx.NodeProto] = []
+        for node in nodes:
+            written.extend([node] if open_ends.isdisjoint(node.output) else writer.write_out(node))
+        plain = without_sequences(written, facts, writer, wanted)
+        changed, room = bool(writer.spent) or plain is not None, room - writer.spent
+        form = onnx.ModelProto()
+        form.CopyFrom(model)
+        del form.graph.node[:]
+        form.graph.node.extend(written if plain is None else plain)
+        model = form
+    return model
+
+
+def bring_out(model: onnx.ModelProto) -> None:
+    """Move weights and constants out of all bodies, in place, so that the copies of a body share them."""
+    graph = model.graph
+    bodies: list[tuple[onnx.GraphProto, dict[str, str]]] = [(b, {}) for node in graph.node for b in subgraphs(node)]
+    writer = Writer(graph) if bodies else None
+    while bodies and writer is not None:
+        body, outer = bodies.pop()
+        own = own_names(body)
+        names = {old: new for old, new in outer.items() if old not in own}
+        constants = [index for index, node in enumerate(body.node) if _tensor_of(node) is not None]
+        weights = list(body.initializer)
+        for index in constants:
+            tensor = onnx.TensorProto()
+            tensor.CopyFrom(_tensor_of(body.node[index]))
+            tensor.name = body.node[index].output[0]
+            weights.append(tensor)
+        for tensor in weights:
+            names[tensor.name] = writer.name(tensor.name, alone=True)
+            graph.initializer.add().CopyFrom(tensor)
+            graph.initializer[-1].name = names[tensor.name]
+        del body.initializer[:]
+        for index in reversed(constants):
+            del body.node[index]
+        made = {name for node in body.node for name in node.output} | {value.name for value in body.input}
+        for value in body.output:
+            if value.name not in made:  # a body must not answer with what lies outside of it
+                inner = writer.name(f"{value.name}/inside")
+                body.node.append(writer.node("Identity", [value.name], inner))
+                value.name = inner
+        for node in body.node:
+            node.input[:] = [names.get(name, name) for name in node.input]
+            bodies.extend((deeper, names) for deeper in subgraphs(node))
+
+
+class _Facts:
+    """What one run tells: numbers and sizes of tensors, and how many steps each Loop takes."""
+
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        inputs: Sequence[str],
+        control: Sequence[onnx.NodeProto],
+        asked: Sequence[str],
+        varying: set[str],
+        probed: Probed,
+    ) -> None:
+        self._weights = {tensor.name: tensor for tensor in model.graph.initializer}
+        held = ((node, _tensor_of(node)) for node in model.graph.node)
+        self._weights |= {node.output[0]: tensor for node, tensor in held if tensor is not None}
+        known = {name for node in model.graph.node for name in node.output} | set(inputs)
+        counted = [node for node in control if node.op_type == "Loop" and _steps_are_known(node, varying)]
+        asked = [*asked, *(name for node in control for name in _read_by(node)), *(_first(node) for node in counted)]
+        asked = [name for name in dict.fromkeys(asked) if name in known - self._weights.keys()]
+        self._steps = {_first(node): f"{_first(node)}/steps" for node in counted}
+        shown = cut(model, inputs, asked) if asked else helper.make_model(helper.make_graph([], "none", [], []))
+        for node in shown.graph.node:
+            if node.op_type == "Loop" and _first(node) in self._steps:
+                _count_steps(node, self._steps[_first(node)])
+        self._probe = probed(shown) if asked else Probe({}, {}, {}, {})
+
+    def constant(self, name: str) -> Array | None:
+        if name in self._weights:
+            return np.asarray(numpy_helper.to_array(self._weights[name]))
+        return self._probe.constants.get(name)
+
+    def size(self, name: str, axis: int) -> int | None:
+        if name in self._weights:
+            return int(self._weights[name].dims[axis])
+        shape = self._probe.shapes.get(name)
+        return None if shape is None else shape[axis]
+
+    def steps(self, node: onnx.NodeProto) -> int | None:
+        """How many steps a Loop takes."""
+        name = self._steps.get(_first(node))
+        return None if name is None else self.size(name, 0)
+
+
+class _Copies(Writer):
+    """Writes control flow out, as far as there is room for its nodes."""
+
+    def __init__(self, graph: onnx.GraphProto, facts: _Facts, room: int) -> None:
+        super().__init__(graph)
+        self._facts = facts
+        self._room = room
+        self.spent = 0
+
+    def write_out(self, node: onnx.NodeProto) -> Iterable[onnx.NodeProto]:
+        """The nodes that stand for an If, Loop or Scan; the op itself, with the reason, where it cannot go."""
+        written: list[onnx.NodeProto] | str
+        if node.op_type == "If":
+            written = self._if(node)
+        elif node.op_type == "Loop":
+            written = self._loop(node)
+        else:
+            written = self._scan(node)
+        if not isinstance(written, str):
+            self.spent += max(len(written), 1)
+            return written
+        left = onnx.NodeProto()
+        left.CopyFrom(node)
+        left.doc_string = written
+        return [left]
+
+    def _if(self, node: onnx.NodeProto) -> list[onnx.NodeProto] | str:
+        condition = self._facts.constant(node.input[0])
+        if condition is None:
+            return f"its branch {_UNKNOWN}"
+        branch = helper.get_node_attr_value(node, "then_branch" if condition.all() else "else_branch")
+        ends = [(value.name, end) for value, end in zip(branch.output, node.output, strict=False) if end]
+        return list(self.copy(branch, {}, ends, ""))
+
+    def _loop(self, node: onnx.NodeProto) -> list[onnx.NodeProto] | str:
+        body, steps = helper.get_node_attr_value(node, "body"), self._facts.steps(node)
+        states = list(node.input[2:])
+        if steps is None:
+            return f"its number of steps {_UNKNOWN}"
+        if too_many := self._too_many(body, steps):
+            return too_many
+        index, going, *carried = [value.name for value in body.input]
+        _, *answers = [value.name for value in body.output]
+        written = []
+        given = []
+        for step in range(steps):
+            number, on = self.name(f"{index}/{step}"), self.name(f"{going}/{step}")
+            written += [self.constant(np.int64(step), number), self.constant(np.bool_(True), on)]
+            given.append({index: number, going: on})
+        return self._steps(node, body, given, carried, states, answers, [(0, False)] * len(answers), written)
+
+    def _scan(self, node: onnx.NodeProto) -> list[onnx.NodeProto] | str:
+        body, count = helper.get_node_attr_value(node, "body"), helper.get_node_attr_value(node, "num_scan_inputs")
+        known = {attribute.name: list(attribute.ints) for attribute in node.attribute}
+        states, sources = list(node.input[:-count]), list(node.input[-count:])
+        axes = known.get("scan_input_axes") or [0] * count
+        steps = self._facts.size(sources[0], axes[0])
+        if steps is None:
+            return "its number of steps follows the number of samples"
+        if too_many := self._too_many(body, steps):
+            return too_many
+        carried = [value.name for value in body.input]
+        scanned = carried[len(states) :]
+        answers = [value.name for value in body.output]
+        stacked = len(answers) - len(states)
+        written = []
+        given: list[dict[str, str]] = [{} for _ in range(steps)]
+        backwards = known.get("scan_input_directions") or [0] * count
+        for inner, source, axis, back in zip(scanned, sources, axes, backwards, strict=True):
+            pieces = [self.name(f"{inner}/{step}") for step in range(steps)]
+            written += list(self.unstack(source, axis, pieces[::-1] if back else pieces)) if steps else []
+            for names, piece in zip(given, pieces, strict=True):
+                names[inner] = piece
+        axes = known.get("scan_output_axes") or [0] * stacked
+        directions = known.get("scan_output_directions") or [0] * stacked
+        order = [(0, False)] * len(states) + [(a, bool(d)) for a, d in zip(axes, directions, strict=True)]
+        return self._steps(node, body, given, carried[: len(states)], states, answers, order, written)
+
+    def _steps(
+        self,
+        node: onnx.NodeProto,
+        body: onnx.GraphProto,
+        given: Sequence[dict[str, str]],
+        carried: Sequence[str],
+        states: list[str],
+        answers: Sequence[str],
+        order: Sequence[tuple[int, bool]],
+        written: list[onnx.NodeProto],
+    ) -> list[onnx.NodeProto] | str:
+        """Copies of a body in a row.
+
+        ``given`` names for each step what it alone is given, ``carried`` the body's states and ``states`` their first
+        values; ``answers`` are the states behind a step and what is stacked, along the axis in ``order``, backwards
+        where that says so.
+        """
+        count = len(carried)
+        outputs = [*node.output, *[""] * len(answers)][: len(answers)]
+        if not given and any(outputs[count:]):
+            return "it takes no step, and nothing tells the shape of what it would stack"
+        pieces: list[list[str]] = [[] for _ in answers[count:]]
+        for step, names in enumerate(given):
+            names |= zip(carried, states, strict=True)
+            last = step == len(given) - 1
+            ends = [(inner, outer) for inner, outer in zip(answers, outputs[:count], strict=False) if last and outer]
+            written += self.copy(body, names, ends, f"/{step}")
+            states = [names.get(name, name) for name in answers[:count]]
+            for stack, name in zip(pieces, answers[count:], strict=True):
+                stack.append(names.get(name, name))
+        if not given:
+            written += [self.node("Identity", [state], end) for state, end in zip(states, outputs, strict=False) if end]
+        for stack, end, (axis, back) in zip(pieces, outputs[count:], order[count:], strict=True):
+            if end:
+                written += self.stack(stack[::-1] if back else stack, axis, end)
+        return written
+
+    def _too_many(self, body: onnx.GraphProto, steps: int) -> str:
+        nodes = steps * _all_nodes(body)
+        if nodes <= self._room - self.spent:
+            return ""
+        return (
+            f"its {steps:,} steps would be {nodes:,} nodes, and {LARGEST:,} are the most that loops are written out to"
+        )
+
+
+def _leading_to(nodes: Sequence[onnx.NodeProto], names: Iterable[str]) -> list[onnx.NodeProto]:
+    wanted, leading = set(names), []
+    for node in reversed(nodes):
+        if not wanted.isdisjoint(node.output):
+            wanted.update(reads(node))
+            leading.append(node)
+    return leading[::-1]
+
+
+def _is_control(node: onnx.NodeProto) -> bool:
+    return node.domain in DEFAULT and node.op_type in CONTROL
+
+
+def _first(node: onnx.NodeProto) -> str:
+    return next((name for name in node.output if name), "")
+
+
+def _read_by(node: onnx.NodeProto) -> list[str]:
+    """What decides on the way through: the condition of an If, and what a Scan goes along."""
+    if node.op_type == "Scan":
+        return list(node.input[-helper.get_node_attr_value(node, "num_scan_inputs") :])
+    return [node.input[0]] if node.op_type == "If" else []
+
+
+def _steps_are_known(loop: onnx.NodeProto, varying: set[str]) -> bool:
+    """Whether no number of the input has a say in when a Loop ends."""
+    if not varying.isdisjoint(loop.input[:2]):
+        return False
+    body = helper.get_node_attr_value(loop, "body")
+    nodes, own = ordered(body), own_names(body)
+    carried = [value.name for value in body.input[2:]]
+    inner = {name for name, state in zip(carried, loop.input[2:], strict=True) if state in varying}
+    while True:
+        reached = reads_data(nodes, (varying - own) | inner)
+        passed = {name for name, answer in zip(carried, body.output[1:], strict=False) if answer.name in reached}
+        if passed <= inner:
+            return body.output[0].name not in reached
+        inner |= passed
+
+
+def _count_steps(loop: onnx.NodeProto, name: str) -> None:
+    """Give a Loop a further output with an entry a step."""
+    body = next(subgraphs(loop))
+    loop.output.extend([f"{name}/unread_{i}" for i in range(len(body.output) - 1 - len(loop.output))])
+    loop.output.append(name)
+    body.node.append(helper.make_node("Identity", [body.output[0].name], [f"{name}/one"]))
+    body.output.append(helper.make_tensor_value_info(f"{name}/one", TensorProto.BOOL, []))
+
+
+def _all_nodes(graph: onnx.GraphProto) -> int:
+    count, graphs = 0, [graph]
+    while graphs:
+        nodes = graphs.pop().node
+        count += len(nodes)
+        graphs.extend(body for node in nodes for body in subgraphs(node))
+    return count
+
+
+def _tensor_of(node: onnx.NodeProto) -> onnx.TensorProto | None:
+    """What a Constant node holds, where it is an array of numbers."""
+    if node.op_type != "Constant" or node.domain not in DEFAULT:
+        return None
+    attribute = node.attribute[0]
+    if attribute.name == "value":
+        held: onnx.TensorProto = attribute.t
+        return held
+    kind = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
+    if attribute.name not in kind:
+        return None
+    return numpy_helper.from_array(np.array(helper.get_attribute_value(attribute), dtype=kind[attribute.name]))

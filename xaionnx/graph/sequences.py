@@ -1,0 +1,200 @@
+"""Write out sequences of tensors: where the positions are known, what comes out is one of the tensors put in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import helper
+
+from xaionnx.graph.cut import reads
+from xaionnx.graph.writing import DEFAULT, Writer
+
+Array = npt.NDArray[Any]
+# Ops that make a sequence or an optional, and those that take something out; with the input that tells where.
+_MAKERS = {
+    "Optional": None,
+    "SequenceConstruct": None,
+    "SequenceEmpty": None,
+    "SequenceErase": 1,
+    "SequenceInsert": 2,
+    "SequenceMap": None,
+    "SplitToSequence": 1,
+}
+_TAKERS = {
+    "ConcatFromSequence": None,
+    "OptionalGetElement": None,
+    "OptionalHasElement": None,
+    "SequenceAt": 1,
+    "SequenceLength": None,
+}
+_POSITIONS = _MAKERS | _TAKERS
+
+
+class Facts(Protocol):
+    """What is known of the tensors of a graph: their numbers and sizes, None where these change from run to run."""
+
+    def constant(self, name: str) -> Array | None: ...
+
+    def size(self, name: str, axis: int) -> int | None: ...
+
+
+def questions(nodes: Iterable[onnx.NodeProto]) -> list[str]:
+    """Tensors whose numbers or sizes :func:`without_sequences` asks for, in graphs that have sequences."""
+    names: list[str] = []
+    for node in nodes:
+        if node.domain in DEFAULT and node.op_type in _POSITIONS:
+            where = _POSITIONS[node.op_type]
+            names.extend(node.input[where : where + 1] if where is not None else [])
+            if node.op_type == "SplitToSequence":
+                names.append(node.input[0])
+    return [name for name in names if name]
+
+
+def without_sequences(
+    nodes: Sequence[onnx.NodeProto], facts: Facts, writer: Writer, wanted: set[str]
+) -> list[onnx.NodeProto] | None:
+    """The nodes, where each that takes from a known sequence reads instead what was put in.
+
+    Parameters
+    ----------
+    nodes : sequence of onnx.NodeProto
+        Makers before readers.
+    facts : Facts
+    writer : Writer
+    wanted : set of str
+        Sequences that stay, as outputs do.
+
+    Returns
+    -------
+    list of onnx.NodeProto or None
+        None where nothing is taken from a known sequence.
+    """
+    lists = _Lists(facts, writer)
+    written: list[onnx.NodeProto] = []
+    changed = False
+    for node in nodes:
+        if node.domain in DEFAULT and node.op_type in _TAKERS and node.input[0] in lists.held:
+            taken = lists.taken(node)
+            changed = changed or taken is not None
+            written.extend([node] if taken is None else taken)
+        else:
+            written.append(node)
+            if node.domain in DEFAULT:
+                written.extend(lists.made(node))
+    return _in_use(written, wanted) if changed else None
+
+
+class _Lists:
+    """The tensors in each sequence; an optional is a list of one."""
+
+    def __init__(self, facts: Facts, writer: Writer) -> None:
+        self.held: dict[str, list[str]] = {}
+        self._facts = facts
+        self._writer = writer
+
+    def made(self, node: onnx.NodeProto) -> list[onnx.NodeProto]:
+        """Note what a maker of a sequence puts in; nodes that make it, where nothing in the graph does."""
+        op, output = node.op_type, node.output[0] if node.output else ""
+        held = self.held.get(node.input[0]) if node.input else None
+        if op in ("SequenceEmpty", "SequenceConstruct") or (op == "Optional" and node.input):
+            self.held[output] = list(node.input)
+        elif op == "SplitToSequence":
+            return self._split(node)
+        elif op == "SequenceMap" and held is not None:
+            return self._mapped(node, len(held))
+        elif op == "Identity" and held is not None:
+            self.held[output] = held
+        elif op == "SequenceInsert" and held is not None:
+            at = self._position(node, len(held), len(held))
+            if at is not None:
+                self.held[output] = [*held[:at], node.input[1], *held[at:]]
+        elif op == "SequenceErase" and held:
+            at = self._position(node, len(held), len(held) - 1)
+            if at is not None:
+                self.held[output] = held[:at] + held[at + 1 :]
+        return []
+
+    def taken(self, node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
+        """What stands for a node that takes from a known sequence."""
+        held, output, g = self.held[node.input[0]], node.output[0], self._writer
+        if node.op_type == "SequenceLength":
+            return [g.constant(np.int64(len(held)), output)]
+        if node.op_type == "OptionalHasElement":
+            return [g.constant(np.bool_(True), output)]
+        if node.op_type == "OptionalGetElement":
+            if held[0] in self.held:
+                self.held[output] = self.held[held[0]]
+            return [g.node("Identity", held, output)]
+        if node.op_type == "SequenceAt":
+            at = self._position(node, len(held), -1)
+            return None if at is None else [g.node("Identity", [held[at]], output)]
+        axis = helper.get_node_attr_value(node, "axis")
+        if not held:
+            return None
+        if _attribute(node, "new_axis", 0):
+            return list(g.stack(held, axis, output))
+        return [g.node("Concat", held, output, axis=axis)]
+
+    def _position(self, node: onnx.NodeProto, length: int, default: int) -> int | None:
+        """Where a node puts or takes, counted from the front; None where that is not known."""
+        where = _POSITIONS[node.op_type]
+        if where is None or len(node.input) <= where or not node.input[where]:
+            return default
+        array = self._facts.constant(node.input[where])
+        if array is None:
+            return None
+        at = int(array)
+        return at + length if at < 0 else at
+
+    def _split(self, node: onnx.NodeProto) -> list[onnx.NodeProto]:
+        g, output, axis = self._writer, node.output[0], _attribute(node, "axis", 0)
+        size = self._facts.size(node.input[0], axis)
+        given = len(node.input) > 1 and bool(node.input[1])
+        split = self._facts.constant(node.input[1]) if given else np.ones((), dtype=np.int64)
+        if size is None or split is None or not size:
+            return []
+        if split.ndim:
+            sizes = [int(piece) for piece in split]
+        else:
+            sizes = [min(int(split), size - at) for at in range(0, size, int(split))]
+        pieces = self.held[output] = [g.name(f"{output}/{index}") for index in range(len(sizes))]
+        if not given and not _attribute(node, "keepdims", 1):
+            return list(g.unstack(node.input[0], axis, pieces))
+        numbers = g.name(f"{output}/split")
+        cut = g.node("Split", [node.input[0], numbers], pieces[0], axis=axis)
+        cut.output[:] = pieces
+        return [g.constant(np.array(sizes, dtype=np.int64), numbers), cut]
+
+    def _mapped(self, node: onnx.NodeProto, length: int) -> list[onnx.NodeProto]:
+        g, body = self._writer, helper.get_node_attr_value(node, "body")
+        made: list[onnx.NodeProto] = []
+        results: list[list[str]] = [[] for _ in node.output]
+        for step in range(length):
+            names = {}
+            for value, name in zip(body.input, node.input, strict=True):
+                names[value.name] = self.held[name][step] if name in self.held else name
+            ends = []
+            for value, output, result in zip(body.output, node.output, results, strict=True):
+                result.append(g.name(f"{output}/{step}"))
+                ends.append((value.name, result[-1]))
+            made.extend(g.copy(body, names, ends, f"/{step}"))
+        self.held.update(zip(node.output, results, strict=True))
+        return made
+
+
+def _attribute(node: onnx.NodeProto, name: str, default: int) -> int:
+    return next((int(a.i) for a in node.attribute if a.name == name), default)
+
+
+def _in_use(nodes: Sequence[onnx.NodeProto], wanted: set[str]) -> list[onnx.NodeProto]:
+    """All nodes but those that make a sequence which nothing reads."""
+    read, kept = set(wanted), []
+    for node in reversed(nodes):
+        if node.op_type not in _MAKERS or node.domain not in DEFAULT or not read.isdisjoint(node.output):
+            kept.append(node)
+            read.update(reads(node))
+    return kept[::-1]

@@ -1,0 +1,152 @@
+"""Write nodes of a parsed graph anew: copies of a body outside of it, under names that nothing else has."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import helper, numpy_helper
+
+from xaionnx.graph.cut import ordered
+from xaionnx.loading.soundness import subgraphs
+
+# How files call the domain of ONNX's own ops.
+DEFAULT = ("", "ai.onnx")
+
+
+class Writer:
+    """Makes nodes for one graph of opset 20 or newer."""
+
+    def __init__(self, graph: onnx.GraphProto) -> None:
+        self._tensors, self._nodes = _all_names(graph)
+
+    def name(self, stem: str, alone: bool = False) -> str:
+        """A name for a tensor that no scope of the graph has; ``alone``: or one at most, which gives it up."""
+        if alone and self._tensors[stem] == 1:
+            return stem
+        name, turn = stem, 1
+        while self._tensors[name]:
+            turn += 1
+            name = f"{stem}_{turn}"
+        self._tensors[name] = 1
+        return name
+
+    def node(self, op_type: str, inputs: Sequence[str], output: str, **attributes: Any) -> onnx.NodeProto:
+        return helper.make_node(op_type, inputs, [output], name=self._node_name(f"{output}/{op_type}"), **attributes)
+
+    def constant(self, array: npt.ArrayLike, output: str) -> onnx.NodeProto:
+        return self.node("Constant", [], output, value=numpy_helper.from_array(np.asarray(array)))
+
+    def stack(self, pieces: Sequence[str], axis: int, output: str) -> Iterator[onnx.NodeProto]:
+        """Nodes that put tensors of one shape beside each other along a new axis."""
+        axes = self.name(f"{output}/axis")
+        yield self.constant([axis], axes)
+        widened = [output] if len(pieces) == 1 else [self.name(f"{output}/{index}") for index in range(len(pieces))]
+        for piece, wide in zip(pieces, widened, strict=True):
+            yield self.node("Unsqueeze", [piece, axes], wide)
+        if len(pieces) > 1:
+            yield self.node("Concat", widened, output, axis=axis)
+
+    def unstack(self, tensor: str, axis: int, pieces: Sequence[str], keep: bool = False) -> Iterator[onnx.NodeProto]:
+        """Nodes that take a tensor apart along an axis, which is dropped unless it is to ``keep``."""
+        parts = list(pieces) if keep else [self.name(f"{piece}/slice") for piece in pieces]
+        if len(parts) == 1:
+            yield self.node("Identity", [tensor], parts[0])
+        else:
+            split = self.node("Split", [tensor], parts[0], axis=axis, num_outputs=len(parts))
+            split.output[:] = parts
+            yield split
+        if not keep:
+            axes = self.name(f"{tensor}/axis")
+            yield self.constant([axis], axes)
+            for part, piece in zip(parts, pieces, strict=True):
+                yield self.node("Squeeze", [part, axes], piece)
+
+    def copy(
+        self, body: onnx.GraphProto, names: dict[str, str], ends: Iterable[tuple[str, str]], suffix: str
+    ) -> Iterator[onnx.NodeProto]:
+        """The nodes of a body, as nodes of the graph around it.
+
+        Parameters
+        ----------
+        body : onnx.GraphProto
+            Its weights are outside of it already.
+        names : dict of str to str
+            What its inputs are called outside; gets the new names of all that it makes.
+        ends : iterable of pair of str
+            Its outputs and what each is called outside, where that is settled.
+        suffix : str
+            Behind the names of the other tensors; a name without a suffix stays where no other scope has it.
+        """
+        made = {name for node in body.node for name in node.output if name}
+        late = []
+        for inner, outer in ends:
+            if inner in made and inner not in names:
+                names[inner] = outer
+            else:
+                late.append((inner, outer))
+        for node in ordered(body):
+            for name in node.output:
+                if name and name not in names:
+                    names[name] = self.name(name + suffix, alone=not suffix)
+            copy = renamed(node, names)
+            copy.name = self._node_name((node.name or node.op_type) + suffix)
+            yield copy
+        for inner, outer in late:
+            yield self.node("Identity", [names.get(inner, inner)], outer)
+
+    def _node_name(self, stem: str) -> str:
+        name, turn = stem, 1
+        while self._nodes[name]:
+            turn += 1
+            name = f"{stem}_{turn}"
+        self._nodes[name] = 1
+        return name
+
+
+def renamed(node: onnx.NodeProto, names: Mapping[str, str]) -> onnx.NodeProto:
+    """A copy of a node that reads and makes tensors of other names, in its bodies too."""
+    copy = onnx.NodeProto()
+    copy.CopyFrom(node)
+    copy.input[:] = [names.get(name, name) for name in copy.input]
+    copy.output[:] = [names.get(name, name) for name in copy.output]
+    bodies = [(body, names) for body in subgraphs(copy)]
+    while bodies:
+        body, outer = bodies.pop()
+        own = own_names(body)
+        seen = {old: new for old, new in outer.items() if old not in own}
+        if not seen:
+            continue
+        for inner in body.node:
+            inner.input[:] = [seen.get(name, name) for name in inner.input]
+            bodies.extend((deeper, seen) for deeper in subgraphs(inner))
+        for value in body.output:
+            value.name = seen.get(value.name, value.name)
+    return copy
+
+
+def own_names(graph: onnx.GraphProto) -> set[str]:
+    """Tensors that a graph is fed, holds or makes; not those inside bodies."""
+    names = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
+    names.update(tensor.values.name for tensor in graph.sparse_initializer)
+    for node in graph.node:
+        names.update(node.output)
+    return names
+
+
+def _all_names(graph: onnx.GraphProto) -> tuple[Counter[str], Counter[str]]:
+    """In how many scopes each name of a tensor, and each name of a node, is made."""
+    tensors: Counter[str] = Counter()
+    nodes: Counter[str] = Counter()
+    graphs = [graph]
+    while graphs:
+        one = graphs.pop()
+        tensors.update(own_names(one))
+        for node in one.node:
+            nodes[node.name] += 1
+            graphs.extend(subgraphs(node))
+    return tensors, nodes
