@@ -177,7 +177,7 @@ def compile(
     sample = split(rows, opened.input().name, opened.spec, opened.shared)[0]
     proto = assemble(found, out, wrt, opened, explainer, aimed, sample, chosen=isinstance(asked, Chosen))
     fixed = {info.name: sizes[info.name] for info in opened.inputs if info.name in sizes}
-    facts = _facts(opened, explainer, aimed.words, fixed) | _labels(found)
+    facts = _facts(opened, explainer, aimed.words, fixed)
     _signed(proto, opened, facts)
     return Compiled(proto, opened.file, _told(proto.graph.input), _told(proto.graph.output), facts, tuple(fixed))
 
@@ -273,14 +273,6 @@ def _facts(model: Model, method: GraphExplainer, target: str, fixed: Mapping[str
         "version": __version__,
     }
     return {**facts, "sizes": json.dumps(fixed)} if fixed else facts
-
-
-def _labels(found: onnx.ModelProto) -> dict[str, str]:
-    """What in the gradients is no derivative of what the model computes, one a line."""
-    from xaionnx.autodiff.backward import APPROXIMATIONS
-
-    told = {entry.key: entry.value for entry in found.metadata_props}
-    return {"approximations": told[APPROXIMATIONS]} if APPROXIMATIONS in told else {}
 
 
 def _signed(proto: onnx.ModelProto, model: Model, facts: Mapping[str, str]) -> None:
