@@ -1,4 +1,4 @@
-"""Compilation: a model, a method and a target as one ordinary ONNX file that needs onnxruntime alone."""
+"""What is compiled: the graph, what it tells of itself, and how it is saved."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 from xaionnx import discovery
-from xaionnx.aim import Chosen, aim
 from xaionnx.autodiff.gradient import first_rows, gradient_graph
+from xaionnx.compilation.aim import Chosen, aim
 from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError, UnsupportedModelError, UsageError
 from xaionnx.explainer import Explainer, told_parameters
 from xaionnx.explainers._graph import GraphExplainer
@@ -153,7 +153,7 @@ def compile(
     >>> session.run(["attribution"], {"x": np.float32([[3, 2, 1]])})[0]
     array([[ 3.,  4., -3.]], dtype=float32)
     """
-    from xaionnx.assembly import assemble
+    from xaionnx.compilation.assembly import assemble
 
     explainer = discovery.configured(method, settings)
     if not isinstance(explainer, GraphExplainer):
