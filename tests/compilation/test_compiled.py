@@ -12,7 +12,7 @@ from onnx import TensorProto
 import xaionnx
 from models import planted
 from tests import tiny
-from tests.compiled import agree, answers, parsed, small
+from tests.compilation.files import agree, answers, parsed, small
 from xaionnx import Baseline, Model, Target, compilation
 from xaionnx.autodiff.table import STANDARD
 from xaionnx.errors import (
