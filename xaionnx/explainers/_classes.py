@@ -39,6 +39,10 @@ class ClassCamExplainer(SlopeCamExplainer):
         picks = []
         for pick in resolution.selection.picks[: resolution.own]:
             scores = class_scores(resolution.answers[pick.tensor], pick.tensor).astype(np.float64)
+            if scores.shape[1] < 2:
+                raise UnsupportedModelError(
+                    f"'{pick.tensor}' of {model.name} scores one class, and {type(self).__name__} compares classes."
+                )
             places = np.tile(np.arange(scores.shape[1], dtype=np.int64), (len(scores), 1))
             asked = self.coefficients(model, scores, classes_of(pick, type(self).__name__))
             picks += [Pick(pick.tensor, "identity", places, weights, pick.names) for weights in asked]
