@@ -150,18 +150,13 @@ class SlopeCamExplainer(CamExplainer, GradientExplainer):
         points = Points(
             np.arange(len(route.samples)), {name: route.feeds[name] for name in route.names}, route.resolution.values
         )
-        return self.trace(slopes, points), slopes
+        found = self.trace(slopes, points)
+        (layer,) = route.names
+        small = self.small(seen.planes, seen.field.planes(found.values[layer]).astype(np.float64))
+        return dataclasses.replace(found, standard_error=None, maps={"cam": self.joined(small)}), slopes
 
     def trace(self, slopes: Slopes, points: Points) -> Found:
-        found = gradients(slopes, points)
-        (layer,) = slopes.names
-        field = Field.of(
-            layer, slopes.route.model.name, slopes.route.axes, points.x[layer].shape[1:], slopes.samples[0]
-        )
-        planes, slope = (field.planes(a).astype(np.float64) for a in (points.x[layer], found.values[layer]))
-        return dataclasses.replace(
-            found, values={}, standard_error=None, maps={"cam": self.joined(self.small(planes, slope))}
-        )
+        return gradients(slopes, points)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -278,9 +278,11 @@ class Axes:
         """Read the axes of a layer of ``shape``, for pictures of ``extent`` (H, W) or rows of so many ``tokens``."""
         shape = tuple(shape)
         if len(shape) == 3 and extent is not None:
-            for letters, field in (("CHW", shape[1:]), ("HWC", shape[:2])):
-                if min(field) > 1 and _alike(field, extent):
-                    return cls(letters)
+            fields = {"CHW": shape[1:], "HWC": shape[:2]}
+            fitting = [letters for letters, field in fields.items() if min(field) > 1 and _alike(field, extent)]
+            if fitting:
+                # A few places fit many a picture: the aspect tells, and channels come first where it does not.
+                return cls(min(fitting, key=lambda letters: _stretch(fields[letters], extent)))
         if len(shape) == 2 and extent is not None:
             for before in (0, 1):
                 grid = _patches(shape[0] - before, extent)
@@ -296,6 +298,11 @@ def _alike(field: tuple[int, ...], extent: tuple[int, int]) -> bool:
     share = [extent[0] / field[0], extent[1] / field[1]]
     slack = [extent[axis] / max(field[axis] - 1.5, 0.5) - share[axis] for axis in (0, 1)]
     return min(share) >= 1 and abs(share[0] - share[1]) <= max(slack)
+
+
+def _stretch(field: tuple[int, ...], extent: tuple[int, int]) -> float:
+    """How much further a map is drawn out in one direction than in the other, to cover a picture."""
+    return abs(math.log(extent[0] * field[1] / (extent[1] * field[0])))
 
 
 def _patches(count: int, extent: tuple[int, int]) -> tuple[int, int] | None:
