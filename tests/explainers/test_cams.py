@@ -187,11 +187,12 @@ def test_the_mean_of_a_class_activation_map_is_the_score():
     np.testing.assert_allclose(found.maps["cam"], 99 * same.maps["cam"], **TOLERANCE)
 
 
-def test_a_class_activation_map_asks_for_a_linear_head(random_net, net_b):
+def test_a_class_activation_map_asks_for_a_linear_head(random_net):
+    linear = planted.load(planted.linear(np.ones((2, 3, 4, 4))))
     with pytest.raises(UnsupportedModelError, match=r"but Relu stands behind layer 'a' of net.onnx. Use grad_cam"):
         Cam(layer="a").attribute(random_net[1], PICTURES, 0)
     with pytest.raises(UnsupportedModelError, match="no pooling over all places stands behind layer 'flat'"):
-        Cam(layer="flat").attribute(net_b, CANONICAL, 0)
+        Cam(layer="flat").attribute(linear, np.ones((1, 3, 4, 4), np.float32), 0)
 
 
 def test_a_pooling_that_is_not_over_all_places(tmp_path):
@@ -288,15 +289,26 @@ def test_contrast_with_a_class_is_grad_cam_of_the_loss_against_it(random_net):
         ContrastCam().attribute(model, PICTURES, Target.margin(1, 2))
 
 
-@pytest.mark.parametrize("method", [m for m in compilation.methods() if m.endswith(("_cam", "_pp"))])
+@pytest.mark.parametrize("method", [m for m in compilation.methods() if m.endswith(("_cam", "_pp")) and m != "cam"])
 @pytest.mark.parametrize("upsampling", ["bilinear", "nearest"])
 def test_a_compiled_map_is_the_explained_one(tmp_path, random_net, method, upsampling):
     net, model = random_net
     kind = discovery.method(method)
     for relu in (True, False):
         agree(model, {"x": PICTURES}, kind(layer="a", relu=relu, upsampling=upsampling), Target.probability(2))
-    last = opened(tmp_path / "last.onnx", net, channels_last=True)
-    agree(last, {"x": np.ascontiguousarray(np.moveaxis(PICTURES, 1, -1))}, kind(layer="a"), None)
+    # Turned ahead of a layer with channels last, and no more behind it, so that no runtime takes the turn out.
+    weights = {"k": net.first.astype(np.float32), "w": np.random.default_rng(1).normal(size=(4 * 99, 2))}
+    nodes = [
+        node("Transpose", ["x"], ["first"], perm=[0, 3, 1, 2]),
+        node("Conv", ["first", "k"], ["z"], pads=[1] * 4),
+        node("Transpose", ["z"], ["last"], perm=[0, 2, 3, 1]),
+        node("Sigmoid", ["last"], ["a"]),
+        node("Flatten", ["a"], ["flat"]),
+        node("MatMul", ["flat", "w"], ["y"]),
+    ]
+    weights["w"] = weights["w"].astype(np.float32)
+    path = tiny.saved(tmp_path / "m.onnx", nodes, [tensor("x", ["N", 11, 9, 3])], [tensor("y", ["N", 2])], weights)
+    agree(Model.load(path), {"x": np.ascontiguousarray(np.moveaxis(PICTURES, 1, -1))}, kind(layer="a"), None)
 
 
 def test_a_compiled_map_of_patches(tmp_path):
