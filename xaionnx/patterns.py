@@ -201,8 +201,7 @@ def estimate_patterns(
             progress.advance(1)
         samples += count
     made = {
-        layer: pattern({which: totals[sum_name(layer, which)] for which in SUMS}).astype(np.float32)
-        for layer in layers
+        layer: pattern({which: totals[sum_name(layer, which)] for which in SUMS}).astype(np.float32) for layer in layers
     }
     return Patterns(made, opened.sha256, estimator, samples)
 

@@ -163,7 +163,9 @@ def test_at_a_layer_and_of_a_probability():
     x = np.random.default_rng(4).uniform(size=(2, 1, 28, 28)).astype(np.float32)
     at = xaionnx.explain(model, x, DeepLift(layer="/4/Conv_output_0", baseline=0.5), 3)
     whole = xaionnx.explain(model, x, DeepLift(baseline=0.5), 3)
-    np.testing.assert_allclose(at.prediction - at.baseline_prediction, whole.prediction - whole.baseline_prediction, rtol=1e-5)
+    np.testing.assert_allclose(
+        at.prediction - at.baseline_prediction, whole.prediction - whole.baseline_prediction, rtol=1e-5
+    )
     assert np.max(at.diagnostics["relative_gap"]) < 1e-5
     sure = xaionnx.explain(model, x, DeepLift(), Target.probability(3))
     assert np.max(np.abs(sure.diagnostics["completeness_gap"])) < 1e-6

@@ -138,9 +138,10 @@ def _linear(
     g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]
 ) -> Sequence[Gradient]:
     """The derivative, of an op that is linear in what it takes from the path, if nothing else changes."""
-    if any(value is not None and not wanted and other(g, value) is not value for value, wanted in zip(
-        node.inputs, needed, strict=True
-    )):
+    if any(
+        value is not None and not wanted and other(g, value) is not value
+        for value, wanted in zip(node.inputs, needed, strict=True)
+    ):
         g.approximate(node, HELD)
     return STANDARD[node.op_type](g, node, cotangents, needed)
 
@@ -350,9 +351,7 @@ def _through(
         return g.op("ReduceMean", value, over, keepdims=1)
 
     (c, d) = (g.op("Sub", value, average(value)) if centre else value for value in values)
-    r, q = (
-        g.op("Reciprocal", g.op("Sqrt", g.op("Add", average(g.op("Mul", part, part)), epsilon))) for part in (c, d)
-    )
+    r, q = (g.op("Reciprocal", g.op("Sqrt", g.op("Add", average(g.op("Mul", part, part)), epsilon))) for part in (c, d))
     total, both, product = g.op("Add", c, d), g.op("Add", r, q), g.op("Mul", r, q)
     # With the halves of both means and the two of D(c^2) = (c + c_b) D c.
     factor = g.op("Div", g.op("Mul", g.op("Mul", product, product), 0.5), both)

@@ -145,9 +145,7 @@ def _weighed(
     g.alike(positive, w)
     operands: list[ir.Value | None] = list(node.inputs)
     operands[1 - index] = positive
-    whole, part = (
-        STANDARD[node.op_type](g, made, [above], needed)[index] for made in (node, g.again(node, *operands))
-    )
+    whole, part = (STANDARD[node.op_type](g, made, [above], needed)[index] for made in (node, g.again(node, *operands)))
     change = difference(g, z)
     falling = g.op("Where", g.op("Less", change, 0.0), g.op("Sub", whole, part), g.op("Mul", whole, 0.5))
     found[index] = g.op("Add", base, g.op("Where", g.op("Greater", change, 0.0), part, falling))

@@ -119,9 +119,7 @@ class DeepLift(PropagationExplainer):
         baseline = paths.begin(np.arange(draws))
         whole = sum(v.reshape(targets, count, -1).sum(axis=2) for v in values.values())
         gaps = completeness(np.asarray(whole), points.values - baseline)
-        return Found(
-            values, np.full(count, targets * draws), np.full(count, draws), baseline, diagnostics=gaps
-        )
+        return Found(values, np.full(count, targets * draws), np.full(count, draws), baseline, diagnostics=gaps)
 
     def rows(self, g: Builder, x: Mapping[str, ir.Value], sample: Sample) -> Rows:
         if self.layer is not None or any(
@@ -133,8 +131,10 @@ class DeepLift(PropagationExplainer):
             )
         starts = fixed_starts(self.baseline, self.seed, sample, tuple(x))
         draws = len(next(iter(starts.values())))
-        return Rows(draws, {name: value if draws == 1 else _tiled(g, value, draws, starts[name].ndim)
-                            for name, value in x.items()})
+        return Rows(
+            draws,
+            {name: value if draws == 1 else _tiled(g, value, draws, starts[name].ndim) for name, value in x.items()},
+        )
 
     def emit(self, g: Builder, traced: Traced) -> Emitted:
         from xaionnx.autodiff.deep_lift import BASELINE_VALUE
