@@ -30,9 +30,9 @@ def test_ablation_finds_more_tiles_than_chance(model):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", METHODS)
-def test_the_kept_results_are_those_of_today(model, method):
-    own, tries, share = KEPT["methods"][method]
-    found = hits(method, MOSAICS, model)
+@pytest.mark.parametrize("row", METHODS)
+def test_the_kept_results_are_those_of_today(model, row):
+    own, tries, share = KEPT["methods"][row]
+    found = hits(row, MOSAICS, model)
     assert found[:2] == (own, tries)
     assert found[2] == pytest.approx(share, abs=0.01)
