@@ -171,6 +171,17 @@ def net_i() -> onnx.ModelProto:
     return _model("net_i", nodes, {"x": [4]}, {"y": [1]}, {"eye": np.eye(4), "one": np.array([1])})
 
 
+def minimum() -> onnx.ModelProto:
+    """(N, 2) to (N, 1): min(x1, x2) = x1 - ReLU(x1 - x2)."""
+    nodes = [
+        _node("MatMul", "x differing", "difference"),
+        _node("Relu", "difference", "relu"),
+        _node("MatMul", "x first", "chosen"),
+        _node("Sub", "chosen relu", "y"),
+    ]
+    return _model("minimum", nodes, {"x": [2]}, {"y": [1]}, {"differing": [[1.0], [-1.0]], "first": [[1.0], [0.0]]})
+
+
 def linear(weights: npt.ArrayLike, bias: npt.ArrayLike = 0.0) -> onnx.ModelProto:
     """y_k = sum over every input element of w_k x, plus b_k.
 

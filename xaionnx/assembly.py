@@ -95,10 +95,14 @@ def assemble(
     if aim.reference is not None:
         origin = g.constant(aim.reference.astype(np.float32))
         inputs[REFERENCE].replace_all_uses_with(g.op("Expand", origin, g.op("Shape", weights)))
-    value = _summed(g, read, weights)
+
+    def target_of(rows: ir.Value) -> ir.Value:
+        return _summed(g, rows, weights)
+
+    value = target_of(read)
     gradients = {name: values[gradient_name(name)] for name in wrt}
     tensors = {name: placed.x.get(name, values[name]) for name in wrt}
-    emitted = method.emit(g, Traced(x, blocks, sample, tensors, gradients, value))
+    emitted = method.emit(g, Traced(x, blocks, sample, tensors, gradients, value, target_of))
 
     own = {output.name: values[output.name] for output in model.outputs}
     graph.inputs[:] = [value for value in graph.inputs if value.name not in (COTANGENT, REFERENCE)]

@@ -77,6 +77,7 @@ def differentiate(
         if name not in values:
             raise UnknownNameError.among("tensor", name, values)
     target, sources = values[out], [values[name] for name in wrt]
+    g.sources = tuple(sources)
     nodes = list(graph)
     active = _reached(nodes, sources)
     path = _path(nodes, active, target)
@@ -93,6 +94,7 @@ def differentiate(
         _declare(given, probe, str(given.name), batch)
     seed = g.input(COTANGENT, target.dtype or ir.DataType.FLOAT, None)
     _declare(seed, probe, out, batch)
+    graph.outputs.clear()  # a rule may add its own
     pending: dict[ir.Value, list[ir.Value]] = defaultdict(list)
     pending[target].append(_start(g, table, target, seed))
     totals: dict[ir.Value, ir.Value] = {}
@@ -116,7 +118,6 @@ def differentiate(
         for value in node.outputs:
             if value not in kept:
                 totals.pop(value, None)
-    graph.outputs.clear()
     for name in dict.fromkeys((out, *keep)):
         _declare(g.output(values[name]), probe, name, batch)
     for source in sources:

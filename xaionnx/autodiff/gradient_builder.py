@@ -35,6 +35,9 @@ class GradientBuilder(Builder):
         self._probe = probe
         self._approximated: Counter[str] = Counter()
         self._twins: dict[ir.Value, ir.Value] = {}
+        # What is differentiated with respect to, and what the rules of a table keep for each other during one walk.
+        self.sources: tuple[ir.Value, ...] = ()
+        self.notes: dict[str, Any] = {}
         for value in _values(model.graph):
             dtype = probe.dtypes.get(str(value.name))
             if value.dtype is None and dtype is not None:
@@ -156,17 +159,21 @@ class GradientBuilder(Builder):
         dtype = self.kind(like)
         return self.op("Expand", self.constant(np.zeros((), dtype=dtype.numpy()), dtype), self.shape_of(like))
 
-    def again(self, node: ir.Node, *operands: ir.Value | None) -> ir.Node:
+    def again(self, node: ir.Node, *operands: ir.Value | None, outputs: int = 1) -> ir.Node:
         """Emit a forward node once more, on other operands of the same shapes.
 
         Of its tensors shapes and sizes are known as of the old ones, so that a rule can be asked for its backward.
         """
         attributes: dict[str, Any] = {name: a.value for name, a in node.attributes.items()}
-        made: ir.Value = self.op(node.op_type, *operands, **attributes)
-        for new, old in ((made, node.outputs[0]), *zip(operands, node.inputs, strict=False)):
+        made: tuple[ir.Value, ...] = self.op(
+            node.op_type, *operands, outputs=outputs, domain=node.domain, **attributes
+        )
+        for new, old in (*zip(made, node.outputs, strict=False), *zip(operands, node.inputs, strict=False)):
             if new is not None and old is not None:
                 self.alike(new, old)
-        found = made.producer()
+                if new.dtype is None:
+                    new.type = old.type
+        found = made[0].producer()
         assert found is not None
         return found
 

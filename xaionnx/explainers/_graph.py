@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, final
 
@@ -55,6 +55,8 @@ class Traced:
         Of the target.
     target : value (B * N,)
         The target.
+    read : callable
+        The target (B * N,) of other rows of the tensor that it is read from.
     """
 
     x: Mapping[str, ir.Value]
@@ -63,6 +65,7 @@ class Traced:
     tensors: Mapping[str, ir.Value]
     gradients: Mapping[str, ir.Value]
     target: ir.Value
+    read: Callable[[ir.Value], ir.Value]
 
 
 @final

@@ -53,14 +53,7 @@ class PathGraph:
         ParameterError
             The baseline is made from the sample itself.
         """
-        start = Baseline.of(baseline)
-        if not _is_fixed(start):
-            raise ParameterError(
-                "A compiled path starts at the same place for every sample, and this baseline is made from the sample. "
-                "Take a number, zero, black, white, an array or background rows."
-            )
-        drawn = start.draws(sample, names, seed)
-        return cls({name: drawn[name].astype(sample.x[name].dtype) for name in names}, shares, weights)
+        return cls(fixed_starts(baseline, seed, sample, names), shares, weights)
 
     @property
     def draws(self) -> int:
@@ -109,6 +102,24 @@ class PathGraph:
 
     def _sizes(self, name: str, *leading: int) -> Array:
         return np.array([*leading, *self.starts[name].shape[1:]], dtype=np.int64)
+
+
+def fixed_starts(baseline: Any, seed: int, sample: Sample, names: tuple[str, ...]) -> dict[str, Array]:
+    """D baselines (D, ...) by input name, the same for every sample.
+
+    Raises
+    ------
+    ParameterError
+        The baseline is made from the sample itself.
+    """
+    start = Baseline.of(baseline)
+    if not _is_fixed(start):
+        raise ParameterError(
+            "A compiled file has the same baseline for every sample, and this one is made from the sample. "
+            "Take a number, zero, black, white, an array or background rows."
+        )
+    drawn = start.draws(sample, names, seed)
+    return {name: drawn[name].astype(sample.x[name].dtype) for name in names}
 
 
 def _is_fixed(baseline: Baseline) -> bool:

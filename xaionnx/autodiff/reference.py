@@ -1,0 +1,75 @@
+"""The forward graph once more, at a baseline: what rules need that compare the input with one.
+
+The baseline of each explained tensor is a further input of the graph, with a row for each sample. Of the forward graph
+only that part is emitted again which depends on an explained tensor and which a rule asks for.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import onnx_ir as ir
+
+from xaionnx.autodiff.gradient_builder import GradientBuilder
+
+# These read the shape of their operand, which is the same at the baseline.
+_SHAPE_READERS = frozenset({"Shape", "Size"})
+
+
+def baseline_name(tensor: str) -> str:
+    """The name of the input that holds the baseline of a tensor."""
+    return f"baseline_{tensor}"
+
+
+def at_baseline(g: GradientBuilder, value: ir.Value) -> ir.Value:
+    """What a forward tensor holds at the baseline: the tensor itself where it depends on nothing that is explained."""
+    known: dict[ir.Value, ir.Value] = g.notes.setdefault("at baseline", {})
+    pending = [value]
+    while pending:
+        top = pending[-1]
+        if top in known:
+            pending.pop()
+        elif top in g.sources:
+            known[top] = _input(g, top)
+        else:
+            maker = top.producer()
+            if maker is None or maker.op_type in _SHAPE_READERS:
+                known[top] = top
+                continue
+            lacking = [v for v in maker.inputs if v is not None and v not in known]
+            if lacking:
+                pending += lacking
+            else:
+                _clone(g, maker, known)
+    return known[value]
+
+
+def twin(g: GradientBuilder, node: ir.Node) -> ir.Node:
+    """A node on the path, at the baseline."""
+    made = at_baseline(g, node.outputs[0]).producer()
+    assert made is not None, "what is on the path depends on what is explained"
+    return made
+
+
+def _input(g: GradientBuilder, source: ir.Value) -> ir.Value:
+    shape: list[Any] = list(g.shape(source))
+    if shape and shape[0] is None:
+        shape[0] = next((given.shape[0] for given in g.graph.inputs if given.shape), "N")
+    made = g.input(baseline_name(str(source.name)), source.dtype or ir.DataType.FLOAT, shape)
+    g.alike(made, source)
+    return made
+
+
+def _clone(g: GradientBuilder, node: ir.Node, known: dict[ir.Value, ir.Value]) -> None:
+    operands = [None if v is None else known[v] for v in node.inputs]
+    if all(a is b for a, b in zip(operands, node.inputs, strict=True)):
+        # A node without operands, or none that changes; a body may still read one from outside.
+        bodies = any(a.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for a in node.attributes.values())
+        if not bodies:
+            known.update((v, v) for v in node.outputs)
+            return
+    for attribute in node.attributes.values():
+        if attribute.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS):
+            raise g.refusal(node, "its body would have to run at the baseline too")
+    made = g.again(node, *operands, outputs=len(node.outputs))
+    known.update(zip(node.outputs, made.outputs, strict=True))

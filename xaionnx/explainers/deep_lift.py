@@ -1,0 +1,163 @@
+"""DeepLIFT: the difference of the target from that at a baseline, handed back layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, final
+
+import numpy as np
+
+from xaionnx.errors import ParameterError
+from xaionnx.explainers._gradient import Found, Points
+from xaionnx.explainers._graph import Emitted, Rows, Traced, total
+from xaionnx.explainers._path_graph import fixed_starts
+from xaionnx.explainers._paths import Paths, completeness
+from xaionnx.explainers._propagation import PropagationExplainer
+from xaionnx.explainers._slopes import Slopes
+from xaionnx.parameters import choice, free, integer
+from xaionnx.perturb.baseline import Baseline
+from xaionnx.perturb.sample import Sample
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from xaionnx.autodiff.rule import Table
+    from xaionnx.graph.builder import Builder
+    from xaionnx.model import Model
+
+_FIRST = np.array([0], dtype=np.int64)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class DeepLift(PropagationExplainer):
+    """What each element's difference from a baseline b contributes to that of the target, by multipliers m::
+
+        value_i = m_i (x_i - b_i)        sum_i value_i = f(x) - f(b)
+
+    Multipliers follow the chain rule. A linear op has its weights. An activation y = f(x) has
+
+    - by ``rescale`` ``(y - y_b) / (x - x_b)``;
+    - by ``reveal_cancel`` one for what raises x and one for what lowers it, each the mean of its effect before and
+      after the other: it sees inputs whose effects cancel at b or at x, such as those of min and AND.
+
+    Several baselines (rows of data, several draws) are averaged, which is DeepSHAP: values add up to f(x) - mean f(b).
+
+    The paper has no rules for max pooling, products of two activations (gates, attention), softmax and layer
+    normalisation; :mod:`xaionnx.autodiff.rescale` states complete ones, and ``provenance["approximations"]`` lists
+    the ops that followed them, those for which reveal-cancel is not defined, and those that kept their derivative.
+    The paper explains scores: for a probability, its softmax is one more layer.
+
+    ``diagnostics`` tell, for each target and sample,
+
+    ``completeness_gap``
+        the sum of the values over all inputs less f(x) - f(b);
+    ``relative_gap``
+        the size of the gap as a share of the size of that change, infinity where the latter alone is 0.
+
+    References
+    ----------
+    Shrikumar, Greenside and Kundaje, Learning important features through propagating activation differences, ICML
+    2017, arXiv:1704.02685.
+    Lundberg and Lee, A unified approach to interpreting model predictions, NeurIPS 2017, arXiv:1705.07874, section 4.2
+    (several baselines).
+
+    Examples
+    --------
+    >>> import numpy as np, xaionnx
+    >>> from models import planted
+    >>> x = np.float32([[1, 2]])
+    >>> xaionnx.explain(planted.load(planted.net_f()), x, "deep_lift", 0).values
+    array([[2., 1.]], dtype=float32)
+    >>> lower = planted.load(planted.minimum())  # x1 - ReLU(x1 - x2)
+    >>> xaionnx.explain(lower, x, "deep_lift", 0).values
+    array([[1., 0.]], dtype=float32)
+    >>> xaionnx.explain(lower, x, DeepLift(rule="reveal_cancel"), 0).values
+    array([[0.5, 0.5]], dtype=float32)
+    """
+
+    axioms: ClassVar[tuple[str, ...]] = ("completeness", "null player")
+    reference: ClassVar[str] = "Shrikumar et al. 2017, arXiv:1704.02685"
+
+    rule: str = choice("rescale", ("rescale", "reveal_cancel"), "multipliers of activations")
+    baseline: Any = free(
+        None,
+        "a number, a name such as 'blur', an array or a Baseline",
+        "what differences are taken from: a number, zero, black, white, mean, blur[:sigma], uniform[:draws], "
+        "gaussian[:share], max_distance, shuffle[:tile]",
+    )
+    seed: int = integer(0, "seed of a baseline that is drawn", low=0, high=2**63 - 1)
+
+    def resolved(self) -> dict[str, Any]:
+        return {"baseline": Baseline.of(self.baseline)}
+
+    def rules(self, model: Model) -> Table:
+        from xaionnx.autodiff.deep_lift import TABLES
+
+        return TABLES[self.rule]
+
+    def trace(self, slopes: Slopes, points: Points) -> Found:
+        from xaionnx.autodiff.reference import baseline_name
+
+        paths = Paths.of(slopes, points, self.baseline, self.seed)
+        count, targets, draws = len(points.sample), slopes.targets, paths.draws
+        # Row (t * J + j) * B + b is target t at point j, from baseline b.
+        target, which, draw = (axis.ravel() for axis in np.indices((targets, count, draws)))
+
+        def pairs(rows: np.ndarray[Any, Any]) -> dict[str, np.ndarray[Any, Any]]:
+            fed = {name: x[which[rows]] for name, x in points.x.items()}
+            starts = {baseline_name(name): start[which[rows], draw[rows]] for name, start in paths.starts.items()}
+            return {**fed, **starts}
+
+        sums = {name: np.zeros((targets, *x.shape)) for name, x in points.x.items()}
+        for rows, multipliers in slopes.at(points.sample[which], target, pairs):
+            for name, slope in multipliers.items():
+                change = points.x[name][which[rows]].astype(np.float64) - paths.starts[name][which[rows], draw[rows]]
+                np.add.at(sums[name], (target[rows], which[rows]), slope * change)
+        values = {name: summed / draws for name, summed in sums.items()}
+        baseline = paths.begin(np.arange(draws))
+        whole = sum(v.reshape(targets, count, -1).sum(axis=2) for v in values.values())
+        gaps = completeness(np.asarray(whole), points.values - baseline)
+        return Found(
+            values, np.full(count, targets * draws), np.full(count, draws), baseline, diagnostics=gaps
+        )
+
+    def rows(self, g: Builder, x: Mapping[str, ir.Value], sample: Sample) -> Rows:
+        if self.layer is not None or any(
+            value.dtype is None or not value.dtype.is_floating_point() for value in x.values()
+        ):
+            raise ParameterError(
+                "DeepLift is compiled at float inputs alone, not at a layer or an embedding. Compile saliency or lrp "
+                "there."
+            )
+        starts = fixed_starts(self.baseline, self.seed, sample, tuple(x))
+        draws = len(next(iter(starts.values())))
+        return Rows(draws, {name: value if draws == 1 else _tiled(g, value, draws, starts[name].ndim)
+                            for name, value in x.items()})
+
+    def emit(self, g: Builder, traced: Traced) -> Emitted:
+        from xaionnx.autodiff.deep_lift import BASELINE_VALUE
+        from xaionnx.autodiff.reference import baseline_name
+
+        starts = fixed_starts(self.baseline, self.seed, traced.sample, tuple(traced.x))
+        fed = {str(value.name): value for value in g.graph.inputs}
+        values = {}
+        for name, slopes in traced.gradients.items():
+            start, shape = starts[name][:, None], starts[name].shape[1:]
+            # Row b * N + n is sample n from baseline b.
+            like = g.op("Reshape", traced.tensors[name], np.array([traced.blocks, -1, *shape], dtype=np.int64))
+            blocks = g.op("Expand", start, g.op("Shape", like))
+            bound = fed[baseline_name(name)]
+            bound.replace_all_uses_with(g.op("Reshape", blocks, np.array([-1, *shape], dtype=np.int64)))
+            g.graph.inputs.remove(bound)
+            owed = g.op("Mul", g.op("Reshape", slopes, g.op("Shape", like)), g.op("Sub", like, start))
+            values[name] = g.op("ReduceMean", owed, _FIRST, keepdims=0)
+        (at_baseline,) = (value for value in g.graph.outputs if value.name == BASELINE_VALUE)
+        change = g.op("Sub", traced.target, traced.read(at_baseline))
+        mean = g.op("ReduceMean", g.op("Reshape", change, np.array([traced.blocks, -1])), _FIRST, keepdims=0)
+        return Emitted(values, {"completeness_gap": g.op("Sub", total(g, values, traced.target), mean)})
+
+
+def _tiled(g: Builder, value: ir.Value, blocks: int, rank: int) -> ir.Value:
+    return g.op("Tile", value, np.array([blocks, *[1] * (rank - 1)], dtype=np.int64))
