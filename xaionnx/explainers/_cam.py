@@ -111,9 +111,7 @@ class CamExplainer(Explainer):
         told = provenance(self, model, feeds, Target.of(target)[0], {**resolved, **self.resolved()})
         if slopes is not None:
             told["approximations"] = list(slopes.source.approximations)
-        return recorded(
-            self.name(), dataclasses.replace(route, resolution=resolution), shown, told, began, slopes
-        )
+        return recorded(self.name(), dataclasses.replace(route, resolution=resolution), shown, told, began, slopes)
 
     def resolved(self) -> dict[str, Any]:
         """What stands behind a parameter's shorthand."""

@@ -181,7 +181,10 @@ def recorded(
 
     names = route.names if found.values.keys() == set(route.names) else tuple(found.values)
     kind = route.feeds[route.names[0]].dtype
-    values = {name: axis(found.values[name].astype(route.feeds[name].dtype if name in route.names else kind)) for name in names}
+    values = {
+        name: axis(found.values[name].astype(route.feeds[name].dtype if name in route.names else kind))
+        for name in names
+    }
     errors = found.standard_error or {}
     alone = names[0] if len(values) == 1 else None
     layer = route.facts()

@@ -36,9 +36,8 @@ class EigenCam(CamExplainer):
     >>> import numpy as np, xaionnx
     >>> from models import planted
     >>> x = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
-    >>> xaionnx.explain(planted.load(planted.net_b()), x, EigenCam(layer="relu1"), 0).maps["cam"][0].round(2)
-    array([[ 0.  ,  3.25],
-           [29.07, 37.76]])
+    >>> xaionnx.explain(planted.load(planted.net_b()), x, EigenCam(layer="relu1"), 0).maps["cam"][0][1].round(2)
+    array([31.39, 42.64])
     """
 
     needs: ClassVar[str] = "activation"
