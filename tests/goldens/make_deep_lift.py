@@ -12,7 +12,11 @@ target, out, out_baselines
 captum:DeepLift, captum:DeepLiftShap
     With the first baseline, and the mean over all (2, 3, H, W): calculated in float64 and rounded to float32. Captum
     knows the rescale rule for modules of ReLU and the like, max pooling and softmax; all else counts as linear.
-gap:DeepLift, gap:DeepLiftShap
+captum:DeepLift:apart
+    As the first, of the net with a product with 1 in front of each max pooling, where there is any. Directly behind a
+    ReLU Captum's rule for max pooling is lost: its hooks of both are on one tensor, and that of the ReLU, which is
+    older, reads the slope of the pooling before the other replaces it.
+gap:DeepLift, gap:DeepLiftShap, gap:DeepLift:apart
     Their sum less the difference of the logits between input and baseline (2,), for the second its mean over baselines.
 """
 
@@ -24,6 +28,7 @@ from pathlib import Path
 import captum.attr
 import numpy as np
 import torch
+from torch import nn
 
 from tests.goldens.make_cams import NETS, net
 from tests.goldens.weights import inputs
@@ -31,6 +36,21 @@ from tests.goldens.weights import inputs
 FOLDER = Path(__file__).parent / "deep_lift"
 # In resnet18 windows of max pooling overlap, in vgg they do not, and resnet and vit have none.
 NAMES = (*NETS, "resnet18")
+POOLED = ("vgg", "resnet18")
+
+
+class Times1(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * 1.0
+
+
+def apart(network: nn.Module) -> nn.Module:
+    """With a product with 1 in front of each max pooling."""
+    for name, module in list(network.named_modules()):
+        if isinstance(module, nn.MaxPool2d):
+            parent, _, child = name.rpartition(".")
+            setattr(network.get_submodule(parent), child, nn.Sequential(Times1(), module))
+    return network
 
 
 def main() -> None:
@@ -41,10 +61,12 @@ def main() -> None:
         x, baselines = (torch.from_numpy(array).double() for array in (inputs(name), inputs(name, baselines=True)))
         out, out_baselines = net(name)(x).detach(), net(name)(baselines).detach()
         target = out.argmax(dim=1)
-        given = {"DeepLift": baselines[:1], "DeepLiftShap": baselines}
+        given = {"DeepLift": (net(name), baselines[:1]), "DeepLiftShap": (net(name), baselines)}
+        if name in POOLED:
+            given["DeepLift:apart"] = (apart(net(name)), baselines[:1])
         arrays = {}
-        for method, chosen in given.items():
-            found = getattr(captum.attr, method)(net(name)).attribute(x, chosen, target).detach()
+        for method, (network, chosen) in given.items():
+            found = getattr(captum.attr, method.partition(":")[0])(network).attribute(x, chosen, target).detach()
             reference = out_baselines[: len(chosen)].mean(dim=0)
             difference = (out - reference).gather(1, target[:, None])[:, 0]
             arrays[f"captum:{method}"] = found.numpy().astype(np.float32)
