@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,19 @@ from xaionnx import Baseline, Explanation
 
 FOLDER = Path(__file__).parent / "deep_lift"
 NETS = ("vgg", "resnet", "resnet18", "vit")
+_LOST = "directly behind a ReLU its rule for max pooling is lost"
+_OVERLAP = "where windows overlap it does not add their shares up"
+_LINEAR = "it takes attention, normalisation and Gelu for linear"
+NOTES: dict[str | tuple[str, str], str] = {
+    ("captum:DeepLift", "vgg"): _LOST,
+    ("captum:DeepLiftShap", "vgg"): _LOST,
+    ("captum:DeepLift:apart", "vgg"): "the same with a product with 1 between ReLU and max pooling",
+    ("captum:DeepLift", "resnet18"): f"{_LOST}; {_OVERLAP}",
+    ("captum:DeepLiftShap", "resnet18"): f"{_LOST}; {_OVERLAP}",
+    ("captum:DeepLift:apart", "resnet18"): _OVERLAP,
+    ("captum:DeepLift", "vit"): _LINEAR,
+    ("captum:DeepLiftShap", "vit"): _LINEAR,
+}
 
 
 def golden(net: str) -> dict[str, Any]:
@@ -35,11 +49,22 @@ def explained(net: str, folder: Path) -> dict[str, Explanation]:
     }
 
 
+def gaps(net: str, name: str, ours: Explanation) -> tuple[float, float]:
+    """Our gap and the peer's, each as a share of the change that is explained, for the worst sample."""
+    theirs = golden(net)
+    reference = theirs["out_baselines"] if name == "DeepLiftShap" else theirs["out_baselines"][:1]
+    change = (theirs["out"] - reference.mean(axis=0))[np.arange(len(theirs["target"])), theirs["target"]]
+    mine = ours.values.astype(np.float64).sum(axis=(1, 2, 3)) - change
+    return float(np.abs(mine / change).max()), float(np.abs(theirs[f"gap:{name}"] / change).max())
+
+
 def compared(net: str, folder: Path) -> list[Agreement]:
     """Each answer of the peer beside ours."""
-    ours, theirs = explained(net, folder), golden(net)
-    return [
-        Agreement.of("deep_lift", key, net, ours[key.split(":")[1]].values, answer)
-        for key, answer in theirs.items()
-        if key.startswith("captum:")
-    ]
+    found, rows = explained(net, folder), []
+    for key, answer in golden(net).items():
+        library, _, name = key.partition(":")
+        if library == "captum":
+            ours = found[name.partition(":")[0]]
+            row = Agreement.of("deep_lift", key, net, ours.values, answer)
+            rows.append(dataclasses.replace(row, gaps=gaps(net, name, ours)))
+    return rows

@@ -10,7 +10,8 @@ import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, final
+from types import ModuleType
+from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
@@ -38,29 +39,38 @@ class Agreement:
         ``LIBRARY:ANSWER``, the array of the golden.
     net : str
     measure : str
-        ``distance``, Euclidean, as a share of the size of the peer's answer, or ``correlation``.
+        ``distance``, the Euclidean one as a share of the size of the peer's answer; ``correlation``, of the least
+        alike sample, where the two do not calculate the same.
     value : float
+    gaps : tuple of float, optional
+        By how much our answer and the peer's do not add up to the change that they explain, as a share of that, for
+        the worst sample.
     """
 
     method: str
     peer: str
     net: str
-    measure: Literal["distance", "correlation"]
+    measure: str
     value: float
+    gaps: tuple[float, float] | None = None
 
     @classmethod
-    def of(cls, method: str, peer: str, net: str, ours: Array, theirs: Array, *, scaled: bool = False) -> Agreement:
-        """The distance, or where the peer has a scale of its own the correlation, the least over the samples."""
+    def of(cls, method: str, peer: str, net: str, ours: Array, theirs: Array, measure: str = "distance") -> Agreement:
+        """Compare samples in the first axis; with ``distance up to sign`` each may have either sign."""
         assert ours.shape == theirs.shape, (ours.shape, theirs.shape)
-        if scaled:
-            pairs = zip(ours.reshape(len(ours), -1), theirs.reshape(len(theirs), -1), strict=True)
-            return cls(
-                method=method, peer=peer, net=net, measure="correlation",
-                value=float(min(np.corrcoef(a, b)[0, 1] for a, b in pairs)),
-            )  # fmt: skip
-        wide = theirs.astype(np.float64)
-        distance = float(np.linalg.norm(ours - wide) / np.linalg.norm(wide))
-        return cls(method=method, peer=peer, net=net, measure="distance", value=distance)
+        a, b = (array.astype(np.float64).reshape(len(array), -1) for array in (ours, theirs))
+        if measure == "correlation":
+            value = min(np.corrcoef(pair)[0, 1] for pair in zip(a, b, strict=True))
+        else:
+            if measure == "distance up to sign":
+                a = a * np.sign((a * b).sum(axis=1, keepdims=True))
+            value = np.linalg.norm(a - b) / np.linalg.norm(b)
+        return cls(method=method, peer=peer, net=net, measure=measure, value=float(value))
+
+    @property
+    def shown(self) -> str:
+        """The value with its measure, as a table has it."""
+        return f"{self.value:.2f} correlated" if self.measure == "correlation" else f"{self.value:.0e} apart"
 
 
 def filled(golden: Any, exporter: str) -> onnx.ModelProto:
@@ -93,25 +103,55 @@ def loaded(net: str, folder: Path) -> Model:
     return Model.load(path, device="cpu", threads=1)
 
 
-def measured(folder: Path) -> list[Agreement]:
-    """All comparisons anew; ``folder`` takes the graphs that are made first."""
-    from tests.goldens import cam_peers, deep_lift_peers, propagation_peers
-
-    families = (propagation_peers, cam_peers, deep_lift_peers)
-    return [row for family in families for net in family.NETS for row in family.compared(net, folder)]
-
-
 def kept() -> list[Agreement]:
     """The rows of agreement.json."""
     return [Agreement(**row) for row in json.loads(AGREEMENT.read_text())]
 
 
+def markdown() -> str:
+    """The kept rows as a table: those of a method and a peer are one line if the same is to be said of them."""
+    notes = {key: note for family in families() for key, note in family.NOTES.items()}
+    lines: dict[tuple[str, str, str], list[Agreement]] = {}
+    rows = kept()
+    methods = list(dict.fromkeys(row.method for row in rows))
+    for row in sorted(rows, key=lambda row: methods.index(row.method)):
+        note = notes.get((row.peer, row.net), notes.get(row.peer, ""))
+        lines.setdefault((row.method, row.peer, note), []).append(row)
+    return "\n".join(
+        (
+            "| method | peer | net | agreement | note |",
+            "| --- | --- | --- | --- | --- |",
+            *(
+                f"| `{method}` | {peer.replace(':', ' ')} | {', '.join(row.net for row in rows)} | "
+                f"{', '.join(row.shown for row in rows)} | {'; '.join(filter(None, (note, _gaps(rows))))} |"
+                for (method, peer, note), rows in lines.items()
+            ),
+        )
+    )
+
+
+def _gaps(rows: list[Agreement]) -> str:
+    pairs = [row.gaps for row in rows if row.gaps is not None]
+    if not pairs:
+        return ""
+    ours, theirs = (
+        ", ".join(f"{gap:.0e}" if gap < 0.005 else f"{gap:.0%}" for gap in side) for side in zip(*pairs, strict=True)
+    )
+    return f"gap {ours} here, {theirs} there"
+
+
+def families() -> tuple[ModuleType, ...]:
+    """Modules that compare on their ``NETS``."""
+    from tests.goldens import cam_peers, deep_lift_peers, propagation_peers
+
+    return propagation_peers, deep_lift_peers, cam_peers
+
+
 def main() -> None:
     """Compare and keep."""
     with tempfile.TemporaryDirectory() as folder:
-        rows = measured(Path(folder))
-    lines = ",\n ".join(json.dumps(dataclasses.asdict(row)) for row in rows)
-    AGREEMENT.write_text(f"[{lines}]\n")
+        rows = [row for one in families() for net in one.NETS for row in one.compared(net, Path(folder))]
+    AGREEMENT.write_text("[\n" + ",\n".join(f" {json.dumps(dataclasses.asdict(row))}" for row in rows) + "\n]\n")
 
 
 if __name__ == "__main__":

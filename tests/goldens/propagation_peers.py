@@ -59,6 +59,17 @@ OURS: dict[str, tuple[str, Explainer]] = {
         _lrp({"first": Flat(**AS_IT_IS), "Conv": AlphaBeta(2, 1, **AS_IT_IS)}),
     ),
 }
+_PLUS_NOTE = "its z-plus shares with biases"
+_SMALL_SUMS = "sums near 0 get relevance that is not; float32 rounds them"
+NOTES: dict[str | tuple[str, str], str] = {
+    "detached": "PyTorch itself, what Ali et al. hold constant taken out of the graph",
+    "zennit:epsilon_plus": _PLUS_NOTE,
+    "zennit:epsilon_plus_flat": _PLUS_NOTE,
+    "zennit:epsilon_plus_without_bias": "its z-plus told to give biases nothing, as in the paper",
+    "zennit:w_square": "told to give biases nothing, as in the paper",
+    ("zennit:w_square", "resnet"): f"told to give biases nothing, as in the paper; {_SMALL_SUMS}",
+    ("zennit:flat", "resnet"): _SMALL_SUMS,
+}
 
 
 def compared(net: str, folder: Path) -> list[Agreement]:
