@@ -27,8 +27,6 @@ from xaionnx.resolution import Resolution, resolve
 from xaionnx.target import Target
 
 if TYPE_CHECKING:
-    import onnx_ir as ir
-
     from xaionnx.explainers._algebra import Algebra
     from xaionnx.graph.builder import Builder
 
@@ -46,16 +44,19 @@ class Seen:
         To the layer.
     field : Field
         How it lies over the input.
-    planes : array (N, D, h, w)
-        What it holds, in float64.
     whole : Route
         At the inputs of the model itself.
     """
 
     route: Route
     field: Field
-    planes: Array
     whole: Route
+
+    @property
+    def planes(self) -> Array:
+        """What the layer holds, (N, D, h, w), in float64."""
+        (layer,) = self.route.names
+        return self.field.planes(self.route.feeds[layer]).astype(np.float64)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,8 +102,8 @@ class CamExplainer(Explainer):
         route = whole.at(layer)
         held, axes = route.feeds[layer], route.axes
         field = Field.of(layer, model.name, axes, held.shape[1:], sample)
-        found, slopes = self.look(model, Seen(route, field, field.planes(held).astype(np.float64), whole))
-        small = self.rectified(found.maps["cam"])
+        found, slopes = self.look(model, Seen(route, field, whole))
+        small = self.rectified(found.maps["cam"]).astype(held.dtype)
         main = model.input().name
         shown = dataclasses.replace(
             found, values={main: field.spread(small, self.upsampling)}, maps={**found.maps, "cam": small}
@@ -188,7 +189,7 @@ class WeightedCamExplainer(SlopeCamExplainer, GraphExplainer):
         from xaionnx.explainers._algebra import Node, Nodes
 
         ((layer, slope),) = traced.gradients.items()
-        held, shape = traced.tensors[layer], tuple(int(size) for size in (slope.shape or ())[1:])
+        held, shape = traced.tensors[layer], tuple(size for size in (slope.shape or ())[1:] if isinstance(size, int))
         tokens = traced.sample.array.shape[0] if traced.sample.array.ndim == 1 else None
         axes = Axes.of(shape, extent_of(traced.sample), tokens)
         field = Field.of(layer, "the model", axes, shape, traced.sample)

@@ -46,8 +46,9 @@ class ChannelCamExplainer(CamExplainer):
         """The weights of the channels, from the targets where each is tried, (T, N, D), and at the samples, (T, N)."""
 
     def look(self, model: Model, seen: Seen) -> tuple[Found, Slopes | None]:
-        part, count = self.part(seen), len(seen.planes)
-        order = np.argsort(-np.abs(seen.planes).mean(axis=(-2, -1)), axis=1, kind="stable")[:, : self.channels]
+        part, planes = self.part(seen), seen.planes
+        count = len(planes)
+        order = np.argsort(-np.abs(planes).mean(axis=(-2, -1)), axis=1, kind="stable")[:, : self.channels]
         tried = np.sort(order, axis=1)
         each = tried.shape[1]
         question = Question(part.model, part.feeds, part.resolution, part.names, part.samples, part.spent)
@@ -62,7 +63,7 @@ class ChannelCamExplainer(CamExplainer):
         ):
             values.reshape(len(values), -1)[:, start:stop] = found.T
         weights = self.weighed(values, part.resolution.values[: len(values)])
-        kept = np.take_along_axis(seen.planes, tried[:, :, None, None], axis=1)
+        kept = np.take_along_axis(planes, tried[:, :, None, None], axis=1)
         small = np.einsum("tnk,nkij->tnij", weights, kept)
         nothing = np.zeros(count, dtype=np.int64)
         return Found({}, nothing, np.full(count, each), maps={"cam": small}), None

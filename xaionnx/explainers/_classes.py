@@ -39,9 +39,13 @@ class ClassCamExplainer(SlopeCamExplainer):
         picks = []
         for pick in resolution.selection.picks[: resolution.own]:
             scores = class_scores(resolution.answers[pick.tensor], pick.tensor).astype(np.float64)
+            if scores.shape[1] < 2:
+                raise UnsupportedModelError(
+                    f"'{pick.tensor}' of {model.name} scores one class, and {type(self).__name__} compares classes."
+                )
             places = np.tile(np.arange(scores.shape[1], dtype=np.int64), (len(scores), 1))
-            for weights in self.coefficients(model, scores, classes_of(pick, type(self).__name__)):
-                picks.append(Pick(pick.tensor, "identity", places, weights, pick.names))
+            asked = self.coefficients(model, scores, classes_of(pick, type(self).__name__))
+            picks += [Pick(pick.tensor, "identity", places, weights, pick.names) for weights in asked]
         selection = Selection(picks)
         values = selection.select(resolution.answers).T
         return replace(resolution, selection=selection, values=values, own=len(picks))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, final
@@ -160,14 +159,13 @@ def enlargement(small: int, large: int, how: str) -> Array:
            [0., 1.],
            [0., 1.]])
     """
-    matrix = np.zeros((large, small))
-    for place in range(large):
-        if how == "nearest":
-            matrix[place, (2 * place + 1) * small // (2 * large)] = 1
-            continue
-        centre = min(max((place + 0.5) * small / large - 0.5, 0), small - 1)
-        low = min(math.floor(centre), max(small - 2, 0))
-        matrix[place, low] = 1 - (centre - low)
-        if small > 1:
-            matrix[place, low + 1] = centre - low
+    matrix, places = np.zeros((large, small)), np.arange(large)
+    if how == "nearest":
+        matrix[places, (2 * places + 1) * small // (2 * large)] = 1
+        return matrix
+    centre = np.clip((places + 0.5) * small / large - 0.5, 0, small - 1)
+    low = np.minimum(np.floor(centre).astype(int), max(small - 2, 0))
+    matrix[places, low] = 1 - (centre - low)
+    if small > 1:
+        matrix[places, low + 1] = centre - low
     return matrix

@@ -7,12 +7,12 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
 
 from xaionnx.errors import UnknownNameError, UnsupportedModelError
+from xaionnx.explainers._told import told
 from xaionnx.graph.cut import ancestors, cut, descendants, ordered, shapes, tensor_names
 from xaionnx.model import Model
 from xaionnx.perturb.sample import Sample
@@ -92,7 +92,7 @@ class Layer:
             One of ``tensors`` does not depend on it.
         """
         outputs = tuple(dict.fromkeys(tensors))
-        reached = _told(self.model, ("reached", self.name), lambda graph: descendants(graph, [self.name]))
+        reached = told(self.model, ("reached", self.name), lambda graph: descendants(graph, [self.name]))
         for tensor in outputs:
             if tensor not in reached:
                 how = "is that layer" if tensor == self.name else f"does not depend on layer '{self.name}'"
@@ -119,23 +119,12 @@ def check_layer(model: Model, name: str) -> None:
     UnsupportedModelError
         It does not depend on the input.
     """
-    known = _told(model, "tensors", tensor_names)
+    known = told(model, "tensors", tensor_names)
     if name not in known:
         raise UnknownNameError.among("layer", name, known)
     inputs = {info.name for info in model.inputs if info.name not in model.shared}
-    if not _told(model, ("above", name), lambda graph: ancestors(graph, [name])) & inputs:
+    if not told(model, ("above", name), lambda graph: ancestors(graph, [name])) & inputs:
         raise UnsupportedModelError(f"Layer '{name}' of {model.name} does not depend on the input. Name another.")
-
-
-# What was found in the graph of a model, which does not change: looking takes longer than a small model runs.
-_found: WeakKeyDictionary[Model, dict[Any, Any]] = WeakKeyDictionary()
-
-
-def _told(model: Model, key: Any, find: Callable[[onnx.ModelProto], Any]) -> Any:
-    known = _found.setdefault(model, {})
-    if key not in known:
-        known[key] = find(_graph(model))
-    return known[key]
 
 
 def nodes_between(model: Model, layer: str, tensor: str) -> list[tuple[str, int]]:
@@ -152,8 +141,7 @@ def nodes_between(model: Model, layer: str, tensor: str) -> list[tuple[str, int]
             and not wanted.isdisjoint(node.output)
         ]
 
-    found: list[tuple[str, int]] = _told(model, ("between", layer, tensor), find)
-    return found
+    return told(model, ("between", layer, tensor), find)
 
 
 def _part(model: Model, key: Any, rewrite: Callable[[onnx.ModelProto], onnx.ModelProto]) -> Model:
@@ -188,8 +176,7 @@ def embeddings(model: Model) -> list[str]:
 
 def maps(model: Model, start: Sequence[str]) -> set[str]:
     """Tensors that keep the places of a picture, as far as the ops between it and them tell; ``start`` too."""
-    found: set[str] = _told(model, ("maps", *start), lambda graph: _maps(graph, start))
-    return found
+    return told(model, ("maps", *start), lambda graph: _maps(graph, start))
 
 
 def _maps(graph: onnx.ModelProto, start: Sequence[str]) -> set[str]:
@@ -217,7 +204,7 @@ def usual_layer(model: Model, start: Sequence[str], tensors: Sequence[str], samp
     sizes = {name: (1, *x.shape) for name, x in sample.own.items()}
     extent = extent_of(sample)
     key = ("usual", tuple(start), tuple(tensors), tuple(sizes.items()), extent)
-    chosen: str = _told(model, key, lambda graph: _usual(graph, start, tensors, sizes, extent, maps(model, start)))
+    chosen = told(model, key, lambda graph: _usual(graph, start, tensors, sizes, extent, maps(model, start)))
     if not chosen:
         raise UnsupportedModelError(
             f"Nothing lies between the input of {model.name} and '{tensors[0]}'. Explain the input itself: "

@@ -51,6 +51,7 @@ class EigenCam(CamExplainer):
         return Target.sum() if len(model.output().shape) > 2 else None
 
     def look(self, model: Model, seen: Seen) -> tuple[Found, Slopes | None]:
-        nothing = np.zeros(len(seen.planes), dtype=np.int64)
-        alike = np.stack([projected(seen.planes, self.centred)] * seen.whole.resolution.own)
+        small = projected(seen.planes, self.centred)
+        nothing = np.zeros(len(small), dtype=np.int64)
+        alike = np.stack([small] * seen.whole.resolution.own)
         return Found({}, nothing, nothing, maps={"cam": alike}), None

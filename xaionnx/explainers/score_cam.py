@@ -65,7 +65,9 @@ class ScoreCam(ChannelCamExplainer):
         x = seen.whole.feeds[main]
         drawn = {n: self._baseline(seen, int(n), main) for n in np.unique(sample)}
         put = np.stack([drawn[n] for n in sample])
-        large = seen.field.spread(seen.planes[sample, channel], self.upsampling)
+        (layer,) = seen.route.names
+        planes = seen.field.planes(seen.route.feeds[layer])
+        large = seen.field.spread(planes[sample, channel], self.upsampling)
         axes = tuple(range(1, large.ndim))
         low, high = large.min(axis=axes, keepdims=True), large.max(axis=axes, keepdims=True)
         mask = (large - low) / np.where(high == low, 1, high - low)
