@@ -57,6 +57,17 @@ METHODS: dict[str, dict[str, Any]] = {
     "lrp epsilon_plus_flat": {"composite": "epsilon_plus_flat"},
     "lrp epsilon_gamma_box": {"composite": "epsilon_gamma_box"},
     "lrp epsilon_alpha2_beta1": {"composite": "epsilon_alpha2_beta1"},
+    "deep_lift": {},
+    "grad_cam": {},
+    "grad_cam_pp": {},
+    "x_grad_cam": {},
+    "hi_res_cam": {},
+    "layer_cam": {},
+    "score_cam": {},
+    "ablation_cam": {},
+    "finer_cam": {},
+    "full_grad": {},
+    "guided_grad_cam": {},
 }
 
 
