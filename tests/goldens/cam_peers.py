@@ -25,6 +25,7 @@ MAPS: dict[str, tuple[str, dict[str, Any], str]] = {
     "grad-cam:EigenGradCAM": ("eigen_grad_cam", {"centred": True}, "distance up to sign"),
     "grad-cam:ScoreCAM": ("score_cam", {}, "correlation"),
     "grad-cam:AblationCAM": ("ablation_cam", {}, "distance"),
+    "grad-cam:AblationCAM:zeros": ("ablation_cam", {}, "distance"),
     "grad-cam:FinerCAM": ("finer_cam", {"strength": 1.0}, "correlation"),
 }
 _SIGN = "up to the sign, which it leaves to chance; it takes off each channel's mean (`centred`), the paper does not"
@@ -36,6 +37,7 @@ NOTES: dict[str | tuple[str, str], str] = {
     "grad-cam:EigenGradCAM": _SIGN,
     "grad-cam:ScoreCAM": "it enlarges masks corner to corner, where here pixels are squares",
     ("grad-cam:AblationCAM", "vit"): "it sets channels to -1e7, not 0, where a layer's least value is not 0",
+    "grad-cam:AblationCAM:zeros": "told to set them to 0",
     "grad-cam:FinerCAM": "it also differentiates the probabilities that weigh classes, which are constant here",
     "grad-cam:FullGrad": "it scales each channel of a layer to 0..1, where here each layer is scaled",
     "captum:GuidedGradCam": "enlarged by the nearest, as it does",

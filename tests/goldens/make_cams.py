@@ -14,6 +14,8 @@ layer
 grad-cam:METHOD, captum:METHOD
     The peer's map (2, h, w) at the layer's own resolution, before its last rectifier: calculated in float64 (but for
     what grad-cam itself rounds) and kept in float32.
+grad-cam:AblationCAM:zeros
+    Of the transformer, where channels are set to 0 instead.
 grad-cam:GradCAM:picture
     What grad-cam hands out in the end (2, H, W): rectified, scaled to 0..1 and resized by OpenCV.
 grad-cam:FullGrad, captum:GuidedGradCam
@@ -87,6 +89,16 @@ def squared(tokens: torch.Tensor) -> torch.Tensor:
     return tokens.transpose(1, 2).unflatten(2, (4, 4))
 
 
+class Zeros(AblationLayerVit):
+    """Channels set to 0, as in the paper, where the peer's layer sets them far below what any token holds."""
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        held = self.activations.clone()
+        for row, channel in enumerate(self.indices[: len(held)]):
+            held[row, :, channel] = 0
+        return held
+
+
 def watched(cam: Any) -> list[np.ndarray[Any, Any]]:
     """What the peer's ``get_cam_image`` will answer: its maps before it scales and resizes them."""
     seen: list[np.ndarray[Any, Any]] = []
@@ -104,16 +116,18 @@ def answers(name: str, x: torch.Tensor, target: torch.Tensor) -> Iterator[tuple[
     """Each peer's maps, each of a net of its own."""
     path = LAYERS[name][0]
     chosen = [ClassifierOutputTarget(int(label)) for label in target]
-    for method in METHODS:
-        network = net(name)
-        options: dict[str, Any] = {"reshape_transform": squared if name == "vit" else None}
-        if method == "AblationCAM" and name == "vit":
-            options["ablation_layer"] = AblationLayerVit()
+    cases: list[tuple[str, dict[str, Any]]] = [(method, {}) for method in METHODS]
+    if name == "vit":
+        cases = [(method, {"reshape_transform": squared}) for method in METHODS]
+        cases[METHODS.index("AblationCAM")][1]["ablation_layer"] = AblationLayerVit()
+        cases.append(("AblationCAM:zeros", {"reshape_transform": squared, "ablation_layer": Zeros()}))
+    for case, options in cases:
+        network, method = net(name), case.partition(":")[0]
         cam = getattr(peer, method)(network, [network.get_submodule(path)], **options)
         seen = watched(getattr(cam, "base_cam", cam))
         # Given targets, FinerCAM would explain them instead of finding what to compare with.
         picture = cam(x, targets=None if method == "FinerCAM" else chosen)
-        yield f"grad-cam:{method}", seen[0]
+        yield f"grad-cam:{case}", seen[0]
         if method == "GradCAM":
             yield "grad-cam:GradCAM:picture", picture
     if name == "vit":

@@ -29,6 +29,13 @@ def test_ablation_finds_more_tiles_than_chance(model):
     assert share > 0.35
 
 
+@pytest.mark.parametrize("row", ["grad_cam", "deep_lift", "lrp epsilon_plus"])
+def test_maps_of_one_backward_run_find_more_tiles_than_chance(model, row):
+    own, tries, share = hits(row, 2, model)
+    assert own / tries >= 0.75
+    assert share > 0.4
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("row", METHODS)
 def test_the_kept_results_are_those_of_today(model, row):
