@@ -30,7 +30,7 @@ FLOORS = [
     ["xaionnx.scores", "xaionnx.selection", "xaionnx.target", "xaionnx.resolution", "xaionnx.aim"],
     ["xaionnx.perturb", "xaionnx.autodiff"],
     ["xaionnx.explanation", "xaionnx.explainer"],
-    ["xaionnx.explainers", "xaionnx.discovery"],
+    ["xaionnx.explainers", "xaionnx.discovery", "xaionnx.patterns"],
     ["xaionnx"],
     ["xaionnx_cli"],
 ]  # fmt: skip

@@ -109,7 +109,7 @@ class Composite:
 def table(composite: Composite) -> Table:
     """The rules of a composite as a table for :func:`xaionnx.autodiff.gradient`."""
     others = composite.others
-    found: dict[str, Rule] = {START: _begin, "Mul": _mul, "Div": _div}
+    found: dict[str, Rule] = {START: begin, "Mul": _mul, "Div": _div}
     found |= dict.fromkeys((*_ACTIVATIONS, *_SCALING), _passed)
     found |= {op: _Stated("relevance passes a function of one number") for op in _FUNCTIONS}
     found |= {op: _Stated("relevance passes the rounding") for op in _ROUNDING}
@@ -137,7 +137,7 @@ def is_first(node: ir.Node) -> bool:
     return True
 
 
-def _begin(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]) -> list[Gradient]:
+def begin(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]) -> list[Gradient]:
     """The relevance of the explained tensor: its numbers, as often as each counts."""
     return [g.op("Mul", cotangents[0], node.outputs[0])]
 

@@ -205,6 +205,10 @@ class Builder:
         self.graph.outputs.append(value)
         return value
 
+    def has_emitted(self, value: ir.Value) -> bool:
+        """Whether a node that was added here makes the value."""
+        return value in self._emitted
+
     def fresh(self, stem: str) -> str:
         """A name that nothing in the graph has, beginning with the prefix."""
         while True:

@@ -1,0 +1,190 @@
+"""Tables of PatternNet and PatternAttribution, and the one that collects what patterns are estimated from.
+
+A layer ``y = w.x + b`` filters from x what it needs to know of a signal; the signal itself has another direction, the
+pattern a. Going back, a takes the place of w (PatternNet), or w * a does (PatternAttribution). Everything else keeps its
+derivative, so rectifiers and max pooling go back the way they went.
+
+Statistics are sums over samples and places for each entry of the weights, of which one has x_i, and y_j in their
+broadcast shapes. A product of x and a number at y is the derivative of the layer by its weights, whatever the layer is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, final
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from xaionnx.autodiff.gradient_builder import GradientBuilder
+from xaionnx.autodiff.lrp import begin
+from xaionnx.autodiff.rule import START, Gradient, Rule, Table
+from xaionnx.autodiff.table import STANDARD
+
+Array = npt.NDArray[Any]
+
+# Layers that have patterns.
+LAYERS = ("Conv", "Gemm", "MatMul")
+# What is collected of each: sums of x y, x, w.x y and w.x in the regime, how often y is in it, of y, and of ones.
+SUMS = ("xy", "x", "wxy", "wx", "inside", "y", "count")
+# An activation that is shut below zero: what its layer answers there is no signal.
+_RECTIFIERS = frozenset({"Relu", "LeakyRelu", "PRelu", "ThresholdedRelu", "Clip", "Elu", "Celu", "Selu", "HardSwish"})
+_MARK = "::pattern_"
+
+
+def sum_name(layer: str, which: str) -> str:
+    """The name of the output that holds a sum of a layer."""
+    return f"{layer}{_MARK}{which}"
+
+
+def layers_of(outputs: Sequence[str]) -> list[str]:
+    """The layers of which there are sums among outputs, in the order of the graph."""
+    ending = _MARK + SUMS[0]
+    return [name.removesuffix(ending) for name in outputs if name.endswith(ending)][::-1]
+
+
+@final
+@dataclass(frozen=True)
+class _Collected:
+    """A layer's derivative; its sums become outputs."""
+
+    regimes: bool
+
+    def __call__(
+        self, g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool], /
+    ) -> Sequence[Gradient]:
+        if sum(needed[:2]) == 1:
+            self._collect(g, node, 1 if needed[0] else 0)
+        return STANDARD[node.op_type](g, node, cotangents, needed)
+
+    def _collect(self, g: GradientBuilder, node: ir.Node, weights: int) -> None:
+        if node.attributes.get_float("alpha", 1.0) != 1:
+            raise g.refusal(node, "patterns are not defined for its factor alpha")
+        w, y = node.inputs[weights], _answer(g, node)
+        assert w is not None
+        rectified = self.regimes and any(reader.op_type in _RECTIFIERS for reader in _readers(g, y))
+        kind = g.kind(y)
+        ones = g.expand_like(g.constant(np.ones((), dtype=kind.numpy()), kind), y)
+        inside = g.op("Cast", g.op("Greater", y, 0.0), to=kind) if rectified else ones
+        x_y, x = (_by_weights(g, node, weights, value) for value in (g.op("Mul", inside, y), inside))
+        axes = _inputs_of(g, node, weights)
+        summed = [g.op("ReduceSum", g.op("Mul", w, part), axes, keepdims=1) for part in (x_y, x)]
+        totals = [_by_outputs(g, node, weights, value) for value in (inside, y, ones)]
+        for which, value in zip(SUMS, (x_y, x, *summed, *totals), strict=True):
+            g.output(value, sum_name(str(node.outputs[0].name), which))
+
+
+def _answer(g: GradientBuilder, node: ir.Node) -> ir.Value:
+    """The layer's output, behind a bias that is added by a node of its own."""
+    y = node.outputs[0]
+    readers = _readers(g, y)
+    if len(readers) == 1 and readers[0].op_type == "Add":
+        rest = [value for value in readers[0].inputs if value is not y]
+        if all(g.constant_of(value) is not None for value in rest):
+            return readers[0].outputs[0]
+    return y
+
+
+def _readers(g: GradientBuilder, value: ir.Value) -> list[ir.Node]:
+    """The nodes of the model that read a tensor."""
+    return [use.node for use in value.uses() if not g.has_emitted(use.node.outputs[0])]
+
+
+def _by_weights(g: GradientBuilder, node: ir.Node, weights: int, signal: ir.Value) -> ir.Value:
+    """The sum of x times a number at y, in the shape of the weights."""
+    needed = [index == weights for index in range(len(node.inputs))]
+    found = STANDARD[node.op_type](g, node, [signal], needed)[weights]
+    w = node.inputs[weights]
+    assert found is not None
+    assert w is not None
+    leading = len(g.sizes(node.outputs[0])) - g.rank(w)
+    if node.op_type == "MatMul" and leading > 0:
+        found = g.op("ReduceSum", found, g.ints(*range(leading)), keepdims=0)
+    return found
+
+
+def _inputs_of(g: GradientBuilder, node: ir.Node, weights: int) -> ir.Value:
+    """The axes of the weights that are summed over in ``w.x``."""
+    w = node.inputs[weights]
+    assert w is not None
+    rank = g.rank(w)
+    if node.op_type == "Conv":
+        return g.ints(*range(1, rank))
+    turned = node.op_type == "Gemm" and node.attributes.get_int("transA" if weights == 0 else "transB", 0)
+    if rank != 2:
+        raise g.refusal(node, "patterns are defined for a matrix of weights")
+    return g.ints((rank - 2 if weights == 1 else rank - 1) if not turned else (rank - 1 if weights == 1 else rank - 2))
+
+
+def _by_outputs(g: GradientBuilder, node: ir.Node, weights: int, value: ir.Value) -> ir.Value:
+    """The sum over samples and places of a number at y, in a shape that broadcasts to the weights."""
+    w = node.inputs[weights]
+    assert w is not None
+    rank, wide = g.rank(node.outputs[0]), g.rank(w)
+    if node.op_type == "Conv":
+        total = g.op("ReduceSum", value, g.ints(0, *range(2, rank)), keepdims=0)
+        return g.op("Reshape", total, g.ints(-1, *[1] * (wide - 1)))
+    own = rank - 1 if weights == 1 else rank - 2
+    total = g.op("ReduceSum", value, g.ints(*(axis for axis in range(rank) if axis != own)), keepdims=0)
+    turned = node.op_type == "Gemm" and node.attributes.get_int("transA" if weights == 0 else "transB", 0)
+    last = (weights == 1) != bool(turned)
+    return g.op("Reshape", total, g.ints(1, -1) if last else g.ints(-1, 1))
+
+
+def statistics(regimes: bool) -> Table:
+    """The standard table, whose layers answer their sums; ``regimes`` restricts those before a rectifier to y > 0."""
+    return dict(STANDARD) | dict.fromkeys(LAYERS, _Collected(regimes))
+
+
+@final
+@dataclass(frozen=True)
+class _Swapped:
+    """A layer's derivative with its pattern in place of its weights, or with the product of both.
+
+    Two are the same where ``digest`` is, which tells the patterns.
+    """
+
+    digest: str
+    weighted: bool
+    layers: Mapping[str, Array] = field(compare=False, repr=False)
+
+    def __call__(
+        self, g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool], /
+    ) -> Sequence[Gradient]:
+        if sum(needed[:2]) != 1:
+            return STANDARD[node.op_type](g, node, cotangents, needed)
+        weights, name = 1 if needed[0] else 0, str(node.outputs[0].name)
+        w, pattern = node.inputs[weights], self.layers.get(name)
+        assert w is not None
+        if pattern is None or pattern.shape != g.sizes(w):
+            raise g.refusal(node, f"there is no pattern for it among those of {len(self.layers)} layers")
+        kind = w.dtype or ir.DataType.FLOAT
+        taken: ir.Value = g.constant(pattern.astype(kind.numpy()), kind)
+        if self.weighted:
+            taken = g.op("Mul", taken, w)
+        operands: list[ir.Value | None] = list(node.inputs)
+        operands[weights] = taken
+        return STANDARD[node.op_type](g, g.again(node, *operands), cotangents, needed)
+
+
+def table(digest: str, layers: Mapping[str, Array], *, weighted: bool) -> Table:
+    """The rules of PatternNet, or where ``weighted`` of PatternAttribution; both start from the target's value."""
+    swapped: Rule = _Swapped(digest, weighted, layers)
+    return dict(STANDARD) | dict.fromkeys(LAYERS, swapped) | {START: begin}
+
+
+def pattern(sums: Mapping[str, Array]) -> Array:
+    """The pattern of a layer from its sums: cov(x, y) / w.cov(x, y), with the covariance of the regime.
+
+    In the regime, ``E+[x y] - E+[x] E[y]`` over ``w.E+[x y] - w.E+[x] E[y]`` (Kindermans et al. 2018, eq. 8); where all
+    is in it this is ``cov(x, y) / var(y)`` (eq. 5). Zero where a unit does not vary in the regime.
+    """
+    average = sums["y"] / sums["count"]
+    inside = np.maximum(sums["inside"], 1)
+    change = (sums["wxy"] - sums["wx"] * average) / inside
+    size = np.abs(sums["wxy"]) + np.abs(sums["wx"] * average)
+    varies = change * inside > 1e-6 * size
+    found = (sums["xy"] - sums["x"] * average) / inside
+    return np.asarray(np.where(varies, found / np.where(varies, change, 1), 0))

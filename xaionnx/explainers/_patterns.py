@@ -1,0 +1,49 @@
+"""What PatternNet and PatternAttribution share: patterns, and where they come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from xaionnx.explainers._propagation import PropagationExplainer
+from xaionnx.parameters import free
+
+if TYPE_CHECKING:
+    from xaionnx.autodiff.rule import Table
+    from xaionnx.explanation import Explanation
+    from xaionnx.model import Model
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatternExplainer(PropagationExplainer):
+    """A method that walks back by patterns. ``provenance`` tells their hash, estimator and number of samples."""
+
+    weighted: ClassVar[bool]
+
+    patterns: Any = free(
+        None,
+        "Patterns, a .npz file of them, or inputs: a folder or an array",
+        "FILE.npz that xaionnx patterns wrote, or a folder of inputs to estimate patterns from",
+    )
+
+    def resolved(self) -> dict[str, Any]:
+        """What the patterns were estimated from, once they are there."""
+        from xaionnx.patterns import Patterns
+
+        found = self.patterns
+        if not isinstance(found, Patterns):
+            return {}
+        return {"patterns": {"sha256": found.sha256, "estimator": found.estimator, "samples": found.samples}}
+
+    def attribute(self, model: Model, x: Any, target: Any = None) -> Explanation:
+        from xaionnx.patterns import Patterns
+
+        ready = replace(self, patterns=Patterns.of(self.patterns, model))
+        return super(PatternExplainer, ready).attribute(model, x, target)
+
+    def rules(self, model: Model) -> Table:
+        from xaionnx.autodiff.patterns import table
+        from xaionnx.patterns import Patterns
+
+        found = Patterns.of(self.patterns, model)
+        return table(found.sha256, found.layers, weighted=self.weighted)

@@ -1,0 +1,45 @@
+"""PatternNet: the signal that the model reads, as its layers see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+from xaionnx.explainers._patterns import PatternExplainer
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class PatternNet(PatternExplainer):
+    """The signal in the input that the target rests on, an estimate of what it looks like::
+
+        s_i = sum_j  a_ij s_j        from the target's value back, through the rectifiers that were open
+
+    where a layer ``y_j = sum_i w_ij x_i + b_j`` has the pattern ``a_j``, the direction in which its input moves with
+    its answer. Weights alone do not show it: they have to cancel what distracts too. The values have the units of the input and look like it.
+
+    Patterns are estimated from inputs and kept in a file: ``xaionnx patterns MODEL FOLDER -o FILE.npz``, or
+    :func:`xaionnx.patterns.estimate_patterns`. ``patterns`` takes the file, or the inputs. Layers are convolutions and
+    products with a matrix of weights; anything else keeps its derivative.
+
+    References
+    ----------
+    Kindermans, Schütt, Alber, Müller, Erhan, Kim and Dähne, Learning how to explain neural networks: PatternNet and
+    PatternAttribution, ICLR 2018, arXiv:1705.05598.
+
+    Examples
+    --------
+    A signal in the direction (1, 0) with a distractor in the direction (1, 1), which w = (1, -1) cancels:
+
+    >>> import numpy as np, xaionnx
+    >>> from models import planted
+    >>> from xaionnx.patterns import estimate_patterns
+    >>> signal, distractor = np.random.default_rng(0).normal(size=(2, 20000, 1))
+    >>> model = planted.load(planted.linear([[1.0, -1.0]]))
+    >>> found = estimate_patterns(model, np.float32(signal * [1, 0] + distractor * [1, 1]))
+    >>> xaionnx.explain(model, np.float32([[3, 2]]), PatternNet(patterns=found)).values.round(1)
+    array([[1., 0.]], dtype=float32)
+    """
+
+    reference: ClassVar[str] = "Kindermans et al. 2018, arXiv:1705.05598"
+    weighted: ClassVar[bool] = False

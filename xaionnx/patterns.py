@@ -1,0 +1,222 @@
+"""Patterns: for each layer the direction of the signal that it reads, estimated from inputs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, final
+
+import numpy as np
+import numpy.typing as npt
+
+from xaionnx import progress
+from xaionnx.autodiff import gradient
+from xaionnx.autodiff.patterns import SUMS, layers_of, pattern, statistics, sum_name
+from xaionnx.batch import read_inputs
+from xaionnx.errors import DataError, InputMismatchError, ParameterError, UnsupportedModelError
+from xaionnx.explainers._route import explained
+from xaionnx.files import expand
+from xaionnx.inputs import InputSpec
+from xaionnx.model import Model
+from xaionnx.storage import write_whole
+
+Array = npt.NDArray[Any]
+Estimator = Literal["two_component", "linear"]
+
+_ABOUT = "about"
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Patterns:
+    """The patterns of a model's layers. Make them with :func:`estimate_patterns`, or :meth:`load` them.
+
+    Attributes
+    ----------
+    layers : mapping of str to array
+        By the name of the tensor that a layer makes, in the shape of its weights.
+    model_sha256 : str
+        Of the model.
+    estimator : str
+    samples : int
+        How many inputs they were estimated from.
+    sha256 : str
+        Of all this.
+    """
+
+    layers: Mapping[str, Array] = field(repr=False)
+    model_sha256: str
+    estimator: str
+    samples: int
+    sha256: str = ""
+
+    def __post_init__(self) -> None:
+        digest = hashlib.sha256(repr((self.model_sha256, self.estimator, self.samples)).encode())
+        for name, array in self.layers.items():
+            digest.update(f"{name} {array.shape} {array.dtype}".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+        object.__setattr__(self, "sha256", digest.hexdigest())
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write a .npz file, without pickle.
+
+        Raises
+        ------
+        StorageError
+            It cannot be written.
+        """
+        about = {
+            "model_sha256": self.model_sha256, "estimator": self.estimator, "samples": self.samples,
+            "layers": list(self.layers),
+        }  # fmt: skip
+        arrays = {f"pattern_{index}": array for index, array in enumerate(self.layers.values())}
+        return write_whole(path, partial(np.savez_compressed, **{_ABOUT: np.array(json.dumps(about))}, **arrays))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Patterns:
+        """Read a file that :meth:`save` wrote.
+
+        Raises
+        ------
+        DataError
+            It is missing, or holds no patterns.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                about = json.loads(str(file[_ABOUT]))
+                layers = {name: file[f"pattern_{index}"] for index, name in enumerate(about["layers"])}
+                return cls(layers, about["model_sha256"], about["estimator"], about["samples"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(
+                f"'{os.fspath(path)}' holds no patterns. Make a file of them with xaionnx patterns MODEL FOLDER "
+                "-o FILE.npz, or estimate_patterns(model, inputs).save(file)."
+            ) from error
+
+    @classmethod
+    def of(cls, given: Any, model: Model) -> Patterns:
+        """The patterns behind a shorthand: Patterns, the .npz file of some, or inputs to estimate them from.
+
+        Raises
+        ------
+        ParameterError
+            There are none.
+        InputMismatchError
+            They belong to another model.
+        """
+        if given is None:
+            raise ParameterError(
+                "The 'patterns' parameter must be Patterns, a .npz file of them, or inputs to estimate them from: a "
+                "folder or an array. Got None instead. Make a file with xaionnx patterns MODEL FOLDER -o FILE.npz."
+            )
+        if isinstance(given, str | os.PathLike) and Path(given).suffix.lower() == ".npz":
+            found = cls.load(given)
+        else:
+            found = given if isinstance(given, cls) else estimate_patterns(model, given)
+        if found.model_sha256 != model.sha256:
+            raise InputMismatchError(
+                f"The patterns were estimated for another model than {model.name}: sha256 {found.model_sha256[:12]}, "
+                f"not {model.sha256[:12]}. Estimate them again."
+            )
+        return found
+
+
+def estimate_patterns(
+    model: Model | str | os.PathLike[str], inputs: Any, estimator: Estimator = "two_component"
+) -> Patterns:
+    """Estimate the pattern of each layer between the input and the usual output from inputs, sample by sample.
+
+    Parameters
+    ----------
+    model : Model or path
+    inputs : array (N, ...), mapping of arrays by input name, or path
+        A path is a folder, or a file of several inputs, as the model's InputSpec reads it. Thousands of samples of
+        what the model was trained on make good patterns; labels are not needed.
+    estimator : str
+        ``two_component`` takes the samples and places at which the layer's answer is above zero, for layers in front
+        of a rectifier, since what is below is no signal; ``linear`` takes all.
+
+    Returns
+    -------
+    Patterns
+
+    Raises
+    ------
+    ParameterError
+        There is no such estimator.
+    UnsupportedModelError
+        The model has no layer with weights between the input and the output.
+    DataError
+        An input cannot be read, or does not fit the model.
+
+    References
+    ----------
+    Kindermans et al., Learning how to explain neural networks: PatternNet and PatternAttribution, ICLR 2018,
+    arXiv:1705.05598, section 4.
+
+    Examples
+    --------
+    A signal in the direction (1, 0) with a distractor in the direction (1, 1), which w = (1, -1) cancels:
+
+    >>> import numpy as np
+    >>> from models import planted
+    >>> rng = np.random.default_rng(0)
+    >>> signal, distractor = rng.normal(size=(2, 500, 1))
+    >>> x = np.float32(signal * [1, 0] + distractor * [1, 1])
+    >>> found = estimate_patterns(planted.load(planted.linear([[1.0, -1.0]])), x)
+    >>> bool(np.abs(found.layers["y"] - [[1, 0]]).max() < 0.1)
+    True
+    """
+    if estimator not in ("two_component", "linear"):
+        raise ParameterError(
+            f"The 'estimator' parameter must be 'two_component' or 'linear'. Got {estimator!r} instead."
+        )
+    opened = model if isinstance(model, Model) else Model.load(model)
+    totals: dict[str, Array] = {}
+    samples, layers = 0, list[str]()
+    for feeds in _pieces(opened, inputs):
+        rows = {name: array for name, array in feeds.items() if name not in opened.shared}
+        shared = {name: array for name, array in feeds.items() if name in opened.shared}
+        found = gradient(
+            opened, opened.output().name, explained(opened), statistics(estimator == "two_component"), feeds
+        )
+        layers = layers_of([info.name for info in found.model.outputs])
+        if not layers:
+            raise UnsupportedModelError(f"{opened.name} has no layer with weights, so there are no patterns.")
+        fetch = [sum_name(layer, which) for layer in layers for which in SUMS]
+        info = found.model.input(found.cotangent)
+        count, size = len(next(iter(rows.values()))), [int(s) for s in info.shape[1:] if s is not None]
+        progress.expect(count)
+        for number in range(count):
+            one = {name: array[number : number + 1] for name, array in rows.items()}
+            one[found.cotangent] = np.zeros((1, *size), dtype=info.dtype)
+            # One sample at a time, whose sums have no batch axis.
+            ((_, _, answers),) = found.model.batches(1, lambda _, __, fed=one: fed, fetch, shared)
+            for name in fetch:
+                totals[name] = totals.get(name, 0) + answers[name].astype(np.float64)
+            progress.advance(1)
+        samples += count
+    made = {
+        layer: pattern({which: totals[sum_name(layer, which)] for which in SUMS}).astype(np.float32)
+        for layer in layers
+    }
+    return Patterns(made, opened.sha256, estimator, samples)
+
+
+def _pieces(model: Model, inputs: Any) -> Iterator[dict[str, Array]]:
+    """Inputs by name, a file at a time."""
+    if not isinstance(inputs, str | os.PathLike):
+        yield model.check(inputs)
+        return
+    main = model.input()
+    spec = model.spec or InputSpec.guess(main.shape, main.dtype)
+    files = expand(Path(inputs))
+    if not files:
+        raise DataError(f"'{os.fspath(inputs)}' holds no files. Name a folder of inputs.")
+    for file in files:
+        batch, _ = read_inputs([file], spec, main.dtype)
+        yield model.check(batch.x)
