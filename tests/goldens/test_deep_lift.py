@@ -1,16 +1,10 @@
-"""DeepLIFT hands on the whole change of the score, where Captum's hands on only a part of it or too much."""
+"""Where Captum's DeepLIFT is not complete, and why; that ours is, on the same nets, is held in test_peers."""
 
 import pytest
 
 from tests.goldens.peers import kept
 
 GAPS = {(row.peer, row.net): row.gaps for row in kept() if row.method == "deep_lift"}
-
-
-@pytest.mark.parametrize(("peer", "net"), GAPS)
-def test_ours_is_complete(peer, net):
-    # Of the change of the score, to which a sum of many values of either sign adds up in float32.
-    assert GAPS[peer, net][0] < 1e-4
 
 
 @pytest.mark.parametrize("net", ["vgg", "resnet18", "vit"])
