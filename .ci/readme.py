@@ -90,6 +90,14 @@ def mosaics() -> str:
 
 
 @part
+def peers() -> str:
+    """How close methods are to other libraries."""
+    from tests.goldens.peers import markdown
+
+    return markdown()
+
+
+@part
 def bench() -> str:
     """What each method costs over the bare session."""
     from tests.bench.table import markdown

@@ -40,17 +40,14 @@ import onnxruntime as ort
 import torch
 from torch import nn
 
+import tests.goldens.make_torchvision  # noqa: F401 - before what needs torchvision
 from tests.goldens.weights import drawn, uniform
 
-# PyPI's torchvision is built for CUDA, and its import fails for want of two operators beside a CPU build of torch.
-library = torch.library.Library("torchvision", "DEF")
-for operator in ("nms", "qnms"):
-    library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-
-import timm  # noqa: E402 - needs the two operators
-from timm.layers import ScaledStdConv2d  # noqa: E402
-from timm.models.densenet import DenseNet  # noqa: E402
-from timm.models.hrnet import HighResolutionNet, cfg_cls  # noqa: E402
+# isort: split
+import timm
+from timm.layers import ScaledStdConv2d
+from timm.models.densenet import DenseNet
+from timm.models.hrnet import HighResolutionNet, cfg_cls
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(__file__).parent / "architectures"

@@ -28,18 +28,16 @@ import numpy as np
 import torch
 from torch import nn
 
-# PyPI's torchvision is built for CUDA, and its import fails for want of two operators beside a CPU build of torch.
-library = torch.library.Library("torchvision", "DEF")
-for operator in ("nms", "qnms"):
-    library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+import tests.goldens.make_torchvision  # noqa: F401 - before what needs torchvision
 
-import captum.attr  # noqa: E402 - needs the two operators
-import zennit.attribution  # noqa: E402
-import zennit.composites  # noqa: E402
-import zennit.layer  # noqa: E402
-import zennit.rules  # noqa: E402
-import zennit.types  # noqa: E402
-from captum.attr._utils.lrp_rules import EpsilonRule  # noqa: E402
+# isort: split
+import captum.attr
+import zennit.attribution
+import zennit.composites
+import zennit.layer
+import zennit.rules
+import zennit.types
+from captum.attr._utils.lrp_rules import EpsilonRule
 
 FOLDER = Path(__file__).parent / "propagation"
 CLASSES, SIZE = 10, 32

@@ -1,4 +1,4 @@
-"""Weights that are drawn instead of stored: by the script that asks PyTorch, and by the tests that do without it."""
+"""What is drawn instead of stored: by the scripts that ask PyTorch, and by the tests that do without it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
+# The side of the pictures of a net that is compared with peers, and the bound of their values.
+SIZES = {"vgg": (32, 2.0), "resnet": (32, 2.0), "vit": (32, 2.0), "resnet18": (64, 1.7)}
 
 
 def uniform(name: str, shape: Sequence[int], low: float, high: float) -> Array:
@@ -39,3 +41,11 @@ def drawn(name: str, shape: Sequence[int]) -> Array:
     else:
         bound = math.sqrt(6 / math.prod(shape[1:]))
     return uniform(name, shape, -bound, bound)
+
+
+def inputs(net: str, *, baselines: bool = False) -> Array:
+    """Two inputs (2, 3, H, W), or four baselines (4, 3, H, W), which are nearer to 0."""
+    side, bound = SIZES[net]
+    if baselines:
+        return uniform(f"baselines {net}", (4, 3, side, side), -0.5, 0.5)
+    return uniform(f"inputs {net}", (2, 3, side, side), -bound, bound)

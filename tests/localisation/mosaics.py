@@ -3,13 +3,17 @@
 A mosaic shows four photographs of different classes in its quadrants. A class's own tile is where the model finds
 it, so a method that explains the class should put the largest share of its positive values there.
 
-    python -m tests.localisation.mosaics        measures all methods anew and writes results.json beside this file
+    python -m tests.localisation.mosaics               measures all rows anew, and keeps each in results.json
+    python -m tests.localisation.mosaics --missing     only those that are not kept yet
+    python -m tests.localisation.mosaics --only lime banzhaf 'lrp epsilon_plus'
 """
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +32,7 @@ SIDE = 112
 MOSAICS = 5
 RESULTS = Path(__file__).with_name("results.json")
 
+# A row is the name of a method, and behind it what tells it from the method's other rows.
 # Superpixels of a mosaic: 64 are about 16 a tile.
 METHODS: dict[str, dict[str, Any]] = {
     "feature_ablation": {"features": Features.superpixels(count=64)},
@@ -38,6 +43,31 @@ METHODS: dict[str, dict[str, Any]] = {
     "shapley_sampling": {"features": Features.superpixels(count=64), "budget": 1000},
     "banzhaf": {"features": Features.superpixels(count=64), "budget": 1000},
     "sobol": {"features": Features.grid(8), "budget": 1056},
+    "saliency": {},
+    "input_x_gradient": {},
+    "smooth_grad": {},
+    "integrated_gradients": {},
+    "blur_ig": {},
+    "guided_ig": {},
+    "xrai": {},
+    "guided_backprop": {},
+    "deconvnet": {},
+    "lrp epsilon": {"composite": "epsilon"},
+    "lrp epsilon_plus": {"composite": "epsilon_plus"},
+    "lrp epsilon_plus_flat": {"composite": "epsilon_plus_flat"},
+    "lrp epsilon_gamma_box": {"composite": "epsilon_gamma_box"},
+    "lrp epsilon_alpha2_beta1": {"composite": "epsilon_alpha2_beta1"},
+    "deep_lift": {},
+    "grad_cam": {},
+    "grad_cam_pp": {},
+    "x_grad_cam": {},
+    "hi_res_cam": {},
+    "layer_cam": {},
+    "score_cam": {},
+    "ablation_cam": {},
+    "finer_cam": {},
+    "full_grad": {},
+    "guided_grad_cam": {},
 }
 
 
@@ -72,11 +102,11 @@ def mosaics(model: Model, count: int) -> Iterator[Mosaic]:
         yield Mosaic(spec.to_tensor([mosaic]), [int(classes[n]) for n in order])
 
 
-def hits(method: str, count: int, model: Model) -> tuple[int, int, float]:
+def hits(row: str, count: int, model: Model) -> tuple[int, int, float]:
     """How often the class's own tile has the largest share, out of how many tries, and its mean share."""
     own, tries, shares = 0, 0, []
     for mosaic in mosaics(model, count):
-        result = xaionnx.explain(model, mosaic.x, method, list(mosaic.classes), **METHODS[method])
+        result = xaionnx.explain(model, mosaic.x, row.split()[0], list(mosaic.classes), **METHODS[row])
         for tile in range(4):
             share = mosaic.share(result.values[tile, 0], tile)
             own += bool(share[0] == share.max() and share[0] > share[1:].max())
@@ -116,12 +146,20 @@ def markdown() -> str:
 
 def main() -> None:
     """Measure and keep."""
+    parser = argparse.ArgumentParser(description="On which tile of a mosaic a method finds a class.")
+    choice = parser.add_mutually_exclusive_group()
+    choice.add_argument("--only", nargs="+", choices=list(METHODS), metavar="ROW", help="measure these rows anew")
+    choice.add_argument("--missing", action="store_true", help="measure the rows that are not kept yet")
+    given = parser.parse_args()
     model = Model.load(ROOT / "models" / "efficientnet_lite0.onnx", batch_size=4)
-    results = {
-        "control": covered(model, MOSAICS),
-        "methods": {name: hits(name, MOSAICS, model) for name in METHODS},
-    }
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    kept = json.loads(RESULTS.read_text())["methods"]
+    control = covered(model, MOSAICS)
+    for row in given.only or ([row for row in METHODS if row not in kept] if given.missing else METHODS):
+        began = time.perf_counter()
+        kept[row] = hits(row, MOSAICS, model)
+        print(f"{row}: {kept[row]}, {time.perf_counter() - began:.0f} s", flush=True)
+        methods = {name: kept[name] for name in METHODS if name in kept}
+        RESULTS.write_text(json.dumps({"control": control, "methods": methods}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
