@@ -93,9 +93,7 @@ def method_titles(records: Sequence[Explanation]) -> list[str]:
     return titles
 
 
-def reading(
-    scale: Scale, found: PixelMap, *, bar: bool = True, activation: bool = False, rollout: bool = False
-) -> str:
+def reading(scale: Scale, found: PixelMap, *, bar: bool = True, activation: bool = False, rollout: bool = False) -> str:
     """What the colours mean and how they are scaled, in sentences.
 
     An ``activation`` says nothing of the prediction, and a ``rollout`` of attention nothing of the class.
