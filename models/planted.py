@@ -183,6 +183,20 @@ def linear(weights: npt.ArrayLike, bias: npt.ArrayLike = 0.0) -> onnx.ModelProto
     return _model("linear", nodes, {"x": shape}, {"y": [count]}, constants)
 
 
+def pooled(filters: npt.ArrayLike, weights: npt.ArrayLike, size: Shape) -> onnx.ModelProto:
+    """(N, C, H, W) to (N, K): a 1x1 convolution (D, C) and ReLU, "features", their means, weights (K, D) of these."""
+    kernels, rows = np.asarray(filters, np.float32), np.asarray(weights, np.float32)
+    nodes = [
+        _node("Conv", "x filters", "conv"),
+        _node("Relu", "conv", "features"),
+        _node("GlobalAveragePool", "features", "means"),
+        _node("Flatten", "means", "flat"),
+        _node("Gemm", "flat w", "y", {"transB": 1}),
+    ]
+    constants: Constants = {"filters": kernels[:, :, None, None], "w": rows}
+    return _model("pooled", nodes, {"x": [kernels.shape[1], *size]}, {"y": [len(rows)]}, constants)
+
+
 def quadrants(size: int, classes: int = 4) -> onnx.ModelProto:
     """(N, 3, size, size) to (N, classes): logit k = 10 x the mean of quadrant k, and of no other pixel.
 

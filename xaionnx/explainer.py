@@ -7,6 +7,7 @@ import hashlib
 import platform
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -82,8 +83,6 @@ def provenance(
 
     ``resolved`` holds what stands behind a parameter's shorthand or default, and replaces it.
     """
-    from importlib.metadata import version
-
     from xaionnx.session import runtime_version
     from xaionnx.version import __version__
 
@@ -96,7 +95,7 @@ def provenance(
         "xaionnx": __version__,
         "onnxruntime": runtime_version(),
         "numpy": np.__version__,
-        "numba": version("numba"),
+        "numba": _version("numba"),
         "python": platform.python_version(),
         "machine": platform.machine(),
         "model": model.name,
@@ -119,8 +118,18 @@ def told_parameters(explainer: Explainer, resolved: Mapping[str, Any]) -> dict[s
     return {name: _described(value) for name, value in {**given, **resolved}.items()}
 
 
-def _bytes(array: Array) -> bytes:
-    return repr(array.tolist()).encode() if array.dtype == object else array.tobytes()
+@cache
+def _version(package: str) -> str:
+    from importlib.metadata import version
+
+    return version(package)
+
+
+def _bytes(array: Array) -> bytes | memoryview:
+    if array.dtype == object:
+        return repr(array.tolist()).encode()
+    # Hashed where they lie: copies of pictures take as long as a small model.
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
 def _described(value: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, final
 
 import numpy as np
@@ -34,6 +34,8 @@ class Resolution:
         The targets at the input.
     own : int
         The first T targets are those asked for; a method watches the other W in the same evaluations.
+    answers : dict of arrays (N, ...) by tensor name
+        What the model answered: the tensors that the targets read, and those that were to be kept.
     """
 
     model: Model
@@ -41,10 +43,15 @@ class Resolution:
     several: bool
     values: Array
     own: int
+    answers: dict[str, Array] = field(default_factory=dict)
 
 
-def resolve(given: Any, model: Model, x: Mapping[str, Array], watched: Sequence[Target] = ()) -> Resolution:
+def resolve(
+    given: Any, model: Model, x: Mapping[str, Array], watched: Sequence[Target] = (), keep: Sequence[str] = ()
+) -> Resolution:
     """Resolve a target, or its shorthand, and further ``watched`` ones for the samples ``x``; each is evaluated once.
+
+    ``keep`` names further tensors of the model whose values come out of the same run.
 
     Raises
     ------
@@ -55,10 +62,12 @@ def resolve(given: Any, model: Model, x: Mapping[str, Array], watched: Sequence[
     """
     targets, several = Target.of(given)
     tensors = [target.tensor(model) for target in (*targets, *watched)]
-    exposed = model.with_outputs(tensors)
-    outputs = exposed.run(x, list(dict.fromkeys(tensors)))
+    fetched = list(dict.fromkeys([*tensors, *keep]))
+    exposed = model.with_outputs(fetched)
+    outputs = exposed.run(x, fetched)
     picks = [t.picks(outputs[name], model) for t, name in zip((*targets, *watched), tensors, strict=True)]
     selection = Selection([pick for some in picks for pick in some])
     values = selection.select(outputs)
     refuse_rows(~np.isfinite(values).all(axis=1), model)
-    return Resolution(exposed, selection, several, values.T, sum(len(some) for some in picks[: len(targets)]))
+    own = sum(len(some) for some in picks[: len(targets)])
+    return Resolution(exposed, selection, several, values.T, own, outputs)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import numpy as np
 import onnx
@@ -39,8 +40,11 @@ def x():
 
 @pytest.mark.parametrize("method", compilation.methods())
 def test_every_method_answers_in_a_graph_what_it_answers_here(digits, x, method):
-    found, told = agree(digits, {digits.input().name: x}, small(method), None)
-    np.testing.assert_array_equal(found["target"], [int(name.split()[0]) for name in told.target])
+    model = digits
+    if method == "cam":  # which needs a head of its own
+        model = planted.load(planted.pooled([[1.0], [-1.0]], [[3.0, -1.0], [2.0, 2.0]], (28, 28)))
+    found, told = agree(model, {model.input().name: x}, small(method), None)
+    np.testing.assert_array_equal(found["target"], [int(re.findall(r"\d+", name)[0]) for name in told.target])
 
 
 @pytest.mark.parametrize("count", [1, 2, 7])
@@ -304,7 +308,7 @@ class GuidedChannels(GraphExplainer):
 
         return STANDARD | {"Sin": doubled}
 
-    def wrt(self, model):
+    def wrt(self, model, sample, tensor):
         return ("h",)
 
     def emit(self, g, traced):

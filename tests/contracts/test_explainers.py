@@ -18,8 +18,9 @@ METHODS = discovery.methods()
 WEIGHTS = np.random.default_rng(3).normal(size=(3, 3, 12, 12)).astype(np.float32)
 X = np.random.default_rng(4).normal(size=(3, 3, 12, 12)).astype(np.float32)
 
-# A tensor of mnist_cnn.
-CONV = "/4/Conv_output_0"
+# Four features that are pooled and scored, for methods that look at the places of a layer.
+FILTERS = np.random.default_rng(5).normal(size=(4, 3)).astype(np.float32)
+HEAD = np.random.default_rng(6).normal(size=(3, 4)).astype(np.float32)
 
 # Settings that keep a method small on a picture of 12 by 12 pixels.
 SMALL = {
@@ -46,25 +47,32 @@ def needs_gradient(method):
     return discovery.method(method).needs == "gradient"
 
 
+def looks_at_places(method):
+    """Whether a method draws what a layer shows over the input."""
+    return {"layer", "upsampling"} <= fields(method).keys()
+
+
 def explains_a_layer(method):
     """Whether a method explains a layer without being told which."""
     kind = discovery.method(method)
-    return issubclass(kind, InnerExplainer) or (kind.needs == "activation" and not follows_attention(method))
+    return not looks_at_places(method) and (
+        issubclass(kind, InnerExplainer) or (kind.needs == "activation" and not follows_attention(method))
+    )
 
 
 def follows_attention(method):
     return issubclass(discovery.method(method), AttentionExplainer)
 
 
-def explained(method, **options):
-    """A planted model that a method can explain, of pictures like X: linear where it can."""
-    return planted.load(planted.attending() if follows_attention(method) else planted.linear(WEIGHTS), **options)
-
-
-def trained(method, **options):
-    """A model with products of inputs, so that a single coalition does not tell a feature's value."""
-    name = "mnist_vit" if follows_attention(method) else "mnist_cnn"
-    return xaionnx.Model.load(f"models/{name}.onnx", **options)
+def simple(method, **options):
+    """The linear model of WEIGHTS, or one with attention, or that pools features, where a method asks for that."""
+    if follows_attention(method):
+        made = planted.attending()
+    elif looks_at_places(method):
+        made = planted.pooled(FILTERS, HEAD, (12, 12))
+    else:
+        made = planted.linear(WEIGHTS)
+    return planted.load(made, **options)
 
 
 def by_player(result):
@@ -74,14 +82,12 @@ def by_player(result):
     return result.values.reshape(*result.target.shape, -1)
 
 
-@pytest.fixture(scope="module")
-def models():
-    return {method: explained(method) for method in METHODS}
-
-
-@pytest.fixture(scope="module")
-def curved():
-    return {method: trained(method) for method in METHODS}
+def curved(method, **options):
+    """A model with products of inputs, so that a single coalition does not tell a feature's value."""
+    if method == "cam":  # which needs a head of its own
+        return planted.load(planted.pooled([[1.0], [-1.0]], [[3.0, -1.0]] * 10, (28, 28)), **options)
+    name = "mnist_vit" if follows_attention(method) else "mnist_cnn"
+    return xaionnx.Model.load(f"models/{name}.onnx", **options)
 
 
 def evaluations(monkeypatch):
@@ -98,8 +104,8 @@ def evaluations(monkeypatch):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_record_has_the_shapes_that_the_contract_gives(models, method):
-    model = models[method]
+def test_the_record_has_the_shapes_that_the_contract_gives(method):
+    model = simple(method)
     one = small(method).attribute(model, X, 1)
     if explains_a_layer(method):
         # "flat" is what lies between the input and the scores of the linear model.
@@ -109,6 +115,9 @@ def test_the_record_has_the_shapes_that_the_contract_gives(models, method):
     else:
         assert one.values.shape == X.shape
         assert "layer" not in one.provenance
+        if looks_at_places(method):
+            assert one.provenance["seen_at"] == {"name": "features", "axes": "CHW", "grid": None, "before": 0}
+            assert one.provenance["parameters"]["layer"] == "features"
     assert np.isfinite(one.values).all()
     assert one.target.shape == one.prediction.shape == (3,)
     np.testing.assert_allclose(one.prediction, model.run({"x": X})["y"][:, 1], **VALUE_TOLERANCE)
@@ -129,10 +138,11 @@ def test_the_record_has_the_shapes_that_the_contract_gives(models, method):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_same_seed_gives_the_same_result_and_leaves_the_input_alone(curved, method):
+def test_the_same_seed_gives_the_same_result_and_leaves_the_input_alone(method):
     x = np.random.default_rng(0).normal(size=(1, 1, 28, 28)).astype(np.float32)
     before = x.copy()
-    first, second = (small(method, window=7, stride=7, seed=5).attribute(curved[method], x) for _ in range(2))
+    model = curved(method)
+    first, second = (small(method, window=7, stride=7, seed=5).attribute(model, x) for _ in range(2))
     np.testing.assert_allclose(first.values, second.values, **VALUE_TOLERANCE)
     np.testing.assert_array_equal(x, before)
     first_hashes = {k: v for k, v in first.provenance.items() if k.endswith("sha256")}
@@ -140,19 +150,21 @@ def test_the_same_seed_gives_the_same_result_and_leaves_the_input_alone(curved, 
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_batch_equals_its_samples_one_by_one(models, method):
-    together = small(method).attribute(models[method], X, 1)
+def test_a_batch_equals_its_samples_one_by_one(method):
+    model = simple(method)
+    together = small(method).attribute(model, X, 1)
     for n in range(3):
-        alone = small(method).attribute(models[method], X[n : n + 1], 1)
+        alone = small(method).attribute(model, X[n : n + 1], 1)
         np.testing.assert_allclose(alone.values[0], together.values[n], **VALUE_TOLERANCE)
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_several_targets_equal_single_ones_and_cost_no_more_than_their_gradients(models, method):
-    several = small(method).attribute(models[method], X[:1], [0, 1, 2])
+def test_several_targets_equal_single_ones_and_cost_no_more_than_their_gradients(method):
+    model = simple(method)
+    several = small(method).attribute(model, X[:1], [0, 1, 2])
     joint = several.diagnostics
     for t in range(3):
-        single = small(method).attribute(models[method], X[:1], t)
+        single = small(method).attribute(model, X[:1], t)
         np.testing.assert_allclose(single.values, several.values[t], **VALUE_TOLERANCE)
         alone = single.diagnostics
         if needs_gradient(method):
@@ -165,20 +177,20 @@ def test_several_targets_equal_single_ones_and_cost_no_more_than_their_gradients
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(("size", "threads"), [(1, 1), (7, 2), (64, 1)])
-def test_batch_size_and_threads_change_nothing(method, size, threads, curved):
+def test_batch_size_and_threads_change_nothing(method, size, threads):
     x = np.random.default_rng(1).normal(size=(1, 1, 28, 28)).astype(np.float32)
     options = {"window": 7, "stride": 7}
-    reference = small(method, **options).attribute(curved[method], x, 3)
-    other = trained(method, batch_size=size, threads=threads)
+    reference = small(method, **options).attribute(curved(method), x, 3)
+    other = curved(method, batch_size=size, threads=threads)
     result = small(method, **options).attribute(other, x, 3)
-    scale = np.abs(reference.values).max()
+    scale = np.abs(reference.values).max() or 1.0
     np.testing.assert_allclose(result.values / scale, reference.values / scale, atol=1e-4)
     assert result.diagnostics["evaluations"] == reference.diagnostics["evaluations"]
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_budget_is_kept_and_evaluations_are_counted_honestly(monkeypatch, method):
-    model = explained(method, batch_size=1)  # one row a run, and nothing to probe
+    model = simple(method, batch_size=1)  # one row a run, and nothing to probe
     if discovery.method(method).needs != "output":
         small(method).attribute(model, X[:1], 0)  # the gradient graph is built, for which the model is probed once
     counted = evaluations(monkeypatch)
@@ -192,7 +204,7 @@ def test_the_budget_is_kept_and_evaluations_are_counted_honestly(monkeypatch, me
 
 @pytest.mark.parametrize("method", METHODS)
 def test_one_session_serves_a_whole_explanation(monkeypatch, method):
-    model = explained(method)
+    model = simple(method)
     if discovery.method(method).needs != "output":
         small(method).attribute(model, X, 1)  # opens the one session of the gradient, which serves any class
     opened = []
@@ -203,8 +215,9 @@ def test_one_session_serves_a_whole_explanation(monkeypatch, method):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_record_survives_its_file_bit_for_bit(tmp_path, models, method):
-    result = small(method).attribute(models[method], X, [0, 1])
+def test_a_record_survives_its_file_bit_for_bit(tmp_path, method):
+    model = simple(method)
+    result = small(method).attribute(model, X, [0, 1])
     again = Explanation.load(result.save(tmp_path / "record.npz"))
     for field in dataclasses.fields(Explanation):
         value, other = getattr(result, field.name), getattr(again, field.name)
@@ -223,15 +236,17 @@ def test_a_record_survives_its_file_bit_for_bit(tmp_path, models, method):
     "method", [m for m in METHODS if discovery.method(m).needs != "activation" and not follows_attention(m)]
 )
 def test_a_null_model_explains_nothing(method):
-    null = planted.load(planted.null((3, 12, 12)))
+    nothing = np.zeros((2, 4))
+    made = planted.pooled(FILTERS, nothing, (12, 12)) if looks_at_places(method) else planted.null((3, 12, 12))
+    null = planted.load(made)
     result = small(method).attribute(null, X[:1], 0)
     assert np.abs(result.values).sum() < 1e-8
 
 
 @pytest.mark.parametrize("method", [m for m in METHODS if "efficiency" in discovery.method(m).axioms])
-def test_efficiency_the_values_add_up_to_the_whole(curved, method):
+def test_efficiency_the_values_add_up_to_the_whole(method):
     x = np.random.default_rng(2).normal(size=(2, 1, 28, 28)).astype(np.float32)
-    result = small(method).attribute(curved[method], x)
+    result = small(method).attribute(curved(method), x)
     gap = by_player(result).sum(axis=-1) - (result.prediction - result.baseline_prediction)
     np.testing.assert_allclose(gap, 0, atol=1e-4 * np.abs(result.prediction).max())
 
@@ -286,8 +301,8 @@ def test_a_wrong_parameter_is_refused_by_name(method):
             kind(**{name: object()})
 
 
-def test_unknown_names_are_answered_with_the_nearest(models):
-    model = models["occlusion"]
+def test_unknown_names_are_answered_with_the_nearest():
+    model = simple("occlusion")
     with pytest.raises(UnknownNameError, match=r"No method named 'oclusion'. Nearest: occlusion"):
         xaionnx.explain(model, X, "oclusion")
     with pytest.raises(UnknownNameError, match=r"No parameter of occlusion named 'windw'. Nearest: window"):

@@ -112,7 +112,8 @@ def assemble(
     for name, answer in emitted.values.items():
         made = g.output(answer, prefix + ("attribution" if len(emitted.values) == 1 else f"attribution_{name}"))
         like = x[name] if name in x else gradients[name]
-        made.shape, made.type = like.shape, like.type
+        # Of tokens a method may tell one number each.
+        made.shape, made.type = like.shape, made.type or like.type
     if followed.classes is not None and named is None:
         g.output(followed.classes, prefix + TARGET).shape = ir.Shape([batch])
     singles = {VALUE: _first(g, value, samples, blocks), **emitted.diagnostics}

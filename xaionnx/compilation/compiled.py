@@ -172,9 +172,9 @@ def compile(
     size = None if aimed.reference is None else aimed.reference.shape[1]
     seen, out = activated(opened, tensor, aimed.activation, size)
     keep = tuple(dict.fromkeys([*(info.name for info in opened.outputs), tensor]))
-    wrt = explainer.wrt(opened)
-    found = gradient_graph(seen, out, wrt, explainer.rules(opened), {**rows, **origin}, keep)
     sample = split(rows, opened.input().name, opened.spec, opened.shared)[0]
+    wrt = explainer.wrt(opened, sample, tensor)
+    found = gradient_graph(seen, out, wrt, explainer.rules(opened), {**rows, **origin}, keep)
     proto = assemble(found, out, wrt, opened, explainer, aimed, sample, chosen=isinstance(asked, Chosen))
     fixed = {info.name: sizes[info.name] for info in opened.inputs if info.name in sizes}
     facts = _facts(opened, explainer, aimed.words, fixed)

@@ -61,6 +61,8 @@ class Found:
         The targets at the baseline.
     standard_error : dict of arrays like ``values``, or None
     diagnostics : dict of arrays (T, J)
+    maps : dict of arrays (T, J, ...)
+        Further maps, which the method describes.
     """
 
     values: dict[str, Array]
@@ -69,6 +71,7 @@ class Found:
     baseline: Array | None = None
     standard_error: dict[str, Array] | None = None
     diagnostics: dict[str, Array] = field(default_factory=dict)
+    maps: dict[str, Array] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,7 +158,7 @@ class LayerExplainer(GradientExplainer):
 def recorded(
     method: str, route: Route, found: Found, told: dict[str, Any], began: float, slopes: Slopes | None = None
 ) -> Explanation:
-    """The record of what was found at the explained tensors.
+    """The record of what was found at the explained tensors, or of what was seen there and has another's shape.
 
     Parameters
     ----------
@@ -163,7 +166,8 @@ def recorded(
     route : Route
     found : Found
     told : dict
-        The provenance, to which the layer is added.
+        The provenance, to which the layer is added: under ``layer`` where the values have its shape, else under
+        ``seen_at``.
     began : float
         In seconds of ``time.perf_counter``.
     slopes : Slopes, optional
@@ -175,12 +179,17 @@ def recorded(
     def axis(array: Array) -> Array:
         return array if resolution.several else array[0]
 
-    values = {name: axis(found.values[name].astype(route.feeds[name].dtype)) for name in route.names}
+    names = route.names if found.values.keys() == set(route.names) else tuple(found.values)
+    kind = route.feeds[route.names[0]].dtype
+    values = {
+        name: axis(found.values[name].astype(route.feeds[name].dtype if name in route.names else kind))
+        for name in names
+    }
     errors = found.standard_error or {}
-    alone = route.names[0] if len(values) == 1 else None
+    alone = names[0] if len(values) == 1 else None
     layer = route.facts()
     if layer is not None:
-        told["layer"] = layer
+        told["layer" if names == route.names else "seen_at"] = layer
         told["parameters"]["layer"] = layer["name"]
     return Explanation(
         method=method,
@@ -189,7 +198,8 @@ def recorded(
         prediction=axis(resolution.values),
         baseline_prediction=None if found.baseline is None else axis(found.baseline),
         standard_error=axis(errors[alone]) if errors and alone else None,
-        maps={} if alone else {f"standard_error_{name}": axis(array) for name, array in errors.items()},
+        maps={key: axis(array) for key, array in found.maps.items()}
+        | ({} if alone else {f"standard_error_{name}": axis(array) for name, array in errors.items()}),
         diagnostics={
             # One more: the prediction.
             "evaluations": (1 + spent + found.forwards).tolist(),

@@ -98,8 +98,12 @@ class GraphExplainer(LayerExplainer):
     :meth:`trace` and :meth:`emit` are two faces of one definition and are tested to agree.
     """
 
-    def wrt(self, model: Model) -> tuple[str, ...]:
-        """Tensors that the target is differentiated with respect to: the layer, else what is explained without one."""
+    def wrt(self, model: Model, sample: Sample, tensor: str) -> tuple[str, ...]:
+        """Tensors that the target, read from ``tensor``, is differentiated with respect to.
+
+        By default the layer, else what is explained without one.
+        """
+        del sample, tensor
         return explained(model) if self.layer is None else (self.layer,)
 
     def rows(self, g: Builder, x: Mapping[str, ir.Value], sample: Sample) -> Rows:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xaionnx.errors import UnknownNameError, UnsupportedModelError
+from xaionnx.explainers._told import told
 from xaionnx.graph.cut import ancestors, cut, descendants, ordered, shapes, tensor_names
 from xaionnx.model import Model
 from xaionnx.perturb.sample import Sample
@@ -46,8 +47,8 @@ class Layer:
     x: Array
 
     @classmethod
-    def of(cls, model: Model, name: str, feeds: Mapping[str, Array]) -> Layer:
-        """The tensor called ``name``, at N samples.
+    def of(cls, model: Model, name: str, feeds: Mapping[str, Array], held: Array | None = None) -> Layer:
+        """The tensor called ``name``, at N samples, where it is known to hold ``held``.
 
         Raises
         ------
@@ -56,14 +57,10 @@ class Layer:
         UnsupportedModelError
             It holds no floats, has no batch axis in front, or does not depend on the input.
         """
-        proto = _graph(model)
-        known = tensor_names(proto)
-        if name not in known:
-            raise UnknownNameError.among("layer", name, known)
-        inputs = {info.name for info in model.inputs if info.name not in model.shared}
-        if not ancestors(proto, [name]) & inputs:
-            raise UnsupportedModelError(f"Layer '{name}' of {model.name} does not depend on the input. Name another.")
-        x = cls(name, model, np.empty(0)).lifted(feeds)
+        check_layer(model, name)
+        layer = cls(name, model, np.empty(0))
+        count = next(len(array) for name, array in feeds.items() if name not in model.shared)
+        x = layer.lifted(feeds) if held is None else layer._batched(held, count)
         if x.dtype.kind != "f":
             raise UnsupportedModelError(
                 f"Layer '{name}' of {model.name} holds {x.dtype}, not floats. Name a layer of floats."
@@ -76,7 +73,9 @@ class Layer:
         taken = {info.name for info in below.inputs}
         own = {name: array for name, array in feeds.items() if name in taken}
         count = next(len(array) for name, array in own.items() if name not in below.shared)
-        x = below.run(own, [self.name])[self.name]
+        return self._batched(below.run(own, [self.name])[self.name], count)
+
+    def _batched(self, x: Array, count: int) -> Array:
         if x.ndim == 0 or len(x) != count:
             raise UnsupportedModelError(
                 f"Layer '{self.name}' of {self.model.name} has no batch axis in front: it holds {x.shape} for {count} "
@@ -93,7 +92,7 @@ class Layer:
             One of ``tensors`` does not depend on it.
         """
         outputs = tuple(dict.fromkeys(tensors))
-        reached = descendants(_graph(self.model), [self.name])
+        reached = told(self.model, ("reached", self.name), lambda graph: descendants(graph, [self.name]))
         for tensor in outputs:
             if tensor not in reached:
                 how = "is that layer" if tensor == self.name else f"does not depend on layer '{self.name}'"
@@ -108,6 +107,41 @@ class Layer:
             ("behind", self.name, outputs, str(kind)),
             lambda graph: cut(graph, [self.name], outputs, {self.name: kind}),
         )
+
+
+def check_layer(model: Model, name: str) -> None:
+    """Refuse a name that is no tensor made from the input.
+
+    Raises
+    ------
+    UnknownNameError
+        There is none.
+    UnsupportedModelError
+        It does not depend on the input.
+    """
+    known = told(model, "tensors", tensor_names)
+    if name not in known:
+        raise UnknownNameError.among("layer", name, known)
+    inputs = {info.name for info in model.inputs if info.name not in model.shared}
+    if not told(model, ("above", name), lambda graph: ancestors(graph, [name])) & inputs:
+        raise UnsupportedModelError(f"Layer '{name}' of {model.name} does not depend on the input. Name another.")
+
+
+def nodes_between(model: Model, layer: str, tensor: str) -> list[tuple[str, int]]:
+    """The ops on the ways from a layer to a tensor, each with the number of its operands that depend on the layer."""
+
+    def find(graph: onnx.ModelProto) -> list[tuple[str, int]]:
+        moving, wanted = descendants(graph, [layer]) | {layer}, ancestors(graph, [tensor])
+        return [
+            (node.op_type, len(moving.intersection(node.input)))
+            for node in ordered(graph.graph)
+            # What is read of a shape alone carries no numbers.
+            if node.op_type not in ("Shape", "Size")
+            and not moving.isdisjoint(node.input)
+            and not wanted.isdisjoint(node.output)
+        ]
+
+    return told(model, ("between", layer, tensor), find)
 
 
 def _part(model: Model, key: Any, rewrite: Callable[[onnx.ModelProto], onnx.ModelProto]) -> Model:
@@ -140,10 +174,14 @@ def embeddings(model: Model) -> list[str]:
     return found
 
 
-def maps(model: Model, start: Iterable[str]) -> set[str]:
+def maps(model: Model, start: Sequence[str]) -> set[str]:
     """Tensors that keep the places of a picture, as far as the ops between it and them tell; ``start`` too."""
-    found, moving = set(start), descendants(_graph(model), start) | set(start)
-    for node in ordered(_graph(model).graph):
+    return told(model, ("maps", *start), lambda graph: _maps(graph, start))
+
+
+def _maps(graph: onnx.ModelProto, start: Sequence[str]) -> set[str]:
+    found, moving = set(start), descendants(graph, start) | set(start)
+    for node in ordered(graph.graph):
         # A product of two activations mixes places; one with a weight works on the channels of each.
         mixing = node.op_type == "MatMul" and len(moving.intersection(node.input)) > 1
         if node.op_type not in _SHUFFLING and not mixing and not found.isdisjoint(node.input):
@@ -154,37 +192,51 @@ def maps(model: Model, start: Iterable[str]) -> set[str]:
 def usual_layer(model: Model, start: Sequence[str], tensors: Sequence[str], sample: Sample) -> str:
     """The layer that is explained where none is named, on the way from ``start`` to ``tensors``.
 
-    The last map over the picture, before pooling; where attention follows it, or there is none, the tokens that enter
-    the last attention, which are the last sum of two branches before it; else the last tensor before the target.
+    The last map over the picture of more than one channel, before pooling; where attention follows it, or there is
+    none, the tokens that enter the last attention, which are the last sum of two branches before it: nothing goes
+    around that. Else the last tensor before the target.
 
     Raises
     ------
     UnsupportedModelError
         There is nothing between the two.
     """
-    proto = _graph(model)
-    between = descendants(proto, start) & ancestors(proto, tensors) - set(tensors)
-    known = shapes(proto, {name: (1, *x.shape) for name, x in sample.own.items()})
+    sizes = {name: (1, *x.shape) for name, x in sample.own.items()}
     extent = extent_of(sample)
-    spatial = maps(model, start) if extent is not None else set[str]()
-    last = field = tokens = attended = ""
-    for node in ordered(proto.graph):
-        moved = between.intersection(node.input) | set(start).intersection(node.input)
-        for name in between.intersection(node.output):
-            last, shape = name, [size or 0 for size in known.get(name, ())]
-            if name in spatial and Axes.of(shape[1:], extent).letters in ("CHW", "HWC"):
-                field, attended = name, ""
-            if node.op_type in ("Softmax", "Attention"):
-                attended = tokens
-            if node.op_type == "Add" and len(moved) == 2 and len(shape) == 3:
-                tokens = name
-    chosen = attended or field or tokens or last
+    key = ("usual", tuple(start), tuple(tensors), tuple(sizes.items()), extent)
+    chosen = told(model, key, lambda graph: _usual(graph, start, tensors, sizes, extent, maps(model, start)))
     if not chosen:
         raise UnsupportedModelError(
             f"Nothing lies between the input of {model.name} and '{tensors[0]}'. Explain the input itself: "
             "saliency, integrated_gradients."
         )
     return chosen
+
+
+def _usual(
+    proto: onnx.ModelProto,
+    start: Sequence[str],
+    tensors: Sequence[str],
+    sizes: Mapping[str, tuple[int, ...]],
+    extent: tuple[int, int] | None,
+    spatial: set[str],
+) -> str:
+    between = descendants(proto, start) & ancestors(proto, tensors) - set(tensors)
+    known = shapes(proto, sizes)
+    last = field = tokens = attended = ""
+    for node in ordered(proto.graph):
+        moved = between.intersection(node.input) | set(start).intersection(node.input)
+        for name in between.intersection(node.output):
+            last, shape = name, [size or 0 for size in known.get(name, ())]
+            letters = Axes.of(shape[1:], extent).letters
+            # One channel is the answer of a segmentation before its last step, or a gate, no features.
+            if name in spatial and "C" in letters and (shape[1 + letters.index("C")] > 1 or not field):
+                field, attended = name, ""
+            if node.op_type in ("Softmax", "Attention"):
+                attended = tokens
+            if node.op_type == "Add" and len(moved) == 2 and len(shape) == 3:
+                tokens = name
+    return attended or field or tokens or last
 
 
 def extent_of(sample: Sample) -> tuple[int, int] | None:
@@ -226,9 +278,11 @@ class Axes:
         """Read the axes of a layer of ``shape``, for pictures of ``extent`` (H, W) or rows of so many ``tokens``."""
         shape = tuple(shape)
         if len(shape) == 3 and extent is not None:
-            for letters, field in (("CHW", shape[1:]), ("HWC", shape[:2])):
-                if min(field) > 1 and _alike(field, extent):
-                    return cls(letters)
+            fields = {"CHW": shape[1:], "HWC": shape[:2]}
+            fitting = [letters for letters, field in fields.items() if min(field) > 1 and _alike(field, extent)]
+            if fitting:
+                # A few places fit many a picture: the aspect tells, and channels come first where it does not.
+                return cls(min(fitting, key=lambda letters: _stretch(fields[letters], extent)))
         if len(shape) == 2 and extent is not None:
             for before in (0, 1):
                 grid = _patches(shape[0] - before, extent)
@@ -244,6 +298,11 @@ def _alike(field: tuple[int, ...], extent: tuple[int, int]) -> bool:
     share = [extent[0] / field[0], extent[1] / field[1]]
     slack = [extent[axis] / max(field[axis] - 1.5, 0.5) - share[axis] for axis in (0, 1)]
     return min(share) >= 1 and abs(share[0] - share[1]) <= max(slack)
+
+
+def _stretch(field: tuple[int, ...], extent: tuple[int, int]) -> float:
+    """How much further a map is drawn out in one direction than in the other, to cover a picture."""
+    return abs(math.log(extent[0] * field[1] / (extent[1] * field[0])))
 
 
 def _patches(count: int, extent: tuple[int, int]) -> tuple[int, int] | None:

@@ -81,11 +81,12 @@ class Route:
         return all(self.feeds[name].dtype.kind == "f" for name in self.names)
 
     def to(self, layer: str) -> Route:
-        """On to a layer for what it holds, whatever reads it."""
+        """On to a layer for what it holds, whatever reads it; it costs a run unless the targets came with it."""
         if layer in self.names:
             return dataclasses.replace(self, names=(layer,))
-        found = Layer.of(self.model, layer, self.feeds)
-        self.spent[:] += 1
+        held = self.resolution.answers.get(layer)
+        found = Layer.of(self.model, layer, self.feeds, held)
+        self.spent[:] += held is None
         feeds = {layer: found.x}
         samples = split(feeds, layer, None, frozenset())
         return Route((layer,), self.model, feeds, self.resolution, samples, self.spent, found, self)

@@ -12,12 +12,15 @@ from xaionnx.errors import OutputError, UnsupportedModelError
 from xaionnx.explainers._sources.choice import chosen
 from xaionnx.explainers._sources.graph import Graph
 from xaionnx.explainers._sources.source import At, Piece, Question, Source
+from xaionnx.explainers._told import told
 from xaionnx.graph.cut import ordered
 from xaionnx.graph.probe import reads_data
 from xaionnx.model import Model
 from xaionnx.perturb.sample import Sample
 
 if TYPE_CHECKING:
+    import onnx
+
     from xaionnx.autodiff.rule import Table
     from xaionnx.explainers._route import Route
 
@@ -147,8 +150,13 @@ def differentiable(model: Model, tensors: Iterable[str] = ()) -> tuple[str, ...]
             "Use a method without gradients: occlusion, rise, lime, kernel_shap."
         )
     names = [info.name for info in model.inputs if info.dtype.kind == "f" and info.name not in model.shared]
-    nodes, read = ordered((model.graph or model.file.proto).graph), set(tensors) or {model.output().name}
-    used = tuple(name for name in names if read <= reads_data(nodes, [name]) | {name})
+    read = set(tensors) or {model.output().name}
+
+    def reaching(graph: onnx.ModelProto) -> tuple[str, ...]:
+        nodes = ordered(graph.graph)
+        return tuple(name for name in names if read <= reads_data(nodes, [name]) | {name})
+
+    used = told(model, ("differentiable", frozenset(read)), reaching)
     if main.name not in used:
         raise UnsupportedModelError(
             f"'{min(read)}' of {model.name} does not depend on '{main.name}', so there is nothing to explain. "

@@ -1,0 +1,55 @@
+"""Ablation-CAM: each channel weighs what the target loses without it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
+
+import numpy as np
+import numpy.typing as npt
+
+from xaionnx.explainers._cam import Seen
+from xaionnx.explainers._channels import ChannelCamExplainer
+from xaionnx.explainers._route import Route
+
+Array = npt.NDArray[Any]
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class AblationCam(ChannelCamExplainer):
+    """The channels of a layer, each weighted by the share of the target that goes with it::
+
+        w_k = (y - y_k) / |y|        map = max(0, sum_k w_k A_k)
+
+    y_k is the target where channel k of the layer is zero. Only the part of the model behind the layer runs, once a
+    channel. The paper divides by y, of which it assumes that it is positive; at a target of zero nothing is divided.
+
+    References
+    ----------
+    Desai and Ramaswamy, Ablation-CAM: visual explanations for deep convolutional network via gradient-free
+    localization, WACV 2020, doi:10.1109/WACV45572.2020.9093360, equations 2 and 3.
+
+    Examples
+    --------
+    >>> import numpy as np, xaionnx
+    >>> from models import planted
+    >>> x = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
+    >>> xaionnx.explain(planted.load(planted.net_b()), x, AblationCam(layer="relu1"), 0).maps["cam"][0].round(2)
+    array([[ 0.  ,  4.  ],
+           [28.67, 34.17]])
+    """
+
+    reference: ClassVar[str] = "Desai and Ramaswamy 2020, doi:10.1109/WACV45572.2020.9093360"
+
+    def part(self, seen: Seen) -> Route:
+        return seen.route
+
+    def tried(self, seen: Seen, sample: Array, channel: Array) -> dict[str, Array]:
+        (layer,) = seen.route.names
+        return {layer: seen.field.without(seen.route.feeds[layer][sample], channel)}
+
+    def weighed(self, values: Array, scores: Array) -> Array:
+        size = np.abs(scores)[..., None]
+        weights: Array = (scores[..., None] - values) / np.where(size == 0, 1, size)
+        return weights

@@ -1,0 +1,58 @@
+"""Causal-CAM: Grad-CAM without the context that only tells classes apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
+
+import numpy as np
+import numpy.typing as npt
+
+from xaionnx.explainers._classes import ClassCamExplainer, one_hot
+from xaionnx.model import Model
+
+Array = npt.NDArray[Any]
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class CausalCam(ClassCamExplainer):
+    """What Grad-CAM shows of the target P, less the context in which P stands out against other classes::
+
+        causal = G_P - B_P,   B_P = C("why P or Q?") - C("why neither P nor Q?") - C("why not P with certainty?")
+
+    G_P is Grad-CAM, and each C a Grad-CAM of a loss J, the binary cross-entropy of the scores against the classes
+    that are denied, Q being all classes beside P: against none of them, dJ/dy = sigmoid(y); against all,
+    sigmoid(y) - 1; against P alone, sigmoid(y) - 1[P]. As sets of places they are compared by what they show: each
+    map is rectified and divided by its largest number. The paper gives the sets; the loss is a choice of ours.
+
+    References
+    ----------
+    Prabhushankar and AlRegib, Extracting causal visual features for limited label classification, ICIP 2021,
+    arXiv:2103.12322, section 3.
+
+    Examples
+    --------
+    >>> import numpy as np, xaionnx
+    >>> from models import planted
+    >>> model = planted.load(planted.pooled([[1.0], [-1.0]], [[8.0, 0.0], [0.0, 4.0]], (2, 2)))
+    >>> x = np.float32([[[[2, 0], [0, -2]]]])
+    >>> xaionnx.explain(model, x, CausalCam(relu=False), 0).maps["cam"][0].round(2)
+    array([[0.  , 0.  ],
+           [0.  , 0.55]])
+    """
+
+    reference: ClassVar[str] = "Prabhushankar and AlRegib 2021, arXiv:2103.12322"
+
+    def coefficients(self, model: Model, scores: Array, classes: Array) -> list[Array]:
+        own = one_hot(classes, scores.shape[1])
+        chance = 1 / (1 + np.exp(-np.clip(scores, -500, 500)))
+        return [own, chance, chance - 1, chance - own]
+
+    def joined(self, maps: Array) -> Array:
+        shown = np.maximum(maps, 0)
+        largest = shown.max(axis=(-2, -1), keepdims=True)
+        shown = shown / np.where(largest == 0, 1, largest)
+        target, either, neither, doubt = (shown[number::4] for number in range(4))
+        found: Array = target - (either - neither - doubt)
+        return found

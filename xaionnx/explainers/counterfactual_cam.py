@@ -1,0 +1,40 @@
+"""Counterfactual Grad-CAM: the regions that speak against the target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, final
+
+from xaionnx.explainers._cam import WeightedCamExplainer
+
+if TYPE_CHECKING:
+    from xaionnx.explainers._algebra import Algebra
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class CounterfactualCam(WeightedCamExplainer):
+    """Grad-CAM of the falling target: what would make the model change its mind if it were taken away::
+
+        w_k = 1/Z sum_ij -dy/dA_k[i, j]       map = max(0, sum_k w_k A_k)
+
+    References
+    ----------
+    Selvaraju et al., Grad-CAM: visual explanations from deep networks via gradient-based localization, ICCV 2017,
+    arXiv:1610.02391, section 3.3, equation 3.
+
+    Examples
+    --------
+    >>> import numpy as np, xaionnx
+    >>> from models import planted
+    >>> x = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
+    >>> model = planted.load(planted.net_b())
+    >>> xaionnx.explain(model, x, CounterfactualCam(layer="conv", relu=False), 0).maps["cam"][0]
+    array([[-11.25, -13.5 ],
+           [-20.25, -22.5 ]])
+    """
+
+    reference: ClassVar[str] = "Selvaraju et al. 2017, arXiv:1610.02391"
+
+    def weights(self, of: Algebra, a: Any, slope: Any) -> Any:
+        return -1.0 * of.mean(slope)

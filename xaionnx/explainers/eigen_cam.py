@@ -1,0 +1,57 @@
+"""Eigen-CAM: the first principal component of what a layer holds, whatever the target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import numpy as np
+
+from xaionnx.explainers._cam import CamExplainer, Seen
+from xaionnx.explainers._components import projected
+from xaionnx.explainers._gradient import Found
+from xaionnx.explainers._slopes import Slopes
+from xaionnx.model import Model
+from xaionnx.parameters import flag
+from xaionnx.target import Target
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class EigenCam(CamExplainer):
+    """What most of the layer agrees on: its places, projected on the first right singular vector::
+
+        A (h w, D) = U S V^T        map = A V_1
+
+    No gradient, and no class: all targets get the same map, and the prediction is told beside it. The sign, which a
+    singular vector leaves open, is that with which the map adds up to a positive number.
+
+    References
+    ----------
+    Muhammad and Yeasin, Eigen-CAM: class activation map using principal components, IJCNN 2020, arXiv:2008.00299,
+    equations 3 and 4.
+
+    Examples
+    --------
+    >>> import numpy as np, xaionnx
+    >>> from models import planted
+    >>> x = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
+    >>> xaionnx.explain(planted.load(planted.net_b()), x, EigenCam(layer="relu1"), 0).maps["cam"][0][1].round(2)
+    array([31.39, 42.64])
+    """
+
+    needs: ClassVar[str] = "activation"
+    reference: ClassVar[str] = "Muhammad and Yeasin 2020, arXiv:2008.00299"
+
+    relu: bool = flag(False, "draw only what is above zero; False gives the signed map, as the paper does")
+    centred: bool = flag(False, "take each channel's mean off first, as principal components do and the paper does not")
+
+    def usual_target(self, model: Model) -> Target | None:
+        # A target is only told of here, and a map has no top class.
+        return Target.sum() if len(model.output().shape) > 2 else None
+
+    def look(self, model: Model, seen: Seen) -> tuple[Found, Slopes | None]:
+        small = projected(seen.planes, self.centred)
+        nothing = np.zeros(len(small), dtype=np.int64)
+        alike = np.stack([small] * seen.whole.resolution.own)
+        return Found({}, nothing, nothing, maps={"cam": alike}), None

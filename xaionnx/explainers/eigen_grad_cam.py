@@ -1,0 +1,45 @@
+"""Eigen-Grad-CAM: the first principal component of the slope times the activation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
+
+import numpy.typing as npt
+
+from xaionnx.explainers._cam import SlopeCamExplainer
+from xaionnx.explainers._components import projected
+from xaionnx.parameters import flag
+
+Array = npt.NDArray[Any]
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class EigenGradCam(SlopeCamExplainer):
+    """Eigen-CAM of the slope times the activation, so that the target has a say::
+
+        B_k = A_k dy/dA_k        B (h w, D) = U S V^T        map = max(0, B V_1)
+
+    The sign, which a singular vector leaves open, is that with which the map adds up to a positive number.
+
+    References
+    ----------
+    Gildenblat and contributors, PyTorch library for CAM methods, 2021, https://github.com/jacobgil/pytorch-grad-cam,
+    which introduced it without a paper; after Muhammad and Yeasin, Eigen-CAM, IJCNN 2020, arXiv:2008.00299.
+
+    Examples
+    --------
+    >>> import numpy as np, xaionnx
+    >>> from models import planted
+    >>> x = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
+    >>> xaionnx.explain(planted.load(planted.net_b()), x, EigenGradCam(layer="relu1"), 0).maps["cam"][0][1].round(2)
+    array([31.39, 42.64])
+    """
+
+    reference: ClassVar[str] = "Gildenblat and contributors 2021, pytorch-grad-cam"
+
+    centred: bool = flag(False, "take each channel's mean off first, as principal components do")
+
+    def small(self, planes: Array, slopes: Array) -> Array:
+        return projected(planes * slopes, self.centred)

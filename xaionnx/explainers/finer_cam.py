@@ -1,0 +1,58 @@
+"""Finer-CAM: what sets a class apart from those that look like it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
+
+import numpy as np
+import numpy.typing as npt
+
+from xaionnx.explainers._classes import ClassCamExplainer, one_hot, softmax
+from xaionnx.model import Model
+from xaionnx.parameters import choice, integer, real
+
+Array = npt.NDArray[Any]
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class FinerCam(ClassCamExplainer):
+    """Grad-CAM of the score of class c less those of the classes d that are most like it::
+
+        J = sum_d s_d (y_c - strength y_d) / sum_d s_d
+
+    The similar classes are those whose scores are nearest to that of c. They count alike, s_d = 1, or by their
+    probability, s_d = softmax(y)_d, which is taken as a constant. With ``strength=0`` it is Grad-CAM.
+
+    References
+    ----------
+    Zhang, Gu, Chowdhury, Mai, Carlyn, Berger-Wolf, Su and Chao, Finer-CAM: spotting the difference reveals finer
+    details for visual explanation, CVPR 2025, arXiv:2501.11309, section 3.
+
+    Examples
+    --------
+    >>> import numpy as np, xaionnx
+    >>> from models import planted
+    >>> model = planted.load(planted.pooled([[1.0], [-1.0]], [[3.0, -1.0], [3.0, 1.0]], (2, 2)))
+    >>> x = np.float32([[[[1, 0], [0, -2]]]])
+    >>> xaionnx.explain(model, x, FinerCam(strength=1.0, relu=False), 1).maps["cam"][0]
+    array([[0., 0.],
+           [0., 1.]])
+    """
+
+    reference: ClassVar[str] = "Zhang et al. 2025, arXiv:2501.11309"
+
+    similar: int = integer(3, "similar classes, or all others where there are fewer", low=1)
+    strength: float = real(0.6, "how much of a similar class's score is taken off", low=0)
+    weighting: str = choice("probability", ("equal", "probability"), "how much each similar class counts")
+
+    def coefficients(self, model: Model, scores: Array, classes: Array) -> list[Array]:
+        own = one_hot(classes, scores.shape[1])
+        away = np.where(own > 0, np.inf, np.abs(scores - np.take_along_axis(scores, classes[:, None], 1)))
+        nearest = np.argsort(away, axis=1, kind="stable")[:, : min(self.similar, scores.shape[1] - 1)]
+        shares = np.zeros_like(scores)
+        counted = softmax(scores) if self.weighting == "probability" else np.ones_like(scores)
+        np.put_along_axis(shares, nearest, np.take_along_axis(counted, nearest, 1), 1)
+        whole = shares.sum(axis=1, keepdims=True)
+        return [own - self.strength * shares / np.where(whole == 0, 1, whole)]

@@ -1,0 +1,143 @@
+"""FullGrad: what the input owes, and what every bias owes, drawn where it acts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
+
+import numpy as np
+import numpy.typing as npt
+
+from xaionnx import parameters, progress
+from xaionnx.autodiff import gradient
+from xaionnx.explainer import Explainer, provenance
+from xaionnx.explainers._biases import Bias, biases
+from xaionnx.explainers._field import UPSAMPLING, Field
+from xaionnx.explainers._gradient import Found, recorded
+from xaionnx.explainers._layer import Axes, extent_of, maps
+from xaionnx.explainers._route import Route
+from xaionnx.explainers._slopes import differentiable
+from xaionnx.explainers._sources.graph import activated
+from xaionnx.explainers._sources.source import Question
+from xaionnx.explanation import Explanation
+from xaionnx.model import Model
+from xaionnx.resolution import resolve
+from xaionnx.target import Target
+
+Array = npt.NDArray[Any]
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class FullGrad(Explainer):
+    """The input times its slope, and every bias times its slope, as maps on top of each other::
+
+        y = sum_i x_i dy/dx_i + sum_l sum_j b_l[j] dy/dz_l[j]        z_l = (...) + b_l
+        map = psi(x dy/dx) + sum_l sum_k psi(b_l dy/dz_l)_k          psi: absolute, rescaled to [0, 1], enlarged
+
+    The first line holds for piecewise linear models (ReLU, max pooling) of which every bias is found: those of Conv,
+    ConvTranspose, Gemm, BatchNormalization, and constants that are added. ``diagnostics["completeness_gap"]`` tells
+    by how much the sum misses the target, as at saturated or smooth activations, and ``biases`` how many were found.
+    Biases of layers without places, as of the last linear one, count in the sum and have no place in the map.
+
+    References
+    ----------
+    Srinivas and Fleuret, Full-gradient representation for neural network visualization, NeurIPS 2019,
+    arXiv:1905.00780, proposition 1 and equation 6.
+
+    Examples
+    --------
+    >>> import numpy as np, xaionnx
+    >>> from models import planted
+    >>> x = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
+    >>> found = xaionnx.explain(planted.load(planted.net_b()), x, "full_grad", 0)
+    >>> found.diagnostics["completeness_gap"], found.diagnostics["biases"]
+    ([0.0], 1)
+    """
+
+    needs: ClassVar[str] = "gradient"
+    reference: ClassVar[str] = "Srinivas and Fleuret 2019, arXiv:1905.00780"
+
+    upsampling: str = parameters.choice("bilinear", UPSAMPLING, "how the maps of biases are enlarged to the input")
+
+    def attribute(self, model: Model, x: Array | Mapping[str, Array], target: Any = None) -> Explanation:
+        began = time.perf_counter()
+        feeds = model.check(x)
+        target = self.usual_target(model) if target is None else target
+        resolution = resolve(target, model, feeds)
+        names = differentiable(model, {pick.tensor for pick in resolution.selection.picks})
+        route = Route.of(model, feeds, resolution)
+        shape = (resolution.own, len(route.samples))
+        values, sums = np.zeros((*shape, *route.samples[0].array.shape)), np.zeros(shape)
+        found, labels = list[Bias](), set[str]()
+        question = Question(model, feeds, resolution, names, route.samples, route.spent)
+        for t, pick in enumerate(question.picks):
+            seen, out = activated(model, pick.tensor, pick.activation, None)
+            found = biases(model, names, pick.tensor)
+            slopes = gradient(seen, out, [*names, *(bias.tensor for bias in found)], None, feeds)
+            labels.update(slopes.approximations)
+            self._add(question, t, slopes, found, values[t], sums[t])
+        told = provenance(self, model, feeds, Target.of(target)[0], {})
+        told["approximations"] = sorted(labels)
+        gap = sums - resolution.values[: resolution.own]
+        nothing = np.zeros(shape[1], dtype=np.int64)
+        main = model.input().name
+        result = Found({main: values}, nothing + resolution.own, nothing, diagnostics={"completeness_gap": gap})
+        record = recorded(self.name(), route, result, told, began)
+        record.diagnostics["biases"] = len(found)
+        return record
+
+    def _add(self, question: Question, t: int, slopes: Any, found: list[Bias], values: Array, sums: Array) -> None:
+        """Add the maps of target t to ``values`` (N, ...), and all that it owes to ``sums`` (N,)."""
+        count = len(question.samples)
+        info = slopes.model.input(slopes.cotangent)
+        shape = tuple(int(size) for size in info.shape[1:])
+        main = question.samples[0].main
+
+        def feed(start: int, stop: int) -> dict[str, Array]:
+            rows = np.arange(start, stop)
+            weights, _ = question.weights(rows, np.full(len(rows), t), int(np.prod(shape, dtype=np.int64)))
+            fed = question.fed(rows, {})
+            fed[slopes.cotangent] = weights.reshape(len(rows), *shape).astype(info.dtype)
+            return fed
+
+        progress.expect(count)
+        fetch = list(slopes.names.values())
+        for start, stop, outputs in slopes.model.batches(count, feed, fetch, question.shared):
+            progress.advance(stop - start)
+            question.spent[start:stop] += 1
+            for name in question.names:
+                owed = outputs[slopes.names[name]].astype(np.float64) * question.feeds[name][start:stop]
+                sums[start:stop] += owed.reshape(stop - start, -1).sum(axis=1)
+                if name == main:
+                    values[start:stop] += self._of_input(question, _rescaled(owed))
+            for bias in found:
+                owed = outputs[slopes.names[bias.tensor]].astype(np.float64) * bias.over(
+                    outputs[slopes.names[bias.tensor]].ndim
+                )
+                sums[start:stop] += owed.reshape(stop - start, -1).sum(axis=1)
+                field = self._field(question, bias.tensor, owed.shape[1:])
+                if field is not None:
+                    planes = field.planes(_rescaled(owed)).sum(axis=1)
+                    values[start:stop] += field.spread(planes, self.upsampling)
+
+    def _of_input(self, question: Question, owed: Array) -> Array:
+        axes = question.samples[0].picture_axes
+        return owed if axes is None else owed.sum(axis=axes[0] + 1, keepdims=True)
+
+    def _field(self, question: Question, tensor: str, shape: tuple[int, ...]) -> Field | None:
+        sample = question.samples[0]
+        placed = len(shape) != 3 or tensor in maps(question.model, (sample.main,))
+        axes = Axes.of(shape, extent_of(sample) if placed else None)
+        return Field(axes, shape, sample) if "C" in axes.letters or axes.grid is not None else None
+
+
+def _rescaled(owed: Array) -> Array:
+    """The size of each number, from 0 to 1 within each sample."""
+    size = np.abs(owed).reshape(len(owed), -1)
+    size -= size.min(axis=1, keepdims=True)
+    largest = size.max(axis=1, keepdims=True)
+    found: Array = (size / np.where(largest == 0, 1, largest)).reshape(owed.shape)
+    return found

@@ -1,0 +1,44 @@
+"""Grad-CAM: the channels of a layer, weighted by the mean slope of the target along each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, final
+
+from xaionnx.explainers._cam import WeightedCamExplainer
+
+if TYPE_CHECKING:
+    from xaionnx.explainers._algebra import Algebra
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class GradCam(WeightedCamExplainer):
+    """The channels of a layer, weighted by how much the target rises with each on the average::
+
+        w_k = 1/Z sum_ij dy/dA_k[i, j]        map = max(0, sum_k w_k A_k)
+
+    With a head of global average pooling and one linear layer it is the class activation map, divided by the number Z
+    of places. The model is cut at the layer: the part before runs once, for the prediction, and the gradient is one
+    of the part behind it.
+
+    References
+    ----------
+    Selvaraju, Cogswell, Das, Vedantam, Parikh and Batra, Grad-CAM: visual explanations from deep networks via
+    gradient-based localization, ICCV 2017, arXiv:1610.02391, equations 1 and 2.
+
+    Examples
+    --------
+    >>> import numpy as np, xaionnx
+    >>> from models import planted
+    >>> x = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
+    >>> model = planted.load(planted.net_b())
+    >>> xaionnx.explain(model, x, GradCam(layer="relu1"), 0).maps["cam"][0]
+    array([[ 0. ,  4. ],
+           [28. , 32.5]])
+    """
+
+    reference: ClassVar[str] = "Selvaraju et al. 2017, arXiv:1610.02391"
+
+    def weights(self, of: Algebra, a: Any, slope: Any) -> Any:
+        return of.mean(slope)

@@ -1,0 +1,46 @@
+"""Grad-CAM++: slopes that are weighted place by place, so that several objects count alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, final
+
+from xaionnx.explainers._cam import WeightedCamExplainer
+
+if TYPE_CHECKING:
+    from xaionnx.explainers._algebra import Algebra
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class GradCamPp(WeightedCamExplainer):
+    """Grad-CAM whose slopes are averaged with weights of each place, so that an object counts whatever its size::
+
+        alpha_k[i, j] = g^2 / (2 g^2 + g^3 sum_ab A_k[a, b])      with g = dy/dA_k[i, j]
+        w_k = sum_ij alpha_k[i, j] max(0, g)                      map = max(0, sum_k w_k A_k)
+
+    This is the closed form for exp(y), whose factor exp(y), common to all places and channels, is left out; alpha is
+    0 where g is.
+
+    References
+    ----------
+    Chattopadhyay, Sarkar, Howlader and Balasubramanian, Grad-CAM++: improved visual explanations for deep
+    convolutional networks, WACV 2018, arXiv:1710.11063, equations 5 and 19.
+
+    Examples
+    --------
+    >>> import numpy as np, xaionnx
+    >>> from models import planted
+    >>> x = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
+    >>> model = planted.load(planted.net_b())
+    >>> xaionnx.explain(model, x, GradCamPp(layer="relu1"), 0).maps["cam"][0].round(3)
+    array([[0.   , 0.208],
+           [1.871, 2.73 ]])
+    """
+
+    reference: ClassVar[str] = "Chattopadhyay et al. 2018, arXiv:1710.11063"
+
+    def weights(self, of: Algebra, a: Any, slope: Any) -> Any:
+        # One g of alpha is taken out of the fraction, where its cube would be lost in the rounding.
+        rising = of.positive(slope)
+        return of.total(of.quotient(rising, 2.0 + rising * of.total(a)))

@@ -1,0 +1,46 @@
+"""HiResCAM: the slope times the activation at each place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, final
+
+from xaionnx.explainers._cam import WeightedCamExplainer
+from xaionnx.parameters import flag
+
+if TYPE_CHECKING:
+    from xaionnx.explainers._algebra import Algebra
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class HiResCam(WeightedCamExplainer):
+    """The slope times the activation, place by place, summed over the channels::
+
+        map[i, j] = sum_k dy/dA_k[i, j] A_k[i, j]
+
+    Nothing is averaged, so the map shows the places that the model used: with one linear layer behind the layer it
+    adds up to the target but for the bias. It is signed, as the paper has it.
+
+    References
+    ----------
+    Draelos and Carin, Use HiResCAM instead of Grad-CAM for faithful explanations of convolutional neural networks,
+    2020, arXiv:2011.08891, equation 5.
+
+    Examples
+    --------
+    >>> import numpy as np, xaionnx
+    >>> from models import planted
+    >>> x = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
+    >>> model = planted.load(planted.net_b())
+    >>> xaionnx.explain(model, x, HiResCam(layer="relu1"), 0).maps["cam"][0]
+    array([[ 0.,  4.],
+           [25., 25.]])
+    """
+
+    reference: ClassVar[str] = "Draelos and Carin 2020, arXiv:2011.08891"
+
+    relu: bool = flag(False, "draw only what speaks for the target; False gives the signed map, as the paper does")
+
+    def weights(self, of: Algebra, a: Any, slope: Any) -> Any:
+        return slope

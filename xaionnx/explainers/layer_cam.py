@@ -1,0 +1,42 @@
+"""Layer-CAM: the activation times the positive part of the slope at each place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, final
+
+from xaionnx.explainers._cam import WeightedCamExplainer
+
+if TYPE_CHECKING:
+    from xaionnx.explainers._algebra import Algebra
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class LayerCam(WeightedCamExplainer):
+    """The activation times the positive part of the slope, place by place::
+
+        w_k[i, j] = max(0, dy/dA_k[i, j])        map = max(0, sum_k w_k A_k)
+
+    As each place has a weight of its own, shallow layers give fine maps too.
+
+    References
+    ----------
+    Jiang, Zhang, Hou, Cheng and Wei, LayerCAM: exploring hierarchical class activation maps for localization, IEEE
+    Transactions on Image Processing 30, 2021, doi:10.1109/TIP.2021.3089943, equations 5 to 7.
+
+    Examples
+    --------
+    >>> import numpy as np, xaionnx
+    >>> from models import planted
+    >>> x = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
+    >>> model = planted.load(planted.net_b())
+    >>> xaionnx.explain(model, x, LayerCam(layer="relu1"), 0).maps["cam"][0]
+    array([[ 0.,  4.],
+           [31., 40.]])
+    """
+
+    reference: ClassVar[str] = "Jiang et al. 2021, doi:10.1109/TIP.2021.3089943"
+
+    def weights(self, of: Algebra, a: Any, slope: Any) -> Any:
+        return of.positive(slope)

@@ -1,0 +1,43 @@
+"""XGrad-CAM: the mean slope of each channel, weighted by what the channel holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, final
+
+from xaionnx.explainers._cam import WeightedCamExplainer
+
+if TYPE_CHECKING:
+    from xaionnx.explainers._algebra import Algebra
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class XGradCam(WeightedCamExplainer):
+    """Grad-CAM whose slopes are averaged with the activation as weights::
+
+        w_k = sum_ij A_k[i, j] dy/dA_k[i, j] / sum_ij A_k[i, j]       map = max(0, sum_k w_k A_k)
+
+    Of all weights one a channel, these add up best to the target (sensitivity and conservation). A channel that sums
+    to zero has weight 0.
+
+    References
+    ----------
+    Fu, Hu, Dong, Guo, Gao and Li, Axiom-based Grad-CAM: towards accurate visualization and explanation of CNNs,
+    BMVC 2020, arXiv:2008.02312, equation 8.
+
+    Examples
+    --------
+    >>> import numpy as np, xaionnx
+    >>> from models import planted
+    >>> x = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
+    >>> model = planted.load(planted.net_b())
+    >>> xaionnx.explain(model, x, XGradCam(layer="relu1"), 0).maps["cam"][0]
+    array([[ 0.,  4.],
+           [25., 25.]])
+    """
+
+    reference: ClassVar[str] = "Fu et al. 2020, arXiv:2008.02312"
+
+    def weights(self, of: Algebra, a: Any, slope: Any) -> Any:
+        return of.quotient(of.total(slope * a), of.total(a))
