@@ -15,7 +15,7 @@ import numpy.typing as npt
 from xaionnx import progress
 from xaionnx.errors import ModelError, UnsupportedModelError
 from xaionnx.explainer import Explainer, provenance
-from xaionnx.explainers._enlarge import over_picture
+from xaionnx.explainers._field import Field
 from xaionnx.explainers._layer import Axes, extent_of
 from xaionnx.explanation import Explanation
 from xaionnx.graph.cut import shapes
@@ -157,7 +157,7 @@ class Layers:
             axes = self.axes(tokens)
             if axes.grid is not None:
                 small = values[..., axes.before :].reshape(*values.shape[:-1], *axes.grid)
-                return over_picture(small, first), small
+                return Field(axes, (tokens, 1), first).spread(small, "bilinear"), small
             where = f"no grid of patches over a picture of {extent[0]} x {extent[1]} pixels"
         elif shape and shape[0] == tokens:
             spread = values.reshape(*values.shape, *(1,) * (len(shape) - 1))

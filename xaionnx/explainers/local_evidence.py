@@ -14,8 +14,9 @@ from xaionnx_kernels import masks
 from xaionnx import progress
 from xaionnx.errors import ParameterError, UnsupportedModelError
 from xaionnx.explainer import provenance
-from xaionnx.explainers._enlarge import over_picture
+from xaionnx.explainers._field import Field
 from xaionnx.explainers._game import Answer, GameExplainer
+from xaionnx.explainers._layer import Axes
 from xaionnx.explainers._spatial_scores import by_place, candidates, refused
 from xaionnx.explanation import Explanation
 from xaionnx.model import Model
@@ -181,7 +182,7 @@ class LocalEvidence(GameExplainer):
         """The record of a tensor (N, h, w, K), whose every place is an answer of its own."""
         began = time.perf_counter()
         resolution = resolve(target, model, feeds)
-        samples = split(feeds, model.input().name, model.spec, model.shared)
+        sample = split(feeds, model.input().name, model.spec, model.shared)[0]
         count, height, width, classes = scores.shape
         evidence = np.stack(
             [
@@ -190,7 +191,7 @@ class LocalEvidence(GameExplainer):
             ],
             axis=1,
         ).reshape(-1, count, height, width)
-        values = np.stack([over_picture(evidence[:, n], sample) for n, sample in enumerate(samples)], axis=1)
+        values = Field(Axes("CHW"), (1, height, width), sample).spread(evidence, "bilinear")
 
         def axis(array: Array) -> Array:
             return array if resolution.several else array[0]
