@@ -110,7 +110,7 @@ def test_the_reference_case():
     [((1, 2), (1, 0), (0.5, 0.5)), ((2, 1), (0, 1), (0.5, 0.5)), ((3, 4), (3, 0), (1.5, 1.5))],
 )
 def test_reveal_cancel_shares_a_minimum(x, rescaled, revealed):
-    """Section 3.5.3: for min(i1, i2) = i1 - ReLU(i1 - i2) rescale gives all to one input, reveal-cancel half to each."""
+    """Section 3.5.3: for min(i1, i2) = i1 - ReLU(i1 - i2) rescale picks one input, reveal-cancel halves."""
     model = planted.load(planted.minimum())
     for rule, expected in zip(RULES, (rescaled, revealed), strict=True):
         found = xaionnx.explain(model, np.float32([x]), DeepLift(rule=rule), 0)
@@ -298,8 +298,8 @@ def test_a_condition_that_changes_is_told(tmp_path):
 def test_tokens_have_baselines_of_tokens(tmp_path):
     path = tiny.saved(
         tmp_path / "tokens.onnx",
-        [node("Gather", ["words", "x"], ["e"]), node("Tanh", ["e"], ["t"]), node("ReduceMean", ["t", "axes"], ["m"], keepdims=0),
-         node("MatMul", ["m", "w"], ["y"])],
+        [node("Gather", ["words", "x"], ["e"]), node("Tanh", ["e"], ["t"]),
+         node("ReduceMean", ["t", "axes"], ["m"], keepdims=0), node("MatMul", ["m", "w"], ["y"])],
         [tensor("x", ["N", 4], 7)], [tensor("y", ["N", 2])],
         {"words": drawn(R, 9, 5), "axes": np.int64([1]), "w": drawn(R, 5, 2)}, opset=20,
     )  # fmt: skip

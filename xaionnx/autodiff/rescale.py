@@ -4,26 +4,26 @@ A rule hands on *multipliers*: numbers m_i with ``sum_i m_i (x_i - b_i) = m_y (y
 from the target to the input. A linear op has its derivative as multiplier. For the others, with D for the difference
 from the baseline, and a bar for the mean of input and baseline:
 
-============================= =========================================================================================
-functions of one number       D y / D x (Shrikumar et al. 2017, section 3.5.1: rescale); also x * Sigmoid(x) and
-                              x * HardSigmoid(x) as a whole
-max pooling, Max, Min,        a rise belongs to the entry that wins at the input, a fall to the one that wins at the
-ReduceMax, ReduceMin          baseline (of a minimum the other way round); their own difference is no smaller than that
-                              of the output, so multipliers lie in [0, 1]
+============================= ==================================================================================
+functions of one number       D y / D x (Shrikumar et al. 2017, section 3.5.1: rescale); x * Sigmoid(x) and
+                              x * HardSigmoid(x) as a whole too
+max pooling, Max, Min,        a rise belongs to the entry that wins at the input, a fall to the one that wins at
+ReduceMax, ReduceMin          the baseline (of a minimum the other way round); its own difference is no smaller
+                              than that of the output, so multipliers lie in [0, 1]
 u * v, MatMul and the like    D(u v) = mean(v) D u + mean(u) D v
 u / v                         a product with 1 / v, whose D(1 / v) = - D v / (v v_b)
-Softmax, LogSoftmax,          exp and log by D y / D x: with L = log sum exp x, y_i = exp(x_i - L) and D L = D s / LM(s),
-ReduceLogSumExp               s = sum exp x, where LM(a, b) = (a - b) / (log a - log b)
-layer, instance, group, RMS   c r with c centred and r = 1 / deviation: a product, D r = - r^2 r_b^2 / (r + r_b) D v for the
-normalisation                 variance v, and v = mean c^2 a product
-============================= =========================================================================================
+Softmax, LogSoftmax,          exp and log by D y / D x: with s = sum exp x and L = log s, y_i = exp(x_i - L), and
+ReduceLogSumExp               D L = D s / LM(s, s_b), where LM(a, b) = (a - b) / (log a - log b)
+layer, instance, group, RMS   c r with c centred and r = 1 / deviation: a product, with v = mean c^2 a product and
+normalisation                 D r = - r^2 r_b^2 / (r + r_b) D v
+============================= ==================================================================================
 
 All are complete. The paper has rules for the first row alone; what follows the others is labelled. So is an op that
 has none of these rules: it keeps its derivative at the input, and leaves a gap.
 
 Where D x is too small to divide by, a smooth function takes the mean of its slopes at the input and at the baseline:
-below the cube root of the machine's precision (0.005 in float32), as for any difference quotient; below this share of x
-for logarithms and powers. Functions of straight pieces lose nothing by the division, and take their slope where D x = 0.
+below the cube root of the machine's precision (0.005 in float32), as for any difference quotient, or this share of x
+for logarithms and powers. Functions of straight pieces lose nothing by the division: their slope is for D x = 0 alone.
 """
 
 from __future__ import annotations
@@ -235,10 +235,12 @@ def _reduced_extreme(
         axes = list(range(2, rank))
     else:
         given = g.fixed(node, 1)
-        whole = given is None or given.size == 0
-        if whole and node.attributes.get_int("noop_with_empty_axes", 0):
+        if given is not None and given.size:
+            axes = [int(axis) % rank for axis in given]
+        elif node.attributes.get_int("noop_with_empty_axes", 0):
             return _linear(g, node, cotangents, needed)
-        axes = list(range(rank)) if whole or given is None else [int(axis) % rank for axis in given]
+        else:
+            axes = list(range(rank))
     g.approximate(node, COMPLETE)
     y, z = node.outputs[0], other(g, node.outputs[0])
     if node.op_type != "GlobalMaxPool" and not node.attributes.get_int("keepdims", 1):
@@ -298,9 +300,8 @@ def _softmax(
     # In units in which the two sums are one over the other, so that neither overflows.
     middle = g.op("Mul", g.op("Add", total, before), 0.5)
     run, change = g.op("Sub", x, b), g.op("Sub", total, before)
-    shares = _logarithmic(g, *(g.op("Exp", g.op("Sub", value, middle)) for value in (x, b)), run)
-    sums = _logarithmic(g, *(g.op("Exp", g.op("Sub", value, middle)) for value in (total, before)), change)
-    share = g.op("Div", shares, sums)
+    e, f, s, t = (g.op("Exp", g.op("Sub", value, middle)) for value in (x, b, total, before))
+    share = g.op("Div", _logarithmic(g, e, f, run), _logarithmic(g, s, t, change))
     if op == "ReduceLogSumExp":
         return [g.op("Mul", signal, share)] + [None] * (len(node.inputs) - 1)
     if op == "Softmax":
