@@ -231,6 +231,9 @@ COMPLETE = {
                    {"g": drawn(R, 6), "h": drawn(R, 6)}, 1),
     "instance norm": ([node("InstanceNormalization", ["x", "g", "h"], ["y"])], [2, 4, 4], [2, 4, 4],
                       {"g": drawn(R, 2), "h": drawn(R, 2)}, 1),
+    "group norm": (
+        [node("GroupNormalization", ["x", "g", "h"], ["y"], num_groups=2)], [4, 3, 3], [4, 3, 3],
+        {"g": drawn(R, 2), "h": drawn(R, 2)}, 1),
     "batch norm": ([node("BatchNormalization", ["x", "g", "h", "m", "v"], ["y"])], [2, 4, 4], [2, 4, 4],
                    {"g": drawn(R, 2), "h": drawn(R, 2), "m": drawn(R, 2), "v": np.float32([0.5, 2])}, 0),
     "average": ([node("AveragePool", ["x"], ["y"], kernel_shape=[2, 2])], [2, 4, 4], [2, 3, 3], {}, 0),

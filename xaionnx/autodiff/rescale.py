@@ -37,7 +37,7 @@ from xaionnx.autodiff.gradient_builder import GradientBuilder
 from xaionnx.autodiff.reference import at_baseline, twin
 from xaionnx.autodiff.rule import Gradient, Rule
 from xaionnx.autodiff.rules.activations import gated
-from xaionnx.autodiff.rules.normalisation import SCALE_A_CHANNEL, narrowed, widened
+from xaionnx.autodiff.rules.normalisation import narrowed, scaled, widened
 from xaionnx.autodiff.table import STANDARD
 
 PRODUCT = "each factor's change counts times the mean of the other"
@@ -319,29 +319,18 @@ def _logarithmic(g: GradientBuilder, y: ir.Value, z: ir.Value, run: ir.Value) ->
 def _normalised(
     g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]
 ) -> Sequence[Gradient]:
-    op, x, signal = node.op_type, node.inputs[0], cotangents[0]
+    x, signal = node.inputs[0], cotangents[0]
     if signal is None or any(needed[1:]) or any(c is not None for c in cotangents[1:]):
         return _left(g, node, cotangents, needed)
     assert x is not None
     g.approximate(node, COMPLETE)
-    scale, rank = widened(g, node.inputs[1], x) if node.inputs[1] is not None else None, g.rank(x)
+    u, axes, shape = scaled(g, node, signal)
     values = [widened(g, value, x) for value in (x, other(g, x))]
-    u = widened(g, signal, x)
-    axes = list(range(2, rank))
-    if op in ("LayerNormalization", "RMSNormalization"):
-        axes = list(range(node.attributes.get_int("axis", -1) % rank, rank))
-        u = g.op("Mul", u, scale)
-    elif op == "InstanceNormalization":
-        u = g.op("Mul", u, g.op("Reshape", scale, g.ints(-1, *[1] * (rank - 2))))
-    else:
-        groups, axes = node.attributes.get_int("num_groups", 1), [2]
-        a_channel = (g.graph.opset_imports.get("") or 0) >= SCALE_A_CHANNEL
-        counted = g.ints(0, g.size(x, 1) if a_channel else groups, -1)
-        u = g.op("Mul", g.op("Reshape", u, counted), g.op("Reshape", scale, g.ints(-1, 1)))
-        u, *values = (g.op("Reshape", value, g.ints(0, groups, -1)) for value in (u, *values))
-    centre = op != "RMSNormalization"
+    if shape is not None:
+        values = [g.op("Reshape", value, shape) for value in values]
+    centre = node.op_type != "RMSNormalization"
     back = _through(g, u, values, g.ints(*axes), node.attributes.get_float("epsilon", 1e-5), centre)
-    back = narrowed(g, g.reshape_like(back, x) if op == "GroupNormalization" else back, x)
+    back = narrowed(g, back if shape is None else g.reshape_like(back, x), x)
     return [back] + [None] * (len(node.inputs) - 1)
 
 
