@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from onnx import TensorProto
 from PIL import Image
 
 import xaionnx
@@ -309,6 +310,20 @@ def test_tokens_have_baselines_of_tokens(tmp_path):
     found = xaionnx.explain(Model.load(path), np.int64([[1, 2, 3, 4]]), "deep_lift", 0)
     assert found.values.shape == (1, 4, 5)
     assert found.diagnostics["relative_gap"][0] < 1e-5
+
+
+@pytest.mark.parametrize("kind", ["FLOAT16", "DOUBLE"])
+def test_other_precisions(tmp_path, kind):
+    """Softmax and Tanh between casts, as the values add up in the precision of the type."""
+    inner = getattr(TensorProto, kind)
+    nodes = [
+        node("Cast", ["x"], ["h"], to=inner), node("Tanh", ["h"], ["t"]), node("Softmax", ["t"], ["s"]),
+        node("Cast", ["s"], ["f"], to=TensorProto.FLOAT), node("MatMul", ["f", "w"], ["y"]),
+    ]  # fmt: skip
+    rng = np.random.default_rng(12)
+    model = opened(tmp_path, nodes, [6], [2], {"w": drawn(rng, 6, 2)})
+    found = xaionnx.explain(model, drawn(rng, 2, 6), DeepLift(baseline=0.1), 0)
+    assert np.max(np.abs(found.diagnostics["completeness_gap"])) < {"DOUBLE": 1e-6, "FLOAT16": 5e-3}[kind]
 
 
 def test_finite_differences_have_no_rules():

@@ -48,6 +48,8 @@ HELD = "operands that choose or count stay as they are at the input"
 _STRAIGHT = frozenset(
     {"Relu", "LeakyRelu", "PRelu", "ThresholdedRelu", "Clip", "Abs", "Shrink", "Ceil", "Floor", "Round", "Sign"}
 )
+# Of the fraction.
+_BITS = {ir.DataType.DOUBLE: 52, ir.DataType.FLOAT: 23, ir.DataType.FLOAT16: 10, ir.DataType.BFLOAT16: 7}
 _SCALE_FREE = frozenset({"Log", "Pow"})
 
 
@@ -100,12 +102,16 @@ def quotient(
     steep = g.op("Mul", signal, g.op("Div", g.op("Sub", y[1], y[0]), run))
     if op in _STRAIGHT:
         return g.op("Where", g.op("Equal", run, 0.0), 0.0 if slope is None else slope, steep)
-    kind = g.kind(x[0])
-    least: float | ir.Value = float(np.finfo(kind.numpy()).eps) ** (1 / 3)
+    least: float | ir.Value = _least(g, x[0])
     if op in _SCALE_FREE:
         least = g.op("Mul", g.op("Abs", g.op("Add", x[0], x[1])), least / 2)
     level = g.op("Mul", g.op("Add", slope, second), 0.5)
     return g.op("Where", g.op("Greater", g.op("Abs", run), least), steep, level)
+
+
+def _least(g: GradientBuilder, value: ir.Value) -> float:
+    """The smallest difference that is divided by: the cube root of the precision of the value's type."""
+    return float(2.0 ** (-_BITS[g.kind(value)] / 3))
 
 
 def _rescaled(
@@ -311,9 +317,8 @@ def _softmax(
 
 def _logarithmic(g: GradientBuilder, y: ir.Value, z: ir.Value, run: ir.Value) -> ir.Value:
     """``(y - z) / (log y - log z)``, where the denominator is known; their mean where that is small, or none."""
-    least = float(np.finfo(g.kind(y).numpy()).eps) ** (1 / 3)
     steep, level = g.op("Div", g.op("Sub", y, z), run), g.op("Mul", g.op("Add", y, z), 0.5)
-    return g.op("Where", g.op("Greater", g.op("Abs", run), least), steep, level)
+    return g.op("Where", g.op("Greater", g.op("Abs", run), _least(g, y)), steep, level)
 
 
 def _normalised(
