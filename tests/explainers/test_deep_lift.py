@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from onnx import TensorProto
 from PIL import Image
 
 import xaionnx
@@ -110,7 +111,7 @@ def test_the_reference_case():
     [((1, 2), (1, 0), (0.5, 0.5)), ((2, 1), (0, 1), (0.5, 0.5)), ((3, 4), (3, 0), (1.5, 1.5))],
 )
 def test_reveal_cancel_shares_a_minimum(x, rescaled, revealed):
-    """Section 3.5.3: for min(i1, i2) = i1 - ReLU(i1 - i2) rescale gives all to one input, reveal-cancel half to each."""
+    """Section 3.5.3: for min(i1, i2) = i1 - ReLU(i1 - i2) rescale picks one input, reveal-cancel halves."""
     model = planted.load(planted.minimum())
     for rule, expected in zip(RULES, (rescaled, revealed), strict=True):
         found = xaionnx.explain(model, np.float32([x]), DeepLift(rule=rule), 0)
@@ -231,6 +232,9 @@ COMPLETE = {
                    {"g": drawn(R, 6), "h": drawn(R, 6)}, 1),
     "instance norm": ([node("InstanceNormalization", ["x", "g", "h"], ["y"])], [2, 4, 4], [2, 4, 4],
                       {"g": drawn(R, 2), "h": drawn(R, 2)}, 1),
+    "group norm": (
+        [node("GroupNormalization", ["x", "g", "h"], ["y"], num_groups=2)], [4, 3, 3], [4, 3, 3],
+        {"g": drawn(R, 2), "h": drawn(R, 2)}, 1),
     "batch norm": ([node("BatchNormalization", ["x", "g", "h", "m", "v"], ["y"])], [2, 4, 4], [2, 4, 4],
                    {"g": drawn(R, 2), "h": drawn(R, 2), "m": drawn(R, 2), "v": np.float32([0.5, 2])}, 0),
     "average": ([node("AveragePool", ["x"], ["y"], kernel_shape=[2, 2])], [2, 4, 4], [2, 3, 3], {}, 0),
@@ -298,14 +302,28 @@ def test_a_condition_that_changes_is_told(tmp_path):
 def test_tokens_have_baselines_of_tokens(tmp_path):
     path = tiny.saved(
         tmp_path / "tokens.onnx",
-        [node("Gather", ["words", "x"], ["e"]), node("Tanh", ["e"], ["t"]), node("ReduceMean", ["t", "axes"], ["m"], keepdims=0),
-         node("MatMul", ["m", "w"], ["y"])],
+        [node("Gather", ["words", "x"], ["e"]), node("Tanh", ["e"], ["t"]),
+         node("ReduceMean", ["t", "axes"], ["m"], keepdims=0), node("MatMul", ["m", "w"], ["y"])],
         [tensor("x", ["N", 4], 7)], [tensor("y", ["N", 2])],
         {"words": drawn(R, 9, 5), "axes": np.int64([1]), "w": drawn(R, 5, 2)}, opset=20,
     )  # fmt: skip
     found = xaionnx.explain(Model.load(path), np.int64([[1, 2, 3, 4]]), "deep_lift", 0)
     assert found.values.shape == (1, 4, 5)
     assert found.diagnostics["relative_gap"][0] < 1e-5
+
+
+@pytest.mark.parametrize("kind", ["FLOAT16", "DOUBLE"])
+def test_other_precisions(tmp_path, kind):
+    """Softmax and Tanh between casts, as the values add up in the precision of the type."""
+    inner = getattr(TensorProto, kind)
+    nodes = [
+        node("Cast", ["x"], ["h"], to=inner), node("Tanh", ["h"], ["t"]), node("Softmax", ["t"], ["s"]),
+        node("Cast", ["s"], ["f"], to=TensorProto.FLOAT), node("MatMul", ["f", "w"], ["y"]),
+    ]  # fmt: skip
+    rng = np.random.default_rng(12)
+    model = opened(tmp_path, nodes, [6], [2], {"w": drawn(rng, 6, 2)})
+    found = xaionnx.explain(model, drawn(rng, 2, 6), DeepLift(baseline=0.1), 0)
+    assert np.max(np.abs(found.diagnostics["completeness_gap"])) < {"DOUBLE": 1e-6, "FLOAT16": 5e-3}[kind]
 
 
 def test_finite_differences_have_no_rules():

@@ -37,7 +37,7 @@ def linear():
 
 
 def test_the_pattern_is_the_direction_of_the_signal(linear):
-    model, x, found = linear
+    model, _, found = linear
     np.testing.assert_allclose(found.layers["y"], [SIGNAL], atol=0.03)
     # The weights are not: they have to cancel the distractor.
     assert abs(FILTER @ SIGNAL / np.linalg.norm(FILTER) / np.linalg.norm(SIGNAL)) < 0.4

@@ -1,4 +1,4 @@
-"""The reveal-cancel rule of DeepLIFT: what raises and what lowers the input of an activation has multipliers of its own.
+"""The reveal-cancel rule of DeepLIFT: what raises the input of an activation and what lowers it differ in multipliers.
 
 The difference D x of an activation's input is the sum of its positive and negative part, D+ x and D- x. Behind a layer
 with weights these are the sums of the contributions w_i D z_i above and below zero (Shrikumar et al. 2017, section
