@@ -116,6 +116,12 @@ def test_every_map_follows_its_paper(random_net, method, relu):
                 np.testing.assert_allclose(plane / scale, large / scale, **TOLERANCE)
 
 
+def test_eigen_grad_cam_tells_what_speaks_for_the_target(random_net):
+    _, model = random_net
+    found, sides = (seen(model, PICTURES, name, 1, layer="a", relu=False) for name in ("eigen_grad_cam", "hi_res_cam"))
+    assert ((found * sides).sum(axis=(1, 2)) > 0).all()
+
+
 @pytest.mark.parametrize("method", ["grad_cam", "grad_cam_pp", "ablation_cam", "score_cam", "full_grad"])
 def test_channels_may_come_last(tmp_path, random_net, method):
     net, model = random_net
