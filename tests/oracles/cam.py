@@ -149,8 +149,7 @@ def _principal(planes: Array, centred: bool = False) -> Array:
     rows = rows - rows.mean(axis=0) if centred else rows
     vector = np.linalg.eigh(rows.T @ rows)[1][:, -1]
     line = rows @ vector
-    told = line[np.abs(line).argmax()] if centred else line.sum()
-    return (line * (-1 if told < 0 else 1)).reshape(planes.shape[1:])
+    return (line * (-1 if line @ rows.sum(axis=1) < 0 else 1)).reshape(planes.shape[1:])
 
 
 def eigen_cam(net: Net, x: Array, c: int) -> Array:

@@ -17,7 +17,7 @@ from xaionnx.explainer import Explainer, provenance
 from xaionnx.explainers._field import UPSAMPLING, Field
 from xaionnx.explainers._gradient import Found, GradientExplainer, Points, gradients, recorded
 from xaionnx.explainers._graph import Emitted, GraphExplainer, Traced
-from xaionnx.explainers._layer import Axes, check_layer, extent_of, usual_layer
+from xaionnx.explainers._layer import Axes, check_layer, extent_of, normalised, usual_layer
 from xaionnx.explainers._route import Route
 from xaionnx.explainers._slopes import Slopes
 from xaionnx.explanation import Explanation
@@ -74,7 +74,7 @@ class CamExplainer(Explainer):
     """
 
     layer: str | None = parameters.name(
-        "tensor to look at; the last map over the picture, else the tokens of the last attention, if not given"
+        "tensor to look at; the last map over the picture, else the tokens that the last attention reads, if not given"
     )
     relu: bool = parameters.flag(True, "draw only what speaks for the target; False gives the signed map")
     upsampling: str = parameters.choice("bilinear", UPSAMPLING, "how the map is enlarged to the input")
@@ -125,7 +125,7 @@ class CamExplainer(Explainer):
     def chosen(self, model: Model, sample: Sample, tensors: list[str]) -> str:
         """The layer that is looked at by the targets that are read from ``tensors``."""
         if self.layer is None:
-            return usual_layer(model, (model.input().name,), tensors, sample)
+            return normalised(model, usual_layer(model, (model.input().name,), tensors, sample), tensors)
         check_layer(model, self.layer)
         return self.layer
 

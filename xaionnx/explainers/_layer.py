@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
@@ -237,6 +238,39 @@ def _usual(
             if node.op_type == "Add" and len(moved) == 2 and len(shape) == 3:
                 tokens = name
     return attended or field or tokens or last
+
+
+def normalised(model: Model, tokens: str, tensors: Sequence[str]) -> str:
+    """The form in which attention reads tokens (N, T, D): behind the normalisation, where there is one.
+
+    Normalisation forgets the size of a token, so that the slope ahead of it is at right angles to the token, and
+    products of the two cancel.
+    """
+    return told(model, ("normalised", tokens, *tensors), lambda graph: _normalised(graph, tokens, tensors))
+
+
+def _normalised(proto: onnx.ModelProto, tokens: str, tensors: Sequence[str]) -> str:
+    moving = descendants(proto, [tokens]) & ancestors(proto, tensors)
+    nodes = [node for node in ordered(proto.graph) if not moving.isdisjoint(node.output)]
+    softmax = next((node for node in nodes if node.op_type == "Softmax"), None)
+    if softmax is None:
+        return tokens
+    within = ancestors(proto, softmax.output) & moving | {tokens}
+    readers = Counter(name for node in nodes if not within.isdisjoint(node.output) for name in node.input)
+    still = {tokens: readers[tokens]}
+    for node in nodes:
+        if within.isdisjoint(node.output) or node.op_type == "MatMul":
+            break
+        for name in node.input:
+            if name in still:
+                still[name] -= 1
+        still |= {name: readers[name] for name in node.output}
+        alone = [name for name, count in still.items() if count] == [node.output[0]]
+        ends = node.op_type == "LayerNormalization" or (node.op_type == "Add" and len(within & {*node.input}) == 1)
+        # All that attention reads of the tokens goes through this one.
+        if alone and ends:
+            return str(node.output[0])
+    return tokens
 
 
 def extent_of(sample: Sample) -> tuple[int, int] | None:
