@@ -125,8 +125,8 @@ def _sentence(row: dict[str, Any]) -> str:
         )
     if row["kind"] == "cam":
         return (
-            f"{row['name']}: {_spread(row['rounds'])} times a forward run of {1000 * row['forward_s']:.3g} ms a sample, "
-            f"in processor time at batch 8 on one thread; the aim is {row['target']}."
+            f"{row['name']}: {_spread(row['rounds'])} times a forward run of {1000 * row['forward_s']:.3g} ms a "
+            f"sample, in processor time at batch 8 on one thread; the aim is {row['target']}."
         )
     if row["kind"] == "first":
         return (

@@ -13,11 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from xaionnx import parameters
+from xaionnx.errors import UnsupportedModelError
 from xaionnx.explainer import Explainer, provenance
 from xaionnx.explainers._field import UPSAMPLING, Field
 from xaionnx.explainers._gradient import Found, GradientExplainer, Points, gradients, recorded
 from xaionnx.explainers._graph import Emitted, GraphExplainer, Traced
-from xaionnx.explainers._layer import Axes, check_layer, extent_of, normalised, usual_layer
+from xaionnx.explainers._layer import Axes, check_layer, extent_of, maps, normalised, ranks, usual_layer
 from xaionnx.explainers._route import Route
 from xaionnx.explainers._slopes import Slopes
 from xaionnx.explanation import Explanation
@@ -178,6 +179,10 @@ class WeightedCamExplainer(SlopeCamExplainer, GraphExplainer):
 
     def wrt(self, model: Model, sample: Sample, tensor: str) -> tuple[str, ...]:
         layer = self.chosen(model, sample, [tensor])
+        if layer not in maps(model, (sample.main,)) and ranks(model, sample).get(layer) == 4:
+            raise UnsupportedModelError(
+                f"Layer '{layer}' of {model.name} has four axes, but not the places of the picture. Name another."
+            )
         return (layer,)
 
     def emit(self, g: Builder, traced: Traced) -> Emitted:

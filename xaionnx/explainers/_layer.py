@@ -190,6 +190,12 @@ def _maps(graph: onnx.ModelProto, start: Sequence[str]) -> set[str]:
     return found
 
 
+def ranks(model: Model, sample: Sample) -> dict[str, int]:
+    """The number of axes of each tensor, the batch among them, as far as it is known before the model runs."""
+    sizes = {name: (1, *x.shape) for name, x in sample.own.items()}
+    return {name: len(shape) for name, shape in shapes(_graph(model), sizes).items()}
+
+
 def usual_layer(model: Model, start: Sequence[str], tensors: Sequence[str], sample: Sample) -> str:
     """The layer that is explained where none is named, on the way from ``start`` to ``tensors``.
 

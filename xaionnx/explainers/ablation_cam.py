@@ -37,7 +37,7 @@ class AblationCam(ChannelCamExplainer):
     >>> x = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
     >>> xaionnx.explain(planted.load(planted.net_b()), x, AblationCam(layer="relu1"), 0).maps["cam"][0].round(2)
     array([[ 0.  ,  4.  ],
-           [28.67, 34.17]])
+           [28.67, 34.17]], dtype=float32)
     """
 
     reference: ClassVar[str] = "Desai and Ramaswamy 2020, doi:10.1109/WACV45572.2020.9093360"

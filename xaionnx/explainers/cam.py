@@ -57,7 +57,7 @@ class Cam(WeightedCamExplainer):
     >>> x = np.float32([[[[1, 0], [0, -2]]]])
     >>> xaionnx.explain(model, x, "cam", 0).maps["cam"][0]
     array([[ 3.,  0.],
-           [ 0., -2.]])
+           [ 0., -2.]], dtype=float32)
     """
 
     reference: ClassVar[str] = "Zhou et al. 2016, arXiv:1512.04150"

@@ -39,7 +39,7 @@ class CausalCam(ClassCamExplainer):
     >>> x = np.float32([[[[2, 0], [0, -2]]]])
     >>> xaionnx.explain(model, x, CausalCam(relu=False), 0).maps["cam"][0].round(2)
     array([[0.  , 0.  ],
-           [0.  , 0.55]])
+           [0.  , 0.55]], dtype=float32)
     """
 
     reference: ClassVar[str] = "Prabhushankar and AlRegib 2021, arXiv:2103.12322"

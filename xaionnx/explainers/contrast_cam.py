@@ -44,7 +44,7 @@ class ContrastCam(ClassCamExplainer):
     >>> x = np.float32([[[[2, 0], [0, -2]]]])
     >>> xaionnx.explain(model, x, ContrastCam(contrast=1), 0).maps["cam"][0].round(2)
     array([[3.52, 0.  ],
-           [0.  , 0.  ]])
+           [0.  , 0.  ]], dtype=float32)
     """
 
     reference: ClassVar[str] = "Prabhushankar et al. 2020, arXiv:2008.00178"

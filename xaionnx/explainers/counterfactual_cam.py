@@ -31,7 +31,7 @@ class CounterfactualCam(WeightedCamExplainer):
     >>> model = planted.load(planted.net_b())
     >>> xaionnx.explain(model, x, CounterfactualCam(layer="conv", relu=False), 0).maps["cam"][0]
     array([[-11.25, -13.5 ],
-           [-20.25, -22.5 ]])
+           [-20.25, -22.5 ]], dtype=float32)
     """
 
     reference: ClassVar[str] = "Selvaraju et al. 2017, arXiv:1610.02391"

@@ -37,7 +37,7 @@ class EigenCam(CamExplainer):
     >>> from models import planted
     >>> x = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
     >>> xaionnx.explain(planted.load(planted.net_b()), x, EigenCam(layer="relu1"), 0).maps["cam"][0][1].round(2)
-    array([31.39, 42.64])
+    array([31.39, 42.64], dtype=float32)
     """
 
     needs: ClassVar[str] = "activation"

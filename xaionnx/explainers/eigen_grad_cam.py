@@ -35,7 +35,7 @@ class EigenGradCam(SlopeCamExplainer):
     >>> from models import planted
     >>> x = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
     >>> xaionnx.explain(planted.load(planted.net_b()), x, EigenGradCam(layer="relu1"), 0).maps["cam"][0][1].round(2)
-    array([31.39, 42.64])
+    array([31.39, 42.64], dtype=float32)
     """
 
     reference: ClassVar[str] = "Gildenblat and contributors 2021, pytorch-grad-cam"

@@ -38,7 +38,7 @@ class FinerCam(ClassCamExplainer):
     >>> x = np.float32([[[[1, 0], [0, -2]]]])
     >>> xaionnx.explain(model, x, FinerCam(strength=1.0, relu=False), 1).maps["cam"][0]
     array([[0., 0.],
-           [0., 1.]])
+           [0., 1.]], dtype=float32)
     """
 
     reference: ClassVar[str] = "Zhang et al. 2025, arXiv:2501.11309"

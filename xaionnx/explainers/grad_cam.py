@@ -35,7 +35,7 @@ class GradCam(WeightedCamExplainer):
     >>> model = planted.load(planted.net_b())
     >>> xaionnx.explain(model, x, GradCam(layer="relu1"), 0).maps["cam"][0]
     array([[ 0. ,  4. ],
-           [28. , 32.5]])
+           [28. , 32.5]], dtype=float32)
     """
 
     reference: ClassVar[str] = "Selvaraju et al. 2017, arXiv:1610.02391"

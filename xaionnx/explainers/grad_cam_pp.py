@@ -35,7 +35,7 @@ class GradCamPp(WeightedCamExplainer):
     >>> model = planted.load(planted.net_b())
     >>> xaionnx.explain(model, x, GradCamPp(layer="relu1"), 0).maps["cam"][0].round(3)
     array([[0.   , 0.208],
-           [1.871, 2.73 ]])
+           [1.871, 2.73 ]], dtype=float32)
     """
 
     reference: ClassVar[str] = "Chattopadhyay et al. 2018, arXiv:1710.11063"

@@ -35,7 +35,7 @@ class HiResCam(WeightedCamExplainer):
     >>> model = planted.load(planted.net_b())
     >>> xaionnx.explain(model, x, HiResCam(layer="relu1"), 0).maps["cam"][0]
     array([[ 0.,  4.],
-           [25., 25.]])
+           [25., 25.]], dtype=float32)
     """
 
     reference: ClassVar[str] = "Draelos and Carin 2020, arXiv:2011.08891"

@@ -33,7 +33,7 @@ class LayerCam(WeightedCamExplainer):
     >>> model = planted.load(planted.net_b())
     >>> xaionnx.explain(model, x, LayerCam(layer="relu1"), 0).maps["cam"][0]
     array([[ 0.,  4.],
-           [31., 40.]])
+           [31., 40.]], dtype=float32)
     """
 
     reference: ClassVar[str] = "Jiang et al. 2021, doi:10.1109/TIP.2021.3089943"

@@ -34,7 +34,7 @@ class XGradCam(WeightedCamExplainer):
     >>> model = planted.load(planted.net_b())
     >>> xaionnx.explain(model, x, XGradCam(layer="relu1"), 0).maps["cam"][0]
     array([[ 0.,  4.],
-           [25., 25.]])
+           [25., 25.]], dtype=float32)
     """
 
     reference: ClassVar[str] = "Fu et al. 2020, arXiv:2008.02312"
