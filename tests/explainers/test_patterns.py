@@ -1,5 +1,7 @@
 """PatternNet and PatternAttribution against the paper's linear model and loops over patches."""
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -144,6 +146,8 @@ def test_a_file_is_kept_and_belongs_to_its_model(linear, tmp_path):
     assert again.sha256 == found.sha256
     kept = xaionnx.explain(model, x[:2], PatternNet(patterns=str(file)), 0)
     np.testing.assert_array_equal(kept.values, xaionnx.explain(model, x[:2], PatternNet(patterns=found), 0).values)
+    made = xaionnx.compile(model, "pattern_net", 0, patterns=file)
+    assert json.loads(made.facts["parameters"])["patterns"]["sha256"] == found.sha256
     other = planted.load(planted.linear([[1.0, 1.0]]))
     with pytest.raises(InputMismatchError, match="another model than linear"):
         xaionnx.explain(other, x[:2], PatternNet(patterns=str(file)), 0)

@@ -94,7 +94,7 @@ def differentiate(
         _declare(given, probe, str(given.name), batch)
     seed = g.input(COTANGENT, target.dtype or ir.DataType.FLOAT, None)
     _declare(seed, probe, out, batch)
-    graph.outputs.clear()  # a rule may add its own
+    own = set(graph.outputs)
     pending: dict[ir.Value, list[ir.Value]] = defaultdict(list)
     pending[target].append(_start(g, table, target, seed))
     totals: dict[ir.Value, ir.Value] = {}
@@ -118,6 +118,8 @@ def differentiate(
         for value in node.outputs:
             if value not in kept:
                 totals.pop(value, None)
+    # What is left was added by rules.
+    graph.outputs[:] = [value for value in graph.outputs if value not in own]
     for name in dict.fromkeys((out, *keep)):
         _declare(g.output(values[name]), probe, name, batch)
     for source in sources:

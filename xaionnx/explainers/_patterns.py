@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from xaionnx.explainers._propagation import PropagationExplainer
@@ -27,10 +29,12 @@ class PatternExplainer(PropagationExplainer):
     )
 
     def resolved(self) -> dict[str, Any]:
-        """What the patterns were estimated from, once they are there."""
+        """What the patterns were estimated from, where they are there already."""
         from xaionnx.patterns import Patterns
 
         found = self.patterns
+        if isinstance(found, str | os.PathLike) and Path(found).suffix.lower() == ".npz":
+            found = Patterns.load(found)
         if not isinstance(found, Patterns):
             return {}
         return {"patterns": {"sha256": found.sha256, "estimator": found.estimator, "samples": found.samples}}
