@@ -38,7 +38,7 @@ def agree(model, feeds, method, target, **options):
         np.testing.assert_allclose(found[name], output, **TOLERANCE)
     values = told.values if isinstance(told.values, dict) else {"": told.values}
     for name, expected in values.items():
-        size = np.abs(expected).max()
+        size = np.abs(expected).max() or 1.0
         got = found[f"attribution_{name}" if name else "attribution"]
         assert got.dtype == expected.dtype
         np.testing.assert_allclose(got / size, expected / size, **TOLERANCE)

@@ -114,8 +114,11 @@ def explained(found: Prospect) -> str:
 
 
 def layer_lines(result: Explanation) -> list[str]:
-    """The layer that was explained, and its shape; no line where the input was."""
+    """The layer that was explained, or looked at, and its shape; no line where the input was."""
     layer = result.provenance.get("layer")
+    if "seen_at" in result.provenance:
+        places = " x ".join(map(str, result.maps["cam"].shape[-2:]))
+        return [f"  seen at layer {plain(result.provenance['seen_at']['name'])}, {places} places"]
     if layer is None or isinstance(result.values, dict):
         return []
     shape = result.values.shape[2 if result.several_targets else 1 :]

@@ -146,6 +146,8 @@ def main() -> None:
     if given.nets is not None:
         for row in gradients.rows(given.nets, given.only, given.rounds):
             keep(row | {"machine": machine()})
+        for row in gradients.cam_rows(given.nets, given.only, given.rounds):
+            keep(row)
     left_out += [
         f"gradient, {net.name}"
         for net in gradients.NETS

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from tests.bench import fresh
 from tests.bench.tasks import MODELS
 from xaionnx import Model
 from xaionnx.autodiff import gradient
+from xaionnx.explainers.grad_cam import GradCam
 
 Array = npt.NDArray[Any]
 BATCH = 8
@@ -96,6 +98,31 @@ def rows(folder: Path, only: str, rounds: int) -> Iterator[dict[str, Any]]:
             "peer": [round(b / a, 3) for a, b in zip(times.get("torch", []), times["gradient"], strict=False)],
             "forward_s": round(statistics.median(times["forward"]) / BATCH, 5),
             "memory": {kind: round(mb, 2) for kind, mb in memory.items()},
+        }
+
+
+# Nets whose last convolution has a head behind it, and how much of a forward run Grad-CAM may cost.
+CAMS, CAM_LIMIT = ("resnet18", "mobilenetv3_large_100", "efficientnet_lite0"), 1.15
+
+
+def cam_rows(folder: Path, only: str, rounds: int) -> Iterator[dict[str, Any]]:
+    """A row for each of :data:`CAMS` in the folder: a whole explanation over the bare forward run of its batch."""
+    for net in NETS:
+        path = folder / f"{net.file}.onnx"
+        name = f"grad_cam over forward, {net.name}"
+        if net.file not in CAMS or only not in name or not path.exists():
+            continue
+        model = Model.load(path, device="cpu", threads=1, batch_size=BATCH)
+        x, method = net.x(), GradCam()
+        method.attribute(model, x)
+        bare = _runner(path, [model.output().name], {model.input().name: x})
+        times = _turns({"forward": bare, "cam": partial(method.attribute, model, x)}, rounds)
+        yield {
+            "kind": "cam",
+            "name": name,
+            "target": CAM_LIMIT,
+            "rounds": [round(b / a, 3) for a, b in zip(times["forward"], times["cam"], strict=True)],
+            "forward_s": round(statistics.median(times["forward"]) / BATCH, 5),
         }
 
 

@@ -22,7 +22,7 @@ def markdown(results: dict[str, Any] | None = None) -> str:
     machine, rows = results["machine"], results["rows"]
     of = {
         kind: [row for row in rows if row["kind"] == kind]
-        for kind in ("ratio", "gradient", "gain", "evaluations", "map", "first", "memory")
+        for kind in ("ratio", "gradient", "gain", "evaluations", "map", "cam", "first", "memory")
     }
     parts = []
     if of["ratio"]:
@@ -31,7 +31,7 @@ def markdown(results: dict[str, Any] | None = None) -> str:
         parts += [_gradients(of["gradient"])]
     if of["evaluations"]:
         parts += [_evaluations(of["evaluations"])]
-    parts += [_sentence(row) for kind in ("gain", "map", "first", "memory") for row in of[kind]]
+    parts += [_sentence(row) for kind in ("gain", "map", "cam", "first", "memory") for row in of[kind]]
     if results["left_out"]:
         parts.append(f"Not measured: {'; '.join(results['left_out'])}.")
     parts.append(
@@ -122,6 +122,11 @@ def _sentence(row: dict[str, Any]) -> str:
         return (
             f"{row['name']}: the default needs {row['needed']:,} masks for the error {row['error']:.2f} of the plain "
             f"sum over {row['plain']:,}, {times:.1f} times fewer."
+        )
+    if row["kind"] == "cam":
+        return (
+            f"{row['name']}: {_spread(row['rounds'])} times a forward run of {1000 * row['forward_s']:.3g} ms a sample, "
+            f"in processor time at batch 8 on one thread; the aim is {row['target']}."
         )
     if row["kind"] == "first":
         return (

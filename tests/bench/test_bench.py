@@ -59,6 +59,19 @@ def test_the_table_shows_the_median_and_the_range():
     assert "Not measured: RISE." in shown
 
 
+def test_the_table_tells_what_a_map_costs_over_the_forward_run():
+    row = {
+        "kind": "cam",
+        "name": "grad_cam over forward",
+        "target": 1.15,
+        "rounds": [1.1, 1.2, 1.0],
+        "forward_s": 0.004,
+    }
+    machine = {"processor": "x86_64", "cores": 2, "load": 1.0, "onnxruntime": "1.31", "date": "2026-01-01"}
+    shown = table.markdown({"machine": machine, "rows": [row], "left_out": []})
+    assert "grad_cam over forward: 1.10 (1.00 to 1.20) times a forward run of 4 ms a sample" in shown
+
+
 def test_a_gain_is_told_in_a_sentence():
     row = {"kind": "gain", "name": "half", "target": 1.8, "rounds": [2.0, 2.1, 1.9], "cpu": [2.0, 2.0, 2.0]}
     machine = {"processor": "x86_64", "cores": 2, "load": 1.0, "onnxruntime": "1.31", "date": "2026-01-01"}

@@ -148,7 +148,7 @@ def test_a_free_size_is_asked_for_and_told(run, tmp_path):
             3,
             "lime is not a graph, so it cannot be compiled. Methods that can: {methods}.",
         ),
-        (("saliancy", "m.onnx", "-o", "a.onnx"), 2, "No method named 'saliancy'. Nearest: saliency."),
+        (("salincy", "m.onnx", "-o", "a.onnx"), 2, "No method named 'salincy'. Nearest: saliency, ablation_cam."),
         (("m.onnx",), 2, "The method comes before the model: xaionnx compile METHOD m.onnx -o FILE.onnx."),
         (("saliency", "m.onnx"), 2, "Missing option '-o' / '--save'. See 'xaionnx compile saliency --help'."),
         (("saliency", "m.onnx", "-o", "a.png"), 2, "-o must end in .onnx. Got 'a.png' instead."),

@@ -17,7 +17,7 @@ from xaionnx.explainer import Explainer, provenance
 from xaionnx.explainers._field import UPSAMPLING, Field
 from xaionnx.explainers._gradient import Found, GradientExplainer, Points, gradients, recorded
 from xaionnx.explainers._graph import Emitted, GraphExplainer, Traced
-from xaionnx.explainers._layer import Axes, check_layer, extent_of, usual_layer
+from xaionnx.explainers._layer import Axes, check_layer, extent_of, normalised, usual_layer
 from xaionnx.explainers._route import Route
 from xaionnx.explainers._slopes import Slopes
 from xaionnx.explanation import Explanation
@@ -74,7 +74,7 @@ class CamExplainer(Explainer):
     """
 
     layer: str | None = parameters.name(
-        "tensor to look at; the last map over the picture, else the tokens of the last attention, if not given"
+        "tensor to look at; the last map over the picture, else the tokens that the last attention reads, if not given"
     )
     relu: bool = parameters.flag(True, "draw only what speaks for the target; False gives the signed map")
     upsampling: str = parameters.choice("bilinear", UPSAMPLING, "how the map is enlarged to the input")
@@ -125,7 +125,7 @@ class CamExplainer(Explainer):
     def chosen(self, model: Model, sample: Sample, tensors: list[str]) -> str:
         """The layer that is looked at by the targets that are read from ``tensors``."""
         if self.layer is None:
-            return usual_layer(model, (model.input().name,), tensors, sample)
+            return normalised(model, usual_layer(model, (model.input().name,), tensors, sample), tensors)
         check_layer(model, self.layer)
         return self.layer
 
@@ -150,18 +150,13 @@ class SlopeCamExplainer(CamExplainer, GradientExplainer):
         points = Points(
             np.arange(len(route.samples)), {name: route.feeds[name] for name in route.names}, route.resolution.values
         )
-        return self.trace(slopes, points), slopes
+        found = self.trace(slopes, points)
+        (layer,) = route.names
+        small = self.small(seen.planes, seen.field.planes(found.values[layer]).astype(np.float64))
+        return dataclasses.replace(found, standard_error=None, maps={"cam": self.joined(small)}), slopes
 
     def trace(self, slopes: Slopes, points: Points) -> Found:
-        found = gradients(slopes, points)
-        (layer,) = slopes.names
-        field = Field.of(
-            layer, slopes.route.model.name, slopes.route.axes, points.x[layer].shape[1:], slopes.samples[0]
-        )
-        planes, slope = (field.planes(a).astype(np.float64) for a in (points.x[layer], found.values[layer]))
-        return dataclasses.replace(
-            found, values={}, standard_error=None, maps={"cam": self.joined(self.small(planes, slope))}
-        )
+        return gradients(slopes, points)
 
 
 @dataclass(frozen=True, kw_only=True)

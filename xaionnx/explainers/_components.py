@@ -22,15 +22,13 @@ def projected(planes: Array, centred: bool) -> Array:
     Returns
     -------
     array (..., h, w)
-        A singular vector has no sign; it gets the one with which the map adds up to a positive number, or, centred,
-        with which its largest number is positive.
+        A singular vector has no sign; it gets the one with which the map agrees with the sum over the channels.
     """
     rows = np.moveaxis(planes, -3, -1).reshape(*planes.shape[:-3], -1, planes.shape[-3])
     if centred:
         rows = rows - rows.mean(axis=-2, keepdims=True)
     vectors = np.linalg.svd(rows, full_matrices=False)[2]
     lines = (rows @ vectors[..., 0, :, None])[..., 0]
-    told = np.take_along_axis(lines, np.abs(lines).argmax(axis=-1)[..., None], -1)
-    sign = np.sign(told if centred else lines.sum(axis=-1, keepdims=True))
+    sign = np.sign((lines * rows.sum(axis=-1)).sum(axis=-1, keepdims=True))
     found: Array = (lines * np.where(sign == 0, 1, sign)).reshape(*planes.shape[:-3], *planes.shape[-2:])
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
@@ -239,6 +240,39 @@ def _usual(
     return attended or field or tokens or last
 
 
+def normalised(model: Model, tokens: str, tensors: Sequence[str]) -> str:
+    """The form in which attention reads tokens (N, T, D): behind the normalisation, where there is one.
+
+    Normalisation forgets the size of a token, so that the slope ahead of it is at right angles to the token, and
+    products of the two cancel.
+    """
+    return told(model, ("normalised", tokens, *tensors), lambda graph: _normalised(graph, tokens, tensors))
+
+
+def _normalised(proto: onnx.ModelProto, tokens: str, tensors: Sequence[str]) -> str:
+    moving = descendants(proto, [tokens]) & ancestors(proto, tensors)
+    nodes = [node for node in ordered(proto.graph) if not moving.isdisjoint(node.output)]
+    softmax = next((node for node in nodes if node.op_type == "Softmax"), None)
+    if softmax is None:
+        return tokens
+    within = ancestors(proto, softmax.output) & moving | {tokens}
+    readers = Counter(name for node in nodes if not within.isdisjoint(node.output) for name in node.input)
+    still = {tokens: readers[tokens]}
+    for node in nodes:
+        if within.isdisjoint(node.output) or node.op_type == "MatMul":
+            break
+        for name in node.input:
+            if name in still:
+                still[name] -= 1
+        still |= {name: readers[name] for name in node.output}
+        alone = [name for name, count in still.items() if count] == [node.output[0]]
+        ends = node.op_type == "LayerNormalization" or (node.op_type == "Add" and len(within & {*node.input}) == 1)
+        # All that attention reads of the tokens goes through this one.
+        if alone and ends:
+            return str(node.output[0])
+    return tokens
+
+
 def extent_of(sample: Sample) -> tuple[int, int] | None:
     """Height and width of the picture that is explained; None where it is none."""
     axes = sample.picture_axes
@@ -278,9 +312,11 @@ class Axes:
         """Read the axes of a layer of ``shape``, for pictures of ``extent`` (H, W) or rows of so many ``tokens``."""
         shape = tuple(shape)
         if len(shape) == 3 and extent is not None:
-            for letters, field in (("CHW", shape[1:]), ("HWC", shape[:2])):
-                if min(field) > 1 and _alike(field, extent):
-                    return cls(letters)
+            fields = {"CHW": shape[1:], "HWC": shape[:2]}
+            fitting = [letters for letters, field in fields.items() if min(field) > 1 and _alike(field, extent)]
+            if fitting:
+                # A few places fit many a picture: the aspect tells, and channels come first where it does not.
+                return cls(min(fitting, key=lambda letters: _stretch(fields[letters], extent)))
         if len(shape) == 2 and extent is not None:
             for before in (0, 1):
                 grid = _patches(shape[0] - before, extent)
@@ -296,6 +332,11 @@ def _alike(field: tuple[int, ...], extent: tuple[int, int]) -> bool:
     share = [extent[0] / field[0], extent[1] / field[1]]
     slack = [extent[axis] / max(field[axis] - 1.5, 0.5) - share[axis] for axis in (0, 1)]
     return min(share) >= 1 and abs(share[0] - share[1]) <= max(slack)
+
+
+def _stretch(field: tuple[int, ...], extent: tuple[int, int]) -> float:
+    """How much further a map is drawn out in one direction than in the other, to cover a picture."""
+    return abs(math.log(extent[0] * field[1] / (extent[1] * field[0])))
 
 
 def _patches(count: int, extent: tuple[int, int]) -> tuple[int, int] | None:

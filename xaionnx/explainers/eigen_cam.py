@@ -24,7 +24,7 @@ class EigenCam(CamExplainer):
         A (h w, D) = U S V^T        map = A V_1
 
     No gradient, and no class: all targets get the same map, and the prediction is told beside it. The sign, which a
-    singular vector leaves open, is that with which the map adds up to a positive number.
+    singular vector leaves open, is that with which the map agrees with the sum over the channels.
 
     References
     ----------

@@ -21,7 +21,8 @@ class EigenGradCam(SlopeCamExplainer):
 
         B_k = A_k dy/dA_k        B (h w, D) = U S V^T        map = max(0, B V_1)
 
-    The sign, which a singular vector leaves open, is that with which the map adds up to a positive number.
+    The sign, which a singular vector leaves open, is that with which the map agrees with the sum of B over the
+    channels, and so tells what speaks for the target.
 
     References
     ----------
