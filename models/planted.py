@@ -274,6 +274,75 @@ def ishigami(a: float = 7.0, b: float = 0.1) -> onnx.ModelProto:
     return _model("ishigami", nodes, {"x": [3]}, {"y": [1]}, {"a": a, "b": b})
 
 
+def attending(*, pooled: bool = False, layers: int = 2) -> onnx.ModelProto:
+    """(N, 3, 12, 12) to (N, 3): a small vision transformer of 2 heads over a class token and 3 x 3 patches.
+
+    The attention of layer l, (N, 2, 10, 10), is called "attention_l". The head reads the class token, or the mean of
+    all tokens where ``pooled``. Weights are drawn once and for all.
+    """
+    draw = np.random.default_rng(11)
+    constants: dict[str, npt.ArrayLike] = {
+        "patches": draw.normal(size=(4, 3, 4, 4)) / 4,
+        "row": np.array([0, 4, 9]),
+        "front": np.array([0, 1, 0, 0, 0, 0]),
+        "position": draw.normal(size=(1, 10, 4)),
+        "parted": np.array([0, 10, 2, 2]),
+        "joined": np.array([0, 10, 4]),
+        "class": np.array(0),
+        "head": draw.normal(size=(4, 3)),
+    }
+    nodes = [
+        _node("Conv", "x patches", "grid", {"strides": [4, 4]}),
+        _node("Reshape", "grid row", "flat"),
+        _node("Transpose", "flat", "alone", {"perm": [0, 2, 1]}),
+        _node("Pad", "alone front", "led"),
+        _node("Add", "led position", "tokens_0"),
+    ]
+    for n in range(1, layers + 1):
+        before = f"tokens_{n - 1}"
+        for part, order in (("q", [0, 2, 1, 3]), ("k", [0, 2, 3, 1]), ("v", [0, 2, 1, 3])):
+            constants[f"{part}{n}"] = draw.normal(size=(4, 4))
+            nodes += [
+                _node("MatMul", f"{before} {part}{n}", f"{part}_{n}"),
+                _node("Reshape", f"{part}_{n} parted", f"{part}_parted_{n}"),
+                _node("Transpose", f"{part}_parted_{n}", f"{part}_heads_{n}", {"perm": order}),
+            ]
+        nodes += [
+            _node("MatMul", f"q_heads_{n} k_heads_{n}", f"scores_{n}"),
+            _node("Softmax", f"scores_{n}", f"attention_{n}", {"axis": -1}),
+            _node("MatMul", f"attention_{n} v_heads_{n}", f"mixed_{n}"),
+            _node("Transpose", f"mixed_{n}", f"ordered_{n}", {"perm": [0, 2, 1, 3]}),
+            _node("Reshape", f"ordered_{n} joined", f"branch_{n}"),
+            _node("Add", f"{before} branch_{n}", f"tokens_{n}"),
+        ]
+    last = f"tokens_{layers}"
+    if pooled:
+        nodes.append(_node("ReduceMean", last, "read", {"axes": [1], "keepdims": 0}))
+    else:
+        nodes.append(_node("Gather", f"{last} class", "read", {"axis": 1}))
+    nodes.append(_node("MatMul", "read head", "y"))
+    return _model("attending", nodes, {"x": [3, 12, 12]}, {"y": [3]}, constants)
+
+
+def bag_of_patches(*, channels_last: bool = False) -> onnx.ModelProto:
+    """(N, 3, H, W) to (N, 3), H and W free: the mean over all places of "scores", which see 3 x 3 pixels each.
+
+    "scores" are (N, 3, h, w), or (N, h, w, 3) where ``channels_last``. Weights are drawn once and for all.
+    """
+    draw = np.random.default_rng(12)
+    last = [_node("Transpose", "local", "scores", {"perm": [0, 2, 3, 1]})] if channels_last else []
+    nodes = [
+        _node("Conv", "x first", "seen", {"strides": [2, 2]}),
+        _node("Relu", "seen", "features"),
+        _node("Conv", "features second", "local" if channels_last else "scores"),
+        *last,
+        _node("ReduceMean", "scores", "y", {"axes": [1, 2] if channels_last else [2, 3], "keepdims": 0}),
+    ]
+    constants = {"first": draw.normal(size=(5, 3, 3, 3)), "second": draw.normal(size=(3, 5, 1, 1))}
+    size: list[Any] = [3, "H", "W"]
+    return _model("bag_of_patches", nodes, {"x": size}, {"y": [3]}, constants)
+
+
 def null(shape: Shape) -> onnx.ModelProto:
     """(N, \\*shape) to (N, 1): y = 0 whatever the input, on a path that reads all of it."""
     return linear(np.zeros((1, *shape)))

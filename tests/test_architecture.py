@@ -27,10 +27,11 @@ FLOORS = [
         "xaionnx.arrays", "xaionnx.inputs", "xaionnx.batch",
     ],
     ["xaionnx.session", "xaionnx.batching", "xaionnx.tensors", "xaionnx.model"],
-    ["xaionnx.scores", "xaionnx.selection", "xaionnx.target", "xaionnx.resolution", "xaionnx.aim"],
+    ["xaionnx.scores", "xaionnx.selection", "xaionnx.target", "xaionnx.resolution"],
     ["xaionnx.perturb", "xaionnx.autodiff"],
     ["xaionnx.explanation", "xaionnx.explainer"],
     ["xaionnx.explainers", "xaionnx.discovery", "xaionnx.patterns"],
+    ["xaionnx.compilation"],
     ["xaionnx"],
     ["xaionnx_cli"],
 ]  # fmt: skip

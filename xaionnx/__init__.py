@@ -11,16 +11,15 @@ Examples
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
 from xaionnx import discovery
-from xaionnx.compilation import Compiled, compile
 from xaionnx.explainer import Explainer
-from xaionnx.explainers._sources.finite_differences import FiniteDifferences
 from xaionnx.explanation import Explanation
 from xaionnx.inputs import InputSpec
 from xaionnx.model import Model
@@ -28,6 +27,10 @@ from xaionnx.perturb.baseline import Baseline
 from xaionnx.perturb.features import Features
 from xaionnx.target import Target
 from xaionnx.version import __version__
+
+if TYPE_CHECKING:
+    from xaionnx.compilation import Compiled, compile
+    from xaionnx.explainers._sources.finite_differences import FiniteDifferences
 
 __all__ = [
     "Baseline",
@@ -89,3 +92,17 @@ def explain(
     explainer = discovery.configured(method, settings)
     opened = model if isinstance(model, Model) else Model.load(model)
     return explainer.attribute(opened, x, target)
+
+
+# Loaded when they are asked for: who explains by removal waits for no rules of gradients.
+_LATER = {
+    "Compiled": "xaionnx.compilation",
+    "FiniteDifferences": "xaionnx.explainers._sources.finite_differences",
+    "compile": "xaionnx.compilation",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module 'xaionnx' has no attribute '{name}'")
+    return getattr(importlib.import_module(_LATER[name]), name)

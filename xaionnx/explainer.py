@@ -52,6 +52,12 @@ class Explainer(ABC):
         del model
         return None
 
+    @classmethod
+    def lacks(cls, model: Model) -> str | None:
+        """Why the method cannot explain this model, whatever the input, in a sentence; None where it may."""
+        del model
+        return None
+
     @abstractmethod
     def attribute(self, model: Model, x: Array | Mapping[str, Array], target: Any = None) -> Explanation:
         """Explain a batch.

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import Any, BinaryIO, Literal, final
 
 import numpy as np
 import numpy.typing as npt
@@ -75,7 +76,13 @@ class Patterns:
             "layers": list(self.layers),
         }  # fmt: skip
         arrays = {f"pattern_{index}": array for index, array in enumerate(self.layers.values())}
-        return write_whole(path, partial(np.savez_compressed, **{_ABOUT: np.array(json.dumps(about))}, **arrays))
+        arrays[_ABOUT] = np.array(json.dumps(about))
+
+        def write(stream: BinaryIO) -> None:
+            save: Any = np.savez_compressed  # its own options would be mistaken for arrays
+            save(stream, **arrays)
+
+        return write_whole(path, write)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Patterns:
@@ -91,7 +98,7 @@ class Patterns:
                 about = json.loads(str(file[_ABOUT]))
                 layers = {name: file[f"pattern_{index}"] for index, name in enumerate(about["layers"])}
                 return cls(layers, about["model_sha256"], about["estimator"], about["samples"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise DataError(
                 f"'{os.fspath(path)}' holds no patterns. Make a file of them with xaionnx patterns MODEL FOLDER "
                 "-o FILE.npz, or estimate_patterns(model, inputs).save(file)."
@@ -195,14 +202,13 @@ def estimate_patterns(
             one = {name: array[number : number + 1] for name, array in rows.items()}
             one[found.cotangent] = np.zeros((1, *size), dtype=info.dtype)
             # One sample at a time, whose sums have no batch axis.
-            ((_, _, answers),) = found.model.batches(1, lambda _, __, fed=one: fed, fetch, shared)
+            answers = found.model.run({**one, **shared}, fetch)
             for name in fetch:
                 totals[name] = totals.get(name, 0) + answers[name].astype(np.float64)
             progress.advance(1)
         samples += count
     made = {
-        layer: pattern({which: totals[sum_name(layer, which)] for which in SUMS}).astype(np.float32)
-        for layer in layers
+        layer: pattern({which: totals[sum_name(layer, which)] for which in SUMS}).astype(np.float32) for layer in layers
     }
     return Patterns(made, opened.sha256, estimator, samples)
 

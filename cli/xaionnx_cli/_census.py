@@ -11,7 +11,9 @@ from onnx.shape_inference import InferenceError
 
 from xaionnx import discovery
 from xaionnx.errors import ModelError, UnsupportedModelError
-from xaionnx.graph.cut import op_census
+from xaionnx.graph.cut import op_census, shapes
+from xaionnx.graph.expand import expand
+from xaionnx.graph.landmarks import attentions
 from xaionnx.inputs import InputSpec
 from xaionnx.model import Model
 from xaionnx.tensors import TensorInfo
@@ -41,6 +43,7 @@ def facts(model: Model) -> dict[str, Any]:
         "random_ops": list(file.random_ops),
         "ops": op_census(proto),
         "layers": layers(proto),
+        "attention": attention(model),
         "labels": list(model.labels or ()),
         "spec": _spec(spec_of(model)),
         "methods": verdicts(model),
@@ -78,7 +81,7 @@ def batch(model: Model) -> str:
 
 def layers(proto: onnx.ModelProto) -> list[dict[str, Any]]:
     """The tensors that nodes of the main graph compute, in order, with shapes where they can be inferred."""
-    shapes: dict[str, list[int | str | None]] = {}
+    found: dict[str, list[int | str | None]] = {}
     if proto.ByteSize() < _INFERRED_BYTES:
         try:
             graph = onnx.shape_inference.infer_shapes(proto).graph
@@ -86,13 +89,40 @@ def layers(proto: onnx.ModelProto) -> list[dict[str, Any]]:
             graph = proto.graph
         for value in (*graph.value_info, *graph.output):
             if value.type.tensor_type.HasField("shape"):
-                shapes[value.name] = [_size(dim) for dim in value.type.tensor_type.shape.dim]
+                found[value.name] = [_size(dim) for dim in value.type.tensor_type.shape.dim]
     return [
-        {"name": name, "op": node.op_type, "shape": shapes.get(name)}
+        {"name": name, "op": node.op_type, "shape": found.get(name)}
         for node in proto.graph.node
         for name in node.output
         if name
     ]
+
+
+def attention(model: Model) -> list[dict[str, Any]]:
+    """The layers of attention in order, each with its shape at one sample, its heads and the tokens that it leads to.
+
+    What an ``Attention`` op computes has the name that it gets where the op is written out.
+    """
+    try:
+        proto = expand(model.file.proto)
+    except UnsupportedModelError:
+        return []
+    found = attentions(proto)
+    sizes = {info.name: [1, *info.shape[1:]] for info in model.inputs if info.name not in model.shared}
+    whole = {name: shape for name, shape in sizes.items() if all(isinstance(size, int) for size in shape)}
+    known = shapes(proto, whole) if found else {}  # type: ignore[arg-type]  # the sizes that are no words
+    told = []
+    for layer in found:
+        shape = list(known[layer.weights]) if layer.weights in known else None
+        told.append(
+            {
+                "name": layer.weights,
+                "shape": shape,
+                "heads": None if shape is None else shape[-3],
+                "tokens": None if shape is None else shape[-1],
+            }
+        )
+    return told
 
 
 def _size(dim: onnx.TensorShapeProto.Dimension) -> int | str | None:
@@ -155,7 +185,8 @@ def verdicts(model: Model) -> list[dict[str, Any]]:
             told[needs] = {"needs": needs, "possible": not reasons, "reason": " ".join(reasons) or None}
             if needs == "gradient" and not reasons:
                 told[needs] |= dict(zip(("gradient", "remark"), _gradient(model), strict=True))
-        found.append({"method": name, **told[needs]})
+        lack = discovery.method(name).lacks(model) if told[needs]["possible"] else None
+        found.append({"method": name, **told[needs]} | ({} if lack is None else {"possible": False, "reason": lack}))
     return found
 
 
@@ -187,17 +218,34 @@ def lines(model: Model, told: dict[str, Any], every: bool) -> Iterator[str]:
     yield f"layers  {len(shown)} of {len(told['layers'])}" + ("; --layers all shows the others" if rest else "")
     width = max((len(plain(layer["name"])) for layer in shown), default=0)
     for layer in shown:
-        shape = "" if layer["shape"] is None else f"({', '.join('?' if d is None else str(d) for d in layer['shape'])})"
+        shape = _shape(layer)
         yield f"  {plain(layer['name']):<{width}}  {layer['op']} {shape}".rstrip()
     yield ""
+    yield from _attention_lines(told["attention"], every)
     possible = [verdict["method"] for verdict in told["methods"] if verdict["possible"]]
     yield f"can be explained with     {', '.join(possible) or 'no method'}"
-    sloped = [verdict for verdict in told["methods"] if verdict.get("gradient") == "finite_differences"]
+    sloped = [v for v in told["methods"] if v["possible"] and v.get("gradient") == "finite_differences"]
     if sloped:
         yield f"by finite differences     {', '.join(v['method'] for v in sloped)}: {sloped[0]['remark']}"
     for verdict in told["methods"]:
         if not verdict["possible"]:
             yield f"cannot be explained with  {verdict['method']}: {verdict['reason']}"
+
+
+def _attention_lines(found: list[dict[str, Any]], every: bool) -> Iterator[str]:
+    if not found:
+        return
+    shown = found if every else found[-_SOME:]
+    yield f"attention {len(shown)} of {len(found)} layers, shapes at one sample"
+    width = max(len(plain(layer["name"])) for layer in shown)
+    for layer in shown:
+        counts = [f"{layer[key]} {key}" for key in ("heads", "tokens") if layer[key] is not None]
+        yield f"  {plain(layer['name']):<{width}}  {_shape(layer)}  {', '.join(counts)}".rstrip()
+    yield ""
+
+
+def _shape(layer: dict[str, Any]) -> str:
+    return "" if layer["shape"] is None else f"({', '.join('?' if d is None else str(d) for d in layer['shape'])})"
 
 
 def _spec_lines(told: dict[str, Any]) -> Iterator[str]:

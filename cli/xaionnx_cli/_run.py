@@ -27,6 +27,9 @@ _FEW = 5
 # Bars of a table's row that are drawn where --top says nothing.
 _BARS = 20
 
+# So many inputs that are refused for the same reason are all named.
+_ALIKE = 5
+
 
 @dataclass(frozen=True)
 class Request:
@@ -201,7 +204,18 @@ class _Job:
 
     def _refusals(self) -> list[str]:
         count, every = len(self.errors), len(self.errors) + len(self.names)
-        return [f"{count} of {every} inputs refused:", *(f"  {error}" for error in self.errors)] if count else []
+        if not count:
+            return []
+        alike: dict[str, list[dict[str, Any]]] = {}
+        for one in self.refused:
+            alike.setdefault(one["message"].replace(one["input"], ""), []).append(one)
+        lines = [f"{count} of {every} inputs refused:"]
+        for group in alike.values():
+            shown = group if len(group) <= _ALIKE else group[:1]
+            lines += [f"  {one['message']}" for one in shown]
+            if len(shown) < len(group):
+                lines.append(f"  and {len(group) - 1} more for the same reason, up to '{group[-1]['input']}'")
+        return lines
 
     def _refuse(self, name: str, row: int | None, error: DataError) -> None:
         self.errors.append(error)

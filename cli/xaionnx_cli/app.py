@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import importlib
 import os
 import pkgutil
 import sys
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -53,7 +55,7 @@ class Application(click.Group):
     def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any) -> NoReturn:  # type: ignore[override]
         """Run with ``args`` (those of the process if None) and leave with an exit code."""
         extra["standalone_mode"] = False
-        with _plain_streams():
+        with _plain_streams(), _heeded_interrupts():
             code, line = self._run(args, prog_name, extra)
             if line:
                 # The terminal shows ^C where it was pressed.
@@ -121,6 +123,31 @@ def _plain_streams() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_: click.echo(f"xaionnx: warning: {message}", err=True)
         yield
+
+
+# Behind whatever swallowed the first one.
+_AGAIN_S = 0.02
+
+
+@contextlib.contextmanager
+def _heeded_interrupts() -> Iterator[None]:
+    """Ctrl-C that falls into a weakref callback or a destructor, where Python drops what is raised, comes again."""
+    before = sys.unraisablehook
+
+    def hook(dropped: sys.UnraisableHookArgs, /) -> None:
+        if issubclass(dropped.exc_type, KeyboardInterrupt):
+            # From another thread: at once, it would be raised in here, and dropped as well.
+            again = threading.Timer(_AGAIN_S, _thread.interrupt_main)
+            again.daemon = True
+            again.start()
+        else:
+            before(dropped)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 def _print_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:

@@ -79,7 +79,7 @@ def _compile(
     **settings: Any,
 ) -> int:
     from xaionnx import InputSpec, Model, compilation
-    from xaionnx.aim import Chosen
+    from xaionnx.compilation.aim import Chosen
     from xaionnx.errors import ParameterError
     from xaionnx_cli import _report, _targets
     from xaionnx_cli._destination import writable

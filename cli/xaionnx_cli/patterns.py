@@ -21,9 +21,7 @@ import click
 @click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, ...  [default: auto]")
 @click.option("--spec", metavar="FILE", help="The InputSpec, instead of the .toml file beside the model.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout and nothing else.")
-def command(
-    model: str, inputs: str, save: str, estimator: str, device: str, spec: str | None, as_json: bool
-) -> None:
+def command(model: str, inputs: str, save: str, estimator: str, device: str, spec: str | None, as_json: bool) -> None:
     """Estimate the patterns of pattern_net and pattern_attribution from a folder of inputs.
 
     INPUTS is a folder, or a file of several inputs. Thousands of the training data make good patterns.

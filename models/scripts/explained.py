@@ -1,45 +1,89 @@
 """Draws the pictures of the README into models/explained/.
 
-Needs xaionnx alone. Run it in the root of the repository::
+Needs xaionnx alone, and some minutes. Run it in the root of the repository, with names of pictures for some of them::
 
-    python models/scripts/explained.py
+    python models/scripts/explained.py [cat] [coffee] [astronaut] [mistaken]
 """
 
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 import xaionnx
-from xaionnx import Features, render
+from xaionnx import Features, Target, discovery, render
 
 MODELS = Path(__file__).resolve().parents[1]
-METHODS = {
+# What a method is not asked with its defaults.
+SETTINGS: dict[str, dict[str, Any]] = {
     "occlusion": {"window": 48, "stride": 16},
-    "feature_ablation": {},
-    "rise": {},
-    "lime": {},
-    "kernel_shap": {},
-    "shapley_sampling": {},
-    "banzhaf": {},
     "sobol": {"features": Features.grid(7)},
+    "exact_shapley": {"features": Features.grid(4)},
+    "smooth_grad": {"statistic": "squared"},
+    "score_cam": {"channels": 128},
+}
+# Of a transformer alone; patterns have to be learned from many pictures first.
+ELSEWHERE = {"attention_rollout", "attention_relevance", "pattern_net", "pattern_attribution"}
+# Of the decoder: the last map but for the mask itself.
+DECODER = "v120"
+
+
+def photo(name: str) -> Any:
+    """A photograph as a uint8 array (H, W, 3)."""
+    return np.asarray(Image.open(MODELS / "photos" / name).convert("RGB"))
+
+
+def classifier() -> xaionnx.Model:
+    return xaionnx.Model.load(MODELS / "efficientnet_lite0.onnx", batch_size=4)
+
+
+def cat() -> Image.Image:
+    """The cat by RISE."""
+    model, pixels = classifier(), photo("cat.png")
+    return render.overlay(xaionnx.explain(model, model.spec.to_tensor([pixels]), "rise"), pixels, stretched=True)
+
+
+def coffee() -> Image.Image:
+    """The coffee by every method."""
+    model, pixels = classifier(), photo("coffee.jpg")
+    x = model.spec.to_tensor([pixels])
+    methods = [name for name in discovery.methods() if name not in ELSEWHERE]
+    results = [xaionnx.explain(model, x, name, **SETTINGS.get(name, {})) for name in methods]
+    return render.sheet(results, pixels, stretched=True, columns=6, side=220)
+
+
+def person(name: str) -> Image.Image:
+    """What a segmentation takes for a person."""
+    model = xaionnx.Model.load(MODELS / "selfie_segmentation.onnx")
+    pixels = photo(name)
+    x = model.spec.to_tensor([pixels])
+    results = [
+        xaionnx.explain(model, x, method, Target.region(), **settings)
+        for method, settings in (
+            ("grad_cam", {"layer": DECODER}),
+            ("integrated_gradients", {"baseline": "mean"}),
+            ("guided_backprop", {}),
+        )
+    ]
+    return render.sheet(results, pixels, stretched=True)
+
+
+PICTURES = {
+    "cat": ("cat.png", cat),
+    "coffee": ("coffee.jpg", coffee),
+    "astronaut": ("astronaut.jpg", lambda: person("astronaut.jpg")),
+    "mistaken": ("mistaken.jpg", lambda: person("cat.png")),
 }
 
 
-def main() -> None:
-    """Explain the cat by RISE, and the coffee by every method."""
-    model = xaionnx.Model.load(MODELS / "efficientnet_lite0.onnx", batch_size=4)
-    for photo in ("cat.png", "coffee.jpg"):
-        pixels = np.asarray(Image.open(MODELS / "photos" / photo).convert("RGB"))
-        x = model.spec.to_tensor([pixels])
-        if photo == "cat.png":
-            result = xaionnx.explain(model, x, "rise")
-            render.save(render.overlay(result, pixels, stretched=True), MODELS / "explained" / "cat.png")
-            continue
-        results = [xaionnx.explain(model, x, method, **settings) for method, settings in METHODS.items()]
-        sheet = render.sheet(results, pixels, stretched=True, columns=3)
-        render.save(sheet, MODELS / "explained" / "coffee.jpg")
+def main(names: list[str]) -> None:
+    """Draw some pictures, or all."""
+    for name in names or PICTURES:
+        file, draw = PICTURES[name]
+        render.save(draw(), MODELS / "explained" / file)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -248,3 +248,13 @@ def test_a_label_map_and_the_looks_of_a_picture(run, tmp_path):
     with Image.open(tmp_path / "plain.png") as one, Image.open(tmp_path / "other.png") as two:
         assert two.width > 1.5 * one.width
     assert run(*common, "--sign", "upside").exit_code == 2
+
+
+def test_many_refused_alike_are_told_once(run):
+    rows = MODELS / "data" / "german_credit_sample.csv"
+    result = run("explain", "xrai", MODELS / "german_credit_mlp.onnx", rows)
+    head, first, rest = result.stderr.splitlines()
+    assert result.exit_code == 4
+    assert head == "xaionnx: 50 of 50 inputs refused:"
+    assert first.startswith(f"xaionnx:   '{rows}:2': XRAI divides pictures")
+    assert rest == f"xaionnx:   and 49 more for the same reason, up to '{rows}:51'"

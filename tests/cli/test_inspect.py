@@ -13,12 +13,21 @@ from onnx import TensorProto, helper, numpy_helper
 from xaionnx_cli import _census
 
 from xaionnx import discovery
+from xaionnx.explainers._attention import AttentionExplainer
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 
 
 def needs_gradient(method):
     return discovery.method(method).needs == "gradient"
+
+
+def follows_attention(method):
+    return issubclass(discovery.method(method), AttentionExplainer)
+
+
+# The methods that ask for no special kind of model.
+USUAL = [method for method in discovery.methods() if not follows_attention(method)]
 
 
 @pytest.mark.parametrize("name", ["digits_cnn", "german_credit_forest", "selfie_segmentation"])
@@ -42,7 +51,7 @@ def test_facts_of_real_models(run, name):
     # A forest has no slopes, and differences of it need a step.
     smooth = name != "german_credit_forest"
     sloped = {n: "graph" if smooth else None for n in discovery.methods() if needs_gradient(n)}
-    expected = [(n, smooth or n not in sloped, sloped.get(n)) for n in discovery.methods()]
+    expected = [(n, n in USUAL and (smooth or n not in sloped), sloped.get(n)) for n in discovery.methods()]
     assert [(m["method"], m["possible"], m.get("gradient")) for m in told["methods"]] == expected
 
 
@@ -53,7 +62,26 @@ def test_text_lists_some_layers_or_all(run, digits):
     assert f"layers  {count} of {count}\n" in every
     assert "input   pixels (N, 1, 8, 8) float32\noutput  logits (N, 10) float32\n" in some
     assert "batch   free: any number of samples at once\n" in some
-    assert f"can be explained with     {', '.join(discovery.methods())}\n" in some
+    assert f"can be explained with     {', '.join(USUAL)}\n" in some
+
+
+def test_attention_is_listed_with_its_heads_and_tokens(run):
+    path = MODELS / "mnist_vit.onnx"
+    told = json.loads(run("inspect", path, "--json").stdout)
+    names = [f"/blocks/blocks.{n}/Softmax_output_0" for n in range(4)]
+    assert told["attention"] == [{"name": n, "shape": [1, 4, 50, 50], "heads": 4, "tokens": 50} for n in names]
+    assert all(verdict["possible"] for verdict in told["methods"])
+    text = run("inspect", path).stdout
+    assert "attention 4 of 4 layers, shapes at one sample\n" in text
+    assert f"  {names[0]}  (1, 4, 50, 50)  4 heads, 50 tokens\n" in text
+
+
+def test_a_model_without_attention_says_so(run, digits):
+    told = json.loads(run("inspect", digits, "--json").stdout)
+    assert told["attention"] == []
+    (verdict,) = (v for v in told["methods"] if v["method"] == "attention_rollout")
+    assert verdict["possible"] is False
+    assert verdict["reason"].startswith("digits_cnn.onnx has no attention of tokens")
 
 
 def test_the_chosen_layers_are_the_last_of_each_size():
@@ -98,19 +126,19 @@ def test_a_small_model_without_a_rule_is_explained_by_finite_differences(run, tm
     told = json.loads(run("inspect", path, "--json").stdout)["methods"]
     assert any(needs_gradient(m["method"]) for m in told)
     for verdict in told:
-        assert verdict["possible"] is True
+        assert verdict["possible"] is (verdict["method"] in USUAL)
         if needs_gradient(verdict["method"]):
             assert verdict["gradient"] == "finite_differences"
             assert verdict["remark"].startswith(f"8 evaluations a gradient. {NO_RULE}")
     lines = run("inspect", path).stdout.splitlines()
-    sloped = ", ".join(name for name in discovery.methods() if needs_gradient(name))
+    sloped = ", ".join(name for name in USUAL if needs_gradient(name))
     assert any(line.startswith(f"by finite differences     {sloped}: 8 evaluations a gradient. ") for line in lines)
 
 
 def test_a_large_model_without_a_rule_names_the_op_and_the_choices(run, tmp_path):
     told = json.loads(run("inspect", _without_rule(tmp_path / "m.onnx", 3, 64, 64), "--json").stdout)["methods"]
     for verdict in told:
-        assert verdict["possible"] is not needs_gradient(verdict["method"])
+        assert verdict["possible"] is (verdict["method"] in USUAL and not needs_gradient(verdict["method"]))
         if needs_gradient(verdict["method"]):
             assert verdict["reason"].startswith(NO_RULE)
             assert verdict["reason"].endswith(

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from xaionnx_cli.app import _heeded_interrupts
 
 import xaionnx
 
@@ -89,3 +90,14 @@ def test_json_of_what_is_done(start, tmp_path, rows):
     assert document["complete"] is False
     done = len(document["results"])
     assert told == f"xaionnx: interrupted; {_inputs(done)} done and saved in {tmp_path / 'out'}.\n"
+
+
+def test_an_interrupt_that_python_drops_comes_again():
+    class Dropping:
+        def __del__(self):
+            raise KeyboardInterrupt
+
+    with _heeded_interrupts():
+        Dropping()
+        with pytest.raises(KeyboardInterrupt):
+            time.sleep(5)

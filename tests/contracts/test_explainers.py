@@ -10,7 +10,9 @@ import xaionnx
 from models import planted
 from xaionnx import Explanation, discovery, parameters
 from xaionnx.errors import BudgetError, ParameterError, UnknownNameError
+from xaionnx.explainers._attention import AttentionExplainer
 from xaionnx.explainers._inner_paths import InnerExplainer
+from xaionnx.patterns import estimate_patterns
 from xaionnx.session import Session
 
 METHODS = discovery.methods()
@@ -37,9 +39,23 @@ def fields(method):
     return parameters.declared(discovery.method(method))
 
 
-def small(method, **more):
+def small(method, model=None, **more):
     known = fields(method)
+    if "patterns" in known and model is not None:
+        more["patterns"] = patterns_of(model)
     return discovery.method(method)(**{key: value for key, value in {**SMALL, **more}.items() if key in known})
+
+
+_patterns = {}
+
+
+def patterns_of(model):
+    """Patterns from a few random inputs."""
+    if model.sha256 not in _patterns:
+        shape = (4, *model.input().shape[1:])
+        inputs = np.random.default_rng(5).normal(size=shape).astype(np.float32)
+        _patterns[model.sha256] = estimate_patterns(model, inputs)
+    return _patterns[model.sha256]
 
 
 def needs_gradient(method):
@@ -54,12 +70,23 @@ def looks_at_places(method):
 def explains_a_layer(method):
     """Whether a method explains a layer without being told which."""
     kind = discovery.method(method)
-    return not looks_at_places(method) and (issubclass(kind, InnerExplainer) or kind.needs == "activation")
+    return not looks_at_places(method) and (
+        issubclass(kind, InnerExplainer) or (kind.needs == "activation" and not follows_attention(method))
+    )
+
+
+def follows_attention(method):
+    return issubclass(discovery.method(method), AttentionExplainer)
 
 
 def simple(method, **options):
-    """The linear model of WEIGHTS, or one that pools features where a method looks at their places."""
-    made = planted.pooled(FILTERS, HEAD, (12, 12)) if looks_at_places(method) else planted.linear(WEIGHTS)
+    """The linear model of WEIGHTS, or one with attention, or that pools features, where a method asks for that."""
+    if follows_attention(method):
+        made = planted.attending()
+    elif looks_at_places(method):
+        made = planted.pooled(FILTERS, HEAD, (12, 12))
+    else:
+        made = planted.linear(WEIGHTS)
     return planted.load(made, **options)
 
 
@@ -74,7 +101,8 @@ def curved(method, **options):
     """A model with products of inputs, so that a single coalition does not tell a feature's value."""
     if method == "cam":  # which needs a head of its own
         return planted.load(planted.pooled([[1.0], [-1.0]], [[3.0, -1.0]] * 10, (28, 28)), **options)
-    return xaionnx.Model.load("models/mnist_cnn.onnx", **options)
+    name = "mnist_vit" if follows_attention(method) else "mnist_cnn"
+    return xaionnx.Model.load(f"models/{name}.onnx", **options)
 
 
 def evaluations(monkeypatch):
@@ -93,7 +121,7 @@ def evaluations(monkeypatch):
 @pytest.mark.parametrize("method", METHODS)
 def test_the_record_has_the_shapes_that_the_contract_gives(method):
     model = simple(method)
-    one = small(method).attribute(model, X, 1)
+    one = small(method, model).attribute(model, X, 1)
     if explains_a_layer(method):
         # "flat" is what lies between the input and the scores of the linear model.
         assert one.provenance["layer"] == {"name": "flat", "axes": "F", "grid": None, "before": 0}
@@ -108,7 +136,7 @@ def test_the_record_has_the_shapes_that_the_contract_gives(method):
     assert np.isfinite(one.values).all()
     assert one.target.shape == one.prediction.shape == (3,)
     np.testing.assert_allclose(one.prediction, model.run({"x": X})["y"][:, 1], **VALUE_TOLERANCE)
-    several = small(method).attribute(model, X, [0, 2])
+    several = small(method, model).attribute(model, X, [0, 2])
     assert several.values.shape == (2, *one.values.shape)
     if one.features is None:
         # Each element has a slope of its own: there are no players.
@@ -129,7 +157,7 @@ def test_the_same_seed_gives_the_same_result_and_leaves_the_input_alone(method):
     x = np.random.default_rng(0).normal(size=(1, 1, 28, 28)).astype(np.float32)
     before = x.copy()
     model = curved(method)
-    first, second = (small(method, window=7, stride=7, seed=5).attribute(model, x) for _ in range(2))
+    first, second = (small(method, model, window=7, stride=7, seed=5).attribute(model, x) for _ in range(2))
     np.testing.assert_allclose(first.values, second.values, **VALUE_TOLERANCE)
     np.testing.assert_array_equal(x, before)
     first_hashes = {k: v for k, v in first.provenance.items() if k.endswith("sha256")}
@@ -139,19 +167,19 @@ def test_the_same_seed_gives_the_same_result_and_leaves_the_input_alone(method):
 @pytest.mark.parametrize("method", METHODS)
 def test_a_batch_equals_its_samples_one_by_one(method):
     model = simple(method)
-    together = small(method).attribute(model, X, 1)
+    together = small(method, model).attribute(model, X, 1)
     for n in range(3):
-        alone = small(method).attribute(model, X[n : n + 1], 1)
+        alone = small(method, model).attribute(model, X[n : n + 1], 1)
         np.testing.assert_allclose(alone.values[0], together.values[n], **VALUE_TOLERANCE)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_several_targets_equal_single_ones_and_cost_no_more_than_their_gradients(method):
     model = simple(method)
-    several = small(method).attribute(model, X[:1], [0, 1, 2])
+    several = small(method, model).attribute(model, X[:1], [0, 1, 2])
     joint = several.diagnostics
     for t in range(3):
-        single = small(method).attribute(model, X[:1], t)
+        single = small(method, model).attribute(model, X[:1], t)
         np.testing.assert_allclose(single.values, several.values[t], **VALUE_TOLERANCE)
         alone = single.diagnostics
         if needs_gradient(method):
@@ -167,9 +195,10 @@ def test_several_targets_equal_single_ones_and_cost_no_more_than_their_gradients
 def test_batch_size_and_threads_change_nothing(method, size, threads):
     x = np.random.default_rng(1).normal(size=(1, 1, 28, 28)).astype(np.float32)
     options = {"window": 7, "stride": 7}
-    reference = small(method, **options).attribute(curved(method), x, 3)
+    model = curved(method)
+    reference = small(method, model, **options).attribute(model, x, 3)
     other = curved(method, batch_size=size, threads=threads)
-    result = small(method, **options).attribute(other, x, 3)
+    result = small(method, other, **options).attribute(other, x, 3)
     scale = np.abs(reference.values).max() or 1.0
     np.testing.assert_allclose(result.values / scale, reference.values / scale, atol=1e-4)
     assert result.diagnostics["evaluations"] == reference.diagnostics["evaluations"]
@@ -179,32 +208,34 @@ def test_batch_size_and_threads_change_nothing(method, size, threads):
 def test_the_budget_is_kept_and_evaluations_are_counted_honestly(monkeypatch, method):
     model = simple(method, batch_size=1)  # one row a run, and nothing to probe
     if discovery.method(method).needs != "output":
-        small(method).attribute(model, X[:1], 0)  # the gradient graph is built, for which the model is probed once
+        small(method, model).attribute(
+            model, X[:1], 0
+        )  # the gradient graph is built, for which the model is probed once
     counted = evaluations(monkeypatch)
-    result = small(method).attribute(model, X[:2], 0)
+    result = small(method, model).attribute(model, X[:2], 0)
     assert sum(counted) == sum(result.diagnostics["evaluations"])
     if "budget" in parameters.declared(discovery.method(method)):
         assert max(result.diagnostics["evaluations"]) <= SMALL["budget"]
         with pytest.raises((BudgetError, ParameterError)):
-            small(method, budget=2).attribute(model, X[:1], 0)
+            small(method, model, budget=2).attribute(model, X[:1], 0)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_one_session_serves_a_whole_explanation(monkeypatch, method):
     model = simple(method)
     if discovery.method(method).needs != "output":
-        small(method).attribute(model, X, 1)  # opens the one session of the gradient, which serves any class
+        small(method, model).attribute(model, X, 1)  # opens the one session of the gradient, which serves any class
     opened = []
     init = Session.__init__
     monkeypatch.setattr(Session, "__init__", lambda self, *a, **k: opened.append(1) or init(self, *a, **k))
-    small(method).attribute(model, X, [0, 1])
+    small(method, model).attribute(model, X, [0, 1])
     assert opened == []
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_record_survives_its_file_bit_for_bit(tmp_path, method):
     model = simple(method)
-    result = small(method).attribute(model, X, [0, 1])
+    result = small(method, model).attribute(model, X, [0, 1])
     again = Explanation.load(result.save(tmp_path / "record.npz"))
     for field in dataclasses.fields(Explanation):
         value, other = getattr(result, field.name), getattr(again, field.name)
@@ -219,19 +250,22 @@ def test_a_record_survives_its_file_bit_for_bit(tmp_path, method):
             assert value == other
 
 
-@pytest.mark.parametrize("method", [m for m in METHODS if discovery.method(m).needs != "activation"])
+@pytest.mark.parametrize(
+    "method", [m for m in METHODS if discovery.method(m).needs != "activation" and not follows_attention(m)]
+)
 def test_a_null_model_explains_nothing(method):
     nothing = np.zeros((2, 4))
     made = planted.pooled(FILTERS, nothing, (12, 12)) if looks_at_places(method) else planted.null((3, 12, 12))
     null = planted.load(made)
-    result = small(method).attribute(null, X[:1], 0)
+    result = small(method, null).attribute(null, X[:1], 0)
     assert np.abs(result.values).sum() < 1e-8
 
 
 @pytest.mark.parametrize("method", [m for m in METHODS if "efficiency" in discovery.method(m).axioms])
 def test_efficiency_the_values_add_up_to_the_whole(method):
     x = np.random.default_rng(2).normal(size=(2, 1, 28, 28)).astype(np.float32)
-    result = small(method).attribute(curved(method), x)
+    model = curved(method)
+    result = small(method, model).attribute(model, x)
     gap = by_player(result).sum(axis=-1) - (result.prediction - result.baseline_prediction)
     np.testing.assert_allclose(gap, 0, atol=1e-4 * np.abs(result.prediction).max())
 

@@ -7,7 +7,7 @@ from onnx import numpy_helper, parser
 import xaionnx
 from models import planted
 from tests import tiny
-from tests.compiled import agree
+from tests.compilation.files import agree
 from tests.oracles import cam as oracle
 from tests.tiny import node, tensor
 from xaionnx import Model, Target, compilation, discovery

@@ -318,7 +318,8 @@ def test_a_result_tells_what_its_rules_cannot(tmp_path):
     x = rng.normal(size=(2, 4)).astype(np.float32)
     labels = ["Mul: relevance of a product is halved (1 node)"]
     assert xaionnx.explain(model, x, "lrp", 0).provenance["approximations"] == labels
-    assert xaionnx.compile(model, "lrp", 0).facts["approximations"] == labels[0]
+    told = {entry.key: entry.value for entry in xaionnx.compile(model, "lrp", 0).proto.metadata_props}
+    assert told["xaionnx_approximations"] == labels[0]
     probability = xaionnx.explain(model, x, "lrp", Target.probability(0)).provenance["approximations"]
     assert "Softmax: its normaliser counts as constant (1 node)" in probability
 
@@ -361,7 +362,7 @@ def test_relevance_at_a_layer_knows_no_first_one(tmp_path):
 
 def test_rules_belong_to_the_graph():
     for kind in (Lrp, GuidedBackprop, Deconvnet):
-        with pytest.raises(ParameterError, match=r"The 'gradient' parameter of \w+ must be 'auto' or 'graph'"):
+        with pytest.raises(ParameterError, match=r"The 'gradient' parameter of \w+ must be one of 'auto', 'graph'"):
             kind(gradient="finite_differences")
 
 

@@ -6,7 +6,7 @@ import pytest
 from tests import tiny
 from tests.tiny import node, tensor
 from xaionnx import Baseline, Features, Model, Target
-from xaionnx.perturb.cover import Cover, Veil
+from xaionnx.perturb.cover import Cover, Reveal, Veil
 from xaionnx.perturb.game import Game
 from xaionnx.perturb.removal import Mix, Select
 from xaionnx.perturb.sample import Sample
@@ -39,18 +39,23 @@ def codes_for(kind, removal):
         "Mix": lambda: RNG.random((33, players)).astype(np.float32),
         "Cover": lambda: np.array([[i - 2, j - 2] for i in range(0, 14, 3) for j in range(0, 12, 3)], dtype=np.int32),
         "Veil": lambda: np.arange(5, 38),
-    }[kind]()
+    }[windowed(kind)]()
+
+
+def windowed(kind):
+    return "Cover" if kind == "Reveal" else kind
 
 
 def removal_of(kind, sample, baseline):
     features = Features.grid(4, 3) if kind in ("Select", "Mix") else Features.pixels()
     players = features.players(sample)
     draws = Baseline.of(baseline).draws(sample, ("x",), 0)
-    extra = {"Cover": (4,), "Veil": (4, 0.5, 7)}.get(kind, ())
-    return {"Select": Select, "Mix": Mix, "Cover": Cover, "Veil": Veil}[kind](sample, players, draws, *extra)
+    extra = {"Cover": (4,), "Veil": (4, 0.5, 7)}.get(windowed(kind), ())
+    made = {"Select": Select, "Mix": Mix, "Cover": Cover, "Reveal": Reveal, "Veil": Veil}[kind]
+    return made(sample, players, draws, *extra)
 
 
-@pytest.mark.parametrize("kind", ["Select", "Mix", "Cover", "Veil"])
+@pytest.mark.parametrize("kind", ["Select", "Mix", "Cover", "Reveal", "Veil"])
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
 @pytest.mark.parametrize("batch", ["N", 1])
 @pytest.mark.parametrize("baseline", [0, 0.7, "gaussian"])
@@ -77,7 +82,7 @@ def check_agreement(model, shape, kind, baseline):
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("kind", ["Select", "Mix", "Cover", "Veil"])
+@pytest.mark.parametrize("kind", ["Select", "Mix", "Cover", "Reveal", "Veil"])
 def test_both_agree_on_cuda(tmp_path, kind):
     path, shape = convolutional(tmp_path, "NCHW", "N")
     model = Model.load(path, device="cuda")

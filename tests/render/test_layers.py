@@ -112,3 +112,12 @@ def test_a_sheet_holds_layers_beside_inputs():
     drawn = [(scale_of(found.values, "auto", 99, "sheet"), found) for found in
              (pixel_map(explained(RNG.normal(size=(1, 5, 2, 2)), "CHW"), Extent(8, 8)),)]  # fmt: skip
     assert words.shared_reading(drawn, 99, None).endswith("enlarged to the picture bilinearly.")
+
+
+def test_a_rollout_names_no_class():
+    rolled = Explanation("attention_rollout", np.ones((1, 1, 8, 8)), np.array(["cat (3)"]), np.array([2.0]))
+    assert words.class_and_score(rolled) == "where attention leads, whatever the class"
+    found = pixel_map(rolled, Extent(8, 8))
+    said = words.reading(scale_of(found.values, "auto", 99, "overlay"), found, rollout=words.is_rollout(rolled))
+    assert "attention takes to the tokens" in said
+    assert "prediction" not in said

@@ -130,6 +130,15 @@ def differentiate(
     return ir.to_proto(graph_model)
 
 
+def _start(g: GradientBuilder, table: Table, target: ir.Value, seed: ir.Value) -> ir.Value:
+    if START not in table:
+        return seed
+    reader = g.op("Identity", target).producer()
+    assert reader is not None
+    (first,) = table[START](g, reader, [seed], [True])
+    return g.zeros_like(target) if first is None else first
+
+
 def _prune(graph: ir.Graph) -> None:
     """Remove nodes that no output needs, which onnxruntime would run, and weights that no node needs."""
     for node in reversed(list(graph)):
@@ -138,15 +147,6 @@ def _prune(graph: ir.Graph) -> None:
     for name, value in list(graph.initializers.items()):
         if not value.uses() and not value.is_graph_output():
             del graph.initializers[name]
-
-
-def _start(g: GradientBuilder, table: Table, target: ir.Value, seed: ir.Value) -> ir.Value:
-    if START not in table:
-        return seed
-    reader = g.op("Identity", target).producer()
-    assert reader is not None
-    (first,) = table[START](g, reader, [seed], [True])
-    return g.zeros_like(target) if first is None else first
 
 
 def _reached(nodes: Iterable[ir.Node], sources: Iterable[ir.Value]) -> set[ir.Value]:

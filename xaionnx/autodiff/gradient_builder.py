@@ -165,9 +165,7 @@ class GradientBuilder(Builder):
         Of its tensors shapes and sizes are known as of the old ones, so that a rule can be asked for its backward.
         """
         attributes: dict[str, Any] = {name: a.value for name, a in node.attributes.items()}
-        made: tuple[ir.Value, ...] = self.op(
-            node.op_type, *operands, outputs=outputs, domain=node.domain, **attributes
-        )
+        made: tuple[ir.Value, ...] = self.op(node.op_type, *operands, outputs=outputs, domain=node.domain, **attributes)
         for new, old in (*zip(made, node.outputs, strict=False), *zip(operands, node.inputs, strict=False)):
             if new is not None and old is not None:
                 self.alike(new, old)

@@ -33,7 +33,7 @@ import onnx_ir as ir
 from xaionnx.autodiff.gradient_builder import GradientBuilder
 from xaionnx.autodiff.relevance import LAYERS, Epsilon, LinearRule
 from xaionnx.autodiff.rule import START, Gradient, Rule, Table
-from xaionnx.autodiff.rules.normalisation import SCALE_A_CHANNEL, narrowed, standardised, widened
+from xaionnx.autodiff.rules.normalisation import narrowed, scaled, standardised, widened
 from xaionnx.autodiff.table import STANDARD
 from xaionnx.errors import ParameterError
 
@@ -285,24 +285,10 @@ class _Normalised:
 
 def _centred_back(g: GradientBuilder, node: ir.Node, x: ir.Value, share: ir.Value) -> ir.Value:
     """(u - mean(u)) / deviation with u = share * scale: back through a normalisation whose deviation is constant."""
-    scale, epsilon = node.inputs[1], node.attributes.get_float("epsilon", 1e-5)
-    assert scale is not None
-    wide, u, rank = widened(g, x, x), widened(g, share, x), g.rank(x)
-    scale = widened(g, scale, x)
-    # One entry a channel, where the op is not that of a layer.
-    by_channel = g.ints(-1, *[1] * (rank - 2))
-    axes = list(range(2, rank))
-    if node.op_type == "LayerNormalization":
-        axes = list(range(node.attributes.get_int("axis", -1) % rank, rank))
-        u = g.op("Mul", u, scale)
-    elif node.op_type == "InstanceNormalization":
-        u = g.op("Mul", u, g.op("Reshape", scale, by_channel))
-    else:
-        groups, axes = node.attributes.get_int("num_groups", 1), [2]
-        a_channel = (g.graph.opset_imports.get("") or 0) >= SCALE_A_CHANNEL
-        counted = g.ints(0, g.size(x, 1) if a_channel else groups, -1)
-        u = g.op("Mul", g.op("Reshape", u, counted), g.op("Reshape", scale, g.ints(-1, 1)))
-        wide, u = (g.op("Reshape", value, g.ints(0, groups, -1)) for value in (wide, u))
+    wide, (u, axes, shape) = widened(g, x, x), scaled(g, node, share)
+    if shape is not None:
+        wide = g.op("Reshape", wide, shape)
+    epsilon = node.attributes.get_float("epsilon", 1e-5)
     _, inverse = standardised(g, wide, axes, epsilon)
     back = g.op("Mul", g.op("Sub", u, g.op("ReduceMean", u, g.ints(*axes), keepdims=1)), inverse)
-    return narrowed(g, g.reshape_like(back, x) if node.op_type == "GroupNormalization" else back, x)
+    return narrowed(g, back if shape is None else g.reshape_like(back, x), x)

@@ -1,7 +1,7 @@
 """Tables of PatternNet and PatternAttribution, and the one that collects what patterns are estimated from.
 
 A layer ``y = w.x + b`` filters from x what it needs to know of a signal; the signal itself has another direction, the
-pattern a. Going back, a takes the place of w (PatternNet), or w * a does (PatternAttribution). Everything else keeps its
+pattern a. Going back, a takes the place of w (PatternNet), or w * a does (PatternAttribution). All else keeps its
 derivative, so rectifiers and max pooling go back the way they went.
 
 Statistics are sums over samples and places for each entry of the weights, of which one has x_i, and y_j in their
@@ -112,10 +112,15 @@ def _inputs_of(g: GradientBuilder, node: ir.Node, weights: int) -> ir.Value:
     rank = g.rank(w)
     if node.op_type == "Conv":
         return g.ints(*range(1, rank))
-    turned = node.op_type == "Gemm" and node.attributes.get_int("transA" if weights == 0 else "transB", 0)
     if rank != 2:
         raise g.refusal(node, "patterns are defined for a matrix of weights")
-    return g.ints((rank - 2 if weights == 1 else rank - 1) if not turned else (rank - 1 if weights == 1 else rank - 2))
+    return g.ints(0 if _outputs_last(node, weights) else 1)
+
+
+def _outputs_last(node: ir.Node, weights: int) -> bool:
+    """Whether the last axis of a matrix of weights is that of the layer's units."""
+    turned = node.op_type == "Gemm" and bool(node.attributes.get_int("transB" if weights else "transA", 0))
+    return (weights == 1) != turned
 
 
 def _by_outputs(g: GradientBuilder, node: ir.Node, weights: int, value: ir.Value) -> ir.Value:
@@ -128,9 +133,7 @@ def _by_outputs(g: GradientBuilder, node: ir.Node, weights: int, value: ir.Value
         return g.op("Reshape", total, g.ints(-1, *[1] * (wide - 1)))
     own = rank - 1 if weights == 1 else rank - 2
     total = g.op("ReduceSum", value, g.ints(*(axis for axis in range(rank) if axis != own)), keepdims=0)
-    turned = node.op_type == "Gemm" and node.attributes.get_int("transA" if weights == 0 else "transB", 0)
-    last = (weights == 1) != bool(turned)
-    return g.op("Reshape", total, g.ints(1, -1) if last else g.ints(-1, 1))
+    return g.op("Reshape", total, g.ints(1, -1) if _outputs_last(node, weights) else g.ints(-1, 1))
 
 
 def statistics(regimes: bool) -> Table:

@@ -4,26 +4,26 @@ A rule hands on *multipliers*: numbers m_i with ``sum_i m_i (x_i - b_i) = m_y (y
 from the target to the input. A linear op has its derivative as multiplier. For the others, with D for the difference
 from the baseline, and a bar for the mean of input and baseline:
 
-============================= =========================================================================================
-functions of one number       D y / D x (Shrikumar et al. 2017, section 3.5.1: rescale); also x * Sigmoid(x) and
-                              x * HardSigmoid(x) as a whole
-max pooling, Max, Min,        a rise belongs to the entry that wins at the input, a fall to the one that wins at the
-ReduceMax, ReduceMin          baseline (of a minimum the other way round); their own difference is no smaller than that
-                              of the output, so multipliers lie in [0, 1]
+============================= ==================================================================================
+functions of one number       D y / D x (Shrikumar et al. 2017, section 3.5.1: rescale); x * Sigmoid(x) and
+                              x * HardSigmoid(x) as a whole too
+max pooling, Max, Min,        a rise belongs to the entry that wins at the input, a fall to the one that wins at
+ReduceMax, ReduceMin          the baseline (of a minimum the other way round); its own difference is no smaller
+                              than that of the output, so multipliers lie in [0, 1]
 u * v, MatMul and the like    D(u v) = mean(v) D u + mean(u) D v
 u / v                         a product with 1 / v, whose D(1 / v) = - D v / (v v_b)
-Softmax, LogSoftmax,          exp and log by D y / D x: with L = log sum exp x, y_i = exp(x_i - L) and D L = D s / LM(s),
-ReduceLogSumExp               s = sum exp x, where LM(a, b) = (a - b) / (log a - log b)
-layer, instance, group, RMS   c r with c centred and r = 1 / deviation: a product, D r = - r^2 r_b^2 / (r + r_b) D v for the
-normalisation                 variance v, and v = mean c^2 a product
-============================= =========================================================================================
+Softmax, LogSoftmax,          exp and log by D y / D x: with s = sum exp x and L = log s, y_i = exp(x_i - L), and
+ReduceLogSumExp               D L = D s / LM(s, s_b), where LM(a, b) = (a - b) / (log a - log b)
+layer, instance, group, RMS   c r with c centred and r = 1 / deviation: a product, with v = mean c^2 a product and
+normalisation                 D r = - r^2 r_b^2 / (r + r_b) D v
+============================= ==================================================================================
 
 All are complete. The paper has rules for the first row alone; what follows the others is labelled. So is an op that
 has none of these rules: it keeps its derivative at the input, and leaves a gap.
 
 Where D x is too small to divide by, a smooth function takes the mean of its slopes at the input and at the baseline:
-below the cube root of the machine's precision (0.005 in float32), as for any difference quotient; below this share of x
-for logarithms and powers. Functions of straight pieces lose nothing by the division, and take their slope where D x = 0.
+below the cube root of the machine's precision (0.005 in float32), as for any difference quotient, or this share of x
+for logarithms and powers. Functions of straight pieces lose nothing by the division: their slope is for D x = 0 alone.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from xaionnx.autodiff.gradient_builder import GradientBuilder
 from xaionnx.autodiff.reference import at_baseline, twin
 from xaionnx.autodiff.rule import Gradient, Rule
 from xaionnx.autodiff.rules.activations import gated
-from xaionnx.autodiff.rules.normalisation import SCALE_A_CHANNEL, narrowed, widened
+from xaionnx.autodiff.rules.normalisation import narrowed, scaled, widened
 from xaionnx.autodiff.table import STANDARD
 
 PRODUCT = "each factor's change counts times the mean of the other"
@@ -48,6 +48,8 @@ HELD = "operands that choose or count stay as they are at the input"
 _STRAIGHT = frozenset(
     {"Relu", "LeakyRelu", "PRelu", "ThresholdedRelu", "Clip", "Abs", "Shrink", "Ceil", "Floor", "Round", "Sign"}
 )
+# Of the fraction.
+_BITS = {ir.DataType.DOUBLE: 52, ir.DataType.FLOAT: 23, ir.DataType.FLOAT16: 10, ir.DataType.BFLOAT16: 7}
 _SCALE_FREE = frozenset({"Log", "Pow"})
 
 
@@ -100,12 +102,16 @@ def quotient(
     steep = g.op("Mul", signal, g.op("Div", g.op("Sub", y[1], y[0]), run))
     if op in _STRAIGHT:
         return g.op("Where", g.op("Equal", run, 0.0), 0.0 if slope is None else slope, steep)
-    kind = g.kind(x[0])
-    least: float | ir.Value = float(np.finfo(kind.numpy()).eps) ** (1 / 3)
+    least: float | ir.Value = _least(g, x[0])
     if op in _SCALE_FREE:
         least = g.op("Mul", g.op("Abs", g.op("Add", x[0], x[1])), least / 2)
     level = g.op("Mul", g.op("Add", slope, second), 0.5)
     return g.op("Where", g.op("Greater", g.op("Abs", run), least), steep, level)
+
+
+def _least(g: GradientBuilder, value: ir.Value) -> float:
+    """The smallest difference that is divided by: the cube root of the precision of the value's type."""
+    return float(2.0 ** (-_BITS[g.kind(value)] / 3))
 
 
 def _rescaled(
@@ -138,9 +144,10 @@ def _linear(
     g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]
 ) -> Sequence[Gradient]:
     """The derivative, of an op that is linear in what it takes from the path, if nothing else changes."""
-    if any(value is not None and not wanted and other(g, value) is not value for value, wanted in zip(
-        node.inputs, needed, strict=True
-    )):
+    if any(
+        value is not None and not wanted and other(g, value) is not value
+        for value, wanted in zip(node.inputs, needed, strict=True)
+    ):
         g.approximate(node, HELD)
     return STANDARD[node.op_type](g, node, cotangents, needed)
 
@@ -234,10 +241,12 @@ def _reduced_extreme(
         axes = list(range(2, rank))
     else:
         given = g.fixed(node, 1)
-        whole = given is None or given.size == 0
-        if whole and node.attributes.get_int("noop_with_empty_axes", 0):
+        if given is not None and given.size:
+            axes = [int(axis) % rank for axis in given]
+        elif node.attributes.get_int("noop_with_empty_axes", 0):
             return _linear(g, node, cotangents, needed)
-        axes = list(range(rank)) if whole or given is None else [int(axis) % rank for axis in given]
+        else:
+            axes = list(range(rank))
     g.approximate(node, COMPLETE)
     y, z = node.outputs[0], other(g, node.outputs[0])
     if node.op_type != "GlobalMaxPool" and not node.attributes.get_int("keepdims", 1):
@@ -297,9 +306,8 @@ def _softmax(
     # In units in which the two sums are one over the other, so that neither overflows.
     middle = g.op("Mul", g.op("Add", total, before), 0.5)
     run, change = g.op("Sub", x, b), g.op("Sub", total, before)
-    shares = _logarithmic(g, *(g.op("Exp", g.op("Sub", value, middle)) for value in (x, b)), run)
-    sums = _logarithmic(g, *(g.op("Exp", g.op("Sub", value, middle)) for value in (total, before)), change)
-    share = g.op("Div", shares, sums)
+    e, f, s, t = (g.op("Exp", g.op("Sub", value, middle)) for value in (x, b, total, before))
+    share = g.op("Div", _logarithmic(g, e, f, run), _logarithmic(g, s, t, change))
     if op == "ReduceLogSumExp":
         return [g.op("Mul", signal, share)] + [None] * (len(node.inputs) - 1)
     if op == "Softmax":
@@ -309,37 +317,25 @@ def _softmax(
 
 def _logarithmic(g: GradientBuilder, y: ir.Value, z: ir.Value, run: ir.Value) -> ir.Value:
     """``(y - z) / (log y - log z)``, where the denominator is known; their mean where that is small, or none."""
-    least = float(np.finfo(g.kind(y).numpy()).eps) ** (1 / 3)
     steep, level = g.op("Div", g.op("Sub", y, z), run), g.op("Mul", g.op("Add", y, z), 0.5)
-    return g.op("Where", g.op("Greater", g.op("Abs", run), least), steep, level)
+    return g.op("Where", g.op("Greater", g.op("Abs", run), _least(g, y)), steep, level)
 
 
 def _normalised(
     g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]
 ) -> Sequence[Gradient]:
-    op, x, signal = node.op_type, node.inputs[0], cotangents[0]
+    x, signal = node.inputs[0], cotangents[0]
     if signal is None or any(needed[1:]) or any(c is not None for c in cotangents[1:]):
         return _left(g, node, cotangents, needed)
     assert x is not None
     g.approximate(node, COMPLETE)
-    scale, rank = widened(g, node.inputs[1], x) if node.inputs[1] is not None else None, g.rank(x)
+    u, axes, shape = scaled(g, node, signal)
     values = [widened(g, value, x) for value in (x, other(g, x))]
-    u = widened(g, signal, x)
-    axes = list(range(2, rank))
-    if op in ("LayerNormalization", "RMSNormalization"):
-        axes = list(range(node.attributes.get_int("axis", -1) % rank, rank))
-        u = g.op("Mul", u, scale)
-    elif op == "InstanceNormalization":
-        u = g.op("Mul", u, g.op("Reshape", scale, g.ints(-1, *[1] * (rank - 2))))
-    else:
-        groups, axes = node.attributes.get_int("num_groups", 1), [2]
-        a_channel = (g.graph.opset_imports.get("") or 0) >= SCALE_A_CHANNEL
-        counted = g.ints(0, g.size(x, 1) if a_channel else groups, -1)
-        u = g.op("Mul", g.op("Reshape", u, counted), g.op("Reshape", scale, g.ints(-1, 1)))
-        u, *values = (g.op("Reshape", value, g.ints(0, groups, -1)) for value in (u, *values))
-    centre = op != "RMSNormalization"
+    if shape is not None:
+        values = [g.op("Reshape", value, shape) for value in values]
+    centre = node.op_type != "RMSNormalization"
     back = _through(g, u, values, g.ints(*axes), node.attributes.get_float("epsilon", 1e-5), centre)
-    back = narrowed(g, g.reshape_like(back, x) if op == "GroupNormalization" else back, x)
+    back = narrowed(g, back if shape is None else g.reshape_like(back, x), x)
     return [back] + [None] * (len(node.inputs) - 1)
 
 
@@ -350,9 +346,7 @@ def _through(
         return g.op("ReduceMean", value, over, keepdims=1)
 
     (c, d) = (g.op("Sub", value, average(value)) if centre else value for value in values)
-    r, q = (
-        g.op("Reciprocal", g.op("Sqrt", g.op("Add", average(g.op("Mul", part, part)), epsilon))) for part in (c, d)
-    )
+    r, q = (g.op("Reciprocal", g.op("Sqrt", g.op("Add", average(g.op("Mul", part, part)), epsilon))) for part in (c, d))
     total, both, product = g.op("Add", c, d), g.op("Add", r, q), g.op("Mul", r, q)
     # With the halves of both means and the two of D(c^2) = (c + c_b) D c.
     factor = g.op("Div", g.op("Mul", g.op("Mul", product, product), 0.5), both)

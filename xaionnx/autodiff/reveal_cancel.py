@@ -1,4 +1,4 @@
-"""The reveal-cancel rule of DeepLIFT: what raises and what lowers the input of an activation has multipliers of its own.
+"""The reveal-cancel rule of DeepLIFT: what raises the input of an activation and what lowers it differ in multipliers.
 
 The difference D x of an activation's input is the sum of its positive and negative part, D+ x and D- x. Behind a layer
 with weights these are the sums of the contributions w_i D z_i above and below zero (Shrikumar et al. 2017, section
@@ -145,9 +145,7 @@ def _weighed(
     g.alike(positive, w)
     operands: list[ir.Value | None] = list(node.inputs)
     operands[1 - index] = positive
-    whole, part = (
-        STANDARD[node.op_type](g, made, [above], needed)[index] for made in (node, g.again(node, *operands))
-    )
+    whole, part = (STANDARD[node.op_type](g, made, [above], needed)[index] for made in (node, g.again(node, *operands)))
     change = difference(g, z)
     falling = g.op("Where", g.op("Less", change, 0.0), g.op("Sub", whole, part), g.op("Mul", whole, 0.5))
     found[index] = g.op("Add", base, g.op("Where", g.op("Greater", change, 0.0), part, falling))

@@ -9,7 +9,9 @@ import onnx.defs
 from xaionnx.autodiff.rule import flat_ops
 from xaionnx.autodiff.rules.quantization import STRAIGHT_THROUGH
 from xaionnx.autodiff.table import STANDARD
+from xaionnx.graph.control_flow import CONTROL
 from xaionnx.graph.expand import COMPOSED
+from xaionnx.graph.sequences import SEQUENCES
 
 # The newest version of the default domain that rules are proved for.
 OPSET = 23
@@ -21,6 +23,7 @@ STATES: Mapping[str, str] = {
     "rule": "exact",
     "straight through": "straight through, labelled in the result",
     "written out": "that of the simpler ops that they are replaced by",
+    "followed": "that of what they lead to, where sizes and weights alone decide the way; else named before any work",
     "flat": "0 wherever there is one",
     "no slope": "takes no floats, or answers none",
     "none": "not supported: named before any work",
@@ -54,6 +57,8 @@ def _state(schema: onnx.defs.OpSchema) -> str:
         return "rule"
     if schema.name in COMPOSED or schema.name in _CONVERTED:
         return "written out"
+    if schema.name in CONTROL | SEQUENCES:
+        return "followed"
     # Bodies of control flow read floats from outside, and a sequence of floats is one too.
     inside = any(a.type == onnx.defs.OpSchema.AttrType.GRAPH for a in schema.attributes.values())
     passes = _takes_floats(schema.inputs) and _takes_floats(schema.outputs)

@@ -11,9 +11,27 @@ import numpy.typing as npt
 
 from xaionnx.explainers._gradient import Points
 from xaionnx.explainers._slopes import Slopes
+from xaionnx.parameters import free, integer
 from xaionnx.perturb.baseline import Baseline
 
 Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FromBaseline:
+    """What methods declare whose paths start at a baseline."""
+
+    baseline: Any = free(
+        None,
+        "a number, a name such as 'blur', an array or a Baseline",
+        "where the path starts: a number, zero, black, white, mean, blur[:sigma], uniform[:draws], gaussian[:share], "
+        "max_distance, shuffle[:tile]",
+    )
+    seed: int = integer(0, "seed of a baseline that is drawn", low=0, high=2**63 - 1)
+
+    def resolved(self) -> dict[str, Any]:
+        """The baseline behind its shorthand."""
+        return {"baseline": Baseline.of(self.baseline)}
 
 
 @final

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from xaionnx.errors import ParameterError
 from xaionnx.explainers._gradient import Found, Points, gradients
 from xaionnx.explainers._graph import Emitted, GraphExplainer, Traced
 from xaionnx.explainers._slopes import Slopes
+from xaionnx.parameters import choice
 
 if TYPE_CHECKING:
     from xaionnx.autodiff.rule import Table
@@ -25,13 +25,7 @@ class PropagationExplainer(GraphExplainer):
     gradient model can take its place.
     """
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not isinstance(self.gradient, str) or self.gradient not in ("auto", "graph"):
-            raise ParameterError(
-                f"The 'gradient' parameter of {type(self).__name__} must be 'auto' or 'graph': its rules belong to "
-                f"the ops of the model's graph. Got {self.gradient!r} instead."
-            )
+    gradient: Any = choice("auto", ("auto", "graph"), "where values come from: the graph alone, by its rules")
 
     @abstractmethod
     def rules(self, model: Model) -> Table:

@@ -10,16 +10,16 @@ import numpy.typing as npt
 
 from xaionnx.explainers._gradient import Found, Points
 from xaionnx.explainers._inner_paths import InnerExplainer, InnerPaths
+from xaionnx.explainers._paths import FromBaseline
 from xaionnx.explainers._slopes import Slopes
-from xaionnx.parameters import choice, free, integer
-from xaionnx.perturb.baseline import Baseline
+from xaionnx.parameters import choice, integer
 
 Array = npt.NDArray[Any]
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Conductance(InnerExplainer):
+class Conductance(FromBaseline, InnerExplainer):
     """What each unit j of a layer h owes to the change of the target from the baseline b to the input x::
 
         value_j = integral over a from 0 to 1 of df/dh_j * dh_j/da,      h along b + a (x - b)
@@ -50,16 +50,6 @@ class Conductance(InnerExplainer):
 
     steps: int = integer(32, "steps of the path", low=1, high=2**20)
     rule: str = choice("trapezoid", ("trapezoid", "left", "middle", "right"), "where in each step the slope is taken")
-    baseline: Any = free(
-        None,
-        "a number, a name such as 'blur', an array or a Baseline",
-        "where the path starts: a number, zero, black, white, mean, blur[:sigma], uniform[:draws], gaussian[:share], "
-        "max_distance, shuffle[:tile]",
-    )
-    seed: int = integer(0, "seed of a baseline that is drawn", low=0, high=2**63 - 1)
-
-    def resolved(self) -> dict[str, Any]:
-        return {"baseline": Baseline.of(self.baseline)}
 
     def trace(self, slopes: Slopes, points: Points) -> Found:
         paths = InnerPaths.of(slopes, points, self.baseline, self.seed)

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
+import numpy.typing as npt
 
 from xaionnx.errors import ParameterError
 from xaionnx.explainers._gradient import Found, Points
 from xaionnx.explainers._graph import Emitted, Rows, Traced, total
 from xaionnx.explainers._path_graph import fixed_starts
-from xaionnx.explainers._paths import Paths, completeness
+from xaionnx.explainers._paths import Paths, add_up, completeness
 from xaionnx.explainers._propagation import PropagationExplainer
 from xaionnx.explainers._slopes import Slopes
 from xaionnx.parameters import choice, free, integer
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from xaionnx.autodiff.rule import Table
     from xaionnx.graph.builder import Builder
     from xaionnx.model import Model
+
+Array = npt.NDArray[Any]
 
 _FIRST = np.array([0], dtype=np.int64)
 
@@ -105,23 +108,21 @@ class DeepLift(PropagationExplainer):
         # Row (t * J + j) * B + b is target t at point j, from baseline b.
         target, which, draw = (axis.ravel() for axis in np.indices((targets, count, draws)))
 
-        def pairs(rows: np.ndarray[Any, Any]) -> dict[str, np.ndarray[Any, Any]]:
+        def pairs(rows: Array) -> dict[str, Array]:
             fed = {name: x[which[rows]] for name, x in points.x.items()}
             starts = {baseline_name(name): start[which[rows], draw[rows]] for name, start in paths.starts.items()}
             return {**fed, **starts}
 
-        sums = {name: np.zeros((targets, *x.shape)) for name, x in points.x.items()}
+        sums = {name: np.zeros((targets * count, *x.shape[1:])) for name, x in points.x.items()}
         for rows, multipliers in slopes.at(points.sample[which], target, pairs):
             for name, slope in multipliers.items():
                 change = points.x[name][which[rows]].astype(np.float64) - paths.starts[name][which[rows], draw[rows]]
-                np.add.at(sums[name], (target[rows], which[rows]), slope * change)
-        values = {name: summed / draws for name, summed in sums.items()}
+                add_up(sums[name], rows // draws, slope * change)
+        values = {name: summed.reshape(targets, count, *summed.shape[1:]) / draws for name, summed in sums.items()}
         baseline = paths.begin(np.arange(draws))
         whole = sum(v.reshape(targets, count, -1).sum(axis=2) for v in values.values())
         gaps = completeness(np.asarray(whole), points.values - baseline)
-        return Found(
-            values, np.full(count, targets * draws), np.full(count, draws), baseline, diagnostics=gaps
-        )
+        return Found(values, np.full(count, targets * draws), np.full(count, draws), baseline, diagnostics=gaps)
 
     def rows(self, g: Builder, x: Mapping[str, ir.Value], sample: Sample) -> Rows:
         if self.layer is not None or any(
@@ -133,8 +134,10 @@ class DeepLift(PropagationExplainer):
             )
         starts = fixed_starts(self.baseline, self.seed, sample, tuple(x))
         draws = len(next(iter(starts.values())))
-        return Rows(draws, {name: value if draws == 1 else _tiled(g, value, draws, starts[name].ndim)
-                            for name, value in x.items()})
+        return Rows(
+            draws,
+            {name: value if draws == 1 else _tiled(g, value, draws, starts[name].ndim) for name, value in x.items()},
+        )
 
     def emit(self, g: Builder, traced: Traced) -> Emitted:
         from xaionnx.autodiff.deep_lift import BASELINE_VALUE

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import ClassVar, final
 
 import numpy as np
 
 from xaionnx.explainers._gradient import Found, LayerExplainer, Points
-from xaionnx.explainers._paths import Paths, add_up, completeness
+from xaionnx.explainers._paths import FromBaseline, Paths, add_up, completeness
 from xaionnx.explainers._slopes import Slopes
-from xaionnx.parameters import free, integer
-from xaionnx.perturb.baseline import Baseline
+from xaionnx.parameters import integer
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class ExpectedGradients(LayerExplainer):
+class ExpectedGradients(FromBaseline, LayerExplainer):
     """What each element owes to the change of the target from the baselines b of a distribution to the input x::
 
         value_i = E over b and a of (x_i - b_i) * df/dx_i (b + a (x - b)),      a uniform in [0, 1]
@@ -47,16 +46,7 @@ class ExpectedGradients(LayerExplainer):
     reference: ClassVar[str] = "Erion et al. 2021, doi:10.1038/s42256-021-00343-w"
 
     draws: int = integer(200, "places that are drawn", low=2, high=2**20)
-    baseline: Any = free(
-        None,
-        "a number, a name such as 'uniform:16', an array or a Baseline",
-        "where the paths start: a number, zero, black, white, mean, blur[:sigma], uniform[:draws], gaussian[:share], "
-        "max_distance, shuffle[:tile]",
-    )
     seed: int = integer(0, "seed of the places, and of a baseline that is drawn", low=0, high=2**63 - 1)
-
-    def resolved(self) -> dict[str, Any]:
-        return {"baseline": Baseline.of(self.baseline)}
 
     def trace(self, slopes: Slopes, points: Points) -> Found:
         paths = Paths.of(slopes, points, self.baseline, self.seed)

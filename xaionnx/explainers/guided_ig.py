@@ -10,10 +10,9 @@ import numpy.typing as npt
 
 from xaionnx import progress
 from xaionnx.explainers._gradient import Found, GradientExplainer, Points
-from xaionnx.explainers._paths import Paths, completeness
+from xaionnx.explainers._paths import FromBaseline, Paths, completeness
 from xaionnx.explainers._slopes import Slopes
-from xaionnx.parameters import free, integer, real
-from xaionnx.perturb.baseline import Baseline
+from xaionnx.parameters import integer, real
 
 Array = npt.NDArray[Any]
 # The way that is left is met up to this share of the whole.
@@ -22,7 +21,7 @@ _CLOSE = 1e-9
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class GuidedIG(GradientExplainer):
+class GuidedIG(FromBaseline, GradientExplainer):
     """What each element owes to the change of the target along a path from a baseline b to the input x::
 
         value_i = sum over steps t of (df/dx_i (z_t) + df/dx_i (z_t+1)) / 2 * (z_t+1,i - z_t,i),   z_0 = b, z_steps = x
@@ -61,16 +60,6 @@ class GuidedIG(GradientExplainer):
     steps: int = integer(200, "steps of the path", low=1, high=2**20)
     fraction: float = real(0.25, "share of the elements that move at once", low=0, low_open=True, high=1)
     max_dist: float = real(0.02, "the most that an element may be ahead or behind the straight path", low=0, high=1)
-    baseline: Any = free(
-        None,
-        "a number, a name such as 'blur', an array or a Baseline",
-        "where the path starts: a number, zero, black, white, mean, blur[:sigma], uniform[:draws], gaussian[:share], "
-        "max_distance, shuffle[:tile]",
-    )
-    seed: int = integer(0, "seed of a baseline that is drawn", low=0, high=2**63 - 1)
-
-    def resolved(self) -> dict[str, Any]:
-        return {"baseline": Baseline.of(self.baseline)}
 
     def trace(self, slopes: Slopes, points: Points) -> Found:
         paths = Paths.of(slopes, points, self.baseline, self.seed)

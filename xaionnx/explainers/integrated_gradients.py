@@ -13,10 +13,9 @@ from xaionnx.errors import ParameterError
 from xaionnx.explainers._gradient import Found, Points
 from xaionnx.explainers._graph import Emitted, GraphExplainer, Rows, Traced
 from xaionnx.explainers._path_graph import PathGraph
-from xaionnx.explainers._paths import Paths, add_up, completeness
+from xaionnx.explainers._paths import FromBaseline, Paths, add_up, completeness
 from xaionnx.explainers._slopes import Slopes
-from xaionnx.parameters import choice, free, integer, real
-from xaionnx.perturb.baseline import Baseline
+from xaionnx.parameters import choice, integer, real
 from xaionnx.perturb.sample import Sample
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ Array = npt.NDArray[Any]
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class IntegratedGradients(GraphExplainer):
+class IntegratedGradients(FromBaseline, GraphExplainer):
     """What each element owes to the change of the target from the baseline b to the input x::
 
         value_i = (x_i - b_i) * integral over a from 0 to 1 of df/dx_i (b + a (x - b))
@@ -90,13 +89,6 @@ class IntegratedGradients(GraphExplainer):
         optional=True,
     )
     max_steps: int = integer(1024, "the most steps that tolerance may take", low=1, high=2**20)
-    baseline: Any = free(
-        None,
-        "a number, a name such as 'blur', an array or a Baseline",
-        "where the path starts: a number, zero, black, white, mean, blur[:sigma], uniform[:draws], gaussian[:share], "
-        "max_distance, shuffle[:tile]",
-    )
-    seed: int = integer(0, "seed of a baseline that is drawn", low=0, high=2**63 - 1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -110,9 +102,6 @@ class IntegratedGradients(GraphExplainer):
                 f"The 'max_steps' parameter of IntegratedGradients must be at least 'steps', {self.steps}. "
                 f"Got {self.max_steps} instead."
             )
-
-    def resolved(self) -> dict[str, Any]:
-        return {"baseline": Baseline.of(self.baseline)}
 
     def trace(self, slopes: Slopes, points: Points) -> Found:
         paths = Paths.of(slopes, points, self.baseline, self.seed)

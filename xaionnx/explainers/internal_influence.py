@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import ClassVar, final
 
 import numpy as np
 
 from xaionnx.explainers._gradient import Found, Points
 from xaionnx.explainers._inner_paths import InnerExplainer, InnerPaths
+from xaionnx.explainers._paths import FromBaseline
 from xaionnx.explainers._slopes import Slopes
 from xaionnx.explainers.integrated_gradients import path
-from xaionnx.parameters import choice, free, integer
-from xaionnx.perturb.baseline import Baseline
+from xaionnx.parameters import choice, integer
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class InternalInfluence(InnerExplainer):
+class InternalInfluence(FromBaseline, InnerExplainer):
     """How much the target changes with each unit j of a layer h, on the way from the baseline b to the input x::
 
         value_j = integral over a from 0 to 1 of df/dh_j,      h at b + a (x - b)
@@ -47,16 +47,6 @@ class InternalInfluence(InnerExplainer):
     rule: str = choice(
         "gauss_legendre", ("gauss_legendre", "trapezoid", "left", "middle", "right"), "how points are set and weighted"
     )
-    baseline: Any = free(
-        None,
-        "a number, a name such as 'blur', an array or a Baseline",
-        "where the path starts: a number, zero, black, white, mean, blur[:sigma], uniform[:draws], gaussian[:share], "
-        "max_distance, shuffle[:tile]",
-    )
-    seed: int = integer(0, "seed of a baseline that is drawn", low=0, high=2**63 - 1)
-
-    def resolved(self) -> dict[str, Any]:
-        return {"baseline": Baseline.of(self.baseline)}
 
     def trace(self, slopes: Slopes, points: Points) -> Found:
         paths = InnerPaths.of(slopes, points, self.baseline, self.seed)

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 from xaionnx_kernels import masks
 
-from xaionnx.errors import ParameterError
 from xaionnx.explainers._game import Answer, GameExplainer
 from xaionnx.model import Model
 from xaionnx.parameters import choice, flag, integer, name, size
@@ -105,7 +104,7 @@ class Occlusion(GameExplainer):
     def play(self, game: Game) -> Answer:
         cover = game.removal
         assert isinstance(cover, Cover)  # self.removal makes nothing else
-        stride = self._steps(cover)
+        stride = cover.steps(type(self).__name__, self.stride)
         corners = masks.window_corners(cover.extent, cover.window, stride)
         grid = tuple(len(np.unique(corners[:, axis])) for axis in (0, 1))
         drops = np.empty((len(corners), game.targets))
@@ -115,23 +114,12 @@ class Occlusion(GameExplainer):
             values, watched = game.watch(corners[piece])
             drops[piece] = game.full - values
             seen.append(self._seen(game, watched))
-        total, covered = _laid_over(drops.T, corners, cover)
+        total, covered = cover.laid_over(drops.T, corners)
         values = total / np.maximum(covered, 1) if self.overlap == "mean" else total
         maps = {"drop": drops.T, **{key: np.concatenate([s[key] for s in seen], axis=1) for key in seen[0]}}
         maps = {key: by_position.reshape(-1, *grid) for key, by_position in maps.items()}
         diagnostics = {"incremental": ", ".join(game.cuts) or None}
         return Answer(values.reshape(len(values), -1), diagnostics=diagnostics, maps=maps)
-
-    def _steps(self, cover: Cover) -> tuple[int, int]:
-        if self.stride is None:
-            return max(1, cover.window[0] // 2), max(1, cover.window[1] // 2)
-        steps = cover.per_axis("stride", self.stride)
-        if any(step > length for step, length in zip(steps, cover.window, strict=True)):
-            raise ParameterError(
-                f"The 'stride' parameter of Occlusion must not exceed the window {self.window}, or pixels are missed. "
-                f"Got {self.stride} instead."
-            )
-        return steps
 
     def _seen(self, game: Game, watched: Array) -> dict[str, Array]:
         """Maps (T, M) of what was watched, (M, W)."""
@@ -148,20 +136,3 @@ class Occlusion(GameExplainer):
             if all(pick.tensor == scores and pick.indices.shape[1] == 1 for pick in own):
                 seen["probability"] = np.stack([probabilities[:, pick.indices[0, 0]] for pick in own])
         return seen
-
-
-def _laid_over(drops: Array, corners: Array, cover: Cover) -> tuple[Array, Array]:
-    """The drops (T, M) summed over the pixels that each window covers, (T, H, W), and how many cover each, (H, W).
-
-    Adding at the four corners of a window and summing up along both axes costs the same for any window.
-    """
-    height, width = cover.extent
-    steps = np.zeros((len(drops) + 1, height + 1, width + 1))
-    weights = np.concatenate([drops, np.ones((1, len(corners)))])
-    top, left = np.clip(corners, 0, (height, width)).T
-    bottom, right = np.clip(corners + np.array(cover.window), 0, (height, width)).T
-    for rows, columns, sign in ((top, left, 1), (bottom, left, -1), (top, right, -1), (bottom, right, 1)):
-        for step, weight in zip(steps, weights, strict=True):
-            np.add.at(step, (rows, columns), sign * weight)
-    laid = steps.cumsum(axis=1).cumsum(axis=2)[:, :-1, :-1]
-    return laid[:-1], np.rint(laid[-1])

@@ -15,8 +15,9 @@ class PatternAttribution(PatternExplainer):
 
         R_i = sum_j  w_ij a_ij R_j        from the target's value back, through the rectifiers that were open
 
-    where a layer ``y_j = sum_i w_ij x_i + b_j`` has the pattern ``a_j``, the direction in which its input moves with
-    its answer. Weights alone do not show it: they have to cancel what distracts too. The values are weighed by w, so they add up to the target where layers read nothing but signal.
+    where a layer ``y_j = sum_i w_ij x_i + b_j`` has the pattern ``a_j``, the direction in which x moves with it.
+    Weights alone do not show it: they have to cancel what distracts too. As w.a = 1 for every unit, values of a linear
+    model add up to its answer; biases and residual connections are not taken into account.
 
     Patterns are estimated from inputs and kept in a file: ``xaionnx patterns MODEL FOLDER -o FILE.npz``, or
     :func:`xaionnx.patterns.estimate_patterns`. ``patterns`` takes the file, or the inputs. Layers are convolutions and

@@ -15,8 +15,10 @@ class PatternNet(PatternExplainer):
 
         s_i = sum_j  a_ij s_j        from the target's value back, through the rectifiers that were open
 
-    where a layer ``y_j = sum_i w_ij x_i + b_j`` has the pattern ``a_j``, the direction in which its input moves with
-    its answer. Weights alone do not show it: they have to cancel what distracts too. The values have the units of the input and look like it.
+    where a layer ``y_j = sum_i w_ij x_i + b_j`` has the pattern ``a_j``, the direction in which x moves with it.
+    Weights alone do not show it: they have to cancel what distracts too. The values look like the input, in a scale of
+    their own: all units that see an element add up their estimates, so numbers grow with every layer. Compare them
+    within a sample.
 
     Patterns are estimated from inputs and kept in a file: ``xaionnx patterns MODEL FOLDER -o FILE.npz``, or
     :func:`xaionnx.patterns.estimate_patterns`. ``patterns`` takes the file, or the inputs. Layers are convolutions and

@@ -32,6 +32,7 @@ _TAKERS = {
     "SequenceLength": None,
 }
 _POSITIONS = _MAKERS | _TAKERS
+SEQUENCES = frozenset(_POSITIONS)
 
 
 class Facts(Protocol):

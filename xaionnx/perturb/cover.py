@@ -1,4 +1,4 @@
-"""Removals that are laid over height and width: a window that covers, a smooth mask that veils."""
+"""Removals that are laid over height and width: a window that covers or reveals, a smooth mask that veils."""
 
 from __future__ import annotations
 
@@ -69,11 +69,8 @@ class _Spatial(Removal):
         return x, input_like(g, baseline_name(name), self.baseline[name][0])
 
 
-@final
-class Cover(_Spatial):
-    """One window is covered. Codes are its top left corner, int32 (M, 2); it may overhang the border."""
-
-    restores: ClassVar[bool] = True
+class Windowed(_Spatial):
+    """A window is told from the rest. Codes are its top left corner, int32 (M, 2); it may overhang the border."""
 
     def __init__(
         self, sample: Sample, players: Players, baseline: Mapping[str, Array], window: int | tuple[int, ...]
@@ -92,6 +89,74 @@ class Cover(_Spatial):
             )
         return (1, given[0]) if flat else (given[0], given[1])
 
+    def steps(self, owner: str, stride: int | tuple[int, ...] | None, share: int = 2) -> tuple[int, int]:
+        """The stride on both axes, the window over ``share`` if None; ``owner`` is the class of the method.
+
+        Raises
+        ------
+        ParameterError
+            It exceeds the window.
+        """
+        if stride is None:
+            return max(1, self.window[0] // share), max(1, self.window[1] // share)
+        steps = self.per_axis("stride", stride)
+        if any(step > length for step, length in zip(steps, self.window, strict=True)):
+            sides = self.window[1:] if self.sample.picture_axes is None else self.window
+            shown = " x ".join(map(str, sides if len(set(sides)) > 1 else sides[:1]))
+            raise ParameterError(
+                f"The 'stride' parameter of {owner} must not exceed the window {shown}, or pixels are missed. "
+                f"Got {stride} instead."
+            )
+        return steps
+
+    def laid_over(self, values: Array, corners: Array) -> tuple[Array, Array]:
+        """Values (T, M) summed over the pixels that each window covers, (T, H, W), and how many cover each, (H, W).
+
+        Adding at the four corners of a window and summing up along both axes costs the same for any window.
+        """
+        height, width = self.extent
+        steps = np.zeros((len(values) + 1, height + 1, width + 1))
+        weights = np.concatenate([values, np.ones((1, len(corners)))])
+        top, left = np.clip(corners, 0, (height, width)).T
+        bottom, right = np.clip(corners + np.array(self.window), 0, (height, width)).T
+        for rows, columns, sign in ((top, left, 1), (bottom, left, -1), (top, right, -1), (bottom, right, 1)):
+            for step, weight in zip(steps, weights, strict=True):
+                np.add.at(step, (rows, columns), sign * weight)
+        laid = steps.cumsum(axis=1).cumsum(axis=2)[:, :-1, :-1]
+        return laid[:-1], np.rint(laid[-1])
+
+    @property
+    def structure(self) -> tuple[Any, ...]:
+        return (
+            type(self).__name__,
+            self.sample.main,
+            self.sample.array.shape,
+            str(self.sample.array.dtype),
+            self.view,
+            self.window,
+        )
+
+    def codes(self, codes: Array) -> dict[str, Array]:
+        return {"xaionnx_corners": np.ascontiguousarray(codes, dtype=np.int64)}
+
+    def _emit_inside(self, g: Builder) -> ir.Value:
+        """Which elements lie inside the window, (M, ...)."""
+        corners = g.input("xaionnx_corners", np.int64, ("M", 2))
+        sides = []
+        for axis, (length, size) in enumerate(zip(self.extent, self.window, strict=True)):
+            start = g.op("Gather", corners, np.array([axis], dtype=np.int64), axis=1)
+            offset = g.op("Sub", np.arange(length, dtype=np.int64)[None], start)
+            here = g.op("And", g.op("GreaterOrEqual", offset, 0), g.op("Less", offset, size))
+            sides.append(g.op("Unsqueeze", here, np.array([2 - axis], dtype=np.int64)))
+        return self._emit_placed(g, g.op("And", *sides))
+
+
+@final
+class Cover(Windowed):
+    """One window is covered."""
+
+    restores: ClassVar[bool] = True
+
     def _fill_one(self, codes: Array, draw: int, out: Mapping[str, Array]) -> None:
         name = self.sample.main
         fills.fill_windows(
@@ -104,24 +169,28 @@ class Cover(_Spatial):
             self.sample.array.reshape(self.view), codes, self.window, out[name].reshape(-1, *self.view)
         )
 
-    @property
-    def structure(self) -> tuple[Any, ...]:
-        return "Cover", self.sample.main, self.sample.array.shape, str(self.sample.array.dtype), self.view, self.window
+    def emit(self, g: Builder) -> dict[str, ir.Value]:
+        x, baseline = self._emit_operands(g)
+        return {self.sample.main: g.op("Where", self._emit_inside(g), baseline, x)}
 
-    def codes(self, codes: Array) -> dict[str, Array]:
-        return {"xaionnx_corners": np.ascontiguousarray(codes, dtype=np.int64)}
+
+@final
+class Reveal(Windowed):
+    """One window is shown, and all the rest covered."""
+
+    @property
+    def empty(self) -> Array:
+        # Behind the last corner nothing is shown.
+        return np.array([self.extent], dtype=np.int32)
+
+    def _fill_one(self, codes: Array, draw: int, out: Mapping[str, Array]) -> None:
+        name = self.sample.main
+        out[name][...] = self.baseline[name][draw]
+        fills.fill_windows(self.sample.array.reshape(self.view), codes, self.window, out[name].reshape(-1, *self.view))
 
     def emit(self, g: Builder) -> dict[str, ir.Value]:
         x, baseline = self._emit_operands(g)
-        corners = g.input("xaionnx_corners", np.int64, ("M", 2))
-        sides = []
-        for axis, (length, size) in enumerate(zip(self.extent, self.window, strict=True)):
-            start = g.op("Gather", corners, np.array([axis], dtype=np.int64), axis=1)
-            offset = g.op("Sub", np.arange(length, dtype=np.int64)[None], start)
-            here = g.op("And", g.op("GreaterOrEqual", offset, 0), g.op("Less", offset, size))
-            sides.append(g.op("Unsqueeze", here, np.array([2 - axis], dtype=np.int64)))
-        inside = g.op("And", *sides)
-        return {self.sample.main: g.op("Where", self._emit_placed(g, inside), baseline, x)}
+        return {self.sample.main: g.op("Where", self._emit_inside(g), x, baseline)}
 
 
 @final

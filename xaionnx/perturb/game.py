@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from xaionnx import progress
 from xaionnx.errors import BudgetError, OutputError
-from xaionnx.model import Model
+from xaionnx.model import Feed, Model
 from xaionnx.perturb.appliers import applier
 from xaionnx.perturb.removal import Removal
 from xaionnx.selection import Selection
@@ -62,6 +62,7 @@ class Game:
         self.full = full[: self._own]
         self.budget = budget
         self.evaluations = 1
+        self._model = model
         self._name = model.name
         self._applier = applier(model, removal, selection, applier_kind)
         self._empty: Array | None = None
@@ -110,6 +111,33 @@ class Game:
     def values(self, codes: Array) -> Array:
         """The T targets for each coalition, (M, T); see :meth:`watch`."""
         return self.watch(codes)[0]
+
+    def apart(self, count: int, feed: Feed) -> Array:
+        """The T targets for inputs that no removal writes, as where only a part of the sample is fed: (M, T).
+
+        Parameters
+        ----------
+        count : int
+            The number M of inputs.
+        feed : function
+            Makes the inputs that have a batch axis, for those numbered ``start`` to ``stop``.
+
+        Raises
+        ------
+        OutputError
+            The model answers NaN or infinity.
+        """
+        values = np.zeros((count, self._all))
+        shared = {name: array for name, array in self.removal.sample.x.items() if name in self._model.shared}
+        for start, stop, outputs in self._model.batches(count, feed, self.selection.tensors, shared):
+            values[start:stop] = self.selection.select(outputs)
+            self.evaluations += stop - start
+            progress.advance(stop - start)
+        if not np.isfinite(values).all():
+            raise OutputError(
+                f"{self._name} answers NaN or infinity for a part of sample {self.removal.sample.number} by itself."
+            )
+        return values[:, : self._own]
 
     def watch(self, codes: Array) -> tuple[Array, Array]:
         """The targets and the watched numbers for each coalition.

@@ -20,6 +20,8 @@ def class_and_score(one: Explanation) -> str:
     """The target in words with its value: ``Egyptian Mau (285) · score 9.31``, ``daisy (985), probability 0.6``."""
     if is_activation(one):
         return "what the layer holds"
+    if is_rollout(one):
+        return "where attention leads, whatever the class"
     name = str(one.target[0])
     digits, _, rest = name.partition(" ")
     if digits.isdigit() and rest == f"({digits})":
@@ -91,10 +93,15 @@ def method_titles(records: Sequence[Explanation]) -> list[str]:
     return titles
 
 
-def reading(scale: Scale, found: PixelMap, *, bar: bool = True, activation: bool = False) -> str:
-    """What the colours mean and how they are scaled, in sentences; an ``activation`` says nothing of the prediction."""
+def reading(scale: Scale, found: PixelMap, *, bar: bool = True, activation: bool = False, rollout: bool = False) -> str:
+    """What the colours mean and how they are scaled, in sentences.
+
+    An ``activation`` says nothing of the prediction, and a ``rollout`` of attention nothing of the class.
+    """
     sentences = []
-    if activation:
+    if rollout:
+        sentences.append("The redder a part, the more of it attention takes to the tokens that the model's head reads.")
+    elif activation:
         signed = "Red: what the layer holds there is above zero; blue: below."
         sentences.append(signed if scale.sign == "signed" else "The redder a part, the more the layer holds there.")
     elif scale.sign == "signed":
@@ -121,6 +128,11 @@ def reading(scale: Scale, found: PixelMap, *, bar: bool = True, activation: bool
 def is_activation(one: Explanation) -> bool:
     """Whether the values are what a layer holds, which neither raises nor lowers the prediction."""
     return one.method == "layer_activation"
+
+
+def is_rollout(one: Explanation) -> bool:
+    """Whether the values are shares of attention, the same for every class."""
+    return one.method == "attention_rollout"
 
 
 def _diagnosed(one: Explanation, name: str, sample: int, target: int) -> float | None:

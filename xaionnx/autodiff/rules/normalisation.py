@@ -212,6 +212,28 @@ def _given(node: ir.Node, count: int) -> list[ir.Value]:
     return found
 
 
+def scaled(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> tuple[ir.Value, list[int], ir.Value | None]:
+    """Back through the scale of a layer, instance, group or RMS normalisation, in the op's precision.
+
+    Returns
+    -------
+    ``dy`` times the scale, the axes that the node normalises over, and the shape in which both are meant: None for
+    that of the input.
+    """
+    x, scale = _given(node, 2)
+    rank, u, scale = g.rank(x), widened(g, dy, x), widened(g, scale, x)
+    if node.op_type in ("LayerNormalization", "RMSNormalization"):
+        axes = list(range(node.attributes.get_int("axis", -1) % rank, rank))
+        return g.op("Mul", u, scale), axes, None
+    if node.op_type == "InstanceNormalization":
+        return g.op("Mul", u, g.op("Reshape", scale, g.ints(-1, *[1] * (rank - 2)))), list(range(2, rank)), None
+    groups = node.attributes.get_int("num_groups", 1)
+    a_channel = (g.graph.opset_imports.get("") or 0) >= SCALE_A_CHANNEL
+    counted, grouped = g.ints(0, g.size(x, 1) if a_channel else groups, -1), g.ints(0, groups, -1)
+    u = g.op("Mul", g.op("Reshape", u, counted), g.op("Reshape", scale, g.ints(-1, 1)))
+    return g.op("Reshape", u, grouped), [2], grouped
+
+
 def standardised(g: GradientBuilder, x: ir.Value, axes: Sequence[int], epsilon: float) -> tuple[ir.Value, ir.Value]:
     """``x`` less its mean over its deviation along axes, and one over the deviation."""
     over = g.ints(*axes)

@@ -1,4 +1,4 @@
-"""Compilation: a model, a method and a target as one ordinary ONNX file that needs onnxruntime alone."""
+"""What is compiled: the graph, what it tells of itself, and how it is saved."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 from xaionnx import discovery
-from xaionnx.aim import Chosen, aim
 from xaionnx.autodiff.gradient import first_rows, gradient_graph
+from xaionnx.compilation.aim import Chosen, aim
 from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError, UnsupportedModelError, UsageError
 from xaionnx.explainer import Explainer, told_parameters
 from xaionnx.explainers._graph import GraphExplainer
@@ -153,7 +153,7 @@ def compile(
     >>> session.run(["attribution"], {"x": np.float32([[3, 2, 1]])})[0]
     array([[ 3.,  4., -3.]], dtype=float32)
     """
-    from xaionnx.assembly import assemble
+    from xaionnx.compilation.assembly import assemble
 
     explainer = discovery.configured(method, settings)
     if not isinstance(explainer, GraphExplainer):
@@ -177,7 +177,7 @@ def compile(
     found = gradient_graph(seen, out, wrt, explainer.rules(opened), {**rows, **origin}, keep)
     proto = assemble(found, out, wrt, opened, explainer, aimed, sample, chosen=isinstance(asked, Chosen))
     fixed = {info.name: sizes[info.name] for info in opened.inputs if info.name in sizes}
-    facts = _facts(opened, explainer, aimed.words, fixed) | _labels(found)
+    facts = _facts(opened, explainer, aimed.words, fixed)
     _signed(proto, opened, facts)
     return Compiled(proto, opened.file, _told(proto.graph.input), _told(proto.graph.output), facts, tuple(fixed))
 
@@ -273,14 +273,6 @@ def _facts(model: Model, method: GraphExplainer, target: str, fixed: Mapping[str
         "version": __version__,
     }
     return {**facts, "sizes": json.dumps(fixed)} if fixed else facts
-
-
-def _labels(found: onnx.ModelProto) -> dict[str, str]:
-    """What in the gradients is no derivative of what the model computes, one a line."""
-    from xaionnx.autodiff.backward import APPROXIMATIONS
-
-    told = {entry.key: entry.value for entry in found.metadata_props}
-    return {"approximations": told[APPROXIMATIONS]} if APPROXIMATIONS in told else {}
 
 
 def _signed(proto: onnx.ModelProto, model: Model, facts: Mapping[str, str]) -> None:

@@ -6,9 +6,9 @@ import pytest
 
 import xaionnx
 from models import planted
-from tests.compiled import TOLERANCE, agree, answers, parsed, small
+from tests.compilation.files import TOLERANCE, agree, answers, parsed, small
 from xaionnx import Model, Target, compilation
-from xaionnx.aim import Chosen
+from xaionnx.compilation.aim import Chosen
 from xaionnx.errors import ParameterError
 from xaionnx.target import Top
 

@@ -9,8 +9,8 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from xaionnx.aim import Aim
 from xaionnx.autodiff.backward import COTANGENT, gradient_name
+from xaionnx.compilation.aim import Aim
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.explainers._graph import GraphExplainer, Rows, Traced
 from xaionnx.explainers._slopes import differentiable

@@ -13,7 +13,7 @@ from onnx import TensorProto
 import xaionnx
 from models import planted
 from tests import tiny
-from tests.compiled import agree, answers, parsed, small
+from tests.compilation.files import agree, answers, parsed, small
 from xaionnx import Baseline, Model, Target, compilation
 from xaionnx.autodiff.table import STANDARD
 from xaionnx.errors import (
@@ -26,6 +26,7 @@ from xaionnx.errors import (
 )
 from xaionnx.explainers._graph import Emitted, GraphExplainer
 from xaionnx.explainers.integrated_gradients import IntegratedGradients
+from xaionnx.patterns import estimate_patterns
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,8 @@ def test_every_method_answers_in_a_graph_what_it_answers_here(digits, x, method)
     model = digits
     if method == "cam":  # which needs a head of its own
         model = planted.load(planted.pooled([[1.0], [-1.0]], [[3.0, -1.0], [2.0, 2.0]], (28, 28)))
-    found, told = agree(model, {model.input().name: x}, small(method), None)
+    settings = small(method, patterns=estimate_patterns(model, x))
+    found, told = agree(model, {model.input().name: x}, settings, None)
     np.testing.assert_array_equal(found["target"], [int(re.findall(r"\d+", name)[0]) for name in told.target])
 
 

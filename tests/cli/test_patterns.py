@@ -1,0 +1,40 @@
+"""``xaionnx patterns``, and what explain makes of its file."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+MODEL = Path(__file__).parents[2] / "models" / "mnist_cnn.onnx"
+
+
+def test_patterns_are_made_and_used(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 28, 28), dtype=np.uint8)
+    np.save("digits.npy", pixels)
+    np.save("one.npy", pixels[:1])
+    made = run("patterns", MODEL, "digits.npy", "-o", "p.npz")
+    assert (made.exit_code, made.stdout) == (0, "p.npz: patterns of 4 layers from 4 samples\n")
+    told = json.loads(run("patterns", MODEL, "digits.npy", "-o", "p.npz", "--json").stdout)
+    for method in ("pattern_net", "pattern_attribution"):
+        shown = run("explain", method, MODEL, "one.npy", "--patterns", "p.npz", "-o", "found.npz")
+        assert shown.exit_code == 0, shown.stderr
+        import xaionnx
+
+        kept = xaionnx.Explanation.load("found.npz").provenance["parameters"]["patterns"]
+        assert kept == {"sha256": told["sha256"], "estimator": "two_component", "samples": 4}
+
+
+def test_refusals(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run("patterns", MODEL, "nothing", "-o", "p.txt").stderr == (
+        "xaionnx: -o must end in .npz. Got 'p.txt' instead.\n"
+    )
+    np.save("one.npy", np.zeros((1, 28, 28), np.uint8))
+    lacking = run("explain", "pattern_net", MODEL, "one.npy")
+    assert lacking.exit_code == 2
+    assert "Make a file with xaionnx patterns MODEL FOLDER -o FILE.npz." in lacking.stderr
+    missing = run("patterns", MODEL, "nothing", "-o", "p.npz")
+    assert missing.exit_code != 0
+    assert "nothing" in missing.stderr
+    assert not Path("p.npz").exists()

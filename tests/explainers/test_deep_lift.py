@@ -1,0 +1,333 @@
+"""DeepLIFT against the paper's numbers, slow oracles, and its own promise: values add up to the change."""
+
+import numpy as np
+import pytest
+from onnx import TensorProto
+from PIL import Image
+
+import xaionnx
+from models import planted
+from tests import tiny
+from tests.compilation.files import agree
+from tests.oracles import deep_lift as oracle
+from tests.tiny import node, tensor
+from xaionnx import Baseline, Model, Target
+from xaionnx.autodiff import gradient
+from xaionnx.autodiff.deep_lift import TABLES
+from xaionnx.autodiff.reference import baseline_name
+from xaionnx.errors import ParameterError, UnsupportedModelError
+from xaionnx.explainers.deep_lift import DeepLift
+
+RULES = ("rescale", "reveal_cancel")
+# A sum of float32 numbers of size 1 to 100.
+EXACT = {"rtol": 1e-4, "atol": 2e-5}
+
+
+def opened(tmp_path, nodes, shape, out, weights=None, opset=20):
+    weights = {
+        name: np.asarray(w, np.int64 if np.asarray(w).dtype.kind == "i" else np.float32)
+        for name, w in (weights or {}).items()
+    }
+    inputs, outputs = [tensor("x", ["N", *shape])], [tensor("y", ["N", *out])]
+    return Model.load(tiny.saved(tmp_path / "net.onnx", nodes, inputs, outputs, weights, opset=opset))
+
+
+def dense(tmp_path, rng, activation):
+    """Gemm, MatMul with a bias added behind it, Gemm with transposed weights."""
+    w = [rng.normal(size=s) for s in ((6, 7), (5, 6), (3, 5))]
+    b = [rng.normal(size=s) for s in (6, 5, 3)]
+    op = {"relu": "Relu", "tanh": "Tanh"}[activation]
+    nodes = [
+        node("Gemm", ["x", "w0", "b0"], ["u"]), node(op, ["u"], ["v"]), node("MatMul", ["v", "w1"], ["m"]),
+        node("Add", ["m", "b1"], ["p"]), node(op, ["p"], ["q"]), node("Gemm", ["q", "w2", "b2"], ["y"], transB=1),
+    ]  # fmt: skip
+    constants = {"w0": w[0].T, "w1": w[1].T, "w2": w[2], **{f"b{k}": b[k] for k in range(3)}}
+    steps = []
+    for k in range(3):
+        steps += [("linear", w[k], b[k]), (activation,)]
+    return opened(tmp_path, nodes, [7], [3], constants), steps[:-1]
+
+
+def convolutional(tmp_path, rng, activation):
+    w, v, head = rng.normal(size=(3, 2, 3, 3)), rng.normal(size=(2, 3, 2, 2)), rng.normal(size=(3, 18))
+    b, c = rng.normal(size=3), rng.normal(size=2)
+    op = {"relu": "Relu", "tanh": "Tanh"}[activation]
+    nodes = [
+        node("Conv", ["x", "w", "b"], ["u"], pads=[1, 1, 1, 1]), node(op, ["u"], ["r"]),
+        node("Conv", ["r", "v", "c"], ["s"]), node("Flatten", ["s"], ["f"]), node(op, ["f"], ["t"]),
+        node("Gemm", ["t", "head"], ["y"], transB=1),
+    ]  # fmt: skip
+    first, shape = oracle.convolution(w, b, (2, 4, 4), 1)
+    second, _ = oracle.convolution(v, c, shape, 0)
+    model = opened(tmp_path, nodes, [2, 4, 4], [3], {"w": w, "b": b, "v": v, "c": c, "head": head})
+    return model, [first, (activation,), second, (activation,), ("linear", head, np.zeros(3))]
+
+
+def residual(tmp_path, rng, activation):
+    """Two blocks, of which the second adds the activation that enters it to what a layer makes of it."""
+    w = [rng.normal(size=s) for s in ((6, 7), (5, 6), (6, 5), (6, 6), (3, 6))]
+    b = [rng.normal(size=len(m)) for m in w]
+    op = {"relu": "Relu", "tanh": "Tanh"}[activation]
+    nodes = [
+        node("Gemm", ["x", "w0", "b0"], ["a"], transB=1), node(op, ["a"], ["h"]),
+        node("Gemm", ["h", "w1", "b1"], ["c"], transB=1), node(op, ["c"], ["d"]),
+        node("Gemm", ["d", "w2", "b2"], ["e"], transB=1), node("Add", ["e", "h"], ["f"]), node(op, ["f"], ["g"]),
+        node("Gemm", ["g", "w3", "b3"], ["i"], transB=1), node("Add", ["g", "i"], ["j"]), node(op, ["j"], ["k"]),
+        node("Gemm", ["k", "w4", "b4"], ["y"], transB=1),
+    ]  # fmt: skip
+    constants = {f"w{k}": m for k, m in enumerate(w)} | {f"b{k}": m for k, m in enumerate(b)}
+    lin, act = [("linear", m, bias) for m, bias in zip(w, b, strict=True)], (activation,)
+    steps = [lin[0], act, ("residual", [lin[1], act, lin[2]]), act, ("residual", [lin[3]]), act, lin[4]]
+    return opened(tmp_path, nodes, [7], [3], constants), steps
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+@pytest.mark.parametrize("net", [dense, convolutional, residual])
+@pytest.mark.parametrize("rule", RULES)
+def test_the_equations_of_the_paper(tmp_path, rule, net, activation):
+    rng = np.random.default_rng(5)
+    model, steps = net(tmp_path, rng, activation)
+    x, b = (rng.normal(size=(3, *model.input().shape[1:])).astype(np.float32) for _ in range(2))
+    # Entries that do not differ have no part in anything but are multiplied all the same.
+    x[0].flat[1] = b[0].flat[1]
+    found = xaionnx.explain(model, x, DeepLift(rule=rule, baseline=b), [0, 2])
+    for t, target in enumerate((0, 2)):
+        for n in range(3):
+            expected = oracle.explained(steps, x[n], b[n], target, rule)
+            np.testing.assert_allclose(found.values[t, n].ravel(), expected, **EXACT)
+    assert found.provenance["approximations"] == []
+
+
+def test_the_reference_case():
+    """Net F at (1, 2) from (0, 0): contributions (2, 1), multipliers (2, 0.5), nothing missing."""
+    found = xaionnx.explain(planted.load(planted.net_f()), np.float32([[1, 2]]), "deep_lift", 0)
+    np.testing.assert_array_equal(found.values, [[2, 1]])
+    np.testing.assert_array_equal(found.values / np.float32([[1, 2]]), [[2, 0.5]])
+    assert found.diagnostics["completeness_gap"] == [0]
+
+
+@pytest.mark.parametrize(
+    ("x", "rescaled", "revealed"),
+    [((1, 2), (1, 0), (0.5, 0.5)), ((2, 1), (0, 1), (0.5, 0.5)), ((3, 4), (3, 0), (1.5, 1.5))],
+)
+def test_reveal_cancel_shares_a_minimum(x, rescaled, revealed):
+    """Section 3.5.3: for min(i1, i2) = i1 - ReLU(i1 - i2) rescale picks one input, reveal-cancel halves."""
+    model = planted.load(planted.minimum())
+    for rule, expected in zip(RULES, (rescaled, revealed), strict=True):
+        found = xaionnx.explain(model, np.float32([x]), DeepLift(rule=rule), 0)
+        np.testing.assert_allclose(found.values, [expected], atol=1e-6)
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("name", ["digits_cnn", "mnist_cnn", "mnist_vit", "german_credit_mlp", "efficientnet_lite0"])
+def test_values_add_up_on_real_models(name, rule):
+    model = Model.load(f"models/{name}.onnx", "cpu")
+    x = np.random.default_rng(1).normal(size=(2, *model.input().shape[1:])).astype(np.float32)
+    found = xaionnx.explain(model, x, DeepLift(rule=rule), [0, 1])
+    assert np.max(found.diagnostics["relative_gap"]) < 2e-5
+    change = found.prediction - found.baseline_prediction
+    sums = found.values.reshape(2, 2, -1).sum(axis=2, dtype=np.float64)
+    np.testing.assert_allclose(sums, change, rtol=2e-5, atol=2e-5)
+
+
+def test_a_photograph_and_its_blur():
+    model = Model.load("models/efficientnet_lite0.onnx", "cpu")
+    x = model.spec.to_tensor(np.asarray(Image.open("models/photos/cat.png").convert("RGB"))[None])
+    for baseline in ("blur:8", "mean", "black"):
+        found = xaionnx.explain(model, x, DeepLift(baseline=baseline))
+        assert found.diagnostics["relative_gap"][0] < 1e-5
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_several_baselines_are_averaged(rule):
+    model = Model.load("models/mnist_cnn.onnx", "cpu")
+    rng = np.random.default_rng(2)
+    x, rows = (rng.uniform(size=(count, 1, 28, 28)).astype(np.float32) for count in (2, 3))
+    found = xaionnx.explain(model, x, DeepLift(rule=rule, baseline=Baseline.background(rows)), 3)
+    each = [xaionnx.explain(model, x, DeepLift(rule=rule, baseline=row), 3) for row in rows]
+    np.testing.assert_allclose(found.values, np.mean([one.values for one in each], axis=0), atol=1e-5)
+    np.testing.assert_allclose(
+        found.baseline_prediction, np.mean([one.baseline_prediction for one in each], axis=0), rtol=1e-5
+    )
+
+
+def test_a_linear_model_owes_by_its_weights():
+    """DeepSHAP of a linear model: w (x - mean of the background)."""
+    rows = np.random.default_rng(3).normal(size=(5, 3)).astype(np.float32)
+    model = planted.load(planted.linear([[1.0, 2.0, -3.0]]))
+    found = xaionnx.explain(model, np.float32([[3, 2, 1]]), DeepLift(baseline=Baseline.background(rows)), 0)
+    np.testing.assert_allclose(found.values, [[1, 2, -3] * (np.float32([3, 2, 1]) - rows.mean(axis=0))], rtol=1e-5)
+
+
+def test_at_a_layer_and_of_a_probability():
+    model = Model.load("models/mnist_cnn.onnx", "cpu")
+    x = np.random.default_rng(4).uniform(size=(2, 1, 28, 28)).astype(np.float32)
+    at = xaionnx.explain(model, x, DeepLift(layer="/4/Conv_output_0", baseline=0.5), 3)
+    whole = xaionnx.explain(model, x, DeepLift(baseline=0.5), 3)
+    np.testing.assert_allclose(
+        at.prediction - at.baseline_prediction, whole.prediction - whole.baseline_prediction, rtol=1e-5
+    )
+    assert np.max(at.diagnostics["relative_gap"]) < 1e-5
+    sure = xaionnx.explain(model, x, DeepLift(), Target.probability(3))
+    assert np.max(np.abs(sure.diagnostics["completeness_gap"])) < 1e-6
+    assert any(label.startswith("Softmax") for label in sure.provenance["approximations"])
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize(
+    "baseline", [None, 0.3, Baseline.background(np.random.default_rng(6).uniform(size=(3, 1, 8, 8)).astype(np.float32))]
+)
+def test_compiled_with_a_fixed_baseline(rule, baseline):
+    model = Model.load("models/digits_cnn.onnx", "cpu")
+    x = np.random.default_rng(7).uniform(size=(4, 1, 8, 8)).astype(np.float32)
+    found, told = agree(model, {model.input().name: x}, DeepLift(rule=rule, baseline=baseline), None)
+    assert np.abs(found["completeness_gap"]).max() < 1e-4
+    np.testing.assert_allclose(found["completeness_gap"], told.diagnostics["completeness_gap"], atol=2e-5)
+
+
+def test_what_is_not_compiled():
+    model = Model.load("models/mnist_cnn.onnx", "cpu")
+    with pytest.raises(ParameterError, match="made from the sample"):
+        xaionnx.compile(model, "deep_lift", baseline="blur")
+    with pytest.raises(ParameterError, match="not at a layer"):
+        xaionnx.compile(model, "deep_lift", layer="/4/Conv_output_0")
+
+
+def drawn(rng, *shape):
+    return rng.normal(size=shape).astype(np.float32)
+
+
+R = np.random.default_rng(8)
+# Graphs that a rule of its own, or the derivative of a linear op, is to make complete, with the labels they carry.
+COMPLETE = {
+    **{
+        op: ([node(op, ["x"], ["y"])], [2, 4, 4], [2, 4, 4], {}, 0)
+        for op in ("Relu", "LeakyRelu", "Elu", "Sigmoid", "Tanh", "Softplus", "HardSwish", "Exp", "Abs", "Erf", "Gelu",
+                   "Floor", "Neg", "Sin", "Selu", "Softsign", "HardSigmoid", "ThresholdedRelu")
+    },
+    "mish": ([node("Mish", ["x"], ["y"])], [3, 4], [3, 4], {}, 1),
+    "swish": ([node("Sigmoid", ["x"], ["s"]), node("Mul", ["x", "s"], ["y"])], [2, 4, 4], [2, 4, 4], {}, 0),
+    "max pool": ([node("MaxPool", ["x"], ["y"], kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])],
+                 [2, 5, 5], [2, 3, 3], {}, 1),
+    "global max": ([node("GlobalMaxPool", ["x"], ["y"])], [2, 4, 4], [2, 1, 1], {}, 1),
+    "reduce max": ([node("ReduceMax", ["x", "axes"], ["y"], keepdims=0)], [2, 4, 4], [2, 4], {"axes": [2]}, 1),
+    "reduce min": ([node("ReduceMin", ["x", "axes"], ["y"])], [2, 4, 4], [1, 4, 4], {"axes": [1]}, 1),
+    "max": ([node("Neg", ["x"], ["n"]), node("Max", ["x", "n", "c"], ["y"])], [3, 4], [3, 4], {"c": 0.5}, 1),
+    "min": ([node("Neg", ["x"], ["n"]), node("Min", ["x", "n", "c"], ["y"])], [3, 4], [3, 4], {"c": -0.5}, 1),
+    "square": ([node("Mul", ["x", "x"], ["y"])], [3, 4], [3, 4], {}, 0),
+    "power": ([node("Pow", ["x", "c"], ["y"])], [3, 4], [3, 4], {"c": 3.0}, 0),
+    "root": ([node("Exp", ["x"], ["e"]), node("Sqrt", ["e"], ["y"])], [3, 4], [3, 4], {}, 0),
+    "logarithm": ([node("Exp", ["x"], ["e"]), node("Add", ["e", "c"], ["f"]), node("Log", ["f"], ["y"])],
+                  [3, 4], [3, 4], {"c": 0.1}, 0),
+    "quotient": ([node("Exp", ["x"], ["e"]), node("Div", ["x", "e"], ["y"])], [3, 4], [3, 4], {}, 1),
+    "reciprocal": ([node("Exp", ["x"], ["e"]), node("Div", ["c", "e"], ["y"])], [3, 4], [3, 4], {"c": 2.0}, 0),
+    "attention": ([node("Transpose", ["x"], ["t"], perm=[0, 2, 1]), node("MatMul", ["x", "t"], ["s"]),
+                   node("Softmax", ["s"], ["a"]), node("MatMul", ["a", "x"], ["y"])], [3, 4], [3, 4], {}, 2),
+    "gate": ([node("GlobalAveragePool", ["x"], ["m"]), node("Sigmoid", ["m"], ["s"]), node("Mul", ["x", "s"], ["y"])],
+             [2, 4, 4], [2, 4, 4], {}, 1),
+    "softmax": ([node("Softmax", ["x"], ["y"], axis=1)], [5, 3], [5, 3], {}, 1),
+    "log softmax": ([node("LogSoftmax", ["x"], ["y"])], [5, 3], [5, 3], {}, 1),
+    "log sum exp": ([node("ReduceLogSumExp", ["x", "axes"], ["y"], keepdims=0)], [5, 3], [5], {"axes": [2]}, 1),
+    "layer norm": ([node("LayerNormalization", ["x", "g", "h"], ["y"])], [3, 6], [3, 6],
+                   {"g": drawn(R, 6), "h": drawn(R, 6)}, 1),
+    "instance norm": ([node("InstanceNormalization", ["x", "g", "h"], ["y"])], [2, 4, 4], [2, 4, 4],
+                      {"g": drawn(R, 2), "h": drawn(R, 2)}, 1),
+    "group norm": (
+        [node("GroupNormalization", ["x", "g", "h"], ["y"], num_groups=2)], [4, 3, 3], [4, 3, 3],
+        {"g": drawn(R, 2), "h": drawn(R, 2)}, 1),
+    "batch norm": ([node("BatchNormalization", ["x", "g", "h", "m", "v"], ["y"])], [2, 4, 4], [2, 4, 4],
+                   {"g": drawn(R, 2), "h": drawn(R, 2), "m": drawn(R, 2), "v": np.float32([0.5, 2])}, 0),
+    "average": ([node("AveragePool", ["x"], ["y"], kernel_shape=[2, 2])], [2, 4, 4], [2, 3, 3], {}, 0),
+}  # fmt: skip
+
+
+def multipliers(model, x, b, cotangent, rule):
+    found = gradient(model, "y", ["x"], TABLES[rule])
+    return found.run({"x": x, baseline_name("x"): b}, cotangent)[1]["x"], found.approximations
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("name", COMPLETE)
+def test_an_op_hands_on_all_of_its_change(tmp_path, name, rule):
+    nodes, shape, out, weights, labels = COMPLETE[name]
+    model = opened(tmp_path, nodes, shape, out, weights)
+    rng = np.random.default_rng(9)
+    x, b, cotangent = drawn(rng, 3, *shape) * 2, drawn(rng, 3, *shape) * 2, drawn(rng, 3, *out)
+    # Some entries that hardly differ, and some that do not.
+    x[:, 0] = b[:, 0] + np.float32([1e-8, 1e-4, 3e-3]).reshape(3, *[1] * (len(shape) - 1))
+    x[0].flat[-2:] = b[0].flat[-2:]
+    m, told = multipliers(model, x, b, cotangent, rule)
+    y, z = (model.run({"x": v})["y"].astype(np.float64) for v in (x, b))
+    change = (cotangent * (y - z)).reshape(3, -1).sum(axis=1)
+    np.testing.assert_allclose((m * (x - b)).reshape(3, -1).sum(axis=1), change, rtol=1e-4, atol=2e-5)
+    if rule == "rescale":
+        assert len(told) == labels
+
+
+def test_without_a_difference_multipliers_are_derivatives(tmp_path):
+    rng = np.random.default_rng(10)
+    for name in ("Tanh", "softmax", "layer norm", "attention", "max pool", "quotient", "Relu", "gate", "log sum exp"):
+        nodes, shape, out, weights, _ = COMPLETE[name]
+        model = opened(tmp_path, nodes, shape, out, weights)
+        x, cotangent = drawn(rng, 2, *shape), drawn(rng, 2, *out)
+        m, _ = multipliers(model, x, x, cotangent, "rescale")
+        plain = gradient(model, "y", ["x"]).run({"x": x}, cotangent)[1]["x"]
+        np.testing.assert_allclose(m, plain, rtol=1e-4, atol=1e-5)
+
+
+def test_max_pooling_gives_a_rise_to_its_winner_and_a_fall_to_the_one_before(tmp_path):
+    model = opened(tmp_path, [node("MaxPool", ["x"], ["y"], kernel_shape=[3])], [1, 3], [1, 1])
+    b = np.float32([[[1, 0, 0]], [[9, 0, 0]]])
+    x = np.float32([[[0, 5, 3]], [[1, 5, 3]]])
+    m, _ = multipliers(model, x, b, np.ones((2, 1, 1), np.float32), "rescale")
+    # From 1 to 5, by the second entry, which rose by 5; from 9 to 5, by the first, which fell by 8.
+    np.testing.assert_allclose(m[:, 0], [[0, 4 / 5, 0], [4 / 8, 0, 0]], rtol=1e-6)
+
+
+def test_what_has_no_rule_keeps_its_derivative_and_says_so(tmp_path):
+    model = opened(tmp_path, [node("LRN", ["x"], ["y"], size=3)], [3, 2, 2], [3, 2, 2])
+    x = drawn(np.random.default_rng(11), 1, 3, 2, 2)
+    m, told = multipliers(model, x, 0 * x, np.ones_like(x), "rescale")
+    np.testing.assert_allclose(m, gradient(model, "y", ["x"]).run({"x": x}, np.ones_like(x))[1]["x"])
+    assert told == ("LRN: its derivative at the input, which leaves a gap (1 node)",)
+
+
+def test_a_condition_that_changes_is_told(tmp_path):
+    nodes = [node("Greater", ["x", "c"], ["p"]), node("Where", ["p", "x", "c"], ["y"])]
+    model = opened(tmp_path, nodes, [4], [4], {"c": 0.0})
+    _, told = multipliers(model, *np.float32([[[1, -1, 2, -2]], [[-1, 1, 1, -1]], [[1, 1, 1, 1]]]), "rescale")
+    assert told == ("Where: operands that choose or count stay as they are at the input (1 node)",)
+
+
+def test_tokens_have_baselines_of_tokens(tmp_path):
+    path = tiny.saved(
+        tmp_path / "tokens.onnx",
+        [node("Gather", ["words", "x"], ["e"]), node("Tanh", ["e"], ["t"]),
+         node("ReduceMean", ["t", "axes"], ["m"], keepdims=0), node("MatMul", ["m", "w"], ["y"])],
+        [tensor("x", ["N", 4], 7)], [tensor("y", ["N", 2])],
+        {"words": drawn(R, 9, 5), "axes": np.int64([1]), "w": drawn(R, 5, 2)}, opset=20,
+    )  # fmt: skip
+    found = xaionnx.explain(Model.load(path), np.int64([[1, 2, 3, 4]]), "deep_lift", 0)
+    assert found.values.shape == (1, 4, 5)
+    assert found.diagnostics["relative_gap"][0] < 1e-5
+
+
+@pytest.mark.parametrize("kind", ["FLOAT16", "DOUBLE"])
+def test_other_precisions(tmp_path, kind):
+    """Softmax and Tanh between casts, as the values add up in the precision of the type."""
+    inner = getattr(TensorProto, kind)
+    nodes = [
+        node("Cast", ["x"], ["h"], to=inner), node("Tanh", ["h"], ["t"]), node("Softmax", ["t"], ["s"]),
+        node("Cast", ["s"], ["f"], to=TensorProto.FLOAT), node("MatMul", ["f", "w"], ["y"]),
+    ]  # fmt: skip
+    rng = np.random.default_rng(12)
+    model = opened(tmp_path, nodes, [6], [2], {"w": drawn(rng, 6, 2)})
+    found = xaionnx.explain(model, drawn(rng, 2, 6), DeepLift(baseline=0.1), 0)
+    assert np.max(np.abs(found.diagnostics["completeness_gap"])) < {"DOUBLE": 1e-6, "FLOAT16": 5e-3}[kind]
+
+
+def test_finite_differences_have_no_rules():
+    with pytest.raises(ParameterError, match="'auto' or 'graph'"):
+        DeepLift(gradient="finite_differences")
+    with pytest.raises(UnsupportedModelError, match="No rule"):
+        xaionnx.explain("models/german_credit_forest.onnx", np.zeros((1, 20), np.float32), "deep_lift", 0)

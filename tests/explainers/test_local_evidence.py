@@ -1,0 +1,149 @@
+"""Local evidence: patches by themselves, against loops over patches."""
+
+import numpy as np
+import pytest
+
+import xaionnx
+from models import planted
+from xaionnx import Baseline, Model, Target
+from xaionnx.errors import ParameterError, UnknownNameError, UnsupportedModelError
+from xaionnx.explainers.local_evidence import LocalEvidence
+
+# Of values near 1: the same sums in float32, in another order.
+CLOSE = {"rtol": 1e-5, "atol": 1e-5}
+
+
+def starts(size, window, stride):
+    """Where patches begin on an axis: at multiples of the stride, the last where it ends at the border."""
+    found = [0]
+    while found[-1] + window < size:
+        found.append(min(found[-1] + stride, size - window))
+    return found
+
+
+def laid(answer, extent, window, stride):
+    """The mean over the patches that cover each pixel (H, W), and the evidence of each patch, by loops."""
+    rows, columns = (starts(size, q, s) for size, q, s in zip(extent, window, stride, strict=True))
+    total, count, evidence = np.zeros(extent), np.zeros(extent), np.zeros((len(rows), len(columns)))
+    for i, top in enumerate(rows):
+        for j, left in enumerate(columns):
+            evidence[i, j] = answer(top, left)
+            total[top : top + window[0], left : left + window[1]] += evidence[i, j]
+            count[top : top + window[0], left : left + window[1]] += 1
+    return total / count, evidence
+
+
+@pytest.fixture(scope="module")
+def cnn():
+    return Model.load("models/mnist_cnn.onnx")
+
+
+@pytest.fixture(scope="module")
+def bag():
+    return planted.load(planted.bag_of_patches())
+
+
+X = np.random.default_rng(5).normal(size=(2, 3, 13, 11)).astype(np.float32)
+
+
+@pytest.mark.parametrize("baseline", [0, 0.5, "mean"])
+def test_covered_patches_stand_in_the_baseline(cnn, baseline):
+    x = np.random.default_rng(0).random((2, 1, 28, 28)).astype(np.float32)
+    method = LocalEvidence(window=(9, 12), stride=(5, 7), baseline=baseline)
+    result = method.attribute(cnn, x, [3, Target.margin(1, 2)])
+    drawn = {"mean": lambda one: one.mean()}.get(baseline, lambda one: baseline)
+
+    for n in range(2):
+
+        def logits(top, left, one=x[n]):
+            shown = np.full_like(one, drawn(one))
+            shown[:, top : top + 9, left : left + 12] = one[:, top : top + 9, left : left + 12]
+            return cnn.run({"pixels": shown[None]})["logits"][0]
+
+        for t, score in enumerate((lambda y: y[3], lambda y: y[1] - y[2])):
+            values, evidence = laid(lambda *at, of=score: of(logits(*at)), (28, 28), (9, 12), (5, 7))
+            np.testing.assert_allclose(result.maps["evidence"][t, n], evidence, **CLOSE)
+            np.testing.assert_allclose(result.values[t, n, 0], values, **CLOSE)
+    assert result.diagnostics["evaluations"] == [1 + evidence.size] * 2
+    assert result.provenance["parameters"]["patches"] == "covered"
+
+
+def test_patches_alone_are_cut_out_and_fed(bag):
+    result = LocalEvidence(patches="alone", window=(5, 4), stride=3).attribute(bag, X, 1)
+    for n in range(2):
+
+        def answer(top, left, one=X[n]):
+            return bag.run({"x": one[None, :, top : top + 5, left : left + 4]})["y"][0, 1]
+
+        values, evidence = laid(answer, (13, 11), (5, 4), (3, 3))
+        np.testing.assert_allclose(result.maps["evidence"][n], evidence, **CLOSE)
+        np.testing.assert_allclose(result.values[n], np.broadcast_to(values, (3, 13, 11)), **CLOSE)
+    assert result.diagnostics["evaluations"] == [1 + evidence.size] * 2
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("layer", [None, "scores"])
+def test_scores_by_place_are_found_and_answer_in_one_run(channels_last, layer):
+    model = planted.load(planted.bag_of_patches(channels_last=channels_last))
+    result = LocalEvidence(layer=layer).attribute(model, X, [0, Target.margin(2, 1)])
+    shown = model.with_outputs(["scores"]).run({"x": X}, ["scores"])["scores"]
+    scores = shown if channels_last else np.moveaxis(shown, 1, -1)
+    expected = np.stack([scores[..., 0], scores[..., 2] - scores[..., 1]])
+    np.testing.assert_allclose(result.maps["evidence"], expected, **CLOSE)
+    np.testing.assert_allclose(result.maps["evidence"].mean(axis=(2, 3)), result.prediction, **CLOSE)
+    parameters = result.provenance["parameters"]
+    assert (parameters["patches"], parameters["layer"]) == ("scores", "scores")
+    assert result.diagnostics["evaluations"] == [2, 2]
+    assert result.values.shape == (2, *X.shape)
+    np.testing.assert_allclose(result.values[0, 0, :, 0, 0], expected[0, 0, 0, 0], **CLOSE)
+
+
+def test_scores_by_place_are_what_patches_alone_answer(bag):
+    # A place sees 3 x 3 pixels, and the next begins 2 further on.
+    by_place = LocalEvidence().attribute(bag, X[:, :, :, :11], 2).maps["evidence"]
+    alone = LocalEvidence(patches="alone", window=3, stride=2).attribute(bag, X[:, :, :, :11], 2).maps["evidence"]
+    np.testing.assert_allclose(by_place, alone, **CLOSE)
+
+
+def test_a_layer_that_is_not_averaged_is_refused(bag, cnn):
+    with pytest.raises(UnsupportedModelError, match=r"Layer 'features' of .* holds scores by place: its mean"):
+        LocalEvidence(layer="features").attribute(bag, X, 0)
+    with pytest.raises(UnknownNameError, match=r"No layer named 'score'. Nearest: scores"):
+        LocalEvidence(layer="score").attribute(bag, X, 0)
+    with pytest.raises(UnsupportedModelError, match=r"No tensor of mnist_cnn.onnx holds scores by place"):
+        LocalEvidence(patches="scores").attribute(cnn, np.zeros((1, 1, 28, 28), np.float32))
+    with pytest.raises(ParameterError, match="The 'layer' parameter of LocalEvidence must be None for patches='alone'"):
+        LocalEvidence(layer="scores", patches="alone")
+
+
+def test_patches_alone_need_a_model_of_any_size(cnn):
+    with pytest.raises(UnsupportedModelError, match=r"Input 'pixels' of mnist_cnn.onnx is \(N, 1, 28, 28\) float32"):
+        LocalEvidence(patches="alone").attribute(cnn, np.zeros((1, 1, 28, 28), np.float32))
+
+
+def test_several_baselines_are_averaged(cnn):
+    x = np.random.default_rng(1).random((1, 1, 28, 28)).astype(np.float32)
+    rows = np.random.default_rng(2).random((3, 1, 28, 28)).astype(np.float32)
+    options = {"window": 14, "stride": 14}
+    together = LocalEvidence(baseline=Baseline.background(rows), **options).attribute(cnn, x, 4).values
+    each = [LocalEvidence(baseline=row[None], **options).attribute(cnn, x, 4).values for row in rows]
+    np.testing.assert_allclose(together, np.mean(each, axis=0), **CLOSE)
+
+
+def test_a_quarter_of_each_side_is_usual(cnn):
+    result = xaionnx.explain(cnn, np.zeros((1, 1, 28, 28), np.float32), "local_evidence")
+    assert result.provenance["parameters"]["window"] == [7, 7]
+    # A quarter of the patch is the usual step: 1 pixel.
+    assert result.maps["evidence"].shape == (1, 22, 22)
+
+
+def test_relative_evidence_is_what_a_patch_adds_to_the_baseline(cnn):
+    x = np.random.default_rng(3).random((1, 1, 28, 28)).astype(np.float32)
+    options = {"window": 10, "stride": 6, "baseline": 0.3}
+    plain, relative = (LocalEvidence(relative=r, **options).attribute(cnn, x, 2) for r in (False, True))
+    blank = cnn.run({"pixels": np.full_like(x, 0.3)})["logits"][:, 2]
+    np.testing.assert_allclose(relative.baseline_prediction, blank, **CLOSE)
+    np.testing.assert_allclose(relative.maps["evidence"], plain.maps["evidence"] - blank[:, None, None], **CLOSE)
+    assert relative.diagnostics["evaluations"] == [plain.diagnostics["evaluations"][0] + 1]
+    with pytest.raises(ParameterError, match="The 'relative' parameter of LocalEvidence must be False for patches"):
+        LocalEvidence(relative=True, patches="alone")

@@ -1,0 +1,125 @@
+"""DeepLIFT by loops over single units, from the equations of Shrikumar et al. 2017, sections 3.3 to 3.5.
+
+A net is a list of steps: ``("linear", W (O, I), b (O,))``, ``("relu",)``, ``("tanh",)`` and ``("residual", steps)``,
+which adds what its steps make to what they take.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass
+class Units:
+    """A layer's units at the input and at the baseline, and the parts of their differences."""
+
+    x: np.ndarray
+    b: np.ndarray
+    plus: np.ndarray
+    minus: np.ndarray
+
+    @property
+    def change(self):
+        return self.x - self.b
+
+
+def leaf(x, b):
+    return Units(x, b, np.maximum(x - b, 0), np.minimum(x - b, 0))
+
+
+FUNCTIONS = {"relu": lambda v: np.maximum(v, 0), "tanh": np.tanh}
+SLOPES = {"relu": lambda v: float(v > 0), "tanh": lambda v: 1 - np.tanh(v) ** 2}
+
+
+def forward(steps, units):
+    """The units that each step takes, and those that the last one makes."""
+    taken = []
+    for step in steps:
+        taken.append(units)
+        if step[0] == "linear":
+            w, bias = step[1:]
+            plus, minus = np.zeros(len(w)), np.zeros(len(w))
+            for j in range(len(w)):
+                for i in range(w.shape[1]):
+                    contribution = w[j, i] * units.change[i]
+                    if contribution > 0:
+                        plus[j] += contribution
+                    else:
+                        minus[j] += contribution
+            units = Units(w @ units.x + bias, w @ units.b + bias, plus, minus)
+        elif step[0] == "residual":
+            _, inner = forward(step[1], units)
+            skip = leaf(units.x, units.b)
+            units = Units(inner.x + units.x, inner.b + units.b, inner.plus + skip.plus, inner.minus + skip.minus)
+        else:
+            units = leaf(FUNCTIONS[step[0]](units.x), FUNCTIONS[step[0]](units.b))
+    return taken, units
+
+
+def backward(steps, units, plus, minus, rule):
+    """Multipliers of the parts of what the first step takes, from those of what the last one makes."""
+    taken, _ = forward(steps, units)
+    for step, before in zip(steps[::-1], taken[::-1], strict=True):
+        if step[0] == "linear":
+            w, m = step[1], np.zeros(step[1].shape[1])
+            for i in range(w.shape[1]):
+                for j in range(len(w)):
+                    contribution = w[j, i] * before.change[i]
+                    chosen = plus[j] if contribution > 0 else minus[j] if contribution < 0 else (plus[j] + minus[j]) / 2
+                    m[i] += w[j, i] * chosen
+            plus, minus = m, m.copy()
+        elif step[0] == "residual":
+            inner_plus, inner_minus = backward(step[1], before, plus, minus, rule)
+            skip = np.where(before.change > 0, plus, np.where(before.change < 0, minus, (plus + minus) / 2))
+            plus, minus = inner_plus + skip, inner_minus + skip
+        else:
+            assert np.array_equal(plus, minus), "what reads an activation tells its parts not apart"
+            f, one = FUNCTIONS[step[0]], (rescale if rule == "rescale" else reveal_cancel)
+            pairs = [
+                one(f, SLOPES[step[0]], before.b[k], before.plus[k], before.minus[k]) for k in range(len(before.x))
+            ]
+            plus, minus = (plus * np.array([pair[side] for pair in pairs]) for side in (0, 1))
+    return plus, minus
+
+
+def rescale(f, slope, b, up, down):
+    x = b + up + down
+    m = (f(x) - f(b)) / (x - b) if up + down else slope(b)
+    return m, m
+
+
+def reveal_cancel(f, slope, b, up, down):
+    """Of a part that is zero, the multiplier is the limit for a small one."""
+    raised = (f(b + up) - f(b) + f(b + up + down) - f(b + down)) / 2
+    lowered = (f(b + down) - f(b) + f(b + up + down) - f(b + up)) / 2
+    return (
+        raised / up if up else (slope(b) + slope(b + down)) / 2,
+        lowered / down if down else (slope(b) + slope(b + up)) / 2,
+    )
+
+
+def explained(steps, x, b, target, rule):
+    """Contributions of each input to one output."""
+    x, b = (np.asarray(v, dtype=np.float64).ravel() for v in (x, b))
+    _, last = forward(steps, leaf(x, b))
+    start = np.eye(len(last.x))[target]
+    plus, _ = backward(steps, leaf(x, b), start, start.copy(), rule)
+    return plus * (x - b)
+
+
+def convolution(w, bias, shape, pad):
+    """A convolution (O, I, k, k) of stride 1 as a linear step on flattened pictures, and its output's shape."""
+    count, channels, k, _ = w.shape
+    height, width = (size + 2 * pad - k + 1 for size in shape[1:])
+    matrix = np.zeros((count, height, width, *shape))
+    for o in range(count):
+        for r in range(height):
+            for c in range(width):
+                for i in range(channels):
+                    for u in range(k):
+                        for v in range(k):
+                            row, column = r + u - pad, c + v - pad
+                            if 0 <= row < shape[1] and 0 <= column < shape[2]:
+                                matrix[o, r, c, i, row, column] += w[o, i, u, v]
+    flat = matrix.reshape(count * height * width, -1)
+    return ("linear", flat, np.repeat(bias, height * width)), (count, height, width)

@@ -1,0 +1,5 @@
+"""Compilation: a model, a method and a target as one ordinary ONNX file that needs onnxruntime alone."""
+
+from xaionnx.compilation.compiled import Compiled, compile, method, methods
+
+__all__ = ["Compiled", "compile", "method", "methods"]

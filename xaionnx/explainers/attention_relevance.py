@@ -1,0 +1,75 @@
+"""Attention relevance: attention weighted with the gradient of the target, followed through the layers."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import numpy as np
+
+from xaionnx.autodiff.table import STANDARD
+from xaionnx.explainers._attention import AttentionExplainer, Followed, Layers, stepped
+from xaionnx.explainers._route import Route
+from xaionnx.explainers._slopes import Slopes
+
+# Samples whose attention is held at once.
+_PIECE = 16
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class AttentionRelevance(AttentionExplainer):
+    """How far attention to each token speaks for the target, through the layers l = 1 to L of an encoder::
+
+        A'_l  = mean over the heads of max(0, df/dA_l * A_l)
+        R_0   = I,    R_l = R_{l-1} + A'_l R_{l-1}
+        value = row of R_L - I at the token that is read
+
+    where A_l is the attention of layer l, (heads, T, T), and the row is that of the class token where the head reads
+    it. Values are not below zero; they are relative, and do not add up to the target. The paper keeps the 1 that the
+    token read begins with, which says nothing of the target; here it is taken off.
+
+    References
+    ----------
+    Chefer, Gur and Wolf, Generic attention-model explainability for interpreting bi-modal and encoder-decoder
+    transformers, ICCV 2021, arXiv:2103.15679, equations 1, 5 and 6.
+
+    Examples
+    --------
+    >>> import numpy as np, xaionnx
+    >>> from models import planted
+    >>> x = np.ones((1, 3, 12, 12), np.float32)
+    >>> found = xaionnx.explain(planted.load(planted.attending()), x, AttentionRelevance(), target=[0, 2])
+    >>> found.maps["tokens"].shape
+    (2, 1, 3, 3)
+    """
+
+    needs: ClassVar[str] = "gradient"
+    reference: ClassVar[str] = "Chefer, Gur and Wolf 2021, arXiv:2103.15679"
+
+    def follow(self, layers: Layers) -> Followed:
+        resolution, count = layers.resolution, len(layers.samples)
+        inputs = Route.of(layers.model, layers.feeds, resolution)
+        # The gradient at the attention of the samples themselves: no point of it is chosen.
+        slopes = Slopes(dataclasses.replace(inputs, names=layers.names), rules=STANDARD)
+        targets = slopes.targets
+        found = []
+        for first in range(0, count, _PIECE):
+            last = min(count, first + _PIECE)
+            pieces = list(layers.held(first, last))
+            held = [np.concatenate(arrays) for arrays in zip(*(layers_ for _, layers_ in pieces), strict=True)]
+            tokens = held[0].shape[-1]
+            begun = layers.begun(tokens)
+            rows = np.empty((targets, last - first, tokens))
+            sample, target = (each.ravel() for each in np.meshgrid(np.arange(last - first), np.arange(targets)))
+            for numbers, gradients in slopes.at(first + sample, target, lambda _: {}):
+                which, t = sample[numbers], target[numbers]
+                row = np.tile(begun, (len(t), 1))
+                for name, attention in zip(reversed(layers.names), reversed(held), strict=True):
+                    weighed = np.maximum(gradients[name].astype(np.float64) * attention[which], 0).mean(axis=1)
+                    row = row + stepped(row, weighed)
+                rows[t, which] = row - begun
+            found.append(rows)
+        spent = np.ones(count, dtype=np.int64) + slopes.spent
+        return Followed(np.concatenate(found, axis=1), spent, np.full(count, targets), slopes.source.approximations)

@@ -1,0 +1,215 @@
+"""Local evidence: the target of every patch of the picture by itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, final
+
+import numpy as np
+import numpy.typing as npt
+from xaionnx_kernels import masks
+
+from xaionnx import progress
+from xaionnx.errors import ParameterError, UnsupportedModelError
+from xaionnx.explainer import provenance
+from xaionnx.explainers._field import Field
+from xaionnx.explainers._game import Answer, GameExplainer
+from xaionnx.explainers._layer import Axes
+from xaionnx.explainers._spatial_scores import by_place, candidates, refused
+from xaionnx.explanation import Explanation
+from xaionnx.model import Model
+from xaionnx.parameters import choice, flag, name, size
+from xaionnx.perturb.cover import Reveal
+from xaionnx.perturb.features import Features
+from xaionnx.perturb.game import Game
+from xaionnx.perturb.sample import Sample, split
+from xaionnx.resolution import resolve
+from xaionnx.target import Target
+
+Array = npt.NDArray[Any]
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class LocalEvidence(GameExplainer):
+    """The target of every q x q patch by itself, given to the pixels that it covers::
+
+        evidence_p = f(patch p alone)
+        value_i    = mean over the patches p that cover pixel i of evidence_p
+
+    BagNets average the scores of patches, so that their map adds up to the answer. Of other models it tells what a
+    patch is without the rest, which may be little: what a class needs of two patches at once is in neither.
+
+    A patch is by itself in one of three ways, ``patches``:
+
+    ``scores``
+        A tensor (N, K, h, w), ``layer`` or found by its shape, whose mean over the places is the target's tensor, as
+        ahead of the global pooling of a BagNet: one run answers all patches, and the map is enlarged bilinearly. q is
+        what a place of that tensor sees.
+    ``alone``
+        The patch is cut out and fed, for models that take pictures of any size. It costs least.
+    ``covered``
+        The rest is replaced by the baseline, as occlusion does with the patch itself.
+
+    With ``relative`` f(baseline) is taken off the evidence of covered patches, so that a patch that says nothing has 0
+    even where the model answers a blank picture with a class. ``auto`` takes ``scores`` where there is such a tensor
+    and ``relative`` is False, else ``covered``. Patches stand at multiples of the stride; the last are moved so that
+    they end at the border. In a sequence or a table row the patch slides along the last axis.
+    ``provenance["parameters"]`` name the way that was taken.
+
+    ``maps`` of the result:
+
+    ``evidence`` : (N, rows, columns)
+        The target of each patch, by its position.
+
+    References
+    ----------
+    Brendel and Bethge, Approximating CNNs with bag-of-local-features models works surprisingly well on ImageNet,
+    ICLR 2019, arXiv:1904.00760, section 3.
+
+    Examples
+    --------
+    >>> import numpy as np, xaionnx
+    >>> from models import planted
+    >>> model = planted.load(planted.linear([[1.0, 2.0, -3.0]]))
+    >>> x = np.ones((1, 3), np.float32)
+    >>> xaionnx.explain(model, x, LocalEvidence(window=2, stride=1)).values
+    array([[ 3.,  1., -1.]], dtype=float32)
+    """
+
+    axioms: ClassVar[tuple[str, ...]] = ("linearity",)
+    reference: ClassVar[str] = "Brendel and Bethge 2019, arXiv:1904.00760"
+
+    patches: str = choice("auto", ("auto", "scores", "alone", "covered"), "how a patch is by itself")
+    window: int | tuple[int, ...] | None = size(
+        None, "height and width of a patch in pixels; a quarter of the input's if not given", optional=True
+    )
+    stride: int | tuple[int, ...] | None = size(
+        None, "steps of the patch in pixels; a quarter of the window if not given", optional=True
+    )
+    relative: bool = flag(False, "of covered patches, tell what each adds to the baseline by itself")
+    layer: str | None = name("tensor of scores by place; found by its shape if not given")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.relative and self.patches not in ("auto", "covered"):
+            raise ParameterError(
+                f"The 'relative' parameter of LocalEvidence must be False for patches='{self.patches}', which knows no "
+                "baseline. Got True instead."
+            )
+        if self.layer is not None and (self.relative or self.patches not in ("auto", "scores")):
+            given = "relative=True" if self.relative else f"patches='{self.patches}'"
+            raise ParameterError(
+                f"The 'layer' parameter of LocalEvidence must be None for {given}, which reads none. "
+                f"Got {self.layer!r} instead."
+            )
+
+    def attribute(self, model: Model, x: Array | Mapping[str, Array], target: Any = None) -> Explanation:
+        feeds = model.check(x)
+        sample = split(feeds, model.input().name, model.spec, model.shared)[0]
+        spent = 0
+        if self.patches in ("auto", "scores") and not self.relative:
+            tensors = {one.tensor(model) for one in Target.of(target)[0]}
+            tensor = min(tensors)
+            # A place of a map lies somewhere over a picture only.
+            fits = len(tensors) == 1 and sample.picture_axes is not None
+            names = candidates(model, tensor, sample, self.layer) if fits else []
+            spent = 1 if names else 0
+            found = by_place(model, tensor, feeds, names) if names else None
+            if found is not None:
+                return self._of_scores(model, feeds, target, tensor, *found)
+            if self.patches == "scores" or self.layer is not None:
+                raise refused(model, tensor, self.layer)
+        if self.patches == "alone":
+            self._check_free(model, sample)
+        window = tuple(max(1, sample.array.shape[axis] // 4) for axis in _sides(sample))
+        way = "alone" if self.patches == "alone" else "covered"
+        chosen = replace(self, patches=way, window=window if self.window is None else self.window)
+        record = GameExplainer.attribute(chosen, model, x, target)
+        evaluations = [one + spent for one in record.diagnostics["evaluations"]]
+        return replace(record, diagnostics={**record.diagnostics, "evaluations": evaluations})
+
+    def removal(self, sample: Sample) -> Reveal:
+        axes, window = sample.picture_axes, self.window
+        assert window is not None  # attribute has chosen one
+        pixels = Features.pixels() if axes is not None else Features.of(np.arange(sample.array.shape[-1]))
+        return Reveal(sample, pixels.players(sample), self.draws(sample, (sample.main,)), window)
+
+    def play(self, game: Game) -> Answer:
+        reveal = game.removal
+        assert isinstance(reveal, Reveal)  # self.removal makes nothing else
+        stride = reveal.steps(type(self).__name__, self.stride, share=4)
+        last = np.maximum(0, np.subtract(reveal.extent, reveal.window))
+        corners = np.minimum(masks.window_corners(reveal.extent, reveal.window, stride), last).astype(np.int32)
+        grid = tuple(len(np.unique(corners[:, axis])) for axis in (0, 1))
+        evidence = (self._alone(game, reveal, corners) if self.patches == "alone" else game.values(corners)).T
+        if self.relative:
+            evidence = evidence - game.empty[:, None]
+        total, covered = reveal.laid_over(evidence, corners)
+        values = (total / covered).reshape(len(evidence), -1)
+        return Answer(values, maps={"evidence": evidence.reshape(-1, *grid)})
+
+    def _alone(self, game: Game, reveal: Reveal, corners: Array) -> Array:
+        sample, main = reveal.sample, reveal.sample.main
+        whole = sample.array.reshape(reveal.view)
+        height, width = reveal.window
+        shape = list(sample.array.shape)
+        for axis, length in zip(_sides(sample), reveal.window[-len(_sides(sample)) :], strict=True):
+            shape[axis] = min(length, shape[axis])
+
+        def feed(start: int, stop: int) -> dict[str, Array]:
+            cut = [whole[:, top : top + height, left : left + width] for top, left in corners[start:stop]]
+            others = {n: a for n, a in sample.own.items() if n != main}
+            rows = {n: np.repeat(a[None], stop - start, axis=0) for n, a in others.items()}
+            return {**rows, main: np.stack(cut).reshape(stop - start, *shape)}
+
+        progress.expect(len(corners))
+        return game.apart(len(corners), feed)
+
+    def _check_free(self, model: Model, sample: Sample) -> None:
+        shape = model.input().shape
+        if any(isinstance(shape[axis + 1], int) for axis in _sides(sample)):
+            raise UnsupportedModelError(
+                f"Input '{sample.main}' of {model.name} is {model.input()}, of one size, so no smaller patch can be "
+                "fed alone. Use patches='covered'."
+            )
+
+    def _of_scores(
+        self, model: Model, feeds: dict[str, Array], target: Any, tensor: str, layer: str, scores: Array
+    ) -> Explanation:
+        """The record of a tensor (N, h, w, K), whose every place is an answer of its own."""
+        began = time.perf_counter()
+        resolution = resolve(target, model, feeds)
+        sample = split(feeds, model.input().name, model.spec, model.shared)[0]
+        count, height, width, classes = scores.shape
+        evidence = np.stack(
+            [
+                resolution.selection.of_sample(n).select({tensor: scores[n].reshape(-1, classes)}).T
+                for n in range(count)
+            ],
+            axis=1,
+        ).reshape(-1, count, height, width)
+        values = Field(Axes("CHW"), (1, height, width), sample).spread(evidence, "bilinear")
+
+        def axis(array: Array) -> Array:
+            return array if resolution.several else array[0]
+
+        resolved = {"patches": "scores", "layer": layer}
+        return Explanation(
+            method=self.name(),
+            values=axis(values.astype(np.float32)),
+            target=axis(resolution.selection.names),
+            prediction=axis(resolution.values),
+            maps={"evidence": axis(evidence)},
+            # The prediction, and the scores by place.
+            diagnostics={"evaluations": [2] * count, "seconds": round(time.perf_counter() - began, 6)},
+            provenance=provenance(self, model, feeds, Target.of(target)[0], resolved),
+        )
+
+
+def _sides(sample: Sample) -> tuple[int, ...]:
+    """The axes along which patches are taken: height and width, or the last."""
+    axes = sample.picture_axes
+    return (sample.array.ndim - 1,) if axes is None else axes[1]
