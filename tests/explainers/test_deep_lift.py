@@ -327,7 +327,7 @@ def test_other_precisions(tmp_path, kind):
 
 
 def test_finite_differences_have_no_rules():
-    with pytest.raises(ParameterError, match="'auto' or 'graph'"):
+    with pytest.raises(ParameterError, match="must be one of 'auto', 'graph'"):
         DeepLift(gradient="finite_differences")
     with pytest.raises(UnsupportedModelError, match="No rule"):
         xaionnx.explain("models/german_credit_forest.onnx", np.zeros((1, 20), np.float32), "deep_lift", 0)
