@@ -21,7 +21,7 @@ MODELS = Path(__file__).resolve().parents[1]
 SETTINGS: dict[str, dict[str, Any]] = {
     "occlusion": {"window": 48, "stride": 16},
     "sobol": {"features": Features.grid(7)},
-    "exact_shapley": {"features": Features.grid(4)},
+    "exact_shapley": {"features": Features.grid(3)},
     "smooth_grad": {"statistic": "squared"},
     "score_cam": {"channels": 64},
 }
