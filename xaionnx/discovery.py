@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import pkgutil
@@ -68,9 +69,10 @@ def configured(given: str | Explainer, settings: Mapping[str, Any]) -> Explainer
     return given
 
 
-def _files(package: str) -> list[str]:
+@functools.cache
+def _files(package: str) -> tuple[str, ...]:
     paths = importlib.import_module(package).__path__
-    return [module.name for module in pkgutil.iter_modules(paths) if not module.name.startswith("_")]
+    return tuple(module.name for module in pkgutil.iter_modules(paths) if not module.name.startswith("_"))
 
 
 def _defined(module: ModuleType, kind: type[Kind]) -> type[Kind]:

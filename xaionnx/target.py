@@ -218,8 +218,9 @@ class Top(Target):
         count = scores.shape[1]
         if self.rank >= count:
             raise ParameterError(f"There are {count} classes in '{tensor}'. Ask for at most so many.")
-        # A stable sort of the negated scores keeps the first of equal classes first, as argmax does.
-        chosen = np.argsort(-scores.astype(np.float64), axis=1, kind="stable")[:, self.rank]
+        # Of equal classes the first comes first in both.
+        order = np.argsort(-scores.astype(np.float64), axis=1, kind="stable") if self.rank else scores.argmax(1)[:, None]
+        chosen = order[:, self.rank]
         activation = to_probability(output, tensor, model) if self.as_probability else "identity"
         return [_single(tensor, activation, chosen, class_names(chosen, count, tensor, model, self.as_probability))]
 
