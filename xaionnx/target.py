@@ -219,8 +219,8 @@ class Top(Target):
         if self.rank >= count:
             raise ParameterError(f"There are {count} classes in '{tensor}'. Ask for at most so many.")
         # Of equal classes the first comes first in both.
-        order = np.argsort(-scores.astype(np.float64), axis=1, kind="stable") if self.rank else scores.argmax(1)[:, None]
-        chosen = order[:, self.rank]
+        falling = -scores.astype(np.float64)
+        chosen = np.argsort(falling, 1, kind="stable")[:, self.rank] if self.rank else falling.argmin(axis=1)
         activation = to_probability(output, tensor, model) if self.as_probability else "identity"
         return [_single(tensor, activation, chosen, class_names(chosen, count, tensor, model, self.as_probability))]
 
