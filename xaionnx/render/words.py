@@ -111,7 +111,7 @@ def reading(scale: Scale, found: PixelMap, *, bar: bool = True, activation: bool
     elif scale.low > 0:
         sentences.append("The redder a part, the more it matters for the prediction.")
     else:
-        sentences.append("Coloured parts raise the prediction, red ones most.")
+        sentences.append("Coloured parts matter for the prediction, red ones most.")
     beyond = "; values beyond it take its last colour" if scale.beyond else ""
     if bar:
         sentences.append(f"Colour scale: {scale.words}{beyond}.")
@@ -192,7 +192,7 @@ def shared_reading(drawn: list[tuple[Scale, PixelMap]], percentile: float, top: 
         sentences.append("Red parts raise the prediction, blue parts lower it.")
     if "positive" in signs:
         colours = "yellow to red" if len(signs) > 1 else "coloured"
-        sentences.append(f"In {colours} parts, the redder, the more a part speaks for the prediction.")
+        sentences.append(f"In {colours} parts, the redder, the more a part matters for the prediction.")
     if "absolute" in signs:
         sentences.append("Coloured parts move the prediction up or down, red ones most.")
     if top is not None:
