@@ -43,9 +43,14 @@ def part(make: Callable[[], str]) -> Callable[[], str]:
     return make
 
 
+def folded(title: str, text: str) -> str:
+    """``text`` behind a ``title`` that a reader opens."""
+    return f"<details><summary>{title}</summary>\n\n{text}\n\n</details>"
+
+
 @part
 def help() -> str:
-    """The help of every command, of methods only that of the first: their options are in the part 'options'."""
+    """The help of every command, all but the first folded; of methods one: their options are in the part 'options'."""
     from xaionnx_cli.app import main
 
     context = click.Context(main, info_name="xaionnx", terminal_width=_WIDTH, help_option_names=["-h", "--help"])
@@ -62,7 +67,8 @@ def help() -> str:
             assert chosen is not None
             deeper = click.Context(chosen, info_name=method, parent=inner, terminal_width=_WIDTH)
             blocks.append((f"xaionnx {name} {method} --help", chosen.get_help(deeper)))
-    return "\n\n".join(f"```text\n$ {line}\n{text}\n```" for line, text in blocks)
+    shown = [(line, f"```text\n$ {line}\n{text}\n```") for line, text in blocks]
+    return "\n\n".join([shown[0][1], *(folded(f"<code>{line}</code>", text) for line, text in shown[1:])])
 
 
 @part
@@ -120,7 +126,7 @@ def options() -> str:
             assert record is not None  # none of them is hidden
             cells = (name, *(" ".join(cell.replace("|", "\\|").split()) for cell in record))
             lines.append("| `{}` | `{}` | {} |".format(*cells))
-    return "\n".join(lines)
+    return folded("The options of every method", "\n".join(lines))
 
 
 def filled(text: str) -> str:

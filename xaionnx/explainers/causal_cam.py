@@ -24,12 +24,13 @@ class CausalCam(ClassCamExplainer):
     G_P is Grad-CAM, and each C a Grad-CAM of a loss J, the binary cross-entropy of the scores against the classes
     that are denied, Q being all classes beside P: against none of them, dJ/dy = sigmoid(y); against all,
     sigmoid(y) - 1; against P alone, sigmoid(y) - 1[P]. As sets of places they are compared by what they show: each
-    map is rectified and divided by its largest number. The paper gives the sets; the loss is a choice of ours.
+    map is rectified and divided by its largest number. The sets and their questions are the paper's (figure 1); the
+    loss is a choice of ours.
 
     References
     ----------
     Prabhushankar and AlRegib, Extracting causal visual features for limited label classification, ICIP 2021,
-    arXiv:2103.12322, section 3.
+    arXiv:2103.12322, figure 1.
 
     Examples
     --------

@@ -22,8 +22,9 @@ class FinerCam(ClassCamExplainer):
 
         J = sum_d s_d (y_c - strength y_d) / sum_d s_d
 
-    The similar classes are those whose scores are nearest to that of c. They count alike, s_d = 1, or by their
-    probability, s_d = softmax(y)_d, which is taken as a constant. With ``strength=0`` it is Grad-CAM.
+    The similar classes are those whose scores are nearest to that of c: three, at a strength of 0.6, in the authors'
+    experiments. They count alike, s_d = 1, or by their probability, s_d = softmax(y)_d, which is taken as a constant.
+    With ``strength=0`` it is Grad-CAM.
 
     References
     ----------
