@@ -27,7 +27,7 @@ Meaning = Literal[
     "hindrance",  # the other way round: above zero what lowers it
     "contrast",  # to the target, less what speaks for the classes that it is compared with
     "core",  # to the target, less what its context contributes
-    "importance",  # for the target, in order: sizes of contributions, or shifted ones
+    "importance",  # for the target, in order: sizes of contributions, shifted ones, those of the signal
     "slope",  # of the target, by each element
     "sensitivity",  # of the target: sizes of slopes, or of changes, whichever way they go
     "spread",  # of what is found in noisy copies
@@ -78,7 +78,7 @@ class Explanation:
         Numbers that say how far to trust the result: evaluations, seconds, completeness gap, fit. A list holds
         one entry a sample.
     provenance : dict
-        Versions, hashes of model and input, device, seed and resolved parameters.
+        What the values mean, versions, hashes of model and input, device, seed and resolved parameters.
 
     Examples
     --------

@@ -43,6 +43,6 @@ class PatternAttribution(PatternExplainer):
     array([[1., 0.]], dtype=float32)
     """
 
-    shows: ClassVar[Meaning] = "contribution"
+    shows: ClassVar[Meaning] = "importance"
     reference: ClassVar[str] = "Kindermans et al. 2018, arXiv:1705.05598"
     weighted: ClassVar[bool] = True

@@ -55,9 +55,9 @@ SENSES: Final[Mapping[Meaning, Sense]] = {
         "the more it tells the class from those it is compared with",
     ),
     "core": Sense(
-        "the more it counts for the class itself rather than for its context",
-        "Red {parts} count for the class itself, blue {parts} for its context",
-        "the more it tells the class itself from its context",
+        "the more this method takes it for the class itself rather than for its context",
+        "This method takes red {parts} for the class itself, blue {parts} for its context",
+        "the more this method takes it for one of the class itself and its context rather than for the other",
     ),
     "importance": Sense(
         "the more it matters for the prediction",
@@ -72,7 +72,7 @@ SENSES: Final[Mapping[Meaning, Sense]] = {
     "spread": Sense("the more noise on the input changes what is found there"),
     "alone": Sense(
         "the higher the prediction from it alone",
-        "The prediction from {parts} alone is above zero where they are red, below where they are blue",
+        "Red {parts} alone give a prediction above zero, blue {parts} below",
         "the farther the prediction from it alone is from zero",
     ),
     "signal": Sense(
