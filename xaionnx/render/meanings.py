@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, final
 
-from xaionnx.explanation import Explanation, Meaning
+from xaionnx.explanation import Explanation
 
 
 @final
@@ -38,7 +38,8 @@ class Sense:
         return f"{_capital(measure)}, {self.size or self.more if sign == 'absolute' else self.more}."
 
 
-SENSES: Final[Mapping[Meaning, Sense]] = {
+# By the names that `xaionnx.explanation.Meaning` has.
+SENSES: Final[Mapping[str, Sense]] = {
     "contribution": Sense(
         "the more it speaks for the prediction",
         "Red {parts} raise the prediction, blue {parts} lower it",
@@ -107,7 +108,7 @@ _UNTOLD: Final = Sense(
 
 def sense(one: Explanation) -> Sense:
     """The words for what the values of an explanation mean."""
-    return {str(name): words for name, words in SENSES.items()}.get(one.shows or "", _UNTOLD)
+    return SENSES.get(one.shows or "", _UNTOLD)
 
 
 def legend(panels: Sequence[tuple[str, Explanation, str]]) -> list[str]:
