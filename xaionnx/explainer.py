@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xaionnx import parameters
-from xaionnx.explanation import Explanation
+from xaionnx.explanation import Explanation, Meaning
 from xaionnx.model import Model
 from xaionnx.target import Target
 
@@ -46,6 +46,11 @@ class Explainer(ABC):
     def name(cls) -> str:
         """The method's name: that of its file, and of its command."""
         return cls.__module__.rpartition(".")[2]
+
+    @property
+    @abstractmethod
+    def shows(self) -> Meaning:
+        """What its values mean; a constant of the class where no parameter changes it."""
 
     def usual_target(self, model: Model) -> Target | None:
         """What is explained where no target is given; None for the score of the top class."""
@@ -79,7 +84,7 @@ class Explainer(ABC):
 def provenance(
     explainer: Explainer, model: Model, x: Mapping[str, Array], target: Any, resolved: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What is needed to repeat a result: versions, hashes, device and parameters.
+    """What is needed to read and repeat a result: its meaning, versions, hashes, device and parameters.
 
     ``resolved`` holds what stands behind a parameter's shorthand or default, and replaces it.
     """
@@ -92,6 +97,7 @@ def provenance(
         digest.update(f"{name}{array.dtype}{array.shape}".encode())
         digest.update(_bytes(array))
     return {
+        "shows": explainer.shows,
         "xaionnx": __version__,
         "onnxruntime": runtime_version(),
         "numpy": np.__version__,

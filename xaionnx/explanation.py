@@ -10,7 +10,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, final
+from typing import Any, BinaryIO, Literal, final
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,23 @@ from xaionnx.storage import write_whole
 
 Array = npt.NDArray[Any]
 Arrays = Array | dict[str, Array]
+
+# What the values of a method can mean; `xaionnx.render.meanings` has the words.
+Meaning = Literal[
+    "contribution",  # to the target: above zero what raises it, below what lowers it
+    "hindrance",  # the other way round: above zero what lowers it
+    "contrast",  # to the target, less what speaks for the classes that it is compared with
+    "core",  # to the target, less what its context contributes
+    "importance",  # for the target, in order: sizes of contributions, shifted ones, those of the signal
+    "slope",  # of the target, by each element
+    "sensitivity",  # of the target: sizes of slopes, or of changes, whichever way they go
+    "spread",  # of what is found in noisy copies
+    "alone",  # the target of a part without the rest
+    "signal",  # a pattern in the input that the target rests on, in the input's terms
+    "activation",  # what a layer holds, whatever the target
+    "component",  # of what a layer holds, whatever the target
+    "attention",  # that is taken to what the head reads, whatever the target
+]
 
 # The order in which arrays are written; a change of meaning raises the number.
 _FORMAT = 1
@@ -61,7 +78,7 @@ class Explanation:
         Numbers that say how far to trust the result: evaluations, seconds, completeness gap, fit. A list holds
         one entry a sample.
     provenance : dict
-        Versions, hashes of model and input, device, seed and resolved parameters.
+        What the values mean, versions, hashes of model and input, device, seed and resolved parameters.
 
     Examples
     --------
@@ -91,6 +108,11 @@ class Explanation:
     def several_targets(self) -> bool:
         """Whether the arrays have a leading axis of targets."""
         return self.target.ndim == 2
+
+    @property
+    def shows(self) -> str | None:
+        """What the values mean, a `Meaning`; None where the provenance does not tell."""
+        return self.provenance.get("shows")
 
     def sample(self, n: int, target: int = 0) -> Explanation:
         """The arrays of sample ``n`` alone (N = 1), for one of its targets; ``diagnostics`` and ``provenance`` whole.

@@ -299,6 +299,7 @@ def test_a_model_declared_for_one_sample_takes_any_number(tmp_path):
 class GuidedChannels(GraphExplainer):
     """A map from an inner tensor and swapped rules: the sum of h * dy/dh over channels, given to every element of x."""
 
+    shows = "contribution"
     reference = "this test"
 
     def trace(self, slopes, points):

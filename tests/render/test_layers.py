@@ -13,9 +13,9 @@ from xaionnx.render.maps import Extent, pixel_map
 RNG = np.random.default_rng(1)
 
 
-def explained(values, axes, grid=None, before=0, method="conductance"):
+def explained(values, axes, grid=None, before=0, method="conductance", shows="contribution"):
     told = {"layer": {"name": "/a_b/c", "axes": axes, "grid": grid, "before": before},
-            "parameters": {"layer": "/a_b/c"}}  # fmt: skip
+            "parameters": {"layer": "/a_b/c"}, "shows": shows}  # fmt: skip
     return Explanation(method, values, np.array(["3 (3)"]), np.array([2.0]), provenance=told)
 
 
@@ -33,13 +33,14 @@ def bilinear(small, height, width):
 def test_channels_are_summed_and_the_map_is_enlarged_between_the_centres_of_its_cells(axes):
     values = RNG.normal(size=(5, 3, 4)).astype(np.float32)
     given = values if axes == "CHW" else np.moveaxis(values, 0, 2)
-    found = pixel_map(explained(given[None], axes), Extent(24, 20))
+    one = explained(given[None], axes)
+    found = pixel_map(one, Extent(24, 20))
     np.testing.assert_allclose(found.values, bilinear(values.sum(axis=0), 24, 20), atol=1e-5)
     assert found.note == (
         "The values of the layer's 5 channels are summed at 3 x 4 places and enlarged to the picture bilinearly."
     )
     scale = scale_of(found.values, "auto", 99, "overlay")
-    assert words.reading(scale, found).endswith(found.note)
+    assert words.reading(one, scale, found).endswith(found.note)
     single = pixel_map(explained(values[None, :1], "CHW"), Extent(24, 20))
     assert single.note.startswith("The values of the layer's channel are taken at 3 x 4 places")
 
@@ -83,18 +84,6 @@ def test_the_caption_names_the_layer_as_the_model_does():
     )
 
 
-def test_an_activation_says_nothing_of_the_prediction():
-    held = explained(np.ones((1, 2, 4, 4)), "CHW", method="layer_activation")
-    found = pixel_map(held, Extent(8, 8))
-    scale = scale_of(found.values, "auto", 99, "overlay")
-    assert "prediction" not in words.reading(scale, found, activation=words.is_activation(held))
-    assert words.class_and_score(held) == "what the layer holds"
-    photo = np.full((8, 8, 3), 90, np.uint8)
-    # The same values of a method that explains have another title and caption, and so another picture.
-    other = explained(np.ones((1, 2, 4, 4)), "CHW")
-    assert render.overlay(held, photo).tobytes() != render.overlay(other, photo).tobytes()
-
-
 def test_bars_of_channels_take_names_of_channels():
     values = RNG.normal(size=(1, 3, 4, 4))
     drawn = render.bars(explained(values, "CHW"), ["red", "green", "blue"])
@@ -109,15 +98,7 @@ def test_a_sheet_holds_layers_beside_inputs():
     photo = np.full((8, 8, 3), 90, np.uint8)
     both = render.sheet([plain, explained(RNG.normal(size=(1, 5, 2, 2)), "CHW")], photo, side=100)
     assert both.width > 3 * 100
-    drawn = [(scale_of(found.values, "auto", 99, "sheet"), found) for found in
-             (pixel_map(explained(RNG.normal(size=(1, 5, 2, 2)), "CHW"), Extent(8, 8)),)]  # fmt: skip
-    assert words.shared_reading(drawn, 99, None).endswith("enlarged to the picture bilinearly.")
-
-
-def test_a_rollout_names_no_class():
-    rolled = Explanation("attention_rollout", np.ones((1, 1, 8, 8)), np.array(["cat (3)"]), np.array([2.0]))
-    assert words.class_and_score(rolled) == "where attention leads, whatever the class"
-    found = pixel_map(rolled, Extent(8, 8))
-    said = words.reading(scale_of(found.values, "auto", 99, "overlay"), found, rollout=words.is_rollout(rolled))
-    assert "attention takes to the tokens" in said
-    assert "prediction" not in said
+    layer = explained(RNG.normal(size=(1, 5, 2, 2)), "CHW")
+    found = pixel_map(layer, Extent(8, 8))
+    said = words.shared_reading([words.Drawn("a", layer, scale_of(found.values, "auto", 99, "sheet"), found)], 99, None)
+    assert said[-1].endswith("enlarged to the picture bilinearly.")

@@ -234,6 +234,14 @@ def test_a_picture_of_another_shape_is_refused():
     )
 
 
+def test_a_side_of_a_stretched_map_is_not_taken_for_its_channels():
+    with pytest.raises(DataError, match=r"which does not fit a picture of 50 x 70 pixels"):
+        render.overlay(planted(), np.zeros((50, 70, 3), np.uint8), stretched=True)
+    # Both (4, 8) and (8, 4) cover a larger picture; that of its own size is meant.
+    both = np.arange(8 * 4 * 8, dtype=float).reshape(1, 8, 4, 8)
+    np.testing.assert_array_equal(pixel_map(explanation(both), Extent(4, 8, True)).values, both[0].sum(axis=0))
+
+
 def test_values_of_a_table_are_refused():
     with pytest.raises(DataError) as caught:
         render.overlay(explanation(np.ones((1, 20))), np.zeros((50, 70, 3), np.uint8))
@@ -327,7 +335,7 @@ def test_the_caption_says_what_joined_the_channels():
     from xaionnx.render.colours import scale_of
 
     found = pixel_map(one, Extent(9, 9))
-    said = words.reading(scale_of(found.values, "absolute", 99, "overlay"), found)
+    said = words.reading(one, scale_of(found.values, "absolute", 99, "overlay"), found)
     assert said.endswith("Values are summed over the colour channels, then stripped of their sign.")
 
 

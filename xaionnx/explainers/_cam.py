@@ -21,7 +21,7 @@ from xaionnx.explainers._graph import Emitted, GraphExplainer, Traced
 from xaionnx.explainers._layer import Axes, check_layer, extent_of, maps, normalised, ranks, usual_layer
 from xaionnx.explainers._route import Route
 from xaionnx.explainers._slopes import Slopes
-from xaionnx.explanation import Explanation
+from xaionnx.explanation import Explanation, Meaning
 from xaionnx.model import Model
 from xaionnx.perturb.sample import Sample, split
 from xaionnx.resolution import Resolution, resolve
@@ -73,6 +73,8 @@ class CamExplainer(Explainer):
     picture into patches are channels over the grid of the patches, and tokens in front of them, such as the class
     token, are left out; for tokens of a row there is one number a token. ``provenance["seen_at"]`` names the layer.
     """
+
+    shows: ClassVar[Meaning] = "contribution"
 
     layer: str | None = parameters.name(
         "tensor to look at; the last map over the picture, else the tokens that the last attention reads, if not given"

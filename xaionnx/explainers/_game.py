@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from xaionnx import progress
 from xaionnx.explainer import Explainer, provenance
-from xaionnx.explanation import Arrays, Explanation
+from xaionnx.explanation import Arrays, Explanation, Meaning
 from xaionnx.model import Model
 from xaionnx.parameters import free, integer
 from xaionnx.perturb.baseline import Baseline
@@ -64,6 +64,10 @@ class GameExplainer(Explainer):
         "max_distance, shuffle[:tile]",
     )
     seed: int = integer(0, "seed of everything that is drawn", low=0, high=2**63 - 1)
+
+    @property
+    def shows(self) -> Meaning:
+        return "contribution"
 
     @abstractmethod
     def play(self, game: Game) -> Answer:

@@ -12,6 +12,7 @@ from xaionnx.autodiff.table import STANDARD
 from xaionnx.explainers._attention import AttentionExplainer, Followed, Layers, stepped
 from xaionnx.explainers._route import Route
 from xaionnx.explainers._slopes import Slopes
+from xaionnx.explanation import Meaning
 
 # Samples whose attention is held at once.
 _PIECE = 16
@@ -45,6 +46,7 @@ class AttentionRelevance(AttentionExplainer):
     (2, 1, 3, 3)
     """
 
+    shows: ClassVar[Meaning] = "contribution"
     needs: ClassVar[str] = "gradient"
     reference: ClassVar[str] = "Chefer, Gur and Wolf 2021, arXiv:2103.15679"
 

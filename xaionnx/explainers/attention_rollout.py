@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xaionnx.explainers._attention import AttentionExplainer, Followed, Layers, stepped
+from xaionnx.explanation import Meaning
 from xaionnx.model import Model
 from xaionnx.parameters import choice, real
 from xaionnx.target import Target
@@ -50,6 +51,7 @@ class AttentionRollout(AttentionExplainer):
     (1, 3, 3)
     """
 
+    shows: ClassVar[Meaning] = "attention"
     needs: ClassVar[str] = "activation"
     reference: ClassVar[str] = "Abnar and Zuidema 2020, arXiv:2005.00928"
 

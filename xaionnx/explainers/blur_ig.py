@@ -14,6 +14,7 @@ from xaionnx.errors import InputMismatchError
 from xaionnx.explainers._gradient import Found, GradientExplainer, Points
 from xaionnx.explainers._paths import completeness
 from xaionnx.explainers._slopes import Slopes
+from xaionnx.explanation import Meaning
 from xaionnx.parameters import integer, real
 from xaionnx.perturb.sample import Sample
 
@@ -60,6 +61,7 @@ class BlurIG(GradientExplainer):
     array([[-2., -2., -6., -2.]], dtype=float32)
     """
 
+    shows: ClassVar[Meaning] = "contribution"
     axioms: ClassVar[tuple[str, ...]] = ("linearity", "null player")
     reference: ClassVar[str] = "Xu, Venugopalan and Sundararajan 2020, arXiv:2004.03383"
 

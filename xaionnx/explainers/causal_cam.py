@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xaionnx.explainers._classes import ClassCamExplainer, one_hot
+from xaionnx.explanation import Meaning
 from xaionnx.model import Model
 
 Array = npt.NDArray[Any]
@@ -43,6 +44,7 @@ class CausalCam(ClassCamExplainer):
            [0.  , 0.55]], dtype=float32)
     """
 
+    shows: ClassVar[Meaning] = "core"
     reference: ClassVar[str] = "Prabhushankar and AlRegib 2021, arXiv:2103.12322"
 
     def coefficients(self, model: Model, scores: Array, classes: Array) -> list[Array]:

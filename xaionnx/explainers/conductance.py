@@ -12,6 +12,7 @@ from xaionnx.explainers._gradient import Found, Points
 from xaionnx.explainers._inner_paths import InnerExplainer, InnerPaths
 from xaionnx.explainers._paths import FromBaseline
 from xaionnx.explainers._slopes import Slopes
+from xaionnx.explanation import Meaning
 from xaionnx.parameters import choice, integer
 
 Array = npt.NDArray[Any]
@@ -45,6 +46,7 @@ class Conductance(FromBaseline, InnerExplainer):
     array([[ 90., 100., 100., 100.]], dtype=float32)
     """
 
+    shows: ClassVar[Meaning] = "contribution"
     axioms: ClassVar[tuple[str, ...]] = ("linearity", "null player", "symmetry")
     reference: ClassVar[str] = "Dhamdhere, Sundararajan and Yan 2019, arXiv:1805.12233"
 

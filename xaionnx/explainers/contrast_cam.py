@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from xaionnx.errors import ParameterError
 from xaionnx.explainers._classes import ClassCamExplainer, one_hot, softmax
+from xaionnx.explanation import Meaning
 from xaionnx.model import Model
 from xaionnx.parameters import free
 from xaionnx.scores import class_number
@@ -47,6 +48,7 @@ class ContrastCam(ClassCamExplainer):
            [0.  , 0.  ]], dtype=float32)
     """
 
+    shows: ClassVar[Meaning] = "contrast"
     reference: ClassVar[str] = "Prabhushankar et al. 2020, arXiv:2008.00178"
 
     contrast: Any = free(

@@ -9,6 +9,7 @@ from xaionnx.explainers._cam import WeightedCamExplainer
 
 if TYPE_CHECKING:
     from xaionnx.explainers._algebra import Algebra
+    from xaionnx.explanation import Meaning
 
 
 @final
@@ -34,6 +35,7 @@ class CounterfactualCam(WeightedCamExplainer):
            [-20.25, -22.5 ]], dtype=float32)
     """
 
+    shows: ClassVar[Meaning] = "hindrance"
     reference: ClassVar[str] = "Selvaraju et al. 2017, arXiv:1610.02391"
 
     def weights(self, of: Algebra, a: Any, slope: Any) -> Any:

@@ -9,6 +9,7 @@ from xaionnx.explainers._propagation import PropagationExplainer
 
 if TYPE_CHECKING:
     from xaionnx.autodiff.rule import Table
+    from xaionnx.explanation import Meaning
     from xaionnx.model import Model
 
 
@@ -43,6 +44,7 @@ class Deconvnet(PropagationExplainer):
            [1., 2., 2., 1.]], dtype=float32)
     """
 
+    shows: ClassVar[Meaning] = "signal"
     axioms: ClassVar[tuple[str, ...]] = ("null player", "symmetry")
     reference: ClassVar[str] = "Zeiler and Fergus 2014, arXiv:1311.2901"
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from xaionnx.autodiff.rule import Table
+    from xaionnx.explanation import Meaning
     from xaionnx.graph.builder import Builder
     from xaionnx.model import Model
 
@@ -80,6 +81,7 @@ class DeepLift(PropagationExplainer):
     array([[0.5, 0.5]], dtype=float32)
     """
 
+    shows: ClassVar[Meaning] = "contribution"
     axioms: ClassVar[tuple[str, ...]] = ("completeness", "null player")
     reference: ClassVar[str] = "Shrikumar et al. 2017, arXiv:1704.02685"
 

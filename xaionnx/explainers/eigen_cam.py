@@ -11,6 +11,7 @@ from xaionnx.explainers._cam import CamExplainer, Seen
 from xaionnx.explainers._components import projected
 from xaionnx.explainers._gradient import Found
 from xaionnx.explainers._slopes import Slopes
+from xaionnx.explanation import Meaning
 from xaionnx.model import Model
 from xaionnx.parameters import flag
 from xaionnx.target import Target
@@ -40,6 +41,7 @@ class EigenCam(CamExplainer):
     array([31.39, 42.64], dtype=float32)
     """
 
+    shows: ClassVar[Meaning] = "component"
     needs: ClassVar[str] = "activation"
     reference: ClassVar[str] = "Muhammad and Yeasin 2020, arXiv:2008.00299"
 

@@ -10,6 +10,7 @@ import numpy as np
 from xaionnx.explainers._gradient import Found, LayerExplainer, Points
 from xaionnx.explainers._paths import FromBaseline, Paths, add_up, completeness
 from xaionnx.explainers._slopes import Slopes
+from xaionnx.explanation import Meaning
 from xaionnx.parameters import integer
 
 
@@ -42,6 +43,7 @@ class ExpectedGradients(FromBaseline, LayerExplainer):
     array([[2., 2., 0.]], dtype=float32)
     """
 
+    shows: ClassVar[Meaning] = "contribution"
     axioms: ClassVar[tuple[str, ...]] = ("linearity", "null player")
     reference: ClassVar[str] = "Erion et al. 2021, doi:10.1038/s42256-021-00343-w"
 

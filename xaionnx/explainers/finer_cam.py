@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xaionnx.explainers._classes import ClassCamExplainer, one_hot, softmax
+from xaionnx.explanation import Meaning
 from xaionnx.model import Model
 from xaionnx.parameters import choice, integer, real
 
@@ -42,6 +43,7 @@ class FinerCam(ClassCamExplainer):
            [0., 1.]], dtype=float32)
     """
 
+    shows: ClassVar[Meaning] = "contrast"
     reference: ClassVar[str] = "Zhang et al. 2025, arXiv:2501.11309"
 
     similar: int = integer(3, "similar classes, or all others where there are fewer", low=1)

@@ -21,7 +21,7 @@ from xaionnx.explainers._route import Route
 from xaionnx.explainers._slopes import differentiable
 from xaionnx.explainers._sources.graph import activated
 from xaionnx.explainers._sources.source import Question
-from xaionnx.explanation import Explanation
+from xaionnx.explanation import Explanation, Meaning
 from xaionnx.model import Model
 from xaionnx.resolution import resolve
 from xaionnx.target import Target
@@ -57,6 +57,7 @@ class FullGrad(Explainer):
     ([0.0], 1)
     """
 
+    shows: ClassVar[Meaning] = "importance"
     needs: ClassVar[str] = "gradient"
     reference: ClassVar[str] = "Srinivas and Fleuret 2019, arXiv:1905.00780"
 

@@ -9,6 +9,7 @@ from xaionnx.explainers._propagation import PropagationExplainer
 
 if TYPE_CHECKING:
     from xaionnx.autodiff.rule import Table
+    from xaionnx.explanation import Meaning
     from xaionnx.model import Model
 
 
@@ -44,6 +45,7 @@ class GuidedBackprop(PropagationExplainer):
            [1., 2., 2., 1.]], dtype=float32)
     """
 
+    shows: ClassVar[Meaning] = "signal"
     axioms: ClassVar[tuple[str, ...]] = ("null player", "symmetry")
     reference: ClassVar[str] = "Springenberg et al. 2014, arXiv:1412.6806"
 

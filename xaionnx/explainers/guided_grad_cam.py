@@ -17,7 +17,7 @@ from xaionnx.explainer import Explainer, told_parameters
 from xaionnx.explainers._field import UPSAMPLING
 from xaionnx.explainers.grad_cam import GradCam
 from xaionnx.explainers.guided_backprop import GuidedBackprop
-from xaionnx.explanation import Explanation
+from xaionnx.explanation import Explanation, Meaning
 from xaionnx.model import Model
 
 Array = npt.NDArray[Any]
@@ -50,6 +50,7 @@ class GuidedGradCam(Explainer):
            [28. , 56. , 65. , 32.5]], dtype=float32)
     """
 
+    shows: ClassVar[Meaning] = "signal"
     needs: ClassVar[str] = "gradient"
     reference: ClassVar[str] = "Selvaraju et al. 2017, arXiv:1610.02391"
 
@@ -75,6 +76,7 @@ class GuidedGradCam(Explainer):
             for key in ("evaluations", "gradients")
         }
         told = {key: value for key, value in where.provenance.items() if key != "parameters"}
+        told["shows"] = self.shows
         told["parameters"] = told_parameters(self, {"layer": where.provenance["parameters"]["layer"]})
         told["approximations"] = sorted({*told["approximations"], *lines.provenance["approximations"]})
         return dataclasses.replace(

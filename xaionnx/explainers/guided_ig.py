@@ -12,6 +12,7 @@ from xaionnx import progress
 from xaionnx.explainers._gradient import Found, GradientExplainer, Points
 from xaionnx.explainers._paths import FromBaseline, Paths, completeness
 from xaionnx.explainers._slopes import Slopes
+from xaionnx.explanation import Meaning
 from xaionnx.parameters import integer, real
 
 Array = npt.NDArray[Any]
@@ -54,6 +55,7 @@ class GuidedIG(FromBaseline, GradientExplainer):
     array([[22.,  8.]], dtype=float32)
     """
 
+    shows: ClassVar[Meaning] = "contribution"
     axioms: ClassVar[tuple[str, ...]] = ("null player", "symmetry")
     reference: ClassVar[str] = "Kapishnikov et al. 2021, arXiv:2106.09788"
 

@@ -12,6 +12,7 @@ from xaionnx.explainers._graph import Emitted, GraphExplainer, Traced
 from xaionnx.explainers._slopes import Slopes
 
 if TYPE_CHECKING:
+    from xaionnx.explanation import Meaning
     from xaionnx.graph.builder import Builder
 
 
@@ -38,6 +39,7 @@ class InputXGradient(GraphExplainer):
     array([[ 3.,  4., -3.]], dtype=float32)
     """
 
+    shows: ClassVar[Meaning] = "contribution"
     axioms: ClassVar[tuple[str, ...]] = ("linearity", "null player", "symmetry")
     reference: ClassVar[str] = "Shrikumar et al. 2016, arXiv:1605.01713"
 

@@ -21,6 +21,7 @@ from xaionnx.perturb.sample import Sample
 if TYPE_CHECKING:
     import onnx_ir as ir
 
+    from xaionnx.explanation import Meaning
     from xaionnx.graph.builder import Builder
 
 Array = npt.NDArray[Any]
@@ -74,6 +75,7 @@ class IntegratedGradients(FromBaseline, GraphExplainer):
     array([[5.    , 4.    , 0.1411]], dtype=float32)
     """
 
+    shows: ClassVar[Meaning] = "contribution"
     axioms: ClassVar[tuple[str, ...]] = ("linearity", "null player", "symmetry")
     reference: ClassVar[str] = "Sundararajan, Taly and Yan 2017, arXiv:1703.01365"
 

@@ -12,6 +12,7 @@ from xaionnx.explainers._inner_paths import InnerExplainer, InnerPaths
 from xaionnx.explainers._paths import FromBaseline
 from xaionnx.explainers._slopes import Slopes
 from xaionnx.explainers.integrated_gradients import path
+from xaionnx.explanation import Meaning
 from xaionnx.parameters import choice, integer
 
 
@@ -40,6 +41,7 @@ class InternalInfluence(FromBaseline, InnerExplainer):
     array([[0.9, 1. , 1. , 1. ]], dtype=float32)
     """
 
+    shows: ClassVar[Meaning] = "slope"
     axioms: ClassVar[tuple[str, ...]] = ("null player", "symmetry")
     reference: ClassVar[str] = "Leino et al. 2018, arXiv:1802.03788"
 

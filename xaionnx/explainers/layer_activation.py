@@ -13,7 +13,7 @@ import numpy.typing as npt
 from xaionnx.explainer import Explainer, provenance
 from xaionnx.explainers._gradient import Found, recorded
 from xaionnx.explainers._route import Route
-from xaionnx.explanation import Explanation
+from xaionnx.explanation import Explanation, Meaning
 from xaionnx.model import Model
 from xaionnx.parameters import name
 from xaionnx.resolution import resolve
@@ -45,6 +45,7 @@ class LayerActivation(Explainer):
     array([[ 90., 101., 101., 101.]], dtype=float32)
     """
 
+    shows: ClassVar[Meaning] = "activation"
     needs: ClassVar[str] = "activation"
     reference: ClassVar[str] = "Zeiler and Fergus 2014, arXiv:1311.2901"
 

@@ -18,7 +18,7 @@ from xaionnx.explainers._field import Field
 from xaionnx.explainers._game import Answer, GameExplainer
 from xaionnx.explainers._layer import Axes
 from xaionnx.explainers._spatial_scores import by_place, candidates, refused
-from xaionnx.explanation import Explanation
+from xaionnx.explanation import Explanation, Meaning
 from xaionnx.model import Model
 from xaionnx.parameters import choice, flag, name, size
 from xaionnx.perturb.cover import Reveal
@@ -105,6 +105,10 @@ class LocalEvidence(GameExplainer):
                 f"The 'layer' parameter of LocalEvidence must be None for {given}, which reads none. "
                 f"Got {self.layer!r} instead."
             )
+
+    @property
+    def shows(self) -> Meaning:
+        return "contribution" if self.relative else "alone"
 
     def attribute(self, model: Model, x: Array | Mapping[str, Array], target: Any = None) -> Explanation:
         feeds = model.check(x)

@@ -16,6 +16,7 @@ from xaionnx.parameters import flag, free, real
 if TYPE_CHECKING:
     from xaionnx.autodiff.lrp import Composite
     from xaionnx.autodiff.rule import Table
+    from xaionnx.explanation import Meaning
     from xaionnx.graph.builder import Builder
     from xaionnx.model import Model
 
@@ -80,6 +81,7 @@ class Lrp(PropagationExplainer):
     array([[ 9.333, 34.667, 52.   ]], dtype=float32)
     """
 
+    shows: ClassVar[Meaning] = "contribution"
     reference: ClassVar[str] = "Bach et al. 2015, doi:10.1371/journal.pone.0130140"
 
     composite: str | Composite = free(

@@ -14,6 +14,7 @@ from xaionnx.errors import BudgetError
 from xaionnx.explainers._game import Answer
 from xaionnx.explainers._mask_space import MaskSpace
 from xaionnx.explainers._sampling import SamplingExplainer, ask
+from xaionnx.explanation import Meaning
 from xaionnx.model import Model
 from xaionnx.parameters import choice, integer, real, size
 from xaionnx.perturb.cover import Veil
@@ -95,6 +96,11 @@ class Rise(SamplingExplainer):
     estimator: str = choice("least_squares", ("least_squares", "centred", "plain"), "how the answers become a map")
     grid: int | tuple[int, ...] = size(7, "cells of a mask, down and across")
     keep: float = real(0.5, "probability that a cell is kept", low=0.01, high=0.99)
+
+    @property
+    def shows(self) -> Meaning:
+        # The plain sum is the slope, shifted by the mean answer.
+        return "importance" if self.estimator == "plain" else "contribution"
 
     def usual_target(self, model: Model) -> Target | None:
         # As in the paper. A score without bounds goes on rising where the class is certain already.

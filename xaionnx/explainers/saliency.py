@@ -13,6 +13,7 @@ from xaionnx.explainers._slopes import Slopes
 from xaionnx.parameters import flag
 
 if TYPE_CHECKING:
+    from xaionnx.explanation import Meaning
     from xaionnx.graph.builder import Builder
 
 
@@ -48,6 +49,10 @@ class Saliency(GraphExplainer):
     reference: ClassVar[str] = "Simonyan, Vedaldi and Zisserman 2014, arXiv:1312.6034"
 
     absolute: bool = flag(True, "take the absolute value, as the paper does; False gives the signed gradient")
+
+    @property
+    def shows(self) -> Meaning:
+        return "sensitivity" if self.absolute else "slope"
 
     def trace(self, slopes: Slopes, points: Points) -> Found:
         found = gradients(slopes, points)

@@ -19,7 +19,7 @@ from xaionnx.explainers._joined import Joined
 from xaionnx.explainers._route import Route
 from xaionnx.explainers._sources import choice
 from xaionnx.explainers.saliency import Saliency
-from xaionnx.explanation import Explanation
+from xaionnx.explanation import Explanation, Meaning
 from xaionnx.model import Model
 from xaionnx.parameters import free, integer, real
 from xaionnx.perturb.element_types import value_range
@@ -29,6 +29,15 @@ from xaionnx.target import Target
 Array = npt.NDArray[Any]
 # Numbers that the inputs of the copies explained at once may hold, for each target.
 _PIECE = 2**24
+# What squares mean of values that are above and below zero.
+_SQUARED: dict[Meaning, Meaning] = {
+    "slope": "sensitivity",
+    "contribution": "importance",
+    "hindrance": "importance",
+    "contrast": "importance",
+    "core": "importance",
+    "alone": "importance",
+}
 
 
 @final
@@ -100,6 +109,13 @@ class SmoothGrad(Explainer):
 
     def _inner(self) -> Explainer:
         return inner_method(self, self.inner, Saliency(absolute=False), ("layer", "gradient"))
+
+    @property
+    def shows(self) -> Meaning:
+        if self.statistic == "variance":
+            return "spread"
+        inner = self._inner().shows
+        return _SQUARED.get(inner, inner) if self.statistic == "squared" else inner
 
     def usual_target(self, model: Model) -> Target | None:
         return self._inner().usual_target(model)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from xaionnx.errors import BudgetError, InputMismatchError, ParameterError
 from xaionnx.explainers._game import Answer
 from xaionnx.explainers._sampling import SamplingExplainer, ask
+from xaionnx.explanation import Meaning
 from xaionnx.parameters import free, real
 from xaionnx.perturb.features import Features
 from xaionnx.perturb.game import Game
@@ -71,6 +72,7 @@ class Sobol(SamplingExplainer):
     array([[0.2, 0.8, 0. ]], dtype=float32)
     """
 
+    shows: ClassVar[Meaning] = "sensitivity"
     axioms: ClassVar[tuple[str, ...]] = ("null player",)
     reference: ClassVar[str] = "Fel et al. 2021, arXiv:2111.04138"
 

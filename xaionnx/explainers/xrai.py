@@ -18,7 +18,7 @@ from xaionnx.explainers._inner import inner_method, resolved
 from xaionnx.explainers._regions import ranking
 from xaionnx.explainers._sources import choice as sources
 from xaionnx.explainers.integrated_gradients import IntegratedGradients
-from xaionnx.explanation import Explanation
+from xaionnx.explanation import Explanation, Meaning
 from xaionnx.model import Model
 from xaionnx.parameters import choice, free, integer
 from xaionnx.perturb.baseline import Baseline
@@ -92,6 +92,12 @@ class XRAI(Explainer):
 
     def _inner(self) -> Explainer:
         return inner_method(self, self.inner, IntegratedGradients(baseline=BlackAndWhite()), ("gradient",))
+
+    @property
+    def shows(self) -> Meaning:
+        inner = self._inner().shows
+        # The largest of the channels ranks regions; it is no part of the change that a method handed out.
+        return "importance" if inner == "contribution" and self.channels == "max" else inner
 
     def usual_target(self, model: Model) -> Target | None:
         return self._inner().usual_target(model)

@@ -17,19 +17,13 @@ from xaionnx.render import words
 from xaionnx.render.colours import FAINT, INK
 from xaionnx.render.layers import layer_of, parts
 from xaionnx.render.maps import one_sample
+from xaionnx.render.meanings import sense
 
 Array = npt.NDArray[Any]
 _UP: Final = "#d6283c"
 _DOWN: Final = "#2670c8"
 _DPI: Final = 120
 _NAME: Final = 28
-_MEANING: Final = {
-    "activation": "What the layer holds: red above zero, blue below.",
-    **{
-        kind: f"Red {kind} raise the prediction, blue ones lower it."
-        for kind in ("features", "channels", "tokens", "units")
-    },
-}
 
 
 def bars(
@@ -82,16 +76,17 @@ def bars(
         raise ParameterError(f"The 'top' parameter of bars must be an int in [1, inf). Got {top!r} instead.")
     one = one_sample(explanation, sample, target, "bars")
     values, errors = _values(one, input)
-    notes, known, kind = [_MEANING["features"]], [f"feature {i}" for i in range(len(values))], "features"
+    note, known, kind = "", [f"feature {i}" for i in range(len(values))], "features"
     layer = layer_of(one)
     if layer is not None:
         values, known, note = parts(np.asarray(one.values)[0], layer)
         errors, kind = None, f"{known[0].partition(' ')[0]}s"
-        notes = [_MEANING["activation" if words.is_activation(one) else kind], note]
     if names is not None and len(names) != len(values):
         raise DataError(f"There are {len(names)} names for {len(values)} {kind}. Give one name to each.")
     order = np.argsort(-np.abs(values), kind="stable")[:top]
     labels = [str(names[i]) if names is not None else known[i] for i in order]
+    sign = "signed" if values.min() < 0 else "positive"
+    notes = [sense(one).sentence(sign, kind, f"the longer the bar of a {kind[:-1]}"), note]
     if errors is not None:
         notes.append("Whiskers: one standard error to each side.")
     if len(order) < len(values):

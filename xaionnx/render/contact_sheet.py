@@ -13,7 +13,7 @@ from xaionnx.errors import DataError, ParameterError
 from xaionnx.explanation import Explanation
 from xaionnx.render import page, words
 from xaionnx.render.colours import FAINT, Scale, scale_of
-from xaionnx.render.maps import Extent, PixelMap, one_picture, one_sample, pixel_map
+from xaionnx.render.maps import Extent, one_picture, one_sample, pixel_map
 from xaionnx.render.painting import Look, enlarged, painted
 
 Array = npt.NDArray[Any]
@@ -98,7 +98,7 @@ def sheet(
         raise ParameterError("The 'samples' parameter of sheet must name at least one sample. Got [] instead.")
     size = max(14, round(0.048 * side))
     panels: list[page.Panel] = []
-    drawn: list[tuple[Scale, PixelMap]] = []
+    drawn: list[words.Drawn] = []
     for n in chosen:
         records = [one_sample(e, n, target if e.several_targets else 0, "sheet") for e in given]
         photo = one_picture(pictures, n, count)
@@ -112,7 +112,7 @@ def sheet(
             fitting = look if found.labels is not None and found.players is not None else _plain(look)
             heated = Image.fromarray(painted(shown, found, scale, fitting, "sheet"))
             panels.append(_panel(name, words.class_and_score(one), heated, scale, side, size, alpha))
-            drawn.append((scale, found))
+            drawn.append(words.Drawn(name, one, scale, found))
     across = 1 + len(given)
     if len(chosen) == 1:
         rows = -(-across // _ROW)
@@ -120,7 +120,7 @@ def sheet(
     body = page.grid(panels, across, size)
     caption = page.beneath(
         [
-            page.text_block([words.shared_reading(drawn, percentile, top)], body.width, size),
+            page.text_block(words.shared_reading(drawn, percentile, top), body.width, size),
             page.text_block(
                 list(dict.fromkeys(words.made_by(e.sample(chosen[0]), chosen[0], target) for e in given)),
                 body.width,

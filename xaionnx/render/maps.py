@@ -204,8 +204,12 @@ def _channel_axis(shape: tuple[int, ...], picture: Extent) -> int | None:
         return -1 if same_field(shape, picture) else None
     if len(shape) != 3:
         return None
-    fitting = [c for c in _CHANNELS if same_field(shape[:c] + shape[c + 1 :], picture)]
-    exact = [c for c in fitting if shape[:c] + shape[c + 1 :] == picture]
+    fields = {c: shape[:c] + shape[c + 1 :] for c in _CHANNELS}
+    fitting = [c for c, field in fields.items() if same_field(field, picture)]
+    exact = [c for c in fitting if fields[c] == picture[:2]]
+    if picture.stretched:
+        # Any aspect covers such a picture, and a side of the map is not to be taken for its channels.
+        fitting = [c for c in fitting if shape[c] <= min(fields[c])]
     usual = [c for c in exact or fitting if shape[c] in (1, 3)]
     return next(iter(usual or exact or fitting), None)
 

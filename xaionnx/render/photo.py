@@ -122,7 +122,7 @@ def overlay(
     row = [Image.fromarray(np.ascontiguousarray(shown))] if original else []
     body = page.beside([*row, heated, bar], gap)
     heading = page.text_block([title or words.class_and_score(one)], body.width, round(1.25 * size), bold=True)
-    notes = [words.reading(scale, found, activation=words.is_activation(one), rollout=words.is_rollout(one))]
+    notes = [words.reading(one, scale, found)]
     if top is not None:
         notes.insert(0, f"Only the {top} strongest features are shown.")
     small = max(12, round(0.85 * size))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from xaionnx.explanation import Explanation
 from xaionnx.render.colours import Scale, number_words, ordinal
 from xaionnx.render.maps import PixelMap
+from xaionnx.render.meanings import legend, sense
 
 # Parameters that have a place of their own in the caption, or that say nothing about the picture.
 _ELSEWHERE: Final = ("baseline", "features", "gradient", "layer", "seed", "budget", "tolerance")
@@ -18,10 +19,8 @@ _ELSEWHERE: Final = ("baseline", "features", "gradient", "layer", "seed", "budge
 
 def class_and_score(one: Explanation) -> str:
     """The target in words with its value: ``Egyptian Mau (285) · score 9.31``, ``daisy (985), probability 0.6``."""
-    if is_activation(one):
-        return "what the layer holds"
-    if is_rollout(one):
-        return "where attention leads, whatever the class"
+    if sense(one).title:
+        return sense(one).title
     name = str(one.target[0])
     digits, _, rest = name.partition(" ")
     if digits.isdigit() and rest == f"({digits})":
@@ -93,28 +92,10 @@ def method_titles(records: Sequence[Explanation]) -> list[str]:
     return titles
 
 
-def reading(scale: Scale, found: PixelMap, *, bar: bool = True, activation: bool = False, rollout: bool = False) -> str:
-    """What the colours mean and how they are scaled, in sentences.
-
-    An ``activation`` says nothing of the prediction, and a ``rollout`` of attention nothing of the class.
-    """
-    sentences = []
-    if rollout:
-        sentences.append("The redder a part, the more of it attention takes to the tokens that the model's head reads.")
-    elif activation:
-        signed = "Red: what the layer holds there is above zero; blue: below."
-        sentences.append(signed if scale.sign == "signed" else "The redder a part, the more the layer holds there.")
-    elif scale.sign == "signed":
-        sentences.append("Red parts raise the prediction, blue parts lower it.")
-    elif scale.sign == "absolute":
-        sentences.append("Coloured parts move the prediction up or down, red ones most.")
-    elif scale.low > 0:
-        sentences.append("The redder a part, the more it matters for the prediction.")
-    else:
-        sentences.append("Coloured parts matter for the prediction, red ones most.")
+def reading(one: Explanation, scale: Scale, found: PixelMap) -> str:
+    """What the colours mean and how they are scaled, in sentences."""
     beyond = "; values beyond it take its last colour" if scale.beyond else ""
-    if bar:
-        sentences.append(f"Colour scale: {scale.words}{beyond}.")
+    sentences = [sense(one).sentence(scale.sign), f"Colour scale: {scale.words}{beyond}."]
     if found.joined == "sum":
         size = ", then stripped of their sign" if scale.sign == "absolute" else ""
         sentences.append(f"Values are summed over the colour channels{size}.")
@@ -123,16 +104,6 @@ def reading(scale: Scale, found: PixelMap, *, bar: bool = True, activation: bool
     elif found.note:
         sentences.append(found.note)
     return " ".join(sentences)
-
-
-def is_activation(one: Explanation) -> bool:
-    """Whether the values are what a layer holds, which neither raises nor lowers the prediction."""
-    return one.method == "layer_activation"
-
-
-def is_rollout(one: Explanation) -> bool:
-    """Whether the values are shares of attention, the same for every class."""
-    return one.method == "attention_rollout"
 
 
 def _diagnosed(one: Explanation, name: str, sample: int, target: int) -> float | None:
@@ -184,20 +155,21 @@ def _baseline(given: Any) -> str:
     return "given as an array" if isinstance(given, dict) else _value(given)
 
 
-def shared_reading(drawn: list[tuple[Scale, PixelMap]], percentile: float, top: int | None) -> str:
-    """What the colours of several panels mean, in sentences."""
-    signs = {scale.sign for scale, _ in drawn}
+class Drawn(NamedTuple):
+    """A panel: its name, what it draws, and how."""
+
+    name: str
+    one: Explanation
+    scale: Scale
+    found: PixelMap
+
+
+def shared_reading(drawn: Sequence[Drawn], percentile: float, top: int | None) -> list[str]:
+    """What the colours of several panels mean and how they are scaled, in lines."""
     sentences = []
-    if "signed" in signs:
-        sentences.append("Red parts raise the prediction, blue parts lower it.")
-    if "positive" in signs:
-        colours = "yellow to red" if len(signs) > 1 else "coloured"
-        sentences.append(f"In {colours} parts, the redder, the more a part matters for the prediction.")
-    if "absolute" in signs:
-        sentences.append("Coloured parts move the prediction up or down, red ones most.")
     if top is not None:
         sentences.append(f"Of features, the {top} strongest are shown.")
-    scales = [scale for scale, _ in drawn]
+    scales = [panel.scale for panel in drawn]
     ends = "largest size" if percentile == 100 else f"{ordinal(percentile)} percentile of the sizes"
     sentences.append(f"Each picture has its own colour scale, which ends at the {ends} of its values.")
     if percentile < 100 and any(scale.to_largest for scale in scales):
@@ -207,8 +179,8 @@ def shared_reading(drawn: list[tuple[Scale, PixelMap]], percentile: float, top: 
         sentences.append(f"Where every value is above zero, it starts at the {starts}.")
     if any(scale.empty for scale in scales):
         sentences.append("A picture without colours has no value to show.")
-    if any(found.joined == "layer" for _, found in drawn):
+    if any(panel.found.joined == "layer" for panel in drawn):
         sentences.append("Values of a layer are summed at each place and enlarged to the picture bilinearly.")
-    if any(found.joined == "sum" for _, found in drawn):
+    if any(panel.found.joined == "sum" for panel in drawn):
         sentences.append("Values of colour channels are summed.")
-    return " ".join(sentences)
+    return [*legend([(panel.name, panel.one, panel.scale.sign) for panel in drawn]), " ".join(sentences)]
