@@ -212,8 +212,8 @@ def causal_cam(net: Net, x: Array, c: int) -> Array:
         positive = np.maximum(grad_cam_of(net, a, weights), 0)
         return positive / positive.max() if positive.max() else positive
 
-    context = shown(chance) - shown(chance - 1) - shown(chance - one_hot(c, 6))
-    return shown(one_hot(c, 6)) - context
+    context = shown(chance) - shown(chance - 1) - shown(chance - (1 - one_hot(c, 6)))
+    return shown(one_hot(c, 6)) - np.maximum(context, 0)
 
 
 def full_grad(net: Net, x: Array, c: int) -> tuple[Array, float]:

@@ -18,15 +18,18 @@ Array = npt.NDArray[Any]
 @final
 @dataclass(frozen=True, kw_only=True)
 class CausalCam(ClassCamExplainer):
-    """What Grad-CAM shows of the target P, less the context in which P stands out against other classes::
+    """What Grad-CAM shows of the target P, less the context, which speaks for other classes Q too::
 
-        causal = G_P - B_P,   B_P = C("why P or Q?") - C("why neither P nor Q?") - C("why not P with certainty?")
+        causal = G_P - B_P
+        B_P    = max(0, C("why P or Q?") - C("why neither P nor Q?") - C("why P, rather than not P?"))
 
-    G_P is Grad-CAM, and each C a Grad-CAM of a loss J, the binary cross-entropy of the scores against the classes
-    that are denied, Q being all classes beside P: against none of them, dJ/dy = sigmoid(y); against all,
-    sigmoid(y) - 1; against P alone, sigmoid(y) - 1[P]. As sets of places they are compared by what they show: each
-    map is rectified and divided by its largest number. The sets and their questions are the paper's (figure 1); the
-    loss is a choice of ours.
+    G_P is Grad-CAM, and each C a Grad-CAM of a loss J, as in Contrast-CAM: the binary cross-entropy of the scores
+    against the answer that is ruled out, Q being all classes beside P. Ruled out are no class, so that dJ/dy =
+    sigmoid(y); all, sigmoid(y) - 1; and all but P, sigmoid(y) - 1 + 1[P]. As sets of places they are compared by what
+    they show: each map is rectified and divided by its largest number, and a set without another holds never less
+    than nothing, so that what Grad-CAM does not show is not causal.
+
+    The sets are the paper's, as its figure 1 draws them; the loss, which shows each of them, is a choice of ours.
 
     References
     ----------
@@ -40,8 +43,8 @@ class CausalCam(ClassCamExplainer):
     >>> model = planted.load(planted.pooled([[1.0], [-1.0]], [[8.0, 0.0], [0.0, 4.0]], (2, 2)))
     >>> x = np.float32([[[[2, 0], [0, -2]]]])
     >>> xaionnx.explain(model, x, CausalCam(relu=False), 0).maps["cam"][0].round(2)
-    array([[0.  , 0.  ],
-           [0.  , 0.55]], dtype=float32)
+    array([[ 1.  ,  0.  ],
+           [ 0.  , -0.45]], dtype=float32)
     """
 
     shows: ClassVar[Meaning] = "core"
@@ -50,12 +53,12 @@ class CausalCam(ClassCamExplainer):
     def coefficients(self, model: Model, scores: Array, classes: Array) -> list[Array]:
         own = one_hot(classes, scores.shape[1])
         chance = 1 / (1 + np.exp(-np.clip(scores, -500, 500)))
-        return [own, chance, chance - 1, chance - own]
+        return [own, chance, chance - 1, chance - 1 + own]
 
     def joined(self, maps: Array) -> Array:
         shown = np.maximum(maps, 0)
         largest = shown.max(axis=(-2, -1), keepdims=True)
         shown = shown / np.where(largest == 0, 1, largest)
-        target, either, neither, doubt = (shown[number::4] for number in range(4))
-        found: Array = target - (either - neither - doubt)
+        target, either, neither, alone = (shown[number::4] for number in range(4))
+        found: Array = target - np.maximum(either - neither - alone, 0)
         return found

@@ -114,7 +114,7 @@ def sense(one: Explanation) -> Sense:
 def legend(panels: Sequence[tuple[str, Explanation, str]]) -> list[str]:
     """A sentence for each meaning among panels, each given by its name, its record and its sign.
 
-    That of most panels comes first and names none; the others follow with the names of theirs.
+    The commonest comes first, and names no panel where it is that of most; the others name theirs.
     """
     names: dict[Sense, list[str]] = {}
     signs: dict[Sense, set[str]] = {}
@@ -127,7 +127,8 @@ def legend(panels: Sequence[tuple[str, Explanation, str]]) -> list[str]:
         line = words.sentence("signed" if "signed" in signs[words] else min(signs[words]))
         if words.signed and len(signs[words]) > 1:
             line += f" From yellow to red: the redder a part, {words.more}."
-        lines.append(line if not lines else f"In {_joined(names[words])}, {line[0].lower()}{line[1:]}")
+        most = 2 * len(names[words]) > len(panels)
+        lines.append(line if most else f"In {_joined(names[words])}, {line[0].lower()}{line[1:]}")
     return lines
 
 
