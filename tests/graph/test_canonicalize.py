@@ -27,7 +27,9 @@ def slope(model, out="y", wrt="x", x=X, **others):
     info = found.model.input(found.cotangent)
     shape = (len(x), *info.shape[1:])
     answer, slopes = found.run(feeds, np.ones(shape, info.dtype))
-    np.testing.assert_allclose(answer, model.with_outputs([out]).run(feeds, [out])[out], rtol=1e-5 if x.itemsize > 2 else 2e-3)
+    np.testing.assert_allclose(
+        answer, model.with_outputs([out]).run(feeds, [out])[out], rtol=1e-5 if x.itemsize > 2 else 2e-3
+    )
     return slopes[wrt]
 
 
