@@ -60,18 +60,31 @@ def linear(path: Path, weights: Any, batch: int | str = "N") -> Path:
     )
 
 
-def parsed(text: str, opset: int = 17, ir: int = 8, **weights: Any) -> onnx.ModelProto:
+def parsed(text: str, *, opset: int = 17, ir: int = 8, **weights: Any) -> onnx.ModelProto:
     """A model from the text form of its graph, such as "g (float[N, 3] x) => (float[N, 3] y) { y = Relu(x) }"."""
     proto = parser.parse_model(f'<ir_version: {ir}, opset_import: ["" : {opset}]> {text}')
-    proto.graph.initializer.extend(numpy_helper.from_array(np.asarray(w), name) for name, w in weights.items())
+    proto.graph.initializer.extend(numpy_helper.from_array(single(w), name) for name, w in weights.items())
     return proto
 
 
-def loaded(text: str, opset: int = 17, ir: int = 8, **weights: Any) -> Model:
-    """The model of a text, checked and opened."""
-    proto = parsed(text, opset, ir, **weights)
-    onnx.checker.check_model(proto)
-    return planted.load(proto, device="cpu")
+def loaded(text: str, *, opset: int = 17, ir: int = 8, **weights: Any) -> Model:
+    """The model of a text, opened."""
+    return planted.load(parsed(text, opset=opset, ir=ir, **weights), device="cpu")
+
+
+def opened(
+    nodes: Sequence[onnx.NodeProto], shape: Shape, out: Shape, weights: dict[str, Any] | None = None, opset: int = 20
+) -> Model:
+    """A model from "x" (N, *shape) to "y" (N, *out), with weights by name."""
+    inputs, outputs = [tensor("x", ["N", *shape])], [tensor("y", ["N", *out])]
+    held = {name: single(w) for name, w in (weights or {}).items()}
+    return planted.load(model(nodes, inputs, outputs, held, opset), device="cpu")
+
+
+def single(numbers: Any) -> npt.NDArray[Any]:
+    """An array whose floats of double precision, as Python's are, became single."""
+    array = np.asarray(numbers)
+    return array.astype(np.float32) if array.dtype == np.float64 else array
 
 
 def row(*numbers: float) -> npt.NDArray[np.float32]:

@@ -2,14 +2,13 @@
 
 import numpy as np
 import pytest
-from onnx import numpy_helper, parser
 
 import xaionnx
 from models import planted
 from tests import tiny
 from tests.compilation.files import agree
 from tests.explainers.maps import PICTURES, TOLERANCE, seen
-from tests.tiny import node, normal, tensor
+from tests.tiny import loaded, node, normal, tensor
 from xaionnx import Model, Target
 from xaionnx.errors import UnknownNameError, UnsupportedModelError
 from xaionnx.explainers.ablation_cam import AblationCam
@@ -77,11 +76,10 @@ def test_tokens_have_a_number_each(tmp_path):
     agree(model, {"ids": ids}, GradCam(layer="bent", relu=False), 2, shapes={"ids": (5,)})
 
 
-def test_tokens_are_seen_behind_a_normalisation_that_is_written_out(tmp_path):
+def test_tokens_are_seen_behind_a_normalisation_that_is_written_out():
     """As the mean, the deviation and a scale and shift of each token; what goes around attention is left aside."""
-    text = """<ir_version: 8, opset_import: ["" : 17]> g (float[N, 1, 8, 8] x) => (float[N, 4] y)
-    <float[6,1,2,2] patch, float[6] scale, float[6] shift, float[6,6] q, float[6,6] k, float[6,4] w, float e = {1e-5},
-     float two = {2}, int64[3] flat = {0, 6, 16}> {
+    text = """g (float[N, 1, 8, 8] x) => (float[N, 4] y)
+    <float e = {1e-5}, float two = {2}, int64[3] flat = {0, 6, 16}> {
       cut = Conv<strides = [2, 2]>(x, patch)  rows = Reshape(cut, flat)  tokens = Transpose<perm = [0, 2, 1]>(rows)
       twice = Mul(tokens, two)  sum = Add(twice, tokens)
       mean = ReduceMean<axes = [-1]>(sum)  off = Sub(sum, mean)  squares = Pow(off, two)
@@ -90,17 +88,11 @@ def test_tokens_are_seen_behind_a_normalisation_that_is_written_out(tmp_path):
       qs = MatMul(normal, q)  ks = MatMul(normal, k)  turned = Transpose<perm = [0, 2, 1]>(ks)
       products = MatMul(qs, turned)  shares = Softmax(products)  mixed = MatMul(shares, normal)
       after = Add(mixed, sum)  pooled = ReduceMean<axes = [1], keepdims = 0>(after)  y = MatMul(pooled, w) }"""
-    proto = parser.parse_model(text)
     rng = np.random.default_rng(0)
     shapes = {"patch": (6, 1, 2, 2), "scale": (6,), "shift": (6,), "q": (6, 6), "k": (6, 6), "w": (6, 4)}
-    del proto.graph.initializer[:]
-    weights = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
-    weights |= {"e": np.float32(1e-5), "two": np.float32(2), "flat": np.array([0, 6, 16])}
-    proto.graph.initializer.extend(numpy_helper.from_array(np.asarray(w), name) for name, w in weights.items())
-    path = tmp_path / "m.onnx"
-    path.write_bytes(proto.SerializeToString())
+    model = loaded(text, **{name: rng.normal(size=shape) for name, shape in shapes.items()})
     x = rng.normal(size=(2, 1, 8, 8)).astype(np.float32)
-    found = GradCam().attribute(Model.load(path), x, 0)
+    found = GradCam().attribute(model, x, 0)
     assert found.provenance["seen_at"] == {"name": "normal", "axes": "TD", "grid": [4, 4], "before": 0}
 
 

@@ -10,7 +10,7 @@ from models import planted
 from tests import tiny
 from tests.compilation.files import agree
 from tests.oracles import deep_lift as oracle
-from tests.tiny import node, tensor
+from tests.tiny import node, opened, tensor
 from xaionnx import Baseline, Model, Target
 from xaionnx.autodiff import gradient
 from xaionnx.autodiff.deep_lift import TABLES
@@ -23,16 +23,7 @@ RULES = ("rescale", "reveal_cancel")
 EXACT = {"rtol": 1e-4, "atol": 2e-5}
 
 
-def opened(tmp_path, nodes, shape, out, weights=None, opset=20):
-    weights = {
-        name: np.asarray(w, np.int64 if np.asarray(w).dtype.kind == "i" else np.float32)
-        for name, w in (weights or {}).items()
-    }
-    inputs, outputs = [tensor("x", ["N", *shape])], [tensor("y", ["N", *out])]
-    return Model.load(tiny.saved(tmp_path / "net.onnx", nodes, inputs, outputs, weights, opset=opset))
-
-
-def dense(tmp_path, rng, activation):
+def dense(rng, activation):
     """Gemm, MatMul with a bias added behind it, Gemm with transposed weights."""
     w = [rng.normal(size=s) for s in ((6, 7), (5, 6), (3, 5))]
     b = [rng.normal(size=s) for s in (6, 5, 3)]
@@ -45,10 +36,10 @@ def dense(tmp_path, rng, activation):
     steps = []
     for k in range(3):
         steps += [("linear", w[k], b[k]), (activation,)]
-    return opened(tmp_path, nodes, [7], [3], constants), steps[:-1]
+    return opened(nodes, [7], [3], constants), steps[:-1]
 
 
-def convolutional(tmp_path, rng, activation):
+def convolutional(rng, activation):
     w, v, head = rng.normal(size=(3, 2, 3, 3)), rng.normal(size=(2, 3, 2, 2)), rng.normal(size=(3, 18))
     b, c = rng.normal(size=3), rng.normal(size=2)
     op = {"relu": "Relu", "tanh": "Tanh"}[activation]
@@ -59,11 +50,11 @@ def convolutional(tmp_path, rng, activation):
     ]  # fmt: skip
     first, shape = oracle.convolution(w, b, (2, 4, 4), 1)
     second, _ = oracle.convolution(v, c, shape, 0)
-    model = opened(tmp_path, nodes, [2, 4, 4], [3], {"w": w, "b": b, "v": v, "c": c, "head": head})
+    model = opened(nodes, [2, 4, 4], [3], {"w": w, "b": b, "v": v, "c": c, "head": head})
     return model, [first, (activation,), second, (activation,), ("linear", head, np.zeros(3))]
 
 
-def residual(tmp_path, rng, activation):
+def residual(rng, activation):
     """Two blocks, of which the second adds the activation that enters it to what a layer makes of it."""
     w = [rng.normal(size=s) for s in ((6, 7), (5, 6), (6, 5), (6, 6), (3, 6))]
     b = [rng.normal(size=len(m)) for m in w]
@@ -78,15 +69,15 @@ def residual(tmp_path, rng, activation):
     constants = {f"w{k}": m for k, m in enumerate(w)} | {f"b{k}": m for k, m in enumerate(b)}
     lin, act = [("linear", m, bias) for m, bias in zip(w, b, strict=True)], (activation,)
     steps = [lin[0], act, ("residual", [lin[1], act, lin[2]]), act, ("residual", [lin[3]]), act, lin[4]]
-    return opened(tmp_path, nodes, [7], [3], constants), steps
+    return opened(nodes, [7], [3], constants), steps
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 @pytest.mark.parametrize("net", [dense, convolutional, residual])
 @pytest.mark.parametrize("rule", RULES)
-def test_the_equations_of_the_paper(tmp_path, rule, net, activation):
+def test_the_equations_of_the_paper(rule, net, activation):
     rng = np.random.default_rng(5)
-    model, steps = net(tmp_path, rng, activation)
+    model, steps = net(rng, activation)
     x, b = (rng.normal(size=(3, *model.input().shape[1:])).astype(np.float32) for _ in range(2))
     # Entries that do not differ have no part in anything but are multiplied all the same.
     x[0].flat[1] = b[0].flat[1]
@@ -248,9 +239,9 @@ def multipliers(model, x, b, cotangent, rule):
 
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("name", COMPLETE)
-def test_an_op_hands_on_all_of_its_change(tmp_path, name, rule):
+def test_an_op_hands_on_all_of_its_change(name, rule):
     nodes, shape, out, weights, labels = COMPLETE[name]
-    model = opened(tmp_path, nodes, shape, out, weights)
+    model = opened(nodes, shape, out, weights)
     rng = np.random.default_rng(9)
     x, b, cotangent = drawn(rng, 3, *shape) * 2, drawn(rng, 3, *shape) * 2, drawn(rng, 3, *out)
     # Some entries that hardly differ, and some that do not.
@@ -264,19 +255,19 @@ def test_an_op_hands_on_all_of_its_change(tmp_path, name, rule):
         assert len(told) == labels
 
 
-def test_without_a_difference_multipliers_are_derivatives(tmp_path):
+def test_without_a_difference_multipliers_are_derivatives():
     rng = np.random.default_rng(10)
     for name in ("Tanh", "softmax", "layer norm", "attention", "max pool", "quotient", "Relu", "gate", "log sum exp"):
         nodes, shape, out, weights, _ = COMPLETE[name]
-        model = opened(tmp_path, nodes, shape, out, weights)
+        model = opened(nodes, shape, out, weights)
         x, cotangent = drawn(rng, 2, *shape), drawn(rng, 2, *out)
         m, _ = multipliers(model, x, x, cotangent, "rescale")
         plain = gradient(model, "y", ["x"]).run({"x": x}, cotangent)[1]["x"]
         np.testing.assert_allclose(m, plain, rtol=1e-4, atol=1e-5)
 
 
-def test_max_pooling_gives_a_rise_to_its_winner_and_a_fall_to_the_one_before(tmp_path):
-    model = opened(tmp_path, [node("MaxPool", ["x"], ["y"], kernel_shape=[3])], [1, 3], [1, 1])
+def test_max_pooling_gives_a_rise_to_its_winner_and_a_fall_to_the_one_before():
+    model = opened([node("MaxPool", ["x"], ["y"], kernel_shape=[3])], [1, 3], [1, 1])
     b = np.float32([[[1, 0, 0]], [[9, 0, 0]]])
     x = np.float32([[[0, 5, 3]], [[1, 5, 3]]])
     m, _ = multipliers(model, x, b, np.ones((2, 1, 1), np.float32), "rescale")
@@ -284,17 +275,17 @@ def test_max_pooling_gives_a_rise_to_its_winner_and_a_fall_to_the_one_before(tmp
     np.testing.assert_allclose(m[:, 0], [[0, 4 / 5, 0], [4 / 8, 0, 0]], rtol=1e-6)
 
 
-def test_what_has_no_rule_keeps_its_derivative_and_says_so(tmp_path):
-    model = opened(tmp_path, [node("LRN", ["x"], ["y"], size=3)], [3, 2, 2], [3, 2, 2])
+def test_what_has_no_rule_keeps_its_derivative_and_says_so():
+    model = opened([node("LRN", ["x"], ["y"], size=3)], [3, 2, 2], [3, 2, 2])
     x = drawn(np.random.default_rng(11), 1, 3, 2, 2)
     m, told = multipliers(model, x, 0 * x, np.ones_like(x), "rescale")
     np.testing.assert_allclose(m, gradient(model, "y", ["x"]).run({"x": x}, np.ones_like(x))[1]["x"])
     assert told == ("LRN: its derivative at the input, which leaves a gap (1 node)",)
 
 
-def test_a_condition_that_changes_is_told(tmp_path):
+def test_a_condition_that_changes_is_told():
     nodes = [node("Greater", ["x", "c"], ["p"]), node("Where", ["p", "x", "c"], ["y"])]
-    model = opened(tmp_path, nodes, [4], [4], {"c": 0.0})
+    model = opened(nodes, [4], [4], {"c": 0.0})
     _, told = multipliers(model, *np.float32([[[1, -1, 2, -2]], [[-1, 1, 1, -1]], [[1, 1, 1, 1]]]), "rescale")
     assert told == ("Where: operands that choose or count stay as they are at the input (1 node)",)
 
@@ -313,7 +304,7 @@ def test_tokens_have_baselines_of_tokens(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["FLOAT16", "DOUBLE"])
-def test_other_precisions(tmp_path, kind):
+def test_other_precisions(kind):
     """Softmax and Tanh between casts, as the values add up in the precision of the type."""
     inner = getattr(TensorProto, kind)
     nodes = [
@@ -321,7 +312,7 @@ def test_other_precisions(tmp_path, kind):
         node("Cast", ["s"], ["f"], to=TensorProto.FLOAT), node("MatMul", ["f", "w"], ["y"]),
     ]  # fmt: skip
     rng = np.random.default_rng(12)
-    model = opened(tmp_path, nodes, [6], [2], {"w": drawn(rng, 6, 2)})
+    model = opened(nodes, [6], [2], {"w": drawn(rng, 6, 2)})
     found = xaionnx.explain(model, drawn(rng, 2, 6), DeepLift(baseline=0.1), 0)
     assert np.max(np.abs(found.diagnostics["completeness_gap"])) < {"DOUBLE": 1e-6, "FLOAT16": 5e-3}[kind]
 

@@ -1,15 +1,16 @@
 """The source of a gradient: which one ``auto`` takes, and gradient models that the user supplies."""
 
+import functools
 import hashlib
 import re
 
 import numpy as np
 import onnx
 import pytest
-from onnx import numpy_helper, parser
 
 import xaionnx
 from models import planted
+from tests import tiny
 from xaionnx import Explanation, FiniteDifferences, Model, Target, parameters
 from xaionnx.autodiff import gradient
 from xaionnx.errors import ModelFileError, ParameterError, UnsupportedModelError
@@ -21,15 +22,8 @@ from xaionnx.render.words import made_by
 from xaionnx.session import Session
 
 WEIGHTS = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)  # 4 inputs, 3 outputs
+loaded = functools.partial(tiny.loaded, opset=18)
 X = np.random.default_rng(1).normal(size=(2, 4)).astype(np.float32)
-HEAD = '<ir_version: 8, opset_import: ["" : 18]>'
-
-
-def loaded(text, **weights):
-    proto = parser.parse_model(f"{HEAD}\n{text}")
-    proto.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in weights.items())
-    onnx.checker.check_model(proto)
-    return planted.load(proto)
 
 
 @pytest.fixture(scope="module")

@@ -3,12 +3,11 @@
 import dataclasses
 
 import numpy as np
-import onnx
 import pytest
-from onnx import numpy_helper, parser
 
 import xaionnx
 from models import planted
+from tests.tiny import loaded, row
 from xaionnx import Features, Model, Target, progress
 from xaionnx.errors import ParameterError, UnknownNameError, UnsupportedModelError
 from xaionnx.explainers.exact_shapley import ExactShapley
@@ -22,10 +21,6 @@ from xaionnx.explainers.xrai import XRAI
 from xaionnx.selection import Pick
 
 
-def row(*numbers):
-    return np.array([numbers], dtype=np.float32)
-
-
 @pytest.fixture(scope="module")
 def digits():
     return Model.load("models/mnist_cnn.onnx")
@@ -36,16 +31,9 @@ def digit():
     return np.random.default_rng(0).uniform(0, 1, size=(2, 1, 28, 28)).astype(np.float32)
 
 
-SQUARES = """<ir_version: 8, opset_import: ["" : 17]>
-g (float[N, 3] x) => (float[N, 1] y) { s = Mul(x, x)  y = MatMul(s, a) }"""
-
-
 @pytest.fixture
 def squares():
-    proto = parser.parse_model(SQUARES)
-    proto.graph.initializer.append(numpy_helper.from_array(np.array([[1], [2], [-3]], dtype=np.float32), "a"))
-    onnx.checker.check_model(proto)
-    return planted.load(proto)
+    return loaded("g (float[N, 3] x) => (float[N, 1] y) { s = Mul(x, x)  y = MatMul(s, a) }", a=[[1.0], [2.0], [-3.0]])
 
 
 @pytest.mark.parametrize("statistic", ["mean", "squared", "variance"])
@@ -217,10 +205,9 @@ def test_what_is_no_other_method_is_refused(method):
 
 
 def test_integers_take_no_noise():
-    tokens = parser.parse_model("""<ir_version: 8, opset_import: ["" : 17]>
-    g (int64[N, 3] ids) => (float[N, 3] y) { y = Cast<to: int = 1>(ids) }""")
+    tokens = loaded("""g (int64[N, 3] ids) => (float[N, 3] y) { y = Cast<to: int = 1>(ids) }""")
     with pytest.raises(UnsupportedModelError, match=r"Input 'ids' of .* is \(N, 3\) int64, which has no gradient"):
-        xaionnx.explain(planted.load(tokens), np.ones((1, 3), dtype=np.int64), SmoothGrad(inner="lime"), 0)
+        xaionnx.explain(tokens, np.ones((1, 3), dtype=np.int64), SmoothGrad(inner="lime"), 0)
 
 
 def test_a_held_target_repeats_the_picks_of_its_samples():
