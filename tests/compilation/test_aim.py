@@ -8,7 +8,7 @@ import xaionnx
 from models import planted
 from tests.compilation.files import TOLERANCE, agree, answers, small
 from tests.tiny import loaded
-from xaionnx import Model, Target, compilation
+from xaionnx import Target, compilation
 from xaionnx.compilation.aim import Chosen
 from xaionnx.errors import ParameterError
 from xaionnx.target import Top
@@ -29,16 +29,6 @@ TARGETS = {
     "region": Target.region(threshold=0.0),
     "neuron": Target.neuron("logits", 2),
 }
-
-
-@pytest.fixture(scope="module")
-def digits():
-    return Model.load("models/mnist_cnn.onnx", "cpu")
-
-
-@pytest.fixture(scope="module")
-def x():
-    return np.random.default_rng(0).normal(size=(3, 1, 28, 28)).astype(np.float32)
 
 
 @pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS.keys())

@@ -30,16 +30,6 @@ from xaionnx.explainers.integrated_gradients import IntegratedGradients
 from xaionnx.patterns import estimate_patterns
 
 
-@pytest.fixture(scope="module")
-def digits():
-    return Model.load("models/mnist_cnn.onnx", "cpu")
-
-
-@pytest.fixture(scope="module")
-def x():
-    return np.random.default_rng(0).normal(size=(3, 1, 28, 28)).astype(np.float32)
-
-
 @pytest.mark.parametrize("method", compilation.methods())
 def test_every_method_answers_in_a_graph_what_it_answers_here(digits, x, method):
     model = digits

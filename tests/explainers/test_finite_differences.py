@@ -7,13 +7,13 @@ import pytest
 
 import xaionnx
 from models import planted
+from tests.counting import Heard, rows_run
 from tests.tiny import loaded, row
 from xaionnx import FiniteDifferences, Model, progress
 from xaionnx.errors import OutputError, ParameterError, UnknownNameError, UnsupportedModelError
 from xaionnx.explainers.input_x_gradient import InputXGradient
 from xaionnx.explainers.integrated_gradients import IntegratedGradients
 from xaionnx.explainers.saliency import Saliency
-from xaionnx.session import Session
 from xaionnx.tables import read_table
 
 
@@ -125,25 +125,7 @@ def test_targets_at_one_point_share_its_evaluations():
 @pytest.mark.parametrize("options", [{}, {"features": [0, 0, 1, 1, 2]}, {"directions": 7}])
 def test_evaluations_are_counted_and_foretold_truly(monkeypatch, options):
     model = planted.load(planted.linear(np.ones((2, 5))), batch_size=1)  # one row a run, and nothing to probe
-    counted, run = [], Session.run
-
-    def counting(self, fetch, feeds, *rest):
-        answers = run(self, fetch, feeds, *rest)
-        counted.append(len(answers[0]))
-        return answers
-
-    @dataclasses.dataclass
-    class Heard:
-        planned: int = 0
-        done: int = 0
-
-        def expect(self, evaluations):
-            self.planned += evaluations
-
-        def advance(self, evaluations):
-            self.done += evaluations
-
-    monkeypatch.setattr(Session, "run", counting)
+    counted = rows_run(monkeypatch)
     heard = Heard()
     with progress.listening(heard):
         found = slopes(model, np.ones((3, 5), np.float32), [0, 1], **options)

@@ -1,13 +1,12 @@
 """The gradient methods against published numbers, closed forms and central differences."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 from PIL import Image
 
 import xaionnx
 from models import planted
+from tests.counting import Heard
 from tests.tiny import loaded, row
 from xaionnx import Baseline, Model, Target, progress
 from xaionnx.errors import OutputError, ParameterError, UnsupportedModelError
@@ -23,11 +22,6 @@ CANONICAL = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
 def softmax(logits):
     shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return shifted / shifted.sum(axis=-1, keepdims=True)
-
-
-@pytest.fixture(scope="module")
-def digits():
-    return Model.load("models/mnist_cnn.onnx")
 
 
 @pytest.fixture(scope="module")
@@ -252,17 +246,6 @@ def test_an_input_of_integers_and_a_slope_of_infinity_are_refused():
 
 
 def test_progress_is_told_of_every_evaluation(digits, digit):
-    @dataclasses.dataclass
-    class Heard:
-        planned: int = 0
-        done: int = 0
-
-        def expect(self, evaluations):
-            self.planned += evaluations
-
-        def advance(self, evaluations):
-            self.done += evaluations
-
     heard = Heard()
     with progress.listening(heard):
         found = xaionnx.explain(digits, digit, IntegratedGradients(steps=4), [0, 1])

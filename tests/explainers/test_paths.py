@@ -21,11 +21,6 @@ from xaionnx.explainers.xrai import XRAI
 
 
 @pytest.fixture(scope="module")
-def digits():
-    return Model.load("models/mnist_cnn.onnx")
-
-
-@pytest.fixture(scope="module")
 def digit():
     return gaussian_filter(np.random.default_rng(0).normal(size=(2, 1, 28, 28)), (0, 0, 2, 2)).astype(np.float32) * 5
 

@@ -7,8 +7,9 @@ import pytest
 
 import xaionnx
 from models import planted
+from tests.counting import Heard
 from tests.tiny import loaded, row
-from xaionnx import Features, Model, Target, progress
+from xaionnx import Features, Target, progress
 from xaionnx.errors import ParameterError, UnknownNameError, UnsupportedModelError
 from xaionnx.explainers.exact_shapley import ExactShapley
 from xaionnx.explainers.feature_ablation import FeatureAblation
@@ -19,11 +20,6 @@ from xaionnx.explainers.saliency import Saliency
 from xaionnx.explainers.smooth_grad import SmoothGrad
 from xaionnx.explainers.xrai import XRAI
 from xaionnx.selection import Pick
-
-
-@pytest.fixture(scope="module")
-def digits():
-    return Model.load("models/mnist_cnn.onnx")
 
 
 @pytest.fixture(scope="module")
@@ -163,15 +159,6 @@ def test_the_noise_is_of_the_seed_and_not_of_the_batch(digits, digit, monkeypatc
 @pytest.mark.parametrize("piece", [2**24, 800])
 @pytest.mark.parametrize("method", [None, Lime(budget=60, features=Features.grid(2, 2), tolerance=0.5)])
 def test_progress_ends_where_it_was_planned(digits, digit, monkeypatch, method, piece):
-    class Heard:
-        planned = done = 0
-
-        def expect(self, evaluations):
-            self.planned += evaluations
-
-        def advance(self, evaluations):
-            self.done += evaluations
-
     heard = Heard()
     monkeypatch.setattr("xaionnx.explainers.smooth_grad._PIECE", piece)
     with progress.listening(heard):
