@@ -10,7 +10,7 @@ from models import planted
 from tests import tiny
 from tests.compilation.files import agree
 from tests.oracles import deep_lift as oracle
-from tests.tiny import node, opened, tensor
+from tests.tiny import loaded, node, opened, tensor
 from xaionnx import Baseline, Model, Target
 from xaionnx.autodiff import gradient
 from xaionnx.autodiff.deep_lift import TABLES
@@ -107,6 +107,29 @@ def test_reveal_cancel_shares_a_minimum(x, rescaled, revealed):
     for rule, expected in zip(RULES, (rescaled, revealed), strict=True):
         found = xaionnx.explain(model, np.float32([x]), DeepLift(rule=rule), 0)
         np.testing.assert_allclose(found.values, [expected], atol=1e-6)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_what_saturates_still_owes_its_change(rule):
+    """Figure 1: min(i1 + i2, 1) = 1 - ReLU(1 - i1 - i2) is flat at (1, 1), and owes half to each input."""
+    text = "g (float[N, 2] x) => (float[N, 1] y) { s = MatMul(x, w)  t = Sub(one, s)  h = Relu(t)  y = Sub(one, h) }"
+    model, x = loaded(text, w=[[1.0], [1.0]], one=[1.0]), np.float32([[1, 1], [0.4, 0.4], [1, 0], [1, 3]])
+    found = xaionnx.explain(model, x, DeepLift(rule=rule), 0)
+    np.testing.assert_allclose(found.values, [[0.5, 0.5], [0.4, 0.4], [1, 0], [0.25, 0.75]], rtol=1e-6)
+    # The gradient sees nothing, and nor does taking either input away.
+    for method in ("input_x_gradient", "feature_ablation"):
+        np.testing.assert_array_equal(xaionnx.explain(model, x[:1], method, 0).values, [[0, 0]])
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_threshold_is_crossed_without_a_jump(rule):
+    """Figure 2: max(0, x - 10) owes x what it answers, while gradient times input jumps from 0 to 10 at x = 10."""
+    model = loaded("g (float[N, 1] x) => (float[N, 1] y) { s = Add(x, bias)  y = Relu(s) }", bias=[-10.0])
+    x = np.float32([[9], [10], [10.0625], [12]])
+    found = xaionnx.explain(model, x, DeepLift(rule=rule), 0)
+    np.testing.assert_allclose(found.values, [[0], [0], [0.0625], [2]], rtol=1e-6)
+    jumps = xaionnx.explain(model, x, "input_x_gradient", 0).values
+    np.testing.assert_allclose(jumps, [[0], [0], [10.0625], [12]], rtol=1e-6)
 
 
 @pytest.mark.parametrize("rule", RULES)
