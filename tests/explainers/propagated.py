@@ -101,6 +101,27 @@ def residual(rng, bias=True):
     return opened(nodes, [2, 5, 5], [3], weights), net, pictures_of(rng, 2, (2, 5, 5))
 
 
-NETS = {"mlp": mlp, "convolutional": convolutional, "residual": residual}
+def beside(rng, bias=True):
+    """A product with its input beside it, as MatMul and Add, which onnxruntime joins, and joined in a Gemm already."""
+    w = [rng.normal(size=s).astype(np.float32) for s in ((7, 12), (12, 12), (12, 12), (12, 3))]
+    b = [(rng.normal(size=s) * bias).astype(np.float32) for s in (12, 3)]
+    nodes = [
+        node("Gemm", ["x", "w0", "b0"], ["h0"]),
+        node("Relu", ["h0"], ["r0"]),
+        node("MatMul", ["r0", "w1"], ["m1"]),
+        node("Add", ["m1", "r0"], ["h1"]),
+        node("Relu", ["h1"], ["r1"]),
+        node("Gemm", ["r1", "w2", "r1"], ["h2"]),
+        node("Relu", ["h2"], ["r2"]),
+        node("Gemm", ["r2", "w3", "b1"], ["y"]),
+    ]
+    skips = [("skip", [dense(one, np.zeros(12))]) for one in w[1:3]]
+    relu = ("relu", None)
+    net = [dense(w[0], b[0]), relu, skips[0], relu, skips[1], relu, dense(w[3], b[1])]
+    weights = {f"w{k}": one for k, one in enumerate(w)} | {f"b{k}": one for k, one in enumerate(b)}
+    return opened(nodes, [7], [3], weights), net, pictures_of(rng, 3, (7,))
+
+
+NETS = {"beside": beside, "mlp": mlp, "convolutional": convolutional, "residual": residual}
 # The linear layer of the residual net that has no weights of its own.
 MEAN = {"residual": 3}

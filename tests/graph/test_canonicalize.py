@@ -4,6 +4,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper, parser
+from onnx.reference import ReferenceEvaluator
 
 from tests.tiny import loaded, parsed
 from xaionnx import Model, explain
@@ -211,8 +212,6 @@ def test_a_probe_tells_sizes_types_and_constants():
           t = ReduceSum <keepdims = 0> (x)  e = Mul(x, k)  y = Add(e, t) }""")
 
     def run(shown, feeds, names):
-        from onnx.reference import ReferenceEvaluator
-
         return ReferenceEvaluator(shown).run(list(names), dict(feeds))
 
     facts = probe(model, [{"x": np.ones((n, 3), np.float32)} for n in (2, 3)], run)
@@ -224,3 +223,16 @@ def test_a_probe_tells_sizes_types_and_constants():
     # The number of samples is no constant, and a sum over the input is none though it has no size.
     assert facts.constants.keys() == {"f", "k"}
     np.testing.assert_array_equal(facts.constants["k"], [3])
+
+
+def test_what_stands_beside_a_product_is_no_bias_of_it():
+    """A sum that varies is written out, of a Gemm and where onnxruntime joins it; a bias stays in the Gemm."""
+    rng = np.random.default_rng(0)
+    w, v, b = (rng.standard_normal(size).astype(np.float32) for size in ((3, 3), (3, 3), 3))
+    text = """g (float[N, 3] x) => (float[N, 3] y) {
+      s = Sin(x)  a = Gemm <alpha = 2.0, transB = 1> (x, w, s)  m = MatMul(a, v)  c = Add(m, s)  y = Gemm(c, w, b) }"""
+    form = canonicalize(parsed(text, w=w, v=v, b=b), [], simplified)
+    assert [node.op_type for node in form.graph.node if node.op_type != "Sin"] == ["Gemm", "Add", "Gemm", "Add", "Gemm"]
+    (y,) = ReferenceEvaluator(form).run(None, {"x": X})
+    s = np.sin(X)
+    np.testing.assert_allclose(y, ((2 * X @ w.T + s) @ v + s) @ w + b, rtol=1e-4, atol=1e-5)
