@@ -78,12 +78,22 @@ def test_the_larger_of_two_signals_is_no_rectifier():
         np.testing.assert_allclose(back(nodes, table), np.sign(X) * SIGNAL, rtol=1e-6)
 
 
+def test_a_slope_that_the_model_computes_is_no_signal_to_reconstruct():
+    """PRelu(x, sigmoid(x)): guided backpropagation differentiates both, a deconvnet goes back through x alone."""
+    nodes = [node("Sigmoid", ["x"], ["s"]), node("PRelu", ["x", "s"], ["y"])]
+    positive, s = np.maximum(SIGNAL, 0), 1 / (1 + np.exp(-X))
+    np.testing.assert_allclose(back(nodes, DECONVNET), positive, rtol=1e-6)
+    slope = np.where(X < 0, s + X * s * (1 - s), 1)
+    np.testing.assert_allclose(back(nodes, GUIDED), slope * positive, rtol=2e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int8])
 @pytest.mark.parametrize("table", [GUIDED, DECONVNET], ids=["guided", "deconvnet"])
-def test_a_quantiser_that_ends_at_zero_rectifies_as_the_relu_that_it_replaced(table):
+def test_a_quantiser_that_ends_at_zero_rectifies_as_the_relu_that_it_replaced(table, kind):
     rng = np.random.default_rng(6)
     w, v = rng.normal(size=(40, 6)).astype(np.float32), rng.normal(size=(6, 40)).astype(np.float32)
-    scale = np.float32(0.02)
-    weights = {"w": w, "v": v, "scale": scale, "least": np.uint8(0), "middle": np.uint8(128)}
+    scale, ends = np.float32(0.02), np.iinfo(kind)
+    weights = {"w": w, "v": v, "scale": scale, "least": kind(ends.min), "middle": kind((ends.min + ends.max + 1) // 2)}
     rectified = [node("MatMul", ["x", "w"], ["h"]), node("Relu", ["h"], ["r"]), node("MatMul", ["r", "v"], ["y"])]
 
     def quantised(zero):

@@ -89,6 +89,51 @@ def test_a_product_of_equals_is_halved_and_says_so():
     assert labels == ("Mul: relevance of a product is halved (1 node)",)
 
 
+# What makes a gate of one factor: what becomes of v, and who gets the relevance of its product with u.
+FACTORS = {
+    "a limit below": ([node("Clip", ["v", "zero"], ["f"])], "halved"),
+    "a limit above": ([node("Clip", ["v", "", "six"], ["f"])], "halved"),
+    "two limits": ([node("Clip", ["v", "zero", "six"], ["f"])], "u"),
+    "a divisor": ([node("Exp", ["v"], ["e"]), node("Reciprocal", ["e"], ["f"])], "u"),
+    "a share": ([node("Softmax", ["v"], ["f"])], "u"),
+}
+
+
+@pytest.mark.parametrize("name", FACTORS)
+def test_what_makes_a_gate_of_a_factor(name):
+    made, owner = FACTORS[name]
+    before = [node("MatMul", ["x", "a"], ["u"]), node("MatMul", ["x", "b"], ["v"])]
+    a, b, x, cotangent = drawn(4, 5), drawn(4, 5), drawn(2, 4), drawn(2, 5)
+    limits = {"zero": np.float32(0), "six": np.float32(6)}
+    model = opened([*before, *made, node("Mul", ["u", "f"], ["y"])], [4], [5], {"a": a, "b": b, **limits})
+    y, found, labels = relevance(model, x, cotangent)
+    u, v, owed = x @ a, x @ b, y * cotangent
+    of_u, of_v = (x * ((owed / z) @ w.T) for z, w in ((u, a), (v, b)))
+    np.testing.assert_allclose(found, of_u if owner == "u" else (of_u + of_v) / 2, rtol=1e-3, atol=1e-4)
+    assert ("Mul: relevance of a product is halved (1 node)" in labels) == (owner == "halved")
+
+
+def test_a_gate_that_divides_outranks_one_that_squashes():
+    """sigmoid(u) / exp(v), written as a product: all to the sigmoid."""
+    nodes = [
+        node("MatMul", ["x", "a"], ["u"]), node("Sigmoid", ["u"], ["s"]), node("MatMul", ["x", "b"], ["v"]),
+        node("Exp", ["v"], ["e"]), node("Reciprocal", ["e"], ["f"]), node("Mul", ["s", "f"], ["y"]),
+    ]  # fmt: skip
+    a, b, x, cotangent = drawn(4, 5), drawn(4, 5), drawn(2, 4), drawn(2, 5)
+    y, found, _ = relevance(opened(nodes, [4], [5], {"a": a, "b": b}), x, cotangent)
+    np.testing.assert_allclose(found, x * ((y * cotangent / (x @ a)) @ a.T), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("factor", ["alpha", "beta"])
+def test_factors_that_turn_signs_are_for_epsilon_alone(factor):
+    w, b, x = drawn(4, 3), drawn(3), drawn(2, 4)
+    model = opened([node("Gemm", ["x", "w", "b"], ["y"], **{factor: -1.0})], [4], [3], {"w": w, "b": b})
+    with pytest.raises(UnsupportedModelError, match="its factors turn the signs of its weights; let it follow Epsilon"):
+        relevance(model, x, drawn(2, 3), Composite({"*": ZPlus()}))
+    found = xaionnx.explain(model, x, Lrp(composite=EPSILON), 1).values
+    np.testing.assert_allclose(found, (-1 if factor == "alpha" else 1) * x * w[:, 1], rtol=1e-4, atol=1e-6)
+
+
 def softmax(z):
     e = np.exp(z - z.max(axis=-1, keepdims=True))
     return e / e.sum(axis=-1, keepdims=True)

@@ -109,6 +109,22 @@ def test_reveal_cancel_shares_a_minimum(x, rescaled, revealed):
         np.testing.assert_allclose(found.values, [expected], atol=1e-6)
 
 
+def test_reveal_cancel_takes_off_as_it_adds_what_is_turned():
+    """ReLU(x U - x W) and ReLU(x U + x (-W)), whose terms have parts of their own."""
+    rng = np.random.default_rng(13)
+    u, w, v, b = (rng.normal(size=s) for s in ((4, 5), (4, 5), (5, 2), 5))
+    text = """g (float[N, 4] x) => (float[N, 2] y) {{
+      a = Gemm(x, u, b)  c = MatMul(x, w)  d = {}(a, c)  r = Relu(d)  y = MatMul(r, v) }}"""
+    less, more = (loaded(text.format(op), u=u, b=b, w=turned, v=v) for op, turned in (("Sub", w), ("Add", -w)))
+    x, start = drawn(rng, 3, 4), drawn(rng, 3, 4)
+    rescaled, found, expected = (
+        xaionnx.explain(model, x, DeepLift(rule=rule, baseline=start), 0).values
+        for model, rule in ((less, "rescale"), (less, "reveal_cancel"), (more, "reveal_cancel"))
+    )
+    np.testing.assert_allclose(found, expected, **EXACT)
+    assert np.abs(found - rescaled).max() > 0.1
+
+
 @pytest.mark.parametrize("rule", RULES)
 def test_what_saturates_still_owes_its_change(rule):
     """Figure 1: min(i1 + i2, 1) = 1 - ReLU(1 - i1 - i2) is flat at (1, 1), and owes half to each input."""
@@ -230,11 +246,13 @@ COMPLETE = {
     "min": ([node("Neg", ["x"], ["n"]), node("Min", ["x", "n", "c"], ["y"])], [3, 4], [3, 4], {"c": -0.5}, 1),
     "square": ([node("Mul", ["x", "x"], ["y"])], [3, 4], [3, 4], {}, 0),
     "power": ([node("Pow", ["x", "c"], ["y"])], [3, 4], [3, 4], {"c": 3.0}, 0),
+    "power of 2": ([node("Pow", ["x", "c"], ["y"])], [3, 4], [3, 4], {"c": 2.0}, 0),
     "root": ([node("Exp", ["x"], ["e"]), node("Sqrt", ["e"], ["y"])], [3, 4], [3, 4], {}, 0),
     "logarithm": ([node("Exp", ["x"], ["e"]), node("Add", ["e", "c"], ["f"]), node("Log", ["f"], ["y"])],
                   [3, 4], [3, 4], {"c": 0.1}, 0),
     "quotient": ([node("Exp", ["x"], ["e"]), node("Div", ["x", "e"], ["y"])], [3, 4], [3, 4], {}, 1),
     "reciprocal": ([node("Exp", ["x"], ["e"]), node("Div", ["c", "e"], ["y"])], [3, 4], [3, 4], {"c": 2.0}, 0),
+    "inverse": ([node("Exp", ["x"], ["e"]), node("Reciprocal", ["e"], ["y"])], [3, 4], [3, 4], {}, 0),
     "attention": ([node("Transpose", ["x"], ["t"], perm=[0, 2, 1]), node("MatMul", ["x", "t"], ["s"]),
                    node("Softmax", ["s"], ["a"]), node("MatMul", ["a", "x"], ["y"])], [3, 4], [3, 4], {}, 2),
     "gate": ([node("GlobalAveragePool", ["x"], ["m"]), node("Sigmoid", ["m"], ["s"]), node("Mul", ["x", "s"], ["y"])],
@@ -280,7 +298,8 @@ def test_an_op_hands_on_all_of_its_change(name, rule):
 
 def test_without_a_difference_multipliers_are_derivatives():
     rng = np.random.default_rng(10)
-    for name in ("Tanh", "softmax", "layer norm", "attention", "max pool", "quotient", "Relu", "gate", "log sum exp"):
+    for name in ("Tanh", "softmax", "layer norm", "attention", "max pool", "quotient", "Relu", "gate", "log sum exp",
+                 "max", "min", "global max", "reduce max", "reduce min", "power of 2", "inverse"):  # fmt: skip
         nodes, shape, out, weights, _ = COMPLETE[name]
         model = opened(nodes, shape, out, weights)
         x, cotangent = drawn(rng, 2, *shape), drawn(rng, 2, *out)
@@ -298,12 +317,28 @@ def test_max_pooling_gives_a_rise_to_its_winner_and_a_fall_to_the_one_before():
     np.testing.assert_allclose(m[:, 0], [[0, 4 / 5, 0], [4 / 8, 0, 0]], rtol=1e-6)
 
 
-def test_what_has_no_rule_keeps_its_derivative_and_says_so():
-    model = opened([node("LRN", ["x"], ["y"], size=3)], [3, 2, 2], [3, 2, 2])
-    x = drawn(np.random.default_rng(11), 1, 3, 2, 2)
+@pytest.mark.parametrize("op", ["LRN", "GridSample"])
+def test_what_has_no_rule_keeps_its_derivative_and_says_so(op):
+    """Of a GridSample that is so where its places depend on the input too."""
+    nodes = {
+        "LRN": [node("LRN", ["x"], ["y"], size=3)],
+        "GridSample": [node("Transpose", ["x"], ["t"], perm=[0, 2, 3, 1]), node("Mul", ["t", "c"], ["grid"]),
+                       node("GridSample", ["x", "grid"], ["y"])],
+    }[op]  # fmt: skip
+    model = opened(nodes, [2, 3, 3], [2, 3, 3], {"c": 0.3})
+    x = drawn(np.random.default_rng(11), 1, 2, 3, 3)
     m, told = multipliers(model, x, 0 * x, np.ones_like(x), "rescale")
-    np.testing.assert_allclose(m, gradient(model, "y", ["x"]).run({"x": x}, np.ones_like(x))[1]["x"])
-    assert told == ("LRN: its derivative at the input, which leaves a gap (1 node)",)
+    np.testing.assert_allclose(m, gradient(model, "y", ["x"]).run({"x": x}, np.ones_like(x))[1]["x"], rtol=1e-5)
+    assert told == (f"{op}: its derivative at the input, which leaves a gap (1 node)",)
+
+
+def test_a_root_whose_operand_stays_at_zero_owes_nothing():
+    """Two changes that cancel: the slope of the root is infinite there, and its answer 0 all the same."""
+    text = "g (float[N, 2] x) => (float[N, 1] y) { d = MatMul(x, w)  r = Sqrt(d)  l = MatMul(x, v)  y = Add(r, l) }"
+    model = loaded(text, w=[[1.0], [-1.0]], v=[[2.0], [3.0]])
+    found = xaionnx.explain(model, np.float32([[1, 1], [5, 1]]), DeepLift(), 0)
+    # 2 x1 + 3 x2, and of the second row the root of 4, by half of what it rests on.
+    np.testing.assert_allclose(found.values, [[2, 3], [12.5, 2.5]], rtol=1e-6)
 
 
 def test_a_condition_that_changes_is_told():
