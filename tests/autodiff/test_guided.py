@@ -166,3 +166,19 @@ def test_random_nets_layer_by_layer(method):
             np.testing.assert_allclose(found[n].ravel(), expected, rtol=1e-3, atol=1e-5)
         strongest = from_second(row, np.eye(3)[np.maximum(h2, 0).argmax()])[0]
         np.testing.assert_allclose(by_peak[n].ravel(), strongest, rtol=1e-3, atol=1e-5)
+
+
+def test_a_quantiser_of_a_scale_for_each_channel_keeps_its_derivative():
+    """Its ends differ from channel to channel: it stands for no activation."""
+    rng = np.random.default_rng(7)
+    w, scale = rng.normal(size=(40, 40)).astype(np.float32), rng.uniform(0.1, 0.2, 40).astype(np.float32)
+    nodes = [
+        node("MatMul", ["x", "w"], ["h"]),
+        node("QuantizeLinear", ["h", "scale", "zero"], ["q"], axis=1),
+        node("DequantizeLinear", ["q", "scale", "zero"], ["y"], axis=1),
+    ]
+    net, x = model(nodes, {"w": w, "scale": scale, "zero": np.zeros(40, np.uint8)}), (X / 40).astype(np.float32)
+    passed = (x @ w > -0.5 * scale) & (x @ w < 255.5 * scale)
+    for table in (GUIDED, DECONVNET):
+        found = gradient(net, "y", ["x"], table).run({"x": x}, SIGNAL)[1]["x"]
+        np.testing.assert_allclose(found, (SIGNAL * passed) @ w.T, rtol=1e-4, atol=1e-4)

@@ -268,6 +268,19 @@ def test_the_box_goes_through_what_normalises_the_input():
     assert close.all()
 
 
+@pytest.mark.parametrize("low", [-1.0, 0.0])
+def test_what_a_clip_leaves_below_zero_counts(low):
+    """z-plus takes max(c w, 0), and c has both signs where the Clip lets it."""
+    w, x = drawn(4, 3), np.float32([[-2, -0.5, 0.25, 3], [0.5, -0.75, -3, 0.1]])
+    nodes = [node("Clip", ["x", "low", "one"], ["c"]), node("MatMul", ["c", "w"], ["y"])]
+    model = opened(nodes, [4], [3], {"w": w, "low": np.float32(low), "one": np.float32(1)})
+    y, found, _ = relevance(model, x, np.ones((2, 3), np.float32), Composite({"*": ZPlus(epsilon=1e-9)}))
+    plus = np.maximum(np.clip(x, low, 1)[:, :, None] * w, 0)
+    total = plus.sum(axis=1, keepdims=True)
+    expected = (plus / np.where(total > 0, total, 1) * y[:, None]).sum(axis=2)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
 def test_a_composite_is_an_ordered_map():
     nodes = [
         node("MatMul", ["x", "a"], ["first"]), node("Relu", ["first"], ["r"]), node("MatMul", ["r", "b"], ["block/1"]),

@@ -17,11 +17,13 @@ from xaionnx.explainers.ablation_cam import AblationCam
 from xaionnx.explainers.cam import Cam
 from xaionnx.explainers.contrast_cam import ContrastCam
 from xaionnx.explainers.eigen_cam import EigenCam
+from xaionnx.explainers.eigen_grad_cam import EigenGradCam
 from xaionnx.explainers.finer_cam import FinerCam
 from xaionnx.explainers.grad_cam import GradCam
 from xaionnx.explainers.grad_cam_pp import GradCamPp
 from xaionnx.explainers.guided_grad_cam import GuidedGradCam
 from xaionnx.explainers.score_cam import ScoreCam
+from xaionnx.explainers.x_grad_cam import XGradCam
 
 CANONICAL = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
 
@@ -72,6 +74,16 @@ def test_every_map_follows_its_paper(random_net, method, relu):
                 np.testing.assert_allclose(plane / scale, large / scale, **TOLERANCE)
 
 
+@pytest.mark.parametrize("method", sorted(oracle.ORACLES))
+def test_what_speaks_against_the_target_is_drawn_where_the_paper_draws_it(random_net, method):
+    """Ahead of the ReLU, where maps have both signs; slopes that Layer-CAM keeps lie where it is open."""
+    ways = ({}, {"relu": False})
+    usual, signed = (xaionnx.explain(random_net[1], PICTURES, method, 1, layer="z", **how).maps["cam"] for how in ways)
+    assert (signed < 0).any() == (method != "layer_cam")
+    paper = signed if method in ("hi_res_cam", "eigen_cam") else np.maximum(signed, 0)
+    np.testing.assert_array_equal(usual, paper)
+
+
 def test_eigen_grad_cam_tells_what_speaks_for_the_target(random_net):
     _, model = random_net
     found, sides = (seen(model, PICTURES, name, 1, layer="a", relu=False) for name in ("eigen_grad_cam", "hi_res_cam"))
@@ -91,8 +103,10 @@ def test_channels_may_come_last(tmp_path, random_net, method):
 def test_eigen_cam_of_what_is_left_without_the_means(random_net):
     net, model = random_net
     found = seen(model, PICTURES, EigenCam(layer="a", centred=True))
+    sloped = seen(model, PICTURES, EigenGradCam(layer="a", centred=True, relu=False), 1)
     for n, x in enumerate(PICTURES.astype(np.float64)):
         np.testing.assert_allclose(found[n], oracle.eigen_cam_centred(net, x, 0), **TOLERANCE)
+        np.testing.assert_allclose(sloped[n], oracle.eigen_grad_cam(net, x, 1, centred=True), **TOLERANCE)
 
 
 def test_the_mean_of_a_class_activation_map_is_the_score():
@@ -152,6 +166,64 @@ def test_only_the_strongest_channels_may_be_tried(random_net):
         weights[k] = (y - net.behind(np.where(np.arange(4)[:, None, None] == k, 0, a))[1]) / abs(y)
     found = seen(model, PICTURES[:1], AblationCam(layer="a", relu=False, channels=2), 1)[0]
     np.testing.assert_allclose(found, oracle.weighted(a, weights), **TOLERANCE)
+
+
+def test_the_strongest_channels_are_the_largest_of_either_sign(random_net):
+    """Ahead of the ReLU, where channels are below zero too; by removing them one by one."""
+    net, model = random_net
+    x = PICTURES[:1]
+    z = model.with_outputs(["z"]).run({"x": x}, ["z"])["z"][0].astype(np.float64)
+    strongest = np.argsort(-np.abs(z).mean(axis=(1, 2)))[:2]
+    assert set(strongest) != set(np.argsort(-z.mean(axis=(1, 2)))[:2])
+    y, weights = net.behind(np.maximum(z, 0))[1], np.zeros(4)
+    for k in strongest:
+        weights[k] = (y - net.behind(np.maximum(np.where(np.arange(4)[:, None, None] == k, 0, z), 0))[1]) / abs(y)
+    found = seen(model, x, AblationCam(layer="z", relu=False, channels=2), 1)[0]
+    np.testing.assert_allclose(found, np.einsum("k,kij->ij", weights, z), **TOLERANCE)
+
+
+def test_score_cam_takes_each_channel_from_its_least_to_its_greatest(random_net):
+    """Ahead of the ReLU, where the least is below zero."""
+    net, model = random_net
+    x = PICTURES[0].astype(np.float64)
+    z, scores = model.with_outputs(["z"]).run({"x": PICTURES[:1]}, ["z"])["z"][0].astype(np.float64), []
+    for k in range(4):
+        mask = oracle.enlarged(z[k], 11, 9)
+        scores.append(net.scores(x * (mask - mask.min()) / np.ptp(mask))[2])
+    found = seen(model, PICTURES[:1], ScoreCam(layer="z", relu=False), 2)[0]
+    np.testing.assert_allclose(found, np.einsum("k,kij->ij", oracle.softmax(np.array(scores)), z), **TOLERANCE)
+
+
+def test_score_cam_of_large_scores():
+    """Whose exponentials would overflow; the best channel alone is left."""
+    model = planted.load(planted.pooled(np.eye(3), [[1e5, 2e5, 3e4]], (11, 9)))
+    x = np.abs(PICTURES[:1])
+    scores = [
+        (x[0] * (x[0, k] - x[0, k].min()) / np.ptp(x[0, k])).mean(axis=(1, 2)) @ [1e5, 2e5, 3e4] for k in range(3)
+    ]
+    found = seen(model, x, ScoreCam(layer="features"))
+    np.testing.assert_allclose(found[0], x[0, np.argmax(scores)], rtol=1e-5)
+
+
+def test_a_channel_whose_sum_vanishes_has_no_weight():
+    """X-Grad-CAM divides by the sum over the places: of 1 and -1 it is 0, though the slope is not."""
+    nodes = [
+        node("Mul", ["x", "half"], ["a"]),
+        node("Mul", ["a", "c"], ["weighed"]),
+        node("ReduceSum", ["weighed", "axes"], ["y"], keepdims=0),
+    ]
+    weights = {
+        "half": 0.5,
+        "c": [[[3.0, 1.0], [0.0, 0.0]], [[1.0, 2.0], [0.0, 0.0]], [[1.0, 1.0], [1.0, 1.0]]],
+        "axes": np.array([2, 3]),
+    }
+    model = tiny.opened(nodes, [3, 2, 2], [3], weights)
+    x = np.float32([[[[2, -2], [0, 0]], [[2, 6], [0, 0]], [[0, 0], [0, 0]]]])
+    method = XGradCam(layer="a", relu=False)
+    # Of the second channel: slope (1, 2) of place 0 and 1, a = (1, 3), so its weight is 7 / 4.
+    found = seen(model, x, method, Target.sum())
+    np.testing.assert_allclose(found, [[[1.75, 5.25], [0, 0]]], rtol=1e-6)
+    agree(model, {"x": x}, method, Target.sum())
 
 
 def test_score_cam_from_another_baseline(random_net):

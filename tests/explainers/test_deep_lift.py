@@ -253,6 +253,9 @@ COMPLETE = {
     "quotient": ([node("Exp", ["x"], ["e"]), node("Div", ["x", "e"], ["y"])], [3, 4], [3, 4], {}, 1),
     "reciprocal": ([node("Exp", ["x"], ["e"]), node("Div", ["c", "e"], ["y"])], [3, 4], [3, 4], {"c": 2.0}, 0),
     "inverse": ([node("Exp", ["x"], ["e"]), node("Reciprocal", ["e"], ["y"])], [3, 4], [3, 4], {}, 0),
+    "sum that broadcasts": ([node("MatMul", ["x", "w"], ["t"]), node("ReduceMean", ["x", "axes"], ["m"]),
+                             node("Add", ["t", "m"], ["s"]), node("Relu", ["s"], ["y"])],
+                            [3, 4], [3, 4], {"w": drawn(R, 4, 4), "axes": [1]}, 0),
     "attention": ([node("Transpose", ["x"], ["t"], perm=[0, 2, 1]), node("MatMul", ["x", "t"], ["s"]),
                    node("Softmax", ["s"], ["a"]), node("MatMul", ["a", "x"], ["y"])], [3, 4], [3, 4], {}, 2),
     "gate": ([node("GlobalAveragePool", ["x"], ["m"]), node("Sigmoid", ["m"], ["s"]), node("Mul", ["x", "s"], ["y"])],
@@ -339,6 +342,13 @@ def test_a_root_whose_operand_stays_at_zero_owes_nothing():
     found = xaionnx.explain(model, np.float32([[1, 1], [5, 1]]), DeepLift(), 0)
     # 2 x1 + 3 x2, and of the second row the root of 4, by half of what it rests on.
     np.testing.assert_allclose(found.values, [[2, 3], [12.5, 2.5]], rtol=1e-6)
+
+
+def test_reveal_cancel_says_where_it_is_not_defined():
+    nodes, shape, out, weights, _ = COMPLETE["swish"]
+    x, cotangent = drawn(np.random.default_rng(14), 1, *shape), np.ones((1, *out), np.float32)
+    _, told = multipliers(opened(nodes, shape, out, weights), x, 0 * x, cotangent, "reveal_cancel")
+    assert told == ("Mul: rescale in place of reveal-cancel (1 node)",)
 
 
 def test_a_condition_that_changes_is_told():

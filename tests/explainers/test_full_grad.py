@@ -2,6 +2,8 @@
 
 import numpy as np
 
+import xaionnx
+from models import planted
 from tests import tiny
 from tests.explainers.maps import PICTURES
 from tests.oracles import cam as oracle
@@ -54,3 +56,33 @@ def test_biases_in_all_their_forms(tmp_path):
 def test_a_smooth_activation_leaves_a_gap():
     found = FullGrad().attribute(Model.load("models/mnist_vit.onnx"), np.zeros((1, 1, 28, 28), np.float32), 0)
     assert abs(found.diagnostics["completeness_gap"][0]) > 0.1
+
+
+def test_the_map_of_a_linear_model_goes_from_its_least_to_its_greatest():
+    """Equation 6: sizes are rescaled to [0, 1]; of a model without biases nothing else is drawn."""
+    model = planted.load(planted.linear([[[[1.0, -2.0], [3.0, 5.0]]]]))
+    found = FullGrad().attribute(model, np.ones((1, 1, 2, 2), np.float32), 0)
+    np.testing.assert_allclose(found.values[0, 0], [[0, 0.25], [0.5, 1]], rtol=1e-6)
+    assert found.diagnostics["biases"] == 0
+    assert found.diagnostics["completeness_gap"] == [0]
+
+
+def test_a_bias_whose_axes_are_no_places_is_counted_and_not_drawn():
+    """Three axes that a Reshape made of features do not lie over the picture."""
+    rng = np.random.default_rng(4)
+    nodes = [
+        node("Flatten", ["x"], ["flat"]), node("MatMul", ["flat", "w"], ["h"]),
+        node("Reshape", ["h", "shape"], ["cube"]), node("Add", ["cube", "b"], ["sum"]),
+        node("Relu", ["sum"], ["r"]), node("Flatten", ["r"], ["row"]),
+        node("MatMul", ["row", "v"], ["y"]),
+    ]  # fmt: skip
+    weights = {"w": rng.normal(size=(99 * 3, 8)), "b": rng.normal(size=(2, 2, 2)), "v": rng.normal(size=(8, 2)),
+               "shape": np.array([0, 2, 2, 2])}  # fmt: skip
+    model = tiny.opened(nodes, [3, 11, 9], [2], weights)
+    found = FullGrad().attribute(model, PICTURES, 1)
+    assert found.diagnostics["biases"] == 1
+    np.testing.assert_allclose(found.diagnostics["completeness_gap"], 0, atol=1e-3)
+    owed = np.abs(xaionnx.explain(model, PICTURES, "input_x_gradient", 1).values)
+    low, high = (of(owed, axis=(1, 2, 3), keepdims=True) for of in (np.min, np.max))
+    drawn = ((owed - low) / (high - low)).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(found.values, np.broadcast_to(drawn, found.values.shape), rtol=1e-4, atol=1e-5)
