@@ -161,9 +161,15 @@ def test_scores_by_place_are_those_whose_mean_is_the_answer():
         LocalEvidence(layer="s").attribute(model, X, 0)
 
 
-def test_targets_of_two_tensors_have_no_scores_in_common(bag):
-    targets = [0, Target.sum(output="features")]
-    found = LocalEvidence(window=5, stride=4).attribute(bag, X, targets)
+def test_targets_of_two_tensors_have_no_scores_in_common():
+    """There are such scores for "mean", but not for what is made of it."""
+    rng = np.random.default_rng(7)
+    nodes = [node("Conv", ["x", "w"], ["s"]), node("ReduceMean", ["s", "axes"], ["mean"], keepdims=0),
+             node("Exp", ["mean"], ["y"])]  # fmt: skip
+    model = opened(nodes, [3, 13, 11], [4], {"w": rng.normal(size=(4, 3, 3, 3)), "axes": np.array([2, 3])})
+    targets, patch = [Target.index(1, output="mean"), 2], {"window": 5, "stride": 4}
+    assert LocalEvidence(**patch).attribute(model, X, targets[0]).provenance["parameters"]["patches"] == "scores"
+    found = LocalEvidence(**patch).attribute(model, X, targets)
     assert found.provenance["parameters"]["patches"] == "covered"
-    each = [LocalEvidence(window=5, stride=4, patches="covered").attribute(bag, X, one).values for one in targets]
+    each = [LocalEvidence(**patch, patches="covered").attribute(model, X, one).values for one in targets]
     np.testing.assert_allclose(found.values, each, **CLOSE)
