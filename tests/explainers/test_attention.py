@@ -8,6 +8,7 @@ from onnx import TensorProto, helper, numpy_helper
 import xaionnx
 from models import planted
 from tests.oracles import attention as oracle
+from tests.tiny import loaded
 from xaionnx import Model
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.explainers.attention_relevance import AttentionRelevance
@@ -213,8 +214,7 @@ def test_patches_become_a_map_over_the_picture():
 
 def test_attention_within_windows_is_refused():
     # Two windows of 4 tokens each, as in Swin.
-    text = """<ir_version: 8, opset_import: ["" : 17]>
-    g (float[N, 8, 4] x) => (float[N, 4] y) <int64[4] parted = {-1, 1, 4, 4}, int64[3] joined = {-1, 8, 4}> {
+    text = """g (float[N, 8, 4] x) => (float[N, 4] y) <int64[4] parted = {-1, 1, 4, 4}, int64[3] joined = {-1, 8, 4}> {
       windows = Reshape(x, parted)
       k = Transpose <perm = [0, 1, 3, 2]> (windows)
       scores = MatMul(windows, k)
@@ -222,15 +222,14 @@ def test_attention_within_windows_is_refused():
       mixed = MatMul(a, windows)
       tokens = Reshape(mixed, joined)
       y = ReduceMean <axes = [1], keepdims = 0> (tokens) }"""
-    model = planted.load(onnx.parser.parse_model(text))
+    model = loaded(text)
     for kind in (AttentionRollout, AttentionRelevance):
         with pytest.raises(UnsupportedModelError, match=r"Attention 'a' of .* is taken within windows or groups"):
             kind().attribute(model, np.ones((2, 8, 4), np.float32), 0)
 
 
 def test_attention_that_pools_is_refused():
-    text = """<ir_version: 8, opset_import: ["" : 17]>
-    g (float[N, 6, 4] x) => (float[N, 4] y) <float[4, 4] w = {1,0,0,0, 0,1,0,0, 0,0,1,0, 0,0,0,1}> {
+    text = """g (float[N, 6, 4] x) => (float[N, 4] y) <float[4, 4] w = {1,0,0,0, 0,1,0,0, 0,0,1,0, 0,0,0,1}> {
       q = ReduceMean <axes = [1]> (x)
       asked = MatMul(q, w)
       k = Transpose <perm = [0, 2, 1]> (x)
@@ -238,7 +237,7 @@ def test_attention_that_pools_is_refused():
       a = Softmax(scores)
       mixed = MatMul(a, x)
       y = ReduceMean <axes = [1], keepdims = 0> (mixed) }"""
-    model = planted.load(onnx.parser.parse_model(text))
+    model = loaded(text)
     with pytest.raises(UnsupportedModelError, match=r"leads from 1 to 6 tokens"):
         AttentionRollout().attribute(model, np.ones((2, 6, 4), np.float32), 0)
 

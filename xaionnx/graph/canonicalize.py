@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Sequence
+from itertools import count
 
 import numpy as np
 import onnx
@@ -89,6 +90,7 @@ def canonicalize(
             )
         _put_together(form, apart)
         _lead_through(form.graph, _made_by_cast(form, keep) - cast)
+    _put_sums_apart(form.graph)
     # Shapes inside may be declared for one sample.
     del form.graph.value_info[:]
     used = {node.domain for node in _all_nodes(form.graph)}
@@ -158,6 +160,33 @@ def _converted(model: onnx.ModelProto) -> onnx.ModelProto:
             f"The graph cannot be converted from opset {version} to {OPSET}: "
             f"{reason[-1] if reason else 'no reason given'}. Export it again with opset {OPSET}."
         ) from error
+
+
+def _put_sums_apart(graph: onnx.GraphProto) -> None:
+    """Write a Gemm that adds what is no weight as a product and a sum.
+
+    What stands beside a product, as a residual connection does, is no bias of it, and rules treat the two differently;
+    onnxruntime's rewrites join them, and so do exporters.
+    """
+    fixed = {tensor.name for tensor in graph.initializer} | {""}
+    fixed |= {name for node in graph.node if node.op_type == "Constant" for name in node.output}
+    taken = {name for node in graph.node for name in (*node.input, *node.output)}
+    nodes = []
+    for node in graph.node:
+        joined = node.op_type == "Gemm" and len(node.input) == 3 and node.input[2] not in fixed
+        # A factor of the sum is left to the Gemm, as nothing here tells the type that it would have.
+        if joined and all(attribute.f == 1 for attribute in node.attribute if attribute.name == "beta"):
+            product = onnx.NodeProto()
+            product.CopyFrom(node)
+            product.output[0] = next(
+                name for number in count() if (name := f"{node.output[0]}_product_{number}") not in taken
+            )
+            beside = product.input.pop()
+            nodes += [product, onnx.helper.make_node("Add", [product.output[0], beside], [node.output[0]])]
+        else:
+            nodes.append(node)
+    del graph.node[:]
+    graph.node.extend(nodes)
 
 
 def _take_apart(model: onnx.ModelProto) -> list[onnx.TensorProto]:
