@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from xaionnx.errors import UnsupportedModelError
-from xaionnx.explainers._layer import Axes
+from xaionnx.explainers._axes import Axes
+from xaionnx.model import Model
 from xaionnx.perturb.sample import Sample
 
 if TYPE_CHECKING:
@@ -45,19 +46,19 @@ class Field:
     sample: Sample
 
     @classmethod
-    def of(cls, name: str, model: str, axes: Axes, shape: Sequence[int], sample: Sample) -> Field:
-        """The field of the layer ``name``.
+    def of(cls, model: Model, name: str, shape: Sequence[int], sample: Sample) -> Field:
+        """The field of the layer ``name``, which holds ``shape``.
 
         Raises
         ------
         UnsupportedModelError
             It has no places.
         """
-        shape = tuple(shape)
+        axes, shape = Axes.at(model, name, shape, sample), tuple(shape)
         if "C" in axes.letters or axes.grid is not None or (axes.letters == "TD" and sample.array.ndim == 1):
             return cls(axes, shape, sample)
         raise UnsupportedModelError(
-            f"Tensor '{name}' of {model}, {('N', *shape)}, has no places that lie over the input, so there is no "
+            f"Tensor '{name}' of {model.name}, {('N', *shape)}, has no places that lie over the input, so there is no "
             "map of it. Name with layer= a map over the picture, (N, C, h, w), or tokens that cut it into patches."
         )
 
