@@ -170,6 +170,20 @@ def test_a_pooling_over_parts_is_no_head_of_a_class_activation_map():
     assert "grad_cam" in possible(model)
 
 
+def test_series():
+    nodes = [
+        ("Conv", ["x", "first"], ["a"], {"pads": [1, 1]}),
+        ("Relu", ["a"], ["layer"]),
+        ("GlobalAveragePool", ["layer"], ["pooled"]),
+        ("Flatten", ["pooled"], ["flat"]),
+        ("MatMul", ["flat", "out"], ["y"]),
+    ]
+    weights = {"first": random(4, 2, 3), "out": random(4, 3)}
+    model = net(nodes, weights, tensor("x", ["N", 2, 8]), tensor("y", ["N", 3]))
+    assert differing(model) == {}
+    assert {"cam", "grad_cam", "score_cam", "guided_grad_cam", "blur_ig"} <= possible(model).keys()
+
+
 RULED = {"lrp", "guided_backprop", "deconvnet", "deep_lift", "pattern_net", "pattern_attribution", "full_grad"}
 
 

@@ -157,7 +157,7 @@ class Layers:
             axes = self.axes(tokens)
             if axes.grid is not None:
                 small = values[..., axes.before :].reshape(*values.shape[:-1], *axes.grid)
-                return Field(axes, (tokens, 1), first).spread(small, "bilinear"), small
+                return Field(axes, (tokens, 1), first, first.picture_axes).spread(small, "bilinear"), small
             where = f"no grid of patches over a picture of {extent[0]} x {extent[1]} pixels"
         elif shape and shape[0] == tokens:
             spread = values.reshape(*values.shape, *(1,) * (len(shape) - 1))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
+from xaionnx.explainers._series import series
 from xaionnx.explainers._told import told
 from xaionnx.graph.cut import descendants, ordered
 from xaionnx.model import Model
@@ -27,7 +28,8 @@ class Axes:
     Attributes
     ----------
     letters : str
-        ``CHW`` or ``HWC`` of a map over a picture, ``TD`` of tokens, ``F`` of units, ``-`` where nothing is known.
+        ``CHW`` or ``HWC`` of a map over a picture; ``CT`` or ``TC`` of one over a series, with a ``1`` for an axis of
+        one number; ``TD`` of tokens, ``F`` of units, ``-`` where nothing is known.
     grid : tuple (h, w) or None
         Of tokens that cut a picture into patches.
     before : int
@@ -50,6 +52,12 @@ class Axes:
     @classmethod
     def at(cls, model: Model, name: str, shape: Sequence[int], sample: Sample) -> Axes:
         """Read the axes of the tensor ``name``, of ``shape`` behind the batch, for the input of a sample."""
+        over = series(model, sample)
+        if over is not None:
+            letters = over.letters.get(name, "")
+            time, longest = letters.find("T"), sample.array.shape[1 - over.channel]
+            if letters and len(letters) == len(shape) and 1 < shape[time] <= longest:
+                return cls(letters)
         # Three axes are a map only if the ops before have left its places alone.
         placed = len(shape) != 3 or name in maps(model, (sample.main,))
         tokens = sample.array.shape[0] if sample.array.ndim == 1 and sample.array.dtype.kind in "iu" else None
@@ -61,7 +69,7 @@ class Axes:
         shape = tuple(shape)
         if len(shape) == 3 and extent is not None:
             fields = {"CHW": shape[1:], "HWC": shape[:2]}
-            fitting = [letters for letters, field in fields.items() if min(field) > 1 and _alike(field, extent)]
+            fitting = [letters for letters, field in fields.items() if _alike(field, extent)]
             if fitting:
                 # A few places fit many a picture: the aspect tells, and channels come first where it does not.
                 return cls(min(fitting, key=lambda letters: _stretch(fields[letters], extent)))
@@ -77,9 +85,11 @@ class Axes:
 
 def _alike(field: tuple[int, ...], extent: tuple[int, int]) -> bool:
     """Whether a map covers a picture, each side one too long or short for what convolutions do at the border."""
-    share = [extent[0] / field[0], extent[1] / field[1]]
-    slack = [extent[axis] / max(field[axis] - 1.5, 0.5) - share[axis] for axis in (0, 1)]
-    return min(share) >= 1 and abs(share[0] - share[1]) <= max(slack)
+    # A picture of one row, or column, has maps of one.
+    wide = [(field[axis], extent[axis]) for axis in (0, 1) if max(field[axis], extent[axis]) > 1]
+    share = [large / small for small, large in wide]
+    slack = [large / max(small - 1.5, 0.5) - large / small for small, large in wide]
+    return bool(wide) and min(small for small, _ in wide) > 1 <= min(share) and max(share) - min(share) <= max(slack)
 
 
 def _stretch(field: tuple[int, ...], extent: tuple[int, int]) -> float:
@@ -94,6 +104,12 @@ def _patches(count: int, extent: tuple[int, int]) -> tuple[int, int] | None:
     rows = max(1, round(math.sqrt(count * extent[0] / extent[1])))
     columns, rest = divmod(count, rows)
     return (rows, columns) if rest == 0 and abs(extent[0] / rows - extent[1] / columns) < 0.5 else None
+
+
+def places_of(model: Model, sample: Sample) -> tuple[int, tuple[int, ...]] | None:
+    """Axes of the channels and of the places of the explained input: height and width, or time; None without places."""
+    over = series(model, sample)
+    return sample.picture_axes if over is None else (over.channel, (1 - over.channel,))
 
 
 def extent_of(sample: Sample) -> tuple[int, int] | None:

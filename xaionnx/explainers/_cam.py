@@ -69,13 +69,15 @@ class CamExplainer(Explainer):
     A_k[i, j] is channel k of the layer at the place i, j, and each method has weights w_k of its own.
 
     ``values`` have the shape of the input: the map is enlarged to it, each of its places a square about its centre,
-    and given to every channel. ``maps["cam"]``, (N, h, w), is the map at the layer's own size. Tokens that cut a
+    and given to every channel. ``maps["cam"]``, (N, h, w), is the map at the layer's own size. The time of a series,
+    which convolutions run along, is a row of places: a map has one line, (N, 1, t), and is enlarged linearly. Tokens that cut a
     picture into patches are channels over the grid of the patches, and tokens in front of them, such as the class
     token, are left out; for tokens of a row there is one number a token. ``provenance["seen_at"]`` names the layer.
     """
 
     layer: str | None = parameters.name(
-        "tensor to look at; the last map over the picture, else the tokens that the last attention reads, if not given"
+        "tensor to look at; the last map over the picture or series, else the tokens that the last attention reads, if "
+        "not given"
     )
     relu: bool = parameters.flag(True, "draw only what speaks for the target; False gives the signed map")
     upsampling: str = parameters.choice("bilinear", UPSAMPLING, "how the map is enlarged to the input")

@@ -29,7 +29,8 @@ class InnerExplainer(LayerExplainer):
     """A method that explains a layer by a path in the input."""
 
     layer: str | None = parameters.name(
-        "tensor to explain; the last map over the picture, else the tokens of the last attention, if not given"
+        "tensor to explain; the last map over the picture or series, else the tokens of the last attention, if not "
+        "given"
     )
 
     def wrt(self, model: Model, sample: Sample, tensor: str) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xaionnx.errors import UnknownNameError, UnsupportedModelError
-from xaionnx.explainers._axes import Axes, extent_of, maps
+from xaionnx.explainers._axes import Axes
 from xaionnx.explainers._told import told
 from xaionnx.graph.cut import ancestors, cut, descendants, ordered, shapes, tensor_names
 from xaionnx.model import Model
@@ -176,9 +176,9 @@ def embeddings(model: Model) -> list[str]:
 def usual_layer(model: Model, start: Sequence[str], tensors: Sequence[str], sample: Sample) -> str:
     """The layer that is explained where none is named, on the way from ``start`` to ``tensors``.
 
-    The last map over the picture of more than one channel, before pooling; where attention follows it, or there is
-    none, the tokens that enter the last attention, which are the last sum of two branches before it: nothing goes
-    around that. Else the last tensor before the target.
+    The last map over the picture, or the series, of more than one channel, before pooling; where attention follows it,
+    or there is none, the tokens that enter the last attention, which are the last sum of two branches before it:
+    nothing goes around that. Else the last tensor before the target.
 
     Raises
     ------
@@ -186,9 +186,12 @@ def usual_layer(model: Model, start: Sequence[str], tensors: Sequence[str], samp
         There is nothing between the two.
     """
     sizes = {name: (1, *x.shape) for name, x in sample.own.items()}
-    extent = extent_of(sample)
-    key = ("usual", tuple(start), tuple(tensors), tuple(sizes.items()), extent)
-    chosen = told(model, key, lambda graph: _usual(graph, start, tensors, sizes, extent, maps(model, start)))
+    key = ("usual", tuple(start), tuple(tensors), tuple(sizes.items()), sample.main, sample.picture_axes)
+
+    def letters(name: str, shape: Sequence[int]) -> str:
+        return Axes.at(model, name, shape, sample).letters
+
+    chosen = told(model, key, lambda graph: _usual(graph, start, tensors, sizes, letters))
     if not chosen:
         raise UnsupportedModelError(
             f"Nothing lies between the input of {model.name} and '{tensors[0]}'. Explain the input itself: "
@@ -202,8 +205,7 @@ def _usual(
     start: Sequence[str],
     tensors: Sequence[str],
     sizes: Mapping[str, tuple[int, ...]],
-    extent: tuple[int, int] | None,
-    spatial: set[str],
+    letters_of: Callable[[str, Sequence[int]], str],
 ) -> str:
     between = descendants(proto, start) & ancestors(proto, tensors) - set(tensors)
     known = shapes(proto, sizes)
@@ -212,9 +214,9 @@ def _usual(
         moved = between.intersection(node.input) | set(start).intersection(node.input)
         for name in (made for made in node.output if made in between):
             last, shape = name, [size or 0 for size in known.get(name, ())]
-            letters = Axes.of(shape[1:], extent).letters
+            letters = letters_of(name, shape[1:])
             # One channel is the answer of a segmentation before its last step, or a gate, no features.
-            if name in spatial and "C" in letters and (shape[1 + letters.index("C")] > 1 or not field):
+            if "C" in letters and (shape[1 + letters.index("C")] > 1 or not field):
                 field, attended = name, ""
             if node.op_type in ("Softmax", "Attention"):
                 attended = tokens

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from xaionnx import parameters, progress
 from xaionnx.autodiff import gradient
 from xaionnx.explainer import Explainer, provenance
-from xaionnx.explainers._axes import Axes
+from xaionnx.explainers._axes import Axes, places_of
 from xaionnx.explainers._biases import Bias, biases
 from xaionnx.explainers._field import UPSAMPLING, Field
 from xaionnx.explainers._gradient import Found, recorded
@@ -135,13 +135,14 @@ class FullGrad(Explainer):
                     values[start:stop] += field.spread(planes, self.upsampling)
 
     def _of_input(self, question: Question, owed: Array) -> Array:
-        axes = question.samples[0].picture_axes
-        return owed if axes is None else owed.sum(axis=axes[0] + 1, keepdims=True)
+        over = places_of(question.model, question.samples[0])
+        return owed if over is None else owed.sum(axis=over[0] + 1, keepdims=True)
 
     def _field(self, question: Question, tensor: str, shape: tuple[int, ...]) -> Field | None:
         sample = question.samples[0]
         axes = Axes.at(question.model, tensor, shape, sample)
-        return Field(axes, shape, sample) if "C" in axes.letters or axes.grid is not None else None
+        over = places_of(question.model, sample)
+        return Field(axes, shape, sample, over) if "C" in axes.letters or axes.grid is not None else None
 
 
 def _rescaled(owed: Array) -> Array:

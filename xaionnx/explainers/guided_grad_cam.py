@@ -57,7 +57,8 @@ class GuidedGradCam(Explainer):
     reference: ClassVar[str] = "Selvaraju et al. 2017, arXiv:1610.02391"
 
     layer: str | None = parameters.name(
-        "tensor to look at; the last map over the picture, else the tokens that the last attention reads, if not given"
+        "tensor to look at; the last map over the picture or series, else the tokens that the last attention reads, if "
+        "not given"
     )
     relu: bool = parameters.flag(True, "take only what speaks for the target from Grad-CAM; False takes all of it")
     upsampling: str = parameters.choice("bilinear", UPSAMPLING, "how Grad-CAM is enlarged to the input")

@@ -53,7 +53,7 @@ class LayerActivation(Explainer):
     reference: ClassVar[str] = "Zeiler and Fergus 2014, arXiv:1311.2901"
 
     layer: str | None = name(
-        "tensor to show; the last map over the picture, else the tokens of the last attention, if not given"
+        "tensor to show; the last map over the picture or series, else the tokens of the last attention, if not given"
     )
 
     def usual_target(self, model: Model) -> Target | None:

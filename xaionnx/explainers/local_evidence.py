@@ -194,7 +194,7 @@ class LocalEvidence(GameExplainer):
             ],
             axis=1,
         ).reshape(-1, count, height, width)
-        values = Field(Axes("CHW"), (1, height, width), sample).spread(evidence, "bilinear")
+        values = Field(Axes("CHW"), (1, height, width), sample, sample.picture_axes).spread(evidence, "bilinear")
 
         def axis(array: Array) -> Array:
             return array if resolution.several else array[0]

@@ -67,7 +67,7 @@ def over_picture(values: Array, layer: Layer, height: int, width: int) -> tuple[
 def parts(values: Array, layer: Layer) -> tuple[Floats, list[str], str]:
     """One number for each channel, token or unit, their names, and a sentence on how they were made."""
     wide = values.astype(np.float64)
-    if "H" in layer.axes:
+    if "C" in layer.axes:
         axis = layer.axes.index("C")
         kept = np.moveaxis(wide, axis, 0).reshape(wide.shape[axis], -1)
         return kept.sum(axis=1), _named("channel", len(kept)), "Values of a channel are summed over its places."
