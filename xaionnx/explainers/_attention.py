@@ -141,7 +141,7 @@ class Layers:
 
     def axes(self, tokens: int) -> Axes:
         """The grid that the tokens of a picture make."""
-        return Axes.of((tokens, 1), extent_of(self.samples[0]))
+        return Axes.at(self.model, self.names[0], (tokens, 1), self.samples[0])
 
     def at_input(self, values: Array) -> tuple[Array, Array]:
         """Values (T targets, N, tokens) in the shape of the input, and as they lie on the grid of patches, if any.

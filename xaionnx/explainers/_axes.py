@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
 from xaionnx.explainers._series import series
 from xaionnx.explainers._told import told
-from xaionnx.graph.cut import descendants, ordered
+from xaionnx.graph.cut import descendants, ordered, shapes
 from xaionnx.model import Model
 from xaionnx.perturb.sample import Sample
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 # These move numbers between places, so that what stands behind is no longer a map over the picture.
 _SHUFFLING = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Einsum", "Gather", "Attention"})
+
+# More tokens in front of patches than models have: 1 for the class and 4 or 8 registers.
+_LEADING = 16
 
 
 @final
@@ -33,7 +36,7 @@ class Axes:
     grid : tuple (h, w) or None
         Of tokens that cut a picture into patches.
     before : int
-        Tokens in front of the patches, such as the class token.
+        Tokens in front of the patches: the class token, one of distillation, registers.
 
     Examples
     --------
@@ -41,6 +44,8 @@ class Axes:
     Axes(letters='CHW', grid=None, before=0)
     >>> Axes.of((197, 768), (224, 224))
     Axes(letters='TD', grid=(14, 14), before=1)
+    >>> Axes.of((201, 768), (224, 224), grids=[(14, 14)])
+    Axes(letters='TD', grid=(14, 14), before=5)
     >>> Axes.of((12, 64), tokens=12).letters
     'TD'
     """
@@ -61,11 +66,22 @@ class Axes:
         # Three axes are a map only if the ops before have left its places alone.
         placed = len(shape) != 3 or name in maps(model, (sample.main,))
         tokens = sample.array.shape[0] if sample.array.ndim == 1 and sample.array.dtype.kind in "iu" else None
-        return cls.of(shape, extent_of(sample) if placed else None, tokens)
+        apart = grids(model, sample) if len(shape) == 2 else ()
+        return cls.of(shape, extent_of(sample) if placed else None, tokens, apart)
 
     @classmethod
-    def of(cls, shape: Sequence[int], extent: tuple[int, int] | None = None, tokens: int | None = None) -> Axes:
-        """Read the axes of a layer of ``shape``, for pictures of ``extent`` (H, W) or rows of so many ``tokens``."""
+    def of(
+        cls,
+        shape: Sequence[int],
+        extent: tuple[int, int] | None = None,
+        tokens: int | None = None,
+        grids: Sequence[tuple[int, int]] = (),
+    ) -> Axes:
+        """Read the axes of a layer of ``shape``, for pictures of ``extent`` (H, W) or rows of so many ``tokens``.
+
+        ``grids`` are those of maps that become rows of tokens; without them a picture has square patches, and one token
+        in front of them at the most.
+        """
         shape = tuple(shape)
         if len(shape) == 3 and extent is not None:
             fields = {"CHW": shape[1:], "HWC": shape[:2]}
@@ -74,6 +90,10 @@ class Axes:
                 # A few places fit many a picture: the aspect tells, and channels come first where it does not.
                 return cls(min(fitting, key=lambda letters: _stretch(fields[letters], extent)))
         if len(shape) == 2 and extent is not None:
+            spare = {grid: shape[0] - grid[0] * grid[1] for grid in grids}
+            fewest = min((grid for grid in spare if 0 <= spare[grid] <= _LEADING), key=spare.__getitem__, default=None)
+            if fewest is not None:
+                return cls("TD", fewest, spare[fewest])
             for before in (0, 1):
                 grid = _patches(shape[0] - before, extent)
                 if grid is not None:
@@ -86,10 +106,12 @@ class Axes:
 def _alike(field: tuple[int, ...], extent: tuple[int, int]) -> bool:
     """Whether a map covers a picture, each side one too long or short for what convolutions do at the border."""
     # A picture of one row, or column, has maps of one.
-    wide = [(field[axis], extent[axis]) for axis in (0, 1) if max(field[axis], extent[axis]) > 1]
+    wide = [(field[axis], extent[axis]) for axis in (0, 1) if field[axis] != 1 or extent[axis] != 1]
+    if not wide or min(small for small, _ in wide) < 2:
+        return False
     share = [large / small for small, large in wide]
     slack = [large / max(small - 1.5, 0.5) - large / small for small, large in wide]
-    return bool(wide) and min(small for small, _ in wide) > 1 <= min(share) and max(share) - min(share) <= max(slack)
+    return min(share) >= 1 and max(share) - min(share) <= max(slack)
 
 
 def _stretch(field: tuple[int, ...], extent: tuple[int, int]) -> float:
@@ -131,3 +153,26 @@ def _maps(graph: onnx.ModelProto, start: Sequence[str]) -> set[str]:
         if node.op_type not in _SHUFFLING and not mixing and not found.isdisjoint(node.input):
             found.update(name for name in node.output if name)
     return found
+
+
+def grids(model: Model, sample: Sample) -> tuple[tuple[int, int], ...]:
+    """Rows and columns of the maps over the picture that an op takes apart, such as a transformer's patches."""
+    extent, sizes = extent_of(sample), {name: (1, *x.shape) for name, x in sample.own.items()}
+    if extent is None:
+        return ()
+    key = ("grids", sample.main, tuple(sizes.items()), extent)
+    return told(model, key, lambda graph: _grids(graph, maps(model, (sample.main,)), shapes(graph, sizes), extent))
+
+
+def _grids(
+    graph: onnx.ModelProto, spatial: set[str], known: Mapping[str, Sequence[int | None]], extent: tuple[int, int]
+) -> tuple[tuple[int, int], ...]:
+    found = dict[tuple[int, int], None]()
+    for node in graph.graph.node:
+        for name in spatial.intersection(node.input) if node.op_type in _SHUFFLING else ():
+            shape = [size or 0 for size in known.get(name, ())[1:]]
+            letters = Axes.of(shape, extent).letters if 0 not in shape else ""
+            if "H" in letters:
+                row = letters.index("H")
+                found[shape[row], shape[row + 1]] = None
+    return tuple(found)

@@ -70,9 +70,10 @@ class CamExplainer(Explainer):
 
     ``values`` have the shape of the input: the map is enlarged to it, each of its places a square about its centre,
     and given to every channel. ``maps["cam"]``, (N, h, w), is the map at the layer's own size. The time of a series,
-    which convolutions run along, is a row of places: a map has one line, (N, 1, t), and is enlarged linearly. Tokens that cut a
-    picture into patches are channels over the grid of the patches, and tokens in front of them, such as the class
-    token, are left out; for tokens of a row there is one number a token. ``provenance["seen_at"]`` names the layer.
+    which convolutions run along, is a row of places: a map has one line, (N, 1, t), and is enlarged linearly. Tokens
+    that cut a picture into patches are channels over the grid of the patches, and tokens in front of them, such as the
+    class token, are left out; for tokens of a row there is one number a token. ``provenance["seen_at"]`` names the
+    layer.
     """
 
     layer: str | None = parameters.name(

@@ -53,7 +53,10 @@ def over_picture(values: Array, layer: Layer, height: int, width: int) -> tuple[
         small = each[layer.before :].reshape(layer.grid)
         rest = each[: layer.before].sum()
         words = f"The {values.shape[1]} values of each of {layer.grid[0]} x {layer.grid[1]} patches are summed"
-        ending = f" The token in front of them, {number_words(rest)} in all, has no place." if layer.before else ""
+        tokens, have = ("token", "has") if layer.before == 1 else (f"{layer.before} tokens", "have")
+        ending = (
+            f" The {tokens} in front of them, {number_words(rest)} in all, {have} no place." if layer.before else ""
+        )
     else:
         axis = layer.axes.index("C")
         small = values.astype(np.float64).sum(axis=axis)
