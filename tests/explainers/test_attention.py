@@ -11,6 +11,7 @@ from tests.oracles import attention as oracle
 from tests.tiny import loaded
 from xaionnx import Model
 from xaionnx.errors import UnsupportedModelError
+from xaionnx.explainers._prospect import Prospect
 from xaionnx.explainers.attention_relevance import AttentionRelevance
 from xaionnx.explainers.attention_rollout import AttentionRollout
 from xaionnx.graph.landmarks import attentions
@@ -246,8 +247,9 @@ def test_models_without_attention_are_refused():
     model = Model.load("models/mnist_cnn.onnx")
     with pytest.raises(UnsupportedModelError, match=r"mnist_cnn.onnx has no attention of tokens"):
         xaionnx.explain(model, np.zeros((1, 1, 28, 28), np.float32), "attention_rollout")
-    assert "has no attention" in AttentionRelevance.lacks(model)
-    assert AttentionRelevance.lacks(encoder("op")) is None
+    with pytest.raises(UnsupportedModelError, match=r"mnist_cnn.onnx has no attention of tokens"):
+        AttentionRelevance().foresee(Prospect.of(model))
+    assert AttentionRelevance().foresee(Prospect.of(encoder("op")))["gradient"] == "graph"
 
 
 def test_fused_attention_is_refused_by_name():

@@ -289,7 +289,7 @@ def test_a_compiled_map_is_the_explained_one(tmp_path, random_net, method, upsam
 def test_a_compiled_map_of_no_places_is_refused():
     model = Model.load("models/mnist_vit.onnx")
     layer = "/blocks/blocks.3/Softmax_output_0"
-    with pytest.raises(UnsupportedModelError, match=r"has four axes, but not the places of the picture. Name another."):
+    with pytest.raises(UnsupportedModelError, match=r"has no places that lie over the input"):
         compilation.compile(model, GradCam(layer=layer), 0)
     with pytest.raises(UnsupportedModelError, match=r"has no places that lie over the input"):
         GradCam(layer=layer).attribute(model, np.zeros((1, 1, 28, 28), np.float32), 0)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,9 @@ from xaionnx.model import Model
 from xaionnx.resolution import Resolution
 from xaionnx.scores import class_scores
 from xaionnx.selection import Pick, Selection
+
+if TYPE_CHECKING:
+    from xaionnx.explainers._prospect import Prospect
 
 Array = npt.NDArray[Any]
 
@@ -35,14 +39,29 @@ class ClassCamExplainer(SlopeCamExplainer):
         found: Array = (NUMBERS.mean(slopes) * planes).sum(axis=-3)
         return found
 
+    def foresee(self, prospect: Prospect) -> dict[str, str | None]:
+        model, tensor = prospect.model, prospect.tensor
+        self._refuse(model, tensor, model.output().shape[1:])
+        return super().foresee(prospect)
+
+    def _refuse(self, model: Model, tensor: str, shape: Sequence[int | str | None]) -> None:
+        """Refuse an answer of ``shape`` behind the batch that holds no classes to compare."""
+        if len(shape) > 1 and sum(size != 1 for size in shape) > 1:
+            raise UnsupportedModelError(
+                f"'{tensor}' of {model.name} has the shape {('N', *shape)}, not one axis of classes, and "
+                f"{type(self).__name__} compares classes."
+            )
+        if all(size == 1 for size in shape):
+            raise UnsupportedModelError(
+                f"'{tensor}' of {model.name} scores one class, and {type(self).__name__} compares classes."
+            )
+
     def questions(self, model: Model, resolution: Resolution) -> Resolution:
         picks = []
         for pick in resolution.selection.picks[: resolution.own]:
-            scores = class_scores(resolution.answers[pick.tensor], pick.tensor).astype(np.float64)
-            if scores.shape[1] < 2:
-                raise UnsupportedModelError(
-                    f"'{pick.tensor}' of {model.name} scores one class, and {type(self).__name__} compares classes."
-                )
+            answers = resolution.answers[pick.tensor]
+            self._refuse(model, pick.tensor, answers.shape[1:])
+            scores = class_scores(answers, pick.tensor).astype(np.float64)
             places = np.tile(np.arange(scores.shape[1], dtype=np.int64), (len(scores), 1))
             asked = self.coefficients(model, scores, classes_of(pick, type(self).__name__))
             picks += [Pick(pick.tensor, "identity", places, weights, pick.names) for weights in asked]

@@ -14,9 +14,11 @@ from xaionnx.explainers._layer import nodes_between
 from xaionnx.model import Model
 from xaionnx.parameters import flag
 from xaionnx.perturb.sample import Sample
+from xaionnx.target import Target
 
 if TYPE_CHECKING:
     from xaionnx.explainers._algebra import Algebra
+    from xaionnx.explainers._prospect import Prospect
 
 Array = npt.NDArray[Any]
 
@@ -66,6 +68,13 @@ class Cam(WeightedCamExplainer):
 
     def weights(self, of: Algebra, a: Any, slope: Any) -> Any:
         return of.total(slope)
+
+    def foresee(self, prospect: Prospect) -> dict[str, str | None]:
+        told = super().foresee(prospect)
+        if prospect.rows is not None:
+            # Slopes of a linear head are the same for every sample, so one tells whether all places count alike.
+            self.attribute(prospect.model, prospect.rows, Target.sum())
+        return told
 
     def small(self, planes: Array, slopes: Array) -> Array:
         if np.ptp(slopes, axis=(-2, -1)).max() > 1e-4 * np.abs(slopes).max():
