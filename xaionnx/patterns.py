@@ -30,6 +30,14 @@ Array = npt.NDArray[Any]
 Estimator = Literal["two_component", "linear"]
 
 _ABOUT = "about"
+# What is kept beside the patterns themselves.
+_FACTS = ("model_sha256", "estimator", "samples", "units", "zero", "within")
+# Files without a number are of the first kind, which left units with a large bias at zero.
+_FORMAT = 2
+_MAKE = (
+    "Make a file of them with xaionnx patterns MODEL FOLDER -o FILE.npz, or "
+    "estimate_patterns(model, inputs).save(file)."
+)
 
 
 @final
@@ -46,6 +54,13 @@ class Patterns:
     estimator : str
     samples : int
         How many inputs they were estimated from.
+    units : int
+        Of all layers together.
+    zero : int
+        Units without a pattern: their answer did not vary where it counted, as that of a unit that is never above zero.
+    within : int
+        Units whose pattern is the covariance within the regime instead of the paper's equation 8; see
+        :func:`estimate_patterns`.
     sha256 : str
         Of all this.
     """
@@ -54,10 +69,13 @@ class Patterns:
     model_sha256: str
     estimator: str
     samples: int
+    units: int
+    zero: int
+    within: int
     sha256: str = ""
 
     def __post_init__(self) -> None:
-        digest = hashlib.sha256(repr((self.model_sha256, self.estimator, self.samples)).encode())
+        digest = hashlib.sha256(repr([getattr(self, name) for name in _FACTS]).encode())
         for name, array in self.layers.items():
             digest.update(f"{name} {array.shape} {array.dtype}".encode())
             digest.update(np.ascontiguousarray(array).tobytes())
@@ -71,10 +89,7 @@ class Patterns:
         StorageError
             It cannot be written.
         """
-        about = {
-            "model_sha256": self.model_sha256, "estimator": self.estimator, "samples": self.samples,
-            "layers": list(self.layers),
-        }  # fmt: skip
+        about = {name: getattr(self, name) for name in _FACTS} | {"format": _FORMAT, "layers": list(self.layers)}
         arrays = {f"pattern_{index}": array for index, array in enumerate(self.layers.values())}
         arrays[_ABOUT] = np.array(json.dumps(about))
 
@@ -91,22 +106,26 @@ class Patterns:
         Raises
         ------
         DataError
-            It is missing, or holds no patterns.
+            It is missing, holds no patterns, or holds those of another version of this format.
         """
+        if not Path(path).exists():
+            raise DataError(f"There is no file '{os.fspath(path)}' with patterns. {_MAKE}")
         try:
             with np.load(path, allow_pickle=False) as file:
                 about = json.loads(str(file[_ABOUT]))
                 layers = {name: file[f"pattern_{index}"] for index, name in enumerate(about["layers"])}
-                return cls(layers, about["model_sha256"], about["estimator"], about["samples"])
+                if about.get("format", 1) == _FORMAT:
+                    return cls(layers, *(about[name] for name in _FACTS))
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise DataError(
-                f"'{os.fspath(path)}' holds no patterns. Make a file of them with xaionnx patterns MODEL FOLDER "
-                "-o FILE.npz, or estimate_patterns(model, inputs).save(file)."
-            ) from error
+            raise DataError(f"'{os.fspath(path)}' holds no patterns. {_MAKE}") from error
+        raise DataError(
+            f"'{os.fspath(path)}' holds patterns in format {about.get('format', 1)}, and this version of xaionnx reads "
+            f"{_FORMAT}: they were estimated by other rules. {_MAKE}"
+        )
 
     @classmethod
     def of(cls, given: Any, model: Model) -> Patterns:
-        """The patterns behind a shorthand: Patterns, the .npz file of some, or inputs to estimate them from.
+        """The patterns behind a shorthand: Patterns, or inputs to estimate them from.
 
         Raises
         ------
@@ -120,10 +139,7 @@ class Patterns:
                 "The 'patterns' parameter must be Patterns, a .npz file of them, or inputs to estimate them from: a "
                 "folder or an array. Got None instead. Make a file with xaionnx patterns MODEL FOLDER -o FILE.npz."
             )
-        if isinstance(given, str | os.PathLike) and Path(given).suffix.lower() == ".npz":
-            found = cls.load(given)
-        else:
-            found = given if isinstance(given, cls) else estimate_patterns(model, given)
+        found = given if isinstance(given, cls) else estimate_patterns(model, given)
         if found.model_sha256 != model.sha256:
             raise InputMismatchError(
                 f"The patterns were estimated for another model than {model.name}: sha256 {found.model_sha256[:12]}, "
@@ -145,7 +161,9 @@ def estimate_patterns(
         what the model was trained on make good patterns; labels are not needed.
     estimator : str
         ``two_component`` takes the samples and places at which the layer's answer is above zero, for layers in front
-        of a rectifier, since what is below is no signal; ``linear`` takes all.
+        of a rectifier, since what is below is no signal; ``linear`` takes all. The former is the paper's equation 8,
+        made for units without a bias; units that a bias above zero opens where w.x is below zero on average take the
+        covariance among the samples and places at which they are open, and ``within`` counts them.
 
     Returns
     -------
@@ -207,10 +225,10 @@ def estimate_patterns(
                 totals[name] = totals.get(name, 0) + answers[name].astype(np.float64)
             progress.advance(1)
         samples += count
-    made = {
-        layer: pattern({which: totals[sum_name(layer, which)] for which in SUMS}).astype(np.float32) for layer in layers
-    }
-    return Patterns(made, opened.sha256, estimator, samples)
+    made = {layer: pattern({which: totals[sum_name(layer, which)] for which in SUMS}) for layer in layers}
+    counts = [sum(getattr(each, name) for each in made.values()) for name in ("units", "zero", "within")]
+    arrays = {layer: each.pattern.astype(np.float32) for layer, each in made.items()}
+    return Patterns(arrays, opened.sha256, estimator, samples, *counts)
 
 
 def _pieces(model: Model, inputs: Any) -> Iterator[dict[str, Array]]:

@@ -56,14 +56,20 @@ def test_the_signal_and_what_it_contributes(linear):
     # w.a = 1, so a linear model's contributions add up to its answer.
     np.testing.assert_allclose(owed.values.sum(axis=1), y[:, 0], rtol=1e-3)
     told = owed.provenance["parameters"]["patterns"]
-    assert told == {"sha256": found.sha256, "estimator": "two_component", "samples": 4000}
+    assert told == {
+        "sha256": found.sha256, "estimator": "two_component", "samples": 4000, "units": 1, "zero": 0, "within": 0,
+    }  # fmt: skip
 
 
 def by_hand(patches, w, b, rectified):
-    """The pattern of one unit from the rows that it sees, (R, I), in the words of equations 5 and 8."""
+    """The pattern of one unit from the rows that it sees, (R, I), in the words of equations 5 and 8.
+
+    Where a bias lets in what is below zero on average, the covariance is that of the rows inside.
+    """
     y = patches @ w + b
     inside = y > 0 if rectified else np.ones(len(y), bool)
-    change = (patches[inside] * y[inside, None]).mean(axis=0) - patches[inside].mean(axis=0) * y.mean()
+    average = y[inside].mean() if (patches[inside] @ w).mean() < 0 else y.mean()
+    change = (patches[inside] * y[inside, None]).mean(axis=0) - patches[inside].mean(axis=0) * average
     return change / (w @ change)
 
 
@@ -111,6 +117,37 @@ def test_patterns_of_layers_by_loops(tmp_path, estimator):
         np.testing.assert_allclose(found.layers["y"][:, unit], expected, rtol=2e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("bias", "shift", "within"),
+    [(-1, 0, 0), (0, 0, 0), (1, 0, 0), (6, 0, 0), (1, -2, 1), (2, -2, 1), (3, -2, 1), (6, -2, 1), (-3, 3, 0)],
+)
+def test_the_direction_of_the_signal_behind_a_rectifier_with_a_bias(tmp_path, bias, shift, within):
+    """x = s a + d, with w.a = 1 and w.d = 0; shift is the mean of s, below zero and let in by the bias or not."""
+    rng = np.random.default_rng(8)
+    s, e = shift + rng.normal(size=(20000, 1)), rng.normal(size=(20000, 1))
+    x = (s * SIGNAL + e * DISTRACTOR).astype(np.float32)
+    nodes = [node("Gemm", ["x", "w", "b"], ["p"]), node("Relu", ["p"], ["y"])]
+    model = opened(tmp_path, nodes, [2], [1], {"w": FILTER[:, None], "b": [bias]})
+    found = estimate_patterns(model, x)
+    y = x @ FILTER + bias
+    mean, open_ = (y[y > 0] - bias).mean(), (y > 0).mean()
+    # The slope of a regression: 4 standard errors of it, and what those of the means do in equation 8.
+    spread = np.sqrt(2) * (1 if within else 1 + abs(mean)) / y[y > 0].std() / np.sqrt(len(y) * open_)
+    np.testing.assert_allclose(found.layers["p"][:, 0], SIGNAL, atol=4 * spread)
+    assert (found.units, found.zero, found.within) == (1, 0, within)
+
+
+@pytest.mark.parametrize("high", [1.9, 3.0, 4.0])
+def test_a_unit_that_falls_from_its_bias(tmp_path, high):
+    """y = relu(2 - x): the denominator of equation 8 is below zero where the unit shuts within the range of x."""
+    nodes = [node("Gemm", ["x", "w", "b"], ["p"]), node("Relu", ["p"], ["y"])]
+    model = opened(tmp_path, nodes, [1], [1], {"w": [[-1]], "b": [2]})
+    x = np.random.default_rng(9).uniform(0, high, (2000, 1)).astype(np.float32)
+    found = estimate_patterns(model, x)
+    np.testing.assert_allclose(found.layers["p"], [[-1]], rtol=1e-6)
+    assert (found.zero, found.within) == (0, int(high > 2))
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 def test_patterns_go_back_through_the_rectifiers_that_were_open(tmp_path, weighted):
     rng = np.random.default_rng(2)
@@ -136,6 +173,7 @@ def test_a_unit_that_never_varies_has_no_pattern(tmp_path):
     model = opened(tmp_path, nodes, [2], [1], {"w": np.eye(2), "b": [-100, 0], "v": np.ones((2, 1))})
     found = estimate_patterns(model, np.random.default_rng(3).normal(size=(30, 2)).astype(np.float32))
     np.testing.assert_array_equal(found.layers["p"][:, 0], 0)
+    assert (found.units, found.zero) == (3, 1)
     assert np.isfinite(found.layers["p"]).all()
 
 
@@ -144,6 +182,7 @@ def test_a_file_is_kept_and_belongs_to_its_model(linear, tmp_path):
     file = found.save(tmp_path / "patterns.npz")
     again = Patterns.load(file)
     assert again.sha256 == found.sha256
+    assert (again.units, again.zero, again.within) == (found.units, found.zero, found.within)
     kept = xaionnx.explain(model, x[:2], PatternNet(patterns=str(file)), 0)
     np.testing.assert_array_equal(kept.values, xaionnx.explain(model, x[:2], PatternNet(patterns=found), 0).values)
     made = xaionnx.compile(model, "pattern_net", 0, patterns=file)
@@ -158,9 +197,15 @@ def test_refusals(linear, tmp_path):
     with pytest.raises(ParameterError, match=r"xaionnx patterns MODEL FOLDER -o FILE\.npz"):
         xaionnx.explain(model, x[:1], "pattern_net", 0)
     np.savez(tmp_path / "other.npz", a=x)
-    for name in ("other.npz", "missing.npz"):
-        with pytest.raises(DataError, match="holds no patterns"):
-            xaionnx.explain(model, x[:1], "pattern_net", 0, patterns=tmp_path / name)
+    about = {"model_sha256": model.sha256, "estimator": "linear", "samples": 3, "layers": []}
+    np.savez(tmp_path / "earlier.npz", about=np.array(json.dumps(about)))
+    for name, said in (
+        ("other.npz", r"other\.npz' holds no patterns"),
+        ("missing.npz", r"There is no file '.*missing\.npz' with patterns\. Make a file"),
+        ("earlier.npz", r"earlier\.npz' holds patterns in format 1, and this version of xaionnx reads 2"),
+    ):
+        with pytest.raises(DataError, match=said):
+            PatternNet(patterns=tmp_path / name)
     with pytest.raises(ParameterError, match="'two_component' or 'linear'"):
         estimate_patterns(model, x, "positive")
     no_weights = opened(tmp_path, [node("Relu", ["x"], ["y"])], [2], [2], {})

@@ -27,8 +27,8 @@ Array = npt.NDArray[Any]
 
 # Layers that have patterns.
 LAYERS = ("Conv", "Gemm", "MatMul")
-# What is collected of each: sums of x y, x, w.x y and w.x in the regime, how often y is in it, of y, and of ones.
-SUMS = ("xy", "x", "wxy", "wx", "inside", "y", "count")
+# What is collected of each: sums of x y, x, w.x y, w.x, ones and y in the regime, and of y and ones everywhere.
+SUMS = ("xy", "x", "wxy", "wx", "inside", "above", "y", "count")
 # An activation that is shut below zero: what its layer answers there is no signal.
 _RECTIFIERS = frozenset({"Relu", "LeakyRelu", "PRelu", "ThresholdedRelu", "Clip", "Elu", "Celu", "Selu", "HardSwish"})
 _MARK = "::pattern_"
@@ -68,10 +68,11 @@ class _Collected:
         kind = g.kind(y)
         ones = g.expand_like(g.constant(np.ones((), dtype=kind.numpy()), kind), y)
         inside = g.op("Cast", g.op("Greater", y, 0.0), to=kind) if rectified else ones
-        x_y, x = (_by_weights(g, node, weights, value) for value in (g.op("Mul", inside, y), inside))
+        above = g.op("Mul", inside, y)
+        x_y, x = (_by_weights(g, node, weights, value) for value in (above, inside))
         axes = _inputs_of(g, node, weights)
         summed = [g.op("ReduceSum", g.op("Mul", w, part), axes, keepdims=1) for part in (x_y, x)]
-        totals = [_by_outputs(g, node, weights, value) for value in (inside, y, ones)]
+        totals = [_by_outputs(g, node, weights, value) for value in (inside, above, y, ones)]
         for which, value in zip(SUMS, (x_y, x, *summed, *totals), strict=True):
             g.output(value, sum_name(str(node.outputs[0].name), which))
 
@@ -178,16 +179,50 @@ def table(digest: str, layers: Mapping[str, Array], *, weighted: bool) -> Table:
     return dict(STANDARD) | dict.fromkeys(LAYERS, swapped) | {START: begin}
 
 
-def pattern(sums: Mapping[str, Array]) -> Array:
-    """The pattern of a layer from its sums: cov(x, y) / w.cov(x, y), with the covariance of the regime.
+@final
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """The pattern of a layer, and of how many of its units what holds.
 
-    In the regime, ``E+[x y] - E+[x] E[y]`` over ``w.E+[x y] - w.E+[x] E[y]`` (Kindermans et al. 2018, eq. 8); where all
-    is in it this is ``cov(x, y) / var(y)`` (eq. 5). Zero where a unit does not vary in the regime.
+    Attributes
+    ----------
+    pattern : array
+        In the shape of the weights.
+    units : int
+    zero : int
+        Units without a pattern, since their answer does not vary in the regime.
+    within : int
+        Units whose pattern is the covariance within the regime, where equation 8 says something else.
     """
-    average = sums["y"] / sums["count"]
+
+    pattern: Array
+    units: int
+    zero: int
+    within: int
+
+
+def pattern(sums: Mapping[str, Array]) -> Estimate:
+    """The pattern of a layer from its sums: a covariance with y over w times that covariance.
+
+    For y > 0 the covariance is ``E+[x y] - E+[x] E[y]`` (Kindermans et al. 2018, eq. 8); where all is in the regime
+    this is ``cov(x, y)``, and the whole ``cov(x, y) / var(y)`` (eq. 5). Over w.x it reads ``var+ + E+[w.x] (E+[y] -
+    E[y])``, a mean of two directions by these weights: that in which x varies within the regime, and E+[x]. Without a
+    bias, as the paper has it, y > 0 is w.x > 0, and no weight is negative. A bias above zero lets in what is below:
+    where ``E+[w.x] < 0`` the second weight is negative, and the whole may be near zero or below. There the pattern is
+    the covariance within the regime, ``E+[x y] - E+[x] E+[y]``, the first direction alone.
+
+    Zero where the answer of a unit does not vary in the regime.
+    """
     inside = np.maximum(sums["inside"], 1)
+    within = sums["wx"] < 0
+    average = np.where(within, sums["above"] / inside, sums["y"] / sums["count"])
     change = (sums["wxy"] - sums["wx"] * average) / inside
     size = np.abs(sums["wxy"]) + np.abs(sums["wx"] * average)
     varies = change * inside > 1e-6 * size
     found = (sums["xy"] - sums["x"] * average) / inside
-    return np.asarray(np.where(varies, found / np.where(varies, change, 1), 0))
+    return Estimate(
+        np.asarray(np.where(varies, found / np.where(varies, change, 1), 0)),
+        varies.size,
+        int(np.sum(~varies)),
+        int(np.sum(varies & within & (sums["inside"] < sums["count"]))),
+    )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class PatternExplainer(PropagationExplainer):
-    """A method that walks back by patterns. ``provenance`` tells their hash, estimator and number of samples."""
+    """A method that walks back by patterns. ``provenance`` tells their hash, estimator, samples and counts of units."""
 
     weighted: ClassVar[bool]
 
@@ -28,16 +28,23 @@ class PatternExplainer(PropagationExplainer):
         "FILE.npz that xaionnx patterns wrote, or a folder of inputs to estimate patterns from",
     )
 
+    def __post_init__(self) -> None:
+        from xaionnx.patterns import Patterns
+
+        super().__post_init__()
+        if isinstance(self.patterns, str | os.PathLike) and Path(self.patterns).suffix.lower() == ".npz":
+            # Read here, a file that is no good is refused before any input is read, and is read once for all of them.
+            object.__setattr__(self, "patterns", Patterns.load(self.patterns))
+
     def resolved(self) -> dict[str, Any]:
         """What the patterns were estimated from, where they are there already."""
         from xaionnx.patterns import Patterns
 
         found = self.patterns
-        if isinstance(found, str | os.PathLike) and Path(found).suffix.lower() == ".npz":
-            found = Patterns.load(found)
         if not isinstance(found, Patterns):
             return {}
-        return {"patterns": {"sha256": found.sha256, "estimator": found.estimator, "samples": found.samples}}
+        told = ("sha256", "estimator", "samples", "units", "zero", "within")
+        return {"patterns": {name: getattr(found, name) for name in told}}
 
     def attribute(self, model: Model, x: Any, target: Any = None) -> Explanation:
         from xaionnx.patterns import Patterns
