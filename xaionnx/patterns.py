@@ -8,7 +8,7 @@ import os
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, final
 
@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from xaionnx import progress
 from xaionnx.autodiff import gradient
-from xaionnx.autodiff.patterns import SUMS, layers_of, pattern, statistics, sum_name
+from xaionnx.autodiff.patterns import GROWTH, SUMS, layers_of, pattern, statistics, sum_name, table
 from xaionnx.batch import read_inputs
 from xaionnx.errors import DataError, InputMismatchError, ParameterError, UnsupportedModelError
 from xaionnx.explainers._route import explained
@@ -31,7 +31,7 @@ Estimator = Literal["two_component", "linear"]
 
 _ABOUT = "about"
 # What is kept beside the patterns themselves.
-_FACTS = ("model_sha256", "estimator", "samples", "units", "zero", "within")
+_FACTS = ("model_sha256", "estimator", "samples", "units", "zero", "within", "gains")
 # Files without a number are of the first kind, which left units with a large bias at zero.
 _FORMAT = 2
 _MAKE = (
@@ -61,6 +61,8 @@ class Patterns:
     within : int
         Units whose pattern is the covariance within the regime instead of the paper's equation 8; see
         :func:`estimate_patterns`.
+    gains : mapping of str to float
+        By how many powers of two the numbers of PatternNet grow at a layer on their way back, seen at the last input.
     sha256 : str
         Of all this.
     """
@@ -72,6 +74,7 @@ class Patterns:
     units: int
     zero: int
     within: int
+    gains: Mapping[str, float] = field(repr=False, default_factory=dict)
     sha256: str = ""
 
     def __post_init__(self) -> None:
@@ -202,7 +205,7 @@ def estimate_patterns(
         )
     opened = model if isinstance(model, Model) else Model.load(model)
     totals: dict[str, Array] = {}
-    samples, layers = 0, list[str]()
+    samples, layers, one = 0, list[str](), dict[str, Array]()
     for feeds in _pieces(opened, inputs):
         rows = {name: array for name, array in feeds.items() if name not in opened.shared}
         shared = {name: array for name, array in feeds.items() if name in opened.shared}
@@ -217,10 +220,10 @@ def estimate_patterns(
         count, size = len(next(iter(rows.values()))), [int(s) for s in info.shape[1:] if s is not None]
         progress.expect(count)
         for number in range(count):
-            one = {name: array[number : number + 1] for name, array in rows.items()}
-            one[found.cotangent] = np.zeros((1, *size), dtype=info.dtype)
+            one = {name: array[number : number + 1] for name, array in rows.items()} | shared
+            nothing = np.zeros((1, *size), dtype=info.dtype)
             # One sample at a time, whose sums have no batch axis.
-            answers = found.model.run({**one, **shared}, fetch)
+            answers = found.model.run({**one, found.cotangent: nothing}, fetch)
             for name in fetch:
                 totals[name] = totals.get(name, 0) + answers[name].astype(np.float64)
             progress.advance(1)
@@ -228,7 +231,31 @@ def estimate_patterns(
     made = {layer: pattern({which: totals[sum_name(layer, which)] for which in SUMS}) for layer in layers}
     counts = [sum(getattr(each, name) for each in made.values()) for name in ("units", "zero", "within")]
     arrays = {layer: each.pattern.astype(np.float32) for layer, each in made.items()}
-    return Patterns(arrays, opened.sha256, estimator, samples, *counts)
+    return _measured(opened, one, Patterns(arrays, opened.sha256, estimator, samples, *counts))
+
+
+def _measured(model: Model, sample: Mapping[str, Array], found: Patterns) -> Patterns:
+    """The patterns with their gains, from a walk that starts at the sample's largest answer.
+
+    Where numbers leave the range of floats, a walk tells nothing of the layers behind; the next one stays in range as
+    far as gains are known.
+    """
+    out = model.output().name
+    answer = model.run({info.name: sample[info.name] for info in model.inputs}, [out])[out]
+    while True:
+        rules = table(found.sha256, found.layers, found.gains, measured=True)
+        walk = gradient(model, out, explained(model), rules, sample)
+        fetch = [sum_name(layer, which) for layer in found.layers for which in GROWTH]
+        start = (answer == answer.max()).astype(walk.model.input(walk.cotangent).dtype)
+        sizes = walk.model.run({**sample, walk.cotangent: start}, fetch)
+        pairs = {layer: [float(sizes[sum_name(layer, which)]) for which in GROWTH] for layer in found.layers}
+        told = {layer: pair for layer, pair in pairs.items() if np.isfinite(pair).all() and min(pair) > 0}
+        gains = {layer: round(float(np.log2(after / before)), 2) for layer, (before, after) in told.items()}
+        if gains.keys() <= found.gains.keys():
+            return found
+        found = replace(found, gains={**gains, **found.gains})
+        if len(told) == len(pairs):
+            return found
 
 
 def _pieces(model: Model, inputs: Any) -> Iterator[dict[str, Array]]:

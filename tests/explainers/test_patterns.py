@@ -1,6 +1,8 @@
 """PatternNet and PatternAttribution against the paper's linear model and loops over patches."""
 
 import json
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -166,6 +168,91 @@ def test_patterns_go_back_through_the_rectifiers_that_were_open(tmp_path, weight
     y = np.maximum(x[:5] @ w + b, 0) @ v[:, 1]
     a, c = (first * w, last * v) if weighted else (first, last)
     np.testing.assert_allclose(values, (y[:, None] * c[:, 1] * open_) @ a.T, rtol=1e-4, atol=1e-5)
+
+
+def unit(explanation):
+    """The exponent of the power of two that values are told in; 0 where they are as published."""
+    found = [
+        re.search(r"published ones times 2\*\*(-?\d+)", label) for label in explanation.provenance["approximations"]
+    ]
+    return sum(int(one[1]) for one in found if one)
+
+
+def rescaled(s, exponent):
+    """The same numbers near one, and the exponent with what was taken out."""
+    taken = int(np.frexp(np.abs(s).max())[1])
+    return np.ldexp(s, -taken), exponent + taken
+
+
+@pytest.mark.parametrize("method", [PatternNet, PatternAttribution])
+@pytest.mark.parametrize("depth", [5, 40, 100])
+def test_depth_does_not_end_in_infinity(tmp_path, depth, method):
+    """Against a walk in float64 whose exponent is kept apart: a hundred layers reach 1e133, and float32 1e38."""
+    rng = np.random.default_rng(10)
+    w = {f"w{i}": (rng.normal(size=(64, 64)) / np.sqrt(32)).astype(np.float32) for i in range(depth)}
+    v = rng.normal(size=(64, 3)).astype(np.float32)
+    nodes = [node("MatMul", [f"r{depth}", "v"], ["y"])]
+    for i in range(depth):
+        nodes[-1:-1] = [
+            node("MatMul", [f"r{i}" if i else "x", f"w{i}"], [f"p{i}"]), node("Relu", [f"p{i}"], [f"r{i + 1}"])
+        ]  # fmt: skip
+    model = opened(tmp_path, nodes, [64], [3], {**w, "v": v})
+    x = rng.normal(size=(200, 64)).astype(np.float32)
+    found = estimate_patterns(model, x)
+    names = [f"p{i}" for i in range(depth)]
+    held = model.with_outputs(names).run({"x": x[:3]}, [*names, "y"])
+
+    def swapped(name, weights):
+        return np.float64(found.layers[name]) * (weights if method is PatternAttribution else 1)
+
+    s, exponent = rescaled(held["y"][:, :1] * swapped("y", v)[:, 0], 0)
+    for i in reversed(range(depth)):
+        s, exponent = rescaled((s * (held[f"p{i}"] > 0)) @ swapped(f"p{i}", w[f"w{i}"]).T, exponent)
+    shown = xaionnx.explain(model, x[:3], method(patterns=found), 0)
+    expected = np.ldexp(s, exponent + unit(shown))
+    np.testing.assert_allclose(shown.values, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+    assert 1e-9 < np.abs(shown.values).max() < 1e9
+    assert (unit(shown) < 0) == (method is PatternNet and depth > 5)
+    if unit(shown):
+        compiled = xaionnx.compile(model, "pattern_net", 0, patterns=found)
+        assert any(f"2**{unit(shown)}" in entry.value for entry in compiled.proto.metadata_props)
+
+
+@pytest.mark.parametrize(
+    "exponents",
+    [(0, 0, 0, 0), (60, 50, 0, -20), (80, -60, 10, 10), (-90, -40, 3, -2), (0, 110, 40, 0), (40, 40, 90, 40)],
+)
+def test_units_agree_where_connections_meet(tmp_path, exponents):
+    """A residual connection, a branch of its own, and a concatenation: each adds up what comes from several readers."""
+    rng = np.random.default_rng(11)
+    names = ["p", "q", "c", "y"]
+    w = dict(zip(names, (rng.normal(size=shape) for shape in ((4, 5), (5, 5), (5, 3), (13, 2))), strict=True))
+    nodes = [
+        node("MatMul", ["x", "wp"], ["p"]), node("Relu", ["p"], ["r"]), node("MatMul", ["r", "wq"], ["q"]),
+        node("Relu", ["q"], ["s"]), node("Add", ["s", "r"], ["t"]), node("MatMul", ["t", "wc"], ["c"]),
+        node("Concat", ["t", "c", "r"], ["u"], axis=1), node("MatMul", ["u", "wy"], ["y"]),
+    ]  # fmt: skip
+    model = opened(tmp_path, nodes, [4], [2], {f"w{name}": array for name, array in w.items()})
+    x = rng.normal(size=(40, 4)).astype(np.float32)
+    found = estimate_patterns(model, x)
+    more = dict(zip(names, exponents, strict=True))
+    found = replace(
+        found,
+        layers={name: np.ldexp(array, more[name]) for name, array in found.layers.items()},
+        gains={name: gain + more[name] for name, gain in found.gains.items()},
+    )
+    held = model.with_outputs(["p", "q"]).run({"x": x[:5]}, ["p", "q", "y"])
+    p, q, c, y = (found.layers[name].astype(np.float64) for name in names)
+    back = held["y"][:, :1] * y[:, 0]
+    t = back[:, :5] + back[:, 5:8] @ c.T
+    r = back[:, 8:] + t + (t * (held["q"] > 0)) @ q.T
+    expected = (r * (held["p"] > 0)) @ p.T
+    shown = xaionnx.explain(model, x[:5], PatternNet(patterns=found), 0)
+    expected = np.ldexp(expected, unit(shown))
+    np.testing.assert_allclose(shown.values, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+    assert 1e-9 < np.abs(shown.values).max() < 1e25
+    # As published where nothing comes near the range of floats.
+    assert (unit(shown) == 0) == (exponents == (0, 0, 0, 0))
 
 
 def test_a_unit_that_never_varies_has_no_pattern(tmp_path):

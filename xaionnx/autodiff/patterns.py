@@ -2,7 +2,8 @@
 
 A layer ``y = w.x + b`` filters from x what it needs to know of a signal; the signal itself has another direction, the
 pattern a. Going back, a takes the place of w (PatternNet), or w * a does (PatternAttribution). All else keeps its
-derivative, so rectifiers and max pooling go back the way they went.
+derivative, so rectifiers and max pooling go back the way they went. By patterns numbers grow at every layer: where they
+would leave the range of floats, each tensor's are held in a unit of their own, a power of two.
 
 Statistics are sums over samples and places for each entry of the weights, of which one has x_i, and y_j in their
 broadcast shapes. A product of x and a number at y is the derivative of the layer by its weights, whatever the layer is.
@@ -29,9 +30,15 @@ Array = npt.NDArray[Any]
 LAYERS = ("Conv", "Gemm", "MatMul")
 # What is collected of each: sums of x y, x, w.x y, w.x, ones and y in the regime, and of y and ones everywhere.
 SUMS = ("xy", "x", "wxy", "wx", "inside", "above", "y", "count")
+# The mean sizes of what comes to a layer in a walk and of what leaves it.
+GROWTH = ("before", "after")
 # An activation that is shut below zero: what its layer answers there is no signal.
 _RECTIFIERS = frozenset({"Relu", "LeakyRelu", "PRelu", "ThresholdedRelu", "Clip", "Elu", "Celu", "Selu", "HardSwish"})
 _MARK = "::pattern_"
+# The entry of a walk's notes that holds the units of tensors, as exponents of two; none where all are one.
+_UNITS = "units of a walk by patterns"
+# How a label of a walk begins that tells the unit of its values: the exponent of two follows.
+_SCALED = "the walk from it is scaled, values are the published ones times 2**"
 
 
 def sum_name(layer: str, which: str) -> str:
@@ -173,10 +180,117 @@ class _Swapped:
         return STANDARD[node.op_type](g, g.again(node, *operands), cotangents, needed)
 
 
-def table(digest: str, layers: Mapping[str, Array], *, weighted: bool) -> Table:
-    """The rules of PatternNet, or where ``weighted`` of PatternAttribution; both start from the target's value."""
+@final
+@dataclass(frozen=True)
+class _Measured:
+    """A layer whose walk also answers the mean size of what comes in and of what goes out."""
+
+    rule: Rule
+
+    def __call__(
+        self, g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool], /
+    ) -> Sequence[Gradient]:
+        found = self.rule(g, node, cotangents, needed)
+        passed = (cotangents[0], *found[:2])
+        if sum(needed[:2]) == 1:
+            sizes = [g.op("ReduceMean", g.op("Abs", value), keepdims=0) for value in passed if value is not None]
+            for value, which in zip(sizes, GROWTH, strict=True):
+                g.output(value, sum_name(str(node.outputs[0].name), which))
+        return found
+
+
+@final
+@dataclass(frozen=True)
+class _Ranged:
+    """A rule, in a walk that holds the numbers of each tensor in units of a power of two.
+
+    Units differ from tensor to tensor and not from sample to sample, and a power of two changes no digit: the walk is
+    linear, so what comes out is what went in times one power of two, wherever connections part and meet.
+    """
+
+    rule: Rule
+
+    def __call__(
+        self, g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool], /
+    ) -> Sequence[Gradient]:
+        units: Mapping[ir.Value, int] = g.notes.get(_UNITS, {})
+        if not units:
+            return self.rule(g, node, cotangents, needed)
+        held = max(units[value] for value in node.outputs if value in units)
+        given = [
+            _times(g, cotangent, units.get(value, held) - held)
+            for value, cotangent in zip(node.outputs, cotangents, strict=True)
+        ]
+        found = self.rule(g, node, given, needed)
+        return [
+            gradient if value is None else _times(g, gradient, held - units.get(value, held))
+            for value, gradient in zip(node.inputs, found, strict=True)
+        ]
+
+
+def _times(g: GradientBuilder, value: Gradient, exponent: int) -> Gradient:
+    return value if value is None or exponent == 0 else g.op("Mul", value, 2.0**exponent)
+
+
+@final
+@dataclass(frozen=True)
+class _Start:
+    """Begins with the target's value, and sets the units in which a walk stays in range.
+
+    They are one unless numbers grow, or shrink, by more than half of the exponents that a float has.
+    """
+
+    digest: str
+    gains: Mapping[str, float] = field(compare=False, repr=False)
+
+    def __call__(
+        self, g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool], /
+    ) -> Sequence[Gradient]:
+        target = node.inputs[0]
+        assert target is not None
+        grown = _grown(g, target, self.gains)
+        if max(map(abs, grown.values())) > np.finfo(g.kind(target).numpy()).maxexp // 2:
+            units = {value: round(exponent) for value, exponent in grown.items()}
+            end = max(units[value] for value in g.sources if value in units)
+            g.notes[_UNITS] = units | dict.fromkeys(g.sources, end)
+            g.approximate(target.producer() or node, f"{_SCALED}{-end}")
+        return begin(g, node, cotangents, needed)
+
+
+def _grown(g: GradientBuilder, target: ir.Value, gains: Mapping[str, float]) -> dict[ir.Value, float]:
+    """By how many powers of two a walk from the target grows up to each tensor on its way, by the gains of layers.
+
+    What comes from several readers adds up; anything but a layer counts as one.
+    """
+    grown = {target: 0.0}
+    for node in reversed(g.graph):
+        reached = [grown[value] for value in node.outputs if value in grown]
+        if reached:
+            exponent = max(reached) + gains.get(str(node.outputs[0].name), 0.0)
+            for value in dict.fromkeys(node.inputs):
+                if value is not None:
+                    grown[value] = float(np.logaddexp2(grown.get(value, -np.inf), exponent))
+    return grown
+
+
+def table(
+    digest: str,
+    layers: Mapping[str, Array],
+    gains: Mapping[str, float],
+    *,
+    weighted: bool = False,
+    measured: bool = False,
+) -> Table:
+    """The rules of PatternNet, or where ``weighted`` of PatternAttribution; both start from the target's value.
+
+    ``gains`` tell by how many powers of two a walk by patterns grows at a layer. Weights times patterns sum to one for
+    each unit, and need none. Where ``measured`` the walk answers its growth at each layer too.
+    """
     swapped: Rule = _Swapped(digest, weighted, layers)
-    return dict(STANDARD) | dict.fromkeys(LAYERS, swapped) | {START: begin}
+    if weighted:
+        return dict(STANDARD) | dict.fromkeys(LAYERS, swapped) | {START: begin}
+    rules = dict(STANDARD) | dict.fromkeys(LAYERS, _Measured(swapped) if measured else swapped)
+    return {op: _Ranged(rule) for op, rule in rules.items()} | {START: _Start(digest, gains)}
 
 
 @final

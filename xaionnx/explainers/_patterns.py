@@ -57,4 +57,4 @@ class PatternExplainer(PropagationExplainer):
         from xaionnx.patterns import Patterns
 
         found = Patterns.of(self.patterns, model)
-        return table(found.sha256, found.layers, weighted=self.weighted)
+        return table(found.sha256, found.layers, found.gains, weighted=self.weighted)
