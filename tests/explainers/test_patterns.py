@@ -255,6 +255,33 @@ def test_units_agree_where_connections_meet(tmp_path, exponents):
     assert (unit(shown) == 0) == (exponents == (0, 0, 0, 0))
 
 
+def test_several_inputs_are_told_in_one_unit(tmp_path):
+    """One of them a layer further back, by which the walk grows by 2**70."""
+    rng = np.random.default_rng(12)
+    w, v = rng.normal(size=(3, 4)).astype(np.float32), rng.normal(size=(6, 2)).astype(np.float32)
+    nodes = [
+        node("MatMul", ["x", "w"], ["p"]), node("Concat", ["p", "z"], ["u"], axis=1), node("MatMul", ["u", "v"], ["y"])
+    ]  # fmt: skip
+    given = [tensor("x", ["N", 3]), tensor("z", ["N", 2])]
+    model = Model.load(
+        tiny.saved(tmp_path / "two.onnx", nodes, given, [tensor("y", ["N", 2])], {"w": w, "v": v}), "cpu"
+    )
+    feeds = {name: rng.normal(size=(30, size)).astype(np.float32) for name, size in (("x", 3), ("z", 2))}
+    found = estimate_patterns(model, feeds)
+    found = replace(
+        found,
+        layers=found.layers | {"p": np.ldexp(found.layers["p"], 70)},
+        gains={**found.gains, "p": found.gains["p"] + 70},
+    )
+    shown = xaionnx.explain(model, feeds, PatternNet(patterns=found), 0)
+    y = np.concatenate([feeds["x"] @ w, feeds["z"]], axis=1) @ v[:, :1]
+    back = y * found.layers["y"].astype(np.float64)[:, 0]
+    assert unit(shown) < -60
+    for name, expected in (("x", back[:, :4] @ found.layers["p"].astype(np.float64).T), ("z", back[:, 4:])):
+        expected = np.ldexp(expected, unit(shown))
+        np.testing.assert_allclose(shown.values[name], expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+
+
 def test_a_unit_that_never_varies_has_no_pattern(tmp_path):
     nodes = [node("Gemm", ["x", "w", "b"], ["p"]), node("Relu", ["p"], ["r"]), node("MatMul", ["r", "v"], ["y"])]
     model = opened(tmp_path, nodes, [2], [1], {"w": np.eye(2), "b": [-100, 0], "v": np.ones((2, 1))})
