@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from xaionnx.errors import DataError
 from xaionnx.explainers._propagation import PropagationExplainer
 from xaionnx.parameters import free
 
@@ -32,9 +33,12 @@ class PatternExplainer(PropagationExplainer):
         from xaionnx.patterns import Patterns
 
         super().__post_init__()
-        if isinstance(self.patterns, str | os.PathLike) and Path(self.patterns).suffix.lower() == ".npz":
-            # Read here, a file that is no good is refused before any input is read, and is read once for all of them.
-            object.__setattr__(self, "patterns", Patterns.load(self.patterns))
+        # What cannot be read is refused here, before any input is read that the refusal might be put down to.
+        if isinstance(self.patterns, str | os.PathLike):
+            if Path(self.patterns).suffix.lower() == ".npz":
+                object.__setattr__(self, "patterns", Patterns.load(self.patterns))
+            elif not Path(self.patterns).exists():
+                raise DataError(f"There is no '{self.patterns}' to estimate patterns from. Name a folder of inputs.")
 
     def resolved(self) -> dict[str, Any]:
         """What the patterns were estimated from, where they are there already."""
