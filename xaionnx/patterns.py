@@ -8,7 +8,7 @@ import os
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, final
 
@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from xaionnx import progress
 from xaionnx.autodiff import gradient
-from xaionnx.autodiff.patterns import SUMS, layers_of, pattern, statistics, sum_name
+from xaionnx.autodiff.patterns import GROWTH, SUMS, layers_of, pattern, statistics, sum_name, table
 from xaionnx.batch import read_inputs
 from xaionnx.errors import DataError, InputMismatchError, ParameterError, UnsupportedModelError
 from xaionnx.explainers._route import explained
@@ -30,6 +30,14 @@ Array = npt.NDArray[Any]
 Estimator = Literal["two_component", "linear"]
 
 _ABOUT = "about"
+# What is kept beside the patterns themselves.
+_FACTS = ("model_sha256", "estimator", "samples", "units", "zero", "within", "gains")
+# Files without a number are of the first kind, which left units with a large bias at zero.
+_FORMAT = 2
+_MAKE = (
+    "Make a file of them with xaionnx patterns MODEL FOLDER -o FILE.npz, or "
+    "estimate_patterns(model, inputs).save(file)."
+)
 
 
 @final
@@ -46,6 +54,15 @@ class Patterns:
     estimator : str
     samples : int
         How many inputs they were estimated from.
+    units : int
+        Of all layers together.
+    zero : int
+        Units without a pattern: their answer did not vary where it counted, as that of a unit that is never above zero.
+    within : int
+        Units whose pattern is the covariance within the regime instead of the paper's equation 8; see
+        :func:`estimate_patterns`.
+    gains : mapping of str to float
+        By how many powers of two the numbers of PatternNet grow at a layer on their way back, seen at the last input.
     sha256 : str
         Of all this.
     """
@@ -54,10 +71,14 @@ class Patterns:
     model_sha256: str
     estimator: str
     samples: int
+    units: int
+    zero: int
+    within: int
+    gains: Mapping[str, float] = field(repr=False, default_factory=dict)
     sha256: str = ""
 
     def __post_init__(self) -> None:
-        digest = hashlib.sha256(repr((self.model_sha256, self.estimator, self.samples)).encode())
+        digest = hashlib.sha256(repr([getattr(self, name) for name in _FACTS]).encode())
         for name, array in self.layers.items():
             digest.update(f"{name} {array.shape} {array.dtype}".encode())
             digest.update(np.ascontiguousarray(array).tobytes())
@@ -71,10 +92,7 @@ class Patterns:
         StorageError
             It cannot be written.
         """
-        about = {
-            "model_sha256": self.model_sha256, "estimator": self.estimator, "samples": self.samples,
-            "layers": list(self.layers),
-        }  # fmt: skip
+        about = {name: getattr(self, name) for name in _FACTS} | {"format": _FORMAT, "layers": list(self.layers)}
         arrays = {f"pattern_{index}": array for index, array in enumerate(self.layers.values())}
         arrays[_ABOUT] = np.array(json.dumps(about))
 
@@ -91,22 +109,26 @@ class Patterns:
         Raises
         ------
         DataError
-            It is missing, or holds no patterns.
+            It is missing, holds no patterns, or holds those of another version of this format.
         """
+        if not Path(path).exists():
+            raise DataError(f"There is no file '{os.fspath(path)}' with patterns. {_MAKE}")
         try:
             with np.load(path, allow_pickle=False) as file:
                 about = json.loads(str(file[_ABOUT]))
                 layers = {name: file[f"pattern_{index}"] for index, name in enumerate(about["layers"])}
-                return cls(layers, about["model_sha256"], about["estimator"], about["samples"])
+                if about.get("format", 1) == _FORMAT:
+                    return cls(layers, *(about[name] for name in _FACTS))
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise DataError(
-                f"'{os.fspath(path)}' holds no patterns. Make a file of them with xaionnx patterns MODEL FOLDER "
-                "-o FILE.npz, or estimate_patterns(model, inputs).save(file)."
-            ) from error
+            raise DataError(f"'{os.fspath(path)}' holds no patterns. {_MAKE}") from error
+        raise DataError(
+            f"'{os.fspath(path)}' holds patterns in format {about.get('format', 1)}, and this version of xaionnx reads "
+            f"{_FORMAT}: they were estimated by other rules. {_MAKE}"
+        )
 
     @classmethod
     def of(cls, given: Any, model: Model) -> Patterns:
-        """The patterns behind a shorthand: Patterns, the .npz file of some, or inputs to estimate them from.
+        """The patterns behind a shorthand: Patterns, or inputs to estimate them from.
 
         Raises
         ------
@@ -120,10 +142,7 @@ class Patterns:
                 "The 'patterns' parameter must be Patterns, a .npz file of them, or inputs to estimate them from: a "
                 "folder or an array. Got None instead. Make a file with xaionnx patterns MODEL FOLDER -o FILE.npz."
             )
-        if isinstance(given, str | os.PathLike) and Path(given).suffix.lower() == ".npz":
-            found = cls.load(given)
-        else:
-            found = given if isinstance(given, cls) else estimate_patterns(model, given)
+        found = given if isinstance(given, cls) else estimate_patterns(model, given)
         if found.model_sha256 != model.sha256:
             raise InputMismatchError(
                 f"The patterns were estimated for another model than {model.name}: sha256 {found.model_sha256[:12]}, "
@@ -145,7 +164,9 @@ def estimate_patterns(
         what the model was trained on make good patterns; labels are not needed.
     estimator : str
         ``two_component`` takes the samples and places at which the layer's answer is above zero, for layers in front
-        of a rectifier, since what is below is no signal; ``linear`` takes all.
+        of a rectifier, since what is below is no signal; ``linear`` takes all. The former is the paper's equation 8,
+        made for units without a bias; units that a bias above zero opens where w.x is below zero on average take the
+        covariance among the samples and places at which they are open, and ``within`` counts them.
 
     Returns
     -------
@@ -184,7 +205,7 @@ def estimate_patterns(
         )
     opened = model if isinstance(model, Model) else Model.load(model)
     totals: dict[str, Array] = {}
-    samples, layers = 0, list[str]()
+    samples, layers, one = 0, list[str](), dict[str, Array]()
     for feeds in _pieces(opened, inputs):
         rows = {name: array for name, array in feeds.items() if name not in opened.shared}
         shared = {name: array for name, array in feeds.items() if name in opened.shared}
@@ -197,18 +218,42 @@ def estimate_patterns(
         count, size = len(next(iter(rows.values()))), [int(s) for s in info.shape[1:] if s is not None]
         progress.expect(count)
         for number in range(count):
-            one = {name: array[number : number + 1] for name, array in rows.items()}
-            one[found.cotangent] = np.zeros((1, *size), dtype=info.dtype)
+            one = {name: array[number : number + 1] for name, array in rows.items()} | shared
+            nothing = np.zeros((1, *size), dtype=info.dtype)
             # One sample at a time, whose sums have no batch axis.
-            answers = found.model.run({**one, **shared}, fetch)
+            answers = found.model.run({**one, found.cotangent: nothing}, fetch)
             for name in fetch:
                 totals[name] = totals.get(name, 0) + answers[name].astype(np.float64)
             progress.advance(1)
         samples += count
-    made = {
-        layer: pattern({which: totals[sum_name(layer, which)] for which in SUMS}).astype(np.float32) for layer in layers
-    }
-    return Patterns(made, opened.sha256, estimator, samples)
+    made = {layer: pattern({which: totals[sum_name(layer, which)] for which in SUMS}) for layer in layers}
+    counts = [sum(getattr(each, name) for each in made.values()) for name in ("units", "zero", "within")]
+    arrays = {layer: each.pattern.astype(np.float32) for layer, each in made.items()}
+    return _measured(opened, one, Patterns(arrays, opened.sha256, estimator, samples, *counts))
+
+
+def _measured(model: Model, sample: Mapping[str, Array], found: Patterns) -> Patterns:
+    """The patterns with their gains, from a walk that starts at the sample's largest answer.
+
+    Where numbers leave the range of floats, a walk tells nothing of the layers behind; the next one stays in range as
+    far as gains are known.
+    """
+    out = model.output().name
+    answer = model.run({info.name: sample[info.name] for info in model.inputs}, [out])[out]
+    while True:
+        rules = table(found.sha256, found.layers, found.gains, measured=True)
+        walk = gradient(model, out, explained(model), rules, sample)
+        fetch = [sum_name(layer, which) for layer in found.layers for which in GROWTH]
+        start = (answer == answer.max()).astype(walk.model.input(walk.cotangent).dtype)
+        sizes = walk.model.run({**sample, walk.cotangent: start}, fetch)
+        pairs = {layer: [float(sizes[sum_name(layer, which)]) for which in GROWTH] for layer in found.layers}
+        told = {layer: pair for layer, pair in pairs.items() if np.isfinite(pair).all() and min(pair) > 0}
+        gains = {layer: round(float(np.log2(after / before)), 2) for layer, (before, after) in told.items()}
+        if gains.keys() <= found.gains.keys():
+            return found
+        found = replace(found, gains={**gains, **found.gains})
+        if len(told) == len(pairs):
+            return found
 
 
 def layers_among(outputs: Sequence[str], model: Model) -> list[str]:

@@ -43,9 +43,13 @@ def command(model: str, inputs: str, save: str, estimator: str, device: str, spe
     found.save(place)
     facts = {
         "file": save, "layers": len(found.layers), "samples": found.samples, "estimator": found.estimator,
-        "sha256": found.sha256,
+        "units": found.units, "zero": found.zero, "within": found.within, "sha256": found.sha256,
     }  # fmt: skip
     if as_json:
         sys.stdout.write(_report.dumps(facts) + "\n")
     else:
-        sys.stdout.write(f"{save}: patterns of {len(found.layers)} layers from {found.samples} samples\n")
+        sys.stdout.write(
+            f"{save}: patterns of {len(found.layers)} layers from {found.samples} samples; of {found.units} units, "
+            f"{found.zero} have none since they do not vary, and {found.within} use the covariance within their "
+            "regime\n"
+        )

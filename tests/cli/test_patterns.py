@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from xaionnx.errors import DataError
+
 MODEL = Path(__file__).parents[2] / "models" / "mnist_cnn.onnx"
 
 
@@ -14,15 +16,23 @@ def test_patterns_are_made_and_used(run, tmp_path, monkeypatch):
     np.save("digits.npy", pixels)
     np.save("one.npy", pixels[:1])
     made = run("patterns", MODEL, "digits.npy", "-o", "p.npz")
-    assert (made.exit_code, made.stdout) == (0, "p.npz: patterns of 4 layers from 4 samples\n")
     told = json.loads(run("patterns", MODEL, "digits.npy", "-o", "p.npz", "--json").stdout)
+    assert (made.exit_code, made.stdout) == (
+        0,
+        f"p.npz: patterns of 4 layers from 4 samples; of {told['units']} units, {told['zero']} have none since they do "
+        f"not vary, and {told['within']} use the covariance within their regime\n",
+    )
+    assert told["units"] > told["zero"] > 0
     for method in ("pattern_net", "pattern_attribution"):
         shown = run("explain", method, MODEL, "one.npy", "--patterns", "p.npz", "-o", "found.npz")
         assert shown.exit_code == 0, shown.stderr
         import xaionnx
 
         kept = xaionnx.Explanation.load("found.npz").provenance["parameters"]["patterns"]
-        assert kept == {"sha256": told["sha256"], "estimator": "two_component", "samples": 4}
+        assert kept == {name: told[name] for name in ("sha256", "estimator", "samples", "units", "zero", "within")} | {
+            "estimator": "two_component",
+            "samples": 4,
+        }
 
 
 def test_refusals(run, tmp_path, monkeypatch):
@@ -34,6 +44,12 @@ def test_refusals(run, tmp_path, monkeypatch):
     lacking = run("explain", "pattern_net", MODEL, "one.npy")
     assert lacking.exit_code == 2
     assert "Make a file with xaionnx patterns MODEL FOLDER -o FILE.npz." in lacking.stderr
+    for inputs in ("one.npy", "nothing.png"):
+        nothing = run("explain", "pattern_net", MODEL, inputs, "--patterns", "nope.npz")
+        assert nothing.exit_code == DataError.exit_code
+        assert nothing.stderr.startswith("xaionnx: There is no file 'nope.npz' with patterns. Make a file of them")
+    nothing = run("explain", "pattern_net", MODEL, "one.npy", "--patterns", "nope")
+    assert nothing.stderr == ("xaionnx: There is no 'nope' to estimate patterns from. Name a folder of inputs.\n")
     missing = run("patterns", MODEL, "nothing", "-o", "p.npz")
     assert missing.exit_code != 0
     assert "nothing" in missing.stderr

@@ -1,6 +1,8 @@
 """PatternNet and PatternAttribution against the paper's linear model and loops over patches."""
 
 import json
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +10,8 @@ from PIL import Image
 
 import xaionnx
 from models import planted
-from tests.tiny import node, opened
+from tests import tiny
+from tests.tiny import node, opened, tensor
 from xaionnx import Model
 from xaionnx.errors import DataError, InputMismatchError, ParameterError, UnsupportedModelError
 from xaionnx.explainers.pattern_attribution import PatternAttribution
@@ -48,14 +51,20 @@ def test_the_signal_and_what_it_contributes(linear):
     # w.a = 1, so a linear model's contributions add up to its answer.
     np.testing.assert_allclose(owed.values.sum(axis=1), y[:, 0], rtol=1e-3)
     told = owed.provenance["parameters"]["patterns"]
-    assert told == {"sha256": found.sha256, "estimator": "two_component", "samples": 4000}
+    assert told == {
+        "sha256": found.sha256, "estimator": "two_component", "samples": 4000, "units": 1, "zero": 0, "within": 0,
+    }  # fmt: skip
 
 
 def by_hand(patches, w, b, rectified):
-    """The pattern of one unit from the rows that it sees, (R, I), in the words of equations 5 and 8."""
+    """The pattern of one unit from the rows that it sees, (R, I), in the words of equations 5 and 8.
+
+    Where a bias lets in what is below zero on average, the covariance is that of the rows inside.
+    """
     y = patches @ w + b
     inside = y > 0 if rectified else np.ones(len(y), bool)
-    change = (patches[inside] * y[inside, None]).mean(axis=0) - patches[inside].mean(axis=0) * y.mean()
+    average = y[inside].mean() if (patches[inside] @ w).mean() < 0 else y.mean()
+    change = (patches[inside] * y[inside, None]).mean(axis=0) - patches[inside].mean(axis=0) * average
     return change / (w @ change)
 
 
@@ -102,6 +111,37 @@ def test_patterns_of_layers_by_loops(estimator):
         np.testing.assert_allclose(found.layers["y"][:, unit], expected, rtol=2e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("bias", "shift", "within"),
+    [(-1, 0, 0), (0, 0, 0), (1, 0, 0), (6, 0, 0), (1, -2, 1), (2, -2, 1), (3, -2, 1), (6, -2, 1), (-3, 3, 0)],
+)
+def test_the_direction_of_the_signal_behind_a_rectifier_with_a_bias(bias, shift, within):
+    """x = s a + d, with w.a = 1 and w.d = 0; shift is the mean of s, below zero and let in by the bias or not."""
+    rng = np.random.default_rng(8)
+    s, e = shift + rng.normal(size=(20000, 1)), rng.normal(size=(20000, 1))
+    x = (s * SIGNAL + e * DISTRACTOR).astype(np.float32)
+    nodes = [node("Gemm", ["x", "w", "b"], ["p"]), node("Relu", ["p"], ["y"])]
+    model = opened(nodes, [2], [1], {"w": FILTER[:, None], "b": [float(bias)]})
+    found = estimate_patterns(model, x)
+    y = x @ FILTER + bias
+    mean, open_ = (y[y > 0] - bias).mean(), (y > 0).mean()
+    # The slope of a regression: 4 standard errors of it, and what those of the means do in equation 8.
+    spread = np.sqrt(2) * (1 if within else 1 + abs(mean)) / y[y > 0].std() / np.sqrt(len(y) * open_)
+    np.testing.assert_allclose(found.layers["p"][:, 0], SIGNAL, atol=4 * spread)
+    assert (found.units, found.zero, found.within) == (1, 0, within)
+
+
+@pytest.mark.parametrize("high", [1.9, 3.0, 4.0])
+def test_a_unit_that_falls_from_its_bias(high):
+    """y = relu(2 - x): the denominator of equation 8 is below zero where the unit shuts within the range of x."""
+    nodes = [node("Gemm", ["x", "w", "b"], ["p"]), node("Relu", ["p"], ["y"])]
+    model = opened(nodes, [1], [1], {"w": [[-1.0]], "b": [2.0]})
+    x = np.random.default_rng(9).uniform(0, high, (2000, 1)).astype(np.float32)
+    found = estimate_patterns(model, x)
+    np.testing.assert_allclose(found.layers["p"], [[-1]], rtol=1e-6)
+    assert (found.zero, found.within) == (0, int(high > 2))
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 def test_patterns_go_back_through_the_rectifiers_that_were_open(weighted):
     rng = np.random.default_rng(2)
@@ -122,11 +162,124 @@ def test_patterns_go_back_through_the_rectifiers_that_were_open(weighted):
     np.testing.assert_allclose(values, (y[:, None] * c[:, 1] * open_) @ a.T, rtol=1e-4, atol=1e-5)
 
 
+def unit(explanation):
+    """The exponent of the power of two that values are told in; 0 where they are as published."""
+    found = [
+        re.search(r"published ones times 2\*\*(-?\d+)", label) for label in explanation.provenance["approximations"]
+    ]
+    return sum(int(one[1]) for one in found if one)
+
+
+def rescaled(s, exponent):
+    """The same numbers near one, and the exponent with what was taken out."""
+    taken = int(np.frexp(np.abs(s).max())[1])
+    return np.ldexp(s, -taken), exponent + taken
+
+
+@pytest.mark.parametrize("method", [PatternNet, PatternAttribution])
+@pytest.mark.parametrize("depth", [5, 40, 100])
+def test_depth_does_not_end_in_infinity(depth, method):
+    """Against a walk in float64 whose exponent is kept apart: a hundred layers reach 1e133, and float32 1e38."""
+    rng = np.random.default_rng(10)
+    w = {f"w{i}": (rng.normal(size=(64, 64)) / np.sqrt(32)).astype(np.float32) for i in range(depth)}
+    v = rng.normal(size=(64, 3)).astype(np.float32)
+    nodes = [node("MatMul", [f"r{depth}", "v"], ["y"])]
+    for i in range(depth):
+        nodes[-1:-1] = [
+            node("MatMul", [f"r{i}" if i else "x", f"w{i}"], [f"p{i}"]), node("Relu", [f"p{i}"], [f"r{i + 1}"])
+        ]  # fmt: skip
+    model = opened(nodes, [64], [3], {**w, "v": v})
+    x = rng.normal(size=(200, 64)).astype(np.float32)
+    found = estimate_patterns(model, x)
+    names = [f"p{i}" for i in range(depth)]
+    held = model.with_outputs(names).run({"x": x[:3]}, [*names, "y"])
+
+    def swapped(name, weights):
+        return np.float64(found.layers[name]) * (weights if method is PatternAttribution else 1)
+
+    s, exponent = rescaled(held["y"][:, :1] * swapped("y", v)[:, 0], 0)
+    for i in reversed(range(depth)):
+        s, exponent = rescaled((s * (held[f"p{i}"] > 0)) @ swapped(f"p{i}", w[f"w{i}"]).T, exponent)
+    shown = xaionnx.explain(model, x[:3], method(patterns=found), 0)
+    expected = np.ldexp(s, exponent + unit(shown))
+    np.testing.assert_allclose(shown.values, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+    assert 1e-9 < np.abs(shown.values).max() < 1e9
+    assert (unit(shown) < 0) == (method is PatternNet and depth > 5)
+    if unit(shown):
+        compiled = xaionnx.compile(model, "pattern_net", 0, patterns=found)
+        assert any(f"2**{unit(shown)}" in entry.value for entry in compiled.proto.metadata_props)
+
+
+@pytest.mark.parametrize(
+    "exponents",
+    [(0, 0, 0, 0), (60, 50, 0, -20), (80, -60, 10, 10), (-90, -40, 3, -2), (0, 110, 40, 0), (40, 40, 90, 40)],
+)
+def test_units_agree_where_connections_meet(exponents):
+    """A residual connection, a branch of its own, and a concatenation: each adds up what comes from several readers."""
+    rng = np.random.default_rng(11)
+    names = ["p", "q", "c", "y"]
+    w = dict(zip(names, (rng.normal(size=shape) for shape in ((4, 5), (5, 5), (5, 3), (13, 2))), strict=True))
+    nodes = [
+        node("MatMul", ["x", "wp"], ["p"]), node("Relu", ["p"], ["r"]), node("MatMul", ["r", "wq"], ["q"]),
+        node("Relu", ["q"], ["s"]), node("Add", ["s", "r"], ["t"]), node("MatMul", ["t", "wc"], ["c"]),
+        node("Concat", ["t", "c", "r"], ["u"], axis=1), node("MatMul", ["u", "wy"], ["y"]),
+    ]  # fmt: skip
+    model = opened(nodes, [4], [2], {f"w{name}": array for name, array in w.items()})
+    x = rng.normal(size=(40, 4)).astype(np.float32)
+    found = estimate_patterns(model, x)
+    more = dict(zip(names, exponents, strict=True))
+    found = replace(
+        found,
+        layers={name: np.ldexp(array, more[name]) for name, array in found.layers.items()},
+        gains={name: gain + more[name] for name, gain in found.gains.items()},
+    )
+    held = model.with_outputs(["p", "q"]).run({"x": x[:5]}, ["p", "q", "y"])
+    p, q, c, y = (found.layers[name].astype(np.float64) for name in names)
+    back = held["y"][:, :1] * y[:, 0]
+    t = back[:, :5] + back[:, 5:8] @ c.T
+    r = back[:, 8:] + t + (t * (held["q"] > 0)) @ q.T
+    expected = (r * (held["p"] > 0)) @ p.T
+    shown = xaionnx.explain(model, x[:5], PatternNet(patterns=found), 0)
+    expected = np.ldexp(expected, unit(shown))
+    np.testing.assert_allclose(shown.values, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+    assert 1e-9 < np.abs(shown.values).max() < 1e25
+    # As published where nothing comes near the range of floats.
+    assert (unit(shown) == 0) == (exponents == (0, 0, 0, 0))
+
+
+def test_several_inputs_are_told_in_one_unit(tmp_path):
+    """One of them a layer further back, by which the walk grows by 2**70."""
+    rng = np.random.default_rng(12)
+    w, v = rng.normal(size=(3, 4)).astype(np.float32), rng.normal(size=(6, 2)).astype(np.float32)
+    nodes = [
+        node("MatMul", ["x", "w"], ["p"]), node("Concat", ["p", "z"], ["u"], axis=1), node("MatMul", ["u", "v"], ["y"])
+    ]  # fmt: skip
+    given = [tensor("x", ["N", 3]), tensor("z", ["N", 2])]
+    model = Model.load(
+        tiny.saved(tmp_path / "two.onnx", nodes, given, [tensor("y", ["N", 2])], {"w": w, "v": v}), "cpu"
+    )
+    feeds = {name: rng.normal(size=(30, size)).astype(np.float32) for name, size in (("x", 3), ("z", 2))}
+    found = estimate_patterns(model, feeds)
+    found = replace(
+        found,
+        layers=found.layers | {"p": np.ldexp(found.layers["p"], 70)},
+        gains={**found.gains, "p": found.gains["p"] + 70},
+    )
+    shown = xaionnx.explain(model, feeds, PatternNet(patterns=found), 0)
+    y = np.concatenate([feeds["x"] @ w, feeds["z"]], axis=1) @ v[:, :1]
+    back = y * found.layers["y"].astype(np.float64)[:, 0]
+    assert unit(shown) < -60
+    for name, expected in (("x", back[:, :4] @ found.layers["p"].astype(np.float64).T), ("z", back[:, 4:])):
+        expected = np.ldexp(expected, unit(shown))
+        np.testing.assert_allclose(shown.values[name], expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+
+
 def test_a_unit_that_never_varies_has_no_pattern():
     nodes = [node("Gemm", ["x", "w", "b"], ["p"]), node("Relu", ["p"], ["r"]), node("MatMul", ["r", "v"], ["y"])]
     model = opened(nodes, [2], [1], {"w": np.eye(2), "b": [-100.0, 0.0], "v": np.ones((2, 1))})
     found = estimate_patterns(model, np.random.default_rng(3).normal(size=(30, 2)).astype(np.float32))
     np.testing.assert_array_equal(found.layers["p"][:, 0], 0)
+    assert (found.units, found.zero) == (3, 1)
     assert np.isfinite(found.layers["p"]).all()
 
 
@@ -135,6 +288,7 @@ def test_a_file_is_kept_and_belongs_to_its_model(linear, tmp_path):
     file = found.save(tmp_path / "patterns.npz")
     again = Patterns.load(file)
     assert again.sha256 == found.sha256
+    assert (again.units, again.zero, again.within) == (found.units, found.zero, found.within)
     kept = xaionnx.explain(model, x[:2], PatternNet(patterns=str(file)), 0)
     np.testing.assert_array_equal(kept.values, xaionnx.explain(model, x[:2], PatternNet(patterns=found), 0).values)
     made = xaionnx.compile(model, "pattern_net", 0, patterns=file)
@@ -149,9 +303,15 @@ def test_refusals(linear, tmp_path):
     with pytest.raises(ParameterError, match=r"xaionnx patterns MODEL FOLDER -o FILE\.npz"):
         xaionnx.explain(model, x[:1], "pattern_net", 0)
     np.savez(tmp_path / "other.npz", a=x)
-    for name in ("other.npz", "missing.npz"):
-        with pytest.raises(DataError, match="holds no patterns"):
-            xaionnx.explain(model, x[:1], "pattern_net", 0, patterns=tmp_path / name)
+    about = {"model_sha256": model.sha256, "estimator": "linear", "samples": 3, "layers": []}
+    np.savez(tmp_path / "earlier.npz", about=np.array(json.dumps(about)))
+    for name, said in (
+        ("other.npz", r"other\.npz' holds no patterns"),
+        ("missing.npz", r"There is no file '.*missing\.npz' with patterns\. Make a file"),
+        ("earlier.npz", r"earlier\.npz' holds patterns in format 1, and this version of xaionnx reads 2"),
+    ):
+        with pytest.raises(DataError, match=said):
+            PatternNet(patterns=tmp_path / name)
     with pytest.raises(ParameterError, match="'two_component' or 'linear'"):
         estimate_patterns(model, x, "positive")
     no_weights = opened([node("Relu", ["x"], ["y"])], [2], [2], {})

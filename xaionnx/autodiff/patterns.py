@@ -2,7 +2,8 @@
 
 A layer ``y = w.x + b`` filters from x what it needs to know of a signal; the signal itself has another direction, the
 pattern a. Going back, a takes the place of w (PatternNet), or w * a does (PatternAttribution). All else keeps its
-derivative, so rectifiers and max pooling go back the way they went.
+derivative, so rectifiers and max pooling go back the way they went. By patterns numbers grow at every layer: where they
+would leave the range of floats, each tensor's are held in a unit of their own, a power of two.
 
 Statistics are sums over samples and places for each entry of the weights, of which one has x_i, and y_j in their
 broadcast shapes. A product of x and a number at y is the derivative of the layer by its weights, whatever the layer is.
@@ -27,11 +28,17 @@ Array = npt.NDArray[Any]
 
 # Layers that have patterns.
 LAYERS = ("Conv", "Gemm", "MatMul")
-# What is collected of each: sums of x y, x, w.x y and w.x in the regime, how often y is in it, of y, and of ones.
-SUMS = ("xy", "x", "wxy", "wx", "inside", "y", "count")
+# What is collected of each: sums of x y, x, w.x y, w.x, ones and y in the regime, and of y and ones everywhere.
+SUMS = ("xy", "x", "wxy", "wx", "inside", "above", "y", "count")
+# The mean sizes of what comes to a layer in a walk and of what leaves it.
+GROWTH = ("before", "after")
 # An activation that is shut below zero: what its layer answers there is no signal.
 _RECTIFIERS = frozenset({"Relu", "LeakyRelu", "PRelu", "ThresholdedRelu", "Clip", "Elu", "Celu", "Selu", "HardSwish"})
 _MARK = "::pattern_"
+# The entry of a walk's notes that holds the units of tensors, as exponents of two; none where all are one.
+_UNITS = "units of a walk by patterns"
+# How a label of a walk begins that tells the unit of its values: the exponent of two follows.
+_SCALED = "the walk from it is scaled, values are the published ones times 2**"
 
 
 def sum_name(layer: str, which: str) -> str:
@@ -68,10 +75,11 @@ class _Collected:
         kind = g.kind(y)
         ones = g.expand_like(g.constant(np.ones((), dtype=kind.numpy()), kind), y)
         inside = g.op("Cast", g.op("Greater", y, 0.0), to=kind) if rectified else ones
-        x_y, x = (_by_weights(g, node, weights, value) for value in (g.op("Mul", inside, y), inside))
+        above = g.op("Mul", inside, y)
+        x_y, x = (_by_weights(g, node, weights, value) for value in (above, inside))
         axes = _inputs_of(g, node, weights)
         summed = [g.op("ReduceSum", g.op("Mul", w, part), axes, keepdims=1) for part in (x_y, x)]
-        totals = [_by_outputs(g, node, weights, value) for value in (inside, y, ones)]
+        totals = [_by_outputs(g, node, weights, value) for value in (inside, above, y, ones)]
         for which, value in zip(SUMS, (x_y, x, *summed, *totals), strict=True):
             g.output(value, sum_name(str(node.outputs[0].name), which))
 
@@ -172,22 +180,163 @@ class _Swapped:
         return STANDARD[node.op_type](g, g.again(node, *operands), cotangents, needed)
 
 
-def table(digest: str, layers: Mapping[str, Array], *, weighted: bool) -> Table:
-    """The rules of PatternNet, or where ``weighted`` of PatternAttribution; both start from the target's value."""
-    swapped: Rule = _Swapped(digest, weighted, layers)
-    return dict(STANDARD) | dict.fromkeys(LAYERS, swapped) | {START: begin}
+@final
+@dataclass(frozen=True)
+class _Measured:
+    """A layer whose walk also answers the mean size of what comes in and of what goes out."""
+
+    rule: Rule
+
+    def __call__(
+        self, g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool], /
+    ) -> Sequence[Gradient]:
+        found = self.rule(g, node, cotangents, needed)
+        passed = (cotangents[0], *found[:2])
+        if sum(needed[:2]) == 1:
+            sizes = [g.op("ReduceMean", g.op("Abs", value), keepdims=0) for value in passed if value is not None]
+            for value, which in zip(sizes, GROWTH, strict=True):
+                g.output(value, sum_name(str(node.outputs[0].name), which))
+        return found
 
 
-def pattern(sums: Mapping[str, Array]) -> Array:
-    """The pattern of a layer from its sums: cov(x, y) / w.cov(x, y), with the covariance of the regime.
+@final
+@dataclass(frozen=True)
+class _Ranged:
+    """A rule, in a walk that holds the numbers of each tensor in units of a power of two.
 
-    In the regime, ``E+[x y] - E+[x] E[y]`` over ``w.E+[x y] - w.E+[x] E[y]`` (Kindermans et al. 2018, eq. 8); where all
-    is in it this is ``cov(x, y) / var(y)`` (eq. 5). Zero where a unit does not vary in the regime.
+    Units differ from tensor to tensor and not from sample to sample, and a power of two changes no digit: the walk is
+    linear, so what comes out is what went in times one power of two, wherever connections part and meet.
     """
-    average = sums["y"] / sums["count"]
+
+    rule: Rule
+
+    def __call__(
+        self, g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool], /
+    ) -> Sequence[Gradient]:
+        units: Mapping[ir.Value, int] = g.notes.get(_UNITS, {})
+        if not units:
+            return self.rule(g, node, cotangents, needed)
+        held = max(units[value] for value in node.outputs if value in units)
+        given = [
+            _times(g, cotangent, units.get(value, held) - held)
+            for value, cotangent in zip(node.outputs, cotangents, strict=True)
+        ]
+        found = self.rule(g, node, given, needed)
+        return [
+            gradient if value is None else _times(g, gradient, held - units.get(value, held))
+            for value, gradient in zip(node.inputs, found, strict=True)
+        ]
+
+
+def _times(g: GradientBuilder, value: Gradient, exponent: int) -> Gradient:
+    return value if value is None or exponent == 0 else g.op("Mul", value, 2.0**exponent)
+
+
+@final
+@dataclass(frozen=True)
+class _Start:
+    """Begins with the target's value, and sets the units in which a walk stays in range.
+
+    They are one unless numbers grow, or shrink, by more than half of the exponents that a float has.
+    """
+
+    digest: str
+    gains: Mapping[str, float] = field(compare=False, repr=False)
+
+    def __call__(
+        self, g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool], /
+    ) -> Sequence[Gradient]:
+        target = node.inputs[0]
+        assert target is not None
+        grown = _grown(g, target, self.gains)
+        if max(map(abs, grown.values())) > np.finfo(g.kind(target).numpy()).maxexp // 2:
+            units = {value: round(exponent) for value, exponent in grown.items()}
+            end = max(units[value] for value in g.sources if value in units)
+            g.notes[_UNITS] = units | dict.fromkeys(g.sources, end)
+            g.approximate(target.producer() or node, f"{_SCALED}{-end}")
+        return begin(g, node, cotangents, needed)
+
+
+def _grown(g: GradientBuilder, target: ir.Value, gains: Mapping[str, float]) -> dict[ir.Value, float]:
+    """By how many powers of two a walk from the target grows up to each tensor on its way, by the gains of layers.
+
+    What comes from several readers adds up; anything but a layer counts as one.
+    """
+    grown = {target: 0.0}
+    for node in reversed(g.graph):
+        reached = [grown[value] for value in node.outputs if value in grown]
+        if reached:
+            exponent = max(reached) + gains.get(str(node.outputs[0].name), 0.0)
+            for value in dict.fromkeys(node.inputs):
+                if value is not None:
+                    grown[value] = float(np.logaddexp2(grown.get(value, -np.inf), exponent))
+    return grown
+
+
+def table(
+    digest: str,
+    layers: Mapping[str, Array],
+    gains: Mapping[str, float],
+    *,
+    weighted: bool = False,
+    measured: bool = False,
+) -> Table:
+    """The rules of PatternNet, or where ``weighted`` of PatternAttribution; both start from the target's value.
+
+    ``gains`` tell by how many powers of two a walk by patterns grows at a layer. Weights times patterns sum to one for
+    each unit, and need none. Where ``measured`` the walk answers its growth at each layer too.
+    """
+    swapped: Rule = _Swapped(digest, weighted, layers)
+    if weighted:
+        return dict(STANDARD) | dict.fromkeys(LAYERS, swapped) | {START: begin}
+    rules = dict(STANDARD) | dict.fromkeys(LAYERS, _Measured(swapped) if measured else swapped)
+    return {op: _Ranged(rule) for op, rule in rules.items()} | {START: _Start(digest, gains)}
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """The pattern of a layer, and of how many of its units what holds.
+
+    Attributes
+    ----------
+    pattern : array
+        In the shape of the weights.
+    units : int
+    zero : int
+        Units without a pattern, since their answer does not vary in the regime.
+    within : int
+        Units whose pattern is the covariance within the regime, where equation 8 says something else.
+    """
+
+    pattern: Array
+    units: int
+    zero: int
+    within: int
+
+
+def pattern(sums: Mapping[str, Array]) -> Estimate:
+    """The pattern of a layer from its sums: a covariance with y over w times that covariance.
+
+    For y > 0 the covariance is ``E+[x y] - E+[x] E[y]`` (Kindermans et al. 2018, eq. 8); where all is in the regime
+    this is ``cov(x, y)``, and the whole ``cov(x, y) / var(y)`` (eq. 5). Over w.x it reads ``var+ + E+[w.x] (E+[y] -
+    E[y])``, a mean of two directions by these weights: that in which x varies within the regime, and E+[x]. Without a
+    bias, as the paper has it, y > 0 is w.x > 0, and no weight is negative. A bias above zero lets in what is below:
+    where ``E+[w.x] < 0`` the second weight is negative, and the whole may be near zero or below. There the pattern is
+    the covariance within the regime, ``E+[x y] - E+[x] E+[y]``, the first direction alone.
+
+    Zero where the answer of a unit does not vary in the regime.
+    """
     inside = np.maximum(sums["inside"], 1)
+    within = sums["wx"] < 0
+    average = np.where(within, sums["above"] / inside, sums["y"] / sums["count"])
     change = (sums["wxy"] - sums["wx"] * average) / inside
     size = np.abs(sums["wxy"]) + np.abs(sums["wx"] * average)
     varies = change * inside > 1e-6 * size
     found = (sums["xy"] - sums["x"] * average) / inside
-    return np.asarray(np.where(varies, found / np.where(varies, change, 1), 0))
+    return Estimate(
+        np.asarray(np.where(varies, found / np.where(varies, change, 1), 0)),
+        varies.size,
+        int(np.sum(~varies)),
+        int(np.sum(varies & within & (sums["inside"] < sums["count"]))),
+    )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from xaionnx.errors import DataError
 from xaionnx.explainers._propagation import PropagationExplainer
 from xaionnx.explainers._route import explained
 from xaionnx.explainers._sources.choice import foreseen
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class PatternExplainer(PropagationExplainer):
-    """A method that walks back by patterns. ``provenance`` tells their hash, estimator and number of samples."""
+    """A method that walks back by patterns. ``provenance`` tells their hash, estimator, samples and counts of units."""
 
     weighted: ClassVar[bool]
 
@@ -31,16 +32,26 @@ class PatternExplainer(PropagationExplainer):
         "FILE.npz that xaionnx patterns wrote, or a folder of inputs to estimate patterns from",
     )
 
+    def __post_init__(self) -> None:
+        from xaionnx.patterns import Patterns
+
+        super().__post_init__()
+        # What cannot be read is refused here, before any input is read that the refusal might be put down to.
+        if isinstance(self.patterns, str | os.PathLike):
+            if Path(self.patterns).suffix.lower() == ".npz":
+                object.__setattr__(self, "patterns", Patterns.load(self.patterns))
+            elif not Path(self.patterns).exists():
+                raise DataError(f"There is no '{self.patterns}' to estimate patterns from. Name a folder of inputs.")
+
     def resolved(self) -> dict[str, Any]:
         """What the patterns were estimated from, where they are there already."""
         from xaionnx.patterns import Patterns
 
         found = self.patterns
-        if isinstance(found, str | os.PathLike) and Path(found).suffix.lower() == ".npz":
-            found = Patterns.load(found)
         if not isinstance(found, Patterns):
             return {}
-        return {"patterns": {"sha256": found.sha256, "estimator": found.estimator, "samples": found.samples}}
+        told = ("sha256", "estimator", "samples", "units", "zero", "within")
+        return {"patterns": {name: getattr(found, name) for name in told}}
 
     def attribute(self, model: Model, x: Any, target: Any = None) -> Explanation:
         from xaionnx.patterns import Patterns
@@ -66,4 +77,4 @@ class PatternExplainer(PropagationExplainer):
         from xaionnx.patterns import Patterns
 
         found = Patterns.of(self.patterns, model)
-        return table(found.sha256, found.layers, weighted=self.weighted)
+        return table(found.sha256, found.layers, found.gains, weighted=self.weighted)

@@ -19,7 +19,9 @@ class PatternNet(PatternExplainer):
     where a layer ``y_j = sum_i w_ij x_i + b_j`` has the pattern ``a_j``, the direction in which x moves with it.
     Weights alone do not show it: they have to cancel what distracts too. The values look like the input, in a scale of
     their own: all units that see an element add up their estimates, so numbers grow with every layer. Compare them
-    within a sample.
+    within a sample. Where they grow or shrink by more than half of the exponents that their floats have, which is 2**64
+    in float32, values are those of the paper times a power of two: one for the model and the target, found with the
+    patterns and told under ``provenance["approximations"]``.
 
     Patterns are estimated from inputs and kept in a file: ``xaionnx patterns MODEL FOLDER -o FILE.npz``, or
     :func:`xaionnx.patterns.estimate_patterns`. ``patterns`` takes the file, or the inputs. Layers are convolutions and
