@@ -136,7 +136,7 @@ class _Job:
         self._say(f"\n{plain(sample.name)}", *_report.class_lines(found))
         self._say(f"  {self.method.name()} of {_report.explained(found)}")
         result = self.method.attribute(self.model, sample.feeds, self.target)
-        self._say(*_report.layer_lines(result))
+        self._say(*_report.layer_lines(result), *_report.gap_lines(result))
         files = self._save(sample, result, several)
         evaluations, seconds = sum(result.diagnostics["evaluations"]), result.diagnostics["seconds"]
         if self.request.as_json:
