@@ -77,6 +77,14 @@ KEEPING = {
     "mean over axes": ([node("ReduceMean", ["h", "a"], ["o"])], {"a": np.int64([1, 3])}),
     "cumulated": ([node("CumSum", ["h", "a"], ["o"])], {"a": np.int64(2)}),
     "mean": ([node("Mean", ["h", "c"], ["o"])], {"c": numbers(4, 1, 2, 4, 4)}),
+    "average of a pad": ([node("Pad", ["h", "p", "v"], ["e"]),
+                          node("AveragePool", ["e"], ["o"], kernel_shape=[3, 3])],
+                         {"p": np.int64([0, 0, 1, 0, 0, 0, 0, 2]), "v": 3.0}),
+    "sum of a choice": ([node("Where", ["m", "h", "c"], ["e"]), node("ReduceSum", ["e", "a"], ["o"])],
+                        {"m": numbers(3, 2, 4, 4) > 0, "c": 0.4, "a": np.int64([1])}),
+    "sum of a joint": ([node("Shape", ["h"], ["s"]), node("Expand", ["c", "s"], ["e"]),
+                        node("Concat", ["h", "e"], ["j"], axis=1), node("ReduceSum", ["j", "a"], ["o"])],
+                       {"c": numbers(2, 1, 1, 4, 4), "a": np.int64([1])}),
     "enlarged": ([node("Resize", ["h", "", "r"], ["o"], mode="linear")], {"r": np.float32([1, 1, 2, 1.5])}),
     "nearest": ([node("Resize", ["h", "", "r"], ["o"], mode="nearest")], {"r": np.float32([1, 1, 2, 2])}),
     "broadcast bias": ([node("ReduceMean", ["h", "a"], ["u"]), node("Add", ["c", "u"], ["o"])],
@@ -93,8 +101,10 @@ KEEPING = {
     "batch norm": ([node("BatchNormalization", ["h", "g", "c", "m", "v"], ["o"])],
                    {"g": np.float32([1.5, -0.6]), "c": numbers(7, 2), "m": numbers(8, 2), "v": np.float32([0.5, 2])}),
 }  # fmt: skip
-ADDING = {"average pool", "padded average", "global average", "sum over an axis", "mean over axes", "cumulated",
-          "enlarged", "broadcast bias", "broadcast factors"}  # fmt: skip
+ADDING = {
+    "average pool", "padded average", "global average", "sum over an axis", "mean over axes", "cumulated", "enlarged",
+    "average of a pad", "sum of a choice", "sum of a joint", "broadcast bias", "broadcast factors",
+}  # fmt: skip
 
 
 def matrix(path, nodes, constants):
