@@ -136,7 +136,7 @@ class _Job:
         self._say(f"\n{plain(sample.name)}", *_report.class_lines(found))
         self._say(f"  {self.method.name()} of {_report.explained(found)}")
         result = self.method.attribute(self.model, sample.feeds, self.target)
-        self._say(*_report.layer_lines(result), *_report.gap_lines(result))
+        self._say(*_report.layer_lines(result))
         files = self._save(sample, result, several)
         evaluations, seconds = sum(result.diagnostics["evaluations"]), result.diagnostics["seconds"]
         if self.request.as_json:
@@ -152,6 +152,7 @@ class _Job:
             )
         if sample.display is None and len(self.names) <= _FEW:
             self._say(*_report.feature_lines(result, self.spec, sample.feeds[self.model.input().name][0]))
+        self._say(*_report.gap_lines(result))
         rate = f"{evaluations / max(seconds, 1e-9):,.0f}/s"
         source = result.diagnostics.get("gradient", "graph")
         by = "" if source == "graph" else f", gradients by {plain(source)}"
