@@ -67,7 +67,7 @@ class UnknownNameError(UsageError):
         near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
         if near:
             return cls(f"No {kind} named '{name}'. Nearest: {', '.join(near)}.")
-        listed = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+        listed = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
         return cls(f"No {kind} named '{name}'. Known: {listed or 'none'}.")
 
 

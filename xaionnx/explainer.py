@@ -32,7 +32,7 @@ class Explainer(ABC):
     needs : str
         What it asks of a model: ``output``, ``gradient`` or ``activation``.
     axioms : tuple of str
-        The axioms that its attributions satisfy exactly, checked by the contract tests: ``efficiency``,
+        The axioms that its attributions satisfy exactly, checked by tests: ``completeness``, ``efficiency``,
         ``linearity``, ``null player``, ``symmetry``.
     reference : str
         The publication that it follows.

@@ -125,6 +125,19 @@ def layer_lines(result: Explanation) -> list[str]:
     return [f"  at layer {plain(layer['name'])} ({', '.join(map(str, ('N', *shape)))})"]
 
 
+def gap_lines(result: Explanation) -> list[str]:
+    """How far the values of the first targets are off what they add up to; no line where no method says so."""
+    if "relative_gap" not in result.diagnostics:
+        return []
+    # Only this needs what draws pictures.
+    from xaionnx.render.words import gap
+
+    if not result.several_targets:
+        return [f"  {words}" for words in gap(result, 0, 0)]
+    each = [(plain(str(name)), gap(result.sample(0, t), 0, t)) for t, name in enumerate(result.target[:5, 0])]
+    return [f"  {name}: {words}" for name, found in each for words in found]
+
+
 def feature_lines(result: Explanation, spec: InputSpec, x: Array) -> list[str]:
     """The entries of a row that count most, with the value that they had and their share; of the first target."""
     if isinstance(result.values, dict):

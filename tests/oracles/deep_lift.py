@@ -1,7 +1,9 @@
 """DeepLIFT by loops over single units, from the equations of Shrikumar et al. 2017, sections 3.3 to 3.5.
 
-A net is a list of steps: ``("linear", W (O, I), b (O,))``, ``("relu",)``, ``("tanh",)`` and ``("residual", steps)``,
-which adds what its steps make to what they take.
+A net is a list of steps: ``("linear", W (O, I), b (O,))``, ``("relu",)``, ``("tanh",)``, ``("residual", steps)``,
+which adds what its steps make to what they take, ``("joined", [steps, ...])``, which puts side by side what each of
+several makes of it, and ``("kept", W (O, I), b (O,))``, a linear step that keeps the parts of what it takes, as it were
+one layer with what lies before.
 """
 
 from dataclasses import dataclass
@@ -47,6 +49,20 @@ def forward(steps, units):
                     else:
                         minus[j] += contribution
             units = Units(w @ units.x + bias, w @ units.b + bias, plus, minus)
+        elif step[0] == "kept":
+            w, bias = step[1:]
+            plus, minus = np.zeros(len(w)), np.zeros(len(w))
+            for j in range(len(w)):
+                for i in range(w.shape[1]):
+                    for part in (units.plus[i], units.minus[i]):
+                        if w[j, i] * part > 0:
+                            plus[j] += w[j, i] * part
+                        else:
+                            minus[j] += w[j, i] * part
+            units = Units(w @ units.x + bias, w @ units.b + bias, plus, minus)
+        elif step[0] == "joined":
+            made = [forward(branch, units)[1] for branch in step[1]]
+            units = Units(*(np.concatenate([getattr(one, name) for one in made]) for name in Units.__annotations__))
         elif step[0] == "residual":
             _, inner = forward(step[1], units)
             skip = leaf(units.x, units.b)
@@ -68,18 +84,35 @@ def backward(steps, units, plus, minus, rule):
                     chosen = plus[j] if contribution > 0 else minus[j] if contribution < 0 else (plus[j] + minus[j]) / 2
                     m[i] += w[j, i] * chosen
             plus, minus = m, m.copy()
+        elif step[0] == "kept":
+            w, above, below = step[1], np.zeros(step[1].shape[1]), np.zeros(step[1].shape[1])
+            for i in range(w.shape[1]):
+                for j in range(len(w)):
+                    above[i] += w[j, i] * (plus[j] if w[j, i] > 0 else minus[j])
+                    below[i] += w[j, i] * (minus[j] if w[j, i] > 0 else plus[j])
+            plus, minus = above, below
+        elif step[0] == "joined":
+            ends = np.cumsum([len(forward(branch, before)[1].x) for branch in step[1]])[:-1]
+            sides = zip(step[1], np.split(plus, ends), np.split(minus, ends), strict=True)
+            found = [backward(branch, before, *side, rule) for branch, *side in sides]
+            plus, minus = (sum(one[side] for one in found) for side in (0, 1))
         elif step[0] == "residual":
             inner_plus, inner_minus = backward(step[1], before, plus, minus, rule)
-            skip = np.where(before.change > 0, plus, np.where(before.change < 0, minus, (plus + minus) / 2))
+            skip = joined(before, plus, minus)
             plus, minus = inner_plus + skip, inner_minus + skip
         else:
-            assert np.array_equal(plus, minus), "what reads an activation tells its parts not apart"
             f, one = FUNCTIONS[step[0]], (rescale if rule == "rescale" else reveal_cancel)
             pairs = [
                 one(f, SLOPES[step[0]], before.b[k], before.plus[k], before.minus[k]) for k in range(len(before.x))
             ]
-            plus, minus = (plus * np.array([pair[side] for pair in pairs]) for side in (0, 1))
+            whole = joined(leaf(f(before.x), f(before.b)), plus, minus)
+            plus, minus = (whole * np.array([pair[side] for pair in pairs]) for side in (0, 1))
     return plus, minus
+
+
+def joined(units, plus, minus):
+    """The multiplier of units of which each is one part."""
+    return np.where(units.change > 0, plus, np.where(units.change < 0, minus, (plus + minus) / 2))
 
 
 def rescale(f, slope, b, up, down):
@@ -103,8 +136,8 @@ def explained(steps, x, b, target, rule):
     x, b = (np.asarray(v, dtype=np.float64).ravel() for v in (x, b))
     _, last = forward(steps, leaf(x, b))
     start = np.eye(len(last.x))[target]
-    plus, _ = backward(steps, leaf(x, b), start, start.copy(), rule)
-    return plus * (x - b)
+    plus, minus = backward(steps, leaf(x, b), start, start.copy(), rule)
+    return joined(leaf(x, b), plus, minus) * (x - b)
 
 
 def convolution(w, bias, shape, pad):

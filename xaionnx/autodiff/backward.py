@@ -114,7 +114,7 @@ def differentiate(
         gradients = table[node.op_type](g, node, cotangents, needed)
         for index, (value, gradient) in enumerate(zip(node.inputs, gradients, strict=True)):
             if value is not None and gradient is not None and needed[index]:
-                pending[value].append(_unbroadcast(g, node, index, gradient))
+                pending[value].append(unbroadcast(g, node, index, gradient))
         for value in node.outputs:
             if value not in kept:
                 totals.pop(value, None)
@@ -238,7 +238,7 @@ def _repeated(part: ir.Value) -> ir.Value | None:
     return made.inputs[0] if made is not None and made.op_type == "Expand" else None
 
 
-def _unbroadcast(g: GradientBuilder, node: ir.Node, index: int, gradient: ir.Value) -> ir.Value:
+def unbroadcast(g: GradientBuilder, node: ir.Node, index: int, gradient: ir.Value) -> ir.Value:
     """Sum a gradient over the axes along which the input was repeated."""
     op = node.op_type
     value = node.inputs[index]

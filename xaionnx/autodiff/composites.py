@@ -8,7 +8,6 @@ from typing import final
 from xaionnx.autodiff.lrp import Composite
 from xaionnx.autodiff.relevance import (
     AlphaBeta,
-    Content,
     Epsilon,
     Flat,
     Gamma,
@@ -17,6 +16,7 @@ from xaionnx.autodiff.relevance import (
     ZBox,
     ZPlus,
 )
+from xaionnx.autodiff.stand_ins import Content
 from xaionnx.errors import ParameterError, UnknownNameError
 
 _CONVOLUTIONS = ("Conv", "ConvTranspose")

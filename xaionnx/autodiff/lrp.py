@@ -31,9 +31,10 @@ from typing import final
 import onnx_ir as ir
 
 from xaionnx.autodiff.gradient_builder import GradientBuilder
-from xaionnx.autodiff.relevance import LAYERS, Epsilon, LinearRule
+from xaionnx.autodiff.relevance import Epsilon, LinearRule
 from xaionnx.autodiff.rule import START, Gradient, Rule, Table
 from xaionnx.autodiff.rules.normalisation import narrowed, scaled, standardised, widened
+from xaionnx.autodiff.stand_ins import LAYERS
 from xaionnx.autodiff.table import STANDARD
 from xaionnx.errors import ParameterError
 

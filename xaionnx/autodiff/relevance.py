@@ -33,107 +33,19 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias, final
+from typing import Any, final
 
 import numpy as np
 import onnx_ir as ir
 
 from xaionnx.autodiff.gradient_builder import GradientBuilder
 from xaionnx.autodiff.rule import Gradient
+from xaionnx.autodiff.stand_ins import Bound, Content, Ones, Signed, Square, StandIn
 from xaionnx.autodiff.table import STANDARD
-from xaionnx.errors import ParameterError, UnsupportedModelError
+from xaionnx.errors import ParameterError
+from xaionnx.parameters import check_all, flag, free, real
 
-# Layers whose weights a rule may stand in for.
-LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "Einsum")
-
-# A number, or nested tuples of numbers that broadcast against a sample.
-Content: TypeAlias = float | tuple[Any, ...]
-
-
-class StandIn(ABC):
-    """What takes the place of an operand of a layer."""
-
-    @abstractmethod
-    def of(self, g: GradientBuilder, value: ir.Value) -> ir.Value | None:
-        """Emit it; None where it is zero."""
-
-
-@final
-@dataclass(frozen=True)
-class Signed(StandIn):
-    """``positive * max(v, 0) + negative * min(v, 0)``."""
-
-    positive: float = 1.0
-    negative: float = 1.0
-
-    def of(self, g: GradientBuilder, value: ir.Value) -> ir.Value | None:
-        if self.positive == self.negative == 1:
-            return value
-        parts = []
-        for factor, op in ((self.positive, "Relu"), (self.negative, "Min")):
-            if factor:
-                part = g.op(op, value) if op == "Relu" else g.op(op, value, 0.0)
-                parts.append(part if factor == 1 else g.op("Mul", part, factor))
-        return g.op("Add", *parts) if len(parts) == 2 else parts[0] if parts else None
-
-
-@final
-@dataclass(frozen=True)
-class Square(StandIn):
-    """``v ** 2``."""
-
-    def of(self, g: GradientBuilder, value: ir.Value) -> ir.Value:
-        return g.op("Mul", value, value)
-
-
-@final
-@dataclass(frozen=True)
-class Ones(StandIn):
-    """1 everywhere."""
-
-    def of(self, g: GradientBuilder, value: ir.Value) -> ir.Value:
-        return _filled(g, value, 1.0)
-
-
-@final
-@dataclass(frozen=True)
-class Bound(StandIn):
-    """The least, or greatest, value of a layer's input, for inputs of the model in a box.
-
-    What lies between the model's input and the layer is emitted again on both corners of the box: right for what
-    works element by element and monotonously, or moves elements about, as what normalises an input does.
-
-    Raises
-    ------
-    UnsupportedModelError
-        Another layer lies between.
-    """
-
-    low: Content
-    high: Content
-    greatest: bool
-
-    def of(self, g: GradientBuilder, value: ir.Value) -> ir.Value:
-        low, high = (self._through(g, value, content) for content in (self.low, self.high))
-        if value.producer() is None:
-            return high if self.greatest else low
-        return g.op("Max" if self.greatest else "Min", low, high)
-
-    def _through(self, g: GradientBuilder, value: ir.Value, content: Content) -> ir.Value:
-        node = value.producer()
-        if value.is_graph_input():
-            return _filled(g, value, content)
-        if node is None or g.constant_of(value) is not None:
-            return value
-        if node.op_type in LAYERS:
-            raise UnsupportedModelError(
-                f"The box rule is for the first layer, and '{node.name}' lies before another that it was chosen for. "
-                "Let the key 'first' of the composite name it."
-            )
-        inputs = [None if v is None else self._through(g, v, content) for v in node.inputs]
-        return g.again(node, *inputs).outputs[0]
-
-
+_CONTENT = "a number, or nested tuples of numbers"
 _NOT_NEGATIVE = ("Relu", "Sigmoid", "HardSigmoid", "Softmax", "Abs", "Exp")
 _KEEPING_SIGNS = (
     "MaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean", "Reshape", "Flatten", "Transpose", "Identity",
@@ -168,6 +80,11 @@ _ABOVE = (Term(POSITIVE, POSITIVE, POSITIVE), Term(NEGATIVE, NEGATIVE, NONE))
 _BELOW = (Term(POSITIVE, NEGATIVE, NEGATIVE), Term(NEGATIVE, POSITIVE, NONE))
 
 
+def _stabiliser() -> Any:
+    # A field of its own for each class: Epsilon takes it by place.
+    return real(1e-6, "stabilises the denominator", low=0.0)
+
+
 @dataclass(frozen=True, kw_only=True)
 class LinearRule(ABC):
     """How a linear layer hands relevance on.
@@ -178,10 +95,18 @@ class LinearRule(ABC):
         Stabilises the denominator.
     relative : bool
         Whether ``epsilon`` is a share of the mean size of the layer's answer; else it is added as it is.
+
+    Raises
+    ------
+    ParameterError
+        A parameter lies outside of its interval.
     """
 
-    epsilon: float = 1e-6
-    relative: bool = True
+    epsilon: float = _stabiliser()
+    relative: bool = flag(True, "take epsilon as a share of the mean size of the layer's answer")
+
+    def __post_init__(self) -> None:
+        check_all(self)
 
     @abstractmethod
     def shares(self) -> tuple[Share, ...]:
@@ -237,7 +162,7 @@ class LinearRule(ABC):
 class Epsilon(LinearRule):
     """``R_i = sum_j x_i w_ij / z_j R_j``: Bach et al. 2015, eq. 58; with epsilon 0, eq. 56."""
 
-    epsilon: float = 1e-6
+    epsilon: float = _stabiliser()
 
     def shares(self) -> tuple[Share, ...]:
         return (Share((Term(),)),)
@@ -252,7 +177,7 @@ class Gamma(LinearRule):
     is the contributions below zero that are favoured, so that the denominator is never smaller than z_j.
     """
 
-    gamma: float = 0.25
+    gamma: float = real(0.25, "how much more a contribution of the answer's own sign counts", low=0.0)
 
     def shares(self) -> tuple[Share, ...]:
         up, down = Signed(1 + self.gamma, 1), Signed(1, 1 + self.gamma)
@@ -273,13 +198,14 @@ class AlphaBeta(LinearRule):
         ``alpha - beta`` is not 1, so that relevance would not be conserved.
     """
 
-    alpha: float = 2.0
-    beta: float = 1.0
+    alpha: float = real(2.0, "the weight of contributions above zero", low=1.0)
+    beta: float = real(1.0, "the weight of contributions below zero", low=0.0)
 
     def __post_init__(self) -> None:
-        if abs(self.alpha - self.beta - 1) > 1e-9 or self.beta < 0:
+        super().__post_init__()
+        if abs(self.alpha - self.beta - 1) > 1e-9:
             raise ParameterError(
-                "The parameters of AlphaBeta must be such that alpha - beta = 1 and beta >= 0. "
+                "The parameters of AlphaBeta must be such that alpha - beta = 1. "
                 f"Got alpha {self.alpha:g} and beta {self.beta:g} instead."
             )
 
@@ -307,14 +233,29 @@ class ZBox(LinearRule):
 
     Montavon et al. 2017, eq. 13.
     ``low`` and ``high`` are bounds of the model's input: numbers, or nested tuples that broadcast against a sample.
+
+    Raises
+    ------
+    ParameterError
+        ``low`` does not lie below ``high``.
     """
 
-    low: Content = 0.0
-    high: Content = 1.0
+    low: Content = free(0.0, _CONTENT, "the input's least value", optional=False)
+    high: Content = free(1.0, _CONTENT, "the input's greatest value", optional=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_box("ZBox", self.low, self.high)
 
     def shares(self) -> tuple[Share, ...]:
         low, high = (Bound(self.low, self.high, greatest) for greatest in (False, True))
         return (Share((Term(b=NONE), Term(low, POSITIVE, NONE, -1), Term(high, NEGATIVE, NONE, -1))),)
+
+
+def check_box(owner: str, low: Content, high: Content) -> None:
+    """Raise ParameterError unless one bound of the input lies below the other everywhere."""
+    if not np.all(np.less(low, high)):
+        raise ParameterError(f"The 'low' parameter of {owner} must lie below 'high', {high}. Got {low} instead.")
 
 
 @final
@@ -372,24 +313,7 @@ def not_negative(value: ir.Value) -> bool:
         low = node.inputs[1] if len(node.inputs) > 1 else None
         known = low.const_value if low is not None else None
         return known is not None and float(np.asarray(known.numpy()).min()) >= 0
-    moving = (
-        "MaxPool",
-        "AveragePool",
-        "GlobalAveragePool",
-        "ReduceMean",
-        "Reshape",
-        "Flatten",
-        "Transpose",
-        "Identity",
-    )
-    return node.op_type in moving and not_negative(node.inputs[0])
-
-
-def _filled(g: GradientBuilder, value: ir.Value, content: Content) -> ir.Value:
-    kind = value.dtype or ir.DataType.FLOAT
-    filled = g.op("Expand", g.constant(np.asarray(content, dtype=kind.numpy()), kind), g.shape_of(value))
-    g.alike(filled, value)
-    return filled
+    return node.op_type in _KEEPING_SIGNS and not_negative(node.inputs[0])
 
 
 def _signed(g: GradientBuilder, value: ir.Value, term: Term) -> ir.Value:

@@ -2,13 +2,19 @@
 
 The difference D x of an activation's input is the sum of its positive and negative part, D+ x and D- x. Behind a layer
 with weights these are the sums of the contributions w_i D z_i above and below zero (Shrikumar et al. 2017, section
-3.5.2); behind a sum of tensors, as residual connections make it, the sums of the parts of its terms. Of y = f(x)::
+3.5.2). Of y = f(x)::
 
     D+ y = (f(x_b + D+ x) - f(x_b) + f(x_b + D- x + D+ x) - f(x_b + D- x)) / 2      m+ = D+ y / D+ x
     D- y = (f(x_b + D- x) - f(x_b) + f(x_b + D+ x + D- x) - f(x_b + D+ x)) / 2      m- = D- y / D- x
 
 and a layer hands m+ on by its weights with w_i D z_i > 0, m- by those below zero, and the mean of both where D z_i = 0.
-Where x is neither the answer of a layer nor a sum, all of D x is one part, and the rule is rescale.
+
+Linear ops without weights of their own keep the parts of what they take, as far as it has any: sums of tensors, as
+residual connections make them, and averages add up those of their terms; what joins, cuts, pads and reshapes moves
+them; what scales multiplies them, and a factor c < 0 turns them over: D+ y = c D- x and D- y = c D+ x. All of D x_i is
+one part where x_i is an explained number, and where a function of one number or any other op made it; an activation
+that reads such a number by itself follows rescale there. Where but one explained number lies behind it, that is the
+very rule; elsewhere it is labelled.
 
 The walk carries one number for each element. That is m-; what m+ has above it is kept beside it for the op that made x.
 """
@@ -18,8 +24,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias
 
+import numpy as np
 import onnx_ir as ir
 
+from xaionnx.autodiff.backward import unbroadcast
 from xaionnx.autodiff.gradient_builder import GradientBuilder
 from xaionnx.autodiff.reference import at_baseline, twin
 from xaionnx.autodiff.rescale import ACTIVATIONS, RESCALE, difference, slope
@@ -32,8 +40,17 @@ RESCALED = "rescale in place of reveal-cancel"
 Parts: TypeAlias = tuple[ir.Value, ir.Value]
 
 _LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-_SUMS = ("Add", "Sum", "Sub")
-_MOVING = ("Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose")
+# A number of the answer is one of the operands.
+_MOVING = (
+    "Identity", "Dropout", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Expand", "Concat",
+    "Split", "Slice", "Pad", "Gather", "GatherElements", "GatherND", "Tile", "DepthToSpace", "SpaceToDepth",
+    "ReverseSequence", "Compress", "Trilu", "Where", "CenterCropPad",
+)  # fmt: skip
+# One number times a factor.
+_SCALING = ("Neg", "Mul", "Div", "BatchNormalization")
+# Several numbers, by factors that are not below zero; of Sub the second by -1.
+_SUMS = ("Add", "Sum", "Sub", "Mean")
+_ADDING = (*_SUMS, "AveragePool", "GlobalAveragePool", "ReduceSum", "ReduceMean", "CumSum", "Col2Im", "Resize")
 # Not every number between the parts has an answer.
 _PARTIAL = frozenset({"Log", "Sqrt", "Reciprocal", "Pow", "Tan", "Asin", "Acos", "Acosh", "Atanh"})
 
@@ -42,54 +59,138 @@ def split(g: GradientBuilder, value: ir.Value) -> Parts | None:
     """The positive and negative part of a tensor's difference from the baseline; None where it is but one of both."""
     known: dict[ir.Value, Parts | None] = g.notes.setdefault("parts", {})
     if value not in known:
-        known[value] = _split(g, value)
+        known[value] = _split(g, value, known)
     return known[value]
 
 
-def _split(g: GradientBuilder, value: ir.Value) -> Parts | None:
+def _split(g: GradientBuilder, value: ir.Value, known: dict[ir.Value, Parts | None]) -> Parts | None:
+    node, varying = _made(g, value)
+    if node is None or not varying:
+        return None
+    if node.op_type in _LAYERS:
+        return _layer(g, node, varying[0])
+    own = {index: split(g, _given(node, index)) for index in varying}
+    if _one_by_one(node, varying) and not any(own.values()):
+        return None
+    parts = {index: found or _by_sign(g, difference(g, _given(node, index))) for index, found in own.items()}
+    if node.op_type in _SCALING:
+        return _turned(g, node, varying[0], parts[varying[0]])
+    first = varying[0]
+    if node.op_type in _SUMS[:3] and len(varying) == 1 and g.sizes(_given(node, first)) == g.sizes(value):
+        plus, minus = parts[first]  # the others are biases
+        return (plus, minus) if node.op_type != "Sub" or not first else (g.op("Neg", minus), g.op("Neg", plus))
+    sides = [_again_on(g, node, {i: pair[_side(node, i, side)] for i, pair in parts.items()}) for side in (0, 1)]
+    known.update(zip(node.outputs, zip(*(made.outputs for made in sides), strict=True), strict=True))
+    return known[value]
+
+
+def _made(g: GradientBuilder, value: ir.Value) -> tuple[ir.Node | None, list[int]]:
+    """What made a tensor that differs, and the operands that differ; none of them where it is not linear in those."""
     node = value.producer()
     if node is None or value in g.sources or at_baseline(g, value) is value:
-        return None
-    varying = [v is not None and at_baseline(g, v) is not v for v in node.inputs]
-    if node.op_type in _LAYERS:
-        return _layer(g, node, varying) if sum(varying) == 1 and sum(varying[:2]) == 1 else None
-    if node.op_type in _MOVING:
-        own = split(g, _given(node, 0)) if varying[0] and not any(varying[1:]) else None
-        return None if own is None else (_moved(g, node, own[0]), _moved(g, node, own[1]))
-    if node.op_type not in _SUMS:
-        return None
-    terms = [v for v, moves in zip(node.inputs, varying, strict=True) if moves and v is not None]
-    if any(g.sizes(term) != g.sizes(value) for term in terms):
-        return None
-    if len(terms) == 1 and split(g, terms[0]) is None:
-        return None
-    plus, minus = [], []
-    for index, (term, moves) in enumerate(zip(node.inputs, varying, strict=True)):
-        if term is None or not moves:
-            continue
-        change = difference(g, term)
-        own = split(g, term) or (g.op("Relu", change), g.op("Min", change, 0.0))
-        if node.op_type == "Sub" and index == 1:
-            own = (g.op("Neg", own[1]), g.op("Neg", own[0]))
-        plus.append(own[0])
-        minus.append(own[1])
-    return (plus[0], minus[0]) if len(plus) == 1 else (g.op("Sum", *plus), g.op("Sum", *minus))
+        return None, []
+    return node, _linear_in(g, node)
 
 
-def _layer(g: GradientBuilder, node: ir.Node, varying: Sequence[bool]) -> Parts:
-    index = 0 if varying[0] else 1
+def _linear_in(g: GradientBuilder, node: ir.Node) -> list[int]:
+    """The operands that differ from the baseline, where an op is linear in them and the signs of its factors are known.
+
+    Else none.
+    """
+    op, attributes = node.op_type, node.attributes
+    varying = [index for index, v in enumerate(node.inputs) if v is not None and at_baseline(g, v) is not v]
+    if op in (*_LAYERS, "Mul"):
+        return varying if varying in ([0], [1]) else []
+    if op == "Resize" and (
+        attributes.get_string("mode", "nearest") == "cubic"
+        or attributes.get_string("coordinate_transformation_mode", "half_pixel") == "tf_crop_and_resize"
+    ):
+        return []
+    if op in (*_SUMS, "Concat") or (op == "Where" and 0 not in varying):
+        return varying
+    return varying if op in (*_MOVING, *_SCALING, *_ADDING) and varying == [0] else []
+
+
+def _one_by_one(node: ir.Node, varying: Sequence[int]) -> bool:
+    """Whether no number of the answer has several that differ behind it."""
+    if node.op_type == "Resize":
+        return node.attributes.get_string("mode", "nearest") == "nearest"
+    return node.op_type not in (*_LAYERS, *_ADDING) or (node.op_type in _SUMS and len(varying) == 1)
+
+
+def _unlike(g: GradientBuilder, value: ir.Value) -> bool:
+    """Whether there are numbers that count as one part, but owe their difference to more than one explained number.
+
+    Through a function of one number, one part remains one.
+    """
+    known: dict[ir.Value, bool] = g.notes.setdefault("unlike", {})
+    if value not in known:
+        node, varying = _made(g, value)
+        if node is None:
+            known[value] = False
+        elif varying:
+            known[value] = _one_by_one(node, varying) and any(_unlike(g, _given(node, index)) for index in varying)
+        else:
+            x = _given(node, 0)
+            one = node.op_type in ACTIVATIONS and split(g, x) is None and not _unlike(g, x)
+            known[value] = not one
+    return known[value]
+
+
+def _layer(g: GradientBuilder, node: ir.Node, index: int) -> Parts:
     z, w = difference(g, node.inputs[index]), _given(node, 1 - index)
-    whole = difference(g, node.outputs[0])
+    pairs = zip(_by_sign(g, z), _by_sign(g, w), strict=True)
+    plus = g.op("Sum", *(g.again(node, *(pair if index == 0 else pair[::-1])).outputs[0] for pair in pairs))
+    return plus, g.op("Sub", difference(g, node.outputs[0]), plus)
+
+
+def _by_sign(g: GradientBuilder, value: ir.Value) -> Parts:
+    return g.op("Relu", value), g.op("Min", value, 0.0)
+
+
+def _turned(g: GradientBuilder, node: ir.Node, index: int, parts: Parts) -> Parts:
     made = []
-    for sign in ("Relu", "Min"):
-        operands = [_one_sided(g, sign, value) for value in (z, w)]
-        made.append(_moved(g, node, *(operands if index == 0 else operands[::-1])))
-    plus = g.op("Sum", *made)
-    return plus, g.op("Sub", whole, plus)
+    for pair in (parts, parts[::-1]):
+        scaled = [g.op("Mul", p, f) for p, f in zip(pair, _factors(g, node, index), strict=True) if f is not None]
+        made.append(scaled[0] if len(scaled) == 1 else g.op("Add", *scaled))
+        g.alike(made[-1], node.outputs[0])
+    return made[0], made[1]
 
 
-def _one_sided(g: GradientBuilder, sign: str, value: ir.Value) -> ir.Value:
-    return g.op("Relu", value) if sign == "Relu" else g.op("Min", value, 0.0)
+def _factors(g: GradientBuilder, node: ir.Node, index: int) -> tuple[Gradient, Gradient]:
+    """The factors of an op that scales, those above zero and those below; None where there is none."""
+    other = None if node.op_type == "Neg" else _given(node, 1 - index)
+    if other is None:
+        kind = g.kind(node.outputs[0])
+        return None, g.constant(np.asarray(-1, dtype=kind.numpy()), kind)
+    factor = other
+    if node.op_type == "Div":
+        factor = g.op("Reciprocal", other)
+    elif node.op_type == "BatchNormalization":
+        deviation = g.op("Sqrt", g.op("Add", _given(node, 4), node.attributes.get_float("epsilon", 1e-5)))
+        column = g.ints(-1, *[1] * (g.rank(_given(node, 0)) - 2))
+        factor = g.op("Reshape", g.op("Div", other, deviation), column)
+    known = g.constant_of(other)
+    if known is not None and (np.all(known >= 0) or np.all(known <= 0)):
+        return (factor, None) if np.all(known >= 0) else (None, factor)
+    return _by_sign(g, factor)
+
+
+def _side(node: ir.Node, index: int, side: int) -> int:
+    return 1 - side if node.op_type == "Sub" and index == 1 else side
+
+
+def _again_on(g: GradientBuilder, node: ir.Node, parts: dict[int, ir.Value]) -> ir.Node:
+    """The same op on parts of its operands, and zeros in place of what it adds to them or puts beside them."""
+    operands: list[ir.Value | None] = list(node.inputs)
+    if node.op_type == "Pad" and len(operands) > 2:
+        operands[2] = None
+    for index, value in enumerate(node.inputs):
+        if index in parts:
+            operands[index] = parts[index]
+        elif value is not None and (node.op_type in (*_SUMS, "Concat") or (node.op_type == "Where" and index)):
+            operands[index] = g.zeros_like(value)
+    return g.again(node, *operands, outputs=len(node.outputs))
 
 
 def _given(node: ir.Node, index: int) -> ir.Value:
@@ -98,20 +199,14 @@ def _given(node: ir.Node, index: int) -> ir.Value:
     return value
 
 
-def _moved(g: GradientBuilder, node: ir.Node, *operands: ir.Value) -> ir.Value:
-    """The same op on other tensors, without a bias."""
-    rest = () if node.op_type in _LAYERS else node.inputs[len(operands) :]
-    return g.again(node, *operands, *rest).outputs[0]
-
-
 def _excess(g: GradientBuilder) -> dict[ir.Value, list[ir.Value]]:
     found: dict[ir.Value, list[ir.Value]] = g.notes.setdefault("excess", {})
     return found
 
 
-def _kept(g: GradientBuilder, node: ir.Node) -> ir.Value | None:
-    """What the positive part of the node's output has above the negative one; None where they have the same."""
-    parts = _excess(g).pop(node.outputs[0], [])
+def _kept(g: GradientBuilder, value: ir.Value) -> Gradient:
+    """What the positive part of a tensor has above the negative one; None where they have the same."""
+    parts = _excess(g).pop(value, [])
     return None if not parts else parts[0] if len(parts) == 1 else g.op("Sum", *parts)
 
 
@@ -119,8 +214,12 @@ def _activation(
     g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]
 ) -> Sequence[Gradient]:
     x, signal = _given(node, 0), cotangents[0]
+    if signal is None or sum(needed) > 1 or not needed[0]:
+        return RESCALE[node.op_type](g, node, cotangents, needed)
+    if _unlike(g, x):
+        g.approximate(node, RESCALED)
     parts = split(g, x)
-    if parts is None or signal is None or sum(needed) > 1 or not needed[0]:
+    if parts is None:
         return RESCALE[node.op_type](g, node, cotangents, needed)
     before, rest = twin(g, node), node.inputs[1:]
     risen, fallen = (g.again(node, g.op("Add", before.inputs[0], part), *rest) for part in parts)
@@ -132,57 +231,51 @@ def _activation(
     return [minus] + [None] * (len(node.inputs) - 1)
 
 
-def _weighed(
+def _linear(
     g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]
 ) -> Sequence[Gradient]:
-    above = _kept(g, node)
+    above = [_kept(g, value) for value in node.outputs]
     found = list(RESCALE[node.op_type](g, node, cotangents, needed))
-    if above is None:
+    if not any(above):
         return found
-    index = 0 if needed[0] else 1
-    z, w, base = _given(node, index), _given(node, 1 - index), found[index]
+    for index, (rising, falling) in _excesses(g, node, above, needed).items():
+        value, base = _given(node, index), found[index]
+        if node.op_type not in _LAYERS and split(g, value) is not None:
+            # A negative factor hands the m+ of its answer to the negative part.
+            found[index] = base if falling is None else g.op("Add", base, falling)
+            more = (
+                rising if falling is None else g.op("Neg", falling) if rising is None else g.op("Sub", rising, falling)
+            )
+            assert more is not None
+            _excess(g).setdefault(value, []).append(unbroadcast(g, node, index, more))
+            continue
+        change, whole = difference(g, value), [slopes for slopes in (rising, falling) if slopes is not None]
+        level = g.op("Mul", whole[0] if len(whole) == 1 else g.op("Add", *whole), 0.5)
+        lower = g.op("Where", g.op("Less", change, 0.0), 0.0 if falling is None else falling, level)
+        upper = g.op("Where", g.op("Greater", change, 0.0), 0.0 if rising is None else rising, lower)
+        found[index] = g.op("Add", base, upper)
+    return found
+
+
+def _excesses(
+    g: GradientBuilder, node: ir.Node, above: Sequence[Gradient], needed: Sequence[bool]
+) -> dict[int, tuple[Gradient, Gradient]]:
+    """What comes back of an excess, for each operand that differs: by factors above zero, and by those below."""
+    varying = _linear_in(g, node)
+    index = varying[0]
+    if node.op_type in _SCALING:
+        up, down = (None if f is None else g.op("Mul", above[0], f) for f in _factors(g, node, index))
+        return {index: (up, down)}
+    slopes = STANDARD[node.op_type](g, node, above, needed)
+    if node.op_type not in _LAYERS:
+        return {i: (None, slopes[i]) if _side(node, i, 0) else (slopes[i], None) for i in varying}
+    w = _given(node, 1 - index)
     positive = g.op("Relu", w)
     g.alike(positive, w)
     operands: list[ir.Value | None] = list(node.inputs)
     operands[1 - index] = positive
-    whole, part = (STANDARD[node.op_type](g, made, [above], needed)[index] for made in (node, g.again(node, *operands)))
-    change = difference(g, z)
-    falling = g.op("Where", g.op("Less", change, 0.0), g.op("Sub", whole, part), g.op("Mul", whole, 0.5))
-    found[index] = g.op("Add", base, g.op("Where", g.op("Greater", change, 0.0), part, falling))
-    return found
-
-
-def _added(
-    g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]
-) -> Sequence[Gradient]:
-    above = _kept(g, node)
-    found = list(RESCALE[node.op_type](g, node, cotangents, needed))
-    if above is None:
-        return found
-    for index, wanted in enumerate(needed):
-        if not wanted:
-            continue
-        term, turned = _given(node, index), node.op_type == "Sub" and index == 1
-        if turned:  # what raises the second operand lowers the difference
-            found[index] = g.op("Sub", found[index], above)
-        if split(g, term) is not None:
-            _excess(g).setdefault(term, []).append(above)
-            continue
-        change = difference(g, term)
-        level = g.op("Where", g.op("Less", change, 0.0), 0.0, g.op("Mul", above, 0.5))
-        found[index] = g.op("Add", found[index], g.op("Where", g.op("Greater", change, 0.0), above, level))
-    return found
-
-
-def _carried(
-    g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]
-) -> Sequence[Gradient]:
-    above = _kept(g, node)
-    if above is not None:
-        moved = STANDARD[node.op_type](g, node, [above], needed)[0]
-        assert moved is not None
-        _excess(g).setdefault(_given(node, 0), []).append(moved)
-    return RESCALE[node.op_type](g, node, cotangents, needed)
+    part = STANDARD[node.op_type](g, g.again(node, *operands), above, needed)[index]
+    return {index: (part, g.op("Sub", slopes[index], part))}
 
 
 def _rescaled(
@@ -196,10 +289,10 @@ def _gate(
     g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]
 ) -> Sequence[Gradient]:
     whole = all(needed) and cotangents[0] is not None and gated(g, node, cotangents[0]) is not None
-    return (_rescaled if whole else RESCALE["Mul"])(g, node, cotangents, needed)
+    return (_rescaled if whole else _linear)(g, node, cotangents, needed)
 
 
 REVEAL_CANCEL: dict[str, Rule] = dict(RESCALE)
 REVEAL_CANCEL |= {op: _rescaled if op in _PARTIAL else _activation for op in ACTIVATIONS}
-REVEAL_CANCEL |= dict.fromkeys(_LAYERS, _weighed) | dict.fromkeys(_SUMS, _added) | dict.fromkeys(_MOVING, _carried)
+REVEAL_CANCEL |= dict.fromkeys((*_LAYERS, *_MOVING, *_SCALING, *_ADDING), _linear)
 REVEAL_CANCEL |= {"Mul": _gate}

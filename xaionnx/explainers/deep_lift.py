@@ -50,8 +50,10 @@ class DeepLift(PropagationExplainer):
 
     The paper has no rules for max pooling, products of two activations (gates, attention), softmax and layer
     normalisation; :mod:`xaionnx.autodiff.rescale` states complete ones, and ``provenance["approximations"]`` lists
-    the ops that followed them, those for which reveal-cancel is not defined, and those that kept their derivative.
-    The paper explains scores: for a probability, its softmax is one more layer.
+    the ops that followed them, those that kept their derivative, and the activations that followed rescale in place of
+    reveal-cancel: behind such an op, or another activation, nothing tells apart what raises x and what lowers it
+    (:mod:`xaionnx.autodiff.reveal_cancel` says behind which ops there is). The paper explains scores: for a
+    probability, its softmax is one more layer.
 
     ``diagnostics`` tell, for each target and sample,
 

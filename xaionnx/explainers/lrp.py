@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
 
+from xaionnx.errors import ParameterError
 from xaionnx.explainers._gradient import Found, Points
 from xaionnx.explainers._graph import Emitted, Traced, total
 from xaionnx.explainers._propagation import PropagationExplainer
 from xaionnx.explainers._slopes import Slopes
-from xaionnx.parameters import flag, free, real
+from xaionnx.parameters import declared, flag, free, real
 
 if TYPE_CHECKING:
     from xaionnx.autodiff.lrp import Composite
@@ -54,9 +55,14 @@ class Lrp(PropagationExplainer):
     ``relevance``
         the sum of the values over all inputs;
     ``conservation_gap``
-        that sum less the target's value: what biases and the stabiliser kept, with its sign turned;
+        that sum less the target's value: what was kept on the way, with its sign turned;
     ``relative_gap``
         the size of the gap as a share of the size of the target's value, infinity where the latter alone is 0.
+
+    Biases and the stabiliser keep relevance. With z-plus so does every output that nothing contributes to above zero:
+    it owes its answer to its bias, and all that it has stays there. A filter of few weights, as depthwise convolutions
+    have, is often in that case: in EfficientNet-Lite0 on a photograph of a cat the last of them alone keeps 70 % of
+    the score.
 
     References
     ----------
@@ -87,7 +93,9 @@ class Lrp(PropagationExplainer):
     composite: str | Composite = free(
         "epsilon_plus",
         "the name of a composite, or a Composite",
-        "which rule each layer follows, such as epsilon, epsilon_plus, epsilon_gamma_box",
+        "which rule each layer follows: epsilon, gamma, alpha1_beta0, alpha2_beta1, z_plus, w_square, flat, z_box, "
+        "epsilon_plus, epsilon_plus_flat, epsilon_plus_box, epsilon_gamma_box, epsilon_gamma_flat, "
+        "epsilon_alpha2_beta1, epsilon_alpha2_beta1_flat",
         optional=False,
     )
     epsilon: float = real(1e-6, "stabilises the denominators of a named composite", low=0.0)
@@ -104,18 +112,35 @@ class Lrp(PropagationExplainer):
             from xaionnx.autodiff.composites import check
 
             check(self.composite)
+        for name, used in self._asked().items():
+            given, usual = getattr(self, name), declared(type(self))[name][1]
+            if not used and given != usual:
+                where = "" if self.layer is None or "box" not in str(self.composite) else " at a layer"
+                own = f"'{self.composite}'" if isinstance(self.composite, str) else type(self.composite).__name__
+                raise ParameterError(
+                    f"The '{name}' parameter of Lrp must be {usual} for composite={own}{where}, which has no use for "
+                    f"it. Got {given!r} instead."
+                )
+        if self.low is not None and self.high is not None:
+            from xaionnx.autodiff.relevance import check_box
+
+            check_box("Lrp", self.low, self.high)
 
     def resolved(self) -> dict[str, Any]:
         """Nothing for the parameters that the composite does not ask for."""
+        return {name: getattr(self, name) if used else None for name, used in self._asked().items()}
+
+    def _asked(self) -> dict[str, bool]:
+        """Which of the parameters the composite has a use for; the box is for the first layer alone."""
         named = self.composite if isinstance(self.composite, str) else None
-        asked = {
+        boxed = named is not None and "box" in named and self.layer is None
+        return {
             "epsilon": named is not None,
             "relative": named is not None,
             "gamma": named is not None and "gamma" in named,
-            "low": named is not None and "box" in named,
-            "high": named is not None and "box" in named,
+            "low": boxed,
+            "high": boxed,
         }
-        return {name: getattr(self, name) if used else None for name, used in asked.items()}
 
     def rules(self, model: Model) -> Table:
         from xaionnx.autodiff.lrp import table
@@ -127,8 +152,10 @@ class Lrp(PropagationExplainer):
             return self.composite if self.layer is None else self.composite.later()
         from xaionnx.autodiff.composites import Choices, named
 
+        boxed = self._asked()["low"]
         low, high = (
-            _bound(model, shade) if given is None else given for given, shade in ((self.low, 0), (self.high, 255))
+            _bound(model, shade) if given is None and boxed else given
+            for given, shade in ((self.low, 0), (self.high, 255))
         )
         choices = Choices(self.epsilon, self.relative, self.gamma, low, high)
         return named(self.composite, choices, first=self.layer is None)

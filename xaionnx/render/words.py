@@ -64,16 +64,16 @@ def made_by(one: Explanation, sample: int, target: int = 0) -> str:
 
     ``sample`` and ``target`` are those in the whole explanation, whose diagnostics hold one number each.
     """
-    gap = _gap(one, sample, target)
+    off = gap(one, sample, target)
     # Beside the gap stand the steps that were taken, not those that were asked for.
     parts = [
         method_words(one),
-        *(fact for fact in facts(one) if not (gap and fact.startswith(("steps ", "max steps ")))),
+        *(fact for fact in facts(one) if not (off and fact.startswith(("steps ", "max steps ")))),
     ]
     spent, fit = (_diagnosed(one, name, sample, target) for name in ("evaluations", "r2"))
     if spent is not None:
         parts.append(f"{spent:.0f} evaluations")
-    parts += gap
+    parts += off
     if fit is not None:
         parts.append(f"R² {number_words(fit)}")
     if "model" in one.provenance:
@@ -115,16 +115,30 @@ def _diagnosed(one: Explanation, name: str, sample: int, target: int) -> float |
     return float(found) if isinstance(found, int | float) and not isinstance(found, bool) else None
 
 
-def _gap(one: Explanation, sample: int, target: int) -> list[str]:
-    """How far the values are off the change that they add up to, where the method follows a path."""
-    share, steps = (_diagnosed(one, name, sample, target) for name in ("relative_gap", "steps"))
+def gap(one: Explanation, sample: int, target: int) -> list[str]:
+    """How far the values are off what they add up to: a change, or the score itself where relevance is handed back."""
+    names = ("relative_gap", "steps", "conservation_gap", "relevance")
+    share, steps, missing, relevance = (_diagnosed(one, name, sample, target) for name in names)
     if share is None:
         return []
-    words = f"gap {_percent(share)} of the change" if np.isfinite(share) else "gap without a change"
-    asked = one.provenance.get("parameters", {}).get("tolerance")
+    given = one.provenance.get("parameters", {})
+    whole = _conserved(one) or "change"
+    words = f"gap {_percent(share)} of the {whole}" if np.isfinite(share) else f"gap without a {whole}"
+    if missing and relevance is not None and np.isfinite(share):
+        lost = missing * (relevance - missing) < 0
+        words = f"{_percent(share)} " + (f"of the {whole} stayed in biases" if lost else f"more than the {whole}")
+    asked = given.get("tolerance")
     if asked is not None and share > asked:
         words += f", over the {_percent(asked)} asked for"
     return [words if steps is None else f"{words}, {steps:.0f} steps"]
+
+
+def _conserved(one: Explanation) -> str | None:
+    """What relevance adds up to, where the method, or the one inside it, hands relevance back."""
+    inner = one.provenance.get("parameters", {}).get("inner")
+    if one.method != "lrp" and not (isinstance(inner, dict) and inner.get("kind") == "Lrp"):
+        return None
+    return "probability" if str(one.target[0]).endswith(", probability") else "score"
 
 
 def _percent(share: float) -> str:

@@ -1,0 +1,57 @@
+"""What a caption says of values that do not add up."""
+
+import numpy as np
+import pytest
+
+import xaionnx
+from models import planted
+from xaionnx import Explanation, Model, Target
+from xaionnx.explainers.lrp import Lrp
+from xaionnx.render import words
+
+
+def told(one, target=0):
+    return words.gap(one, 0, target)
+
+
+@pytest.mark.parametrize(
+    ("score", "gap", "said"),
+    [
+        (10.0, -9.6, "96 % of the score stayed in biases"),
+        (-10.0, 9.6, "96 % of the score stayed in biases"),
+        (10.0, 1.2, "12 % more than the score"),
+        (-10.0, -0.12, "1.2 % more than the score"),
+        (10.0, 0.0, "gap 0 % of the score"),
+        (0.0, 1.0, "gap without a score"),
+    ],
+)
+def test_relevance_is_told_as_a_share_of_the_score(score, gap, said):
+    share = 0.0 if gap == 0 else abs(gap / score) if score else np.inf
+    diagnostics = {"relative_gap": [share], "conservation_gap": [gap], "relevance": [score + gap]}
+    name, values = np.array(["cat (3)"]), np.ones((1, 1, 4, 4))
+    one = Explanation("lrp", values, name, np.array([score]), diagnostics=diagnostics)
+    assert told(one) == [said]
+    certain = Explanation("lrp", values, np.array(["cat (3), probability"]), np.array([score]), diagnostics=diagnostics)
+    assert told(certain) == [said.replace("score", "probability")]
+
+
+def test_a_net_with_a_bias_keeps_its_share():
+    """Of ReLU(x + b) the epsilon rule leaves b / (x + b) in the bias."""
+    model = planted.load(planted.linear([[1.0, 2.0]], [1.0]))
+    x = np.float32([[1, 1]])
+    assert told(xaionnx.explain(model, x, Lrp(composite="epsilon"), 0)) == ["25 % of the score stayed in biases"]
+    assert told(xaionnx.explain(model, x, "deep_lift", 0)) == ["gap 0 % of the change"]
+    assert told(xaionnx.explain(model, x, "integrated_gradients", 0, steps=2)) == ["gap 0 % of the change, 2 steps"]
+    noisy = xaionnx.explain(model, x, "smooth_grad", 0, inner=Lrp(composite="epsilon"), draws=2, noise=1e-6)
+    assert told(noisy) == ["gap 25 % of the score"]
+
+
+def test_each_target_has_its_own_gap():
+    model = Model.load("models/mnist_cnn.onnx", "cpu")
+    x = np.random.default_rng(0).uniform(size=(1, 1, 28, 28)).astype(np.float32)
+    found = xaionnx.explain(model, x, "lrp", [0, Target.probability(3)])
+    for target, whole in enumerate(("score", "probability")):
+        share = found.diagnostics["relative_gap"][0][target]
+        (said,) = told(found.sample(0, target), target)
+        assert said.endswith((f"of the {whole} stayed in biases", f"more than the {whole}"))
+        assert float(said.split(" ")[0]) == pytest.approx(100 * share, rel=0.06)
