@@ -106,7 +106,7 @@ def test_scores_by_place_are_what_patches_alone_answer(bag):
 
 
 def test_a_layer_that_is_not_averaged_is_refused(bag, cnn):
-    with pytest.raises(UnsupportedModelError, match=r"Layer 'features' of .* holds scores by place: its mean"):
+    with pytest.raises(UnsupportedModelError, match=r"Layer 'features' of .* does not hold scores by place whose mean"):
         LocalEvidence(layer="features").attribute(bag, X, 0)
     with pytest.raises(UnknownNameError, match=r"No layer named 'score'. Nearest: scores"):
         LocalEvidence(layer="score").attribute(bag, X, 0)
