@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from xaionnx.explainers._classes import ClassCamExplainer, one_hot
 from xaionnx.explanation import Meaning
-from xaionnx.model import Model
 
 Array = npt.NDArray[Any]
 
@@ -50,7 +49,7 @@ class CausalCam(ClassCamExplainer):
     shows: ClassVar[Meaning] = "core"
     reference: ClassVar[str] = "Prabhushankar and AlRegib 2021, arXiv:2103.12322"
 
-    def coefficients(self, model: Model, scores: Array, classes: Array) -> list[Array]:
+    def coefficients(self, scores: Array, classes: Array, others: Array) -> list[Array]:
         own = one_hot(classes, scores.shape[1])
         chance = 1 / (1 + np.exp(-np.clip(scores, -500, 500)))
         return [own, chance, chance - 1, chance - 1 + own]

@@ -50,12 +50,15 @@ class FinerCam(ClassCamExplainer):
     strength: float = real(0.6, "how much of a similar class's score is taken off", low=0)
     weighting: str = choice("probability", ("equal", "probability"), "how much each similar class counts")
 
-    def coefficients(self, model: Model, scores: Array, classes: Array) -> list[Array]:
+    def others(self, model: Model, scores: Array, classes: Array) -> Array:
         own = one_hot(classes, scores.shape[1])
         away = np.where(own > 0, np.inf, np.abs(scores - np.take_along_axis(scores, classes[:, None], 1)))
-        nearest = np.argsort(away, axis=1, kind="stable")[:, : min(self.similar, scores.shape[1] - 1)]
+        return np.argsort(away, axis=1, kind="stable")[:, : min(self.similar, scores.shape[1] - 1)]
+
+    def coefficients(self, scores: Array, classes: Array, others: Array) -> list[Array]:
         shares = np.zeros_like(scores)
         counted = softmax(scores) if self.weighting == "probability" else np.ones_like(scores)
-        np.put_along_axis(shares, nearest, np.take_along_axis(counted, nearest, 1), 1)
+        np.put_along_axis(shares, others, np.take_along_axis(counted, others, 1), 1)
         whole = shares.sum(axis=1, keepdims=True)
+        own = one_hot(classes, scores.shape[1])
         return [own - self.strength * shares / np.where(whole == 0, 1, whole)]
