@@ -39,8 +39,8 @@ def class_scores(output: Array, tensor: str) -> Array:
     return scores
 
 
-def class_number(k: Any, count: int, tensor: str, model: Model) -> int:
-    """The number of a class given by number or label.
+def class_number(k: Any, count: int, tensor: str, model: Model, parameter: str = "target") -> int:
+    """The number of a class given by number or label, as a ``parameter``.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def class_number(k: Any, count: int, tensor: str, model: Model) -> int:
         k = find_label(model.labels, k)
     if not is_int(k) or not 0 <= k < count:
         raise ParameterError(
-            f"The 'target' parameter must be an int in [0, {count - 1}] for '{tensor}'. Got {k} instead."
+            f"The '{parameter}' parameter must be an int in [0, {count - 1}] for '{tensor}'. Got {k} instead."
         )
     return int(k)
 

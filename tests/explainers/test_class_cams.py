@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-import xaionnx
 from models import planted
 from tests import tiny
 from tests.tiny import node, tensor
@@ -128,6 +127,8 @@ def test_a_contrast_is_of_the_models_answer_alone(logits):
     third = next(k for k in range(4) if k not in (best[0], other))
     with pytest.raises(ParameterError, match=rf"for row 0 that is class {best[0]}, not {third}. Leave the target out"):
         ContrastCam(contrast=other).attribute(logits, X[:1], third)
+    with pytest.raises(ParameterError, match=r"The 'contrast' parameter must be an int in \[0, 3\] for 'y'. Got 4"):
+        ContrastCam(contrast=4).attribute(logits, X[:1])
     found = ContrastCam(contrast=other).attribute(logits, X[:1])
     assert found.diagnostics["against"] == [f"y[{other}]"]
 

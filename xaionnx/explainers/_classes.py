@@ -71,8 +71,8 @@ class ClassCamExplainer(SlopeCamExplainer):
             others = self.others(model, scores, classes)
             # A question is called after the classes that it compares with.
             names = self.named(model, pick.tensor, scores, others)
-            for weights in self.coefficients(scores, classes, others):
-                picks.append(Pick(tensor, "identity", places, weights, names))
+            asked = self.coefficients(scores, classes, others)
+            picks += [Pick(tensor, "identity", places, weights, names) for weights in asked]
         selection = Selection(picks)
         values = selection.select(resolution.answers).T
         return dataclasses.replace(resolution, selection=selection, values=values, own=len(picks))

@@ -28,6 +28,8 @@ class CausalCam(ClassCamExplainer):
     they show: each map is rectified and divided by its largest number, and a set without another holds never less
     than nothing, so that what Grad-CAM does not show is not causal.
 
+    The scores y are logits; where the model answers probabilities, those that they are made of.
+
     The sets are the paper's, as its figure 1 draws them; the loss, which shows each of them, is a choice of ours.
 
     References

@@ -31,7 +31,8 @@ class ContrastCam(ClassCamExplainer):
 
     P is the target, and Q the best class beside it, unless ``contrast`` names another. The loss knows Q alone, and P
     enters as what the model answers. So a target that is not the answer is refused with ``contrast``; without it, Q is
-    the answer, and the map the same for all such targets, which ``diagnostics["against"]`` tells.
+    the answer, and the map the same for all such targets. ``diagnostics["against"]`` names Q. The scores y are logits;
+    where the model answers probabilities, those that they are made of.
 
     References
     ----------
@@ -60,7 +61,7 @@ class ContrastCam(ClassCamExplainer):
         if self.contrast is None:
             chosen = np.where(one_hot(classes, count) > 0, -np.inf, scores).argmax(axis=1)
         else:
-            chosen = np.full(len(scores), class_number(self.contrast, count, "the scores", model))
+            chosen = np.full(len(scores), class_number(self.contrast, count, model.output().name, model, "contrast"))
         if (chosen == classes).any():
             raise ParameterError(
                 f"The 'contrast' parameter of ContrastCam must be another class than the target. Got {self.contrast!r}."

@@ -25,7 +25,8 @@ class FinerCam(ClassCamExplainer):
 
     The similar classes are those whose scores are nearest to that of c: three, at a strength of 0.6, in the authors'
     experiments. They count alike, s_d = 1, or by their probability, s_d = softmax(y)_d, which is taken as a constant.
-    With ``strength=0`` it is Grad-CAM.
+    With ``strength=0`` it is Grad-CAM. ``diagnostics["against"]`` names the similar classes. The scores y are logits;
+    where the model answers probabilities, those that they are made of.
 
     References
     ----------

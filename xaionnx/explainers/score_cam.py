@@ -34,6 +34,11 @@ class ScoreCam(ChannelCamExplainer):
     normalised. The paper counts from the target at b, which the softmax takes off again. A channel that is the same at
     all places has the mask zero. Costs one run of the model a channel.
 
+    Raises
+    ------
+    UnsupportedModelError
+        The input holds tokens or other whole numbers that are no picture, of which a mask leaves no part.
+
     References
     ----------
     Wang, Wang, Du, Yang, Zhang, Ding, Mardziel and Hu, Score-CAM: score-weighted visual explanations for
