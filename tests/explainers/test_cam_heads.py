@@ -53,6 +53,15 @@ HEADS = {
         ],
         {},
     ),
+    "windows axis by axis": (
+        [
+            node("AveragePool", ["r"], ["t"], kernel_shape=[8, 1]),
+            node("AveragePool", ["t"], ["p"], kernel_shape=[1, 8]),
+            node("Flatten", ["p"], ["f"]),
+            HEAD,
+        ],
+        {},
+    ),
     "axis by axis": (
         [
             node("ReduceMean", ["r"], ["one"], axes=[2], keepdims=0),

@@ -28,17 +28,16 @@ _POOLING: Final = frozenset({"GlobalAveragePool", "AveragePool", "ReduceMean"})
 _LINEAR: Final = _ALIKE | _SCALING | _RESHAPING | _POOLING | {"Transpose", "Gemm", "MatMul", "Conv"}
 # Linear in their first operand alone.
 _FIRST: Final = _RESHAPING | _POOLING | {"Div", "Dropout", "Cast", "Transpose", "Identity"}
-# Axes of the places, counted from the last, by the letters of a layer.
-_PLACES: Final = {"CHW": (-2, -1), "HWC": (-3, -2), "TD": (-2,)}
 
 
 def places_of(model: Model, layer: str, sample: Sample) -> tuple[int, ...]:
     """The axes of a layer that hold its places, counted from the last; none where it is known to have none."""
     shape = _known(model, sample).get(layer, ())
     if not shape or None in shape:
-        return _PLACES["CHW"]  # which the run will tell
+        return -2, -1  # a map, if the run does not tell otherwise
     tokens = sample.array.shape[0] if sample.array.ndim == 1 else None
-    return _PLACES.get(Axes.of([size or 0 for size in shape[1:]], extent_of(sample), tokens).letters, ())
+    letters = Axes.of([size or 0 for size in shape[1:]], extent_of(sample), tokens).letters
+    return tuple(axis - len(letters) for axis, letter in enumerate(letters) if letter in "HWT")
 
 
 def obstacle(model: Model, layer: str, tensor: str, sample: Sample) -> str | None:
@@ -97,7 +96,7 @@ def _behind(
         even = other is not None and all(len(other) < -axis or other[axis] == 1 for axis in places)
         return tuple(places) if even else None
     if op == "GlobalAveragePool":
-        return () if tuple(places) == _PLACES["CHW"] else None
+        return tuple(axis for axis in places if axis < 2 - (rank or 4))
     if not rank or None in shape or None in behind:
         return None
     sizes = [size or 0 for size in shape]
@@ -110,17 +109,32 @@ def _behind(
         return _reduced(node, told, rank, places, held)
     if op == "MatMul":
         return tuple(places) if number == 0 and -1 not in places and len(behind) == rank else None
-    if op in ("Conv", "AveragePool") and tuple(places) == _PLACES["CHW"] and _unpadded(told):
-        sides = sizes[2:]
+    if op == "Conv" or op == "AveragePool":
         window = list(told["kernel_shape"] if "kernel_shape" in told else known.get(node.input[1], ())[2:])
-        steps = list(told.get("strides", [1, 1]))
-        if op == "Conv":
-            return tuple(places) if number == 0 and window == steps == [1, 1] else None
-        if window == sides:
-            return ()
-        tiles = window == steps and all(side % size == 0 for side, size in zip(sides, window, strict=True))
-        return tuple(places) if tiles else None
+        return _slid(op, number, sizes, window, told, places) if _unpadded(told) else None
     return None
+
+
+def _slid(
+    op: str, number: int, sizes: Sequence[int], window: Sequence[int], told: Mapping[str, Any], places: Sequence[int]
+) -> tuple[int, ...] | None:
+    """Behind a window that slides: at single places, or over tiles that leave none out."""
+    steps = told.get("strides", [1] * len(window))
+    left = []
+    for axis in places:
+        if axis < -len(window):  # the channels of this op
+            if op == "Conv":
+                return None
+            left.append(axis)
+            continue
+        size, step, side = window[axis], steps[axis], sizes[axis]
+        if op == "Conv" and (number > 0 or not size == step == 1):
+            return None
+        if op == "Conv" or size != side:
+            if size != step or side % size:
+                return None
+            left.append(axis)
+    return tuple(left)
 
 
 def _unpadded(told: Mapping[str, Any]) -> bool:

@@ -58,6 +58,7 @@ class ContrastCam(ClassCamExplainer):
 
     def others(self, model: Model, scores: Array, classes: Array) -> Array:
         count = scores.shape[1]
+        chosen: Array
         if self.contrast is None:
             chosen = np.where(one_hot(classes, count) > 0, -np.inf, scores).argmax(axis=1)
         else:
