@@ -274,20 +274,22 @@ def ishigami(a: float = 7.0, b: float = 0.1) -> onnx.ModelProto:
     return _model("ishigami", nodes, {"x": [3]}, {"y": [1]}, {"a": a, "b": b})
 
 
-def attending(*, pooled: bool = False, layers: int = 2) -> onnx.ModelProto:
+def attending(*, pooled: bool = False, layers: int = 2, leading: int = 1) -> onnx.ModelProto:
     """(N, 3, 12, 12) to (N, 3): a small vision transformer of 2 heads over a class token and 3 x 3 patches.
 
     The attention of layer l, (N, 2, 10, 10), is called "attention_l". The head reads the class token, or the mean of
-    all tokens where ``pooled``. Weights are drawn once and for all.
+    all tokens where ``pooled``. So many tokens are ``leading`` the patches, the first that of the class. Weights are
+    drawn once and for all.
     """
     draw = np.random.default_rng(11)
+    count = 9 + leading
     constants: dict[str, npt.ArrayLike] = {
         "patches": draw.normal(size=(4, 3, 4, 4)) / 4,
         "row": np.array([0, 4, 9]),
-        "front": np.array([0, 1, 0, 0, 0, 0]),
-        "position": draw.normal(size=(1, 10, 4)),
-        "parted": np.array([0, 10, 2, 2]),
-        "joined": np.array([0, 10, 4]),
+        "front": np.array([0, leading, 0, 0, 0, 0]),
+        "position": draw.normal(size=(1, count, 4)),
+        "parted": np.array([0, count, 2, 2]),
+        "joined": np.array([0, count, 4]),
         "class": np.array(0),
         "head": draw.normal(size=(4, 3)),
     }

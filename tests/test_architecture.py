@@ -17,6 +17,8 @@ SOURCES = sorted(
     path for top in ("xaionnx", "kernels/xaionnx_kernels", "cli/xaionnx_cli") for path in (ROOT / top).rglob("*.py")
 )
 
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
+
 # Each floor may import from itself and from the floors before it.
 FLOORS = [
     ["xaionnx_kernels"],
@@ -97,7 +99,7 @@ def test_kernels_import_numpy_and_numba_alone(path):
             assert root in ("numpy", "numba", "xaionnx_kernels") or root in sys.stdlib_module_names
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=module_name)
+@pytest.mark.parametrize("path", SOURCES + TESTS, ids=module_name)
 def test_no_file_has_two_rooms_in_it(path):
     assert len(path.read_text().splitlines()) <= 400
 

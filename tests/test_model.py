@@ -1,11 +1,7 @@
 """Model: every form of input and output that an exported file may have, and how it fails."""
 
-import os
 import pickle
 import re
-import signal
-import threading
-import time
 
 import numpy as np
 import pytest
@@ -17,14 +13,13 @@ from xaionnx import Model
 from xaionnx.errors import (
     DeviceError,
     InputMismatchError,
-    MemoryLimitError,
-    TimeLimitError,
     UnknownNameError,
     UnsupportedModelError,
 )
 from xaionnx.session import Session
 
 RNG = np.random.default_rng(0)
+
 WEIGHTS = RNG.normal(size=(4, 3)).astype(np.float32)
 
 
@@ -244,78 +239,6 @@ def test_random_models_are_refused_unless_allowed(tmp_path):
     with pytest.raises(UnsupportedModelError, match=re.escape("random.onnx draws random numbers: RandomNormalLike")):
         Model.load(path)
     assert Model.load(path, allow_random=True).run({"x": np.zeros((3, 2), np.float32)})["y"].shape == (3, 2)
-
-
-def endless(tmp_path):
-    """A loop that never ends: its condition stays true and it has no trip count."""
-    from onnx import helper
-
-    body = helper.make_graph(
-        [node("Identity", ["keep_in"], ["keep_out"]), node("Sin", ["v_in"], ["v_out"])],
-        "body",
-        [
-            tensor("i", [], TensorProto.INT64),
-            tensor("keep_in", [], TensorProto.BOOL),
-            tensor("v_in", None),
-        ],
-        [tensor("keep_out", [], TensorProto.BOOL), tensor("v_out", None)],
-    )
-    return tiny.saved(
-        tmp_path / "endless.onnx",
-        [helper.make_node("Loop", ["", "true", "x"], ["y"], body=body)],
-        [tensor("x", ["N", 2])],
-        [tensor("y", ["N", 2])],
-        {"true": np.array(True)},
-    )
-
-
-def test_a_run_that_does_not_end_is_stopped_by_its_time_limit(tmp_path):
-    model = Model.load(endless(tmp_path), timeout_s=0.3)
-    began = time.perf_counter()
-    with pytest.raises(
-        TimeLimitError, match=re.escape("One run of endless.onnx took longer than 0.3 s and was stopped")
-    ):
-        model.run({"x": np.zeros((1, 2), np.float32)})
-    assert time.perf_counter() - began < 1.5
-
-
-def test_ctrl_c_stops_a_run_within_a_second(tmp_path):
-    model = Model.load(endless(tmp_path))
-    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
-    began = time.perf_counter()
-    with pytest.raises(KeyboardInterrupt):
-        model.run({"x": np.zeros((1, 2), np.float32)})
-    assert time.perf_counter() - began < 1.5
-
-
-def test_when_memory_runs_out_the_batch_is_halved_and_nothing_is_lost(tmp_path, monkeypatch):
-    run, refused = Session.run, []
-
-    def small_machine(self, fetch, feeds, *rest):
-        if len(feeds["x"]) > 3:
-            refused.append(len(feeds["x"]))
-            raise MemoryLimitError("One batch of linear.onnx does not fit into memory.")
-        return run(self, fetch, feeds, *rest)
-
-    monkeypatch.setattr(Session, "run", small_machine)
-    model = Model.load(linear(tmp_path), batch_size=16)
-    x = RNG.normal(size=(40, 4)).astype(np.float32)
-    np.testing.assert_allclose(model.run({"x": x})["y"], x @ WEIGHTS, rtol=1e-5)
-    assert refused == [16, 8, 4]
-
-
-def test_what_does_not_fit_at_one_sample_is_refused(tmp_path):
-    path = tiny.saved(
-        tmp_path / "huge.onnx",
-        [node("Expand", ["x", "shape"], ["big"]), node("ReduceSum", ["big"], ["y"], keepdims=0)],
-        [tensor("x", [1])],
-        [tensor("y", [])],
-        {"shape": np.array([2**20, 2**20], dtype=np.int64)},
-    )
-    with pytest.raises(
-        MemoryLimitError, match=r"One batch of huge.onnx does not fit into memory \([\d,]+ bytes asked\)"
-    ):
-        Model.load(path).run({"x": np.zeros(1, np.float32)})
 
 
 def test_internal_tensors_can_be_fetched(tmp_path):

@@ -1,4 +1,4 @@
-"""Builds tiny ONNX files for tests."""
+"""Builds tiny ONNX files for tests, and the numbers that are fed to them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper, parser
+
+from models import planted
+from xaionnx import Model
 
 Shape = Sequence[int | str | None]
 
@@ -54,3 +58,40 @@ def linear(path: Path, weights: Any, batch: int | str = "N") -> Path:
         [tensor("y", [batch, w.shape[1]])],
         {"w": w},
     )
+
+
+def parsed(text: str, *, opset: int = 17, ir: int = 8, **weights: Any) -> onnx.ModelProto:
+    """A model from the text form of its graph, such as "g (float[N, 3] x) => (float[N, 3] y) { y = Relu(x) }"."""
+    proto = parser.parse_model(f'<ir_version: {ir}, opset_import: ["" : {opset}]> {text}')
+    proto.graph.initializer.extend(numpy_helper.from_array(single(w), name) for name, w in weights.items())
+    return proto
+
+
+def loaded(text: str, *, opset: int = 17, ir: int = 8, **weights: Any) -> Model:
+    """The model of a text, opened."""
+    return planted.load(parsed(text, opset=opset, ir=ir, **weights), device="cpu")
+
+
+def opened(
+    nodes: Sequence[onnx.NodeProto], shape: Shape, out: Shape, weights: dict[str, Any] | None = None, opset: int = 20
+) -> Model:
+    """A model from "x" (N, *shape) to "y" (N, *out), with weights by name."""
+    inputs, outputs = [tensor("x", ["N", *shape])], [tensor("y", ["N", *out])]
+    held = {name: single(w) for name, w in (weights or {}).items()}
+    return planted.load(model(nodes, inputs, outputs, held, opset), device="cpu")
+
+
+def single(numbers: Any) -> npt.NDArray[Any]:
+    """An array whose floats of double precision, as Python's are, became single."""
+    array = np.asarray(numbers)
+    return array.astype(np.float32) if array.dtype == np.float64 else array
+
+
+def row(*numbers: float) -> npt.NDArray[np.float32]:
+    """One sample (1, F)."""
+    return np.array([numbers], dtype=np.float32)
+
+
+def normal(*shape: int, seed: int = 0) -> npt.NDArray[np.float32]:
+    """Normal numbers that the shape and the seed alone decide."""
+    return np.random.default_rng([seed, *shape]).normal(size=shape).astype(np.float32)

@@ -8,7 +8,7 @@ import platform
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,9 @@ from xaionnx import parameters
 from xaionnx.explanation import Explanation, Meaning
 from xaionnx.model import Model
 from xaionnx.target import Target
+
+if TYPE_CHECKING:
+    from xaionnx.explainers._prospect import Prospect
 
 Array = npt.NDArray[Any]
 
@@ -57,11 +60,24 @@ class Explainer(ABC):
         del model
         return None
 
-    @classmethod
-    def lacks(cls, model: Model) -> str | None:
-        """Why the method cannot explain this model, whatever the input, in a sentence; None where it may."""
-        del model
-        return None
+    def foresee(self, prospect: Prospect) -> dict[str, str | None]:
+        """What can be told of explaining a model before there is a sample.
+
+        A method refuses here by the same checks, and so in the same words, as :meth:`attribute` refuses every sample
+        of the model; where the graph tells too little it does not.
+
+        Returns
+        -------
+        dict
+            Of a method of gradients ``gradient``, their source, and ``remark``, what is to be said of that.
+
+        Raises
+        ------
+        UnsupportedModelError, InputMismatchError
+            The model cannot be explained this way, whatever the sample.
+        """
+        prospect.model.output()
+        return {}
 
     @abstractmethod
     def attribute(self, model: Model, x: Array | Mapping[str, Array], target: Any = None) -> Explanation:

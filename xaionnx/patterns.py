@@ -7,7 +7,7 @@ import json
 import os
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, final
@@ -191,9 +191,7 @@ def estimate_patterns(
         found = gradient(
             opened, opened.output().name, explained(opened), statistics(estimator == "two_component"), feeds
         )
-        layers = layers_of([info.name for info in found.model.outputs])
-        if not layers:
-            raise UnsupportedModelError(f"{opened.name} has no layer with weights, so there are no patterns.")
+        layers = layers_among([info.name for info in found.model.outputs], opened)
         fetch = [sum_name(layer, which) for layer in layers for which in SUMS]
         info = found.model.input(found.cotangent)
         count, size = len(next(iter(rows.values()))), [int(s) for s in info.shape[1:] if s is not None]
@@ -211,6 +209,20 @@ def estimate_patterns(
         layer: pattern({which: totals[sum_name(layer, which)] for which in SUMS}).astype(np.float32) for layer in layers
     }
     return Patterns(made, opened.sha256, estimator, samples)
+
+
+def layers_among(outputs: Sequence[str], model: Model) -> list[str]:
+    """The layers of which there are statistics among the outputs of a graph.
+
+    Raises
+    ------
+    UnsupportedModelError
+        There are none.
+    """
+    found = layers_of(outputs)
+    if not found:
+        raise UnsupportedModelError(f"{model.name} has no layer with weights, so there are no patterns.")
+    return found
 
 
 def _pieces(model: Model, inputs: Any) -> Iterator[dict[str, Array]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import onnx
@@ -10,7 +10,7 @@ import onnxruntime
 from onnx.shape_inference import InferenceError
 
 from xaionnx import discovery
-from xaionnx.errors import ModelError, UnsupportedModelError
+from xaionnx.errors import InputMismatchError, ModelError, UnsupportedModelError
 from xaionnx.graph.cut import op_census, shapes
 from xaionnx.graph.expand import expand
 from xaionnx.graph.landmarks import attentions
@@ -140,53 +140,19 @@ def chosen(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return (list(last.values()) or found)[-_SOME:]
 
 
-def _scores(model: Model) -> str | None:
-    try:
-        model.output()
-    except UnsupportedModelError as refusal:
-        return str(refusal)
-    return None
-
-
-def _slopes(model: Model) -> str | None:
-    """Why no gradient of the explained output can be had without further choices."""
-    source, reason = _gradient(model)
-    return reason if source is None else None
-
-
-def _gradient(model: Model) -> tuple[str | None, str | None]:
-    """The source of gradients that a method would take by itself, and why not the built graph."""
-    # Only this check needs the rules.
-    from xaionnx.explainers._route import explained
-    from xaionnx.explainers._sources.choice import foreseen
-
-    try:
-        return foreseen(model, explained(model))
-    except ModelError as refusal:
-        return None, str(refusal)
-
-
-# What a method needs, and why a model may lack it (None: it does not).
-CHECKS: dict[str, tuple[Callable[[Model], str | None], ...]] = {
-    "output": (_scores,),
-    "gradient": (_slopes,),
-    "activation": (_scores,),
-}
-
-
 def verdicts(model: Model) -> list[dict[str, Any]]:
     """For each method whether it can explain the model, and why not; of a gradient its source, with a remark."""
-    found = []
-    told: dict[str, dict[str, Any]] = {}
+    from xaionnx.explainers._prospect import Prospect
+
+    found, prospect = [], Prospect.of(model)
     for name in discovery.methods():
-        needs = discovery.method(name).needs
-        if needs not in told:
-            reasons = [reason for check in CHECKS[needs] if (reason := check(model)) is not None]
-            told[needs] = {"needs": needs, "possible": not reasons, "reason": " ".join(reasons) or None}
-            if needs == "gradient" and not reasons:
-                told[needs] |= dict(zip(("gradient", "remark"), _gradient(model), strict=True))
-        lack = discovery.method(name).lacks(model) if told[needs]["possible"] else None
-        found.append({"method": name, **told[needs]} | ({} if lack is None else {"possible": False, "reason": lack}))
+        kind = discovery.method(name)
+        told: dict[str, Any] = {"method": name, "needs": kind.needs, "possible": True, "reason": None}
+        try:
+            told |= kind().foresee(prospect)
+        except (ModelError, InputMismatchError) as refusal:
+            told |= {"possible": False, "reason": str(refusal)}
+        found.append(told)
     return found
 
 
@@ -226,10 +192,13 @@ def lines(model: Model, told: dict[str, Any], every: bool) -> Iterator[str]:
     yield f"can be explained with     {', '.join(possible) or 'no method'}"
     sloped = [v for v in told["methods"] if v["possible"] and v.get("gradient") == "finite_differences"]
     if sloped:
-        yield f"by finite differences     {', '.join(v['method'] for v in sloped)}: {sloped[0]['remark']}"
+        yield f"by finite differences     {', '.join(v['method'] for v in sloped)}: {plain(sloped[0]['remark'])}"
+    refused: dict[str, list[str]] = {}
     for verdict in told["methods"]:
         if not verdict["possible"]:
-            yield f"cannot be explained with  {verdict['method']}: {verdict['reason']}"
+            refused.setdefault(verdict["reason"], []).append(verdict["method"])
+    for reason, names in refused.items():
+        yield f"cannot be explained with  {', '.join(names)}: {plain(reason)}"
 
 
 def _attention_lines(found: list[dict[str, Any]], every: bool) -> Iterator[str]:

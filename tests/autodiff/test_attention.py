@@ -7,6 +7,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from tests.autodiff.differences import COTANGENT, batch_error, built, either, gradient_name, widened
+from tests.tiny import parsed
 from xaionnx.autodiff import gradient
 from xaionnx.graph.expand import expand
 from xaionnx.model import Model
@@ -99,12 +100,15 @@ def test_rotary_embedding_at_other_batches(interleaved, share, flat):
 
 
 def test_a_model_with_rotary_attention_differentiates_in_onnxruntime(tmp_path):
-    made = onnx.parser.parse_model("""<ir_version: 10, opset_import: ["" : 23]>
-        g (float[N, 5, 16] x, float[N, 5, 4] cos, float[N, 5, 4] sin) => (float[N, 5, 16] y) {
+    made = parsed(
+        """g (float[N, 5, 16] x, float[N, 5, 4] cos, float[N, 5, 4] sin) => (float[N, 5, 16] y) {
           h = RotaryEmbedding<num_heads = 2>(x, cos, sin)
           a = Attention<q_num_heads = 2, kv_num_heads = 2, is_causal = 1>(h, h, x)
           scale = Constant<value = float[16] {1,2,1,2,1,2,1,2,1,2,1,2,1,2,1,2}>()
-          y = RMSNormalization(a, scale) }""")
+          y = RMSNormalization(a, scale) }""",
+        opset=23,
+        ir=10,
+    )
     path = tmp_path / "rotary.onnx"
     onnx.save(made, path)
     built = gradient(Model.load(path, device="cpu"), "y", ["x", "a"])

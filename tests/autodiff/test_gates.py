@@ -1,12 +1,10 @@
 """Products of a value and its gate are differentiated as a whole."""
 
 import numpy as np
-import onnx
 import pytest
-from onnx import parser
 from onnx.reference import ReferenceEvaluator
 
-from xaionnx import Model
+from tests.tiny import loaded, parsed
 from xaionnx.autodiff import gradient
 from xaionnx.autodiff.backward import COTANGENT, differentiate, gradient_name
 from xaionnx.autodiff.table import STANDARD
@@ -16,11 +14,9 @@ from xaionnx.graph.probe import probe
 HARD = "s = HardSigmoid <alpha = 0.1666666716337204, beta = 0.5> (h)"
 
 
-def built(tmp_path, gate, order, shape="N, 3, 2, 2"):
+def built(gate, order, shape="N, 3, 2, 2"):
     text = f"g (float[{shape}] x) => (float[{shape}] y) {{ h = Neg(x) {gate} y = Mul({order}) }}"
-    path = tmp_path / "gate.onnx"
-    onnx.save(parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17]> {text}'), path)
-    return Model.load(path, device="cpu")
+    return loaded(text)
 
 
 def silu_slope(x):
@@ -35,33 +31,31 @@ def hard_swish_slope(x):
 @pytest.mark.parametrize("order", ["h, s", "s, h"])
 @pytest.mark.parametrize(("gate", "slope"), [("s = Sigmoid(h)", silu_slope), (HARD, hard_swish_slope)])
 @pytest.mark.parametrize("shape", [(40, 3, 2, 2), (160, 3)])
-def test_gates_have_the_slope_of_the_product(tmp_path, gate, slope, order, shape):
-    model = built(tmp_path, gate, order, ", ".join(map(str, ("N", *shape[1:]))))
+def test_gates_have_the_slope_of_the_product(gate, slope, order, shape):
+    model = built(gate, order, ", ".join(map(str, ("N", *shape[1:]))))
     x = np.random.default_rng(0).uniform(-9, 9, shape).astype(np.float32)
     found = gradient(model, "y", ["x"]).run({"x": x}, np.ones_like(x))[1]["x"]
     np.testing.assert_allclose(found, -slope(-x.astype(np.float64)), atol=3e-6)
 
 
-def test_a_hard_gate_is_shut_and_open_at_its_ends(tmp_path):
+def test_a_hard_gate_is_shut_and_open_at_its_ends():
     x = -np.float32([-3, -30, -1e30, 3, 30, 1e30, 0, 1, -1, 2, -2, 2.9999]).reshape(1, 3, 2, 2)
-    found = gradient(built(tmp_path, HARD, "h, s"), "y", ["x"]).run({"x": x}, np.ones_like(x))[1]["x"]
+    found = gradient(built(HARD, "h, s"), "y", ["x"]).run({"x": x}, np.ones_like(x))[1]["x"]
     np.testing.assert_allclose(-found.ravel(), hard_swish_slope(-x.ravel().astype(np.float64)), atol=1e-6)
 
 
-def test_the_slopes_of_the_gate_itself_can_be_asked_for(tmp_path):
-    model = built(tmp_path, "s = Sigmoid(h)", "h, s")
+def test_the_slopes_of_the_gate_itself_can_be_asked_for():
+    model = built("s = Sigmoid(h)", "h, s")
     x = np.random.default_rng(0).uniform(-3, 3, (2, 3, 2, 2)).astype(np.float32)
     slopes = gradient(model, "y", ["s", "x"]).run({"x": x}, np.ones_like(x))[1]
     np.testing.assert_allclose(slopes["s"], -x, rtol=1e-6)
     np.testing.assert_allclose(slopes["x"], -silu_slope(-x), rtol=1e-5, atol=1e-6)
 
 
-def test_a_gate_that_is_read_elsewhere_passes_that_on_too(tmp_path):
+def test_a_gate_that_is_read_elsewhere_passes_that_on_too():
     text = "g (float[N, 3, 2, 2] x) => (float[N, 3, 2, 2] y) { s = Sigmoid(x) a = Mul(x, s) y = Add(a, s) }"
-    path = tmp_path / "twice.onnx"
-    onnx.save(parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17]> {text}'), path)
     x = np.random.default_rng(0).uniform(-3, 3, (2, 3, 2, 2)).astype(np.float32)
-    found = gradient(Model.load(path, device="cpu"), "y", ["x"]).run({"x": x}, np.ones_like(x))[1]["x"]
+    found = gradient(loaded(text), "y", ["x"]).run({"x": x}, np.ones_like(x))[1]["x"]
     s = 1 / (1 + np.exp(-x.astype(np.float64)))
     np.testing.assert_allclose(found, silu_slope(x) + s * (1 - s), rtol=1e-5, atol=1e-6)
 
@@ -69,7 +63,7 @@ def test_a_gate_that_is_read_elsewhere_passes_that_on_too(tmp_path):
 def test_a_hard_gate_of_half_precision_keeps_its_own_rule():
     """Half precision cannot hold the steep factor; onnxruntime would hide that behind casts to single precision."""
     text = f"g (float16[N, 3, 2, 2] h) => (float16[N, 3, 2, 2] y) {{ {HARD} y = Mul(h, s) }}"
-    model = parser.parse_model(f'<ir_version: 9, opset_import: ["" : 20]> {text}')
+    model = parsed(text, opset=20, ir=9)
     rng = np.random.default_rng(0)
     feeds = [{"h": rng.uniform(-5, 5, (count, 3, 2, 2)).astype(np.float16)} for count in (2, 3)]
     form = canonicalize(model, [], None)

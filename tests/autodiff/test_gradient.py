@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import parser
 
 from models import planted
+from tests.tiny import loaded, parsed
 from xaionnx import Model
 from xaionnx.autodiff import gradient
 from xaionnx.autodiff.table import STANDARD
@@ -28,12 +28,6 @@ TOLERANCE = {
 }
 # The mask of noise is exactly 0: its Sigmoid is taken from before.
 INNER = {"selfie_segmentation": "v136"}
-
-
-def loaded(tmp_path, text):
-    path = tmp_path / "model.onnx"
-    onnx.save(parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17]> {text}'), path)
-    return Model.load(path, device="cpu")
 
 
 @pytest.mark.parametrize("name", TOLERANCE)
@@ -75,8 +69,8 @@ def test_graphs_pass_the_checker_in_full(name):
     assert shapes == [list(model.output().shape), list(model.input().shape)]
 
 
-def test_several_tensors_at_once_and_inner_ones(tmp_path):
-    model = loaded(tmp_path, "g (float[N, 2] x) => (float[N, 2] y) { h = Mul(x, x)  e = Exp(h)  y = Mul(e, h) }")
+def test_several_tensors_at_once_and_inner_ones():
+    model = loaded("g (float[N, 2] x) => (float[N, 2] y) { h = Mul(x, x)  e = Exp(h)  y = Mul(e, h) }")
     x = np.float32([[0.5, -1.0], [0.1, 0.2]])
     h = x * x
     _, slopes = gradient(model, "y", ["h", "x"]).run({"x": x}, np.ones_like(x))
@@ -86,12 +80,12 @@ def test_several_tensors_at_once_and_inner_ones(tmp_path):
     np.testing.assert_allclose(slopes["h"], np.exp(h), rtol=1e-5)
 
 
-def test_a_swapped_rule_is_used_and_kept_apart(tmp_path):
+def test_a_swapped_rule_is_used_and_kept_apart():
     def guided(g, node, cotangents, needed):
         positive = g.op("Relu", cotangents[0])
         return STANDARD["Relu"](g, node, [positive], needed)
 
-    model = loaded(tmp_path, "g (float[N, 3] x) => (float[N, 3] y) { y = Relu(x) }")
+    model = loaded("g (float[N, 3] x) => (float[N, 3] y) { y = Relu(x) }")
     x = np.float32([[1, 2, -1]])
     cotangent = np.float32([[-1, 1, 1]])
     plain = gradient(model, "y", ["x"]).run({"x": x}, cotangent)[1]["x"]
@@ -100,10 +94,9 @@ def test_a_swapped_rule_is_used_and_kept_apart(tmp_path):
     np.testing.assert_array_equal(swapped, [[0, 1, 0]])
 
 
-def test_shapes_that_follow_the_batch(tmp_path):
+def test_shapes_that_follow_the_batch():
     """A broadcast over samples, a Reshape that reads the batch size, and a concatenated row of weights."""
     model = loaded(
-        tmp_path,
         """g (float[N, 4] x) => (float[N, 2] y)
         <float[1, 4] w = {1, 2, 3, 4}, int64[2] tail = {2, 2}, int64[1] zero = {0}, int64[1] two = {2}> {
           n = Shape <start = 0, end = 1> (x)  s = Concat <axis = 0> (n, tail)
@@ -116,10 +109,9 @@ def test_shapes_that_follow_the_batch(tmp_path):
         np.testing.assert_allclose(slopes, 2 * weights**2 * x[:count], rtol=1e-5)
 
 
-def test_what_the_gradient_does_not_need_is_left_out(tmp_path):
+def test_what_the_gradient_does_not_need_is_left_out():
     """Nodes and weights behind the explained tensor; and a repeated number is added without being repeated first."""
     model = loaded(
-        tmp_path,
         """g (float[N, 3, 2, 2] x) => (float[N, 3, 1, 1] y) <float[3, 1, 1] w = {1, 2, 3}> {
           m = GlobalAveragePool(x)  s = Sigmoid(m)  h = Mul(x, s)  z = Exp(h)  p = GlobalAveragePool(z)  y = Mul(p, w)
         }""",
@@ -134,15 +126,14 @@ def test_what_the_gradient_does_not_need_is_left_out(tmp_path):
     np.testing.assert_allclose(slopes, s + x.mean(axis=(2, 3), keepdims=True) * s * (1 - s) + 0 * x, rtol=1e-5)
 
 
-def test_a_model_declared_for_one_sample(tmp_path):
-    model = loaded(tmp_path, "g (float[1, 2] x) => (float[1, 2] y) { y = Mul(x, x) }")
+def test_a_model_declared_for_one_sample():
+    model = loaded("g (float[1, 2] x) => (float[1, 2] y) { y = Mul(x, x) }")
     x = np.float32([[1, 2], [3, 4], [5, 6]])
     np.testing.assert_array_equal(gradient(model, "y", ["x"]).run({"x": x}, np.ones_like(x))[1]["x"], 2 * x)
 
 
-def test_missing_rules_are_named_with_their_path(tmp_path):
+def test_missing_rules_are_named_with_their_path():
     model = loaded(
-        tmp_path,
         """g (float[N, 4] x) => (float[N, 4] y) {
           h = Exp(x)  a = Unique(h)  s = ReduceSum<keepdims = 0>(a)  y = Mul(h, s) }""",
     )
@@ -150,15 +141,15 @@ def test_missing_rules_are_named_with_their_path(tmp_path):
         gradient(model, "y", ["x"])
 
 
-def test_what_cannot_be_asked(tmp_path):
-    model = loaded(tmp_path, "g (float[N, 2] x, float[N, 2] z) => (float[N, 2] y) { u = Exp(z)  y = Exp(x) }")
+def test_what_cannot_be_asked():
+    model = loaded("g (float[N, 2] x, float[N, 2] z) => (float[N, 2] y) { u = Exp(z)  y = Exp(x) }")
     with pytest.raises(UnsupportedModelError, match="'y' does not depend on 'z'"):
         gradient(model, "y", ["x", "z"])
     with pytest.raises(UnknownNameError, match="No tensor named 'yy'"):
         gradient(model, "yy", ["x"])
     with pytest.raises(ParameterError, match="at least one tensor"):
         gradient(model, "y", [])
-    free = loaded(tmp_path, "g (float[N, T] x) => (float[N, T] y) { y = Softmax(x) }")
+    free = loaded("g (float[N, T] x) => (float[N, T] y) { y = Softmax(x) }")
     with pytest.raises(InputMismatchError, match="of free size"):
         gradient(free, "y", ["x"])
     x = np.float32([[1, 2, 3]])
@@ -177,14 +168,16 @@ def test_gradients_of_published_nets():
 def test_a_spectrogram_is_differentiated_to_its_signal(tmp_path):
     """As audio models begin: frames under a window, their power, bands of mel, a logarithm."""
     size, length, step, bands = 400, 64, 24, 8
-    model = parser.parse_model(
-        f"""<ir_version: 9, opset_import: ["" : 20]> g (float[N, {size}] x) => (float[N, F] y)
+    model = parsed(
+        f"""g (float[N, {size}] x) => (float[N, F] y)
         <int64[3] as_signal = {{0, {size}, 1}}, int64 step = {{{step}}}, int64 length = {{{length}}},
          int64 bands = {{{bands}}}, int64 rate = {{8000}}, float low = {{0}}, float high = {{4000}},
          int64[1] last = {{-1}}, int64[2] flat = {{0, -1}}, float tiny = {{0.001}}> {{
           s = Reshape(x, as_signal)  w = HannWindow(length)  f = STFT(s, step, w, length)  p = Mul(f, f)
           power = ReduceSum <keepdims = 0> (p, last)  mel = MelWeightMatrix(bands, length, rate, low, high)
-          b = MatMul(power, mel)  above = Add(b, tiny)  l = Log(above)  y = Reshape(l, flat) }}"""
+          b = MatMul(power, mel)  above = Add(b, tiny)  l = Log(above)  y = Reshape(l, flat) }}""",
+        opset=20,
+        ir=9,
     )
     onnx.save(model, tmp_path / "mel.onnx")
     mel = Model.load(tmp_path / "mel.onnx", device="cpu")

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 
 import xaionnx
-from tests import tiny
 from tests.oracles import lrp as oracle
-from tests.tiny import node, tensor
-from xaionnx import Model, Target
+from tests.tiny import node, opened
+from xaionnx import Target
 from xaionnx.autodiff import gradient
 from xaionnx.autodiff.guided import DECONVNET, GUIDED
 
@@ -15,9 +14,8 @@ X = np.random.default_rng(0).normal(scale=3, size=(3, 40)).astype(np.float32)
 SIGNAL = np.random.default_rng(1).normal(size=(3, 40)).astype(np.float32)
 
 
-def model(tmp_path, nodes, weights=None, shape=(40,), out=(40,), opset=20):
-    inputs, outputs = [tensor("x", ["N", *shape])], [tensor("y", ["N", *out])]
-    return Model.load(tiny.saved(tmp_path / "net.onnx", nodes, inputs, outputs, weights, opset=opset))
+def model(nodes, weights=None, shape=(40,), out=(40,), opset=20):
+    return opened(nodes, shape, out, weights, opset)
 
 
 def one(op, *operands, **attributes):
@@ -54,38 +52,48 @@ SMOOTH = {
 }
 
 
-def back(tmp_path, nodes, table):
-    found = gradient(model(tmp_path, nodes, LIMITS), "y", ["x"], table)
+def back(nodes, table):
+    found = gradient(model(nodes, LIMITS), "y", ["x"], table)
     return found.run({"x": X}, SIGNAL)[1]["x"]
 
 
 @pytest.mark.parametrize("name", RECTIFIERS)
-def test_a_rectifier_rectifies_the_signal(tmp_path, name):
+def test_a_rectifier_rectifies_the_signal(name):
     nodes, slope = RECTIFIERS[name]
     positive = np.maximum(SIGNAL, 0)
-    np.testing.assert_allclose(back(tmp_path, nodes, GUIDED), slope(X) * positive, rtol=2e-5, atol=1e-6)
-    np.testing.assert_allclose(back(tmp_path, nodes, DECONVNET), positive, rtol=1e-6)
+    np.testing.assert_allclose(back(nodes, GUIDED), slope(X) * positive, rtol=2e-5, atol=1e-6)
+    np.testing.assert_allclose(back(nodes, DECONVNET), positive, rtol=1e-6)
 
 
 @pytest.mark.parametrize("table", [GUIDED, DECONVNET], ids=["guided", "deconvnet"])
 @pytest.mark.parametrize("name", SMOOTH)
-def test_a_smooth_activation_and_a_gate_keep_their_derivative(tmp_path, name, table):
+def test_a_smooth_activation_and_a_gate_keep_their_derivative(name, table):
     nodes, slope = SMOOTH[name]
-    np.testing.assert_allclose(back(tmp_path, nodes, table), slope(X) * SIGNAL, rtol=2e-4, atol=1e-6)
+    np.testing.assert_allclose(back(nodes, table), slope(X) * SIGNAL, rtol=2e-4, atol=1e-6)
 
 
-def test_the_larger_of_two_signals_is_no_rectifier(tmp_path):
+def test_the_larger_of_two_signals_is_no_rectifier():
     nodes = [node("Neg", ["x"], ["n"]), node("Max", ["x", "n"], ["y"])]
     for table in (GUIDED, DECONVNET):
-        np.testing.assert_allclose(back(tmp_path, nodes, table), np.sign(X) * SIGNAL, rtol=1e-6)
+        np.testing.assert_allclose(back(nodes, table), np.sign(X) * SIGNAL, rtol=1e-6)
 
 
+def test_a_slope_that_the_model_computes_is_no_signal_to_reconstruct():
+    """PRelu(x, sigmoid(x)): guided backpropagation differentiates both, a deconvnet goes back through x alone."""
+    nodes = [node("Sigmoid", ["x"], ["s"]), node("PRelu", ["x", "s"], ["y"])]
+    positive, s = np.maximum(SIGNAL, 0), 1 / (1 + np.exp(-X))
+    np.testing.assert_allclose(back(nodes, DECONVNET), positive, rtol=1e-6)
+    slope = np.where(X < 0, s + X * s * (1 - s), 1)
+    np.testing.assert_allclose(back(nodes, GUIDED), slope * positive, rtol=2e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int8])
 @pytest.mark.parametrize("table", [GUIDED, DECONVNET], ids=["guided", "deconvnet"])
-def test_a_quantiser_that_ends_at_zero_rectifies_as_the_relu_that_it_replaced(tmp_path, table):
+def test_a_quantiser_that_ends_at_zero_rectifies_as_the_relu_that_it_replaced(table, kind):
     rng = np.random.default_rng(6)
     w, v = rng.normal(size=(40, 6)).astype(np.float32), rng.normal(size=(6, 40)).astype(np.float32)
-    scale = np.float32(0.02)
-    weights = {"w": w, "v": v, "scale": scale, "least": np.uint8(0), "middle": np.uint8(128)}
+    scale, ends = np.float32(0.02), np.iinfo(kind)
+    weights = {"w": w, "v": v, "scale": scale, "least": kind(ends.min), "middle": kind((ends.min + ends.max + 1) // 2)}
     rectified = [node("MatMul", ["x", "w"], ["h"]), node("Relu", ["h"], ["r"]), node("MatMul", ["r", "v"], ["y"])]
 
     def quantised(zero):
@@ -100,9 +108,8 @@ def test_a_quantiser_that_ends_at_zero_rectifies_as_the_relu_that_it_replaced(tm
     assert (np.abs(x @ w) < scale).sum() == 0  # nothing is rounded to zero
     assert np.abs(x @ w).max() < 255 * scale
     found = []
-    for number, nodes in enumerate((rectified, quantised("least"), quantised("middle"))):
-        (tmp_path / str(number)).mkdir()
-        net = model(tmp_path / str(number), nodes, weights)
+    for nodes in (rectified, quantised("least"), quantised("middle")):
+        net = model(nodes, weights)
         found.append(gradient(net, "y", ["x"], table).run({"x": x}, SIGNAL)[1]["x"])
     np.testing.assert_allclose(found[1], found[0], rtol=1e-4, atol=1e-5)
     # One whose zero lies in the middle of its range clips no sign.
@@ -111,7 +118,7 @@ def test_a_quantiser_that_ends_at_zero_rectifies_as_the_relu_that_it_replaced(tm
 
 
 @pytest.mark.parametrize("method", ["guided_backprop", "deconvnet"])
-def test_random_nets_layer_by_layer(tmp_path, method):
+def test_random_nets_layer_by_layer(method):
     """Convolution, leaky rectifier, max pooling, convolution, rectifier, layer; from a class and from a feature map."""
     rng = np.random.default_rng(4)
     kernels = [rng.normal(size=s).astype(np.float32) for s in ((4, 2, 3, 3), (3, 4, 2, 2))]
@@ -130,7 +137,7 @@ def test_random_nets_layer_by_layer(tmp_path, method):
         node("MatMul", ["flat", "w"], ["y"]),
     ]
     weights = {"k0": kernels[0], "k1": kernels[1], "b0": biases[0], "b1": biases[1], "w": w}
-    net = model(tmp_path, nodes, weights, (2, 8, 8), (2,))
+    net = model(nodes, weights, (2, 8, 8), (2,))
     x = rng.normal(size=(4, 2, 8, 8)).astype(np.float32)
 
     def from_second(row, signal):
@@ -159,3 +166,19 @@ def test_random_nets_layer_by_layer(tmp_path, method):
             np.testing.assert_allclose(found[n].ravel(), expected, rtol=1e-3, atol=1e-5)
         strongest = from_second(row, np.eye(3)[np.maximum(h2, 0).argmax()])[0]
         np.testing.assert_allclose(by_peak[n].ravel(), strongest, rtol=1e-3, atol=1e-5)
+
+
+def test_a_quantiser_of_a_scale_for_each_channel_keeps_its_derivative():
+    """Its ends differ from channel to channel: it stands for no activation."""
+    rng = np.random.default_rng(7)
+    w, scale = rng.normal(size=(40, 40)).astype(np.float32), rng.uniform(0.1, 0.2, 40).astype(np.float32)
+    nodes = [
+        node("MatMul", ["x", "w"], ["h"]),
+        node("QuantizeLinear", ["h", "scale", "zero"], ["q"], axis=1),
+        node("DequantizeLinear", ["q", "scale", "zero"], ["y"], axis=1),
+    ]
+    net, x = model(nodes, {"w": w, "scale": scale, "zero": np.zeros(40, np.uint8)}), (X / 40).astype(np.float32)
+    passed = (x @ w > -0.5 * scale) & (x @ w < 255.5 * scale)
+    for table in (GUIDED, DECONVNET):
+        found = gradient(net, "y", ["x"], table).run({"x": x}, SIGNAL)[1]["x"]
+        np.testing.assert_allclose(found, (SIGNAL * passed) @ w.T, rtol=1e-4, atol=1e-4)

@@ -7,7 +7,7 @@ import pytest
 
 import xaionnx
 from tests import tiny
-from tests.tiny import node, tensor
+from tests.tiny import node, opened, tensor
 from xaionnx import Model, Target
 from xaionnx.autodiff import gradient
 from xaionnx.autodiff.lrp import Composite, table
@@ -17,11 +17,6 @@ from xaionnx.explainers.lrp import Lrp
 
 RNG = np.random.default_rng(0)
 EPSILON = Composite({"*": Epsilon(1e-9)}, Epsilon(1e-9))
-
-
-def opened(tmp_path, nodes, shape, out, weights=None, opset=20):
-    inputs, outputs = [tensor("x", ["N", *shape])], [tensor("y", ["N", *out])]
-    return Model.load(tiny.saved(tmp_path / "net.onnx", nodes, inputs, outputs, weights, opset=opset))
 
 
 def relevance(model, x, cotangent, composite=EPSILON):
@@ -61,32 +56,32 @@ NUMBERS = {name: np.float32(value) for name, value in NUMBERS.items()}
 
 
 @pytest.mark.parametrize("name", GATED)
-def test_a_gated_activation_passes_all_relevance(tmp_path, name):
+def test_a_gated_activation_passes_all_relevance(name):
     x, cotangent = drawn(3, 8), drawn(3, 8)
-    y, found, labels = relevance(opened(tmp_path, GATED[name], [8], [8], NUMBERS), x, cotangent)
+    y, found, labels = relevance(opened(GATED[name], [8], [8], NUMBERS), x, cotangent)
     np.testing.assert_allclose(found, y * cotangent, rtol=1e-5)
     assert labels == ()
 
 
-def test_squeeze_and_excitation_gives_nothing_to_the_gate(tmp_path):
+def test_squeeze_and_excitation_gives_nothing_to_the_gate():
     """y_c = x_c * sigmoid(W mean(x))_c: were the gate to take part, each pixel would get relevance of all channels."""
     nodes = [
         node("Relu", ["x"], ["r"]), node("GlobalAveragePool", ["r"], ["m"]), node("Conv", ["m", "w"], ["g"]),
         node("Sigmoid", ["g"], ["s"]), node("Mul", ["s", "r"], ["y"]),
     ]  # fmt: skip
     x, cotangent = drawn(2, 3, 4, 4), drawn(2, 3, 4, 4)
-    model = opened(tmp_path, nodes, [3, 4, 4], [3, 4, 4], {"w": drawn(3, 3, 1, 1)})
+    model = opened(nodes, [3, 4, 4], [3, 4, 4], {"w": drawn(3, 3, 1, 1)})
     y, found, labels = relevance(model, x, cotangent)
     np.testing.assert_allclose(found, y * cotangent, rtol=1e-5)
     assert labels == ()
 
 
-def test_a_product_of_equals_is_halved_and_says_so(tmp_path):
+def test_a_product_of_equals_is_halved_and_says_so():
     nodes = [
         node("MatMul", ["x", "a"], ["u"]), node("MatMul", ["x", "b"], ["v"]), node("Mul", ["u", "v"], ["y"]),
     ]  # fmt: skip
     a, b, x, cotangent = drawn(4, 5), drawn(4, 5), drawn(2, 4), drawn(2, 5)
-    model = opened(tmp_path, nodes, [4], [5], {"a": a, "b": b})
+    model = opened(nodes, [4], [5], {"a": a, "b": b})
     y, found, labels = relevance(model, x, cotangent)
     u, v = x @ a, x @ b
     expected = sum(x * ((y * cotangent / 2 / z) @ w.T) for z, w in ((u, a), (v, b)))
@@ -94,12 +89,57 @@ def test_a_product_of_equals_is_halved_and_says_so(tmp_path):
     assert labels == ("Mul: relevance of a product is halved (1 node)",)
 
 
+# What makes a gate of one factor: what becomes of v, and who gets the relevance of its product with u.
+FACTORS = {
+    "a limit below": ([node("Clip", ["v", "zero"], ["f"])], "halved"),
+    "a limit above": ([node("Clip", ["v", "", "six"], ["f"])], "halved"),
+    "two limits": ([node("Clip", ["v", "zero", "six"], ["f"])], "u"),
+    "a divisor": ([node("Exp", ["v"], ["e"]), node("Reciprocal", ["e"], ["f"])], "u"),
+    "a share": ([node("Softmax", ["v"], ["f"])], "u"),
+}
+
+
+@pytest.mark.parametrize("name", FACTORS)
+def test_what_makes_a_gate_of_a_factor(name):
+    made, owner = FACTORS[name]
+    before = [node("MatMul", ["x", "a"], ["u"]), node("MatMul", ["x", "b"], ["v"])]
+    a, b, x, cotangent = drawn(4, 5), drawn(4, 5), drawn(2, 4), drawn(2, 5)
+    limits = {"zero": np.float32(0), "six": np.float32(6)}
+    model = opened([*before, *made, node("Mul", ["u", "f"], ["y"])], [4], [5], {"a": a, "b": b, **limits})
+    y, found, labels = relevance(model, x, cotangent)
+    u, v, owed = x @ a, x @ b, y * cotangent
+    of_u, of_v = (x * ((owed / z) @ w.T) for z, w in ((u, a), (v, b)))
+    np.testing.assert_allclose(found, of_u if owner == "u" else (of_u + of_v) / 2, rtol=1e-3, atol=1e-4)
+    assert ("Mul: relevance of a product is halved (1 node)" in labels) == (owner == "halved")
+
+
+def test_a_gate_that_divides_outranks_one_that_squashes():
+    """sigmoid(u) / exp(v), written as a product: all to the sigmoid."""
+    nodes = [
+        node("MatMul", ["x", "a"], ["u"]), node("Sigmoid", ["u"], ["s"]), node("MatMul", ["x", "b"], ["v"]),
+        node("Exp", ["v"], ["e"]), node("Reciprocal", ["e"], ["f"]), node("Mul", ["s", "f"], ["y"]),
+    ]  # fmt: skip
+    a, b, x, cotangent = drawn(4, 5), drawn(4, 5), drawn(2, 4), drawn(2, 5)
+    y, found, _ = relevance(opened(nodes, [4], [5], {"a": a, "b": b}), x, cotangent)
+    np.testing.assert_allclose(found, x * ((y * cotangent / (x @ a)) @ a.T), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("factor", ["alpha", "beta"])
+def test_factors_that_turn_signs_are_for_epsilon_alone(factor):
+    w, b, x = drawn(4, 3), drawn(3), drawn(2, 4)
+    model = opened([node("Gemm", ["x", "w", "b"], ["y"], **{factor: -1.0})], [4], [3], {"w": w, "b": b})
+    with pytest.raises(UnsupportedModelError, match="its factors turn the signs of its weights; let it follow Epsilon"):
+        relevance(model, x, drawn(2, 3), Composite({"*": ZPlus()}))
+    found = xaionnx.explain(model, x, Lrp(composite=EPSILON), 1).values
+    np.testing.assert_allclose(found, (-1 if factor == "alpha" else 1) * x * w[:, 1], rtol=1e-4, atol=1e-6)
+
+
 def softmax(z):
     e = np.exp(z - z.max(axis=-1, keepdims=True))
     return e / e.sum(axis=-1, keepdims=True)
 
 
-def test_attention_weights_count_as_constants(tmp_path):
+def test_attention_weights_count_as_constants():
     """Ali et al. 2022, section 3.2: R_i = sum_j x_i p_ij / (sum_i x_i p_ij) R_j."""
     nodes = [
         node("MatMul", ["x", "q"], ["Q"]), node("MatMul", ["x", "k"], ["K"]), node("MatMul", ["x", "v"], ["V"]),
@@ -109,7 +149,7 @@ def test_attention_weights_count_as_constants(tmp_path):
     ]  # fmt: skip
     q, k, v = (drawn(4, 4) for _ in range(3))
     x, cotangent = drawn(2, 5, 4), drawn(2, 5, 4)
-    model = opened(tmp_path, nodes, [5, 4], [5, 4], {"q": q, "k": k, "v": v, "half": np.float32(0.5)})
+    model = opened(nodes, [5, 4], [5, 4], {"q": q, "k": k, "v": v, "half": np.float32(0.5)})
     y, found, labels = relevance(model, x, cotangent)
     for n in range(2):
         weights, value = softmax(x[n] @ q @ (x[n] @ k).T / 2), x[n] @ v
@@ -125,14 +165,14 @@ def normalised(x, axes, epsilon=1e-5):
 
 
 @pytest.mark.parametrize("op", ["LayerNormalization", "InstanceNormalization", "GroupNormalization"])
-def test_the_deviation_of_a_normalisation_counts_as_constant(tmp_path, op):
+def test_the_deviation_of_a_normalisation_counts_as_constant(op):
     """Ali et al. 2022, section 3.3, with a scale: R_i = sum_j x_i (1_ij - 1/N) s_j / deviation R_j / y_j."""
     x, cotangent = drawn(2, 4, 3, 2), drawn(2, 4, 3, 2)
     size = {"LayerNormalization": (3, 2), "InstanceNormalization": (4,), "GroupNormalization": (2,)}[op]
     scale, bias = drawn(*size), drawn(*size)
     attributes = {"LayerNormalization": {"axis": 2}, "GroupNormalization": {"num_groups": 2}}.get(op, {})
     nodes = [node(op, ["x", "scale", "bias"], ["y"], **attributes)]
-    model = opened(tmp_path, nodes, [4, 3, 2], [4, 3, 2], {"scale": scale, "bias": bias})
+    model = opened(nodes, [4, 3, 2], [4, 3, 2], {"scale": scale, "bias": bias})
     y, found, labels = relevance(model, x, cotangent)
     # All three as groups of numbers (N, groups, size).
     grouped = x.reshape(2, 2 if op == "GroupNormalization" else 4, -1)
@@ -152,7 +192,7 @@ def test_the_deviation_of_a_normalisation_counts_as_constant(tmp_path, op):
     assert labels == ()
 
 
-def test_a_layer_normalisation_written_out_is_the_same(tmp_path):
+def test_a_layer_normalisation_written_out_is_the_same():
     """As exporters of older opsets write it: the deviation is never asked."""
     written = [
         node("ReduceMean", ["x", "last"], ["m"]), node("Sub", ["x", "m"], ["c"]), node("Pow", ["c", "two"], ["sq"]),
@@ -161,36 +201,34 @@ def test_a_layer_normalisation_written_out_is_the_same(tmp_path):
     ]  # fmt: skip
     scale, bias, x, cotangent = drawn(6), drawn(6), drawn(3, 6), drawn(3, 6)
     weights = {"scale": scale, "bias": bias, "two": np.float32(2), "tiny": np.float32(1e-5), "last": np.int64([-1])}
-    y, found, labels = relevance(opened(tmp_path, written, [6], [6], weights), x, cotangent)
-    (tmp_path / "whole").mkdir()
+    y, found, labels = relevance(opened(written, [6], [6], weights), x, cotangent)
     whole = [node("LayerNormalization", ["x", "scale", "bias"], ["y"])]
-    same = relevance(opened(tmp_path / "whole", whole, [6], [6], {"scale": scale, "bias": bias}), x, cotangent)
+    same = relevance(opened(whole, [6], [6], {"scale": scale, "bias": bias}), x, cotangent)
     np.testing.assert_allclose(y, same[0], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(found, same[1], rtol=1e-3, atol=1e-4)
     assert labels == ()
 
 
-def test_a_max_pooling_gives_all_to_the_winner(tmp_path):
+def test_a_max_pooling_gives_all_to_the_winner():
     nodes = [node("MaxPool", ["x"], ["y"], kernel_shape=[2, 2], strides=[2, 2])]
     x, cotangent = drawn(2, 3, 4, 4), drawn(2, 3, 2, 2)
-    y, found, _ = relevance(opened(tmp_path, nodes, [3, 4, 4], [3, 2, 2]), x, cotangent)
+    y, found, _ = relevance(opened(nodes, [3, 4, 4], [3, 2, 2]), x, cotangent)
     largest = y.repeat(2, axis=2).repeat(2, axis=3) == x
     np.testing.assert_allclose(found, largest * x * cotangent.repeat(2, axis=2).repeat(2, axis=3), rtol=1e-5)
 
 
-def test_limits_by_constants_pass_relevance_and_the_larger_of_two_takes_it(tmp_path):
+def test_limits_by_constants_pass_relevance_and_the_larger_of_two_takes_it():
     x, cotangent = 8 * drawn(3, 9), drawn(3, 9)
     limits = {"zero": np.float32(0), "six": np.float32(6)}
     nodes = [node("Max", ["x", "zero"], ["r"]), node("Min", ["six", "r"], ["y"])]
-    _, found, _ = relevance(opened(tmp_path, nodes, [9], [9], limits), x, cotangent)
+    _, found, _ = relevance(opened(nodes, [9], [9], limits), x, cotangent)
     np.testing.assert_allclose(found, np.clip(x, 0, 6) * cotangent, rtol=1e-5)
-    (tmp_path / "two").mkdir()
     nodes = [node("Neg", ["x"], ["n"]), node("Max", ["x", "n"], ["y"])]
-    _, found, _ = relevance(opened(tmp_path / "two", nodes, [9], [9]), x, cotangent)
+    _, found, _ = relevance(opened(nodes, [9], [9]), x, cotangent)
     np.testing.assert_allclose(found, np.abs(x) * cotangent, rtol=1e-5)
 
 
-def test_a_sum_is_shared_by_what_each_operand_adds(tmp_path):
+def test_a_sum_is_shared_by_what_each_operand_adds():
     """The constant's share stays with it, as that of a bias."""
     nodes = [
         node("MatMul", ["x", "w"], ["u"]), node("Concat", ["x", "u"], ["both"], axis=1),
@@ -206,21 +244,20 @@ def test_a_sum_is_shared_by_what_each_operand_adds(tmp_path):
         "ax": np.int64([1]),
         "back": np.int64([-1]),
     }
-    y, found, _ = relevance(opened(tmp_path, nodes, [3], [6], weights), x, cotangent)
+    y, found, _ = relevance(opened(nodes, [3], [6], weights), x, cotangent)
     # Linear in x but for c, so relevance is x times the gradient.
     np.testing.assert_allclose(y, np.c_[x, x @ w] + c - np.c_[x, x @ w][:, ::-1], rtol=1e-4, atol=1e-5)
     slope = np.c_[np.eye(3), w] - np.c_[np.eye(3), w][:, ::-1]
     np.testing.assert_allclose(found, x * (cotangent @ slope.T), rtol=1e-3, atol=1e-4)
 
 
-def test_the_box_goes_through_what_normalises_the_input(tmp_path):
+def test_the_box_goes_through_what_normalises_the_input():
     """(x - 0.5) / 0.25 in the graph with a box of [0, 1] is as its outcome fed with a box of [-2, 2]."""
     weights = {"k": drawn(4, 3, 3, 3), "b": drawn(4), "mean": np.float32(0.5), "scale": np.float32(0.25)}
     layer = [node("Conv", ["h", "k", "b"], ["c"]), node("Relu", ["c"], ["r"]), node("GlobalMaxPool", ["r"], ["y"])]
     before = [node("Transpose", ["x"], ["t"], perm=[0, 3, 1, 2]), node("Sub", ["t", "mean"], ["d"])]
-    inside = opened(tmp_path, [*before, node("Div", ["d", "scale"], ["h"]), *layer], [5, 5, 3], [4, 1, 1], weights)
-    (tmp_path / "fed").mkdir()
-    fed = opened(tmp_path / "fed", [node("Identity", ["x"], ["h"]), *layer], [3, 5, 5], [4, 1, 1], weights)
+    inside = opened([*before, node("Div", ["d", "scale"], ["h"]), *layer], [5, 5, 3], [4, 1, 1], weights)
+    fed = opened([node("Identity", ["x"], ["h"]), *layer], [3, 5, 5], [4, 1, 1], weights)
     x = np.random.default_rng(1).uniform(0, 1, (2, 5, 5, 3)).astype(np.float32)
     moved = np.ascontiguousarray(((x - 0.5) / 0.25).transpose(0, 3, 1, 2))
     ours = xaionnx.explain(inside, x, Lrp(composite="z_box", low=0.0, high=1.0), Target.sum())
@@ -231,13 +268,26 @@ def test_the_box_goes_through_what_normalises_the_input(tmp_path):
     assert close.all()
 
 
-def test_a_composite_is_an_ordered_map(tmp_path):
+@pytest.mark.parametrize("low", [-1.0, 0.0])
+def test_what_a_clip_leaves_below_zero_counts(low):
+    """z-plus takes max(c w, 0), and c has both signs where the Clip lets it."""
+    w, x = drawn(4, 3), np.float32([[-2, -0.5, 0.25, 3], [0.5, -0.75, -3, 0.1]])
+    nodes = [node("Clip", ["x", "low", "one"], ["c"]), node("MatMul", ["c", "w"], ["y"])]
+    model = opened(nodes, [4], [3], {"w": w, "low": np.float32(low), "one": np.float32(1)})
+    y, found, _ = relevance(model, x, np.ones((2, 3), np.float32), Composite({"*": ZPlus(epsilon=1e-9)}))
+    plus = np.maximum(np.clip(x, low, 1)[:, :, None] * w, 0)
+    total = plus.sum(axis=1, keepdims=True)
+    expected = (plus / np.where(total > 0, total, 1) * y[:, None]).sum(axis=2)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_composite_is_an_ordered_map():
     nodes = [
         node("MatMul", ["x", "a"], ["first"]), node("Relu", ["first"], ["r"]), node("MatMul", ["r", "b"], ["block/1"]),
         node("Relu", ["block/1"], ["s"]), node("MatMul", ["s", "c"], ["y"]),
     ]  # fmt: skip
     a, b, c = drawn(4, 6), drawn(6, 5), drawn(5, 2)
-    model = opened(tmp_path, nodes, [4], [2], {"a": a, "b": b, "c": c})
+    model = opened(nodes, [4], [2], {"a": a, "b": b, "c": c})
     x = drawn(3, 4)
     given = Composite({"first": Flat(), "block/*": ZPlus(), "MatMul": Epsilon()})
     found = xaionnx.explain(model, x, Lrp(composite=given), 1).values
@@ -255,10 +305,10 @@ def test_a_composite_is_an_ordered_map(tmp_path):
         xaionnx.explain(model, x, Lrp(composite=refused), 1)
 
 
-def test_where_relevance_starts(tmp_path):
+def test_where_relevance_starts():
     """A margin starts with both scores, a probability with itself, which the softmax hands to its own logit."""
     w, x = drawn(4, 3), drawn(2, 4)
-    model = opened(tmp_path, [node("MatMul", ["x", "w"], ["y"])], [4], [3], {"w": w})
+    model = opened([node("MatMul", ["x", "w"], ["y"])], [4], [3], {"w": w})
     margin = xaionnx.explain(model, x, Lrp(composite="epsilon"), Target.margin(0, 2))
     np.testing.assert_allclose(margin.values, x * (w[:, 0] - w[:, 2]), rtol=1e-3, atol=1e-5)
     np.testing.assert_allclose(margin.diagnostics["relevance"], margin.prediction, rtol=1e-4)
@@ -285,8 +335,8 @@ def test_parameters_are_checked():
         Composite({"*": 3})
 
 
-def test_a_box_needs_bounds(tmp_path):
-    model = opened(tmp_path, [node("MatMul", ["x", "w"], ["y"])], [4], [2], {"w": drawn(4, 2)})
+def test_a_box_needs_bounds():
+    model = opened([node("MatMul", ["x", "w"], ["y"])], [4], [2], {"w": drawn(4, 2)})
     with pytest.raises(ParameterError, match="needs the least and the greatest value of the input"):
         xaionnx.explain(model, drawn(1, 4), Lrp(composite="epsilon_gamma_box"), 0)
 

@@ -13,6 +13,7 @@ import xaionnx
 from models import planted
 from tests.autodiff.differences import in_numpy, onnxruntime, single
 from tests.oracles.convolution import Conv
+from tests.tiny import loaded
 from xaionnx import Model
 from xaionnx.autodiff import gradient
 from xaionnx.autodiff.backward import APPROXIMATIONS, COTANGENT, differentiate, gradient_name
@@ -273,11 +274,9 @@ def test_quantised_numbers_may_be_resized_taken_and_pooled(mode):
 
 
 def test_a_result_says_that_it_passed_an_estimate(tmp_path):
-    model = planted.load(
-        onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 17]> g (float[N, 2] x) => (float[N, 2] y)
+    model = loaded("""g (float[N, 2] x) => (float[N, 2] y)
         <float s = {0.1}, uint8 z = {128}> {
           q = QuantizeLinear(x, s, z)  d = DequantizeLinear(q, s, z)  y = Exp(d)  exact = Mul(x, x) }""")
-    )
     built = gradient(model, "y", ["x"])
     assert built.approximations == (
         "DequantizeLinear: straight through (1 node)",

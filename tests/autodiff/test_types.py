@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper, parser
+from onnx import TensorProto, helper
 
-from models import planted
 from tests.autodiff.differences import error, onnxruntime, single, slopes
+from tests.tiny import loaded
 from xaionnx.autodiff import gradient
 
 
@@ -58,10 +58,8 @@ def test_like_another():
 
 def test_what_became_an_integer_has_no_slope():
     """The way over int64 is a staircase; beside it the gradient goes on."""
-    model = planted.load(
-        parser.parse_model("""<ir_version: 8, opset_import: ["" : 17]> g (float[N, 2] x) => (float[N, 2] y) {
+    model = loaded("""g (float[N, 2] x) => (float[N, 2] y) {
           i = Cast<to = 7>(x)  f = Cast<to = 1>(i)  y = Mul(f, x) }""")
-    )
     x = np.float32([[2.5, -1.7]])
     _, found = gradient(model, "y", ["x"]).run({"x": x}, np.ones_like(x))
     np.testing.assert_array_equal(found["x"], [[2, -1]])

@@ -12,8 +12,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from xaionnx_cli import _census
 
-from xaionnx import discovery
+from xaionnx import discovery, parameters
 from xaionnx.explainers._attention import AttentionExplainer
+from xaionnx.explainers._propagation import PropagationExplainer
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 
@@ -26,8 +27,14 @@ def follows_attention(method):
     return issubclass(discovery.method(method), AttentionExplainer)
 
 
-# The methods that ask for no special kind of model.
-USUAL = [method for method in discovery.methods() if not follows_attention(method)]
+# The methods that ask for no special kind of model: one with attention, or with a head of pooling and a linear layer.
+USUAL = [method for method in discovery.methods() if not follows_attention(method) and method != "cam"]
+# What draws maps of a layer, or follows places otherwise, has no use for rows.
+OF_PICTURES = {m for m in USUAL if "upsampling" in parameters.declared(discovery.method(m))} - {"full_grad"} | {"xrai"}
+# These take slopes at a layer, which may lie behind the trees.
+AT_A_LAYER = {"conductance", "internal_influence"}
+# These follow rules of their own, which differences know nothing of.
+RULED = {m for m in USUAL if issubclass(discovery.method(m), PropagationExplainer)} | {"full_grad", "guided_grad_cam"}
 
 
 @pytest.mark.parametrize("name", ["digits_cnn", "german_credit_forest", "selfie_segmentation"])
@@ -48,11 +55,17 @@ def test_facts_of_real_models(run, name):
     assert told["inputs"][0]["name"] == proto.graph.input[0].name
     assert told["providers"]["used"] == "CPUExecutionProvider"
     assert told["spec"]["guessed"] is False
-    # A forest has no slopes, and differences of it need a step.
-    smooth = name != "german_credit_forest"
-    sloped = {n: "graph" if smooth else None for n in discovery.methods() if needs_gradient(n)}
-    expected = [(n, n in USUAL and (smooth or n not in sloped), sloped.get(n)) for n in discovery.methods()]
-    assert [(m["method"], m["possible"], m.get("gradient")) for m in told["methods"]] == expected
+    # A forest has no slopes, and differences of it need a step; a map has no classes to compare.
+    lacking = {
+        "digits_cnn": set(),
+        "german_credit_forest": OF_PICTURES | {n for n in USUAL if needs_gradient(n)} - AT_A_LAYER,
+        "selfie_segmentation": {"causal_cam", "contrast_cam", "finer_cam"},
+    }
+    possible = [n for n in USUAL if n not in lacking[name]]
+    assert [m["method"] for m in told["methods"] if m["possible"]] == possible
+    sources = {m["method"]: m.get("gradient") for m in told["methods"] if m["possible"]}
+    assert sources == {n: "graph" if needs_gradient(n) else None for n in possible}
+    assert [m["method"] for m in told["methods"]] == discovery.methods()
 
 
 def test_text_lists_some_layers_or_all(run, digits):
@@ -70,7 +83,7 @@ def test_attention_is_listed_with_its_heads_and_tokens(run):
     told = json.loads(run("inspect", path, "--json").stdout)
     names = [f"/blocks/blocks.{n}/Softmax_output_0" for n in range(4)]
     assert told["attention"] == [{"name": n, "shape": [1, 4, 50, 50], "heads": 4, "tokens": 50} for n in names]
-    assert all(verdict["possible"] for verdict in told["methods"])
+    assert [verdict["method"] for verdict in told["methods"] if not verdict["possible"]] == ["cam"]
     text = run("inspect", path).stdout
     assert "attention 4 of 4 layers, shapes at one sample\n" in text
     assert f"  {names[0]}  (1, 4, 50, 50)  4 heads, 50 tokens\n" in text
@@ -104,8 +117,9 @@ def test_a_model_without_scores_says_why(run, tmp_path):
     path = _save(tmp_path / "m.onnx", [helper.make_node("ArgMax", ["x"], ["y"], axis=1, keepdims=0)], [x], [y])
     text = run("inspect", path).stdout
     assert "can be explained with     no method\n" in text
+    others = [name for name in discovery.methods() if name != "xrai"]  # which looks for a picture first
     assert (
-        "cannot be explained with  occlusion: No output of m.onnx holds scores: y (1,) int64. "
+        f"cannot be explained with  {', '.join(others)}: No output of m.onnx holds scores: y (1,) int64. "
         "Name an internal tensor to explain with output=...\n"
     ) in text
     assert "batch   fixed at 1: made free where the answers stay the same, else one sample at a time\n" in text
@@ -118,6 +132,7 @@ def _without_rule(path: Path, *shape: int) -> Path:
     return _save(path, nodes, [x], [y], opset=18)
 
 
+OTHERS = "Explain an earlier tensor, or use a method without gradients: occlusion, rise, lime, kernel_shap."
 NO_RULE = "No rule for ONNX op 'OptionalGetElement' (node 'h_0'), on the path from 'x' to 'y'."
 
 
@@ -126,34 +141,41 @@ def test_a_small_model_without_a_rule_is_explained_by_finite_differences(run, tm
     told = json.loads(run("inspect", path, "--json").stdout)["methods"]
     assert any(needs_gradient(m["method"]) for m in told)
     for verdict in told:
-        assert verdict["possible"] is (verdict["method"] in USUAL)
-        if needs_gradient(verdict["method"]):
+        assert verdict["possible"] is (verdict["method"] in USUAL and verdict["method"] not in RULED | OF_PICTURES)
+        if needs_gradient(verdict["method"]) and verdict["possible"] and verdict["method"] not in AT_A_LAYER:
             assert verdict["gradient"] == "finite_differences"
             assert verdict["remark"].startswith(f"8 evaluations a gradient. {NO_RULE}")
+        if verdict["method"] in RULED - OF_PICTURES:
+            assert verdict["reason"].startswith(NO_RULE)
     lines = run("inspect", path).stdout.splitlines()
-    sloped = ", ".join(name for name in USUAL if needs_gradient(name))
+    sloped = ", ".join(v["method"] for v in told if v.get("gradient") == "finite_differences")
     assert any(line.startswith(f"by finite differences     {sloped}: 8 evaluations a gradient. ") for line in lines)
 
 
 def test_a_large_model_without_a_rule_names_the_op_and_the_choices(run, tmp_path):
     told = json.loads(run("inspect", _without_rule(tmp_path / "m.onnx", 3, 64, 64), "--json").stdout)["methods"]
-    for verdict in told:
-        assert verdict["possible"] is (verdict["method"] in USUAL and not needs_gradient(verdict["method"]))
-        if needs_gradient(verdict["method"]):
-            assert verdict["reason"].startswith(NO_RULE)
-            assert verdict["reason"].endswith(
-                "Or choose gradient='finite_differences:random:500' (1,000 evaluations a gradient), "
-                "'finite_differences:superpixels' (about 100) or 'finite_differences' (24,576), or give a gradient "
-                "model, a .onnx file."
-            )
+    found = {verdict["method"]: verdict for verdict in told}
+    for method in ("saliency", "integrated_gradients", "smooth_grad", "xrai"):
+        assert found[method]["possible"] is False
+        assert found[method]["reason"].startswith(NO_RULE)
+        assert found[method]["reason"].endswith(
+            "Or choose gradient='finite_differences:random:500' (1,000 evaluations a gradient), "
+            "'finite_differences:superpixels' (about 100) or 'finite_differences' (24,576), or give a gradient "
+            "model, a .onnx file."
+        )
+    # Rules have no such choices, and a map is of the layer behind the op.
+    assert found["lrp"]["reason"] == f"{NO_RULE} {OTHERS}"
+    assert found["grad_cam"]["gradient"] == "graph"
 
 
 def test_an_input_of_integers_has_no_gradient(run, tmp_path):
     x = helper.make_tensor_value_info("x", TensorProto.INT64, ["N", 4])
     y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 4])
     path = _save(tmp_path / "m.onnx", [helper.make_node("Cast", ["x"], ["y"], to=TensorProto.FLOAT)], [x], [y])
-    reason = "saliency: Input 'x' of m.onnx is (N, 4) int64, which has no gradient."
-    assert f"cannot be explained with  {reason}" in run("inspect", path).stdout
+    lines = run("inspect", path).stdout.splitlines()
+    (refused,) = (line for line in lines if ": Input 'x' of m.onnx is (N, 4) int64, which has no gradient." in line)
+    assert refused.startswith("cannot be explained with  ")
+    assert {"saliency", "lrp", "integrated_gradients"} <= set(refused[26:].partition(":")[0].split(", "))
 
 
 def test_names_cannot_rewrite_the_terminal(run, tmp_path):
@@ -173,7 +195,3 @@ def test_external_data_are_listed(run, tmp_path):
     onnx.save(model, tmp_path / "m.onnx", save_as_external_data=True, location="m.data", size_threshold=0)
     told = json.loads(run("inspect", tmp_path / "m.onnx", "--json").stdout)
     assert told["external_data"] == [{"path": str((tmp_path / "m.data").resolve()), "bytes": 16}]
-
-
-def test_every_need_of_a_method_is_checked():
-    assert {discovery.method(name).needs for name in discovery.methods()} <= set(_census.CHECKS)

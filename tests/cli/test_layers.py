@@ -76,6 +76,7 @@ def test_tokens_are_listed_with_their_numbers(run, tokens, tmp_path):
     assert said[at + 1 : at + 4] == ["token 0 (5) +30", "token 2 (4) +20", "token 1 (1) -10"]
     assert (tmp_path / "t.png").exists()
     told = json.loads(run("inspect", tokens, "--json").stdout)
-    # It has no attention, for which two methods ask.
+    # It has no attention, for which two methods ask, and no picture.
     refused = {method["method"] for method in told["methods"] if not method["possible"]}
-    assert refused == {"attention_relevance", "attention_rollout"}
+    assert {"attention_relevance", "attention_rollout", "xrai"} <= refused
+    assert not {"integrated_gradients", "saliency", "kernel_shap"} & refused

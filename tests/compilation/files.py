@@ -3,10 +3,9 @@
 import numpy as np
 import onnx
 import onnxruntime
-from onnx import parser
 
 import xaionnx
-from xaionnx import Model, compilation
+from xaionnx import compilation
 
 # Paths of a few steps: both faces take the same ones.
 SMALL = {"steps": 4}
@@ -44,9 +43,3 @@ def agree(model, feeds, method, target, **options):
         np.testing.assert_allclose(got / size, expected / size, **TOLERANCE)
     np.testing.assert_allclose(found["target_value"], told.prediction, rtol=1e-4, atol=1e-4)
     return found, told
-
-
-def parsed(tmp_path, text, opset=17):
-    path = tmp_path / "model.onnx"
-    onnx.save(parser.parse_model(f'<ir_version: 8, opset_import: ["" : {opset}]> {text}'), path)
-    return Model.load(path, device="cpu")

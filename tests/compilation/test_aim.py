@@ -6,8 +6,9 @@ import pytest
 
 import xaionnx
 from models import planted
-from tests.compilation.files import TOLERANCE, agree, answers, parsed, small
-from xaionnx import Model, Target, compilation
+from tests.compilation.files import TOLERANCE, agree, answers, small
+from tests.tiny import loaded
+from xaionnx import Target, compilation
 from xaionnx.compilation.aim import Chosen
 from xaionnx.errors import ParameterError
 from xaionnx.target import Top
@@ -30,16 +31,6 @@ TARGETS = {
 }
 
 
-@pytest.fixture(scope="module")
-def digits():
-    return Model.load("models/mnist_cnn.onnx", "cpu")
-
-
-@pytest.fixture(scope="module")
-def x():
-    return np.random.default_rng(0).normal(size=(3, 1, 28, 28)).astype(np.float32)
-
-
 @pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS.keys())
 def test_every_target_in_a_graph(digits, x, target):
     found, told = agree(digits, {digits.input().name: x}, small("saliency", absolute=False), target)
@@ -59,9 +50,8 @@ def test_every_target_in_a_graph(digits, x, target):
         Target.channel("mixed"),
     ],
 )
-def test_maps_and_inner_tensors(tmp_path, target):
-    model = parsed(
-        tmp_path,
+def test_maps_and_inner_tensors(target):
+    model = loaded(
         """g (float[N, 2, 4, 4] x) => (float[N, 2, 4, 4] y) {
         h = Mul(x, x)  sine = Sin(x)  mixed = Concat<axis = 1>(h, sine)  y = Tanh(h) }""",
     )
@@ -70,7 +60,7 @@ def test_maps_and_inner_tensors(tmp_path, target):
     agree(model, feeds, small("integrated_gradients"), target)
 
 
-def test_the_first_of_equal_classes_is_the_top(tmp_path):
+def test_the_first_of_equal_classes_is_the_top():
     model = planted.load(planted.linear([[1.0, 2.0], [1.0, 2.0], [0.0, 3.0]]))
     feeds = {"x": np.float32([[1, 1], [2, 0]])}
     found, _ = agree(model, feeds, small("saliency"), None)

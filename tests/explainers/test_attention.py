@@ -8,8 +8,10 @@ from onnx import TensorProto, helper, numpy_helper
 import xaionnx
 from models import planted
 from tests.oracles import attention as oracle
+from tests.tiny import loaded
 from xaionnx import Model
 from xaionnx.errors import UnsupportedModelError
+from xaionnx.explainers._prospect import Prospect
 from xaionnx.explainers.attention_relevance import AttentionRelevance
 from xaionnx.explainers.attention_rollout import AttentionRollout
 from xaionnx.graph.landmarks import attentions
@@ -213,8 +215,7 @@ def test_patches_become_a_map_over_the_picture():
 
 def test_attention_within_windows_is_refused():
     # Two windows of 4 tokens each, as in Swin.
-    text = """<ir_version: 8, opset_import: ["" : 17]>
-    g (float[N, 8, 4] x) => (float[N, 4] y) <int64[4] parted = {-1, 1, 4, 4}, int64[3] joined = {-1, 8, 4}> {
+    text = """g (float[N, 8, 4] x) => (float[N, 4] y) <int64[4] parted = {-1, 1, 4, 4}, int64[3] joined = {-1, 8, 4}> {
       windows = Reshape(x, parted)
       k = Transpose <perm = [0, 1, 3, 2]> (windows)
       scores = MatMul(windows, k)
@@ -222,15 +223,14 @@ def test_attention_within_windows_is_refused():
       mixed = MatMul(a, windows)
       tokens = Reshape(mixed, joined)
       y = ReduceMean <axes = [1], keepdims = 0> (tokens) }"""
-    model = planted.load(onnx.parser.parse_model(text))
+    model = loaded(text)
     for kind in (AttentionRollout, AttentionRelevance):
         with pytest.raises(UnsupportedModelError, match=r"Attention 'a' of .* is taken within windows or groups"):
             kind().attribute(model, np.ones((2, 8, 4), np.float32), 0)
 
 
 def test_attention_that_pools_is_refused():
-    text = """<ir_version: 8, opset_import: ["" : 17]>
-    g (float[N, 6, 4] x) => (float[N, 4] y) <float[4, 4] w = {1,0,0,0, 0,1,0,0, 0,0,1,0, 0,0,0,1}> {
+    text = """g (float[N, 6, 4] x) => (float[N, 4] y) <float[4, 4] w = {1,0,0,0, 0,1,0,0, 0,0,1,0, 0,0,0,1}> {
       q = ReduceMean <axes = [1]> (x)
       asked = MatMul(q, w)
       k = Transpose <perm = [0, 2, 1]> (x)
@@ -238,7 +238,7 @@ def test_attention_that_pools_is_refused():
       a = Softmax(scores)
       mixed = MatMul(a, x)
       y = ReduceMean <axes = [1], keepdims = 0> (mixed) }"""
-    model = planted.load(onnx.parser.parse_model(text))
+    model = loaded(text)
     with pytest.raises(UnsupportedModelError, match=r"leads from 1 to 6 tokens"):
         AttentionRollout().attribute(model, np.ones((2, 6, 4), np.float32), 0)
 
@@ -247,8 +247,9 @@ def test_models_without_attention_are_refused():
     model = Model.load("models/mnist_cnn.onnx")
     with pytest.raises(UnsupportedModelError, match=r"mnist_cnn.onnx has no attention of tokens"):
         xaionnx.explain(model, np.zeros((1, 1, 28, 28), np.float32), "attention_rollout")
-    assert "has no attention" in AttentionRelevance.lacks(model)
-    assert AttentionRelevance.lacks(encoder("op")) is None
+    with pytest.raises(UnsupportedModelError, match=r"mnist_cnn.onnx has no attention of tokens"):
+        AttentionRelevance().foresee(Prospect.of(model))
+    assert AttentionRelevance().foresee(Prospect.of(encoder("op")))["gradient"] == "graph"
 
 
 def test_fused_attention_is_refused_by_name():

@@ -2,77 +2,35 @@
 
 import numpy as np
 import pytest
-from onnx import numpy_helper, parser
 
 import xaionnx
 from models import planted
 from tests import tiny
 from tests.compilation.files import agree
+from tests.explainers.maps import PICTURES, TOLERANCE, opened, seen
 from tests.oracles import cam as oracle
 from tests.tiny import node, tensor
 from xaionnx import Model, Target, compilation, discovery
-from xaionnx.errors import ParameterError, UnknownNameError, UnsupportedModelError
+from xaionnx.errors import ParameterError, UnsupportedModelError
 from xaionnx.explainers._field import enlargement
 from xaionnx.explainers.ablation_cam import AblationCam
 from xaionnx.explainers.cam import Cam
 from xaionnx.explainers.contrast_cam import ContrastCam
 from xaionnx.explainers.eigen_cam import EigenCam
+from xaionnx.explainers.eigen_grad_cam import EigenGradCam
 from xaionnx.explainers.finer_cam import FinerCam
-from xaionnx.explainers.full_grad import FullGrad
 from xaionnx.explainers.grad_cam import GradCam
 from xaionnx.explainers.grad_cam_pp import GradCamPp
 from xaionnx.explainers.guided_grad_cam import GuidedGradCam
-from xaionnx.explainers.hi_res_cam import HiResCam
 from xaionnx.explainers.score_cam import ScoreCam
+from xaionnx.explainers.x_grad_cam import XGradCam
 
 CANONICAL = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
-# float32 against float64; the second convolution sums 36 products.
-TOLERANCE = {"rtol": 2e-4, "atol": 2e-4}
-PICTURES = np.random.default_rng(8).normal(size=(3, 3, 11, 9)).astype(np.float32)
 
 
-def opened(path, net, channels_last=False):
-    """The oracle's net as a file; its pictures, and the layer, have their channels last if asked."""
-    weights = {name: np.asarray(value, np.float32) for name, value in vars(net).items()}
-    start, layer = ("x", "a") if not channels_last else ("first", "front")
-    nodes = [
-        node("Conv", [start, "first", "first_bias"], ["z"], pads=[1] * 4),
-        node("Relu", ["z"], [layer]),
-        node("Conv", [layer, "second", "second_bias"], ["z2"], strides=[2, 2]),
-        node("Relu", ["z2"], ["a2"]),
-        node("GlobalAveragePool", ["a2"], ["mean"]),
-        node("Flatten", ["mean"], ["flat"]),
-        node("Gemm", ["flat", "head", "head_bias"], ["y"], transB=1),
-    ]
-    shape = ["N", 3, 11, 9]
-    if channels_last:
-        weights["kernel"] = weights.pop("first")
-        nodes[0] = node("Conv", ["first", "kernel", "first_bias"], ["z"], pads=[1] * 4)
-        nodes.insert(0, node("Transpose", ["x"], ["first"], perm=[0, 3, 1, 2]))
-        nodes.insert(3, node("Transpose", ["front"], ["a"], perm=[0, 2, 3, 1]))
-        nodes.insert(4, node("Transpose", ["a"], ["back"], perm=[0, 3, 1, 2]))
-        nodes[5] = node("Conv", ["back", "second", "second_bias"], ["z2"], strides=[2, 2])
-        shape = ["N", 11, 9, 3]
-    return Model.load(tiny.saved(path, nodes, [tensor("x", shape)], [tensor("y", ["N", 6])], weights))
-
-
-@pytest.fixture(scope="module")
-def random_net(tmp_path_factory):
-    net = oracle.Net.random(np.random.default_rng(21))
-    return net, opened(tmp_path_factory.mktemp("cam") / "net.onnx", net)
-
-
-@pytest.fixture(scope="module")
-def net_b():
-    return planted.load(planted.net_b())
-
-
-def seen(model, x, method, target=0, **settings):
-    return xaionnx.explain(model, x, method, target, **settings).maps["cam"]
-
-
-def test_published_numbers(net_b):
+def test_published_numbers():
     """Captum's Grad-CAM, which rectifies nothing, and guided Grad-CAM, on net B."""
+    net_b = planted.load(planted.net_b())
     at = {"conv": [[11.25, 13.5], [20.25, 22.5]], "relu1": [[0, 4], [28, 32.5]]}
     for layer, expected in at.items():
         np.testing.assert_allclose(seen(net_b, CANONICAL, GradCam(layer=layer, relu=False))[0], expected)
@@ -116,6 +74,16 @@ def test_every_map_follows_its_paper(random_net, method, relu):
                 np.testing.assert_allclose(plane / scale, large / scale, **TOLERANCE)
 
 
+@pytest.mark.parametrize("method", sorted(oracle.ORACLES))
+def test_what_speaks_against_the_target_is_drawn_where_the_paper_draws_it(random_net, method):
+    """Ahead of the ReLU, where maps have both signs; slopes that Layer-CAM keeps lie where it is open."""
+    ways = ({}, {"relu": False})
+    usual, signed = (xaionnx.explain(random_net[1], PICTURES, method, 1, layer="z", **how).maps["cam"] for how in ways)
+    assert (signed < 0).any() == (method != "layer_cam")
+    paper = signed if method in ("hi_res_cam", "eigen_cam") else np.maximum(signed, 0)
+    np.testing.assert_array_equal(usual, paper)
+
+
 def test_eigen_grad_cam_tells_what_speaks_for_the_target(random_net):
     _, model = random_net
     found, sides = (seen(model, PICTURES, name, 1, layer="a", relu=False) for name in ("eigen_grad_cam", "hi_res_cam"))
@@ -135,54 +103,10 @@ def test_channels_may_come_last(tmp_path, random_net, method):
 def test_eigen_cam_of_what_is_left_without_the_means(random_net):
     net, model = random_net
     found = seen(model, PICTURES, EigenCam(layer="a", centred=True))
+    sloped = seen(model, PICTURES, EigenGradCam(layer="a", centred=True, relu=False), 1)
     for n, x in enumerate(PICTURES.astype(np.float64)):
         np.testing.assert_allclose(found[n], oracle.eigen_cam_centred(net, x, 0), **TOLERANCE)
-
-
-def test_full_grad_adds_up_and_is_drawn_as_the_paper_draws_it(random_net):
-    net, model = random_net
-    found = FullGrad().attribute(model, PICTURES, [0, 5])
-    np.testing.assert_allclose(found.diagnostics["completeness_gap"], 0, atol=1e-4)
-    assert found.diagnostics["biases"] == 3
-    for t, c in enumerate((0, 5)):
-        for n, x in enumerate(PICTURES.astype(np.float64)):
-            drawn, total = oracle.full_grad(net, x, c)
-            np.testing.assert_allclose(total, found.prediction[t, n], rtol=1e-4)
-            for plane in found.values[t, n]:
-                np.testing.assert_allclose(plane, drawn, rtol=1e-3, atol=1e-3)
-
-
-def test_biases_in_all_their_forms(tmp_path):
-    """Batch normalisation, constants added and subtracted, a Constant node: the sum is the score of a ReLU net."""
-    rng = np.random.default_rng(3)
-    weights = {
-        "k": rng.normal(size=(4, 3, 3, 3)), "scale": rng.normal(size=4), "shift": rng.normal(size=4),
-        "mean": rng.normal(size=4), "variance": rng.uniform(0.5, 2, 4), "one": rng.normal(size=(4, 1, 1)),
-        "two": rng.normal(size=(1, 4, 1, 1)), "w": rng.normal(size=(4, 2)), "b": rng.normal(size=2),
-        "mean3": rng.normal(size=(3, 1, 1)),
-    }  # fmt: skip
-    nodes = [
-        node("Sub", ["x", "mean3"], ["centred"]),
-        node("Conv", ["centred", "k"], ["z"]),
-        node("BatchNormalization", ["z", "scale", "shift", "mean", "variance"], ["normal"]),
-        node("Relu", ["normal"], ["r"]),
-        node("Sub", ["one", "r"], ["less"]),
-        node("MaxPool", ["less"], ["pooled"], kernel_shape=[2, 2]),
-        node("Add", ["pooled", "two"], ["more"]),
-        node("Relu", ["more"], ["r2"]),
-        node("ReduceMean", ["r2"], ["flat"], axes=[2, 3], keepdims=0),
-        node("Gemm", ["flat", "w", "b"], ["y"], beta=0.5),
-    ]
-    floats = {name: np.asarray(value, np.float32) for name, value in weights.items()}
-    path = tiny.saved(tmp_path / "m.onnx", nodes, [tensor("x", ["N", 3, 11, 9])], [tensor("y", ["N", 2])], floats)
-    found = FullGrad().attribute(Model.load(path), PICTURES, 1)
-    assert found.diagnostics["biases"] == 5
-    np.testing.assert_allclose(found.diagnostics["completeness_gap"], 0, atol=1e-4)
-
-
-def test_a_smooth_activation_leaves_a_gap():
-    found = FullGrad().attribute(Model.load("models/mnist_vit.onnx"), np.zeros((1, 1, 28, 28), np.float32), 0)
-    assert abs(found.diagnostics["completeness_gap"][0]) > 0.1
+        np.testing.assert_allclose(sloped[n], oracle.eigen_grad_cam(net, x, 1, centred=True), **TOLERANCE)
 
 
 def test_the_mean_of_a_class_activation_map_is_the_score():
@@ -216,20 +140,6 @@ def test_a_pooling_that_is_not_over_all_places(tmp_path):
         Cam(layer="a").attribute(Model.load(path), CANONICAL, 0)
 
 
-def test_layers_without_places_are_refused(net_b):
-    with pytest.raises(UnsupportedModelError, match=r"Tensor 'linear' of .*, \('N', 4\), has no places that lie over"):
-        GradCam(layer="linear").attribute(net_b, CANONICAL, 0)
-    with pytest.raises(UnknownNameError, match=r"No layer named 'relu2'. Nearest: relu1"):
-        GradCam(layer="relu2").attribute(net_b, CANONICAL, 0)
-
-
-def test_the_input_itself_may_be_the_layer(random_net):
-    _, model = random_net
-    found = HiResCam(layer="x").attribute(model, PICTURES, 3)
-    saliency = xaionnx.explain(model, PICTURES, "input_x_gradient", 3).values.sum(axis=1)
-    np.testing.assert_allclose(found.maps["cam"], saliency, **TOLERANCE)
-
-
 @pytest.mark.parametrize(("small", "large"), [(1, 3), (2, 5), (7, 224), (3, 3)])
 def test_enlarging_keeps_what_is_the_same_everywhere_and_the_order_of_places(small, large):
     for how in ("bilinear", "nearest"):
@@ -256,6 +166,64 @@ def test_only_the_strongest_channels_may_be_tried(random_net):
         weights[k] = (y - net.behind(np.where(np.arange(4)[:, None, None] == k, 0, a))[1]) / abs(y)
     found = seen(model, PICTURES[:1], AblationCam(layer="a", relu=False, channels=2), 1)[0]
     np.testing.assert_allclose(found, oracle.weighted(a, weights), **TOLERANCE)
+
+
+def test_the_strongest_channels_are_the_largest_of_either_sign(random_net):
+    """Ahead of the ReLU, where channels are below zero too; by removing them one by one."""
+    net, model = random_net
+    x = PICTURES[:1]
+    z = model.with_outputs(["z"]).run({"x": x}, ["z"])["z"][0].astype(np.float64)
+    strongest = np.argsort(-np.abs(z).mean(axis=(1, 2)))[:2]
+    assert set(strongest) != set(np.argsort(-z.mean(axis=(1, 2)))[:2])
+    y, weights = net.behind(np.maximum(z, 0))[1], np.zeros(4)
+    for k in strongest:
+        weights[k] = (y - net.behind(np.maximum(np.where(np.arange(4)[:, None, None] == k, 0, z), 0))[1]) / abs(y)
+    found = seen(model, x, AblationCam(layer="z", relu=False, channels=2), 1)[0]
+    np.testing.assert_allclose(found, np.einsum("k,kij->ij", weights, z), **TOLERANCE)
+
+
+def test_score_cam_takes_each_channel_from_its_least_to_its_greatest(random_net):
+    """Ahead of the ReLU, where the least is below zero."""
+    net, model = random_net
+    x = PICTURES[0].astype(np.float64)
+    z, scores = model.with_outputs(["z"]).run({"x": PICTURES[:1]}, ["z"])["z"][0].astype(np.float64), []
+    for k in range(4):
+        mask = oracle.enlarged(z[k], 11, 9)
+        scores.append(net.scores(x * (mask - mask.min()) / np.ptp(mask))[2])
+    found = seen(model, PICTURES[:1], ScoreCam(layer="z", relu=False), 2)[0]
+    np.testing.assert_allclose(found, np.einsum("k,kij->ij", oracle.softmax(np.array(scores)), z), **TOLERANCE)
+
+
+def test_score_cam_of_large_scores():
+    """Whose exponentials would overflow; the best channel alone is left."""
+    model = planted.load(planted.pooled(np.eye(3), [[1e5, 2e5, 3e4]], (11, 9)))
+    x = np.abs(PICTURES[:1])
+    scores = [
+        (x[0] * (x[0, k] - x[0, k].min()) / np.ptp(x[0, k])).mean(axis=(1, 2)) @ [1e5, 2e5, 3e4] for k in range(3)
+    ]
+    found = seen(model, x, ScoreCam(layer="features"))
+    np.testing.assert_allclose(found[0], x[0, np.argmax(scores)], rtol=1e-5)
+
+
+def test_a_channel_whose_sum_vanishes_has_no_weight():
+    """X-Grad-CAM divides by the sum over the places: of 1 and -1 it is 0, though the slope is not."""
+    nodes = [
+        node("Mul", ["x", "half"], ["a"]),
+        node("Mul", ["a", "c"], ["weighed"]),
+        node("ReduceSum", ["weighed", "axes"], ["y"], keepdims=0),
+    ]
+    weights = {
+        "half": 0.5,
+        "c": [[[3.0, 1.0], [0.0, 0.0]], [[1.0, 2.0], [0.0, 0.0]], [[1.0, 1.0], [1.0, 1.0]]],
+        "axes": np.array([2, 3]),
+    }
+    model = tiny.opened(nodes, [3, 2, 2], [3], weights)
+    x = np.float32([[[[2, -2], [0, 0]], [[2, 6], [0, 0]], [[0, 0], [0, 0]]]])
+    method = XGradCam(layer="a", relu=False)
+    # Of the second channel: slope (1, 2) of place 0 and 1, a = (1, 3), so its weight is 7 / 4.
+    found = seen(model, x, method, Target.sum())
+    np.testing.assert_allclose(found, [[[1.75, 5.25], [0, 0]]], rtol=1e-6)
+    agree(model, {"x": x}, method, Target.sum())
 
 
 def test_score_cam_from_another_baseline(random_net):
@@ -321,7 +289,7 @@ def test_a_compiled_map_is_the_explained_one(tmp_path, random_net, method, upsam
 def test_a_compiled_map_of_no_places_is_refused():
     model = Model.load("models/mnist_vit.onnx")
     layer = "/blocks/blocks.3/Softmax_output_0"
-    with pytest.raises(UnsupportedModelError, match=r"has four axes, but not the places of the picture. Name another."):
+    with pytest.raises(UnsupportedModelError, match=r"has no places that lie over the input"):
         compilation.compile(model, GradCam(layer=layer), 0)
     with pytest.raises(UnsupportedModelError, match=r"has no places that lie over the input"):
         GradCam(layer=layer).attribute(model, np.zeros((1, 1, 28, 28), np.float32), 0)
@@ -331,104 +299,3 @@ def test_a_compiled_map_of_patches(tmp_path):
     model = Model.load("models/mnist_vit.onnx")
     x = np.random.default_rng(0).random((3, 1, 28, 28)).astype(np.float32)
     agree(model, {model.input().name: x}, GradCam(relu=False), None)
-
-
-def test_patches_of_a_transformer_lie_over_the_picture():
-    """The 49 patches are places of a grid; the class token is none."""
-    model = Model.load("models/mnist_vit.onnx")
-    x = np.random.default_rng(0).random((2, 1, 28, 28)).astype(np.float32)
-    layer = "/blocks/blocks.3/norm1/LayerNormalization_output_0"
-    held = model.with_outputs([layer]).run({model.input().name: x}, [layer])[layer].astype(np.float64)
-    slope = xaionnx.explain(model, x, "saliency", 3, layer=layer, absolute=False).values.astype(np.float64)
-    small = np.einsum("nd,ntd->nt", slope[:, 1:].mean(axis=1), held[:, 1:]).reshape(2, 7, 7)
-    found = GradCam(relu=False).attribute(model, x, 3)
-    assert found.provenance["seen_at"] == {"name": layer, "axes": "TD", "grid": [7, 7], "before": 1}
-    np.testing.assert_allclose(found.maps["cam"], small, rtol=1e-3, atol=1e-5)
-    assert found.values.shape == x.shape
-    # Ahead of the normalisation, which forgets how large a token is, a token and its slope are at right angles.
-    ahead, behind = (
-        np.abs(seen(model, x, HiResCam(layer=name), 3)).max() for name in ("/blocks/blocks.2/Add_1_output_0", None)
-    )
-    assert ahead < 1e-3 * behind
-    ablated = AblationCam(channels=3, relu=False).attribute(model, x, 3)
-    assert np.abs(ablated.maps["cam"]).max() > 0
-
-
-def test_tokens_have_a_number_each(tmp_path):
-    """Of those that are looked up, bent one by one, averaged and scored."""
-    rng = np.random.default_rng(2)
-    table, weights = rng.normal(size=(10, 4)).astype(np.float32), rng.normal(size=(4, 3)).astype(np.float32)
-    nodes = [
-        node("Gather", ["table", "ids"], ["held"]),
-        node("Tanh", ["held"], ["bent"]),
-        node("ReduceMean", ["bent"], ["mean"], axes=[1], keepdims=0),
-        node("MatMul", ["mean", "w"], ["y"]),
-    ]
-    path = tiny.saved(
-        tmp_path / "m.onnx",
-        nodes,
-        [tensor("ids", ["N", "T"], 7)],
-        [tensor("y", ["N", 3])],
-        {"table": table, "w": weights},
-    )
-    ids = np.array([[1, 2, 3, 0, 9], [4, 4, 7, 1, 1]])
-    model = Model.load(path)
-    found = GradCam(layer="bent", relu=False).attribute(model, ids, 2)
-    np.testing.assert_allclose(found.values, np.tanh(table[ids]) @ weights[:, 2] / 5, **TOLERANCE)
-    agree(model, {"ids": ids}, GradCam(layer="bent", relu=False), 2, shapes={"ids": (5,)})
-
-
-def test_tokens_are_seen_behind_a_normalisation_that_is_written_out(tmp_path):
-    """As the mean, the deviation and a scale and shift of each token; what goes around attention is left aside."""
-    text = """<ir_version: 8, opset_import: ["" : 17]> g (float[N, 1, 8, 8] x) => (float[N, 4] y)
-    <float[6,1,2,2] patch, float[6] scale, float[6] shift, float[6,6] q, float[6,6] k, float[6,4] w, float e = {1e-5},
-     float two = {2}, int64[3] flat = {0, 6, 16}> {
-      cut = Conv<strides = [2, 2]>(x, patch)  rows = Reshape(cut, flat)  tokens = Transpose<perm = [0, 2, 1]>(rows)
-      twice = Mul(tokens, two)  sum = Add(twice, tokens)
-      mean = ReduceMean<axes = [-1]>(sum)  off = Sub(sum, mean)  squares = Pow(off, two)
-      variance = ReduceMean<axes = [-1]>(squares)  more = Add(variance, e)  deviation = Sqrt(more)
-      unit = Div(off, deviation)  scaled = Mul(unit, scale)  normal = Add(scaled, shift)
-      qs = MatMul(normal, q)  ks = MatMul(normal, k)  turned = Transpose<perm = [0, 2, 1]>(ks)
-      products = MatMul(qs, turned)  shares = Softmax(products)  mixed = MatMul(shares, normal)
-      after = Add(mixed, sum)  pooled = ReduceMean<axes = [1], keepdims = 0>(after)  y = MatMul(pooled, w) }"""
-    proto = parser.parse_model(text)
-    rng = np.random.default_rng(0)
-    shapes = {"patch": (6, 1, 2, 2), "scale": (6,), "shift": (6,), "q": (6, 6), "k": (6, 6), "w": (6, 4)}
-    del proto.graph.initializer[:]
-    weights = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
-    weights |= {"e": np.float32(1e-5), "two": np.float32(2), "flat": np.array([0, 6, 16])}
-    proto.graph.initializer.extend(numpy_helper.from_array(np.asarray(w), name) for name, w in weights.items())
-    path = tmp_path / "m.onnx"
-    path.write_bytes(proto.SerializeToString())
-    x = rng.normal(size=(2, 1, 8, 8)).astype(np.float32)
-    found = GradCam().attribute(Model.load(path), x, 0)
-    assert found.provenance["seen_at"] == {"name": "normal", "axes": "TD", "grid": [4, 4], "before": 0}
-
-
-def test_a_segmentation_is_seen_at_a_layer_of_its_decoder():
-    model = Model.load("models/selfie_segmentation.onnx")
-    x = np.random.default_rng(0).random((1, *model.input().shape[1:])).astype(np.float32)
-    found = GradCam(layer="v120").attribute(model, x, Target.sum())
-    assert found.maps["cam"].shape == (1, 64, 64)
-    assert found.values.shape == x.shape
-    # One channel of probabilities is no layer of features.
-    assert GradCam().attribute(model, x, Target.sum()).provenance["seen_at"]["name"] == "v135"
-
-
-def test_the_head_alone_is_differentiated(monkeypatch):
-    """A prediction, and a gradient of the part behind the layer."""
-    from xaionnx.session import Session
-
-    model = Model.load("models/efficientnet_lite0.onnx")
-    x = np.random.default_rng(0).random((1, 3, 224, 224)).astype(np.float32)
-    GradCam().attribute(model, x)
-    fed, run = [], Session.run
-
-    def watched(self, fetch, feeds, *rest):
-        fed.append(set(feeds))
-        return run(self, fetch, feeds, *rest)
-
-    monkeypatch.setattr(Session, "run", watched)
-    found = GradCam().attribute(model, x)
-    assert fed == [{model.input().name}, {"/_swish_1/Clip_output_0", "cotangent"}]
-    assert found.diagnostics["evaluations"] == [2]

@@ -10,7 +10,7 @@ from models import planted
 from tests import tiny
 from tests.compilation.files import agree
 from tests.oracles import deep_lift as oracle
-from tests.tiny import node, tensor
+from tests.tiny import loaded, node, opened, tensor
 from xaionnx import Baseline, Model, Target
 from xaionnx.autodiff import gradient
 from xaionnx.autodiff.deep_lift import TABLES
@@ -23,16 +23,7 @@ RULES = ("rescale", "reveal_cancel")
 EXACT = {"rtol": 1e-4, "atol": 2e-5}
 
 
-def opened(tmp_path, nodes, shape, out, weights=None, opset=20):
-    weights = {
-        name: np.asarray(w, np.int64 if np.asarray(w).dtype.kind == "i" else np.float32)
-        for name, w in (weights or {}).items()
-    }
-    inputs, outputs = [tensor("x", ["N", *shape])], [tensor("y", ["N", *out])]
-    return Model.load(tiny.saved(tmp_path / "net.onnx", nodes, inputs, outputs, weights, opset=opset))
-
-
-def dense(tmp_path, rng, activation):
+def dense(rng, activation):
     """Gemm, MatMul with a bias added behind it, Gemm with transposed weights."""
     w = [rng.normal(size=s) for s in ((6, 7), (5, 6), (3, 5))]
     b = [rng.normal(size=s) for s in (6, 5, 3)]
@@ -45,10 +36,10 @@ def dense(tmp_path, rng, activation):
     steps = []
     for k in range(3):
         steps += [("linear", w[k], b[k]), (activation,)]
-    return opened(tmp_path, nodes, [7], [3], constants), steps[:-1]
+    return opened(nodes, [7], [3], constants), steps[:-1]
 
 
-def convolutional(tmp_path, rng, activation):
+def convolutional(rng, activation):
     w, v, head = rng.normal(size=(3, 2, 3, 3)), rng.normal(size=(2, 3, 2, 2)), rng.normal(size=(3, 18))
     b, c = rng.normal(size=3), rng.normal(size=2)
     op = {"relu": "Relu", "tanh": "Tanh"}[activation]
@@ -59,11 +50,11 @@ def convolutional(tmp_path, rng, activation):
     ]  # fmt: skip
     first, shape = oracle.convolution(w, b, (2, 4, 4), 1)
     second, _ = oracle.convolution(v, c, shape, 0)
-    model = opened(tmp_path, nodes, [2, 4, 4], [3], {"w": w, "b": b, "v": v, "c": c, "head": head})
+    model = opened(nodes, [2, 4, 4], [3], {"w": w, "b": b, "v": v, "c": c, "head": head})
     return model, [first, (activation,), second, (activation,), ("linear", head, np.zeros(3))]
 
 
-def residual(tmp_path, rng, activation):
+def residual(rng, activation):
     """Two blocks, of which the second adds the activation that enters it to what a layer makes of it."""
     w = [rng.normal(size=s) for s in ((6, 7), (5, 6), (6, 5), (6, 6), (3, 6))]
     b = [rng.normal(size=len(m)) for m in w]
@@ -78,15 +69,15 @@ def residual(tmp_path, rng, activation):
     constants = {f"w{k}": m for k, m in enumerate(w)} | {f"b{k}": m for k, m in enumerate(b)}
     lin, act = [("linear", m, bias) for m, bias in zip(w, b, strict=True)], (activation,)
     steps = [lin[0], act, ("residual", [lin[1], act, lin[2]]), act, ("residual", [lin[3]]), act, lin[4]]
-    return opened(tmp_path, nodes, [7], [3], constants), steps
+    return opened(nodes, [7], [3], constants), steps
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 @pytest.mark.parametrize("net", [dense, convolutional, residual])
 @pytest.mark.parametrize("rule", RULES)
-def test_the_equations_of_the_paper(tmp_path, rule, net, activation):
+def test_the_equations_of_the_paper(rule, net, activation):
     rng = np.random.default_rng(5)
-    model, steps = net(tmp_path, rng, activation)
+    model, steps = net(rng, activation)
     x, b = (rng.normal(size=(3, *model.input().shape[1:])).astype(np.float32) for _ in range(2))
     # Entries that do not differ have no part in anything but are multiplied all the same.
     x[0].flat[1] = b[0].flat[1]
@@ -116,6 +107,45 @@ def test_reveal_cancel_shares_a_minimum(x, rescaled, revealed):
     for rule, expected in zip(RULES, (rescaled, revealed), strict=True):
         found = xaionnx.explain(model, np.float32([x]), DeepLift(rule=rule), 0)
         np.testing.assert_allclose(found.values, [expected], atol=1e-6)
+
+
+def test_reveal_cancel_takes_off_as_it_adds_what_is_turned():
+    """ReLU(x U - x W) and ReLU(x U + x (-W)), whose terms have parts of their own."""
+    rng = np.random.default_rng(13)
+    u, w, v, b = (rng.normal(size=s) for s in ((4, 5), (4, 5), (5, 2), 5))
+    text = """g (float[N, 4] x) => (float[N, 2] y) {{
+      a = Gemm(x, u, b)  c = MatMul(x, w)  d = {}(a, c)  r = Relu(d)  y = MatMul(r, v) }}"""
+    less, more = (loaded(text.format(op), u=u, b=b, w=turned, v=v) for op, turned in (("Sub", w), ("Add", -w)))
+    x, start = drawn(rng, 3, 4), drawn(rng, 3, 4)
+    rescaled, found, expected = (
+        xaionnx.explain(model, x, DeepLift(rule=rule, baseline=start), 0).values
+        for model, rule in ((less, "rescale"), (less, "reveal_cancel"), (more, "reveal_cancel"))
+    )
+    np.testing.assert_allclose(found, expected, **EXACT)
+    assert np.abs(found - rescaled).max() > 0.1
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_what_saturates_still_owes_its_change(rule):
+    """Figure 1: min(i1 + i2, 1) = 1 - ReLU(1 - i1 - i2) is flat at (1, 1), and owes half to each input."""
+    text = "g (float[N, 2] x) => (float[N, 1] y) { s = MatMul(x, w)  t = Sub(one, s)  h = Relu(t)  y = Sub(one, h) }"
+    model, x = loaded(text, w=[[1.0], [1.0]], one=[1.0]), np.float32([[1, 1], [0.4, 0.4], [1, 0], [1, 3]])
+    found = xaionnx.explain(model, x, DeepLift(rule=rule), 0)
+    np.testing.assert_allclose(found.values, [[0.5, 0.5], [0.4, 0.4], [1, 0], [0.25, 0.75]], rtol=1e-6)
+    # The gradient sees nothing, and nor does taking either input away.
+    for method in ("input_x_gradient", "feature_ablation"):
+        np.testing.assert_array_equal(xaionnx.explain(model, x[:1], method, 0).values, [[0, 0]])
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_threshold_is_crossed_without_a_jump(rule):
+    """Figure 2: max(0, x - 10) owes x what it answers, while gradient times input jumps from 0 to 10 at x = 10."""
+    model = loaded("g (float[N, 1] x) => (float[N, 1] y) { s = Add(x, bias)  y = Relu(s) }", bias=[-10.0])
+    x = np.float32([[9], [10], [10.0625], [12]])
+    found = xaionnx.explain(model, x, DeepLift(rule=rule), 0)
+    np.testing.assert_allclose(found.values, [[0], [0], [0.0625], [2]], rtol=1e-6)
+    jumps = xaionnx.explain(model, x, "input_x_gradient", 0).values
+    np.testing.assert_allclose(jumps, [[0], [0], [10.0625], [12]], rtol=1e-6)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -216,11 +246,16 @@ COMPLETE = {
     "min": ([node("Neg", ["x"], ["n"]), node("Min", ["x", "n", "c"], ["y"])], [3, 4], [3, 4], {"c": -0.5}, 1),
     "square": ([node("Mul", ["x", "x"], ["y"])], [3, 4], [3, 4], {}, 0),
     "power": ([node("Pow", ["x", "c"], ["y"])], [3, 4], [3, 4], {"c": 3.0}, 0),
+    "power of 2": ([node("Pow", ["x", "c"], ["y"])], [3, 4], [3, 4], {"c": 2.0}, 0),
     "root": ([node("Exp", ["x"], ["e"]), node("Sqrt", ["e"], ["y"])], [3, 4], [3, 4], {}, 0),
     "logarithm": ([node("Exp", ["x"], ["e"]), node("Add", ["e", "c"], ["f"]), node("Log", ["f"], ["y"])],
                   [3, 4], [3, 4], {"c": 0.1}, 0),
     "quotient": ([node("Exp", ["x"], ["e"]), node("Div", ["x", "e"], ["y"])], [3, 4], [3, 4], {}, 1),
     "reciprocal": ([node("Exp", ["x"], ["e"]), node("Div", ["c", "e"], ["y"])], [3, 4], [3, 4], {"c": 2.0}, 0),
+    "inverse": ([node("Exp", ["x"], ["e"]), node("Reciprocal", ["e"], ["y"])], [3, 4], [3, 4], {}, 0),
+    "sum that broadcasts": ([node("MatMul", ["x", "w"], ["t"]), node("ReduceMean", ["x", "axes"], ["m"]),
+                             node("MatMul", ["m", "w"], ["u"]), node("Add", ["t", "u"], ["s"]),
+                             node("Relu", ["s"], ["y"])], [3, 4], [3, 4], {"w": drawn(R, 4, 4), "axes": [1]}, 0),
     "attention": ([node("Transpose", ["x"], ["t"], perm=[0, 2, 1]), node("MatMul", ["x", "t"], ["s"]),
                    node("Softmax", ["s"], ["a"]), node("MatMul", ["a", "x"], ["y"])], [3, 4], [3, 4], {}, 2),
     "gate": ([node("GlobalAveragePool", ["x"], ["m"]), node("Sigmoid", ["m"], ["s"]), node("Mul", ["x", "s"], ["y"])],
@@ -248,9 +283,9 @@ def multipliers(model, x, b, cotangent, rule):
 
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("name", COMPLETE)
-def test_an_op_hands_on_all_of_its_change(tmp_path, name, rule):
+def test_an_op_hands_on_all_of_its_change(name, rule):
     nodes, shape, out, weights, labels = COMPLETE[name]
-    model = opened(tmp_path, nodes, shape, out, weights)
+    model = opened(nodes, shape, out, weights)
     rng = np.random.default_rng(9)
     x, b, cotangent = drawn(rng, 3, *shape) * 2, drawn(rng, 3, *shape) * 2, drawn(rng, 3, *out)
     # Some entries that hardly differ, and some that do not.
@@ -264,19 +299,20 @@ def test_an_op_hands_on_all_of_its_change(tmp_path, name, rule):
         assert len(told) == labels
 
 
-def test_without_a_difference_multipliers_are_derivatives(tmp_path):
+def test_without_a_difference_multipliers_are_derivatives():
     rng = np.random.default_rng(10)
-    for name in ("Tanh", "softmax", "layer norm", "attention", "max pool", "quotient", "Relu", "gate", "log sum exp"):
+    for name in ("Tanh", "softmax", "layer norm", "attention", "max pool", "quotient", "Relu", "gate", "log sum exp",
+                 "max", "min", "global max", "reduce max", "reduce min", "power of 2", "inverse"):  # fmt: skip
         nodes, shape, out, weights, _ = COMPLETE[name]
-        model = opened(tmp_path, nodes, shape, out, weights)
+        model = opened(nodes, shape, out, weights)
         x, cotangent = drawn(rng, 2, *shape), drawn(rng, 2, *out)
         m, _ = multipliers(model, x, x, cotangent, "rescale")
         plain = gradient(model, "y", ["x"]).run({"x": x}, cotangent)[1]["x"]
         np.testing.assert_allclose(m, plain, rtol=1e-4, atol=1e-5)
 
 
-def test_max_pooling_gives_a_rise_to_its_winner_and_a_fall_to_the_one_before(tmp_path):
-    model = opened(tmp_path, [node("MaxPool", ["x"], ["y"], kernel_shape=[3])], [1, 3], [1, 1])
+def test_max_pooling_gives_a_rise_to_its_winner_and_a_fall_to_the_one_before():
+    model = opened([node("MaxPool", ["x"], ["y"], kernel_shape=[3])], [1, 3], [1, 1])
     b = np.float32([[[1, 0, 0]], [[9, 0, 0]]])
     x = np.float32([[[0, 5, 3]], [[1, 5, 3]]])
     m, _ = multipliers(model, x, b, np.ones((2, 1, 1), np.float32), "rescale")
@@ -284,17 +320,40 @@ def test_max_pooling_gives_a_rise_to_its_winner_and_a_fall_to_the_one_before(tmp
     np.testing.assert_allclose(m[:, 0], [[0, 4 / 5, 0], [4 / 8, 0, 0]], rtol=1e-6)
 
 
-def test_what_has_no_rule_keeps_its_derivative_and_says_so(tmp_path):
-    model = opened(tmp_path, [node("LRN", ["x"], ["y"], size=3)], [3, 2, 2], [3, 2, 2])
-    x = drawn(np.random.default_rng(11), 1, 3, 2, 2)
+@pytest.mark.parametrize("op", ["LRN", "GridSample"])
+def test_what_has_no_rule_keeps_its_derivative_and_says_so(op):
+    """Of a GridSample that is so where its places depend on the input too."""
+    nodes = {
+        "LRN": [node("LRN", ["x"], ["y"], size=3)],
+        "GridSample": [node("Transpose", ["x"], ["t"], perm=[0, 2, 3, 1]), node("Mul", ["t", "c"], ["grid"]),
+                       node("GridSample", ["x", "grid"], ["y"])],
+    }[op]  # fmt: skip
+    model = opened(nodes, [2, 3, 3], [2, 3, 3], {"c": 0.3})
+    x = drawn(np.random.default_rng(11), 1, 2, 3, 3)
     m, told = multipliers(model, x, 0 * x, np.ones_like(x), "rescale")
-    np.testing.assert_allclose(m, gradient(model, "y", ["x"]).run({"x": x}, np.ones_like(x))[1]["x"])
-    assert told == ("LRN: its derivative at the input, which leaves a gap (1 node)",)
+    np.testing.assert_allclose(m, gradient(model, "y", ["x"]).run({"x": x}, np.ones_like(x))[1]["x"], rtol=1e-5)
+    assert told == (f"{op}: its derivative at the input, which leaves a gap (1 node)",)
 
 
-def test_a_condition_that_changes_is_told(tmp_path):
+def test_a_root_whose_operand_stays_at_zero_owes_nothing():
+    """Two changes that cancel: the slope of the root is infinite there, and its answer 0 all the same."""
+    text = "g (float[N, 2] x) => (float[N, 1] y) { d = MatMul(x, w)  r = Sqrt(d)  l = MatMul(x, v)  y = Add(r, l) }"
+    model = loaded(text, w=[[1.0], [-1.0]], v=[[2.0], [3.0]])
+    found = xaionnx.explain(model, np.float32([[1, 1], [5, 1]]), DeepLift(), 0)
+    # 2 x1 + 3 x2, and of the second row the root of 4, by half of what it rests on.
+    np.testing.assert_allclose(found.values, [[2, 3], [12.5, 2.5]], rtol=1e-6)
+
+
+def test_reveal_cancel_says_where_it_is_not_defined():
+    nodes, shape, out, weights, _ = COMPLETE["swish"]
+    x, cotangent = drawn(np.random.default_rng(14), 1, *shape), np.ones((1, *out), np.float32)
+    _, told = multipliers(opened(nodes, shape, out, weights), x, 0 * x, cotangent, "reveal_cancel")
+    assert told == ("Mul: rescale in place of reveal-cancel (1 node)",)
+
+
+def test_a_condition_that_changes_is_told():
     nodes = [node("Greater", ["x", "c"], ["p"]), node("Where", ["p", "x", "c"], ["y"])]
-    model = opened(tmp_path, nodes, [4], [4], {"c": 0.0})
+    model = opened(nodes, [4], [4], {"c": 0.0})
     _, told = multipliers(model, *np.float32([[[1, -1, 2, -2]], [[-1, 1, 1, -1]], [[1, 1, 1, 1]]]), "rescale")
     assert told == ("Where: operands that choose or count stay as they are at the input (1 node)",)
 
@@ -313,7 +372,7 @@ def test_tokens_have_baselines_of_tokens(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["FLOAT16", "DOUBLE"])
-def test_other_precisions(tmp_path, kind):
+def test_other_precisions(kind):
     """Softmax and Tanh between casts, as the values add up in the precision of the type."""
     inner = getattr(TensorProto, kind)
     nodes = [
@@ -321,7 +380,7 @@ def test_other_precisions(tmp_path, kind):
         node("Cast", ["s"], ["f"], to=TensorProto.FLOAT), node("MatMul", ["f", "w"], ["y"]),
     ]  # fmt: skip
     rng = np.random.default_rng(12)
-    model = opened(tmp_path, nodes, [6], [2], {"w": drawn(rng, 6, 2)})
+    model = opened(nodes, [6], [2], {"w": drawn(rng, 6, 2)})
     found = xaionnx.explain(model, drawn(rng, 2, 6), DeepLift(baseline=0.1), 0)
     assert np.max(np.abs(found.diagnostics["completeness_gap"])) < {"DOUBLE": 1e-6, "FLOAT16": 5e-3}[kind]
 

@@ -3,23 +3,18 @@
 import dataclasses
 
 import numpy as np
-import onnx
 import pytest
-from onnx import numpy_helper, parser
 
 import xaionnx
 from models import planted
+from tests.counting import Heard, rows_run
+from tests.tiny import loaded, row
 from xaionnx import FiniteDifferences, Model, progress
 from xaionnx.errors import OutputError, ParameterError, UnknownNameError, UnsupportedModelError
 from xaionnx.explainers.input_x_gradient import InputXGradient
 from xaionnx.explainers.integrated_gradients import IntegratedGradients
 from xaionnx.explainers.saliency import Saliency
-from xaionnx.session import Session
 from xaionnx.tables import read_table
-
-
-def row(*numbers):
-    return np.array([numbers], dtype=np.float32)
 
 
 def slopes(model, x, target=0, **options):
@@ -33,13 +28,11 @@ def built(model, x, target=0):
 @pytest.fixture(scope="module")
 def quadratic():
     """y = x A x for A = [[1, 2, 0], [0, -1, 3], [0, 0, 2]], whose gradient is x (A + A^T)."""
-    proto = parser.parse_model("""<ir_version: 8, opset_import: ["" : 17]>
-    g (float[N, 3] x) => (float[N, 1] y) { ax = MatMul(x, a)  p = Mul(x, ax)  y = ReduceSum<keepdims: int = 1>(p, one) }
-    """)
-    a = np.array([[1, 2, 0], [0, -1, 3], [0, 0, 2]], dtype=np.float32)
-    proto.graph.initializer.extend([numpy_helper.from_array(a, "a"), numpy_helper.from_array(np.array([1]), "one")])
-    onnx.checker.check_model(proto)
-    return planted.load(proto)
+    return loaded(
+        "g (float[N, 3] x) => (float[N, 1] y) { ax = MatMul(x, a)  p = Mul(x, ax)  y = ReduceSum(p, one) }",
+        a=[[1.0, 2.0, 0.0], [0.0, -1.0, 3.0], [0.0, 0.0, 2.0]],
+        one=[1],
+    )
 
 
 QUADRATIC_AT = row(1.5, -2, 0.5)
@@ -132,25 +125,7 @@ def test_targets_at_one_point_share_its_evaluations():
 @pytest.mark.parametrize("options", [{}, {"features": [0, 0, 1, 1, 2]}, {"directions": 7}])
 def test_evaluations_are_counted_and_foretold_truly(monkeypatch, options):
     model = planted.load(planted.linear(np.ones((2, 5))), batch_size=1)  # one row a run, and nothing to probe
-    counted, run = [], Session.run
-
-    def counting(self, fetch, feeds, *rest):
-        answers = run(self, fetch, feeds, *rest)
-        counted.append(len(answers[0]))
-        return answers
-
-    @dataclasses.dataclass
-    class Heard:
-        planned: int = 0
-        done: int = 0
-
-        def expect(self, evaluations):
-            self.planned += evaluations
-
-        def advance(self, evaluations):
-            self.done += evaluations
-
-    monkeypatch.setattr(Session, "run", counting)
+    counted = rows_run(monkeypatch)
     heard = Heard()
     with progress.listening(heard):
         found = slopes(model, np.ones((3, 5), np.float32), [0, 1], **options)
@@ -276,10 +251,7 @@ def test_both_inputs_of_a_model_with_two_are_moved():
 
 
 def test_a_point_beside_the_domain_is_refused():
-    root = planted.load(
-        parser.parse_model("""<ir_version: 8, opset_import: ["" : 17]>
-        g (float[N, 2] x) => (float[N, 2] y) { y = Sqrt(x) }""")
-    )
+    root = loaded("""g (float[N, 2] x) => (float[N, 2] y) { y = Sqrt(x) }""")
     with pytest.raises(OutputError, match=r"The gradient of .* is NaN or infinity for sample 1\. Check the sample"):
         slopes(root, np.float32([[1, 1], [0, 1]]))
 

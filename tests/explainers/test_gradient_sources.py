@@ -1,15 +1,17 @@
 """The source of a gradient: which one ``auto`` takes, and gradient models that the user supplies."""
 
+import functools
 import hashlib
 import re
 
 import numpy as np
 import onnx
 import pytest
-from onnx import numpy_helper, parser
 
 import xaionnx
 from models import planted
+from tests import tiny
+from tests.counting import rows_run
 from xaionnx import Explanation, FiniteDifferences, Model, Target, parameters
 from xaionnx.autodiff import gradient
 from xaionnx.errors import ModelFileError, ParameterError, UnsupportedModelError
@@ -18,18 +20,10 @@ from xaionnx.explainers.integrated_gradients import IntegratedGradients
 from xaionnx.explainers.saliency import Saliency
 from xaionnx.explainers.smooth_grad import SmoothGrad
 from xaionnx.render.words import made_by
-from xaionnx.session import Session
 
 WEIGHTS = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)  # 4 inputs, 3 outputs
+loaded = functools.partial(tiny.loaded, opset=18)
 X = np.random.default_rng(1).normal(size=(2, 4)).astype(np.float32)
-HEAD = '<ir_version: 8, opset_import: ["" : 18]>'
-
-
-def loaded(text, **weights):
-    proto = parser.parse_model(f"{HEAD}\n{text}")
-    proto.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in weights.items())
-    onnx.checker.check_model(proto)
-    return planted.load(proto)
 
 
 @pytest.fixture(scope="module")
@@ -189,14 +183,7 @@ def test_its_evaluations_are_counted_with_those_of_the_check(monkeypatch, target
     options = {"batch_size": 1}
     model = loaded("explained (float[N, 4] x) => (float[N, 3] y) { t = Tanh(x)  y = MatMul(t, w) }", w=WEIGHTS)
     model, source = Model.load(model.path, **options), Model.load(by_cotangent().path, **options)
-    counted, run = [], Session.run
-
-    def counting(self, fetch, feeds, *rest):
-        answers = run(self, fetch, feeds, *rest)
-        counted.append(len(answers[0]))
-        return answers
-
-    monkeypatch.setattr(Session, "run", counting)
+    counted = rows_run(monkeypatch)
     found = slopes(model, X, target, source)
     assert sum(counted) == sum(found.diagnostics["evaluations"])
 

@@ -1,14 +1,13 @@
 """The gradient methods against published numbers, closed forms and central differences."""
 
-import dataclasses
-
 import numpy as np
 import pytest
-from onnx import parser
 from PIL import Image
 
 import xaionnx
 from models import planted
+from tests.counting import Heard
+from tests.tiny import loaded, row
 from xaionnx import Baseline, Model, Target, progress
 from xaionnx.errors import OutputError, ParameterError, UnsupportedModelError
 from xaionnx.explainers.expected_gradients import ExpectedGradients
@@ -20,18 +19,9 @@ RULES = ("gauss_legendre", "trapezoid", "left", "middle", "right")
 CANONICAL = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
 
 
-def row(*numbers):
-    return np.array([numbers], dtype=np.float32)
-
-
 def softmax(logits):
     shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return shifted / shifted.sum(axis=-1, keepdims=True)
-
-
-@pytest.fixture(scope="module")
-def digits():
-    return Model.load("models/mnist_cnn.onnx")
 
 
 @pytest.fixture(scope="module")
@@ -247,28 +237,15 @@ def test_both_images_of_a_model_with_two_are_explained():
 
 
 def test_an_input_of_integers_and_a_slope_of_infinity_are_refused():
-    tokens = parser.parse_model("""<ir_version: 8, opset_import: ["" : 17]>
-    g (int64[N, 3] ids) => (float[N, 3] y) { y = Cast<to: int = 1>(ids) }""")
+    tokens = loaded("""g (int64[N, 3] ids) => (float[N, 3] y) { y = Cast<to: int = 1>(ids) }""")
     with pytest.raises(UnsupportedModelError, match=r"Input 'ids' of .* is \(N, 3\) int64, which has no gradient"):
-        xaionnx.explain(planted.load(tokens), np.ones((1, 3), dtype=np.int64), "saliency", 0)
-    root = parser.parse_model("""<ir_version: 8, opset_import: ["" : 17]>
-    g (float[N, 2] x) => (float[N, 2] y) { y = Sqrt(x) }""")
+        xaionnx.explain(tokens, np.ones((1, 3), dtype=np.int64), "saliency", 0)
+    root = loaded("""g (float[N, 2] x) => (float[N, 2] y) { y = Sqrt(x) }""")
     with pytest.raises(OutputError, match=r"The gradient of .* is NaN or infinity for sample 1"):
-        xaionnx.explain(planted.load(root), np.float32([[1, 1], [0, 1]]), "saliency", 0)
+        xaionnx.explain(root, np.float32([[1, 1], [0, 1]]), "saliency", 0)
 
 
 def test_progress_is_told_of_every_evaluation(digits, digit):
-    @dataclasses.dataclass
-    class Heard:
-        planned: int = 0
-        done: int = 0
-
-        def expect(self, evaluations):
-            self.planned += evaluations
-
-        def advance(self, evaluations):
-            self.done += evaluations
-
     heard = Heard()
     with progress.listening(heard):
         found = xaionnx.explain(digits, digit, IntegratedGradients(steps=4), [0, 1])

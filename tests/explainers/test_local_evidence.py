@@ -5,6 +5,7 @@ import pytest
 
 import xaionnx
 from models import planted
+from tests.tiny import node, opened
 from xaionnx import Baseline, Model, Target
 from xaionnx.errors import ParameterError, UnknownNameError, UnsupportedModelError
 from xaionnx.explainers.local_evidence import LocalEvidence
@@ -147,3 +148,28 @@ def test_relative_evidence_is_what_a_patch_adds_to_the_baseline(cnn):
     assert relative.diagnostics["evaluations"] == [plain.diagnostics["evaluations"][0] + 1]
     with pytest.raises(ParameterError, match="The 'relative' parameter of LocalEvidence must be False for patches"):
         LocalEvidence(relative=True, patches="alone")
+
+
+def test_scores_by_place_are_those_whose_mean_is_the_answer():
+    """Ahead of a ReLU there are as many channels as classes, but their means are another thing."""
+    rng = np.random.default_rng(6)
+    nodes = [node("Conv", ["x", "w"], ["s"]), node("Relu", ["s"], ["r"]),
+             node("ReduceMean", ["r", "axes"], ["y"], keepdims=0)]  # fmt: skip
+    model = opened(nodes, [3, 13, 11], [4], {"w": rng.normal(size=(4, 3, 3, 3)), "axes": np.array([2, 3])})
+    assert LocalEvidence().attribute(model, X, 0).provenance["parameters"]["layer"] == "r"
+    with pytest.raises(UnsupportedModelError, match=r"Layer 's' of .* does not hold scores by place whose mean"):
+        LocalEvidence(layer="s").attribute(model, X, 0)
+
+
+def test_targets_of_two_tensors_have_no_scores_in_common():
+    """There are such scores for "mean", but not for what is made of it."""
+    rng = np.random.default_rng(7)
+    nodes = [node("Conv", ["x", "w"], ["s"]), node("ReduceMean", ["s", "axes"], ["mean"], keepdims=0),
+             node("Exp", ["mean"], ["y"])]  # fmt: skip
+    model = opened(nodes, [3, 13, 11], [4], {"w": rng.normal(size=(4, 3, 3, 3)), "axes": np.array([2, 3])})
+    targets, patch = [Target.index(1, output="mean"), 2], {"window": 5, "stride": 4}
+    assert LocalEvidence(**patch).attribute(model, X, targets[0]).provenance["parameters"]["patches"] == "scores"
+    found = LocalEvidence(**patch).attribute(model, X, targets)
+    assert found.provenance["parameters"]["patches"] == "covered"
+    each = [LocalEvidence(**patch, patches="covered").attribute(model, X, one).values for one in targets]
+    np.testing.assert_allclose(found.values, each, **CLOSE)

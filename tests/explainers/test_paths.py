@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from onnx import numpy_helper, parser
 from PIL import Image
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 from skimage.segmentation import felzenszwalb
@@ -11,6 +10,7 @@ import xaionnx
 from models import planted
 from tests.oracles import guided_ig as guided_oracle
 from tests.oracles import xrai as xrai_oracle
+from tests.tiny import loaded, row
 from xaionnx import Baseline, InputSpec, Model
 from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError
 from xaionnx.explainers._regions import SIDE, rank, ranking, segments
@@ -18,22 +18,6 @@ from xaionnx.explainers.blur_ig import BlurIG
 from xaionnx.explainers.guided_ig import GuidedIG
 from xaionnx.explainers.integrated_gradients import IntegratedGradients
 from xaionnx.explainers.xrai import XRAI
-
-
-def row(*numbers):
-    return np.array([numbers], dtype=np.float32)
-
-
-def of_text(text, **weights):
-    proto = parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17]>\n{text}')
-    for name, array in weights.items():
-        proto.graph.initializer.append(numpy_helper.from_array(np.asarray(array, dtype=np.float32), name))
-    return planted.load(proto)
-
-
-@pytest.fixture(scope="module")
-def digits():
-    return Model.load("models/mnist_cnn.onnx")
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +29,7 @@ def digit():
 def mixing():
     """A smooth model of 12 columns whose gradient depends on where it is taken."""
     rng = np.random.default_rng(6)
-    return of_text(
+    return loaded(
         "g (float[N, 12] x) => (float[N, 2] y) { h = MatMul(x, a)  t = Tanh(h)  y = MatMul(t, b) }",
         a=rng.normal(size=(12, 8)) / 2, b=rng.normal(size=(8, 2)),
     )  # fmt: skip
@@ -58,7 +42,7 @@ def test_guided_ig_of_the_nets_of_others():
     linear = planted.load(planted.linear([[2.0, 1.0]]))
     found = xaionnx.explain(linear, row(10, 5), GuidedIG(baseline=row(-1, -3)[0]), 0)
     np.testing.assert_allclose(found.values, [[22, 8]], rtol=1e-5)
-    squares = of_text(SQUARES, a=[[2.0], [1.0]])
+    squares = loaded(SQUARES, a=[[2.0], [1.0]])
     found = xaionnx.explain(squares, row(3, 3), GuidedIG(), 0)
     np.testing.assert_allclose(found.values, [[18, 9]], rtol=1e-4)
     assert found.diagnostics["relative_gap"][0] < 1e-5
@@ -99,7 +83,7 @@ def test_guided_ig_on_a_straight_path_is_integrated_gradients(mixing):
 
 def test_guided_ig_moves_late_what_has_a_large_gradient():
     """On (x1^2 + 3 x2^2)^2 the gradients are as x1 to 3 x2: a free path keeps 3 x2 = x1 until x1 is there."""
-    model = of_text("g (float[N, 2] x) => (float[N, 1] y) { s = Mul(x, x)  p = MatMul(s, a)  y = Mul(p, p) }",
+    model = loaded("g (float[N, 2] x) => (float[N, 1] y) { s = Mul(x, x)  p = MatMul(s, a)  y = Mul(p, p) }",
                     a=[[1.0], [3.0]])  # fmt: skip
     straight = xaionnx.explain(model, row(1, 1), GuidedIG(max_dist=0.0), 0).values[0]
     free = xaionnx.explain(model, row(1, 1), GuidedIG(max_dist=1.0), 0).values[0]

@@ -8,8 +8,7 @@ from PIL import Image
 
 import xaionnx
 from models import planted
-from tests import tiny
-from tests.tiny import node, tensor
+from tests.tiny import node, opened
 from xaionnx import Model
 from xaionnx.errors import DataError, InputMismatchError, ParameterError, UnsupportedModelError
 from xaionnx.explainers.pattern_attribution import PatternAttribution
@@ -19,13 +18,6 @@ from xaionnx.patterns import Patterns, estimate_patterns
 SIGNAL, DISTRACTOR = np.array([1.0, 0.5]), np.array([1.0, 1.0])
 # Orthogonal to the distractor, and 1 along the signal.
 FILTER = np.array([2.0, -2.0])
-
-
-def opened(tmp_path, nodes, shape, out, weights):
-    weights = {name: np.asarray(w, np.float32) for name, w in weights.items()}
-    return Model.load(
-        tiny.saved(tmp_path / "net.onnx", nodes, [tensor("x", ["N", *shape])], [tensor("y", ["N", *out])], weights)
-    )
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +68,7 @@ def patches_of(x, k, stride, pad):
 
 
 @pytest.mark.parametrize("estimator", ["two_component", "linear"])
-def test_patterns_of_layers_by_loops(tmp_path, estimator):
+def test_patterns_of_layers_by_loops(estimator):
     """A convolution, one of two groups, a Gemm, and a MatMul whose bias is added behind it; the last has no ReLU."""
     rng = np.random.default_rng(1)
     w, v = rng.normal(size=(4, 2, 3, 3)), rng.normal(size=(4, 2, 2, 2))
@@ -86,8 +78,7 @@ def test_patterns_of_layers_by_loops(tmp_path, estimator):
         node("Conv", ["q", "v", "c"], ["r"], group=2), node("Relu", ["r"], ["s"]), node("Flatten", ["s"], ["f"]),
         node("Gemm", ["f", "mt", "d"], ["g"], transB=1), node("Relu", ["g"], ["u"]), node("MatMul", ["u", "h"], ["y"]),
     ]  # fmt: skip
-    model = opened(
-        tmp_path, nodes, [2, 6, 6], [2], {"w": w, "v": v, "mt": m.T, "h": h, "b": b, "c": c, "d": d}
+    model = opened(nodes, [2, 6, 6], [2], {"w": w, "v": v, "mt": m.T, "h": h, "b": b, "c": c, "d": d}
     )  # fmt: skip
     x = rng.normal(size=(50, 2, 6, 6)).astype(np.float32) + 0.3
     found = estimate_patterns(model, x, estimator)
@@ -112,14 +103,14 @@ def test_patterns_of_layers_by_loops(tmp_path, estimator):
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-def test_patterns_go_back_through_the_rectifiers_that_were_open(tmp_path, weighted):
+def test_patterns_go_back_through_the_rectifiers_that_were_open(weighted):
     rng = np.random.default_rng(2)
     w, v, b = rng.normal(size=(4, 6)), rng.normal(size=(6, 3)), rng.normal(size=6)
     nodes = [
         node("MatMul", ["x", "w"], ["p"]), node("Add", ["p", "b"], ["q"]), node("Relu", ["q"], ["r"]),
         node("MatMul", ["r", "v"], ["y"]),
     ]  # fmt: skip
-    model = opened(tmp_path, nodes, [4], [3], {"w": w, "v": v, "b": b})
+    model = opened(nodes, [4], [3], {"w": w, "v": v, "b": b})
     x = rng.normal(size=(40, 4)).astype(np.float32)
     found = estimate_patterns(model, x)
     first, last = found.layers.values()
@@ -131,9 +122,9 @@ def test_patterns_go_back_through_the_rectifiers_that_were_open(tmp_path, weight
     np.testing.assert_allclose(values, (y[:, None] * c[:, 1] * open_) @ a.T, rtol=1e-4, atol=1e-5)
 
 
-def test_a_unit_that_never_varies_has_no_pattern(tmp_path):
+def test_a_unit_that_never_varies_has_no_pattern():
     nodes = [node("Gemm", ["x", "w", "b"], ["p"]), node("Relu", ["p"], ["r"]), node("MatMul", ["r", "v"], ["y"])]
-    model = opened(tmp_path, nodes, [2], [1], {"w": np.eye(2), "b": [-100, 0], "v": np.ones((2, 1))})
+    model = opened(nodes, [2], [1], {"w": np.eye(2), "b": [-100.0, 0.0], "v": np.ones((2, 1))})
     found = estimate_patterns(model, np.random.default_rng(3).normal(size=(30, 2)).astype(np.float32))
     np.testing.assert_array_equal(found.layers["p"][:, 0], 0)
     assert np.isfinite(found.layers["p"]).all()
@@ -163,7 +154,7 @@ def test_refusals(linear, tmp_path):
             xaionnx.explain(model, x[:1], "pattern_net", 0, patterns=tmp_path / name)
     with pytest.raises(ParameterError, match="'two_component' or 'linear'"):
         estimate_patterns(model, x, "positive")
-    no_weights = opened(tmp_path, [node("Relu", ["x"], ["y"])], [2], [2], {})
+    no_weights = opened([node("Relu", ["x"], ["y"])], [2], [2], {})
     with pytest.raises(UnsupportedModelError, match="no layer with weights"):
         estimate_patterns(no_weights, x)
 

@@ -7,12 +7,11 @@ from PIL import Image
 
 import xaionnx
 from models import planted
-from tests import tiny
+from tests.explainers.propagated import HIGH, LOW, MEAN, NETS, mlp, pictures_of
 from tests.oracles import lrp as oracle
-from tests.tiny import node, tensor
+from tests.tiny import node, opened
 from xaionnx import Model, Target
 from xaionnx.autodiff import gradient
-from xaionnx.autodiff.composites import names
 from xaionnx.autodiff.lrp import Composite, table
 from xaionnx.autodiff.relevance import AlphaBeta, Epsilon, Flat, Gamma, WSquare, ZBox, ZPlus
 from xaionnx.errors import ParameterError, UnsupportedModelError
@@ -22,7 +21,6 @@ from xaionnx.explainers.lrp import Lrp
 
 CANONICAL = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
 ROW = np.float32([[1, 2, 3]])
-LOW, HIGH = -1.5, 2.0
 
 # Each rule beside its oracle, with a stabiliser large enough to show. What is relative is so in both.
 RULES = {
@@ -37,117 +35,11 @@ RULES = {
 }
 
 
-def opened(tmp_path, nodes, shape, out, weights):
-    weights = {
-        name: np.asarray(w, np.int64 if np.asarray(w).dtype.kind == "i" else np.float32) for name, w in weights.items()
-    }
-    return Model.load(
-        tiny.saved(tmp_path / "net.onnx", nodes, [tensor("x", ["N", *shape])], [tensor("y", ["N", *out])], weights)
-    )
-
-
-def dense(w, b):
-    return ("linear", (w, b, np.ones(w.shape, bool)))
-
-
-def pictures_of(rng, count, shape):
-    return rng.uniform(LOW, HIGH, (count, *shape)).astype(np.float32)
-
-
-def mlp(tmp_path, rng, bias=True):
-    """Gemm with transposed weights, MatMul and Add, Gemm with a factor."""
-    w = [rng.normal(size=s).astype(np.float32) for s in ((7, 6), (6, 5), (5, 3))]
-    b = [(rng.normal(size=s) * bias).astype(np.float32) for s in (6, 5, 3)]
-    nodes = [
-        node("Gemm", ["x", "w0", "b0"], ["h0"], transB=1),
-        node("Relu", ["h0"], ["r0"]),
-        node("Gemm", ["r0", "w1", "b1"], ["h1"]),
-        node("Relu", ["h1"], ["r1"]),
-        node("Gemm", ["r1", "w2", "b2"], ["y"], beta=2.0),
-    ]
-    weights = {"w0": w[0].T, "b0": b[0], "w1": w[1], "b1": b[1], "w2": w[2], "b2": b[2]}
-    net = [dense(w[0], b[0]), ("relu", None), dense(w[1], b[1]), ("relu", None), dense(w[2], 2 * b[2])]
-    return opened(tmp_path, nodes, [7], [3], weights), net, pictures_of(rng, 3, (7,))
-
-
-def convolutional(tmp_path, rng, bias=True):
-    """Strides, pads, groups, dilation and max pooling."""
-    shape, net, weights, nodes = (2, 9, 9), [], {}, []
-    layers = [
-        ({"stride": 2, "pad": 1}, (4, 2, 3, 3)),
-        ({"pad": 1, "group": 2}, (4, 2, 3, 3)),
-        ({"group": 4, "dilation": 2}, (4, 1, 2, 2)),
-    ]
-    value = "x"
-    for number, (how, size) in enumerate(layers):
-        kernel = rng.normal(size=size).astype(np.float32)
-        b = (rng.normal(size=size[0]) * bias).astype(np.float32)
-        matrix, shape = oracle.unrolled(kernel, b, shape, **how)
-        net += [("linear", matrix), ("relu", None)]
-        weights |= {f"k{number}": kernel, f"b{number}": b}
-        stride, pad, dilation = (
-            how.get(name, default) for name, default in (("stride", 1), ("pad", 0), ("dilation", 1))
-        )
-        nodes += [
-            node(
-                "Conv", [value, f"k{number}", f"b{number}"], [f"h{number}"],
-                strides=[stride] * 2, pads=[pad] * 4, group=how.get("group", 1), dilations=[dilation] * 2,
-            ),
-            node("Relu", [f"h{number}"], [f"r{number}"]),
-        ]  # fmt: skip
-        value = f"r{number}"
-        if number == 1:
-            inputs, shape = oracle.windows(shape, 2) if shape[1] % 2 == 0 else oracle.windows(shape, 1)
-            net.append(("max", inputs))
-            nodes.append(node("MaxPool", [value], ["pooled"], kernel_shape=[2 if shape[1] == 2 else 1] * 2))
-            value = "pooled"
-    w, b = rng.normal(size=(int(np.prod(shape)), 3)).astype(np.float32), (rng.normal(size=3) * bias).astype(np.float32)
-    nodes += [node("Flatten", [value], ["flat"]), node("Gemm", ["flat", "w", "b"], ["y"])]
-    net.append(dense(w, b))
-    return opened(tmp_path, nodes, [2, 9, 9], [3], weights | {"w": w, "b": b}), net, pictures_of(rng, 2, (2, 9, 9))
-
-
-def residual(tmp_path, rng, bias=True):
-    """A convolution, a block with a skip, the mean of each channel, a layer."""
-    kernels = [rng.normal(size=s).astype(np.float32) for s in ((3, 2, 3, 3), (3, 3, 3, 3), (3, 3, 1, 1))]
-    b = [(rng.normal(size=3) * bias).astype(np.float32) for _ in range(4)]
-    shape = (2, 5, 5)
-    first, shape = oracle.unrolled(kernels[0], b[0], shape)
-    inner, _ = oracle.unrolled(kernels[1], b[1], shape, pad=1)
-    outer, _ = oracle.unrolled(kernels[2], b[2], shape)
-    w = rng.normal(size=(3, 3)).astype(np.float32)
-    mean = np.kron(np.eye(3), np.full((9, 1), 1 / 9))
-    net = [
-        ("linear", first), ("relu", None),
-        ("skip", [("linear", inner), ("relu", None), ("linear", outer)]), ("relu", None),
-        ("linear", (mean, np.zeros(3), mean > 0)), dense(w, b[3]),
-    ]  # fmt: skip
-    nodes = [
-        node("Conv", ["x", "k0", "b0"], ["h0"]),
-        node("Relu", ["h0"], ["r0"]),
-        node("Conv", ["r0", "k1", "b1"], ["h1"], pads=[1] * 4),
-        node("Relu", ["h1"], ["r1"]),
-        node("Conv", ["r1", "k2", "b2"], ["h2"]),
-        node("Add", ["h2", "r0"], ["sum"]),
-        node("Relu", ["sum"], ["r2"]),
-        node("GlobalAveragePool", ["r2"], ["mean"]),
-        node("Flatten", ["mean"], ["flat"]),
-        node("Gemm", ["flat", "w", "b3"], ["y"]),
-    ]
-    weights = {f"k{i}": k for i, k in enumerate(kernels)} | {f"b{i}": one for i, one in enumerate(b)} | {"w": w}
-    return opened(tmp_path, nodes, [2, 5, 5], [3], weights), net, pictures_of(rng, 2, (2, 5, 5))
-
-
-NETS = {"mlp": mlp, "convolutional": convolutional, "residual": residual}
-# The linear layer of the residual net that has no weights of its own.
-MEAN = {"residual": 3}
-
-
 @pytest.mark.parametrize("relative", [True, False])
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("kind", NETS)
-def test_every_rule_in_every_layer_equals_its_papers_equation(tmp_path, kind, rule, relative):
-    model, net, x = NETS[kind](tmp_path, np.random.default_rng(5))
+def test_every_rule_in_every_layer_equals_its_papers_equation(kind, rule, relative):
+    model, net, x = NETS[kind](np.random.default_rng(5))
     ours, theirs = RULES[rule]
     options = {"epsilon": 1e-2, "relative": relative}
     # z-box bounds the model's input; further up the layers follow epsilon.
@@ -173,8 +65,8 @@ def test_every_rule_in_every_layer_equals_its_papers_equation(tmp_path, kind, ru
 
 @pytest.mark.parametrize("rule", ["epsilon", "gamma", "z_plus", "alpha1_beta0", "w_square", "flat"])
 @pytest.mark.parametrize("kind", NETS)
-def test_without_biases_relevance_is_conserved_to_rounding(tmp_path, kind, rule):
-    model, _, x = NETS[kind](tmp_path, np.random.default_rng(5), bias=False)
+def test_without_biases_relevance_is_conserved_to_rounding(kind, rule):
+    model, _, x = NETS[kind](np.random.default_rng(5), bias=False)
     rules = {"Conv": RULES[rule][0](), "*": RULES[rule][0]()}
     found = xaionnx.explain(model, np.abs(x), Lrp(composite=Composite(rules)), 1)
     assert (found.diagnostics["relative_gap"] < np.full(len(x), 2e-4)).all()
@@ -208,10 +100,10 @@ def test_lrp_rows_of_the_nets_of_others(relative):
     ("Einsum", {"equation": "nij,jk->nik"}, lambda w, x: [x, w]),
 ])  # fmt: skip
 @pytest.mark.parametrize("rule", RULES)
-def test_products_with_constant_matrices_on_either_side(tmp_path, op, attributes, operands, rule):
+def test_products_with_constant_matrices_on_either_side(op, attributes, operands, rule):
     rng = np.random.default_rng(2)
     w, x = rng.normal(size=(4, 4)).astype(np.float32), pictures_of(rng, 2, (4, 4))
-    model = opened(tmp_path, [node(op, operands("w", "x"), ["y"], **attributes)], [4, 4], [4, 4], {"w": w})
+    model = opened([node(op, operands("w", "x"), ["y"], **attributes)], [4, 4], [4, 4], {"w": w})
     ours, theirs = RULES[rule]
     cotangent = rng.normal(size=(4, 4))
     left = operands("w", "x")[0] == "w"
@@ -228,12 +120,12 @@ def test_products_with_constant_matrices_on_either_side(tmp_path, op, attributes
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_a_transposed_convolution(tmp_path, rule):
+def test_a_transposed_convolution(rule):
     rng = np.random.default_rng(3)
     kernel, bias = rng.normal(size=(4, 1, 3, 3)).astype(np.float32), rng.normal(size=2).astype(np.float32)
     x = pictures_of(rng, 2, (4, 3, 3))
     nodes = [node("ConvTranspose", ["x", "k", "b"], ["y"], strides=[2, 2], pads=[1, 1, 1, 1], group=2)]
-    model = opened(tmp_path, nodes, [4, 3, 3], [2, 5, 5], {"k": kernel, "b": bias})
+    model = opened(nodes, [4, 3, 3], [2, 5, 5], {"k": kernel, "b": bias})
     # The transpose of the convolution from (2, 5, 5) to (4, 3, 3) with the same weights.
     (matrix, _, connected), shape = oracle.unrolled(kernel, np.zeros(4), (2, 5, 5), stride=2, pad=1, group=2)
     assert shape == (4, 3, 3)
@@ -309,12 +201,12 @@ def test_the_eyes_of_a_cat_count_most():
         assert size[eyes].sum() / size.sum() > times * eyes.mean()
 
 
-def test_a_result_tells_what_its_rules_cannot(tmp_path):
+def test_a_result_tells_what_its_rules_cannot():
     """A product of two equals is halved, and the record and the compiled file both say so."""
     rng = np.random.default_rng(0)
     nodes = [node("MatMul", ["x", "a"], ["u"]), node("MatMul", ["x", "b"], ["v"]), node("Mul", ["u", "v"], ["y"])]
     weights = {"a": rng.normal(size=(4, 3)), "b": rng.normal(size=(4, 3))}
-    model = opened(tmp_path, nodes, [4], [3], weights)
+    model = opened(nodes, [4], [3], weights)
     x = rng.normal(size=(2, 4)).astype(np.float32)
     labels = ["Mul: relevance of a product is halved (1 node)"]
     assert xaionnx.explain(model, x, "lrp", 0).provenance["approximations"] == labels
@@ -324,8 +216,8 @@ def test_a_result_tells_what_its_rules_cannot(tmp_path):
     assert "Softmax: its normaliser counts as constant (1 node)" in probability
 
 
-def test_a_compiled_file_conserves_as_the_method_does(tmp_path):
-    model, _, x = mlp(tmp_path, np.random.default_rng(1))
+def test_a_compiled_file_conserves_as_the_method_does():
+    model, _, x = mlp(np.random.default_rng(1))
     made = xaionnx.compile(model, "lrp", 1, composite="epsilon_alpha2_beta1", relative=False)
     session = ort.InferenceSession(made.proto.SerializeToString(), providers=["CPUExecutionProvider"])
     answers = dict(zip([o.name for o in session.get_outputs()], session.run(None, {"x": x}), strict=True))
@@ -334,19 +226,8 @@ def test_a_compiled_file_conserves_as_the_method_does(tmp_path):
     np.testing.assert_allclose(answers["conservation_gap"], found.diagnostics["conservation_gap"], rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", names())
-def test_every_named_composite_answers(tmp_path, name):
-    model, _, x = residual(tmp_path, np.random.default_rng(2))
-    found = xaionnx.explain(model, x, Lrp(composite=name, low=LOW, high=HIGH), 0)
-    assert np.isfinite(found.values).all()
-    assert np.abs(found.values).max() > 0
-    asked = found.provenance["parameters"]
-    assert (asked["gamma"] is not None) == ("gamma" in name)
-    assert (asked["low"] is not None) == ("box" in name)
-
-
-def test_relevance_at_a_layer_knows_no_first_one(tmp_path):
-    model, net, x = mlp(tmp_path, np.random.default_rng(3))
+def test_relevance_at_a_layer_knows_no_first_one():
+    model, net, x = mlp(np.random.default_rng(3))
     (w, b, _), own = net[0][1], Composite({"first": Flat(), "*": Gamma(0.5)})
     found = xaionnx.explain(model, x, Lrp(composite=own, layer="r0"), 1)
     for n, one in enumerate(x):
@@ -366,7 +247,7 @@ def test_rules_belong_to_the_graph():
             kind(gradient="finite_differences")
 
 
-def test_the_box_is_for_the_first_layer(tmp_path):
-    model, _, x = mlp(tmp_path, np.random.default_rng(3))
+def test_the_box_is_for_the_first_layer():
+    model, _, x = mlp(np.random.default_rng(3))
     with pytest.raises(UnsupportedModelError, match="The box rule is for the first layer"):
         xaionnx.explain(model, x, Lrp(composite=Composite({"*": ZBox(LOW, HIGH)})), 1)

@@ -3,13 +3,13 @@
 import dataclasses
 
 import numpy as np
-import onnx
 import pytest
-from onnx import numpy_helper, parser
 
 import xaionnx
 from models import planted
-from xaionnx import Features, Model, Target, progress
+from tests.counting import Heard
+from tests.tiny import loaded, row
+from xaionnx import Features, Target, progress
 from xaionnx.errors import ParameterError, UnknownNameError, UnsupportedModelError
 from xaionnx.explainers.exact_shapley import ExactShapley
 from xaionnx.explainers.feature_ablation import FeatureAblation
@@ -22,30 +22,14 @@ from xaionnx.explainers.xrai import XRAI
 from xaionnx.selection import Pick
 
 
-def row(*numbers):
-    return np.array([numbers], dtype=np.float32)
-
-
-@pytest.fixture(scope="module")
-def digits():
-    return Model.load("models/mnist_cnn.onnx")
-
-
 @pytest.fixture(scope="module")
 def digit():
     return np.random.default_rng(0).uniform(0, 1, size=(2, 1, 28, 28)).astype(np.float32)
 
 
-SQUARES = """<ir_version: 8, opset_import: ["" : 17]>
-g (float[N, 3] x) => (float[N, 1] y) { s = Mul(x, x)  y = MatMul(s, a) }"""
-
-
 @pytest.fixture
 def squares():
-    proto = parser.parse_model(SQUARES)
-    proto.graph.initializer.append(numpy_helper.from_array(np.array([[1], [2], [-3]], dtype=np.float32), "a"))
-    onnx.checker.check_model(proto)
-    return planted.load(proto)
+    return loaded("g (float[N, 3] x) => (float[N, 1] y) { s = Mul(x, x)  y = MatMul(s, a) }", a=[[1.0], [2.0], [-3.0]])
 
 
 @pytest.mark.parametrize("statistic", ["mean", "squared", "variance"])
@@ -175,15 +159,6 @@ def test_the_noise_is_of_the_seed_and_not_of_the_batch(digits, digit, monkeypatc
 @pytest.mark.parametrize("piece", [2**24, 800])
 @pytest.mark.parametrize("method", [None, Lime(budget=60, features=Features.grid(2, 2), tolerance=0.5)])
 def test_progress_ends_where_it_was_planned(digits, digit, monkeypatch, method, piece):
-    class Heard:
-        planned = done = 0
-
-        def expect(self, evaluations):
-            self.planned += evaluations
-
-        def advance(self, evaluations):
-            self.done += evaluations
-
     heard = Heard()
     monkeypatch.setattr("xaionnx.explainers.smooth_grad._PIECE", piece)
     with progress.listening(heard):
@@ -217,10 +192,9 @@ def test_what_is_no_other_method_is_refused(method):
 
 
 def test_integers_take_no_noise():
-    tokens = parser.parse_model("""<ir_version: 8, opset_import: ["" : 17]>
-    g (int64[N, 3] ids) => (float[N, 3] y) { y = Cast<to: int = 1>(ids) }""")
+    tokens = loaded("""g (int64[N, 3] ids) => (float[N, 3] y) { y = Cast<to: int = 1>(ids) }""")
     with pytest.raises(UnsupportedModelError, match=r"Input 'ids' of .* is \(N, 3\) int64, which has no gradient"):
-        xaionnx.explain(planted.load(tokens), np.ones((1, 3), dtype=np.int64), SmoothGrad(inner="lime"), 0)
+        xaionnx.explain(tokens, np.ones((1, 3), dtype=np.int64), SmoothGrad(inner="lime"), 0)
 
 
 def test_a_held_target_repeats_the_picks_of_its_samples():

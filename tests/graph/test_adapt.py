@@ -3,10 +3,10 @@
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, parser
+from onnx import TensorProto, helper
 
 from tests import tiny
-from tests.tiny import node, tensor
+from tests.tiny import node, parsed, tensor
 from xaionnx import Model
 from xaionnx.graph.adapt import adapt, free_batch
 from xaionnx.graph.ending import ending
@@ -86,8 +86,7 @@ def test_bfloat16_is_fed_and_answered_as_float32(tmp_path):
 
 
 def test_bfloat16_inside_the_branches_of_an_if_is_renamed_too():
-    proto = parser.parse_model("""
-        <ir_version: 8, opset_import: ["" : 17]>
+    proto = parsed("""
         g (bfloat16[N, 2] x, bool c) => (bfloat16[N, 2] y) {
             y = If (c) <then_branch = t () => (bfloat16[N, 2] a) { a = Identity(x) },
                         else_branch = e () => (bfloat16[N, 2] b) { b = Neg(x) }>
@@ -121,6 +120,6 @@ def test_freeing_the_batch_touches_samples_alone():
     ],
 )
 def test_the_op_that_a_tensor_ends_in(text, op):
-    graph = f'<ir_version: 8, opset_import: ["" : 17]> g (float[N, 2] x) => (float[N, 2] y) {{ {text} }}'
-    assert ending(parser.parse_model(graph), "y") == op
-    assert ending(parser.parse_model(graph), "no such tensor") is None
+    graph = parsed(f"g (float[N, 2] x) => (float[N, 2] y) {{ {text} }}")
+    assert ending(graph, "y") == op
+    assert ending(graph, "no such tensor") is None

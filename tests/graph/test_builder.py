@@ -5,8 +5,8 @@ import onnx
 import onnx_ir as ir
 import onnxruntime
 import pytest
-from onnx import parser
 
+from tests.tiny import parsed
 from xaionnx.errors import ParameterError, UnsupportedModelError
 from xaionnx.graph.builder import Builder
 
@@ -126,8 +126,7 @@ class TestOutputTypes:
 class TestNames:
     def test_never_those_of_the_model(self):
         model = ir.from_proto(
-            parser.parse_model("""
-            <ir_version: 8, opset_import: ["" : 17]>
+            parsed("""
             g (float[N] x) => (float[N] y) { xai_Relu_0 = Relu(x)  y = Exp(xai_Relu_0) }""")
         )
         g = Builder(model)

@@ -1,23 +1,19 @@
 """If, Loop, Scan and sequences in models: the gradient is that of what the model computes, or the op is named."""
 
-import numpy as np
-import onnx
-import pytest
-from onnx import parser
+import functools
 
-from xaionnx import Model
+import numpy as np
+import pytest
+
+from tests import tiny
 from xaionnx.autodiff import gradient
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.graph import control_flow
 
 # Central differences in float64: rounding over the step, and curvature.
 STEP, TOLERANCE = 1e-6, 1e-7
-
-
-def loaded(folder, text, opset=20):
-    path = folder / "model.onnx"
-    onnx.save(parser.parse_model(f'<ir_version: 8, opset_import: ["" : {opset}]> {text}'), path)
-    return Model.load(path, device="cpu")
+# If, Loop and Scan with all that they have learnt.
+loaded = functools.partial(tiny.loaded, opset=20)
 
 
 def check(model, shape, out="y", wrt="x", seed=0):
@@ -43,10 +39,9 @@ def ops(graph):
     return [node.op_type for node in graph.node]
 
 
-def test_the_branch_follows_from_the_sizes(tmp_path):
+def test_the_branch_follows_from_the_sizes():
     """As exporters write squeeze and reshape: a branch for each rank."""
     model = loaded(
-        tmp_path,
         """g (double[N, T] x) => (double[N, T] y) <int64 three = {3}, int64 one = {1}> {
           s = Shape(x)  t = Gather <axis = 0> (s, one)  long = Greater(t, three)
           y = If (long) <
@@ -62,9 +57,8 @@ def test_the_branch_follows_from_the_sizes(tmp_path):
     np.testing.assert_allclose(slopes["x"], np.exp(x) * (1 + x))
 
 
-def test_tensors_of_a_branch_keep_their_names(tmp_path):
+def test_tensors_of_a_branch_keep_their_names():
     model = loaded(
-        tmp_path,
         """g (double[N, 3] x) => (double[N, 3] y) <bool go = {1}> {
           h = Neg(x)
           m = If (go) <
@@ -78,9 +72,8 @@ def test_tensors_of_a_branch_keep_their_names(tmp_path):
     assert "If" not in ops(graph)
 
 
-def test_a_branch_that_passes_something_through(tmp_path):
+def test_a_branch_that_passes_something_through():
     model = loaded(
-        tmp_path,
         """g (double[N, 3] x) => (double[N, 3] y) <bool go = {0}> {
           h = Exp(x)
           m, n = If (go) <
@@ -92,10 +85,9 @@ def test_a_branch_that_passes_something_through(tmp_path):
 
 
 @pytest.mark.parametrize("opset", [11, 13, 16, 21])
-def test_a_loop_with_states_stacks_and_outer_values(tmp_path, opset):
+def test_a_loop_with_states_stacks_and_outer_values(opset):
     unsqueeze = "u = Unsqueeze <axes = [1]> (h2)" if opset < 13 else "u = Unsqueeze(h2, one)"
     model = loaded(
-        tmp_path,
         f"""g (double[N, 3] x) => (double[N, 3] y, double[4, N, 1, 3] all)
         <int64 n = {{4}}, bool go = {{1}}, double[3] w = {{1, -2, 3}}, int64[1] one = {{1}}> {{
           start = Sin(x)
@@ -115,7 +107,7 @@ def test_a_loop_with_states_stacks_and_outer_values(tmp_path, opset):
             c2 = Identity(c)  f = Cast <to = 11> (i)  a = Mul(h, w)  s = Mul(a, scale)
             g1 = Sin(s)  g2 = Add(g1, x)  h2 = Add(g2, f)  {unsqueeze} }}> (n, go, start)
           t = ReduceSum <axes = [0, 2], keepdims = 0> (all)  y0 = Mul(last, x)  y = Add(y0, t) }}""",
-        opset,
+        opset=opset,
     )
     graph = check(model, (3,))
     assert "Loop" not in ops(graph)
@@ -123,10 +115,9 @@ def test_a_loop_with_states_stacks_and_outer_values(tmp_path, opset):
     assert {"g1/0", "g1/3", "last", "all"} <= made
 
 
-def test_a_while_loop_that_counts(tmp_path):
+def test_a_while_loop_that_counts():
     """As converters from TensorFlow write them: no trip count, a condition over a counter, and a list of results."""
     model = loaded(
-        tmp_path,
         """g (double[N, T, 2] x) => (double[N, 2] y) <int64 zero = {0}, int64 one = {1}, double[2] w = {0.5, -0.5}> {
           s = Shape(x)  t = Gather <axis = 0> (s, one)  go = Less(zero, t)
           x0 = Gather <axis = 1> (x, zero)
@@ -139,12 +130,12 @@ def test_a_while_loop_that_counts(tmp_path):
     assert ops(graph).count("Tanh") == 6
 
 
-def test_how_many_steps_depends_on_the_numbers(tmp_path):
+def test_how_many_steps_depends_on_the_numbers():
     text = """g (double[N, 2] x) => (double[N, 2] y) <int64 n = {9}, bool go = {1}, double big = {50}> {
           e = Exp(x)
           y = Loop <body = b (int64 i, bool c, double[N, 2] h) => (bool c2, double[N, 2] h2) {
             h2 = Add(h, x)  m = ReduceMax <keepdims = 0> (h2)  c2 = Less(m, big) }> (n, go, e) }"""
-    model = loaded(tmp_path, text)
+    model = loaded(text)
     with pytest.raises(
         UnsupportedModelError, match=r"'Loop' \(node .*number of steps depends on the numbers of the in"
     ):
@@ -154,9 +145,8 @@ def test_how_many_steps_depends_on_the_numbers(tmp_path):
     np.testing.assert_allclose(slopes["x"], 1)
 
 
-def test_which_branch_depends_on_the_numbers(tmp_path):
+def test_which_branch_depends_on_the_numbers():
     model = loaded(
-        tmp_path,
         """g (double[N, 2] x) => (double[N, 2] y) <double zero = {0}> {
           m = ReduceMax <keepdims = 0> (x)  c = Less(m, zero)  h = Exp(x)
           y = If (c) < then_branch = a () => (double[N, 2] p) { p = Neg(h) },
@@ -166,9 +156,8 @@ def test_which_branch_depends_on_the_numbers(tmp_path):
         gradient(model, "y", ["x"])
 
 
-def test_how_many_samples_decides(tmp_path):
+def test_how_many_samples_decides():
     model = loaded(
-        tmp_path,
         """g (double[N, 2] x) => (double[N, 2] y) <int64 zero = {0}, int64 two = {2}> {
           s = Shape(x)  n = Gather <axis = 0> (s, zero)  c = Less(two, n)
           y = If (c) < then_branch = a () => (double[N, 2] p) { p = Neg(x) },
@@ -178,9 +167,8 @@ def test_how_many_samples_decides(tmp_path):
         gradient(model, "y", ["x"])
 
 
-def test_too_many_steps(tmp_path):
+def test_too_many_steps():
     model = loaded(
-        tmp_path,
         """g (double[N, 2] x) => (double[N, 2] y, double[N, 2] z) <int64 n = {30000}, bool go = {1}> {
           z = Exp(x)
           y = Loop <body = b (int64 i, bool c, double[N, 2] h) => (bool c2, double[N, 2] h2) {
@@ -192,10 +180,9 @@ def test_too_many_steps(tmp_path):
     check(model, (2,), "z")
 
 
-def test_a_loop_that_does_not_read_the_input_stays(tmp_path):
+def test_a_loop_that_does_not_read_the_input_stays():
     """Nothing is gained by writing it out: no gradient goes through."""
     model = loaded(
-        tmp_path,
         """g (double[N, T] x) => (double[N, T] y) <bool go = {1}, double one = {1}, int64 axis = {1}> {
           s = Shape(x)  n = Gather <axis = 0> (s, axis)
           total = Loop <body = b (int64 i, bool c, double a) => (bool c2, double a2) {
@@ -205,10 +192,9 @@ def test_a_loop_that_does_not_read_the_input_stays(tmp_path):
     assert "Loop" in ops(check(model, (4,)))
 
 
-def test_nested(tmp_path):
+def test_nested():
     """A loop in a loop whose inner branch follows from the step, over values of all scopes around."""
     model = loaded(
-        tmp_path,
         """g (double[N, 2] x) => (double[N, 2] y) <int64 n = {3}, int64 m = {2}, bool go = {1}, int64 one = {1}> {
           y = Loop <body = outer (int64 i, bool c, double[N, 2] h) => (bool c2, double[N, 2] h2) {
             c2 = Identity(c)  s = Sin(h)
@@ -227,9 +213,8 @@ def test_nested(tmp_path):
     assert not {"If", "Loop"} & set(ops(graph))
 
 
-def test_no_steps(tmp_path):
+def test_no_steps():
     model = loaded(
-        tmp_path,
         """g (double[N, 2] x) => (double[N, 2] y) <int64 n = {0}, bool go = {1}> {
           h = Exp(x)
           l = Loop <body = b (int64 i, bool c, double[N, 2] v) => (bool c2, double[N, 2] v2) {
@@ -241,13 +226,12 @@ def test_no_steps(tmp_path):
 
 @pytest.mark.parametrize("directions", [(0, 0, 0, 0), (1, 0, 0, 1), (0, 1, 1, 0)])
 @pytest.mark.parametrize("axes", [(1, 2, 0, 1), (1, -2, -1, 0)])
-def test_scan(tmp_path, directions, axes):
+def test_scan(directions, axes):
     """Two inputs scanned along other axes, two stacks, a state, and a value from outside."""
     a, b, c, d = axes
     e, f, g, h = directions
     stacked = {0: "double[3, N, 2]", 1: "double[N, 3, 2]", -1: "double[N, 2, 3]"}
     model = loaded(
-        tmp_path,
         f"""g (double[N, 3, 2] x) => (double[N, 2] y, {stacked[c]} p, {stacked[d]} q) {{
           start = ReduceSum <keepdims = 0> (x, axis)  axis = Constant <value_ints = [1]> ()
           z0 = Sin(x)  z1 = Unsqueeze(z0, axis)
@@ -264,9 +248,8 @@ def test_scan(tmp_path, directions, axes):
             assert "Scan" not in ops(check(model, (3, 2), out, seed=sum(directions)))
 
 
-def test_the_first_scan_is_refused(tmp_path):
+def test_the_first_scan_is_refused():
     model = loaded(
-        tmp_path,
         """g (float[N, 3, 2] x) => (float[N, 2] y) <float[1, 2] zero = {0, 0}, int64[3] to = {0, 1, 2}> {
           s = ReduceSum <axes = [1], keepdims = 0> (x)
           y, q = Scan <num_scan_inputs = 1, body = b (float[2] a, float[2] u) => (float[2] c, float[2] p)
@@ -277,9 +260,8 @@ def test_the_first_scan_is_refused(tmp_path):
         gradient(model, "y", ["x"])
 
 
-def test_sequences_that_a_loop_fills(tmp_path):
+def test_sequences_that_a_loop_fills():
     model = loaded(
-        tmp_path,
         """g (double[N, 4, 2] x) => (double[N, 4, 2] y) <int64 n = {4}, bool go = {1}, int64 last = {-1},
           int64 zero = {0}> {
           empty = SequenceEmpty <dtype = 11> ()
@@ -298,9 +280,8 @@ def test_sequences_that_a_loop_fills(tmp_path):
     assert not [op for op in ops(graph) if "Sequence" in op or op == "Loop"]
 
 
-def test_sequences_in_pieces_of_other_sizes(tmp_path):
+def test_sequences_in_pieces_of_other_sizes():
     model = loaded(
-        tmp_path,
         """g (double[N, 5] x) => (double[N, 5] y) <int64[2] sizes = {2, 3}, int64 two = {2}, int64 one = {1}> {
           a = SplitToSequence <axis = 1> (x, sizes)  b = SplitToSequence <axis = -1> (x, two)
           a1 = SequenceAt(a, one)  a0 = SequenceAt(a, zero)  zero = Constant <value_int = 0> ()
@@ -310,9 +291,8 @@ def test_sequences_in_pieces_of_other_sizes(tmp_path):
     check(model, (5,))
 
 
-def test_a_map_over_a_sequence(tmp_path):
+def test_a_map_over_a_sequence():
     model = loaded(
-        tmp_path,
         """g (double[N, 4] x) => (double[N, 4] y) <int64 two = {2}> {
           a = SplitToSequence <axis = 1> (x, two)
           b, unread = SequenceMap <body = f (double[N, K] e, double[N, 4] all) => (double[N, K] o, double[N, 4] q)
@@ -322,9 +302,8 @@ def test_a_map_over_a_sequence(tmp_path):
     check(model, (4,))
 
 
-def test_optionals(tmp_path):
+def test_optionals():
     model = loaded(
-        tmp_path,
         """g (double[N, 4] x) => (double[N, 4] y) {
           e = Exp(x)  o = Optional(e)  has = OptionalHasElement(o)
           v = If (has) < then_branch = a () => (double[N, 4] p) { p = OptionalGetElement(o) },

@@ -9,6 +9,7 @@ import pytest
 from onnx import TensorProto, TypeProto, helper, numpy_helper, parser
 from onnx.reference import ReferenceEvaluator
 
+from tests.tiny import parsed
 from xaionnx.errors import ModelFileError, ParameterError, UnknownNameError, UnsupportedModelError
 from xaionnx.graph.cut import (
     ancestors,
@@ -31,8 +32,7 @@ CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 @pytest.fixture(scope="module")
 def conv_net() -> onnx.ModelProto:
     """Two convolutions, a connection around the second, a pool, a classifier."""
-    model = parser.parse_model("""
-        <ir_version: 8, opset_import: ["" : 17]>
+    model = parsed("""
         net (float[N, 2, 8, 8] x) => (float[N, 3] p)
         {
             c1 = Conv <pads = [1, 1, 1, 1]> (x, w1, b1)
@@ -152,8 +152,7 @@ class TestCut:
         np.testing.assert_allclose(shifted, [bias, bias], **CLOSE)
 
     def test_one_of_two_outputs_of_a_node(self):
-        model = parser.parse_model("""
-            <ir_version: 8, opset_import: ["" : 17]>
+        model = parsed("""
             g (float[N, 4] x) => (float[N, 2] y) { a, b = Split <axis = 1> (x)  y = Sub (a, b) }""")
         part = cut(model, ["a"], ["y"])
         assert [value.name for value in part.graph.input] == ["a", "x"]
@@ -194,9 +193,12 @@ class TestCut:
         np.testing.assert_array_equal(run(part, {"h": h, "c": np.array(False)})["y"], [-2, -3])
 
     def test_old_file_that_lists_weights_among_inputs(self):
-        model = parser.parse_model("""
-            <ir_version: 3, opset_import: ["" : 8]>
-            g (float[2] w, float[N, 2] x) => (float[N, 2] y) <float[2] w = {1, 2}> { h = Relu(x)  y = Add(h, w) }""")
+        model = parsed(
+            """
+            g (float[2] w, float[N, 2] x) => (float[N, 2] y) <float[2] w = {1, 2}> { h = Relu(x)  y = Add(h, w) }""",
+            opset=8,
+            ir=3,
+        )
         part = cut(model, ["h"], ["y"])
         assert [value.name for value in part.graph.input] == ["h"]
         np.testing.assert_array_equal(run(part, {"h": np.zeros((1, 2), np.float32)})["y"], [[1, 2]])
@@ -274,8 +276,7 @@ def test_what_stands_before_and_behind_a_tensor(conv_net):
 
 def test_shapes_for_inputs_of_some_sizes():
     """Free sizes become those that are given, also behind a Reshape that reads them; the rest is left open."""
-    model = parser.parse_model("""
-        <ir_version: 8, opset_import: ["" : 17]>
+    model = parsed("""
         net (float[N, 2, H, W] x, float[N, K] beside) => (float[A, B, C] y)
         <int64[1] first = {2}, int64[1] end = {4}, int64[1] all = {-1}, int64[1] two = {2}> {
             sizes = Shape (x)

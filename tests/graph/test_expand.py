@@ -6,9 +6,10 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from onnx import TensorProto, helper, parser
+from onnx import TensorProto, helper
 from onnx.backend.test.case.node import collect_testcases
 
+from tests.tiny import parsed
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.graph.expand import COMPOSED, expand
 
@@ -47,15 +48,17 @@ def test_cases_of_onnx_answer_what_they_did():
 
 
 def test_a_graph_without_composed_ops_is_returned_as_it_is():
-    model = parser.parse_model("""<ir_version: 8, opset_import: ["" : 20]>
-        g (float[N, 2] x) => (float[N, 2] y) { y = Relu(x) }""")
+    model = parsed("""g (float[N, 2] x) => (float[N, 2] y) { y = Relu(x) }""", opset=20)
     assert expand(model) is model
 
 
 def test_names_outside_survive_and_names_inside_are_new():
-    model = parser.parse_model("""<ir_version: 10, opset_import: ["" : 23]>
-        g (float[N, 2, 5, 4] x) => (float[N, 2, 5, 4] y) {
-          QReshaped = Relu(x)  h = Attention(QReshaped, x, x)  i = Attention(h, x, x)  y = Relu(i) }""")
+    model = parsed(
+        """g (float[N, 2, 5, 4] x) => (float[N, 2, 5, 4] y) {
+          QReshaped = Relu(x)  h = Attention(QReshaped, x, x)  i = Attention(h, x, x)  y = Relu(i) }""",
+        opset=23,
+        ir=10,
+    )
     written = expand(model)
     onnx.checker.check_model(written, full_check=True)
     made = [name for node in written.graph.node for name in node.output if name]

@@ -160,9 +160,9 @@ def eigen_cam_centred(net: Net, x: Array, c: int) -> Array:
     return _principal(net.layer(x), centred=True)
 
 
-def eigen_grad_cam(net: Net, x: Array, c: int) -> Array:
+def eigen_grad_cam(net: Net, x: Array, c: int, centred: bool = False) -> Array:
     a = net.layer(x)
-    return _principal(net.slope(a, one_hot(c, 6)) * a)
+    return _principal(net.slope(a, one_hot(c, 6)) * a, centred)
 
 
 def score_cam(net: Net, x: Array, c: int) -> Array:

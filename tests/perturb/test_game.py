@@ -7,6 +7,7 @@ from onnx import TensorProto
 import xaionnx
 from models import planted
 from tests import tiny
+from tests.counting import Heard, rows_run
 from tests.tiny import node, tensor
 from xaionnx import Baseline, Features, Model, Target, progress
 from xaionnx.errors import BudgetError, OutputError
@@ -14,7 +15,6 @@ from xaionnx.perturb.features import Sample
 from xaionnx.perturb.game import Game
 from xaionnx.perturb.removal import Mix, Select
 from xaionnx.resolution import resolve
-from xaionnx.session import Session
 
 RNG = np.random.default_rng(2)
 WEIGHTS = RNG.normal(size=(3, 6)).astype(np.float32)
@@ -42,19 +42,6 @@ def row():
     return RNG.normal(size=(1, 6)).astype(np.float32)
 
 
-def counted(monkeypatch):
-    """The rows that sessions really run."""
-    rows, run = [], Session.run
-
-    def counting(self, *args, **options):
-        answers = run(self, *args, **options)
-        rows.append(len(answers[0]))
-        return answers
-
-    monkeypatch.setattr(Session, "run", counting)
-    return rows
-
-
 @pytest.mark.parametrize("kind", ["host", "graph"])
 def test_values_of_coalitions_against_the_definition(linear, row, kind):
     rows = RNG.normal(size=(4, 6)).astype(np.float32)
@@ -71,7 +58,7 @@ def test_values_of_coalitions_against_the_definition(linear, row, kind):
 
 
 def test_evaluations_are_counted_with_every_draw_and_empty_once(linear, row, monkeypatch):
-    rows = counted(monkeypatch)
+    rows = rows_run(monkeypatch)
     game = game_of(linear, row, "elements", Baseline.background(np.zeros((5, 6))))
     assert game.known_empty is None
     game.values(np.ones((7, 6), bool))
@@ -89,7 +76,7 @@ def test_no_coalitions_cost_nothing(linear, row):
 
 def test_the_budget_is_never_exceeded(linear, row, monkeypatch):
     game = game_of(linear, row, baseline=Baseline.background(np.zeros((3, 6))), budget=12)
-    rows = counted(monkeypatch)
+    rows = rows_run(monkeypatch)
     assert game.affordable == 3
     with pytest.raises(BudgetError) as caught:
         game.values(np.ones((4, 6), bool))
@@ -115,21 +102,11 @@ def test_nan_is_named_with_its_coalition():
     )
 
 
-class Counting:
-    planned = done = 0
-
-    def expect(self, evaluations):
-        self.planned += evaluations
-
-    def advance(self, evaluations):
-        self.done += evaluations
-
-
 @pytest.mark.parametrize("method", ["feature_ablation", "occlusion", "rise", "kernel_shap", "shapley_sampling"])
 def test_progress_adds_up(method):
     model = planted.load(planted.quadrants(12))
     options = {"feature_ablation": {"features": "grid"}, "occlusion": {"window": 4}}.get(method, {"budget": 600})
-    count = Counting()
+    count = Heard()
     with progress.listening(count):
         result = xaionnx.explain(model, np.ones((2, 3, 12, 12), np.float32), method, baseline="uniform:2", **options)
     # The evaluation of the input itself comes before the game.

@@ -140,14 +140,40 @@ def gradient_graph(
     Its outputs are ``out``, the tensors of ``keep``, and the gradients; see
     :func:`xaionnx.autodiff.backward.differentiate`.
     """
-    from xaionnx.autodiff.backward import differentiate
-    from xaionnx.autodiff.table import STANDARD
+    return Form.of(model, (out, *wrt, *keep), first_rows(model, sample)).gradient(out, wrt, rules, keep)
 
-    proto = model.graph or model.file.proto
-    form, facts = _probed(model, proto, (out, *wrt, *keep), first_rows(model, sample))
-    for name in (out, *wrt):
-        _check_batched(model, facts, name)
-    return differentiate(form, facts, out, wrt, STANDARD if rules is None else rules, keep)
+
+@final
+@dataclass(frozen=True, eq=False)
+class Form:
+    """A model in the form that is differentiated, for samples of one size.
+
+    Attributes
+    ----------
+    model : Model
+    proto : onnx.ModelProto
+        Its canonical graph.
+    facts : Probe
+        What a run of it told.
+    """
+
+    model: Model
+    proto: onnx.ModelProto
+    facts: Probe
+
+    @classmethod
+    def of(cls, model: Model, keep: Sequence[str], first: Feeds) -> Form:
+        """The form in which the tensors of ``keep`` are still there, for one row ``first`` of each input."""
+        return cls(model, *_probed(model, model.graph or model.file.proto, keep, first))
+
+    def gradient(self, out: str, wrt: Sequence[str], rules: Table | None, keep: Sequence[str] = ()) -> onnx.ModelProto:
+        """The gradient of one of its tensors; see :func:`gradient_graph`."""
+        from xaionnx.autodiff.backward import differentiate
+        from xaionnx.autodiff.table import STANDARD
+
+        for name in (out, *wrt):
+            _check_batched(self.model, self.facts, name)
+        return differentiate(self.proto, self.facts, out, wrt, STANDARD if rules is None else rules, keep)
 
 
 def first_rows(

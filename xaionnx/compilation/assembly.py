@@ -102,7 +102,7 @@ def assemble(
     value = target_of(read)
     gradients = {name: values[gradient_name(name)] for name in wrt}
     tensors = {name: placed.x.get(name, values[name]) for name in wrt}
-    emitted = method.emit(g, Traced(x, blocks, sample, tensors, gradients, value, target_of))
+    emitted = method.emit(g, Traced(x, blocks, model, sample, tensors, gradients, value, target_of))
 
     own = {output.name: values[output.name] for output in model.outputs}
     graph.inputs[:] = [value for value in graph.inputs if value.name not in (COTANGENT, REFERENCE)]

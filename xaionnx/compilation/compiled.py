@@ -19,6 +19,7 @@ from xaionnx.compilation.aim import Chosen, aim
 from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError, UnsupportedModelError, UsageError
 from xaionnx.explainer import Explainer, told_parameters
 from xaionnx.explainers._graph import GraphExplainer
+from xaionnx.explainers._prospect import size_by_spec
 from xaionnx.explainers._sources.graph import REFERENCE, activated
 from xaionnx.graph.serialize import to_bytes
 from xaionnx.loading import ModelFile
@@ -237,7 +238,7 @@ def _sizes(model: Model, shapes: Shapes) -> dict[str, tuple[int, ...]]:
         known_whole = all(isinstance(size, int) for size in declared)
         if known_whole and name not in shapes:
             continue
-        given = tuple(shapes[name]) if name in shapes else _of_spec(model, info, declared)
+        given = tuple(shapes[name]) if name in shapes else size_by_spec(model, info)
         fits = len(given) == len(declared) and all(is_int(size) and size > 0 for size in given)
         if not fits or any(isinstance(d, int) and d != size for d, size in zip(declared, given, strict=True)):
             raise InputMismatchError(
@@ -248,15 +249,6 @@ def _sizes(model: Model, shapes: Shapes) -> dict[str, tuple[int, ...]]:
         if not known_whole:
             sizes[name] = given
     return sizes
-
-
-def _of_spec(model: Model, info: TensorInfo, declared: Sequence[int | str | None]) -> tuple[int, ...]:
-    """The size that the InputSpec gives to pictures; empty where it gives none."""
-    spec = model.spec
-    if spec is None or spec.size is None or info.name != model.input().name or len(declared) != 3:
-        return ()
-    sizes = dict(zip((axis - 1 for axis in spec.spatial_axes), spec.size, strict=True))
-    return tuple(sizes.get(axis, spec.channels) for axis in range(3))
 
 
 def _locations(proto: onnx.ModelProto) -> list[onnx.StringStringEntryProto]:

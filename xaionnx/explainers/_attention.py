@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from xaionnx import progress
-from xaionnx.errors import ModelError, UnsupportedModelError
+from xaionnx.errors import UnsupportedModelError
 from xaionnx.explainer import Explainer, provenance
+from xaionnx.explainers._axes import Axes, extent_of
 from xaionnx.explainers._field import Field
-from xaionnx.explainers._layer import Axes, extent_of
 from xaionnx.explanation import Explanation
 from xaionnx.graph.cut import shapes
 from xaionnx.graph.expand import expand
@@ -30,6 +30,8 @@ from xaionnx.target import Target
 
 if TYPE_CHECKING:
     import onnx
+
+    from xaionnx.explainers._prospect import Prospect
 
 Array = npt.NDArray[Any]
 
@@ -78,9 +80,7 @@ class Layers:
         resolution = resolve(target, plain, feeds)
         tensors = {pick.tensor for pick in resolution.selection.picks[: resolution.own]}
         proto = _graph(plain)
-        found = attentions(proto, tensors)
-        if not found:
-            raise UnsupportedModelError(_without(model, proto))
+        found = _found(plain, tensors)
         samples = split(feeds, model.input().name, model.spec, model.shared)
         known = shapes(proto, {name: (1, *x.shape) for name, x in samples[0].own.items()})
         return cls(resolution, feeds, found, _shown(proto, found), samples, row, known)
@@ -141,7 +141,7 @@ class Layers:
 
     def axes(self, tokens: int) -> Axes:
         """The grid that the tokens of a picture make."""
-        return Axes.of((tokens, 1), extent_of(self.samples[0]))
+        return Axes.at(self.model, self.names[0], (tokens, 1), self.samples[0])
 
     def at_input(self, values: Array) -> tuple[Array, Array]:
         """Values (T targets, N, tokens) in the shape of the input, and as they lie on the grid of patches, if any.
@@ -157,7 +157,7 @@ class Layers:
             axes = self.axes(tokens)
             if axes.grid is not None:
                 small = values[..., axes.before :].reshape(*values.shape[:-1], *axes.grid)
-                return Field(axes, (tokens, 1), first).spread(small, "bilinear"), small
+                return Field(axes, (tokens, 1), first, first.picture_axes).spread(small, "bilinear"), small
             where = f"no grid of patches over a picture of {extent[0]} x {extent[1]} pixels"
         elif shape and shape[0] == tokens:
             spread = values.reshape(*values.shape, *(1,) * (len(shape) - 1))
@@ -214,20 +214,21 @@ class AttentionExplainer(Explainer):
         "tokens from which attention is followed back: the first, the mean of all, or those that the head reads",
     )
 
-    @classmethod
-    def lacks(cls, model: Model) -> str | None:
-        proto = _graph(model)
-        try:
-            proto = expand(proto)
-        except ModelError as refusal:
-            return str(refusal)
-        found = attentions(proto)
-        known = shapes(proto, {}) if found else {}
-        for layer in found:
-            tokens = known.get(layer.weights, (None,))[-1]
-            if tokens is not None and _parted(layer, tokens, known):
-                return _within_windows(model, layer)
-        return None if found else _without(model, proto)
+    def foresee(self, prospect: Prospect) -> dict[str, str | None]:
+        told, model = super().foresee(prospect), prospect.model
+        if prospect.rows is None:
+            _found(written_out(model), {prospect.tensor})
+            return told
+        # Shapes tell too little of windows, so the sample is run.
+        layers = Layers.of(model, prospect.rows, Target.sum(), self.row)
+        for _, (first, *_) in layers.held(0, 1):
+            layers.at_input(np.zeros((1, 1, first.shape[-1])))
+        return told | self.foresee_along(layers)
+
+    def foresee_along(self, layers: Layers) -> dict[str, str | None]:
+        """What can be told of following these layers; see :meth:`foresee`."""
+        del layers
+        return {}
 
     @abstractmethod
     def follow(self, layers: Layers) -> Followed:
@@ -276,6 +277,14 @@ def written_out(model: Model) -> Model:
         return model
     batched = model.input().name
     return model.derived(("heads apart", flat), lambda graph: heads_apart(graph, flat, batched))
+
+
+def _found(model: Model, tensors: set[str]) -> list[Attention]:
+    proto = _graph(model)
+    found = attentions(proto, tensors)
+    if not found:
+        raise UnsupportedModelError(_without(model, proto))
+    return found
 
 
 def _shown(proto: onnx.ModelProto, found: list[Attention]) -> tuple[str, ...]:

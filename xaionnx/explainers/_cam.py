@@ -13,12 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from xaionnx import parameters
-from xaionnx.errors import UnsupportedModelError
 from xaionnx.explainer import Explainer, provenance
 from xaionnx.explainers._field import UPSAMPLING, Field
 from xaionnx.explainers._gradient import Found, GradientExplainer, Points, gradients, recorded
 from xaionnx.explainers._graph import Emitted, GraphExplainer, Traced
-from xaionnx.explainers._layer import Axes, check_layer, extent_of, maps, normalised, ranks, usual_layer
+from xaionnx.explainers._layer import check_layer, normalised, usual_layer
 from xaionnx.explainers._route import Route
 from xaionnx.explainers._slopes import Slopes
 from xaionnx.explanation import Explanation, Meaning
@@ -29,6 +28,7 @@ from xaionnx.target import Target
 
 if TYPE_CHECKING:
     from xaionnx.explainers._algebra import Algebra
+    from xaionnx.explainers._prospect import Prospect
     from xaionnx.graph.builder import Builder
 
 Array = npt.NDArray[Any]
@@ -69,18 +69,29 @@ class CamExplainer(Explainer):
     A_k[i, j] is channel k of the layer at the place i, j, and each method has weights w_k of its own.
 
     ``values`` have the shape of the input: the map is enlarged to it, each of its places a square about its centre,
-    and given to every channel. ``maps["cam"]``, (N, h, w), is the map at the layer's own size. Tokens that cut a
-    picture into patches are channels over the grid of the patches, and tokens in front of them, such as the class
-    token, are left out; for tokens of a row there is one number a token. ``provenance["seen_at"]`` names the layer.
+    and given to every channel. ``maps["cam"]``, (N, h, w), is the map at the layer's own size. The time of a series,
+    which convolutions run along, is a row of places: a map has one line, (N, 1, t), and is enlarged linearly. Tokens
+    that cut a picture into patches are channels over the grid of the patches, and tokens in front of them, such as the
+    class token, are left out; for tokens of a row there is one number a token. ``provenance["seen_at"]`` names the
+    layer.
     """
 
     shows: ClassVar[Meaning] = "contribution"
 
     layer: str | None = parameters.name(
-        "tensor to look at; the last map over the picture, else the tokens that the last attention reads, if not given"
+        "tensor to look at; the last map over the picture or series, else the tokens that the last attention reads, if "
+        "not given"
     )
     relu: bool = parameters.flag(True, "draw only what speaks for the target; False gives the signed map")
     upsampling: str = parameters.choice("bilinear", UPSAMPLING, "how the map is enlarged to the input")
+
+    def foresee(self, prospect: Prospect) -> dict[str, str | None]:
+        if prospect.sample is not None:
+            layer = self.chosen(prospect.model, prospect.sample, [prospect.tensor])
+            shape = prospect.shape(layer)
+            if shape is not None:
+                Field.of(prospect.model, layer, shape, prospect.sample)
+        return super().foresee(prospect)
 
     @abstractmethod
     def look(self, model: Model, seen: Seen) -> tuple[Found, Slopes | None]:
@@ -108,8 +119,8 @@ class CamExplainer(Explainer):
         resolution = resolve(target, model, feeds, keep=[*keep, *self.watched(model, tensors)])
         whole = Route.of(model, feeds, self.questions(model, resolution))
         route = whole.at(layer)
-        held, axes = route.feeds[layer], route.axes
-        field = Field.of(layer, model.name, axes, held.shape[1:], sample)
+        held = route.feeds[layer]
+        field = Field.of(model, layer, held.shape[1:], sample)
         found, slopes = self.look(model, Seen(route, field, whole))
         small = self.rectified(found.maps["cam"]).astype(held.dtype)
         main = model.input().name
@@ -143,6 +154,9 @@ class SlopeCamExplainer(CamExplainer, GradientExplainer):
     """A class activation map whose weights rest on the gradient at the layer."""
 
     needs: ClassVar[str] = "gradient"
+
+    def wrt(self, model: Model, sample: Sample, tensor: str) -> tuple[str, ...]:
+        return (self.chosen(model, sample, [tensor]),)
 
     @abstractmethod
     def small(self, planes: Array, slopes: Array) -> Array:
@@ -184,22 +198,12 @@ class WeightedCamExplainer(SlopeCamExplainer, GraphExplainer):
         found: Array = (self.weights(NUMBERS, planes, slopes) * planes).sum(axis=-3)
         return found
 
-    def wrt(self, model: Model, sample: Sample, tensor: str) -> tuple[str, ...]:
-        layer = self.chosen(model, sample, [tensor])
-        if layer not in maps(model, (sample.main,)) and ranks(model, sample).get(layer) == 4:
-            raise UnsupportedModelError(
-                f"Layer '{layer}' of {model.name} has four axes, but not the places of the picture. Name another."
-            )
-        return (layer,)
-
     def emit(self, g: Builder, traced: Traced) -> Emitted:
         from xaionnx.explainers._algebra import Node, Nodes
 
         ((layer, slope),) = traced.gradients.items()
         held, shape = traced.tensors[layer], tuple(size for size in (slope.shape or ())[1:] if isinstance(size, int))
-        tokens = traced.sample.array.shape[0] if traced.sample.array.ndim == 1 else None
-        axes = Axes.of(shape, extent_of(traced.sample), tokens)
-        field = Field.of(layer, "the model", axes, shape, traced.sample)
+        field = Field.of(traced.model, layer, shape, traced.sample)
         planes, slopes = (Node(g, field.emit_planes(g, value)) for value in (held, slope))
         small = (self.weights(Nodes(g), planes, slopes) * planes).channels()
         if self.relu:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,9 @@ from xaionnx.perturb.sample import Sample
 from xaionnx.resolution import Resolution
 from xaionnx.scores import class_name, class_scores, logits_of, to_probability
 from xaionnx.selection import Pick, Selection
+
+if TYPE_CHECKING:
+    from xaionnx.explainers._prospect import Prospect
 
 Array = npt.NDArray[Any]
 
@@ -58,14 +62,31 @@ class ClassCamExplainer(SlopeCamExplainer):
     def watched(self, model: Model, tensors: list[str]) -> list[str]:
         return [logits_of(model, tensor) for tensor in tensors]
 
+    def foresee(self, prospect: Prospect) -> dict[str, str | None]:
+        model, tensor = prospect.model, prospect.tensor
+        self._refuse(model, tensor, model.output().shape[1:])
+        if prospect.rows is not None:
+            fetched = list(dict.fromkeys([tensor, logits_of(model, tensor)]))
+            _logits(model, tensor, model.with_outputs(fetched).run(prospect.rows, fetched), type(self).__name__)
+        return super().foresee(prospect)
+
+    def _refuse(self, model: Model, tensor: str, shape: Sequence[int | str | None]) -> None:
+        """Refuse an answer of ``shape`` behind the batch that holds no classes to compare."""
+        if len(shape) > 1 and sum(size != 1 for size in shape) > 1:
+            raise UnsupportedModelError(
+                f"'{tensor}' of {model.name} has the shape {('N', *shape)}, not one axis of classes, and "
+                f"{type(self).__name__} compares classes."
+            )
+        if all(size == 1 for size in shape):
+            raise UnsupportedModelError(
+                f"'{tensor}' of {model.name} scores one class, and {type(self).__name__} compares classes."
+            )
+
     def questions(self, model: Model, resolution: Resolution) -> Resolution:
         method, picks = type(self).__name__, []
         for pick in resolution.selection.picks[: resolution.own]:
-            tensor, scores = _logits(model, pick.tensor, resolution, method)
-            if scores.shape[1] < 2:
-                raise UnsupportedModelError(
-                    f"'{pick.tensor}' of {model.name} scores one class, and {method} compares classes."
-                )
+            self._refuse(model, pick.tensor, resolution.answers[pick.tensor].shape[1:])
+            tensor, scores = _logits(model, pick.tensor, resolution.answers, method)
             places = np.tile(np.arange(scores.shape[1], dtype=np.int64), (len(scores), 1))
             classes = classes_of(pick, method)
             others = self.others(model, scores, classes)
@@ -112,11 +133,11 @@ def classes_of(pick: Pick, method: str) -> Array:
     )
 
 
-def _logits(model: Model, tensor: str, resolution: Resolution, method: str) -> tuple[str, Array]:
+def _logits(model: Model, tensor: str, answers: Mapping[str, Array], method: str) -> tuple[str, Array]:
     """The tensor that holds the logits of the classes, and these (N, K), for classes of ``tensor``."""
-    scores = class_scores(resolution.answers[tensor], tensor)
+    scores = class_scores(answers[tensor], tensor)
     logits = logits_of(model, tensor)
-    known = resolution.answers[logits]
+    known = answers[logits]
     probable = logits == tensor and to_probability(known, tensor, model) == "identity"
     if probable or known[0].size != scores.shape[1]:
         raise UnsupportedModelError(

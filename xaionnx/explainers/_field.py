@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from xaionnx.errors import UnsupportedModelError
-from xaionnx.explainers._layer import Axes
+from xaionnx.explainers._axes import Axes, places_of
+from xaionnx.model import Model
 from xaionnx.perturb.sample import Sample
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ UPSAMPLING: Final = ("bilinear", "nearest")
 class Field:
     """How the numbers of a layer lie over the explained input.
 
-    A map over a picture has h x w places; tokens that cut one into patches have those of their grid, and tokens in
-    front of them none; tokens of a row have 1 x T.
+    A map over a picture has h x w places, and one over a series 1 x t; tokens that cut a picture into patches have
+    those of their grid, and tokens in front of them none; tokens of a row have 1 x T.
 
     Attributes
     ----------
@@ -38,51 +39,53 @@ class Field:
         Of the layer, behind the batch.
     sample : Sample
         One, which tells the sizes of the input.
+    over : tuple or None
+        Axes of the channels and of the places of the input; None for a row of tokens.
     """
 
     axes: Axes
     shape: tuple[int, ...]
     sample: Sample
+    over: tuple[int, tuple[int, ...]] | None
 
     @classmethod
-    def of(cls, name: str, model: str, axes: Axes, shape: Sequence[int], sample: Sample) -> Field:
-        """The field of the layer ``name``.
+    def of(cls, model: Model, name: str, shape: Sequence[int], sample: Sample) -> Field:
+        """The field of the layer ``name``, which holds ``shape``.
 
         Raises
         ------
         UnsupportedModelError
             It has no places.
         """
-        shape = tuple(shape)
+        axes, shape = Axes.at(model, name, shape, sample), tuple(shape)
         if "C" in axes.letters or axes.grid is not None or (axes.letters == "TD" and sample.array.ndim == 1):
-            return cls(axes, shape, sample)
+            return cls(axes, shape, sample, places_of(model, sample))
         raise UnsupportedModelError(
-            f"Tensor '{name}' of {model}, {('N', *shape)}, has no places that lie over the input, so there is no "
-            "map of it. Name with layer= a map over the picture, (N, C, h, w), or tokens that cut it into patches."
+            f"Tensor '{name}' of {model.name}, {('N', *shape)}, has no places that lie over the input, so there is no "
+            "map of it. Name with layer= a map over the picture, (N, C, h, w), or the series, (N, C, t), or tokens "
+            "that cut a picture into patches."
         )
 
     @property
     def places(self) -> tuple[int, int]:
         """Rows h and columns w of the layer."""
         if "C" in self.axes.letters:
-            channel = self.axes.letters.index("C")
-            height, width = (size for axis, size in enumerate(self.shape) if axis != channel)
-            return height, width
+            sizes = [size for axis, size in enumerate(self.shape) if axis != self._channel]
+            return (sizes[0], sizes[1]) if "H" in self.axes.letters else (1, max(sizes))
         return self.axes.grid or (1, self.shape[0])
 
     def planes(self, x: Array) -> Array:
         """What the layer holds, (..., D, h, w), of numbers in its shape (..., \\*shape)."""
         lead = x.shape[: x.ndim - len(self.shape)]
-        if self.axes.letters == "HWC":
-            return np.moveaxis(x, -1, -3)
-        if self.axes.letters == "CHW":
-            return x
+        if "C" in self.axes.letters:
+            first = np.moveaxis(x, len(lead) + self._channel, len(lead))
+            return first.reshape(*lead, self.shape[self._channel], *self.places)
         kept = x[..., self.axes.before :, :]
         return np.moveaxis(kept, -1, -2).reshape(*lead, self.shape[1], *self.places)
 
     def without(self, x: Array, channel: Array) -> Array:
         """The layer (M, \\*shape) where in each row one channel holds zero at all places; other tokens stay."""
-        axis = {"CHW": 0, "HWC": 2}.get(self.axes.letters, 1)
+        axis = self._channel if "C" in self.axes.letters else 1
         emptied = np.moveaxis(x.copy(), axis + 1, 1)
         rows = np.arange(len(x))
         emptied[rows, channel, self.axes.before if self.axes.letters == "TD" else 0 :] = 0
@@ -91,37 +94,37 @@ class Field:
     def enlarged(self, maps: Array, how: str) -> Array:
         """Maps (..., h, w) over the places of the input (..., H, W), or (..., T)."""
         lead = maps.shape[:-2]
-        if self._picture is None:
+        if self.over is None:
             return maps.reshape(*lead, -1)
         rows, columns = self._weights(how)
-        found: Array = rows @ maps @ columns.T
-        return found
+        large: Array = rows @ maps @ columns.T
+        return large.reshape(*lead, *(self.sample.array.shape[axis] for axis in self.over[1]))
 
     def spread(self, maps: Array, how: str) -> Array:
         """Maps (..., h, w) in the shape of the input, (..., \\*shape): every channel gets the same."""
         large = self.enlarged(maps, how)
-        if self._picture is None:
+        if self.over is None:
             return large
-        lead = maps.ndim - 2
-        return np.broadcast_to(
-            np.expand_dims(large, lead + self._picture[0]), (*maps.shape[:lead], *self.sample.array.shape)
-        )
+        lead = maps.shape[:-2]
+        return np.broadcast_to(np.expand_dims(large, len(lead) + self.over[0]), (*lead, *self.sample.array.shape))
 
     @property
-    def _picture(self) -> tuple[int, tuple[int, int]] | None:
-        return self.sample.picture_axes
+    def _channel(self) -> int:
+        return self.axes.letters.index("C")
 
     def _weights(self, how: str) -> tuple[Array, Array]:
-        assert self._picture is not None  # rows of tokens are not enlarged
-        height, width = (self.sample.array.shape[axis] for axis in self._picture[1])
+        assert self.over is not None  # rows of tokens are not enlarged
+        height, width = (1, *(self.sample.array.shape[axis] for axis in self.over[1]))[-2:]
         return enlargement(self.places[0], height, how), enlargement(self.places[1], width, how)
 
     def emit_planes(self, g: Builder, x: ir.Value) -> ir.Value:
         """Nodes for :meth:`planes` of (N, \\*shape)."""
-        if self.axes.letters == "HWC":
-            return g.op("Transpose", x, perm=[0, 3, 1, 2])
-        if self.axes.letters == "CHW":
-            return x
+        if "C" in self.axes.letters:
+            rest = [axis + 1 for axis in range(len(self.shape)) if axis != self._channel]
+            first = g.op("Transpose", x, perm=[0, self._channel + 1, *rest]) if self._channel else x
+            if "H" in self.axes.letters:
+                return first
+            return g.op("Reshape", first, np.array([0, self.shape[self._channel], *self.places], dtype=np.int64))
         if self.axes.before:
             ends = (np.array([n], dtype=np.int64) for n in (self.axes.before, self.shape[0], 1))
             x = g.op("Slice", x, *ends)
@@ -130,16 +133,18 @@ class Field:
 
     def emit_spread(self, g: Builder, maps: ir.Value, how: str) -> ir.Value:
         """Nodes for :meth:`spread` of (N, 1, h, w)."""
-        if self._picture is None:
+        if self.over is None:
             return g.op("Reshape", maps, np.array([0, self.places[1]], dtype=np.int64))
         # The matrices of numpy's face, where Resize would round places between two as it likes.
         kind = maps.dtype.numpy() if maps.dtype is not None else np.float32
         rows, columns = (matrix.astype(kind) for matrix in self._weights(how))
         large = g.op("MatMul", g.op("MatMul", rows, maps), np.ascontiguousarray(columns.T))
-        channel = self._picture[0]
-        if channel == 2:
-            large = g.op("Transpose", large, perm=[0, 2, 3, 1])
-        each = np.ones(4, dtype=np.int64)
+        channel, axes = self.over
+        if len(axes) == 1:
+            large = g.op("Squeeze", large, np.array([2], dtype=np.int64))
+        if channel:
+            large = g.op("Transpose", large, perm=[0, *range(2, channel + 2), 1])
+        each = np.ones(len(axes) + 2, dtype=np.int64)
         each[channel + 1] = self.sample.array.shape[channel]
         return g.op("Expand", large, each)
 

@@ -13,17 +13,19 @@ import numpy.typing as npt
 
 from xaionnx import parameters
 from xaionnx.explainer import Explainer, provenance
-from xaionnx.explainers._route import Route
+from xaionnx.explainers._route import Route, explained
 from xaionnx.explainers._slopes import Slopes
 from xaionnx.explainers._sources import choice
 from xaionnx.explanation import Explanation
 from xaionnx.model import Model
 from xaionnx.parameters import free
+from xaionnx.perturb.sample import Sample
 from xaionnx.resolution import resolve
 from xaionnx.target import Target
 
 if TYPE_CHECKING:
     from xaionnx.autodiff.rule import Table
+    from xaionnx.explainers._prospect import Prospect
 
 Array = npt.NDArray[Any]
 
@@ -102,6 +104,18 @@ class GradientExplainer(Explainer):
         super().__post_init__()
         choice.checked(type(self).__name__, self.gradient)
 
+    def wrt(self, model: Model, sample: Sample, tensor: str) -> tuple[str, ...]:
+        """Tensors at which the gradient of the target, read from ``tensor``, is taken: the float inputs by default."""
+        del sample, tensor
+        return explained(model)
+
+    def foresee(self, prospect: Prospect) -> dict[str, str | None]:
+        told = super().foresee(prospect)
+        if prospect.sample is None:
+            return {**told, "gradient": "graph", "remark": None}
+        names = self.wrt(prospect.model, prospect.sample, prospect.tensor)
+        return told | choice.foreseen(prospect, names, self.rules(prospect.model))
+
     @abstractmethod
     def trace(self, slopes: Slopes, points: Points) -> Found:
         """Explain points, for each of the targets."""
@@ -153,6 +167,9 @@ class LayerExplainer(GradientExplainer):
 
     def place(self, inputs: Route) -> Route:
         return inputs.to_floats(self.layer)
+
+    def wrt(self, model: Model, sample: Sample, tensor: str) -> tuple[str, ...]:
+        return super().wrt(model, sample, tensor) if self.layer is None else (self.layer,)
 
 
 def recorded(

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, final
 import numpy as np
 
 from xaionnx.explainers._gradient import LayerExplainer
-from xaionnx.explainers._route import explained
 from xaionnx.model import Model
 from xaionnx.perturb.sample import Sample
 
@@ -47,6 +46,8 @@ class Traced:
         The samples.
     blocks : int
         The number B of points a sample; see :class:`Rows`.
+    model : Model
+        The model that is explained.
     sample : Sample
         One sample, which tells the sizes and what the inputs mean; its numbers are made up.
     tensors : mapping of values (B * N, ...) by tensor name
@@ -61,6 +62,7 @@ class Traced:
 
     x: Mapping[str, ir.Value]
     blocks: int
+    model: Model
     sample: Sample
     tensors: Mapping[str, ir.Value]
     gradients: Mapping[str, ir.Value]
@@ -100,14 +102,6 @@ class GraphExplainer(LayerExplainer):
 
     :meth:`trace` and :meth:`emit` are two faces of one definition and are tested to agree.
     """
-
-    def wrt(self, model: Model, sample: Sample, tensor: str) -> tuple[str, ...]:
-        """Tensors that the target, read from ``tensor``, is differentiated with respect to.
-
-        By default the layer, else what is explained without one.
-        """
-        del sample, tensor
-        return explained(model) if self.layer is None else (self.layer,)
 
     def rows(self, g: Builder, x: Mapping[str, ir.Value], sample: Sample) -> Rows:
         """Points of the explained inputs ``x``, (N, ...) each, at which the model runs: by default ``x`` alone."""

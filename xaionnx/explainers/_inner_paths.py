@@ -11,9 +11,12 @@ import numpy.typing as npt
 
 from xaionnx import parameters
 from xaionnx.explainers._gradient import LayerExplainer, Points
-from xaionnx.explainers._route import Route
+from xaionnx.explainers._layer import usual_layer
+from xaionnx.explainers._route import Route, explained
 from xaionnx.explainers._slopes import Slopes
+from xaionnx.model import Model
 from xaionnx.perturb.baseline import Baseline
+from xaionnx.perturb.sample import Sample
 
 Array = npt.NDArray[Any]
 
@@ -26,8 +29,14 @@ class InnerExplainer(LayerExplainer):
     """A method that explains a layer by a path in the input."""
 
     layer: str | None = parameters.name(
-        "tensor to explain; the last map over the picture, else the tokens of the last attention, if not given"
+        "tensor to explain; the last map over the picture or series, else the tokens of the last attention, if not "
+        "given"
     )
+
+    def wrt(self, model: Model, sample: Sample, tensor: str) -> tuple[str, ...]:
+        if self.layer is not None:
+            return (self.layer,)
+        return (usual_layer(model, explained(model), [tensor], sample),)
 
     def place(self, inputs: Route) -> Route:
         floats = inputs.to_floats()

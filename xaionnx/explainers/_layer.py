@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xaionnx.errors import UnknownNameError, UnsupportedModelError
+from xaionnx.explainers._axes import Axes
 from xaionnx.explainers._told import told
 from xaionnx.graph.cut import ancestors, cut, descendants, ordered, shapes, tensor_names
 from xaionnx.model import Model
@@ -25,8 +25,6 @@ Array = npt.NDArray[Any]
 
 # These bring token numbers into the form in which they are looked up.
 _CARRYING = frozenset({"Cast", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity"})
-# These move numbers between places, so that what stands behind is no longer a map over the picture.
-_SHUFFLING = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Einsum", "Gather", "Attention"})
 
 
 @final
@@ -158,33 +156,12 @@ def embeddings(model: Model) -> list[str]:
     return found
 
 
-def maps(model: Model, start: Sequence[str]) -> set[str]:
-    """Tensors that keep the places of a picture, as far as the ops between it and them tell; ``start`` too."""
-    return told(model, ("maps", *start), lambda graph: _maps(graph, start))
-
-
-def _maps(graph: onnx.ModelProto, start: Sequence[str]) -> set[str]:
-    found, moving = set(start), descendants(graph, start) | set(start)
-    for node in ordered(graph.graph):
-        # A product of two activations mixes places; one with a weight works on the channels of each.
-        mixing = node.op_type == "MatMul" and len(moving.intersection(node.input)) > 1
-        if node.op_type not in _SHUFFLING and not mixing and not found.isdisjoint(node.input):
-            found.update(name for name in node.output if name)
-    return found
-
-
-def ranks(model: Model, sample: Sample) -> dict[str, int]:
-    """The number of axes of each tensor, the batch among them, as far as it is known before the model runs."""
-    sizes = {name: (1, *x.shape) for name, x in sample.own.items()}
-    return {name: len(shape) for name, shape in shapes(_graph(model), sizes).items()}
-
-
 def usual_layer(model: Model, start: Sequence[str], tensors: Sequence[str], sample: Sample) -> str:
     """The layer that is explained where none is named, on the way from ``start`` to ``tensors``.
 
-    The last map over the picture of more than one channel, before pooling; where attention follows it, or there is
-    none, the tokens that enter the last attention, which are the last sum of two branches before it: nothing goes
-    around that. Else the last tensor before the target.
+    The last map over the picture, or the series, of more than one channel, before pooling; where attention follows it,
+    or there is none, the tokens that enter the last attention, which are the last sum of two branches before it:
+    nothing goes around that. Else the last tensor before the target.
 
     Raises
     ------
@@ -192,9 +169,12 @@ def usual_layer(model: Model, start: Sequence[str], tensors: Sequence[str], samp
         There is nothing between the two.
     """
     sizes = {name: (1, *x.shape) for name, x in sample.own.items()}
-    extent = extent_of(sample)
-    key = ("usual", tuple(start), tuple(tensors), tuple(sizes.items()), extent)
-    chosen = told(model, key, lambda graph: _usual(graph, start, tensors, sizes, extent, maps(model, start)))
+    key = ("usual", tuple(start), tuple(tensors), tuple(sizes.items()), sample.main, sample.picture_axes)
+
+    def letters(name: str, shape: Sequence[int]) -> str:
+        return Axes.at(model, name, shape, sample).letters
+
+    chosen = told(model, key, lambda graph: _usual(graph, start, tensors, sizes, letters))
     if not chosen:
         raise UnsupportedModelError(
             f"Nothing lies between the input of {model.name} and '{tensors[0]}'. Explain the input itself: "
@@ -208,19 +188,18 @@ def _usual(
     start: Sequence[str],
     tensors: Sequence[str],
     sizes: Mapping[str, tuple[int, ...]],
-    extent: tuple[int, int] | None,
-    spatial: set[str],
+    letters_of: Callable[[str, Sequence[int]], str],
 ) -> str:
     between = descendants(proto, start) & ancestors(proto, tensors) - set(tensors)
     known = shapes(proto, sizes)
     last = field = tokens = attended = ""
     for node in ordered(proto.graph):
         moved = between.intersection(node.input) | set(start).intersection(node.input)
-        for name in between.intersection(node.output):
+        for name in (made for made in node.output if made in between):
             last, shape = name, [size or 0 for size in known.get(name, ())]
-            letters = Axes.of(shape[1:], extent).letters
+            letters = letters_of(name, shape[1:])
             # One channel is the answer of a segmentation before its last step, or a gate, no features.
-            if name in spatial and "C" in letters and (shape[1 + letters.index("C")] > 1 or not field):
+            if "C" in letters and (shape[1 + letters.index("C")] > 1 or not field):
                 field, attended = name, ""
             if node.op_type in ("Softmax", "Attention"):
                 attended = tokens
@@ -260,78 +239,3 @@ def _normalised(proto: onnx.ModelProto, tokens: str, tensors: Sequence[str]) -> 
         if alone and ends:
             return str(node.output[0])
     return tokens
-
-
-def extent_of(sample: Sample) -> tuple[int, int] | None:
-    """Height and width of the picture that is explained; None where it is none."""
-    axes = sample.picture_axes
-    return None if axes is None else (sample.array.shape[axes[1][0]], sample.array.shape[axes[1][1]])
-
-
-@final
-@dataclass(frozen=True)
-class Axes:
-    """How the axes of a layer read, behind the batch.
-
-    Attributes
-    ----------
-    letters : str
-        ``CHW`` or ``HWC`` of a map over a picture, ``TD`` of tokens, ``F`` of units, ``-`` where nothing is known.
-    grid : tuple (h, w) or None
-        Of tokens that cut a picture into patches.
-    before : int
-        Tokens in front of the patches, such as the class token.
-
-    Examples
-    --------
-    >>> Axes.of((320, 7, 7), (224, 224))
-    Axes(letters='CHW', grid=None, before=0)
-    >>> Axes.of((197, 768), (224, 224))
-    Axes(letters='TD', grid=(14, 14), before=1)
-    >>> Axes.of((12, 64), tokens=12).letters
-    'TD'
-    """
-
-    letters: str
-    grid: tuple[int, int] | None = None
-    before: int = 0
-
-    @classmethod
-    def of(cls, shape: Sequence[int], extent: tuple[int, int] | None = None, tokens: int | None = None) -> Axes:
-        """Read the axes of a layer of ``shape``, for pictures of ``extent`` (H, W) or rows of so many ``tokens``."""
-        shape = tuple(shape)
-        if len(shape) == 3 and extent is not None:
-            fields = {"CHW": shape[1:], "HWC": shape[:2]}
-            fitting = [letters for letters, field in fields.items() if min(field) > 1 and _alike(field, extent)]
-            if fitting:
-                # A few places fit many a picture: the aspect tells, and channels come first where it does not.
-                return cls(min(fitting, key=lambda letters: _stretch(fields[letters], extent)))
-        if len(shape) == 2 and extent is not None:
-            for before in (0, 1):
-                grid = _patches(shape[0] - before, extent)
-                if grid is not None:
-                    return cls("TD", grid, before)
-        if len(shape) == 2 and tokens is not None and shape[0] == tokens:
-            return cls("TD")
-        return cls("F" if len(shape) == 1 else "-" * len(shape))
-
-
-def _alike(field: tuple[int, ...], extent: tuple[int, int]) -> bool:
-    """Whether a map covers a picture, each side one too long or short for what convolutions do at the border."""
-    share = [extent[0] / field[0], extent[1] / field[1]]
-    slack = [extent[axis] / max(field[axis] - 1.5, 0.5) - share[axis] for axis in (0, 1)]
-    return min(share) >= 1 and abs(share[0] - share[1]) <= max(slack)
-
-
-def _stretch(field: tuple[int, ...], extent: tuple[int, int]) -> float:
-    """How much further a map is drawn out in one direction than in the other, to cover a picture."""
-    return abs(math.log(extent[0] * field[1] / (extent[1] * field[0])))
-
-
-def _patches(count: int, extent: tuple[int, int]) -> tuple[int, int] | None:
-    """Rows and columns of so many patches over a picture; None where they do not come out even."""
-    if count < 4:
-        return None
-    rows = max(1, round(math.sqrt(count * extent[0] / extent[1])))
-    columns, rest = divmod(count, rows)
-    return (rows, columns) if rest == 0 and abs(extent[0] / rows - extent[1] / columns) < 0.5 else None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from xaionnx.explainers._layer import Axes, extent_of
+from xaionnx.explainers._axes import Axes
 from xaionnx.explainers._told import told
 from xaionnx.graph.cut import ancestors, ordered, shapes
 from xaionnx.model import Model
@@ -35,8 +35,7 @@ def places_of(model: Model, layer: str, sample: Sample) -> tuple[int, ...]:
     shape = _known(model, sample).get(layer, ())
     if not shape or None in shape:
         return -2, -1  # a map, if the run does not tell otherwise
-    tokens = sample.array.shape[0] if sample.array.ndim == 1 else None
-    letters = Axes.of([size or 0 for size in shape[1:]], extent_of(sample), tokens).letters
+    letters = Axes.at(model, layer, [size or 0 for size in shape[1:]], sample).letters
     return tuple(axis - len(letters) for axis, letter in enumerate(letters) if letter in "HWT")
 
 

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from xaionnx.explainers._propagation import PropagationExplainer
+from xaionnx.explainers._route import explained
+from xaionnx.explainers._sources.choice import foreseen
 from xaionnx.parameters import free
 
 if TYPE_CHECKING:
     from xaionnx.autodiff.rule import Table
+    from xaionnx.explainers._prospect import Prospect
     from xaionnx.explanation import Explanation
     from xaionnx.model import Model
 
@@ -44,6 +47,19 @@ class PatternExplainer(PropagationExplainer):
 
         ready = replace(self, patterns=Patterns.of(self.patterns, model))
         return super(PatternExplainer, ready).attribute(model, x, target)
+
+    def foresee(self, prospect: Prospect) -> dict[str, str | None]:
+        if self.patterns is not None:
+            return super().foresee(prospect)
+        from xaionnx.autodiff.patterns import statistics
+        from xaionnx.patterns import layers_among
+
+        # There are no rules without patterns, which can be estimated where their statistics can be collected.
+        names, rules = explained(prospect.model), statistics(regimes=True)
+        told = foreseen(prospect, names, rules)
+        if prospect.rows is not None:
+            layers_among(prospect.outputs(names, rules), prospect.model)
+        return told
 
     def rules(self, model: Model) -> Table:
         from xaionnx.autodiff.patterns import table

@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from xaionnx import progress
 from xaionnx.errors import UnsupportedModelError
-from xaionnx.explainers._layer import Axes, Layer, embeddings, extent_of, maps, usual_layer
+from xaionnx.explainers._axes import Axes
+from xaionnx.explainers._layer import Layer, embeddings, usual_layer
 from xaionnx.explainers._slopes import differentiable
 from xaionnx.graph.cut import descendants
 from xaionnx.model import Model
@@ -181,12 +182,8 @@ class Route:
         first = self
         while first.before is not None:
             first = first.before
-        sample, name = first.samples[0], self.names[0]
-        shape = self.feeds[name].shape[1:]
-        # Three axes are a map only if the ops before have left its places alone.
-        placed = len(shape) != 3 or name in maps(first.model, first.names)
-        tokens = sample.array.shape[0] if sample.array.ndim == 1 and sample.array.dtype.kind in "iu" else None
-        return Axes.of(shape, extent_of(sample) if placed else None, tokens)
+        (name,) = self.names
+        return Axes.at(first.model, name, self.feeds[name].shape[1:], first.samples[0])
 
     def facts(self) -> dict[str, Any] | None:
         """What a record tells of the layer: its name, and how its axes read; None at the inputs."""

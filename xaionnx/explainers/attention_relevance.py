@@ -10,8 +10,10 @@ import numpy as np
 
 from xaionnx.autodiff.table import STANDARD
 from xaionnx.explainers._attention import AttentionExplainer, Followed, Layers, stepped
+from xaionnx.explainers._prospect import Prospect
 from xaionnx.explainers._route import Route
 from xaionnx.explainers._slopes import Slopes
+from xaionnx.explainers._sources.choice import foreseen
 from xaionnx.explanation import Meaning
 
 # Samples whose attention is held at once.
@@ -50,18 +52,26 @@ class AttentionRelevance(AttentionExplainer):
     needs: ClassVar[str] = "gradient"
     reference: ClassVar[str] = "Chefer, Gur and Wolf 2021, arXiv:2103.15679"
 
+    def foresee(self, prospect: Prospect) -> dict[str, str | None]:
+        return super().foresee(prospect) | {"gradient": "graph", "remark": None}
+
+    def foresee_along(self, layers: Layers) -> dict[str, str | None]:
+        return foreseen(Prospect.of(layers.model), layers.names, STANDARD)
+
     def follow(self, layers: Layers) -> Followed:
         resolution, count = layers.resolution, len(layers.samples)
         inputs = Route.of(layers.model, layers.feeds, resolution)
-        # The gradient at the attention of the samples themselves: no point of it is chosen.
-        slopes = Slopes(dataclasses.replace(inputs, names=layers.names), rules=STANDARD)
-        targets = slopes.targets
+        slopes: Slopes | None = None
         found = []
         for first in range(0, count, _PIECE):
             last = min(count, first + _PIECE)
             pieces = list(layers.held(first, last))
             held = [np.concatenate(arrays) for arrays in zip(*(layers_ for _, layers_ in pieces), strict=True)]
-            tokens = held[0].shape[-1]
+            if slopes is None:
+                # The gradient at the attention of the samples themselves, once that is known to be one to follow: no
+                # point of it is chosen.
+                slopes = Slopes(dataclasses.replace(inputs, names=layers.names), rules=STANDARD)
+            targets, tokens = slopes.targets, held[0].shape[-1]
             begun = layers.begun(tokens)
             rows = np.empty((targets, last - first, tokens))
             sample, target = (each.ravel() for each in np.meshgrid(np.arange(last - first), np.arange(targets)))
@@ -73,5 +83,6 @@ class AttentionRelevance(AttentionExplainer):
                     row = row + stepped(row, weighed)
                 rows[t, which] = row - begun
             found.append(rows)
+        assert slopes is not None  # a batch has samples
         spent = np.ones(count, dtype=np.int64) + slopes.spent
         return Followed(np.concatenate(found, axis=1), spent, np.full(count, targets), slopes.source.approximations)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, ClassVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +13,14 @@ import numpy.typing as npt
 from xaionnx.errors import InputMismatchError
 from xaionnx.explainers._gradient import Found, GradientExplainer, Points
 from xaionnx.explainers._paths import completeness
+from xaionnx.explainers._route import explained
 from xaionnx.explainers._slopes import Slopes
 from xaionnx.explanation import Meaning
 from xaionnx.parameters import integer, real
 from xaionnx.perturb.sample import Sample
+
+if TYPE_CHECKING:
+    from xaionnx.explainers._prospect import Prospect
 
 Array = npt.NDArray[Any]
 # Blurred inputs and blurs that are remembered: each row of a batch asks for two of them, twice.
@@ -67,6 +71,14 @@ class BlurIG(GradientExplainer):
 
     steps: int = integer(100, "scales of the blur", low=1, high=2**20)
     max_sigma: float = real(50.0, "deviation of the strongest blur in pixels of the input", low=0, low_open=True)
+
+    def foresee(self, prospect: Prospect) -> dict[str, str | None]:
+        told = super().foresee(prospect)
+        if prospect.sample is not None:
+            # Embedded tokens stand in a row; their shape is known with the first sample.
+            for name in prospect.sample.own.keys() & set(explained(prospect.model)):
+                _axes(prospect.sample, name)
+        return told
 
     def trace(self, slopes: Slopes, points: Points) -> Found:
         count, targets = len(points.sample), slopes.targets

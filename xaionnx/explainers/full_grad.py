@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
 import numpy.typing as npt
@@ -13,18 +13,22 @@ import numpy.typing as npt
 from xaionnx import parameters, progress
 from xaionnx.autodiff import gradient
 from xaionnx.explainer import Explainer, provenance
+from xaionnx.explainers._axes import Axes, places_of
 from xaionnx.explainers._biases import Bias, biases
 from xaionnx.explainers._field import UPSAMPLING, Field
 from xaionnx.explainers._gradient import Found, recorded
-from xaionnx.explainers._layer import Axes, extent_of, maps
 from xaionnx.explainers._route import Route
 from xaionnx.explainers._slopes import differentiable
+from xaionnx.explainers._sources.choice import foreseen
 from xaionnx.explainers._sources.graph import activated
 from xaionnx.explainers._sources.source import Question
 from xaionnx.explanation import Explanation, Meaning
 from xaionnx.model import Model
 from xaionnx.resolution import resolve
 from xaionnx.target import Target
+
+if TYPE_CHECKING:
+    from xaionnx.explainers._prospect import Prospect
 
 Array = npt.NDArray[Any]
 
@@ -62,6 +66,13 @@ class FullGrad(Explainer):
     reference: ClassVar[str] = "Srinivas and Fleuret 2019, arXiv:1905.00780"
 
     upsampling: str = parameters.choice("bilinear", UPSAMPLING, "how the maps of biases are enlarged to the input")
+
+    def foresee(self, prospect: Prospect) -> dict[str, str | None]:
+        from xaionnx.autodiff.table import STANDARD
+
+        told, names = super().foresee(prospect), differentiable(prospect.model)
+        found = biases(prospect.model, names, prospect.tensor)
+        return told | foreseen(prospect, [*names, *(bias.tensor for bias in found)], STANDARD)
 
     def attribute(self, model: Model, x: Array | Mapping[str, Array], target: Any = None) -> Explanation:
         began = time.perf_counter()
@@ -125,14 +136,14 @@ class FullGrad(Explainer):
                     values[start:stop] += field.spread(planes, self.upsampling)
 
     def _of_input(self, question: Question, owed: Array) -> Array:
-        axes = question.samples[0].picture_axes
-        return owed if axes is None else owed.sum(axis=axes[0] + 1, keepdims=True)
+        over = places_of(question.model, question.samples[0])
+        return owed if over is None else owed.sum(axis=over[0] + 1, keepdims=True)
 
     def _field(self, question: Question, tensor: str, shape: tuple[int, ...]) -> Field | None:
         sample = question.samples[0]
-        placed = len(shape) != 3 or tensor in maps(question.model, (sample.main,))
-        axes = Axes.of(shape, extent_of(sample) if placed else None)
-        return Field(axes, shape, sample) if "C" in axes.letters or axes.grid is not None else None
+        axes = Axes.at(question.model, tensor, shape, sample)
+        over = places_of(question.model, sample)
+        return Field(axes, shape, sample, over) if "C" in axes.letters or axes.grid is not None else None
 
 
 def _rescaled(owed: Array) -> Array:

@@ -6,7 +6,7 @@ import dataclasses
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,9 @@ from xaionnx.explainers.grad_cam import GradCam
 from xaionnx.explainers.guided_backprop import GuidedBackprop
 from xaionnx.explanation import Explanation, Meaning
 from xaionnx.model import Model
+
+if TYPE_CHECKING:
+    from xaionnx.explainers._prospect import Prospect
 
 Array = npt.NDArray[Any]
 
@@ -55,22 +58,30 @@ class GuidedGradCam(Explainer):
     reference: ClassVar[str] = "Selvaraju et al. 2017, arXiv:1610.02391"
 
     layer: str | None = parameters.name(
-        "tensor to look at; the last map over the picture, else the tokens that the last attention reads, if not given"
+        "tensor to look at; the last map over the picture or series, else the tokens that the last attention reads, if "
+        "not given"
     )
     relu: bool = parameters.flag(True, "take only what speaks for the target from Grad-CAM; False takes all of it")
     upsampling: str = parameters.choice("bilinear", UPSAMPLING, "how Grad-CAM is enlarged to the input")
 
+    def foresee(self, prospect: Prospect) -> dict[str, str | None]:
+        told = super().foresee(prospect) | self._where().foresee(prospect) | GuidedBackprop().foresee(prospect)
+        if prospect.model.input().dtype.kind != "f":
+            raise _without_lines(prospect.model)
+        return told
+
+    def _where(self) -> GradCam:
+        return GradCam(layer=self.layer, relu=self.relu, upsampling=self.upsampling)
+
     def attribute(self, model: Model, x: Array | Mapping[str, Array], target: Any = None) -> Explanation:
         began = time.perf_counter()
-        where = GradCam(layer=self.layer, relu=self.relu, upsampling=self.upsampling).attribute(model, x, target)
+        where = self._where().attribute(model, x, target)
         lines = GuidedBackprop().attribute(model, x, target)
         main = model.input().name
         fine = lines.values[main] if isinstance(lines.values, dict) else lines.values
         assert isinstance(where.values, np.ndarray)  # a map has one input
         if fine.shape != where.values.shape:
-            raise UnsupportedModelError(
-                f"Input '{main}' of {model.name} holds tokens, to which no lines can be drawn. Use grad_cam."
-            )
+            raise _without_lines(model)
         spent = {
             key: [a + b for a, b in zip(where.diagnostics[key], lines.diagnostics[key], strict=True)]
             for key in ("evaluations", "gradients")
@@ -86,3 +97,9 @@ class GuidedGradCam(Explainer):
             diagnostics={**where.diagnostics, **spent, "seconds": round(time.perf_counter() - began, 6)},
             provenance=told,
         )
+
+
+def _without_lines(model: Model) -> UnsupportedModelError:
+    return UnsupportedModelError(
+        f"Input '{model.input().name}' of {model.name} holds tokens, to which no lines can be drawn. Use grad_cam."
+    )

@@ -5,19 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
 import numpy.typing as npt
 
 from xaionnx.explainer import Explainer, provenance
 from xaionnx.explainers._gradient import Found, recorded
+from xaionnx.explainers._layer import usual_layer
 from xaionnx.explainers._route import Route
 from xaionnx.explanation import Explanation, Meaning
 from xaionnx.model import Model
 from xaionnx.parameters import name
 from xaionnx.resolution import resolve
 from xaionnx.target import Target
+
+if TYPE_CHECKING:
+    from xaionnx.explainers._prospect import Prospect
 
 Array = npt.NDArray[Any]
 
@@ -50,12 +54,18 @@ class LayerActivation(Explainer):
     reference: ClassVar[str] = "Zeiler and Fergus 2014, arXiv:1311.2901"
 
     layer: str | None = name(
-        "tensor to show; the last map over the picture, else the tokens of the last attention, if not given"
+        "tensor to show; the last map over the picture or series, else the tokens of the last attention, if not given"
     )
 
     def usual_target(self, model: Model) -> Target | None:
         # A target is only told of here, and a map has no top class.
         return Target.sum() if len(model.output().shape) > 2 else None
+
+    def foresee(self, prospect: Prospect) -> dict[str, str | None]:
+        told = super().foresee(prospect)
+        if prospect.sample is not None:
+            usual_layer(prospect.model, (prospect.sample.main,), [prospect.tensor], prospect.sample)
+        return told
 
     def attribute(self, model: Model, x: Array | Mapping[str, Array], target: Any = None) -> Explanation:
         began = time.perf_counter()

@@ -14,9 +14,9 @@ from xaionnx_kernels import masks
 from xaionnx import progress
 from xaionnx.errors import ParameterError, UnsupportedModelError
 from xaionnx.explainer import provenance
+from xaionnx.explainers._axes import Axes
 from xaionnx.explainers._field import Field
 from xaionnx.explainers._game import Answer, GameExplainer
-from xaionnx.explainers._layer import Axes
 from xaionnx.explainers._spatial_scores import by_place, candidates, refused
 from xaionnx.explanation import Explanation, Meaning
 from xaionnx.model import Model
@@ -128,18 +128,21 @@ class LocalEvidence(GameExplainer):
                 raise refused(model, tensor, self.layer)
         if self.patches == "alone":
             self._check_free(model, sample)
-        window = tuple(max(1, sample.array.shape[axis] // 4) for axis in _sides(sample))
         way = "alone" if self.patches == "alone" else "covered"
-        chosen = replace(self, patches=way, window=window if self.window is None else self.window)
+        chosen = replace(self, patches=way, window=self._window(sample))
         record = GameExplainer.attribute(chosen, model, x, target)
         evaluations = [one + spent for one in record.diagnostics["evaluations"]]
         return replace(record, diagnostics={**record.diagnostics, "evaluations": evaluations})
 
+    def _window(self, sample: Sample) -> int | tuple[int, ...]:
+        usual = tuple(max(1, sample.array.shape[axis] // 4) for axis in _sides(sample))
+        return usual if self.window is None else self.window
+
     def removal(self, sample: Sample) -> Reveal:
-        axes, window = sample.picture_axes, self.window
-        assert window is not None  # attribute has chosen one
-        pixels = Features.pixels() if axes is not None else Features.of(np.arange(sample.array.shape[-1]))
-        return Reveal(sample, pixels.players(sample), self.draws(sample, (sample.main,)), window)
+        pixels = (
+            Features.pixels() if sample.picture_axes is not None else Features.of(np.arange(sample.array.shape[-1]))
+        )
+        return Reveal(sample, pixels.players(sample), self.draws(sample, (sample.main,)), self._window(sample))
 
     def play(self, game: Game) -> Answer:
         reveal = game.removal
@@ -195,7 +198,7 @@ class LocalEvidence(GameExplainer):
             ],
             axis=1,
         ).reshape(-1, count, height, width)
-        values = Field(Axes("CHW"), (1, height, width), sample).spread(evidence, "bilinear")
+        values = Field(Axes("CHW"), (1, height, width), sample, sample.picture_axes).spread(evidence, "bilinear")
 
         def axis(array: Array) -> Array:
             return array if resolution.several else array[0]

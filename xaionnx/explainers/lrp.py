@@ -150,7 +150,7 @@ class Lrp(PropagationExplainer):
 def _bound(model: Model, shade: int) -> Any:
     """The tensor values of a gray pixel as nested tuples; None where the model has no InputSpec of pictures."""
     spec = model.spec
-    return None if spec is None or spec.layout not in ("NCHW", "NHWC") else _nested(spec.pixel(shade).tolist())
+    return None if spec is None or spec.kind != "picture" else _nested(spec.pixel(shade).tolist())
 
 
 def _nested(values: Any) -> Any:

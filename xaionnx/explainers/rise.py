@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,12 +17,15 @@ from xaionnx.explainers._sampling import SamplingExplainer, ask
 from xaionnx.explanation import Meaning
 from xaionnx.model import Model
 from xaionnx.parameters import choice, integer, real, size
-from xaionnx.perturb.cover import Veil
+from xaionnx.perturb.cover import Veil, check_smooth
 from xaionnx.perturb.features import Features
 from xaionnx.perturb.game import Game
 from xaionnx.perturb.removal import Removal, Select
 from xaionnx.perturb.sample import Sample
 from xaionnx.target import Target
+
+if TYPE_CHECKING:
+    from xaionnx.explainers._prospect import Prospect
 
 Array = npt.NDArray[Any]
 
@@ -106,6 +109,11 @@ class Rise(SamplingExplainer):
         # As in the paper. A score without bounds goes on rising where the class is certain already.
         known = model.spec is not None and model.spec.activation != "none"
         return Target.probability() if known else None
+
+    def foresee(self, prospect: Prospect) -> dict[str, str | None]:
+        if prospect.sample is not None:
+            check_smooth(prospect.sample)
+        return super().foresee(prospect)
 
     def removal(self, sample: Sample) -> Removal:
         flat = sample.picture_axes is None

@@ -6,7 +6,7 @@ import time
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ from xaionnx.errors import ParameterError
 from xaionnx.explainer import Explainer, provenance
 from xaionnx.explainers._inner import HeldTarget, held, inner_method, resolved
 from xaionnx.explainers._joined import Joined
-from xaionnx.explainers._route import Route
+from xaionnx.explainers._route import Route, explained
 from xaionnx.explainers._sources import choice
 from xaionnx.explainers.saliency import Saliency
 from xaionnx.explanation import Explanation, Meaning
@@ -25,6 +25,9 @@ from xaionnx.parameters import free, integer, real
 from xaionnx.perturb.element_types import value_range
 from xaionnx.resolution import resolve
 from xaionnx.target import Target
+
+if TYPE_CHECKING:
+    from xaionnx.explainers._prospect import Prospect
 
 Array = npt.NDArray[Any]
 # Numbers that the inputs of the copies explained at once may hold, for each target.
@@ -119,6 +122,10 @@ class SmoothGrad(Explainer):
 
     def usual_target(self, model: Model) -> Target | None:
         return self._inner().usual_target(model)
+
+    def foresee(self, prospect: Prospect) -> dict[str, str | None]:
+        explained(prospect.model)
+        return super().foresee(prospect) | self._inner().foresee(prospect)
 
     def attribute(self, model: Model, x: Array | Mapping[str, Array], target: Any = None) -> Explanation:
         began = time.perf_counter()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,9 @@ from xaionnx.perturb.features import Features
 from xaionnx.perturb.game import Game
 from xaionnx.perturb.removal import Mix
 from xaionnx.perturb.sample import Sample
+
+if TYPE_CHECKING:
+    from xaionnx.explainers._prospect import Prospect
 
 Array = npt.NDArray[Any]
 
@@ -85,15 +88,15 @@ class Sobol(SamplingExplainer):
         None, "stop when every standard error is at most this", low=0, low_open=True, optional=True
     )
 
+    def foresee(self, prospect: Prospect) -> dict[str, str | None]:
+        if prospect.sample is not None and self.features is None:
+            _check(prospect.sample, (prospect.sample.main,))
+        return super().foresee(prospect)
+
     def removal(self, sample: Sample) -> Mix:
         by_default = None if sample.picture_axes is None else "grid"
         players = Features.of(by_default if self.features is None else self.features).players(sample)
-        for name in players.maps:
-            if sample.x[name].dtype.kind != "f":
-                raise InputMismatchError(
-                    f"Input '{name}' holds {sample.x[name].dtype}; Sobol mixes numbers with a fraction. Use a method "
-                    "whose features are present or absent, such as shapley_sampling."
-                )
+        _check(sample, tuple(players.maps))
         return Mix(sample, players, self.draws(sample, tuple(players.maps)))
 
     def play(self, game: Game) -> Answer:
@@ -159,3 +162,12 @@ def _indices(answers: Array) -> tuple[Array, Array, Array, Array]:
     first = (b * (swapped - a)).mean(axis=0) / over
     error = (parts - total * both).std(axis=0, ddof=1) / over / np.sqrt(len(answers))
     return total.T, first.T, error.T, variance[0]
+
+
+def _check(sample: Sample, names: tuple[str, ...]) -> None:
+    for name in names:
+        if sample.x[name].dtype.kind != "f":
+            raise InputMismatchError(
+                f"Input '{name}' holds {sample.x[name].dtype}; Sobol mixes numbers with a fraction. Use a method "
+                "whose features are present or absent, such as shapley_sampling."
+            )

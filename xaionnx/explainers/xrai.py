@@ -6,7 +6,7 @@ import dataclasses
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,9 @@ from xaionnx.perturb.features import shown
 from xaionnx.perturb.players import Players
 from xaionnx.perturb.sample import Sample, split
 from xaionnx.target import Target
+
+if TYPE_CHECKING:
+    from xaionnx.explainers._prospect import Prospect
 
 Array = npt.NDArray[Any]
 
@@ -99,20 +102,30 @@ class XRAI(Explainer):
         # The largest of the channels ranks regions; it is no part of the change that a method handed out.
         return "importance" if inner == "contribution" and self.channels == "max" else inner
 
+    @staticmethod
+    def _axes(model: Model, sample: Sample) -> tuple[int, tuple[int, int]]:
+        """Axes of channels, height and width."""
+        if sample.picture_axes is None:
+            raise InputMismatchError(
+                f"XRAI divides pictures into regions, but input '{sample.main}' of {model.name} has the shape "
+                f"{('N', *sample.array.shape)}. Use integrated_gradients, or lime with features of your own."
+            )
+        return sample.picture_axes
+
     def usual_target(self, model: Model) -> Target | None:
         return self._inner().usual_target(model)
+
+    def foresee(self, prospect: Prospect) -> dict[str, str | None]:
+        if prospect.sample is not None:
+            self._axes(prospect.model, prospect.sample)
+        return super().foresee(prospect) | self._inner().foresee(prospect)
 
     def attribute(self, model: Model, x: Array | Mapping[str, Array], target: Any = None) -> Explanation:
         began = time.perf_counter()
         feeds = model.check(x)
         main = model.input().name
         samples = split(feeds, main, model.spec, model.shared)
-        axes = samples[0].picture_axes
-        if axes is None:
-            raise InputMismatchError(
-                f"XRAI divides pictures into regions, but input '{main}' of {model.name} has the shape "
-                f"{('N', *samples[0].array.shape)}. Use integrated_gradients, or lime with features of your own."
-            )
+        axes = self._axes(model, samples[0])
         method = self._inner()
         target = method.usual_target(model) if target is None else target
         found = method.attribute(model, feeds, target)

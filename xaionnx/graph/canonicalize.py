@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from itertools import count
 
 import numpy as np
 import onnx
@@ -13,7 +14,7 @@ import onnx.version_converter
 
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.graph.control_flow import Probed, bring_out, write_out
-from xaionnx.graph.cut import expose
+from xaionnx.graph.cut import expose, ordered
 from xaionnx.graph.expand import expand
 from xaionnx.graph.serialize import WEIGHTS_APART
 from xaionnx.loading import declared_inputs
@@ -32,7 +33,7 @@ Simplify = Callable[[bytes], bytes]
 def canonicalize(
     model: onnx.ModelProto, keep: Sequence[str], simplify: Simplify | None, probed: Probed | None = None
 ) -> onnx.ModelProto:
-    """The same function as a graph of opset 20 or newer, its constants folded and its functions inlined.
+    """The same function as a graph of opset 20 or newer: nodes in order, constants folded, functions inlined.
 
     Parameters
     ----------
@@ -63,6 +64,7 @@ def canonicalize(
     form.CopyFrom(expose(model, keep) if keep else model)
     form.ClearField("training_info")
     form.ir_version = max(form.ir_version, WEIGHTS_APART)
+    _put_in_order(form.graph)
     own = declared_inputs(form)
     del form.graph.input[:]
     form.graph.input.extend(own)
@@ -78,7 +80,7 @@ def canonicalize(
     form = expand(form)
     if simplify is not None:
         apart = _take_apart(form)
-        before = _foreign(form)
+        before, cast = _foreign(form), _made_by_cast(form, keep)
         form = onnx.load_model_from_string(simplify(form.SerializeToString()))
         strange = sorted(_foreign(form) - before)
         if strange:
@@ -87,6 +89,8 @@ def canonicalize(
                 "Update onnxruntime, or use a method without gradients."
             )
         _put_together(form, apart)
+        _lead_through(form.graph, _made_by_cast(form, keep) - cast)
+    _put_sums_apart(form.graph)
     # Shapes inside may be declared for one sample.
     del form.graph.value_info[:]
     used = {node.domain for node in _all_nodes(form.graph)}
@@ -94,6 +98,38 @@ def canonicalize(
     del form.opset_import[:]
     form.opset_import.extend(imports)
     return form
+
+
+def _put_in_order(graph: onnx.GraphProto) -> None:
+    """Put makers before readers, as ONNX asks and onnxruntime does not."""
+    sorted_graph = onnx.GraphProto()
+    sorted_graph.node.extend(ordered(graph))
+    del graph.node[:]
+    graph.node.extend(sorted_graph.node)
+
+
+def _made_by_cast(model: onnx.ModelProto, names: Sequence[str]) -> set[str]:
+    """Those of ``names`` that a Cast makes."""
+    made = {node.output[0] for node in model.graph.node if node.op_type == "Cast"}
+    return made.intersection(names)
+
+
+def _lead_through(graph: onnx.GraphProto, names: Collection[str]) -> None:
+    """Lead what a Cast to one of ``names`` reads through that tensor.
+
+    Where onnxruntime has no kernel of float16, the simplified graph goes on in float32, and tensors of float16 that
+    must survive hang beside the way.
+    """
+    nodes = list(graph.node)
+    for cast in [node for node in nodes if node.output and node.output[0] in names]:
+        (wide,), (name,) = cast.input, cast.output
+        back = f"{name}/wide"
+        for node in nodes:
+            if node is not cast:
+                node.input[:] = [back if read == wide else read for read in node.input]
+        graph.node.append(onnx.helper.make_node("Cast", [name], [back], name=back, to=onnx.TensorProto.FLOAT))
+    if names:
+        _put_in_order(graph)
 
 
 def _make_dense(graph: onnx.GraphProto) -> None:
@@ -124,6 +160,33 @@ def _converted(model: onnx.ModelProto) -> onnx.ModelProto:
             f"The graph cannot be converted from opset {version} to {OPSET}: "
             f"{reason[-1] if reason else 'no reason given'}. Export it again with opset {OPSET}."
         ) from error
+
+
+def _put_sums_apart(graph: onnx.GraphProto) -> None:
+    """Write a Gemm that adds what is no weight as a product and a sum.
+
+    What stands beside a product, as a residual connection does, is no bias of it, and rules treat the two differently;
+    onnxruntime's rewrites join them, and so do exporters.
+    """
+    fixed = {tensor.name for tensor in graph.initializer} | {""}
+    fixed |= {name for node in graph.node if node.op_type == "Constant" for name in node.output}
+    taken = {name for node in graph.node for name in (*node.input, *node.output)}
+    nodes = []
+    for node in graph.node:
+        joined = node.op_type == "Gemm" and len(node.input) == 3 and node.input[2] not in fixed
+        # A factor of the sum is left to the Gemm, as nothing here tells the type that it would have.
+        if joined and all(attribute.f == 1 for attribute in node.attribute if attribute.name == "beta"):
+            product = onnx.NodeProto()
+            product.CopyFrom(node)
+            product.output[0] = next(
+                name for number in count() if (name := f"{node.output[0]}_product_{number}") not in taken
+            )
+            beside = product.input.pop()
+            nodes += [product, onnx.helper.make_node("Add", [product.output[0], beside], [node.output[0]])]
+        else:
+            nodes.append(node)
+    del graph.node[:]
+    graph.node.extend(nodes)
 
 
 def _take_apart(model: onnx.ModelProto) -> list[onnx.TensorProto]:

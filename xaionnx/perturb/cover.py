@@ -210,11 +210,7 @@ class Veil(_Spatial):
         seed: int,
     ) -> None:
         super().__init__(sample, players, baseline)
-        if sample.array.dtype.kind != "f":
-            raise InputMismatchError(
-                f"Input '{sample.main}' holds {sample.array.dtype}; a smooth mask needs numbers with a fraction. "
-                "Use occlusion, or a method with features."
-            )
+        check_smooth(sample)
         height, width = self.extent
         rows, columns = (grid, grid) if isinstance(grid, int) else (grid[0], grid[-1])
         self.grid = (1 if sample.picture_axes is None else min(rows, height), min(columns, width))
@@ -268,3 +264,18 @@ class Veil(_Spatial):
         mask = g.op("MatMul", g.op("MatMul", sides[0], cells), g.op("Transpose", sides[1], perm=[0, 2, 1]))
         weights = cast(g, self._emit_placed(g, mask), self.sample.array.dtype)
         return {self.sample.main: blend(g, x, weights, baseline)}
+
+
+def check_smooth(sample: Sample) -> None:
+    """Refuse an input whose numbers cannot be mixed.
+
+    Raises
+    ------
+    InputMismatchError
+        It holds no floats.
+    """
+    if sample.array.dtype.kind != "f":
+        raise InputMismatchError(
+            f"Input '{sample.main}' holds {sample.array.dtype}; a smooth mask needs numbers with a fraction. "
+            "Use occlusion, or a method with features."
+        )

@@ -53,7 +53,10 @@ def over_picture(values: Array, layer: Layer, height: int, width: int) -> tuple[
         small = each[layer.before :].reshape(layer.grid)
         rest = each[: layer.before].sum()
         words = f"The {values.shape[1]} values of each of {layer.grid[0]} x {layer.grid[1]} patches are summed"
-        ending = f" The token in front of them, {number_words(rest)} in all, has no place." if layer.before else ""
+        tokens, have = ("token", "has") if layer.before == 1 else (f"{layer.before} tokens", "have")
+        ending = (
+            f" The {tokens} in front of them, {number_words(rest)} in all, {have} no place." if layer.before else ""
+        )
     else:
         axis = layer.axes.index("C")
         small = values.astype(np.float64).sum(axis=axis)
@@ -67,7 +70,7 @@ def over_picture(values: Array, layer: Layer, height: int, width: int) -> tuple[
 def parts(values: Array, layer: Layer) -> tuple[Floats, list[str], str]:
     """One number for each channel, token or unit, their names, and a sentence on how they were made."""
     wide = values.astype(np.float64)
-    if "H" in layer.axes:
+    if "C" in layer.axes:
         axis = layer.axes.index("C")
         kept = np.moveaxis(wide, axis, 0).reshape(wide.shape[axis], -1)
         return kept.sum(axis=1), _named("channel", len(kept)), "Values of a channel are summed over its places."

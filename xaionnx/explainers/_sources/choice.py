@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from xaionnx.autodiff import Gradient, gradient
-from xaionnx.errors import InputMismatchError, ModelError, ParameterError, UnsupportedModelError
+from xaionnx.autodiff import Gradient
+from xaionnx.errors import ModelError, ParameterError, UnsupportedModelError
 from xaionnx.explainers._sources.differences import Differences
 from xaionnx.explainers._sources.finite_differences import FiniteDifferences
 from xaionnx.explainers._sources.graph import Graph
@@ -16,6 +16,10 @@ from xaionnx.explainers._sources.source import Question, Source
 from xaionnx.explainers._sources.supplied import Supplied
 from xaionnx.inputs import picture_axes
 from xaionnx.model import Model
+
+if TYPE_CHECKING:
+    from xaionnx.autodiff.rule import Table
+    from xaionnx.explainers._prospect import Prospect
 
 # With the batch axis.
 Shape = tuple[int | str | None, ...]
@@ -75,23 +79,31 @@ def chosen(given: Any, question: Question) -> Source:
         return Differences(FiniteDifferences(), question)
 
 
-def foreseen(model: Model, names: tuple[str, ...]) -> tuple[str | None, str | None]:
-    """The source that ``auto`` will take for the usual output, None where it has none, and why not the graph.
+def foreseen(prospect: Prospect, names: Sequence[str], rules: Table | None = None) -> dict[str, str | None]:
+    """The source that ``auto`` will take for the usual output, and a remark where that is not the graph.
 
     Where the model leaves sizes free the graph is named: whether a rule is missing shows with the first sample.
+
+    Raises
+    ------
+    UnsupportedModelError
+        The graph cannot be built, and nothing else takes its place: differences do for derivatives alone, so not
+        where ``rules`` are given, and not at any price.
     """
-    output = model.output().name
+    if prospect.rows is None:
+        return {"gradient": "graph", "remark": None}
     try:
-        gradient(model, output, names)
-    except InputMismatchError:
-        return "graph", None
+        prospect.outputs(names, rules)
     except ModelError as refusal:
-        shapes = [model.input(name).shape for name in names]
-        otherwise = _too_much(model, shapes)
+        if rules is not None:
+            raise
+        shapes = [(1, *(prospect.shape(name) or ())) for name in names]
+        otherwise = _too_much(prospect.model, shapes)
         if otherwise is not None:
-            return None, f"{refusal} {otherwise}"
-        return "finite_differences", f"{2 * _elements(shapes):,} evaluations a gradient. {refusal}"
-    return "graph", None
+            raise UnsupportedModelError(f"{refusal} {otherwise}") from refusal
+        remark = f"{2 * _elements(shapes):,} evaluations a gradient. {refusal}"
+        return {"gradient": "finite_differences", "remark": remark}
+    return {"gradient": "graph", "remark": None}
 
 
 def _too_much(model: Model, shapes: Sequence[Shape]) -> str | None:

@@ -1,0 +1,125 @@
+"""The layer that a class activation map is seen at: maps, patches, tokens, decoders, and those without places."""
+
+import numpy as np
+import pytest
+
+import xaionnx
+from models import planted
+from tests import tiny
+from tests.compilation.files import agree
+from tests.explainers.maps import PICTURES, TOLERANCE, seen
+from tests.tiny import loaded, node, normal, tensor
+from xaionnx import Model, Target
+from xaionnx.errors import UnknownNameError, UnsupportedModelError
+from xaionnx.explainers.ablation_cam import AblationCam
+from xaionnx.explainers.grad_cam import GradCam
+from xaionnx.explainers.hi_res_cam import HiResCam
+
+
+def test_layers_without_places_are_refused():
+    net_b, x = planted.load(planted.net_b()), normal(1, 1, 4, 4)
+    with pytest.raises(UnsupportedModelError, match=r"Tensor 'linear' of .*, \('N', 4\), has no places that lie over"):
+        GradCam(layer="linear").attribute(net_b, x, 0)
+    with pytest.raises(UnknownNameError, match=r"No layer named 'relu2'. Nearest: relu1"):
+        GradCam(layer="relu2").attribute(net_b, x, 0)
+
+
+def test_the_input_itself_may_be_the_layer(random_net):
+    _, model = random_net
+    found = HiResCam(layer="x").attribute(model, PICTURES, 3)
+    saliency = xaionnx.explain(model, PICTURES, "input_x_gradient", 3).values.sum(axis=1)
+    np.testing.assert_allclose(found.maps["cam"], saliency, **TOLERANCE)
+
+
+def test_patches_of_a_transformer_lie_over_the_picture():
+    """The 49 patches are places of a grid; the class token is none."""
+    model = Model.load("models/mnist_vit.onnx")
+    x = np.random.default_rng(0).random((2, 1, 28, 28)).astype(np.float32)
+    layer = "/blocks/blocks.3/norm1/LayerNormalization_output_0"
+    held = model.with_outputs([layer]).run({model.input().name: x}, [layer])[layer].astype(np.float64)
+    slope = xaionnx.explain(model, x, "saliency", 3, layer=layer, absolute=False).values.astype(np.float64)
+    small = np.einsum("nd,ntd->nt", slope[:, 1:].mean(axis=1), held[:, 1:]).reshape(2, 7, 7)
+    found = GradCam(relu=False).attribute(model, x, 3)
+    assert found.provenance["seen_at"] == {"name": layer, "axes": "TD", "grid": [7, 7], "before": 1}
+    np.testing.assert_allclose(found.maps["cam"], small, rtol=1e-3, atol=1e-5)
+    assert found.values.shape == x.shape
+    # Ahead of the normalisation, which forgets how large a token is, a token and its slope are at right angles.
+    ahead, behind = (
+        np.abs(seen(model, x, HiResCam(layer=name), 3)).max() for name in ("/blocks/blocks.2/Add_1_output_0", None)
+    )
+    assert ahead < 1e-3 * behind
+    ablated = AblationCam(channels=3, relu=False).attribute(model, x, 3)
+    assert np.abs(ablated.maps["cam"]).max() > 0
+
+
+def test_tokens_have_a_number_each(tmp_path):
+    """Of those that are looked up, bent one by one, averaged and scored."""
+    rng = np.random.default_rng(2)
+    table, weights = rng.normal(size=(10, 4)).astype(np.float32), rng.normal(size=(4, 3)).astype(np.float32)
+    nodes = [
+        node("Gather", ["table", "ids"], ["held"]),
+        node("Tanh", ["held"], ["bent"]),
+        node("ReduceMean", ["bent"], ["mean"], axes=[1], keepdims=0),
+        node("MatMul", ["mean", "w"], ["y"]),
+    ]
+    path = tiny.saved(
+        tmp_path / "m.onnx",
+        nodes,
+        [tensor("ids", ["N", "T"], 7)],
+        [tensor("y", ["N", 3])],
+        {"table": table, "w": weights},
+    )
+    ids = np.array([[1, 2, 3, 0, 9], [4, 4, 7, 1, 1]])
+    model = Model.load(path)
+    found = GradCam(layer="bent", relu=False).attribute(model, ids, 2)
+    np.testing.assert_allclose(found.values, np.tanh(table[ids]) @ weights[:, 2] / 5, **TOLERANCE)
+    agree(model, {"ids": ids}, GradCam(layer="bent", relu=False), 2, shapes={"ids": (5,)})
+
+
+def test_tokens_are_seen_behind_a_normalisation_that_is_written_out():
+    """As the mean, the deviation and a scale and shift of each token; what goes around attention is left aside."""
+    text = """g (float[N, 1, 8, 8] x) => (float[N, 4] y)
+    <float e = {1e-5}, float two = {2}, int64[3] flat = {0, 6, 16}> {
+      cut = Conv<strides = [2, 2]>(x, patch)  rows = Reshape(cut, flat)  tokens = Transpose<perm = [0, 2, 1]>(rows)
+      twice = Mul(tokens, two)  sum = Add(twice, tokens)
+      mean = ReduceMean<axes = [-1]>(sum)  off = Sub(sum, mean)  squares = Pow(off, two)
+      variance = ReduceMean<axes = [-1]>(squares)  more = Add(variance, e)  deviation = Sqrt(more)
+      unit = Div(off, deviation)  scaled = Mul(unit, scale)  normal = Add(scaled, shift)
+      qs = MatMul(normal, q)  ks = MatMul(normal, k)  turned = Transpose<perm = [0, 2, 1]>(ks)
+      products = MatMul(qs, turned)  shares = Softmax(products)  mixed = MatMul(shares, normal)
+      after = Add(mixed, sum)  pooled = ReduceMean<axes = [1], keepdims = 0>(after)  y = MatMul(pooled, w) }"""
+    rng = np.random.default_rng(0)
+    shapes = {"patch": (6, 1, 2, 2), "scale": (6,), "shift": (6,), "q": (6, 6), "k": (6, 6), "w": (6, 4)}
+    model = loaded(text, **{name: rng.normal(size=shape) for name, shape in shapes.items()})
+    x = rng.normal(size=(2, 1, 8, 8)).astype(np.float32)
+    found = GradCam().attribute(model, x, 0)
+    assert found.provenance["seen_at"] == {"name": "normal", "axes": "TD", "grid": [4, 4], "before": 0}
+
+
+def test_a_segmentation_is_seen_at_a_layer_of_its_decoder():
+    model = Model.load("models/selfie_segmentation.onnx")
+    x = np.random.default_rng(0).random((1, *model.input().shape[1:])).astype(np.float32)
+    found = GradCam(layer="v120").attribute(model, x, Target.sum())
+    assert found.maps["cam"].shape == (1, 64, 64)
+    assert found.values.shape == x.shape
+    # One channel of probabilities is no layer of features.
+    assert GradCam().attribute(model, x, Target.sum()).provenance["seen_at"]["name"] == "v135"
+
+
+def test_the_head_alone_is_differentiated(monkeypatch):
+    """A prediction, and a gradient of the part behind the layer."""
+    from xaionnx.session import Session
+
+    model = Model.load("models/efficientnet_lite0.onnx")
+    x = np.random.default_rng(0).random((1, 3, 224, 224)).astype(np.float32)
+    GradCam().attribute(model, x)
+    fed, run = [], Session.run
+
+    def watched(self, fetch, feeds, *rest):
+        fed.append(set(feeds))
+        return run(self, fetch, feeds, *rest)
+
+    monkeypatch.setattr(Session, "run", watched)
+    found = GradCam().attribute(model, x)
+    assert fed == [{model.input().name}, {"/_swish_1/Clip_output_0", "cotangent"}]
+    assert found.diagnostics["evaluations"] == [2]

@@ -1,0 +1,104 @@
+"""Composites by name: every layer follows the rule that its paper gives it, by the slow oracle."""
+
+import numpy as np
+import pytest
+
+import xaionnx
+from tests.explainers.propagated import HIGH, LOW, convolutional, mlp, pictures_of
+from tests.oracles import lrp as oracle
+from tests.tiny import node, opened
+from xaionnx.autodiff.composites import names
+from xaionnx.errors import ParameterError
+from xaionnx.explainers.lrp import Lrp
+
+# Large enough to show, and other than what is usual.
+GAMMA, EPSILON = 0.6, 1e-2
+ORACLES = {
+    "epsilon": oracle.epsilon_rule,
+    "gamma": lambda **k: oracle.gamma_rule(GAMMA, **k),
+    "alpha1_beta0": lambda **k: oracle.alpha_beta_rule(1, 0, **k),
+    "alpha2_beta1": lambda **k: oracle.alpha_beta_rule(2, 1, **k),
+    "z_plus": oracle.z_plus_rule,
+    "z_box": lambda **k: oracle.z_box_rule(LOW, HIGH, **k),
+    "w_square": oracle.w_square_rule,
+    "flat": oracle.flat_rule,
+}
+# The first layer, other convolutions, other layers: Montavon et al. 2017 (z-box) and 2019 (epsilon, gamma, box),
+# Lapuschkin et al. 2019 (flat), Kohlbrenner et al. 2020 (alpha-beta).
+PUBLISHED = {
+    **{name: (name, name, name) for name in ORACLES if name != "z_box"},
+    "z_box": ("z_box", "z_plus", "z_plus"),
+    "epsilon_plus": ("z_plus", "z_plus", "epsilon"),
+    "epsilon_plus_flat": ("flat", "z_plus", "epsilon"),
+    "epsilon_plus_box": ("z_box", "z_plus", "epsilon"),
+    "epsilon_gamma_box": ("z_box", "gamma", "epsilon"),
+    "epsilon_gamma_flat": ("flat", "gamma", "epsilon"),
+    "epsilon_alpha2_beta1": ("alpha2_beta1", "alpha2_beta1", "epsilon"),
+    "epsilon_alpha2_beta1_flat": ("flat", "alpha2_beta1", "epsilon"),
+}
+
+
+def method(name, relative=True, layer=None):
+    return Lrp(composite=name, epsilon=EPSILON, relative=relative, gamma=GAMMA, low=LOW, high=HIGH, layer=layer)
+
+
+def check(found, net, samples, rules, k):
+    """The values of class k are those of the oracle, with the rules of the layers in order."""
+    for values, one in zip(found.values, samples, strict=True):
+        _, expected = oracle.propagate(net, one.ravel(), rules.__getitem__, lambda y: y * (np.arange(len(y)) == k))
+        np.testing.assert_allclose(values.ravel(), expected, rtol=2e-3, atol=2e-4 * np.abs(expected).max())
+
+
+def test_every_name_has_its_paper():
+    assert set(names()) == set(PUBLISHED)
+
+
+@pytest.mark.parametrize("relative", [True, False])
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_every_layer_follows_its_rule(name, relative):
+    model, net, x = convolutional(np.random.default_rng(5))
+    found = xaionnx.explain(model, x, method(name, relative), 1)
+    first, convolution, rest = (ORACLES[rule](epsilon=EPSILON, relative=relative) for rule in PUBLISHED[name])
+    check(found, net, x, [first, convolution, convolution, rest], 1)
+    asked = found.provenance["parameters"]
+    assert (asked["gamma"] is not None) == ("gamma" in name)
+    assert (asked["low"] is not None) == ("box" in name)
+
+
+@pytest.mark.parametrize("name", ["epsilon_plus", "epsilon_alpha2_beta1"])
+def test_a_transposed_convolution_is_a_convolution(name):
+    rng = np.random.default_rng(3)
+    kernel, x = rng.normal(size=(4, 2, 3, 3)), pictures_of(rng, 2, (4, 3, 3))
+    nodes = [node("ConvTranspose", ["x", "k"], ["u"]), node("Flatten", ["u"], ["y"])]
+    (matrix, _, connected), _ = oracle.unrolled(kernel, np.zeros(4), (2, 5, 5))
+    found = xaionnx.explain(opened(nodes, [4, 3, 3], [50], {"k": kernel}), x, method(name), 7)
+    check(
+        found, [("linear", (matrix.T, np.zeros(50), connected.T))], x, [ORACLES[PUBLISHED[name][1]](epsilon=EPSILON)], 7
+    )
+
+
+@pytest.mark.parametrize("relative", [True, False])
+def test_sums_share_with_the_stabiliser_that_was_asked_for(relative):
+    """y = a + b of two parts of the input: each gets its share of y, over what y is stabilised to."""
+    nodes = [node("Split", ["x"], ["a", "b"], axis=1, num_outputs=2), node("Add", ["a", "b"], ["y"])]
+    x = np.float32([[1, 2, 3, -0.5], [0.25, 1, 1, 1]])
+    found = xaionnx.explain(opened(nodes, [4], [2]), x, method("epsilon_plus", relative), 0)
+    for values, one in zip(found.values, x, strict=True):
+        y = one[:2] + one[2:]
+        share = y[0] / oracle.stabilised(y, EPSILON, relative)[0]
+        np.testing.assert_allclose(values, [one[0] * share, 0, one[2] * share, 0], rtol=1e-5)
+
+
+def test_a_part_of_a_model_has_no_first_layer():
+    """Behind the first layer each follows its own rule, and no box is asked for."""
+    model, net, x = convolutional(np.random.default_rng(5))
+    found = xaionnx.explain(model, x, Lrp(composite="epsilon_plus_box", epsilon=EPSILON, layer="r0"), 1)
+    w, b, _ = net[0][1]
+    plus, rest = oracle.z_plus_rule(EPSILON), oracle.epsilon_rule(EPSILON)
+    check(found, net[2:], np.maximum(x.reshape(len(x), -1) @ w + b, 0), [plus, plus, rest], 1)
+
+
+def test_a_box_that_nobody_gave_is_asked_for():
+    model, _, x = mlp(np.random.default_rng(2))
+    with pytest.raises(ParameterError, match="The composite 'z_box' needs the least and the greatest value"):
+        xaionnx.explain(model, x, Lrp(composite="z_box"), 0)
