@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xaionnx.errors import OutputError, ParameterError
-from xaionnx.graph.ending import ending
+from xaionnx.graph.ending import ending, maker
 from xaionnx.inputs import picture_axes
 from xaionnx.labels import find_label
 from xaionnx.model import Model
@@ -39,8 +39,8 @@ def class_scores(output: Array, tensor: str) -> Array:
     return scores
 
 
-def class_number(k: Any, count: int, tensor: str, model: Model) -> int:
-    """The number of a class given by number or label.
+def class_number(k: Any, count: int, tensor: str, model: Model, parameter: str = "target") -> int:
+    """The number of a class given by number or label, as a ``parameter``.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def class_number(k: Any, count: int, tensor: str, model: Model) -> int:
         k = find_label(model.labels, k)
     if not is_int(k) or not 0 <= k < count:
         raise ParameterError(
-            f"The 'target' parameter must be an int in [0, {count - 1}] for '{tensor}'. Got {k} instead."
+            f"The '{parameter}' parameter must be an int in [0, {count - 1}] for '{tensor}'. Got {k} instead."
         )
     return int(k)
 
@@ -78,7 +78,7 @@ def to_probability(output: Array, tensor: str, model: Model) -> str:
 
     The spec tells, else the op that the tensor ends in, else whether the scores of each sample add up to 1.
     """
-    said = model.spec.activation if model.spec is not None and tensor == model.output().name else "none"
+    said = _said(tensor, model)
     scores = flat(output)
     single = scores.shape[1] == 1
     if said == "none":
@@ -88,6 +88,21 @@ def to_probability(output: Array, tensor: str, model: Model) -> str:
     elif said != "logits":
         return "identity"
     return "sigmoid" if single else "softmax"
+
+
+def logits_of(model: Model, tensor: str) -> str:
+    """The tensor that the last softmax or sigmoid of the graph reads; ``tensor`` itself where it ends in none.
+
+    What the spec calls logits is taken as such.
+    """
+    made = maker(model.graph or model.file.proto, tensor)
+    ends = made is not None and made.op_type in ("Softmax", "LogSoftmax", "Sigmoid")
+    return str(made.input[0]) if made is not None and ends and _said(tensor, model) != "logits" else tensor
+
+
+def _said(tensor: str, model: Model) -> str:
+    """What the spec says that the scores are: ``none`` where it does not."""
+    return model.spec.activation if model.spec is not None and tensor == model.output().name else "none"
 
 
 def _add_up_to_one(scores: Array) -> bool:

@@ -114,11 +114,17 @@ def explained(found: Prospect) -> str:
 
 
 def layer_lines(result: Explanation) -> list[str]:
-    """The layer that was explained, or looked at, and its shape; no line where the input was."""
+    """The layer that was explained, or looked at, and its shape; what the classes were compared with."""
     layer = result.provenance.get("layer")
     if "seen_at" in result.provenance:
         places = " x ".join(map(str, result.maps["cam"].shape[-2:]))
-        return [f"  seen at layer {plain(result.provenance['seen_at']['name'])}, {places} places"]
+        against = [
+            name for one in result.diagnostics.get("against", ()) for name in ([one] if isinstance(one, str) else one)
+        ]
+        return [
+            f"  seen at layer {plain(result.provenance['seen_at']['name'])}, {places} places",
+            *(f"  against {plain(name)}" for name in against),
+        ]
     if layer is None or isinstance(result.values, dict):
         return []
     shape = result.values.shape[2 if result.several_targets else 1 :]
@@ -143,7 +149,7 @@ def feature_lines(result: Explanation, spec: InputSpec, x: Array) -> list[str]:
     if isinstance(result.values, dict):
         return []
     values = (result.values[0] if result.several_targets else result.values)[0]
-    known: list[str] = []
+    known = token_names(result, x) or []
     if "layer" in result.provenance:
         # Only this needs what draws pictures.
         from xaionnx.render.layers import layer_of, parts
@@ -171,7 +177,7 @@ def feature_lines(result: Explanation, spec: InputSpec, x: Array) -> list[str]:
 
 def token_names(result: Explanation, x: Array) -> list[str] | None:
     """The tokens of a layer with the numbers that the input has for them; None where it has none."""
-    layer = result.provenance.get("layer")
+    layer = result.provenance.get("layer", result.provenance.get("seen_at"))
     if layer is None or layer["axes"] != "TD" or x.ndim != 1 or x.dtype.kind not in "iu":
         return None
     return [f"token {place} ({number})" for place, number in enumerate(x)]

@@ -255,9 +255,8 @@ def _drawn(
             stretched=spec.resize == "stretch",
         )
         return render.save(picture, path)
-    if result.provenance.get("layer") is not None:
-        names: Sequence[str] | None = _report.token_names(result, x)
-    else:
+    names: Sequence[str] | None = _report.token_names(result, x)
+    if names is None and result.provenance.get("layer") is None:
         shape = () if isinstance(result.values, dict) else result.values.shape[2 if result.several_targets else 1 :]
         names = spec.columns if shape == (len(spec.columns),) else None
     return render.save(render.bars(result, names, target=target, top=request.top or _BARS), path)

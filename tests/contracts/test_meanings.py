@@ -40,6 +40,7 @@ CLAIMS = {
     "contribution": lambda up, down, none: up > 0 and down <= 0.01 * up,
     "hindrance": lambda up, down, none: up < 0 < down,
     "contrast": lambda up, down, none: up > 0 > down,
+    "core": lambda up, down, none: up > 0 >= max(down, none),
     "importance": lambda up, down, none: up > max(down, none),
     # Brighter values raise the score in the dark part too.
     "slope": lambda up, down, none: up > 0 and down > 0,
@@ -50,8 +51,8 @@ CLAIMS = {
     "activation": lambda up, down, none: up == down == 2 and none == 0,
     "component": lambda up, down, none: up > 0 and none == 0,
 }
-# Attention is not in this model, 'core' is what one method takes for it, and no default is 'spread'.
-UNTRIED = {"attention", "core", "spread"}
+# Attention is not in this model, and no default is 'spread'.
+UNTRIED = {"attention", "spread"}
 
 
 @pytest.fixture(scope="module")

@@ -97,6 +97,11 @@ class CamExplainer(Explainer):
     def look(self, model: Model, seen: Seen) -> tuple[Found, Slopes | None]:
         """The maps (T, N, h, w), as ``Found.maps["cam"]`` without a ReLU, and where gradients came from."""
 
+    def watched(self, model: Model, tensors: list[str]) -> list[str]:
+        """Further tensors that the questions are made from, where the targets are read from ``tensors``."""
+        del model, tensors
+        return []
+
     def questions(self, model: Model, resolution: Resolution) -> Resolution:
         """What the maps are asked about: the targets themselves, if not told otherwise."""
         del model
@@ -110,8 +115,8 @@ class CamExplainer(Explainer):
         sample = split(feeds, model.input().name, model.spec, model.shared)[0]
         layer = self.chosen(model, sample, tensors)
         # One run answers the targets and what the layer holds.
-        keep = () if layer in {info.name for info in model.inputs} else (layer,)
-        resolution = resolve(target, model, feeds, keep=keep)
+        keep = [] if layer in {info.name for info in model.inputs} else [layer]
+        resolution = resolve(target, model, feeds, keep=[*keep, *self.watched(model, tensors)])
         whole = Route.of(model, feeds, self.questions(model, resolution))
         route = whole.at(layer)
         held = route.feeds[layer]

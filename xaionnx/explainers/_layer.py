@@ -126,23 +126,6 @@ def check_layer(model: Model, name: str) -> None:
         raise UnsupportedModelError(f"Layer '{name}' of {model.name} does not depend on the input. Name another.")
 
 
-def nodes_between(model: Model, layer: str, tensor: str) -> list[tuple[str, int]]:
-    """The ops on the ways from a layer to a tensor, each with the number of its operands that depend on the layer."""
-
-    def find(graph: onnx.ModelProto) -> list[tuple[str, int]]:
-        moving, wanted = descendants(graph, [layer]) | {layer}, ancestors(graph, [tensor])
-        return [
-            (node.op_type, len(moving.intersection(node.input)))
-            for node in ordered(graph.graph)
-            # What is read of a shape alone carries no numbers.
-            if node.op_type not in ("Shape", "Size")
-            and not moving.isdisjoint(node.input)
-            and not wanted.isdisjoint(node.output)
-        ]
-
-    return told(model, ("between", layer, tensor), find)
-
-
 def _part(model: Model, key: Any, rewrite: Callable[[onnx.ModelProto], onnx.ModelProto]) -> Model:
     # What the spec says of the input holds for the model as a whole.
     return dataclasses.replace(model.derived(key, rewrite), spec=None)

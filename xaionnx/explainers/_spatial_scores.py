@@ -64,8 +64,11 @@ def by_place(model: Model, tensor: str, feeds: Mapping[str, Array], names: list[
 
 def refused(model: Model, tensor: str, layer: str | None) -> UnsupportedModelError:
     """What is raised where there are no such scores."""
-    which = "No tensor" if layer is None else f"Layer '{layer}'"
+    without = (
+        f"No tensor of {model.name} holds scores by place whose mean over the places is '{tensor}'."
+        if layer is None
+        else f"Layer '{layer}' of {model.name} does not hold scores by place whose mean over the places is '{tensor}'."
+    )
     return UnsupportedModelError(
-        f"{which} of {model.name} holds scores by place: its mean over them is not '{tensor}'. "
-        "Use patches='covered', or cam, which joins the classes' weights with the last map."
+        f"{without} Use patches='covered', or cam, which joins the classes' weights with the last map."
     )

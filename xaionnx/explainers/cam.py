@@ -5,29 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
-import numpy as np
-import numpy.typing as npt
-
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.explainers._cam import WeightedCamExplainer
-from xaionnx.explainers._layer import nodes_between
+from xaionnx.explainers._linear_head import obstacle, places_of
 from xaionnx.model import Model
 from xaionnx.parameters import flag
 from xaionnx.perturb.sample import Sample
-from xaionnx.target import Target
+from xaionnx.scores import logits_of
 
 if TYPE_CHECKING:
     from xaionnx.explainers._algebra import Algebra
-    from xaionnx.explainers._prospect import Prospect
-
-Array = npt.NDArray[Any]
-
-_POOLING = frozenset({"GlobalAveragePool", "ReduceMean", "AveragePool"})
-# Linear in one operand where the others are constants.
-_LINEAR = frozenset(
-    {"Flatten", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Identity", "Dropout", "Cast", "Gemm", "MatMul", "Conv",
-     "Add", "Sub", "Mul", "Div"}
-)  # fmt: skip
 
 
 @final
@@ -69,27 +56,22 @@ class Cam(WeightedCamExplainer):
     def weights(self, of: Algebra, a: Any, slope: Any) -> Any:
         return of.total(slope)
 
-    def foresee(self, prospect: Prospect) -> dict[str, str | None]:
-        told = super().foresee(prospect)
-        if prospect.rows is not None:
-            # Slopes of a linear head are the same for every sample, so one tells whether all places count alike.
-            self.attribute(prospect.model, prospect.rows, Target.sum())
-        return told
-
-    def small(self, planes: Array, slopes: Array) -> Array:
-        if np.ptp(slopes, axis=(-2, -1)).max() > 1e-4 * np.abs(slopes).max():
-            raise UnsupportedModelError("The places of the layer do not all count alike. Use grad_cam or hi_res_cam.")
-        return super().small(planes, slopes)
-
     def chosen(self, model: Model, sample: Sample, tensors: list[str]) -> str:
         layer = super().chosen(model, sample, tensors)
         for tensor in tensors:
-            head = nodes_between(model, layer, tensor)
-            strange = [op for op, moving in head if op not in _LINEAR | _POOLING or moving > 1]
-            if strange or not any(op in _POOLING for op, _ in head):
-                why = f"{strange[0]} stands behind" if strange else "no pooling over all places stands behind"
+            why = obstacle(model, layer, tensor, sample)
+            if why is not None:
                 raise UnsupportedModelError(
-                    f"A class activation map needs global average pooling and a linear head, but {why} "
-                    f"layer '{layer}' of {model.name}. Use grad_cam, which is the same for such heads."
+                    f"A class activation map needs global average pooling and a linear head, but {why} behind "
+                    f"layer '{layer}' of {model.name}. {_instead(model, layer, tensor, sample)}"
                 )
         return layer
+
+
+def _instead(model: Model, layer: str, tensor: str, sample: Sample) -> str:
+    logits = logits_of(model, tensor)
+    if logits != tensor and obstacle(model, layer, logits, sample) is None:
+        return f"Read the target from '{logits}', in front of the probabilities: output='{logits}', --output {logits}."
+    if places_of(model, layer, sample):
+        return "Use grad_cam or hi_res_cam, which ask for no such head."
+    return "It holds no places of a picture, nor of tokens; use integrated_gradients, which asks for none."

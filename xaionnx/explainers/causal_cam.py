@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from xaionnx.explainers._classes import ClassCamExplainer, one_hot
 from xaionnx.explanation import Meaning
-from xaionnx.model import Model
 
 Array = npt.NDArray[Any]
 
@@ -28,6 +27,8 @@ class CausalCam(ClassCamExplainer):
     sigmoid(y); all, sigmoid(y) - 1; and all but P, sigmoid(y) - 1 + 1[P]. As sets of places they are compared by what
     they show: each map is rectified and divided by its largest number, and a set without another holds never less
     than nothing, so that what Grad-CAM does not show is not causal.
+
+    The scores y are logits; where the model answers probabilities, those that they are made of.
 
     The sets are the paper's, as its figure 1 draws them; the loss, which shows each of them, is a choice of ours.
 
@@ -50,7 +51,7 @@ class CausalCam(ClassCamExplainer):
     shows: ClassVar[Meaning] = "core"
     reference: ClassVar[str] = "Prabhushankar and AlRegib 2021, arXiv:2103.12322"
 
-    def coefficients(self, model: Model, scores: Array, classes: Array) -> list[Array]:
+    def coefficients(self, scores: Array, classes: Array, others: Array) -> list[Array]:
         own = one_hot(classes, scores.shape[1])
         chance = 1 / (1 + np.exp(-np.clip(scores, -500, 500)))
         return [own, chance, chance - 1, chance - 1 + own]

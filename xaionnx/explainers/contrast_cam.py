@@ -29,9 +29,10 @@ class ContrastCam(ClassCamExplainer):
 
         J = -log softmax(y)_Q        why P, rather than Q?
 
-    P is the target, and Q the best class beside it, unless ``contrast`` names another. As the loss knows Q alone, P
-    enters by what the model answers; ask it of the top class, or of one that the model thinks likely. Scores are taken
-    as logits.
+    P is the target, and Q the best class beside it, unless ``contrast`` names another. The loss knows Q alone, and P
+    enters as what the model answers. So a target that is not the answer is refused with ``contrast``; without it, Q is
+    the answer, and the map the same for all such targets. ``diagnostics["against"]`` names Q. The scores y are logits;
+    where the model answers probabilities, those that they are made of.
 
     References
     ----------
@@ -55,14 +56,34 @@ class ContrastCam(ClassCamExplainer):
         None, "a class by number or label", "the class Q; the best one beside the target if not given", reader=_class
     )
 
-    def coefficients(self, model: Model, scores: Array, classes: Array) -> list[Array]:
+    def others(self, model: Model, scores: Array, classes: Array) -> Array:
         count = scores.shape[1]
+        chosen: Array
         if self.contrast is None:
-            others = np.where(one_hot(classes, count) > 0, -np.inf, scores).argmax(axis=1)
+            chosen = np.where(one_hot(classes, count) > 0, -np.inf, scores).argmax(axis=1)
         else:
-            others = np.full(len(scores), class_number(self.contrast, count, "the scores", model))
-        if (others == classes).any():
+            chosen = np.full(len(scores), class_number(self.contrast, count, model.output().name, model, "contrast"))
+        if (chosen == classes).any():
             raise ParameterError(
                 f"The 'contrast' parameter of ContrastCam must be another class than the target. Got {self.contrast!r}."
             )
-        return [softmax(scores) - one_hot(others, count)]
+        unasked = scores.max(axis=1) > np.take_along_axis(scores, classes[:, None], 1)[:, 0]
+        if self.contrast is not None and unasked.any():
+            row = int(unasked.argmax())
+            raise ParameterError(
+                f"With 'contrast', ContrastCam tells why {model.name} answers what it answers, and for row {row} that "
+                f"is class {scores[row].argmax()}, not {classes[row]}. Leave the target out, or ask grad_cam for the "
+                "margin of the two classes."
+            )
+        return chosen[:, None]
+
+    def named(self, model: Model, tensor: str, scores: Array, others: Array) -> tuple[str, ...]:
+        above = (scores >= np.take_along_axis(scores, others, 1)).sum(axis=1) == 1
+        words = super().named(model, tensor, scores, others)
+        return tuple(
+            f"{name}, the model's answer, whatever the target" if best else name
+            for name, best in zip(words, above, strict=True)
+        )
+
+    def coefficients(self, scores: Array, classes: Array, others: Array) -> list[Array]:
+        return [softmax(scores) - one_hot(others[:, 0], scores.shape[1])]

@@ -25,7 +25,8 @@ class FinerCam(ClassCamExplainer):
 
     The similar classes are those whose scores are nearest to that of c: three, at a strength of 0.6, in the authors'
     experiments. They count alike, s_d = 1, or by their probability, s_d = softmax(y)_d, which is taken as a constant.
-    With ``strength=0`` it is Grad-CAM.
+    With ``strength=0`` it is Grad-CAM. ``diagnostics["against"]`` names the similar classes. The scores y are logits;
+    where the model answers probabilities, those that they are made of.
 
     References
     ----------
@@ -50,12 +51,15 @@ class FinerCam(ClassCamExplainer):
     strength: float = real(0.6, "how much of a similar class's score is taken off", low=0)
     weighting: str = choice("probability", ("equal", "probability"), "how much each similar class counts")
 
-    def coefficients(self, model: Model, scores: Array, classes: Array) -> list[Array]:
+    def others(self, model: Model, scores: Array, classes: Array) -> Array:
         own = one_hot(classes, scores.shape[1])
         away = np.where(own > 0, np.inf, np.abs(scores - np.take_along_axis(scores, classes[:, None], 1)))
-        nearest = np.argsort(away, axis=1, kind="stable")[:, : min(self.similar, scores.shape[1] - 1)]
+        return np.argsort(away, axis=1, kind="stable")[:, : min(self.similar, scores.shape[1] - 1)]
+
+    def coefficients(self, scores: Array, classes: Array, others: Array) -> list[Array]:
         shares = np.zeros_like(scores)
         counted = softmax(scores) if self.weighting == "probability" else np.ones_like(scores)
-        np.put_along_axis(shares, nearest, np.take_along_axis(counted, nearest, 1), 1)
+        np.put_along_axis(shares, others, np.take_along_axis(counted, others, 1), 1)
         whole = shares.sum(axis=1, keepdims=True)
+        own = one_hot(classes, scores.shape[1])
         return [own - self.strength * shares / np.where(whole == 0, 1, whole)]

@@ -8,12 +8,15 @@ from typing import Any, ClassVar, final
 import numpy as np
 import numpy.typing as npt
 
-from xaionnx.errors import ParameterError
+from xaionnx.errors import ParameterError, UnsupportedModelError
 from xaionnx.explainers._cam import Seen
 from xaionnx.explainers._channels import ChannelCamExplainer
 from xaionnx.explainers._route import Route
-from xaionnx.parameters import free
+from xaionnx.model import Model
+from xaionnx.parameters import free, integer
 from xaionnx.perturb.baseline import Baseline
+from xaionnx.perturb.element_types import rounded
+from xaionnx.perturb.sample import Sample
 
 Array = npt.NDArray[Any]
 
@@ -30,6 +33,11 @@ class ScoreCam(ChannelCamExplainer):
     The baseline b is zero in the model's own tensor, as in the paper, which shows the mean picture where inputs are
     normalised. The paper counts from the target at b, which the softmax takes off again. A channel that is the same at
     all places has the mask zero. Costs one run of the model a channel.
+
+    Raises
+    ------
+    UnsupportedModelError
+        The input holds tokens or other whole numbers that are no picture, of which a mask leaves no part.
 
     References
     ----------
@@ -53,9 +61,18 @@ class ScoreCam(ChannelCamExplainer):
         "a number, a name such as 'blur', an array or a Baseline",
         "what stands where a mask is zero: a number, zero, black, white, mean, blur[:sigma]",
     )
+    seed: int = integer(0, "seed of a baseline that is drawn", low=0, high=2**63 - 1)
 
     def resolved(self) -> dict[str, Any]:
         return {"baseline": Baseline.of(self.baseline)}
+
+    def chosen(self, model: Model, sample: Sample, tensors: list[str]) -> str:
+        if sample.array.dtype.kind != "f" and sample.picture_axes is None:
+            raise UnsupportedModelError(
+                f"Input '{sample.main}' of {model.name} holds whole numbers, such as tokens, of which a mask leaves no "
+                "part: between two of them lies another. Use ablation_cam, which takes channels out of the layer."
+            )
+        return super().chosen(model, sample, tensors)
 
     def part(self, seen: Seen) -> Route:
         return seen.whole
@@ -64,14 +81,16 @@ class ScoreCam(ChannelCamExplainer):
         main = seen.whole.samples[0].main
         x = seen.whole.feeds[main]
         drawn = {n: self._baseline(seen, int(n), main) for n in np.unique(sample)}
-        put = np.stack([drawn[n] for n in sample])
+        # Differences of whole numbers may be below zero.
+        wide = x.dtype if x.dtype.kind == "f" else np.dtype(np.float64)
+        put = np.stack([drawn[n] for n in sample]).astype(wide)
         (layer,) = seen.route.names
         planes = seen.field.planes(seen.route.feeds[layer])
         large = seen.field.spread(planes[sample, channel], self.upsampling)
         axes = tuple(range(1, large.ndim))
         low, high = large.min(axis=axes, keepdims=True), large.max(axis=axes, keepdims=True)
         mask = (large - low) / np.where(high == low, 1, high - low)
-        return {main: (put + mask * (x[sample] - put)).astype(x.dtype)}
+        return {main: rounded(put + mask * (x[sample] - put), x).astype(x.dtype)}
 
     def weighed(self, values: Array, scores: Array) -> Array:
         grown = np.exp(values - values.max(axis=-1, keepdims=True))
@@ -79,7 +98,7 @@ class ScoreCam(ChannelCamExplainer):
         return weights
 
     def _baseline(self, seen: Seen, number: int, main: str) -> Array:
-        drawn = Baseline.of(self.baseline).draws(seen.whole.samples[number], (main,), 0)[main]
+        drawn = Baseline.of(self.baseline).draws(seen.whole.samples[number], (main,), self.seed)[main]
         if len(drawn) != 1:
             raise ParameterError(
                 f"The 'baseline' parameter of ScoreCam must be one for each sample. Got {len(drawn)} instead."

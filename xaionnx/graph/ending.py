@@ -20,7 +20,13 @@ def ending(model: onnx.ModelProto, tensor: str) -> str | None:
     >>> ending(model, "y")
     'Softmax'
     """
+    made = maker(model, tensor)
+    return None if made is None else made.op_type
+
+
+def maker(model: onnx.ModelProto, tensor: str) -> onnx.NodeProto | None:
+    """The node that makes the values of a tensor, behind which they are but moved or rounded; None if there is none."""
     makers = {name: node for node in model.graph.node for name in node.output}
     while tensor in makers and makers[tensor].op_type in _CARRYING and makers[tensor].input:
         tensor = makers[tensor].input[0]
-    return makers[tensor].op_type if tensor in makers else None
+    return makers.get(tensor)

@@ -86,7 +86,8 @@ def bars(
     order = np.argsort(-np.abs(values), kind="stable")[:top]
     labels = [str(names[i]) if names is not None else known[i] for i in order]
     sign = "signed" if values.min() < 0 else "positive"
-    notes = [sense(one).sentence(sign, kind, f"the longer the bar of a {kind[:-1]}"), note]
+    said = sense(one).sentence(sign, kind, f"the longer the bar of a {kind[:-1]}")
+    notes = [said if values.any() else words.without_colours(one, "every value is zero"), note]
     if errors is not None:
         notes.append("Whiskers: one standard error to each side.")
     if len(order) < len(values):

@@ -96,14 +96,14 @@ def sheet(
     chosen = list(range(count)) if samples is None else list(samples)
     if not chosen:
         raise ParameterError("The 'samples' parameter of sheet must name at least one sample. Got [] instead.")
-    size = max(14, round(0.048 * side))
+    size, alone = max(14, round(0.048 * side)), len(chosen) == 1
     panels: list[page.Panel] = []
     drawn: list[words.Drawn] = []
     for n in chosen:
         records = [one_sample(e, n, target if e.several_targets else 0, "sheet") for e in given]
         photo = one_picture(pictures, n, count)
         shown = enlarged(photo, None, side)
-        name = "photo" if len(chosen) == 1 else f"photo {n}"
+        name = "photo" if alone else f"photo {n}"
         panels.append(_panel(name, "", Image.fromarray(np.ascontiguousarray(shown)), None, side, size))
         names = words.method_titles(records)
         for name, one in zip(names, records, strict=True):
@@ -111,10 +111,11 @@ def sheet(
             scale = scale_of(found.values, sign, percentile, "sheet")
             fitting = look if found.labels is not None and found.players is not None else _plain(look)
             heated = Image.fromarray(painted(shown, found, scale, fitting, "sheet"))
-            panels.append(_panel(name, words.class_and_score(one), heated, scale, side, size, alpha))
+            said = [words.class_and_score(one), *(words.against(one, n, target) if not alone else [])]
+            panels.append(_panel(name, ", ".join(said), heated, scale, side, size, alpha))
             drawn.append(words.Drawn(name, one, scale, found))
     across = 1 + len(given)
-    if len(chosen) == 1:
+    if alone:
         rows = -(-across // _ROW)
         across = min(columns or -(-across // rows), across)
     body = page.grid(panels, across, size)
@@ -122,7 +123,7 @@ def sheet(
         [
             page.text_block(words.shared_reading(drawn, percentile, top), body.width, size),
             page.text_block(
-                list(dict.fromkeys(words.made_by(e.sample(chosen[0]), chosen[0], target) for e in given)),
+                list(dict.fromkeys(words.made_by(e.sample(chosen[0]), chosen[0], target, alone=alone) for e in given)),
                 body.width,
                 max(12, round(0.85 * size)),
                 colour=FAINT,

@@ -59,10 +59,17 @@ def facts(one: Explanation) -> list[str]:
     return parts
 
 
-def made_by(one: Explanation, sample: int, target: int = 0) -> str:
+def against(one: Explanation, sample: int, target: int = 0) -> list[str]:
+    """With which classes the target was compared, where it was."""
+    found = _entry(one, "against", sample, target)
+    return [f"against {found}"] if isinstance(found, str) else []
+
+
+def made_by(one: Explanation, sample: int, target: int = 0, *, alone: bool = True) -> str:
     """One line on what was done: method, parameters, features, baseline, evaluations, fit, model.
 
-    ``sample`` and ``target`` are those in the whole explanation, whose diagnostics hold one number each.
+    ``sample`` and ``target`` are those in the whole explanation, whose diagnostics hold one number each. ``alone``
+    tells whether the line is for that sample alone, so that it may say with which classes it was compared.
     """
     off = gap(one, sample, target)
     # Beside the gap stand the steps that were taken, not those that were asked for.
@@ -70,9 +77,10 @@ def made_by(one: Explanation, sample: int, target: int = 0) -> str:
         method_words(one),
         *(fact for fact in facts(one) if not (off and fact.startswith(("steps ", "max steps ")))),
     ]
+    parts += against(one, sample, target) if alone else []
     spent, fit = (_diagnosed(one, name, sample, target) for name in ("evaluations", "r2"))
     if spent is not None:
-        parts.append(f"{spent:.0f} evaluations")
+        parts.append(f"{spent:.0f} evaluation{'' if spent == 1 else 's'}")
     parts += off
     if fit is not None:
         parts.append(f"R² {number_words(fit)}")
@@ -95,7 +103,10 @@ def method_titles(records: Sequence[Explanation]) -> list[str]:
 def reading(one: Explanation, scale: Scale, found: PixelMap) -> str:
     """What the colours mean and how they are scaled, in sentences."""
     beyond = "; values beyond it take its last colour" if scale.beyond else ""
-    sentences = [sense(one).sentence(scale.sign), f"Colour scale: {scale.words}{beyond}."]
+    if scale.empty:
+        sentences = [without_colours(one, scale.words)]
+    else:
+        sentences = [sense(one).sentence(scale.sign), f"Colour scale: {scale.words}{beyond}."]
     if found.joined == "sum":
         size = ", then stripped of their sign" if scale.sign == "absolute" else ""
         sentences.append(f"Values are summed over the colour channels{size}.")
@@ -106,12 +117,29 @@ def reading(one: Explanation, scale: Scale, found: PixelMap) -> str:
     return " ".join(sentences)
 
 
-def _diagnosed(one: Explanation, name: str, sample: int, target: int) -> float | None:
+def without_colours(one: Explanation, why: str) -> str:
+    """What it means that no value is above zero, in sentences."""
+    return " ".join([f"{sense(one).nothing}: {why}.", *_signed_instead([one])])
+
+
+def _signed_instead(empty: Sequence[Explanation]) -> list[str]:
+    """How to see what maps without colours leave out, if they leave out any."""
+    cut = any(one.provenance.get("parameters", {}).get("relu") is True for one in empty)
+    return ["Values below zero are left out; relu=False, or --no-relu, shows them too."] if cut else []
+
+
+def _entry(one: Explanation, name: str, sample: int, target: int) -> Any:
     """A diagnostic of one sample, and of one target where it has one a target."""
     found: Any = one.diagnostics.get(name)
     for place in (sample, target):
         if isinstance(found, list):
             found = found[place] if place < len(found) else None
+    return found
+
+
+def _diagnosed(one: Explanation, name: str, sample: int, target: int) -> float | None:
+    """The same, of a number."""
+    found = _entry(one, name, sample, target)
     return float(found) if isinstance(found, int | float) and not isinstance(found, bool) else None
 
 
@@ -192,7 +220,8 @@ def shared_reading(drawn: Sequence[Drawn], percentile: float, top: int | None) -
         starts = "smallest value" if percentile == 100 else f"{ordinal(100 - percentile)} percentile"
         sentences.append(f"Where every value is above zero, it starts at the {starts}.")
     if any(scale.empty for scale in scales):
-        sentences.append("A picture without colours has no value to show.")
+        sentences.append("A picture without colours has no value above zero to show.")
+        sentences += _signed_instead([panel.one for panel in drawn if panel.scale.empty])
     if any(panel.found.joined == "layer" for panel in drawn):
         sentences.append("Values of a layer are summed at each place and enlarged to the picture bilinearly.")
     if any(panel.found.joined == "sum" for panel in drawn):
