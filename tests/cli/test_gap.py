@@ -28,4 +28,4 @@ def test_a_method_without_a_gap_has_no_line(run, digits, picture):
 def test_an_option_without_a_use_is_refused(run, digits, picture):
     found = run("explain", "lrp", digits, picture, "--gamma", "5")
     assert (found.exit_code, found.stdout) == (2, "")
-    assert "The 'gamma' parameter of Lrp must be 0.25 for composite='epsilon_plus'" in found.stderr
+    assert "The 'gamma' parameter of Lrp must be left out for composite='epsilon_plus'" in found.stderr

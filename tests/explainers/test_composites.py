@@ -7,6 +7,7 @@ import xaionnx
 from tests.explainers.propagated import HIGH, LOW, convolutional, mlp, pictures_of
 from tests.oracles import lrp as oracle
 from tests.tiny import node, opened
+from xaionnx import Model
 from xaionnx.autodiff.composites import names
 from xaionnx.errors import ParameterError
 from xaionnx.explainers.lrp import Lrp
@@ -39,7 +40,10 @@ PUBLISHED = {
 
 
 def method(name, relative=True, layer=None):
-    return Lrp(composite=name, epsilon=EPSILON, relative=relative, gamma=GAMMA, low=LOW, high=HIGH, layer=layer)
+    used = {"gamma": GAMMA} if "gamma" in name else {}
+    if "box" in name and layer is None:
+        used |= {"low": LOW, "high": HIGH}
+    return Lrp(composite=name, epsilon=EPSILON, relative=relative, layer=layer, **used)
 
 
 def check(found, net, samples, rules, k):
@@ -102,3 +106,14 @@ def test_a_box_that_nobody_gave_is_asked_for():
     model, _, x = mlp(np.random.default_rng(2))
     with pytest.raises(ParameterError, match="The composite 'z_box' needs the least and the greatest value"):
         xaionnx.explain(model, x, Lrp(composite="z_box"), 0)
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_row_of_a_table_by_every_composite(name):
+    """An InputSpec of a table has no range of pixels, and none is needed but by a box."""
+    credit = Model.load("models/german_credit_mlp.onnx", "cpu")
+    rows = np.random.default_rng(0).integers(0, 2, size=(2, 20)).astype(np.float32)
+    box = {"low": -1.0, "high": 20.0} if "box" in name else {}
+    found = xaionnx.explain(credit, rows, "lrp", [0, 1], composite=name, **box)
+    assert np.isfinite(found.values).all()
+    assert np.abs(found.values).max() > 0

@@ -118,8 +118,8 @@ class Lrp(PropagationExplainer):
                 where = "" if self.layer is None or "box" not in str(self.composite) else " at a layer"
                 own = f"'{self.composite}'" if isinstance(self.composite, str) else type(self.composite).__name__
                 raise ParameterError(
-                    f"The '{name}' parameter of Lrp must be {usual} for composite={own}{where}, which has no use for "
-                    f"it. Got {given!r} instead."
+                    f"The '{name}' parameter of Lrp must be left out for composite={own}{where}, which has no use for "
+                    f"it. Got {given!r}."
                 )
         if self.low is not None and self.high is not None:
             from xaionnx.autodiff.relevance import check_box
