@@ -23,7 +23,7 @@ OWN = Composite({"*": Epsilon()})
             "'gamma' parameter of Lrp must be left out for composite='epsilon_plus', which has no use for it",
         ),
         ({"low": 0.0}, "'low' parameter of Lrp must be left out for composite='epsilon_plus'"),
-        ({"composite": "epsilon_gamma_flat", "high": 1.0}, "'high' parameter of Lrp must be None"),
+        ({"composite": "epsilon_gamma_flat", "high": 1.0}, "'high' parameter of Lrp must be left out"),
         ({"composite": OWN, "epsilon": 0.1}, "'epsilon' parameter of Lrp must be left out for composite=Composite"),
         ({"composite": OWN, "relative": False}, "'relative' parameter of Lrp must be left out for composite=Composite"),
         ({"composite": OWN, "gamma": 1.0}, "'gamma' parameter of Lrp must be left out for composite=Composite"),
