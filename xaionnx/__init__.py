@@ -30,7 +30,7 @@ from xaionnx.version import __version__
 
 if TYPE_CHECKING:
     from xaionnx.compilation import Compiled, compile
-    from xaionnx.explainers._sources.finite_differences import FiniteDifferences
+    from xaionnx.explainers._gradients.sources.finite_differences import FiniteDifferences
 
 __all__ = [
     "Baseline",
@@ -97,7 +97,7 @@ def explain(
 # Loaded when they are asked for: who explains by removal waits for no rules of gradients.
 _LATER = {
     "Compiled": "xaionnx.compilation",
-    "FiniteDifferences": "xaionnx.explainers._sources.finite_differences",
+    "FiniteDifferences": "xaionnx.explainers._gradients.sources.finite_differences",
     "compile": "xaionnx.compilation",
 }
 

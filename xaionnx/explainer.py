@@ -19,7 +19,7 @@ from xaionnx.model import Model
 from xaionnx.target import Target
 
 if TYPE_CHECKING:
-    from xaionnx.explainers._prospect import Prospect
+    from xaionnx.explainers._layers.prospect import Prospect
 
 Array = npt.NDArray[Any]
 

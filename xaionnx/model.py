@@ -60,6 +60,8 @@ class Model:
         Class names, from the spec or from a ZipMap in the graph.
     shared : frozenset of str
         Inputs without a batch axis: fed once, the same for every sample.
+    graph : onnx.ModelProto
+        The file's, or what was made of it; its external data stay where they are.
     """
 
     path: Path
@@ -74,8 +76,7 @@ class Model:
     outputs: tuple[TensorInfo, ...]
     shared: frozenset[str]
     file: loading.ModelFile = field(repr=False)
-    # The graph where it is not the file's own; its external data stay where they are.
-    graph: onnx.ModelProto | None = field(repr=False, default=None)
+    graph: onnx.ModelProto = field(repr=False)
     is_derived: bool = field(repr=False, default=False)
     _state: _State = field(repr=False, default_factory=_State)
 
@@ -330,11 +331,10 @@ class Model:
         cache = self._state.derived
         if key not in cache:
             self.share_weights()
-            graph = rewrite(self.graph or self.file.proto)
+            graph = rewrite(self.graph)
             model = replace(self, graph=graph, is_derived=True, _state=_State(self._state.sessions.derived()))
             session = model._session()
-            inputs = tuple(TensorInfo.of(v) for v in session.inputs)
-            outputs = tuple(TensorInfo.of(v) for v in session.outputs)
+            inputs, outputs = (tuple(map(TensorInfo.of, values)) for values in (session.inputs, session.outputs))
             cache[key] = replace(model, inputs=inputs, outputs=outputs, shared=self.shared | shared)
         return cache[key]
 
@@ -352,8 +352,8 @@ class Model:
             graph = self.graph
             if kind == "free":
                 batched = [i.name for i in self.inputs if i.name not in self.shared]
-                graph = free_batch(graph or self.file.proto, batched, 1)
-            source = str(self.path) if graph is None else to_bytes(graph, self.file)
+                graph = free_batch(graph, batched, 1)
+            source = str(self.path) if graph is self.file.proto else to_bytes(graph, self.file)
             folder, in_place = str(self.path.parent), self._state.sessions.share(())
             try:
                 sessions[kind] = Session(source, self.settings, folder=folder, name=self.name, in_place=in_place)

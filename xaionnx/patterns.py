@@ -20,7 +20,7 @@ from xaionnx.autodiff import gradient
 from xaionnx.autodiff.patterns import GROWTH, SUMS, layers_of, pattern, statistics, sum_name, table
 from xaionnx.batch import read_inputs
 from xaionnx.errors import DataError, InputMismatchError, ParameterError, UnsupportedModelError
-from xaionnx.explainers._route import explained
+from xaionnx.explainers._layers.floats import explained
 from xaionnx.files import expand
 from xaionnx.inputs import InputSpec
 from xaionnx.model import Model

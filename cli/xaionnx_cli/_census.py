@@ -142,7 +142,7 @@ def chosen(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def verdicts(model: Model) -> list[dict[str, Any]]:
     """For each method whether it can explain the model, and why not; of a gradient its source, with a remark."""
-    from xaionnx.explainers._prospect import Prospect
+    from xaionnx.explainers._layers.prospect import Prospect
 
     found, prospect = [], Prospect.of(model)
     for name in discovery.methods():

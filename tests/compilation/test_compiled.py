@@ -25,7 +25,7 @@ from xaionnx.errors import (
     UnsupportedModelError,
     UsageError,
 )
-from xaionnx.explainers._graph import Emitted, GraphExplainer
+from xaionnx.explainers._gradients.graph import Emitted, GraphExplainer
 from xaionnx.explainers.integrated_gradients import IntegratedGradients
 from xaionnx.patterns import estimate_patterns
 

@@ -11,7 +11,7 @@ from tests import tiny
 from tests.tiny import node, tensor
 from xaionnx import Model, Target, discovery, parameters
 from xaionnx.errors import InputMismatchError, ModelError
-from xaionnx.explainers._prospect import Prospect
+from xaionnx.explainers._layers.prospect import Prospect
 from xaionnx.patterns import estimate_patterns
 
 # So little that every method is done in a moment; what it finds is not looked at.

@@ -8,7 +8,7 @@ import pytest
 import xaionnx
 from models import planted
 from xaionnx import Explanation, discovery, parameters
-from xaionnx.explainers._attention import AttentionExplainer
+from xaionnx.explainers._layers.attention import AttentionExplainer
 from xaionnx.explainers.grad_cam import GradCam
 from xaionnx.explainers.layer_activation import LayerActivation
 from xaionnx.explainers.local_evidence import LocalEvidence

@@ -11,7 +11,7 @@ from tests.oracles import attention as oracle
 from tests.tiny import loaded
 from xaionnx import Model
 from xaionnx.errors import UnsupportedModelError
-from xaionnx.explainers._prospect import Prospect
+from xaionnx.explainers._layers.prospect import Prospect
 from xaionnx.explainers.attention_relevance import AttentionRelevance
 from xaionnx.explainers.attention_rollout import AttentionRollout
 from xaionnx.graph.landmarks import attentions

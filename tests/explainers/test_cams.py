@@ -12,7 +12,7 @@ from tests.oracles import cam as oracle
 from tests.tiny import node, tensor
 from xaionnx import Model, Target, compilation, discovery
 from xaionnx.errors import ParameterError, UnsupportedModelError
-from xaionnx.explainers._field import enlargement
+from xaionnx.explainers._layers.field import enlargement
 from xaionnx.explainers.ablation_cam import AblationCam
 from xaionnx.explainers.cam import Cam
 from xaionnx.explainers.contrast_cam import ContrastCam

@@ -9,8 +9,8 @@ from tests.compilation.files import agree
 from tests.oracles import attention as oracle
 from xaionnx import Target
 from xaionnx.autodiff import gradient
-from xaionnx.explainers._axes import Axes, grids
-from xaionnx.explainers._layer import Layer
+from xaionnx.explainers._layers.axes import Axes, grids
+from xaionnx.explainers._layers.layer import Layer
 from xaionnx.explainers.attention_relevance import AttentionRelevance
 from xaionnx.explainers.attention_rollout import AttentionRollout
 from xaionnx.explainers.conductance import Conductance

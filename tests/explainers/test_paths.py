@@ -13,7 +13,7 @@ from tests.oracles import xrai as xrai_oracle
 from tests.tiny import loaded, row
 from xaionnx import Baseline, InputSpec, Model
 from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError
-from xaionnx.explainers._regions import SIDE, rank, ranking, segments
+from xaionnx.explainers._gradients.regions import SIDE, rank, ranking, segments
 from xaionnx.explainers.blur_ig import BlurIG
 from xaionnx.explainers.guided_ig import GuidedIG
 from xaionnx.explainers.integrated_gradients import IntegratedGradients

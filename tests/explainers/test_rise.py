@@ -12,7 +12,7 @@ from models import planted
 from tests import tiny
 from tests.oracles import rise as oracle
 from xaionnx.errors import BudgetError, InputMismatchError
-from xaionnx.explainers._mask_space import _RIDGE, MaskSpace
+from xaionnx.explainers._games.mask_space import _RIDGE, MaskSpace
 from xaionnx.explainers.rise import Rise
 
 GRID, CELL, SHAPE, KEEP, COUNT = (2, 3), (4, 3), (7, 8), 0.3, 60

@@ -14,8 +14,8 @@ from tests.oracles import cam as oracle
 from tests.tiny import node, tensor
 from xaionnx import Model, Target, compilation, discovery, parameters
 from xaionnx.errors import UnsupportedModelError
-from xaionnx.explainers._axes import Axes
-from xaionnx.explainers._series import series
+from xaionnx.explainers._layers.axes import Axes
+from xaionnx.explainers._layers.series import series
 from xaionnx.explainers.full_grad import FullGrad
 from xaionnx.explainers.grad_cam import GradCam
 from xaionnx.explainers.guided_grad_cam import GuidedGradCam

@@ -198,7 +198,7 @@ def test_integers_take_no_noise():
 
 
 def test_a_held_target_repeats_the_picks_of_its_samples():
-    from xaionnx.explainers._inner import HeldTarget
+    from xaionnx.explainers._gradients.inner import HeldTarget
 
     pick = Pick("y", "identity", np.array([[2], [0]]), np.ones((2, 1)), ("a", "b"))
     (tiled,) = HeldTarget(pick).picks(np.zeros((4, 3)), None)

@@ -14,7 +14,7 @@ from xaionnx.graph.ending import ending
 
 def test_a_model_that_needs_nothing_stays_as_it_is():
     proto = tiny.model([node("Relu", ["x"], ["y"])], [tensor("x", ["N", 2])], [tensor("y", ["N", 2])])
-    assert adapt(proto).graph is None
+    assert adapt(proto).graph is proto
     assert adapt(proto).labels is None
 
 

@@ -127,7 +127,7 @@ def gradient(
     shapes = tuple((name, array.shape, array.dtype.str) for name, array in first.items())
     key = ("gradient", out, wrt, shapes, frozenset(table.items()))
     derived = model.derived(key, lambda _: gradient_graph(model, out, wrt, table, first))
-    told = {entry.key: entry.value for entry in derived.graph.metadata_props} if derived.graph is not None else {}
+    told = {entry.key: entry.value for entry in derived.graph.metadata_props}
     labels = tuple(told.get(APPROXIMATIONS, "").splitlines())
     return Gradient(derived, out, {name: gradient_name(name) for name in wrt}, COTANGENT, labels)
 
@@ -164,7 +164,7 @@ class Form:
     @classmethod
     def of(cls, model: Model, keep: Sequence[str], first: Feeds) -> Form:
         """The form in which the tensors of ``keep`` are still there, for one row ``first`` of each input."""
-        return cls(model, *_probed(model, model.graph or model.file.proto, keep, first))
+        return cls(model, *_probed(model, model.graph, keep, first))
 
     def gradient(self, out: str, wrt: Sequence[str], rules: Table | None, keep: Sequence[str] = ()) -> onnx.ModelProto:
         """The gradient of one of its tensors; see :func:`gradient_graph`."""

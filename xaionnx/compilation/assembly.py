@@ -12,9 +12,9 @@ import onnx_ir as ir
 from xaionnx.autodiff.backward import COTANGENT, gradient_name
 from xaionnx.compilation.aim import Aim
 from xaionnx.errors import UnsupportedModelError
-from xaionnx.explainers._graph import GraphExplainer, Rows, Traced
-from xaionnx.explainers._slopes import differentiable
-from xaionnx.explainers._sources.graph import REFERENCE
+from xaionnx.explainers._gradients.graph import GraphExplainer, Rows, Traced
+from xaionnx.explainers._gradients.sources.graph import REFERENCE
+from xaionnx.explainers._layers.floats import differentiable
 from xaionnx.graph.builder import Builder
 from xaionnx.model import Model
 from xaionnx.perturb.sample import Sample

@@ -18,9 +18,9 @@ from xaionnx.autodiff.gradient import first_rows, gradient_graph
 from xaionnx.compilation.aim import Chosen, aim
 from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError, UnsupportedModelError, UsageError
 from xaionnx.explainer import Explainer, told_parameters
-from xaionnx.explainers._graph import GraphExplainer
-from xaionnx.explainers._prospect import size_by_spec
-from xaionnx.explainers._sources.graph import REFERENCE, activated
+from xaionnx.explainers._gradients.graph import GraphExplainer
+from xaionnx.explainers._gradients.sources.graph import REFERENCE, activated
+from xaionnx.explainers._layers.prospect import size_by_spec
 from xaionnx.graph.serialize import to_bytes
 from xaionnx.loading import ModelFile
 from xaionnx.loading.external_data import tensors

@@ -8,9 +8,9 @@ from typing import Any, ClassVar, final
 import numpy as np
 import numpy.typing as npt
 
-from xaionnx.explainers._cam import Seen
-from xaionnx.explainers._channels import ChannelCamExplainer
-from xaionnx.explainers._route import Route
+from xaionnx.explainers._cams.cam import Seen
+from xaionnx.explainers._cams.channels import ChannelCamExplainer
+from xaionnx.explainers._layers.route import Route
 
 Array = npt.NDArray[Any]
 

@@ -9,11 +9,11 @@ from typing import ClassVar, final
 import numpy as np
 
 from xaionnx.autodiff.table import STANDARD
-from xaionnx.explainers._attention import AttentionExplainer, Followed, Layers, stepped
-from xaionnx.explainers._prospect import Prospect
-from xaionnx.explainers._route import Route
-from xaionnx.explainers._slopes import Slopes
-from xaionnx.explainers._sources.choice import foreseen
+from xaionnx.explainers._gradients.slopes import Slopes
+from xaionnx.explainers._gradients.sources.choice import foreseen
+from xaionnx.explainers._layers.attention import AttentionExplainer, Followed, Layers, stepped
+from xaionnx.explainers._layers.prospect import Prospect
+from xaionnx.explainers._layers.route import Route
 from xaionnx.explanation import Meaning
 
 # Samples whose attention is held at once.

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, final
 import numpy as np
 import numpy.typing as npt
 
-from xaionnx.explainers._attention import AttentionExplainer, Followed, Layers, stepped
+from xaionnx.explainers._layers.attention import AttentionExplainer, Followed, Layers, stepped
 from xaionnx.explanation import Meaning
 from xaionnx.model import Model
 from xaionnx.parameters import choice, real

@@ -11,9 +11,9 @@ import numpy.typing as npt
 from xaionnx_kernels.coalitions import bernoulli
 from xaionnx_kernels.permutations import permutations
 
-from xaionnx.explainers._game import Answer, FeatureExplainer
-from xaionnx.explainers._paired_regression import both, check_size, regress
-from xaionnx.explainers._sampling import SamplingExplainer, ask, completeness_gap
+from xaionnx.explainers._games.game import Answer, FeatureExplainer
+from xaionnx.explainers._games.paired_regression import both, check_size, regress
+from xaionnx.explainers._games.sampling import SamplingExplainer, ask, completeness_gap
 from xaionnx.perturb.game import Game
 
 Array = npt.NDArray[Any]

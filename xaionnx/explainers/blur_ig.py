@@ -11,16 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from xaionnx.errors import InputMismatchError
-from xaionnx.explainers._gradient import Found, GradientExplainer, Points
-from xaionnx.explainers._paths import completeness
-from xaionnx.explainers._route import explained
-from xaionnx.explainers._slopes import Slopes
+from xaionnx.explainers._gradients.gradient import Found, GradientExplainer, Points
+from xaionnx.explainers._gradients.paths import completeness
+from xaionnx.explainers._gradients.slopes import Slopes
+from xaionnx.explainers._layers.floats import explained
 from xaionnx.explanation import Meaning
 from xaionnx.parameters import integer, real
 from xaionnx.perturb.sample import Sample
 
 if TYPE_CHECKING:
-    from xaionnx.explainers._prospect import Prospect
+    from xaionnx.explainers._layers.prospect import Prospect
 
 Array = npt.NDArray[Any]
 # Blurred inputs and blurs that are remembered: each row of a batch asks for two of them, twice.

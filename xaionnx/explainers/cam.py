@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from xaionnx.errors import UnsupportedModelError
-from xaionnx.explainers._cam import WeightedCamExplainer
-from xaionnx.explainers._linear_head import obstacle, places_of
+from xaionnx.explainers._cams.cam import WeightedCamExplainer
+from xaionnx.explainers._cams.linear_head import obstacle, places_of
 from xaionnx.model import Model
 from xaionnx.parameters import flag
 from xaionnx.perturb.sample import Sample
 from xaionnx.scores import logits_of
 
 if TYPE_CHECKING:
-    from xaionnx.explainers._algebra import Algebra
+    from xaionnx.explainers._cams.algebra import Algebra
 
 
 @final

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, final
 import numpy as np
 import numpy.typing as npt
 
-from xaionnx.explainers._classes import ClassCamExplainer, one_hot
+from xaionnx.explainers._cams.classes import ClassCamExplainer, one_hot
 from xaionnx.explanation import Meaning
 
 Array = npt.NDArray[Any]

@@ -8,10 +8,10 @@ from typing import Any, ClassVar, final
 import numpy as np
 import numpy.typing as npt
 
-from xaionnx.explainers._gradient import Found, Points
-from xaionnx.explainers._inner_paths import InnerExplainer, InnerPaths
-from xaionnx.explainers._paths import FromBaseline
-from xaionnx.explainers._slopes import Slopes
+from xaionnx.explainers._gradients.gradient import Found, Points
+from xaionnx.explainers._gradients.inner_paths import InnerExplainer, InnerPaths
+from xaionnx.explainers._gradients.paths import FromBaseline
+from xaionnx.explainers._gradients.slopes import Slopes
 from xaionnx.explanation import Meaning
 from xaionnx.parameters import choice, integer
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xaionnx.errors import ParameterError
-from xaionnx.explainers._classes import ClassCamExplainer, one_hot, softmax
+from xaionnx.explainers._cams.classes import ClassCamExplainer, one_hot, softmax
 from xaionnx.explanation import Meaning
 from xaionnx.model import Model
 from xaionnx.parameters import free

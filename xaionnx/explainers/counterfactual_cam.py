@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
-from xaionnx.explainers._cam import WeightedCamExplainer
+from xaionnx.explainers._cams.cam import WeightedCamExplainer
 
 if TYPE_CHECKING:
-    from xaionnx.explainers._algebra import Algebra
+    from xaionnx.explainers._cams.algebra import Algebra
     from xaionnx.explanation import Meaning
 
 

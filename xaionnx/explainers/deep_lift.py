@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from xaionnx.errors import ParameterError
-from xaionnx.explainers._gradient import Found, Points
-from xaionnx.explainers._graph import Emitted, Rows, Traced, total
-from xaionnx.explainers._path_graph import fixed_starts
-from xaionnx.explainers._paths import Paths, add_up, completeness
-from xaionnx.explainers._propagation import PropagationExplainer
-from xaionnx.explainers._slopes import Slopes
+from xaionnx.explainers._gradients.gradient import Found, Points
+from xaionnx.explainers._gradients.graph import Emitted, Rows, Traced, total
+from xaionnx.explainers._gradients.path_graph import fixed_starts
+from xaionnx.explainers._gradients.paths import Paths, add_up, completeness
+from xaionnx.explainers._gradients.propagation import PropagationExplainer
+from xaionnx.explainers._gradients.slopes import Slopes
 from xaionnx.parameters import choice, free, integer
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.perturb.sample import Sample

@@ -7,10 +7,10 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from xaionnx.explainers._cam import CamExplainer, Seen
-from xaionnx.explainers._components import projected
-from xaionnx.explainers._gradient import Found
-from xaionnx.explainers._slopes import Slopes
+from xaionnx.explainers._cams.cam import CamExplainer, Seen
+from xaionnx.explainers._cams.components import projected
+from xaionnx.explainers._gradients.gradient import Found
+from xaionnx.explainers._gradients.slopes import Slopes
 from xaionnx.explanation import Meaning
 from xaionnx.model import Model
 from xaionnx.parameters import flag

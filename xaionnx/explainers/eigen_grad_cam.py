@@ -7,8 +7,8 @@ from typing import Any, ClassVar, final
 
 import numpy.typing as npt
 
-from xaionnx.explainers._cam import SlopeCamExplainer
-from xaionnx.explainers._components import projected
+from xaionnx.explainers._cams.cam import SlopeCamExplainer
+from xaionnx.explainers._cams.components import projected
 from xaionnx.parameters import flag
 
 Array = npt.NDArray[Any]

@@ -8,9 +8,9 @@ from typing import ClassVar, final
 import numpy as np
 
 from xaionnx.errors import ParameterError
-from xaionnx.explainers._enumeration import every_value, semivalue, shapley_weights
-from xaionnx.explainers._game import Answer, FeatureExplainer
-from xaionnx.explainers._sampling import completeness_gap
+from xaionnx.explainers._games.enumeration import every_value, semivalue, shapley_weights
+from xaionnx.explainers._games.game import Answer, FeatureExplainer
+from xaionnx.explainers._games.sampling import completeness_gap
 from xaionnx.perturb.game import Game
 
 _MOST_PLAYERS = 16

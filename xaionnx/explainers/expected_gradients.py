@@ -7,9 +7,9 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from xaionnx.explainers._gradient import Found, LayerExplainer, Points
-from xaionnx.explainers._paths import FromBaseline, Paths, add_up, completeness
-from xaionnx.explainers._slopes import Slopes
+from xaionnx.explainers._gradients.gradient import Found, LayerExplainer, Points
+from xaionnx.explainers._gradients.paths import FromBaseline, Paths, add_up, completeness
+from xaionnx.explainers._gradients.slopes import Slopes
 from xaionnx.explanation import Meaning
 from xaionnx.parameters import integer
 

@@ -7,7 +7,7 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from xaionnx.explainers._game import Answer, FeatureExplainer
+from xaionnx.explainers._games.game import Answer, FeatureExplainer
 from xaionnx.perturb.game import Game
 
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, final
 import numpy as np
 import numpy.typing as npt
 
-from xaionnx.explainers._classes import ClassCamExplainer, one_hot, softmax
+from xaionnx.explainers._cams.classes import ClassCamExplainer, one_hot, softmax
 from xaionnx.explanation import Meaning
 from xaionnx.model import Model
 from xaionnx.parameters import choice, integer, real

@@ -13,22 +13,22 @@ import numpy.typing as npt
 from xaionnx import parameters, progress
 from xaionnx.autodiff import gradient
 from xaionnx.explainer import Explainer, provenance
-from xaionnx.explainers._axes import Axes, places_of
-from xaionnx.explainers._biases import Bias, biases
-from xaionnx.explainers._field import UPSAMPLING, Field
-from xaionnx.explainers._gradient import Found, recorded
-from xaionnx.explainers._route import Route
-from xaionnx.explainers._slopes import differentiable
-from xaionnx.explainers._sources.choice import foreseen
-from xaionnx.explainers._sources.graph import activated
-from xaionnx.explainers._sources.source import Question
+from xaionnx.explainers._gradients.biases import Bias, biases
+from xaionnx.explainers._gradients.gradient import Found, recorded
+from xaionnx.explainers._gradients.sources.choice import foreseen
+from xaionnx.explainers._gradients.sources.graph import activated
+from xaionnx.explainers._gradients.sources.source import Question
+from xaionnx.explainers._layers.axes import Axes, places_of
+from xaionnx.explainers._layers.field import UPSAMPLING, Field
+from xaionnx.explainers._layers.floats import differentiable
+from xaionnx.explainers._layers.route import Route
 from xaionnx.explanation import Explanation, Meaning
 from xaionnx.model import Model
 from xaionnx.resolution import resolve
 from xaionnx.target import Target
 
 if TYPE_CHECKING:
-    from xaionnx.explainers._prospect import Prospect
+    from xaionnx.explainers._layers.prospect import Prospect
 
 Array = npt.NDArray[Any]
 

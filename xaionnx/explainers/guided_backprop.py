@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, final
 
-from xaionnx.explainers._propagation import PropagationExplainer
+from xaionnx.explainers._gradients.propagation import PropagationExplainer
 
 if TYPE_CHECKING:
     from xaionnx.autodiff.rule import Table

@@ -14,14 +14,14 @@ import numpy.typing as npt
 from xaionnx import parameters
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.explainer import Explainer, told_parameters
-from xaionnx.explainers._field import UPSAMPLING
+from xaionnx.explainers._layers.field import UPSAMPLING
 from xaionnx.explainers.grad_cam import GradCam
 from xaionnx.explainers.guided_backprop import GuidedBackprop
 from xaionnx.explanation import Explanation, Meaning
 from xaionnx.model import Model
 
 if TYPE_CHECKING:
-    from xaionnx.explainers._prospect import Prospect
+    from xaionnx.explainers._layers.prospect import Prospect
 
 Array = npt.NDArray[Any]
 

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from xaionnx import progress
-from xaionnx.explainers._gradient import Found, GradientExplainer, Points
-from xaionnx.explainers._paths import FromBaseline, Paths, completeness
-from xaionnx.explainers._slopes import Slopes
+from xaionnx.explainers._gradients.gradient import Found, GradientExplainer, Points
+from xaionnx.explainers._gradients.paths import FromBaseline, Paths, completeness
+from xaionnx.explainers._gradients.slopes import Slopes
 from xaionnx.explanation import Meaning
 from xaionnx.parameters import integer, real
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
-from xaionnx.explainers._cam import WeightedCamExplainer
+from xaionnx.explainers._cams.cam import WeightedCamExplainer
 from xaionnx.parameters import flag
 
 if TYPE_CHECKING:
-    from xaionnx.explainers._algebra import Algebra
+    from xaionnx.explainers._cams.algebra import Algebra
 
 
 @final

@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from xaionnx.errors import ParameterError
-from xaionnx.explainers._gradient import Found, Points
-from xaionnx.explainers._graph import Emitted, GraphExplainer, Rows, Traced
-from xaionnx.explainers._path_graph import PathGraph
-from xaionnx.explainers._paths import FromBaseline, Paths, add_up, completeness
-from xaionnx.explainers._slopes import Slopes
+from xaionnx.explainers._gradients.gradient import Found, Points
+from xaionnx.explainers._gradients.graph import Emitted, GraphExplainer, Rows, Traced
+from xaionnx.explainers._gradients.path_graph import PathGraph
+from xaionnx.explainers._gradients.paths import FromBaseline, Paths, add_up, completeness
+from xaionnx.explainers._gradients.slopes import Slopes
 from xaionnx.parameters import choice, integer, real
 from xaionnx.perturb.sample import Sample
 

@@ -7,10 +7,10 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from xaionnx.explainers._gradient import Found, Points
-from xaionnx.explainers._inner_paths import InnerExplainer, InnerPaths
-from xaionnx.explainers._paths import FromBaseline
-from xaionnx.explainers._slopes import Slopes
+from xaionnx.explainers._gradients.gradient import Found, Points
+from xaionnx.explainers._gradients.inner_paths import InnerExplainer, InnerPaths
+from xaionnx.explainers._gradients.paths import FromBaseline
+from xaionnx.explainers._gradients.slopes import Slopes
 from xaionnx.explainers.integrated_gradients import path
 from xaionnx.explanation import Meaning
 from xaionnx.parameters import choice, integer

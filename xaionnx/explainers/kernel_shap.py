@@ -9,10 +9,10 @@ from typing import ClassVar, final
 import numpy as np
 from xaionnx_kernels.coalitions import kernel_shap_plan
 
-from xaionnx.explainers._game import Answer, FeatureExplainer
-from xaionnx.explainers._kernel_shap_pairs import KernelShapPairs
-from xaionnx.explainers._paired_regression import both, check_size, regress
-from xaionnx.explainers._sampling import SamplingExplainer, ask, completeness_gap
+from xaionnx.explainers._games.game import Answer, FeatureExplainer
+from xaionnx.explainers._games.kernel_shap_pairs import KernelShapPairs
+from xaionnx.explainers._games.paired_regression import both, check_size, regress
+from xaionnx.explainers._games.sampling import SamplingExplainer, ask, completeness_gap
 from xaionnx.parameters import integer, real
 from xaionnx.perturb.game import Game
 

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from xaionnx.explainer import Explainer, provenance
-from xaionnx.explainers._gradient import Found, recorded
-from xaionnx.explainers._layer import usual_layer
-from xaionnx.explainers._route import Route
+from xaionnx.explainers._gradients.gradient import Found, recorded
+from xaionnx.explainers._layers.route import Route
+from xaionnx.explainers._layers.usual import usual_layer
 from xaionnx.explanation import Explanation, Meaning
 from xaionnx.model import Model
 from xaionnx.parameters import name
@@ -21,7 +21,7 @@ from xaionnx.resolution import resolve
 from xaionnx.target import Target
 
 if TYPE_CHECKING:
-    from xaionnx.explainers._prospect import Prospect
+    from xaionnx.explainers._layers.prospect import Prospect
 
 Array = npt.NDArray[Any]
 

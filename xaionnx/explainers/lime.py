@@ -11,9 +11,9 @@ import numpy.typing as npt
 from xaionnx_kernels.coalitions import all_coalitions, bernoulli
 
 from xaionnx.errors import ParameterError
-from xaionnx.explainers._game import Answer, FeatureExplainer
-from xaionnx.explainers._local_surrogate import Fit, fit
-from xaionnx.explainers._sampling import SamplingExplainer, ask
+from xaionnx.explainers._games.game import Answer, FeatureExplainer
+from xaionnx.explainers._games.local_surrogate import Fit, fit
+from xaionnx.explainers._games.sampling import SamplingExplainer, ask
 from xaionnx.parameters import choice, integer, real
 from xaionnx.perturb.game import Game
 

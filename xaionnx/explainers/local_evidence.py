@@ -14,10 +14,10 @@ from xaionnx_kernels import masks
 from xaionnx import progress
 from xaionnx.errors import ParameterError, UnsupportedModelError
 from xaionnx.explainer import provenance
-from xaionnx.explainers._axes import Axes
-from xaionnx.explainers._field import Field
-from xaionnx.explainers._game import Answer, GameExplainer
-from xaionnx.explainers._spatial_scores import by_place, candidates, refused
+from xaionnx.explainers._games.game import Answer, GameExplainer
+from xaionnx.explainers._layers.axes import Axes
+from xaionnx.explainers._layers.field import Field
+from xaionnx.explainers._layers.spatial_scores import by_place, candidates, refused
 from xaionnx.explanation import Explanation, Meaning
 from xaionnx.model import Model
 from xaionnx.parameters import choice, flag, name, size

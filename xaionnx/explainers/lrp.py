@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 import numpy as np
 
 from xaionnx.errors import ParameterError
-from xaionnx.explainers._gradient import Found, Points
-from xaionnx.explainers._graph import Emitted, Traced, total
-from xaionnx.explainers._propagation import PropagationExplainer
-from xaionnx.explainers._slopes import Slopes
+from xaionnx.explainers._gradients.gradient import Found, Points
+from xaionnx.explainers._gradients.graph import Emitted, Traced, total
+from xaionnx.explainers._gradients.propagation import PropagationExplainer
+from xaionnx.explainers._gradients.slopes import Slopes
 from xaionnx.parameters import declared, flag, free, real
 
 if TYPE_CHECKING:

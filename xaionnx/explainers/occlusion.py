@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from xaionnx_kernels import masks
 
-from xaionnx.explainers._game import Answer, GameExplainer
+from xaionnx.explainers._games.game import Answer, GameExplainer
 from xaionnx.model import Model
 from xaionnx.parameters import choice, flag, integer, name, size
 from xaionnx.perturb.cover import Cover

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from xaionnx.explainers._patterns import PatternExplainer
+from xaionnx.explainers._gradients.patterns import PatternExplainer
 from xaionnx.explanation import Meaning
 
 

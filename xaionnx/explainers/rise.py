@@ -11,9 +11,9 @@ import numpy.typing as npt
 from xaionnx_kernels import masks
 
 from xaionnx.errors import BudgetError
-from xaionnx.explainers._game import Answer
-from xaionnx.explainers._mask_space import MaskSpace
-from xaionnx.explainers._sampling import SamplingExplainer, ask
+from xaionnx.explainers._games.game import Answer
+from xaionnx.explainers._games.mask_space import MaskSpace
+from xaionnx.explainers._games.sampling import SamplingExplainer, ask
 from xaionnx.explanation import Meaning
 from xaionnx.model import Model
 from xaionnx.parameters import choice, integer, real, size
@@ -25,7 +25,7 @@ from xaionnx.perturb.sample import Sample
 from xaionnx.target import Target
 
 if TYPE_CHECKING:
-    from xaionnx.explainers._prospect import Prospect
+    from xaionnx.explainers._layers.prospect import Prospect
 
 Array = npt.NDArray[Any]
 

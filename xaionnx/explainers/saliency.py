@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, ClassVar, final
 
 import numpy as np
 
-from xaionnx.explainers._gradient import Found, Points, gradients
-from xaionnx.explainers._graph import Emitted, GraphExplainer, Traced
-from xaionnx.explainers._slopes import Slopes
+from xaionnx.explainers._gradients.gradient import Found, Points, gradients
+from xaionnx.explainers._gradients.graph import Emitted, GraphExplainer, Traced
+from xaionnx.explainers._gradients.slopes import Slopes
 from xaionnx.parameters import flag
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from xaionnx.errors import ParameterError, UnsupportedModelError
-from xaionnx.explainers._cam import Seen
-from xaionnx.explainers._channels import ChannelCamExplainer
-from xaionnx.explainers._route import Route
+from xaionnx.explainers._cams.cam import Seen
+from xaionnx.explainers._cams.channels import ChannelCamExplainer
+from xaionnx.explainers._layers.route import Route
 from xaionnx.model import Model
 from xaionnx.parameters import free, integer
 from xaionnx.perturb.baseline import Baseline

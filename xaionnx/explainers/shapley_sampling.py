@@ -11,9 +11,9 @@ import numpy.typing as npt
 from xaionnx_kernels.permutations import MAX_ORTHOGONAL_PLAYERS, permutation_coalitions, permutations
 
 from xaionnx.errors import ParameterError
-from xaionnx.explainers._enumeration import every_value, semivalue, shapley_weights
-from xaionnx.explainers._game import Answer, FeatureExplainer
-from xaionnx.explainers._sampling import Answering, Asked, SamplingExplainer, ask, completeness_gap
+from xaionnx.explainers._games.enumeration import every_value, semivalue, shapley_weights
+from xaionnx.explainers._games.game import Answer, FeatureExplainer
+from xaionnx.explainers._games.sampling import Answering, Asked, SamplingExplainer, ask, completeness_gap
 from xaionnx.parameters import choice
 from xaionnx.perturb.game import Game
 

@@ -14,10 +14,11 @@ import numpy.typing as npt
 from xaionnx import parameters, progress
 from xaionnx.errors import ParameterError
 from xaionnx.explainer import Explainer, provenance
-from xaionnx.explainers._inner import HeldTarget, held, inner_method, resolved
-from xaionnx.explainers._joined import Joined
-from xaionnx.explainers._route import Route, explained
-from xaionnx.explainers._sources import choice
+from xaionnx.explainers._gradients.inner import HeldTarget, held, inner_method, resolved
+from xaionnx.explainers._gradients.joined import Joined
+from xaionnx.explainers._gradients.sources import choice
+from xaionnx.explainers._layers.floats import explained
+from xaionnx.explainers._layers.route import Route
 from xaionnx.explainers.saliency import Saliency
 from xaionnx.explanation import Explanation, Meaning
 from xaionnx.model import Model
@@ -27,7 +28,7 @@ from xaionnx.resolution import resolve
 from xaionnx.target import Target
 
 if TYPE_CHECKING:
-    from xaionnx.explainers._prospect import Prospect
+    from xaionnx.explainers._layers.prospect import Prospect
 
 Array = npt.NDArray[Any]
 # Numbers that the inputs of the copies explained at once may hold, for each target.

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from xaionnx.errors import BudgetError, InputMismatchError, ParameterError
-from xaionnx.explainers._game import Answer
-from xaionnx.explainers._sampling import SamplingExplainer, ask
+from xaionnx.explainers._games.game import Answer
+from xaionnx.explainers._games.sampling import SamplingExplainer, ask
 from xaionnx.explanation import Meaning
 from xaionnx.parameters import free, real
 from xaionnx.perturb.features import Features
@@ -21,7 +21,7 @@ from xaionnx.perturb.removal import Mix
 from xaionnx.perturb.sample import Sample
 
 if TYPE_CHECKING:
-    from xaionnx.explainers._prospect import Prospect
+    from xaionnx.explainers._layers.prospect import Prospect
 
 Array = npt.NDArray[Any]
 

@@ -13,10 +13,10 @@ import numpy.typing as npt
 
 from xaionnx.errors import InputMismatchError, ParameterError
 from xaionnx.explainer import Explainer, provenance
-from xaionnx.explainers._game import padded
-from xaionnx.explainers._inner import inner_method, resolved
-from xaionnx.explainers._regions import ranking
-from xaionnx.explainers._sources import choice as sources
+from xaionnx.explainers._games.game import padded
+from xaionnx.explainers._gradients.inner import inner_method, resolved
+from xaionnx.explainers._gradients.regions import ranking
+from xaionnx.explainers._gradients.sources import choice as sources
 from xaionnx.explainers.integrated_gradients import IntegratedGradients
 from xaionnx.explanation import Explanation, Meaning
 from xaionnx.model import Model
@@ -29,7 +29,7 @@ from xaionnx.perturb.sample import Sample, split
 from xaionnx.target import Target
 
 if TYPE_CHECKING:
-    from xaionnx.explainers._prospect import Prospect
+    from xaionnx.explainers._layers.prospect import Prospect
 
 Array = npt.NDArray[Any]
 

@@ -18,13 +18,13 @@ class Adaptation:
 
     Attributes
     ----------
-    graph : onnx.ModelProto or None
-        The rewritten model; None where the file's own serves as it is.
+    graph : onnx.ModelProto
+        The rewritten model, or the given one where it serves as it is.
     labels : tuple of str or None
         Class names that a removed ZipMap carried.
     """
 
-    graph: onnx.ModelProto | None
+    graph: onnx.ModelProto
     labels: tuple[str, ...] | None
 
 
@@ -36,7 +36,7 @@ def adapt(proto: onnx.ModelProto) -> Adaptation:
     """
     zipped = any(node.op_type == "ZipMap" for node in proto.graph.node)
     if not zipped and not any(_is_bfloat16(value) for value in (*proto.graph.input, *proto.graph.output)):
-        return Adaptation(None, None)
+        return Adaptation(proto, None)
     adapted = onnx.ModelProto()
     adapted.CopyFrom(proto)
     labels = _drop_zipmap(adapted.graph)

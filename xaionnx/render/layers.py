@@ -19,7 +19,7 @@ Floats = npt.NDArray[np.float64]
 @final
 @dataclass(frozen=True)
 class Layer:
-    """The layer that was explained, as the provenance tells of it; see `xaionnx.explainers._layer.Axes`."""
+    """The layer that was explained, as the provenance tells of it; see `xaionnx.explainers._layers.layer.Axes`."""
 
     name: str
     axes: str

@@ -1,0 +1,1 @@
+"""What class activation maps share."""

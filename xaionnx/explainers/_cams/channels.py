@@ -1,0 +1,69 @@
+"""Channels that are tried one by one."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from xaionnx.explainers._cams.cam import CamExplainer, Seen
+from xaionnx.explainers._gradients.gradient import Found
+from xaionnx.explainers._gradients.slopes import Slopes
+from xaionnx.explainers._gradients.sources.source import Question
+from xaionnx.explainers._layers.route import Route
+from xaionnx.model import Model
+from xaionnx.parameters import integer
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChannelCamExplainer(CamExplainer):
+    """A class activation map without gradients, whose weights are found by trying each channel.
+
+    A sample costs one run a channel, of the model or of the part behind the layer; they run in batches, and serve all
+    targets. With ``channels`` only those are tried that are largest in size on the average over the places, and the
+    others have the weight 0.
+    """
+
+    needs: ClassVar[str] = "activation"
+
+    channels: int | None = integer(None, "try the strongest channels alone, so many", low=1, optional=True)
+
+    @abstractmethod
+    def tried(self, seen: Seen, sample: Array, channel: Array) -> dict[str, Array]:
+        """The inputs (M, ...) of :meth:`part` at which M channels are tried, each of one sample."""
+
+    @abstractmethod
+    def part(self, seen: Seen) -> Route:
+        """What runs."""
+
+    @abstractmethod
+    def weighed(self, values: Array, scores: Array) -> Array:
+        """The weights of the channels, from the targets where each is tried, (T, N, D), and at the samples, (T, N)."""
+
+    def look(self, model: Model, seen: Seen) -> tuple[Found, Slopes | None]:
+        part, planes = self.part(seen), seen.planes
+        count = len(planes)
+        order = np.argsort(-np.abs(planes).mean(axis=(-2, -1)), axis=1, kind="stable")[:, : self.channels]
+        tried = np.sort(order, axis=1)
+        each = tried.shape[1]
+        question = Question(part.model, part.feeds, part.resolution, part.names, part.samples, part.spent)
+        values = np.empty((part.resolution.own, count, each))
+
+        def rows(start: int, stop: int) -> tuple[Array, Array]:
+            sample, place = np.divmod(np.arange(start, stop), each)
+            return sample, tried[sample, place]
+
+        for start, stop, found in question.values(
+            count * each, lambda start, stop: rows(start, stop)[0], lambda *piece: self.tried(seen, *rows(*piece))
+        ):
+            values.reshape(len(values), -1)[:, start:stop] = found.T
+        weights = self.weighed(values, part.resolution.values[: len(values)])
+        kept = np.take_along_axis(planes, tried[:, :, None, None], axis=1)
+        small = np.einsum("tnk,nkij->tnij", weights, kept)
+        nothing = np.zeros(count, dtype=np.int64)
+        return Found({}, nothing, np.full(count, each), maps={"cam": small}), None

@@ -1,0 +1,128 @@
+"""Straight paths in a graph: all points of them run at once, and their gradients are summed up behind the model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+import numpy.typing as npt
+
+from xaionnx.errors import ParameterError
+from xaionnx.explainers._gradients.graph import Emitted, Rows, Traced, total
+from xaionnx.perturb.baseline import Background, Baseline, ByInput, Constant, Pixel, Values
+from xaionnx.perturb.sample import Sample
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from xaionnx.graph.builder import Builder
+
+Array = npt.NDArray[Any]
+
+_FIRST = np.array([0], dtype=np.int64)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class PathGraph:
+    """Paths from D baselines, the same for every sample, through S points each.
+
+    The blocks of rows are the samples, the D * S points, and the D baselines.
+
+    Attributes
+    ----------
+    starts : dict of arrays (D, ...) by input name
+    shares, weights : arrays (S,)
+        How far each point lies on the way, and what it counts.
+    """
+
+    starts: dict[str, Array]
+    shares: Array
+    weights: Array
+
+    @classmethod
+    def of(
+        cls, baseline: Any, seed: int, sample: Sample, names: tuple[str, ...], shares: Array, weights: Array
+    ) -> PathGraph:
+        """From a baseline, or its shorthand.
+
+        Raises
+        ------
+        ParameterError
+            The baseline is made from the sample itself.
+        """
+        return cls(fixed_starts(baseline, seed, sample, names), shares, weights)
+
+    @property
+    def draws(self) -> int:
+        """The number D of baselines."""
+        return len(next(iter(self.starts.values())))
+
+    def rows(self, g: Builder, x: Mapping[str, ir.Value]) -> Rows:
+        """The points of samples ``x``, (N, ...) each."""
+        placed = {}
+        for name, value in x.items():
+            start = self._start(name)[:, None]
+            share = self.shares.astype(start.dtype).reshape(1, -1, *(1,) * (start.ndim - 2))
+            points = g.op("Add", start, g.op("Mul", share, g.op("Sub", value, start)))
+            ends = g.op("Expand", start[:, 0], g.op("Shape", value))
+            parts = [value, *(g.op("Reshape", part, self._sizes(name, -1)) for part in (points, ends))]
+            placed[name] = g.op("Concat", *parts, axis=0)
+        return Rows(1 + self.draws * (len(self.shares) + 1), placed)
+
+    def emit(self, g: Builder, traced: Traced) -> Emitted:
+        """The weighted sum of the gradients along each path times its length, averaged over the baselines."""
+        values = {}
+        steps, last = len(self.shares), 1 + self.draws * len(self.shares)
+        for name, slopes in traced.gradients.items():
+            start = self._start(name)
+            blocks = g.op("Reshape", slopes, self._sizes(name, traced.blocks, -1))
+            inner = g.op("Slice", blocks, np.array([1]), np.array([last]), _FIRST)
+            points = g.op("Reshape", inner, self._sizes(name, self.draws, steps, -1))
+            weights = self.weights.astype(start.dtype).reshape(1, -1, *(1,) * (start.ndim - 1))
+            summed = g.op("ReduceSum", g.op("Mul", points, weights), np.array([1]), keepdims=0)
+            owed = g.op("Mul", summed, g.op("Sub", traced.x[name], start))
+            values[name] = g.op("ReduceMean", owed, _FIRST, keepdims=0)
+        target = g.op("Reshape", traced.target, np.array([traced.blocks, -1], dtype=np.int64))
+        baseline = g.op("Slice", target, np.array([last]), np.array([traced.blocks]), _FIRST)
+        change = g.op(
+            "Sub", g.op("Gather", target, np.array(0), axis=0), g.op("ReduceMean", baseline, _FIRST, keepdims=0)
+        )
+        return Emitted(values, {"completeness_gap": g.op("Sub", total(g, values, traced.target), change)})
+
+    def _start(self, name: str) -> Array:
+        """The baselines (D, 1, ...), as few numbers as will broadcast."""
+        start = self.starts[name]
+        flat = start.reshape(len(start), -1)
+        if (flat == flat[:, :1]).all():
+            start = flat[:, :1].reshape(-1, *(1,) * (start.ndim - 1))
+        return start[:, None]
+
+    def _sizes(self, name: str, *leading: int) -> Array:
+        return np.array([*leading, *self.starts[name].shape[1:]], dtype=np.int64)
+
+
+def fixed_starts(baseline: Any, seed: int, sample: Sample, names: tuple[str, ...]) -> dict[str, Array]:
+    """D baselines (D, ...) by input name, the same for every sample.
+
+    Raises
+    ------
+    ParameterError
+        The baseline is made from the sample itself.
+    """
+    start = Baseline.of(baseline)
+    if not _is_fixed(start):
+        raise ParameterError(
+            "A compiled file has the same baseline for every sample, and this one is made from the sample. "
+            "Take a number, zero, black, white, an array or background rows."
+        )
+    drawn = start.draws(sample, names, seed)
+    return {name: drawn[name].astype(sample.x[name].dtype) for name in names}
+
+
+def _is_fixed(baseline: Baseline) -> bool:
+    if isinstance(baseline, ByInput):
+        return all(_is_fixed(part) for part in baseline.parts.values())
+    return isinstance(baseline, Constant | Pixel | Values | Background)

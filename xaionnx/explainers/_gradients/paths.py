@@ -1,0 +1,131 @@
+"""Straight paths from baselines to points, and what the gradients along them owe to each element."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+import numpy.typing as npt
+
+from xaionnx.explainers._gradients.gradient import Points
+from xaionnx.explainers._gradients.slopes import Slopes
+from xaionnx.parameters import free, integer
+from xaionnx.perturb.baseline import Baseline
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FromBaseline:
+    """What methods declare whose paths start at a baseline."""
+
+    baseline: Any = free(
+        None,
+        "a number, a name such as 'blur', an array or a Baseline",
+        "where the path starts: a number, zero, black, white, mean, blur[:sigma], uniform[:draws], gaussian[:share], "
+        "max_distance, shuffle[:tile]",
+    )
+    seed: int = integer(0, "seed of a baseline that is drawn", low=0, high=2**63 - 1)
+
+    def resolved(self) -> dict[str, Any]:
+        """The baseline behind its shorthand."""
+        return {"baseline": Baseline.of(self.baseline)}
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Paths:
+    """Paths from the B baselines of a sample to each of its points.
+
+    Attributes
+    ----------
+    slopes : Slopes
+    points : Points
+        J of them.
+    starts : dict of arrays (J, B, ...) by input name
+    """
+
+    slopes: Slopes
+    points: Points
+    starts: dict[str, Array]
+
+    @classmethod
+    def of(cls, slopes: Slopes, points: Points, baseline: Any, seed: int) -> Paths:
+        """From a baseline, or its shorthand."""
+        drawn = slopes.route.draws(Baseline.of(baseline), seed)
+        return cls(slopes, points, {name: starts[points.sample] for name, starts in drawn.items()})
+
+    @property
+    def draws(self) -> int:
+        """The number B of baselines."""
+        return int(next(iter(self.starts.values())).shape[1])
+
+    def begin(self, chosen: Array) -> Array:
+        """The targets at the chosen of the B starts, averaged over them: (T, J)."""
+        each, sample = len(chosen), self.points.sample
+        values = self.slopes.values(
+            np.repeat(sample, each),
+            lambda rows: {name: start[rows // each, chosen[rows % each]] for name, start in self.starts.items()},
+        )
+        return np.asarray(values.reshape(len(values), len(sample), each).mean(axis=2))
+
+    def walk(
+        self, target: Array, which: Array, draw: Array, share: Array
+    ) -> Iterator[tuple[Array, Array, dict[str, Array]]]:
+        """``(x - b) * df/dx (b + share (x - b))`` at R places of the paths, for each pair of a target and a point.
+
+        Parameters
+        ----------
+        target, which : arrays of int (pairs,)
+            Targets, and numbers of points.
+        draw, share : arrays (R,)
+            The baseline of each place, and how far it lies on the way.
+
+        Yields
+        ------
+        pair, place : arrays of int (m,)
+            The places of a pair follow each other.
+        owed : dict of arrays (m, ...) by input name
+        """
+        pair, place = np.divmod(np.arange(len(which) * len(share)), len(share))
+
+        def ends(name: str, rows: Array) -> tuple[Array, Array]:
+            point = which[pair[rows]]
+            return self.starts[name][point, draw[place[rows]]], self.points.x[name][point]
+
+        def at(rows: Array) -> dict[str, Array]:
+            found = {}
+            for name in self.points.x:
+                start, x = ends(name, rows)
+                way = share[place[rows]].astype(x.dtype).reshape(-1, *(1,) * (x.ndim - 1))
+                found[name] = start + way * (x - start)
+            return found
+
+        for rows, gradients in self.slopes.at(self.points.sample[which[pair]], target[pair], at):
+            owed = {}
+            for name, slope in gradients.items():
+                start, x = ends(name, rows)
+                owed[name] = (x - start) * slope
+            yield pair[rows], place[rows], owed
+
+
+def add_up(total: Array, pair: Array, parts: Array) -> None:
+    """Add parts (m, ...) to the totals of their pairs, of which those of a pair stand together."""
+    first = np.flatnonzero(np.diff(pair, prepend=-1))
+    total[pair[first]] += np.add.reduceat(parts, first, axis=0)
+
+
+def completeness(total: Array, change: Array) -> dict[str, Array]:
+    """How far sums of values (T, J) are off the change of the targets: the gap, and its share of the change.
+
+    Examples
+    --------
+    >>> completeness(np.array([[2.1, 0.0]]), np.array([[2.0, 0.0]]))["relative_gap"].round(3)
+    array([[0.05, 0.  ]])
+    """
+    gap, size = total - change, np.abs(change)
+    # No change and no gap is a gap of 0.
+    relative = np.divide(np.abs(gap), size, out=np.where(gap == 0, 0.0, np.inf), where=size > 0)
+    return {"completeness_gap": gap, "relative_gap": relative}

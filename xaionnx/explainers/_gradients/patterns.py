@@ -1,0 +1,80 @@
+"""What PatternNet and PatternAttribution share: patterns, and where they come from."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from xaionnx.errors import DataError
+from xaionnx.explainers._gradients.propagation import PropagationExplainer
+from xaionnx.explainers._gradients.sources.choice import foreseen
+from xaionnx.explainers._layers.floats import explained
+from xaionnx.parameters import free
+
+if TYPE_CHECKING:
+    from xaionnx.autodiff.rule import Table
+    from xaionnx.explainers._layers.prospect import Prospect
+    from xaionnx.explanation import Explanation
+    from xaionnx.model import Model
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatternExplainer(PropagationExplainer):
+    """A method that walks back by patterns. ``provenance`` tells their hash, estimator, samples and counts of units."""
+
+    weighted: ClassVar[bool]
+
+    patterns: Any = free(
+        None,
+        "Patterns, a .npz file of them, or inputs: a folder or an array",
+        "FILE.npz that xaionnx patterns wrote, or a folder of inputs to estimate patterns from",
+    )
+
+    def __post_init__(self) -> None:
+        from xaionnx.patterns import Patterns
+
+        super().__post_init__()
+        # What cannot be read is refused here, before any input is read that the refusal might be put down to.
+        if isinstance(self.patterns, str | os.PathLike):
+            if Path(self.patterns).suffix.lower() == ".npz":
+                object.__setattr__(self, "patterns", Patterns.load(self.patterns))
+            elif not Path(self.patterns).exists():
+                raise DataError(f"There is no '{self.patterns}' to estimate patterns from. Name a folder of inputs.")
+
+    def resolved(self) -> dict[str, Any]:
+        """What the patterns were estimated from, where they are there already."""
+        from xaionnx.patterns import Patterns
+
+        found = self.patterns
+        if not isinstance(found, Patterns):
+            return {}
+        told = ("sha256", "estimator", "samples", "units", "zero", "within")
+        return {"patterns": {name: getattr(found, name) for name in told}}
+
+    def attribute(self, model: Model, x: Any, target: Any = None) -> Explanation:
+        from xaionnx.patterns import Patterns
+
+        ready = replace(self, patterns=Patterns.of(self.patterns, model))
+        return super(PatternExplainer, ready).attribute(model, x, target)
+
+    def foresee(self, prospect: Prospect) -> dict[str, str | None]:
+        if self.patterns is not None:
+            return super().foresee(prospect)
+        from xaionnx.autodiff.patterns import statistics
+        from xaionnx.patterns import layers_among
+
+        # There are no rules without patterns, which can be estimated where their statistics can be collected.
+        names, rules = explained(prospect.model), statistics(regimes=True)
+        told = foreseen(prospect, names, rules)
+        if prospect.rows is not None:
+            layers_among(prospect.outputs(names, rules), prospect.model)
+        return told
+
+    def rules(self, model: Model) -> Table:
+        from xaionnx.autodiff.patterns import table
+        from xaionnx.patterns import Patterns
+
+        found = Patterns.of(self.patterns, model)
+        return table(found.sha256, found.layers, found.gains, weighted=self.weighted)

@@ -1,0 +1,38 @@
+"""What the methods share that propagate something else than derivatives: a table of rules is all that differs."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from xaionnx.explainers._gradients.gradient import Found, Points, gradients
+from xaionnx.explainers._gradients.graph import Emitted, GraphExplainer, Traced
+from xaionnx.explainers._gradients.slopes import Slopes
+from xaionnx.parameters import choice
+
+if TYPE_CHECKING:
+    from xaionnx.autodiff.rule import Table
+    from xaionnx.graph.builder import Builder
+    from xaionnx.model import Model
+
+
+@dataclass(frozen=True, kw_only=True)
+class PropagationExplainer(GraphExplainer):
+    """A method whose values are what its rules hand back from the target.
+
+    Rules belong to the ops of a graph, so the values come from the graph alone: neither finite differences nor a
+    gradient model can take its place.
+    """
+
+    gradient: Any = choice("auto", ("auto", "graph"), "where values come from: the graph alone, by its rules")
+
+    @abstractmethod
+    def rules(self, model: Model) -> Table:
+        """The rules, op by op."""
+
+    def trace(self, slopes: Slopes, points: Points) -> Found:
+        return gradients(slopes, points)
+
+    def emit(self, g: Builder, traced: Traced) -> Emitted:
+        return Emitted(traced.gradients)
