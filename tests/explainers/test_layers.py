@@ -12,7 +12,7 @@ from tests.explainers.nets import layer_of, mobile, slopes_of, target_of
 from tests.tiny import loaded, node, normal, row, tensor
 from xaionnx import Model, Target
 from xaionnx.errors import ParameterError, UnknownNameError, UnsupportedModelError
-from xaionnx.explainers._layers.layer import Axes
+from xaionnx.explainers._layers.axes import Axes
 from xaionnx.explainers._layers.route import Route
 from xaionnx.explainers.conductance import Conductance
 from xaionnx.explainers.expected_gradients import ExpectedGradients
