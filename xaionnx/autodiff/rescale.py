@@ -5,7 +5,7 @@ from the target to the input. A linear op has its derivative as multiplier. For 
 from the baseline, and a bar for the mean of input and baseline:
 
 ============================= ==================================================================================
-functions of one number       D y / D x (Shrikumar et al. 2017, section 3.5.1: rescale); x * Sigmoid(x) and
+functions of one number       D y / D x (Shrikumar et al. 2017, section 3.5.2: rescale); x * Sigmoid(x) and
                               x * HardSigmoid(x) as a whole too
 max pooling, Max, Min,        a rise belongs to the entry that wins at the input, a fall to the one that wins at
 ReduceMax, ReduceMin          the baseline (of a minimum the other way round); its own difference is no smaller

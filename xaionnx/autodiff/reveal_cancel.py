@@ -2,7 +2,7 @@
 
 The difference D x of an activation's input is the sum of its positive and negative part, D+ x and D- x. Behind a layer
 with weights these are the sums of the contributions w_i D z_i above and below zero (Shrikumar et al. 2017, section
-3.5.2). Of y = f(x)::
+3.5.3). Of y = f(x)::
 
     D+ y = (f(x_b + D+ x) - f(x_b) + f(x_b + D- x + D+ x) - f(x_b + D- x)) / 2      m+ = D+ y / D+ x
     D- y = (f(x_b + D- x) - f(x_b) + f(x_b + D+ x + D- x) - f(x_b + D+ x)) / 2      m- = D- y / D- x

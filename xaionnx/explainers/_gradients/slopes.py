@@ -122,6 +122,7 @@ class Slopes:
             if not finite.all():
                 bad = sample[int(np.argmin(finite))]
                 raise OutputError(
-                    f"The gradient of {self._question.model.name} is NaN or infinity for sample {bad}. "
-                    "Check the sample, or use a method without gradients: occlusion, rise, lime, kernel_shap."
+                    f"The gradient of {self._question.model.name} is NaN or infinity for sample {bad}: a "
+                    "number is out of range there or on the way back. Check the sample, or use a method without "
+                    "gradients: occlusion, rise, lime, kernel_shap."
                 )
