@@ -15,6 +15,7 @@ from PIL import Image
 
 import xaionnx
 from xaionnx import Features, Target, discovery, render
+from xaionnx.patterns import estimate_patterns
 
 MODELS = Path(__file__).resolve().parents[1]
 # What a method is not asked with its defaults.
@@ -25,8 +26,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "smooth_grad": {"statistic": "squared"},
     "score_cam": {"channels": 64},
 }
-# Of a transformer alone; patterns have to be learned from many pictures first.
-ELSEWHERE = {"attention_rollout", "attention_relevance", "pattern_net", "pattern_attribution"}
+# Of a transformer alone.
+ELSEWHERE = {"attention_rollout", "attention_relevance"}
+# Crops of the photographs, from which patterns are estimated.
+CROPS = 160
 # Of the decoder: the last map but for the mask itself.
 DECODER = "v120"
 
@@ -40,6 +43,19 @@ def classifier() -> xaionnx.Model:
     return xaionnx.Model.load(MODELS / "efficientnet_lite0.onnx", batch_size=4)
 
 
+def crops() -> list[Any]:
+    """Squares out of the photographs, of many sizes, every second one turned round."""
+    photos = [photo(file.name) for file in sorted((MODELS / "photos").iterdir())]
+    rng, found = np.random.default_rng(0), []
+    for number in range(CROPS):
+        pixels = photos[number % len(photos)]
+        side = int(min(pixels.shape[:2]) * rng.uniform(0.4, 1))
+        top, left = (rng.integers(0, size - side + 1) for size in pixels.shape[:2])
+        square = pixels[top : top + side, left : left + side]
+        found.append(square[:, ::-1] if number % 2 else square)
+    return found
+
+
 def cat() -> Image.Image:
     """The cat by RISE."""
     model, pixels = classifier(), photo("cat.png")
@@ -51,10 +67,12 @@ def coffee() -> Image.Image:
     model, pixels = classifier(), photo("coffee.jpg")
     x = model.spec.to_tensor([pixels])
     methods = [name for name in discovery.methods() if name not in ELSEWHERE]
+    patterns = estimate_patterns(model, model.spec.to_tensor(crops()))
+    settings = SETTINGS | {key: {"patterns": patterns} for key in ("pattern_net", "pattern_attribution")}
     results = []
     for name in methods:
         began = time.perf_counter()
-        results.append(xaionnx.explain(model, x, name, **SETTINGS.get(name, {})))
+        results.append(xaionnx.explain(model, x, name, **settings.get(name, {})))
         print(f"{name}: {time.perf_counter() - began:.1f} s")
     return render.sheet(results, pixels, stretched=True, columns=6, side=220)
 

@@ -55,3 +55,11 @@ def test_each_target_has_its_own_gap():
         (said,) = told(found.sample(0, target), target)
         assert said.endswith((f"of the {whole} stayed in biases", f"more than the {whole}"))
         assert float(said.split(" ")[0]) == pytest.approx(100 * share, rel=0.06)
+
+
+def test_a_gap_of_rounding_is_told_without_its_digits():
+    model = Model.load("models/mnist_cnn.onnx", "cpu")
+    x = np.random.default_rng(0).uniform(size=(1, 1, 28, 28)).astype(np.float32)
+    found = xaionnx.explain(model, x, "deep_lift", 0)
+    assert 0 < found.diagnostics["relative_gap"][0] < 1e-5
+    assert told(found) == ["gap under 0.001 % of the change"]

@@ -16,6 +16,9 @@ from xaionnx.render.meanings import legend, sense
 # Parameters that have a place of their own in the caption, or that say nothing about the picture.
 _ELSEWHERE: Final = ("baseline", "features", "gradient", "layer", "seed", "budget", "tolerance")
 
+# A gap of so many percent is that of rounding.
+_ROUNDING: Final = 0.001
+
 
 def class_and_score(one: Explanation) -> str:
     """The target in words with its value: ``Egyptian Mau (285) · score 9.31``, ``daisy (985), probability 0.6``."""
@@ -47,6 +50,9 @@ def facts(one: Explanation) -> list[str]:
     inner = given.get("inner")
     if isinstance(inner, dict) and "kind" in inner:
         parts.append(f"method {_kind(inner['kind'])}")
+    patterns = given.get("patterns")
+    if isinstance(patterns, dict) and "samples" in patterns:
+        parts.append(f"patterns of {patterns['samples']} inputs")
     players = one.feature_values
     elements = one.values.size if isinstance(one.values, np.ndarray) else 0
     if players is not None and one.features is not None and np.isfinite(players).sum() * 4 < elements:
@@ -170,8 +176,10 @@ def _conserved(one: Explanation) -> str | None:
 
 
 def _percent(share: float) -> str:
-    """A share with two digits, or all those before the point: ``0.93 %``, ``29 %``, ``140 %``."""
+    """A share with two digits, or all those before the point: ``0.93 %``, ``29 %``, ``140 %``, ``under 0.001 %``."""
     percent = 100 * share
+    if 0 < percent < _ROUNDING:
+        return f"under {_ROUNDING} %"
     return f"{percent:.0f} %" if percent >= 10 else f"{percent:.2g} %"
 
 
