@@ -16,6 +16,7 @@ from xaionnx.explanation import Explanation
 from xaionnx.files import expand
 from xaionnx.inputs import InputSpec
 from xaionnx.model import Model
+from xaionnx.perturb.sample import split
 from xaionnx_cli import _joining, _progress, _report, _samples, _targets
 from xaionnx_cli._destination import Destination
 from xaionnx_cli._report import plain
@@ -167,7 +168,7 @@ class _Job:
             targets = len(result.target) if result.several_targets else 1
             for target in range(targets):
                 path = place.picture(name, several, target if targets > 1 else None)
-                files.append(str(_drawn(result, sample, x, self.spec, target, path, self.request)))
+                files.append(str(_drawn(result, sample, x, self.model, self.spec, target, path, self.request)))
             if place.kind == "folder":
                 files.append(str(result.save(place.record(name))))
         self.names.append(sample.name)
@@ -236,13 +237,21 @@ class _Job:
 
 
 def _drawn(
-    result: Explanation, sample: _samples.Sample, x: Any, spec: InputSpec, target: int, path: Path, request: Request
+    result: Explanation,
+    sample: _samples.Sample,
+    x: Any,
+    model: Model,
+    spec: InputSpec,
+    target: int,
+    path: Path,
+    request: Request,
 ) -> Path:
-    """The picture of one target: a map over the photo, or bars of the columns, or of a layer's parts, where none fits.
+    """The picture of one target: a map over the photo or behind the series, or bars where neither fits.
 
     ``x`` is the explained input of the sample, without the batch axis.
     """
     from xaionnx import render
+    from xaionnx.explainers._layers.series import series
 
     if sample.display is not None and render.covers_picture(result):
         picture = render.overlay(
@@ -253,6 +262,13 @@ def _drawn(
             top=request.top,
             original=request.original,
             stretched=spec.resize == "stretch",
+        )
+        return render.save(picture, path)
+    name = model.input().name
+    over = series(model, split(sample.feeds, name, spec, model.shared)[0])
+    if over is not None and "layer" not in result.provenance:
+        picture = render.series(
+            result, x, channel=over.channel, target=target, sign=request.sign, top=request.top, input=name
         )
         return render.save(picture, path)
     names: Sequence[str] | None = _report.token_names(result, x)

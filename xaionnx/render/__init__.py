@@ -9,5 +9,6 @@ from xaionnx.render.files import check_suffix, save
 from xaionnx.render.layers import covers_picture
 from xaionnx.render.photo import overlay
 from xaionnx.render.position_maps import positions
+from xaionnx.render.time_series import series
 
-__all__ = ["bars", "check_suffix", "covers_picture", "overlay", "positions", "save", "sheet"]
+__all__ = ["bars", "check_suffix", "covers_picture", "overlay", "positions", "save", "series", "sheet"]

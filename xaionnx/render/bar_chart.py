@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -13,7 +12,7 @@ from PIL import Image
 
 from xaionnx.errors import DataError, ParameterError
 from xaionnx.explanation import Explanation
-from xaionnx.render import words
+from xaionnx.render import page, words
 from xaionnx.render.colours import FAINT, INK
 from xaionnx.render.layers import layer_of, parts
 from xaionnx.render.maps import one_sample
@@ -132,15 +131,8 @@ def _drawn(
     reading: str,
     title: str | None,
 ) -> Image.Image:
-    import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
-    from matplotlib.font_manager import FontProperties
-
-    folder = Path(matplotlib.get_data_path(), "fonts", "ttf")
-
-    def face(points: float, bold: bool = False) -> FontProperties:
-        return FontProperties(fname=folder / ("DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"), size=points)
 
     ink, faint = ("#{:02x}{:02x}{:02x}".format(*colour) for colour in (INK, FAINT))
     wrapped = ["\n".join(textwrap.wrap(label, _NAME, max_lines=2, placeholder=" …")) or label for label in labels]
@@ -168,11 +160,15 @@ def _drawn(
     axes.set_axisbelow(True)
     axes.tick_params(axis="both", length=0, colors=ink)
     for tick in [*axes.get_xticklabels(), *axes.get_yticklabels()]:
-        tick.set_fontproperties(face(9.5))
+        tick.set_fontproperties(page.plot_font(9.5))
     for side in axes.spines.values():
         side.set_visible(False)
-    figure.text(0.02, 1 - 0.12 / height, "\n".join(heading), va="top", color=ink, fontproperties=face(12.5, True))
+    figure.text(
+        0.02, 1 - 0.12 / height, "\n".join(heading), va="top", color=ink, fontproperties=page.plot_font(12.5, True)
+    )
     text = "\n".join(caption)
-    figure.text(0.02, 0.08 / height, text, va="bottom", color=faint, fontproperties=face(8.5), linespacing=1.3)
+    figure.text(
+        0.02, 0.08 / height, text, va="bottom", color=faint, fontproperties=page.plot_font(8.5), linespacing=1.3
+    )
     canvas.draw()
     return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")

@@ -129,7 +129,7 @@ def pixel_map(one: Explanation, picture: Extent, input: str | None = None) -> Pi
     channel = _channel_axis(values.shape, picture)
     if channel is None:
         raise DataError(_mismatch(one.method, values.shape, picture))
-    _check_finite(one.method, values)
+    check_finite(one.method, values)
     planes, label_planes = values.astype(np.float64), labels
     if values.ndim == 2:
         planes, label_planes = planes[None], None if labels is None else labels[None]
@@ -151,7 +151,8 @@ def pixel_map(one: Explanation, picture: Extent, input: str | None = None) -> Pi
     return PixelMap(total, None if label_planes is None else label_planes[0], players, joined)
 
 
-def _check_finite(method: str, values: Array) -> None:
+def check_finite(method: str, values: Array) -> None:
+    """Raise DataError where a value cannot be drawn."""
     bad = int(values.size - np.isfinite(values).sum())
     if bad:
         raise DataError(
@@ -162,7 +163,7 @@ def _check_finite(method: str, values: Array) -> None:
 
 def _of_layer(one: Explanation, layer: Layer, picture: Extent) -> PixelMap:
     values = np.asarray(one.values)[0]
-    _check_finite(one.method, values)
+    check_finite(one.method, values)
     enlarged, note = over_picture(values, layer, picture.height, picture.width)
     return PixelMap(enlarged, None, None, "layer", note)
 

@@ -6,13 +6,16 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, final
+from typing import TYPE_CHECKING, Final, final
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from xaionnx.render.colours import FAINT, INK, PAPER, Scale, heat, number_words, over
+
+if TYPE_CHECKING:
+    from matplotlib.font_manager import FontProperties
 
 Colour = tuple[int, int, int]
 Swatches = npt.NDArray[np.uint8]
@@ -21,14 +24,25 @@ _SHARE: Final = 0.031
 _LEAST: Final = 14
 
 
-@functools.lru_cache(maxsize=64)
-def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
+def _face(bold: bool) -> Path:
     """DejaVu Sans, which comes with matplotlib: the same on every machine, and with most scripts' letters."""
     import matplotlib
 
-    file = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf")
+    return Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf")
+
+
+@functools.lru_cache(maxsize=64)
+def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
+    """The font of a page, in pixels."""
     # The basic layout engine is in every build of Pillow, so that the bytes do not depend on the build.
-    return ImageFont.truetype(str(file), size, layout_engine=ImageFont.Layout.BASIC)
+    return ImageFont.truetype(str(_face(bold)), size, layout_engine=ImageFont.Layout.BASIC)
+
+
+def plot_font(points: float, bold: bool = False) -> FontProperties:
+    """The same font in a plot."""
+    from matplotlib.font_manager import FontProperties
+
+    return FontProperties(fname=_face(bold), size=points)
 
 
 def text_size(width: int) -> int:

@@ -105,7 +105,7 @@ def painted(photo: Pixels, found: PixelMap, scale: Scale, look: Look, function: 
     ground = faded(photo) if look.background == "grey" else photo.astype(np.float32)
     lines = _lines(found, height, width, look, function)
     if look.top is not None:
-        chosen = np.isin(np.asarray(found.labels), top_players(found, scale, look.top, function))
+        chosen = strongest(found, scale, look.top, function)
         strength = np.where(chosen, strength, 0)
         inside = spread(chosen, height, width)
         grey = faded(photo)
@@ -135,6 +135,17 @@ def top_players(found: PixelMap, scale: Scale, top: int, function: str) -> Array
     # Padding of samples with fewer players is NaN and comes last; the first of equals comes first.
     order = np.argsort(-np.nan_to_num(ranked, nan=-np.inf), kind="stable")
     return order[: min(top, int(np.isfinite(found.players).sum()))]
+
+
+def strongest(found: PixelMap, scale: Scale, top: int, function: str) -> npt.NDArray[np.bool_]:
+    """Where the ``top`` players are.
+
+    Raises
+    ------
+    ParameterError
+        The map has no players.
+    """
+    return np.isin(np.asarray(found.labels), top_players(found, scale, top, function))
 
 
 def borders(labels: Array, thickness: int = 1) -> npt.NDArray[np.bool_]:

@@ -1,0 +1,53 @@
+"""``xaionnx explain`` of series: pictures of their time."""
+
+import numpy as np
+import pytest
+
+import xaionnx
+from tests import tiny
+from tests.tiny import node, tensor
+
+
+@pytest.fixture(params=["channels first", "channels last"])
+def net(request, tmp_path):
+    """A net of series of 12 steps, and a file of two."""
+    rng = np.random.default_rng(3)
+    last = request.param == "channels last"
+    nodes = [
+        *([node("Transpose", ["x"], ["t"], perm=[0, 2, 1])] if last else []),
+        node("Conv", ["t" if last else "x", "w"], ["c"], pads=[1, 1]),
+        node("Relu", ["c"], ["r"]),
+        node("GlobalAveragePool", ["r"], ["p"]),
+        node("Flatten", ["p"], ["f"]),
+        node("Gemm", ["f", "v"], ["y"]),
+    ]
+    weights = {"w": rng.normal(size=(4, 2, 3)).astype(np.float32), "v": rng.normal(size=(4, 3)).astype(np.float32)}
+    shape = ["N", 12, 2] if last else ["N", 2, 12]
+    path = tmp_path / "net.onnx"
+    tiny.saved(path, nodes, [tensor("x", shape)], [tensor("y", ["N", 3])], weights)
+    x = rng.normal(size=(2, *shape[1:])).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    return path, tmp_path / "x.npy", x, int(last)
+
+
+@pytest.mark.parametrize("method", ["grad_cam", "saliency", "lime"])
+def test_series_are_drawn_over_their_time(run, net, tmp_path, method):
+    path, file, x, channel = net
+    asked = run("explain", method, path, file, "-t", "1", "-o", tmp_path / "a.png", "--sign", "absolute")
+    assert asked.exit_code == 0, asked.stderr
+    for row in range(2):
+        found = xaionnx.explain(path, x[row : row + 1], method, 1)
+        expected = xaionnx.render.series(found, x[row], channel=channel, sign="absolute")
+        from PIL import Image
+
+        with Image.open(tmp_path / f"a-x-{row}.png") as drawn:
+            assert drawn.tobytes() == expected.tobytes()
+
+
+def test_the_parts_of_a_layer_remain_bars(run, net, tmp_path, monkeypatch):
+    drawn = []
+    bars = xaionnx.render.bars
+    monkeypatch.setattr("xaionnx.render.bars", lambda *a, **k: (drawn.append(k), bars(*a, **k))[1])
+    asked = run("explain", "layer_activation", *net[:2], "--layer", "r", "-o", tmp_path / "a.png")
+    assert asked.exit_code == 0, asked.stderr
+    assert len(drawn) == 2

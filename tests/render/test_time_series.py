@@ -1,0 +1,191 @@
+"""Series over their time: what is coloured where, and what the caption says."""
+
+import numpy as np
+import pytest
+
+from xaionnx import Explanation, render
+from xaionnx.errors import DataError, ParameterError
+from xaionnx.render import page
+from xaionnx.render.time_series import _course, _strongest_of
+
+STEPS = 40
+
+
+def explained(values, shows="contribution", **given):
+    one = np.asarray(values, np.float64)[None]
+    return Explanation("grad_cam", one, np.array(["beat (1)"]), np.array([4.2]), provenance={"shows": shows}, **given)
+
+
+def at(*steps, channels=1, value=1.0, length=STEPS):
+    values = np.zeros((channels, length))
+    values[:, list(steps)] = value
+    return values
+
+
+def flat(values):
+    """A signal without numbers, whose line lies in the middle of its row."""
+    return np.zeros(np.shape(values))
+
+
+def coloured(image, red=True):
+    """Where pixels are red, or blue; left of the colour bar."""
+    pixels = np.asarray(image).astype(int)[:, :1024]
+    first, last = (0, 2) if red else (2, 0)
+    return pixels[..., first] - pixels[..., last] > 60
+
+
+def span(image, red=True):
+    columns = np.flatnonzero(coloured(image, red).any(axis=0))
+    return columns.min(), columns.max() + 1
+
+
+def said(monkeypatch, draw):
+    """The sentences on a page."""
+    texts, block = [], page.text_block
+    monkeypatch.setattr(page, "text_block", lambda words, *a, **k: (texts.extend(words), block(words, *a, **k))[1])
+    draw()
+    return " ".join(texts)
+
+
+def test_a_step_is_coloured_at_its_own_place_in_time():
+    left, right = (span(render.series(explained(at(step)), flat(at(0)))) for step in (0, STEPS - 1))
+    one = (right[1] - left[0]) / STEPS
+    for step in (3, 17, 30):
+        begin, end = span(render.series(explained(at(step)), flat(at(0))))
+        assert abs(begin - (left[0] + step * one)) <= 1.5
+        assert abs(end - begin - one) <= 2
+
+
+def test_the_largest_value_is_the_reddest_and_negative_ones_are_blue():
+    values = at(5, value=0.3) + at(20) + at(30, value=-1.0)
+    image = render.series(explained(values), flat(values), percentile=100)
+    pixels = np.asarray(image).astype(int)
+    row = pixels[np.flatnonzero(coloured(image).any(axis=1))[5], :1024]
+    reddest = int((row[:, 0] - row[:, 2]).argmax())
+    begin, end = span(render.series(explained(at(20)), flat(values)))
+    assert begin - 1 <= reddest < end
+    expected = span(render.series(explained(at(30)), flat(values)))
+    assert np.abs(np.subtract(span(image, red=False), expected)).max() <= 1
+    assert not coloured(render.series(explained(values), flat(values), sign="positive"), red=False).any()
+
+
+def test_each_channel_is_coloured_by_its_own_values():
+    values = at(channels=3)
+    values[2, 10] = 1
+    upper, lower = (
+        np.flatnonzero(coloured(render.series(explained(values[order]), flat(values))).any(axis=1))
+        for order in ([2, 0, 1], [0, 1, 2])
+    )
+    row = upper.max() + 1 - upper.min()
+    assert lower.min() - upper.min() == pytest.approx(2 * (row + 6), abs=6)
+    assert lower.max() + 1 - lower.min() == pytest.approx(row, abs=1)
+
+
+def test_channels_may_stand_last():
+    values = np.random.default_rng(0).normal(size=(2, STEPS))
+    signal = np.random.default_rng(1).normal(size=(2, STEPS))
+    first = render.series(explained(values), signal)
+    last = render.series(explained(values.T), signal.T, channel=1)
+    assert first.tobytes() == last.tobytes()
+
+
+def test_of_many_channels_the_map_has_a_row_each():
+    values = at(channels=20)
+    values[:10, 5] = 1
+    image = render.series(explained(values), flat(values))
+    rows = np.flatnonzero(coloured(image).any(axis=1))
+    whole = np.flatnonzero(coloured(render.series(explained(at(5, channels=20)), flat(values))).any(axis=1))
+    # Beneath the lines the upper half of a map of 200 pixels; what is the same for all lies behind the lines.
+    assert len(rows) == pytest.approx(100, abs=2)
+    assert len(whole) >= 200
+    assert rows.min() > whole.max()
+
+
+def test_no_step_of_a_long_series_is_lost():
+    long = at(70_001, value=2.0, length=100_000)
+    image = render.series(explained(long), flat(long))
+    begin, end = span(image)
+    left, right = span(render.series(explained(np.ones((1, 4))), np.zeros((1, 4)), sign="absolute"))
+    assert begin == pytest.approx(left + 0.70001 * (right - left), abs=2)
+    assert end - begin <= 3
+    values = np.array([[1.0, -3.0, 2.0, 0.5, 0.0]])
+    assert _strongest_of(values, 2).tolist() == [[-3.0, 2.0, 0.0]]
+    times, course = _course(values, 2)
+    assert times.tolist() == [0.5, 0.5, 2.5, 2.5, 4.0, 4.0]
+    assert course.tolist() == [[-3.0, 1.0, 0.5, 2.0, 0.0, 0.0]]
+
+
+def test_the_caption_says_what_is_drawn(monkeypatch):
+    one = explained(at(3, channels=2), diagnostics={"evaluations": [2]})
+    words = said(monkeypatch, lambda: render.series(one, flat(at(0, channels=2)), percentile=100))
+    assert words == (
+        "The redder a part, the more it speaks for the prediction. Colour scale: largest of the values, 1. The values "
+        "are the same for all channels. The line of each channel has its own scale. "
+        "grad cam\N{NO-BREAK SPACE}· 2 evaluations beat (1) · score 4.2"
+    )
+    many = said(monkeypatch, lambda: render.series(explained(at(3, channels=17, length=900)), np.zeros((17, 900))))
+    assert "The lines of all 17 channels are drawn over each other. Of every 2 steps the strongest value" in many
+    nothing = said(monkeypatch, lambda: render.series(explained(at()), flat(at())))
+    assert "No part speaks for the prediction: every value is zero, so nothing is coloured." in nothing
+
+
+def test_a_rate_changes_the_words_of_time_alone():
+    values = at(3)
+    steps, seconds = (render.series(explained(values), flat(values), rate=rate) for rate in (None, 4.0))
+    assert np.array_equal(coloured(steps), coloured(seconds))
+    assert steps.tobytes() != seconds.tobytes()
+
+
+def test_the_strongest_features_alone_may_be_drawn():
+    values = at(3) + at(30, value=0.6)
+    labels = np.arange(STEPS)[None, None]
+    one = explained(values, features=labels, feature_values=values)
+    both, first = (span(render.series(one, flat(values), top=top, percentile=100)) for top in (2, 1))
+    assert first[0] == both[0]
+    assert first[1] < both[1]
+    with pytest.raises(ParameterError, match="The 'top' parameter of series needs a method that worked on features"):
+        render.series(explained(values), flat(values), top=1)
+
+
+def test_a_batch_and_gaps_in_the_signal():
+    values = np.stack([at(3), at(30)])
+    both = Explanation("rise", values, np.array(["a", "a"]), np.ones(2))
+    signal = np.random.default_rng(0).normal(size=values.shape)
+    second = Explanation("rise", values[1:], np.array(["a"]), np.ones(1))
+    assert render.series(both, signal, sample=1).tobytes() == render.series(second, signal[1]).tobytes()
+    gap = np.where(np.arange(STEPS) < 20, np.nan, signal[1])
+    assert span(render.series(second, gap)) == span(render.series(second, signal[1]))
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "words"),
+    [
+        ({"signal": np.zeros((1, 7))}, DataError, r"signal must have the shape of the values, \(1, 40\)"),
+        ({"signal": np.full((1, STEPS), "a")}, DataError, "signal must have the shape of the values"),
+        ({"names": ["a", "b"]}, DataError, "There are 2 names for 1 channels"),
+        ({"channel": 2}, ParameterError, "The 'channel' parameter of series must be 0 or 1. Got 2 instead"),
+        ({"rate": 0}, ParameterError, "The 'rate' parameter of series must be a float in"),
+        ({"explanation": explained(at(3) * np.nan)}, DataError, "The grad_cam values hold NaN or infinity at 40 of 40"),
+        ({"explanation": explained(np.zeros((3, 4, 4)))}, DataError, r"\('N', 3, 4, 4\), which is no series"),
+        ({"sign": "both"}, ParameterError, "The 'sign' parameter of series"),
+    ],
+)
+def test_what_is_no_series_is_refused(given, error, words):
+    given = {"explanation": explained(at(3)), "signal": flat(at(3)), **given}
+    with pytest.raises(error, match=words):
+        render.series(**given)
+
+
+def test_of_several_inputs_one_is_named():
+    several = Explanation("rise", {"x": at(3)[None], "y": at(20)[None]}, np.array(["a"]), np.ones(1))
+    with pytest.raises(ParameterError, match=r"has values for x, y\. Name the one to draw"):
+        render.series(several, flat(at(3)))
+    first, second = (span(render.series(several, flat(at(3)), input=name)) for name in "xy")
+    assert first[1] < second[0]
+
+
+def test_the_values_of_a_layer_are_no_series_of_the_input():
+    told = {"layer": {"name": "r2", "axes": "CT", "grid": None, "before": 0}}
+    one = Explanation("grad_cam", at(3)[None], np.array(["a"]), np.ones(1), provenance=told)
+    with pytest.raises(DataError, match="The grad_cam values are those of layer 'r2', not of the series"):
+        render.series(one, flat(at(3)))
