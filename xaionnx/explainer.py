@@ -60,6 +60,17 @@ class Explainer(ABC):
         del model
         return None
 
+    def ready(self, model: Model) -> Explainer:
+        """The method for a model, with what it takes from outside and not from a sample; refused before any sample.
+
+        Raises
+        ------
+        DataError, ParameterError
+            What it takes is missing, or does not fit the model.
+        """
+        del model
+        return self
+
     def foresee(self, prospect: Prospect) -> dict[str, str | None]:
         """What can be told of explaining a model before there is a sample.
 

@@ -21,6 +21,7 @@ from xaionnx.autodiff.patterns import GROWTH, SUMS, layers_of, pattern, statisti
 from xaionnx.batch import read_inputs
 from xaionnx.errors import DataError, InputMismatchError, ParameterError, UnsupportedModelError
 from xaionnx.explainers._layers.floats import explained
+from xaionnx.explainers._layers.told import told
 from xaionnx.files import expand
 from xaionnx.inputs import InputSpec
 from xaionnx.model import Model
@@ -128,7 +129,7 @@ class Patterns:
 
     @classmethod
     def of(cls, given: Any, model: Model) -> Patterns:
-        """The patterns behind a shorthand: Patterns, or inputs to estimate them from.
+        """The patterns behind a shorthand: Patterns, or inputs to estimate them from, once for a model.
 
         Raises
         ------
@@ -142,7 +143,10 @@ class Patterns:
                 "The 'patterns' parameter must be Patterns, a .npz file of them, or inputs to estimate them from: a "
                 "folder or an array. Got None instead. Make a file with xaionnx patterns MODEL FOLDER -o FILE.npz."
             )
-        found = given if isinstance(given, cls) else estimate_patterns(model, given)
+        try:
+            found = given if isinstance(given, cls) else _kept(model, given)
+        except InputMismatchError as error:
+            raise InputMismatchError(f"Patterns cannot be estimated: {error}") from error
         if found.model_sha256 != model.sha256:
             raise InputMismatchError(
                 f"The patterns were estimated for another model than {model.name}: sha256 {found.model_sha256[:12]}, "
@@ -232,6 +236,19 @@ def estimate_patterns(
     return _measured(opened, one, Patterns(arrays, opened.sha256, estimator, samples, *counts))
 
 
+def _kept(model: Model, inputs: Any) -> Patterns:
+    """The patterns from inputs, which are kept with the model: a method meets them at each of its samples."""
+    key: Any
+    if isinstance(inputs, str | os.PathLike):
+        files = [(str(file), file.stat()) for file in expand(Path(inputs))]
+        key = tuple((name, about.st_size, about.st_mtime_ns) for name, about in files)
+    else:
+        named = inputs if isinstance(inputs, Mapping) else {"": inputs}
+        arrays = [(name, np.ascontiguousarray(array)) for name, array in named.items()]
+        key = tuple((name, a.shape, str(a.dtype), hashlib.sha256(a.tobytes()).digest()) for name, a in arrays)
+    return told(model, ("patterns", key), lambda _: estimate_patterns(model, inputs))
+
+
 def _measured(model: Model, sample: Mapping[str, Array], found: Patterns) -> Patterns:
     """The patterns with their gains, from a walk that starts at the sample's largest answer.
 
@@ -282,4 +299,7 @@ def _pieces(model: Model, inputs: Any) -> Iterator[dict[str, Array]]:
         raise DataError(f"'{os.fspath(inputs)}' holds no files. Name a folder of inputs.")
     for file in files:
         batch, _ = read_inputs([file], spec, main.dtype)
-        yield model.check(batch.x)
+        try:
+            yield model.check(batch.x)
+        except InputMismatchError as error:
+            raise InputMismatchError(f"'{file}': {error}") from error

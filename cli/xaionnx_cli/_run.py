@@ -102,6 +102,8 @@ class _Job:
         self._say(f"{plain(self.model.name)} on {self.model.provider}")
         try:
             with _progress.shown() as bar:
+                # Faulty patterns are no fault of the inputs.
+                self.method = self.method.ready(self.model)
                 for number, path in enumerate(self.files):
                     self._file(path, number, bar)
         except KeyboardInterrupt:

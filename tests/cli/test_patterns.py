@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tests import tiny
 from xaionnx.errors import DataError
 
 MODEL = Path(__file__).parents[2] / "models" / "mnist_cnn.onnx"
@@ -54,3 +55,37 @@ def test_refusals(run, tmp_path, monkeypatch):
     assert missing.exit_code != 0
     assert "nothing" in missing.stderr
     assert not Path("p.npz").exists()
+
+
+def test_patterns_are_estimated_once_and_before_any_input(run, tmp_path, monkeypatch):
+    from xaionnx.patterns import estimate_patterns
+
+    monkeypatch.chdir(tmp_path)
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 28, 28), dtype=np.uint8)
+    np.save("digits.npy", pixels)
+    Path("folder").mkdir()
+    np.save("folder/digits.npy", pixels)
+    counted = []
+    monkeypatch.setattr(
+        "xaionnx.patterns.estimate_patterns", lambda *given: (counted.append(given), estimate_patterns(*given))[1]
+    )
+    assert run("explain", "pattern_net", MODEL, "digits.npy", "--patterns", "folder").exit_code == 0
+    assert len(counted) == 1
+
+
+def test_faulty_patterns_are_not_put_down_to_the_inputs(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    tiny.linear(tmp_path / "table.onnx", np.ones((4, 2)))
+    np.save("rows.npy", rng.normal(size=(5, 4)).astype(np.float32))
+    np.save("narrow.npy", rng.normal(size=(5, 3)).astype(np.float32))
+    np.save("digits.npy", rng.integers(0, 256, (2, 28, 28), dtype=np.uint8))
+    assert run("patterns", "table.onnx", "rows.npy", "-o", "p.npz").exit_code == 0
+    other = run("explain", "pattern_net", MODEL, "digits.npy", "--patterns", "p.npz")
+    assert other.exit_code == DataError.exit_code
+    assert other.stderr.startswith("xaionnx: The patterns were estimated for another model than mnist_cnn.onnx: sha256")
+    assert "digits.npy" not in other.stdout + other.stderr
+    wrong = run("explain", "pattern_net", "table.onnx", "rows.npy", "--patterns", "narrow.npy")
+    assert wrong.exit_code == DataError.exit_code
+    assert wrong.stderr.startswith("xaionnx: Patterns cannot be estimated: Input 'x' of table.onnx expects")
+    assert "rows.npy" not in wrong.stdout + wrong.stderr

@@ -333,3 +333,27 @@ def test_a_folder_of_pictures(tmp_path):
     values = xaionnx.explain(model, x[:1], PatternAttribution(patterns=tmp_path)).values
     assert np.isfinite(values).all()
     assert np.abs(values).max() > 0
+
+
+def test_patterns_are_estimated_once_for_a_model_and_its_inputs(linear, tmp_path, monkeypatch):
+    _, x, _ = linear
+    model, counted = planted.load(planted.linear([FILTER, SIGNAL])), []
+    monkeypatch.setattr(
+        "xaionnx.patterns.estimate_patterns", lambda *given: (counted.append(given), estimate_patterns(*given))[1]
+    )
+    first = xaionnx.explain(model, x[:1], PatternNet(patterns=x[:50]), 0)
+    again = xaionnx.explain(model, x[:1], PatternAttribution(patterns=x[:50].copy()), 0)
+    assert len(counted) == 1
+    told = [one.provenance["parameters"]["patterns"]["sha256"] for one in (first, again)]
+    assert told[0] == told[1] == estimate_patterns(model, x[:50]).sha256
+    changed = x[:50].copy()
+    changed[0, 0] += 1
+    xaionnx.explain(model, x[:1], PatternNet(patterns=changed), 0)
+    assert len(counted) == 2
+    xaionnx.explain(planted.load(planted.linear([SIGNAL, FILTER])), x[:1], PatternNet(patterns=changed), 0)
+    assert len(counted) == 3
+    for number, rows in enumerate((x[:30], x[:30], x[:31])):
+        if number != 1:
+            np.save(tmp_path / "rows.npy", rows)
+        xaionnx.explain(model, x[:1], PatternNet(patterns=tmp_path), 0)
+        assert len(counted) == (4, 4, 5)[number]

@@ -53,11 +53,13 @@ class PatternExplainer(PropagationExplainer):
         told = ("sha256", "estimator", "samples", "units", "zero", "within")
         return {"patterns": {name: getattr(found, name) for name in told}}
 
-    def attribute(self, model: Model, x: Any, target: Any = None) -> Explanation:
+    def ready(self, model: Model) -> PatternExplainer:
         from xaionnx.patterns import Patterns
 
-        ready = replace(self, patterns=Patterns.of(self.patterns, model))
-        return super(PatternExplainer, ready).attribute(model, x, target)
+        return replace(self, patterns=Patterns.of(self.patterns, model))
+
+    def attribute(self, model: Model, x: Any, target: Any = None) -> Explanation:
+        return super(PatternExplainer, self.ready(model)).attribute(model, x, target)
 
     def foresee(self, prospect: Prospect) -> dict[str, str | None]:
         if self.patterns is not None:
