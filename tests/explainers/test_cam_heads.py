@@ -37,6 +37,11 @@ def compile_cam(model):
     return compilation.compile(model, Cam(layer="r"), 0)
 
 
+NORM = node("BatchNormalization", ["f", "s", "b", "m", "var"], ["n"], epsilon=0.01)
+STATISTICS = {
+    name: np.random.default_rng(number).uniform(0.5, 2, 5) * sign
+    for number, (name, sign) in enumerate([("s", -1), ("b", 1), ("m", 1), ("var", 1)])
+}
 K1 = np.random.default_rng(2).normal(size=(5, 5, 1, 1))
 HEADS = {
     "global": ([*GLOBAL, HEAD], {}),
@@ -93,6 +98,16 @@ HEADS = {
             HEAD,
         ],
         {"k": K1, "scale": K1[:1].reshape(1, 5, 1, 1), "one": np.ones((1, 5, 8, 8))},
+    ),
+    "normalized behind the pooling": ([*GLOBAL, NORM, node("Gemm", ["n", "v"], ["y"])], STATISTICS),
+    "normalized maps": (
+        [
+            node("BatchNormalization", ["r", "s", "b", "m", "var"], ["n"]),
+            node("GlobalAveragePool", ["n"], ["p"]),
+            node("Flatten", ["p"], ["f"]),
+            HEAD,
+        ],
+        STATISTICS,
     ),
     "a form read from the map": (
         [
@@ -152,6 +167,39 @@ def test_axes_may_be_an_input_of_the_reduction(tmp_path):
 def test_places_that_do_not_count_alike_are_refused_by_both_faces(tmp_path, head, features, weights):
     model = opened(tmp_path, [*head, node("Flatten", ["p"], ["f"]), HEAD], features, **weights)
     refused(model, r"no pooling over all places stands behind layer 'r' of m.onnx. Use grad_cam or hi_res_cam")
+
+
+def test_a_normalization_gives_each_channel_its_factor(tmp_path):
+    """By hand: w_k = scale_k / sqrt(var_k + epsilon) * v_k."""
+    model = opened(tmp_path, [*GLOBAL, NORM, node("Gemm", ["n", "v"], ["y"])], **STATISTICS)
+    found = xaionnx.explain(model, X, "cam", 2, layer="r", relu=False)
+    v = np.random.default_rng(1)
+    v.normal(size=(5, 3, 3, 3))
+    weights = STATISTICS["s"] / np.sqrt(STATISTICS["var"] + 0.01) * v.normal(size=(5, 4))[:, 2]
+    held = model.with_outputs(["r"]).run({"x": X}, ["r"])["r"]
+    np.testing.assert_allclose(found.maps["cam"], np.einsum("k,nkhw->nhw", weights, held), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("opset", "made", "mode"),
+    [(17, ["n", "mean", "spread"], {"training_mode": 1}), (13, ["n", "mean", "spread", "mean1", "spread1"], {})],
+)
+def test_a_normalization_by_the_batch_is_not_linear(tmp_path, opset, made, mode):
+    norm = node("BatchNormalization", ["f", "s", "b", "m", "var"], made, **mode)
+    head = [*GLOBAL, norm, node("Gemm", ["n", "v"], ["y"])]
+    refused(opened(tmp_path, head, opset=opset, **STATISTICS), "but BatchNormalization stands behind layer 'r'")
+
+
+def test_a_normalization_along_the_places_is_refused(tmp_path):
+    turned = [
+        node("Reshape", ["r", "row"], ["e"]),
+        node("Transpose", ["e"], ["t"], perm=[0, 2, 1]),
+        node("BatchNormalization", ["t", "s", "b", "m", "var"], ["n"]),
+        node("ReduceMean", ["n"], ["f"], axes=[1], keepdims=0),
+        HEAD,
+    ]
+    wide = {name: np.tile(array, 13)[:64] for name, array in STATISTICS.items()}
+    refused(opened(tmp_path, turned, **wide, row=[0, 5, -1]), "no pooling over all places stands behind layer 'r'")
 
 
 def test_what_is_divided_by_is_not_linear(tmp_path):

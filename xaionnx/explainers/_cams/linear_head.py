@@ -25,9 +25,11 @@ _ALIKE: Final = frozenset({"Identity", "Dropout", "Cast", "Add", "Sub"})
 _SCALING: Final = frozenset({"Mul", "Div"})
 _RESHAPING: Final = frozenset({"Flatten", "Reshape", "Squeeze", "Unsqueeze"})
 _POOLING: Final = frozenset({"GlobalAveragePool", "AveragePool", "ReduceMean"})
-_LINEAR: Final = _ALIKE | _SCALING | _RESHAPING | _POOLING | {"Transpose", "Gemm", "MatMul", "Conv"}
+_LINEAR: Final = (
+    _ALIKE | _SCALING | _RESHAPING | _POOLING | {"Transpose", "Gemm", "MatMul", "Conv", "BatchNormalization"}
+)
 # Linear in their first operand alone.
-_FIRST: Final = _RESHAPING | _POOLING | {"Div", "Dropout", "Cast", "Transpose", "Identity"}
+_FIRST: Final = _RESHAPING | _POOLING | {"Div", "Dropout", "Cast", "Transpose", "Identity", "BatchNormalization"}
 
 
 def places_of(model: Model, layer: str, sample: Sample) -> tuple[int, ...]:
@@ -68,7 +70,8 @@ def _obstacle(graph: onnx.ModelProto, layer: str, tensor: str, places: Sequence[
         # What is read of a shape alone carries no numbers.
         if not read or node.op_type in ("Shape", "Size") or wanted.isdisjoint(node.output):
             continue
-        if len(read) > 1 or node.op_type not in _LINEAR or (node.op_type in _FIRST and read[0] > 0):
+        first = node.op_type not in _FIRST or read[0] == 0
+        if len(read) > 1 or node.op_type not in _LINEAR or not first or _by_batch(node):
             return f"{node.op_type} stands"
         moving.update(node.output)
         way.append((node, read[0]))
@@ -77,6 +80,12 @@ def _obstacle(graph: onnx.ModelProto, layer: str, tensor: str, places: Sequence[
     for node, number in way:
         rest = _behind(node, number, rest, known, held) if rest else rest
     return None if places and rest == () else "no pooling over all places stands"
+
+
+def _by_batch(node: onnx.NodeProto) -> bool:
+    """Whether a node divides by what it finds in the batch, as a batch normalization in training does."""
+    training = any(one.name == "training_mode" and one.i for one in node.attribute)
+    return node.op_type == "BatchNormalization" and (training or any(node.output[1:]))
 
 
 def _behind(
@@ -90,6 +99,9 @@ def _behind(
     rank, op = len(shape), node.op_type
     if op in _ALIKE:
         return tuple(places)
+    if op == "BatchNormalization":
+        # One factor for each number along the second axis.
+        return tuple(places) if rank and 1 - rank not in places and told.get("spatial", 1) else None
     if op in _SCALING:
         other = known.get(node.input[1 - number])
         even = other is not None and all(len(other) < -axis or other[axis] == 1 for axis in places)
