@@ -32,7 +32,8 @@ class ContrastCam(ClassCamExplainer):
     P is the target, and Q the best class beside it, unless ``contrast`` names another. The loss knows Q alone, and P
     enters as what the model answers. So a target that is not the answer is refused with ``contrast``; without it, Q is
     the answer, and the map the same for all such targets. ``diagnostics["against"]`` names Q. The scores y are logits;
-    where the model answers probabilities, those that they are made of.
+    where the model answers probabilities, those that they are made of. Of independent labels, which a Sigmoid makes
+    probabilities, the loss is still the softmax across all labels, as if one excluded the others.
 
     References
     ----------
