@@ -268,13 +268,14 @@ def _drawn(
         return render.save(picture, path)
     name = model.input().name
     over = series(model, split(sample.feeds, name, spec, model.shared)[0])
-    if over is not None and "layer" not in result.provenance:
+    values = result.values.get(name) if isinstance(result.values, dict) else result.values
+    shape = () if values is None else values.shape[2 if result.several_targets else 1 :]
+    if over is not None and shape == x.shape and "layer" not in result.provenance:
         picture = render.series(
             result, x, channel=over.channel, target=target, sign=request.sign, top=request.top, input=name
         )
         return render.save(picture, path)
     names: Sequence[str] | None = _report.token_names(result, x)
     if names is None and result.provenance.get("layer") is None:
-        shape = () if isinstance(result.values, dict) else result.values.shape[2 if result.several_targets else 1 :]
         names = spec.columns if shape == (len(spec.columns),) else None
     return render.save(render.bars(result, names, target=target, top=request.top or _BARS), path)

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import xaionnx
 from tests import tiny
 from tests.tiny import node, tensor
+from xaionnx.errors import ParameterError
 
 
 @pytest.fixture(params=["channels first", "channels last"])
@@ -38,8 +40,6 @@ def test_series_are_drawn_over_their_time(run, net, tmp_path, method):
     for row in range(2):
         found = xaionnx.explain(path, x[row : row + 1], method, 1)
         expected = xaionnx.render.series(found, x[row], channel=channel, sign="absolute")
-        from PIL import Image
-
         with Image.open(tmp_path / f"a-x-{row}.png") as drawn:
             assert drawn.tobytes() == expected.tobytes()
 
@@ -51,3 +51,25 @@ def test_the_parts_of_a_layer_remain_bars(run, net, tmp_path, monkeypatch):
     asked = run("explain", "layer_activation", *net[:2], "--layer", "r", "-o", tmp_path / "a.png")
     assert asked.exit_code == 0, asked.stderr
     assert len(drawn) == 2
+
+
+def test_where_no_convolution_tells_which_axis_is_time_there_are_bars(run, tmp_path, monkeypatch):
+    rng = np.random.default_rng(4)
+    nodes = [node("Flatten", ["x"], ["f"]), node("Gemm", ["f", "v"], ["y"])]
+    weights = {"v": rng.normal(size=(8, 3)).astype(np.float32)}
+    tiny.saved(tmp_path / "flat.onnx", nodes, [tensor("x", ["N", 2, 4])], [tensor("y", ["N", 3])], weights)
+    np.save(tmp_path / "x.npy", rng.normal(size=(1, 2, 4)).astype(np.float32))
+    drawn = []
+    bars = xaionnx.render.bars
+    monkeypatch.setattr("xaionnx.render.bars", lambda *a, **k: (drawn.append(k), bars(*a, **k))[1])
+    asked = run("explain", "saliency", tmp_path / "flat.onnx", tmp_path / "x.npy", "-o", tmp_path / "a.png")
+    assert asked.exit_code == 0, asked.stderr
+    assert len(drawn) == 1
+
+
+def test_the_strongest_of_a_map_without_features_are_refused(run, net, tmp_path):
+    asked = run("explain", "grad_cam", *net[:2], "--top", "3", "-o", tmp_path / "a.png")
+    assert asked.exit_code == ParameterError.exit_code
+    assert asked.stderr.endswith(
+        "The 'top' parameter of series needs a method that worked on features, such as lime. Leave it out.\n"
+    )

@@ -113,6 +113,10 @@ def series(
     scale = scale_of(found.values, sign, percentile, "series")
     values, notes = found.values, []
     if top is not None:
+        if found.players is None:
+            raise ParameterError(
+                "The 'top' parameter of series needs a method that worked on features, such as lime. Leave it out."
+            )
         values = np.where(strongest(found, scale, top, "series"), values, 0.0)
         notes.append(f"Only the {top} strongest features are shown.")
     # Of several steps in a column of pixels the strongest is drawn: none is lost.
