@@ -160,7 +160,8 @@ class XRAI(Explainer):
                 "regions": [p.count for p in players],
                 "seconds": round(time.perf_counter() - began, 6),
             },
-            provenance=provenance(self, model, feeds, Target.of(target)[0], {"inner": resolved(method, samples[0])}),
+            provenance=provenance(self, model, feeds, Target.of(target)[0], {"inner": resolved(method, samples[0])})
+            | {key: told for key, told in found.provenance.items() if key == "approximations"},
         )
 
 
