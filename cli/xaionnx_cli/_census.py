@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -153,7 +154,27 @@ def verdicts(model: Model) -> list[dict[str, Any]]:
         except (ModelError, InputMismatchError) as refusal:
             told |= {"possible": False, "reason": str(refusal)}
         found.append(told)
+    refused = {verdict["method"] for verdict in found if not verdict["possible"]}
+    for verdict in found:
+        if not verdict["possible"]:
+            verdict["reason"] = _possible_advice(verdict["reason"], refused)
     return found
+
+
+def _possible_advice(reason: str, refused: set[str]) -> str:
+    """A refusal without the methods that it sends to and that are refused too."""
+    why, *advice = re.split(r"(?<=[.;]) (?=[A-Za-z])", reason)
+    kept = [why]
+    for sentence in advice:
+        head, _, named = sentence.rstrip(".").rpartition(": ")
+        listed = named.split(", ")
+        if set(listed) <= set(discovery.methods()):
+            left = [name for name in listed if name not in refused]
+            kept += [f"{head}: {', '.join(left)}."] if left else []
+        elif not refused & set(re.findall(r"\w+", sentence)):
+            kept.append(sentence)
+    said = " ".join(kept)
+    return f"{said[:-1]}." if said.endswith(";") else said
 
 
 def lines(model: Model, told: dict[str, Any], every: bool) -> Iterator[str]:

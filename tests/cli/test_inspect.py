@@ -195,3 +195,26 @@ def test_external_data_are_listed(run, tmp_path):
     onnx.save(model, tmp_path / "m.onnx", save_as_external_data=True, location="m.data", size_threshold=0)
     told = json.loads(run("inspect", tmp_path / "m.onnx", "--json").stdout)
     assert told["external_data"] == [{"path": str((tmp_path / "m.data").resolve()), "bytes": 16}]
+
+
+@pytest.mark.parametrize("name", ["german_credit_forest", "mnist_vit", "mnist_vae_decoder"])
+def test_no_refusal_sends_to_a_method_that_is_refused_too(run, name):
+    told = json.loads(run("inspect", MODELS / f"{name}.onnx", "--json").stdout)["methods"]
+    refused = {verdict["method"] for verdict in told if not verdict["possible"]}
+    assert refused
+    for verdict in told:
+        words = set((verdict["reason"] or "").replace(",", " ").replace(".", " ").split())
+        assert not refused & words, verdict["reason"]
+
+
+def test_advice_keeps_the_methods_that_are_left():
+    reason = "Op 'X' has no rule. Explain an earlier tensor, or use another: occlusion, rise, lime. Or choose 'a: b'."
+    assert _census._possible_advice(reason, {"saliency"}) == reason
+    assert _census._possible_advice(reason, {"rise", "occlusion"}) == (
+        "Op 'X' has no rule. Explain an earlier tensor, or use another: lime. Or choose 'a: b'."
+    )
+    assert _census._possible_advice(reason, {"rise", "occlusion", "lime"}) == "Op 'X' has no rule. Or choose 'a: b'."
+    reason = "It has no head. It holds no places; use grad_cam or hi_res_cam, which ask for none."
+    assert _census._possible_advice(reason, {"cam"}) == reason
+    assert _census._possible_advice(reason, {"grad_cam"}) == "It has no head. It holds no places."
+    assert _census._possible_advice("Nothing helps, not even cam.", {"cam"}) == "Nothing helps, not even cam."

@@ -107,8 +107,8 @@ class XRAI(Explainer):
         """Axes of channels, height and width."""
         if sample.picture_axes is None:
             raise InputMismatchError(
-                f"XRAI divides pictures into regions, but input '{sample.main}' of {model.name} has the shape "
-                f"{('N', *sample.array.shape)}. Use integrated_gradients, or lime with features of your own."
+                f"XRAI divides pictures into regions, but input '{sample.main}' of {model.name} is "
+                f"{model.input()}. Use integrated_gradients, or lime with features of your own."
             )
         return sample.picture_axes
 
