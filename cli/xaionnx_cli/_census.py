@@ -11,7 +11,7 @@ import onnxruntime
 from onnx.shape_inference import InferenceError
 
 from xaionnx import discovery
-from xaionnx.errors import InputMismatchError, ModelError, UnsupportedModelError
+from xaionnx.errors import InputMismatchError, ModelError, ParameterError, UnsupportedModelError
 from xaionnx.graph.cut import op_census, shapes
 from xaionnx.graph.expand import expand
 from xaionnx.graph.landmarks import attentions
@@ -151,7 +151,7 @@ def verdicts(model: Model) -> list[dict[str, Any]]:
         told: dict[str, Any] = {"method": name, "needs": kind.needs, "possible": True, "reason": None}
         try:
             told |= kind().foresee(prospect)
-        except (ModelError, InputMismatchError) as refusal:
+        except (ModelError, InputMismatchError, ParameterError) as refusal:
             told |= {"possible": False, "reason": str(refusal)}
         found.append(told)
     refused = {verdict["method"] for verdict in found if not verdict["possible"]}
