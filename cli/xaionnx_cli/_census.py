@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import onnx
@@ -130,15 +130,29 @@ def _size(dim: onnx.TensorShapeProto.Dimension) -> int | str | None:
     return dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None
 
 
-def chosen(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A short list: the last layer of each height and width, or the last ones where none has these."""
-    last: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for layer in found:
-        shape = layer["shape"]
-        if shape is not None and len(shape) == 4 and shape[2:] != [1, 1]:
-            last.pop(tuple(shape[2:]), None)
-            last[tuple(shape[2:])] = layer
-    return (list(last.values()) or found)[-_SOME:]
+def chosen(found: list[dict[str, Any]], main: Sequence[int | str | None]) -> list[dict[str, Any]]:
+    """A short list: the last layer of each size of a map, (N, C, h, w), or the last ones where there is none.
+
+    Where the explained input, of shape ``main``, may be a series, layers (N, C, t) come before those last ones.
+    """
+    for axes in (4, 3) if len(main) == 3 else (4,):
+        last: dict[tuple[Any, ...], dict[str, Any]] = {}
+        for layer in found:
+            shape = layer["shape"]
+            if shape is not None and len(shape) == axes and set(shape[2:]) != {1} and _behind_batch(shape, main[0]):
+                last.pop(tuple(shape[2:]), None)
+                last[tuple(shape[2:])] = layer
+        if last:
+            return list(last.values())[-_SOME:]
+    return found[-_SOME:]
+
+
+def _behind_batch(shape: Sequence[int | str | None], batch: int | str | None) -> bool:
+    """Whether the batch may be the first axis: recurrent ops answer (T, directions, N, H)."""
+    first, *others = shape
+    if isinstance(batch, int):
+        return not isinstance(first, int) or first == batch
+    return not isinstance(first, int) and (batch is None or batch not in others)
 
 
 def verdicts(model: Model) -> list[dict[str, Any]]:
@@ -200,7 +214,7 @@ def lines(model: Model, told: dict[str, Any], every: bool) -> Iterator[str]:
     if told["random_ops"]:
         yield f"random  {plain(', '.join(told['random_ops']))}: explain it with --allow-random only"
     yield ""
-    shown = told["layers"] if every else chosen(told["layers"])
+    shown = told["layers"] if every else chosen(told["layers"], model.input().shape)
     rest = len(told["layers"]) - len(shown)
     yield f"layers  {len(shown)} of {len(told['layers'])}" + ("; --layers all shows the others" if rest else "")
     width = max((len(plain(layer["name"])) for layer in shown), default=0)

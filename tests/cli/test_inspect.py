@@ -100,9 +100,32 @@ def test_a_model_without_attention_says_so(run, digits):
 def test_the_chosen_layers_are_the_last_of_each_size():
     sizes = [(32, 32), (32, 32), (1, 1), (16, 16), (32, 32)]
     found = [{"name": str(i), "op": "Conv", "shape": ["N", 8, *size]} for i, size in enumerate(sizes)]
-    assert [layer["name"] for layer in _census.chosen(found)] == ["3", "4"]
+    assert [layer["name"] for layer in _census.chosen(found, ("N", 3, 64, 64))] == ["3", "4"]
     flat = [{"name": str(i), "op": "Gemm", "shape": ["N", 8]} for i in range(20)]
-    assert [layer["name"] for layer in _census.chosen(flat)] == [str(i) for i in range(8, 20)]
+    assert [layer["name"] for layer in _census.chosen(flat, ("N", 3, 64, 64))] == [str(i) for i in range(8, 20)]
+
+
+def test_the_chosen_layers_of_series():
+    shapes = [
+        ["N", 8, 24],
+        ["u", 8, 24],
+        [24, 2, "N", 6],
+        ["T", 2, "N", 6],
+        ["N", 8, 12],
+        [2, "N", 6],
+        ["N", 8],
+        ["N", 4, 1],
+    ]
+    found = [{"name": str(i), "op": "Conv", "shape": shape} for i, shape in enumerate(shapes)]
+    assert [layer["name"] for layer in _census.chosen(found, ("N", 3, 24))] == ["1", "4"]
+    # Of tokens the last axis is no time.
+    assert _census.chosen(found, ("N", 24)) == found
+    # A fixed batch leads what is fixed too.
+    fixed = [
+        {"name": str(i), "op": "Conv", "shape": shape}
+        for i, shape in enumerate([[1, 8, 24], [24, 1, 6], [24, 2, 1, 6]])
+    ]
+    assert [layer["name"] for layer in _census.chosen(fixed, (1, 3, 24))] == ["0"]
 
 
 def _save(path: Path, nodes: list, inputs: list, outputs: list, opset: int = 17, **more) -> Path:
