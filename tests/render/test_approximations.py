@@ -6,10 +6,11 @@ import pytest
 import xaionnx
 from models import planted
 from xaionnx import Explanation, Model
+from xaionnx.autodiff import patterns
 from xaionnx.render import words
 
 RULE = "a complete rule beyond the paper"
-SCALED = "the walk from it is scaled, values are the published ones times 2**-370"
+SCALED = f"{patterns._SCALED}-370"
 
 
 @pytest.mark.parametrize(
