@@ -174,7 +174,10 @@ def test_initialisers_among_the_inputs_are_not_inputs(tmp_path):
     [
         (np.zeros((224, 224, 3), np.uint8), "Got (224, 224, 3) uint8; did you mean channels first?"),
         (np.zeros((1, 224, 224, 3), np.float32), "Got (1, 224, 224, 3) float32; did you mean channels first?"),
-        (np.zeros((3, 224, 224), np.float32), "Got (3, 224, 224) float32; add a batch axis with x[None]."),
+        (
+            np.zeros((3, 224, 224), np.float32),
+            "Got (3, 224, 224) float32; the batch axis in front is missing, x[None] adds it.",
+        ),
         (
             np.zeros((1, 3, 224, 224), np.uint8),
             "Got (1, 3, 224, 224) uint8; convert it with astype, or prepare pictures with InputSpec.to_tensor.",

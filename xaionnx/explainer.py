@@ -86,6 +86,8 @@ class Explainer(ABC):
         ------
         UnsupportedModelError, InputMismatchError
             The model cannot be explained this way, whatever the sample.
+        ParameterError
+            It can, with other parameters.
         """
         prospect.model.output()
         return {}

@@ -85,7 +85,7 @@ class TensorInfo:
         if len(self.shape) == 4 and len(shape) in (3, 4) and shape[-3] in channels and self.shape[3] == shape[-3]:
             return "; did you mean channels last?"
         if len(shape) == len(self.shape) - 1:
-            return "; add a batch axis with x[None]."
+            return "; the batch axis in front is missing, x[None] adds it."
         if self.dtype.kind == "f" and array.dtype.kind in "iu":
             return "; convert it with astype, or prepare pictures with InputSpec.to_tensor."
         return "."

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import onnx
@@ -10,7 +11,7 @@ import onnxruntime
 from onnx.shape_inference import InferenceError
 
 from xaionnx import discovery
-from xaionnx.errors import InputMismatchError, ModelError, UnsupportedModelError
+from xaionnx.errors import InputMismatchError, ModelError, ParameterError, UnsupportedModelError
 from xaionnx.graph.cut import op_census, shapes
 from xaionnx.graph.expand import expand
 from xaionnx.graph.landmarks import attentions
@@ -129,15 +130,29 @@ def _size(dim: onnx.TensorShapeProto.Dimension) -> int | str | None:
     return dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None
 
 
-def chosen(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A short list: the last layer of each height and width, or the last ones where none has these."""
-    last: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for layer in found:
-        shape = layer["shape"]
-        if shape is not None and len(shape) == 4 and shape[2:] != [1, 1]:
-            last.pop(tuple(shape[2:]), None)
-            last[tuple(shape[2:])] = layer
-    return (list(last.values()) or found)[-_SOME:]
+def chosen(found: list[dict[str, Any]], main: Sequence[int | str | None]) -> list[dict[str, Any]]:
+    """A short list: the last layer of each size of a map, (N, C, h, w), or the last ones where there is none.
+
+    Where the explained input, of shape ``main``, may be a series, layers (N, C, t) come before those last ones.
+    """
+    for axes in (4, 3) if len(main) == 3 else (4,):
+        last: dict[tuple[Any, ...], dict[str, Any]] = {}
+        for layer in found:
+            shape = layer["shape"]
+            if shape is not None and len(shape) == axes and set(shape[2:]) != {1} and _behind_batch(shape, main[0]):
+                last.pop(tuple(shape[2:]), None)
+                last[tuple(shape[2:])] = layer
+        if last:
+            return list(last.values())[-_SOME:]
+    return found[-_SOME:]
+
+
+def _behind_batch(shape: Sequence[int | str | None], batch: int | str | None) -> bool:
+    """Whether the batch may be the first axis: recurrent ops answer (T, directions, N, H)."""
+    first, *others = shape
+    if isinstance(batch, int):
+        return not isinstance(first, int) or first == batch
+    return not isinstance(first, int) and (batch is None or batch not in others)
 
 
 def verdicts(model: Model) -> list[dict[str, Any]]:
@@ -150,10 +165,30 @@ def verdicts(model: Model) -> list[dict[str, Any]]:
         told: dict[str, Any] = {"method": name, "needs": kind.needs, "possible": True, "reason": None}
         try:
             told |= kind().foresee(prospect)
-        except (ModelError, InputMismatchError) as refusal:
+        except (ModelError, InputMismatchError, ParameterError) as refusal:
             told |= {"possible": False, "reason": str(refusal)}
         found.append(told)
+    refused = {verdict["method"] for verdict in found if not verdict["possible"]}
+    for verdict in found:
+        if not verdict["possible"]:
+            verdict["reason"] = _possible_advice(verdict["reason"], refused)
     return found
+
+
+def _possible_advice(reason: str, refused: set[str]) -> str:
+    """A refusal without the methods that it sends to and that are refused too."""
+    why, *advice = re.split(r"(?<=[.;]) (?=[A-Za-z])", reason)
+    kept = [why]
+    for sentence in advice:
+        head, _, named = sentence.rstrip(".").rpartition(": ")
+        listed = named.split(", ")
+        if set(listed) <= set(discovery.methods()):
+            left = [name for name in listed if name not in refused]
+            kept += [f"{head}: {', '.join(left)}."] if left else []
+        elif not refused & set(re.findall(r"\w+", sentence)):
+            kept.append(sentence)
+    said = " ".join(kept)
+    return f"{said[:-1]}." if said.endswith(";") else said
 
 
 def lines(model: Model, told: dict[str, Any], every: bool) -> Iterator[str]:
@@ -179,7 +214,7 @@ def lines(model: Model, told: dict[str, Any], every: bool) -> Iterator[str]:
     if told["random_ops"]:
         yield f"random  {plain(', '.join(told['random_ops']))}: explain it with --allow-random only"
     yield ""
-    shown = told["layers"] if every else chosen(told["layers"])
+    shown = told["layers"] if every else chosen(told["layers"], model.input().shape)
     rest = len(told["layers"]) - len(shown)
     yield f"layers  {len(shown)} of {len(told['layers'])}" + ("; --layers all shows the others" if rest else "")
     width = max((len(plain(layer["name"])) for layer in shown), default=0)

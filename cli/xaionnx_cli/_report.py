@@ -118,17 +118,27 @@ def layer_lines(result: Explanation) -> list[str]:
     layer = result.provenance.get("layer")
     if "seen_at" in result.provenance:
         places = " x ".join(map(str, result.maps["cam"].shape[-2:]))
-        against = [
-            name for one in result.diagnostics.get("against", ()) for name in ([one] if isinstance(one, str) else one)
-        ]
-        return [
-            f"  seen at layer {plain(result.provenance['seen_at']['name'])}, {places} places",
-            *(f"  against {plain(name)}" for name in against),
-        ]
+        return [f"  seen at layer {plain(result.provenance['seen_at']['name'])}, {places} places", *_against(result)]
     if layer is None or isinstance(result.values, dict):
         return []
     shape = result.values.shape[2 if result.several_targets else 1 :]
     return [f"  at layer {plain(layer['name'])} ({', '.join(map(str, ('N', *shape)))})"]
+
+
+def _against(result: Explanation) -> list[str]:
+    told = result.diagnostics.get("against")
+    if not told:
+        return []
+    if not result.several_targets:
+        return [f"  against {plain(told[0])}"]
+    each = zip(result.target[:, 0], told[0], strict=True)
+    return [f"  {plain(str(name))}: against {plain(other)}" for name, other in each]
+
+
+def approximation_line(result: Explanation) -> str:
+    """What in the walk is no derivative, or not as published; empty where all of it is."""
+    labels = result.provenance.get("approximations")
+    return f"  approximations: {plain('; '.join(labels))}" if labels else ""
 
 
 def gap_lines(result: Explanation) -> list[str]:

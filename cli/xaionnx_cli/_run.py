@@ -88,6 +88,7 @@ class _Job:
         self.refused: list[dict[str, Any]] = []
         self.errors: list[DataError] = []
         self.notes: list[str] = []
+        self.approximations = ""
 
     def run(self) -> int:
         """Do all of it.
@@ -160,6 +161,11 @@ class _Job:
         source = result.diagnostics.get("gradient", "graph")
         by = "" if source == "graph" else f", gradients by {plain(source)}"
         self._say(f"  {evaluations:,} evaluations in {seconds:.2f} s ({rate}){by}", *(f"  saved {f}" for f in files))
+        approximations = _report.approximation_line(result)
+        # They are those of the model and the method, and so, as a rule, the same for every input.
+        if approximations != self.approximations:
+            self._say(approximations or "  approximations: none")
+            self.approximations = approximations
 
     def _save(self, sample: _samples.Sample, result: Explanation, several: bool) -> list[str]:
         """Save one result; the files. Only what is saved counts as done."""

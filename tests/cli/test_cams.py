@@ -12,9 +12,12 @@ from tests.tiny import node, tensor
 def test_the_classes_that_are_compared_are_named(run, digits, picture, tmp_path, method):
     result = run("explain", method, digits, picture, "-t", "top:2", "-o", tmp_path / "found.npz")
     assert result.exit_code == 0
-    (told,) = xaionnx.Explanation.load(tmp_path / "found.npz").diagnostics["against"]
-    assert len(told) == 2
-    assert [line[10:] for line in result.stdout.splitlines() if line.startswith("  against ")] == told
+    found = xaionnx.Explanation.load(tmp_path / "found.npz")
+    (told,) = found.diagnostics["against"]
+    first, second = found.target[:, 0]
+    # Each with the target whose comparison it is.
+    lines = [line for line in result.stdout.splitlines() if "against" in line]
+    assert lines == [f"  {first}: against {told[0]}", f"  {second}: against {told[1]}"]
     one = run("explain", method, digits, picture)
     assert [line[10:] for line in one.stdout.splitlines() if line.startswith("  against ")] == told[:1]
 

@@ -129,7 +129,7 @@ def test_a_free_size_is_asked_for_and_told(run, tmp_path):
     words = ("compile", "saliency", tmp_path / "free.onnx", "-o", tmp_path / "made.onnx")
     result = run(*words)
     assert (result.exit_code, result.stdout) == (4, "")
-    assert "Give the size of one sample with shapes" in result.stderr
+    assert "Give the size of one sample with shapes=, or --shape: 1 whole number." in result.stderr
     for given in ("5", "x=5"):
         result = run(*words, "--shape", given)
         assert result.exit_code == 0

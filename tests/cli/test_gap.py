@@ -2,14 +2,19 @@
 
 import re
 
+import numpy as np
 import pytest
 
 
 @pytest.mark.parametrize(
     ("method", "options", "said"),
     [
-        ("lrp", ("--composite", "epsilon"), r"\d+(\.\d+)? % (of the score stayed in biases|more than the score)"),
-        ("deep_lift", (), r"gap \S+ % of the change"),
+        (
+            "lrp",
+            ("--composite", "epsilon"),
+            r"\d+(\.\d+)? % (of the score stayed in biases or the stabiliser|more than the score)",
+        ),
+        ("deep_lift", (), r"gap (under )?\S+ % of the change"),
         ("integrated_gradients", ("--steps", "4"), r"gap \S+ % of the change, 4 steps"),
     ],
 )
@@ -29,3 +34,22 @@ def test_an_option_without_a_use_is_refused(run, digits, picture):
     found = run("explain", "lrp", digits, picture, "--gamma", "5")
     assert (found.exit_code, found.stdout) == (2, "")
     assert "The 'gamma' parameter of Lrp must be left out for composite='epsilon_plus'" in found.stderr
+
+
+def test_approximations_are_told_once_for_all_inputs(run, tmp_path):
+    np.save(tmp_path / "two.npy", np.random.default_rng(0).random((2, 1, 28, 28)).astype(np.float32))
+    lines = run("explain", "deep_lift", "models/mnist_cnn.onnx", tmp_path / "two.npy").stdout.splitlines()
+    told = [place for place, line in enumerate(lines) if line.startswith("  approximations")]
+    assert [lines[place] for place in told] == ["  approximations: MaxPool: a complete rule beyond the paper (2 nodes)"]
+    # With the first of them.
+    assert told[0] < lines.index(str(tmp_path / "two.npy[1]"))
+    assert "  approximations" not in run("explain", "saliency", "models/mnist_cnn.onnx", tmp_path / "two.npy").stdout
+
+
+def test_other_approximations_are_told_anew(run, monkeypatch, tmp_path):
+    np.save(tmp_path / "five.npy", np.zeros((5, 1, 28, 28), np.float32))
+    found = iter(["  approximations: A", "  approximations: A", "", "", "  approximations: B"])
+    monkeypatch.setattr("xaionnx_cli._report.approximation_line", lambda result: next(found))
+    lines = run("explain", "saliency", "models/mnist_cnn.onnx", tmp_path / "five.npy").stdout.splitlines()
+    told = [line for line in lines if line.startswith("  approximations")]
+    assert told == ["  approximations: A", "  approximations: none", "  approximations: B"]

@@ -58,7 +58,7 @@ def test_facts_of_real_models(run, name):
     # A forest has no slopes, and differences of it need a step; a map has no classes to compare.
     lacking = {
         "digits_cnn": set(),
-        "german_credit_forest": OF_PICTURES | {n for n in USUAL if needs_gradient(n)} - AT_A_LAYER,
+        "german_credit_forest": {"exact_shapley"} | OF_PICTURES | {n for n in USUAL if needs_gradient(n)} - AT_A_LAYER,
         "selfie_segmentation": {"causal_cam", "contrast_cam", "finer_cam"},
     }
     possible = [n for n in USUAL if n not in lacking[name]]
@@ -100,9 +100,32 @@ def test_a_model_without_attention_says_so(run, digits):
 def test_the_chosen_layers_are_the_last_of_each_size():
     sizes = [(32, 32), (32, 32), (1, 1), (16, 16), (32, 32)]
     found = [{"name": str(i), "op": "Conv", "shape": ["N", 8, *size]} for i, size in enumerate(sizes)]
-    assert [layer["name"] for layer in _census.chosen(found)] == ["3", "4"]
+    assert [layer["name"] for layer in _census.chosen(found, ("N", 3, 64, 64))] == ["3", "4"]
     flat = [{"name": str(i), "op": "Gemm", "shape": ["N", 8]} for i in range(20)]
-    assert [layer["name"] for layer in _census.chosen(flat)] == [str(i) for i in range(8, 20)]
+    assert [layer["name"] for layer in _census.chosen(flat, ("N", 3, 64, 64))] == [str(i) for i in range(8, 20)]
+
+
+def test_the_chosen_layers_of_series():
+    shapes = [
+        ["N", 8, 24],
+        ["u", 8, 24],
+        [24, 2, "N", 6],
+        ["T", 2, "N", 6],
+        ["N", 8, 12],
+        [2, "N", 6],
+        ["N", 8],
+        ["N", 4, 1],
+    ]
+    found = [{"name": str(i), "op": "Conv", "shape": shape} for i, shape in enumerate(shapes)]
+    assert [layer["name"] for layer in _census.chosen(found, ("N", 3, 24))] == ["1", "4"]
+    # Of tokens the last axis is no time.
+    assert _census.chosen(found, ("N", 24)) == found
+    # A fixed batch leads what is fixed too.
+    fixed = [
+        {"name": str(i), "op": "Conv", "shape": shape}
+        for i, shape in enumerate([[1, 8, 24], [24, 1, 6], [24, 2, 1, 6]])
+    ]
+    assert [layer["name"] for layer in _census.chosen(fixed, (1, 3, 24))] == ["0"]
 
 
 def _save(path: Path, nodes: list, inputs: list, outputs: list, opset: int = 17, **more) -> Path:
@@ -195,3 +218,26 @@ def test_external_data_are_listed(run, tmp_path):
     onnx.save(model, tmp_path / "m.onnx", save_as_external_data=True, location="m.data", size_threshold=0)
     told = json.loads(run("inspect", tmp_path / "m.onnx", "--json").stdout)
     assert told["external_data"] == [{"path": str((tmp_path / "m.data").resolve()), "bytes": 16}]
+
+
+@pytest.mark.parametrize("name", ["german_credit_forest", "mnist_vit", "mnist_vae_decoder"])
+def test_no_refusal_sends_to_a_method_that_is_refused_too(run, name):
+    told = json.loads(run("inspect", MODELS / f"{name}.onnx", "--json").stdout)["methods"]
+    refused = {verdict["method"] for verdict in told if not verdict["possible"]}
+    assert refused
+    for verdict in told:
+        words = set((verdict["reason"] or "").replace(",", " ").replace(".", " ").split())
+        assert not refused & words, verdict["reason"]
+
+
+def test_advice_keeps_the_methods_that_are_left():
+    reason = "Op 'X' has no rule. Explain an earlier tensor, or use another: occlusion, rise, lime. Or choose 'a: b'."
+    assert _census._possible_advice(reason, {"saliency"}) == reason
+    assert _census._possible_advice(reason, {"rise", "occlusion"}) == (
+        "Op 'X' has no rule. Explain an earlier tensor, or use another: lime. Or choose 'a: b'."
+    )
+    assert _census._possible_advice(reason, {"rise", "occlusion", "lime"}) == "Op 'X' has no rule. Or choose 'a: b'."
+    reason = "It has no head. It holds no places; use grad_cam or hi_res_cam, which ask for none."
+    assert _census._possible_advice(reason, {"cam"}) == reason
+    assert _census._possible_advice(reason, {"grad_cam"}) == "It has no head. It holds no places."
+    assert _census._possible_advice("Nothing helps, not even cam.", {"cam"}) == "Nothing helps, not even cam."

@@ -149,7 +149,7 @@ def test_a_free_size_is_fixed_and_told():
 @pytest.mark.parametrize(
     ("shapes", "error", "words"),
     [
-        ({}, InputMismatchError, r"shapes, 2 whole numbers\.$"),
+        ({}, InputMismatchError, r"shapes=, or --shape: 2 whole numbers\.$"),
         ({"x": (3,)}, InputMismatchError, "2 whole numbers. Got 3 instead"),
         ({"x": (3, 0)}, InputMismatchError, "Got 3, 0 instead"),
         ({"z": (3, 5)}, UnknownNameError, "No input named 'z'"),

@@ -10,7 +10,7 @@ from models import planted
 from tests import tiny
 from tests.tiny import node, tensor
 from xaionnx import Model, Target, discovery, parameters
-from xaionnx.errors import InputMismatchError, ModelError
+from xaionnx.errors import InputMismatchError, ModelError, ParameterError
 from xaionnx.explainers._layers.prospect import Prospect
 from xaionnx.patterns import estimate_patterns
 
@@ -42,7 +42,7 @@ def small(kind, model, x):
 def refusal(action):
     try:
         action()
-    except (ModelError, InputMismatchError) as error:
+    except (ModelError, InputMismatchError, ParameterError) as error:
         return str(error)
     return None
 
@@ -55,7 +55,9 @@ def differing(model, x=None):
     found = {}
     for name in discovery.methods():
         kind = discovery.method(name)
-        said = refusal(lambda kind=kind: kind().foresee(prospect))
+        # With four players it does what it refuses to do with all of them.
+        asked = small(kind, model, x) if name == "exact_shapley" else kind()
+        said = refusal(lambda asked=asked: asked.foresee(prospect))
         done = refusal(lambda kind=kind: small(kind, model, x).attribute(model, x, target))
         if said != done:
             found[name] = (said, done)
@@ -228,6 +230,29 @@ def test_attention_within_windows():
     model = net(nodes, weights, tensor("x", ["N", 3, 4, 4]), tensor("y", ["N", 3]), 17)
     assert differing(model) == {}
     assert not {"attention_rollout", "attention_relevance"} & possible(model).keys()
+
+
+@pytest.mark.parametrize("columns", [16, 17])
+def test_too_many_features_are_foreseen(columns):
+    model, x = planted.load(planted.linear(np.ones((2, columns)))), np.ones((1, columns), np.float32)
+    method = discovery.method("exact_shapley")()
+    said = refusal(lambda: method.foresee(Prospect.of(model)))
+    assert said == refusal(lambda: method.attribute(model, x, 0))
+    assert (said is not None) is (columns == 17)
+
+
+def test_features_are_counted_where_they_are_known():
+    model = planted.load(planted.linear(random(3, 3, 12, 12)))
+    kind, prospect = discovery.method("exact_shapley"), Prospect.of(model)
+    # Superpixels are as many as the picture has; a grid is of one size.
+    assert refusal(lambda: kind().foresee(prospect)) is None
+    assert refusal(lambda: kind(features="grid:4").foresee(prospect)) is None
+    assert refusal(lambda: kind(features="grid:5").foresee(prospect)).startswith(
+        "ExactShapley takes at most 16 features. Got 25 instead."
+    )
+    free = Prospect.of(planted.load(planted.bag_of_patches()))
+    assert free.rows is None
+    assert refusal(lambda: kind(features="grid:5").foresee(free)) is None
 
 
 def test_nothing_is_possible_without_scores():

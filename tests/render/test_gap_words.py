@@ -17,10 +17,14 @@ def told(one, target=0):
 @pytest.mark.parametrize(
     ("score", "gap", "said"),
     [
-        (10.0, -9.6, "96 % of the score stayed in biases"),
-        (-10.0, 9.6, "96 % of the score stayed in biases"),
+        (10.0, -9.6, "96 % of the score stayed in biases or the stabiliser"),
+        (-10.0, 9.6, "96 % of the score stayed in biases or the stabiliser"),
         (10.0, 1.2, "12 % more than the score"),
         (-10.0, -0.12, "1.2 % more than the score"),
+        (10.0, -0.001, "0.01 % of the score stayed in biases or the stabiliser"),
+        (10.0, -0.0009, "gap 0.009 % of the score"),
+        (10.0, 0.0009, "gap 0.009 % of the score"),
+        (10.0, -1e-5, "gap under 0.001 % of the score"),
         (10.0, 0.0, "gap 0 % of the score"),
         (0.0, 1.0, "gap without a score"),
     ],
@@ -39,7 +43,9 @@ def test_a_net_with_a_bias_keeps_its_share():
     """Of ReLU(x + b) the epsilon rule leaves b / (x + b) in the bias."""
     model = planted.load(planted.linear([[1.0, 2.0]], [1.0]))
     x = np.float32([[1, 1]])
-    assert told(xaionnx.explain(model, x, Lrp(composite="epsilon"), 0)) == ["25 % of the score stayed in biases"]
+    assert told(xaionnx.explain(model, x, Lrp(composite="epsilon"), 0)) == [
+        "25 % of the score stayed in biases or the stabiliser"
+    ]
     assert told(xaionnx.explain(model, x, "deep_lift", 0)) == ["gap 0 % of the change"]
     assert told(xaionnx.explain(model, x, "integrated_gradients", 0, steps=2)) == ["gap 0 % of the change, 2 steps"]
     noisy = xaionnx.explain(model, x, "smooth_grad", 0, inner=Lrp(composite="epsilon"), draws=2, noise=1e-6)
@@ -53,7 +59,7 @@ def test_each_target_has_its_own_gap():
     for target, whole in enumerate(("score", "probability")):
         share = found.diagnostics["relative_gap"][0][target]
         (said,) = told(found.sample(0, target), target)
-        assert said.endswith((f"of the {whole} stayed in biases", f"more than the {whole}"))
+        assert said.endswith((f"of the {whole} stayed in biases or the stabiliser", f"more than the {whole}"))
         assert float(said.split(" ")[0]) == pytest.approx(100 * share, rel=0.06)
 
 
@@ -63,3 +69,10 @@ def test_a_gap_of_rounding_is_told_without_its_digits():
     found = xaionnx.explain(model, x, "deep_lift", 0)
     assert 0 < found.diagnostics["relative_gap"][0] < 1e-5
     assert told(found) == ["gap under 0.001 % of the change"]
+
+
+def test_without_biases_it_is_the_stabiliser_that_keeps():
+    """Of x the epsilon rule with an offset of half of it leaves a third."""
+    model = planted.load(planted.linear([[1.0]], [0.0]))
+    found = xaionnx.explain(model, np.float32([[2]]), Lrp(composite="epsilon", epsilon=0.5), 0)
+    assert told(found) == ["33 % of the score stayed in biases or the stabiliser"]

@@ -243,7 +243,7 @@ def _sizes(model: Model, shapes: Shapes) -> dict[str, tuple[int, ...]]:
         if not fits or any(isinstance(d, int) and d != size for d, size in zip(declared, given, strict=True)):
             raise InputMismatchError(
                 f"Input '{name}' of {model.name} is {info}, and a compiled file is of one size. Give the size of one "
-                f"sample with shapes, {len(declared)} whole numbers"
+                f"sample with shapes=, or --shape: {len(declared)} whole number{'s' * (len(declared) != 1)}"
                 + (f". Got {', '.join(map(str, given))} instead." if name in shapes else ".")
             )
         if not known_whole:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import TYPE_CHECKING, ClassVar, final
 
 import numpy as np
 
@@ -11,7 +11,11 @@ from xaionnx.errors import ParameterError
 from xaionnx.explainers._games.enumeration import every_value, semivalue, shapley_weights
 from xaionnx.explainers._games.game import Answer, FeatureExplainer
 from xaionnx.explainers._games.sampling import completeness_gap
+from xaionnx.perturb.features import Features, Superpixels
 from xaionnx.perturb.game import Game
+
+if TYPE_CHECKING:
+    from xaionnx.explainers._layers.prospect import Prospect
 
 _MOST_PLAYERS = 16
 
@@ -50,16 +54,27 @@ class ExactShapley(FeatureExplainer):
     axioms: ClassVar[tuple[str, ...]] = ("efficiency", "linearity", "null player", "symmetry")
     reference: ClassVar[str] = "Shapley 1953, doi:10.1515/9781400881970-018"
 
+    def foresee(self, prospect: Prospect) -> dict[str, str | None]:
+        told, sample, features = super().foresee(prospect), prospect.sample, Features.of(self.features)
+        # How many superpixels there are is known with the picture.
+        if prospect.rows is not None and sample is not None and not isinstance(features.resolved(sample), Superpixels):
+            _check(features.players(sample).count)
+        return told
+
     def planned(self, players: int) -> int:
         # More than that is refused, not asked.
         return 2**players - 1 if players <= _MOST_PLAYERS else 0
 
     def play(self, game: Game) -> Answer:
         players = game.players
-        if players > _MOST_PLAYERS:
-            raise ParameterError(
-                f"ExactShapley takes at most {_MOST_PLAYERS} features. Got {players} instead. Use kernel_shap or "
-                "shapley_sampling, or join features into groups."
-            )
+        _check(players)
         values = semivalue(every_value(game), shapley_weights(players))
         return Answer(values, np.zeros_like(values), {"completeness_gap": completeness_gap(game, values)})
+
+
+def _check(players: int) -> None:
+    if players > _MOST_PLAYERS:
+        raise ParameterError(
+            f"ExactShapley takes at most {_MOST_PLAYERS} features. Got {players} instead. Use kernel_shap or "
+            "shapley_sampling, or join features into groups."
+        )

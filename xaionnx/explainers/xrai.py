@@ -107,8 +107,8 @@ class XRAI(Explainer):
         """Axes of channels, height and width."""
         if sample.picture_axes is None:
             raise InputMismatchError(
-                f"XRAI divides pictures into regions, but input '{sample.main}' of {model.name} has the shape "
-                f"{('N', *sample.array.shape)}. Use integrated_gradients, or lime with features of your own."
+                f"XRAI divides pictures into regions, but input '{sample.main}' of {model.name} is "
+                f"{model.input()}. Use integrated_gradients, or lime with features of your own."
             )
         return sample.picture_axes
 
@@ -160,7 +160,8 @@ class XRAI(Explainer):
                 "regions": [p.count for p in players],
                 "seconds": round(time.perf_counter() - began, 6),
             },
-            provenance=provenance(self, model, feeds, Target.of(target)[0], {"inner": resolved(method, samples[0])}),
+            provenance=provenance(self, model, feeds, Target.of(target)[0], {"inner": resolved(method, samples[0])})
+            | {key: told for key, told in found.provenance.items() if key == "approximations"},
         )
 
 

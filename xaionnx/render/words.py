@@ -16,8 +16,15 @@ from xaionnx.render.meanings import legend, sense
 # Parameters that have a place of their own in the caption, or that say nothing about the picture.
 _ELSEWHERE: Final = ("baseline", "features", "gradient", "layer", "seed", "budget", "tolerance")
 
-# A gap of so many percent is that of rounding.
+# A gap of less percent is that of rounding, and has no other cause; of still less the digits say nothing.
+_CAUSELESS: Final = 0.01
 _ROUNDING: Final = 0.001
+
+# The factor in the label of values that were scaled to stay in range.
+_FACTOR: Final = re.compile(r"times 2\*\*-?\d+")
+
+# So many ops are named.
+_OPS: Final = 3
 
 
 def class_and_score(one: Explanation) -> str:
@@ -71,8 +78,24 @@ def against(one: Explanation, sample: int, target: int = 0) -> list[str]:
     return [f"against {found}"] if isinstance(found, str) else []
 
 
+def approximations(one: Explanation) -> list[str]:
+    """At which ops the walk is no derivative, or not as published: ``approximations at Softmax and 2 other ops``.
+
+    Of values that were scaled it tells the factor, which holds for the numbers of a colour bar too.
+    """
+    labels = one.provenance.get("approximations", ())
+    factors = {label: found[0] for label in labels if (found := _FACTOR.search(label))}
+    said = [f"published values {factor}" for factor in factors.values()]
+    ops = list(dict.fromkeys(label.partition(":")[0] for label in labels if label not in factors))
+    if ops:
+        rest = len(ops) - _OPS
+        more = f" and {rest} other op{'s' * (rest > 1)}" if rest > 0 else ""
+        said.append(f"approximations at {', '.join(ops[:_OPS])}{more}")
+    return said
+
+
 def made_by(one: Explanation, sample: int, target: int = 0, *, alone: bool = True) -> str:
-    """One line on what was done: method, parameters, features, baseline, evaluations, fit, model.
+    """One line on what was done: method, parameters, features, baseline, approximations, evaluations, fit, model.
 
     ``sample`` and ``target`` are those in the whole explanation, whose diagnostics hold one number each. ``alone``
     tells whether the line is for that sample alone, so that it may say with which classes it was compared.
@@ -83,6 +106,7 @@ def made_by(one: Explanation, sample: int, target: int = 0, *, alone: bool = Tru
         method_words(one),
         *(fact for fact in facts(one) if not (off and fact.startswith(("steps ", "max steps ")))),
     ]
+    parts += approximations(one)
     parts += against(one, sample, target) if alone else []
     spent, fit = (_diagnosed(one, name, sample, target) for name in ("evaluations", "r2"))
     if spent is not None:
@@ -150,7 +174,10 @@ def _diagnosed(one: Explanation, name: str, sample: int, target: int) -> float |
 
 
 def gap(one: Explanation, sample: int, target: int) -> list[str]:
-    """How far the values are off what they add up to: a change, or the score itself where relevance is handed back."""
+    """How far the values are off what they add up to: a change, or the score itself where relevance is handed back.
+
+    Relevance that is lost was kept by biases or the stabiliser of a rule, unless it is so little that it is rounding.
+    """
     names = ("relative_gap", "steps", "conservation_gap", "relevance")
     share, steps, missing, relevance = (_diagnosed(one, name, sample, target) for name in names)
     if share is None:
@@ -158,9 +185,10 @@ def gap(one: Explanation, sample: int, target: int) -> list[str]:
     given = one.provenance.get("parameters", {})
     whole = _conserved(one) or "change"
     words = f"gap {_percent(share)} of the {whole}" if np.isfinite(share) else f"gap without a {whole}"
-    if missing and relevance is not None and np.isfinite(share):
+    if missing and relevance is not None and np.isfinite(share) and 100 * share >= _CAUSELESS:
         lost = missing * (relevance - missing) < 0
-        words = f"{_percent(share)} " + (f"of the {whole} stayed in biases" if lost else f"more than the {whole}")
+        kept = f"of the {whole} stayed in biases or the stabiliser"
+        words = f"{_percent(share)} " + (kept if lost else f"more than the {whole}")
     asked = given.get("tolerance")
     if asked is not None and share > asked:
         words += f", over the {_percent(asked)} asked for"

@@ -92,7 +92,12 @@ class CamExplainer(Explainer):
             shape = prospect.shape(layer)
             if shape is not None:
                 Field.of(prospect.model, layer, shape, prospect.sample)
+        self.foresee_questions(prospect)
         return super().foresee(prospect)
+
+    def foresee_questions(self, prospect: Prospect) -> None:
+        """Refuse what :meth:`questions` will; see :meth:`foresee`."""
+        del prospect
 
     @abstractmethod
     def look(self, model: Model, seen: Seen) -> tuple[Found, Slopes | None]:
@@ -118,10 +123,11 @@ class CamExplainer(Explainer):
         # One run answers the targets and what the layer holds.
         keep = [] if layer in {info.name for info in model.inputs} else [layer]
         resolution = resolve(target, model, feeds, keep=[*keep, *self.watched(model, tensors)])
+        held = Route.of(model, feeds, resolution).to(layer).feeds[layer]
+        # Where there are no places, no other target helps.
+        field = Field.of(model, layer, held.shape[1:], sample)
         whole = Route.of(model, feeds, self.questions(model, resolution))
         route = whole.at(layer)
-        held = route.feeds[layer]
-        field = Field.of(model, layer, held.shape[1:], sample)
         found, slopes = self.look(model, Seen(route, field, whole))
         small = self.rectified(found.maps["cam"]).astype(held.dtype)
         main = model.input().name

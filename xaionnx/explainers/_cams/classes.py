@@ -62,13 +62,12 @@ class ClassCamExplainer(SlopeCamExplainer):
     def watched(self, model: Model, tensors: list[str]) -> list[str]:
         return [logits_of(model, tensor) for tensor in tensors]
 
-    def foresee(self, prospect: Prospect) -> dict[str, str | None]:
+    def foresee_questions(self, prospect: Prospect) -> None:
         model, tensor = prospect.model, prospect.tensor
         self._refuse(model, tensor, model.output().shape[1:])
         if prospect.rows is not None:
             fetched = list(dict.fromkeys([tensor, logits_of(model, tensor)]))
             _logits(model, tensor, model.with_outputs(fetched).run(prospect.rows, fetched), type(self).__name__)
-        return super().foresee(prospect)
 
     def _refuse(self, model: Model, tensor: str, shape: Sequence[int | str | None]) -> None:
         """Refuse an answer of ``shape`` behind the batch that holds no classes to compare."""

@@ -68,6 +68,8 @@ class Joined:
         layer = last.provenance.get("layer", layer)
         if layer is not None:
             provenance["layer"] = layer
+        if "approximations" in last.provenance:
+            provenance["approximations"] = last.provenance["approximations"]
         found = {name: moments.joined() for name, moments in self._moments.items()}
         means = {name: moments.joined()[0] for name, moments in self._means.items()}
         like = _named(last.values)
