@@ -93,15 +93,16 @@ def tokens_on(axis: Axis) -> Part | None:
 
 
 def among(tokens: Part, before: Sequence[int], after: Sequence[int], *, none: bool = False) -> Part:
-    """Tokens with others joined to them; at most one of the sizes may be unknown, 0, unless that means ``none``."""
-    unknown = [*before, *after].count(0) if not none else 0
-    if unknown + (tokens.size == 0) > 1:
+    """Tokens with others joined to them; sizes of one side may be unknown, 0, unless that means ``none``."""
+    open_before = tokens.before == _REST or (not none and 0 in before)
+    open_after = tokens.after == _REST or (not none and 0 in after)
+    if open_before and open_after:
         return Part("?", 0)
     return replace(
         tokens,
-        size=0 if unknown or not tokens.size else tokens.size + sum(before) + sum(after),
-        before=_REST if tokens.before == _REST or (unknown and 0 in before) else tokens.before + sum(before),
-        after=_REST if tokens.after == _REST or (unknown and 0 in after) else tokens.after + sum(after),
+        size=0 if open_before or open_after else tokens.size + sum(before) + sum(after),
+        before=_REST if open_before else tokens.before + sum(before),
+        after=_REST if open_after else tokens.after + sum(after),
     )
 
 
@@ -181,7 +182,9 @@ def broadcast(read: Sequence[Layout]) -> Layout | None:
     for at in range(-max(map(len, read)), 0):
         axes = [layout[at] for layout in read if len(layout) >= -at]
         placed = [axis for axis in axes if any(part.placed for part in axis)]
-        kinds = {tuple((part.kind, part.under) for part in axis) for axis in placed}
+        kinds = {
+            tuple((part.kind, part.under * part.size != part.whole and part.under) for part in axis) for axis in placed
+        }
         size = max(math.prod(part.size for part in axis) for axis in axes)
         if len(kinds) > 1:
             made.append((Part("?", size),))
