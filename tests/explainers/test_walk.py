@@ -65,6 +65,25 @@ def test_a_map_is_that_of_the_net_without_the_disguise(step, series):
         np.testing.assert_allclose(found.values / scale, wanted.values / scale, atol=2e-5)
 
 
+def test_windows_whose_sizes_are_computed():
+    """As a Swin transformer in whose file sizes are those of a tensor, less what a window leaves: nothing, here."""
+    count = """dims = Shape(a)  h = Gather(dims, n2)  l = Gather(dims, n3)  hr = Mod(h, n4)  wr = Mod(l, n4)
+      ends = Concat<axis = 0>(zeros, hr, wr)  padded = Pad(a, ends)  hs = Div(h, n4)  ws = Div(l, n4)
+      parted = Concat<axis = 0>(front, hs, n4, ws, n4)  outside = Concat<axis = 0>(n1, hs, ws, n8, n4, n4)
+      inside = Concat<axis = 0>(n1, n8, n16)  back = Concat<axis = 0>(n1, n8, h, l)  """
+    step = count + DISGUISED["windows"].replace("Reshape(a, parted)", "Reshape(padded, parted)")
+    text = f"""g (float[N, 3, 8, 12] x) => (float[N, 4] y)
+    <int64[1] n1 = {{-1}}, int64[1] n2 = {{2}}, int64[1] n3 = {{3}}, int64[1] n4 = {{4}}, int64[1] n8 = {{8}},
+     int64[1] n16 = {{16}}, int64[2] front = {{0, 8}}, int64[6] zeros = {{0, 0, 0, 0, 0, 0}}> {{
+      a = Conv<pads = [1, 1, 1, 1]>(x, k1)  {step}  c = Conv<pads = [1, 1, 1, 1]>(b, k2)  last = Relu(c)
+      pooled = ReduceMean<axes = [2, 3], keepdims = 0>(last)  y = MatMul(pooled, head) }}"""
+    model, (plain, x) = loaded(text, **WEIGHTS), net(PLAIN["windows"])
+    found, wanted = (GradCam(relu=False).attribute(m, x, 1) for m in (model, plain))
+    assert found.provenance["seen_at"] == wanted.provenance["seen_at"]
+    scale = np.abs(wanted.values).max()
+    np.testing.assert_allclose(found.values / scale, wanted.values / scale, atol=2e-5)
+
+
 # What a step makes of a series of 12 numbers in 3 channels, and how that reads.
 CUTS = {
     "b = Slice(x, n3, n9, n2)": "--",

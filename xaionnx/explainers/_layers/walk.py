@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+import onnx
 from onnx import helper, numpy_helper
 
 from xaionnx.explainers._layers.parts import (
@@ -25,13 +27,16 @@ from xaionnx.explainers._layers.parts import (
 )
 from xaionnx.graph.cut import ordered
 
-if TYPE_CHECKING:
-    import onnx
-
 # These run along the axes behind the channels, which they take to come first.
 _RUNNING = frozenset(
     {"Conv", "FusedConv", "QLinearConv", "ConvInteger", "ConvTranspose", "MaxPool", "AveragePool", "LpPool"}
 )
+# Of these, models make the sizes that they bring tensors to.
+_COUNTING = frozenset(
+    {"Gather", "Concat", "Unsqueeze", "Squeeze", "Slice", "Add", "Sub", "Mul", "Div", "Mod", "Cast", "ConstantOfShape"}
+    | {"Reshape", "Transpose", "Identity", "Where", "Equal", "Expand", "Neg"}
+)
+_FEW = 64
 # These leave no places, or move numbers between them in ways that are not followed.
 _ENDING = frozenset(
     {"Einsum", "LSTM", "GRU", "RNN", "Shape", "Size", "NonZero", "TopK", "GatherND", "GatherElements", "GridSample"}
@@ -43,6 +48,7 @@ def walk(graph: onnx.ModelProto, starts: Mapping[str, Layout], known: Mapping[st
     """Follow the axes of some tensors through a graph, whose shapes are ``known`` as far as they are."""
     found = _Walk(known, dict(starts))
     found.constants = {tensor.name: tensor for tensor in graph.graph.initializer}
+    found.opsets = {opset.domain: opset.version for opset in graph.opset_import}
     for node in ordered(graph.graph):
         found.step(node)
     return found
@@ -54,11 +60,13 @@ class _Walk:
     def __init__(self, known: Mapping[str, Sequence[int | None]], layouts: dict[str, Layout]) -> None:
         self.known, self.layouts = known, layouts
         self.constants: dict[str, onnx.TensorProto] = {}
+        self.opsets: dict[str, int] = {}
         self.run_along: Layout | None = None
 
     def step(self, node: onnx.NodeProto) -> None:
         if node.op_type == "Constant" and node.attribute and node.attribute[0].name == "value":
             self.constants[node.output[0]] = node.attribute[0].t
+        self._count(node)
         read = [self.layouts[name] for name in node.input if name in self.layouts]
         if not read or node.op_type in _ENDING:
             return
@@ -88,10 +96,35 @@ class _Walk:
             elif made is not None and sizes is not None and len(sizes) == len(made):
                 self.layouts[name] = tuple(filled(axis, size) for axis, size in zip(made, sizes, strict=True))
 
+    def _count(self, node: onnx.NodeProto) -> None:
+        """Compute what is computed of sizes, of which the inference of shapes finds a part."""
+        if node.op_type == "Shape":
+            sizes = self._sizes(node.input[0])
+            if sizes and 0 not in sizes:
+                given = {a.name: a.i for a in node.attribute}
+                whole = np.array(sizes[given.get("start", 0) : given.get("end")], dtype=np.int64)
+                self.constants[node.output[0]] = numpy_helper.from_array(whole)
+        elif node.op_type in _COUNTING and all(name in self.constants for name in node.input if name):
+            fed = {name: self.constants[name] for name in node.input if name}
+            if all(math.prod(tensor.dims) <= _FEW and not tensor.external_data for tensor in fed.values()):
+                from onnx.reference import ReferenceEvaluator
+
+                read = [helper.make_tensor_value_info(name, t.data_type, t.dims) for name, t in fed.items()]
+                inner = helper.make_graph([node], "count", read, [onnx.ValueInfoProto(name=node.output[0])])
+                opsets = [helper.make_opsetid(domain, version) for domain, version in self.opsets.items()]
+                arrays = {name: numpy_helper.to_array(tensor) for name, tensor in fed.items()}
+                (made,) = ReferenceEvaluator(helper.make_model(inner, opset_imports=opsets)).run(None, arrays)
+                self.constants[node.output[0]] = numpy_helper.from_array(np.asarray(made))
+
     def _sizes(self, name: str) -> list[int] | None:
+        """Sizes of a tensor, 0 where one is not known; None where their number is not."""
         if name in self.constants:
             return list(self.constants[name].dims)
-        return [size or 0 for size in self.known[name]] if name in self.known else None
+        if name not in self.known:
+            return None
+        layout = self.layouts.get(name, ())
+        counted = [math.prod(part.size for part in axis) for axis in layout] or [0] * len(self.known[name])
+        return [size or own for size, own in zip(self.known[name], counted, strict=True)]
 
     def _size(self, name: str, axis: int) -> int:
         sizes = self._sizes(name)
@@ -164,7 +197,10 @@ class _Walk:
         return tuple(layout[axis] for axis in given.get("perm", range(len(layout))[::-1]))
 
     def _reshaped(self, node: Any, given: Mapping[str, Any], layout: Layout, name: str, index: int) -> Layout | None:
+        target = self._numbers(node, 1, {}, "") if node.op_type == "Reshape" else None
         sizes, held = self._sizes(name), math.prod(part.size for axis in layout for part in axis)
+        if target:
+            sizes = [size or max(wanted, 0) for size, wanted in zip(sizes or [0] * len(target), target, strict=True)]
         if not sizes or not held:
             return None
         if sizes.count(0) == 1:
@@ -200,11 +236,15 @@ class _Walk:
         """Places are more, fewer, or surrounded by others: the input is still behind each of them."""
         cropping = given.get("coordinate_transformation_mode") == b"tf_crop_and_resize"
         made = []
+        pads = self._numbers(node, 1, given, "pads") if node.op_type == "Pad" else None
         for at, axis in enumerate(layout):
-            size, part = self._size(name, at), place_on(axis) or (axis[0] if is_whole(axis) else None)
+            size = self._size(name, at)
+            if not size and pads and len(pads) == 2 * len(layout):
+                held = self._size(node.input[0], at)
+                size = held + pads[at] + pads[at + len(layout)] if held else 0
+            part = place_on(axis) or (axis[0] if is_whole(axis) else None)
             tokens = tokens_on(axis)
             if tokens is not None and node.op_type == "Pad":
-                pads = self._numbers(node, 1, given, "pads")
                 fit = pads is not None and len(pads) == 2 * len(layout) and min(pads) >= 0
                 made.append(
                     (among(tokens, pads[at : at + 1], pads[at + len(layout) :][:1], none=True),)
