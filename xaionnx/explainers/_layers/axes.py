@@ -156,3 +156,11 @@ def _layouts(model: Model, sample: Sample) -> Mapping[str, Layout]:
         return walk(graph, {start: ((Part("N", batch),), *behind)}, known).layouts
 
     return told(model, key, find)
+
+
+def counted(model: Model, name: str, shape: Sequence[int], sample: Sample) -> tuple[int, ...]:
+    """The shape of a tensor of a picture's, the batch in front, where 0 stands for what only its axes tell."""
+    layout = _layouts(model, sample).get(name, ())
+    if len(layout) != len(shape):
+        return tuple(shape)
+    return tuple(size or math.prod(part.size for part in axis) for size, axis in zip(shape, layout, strict=True))
