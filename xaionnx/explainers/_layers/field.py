@@ -60,6 +60,13 @@ class Field:
         axes, shape = Axes.at(model, name, shape, sample), tuple(shape)
         if "C" in axes.letters or axes.grid is not None or (axes.letters == "TD" and sample.array.ndim == 1):
             return cls(axes, shape, sample, places_of(model, sample))
+        over = places_of(model, sample)
+        if over is None and (sample.array.ndim != 1 or sample.array.dtype.kind not in "iu"):
+            raise UnsupportedModelError(
+                f"Tensor '{name}' of {model.name}, {('N', *shape)}, has no places that lie over the input: class "
+                f"activation maps need a picture, a series or tokens, and '{sample.main}', "
+                f"{('N', *sample.array.shape)}, is none of these. Use integrated_gradients."
+            )
         raise UnsupportedModelError(
             f"Tensor '{name}' of {model.name}, {('N', *shape)}, has no places that lie over the input, so there is no "
             "map of it. Name with layer= a map over the picture, (N, C, h, w), or the series, (N, C, t), or tokens "
