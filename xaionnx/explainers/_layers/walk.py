@@ -37,6 +37,7 @@ _COUNTING = frozenset(
     | {"Reshape", "Transpose", "Identity", "Where", "Equal", "Expand", "Neg"}
 )
 _FEW = 64
+_WHOLE = (onnx.TensorProto.INT64, onnx.TensorProto.INT32, onnx.TensorProto.BOOL)
 # These leave no places, or move numbers between them in ways that are not followed.
 _ENDING = frozenset(
     {"Einsum", "LSTM", "GRU", "RNN", "Shape", "Size", "NonZero", "TopK", "GatherND", "GatherElements", "GridSample"}
@@ -79,7 +80,7 @@ class _Walk:
                 made = self._concat(node, given, name)
             elif node.op_type == "MatMul":
                 made = self._product(node)
-            elif first is None:
+            elif first is None or len(first) < 2:
                 # Weights of dynamic convolutions, indices, masks.
                 made = broadcast(read) if node.op_type not in _FIRST and node.op_type not in _RUNNING else None
             elif node.op_type in _RUNNING:
@@ -104,9 +105,11 @@ class _Walk:
                 given = {a.name: a.i for a in node.attribute}
                 whole = np.array(sizes[given.get("start", 0) : given.get("end")], dtype=np.int64)
                 self.constants[node.output[0]] = numpy_helper.from_array(whole)
-        elif node.op_type in _COUNTING and all(name in self.constants for name in node.input if name):
+        elif (
+            node.op_type in _COUNTING and not node.domain and all(name in self.constants for name in node.input if name)
+        ):
             fed = {name: self.constants[name] for name in node.input if name}
-            if all(math.prod(tensor.dims) <= _FEW and not tensor.external_data for tensor in fed.values()):
+            if all(math.prod(tensor.dims) <= _FEW and tensor.data_type in _WHOLE for tensor in fed.values()):
                 from onnx.reference import ReferenceEvaluator
 
                 read = [helper.make_tensor_value_info(name, t.data_type, t.dims) for name, t in fed.items()]
@@ -173,7 +176,7 @@ class _Walk:
         if made is None:
             return None
         axis = given["axis"] % len(made)
-        parts = [layout[axis] if layout else () for layout, _ in read]
+        parts = [layout[axis] if layout and len(layout) == len(made) else () for layout, _ in read]
         placed = [at for at, part in enumerate(parts) if any(p.placed for p in part)]
         if not placed:
             joined: Axis = (Part("?" if any(p.kind == "?" for p in made[axis]) else "C", self._size(name, axis)),)
@@ -193,8 +196,9 @@ class _Walk:
         kept = given.get("keepdims", 1)
         return tuple(() if at in gone else axis for at, axis in enumerate(layout) if kept or at not in gone)
 
-    def _transposed(self, node: Any, given: Mapping[str, Any], layout: Layout, name: str, index: int) -> Layout:
-        return tuple(layout[axis] for axis in given.get("perm", range(len(layout))[::-1]))
+    def _transposed(self, node: Any, given: Mapping[str, Any], layout: Layout, name: str, index: int) -> Layout | None:
+        order = given.get("perm", range(len(layout))[::-1])
+        return tuple(layout[axis] for axis in order) if len(order) == len(layout) else None
 
     def _reshaped(self, node: Any, given: Mapping[str, Any], layout: Layout, name: str, index: int) -> Layout | None:
         target = self._numbers(node, 1, {}, "") if node.op_type == "Reshape" else None
