@@ -124,14 +124,15 @@ def test_the_record_has_the_shapes_that_the_contract_gives(method):
     one = small(method, model).attribute(model, X, 1)
     if explains_a_layer(method):
         # "flat" is what lies between the input and the scores of the linear model.
-        assert one.provenance["layer"] == {"name": "flat", "axes": "F", "grid": None, "before": 0}
+        assert one.provenance["layer"] == {"name": "flat", "axes": "F", "grid": None, "before": 0, "after": 0}
         assert one.provenance["parameters"]["layer"] == "flat"
         assert one.values.shape == (3, X[0].size)
     else:
         assert one.values.shape == X.shape
         assert "layer" not in one.provenance
         if looks_at_places(method):
-            assert one.provenance["seen_at"] == {"name": "features", "axes": "CHW", "grid": None, "before": 0}
+            seen = {"name": "features", "axes": "CHW", "grid": None, "before": 0, "after": 0}
+            assert one.provenance["seen_at"] == seen
             assert one.provenance["parameters"]["layer"] == "features"
     assert np.isfinite(one.values).all()
     assert one.target.shape == one.prediction.shape == (3,)

@@ -40,7 +40,7 @@ def test_patches_of_a_transformer_lie_over_the_picture():
     slope = xaionnx.explain(model, x, "saliency", 3, layer=layer, absolute=False).values.astype(np.float64)
     small = np.einsum("nd,ntd->nt", slope[:, 1:].mean(axis=1), held[:, 1:]).reshape(2, 7, 7)
     found = GradCam(relu=False).attribute(model, x, 3)
-    assert found.provenance["seen_at"] == {"name": layer, "axes": "TD", "grid": [7, 7], "before": 1}
+    assert found.provenance["seen_at"] == {"name": layer, "axes": "TD", "grid": [7, 7], "before": 1, "after": 0}
     np.testing.assert_allclose(found.maps["cam"], small, rtol=1e-3, atol=1e-5)
     assert found.values.shape == x.shape
     # Ahead of the normalisation, which forgets how large a token is, a token and its slope are at right angles.
@@ -93,7 +93,7 @@ def test_tokens_are_seen_behind_a_normalisation_that_is_written_out():
     model = loaded(text, **{name: rng.normal(size=shape) for name, shape in shapes.items()})
     x = rng.normal(size=(2, 1, 8, 8)).astype(np.float32)
     found = GradCam().attribute(model, x, 0)
-    assert found.provenance["seen_at"] == {"name": "normal", "axes": "TD", "grid": [4, 4], "before": 0}
+    assert found.provenance["seen_at"] == {"name": "normal", "axes": "TD", "grid": [4, 4], "before": 0, "after": 0}
 
 
 def test_a_segmentation_is_seen_at_a_layer_of_its_decoder():

@@ -9,7 +9,7 @@ from tests.compilation.files import agree
 from tests.oracles import attention as oracle
 from xaionnx import Target
 from xaionnx.autodiff import gradient
-from xaionnx.explainers._layers.axes import Axes, grids
+from xaionnx.explainers._layers.axes import Axes
 from xaionnx.explainers._layers.layer import Layer
 from xaionnx.explainers.attention_relevance import AttentionRelevance
 from xaionnx.explainers.attention_rollout import AttentionRollout
@@ -28,7 +28,7 @@ LAST = "tokens_1"
 def test_a_map_is_that_of_the_patches_alone(leading):
     model = planted.load(planted.attending(leading=leading, pooled=True))
     found = GradCam(relu=False).attribute(model, PICTURES, 1)
-    assert found.provenance["seen_at"] == {"name": LAST, "axes": "TD", "grid": [3, 3], "before": leading}
+    assert found.provenance["seen_at"] == {"name": LAST, "axes": "TD", "grid": [3, 3], "before": leading, "after": 0}
     held = model.with_outputs([LAST]).run({"x": PICTURES}, [LAST])[LAST][:, leading:].astype(np.float64)
     one = np.tile(np.float32([0, 1, 0]), (2, 1))
     slope = gradient(model, "y", [LAST]).run({"x": PICTURES}, one)[1][LAST][:, leading:]
@@ -82,26 +82,9 @@ def test_a_compiled_map_is_the_explained_one(leading):
 def test_the_grid_is_read_where_a_map_is_taken_apart():
     model = planted.load(planted.attending(leading=7))
     sample = Sample({"x": PICTURES[0]}, "x")
-    assert grids(model, sample) == ((3, 3),)
     assert Axes.at(model, LAST, (16, 4), sample) == Axes("TD", (3, 3), 7)
-    # Nowhere else: what has too many tokens for that grid is read by its number of tokens.
-    assert Axes.at(model, LAST, (37, 4), sample) == Axes("TD", (6, 6), 1)
-    assert grids(model, Sample({"x": np.zeros(5, np.float32)}, "x")) == ()
-
-
-@pytest.mark.parametrize(
-    ("count", "found", "before"),
-    [
-        (196, (14, 14), 0),
-        (197, (14, 14), 1),
-        (198, (14, 14), 2),
-        (201, (14, 14), 5),
-        (205, (14, 14), 9),
-        (49, (7, 7), 0),
-    ],
-)
-def test_how_tokens_are_read(count, found, before):
-    assert Axes.of((count, 64), (224, 224), grids=[(56, 56), (14, 14)]) == Axes("TD", found, before)
+    # Another number of tokens is not that of the graph, whatever grid it would make.
+    assert Axes.at(model, LAST, (37, 4), sample) == Axes("--")
 
 
 def test_a_picture_names_the_tokens_without_a_place():

@@ -33,7 +33,7 @@ def test_tokens_are_explained_where_they_are_embedded(words):
     slope = ((1 - np.tanh(mean) ** 2) * K[:, 2])[:, None] / 5 * np.ones((1, 5, 1))
     found = Saliency(absolute=False).attribute(words, IDS, 2)
     np.testing.assert_allclose(found.values, slope, rtol=1e-4)
-    assert found.provenance["layer"] == {"name": "held", "axes": "TD", "grid": None, "before": 0}
+    assert found.provenance["layer"] == {"name": "held", "axes": "TD", "grid": None, "before": 0, "after": 0}
     assert found.provenance["parameters"]["layer"] == "held"
     np.testing.assert_allclose(
         InputXGradient().attribute(words, IDS, 2).values, slope * E[IDS].astype(np.float64), rtol=1e-3, atol=1e-6

@@ -25,6 +25,7 @@ class Layer:
     axes: str
     grid: tuple[int, int] | None
     before: int
+    after: int = 0
 
     @property
     def is_map(self) -> bool:
@@ -37,7 +38,8 @@ def layer_of(explanation: Explanation) -> Layer | None:
     told = explanation.provenance.get("layer")
     if told is None:
         return None
-    return Layer(told["name"], told["axes"], None if told["grid"] is None else tuple(told["grid"]), told["before"])
+    grid = None if told["grid"] is None else tuple(told["grid"])
+    return Layer(told["name"], told["axes"], grid, told["before"], told.get("after", 0))
 
 
 def covers_picture(explanation: Explanation) -> bool:
@@ -50,13 +52,11 @@ def over_picture(values: Array, layer: Layer, height: int, width: int) -> tuple[
     """A map (H, W) of a layer that :attr:`Layer.is_map`, and a sentence on how it was made."""
     if layer.grid is not None:
         each = values.astype(np.float64).sum(axis=1)
-        small = each[layer.before :].reshape(layer.grid)
-        rest = each[: layer.before].sum()
+        last = len(each) - layer.after
+        small = each[layer.before : last].reshape(layer.grid)
         words = f"The {values.shape[1]} values of each of {layer.grid[0]} x {layer.grid[1]} patches are summed"
-        tokens, have = ("token", "has") if layer.before == 1 else (f"{layer.before} tokens", "have")
-        ending = (
-            f" The {tokens} in front of them, {number_words(rest)} in all, {have} no place." if layer.before else ""
-        )
+        ending = _placeless(layer.before, "in front of", each[: layer.before].sum())
+        ending += _placeless(layer.after, "behind", each[last:].sum())
     else:
         axis = layer.axes.index("C")
         small = values.astype(np.float64).sum(axis=axis)
@@ -80,6 +80,12 @@ def parts(values: Array, layer: Layer) -> tuple[Floats, list[str], str]:
     if wide.ndim == 1:
         return wide, _named("unit", len(wide)), ""
     return wide.reshape(-1), [f"unit {', '.join(map(str, place))}" for place in np.ndindex(wide.shape)], ""
+
+
+def _placeless(count: int, where: str, total: float) -> str:
+    """A sentence on the tokens on one side of the patches."""
+    tokens, have = ("token", "has") if count == 1 else (f"{count} tokens", "have")
+    return f" The {tokens} {where} them, {number_words(total)} in all, {have} no place." if count else ""
 
 
 def _named(kind: str, count: int) -> list[str]:

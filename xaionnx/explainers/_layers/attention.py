@@ -141,7 +141,7 @@ class Layers:
 
     def axes(self, tokens: int) -> Axes:
         """The grid that the tokens of a picture make."""
-        return Axes.at(self.model, self.names[0], (tokens, 1), self.samples[0])
+        return Axes.of_keys(self.model, self.names[0], tokens, self.samples[0])
 
     def at_input(self, values: Array) -> tuple[Array, Array]:
         """Values (T targets, N, tokens) in the shape of the input, and as they lie on the grid of patches, if any.
@@ -156,7 +156,7 @@ class Layers:
         if extent is not None:
             axes = self.axes(tokens)
             if axes.grid is not None:
-                small = values[..., axes.before :].reshape(*values.shape[:-1], *axes.grid)
+                small = values[..., axes.before : tokens - axes.after].reshape(*values.shape[:-1], *axes.grid)
                 return Field(axes, (tokens, 1), first, first.picture_axes).spread(small, "bilinear"), small
             where = f"no grid of patches over a picture of {extent[0]} x {extent[1]} pixels"
         elif shape and shape[0] == tokens:

@@ -30,7 +30,7 @@ class Field:
     """How the numbers of a layer lie over the explained input.
 
     A map over a picture has h x w places, and one over a series 1 x t; tokens that cut a picture into patches have
-    those of their grid, and tokens in front of them none; tokens of a row have 1 x T.
+    those of their grid, and tokens in front of them or behind none; tokens of a row have 1 x T.
 
     Attributes
     ----------
@@ -60,6 +60,13 @@ class Field:
         axes, shape = Axes.at(model, name, shape, sample), tuple(shape)
         if "C" in axes.letters or axes.grid is not None or (axes.letters == "TD" and sample.array.ndim == 1):
             return cls(axes, shape, sample, places_of(model, sample))
+        over = places_of(model, sample)
+        if over is None and (sample.array.ndim != 1 or sample.array.dtype.kind not in "iu"):
+            raise UnsupportedModelError(
+                f"Tensor '{name}' of {model.name}, {('N', *shape)}, has no places that lie over the input: class "
+                f"activation maps need a picture, a series or tokens, and '{sample.main}', "
+                f"{('N', *sample.array.shape)}, is none of these. Use integrated_gradients."
+            )
         raise UnsupportedModelError(
             f"Tensor '{name}' of {model.name}, {('N', *shape)}, has no places that lie over the input, so there is no "
             "map of it. Name with layer= a map over the picture, (N, C, h, w), or the series, (N, C, t), or tokens "
@@ -80,7 +87,7 @@ class Field:
         if "C" in self.axes.letters:
             first = np.moveaxis(x, len(lead) + self._channel, len(lead))
             return first.reshape(*lead, self.shape[self._channel], *self.places)
-        kept = x[..., self.axes.before :, :]
+        kept = x[..., self._patches, :]
         return np.moveaxis(kept, -1, -2).reshape(*lead, self.shape[1], *self.places)
 
     def without(self, x: Array, channel: Array) -> Array:
@@ -88,7 +95,7 @@ class Field:
         axis = self._channel if "C" in self.axes.letters else 1
         emptied = np.moveaxis(x.copy(), axis + 1, 1)
         rows = np.arange(len(x))
-        emptied[rows, channel, self.axes.before if self.axes.letters == "TD" else 0 :] = 0
+        emptied[rows, channel, self._patches if self.axes.letters == "TD" else slice(None)] = 0
         return np.moveaxis(emptied, 1, axis + 1)
 
     def enlarged(self, maps: Array, how: str) -> Array:
@@ -112,6 +119,11 @@ class Field:
     def _channel(self) -> int:
         return self.axes.letters.index("C")
 
+    @property
+    def _patches(self) -> slice:
+        """Tokens that have a place."""
+        return slice(self.axes.before, self.shape[0] - self.axes.after)
+
     def _weights(self, how: str) -> tuple[Array, Array]:
         assert self.over is not None  # rows of tokens are not enlarged
         height, width = (1, *(self.sample.array.shape[axis] for axis in self.over[1]))[-2:]
@@ -125,8 +137,8 @@ class Field:
             if "H" in self.axes.letters:
                 return first
             return g.op("Reshape", first, np.array([0, self.shape[self._channel], *self.places], dtype=np.int64))
-        if self.axes.before:
-            ends = (np.array([n], dtype=np.int64) for n in (self.axes.before, self.shape[0], 1))
+        if self.axes.before or self.axes.after:
+            ends = (np.array([n], dtype=np.int64) for n in (self._patches.start, self._patches.stop, 1))
             x = g.op("Slice", x, *ends)
         turned = g.op("Transpose", x, perm=[0, 2, 1])
         return g.op("Reshape", turned, np.array([0, self.shape[1], *self.places], dtype=np.int64))

@@ -192,4 +192,5 @@ class Route:
             return None
         axes = self.axes
         grid = None if axes.grid is None else list(axes.grid)
-        return {"name": self.layer.name, "axes": axes.letters, "grid": grid, "before": axes.before}
+        told = {"name": self.layer.name, "axes": axes.letters, "grid": grid, "before": axes.before}
+        return {**told, "after": axes.after}

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from xaionnx.errors import UnsupportedModelError
-from xaionnx.explainers._layers.axes import Axes
+from xaionnx.explainers._layers.axes import Axes, counted
 from xaionnx.explainers._layers.told import told
 from xaionnx.graph.cut import ancestors, descendants, ordered, shapes
 from xaionnx.model import Model
@@ -35,7 +35,10 @@ def usual_layer(model: Model, start: Sequence[str], tensors: Sequence[str], samp
     def letters(name: str, shape: Sequence[int]) -> str:
         return Axes.at(model, name, shape, sample).letters
 
-    chosen = told(model, key, lambda graph: _usual(graph, start, tensors, sizes, letters))
+    def filled(name: str, shape: Sequence[int]) -> Sequence[int]:
+        return counted(model, name, shape, sample) if 0 in shape else shape
+
+    chosen = told(model, key, lambda graph: _usual(graph, start, tensors, sizes, letters, filled))
     if not chosen:
         raise UnsupportedModelError(
             f"Nothing lies between the input of {model.name} and '{tensors[0]}'. Explain the input itself: "
@@ -50,6 +53,7 @@ def _usual(
     tensors: Sequence[str],
     sizes: Mapping[str, tuple[int, ...]],
     letters_of: Callable[[str, Sequence[int]], str],
+    filled_of: Callable[[str, Sequence[int]], Sequence[int]],
 ) -> str:
     between = descendants(proto, start) & ancestors(proto, tensors) - set(tensors)
     known = shapes(proto, sizes)
@@ -57,7 +61,7 @@ def _usual(
     for node in ordered(proto.graph):
         moved = between.intersection(node.input) | set(start).intersection(node.input)
         for name in (made for made in node.output if made in between):
-            last, shape = name, [size or 0 for size in known.get(name, ())]
+            last, shape = name, filled_of(name, [size or 0 for size in known.get(name, ())])
             letters = letters_of(name, shape[1:])
             # One channel is the answer of a segmentation before its last step, or a gate, no features.
             if "C" in letters and (shape[1 + letters.index("C")] > 1 or not field):
