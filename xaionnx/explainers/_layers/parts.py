@@ -75,12 +75,17 @@ Axis = tuple[Part, ...]
 Layout = tuple[Axis, ...]
 
 
-def place_on(axis: Axis) -> Part | None:
-    """The places that an axis counts, all along the input; None where it counts something else besides, or a part."""
+def whole_on(axis: Axis) -> Part | None:
+    """The places that an axis counts, with a border of any width; None where it counts others, or a part of them."""
     if len(axis) != 1 or not axis[0].placed or axis[0].kind == "P":
         return None
-    part = axis[0]
-    return part if part.size * part.under == part.whole and part.whole <= part.due + _BORDER * part.under else None
+    return axis[0] if axis[0].size * axis[0].under == axis[0].whole else None
+
+
+def place_on(axis: Axis) -> Part | None:
+    """The places that an axis counts, all along the input and with hardly a border; else None."""
+    part = whole_on(axis)
+    return part if part is not None and part.whole <= part.due + _BORDER * part.under else None
 
 
 def tokens_on(axis: Axis) -> Part | None:
@@ -119,11 +124,6 @@ def filled(axis: Axis, size: int) -> Axis:
     return (part,)
 
 
-def is_whole(axis: Axis) -> bool:
-    """Whether an axis counts places, with a border of any width."""
-    return len(axis) == 1 and axis[0].placed and axis[0].kind != "P" and axis[0].size * axis[0].under == axis[0].whole
-
-
 def lost(axis: Axis, size: int) -> Axis:
     """An axis behind an op that moves numbers along it."""
     if size == 1:
@@ -140,8 +140,8 @@ def cut(axis: Axis, held: int, size: int, chosen: range | None, step: int) -> Ax
         before, after = tokens.before - chosen.start, tokens.after - (held - chosen.stop)
         if min(before, after) >= 0:
             return (replace(tokens, size=size, before=before, after=after),)
-    if is_whole(axis):
-        part = axis[0]
+    part = whole_on(axis)
+    if part is not None:
         due = part.due // part.under
         if step == 1 and size >= due:
             return (Part.place(part.kind, size, due),)

@@ -19,11 +19,10 @@ from xaionnx.explainers._layers.parts import (
     broadcast,
     cut,
     filled,
-    is_whole,
     lost,
-    place_on,
     regrouped,
     tokens_on,
+    whole_on,
 )
 from xaionnx.graph.cut import ordered
 
@@ -149,7 +148,7 @@ class _Walk:
         made = [layout[0], tuple(replace(p, kind="?") if p.placed else p for p in channels)]
         for at, axis in enumerate(layout[2:]):
             stride, size = strides[at] if at < len(strides) else 1, self._size(name, at + 2)
-            part = place_on(axis) or (axis[0] if is_whole(axis) else None)
+            part = whole_on(axis)
             if part is not None:
                 due = part.due // part.under
                 due = due * stride if node.op_type == "ConvTranspose" else -(-due // stride)
@@ -246,7 +245,7 @@ class _Walk:
             if not size and pads and len(pads) == 2 * len(layout):
                 held = self._size(node.input[0], at)
                 size = held + pads[at] + pads[at + len(layout)] if held else 0
-            part = place_on(axis) or (axis[0] if is_whole(axis) else None)
+            part = whole_on(axis)
             tokens = tokens_on(axis)
             if tokens is not None and node.op_type == "Pad":
                 fit = pads is not None and len(pads) == 2 * len(layout) and min(pads) >= 0
