@@ -9,8 +9,8 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import numpy_helper
 
+from xaionnx.graph.constants import small_constants
 from xaionnx.graph.cut import ancestors, descendants, ordered, reads
 from xaionnx.loading import declared_inputs
 
@@ -123,7 +123,7 @@ def tokens_read(model: onnx.ModelProto, weights: str, count: int, shapes: Shapes
     >>> tokens_read(model, "a", 4, {"behind": (1, 4, 2), "y": (1, 2)})
     [0]
     """
-    constants = _constants(model)
+    constants = small_constants(model)
     behind = descendants(model, [weights])
     held: dict[str, tuple[int, list[int]]] = {}  # the axis of the tokens, and which are left
     for node in ordered(model.graph):
@@ -162,19 +162,6 @@ def _picked(node: onnx.NodeProto, axis: int, left: list[int], constants: Mapping
 
 def _attribute(node: onnx.NodeProto, name: str, usual: int) -> int:
     return next((int(attribute.i) for attribute in node.attribute if attribute.name == name), usual)
-
-
-def _constants(model: onnx.ModelProto) -> dict[str, Array]:
-    """Small constants by name, such as the numbers of a Slice."""
-    found = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer if len(t.dims) <= 1 and _is_small(t)}
-    for node in model.graph.node:
-        if node.op_type == "Constant" and node.attribute[0].name == "value" and _is_small(node.attribute[0].t):
-            found[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
-    return found
-
-
-def _is_small(tensor: onnx.TensorProto) -> bool:
-    return int(np.prod(tensor.dims)) <= 16 and tensor.data_location != onnx.TensorProto.EXTERNAL
 
 
 def _computed(model: onnx.ModelProto, nodes: Sequence[onnx.NodeProto]) -> set[str]:

@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
 import numpy.typing as npt
 
 from xaionnx.explainers._layers.axes import Axes
 from xaionnx.explainers._layers.told import told
+from xaionnx.graph.constants import small_constants
 from xaionnx.graph.cut import ancestors, ordered, shapes
 from xaionnx.model import Model
 from xaionnx.perturb.sample import Sample
@@ -75,7 +75,7 @@ def _obstacle(graph: onnx.ModelProto, layer: str, tensor: str, places: Sequence[
             return f"{node.op_type} stands"
         moving.update(node.output)
         way.append((node, read[0]))
-    held = _constants(graph)
+    held = small_constants(graph)
     rest: Sequence[int] | None = places
     for node, number in way:
         rest = _behind(node, number, rest, known, held) if rest else rest
@@ -185,15 +185,3 @@ def _reshaped(shape: Sequence[int], behind: Sequence[int], places: Sequence[int]
             if math.prod(behind[:start]) == ahead and math.prod(behind[start:stop]) == count:
                 return tuple(range(start - after, stop - after))
     return None
-
-
-def _constants(graph: onnx.ModelProto) -> dict[str, Array]:
-    """Small whole numbers, such as axes, that the graph holds by name."""
-    from onnx import TensorProto, numpy_helper
-
-    found = [tensor for tensor in graph.graph.initializer if tensor.data_type == TensorProto.INT64]
-    named = {tensor.name: tensor for tensor in found if tensor.data_location != TensorProto.EXTERNAL}
-    for node in graph.graph.node:
-        if node.op_type == "Constant" and node.attribute and node.attribute[0].name == "value":
-            named[node.output[0]] = node.attribute[0].t
-    return {name: np.asarray(numpy_helper.to_array(tensor)) for name, tensor in named.items() if len(tensor.dims) < 2}
