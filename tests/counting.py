@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from xaionnx.session import Session
+from xaionnx.runtime.session import Session
 
 
 def rows_run(monkeypatch: pytest.MonkeyPatch) -> list[int]:

@@ -19,18 +19,18 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 
 from xaionnx import discovery
+from xaionnx.data.spec import InputSpec
 from xaionnx.explainer import Explainer
 from xaionnx.explanation import Explanation
-from xaionnx.inputs import InputSpec
-from xaionnx.model import Model
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.perturb.features import Features
-from xaionnx.target import Target
+from xaionnx.runtime.model import Model
+from xaionnx.targets.target import Target
 from xaionnx.version import __version__
 
 if TYPE_CHECKING:
     from xaionnx.compilation import Compiled, compile
-    from xaionnx.explainers._gradients.sources.finite_differences import FiniteDifferences
+    from xaionnx.gradients.finite_differences import FiniteDifferences
 
 __all__ = [
     "Baseline",
@@ -97,7 +97,7 @@ def explain(
 # Loaded when they are asked for: who explains by removal waits for no rules of gradients.
 _LATER = {
     "Compiled": "xaionnx.compilation",
-    "FiniteDifferences": "xaionnx.explainers._gradients.sources.finite_differences",
+    "FiniteDifferences": "xaionnx.gradients.finite_differences",
     "compile": "xaionnx.compilation",
 }
 

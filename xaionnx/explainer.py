@@ -11,17 +11,15 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from xaionnx import parameters
-from xaionnx.explanation import Explanation, Meaning
-from xaionnx.model import Model
-from xaionnx.target import Target
+from xaionnx.explanation import Explanation, ValueKind
+from xaionnx.runtime.model import Model
+from xaionnx.targets.target import Target
+from xaionnx.typing import Array
 
 if TYPE_CHECKING:
-    from xaionnx.explainers._layers.prospect import Prospect
-
-Array = npt.NDArray[Any]
+    from xaionnx.layers.dry_run import DryRun
 
 
 class Explainer(ABC):
@@ -52,15 +50,15 @@ class Explainer(ABC):
 
     @property
     @abstractmethod
-    def shows(self) -> Meaning:
+    def value_kind(self) -> ValueKind:
         """What its values mean; a constant of the class where no parameter changes it."""
 
-    def usual_target(self, model: Model) -> Target | None:
+    def default_target(self, model: Model) -> Target | None:
         """What is explained where no target is given; None for the score of the top class."""
         del model
         return None
 
-    def ready(self, model: Model) -> Explainer:
+    def bind(self, model: Model) -> Explainer:
         """The method for a model, with what it takes from outside and not from a sample; refused before any sample.
 
         Raises
@@ -71,7 +69,7 @@ class Explainer(ABC):
         del model
         return self
 
-    def foresee(self, prospect: Prospect) -> dict[str, str | None]:
+    def validate(self, dry_run: DryRun) -> dict[str, str | None]:
         """What can be told of explaining a model before there is a sample.
 
         A method refuses here by the same checks, and so in the same words, as :meth:`attribute` refuses every sample
@@ -89,7 +87,7 @@ class Explainer(ABC):
         ParameterError
             It can, with other parameters.
         """
-        prospect.model.output()
+        dry_run.model.output()
         return {}
 
     @abstractmethod
@@ -102,7 +100,7 @@ class Explainer(ABC):
         x : array (N, ...) or mapping of arrays by input name
             Batch axis first.
         target : optional
-            What is explained; see :meth:`xaionnx.target.Target.of`. The top class of each sample if None.
+            What is explained; see :meth:`xaionnx.targets.target.Target.of`. The top class of each sample if None.
 
         Returns
         -------
@@ -117,7 +115,7 @@ def provenance(
 
     ``resolved`` holds what stands behind a parameter's shorthand or default, and replaces it.
     """
-    from xaionnx.session import runtime_version
+    from xaionnx.runtime.session import runtime_version
     from xaionnx.version import __version__
 
     digest = hashlib.sha256()
@@ -126,7 +124,7 @@ def provenance(
         digest.update(f"{name}{array.dtype}{array.shape}".encode())
         digest.update(_bytes(array))
     return {
-        "shows": explainer.shows,
+        "value_kind": explainer.value_kind,
         "xaionnx": __version__,
         "onnxruntime": runtime_version(),
         "numpy": np.__version__,

@@ -13,16 +13,15 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, final
 
 import numpy as np
-import numpy.typing as npt
 
+from xaionnx.data.storage import write_whole
 from xaionnx.errors import DataError
-from xaionnx.storage import write_whole
+from xaionnx.typing import Array
 
-Array = npt.NDArray[Any]
 Arrays = Array | dict[str, Array]
 
-# What the values of a method can mean; `xaionnx.render.meanings` has the words.
-Meaning = Literal[
+# What the values of a method can mean; `xaionnx.render.value_kinds` has the words.
+ValueKind = Literal[
     "contribution",  # to the target: above zero what raises it, below what lowers it
     "hindrance",  # the other way round: above zero what lowers it
     "contrast",  # to the target, less what speaks for the classes that it is compared with
@@ -110,9 +109,9 @@ class Explanation:
         return self.target.ndim == 2
 
     @property
-    def shows(self) -> str | None:
-        """What the values mean, a `Meaning`; None where the provenance does not tell."""
-        return self.provenance.get("shows")
+    def value_kind(self) -> str | None:
+        """What the values mean, a `ValueKind`; None where the provenance does not tell."""
+        return self.provenance.get("value_kind")
 
     def sample(self, n: int, target: int = 0) -> Explanation:
         """The arrays of sample ``n`` alone (N = 1), for one of its targets; ``diagnostics`` and ``provenance`` whole.

@@ -13,21 +13,20 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, final
 
 import numpy as np
-import numpy.typing as npt
 
-from xaionnx import progress
 from xaionnx.autodiff import gradient
 from xaionnx.autodiff.patterns import GROWTH, SUMS, layers_of, pattern, statistics, sum_name, table
-from xaionnx.batch import read_inputs
+from xaionnx.data.batch import read_inputs
+from xaionnx.data.files import expand
+from xaionnx.data.spec import InputSpec
+from xaionnx.data.storage import write_whole
 from xaionnx.errors import DataError, InputMismatchError, ParameterError, UnsupportedModelError
-from xaionnx.explainers._layers.floats import explained
-from xaionnx.explainers._layers.told import told
-from xaionnx.files import expand
-from xaionnx.inputs import InputSpec
-from xaionnx.model import Model
-from xaionnx.storage import write_whole
+from xaionnx.layers.embeddings import explained
+from xaionnx.layers.graph_facts import graph_fact
+from xaionnx.runtime import progress
+from xaionnx.runtime.model import Model
+from xaionnx.typing import Array
 
-Array = npt.NDArray[Any]
 Estimator = Literal["two_component", "linear"]
 
 _ABOUT = "about"
@@ -246,7 +245,7 @@ def _kept(model: Model, inputs: Any) -> Patterns:
         named = inputs if isinstance(inputs, Mapping) else {"": inputs}
         arrays = [(name, np.ascontiguousarray(array)) for name, array in named.items()]
         key = tuple((name, a.shape, str(a.dtype), hashlib.sha256(a.tobytes()).digest()) for name, a in arrays)
-    return told(model, ("patterns", key), lambda _: estimate_patterns(model, inputs))
+    return graph_fact(model, ("patterns", key), lambda _: estimate_patterns(model, inputs))
 
 
 def _measured(model: Model, sample: Mapping[str, Array], found: Patterns) -> Patterns:

@@ -11,13 +11,13 @@ import onnxruntime
 from onnx.shape_inference import InferenceError
 
 from xaionnx import discovery
+from xaionnx.data.spec import InputSpec
 from xaionnx.errors import InputMismatchError, ModelError, ParameterError, UnsupportedModelError
 from xaionnx.graph.cut import op_census, shapes
 from xaionnx.graph.expand import expand
 from xaionnx.graph.landmarks import attentions
-from xaionnx.inputs import InputSpec
-from xaionnx.model import Model
-from xaionnx.tensors import TensorInfo
+from xaionnx.runtime.model import Model
+from xaionnx.runtime.tensors import TensorInfo
 from xaionnx_cli._report import plain
 from xaionnx_cli._samples import spec_of
 
@@ -157,14 +157,14 @@ def _behind_batch(shape: Sequence[int | str | None], batch: int | str | None) ->
 
 def verdicts(model: Model) -> list[dict[str, Any]]:
     """For each method whether it can explain the model, and why not; of a gradient its source, with a remark."""
-    from xaionnx.explainers._layers.prospect import Prospect
+    from xaionnx.layers.dry_run import DryRun
 
-    found, prospect = [], Prospect.of(model)
+    found, dry_run = [], DryRun.of(model)
     for name in discovery.methods():
         kind = discovery.method(name)
         told: dict[str, Any] = {"method": name, "needs": kind.needs, "possible": True, "reason": None}
         try:
-            told |= kind().foresee(prospect)
+            told |= kind().validate(dry_run)
         except (ModelError, InputMismatchError, ParameterError) as refusal:
             told |= {"possible": False, "reason": str(refusal)}
         found.append(told)

@@ -7,11 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from xaionnx.explanation import Arrays, Explanation
-
-Array = npt.NDArray[Any]
+from xaionnx.typing import Array
 
 
 def joined(parts: Sequence[Explanation], names: Sequence[str]) -> Explanation:

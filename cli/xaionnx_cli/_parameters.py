@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from xaionnx import parameters
-from xaionnx.arrays import read_array
+from xaionnx.data.arrays import read_array
 from xaionnx.errors import ParameterError
 from xaionnx.explainer import Explainer
 from xaionnx.parameters import Parameter

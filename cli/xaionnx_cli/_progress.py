@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
-from xaionnx import progress
+from xaionnx.runtime import progress
 
 if TYPE_CHECKING:
     from rich.progress import Progress, Task

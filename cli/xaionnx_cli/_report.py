@@ -9,16 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from xaionnx.data.spec import InputSpec
 from xaionnx.errors import InputMismatchError, ParameterError
 from xaionnx.explanation import Explanation
-from xaionnx.inputs import InputSpec
-from xaionnx.model import Model
-from xaionnx.resolution import resolve
-from xaionnx.target import Target, Top
+from xaionnx.runtime.model import Model
+from xaionnx.targets.resolve import resolve
+from xaionnx.targets.target import Target, Top
+from xaionnx.typing import Array
 
-Array = npt.NDArray[Any]
 _SHOWN_CLASSES = 5
 _SHOWN_FEATURES = 10
 _LONGEST = 32
@@ -34,7 +33,7 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Prospect:
+class Preview:
     """What the model answers for one sample, and what of it will be explained.
 
     Attributes
@@ -51,7 +50,7 @@ class Prospect:
     values: list[float]
 
 
-def prospect(model: Model, feeds: Mapping[str, Array], target: Any, output: str | None) -> Prospect:
+def preview(model: Model, feeds: Mapping[str, Array], target: Any, output: str | None) -> Preview:
     """Ask the model about one sample.
 
     Raises
@@ -79,7 +78,7 @@ def prospect(model: Model, feeds: Mapping[str, Array], target: Any, output: str 
     names, values = found.selection.names[:, 0].tolist(), found.values[:, 0].tolist()
     own = len(names) - len(tops)
     top = [Score(names[own + rank], values[own + rank], values[own + len(ranks) + rank]) for rank in ranks]
-    return Prospect(top, names[:own], values[:own])
+    return Preview(top, names[:own], values[:own])
 
 
 def no_classes(model: Model, tensor: str, shape: Sequence[Any]) -> ParameterError:
@@ -95,7 +94,7 @@ def plain(text: str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
-def class_lines(found: Prospect) -> list[str]:
+def class_lines(found: Preview) -> list[str]:
     """A line for each class: its name, score and probability."""
     width = max((len(score.name) for score in found.top), default=0)
     lines = []
@@ -106,7 +105,7 @@ def class_lines(found: Prospect) -> list[str]:
     return lines
 
 
-def explained(found: Prospect) -> str:
+def explained(found: Preview) -> str:
     """What will be explained, in words."""
     pairs = [f"{plain(name)} = {value:.4g}" for name, value in zip(found.targets, found.values, strict=True)]
     more = f" and {len(pairs) - 5} more" if len(pairs) > 5 else ""

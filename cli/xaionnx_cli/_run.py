@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from xaionnx import __version__, parameters
+from xaionnx.data.files import expand
+from xaionnx.data.sample import split
+from xaionnx.data.spec import InputSpec
 from xaionnx.errors import DataError, UsageError
 from xaionnx.explainer import Explainer
 from xaionnx.explanation import Explanation
-from xaionnx.files import expand
-from xaionnx.inputs import InputSpec
-from xaionnx.model import Model
-from xaionnx.perturb.sample import split
+from xaionnx.runtime.model import Model
 from xaionnx_cli import _joining, _progress, _report, _samples, _targets
 from xaionnx_cli._destination import Destination
 from xaionnx_cli._report import plain
@@ -79,7 +79,7 @@ class _Job:
             allow_random=request.allow_random,
         )
         self.spec = _samples.spec_of(self.model)
-        self.target = _targets.targets(request.target, request.output, self.model) or self.method.usual_target(
+        self.target = _targets.targets(request.target, request.output, self.model) or self.method.default_target(
             self.model
         )
         self.names: list[str] = []
@@ -104,7 +104,7 @@ class _Job:
         try:
             with _progress.shown() as bar:
                 # Faulty patterns are no fault of the inputs.
-                self.method = self.method.ready(self.model)
+                self.method = self.method.bind(self.model)
                 for number, path in enumerate(self.files):
                     self._file(path, number, bar)
         except KeyboardInterrupt:
@@ -136,7 +136,7 @@ class _Job:
                 self._refuse(sample.name, None, type(error)(f"'{sample.name}': {error}"))
 
     def _sample(self, sample: _samples.Sample, several: bool) -> None:
-        found = _report.prospect(self.model, sample.feeds, self.target, self.request.output)
+        found = _report.preview(self.model, sample.feeds, self.target, self.request.output)
         self._say(f"\n{plain(sample.name)}", *_report.class_lines(found))
         self._say(f"  {self.method.name()} of {_report.explained(found)}")
         result = self.method.attribute(self.model, sample.feeds, self.target)
@@ -259,7 +259,7 @@ def _drawn(
     ``x`` is the explained input of the sample, without the batch axis.
     """
     from xaionnx import render
-    from xaionnx.explainers._layers.series import series
+    from xaionnx.layers.series import series
 
     if sample.display is not None and render.covers_picture(result):
         picture = render.overlay(

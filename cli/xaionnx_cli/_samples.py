@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from xaionnx.arrays import read_array
-from xaionnx.batch import read_inputs
+from xaionnx.data.arrays import read_array
+from xaionnx.data.batch import read_inputs
+from xaionnx.data.files import Refusal
+from xaionnx.data.spec import InputSpec
 from xaionnx.errors import InputMismatchError
-from xaionnx.files import Refusal
-from xaionnx.inputs import InputSpec
-from xaionnx.model import Model
+from xaionnx.runtime.model import Model
+from xaionnx.typing import Array
 
-Array = npt.NDArray[Any]
 # Longest side of what is drawn over: pictures smaller than this keep their size.
 _DISPLAY = 896
 _FINE = 64

@@ -1,4 +1,4 @@
-"""Reading ``--target``: the targets of xaionnx.target in words that fit on a command line."""
+"""Reading ``--target``: the targets of xaionnx.targets.target in words that fit on a command line."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from xaionnx.errors import ParameterError, UnknownNameError
-from xaionnx.model import Model
-from xaionnx.target import Target
+from xaionnx.runtime.model import Model
+from xaionnx.targets.target import Target
 
 FORMS = (
     "What is explained, the top class of each input if not given: a class number or label, top:K, probability[:CLASS], "
@@ -35,7 +35,7 @@ def targets(texts: Sequence[str], output: str | None, model: Model) -> Target | 
 
 
 def _default(output: str | None) -> Target | None:
-    from xaionnx.target import Top
+    from xaionnx.targets.target import Top
 
     return None if output is None else Top(output=output)
 

@@ -79,8 +79,8 @@ def _compile(
     **settings: Any,
 ) -> int:
     from xaionnx import InputSpec, Model, compilation
-    from xaionnx.compilation.aim import Chosen
     from xaionnx.errors import ParameterError
+    from xaionnx.targets.in_graph import Chosen
     from xaionnx_cli import _report, _targets
     from xaionnx_cli._destination import writable
 

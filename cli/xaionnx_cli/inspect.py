@@ -14,7 +14,7 @@ import click
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document, with all layers.")
 def command(model: str, layers: str, device: str, as_json: bool) -> None:
     """Show a model's inputs, outputs, ops and layers, and what can be explained."""
-    from xaionnx.model import Model
+    from xaionnx.runtime.model import Model
     from xaionnx_cli import _census, _report
 
     opened = Model.load(model, device, allow_random=True)

@@ -8,7 +8,6 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
@@ -23,8 +22,8 @@ from xaionnx.autodiff.rule import Table
 from xaionnx.autodiff.table import STANDARD
 from xaionnx.graph.canonicalize import canonicalize
 from xaionnx.graph.probe import Probe, probe
+from xaionnx.typing import Array
 
-Array = npt.NDArray[Any]
 Feeds = Mapping[str, Array]
 Runner = Callable[[Feeds, Sequence[str]], list[Any]]
 Evaluate = Callable[[onnx.ModelProto], Runner]

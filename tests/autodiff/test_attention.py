@@ -10,7 +10,7 @@ from tests.autodiff.differences import COTANGENT, batch_error, built, either, gr
 from tests.tiny import parsed
 from xaionnx.autodiff import gradient
 from xaionnx.graph.expand import expand
-from xaionnx.model import Model
+from xaionnx.runtime.model import Model
 
 TOLERANCE = 1e-5
 N, T, S, D = "N", 5, 4, 6

@@ -6,16 +6,14 @@ import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 import xaionnx
 from tests.bench.tasks import MODELS, applicants, background
 from xaionnx import Features, Model, Target
+from xaionnx.typing import Array
 
-Array = npt.NDArray[Any]
 ERROR = 0.05
 LEAST, MOST = 128, 32_768
 

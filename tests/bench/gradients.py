@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnxruntime as ort
 
 from tests.bench import fresh
@@ -26,8 +25,8 @@ from tests.bench.tasks import MODELS
 from xaionnx import Model
 from xaionnx.autodiff import gradient
 from xaionnx.explainers.grad_cam import GradCam
+from xaionnx.typing import Array
 
-Array = npt.NDArray[Any]
 BATCH = 8
 # Batches whose peaks of memory are compared: what does not grow, such as the weights, drops out.
 FEW, MANY = 4, 12

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from xaionnx_kernels import masks
 
 import xaionnx
 from tests.bench.tasks import MODELS
 from xaionnx import Model
+from xaionnx.typing import Array
 
-Array = npt.NDArray[Any]
 PLAIN = 4000
 REFERENCE = 60_000
 

@@ -11,15 +11,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnxruntime as ort
 
-from xaionnx import Explanation, progress
-
-Array = npt.NDArray[Any]
+from xaionnx import Explanation
+from xaionnx.runtime import progress
+from xaionnx.typing import Array
 
 SIZES = (1, 4, 8, 16, 32)
 # Where an evaluation takes microseconds, 32 rows are no limit yet.

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from xaionnx_kernels import masks
 
 from tests.bench.ratio import SIZES, TABLE_SIZES
 from xaionnx import Baseline, Features, InputSpec
-from xaionnx.tables import read_table
+from xaionnx.data.tables import read_table
+from xaionnx.typing import Array
 
-Array = npt.NDArray[Any]
 MODELS = Path(__file__).resolve().parents[2] / "models"
 NETS = {"MobileNetV3-small": "mobilenetv3_small_100.onnx", "ResNet18": "resnet18.onnx"}
 PLAYERS = 49

@@ -13,8 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 from xaionnx_cli import _census
 
 from xaionnx import discovery, parameters
+from xaionnx.explainers._attention import AttentionExplainer
 from xaionnx.explainers._gradients.propagation import PropagationExplainer
-from xaionnx.explainers._layers.attention import AttentionExplainer
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 

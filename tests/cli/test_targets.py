@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from xaionnx_cli._targets import targets
 
+from xaionnx.data.spec import InputSpec
 from xaionnx.errors import ParameterError, UnknownNameError
-from xaionnx.inputs import InputSpec
-from xaionnx.model import Model
-from xaionnx.resolution import resolve
-from xaionnx.target import Target, Top
+from xaionnx.runtime.model import Model
+from xaionnx.targets.resolve import resolve
+from xaionnx.targets.target import Target, Top
 
 
 @pytest.fixture(scope="module")

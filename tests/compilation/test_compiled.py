@@ -25,7 +25,7 @@ from xaionnx.errors import (
     UnsupportedModelError,
     UsageError,
 )
-from xaionnx.explainers._gradients.graph import Emitted, GraphExplainer
+from xaionnx.explainers._gradients.compilable import Compilable, Emitted
 from xaionnx.explainers.integrated_gradients import IntegratedGradients
 from xaionnx.patterns import estimate_patterns
 
@@ -286,10 +286,10 @@ def test_a_model_declared_for_one_sample_takes_any_number():
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class GuidedChannels(GraphExplainer):
+class GuidedChannels(Compilable):
     """A map from an inner tensor and swapped rules: the sum of h * dy/dh over channels, given to every element of x."""
 
-    shows = "contribution"
+    value_kind = "contribution"
     reference = "this test"
 
     def trace(self, slopes, points):

@@ -10,10 +10,10 @@ import xaionnx
 from models import planted
 from xaionnx import Explanation, discovery, parameters
 from xaionnx.errors import BudgetError, ParameterError, UnknownNameError
+from xaionnx.explainers._attention import AttentionExplainer
 from xaionnx.explainers._gradients.inner_paths import InnerExplainer
-from xaionnx.explainers._layers.attention import AttentionExplainer
 from xaionnx.patterns import estimate_patterns
-from xaionnx.session import Session
+from xaionnx.runtime.session import Session
 
 METHODS = discovery.methods()
 WEIGHTS = np.random.default_rng(3).normal(size=(3, 3, 12, 12)).astype(np.float32)

@@ -11,10 +11,10 @@ from tests.oracles import attention as oracle
 from tests.tiny import loaded
 from xaionnx import Model
 from xaionnx.errors import UnsupportedModelError
-from xaionnx.explainers._layers.prospect import Prospect
 from xaionnx.explainers.attention_relevance import AttentionRelevance
 from xaionnx.explainers.attention_rollout import AttentionRollout
 from xaionnx.graph.landmarks import attentions
+from xaionnx.layers.dry_run import DryRun
 
 T, D, HEADS, K, LAYERS = 5, 4, 2, 3, 2
 DRAW = np.random.default_rng(8)
@@ -248,8 +248,8 @@ def test_models_without_attention_are_refused():
     with pytest.raises(UnsupportedModelError, match=r"mnist_cnn.onnx has no attention of tokens"):
         xaionnx.explain(model, np.zeros((1, 1, 28, 28), np.float32), "attention_rollout")
     with pytest.raises(UnsupportedModelError, match=r"mnist_cnn.onnx has no attention of tokens"):
-        AttentionRelevance().foresee(Prospect.of(model))
-    assert AttentionRelevance().foresee(Prospect.of(encoder("op")))["gradient"] == "graph"
+        AttentionRelevance().validate(DryRun.of(model))
+    assert AttentionRelevance().validate(DryRun.of(encoder("op")))["gradient"] == "graph"
 
 
 def test_fused_attention_is_refused_by_name():

@@ -108,7 +108,7 @@ def test_a_segmentation_is_seen_at_a_layer_of_its_decoder():
 
 def test_the_head_alone_is_differentiated(monkeypatch):
     """A prediction, and a gradient of the part behind the layer."""
-    from xaionnx.session import Session
+    from xaionnx.runtime.session import Session
 
     model = Model.load("models/efficientnet_lite0.onnx")
     x = np.random.default_rng(0).random((1, 3, 224, 224)).astype(np.float32)

@@ -12,7 +12,6 @@ from tests.oracles import cam as oracle
 from tests.tiny import node, tensor
 from xaionnx import Model, Target, compilation, discovery
 from xaionnx.errors import ParameterError, UnsupportedModelError
-from xaionnx.explainers._layers.field import enlargement
 from xaionnx.explainers.ablation_cam import AblationCam
 from xaionnx.explainers.cam import Cam
 from xaionnx.explainers.contrast_cam import ContrastCam
@@ -24,6 +23,7 @@ from xaionnx.explainers.grad_cam_pp import GradCamPp
 from xaionnx.explainers.guided_grad_cam import GuidedGradCam
 from xaionnx.explainers.score_cam import ScoreCam
 from xaionnx.explainers.x_grad_cam import XGradCam
+from xaionnx.layers.spatial_map import enlargement
 
 CANONICAL = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
 

@@ -7,12 +7,12 @@ from models import planted
 from tests import tiny
 from tests.tiny import node, tensor
 from xaionnx import Explanation, Model, Target
+from xaionnx.data.spec import InputSpec
 from xaionnx.errors import ParameterError, UnsupportedModelError
 from xaionnx.explainers.causal_cam import CausalCam
 from xaionnx.explainers.contrast_cam import ContrastCam
 from xaionnx.explainers.finer_cam import FinerCam
 from xaionnx.explainers.grad_cam import GradCam
-from xaionnx.inputs import InputSpec
 from xaionnx.render import words
 
 RNG = np.random.default_rng(5)

@@ -8,12 +8,13 @@ import xaionnx
 from models import planted
 from tests.counting import Heard
 from tests.tiny import loaded, row
-from xaionnx import Baseline, Model, Target, progress
+from xaionnx import Baseline, Model, Target
 from xaionnx.errors import OutputError, ParameterError, UnsupportedModelError
 from xaionnx.explainers.expected_gradients import ExpectedGradients
 from xaionnx.explainers.input_x_gradient import InputXGradient
 from xaionnx.explainers.integrated_gradients import IntegratedGradients, path
 from xaionnx.explainers.saliency import Saliency
+from xaionnx.runtime import progress
 
 RULES = ("gauss_legendre", "trapezoid", "left", "middle", "right")
 CANONICAL = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
@@ -139,7 +140,7 @@ def test_every_baseline_starts_a_path_that_ends_at_the_input(digits, digit, base
                                     Target.loss(0.5, "squared_error")],
                          ids=["class", "probability", "margin", "sum", "cross entropy", "squared error"])  # fmt: skip
 def test_every_target_against_central_differences(digits, digit, target):
-    """Along random directions: both sides read the same Selection, one through the graph and one in numpy."""
+    """Along random directions: both sides read the same TargetSet, one through the graph and one in numpy."""
     x = digit[:1]
     slope = xaionnx.explain(digits, x, Saliency(absolute=False), target).values[0].astype(np.float64)
     directions = np.random.default_rng(2).normal(size=(16, *x.shape[1:]))

@@ -9,7 +9,7 @@ import xaionnx
 from models import planted
 from tests.counting import Heard
 from tests.tiny import loaded, row
-from xaionnx import Features, Target, progress
+from xaionnx import Features, Target
 from xaionnx.errors import ParameterError, UnknownNameError, UnsupportedModelError
 from xaionnx.explainers.exact_shapley import ExactShapley
 from xaionnx.explainers.feature_ablation import FeatureAblation
@@ -19,7 +19,8 @@ from xaionnx.explainers.occlusion import Occlusion
 from xaionnx.explainers.saliency import Saliency
 from xaionnx.explainers.smooth_grad import SmoothGrad
 from xaionnx.explainers.xrai import XRAI
-from xaionnx.selection import Pick
+from xaionnx.runtime import progress
+from xaionnx.targets.selection import TargetTerm
 
 
 @pytest.fixture(scope="module")
@@ -104,8 +105,8 @@ def test_the_clean_sample_decides_the_target(digits, digit):
     np.testing.assert_array_equal(noisy.prediction, plain.prediction)
     # The noise leads far away, and the result says so.
     assert (np.abs(np.array(noisy.diagnostics["noisy_prediction"]) - plain.prediction) > 1).all()
-    assert (SmoothGrad(inner="rise").usual_target(digits) is None) == (
-        xaionnx.discovery.method("rise")().usual_target(digits) is None
+    assert (SmoothGrad(inner="rise").default_target(digits) is None) == (
+        xaionnx.discovery.method("rise")().default_target(digits) is None
     )
 
 
@@ -200,7 +201,7 @@ def test_integers_take_no_noise():
 def test_a_held_target_repeats_the_picks_of_its_samples():
     from xaionnx.explainers._gradients.inner import HeldTarget
 
-    pick = Pick("y", "identity", np.array([[2], [0]]), np.ones((2, 1)), ("a", "b"))
+    pick = TargetTerm("y", "identity", np.array([[2], [0]]), np.ones((2, 1)), ("a", "b"))
     (tiled,) = HeldTarget(pick).picks(np.zeros((4, 3)), None)
     assert tiled.indices.ravel().tolist() == [2, 0, 2, 0]
     assert tiled.names == ("a", "b", "a", "b")

@@ -14,16 +14,15 @@ from types import ModuleType
 from typing import Any, final
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
 
 from tests.goldens.weights import drawn
 from xaionnx import Model
+from xaionnx.typing import Array
 
 FOLDER = Path(__file__).parent
 AGREEMENT = FOLDER / "agreement.json"
-Array = npt.NDArray[Any]
 
 
 @final

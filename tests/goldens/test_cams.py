@@ -8,7 +8,7 @@ from tests.goldens.cam_peers import FOLDER, NETS, stretched
 from tests.goldens.peers import loaded
 from tests.goldens.weights import drawn, inputs
 from xaionnx.autodiff import gradient
-from xaionnx.explainers._layers.field import enlargement
+from xaionnx.layers.spatial_map import enlargement
 
 CLOSE = {"rtol": 0, "atol": 2e-5}
 

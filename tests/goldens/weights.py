@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from xaionnx.typing import Array
+
 # The side of the pictures of a net that is compared with peers, and the bound of their values.
 SIZES = {"vgg": (32, 2.0), "resnet": (32, 2.0), "vit": (32, 2.0), "resnet18": (64, 1.7)}
 

@@ -12,7 +12,7 @@ from xaionnx.autodiff import gradient
 from xaionnx.errors import ModelFileError, UnsupportedModelError
 from xaionnx.graph.canonicalize import OPSET, canonicalize
 from xaionnx.graph.probe import probe
-from xaionnx.session import simplified
+from xaionnx.runtime.session import simplified
 
 X = np.float32([[0.5, -1.0, 2.0], [0.1, 0.2, -0.3]])
 

@@ -1,17 +1,14 @@
 """Each planted model against its formula, written again in numpy."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 import onnxruntime as ort
 import pytest
 
 from models import planted
-
-Array = npt.NDArray[Any]
+from xaionnx.typing import Array
 
 
 def run(model: onnx.ModelProto, *inputs: Array, fetch: str = "y") -> Array:

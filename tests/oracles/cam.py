@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from xaionnx.typing import Array
 
 
 def conv(x: Array, kernel: Array, bias: Array, stride: int, pad: int) -> Array:

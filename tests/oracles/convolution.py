@@ -10,10 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from onnx.reference.op_run import OpRun
-
-Array = npt.NDArray[Any]
 
 
 def _places(kernel: Sequence[int], count: Sequence[int], strides: Sequence[int], dilations: Sequence[int]) -> Any:

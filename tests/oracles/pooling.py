@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from onnx.reference.op_run import OpRun
 
-Array = npt.NDArray[Any]
+from xaionnx.typing import Array
 
 
 def _windows(x: Array, kernel, auto_pad, ceil_mode, dilations, pads, strides) -> tuple[Array, Array]:

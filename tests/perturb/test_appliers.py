@@ -6,11 +6,11 @@ import pytest
 from tests import tiny
 from tests.tiny import node, tensor
 from xaionnx import Baseline, Features, Model, Target
-from xaionnx.perturb.cover import Cover, Reveal, Veil
+from xaionnx.data.sample import Sample
 from xaionnx.perturb.game import Game
 from xaionnx.perturb.removal import Mix, Select
-from xaionnx.perturb.sample import Sample
-from xaionnx.resolution import resolve
+from xaionnx.perturb.windows import Reveal, SmoothMask, WindowOcclusion
+from xaionnx.targets.resolve import resolve
 
 RNG = np.random.default_rng(0)
 
@@ -37,25 +37,33 @@ def codes_for(kind, removal):
     return {
         "Select": lambda: RNG.random((33, players)) < 0.5,
         "Mix": lambda: RNG.random((33, players)).astype(np.float32),
-        "Cover": lambda: np.array([[i - 2, j - 2] for i in range(0, 14, 3) for j in range(0, 12, 3)], dtype=np.int32),
-        "Veil": lambda: np.arange(5, 38),
+        "WindowOcclusion": lambda: np.array(
+            [[i - 2, j - 2] for i in range(0, 14, 3) for j in range(0, 12, 3)], dtype=np.int32
+        ),
+        "SmoothMask": lambda: np.arange(5, 38),
     }[windowed(kind)]()
 
 
 def windowed(kind):
-    return "Cover" if kind == "Reveal" else kind
+    return "WindowOcclusion" if kind == "Reveal" else kind
 
 
 def removal_of(kind, sample, baseline):
     features = Features.grid(4, 3) if kind in ("Select", "Mix") else Features.pixels()
     players = features.players(sample)
     draws = Baseline.of(baseline).draws(sample, ("x",), 0)
-    extra = {"Cover": (4,), "Veil": (4, 0.5, 7)}.get(windowed(kind), ())
-    made = {"Select": Select, "Mix": Mix, "Cover": Cover, "Reveal": Reveal, "Veil": Veil}[kind]
+    extra = {"WindowOcclusion": (4,), "SmoothMask": (4, 0.5, 7)}.get(windowed(kind), ())
+    made = {
+        "Select": Select,
+        "Mix": Mix,
+        "WindowOcclusion": WindowOcclusion,
+        "Reveal": Reveal,
+        "SmoothMask": SmoothMask,
+    }[kind]
     return made(sample, players, draws, *extra)
 
 
-@pytest.mark.parametrize("kind", ["Select", "Mix", "Cover", "Reveal", "Veil"])
+@pytest.mark.parametrize("kind", ["Select", "Mix", "WindowOcclusion", "Reveal", "SmoothMask"])
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
 @pytest.mark.parametrize("batch", ["N", 1])
 @pytest.mark.parametrize("baseline", [0, 0.7, "gaussian"])
@@ -82,7 +90,7 @@ def check_agreement(model, shape, kind, baseline):
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("kind", ["Select", "Mix", "Cover", "Reveal", "Veil"])
+@pytest.mark.parametrize("kind", ["Select", "Mix", "WindowOcclusion", "Reveal", "SmoothMask"])
 def test_both_agree_on_cuda(tmp_path, kind):
     path, shape = convolutional(tmp_path, "NCHW", "N")
     model = Model.load(path, device="cuda")
@@ -102,7 +110,7 @@ def test_masks_of_rise_are_equal_on_both_sides_bit_for_bit_of_cells(tmp_path):
     x = np.ones((1, 3, 12, 10), np.float32)
     resolution = resolve(Target.classes(), model, {"x": x})
     sample = Sample({"x": x[0]}, "x")
-    removal = removal_of("Veil", sample, 0)
+    removal = removal_of("SmoothMask", sample, 0)
     shown = {}
     for applier in ("host", "graph"):
         game = Game(resolution.model, resolution.selection, removal, resolution.values[:, 0], applier_kind=applier)

@@ -9,9 +9,9 @@ from models import planted
 from tests import tiny
 from tests.tiny import node, tensor
 from xaionnx import Baseline, InputSpec, Model
+from xaionnx.data.sample import Sample
 from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError
 from xaionnx.perturb.element_types import value_range
-from xaionnx.perturb.sample import Sample
 
 RNG = np.random.default_rng(11)
 PLANES = RNG.normal(size=(3, 12, 10)).astype(np.float32)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from xaionnx import Features, InputSpec
+from xaionnx.data.sample import Sample
 from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError
 from xaionnx.perturb.players import Players
-from xaionnx.perturb.sample import Sample
 
 RNG = np.random.default_rng(5)
 PICTURE = RNG.random((3, 12, 10)).astype(np.float32)

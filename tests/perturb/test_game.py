@@ -9,12 +9,13 @@ from models import planted
 from tests import tiny
 from tests.counting import Heard, rows_run
 from tests.tiny import node, tensor
-from xaionnx import Baseline, Features, Model, Target, progress
+from xaionnx import Baseline, Features, Model, Target
 from xaionnx.errors import BudgetError, OutputError
 from xaionnx.perturb.features import Sample
 from xaionnx.perturb.game import Game
 from xaionnx.perturb.removal import Mix, Select
-from xaionnx.resolution import resolve
+from xaionnx.runtime import progress
+from xaionnx.targets.resolve import resolve
 
 RNG = np.random.default_rng(2)
 WEIGHTS = RNG.normal(size=(3, 6)).astype(np.float32)

@@ -10,11 +10,11 @@ import xaionnx
 from tests import tiny
 from tests.tiny import node, tensor
 from xaionnx import Baseline, Features, Model, Target
+from xaionnx.data.sample import Sample
 from xaionnx.perturb import incremental
-from xaionnx.perturb.cover import Cover
 from xaionnx.perturb.game import Game
-from xaionnx.perturb.sample import Sample
-from xaionnx.resolution import resolve
+from xaionnx.perturb.windows import WindowOcclusion
+from xaionnx.targets.resolve import resolve
 
 RNG = np.random.default_rng(3)
 
@@ -75,7 +75,7 @@ def both(model, x, window, codes, target=1, baseline=0.5, sample=0):
     resolution = resolve(target, model, {"x": x})
     one = Sample({"x": x[sample]}, "x", None, sample, len(x))
     draws = Baseline.of(baseline).draws(one, ("x",), 0)
-    removal = Cover(one, Features.pixels().players(one), draws, window)
+    removal = WindowOcclusion(one, Features.pixels().players(one), draws, window)
     found = []
     for kind in ("host", "incremental"):
         selection = resolution.selection.of_sample(sample)

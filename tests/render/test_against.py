@@ -15,7 +15,7 @@ def compared():
         np.array([["cat (3)", "cat (3)"], ["dog (4)", "dog (4)"]]),
         np.ones((2, 2)),
         diagnostics={"against": [["doormat (539)", "rug (5)"], ["lynx (287)", "mat (6)"]]},
-        provenance={"shows": "contrast"},
+        provenance={"value_kind": "contrast"},
     )
 
 

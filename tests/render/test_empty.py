@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 
 from xaionnx import Explanation, render
-from xaionnx.explanation import Meaning
+from xaionnx.explanation import ValueKind
 from xaionnx.render import words
 from xaionnx.render.colours import scale_of
 from xaionnx.render.maps import Extent, pixel_map
-from xaionnx.render.meanings import SENSES
+from xaionnx.render.value_kinds import SENSES
 from xaionnx.render.words import Drawn, shared_reading
 
 LEFT_OUT = "Values below zero are left out; relu=False, or --no-relu, shows them too."
 
 
-def told(values=0.0, shows="hindrance", **parameters):
-    provenance = {"shows": shows, "parameters": parameters}
+def told(values=0.0, value_kind="hindrance", **parameters):
+    provenance = {"value_kind": value_kind, "parameters": parameters}
     return Explanation(
         "counterfactual_cam",
         np.full((1, 1, 8, 8), values),
@@ -49,11 +49,11 @@ def test_a_map_below_zero_drawn_by_what_is_above_says_so():
     assert "No part" not in read(told(1.0, "contribution", relu=True))
 
 
-@pytest.mark.parametrize("shows", typing.get_args(Meaning))
-def test_every_meaning_says_in_words_of_its_own_what_nothing_means(shows):
-    assert read(told(shows=shows)).startswith(f"{SENSES[shows].nothing}: every value is zero")
-    assert [words.nothing for words in SENSES.values()].count(SENSES[shows].nothing) == 1
-    assert SENSES[shows].nothing[0].isupper()
+@pytest.mark.parametrize("value_kind", typing.get_args(ValueKind))
+def test_every_meaning_says_in_words_of_its_own_what_nothing_means(value_kind):
+    assert read(told(value_kind=value_kind)).startswith(f"{SENSES[value_kind].nothing}: every value is zero")
+    assert [words.nothing for words in SENSES.values()].count(SENSES[value_kind].nothing) == 1
+    assert SENSES[value_kind].nothing[0].isupper()
 
 
 def test_a_sheet_tells_how_to_see_what_its_empty_panels_leave_out():
@@ -72,7 +72,7 @@ def test_bars_of_nothing_say_so(monkeypatch):
     said = []
     monkeypatch.setattr(bar_chart, "_drawn", lambda *given: said.append(given[5]))
     for row in (np.zeros((1, 3)), np.ones((1, 3))):
-        one = Explanation("a", row, np.array(["good"]), np.array([1.0]), provenance={"shows": "contribution"})
+        one = Explanation("a", row, np.array(["good"]), np.array([1.0]), provenance={"value_kind": "contribution"})
         render.bars(one)
     assert said[0] == "No part speaks for the prediction: every value is zero."
     assert said[1].startswith("The longer the bar of a feature")

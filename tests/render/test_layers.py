@@ -13,9 +13,9 @@ from xaionnx.render.maps import Extent, pixel_map
 RNG = np.random.default_rng(1)
 
 
-def explained(values, axes, grid=None, before=0, method="conductance", shows="contribution"):
+def explained(values, axes, grid=None, before=0, method="conductance", value_kind="contribution"):
     told = {"layer": {"name": "/a_b/c", "axes": axes, "grid": grid, "before": before},
-            "parameters": {"layer": "/a_b/c"}, "shows": shows}  # fmt: skip
+            "parameters": {"layer": "/a_b/c"}, "value_kind": value_kind}  # fmt: skip
     return Explanation(method, values, np.array(["3 (3)"]), np.array([2.0]), provenance=told)
 
 

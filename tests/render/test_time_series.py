@@ -11,9 +11,11 @@ from xaionnx.render.time_series import _course, _strongest_of
 STEPS = 40
 
 
-def explained(values, shows="contribution", **given):
+def explained(values, value_kind="contribution", **given):
     one = np.asarray(values, np.float64)[None]
-    return Explanation("grad_cam", one, np.array(["beat (1)"]), np.array([4.2]), provenance={"shows": shows}, **given)
+    return Explanation(
+        "grad_cam", one, np.array(["beat (1)"]), np.array([4.2]), provenance={"value_kind": value_kind}, **given
+    )
 
 
 def at(*steps, channels=1, value=1.0, length=STEPS):

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 
 from xaionnx.errors import InputMismatchError, ModelError, ParameterError, UnsupportedModelError
@@ -15,14 +14,14 @@ from xaionnx.graph.adapt import free_batch
 from xaionnx.graph.canonicalize import canonicalize
 from xaionnx.graph.probe import Probe, probe
 from xaionnx.graph.serialize import to_bytes
-from xaionnx.model import Model
-from xaionnx.session import Session, SessionSettings, simplified
-from xaionnx.tensors import TensorInfo
+from xaionnx.runtime.model import Model
+from xaionnx.runtime.session import Session, SessionSettings, simplified
+from xaionnx.runtime.tensors import TensorInfo
+from xaionnx.typing import Array
 
 if TYPE_CHECKING:
     from xaionnx.autodiff.rule import Table
 
-Array = npt.NDArray[Any]
 Feeds = Mapping[str, Array]
 
 _SAMPLES = (2, 3)

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx_ir as ir
 
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.graph.builder import Builder, Operand
 from xaionnx.graph.probe import Probe
+from xaionnx.typing import Array
 
-Array = npt.NDArray[Any]
 Shape = tuple[int | None, ...]
 # Types that a gradient is calculated in.
 _WIDE = frozenset({ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.BFLOAT16})

@@ -13,18 +13,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, final
+from typing import final
 
 import numpy as np
-import numpy.typing as npt
 import onnx_ir as ir
 
 from xaionnx.autodiff.gradient_builder import GradientBuilder
 from xaionnx.autodiff.lrp import begin
 from xaionnx.autodiff.rule import START, Gradient, Rule, Table
 from xaionnx.autodiff.table import STANDARD
-
-Array = npt.NDArray[Any]
+from xaionnx.typing import Array
 
 # Layers that have patterns.
 LAYERS = ("Conv", "Gemm", "MatMul")

@@ -10,14 +10,14 @@ import onnx
 import onnx_ir as ir
 
 from xaionnx.autodiff.backward import COTANGENT, gradient_name
-from xaionnx.compilation.aim import Aim
+from xaionnx.data.sample import Sample
 from xaionnx.errors import UnsupportedModelError
-from xaionnx.explainers._gradients.graph import GraphExplainer, Rows, Traced
-from xaionnx.explainers._gradients.sources.graph import REFERENCE
-from xaionnx.explainers._layers.floats import differentiable
+from xaionnx.explainers import Compilable, Rows, Traced
+from xaionnx.gradients.graph import REFERENCE
 from xaionnx.graph.builder import Builder
-from xaionnx.model import Model
-from xaionnx.perturb.sample import Sample
+from xaionnx.layers.embeddings import differentiable
+from xaionnx.runtime.model import Model
+from xaionnx.targets.in_graph import Aim
 
 TARGET: Final = "target"
 """The output, or input, that holds the class of each sample."""
@@ -37,7 +37,7 @@ def assemble(
     out: str,
     wrt: Sequence[str],
     model: Model,
-    method: GraphExplainer,
+    method: Compilable,
     aim: Aim,
     sample: Sample,
     *,
@@ -54,7 +54,7 @@ def assemble(
         That tensor, after its activation.
     wrt : sequence of str
     model : Model
-    method : GraphExplainer
+    method : Compilable
     aim : Aim
     sample : Sample
     chosen : bool

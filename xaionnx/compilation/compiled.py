@@ -15,21 +15,21 @@ import numpy as np
 
 from xaionnx import discovery
 from xaionnx.autodiff.gradient import first_rows, gradient_graph
-from xaionnx.compilation.aim import Chosen, aim
+from xaionnx.data.sample import split
+from xaionnx.data.storage import write_whole
 from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError, UnsupportedModelError, UsageError
 from xaionnx.explainer import Explainer, told_parameters
-from xaionnx.explainers._gradients.graph import GraphExplainer
-from xaionnx.explainers._gradients.sources.graph import REFERENCE, activated
-from xaionnx.explainers._layers.prospect import size_by_spec
+from xaionnx.explainers import Compilable
+from xaionnx.gradients.graph import REFERENCE, activated
 from xaionnx.graph.serialize import to_bytes
+from xaionnx.layers.dry_run import size_by_spec
 from xaionnx.loading import ModelFile
 from xaionnx.loading.external_data import tensors
-from xaionnx.model import Model
-from xaionnx.perturb.sample import split
-from xaionnx.scores import is_int
-from xaionnx.storage import write_whole
-from xaionnx.target import Target
-from xaionnx.tensors import TensorInfo
+from xaionnx.runtime.model import Model
+from xaionnx.runtime.tensors import TensorInfo
+from xaionnx.targets.in_graph import Chosen, aim
+from xaionnx.targets.scores import is_int
+from xaionnx.targets.target import Target
 from xaionnx.version import __version__
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def compile(
     from xaionnx.compilation.assembly import assemble
 
     explainer = discovery.configured(method, settings)
-    if not isinstance(explainer, GraphExplainer):
+    if not isinstance(explainer, Compilable):
         raise _not_a_graph(explainer.name())
     if not (isinstance(explainer.gradient, str) and explainer.gradient in ("auto", "graph")):
         raise ParameterError("A compiled file holds the gradient that is built. Leave 'gradient' out, or give 'graph'.")
@@ -185,10 +185,10 @@ def compile(
 
 def methods() -> list[str]:
     """Names of the methods that can be compiled."""
-    return [name for name in discovery.methods() if issubclass(discovery.method(name), GraphExplainer)]
+    return [name for name in discovery.methods() if issubclass(discovery.method(name), Compilable)]
 
 
-def method(name: str) -> type[GraphExplainer]:
+def method(name: str) -> type[Compilable]:
     """The class of a method that can be compiled.
 
     Raises
@@ -204,7 +204,7 @@ def method(name: str) -> type[GraphExplainer]:
     'Saliency'
     """
     kind = discovery.method(name)
-    if issubclass(kind, GraphExplainer):
+    if issubclass(kind, Compilable):
         return kind
     raise _not_a_graph(name)
 
@@ -218,7 +218,7 @@ def _not_a_graph(name: str) -> UnsupportedModelError:
 def _target(method: Explainer, model: Model, given: Any) -> Target:
     if isinstance(given, str) and given == "input":
         return Chosen()
-    targets, several = Target.of(method.usual_target(model) if given is None else given)
+    targets, several = Target.of(method.default_target(model) if given is None else given)
     if several:
         raise ParameterError(
             "A compiled file holds one target. Compile one for each, or take 'input' and name the class at each run."
@@ -255,7 +255,7 @@ def _locations(proto: onnx.ModelProto) -> list[onnx.StringStringEntryProto]:
     return [entry for tensor in tensors(proto) for entry in tensor.external_data if entry.key == "location"]
 
 
-def _facts(model: Model, method: GraphExplainer, target: str, fixed: Mapping[str, Sequence[int]]) -> dict[str, str]:
+def _facts(model: Model, method: Compilable, target: str, fixed: Mapping[str, Sequence[int]]) -> dict[str, str]:
     facts = {
         "method": method.name(),
         "parameters": json.dumps(told_parameters(method, {"gradient": "graph", **method.resolved()})),

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import ClassVar, final
 
 import numpy as np
-import numpy.typing as npt
 
 from xaionnx.explainers._cams.cam import Seen
 from xaionnx.explainers._cams.channels import ChannelCamExplainer
-from xaionnx.explainers._layers.route import Route
-
-Array = npt.NDArray[Any]
+from xaionnx.layers.path import LayerPath
+from xaionnx.typing import Array
 
 
 @final
@@ -42,7 +40,7 @@ class AblationCam(ChannelCamExplainer):
 
     reference: ClassVar[str] = "Desai and Ramaswamy 2020, doi:10.1109/WACV45572.2020.9093360"
 
-    def part(self, seen: Seen) -> Route:
+    def part(self, seen: Seen) -> LayerPath:
         return seen.route
 
     def tried(self, seen: Seen, sample: Array, channel: Array) -> dict[str, Array]:

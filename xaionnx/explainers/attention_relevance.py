@@ -9,12 +9,12 @@ from typing import ClassVar, final
 import numpy as np
 
 from xaionnx.autodiff.table import STANDARD
-from xaionnx.explainers._gradients.slopes import Slopes
-from xaionnx.explainers._gradients.sources.choice import foreseen
-from xaionnx.explainers._layers.attention import AttentionExplainer, Followed, Layers, stepped
-from xaionnx.explainers._layers.prospect import Prospect
-from xaionnx.explainers._layers.route import Route
-from xaionnx.explanation import Meaning
+from xaionnx.explainers._attention import AttentionExplainer, Followed, Layers, stepped
+from xaionnx.explanation import ValueKind
+from xaionnx.gradients.choice import validated
+from xaionnx.gradients.target_gradients import TargetGradients
+from xaionnx.layers.dry_run import DryRun
+from xaionnx.layers.path import LayerPath
 
 # Samples whose attention is held at once.
 _PIECE = 16
@@ -48,20 +48,20 @@ class AttentionRelevance(AttentionExplainer):
     (2, 1, 3, 3)
     """
 
-    shows: ClassVar[Meaning] = "contribution"
+    value_kind: ClassVar[ValueKind] = "contribution"
     needs: ClassVar[str] = "gradient"
     reference: ClassVar[str] = "Chefer, Gur and Wolf 2021, arXiv:2103.15679"
 
-    def foresee(self, prospect: Prospect) -> dict[str, str | None]:
-        return super().foresee(prospect) | {"gradient": "graph", "remark": None}
+    def validate(self, dry_run: DryRun) -> dict[str, str | None]:
+        return super().validate(dry_run) | {"gradient": "graph", "remark": None}
 
     def foresee_along(self, layers: Layers) -> dict[str, str | None]:
-        return foreseen(Prospect.of(layers.model), layers.names, STANDARD)
+        return validated(DryRun.of(layers.model), layers.names, STANDARD)
 
     def follow(self, layers: Layers) -> Followed:
         resolution, count = layers.resolution, len(layers.samples)
-        inputs = Route.of(layers.model, layers.feeds, resolution)
-        slopes: Slopes | None = None
+        inputs = LayerPath.of(layers.model, layers.feeds, resolution)
+        slopes: TargetGradients | None = None
         found = []
         for first in range(0, count, _PIECE):
             last = min(count, first + _PIECE)
@@ -70,7 +70,7 @@ class AttentionRelevance(AttentionExplainer):
             if slopes is None:
                 # The gradient at the attention of the samples themselves, once that is known to be one to follow: no
                 # point of it is chosen.
-                slopes = Slopes(dataclasses.replace(inputs, names=layers.names), rules=STANDARD)
+                slopes = TargetGradients(dataclasses.replace(inputs, names=layers.names), rules=STANDARD)
             targets, tokens = slopes.targets, held[0].shape[-1]
             begun = layers.begun(tokens)
             rows = np.empty((targets, last - first, tokens))

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import ClassVar, final
 
 import numpy as np
-import numpy.typing as npt
 
-from xaionnx.explainers._layers.attention import AttentionExplainer, Followed, Layers, stepped
-from xaionnx.explanation import Meaning
-from xaionnx.model import Model
+from xaionnx.explainers._attention import AttentionExplainer, Followed, Layers, stepped
+from xaionnx.explanation import ValueKind
 from xaionnx.parameters import choice, real
-from xaionnx.target import Target
-
-Array = npt.NDArray[Any]
+from xaionnx.runtime.model import Model
+from xaionnx.targets.target import Target
+from xaionnx.typing import Array
 
 _FUSED: dict[str, Callable[..., Array]] = {"mean": np.mean, "max": np.max, "min": np.min}
 
@@ -51,14 +49,14 @@ class AttentionRollout(AttentionExplainer):
     (1, 3, 3)
     """
 
-    shows: ClassVar[Meaning] = "attention"
+    value_kind: ClassVar[ValueKind] = "attention"
     needs: ClassVar[str] = "activation"
     reference: ClassVar[str] = "Abnar and Zuidema 2020, arXiv:2005.00928"
 
     heads: str = choice("mean", ("mean", "max", "min"), "how the heads of a layer join")
     discard: float = real(0.0, "share of the smallest attention of each layer that is left out", low=0, high=0.999)
 
-    def usual_target(self, model: Model) -> Target | None:
+    def default_target(self, model: Model) -> Target | None:
         # A target is only told of here, and a map has no top class.
         return Target.sum() if len(model.output().shape) > 2 else None
 

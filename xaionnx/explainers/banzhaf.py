@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import ClassVar, final
 
 import numpy as np
-import numpy.typing as npt
 from xaionnx_kernels.coalitions import bernoulli
 from xaionnx_kernels.permutations import permutations
 
-from xaionnx.explainers._games.game import Answer, FeatureExplainer
+from xaionnx.explainers._games.game import FeatureExplainer, GameResult
 from xaionnx.explainers._games.paired_regression import both, check_size, regress
-from xaionnx.explainers._games.sampling import SamplingExplainer, ask, completeness_gap
+from xaionnx.explainers._games.sampling import SamplingExplainer, completeness_gap, evaluate
 from xaionnx.perturb.game import Game
-
-Array = npt.NDArray[Any]
+from xaionnx.typing import Array
 
 # For so many players all pairs are shuffled and none comes twice; of more, hardly any would.
 _SHUFFLED = 20
@@ -67,7 +65,7 @@ class Banzhaf(SamplingExplainer, FeatureExplainer):
     def planned(self, players: int) -> int:
         return int(min(self.budget - 1, 2**players - 1))
 
-    def play(self, game: Game) -> Answer:
+    def estimate(self, game: Game) -> GameResult:
         players = game.players
         check_size(type(self).__name__, players)
         every = 2**players - 2
@@ -78,7 +76,7 @@ class Banzhaf(SamplingExplainer, FeatureExplainer):
         answers = np.concatenate([[game.empty, game.full], np.empty((room, game.targets))])
         asked = 2
         for count in self.stages(min(room, max(fewest, 64)), room, multiple=2):
-            answers[asked : count + 2] = ask(game, both(firsts), asked, count + 2)
+            answers[asked : count + 2] = evaluate(game, both(firsts), asked, count + 2)
             asked = count + 2
             pairs, other = asked // 2, every // 2
             weights, drawn = np.ones(pairs), np.full(pairs, 1 - count / every if every else 0.0)
@@ -90,7 +88,7 @@ class Banzhaf(SamplingExplainer, FeatureExplainer):
             "completeness_gap": completeness_gap(game, values),
             "stopped_by": "enumeration" if count == every else self.ending(game, error),
         }
-        return Answer(values, error, diagnostics)
+        return GameResult(values, error, diagnostics)
 
     def _firsts(self, players: int) -> Callable[[int, int], Array]:
         """The first coalition of each pair; that of pair 0 is empty."""

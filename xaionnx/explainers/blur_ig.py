@@ -5,24 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from typing import TYPE_CHECKING, ClassVar, final
 
 import numpy as np
-import numpy.typing as npt
 
+from xaionnx.data.sample import Sample
 from xaionnx.errors import InputMismatchError
 from xaionnx.explainers._gradients.gradient import Found, GradientExplainer, Points
 from xaionnx.explainers._gradients.paths import completeness
-from xaionnx.explainers._gradients.slopes import Slopes
-from xaionnx.explainers._layers.floats import explained
-from xaionnx.explanation import Meaning
+from xaionnx.explanation import ValueKind
+from xaionnx.gradients.target_gradients import TargetGradients
+from xaionnx.layers.embeddings import explained
 from xaionnx.parameters import integer, real
-from xaionnx.perturb.sample import Sample
+from xaionnx.typing import Array
 
 if TYPE_CHECKING:
-    from xaionnx.explainers._layers.prospect import Prospect
+    from xaionnx.layers.dry_run import DryRun
 
-Array = npt.NDArray[Any]
 # Blurred inputs and blurs that are remembered: each row of a batch asks for two of them, twice.
 _KEPT = 64
 
@@ -65,22 +64,22 @@ class BlurIG(GradientExplainer):
     array([[-2., -2., -6., -2.]], dtype=float32)
     """
 
-    shows: ClassVar[Meaning] = "contribution"
+    value_kind: ClassVar[ValueKind] = "contribution"
     axioms: ClassVar[tuple[str, ...]] = ("linearity", "null player")
     reference: ClassVar[str] = "Xu, Venugopalan and Sundararajan 2020, arXiv:2004.03383"
 
     steps: int = integer(100, "scales of the blur", low=1, high=2**20)
     max_sigma: float = real(50.0, "deviation of the strongest blur in pixels of the input", low=0, low_open=True)
 
-    def foresee(self, prospect: Prospect) -> dict[str, str | None]:
-        told = super().foresee(prospect)
-        if prospect.sample is not None:
+    def validate(self, dry_run: DryRun) -> dict[str, str | None]:
+        told = super().validate(dry_run)
+        if dry_run.sample is not None:
             # Embedded tokens stand in a row; their shape is known with the first sample.
-            for name in prospect.sample.own.keys() & set(explained(prospect.model)):
-                _axes(prospect.sample, name)
+            for name in dry_run.sample.own.keys() & set(explained(dry_run.model)):
+                _axes(dry_run.sample, name)
         return told
 
-    def trace(self, slopes: Slopes, points: Points) -> Found:
+    def trace(self, slopes: TargetGradients, points: Points) -> Found:
         count, targets = len(points.sample), slopes.targets
         blurred = self._blurred(slopes, points)
         start = {name: np.stack([blurred(name, j, self.steps) for j in range(count)]) for name in points.x}
@@ -114,7 +113,7 @@ class BlurIG(GradientExplainer):
             },
         )
 
-    def _blurred(self, slopes: Slopes, points: Points) -> Callable[[str, int, int], Array]:
+    def _blurred(self, slopes: TargetGradients, points: Points) -> Callable[[str, int, int], Array]:
         """Input ``name`` of point j at scale k."""
         from scipy.ndimage import gaussian_filter1d
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
+from xaionnx.data.sample import Sample
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.explainers._cams.cam import WeightedCamExplainer
-from xaionnx.explainers._cams.linear_head import obstacle, places_of
-from xaionnx.model import Model
+from xaionnx.layers.linear_head import obstacle, places_of
 from xaionnx.parameters import flag
-from xaionnx.perturb.sample import Sample
-from xaionnx.scores import logits_of
+from xaionnx.runtime.model import Model
+from xaionnx.targets.scores import logits_of
 
 if TYPE_CHECKING:
-    from xaionnx.explainers._cams.algebra import Algebra
+    from xaionnx.explainers._cams.cam_ops import CamOps
 
 
 @final
@@ -53,7 +53,7 @@ class Cam(WeightedCamExplainer):
 
     relu: bool = flag(False, "draw only what speaks for the target; False gives the signed map, as the paper does")
 
-    def weights(self, of: Algebra, a: Any, slope: Any) -> Any:
+    def weights(self, of: CamOps, a: Any, slope: Any) -> Any:
         return of.total(slope)
 
     def chosen(self, model: Model, sample: Sample, tensors: list[str]) -> str:

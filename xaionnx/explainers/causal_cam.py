@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import ClassVar, final
 
 import numpy as np
-import numpy.typing as npt
 
 from xaionnx.explainers._cams.classes import ClassCamExplainer, one_hot
-from xaionnx.explanation import Meaning
-
-Array = npt.NDArray[Any]
+from xaionnx.explanation import ValueKind
+from xaionnx.typing import Array
 
 
 @final
@@ -48,7 +46,7 @@ class CausalCam(ClassCamExplainer):
            [ 0.  , -0.45]], dtype=float32)
     """
 
-    shows: ClassVar[Meaning] = "core"
+    value_kind: ClassVar[ValueKind] = "core"
     reference: ClassVar[str] = "Prabhushankar and AlRegib 2021, arXiv:2103.12322"
 
     def coefficients(self, scores: Array, classes: Array, others: Array) -> list[Array]:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import ClassVar, final
 
 import numpy as np
-import numpy.typing as npt
 
 from xaionnx.explainers._gradients.gradient import Found, Points
 from xaionnx.explainers._gradients.inner_paths import InnerExplainer, InnerPaths
 from xaionnx.explainers._gradients.paths import FromBaseline
-from xaionnx.explainers._gradients.slopes import Slopes
-from xaionnx.explanation import Meaning
+from xaionnx.explanation import ValueKind
+from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.parameters import choice, integer
-
-Array = npt.NDArray[Any]
+from xaionnx.typing import Array
 
 
 @final
@@ -46,14 +44,14 @@ class Conductance(FromBaseline, InnerExplainer):
     array([[ 90., 100., 100., 100.]], dtype=float32)
     """
 
-    shows: ClassVar[Meaning] = "contribution"
+    value_kind: ClassVar[ValueKind] = "contribution"
     axioms: ClassVar[tuple[str, ...]] = ("linearity", "null player", "symmetry")
     reference: ClassVar[str] = "Dhamdhere, Sundararajan and Yan 2019, arXiv:1805.12233"
 
     steps: int = integer(32, "steps of the path", low=1, high=2**20)
     rule: str = choice("trapezoid", ("trapezoid", "left", "middle", "right"), "where in each step the slope is taken")
 
-    def trace(self, slopes: Slopes, points: Points) -> Found:
+    def trace(self, slopes: TargetGradients, points: Points) -> Found:
         paths = InnerPaths.of(slopes, points, self.baseline, self.seed)
         count, targets = len(points.sample), slopes.targets
         (layer,) = slopes.names

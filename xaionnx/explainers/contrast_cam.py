@@ -6,16 +6,14 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 import numpy as np
-import numpy.typing as npt
 
 from xaionnx.errors import ParameterError
 from xaionnx.explainers._cams.classes import ClassCamExplainer, one_hot, softmax
-from xaionnx.explanation import Meaning
-from xaionnx.model import Model
+from xaionnx.explanation import ValueKind
 from xaionnx.parameters import free
-from xaionnx.scores import class_number
-
-Array = npt.NDArray[Any]
+from xaionnx.runtime.model import Model
+from xaionnx.targets.scores import class_number
+from xaionnx.typing import Array
 
 
 def _class(text: str) -> int | str:
@@ -50,7 +48,7 @@ class ContrastCam(ClassCamExplainer):
            [0.  , 0.  ]], dtype=float32)
     """
 
-    shows: ClassVar[Meaning] = "contrast"
+    value_kind: ClassVar[ValueKind] = "contrast"
     reference: ClassVar[str] = "Prabhushankar et al. 2020, arXiv:2008.00178"
 
     contrast: Any = free(

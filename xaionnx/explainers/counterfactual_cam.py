@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 from xaionnx.explainers._cams.cam import WeightedCamExplainer
 
 if TYPE_CHECKING:
-    from xaionnx.explainers._cams.algebra import Algebra
-    from xaionnx.explanation import Meaning
+    from xaionnx.explainers._cams.cam_ops import CamOps
+    from xaionnx.explanation import ValueKind
 
 
 @final
@@ -35,8 +35,8 @@ class CounterfactualCam(WeightedCamExplainer):
            [-20.25, -22.5 ]], dtype=float32)
     """
 
-    shows: ClassVar[Meaning] = "hindrance"
+    value_kind: ClassVar[ValueKind] = "hindrance"
     reference: ClassVar[str] = "Selvaraju et al. 2017, arXiv:1610.02391"
 
-    def weights(self, of: Algebra, a: Any, slope: Any) -> Any:
+    def weights(self, of: CamOps, a: Any, slope: Any) -> Any:
         return -1.0 * of.mean(slope)

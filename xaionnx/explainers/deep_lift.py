@@ -7,28 +7,27 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
-import numpy.typing as npt
 
+from xaionnx.data.sample import Sample
 from xaionnx.errors import ParameterError
+from xaionnx.explainers._gradients.compilable import Emitted, Rows, Traced, total
 from xaionnx.explainers._gradients.gradient import Found, Points
-from xaionnx.explainers._gradients.graph import Emitted, Rows, Traced, total
 from xaionnx.explainers._gradients.path_graph import fixed_starts
 from xaionnx.explainers._gradients.paths import Paths, add_up, completeness
 from xaionnx.explainers._gradients.propagation import PropagationExplainer
-from xaionnx.explainers._gradients.slopes import Slopes
+from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.parameters import choice, free, integer
 from xaionnx.perturb.baseline import Baseline
-from xaionnx.perturb.sample import Sample
+from xaionnx.typing import Array
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
     from xaionnx.autodiff.rule import Table
-    from xaionnx.explanation import Meaning
+    from xaionnx.explanation import ValueKind
     from xaionnx.graph.builder import Builder
-    from xaionnx.model import Model
+    from xaionnx.runtime.model import Model
 
-Array = npt.NDArray[Any]
 
 _FIRST = np.array([0], dtype=np.int64)
 
@@ -83,7 +82,7 @@ class DeepLift(PropagationExplainer):
     array([[0.5, 0.5]], dtype=float32)
     """
 
-    shows: ClassVar[Meaning] = "contribution"
+    value_kind: ClassVar[ValueKind] = "contribution"
     axioms: ClassVar[tuple[str, ...]] = ("completeness", "null player")
     reference: ClassVar[str] = "Shrikumar et al. 2017, arXiv:1704.02685"
 
@@ -104,7 +103,7 @@ class DeepLift(PropagationExplainer):
 
         return TABLES[self.rule]
 
-    def trace(self, slopes: Slopes, points: Points) -> Found:
+    def trace(self, slopes: TargetGradients, points: Points) -> Found:
         from xaionnx.autodiff.reference import baseline_name
 
         paths = Paths.of(slopes, points, self.baseline, self.seed)

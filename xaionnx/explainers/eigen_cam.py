@@ -10,11 +10,11 @@ import numpy as np
 from xaionnx.explainers._cams.cam import CamExplainer, Seen
 from xaionnx.explainers._cams.components import projected
 from xaionnx.explainers._gradients.gradient import Found
-from xaionnx.explainers._gradients.slopes import Slopes
-from xaionnx.explanation import Meaning
-from xaionnx.model import Model
+from xaionnx.explanation import ValueKind
+from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.parameters import flag
-from xaionnx.target import Target
+from xaionnx.runtime.model import Model
+from xaionnx.targets.target import Target
 
 
 @final
@@ -41,18 +41,18 @@ class EigenCam(CamExplainer):
     array([31.39, 42.64], dtype=float32)
     """
 
-    shows: ClassVar[Meaning] = "component"
+    value_kind: ClassVar[ValueKind] = "component"
     needs: ClassVar[str] = "activation"
     reference: ClassVar[str] = "Muhammad and Yeasin 2020, arXiv:2008.00299"
 
     relu: bool = flag(False, "draw only what is above zero; False gives the signed map, as the paper does")
     centred: bool = flag(False, "take each channel's mean off first, as principal components do and the paper does not")
 
-    def usual_target(self, model: Model) -> Target | None:
+    def default_target(self, model: Model) -> Target | None:
         # A target is only told of here, and a map has no top class.
         return Target.sum() if len(model.output().shape) > 2 else None
 
-    def look(self, model: Model, seen: Seen) -> tuple[Found, Slopes | None]:
+    def look(self, model: Model, seen: Seen) -> tuple[Found, TargetGradients | None]:
         small = projected(seen.planes, self.centred)
         nothing = np.zeros(len(small), dtype=np.int64)
         alike = np.stack([small] * seen.whole.resolution.own)

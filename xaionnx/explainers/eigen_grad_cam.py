@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
-
-import numpy.typing as npt
+from typing import ClassVar, final
 
 from xaionnx.explainers._cams.cam import SlopeCamExplainer
 from xaionnx.explainers._cams.components import projected
 from xaionnx.parameters import flag
-
-Array = npt.NDArray[Any]
+from xaionnx.typing import Array
 
 
 @final

@@ -9,13 +9,13 @@ import numpy as np
 
 from xaionnx.errors import ParameterError
 from xaionnx.explainers._games.enumeration import every_value, semivalue, shapley_weights
-from xaionnx.explainers._games.game import Answer, FeatureExplainer
+from xaionnx.explainers._games.game import FeatureExplainer, GameResult
 from xaionnx.explainers._games.sampling import completeness_gap
 from xaionnx.perturb.features import Features, Superpixels
 from xaionnx.perturb.game import Game
 
 if TYPE_CHECKING:
-    from xaionnx.explainers._layers.prospect import Prospect
+    from xaionnx.layers.dry_run import DryRun
 
 _MOST_PLAYERS = 16
 
@@ -54,10 +54,10 @@ class ExactShapley(FeatureExplainer):
     axioms: ClassVar[tuple[str, ...]] = ("efficiency", "linearity", "null player", "symmetry")
     reference: ClassVar[str] = "Shapley 1953, doi:10.1515/9781400881970-018"
 
-    def foresee(self, prospect: Prospect) -> dict[str, str | None]:
-        told, sample, features = super().foresee(prospect), prospect.sample, Features.of(self.features)
+    def validate(self, dry_run: DryRun) -> dict[str, str | None]:
+        told, sample, features = super().validate(dry_run), dry_run.sample, Features.of(self.features)
         # How many superpixels there are is known with the picture.
-        if prospect.rows is not None and sample is not None and not isinstance(features.resolved(sample), Superpixels):
+        if dry_run.rows is not None and sample is not None and not isinstance(features.resolved(sample), Superpixels):
             _check(features.players(sample).count)
         return told
 
@@ -65,11 +65,11 @@ class ExactShapley(FeatureExplainer):
         # More than that is refused, not asked.
         return 2**players - 1 if players <= _MOST_PLAYERS else 0
 
-    def play(self, game: Game) -> Answer:
+    def estimate(self, game: Game) -> GameResult:
         players = game.players
         _check(players)
         values = semivalue(every_value(game), shapley_weights(players))
-        return Answer(values, np.zeros_like(values), {"completeness_gap": completeness_gap(game, values)})
+        return GameResult(values, np.zeros_like(values), {"completeness_gap": completeness_gap(game, values)})
 
 
 def _check(players: int) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 
 from xaionnx.explainers._gradients.gradient import Found, LayerExplainer, Points
 from xaionnx.explainers._gradients.paths import FromBaseline, Paths, add_up, completeness
-from xaionnx.explainers._gradients.slopes import Slopes
-from xaionnx.explanation import Meaning
+from xaionnx.explanation import ValueKind
+from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.parameters import integer
 
 
@@ -43,14 +43,14 @@ class ExpectedGradients(FromBaseline, LayerExplainer):
     array([[2., 2., 0.]], dtype=float32)
     """
 
-    shows: ClassVar[Meaning] = "contribution"
+    value_kind: ClassVar[ValueKind] = "contribution"
     axioms: ClassVar[tuple[str, ...]] = ("linearity", "null player")
     reference: ClassVar[str] = "Erion et al. 2021, doi:10.1038/s42256-021-00343-w"
 
     draws: int = integer(200, "places that are drawn", low=2, high=2**20)
     seed: int = integer(0, "seed of the places, and of a baseline that is drawn", low=0, high=2**63 - 1)
 
-    def trace(self, slopes: Slopes, points: Points) -> Found:
+    def trace(self, slopes: TargetGradients, points: Points) -> Found:
         paths = Paths.of(slopes, points, self.baseline, self.seed)
         rng = np.random.default_rng(self.seed)
         # In turn, in a random order: no baseline comes twice before all came once.

@@ -7,7 +7,7 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from xaionnx.explainers._games.game import Answer, FeatureExplainer
+from xaionnx.explainers._games.game import FeatureExplainer, GameResult
 from xaionnx.perturb.game import Game
 
 
@@ -40,6 +40,6 @@ class FeatureAblation(FeatureExplainer):
     def planned(self, players: int) -> int:
         return players
 
-    def play(self, game: Game) -> Answer:
+    def estimate(self, game: Game) -> GameResult:
         without_one = ~np.eye(game.players, dtype=bool)
-        return Answer((game.full - game.values(without_one)).T)
+        return GameResult((game.full - game.values(without_one)).T)

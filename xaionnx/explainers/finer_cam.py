@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import ClassVar, final
 
 import numpy as np
-import numpy.typing as npt
 
 from xaionnx.explainers._cams.classes import ClassCamExplainer, one_hot, softmax
-from xaionnx.explanation import Meaning
-from xaionnx.model import Model
+from xaionnx.explanation import ValueKind
 from xaionnx.parameters import choice, integer, real
-
-Array = npt.NDArray[Any]
+from xaionnx.runtime.model import Model
+from xaionnx.typing import Array
 
 
 @final
@@ -44,7 +42,7 @@ class FinerCam(ClassCamExplainer):
            [0., 1.]], dtype=float32)
     """
 
-    shows: ClassVar[Meaning] = "contrast"
+    value_kind: ClassVar[ValueKind] = "contrast"
     reference: ClassVar[str] = "Zhang et al. 2025, arXiv:2501.11309"
 
     similar: int = integer(3, "similar classes, or all others where there are fewer", low=1)

@@ -8,29 +8,28 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
-import numpy.typing as npt
 
-from xaionnx import parameters, progress
+from xaionnx import parameters
 from xaionnx.autodiff import gradient
 from xaionnx.explainer import Explainer, provenance
 from xaionnx.explainers._gradients.biases import Bias, biases
 from xaionnx.explainers._gradients.gradient import Found, recorded
-from xaionnx.explainers._gradients.sources.choice import foreseen
-from xaionnx.explainers._gradients.sources.graph import activated
-from xaionnx.explainers._gradients.sources.source import Question
-from xaionnx.explainers._layers.axes import Axes, places_of
-from xaionnx.explainers._layers.field import UPSAMPLING, Field
-from xaionnx.explainers._layers.floats import differentiable
-from xaionnx.explainers._layers.route import Route
-from xaionnx.explanation import Explanation, Meaning
-from xaionnx.model import Model
-from xaionnx.resolution import resolve
-from xaionnx.target import Target
+from xaionnx.explanation import Explanation, ValueKind
+from xaionnx.gradients.choice import validated
+from xaionnx.gradients.graph import activated
+from xaionnx.gradients.source import GradientRequest
+from xaionnx.layers.axes import Axes, places_of
+from xaionnx.layers.embeddings import differentiable
+from xaionnx.layers.path import LayerPath
+from xaionnx.layers.spatial_map import UPSAMPLING, Field
+from xaionnx.runtime import progress
+from xaionnx.runtime.model import Model
+from xaionnx.targets.resolve import resolve
+from xaionnx.targets.target import Target
+from xaionnx.typing import Array
 
 if TYPE_CHECKING:
-    from xaionnx.explainers._layers.prospect import Prospect
-
-Array = npt.NDArray[Any]
+    from xaionnx.layers.dry_run import DryRun
 
 
 @final
@@ -61,30 +60,30 @@ class FullGrad(Explainer):
     ([0.0], 1)
     """
 
-    shows: ClassVar[Meaning] = "importance"
+    value_kind: ClassVar[ValueKind] = "importance"
     needs: ClassVar[str] = "gradient"
     reference: ClassVar[str] = "Srinivas and Fleuret 2019, arXiv:1905.00780"
 
     upsampling: str = parameters.choice("bilinear", UPSAMPLING, "how the maps of biases are enlarged to the input")
 
-    def foresee(self, prospect: Prospect) -> dict[str, str | None]:
+    def validate(self, dry_run: DryRun) -> dict[str, str | None]:
         from xaionnx.autodiff.table import STANDARD
 
-        told, names = super().foresee(prospect), differentiable(prospect.model)
-        found = biases(prospect.model, names, prospect.tensor)
-        return told | foreseen(prospect, [*names, *(bias.tensor for bias in found)], STANDARD)
+        told, names = super().validate(dry_run), differentiable(dry_run.model)
+        found = biases(dry_run.model, names, dry_run.tensor)
+        return told | validated(dry_run, [*names, *(bias.tensor for bias in found)], STANDARD)
 
     def attribute(self, model: Model, x: Array | Mapping[str, Array], target: Any = None) -> Explanation:
         began = time.perf_counter()
         feeds = model.check(x)
-        target = self.usual_target(model) if target is None else target
+        target = self.default_target(model) if target is None else target
         resolution = resolve(target, model, feeds)
         names = differentiable(model, {pick.tensor for pick in resolution.selection.picks})
-        route = Route.of(model, feeds, resolution)
+        route = LayerPath.of(model, feeds, resolution)
         shape = (resolution.own, len(route.samples))
         values, sums = np.zeros((*shape, *route.samples[0].array.shape)), np.zeros(shape)
         found, labels = list[Bias](), set[str]()
-        question = Question(model, feeds, resolution, names, route.samples, route.spent)
+        question = GradientRequest(model, feeds, resolution, names, route.samples, route.spent)
         for t, pick in enumerate(question.picks):
             seen, out = activated(model, pick.tensor, pick.activation, None)
             found = biases(model, names, pick.tensor)
@@ -101,7 +100,9 @@ class FullGrad(Explainer):
         record.diagnostics["biases"] = len(found)
         return record
 
-    def _add(self, question: Question, t: int, slopes: Any, found: list[Bias], values: Array, sums: Array) -> None:
+    def _add(
+        self, question: GradientRequest, t: int, slopes: Any, found: list[Bias], values: Array, sums: Array
+    ) -> None:
         """Add the maps of target t to ``values`` (N, ...), and all that it owes to ``sums`` (N,)."""
         count = len(question.samples)
         info = slopes.model.input(slopes.cotangent)
@@ -135,11 +136,11 @@ class FullGrad(Explainer):
                     planes = field.planes(_rescaled(owed)).sum(axis=1)
                     values[start:stop] += field.spread(planes, self.upsampling)
 
-    def _of_input(self, question: Question, owed: Array) -> Array:
+    def _of_input(self, question: GradientRequest, owed: Array) -> Array:
         over = places_of(question.model, question.samples[0])
         return owed if over is None else owed.sum(axis=over[0] + 1, keepdims=True)
 
-    def _field(self, question: Question, tensor: str, shape: tuple[int, ...]) -> Field | None:
+    def _field(self, question: GradientRequest, tensor: str, shape: tuple[int, ...]) -> Field | None:
         sample = question.samples[0]
         axes = Axes.at(question.model, tensor, shape, sample)
         over = places_of(question.model, sample)

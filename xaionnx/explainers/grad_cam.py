@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 from xaionnx.explainers._cams.cam import WeightedCamExplainer
 
 if TYPE_CHECKING:
-    from xaionnx.explainers._cams.algebra import Algebra
+    from xaionnx.explainers._cams.cam_ops import CamOps
 
 
 @final
@@ -40,5 +40,5 @@ class GradCam(WeightedCamExplainer):
 
     reference: ClassVar[str] = "Selvaraju et al. 2017, arXiv:1610.02391"
 
-    def weights(self, of: Algebra, a: Any, slope: Any) -> Any:
+    def weights(self, of: CamOps, a: Any, slope: Any) -> Any:
         return of.mean(slope)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 from xaionnx.explainers._cams.cam import WeightedCamExplainer
 
 if TYPE_CHECKING:
-    from xaionnx.explainers._cams.algebra import Algebra
+    from xaionnx.explainers._cams.cam_ops import CamOps
 
 
 @final
@@ -40,7 +40,7 @@ class GradCamPp(WeightedCamExplainer):
 
     reference: ClassVar[str] = "Chattopadhyay et al. 2018, arXiv:1710.11063"
 
-    def weights(self, of: Algebra, a: Any, slope: Any) -> Any:
+    def weights(self, of: CamOps, a: Any, slope: Any) -> Any:
         # One g of alpha is taken out of the fraction, where its cube would be lost in the rounding.
         rising = of.positive(slope)
         return of.total(of.quotient(rising, 2.0 + rising * of.total(a)))

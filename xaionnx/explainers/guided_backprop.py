@@ -9,8 +9,8 @@ from xaionnx.explainers._gradients.propagation import PropagationExplainer
 
 if TYPE_CHECKING:
     from xaionnx.autodiff.rule import Table
-    from xaionnx.explanation import Meaning
-    from xaionnx.model import Model
+    from xaionnx.explanation import ValueKind
+    from xaionnx.runtime.model import Model
 
 
 @final
@@ -45,7 +45,7 @@ class GuidedBackprop(PropagationExplainer):
            [1., 2., 2., 1.]], dtype=float32)
     """
 
-    shows: ClassVar[Meaning] = "signal"
+    value_kind: ClassVar[ValueKind] = "signal"
     axioms: ClassVar[tuple[str, ...]] = ("null player", "symmetry")
     reference: ClassVar[str] = "Springenberg et al. 2014, arXiv:1412.6806"
 

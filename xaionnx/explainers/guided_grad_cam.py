@@ -9,21 +9,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
-import numpy.typing as npt
 
 from xaionnx import parameters
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.explainer import Explainer, told_parameters
-from xaionnx.explainers._layers.field import UPSAMPLING
 from xaionnx.explainers.grad_cam import GradCam
 from xaionnx.explainers.guided_backprop import GuidedBackprop
-from xaionnx.explanation import Explanation, Meaning
-from xaionnx.model import Model
+from xaionnx.explanation import Explanation, ValueKind
+from xaionnx.layers.spatial_map import UPSAMPLING
+from xaionnx.runtime.model import Model
+from xaionnx.typing import Array
 
 if TYPE_CHECKING:
-    from xaionnx.explainers._layers.prospect import Prospect
-
-Array = npt.NDArray[Any]
+    from xaionnx.layers.dry_run import DryRun
 
 
 @final
@@ -53,7 +51,7 @@ class GuidedGradCam(Explainer):
            [28. , 56. , 65. , 32.5]], dtype=float32)
     """
 
-    shows: ClassVar[Meaning] = "signal"
+    value_kind: ClassVar[ValueKind] = "signal"
     needs: ClassVar[str] = "gradient"
     reference: ClassVar[str] = "Selvaraju et al. 2017, arXiv:1610.02391"
 
@@ -64,10 +62,10 @@ class GuidedGradCam(Explainer):
     relu: bool = parameters.flag(True, "take only what speaks for the target from Grad-CAM; False takes all of it")
     upsampling: str = parameters.choice("bilinear", UPSAMPLING, "how Grad-CAM is enlarged to the input")
 
-    def foresee(self, prospect: Prospect) -> dict[str, str | None]:
-        told = super().foresee(prospect) | self._where().foresee(prospect) | GuidedBackprop().foresee(prospect)
-        if prospect.model.input().dtype.kind != "f":
-            raise _without_lines(prospect.model)
+    def validate(self, dry_run: DryRun) -> dict[str, str | None]:
+        told = super().validate(dry_run) | self._where().validate(dry_run) | GuidedBackprop().validate(dry_run)
+        if dry_run.model.input().dtype.kind != "f":
+            raise _without_lines(dry_run.model)
         return told
 
     def _where(self) -> GradCam:
@@ -87,7 +85,7 @@ class GuidedGradCam(Explainer):
             for key in ("evaluations", "gradients")
         }
         told = {key: value for key, value in where.provenance.items() if key != "parameters"}
-        told["shows"] = self.shows
+        told["value_kind"] = self.value_kind
         told["parameters"] = told_parameters(self, {"layer": where.provenance["parameters"]["layer"]})
         told["approximations"] = sorted({*told["approximations"], *lines.provenance["approximations"]})
         return dataclasses.replace(

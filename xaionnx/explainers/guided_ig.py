@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import ClassVar, final
 
 import numpy as np
-import numpy.typing as npt
 
-from xaionnx import progress
 from xaionnx.explainers._gradients.gradient import Found, GradientExplainer, Points
 from xaionnx.explainers._gradients.paths import FromBaseline, Paths, completeness
-from xaionnx.explainers._gradients.slopes import Slopes
-from xaionnx.explanation import Meaning
+from xaionnx.explanation import ValueKind
+from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.parameters import integer, real
+from xaionnx.runtime import progress
+from xaionnx.typing import Array
 
-Array = npt.NDArray[Any]
 # The way that is left is met up to this share of the whole.
 _CLOSE = 1e-9
 
@@ -55,7 +54,7 @@ class GuidedIG(FromBaseline, GradientExplainer):
     array([[22.,  8.]], dtype=float32)
     """
 
-    shows: ClassVar[Meaning] = "contribution"
+    value_kind: ClassVar[ValueKind] = "contribution"
     axioms: ClassVar[tuple[str, ...]] = ("null player", "symmetry")
     reference: ClassVar[str] = "Kapishnikov et al. 2021, arXiv:2106.09788"
 
@@ -63,7 +62,7 @@ class GuidedIG(FromBaseline, GradientExplainer):
     fraction: float = real(0.25, "share of the elements that move at once", low=0, low_open=True, high=1)
     max_dist: float = real(0.02, "the most that an element may be ahead or behind the straight path", low=0, high=1)
 
-    def trace(self, slopes: Slopes, points: Points) -> Found:
+    def trace(self, slopes: TargetGradients, points: Points) -> Found:
         paths = Paths.of(slopes, points, self.baseline, self.seed)
         count, targets, draws = len(points.sample), slopes.targets, paths.draws
         baseline = paths.begin(np.arange(draws))

@@ -9,7 +9,7 @@ from xaionnx.explainers._cams.cam import WeightedCamExplainer
 from xaionnx.parameters import flag
 
 if TYPE_CHECKING:
-    from xaionnx.explainers._cams.algebra import Algebra
+    from xaionnx.explainers._cams.cam_ops import CamOps
 
 
 @final
@@ -42,5 +42,5 @@ class HiResCam(WeightedCamExplainer):
 
     relu: bool = flag(False, "draw only what speaks for the target; False gives the signed map, as the paper does")
 
-    def weights(self, of: Algebra, a: Any, slope: Any) -> Any:
+    def weights(self, of: CamOps, a: Any, slope: Any) -> Any:
         return slope

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, ClassVar, final
 
 import numpy as np
 
+from xaionnx.explainers._gradients.compilable import Compilable, Emitted, Traced
 from xaionnx.explainers._gradients.gradient import Found, Points, gradients
-from xaionnx.explainers._gradients.graph import Emitted, GraphExplainer, Traced
-from xaionnx.explainers._gradients.slopes import Slopes
+from xaionnx.gradients.target_gradients import TargetGradients
 
 if TYPE_CHECKING:
-    from xaionnx.explanation import Meaning
+    from xaionnx.explanation import ValueKind
     from xaionnx.graph.builder import Builder
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class InputXGradient(GraphExplainer):
+class InputXGradient(Compilable):
     """The gradient times the input itself::
 
         value_i = x_i * df / dx_i
@@ -39,11 +39,11 @@ class InputXGradient(GraphExplainer):
     array([[ 3.,  4., -3.]], dtype=float32)
     """
 
-    shows: ClassVar[Meaning] = "contribution"
+    value_kind: ClassVar[ValueKind] = "contribution"
     axioms: ClassVar[tuple[str, ...]] = ("linearity", "null player", "symmetry")
     reference: ClassVar[str] = "Shrikumar et al. 2016, arXiv:1605.01713"
 
-    def trace(self, slopes: Slopes, points: Points) -> Found:
+    def trace(self, slopes: TargetGradients, points: Points) -> Found:
         found = gradients(slopes, points)
         values = {name: array * points.x[name] for name, array in found.values.items()}
         errors = {name: array * np.abs(points.x[name]) for name, array in (found.standard_error or {}).items()}

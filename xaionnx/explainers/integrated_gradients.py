@@ -4,32 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from typing import TYPE_CHECKING, ClassVar, final
 
 import numpy as np
-import numpy.typing as npt
 
+from xaionnx.data.sample import Sample
 from xaionnx.errors import ParameterError
+from xaionnx.explainers._gradients.compilable import Compilable, Emitted, Rows, Traced
 from xaionnx.explainers._gradients.gradient import Found, Points
-from xaionnx.explainers._gradients.graph import Emitted, GraphExplainer, Rows, Traced
 from xaionnx.explainers._gradients.path_graph import PathGraph
 from xaionnx.explainers._gradients.paths import FromBaseline, Paths, add_up, completeness
-from xaionnx.explainers._gradients.slopes import Slopes
+from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.parameters import choice, integer, real
-from xaionnx.perturb.sample import Sample
+from xaionnx.typing import Array
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from xaionnx.explanation import Meaning
+    from xaionnx.explanation import ValueKind
     from xaionnx.graph.builder import Builder
-
-Array = npt.NDArray[Any]
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class IntegratedGradients(FromBaseline, GraphExplainer):
+class IntegratedGradients(FromBaseline, Compilable):
     """What each element owes to the change of the target from the baseline b to the input x::
 
         value_i = (x_i - b_i) * integral over a from 0 to 1 of df/dx_i (b + a (x - b))
@@ -75,7 +73,7 @@ class IntegratedGradients(FromBaseline, GraphExplainer):
     array([[5.    , 4.    , 0.1411]], dtype=float32)
     """
 
-    shows: ClassVar[Meaning] = "contribution"
+    value_kind: ClassVar[ValueKind] = "contribution"
     axioms: ClassVar[tuple[str, ...]] = ("linearity", "null player", "symmetry")
     reference: ClassVar[str] = "Sundararajan, Taly and Yan 2017, arXiv:1703.01365"
 
@@ -105,7 +103,7 @@ class IntegratedGradients(FromBaseline, GraphExplainer):
                 f"Got {self.max_steps} instead."
             )
 
-    def trace(self, slopes: Slopes, points: Points) -> Found:
+    def trace(self, slopes: TargetGradients, points: Points) -> Found:
         paths = Paths.of(slopes, points, self.baseline, self.seed)
         count, targets, draws = len(points.sample), slopes.targets, paths.draws
         baseline = paths.begin(np.arange(draws))

@@ -10,9 +10,9 @@ import numpy as np
 from xaionnx.explainers._gradients.gradient import Found, Points
 from xaionnx.explainers._gradients.inner_paths import InnerExplainer, InnerPaths
 from xaionnx.explainers._gradients.paths import FromBaseline
-from xaionnx.explainers._gradients.slopes import Slopes
 from xaionnx.explainers.integrated_gradients import path
-from xaionnx.explanation import Meaning
+from xaionnx.explanation import ValueKind
+from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.parameters import choice, integer
 
 
@@ -41,7 +41,7 @@ class InternalInfluence(FromBaseline, InnerExplainer):
     array([[0.9, 1. , 1. , 1. ]], dtype=float32)
     """
 
-    shows: ClassVar[Meaning] = "slope"
+    value_kind: ClassVar[ValueKind] = "slope"
     axioms: ClassVar[tuple[str, ...]] = ("null player", "symmetry")
     reference: ClassVar[str] = "Leino et al. 2018, arXiv:1802.03788"
 
@@ -50,7 +50,7 @@ class InternalInfluence(FromBaseline, InnerExplainer):
         "gauss_legendre", ("gauss_legendre", "trapezoid", "left", "middle", "right"), "how points are set and weighted"
     )
 
-    def trace(self, slopes: Slopes, points: Points) -> Found:
+    def trace(self, slopes: TargetGradients, points: Points) -> Found:
         paths = InnerPaths.of(slopes, points, self.baseline, self.seed)
         shares, weights = path(self.rule, self.steps)
         count = len(points.sample)

@@ -9,10 +9,10 @@ from typing import ClassVar, final
 import numpy as np
 from xaionnx_kernels.coalitions import kernel_shap_plan
 
-from xaionnx.explainers._games.game import Answer, FeatureExplainer
+from xaionnx.explainers._games.game import FeatureExplainer, GameResult
 from xaionnx.explainers._games.kernel_shap_pairs import KernelShapPairs
 from xaionnx.explainers._games.paired_regression import both, check_size, regress
-from xaionnx.explainers._games.sampling import SamplingExplainer, ask, completeness_gap
+from xaionnx.explainers._games.sampling import SamplingExplainer, completeness_gap, evaluate
 from xaionnx.parameters import integer, real
 from xaionnx.perturb.game import Game
 
@@ -77,7 +77,7 @@ class KernelShap(SamplingExplainer, FeatureExplainer):
     def planned(self, players: int) -> int:
         return int(min(self.budget - 1, 2**players - 1))
 
-    def play(self, game: Game) -> Answer:
+    def estimate(self, game: Game) -> GameResult:
         players = game.players
         check_size(type(self).__name__, players)
         every = 2**players - 2
@@ -85,14 +85,14 @@ class KernelShap(SamplingExplainer, FeatureExplainer):
         room = min(self.room(game, fewest), every)
         if players == 1:
             alone = (game.full - game.empty)[:, None]
-            return Answer(alone, np.zeros_like(alone), {"completeness_gap": 0.0, "stopped_by": "enumeration"})
+            return GameResult(alone, np.zeros_like(alone), {"completeness_gap": 0.0, "stopped_by": "enumeration"})
         pairs = KernelShapPairs(kernel_shap_plan(players, room), self.seed)
         halves = np.empty((pairs.count, game.targets))
         there = np.empty(0, dtype=np.intp)
         for count in self.stages(min(room, max(fewest, 64)), room, multiple=2):
             before, (there, weights, drawn) = there, pairs.design(count)
             new = np.setdiff1d(there, before)
-            answers = ask(game, both(partial(pairs.firsts, new)), 0, 2 * len(new))
+            answers = evaluate(game, both(partial(pairs.firsts, new)), 0, 2 * len(new))
             halves[new] = (answers[::2] - answers[1::2]) / 2
             values, error = regress(
                 partial(pairs.firsts, there),
@@ -109,4 +109,4 @@ class KernelShap(SamplingExplainer, FeatureExplainer):
             "completeness_gap": completeness_gap(game, values),
             "stopped_by": "enumeration" if 2 * len(there) == every else self.ending(game, error),
         }
-        return Answer(values, error, diagnostics)
+        return GameResult(values, error, diagnostics)

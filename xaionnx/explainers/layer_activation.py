@@ -8,22 +8,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
-import numpy.typing as npt
 
 from xaionnx.explainer import Explainer, provenance
 from xaionnx.explainers._gradients.gradient import Found, recorded
-from xaionnx.explainers._layers.route import Route
-from xaionnx.explainers._layers.usual import usual_layer
-from xaionnx.explanation import Explanation, Meaning
-from xaionnx.model import Model
+from xaionnx.explanation import Explanation, ValueKind
+from xaionnx.layers.default_layer import default_layer
+from xaionnx.layers.path import LayerPath
 from xaionnx.parameters import name
-from xaionnx.resolution import resolve
-from xaionnx.target import Target
+from xaionnx.runtime.model import Model
+from xaionnx.targets.resolve import resolve
+from xaionnx.targets.target import Target
+from xaionnx.typing import Array
 
 if TYPE_CHECKING:
-    from xaionnx.explainers._layers.prospect import Prospect
-
-Array = npt.NDArray[Any]
+    from xaionnx.layers.dry_run import DryRun
 
 
 @final
@@ -49,7 +47,7 @@ class LayerActivation(Explainer):
     array([[ 90., 101., 101., 101.]], dtype=float32)
     """
 
-    shows: ClassVar[Meaning] = "activation"
+    value_kind: ClassVar[ValueKind] = "activation"
     needs: ClassVar[str] = "activation"
     reference: ClassVar[str] = "Zeiler and Fergus 2014, arXiv:1311.2901"
 
@@ -57,22 +55,22 @@ class LayerActivation(Explainer):
         "tensor to show; the last map over the picture or series, else the tokens of the last attention, if not given"
     )
 
-    def usual_target(self, model: Model) -> Target | None:
+    def default_target(self, model: Model) -> Target | None:
         # A target is only told of here, and a map has no top class.
         return Target.sum() if len(model.output().shape) > 2 else None
 
-    def foresee(self, prospect: Prospect) -> dict[str, str | None]:
-        told = super().foresee(prospect)
-        if prospect.sample is not None:
-            usual_layer(prospect.model, (prospect.sample.main,), [prospect.tensor], prospect.sample)
+    def validate(self, dry_run: DryRun) -> dict[str, str | None]:
+        told = super().validate(dry_run)
+        if dry_run.sample is not None:
+            default_layer(dry_run.model, (dry_run.sample.main,), [dry_run.tensor], dry_run.sample)
         return told
 
     def attribute(self, model: Model, x: Array | Mapping[str, Array], target: Any = None) -> Explanation:
         began = time.perf_counter()
         feeds = model.check(x)
-        target = self.usual_target(model) if target is None else target
+        target = self.default_target(model) if target is None else target
         resolution = resolve(target, model, feeds)
-        inputs = Route.of(model, feeds, resolution)
+        inputs = LayerPath.of(model, feeds, resolution)
         route = inputs.to(self.layer or inputs.usual())
         held = {name: np.stack([route.feeds[name]] * resolution.own) for name in route.names}
         nothing = np.zeros(len(route.samples), dtype=np.int64)

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import ClassVar, final
 
 import numpy as np
-import numpy.typing as npt
 from xaionnx_kernels.coalitions import all_coalitions, bernoulli
 
 from xaionnx.errors import ParameterError
-from xaionnx.explainers._games.game import Answer, FeatureExplainer
+from xaionnx.explainers._games.game import FeatureExplainer, GameResult
 from xaionnx.explainers._games.local_surrogate import Fit, fit
-from xaionnx.explainers._games.sampling import SamplingExplainer, ask
+from xaionnx.explainers._games.sampling import SamplingExplainer, evaluate
 from xaionnx.parameters import choice, integer, real
 from xaionnx.perturb.game import Game
-
-Array = npt.NDArray[Any]
+from xaionnx.typing import Array
 
 # More players than this have more coalitions than any budget.
 _MOST_ENUMERATED = 30
@@ -88,14 +86,14 @@ class Lime(SamplingExplainer, FeatureExplainer):
                 "surrogate='ridge' with alpha=0 is least squares."
             )
 
-    def play(self, game: Game) -> Answer:
+    def estimate(self, game: Game) -> GameResult:
         players = game.players
         if players <= _MOST_ENUMERATED and 2**players - 2 <= (self.budget - 1) // game.removal.draws - 1:
 
             def every(start: int, stop: int) -> Array:
                 return all_coalitions(players, start, stop)
 
-            between = ask(game, every, 1, 2**players - 1)
+            between = evaluate(game, every, 1, 2**players - 1)
             answers = np.concatenate([game.empty[None], between, game.full[None]])
             return self._answer(game, every, answers, "enumeration")
         room = self.room(game, players + 2)
@@ -107,7 +105,7 @@ class Lime(SamplingExplainer, FeatureExplainer):
 
         answers = game.full[None]
         for count in self.stages(min(room, 4 * players + 100), room):
-            answers = np.concatenate([answers, ask(game, rows, len(answers), count + 1)])
+            answers = np.concatenate([answers, evaluate(game, rows, len(answers), count + 1)])
             answer = self._answer(game, rows, answers, "budget")
             assert answer.standard_error is not None  # every surrogate has one
             if self.sure(game, answer.standard_error):
@@ -115,7 +113,7 @@ class Lime(SamplingExplainer, FeatureExplainer):
                 break
         return answer
 
-    def _answer(self, game: Game, rows: Callable[[int, int], Array], answers: Array, ended: str) -> Answer:
+    def _answer(self, game: Game, rows: Callable[[int, int], Array], answers: Array, ended: str) -> GameResult:
         found = fit(
             rows,
             self._weights(rows, len(answers), game.players),
@@ -126,7 +124,7 @@ class Lime(SamplingExplainer, FeatureExplainer):
             drawn=ended != "enumeration",
         )
         diagnostics = {**_quality(found), "coalitions": len(answers), "stopped_by": ended}
-        return Answer(found.values, found.standard_error, diagnostics)
+        return GameResult(found.values, found.standard_error, diagnostics)
 
     def _weights(self, rows: Callable[[int, int], Array], count: int, players: int) -> Array:
         if self.kernel == "uniform":

@@ -8,27 +8,25 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, final
 
 import numpy as np
-import numpy.typing as npt
 from xaionnx_kernels import masks
 
-from xaionnx import progress
+from xaionnx.data.sample import Sample, split
 from xaionnx.errors import ParameterError, UnsupportedModelError
 from xaionnx.explainer import provenance
-from xaionnx.explainers._games.game import Answer, GameExplainer
-from xaionnx.explainers._layers.axes import Axes
-from xaionnx.explainers._layers.field import Field
-from xaionnx.explainers._layers.spatial_scores import by_place, candidates, refused
-from xaionnx.explanation import Explanation, Meaning
-from xaionnx.model import Model
+from xaionnx.explainers._games.game import GameExplainer, GameResult
+from xaionnx.explanation import Explanation, ValueKind
+from xaionnx.layers.axes import Axes
+from xaionnx.layers.spatial_map import Field
+from xaionnx.layers.spatial_scores import by_place, candidates, refused
 from xaionnx.parameters import choice, flag, name, size
-from xaionnx.perturb.cover import Reveal
 from xaionnx.perturb.features import Features
 from xaionnx.perturb.game import Game
-from xaionnx.perturb.sample import Sample, split
-from xaionnx.resolution import resolve
-from xaionnx.target import Target
-
-Array = npt.NDArray[Any]
+from xaionnx.perturb.windows import Reveal
+from xaionnx.runtime import progress
+from xaionnx.runtime.model import Model
+from xaionnx.targets.resolve import resolve
+from xaionnx.targets.target import Target
+from xaionnx.typing import Array
 
 
 @final
@@ -107,7 +105,7 @@ class LocalEvidence(GameExplainer):
             )
 
     @property
-    def shows(self) -> Meaning:
+    def value_kind(self) -> ValueKind:
         return "contribution" if self.relative else "alone"
 
     def attribute(self, model: Model, x: Array | Mapping[str, Array], target: Any = None) -> Explanation:
@@ -144,7 +142,7 @@ class LocalEvidence(GameExplainer):
         )
         return Reveal(sample, pixels.players(sample), self.draws(sample, (sample.main,)), self._window(sample))
 
-    def play(self, game: Game) -> Answer:
+    def estimate(self, game: Game) -> GameResult:
         reveal = game.removal
         assert isinstance(reveal, Reveal)  # self.removal makes nothing else
         stride = reveal.steps(type(self).__name__, self.stride, share=4)
@@ -156,7 +154,7 @@ class LocalEvidence(GameExplainer):
             evidence = evidence - game.empty[:, None]
         total, covered = reveal.laid_over(evidence, corners)
         values = (total / covered).reshape(len(evidence), -1)
-        return Answer(values, maps={"evidence": evidence.reshape(-1, *grid)})
+        return GameResult(values, maps={"evidence": evidence.reshape(-1, *grid)})
 
     def _alone(self, game: Game, reveal: Reveal, corners: Array) -> Array:
         sample, main = reveal.sample, reveal.sample.main

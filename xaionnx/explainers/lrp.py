@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 import numpy as np
 
 from xaionnx.errors import ParameterError
+from xaionnx.explainers._gradients.compilable import Emitted, Traced, total
 from xaionnx.explainers._gradients.gradient import Found, Points
-from xaionnx.explainers._gradients.graph import Emitted, Traced, total
 from xaionnx.explainers._gradients.propagation import PropagationExplainer
-from xaionnx.explainers._gradients.slopes import Slopes
+from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.parameters import declared, flag, free, real
 
 if TYPE_CHECKING:
     from xaionnx.autodiff.lrp import Composite
     from xaionnx.autodiff.rule import Table
-    from xaionnx.explanation import Meaning
+    from xaionnx.explanation import ValueKind
     from xaionnx.graph.builder import Builder
-    from xaionnx.model import Model
+    from xaionnx.runtime.model import Model
 
 
 @final
@@ -87,7 +87,7 @@ class Lrp(PropagationExplainer):
     array([[ 9.333, 34.667, 52.   ]], dtype=float32)
     """
 
-    shows: ClassVar[Meaning] = "contribution"
+    value_kind: ClassVar[ValueKind] = "contribution"
     reference: ClassVar[str] = "Bach et al. 2015, doi:10.1371/journal.pone.0130140"
 
     composite: str | Composite = free(
@@ -160,7 +160,7 @@ class Lrp(PropagationExplainer):
         choices = Choices(self.epsilon, self.relative, self.gamma, low, high)
         return named(self.composite, choices, first=self.layer is None)
 
-    def trace(self, slopes: Slopes, points: Points) -> Found:
+    def trace(self, slopes: TargetGradients, points: Points) -> Found:
         found = super().trace(slopes, points)
         assert points.values is not None
         relevance = sum(v.sum(axis=tuple(range(2, v.ndim)), dtype=np.float64) for v in found.values.values())

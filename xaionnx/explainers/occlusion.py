@@ -6,20 +6,19 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 import numpy as np
-import numpy.typing as npt
 from xaionnx_kernels import masks
 
-from xaionnx.explainers._games.game import Answer, GameExplainer
-from xaionnx.model import Model
+from xaionnx.data.sample import Sample
+from xaionnx.explainers._games.game import GameExplainer, GameResult
 from xaionnx.parameters import choice, flag, integer, name, size
-from xaionnx.perturb.cover import Cover
 from xaionnx.perturb.features import Features
 from xaionnx.perturb.game import Game
 from xaionnx.perturb.players import Players
-from xaionnx.perturb.sample import Sample
-from xaionnx.target import Target
+from xaionnx.perturb.windows import WindowOcclusion
+from xaionnx.runtime.model import Model
+from xaionnx.targets.target import Target
+from xaionnx.typing import Array
 
-Array = npt.NDArray[Any]
 # Positions evaluated at once: bounds what is held of their classes, whatever the stride.
 _PIECE = 4096
 
@@ -94,16 +93,16 @@ class Occlusion(GameExplainer):
     def applier(self) -> str:
         return "incremental" if self.incremental else "auto"
 
-    def removal(self, sample: Sample) -> Cover:
+    def removal(self, sample: Sample) -> WindowOcclusion:
         shape = sample.array.shape
         axes = sample.picture_axes
         pixels = Features.pixels() if axes is not None else Features.of(np.arange(shape[-1]))
         players: Players = pixels.players(sample)
-        return Cover(sample, players, self.draws(sample, (sample.main,)), self.window)
+        return WindowOcclusion(sample, players, self.draws(sample, (sample.main,)), self.window)
 
-    def play(self, game: Game) -> Answer:
+    def estimate(self, game: Game) -> GameResult:
         cover = game.removal
-        assert isinstance(cover, Cover)  # self.removal makes nothing else
+        assert isinstance(cover, WindowOcclusion)  # self.removal makes nothing else
         stride = cover.steps(type(self).__name__, self.stride)
         corners = masks.window_corners(cover.extent, cover.window, stride)
         grid = tuple(len(np.unique(corners[:, axis])) for axis in (0, 1))
@@ -119,7 +118,7 @@ class Occlusion(GameExplainer):
         maps = {"drop": drops.T, **{key: np.concatenate([s[key] for s in seen], axis=1) for key in seen[0]}}
         maps = {key: by_position.reshape(-1, *grid) for key, by_position in maps.items()}
         diagnostics = {"incremental": ", ".join(game.cuts) or None}
-        return Answer(values.reshape(len(values), -1), diagnostics=diagnostics, maps=maps)
+        return GameResult(values.reshape(len(values), -1), diagnostics=diagnostics, maps=maps)
 
     def _seen(self, game: Game, watched: Array) -> dict[str, Array]:
         """Maps (T, M) of what was watched, (M, W)."""

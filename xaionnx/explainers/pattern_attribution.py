@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, final
 
 from xaionnx.explainers._gradients.patterns import PatternExplainer
-from xaionnx.explanation import Meaning
+from xaionnx.explanation import ValueKind
 
 
 @final
@@ -43,6 +43,6 @@ class PatternAttribution(PatternExplainer):
     array([[1., 0.]], dtype=float32)
     """
 
-    shows: ClassVar[Meaning] = "importance"
+    value_kind: ClassVar[ValueKind] = "importance"
     reference: ClassVar[str] = "Kindermans et al. 2018, arXiv:1705.05598"
     weighted: ClassVar[bool] = True

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, final
 
 from xaionnx.explainers._gradients.patterns import PatternExplainer
-from xaionnx.explanation import Meaning
+from xaionnx.explanation import ValueKind
 
 
 @final
@@ -46,6 +46,6 @@ class PatternNet(PatternExplainer):
     array([[1., 0.]], dtype=float32)
     """
 
-    shows: ClassVar[Meaning] = "signal"
+    value_kind: ClassVar[ValueKind] = "signal"
     reference: ClassVar[str] = "Kindermans et al. 2018, arXiv:1705.05598"
     weighted: ClassVar[bool] = False

@@ -4,30 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from typing import TYPE_CHECKING, ClassVar, final
 
 import numpy as np
-import numpy.typing as npt
 from xaionnx_kernels import masks
 
+from xaionnx.data.sample import Sample
 from xaionnx.errors import BudgetError
-from xaionnx.explainers._games.game import Answer
+from xaionnx.explainers._games.game import GameResult
 from xaionnx.explainers._games.mask_space import MaskSpace
-from xaionnx.explainers._games.sampling import SamplingExplainer, ask
-from xaionnx.explanation import Meaning
-from xaionnx.model import Model
+from xaionnx.explainers._games.sampling import SamplingExplainer, evaluate
+from xaionnx.explanation import ValueKind
 from xaionnx.parameters import choice, integer, real, size
-from xaionnx.perturb.cover import Veil, check_smooth
 from xaionnx.perturb.features import Features
 from xaionnx.perturb.game import Game
 from xaionnx.perturb.removal import Removal, Select
-from xaionnx.perturb.sample import Sample
-from xaionnx.target import Target
+from xaionnx.perturb.windows import SmoothMask, check_smooth
+from xaionnx.runtime.model import Model
+from xaionnx.targets.target import Target
+from xaionnx.typing import Array
 
 if TYPE_CHECKING:
-    from xaionnx.explainers._layers.prospect import Prospect
+    from xaionnx.layers.dry_run import DryRun
 
-Array = npt.NDArray[Any]
 
 # From fewer masks, the standard errors are too uncertain themselves to end the sampling.
 _TRUSTED = 400
@@ -101,29 +100,29 @@ class Rise(SamplingExplainer):
     keep: float = real(0.5, "probability that a cell is kept", low=0.01, high=0.99)
 
     @property
-    def shows(self) -> Meaning:
+    def value_kind(self) -> ValueKind:
         # The plain sum is the slope, shifted by the mean answer.
         return "importance" if self.estimator == "plain" else "contribution"
 
-    def usual_target(self, model: Model) -> Target | None:
+    def default_target(self, model: Model) -> Target | None:
         # As in the paper. A score without bounds goes on rising where the class is certain already.
         known = model.spec is not None and model.spec.activation != "none"
         return Target.probability() if known else None
 
-    def foresee(self, prospect: Prospect) -> dict[str, str | None]:
-        if prospect.sample is not None:
-            check_smooth(prospect.sample)
-        return super().foresee(prospect)
+    def validate(self, dry_run: DryRun) -> dict[str, str | None]:
+        if dry_run.sample is not None:
+            check_smooth(dry_run.sample)
+        return super().validate(dry_run)
 
     def removal(self, sample: Sample) -> Removal:
         flat = sample.picture_axes is None
         pixels = Features.of(np.arange(sample.array.shape[-1])) if flat else Features.pixels()
         players = pixels.players(sample)
         baseline = self.draws(sample, (sample.main,))
-        veil = Veil(sample, players, baseline, self.grid, self.keep, self.seed)
+        veil = SmoothMask(sample, players, baseline, self.grid, self.keep, self.seed)
         return Select(sample, players, baseline) if veil.cell == (1, 1) else veil
 
-    def play(self, game: Game) -> Answer:
+    def estimate(self, game: Game) -> GameResult:
         room = game.affordable or 0
         if room < 2:
             raise BudgetError(
@@ -133,7 +132,7 @@ class Rise(SamplingExplainer):
         space, code = self._space(game.removal)
         answers = np.empty((0, game.targets))
         for count in self.stages(min(_TRUSTED, room), room):
-            answers = np.concatenate([answers, ask(game, code, len(answers), count)])
+            answers = np.concatenate([answers, evaluate(game, code, len(answers), count)])
             values, error, r2 = self._estimate(space, answers)
             sure = self.tolerance is not None and bool(
                 (error.max(axis=1) <= self.tolerance * np.abs(values).max(axis=1)).all()
@@ -141,11 +140,11 @@ class Rise(SamplingExplainer):
             if sure:
                 break
         ended = "tolerance" if sure else "budget"
-        return Answer(values, error, {"masks": len(answers), "r2": r2, "stopped_by": ended})
+        return GameResult(values, error, {"masks": len(answers), "r2": r2, "stopped_by": ended})
 
     def _space(self, removal: Removal) -> tuple[MaskSpace, Callable[[int, int], Array]]:
         """The masks, and the codes that tell the removal of them."""
-        if isinstance(removal, Veil):
+        if isinstance(removal, SmoothMask):
             grid, cell, extent = removal.grid, removal.cell, removal.extent
         else:
             flat = removal.sample.picture_axes is None
@@ -159,7 +158,11 @@ class Rise(SamplingExplainer):
             return cells(start, stop), masks.rise_shifts(self.seed, start, stop, cell)
 
         def code(start: int, stop: int) -> Array:
-            return np.arange(start, stop) if isinstance(removal, Veil) else cells(start, stop).reshape(stop - start, -1)
+            return (
+                np.arange(start, stop)
+                if isinstance(removal, SmoothMask)
+                else cells(start, stop).reshape(stop - start, -1)
+            )
 
         return MaskSpace(draw, grid, cell, extent, self.keep), code
 

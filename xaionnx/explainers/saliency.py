@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, ClassVar, final
 
 import numpy as np
 
+from xaionnx.explainers._gradients.compilable import Compilable, Emitted, Traced
 from xaionnx.explainers._gradients.gradient import Found, Points, gradients
-from xaionnx.explainers._gradients.graph import Emitted, GraphExplainer, Traced
-from xaionnx.explainers._gradients.slopes import Slopes
+from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.parameters import flag
 
 if TYPE_CHECKING:
-    from xaionnx.explanation import Meaning
+    from xaionnx.explanation import ValueKind
     from xaionnx.graph.builder import Builder
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Saliency(GraphExplainer):
+class Saliency(Compilable):
     """How much the target changes with each element of the input::
 
         value_i = |df / dx_i|      (absolute=True)
@@ -51,10 +51,10 @@ class Saliency(GraphExplainer):
     absolute: bool = flag(True, "take the absolute value, as the paper does; False gives the signed gradient")
 
     @property
-    def shows(self) -> Meaning:
+    def value_kind(self) -> ValueKind:
         return "sensitivity" if self.absolute else "slope"
 
-    def trace(self, slopes: Slopes, points: Points) -> Found:
+    def trace(self, slopes: TargetGradients, points: Points) -> Found:
         found = gradients(slopes, points)
         if not self.absolute:
             return found

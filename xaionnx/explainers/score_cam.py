@@ -6,19 +6,17 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 import numpy as np
-import numpy.typing as npt
 
+from xaionnx.data.sample import Sample
 from xaionnx.errors import ParameterError, UnsupportedModelError
 from xaionnx.explainers._cams.cam import Seen
 from xaionnx.explainers._cams.channels import ChannelCamExplainer
-from xaionnx.explainers._layers.route import Route
-from xaionnx.model import Model
+from xaionnx.layers.path import LayerPath
 from xaionnx.parameters import free, integer
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.perturb.element_types import rounded
-from xaionnx.perturb.sample import Sample
-
-Array = npt.NDArray[Any]
+from xaionnx.runtime.model import Model
+from xaionnx.typing import Array
 
 
 @final
@@ -74,7 +72,7 @@ class ScoreCam(ChannelCamExplainer):
             )
         return super().chosen(model, sample, tensors)
 
-    def part(self, seen: Seen) -> Route:
+    def part(self, seen: Seen) -> LayerPath:
         return seen.whole
 
     def tried(self, seen: Seen, sample: Array, channel: Array) -> dict[str, Array]:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, final
+from typing import ClassVar, final
 
 import numpy as np
-import numpy.typing as npt
 from xaionnx_kernels.permutations import MAX_ORTHOGONAL_PLAYERS, permutation_coalitions, permutations
 
 from xaionnx.errors import ParameterError
 from xaionnx.explainers._games.enumeration import every_value, semivalue, shapley_weights
-from xaionnx.explainers._games.game import Answer, FeatureExplainer
-from xaionnx.explainers._games.sampling import Answering, Asked, SamplingExplainer, ask, completeness_gap
+from xaionnx.explainers._games.game import FeatureExplainer, GameResult
+from xaionnx.explainers._games.sampling import Answering, Asked, SamplingExplainer, completeness_gap, evaluate
 from xaionnx.parameters import choice
 from xaionnx.perturb.game import Game
-
-Array = npt.NDArray[Any]
+from xaionnx.typing import Array
 
 # From fewer, the standard errors are too uncertain themselves to end the sampling.
 _TRUSTED = 10
@@ -73,7 +71,7 @@ class ShapleySampling(SamplingExplainer, FeatureExplainer):
 
     scheme: str = choice("antithetic", ("antithetic", "orthogonal", "plain"), "how orders are drawn")
 
-    def play(self, game: Game) -> Answer:
+    def estimate(self, game: Game) -> GameResult:
         players = game.players
         if self.scheme == "orthogonal" and players > MAX_ORTHOGONAL_PLAYERS:
             raise ParameterError(
@@ -85,7 +83,7 @@ class ShapleySampling(SamplingExplainer, FeatureExplainer):
         room = self.room(game, min(2 * cost, every))
         # Within reach of all coalitions many come twice, and in the end all of them are asked.
         whole = room >= every
-        answer: Answering = Asked(game).values if whole else partial(ask, game)
+        answer: Answering = Asked(game).values if whole else partial(evaluate, game)
         blocks = min(room, every) // max(cost, 1)
         if whole and (self.tolerance is None or blocks < _TRUSTED):
             return self._enumerated(game, answer)
@@ -107,12 +105,12 @@ class ShapleySampling(SamplingExplainer, FeatureExplainer):
             "orders": asked * orders,
             "stopped_by": self.ending(game, error),
         }
-        return Answer(values, error, diagnostics)
+        return GameResult(values, error, diagnostics)
 
-    def _enumerated(self, game: Game, answer: Answering) -> Answer:
+    def _enumerated(self, game: Game, answer: Answering) -> GameResult:
         values = semivalue(every_value(game, answer), shapley_weights(game.players))
         gap = completeness_gap(game, values)
-        return Answer(
+        return GameResult(
             values, np.zeros_like(values), {"completeness_gap": gap, "orders": 0, "stopped_by": "enumeration"}
         )
 

@@ -9,32 +9,32 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
-import numpy.typing as npt
 
-from xaionnx import parameters, progress
+from xaionnx import parameters
 from xaionnx.errors import ParameterError
 from xaionnx.explainer import Explainer, provenance
 from xaionnx.explainers._gradients.inner import HeldTarget, held, inner_method, resolved
 from xaionnx.explainers._gradients.joined import Joined
-from xaionnx.explainers._gradients.sources import choice
-from xaionnx.explainers._layers.floats import explained
-from xaionnx.explainers._layers.route import Route
 from xaionnx.explainers.saliency import Saliency
-from xaionnx.explanation import Explanation, Meaning
-from xaionnx.model import Model
+from xaionnx.explanation import Explanation, ValueKind
+from xaionnx.gradients import choice
+from xaionnx.layers.embeddings import explained
+from xaionnx.layers.path import LayerPath
 from xaionnx.parameters import free, integer, real
 from xaionnx.perturb.element_types import value_range
-from xaionnx.resolution import resolve
-from xaionnx.target import Target
+from xaionnx.runtime import progress
+from xaionnx.runtime.model import Model
+from xaionnx.targets.resolve import resolve
+from xaionnx.targets.target import Target
+from xaionnx.typing import Array
 
 if TYPE_CHECKING:
-    from xaionnx.explainers._layers.prospect import Prospect
+    from xaionnx.layers.dry_run import DryRun
 
-Array = npt.NDArray[Any]
 # Numbers that the inputs of the copies explained at once may hold, for each target.
 _PIECE = 2**24
 # What squares mean of values that are above and below zero.
-_SQUARED: dict[Meaning, Meaning] = {
+_SQUARED: dict[ValueKind, ValueKind] = {
     "slope": "sensitivity",
     "contribution": "importance",
     "hindrance": "importance",
@@ -115,25 +115,25 @@ class SmoothGrad(Explainer):
         return inner_method(self, self.inner, Saliency(absolute=False), ("layer", "gradient"))
 
     @property
-    def shows(self) -> Meaning:
+    def value_kind(self) -> ValueKind:
         if self.statistic == "variance":
             return "spread"
-        inner = self._inner().shows
+        inner = self._inner().value_kind
         return _SQUARED.get(inner, inner) if self.statistic == "squared" else inner
 
-    def usual_target(self, model: Model) -> Target | None:
-        return self._inner().usual_target(model)
+    def default_target(self, model: Model) -> Target | None:
+        return self._inner().default_target(model)
 
-    def foresee(self, prospect: Prospect) -> dict[str, str | None]:
-        explained(prospect.model)
-        return super().foresee(prospect) | self._inner().foresee(prospect)
+    def validate(self, dry_run: DryRun) -> dict[str, str | None]:
+        explained(dry_run.model)
+        return super().validate(dry_run) | self._inner().validate(dry_run)
 
     def attribute(self, model: Model, x: Array | Mapping[str, Array], target: Any = None) -> Explanation:
         began = time.perf_counter()
         feeds = model.check(x)
-        target = self.usual_target(model) if target is None else target
+        target = self.default_target(model) if target is None else target
         resolution = resolve(target, model, feeds)
-        route = Route.of(model, feeds, resolution).to_floats()
+        route = LayerPath.of(model, feeds, resolution).to_floats()
         method = self._inner()
         known = parameters.declared(type(method))
         if route.layer is not None and "baseline" in known:
@@ -147,7 +147,7 @@ class SmoothGrad(Explainer):
         told = provenance(self, model, feeds, Target.of(target)[0], {"inner": resolved(method, route.samples[0])})
         return joined.record(self.name(), time.perf_counter() - began, told, route.facts())
 
-    def _explained(self, route: Route) -> Iterator[Explanation]:
+    def _explained(self, route: LayerPath) -> Iterator[Explanation]:
         """The explanations of the noisy copies, some at a time: all samples of a draw, then those of the next."""
         model, feeds, resolution = route.model, route.feeds, route.resolution
         deviations = self._deviations(route)
@@ -170,7 +170,7 @@ class SmoothGrad(Explainer):
                 expected = sum(found.diagnostics["evaluations"]) // len(some)
                 progress.expect(expected * (self.draws - len(some)))
 
-    def _deviations(self, route: Route) -> dict[str, Array]:
+    def _deviations(self, route: LayerPath) -> dict[str, Array]:
         """Of the noise at each element of the tensors that it is added to, (N, ...) by name."""
         found = {}
         for name in route.names:

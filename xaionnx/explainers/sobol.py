@@ -8,22 +8,21 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
-import numpy.typing as npt
 
+from xaionnx.data.sample import Sample
 from xaionnx.errors import BudgetError, InputMismatchError, ParameterError
-from xaionnx.explainers._games.game import Answer
-from xaionnx.explainers._games.sampling import SamplingExplainer, ask
-from xaionnx.explanation import Meaning
+from xaionnx.explainers._games.game import GameResult
+from xaionnx.explainers._games.sampling import SamplingExplainer, evaluate
+from xaionnx.explanation import ValueKind
 from xaionnx.parameters import free, real
 from xaionnx.perturb.features import Features
 from xaionnx.perturb.game import Game
 from xaionnx.perturb.removal import Mix
-from xaionnx.perturb.sample import Sample
+from xaionnx.typing import Array
 
 if TYPE_CHECKING:
-    from xaionnx.explainers._layers.prospect import Prospect
+    from xaionnx.layers.dry_run import DryRun
 
-Array = npt.NDArray[Any]
 
 # The dimensions that scipy has direction numbers for; a point needs two a player.
 _MOST_DIMENSIONS = 21201
@@ -75,7 +74,7 @@ class Sobol(SamplingExplainer):
     array([[0.2, 0.8, 0. ]], dtype=float32)
     """
 
-    shows: ClassVar[Meaning] = "sensitivity"
+    value_kind: ClassVar[ValueKind] = "sensitivity"
     axioms: ClassVar[tuple[str, ...]] = ("null player",)
     reference: ClassVar[str] = "Fel et al. 2021, arXiv:2111.04138"
 
@@ -88,10 +87,10 @@ class Sobol(SamplingExplainer):
         None, "stop when every standard error is at most this", low=0, low_open=True, optional=True
     )
 
-    def foresee(self, prospect: Prospect) -> dict[str, str | None]:
-        if prospect.sample is not None and self.features is None:
-            _check(prospect.sample, (prospect.sample.main,))
-        return super().foresee(prospect)
+    def validate(self, dry_run: DryRun) -> dict[str, str | None]:
+        if dry_run.sample is not None and self.features is None:
+            _check(dry_run.sample, (dry_run.sample.main,))
+        return super().validate(dry_run)
 
     def removal(self, sample: Sample) -> Mix:
         by_default = None if sample.picture_axes is None else "grid"
@@ -99,7 +98,7 @@ class Sobol(SamplingExplainer):
         _check(sample, tuple(players.maps))
         return Mix(sample, players, self.draws(sample, tuple(players.maps)))
 
-    def play(self, game: Game) -> Answer:
+    def estimate(self, game: Game) -> GameResult:
         players, room = game.players, game.affordable or 0
         most = room // (players + 2)
         if most < _LEAST:
@@ -113,7 +112,7 @@ class Sobol(SamplingExplainer):
         answers = np.empty((0, players + 2, game.targets))
         for codes in self._points(players, 1 << (most.bit_length() - 1)):
             rows = partial(_designs, codes)
-            new = ask(game, rows, 0, len(codes) * (players + 2))
+            new = evaluate(game, rows, 0, len(codes) * (players + 2))
             answers = np.concatenate([answers, new.reshape(len(codes), players + 2, -1)])
             total, first, error, variance = _indices(answers)
             sure = self.tolerance is not None and bool((error <= self.tolerance).all())
@@ -125,7 +124,7 @@ class Sobol(SamplingExplainer):
             "points": len(answers),
             "stopped_by": "tolerance" if sure else "budget",
         }
-        return Answer(total, error, diagnostics)
+        return GameResult(total, error, diagnostics)
 
     def _points(self, players: int, count: int) -> Iterator[Array]:
         """Points (n, 2 P) of one sequence: all of it, or, with a tolerance, doubling."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 from xaionnx.explainers._cams.cam import WeightedCamExplainer
 
 if TYPE_CHECKING:
-    from xaionnx.explainers._cams.algebra import Algebra
+    from xaionnx.explainers._cams.cam_ops import CamOps
 
 
 @final
@@ -39,5 +39,5 @@ class XGradCam(WeightedCamExplainer):
 
     reference: ClassVar[str] = "Fu et al. 2020, arXiv:2008.02312"
 
-    def weights(self, of: Algebra, a: Any, slope: Any) -> Any:
+    def weights(self, of: CamOps, a: Any, slope: Any) -> Any:
         return of.quotient(of.total(slope * a), of.total(a))

@@ -9,29 +9,27 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
-import numpy.typing as npt
 
+from xaionnx.data.sample import Sample, split
 from xaionnx.errors import InputMismatchError, ParameterError
 from xaionnx.explainer import Explainer, provenance
 from xaionnx.explainers._games.game import padded
 from xaionnx.explainers._gradients.inner import inner_method, resolved
 from xaionnx.explainers._gradients.regions import ranking
-from xaionnx.explainers._gradients.sources import choice as sources
 from xaionnx.explainers.integrated_gradients import IntegratedGradients
-from xaionnx.explanation import Explanation, Meaning
-from xaionnx.model import Model
+from xaionnx.explanation import Explanation, ValueKind
+from xaionnx.gradients import choice as sources
 from xaionnx.parameters import choice, free, integer
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.perturb.element_types import value_range
 from xaionnx.perturb.features import shown
 from xaionnx.perturb.players import Players
-from xaionnx.perturb.sample import Sample, split
-from xaionnx.target import Target
+from xaionnx.runtime.model import Model
+from xaionnx.targets.target import Target
+from xaionnx.typing import Array
 
 if TYPE_CHECKING:
-    from xaionnx.explainers._layers.prospect import Prospect
-
-Array = npt.NDArray[Any]
+    from xaionnx.layers.dry_run import DryRun
 
 
 @final
@@ -97,8 +95,8 @@ class XRAI(Explainer):
         return inner_method(self, self.inner, IntegratedGradients(baseline=BlackAndWhite()), ("gradient",))
 
     @property
-    def shows(self) -> Meaning:
-        inner = self._inner().shows
+    def value_kind(self) -> ValueKind:
+        inner = self._inner().value_kind
         # The largest of the channels ranks regions; it is no part of the change that a method handed out.
         return "importance" if inner == "contribution" and self.channels == "max" else inner
 
@@ -112,13 +110,13 @@ class XRAI(Explainer):
             )
         return sample.picture_axes
 
-    def usual_target(self, model: Model) -> Target | None:
-        return self._inner().usual_target(model)
+    def default_target(self, model: Model) -> Target | None:
+        return self._inner().default_target(model)
 
-    def foresee(self, prospect: Prospect) -> dict[str, str | None]:
-        if prospect.sample is not None:
-            self._axes(prospect.model, prospect.sample)
-        return super().foresee(prospect) | self._inner().foresee(prospect)
+    def validate(self, dry_run: DryRun) -> dict[str, str | None]:
+        if dry_run.sample is not None:
+            self._axes(dry_run.model, dry_run.sample)
+        return super().validate(dry_run) | self._inner().validate(dry_run)
 
     def attribute(self, model: Model, x: Array | Mapping[str, Array], target: Any = None) -> Explanation:
         began = time.perf_counter()
@@ -127,7 +125,7 @@ class XRAI(Explainer):
         samples = split(feeds, main, model.spec, model.shared)
         axes = self._axes(model, samples[0])
         method = self._inner()
-        target = method.usual_target(model) if target is None else target
+        target = method.default_target(model) if target is None else target
         found = method.attribute(model, feeds, target)
         values = found.values[main] if isinstance(found.values, dict) else found.values
         if values.shape[int(found.several_targets) :] != feeds[main].shape:

@@ -43,7 +43,7 @@ def canonicalize(
         Tensors that must survive under their names: they become outputs, after the model's own. Other tensors keep
         their names where they survive.
     simplify : callable or None
-        Serialised model in, simplified one out (:func:`xaionnx.session.simplified`); None leaves that step out.
+        Serialised model in, simplified one out (:func:`xaionnx.runtime.session.simplified`); None leaves that step out.
     probed : callable or None
         Probes a model that takes the same inputs, so that If, Loop and Scan are written out as
         :func:`xaionnx.graph.control_flow.write_out` tells; None leaves that step out.

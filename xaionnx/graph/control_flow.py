@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
@@ -16,8 +14,8 @@ from xaionnx.graph.sequences import questions, without_sequences
 from xaionnx.graph.writing import DEFAULT, Writer, own_names
 from xaionnx.loading import declared_inputs
 from xaionnx.loading.soundness import subgraphs
+from xaionnx.typing import Array
 
-Array = npt.NDArray[Any]
 # Runs a model on the sample and tells about its tensors.
 Probed = Callable[[onnx.ModelProto], Probe]
 

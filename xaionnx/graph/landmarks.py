@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 
 from xaionnx.graph.constants import small_constants
 from xaionnx.graph.cut import ancestors, descendants, ordered, reads
 from xaionnx.loading import declared_inputs
+from xaionnx.typing import Array
 
-Array = npt.NDArray[Any]
 Shapes = Mapping[str, Sequence[int | None]]
 
 # Between the product of queries and keys and its softmax: scaling, masks, types, windows taken apart and put together.

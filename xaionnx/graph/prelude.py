@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 import onnx_ir as ir
 
 from xaionnx.graph.builder import Builder
-
-Array = npt.NDArray[Any]
+from xaionnx.typing import Array
 
 # Begins the names of the inputs that stand for old ones.
 PREFIX = "xaionnx_x_"

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 
 from xaionnx.graph.cut import expose, ordered, reads
+from xaionnx.typing import Array
 
-Array = npt.NDArray[Any]
 # Answers some outputs of a model for some feeds.
 Run = Callable[[onnx.ModelProto, Mapping[str, Array], Sequence[str]], Sequence[Any]]
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 from onnx import helper
 
 from xaionnx.graph.cut import reads
 from xaionnx.graph.writing import DEFAULT, Writer
+from xaionnx.typing import Array
 
-Array = npt.NDArray[Any]
 # Ops that make a sequence or an optional, and those that take something out; with the input that tells where.
 _MAKERS = {
     "Optional": None,

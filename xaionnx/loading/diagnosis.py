@@ -82,7 +82,7 @@ def diagnose(file: ModelFile, failure: Exception) -> ModelFileError:
 
     Examples
     --------
-    Opening a session is the task of `xaionnx.model`; there this reads::
+    Opening a session is the task of `xaionnx.runtime.model`; there this reads::
 
         try:
             session = onnxruntime.InferenceSession(...)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol, final
+from typing import Protocol, final
 
 import numpy as np
-import numpy.typing as npt
 
-from xaionnx.model import Model
-from xaionnx.perturb.cover import Cover
 from xaionnx.perturb.incremental import Incremental
 from xaionnx.perturb.removal import Removal
-from xaionnx.selection import Selection
-
-Array = npt.NDArray[Any]
+from xaionnx.perturb.windows import WindowOcclusion
+from xaionnx.runtime.model import Model
+from xaionnx.targets.selection import TargetSet
+from xaionnx.typing import Array
 
 # The nodes in front and behind are written for this version of the default domain and later ones.
 _OPSET = 13
@@ -35,7 +33,7 @@ class Applier(Protocol):
         """
 
 
-def applier(model: Model, removal: Removal, selection: Selection, kind: str = "auto") -> Applier:
+def applier(model: Model, removal: Removal, selection: TargetSet, kind: str = "auto") -> Applier:
     """The applier for a model: ``host``, ``graph``, or ``auto``, the graph where the model runs on a GPU.
 
     ``incremental`` is ``auto``, but for windows on the CPU computes again only what they changed.
@@ -45,7 +43,7 @@ def applier(model: Model, removal: Removal, selection: Selection, kind: str = "a
     if kind == "graph" or (kind != "host" and able):
         return InGraph(model, removal, selection)
     plain = OnHost(model, removal, selection)
-    if kind == "incremental" and isinstance(removal, Cover) and not model.on_gpu:
+    if kind == "incremental" and isinstance(removal, WindowOcclusion) and not model.on_gpu:
         return Incremental(model, removal, selection, plain)
     return plain
 
@@ -56,7 +54,7 @@ class OnHost:
 
     cuts: tuple[str, ...] = ()
 
-    def __init__(self, model: Model, removal: Removal, selection: Selection) -> None:
+    def __init__(self, model: Model, removal: Removal, selection: TargetSet) -> None:
         self._model, self._removal, self._selection = model, removal, selection
         self._tensors = selection.tensors
         self._buffers: dict[str, Array] = {}
@@ -102,7 +100,7 @@ class InGraph:
 
     cuts: tuple[str, ...] = ()
 
-    def __init__(self, model: Model, removal: Removal, selection: Selection) -> None:
+    def __init__(self, model: Model, removal: Removal, selection: TargetSet) -> None:
         from xaionnx.graph.prelude import OUTPUT, PREFIX, enclose
 
         self._output = OUTPUT

@@ -13,13 +13,11 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
-import numpy.typing as npt
 
+from xaionnx.data.sample import Sample
 from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError
 from xaionnx.perturb.element_types import numbers, rounded, typed, value_range
-from xaionnx.perturb.sample import Sample
-
-Array = npt.NDArray[Any]
+from xaionnx.typing import Array
 
 
 class Baseline(ABC):

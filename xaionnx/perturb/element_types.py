@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from xaionnx.data.sample import Sample
 from xaionnx.errors import InputMismatchError, ParameterError
-from xaionnx.perturb.sample import Sample
-
-Array = npt.NDArray[Any]
+from xaionnx.typing import Array
 
 
 def value_range(sample: Sample, name: str) -> tuple[Array, Array]:

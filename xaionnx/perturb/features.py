@@ -12,13 +12,11 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
-import numpy.typing as npt
 
+from xaionnx.data.sample import Sample
 from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError
 from xaionnx.perturb.players import Players
-from xaionnx.perturb.sample import Sample
-
-Array = npt.NDArray[Any]
+from xaionnx.typing import Array
 
 
 class Features(ABC):

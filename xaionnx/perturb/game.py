@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, final
+from typing import final
 
 import numpy as np
-import numpy.typing as npt
 
-from xaionnx import progress
 from xaionnx.errors import BudgetError, OutputError
-from xaionnx.model import Feed, Model
 from xaionnx.perturb.appliers import applier
 from xaionnx.perturb.removal import Removal
-from xaionnx.selection import Selection
-
-Array = npt.NDArray[Any]
+from xaionnx.runtime import progress
+from xaionnx.runtime.model import Feed, Model
+from xaionnx.targets.selection import TargetSet
+from xaionnx.typing import Array
 
 
 @final
@@ -24,7 +22,7 @@ class Game:
     Parameters
     ----------
     model : Model
-    selection : Selection
+    selection : TargetSet
         The targets of this one sample.
     removal : Removal
         Who the players are, and what takes an absent one's place.
@@ -47,7 +45,7 @@ class Game:
     def __init__(
         self,
         model: Model,
-        selection: Selection,
+        selection: TargetSet,
         removal: Removal,
         full: Array,
         *,

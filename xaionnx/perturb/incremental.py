@@ -17,17 +17,16 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 
 from xaionnx.errors import ModelFileError, UnsupportedModelError
 from xaionnx.graph.cut import cut
 from xaionnx.graph.locality import Reach, Separator, separators
-from xaionnx.model import Model
-from xaionnx.perturb.cover import Cover
-from xaionnx.selection import Selection
+from xaionnx.perturb.windows import WindowOcclusion
+from xaionnx.runtime.model import Model
+from xaionnx.targets.selection import TargetSet
+from xaionnx.typing import Array
 
-Array = npt.NDArray[Any]
 Box = tuple[slice, slice]
 
 # It is used where the estimate of the whole work over what remains is above this.
@@ -134,12 +133,12 @@ def divide(found: list[Separator], work: int, corners: Array, window: tuple[int,
 
 @final
 class Incremental:
-    """Answers codes of a `Cover` on the CPU; what cannot be divided with a gain is left to another applier.
+    """Answers codes of a `WindowOcclusion` on the CPU; what cannot be divided with a gain is left to another applier.
 
     ``cuts`` names the tensors that were cached for the last codes.
     """
 
-    def __init__(self, model: Model, removal: Cover, selection: Selection, plain: Any) -> None:
+    def __init__(self, model: Model, removal: WindowOcclusion, selection: TargetSet, plain: Any) -> None:
         self._model, self._removal, self._selection, self._plain = model, removal, selection, plain
         self._clean: dict[str, Array] = {removal.sample.main: removal.sample.array}
         self.cuts: tuple[str, ...] = ()

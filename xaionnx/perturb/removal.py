@@ -13,18 +13,17 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
-import numpy.typing as npt
 from xaionnx_kernels import fills
 
+from xaionnx.data.sample import Sample
 from xaionnx.perturb.players import Players
-from xaionnx.perturb.sample import Sample
+from xaionnx.typing import Array
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
     from xaionnx.graph.builder import Builder
 
-Array = npt.NDArray[Any]
 
 # A basis of more elements than this would cost more memory than a Gather costs time.
 _LARGEST_BASIS = 2**24

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from xaionnx.errors import DataError, ParameterError
@@ -16,9 +15,9 @@ from xaionnx.render import page, words
 from xaionnx.render.colours import FAINT, INK
 from xaionnx.render.layers import layer_of, parts
 from xaionnx.render.maps import one_sample
-from xaionnx.render.meanings import sense
+from xaionnx.render.value_kinds import sense
+from xaionnx.typing import Array
 
-Array = npt.NDArray[Any]
 _UP: Final = "#d6283c"
 _DOWN: Final = "#2670c8"
 _DPI: Final = 120

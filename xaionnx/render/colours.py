@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from xaionnx.errors import ParameterError
 
-Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.floating[Any]]
 Sign = Literal["auto", "signed", "positive", "absolute"]
 SIGNS: Final = ("auto", "signed", "positive", "absolute")

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from xaionnx.errors import DataError, ParameterError
@@ -15,8 +14,8 @@ from xaionnx.render import page, words
 from xaionnx.render.colours import FAINT, Scale, scale_of
 from xaionnx.render.maps import Extent, one_picture, one_sample, pixel_map
 from xaionnx.render.painting import Look, enlarged, painted
+from xaionnx.typing import Array
 
-Array = npt.NDArray[Any]
 # More panels than this in a row make the text too small on a screen.
 _ROW: Final = 5
 # A picture is reduced to the panel's size only if it is larger by more than this.

@@ -8,8 +8,8 @@ from typing import Any, BinaryIO, Final
 
 from PIL import Image
 
+from xaionnx.data.storage import write_whole
 from xaionnx.errors import ParameterError
-from xaionnx.storage import write_whole
 
 # Format and settings by suffix. A PDF would carry the time of its making: without it, equal pictures are equal files.
 _FORMATS: Final[dict[str, tuple[str, dict[str, Any]]]] = {

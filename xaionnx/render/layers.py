@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import numpy as np
 import numpy.typing as npt
@@ -11,15 +11,15 @@ from PIL import Image
 
 from xaionnx.explanation import Explanation
 from xaionnx.render.colours import number_words
+from xaionnx.typing import Array
 
-Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 
 
 @final
 @dataclass(frozen=True)
 class Layer:
-    """The layer that was explained, as the provenance tells of it; see `xaionnx.explainers._layers.layer.Axes`."""
+    """The layer that was explained, as the provenance tells of it; see `xaionnx.layers.layer.Axes`."""
 
     name: str
     axes: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, Literal, NamedTuple, final
+from typing import Final, Literal, NamedTuple, final
 
 import numpy as np
 import numpy.typing as npt
@@ -11,8 +11,8 @@ import numpy.typing as npt
 from xaionnx.errors import DataError, ParameterError, UnknownNameError
 from xaionnx.explanation import Arrays, Explanation
 from xaionnx.render.layers import Layer, layer_of, over_picture
+from xaionnx.typing import Array
 
-Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 Joined = Literal["single", "same", "players", "sum", "layer"]
 

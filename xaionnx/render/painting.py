@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, final
+from typing import Final, final
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +12,8 @@ from PIL import Image
 from xaionnx.errors import ParameterError
 from xaionnx.render.colours import LUMA, Scale, heat, over
 from xaionnx.render.maps import PixelMap
+from xaionnx.typing import Array
 
-Array = npt.NDArray[Any]
 Pixels = npt.NDArray[np.uint8]
 
 # The shorter side of a photo as it is shown, in pixels, at the least.

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from xaionnx.errors import ParameterError
@@ -14,8 +11,7 @@ from xaionnx.render import page, words
 from xaionnx.render.colours import FAINT, scale_of
 from xaionnx.render.maps import Extent, one_picture, one_sample, pixel_map
 from xaionnx.render.painting import Look, enlarged, painted, top_players
-
-Array = npt.NDArray[Any]
+from xaionnx.typing import Array
 
 
 def overlay(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +15,8 @@ from xaionnx.render import page, words
 from xaionnx.render.colours import FAINT, INK, PAPER, scale_of, sequential
 from xaionnx.render.maps import one_picture, one_sample
 from xaionnx.render.painting import enlarged, spread
+from xaionnx.typing import Array
 
-Array = npt.NDArray[Any]
 Colours = npt.NDArray[np.uint8]
 
 # Okabe and Ito's colours, told apart by all common kinds of colour blindness; grey stands for all further classes.

@@ -16,8 +16,8 @@ from xaionnx.render.colours import FAINT, INK, scale_of
 from xaionnx.render.layers import layer_of
 from xaionnx.render.maps import PixelMap, check_finite, one_sample
 from xaionnx.render.painting import strongest
+from xaionnx.typing import Array
 
-Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 
 # In pixels: the whole picture, its text, what is left for the names of channels and for the numbers of time.

@@ -11,7 +11,7 @@ import numpy as np
 from xaionnx.explanation import Explanation
 from xaionnx.render.colours import Scale, number_words, ordinal
 from xaionnx.render.maps import PixelMap
-from xaionnx.render.meanings import legend, sense
+from xaionnx.render.value_kinds import legend, sense
 
 # Parameters that have a place of their own in the caption, or that say nothing about the picture.
 _ELSEWHERE: Final = ("baseline", "features", "gradient", "layer", "seed", "budget", "tolerance")

@@ -9,9 +9,10 @@ import numpy as np
 import onnx_ir as ir
 
 from xaionnx.autodiff._windows import Window, window
-from xaionnx.autodiff.gradient_builder import Array, GradientBuilder
+from xaionnx.autodiff.gradient_builder import GradientBuilder
 from xaionnx.autodiff.rule import Gradient, unary
 from xaionnx.autodiff.rules.convolution import conv_back
+from xaionnx.typing import Array
 
 
 def _x(node: ir.Node) -> ir.Value:

@@ -10,29 +10,27 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
-import numpy.typing as npt
 
 from xaionnx import parameters
+from xaionnx.data.sample import Sample, split
 from xaionnx.explainer import Explainer, provenance
+from xaionnx.explainers._gradients.compilable import Compilable, Emitted, Traced
 from xaionnx.explainers._gradients.gradient import Found, GradientExplainer, Points, gradients, recorded
-from xaionnx.explainers._gradients.graph import Emitted, GraphExplainer, Traced
-from xaionnx.explainers._gradients.slopes import Slopes
-from xaionnx.explainers._layers.field import UPSAMPLING, Field
-from xaionnx.explainers._layers.layer import check_layer
-from xaionnx.explainers._layers.route import Route
-from xaionnx.explainers._layers.usual import normalised, usual_layer
-from xaionnx.explanation import Explanation, Meaning
-from xaionnx.model import Model
-from xaionnx.perturb.sample import Sample, split
-from xaionnx.resolution import Resolution, resolve
-from xaionnx.target import Target
+from xaionnx.explanation import Explanation, ValueKind
+from xaionnx.gradients.target_gradients import TargetGradients
+from xaionnx.layers.default_layer import default_layer, normalised
+from xaionnx.layers.layer import check_layer
+from xaionnx.layers.path import LayerPath
+from xaionnx.layers.spatial_map import UPSAMPLING, Field
+from xaionnx.runtime.model import Model
+from xaionnx.targets.resolve import ResolvedTargets, resolve
+from xaionnx.targets.target import Target
+from xaionnx.typing import Array
 
 if TYPE_CHECKING:
-    from xaionnx.explainers._cams.algebra import Algebra
-    from xaionnx.explainers._layers.prospect import Prospect
+    from xaionnx.explainers._cams.cam_ops import CamOps
     from xaionnx.graph.builder import Builder
-
-Array = npt.NDArray[Any]
+    from xaionnx.layers.dry_run import DryRun
 
 
 @final
@@ -42,17 +40,17 @@ class Seen:
 
     Attributes
     ----------
-    route : Route
+    route : LayerPath
         To the layer.
     field : Field
         How it lies over the input.
-    whole : Route
+    whole : LayerPath
         At the inputs of the model itself.
     """
 
-    route: Route
+    route: LayerPath
     field: Field
-    whole: Route
+    whole: LayerPath
 
     @property
     def planes(self) -> Array:
@@ -77,7 +75,7 @@ class CamExplainer(Explainer):
     layer.
     """
 
-    shows: ClassVar[Meaning] = "contribution"
+    value_kind: ClassVar[ValueKind] = "contribution"
 
     layer: str | None = parameters.name(
         "tensor to look at; the last map over the picture or series, else the tokens that the last attention reads, if "
@@ -86,21 +84,21 @@ class CamExplainer(Explainer):
     relu: bool = parameters.flag(True, "draw only what speaks for the target; False gives the signed map")
     upsampling: str = parameters.choice("bilinear", UPSAMPLING, "how the map is enlarged to the input")
 
-    def foresee(self, prospect: Prospect) -> dict[str, str | None]:
-        if prospect.sample is not None:
-            layer = self.chosen(prospect.model, prospect.sample, [prospect.tensor])
-            shape = prospect.shape(layer)
+    def validate(self, dry_run: DryRun) -> dict[str, str | None]:
+        if dry_run.sample is not None:
+            layer = self.chosen(dry_run.model, dry_run.sample, [dry_run.tensor])
+            shape = dry_run.shape(layer)
             if shape is not None:
-                Field.of(prospect.model, layer, shape, prospect.sample)
-        self.foresee_questions(prospect)
-        return super().foresee(prospect)
+                Field.of(dry_run.model, layer, shape, dry_run.sample)
+        self.validate_questions(dry_run)
+        return super().validate(dry_run)
 
-    def foresee_questions(self, prospect: Prospect) -> None:
-        """Refuse what :meth:`questions` will; see :meth:`foresee`."""
-        del prospect
+    def validate_questions(self, dry_run: DryRun) -> None:
+        """Refuse what :meth:`questions` will; see :meth:`validate`."""
+        del dry_run
 
     @abstractmethod
-    def look(self, model: Model, seen: Seen) -> tuple[Found, Slopes | None]:
+    def look(self, model: Model, seen: Seen) -> tuple[Found, TargetGradients | None]:
         """The maps (T, N, h, w), as ``Found.maps["cam"]`` without a ReLU, and where gradients came from."""
 
     def watched(self, model: Model, tensors: list[str]) -> list[str]:
@@ -108,7 +106,7 @@ class CamExplainer(Explainer):
         del model, tensors
         return []
 
-    def questions(self, model: Model, resolution: Resolution) -> Resolution:
+    def questions(self, model: Model, resolution: ResolvedTargets) -> ResolvedTargets:
         """What the maps are asked about: the targets themselves, if not told otherwise."""
         del model
         return resolution
@@ -116,17 +114,17 @@ class CamExplainer(Explainer):
     def attribute(self, model: Model, x: Array | Mapping[str, Array], target: Any = None) -> Explanation:
         began = time.perf_counter()
         feeds = model.check(x)
-        target = self.usual_target(model) if target is None else target
+        target = self.default_target(model) if target is None else target
         tensors = [one.tensor(model) for one in Target.of(target)[0]]
         sample = split(feeds, model.input().name, model.spec, model.shared)[0]
         layer = self.chosen(model, sample, tensors)
         # One run answers the targets and what the layer holds.
         keep = [] if layer in {info.name for info in model.inputs} else [layer]
         resolution = resolve(target, model, feeds, keep=[*keep, *self.watched(model, tensors)])
-        held = Route.of(model, feeds, resolution).to(layer).feeds[layer]
+        held = LayerPath.of(model, feeds, resolution).to(layer).feeds[layer]
         # Where there are no places, no other target helps.
         field = Field.of(model, layer, held.shape[1:], sample)
-        whole = Route.of(model, feeds, self.questions(model, resolution))
+        whole = LayerPath.of(model, feeds, self.questions(model, resolution))
         route = whole.at(layer)
         found, slopes = self.look(model, Seen(route, field, whole))
         small = self.rectified(found.maps["cam"]).astype(held.dtype)
@@ -151,7 +149,7 @@ class CamExplainer(Explainer):
     def chosen(self, model: Model, sample: Sample, tensors: list[str]) -> str:
         """The layer that is looked at by the targets that are read from ``tensors``."""
         if self.layer is None:
-            return normalised(model, usual_layer(model, (model.input().name,), tensors, sample), tensors)
+            return normalised(model, default_layer(model, (model.input().name,), tensors, sample), tensors)
         check_layer(model, self.layer)
         return self.layer
 
@@ -173,9 +171,9 @@ class SlopeCamExplainer(CamExplainer, GradientExplainer):
         """The maps (T, N, h, w) of the targets, of those of all questions."""
         return maps
 
-    def look(self, model: Model, seen: Seen) -> tuple[Found, Slopes | None]:
+    def look(self, model: Model, seen: Seen) -> tuple[Found, TargetGradients | None]:
         route = seen.route
-        slopes = Slopes(route, self.gradient)
+        slopes = TargetGradients(route, self.gradient)
         points = Points(
             np.arange(len(route.samples)), {name: route.feeds[name] for name in route.names}, route.resolution.values
         )
@@ -184,29 +182,29 @@ class SlopeCamExplainer(CamExplainer, GradientExplainer):
         small = self.small(seen.planes, seen.field.planes(found.values[layer]).astype(np.float64))
         return dataclasses.replace(found, standard_error=None, maps={"cam": self.joined(small)}), slopes
 
-    def trace(self, slopes: Slopes, points: Points) -> Found:
+    def trace(self, slopes: TargetGradients, points: Points) -> Found:
         return gradients(slopes, points)
 
 
 @dataclass(frozen=True, kw_only=True)
-class WeightedCamExplainer(SlopeCamExplainer, GraphExplainer):
+class WeightedCamExplainer(SlopeCamExplainer, Compilable):
     """A class activation map whose weights are a formula of what the layer holds and its gradient."""
 
     @abstractmethod
-    def weights(self, of: Algebra, a: Any, slope: Any) -> Any:
+    def weights(self, of: CamOps, a: Any, slope: Any) -> Any:
         """The weights (..., D, h or 1, w or 1), of what the layer holds and its gradient, (..., D, h, w) both.
 
         The formula is written once, for numbers and for nodes of a graph.
         """
 
     def small(self, planes: Array, slopes: Array) -> Array:
-        from xaionnx.explainers._cams.algebra import NUMBERS
+        from xaionnx.explainers._cams.cam_ops import NUMBERS
 
         found: Array = (self.weights(NUMBERS, planes, slopes) * planes).sum(axis=-3)
         return found
 
     def emit(self, g: Builder, traced: Traced) -> Emitted:
-        from xaionnx.explainers._cams.algebra import Node, Nodes
+        from xaionnx.explainers._cams.cam_ops import Node, Nodes
 
         ((layer, slope),) = traced.gradients.items()
         held, shape = traced.tensors[layer], tuple(size for size in (slope.shape or ())[1:] if isinstance(size, int))

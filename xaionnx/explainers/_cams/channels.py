@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from xaionnx.explainers._cams.cam import CamExplainer, Seen
 from xaionnx.explainers._gradients.gradient import Found
-from xaionnx.explainers._gradients.slopes import Slopes
-from xaionnx.explainers._gradients.sources.source import Question
-from xaionnx.explainers._layers.route import Route
-from xaionnx.model import Model
+from xaionnx.gradients.source import GradientRequest
+from xaionnx.gradients.target_gradients import TargetGradients
+from xaionnx.layers.path import LayerPath
 from xaionnx.parameters import integer
-
-Array = npt.NDArray[Any]
+from xaionnx.runtime.model import Model
+from xaionnx.typing import Array
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,20 +36,20 @@ class ChannelCamExplainer(CamExplainer):
         """The inputs (M, ...) of :meth:`part` at which M channels are tried, each of one sample."""
 
     @abstractmethod
-    def part(self, seen: Seen) -> Route:
+    def part(self, seen: Seen) -> LayerPath:
         """What runs."""
 
     @abstractmethod
     def weighed(self, values: Array, scores: Array) -> Array:
         """The weights of the channels, from the targets where each is tried, (T, N, D), and at the samples, (T, N)."""
 
-    def look(self, model: Model, seen: Seen) -> tuple[Found, Slopes | None]:
+    def look(self, model: Model, seen: Seen) -> tuple[Found, TargetGradients | None]:
         part, planes = self.part(seen), seen.planes
         count = len(planes)
         order = np.argsort(-np.abs(planes).mean(axis=(-2, -1)), axis=1, kind="stable")[:, : self.channels]
         tried = np.sort(order, axis=1)
         each = tried.shape[1]
-        question = Question(part.model, part.feeds, part.resolution, part.names, part.samples, part.spent)
+        question = GradientRequest(part.model, part.feeds, part.resolution, part.names, part.samples, part.spent)
         values = np.empty((part.resolution.own, count, each))
 
         def rows(start: int, stop: int) -> tuple[Array, Array]:

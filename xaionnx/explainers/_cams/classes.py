@@ -6,26 +6,24 @@ import dataclasses
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from xaionnx.data.sample import Sample
 from xaionnx.errors import UnsupportedModelError
-from xaionnx.explainers._cams.algebra import NUMBERS
 from xaionnx.explainers._cams.cam import Seen, SlopeCamExplainer
+from xaionnx.explainers._cams.cam_ops import NUMBERS
 from xaionnx.explainers._gradients.gradient import Found
-from xaionnx.explainers._gradients.slopes import Slopes
-from xaionnx.model import Model
-from xaionnx.perturb.sample import Sample
-from xaionnx.resolution import Resolution
-from xaionnx.scores import class_name, class_scores, logits_of, to_probability
-from xaionnx.selection import Pick, Selection
+from xaionnx.gradients.target_gradients import TargetGradients
+from xaionnx.runtime.model import Model
+from xaionnx.targets.resolve import ResolvedTargets
+from xaionnx.targets.scores import class_name, class_scores, logits_of, to_probability
+from xaionnx.targets.selection import TargetSet, TargetTerm
+from xaionnx.typing import Array
 
 if TYPE_CHECKING:
-    from xaionnx.explainers._layers.prospect import Prospect
-
-Array = npt.NDArray[Any]
+    from xaionnx.layers.dry_run import DryRun
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,12 +60,12 @@ class ClassCamExplainer(SlopeCamExplainer):
     def watched(self, model: Model, tensors: list[str]) -> list[str]:
         return [logits_of(model, tensor) for tensor in tensors]
 
-    def foresee_questions(self, prospect: Prospect) -> None:
-        model, tensor = prospect.model, prospect.tensor
+    def validate_questions(self, dry_run: DryRun) -> None:
+        model, tensor = dry_run.model, dry_run.tensor
         self._refuse(model, tensor, model.output().shape[1:])
-        if prospect.rows is not None:
+        if dry_run.rows is not None:
             fetched = list(dict.fromkeys([tensor, logits_of(model, tensor)]))
-            _logits(model, tensor, model.with_outputs(fetched).run(prospect.rows, fetched), type(self).__name__)
+            _logits(model, tensor, model.with_outputs(fetched).run(dry_run.rows, fetched), type(self).__name__)
 
     def _refuse(self, model: Model, tensor: str, shape: Sequence[int | str | None]) -> None:
         """Refuse an answer of ``shape`` behind the batch that holds no classes to compare."""
@@ -81,7 +79,7 @@ class ClassCamExplainer(SlopeCamExplainer):
                 f"'{tensor}' of {model.name} scores one class, and {type(self).__name__} compares classes."
             )
 
-    def questions(self, model: Model, resolution: Resolution) -> Resolution:
+    def questions(self, model: Model, resolution: ResolvedTargets) -> ResolvedTargets:
         method, picks = type(self).__name__, []
         for pick in resolution.selection.picks[: resolution.own]:
             self._refuse(model, pick.tensor, resolution.answers[pick.tensor].shape[1:])
@@ -92,12 +90,12 @@ class ClassCamExplainer(SlopeCamExplainer):
             # A question is called after the classes that it compares with.
             names = self.named(model, pick.tensor, scores, others)
             asked = self.coefficients(scores, classes, others)
-            picks += [Pick(tensor, "identity", places, weights, names) for weights in asked]
-        selection = Selection(picks)
+            picks += [TargetTerm(tensor, "identity", places, weights, names) for weights in asked]
+        selection = TargetSet(picks)
         values = selection.select(resolution.answers).T
         return dataclasses.replace(resolution, selection=selection, values=values, own=len(picks))
 
-    def look(self, model: Model, seen: Seen) -> tuple[Found, Slopes | None]:
+    def look(self, model: Model, seen: Seen) -> tuple[Found, TargetGradients | None]:
         found, slopes = super().look(model, seen)
         names = seen.whole.resolution.selection.names
         told = {"against": names} if names.astype(bool).any() else {}
@@ -115,7 +113,7 @@ def softmax(scores: Array) -> Array:
     return np.asarray(grown / grown.sum(axis=1, keepdims=True))
 
 
-def classes_of(pick: Pick, method: str) -> Array:
+def classes_of(pick: TargetTerm, method: str) -> Array:
     """The class of each sample that a target scores, (N,).
 
     Raises

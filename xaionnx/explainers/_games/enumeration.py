@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from xaionnx_kernels.coalitions import all_coalitions
 
-from xaionnx.explainers._games.sampling import Answering, ask
+from xaionnx.explainers._games.sampling import Answering, evaluate
 from xaionnx.perturb.game import Game
-
-Array = npt.NDArray[Any]
+from xaionnx.typing import Array
 
 
 def shapley_weights(players: int) -> Array:
@@ -24,9 +21,9 @@ def shapley_weights(players: int) -> Array:
 def every_value(game: Game, answer: Answering | None = None) -> Array:
     """The targets for all coalitions, (2^P, T); player j is in row r where bit j of r is set.
 
-    ``answer`` takes the place of :func:`ask`, if some coalitions were asked before.
+    ``answer`` takes the place of :func:`evaluate`, if some coalitions were asked before.
     """
-    answer = answer or partial(ask, game)
+    answer = answer or partial(evaluate, game)
     values = np.empty((2**game.players, game.targets))
     values[0], values[-1] = game.empty, game.full
     values[1:-1] = answer(partial(all_coalitions, game.players), 1, len(values) - 1)

@@ -9,27 +9,25 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
-from xaionnx import progress
+from xaionnx.data.sample import Sample, split
 from xaionnx.explainer import Explainer, provenance
-from xaionnx.explanation import Arrays, Explanation, Meaning
-from xaionnx.model import Model
+from xaionnx.explanation import Arrays, Explanation, ValueKind
 from xaionnx.parameters import free, integer
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.perturb.features import Features
 from xaionnx.perturb.game import Game
 from xaionnx.perturb.players import Players
 from xaionnx.perturb.removal import Removal, Select
-from xaionnx.perturb.sample import Sample, split
-from xaionnx.resolution import Resolution, resolve
-from xaionnx.target import Target
-
-Array = npt.NDArray[Any]
+from xaionnx.runtime import progress
+from xaionnx.runtime.model import Model
+from xaionnx.targets.resolve import ResolvedTargets, resolve
+from xaionnx.targets.target import Target
+from xaionnx.typing import Array
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
+class GameResult:
     """What a method found in one game.
 
     Attributes
@@ -52,7 +50,7 @@ class Answer:
 class GameExplainer(Explainer):
     """A method that asks a game.
 
-    A subclass says in :meth:`play` which coalitions it tries and how it sums up the answers.
+    A subclass says in :meth:`estimate` which coalitions it tries and how it sums up the answers.
     """
 
     needs: ClassVar[str] = "output"
@@ -66,11 +64,11 @@ class GameExplainer(Explainer):
     seed: int = integer(0, "seed of everything that is drawn", low=0, high=2**63 - 1)
 
     @property
-    def shows(self) -> Meaning:
+    def value_kind(self) -> ValueKind:
         return "contribution"
 
     @abstractmethod
-    def play(self, game: Game) -> Answer:
+    def estimate(self, game: Game) -> GameResult:
         """Find the value of each player."""
 
     def planned(self, players: int) -> int:
@@ -83,7 +81,7 @@ class GameExplainer(Explainer):
         return None
 
     def watched(self, model: Model, target: Any) -> list[Target]:
-        """Further numbers that :meth:`play` reads from the same evaluations."""
+        """Further numbers that :meth:`estimate` reads from the same evaluations."""
         del model, target
         return []
 
@@ -103,7 +101,7 @@ class GameExplainer(Explainer):
         began = time.perf_counter()
         feeds = model.check(x)
         main = model.input().name
-        target = self.usual_target(model) if target is None else target
+        target = self.default_target(model) if target is None else target
         resolution = resolve(target, model, feeds, self.watched(model, target))
         samples = split(feeds, main, model.spec, model.shared)
         games, answers = [], []
@@ -121,7 +119,7 @@ class GameExplainer(Explainer):
             planned = self.planned(removal.players.count) * removal.draws
             planned = planned if game.budget is None else min(planned, game.budget - 1)
             progress.expect(planned)
-            answers.append(self.play(game))
+            answers.append(self.estimate(game))
             # An early stop leaves some of the plan undone.
             progress.expect(game.evaluations - 1 - planned)
             games.append(game)
@@ -149,9 +147,9 @@ def _record(
     model: Model,
     feeds: Mapping[str, Array],
     target: Any,
-    resolution: Resolution,
+    resolution: ResolvedTargets,
     games: Sequence[Game],
-    answers: Sequence[Answer],
+    answers: Sequence[GameResult],
     seconds: float,
 ) -> Explanation:
     """Join the answers of N samples."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Any, final
+from typing import final
 
 import numpy as np
-import numpy.typing as npt
 from xaionnx_kernels.coalitions import (
     KernelShapPlan,
     kernel_shap_coalitions,
@@ -15,7 +14,7 @@ from xaionnx_kernels.coalitions import (
 )
 from xaionnx_kernels.permutations import permutations
 
-Array = npt.NDArray[Any]
+from xaionnx.typing import Array
 
 
 @final

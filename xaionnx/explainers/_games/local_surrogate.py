@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
-import numpy.typing as npt
 
 from xaionnx.explainers._games.blas import one_blas_thread
-
-Array = npt.NDArray[Any]
+from xaionnx.typing import Array
 
 # Entries of coalitions that exist at a time.
 _ENTRIES = 2**21

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import numpy as np
-import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 from xaionnx_kernels import masks
 
-Array = npt.NDArray[Any]
+from xaionnx.typing import Array
 
 # Cells that exist at a time, whatever the number of masks.
 _CELLS = 2**14

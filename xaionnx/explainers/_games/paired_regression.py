@@ -10,15 +10,12 @@ r = (v(z) - v(1 - z)) / 2, and what is left is a regression through the origin::
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from xaionnx.errors import BudgetError, ParameterError
-
-Array = npt.NDArray[Any]
+from xaionnx.typing import Array
 
 _ROWS = 4096
 # The regression keeps P^2 numbers and takes P^3 operations.

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import numpy as np
-import numpy.typing as npt
 
 from xaionnx.errors import BudgetError
 from xaionnx.explainers._games.game import GameExplainer
 from xaionnx.parameters import integer, real
 from xaionnx.perturb.game import Game
-
-Array = npt.NDArray[Any]
+from xaionnx.typing import Array
 
 # Codes that exist at a time: whatever the budget, memory stays bounded, and few batches are cut short.
 _ROWS = 4096
@@ -31,7 +29,7 @@ class SamplingExplainer(GameExplainer):
 
         room = self.room(game, least)
         for count in self.stages(first, room):
-            ...                                # ask(game, rows, asked, count), estimate
+            ...                                # evaluate(game, rows, asked, count), estimate
             if self.sure(game, standard_error):
                 break
 
@@ -112,7 +110,7 @@ class SamplingExplainer(GameExplainer):
         return "tolerance" if self.sure(game, standard_error) else "budget"
 
 
-def ask(game: Game, codes: Callable[[int, int], Array], start: int, stop: int) -> Array:
+def evaluate(game: Game, codes: Callable[[int, int], Array], start: int, stop: int) -> Array:
     """The targets for codes ``start`` to ``stop``, (stop - start, T).
 
     Parameters
@@ -140,7 +138,7 @@ class Asked:
         self._answers = np.empty((0, game.targets))
 
     def values(self, coalitions: Callable[[int, int], Array], start: int, stop: int) -> Array:
-        """The targets for coalitions ``start`` to ``stop``, (stop - start, T); as :func:`ask`."""
+        """The targets for coalitions ``start`` to ``stop``, (stop - start, T); as :func:`evaluate`."""
         places = np.empty(stop - start, dtype=np.intp)
         for begin in range(start, stop, _ROWS):
             rows = coalitions(begin, min(stop, begin + _ROWS))

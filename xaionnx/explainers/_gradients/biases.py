@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
 
 from xaionnx.graph.cut import ancestors, descendants, ordered
-from xaionnx.model import Model
-
-Array = npt.NDArray[Any]
+from xaionnx.runtime.model import Model
+from xaionnx.typing import Array
 
 # These add one number a channel.
 _CHANNELS = ("Conv", "ConvTranspose", "BatchNormalization")

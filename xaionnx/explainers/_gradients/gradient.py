@@ -9,26 +9,24 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from xaionnx import parameters
+from xaionnx.data.sample import Sample
 from xaionnx.explainer import Explainer, provenance
-from xaionnx.explainers._gradients.slopes import Slopes
-from xaionnx.explainers._gradients.sources import choice
-from xaionnx.explainers._layers.floats import explained
-from xaionnx.explainers._layers.route import Route
 from xaionnx.explanation import Explanation
-from xaionnx.model import Model
+from xaionnx.gradients import choice
+from xaionnx.gradients.target_gradients import TargetGradients
+from xaionnx.layers.embeddings import explained
+from xaionnx.layers.path import LayerPath
 from xaionnx.parameters import free
-from xaionnx.perturb.sample import Sample
-from xaionnx.resolution import resolve
-from xaionnx.target import Target
+from xaionnx.runtime.model import Model
+from xaionnx.targets.resolve import resolve
+from xaionnx.targets.target import Target
+from xaionnx.typing import Array
 
 if TYPE_CHECKING:
     from xaionnx.autodiff.rule import Table
-    from xaionnx.explainers._layers.prospect import Prospect
-
-Array = npt.NDArray[Any]
+    from xaionnx.layers.dry_run import DryRun
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,18 +108,18 @@ class GradientExplainer(Explainer):
         del sample, tensor
         return explained(model)
 
-    def foresee(self, prospect: Prospect) -> dict[str, str | None]:
-        told = super().foresee(prospect)
-        if prospect.sample is None:
+    def validate(self, dry_run: DryRun) -> dict[str, str | None]:
+        told = super().validate(dry_run)
+        if dry_run.sample is None:
             return {**told, "gradient": "graph", "remark": None}
-        names = self.wrt(prospect.model, prospect.sample, prospect.tensor)
-        return told | choice.foreseen(prospect, names, self.rules(prospect.model))
+        names = self.wrt(dry_run.model, dry_run.sample, dry_run.tensor)
+        return told | choice.validated(dry_run, names, self.rules(dry_run.model))
 
     @abstractmethod
-    def trace(self, slopes: Slopes, points: Points) -> Found:
+    def trace(self, slopes: TargetGradients, points: Points) -> Found:
         """Explain points, for each of the targets."""
 
-    def place(self, inputs: Route) -> Route:
+    def place(self, inputs: LayerPath) -> LayerPath:
         """Where the gradients are taken: at the float inputs, or at the embedding of tokens."""
         return inputs.to_floats()
 
@@ -137,10 +135,10 @@ class GradientExplainer(Explainer):
     def attribute(self, model: Model, x: Array | Mapping[str, Array], target: Any = None) -> Explanation:
         began = time.perf_counter()
         feeds = model.check(x)
-        target = self.usual_target(model) if target is None else target
+        target = self.default_target(model) if target is None else target
         resolution = resolve(target, model, feeds)
-        route = self.place(Route.of(model, feeds, resolution))
-        slopes = Slopes(route, self.gradient, self.rules(model))
+        route = self.place(LayerPath.of(model, feeds, resolution))
+        slopes = TargetGradients(route, self.gradient, self.rules(model))
         points = Points(
             np.arange(len(route.samples)), {name: route.feeds[name] for name in route.names}, resolution.values
         )
@@ -166,7 +164,7 @@ class LayerExplainer(GradientExplainer):
         "explain at this tensor of the model; at the input, or the embedding of tokens, if not given"
     )
 
-    def place(self, inputs: Route) -> Route:
+    def place(self, inputs: LayerPath) -> LayerPath:
         return inputs.to_floats(self.layer)
 
     def wrt(self, model: Model, sample: Sample, tensor: str) -> tuple[str, ...]:
@@ -174,21 +172,26 @@ class LayerExplainer(GradientExplainer):
 
 
 def recorded(
-    method: str, route: Route, found: Found, told: dict[str, Any], began: float, slopes: Slopes | None = None
+    method: str,
+    route: LayerPath,
+    found: Found,
+    told: dict[str, Any],
+    began: float,
+    slopes: TargetGradients | None = None,
 ) -> Explanation:
     """The record of what was found at the explained tensors, or of what was seen there and has another's shape.
 
     Parameters
     ----------
     method : str
-    route : Route
+    route : LayerPath
     found : Found
     told : dict
         The provenance, to which the layer is added: under ``layer`` where the values have its shape, else under
         ``seen_at``.
     began : float
         In seconds of ``time.perf_counter``.
-    slopes : Slopes, optional
+    slopes : TargetGradients, optional
         Where gradients were asked for.
     """
     resolution = route.resolution
@@ -232,7 +235,7 @@ def recorded(
     )
 
 
-def gradients(slopes: Slopes, points: Points) -> Found:
+def gradients(slopes: TargetGradients, points: Points) -> Found:
     """The gradient of each target at each point, with standard errors where directions were drawn."""
     count, targets = len(points.sample), slopes.targets
     values = {name: np.empty((targets, *x.shape), dtype=x.dtype) for name, x in points.x.items()}

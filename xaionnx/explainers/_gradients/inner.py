@@ -8,19 +8,17 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
-import numpy.typing as npt
 
 from xaionnx import discovery, parameters
+from xaionnx.data.sample import Sample
 from xaionnx.errors import ParameterError
 from xaionnx.explainer import Explainer
-from xaionnx.model import Model
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.perturb.features import Features
-from xaionnx.perturb.sample import Sample
-from xaionnx.selection import Pick, Selection
-from xaionnx.target import Target
-
-Array = npt.NDArray[Any]
+from xaionnx.runtime.model import Model
+from xaionnx.targets.selection import TargetSet, TargetTerm
+from xaionnx.targets.target import Target
+from xaionnx.typing import Array
 
 
 def inner_method(owner: Explainer, given: Any, usual: Explainer, passed: Sequence[str] = ()) -> Explainer:
@@ -80,14 +78,14 @@ def _replaced(method: Explainer, baseline: Any, features: Any) -> Explainer:
 class HeldTarget(Target):
     """A target as it was resolved for N clean samples."""
 
-    pick: Pick
+    pick: TargetTerm
     output: str | None = None
 
     def tensor(self, model: Model) -> str:
         return self.pick.tensor
 
-    def picks(self, output: Array, model: Model) -> list[Pick]:
-        return Selection([self.pick]).of_samples(np.arange(len(output)) % len(self.pick.indices)).picks
+    def picks(self, output: Array, model: Model) -> list[TargetTerm]:
+        return TargetSet([self.pick]).of_samples(np.arange(len(output)) % len(self.pick.indices)).picks
 
 
 @final

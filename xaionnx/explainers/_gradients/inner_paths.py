@@ -7,19 +7,17 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
-import numpy.typing as npt
 
 from xaionnx import parameters
+from xaionnx.data.sample import Sample
 from xaionnx.explainers._gradients.gradient import LayerExplainer, Points
-from xaionnx.explainers._gradients.slopes import Slopes
-from xaionnx.explainers._layers.floats import explained
-from xaionnx.explainers._layers.route import Route
-from xaionnx.explainers._layers.usual import usual_layer
-from xaionnx.model import Model
+from xaionnx.gradients.target_gradients import TargetGradients
+from xaionnx.layers.default_layer import default_layer
+from xaionnx.layers.embeddings import explained
+from xaionnx.layers.path import LayerPath
 from xaionnx.perturb.baseline import Baseline
-from xaionnx.perturb.sample import Sample
-
-Array = npt.NDArray[Any]
+from xaionnx.runtime.model import Model
+from xaionnx.typing import Array
 
 # Numbers that a piece of a path may hold at the layer.
 _PIECE = 2**24
@@ -37,9 +35,9 @@ class InnerExplainer(LayerExplainer):
     def wrt(self, model: Model, sample: Sample, tensor: str) -> tuple[str, ...]:
         if self.layer is not None:
             return (self.layer,)
-        return (usual_layer(model, explained(model), [tensor], sample),)
+        return (default_layer(model, explained(model), [tensor], sample),)
 
-    def place(self, inputs: Route) -> Route:
+    def place(self, inputs: LayerPath) -> LayerPath:
         floats = inputs.to_floats()
         return floats.at(floats.usual()) if self.layer is None else inputs.to_floats(self.layer)
 
@@ -51,19 +49,19 @@ class InnerPaths:
 
     Attributes
     ----------
-    slopes : Slopes
+    slopes : TargetGradients
         At the layer.
     points : Points
     starts, ends : dicts of arrays (J, B, ...) and (J, ...) by name of the tensors in which the paths run
     """
 
-    slopes: Slopes
+    slopes: TargetGradients
     points: Points
     starts: dict[str, Array]
     ends: dict[str, Array]
 
     @classmethod
-    def of(cls, slopes: Slopes, points: Points, baseline: Any, seed: int) -> InnerPaths:
+    def of(cls, slopes: TargetGradients, points: Points, baseline: Any, seed: int) -> InnerPaths:
         """From a baseline, or its shorthand."""
         start = slopes.route.start
         drawn = start.draws(Baseline.of(baseline), seed)

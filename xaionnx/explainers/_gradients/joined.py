@@ -6,12 +6,10 @@ from collections import defaultdict
 from typing import Any, final
 
 import numpy as np
-import numpy.typing as npt
 
 from xaionnx.explanation import Arrays, Explanation
-from xaionnx.resolution import Resolution
-
-Array = npt.NDArray[Any]
+from xaionnx.targets.resolve import ResolvedTargets
+from xaionnx.typing import Array
 
 
 @final
@@ -20,7 +18,7 @@ class Joined:
 
     Parameters
     ----------
-    resolution : Resolution
+    resolution : ResolvedTargets
         Of the clean samples.
     statistic : str
         See :class:`Moments`.
@@ -28,7 +26,7 @@ class Joined:
         Whether every copy has the players of its clean sample; their values are joined then.
     """
 
-    def __init__(self, resolution: Resolution, statistic: str, players: bool) -> None:
+    def __init__(self, resolution: ResolvedTargets, statistic: str, players: bool) -> None:
         self._resolution, self._players = resolution, players
         self._samples, self._axis = resolution.values.shape[1], int(resolution.several)
         self._moments: defaultdict[str, Moments] = defaultdict(lambda: Moments(statistic))

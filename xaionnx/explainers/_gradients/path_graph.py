@@ -7,19 +7,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
-import numpy.typing as npt
 
+from xaionnx.data.sample import Sample
 from xaionnx.errors import ParameterError
-from xaionnx.explainers._gradients.graph import Emitted, Rows, Traced, total
+from xaionnx.explainers._gradients.compilable import Emitted, Rows, Traced, total
 from xaionnx.perturb.baseline import Background, Baseline, ByInput, Constant, Pixel, Values
-from xaionnx.perturb.sample import Sample
+from xaionnx.typing import Array
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
     from xaionnx.graph.builder import Builder
 
-Array = npt.NDArray[Any]
 
 _FIRST = np.array([0], dtype=np.int64)
 

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
-import numpy.typing as npt
 
 from xaionnx.explainers._gradients.gradient import Points
-from xaionnx.explainers._gradients.slopes import Slopes
+from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.parameters import free, integer
 from xaionnx.perturb.baseline import Baseline
-
-Array = npt.NDArray[Any]
+from xaionnx.typing import Array
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,18 +39,18 @@ class Paths:
 
     Attributes
     ----------
-    slopes : Slopes
+    slopes : TargetGradients
     points : Points
         J of them.
     starts : dict of arrays (J, B, ...) by input name
     """
 
-    slopes: Slopes
+    slopes: TargetGradients
     points: Points
     starts: dict[str, Array]
 
     @classmethod
-    def of(cls, slopes: Slopes, points: Points, baseline: Any, seed: int) -> Paths:
+    def of(cls, slopes: TargetGradients, points: Points, baseline: Any, seed: int) -> Paths:
         """From a baseline, or its shorthand."""
         drawn = slopes.route.draws(Baseline.of(baseline), seed)
         return cls(slopes, points, {name: starts[points.sample] for name, starts in drawn.items()})

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from xaionnx.errors import DataError
 from xaionnx.explainers._gradients.propagation import PropagationExplainer
-from xaionnx.explainers._gradients.sources.choice import foreseen
-from xaionnx.explainers._layers.floats import explained
+from xaionnx.gradients.choice import validated
+from xaionnx.layers.embeddings import explained
 from xaionnx.parameters import free
 
 if TYPE_CHECKING:
     from xaionnx.autodiff.rule import Table
-    from xaionnx.explainers._layers.prospect import Prospect
     from xaionnx.explanation import Explanation
-    from xaionnx.model import Model
+    from xaionnx.layers.dry_run import DryRun
+    from xaionnx.runtime.model import Model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,25 +53,25 @@ class PatternExplainer(PropagationExplainer):
         told = ("sha256", "estimator", "samples", "units", "zero", "within")
         return {"patterns": {name: getattr(found, name) for name in told}}
 
-    def ready(self, model: Model) -> PatternExplainer:
+    def bind(self, model: Model) -> PatternExplainer:
         from xaionnx.patterns import Patterns
 
         return replace(self, patterns=Patterns.of(self.patterns, model))
 
     def attribute(self, model: Model, x: Any, target: Any = None) -> Explanation:
-        return super(PatternExplainer, self.ready(model)).attribute(model, x, target)
+        return super(PatternExplainer, self.bind(model)).attribute(model, x, target)
 
-    def foresee(self, prospect: Prospect) -> dict[str, str | None]:
+    def validate(self, dry_run: DryRun) -> dict[str, str | None]:
         if self.patterns is not None:
-            return super().foresee(prospect)
+            return super().validate(dry_run)
         from xaionnx.autodiff.patterns import statistics
         from xaionnx.patterns import layers_among
 
         # There are no rules without patterns, which can be estimated where their statistics can be collected.
-        names, rules = explained(prospect.model), statistics(regimes=True)
-        told = foreseen(prospect, names, rules)
-        if prospect.rows is not None:
-            layers_among(prospect.outputs(names, rules), prospect.model)
+        names, rules = explained(dry_run.model), statistics(regimes=True)
+        told = validated(dry_run, names, rules)
+        if dry_run.rows is not None:
+            layers_among(dry_run.outputs(names, rules), dry_run.model)
         return told
 
     def rules(self, model: Model) -> Table:

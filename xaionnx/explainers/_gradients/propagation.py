@@ -6,19 +6,19 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from xaionnx.explainers._gradients.compilable import Compilable, Emitted, Traced
 from xaionnx.explainers._gradients.gradient import Found, Points, gradients
-from xaionnx.explainers._gradients.graph import Emitted, GraphExplainer, Traced
-from xaionnx.explainers._gradients.slopes import Slopes
+from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.parameters import choice
 
 if TYPE_CHECKING:
     from xaionnx.autodiff.rule import Table
     from xaionnx.graph.builder import Builder
-    from xaionnx.model import Model
+    from xaionnx.runtime.model import Model
 
 
 @dataclass(frozen=True, kw_only=True)
-class PropagationExplainer(GraphExplainer):
+class PropagationExplainer(Compilable):
     """A method whose values are what its rules hand back from the target.
 
     Rules belong to the ops of a graph, so the values come from the graph alone: neither finite differences nor a
@@ -31,7 +31,7 @@ class PropagationExplainer(GraphExplainer):
     def rules(self, model: Model) -> Table:
         """The rules, op by op."""
 
-    def trace(self, slopes: Slopes, points: Points) -> Found:
+    def trace(self, slopes: TargetGradients, points: Points) -> Found:
         return gradients(slopes, points)
 
     def emit(self, g: Builder, traced: Traced) -> Emitted:

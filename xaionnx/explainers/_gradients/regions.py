@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from xaionnx.typing import Array
 
 # Of the paper. The scales are for a picture of this side, to which any other is brought.
 SIDE = 224

@@ -1,0 +1,102 @@
+"""Targets that a graph follows by itself, against those that are resolved for a batch."""
+
+import numpy as np
+import onnxruntime
+import pytest
+
+import xaionnx
+from models import planted
+from tests.compilation.files import TOLERANCE, agree, answers, small
+from tests.tiny import loaded
+from xaionnx import Target, compilation
+from xaionnx.errors import ParameterError
+from xaionnx.targets.in_graph import Chosen
+from xaionnx.targets.target import Top
+
+CLASSES = 10
+
+TARGETS = {
+    "top": None,
+    "class": 3,
+    "label": Target.label("7"),
+    "probability of the top": Target.probability(),
+    "probability": Target.probability(2),
+    "second": Top(1),
+    "margin": Target.margin(3, 5),
+    "sum": Target.sum(),
+    "loss": Target.loss(np.array(4)),
+    "squared error": Target.loss(np.arange(CLASSES) / 5, "squared_error"),
+    "region": Target.region(threshold=0.0),
+    "neuron": Target.neuron("logits", 2),
+}
+
+
+@pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS.keys())
+def test_every_target_in_a_graph(digits, x, target):
+    found, told = agree(digits, {digits.input().name: x}, small("saliency", absolute=False), target)
+    if "target" in found:
+        np.testing.assert_array_equal(found["target"], [int(name.split()[0]) for name in told.target])
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        Target.channel("h"),
+        Target.channel("h", 1),
+        Target.region(np.eye(4, dtype=bool), channel=1),
+        Target.region(threshold=0.2, channel=0),
+        Target.index((1, 2, 3)),
+        Target.sum(output="h"),
+        Target.channel("mixed"),
+    ],
+)
+def test_maps_and_inner_tensors(target):
+    model = loaded(
+        """g (float[N, 2, 4, 4] x) => (float[N, 2, 4, 4] y) {
+        h = Mul(x, x)  sine = Sin(x)  mixed = Concat<axis = 1>(h, sine)  y = Tanh(h) }""",
+    )
+    feeds = {"x": np.random.default_rng(2).normal(size=(3, 2, 4, 4)).astype(np.float32)}
+    agree(model, feeds, small("input_x_gradient"), target)
+    agree(model, feeds, small("integrated_gradients"), target)
+
+
+def test_the_first_of_equal_classes_is_the_top():
+    model = planted.load(planted.linear([[1.0, 2.0], [1.0, 2.0], [0.0, 3.0]]))
+    feeds = {"x": np.float32([[1, 1], [2, 0]])}
+    found, _ = agree(model, feeds, small("saliency"), None)
+    assert found["target"].tolist() == [0, 0]
+    found, _ = agree(model, feeds, small("saliency"), Top(1))
+    assert found["target"].tolist() == [1, 1]
+
+
+def test_a_class_that_is_named_at_each_run(digits, x):
+    name = digits.input().name
+    for target in ("input", Chosen()):
+        made = compilation.compile(digits, "saliency", target)
+        assert [info.name for info in made.inputs] == [name, "target"]
+        classes = np.array([9, 0, 4])
+        found = answers(made, {name: x, "target": classes})
+        told = xaionnx.explain(digits, x, "saliency", classes)
+        np.testing.assert_allclose(found["attribution"], told.values, **TOLERANCE)
+        np.testing.assert_allclose(found["target_value"], told.prediction, rtol=1e-5)
+        assert "target" not in found
+    session = onnxruntime.InferenceSession(made.proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    with pytest.raises(Exception, match="out of data bounds"):
+        session.run(None, {name: x, "target": np.array([1, CLASSES, 2])})
+    with pytest.raises(ParameterError, match="names its class when a compiled file runs"):
+        xaionnx.explain(digits, x, "saliency", Chosen())
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ([1, 2], "A compiled file holds one target"),
+        (Target.top(3), "A compiled file holds one target"),
+        (np.array([3]), "cannot hold one class for each sample"),
+        (Target.loss(np.array([3])), "cannot hold one class for each sample"),
+        (Target.index(CLASSES), r"must be an int in \[0, 9\]"),
+    ],
+)
+def test_targets_that_no_file_can_hold(digits, target, words):
+    with pytest.raises(ParameterError, match=words):
+        compilation.compile(digits, "saliency", target)

@@ -1,0 +1,361 @@
+"""InputSpec against plain numpy, its TOML, and whole batches of files."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from xaionnx.data.batch import read_inputs
+from xaionnx.data.spec import InputSpec, picture_axes
+from xaionnx.errors import DataError, InputMismatchError, ParameterError, UnknownNameError
+
+MEAN, SCALE = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+
+
+def noise(shape, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("color", ["RGB", "BGR"])
+def test_tensor_is_the_formula_and_goes_back_exactly(layout, color):
+    spec = InputSpec(layout=layout, color=color, mean=MEAN, scale=SCALE)
+    pictures = noise((3, 5, 7, 3))
+    tensor = spec.to_tensor(pictures)
+    ordered = pictures[..., ::-1] if color == "BGR" else pictures
+    expected = ((ordered.astype(np.float64) - MEAN) / SCALE).astype(np.float32)
+    if layout == "NCHW":
+        expected = expected.transpose(0, 3, 1, 2)
+    assert tensor.dtype == np.float32
+    assert tensor.flags.c_contiguous
+    assert np.array_equal(tensor, expected)
+    assert np.array_equal(spec.to_pictures(tensor), pictures)
+    assert tensor.shape[spec.channel_axis] == 3
+    assert tuple(tensor.shape[axis] for axis in spec.spatial_axes) == (5, 7)
+    gray = spec.to_tensor(np.full((1, 5, 7, 3), 200, np.uint8))
+    assert np.array_equal(np.broadcast_to(spec.pixel(200), gray.shape), gray)
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+def test_gray_is_the_bt601_luma_and_comes_back_three_times(layout):
+    spec = InputSpec(layout=layout, color="L", scale=255)
+    pictures = noise((2, 4, 6, 3))
+    tensor = spec.to_tensor(pictures)
+    assert tensor.shape == ((2, 1, 4, 6) if layout == "NCHW" else (2, 4, 6, 1))
+    luma = pictures @ np.array([0.299, 0.587, 0.114])
+    assert np.abs(tensor.reshape(2, 4, 6) * 255 - luma).max() <= 0.501
+    gray = noise((2, 4, 6))
+    assert np.array_equal(spec.to_pictures(spec.to_tensor(gray)), np.repeat(gray[..., None], 3, axis=3))
+
+
+def test_one_picture_is_the_same_alone_and_in_a_batch():
+    spec = InputSpec(size=(8, 9), mean=MEAN, scale=SCALE)
+    pictures = [noise((20 + i, 31, 3), i) for i in range(4)] + [noise((12, 12))]
+    batch = spec.to_tensor(pictures)
+    for i, picture in enumerate(pictures):
+        assert np.array_equal(batch[i : i + 1], spec.to_tensor([picture]))
+
+
+def test_integer_tensors_are_refused_where_they_would_be_rounded():
+    pictures = noise((1, 4, 4, 3))
+    assert np.array_equal(InputSpec(layout="NHWC").to_tensor(pictures, np.uint8), pictures)
+    assert InputSpec(mean=128).to_tensor(pictures, np.int8).min() >= -128
+    for spec, dtype in ((InputSpec(scale=255), np.int64), (InputSpec(mean=1), np.uint8)):
+        with pytest.raises(ParameterError) as refused:
+            spec.to_tensor(pictures, dtype)
+        assert str(refused.value) == (
+            f"The pixels scaled by mean and scale do not fit into {np.dtype(dtype)} without rounding. "
+            "Set 'mean' and 'scale' to whole numbers that fit, or use a float type."
+        )
+
+
+@pytest.mark.parametrize(
+    ("pictures", "reason"),
+    [
+        ([], "InputSpec.to_tensor got no pictures. Give one or more."),
+        (
+            np.zeros((1, 3, 4, 5), np.uint8),
+            "Picture 0 must be a uint8 array (H, W, 3) or (H, W). Got (3, 4, 5) uint8 instead.",
+        ),
+        (
+            np.zeros((1, 4, 5, 3)),
+            "Picture 0 must be a uint8 array (H, W, 3) or (H, W). Got (4, 5, 3) float64 instead.",
+        ),
+        (
+            [np.zeros((4, 5), np.uint8), np.zeros((5, 4), np.uint8)],
+            "Picture 1 is 5 x 4 pixels and picture 0 is 4 x 5. Give the InputSpec a 'size', or pictures of one size.",
+        ),
+    ],
+)
+def test_what_is_no_picture_is_refused(pictures, reason):
+    with pytest.raises(InputMismatchError) as refused:
+        InputSpec().to_tensor(pictures)
+    assert str(refused.value) == reason
+
+
+def test_to_pictures_refuses_the_other_layout_and_pixel_its_bounds():
+    with pytest.raises(InputMismatchError) as refused:
+        InputSpec().to_pictures(np.zeros((1, 4, 5, 3)))
+    assert str(refused.value) == "InputSpec.to_pictures needs an array (N, 3, H, W). Got (1, 4, 5, 3) instead."
+    with pytest.raises(ParameterError) as wrong:
+        InputSpec().pixel(256)
+    assert str(wrong.value) == "The 'value' parameter of InputSpec.pixel must be a number in [0, 255]. Got 256 instead."
+    with pytest.raises(ParameterError) as wrong:
+        InputSpec(kind="table").pixel(0)
+    assert str(wrong.value) == "InputSpec.pixel is for the kind 'picture'. This spec has the kind 'table'."
+
+
+@pytest.mark.parametrize(
+    ("fields", "wanted", "got"),
+    [
+        (
+            {"kind": "image"},
+            "'kind' parameter of InputSpec must be one of 'picture', 'table', 'text', 'array'",
+            "'image'",
+        ),
+        ({"layout": "NCWH"}, "'layout' parameter of InputSpec must be one of 'NCHW', 'NHWC'", "'NCWH'"),
+        ({"size": 224}, "'size' parameter of InputSpec must be two ints [H, W] in [1, 16384] or None", "224"),
+        ({"size": [0, 5]}, "'size' parameter of InputSpec must be two ints [H, W] in [1, 16384] or None", "[0, 5]"),
+        ({"mean": [1, 2]}, "'mean' parameter of InputSpec must be a number or 3 of them", "[1, 2]"),
+        ({"mean": float("nan")}, "'mean' parameter of InputSpec must be a number or 3 of them", "nan"),
+        ({"scale": 0}, "'scale' parameter of InputSpec must be a number greater than 0 or 3 of them", "0"),
+        ({"scale": "1"}, "'scale' parameter of InputSpec must be a number greater than 0 or 3 of them", "'1'"),
+        ({"name": ""}, "'name' parameter of InputSpec must be a non-empty str or None", "''"),
+        ({"labels": "cat"}, "'labels' parameter of InputSpec must be a list of printable str", "'cat'"),
+        ({"labels": ["a", "\x1b[2J"]}, "'labels[1]' parameter of InputSpec must be a printable str", "'\\x1b[2J'"),
+        ({"categories": {"a": []}}, "'categories.a' parameter of InputSpec must be a list of one or more words", "[]"),
+    ],
+)
+def test_wrong_fields_are_refused_in_these_words(fields, wanted, got):
+    with pytest.raises(ParameterError) as refused:
+        InputSpec(**fields)
+    assert str(refused.value) == f"The {wanted}. Got {got} instead."
+
+
+TOML = """
+[input]
+name = "images"
+size = [4, 6]
+layout = "NHWC"
+mean = [127.0, 127.0, 127.0]
+scale = 128
+[output]
+name = "logits"
+activation = "softmax"
+labels = "labels.json"
+"""
+
+
+def test_a_spec_beside_the_model_is_read(tmp_path):
+    (tmp_path / "net.toml").write_text(TOML)
+    (tmp_path / "labels.json").write_text('["tabby", "tiger cat"]')
+    spec = InputSpec.beside(tmp_path / "net.onnx")
+    assert spec == InputSpec(
+        name="images",
+        size=(4, 6),
+        layout="NHWC",
+        mean=127,
+        scale=128,
+        output="logits",
+        activation="softmax",
+        labels=["tabby", "tiger cat"],
+    )
+    assert not spec.guessed
+    assert pickle.loads(pickle.dumps(spec)) == spec
+    assert isinstance(hash(spec), int)
+    (tmp_path / "labels.json").write_text("tabby\ntiger cat\n")
+    assert InputSpec.beside(tmp_path / "net.onnx") == spec
+    assert InputSpec.beside(tmp_path / "other.onnx") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "reason"),
+    [
+        ("[input]\nscael = 3", UnknownNameError, "No key in [input] named 'scael'. Nearest: scale."),
+        ("[inputs]\nscale = 3", UnknownNameError, "No section named 'inputs'. Nearest: input, output."),
+        (
+            '[input]\nkind = "table"\nsize = [2, 2]',
+            ParameterError,
+            "The key 'size' is for the kind 'picture', and this kind is 'table'. Remove one.",
+        ),
+        ("input = 3", ParameterError, "'input' must be a section [input]. Got 3 instead."),
+        (
+            '[output]\nlabels = "../labels.json"',
+            ParameterError,
+            "The labels file '../labels.json' must lie in the folder of the spec. "
+            "Copy it there and give its relative path.",
+        ),
+        ("[input]\nscale = 0", ParameterError, None),
+        ("[input", ParameterError, None),
+    ],
+)
+def test_a_bad_spec_file_is_refused_with_its_path(tmp_path, text, error, reason):
+    path = tmp_path / "net.toml"
+    path.write_text(text)
+    with pytest.raises(error) as refused:
+        InputSpec.read(path)
+    assert str(refused.value).startswith(f"{path}: ")
+    if reason:
+        assert str(refused.value) == f"{path}: {reason}"
+
+
+def test_a_missing_spec_and_bad_label_files_are_refused(tmp_path):
+    path = tmp_path / "net.toml"
+    with pytest.raises(ParameterError) as refused:
+        InputSpec.read(path)
+    assert str(refused.value) == f"{path}: there is no such file. Check the path."
+    path.write_text('[output]\nlabels = "l.json"')
+    labels = tmp_path / "l.json"
+    for content, reason in (
+        (None, f"There is no labels file '{labels}'. Check 'labels' under [output]."),
+        (b'{"0": "cat"}', f"The labels file '{labels}' must hold a JSON list of names, in the order of the outputs."),
+        (b"\xff\xfe", f"The labels file '{labels}' is not UTF-8 text. Save it as UTF-8."),
+    ):
+        if content is not None:
+            labels.write_bytes(content)
+        with pytest.raises(ParameterError) as refused:
+            InputSpec.read(path)
+        assert str(refused.value) == f"{path}: {reason}"
+
+
+def test_labels_are_found_exactly_first_then_by_a_unique_part():
+    spec = InputSpec(labels=["tabby", "tabby cat", "Egyptian cat", "crane", "crane", "Lynx"])
+    assert [spec.index(t) for t in ("tabby", "egypt", "lynx")] == [0, 2, 5]
+    assert spec.label(2) == "Egyptian cat"
+    for text, reason in (
+        ("cat", "2 labels contain 'cat': 1 tabby cat, 2 Egyptian cat. Give the whole label or its number."),
+        ("crane", "2 labels are 'crane': 3 crane, 4 crane. Give its number."),
+        ("tabbi", "No label named 'tabbi'. Nearest: tabby, tabby cat."),
+    ):
+        with pytest.raises(UnknownNameError) as unknown:
+            spec.index(text)
+        assert str(unknown.value) == reason
+    with pytest.raises(ParameterError) as wrong:
+        spec.label(6)
+    assert str(wrong.value) == "The 'index' parameter of InputSpec.label must be an int in [0, 6). Got 6 instead."
+    with pytest.raises(InputMismatchError) as mismatch:
+        spec.check_outputs(1000)
+    assert str(mismatch.value).startswith("The InputSpec lists 6 labels, but the model's output has 1000 classes.")
+    assert InputSpec().label(7) == "7"
+    with pytest.raises(ParameterError, match="there are no labels"):
+        InputSpec().index("cat")
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "expected"),
+    [
+        (("N", 3, 224, 192), np.float32, {"layout": "NCHW", "size": (224, 192), "scale": 255}),
+        ((1, 28, 28, 1), np.float32, {"layout": "NHWC", "size": (28, 28), "color": "L", "scale": 255}),
+        ((None, 3, "h", "w"), np.uint8, {"layout": "NCHW"}),
+        ((1, 3, 224, 3), np.float32, {"layout": "NCHW", "size": (224, 3), "scale": 255}),
+        (("N", 20), np.float32, {"kind": "table"}),
+        (("N", 2048), np.int32, {"kind": "array"}),
+        (("N", 7, 7, 512), np.float32, {"kind": "array"}),
+        (("N", 3, 16, 112, 112), np.float32, {"kind": "array"}),
+    ],
+)
+def test_guesses_say_that_they_are(shape, dtype, expected):
+    assert InputSpec.guess(shape, dtype) == InputSpec(guessed=True, **expected)
+
+
+def test_picture_axes():
+    assert picture_axes((2, 3, 8, 8)) == picture_axes((2, 1, 8, 8)) == picture_axes((2, 3, 8, 3)) == (1, (2, 3))
+    assert picture_axes((2, 8, 8, 3)) == picture_axes((2, 8, 8, 1)) == (3, (1, 2))
+    assert picture_axes((2, 8, 8)) is picture_axes((2, 4, 8, 8)) is picture_axes((3, 224, 224)) is None
+
+
+SPEC = InputSpec(size=(8, 8), scale=255)
+
+
+def test_a_folder_becomes_a_batch_and_names_what_it_leaves_out(tmp_path):
+    for i in range(10):
+        Image.fromarray(noise((20, 30, 3), i)).save(tmp_path / f"{i}.png")
+    for i, data in ((2, b""), (5, b"text"), (8, b"\0\1\2")):
+        (tmp_path / f"{i}.png").write_bytes(data)
+    Image.fromarray(noise((20, 30))).save(tmp_path / "9.png")
+    batch, refusals = read_inputs(tmp_path, SPEC)
+    assert batch.x.shape == (7, 3, 8, 8)
+    assert batch.names == tuple(str(tmp_path / f"{i}.png") for i in (0, 1, 3, 4, 6, 7, 9))
+    assert [refusal.path.name for refusal in refusals] == ["2.png", "5.png", "8.png"]
+    assert batch.notes == ("9.png: gray is repeated to RGB",)
+    assert len(set(batch.sha256s)) == 7
+    assert np.array_equal(SPEC.to_pictures(batch.x), np.stack(batch.displays))
+    assert np.array_equal(batch.x[:1], SPEC.to_tensor([noise((20, 30, 3), 0)]))
+
+
+def test_notes_of_several_files_are_counted(tmp_path):
+    for i in range(5):
+        Image.fromarray(noise((8, 8))).save(tmp_path / f"{i}.png")
+    batch, _ = read_inputs(tmp_path, InputSpec.guess((1, 3, 8, 8)))
+    assert batch.notes == (
+        "no spec beside the model, so it was guessed from its shape: NCHW, 8 x 8, RGB, black is 0 and white is 1",
+        "0.png, 1.png, 2.png and 2 more: gray is repeated to RGB",
+    )
+
+
+@pytest.mark.parametrize(("resize", "shape"), [("crop", (16, 16)), ("stretch", (10, 16)), ("pad", (16, 16))])
+def test_displays_may_be_larger_than_the_model(tmp_path, resize, shape):
+    Image.fromarray(noise((20, 32, 3))).save(tmp_path / "a.png")
+    batch, _ = read_inputs([tmp_path / "a.png"], InputSpec(size=(8, 8), resize=resize), display_side=16)
+    assert batch.displays[0].shape == (*shape, 3)
+
+
+def test_arrays_are_pixels_or_tensors_by_their_type(tmp_path):
+    pictures = noise((3, 8, 8, 3))
+    np.save(tmp_path / "a.npy", pictures)
+    tensor = SPEC.to_tensor(pictures)
+    tensor[1, 0, 0, 0] = np.nan
+    np.save(tmp_path / "b.npy", tensor.astype(np.float64))
+    batch, refusals = read_inputs([tmp_path / "a.npy", tmp_path / "b.npy"], SPEC)
+    assert np.array_equal(batch.x, SPEC.to_tensor(pictures[[0, 1, 2, 0, 2]]))
+    assert batch.names[3:] == (f"{tmp_path / 'b.npy'}[0]", f"{tmp_path / 'b.npy'}[2]")
+    assert batch.notes == ("b.npy: float64 numbers are rounded to float32",)
+    assert str(refusals[0]) == f"'{tmp_path / 'b.npy'}', row 1: the array holds NaN or infinity there. Correct it."
+
+
+def test_tables_and_tokens(tmp_path):
+    (tmp_path / "t.csv").write_text("a,b\n1,2\nx,3\n4,5\n")
+    batch, refusals = read_inputs(tmp_path / "t.csv", InputSpec(kind="table", columns=["b", "a"]))
+    assert batch.x.tolist() == [[2, 1], [5, 4]]
+    assert batch.displays is None
+    assert batch.names == (f"{tmp_path / 't.csv'}:2", f"{tmp_path / 't.csv'}:4")
+    assert [refusal.row for refusal in refusals] == [3]
+    np.save(tmp_path / "t.npy", np.array([[101, 7, 102]]))
+    tokens, _ = read_inputs(tmp_path / "t.npy", InputSpec(kind="text"))
+    assert tokens.x.dtype == np.int64
+    assert tokens.x.tolist() == [[101, 7, 102]]
+
+
+def test_nothing_readable_is_an_error_with_all_the_reasons(tmp_path):
+    text, missing = tmp_path / "mail.txt", tmp_path / "none.npy"
+    text.write_text("hello")
+    with pytest.raises(DataError) as refused:
+        read_inputs(text, InputSpec(kind="text"))
+    reason = f"'{text}': text is not read as such. Pass the tokens that the model takes as a .npy array."
+    assert str(refused.value) == reason
+    with pytest.raises(DataError) as refused:
+        read_inputs([text, missing], InputSpec(kind="text"))
+    assert str(refused.value) == f"Nothing could be read. {reason} There is no file '{missing}'. Check the path."
+    with pytest.raises(DataError) as refused:
+        read_inputs([], SPEC)
+    assert str(refused.value) == "No files were given. Give one or more."
+    with pytest.raises(ParameterError) as wrong:
+        read_inputs(text, SPEC, display_side=0)
+    assert str(wrong.value) == (
+        "The 'display_side' parameter of read_inputs must be an int in [1, inf) or None. Got 0 instead."
+    )
+
+
+def test_samples_of_another_shape_are_left_out_and_named(tmp_path):
+    a, b = tmp_path / "a.npy", tmp_path / "b.npy"
+    np.save(a, np.ones((2, 5), np.float32))
+    np.save(b, np.ones((2, 6), np.float32))
+    batch, refusals = read_inputs([a, b], InputSpec(kind="array"))
+    assert batch.x.shape == (2, 5)
+    assert str(refusals[0]) == (
+        f"'{b}' gives samples (6,) float32, but '{a}' gave (5,) float32. "
+        "Give samples of one shape and type, or a spec with a 'size'."
+    )

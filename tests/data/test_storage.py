@@ -1,0 +1,88 @@
+"""Storage: a file is written whole or not at all."""
+
+import errno
+import os
+import stat
+
+import numpy as np
+import pytest
+
+from xaionnx import Explanation
+from xaionnx.data.storage import write_whole
+from xaionnx.errors import StorageError
+
+
+def full_disk(stream):
+    stream.write(b"the first half")
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_file_is_written_with_the_rights_of_an_ordinary_one(tmp_path):
+    ordinary = tmp_path / "ordinary"
+    ordinary.touch()
+    path = write_whole(str(tmp_path / "result.bin"), lambda stream: stream.write(b"content"))
+    assert path.read_bytes() == b"content"
+    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(ordinary.stat().st_mode)
+    write_whole(path, lambda stream: stream.write(b"new"))
+    assert path.read_bytes() == b"new"
+    assert sorted(tmp_path.iterdir()) == [ordinary, path]
+
+
+@pytest.mark.parametrize("earlier", [None, b"earlier"])
+def test_on_a_full_disk_nothing_is_left_and_the_earlier_file_stays(tmp_path, earlier):
+    path = tmp_path / "result.npz"
+    if earlier:
+        path.write_bytes(earlier)
+    with pytest.raises(StorageError) as caught:
+        write_whole(path, full_disk)
+    assert str(caught.value) == (
+        f"Cannot write {path}: No space left on device. Free some space or choose another folder, then run again."
+    )
+    assert caught.value.exit_code == 6
+    assert [p.read_bytes() for p in tmp_path.iterdir()] == ([earlier] if earlier else [])
+
+
+def test_on_a_full_disk_an_explanation_leaves_nothing(tmp_path, monkeypatch):
+    def refusing(stream, **arrays):
+        full_disk(stream)
+
+    monkeypatch.setattr(np, "savez_compressed", refusing)
+    with pytest.raises(StorageError, match="No space left on device"):
+        Explanation("m", np.ones((1, 3)), np.array(["y"]), np.array([2.0])).save(tmp_path / "result.npz")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt, ValueError])
+def test_whatever_stops_the_writing_nothing_is_left(tmp_path, failure):
+    def stopped(stream):
+        stream.write(b"half")
+        raise failure
+
+    with pytest.raises(failure):
+        write_whole(tmp_path / "result.npz", stopped)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reason_without_words_of_the_system_is_told(tmp_path):
+    def strange(stream):
+        raise OSError("quota of the project exceeded")
+
+    with pytest.raises(StorageError, match="result: quota of the project exceeded"):
+        write_whole(tmp_path / "result", strange)
+
+
+def test_a_folder_that_is_missing_or_a_name_that_is_taken_by_a_folder(tmp_path):
+    path = tmp_path / "missing" / "result.npz"
+    with pytest.raises(StorageError) as caught:
+        write_whole(path, full_disk)
+    assert str(caught.value) == f"Cannot write {path}: No such file or directory. Choose another folder."
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(StorageError, match="Is a directory"):
+        write_whole(tmp_path / "folder", lambda stream: stream.write(b"content"))
+    assert [p.name for p in tmp_path.iterdir()] == ["folder"]
+    assert list((tmp_path / "folder").iterdir()) == []
+
+
+def test_names_as_long_as_the_system_allows(tmp_path):
+    path = write_whole(tmp_path / ("n" * 255), lambda stream: stream.write(b"content"))
+    assert path.read_bytes() == b"content"

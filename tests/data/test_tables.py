@@ -1,0 +1,241 @@
+"""CSV tables and .npy, .npz arrays: what is read, what is refused, and in which words."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+import numpy as np
+import pytest
+
+from xaionnx.data.arrays import read_array
+from xaionnx.data.spec import InputSpec
+from xaionnx.data.tables import read_table
+from xaionnx.errors import DataError, ParameterError
+
+SPEC = InputSpec(kind="table", columns=["age", "housing"], categories={"housing": ["own", "rent"]})
+
+
+@pytest.fixture
+def save(tmp_path):
+    def write(data, name="t.csv"):
+        path = tmp_path / name
+        path.write_bytes(data.encode() if isinstance(data, str) else data)
+        return path
+
+    return write
+
+
+def npy(array, **options):
+    stream = io.BytesIO()
+    np.save(stream, array, **options)
+    return stream.getvalue()
+
+
+def test_rows_come_in_the_specs_order_with_categories_as_codes(save):
+    table, refusals = read_table(save('housing,age\r\nrent,41\n"own", 1.5e1 \n'), SPEC)
+    assert np.array_equal(table.values, np.array([[41, 1], [15, 0]], np.float32))
+    assert table.values.dtype == np.float32
+    assert (table.rows, table.columns, table.notes, refusals) == ((2, 3), ("age", "housing"), (), [])
+
+
+def test_without_columns_in_the_spec_the_files_order_counts(save):
+    table, _ = read_table(save("\ufeffb,a\n1,2\n"), InputSpec(kind="table"))
+    assert table.columns == ("b", "a")
+    assert table.values.tolist() == [[1, 2]]
+
+
+def test_ignored_columns_may_be_there_and_hold_anything(save):
+    spec = InputSpec(kind="table", columns=["a"], ignore=["class"])
+    assert read_table(save("class,a\ngood,2\n"), spec)[0].values.tolist() == [[2]]
+    assert read_table(save("class,a\ngood,2\n"), InputSpec(kind="table", ignore=["class"]))[0].columns == ("a",)
+    assert read_table(save("a\n2\n"), spec)[0].values.tolist() == [[2]]
+    with pytest.raises(ParameterError) as refused:
+        InputSpec(kind="table", columns=["a"], ignore=["a"])
+    assert str(refused.value) == "The column 'a' stands under both 'columns' and 'ignore'. Keep one of them."
+
+
+def test_numbers_that_float32_cannot_hold_are_noted(save):
+    table, _ = read_table(save("id\n16777217\n"), InputSpec(kind="table"))
+    assert table.notes == ("numbers above 16777216 are rounded to float32",)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("", "line 3: the line is blank. Fill it or remove it."),
+        ("1", "line 3: the number of cells is 1, and the header has 2. Correct it."),
+        ("1,own,2", "line 3: the number of cells is 3, and the header has 2. Correct it."),
+        (",own", "line 3, column 'age': the cell is empty. Fill it, or remove the row."),
+        ("1,Own", "line 3, column 'housing': 'Own' is not one of the categories. Nearest: own."),
+        ("1,villa", "line 3, column 'housing': 'villa' is not one of the categories. Known: own, rent."),
+        *(
+            (f"{cell},own", f"line 3, column 'age': '{cell}' is not a finite decimal number. Correct it.")
+            for cell in ("nan", "inf", "-Infinity", "1_000", "0x1f", "forty", "1;5", "４")
+        ),
+        ("1e39,own", "line 3, column 'age': '1e39' is too large for float32. Correct it."),
+    ],
+)
+def test_a_bad_row_is_left_out_and_named(save, line, reason):
+    path = save(f"age,housing\n1,own\n{line}\n3,rent\n")
+    table, refusals = read_table(path, SPEC)
+    assert table.values.tolist() == [[1, 0], [3, 1]]
+    assert table.rows == (2, 4)
+    assert [(str(refusal), refusal.row) for refusal in refusals] == [(f"'{path}', {reason}", 3)]
+
+
+def test_a_broken_quote_ends_the_table(save):
+    path = save('age,housing\n1,own\n2,"rent\n3,own\n')
+    table, refusals = read_table(path, SPEC)
+    assert table.rows == (2,)
+    assert str(refusals[0]) == f"'{path}', line 3: broken CSV (unexpected end of data). Nothing after it is read."
+
+
+def test_lines_are_counted_through_quoted_line_breaks(save):
+    path = save('a\n"1\n"\nbad\n')
+    table, refusals = read_table(path, InputSpec(kind="table"))
+    assert table.rows == (2,)
+    assert refusals[0].row == 4
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        ("", " is empty (0 bytes). Copy or download it again."),
+        ("age,housing\n", " has a header but no rows. Add one row or more."),
+        ("\n1,2\n", ", line 1: the header is blank. Put the column names there."),
+        ("41,0\n42,1\n", ", line 1: only numbers, so there is no header. Put the column names there."),
+        ("age;housing\n1;own\n", " is separated by ';', not by commas. Save it with commas."),
+        ("age,age\n1,2\n", ", line 1: two columns are named 'age'. Rename or remove one."),
+        ("age,\n1,2\n", ", line 1: a column has no name. Name every column."),
+        ("age,house\n1,own\n", " lacks the column 'housing' that the model takes. Nearest: 'house'. Add or rename it."),
+        (
+            "age,housing,zip\n1,own,3\n",
+            " has the column 'zip', which the model does not take. Remove it, or list it under 'ignore' of the spec.",
+        ),
+        (
+            "age,housing\n1,\xe9\n".encode("latin-1"),
+            ", line 2: the byte 0xe9 is not UTF-8. Save the file as CSV in UTF-8.",
+        ),
+        ("age,housing\n1,own\n".encode("utf-16"), " is UTF-16 or binary, not UTF-8 text. Save it as CSV in UTF-8."),
+    ],
+)
+def test_a_bad_table_is_refused_in_these_words(save, data, reason):
+    path = save(data)
+    with pytest.raises(DataError) as refused:
+        read_table(path, SPEC)
+    assert str(refused.value) == f"'{path}'{reason}"
+
+
+def test_an_array_is_a_table_too_and_bad_rows_are_named(save):
+    path = save(npy(np.array([[1.0, 0], [np.nan, 1], [3, 1]])), "t.npy")
+    table, refusals = read_table(path, SPEC)
+    assert table.values.tolist() == [[1, 0], [3, 1]]
+    assert table.rows == (0, 2)
+    assert str(refusals[0]) == f"'{path}', row 1, column 'age': nan is not a finite float32 number. Correct it."
+    path = save(npy(np.ones((2, 3))), "wide.npy")
+    with pytest.raises(DataError) as refused:
+        read_table(path, SPEC)
+    assert str(refused.value) == f"'{path}' holds an array (2, 3), but the table is (N, 2). Save one row a sample."
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", ["<f4", ">f4", "<i8", "|u1", "|b1", "<f2"])
+def test_arrays_are_read_in_native_order(save, dtype, order):
+    array = np.asarray(np.arange(24).reshape(2, 3, 4).astype(dtype), order=order)
+    file = read_array(save(npy(array), "x.npy"))
+    assert np.array_equal(file.array, array)
+    assert file.array.dtype.isnative
+    assert file.array.flags.c_contiguous
+    assert file.array.flags.writeable
+    assert file.notes == (("big-endian numbers are converted to native order",) if dtype[0] == ">" else ())
+
+
+def claiming(shape, dtype="<f8", data=b"12345678"):
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, {"descr": dtype, "fortran_order": False, "shape": shape})
+    return stream.getvalue() + data
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (
+            claiming((10**6, 10**6)),
+            " claims an array (1000000, 1000000) float64 of 8000000000000 bytes, but holds 8 bytes. Save it again.",
+        ),
+        (
+            claiming((1,), data=b"123456789"),
+            " claims an array (1,) float64 of 8 bytes, but holds 9 bytes. Save it again.",
+        ),
+        (claiming((-1,)), " has a damaged .npy header. Save the array again."),
+        (npy(np.ones(3))[:40], " has a damaged .npy header. Save the array again."),
+        (
+            npy(np.array([{}], object), allow_pickle=True),
+            " holds Python objects, which need pickle and are not read. Save a numeric array.",
+        ),
+        (npy(np.array(["a"])), " holds elements of type <U1, not numbers. Save a numeric array."),
+        (npy(np.array([1j])), " holds elements of type complex128, not numbers. Save a numeric array."),
+        (npy(np.float32(3)), " holds a single number without a batch axis. Save an array (N, ...)."),
+        (npy(np.ones((0, 3))), " holds an array (0, 3) without elements. Save one sample or more."),
+        (b"hello", " is not a .npy or .npz file. Save the array with numpy.save."),
+        (b"PK\3\4" + b"\0" * 40, " is a .npz file that is cut short or damaged. Save it again."),
+    ],
+)
+def test_a_bad_array_is_refused_in_these_words(save, data, reason):
+    path = save(data, "x.npy")
+    with pytest.raises(DataError) as refused:
+        read_array(path)
+    assert str(refused.value) == f"'{path}'{reason}"
+
+
+def test_npz_gives_its_only_array_or_the_named_one(tmp_path):
+    path = tmp_path / "x.npz"
+    np.savez_compressed(path, x=np.ones((2, 2)), y=np.zeros(3))
+    assert read_array(path, "y").array.tolist() == [0, 0, 0]
+    with pytest.raises(DataError) as refused:
+        read_array(path)
+    assert str(refused.value) == f"'{path}' holds 2 arrays (x, y). Save the input alone."
+    with pytest.raises(DataError) as refused:
+        read_array(path, "images")
+    assert str(refused.value) == f"'{path}' holds 2 arrays (x, y). Name one of them 'images', the input."
+    np.savez(path, y=np.zeros(3))
+    assert read_array(path, "images").array.shape == (3,)
+
+
+def test_npz_bombs_are_refused_before_unpacking(tmp_path, monkeypatch):
+    monkeypatch.setattr("xaionnx.data.arrays.MAX_ARRAY_BYTES", 2**20)
+    path = tmp_path / "x.npz"
+    np.savez_compressed(path, x=np.zeros(2**19))
+    with pytest.raises(DataError) as refused:
+        read_array(path)
+    assert str(refused.value) == f"'{path}' unpacks to 4 MB, over the limit of 1 MB. Split it."
+
+
+def test_npz_members_that_are_no_arrays_are_refused(tmp_path):
+    path = tmp_path / "x.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x.npy", b"text")
+    with pytest.raises(DataError) as refused:
+        read_array(path)
+    assert str(refused.value) == f"'x' in '{path}' is not an array. Save the file with numpy.savez."
+
+
+@pytest.mark.parametrize("kind", ["npy", "npz"])
+def test_damaged_arrays_give_an_array_or_a_data_error_and_nothing_else(tmp_path, kind):
+    path, stream = tmp_path / f"x.{kind}", io.BytesIO()
+    (np.save if kind == "npy" else np.savez_compressed)(stream, np.arange(20.0).reshape(4, 5))
+    sound, rng, refused = stream.getvalue(), np.random.default_rng(1), 0
+    for trial in range(300):
+        damaged = bytearray(sound)
+        if trial % 3 == 0:
+            damaged = damaged[: rng.integers(1, len(sound))]
+        else:
+            for at in rng.integers(0, len(sound), 2):
+                damaged[at] ^= 1 << rng.integers(0, 8)
+        path.write_bytes(bytes(damaged))
+        try:
+            assert read_array(path).array.ndim > 0
+        except DataError:
+            refused += 1
+    assert refused > 100

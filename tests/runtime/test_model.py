@@ -1,0 +1,327 @@
+"""Model: every form of input and output that an exported file may have, and how it fails."""
+
+import pickle
+import re
+
+import numpy as np
+import pytest
+from onnx import TensorProto
+
+from tests import tiny
+from tests.tiny import node, tensor
+from xaionnx import Model
+from xaionnx.errors import (
+    DeviceError,
+    InputMismatchError,
+    UnknownNameError,
+    UnsupportedModelError,
+)
+from xaionnx.runtime.session import Session
+
+RNG = np.random.default_rng(0)
+
+WEIGHTS = RNG.normal(size=(4, 3)).astype(np.float32)
+
+
+def linear(tmp_path, batch="N"):
+    return tiny.linear(tmp_path / "linear.onnx", WEIGHTS, batch)
+
+
+@pytest.mark.parametrize("batch", ["N", 1, 5])
+@pytest.mark.parametrize("rows", [1, 2, 7])
+@pytest.mark.parametrize("size", [None, 1, 3])
+def test_any_number_of_rows_whatever_batch_the_file_declares(tmp_path, batch, rows, size):
+    model = Model.load(linear(tmp_path, batch), batch_size=size)
+    x = RNG.normal(size=(rows, 4)).astype(np.float32)
+    np.testing.assert_allclose(model.run({"x": x})["y"], x @ WEIGHTS, rtol=1e-5)
+
+
+def test_a_hidden_batch_of_one_is_found_and_looped_over(tmp_path):
+    path = tiny.saved(
+        tmp_path / "hidden.onnx",
+        [node("Reshape", ["x", "shape"], ["flat"]), node("MatMul", ["flat", "w"], ["y"])],
+        [tensor("x", ["N", 2, 2])],
+        [tensor("y", ["N", 3])],
+        {"shape": np.array([1, 4], dtype=np.int64), "w": WEIGHTS},
+    )
+    x = RNG.normal(size=(5, 2, 2)).astype(np.float32)
+    np.testing.assert_allclose(Model.load(path).run({"x": x})["y"], x.reshape(5, 4) @ WEIGHTS, rtol=1e-5)
+
+
+def test_a_model_that_mixes_its_rows_is_run_one_by_one(tmp_path):
+    path = tiny.saved(
+        tmp_path / "mixing.onnx",
+        [node("ReduceMean", ["x"], ["mean"], axes=[0], keepdims=1), node("Sub", ["x", "mean"], ["y"])],
+        [tensor("x", ["N", 4])],
+        [tensor("y", ["N", 4])],
+    )
+    x = RNG.normal(size=(6, 4)).astype(np.float32)
+    np.testing.assert_array_equal(Model.load(path).run({"x": x})["y"], np.zeros_like(x))
+
+
+def test_samples_in_one_run_are_really_batched(tmp_path, monkeypatch):
+    sizes = []
+    run = Session.run
+    monkeypatch.setattr(
+        Session,
+        "run",
+        lambda self, fetch, feeds, *rest: sizes.append(len(feeds["x"])) or run(self, fetch, feeds, *rest),
+    )
+    model = Model.load(linear(tmp_path, 1), batch_size=8)
+    model.run({"x": np.ones((16, 4), np.float32)})
+    assert sizes == [1, 2, 8, 8]
+
+
+def test_several_inputs_outputs_and_one_without_batch_axis(tmp_path):
+    path = tiny.saved(
+        tmp_path / "several.onnx",
+        [node("Add", ["a", "b"], ["s"]), node("Mul", ["s", "gain"], ["scaled"]), node("Neg", ["s"], ["negative"])],
+        [tensor("a", ["N", 2]), tensor("b", ["N", 2]), tensor("gain", [1])],
+        [tensor("scaled", ["N", 2]), tensor("negative", ["N", 2])],
+    )
+    model = Model.load(path)
+    assert model.shared == {"gain"}
+    a, b = RNG.normal(size=(2, 9, 2)).astype(np.float32)
+    feeds = model.check({"a": a, "b": b, "gain": np.array([3], dtype=np.float32)})
+    outputs = model.run(feeds)
+    np.testing.assert_allclose(outputs["scaled"], 3 * (a + b), rtol=1e-6)
+    np.testing.assert_allclose(model.run(feeds, ["negative"])["negative"], -(a + b), rtol=1e-6)
+
+
+def test_zipmap_becomes_a_matrix_and_gives_the_labels(tmp_path):
+    path = tiny.saved(
+        tmp_path / "zipmap.onnx",
+        [
+            node("MatMul", ["x", "w"], ["scores"]),
+            node("ArgMax", ["scores"], ["label"], axis=1, keepdims=0),
+            node("ZipMap", ["scores"], ["probabilities"], domain="ai.onnx.ml", classlabels_strings=["a", "b", "c"]),
+        ],
+        [tensor("x", ["N", 4])],
+        [tensor("label", ["N"], TensorProto.INT64), tensor("probabilities", None)],
+        {"w": WEIGHTS},
+        domains={"ai.onnx.ml": 1},
+    )
+    model = Model.load(path)
+    x = RNG.normal(size=(3, 4)).astype(np.float32)
+    assert model.labels == ("a", "b", "c")
+    assert model.output().name == "probabilities"
+    np.testing.assert_allclose(model.run({"x": x})["probabilities"], x @ WEIGHTS, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE])
+def test_other_float_widths(tmp_path, kind):
+    path = tiny.saved(
+        tmp_path / "wide.onnx",
+        [node("Identity", ["x"], ["y"])],
+        [tensor("x", ["N", 2], kind)],
+        [tensor("y", ["N", 2], kind)],
+    )
+    model = Model.load(path)
+    x = np.array([[1.5, -2.0], [0.25, 3.0], [1.0, 2.0]])
+    answer = model.run(model.check(x))["y"]
+    np.testing.assert_array_equal(answer.astype(np.float64), x)
+
+
+@pytest.mark.parametrize(
+    ("kind", "x"),
+    [
+        (TensorProto.INT64, np.array([[1, 2], [3, 4], [5, 6]])),
+        (TensorProto.UINT8, np.array([[1, 2], [3, 255]], dtype=np.uint8)),
+        (TensorProto.BOOL, np.array([[True, False], [False, False]])),
+        (TensorProto.STRING, np.array([["a", "b"], ["", "longer"]])),
+    ],
+)
+def test_integer_boolean_and_string_inputs(tmp_path, kind, x):
+    path = tiny.saved(
+        tmp_path / "kinds.onnx",
+        [node("Identity", ["x"], ["y"])],
+        [tensor("x", ["N", 2], kind)],
+        [tensor("y", ["N", 2], kind)],
+    )
+    model = Model.load(path)
+    np.testing.assert_array_equal(model.run(model.check(x))["y"], x)
+
+
+def test_external_data_are_read_from_the_models_folder_only(tmp_path, monkeypatch):
+    import onnx
+
+    proto = onnx.load(linear(tmp_path))
+    folder = tmp_path / "model"
+    folder.mkdir()
+    onnx.save(proto, folder / "m.onnx", save_as_external_data=True, location="w.bin", size_threshold=0)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    np.zeros((4, 3), np.float32).tofile(elsewhere / "w.bin")
+    monkeypatch.chdir(elsewhere)
+    x = RNG.normal(size=(2, 4)).astype(np.float32)
+    model = Model.load(folder / "m.onnx")
+    np.testing.assert_allclose(model.run({"x": x})["y"], x @ WEIGHTS, rtol=1e-5)
+    np.testing.assert_allclose(model.with_outputs(["y"]).run({"x": x})["y"], x @ WEIGHTS, rtol=1e-5)
+
+
+def test_initialisers_among_the_inputs_are_not_inputs(tmp_path):
+    import onnx
+
+    proto = onnx.load(linear(tmp_path))
+    proto.graph.input.insert(0, tensor("w", [4, 3]))
+    (tmp_path / "v3.onnx").write_bytes(proto.SerializeToString())
+    model = Model.load(tmp_path / "v3.onnx")
+    assert [i.name for i in model.inputs] == ["x"]
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((224, 224, 3), np.uint8), "Got (224, 224, 3) uint8; did you mean channels first?"),
+        (np.zeros((1, 224, 224, 3), np.float32), "Got (1, 224, 224, 3) float32; did you mean channels first?"),
+        (
+            np.zeros((3, 224, 224), np.float32),
+            "Got (3, 224, 224) float32; the batch axis in front is missing, x[None] adds it.",
+        ),
+        (
+            np.zeros((1, 3, 224, 224), np.uint8),
+            "Got (1, 3, 224, 224) uint8; convert it with astype, or prepare pictures with InputSpec.to_tensor.",
+        ),
+        (np.zeros((1, 3, 64, 64), np.float32), "Got (1, 3, 64, 64) float32."),
+    ],
+)
+def test_an_input_that_does_not_fit_is_told_what_does(tmp_path, array, message):
+    path = tiny.saved(
+        tmp_path / "pictures.onnx",
+        [node("GlobalAveragePool", ["images"], ["y"])],
+        [tensor("images", ["N", 3, 224, 224])],
+        [tensor("y", ["N", 3, 1, 1])],
+    )
+    with pytest.raises(InputMismatchError) as caught:
+        Model.load(path).check(array)
+    assert str(caught.value) == f"Input 'images' of pictures.onnx expects (N, 3, 224, 224) float32. {message}"
+
+
+def test_missing_inputs_and_unequal_counts(tmp_path):
+    path = tiny.saved(
+        tmp_path / "two.onnx",
+        [node("Add", ["a", "b"], ["y"])],
+        [tensor("a", ["N", 2]), tensor("b", ["N", 2])],
+        [tensor("y", ["N", 2])],
+    )
+    model = Model.load(path)
+    one, two = np.zeros((1, 2), np.float32), np.zeros((2, 2), np.float32)
+    with pytest.raises(InputMismatchError, match=re.escape("two.onnx has the inputs a, b. Got a instead")):
+        model.check(one)
+    with pytest.raises(InputMismatchError, match=re.escape("differ in their number of samples: a 1, b 2")):
+        model.check({"a": one, "b": two})
+    with pytest.raises(InputMismatchError, match="There is no sample"):
+        model.check({"a": one[:0], "b": one[:0]})
+
+
+def test_a_device_asked_for_by_name_is_used_or_refused(tmp_path):
+    with pytest.raises(DeviceError, match="Device 'tpu' is not one that onnxruntime"):
+        Model.load(linear(tmp_path), device="tpu")
+    assert Model.load(linear(tmp_path), device="cpu").provider == "CPUExecutionProvider"
+
+
+def test_cuda_where_there_is_none_is_refused_and_nothing_is_printed(tmp_path, capfd):
+    import onnxruntime
+
+    from xaionnx.runtime import session
+
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers() or session._cuda_driver():
+        pytest.skip("needs a GPU build of onnxruntime without a GPU")
+    with pytest.raises(DeviceError, match="Device 'cuda' was asked for, but onnxruntime could not start"):
+        Model.load(linear(tmp_path), device="cuda")
+    assert capfd.readouterr().out == ""
+
+
+def test_random_models_are_refused_unless_allowed(tmp_path):
+    path = tiny.saved(
+        tmp_path / "random.onnx",
+        [node("RandomNormalLike", ["x"], ["noise"]), node("Add", ["x", "noise"], ["y"])],
+        [tensor("x", ["N", 2])],
+        [tensor("y", ["N", 2])],
+    )
+    with pytest.raises(UnsupportedModelError, match=re.escape("random.onnx draws random numbers: RandomNormalLike")):
+        Model.load(path)
+    assert Model.load(path, allow_random=True).run({"x": np.zeros((3, 2), np.float32)})["y"].shape == (3, 2)
+
+
+def test_internal_tensors_can_be_fetched(tmp_path):
+    path = tiny.saved(
+        tmp_path / "deep.onnx",
+        [node("MatMul", ["x", "w"], ["hidden"]), node("Relu", ["hidden"], ["y"])],
+        [tensor("x", ["N", 4])],
+        [tensor("y", ["N", 3])],
+        {"w": WEIGHTS},
+    )
+    model = Model.load(path)
+    x = RNG.normal(size=(5, 4)).astype(np.float32)
+    exposed = model.with_outputs(["hidden"])
+    np.testing.assert_allclose(exposed.run({"x": x}, ["hidden"])["hidden"], x @ WEIGHTS, rtol=1e-5)
+    assert model.with_outputs(["hidden"]) is exposed
+    assert model.with_outputs(["y"]) is model
+    with pytest.raises(UnknownNameError, match="Nearest: hidden"):
+        model.with_outputs(["hiden"])
+
+
+def test_pickling_keeps_the_path_and_notices_a_changed_file(tmp_path):
+    from xaionnx.errors import ModelFileError
+
+    path = linear(tmp_path)
+    model = Model.load(path, batch_size=3)
+    frozen = pickle.dumps(model)
+    again = pickle.loads(frozen)
+    assert (again.sha256, again.batch_size) == (model.sha256, 3)
+    tiny.linear(path, WEIGHTS + 1)
+    with pytest.raises(ModelFileError, match="has changed since it was pickled"):
+        pickle.loads(frozen)
+
+
+def test_the_tuned_batch_size_is_kept_and_answers_agree_with_fixed_ones(tmp_path):
+    x = RNG.normal(size=(3000, 4)).astype(np.float32)
+    tuned = Model.load(linear(tmp_path))
+    answers = [tuned.run({"x": x})["y"]]
+    answers += [
+        Model.load(linear(tmp_path), batch_size=size, threads=t).run({"x": x})["y"]
+        for size, t in ((1, 1), (7, 2), (64, 1))
+    ]
+    for answer in answers[1:]:
+        np.testing.assert_allclose(answer, answers[0], rtol=1e-6, atol=1e-6)
+    assert all(pace.size(3000) > 1 for pace in tuned._state.paces.values())
+
+
+@pytest.mark.slow
+def test_a_model_of_more_than_2_gib_is_read_by_path(tmp_path):
+    import onnx
+    from onnx import helper
+
+    rows, columns = 2**15 + 1024, 2**14  # 2.2 GB of float32, zero but for one row; the file is sparse
+    wanted = 2**15 + 7
+    with (tmp_path / "table.bin").open("wb") as file:
+        file.truncate(rows * columns * 4)
+        file.seek(wanted * columns * 4)
+        file.write(np.arange(columns, dtype=np.float32).tobytes())
+    table = onnx.TensorProto(name="table", data_type=TensorProto.FLOAT, dims=[rows, columns])
+    table.data_location = TensorProto.EXTERNAL
+    for key, value in (("location", "table.bin"), ("offset", "0"), ("length", str(rows * columns * 4))):
+        table.external_data.add(key=key, value=value)
+    graph = helper.make_graph(
+        [
+            node("Gather", ["table", "row"], ["w"], axis=0),
+            node("Mul", ["x", "w"], ["h"]),
+            node("ReduceSum", ["h", "axis"], ["y"], keepdims=1),
+        ],
+        "large",
+        [tensor("x", ["N", columns])],
+        [tensor("y", ["N", 1])],
+        [
+            table,
+            onnx.numpy_helper.from_array(np.array(wanted), "row"),
+            onnx.numpy_helper.from_array(np.array([1]), "axis"),
+        ],
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+    (tmp_path / "large.onnx").write_bytes(proto.SerializeToString())
+    model = Model.load(tmp_path / "large.onnx")
+    x = np.zeros((1, columns), np.float32)
+    x[0, 5] = 2
+    assert model.run({"x": x})["y"][0, 0] == 10
+    assert model.with_outputs(["h"]).run({"x": x}, ["h"])["h"][0, 5] == 10

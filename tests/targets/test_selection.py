@@ -1,0 +1,84 @@
+"""TargetSet: what targets are evaluated together, and that a sample's own selection answers any rows."""
+
+import numpy as np
+import pytest
+from scipy.special import expit, log_softmax, softmax
+
+from xaionnx.targets.selection import TargetSet, TargetTerm
+
+RNG = np.random.default_rng(3)
+
+
+def pick(tensor="y", activation="identity", places=2, samples=4, reference=False):
+    indices = RNG.integers(0, 6, (samples, places))
+    own = RNG.normal(size=indices.shape) if reference else None
+    return TargetTerm(tensor, activation, indices, RNG.normal(size=indices.shape), ("some target",) * samples, own)
+
+
+def written_out(one, outputs, rows=None):
+    """The definition, element by element."""
+    scores = outputs[one.tensor].reshape(len(outputs[one.tensor]), -1).astype(np.float64)
+    act = {
+        "identity": lambda v: v,
+        "sigmoid": expit,
+        "softmax": lambda v: softmax(v, axis=1),
+        "log_softmax": lambda v: log_softmax(v, axis=1),
+    }
+    f = act[one.activation](scores)
+    values = []
+    for row in range(len(f)):
+        n = row if rows is None else rows
+        taken = [f[row, i] for i in one.indices[n]]
+        if one.reference is not None:
+            taken = [(t - r) ** 2 for t, r in zip(taken, one.reference[n], strict=True)]
+        values.append(sum(t * c for t, c in zip(taken, one.coefficients[n], strict=True)))
+    return np.array(values)
+
+
+@pytest.fixture
+def picks():
+    return [
+        pick(),
+        pick("z"),
+        pick(places=1),
+        pick(activation="softmax"),
+        pick(activation="log_softmax"),
+        pick(activation="sigmoid"),
+        pick(reference=True),
+        pick(reference=True),
+        pick(),
+    ]
+
+
+@pytest.fixture
+def outputs():
+    return {"y": RNG.normal(size=(4, 2, 3)).astype(np.float32), "z": RNG.normal(size=(4, 6))}
+
+
+def test_every_form_against_its_definition(picks, outputs):
+    expected = np.stack([written_out(p, outputs) for p in picks], axis=1)
+    np.testing.assert_allclose(TargetSet(picks).select(outputs), expected, rtol=1e-9)
+
+
+def test_a_samples_own_selection_answers_any_rows(picks, outputs):
+    rows = {name: np.concatenate([array, array[:3]]) for name, array in outputs.items()}
+    for n in range(4):
+        expected = np.stack([written_out(p, rows, n) for p in picks], axis=1)
+        np.testing.assert_allclose(TargetSet(picks).of_sample(n).select(rows), expected, rtol=1e-9)
+
+
+def test_equal_structures_share_a_graph_whatever_the_indices(picks):
+    whole = TargetSet(picks)
+    assert whole.of_sample(0).structure == whole.of_sample(3).structure
+    assert hash(whole.structure) == hash(whole.of_sample(1).structure)
+    assert whole.structure != TargetSet(picks[:-1]).structure
+    assert whole.tensors == ["y", "z"]
+    assert len(whole) == len(picks)
+    assert whole.names.shape == (9, 4)
+
+
+def test_sums_are_exact_where_float32_would_lose_them():
+    many = 2**13
+    output = np.concatenate([[2.0**25], np.ones(many)]).astype(np.float32)[None]
+    one = TargetTerm("y", "identity", np.arange(many + 1)[None], np.ones((1, many + 1)), ("sum",))
+    assert TargetSet([one]).select({"y": output})[0, 0] == 2.0**25 + many

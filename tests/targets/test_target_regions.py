@@ -1,0 +1,109 @@
+"""Targets over places: sums over regions of a segmentation, means and peaks of channels, against numpy written out."""
+
+import numpy as np
+import pytest
+
+from tests.targets.faces import CLOSE, both_faces, shown, words
+from xaionnx import InputSpec, Target
+from xaionnx.errors import ParameterError
+from xaionnx.targets.resolve import resolve
+
+RNG = np.random.default_rng(8)
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+class TestRegion:
+    """Sums over a segmentation of 3 classes on 4 by 5 pixels."""
+
+    def model(self, tmp_path, layout, spec):
+        shape = [3, 4, 5] if layout == "NCHW" else [4, 5, 3]
+        return shown(tmp_path, shape, spec=InputSpec(layout=layout) if spec else None)
+
+    def picture(self, layout, samples=3):
+        x = RNG.normal(size=(samples, 3, 4, 5)).astype(np.float32)
+        x[:, :, 0, 0] = 1  # no region is empty
+        return x, x if layout == "NCHW" else np.ascontiguousarray(x.transpose(0, 2, 3, 1))
+
+    @pytest.mark.parametrize("spec", [True, False])
+    @pytest.mark.parametrize("channel", [None, 2])
+    @pytest.mark.parametrize("form", ["shared", "each", "full", "threshold", "sum"])
+    def test_against_masked_sums(self, tmp_path, layout, spec, channel, form):
+        # As many samples as channels and a square would show whether axes are taken for each other.
+        x, fed = self.picture(layout)
+        masks = RNG.random((3, 4, 5)) < [[[0.2]], [[0.5]], [[0.9]]]
+        masks[:, 0, 0] = True
+        inside = {
+            "shared": masks[:1, None],
+            "each": masks[:, None],
+            "full": masks[:, None] & (np.arange(3) != 1)[:, None, None],
+            "threshold": x > 0.25,
+            "sum": np.ones((1, 1, 1, 1), bool),
+        }[form]
+        inside = np.broadcast_to(inside, x.shape)
+        if channel is not None and form != "sum":
+            inside = inside & (np.arange(3) == channel)[:, None, None]
+        moved = inside if layout == "NCHW" else inside.transpose(0, 2, 3, 1)
+        target = {
+            "shared": lambda: Target.region(masks[0], channel=channel),
+            "each": lambda: Target.region(masks, channel=channel),
+            "full": lambda: Target.region(moved, channel=channel),
+            "threshold": lambda: Target.region(threshold=0.25, channel=channel),
+            "sum": Target.sum,
+        }[form]()
+        found = both_faces(target, self.model(tmp_path, layout, spec), fed)
+        np.testing.assert_allclose(found[0], np.where(inside, x, 0).sum(axis=(1, 2, 3)), **CLOSE)
+
+    def test_what_lies_outside_is_never_read(self, tmp_path, layout):
+        x, fed = self.picture(layout, 2)
+        mask = np.zeros((2, 4, 5), bool)
+        mask[0, 0, 0] = mask[1] = True
+        first = fed.copy()
+        (first[0, :, 1:] if layout == "NCHW" else first[0, 1:])[...] = -np.inf
+        values = resolve(Target.region(mask), self.model(tmp_path, layout, True), {"x": first}).values
+        np.testing.assert_allclose(values[0], [x[0, :, 0, 0].sum(), x[1].sum()], **CLOSE)
+
+    @pytest.mark.parametrize(
+        ("target", "message"),
+        [
+            (
+                Target.region(np.ones((5, 4), bool)),
+                r"The 'mask' parameter of Target.region must be a bool array of shape \(4, 5\), or one a sample. "
+                r"Got \(5, 4\) bool instead.",
+            ),
+            (Target.region(np.full((4, 5), 0.3)), r"Got \(4, 5\) float64 instead."),
+            (Target.region(threshold=99), r"The region of 'y' is empty for sample 0."),
+            (Target.region(channel=3), r"Tensor 'y' of shape \(N, .*\) has no channel 3."),
+            (Target.region(channel=-1), r"has no channel -1."),
+            (1, r"Tensor 'y' has the shape \(N, .*\), not one axis of classes."),
+        ],
+    )
+    def test_messages(self, tmp_path, layout, target, message):
+        with pytest.raises(ParameterError, match=message):
+            resolve(target, self.model(tmp_path, layout, True), {"x": self.picture(layout)[1]})
+
+
+def test_a_region_of_a_map_without_channels(tmp_path):
+    x = RNG.normal(size=(4, 4, 5)).astype(np.float32)  # as many samples as rows
+    mask = RNG.random((4, 5)) < 0.5
+    found = both_faces(Target.region(mask), shown(tmp_path, [4, 5]), x)
+    np.testing.assert_allclose(found[0], (x * mask).sum(axis=(1, 2)), **CLOSE)
+
+
+def test_mean_of_a_channel_given_or_strongest(tmp_path):
+    x = RNG.normal(size=(3, 4, 5, 6)).astype(np.float32)
+    model = shown(tmp_path, [4, 5, 6], ["Relu"])
+    means = np.maximum(x, 0).mean(axis=(2, 3))
+    np.testing.assert_allclose(both_faces(Target.channel("h0", 2), model, x)[0], means[:, 2], **CLOSE)
+    np.testing.assert_allclose(both_faces(Target.channel("h0"), model, x)[0], means.max(axis=1), **CLOSE)
+    assert words(Target.channel("h0"), model, x)[0] == [f"mean of h0, channel {k}" for k in means.argmax(axis=1)]
+
+
+def test_peak_of_a_channel_given_or_strongest(tmp_path):
+    x = RNG.normal(size=(3, 4, 5, 6)).astype(np.float32)
+    model = shown(tmp_path, [4, 5, 6], ["Relu"])
+    peaks = x.max(axis=(2, 3))
+    np.testing.assert_allclose(both_faces(Target.channel("h0", 2, peak=True), model, x)[0], peaks[:, 2], **CLOSE)
+    np.testing.assert_allclose(both_faces(Target.channel("h0", peak=True), model, x)[0], peaks.max(axis=1), **CLOSE)
+    assert words(Target.channel("h0", peak=True), model, x)[0] == [
+        f"peak of h0, channel {k}" for k in peaks.argmax(axis=1)
+    ]

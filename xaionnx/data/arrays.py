@@ -1,0 +1,155 @@
+"""Ready tensors from .npy and .npz files, read without pickle and without trusting what a header claims."""
+
+from __future__ import annotations
+
+import io
+import math
+import struct
+import warnings
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from tokenize import TokenError
+from typing import Any, Final
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from xaionnx.data.files import read_bytes, sha256_of
+from xaionnx.errors import DataError
+
+MAX_ARRAY_BYTES: Final = 4 * 2**30
+SUFFIXES: Final = (".npy", ".npz")
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayFile:
+    """An array read from a file.
+
+    Attributes
+    ----------
+    array : array, (N, ...)
+        In native byte order and C order.
+    notes : tuple of str
+        What was converted.
+    sha256 : str
+        Hash of the file's bytes.
+    """
+
+    array: NDArray[Any]
+    notes: tuple[str, ...]
+    sha256: str
+
+
+def read_array(path: str | Path, name: str | None = None) -> ArrayFile:
+    """Read the array of a .npy file, or one array of a .npz file.
+
+    Booleans, integers and floating-point numbers are read. The size that a header claims is compared with the
+    bytes that are there before anything is allocated.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    name : str, optional
+        Which array of a .npz file; needed where it holds several.
+
+    Returns
+    -------
+    ArrayFile
+
+    Raises
+    ------
+    DataError
+        If the file is missing, damaged, larger than 4 GiB, has another element type, needs pickle, or lacks the
+        batch axis.
+    """
+    path = Path(path)
+    data = read_bytes(path, "array", MAX_ARRAY_BYTES)
+    if data.startswith(npy.MAGIC_PREFIX):
+        array, notes = _parse(f"'{path}'", memoryview(data))
+    elif data.startswith(b"PK"):
+        array, notes = _parse_member(path, data, name)
+    else:
+        raise DataError(f"'{path}' is not a .npy or .npz file. Save the array with numpy.save.")
+    if array.ndim == 0:
+        raise DataError(f"'{path}' holds a single number without a batch axis. Save an array (N, ...).")
+    if array.size == 0:
+        raise DataError(f"'{path}' holds an array {array.shape} without elements. Save one sample or more.")
+    return ArrayFile(array, tuple(notes), sha256_of(data))
+
+
+def _parse(where: str, data: memoryview) -> tuple[NDArray[Any], list[str]]:
+    stream = io.BytesIO(data[: 12 + 2**16])  # the longest header of version 1, whatever the length field claims
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            version = npy.read_magic(stream)
+            if version not in ((1, 0), (2, 0)):
+                raise DataError(f"{where} has the .npy version {version[0]}.{version[1]}. Save it with numpy.save.")
+            read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+            shape, fortran_order, dtype = read_header(stream)
+    except (
+        ValueError,
+        TypeError,
+        SyntaxError,
+        KeyError,
+        OverflowError,
+        RecursionError,
+        MemoryError,
+        TokenError,  # from the filter for headers that Python 2 wrote
+        Warning,
+    ) as error:
+        raise DataError(f"{where} has a damaged .npy header. Save the array again.") from error
+    if dtype.hasobject:
+        raise DataError(f"{where} holds Python objects, which need pickle and are not read. Save a numeric array.")
+    if dtype.kind not in "biuf" or dtype.names is not None or dtype.subdtype is not None:
+        raise DataError(f"{where} holds elements of type {dtype}, not numbers. Save a numeric array.")
+    if any(not isinstance(side, int) or side < 0 for side in shape):
+        raise DataError(f"{where} has a damaged .npy header. Save the array again.")
+    claimed, present = math.prod(shape) * dtype.itemsize, len(data) - stream.tell()
+    if claimed != present:
+        raise DataError(
+            f"{where} claims an array {shape} {dtype} of {claimed} bytes, but holds {present} bytes. Save it again."
+        )
+    array = np.frombuffer(data, dtype, offset=stream.tell()).reshape(shape, order="F" if fortran_order else "C")
+    notes = [] if dtype.isnative else ["big-endian numbers are converted to native order"]
+    return np.array(array, dtype.newbyteorder("="), order="C"), notes
+
+
+def _parse_member(path: Path, data: bytes, name: str | None) -> tuple[NDArray[Any], list[str]]:
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+            wanted = name if name in members else next(iter(members)) if len(members) == 1 else None
+            if wanted is None:
+                listed = ", ".join(list(members)[:12]) or "none"
+                raise DataError(
+                    f"'{path}' holds {len(members)} arrays ({listed}). "
+                    + (f"Name one of them '{name}', the input." if name else "Save the input alone.")
+                )
+            info = members[wanted]
+            if info.file_size > MAX_ARRAY_BYTES:
+                limit = MAX_ARRAY_BYTES >> 20
+                raise DataError(
+                    f"'{path}' unpacks to {info.file_size >> 20} MB, over the limit of {limit} MB. Split it."
+                )
+            # ZipFile hands out no more than the declared size, and checks it against the checksum.
+            unpacked = archive.read(info)
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        struct.error,
+        EOFError,
+        OSError,
+        ValueError,
+        RuntimeError,  # encrypted; its subclass NotImplementedError: unknown compression
+        MemoryError,
+    ) as error:
+        raise DataError(f"'{path}' is a .npz file that is cut short or damaged. Save it again.") from error
+    where = f"'{wanted}' in '{path}'"
+    if not unpacked.startswith(npy.MAGIC_PREFIX):
+        raise DataError(f"{where} is not an array. Save the file with numpy.savez.")
+    return _parse(where, memoryview(unpacked))

@@ -1,0 +1,239 @@
+"""Files and folders of pictures, tables or arrays, read into one batch for a model."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from xaionnx.data.arrays import SUFFIXES, ArrayFile, read_array
+from xaionnx.data.files import Refusal, expand
+from xaionnx.data.images import fit, read_picture, seen_box
+from xaionnx.data.spec import InputSpec
+from xaionnx.data.tables import read_table
+from xaionnx.errors import DataError, InputMismatchError, ParameterError
+
+
+@dataclass(frozen=True, eq=False)
+class InputBatch:
+    """The samples that were read, in order.
+
+    Attributes
+    ----------
+    x : array, (N, ...)
+        The model's input tensor.
+    displays : list of uint8 array (H, W, 3), or None
+        What the model sees of each picture, for display; None where the samples are no pictures.
+    names : tuple of str
+        One a sample: the path, with ``:line`` of a CSV file or ``[row]`` of an array.
+    notes : tuple of str
+        What was converted or left undone, each once with the files it concerns.
+    sha256s : tuple of str
+        One a sample: the hash of the file it came from.
+    """
+
+    x: NDArray[Any]
+    displays: list[NDArray[np.uint8]] | None
+    names: tuple[str, ...]
+    notes: tuple[str, ...]
+    sha256s: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """The samples of one file."""
+
+    path: Path
+    x: NDArray[Any]
+    displays: list[NDArray[np.uint8]]
+    names: list[str]
+    notes: tuple[str, ...]
+    sha256: str
+
+
+def read_inputs(
+    paths: str | Path | Iterable[str | Path],
+    spec: InputSpec,
+    dtype: DTypeLike = np.float32,
+    exif: bool = False,
+    display_side: int | None = None,
+) -> tuple[InputBatch, list[Refusal]]:
+    """Read files, or those directly in a folder, into one batch, leaving out what cannot be read.
+
+    For a spec of pictures, files are pictures, or .npy and .npz arrays: uint8 arrays (N, H, W, 3) or (N, H, W) are
+    pixels, floating-point arrays are ready tensors. For tables they are CSV files or arrays (N, F). For the kinds
+    ``array`` and ``text`` they are arrays (N, ...), taken as they are: an array of tokens is made with the model's
+    own tokenizer.
+
+    Parameters
+    ----------
+    paths : str, Path or iterable of them
+        Files in the order wanted; a folder stands for its files by name, hidden files and subfolders left out.
+    spec : InputSpec
+        What the model takes.
+    dtype : dtype
+        Element type of the tensor made from pictures and tables.
+    exif : bool
+        See `xaionnx.data.images.read_picture`.
+    display_side : int, optional
+        Longest side of the displays in pixels: the part of each picture that the model sees is kept in up to that
+        many pixels. None keeps it in the model's own size.
+
+    Returns
+    -------
+    InputBatch
+        One sample or more.
+    list of Refusal
+        Files and rows left out, in order.
+
+    Raises
+    ------
+    ParameterError
+        If ``display_side`` is not an int in [1, inf) or None.
+    DataError
+        If nothing can be read at all. A single refusal is raised as it is.
+    """
+    if display_side is not None and (type(display_side) is not int or display_side < 1):
+        raise ParameterError(
+            "The 'display_side' parameter of read_inputs must be an int in [1, inf) or None. "
+            f"Got {display_side!r} instead."
+        )
+    parts: list[_Part] = []
+    refusals: list[Refusal] = []
+    count = 0
+    for path in expand(paths):
+        count += 1
+        try:
+            part, refused = _read(path, spec, np.dtype(dtype), exif, display_side)
+            refusals += refused
+            if len(part.x):
+                _fits(part, parts)
+                parts.append(part)
+        except DataError as error:
+            refusals.append(Refusal(path, error))
+    if not parts:
+        if len(refusals) == 1:
+            raise refusals[0].error
+        if not count:
+            raise DataError("No files were given. Give one or more.")
+        listed = " ".join(str(refusal) for refusal in refusals[:10])
+        more = f" ... and {len(refusals) - 10} more." if len(refusals) > 10 else ""
+        raise DataError(f"Nothing could be read. {listed}{more}")
+    displays = [display for part in parts for display in part.displays]
+    batch = InputBatch(
+        x=parts[0].x if len(parts) == 1 else np.concatenate([part.x for part in parts]),
+        displays=displays or None,
+        names=tuple(name for part in parts for name in part.names),
+        notes=_notes(spec, parts),
+        sha256s=tuple(part.sha256 for part in parts for _ in part.names),
+    )
+    return batch, refusals
+
+
+def _read(
+    path: Path, spec: InputSpec, dtype: np.dtype[Any], exif: bool, display_side: int | None
+) -> tuple[_Part, list[Refusal]]:
+    is_array = path.suffix.lower() in SUFFIXES
+    if spec.kind == "table":
+        table, refused = read_table(path, spec)
+        mark = "{}[{}]" if is_array else "{}:{}"
+        names = [mark.format(path, row) for row in table.rows]
+        return _Part(path, table.values.astype(dtype, copy=False), [], names, table.notes, table.sha256), refused
+    if is_array:
+        return _array_part(path, spec, dtype, read_array(path, spec.name), display_side)
+    if spec.kind == "picture":
+        picture = read_picture(path, exif)
+        x = spec.to_tensor([picture.array], dtype)
+        display = _display(picture.array, spec, display_side)
+        return _Part(path, x, [display], [str(path)], picture.notes, picture.sha256), []
+    if spec.kind == "text":
+        raise DataError(f"'{path}': text is not read as such. Pass the tokens that the model takes as a .npy array.")
+    raise DataError(f"'{path}' is not an array, which this model takes. Pass a .npy file, or write an InputSpec.")
+
+
+def _array_part(
+    path: Path, spec: InputSpec, dtype: np.dtype[Any], file: ArrayFile, display_side: int | None
+) -> tuple[_Part, list[Refusal]]:
+    x, displays, refused = file.array, list[NDArray[np.uint8]](), list[Refusal]()
+    notes = file.notes
+    kept = np.arange(len(x))
+    if x.dtype.kind == "f":
+        finite = np.isfinite(x).reshape(len(x), -1).all(axis=1)
+        for row in np.flatnonzero(~finite).tolist():
+            error = DataError(f"'{path}', row {row}: the array holds NaN or infinity there. Correct it.")
+            refused.append(Refusal(path, error, row))
+        x, kept = x[finite], kept[finite]
+    if x.dtype.kind == dtype.kind == "f" and x.dtype != dtype:
+        notes += (f"{x.dtype} numbers are rounded to {dtype}",) if x.dtype.itemsize > dtype.itemsize else ()
+        x = x.astype(dtype)
+    if spec.kind == "picture":
+        if x.dtype == np.uint8 and (x.ndim == 3 or (x.ndim == 4 and x.shape[3] == 3)):
+            displays = [_display(picture, spec, display_side) for picture in x]
+            x = spec.to_tensor(x, dtype)
+        elif x.dtype.kind == "f":
+            try:
+                displays = list(spec.to_pictures(x))
+            except InputMismatchError as error:
+                raise InputMismatchError(f"'{path}': {error}") from error
+        else:
+            raise InputMismatchError(
+                f"'{path}' holds {x.shape} {x.dtype}, which is no picture. "
+                "Pixels are uint8 (N, H, W, 3) or (N, H, W); the model's own tensor is floating-point."
+            )
+    names = [f"{path}[{row}]" for row in kept]
+    return _Part(path, x, displays, names, notes, file.sha256), refused
+
+
+def _display(picture: NDArray[np.uint8], spec: InputSpec, side: int | None) -> NDArray[np.uint8]:
+    """The part of a picture that the model sees, in RGB."""
+    rgb = picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=2)
+    if side is None:
+        return rgb if spec.size is None else fit(rgb, spec.size, spec.resize)
+    if spec.size is not None and spec.resize != "stretch":
+        if spec.resize == "pad":
+            unit = side / max(spec.size)
+            return fit(rgb, (max(1, round(spec.size[0] * unit)), max(1, round(spec.size[1] * unit))), "pad")
+        left, upper, right, lower = (round(edge) for edge in seen_box((rgb.shape[0], rgb.shape[1]), spec.size))
+        rgb = rgb[upper : max(lower, upper + 1), left : max(right, left + 1)]
+    longest = max(rgb.shape[:2])
+    if longest <= side:
+        return np.ascontiguousarray(rgb)
+    return fit(rgb, (max(1, rgb.shape[0] * side // longest), max(1, rgb.shape[1] * side // longest)), "stretch")
+
+
+def _fits(part: _Part, parts: list[_Part]) -> None:
+    if not parts:
+        return
+    first = parts[0]
+    if part.x.shape[1:] != first.x.shape[1:] or part.x.dtype != first.x.dtype:
+        raise InputMismatchError(
+            f"'{part.path}' gives samples {part.x.shape[1:]} {part.x.dtype}, but '{first.path}' gave "
+            f"{first.x.shape[1:]} {first.x.dtype}. Give samples of one shape and type, or a spec with a 'size'."
+        )
+
+
+def _notes(spec: InputSpec, parts: list[_Part]) -> tuple[str, ...]:
+    concerned: dict[str, list[str]] = defaultdict(list)
+    for part in parts:
+        for note in part.notes:
+            concerned[note].append(part.path.name)
+    notes = []
+    if spec.guessed:
+        notes.append(f"no spec beside the model, so it was guessed from its shape: {_guess(spec)}")
+    for note, names in concerned.items():
+        listed = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        notes.append(f"{listed}: {note}")
+    return tuple(notes)
+
+
+def _guess(spec: InputSpec) -> str:
+    if spec.kind != "picture":
+        return spec.kind
+    size = f"{spec.size[0]} x {spec.size[1]}" if spec.size else "any size"
+    black, white = spec.pixel(0).flat[0], spec.pixel(255).flat[0]
+    return f"{spec.layout}, {size}, {spec.color}, black is {black:g} and white is {white:g}"

@@ -1,0 +1,270 @@
+"""Pictures in and out of files: read safely, resized with antialiasing."""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from xaionnx.data.files import is_text, read_bytes, sha256_of
+from xaionnx.errors import PictureError
+
+Resize = Literal["crop", "stretch", "pad"]
+
+MAX_MEGAPIXELS: Final = 50
+MAX_PICTURE_BYTES: Final = 512 * 2**20
+
+_FORMATS: Final = "PNG, JPEG, WebP, BMP, TIFF, GIF"
+_MAGIC: Final = {
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"\xff\xd8\xff": "JPEG",
+    b"RIFF": "WEBP",
+    b"BM": "BMP",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"GIF87a": "GIF",
+    b"GIF89a": "GIF",
+}
+_MODES: Final = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "I", "I;16", "I;16B", "I;16L")
+_CONVERSIONS: Final = {
+    "1": "black and white is repeated to RGB",
+    "L": "gray is repeated to RGB",
+    "P": "a palette is converted to RGB",
+    "CMYK": "CMYK is converted to RGB without a colour profile",
+}
+# What Pillow 11 to 13 raise on damaged files; they share no base class.
+_DAMAGE: Final = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    EOFError,
+    ArithmeticError,
+    NotImplementedError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+)
+_SMALLER: Final = "Make it smaller first."
+_AGAIN: Final = "Copy or export it again."
+_BITS_PER_SAMPLE: Final = 258
+_ORIENTATION: Final = 0x0112
+_TURNS: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A picture read from a file.
+
+    Attributes
+    ----------
+    array : uint8 array, (H, W, 3)
+        RGB from 0 to 255.
+    notes : tuple of str
+        What was converted or left undone.
+    sha256 : str
+        Hash of the file's bytes.
+    """
+
+    array: NDArray[np.uint8]
+    notes: tuple[str, ...]
+    sha256: str
+
+
+def seen_box(size: tuple[int, int], aspect: tuple[int, int]) -> tuple[float, float, float, float]:
+    """The centred part of a picture that has the aspect of the model's input.
+
+    Parameters
+    ----------
+    size : (int, int)
+        H, W of the picture in pixels.
+    aspect : (int, int)
+        H, W of the input.
+
+    Returns
+    -------
+    (float, float, float, float)
+        Left, upper, right, lower in pixels, as Pillow counts them.
+
+    Examples
+    --------
+    >>> seen_box((300, 451), (224, 224))
+    (75.5, 0.0, 375.5, 300.0)
+    """
+    height, width = size
+    unit = min(height / aspect[0], width / aspect[1])
+    seen_height, seen_width = unit * aspect[0], unit * aspect[1]
+    left, upper = max(0.0, (width - seen_width) / 2), max(0.0, (height - seen_height) / 2)
+    return (left, upper, min(left + seen_width, width), min(upper + seen_height, height))
+
+
+def fit(picture: NDArray[np.uint8], size: tuple[int, int], how: Resize = "crop") -> NDArray[np.uint8]:
+    """Bring a picture to the model's size.
+
+    The filter is Pillow's bicubic with its support widened to the reduction, so that nothing aliases
+    (``reducing_gap=None``: every pixel counts, no shortcut).
+
+    Parameters
+    ----------
+    picture : uint8 array, (H, W, 3) or (H, W)
+        Pixels from 0 (black) to 255 (white).
+    size : (int, int)
+        H, W of the result in pixels.
+    how : {"crop", "stretch", "pad"}
+        ``crop`` brings the shorter side to the size and keeps the centre; ``stretch`` ignores the aspect;
+        ``pad`` brings the longer side to the size and fills the rest with black, evenly on both sides.
+
+    Returns
+    -------
+    uint8 array, (H, W, 3) or (H, W)
+
+    Examples
+    --------
+    >>> fit(np.full((30, 50, 3), 200, np.uint8), (8, 8), "pad")[:, 0, 0].tolist()
+    [0, 200, 200, 200, 200, 200, 0, 0]
+    """
+    height, width = size
+    if picture.shape[:2] == (height, width):
+        return picture
+    image = Image.fromarray(np.ascontiguousarray(picture))
+    if how == "pad":
+        unit = max(picture.shape[0] / height, picture.shape[1] / width)
+        inner_height = max(1, round(picture.shape[0] / unit))
+        inner_width = max(1, round(picture.shape[1] / unit))
+        inner = image.resize((inner_width, inner_height), Image.Resampling.BICUBIC, reducing_gap=None)
+        padded = np.zeros((height, width, *picture.shape[2:]), np.uint8)
+        top, left = (height - inner_height) // 2, (width - inner_width) // 2
+        padded[top : top + inner_height, left : left + inner_width] = np.asarray(inner)
+        return padded
+    box = seen_box((picture.shape[0], picture.shape[1]), size) if how == "crop" else None
+    resized = image.resize((width, height), Image.Resampling.BICUBIC, box=box, reducing_gap=None)
+    return np.asarray(resized).copy()
+
+
+def read_picture(path: str | Path, exif: bool = False) -> Picture:
+    """Read a picture file as RGB.
+
+    PNG, JPEG, WebP, BMP, TIFF and GIF are read, whatever the file's suffix says. What had to be converted is
+    listed in the notes. Transparent parts are composited on white; of an animation the first frame is read;
+    16-bit gray is rounded to 8 bits; colour profiles are not applied.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    exif : bool
+        Whether to turn the picture as its EXIF orientation says. Off, because the tools that train and run
+        models mostly ignore it; the notes tell that there is one.
+
+    Returns
+    -------
+    Picture
+
+    Raises
+    ------
+    PictureError
+        If the file is not a sound picture of these formats, holds floating-point or 32-bit pixels, or is larger
+        than 50 megapixels.
+    """
+    path = Path(path)
+    data = read_bytes(path, "picture", MAX_PICTURE_BYTES, PictureError)
+    format_ = _format(path, data)
+    # Pillow's warnings become notes: they must reach the user, and not as Python warnings.
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            image, notes = _decode(path, data, format_, exif)
+        except Image.DecompressionBombError as error:
+            raise PictureError(f"'{path}' is over the limit of {MAX_MEGAPIXELS} megapixels. {_SMALLER}") from error
+        except _DAMAGE as error:
+            raise PictureError(f"'{path}' is a {format_} file that is cut short or damaged. {_AGAIN}") from error
+    notes += [f"Pillow warns: {warning.message}" for warning in caught]
+    return Picture(np.array(image), tuple(notes), sha256_of(data))
+
+
+def _format(path: Path, data: bytes) -> str:
+    for start, name in _MAGIC.items():
+        if data.startswith(start) and (name != "WEBP" or data[8:12] == b"WEBP"):
+            return name
+    if is_text(data):
+        raise PictureError(f"'{path}' is text, not a picture. Give a file of one of these formats: {_FORMATS}.")
+    raise PictureError(f"'{path}' is not a picture of a format that is read ({_FORMATS}). Convert it to PNG.")
+
+
+def _decode(path: Path, data: bytes, format_: str, exif: bool) -> tuple[Image.Image, list[str]]:
+    with Image.open(io.BytesIO(data), formats=[format_]) as image:
+        width, height = image.size
+        if width * height > MAX_MEGAPIXELS * 10**6:
+            raise PictureError(
+                f"'{path}' is {height} x {width} pixels, over the limit of {MAX_MEGAPIXELS} megapixels. {_SMALLER}"
+            )
+        if image.mode == "F" or (image.mode == "I" and format_ != "PNG"):
+            raise PictureError(
+                f"'{path}' holds {'floating-point' if image.mode == 'F' else '32-bit'} pixels, whose black and white "
+                "are unknown. Scale them to 0..255 and save as PNG, or pass the tensor as .npy."
+            )
+        if image.mode not in _MODES:
+            raise PictureError(f"'{path}' has the colour mode {image.mode}, which is not read. Convert it to RGB.")
+        if format_ == "PNG":
+            # Pillow checks no checksum of the pixels while decoding.
+            with Image.open(io.BytesIO(data), formats=[format_]) as again:
+                again.verify()
+        notes = []
+        if (frames := getattr(image, "n_frames", 1)) > 1:
+            notes.append(f"the first of {frames} frames is read")
+            image.seek(0)
+        deep = _is_deep(image, data, format_)
+        image.load()
+        orientation = image.getexif().get(_ORIENTATION, 1)
+        picture = _to_rgb(image, deep, notes)
+        if orientation in range(2, 9):
+            if exif:
+                picture = picture.transpose(_TURNS[orientation])
+            notes.append(f"EXIF orientation {orientation} is {'applied' if exif else 'not applied'}")
+        return picture, notes
+
+
+def _is_deep(image: Image.Image, data: bytes, format_: str) -> bool:
+    """Whether the file has 16 bits a channel; of colour, Pillow hands out the high bytes alone."""
+    if format_ == "PNG":
+        return data[24] == 16
+    bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (8,)) if format_ == "TIFF" else (8,)
+    return max(bits) > 8
+
+
+def _to_rgb(image: Image.Image, deep: bool, notes: list[str]) -> Image.Image:
+    mode = image.mode
+    if mode.startswith("I"):
+        wide = np.asarray(image).astype(np.int64)
+        gray = Image.fromarray(((wide * 255 + 32767) // 65535).astype(np.uint8))
+        notes.append("16-bit gray is rounded to 8 bits and repeated to RGB")
+        return gray.convert("RGB")
+    if deep:
+        notes.append("16 bits a channel are cut to the upper 8")
+    if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
+        layers = image.convert("RGBA")
+        if np.asarray(layers.getchannel("A")).min() == 255:
+            notes.append("an opaque alpha channel is dropped")
+            return layers.convert("RGB")
+        notes.append("transparent parts are composited on white")
+        return Image.alpha_composite(Image.new("RGBA", layers.size, "white"), layers).convert("RGB")
+    if mode in _CONVERSIONS:
+        notes.append(_CONVERSIONS[mode])
+    return image.convert("RGB")

@@ -1,0 +1,115 @@
+"""Sample: one sample of a batch, and what is known of its meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import final
+
+from xaionnx.data.spec import InputSpec, picture_axes
+from xaionnx.errors import InputMismatchError
+from xaionnx.typing import Array
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One sample of a batch.
+
+    Attributes
+    ----------
+    x : dict of arrays by input name
+        Without the batch axis.
+    main : str
+        The input that is explained.
+    spec : InputSpec or None
+        What the explained input means.
+    number : int
+        Its place in the batch, and ``count`` the size of the batch.
+    shared : frozenset of str
+        Inputs without a batch axis, the same for all samples.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Sample({"x": np.zeros((28, 28, 1))}, "x").picture_axes
+    (2, (0, 1))
+    """
+
+    x: Mapping[str, Array]
+    main: str
+    spec: InputSpec | None = None
+    number: int = 0
+    count: int = 1
+    shared: frozenset[str] = frozenset()
+
+    @property
+    def array(self) -> Array:
+        """The explained input."""
+        return self.x[self.main]
+
+    @property
+    def own(self) -> dict[str, Array]:
+        """The inputs that belong to this sample alone."""
+        return {name: array for name, array in self.x.items() if name not in self.shared}
+
+    @property
+    def picture_axes(self) -> tuple[int, tuple[int, int]] | None:
+        """Axes of the channels and of height and width in :attr:`array`; None if it is no picture."""
+        return self.axes(self.main)
+
+    def axes(self, name: str) -> tuple[int, tuple[int, int]] | None:
+        """Axes of the channels and of height and width of an input; None if it is no picture.
+
+        The spec tells of the explained input, its shape of any other.
+        """
+        array = self.x[name]
+        if name == self.main and self.spec is not None:
+            if self.spec.kind != "picture":
+                return None
+            if not self.spec.guessed and array.ndim == 3:
+                channel, (height, width) = self.spec.channel_axis, self.spec.spatial_axes
+                return channel - 1, (height - 1, width - 1)
+        found = picture_axes((1, *array.shape))
+        return None if found is None else (found[0] - 1, (found[1][0] - 1, found[1][1] - 1))
+
+    def pixels_of(self, name: str) -> InputSpec | None:
+        """The spec that says how the pixels of an input are scaled; None where none does."""
+        spec = self.spec
+        told = name == self.main and spec is not None and spec.kind == "picture" and not spec.guessed
+        return spec if told else None
+
+    def spatial(self, what: str, name: str | None = None) -> tuple[int, int]:
+        """Height and width in pixels of an input, the explained one if not named.
+
+        Raises
+        ------
+        InputMismatchError
+            The input is no picture, and ``what`` needs one.
+        """
+        name = self.main if name is None else name
+        axes = self.axes(name)
+        if axes is None:
+            raise InputMismatchError(
+                f"{what} needs a picture, but input '{name}' has the shape {('N', *self.x[name].shape)}. "
+                "Use features='elements', or an integer label map over its axes."
+            )
+        shape = self.x[name].shape
+        return shape[axes[1][0]], shape[axes[1][1]]
+
+
+def split(feeds: Mapping[str, Array], main: str, spec: InputSpec | None, shared: frozenset[str]) -> list[Sample]:
+    """The N samples of a batch whose explained input is ``main``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> [sample.array for sample in split({"x": np.arange(2.0)}, "x", None, frozenset())]
+    [array(0.), array(1.)]
+    """
+    count = len(feeds[main])
+    return [
+        # a[n, ...] is an array where a[n] would be a bare number.
+        Sample({name: a if name in shared else a[n, ...] for name, a in feeds.items()}, main, spec, n, count, shared)
+        for n in range(count)
+    ]

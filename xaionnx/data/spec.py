@@ -1,0 +1,384 @@
+"""InputSpec: what a picture, table row or text must become before a model sees it, and back for display."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from xaionnx.data.images import Resize, fit
+from xaionnx.data.labels import find_label
+from xaionnx.data.spec_fields import CHANNELS, Activation, Color, Kind, Layout, checked_fields, read_fields
+from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError
+
+LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)
+"""Weights of red, green and blue in a gray value (ITU-R BT.601)."""
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """How data become the tensor of a model, and what its output means.
+
+    Usually read from a TOML file beside the model (same stem), with the sections ``[input]`` and ``[output]``;
+    the fields have the names of its keys, except ``output``, which is ``[output] name``.
+
+    Parameters
+    ----------
+    kind : {"picture", "table", "text", "array"}
+        What the data are. ``array`` and ``text`` take ready tensors from .npy files.
+    name : str, optional
+        The input tensor; None is the model's first input.
+    layout : {"NCHW", "NHWC"}
+        Order of the axes of the picture tensor.
+    size : (int, int), optional
+        H, W in pixels; None leaves pictures at their own size.
+    color : {"RGB", "BGR", "L"}
+        Order of the channels; ``L`` is one gray channel (ITU-R BT.601 luma).
+    mean, scale : float or sequence of float, one a channel
+        tensor = (pixel - mean) / scale, for pixels from 0 to 255.
+    resize : {"crop", "stretch", "pad"}
+        How a picture of another size is brought to ``size``: see `xaionnx.data.images.fit`.
+    columns : sequence of str
+        Columns of a table in the order of the tensor's F columns; empty takes the file's own order.
+    ignore : sequence of str
+        Columns that a table may hold and the model does not take, such as the true class.
+    categories : mapping of str to sequence of str
+        For columns of words: the words in the order of their codes 0, 1, 2, ...
+    output : str, optional
+        The output tensor that is explained; None is the model's first floating-point output.
+    activation : {"logits", "softmax", "sigmoid", "none"}
+        What that output holds: logits, probabilities after softmax or sigmoid, or none of these.
+    labels : sequence of str
+        Names of the K classes; empty if there are none.
+    guessed : bool
+        True if the spec was made from the model's shapes alone (`InputSpec.guess`).
+
+    Raises
+    ------
+    ParameterError
+        If a field has the wrong type or value.
+
+    Examples
+    --------
+    >>> spec = InputSpec(size=(224, 224), mean=127, scale=128, labels=["cat", "dog"])
+    >>> spec.to_tensor(np.full((1, 300, 451, 3), 255, np.uint8)).shape
+    (1, 3, 224, 224)
+    >>> spec.pixel(255).ravel().tolist()
+    [1.0, 1.0, 1.0]
+    >>> spec.index("dog")
+    1
+    """
+
+    kind: Kind = "picture"
+    name: str | None = None
+    layout: Layout = "NCHW"
+    size: tuple[int, int] | None = None
+    color: Color = "RGB"
+    mean: Sequence[float] | float = 0.0
+    scale: Sequence[float] | float = 1.0
+    resize: Resize = "crop"
+    columns: Sequence[str] = ()
+    ignore: Sequence[str] = ()
+    categories: Mapping[str, Sequence[str]] = field(default_factory=dict, hash=False)
+    output: str | None = None
+    activation: Activation = "none"
+    labels: Sequence[str] = ()
+    guessed: bool = False
+
+    def __post_init__(self) -> None:
+        for key, value in checked_fields({f.name: getattr(self, f.name) for f in dataclasses.fields(self)}).items():
+            object.__setattr__(self, key, value)
+
+    @classmethod
+    def read(cls, path: str | Path) -> InputSpec:
+        """Read a spec from a TOML file.
+
+        Parameters
+        ----------
+        path : str or Path
+            The TOML file; a labels file named in it is looked up in the same folder.
+
+        Returns
+        -------
+        InputSpec
+
+        Raises
+        ------
+        ParameterError
+            If the file is missing, not TOML, or has a wrong value.
+        UnknownNameError
+            If it has a section or key that is not one of ours.
+        """
+        path = Path(path)
+        try:
+            return cls(**read_fields(path))
+        except (ParameterError, UnknownNameError) as error:
+            raise type(error)(f"{path}: {error}") from error
+
+    @classmethod
+    def beside(cls, model_path: str | Path) -> InputSpec | None:
+        """The spec in the TOML file of the model's stem, or None if there is no such file."""
+        path = Path(model_path).with_suffix(".toml")
+        return cls.read(path) if path.exists() else None
+
+    @classmethod
+    def guess(cls, shape: Sequence[int | str | None], dtype: DTypeLike = np.float32) -> InputSpec:
+        """Guess a spec from a model input's declared shape, where no file says better.
+
+        Four axes with 1 or 3 channels are taken for a picture, RGB or gray, whose floating-point values run from
+        0 to 1 (mean 0, scale 255) and whose integer values run from 0 to 255 (scale 1). Two axes of floating-point
+        numbers are taken for a table, anything else for a ready array. The model's training may have used another
+        mean, scale or channel order, and nothing in the file tells: ``guessed`` is True in the result.
+
+        Parameters
+        ----------
+        shape : sequence of int, str or None
+            As declared, batch axis first; a str or None is a free axis.
+        dtype : dtype
+            Element type of the input.
+
+        Returns
+        -------
+        InputSpec
+
+        Examples
+        --------
+        >>> spec = InputSpec.guess(("N", 224, 224, 3))
+        >>> spec.layout, spec.size, spec.scale, spec.guessed
+        ('NHWC', (224, 224), (255.0, 255.0, 255.0), True)
+        """
+        floating = np.issubdtype(np.dtype(dtype), np.floating)
+        axes = picture_axes(shape)
+        if axes is None:
+            return cls(kind="table" if len(shape) == 2 and floating else "array", guessed=True)
+        channel, (h_axis, w_axis) = axes
+        height, width = shape[h_axis], shape[w_axis]
+        return cls(
+            layout="NCHW" if channel == 1 else "NHWC",
+            size=(height, width) if isinstance(height, int) and isinstance(width, int) else None,
+            color="RGB" if shape[channel] == 3 else "L",
+            scale=255.0 if floating else 1.0,
+            guessed=True,
+        )
+
+    @property
+    def channels(self) -> int:
+        """Number of channels C of the picture tensor."""
+        return CHANNELS[self.color]
+
+    @property
+    def channel_axis(self) -> int:
+        """Axis of the channels in the batch-first tensor."""
+        return 1 if self.layout == "NCHW" else 3
+
+    @property
+    def spatial_axes(self) -> tuple[int, int]:
+        """Axes of H and W in the batch-first tensor."""
+        return (2, 3) if self.layout == "NCHW" else (1, 2)
+
+    def to_tensor(
+        self, pictures: NDArray[np.uint8] | Sequence[NDArray[np.uint8]], dtype: DTypeLike = np.float32
+    ) -> NDArray[Any]:
+        """Turn pictures into the model's tensor: resized to ``size``, channels ordered, scaled.
+
+        Parameters
+        ----------
+        pictures : uint8 array (N, H, W, 3) or (N, H, W), or a sequence of (H, W, 3) or (H, W)
+            RGB or gray pixels from 0 to 255.
+        dtype : dtype
+            Element type of the tensor. Integers are refused where mean and scale make fractions.
+
+        Returns
+        -------
+        array, (N, C, H, W) or (N, H, W, C)
+
+        Raises
+        ------
+        InputMismatchError
+            If something is not a uint8 picture, or, without a ``size``, the pictures differ in size.
+        ParameterError
+            If the dtype cannot hold the values.
+        """
+        self._only_pictures("to_tensor")
+        fitted = [self._colored(self._fitted(i, picture)) for i, picture in enumerate(pictures)]
+        if not fitted:
+            raise InputMismatchError("InputSpec.to_tensor got no pictures. Give one or more.")
+        first = fitted[0].shape
+        for i, picture in enumerate(fitted):
+            if picture.shape != first:
+                raise InputMismatchError(
+                    f"Picture {i} is {picture.shape[0]} x {picture.shape[1]} pixels and picture 0 is "
+                    f"{first[0]} x {first[1]}. Give the InputSpec a 'size', or pictures of one size."
+                )
+        # Pixels have 256 values: computed once in float64, each is rounded to the dtype once.
+        steps = np.arange(256, dtype=np.float64)[:, None]
+        table = _cast((steps - np.array(self.mean)) / np.array(self.scale), np.dtype(dtype))
+        shape = (len(fitted), *((self.channels, *first[:2]) if self.layout == "NCHW" else (*first[:2], self.channels)))
+        tensor = np.empty(shape, table.dtype)
+        planes = np.moveaxis(tensor, self.channel_axis, 3)
+        for i, picture in enumerate(fitted):
+            for c in range(self.channels):
+                planes[i, ..., c] = table[picture[..., c], c]
+        return tensor
+
+    def to_pictures(self, tensor: ArrayLike) -> NDArray[np.uint8]:
+        """Turn a model's tensor back into pictures for display.
+
+        Values are rounded to whole pixels and clipped to 0..255; a gray channel is repeated three times.
+
+        Parameters
+        ----------
+        tensor : array, (N, C, H, W) or (N, H, W, C) as the layout says
+
+        Returns
+        -------
+        uint8 array, (N, H, W, 3)
+
+        Raises
+        ------
+        InputMismatchError
+            If the tensor does not have four axes with the spec's channels.
+        """
+        self._only_pictures("to_pictures")
+        array = np.asarray(tensor)
+        if array.ndim != 4 or array.shape[self.channel_axis] != self.channels:
+            wanted = f"(N, {self.channels}, H, W)" if self.layout == "NCHW" else f"(N, H, W, {self.channels})"
+            raise InputMismatchError(f"InputSpec.to_pictures needs an array {wanted}. Got {array.shape} instead.")
+        last = np.moveaxis(array, self.channel_axis, 3).astype(np.float64)
+        pixels = np.clip(np.rint(last * np.array(self.scale) + np.array(self.mean)), 0, 255).astype(np.uint8)
+        if self.color == "L":
+            return np.repeat(pixels, 3, axis=3)
+        return np.ascontiguousarray(pixels[..., ::-1] if self.color == "BGR" else pixels)
+
+    def pixel(self, value: float) -> NDArray[np.float32]:
+        """The tensor value of a gray pixel: 0 is black, 255 is white.
+
+        Parameters
+        ----------
+        value : float
+            Pixel value in [0, 255].
+
+        Returns
+        -------
+        float32 array, (C, 1, 1) or (1, 1, C)
+            Broadcasts against the model's tensor.
+        """
+        self._only_pictures("pixel")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 255:
+            raise ParameterError(
+                f"The 'value' parameter of InputSpec.pixel must be a number in [0, 255]. Got {value!r} instead."
+            )
+        channels: NDArray[np.float32] = ((value - np.array(self.mean)) / np.array(self.scale)).astype(np.float32)
+        return channels.reshape((-1, 1, 1) if self.layout == "NCHW" else (1, 1, -1))
+
+    def label(self, index: int) -> str:
+        """Name of a class; its number as text where the spec has no labels."""
+        inside = isinstance(index, int | np.integer) and not isinstance(index, bool) and index >= 0
+        if not inside or (self.labels and index >= len(self.labels)):
+            end = str(len(self.labels)) if self.labels else "inf"
+            raise ParameterError(
+                f"The 'index' parameter of InputSpec.label must be an int in [0, {end}). Got {index!r} instead."
+            )
+        return self.labels[index] if self.labels else str(index)
+
+    def index(self, label: str) -> int:
+        """Number of a class by its name.
+
+        An exact match wins; otherwise the only label that contains the text, whatever its case.
+
+        Raises
+        ------
+        UnknownNameError
+            If no label matches, or several do; the message lists the nearest or the candidates.
+        """
+        return find_label(self.labels, label)
+
+    def check_outputs(self, count: int) -> None:
+        """Refuse labels whose number is not that of the model's classes.
+
+        Raises
+        ------
+        InputMismatchError
+            If there are labels, but not ``count`` of them.
+        """
+        if self.labels and len(self.labels) != count:
+            raise InputMismatchError(
+                f"The InputSpec lists {len(self.labels)} labels, but the model's output has {count} classes. "
+                "Give one label a class, in the order of the outputs."
+            )
+
+    def _only_pictures(self, method: str) -> None:
+        if self.kind != "picture":
+            raise ParameterError(f"InputSpec.{method} is for the kind 'picture'. This spec has the kind '{self.kind}'.")
+
+    def _fitted(self, number: int, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        array = np.asarray(picture)
+        shape = array.shape
+        good = array.dtype == np.uint8 and (len(shape) == 2 or (len(shape) == 3 and shape[2] == 3)) and array.size
+        if not good:
+            raise InputMismatchError(
+                f"Picture {number} must be a uint8 array (H, W, 3) or (H, W). Got {shape} {array.dtype} instead."
+            )
+        return fit(array, self.size, self.resize) if self.size else array
+
+    def _colored(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        if self.color == "L":
+            gray = picture if picture.ndim == 2 else np.rint(picture @ LUMA).astype(np.uint8)
+            return gray[..., None]
+        rgb = picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=2)
+        return rgb[..., ::-1] if self.color == "BGR" else rgb
+
+
+def picture_axes(shape: Sequence[int | str | None]) -> tuple[int, tuple[int, int]] | None:
+    """Find the axes of a picture in the shape of a batch-first array.
+
+    Four axes are a picture when axis 1 or axis 3 has 1 or 3 entries: the channels. Where both do, as in
+    (N, 3, 224, 3) or (N, 1, 28, 1), the channels are taken to come first, the layout most exporters write.
+
+    Parameters
+    ----------
+    shape : sequence of int, str or None
+        Sizes of the axes; a str or None is a free axis.
+
+    Returns
+    -------
+    (int, (int, int)) or None
+        Channel axis and the axes of H and W; None if this is no picture.
+
+    Examples
+    --------
+    >>> picture_axes((8, 3, 224, 224))
+    (1, (2, 3))
+    >>> picture_axes((8, 28, 28, 1))
+    (3, (1, 2))
+    >>> picture_axes((8, 20)) is None
+    True
+    """
+    if len(shape) != 4:
+        return None
+    for channel, spatial in ((1, (2, 3)), (3, (1, 2))):
+        if shape[channel] in (1, 3):
+            return channel, spatial
+    return None
+
+
+def _cast(values: NDArray[np.float64], dtype: np.dtype[Any]) -> NDArray[Any]:
+    if np.issubdtype(dtype, np.floating):
+        return values.astype(dtype)
+    if not np.issubdtype(dtype, np.integer):
+        raise ParameterError(
+            f"The 'dtype' parameter of InputSpec.to_tensor must be a float or integer type. Got {dtype} instead."
+        )
+    limits = np.iinfo(dtype)
+    whole = np.array_equal(np.rint(values), values)
+    if not whole or values.min() < limits.min or values.max() > limits.max:
+        raise ParameterError(
+            f"The pixels scaled by mean and scale do not fit into {dtype} without rounding. "
+            "Set 'mean' and 'scale' to whole numbers that fit, or use a float type."
+        )
+    return values.astype(dtype)

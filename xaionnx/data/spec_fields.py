@@ -1,0 +1,202 @@
+"""The fields of an InputSpec: their choices, their checks, and the TOML file that they are read from."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Literal, NoReturn, get_args
+
+from xaionnx.data.images import Resize
+from xaionnx.data.labels import read_labels
+from xaionnx.errors import ParameterError, UnknownNameError
+
+Kind = Literal["picture", "table", "text", "array"]
+Layout = Literal["NCHW", "NHWC"]
+Color = Literal["RGB", "BGR", "L"]
+Activation = Literal["logits", "softmax", "sigmoid", "none"]
+
+CHANNELS: Final[dict[str, int]] = {"RGB": 3, "BGR": 3, "L": 1}
+
+_CHOICES: Final[dict[str, tuple[str, ...]]] = {
+    "kind": get_args(Kind),
+    "layout": get_args(Layout),
+    "color": get_args(Color),
+    "resize": get_args(Resize),
+    "activation": get_args(Activation),
+}
+
+MAX_SPEC_BYTES: Final = 16 * 2**20
+
+# key -> the only kind it makes sense for, or None for all
+_INPUT: Final[dict[str, str | None]] = {
+    "name": None,
+    "kind": None,
+    "layout": "picture",
+    "size": "picture",
+    "color": "picture",
+    "mean": "picture",
+    "scale": "picture",
+    "resize": "picture",
+    "columns": "table",
+    "ignore": "table",
+    "categories": "table",
+}
+_OUTPUT: Final = ("name", "activation", "labels")
+
+
+def read_fields(path: Path) -> dict[str, Any]:
+    """Read the fields of an InputSpec from a TOML file, their values not yet checked.
+
+    Parameters
+    ----------
+    path : Path
+        The TOML file; a labels file named in it is read from the same folder.
+
+    Returns
+    -------
+    dict of str to object
+
+    Raises
+    ------
+    ParameterError
+        If the file is missing, not TOML, or lacks the form of sections and keys.
+    UnknownNameError
+        If a section or key is not one of ours.
+    """
+    document = _document(path)
+    for section, table in document.items():
+        if section not in ("input", "output"):
+            raise UnknownNameError.among("section", section, ("input", "output"))
+        if not isinstance(table, dict):
+            raise ParameterError(f"'{section}' must be a section [{section}]. Got {table!r} instead.")
+    source, target = document.get("input", {}), document.get("output", {})
+    kind = source.get("kind", "picture")
+    for key in source:
+        if key not in _INPUT:
+            raise UnknownNameError.among("key in [input]", key, _INPUT)
+        if (only := _INPUT[key]) is not None and only != kind:
+            raise ParameterError(f"The key '{key}' is for the kind '{only}', and this kind is {kind!r}. Remove one.")
+    for key in target:
+        if key not in _OUTPUT:
+            raise UnknownNameError.among("key in [output]", key, _OUTPUT)
+    fields = dict(source) | {("output" if key == "name" else key): value for key, value in target.items()}
+    if isinstance(labels := fields.get("labels"), str):
+        fields["labels"] = read_labels(path.parent, labels)
+    return fields
+
+
+def _document(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ParameterError("there is no such file. Check the path.")
+    if path.stat().st_size > MAX_SPEC_BYTES:
+        raise ParameterError("the file is larger than 16 MB, which no spec needs. Check the path.")
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise ParameterError("the file is not UTF-8 text. Save it as UTF-8.") from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ParameterError(f"the file is not valid TOML ({error}).") from error
+
+
+def checked_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Check every field of an InputSpec and bring lists to tuples and numbers to one a channel.
+
+    Parameters
+    ----------
+    fields : mapping of str to object
+        All fields by name.
+
+    Returns
+    -------
+    dict of str to object
+        The same fields, normal and immutable.
+
+    Raises
+    ------
+    ParameterError
+        If a field has the wrong type or value.
+    UnknownNameError
+        If ``categories`` names a column that is not among ``columns``.
+    """
+    checked = dict(fields)
+    for key, choices in _CHOICES.items():
+        if not isinstance(fields[key], str) or fields[key] not in choices:
+            _fail(key, f"one of {', '.join(repr(c) for c in choices)}", fields[key])
+    for key in ("name", "output"):
+        if fields[key] is not None and not (isinstance(fields[key], str) and fields[key]):
+            _fail(key, "a non-empty str or None", fields[key])
+    if not isinstance(fields["guessed"], bool):
+        _fail("guessed", "a bool", fields["guessed"])
+    checked["size"] = _size(fields["size"])
+    for key in ("mean", "scale"):
+        checked[key] = _per_channel(key, fields[key], CHANNELS[fields["color"]])
+    for key in ("columns", "ignore", "labels"):
+        checked[key] = _names(key, fields[key])
+    _no_repeats("columns", checked["columns"])
+    if both := [column for column in checked["ignore"] if column in checked["columns"]]:
+        raise ParameterError(f"The column '{both[0]}' stands under both 'columns' and 'ignore'. Keep one of them.")
+    checked["categories"] = _categories(fields["categories"], checked["columns"])
+    return checked
+
+
+def _fail(key: str, wanted: str, got: object) -> NoReturn:
+    raise ParameterError(f"The '{key}' parameter of InputSpec must be {wanted}. Got {got!r} instead.")
+
+
+def _size(given: object) -> tuple[int, int] | None:
+    if given is None:
+        return None
+    wanted = "two ints [H, W] in [1, 16384] or None"
+    if not isinstance(given, Sequence) or len(given) != 2:
+        _fail("size", wanted, given)
+    for side in given:
+        if not isinstance(side, int) or isinstance(side, bool) or not 1 <= side <= 16384:
+            _fail("size", wanted, given)
+    return (given[0], given[1])
+
+
+def _per_channel(key: str, given: Any, channels: int) -> tuple[float, ...]:
+    values = tuple(given) if isinstance(given, Sequence) and not isinstance(given, str) else (given,)
+    wanted = "a number" if key == "mean" else "a number greater than 0"
+    wanted += f" or {channels} of them" if channels > 1 else ""
+    if len(values) not in (1, channels):
+        _fail(key, wanted, given)
+    for value in values:
+        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        if not number or (key == "scale" and value <= 0):
+            _fail(key, wanted, given)
+    return tuple(float(v) for v in values) * (channels // len(values))
+
+
+def _names(key: str, given: object) -> tuple[str, ...]:
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        _fail(key, "a list of printable str", given)
+    for i, name in enumerate(given):
+        # Names reach terminals and pages, where control characters could rewrite what is shown.
+        if not isinstance(name, str) or not name.isprintable():
+            _fail(f"{key}[{i}]", "a printable str", name)
+    return tuple(given)
+
+
+def _no_repeats(key: str, names: tuple[str, ...]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise ParameterError(f"The '{key}' parameter of InputSpec lists '{name}' twice. List it once.")
+        seen.add(name)
+
+
+def _categories(given: object, columns: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    if not isinstance(given, Mapping):
+        _fail("categories", "a mapping of column names to lists of words", given)
+    checked = {}
+    for column, words in given.items():
+        if columns and column not in columns:
+            raise UnknownNameError.among("column", str(column), columns)
+        checked[column] = _names(f"categories.{column}", words)
+        if not words:
+            _fail(f"categories.{column}", "a list of one or more words", words)
+        _no_repeats(f"categories.{column}", checked[column])
+    return checked

@@ -1,0 +1,230 @@
+"""Tables from CSV, .npy and .npz files, row by row and strictly."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import difflib
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xaionnx.data.arrays import SUFFIXES, read_array
+from xaionnx.data.files import Refusal, read_bytes, sha256_of
+from xaionnx.errors import DataError
+
+MAX_TABLE_BYTES: Final = 512 * 2**20
+
+# float() alone would accept '1_000', full-width digits, 'nan' and 'infinity'.
+_NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_LARGEST: Final = float(np.finfo(np.float32).max)
+_EXACT: Final = 2**24  # the first whole number after which float32 skips some
+
+
+class Columns(Protocol):
+    """What reading a table needs to know; an InputSpec has it."""
+
+    @property
+    def name(self) -> str | None: ...
+    @property
+    def columns(self) -> Sequence[str]: ...
+    @property
+    def ignore(self) -> Sequence[str]: ...
+    @property
+    def categories(self) -> Mapping[str, Sequence[str]]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Rows read from a file.
+
+    Attributes
+    ----------
+    values : float32 array, (N, F)
+        In the order of the columns.
+    columns : tuple of str
+        Names of the F columns; empty where neither file nor spec names them.
+    rows : tuple of int
+        Where each row came from: line of the CSV file (the header is line 1), or row of the array from 0.
+    notes : tuple of str
+        What was converted.
+    sha256 : str
+        Hash of the file's bytes.
+    """
+
+    values: NDArray[np.float32]
+    columns: tuple[str, ...]
+    rows: tuple[int, ...]
+    notes: tuple[str, ...]
+    sha256: str
+
+
+def read_table(path: str | Path, spec: Columns) -> tuple[Table, list[Refusal]]:
+    """Read a table, leaving out bad rows.
+
+    A CSV file is UTF-8, separated by commas, with the column names in its first line. Its columns may come in any
+    order, but must be those of the spec and at most those that it ignores; where the spec lists none, they are
+    taken in the file's order.
+    Cells are decimal numbers; those of a column with categories are its words, which become codes 0, 1, 2, ...
+    An array of a .npy or .npz file is (N, F) in the order of the spec.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    spec : InputSpec
+        Its columns and categories.
+
+    Returns
+    -------
+    Table
+        The good rows, in order.
+    list of Refusal
+        The bad rows, in order: blank or ragged lines, cells that are no finite number or unknown words.
+
+    Raises
+    ------
+    DataError
+        If the file as a whole cannot be read: missing, not UTF-8, no header, other columns than the spec's.
+    """
+    path = Path(path)
+    return _read_array(path, spec) if path.suffix.lower() in SUFFIXES else _read_csv(path, spec)
+
+
+def _read_array(path: Path, spec: Columns) -> tuple[Table, list[Refusal]]:
+    file = read_array(path, spec.name)
+    array, columns = file.array, tuple(spec.columns)
+    if array.ndim != 2 or (columns and array.shape[1] != len(columns)):
+        wanted = f"(N, {len(columns)})" if columns else "(N, F)"
+        raise DataError(f"'{path}' holds an array {array.shape}, but the table is {wanted}. Save one row a sample.")
+    with np.errstate(over="ignore"):  # what overflows is refused below
+        values = array.astype(np.float32)
+    notes = list(file.notes)
+    if not np.array_equal(values, array, equal_nan=array.dtype.kind == "f"):
+        notes.append(f"{array.dtype} numbers are rounded to float32")
+    good, refusals = np.isfinite(values).all(axis=1), []
+    for row in np.flatnonzero(~good).tolist():
+        column = int(np.flatnonzero(~np.isfinite(values[row]))[0])
+        title = f"'{columns[column]}'" if columns else str(column)
+        error = DataError(
+            f"'{path}', row {row}, column {title}: {array[row, column]} is not a finite float32 number. Correct it."
+        )
+        refusals.append(Refusal(path, error, row))
+    return Table(values[good], columns, tuple(np.flatnonzero(good).tolist()), tuple(notes), file.sha256), refusals
+
+
+def _read_csv(path: Path, spec: Columns) -> tuple[Table, list[Refusal]]:
+    data = read_bytes(path, "table", MAX_TABLE_BYTES)
+    reader = csv.reader(io.StringIO(_text(path, data), newline=""), strict=True)
+    try:
+        header = next(reader, [])
+    except csv.Error as error:
+        raise DataError(f"'{path}', line 1: broken CSV ({error}). Correct it.") from error
+    titles = [title.strip() for title in header]
+    columns = tuple(spec.columns) or tuple(title for title in titles if title not in spec.ignore)
+    order = _order(path, titles, columns, spec.ignore)
+    codes = {title: {word: float(code) for code, word in enumerate(words)} for title, words in spec.categories.items()}
+    if unknown := [title for title in codes if title not in columns]:
+        raise DataError(f"'{path}' has no column '{unknown[0]}', for which the spec lists categories. Correct either.")
+    kept: list[list[float]] = []
+    rows: list[int] = []
+    refusals: list[Refusal] = []
+    previous, rounded = reader.line_num, False
+    while True:
+        try:
+            cells = next(reader)
+        except StopIteration:
+            break
+        except csv.Error as error:
+            # After a broken quote no later line can be told from its text.
+            fault = DataError(f"'{path}', line {previous + 1}: broken CSV ({error}). Nothing after it is read.")
+            refusals.append(Refusal(path, fault, previous + 1))
+            break
+        line, previous = previous + 1, reader.line_num  # a quoted cell may span lines: the first counts
+        try:
+            _whole(path, line, cells, len(header))
+            row = [
+                _value(path, line, title, cells[at], codes.get(title)) for title, at in zip(columns, order, strict=True)
+            ]
+        except DataError as error:
+            refusals.append(Refusal(path, error, line))
+            continue
+        rounded = rounded or any(abs(value) > _EXACT and float(np.float32(value)) != value for value in row)
+        kept.append(row)
+        rows.append(line)
+    if not rows and not refusals:
+        raise DataError(f"'{path}' has a header but no rows. Add one row or more.")
+    notes = ("numbers above 16777216 are rounded to float32",) if rounded else ()
+    values = np.array(kept, np.float32).reshape(len(kept), len(columns))
+    return Table(values, columns, tuple(rows), notes, sha256_of(data)), refusals
+
+
+def _text(path: Path, data: bytes) -> str:
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in data[:1024]:
+        raise DataError(f"'{path}' is UTF-16 or binary, not UTF-8 text. Save it as CSV in UTF-8.")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise DataError(
+            f"'{path}', line {line}: the byte 0x{data[error.start]:02x} is not UTF-8. Save the file as CSV in UTF-8."
+        ) from error
+
+
+def _order(path: Path, header: list[str], columns: tuple[str, ...], ignore: Sequence[str]) -> list[int]:
+    if not any(header):
+        raise DataError(f"'{path}', line 1: the header is blank. Put the column names there.")
+    if len(header) == 1 and (mark := next((m for m in ";\t|" if m in header[0]), None)):
+        raise DataError(f"'{path}' is separated by {mark!r}, not by commas. Save it with commas.")
+    if all(_NUMBER.fullmatch(title) for title in header):
+        raise DataError(f"'{path}', line 1: only numbers, so there is no header. Put the column names there.")
+    seen: set[str] = set()
+    for title in header:
+        if not title:
+            raise DataError(f"'{path}', line 1: a column has no name. Name every column.")
+        if title in seen:
+            raise DataError(f"'{path}', line 1: two columns are named '{title}'. Rename or remove one.")
+        seen.add(title)
+    if missing := [title for title in columns if title not in seen]:
+        near = difflib.get_close_matches(missing[0], header, n=1)
+        hint = f" Nearest: '{near[0]}'." if near else ""
+        raise DataError(f"'{path}' lacks the column '{missing[0]}' that the model takes.{hint} Add or rename it.")
+    if extra := [title for title in header if title not in columns and title not in ignore]:
+        raise DataError(
+            f"'{path}' has the column '{extra[0]}', which the model does not take. "
+            "Remove it, or list it under 'ignore' of the spec."
+        )
+    return [header.index(title) for title in columns]
+
+
+def _whole(path: Path, line: int, cells: list[str], count: int) -> None:
+    if not cells:
+        raise DataError(f"'{path}', line {line}: the line is blank. Fill it or remove it.")
+    if len(cells) != count:
+        raise DataError(
+            f"'{path}', line {line}: the number of cells is {len(cells)}, and the header has {count}. Correct it."
+        )
+
+
+def _value(path: Path, line: int, column: str, cell: str, codes: dict[str, float] | None) -> float:
+    where, text = f"'{path}', line {line}, column '{column}'", cell.strip()
+    if not text:
+        raise DataError(f"{where}: the cell is empty. Fill it, or remove the row.")
+    if codes is not None:
+        if text not in codes:
+            near = difflib.get_close_matches(text, codes, n=1)
+            listed = f"Nearest: {near[0]}." if near else f"Known: {', '.join(list(codes)[:12])}."
+            raise DataError(f"{where}: {text!r} is not one of the categories. {listed}")
+        return codes[text]
+    if not _NUMBER.fullmatch(text):
+        raise DataError(f"{where}: {text[:40]!r} is not a finite decimal number. Correct it.")
+    value = float(text)
+    if abs(value) > _LARGEST:
+        raise DataError(f"{where}: {text[:40]!r} is too large for float32. Correct it.")
+    return value

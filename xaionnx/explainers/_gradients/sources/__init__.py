@@ -1,1 +1,0 @@
-"""Where gradients come from: one file a source, and :mod:`choice` between them."""

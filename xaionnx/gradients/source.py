@@ -1,0 +1,128 @@
+"""Source: what answers with gradients, and what all sources know of the question."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+
+from xaionnx.data.sample import Sample
+from xaionnx.runtime import progress
+from xaionnx.runtime.model import Model
+from xaionnx.targets.resolve import ResolvedTargets
+from xaionnx.targets.selection import TargetTerm
+from xaionnx.typing import Array
+
+# Inputs (m, ...) by name for rows 0..M-1 given by number; the same whenever it is asked again.
+At = Callable[[Array], Mapping[str, Array]]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """Gradients of some of M rows, each of one target at one point.
+
+    Attributes
+    ----------
+    rows : array of int (m,)
+    gradients : dict of arrays (m, ...) by input name
+    errors : dict of arrays like ``gradients``, or None
+        Their standard errors, where chance had a part.
+    """
+
+    rows: Array
+    gradients: dict[str, Array]
+    errors: dict[str, Array] | None = None
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class GradientRequest:
+    """T targets of N samples, whose gradients are asked for.
+
+    Attributes
+    ----------
+    model : Model
+    feeds : dict of arrays by input name
+    resolution : ResolvedTargets
+    names : tuple of str
+        The inputs that are explained.
+    samples : list of N Sample
+    spent : array of int (N,)
+        The evaluations that gradients took so far; sources count here.
+    """
+
+    model: Model
+    feeds: Mapping[str, Array]
+    resolution: ResolvedTargets
+    names: tuple[str, ...]
+    samples: list[Sample]
+    spent: Array
+
+    @property
+    def picks(self) -> list[TargetTerm]:
+        """The T targets."""
+        return self.resolution.selection.picks[: self.resolution.own]
+
+    @property
+    def shared(self) -> dict[str, Array]:
+        """The inputs without a batch axis."""
+        return {name: array for name, array in self.feeds.items() if name in self.model.shared}
+
+    def fed(self, sample: Array, points: Mapping[str, Array]) -> dict[str, Array]:
+        """All inputs with a batch axis: ``points``, and the others as the samples have them."""
+        others = {n: a[sample] for n, a in self.feeds.items() if n not in self.model.shared and n not in points}
+        return {**others, **points}
+
+    def weights(self, sample: Array, target: Array, size: int) -> tuple[Array, Array]:
+        """Coefficients and references (m, size) over the elements of the tensor that the targets read."""
+        weights = np.zeros((len(sample), size))
+        reference = np.zeros((len(sample), size))
+        for t in np.unique(target):
+            mine = np.flatnonzero(target == t)
+            pick, of = self.picks[t], sample[mine]
+            # An element may come again, with weight 0.
+            np.add.at(weights, (mine[:, None], pick.indices[of]), pick.coefficients[of])
+            if pick.reference is not None:
+                reference[mine[:, None], pick.indices[of]] = pick.reference[of]
+        return weights, reference
+
+    def values(
+        self, count: int, sample: Callable[[int, int], Array], points: Callable[[int, int], Mapping[str, Array]]
+    ) -> Iterator[tuple[int, int, Array]]:
+        """The T targets of ``count`` rows, (m, T) in float64, of which some are asked for as ``start, stop``."""
+        model, selection = self.resolution.model, self.resolution.selection
+        progress.expect(count)
+
+        def feed(start: int, stop: int) -> dict[str, Array]:
+            return self.fed(sample(start, stop), points(start, stop))
+
+        for start, stop, outputs in model.batches(count, feed, selection.tensors, self.shared):
+            progress.advance(stop - start)
+            chosen = selection.of_samples(sample(start, stop)).select(outputs)
+            yield start, stop, chosen[:, : self.resolution.own]
+
+
+class Source(ABC):
+    """Answers with gradients of the targets of one :class:`GradientRequest`."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """How the result calls it."""
+
+    @property
+    def approximations(self) -> tuple[str, ...]:
+        """What of it is no derivative of what the model computes; see :class:`xaionnx.autodiff.Gradient`."""
+        return ()
+
+    @abstractmethod
+    def facts(self) -> Any:
+        """What is needed to have it again, for the record's parameters."""
+
+    @abstractmethod
+    def at(self, sample: Array, target: Array, points: At) -> Iterator[Piece]:
+        """Gradients at M points, each of one target of one sample; the rows of each target come in rising order."""

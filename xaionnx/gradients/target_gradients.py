@@ -1,0 +1,128 @@
+"""Gradients of the targets of a batch, at any points, in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+
+from xaionnx.data.sample import Sample
+from xaionnx.errors import OutputError
+from xaionnx.gradients.choice import chosen
+from xaionnx.gradients.graph import Graph
+from xaionnx.gradients.source import At, GradientRequest, Piece, Source
+from xaionnx.typing import Array
+
+if TYPE_CHECKING:
+    from xaionnx.autodiff.rule import Table
+    from xaionnx.layers.path import LayerPath
+
+
+@final
+class TargetGradients:
+    """The gradients of T targets of N samples with respect to float inputs, or to a layer.
+
+    A target is a weighted sum over elements of a tensor after an activation.
+
+    Parameters
+    ----------
+    route : LayerPath
+        To the tensors that are explained.
+    gradient : optional
+        Where the gradients come from; see :func:`xaionnx.gradients.choice.chosen`.
+    rules : mapping of str to Rule, optional
+        What takes the place of derivatives; see :func:`xaionnx.autodiff.gradient`.
+
+    Attributes
+    ----------
+    names : tuple of str
+        The tensors that are explained: inputs, or a layer.
+    samples : list of N Sample
+    source : Source
+        Where the gradients come from.
+    spent : array of int (N,)
+        The evaluations that gradients took so far.
+
+    Raises
+    ------
+    UnsupportedModelError
+        The explained input holds no floats, or the source cannot answer for this model.
+    """
+
+    def __init__(self, route: LayerPath, gradient: Any = "auto", rules: Table | None = None) -> None:
+        self.route = route
+        self.names = route.names
+        self.samples: list[Sample] = route.samples
+        self.spent = np.zeros(len(self.samples), dtype=np.int64)
+        self._question = GradientRequest(
+            route.model, route.feeds, route.resolution, self.names, self.samples, self.spent
+        )
+        # Other rules than those of derivatives can only be built.
+        self.source: Source = chosen(gradient, self._question) if rules is None else Graph(self._question, rules)
+
+    @property
+    def targets(self) -> int:
+        """The number T of targets."""
+        return len(self._question.picks)
+
+    def at(self, sample: Array, target: Array, points: At) -> Iterator[tuple[Array, dict[str, Array]]]:
+        """Gradients at M points, each of one target of one sample.
+
+        Parameters
+        ----------
+        sample, target : arrays of int (M,)
+        points : callable
+            The explained inputs of the rows that it is given.
+
+        Yields
+        ------
+        rows : array of int (m,)
+            In rising order for each target.
+        gradients : dict of arrays (m, ...) by input name
+
+        Raises
+        ------
+        OutputError
+            A gradient is NaN or infinity.
+        """
+        for piece in self.pieces(sample, target, points):
+            yield piece.rows, piece.gradients
+
+    def pieces(self, sample: Array, target: Array, points: At) -> Iterator[Piece]:
+        """The same with standard errors, where the source knows them."""
+        for piece in self.source.at(sample, target, points):
+            self._refuse(piece.gradients, sample[piece.rows])
+            yield piece
+
+    def values(self, sample: Array, points: At) -> Array:
+        """The T targets at M points, (T, M), in float64.
+
+        Raises
+        ------
+        OutputError
+            The model answers NaN or infinity.
+        """
+        values = np.empty((self.targets, len(sample)))
+        for start, stop, found in self._question.values(
+            len(sample), lambda start, stop: sample[start:stop], lambda start, stop: points(np.arange(start, stop))
+        ):
+            if not np.isfinite(found).all():
+                bad = sample[start + int(np.argmin(np.isfinite(found).all(axis=1)))]
+                raise OutputError(
+                    f"{self._question.model.name} answers NaN or infinity at the baseline of sample {bad}. "
+                    "Choose another baseline."
+                )
+            values[:, start:stop] = found.T
+        return values
+
+    def _refuse(self, gradients: Mapping[str, Array], sample: Array) -> None:
+        for array in gradients.values():
+            finite = np.isfinite(array).reshape(len(array), -1).all(axis=1)
+            if not finite.all():
+                bad = sample[int(np.argmin(finite))]
+                raise OutputError(
+                    f"The gradient of {self._question.model.name} is NaN or infinity for sample {bad}: a "
+                    "number is out of range there or on the way back. Check the sample, or use a method without "
+                    "gradients: occlusion, rise, lime, kernel_shap."
+                )

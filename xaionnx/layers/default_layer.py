@@ -1,0 +1,106 @@
+"""The layer that is looked at where none is named."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from xaionnx.data.sample import Sample
+from xaionnx.errors import UnsupportedModelError
+from xaionnx.graph.cut import ancestors, descendants, ordered, shapes
+from xaionnx.layers.axes import Axes, counted
+from xaionnx.layers.graph_facts import graph_fact
+from xaionnx.runtime.model import Model
+
+if TYPE_CHECKING:
+    import onnx
+
+
+def default_layer(model: Model, start: Sequence[str], tensors: Sequence[str], sample: Sample) -> str:
+    """The layer that is explained where none is named, on the way from ``start`` to ``tensors``.
+
+    The last map over the picture, or the series, of more than one channel, before pooling; where attention follows it,
+    or there is none, the tokens that enter the last attention, which are the last sum of two branches before it:
+    nothing goes around that. Else the last tensor before the target.
+
+    Raises
+    ------
+    UnsupportedModelError
+        There is nothing between the two.
+    """
+    sizes = {name: (1, *x.shape) for name, x in sample.own.items()}
+    key = ("usual", tuple(start), tuple(tensors), tuple(sizes.items()), sample.main, sample.picture_axes)
+
+    def letters(name: str, shape: Sequence[int]) -> str:
+        return Axes.at(model, name, shape, sample).letters
+
+    def filled(name: str, shape: Sequence[int]) -> Sequence[int]:
+        return counted(model, name, shape, sample) if 0 in shape else shape
+
+    chosen = graph_fact(model, key, lambda graph: _usual(graph, start, tensors, sizes, letters, filled))
+    if not chosen:
+        raise UnsupportedModelError(
+            f"Nothing lies between the input of {model.name} and '{tensors[0]}'. Explain the input itself: "
+            "saliency, integrated_gradients."
+        )
+    return chosen
+
+
+def _usual(
+    proto: onnx.ModelProto,
+    start: Sequence[str],
+    tensors: Sequence[str],
+    sizes: Mapping[str, tuple[int, ...]],
+    letters_of: Callable[[str, Sequence[int]], str],
+    filled_of: Callable[[str, Sequence[int]], Sequence[int]],
+) -> str:
+    between = descendants(proto, start) & ancestors(proto, tensors) - set(tensors)
+    known = shapes(proto, sizes)
+    last = field = tokens = attended = ""
+    for node in ordered(proto.graph):
+        moved = between.intersection(node.input) | set(start).intersection(node.input)
+        for name in (made for made in node.output if made in between):
+            last, shape = name, filled_of(name, [size or 0 for size in known.get(name, ())])
+            letters = letters_of(name, shape[1:])
+            # One channel is the answer of a segmentation before its last step, or a gate, no features.
+            if "C" in letters and (shape[1 + letters.index("C")] > 1 or not field):
+                field, attended = name, ""
+            if node.op_type in ("Softmax", "Attention"):
+                attended = tokens
+            if node.op_type == "Add" and len(moved) == 2 and len(shape) == 3:
+                tokens = name
+    return attended or field or tokens or last
+
+
+def normalised(model: Model, tokens: str, tensors: Sequence[str]) -> str:
+    """The form in which attention reads tokens (N, T, D): behind the normalisation, where there is one.
+
+    Normalisation forgets the size of a token, so that the slope ahead of it is at right angles to the token, and
+    products of the two cancel.
+    """
+    return graph_fact(model, ("normalised", tokens, *tensors), lambda graph: _normalised(graph, tokens, tensors))
+
+
+def _normalised(proto: onnx.ModelProto, tokens: str, tensors: Sequence[str]) -> str:
+    moving = descendants(proto, [tokens]) & ancestors(proto, tensors)
+    nodes = [node for node in ordered(proto.graph) if not moving.isdisjoint(node.output)]
+    softmax = next((node for node in nodes if node.op_type == "Softmax"), None)
+    if softmax is None:
+        return tokens
+    within = ancestors(proto, softmax.output) & moving | {tokens}
+    readers = Counter(name for node in nodes if not within.isdisjoint(node.output) for name in node.input)
+    still = {tokens: readers[tokens]}
+    for node in nodes:
+        if within.isdisjoint(node.output) or node.op_type == "MatMul":
+            break
+        for name in node.input:
+            if name in still:
+                still[name] -= 1
+        still |= {name: readers[name] for name in node.output}
+        alone = [name for name, count in still.items() if count] == [node.output[0]]
+        ends = node.op_type == "LayerNormalization" or (node.op_type == "Add" and len(within & {*node.input}) == 1)
+        # All that attention reads of the tokens goes through this one.
+        if alone and ends:
+            return str(node.output[0])
+    return tokens

@@ -1,0 +1,25 @@
+"""What a graph tells, found once: looking takes longer than a small model runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakKeyDictionary
+
+from xaionnx.runtime.model import Model
+
+if TYPE_CHECKING:
+    import onnx
+
+T = TypeVar("T")
+
+_found: WeakKeyDictionary[Model, dict[Any, Any]] = WeakKeyDictionary()
+
+
+def graph_fact(model: Model, key: Any, find: Callable[[onnx.ModelProto], T]) -> T:
+    """What ``find`` finds in the graph of a model, which does not change; kept under ``key`` as long as the model."""
+    known = _found.setdefault(model, {})
+    if key not in known:
+        known[key] = find(model.graph)
+    answer: T = known[key]
+    return answer

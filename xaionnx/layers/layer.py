@@ -1,0 +1,129 @@
+"""A tensor inside a model: which one it is, what it holds, and the two parts that it cuts the model into."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+
+from xaionnx.errors import UnknownNameError, UnsupportedModelError
+from xaionnx.graph.cut import ancestors, cut, descendants, tensor_names
+from xaionnx.layers.graph_facts import graph_fact
+from xaionnx.runtime.model import Model
+from xaionnx.typing import Array
+
+if TYPE_CHECKING:
+    import onnx
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """A float tensor with the batch axis first, inside a model.
+
+    Attributes
+    ----------
+    name : str
+    model : Model
+        The model that it lies in.
+    x : array (N, ...)
+        What it holds at the samples.
+    """
+
+    name: str
+    model: Model
+    x: Array
+
+    @classmethod
+    def of(cls, model: Model, name: str, feeds: Mapping[str, Array], held: Array | None = None) -> Layer:
+        """The tensor called ``name``, at N samples, where it is known to hold ``held``.
+
+        Raises
+        ------
+        UnknownNameError
+            There is none.
+        UnsupportedModelError
+            It holds no floats, has no batch axis in front, or does not depend on the input.
+        """
+        check_layer(model, name)
+        layer = cls(name, model, np.empty(0))
+        count = next(len(array) for name, array in feeds.items() if name not in model.shared)
+        x = layer.lifted(feeds) if held is None else layer._batched(held, count)
+        if x.dtype.kind != "f":
+            raise UnsupportedModelError(
+                f"Layer '{name}' of {model.name} holds {x.dtype}, not floats. Name a layer of floats."
+            )
+        return cls(name, model, x)
+
+    def lifted(self, feeds: Mapping[str, Array]) -> Array:
+        """What it holds, (N, ...), at other inputs of the model."""
+        below = _part(self.model, ("below", self.name), lambda graph: cut(graph, [], [self.name]))
+        taken = {info.name for info in below.inputs}
+        own = {name: array for name, array in feeds.items() if name in taken}
+        count = next(len(array) for name, array in own.items() if name not in below.shared)
+        return self._batched(below.run(own, [self.name])[self.name], count)
+
+    def _batched(self, x: Array, count: int) -> Array:
+        if x.ndim == 0 or len(x) != count:
+            raise UnsupportedModelError(
+                f"Layer '{self.name}' of {self.model.name} has no batch axis in front: it holds {x.shape} for {count} "
+                f"sample{'s' if count > 1 else ''}. Name another."
+            )
+        return x
+
+    def behind(self, tensors: Iterable[str]) -> Model:
+        """The part of the model that makes ``tensors`` of it: the layer is an input, as is what goes around it.
+
+        Raises
+        ------
+        UnsupportedModelError
+            One of ``tensors`` does not depend on it.
+        """
+        outputs = tuple(dict.fromkeys(tensors))
+        reached = graph_fact(self.model, ("reached", self.name), lambda graph: descendants(graph, [self.name]))
+        for tensor in outputs:
+            if tensor not in reached:
+                how = "is that layer" if tensor == self.name else f"does not depend on layer '{self.name}'"
+                raise UnsupportedModelError(
+                    f"The target is read from '{tensor}' of {self.model.name}, which {how}. "
+                    f"Name a layer between the input and '{tensor}'."
+                )
+        lead = self.model.input().shape[0]
+        kind = _type(self.x.dtype, (lead if isinstance(lead, int) else "N", *self.x.shape[1:]))
+        return _part(
+            self.model,
+            ("behind", self.name, outputs, str(kind)),
+            lambda graph: cut(graph, [self.name], outputs, {self.name: kind}),
+        )
+
+
+def check_layer(model: Model, name: str) -> None:
+    """Refuse a name that is no tensor made from the input.
+
+    Raises
+    ------
+    UnknownNameError
+        There is none.
+    UnsupportedModelError
+        It does not depend on the input.
+    """
+    known = graph_fact(model, "tensors", tensor_names)
+    if name not in known:
+        raise UnknownNameError.among("layer", name, known)
+    inputs = {info.name for info in model.inputs if info.name not in model.shared}
+    if not graph_fact(model, ("above", name), lambda graph: ancestors(graph, [name])) & inputs:
+        raise UnsupportedModelError(f"Layer '{name}' of {model.name} does not depend on the input. Name another.")
+
+
+def _part(model: Model, key: Any, rewrite: Callable[[onnx.ModelProto], onnx.ModelProto]) -> Model:
+    # What the spec says of the input holds for the model as a whole.
+    return dataclasses.replace(model.derived(key, rewrite), spec=None)
+
+
+def _type(dtype: np.dtype[Any], shape: Sequence[int | str]) -> onnx.TypeProto:
+    from onnx import helper
+
+    return helper.make_tensor_type_proto(helper.np_dtype_to_tensor_dtype(dtype), shape)

@@ -1,0 +1,1 @@
+"""Running a model: sessions, batches, and the limits of a run."""

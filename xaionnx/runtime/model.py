@@ -1,0 +1,399 @@
+"""Model: one ONNX file, its sessions, its batches."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+
+from xaionnx import loading
+from xaionnx.data.spec import InputSpec
+from xaionnx.errors import InputMismatchError, MemoryLimitError, ModelFileError, UnsupportedModelError
+from xaionnx.graph.adapt import adapt, free_batch
+from xaionnx.graph.cut import expose
+from xaionnx.graph.serialize import to_bytes
+from xaionnx.runtime.batcher import BatchSizeTuner, same_rows
+from xaionnx.runtime.session import Session, Sessions, SessionSettings
+from xaionnx.runtime.tensors import TensorInfo, check_inputs, find
+from xaionnx.typing import Array
+
+if TYPE_CHECKING:
+    import onnx
+
+Feeds = Mapping[str, Array]
+# rows ``start`` to ``stop`` of every input; the arrays may be reused by the next call
+Feed = Callable[[int, int], Feeds]
+
+
+@dataclass
+class _State:
+    """What a model learns while it runs; shared by nobody, rebuilt after pickling."""
+
+    sessions: Sessions = field(default_factory=Sessions)
+    paces: dict[Any, BatchSizeTuner] = field(default_factory=dict)
+    batchable: dict[Any, bool] = field(default_factory=dict)
+    derived: dict[Any, Model] = field(default_factory=dict)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Model:
+    """An exported model that can be asked, in batches, on one device. Make one with :meth:`load`.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    sha256 : str
+        Of the file and its external data.
+    spec : InputSpec or None
+        How pictures, rows or text become its input; read from the TOML beside the file.
+    inputs, outputs : tuple of TensorInfo
+        In the file's order.
+    labels : tuple of str or None
+        Class names, from the spec or from a ZipMap in the graph.
+    shared : frozenset of str
+        Inputs without a batch axis: fed once, the same for every sample.
+    graph : onnx.ModelProto
+        The file's, or what was made of it; its external data stay where they are.
+    """
+
+    path: Path
+    sha256: str
+    settings: SessionSettings
+    batch_size: int | None
+    timeout_s: float | None
+    allow_random: bool
+    spec: InputSpec | None
+    labels: tuple[str, ...] | None
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+    shared: frozenset[str]
+    file: loading.ModelFile = field(repr=False)
+    graph: onnx.ModelProto = field(repr=False)
+    is_derived: bool = field(repr=False, default=False)
+    _state: _State = field(repr=False, default_factory=_State)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        device: str = "auto",
+        batch_size: int | None = None,
+        *,
+        threads: int | None = None,
+        timeout_s: float | None = None,
+        spec: InputSpec | None = None,
+        allow_random: bool = False,
+    ) -> Model:
+        """Read a model and open it on a device.
+
+        Parameters
+        ----------
+        path : path
+            The .onnx file; external data must lie in its folder.
+        device : str
+            ``auto`` (CUDA where there is a driver, else CPU), ``cpu``, ``cuda``, ``tensorrt``, another device
+            of onnxruntime, or the name of an execution provider.
+        batch_size : int, optional
+            Samples in one run. Tuned while the model works if not given.
+        threads : int, optional
+            Threads inside a run; one a core if not given.
+        timeout_s : float, optional
+            Limit for a single run, in seconds.
+        spec : InputSpec, optional
+            Instead of the TOML beside the file.
+        allow_random : bool
+            Accept a model whose answer to the same input changes.
+
+        Raises
+        ------
+        ModelFileError
+            The file is missing, damaged or unsafe.
+        UnsupportedModelError
+            The model draws random numbers and ``allow_random`` is False.
+        DeviceError
+            The device was asked for by name and cannot be used.
+        """
+        file = loading.read_model(path)
+        if file.random_ops and not allow_random:
+            raise UnsupportedModelError(
+                f"{file.path.name} draws random numbers: {', '.join(file.random_ops[:3])}. Its answers cannot be "
+                "repeated; export it in inference mode, or pass allow_random."
+            )
+        if batch_size is not None and batch_size < 1:
+            raise InputMismatchError(f"batch_size must be an int in [1, inf). Got {batch_size} instead.")
+        spec = spec or InputSpec.beside(file.path)
+        adaptation = adapt(file.proto)
+        model = cls(
+            path=file.path,
+            sha256=file.sha256,
+            settings=SessionSettings(device, threads),
+            batch_size=batch_size,
+            timeout_s=timeout_s,
+            allow_random=allow_random,
+            spec=spec,
+            labels=tuple(spec.labels) if spec and spec.labels else adaptation.labels,
+            inputs=(),
+            outputs=(),
+            shared=frozenset(),
+            file=file,
+            graph=adaptation.graph,
+        )
+        session = model._session()
+        inputs = tuple(TensorInfo.of(v) for v in session.inputs)
+        # An input of fixed leading size beside one of free size carries settings, not samples.
+        free = any(i.shape and not isinstance(i.shape[0], int) for i in inputs)
+        shared = frozenset(i.name for i in inputs if not i.shape or (free and isinstance(i.shape[0], int)))
+        return replace(model, inputs=inputs, outputs=tuple(TensorInfo.of(v) for v in session.outputs), shared=shared)
+
+    def __reduce__(self) -> Any:
+        if self.is_derived:
+            raise TypeError(f"a model derived from {self.name} cannot be pickled; pickle the loaded one")
+        options = {
+            "device": self.settings.device,
+            "batch_size": self.batch_size,
+            "threads": self.settings.threads,
+            "timeout_s": self.timeout_s,
+            "spec": self.spec,
+            "allow_random": self.allow_random,
+        }
+        return _reload, (str(self.path), self.sha256, options)
+
+    @property
+    def name(self) -> str:
+        """The file's name, as messages call it."""
+        return self.path.name
+
+    @property
+    def provider(self) -> str:
+        """The execution provider that runs it."""
+        return self._session().provider
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether tensors can stay on a CUDA device between runs."""
+        return self._session().on_gpu
+
+    def input(self, name: str | None = None) -> TensorInfo:
+        """The input called ``name``; the one that is explained by default if not given.
+
+        Raises
+        ------
+        UnknownNameError
+            There is no input of that name.
+        """
+        wanted = name or (self.spec.name if self.spec else None)
+        if wanted is None:
+            return next((i for i in self.inputs if i.name not in self.shared), self.inputs[0])
+        return find("input", wanted, self.inputs)
+
+    def output(self, name: str | None = None) -> TensorInfo:
+        """The output called ``name``; the one that is explained by default if not given.
+
+        Raises
+        ------
+        UnknownNameError
+            There is no output of that name.
+        UnsupportedModelError
+            No output holds numbers with a fraction.
+        """
+        wanted = name or (self.spec.output if self.spec else None)
+        if wanted is not None:
+            return find("output", wanted, self.outputs)
+        for output in self.outputs:
+            if output.dtype.kind == "f":
+                return output
+        raise UnsupportedModelError(
+            f"No output of {self.name} holds scores: {', '.join(f'{o.name} {o}' for o in self.outputs)}. "
+            "Name an internal tensor to explain with output=..."
+        )
+
+    def check(self, x: Array | Feeds) -> dict[str, Array]:
+        """The inputs by name, checked against the model: ``x`` is one array, or a mapping of all inputs.
+
+        Floats are cast between float widths; nothing else is converted.
+
+        Raises
+        ------
+        InputMismatchError
+            A name, shape or type does not fit, or the inputs disagree on the number N of samples.
+        """
+        if not isinstance(x, Mapping):
+            x = {self.input().name: np.asarray(x)}
+        return check_inputs(x, self.inputs, self.shared, self.name)
+
+    def run(self, feeds: Feeds, fetch: Sequence[str] | None = None) -> dict[str, Array]:
+        """Evaluate any number of samples.
+
+        Parameters
+        ----------
+        feeds : mapping
+            All inputs by name, batch axis first (:meth:`check` makes them from looser forms).
+        fetch : sequence of str, optional
+            Outputs wanted; all if not given.
+
+        Returns
+        -------
+        dict
+            Arrays by output name, batch axis first.
+
+        Raises
+        ------
+        UnsupportedModelError
+            The model failed, or an output has no batch axis though several samples were asked.
+        """
+        names = list(fetch) if fetch is not None else [o.name for o in self.outputs]
+        shared = {name: array for name, array in feeds.items() if name in self.shared}
+        rows = {name: array for name, array in feeds.items() if name not in self.shared}
+        count = len(next(iter(rows.values()))) if rows else 1
+        pieces = self.batches(count, lambda a, b: {n: array[a:b] for n, array in rows.items()}, names, shared)
+        parts = [outputs for _, _, outputs in pieces]
+        if len(parts) == 1:
+            return parts[0]
+        return {name: np.concatenate([part[name] for part in parts]) for name in names}
+
+    def batches(
+        self, count: int, feed: Feed, fetch: Sequence[str], shared: Feeds | None = None, sample_bytes: int | None = None
+    ) -> Iterator[tuple[int, int, dict[str, Array]]]:
+        """Evaluate ``count`` samples that ``feed`` makes as they are needed.
+
+        Yields ``(start, stop, outputs)`` in order. Where memory runs out the batch is halved and made again.
+        Before the first batch of a new input shape up to three extra rows are run, to see whether the model
+        really takes several samples at once; they answer nothing and are not evaluations. ``sample_bytes`` bounds the
+        batch where the graph makes larger samples of what is fed.
+
+        Raises
+        ------
+        MemoryLimitError
+            Not even one sample fits.
+        """
+        session, place = self._session(), self._session().place
+        constant = {name: place(array) for name, array in (shared or {}).items()}
+        first = feed(0, 1)
+        fed = sum(array.nbytes for array in first.values()) if sample_bytes is None else sample_bytes
+        key = (tuple((name, array.shape, array.dtype.str) for name, array in sorted(first.items())), tuple(fetch))
+        native = self._native_batch()
+        if count > 1 and (native is None or native == 1) and self.batch_size != 1:
+            session, largest = self._batched_session(key, feed, fetch, constant)
+        else:
+            largest = native or None
+        pace = self._state.paces.setdefault((key, largest), BatchSizeTuner.for_samples(fed, largest or self.batch_size))
+        start = 0
+        while start < count:
+            stop = start + pace.size(count - start)
+            rows = dict(feed(start, stop))
+            if largest is not None and largest > 1 and stop - start < largest:
+                # A model of fixed batch gets its last row again where samples are missing.
+                rows = {n: np.concatenate([a, np.repeat(a[-1:], largest - len(a), axis=0)]) for n, a in rows.items()}
+            began = time.perf_counter()
+            try:
+                answers = session.run(fetch, {**rows, **constant}, self.timeout_s, pace.is_brief(stop - start))
+            except MemoryLimitError:
+                if stop - start == 1 or (largest or 0) > 1:
+                    raise
+                pace.out_of_memory(stop - start)
+                continue
+            pace.record(stop - start, time.perf_counter() - began)
+            outputs = {name: np.asarray(answer) for name, answer in zip(fetch, answers, strict=True)}
+            if largest is not None and largest > 1:
+                outputs = {name: array[: stop - start] for name, array in outputs.items()}
+            yield start, stop, outputs
+            start = stop
+
+    def with_outputs(self, names: Sequence[str]) -> Model:
+        """The same model with internal tensors as further outputs.
+
+        Raises
+        ------
+        UnknownNameError
+            No tensor has one of these names; the message offers the nearest.
+        """
+        known = {o.name for o in self.outputs}
+        missing = tuple(dict.fromkeys(name for name in names if name not in known))
+        if not missing:
+            return self
+        return self.derived(("outputs", missing), lambda proto: expose(proto, missing))
+
+    def derived(
+        self, key: Any, rewrite: Callable[[onnx.ModelProto], onnx.ModelProto], shared: frozenset[str] = frozenset()
+    ) -> Model:
+        """A model over a rewritten graph, kept under ``key`` so that it is made once.
+
+        ``shared`` names its further inputs without a batch axis. External data stay where they are.
+        """
+        cache = self._state.derived
+        if key not in cache:
+            self.share_weights()
+            graph = rewrite(self.graph)
+            model = replace(self, graph=graph, is_derived=True, _state=_State(self._state.sessions.derived()))
+            session = model._session()
+            inputs, outputs = (tuple(map(TensorInfo.of, values)) for values in (session.inputs, session.outputs))
+            cache[key] = replace(model, inputs=inputs, outputs=outputs, shared=self.shared | shared)
+        return cache[key]
+
+    def share_weights(self) -> bool:
+        """Whether all sessions read the external weights where they lie, from now on: see :class:`Sessions`."""
+        return self._state.sessions.share(self.file.external)
+
+    def _native_batch(self) -> int | None:
+        sizes = {i.shape[0] for i in self.inputs if i.name not in self.shared and i.shape}
+        return next((size for size in sizes if isinstance(size, int)), None)
+
+    def _session(self, kind: str = "own") -> Session:
+        sessions = self._state.sessions.opened
+        if kind not in sessions:
+            graph = self.graph
+            if kind == "free":
+                batched = [i.name for i in self.inputs if i.name not in self.shared]
+                graph = free_batch(graph, batched, 1)
+            source = str(self.path) if graph is self.file.proto else to_bytes(graph, self.file)
+            folder, in_place = str(self.path.parent), self._state.sessions.share(())
+            try:
+                sessions[kind] = Session(source, self.settings, folder=folder, name=self.name, in_place=in_place)
+            except Exception as error:
+                if not loading.is_runtime_failure(error):
+                    raise
+                raise loading.diagnose(self.file, error) from error
+        return sessions[kind]
+
+    def _batched_session(
+        self, key: Any, feed: Feed, fetch: Sequence[str], constant: Mapping[str, Any]
+    ) -> tuple[Session, int | None]:
+        """The session for several samples at once and None, or the file's own and 1 where it takes only one."""
+        kind = "free" if self._native_batch() == 1 else "own"
+        if key not in self._state.batchable:
+            self._state.batchable[key] = self._takes_two(feed, fetch, constant, kind)
+        return (self._session(kind), None) if self._state.batchable[key] else (self._session(), 1)
+
+    def _takes_two(self, feed: Feed, fetch: Sequence[str], constant: Mapping[str, Any], kind: str) -> bool:
+        def answers(session: Session, stop: int) -> dict[str, Array]:
+            outputs = session.run(fetch, {**feed(0, stop), **constant}, self.timeout_s)
+            return {name: np.asarray(output) for name, output in zip(fetch, outputs, strict=True)}
+
+        alone = answers(self._session(), 1)
+        try:
+            if any(np.shape(answer)[:1] != (1,) for answer in alone.values()):
+                return False
+            if same_rows(alone, answers(self._session(kind), 2), 2):
+                return True
+        except (UnsupportedModelError, ModelFileError):
+            return False
+        if not self.allow_random and not same_rows(alone, answers(self._session(), 1), 1):
+            raise UnsupportedModelError(
+                f"{self.name} answers the same input differently each time. Export it in inference mode, "
+                "or pass allow_random."
+            )
+        return False
+
+
+def _reload(path: str, sha256: str, options: dict[str, Any]) -> Model:
+    model = Model.load(path, **options)
+    if model.sha256 != sha256:
+        raise ModelFileError(f"{path} has changed since it was pickled. Load it again.")
+    return model

@@ -1,0 +1,138 @@
+"""Inputs and outputs as a file declares them, and the check of arrays against them."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+
+from xaionnx.errors import InputMismatchError, UnknownNameError, UnsupportedModelError
+from xaionnx.typing import Array
+
+_DTYPES: dict[str, Any] = {
+    "tensor(float)": np.float32,
+    "tensor(double)": np.float64,
+    "tensor(float16)": np.float16,
+    "tensor(bool)": np.bool_,
+    "tensor(string)": np.str_,
+    **{f"tensor({sign}int{bits})": f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)},
+}
+# Kinds of numpy types that may be passed for each declared kind; only widths change.
+_ACCEPTED = {"f": "f", "i": "i", "u": "u", "b": "b", "U": "UOT"}
+
+
+@final
+@dataclass(frozen=True)
+class TensorInfo:
+    """An input or output as the file declares it: ``shape`` holds ints, and names or None where it is free."""
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: tuple[int | str | None, ...]
+
+    @classmethod
+    def of(cls, value: Any) -> TensorInfo:
+        """From what onnxruntime tells.
+
+        Raises
+        ------
+        UnsupportedModelError
+            Arrays cannot hold this type.
+        """
+        if value.type not in _DTYPES:
+            raise UnsupportedModelError(f"Tensor '{value.name}' has the type {value.type}, which arrays cannot hold.")
+        return cls(value.name, np.dtype(_DTYPES[value.type]), tuple(value.shape))
+
+    def __str__(self) -> str:
+        dims = ", ".join("?" if d is None else str(d) for d in self.shape)
+        kind = "string" if self.dtype.kind in "UOT" else self.dtype.name
+        return f"({dims}{',' if len(self.shape) == 1 else ''}) {kind}"
+
+    def per_sample(self) -> TensorInfo:
+        """The same with a free batch axis N."""
+        return TensorInfo(self.name, self.dtype, ("N", *self.shape[1:]) if self.shape else ())
+
+    def checked(self, array: Array, model: str) -> Array:
+        """``array`` in the declared type, contiguous; floats are cast between float widths.
+
+        Raises
+        ------
+        InputMismatchError
+            Its shape or type does not fit.
+        """
+        if not _fits(self.shape, array.shape) or not self._holds(array.dtype):
+            raise InputMismatchError(
+                f"Input '{self.name}' of {model} expects {self}. "
+                f"Got {TensorInfo('', array.dtype, array.shape)}{self._advice(array)}"
+            )
+        # onnxruntime reads strings as objects.
+        return array.astype(object) if self.dtype.kind == "U" else np.ascontiguousarray(array, dtype=self.dtype)
+
+    def _holds(self, dtype: np.dtype[Any]) -> bool:
+        if dtype.kind not in _ACCEPTED[self.dtype.kind]:
+            return False
+        return self.dtype.kind in "fU" or dtype.itemsize <= self.dtype.itemsize
+
+    def _advice(self, array: Array) -> str:
+        shape = array.shape
+        channels = (1, 3)
+        if len(self.shape) == 4 and len(shape) in (3, 4) and shape[-1] in channels and self.shape[1] == shape[-1]:
+            return "; did you mean channels first?"
+        if len(self.shape) == 4 and len(shape) in (3, 4) and shape[-3] in channels and self.shape[3] == shape[-3]:
+            return "; did you mean channels last?"
+        if len(shape) == len(self.shape) - 1:
+            return "; the batch axis in front is missing, x[None] adds it."
+        if self.dtype.kind == "f" and array.dtype.kind in "iu":
+            return "; convert it with astype, or prepare pictures with InputSpec.to_tensor."
+        return "."
+
+
+def _fits(declared: Sequence[int | str | None], shape: Sequence[int]) -> bool:
+    return len(declared) == len(shape) and all(
+        not isinstance(d, int) or d == n for d, n in zip(declared, shape, strict=True)
+    )
+
+
+def check_inputs(
+    x: Mapping[str, Array], inputs: Sequence[TensorInfo], shared: Container[str], model: str
+) -> dict[str, Array]:
+    """All inputs of a model, checked one by one and against each other; ``shared`` ones have no batch axis.
+
+    Raises
+    ------
+    InputMismatchError
+        A name, shape or type does not fit, or the inputs disagree on the number N of samples.
+    """
+    infos = {info.name: info for info in inputs}
+    if set(x) != set(infos):
+        raise InputMismatchError(
+            f"{model} has the inputs {', '.join(infos)}. Got {', '.join(map(str, x)) or 'none'} instead; "
+            "pass a dict with all of them by name."
+        )
+    checked = {
+        name: (infos[name] if name in shared else infos[name].per_sample()).checked(np.asarray(a), model)
+        for name, a in x.items()
+    }
+    counts = {name: len(array) for name, array in checked.items() if name not in shared}
+    if len(set(counts.values())) > 1:
+        each = ", ".join(f"{name} {count}" for name, count in counts.items())
+        raise InputMismatchError(f"The inputs of {model} differ in their number of samples: {each}.")
+    if 0 in counts.values():
+        raise InputMismatchError(f"There is no sample: an input of {model} has a batch axis of length 0.")
+    return checked
+
+
+def find(kind: str, name: str, known: Sequence[TensorInfo]) -> TensorInfo:
+    """The tensor called ``name``.
+
+    Raises
+    ------
+    UnknownNameError
+        There is none.
+    """
+    for info in known:
+        if info.name == name:
+            return info
+    raise UnknownNameError.among(kind, name, [info.name for info in known])

@@ -1,0 +1,213 @@
+"""TargetSet: the numbers to explain, in the one form that every target resolves into.
+
+A weighted sum over elements of one tensor, after an activation. A class score is one element with weight 1, a
+margin two with weights 1 and -1, a region of a segmentation all its pixels, a cross-entropy one element of the
+log-softmax with weight -1. The form has two faces that give the same numbers: numpy (:meth:`TargetSet.select`)
+and graph nodes (:meth:`TargetSet.emit`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+
+from xaionnx.typing import Array
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from xaionnx.graph.builder import Builder
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class TargetTerm:
+    """One target of N samples as ``sum_j coefficients[n, j] * f(tensor)[n, indices[n, j]]``.
+
+    Attributes
+    ----------
+    tensor : str
+        Name of the tensor, whose axes behind the batch are counted flat.
+    activation : str
+        The function f: ``identity``, ``softmax``, ``log_softmax`` or ``sigmoid``; over all elements of a sample.
+    indices : array of int64, (N, J)
+    coefficients : array of float64, (N, J)
+    reference : array of float64, (N, J), or None
+        Where given, ``(f(tensor) - reference) ** 2`` is summed instead.
+    names : tuple of N str
+        The target in words, for each sample.
+    """
+
+    tensor: str
+    activation: str
+    indices: Array
+    coefficients: Array
+    names: tuple[str, ...]
+    reference: Array | None = None
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _Group:
+    """Picks that differ in their indices only, evaluated together."""
+
+    tensor: str
+    activation: str
+    places: tuple[int, ...]
+    indices: Array  # (N, G, J)
+    coefficients: Array  # (N, G, J)
+    reference: Array | None
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class TargetSet:
+    """T targets of N samples.
+
+    Parameters
+    ----------
+    picks : list of T TargetTerm
+
+    Examples
+    --------
+    >>> scores = np.array([[1.0, 2.0, 4.0]])
+    >>> pick = TargetTerm("y", "identity", np.array([[2, 0]]), np.array([[1.0, -1.0]]), ("y[2] - y[0]",))
+    >>> TargetSet([pick]).select({"y": scores})
+    array([[3.]])
+    """
+
+    picks: list[TargetTerm]
+    _groups: list[_Group] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        alike: dict[Any, list[int]] = {}
+        for t, pick in enumerate(self.picks):
+            key = (pick.tensor, pick.activation, pick.indices.shape[1], None if pick.reference is None else t)
+            alike.setdefault(key, []).append(t)
+        object.__setattr__(self, "_groups", [self._group(places) for places in alike.values()])
+
+    def _group(self, places: list[int]) -> _Group:
+        picks = [self.picks[t] for t in places]
+        first = picks[0]
+        return _Group(
+            first.tensor,
+            first.activation,
+            tuple(places),
+            np.stack([p.indices for p in picks], axis=1),
+            np.stack([p.coefficients for p in picks], axis=1),
+            None if first.reference is None else first.reference[:, None, :],
+        )
+
+    def __len__(self) -> int:
+        return len(self.picks)
+
+    @property
+    def tensors(self) -> list[str]:
+        """Names of the tensors that are read."""
+        return list(dict.fromkeys(group.tensor for group in self._groups))
+
+    @property
+    def names(self) -> Array:
+        """The targets in words, (T, N)."""
+        return np.array([pick.names for pick in self.picks])
+
+    def of_sample(self, n: int) -> TargetSet:
+        """The targets of sample ``n`` alone, which then apply to any number of rows."""
+        return self.of_samples(np.array([n]))
+
+    def of_samples(self, numbers: Array) -> TargetSet:
+        """The targets of those samples, in that order; a number may come again."""
+        return TargetSet(
+            [
+                TargetTerm(
+                    p.tensor,
+                    p.activation,
+                    p.indices[numbers],
+                    p.coefficients[numbers],
+                    tuple(p.names[n] for n in numbers),
+                    None if p.reference is None else p.reference[numbers],
+                )
+                for p in self.picks
+            ]
+        )
+
+    def select(self, outputs: Mapping[str, Array]) -> Array:
+        """The targets' values (M, T), in float64, of outputs with M rows.
+
+        M is N, or any number where the selection is of a single sample.
+        """
+        rows = len(outputs[self._groups[0].tensor])
+        values = np.empty((rows, len(self)))
+        for group in self._groups:
+            flat = activate(group.activation, outputs[group.tensor])
+            if len(group.indices) == 1:
+                # The same elements of each row.
+                taken = np.take(flat, group.indices[0], axis=1).astype(np.float64)
+            else:
+                taken = np.take_along_axis(flat, group.indices.reshape(rows, -1), axis=1)
+                taken = taken.reshape(group.indices.shape).astype(np.float64)
+            if group.reference is not None:
+                taken = (taken - group.reference) ** 2
+            values[:, group.places] = np.einsum("mgj,mgj->mg", taken, np.broadcast_to(group.coefficients, taken.shape))
+        return values
+
+    def emit(self, g: Builder, tensors: Mapping[str, ir.Value]) -> ir.Value:
+        """Add nodes that compute the values (M, T) in the graph; see :meth:`feeds` for what they read."""
+        parts: list[ir.Value] = []
+        for number, group in enumerate(self._groups):
+            flat = g.op("Reshape", g.op("Cast", tensors[group.tensor], to=1), np.array([0, -1], dtype=np.int64))
+            if group.activation == "sigmoid":
+                flat = g.op("Sigmoid", flat)
+            elif group.activation != "identity":
+                flat = g.op({"softmax": "Softmax", "log_softmax": "LogSoftmax"}[group.activation], flat, axis=1)
+            size = group.indices.shape[1:]
+            indices = g.input(f"xaionnx_indices_{number}", np.int64, size)
+            weights = g.input(f"xaionnx_weights_{number}", np.float32, size)
+            # Gather along axis 1 serves all rows with one list of indices.
+            taken = g.op("Gather", flat, indices, axis=1)
+            if group.reference is not None:
+                reference = g.input(f"xaionnx_reference_{number}", np.float32, size)
+                difference = g.op("Sub", taken, reference)
+                taken = g.op("Mul", difference, difference)
+            weighted = g.op("Mul", taken, weights)
+            parts.append(g.op("ReduceSum", weighted, np.array([2], dtype=np.int64), keepdims=0))
+        joined = g.op("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]
+        order = np.argsort([place for group in self._groups for place in group.places])
+        return g.op("Gather", joined, order.astype(np.int64), axis=1)
+
+    def feeds(self) -> dict[str, Array]:
+        """The inputs that the nodes of :meth:`emit` read, for a selection of one sample."""
+        return dict(self._feeds())
+
+    def _feeds(self) -> Iterator[tuple[str, Array]]:
+        for number, group in enumerate(self._groups):
+            yield f"xaionnx_indices_{number}", group.indices[0]
+            yield f"xaionnx_weights_{number}", group.coefficients[0].astype(np.float32)
+            if group.reference is not None:
+                yield f"xaionnx_reference_{number}", group.reference[0].astype(np.float32)
+
+    @property
+    def structure(self) -> tuple[Any, ...]:
+        """What the nodes of :meth:`emit` depend on: two selections of equal structure share a graph."""
+        return tuple(
+            (g.tensor, g.activation, g.places, g.indices.shape[1:], g.reference is not None) for g in self._groups
+        )
+
+
+def activate(activation: str, output: Array) -> Array:
+    """All axes behind the batch flat, and an activation of :class:`TargetTerm` over them: (M, S)."""
+    flat = np.asarray(output).reshape(len(output), -1)
+    if activation == "identity":
+        return flat
+    # Written out: to import scipy.special would take longer than to explain a small model.
+    wide = flat.astype(np.float64)
+    if activation == "sigmoid":
+        small = np.exp(-np.abs(wide))  # never overflows
+        return np.asarray(np.where(wide < 0, small, 1) / (1 + small))
+    wide -= wide.max(axis=1, keepdims=True)
+    exponentials = np.exp(wide)
+    sums = exponentials.sum(axis=1, keepdims=True)
+    return np.asarray(exponentials / sums if activation == "softmax" else wide - np.log(sums))
