@@ -29,6 +29,13 @@ from xaionnx.targets.target import Target
 from xaionnx.version import __version__
 
 if TYPE_CHECKING:
+    from xaionnx import autodiff as autodiff
+    from xaionnx import compilation as compilation
+    from xaionnx import errors as errors
+    from xaionnx import explainers as explainers
+    from xaionnx import gradients as gradients
+    from xaionnx import patterns as patterns
+    from xaionnx import render as render
     from xaionnx.compilation import Compiled, compile
     from xaionnx.gradients.finite_differences import FiniteDifferences
 
@@ -100,9 +107,16 @@ _LATER = {
     "FiniteDifferences": "xaionnx.gradients.finite_differences",
     "compile": "xaionnx.compilation",
 }
+_ROOMS = ("autodiff", "compilation", "discovery", "errors", "explainers", "gradients", "patterns", "render")
 
 
 def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return importlib.import_module(f"xaionnx.{name}")
     if name not in _LATER:
         raise AttributeError(f"module 'xaionnx' has no attribute '{name}'")
     return getattr(importlib.import_module(_LATER[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *_ROOMS})
