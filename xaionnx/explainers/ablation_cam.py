@@ -23,6 +23,13 @@ class AblationCam(ChannelCamExplainer):
     y_k is the target where channel k of the layer is zero. Only the part of the model behind the layer runs, once a
     channel. The paper divides by y, of which it assumes that it is positive; at a target of zero nothing is divided.
 
+    Notes
+    -----
+    When to use: A coarse map of a convolutional network whose gradients are missing, saturated or noisy.
+
+    When not to use: Layers with many channels, because each channel costs one run of the part after the layer;
+    ``grad_cam`` finds much the same with one gradient. Fine detail, because the map is as coarse as the layer.
+
     References
     ----------
     Desai and Ramaswamy, Ablation-CAM: visual explanations for deep convolutional network via gradient-free

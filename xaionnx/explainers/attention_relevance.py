@@ -33,6 +33,13 @@ class AttentionRelevance(AttentionExplainer):
     it. Values are not below zero; they are relative, and do not add up to the target. The paper keeps the 1 that the
     token read begins with, which says nothing of the target; here it is taken off.
 
+    Notes
+    -----
+    When to use: Transformer encoders, when the map should depend on the target; it costs one gradient.
+
+    When not to use: Models without attention. It reads attention weights alone: what the values and the feed-forward
+    layers do is left out, and the values do not sum to the target.
+
     References
     ----------
     Chefer, Gur and Wolf, Generic attention-model explainability for interpreting bi-modal and encoder-decoder

@@ -33,6 +33,13 @@ class AttentionRollout(AttentionExplainer):
     With ``discard`` above 0 that share of the T x T numbers of each A_l, the smallest, is set to zero first; numbers
     equal to the smallest that stays are kept. The paper takes the mean of the heads and discards none.
 
+    Notes
+    -----
+    When to use: A first look at where the attention of an encoder goes, without gradients.
+
+    When not to use: To explain a class, because every target gets the same map. In deep encoders the map is often
+    nearly flat.
+
     References
     ----------
     Abnar and Zuidema, Quantifying attention flow in transformers, ACL 2020, arXiv:2005.00928, equation 1.

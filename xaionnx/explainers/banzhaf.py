@@ -37,6 +37,13 @@ class Banzhaf(SamplingExplainer, FeatureExplainer):
     ``standard_error`` is the HC3 sandwich of the regression over pairs (MacKinnon and White 1985), 0 where all
     coalitions were asked. Diagnostics besides: ``stopped_by`` ``tolerance``, ``budget`` or ``enumeration``.
 
+    Notes
+    -----
+    When to use: A ranking of columns or groups by any model: the order of the values is less sensitive to noise in the
+    outputs than that of Shapley values.
+
+    When not to use: When the values must sum to the change of the target; use ``kernel_shap``. More than 1,024 players.
+
     References
     ----------
     Banzhaf, Weighted voting doesn't work, Rutgers Law Review 19, 1965; Hammer and Holzman, Approximations of

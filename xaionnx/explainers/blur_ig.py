@@ -45,6 +45,13 @@ class BlurIG(GradientExplainer):
     50 pixels, and 100 steps are those of the authors' implementation, for pictures of 224 to 299 pixels.
     ``diagnostics`` tell ``completeness_gap``, ``relative_gap`` and ``steps`` as those of integrated gradients.
 
+    Notes
+    -----
+    When to use: Pictures and signals for which no colour or constant is a neutral baseline.
+
+    When not to use: Tables and text, which have no neighbours to blur with. The map is as grainy as that of other pixel
+    gradients; ``xrai`` or a class activation map shows regions.
+
     References
     ----------
     Xu, Venugopalan and Sundararajan, Attribution in scale and space, CVPR 2020, arXiv:2004.03383.

@@ -28,6 +28,13 @@ class Cam(WeightedCamExplainer):
     layer and the target stand the pooling and linear ops alone. Their product is what the weights are read from, by
     one step back through the head; no op before the layer needs a rule.
 
+    Notes
+    -----
+    When to use: Models that end in global average pooling and one linear layer: the map is exact, its mean is the score
+    without the bias, and it costs about one run.
+
+    When not to use: Any other head, which is refused; use ``grad_cam`` or ``hi_res_cam``.
+
     References
     ----------
     Zhou, Khosla, Lapedriza, Oliva and Torralba, Learning deep features for discriminative localization, CVPR 2016,

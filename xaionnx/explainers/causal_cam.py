@@ -30,6 +30,13 @@ class CausalCam(ClassCamExplainer):
 
     The sets are the paper's, as its figure 1 draws them; the loss, which shows each of them, is a choice of ours.
 
+    Notes
+    -----
+    When to use: To separate what speaks for one class from the context that it shares with other classes.
+
+    When not to use: As the only map of a decision: it is a difference of rescaled maps, has no unit, and is empty where
+    the context explains all of Grad-CAM.
+
     References
     ----------
     Prabhushankar and AlRegib, Extracting causal visual features for limited label classification, ICIP 2021,

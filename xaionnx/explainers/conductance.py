@@ -31,6 +31,13 @@ class Conductance(FromBaseline, InnerExplainer):
 
     Where the baseline holds several draws, values are averaged over them and f(b) is their mean.
 
+    Notes
+    -----
+    When to use: To find the units or channels of a layer that carry a decision, in units of the target.
+
+    When not to use: At the input, where it is ``integrated_gradients``. Layers that a skip connection passes by: the
+    values then do not sum to the change of the target.
+
     References
     ----------
     Dhamdhere, Sundararajan and Yan, How important is a neuron?, ICLR 2019, arXiv:1805.12233.

@@ -33,6 +33,13 @@ class ContrastCam(ClassCamExplainer):
     where the model answers probabilities, those that they are made of. Of independent labels, which a Sigmoid makes
     probabilities, the loss is still the softmax across all labels, as if one excluded the others.
 
+    Notes
+    -----
+    When to use: To ask why the model answers this class rather than a particular other one.
+
+    When not to use: Classes that the model does not answer, or models with one output. For the difference of two
+    scores, ``grad_cam`` with ``Target.margin`` is easier to read.
+
     References
     ----------
     Prabhushankar, Kwon, Temel and AlRegib, Contrastive explanations in neural networks, ICIP 2020, arXiv:2008.00178.

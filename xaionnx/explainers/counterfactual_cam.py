@@ -19,6 +19,13 @@ class CounterfactualCam(WeightedCamExplainer):
 
         w_k = 1/Z sum_ij -dy/dA_k[i, j]       map = max(0, sum_k w_k A_k)
 
+    Notes
+    -----
+    When to use: To see which regions speak against the target, such as a second object.
+
+    When not to use: When a changed input is wanted: it changes no pixel. Where nothing speaks against the target the
+    map is empty.
+
     References
     ----------
     Selvaraju et al., Grad-CAM: visual explanations from deep networks via gradient-based localization, ICCV 2017,

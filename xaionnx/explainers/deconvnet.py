@@ -28,6 +28,12 @@ class Deconvnet(PropagationExplainer):
     ``Target.neuron("relu5", (3, 7, 7))`` one activation. The paper puts in the activation and this method 1, as a
     gradient does: of a single activation the picture is the same up to its scale.
 
+    Notes
+    -----
+    When to use: To see which pattern a channel or a neuron of a rectifier network responds to.
+
+    When not to use: To tell classes apart: the picture hardly depends on the class that is explained.
+
     References
     ----------
     Zeiler and Fergus, Visualizing and understanding convolutional networks, ECCV 2014, arXiv:1311.2901, section 2.1.

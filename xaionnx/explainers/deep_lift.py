@@ -61,6 +61,14 @@ class DeepLift(PropagationExplainer):
     ``relative_gap``
         the size of the gap as a share of the size of that change, infinity where the latter alone is 0.
 
+    Notes
+    -----
+    When to use: Contributions that sum to the change from a baseline at the cost of about one gradient a baseline, also
+    where gradients are saturated.
+
+    When not to use: When there is no meaningful baseline. When the values must not depend on how a function is written:
+    two graphs of one function may get different values.
+
     References
     ----------
     Shrikumar, Greenside and Kundaje, Learning important features through propagating activation differences, ICML

@@ -27,6 +27,12 @@ class EigenCam(CamExplainer):
     No gradient, and no class: all targets get the same map, and the prediction is told beside it. The sign, which a
     singular vector leaves open, is that with which the map agrees with the sum over the channels.
 
+    Notes
+    -----
+    When to use: A quick look at what dominates a layer, without gradients or a target, such as in a feature extractor.
+
+    When not to use: To explain a class, because every target gets the same map.
+
     References
     ----------
     Muhammad and Yeasin, Eigen-CAM: class activation map using principal components, IJCNN 2020, arXiv:2008.00299,

@@ -21,6 +21,13 @@ class EigenGradCam(SlopeCamExplainer):
     The sign, which a singular vector leaves open, is that with which the map agrees with the sum of B over the
     channels, and so tells what speaks for the target.
 
+    Notes
+    -----
+    When to use: A class activation map reduced to its main component, which drops scattered noise.
+
+    When not to use: Several objects or patterns of one class, of which it keeps the strongest component only. The
+    values have no unit and do not sum to the target.
+
     References
     ----------
     Gildenblat and contributors, PyTorch library for CAM methods, 2021, https://github.com/jacobgil/pytorch-grad-cam,

@@ -32,6 +32,14 @@ class ExactShapley(FeatureExplainer):
 
     Diagnostics: ``completeness_gap``, the sum of the values less f(x) - f(all removed), which is rounding alone.
 
+    Notes
+    -----
+    When to use: At most 16 players: tables with few columns, pictures in a few parts, and as a reference for the
+    sampling methods.
+
+    When not to use: More players, or a slow model, because the cost doubles with each player; use ``kernel_shap`` or
+    ``shapley_sampling``.
+
     References
     ----------
     Shapley, A value for n-person games, Contributions to the Theory of Games II, 1953, doi:10.1515/9781400881970-018;

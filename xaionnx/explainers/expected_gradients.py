@@ -28,6 +28,13 @@ class ExpectedGradients(FromBaseline, LayerExplainer):
     ``completeness_gap``, their sum less that change, where E[f(b)] is the mean over the baselines taken, and its share
     of the change, the ``relative_gap``.
 
+    Notes
+    -----
+    When to use: Differentiable models, when a set of typical inputs is a better baseline than any single one.
+
+    When not to use: When one baseline is enough: ``integrated_gradients`` has no sampling error. Trees, which have no
+    gradient.
+
     References
     ----------
     Erion, Janizek, Sturmfels, Lundberg and Lee, Improving performance of deep learning models with axiomatic

@@ -21,6 +21,14 @@ class FeatureAblation(FeatureExplainer):
     It costs one evaluation a player, and one baseline for each of several. Removing a feature that another one
     could replace shows no drop: two copies of a column each get 0.
 
+    Notes
+    -----
+    When to use: Few columns or groups and any model, when one easily read number a group is enough; it costs one
+    evaluation a group.
+
+    When not to use: Features that can replace each other, which all get about 0, and features that act only together;
+    use ``kernel_shap`` or ``shapley_sampling``.
+
     References
     ----------
     Zeiler and Fergus, Visualizing and understanding convolutional networks, ECCV 2014, arXiv:1311.2901.

@@ -26,6 +26,13 @@ class FinerCam(ClassCamExplainer):
     With ``strength=0`` it is Grad-CAM. ``diagnostics["against"]`` names the similar classes. The scores y are logits;
     where the model answers probabilities, those that they are made of.
 
+    Notes
+    -----
+    When to use: Classes that look alike, such as species of birds: it shows what distinguishes a class from its nearest
+    ones.
+
+    When not to use: To find the whole object, since what similar classes share is subtracted. Models with one output.
+
     References
     ----------
     Zhang, Gu, Chowdhury, Mai, Carlyn, Berger-Wolf, Su and Chao, Finer-CAM: spotting the difference reveals finer

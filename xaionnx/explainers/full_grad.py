@@ -45,6 +45,13 @@ class FullGrad(Explainer):
     by how much the sum misses the target, as at saturated or smooth activations, and ``biases`` how many were found.
     Biases of layers without places, as of the last linear one, count in the sum and have no place in the map.
 
+    Notes
+    -----
+    When to use: Rectifier networks with many biases, when the map should account for the whole score.
+
+    When not to use: Smooth activations, for which the decomposition does not hold. The map is absolute and rescaled, so
+    it does not tell evidence for from evidence against.
+
     References
     ----------
     Srinivas and Fleuret, Full-gradient representation for neural network visualization, NeurIPS 2019,

@@ -22,6 +22,14 @@ class GradCam(WeightedCamExplainer):
     of places. The model is cut at the layer: the part before runs once, for the prediction, and the gradient is one
     of the part behind it.
 
+    Notes
+    -----
+    When to use: A first choice for convolutional classifiers: it depends on the class and costs one gradient of the
+    last layers.
+
+    When not to use: Fine detail, because the map is as coarse as the layer. Where gradients vary over the layer, their
+    mean can mark places that the model did not use; ``hi_res_cam`` does not average.
+
     References
     ----------
     Selvaraju, Cogswell, Das, Vedantam, Parikh and Batra, Grad-CAM: visual explanations from deep networks via

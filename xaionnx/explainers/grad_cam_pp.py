@@ -22,6 +22,13 @@ class GradCamPp(WeightedCamExplainer):
     This is the closed form for exp(y), whose factor exp(y), common to all places and channels, is left out; alpha is
     0 where g is.
 
+    Notes
+    -----
+    When to use: Pictures that show a class several times or in small, which the mean of Grad-CAM can underrate.
+
+    When not to use: To tell classes apart: it drops evidence against the class, and so marks other objects more often
+    than ``grad_cam``.
+
     References
     ----------
     Chattopadhyay, Sarkar, Howlader and Balasubramanian, Grad-CAM++: improved visual explanations for deep

@@ -28,6 +28,13 @@ class GuidedBackprop(PropagationExplainer):
 
     Any number of the model can be the target: ``Target.neuron("relu5", (3, 7, 7))``, ``Target.channel("relu5", 3)``.
 
+    Notes
+    -----
+    When to use: A sharp picture of the structures that a unit or a class of a rectifier network can respond to.
+
+    When not to use: To judge what a decision rests on: the picture depends little on the class and on the weights of
+    the upper layers.
+
     References
     ----------
     Springenberg, Dosovitskiy, Brox and Riedmiller, Striving for simplicity: the all convolutional net, ICLR workshop

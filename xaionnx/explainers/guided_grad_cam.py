@@ -33,6 +33,13 @@ class GuidedGradCam(Explainer):
 
     Each element of each channel has a value of its own; ``maps["cam"]``, (N, h, w), is Grad-CAM at the layer's size.
 
+    Notes
+    -----
+    When to use: Fine structure within the region that Grad-CAM finds.
+
+    When not to use: As evidence about single pixels: the detail is that of guided backpropagation, which depends little
+    on the class. The values do not sum to anything.
+
     References
     ----------
     Selvaraju et al., Grad-CAM: visual explanations from deep networks via gradient-based localization, ICCV 2017,

@@ -39,6 +39,14 @@ class GuidedIG(FromBaseline, GradientExplainer):
     averaged over them. ``diagnostics`` tell ``completeness_gap``, ``relative_gap`` and ``steps`` as those of
     integrated gradients.
 
+    Notes
+    -----
+    When to use: When the map of ``integrated_gradients`` is noisy outside the object because of large gradients on the
+    straight path.
+
+    When not to use: When time matters: its steps depend on each other and cannot be run as one batch. When values of
+    several models are added, because the path depends on the model.
+
     References
     ----------
     Kapishnikov, Venugopalan, Avci, Wedin, Terry and Bolukbasi, Guided integrated gradients: an adaptive path method

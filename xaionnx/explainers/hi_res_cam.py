@@ -22,6 +22,14 @@ class HiResCam(WeightedCamExplainer):
     Nothing is averaged, so the map shows the places that the model used: with one linear layer behind the layer it
     adds up to the target but for the bias. It is signed, as the paper has it.
 
+    Notes
+    -----
+    When to use: Convolutional classifiers, as ``grad_cam``, when the map must show only places that the layer used;
+    with a linear head it sums to the score without the bias.
+
+    When not to use: Fine detail, because the map is as coarse as the layer. With a deeper head it does not sum to the
+    target.
+
     References
     ----------
     Draelos and Carin, Use HiResCAM instead of Grad-CAM for faithful explanations of convolutional neural networks,

@@ -25,6 +25,13 @@ class InputXGradient(Compilable):
 
     What a linear model owes to each element, counted from zero in the model's own tensor.
 
+    Notes
+    -----
+    When to use: A fast first estimate of contributions, at the cost of one gradient; exact for linear models.
+
+    When not to use: Saturated models, and inputs for which zero is not a neutral value: an element at zero always gets
+    0. Use ``integrated_gradients`` with a baseline.
+
     References
     ----------
     Shrikumar, Greenside, Shcherbina and Kundaje, Not just a black box: learning important features through propagating

@@ -59,6 +59,14 @@ class IntegratedGradients(FromBaseline, Compilable):
     A compiled file runs the sample, the points and the baselines in one batch of 1 + draws * (``steps`` + 1) rows a
     sample, and answers ``completeness_gap`` too.
 
+    Notes
+    -----
+    When to use: A first choice for differentiable models when contributions should sum to the change from a baseline
+    that means something.
+
+    When not to use: When no baseline is neutral: an element equal to it gets 0 whatever the model does with it. On
+    pictures single pixels are noisy; ``xrai`` sums them over regions.
+
     References
     ----------
     Sundararajan, Taly and Yan, Axiomatic attribution for deep networks, ICML 2017, arXiv:1703.01365.

@@ -27,6 +27,12 @@ class InternalInfluence(FromBaseline, InnerExplainer):
     that would count, but is the same at b and x, has an influence. The path runs in the input, or in the embedding of
     tokens. Where the baseline holds several draws, values are averaged over them.
 
+    Notes
+    -----
+    When to use: To find the units of a layer to which a target is sensitive, whether or not they are active.
+
+    When not to use: When values should sum to the change of the target; use ``conductance``.
+
     References
     ----------
     Leino, Sen, Datta, Fredrikson and Li, Influence-directed explanations for deep convolutional networks, ITC 2018,

@@ -43,6 +43,14 @@ class KernelShap(SamplingExplainer, FeatureExplainer):
         Shrinks the values towards equal shares, beside the weights, which sum to
         sum over k of (P - 1) / (k (P - k)).
 
+    Notes
+    -----
+    When to use: Shapley values of columns, segments or groups for any model, trees included, with a standard error; it
+    needs fewer evaluations than other estimates.
+
+    When not to use: More than 1,024 players: group them. Features that depend on each other, because removal makes
+    inputs that never occur.
+
     References
     ----------
     Lundberg and Lee, A unified approach to interpreting model predictions, NeurIPS 2017, arXiv:1705.07874;

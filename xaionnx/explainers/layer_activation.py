@@ -33,6 +33,12 @@ class LayerActivation(Explainer):
 
     It explains no target; the prediction is told beside it. Values have the layer's shape.
 
+    Notes
+    -----
+    When to use: To look at what a layer computes, or to pass it on to an analysis of your own.
+
+    When not to use: To explain a decision: it depends on no target.
+
     References
     ----------
     Zeiler and Fergus, Visualizing and understanding convolutional networks, ECCV 2014, arXiv:1311.2901, which shows

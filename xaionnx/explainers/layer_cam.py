@@ -20,6 +20,12 @@ class LayerCam(WeightedCamExplainer):
 
     As each place has a weight of its own, shallow layers give fine maps too.
 
+    Notes
+    -----
+    When to use: Finer class activation maps from earlier layers.
+
+    When not to use: To tell classes apart, or to see evidence against the target: negative gradients are dropped.
+
     References
     ----------
     Jiang, Zhang, Hou, Cheng and Wei, LayerCAM: exploring hierarchical class activation maps for localization, IEEE

@@ -46,6 +46,14 @@ class Lime(SamplingExplainer, FeatureExplainer):
     low); ``intercept`` b0; ``local_prediction``, the surrogate at the input. And ``coalitions``; ``stopped_by``
     ``tolerance``, ``budget`` or ``enumeration``.
 
+    Notes
+    -----
+    When to use: Any model, when a local linear model is the explanation that is asked for; ``r2`` says how well it
+    fits.
+
+    When not to use: When the values must sum to the change of the target or must not depend on a kernel width; use
+    ``kernel_shap``. When ``r2`` is low.
+
     References
     ----------
     Ribeiro, Singh and Guestrin, "Why should I trust you?": explaining the predictions of any classifier, KDD 2016,

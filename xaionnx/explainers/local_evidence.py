@@ -62,6 +62,12 @@ class LocalEvidence(GameExplainer):
     ``evidence`` : (N, rows, columns)
         The target of each patch, by its position.
 
+    Notes
+    -----
+    When to use: Models that decide by local texture, such as BagNets: it shows what each patch says alone.
+
+    When not to use: Models that need the whole object: a patch alone is unlike what they were trained on.
+
     References
     ----------
     Brendel and Bethge, Approximating CNNs with bag-of-local-features models works surprisingly well on ImageNet,

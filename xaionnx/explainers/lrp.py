@@ -64,6 +64,14 @@ class Lrp(PropagationExplainer):
     have, is often in that case: in EfficientNet-Lite0 on a photograph of a cat the last of them alone keeps 70 % of
     the score.
 
+    Notes
+    -----
+    When to use: Deep networks, when contributions should be less grainy than gradients at the cost of about one
+    gradient; ``epsilon_plus`` suits convolutional networks, ``epsilon`` transformers.
+
+    When not to use: When the values must not depend on a choice: composites give different values, so name the one
+    used. Models with ops that have no relevance rule.
+
     References
     ----------
     Bach, Binder, Montavon, Klauschen, Müller and Samek, On pixel-wise explanations for non-linear classifier decisions

@@ -53,6 +53,14 @@ class Occlusion(GameExplainer):
     The published figure slides a gray square; ``baseline`` says what covers here, zero in the model's own tensor if
     not given. Captum averages overlapping windows, PAIR saliency sums them; both are here.
 
+    Notes
+    -----
+    When to use: Pictures and series of any model, when the explanation must be easy to explain: the score falls by so
+    much when this window is covered.
+
+    When not to use: Evidence that occurs twice, because covering one place leaves the other. Small windows on large
+    pictures, because each position is an evaluation.
+
     References
     ----------
     Zeiler and Fergus, Visualizing and understanding convolutional networks, ECCV 2014, arXiv:1311.2901, section 4.2.

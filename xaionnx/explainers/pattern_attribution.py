@@ -24,6 +24,14 @@ class PatternAttribution(PatternExplainer):
     :func:`xaionnx.patterns.estimate_patterns`. ``patterns`` takes the file, or the inputs. Layers are convolutions and
     products with a matrix of weights; anything else keeps its derivative.
 
+    Notes
+    -----
+    When to use: Rectifier networks without residual connections, when there is a set of inputs from which to estimate
+    patterns.
+
+    When not to use: When there is no such set, for residual networks and for transformers: biases and residual
+    connections are left out.
+
     References
     ----------
     Kindermans, Schütt, Alber, Müller, Erhan, Kim and Dähne, Learning how to explain neural networks: PatternNet and

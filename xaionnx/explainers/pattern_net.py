@@ -27,6 +27,13 @@ class PatternNet(PatternExplainer):
     :func:`xaionnx.patterns.estimate_patterns`. ``patterns`` takes the file, or the inputs. Layers are convolutions and
     products with a matrix of weights; anything else keeps its derivative.
 
+    Notes
+    -----
+    When to use: To see what the signal that a unit or a class responds to looks like in the input.
+
+    When not to use: To compare amounts: values have no unit, and differ in scale from sample to sample. When there are
+    no inputs from which to estimate patterns.
+
     References
     ----------
     Kindermans, Schütt, Alber, Müller, Erhan, Kim and Dähne, Learning how to explain neural networks: PatternNet and

@@ -62,6 +62,13 @@ class Rise(SamplingExplainer):
     fine as the input nothing is interpolated: every pixel or column is kept by itself. The published masks cover with
     black after normalisation, which is ``baseline`` 0, the default.
 
+    Notes
+    -----
+    When to use: Pictures of any model, when only outputs are available: a smooth map with a standard error a pixel.
+
+    When not to use: Tables with few columns; use ``kernel_shap``. Details smaller than a cell of the mask, or budgets
+    of a few dozen evaluations.
+
     References
     ----------
     Petsiuk, Das and Saenko, RISE: randomized input sampling for explanation of black-box models, BMVC 2018,

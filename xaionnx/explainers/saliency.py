@@ -28,6 +28,13 @@ class Saliency(Compilable):
     The paper takes the absolute value, and over the channels of a picture their largest; the channels are left apart
     here. At the kink of a ReLU the slope is 0.
 
+    Notes
+    -----
+    When to use: The cheapest check of where a differentiable model is sensitive: one gradient.
+
+    When not to use: As contributions: a slope says what a small change does, not what the element added. On pictures
+    the map is grainy, and it vanishes where the model is saturated.
+
     References
     ----------
     Simonyan, Vedaldi and Zisserman, Deep inside convolutional networks: visualising image classification models and

@@ -37,6 +37,13 @@ class ScoreCam(ChannelCamExplainer):
     UnsupportedModelError
         The input holds tokens or other whole numbers that are no picture, of which a mask leaves no part.
 
+    Notes
+    -----
+    When to use: Class activation maps without gradients, for models with ops that have no rule.
+
+    When not to use: Layers with many channels, because each one costs a run of the whole model; ``grad_cam`` finds much
+    the same with one gradient.
+
     References
     ----------
     Wang, Wang, Du, Yang, Zhang, Ding, Mardziel and Hu, Score-CAM: score-weighted visual explanations for

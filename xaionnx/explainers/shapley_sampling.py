@@ -43,6 +43,14 @@ class ShapleySampling(SamplingExplainer, FeatureExplainer):
     rounding alone; ``orders``, the number of them, 0 where none was drawn; ``stopped_by`` ``tolerance``, ``budget`` or
     ``enumeration``.
 
+    Notes
+    -----
+    When to use: Shapley values for any model, when there are too many players for ``kernel_shap`` or a plain mean of
+    random orders is easier to defend.
+
+    When not to use: Small budgets, because one order costs an evaluation a player; ``kernel_shap`` is usually more
+    accurate for the same budget.
+
     References
     ----------
     Castro, Gomez and Tejada, Polynomial calculation of the Shapley value based on sampling, Computers & Operations

@@ -67,6 +67,14 @@ class SmoothGrad(Explainer):
     the copies, which tells how far the noise leads away from the sample; for a method along a path ``relative_gap``,
     the largest of the copies.
 
+    Notes
+    -----
+    When to use: Gradient maps that are too grainy to read; the statistic ``variance`` shows how much a map depends on
+    small noise.
+
+    When not to use: When the sample itself must be explained: the map is that of noisy copies. Compare
+    ``noisy_prediction`` with the prediction, and lower the noise where they differ.
+
     References
     ----------
     Smilkov, Thorat, Kim, Viegas and Wattenberg, SmoothGrad: removing noise by adding noise, 2017, arXiv:1706.03825

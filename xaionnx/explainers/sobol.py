@@ -48,6 +48,13 @@ class Sobol(SamplingExplainer):
     Var(E[f | M_i]) / V that it explains by itself, after Saltelli, at no further cost; ``variance`` V, one a target;
     ``points`` n; ``stopped_by`` ``tolerance`` or ``budget``.
 
+    Notes
+    -----
+    When to use: To find the parts that matter at all, alone or through interactions, with any model.
+
+    When not to use: When the direction matters, because values have no sign. Tokens and other whole numbers, which
+    cannot be mixed with a baseline.
+
     References
     ----------
     Fel, Cadene, Chalvidal, Cord, Vigouroux and Serre, Look at the variance! Efficient black-box explanations with

@@ -21,6 +21,14 @@ class XGradCam(WeightedCamExplainer):
     Of all weights one a channel, these add up best to the target (sensitivity and conservation). A channel that sums
     to zero has weight 0.
 
+    Notes
+    -----
+    When to use: Convolutional classifiers, as ``grad_cam``, when the weighted channels should sum to the target as
+    nearly as one weight a channel allows.
+
+    When not to use: Layers whose channels sum to nearly zero, as after a normalisation: the weights then become very
+    large.
+
     References
     ----------
     Fu, Hu, Dong, Guo, Gao and Li, Axiom-based Grad-CAM: towards accurate visualization and explanation of CNNs,

@@ -54,6 +54,13 @@ class XRAI(Explainer):
     Regions of several targets are divided where those of another end, and ranked as those of the first.
     Diagnostics are those of ``method``, and ``regions``, how many came in.
 
+    Notes
+    -----
+    When to use: Pictures, when regions are easier to judge than pixels; it ranks them by any attribution map.
+
+    When not to use: Anything but pictures. Objects that the segmentation does not follow, and questions about evidence
+    against the target.
+
     References
     ----------
     Kapishnikov, Bolukbasi, Viegas and Terry, XRAI: better attributions through regions, ICCV 2019, arXiv:1906.02825.
