@@ -15,6 +15,7 @@ import numpy as np
 from xaionnx import parameters
 from xaionnx.explanation import Explanation, ValueKind
 from xaionnx.runtime.model import Model
+from xaionnx.short_repr import short_repr
 from xaionnx.targets.target import Target
 from xaionnx.typing import Array
 
@@ -39,6 +40,12 @@ class Explainer(ABC):
     needs: ClassVar[str]
     axioms: ClassVar[tuple[str, ...]] = ()
     reference: ClassVar[str]
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "__repr__" not in vars(cls):
+            # A dataclass keeps this one; its own would print whole arrays.
+            cls.__repr__ = short_repr  # type: ignore[method-assign]
 
     def __post_init__(self) -> None:
         parameters.check_all(self)

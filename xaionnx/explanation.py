@@ -8,9 +8,10 @@ import math
 import os
 import zipfile
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, final
+from typing import Any, BinaryIO, Final, Literal, final
 
 import numpy as np
 
@@ -20,28 +21,45 @@ from xaionnx.typing import Array
 
 Arrays = Array | dict[str, Array]
 
-# What the values of a method can mean; `xaionnx.render.value_kinds` has the words.
+# What the values of a method can mean; `xaionnx.render.value_kinds` has the sentences of pictures.
 ValueKind = Literal[
-    "contribution",  # to the target: above zero what raises it, below what lowers it
-    "hindrance",  # the other way round: above zero what lowers it
-    "contrast",  # to the target, less what speaks for the classes that it is compared with
-    "core",  # to the target, less what its context contributes
-    "importance",  # for the target, in order: sizes of contributions, shifted ones, those of the signal
-    "slope",  # of the target, by each element
-    "sensitivity",  # of the target: sizes of slopes, or of changes, whichever way they go
-    "spread",  # of what is found in noisy copies
-    "alone",  # the target of a part without the rest
-    "signal",  # a pattern in the input that the target rests on, in the input's terms
-    "activation",  # what a layer holds, whatever the target
-    "component",  # of what a layer holds, whatever the target
-    "attention",  # that is taken to what the head reads, whatever the target
+    "contribution",
+    "hindrance",
+    "contrast",
+    "core",
+    "importance",
+    "slope",
+    "sensitivity",
+    "spread",
+    "alone",
+    "signal",
+    "activation",
+    "component",
+    "attention",
 ]
+MEANINGS: Final[Mapping[ValueKind, str]] = {
+    "contribution": "to the target: above zero what raises it, below what lowers it",
+    "hindrance": "of the target: above zero what lowers it, below what raises it",
+    "contrast": "to the target, less what speaks for the classes that it is compared with",
+    "core": "to the target, less what its context contributes",
+    "importance": "for the target, in order: sizes of contributions, shifted ones, or those of the signal",
+    "slope": "of the target, by each element",
+    "sensitivity": "of the target: sizes of slopes, or of changes, whichever way they go",
+    "spread": "of what is found in noisy copies",
+    "alone": "the target of a part without the rest",
+    "signal": "a pattern in the input that the target rests on, in the input's terms",
+    "activation": "what a layer holds, whatever the target",
+    "component": "of what a layer holds, whatever the target",
+    "attention": "that is taken to what the head reads, whatever the target",
+}
 
 # The order in which arrays are written; a change of meaning raises the number.
 _FORMAT = 1
 _RECORD = "record"
 # The fields that are kept as JSON.
 _WORDS = ("diagnostics", "provenance")
+# Of more targets than these the first are shown.
+_SHOWN = 3
 
 
 @final
@@ -98,6 +116,29 @@ class Explanation:
     diagnostics: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        """Method, model, samples, targets with their predictions, what the values mean, and what they cost."""
+        model = self.provenance.get("model")
+        names, scores = self.target.reshape(-1)[:_SHOWN], self.prediction.reshape(-1)[:_SHOWN]
+        told = [f"{name} = {score:.4g}" for name, score in zip(names, scores, strict=True)]
+        if self.target.size > _SHOWN:
+            told.append(f"... {self.target.size} in all")
+        each = self.values if isinstance(self.values, dict) else {"": self.values}
+        shapes = ", ".join(f"{name} {array.shape} {array.dtype}".strip() for name, array in each.items())
+        kind = self.value_kind
+        means = "" if kind is None else f", {kind}: {MEANINGS.get(kind, '')}"
+        several = f", {len(self.target)} targets" if self.several_targets else ""
+        lines = [
+            f"Explanation by {self.method}{f' of {model}' if model else ''}, "
+            f"{self.samples} sample{'' if self.samples == 1 else 's'}{several}",
+            f"  target   {'; '.join(told)}",
+            f"  values   {shapes}{means}",
+        ]
+        spent, seconds = self.diagnostics.get("evaluations"), self.diagnostics.get("seconds")
+        if isinstance(spent, list) and seconds is not None:
+            lines.append(f"  cost     {sum(spent):,} evaluations, {seconds:.3g} s")
+        return "\n".join(lines)
+
     @property
     def samples(self) -> int:
         """The number N of samples."""
@@ -109,7 +150,7 @@ class Explanation:
         return self.target.ndim == 2
 
     @property
-    def value_kind(self) -> str | None:
+    def value_kind(self) -> ValueKind | None:
         """What the values mean, a `ValueKind`; None where the provenance does not tell."""
         return self.provenance.get("value_kind")
 

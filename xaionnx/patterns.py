@@ -25,6 +25,7 @@ from xaionnx.layers.embeddings import explained
 from xaionnx.layers.graph_facts import graph_fact
 from xaionnx.runtime import progress
 from xaionnx.runtime.model import Model
+from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array
 
 Estimator = Literal["two_component", "linear"]
@@ -76,6 +77,8 @@ class Patterns:
     within: int
     gains: Mapping[str, float] = field(repr=False, default_factory=dict)
     sha256: str = ""
+
+    __repr__ = short_repr
 
     def __post_init__(self) -> None:
         digest = hashlib.sha256(repr([getattr(self, name) for name in _FACTS]).encode())

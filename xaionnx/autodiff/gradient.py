@@ -17,6 +17,7 @@ from xaionnx.graph.serialize import to_bytes
 from xaionnx.runtime.model import Model
 from xaionnx.runtime.session import Session, SessionSettings, simplified
 from xaionnx.runtime.tensors import TensorInfo
+from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ class Gradient:
     names: dict[str, str]
     cotangent: str
     approximations: tuple[str, ...] = ()
+
+    __repr__ = short_repr
 
     def run(self, feeds: Feeds, cotangent: Array) -> tuple[Array, dict[str, Array]]:
         """``out`` (N, ...) and the gradients of ``sum(cotangent * out)``, each in the shape of its tensor.
@@ -159,6 +162,8 @@ class Form:
     model: Model
     proto: onnx.ModelProto
     facts: Probe
+
+    __repr__ = short_repr
 
     @classmethod
     def of(cls, model: Model, keep: Sequence[str], first: Feeds) -> Form:

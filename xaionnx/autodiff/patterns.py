@@ -22,6 +22,7 @@ from xaionnx.autodiff.gradient_builder import GradientBuilder
 from xaionnx.autodiff.lrp import begin
 from xaionnx.autodiff.rule import START, Gradient, Rule, Table
 from xaionnx.autodiff.table import STANDARD
+from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array
 
 # Layers that have patterns.
@@ -311,6 +312,8 @@ class Estimate:
     units: int
     zero: int
     within: int
+
+    __repr__ = short_repr
 
 
 def pattern(sums: Mapping[str, Array]) -> Estimate:

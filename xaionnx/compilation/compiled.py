@@ -26,7 +26,7 @@ from xaionnx.layers.dry_run import size_by_spec
 from xaionnx.loading import ModelFile
 from xaionnx.loading.external_data import tensors
 from xaionnx.runtime.model import Model
-from xaionnx.runtime.tensors import TensorInfo
+from xaionnx.runtime.tensors import TensorInfo, listed
 from xaionnx.targets.in_graph import Chosen, aim
 from xaionnx.targets.scores import is_int
 from xaionnx.targets.target import Target
@@ -67,6 +67,12 @@ class Compiled:
     outputs: tuple[TensorInfo, ...]
     facts: dict[str, str]
     fixed: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        """What it computes, its inputs and its outputs, in a line each."""
+        target = self.facts.get("target", "")
+        what = f"Compiled {self.facts.get('method', '')} of {self.source.path.name}, target {target}"
+        return f"{what}\n  inputs   {listed(self.inputs)}\n  outputs  {listed(self.outputs)}"
 
     def save(self, path: str | os.PathLike[str]) -> tuple[Path, ...]:
         """Write the file, and return it and the files of weights that were copied.

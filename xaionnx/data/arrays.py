@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from xaionnx.data.files import read_bytes, sha256_of
 from xaionnx.errors import DataError
+from xaionnx.short_repr import short_repr
 
 MAX_ARRAY_BYTES: Final = 4 * 2**30
 SUFFIXES: Final = (".npy", ".npz")
@@ -41,6 +42,8 @@ class ArrayFile:
     array: NDArray[Any]
     notes: tuple[str, ...]
     sha256: str
+
+    __repr__ = short_repr
 
 
 def read_array(path: str | Path, name: str | None = None) -> ArrayFile:

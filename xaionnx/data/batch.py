@@ -17,6 +17,7 @@ from xaionnx.data.images import fit, read_picture, seen_box
 from xaionnx.data.spec import InputSpec
 from xaionnx.data.tables import read_table
 from xaionnx.errors import DataError, InputMismatchError, ParameterError
+from xaionnx.short_repr import short_repr
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +43,8 @@ class InputBatch:
     names: tuple[str, ...]
     notes: tuple[str, ...]
     sha256s: tuple[str, ...]
+
+    __repr__ = short_repr
 
 
 @dataclass(frozen=True, eq=False)

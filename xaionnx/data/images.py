@@ -16,6 +16,7 @@ from PIL import Image
 
 from xaionnx.data.files import is_text, read_bytes, sha256_of
 from xaionnx.errors import PictureError
+from xaionnx.short_repr import short_repr
 
 Resize = Literal["crop", "stretch", "pad"]
 
@@ -86,6 +87,8 @@ class Picture:
     array: NDArray[np.uint8]
     notes: tuple[str, ...]
     sha256: str
+
+    __repr__ = short_repr
 
 
 def seen_box(size: tuple[int, int], aspect: tuple[int, int]) -> tuple[float, float, float, float]:

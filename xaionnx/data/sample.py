@@ -8,6 +8,7 @@ from typing import final
 
 from xaionnx.data.spec import InputSpec, picture_axes
 from xaionnx.errors import InputMismatchError
+from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array
 
 
@@ -42,6 +43,8 @@ class Sample:
     number: int = 0
     count: int = 1
     shared: frozenset[str] = frozenset()
+
+    __repr__ = short_repr
 
     @property
     def array(self) -> Array:

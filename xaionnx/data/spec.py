@@ -15,6 +15,7 @@ from xaionnx.data.images import Resize, fit
 from xaionnx.data.labels import find_label
 from xaionnx.data.spec_fields import CHANNELS, Activation, Color, Kind, Layout, checked_fields, read_fields
 from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError
+from xaionnx.short_repr import changed_repr
 
 LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)
 """Weights of red, green and blue in a gray value (ITU-R BT.601)."""
@@ -89,6 +90,8 @@ class InputSpec:
     activation: Activation = "none"
     labels: Sequence[str] = ()
     guessed: bool = False
+
+    __repr__ = changed_repr
 
     def __post_init__(self) -> None:
         for key, value in checked_fields({f.name: getattr(self, f.name) for f in dataclasses.fields(self)}).items():
@@ -165,6 +168,22 @@ class InputSpec:
             scale=255.0 if floating else 1.0,
             guessed=True,
         )
+
+    def summary(self) -> str:
+        """What the data are, on a line, without labels and the names of columns.
+
+        Examples
+        --------
+        >>> InputSpec(size=(224, 224), labels=["cat", "dog"]).summary()
+        'picture 224 x 224 RGB, NCHW'
+        """
+        told: str = self.kind
+        if self.kind == "picture":
+            size = "of any size" if self.size is None else f"{self.size[0]} x {self.size[1]}"
+            told = f"picture {size} {self.color}, {self.layout}"
+        elif self.columns:
+            told = f"{self.kind} of {len(self.columns)} columns"
+        return f"{told}, guessed from the shape" if self.guessed else told
 
     @property
     def channels(self) -> int:

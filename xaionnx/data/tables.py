@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from xaionnx.data.arrays import SUFFIXES, read_array
 from xaionnx.data.files import Refusal, read_bytes, sha256_of
 from xaionnx.errors import DataError
+from xaionnx.short_repr import short_repr
 
 MAX_TABLE_BYTES: Final = 512 * 2**20
 
@@ -63,6 +64,8 @@ class Table:
     rows: tuple[int, ...]
     notes: tuple[str, ...]
     sha256: str
+
+    __repr__ = short_repr
 
 
 def read_table(path: str | Path, spec: Columns) -> tuple[Table, list[Refusal]]:

@@ -10,6 +10,7 @@ import numpy as np
 from xaionnx.errors import ParameterError
 from xaionnx.parameters import check_all, free, integer
 from xaionnx.perturb.features import Features
+from xaionnx.short_repr import short_repr
 
 
 @final
@@ -83,6 +84,8 @@ class FiniteDifferences:
     directions: int | None = integer(None, "random directions", low=2, high=2**31 - 1, optional=True)
     step: Any = free(None, "a float in (0, inf), an array of them in the input's units, or None", "how far")
     seed: int = integer(0, "seed of the directions", low=0, high=2**63 - 1)
+
+    __repr__ = short_repr
 
     def __post_init__(self) -> None:
         check_all(self)

@@ -12,6 +12,7 @@ import numpy as np
 from xaionnx.data.sample import Sample
 from xaionnx.runtime import progress
 from xaionnx.runtime.model import Model
+from xaionnx.short_repr import short_repr
 from xaionnx.targets.resolve import ResolvedTargets
 from xaionnx.targets.selection import TargetTerm
 from xaionnx.typing import Array
@@ -37,6 +38,8 @@ class Piece:
     gradients: dict[str, Array]
     errors: dict[str, Array] | None = None
 
+    __repr__ = short_repr
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -61,6 +64,8 @@ class GradientRequest:
     names: tuple[str, ...]
     samples: list[Sample]
     spent: Array
+
+    __repr__ = short_repr
 
     @property
     def picks(self) -> list[TargetTerm]:

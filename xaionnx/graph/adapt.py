@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import onnx
 from onnx import TensorProto, helper
 
+from xaionnx.short_repr import short_repr
+
 
 @dataclass(frozen=True)
 class Adaptation:
@@ -26,6 +28,8 @@ class Adaptation:
 
     graph: onnx.ModelProto
     labels: tuple[str, ...] | None
+
+    __repr__ = short_repr
 
 
 def adapt(proto: onnx.ModelProto) -> Adaptation:

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 
 from xaionnx.graph.cut import expose, ordered, reads
+from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array
 
 # Answers some outputs of a model for some feeds.
@@ -40,6 +41,8 @@ class Probe:
     sizes: Mapping[str, tuple[int, ...]]
     dtypes: Mapping[str, np.dtype[Any]]
     constants: Mapping[str, Array]
+
+    __repr__ = short_repr
 
 
 def probe(model: onnx.ModelProto, feeds: Sequence[Mapping[str, Array]], run: Run) -> Probe:

@@ -15,6 +15,7 @@ from xaionnx.layers.graph_facts import graph_fact
 from xaionnx.layers.layer import Layer
 from xaionnx.runtime.model import Model
 from xaionnx.runtime.tensors import TensorInfo
+from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class DryRun:
     rows: dict[str, Array] | None
     _built: dict[Any, tuple[str, ...] | ModelError] = field(default_factory=dict, repr=False)
     _forms: list[Form] = field(default_factory=list, repr=False)
+
+    __repr__ = short_repr
 
     @classmethod
     def of(cls, model: Model) -> DryRun:

@@ -13,6 +13,7 @@ from xaionnx.errors import UnknownNameError, UnsupportedModelError
 from xaionnx.graph.cut import ancestors, cut, descendants, tensor_names
 from xaionnx.layers.graph_facts import graph_fact
 from xaionnx.runtime.model import Model
+from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ class Layer:
     name: str
     model: Model
     x: Array
+
+    __repr__ = short_repr
 
     @classmethod
     def of(cls, model: Model, name: str, feeds: Mapping[str, Array], held: Array | None = None) -> Layer:

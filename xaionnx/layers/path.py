@@ -19,6 +19,7 @@ from xaionnx.layers.layer import Layer
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.runtime import progress
 from xaionnx.runtime.model import Model
+from xaionnx.short_repr import short_repr
 from xaionnx.targets.resolve import ResolvedTargets
 from xaionnx.typing import Array
 
@@ -60,6 +61,8 @@ class LayerPath:
     spent: Array
     layer: Layer | None = None
     before: LayerPath | None = None
+
+    __repr__ = short_repr
 
     @classmethod
     def of(cls, model: Model, feeds: dict[str, Array], resolution: ResolvedTargets) -> LayerPath:

@@ -12,6 +12,7 @@ from xaionnx.layers.axis_factors import Layout, Part, place_on
 from xaionnx.layers.axis_propagation import walk
 from xaionnx.layers.graph_facts import graph_fact
 from xaionnx.runtime.model import Model
+from xaionnx.short_repr import short_repr
 
 if TYPE_CHECKING:
     import onnx
@@ -32,6 +33,8 @@ class Series:
 
     channel: int
     letters: Mapping[str, str]
+
+    __repr__ = short_repr
 
 
 def series(model: Model, sample: Sample) -> Series | None:

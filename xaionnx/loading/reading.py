@@ -17,6 +17,7 @@ from xaionnx.errors import ModelFileError
 from xaionnx.loading import file_kinds, soundness
 from xaionnx.loading.external_data import ExternalFile, external_files, sha256_of_file
 from xaionnx.loading.refusal import refusal
+from xaionnx.short_repr import short_repr
 
 # Protocol buffers count their own length in a signed 32-bit integer.
 LARGEST_FILE = 2**31 - 1
@@ -54,6 +55,8 @@ class ModelFile:
     opset: int
     domains: dict[str, int]
     random_ops: tuple[str, ...]
+
+    __repr__ = short_repr
 
 
 def read_model(path: str | os.PathLike[str]) -> ModelFile:

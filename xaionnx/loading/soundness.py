@@ -14,6 +14,7 @@ import onnx
 import onnx.defs
 
 from xaionnx.loading.refusal import refusal
+from xaionnx.short_repr import short_repr
 
 RANDOM_OPS = frozenset(
     {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
@@ -26,6 +27,8 @@ class Census:
 
     domains: dict[str, int]
     random_ops: tuple[str, ...]
+
+    __repr__ = short_repr
 
 
 @dataclass

@@ -17,6 +17,7 @@ import numpy as np
 from xaionnx.data.sample import Sample
 from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError
 from xaionnx.perturb.element_types import numbers, rounded, typed, value_range
+from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array
 
 
@@ -342,6 +343,8 @@ class Values(Baseline):
 
     array: Array
 
+    __repr__ = short_repr
+
     def fill(self, sample: Sample, name: str, rng: np.random.Generator) -> Array:
         x = sample.x[name]
         if self.array.ndim == x.ndim + 1:
@@ -362,6 +365,8 @@ class Background(Baseline):
 
     rows: Array
 
+    __repr__ = short_repr
+
     def fill(self, sample: Sample, name: str, rng: np.random.Generator) -> Array:
         if self.rows.ndim != sample.x[name].ndim + 1:
             raise InputMismatchError(
@@ -377,6 +382,8 @@ class ByInput(Baseline):
     """One baseline for each named input; zero for the others."""
 
     parts: Mapping[str, Baseline]
+
+    __repr__ = short_repr
 
     def fill(self, sample: Sample, name: str, rng: np.random.Generator) -> Array:
         for known in self.parts:

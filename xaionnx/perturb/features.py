@@ -16,6 +16,7 @@ import numpy as np
 from xaionnx.data.sample import Sample
 from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError
 from xaionnx.perturb.players import Players
+from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array
 
 
@@ -276,6 +277,8 @@ class Columns(Features):
 
     groups: tuple[tuple[int, ...], ...]
 
+    __repr__ = short_repr
+
     def label_maps(self, sample: Sample) -> dict[str, Array]:
         columns = sample.array.shape[-1]
         flat = [c for group in self.groups for c in group]
@@ -299,6 +302,8 @@ class LabelMaps(Features):
     """
 
     given: Array | Mapping[str, Array]
+
+    __repr__ = short_repr
 
     def label_maps(self, sample: Sample) -> dict[str, Array]:
         maps = self.given if isinstance(self.given, Mapping) else {sample.main: self.given}

@@ -24,6 +24,7 @@ from xaionnx.graph.cut import cut
 from xaionnx.graph.locality import Reach, Separator, separators
 from xaionnx.perturb.windows import WindowOcclusion
 from xaionnx.runtime.model import Model
+from xaionnx.short_repr import short_repr
 from xaionnx.targets.selection import TargetSet
 from xaionnx.typing import Array
 
@@ -56,6 +57,8 @@ class Part:
     starts: Array
     crop: tuple[int, int]
     boxes: Array
+
+    __repr__ = short_repr
 
     @property
     def strides(self) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from typing import Any, final
 
 import numpy as np
 
+from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array
 
 
@@ -30,6 +31,8 @@ class Players:
     maps: Mapping[str, Array]
     labels: Array
     features: Any = None
+
+    __repr__ = short_repr
 
     @classmethod
     def of(cls, maps: Mapping[str, Array], features: Any = None) -> Players:

@@ -18,7 +18,7 @@ Joined = Literal["single", "same", "players", "sum", "layer"]
 
 
 @final
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PixelMap:
     """One number a pixel.
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from xaionnx.short_repr import short_repr
+
 # Beyond 32 most CPU models slow down; tabular ones and GPUs go on gaining.
 _LADDER = (1, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 # 4 to 16 is usual.
@@ -53,6 +55,8 @@ class BatchSizeTuner:
     _rest: int = 0
     _next_rest: int = _FIRST_REST
     _sample_s: float = np.inf
+
+    __repr__ = short_repr
 
     @classmethod
     def for_samples(cls, sample_bytes: int, fixed: int | None) -> BatchSizeTuner:

@@ -19,7 +19,7 @@ from xaionnx.graph.cut import expose
 from xaionnx.graph.serialize import to_bytes
 from xaionnx.runtime.batcher import BatchSizeTuner, same_rows
 from xaionnx.runtime.session import Session, Sessions, SessionSettings
-from xaionnx.runtime.tensors import TensorInfo, check_inputs, find
+from xaionnx.runtime.tensors import TensorInfo, check_inputs, find, listed
 from xaionnx.typing import Array
 
 if TYPE_CHECKING:
@@ -151,6 +151,17 @@ class Model:
         free = any(i.shape and not isinstance(i.shape[0], int) for i in inputs)
         shared = frozenset(i.name for i in inputs if not i.shape or (free and isinstance(i.shape[0], int)))
         return replace(model, inputs=inputs, outputs=tuple(TensorInfo.of(v) for v in session.outputs), shared=shared)
+
+    def __repr__(self) -> str:
+        """Where it lies, what runs it, its inputs and outputs, and its spec, in a line each."""
+        opened = self._state.sessions.opened.get("own")  # none is opened for this
+        runs = self.settings.device if opened is None else opened.provider
+        derived = ", derived" if self.is_derived else ""
+        lines = [f"Model {self.name} ({self.path.parent}), {runs}{derived}"]
+        lines += [f"  inputs   {listed(self.inputs)}", f"  outputs  {listed(self.outputs)}"]
+        labels = "" if self.labels is None else f", {len(self.labels)} labels"
+        spec = "none" if self.spec is None else self.spec.summary()
+        return "\n".join([*lines, f"  spec     {spec}{labels}"])
 
     def __reduce__(self) -> Any:
         if self.is_derived:

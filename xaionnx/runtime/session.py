@@ -24,6 +24,7 @@ import numpy as np
 import onnxruntime as ort
 
 from xaionnx.errors import DeviceError, MemoryLimitError, TimeLimitError, UnsupportedModelError, XaionnxError
+from xaionnx.short_repr import short_repr
 
 # onnxruntime logs on stderr what it also raises; only the raised form is worth reading.
 _FATAL_ONLY = 4
@@ -239,6 +240,8 @@ class Sessions:
     opened: dict[str, Session] = field(default_factory=dict)
     origin: Sessions | None = None
     in_place: bool = False
+
+    __repr__ = short_repr
 
     def derived(self) -> Sessions:
         """Those of a graph with the same weights."""

@@ -23,6 +23,10 @@ _DTYPES: dict[str, Any] = {
 _ACCEPTED = {"f": "f", "i": "i", "u": "u", "b": "b", "U": "UOT"}
 
 
+# Of more tensors than these the first are named.
+_SHOWN = 5
+
+
 @final
 @dataclass(frozen=True)
 class TensorInfo:
@@ -87,6 +91,12 @@ class TensorInfo:
         if self.dtype.kind == "f" and array.dtype.kind in "iu":
             return "; convert it with astype, or prepare pictures with InputSpec.to_tensor."
         return "."
+
+
+def listed(tensors: Sequence[TensorInfo]) -> str:
+    """The names, shapes and types of tensors, on a line."""
+    shown = [f"{one.name} {one}" for one in tensors[:_SHOWN]]
+    return ", ".join([*shown, f"... {len(tensors)} in all"] if len(tensors) > _SHOWN else shown)
 
 
 def _fits(declared: Sequence[int | str | None], shape: Sequence[int]) -> bool:

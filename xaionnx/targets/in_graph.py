@@ -15,6 +15,7 @@ import numpy as np
 
 from xaionnx.errors import ParameterError
 from xaionnx.runtime.model import Model
+from xaionnx.short_repr import short_repr
 from xaionnx.targets.scores import class_scores, flat
 from xaionnx.targets.selection import TargetTerm
 from xaionnx.targets.target import Channel, Index, Loss, Region, Target, Top
@@ -77,6 +78,8 @@ class Aim:
     words: str
     follow: Callable[[Builder, ir.Value, ir.Value | None], Followed]
     reference: Array | None = None
+
+    __repr__ = short_repr
 
 
 def aim(target: Target, model: Model, output: Array) -> Aim:

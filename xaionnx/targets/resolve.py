@@ -9,6 +9,7 @@ from typing import Any, final
 import numpy as np
 
 from xaionnx.runtime.model import Model
+from xaionnx.short_repr import short_repr
 from xaionnx.targets.scores import refuse_rows
 from xaionnx.targets.selection import TargetSet
 from xaionnx.targets.target import Target
@@ -42,6 +43,8 @@ class ResolvedTargets:
     values: Array
     own: int
     answers: dict[str, Array] = field(default_factory=dict)
+
+    __repr__ = short_repr
 
 
 def resolve(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
+from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ class TargetTerm:
     names: tuple[str, ...]
     reference: Array | None = None
 
+    __repr__ = short_repr
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -81,6 +84,8 @@ class TargetSet:
 
     picks: list[TargetTerm]
     _groups: list[_Group] = field(init=False, repr=False)
+
+    __repr__ = short_repr
 
     def __post_init__(self) -> None:
         alike: dict[Any, list[int]] = {}

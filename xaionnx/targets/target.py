@@ -15,6 +15,7 @@ import numpy as np
 
 from xaionnx.errors import ParameterError, UnsupportedModelError
 from xaionnx.runtime.model import Model
+from xaionnx.short_repr import short_repr
 from xaionnx.targets.scores import (
     channel_axis,
     class_name,
@@ -173,6 +174,8 @@ class Index(Target):
     output: str | None = None
     each: bool = False
 
+    __repr__ = short_repr
+
     def picks(self, output: Array, model: Model) -> list[TargetTerm]:
         tensor = self.tensor(model)
         if isinstance(self.k, tuple) and not self.each:
@@ -278,6 +281,8 @@ class Region(Target):
     threshold: float | None
     output: str | None = None
 
+    __repr__ = short_repr
+
     def picks(self, output: Array, model: Model) -> list[TargetTerm]:
         tensor = self.tensor(model)
         channels = channel_axis(output, tensor, model)
@@ -358,6 +363,8 @@ class Loss(Target):
     labels: Array
     kind: str
     output: str | None = None
+
+    __repr__ = short_repr
 
     def picks(self, output: Array, model: Model) -> list[TargetTerm]:
         tensor = self.tensor(model)

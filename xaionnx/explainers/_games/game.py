@@ -21,6 +21,7 @@ from xaionnx.perturb.players import Players
 from xaionnx.perturb.removal import Removal, Select
 from xaionnx.runtime import progress
 from xaionnx.runtime.model import Model
+from xaionnx.short_repr import short_repr
 from xaionnx.targets.resolve import ResolvedTargets, resolve
 from xaionnx.targets.target import Target
 from xaionnx.typing import Array
@@ -44,6 +45,8 @@ class GameResult:
     standard_error: Array | None = None
     diagnostics: dict[str, Any] = field(default_factory=dict)
     maps: dict[str, Array] = field(default_factory=dict)
+
+    __repr__ = short_repr
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ from xaionnx.layers.embeddings import explained
 from xaionnx.layers.path import LayerPath
 from xaionnx.parameters import free
 from xaionnx.runtime.model import Model
+from xaionnx.short_repr import short_repr
 from xaionnx.targets.resolve import resolve
 from xaionnx.targets.target import Target
 from xaionnx.typing import Array
@@ -45,6 +46,8 @@ class Points:
     sample: Array
     x: dict[str, Array]
     values: Array
+
+    __repr__ = short_repr
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +76,8 @@ class Found:
     standard_error: dict[str, Array] | None = None
     diagnostics: dict[str, Array] = field(default_factory=dict)
     maps: dict[str, Array] = field(default_factory=dict)
+
+    __repr__ = short_repr
 
 
 @dataclass(frozen=True, kw_only=True)

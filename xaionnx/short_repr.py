@@ -1,0 +1,78 @@
+"""Representations that fit on a line or a few: arrays by their shape, long sequences by their first items."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence, Set
+from typing import Any, Final
+
+import numpy as np
+
+# Of longer sequences and mappings the first items are shown, and how many there are.
+_ITEMS: Final = 6
+_SHOWN: Final = 3
+# Characters of a text, and of any other value.
+_TEXT: Final = 80
+_LONGEST: Final = 160
+
+
+def short(value: Any) -> str:
+    """The representation of a value on one line, at most about 160 characters.
+
+    Examples
+    --------
+    >>> short(np.zeros((2, 3)))
+    'array (2, 3) float64'
+    >>> short(np.array([1.0, 2.5]))
+    'array([1. , 2.5])'
+    >>> short(list(range(1000)))
+    '[0, 1, 2, ... 1000 in all]'
+    """
+    if isinstance(value, np.ndarray):
+        text = repr(value)
+        return text if value.size <= _ITEMS and "\n" not in text else f"array {value.shape} {value.dtype}"
+    if isinstance(value, str):
+        return repr(value) if len(value) <= _TEXT else f"{value[:_TEXT]!r}... ({len(value)} characters)"
+    if isinstance(value, Mapping):
+        return _joined([f"{short(key)}: {short(item)}" for key, item in _first(value.items())], value, "{}")
+    if isinstance(value, Set):
+        return _joined([short(item) for item in _first(value)], value, "{}")
+    if isinstance(value, Sequence) and type(value).__repr__ in (list.__repr__, tuple.__repr__):
+        return _joined([short(item) for item in _first(value)], value, "[]" if isinstance(value, list) else "()")
+    text = repr(value)
+    return text if "\n" not in text and len(text) <= _LONGEST else f"<{type(value).__name__}>"
+
+
+def short_repr(self: Any) -> str:
+    """``__repr__`` of a dataclass, with every field made short."""
+    return _called(self, [field for field in dataclasses.fields(self) if field.repr])
+
+
+def changed_repr(self: Any) -> str:
+    """The same, of the fields that differ from their defaults: what one would write to make it."""
+
+    def default(field: dataclasses.Field[Any]) -> Any:
+        return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+
+    return _called(self, [f for f in dataclasses.fields(self) if f.repr and getattr(self, f.name) != default(f)])
+
+
+def _called(self: Any, fields: Sequence[dataclasses.Field[Any]]) -> str:
+    each = [f"{field.name}={short(getattr(self, field.name))}" for field in fields]
+    return f"{type(self).__qualname__}({', '.join(each)})"
+
+
+def _first(items: Any) -> list[Any]:
+    listed = list(items)
+    return listed if len(listed) <= _ITEMS else listed[:_SHOWN]
+
+
+def _joined(shown: list[str], value: Any, brackets: str) -> str:
+    count = len(value)
+    if count > len(shown):
+        shown = [*shown, f"... {count} in all"]
+    text = ", ".join(shown)
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST // 2]}... {count} in all"
+    comma = "," if brackets == "()" and count == 1 else ""
+    return f"{brackets[0]}{text}{comma}{brackets[1]}"
