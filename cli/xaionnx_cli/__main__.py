@@ -1,6 +1,21 @@
-"""Run the command line with ``python -m xaionnx_cli``."""
+"""Run the command line: the console script ``xaionnx``, and ``python -m xaionnx_cli``."""
 
-from xaionnx_cli.app import main
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run with the arguments of the process and leave with an exit code."""
+    try:
+        # Imported here, so that Ctrl-C during the import ends like any other.
+        from xaionnx_cli.app import main as run
+
+        run(prog_name="xaionnx")
+    except KeyboardInterrupt:
+        sys.stderr.write("xaionnx: interrupted.\n")
+        sys.exit(130)
+
 
 if __name__ == "__main__":
-    main(prog_name="xaionnx")
+    main()

@@ -6,6 +6,7 @@ import json
 import signal
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -101,3 +102,26 @@ def test_an_interrupt_that_python_drops_comes_again():
         Dropping()
         with pytest.raises(KeyboardInterrupt):
             time.sleep(5)
+
+
+def _console_script() -> str:
+    return tomllib.loads((MODELS.parent / "pyproject.toml").read_text())["project"]["scripts"]["xaionnx"]
+
+
+# Python imports modules in this order: before the application, by a command, and deep inside.
+@pytest.mark.parametrize("module", ["click", "xaionnx.discovery", "numpy", "onnxruntime"])
+def test_during_imports(start, module):
+    code = f"""
+import sys
+class Interrupting:
+    def find_spec(self, name, *_):
+        if name == {module!r}:
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupting())
+sys.argv = ["xaionnx", "explain", "rise", "--help"]
+from importlib.metadata import EntryPoint
+EntryPoint("xaionnx", {_console_script()!r}, "console_scripts").load()()
+"""
+    process = start("-c", code)
+    out, told = process.communicate(timeout=60)
+    assert (process.returncode, out, told) == (130, "", "xaionnx: interrupted.\n")

@@ -17,6 +17,7 @@ from xaionnx.errors import (
     UnsupportedModelError,
 )
 from xaionnx.runtime.session import Session
+from xaionnx.runtime.tensors import TensorInfo
 
 RNG = np.random.default_rng(0)
 
@@ -195,6 +196,37 @@ def test_an_input_that_does_not_fit_is_told_what_does(tmp_path, array, message):
     with pytest.raises(InputMismatchError) as caught:
         Model.load(path).check(array)
     assert str(caught.value) == f"Input 'images' of pictures.onnx expects (N, 3, 224, 224) float32. {message}"
+
+
+@pytest.mark.parametrize(
+    ("declared", "array", "advice"),
+    [
+        (["N", 3], np.zeros(3, np.float32), "; the batch axis in front is missing, x[None] adds it."),
+        (["N", 1], np.zeros(2, np.float32), "; the last axis, of length 1, is missing, x[..., None] adds it."),
+        (["N", 3], np.zeros(2, np.float32), "."),
+        (["N", 3], np.zeros((2, 2), np.int64), "."),
+        (["N", 3], np.zeros(3, np.complex64), "."),
+        (
+            ["N", 3],
+            np.zeros(3, np.int64),
+            "; the batch axis in front is missing, x[None] adds it; convert it with astype, or prepare pictures with "
+            "InputSpec.to_tensor.",
+        ),
+        (["N", 3, 8, 8], np.zeros((1, 9, 9, 3), np.float32), "."),
+        (["N", 8, 8, 3], np.zeros((3, 8, 8), np.float32), "; did you mean channels last?"),
+        (
+            ["N", "c", "h", "w"],
+            np.zeros((4, 5, 3), np.float32),
+            "; the batch axis in front is missing, x[None] adds it.",
+        ),
+    ],
+)
+def test_only_what_would_fit_is_advised(declared, array, advice):
+    info = TensorInfo("x", np.dtype(np.float32), tuple(declared))
+    with pytest.raises(InputMismatchError) as caught:
+        info.checked(array, "m.onnx")
+    got = TensorInfo("", array.dtype, array.shape)
+    assert str(caught.value) == f"Input 'x' of m.onnx expects {info}. Got {got}{advice}"
 
 
 def test_missing_inputs_and_unequal_counts(tmp_path):

@@ -21,6 +21,8 @@ _DTYPES: dict[str, Any] = {
 }
 # Kinds of numpy types that may be passed for each declared kind; only widths change.
 _ACCEPTED = {"f": "f", "i": "i", "u": "u", "b": "b", "U": "UOT"}
+# Sizes of an axis that is likely to hold the channels of a picture.
+_CHANNELS = (1, 3)
 
 
 # Of more tensors than these the first are named.
@@ -80,16 +82,25 @@ class TensorInfo:
         return self.dtype.kind in "fU" or dtype.itemsize <= self.dtype.itemsize
 
     def _advice(self, array: Array) -> str:
+        """What would make an array fit that does not, as the end of a sentence; a full stop where nothing is known."""
+        cast = ""
+        if not self._holds(array.dtype):
+            if self.dtype.kind != "f" or array.dtype.kind not in "iu":
+                return "."
+            cast = "; convert it with astype, or prepare pictures with InputSpec.to_tensor"
         shape = array.shape
-        channels = (1, 3)
-        if len(self.shape) == 4 and len(shape) in (3, 4) and shape[-1] in channels and self.shape[1] == shape[-1]:
-            return "; did you mean channels first?"
-        if len(self.shape) == 4 and len(shape) in (3, 4) and shape[-3] in channels and self.shape[3] == shape[-3]:
-            return "; did you mean channels last?"
-        if len(shape) == len(self.shape) - 1:
-            return "; the batch axis in front is missing, x[None] adds it."
-        if self.dtype.kind == "f" and array.dtype.kind in "iu":
-            return "; convert it with astype, or prepare pictures with InputSpec.to_tensor."
+        if _fits(self.shape, shape):
+            return f"{cast}."
+        if _fits(self.shape, (1, *shape)):
+            return f"; the batch axis in front is missing, x[None] adds it{cast}."
+        if _fits(self.shape, (*shape, 1)):
+            return f"; the last axis, of length 1, is missing, x[..., None] adds it{cast}."
+        if len(self.shape) == 4 and len(shape) in (3, 4):
+            samples, (first, second, third) = shape[:-3] or (1,), shape[-3:]
+            if third in _CHANNELS and third == self.shape[1] and _fits(self.shape, (*samples, third, first, second)):
+                return "; did you mean channels first?"
+            if first in _CHANNELS and first == self.shape[3] and _fits(self.shape, (*samples, second, third, first)):
+                return "; did you mean channels last?"
         return "."
 
 
