@@ -18,7 +18,8 @@
         ├── MemoryLimitError        one sample does not fit into memory
         ├── TimeLimitError          a run took longer than ``timeout_s``
         ├── BudgetError             a method would need more model evaluations than its budget
-        └── StorageError            a result could not be written
+        ├── StorageError            a result could not be written
+        └── InstallationError       onnxruntime is missing, or two of its packages broke each other
 
 Each message is one sentence or two for the person who made the call: what is wrong, where, and what to do next.
 Ctrl-C stays ``KeyboardInterrupt`` (exit code 130).
@@ -121,3 +122,7 @@ class BudgetError(ResourceError):
 
 class StorageError(ResourceError):
     """A result could not be written; nothing half-written is left behind."""
+
+
+class InstallationError(ResourceError, ImportError):
+    """onnxruntime is not installed, or not whole."""

@@ -18,13 +18,18 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnxruntime as ort
 
 from xaionnx.errors import DeviceError, MemoryLimitError, TimeLimitError, UnsupportedModelError, XaionnxError
+from xaionnx.runtime import installation
 from xaionnx.short_repr import short_repr
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
+else:
+    ort = installation.runtime()
 
 # onnxruntime logs on stderr what it also raises; only the raised form is worth reading.
 _FATAL_ONLY = 4
@@ -106,6 +111,7 @@ class Session:
         name: str = "model",
         in_place: bool = False,
     ) -> None:
+        installation.warn_of_several()
         self.name = name
         provider = settings.provider()
         options = ort.SessionOptions()
