@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -67,39 +68,44 @@ def _common() -> list[click.Parameter]:
     ]
 
 
-def _compile(
-    kind: Any,
-    model: str,
-    save: str,
-    target: str | None,
-    output: str | None,
-    shapes: tuple[str, ...],
-    spec: str | None,
-    as_json: bool,
-    **settings: Any,
-) -> int:
-    from xaionnx import InputSpec, Model, compilation
+@dataclass(frozen=True)
+class Request:
+    """What was asked for, in the words of the command line."""
+
+    model: str
+    save: str
+    target: str | None
+    output: str | None
+    shapes: tuple[str, ...]
+    spec: str | None
+    as_json: bool
+
+
+def _compile(kind: Any, **given: Any) -> int:
+    from xaionnx import InputSpec, Model, compilation, parameters
     from xaionnx.errors import ParameterError
     from xaionnx.targets.in_graph import Chosen
     from xaionnx_cli import _report, _targets
     from xaionnx_cli._destination import writable
 
-    place = Path(save)
+    settings = {name: given.pop(name) for name in parameters.declared(kind)}
+    request = Request(**given)
+    place, target = Path(request.save), request.target
     if place.suffix.lower() != ".onnx":
-        raise ParameterError(f"-o must end in .onnx. Got '{save}' instead.")
+        raise ParameterError(f"-o must end in .onnx. Got '{request.save}' instead.")
     writable(place.parent)
-    opened = Model.load(model, "cpu", spec=None if spec is None else InputSpec.read(spec))
+    opened = Model.load(request.model, "cpu", spec=None if request.spec is None else InputSpec.read(request.spec))
     explained = opened.output()
-    if target is None and output is None and sum(size != 1 for size in explained.shape[1:]) > 1:
+    if target is None and request.output is None and sum(size != 1 for size in explained.shape[1:]) > 1:
         raise _report.no_classes(opened, explained.name, explained.shape[1:])
-    sizes = dict(_size(text, opened.input().name) for text in shapes)
+    sizes = dict(_size(text, opened.input().name) for text in request.shapes)
     if target == "input":
-        asked: Any = Chosen(output)
+        asked: Any = Chosen(request.output)
     else:
-        asked = _targets.targets(() if target is None else (target,), output, opened)
+        asked = _targets.targets(() if target is None else (target,), request.output, opened)
     made = compilation.compile(opened, kind(**settings), asked, shapes=sizes)
     files = made.save(place)
-    if as_json:
+    if request.as_json:
         document = {
             **made.facts,
             "inputs": {info.name: str(info) for info in made.inputs},

@@ -23,7 +23,7 @@ def _compiled(function: Callable[..., None]) -> Any:
 
 
 @_compiled
-def select(x, baselines, labels, coalitions, inner, keep, out):  # type: ignore[no-untyped-def]
+def select(x, baselines, labels, coalitions, inner, keep, out):  # type: ignore[no-untyped-def]  # Numba compiles it for the types of each call
     """x (A, L*B), baselines (R, A, L*B), labels (L,), coalitions (M, P), keep (L*B,) scratch, out (M, R, A, L*B)."""
     # `keep` is laid out like a row of x, so that the last loop is contiguous in everything and becomes vector code.
     for m in range(out.shape[0]):
@@ -45,7 +45,7 @@ def select(x, baselines, labels, coalitions, inner, keep, out):  # type: ignore[
 
 
 @_compiled
-def blend(x, baseline, masks, inner, weight, out):  # type: ignore[no-untyped-def]
+def blend(x, baseline, masks, inner, weight, out):  # type: ignore[no-untyped-def]  # as for select
     """x, baseline (A, S*B), masks (M, S), weight (S*B,) scratch of x's type, out (M, A, S*B)."""
     one = x.dtype.type(1)
     zero = x.dtype.type(0)
@@ -68,14 +68,17 @@ def blend(x, baseline, masks, inner, weight, out):  # type: ignore[no-untyped-de
 
 
 @_compiled
-def rise(x, baseline, cells, shifts, rows, row_weights, columns, column_weights, inner, line, weight, out):  # type: ignore[no-untyped-def]
+def rise(x, baseline, cells, shifts, taps, inner, out):  # type: ignore[no-untyped-def]  # as for select
     """x, baseline (A, H, W*B), cells (M, s_h, s_w), shifts (M, 2), out (M, A, H, W*B).
 
-    rows, columns and their weights: (2, (s+1)*cell), see ``masks.bilinear_taps``; line (s_w,), weight (W*B,): scratch.
+    taps: rows, columns and their weights, each (2, (s+1)*cell), as ``masks.bilinear_taps`` returns them.
     """
+    rows, row_weights, columns, column_weights = taps
     one = x.dtype.type(1)
     zero = x.dtype.type(0)
     width = out.shape[3] // inner
+    line = np.empty(cells.shape[2], np.float32)
+    weight = np.empty(out.shape[3], x.dtype)
     for m in range(out.shape[0]):
         top = shifts[m, 0]
         left = shifts[m, 1]
@@ -107,7 +110,7 @@ def rise(x, baseline, cells, shifts, rows, row_weights, columns, column_weights,
 
 
 @_compiled
-def random_bits(states, first, out):  # type: ignore[no-untyped-def]
+def random_bits(states, first, out):  # type: ignore[no-untyped-def]  # as for select
     """Draws first, first+1, ... of each stream: states (M,) uint64, out (M, D) uint64. See ``counter``."""
     gamma = np.uint64(0x9E3779B97F4A7C15)
     mix_1 = np.uint64(0xBF58476D1CE4E5B9)

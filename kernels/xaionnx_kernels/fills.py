@@ -260,19 +260,13 @@ def fill_rise(
     else:
         from xaionnx_kernels import _loops  # loads Numba
 
-        rows, row_weights, columns, column_weights = bilinear_taps(cells, shifts, cell, (height, width))
         _loops.rise(
             x.reshape(outer, height, width * inner),
             baseline.reshape(outer, height, width * inner),
             np.ascontiguousarray(cells, np.float32),
             np.ascontiguousarray(shifts, np.int64),
-            rows,
-            row_weights,
-            columns,
-            column_weights,
+            bilinear_taps(cells, shifts, cell, (height, width)),
             inner,
-            np.empty(cells.shape[2], np.float32),
-            np.empty(width * inner, x.dtype),
             work.reshape(len(cells), outer, height, width * inner),
         )
     _round_into(out, work)

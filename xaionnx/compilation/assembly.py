@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, final
 
 import numpy as np
 import onnx
@@ -32,10 +33,28 @@ _ZERO = np.array([0], dtype=np.int64)
 _FLAT = np.array([0, -1], dtype=np.int64)
 
 
+@final
+@dataclass(frozen=True)
+class Differentiated:
+    """The gradient of a tensor, as a graph that answers the model's own outputs too.
+
+    Attributes
+    ----------
+    proto : onnx.ModelProto
+        As :func:`xaionnx.autodiff.gradient.gradient_graph` makes it. It answers the tensor that the aim reads too.
+    out : str
+        The tensor that it is the gradient of, after its activation.
+    wrt : sequence of str
+        What it is taken with respect to.
+    """
+
+    proto: onnx.ModelProto
+    out: str
+    wrt: Sequence[str]
+
+
 def assemble(
-    found: onnx.ModelProto,
-    out: str,
-    wrt: Sequence[str],
+    found: Differentiated,
     model: Model,
     method: Compilable,
     aim: Aim,
@@ -47,12 +66,7 @@ def assemble(
 
     Parameters
     ----------
-    found : onnx.ModelProto
-        The gradient of ``out``, with respect to ``wrt``, as :func:`xaionnx.autodiff.gradient.gradient_graph` makes it.
-        It answers the model's own outputs and the tensor that the aim reads too.
-    out : str
-        That tensor, after its activation.
-    wrt : sequence of str
+    found : Differentiated
     model : Model
     method : Compilable
     aim : Aim
@@ -65,7 +79,7 @@ def assemble(
     UnsupportedModelError
         The method runs the model at several points of a sample, and the model has a fixed number of samples.
     """
-    graph_model = ir.from_proto(found)
+    graph_model = ir.from_proto(found.proto)
     graph = graph_model.graph
     inputs = {str(value.name): value for value in graph.inputs}
     values = {**graph.initializers, **inputs}
@@ -90,7 +104,7 @@ def assemble(
     flat = g.op("Reshape", _first(g, values[aim.tensor], samples, blocks), _FLAT)
     followed = aim.follow(g, flat if flat.dtype == ir.DataType.FLOAT else g.op("Cast", flat, to=1), named)
     weights = _each(g, followed.weights, blocks, 2)
-    cotangent, read = inputs[COTANGENT], values[out]
+    cotangent, read = inputs[COTANGENT], values[found.out]
     cotangent.replace_all_uses_with(_like(g, weights, cotangent, read))
     if aim.reference is not None:
         origin = g.constant(aim.reference.astype(np.float32))
@@ -100,8 +114,8 @@ def assemble(
         return _summed(g, rows, weights)
 
     value = target_of(read)
-    gradients = {name: values[gradient_name(name)] for name in wrt}
-    tensors = {name: placed.x.get(name, values[name]) for name in wrt}
+    gradients = {name: values[gradient_name(name)] for name in found.wrt}
+    tensors = {name: placed.x.get(name, values[name]) for name in found.wrt}
     emitted = method.emit(g, Traced(x, blocks, model, sample, tensors, gradients, value, target_of))
 
     own = {output.name: values[output.name] for output in model.outputs}

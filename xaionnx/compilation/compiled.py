@@ -160,7 +160,7 @@ def compile(
     >>> session.run(["attribution"], {"x": np.float32([[3, 2, 1]])})[0]
     array([[ 3.,  4., -3.]], dtype=float32)
     """
-    from xaionnx.compilation.assembly import assemble
+    from xaionnx.compilation.assembly import Differentiated, assemble
 
     explainer = discovery.configured(method, settings)
     if not isinstance(explainer, Compilable):
@@ -181,8 +181,9 @@ def compile(
     keep = tuple(dict.fromkeys([*(info.name for info in opened.outputs), tensor]))
     sample = split(rows, opened.input().name, opened.spec, opened.shared)[0]
     wrt = explainer.wrt(opened, sample, tensor)
-    found = gradient_graph(seen, out, wrt, explainer.rules(opened), {**rows, **origin}, keep)
-    proto = assemble(found, out, wrt, opened, explainer, aimed, sample, chosen=isinstance(asked, Chosen))
+    proto = gradient_graph(seen, out, wrt, explainer.rules(opened), {**rows, **origin}, keep)
+    found = Differentiated(proto, out, wrt)
+    proto = assemble(found, opened, explainer, aimed, sample, chosen=isinstance(asked, Chosen))
     fixed = {info.name: sizes[info.name] for info in opened.inputs if info.name in sizes}
     facts = _facts(opened, explainer, aimed.words, fixed)
     _signed(proto, opened, facts)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import final
 
 import numpy as np
 import onnx
@@ -167,6 +169,28 @@ class _Facts:
         return None if name is None else self.size(name, 0)
 
 
+@final
+@dataclass(frozen=True)
+class _StepBody:
+    """What runs at each step.
+
+    Attributes
+    ----------
+    graph : onnx.GraphProto
+    states : sequence of str
+        Its inputs that are the states before a step.
+    outputs : sequence of str
+        The states after a step, and then what is stacked over the steps.
+    order : sequence of (int, bool)
+        Along which axis each of the latter is stacked, and whether backwards.
+    """
+
+    graph: onnx.GraphProto
+    states: Sequence[str]
+    outputs: Sequence[str]
+    order: Sequence[tuple[int, bool]]
+
+
 class _Copies(Writer):
     """Writes control flow out, as far as there is room for its nodes."""
 
@@ -216,7 +240,8 @@ class _Copies(Writer):
             number, on = self.name(f"{index}/{step}"), self.name(f"{going}/{step}")
             written += [self.constant(np.int64(step), number), self.constant(np.bool_(True), on)]
             given.append({index: number, going: on})
-        return self._steps(node, body, given, carried, states, answers, [(0, False)] * len(answers), written)
+        step_body = _StepBody(body, carried, answers, [(0, False)] * (len(answers) - len(carried)))
+        return self._steps(node, step_body, given, states, written)
 
     def _scan(self, node: onnx.NodeProto) -> list[onnx.NodeProto] | str:
         body, count = helper.get_node_attr_value(node, "body"), helper.get_node_attr_value(node, "num_scan_inputs")
@@ -242,42 +267,39 @@ class _Copies(Writer):
                 names[inner] = piece
         axes = known.get("scan_output_axes") or [0] * stacked
         directions = known.get("scan_output_directions") or [0] * stacked
-        order = [(0, False)] * len(states) + [(a, bool(d)) for a, d in zip(axes, directions, strict=True)]
-        return self._steps(node, body, given, carried[: len(states)], states, answers, order, written)
+        order = [(axis, bool(direction)) for axis, direction in zip(axes, directions, strict=True)]
+        return self._steps(node, _StepBody(body, carried[: len(states)], answers, order), given, states, written)
 
     def _steps(
         self,
         node: onnx.NodeProto,
-        body: onnx.GraphProto,
+        body: _StepBody,
         given: Sequence[dict[str, str]],
-        carried: Sequence[str],
         states: list[str],
-        answers: Sequence[str],
-        order: Sequence[tuple[int, bool]],
         written: list[onnx.NodeProto],
     ) -> list[onnx.NodeProto] | str:
         """Copies of a body in a row.
 
-        ``given`` names for each step what it alone is given, ``carried`` the body's states and ``states`` their first
-        values; ``answers`` are the states behind a step and what is stacked, along the axis in ``order``, backwards
-        where that says so.
+        ``given`` names the inputs of each step that are its own, ``states`` the first values of the body's states.
         """
-        count = len(carried)
-        outputs = [*node.output, *[""] * len(answers)][: len(answers)]
+        count = len(body.states)
+        outputs = [*node.output, *[""] * len(body.outputs)][: len(body.outputs)]
         if not given and any(outputs[count:]):
             return "it takes no step, and nothing tells the shape of what it would stack"
-        pieces: list[list[str]] = [[] for _ in answers[count:]]
+        pieces: list[list[str]] = [[] for _ in body.outputs[count:]]
         for step, names in enumerate(given):
-            names |= zip(carried, states, strict=True)
+            names |= zip(body.states, states, strict=True)
             last = step == len(given) - 1
-            ends = [(inner, outer) for inner, outer in zip(answers, outputs[:count], strict=False) if last and outer]
-            written += self.copy(body, names, ends, f"/{step}")
-            states = [names.get(name, name) for name in answers[:count]]
-            for stack, name in zip(pieces, answers[count:], strict=True):
+            ends = [
+                (inner, outer) for inner, outer in zip(body.outputs, outputs[:count], strict=False) if last and outer
+            ]
+            written += self.copy(body.graph, names, ends, f"/{step}")
+            states = [names.get(name, name) for name in body.outputs[:count]]
+            for stack, name in zip(pieces, body.outputs[count:], strict=True):
                 stack.append(names.get(name, name))
         if not given:
             written += [self.node("Identity", [state], end) for state, end in zip(states, outputs, strict=False) if end]
-        for stack, end, (axis, back) in zip(pieces, outputs[count:], order[count:], strict=True):
+        for stack, end, (axis, back) in zip(pieces, outputs[count:], body.order, strict=True):
             if end:
                 written += self.stack(stack[::-1] if back else stack, axis, end)
         return written

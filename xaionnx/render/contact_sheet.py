@@ -22,7 +22,7 @@ _ROW: Final = 5
 _SLACK: Final = 1.2
 
 
-def sheet(
+def sheet(  # noqa: PLR0913 - options of a picture, all by keyword
     explanations: Sequence[Explanation],
     pictures: Array,
     *,

@@ -14,7 +14,7 @@ from xaionnx.render.painting import Look, enlarged, painted, top_players
 from xaionnx.typing import Array
 
 
-def overlay(
+def overlay(  # noqa: PLR0913 - options of a picture, all by keyword
     explanation: Explanation,
     picture: Array,
     *,

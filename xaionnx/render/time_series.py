@@ -36,7 +36,7 @@ _NUMBERED: Final = 60
 _ALPHA: Final = 0.75
 
 
-def series(
+def series(  # noqa: PLR0913 - options of a picture, all by keyword
     explanation: Explanation,
     signal: Array,
     *,

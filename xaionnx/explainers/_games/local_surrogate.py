@@ -35,6 +35,14 @@ class Fit:
     r2: Array
 
 
+@final
+@dataclass(frozen=True)
+class _Penalty:
+    surrogate: str
+    alpha: float
+    most: int | None
+
+
 def fit(
     rows: Callable[[int, int], Array],
     weights: Array,
@@ -73,7 +81,7 @@ def fit(
 
     # On matrices this small the threads of BLAS wait for each other. The limit reaches what is loaded already.
     with one_blas_thread():
-        return _fitted(linear_model, rows, weights, answers, surrogate, alpha, most, drawn)
+        return _fitted(linear_model, rows, weights, answers, _Penalty(surrogate, alpha, most), drawn=drawn)
 
 
 def _fitted(
@@ -81,9 +89,8 @@ def _fitted(
     rows: Callable[[int, int], Array],
     weights: Array,
     answers: Array,
-    surrogate: str,
-    alpha: float,
-    most: int | None,
+    penalty: _Penalty,
+    *,
     drawn: bool,
 ) -> Fit:
     total = weights.sum()
@@ -99,9 +106,9 @@ def _fitted(
         moment += weighed.T @ (answers[piece] - middle)
     values, errors = np.zeros_like(moment), np.zeros_like(moment)
     left, spread = np.zeros(len(middle)), weights @ (answers - middle) ** 2
-    together = surrogate == "ridge" and most is None
+    together = penalty.surrogate == "ridge" and penalty.most is None
     for group in [slice(None)] if together else [slice(t, t + 1) for t in range(len(middle))]:
-        values[:, group], reach = _solve(linear_model, gram, moment[:, group], total, surrogate, alpha, most)
+        values[:, group], reach = _solve(linear_model, gram, moment[:, group], total, penalty)
         variance = np.zeros_like(values[:, group])
         for piece, z in _pieces(rows, len(weights), players):
             z -= mean
@@ -123,10 +130,9 @@ def _pieces(rows: Callable[[int, int], Array], count: int, players: int) -> Iter
         yield slice(start, stop), rows(start, stop).astype(np.float64)
 
 
-def _solve(
-    linear_model: Any, gram: Array, moment: Array, total: float, surrogate: str, alpha: float, most: int | None
-) -> tuple[Array, Array]:
+def _solve(linear_model: Any, gram: Array, moment: Array, total: float, penalty: _Penalty) -> tuple[Array, Array]:
     """Coefficients (P, T), and the map (P, P) from a moment to them where none changes sign."""
+    alpha, most = penalty.alpha, penalty.most
     players = len(gram)
     kept = np.arange(players)
     while True:
@@ -137,7 +143,7 @@ def _solve(
         table, target = roots[:, None] * axes.T, axes.T @ moment[kept] / roots[:, None]
         if not known.any():
             return np.zeros_like(moment), np.zeros_like(gram)
-        if surrogate == "ridge":
+        if penalty.surrogate == "ridge":
             found = linear_model.Ridge(alpha=alpha, fit_intercept=False, solver="svd").fit(table, target).coef_
         else:
             # scikit-learn divides by the number of rows, and by no weights.
@@ -150,7 +156,7 @@ def _solve(
         kept = np.sort(np.argsort(-np.abs(found[:, 0]), kind="stable")[:most])
     values, reach = np.zeros_like(moment), np.zeros_like(gram)
     values[kept] = found
-    active = kept[np.any(found != 0, axis=1)] if surrogate == "lasso" else kept
-    penalty = alpha * np.eye(len(active)) if surrogate == "ridge" else 0.0
-    reach[np.ix_(active, active)] = np.linalg.pinv(gram[np.ix_(active, active)] + penalty, hermitian=True)
+    active = kept[np.any(found != 0, axis=1)] if penalty.surrogate == "lasso" else kept
+    shrinkage = alpha * np.eye(len(active)) if penalty.surrogate == "ridge" else 0.0
+    reach[np.ix_(active, active)] = np.linalg.pinv(gram[np.ix_(active, active)] + shrinkage, hermitian=True)
     return values, reach
