@@ -37,7 +37,8 @@ def method(name: str) -> type[Explainer]:
     'Occlusion'
     """
     if name in _files("xaionnx.explainers"):
-        return _defined(importlib.import_module(f"xaionnx.explainers.{name}"), Explainer)  # type: ignore[type-abstract]
+        module = importlib.import_module(f"xaionnx.explainers.{name}")
+        return _defined(module, Explainer)  # type: ignore[type-abstract]  # a subclass of it is found, none is made
     for entry in entry_points(group="xaionnx.explainers"):
         if entry.name == name:
             found: type[Explainer] = entry.load()

@@ -45,6 +45,8 @@ class XaionnxError(Exception):
 
 
 class UsageError(XaionnxError):
+    """The call is wrong, whatever the model and the data."""
+
     exit_code = 2
 
 
@@ -73,6 +75,8 @@ class UnknownNameError(UsageError):
 
 
 class ModelError(XaionnxError):
+    """The model is refused."""
+
     exit_code = 3
 
 
@@ -85,6 +89,8 @@ class UnsupportedModelError(ModelError):
 
 
 class DataError(XaionnxError):
+    """The data are refused."""
+
     exit_code = 4
 
 
@@ -101,6 +107,8 @@ class OutputError(DataError):
 
 
 class ResourceError(XaionnxError):
+    """The machine cannot do what was asked for."""
+
     exit_code = 6
 
 

@@ -232,7 +232,7 @@ class Explanation:
         """
         try:
             # np.load leaves a file open that it opened and cannot read.
-            with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as archive:
+            with Path(path).open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
                 record = json.loads(archive[_RECORD].tobytes())
                 if record["format"] != _FORMAT:
                     raise DataError(f"{path} was written by another version of xaionnx. Make it again.")

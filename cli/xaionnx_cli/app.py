@@ -52,6 +52,7 @@ class Application(click.Group):
             # click would drop what the command says about it.
             raise _Interrupted(*stop.args) from None
 
+    # Of click's overloads of main one returns; this never does.
     def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any) -> NoReturn:  # type: ignore[override]
         """Run with ``args`` (those of the process if None) and leave with an exit code."""
         extra["standalone_mode"] = False

@@ -14,7 +14,7 @@ _elements_so_far = 0
 
 def compiled_pays(elements: int) -> bool:
     """Count ``elements`` of work and say whether the compiled loops should do it."""
-    global _elements_so_far
+    global _elements_so_far  # noqa: PLW0603 - the count of a process
     if _elements_so_far <= ELEMENTS_BEFORE_LOADING:  # a lost update between threads only moves the switch a little
         _elements_so_far += elements
     return _elements_so_far > ELEMENTS_BEFORE_LOADING

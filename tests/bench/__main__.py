@@ -12,13 +12,13 @@ and timm are.
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import math
 import os
 import platform
 import statistics
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -109,8 +109,36 @@ def machine() -> dict[str, Any]:
         "load": round(os.getloadavg()[0], 1),
         "onnxruntime": ort.__version__,
         "python": platform.python_version(),
-        "date": datetime.date.today().isoformat(),
+        "date": datetime.now(UTC).date().isoformat(),
     }
+
+
+def measured(nets: Path | None, only: str, rounds: int, seeds: int, left_out: list[str]) -> Iterator[Row]:
+    """The rows whose name contains ``only``; those whose graphs are missing are named in ``left_out``."""
+    known = discovery.methods()
+    for task in tasks(nets):
+        if only not in task.name:
+            continue
+        if task.path.exists() and task.method in known:
+            yield timed(task, rounds)
+        else:
+            left_out.append(task.name)
+    large = (nets or Path()) / NETS["ResNet18"]
+    if large.exists():
+        yield from gain.rows(large, only, rounds)
+    else:
+        left_out.append("incremental occlusion, ResNet18")
+    if nets is not None:
+        yield from (row | {"machine": machine()} for row in gradients.rows(nets, only, rounds))
+        yield from gradients.cam_rows(nets, only, rounds)
+    left_out += [
+        f"gradient, {net.name}"
+        for net in gradients.NETS
+        if only in f"gradient, {net.name}" and not ((nets or Path()) / f"{net.file}.onnx").exists()
+    ]
+    if not only:
+        yield from shapley(seeds)
+        yield from other_rows(nets, rounds)
 
 
 def main() -> None:
@@ -124,38 +152,9 @@ def main() -> None:
     given = parser.parse_args()
     rows: list[Row] = []
     left_out: list[str] = []
-    known = discovery.methods()
-
-    def keep(row: Row) -> None:
+    for row in measured(given.nets, given.only, given.rounds, given.seeds, left_out):
         rows.append(row)
         print(json.dumps(row), flush=True)
-
-    for task in tasks(given.nets):
-        if given.only not in task.name:
-            continue
-        if not task.path.exists() or task.method not in known:
-            left_out.append(task.name)
-            continue
-        keep(timed(task, given.rounds))
-    large = (given.nets or Path()) / NETS["ResNet18"]
-    if large.exists():
-        for row in gain.rows(large, given.only, given.rounds):
-            keep(row)
-    else:
-        left_out.append("incremental occlusion, ResNet18")
-    if given.nets is not None:
-        for row in gradients.rows(given.nets, given.only, given.rounds):
-            keep(row | {"machine": machine()})
-        for row in gradients.cam_rows(given.nets, given.only, given.rounds):
-            keep(row)
-    left_out += [
-        f"gradient, {net.name}"
-        for net in gradients.NETS
-        if given.only in f"gradient, {net.name}" and not ((given.nets or Path()) / f"{net.file}.onnx").exists()
-    ]
-    for kind in (shapley(given.seeds), other_rows(given.nets, given.rounds)) if not given.only else ():
-        for row in kind:
-            keep(row)
     if left_out:
         print(f"Left out: {'; '.join(left_out)}. Make the graphs with models/scripts/export_timm.py, and pass --nets.")
     results = {"machine": machine(), "rows": rows, "left_out": left_out}

@@ -26,21 +26,49 @@ CLOSE = {"rtol": 2e-5, "atol": 2e-6}
 FORMS = ("heads", "rows", "einsum", "masked", "op", "second")
 
 
+class Written:
+    """Nodes and constants of a graph."""
+
+    def __init__(self):
+        self.nodes, self.constants = [], {}
+
+    def node(self, op, inputs, output, **attributes):
+        self.nodes.append(helper.make_node(op, inputs.split(), [output], name=output, **attributes))
+        return output
+
+    def number(self, name, values):
+        self.constants[name] = np.array(values, dtype=np.int64)
+
+    def mixed(self, form, n, q, k, v):
+        """The values of layer n, mixed by attention."""
+        node = self.node
+        if form == "op":
+            return node("Attention", f"{q} {k} {v}", f"mixed_{n}", scale=1.0)
+        if form == "einsum":
+            node("Einsum", f"{q} {k}", f"scores_{n}", equation="bqhd,bkhd->bhqk")
+            node("Softmax", f"scores_{n}", f"attention_{n}", axis=-1)
+            return node("Einsum", f"attention_{n} {v}", f"mixed_{n}", equation="bhqk,bkhd->bhqd")
+        if form == "rows":
+            q, k, v = (node("Reshape", f"{name} rowed", f"{name}_rows") for name in (q, k, v))
+        flipped = [0, 2, 1] if form == "rows" else [0, 1, 3, 2]
+        node("Transpose", k, f"{k}_flipped", perm=flipped)
+        scores = node("MatMul", f"{q} {k}_flipped", f"scores_{n}")
+        if form == "masked":
+            scores = node("Add", f"{scores} mask", f"seen_{n}")
+        node("Softmax", scores, f"attention_{n}", axis=-1)
+        mixed = node("MatMul", f"attention_{n} {v}", f"mixed_{n}")
+        return node("Reshape", f"{mixed} apart", f"apart_{n}") if form == "rows" else mixed
+
+
 def encoder(form, read="first"):
     """The encoder of the oracle as a graph: (N, T, D) to (N, K).
 
     ``heads`` keep an axis; in ``rows`` they share that of the samples; ``masked`` adds a mask that is computed from
     another input; ``op`` is the Attention of opset 23; ``second`` has the batch behind the tokens.
     """
-    nodes, constants = [], {"head": HEAD}
-
-    def node(op, inputs, output, **attributes):
-        nodes.append(helper.make_node(op, inputs.split(), [output], name=output, **attributes))
-        return output
-
-    def number(name, values):
-        constants[name] = np.array(values, dtype=np.int64)
-
+    written = Written()
+    node, number, constants = written.node, written.number, written.constants
+    constants["head"] = HEAD
     number("parted", [0, 0, HEADS, D // HEADS])
     number("joined", [0, 0, D])
     number("rowed", [-1, T, D // HEADS])
@@ -68,24 +96,7 @@ def encoder(form, read="first"):
             if turned:
                 node("Transpose", f"{key}_parted_{n}", f"{key}_heads_{n}", perm=there)
         q, k, v = (f"{key}_{'heads' if turned else 'parted'}_{n}" for key in "qkv")
-        if form == "op":
-            mixed = node("Attention", f"{q} {k} {v}", f"mixed_{n}", scale=1.0)
-        elif form == "einsum":
-            node("Einsum", f"{q} {k}", f"scores_{n}", equation="bqhd,bkhd->bhqk")
-            node("Softmax", f"scores_{n}", f"attention_{n}", axis=-1)
-            mixed = node("Einsum", f"attention_{n} {v}", f"mixed_{n}", equation="bhqk,bkhd->bhqd")
-        else:
-            if form == "rows":
-                q, k, v = (node("Reshape", f"{name} rowed", f"{name}_rows") for name in (q, k, v))
-            flipped = [0, 2, 1] if form == "rows" else [0, 1, 3, 2]
-            node("Transpose", k, f"{k}_flipped", perm=flipped)
-            scores = node("MatMul", f"{q} {k}_flipped", f"scores_{n}")
-            if form == "masked":
-                scores = node("Add", f"{scores} mask", f"seen_{n}")
-            node("Softmax", scores, f"attention_{n}", axis=-1)
-            mixed = node("MatMul", f"attention_{n} {v}", f"mixed_{n}")
-            if form == "rows":
-                mixed = node("Reshape", f"{mixed} apart", f"apart_{n}")
+        mixed = written.mixed(form, n, q, k, v)
         node("Transpose", mixed, f"ordered_{n}", perm=back)
         node("Reshape", f"ordered_{n} joined", f"branch_{n}")
         x = node("Add", f"{x} branch_{n}", f"tokens_{n}")
@@ -104,7 +115,11 @@ def encoder(form, read="first"):
         for name, a in constants.items()
     ]
     graph = helper.make_graph(
-        nodes, f"encoder_{form}_{read}", inputs, [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", K])], held
+        written.nodes,
+        f"encoder_{form}_{read}",
+        inputs,
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", K])],
+        held,
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 23)], ir_version=10)
     onnx.checker.check_model(model, full_check=True)

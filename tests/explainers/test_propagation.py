@@ -24,14 +24,14 @@ ROW = np.float32([[1, 2, 3]])
 
 # Each rule beside its oracle, with a stabiliser large enough to show. What is relative is so in both.
 RULES = {
-    "epsilon": (lambda **k: Epsilon(**k), oracle.epsilon_rule),
+    "epsilon": (Epsilon, oracle.epsilon_rule),
     "gamma": (lambda **k: Gamma(0.7, **k), lambda **k: oracle.gamma_rule(0.7, **k)),
     "alpha1_beta0": (lambda **k: AlphaBeta(1, 0, **k), lambda **k: oracle.alpha_beta_rule(1, 0, **k)),
     "alpha2_beta1": (lambda **k: AlphaBeta(2, 1, **k), lambda **k: oracle.alpha_beta_rule(2, 1, **k)),
-    "z_plus": (lambda **k: ZPlus(**k), oracle.z_plus_rule),
+    "z_plus": (ZPlus, oracle.z_plus_rule),
     "z_box": (lambda **k: ZBox(LOW, HIGH, **k), lambda **k: oracle.z_box_rule(LOW, HIGH, **k)),
-    "w_square": (lambda **k: WSquare(**k), oracle.w_square_rule),
-    "flat": (lambda **k: Flat(**k), oracle.flat_rule),
+    "w_square": (WSquare, oracle.w_square_rule),
+    "flat": (Flat, oracle.flat_rule),
 }
 
 

@@ -6,6 +6,7 @@ import os
 import pickle
 import time
 import zipfile
+from pathlib import Path
 
 import onnx
 import onnxruntime
@@ -216,7 +217,7 @@ class TestOtherFiles:
 
     def test_missing(self, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
-        assert message("m.onnx") == f"No file m.onnx. Check the path; the current folder is {os.getcwd()}."
+        assert message("m.onnx") == f"No file m.onnx. Check the path; the current folder is {Path.cwd()}."
 
     def test_path_through_a_file(self, relu):
         assert message(relu / "m.onnx") == f"No file {relu}/m.onnx: a part of its path is a file, not a folder."

@@ -169,7 +169,7 @@ def score_cam(net: Net, x: Array, c: int) -> Array:
     for k in range(len(a)):
         mask = enlarged(a[k], *x.shape[1:])
         spread = mask.max() - mask.min()
-        mask = (mask - mask.min()) / (spread if spread else 1)
+        mask = (mask - mask.min()) / (spread or 1)
         scores.append(net.scores(x * mask)[c] - net.scores(0 * x)[c])
     return weighted(a, softmax(np.array(scores)))
 
@@ -225,7 +225,7 @@ def full_grad(net: Net, x: Array, c: int) -> tuple[Array, float]:
     drawn = np.zeros(x.shape[1:])
     for part in parts:
         size = np.abs(part) - np.abs(part).min()
-        for plane in size / (size.max() if size.max() else 1):
+        for plane in size / (size.max() or 1):
             drawn += enlarged(plane, *x.shape[1:])
     return drawn, sum(part.sum() for part in parts) + net.head_bias[c]
 

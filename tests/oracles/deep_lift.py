@@ -33,6 +33,17 @@ FUNCTIONS = {"relu": lambda v: np.maximum(v, 0), "tanh": np.tanh}
 SLOPES = {"relu": lambda v: float(v > 0), "tanh": lambda v: 1 - np.tanh(v) ** 2}
 
 
+def signed_sums(terms, outputs):
+    """Sums (O,) of the positive and of the negative ones of ``terms``, pairs of an output's number and a value."""
+    plus, minus = np.zeros(outputs), np.zeros(outputs)
+    for j, term in terms:
+        if term > 0:
+            plus[j] += term
+        else:
+            minus[j] += term
+    return plus, minus
+
+
 def forward(steps, units):
     """The units that each step takes, and those that the last one makes."""
     taken = []
@@ -40,26 +51,13 @@ def forward(steps, units):
         taken.append(units)
         if step[0] == "linear":
             w, bias = step[1:]
-            plus, minus = np.zeros(len(w)), np.zeros(len(w))
-            for j in range(len(w)):
-                for i in range(w.shape[1]):
-                    contribution = w[j, i] * units.change[i]
-                    if contribution > 0:
-                        plus[j] += contribution
-                    else:
-                        minus[j] += contribution
-            units = Units(w @ units.x + bias, w @ units.b + bias, plus, minus)
+            terms = [(j, w[j, i] * units.change[i]) for j in range(len(w)) for i in range(w.shape[1])]
+            units = Units(w @ units.x + bias, w @ units.b + bias, *signed_sums(terms, len(w)))
         elif step[0] == "kept":
             w, bias = step[1:]
-            plus, minus = np.zeros(len(w)), np.zeros(len(w))
-            for j in range(len(w)):
-                for i in range(w.shape[1]):
-                    for part in (units.plus[i], units.minus[i]):
-                        if w[j, i] * part > 0:
-                            plus[j] += w[j, i] * part
-                        else:
-                            minus[j] += w[j, i] * part
-            units = Units(w @ units.x + bias, w @ units.b + bias, plus, minus)
+            parts = [(units.plus[i], units.minus[i]) for i in range(w.shape[1])]
+            terms = [(j, w[j, i] * part) for j in range(len(w)) for i in range(w.shape[1]) for part in parts[i]]
+            units = Units(w @ units.x + bias, w @ units.b + bias, *signed_sums(terms, len(w)))
         elif step[0] == "joined":
             made = [forward(branch, units)[1] for branch in step[1]]
             units = Units(*(np.concatenate([getattr(one, name) for one in made]) for name in Units.__annotations__))

@@ -226,8 +226,7 @@ class _Layers:
         if signal is not None:
             return others(g, node, cotangents, [index == signal for index in (0, 1)])
         half = _halved(g, node, cotangents[0])
-        sides = [others(g, node, [half], [index == side for index in (0, 1)])[side] for side in (0, 1)]
-        return sides
+        return [others(g, node, [half], [index == side for index in (0, 1)])[side] for side in (0, 1)]
 
 
 def _signal(g: GradientBuilder, node: ir.Node, needed: Sequence[bool]) -> int | None:

@@ -125,7 +125,7 @@ class ShapleySampling(SamplingExplainer, FeatureExplainer):
     def _gains(self, game: Game, answer: Answering, first: int, last: int) -> Array:
         """What each player adds in orders ``first`` to ``last``, (last - first, P, T)."""
         players = game.players
-        drawn = permutations(self.seed, first, last, players, self.scheme)  # type: ignore[arg-type]
+        drawn = permutations(self.seed, first, last, players, self.scheme)  # type: ignore[arg-type]  # checked
         inner = players - 1  # coalitions of an order that are neither empty nor full
 
         def codes(start: int, stop: int) -> Array:

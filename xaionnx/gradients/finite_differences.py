@@ -122,7 +122,7 @@ class FiniteDifferences:
         features: list[str] = []
         try:
             if name != "finite_differences":
-                raise ValueError(name)
+                raise ValueError(name)  # noqa: TRY301 - refused with the rest
             while parts:
                 part = parts.pop(0)
                 key, equals, value = part.partition("=")

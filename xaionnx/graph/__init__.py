@@ -1,0 +1,1 @@
+"""ONNX graphs: built, made canonical, cut, joined and written out."""

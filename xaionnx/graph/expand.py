@@ -117,11 +117,11 @@ def _function(node: onnx.NodeProto, version: int, types: Mapping[str, onnx.TypeP
         )
     function = onnx.FunctionProto()
     # The stubs of onnx lack both members.
-    offered: list[int] = schema.context_dependent_function_opset_versions  # type: ignore[attr-defined]
+    offered: list[int] = schema.context_dependent_function_opset_versions  # type: ignore[attr-defined]  # see above
     versions = [opset for opset in offered if opset <= version]
     if versions:
         told = [types[name].SerializeToString() if name else b"" for name in node.input]
-        body = schema.get_context_dependent_function_with_opset_version  # type: ignore[attr-defined]
+        body = schema.get_context_dependent_function_with_opset_version  # type: ignore[attr-defined]  # see above
         content = body(max(versions), node.SerializeToString(), told)
         function.ParseFromString(content)
     if not function.node:

@@ -63,7 +63,7 @@ class Part:
         return replace(self, size=size, under=self.under * small), replace(self, size=small)
 
     def joined(self, small: Part) -> Part | None:
-        """This and a part of smaller steps in one; None where they do not belong together."""
+        """The part that joins this one and one of smaller steps; None where they do not belong together."""
         if self.kind == "P" or replace(self, size=0, under=0) != replace(small, size=0, under=0):
             return None
         if self.placed and self.under != small.under * small.size:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import math
 import ntpath
-import os
 import posixpath
 import stat
 from collections.abc import Iterator
@@ -146,7 +145,7 @@ def _checked(shown: str, location: str, folder: Path) -> tuple[ExternalFile, int
         path = (folder / location).resolve(strict=True)
         status = path.stat()
     except (OSError, RuntimeError):
-        if os.path.islink(shown):
+        if Path(shown).is_symlink():
             # Download caches keep a model and its weights as links to two unrelated files.
             raise refusal(
                 f"{prefix} is missing from {folder}, where {shown} links to. "

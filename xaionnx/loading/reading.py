@@ -170,7 +170,7 @@ def _combined(digest: str, external: Iterable[ExternalFile]) -> str:
 
 def _unreachable(shown: str, error: Exception) -> ModelFileError:
     if isinstance(error, FileNotFoundError):
-        return refusal(f"No file {shown}. Check the path; the current folder is {os.getcwd()}.")
+        return refusal(f"No file {shown}. Check the path; the current folder is {Path.cwd()}.")
     if isinstance(error, NotADirectoryError):
         return refusal(f"No file {shown}: a part of its path is a file, not a folder.")
     if isinstance(error, PermissionError):

@@ -28,8 +28,10 @@ class _Read(NamedTuple):
 def deform_conv(
     g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]
 ) -> list[Gradient]:
-    """With G groups of offsets, K entries of the kernel and P positions: the columns that the kernel meets are read as
-    by GridSample, and multiplied as by Conv."""
+    """The columns that the kernel meets are read as by GridSample, and multiplied as by Conv.
+
+    There are G groups of offsets, K entries of the kernel and P positions.
+    """
     x, w, offset, bias, mask = [*node.inputs, None, None][:5]
     dy = cotangents[0]
     if x is None or w is None or offset is None or dy is None or g.rank(x) != 4:

@@ -173,8 +173,7 @@ def tile(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
         return dy
     if split.count(-1) > 1:
         raise g.refusal(node, "several of its axes follow the number of samples")
-    summed = g.op("ReduceSum", g.op("Reshape", dy, g.ints(*split)), g.ints(*repeated), keepdims=0)
-    return summed
+    return g.op("ReduceSum", g.op("Reshape", dy, g.ints(*split)), g.ints(*repeated), keepdims=0)
 
 
 @unary("TopK")

@@ -123,7 +123,8 @@ def pad(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], neede
         if begin[axis] or end[axis]:
             size = g.size(x, axis)
             # What each entry of the padded axis was copied from; a pad below 0 crops.
-            wide = np.pad(np.arange(size), (max(begin[axis], 0), max(end[axis], 0)), mode=mode)  # type: ignore[call-overload]
+            widths = (max(begin[axis], 0), max(end[axis], 0))
+            wide = np.pad(np.arange(size), widths, mode=mode)  # type: ignore[call-overload]  # one of numpy's modes
             source = wide[max(-begin[axis], 0) : len(wide) - max(-end[axis], 0)]
             dy = g.select_back(dy, axis, source, size)
     return [dy if needed[0] else None] + [None] * (len(node.inputs) - 1)

@@ -183,8 +183,10 @@ def mean_variance_normalization(g: GradientBuilder, node: ir.Node, dy: ir.Value)
 
 @unary("LRN")
 def local_response_normalization(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
-    """With d = bias + alpha/size * (B x²), B the band of neighbouring channels, and t = dy d^-beta:
-    t - 2 alpha beta / size * x * B'(x t / d)."""
+    """The gradient is t - 2 alpha beta / size * x * B'(x t / d).
+
+    Here B sums a band of neighbouring channels, d = bias + alpha/size * (B x²) and t = dy d^-beta.
+    """
     (x,) = _given(node, 1)
     size = node.attributes["size"].as_int()
     alpha, beta = node.attributes.get_float("alpha", 1e-4), node.attributes.get_float("beta", 0.75)
