@@ -135,6 +135,20 @@ def test_one_sample_for_one_of_its_targets():
         one.sample(0, 1)
 
 
+def test_one_sample_has_its_own_diagnostics():
+    told = {
+        "evaluations": [5, 6, 7],
+        "gap": [[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]],
+        "r2": [[1], [2], [3]],
+        "seconds": 2.5,
+    }
+    alone = Explanation("m", np.ones((3, 4)), np.array(["a", "b", "c"]), np.ones(3), diagnostics=told)
+    assert alone.sample(1).diagnostics == {"evaluations": [6], "gap": [[0.3, 0.4]], "r2": [[2]], "seconds": 2.5}
+    names = np.array([["a", "b", "c"], ["d", "e", "f"]])
+    both = Explanation("m", np.ones((2, 3, 4)), names, np.ones((2, 3)), diagnostics=told)
+    assert both.sample(2, 1).diagnostics == {"evaluations": [7], "gap": [0.6], "r2": [[3]], "seconds": 2.5}
+
+
 def other_file(tmp_path, kind):
     path = tmp_path / "other.npz"
     if kind == "text":

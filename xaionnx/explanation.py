@@ -155,7 +155,7 @@ class Explanation:
         return self.provenance.get("value_kind")
 
     def sample(self, n: int, target: int = 0) -> Explanation:
-        """The arrays of sample ``n`` alone (N = 1), for one of its targets; ``diagnostics`` and ``provenance`` whole.
+        """The record of sample ``n`` alone (N = 1), for one of its targets; ``seconds`` and ``provenance`` stay whole.
 
         Raises
         ------
@@ -181,7 +181,16 @@ class Explanation:
             features=None if self.features is None else _each(self.features, place),
             standard_error=None if self.standard_error is None else pick(self.standard_error),
             maps={name: pick(array) for name, array in self.maps.items()},
+            diagnostics={key: self._diagnostic(told, n, target) for key, told in self.diagnostics.items()},
         )
+
+    def _diagnostic(self, told: Any, n: int, target: int) -> Any:
+        """A diagnostic of one sample, in a list of one, and of one target where it lists one a target."""
+        if not isinstance(told, list) or len(told) != self.samples:
+            return told
+        one = told[n]
+        by_target = self.several_targets and isinstance(one, list) and len(one) == len(self.target)
+        return [one[target] if by_target else one]
 
     def to_dict(self) -> dict[str, Any]:
         """The record as plain Python values, ready for JSON (NaN and infinity become None)."""

@@ -148,8 +148,8 @@ def gap_lines(result: Explanation) -> list[str]:
     from xaionnx.render.words import gap
 
     if not result.several_targets:
-        return [f"  {words}" for words in gap(result, 0, 0)]
-    each = [(plain(str(name)), gap(result.sample(0, t), 0, t)) for t, name in enumerate(result.target[:5, 0])]
+        return [f"  {words}" for words in gap(result.sample(0))]
+    each = [(plain(str(name)), gap(result.sample(0, t))) for t, name in enumerate(result.target[:5, 0])]
     return [f"  {name}: {words}" for name, found in each for words in found]
 
 

@@ -308,7 +308,7 @@ def test_a_source_is_given_as_an_object_too(model):
 
 
 def test_a_caption_names_a_source_other_than_the_graph(model):
-    captions = [made_by(slopes(model, X, 1, source), 0) for source in ("graph", "finite_differences", by_cotangent())]
+    captions = [made_by(slopes(model, X, 1, source)) for source in ("graph", "finite_differences", by_cotangent())]
     assert "gradient" not in captions[0]
     assert "gradients by finite differences" in captions[1]
     assert "gradients by by_cotangent" in captions[2]

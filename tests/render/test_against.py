@@ -20,10 +20,10 @@ def compared():
 
 
 def test_the_caption_of_a_sample_and_target_names_its_own(compared):
-    said = words.made_by(compared.sample(1, 0), 1, 0).replace("\N{NO-BREAK SPACE}", " ")
+    said = words.made_by(compared.sample(1, 0)).replace("\N{NO-BREAK SPACE}", " ")
     assert said == "contrast cam · against lynx (287)"
-    assert "against rug (5)" in words.made_by(compared.sample(0, 1), 0, 1)
-    assert "against" not in words.made_by(compared.sample(0, 1), 0, 1, alone=False)
+    assert "against rug (5)" in words.made_by(compared.sample(0, 1))
+    assert "against" not in words.made_by(compared.sample(0, 1), alone=False)
 
 
 def test_a_sheet_of_several_samples_names_them_panel_by_panel(compared, monkeypatch):

@@ -32,7 +32,7 @@ SCALED = f"{patterns._SCALED}-370"
 def test_ops_are_named_and_factors(labels, said):
     one = Explanation("saliency", np.ones((1, 4)), np.array(["cat"]), np.ones(1), provenance={"approximations": labels})
     assert words.approximations(one) == said
-    told = words.made_by(one, 0).replace("\N{NO-BREAK SPACE}", " ").split(" · ")
+    told = words.made_by(one).replace("\N{NO-BREAK SPACE}", " ").split(" · ")
     assert told == ["saliency", *said]
 
 

@@ -70,7 +70,7 @@ def test_bars_of_nothing_say_so(monkeypatch):
     from xaionnx.render import bar_chart
 
     said = []
-    monkeypatch.setattr(bar_chart, "_drawn", lambda *given: said.append(given[5]))
+    monkeypatch.setattr(bar_chart, "_drawn", lambda *given: said.append(given[4]))
     for row in (np.zeros((1, 3)), np.ones((1, 3))):
         one = Explanation("a", row, np.array(["good"]), np.array([1.0]), provenance={"value_kind": "contribution"})
         render.bars(one)
@@ -79,4 +79,4 @@ def test_bars_of_nothing_say_so(monkeypatch):
 
 
 def test_one_evaluation_is_no_plural():
-    assert "1 evaluation\N{NO-BREAK SPACE}" in words.made_by(told(), 0) + "\N{NO-BREAK SPACE}"
+    assert "1 evaluation\N{NO-BREAK SPACE}" in words.made_by(told()) + "\N{NO-BREAK SPACE}"

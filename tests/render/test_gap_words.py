@@ -10,8 +10,8 @@ from xaionnx.explainers.lrp import Lrp
 from xaionnx.render import words
 
 
-def told(one, target=0):
-    return words.gap(one, 0, target)
+def told(one):
+    return words.gap(one)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_each_target_has_its_own_gap():
     found = xaionnx.explain(model, x, "lrp", [0, Target.probability(3)])
     for target, whole in enumerate(("score", "probability")):
         share = found.diagnostics["relative_gap"][0][target]
-        (said,) = told(found.sample(0, target), target)
+        (said,) = told(found.sample(0, target))
         assert said.endswith((f"of the {whole} stayed in biases or the stabiliser", f"more than the {whole}"))
         assert float(said.split(" ")[0]) == pytest.approx(100 * share, rel=0.06)
 

@@ -79,7 +79,7 @@ def test_what_lies_over_a_picture():
 
 
 def test_the_caption_names_the_layer_as_the_model_does():
-    assert words.made_by(explained(np.zeros((1, 3)), "F").sample(0), 0).startswith(
+    assert words.made_by(explained(np.zeros((1, 3)), "F").sample(0)).startswith(
         "conductance\N{NO-BREAK SPACE}· layer /a_b/c"
     )
 

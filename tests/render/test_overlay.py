@@ -296,13 +296,13 @@ def test_of_several_inputs_the_one_that_fits_is_drawn(photo):
 def test_the_caption_names_method_baseline_and_evaluations():
     one = explanation(
         np.ones((2, 1, 4, 4)),
-        diagnostics={"evaluations": [17, 19], "r2": [[0.9, 0.8], [0.7, 0.6]]},
+        diagnostics={"evaluations": [17, 19], "r2": [[0.9], [0.6]]},
         provenance={
             "parameters": {"window": [8, 4], "stride": 4, "baseline": {"kind": "Blur", "sigma": 10.0}, "seed": 0},
             "model": "net.onnx",
         },
     )
-    said = words.made_by(one.sample(1), 1, 1).replace("\N{NO-BREAK SPACE}", " ")
+    said = words.made_by(one.sample(1)).replace("\N{NO-BREAK SPACE}", " ")
     assert said == "occlusion · stride 4 · window 8 x 4 · baseline blur 10 · 19 evaluations · R² 0.6 · net.onnx"
     assert words.class_and_score(one.sample(1)) == "cat (3) · score 3.5"
 
@@ -320,7 +320,7 @@ def test_the_caption_tells_the_gap_of_a_path(gaps, tolerance, words_of_it):
         diagnostics={"evaluations": [66, 66], "relative_gap": gaps, "steps": [32, 64]},
         provenance={"parameters": {"rule": "middle", "steps": 8, "max_steps": 64, "tolerance": tolerance}},
     )
-    said = words.made_by(one.sample(1), 1).replace("\N{NO-BREAK SPACE}", " ")
+    said = words.made_by(one.sample(1)).replace("\N{NO-BREAK SPACE}", " ")
     assert said == f"occlusion · rule middle · 66 evaluations · {words_of_it}"
 
 

@@ -91,9 +91,7 @@ def bars(
     if len(order) < len(values):
         notes.append(f"The {len(values) - len(order)} weakest of {len(values)} {kind} are left out.")
     caption = " ".join(filter(None, notes))
-    return _drawn(
-        one, (sample, target), labels, values[order], None if errors is None else errors[order], caption, title
-    )
+    return _drawn(one, labels, values[order], None if errors is None else errors[order], caption, title)
 
 
 def _values(one: Explanation, input: str | None) -> tuple[Array, Array | None]:
@@ -123,7 +121,6 @@ def _values(one: Explanation, input: str | None) -> tuple[Array, Array | None]:
 
 def _drawn(
     one: Explanation,
-    place: tuple[int, int],
     labels: list[str],
     values: Array,
     errors: Array | None,
@@ -136,7 +133,7 @@ def _drawn(
     ink, faint = ("#{:02x}{:02x}{:02x}".format(*colour) for colour in (INK, FAINT))
     wrapped = ["\n".join(textwrap.wrap(label, _NAME, max_lines=2, placeholder=" …")) or label for label in labels]
     lines = sum(1 + 0.7 * label.count("\n") for label in wrapped)
-    caption = [*textwrap.wrap(reading, 104), *textwrap.wrap(words.made_by(one, *place), 104)]
+    caption = [*textwrap.wrap(reading, 104), *textwrap.wrap(words.made_by(one), 104)]
     heading = textwrap.wrap(title or words.class_and_score(one), 56)
     height = 0.3 * lines + 0.18 * len(caption) + 0.28 * len(heading) + 0.68
     figure = Figure(figsize=(7.2, height), dpi=_DPI, facecolor="white")

@@ -97,9 +97,11 @@ def sheet(  # noqa: PLR0913 - options of a picture, all by keyword
         raise ParameterError("The 'samples' parameter of sheet must name at least one sample. Got [] instead.")
     size, alone = max(14, round(0.048 * side)), len(chosen) == 1
     panels: list[page.Panel] = []
+    first: list[Explanation] = []
     drawn: list[words.Drawn] = []
     for n in chosen:
         records = [one_sample(e, n, target if e.several_targets else 0, "sheet") for e in given]
+        first = first or records
         photo = one_picture(pictures, n, count)
         shown = enlarged(photo, None, side)
         name = "photo" if alone else f"photo {n}"
@@ -110,7 +112,7 @@ def sheet(  # noqa: PLR0913 - options of a picture, all by keyword
             scale = scale_of(found.values, sign, percentile, "sheet")
             fitting = look if found.labels is not None and found.players is not None else _plain(look)
             heated = Image.fromarray(painted(shown, found, scale, fitting, "sheet"))
-            said = [words.class_and_score(one), *(words.against(one, n, target) if not alone else [])]
+            said = [words.class_and_score(one), *(words.against(one) if not alone else [])]
             panels.append(_panel(name, ", ".join(said), heated, scale, side, size, alpha))
             drawn.append(words.Drawn(name, one, scale, found))
     across = 1 + len(given)
@@ -122,7 +124,7 @@ def sheet(  # noqa: PLR0913 - options of a picture, all by keyword
         [
             page.text_block(words.shared_reading(drawn, percentile, top), body.width, size),
             page.text_block(
-                list(dict.fromkeys(words.made_by(e.sample(chosen[0]), chosen[0], target, alone=alone) for e in given)),
+                list(dict.fromkeys(words.made_by(one, alone=alone) for one in first)),
                 body.width,
                 max(12, round(0.85 * size)),
                 colour=FAINT,

@@ -125,7 +125,7 @@ def overlay(  # noqa: PLR0913 - options of a picture, all by keyword
     caption = page.beneath(
         [
             page.text_block([" ".join(notes)], body.width, small),
-            page.text_block([words.made_by(one, sample, target)], body.width, small, colour=FAINT),
+            page.text_block([words.made_by(one)], body.width, small, colour=FAINT),
         ],
         gap // 2,
     )

@@ -130,9 +130,7 @@ def positions(
     caption = page.beneath(
         [
             page.text_block([note], body.width, size),
-            page.text_block(
-                [words.made_by(one, sample, target)], body.width, max(12, round(0.85 * size)), colour=FAINT
-            ),
+            page.text_block([words.made_by(one)], body.width, max(12, round(0.85 * size)), colour=FAINT),
         ],
         size // 2,
     )

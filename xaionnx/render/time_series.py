@@ -138,7 +138,7 @@ def series(  # noqa: PLR0913 - options of a picture, all by keyword
     body = page.beside([body, bar], _TEXT // 2)
     caption = [
         page.text_block([" ".join(notes)], body.width, _TEXT - 2),
-        page.text_block([words.made_by(one, sample, target)], body.width, _TEXT - 3, colour=FAINT),
+        page.text_block([words.made_by(one)], body.width, _TEXT - 3, colour=FAINT),
     ]
     heading = page.text_block([title or words.class_and_score(one)], body.width, round(1.25 * _TEXT), bold=True)
     return page.framed(page.beneath([heading, body, page.beneath(caption, _TEXT // 3)], _TEXT // 2), _TEXT)

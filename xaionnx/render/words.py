@@ -72,9 +72,9 @@ def facts(one: Explanation) -> list[str]:
     return parts
 
 
-def against(one: Explanation, sample: int, target: int = 0) -> list[str]:
+def against(one: Explanation) -> list[str]:
     """With which classes the target was compared, where it was."""
-    found = _entry(one, "against", sample, target)
+    found = _entry(one, "against")
     return [f"against {found}"] if isinstance(found, str) else []
 
 
@@ -94,21 +94,20 @@ def approximations(one: Explanation) -> list[str]:
     return said
 
 
-def made_by(one: Explanation, sample: int, target: int = 0, *, alone: bool = True) -> str:
+def made_by(one: Explanation, *, alone: bool = True) -> str:
     """One line on what was done: method, parameters, features, baseline, approximations, evaluations, fit, model.
 
-    ``sample`` and ``target`` are those in the whole explanation, whose diagnostics hold one number each. ``alone``
-    tells whether the line is for that sample alone, so that it may say with which classes it was compared.
+    ``alone`` tells whether the line is for this sample alone, so that it may say with which classes it was compared.
     """
-    off = gap(one, sample, target)
+    off = gap(one)
     # Beside the gap stand the steps that were taken, not those that were asked for.
     parts = [
         method_words(one),
         *(fact for fact in facts(one) if not (off and fact.startswith(("steps ", "max steps ")))),
     ]
     parts += approximations(one)
-    parts += against(one, sample, target) if alone else []
-    spent, fit = (_diagnosed(one, name, sample, target) for name in ("evaluations", "r2"))
+    parts += against(one) if alone else []
+    spent, fit = (_diagnosed(one, name) for name in ("evaluations", "r2"))
     if spent is not None:
         parts.append(f"{spent:.0f} evaluation{'' if spent == 1 else 's'}")
     parts += off
@@ -158,28 +157,28 @@ def _signed_instead(empty: Sequence[Explanation]) -> list[str]:
     return ["Values below zero are left out; relu=False, or --no-relu, shows them too."] if cut else []
 
 
-def _entry(one: Explanation, name: str, sample: int, target: int) -> Any:
-    """A diagnostic of one sample, and of one target where it has one a target."""
+def _entry(one: Explanation, name: str) -> Any:
+    """A diagnostic of the one sample and target, which may stand in lists of one."""
     found: Any = one.diagnostics.get(name)
-    for place in (sample, target):
+    for _ in range(2):
         if isinstance(found, list):
-            found = found[place] if place < len(found) else None
+            found = found[0] if found else None
     return found
 
 
-def _diagnosed(one: Explanation, name: str, sample: int, target: int) -> float | None:
+def _diagnosed(one: Explanation, name: str) -> float | None:
     """The same, of a number."""
-    found = _entry(one, name, sample, target)
+    found = _entry(one, name)
     return float(found) if isinstance(found, int | float) and not isinstance(found, bool) else None
 
 
-def gap(one: Explanation, sample: int, target: int) -> list[str]:
+def gap(one: Explanation) -> list[str]:
     """How far the values are off what they add up to: a change, or the score itself where relevance is handed back.
 
     Relevance that is lost was kept by biases or the stabiliser of a rule, unless it is so little that it is rounding.
     """
     names = ("relative_gap", "steps", "conservation_gap", "relevance")
-    share, steps, missing, relevance = (_diagnosed(one, name, sample, target) for name in names)
+    share, steps, missing, relevance = (_diagnosed(one, name) for name in names)
     if share is None:
         return []
     given = one.provenance.get("parameters", {})
