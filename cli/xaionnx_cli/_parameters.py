@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -54,7 +55,28 @@ class MethodCommand(click.Command):
                     formatter.write_dl(records)
 
 
-class _Own(click.Option):
+class LateOption(click.Option):
+    """An option whose help is made when it is shown, as it lists what a registry finds."""
+
+    def __init__(
+        self,
+        names: list[str],
+        words: Callable[[], str],
+        *,
+        type: click.ParamType | None = None,  # type: ignore[type-arg]  # not generic in older releases of click
+        default: object = None,
+        metavar: str | None = None,
+        multiple: bool = False,
+    ) -> None:
+        super().__init__(names, type=type, default=default, metavar=metavar, multiple=multiple)
+        self._words = words
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        self.help = self._words()
+        return super().get_help_record(ctx)
+
+
+class _Own(LateOption):
     """An option that stands for a field of the method."""
 
 
@@ -68,13 +90,13 @@ def _option(field: str, parameter: Parameter, default: Any) -> _Own:
     if isinstance(default, bool):
         said = "on" if default else "off"
         names = [f"{flag}/--no-{flag[2:]}", field]
-        return _Own(names, default=default, help=f"{_capital(parameter.help)}.  [default: {said}]")
+        return _Own(names, lambda: f"{_capital(parameter.help)}.  [default: {said}]", default=default)
     return _Own(
         [flag, field],
+        lambda: f"{_capital(parameter.help)}.{_facts(parameter, default)}",
         type=_Value(flag, parameter),
         default=default,
         metavar=_metavar(parameter),
-        help=f"{_capital(parameter.help)}.{_facts(parameter, default)}",
     )
 
 

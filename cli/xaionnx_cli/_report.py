@@ -192,6 +192,12 @@ def token_names(result: Explanation, x: Array) -> list[str] | None:
     return [f"token {place} ({number})" for place, number in enumerate(x)]
 
 
+def part_names(result: Explanation, x: Array, spec: InputSpec) -> Sequence[str] | None:
+    """The names of what bars show: tokens of a layer, or the columns of a table; None where there are none."""
+    columns = None if "layer" in result.provenance else spec.columns
+    return token_names(result, x) or columns or None
+
+
 def _held(spec: InputSpec, name: str, value: Any) -> str:
     words = spec.categories.get(name)
     held = words[int(value)] if words and 0 <= int(value) < len(words) else f"{value:g}"

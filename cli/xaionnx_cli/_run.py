@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,10 +22,6 @@ from xaionnx_cli._report import plain
 
 # Of more inputs than these the features are not listed; the record holds them.
 _FEW = 5
-
-
-# Bars of a table's row that are drawn where --top says nothing.
-_BARS = 20
 
 # So many inputs that are refused for the same reason are all named.
 _ALIKE = 5
@@ -51,6 +46,7 @@ class Request:
     sign: str
     top: int | None
     original: bool
+    picture: str
     as_json: bool
 
 
@@ -254,34 +250,24 @@ def _drawn(
     path: Path,
     request: Request,
 ) -> Path:
-    """The picture of one target: a map over the photo or behind the series, or bars where neither fits.
-
-    ``x`` is the explained input of the sample, without the batch axis.
-    """
+    """The picture of one target; ``x`` is the explained input of the sample, without the batch axis."""
     from xaionnx import render
     from xaionnx.layers.series import series
 
-    if sample.display is not None and render.covers_picture(result):
-        picture = render.overlay(
-            result,
-            sample.display,
-            target=target,
-            sign=request.sign,
-            top=request.top,
-            original=request.original,
-            stretched=spec.resize == "stretch",
-        )
-        return render.save(picture, path)
     name = model.input().name
     over = series(model, split(sample.feeds, name, spec, model.shared)[0])
-    values = result.values.get(name) if isinstance(result.values, dict) else result.values
-    shape = () if values is None else values.shape[2 if result.several_targets else 1 :]
-    if over is not None and shape == x.shape and "layer" not in result.provenance:
-        picture = render.series(
-            result, x, channel=over.channel, target=target, sign=request.sign, top=request.top, input=name
-        )
-        return render.save(picture, path)
-    names: Sequence[str] | None = _report.token_names(result, x)
-    if names is None and result.provenance.get("layer") is None:
-        names = spec.columns if shape == (len(spec.columns),) else None
-    return render.save(render.bars(result, names, target=target, top=request.top or _BARS), path)
+    picture = render.picture(
+        result,
+        request.picture,
+        photo=sample.display,
+        stretched=spec.resize == "stretch",
+        signal=None if over is None else x,
+        channel=0 if over is None else over.channel,
+        names=_report.part_names(result, x, spec),
+        input=name,
+        target=target,
+        sign=request.sign,
+        top=request.top,
+        original=request.original,
+    )
+    return render.save(picture, path)

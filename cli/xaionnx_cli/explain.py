@@ -51,8 +51,29 @@ def _help(method: Any) -> str:
     )
 
 
+class _PictureName(click.ParamType):  # type: ignore[type-arg]  # not generic in older releases of click
+    """The name of a picture kind, refused before anything is computed."""
+
+    name = "kind"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value != "auto":
+            from xaionnx.render.picture import PICTURES
+
+            PICTURES.find(value)
+        return value
+
+
+def _pictures() -> str:
+    from xaionnx.render.picture import PICTURES
+
+    kinds = [f"{name} (needs {PICTURES.find(name).needs})" for name in PICTURES.names()]
+    return f"How the result is drawn: auto takes the kind that fits; {', '.join(kinds)}.  [default: auto]"
+
+
 def _common() -> list[click.Parameter]:
     from xaionnx_cli import _targets
+    from xaionnx_cli._parameters import LateOption
 
     return [
         click.Argument(["model"], type=click.Path()),
@@ -103,6 +124,7 @@ def _common() -> list[click.Parameter]:
         click.Option(
             ["--top"], type=click.IntRange(1), metavar="INT", help="Show only so many features, the strongest."
         ),
+        LateOption(["--picture"], _pictures, type=_PictureName(), default="auto", metavar="KIND"),
         click.Option(["--original"], is_flag=True, help="Put the photo itself beside the map."),
         click.Option(["--spec"], metavar="FILE", help="The InputSpec, instead of the .toml file beside the model."),
         click.Option(["--exif"], is_flag=True, help="Turn pictures as their EXIF orientation says."),

@@ -35,7 +35,9 @@ def test_tokens_are_called_tokens(run, tmp_path, monkeypatch):
     tiny.saved(path, nodes, [tensor("ids", ["N", 3], 7)], [tensor("y", ["N", 3])], weights)
     np.save(tmp_path / "ids.npy", np.array([[5, 1, 4]]))
     names = []
-    monkeypatch.setattr("xaionnx.render.bars", lambda found, given, **how: names.append(given) or _picture())
+    monkeypatch.setattr(
+        "xaionnx.render.pictures.bars.bars", lambda found, given, **how: names.append(given) or _picture()
+    )
     words = ("--layer", "bent", "--no-relu", "-t", "1", "-o", tmp_path / "bars.png")
     result = run("explain", "grad_cam", path, tmp_path / "ids.npy", *words)
     assert result.exit_code == 0, result.stderr

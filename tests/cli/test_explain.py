@@ -258,3 +258,15 @@ def test_many_refused_alike_are_told_once(run):
     assert head == "xaionnx: 50 of 50 inputs refused:"
     assert first.startswith(f"xaionnx:   '{rows}:2': XRAI divides pictures")
     assert rest == f"xaionnx:   and 49 more for the same reason, up to '{rows}:51'"
+
+
+def test_the_kind_of_picture_is_named(run, digits, picture, tmp_path):
+    made = run("explain", "saliency", digits, picture, "--picture", "bars", "-o", tmp_path / "bars.png")
+    assert made.exit_code == 0, made.stderr
+    refused = run("explain", "saliency", digits, picture, "--picture", "series", "-o", tmp_path / "series.png")
+    assert refused.exit_code == 2
+    assert "A picture of the kind 'series' needs an input that is a series" in refused.stderr
+    unknown = run("explain", "saliency", digits, picture, "--picture", "maps", "-o", tmp_path / "maps.png")
+    assert "No picture kind named 'maps'. Nearest: map, bars." in unknown.stderr
+    words = " ".join(run("explain", "saliency", "--help").stdout.split())
+    assert "map (needs a photo, and values that have places in it)" in words
