@@ -93,8 +93,7 @@ def expose(model: onnx.ModelProto, names: Iterable[str]) -> onnx.ModelProto:
 
     Notes
     -----
-    Types and shapes of the new outputs are declared where the model knows them. onnxruntime needs none; a file that
-    shall pass the checker gets them from `declare_types`.
+    Types and shapes of the new outputs are declared where the model knows them. onnxruntime needs none.
 
     Examples
     --------
@@ -207,25 +206,6 @@ def shapes(model: onnx.ModelProto, inputs: Mapping[str, Sequence[int]]) -> dict[
         for name, value in _inferred(model, inputs).items()
         if value.type.tensor_type.HasField("shape")
     }
-
-
-def declare_types(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with types and shapes of all outputs declared, as far as ONNX's inference finds them.
-
-    Nodes are put in order, makers before readers. onnxruntime needs neither, ``onnx.checker`` both: do it before a
-    derived model is saved for others.
-    """
-    derived = onnx.ModelProto()
-    derived.CopyFrom(model)
-    derived.graph.ClearField("node")
-    derived.graph.node.extend(ordered(model.graph))
-    bare = [value for value in derived.graph.output if not value.type.tensor_type.HasField("shape")]
-    if bare:
-        known = _inferred(model)
-        for value in bare:
-            if value.name in known:
-                value.CopyFrom(known[value.name])
-    return derived
 
 
 def ordered(graph: onnx.GraphProto) -> list[onnx.NodeProto]:

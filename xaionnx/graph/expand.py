@@ -10,12 +10,12 @@ import onnx.defs
 import onnx.shape_inference
 
 from xaionnx.errors import UnsupportedModelError
+from xaionnx.graph.writing import DEFAULT
 
 # Ops that are written out before differentiation. CastLike stands in the bodies of others.
 COMPOSED = frozenset(
     {"Attention", "CastLike", "NegativeLogLikelihoodLoss", "RotaryEmbedding", "SoftmaxCrossEntropyLoss"}
 )
-_DEFAULT = ("", "ai.onnx")
 _MASK, _PADDING = 3, 6
 
 
@@ -53,11 +53,11 @@ def expand(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _is_composed(node: onnx.NodeProto) -> bool:
-    return node.domain in _DEFAULT and node.op_type in COMPOSED
+    return node.domain in DEFAULT and node.op_type in COMPOSED
 
 
 def _expanded(model: onnx.ModelProto) -> onnx.ModelProto:
-    version = next(entry.version for entry in model.opset_import if entry.domain in _DEFAULT)
+    version = next(entry.version for entry in model.opset_import if entry.domain in DEFAULT)
     types = _types(onnx.shape_inference.infer_shapes(model).graph)
     names = _names(model.graph)
     form = onnx.ModelProto()

@@ -41,12 +41,6 @@ class _Spatial(Removal):
         """Height and width, (1, W) for a sequence."""
         return self.view[1], self.view[2]
 
-    def pixel_map(self, values: Array) -> Array:
-        """Values (T, H, W) in the shape of the input, (T, ...)."""
-        outer, height, width, inner = self.view
-        full = np.broadcast_to(values[:, None, :, :, None], (len(values), outer, height, width, inner))
-        return full.reshape(len(values), *self.sample.array.shape).astype(np.float32)
-
     def _emit_placed(self, g: Builder, mask: ir.Value) -> ir.Value:
         """A mask (M, H, W) in the axes of the input."""
         _, height, width, _ = self.view

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, Literal, final
+from typing import Any, Final, final
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,6 @@ import numpy.typing as npt
 from xaionnx.errors import ParameterError
 
 Floats = npt.NDArray[np.floating[Any]]
-Sign = Literal["auto", "signed", "positive", "absolute"]
 SIGNS: Final = ("auto", "signed", "positive", "absolute")
 
 INK: Final = (28, 28, 30)
