@@ -11,14 +11,14 @@ Examples
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import os
-from collections.abc import Mapping
+import warnings
 from typing import TYPE_CHECKING, Any
 
-import numpy.typing as npt
-
 from xaionnx import discovery
+from xaionnx.data.inputs import Given
 from xaionnx.data.spec import InputSpec
 from xaionnx.explainer import Explainer
 from xaionnx.explanation import Explanation
@@ -57,7 +57,7 @@ __all__ = [
 
 def explain(
     model: Model | str | os.PathLike[str],
-    x: npt.NDArray[Any] | Mapping[str, npt.NDArray[Any]],
+    x: Given,
     method: str | Explainer = "rise",
     target: Any = None,
     **settings: Any,
@@ -67,8 +67,10 @@ def explain(
     Parameters
     ----------
     model : Model or path
-    x : array (N, ...) or mapping of arrays by input name
-        In the model's own form, batch axis first; :class:`InputSpec` makes it from pictures.
+    x : array (N, ...), mapping of arrays by input name, path, PIL image, or list of paths and pictures
+        Arrays are in the model's own form, batch axis first. Files (pictures, CSV tables, .npy and .npz arrays),
+        folders of them, PIL images and uint8 pixels (H, W, 3) or (N, H, W, 3) become that form as the model's
+        :class:`InputSpec` says; ``provenance`` names the files, their hashes, and what was converted.
     method : str or Explainer
         A method's name, or the method itself with its parameters.
     target : optional
@@ -98,7 +100,11 @@ def explain(
     """
     explainer = discovery.configured(method, settings)
     opened = model if isinstance(model, Model) else Model.load(model)
-    return explainer.attribute(opened, x, target)
+    found = opened.read(x)
+    if found.guessed:
+        warnings.warn(found.notes[0], UserWarning, stacklevel=2)
+    result = explainer.attribute(opened, found.arrays, target)
+    return dataclasses.replace(result, provenance=result.provenance | found.provenance())
 
 
 # Loaded when they are asked for: who explains by removal waits for no rules of gradients.

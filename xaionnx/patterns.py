@@ -16,9 +16,7 @@ import numpy as np
 
 from xaionnx.autodiff import gradient
 from xaionnx.autodiff.patterns import GROWTH, SUMS, layers_of, pattern, statistics, sum_name, table
-from xaionnx.data.batch import read_inputs
 from xaionnx.data.files import expand
-from xaionnx.data.spec import InputSpec
 from xaionnx.data.storage import write_whole
 from xaionnx.errors import DataError, InputMismatchError, ParameterError, UnsupportedModelError
 from xaionnx.layers.embeddings import explained
@@ -292,16 +290,10 @@ def layers_among(outputs: Sequence[str], model: Model) -> list[str]:
 def _pieces(model: Model, inputs: Any) -> Iterator[dict[str, Array]]:
     """Inputs by name, a file at a time."""
     if not isinstance(inputs, str | os.PathLike):
-        yield model.check(inputs)
+        yield model.read(inputs).arrays
         return
-    main = model.input()
-    spec = model.spec or InputSpec.guess(main.shape, main.dtype)
     files = expand(Path(inputs))
     if not files:
         raise DataError(f"'{os.fspath(inputs)}' holds no files. Name a folder of inputs.")
     for file in files:
-        batch, _ = read_inputs([file], spec, main.dtype)
-        try:
-            yield model.check(batch.x)
-        except InputMismatchError as error:
-            raise InputMismatchError(f"'{file}': {error}") from error
+        yield model.read(file, partial=True).arrays

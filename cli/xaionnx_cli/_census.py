@@ -19,7 +19,6 @@ from xaionnx.graph.landmarks import attentions
 from xaionnx.runtime.model import Model
 from xaionnx.runtime.tensors import TensorInfo
 from xaionnx_cli._report import plain
-from xaionnx_cli._samples import spec_of
 
 _SOME = 12
 # Shapes are inferred from a serialised copy; a larger graph would not fit into one message.
@@ -46,7 +45,7 @@ def facts(model: Model) -> dict[str, Any]:
         "layers": layers(proto),
         "attention": attention(model),
         "labels": list(model.labels or ()),
-        "spec": _spec(spec_of(model)),
+        "spec": _spec(model.input_spec),
         "methods": verdicts(model),
     }
 

@@ -15,8 +15,9 @@ from xaionnx.typing import Array
 def joined(parts: Sequence[Explanation], names: Sequence[str]) -> Explanation:
     """One record of N samples from N records of one sample, by the same method of the same model.
 
-    ``provenance`` is that of the first, with ``input_sha256`` a list and ``inputs`` the samples' names; the numbers in
-    ``diagnostics`` are listed sample by sample, and ``seconds`` is their sum.
+    ``provenance`` is that of the first, with ``input_sha256`` and ``file_sha256`` lists, ``inputs`` the samples' names,
+    and the ``conversions`` of all; the numbers in ``diagnostics`` are listed sample by sample, and ``seconds`` is their
+    sum.
     """
     first = parts[0]
     axis = 1 if first.several_targets else 0
@@ -47,6 +48,10 @@ def joined(parts: Sequence[Explanation], names: Sequence[str]) -> Explanation:
             **first.provenance,
             "input_sha256": [part.provenance.get("input_sha256") for part in parts],
             "inputs": list(names),
+            "file_sha256": [digest for part in parts for digest in part.provenance.get("file_sha256", [None])],
+            "conversions": list(
+                dict.fromkeys(note for part in parts for note in part.provenance.get("conversions", ()))
+            ),
         },
     )
 

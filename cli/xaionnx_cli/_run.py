@@ -74,7 +74,7 @@ class _Job:
             spec=None if request.spec is None else InputSpec.read(request.spec),
             allow_random=request.allow_random,
         )
-        self.spec = _samples.spec_of(self.model)
+        self.spec = self.model.input_spec
         self.target = _targets.targets(request.target, request.output, self.model) or self.method.default_target(
             self.model
         )
@@ -115,7 +115,7 @@ class _Job:
 
     def _file(self, path: Path, number: int, bar: _progress.Inputs) -> None:
         try:
-            samples, refused, notes = _samples.read(path, self.model, self.spec, self.request.exif)
+            samples, refused, notes = _samples.read(path, self.model, self.request.exif)
         except DataError as error:
             self._refuse(str(path), None, error)
             return
@@ -136,6 +136,7 @@ class _Job:
         self._say(f"\n{plain(sample.name)}", *_report.class_lines(found))
         self._say(f"  {self.method.name()} of {_report.explained(found)}")
         result = self.method.attribute(self.model, sample.feeds, self.target)
+        result = dataclasses.replace(result, provenance=result.provenance | sample.provenance)
         self._say(*_report.layer_lines(result))
         files = self._save(sample, result, several)
         evaluations, seconds = sum(result.diagnostics["evaluations"]), result.diagnostics["seconds"]

@@ -1,4 +1,4 @@
-"""Files and folders of pictures, tables or arrays, read into one batch for a model."""
+"""Files, folders and pictures in memory, read into one batch for a model."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
+from PIL import Image
 
 from xaionnx.data.arrays import SUFFIXES, ArrayFile, read_array
 from xaionnx.data.files import Refusal, expand
-from xaionnx.data.images import fit, read_picture, seen_box
+from xaionnx.data.images import Picture, fit, picture_of, read_picture, seen_box
 from xaionnx.data.spec import InputSpec
 from xaionnx.data.tables import read_table
 from xaionnx.errors import DataError, InputMismatchError, ParameterError
@@ -31,52 +32,60 @@ class InputBatch:
     displays : list of uint8 array (H, W, 3), or None
         What the model sees of each picture, for display; None where the samples are no pictures.
     names : tuple of str
-        One a sample: the path, with ``:line`` of a CSV file or ``[row]`` of an array.
+        One a sample: the path, with ``:line`` of a CSV file or ``[row]`` of an array; ``x[n]`` in memory.
     notes : tuple of str
         What was converted or left undone, each once with the files it concerns.
-    sha256s : tuple of str
-        One a sample: the hash of the file it came from.
+    sha256s : tuple of str or None
+        One a sample: the hash of the file it came from; None in memory.
+    pixels : str or None
+        How pixels became the tensor, in words; None where there were none.
     """
 
     x: NDArray[Any]
     displays: list[NDArray[np.uint8]] | None
     names: tuple[str, ...]
     notes: tuple[str, ...]
-    sha256s: tuple[str, ...]
+    sha256s: tuple[str | None, ...]
+    pixels: str | None = None
 
     __repr__ = short_repr
 
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """The samples of one file."""
+    """The samples of one file or picture; ``name`` is for notes."""
 
-    path: Path
+    name: str
     x: NDArray[Any]
     displays: list[NDArray[np.uint8]]
     names: list[str]
     notes: tuple[str, ...]
-    sha256: str
+    sha256: str | None
+    pixels: bool = False
+
+
+# What is converted without a file: a picture that is open in Pillow, or its pixels in uint8, (H, W, 3) or (H, W).
+InMemory = Image.Image | NDArray[np.uint8]
 
 
 def read_inputs(
-    paths: str | Path | Iterable[str | Path],
+    sources: str | Path | InMemory | Iterable[str | Path | InMemory],
     spec: InputSpec,
     dtype: DTypeLike = np.float32,
     exif: bool = False,
     display_side: int | None = None,
 ) -> tuple[InputBatch, list[Refusal]]:
-    """Read files, or those directly in a folder, into one batch, leaving out what cannot be read.
+    """Read files, those directly in a folder, or pictures in memory into one batch; what cannot be read is left out.
 
-    For a spec of pictures, files are pictures, or .npy and .npz arrays: uint8 arrays (N, H, W, 3) or (N, H, W) are
-    pixels, floating-point arrays are ready tensors. For tables they are CSV files or arrays (N, F). For the kinds
-    ``array`` and ``text`` they are arrays (N, ...), taken as they are: an array of tokens is made with the model's
-    own tokenizer.
+    For a spec of pictures, files are pictures, or .npy and .npz arrays: uint8 arrays (N, H, W, 3), (H, W, 3) or
+    (N, H, W) are pixels, floating-point arrays are ready tensors. For tables they are CSV files or arrays (N, F). For
+    the kinds ``array`` and ``text`` they are arrays (N, ...), taken as they are: an array of tokens is made with the
+    model's own tokenizer.
 
     Parameters
     ----------
-    paths : str, Path or iterable of them
-        Files in the order wanted; a folder stands for its files by name, hidden files and subfolders left out.
+    sources : str, Path, PIL image, uint8 array (H, W, 3) or (H, W), or iterable of them
+        In the order wanted; a folder stands for its files by name, hidden files and subfolders left out.
     spec : InputSpec
         What the model takes.
     dtype : dtype
@@ -109,24 +118,27 @@ def read_inputs(
     parts: list[_Part] = []
     refusals: list[Refusal] = []
     count = 0
-    for path in expand(paths):
-        count += 1
-        try:
-            part, refused = _read(path, spec, np.dtype(dtype), exif, display_side)
-            refusals += refused
-            if len(part.x):
-                _fits(part, parts)
-                parts.append(part)
-        except DataError as error:
-            refusals.append(Refusal(path, error))
+    listed = [sources] if isinstance(sources, str | Path | Image.Image | np.ndarray) else sources
+    for number, source in enumerate(listed):
+        for path in expand(source) if isinstance(source, str | Path) else [source]:
+            count += 1
+            name = path if isinstance(path, Path) else Path(f"x[{number}]")
+            try:
+                part, refused = _read(path, name, spec, np.dtype(dtype), exif, display_side)
+                refusals += refused
+                if len(part.x):
+                    _fits(part, parts)
+                    parts.append(part)
+            except DataError as error:
+                refusals.append(Refusal(name, error))
     if not parts:
         if len(refusals) == 1:
             raise refusals[0].error
         if not count:
             raise DataError("No files were given. Give one or more.")
-        listed = " ".join(str(refusal) for refusal in refusals[:10])
+        reasons = " ".join(str(refusal) for refusal in refusals[:10])
         more = f" ... and {len(refusals) - 10} more." if len(refusals) > 10 else ""
-        raise DataError(f"Nothing could be read. {listed}{more}")
+        raise DataError(f"Nothing could be read. {reasons}{more}")
     displays = [display for part in parts for display in part.displays]
     batch = InputBatch(
         x=parts[0].x if len(parts) == 1 else np.concatenate([part.x for part in parts]),
@@ -134,29 +146,43 @@ def read_inputs(
         names=tuple(name for part in parts for name in part.names),
         notes=_notes(spec, parts),
         sha256s=tuple(part.sha256 for part in parts for _ in part.names),
+        pixels=_pixels(spec) if any(part.pixels for part in parts) else None,
     )
     return batch, refusals
 
 
 def _read(
-    path: Path, spec: InputSpec, dtype: np.dtype[Any], exif: bool, display_side: int | None
+    source: Path | InMemory, path: Path, spec: InputSpec, dtype: np.dtype[Any], exif: bool, side: int | None
 ) -> tuple[_Part, list[Refusal]]:
+    """The samples of a source, which messages call ``path``."""
+    if not isinstance(source, Path):
+        return _picture_part(_in_memory(source, path, spec, exif), str(path), spec, dtype, side), []
     is_array = path.suffix.lower() in SUFFIXES
     if spec.kind == "table":
         table, refused = read_table(path, spec)
         mark = "{}[{}]" if is_array else "{}:{}"
         names = [mark.format(path, row) for row in table.rows]
-        return _Part(path, table.values.astype(dtype, copy=False), [], names, table.notes, table.sha256), refused
+        values = table.values.astype(dtype, copy=False)
+        return _Part(str(path), values, [], names, table.notes, table.sha256), refused
     if is_array:
-        return _array_part(path, spec, dtype, read_array(path, spec.name), display_side)
+        return _array_part(path, spec, dtype, read_array(path, spec.name), side)
     if spec.kind == "picture":
-        picture = read_picture(path, exif)
-        x = spec.to_tensor([picture.array], dtype)
-        display = _display(picture.array, spec, display_side)
-        return _Part(path, x, [display], [str(path)], picture.notes, picture.sha256), []
+        return _picture_part(read_picture(path, exif), str(path), spec, dtype, side), []
     if spec.kind == "text":
         raise DataError(f"'{path}': text is not read as such. Pass the tokens that the model takes as a .npy array.")
     raise DataError(f"'{path}' is not an array, which this model takes. Pass a .npy file, or write an InputSpec.")
+
+
+def _in_memory(source: InMemory, name: Path, spec: InputSpec, exif: bool) -> Picture:
+    if spec.kind != "picture":
+        raise InputMismatchError(f"{name} is a picture, but this model takes the kind '{spec.kind}'. Give an array.")
+    return picture_of(source, exif, str(name)) if isinstance(source, Image.Image) else Picture(source, (), None)
+
+
+def _picture_part(picture: Picture, name: str, spec: InputSpec, dtype: np.dtype[Any], side: int | None) -> _Part:
+    x = spec.to_tensor([picture.array], dtype)
+    display = _display(picture.array, spec, side)
+    return _Part(name, x, [display], [name], picture.notes, picture.sha256, pixels=True)
 
 
 def _array_part(
@@ -164,7 +190,7 @@ def _array_part(
 ) -> tuple[_Part, list[Refusal]]:
     x, displays, refused = file.array, list[NDArray[np.uint8]](), list[Refusal]()
     notes = file.notes
-    kept = np.arange(len(x))
+    kept, pixels = np.arange(len(x)), False
     if x.dtype.kind == "f":
         finite = np.isfinite(x).reshape(len(x), -1).all(axis=1)
         for row in np.flatnonzero(~finite).tolist():
@@ -175,8 +201,11 @@ def _array_part(
         notes += (f"{x.dtype} numbers are rounded to {dtype}",) if x.dtype.itemsize > dtype.itemsize else ()
         x = x.astype(dtype)
     if spec.kind == "picture":
+        if x.dtype == np.uint8 and x.ndim == 3 and x.shape[2] == 3:
+            # One picture in colour, and not one of gray pixels for each row.
+            x, kept = x[None], kept[:1]
         if x.dtype == np.uint8 and (x.ndim == 3 or (x.ndim == 4 and x.shape[3] == 3)):
-            displays = [_display(picture, spec, display_side) for picture in x]
+            displays, pixels = [_display(picture, spec, display_side) for picture in x], True
             x = spec.to_tensor(x, dtype)
         elif x.dtype.kind == "f":
             try:
@@ -189,7 +218,7 @@ def _array_part(
                 "Pixels are uint8 (N, H, W, 3) or (N, H, W); the model's own tensor is floating-point."
             )
     names = [f"{path}[{row}]" for row in kept]
-    return _Part(path, x, displays, names, notes, file.sha256), refused
+    return _Part(str(path), x, displays, names, notes, file.sha256, pixels), refused
 
 
 def _display(picture: NDArray[np.uint8], spec: InputSpec, side: int | None) -> NDArray[np.uint8]:
@@ -215,7 +244,7 @@ def _fits(part: _Part, parts: list[_Part]) -> None:
     first = parts[0]
     if part.x.shape[1:] != first.x.shape[1:] or part.x.dtype != first.x.dtype:
         raise InputMismatchError(
-            f"'{part.path}' gives samples {part.x.shape[1:]} {part.x.dtype}, but '{first.path}' gave "
+            f"'{part.name}' gives samples {part.x.shape[1:]} {part.x.dtype}, but '{first.name}' gave "
             f"{first.x.shape[1:]} {first.x.dtype}. Give samples of one shape and type, or a spec with a 'size'."
         )
 
@@ -224,19 +253,28 @@ def _notes(spec: InputSpec, parts: list[_Part]) -> tuple[str, ...]:
     concerned: dict[str, list[str]] = defaultdict(list)
     for part in parts:
         for note in part.notes:
-            concerned[note].append(part.path.name)
+            concerned[note].append(Path(part.name).name)
     notes = []
     if spec.guessed:
-        notes.append(f"no spec beside the model, so it was guessed from its shape: {_guess(spec)}")
+        notes.append(f"no spec beside the model, so it was guessed from its shape: {_form(spec)}")
     for note, names in concerned.items():
         listed = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
         notes.append(f"{listed}: {note}")
     return tuple(notes)
 
 
-def _guess(spec: InputSpec) -> str:
+def _form(spec: InputSpec) -> str:
     if spec.kind != "picture":
         return spec.kind
     size = f"{spec.size[0]} x {spec.size[1]}" if spec.size else "any size"
-    black, white = spec.pixel(0).flat[0], spec.pixel(255).flat[0]
-    return f"{spec.layout}, {size}, {spec.color}, black is {black:g} and white is {white:g}"
+    black, white = spec.pixel(0).ravel().tolist(), spec.pixel(255).ravel().tolist()
+    return f"{spec.layout}, {size}, {spec.color}, black is {_channels(black)} and white is {_channels(white)}"
+
+
+def _pixels(spec: InputSpec) -> str:
+    return f"pixels are converted to {_form(spec)}" + (f", resized by {spec.resize}" if spec.size else "")
+
+
+def _channels(values: list[float]) -> str:
+    """The number of all channels, or one a channel."""
+    return "/".join(f"{value:g}" for value in (values if len(set(values)) > 1 else values[:1]))

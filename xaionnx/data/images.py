@@ -72,7 +72,7 @@ _TURNS: Final = {
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A picture read from a file.
+    """A picture in RGB.
 
     Attributes
     ----------
@@ -80,13 +80,13 @@ class Picture:
         RGB from 0 to 255.
     notes : tuple of str
         What was converted or left undone.
-    sha256 : str
-        Hash of the file's bytes.
+    sha256 : str or None
+        Hash of the file's bytes; None where there is no file.
     """
 
     array: NDArray[np.uint8]
     notes: tuple[str, ...]
-    sha256: str
+    sha256: str | None
 
     __repr__ = short_repr
 
@@ -202,6 +202,45 @@ def read_picture(path: str | Path, exif: bool = False) -> Picture:
     return Picture(np.array(image), tuple(notes), sha256_of(data))
 
 
+def picture_of(image: Image.Image, exif: bool = False, name: str = "the picture") -> Picture:
+    """A picture that is open in Pillow, as RGB, converted as `read_picture` converts a file.
+
+    Of an animation the frame that it stands at is taken.
+
+    Parameters
+    ----------
+    image : PIL image
+    exif : bool
+        As in `read_picture`.
+    name : str
+        How messages call it.
+
+    Returns
+    -------
+    Picture
+        Without a hash, as there are no bytes of a file.
+
+    Raises
+    ------
+    PictureError
+        If its pixels are damaged, or have no known black and white, or are more than 50 million.
+
+    Examples
+    --------
+    >>> picture_of(Image.new("L", (4, 2), 200)).notes
+    ('gray is repeated to RGB',)
+    """
+    format_ = image.format or ""
+    try:
+        _refuse(image, name, format_)
+        turned, notes = _upright(image, False, exif)
+    except (*_DAMAGE, AssertionError) as error:  # Pillow asserts that a file is still open
+        raise PictureError(
+            f"{name} cannot be decoded; its file may be closed or damaged. Open it again, or give its path."
+        ) from error
+    return Picture(np.array(turned), tuple(notes), None)
+
+
 def _format(path: Path, data: bytes) -> str:
     for start, name in _MAGIC.items():
         if data.startswith(start) and (name != "WEBP" or data[8:12] == b"WEBP"):
@@ -213,18 +252,7 @@ def _format(path: Path, data: bytes) -> str:
 
 def _decode(path: Path, data: bytes, format_: str, exif: bool) -> tuple[Image.Image, list[str]]:
     with Image.open(io.BytesIO(data), formats=[format_]) as image:
-        width, height = image.size
-        if width * height > MAX_MEGAPIXELS * 10**6:
-            raise PictureError(
-                f"'{path}' is {height} x {width} pixels, over the limit of {MAX_MEGAPIXELS} megapixels. {_SMALLER}"
-            )
-        if image.mode == "F" or (image.mode == "I" and format_ != "PNG"):
-            raise PictureError(
-                f"'{path}' holds {'floating-point' if image.mode == 'F' else '32-bit'} pixels, whose black and white "
-                "are unknown. Scale them to 0..255 and save as PNG, or pass the tensor as .npy."
-            )
-        if image.mode not in _MODES:
-            raise PictureError(f"'{path}' has the colour mode {image.mode}, which is not read. Convert it to RGB.")
+        _refuse(image, f"'{path}'", format_)
         if format_ == "PNG":
             # Pillow checks no checksum of the pixels while decoding.
             with Image.open(io.BytesIO(data), formats=[format_]) as again:
@@ -233,15 +261,36 @@ def _decode(path: Path, data: bytes, format_: str, exif: bool) -> tuple[Image.Im
         if (frames := getattr(image, "n_frames", 1)) > 1:
             notes.append(f"the first of {frames} frames is read")
             image.seek(0)
-        deep = _is_deep(image, data, format_)
-        image.load()
-        orientation = image.getexif().get(_ORIENTATION, 1)
-        picture = _to_rgb(image, deep, notes)
-        if orientation in range(2, 9):
-            if exif:
-                picture = picture.transpose(_TURNS[orientation])
-            notes.append(f"EXIF orientation {orientation} is {'applied' if exif else 'not applied'}")
-        return picture, notes
+        picture, further = _upright(image, _is_deep(image, data, format_), exif)
+        return picture, notes + further
+
+
+def _refuse(image: Image.Image, name: str, format_: str) -> None:
+    width, height = image.size
+    if width * height > MAX_MEGAPIXELS * 10**6:
+        raise PictureError(
+            f"{name} is {height} x {width} pixels, over the limit of {MAX_MEGAPIXELS} megapixels. {_SMALLER}"
+        )
+    if image.mode == "F" or (image.mode == "I" and format_ != "PNG"):
+        raise PictureError(
+            f"{name} holds {'floating-point' if image.mode == 'F' else '32-bit'} pixels, whose black and white "
+            "are unknown. Scale them to 0..255 and save as PNG, or pass the tensor as .npy."
+        )
+    if image.mode not in _MODES:
+        raise PictureError(f"{name} has the colour mode {image.mode}, which is not read. Convert it to RGB.")
+
+
+def _upright(image: Image.Image, deep: bool, exif: bool) -> tuple[Image.Image, list[str]]:
+    """The picture in RGB, turned as EXIF says if ``exif``, and what was converted."""
+    notes: list[str] = []
+    image.load()
+    orientation = image.getexif().get(_ORIENTATION, 1)
+    picture = _to_rgb(image, deep, notes)
+    if orientation in range(2, 9):
+        if exif:
+            picture = picture.transpose(_TURNS[orientation])
+        notes.append(f"EXIF orientation {orientation} is {'applied' if exif else 'not applied'}")
+    return picture, notes
 
 
 def _is_deep(image: Image.Image, data: bytes, format_: str) -> bool:

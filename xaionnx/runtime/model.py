@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 from xaionnx import loading
+from xaionnx.data.inputs import Given, Inputs, convert
 from xaionnx.data.spec import InputSpec
 from xaionnx.errors import InputMismatchError, MemoryLimitError, ModelFileError, UnsupportedModelError
 from xaionnx.graph.adapt import adapt, free_batch
@@ -238,6 +239,44 @@ class Model:
         if not isinstance(x, Mapping):
             x = {self.input().name: np.asarray(x)}
         return check_inputs(x, self.inputs, self.shared, self.name)
+
+    @property
+    def input_spec(self) -> InputSpec:
+        """The spec, or one guessed from the shape of the input that is explained."""
+        info = self.input()
+        return self.spec or InputSpec.guess(info.shape, info.dtype if info.dtype.kind != "U" else np.int64)
+
+    def read(self, x: Given, *, partial: bool = False, exif: bool = False, display_side: int | None = None) -> Inputs:
+        """The inputs by name, as :meth:`check` returns them, from files, pictures or arrays.
+
+        Files and pictures become arrays as the spec says; where there is none it is guessed from the model's shapes.
+
+        Parameters
+        ----------
+        x : array, mapping of arrays by input name, path, PIL image, or list of paths and pictures
+        partial : bool
+            Leave out files and rows that cannot be read and list them, instead of refusing all.
+        exif, display_side
+            As in `xaionnx.data.batch.read_inputs`.
+
+        Raises
+        ------
+        DataError
+            Something cannot be read.
+        InputMismatchError
+            What was read does not fit the model.
+        """
+        main = self.input()
+        others = [info.name for info in self.inputs if info.name != main.name]
+        found = convert(x, self.input_spec, main, others, exif, display_side, self.name)
+        if found.refused and not partial:
+            raise found.refused[0].error
+        try:
+            return replace(found, arrays=self.check(found.arrays))
+        except InputMismatchError as error:
+            if not isinstance(x, str | os.PathLike):
+                raise
+            raise InputMismatchError(f"'{os.fspath(x)}': {error}") from error
 
     def run(self, feeds: Feeds, fetch: Sequence[str] | None = None) -> dict[str, Array]:
         """Evaluate any number of samples.
