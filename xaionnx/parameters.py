@@ -10,11 +10,17 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, TypeAlias, final
 
 import numpy as np
 
 from xaionnx.errors import ParameterError
+
+Text: TypeAlias = str | Callable[[], str]
+
+
+def _made(text: Text) -> str:
+    return text if isinstance(text, str) else text()
 
 
 @dataclass(frozen=True)
@@ -23,14 +29,19 @@ class Parameter(ABC):
 
     Attributes
     ----------
-    help : str
-        One sentence for the command line, without a full stop.
+    text : str or callable
+        The help, or what makes it when it is asked for: a list of names is read from where they are defined.
     optional : bool
         Whether None is accepted.
     """
 
-    help: str
+    text: Text
     optional: bool = False
+
+    @property
+    def help(self) -> str:
+        """One sentence for the command line, without a full stop."""
+        return _made(self.text)
 
     @property
     @abstractmethod
@@ -143,7 +154,7 @@ class _Size(Parameter):
         return "a positive int, or one positive int an axis"
 
     def accepts(self, value: Any) -> bool:
-        one = _Integer(self.help, low=1)
+        one = _Integer(self.text, low=1)
         if isinstance(value, tuple):
             return len(value) > 0 and all(one.accepts(item) for item in value)
         return one.accepts(value)
@@ -172,12 +183,12 @@ class _Name(Parameter):
 class _Object(Parameter):
     """A value with a shorthand of its own, checked where it is resolved against the input."""
 
-    words: str = "given"
+    words: Text = "given"
     reader: Callable[[str], Any] = str
 
     @property
     def domain(self) -> str:
-        return self.words
+        return _made(self.words)
 
     def accepts(self, value: Any) -> bool:
         return True
@@ -230,8 +241,11 @@ def size(default: int | tuple[int, ...] | None, help: str, *, optional: bool = F
     return _field(default, _Size(help, optional))
 
 
-def free(default: Any, words: str, help: str, *, reader: Callable[[str], Any] = str, optional: bool = True) -> Any:
-    """A dataclass field with a shorthand of its own; ``words`` name what it accepts, ``reader`` reads its text."""
+def free(default: Any, words: Text, help: Text, *, reader: Callable[[str], Any] = str, optional: bool = True) -> Any:
+    """A dataclass field with a shorthand of its own; ``words`` name what it accepts, ``reader`` reads its text.
+
+    Texts that list names are made when they are shown, so that nothing is loaded before.
+    """
     return _field(default, _Object(help, optional, words, reader))
 
 

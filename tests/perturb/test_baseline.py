@@ -224,11 +224,14 @@ def test_strings_are_replaced_by_strings(tmp_path):
     [
         ("blurr", "No baseline named 'blurr'. Nearest: blur."),
         ("blurr:3", "No baseline named 'blurr'. Nearest: blur."),
-        ("zero:3", "The baseline 'zero' takes no number. Got 'zero:3' instead."),
-        ("blur:wide", "The baseline 'blur' takes a number, as in 'blur:10'. Got 'blur:wide' instead."),
+        ("zero:3", "The baseline 'zero' must be written as 'zero'. Got 'zero:3' instead."),
+        ("blur:wide", "The baseline 'blur' must be written as 'blur' or 'blur:10'. Got 'blur:wide' instead."),
         ("blur:", "Got 'blur:' instead."),
-        ("shuffle:2.5", "The baseline 'shuffle' takes a whole number, as in 'shuffle:16'. Got 'shuffle:2.5' instead."),
-        ("constant", "The baseline 'constant' takes a number, as in 'constant:0.5'. Got 'constant' instead."),
+        (
+            "shuffle:2.5",
+            "The baseline 'shuffle' must be written as 'shuffle' or 'shuffle:16'. Got 'shuffle:2.5' instead.",
+        ),
+        ("constant", "The baseline 'constant' must be written as 'constant:0.5'. Got 'constant' instead."),
         ("blur:0", r"The 'sigma' parameter of Baseline.blur must be a float in \(0, inf\). Got 0.0 instead."),
         ("uniform:0", r"The 'draws' parameter of Baseline.uniform must be an int in \[1, inf\). Got 0 instead."),
         ("gaussian:-1", r"The 'share' parameter of Baseline.gaussian must be a float in \(0, inf\). Got -1.0 instead."),

@@ -16,7 +16,8 @@ from xaionnx.explainers._gradients.path_graph import fixed_starts
 from xaionnx.explainers._gradients.paths import Paths, add_up, completeness
 from xaionnx.explainers._gradients.propagation import PropagationExplainer
 from xaionnx.gradients.target_gradients import TargetGradients
-from xaionnx.parameters import choice, free, integer
+from xaionnx.parameters import choice, integer
+from xaionnx.perturb import baseline as baselines
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.typing import Array
 
@@ -95,12 +96,7 @@ class DeepLift(PropagationExplainer):
     reference: ClassVar[str] = "Shrikumar et al. 2017, arXiv:1704.02685"
 
     rule: str = choice("rescale", ("rescale", "reveal_cancel"), "multipliers of activations")
-    baseline: Any = free(
-        None,
-        "a number, a name such as 'blur', an array or a Baseline",
-        "what differences are taken from: a number, zero, black, white, mean, blur[:sigma], uniform[:draws], "
-        "gaussian[:share], max_distance, shuffle[:tile]",
-    )
+    baseline: Any = baselines.parameter("what differences are taken from")
     seed: int = integer(0, "seed of a baseline that is drawn", low=0, high=2**63 - 1)
 
     def resolved(self) -> dict[str, Any]:

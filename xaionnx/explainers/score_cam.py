@@ -12,7 +12,8 @@ from xaionnx.errors import ParameterError, UnsupportedModelError
 from xaionnx.explainers._cams.cam import Seen
 from xaionnx.explainers._cams.channels import ChannelCamExplainer
 from xaionnx.layers.path import LayerPath
-from xaionnx.parameters import free, integer
+from xaionnx.parameters import integer
+from xaionnx.perturb import baseline as baselines
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.perturb.element_types import rounded
 from xaionnx.runtime.model import Model
@@ -61,11 +62,7 @@ class ScoreCam(ChannelCamExplainer):
 
     reference: ClassVar[str] = "Wang et al. 2020, arXiv:1910.01279"
 
-    baseline: Any = free(
-        None,
-        "a number, a name such as 'blur', an array or a Baseline",
-        "what stands where a mask is zero: a number, zero, black, white, mean, blur[:sigma]",
-    )
+    baseline: Any = baselines.parameter("what stands where a mask is zero")
     seed: int = integer(0, "seed of a baseline that is drawn", low=0, high=2**63 - 1)
 
     def resolved(self) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from xaionnx.data.sample import Sample, split
 from xaionnx.explainer import Explainer, provenance
 from xaionnx.explanation import Arrays, Explanation, ValueKind
 from xaionnx.parameters import free, integer
+from xaionnx.perturb import baseline as baselines
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.perturb.features import Features
 from xaionnx.perturb.game import Game
@@ -58,12 +59,7 @@ class GameExplainer(Explainer):
 
     needs: ClassVar[str] = "output"
 
-    baseline: Any = free(
-        None,
-        "a number, a name such as 'blur', an array or a Baseline",
-        "what removal puts in: a number, zero, black, white, mean, blur[:sigma], uniform, gaussian[:share], "
-        "max_distance, shuffle[:tile]",
-    )
+    baseline: Any = baselines.parameter("what removal puts in")
     seed: int = integer(0, "seed of everything that is drawn", low=0, high=2**63 - 1)
 
     @property

@@ -11,7 +11,8 @@ import numpy as np
 from xaionnx.data.sample import Sample
 from xaionnx.errors import ParameterError
 from xaionnx.explainers._gradients.compilable import Emitted, Rows, Traced, total
-from xaionnx.perturb.baseline import Background, Baseline, ByInput, Constant, Pixel, Values
+from xaionnx.perturb.baseline import BASELINES, Baseline
+from xaionnx.perturb.baselines.by_input import ByInput
 from xaionnx.typing import Array
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def fixed_starts(baseline: Any, seed: int, sample: Sample, names: tuple[str, ...
     if not _is_fixed(start):
         raise ParameterError(
             "A compiled file has the same baseline for every sample, and this one is made from the sample. "
-            "Take a number, zero, black, white, an array or background rows."
+            f"Take a number, an array, rows of data, or one of {_fixed_names()}."
         )
     drawn = start.draws(sample, names, seed)
     return {name: drawn[name].astype(sample.x[name].dtype) for name in names}
@@ -124,4 +125,9 @@ def fixed_starts(baseline: Any, seed: int, sample: Sample, names: tuple[str, ...
 def _is_fixed(baseline: Baseline) -> bool:
     if isinstance(baseline, ByInput):
         return all(_is_fixed(part) for part in baseline.parts.values())
-    return isinstance(baseline, Constant | Pixel | Values | Background)
+    return baseline.fixed
+
+
+def _fixed_names() -> str:
+    kinds = [kind for kind in BASELINES.registry.kinds() if kind.fixed]
+    return ", ".join(sorted(form.words for kind in kinds for form in kind.forms))

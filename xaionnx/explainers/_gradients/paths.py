@@ -10,7 +10,8 @@ import numpy as np
 
 from xaionnx.explainers._gradients.gradient import Points
 from xaionnx.gradients.target_gradients import TargetGradients
-from xaionnx.parameters import free, integer
+from xaionnx.parameters import integer
+from xaionnx.perturb import baseline as baselines
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.typing import Array
 
@@ -19,12 +20,7 @@ from xaionnx.typing import Array
 class FromBaseline:
     """What methods declare whose paths start at a baseline."""
 
-    baseline: Any = free(
-        None,
-        "a number, a name such as 'blur', an array or a Baseline",
-        "where the path starts: a number, zero, black, white, mean, blur[:sigma], uniform[:draws], gaussian[:share], "
-        "max_distance, shuffle[:tile]",
-    )
+    baseline: Any = baselines.parameter("where the path starts")
     seed: int = integer(0, "seed of a baseline that is drawn", low=0, high=2**63 - 1)
 
     def resolved(self) -> dict[str, Any]:

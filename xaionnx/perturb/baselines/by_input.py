@@ -1,0 +1,32 @@
+"""A baseline of its own for each input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from xaionnx.data.sample import Sample
+from xaionnx.errors import UnknownNameError
+from xaionnx.perturb.baseline import Baseline
+from xaionnx.perturb.baselines.constant import Constant
+from xaionnx.short_repr import short_repr
+from xaionnx.typing import Array
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class ByInput(Baseline):
+    """One baseline for each named input; zero for the others."""
+
+    parts: Mapping[str, Baseline]
+
+    __repr__ = short_repr
+
+    def fill(self, sample: Sample, name: str, rng: np.random.Generator) -> Array:
+        for known in self.parts:
+            if known not in sample.x:
+                raise UnknownNameError.among("input", known, sample.x)
+        return self.parts.get(name, Constant(0.0)).fill(sample, name, rng)

@@ -1,0 +1,30 @@
+"""One number in the model's own tensor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import numpy as np
+
+from xaionnx.data.sample import Sample
+from xaionnx.perturb.baseline import Baseline
+from xaionnx.registry import Form
+from xaionnx.typing import Array
+
+
+@final
+@dataclass(frozen=True)
+class Constant(Baseline):
+    """One number."""
+
+    forms: ClassVar[tuple[Form[Baseline], ...]] = (
+        Form("constant", lambda value: Constant(float(value)), ":value", "constant:0.5"),
+        Form("zero", lambda _: Constant(0.0)),
+    )
+    fixed: ClassVar[bool] = True
+
+    value: float
+
+    def fill(self, sample: Sample, name: str, rng: np.random.Generator) -> Array:
+        return np.asarray(self.value)

@@ -1,0 +1,33 @@
+"""The end of the range of values that lies farther away."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import numpy as np
+
+from xaionnx.data.sample import Sample
+from xaionnx.perturb.baseline import Baseline
+from xaionnx.perturb.element_types import numbers, value_range
+from xaionnx.registry import Form
+from xaionnx.typing import Array
+
+
+@final
+@dataclass(frozen=True)
+class MaxDistance(Baseline):
+    """The farther end of the range.
+
+    References
+    ----------
+    Sturmfels, Lundberg and Lee, Visualizing the impact of feature attribution baselines, Distill 2020,
+    doi:10.23915/distill.00022.
+    """
+
+    forms: ClassVar[tuple[Form[Baseline], ...]] = (Form("max_distance", lambda _: MaxDistance()),)
+
+    def fill(self, sample: Sample, name: str, rng: np.random.Generator) -> Array:
+        low, high = value_range(sample, name)
+        x = numbers(sample, name)
+        return np.where(x - low > high - x, low, high)
