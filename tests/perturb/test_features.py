@@ -251,7 +251,18 @@ def test_a_name_may_carry_numbers(given, same):
     np.testing.assert_array_equal(Features.of(given).players(sample).maps["x"], same.players(sample).maps["x"])
 
 
-@pytest.mark.parametrize("given", ["pixels:3", "grid:", "grid:2x3x4", "superpixels:many"])
-def test_numbers_that_a_name_does_not_take_are_refused(given):
-    with pytest.raises(ParameterError, match=f"The features '{given}' must be a name, or end in numbers"):
+@pytest.mark.parametrize(
+    ("given", "forms"),
+    [
+        ("pixels:3", "'pixels'"),
+        ("grid:", "'grid' or 'grid:6x8'"),
+        ("grid:2x3x4", "'grid' or 'grid:6x8'"),
+        ("superpixels:many", "'superpixels' or 'superpixels:100'"),
+    ],
+)
+def test_numbers_that_a_name_does_not_take_are_refused(given, forms):
+    name = given.partition(":")[0]
+    with pytest.raises(
+        ParameterError, match=f"The features '{name}' must be written as {forms}. Got '{given}' instead."
+    ):
         Features.of(given)

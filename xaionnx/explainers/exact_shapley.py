@@ -11,8 +11,9 @@ from xaionnx.errors import ParameterError
 from xaionnx.explainers._games.enumeration import every_value, semivalue, shapley_weights
 from xaionnx.explainers._games.game import FeatureExplainer, GameResult
 from xaionnx.explainers._games.sampling import completeness_gap
-from xaionnx.perturb.features import Features, Superpixels
+from xaionnx.perturb.features import Features
 from xaionnx.perturb.game import Game
+from xaionnx.perturb.partitions.superpixels import Superpixels
 
 if TYPE_CHECKING:
     from xaionnx.layers.dry_run import DryRun

@@ -14,7 +14,8 @@ from xaionnx.errors import BudgetError, InputMismatchError, ParameterError
 from xaionnx.explainers._games.game import GameResult
 from xaionnx.explainers._games.sampling import SamplingExplainer, evaluate
 from xaionnx.explanation import ValueKind
-from xaionnx.parameters import free, real
+from xaionnx.parameters import real
+from xaionnx.perturb import features as partitions
 from xaionnx.perturb.features import Features
 from xaionnx.perturb.game import Game
 from xaionnx.perturb.removal import Mix
@@ -85,11 +86,7 @@ class Sobol(SamplingExplainer):
     axioms: ClassVar[tuple[str, ...]] = ("null player",)
     reference: ClassVar[str] = "Fel et al. 2021, arXiv:2111.04138"
 
-    features: Any = free(
-        None,
-        "a name, an integer label map or Features",
-        "who the players are: grid, superpixels, channels, elements; a grid of 7 by 7 of a picture if not given",
-    )
+    features: Any = partitions.parameter("who the players are", "a grid of 7 by 7 of a picture, else elements,")
     tolerance: float | None = real(
         None, "stop when every standard error is at most this", low=0, low_open=True, optional=True
     )

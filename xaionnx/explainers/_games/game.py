@@ -13,8 +13,9 @@ import numpy as np
 from xaionnx.data.sample import Sample, split
 from xaionnx.explainer import Explainer, provenance
 from xaionnx.explanation import Arrays, Explanation, ValueKind
-from xaionnx.parameters import free, integer
+from xaionnx.parameters import integer
 from xaionnx.perturb import baseline as baselines
+from xaionnx.perturb import features as partitions
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.perturb.features import Features
 from xaionnx.perturb.game import Game
@@ -129,12 +130,7 @@ class GameExplainer(Explainer):
 class FeatureExplainer(GameExplainer):
     """A method whose players are features, present or absent."""
 
-    features: Any = free(
-        None,
-        "a name, an integer label map or Features",
-        "who the players are: superpixels[:count], felzenszwalb[:scale], quickshift, grid[:rows x columns], "
-        "windows[:size], pixels, channels, elements, or a label map; superpixels of a picture if not given",
-    )
+    features: Any = partitions.parameter("who the players are", "superpixels of a picture, else elements,")
 
     def removal(self, sample: Sample) -> Removal:
         players = Features.of(self.features).players(sample)

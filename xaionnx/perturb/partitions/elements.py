@@ -1,0 +1,28 @@
+"""Every element of every input."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import numpy as np
+
+from xaionnx.data.sample import Sample
+from xaionnx.perturb.features import Features
+from xaionnx.registry import Form
+from xaionnx.typing import Array
+
+
+@final
+@dataclass(frozen=True)
+class Elements(Features):
+    """Every element of every input with a batch axis, counted on from input to input."""
+
+    forms: ClassVar[tuple[Form[Features], ...]] = (Form("elements", lambda _: Elements()),)
+
+    def label_maps(self, sample: Sample) -> dict[str, Array]:
+        maps, first = {}, 0
+        for name, array in sample.own.items():
+            maps[name] = np.arange(first, first + array.size).reshape(array.shape)
+            first += array.size
+        return maps
