@@ -53,7 +53,7 @@ class Application(click.Group):
             raise _Interrupted(*stop.args) from None
 
     # Of click's overloads of main one returns; this never does.
-    def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any) -> NoReturn:  # type: ignore[override]
+    def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any) -> NoReturn:  # type: ignore[override]  # see above
         """Run with ``args`` (those of the process if None) and leave with an exit code."""
         extra["standalone_mode"] = False
         with _plain_streams(), _heeded_interrupts():
