@@ -1,10 +1,14 @@
-"""Draws the pictures of the README into models/explained/.
+"""Draws the pictures of the README and the documentation into docs/pictures/.
 
 Needs xaionnx alone, and some minutes. Run it in the root of the repository, with names of pictures for some of them::
 
-    python models/scripts/explained.py [cat] [coffee] [astronaut] [mistaken]
+    python models/scripts/explained.py [cat] [astronaut] [mistaken] [methods]
+
+``methods`` explains one photo by every method: docs/pictures/methods/ has a picture with its caption of each, a small
+one without for the gallery, and costs.json, which tells what each took.
 """
 
+import json
 import sys
 import time
 from pathlib import Path
@@ -16,8 +20,12 @@ from PIL import Image
 import xaionnx
 from xaionnx import Features, Target, discovery, render
 from xaionnx.patterns import estimate_patterns
+from xaionnx.render import colours, maps, painting
 
 MODELS = Path(__file__).resolve().parents[1]
+PICTURES = MODELS.parent / "docs" / "pictures"
+# Maps of 14 x 14 and of 28 x 28 places, ahead of the last one of 7 x 7.
+MIDDLE, EARLY = "/_blocks.11/_swish/Clip_output_0", "/_blocks.5/_swish/Clip_output_0"
 # What a method is not asked with its defaults.
 SETTINGS: dict[str, dict[str, Any]] = {
     "occlusion": {"window": 48, "stride": 16},
@@ -25,11 +33,19 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "exact_shapley": {"features": Features.grid(3)},
     "smooth_grad": {"statistic": "squared"},
     "score_cam": {"channels": 64},
+    # At the last map nothing speaks against the espresso, slopes are the same at all places, and Layer-CAM is Grad-CAM.
+    "counterfactual_cam": {"layer": MIDDLE},
+    "layer_cam": {"layer": MIDDLE},
+    "internal_influence": {"layer": EARLY},
 }
-# Of a transformer alone.
-ELSEWHERE = {"attention_rollout", "attention_relevance"}
+# Of a transformer alone: they explain a digit.
+OF_TRANSFORMERS = {"attention_rollout", "attention_relevance"}
+# Width and height of the photo on a method's page, and in the gallery.
+SIZE, THUMBNAIL = (480, 320), (240, 160)
 # Crops of the photographs, from which patterns are estimated.
 CROPS = 160
+# A four.
+DIGIT = 16
 # Of the decoder: the last map but for the mask itself.
 DECODER = "v120"
 
@@ -62,19 +78,53 @@ def cat() -> Image.Image:
     return render.overlay(xaionnx.explain(model, model.spec.to_tensor([pixels]), "rise"), pixels, stretched=True)
 
 
-def coffee() -> Image.Image:
-    """The coffee by every method."""
-    model, pixels = classifier(), photo("coffee.jpg")
-    x = model.spec.to_tensor([pixels])
-    methods = [name for name in discovery.methods() if name not in ELSEWHERE]
+def methods() -> None:
+    """The coffee by every method, and a digit by those of transformers."""
+    model, coffee = classifier(), Image.open(MODELS / "photos" / "coffee.jpg").convert("RGB")
     patterns = estimate_patterns(model, model.spec.to_tensor(crops()))
     settings = SETTINGS | {key: {"patterns": patterns} for key in ("pattern_net", "pattern_attribution")}
-    results = []
-    for name in methods:
+    costs = {}
+    for name in discovery.methods():
         began = time.perf_counter()
-        results.append(xaionnx.explain(model, x, name, **settings.get(name, {})))
+        if name in OF_TRANSFORMERS:
+            result, photo = digit(name)
+        else:
+            x = model.spec.to_tensor([np.asarray(coffee)])
+            result, photo = xaionnx.explain(model, x, name, **settings.get(name, {})), coffee
         print(f"{name}: {time.perf_counter() - began:.1f} s")
-    return render.sheet(results, pixels, stretched=True, columns=6, side=220)
+        costs[name] = {key: int((result.diagnostics.get(key) or [0])[0]) for key in ("evaluations", "gradients")}
+        draw(name, result, photo)
+    written = json.dumps(costs, indent=1) + "\n"
+    (PICTURES / "methods" / "costs.json").write_text(written, encoding="utf-8")
+
+
+def draw(name: str, result: xaionnx.Explanation, photo: Image.Image) -> None:
+    """Both pictures of one method."""
+    folder = PICTURES / "methods"
+    small = photo.size[0] <= THUMBNAIL[0]
+    shown = np.asarray(photo if small else photo.resize(SIZE, Image.Resampling.LANCZOS))
+    captioned = render.overlay(result, shown, stretched=True, zoom=11 if small else 1)
+    captioned.save(folder / f"{name}.jpg", quality=82, optimize=True)
+    # The map without title, scale and caption.
+    found = maps.pixel_map(result, maps.Extent(*shown.shape[:2], True))
+    painted = painting.painted(
+        painting.enlarged(shown, 6 if small else 1),
+        found,
+        colours.scale_of(found.values, "auto", 99.0, "overlay"),
+        painting.Look(),
+        "overlay",
+    )
+    plain = Image.fromarray(painted)
+    plain.thumbnail(THUMBNAIL, Image.Resampling.LANCZOS)
+    plain.save(folder / f"{name}-small.jpg", quality=82, optimize=True)
+
+
+def digit(method: str) -> tuple[xaionnx.Explanation, Image.Image]:
+    """A handwritten digit by a method of transformers, and the digit."""
+    model = xaionnx.Model.load(MODELS / "mnist_vit.onnx")
+    pixels = np.load(MODELS / "data" / "mnist_sample.npz")["images"][DIGIT]
+    x = (pixels[None] / 255).astype(np.float32)
+    return xaionnx.explain(model, x, method), Image.fromarray(np.repeat(pixels[0][..., None], 3, axis=2))
 
 
 def person(name: str) -> Image.Image:
@@ -93,19 +143,18 @@ def person(name: str) -> Image.Image:
     return render.sheet(results, pixels, stretched=True)
 
 
-PICTURES = {
-    "cat": ("cat.png", cat),
-    "coffee": ("coffee.jpg", coffee),
-    "astronaut": ("astronaut.jpg", lambda: person("astronaut.jpg")),
-    "mistaken": ("mistaken.jpg", lambda: person("cat.png")),
+DRAWN = {
+    "cat": lambda: render.save(cat(), PICTURES / "cat.png"),
+    "astronaut": lambda: render.save(person("astronaut.jpg"), PICTURES / "astronaut.jpg"),
+    "mistaken": lambda: render.save(person("cat.png"), PICTURES / "mistaken.jpg"),
+    "methods": methods,
 }
 
 
 def main(names: list[str]) -> None:
     """Draw some pictures, or all."""
-    for name in names or PICTURES:
-        file, draw = PICTURES[name]
-        render.save(draw(), MODELS / "explained" / file)
+    for name in names or DRAWN:
+        DRAWN[name]()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Exact Shapley values, from every coalition of at most 16 players."""
+"""Exact Shapley values: from every coalition of at most 16 players."""
 
 from __future__ import annotations
 

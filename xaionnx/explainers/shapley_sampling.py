@@ -1,4 +1,4 @@
-"""Shapley values from random orders in which the players join."""
+"""Shapley sampling: Shapley values from random orders in which the players join."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parts of README.md that are made from the code: fill them in, or check that they are as the code says.
+"""Parts of the README and of docs/ that are made from the code: fill them in, or check that they are as the code says.
 
 A part stands between two comments, and everything between them is replaced::
 
@@ -8,8 +8,8 @@ A part stands between two comments, and everything between them is replaced::
 
 A further part is a further function below with the decorator ``@part``; its name, with hyphens, is the part's name.
 
-    python .ci/readme.py --check      exit code 1 and the difference, where a part is not what the code says
-    python .ci/readme.py --write      fill all parts in
+    python .ci/parts.py --check      exit code 1 and the difference, where a part is not what the code says
+    python .ci/parts.py --write      fill all parts in
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pathlib import Path
 import click
 
 ROOT = Path(__file__).resolve().parent.parent
-for folder in (ROOT, ROOT / "kernels", ROOT / "cli"):
+for folder in (ROOT, ROOT / "kernels", ROOT / "cli", ROOT / "docs" / "hooks"):
     sys.path.insert(0, str(folder))
 
 PARTS: dict[str, Callable[[], str]] = {}
@@ -43,32 +43,46 @@ def part(make: Callable[[], str]) -> Callable[[], str]:
     return make
 
 
-def folded(title: str, text: str) -> str:
-    """``text`` behind a ``title`` that a reader opens."""
-    return f"<details><summary>{title}</summary>\n\n{text}\n\n</details>"
-
-
 @part
 def help() -> str:
-    """The help of every command, all but the first folded; of methods one: their options are in the part 'options'."""
+    """The help of every command, each under its heading; of methods one: the others' options are on their pages."""
     from xaionnx_cli.app import main
 
     context = click.Context(main, info_name="xaionnx", terminal_width=_WIDTH, help_option_names=["-h", "--help"])
-    blocks = [("xaionnx --help", main.get_help(context))]
+    blocks = [("xaionnx", main.get_help(context))]
     for name in main.list_commands(context):
         command = main.get_command(context, name)
         assert command is not None  # the name came from the list
         inner = click.Context(command, info_name=name, parent=context, terminal_width=_WIDTH)
-        blocks.append((f"xaionnx {name} --help", command.get_help(inner)))
+        blocks.append((f"xaionnx {name}", command.get_help(inner)))
         if isinstance(command, click.Group):
             listed = command.list_commands(inner)
             method = next((name for name in ("rise", "saliency") if name in listed), listed[0])
             chosen = command.get_command(inner, method)
             assert chosen is not None
             deeper = click.Context(chosen, info_name=method, parent=inner, terminal_width=_WIDTH)
-            blocks.append((f"xaionnx {name} {method} --help", chosen.get_help(deeper)))
-    shown = [(line, f"```text\n$ {line}\n{text}\n```") for line, text in blocks]
-    return "\n\n".join([shown[0][1], *(folded(f"<code>{line}</code>", text) for line, text in shown[1:])])
+            blocks.append((f"xaionnx {name} {method}", chosen.get_help(deeper)))
+    return "\n\n".join(f"## {line}\n\n```text\n$ {line} --help\n{text}\n```" for line, text in blocks)
+
+
+@part
+def families() -> str:
+    """The methods by family, each linked to its file."""
+    import methods as site
+
+    lines = []
+    for family, names in site.families().items():
+        linked = ", ".join(f"[`{name}`](xaionnx/explainers/{name}.py)" for name in names)
+        lines.append(f"- **{family}**: {linked}")
+    return "\n".join(lines)
+
+
+@part
+def choice() -> str:
+    """What each method needs, means, costs and keeps."""
+    import methods as site
+
+    return site.table()
 
 
 @part
@@ -111,24 +125,6 @@ def bench() -> str:
     return markdown()
 
 
-@part
-def options() -> str:
-    """The parameters of each method, as options."""
-    from xaionnx_cli._parameters import options as of
-
-    from xaionnx import discovery
-
-    lines = ["| method | option | meaning |", "| --- | --- | --- |"]
-    for name in discovery.methods():
-        context = click.Context(click.Command(name), info_name=name)
-        for option in of(discovery.method(name)):
-            record = option.get_help_record(context)
-            assert record is not None  # none of them is hidden
-            cells = (name, *(" ".join(cell.replace("|", "\\|").split()) for cell in record))
-            lines.append("| `{}` | `{}` | {} |".format(*cells))
-    return folded("The options of every method", "\n".join(lines))
-
-
 def filled(text: str) -> str:
     """``text`` with every part made anew.
 
@@ -149,28 +145,39 @@ def filled(text: str) -> str:
     return _BLOCK.sub(made, text)
 
 
+def files() -> list[Path]:
+    """The README, and the pages of docs/ that have generated parts."""
+    pages = sorted((ROOT / "docs").rglob("*.md"))
+    return [ROOT / "README.md", *(page for page in pages if _MARK.search(page.read_text(encoding="utf-8")))]
+
+
 def run(arguments: list[str] | None = None) -> int:
     """Check or write; the exit code."""
-    parser = argparse.ArgumentParser(description="Generated parts of README.md.")
+    parser = argparse.ArgumentParser(description="Generated parts of the README and of docs/.")
     choice = parser.add_mutually_exclusive_group(required=True)
     choice.add_argument("--check", action="store_true", help="fail and show the difference where a part is stale")
     choice.add_argument("--write", action="store_true", help="fill all parts in")
-    parser.add_argument("file", nargs="?", type=Path, default=ROOT / "README.md")
+    parser.add_argument("files", nargs="*", type=Path, help="the README and the pages of docs/ if not given")
     given = parser.parse_args(arguments)
-    old = given.file.read_text(encoding="utf-8")
+    return max(_checked(file, write=given.write) for file in given.files or files())
+
+
+def _checked(file: Path, *, write: bool) -> int:
+    """Check one file, or write it; the exit code."""
+    old = file.read_text(encoding="utf-8")
     try:
         new = filled(old)
     except MarkError as error:
-        print(f"{given.file.name}: {error}", file=sys.stderr)
+        print(f"{file.name}: {error}", file=sys.stderr)
         return 1
-    if given.write:
-        given.file.write_text(new, encoding="utf-8")
+    if write:
+        file.write_text(new, encoding="utf-8")
         return 0
-    shown = difflib.unified_diff(old.splitlines(), new.splitlines(), given.file.name, "the code", lineterm="", n=1)
+    shown = difflib.unified_diff(old.splitlines(), new.splitlines(), file.name, "the code", lineterm="", n=1)
     for line in shown:
         print(line)
     if old != new:
-        print("Run 'python .ci/readme.py --write'.", file=sys.stderr)
+        print("Run 'python .ci/parts.py --write'.", file=sys.stderr)
     return int(old != new)
 
 

@@ -1,0 +1,44 @@
+"""Hooks of mkdocs: the pages of methods are made when the site is built."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import methods  # found by the line above
+
+from xaionnx import discovery
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Put the methods into the navigation, family by family."""
+    for entry in config.nav or []:
+        if "Methods" in entry:
+            entry["Methods"] += [
+                {heading: [{name: f"methods/{name}.md"} for name in names]}
+                for heading, names in methods.families().items()
+            ]
+    return config
+
+
+def on_files(files: Files, *, config: MkDocsConfig) -> Files:
+    """Add a page a method, their index and the gallery."""
+    files.append(File.generated(config, "gallery.md", content=methods.gallery()))
+    files.append(File.generated(config, "methods/index.md", content=methods.index()))
+    for name in discovery.methods():
+        files.append(File.generated(config, f"methods/{name}.md", content=methods.page(name)))
+    return files
+
+
+def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Link the name of each method, where it stands as code, to its page."""
+    up = "../" * page.file.src_uri.count("/")
+    targets = {name: f"{up}methods/{name}.md" for name in discovery.methods()}
+    targets.pop(Path(page.file.src_uri).stem, None)
+    return docstrings.with_links(markdown, targets)
