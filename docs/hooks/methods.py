@@ -141,10 +141,9 @@ def gallery() -> str:
     """The page that shows one photo by every method."""
     parts = [
         "# Gallery",
-        "One photo of a cup of espresso, explained by every method on EfficientNet-Lite0 (and a digit by the methods that "
-        "need a transformer). Red raises the target or matters most, blue lowers it; each map has a colour scale of its "
-        "own, which the picture on the method's page shows. `models/scripts/explained.py` draws them, and holds the "
-        "settings.",
+        "One photo of a cup of espresso, explained by every method on EfficientNet-Lite0, and a digit by the methods "
+        "that need a transformer. Red raises the target or matters most, blue lowers it; each map has a scale of "
+        "its own, which the picture on the method's page shows. `models/scripts/explained.py` draws the pictures.",
     ]
     for heading, names in families().items():
         cards = "\n".join(_card(name) for name in names)
@@ -235,4 +234,4 @@ def _parameters(kind: type[Explainer]) -> str:
         rows.append("| " + " | ".join(cells) + " |")
     if len(rows) == 2:
         return "None."
-    return "\n".join(rows) + "\n\nOn the command line each is an option with hyphens, such as `--max-steps` for `max_steps`."
+    return "\n".join(rows) + "\n\nOn the command line `max_steps` is `--max-steps`, and so on."

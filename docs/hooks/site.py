@@ -11,7 +11,8 @@ from mkdocs.structure.pages import Page
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import methods  # found by the line above
+import docstrings  # found by the line above
+import methods
 
 from xaionnx import discovery
 
