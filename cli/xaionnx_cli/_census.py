@@ -13,9 +13,10 @@ from onnx.shape_inference import InferenceError
 from xaionnx import discovery
 from xaionnx.data.spec import InputSpec
 from xaionnx.errors import InputMismatchError, ModelError, ParameterError, UnsupportedModelError
-from xaionnx.graph.cut import op_census, shapes
+from xaionnx.graph.cut import op_census
 from xaionnx.graph.expand import expand
 from xaionnx.graph.landmarks import attentions
+from xaionnx.graph.view import GraphView
 from xaionnx.runtime.model import Model
 from xaionnx.runtime.tensors import TensorInfo
 from xaionnx_cli._report import plain
@@ -107,10 +108,11 @@ def attention(model: Model) -> list[dict[str, Any]]:
         proto = expand(model.file.proto)
     except UnsupportedModelError:
         return []
-    found = attentions(proto)
+    view = GraphView(proto)
+    found = attentions(view)
     sizes = {info.name: [1, *info.shape[1:]] for info in model.inputs if info.name not in model.shared}
     whole = {name: shape for name, shape in sizes.items() if all(isinstance(size, int) for size in shape)}
-    known = shapes(proto, whole) if found else {}  # type: ignore[arg-type]  # the sizes that are no words
+    known = view.shapes(whole) if found else {}  # type: ignore[arg-type]  # the sizes that are no words
     told = []
     for layer in found:
         shape = list(known[layer.weights]) if layer.weights in known else None

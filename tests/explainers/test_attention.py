@@ -14,6 +14,7 @@ from xaionnx.errors import UnsupportedModelError
 from xaionnx.explainers.attention_relevance import AttentionRelevance
 from xaionnx.explainers.attention_rollout import AttentionRollout
 from xaionnx.graph.landmarks import attentions
+from xaionnx.graph.view import GraphView
 from xaionnx.layers.dry_run import DryRun
 
 T, D, HEADS, K, LAYERS = 5, 4, 2, 3, 2
@@ -286,5 +287,5 @@ def test_fused_attention_is_refused_by_name():
 
 def test_a_mask_that_is_computed_is_no_second_product():
     proto = encoder("masked").file.proto
-    assert [layer.weights for layer in attentions(proto)] == ["attention_0", "attention_1"]
-    assert attentions(proto, ["tokens_0"]) == attentions(proto)[:1]
+    assert [layer.weights for layer in attentions(GraphView(proto))] == ["attention_0", "attention_1"]
+    assert attentions(GraphView(proto), ["tokens_0"]) == attentions(GraphView(proto))[:1]

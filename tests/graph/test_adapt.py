@@ -10,6 +10,7 @@ from tests.tiny import node, parsed, tensor
 from xaionnx import Model
 from xaionnx.graph.adapt import adapt, free_batch
 from xaionnx.graph.ending import ending
+from xaionnx.graph.view import GraphView
 
 
 def test_a_model_that_needs_nothing_stays_as_it_is():
@@ -121,5 +122,5 @@ def test_freeing_the_batch_touches_samples_alone():
 )
 def test_the_op_that_a_tensor_ends_in(text, op):
     graph = parsed(f"g (float[N, 2] x) => (float[N, 2] y) {{ {text} }}")
-    assert ending(graph, "y") == op
-    assert ending(graph, "no such tensor") is None
+    assert ending(GraphView(graph), "y") == op
+    assert ending(GraphView(graph), "no such tensor") is None

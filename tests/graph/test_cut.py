@@ -12,16 +12,12 @@ from onnx.reference import ReferenceEvaluator
 from tests.tiny import parsed
 from xaionnx.errors import ModelFileError, ParameterError, UnknownNameError, UnsupportedModelError
 from xaionnx.graph.cut import (
-    ancestors,
     cut,
-    descendants,
     expose,
     op_census,
-    ordered,
-    shapes,
-    tensor_names,
 )
 from xaionnx.graph.serialize import to_bytes
+from xaionnx.graph.view import GraphView, ordered
 from xaionnx.loading import read_model
 
 # One thread's sums against another order of summation, in float32 over at most 72 products of size 1.
@@ -80,7 +76,7 @@ def declared(model):
 
 class TestExpose:
     def test_every_tensor_agrees_with_the_reference(self, conv_net, picture):
-        names = tensor_names(conv_net)
+        names = list(GraphView(conv_net).tensor_names)
         assert names == ["x", "c1", "r1", "c2", "s", "g", "f", "z", "p"]
         derived = expose(conv_net, names)
         answers = run(derived, {"x": picture})
@@ -189,7 +185,7 @@ class TestCut:
             opset_imports=[helper.make_opsetid("", 17)],
             ir_version=8,
         )
-        assert tensor_names(model) == ["x", "c", "h", "y", "unused"]
+        assert list(GraphView(model).tensor_names) == ["x", "c", "h", "y", "unused"]
         assert op_census(model) == {"If": 2, "Neg": 3, "Add": 1, "Exp": 1}
         assert list(op_census(model)) == ["Neg", "If", "Add", "Exp"]
         whole = cut(model, ["x", "c"], ["y"])
@@ -275,11 +271,11 @@ class TestExternalData:
 
 
 def test_what_stands_before_and_behind_a_tensor(conv_net):
-    assert descendants(conv_net, ["r1"]) == {"c2", "s", "g", "f", "z", "p"}
-    assert descendants(conv_net, ["c2", "f"]) == {"s", "g", "z", "p"}
-    assert descendants(conv_net, ["w3"]) == {"z", "p"}
-    assert ancestors(conv_net, ["c2"]) == {"x", "w1", "b1", "w2", "c1", "r1", "c2"}
-    assert ancestors(conv_net, ["w1"]) == {"w1"}
+    assert GraphView(conv_net).descendants(["r1"]) == {"c2", "s", "g", "f", "z", "p"}
+    assert GraphView(conv_net).descendants(["c2", "f"]) == {"s", "g", "z", "p"}
+    assert GraphView(conv_net).descendants(["w3"]) == {"z", "p"}
+    assert GraphView(conv_net).ancestors(["c2"]) == {"x", "w1", "b1", "w2", "c1", "r1", "c2"}
+    assert GraphView(conv_net).ancestors(["w1"]) == {"w1"}
 
 
 def test_shapes_for_inputs_of_some_sizes():
@@ -295,11 +291,11 @@ def test_shapes_for_inputs_of_some_sizes():
             rows = NonZero (beside)
             y = ReduceSum <keepdims = 0> (r, two)
         }""")
-    found = shapes(model, {"x": (1, 2, 6, 8)})
+    found = GraphView(model).shapes({"x": (1, 2, 6, 8)})
     assert found["r"][1:] == (2, 6, 8)
     assert found["beside"] == (None, None)
     assert found["rows"] == (2, None)
-    assert shapes(model, {})["r"] == (None, 2, None, None)
+    assert GraphView(model).shapes({})["r"] == (None, 2, None, None)
     # What was given is not written into the model.
     assert model.graph.input[0].type.tensor_type.shape.dim[2].dim_param == "H"
 

@@ -8,6 +8,7 @@ from tests import tiny
 from tests.tiny import node, tensor
 from xaionnx.graph.cut import expose
 from xaionnx.graph.locality import separators
+from xaionnx.graph.view import GraphView
 
 RNG = np.random.default_rng(5)
 H, W = 23, 18
@@ -67,7 +68,7 @@ NETS = {
 @pytest.mark.parametrize("name", NETS)
 def test_a_pixel_changes_only_what_sees_it(name):
     model = NETS[name]()
-    found, _ = separators(model.graph, "x", (2, 3), (H, W), ["y"])
+    found, _ = separators(GraphView(model), "x", (2, 3), (H, W), ["y"])
     assert len(found) >= 2
     names = [separator.name for separator in found[1:]]
     session = ort.InferenceSession(expose(model, names).SerializeToString(), providers=["CPUExecutionProvider"])
@@ -91,7 +92,7 @@ def test_a_pixel_changes_only_what_sees_it(name):
 
 def test_the_reach_is_no_larger_than_kernels_make_it():
     model = chain({"strides": [2, 2], "pads": [1, 1, 1, 1]}, {"dilations": [2, 2]})
-    found, work = separators(model.graph, "x", (2, 3), (H, W), ["y"])
+    found, work = separators(GraphView(model), "x", (2, 3), (H, W), ["y"])
     reach = found[-1].field.reaches[0]
     assert (found[-1].name, reach.stride, reach.low, reach.high, reach.length) == ("r1", 2, -1, 9, 8)
     # 2 x 2 x 3 x 3 weights at 12 x 9 and at 8 x 5 places
@@ -100,7 +101,7 @@ def test_the_reach_is_no_larger_than_kernels_make_it():
 
 def names_of(nodes, weights, wanted=("y",)):
     model = finished(nodes, weights, "t")
-    return [separator.name for separator in separators(model.graph, "x", (2, 3), (H, W), wanted)[0]]
+    return [separator.name for separator in separators(GraphView(model), "x", (2, 3), (H, W), wanted)[0]]
 
 
 def test_nothing_behind_an_op_that_sees_all_is_a_separator():

@@ -14,6 +14,7 @@ from xaionnx.autodiff.rules.quantization import carries
 from xaionnx.errors import UnknownNameError, UnsupportedModelError
 from xaionnx.graph.control_flow import CONTROL
 from xaionnx.graph.probe import Probe
+from xaionnx.graph.view import DEFAULT_DOMAINS
 
 # Name of the input that holds the cotangent.
 COTANGENT = "cotangent"
@@ -195,12 +196,12 @@ def _depends(nodes: Iterable[ir.Node], source: ir.Value, target: ir.Value) -> bo
 
 
 def _check_rules(path: Iterable[ir.Node], table: Table, out: str, wrt: Sequence[str]) -> None:
-    lacking = [node for node in path if node.domain not in ("", "ai.onnx") or node.op_type not in table]
+    lacking = [node for node in path if node.domain not in DEFAULT_DOMAINS or node.op_type not in table]
     if not lacking:
         return
     by_op: dict[str, list[str]] = defaultdict(list)
     for node in lacking:
-        op = node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
+        op = node.op_type if node.domain in DEFAULT_DOMAINS else f"{node.domain}.{node.op_type}"
         by_op[op].append(_named(node))
     told = [
         f"'{op}' (node {', '.join(names[:3])}" + (f" and {len(names) - 3} more)" if len(names) > 3 else ")")

@@ -11,9 +11,7 @@ from typing import Any
 import onnx_ir as ir
 
 from xaionnx.autodiff.gradient_builder import GradientBuilder
-
-# These read the shape of their operand, which is the same at the baseline.
-_SHAPE_READERS = frozenset({"Shape", "Size"})
+from xaionnx.graph.view import SHAPE_READERS
 
 
 def baseline_name(tensor: str) -> str:
@@ -33,7 +31,7 @@ def at_baseline(g: GradientBuilder, value: ir.Value) -> ir.Value:
             known[top] = _input(g, top)
         else:
             maker = top.producer()
-            if maker is None or maker.op_type in _SHAPE_READERS:
+            if maker is None or maker.op_type in SHAPE_READERS:
                 known[top] = top
                 continue
             lacking = [v for v in maker.inputs if v is not None and v not in known]

@@ -15,10 +15,10 @@ from xaionnx.data.sample import Sample, split
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.explainer import Explainer, provenance
 from xaionnx.explanation import Explanation
-from xaionnx.graph.cut import shapes
 from xaionnx.graph.expand import expand
 from xaionnx.graph.heads import APART, heads_apart
 from xaionnx.graph.landmarks import Attention, attentions, tokens_read
+from xaionnx.graph.view import DEFAULT_DOMAINS
 from xaionnx.layers.axes import Axes, extent_of
 from xaionnx.layers.spatial_map import Field
 from xaionnx.parameters import choice
@@ -29,8 +29,6 @@ from xaionnx.targets.target import Target
 from xaionnx.typing import Array
 
 if TYPE_CHECKING:
-    import onnx
-
     from xaionnx.layers.dry_run import DryRun
 
 
@@ -64,7 +62,7 @@ class Layers:
     names: tuple[str, ...]
     samples: list[Sample]
     row: str
-    shapes: dict[str, tuple[int | None, ...]]
+    shapes: Mapping[str, tuple[int | None, ...]]
 
     @classmethod
     def of(cls, model: Model, feeds: dict[str, Array], target: Any, row: str) -> Layers:
@@ -78,11 +76,10 @@ class Layers:
         plain = written_out(model)
         resolution = resolve(target, plain, feeds)
         tensors = {pick.tensor for pick in resolution.selection.picks[: resolution.own]}
-        proto = plain.graph
         found = _found(plain, tensors)
         samples = split(feeds, model.input().name, model.spec, model.shared)
-        known = shapes(proto, {name: (1, *x.shape) for name, x in samples[0].own.items()})
-        return cls(resolution, feeds, found, _shown(proto, found), samples, row, known)
+        known = plain.view.shapes({name: (1, *x.shape) for name, x in samples[0].own.items()})
+        return cls(resolution, feeds, found, _shown(plain, found), samples, row, known)
 
     @property
     def model(self) -> Model:
@@ -130,7 +127,7 @@ class Layers:
         everyone = list(range(tokens))
         if self.row == "mean":
             return everyone
-        seen = tokens_read(self.model.graph, self.names[-1], tokens, self.shapes)
+        seen = tokens_read(self.model.view, self.names[-1], tokens, self.shapes)
         return seen or ([0] if self.axes(tokens).before else everyone)
 
     def begun(self, tokens: int) -> Array:
@@ -170,7 +167,7 @@ class Layers:
 
 
 @dataclass(frozen=True, eq=False)
-class Followed:
+class TokenValues:
     """What was found along the layers.
 
     Attributes
@@ -230,7 +227,7 @@ class AttentionExplainer(Explainer):
         return {}
 
     @abstractmethod
-    def follow(self, layers: Layers) -> Followed:
+    def follow(self, layers: Layers) -> TokenValues:
         """The values of the tokens."""
 
     def attribute(self, model: Model, x: Array | Mapping[str, Array], target: Any = None) -> Explanation:
@@ -266,12 +263,10 @@ class AttentionExplainer(Explainer):
 
 def written_out(model: Model) -> Model:
     """The model with ``Attention`` ops in simpler ones, and with heads on an axis of their own; itself where it is."""
-    proto = model.graph
-    if any(node.op_type == "Attention" and node.domain in ("", "ai.onnx") for node in proto.graph.node):
+    if any(node.op_type == "Attention" and node.domain in DEFAULT_DOMAINS for node in model.graph.graph.node):
         model = model.derived("attention written out", expand)
-        proto = model.graph
-    ranks = shapes(proto, {})
-    flat = tuple(layer.weights for layer in attentions(proto) if len(ranks.get(layer.weights, ())) == 3)
+    ranks = model.view.shapes({})
+    flat = tuple(layer.weights for layer in attentions(model.view) if len(ranks.get(layer.weights, ())) == 3)
     if not flat:
         return model
     batched = model.input().name
@@ -279,16 +274,14 @@ def written_out(model: Model) -> Model:
 
 
 def _found(model: Model, tensors: set[str]) -> list[Attention]:
-    proto = model.graph
-    found = attentions(proto, tensors)
+    found = attentions(model.view, tensors)
     if not found:
-        raise UnsupportedModelError(_without(model, proto))
+        raise UnsupportedModelError(_without(model))
     return found
 
 
-def _shown(proto: onnx.ModelProto, found: list[Attention]) -> tuple[str, ...]:
-    made = {name for node in proto.graph.node for name in node.output}
-    return tuple(name if (name := layer.weights + APART) in made else layer.weights for layer in found)
+def _shown(model: Model, found: list[Attention]) -> tuple[str, ...]:
+    return tuple(name if (name := layer.weights + APART) in model.view.producers else layer.weights for layer in found)
 
 
 def _parted(layer: Attention, tokens: int, known: Mapping[str, Sequence[int | None]]) -> bool:
@@ -306,8 +299,8 @@ def _within_windows(model: Model, layer: Attention) -> str:
     )
 
 
-def _without(model: Model, proto: onnx.ModelProto) -> str:
-    fused = next((n for n in proto.graph.node if n.domain == "com.microsoft" and "Attention" in n.op_type), None)
+def _without(model: Model) -> str:
+    fused = next((n for n in model.graph.graph.node if n.domain == "com.microsoft" and "Attention" in n.op_type), None)
     if fused is not None:
         return (
             f"{model.name} computes attention in op com.microsoft.{fused.op_type} (node '{fused.name}'), which does "

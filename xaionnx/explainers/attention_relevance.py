@@ -9,7 +9,7 @@ from typing import ClassVar, final
 import numpy as np
 
 from xaionnx.autodiff.table import STANDARD
-from xaionnx.explainers._attention import AttentionExplainer, Followed, Layers, stepped
+from xaionnx.explainers._attention import AttentionExplainer, Layers, TokenValues, stepped
 from xaionnx.explanation import ValueKind
 from xaionnx.gradients.choice import validated
 from xaionnx.gradients.target_gradients import TargetGradients
@@ -65,7 +65,7 @@ class AttentionRelevance(AttentionExplainer):
     def foresee_along(self, layers: Layers) -> dict[str, str | None]:
         return validated(DryRun.of(layers.model), layers.names, STANDARD)
 
-    def follow(self, layers: Layers) -> Followed:
+    def follow(self, layers: Layers) -> TokenValues:
         resolution, count = layers.resolution, len(layers.samples)
         inputs = LayerPath.of(layers.model, layers.feeds, resolution)
         slopes: TargetGradients | None = None
@@ -92,4 +92,4 @@ class AttentionRelevance(AttentionExplainer):
             found.append(rows)
         assert slopes is not None  # a batch has samples
         spent = np.ones(count, dtype=np.int64) + slopes.spent
-        return Followed(np.concatenate(found, axis=1), spent, np.full(count, targets), slopes.source.approximations)
+        return TokenValues(np.concatenate(found, axis=1), spent, np.full(count, targets), slopes.source.approximations)

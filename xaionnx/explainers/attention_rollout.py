@@ -8,7 +8,7 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from xaionnx.explainers._attention import AttentionExplainer, Followed, Layers, stepped
+from xaionnx.explainers._attention import AttentionExplainer, Layers, TokenValues, stepped
 from xaionnx.explanation import ValueKind
 from xaionnx.parameters import choice, real
 from xaionnx.runtime.model import Model
@@ -67,7 +67,7 @@ class AttentionRollout(AttentionExplainer):
         # A target is only told of here, and a map has no top class.
         return Target.sum() if len(model.output().shape) > 2 else None
 
-    def follow(self, layers: Layers) -> Followed:
+    def follow(self, layers: Layers) -> TokenValues:
         found: list[Array] = []
         for _, held in layers.held(0, len(layers.samples)):
             row = np.tile(layers.begun(held[0].shape[-1]), (len(held[0]), 1))
@@ -75,7 +75,7 @@ class AttentionRollout(AttentionExplainer):
                 row = stepped(row, self._mixing(attention.astype(np.float64)))
             found.append(row)
         values = np.stack([np.concatenate(found)] * layers.resolution.own)
-        return Followed(values, np.ones(len(layers.samples), dtype=np.int64))
+        return TokenValues(values, np.ones(len(layers.samples), dtype=np.int64))
 
     def _mixing(self, attention: Array) -> Array:
         """What a layer takes from where, (n, T, T), of its attention (n, heads, T, T)."""

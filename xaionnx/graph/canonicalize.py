@@ -14,10 +14,10 @@ import onnx.version_converter
 
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.graph.control_flow import Probed, bring_out, write_out
-from xaionnx.graph.cut import expose, ordered
+from xaionnx.graph.cut import expose
 from xaionnx.graph.expand import expand
 from xaionnx.graph.serialize import WEIGHTS_APART
-from xaionnx.graph.writing import DEFAULT
+from xaionnx.graph.view import DEFAULT_DOMAINS, ordered
 from xaionnx.loading import declared_inputs
 from xaionnx.loading.soundness import subgraphs
 
@@ -94,7 +94,7 @@ def canonicalize(
     # Shapes inside may be declared for one sample.
     del form.graph.value_info[:]
     used = {node.domain for node in _all_nodes(form.graph)}
-    imports = [entry for entry in form.opset_import if entry.domain in used or entry.domain in DEFAULT]
+    imports = [entry for entry in form.opset_import if entry.domain in used or entry.domain in DEFAULT_DOMAINS]
     del form.opset_import[:]
     form.opset_import.extend(imports)
     return form
@@ -144,7 +144,7 @@ def _make_dense(graph: onnx.GraphProto) -> None:
 
 
 def _converted(model: onnx.ModelProto) -> onnx.ModelProto:
-    version = next((entry.version for entry in model.opset_import if entry.domain in DEFAULT), OPSET)
+    version = next((entry.version for entry in model.opset_import if entry.domain in DEFAULT_DOMAINS), OPSET)
     if version >= OPSET:
         return model
     if version == _FIRST_SCAN and any(node.op_type == "Scan" for node in _all_nodes(model.graph)):
@@ -211,7 +211,7 @@ def _put_together(model: onnx.ModelProto, apart: Sequence[onnx.TensorProto]) -> 
 
 
 def _foreign(model: onnx.ModelProto) -> set[str]:
-    return {f"{node.domain}.{node.op_type}" for node in _all_nodes(model.graph) if node.domain not in DEFAULT}
+    return {f"{node.domain}.{node.op_type}" for node in _all_nodes(model.graph) if node.domain not in DEFAULT_DOMAINS}
 
 
 def _all_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:

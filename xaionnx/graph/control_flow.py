@@ -10,10 +10,11 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from xaionnx.graph.cut import cut, ordered, reads
-from xaionnx.graph.probe import Probe, reads_data
+from xaionnx.graph.cut import cut
+from xaionnx.graph.probe import Probe
 from xaionnx.graph.sequences import questions, without_sequences
-from xaionnx.graph.writing import DEFAULT, Writer, own_names
+from xaionnx.graph.view import DEFAULT_DOMAINS, ordered, reads, reads_data
+from xaionnx.graph.writing import Writer, own_names
 from xaionnx.loading import declared_inputs
 from xaionnx.loading.soundness import subgraphs
 from xaionnx.typing import Array
@@ -323,7 +324,7 @@ def _leading_to(nodes: Sequence[onnx.NodeProto], names: Iterable[str]) -> list[o
 
 
 def _is_control(node: onnx.NodeProto) -> bool:
-    return node.domain in DEFAULT and node.op_type in CONTROL
+    return node.domain in DEFAULT_DOMAINS and node.op_type in CONTROL
 
 
 def _first(node: onnx.NodeProto) -> str:
@@ -373,7 +374,7 @@ def _all_nodes(graph: onnx.GraphProto) -> int:
 
 def _tensor_of(node: onnx.NodeProto) -> onnx.TensorProto | None:
     """What a Constant node holds, where it is an array of numbers."""
-    if node.op_type != "Constant" or node.domain not in DEFAULT:
+    if node.op_type != "Constant" or node.domain not in DEFAULT_DOMAINS:
         return None
     attribute = node.attribute[0]
     if attribute.name == "value":

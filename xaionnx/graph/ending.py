@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import onnx
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import onnx
+
+    from xaionnx.graph.view import GraphView
 
 # These move or round numbers, and leave their meaning alone.
 _CARRYING = frozenset({"Identity", "Cast", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Transpose", "Dropout"})
 
 
-def ending(model: onnx.ModelProto, tensor: str) -> str | None:
+def ending(view: GraphView, tensor: str) -> str | None:
     """The op that makes the values of a tensor, such as ``Softmax``; None where no node does.
 
     Examples
@@ -17,16 +22,17 @@ def ending(model: onnx.ModelProto, tensor: str) -> str | None:
     >>> model = parser.parse_model('''
     ... <ir_version: 8, opset_import: ["" : 17]>
     ... g (float[N, 2] x) => (float[N, 2] y) { h = Softmax(x)  y = Identity(h) }''')
-    >>> ending(model, "y")
+    >>> from xaionnx.graph.view import GraphView
+    >>> ending(GraphView(model), "y")
     'Softmax'
     """
-    made = maker(model, tensor)
+    made = maker(view, tensor)
     return None if made is None else made.op_type
 
 
-def maker(model: onnx.ModelProto, tensor: str) -> onnx.NodeProto | None:
+def maker(view: GraphView, tensor: str) -> onnx.NodeProto | None:
     """The node that makes the values of a tensor, behind which they are but moved or rounded; None if there is none."""
-    makers = {name: node for node in model.graph.node for name in node.output}
+    makers = view.producers
     while tensor in makers and makers[tensor].op_type in _CARRYING and makers[tensor].input:
         tensor = makers[tensor].input[0]
     return makers.get(tensor)

@@ -10,7 +10,7 @@ import onnx.defs
 import onnx.shape_inference
 
 from xaionnx.errors import UnsupportedModelError
-from xaionnx.graph.writing import DEFAULT
+from xaionnx.graph.view import DEFAULT_DOMAINS
 
 # Ops that are written out before differentiation. CastLike stands in the bodies of others.
 COMPOSED = frozenset(
@@ -53,11 +53,11 @@ def expand(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _is_composed(node: onnx.NodeProto) -> bool:
-    return node.domain in DEFAULT and node.op_type in COMPOSED
+    return node.domain in DEFAULT_DOMAINS and node.op_type in COMPOSED
 
 
 def _expanded(model: onnx.ModelProto) -> onnx.ModelProto:
-    version = next(entry.version for entry in model.opset_import if entry.domain in DEFAULT)
+    version = next(entry.version for entry in model.opset_import if entry.domain in DEFAULT_DOMAINS)
     types = _types(onnx.shape_inference.infer_shapes(model).graph)
     names = _names(model.graph)
     form = onnx.ModelProto()

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import numpy as np
-import onnx
 
-from xaionnx.graph.constants import small_constants
-from xaionnx.graph.cut import ancestors, descendants, ordered, reads
+from xaionnx.graph.view import GraphView
 from xaionnx.loading import declared_inputs
-from xaionnx.typing import Array
+
+if TYPE_CHECKING:
+    import onnx
 
 Shapes = Mapping[str, Sequence[int | None]]
 
@@ -49,12 +49,12 @@ class Attention:
     tokens: str
 
 
-def attentions(model: onnx.ModelProto, outs: Iterable[str] | None = None) -> list[Attention]:
+def attentions(view: GraphView, outs: Iterable[str] | None = None) -> list[Attention]:
     """The layers of attention in the order of the graph: a softmax between two products of computed tensors.
 
     Parameters
     ----------
-    model : onnx.ModelProto
+    view : GraphView
         ``Attention`` ops written out (:func:`xaionnx.graph.expand.expand`).
     outs : iterable of str, optional
         Only what these tensors depend on.
@@ -71,33 +71,28 @@ def attentions(model: onnx.ModelProto, outs: Iterable[str] | None = None) -> lis
     ...   scores = MatMul(q, k)
     ...   a = Softmax(scores)
     ...   y = MatMul(a, h) }''')
-    >>> attentions(model)
+    >>> from xaionnx.graph.view import GraphView
+    >>> attentions(GraphView(model))
     [Attention(weights='a', tokens='h')]
     """
-    nodes = ordered(model.graph)
-    known = None if outs is None else ancestors(model, outs)
-    computed = _computed(model, nodes)
-    makers = {name: node for node in nodes for name in node.output if name}
-    readers: dict[str, list[onnx.NodeProto]] = {}
-    for node in nodes:
-        for name in node.input:
-            readers.setdefault(name, []).append(node)
+    known = None if outs is None else view.ancestors(outs)
+    computed = view.reads_data(value.name for value in declared_inputs(view.model))
     found = []
-    for node in nodes:
+    for node in view.nodes:
         if node.op_type != "Softmax" or (known is not None and node.output[0] not in known):
             continue
-        scores = _product_before(node.input[0], makers, computed)
-        if scores is not None and _meets_values(node.output[0], readers, computed):
-            found.append(Attention(node.output[0], _source(scores.input[0], makers, computed)))
+        scores = _product_before(node.input[0], view.producers, computed)
+        if scores is not None and _meets_values(node.output[0], view.consumers, computed):
+            found.append(Attention(node.output[0], _source(scores.input[0], view.producers, computed)))
     return found
 
 
-def tokens_read(model: onnx.ModelProto, weights: str, count: int, shapes: Shapes) -> list[int] | None:
+def tokens_read(view: GraphView, weights: str, count: int, shapes: Shapes) -> list[int] | None:
     """The numbers of the tokens that the way from a layer of attention to the end reads or averages.
 
     Parameters
     ----------
-    model : onnx.ModelProto
+    view : GraphView
     weights : str
         Of the last layer of attention.
     count : int
@@ -119,13 +114,13 @@ def tokens_read(model: onnx.ModelProto, weights: str, count: int, shapes: Shapes
     ... g (float[N, 4, 4] a) => (float[N, 2] y) <float[1, 4, 2] h = {1, 0, 0, 1, 2, 3, 4, 5}, int64 first = {0}> {
     ...   behind = MatMul(a, h)
     ...   y = Gather <axis = 1> (behind, first) }''')
-    >>> tokens_read(model, "a", 4, {"behind": (1, 4, 2), "y": (1, 2)})
+    >>> from xaionnx.graph.view import GraphView
+    >>> tokens_read(GraphView(model), "a", 4, {"behind": (1, 4, 2), "y": (1, 2)})
     [0]
     """
-    constants = small_constants(model)
-    behind = descendants(model, [weights])
+    behind = view.descendants([weights])
     held: dict[str, tuple[int, list[int]]] = {}  # the axis of the tokens, and which are left
-    for node in ordered(model.graph):
+    for node in view.nodes:
         own = next((name for name in node.output if name in behind), None)
         if own is None or node.op_type in _MOVING:
             continue
@@ -136,7 +131,7 @@ def tokens_read(model: onnx.ModelProto, weights: str, count: int, shapes: Shapes
                 held[own] = shape.index(count), list(range(count))
             continue
         axis, left = held[source]
-        picked = _picked(node, axis, left, constants)
+        picked = _picked(view, node, axis, left)
         kept = left if picked is None else picked
         if len(kept) == 1 or (picked is None and (len(shape) != 3 or shape[axis] != len(kept))):
             return kept
@@ -144,32 +139,19 @@ def tokens_read(model: onnx.ModelProto, weights: str, count: int, shapes: Shapes
     return None
 
 
-def _picked(node: onnx.NodeProto, axis: int, left: list[int], constants: Mapping[str, Array]) -> list[int] | None:
+def _picked(view: GraphView, node: onnx.NodeProto, axis: int, left: list[int]) -> list[int] | None:
     """Which of the tokens along an axis of three a Gather or Slice takes; None for any other node."""
-    given = [constants[name] for name in node.input[1:] if name in constants]
+    given = [numbers for name in node.input[1:] if (numbers := view.small(name)) is not None]
     if not given or len(given) < len(node.input) - 1:
         return None
     tokens = np.array(left)
-    if node.op_type == "Gather" and _attribute(node, "axis", 0) in (axis, axis - 3):
+    if node.op_type == "Gather" and view.attributes(node)["axis"] in (axis, axis - 3):
         return [int(token) for token in np.atleast_1d(tokens[given[0]]).ravel()]
     if node.op_type == "Slice" and len(given) >= 3:
         starts, ends, axes, *steps = (np.atleast_1d(array) for array in given)
         if axes.tolist() in ([axis], [axis - 3]):
             return [int(t) for t in tokens[int(starts[0]) : int(ends[0]) : int(steps[0][0]) if steps else 1]]
     return None
-
-
-def _attribute(node: onnx.NodeProto, name: str, usual: int) -> int:
-    return next((int(attribute.i) for attribute in node.attribute if attribute.name == name), usual)
-
-
-def _computed(model: onnx.ModelProto, nodes: Sequence[onnx.NodeProto]) -> set[str]:
-    """Tensors whose numbers depend on the inputs; those of shapes alone do not."""
-    found = {value.name for value in declared_inputs(model)}
-    for node in nodes:
-        if node.op_type not in ("Shape", "Size") and found.intersection(reads(node)):
-            found.update(node.output)
-    return found
 
 
 def _of_two(node: onnx.NodeProto, computed: set[str]) -> bool:

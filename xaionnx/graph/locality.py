@@ -14,7 +14,7 @@ from typing import Any, final
 
 import onnx
 
-from xaionnx.graph.cut import ordered, reads
+from xaionnx.graph.view import DEFAULT_DOMAINS, GraphView, reads
 
 _POINTWISE = frozenset(
     {
@@ -92,13 +92,13 @@ class Separator:
 
 
 def separators(
-    graph: onnx.GraphProto, source: str, axes: tuple[int, int], extent: tuple[int, int], wanted: Collection[str]
+    view: GraphView, source: str, axes: tuple[int, int], extent: tuple[int, int], wanted: Collection[str]
 ) -> tuple[list[Separator], int]:
     """The separators between an input and some tensors, and the multiplications that all of it takes.
 
     Parameters
     ----------
-    graph : onnx.GraphProto
+    view : GraphView
     source : str
         An input (N, C, H, W) or (N, H, W, C).
     axes : (int, int)
@@ -118,17 +118,19 @@ def separators(
     Examples
     --------
     >>> from onnx import parser
-    >>> graph = parser.parse_graph('''
+    >>> from xaionnx.graph.view import GraphView
+    >>> model = parser.parse_model('''
+    ... <ir_version: 8, opset_import: ["" : 17]>
     ... g (float[N, 1, 8, 8] x) => (float[N, 1, 1, 1] y) <float[1, 1, 3, 3] k = {1, 2, 3, 4, 5, 6, 7, 8, 9}> {
     ...   c = Conv <strides = [2, 2]> (x, k)  r = Relu(c)  y = GlobalAveragePool(r) }''')
-    >>> found, work = separators(graph, "x", (2, 3), (8, 8), ["y"])
+    >>> found, work = separators(GraphView(model), "x", (2, 3), (8, 8), ["y"])
     >>> found[1].name, found[1].field.reaches[0], work
     ('r', Reach(stride=2, low=0, high=2, length=3), 81)
     """
-    nodes = _leading_to(graph, wanted)
+    nodes = view.needed((), wanted)[0]
     last_read = {name: index for index, node in enumerate(nodes) for name in reads(node)}
     last_read.update(dict.fromkeys(wanted, len(nodes)))
-    walk = _Walk(graph, source, Field(axes, (Reach(1, 0, 0, extent[0]), Reach(1, 0, 0, extent[1]))))
+    walk = _ReachWalk(view, source, Field(axes, (Reach(1, 0, 0, extent[0]), Reach(1, 0, 0, extent[1]))))
     found = [Separator(source, walk.fields[source], 0)]
     alive = {source}
     for index, node in enumerate(nodes):
@@ -147,14 +149,15 @@ def separators(
     return found, walk.work
 
 
-class _Walk:
+class _ReachWalk:
     """Follows the nodes in order: ``moving`` tensors depend on the source, those in ``fields`` locally."""
 
-    def __init__(self, graph: onnx.GraphProto, source: str, field: Field) -> None:
+    def __init__(self, view: GraphView, source: str, field: Field) -> None:
         self.fields = {source: field}
         self.moving = {source}
         self.work = 0
-        self._constants: dict[str, Dims] = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+        self._view = view
+        self._constants: dict[str, Dims] = {name: tuple(tensor.dims) for name, tensor in view.constants.items()}
         # Positions of tensors that may not be local; work is estimated from them.
         self._sizes: dict[str, Dims] = {source: tuple(reach.length for reach in field.reaches)}
 
@@ -165,7 +168,7 @@ class _Walk:
         self.moving.update(node.output)
         slides = self._slides(node)
         size = self._size(node, slides)
-        field = self._field(node, slides) if node.domain in ("", "ai.onnx") else None
+        field = self._field(node, slides) if node.domain in DEFAULT_DOMAINS else None
         for name in node.output:
             if size is not None:
                 self._sizes[name] = size
@@ -177,10 +180,7 @@ class _Walk:
             self.work += largest * math.prod(size or (1,))
 
     def _constant(self, node: onnx.NodeProto) -> None:
-        if node.op_type == "Constant":
-            for attribute in node.attribute:
-                self._constants[node.output[0]] = tuple(attribute.t.dims) if attribute.name == "value" else ()
-        elif node.op_type in ("Identity", "Cast", "DequantizeLinear") and node.input[0] in self._constants:
+        if node.op_type in ("Identity", "Cast", "DequantizeLinear") and node.input[0] in self._constants:
             self._constants[node.output[0]] = self._constants[node.input[0]]
 
     def _slides(self, node: onnx.NodeProto) -> list[tuple[int, int, int, int]] | None:
@@ -188,24 +188,25 @@ class _Walk:
         if node.op_type not in _SLIDING or node.input[0] not in self._sizes:
             return None
         size = self._sizes[node.input[0]]
-        kernel = _attribute(node, "kernel_shape", None)
+        given = self._view.attributes(node)
+        kernel = given.get("kernel_shape")
         if node.op_type == "Conv" and kernel is None:
             kernel = self._constants.get(node.input[1], ())[2:]
         if kernel is None or len(kernel) != 2:
             return None
-        strides, dilations = _attribute(node, "strides", (1, 1)), _attribute(node, "dilations", (1, 1))
-        pads = _attribute(node, "pads", (0, 0, 0, 0))
-        automatic = _attribute(node, "auto_pad", b"NOTSET")
-        ceil = bool(_attribute(node, "ceil_mode", 0))
+        strides, dilations = given.get("strides", (1, 1)), given.get("dilations", (1, 1))
+        pads = given.get("pads", (0, 0, 0, 0))
+        automatic = given.get("auto_pad", "NOTSET")
+        ceil = bool(given.get("ceil_mode", 0))
         slides = []
         for axis in (0, 1):
             extent = (kernel[axis] - 1) * dilations[axis] + 1
             before, after = pads[axis], pads[axis + 2]
-            if automatic == b"VALID":
+            if automatic == "VALID":
                 before = after = 0
-            elif automatic != b"NOTSET":
+            elif automatic != "NOTSET":
                 missing = max(0, (-(-size[axis] // strides[axis]) - 1) * strides[axis] + extent - size[axis])
-                before = missing // 2 if automatic == b"SAME_UPPER" else missing - missing // 2
+                before = missing // 2 if automatic == "SAME_UPPER" else missing - missing // 2
                 after = missing - before
             free = size[axis] + before + after - extent
             steps = -(-free // strides[axis]) if ceil else free // strides[axis]
@@ -232,7 +233,7 @@ class _Walk:
             return None
         first = self.fields[moving[0]]
         if node.op_type in _JOINING or node.op_type == "Concat":
-            if node.op_type == "Concat" and _attribute(node, "axis", 0) % _RANK != _channels(first):
+            if node.op_type == "Concat" and self._view.attributes(node)["axis"] % _RANK != _channels(first):
                 return None
             return self._joined(node, first, moving)
         if moving != [node.input[0]]:
@@ -243,11 +244,11 @@ class _Walk:
             height, width = (reach.through(*slide) for reach, slide in zip(first.reaches, slides, strict=True))
             return Field(first.axes, (height, width))
         if node.op_type == "Transpose":
-            perm = list(_attribute(node, "perm", (3, 2, 1, 0)))
+            perm = list(self._view.attributes(node).get("perm", (3, 2, 1, 0)))
             if perm[0] != 0:
                 return None
             return Field((perm.index(first.axes[0]), perm.index(first.axes[1])), first.reaches)
-        return first if _keeps(node, first, self._constants) else None
+        return first if _keeps(node, self._view.attributes(node), first, self._constants) else None
 
     def _joined(self, node: onnx.NodeProto, field: Field, moving: Sequence[str]) -> Field | None:
         for name in node.input:
@@ -275,43 +276,26 @@ def _channels(field: Field) -> int:
     return next(axis for axis in (1, 2, 3) if axis not in field.axes)
 
 
-def _keeps(node: onnx.NodeProto, field: Field, constants: Mapping[str, Dims]) -> bool:
+def _keeps(node: onnx.NodeProto, given: Mapping[str, Any], field: Field, constants: Mapping[str, Dims]) -> bool:
     """Whether each place of the output sees the same place of the input alone."""
     if node.op_type in _POINTWISE:
         if node.op_type in ("LRN", "BatchNormalization") and _channels(field) != 1:
             return False
-        if node.op_type == "Cast" and _attribute(node, "to", 0) not in _HELD:
+        if node.op_type == "Cast" and given["to"] not in _HELD:
             return False
         # One that trains answers by the mean of a batch.
-        trains = _attribute(node, "training_mode", 0) != 0
+        trains = given.get("training_mode", 0) != 0
         return not trains and len([name for name in node.output if name]) == 1
     rule = _ALONG_CHANNELS.get(node.op_type)
-    return rule is not None and rule(node, field, constants)
+    return rule is not None and rule(node, given, field, constants)
 
 
-_ALONG_CHANNELS: dict[str, Callable[[onnx.NodeProto, Field, Mapping[str, Dims]], bool]] = {
-    "Split": lambda node, field, _: _attribute(node, "axis", 0) % _RANK == _channels(field),
-    "LayerNormalization": lambda node, field, _: (
-        _attribute(node, "axis", -1) % _RANK == _channels(field) == _RANK - 1 and len(node.output) == 1
+_ALONG_CHANNELS: dict[str, Callable[[onnx.NodeProto, Mapping[str, Any], Field, Mapping[str, Dims]], bool]] = {
+    "Split": lambda _, given, field, __: given["axis"] % _RANK == _channels(field),
+    "LayerNormalization": lambda node, given, field, _: (
+        given["axis"] % _RANK == _channels(field) == _RANK - 1 and len(node.output) == 1
     ),
-    "MatMul": lambda node, field, constants: (
+    "MatMul": lambda node, _, field, constants: (
         _channels(field) == _RANK - 1 and len(constants.get(node.input[1], ())) == 2
     ),
 }
-
-
-def _attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
-    for attribute in node.attribute:
-        if attribute.name == name:
-            return onnx.helper.get_attribute_value(attribute)
-    return default
-
-
-def _leading_to(graph: onnx.GraphProto, wanted: Collection[str]) -> list[onnx.NodeProto]:
-    """Nodes that some tensors are computed by, makers before readers."""
-    needed, kept = set(wanted), []
-    for node in reversed(ordered(graph)):
-        if needed.intersection(node.output):
-            needed.update(reads(node))
-            kept.append(node)
-    return kept[::-1]

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import onnx
 
-from xaionnx.graph.cut import expose, ordered, reads
+from xaionnx.graph.cut import expose
+from xaionnx.graph.view import GraphView
 from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array
 
 # Answers some outputs of a model for some feeds.
 Run = Callable[[onnx.ModelProto, Mapping[str, Array], Sequence[str]], Sequence[Any]]
 
-# These read the shape of their operand and not its numbers.
-_SHAPE_READERS = frozenset({"Shape", "Size"})
 # Larger constants are weights; no rule reads their numbers.
 _LARGEST_CONSTANT = 1 << 16
 
@@ -65,7 +64,7 @@ def probe(model: onnx.ModelProto, feeds: Sequence[Mapping[str, Array]], run: Run
 
     first = answers(feeds[0])
     known = first if len(feeds) == 1 else answers(feeds[-1])
-    varying = reads_data(ordered(model.graph), feeds[0])
+    varying = GraphView(model).reads_data(feeds[0])
     shapes: dict[str, tuple[int | None, ...]] = {}
     sizes: dict[str, tuple[int, ...]] = {}
     dtypes: dict[str, np.dtype[Any]] = {}
@@ -82,12 +81,3 @@ def probe(model: onnx.ModelProto, feeds: Sequence[Mapping[str, Array]], run: Run
         if name not in varying and many.size <= _LARGEST_CONSTANT and np.array_equal(one, many):
             constants[name] = many
     return Probe(shapes, sizes, dtypes, constants)
-
-
-def reads_data(nodes: Iterable[onnx.NodeProto], sources: Iterable[str]) -> set[str]:
-    """Tensors whose numbers depend on those of the sources; ``nodes`` come with makers before readers."""
-    dependent = set(sources)
-    for node in nodes:
-        if node.op_type not in _SHAPE_READERS and not dependent.isdisjoint(reads(node)):
-            dependent.update(name for name in node.output if name)
-    return dependent

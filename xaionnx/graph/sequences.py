@@ -9,8 +9,8 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from xaionnx.graph.cut import reads
-from xaionnx.graph.writing import DEFAULT, Writer
+from xaionnx.graph.view import DEFAULT_DOMAINS, attributes, reads
+from xaionnx.graph.writing import Writer
 from xaionnx.typing import Array
 
 # Ops that make a sequence or an optional, and those that take something out; with the input that tells where.
@@ -46,7 +46,7 @@ def questions(nodes: Iterable[onnx.NodeProto]) -> list[str]:
     """Tensors whose numbers or sizes :func:`without_sequences` asks for, in graphs that have sequences."""
     names: list[str] = []
     for node in nodes:
-        if node.domain in DEFAULT and node.op_type in _POSITIONS:
+        if node.domain in DEFAULT_DOMAINS and node.op_type in _POSITIONS:
             where = _POSITIONS[node.op_type]
             names.extend(node.input[where : where + 1] if where is not None else [])
             if node.op_type == "SplitToSequence":
@@ -77,13 +77,13 @@ def without_sequences(
     written: list[onnx.NodeProto] = []
     changed = False
     for node in nodes:
-        if node.domain in DEFAULT and node.op_type in _TAKERS and node.input[0] in lists.held:
+        if node.domain in DEFAULT_DOMAINS and node.op_type in _TAKERS and node.input[0] in lists.held:
             taken = lists.taken(node)
             changed = changed or taken is not None
             written.extend([node] if taken is None else taken)
         else:
             written.append(node)
-            if node.domain in DEFAULT:
+            if node.domain in DEFAULT_DOMAINS:
                 written.extend(lists.made(node))
     return _in_use(written, wanted) if changed else None
 
@@ -135,7 +135,7 @@ class _Lists:
         axis = helper.get_node_attr_value(node, "axis")
         if not held:
             return None
-        if _attribute(node, "new_axis", 0):
+        if attributes(node)["new_axis"]:
             return list(g.stack(held, axis, output))
         return [g.node("Concat", held, output, axis=axis)]
 
@@ -151,7 +151,7 @@ class _Lists:
         return at + length if at < 0 else at
 
     def _split(self, node: onnx.NodeProto) -> list[onnx.NodeProto]:
-        g, output, axis = self._writer, node.output[0], _attribute(node, "axis", 0)
+        g, output, axis = self._writer, node.output[0], attributes(node)["axis"]
         size = self._facts.size(node.input[0], axis)
         given = len(node.input) > 1 and bool(node.input[1])
         split = self._facts.constant(node.input[1]) if given else np.ones((), dtype=np.int64)
@@ -162,7 +162,7 @@ class _Lists:
         else:
             sizes = [min(int(split), size - at) for at in range(0, size, int(split))]
         pieces = self.held[output] = [g.name(f"{output}/{index}") for index in range(len(sizes))]
-        if not given and not _attribute(node, "keepdims", 1):
+        if not given and not attributes(node)["keepdims"]:
             return list(g.unstack(node.input[0], axis, pieces))
         numbers = g.name(f"{output}/split")
         cut = g.node("Split", [node.input[0], numbers], pieces[0], axis=axis)
@@ -186,15 +186,11 @@ class _Lists:
         return made
 
 
-def _attribute(node: onnx.NodeProto, name: str, default: int) -> int:
-    return next((int(a.i) for a in node.attribute if a.name == name), default)
-
-
 def _in_use(nodes: Sequence[onnx.NodeProto], wanted: set[str]) -> list[onnx.NodeProto]:
     """All nodes but those that make a sequence which nothing reads."""
     read, kept = set(wanted), []
     for node in reversed(nodes):
-        if node.op_type not in _MAKERS or node.domain not in DEFAULT or not read.isdisjoint(node.output):
+        if node.op_type not in _MAKERS or node.domain not in DEFAULT_DOMAINS or not read.isdisjoint(node.output):
             kept.append(node)
             read.update(reads(node))
     return kept[::-1]

@@ -11,11 +11,8 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
-from xaionnx.graph.cut import ordered
+from xaionnx.graph.view import ordered
 from xaionnx.loading.soundness import subgraphs
-
-# How files call the domain of ONNX's own ops.
-DEFAULT = ("", "ai.onnx")
 
 
 class Writer:

@@ -8,15 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
 from xaionnx.data.sample import Sample
-from xaionnx.graph.cut import shapes
 from xaionnx.layers.axis_factors import Axis, Layout, Part, filled, place_on, tokens_on
-from xaionnx.layers.axis_propagation import walk
+from xaionnx.layers.axis_propagation import propagate_axes
 from xaionnx.layers.graph_facts import graph_fact
 from xaionnx.layers.series import series
 from xaionnx.runtime.model import Model
 
 if TYPE_CHECKING:
-    import onnx
+    from xaionnx.graph.view import GraphView
 
 
 @final
@@ -145,15 +144,15 @@ def _layouts(model: Model, sample: Sample) -> Mapping[str, Layout]:
     sizes, start = {name: (1, *x.shape) for name, x in sample.own.items()}, sample.main
     key = ("layouts", start, tuple(sizes.items()), axes)
 
-    def find(graph: onnx.ModelProto) -> Mapping[str, Layout]:
-        known = shapes(graph, sizes)
+    def find(view: GraphView) -> Mapping[str, Layout]:
+        known = view.shapes(sizes)
         batch = (known.get(start) or sizes[start])[0] or 1
         kinds = {axes[1][0]: "H", axes[1][1]: "W"}
         behind = [
             (Part.place(kinds[axis], size, size) if axis in kinds else Part("C", size),)
             for axis, size in enumerate(sample.array.shape)
         ]
-        return walk(graph, {start: ((Part("N", batch),), *behind)}, known).layouts
+        return propagate_axes(view, {start: ((Part("N", batch),), *behind)}, known).layouts
 
     return graph_fact(model, key, find)
 

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from xaionnx.graph.cut import ordered
+from xaionnx.graph.view import GraphView
 from xaionnx.layers.axis_factors import (
     Axis,
     Layout,
@@ -44,33 +44,30 @@ _ENDING = frozenset(
 )
 
 
-def walk(graph: onnx.ModelProto, starts: Mapping[str, Layout], known: Mapping[str, Sequence[int | None]]) -> _Walk:
+def propagate_axes(
+    view: GraphView, starts: Mapping[str, Layout], known: Mapping[str, Sequence[int | None]]
+) -> PropagatedAxes:
     """Follow the axes of some tensors through a graph, whose shapes are ``known`` as far as they are."""
-    found = _Walk(known, dict(starts))
-    found.constants = {tensor.name: tensor for tensor in graph.graph.initializer}
-    found.opsets = {opset.domain: opset.version for opset in graph.opset_import}
-    for node in ordered(graph.graph):
+    found = PropagatedAxes(view, known, dict(starts))
+    for node in view.nodes:
         found.step(node)
     return found
 
 
-class _Walk:
+class PropagatedAxes:
     """The layouts of tensors, and those that the first op to run along places reads."""
 
-    def __init__(self, known: Mapping[str, Sequence[int | None]], layouts: dict[str, Layout]) -> None:
-        self.known, self.layouts = known, layouts
-        self.constants: dict[str, onnx.TensorProto] = {}
-        self.opsets: dict[str, int] = {}
+    def __init__(self, view: GraphView, known: Mapping[str, Sequence[int | None]], layouts: dict[str, Layout]) -> None:
+        self._view, self.known, self.layouts = view, known, layouts
+        self.constants: dict[str, onnx.TensorProto] = dict(view.constants)
         self.run_along: Layout | None = None
 
     def step(self, node: onnx.NodeProto) -> None:
-        if node.op_type == "Constant" and node.attribute and node.attribute[0].name == "value":
-            self.constants[node.output[0]] = node.attribute[0].t
         self._count(node)
         read = [self.layouts[name] for name in node.input if name in self.layouts]
         if not read or node.op_type in _ENDING:
             return
-        given = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        given = self._view.attributes(node)
         first = self.layouts.get(node.input[0])
         for index, name in enumerate(node.output):
             if not name:
@@ -101,7 +98,7 @@ class _Walk:
         if node.op_type == "Shape":
             sizes = self._sizes(node.input[0])
             if sizes and 0 not in sizes:
-                given = {a.name: a.i for a in node.attribute}
+                given = self._view.attributes(node)
                 whole = np.array(sizes[given.get("start", 0) : given.get("end")], dtype=np.int64)
                 self.constants[node.output[0]] = numpy_helper.from_array(whole)
         elif (
@@ -113,7 +110,7 @@ class _Walk:
 
                 read = [helper.make_tensor_value_info(name, t.data_type, t.dims) for name, t in fed.items()]
                 inner = helper.make_graph([node], "count", read, [onnx.ValueInfoProto(name=node.output[0])])
-                opsets = [helper.make_opsetid(domain, version) for domain, version in self.opsets.items()]
+                opsets = [helper.make_opsetid(domain, version) for domain, version in self._view.opsets.items()]
                 arrays = {name: numpy_helper.to_array(tensor) for name, tensor in fed.items()}
                 (made,) = ReferenceEvaluator(helper.make_model(inner, opset_imports=opsets)).run(None, arrays)
                 self.constants[node.output[0]] = numpy_helper.from_array(np.asarray(made))
@@ -237,7 +234,7 @@ class _Walk:
 
     def _resized(self, node: Any, given: Mapping[str, Any], layout: Layout, name: str, index: int) -> Layout:
         """Places are more, fewer, or surrounded by others: the input is still behind each of them."""
-        cropping = given.get("coordinate_transformation_mode") == b"tf_crop_and_resize"
+        cropping = given.get("coordinate_transformation_mode") == "tf_crop_and_resize"
         made = []
         pads = self._numbers(node, 1, given, "pads") if node.op_type == "Pad" else None
         for at, axis in enumerate(layout):
@@ -319,13 +316,15 @@ class _Walk:
         return (*layout[:at], cut(layout[at], held, sizes[index], chosen, 1), *layout[at + 1 :])
 
 
+# shorter below
+_A = PropagatedAxes
 _FIRST = {
-    "Transpose": _Walk._transposed, "Reshape": _Walk._reshaped, "Flatten": _Walk._reshaped,
-    "Squeeze": _Walk._squeezed, "Unsqueeze": _Walk._unsqueezed, "Gemm": _Walk._affine,
-    "GlobalAveragePool": _Walk._pooled, "GlobalMaxPool": _Walk._pooled, "GlobalLpPool": _Walk._pooled,
-    "Attention": _Walk._attended, "MultiHeadAttention": _Walk._attended,
-    "Resize": _Walk._resized, "Upsample": _Walk._resized, "Pad": _Walk._resized, "DepthToSpace": _Walk._resized,
-    "SpaceToDepth": _Walk._resized, "Expand": _Walk._stretched, "Tile": _Walk._stretched,
-    "Gather": _Walk._gathered, "ReverseSequence": _Walk._mixed, "CumSum": _Walk._mixed,
-    "Slice": _Walk._sliced, "Split": _Walk._divided,
+    "Transpose": _A._transposed, "Reshape": _A._reshaped, "Flatten": _A._reshaped,
+    "Squeeze": _A._squeezed, "Unsqueeze": _A._unsqueezed, "Gemm": _A._affine,
+    "GlobalAveragePool": _A._pooled, "GlobalMaxPool": _A._pooled, "GlobalLpPool": _A._pooled,
+    "Attention": _A._attended, "MultiHeadAttention": _A._attended,
+    "Resize": _A._resized, "Upsample": _A._resized, "Pad": _A._resized, "DepthToSpace": _A._resized,
+    "SpaceToDepth": _A._resized, "Expand": _A._stretched, "Tile": _A._stretched,
+    "Gather": _A._gathered, "ReverseSequence": _A._mixed, "CumSum": _A._mixed,
+    "Slice": _A._sliced, "Split": _A._divided,
 }  # fmt: skip

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 from xaionnx.data.sample import Sample
 from xaionnx.errors import UnsupportedModelError
-from xaionnx.graph.cut import ancestors, descendants, ordered, shapes
 from xaionnx.layers.axes import Axes, counted
 from xaionnx.layers.graph_facts import graph_fact
 from xaionnx.runtime.model import Model
 
 if TYPE_CHECKING:
-    import onnx
+    from xaionnx.graph.view import GraphView
 
 
 def default_layer(model: Model, start: Sequence[str], tensors: Sequence[str], sample: Sample) -> str:
@@ -38,7 +37,7 @@ def default_layer(model: Model, start: Sequence[str], tensors: Sequence[str], sa
     def filled(name: str, shape: Sequence[int]) -> Sequence[int]:
         return counted(model, name, shape, sample) if 0 in shape else shape
 
-    chosen = graph_fact(model, key, lambda graph: _usual(graph, start, tensors, sizes, letters, filled))
+    chosen = graph_fact(model, key, lambda view: _usual(view, start, tensors, sizes, letters, filled))
     if not chosen:
         raise UnsupportedModelError(
             f"Nothing lies between the input of {model.name} and '{tensors[0]}'. Explain the input itself: "
@@ -48,17 +47,17 @@ def default_layer(model: Model, start: Sequence[str], tensors: Sequence[str], sa
 
 
 def _usual(
-    proto: onnx.ModelProto,
+    view: GraphView,
     start: Sequence[str],
     tensors: Sequence[str],
     sizes: Mapping[str, tuple[int, ...]],
     letters_of: Callable[[str, Sequence[int]], str],
     filled_of: Callable[[str, Sequence[int]], Sequence[int]],
 ) -> str:
-    between = descendants(proto, start) & ancestors(proto, tensors) - set(tensors)
-    known = shapes(proto, sizes)
+    between = view.descendants(start) & view.ancestors(tensors) - set(tensors)
+    known = view.shapes(sizes)
     last = field = tokens = attended = ""
-    for node in ordered(proto.graph):
+    for node in view.nodes:
         moved = between.intersection(node.input) | set(start).intersection(node.input)
         for name in (made for made in node.output if made in between):
             last, shape = name, filled_of(name, [size or 0 for size in known.get(name, ())])
@@ -79,16 +78,16 @@ def normalised(model: Model, tokens: str, tensors: Sequence[str]) -> str:
     Normalisation forgets the size of a token, so that the slope ahead of it is at right angles to the token, and
     products of the two cancel.
     """
-    return graph_fact(model, ("normalised", tokens, *tensors), lambda graph: _normalised(graph, tokens, tensors))
+    return graph_fact(model, ("normalised", tokens, *tensors), lambda view: _normalised(view, tokens, tensors))
 
 
-def _normalised(proto: onnx.ModelProto, tokens: str, tensors: Sequence[str]) -> str:
-    moving = descendants(proto, [tokens]) & ancestors(proto, tensors)
-    nodes = [node for node in ordered(proto.graph) if not moving.isdisjoint(node.output)]
+def _normalised(view: GraphView, tokens: str, tensors: Sequence[str]) -> str:
+    moving = view.descendants([tokens]) & view.ancestors(tensors)
+    nodes = [node for node in view.nodes if not moving.isdisjoint(node.output)]
     softmax = next((node for node in nodes if node.op_type == "Softmax"), None)
     if softmax is None:
         return tokens
-    within = ancestors(proto, softmax.output) & moving | {tokens}
+    within = view.ancestors(softmax.output) & moving | {tokens}
     readers = Counter(name for node in nodes if not within.isdisjoint(node.output) for name in node.input)
     still = {tokens: readers[tokens]}
     for node in nodes:

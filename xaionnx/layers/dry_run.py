@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, final
 from xaionnx.autodiff.gradient import Form, first_rows
 from xaionnx.data.sample import Sample, split
 from xaionnx.errors import InputMismatchError, ModelError
-from xaionnx.graph.cut import shapes
 from xaionnx.layers.graph_facts import graph_fact
 from xaionnx.layers.layer import Layer
 from xaionnx.runtime.model import Model
@@ -82,7 +81,7 @@ class DryRun:
         if self.sample is None:
             return None
         sizes = {n: (1, *x.shape) for n, x in self.sample.own.items()}
-        known = graph_fact(self.model, ("shapes", tuple(sizes.items())), lambda graph: shapes(graph, sizes))
+        known = self.model.view.shapes(sizes)
         if None not in (found := known.get(name, (None, None))[1:]):
             return tuple(size for size in found if size is not None)
         rows = self.rows

@@ -6,13 +6,11 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from xaionnx.errors import UnsupportedModelError
-from xaionnx.graph.cut import descendants, ordered
-from xaionnx.graph.probe import reads_data
 from xaionnx.layers.graph_facts import graph_fact
 from xaionnx.runtime.model import Model
 
 if TYPE_CHECKING:
-    import onnx
+    from xaionnx.graph.view import GraphView
 
 # These bring token numbers into the form in which they are looked up.
 _CARRYING = frozenset({"Cast", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity"})
@@ -55,9 +53,8 @@ def differentiable(model: Model, tensors: Iterable[str] = ()) -> tuple[str, ...]
     names = [info.name for info in model.inputs if info.dtype.kind == "f" and info.name not in model.shared]
     read = set(tensors) or {model.output().name}
 
-    def reaching(graph: onnx.ModelProto) -> tuple[str, ...]:
-        nodes = ordered(graph.graph)
-        return tuple(name for name in names if read <= reads_data(nodes, [name]) | {name})
+    def reaching(view: GraphView) -> tuple[str, ...]:
+        return tuple(name for name in names if read <= view.reads_data([name]))
 
     used = graph_fact(model, ("differentiable", frozenset(read)), reaching)
     if main.name not in used:
@@ -70,10 +67,10 @@ def differentiable(model: Model, tensors: Iterable[str] = ()) -> tuple[str, ...]
 
 def embeddings(model: Model) -> list[str]:
     """The tensors into which the tokens of the explained input are looked up, or spread as one-hot."""
-    proto, found = model.graph, list[str]()
+    view, found = model.view, list[str]()
     tokens, data = {model.input().name}, {info.name for info in model.inputs}
-    data |= descendants(proto, data)
-    for node in ordered(proto.graph):
+    data |= view.descendants(data)
+    for node in view.nodes:
         if node.op_type in _CARRYING and node.input[0] in tokens:
             tokens.update(node.output)
             continue

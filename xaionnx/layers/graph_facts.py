@@ -9,17 +9,17 @@ from weakref import WeakKeyDictionary
 from xaionnx.runtime.model import Model
 
 if TYPE_CHECKING:
-    import onnx
+    from xaionnx.graph.view import GraphView
 
 T = TypeVar("T")
 
 _found: WeakKeyDictionary[Model, dict[Any, Any]] = WeakKeyDictionary()
 
 
-def graph_fact(model: Model, key: Any, find: Callable[[onnx.ModelProto], T]) -> T:
+def graph_fact(model: Model, key: Any, find: Callable[[GraphView], T]) -> T:
     """What ``find`` finds in the graph of a model, which does not change; kept under ``key`` as long as the model."""
     known = _found.setdefault(model, {})
     if key not in known:
-        known[key] = find(model.graph)
+        known[key] = find(model.view)
     answer: T = known[key]
     return answer

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 from xaionnx.errors import UnknownNameError, UnsupportedModelError
-from xaionnx.graph.cut import ancestors, cut, descendants, tensor_names
+from xaionnx.graph.cut import cut
 from xaionnx.layers.graph_facts import graph_fact
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
@@ -86,7 +86,7 @@ class Layer:
             One of ``tensors`` does not depend on it.
         """
         outputs = tuple(dict.fromkeys(tensors))
-        reached = graph_fact(self.model, ("reached", self.name), lambda graph: descendants(graph, [self.name]))
+        reached = graph_fact(self.model, ("reached", self.name), lambda view: view.descendants([self.name]))
         for tensor in outputs:
             if tensor not in reached:
                 how = "is that layer" if tensor == self.name else f"does not depend on layer '{self.name}'"
@@ -113,11 +113,11 @@ def check_layer(model: Model, name: str) -> None:
     UnsupportedModelError
         It does not depend on the input.
     """
-    known = graph_fact(model, "tensors", tensor_names)
+    known = model.view.tensor_names
     if name not in known:
         raise UnknownNameError.among("layer", name, known)
     inputs = {info.name for info in model.inputs if info.name not in model.shared}
-    if not graph_fact(model, ("above", name), lambda graph: ancestors(graph, [name])) & inputs:
+    if not graph_fact(model, ("above", name), lambda view: view.ancestors([name])) & inputs:
         raise UnsupportedModelError(f"Layer '{name}' of {model.name} does not depend on the input. Name another.")
 
 

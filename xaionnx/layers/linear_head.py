@@ -7,15 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from xaionnx.data.sample import Sample
-from xaionnx.graph.constants import small_constants
-from xaionnx.graph.cut import ancestors, ordered, shapes
 from xaionnx.layers.axes import Axes
 from xaionnx.layers.graph_facts import graph_fact
 from xaionnx.runtime.model import Model
-from xaionnx.typing import Array
 
 if TYPE_CHECKING:
     import onnx
+
+    from xaionnx.graph.view import GraphView
 
 _Shapes = Mapping[str, Sequence[int | None]]
 
@@ -47,23 +46,19 @@ def obstacle(model: Model, layer: str, tensor: str, sample: Sample) -> str | Non
     """
     places, known = places_of(model, layer, sample), _known(model, sample)
     key = ("head", layer, tensor, tuple((name, x.shape) for name, x in sample.own.items()))
-    return graph_fact(model, key, lambda graph: _obstacle(graph, layer, tensor, places, known))
+    return graph_fact(model, key, lambda view: _obstacle(view, layer, tensor, places, known))
 
 
 def _known(model: Model, sample: Sample) -> _Shapes:
     sizes = {name: (1, *x.shape) for name, x in sample.own.items()}
-
-    def find(graph: onnx.ModelProto) -> _Shapes:
-        weights = {tensor.name: tuple(tensor.dims) for tensor in graph.graph.initializer}
-        return {**weights, **shapes(graph, sizes)}
-
-    return graph_fact(model, ("shapes", tuple(sizes.items())), find)
+    view = model.view
+    return {**{name: tuple(tensor.dims) for name, tensor in view.constants.items()}, **view.shapes(sizes)}
 
 
-def _obstacle(graph: onnx.ModelProto, layer: str, tensor: str, places: Sequence[int], known: _Shapes) -> str | None:
+def _obstacle(view: GraphView, layer: str, tensor: str, places: Sequence[int], known: _Shapes) -> str | None:
     way: list[tuple[onnx.NodeProto, int]] = []
-    moving, wanted = {layer}, ancestors(graph, [tensor]) | {tensor}
-    for node in ordered(graph.graph):
+    moving, wanted = {layer}, view.ancestors([tensor])
+    for node in view.nodes:
         read = [number for number, name in enumerate(node.input) if name in moving]
         # What is read of a shape alone carries no numbers.
         if not read or node.op_type in ("Shape", "Size") or wanted.isdisjoint(node.output):
@@ -73,10 +68,9 @@ def _obstacle(graph: onnx.ModelProto, layer: str, tensor: str, places: Sequence[
             return f"{node.op_type} stands"
         moving.update(node.output)
         way.append((node, read[0]))
-    held = small_constants(graph)
     rest: Sequence[int] | None = places
     for node, number in way:
-        rest = _behind(node, number, rest, known, held) if rest else rest
+        rest = _behind(view, node, number, rest, known) if rest else rest
     return None if places and rest == () else "no pooling over all places stands"
 
 
@@ -87,12 +81,10 @@ def _by_batch(node: onnx.NodeProto) -> bool:
 
 
 def _behind(
-    node: onnx.NodeProto, number: int, places: Sequence[int], known: _Shapes, held: Mapping[str, Array]
+    view: GraphView, node: onnx.NodeProto, number: int, places: Sequence[int], known: _Shapes
 ) -> tuple[int, ...] | None:
     """The axes of the places behind a node, where they still count alike; none are left behind their mean."""
-    from onnx.helper import get_attribute_value
-
-    told = {one.name: get_attribute_value(one) for one in node.attribute}
+    told = view.attributes(node)
     shape, behind = known.get(node.input[number], ()), known.get(node.output[0], ())
     rank, op = len(shape), node.op_type
     if op in _ALIKE:
@@ -115,7 +107,7 @@ def _behind(
     if op in _RESHAPING:
         return _reshaped(sizes, [size or 0 for size in behind], places)
     if op == "ReduceMean":
-        return _reduced(node, told, rank, places, held)
+        return _reduced(view, node, rank, places)
     if op == "MatMul":
         return tuple(places) if number == 0 and -1 not in places and len(behind) == rank else None
     if op == "Conv" or op == "AveragePool":
@@ -148,20 +140,20 @@ def _slid(
 
 def _unpadded(told: Mapping[str, Any]) -> bool:
     return (
-        told.get("auto_pad", b"NOTSET") in (b"NOTSET", b"VALID")
+        told.get("auto_pad", "NOTSET") in ("NOTSET", "VALID")
         and not any(told.get("pads", ()))
         and set(told.get("dilations", (1,))) == {1}
     )
 
 
-def _reduced(
-    node: onnx.NodeProto, told: Mapping[str, Any], rank: int, places: Sequence[int], held: Mapping[str, Array]
-) -> tuple[int, ...] | None:
+def _reduced(view: GraphView, node: onnx.NodeProto, rank: int, places: Sequence[int]) -> tuple[int, ...] | None:
+    told = view.attributes(node)
     axes = told.get("axes")
     if len(node.input) > 1 and node.input[1]:
-        if node.input[1] not in held:
+        held = view.small(node.input[1])
+        if held is None:
             return None
-        axes = held[node.input[1]].tolist()
+        axes = held.tolist()
     if not axes and told.get("noop_with_empty_axes", 0):
         return tuple(places)
     gone = {int(axis) % rank - rank for axis in axes} if axes else set(range(-rank, 0))

@@ -11,7 +11,6 @@ import numpy as np
 
 from xaionnx.data.sample import Sample, split
 from xaionnx.errors import UnsupportedModelError
-from xaionnx.graph.cut import descendants
 from xaionnx.layers.axes import Axes
 from xaionnx.layers.default_layer import default_layer
 from xaionnx.layers.embeddings import differentiable, embeddings, explained
@@ -125,7 +124,7 @@ class LayerPath:
             differentiable(self.model)  # refuses it
         # A layer behind the embedding is reached through it, so that a path can run there.
         found = embeddings(self.model)
-        through = len(found) == 1 and layer in descendants(self.model.graph, found)
+        through = len(found) == 1 and layer in self.model.view.descendants(found)
         return self.at(found[0]).at(layer) if through else self.at(layer)
 
     @property

@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
 from xaionnx.data.sample import Sample
-from xaionnx.graph.cut import shapes
 from xaionnx.layers.axis_factors import Layout, Part, place_on
-from xaionnx.layers.axis_propagation import walk
+from xaionnx.layers.axis_propagation import propagate_axes
 from xaionnx.layers.graph_facts import graph_fact
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
 
 if TYPE_CHECKING:
-    import onnx
+    from xaionnx.graph.view import GraphView
 
 
 @final
@@ -43,11 +42,11 @@ def series(model: Model, sample: Sample) -> Series | None:
         return None
     sizes = {name: (1, *x.shape) for name, x in sample.own.items()}
     key = ("series", sample.main, tuple(sizes.items()))
-    return graph_fact(model, key, lambda graph: _series(graph, sample.main, sizes))
+    return graph_fact(model, key, lambda view: _series(view, sample.main, sizes))
 
 
-def _series(graph: onnx.ModelProto, start: str, sizes: Mapping[str, tuple[int, ...]]) -> Series | None:
-    known = shapes(graph, sizes)
+def _series(view: GraphView, start: str, sizes: Mapping[str, tuple[int, ...]]) -> Series | None:
+    known = view.shapes(sizes)
     batch, *held = known.get(start) or sizes[start]
     long = [size or own for size, own in zip(held, sizes[start][1:], strict=True)]
 
@@ -55,12 +54,12 @@ def _series(graph: onnx.ModelProto, start: str, sizes: Mapping[str, tuple[int, .
         axes = [(Part("C", n) if axis == channel else Part.place("UV"[axis], n, n),) for axis, n in enumerate(long)]
         return (Part("N", batch or 1),), *axes
 
-    along = walk(graph, {start: layout(None)}, known).run_along
+    along = propagate_axes(view, {start: layout(None)}, known).run_along
     kinds = "".join(part.kind for part in along[1]) if along else ""
     if kinds not in ("U", "V"):
         return None
     channel = "UV".index(kinds)
-    found = walk(graph, {start: layout(channel)}, known).layouts
+    found = propagate_axes(view, {start: layout(channel)}, known).layouts
     read = {name: _letters(axes) for name, axes in found.items()}
     return Series(channel, {name: letters for name, letters in read.items() if letters})
 

@@ -8,7 +8,6 @@ import numpy as np
 
 from xaionnx.data.sample import Sample
 from xaionnx.errors import UnknownNameError, UnsupportedModelError
-from xaionnx.graph.cut import ancestors, shapes, tensor_names
 from xaionnx.runtime.model import Model
 from xaionnx.typing import Array
 
@@ -24,17 +23,17 @@ def candidates(model: Model, tensor: str, sample: Sample, layer: str | None = No
     UnknownNameError
         There is no such layer.
     """
-    proto = model.graph
-    names = tensor_names(proto)
+    view = model.view
+    names = list(view.tensor_names)
     if layer is not None:
         if layer not in names:
             raise UnknownNameError.among("layer", layer, names)
         return [layer]
-    known = shapes(proto, {name: (1, *x.shape) for name, x in sample.own.items()})
+    known = view.shapes({name: (1, *x.shape) for name, x in sample.own.items()})
     classes = known.get(tensor, ())
     if len(classes) != 2 or classes[1] is None:
         return []
-    before = ancestors(proto, [tensor])
+    before = view.ancestors([tensor])
     inputs = {info.name for info in model.inputs}
     return [name for name in names if name in before - inputs and _fits(known.get(name, ()), classes[1])]
 

@@ -199,9 +199,8 @@ class Incremental:
         batch = model.input(sample.main).shape[0]
         if axes is None or sample.array.ndim != 3 or len(sample.x) > 1 or (isinstance(batch, int) and batch > 1):
             return []
-        graph = model.graph.graph
         spatial = (axes[1][0] + 1, axes[1][1] + 1)
-        found, work = separators(graph, sample.main, spatial, self._removal.extent, self._selection.tensors)
+        found, work = separators(model.view, sample.main, spatial, self._removal.extent, self._selection.tensors)
         return divide(found, work, codes, self._removal.window) if len(found) > 1 else []
 
     def _between(self, source: Separator, wanted: list[str]) -> Model:

@@ -18,6 +18,7 @@ from xaionnx.errors import InputMismatchError, MemoryLimitError, ModelFileError,
 from xaionnx.graph.adapt import adapt, free_batch
 from xaionnx.graph.cut import expose
 from xaionnx.graph.serialize import to_bytes
+from xaionnx.graph.view import GraphView
 from xaionnx.runtime.batcher import BatchSizeTuner, same_rows
 from xaionnx.runtime.session import Session, Sessions, SessionSettings
 from xaionnx.runtime.tensors import TensorInfo, check_inputs, find, listed
@@ -39,6 +40,7 @@ class _State:
     paces: dict[Any, BatchSizeTuner] = field(default_factory=dict)
     batchable: dict[Any, bool] = field(default_factory=dict)
     derived: dict[Any, Model] = field(default_factory=dict)
+    view: GraphView | None = None
 
 
 @final
@@ -369,6 +371,14 @@ class Model:
         if not missing:
             return self
         return self.derived(("outputs", missing), lambda proto: expose(proto, missing))
+
+    @property
+    def view(self) -> GraphView:
+        """The graph as walkers read it, found once for as long as the model is kept."""
+        state = self._state
+        if state.view is None or state.view.model is not self.graph:
+            state.view = GraphView(self.graph)
+        return state.view
 
     def derived(
         self, key: Any, rewrite: Callable[[onnx.ModelProto], onnx.ModelProto], shared: frozenset[str] = frozenset()

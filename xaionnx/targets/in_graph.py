@@ -40,8 +40,8 @@ class Chosen(Target):
 
 @final
 @dataclass(frozen=True, eq=False)
-class Followed:
-    """What an aim found in the graph.
+class ElementWeights:
+    """The elements that a target reads of each sample, as weights in the graph.
 
     Attributes
     ----------
@@ -76,7 +76,7 @@ class Aim:
     tensor: str
     activation: str
     words: str
-    follow: Callable[[Builder, ir.Value, ir.Value | None], Followed]
+    follow: Callable[[Builder, ir.Value, ir.Value | None], ElementWeights]
     reference: Array | None = None
 
     __repr__ = short_repr
@@ -143,38 +143,38 @@ def _repeated(g: Builder, constant: Array, like: ir.Value) -> ir.Value:
     return g.op("Expand", constant, g.op("Concat", rows, rest, axis=0) if len(rest) else rows)
 
 
-def _top(count: int, rank: int) -> Callable[..., Followed]:
-    def follow(g: Builder, scores: ir.Value, named: ir.Value | None) -> Followed:
+def _top(count: int, rank: int) -> Callable[..., ElementWeights]:
+    def follow(g: Builder, scores: ir.Value, named: ir.Value | None) -> ElementWeights:
         if rank == 0:
             classes = g.op("ArgMax", scores, axis=1, keepdims=0)
         else:
             highest = g.op("TopK", scores, np.array([rank + 1], dtype=np.int64), axis=1, outputs=2)[1]
             classes = g.op("Gather", highest, np.array(rank, dtype=np.int64), axis=1)
-        return Followed(_one_hot(g, classes, count), classes)
+        return ElementWeights(_one_hot(g, classes, count), classes)
 
     return follow
 
 
-def _class(count: int, k: int) -> Callable[..., Followed]:
-    def follow(g: Builder, scores: ir.Value, named: ir.Value | None) -> Followed:
+def _class(count: int, k: int) -> Callable[..., ElementWeights]:
+    def follow(g: Builder, scores: ir.Value, named: ir.Value | None) -> ElementWeights:
         one = (np.arange(count) == k)[None].astype(np.float32)
-        return Followed(_repeated(g, one, scores), _repeated(g, np.array([k], dtype=np.int64), scores))
+        return ElementWeights(_repeated(g, one, scores), _repeated(g, np.array([k], dtype=np.int64), scores))
 
     return follow
 
 
-def _chosen(count: int) -> Callable[..., Followed]:
-    def follow(g: Builder, scores: ir.Value, named: ir.Value | None) -> Followed:
+def _chosen(count: int) -> Callable[..., ElementWeights]:
+    def follow(g: Builder, scores: ir.Value, named: ir.Value | None) -> ElementWeights:
         assert named is not None  # the caller adds the input for this target
         # Looked up, so that a class that there is not fails where the provider checks, and -1 is the last.
         classes = g.op("Gather", np.arange(count, dtype=np.int64), named, axis=0)
-        return Followed(_one_hot(g, classes, count), classes)
+        return ElementWeights(_one_hot(g, classes, count), classes)
 
     return follow
 
 
-def _constant(weights: Array) -> Callable[..., Followed]:
-    return lambda g, scores, named: Followed(_repeated(g, weights, scores))
+def _constant(weights: Array) -> Callable[..., ElementWeights]:
+    return lambda g, scores, named: ElementWeights(_repeated(g, weights, scores))
 
 
 def _above(target: Region, model: Model, output: Array) -> Aim:
@@ -185,8 +185,8 @@ def _above(target: Region, model: Model, output: Array) -> Aim:
     allowed[0, whole.indices[0]] = 1
     threshold = np.float32(target.threshold)
 
-    def follow(g: Builder, scores: ir.Value, named: ir.Value | None) -> Followed:
-        return Followed(g.op("Mul", g.op("Cast", g.op("Greater", scores, threshold), to=1), allowed))
+    def follow(g: Builder, scores: ir.Value, named: ir.Value | None) -> ElementWeights:
+        return ElementWeights(g.op("Mul", g.op("Cast", g.op("Greater", scores, threshold), to=1), allowed))
 
     channel = "" if target.at_channel is None else f", channel {target.at_channel}"
     words = f"sum of {whole.tensor} where it exceeds {target.threshold:g}{channel}"
@@ -199,11 +199,11 @@ def _strongest(target: Channel, model: Model, output: Array) -> Aim:
     first = Channel(0, target.output).picks(output, model)[0]
     each, count = first.indices.shape[1], output.shape[1]
 
-    def follow(g: Builder, scores: ir.Value, named: ir.Value | None) -> Followed:
+    def follow(g: Builder, scores: ir.Value, named: ir.Value | None) -> ElementWeights:
         shaped = g.op("Reshape", scores, np.array([-1, count, each], dtype=np.int64))
         means = g.op("ReduceMean", shaped, np.array([2], dtype=np.int64), keepdims=0)
         channels = _one_hot(g, g.op("ArgMax", means, axis=1, keepdims=0), count)
         one = g.op("Gather", channels, np.arange(count * each, dtype=np.int64) // each, axis=1)
-        return Followed(g.op("Mul", one, 1 / each))
+        return ElementWeights(g.op("Mul", one, 1 / each))
 
     return Aim(tensor, "identity", f"mean of the strongest channel of {tensor}", follow)

@@ -80,7 +80,7 @@ def to_probability(output: Array, tensor: str, model: Model) -> str:
     scores = flat(output)
     single = scores.shape[1] == 1
     if said == "none":
-        op = ending(model.graph, tensor)
+        op = ending(model.view, tensor)
         if op in ("Softmax", "Sigmoid") or (not single and _add_up_to_one(scores)):
             return "identity"
     elif said != "logits":
@@ -93,7 +93,7 @@ def logits_of(model: Model, tensor: str) -> str:
 
     What the spec calls logits is taken as such.
     """
-    made = maker(model.graph, tensor)
+    made = maker(model.view, tensor)
     ends = made is not None and made.op_type in ("Softmax", "LogSoftmax", "Sigmoid")
     return str(made.input[0]) if made is not None and ends and _said(tensor, model) != "logits" else tensor
 

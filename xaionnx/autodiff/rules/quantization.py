@@ -20,6 +20,7 @@ import onnx_ir as ir
 
 from xaionnx.autodiff.gradient_builder import GradientBuilder
 from xaionnx.autodiff.rule import Gradient, rule
+from xaionnx.graph.view import DEFAULT_DOMAINS
 
 # Ops whose rule is an estimate; a gradient through one of them is labelled.
 STRAIGHT_THROUGH = frozenset(
@@ -61,7 +62,7 @@ def carries(node: ir.Node, index: int, active: Callable[[ir.Value], bool]) -> bo
         return index == 0 and first is not None and active(first)
     # Other domains calculate with quantised numbers too; that they carry makes the walk name them as ops without a
     # rule, where it would otherwise find that nothing depends on what is explained.
-    if node.op_type in _CALCULATING or node.domain not in ("", "ai.onnx"):
+    if node.op_type in _CALCULATING or node.domain not in DEFAULT_DOMAINS:
         return any(value is not None and active(value) for value in node.inputs)
     if node.op_type not in _MOVING or (node.op_type == "MaxPool" and index > 0):
         return False

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from xaionnx.graph.cut import ancestors, descendants, ordered
+from xaionnx.graph.view import GraphView
 from xaionnx.runtime.model import Model
 from xaionnx.typing import Array
 
@@ -43,41 +43,35 @@ class Bias:
 
 def biases(model: Model, inputs: Sequence[str], tensor: str) -> list[Bias]:
     """The biases between the inputs and a tensor, that one's too, makers before readers."""
-    proto = model.graph
-    folder = str(model.path.parent)
-    held = {weight.name: weight for weight in proto.graph.initializer}
-    held |= {
-        node.output[0]: attribute.t
-        for node in proto.graph.node
-        if node.op_type == "Constant"
-        for attribute in node.attribute
-        if attribute.name == "value"
-    }
+    view = model.view
+    held, folder = view.constants, str(model.path.parent)
 
     def numbers(name: str) -> Array:
         return numpy_helper.to_array(held[name], folder).astype(np.float64)
 
-    moving, wanted = descendants(proto, inputs) | set(inputs), ancestors(proto, [tensor])
+    moving, wanted = view.descendants(inputs) | set(inputs), view.ancestors([tensor])
     found = []
-    for node in ordered(proto.graph):
+    for node in view.nodes:
         if wanted.isdisjoint(node.output) or moving.isdisjoint(node.input):
             continue
-        added = _added(node, [name in held for name in node.input], numbers)
+        added = _added(node, view, [name in held for name in node.input], numbers)
         if added is not None and added.any():
             found.append(Bias(node.output[0], added, node.op_type in _CHANNELS))
     return found
 
 
-def _added(node: onnx.NodeProto, known: Sequence[bool], numbers: Callable[[str], Array]) -> Array | None:
+def _added(
+    node: onnx.NodeProto, view: GraphView, known: Sequence[bool], numbers: Callable[[str], Array]
+) -> Array | None:
     """What a node adds to the product of its data; of its operands, constants are ``known``."""
-    options = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
+    options = view.attributes(node)
     if node.op_type in ("Conv", "ConvTranspose", "Gemm"):
         if len(known) < 3 or not known[2]:
             return None
         return np.asarray(options.get("beta", 1.0) * numbers(node.input[2]))
     if node.op_type == "BatchNormalization" and all(known[1:5]):
         scale, shift, mean, variance = (numbers(name) for name in node.input[1:5])
-        return np.asarray(shift - scale * mean / np.sqrt(variance + options.get("epsilon", 1e-5)))
+        return np.asarray(shift - scale * mean / np.sqrt(variance + options["epsilon"]))
     constants = [numbers(name) for name, is_known in zip(node.input, known, strict=True) if is_known]
     if node.op_type in ("Add", "Sum") and constants:
         return np.asarray(sum(constants))

@@ -1,0 +1,67 @@
+"""Types and shapes of tensors, as ONNX's own inference finds them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+import onnx
+import onnx.shape_inference
+
+from xaionnx.graph.serialize import WEIGHTS_APART
+from xaionnx.loading import declared_inputs
+
+# Numbers of a weight that the inference of shapes may look into.
+_LIGHT = 1024
+
+
+def inferred(
+    model: onnx.ModelProto, nodes: Iterable[onnx.NodeProto], sizes: Mapping[str, Sequence[int]] | None = None
+) -> dict[str, onnx.ValueInfoProto]:
+    """Types and shapes by name, found on the graph without its heavy weights.
+
+    ``nodes`` are those of the model in topological order: the inference takes each node once, as it comes. With
+    ``sizes`` of the inputs, free ones among theirs are set to these.
+    """
+    skeleton = shell(model)
+    graph = skeleton.graph
+    graph.name = "skeleton"
+    graph.node.extend(nodes)
+    graph.input.extend(declared_inputs(model))
+    for tensor in model.graph.initializer:
+        light = math.prod(tensor.dims) <= _LIGHT and tensor.data_location != onnx.TensorProto.EXTERNAL
+        if light:  # it may be the shape of a Reshape
+            graph.initializer.append(tensor)
+        else:
+            graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+    # An output without a type would stay without one; as an inner tensor it gets one.
+    graph.output.extend(value for value in model.graph.output if value.HasField("type"))
+    if sizes is None:
+        graph.value_info.extend(model.graph.value_info)  # these may call free what is known with sizes
+    else:
+        for value in graph.input:
+            for dim, size in zip(value.type.tensor_type.shape.dim, sizes.get(value.name, ()), strict=False):
+                if not dim.HasField("dim_value"):
+                    dim.dim_value = size
+    return declared(onnx.shape_inference.infer_shapes(skeleton, data_prop=True))
+
+
+def declared(model: onnx.ModelProto) -> dict[str, onnx.ValueInfoProto]:
+    """What the file itself says of types and shapes, by name."""
+    graph = model.graph
+    return {value.name: value for value in (*graph.value_info, *graph.input, *graph.output) if value.HasField("type")}
+
+
+def shell(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Everything of a model but its graph."""
+    made = onnx.ModelProto(
+        ir_version=max(model.ir_version, WEIGHTS_APART),
+        producer_name=model.producer_name,
+        producer_version=model.producer_version,
+        domain=model.domain,
+        model_version=model.model_version,
+    )
+    made.opset_import.extend(model.opset_import)
+    made.functions.extend(model.functions)
+    made.metadata_props.extend(model.metadata_props)
+    return made
