@@ -97,17 +97,20 @@ class Form(Generic[Kind_co]):
         What follows the name: ``:VALUE``, or ``[:VALUE]`` where it may be left out; nothing if empty.
     example : str
         A text in this form, for messages; the name alone if empty.
+    note : str
+        What it means, for help texts, where its name does not say so.
     """
 
     name: str
     read: Callable[..., Kind_co]
     pattern: str = ""
     example: str = ""
+    note: str = ""
 
     @property
     def words(self) -> str:
         """The form as help texts show it, such as ``blur[:sigma]``."""
-        return self.name + self.pattern
+        return self.name + self.pattern + (f" ({self.note})" if self.note else "")
 
     @property
     def examples(self) -> str:

@@ -14,8 +14,9 @@ from xaionnx.data.spec import InputSpec
 from xaionnx.errors import InputMismatchError, ParameterError
 from xaionnx.explanation import Explanation
 from xaionnx.runtime.model import Model
+from xaionnx.targets.kinds.top import Top
 from xaionnx.targets.resolve import resolve
-from xaionnx.targets.target import Target, Top
+from xaionnx.targets.target import Target
 from xaionnx.typing import Array
 
 _SHOWN_CLASSES = 5

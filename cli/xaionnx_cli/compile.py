@@ -40,17 +40,19 @@ class GraphMethods(Methods):
         )
 
 
-def _common() -> list[click.Parameter]:
+def _target_help() -> str:
     from xaionnx_cli import _targets
+
+    return f"{_targets.forms()} Or input: the class that a further input of the file names at each run."
+
+
+def _common() -> list[click.Parameter]:
+    from xaionnx_cli._parameters import LateOption
 
     return [
         click.Argument(["model"], type=click.Path()),
         click.Option(["-o", "--save", "save"], required=True, metavar="FILE", help="The .onnx file to write."),
-        click.Option(
-            ["-t", "--target", "target"],
-            metavar="TARGET",
-            help=f"{_targets.FORMS} Or input: the class that a further input of the file names at each run.",
-        ),
+        LateOption(["-t", "--target", "target"], _target_help, metavar="TARGET"),
         click.Option(
             ["--output"],
             metavar="NAME",

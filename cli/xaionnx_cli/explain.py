@@ -84,7 +84,7 @@ def _common() -> list[click.Parameter]:
             help="Where the result goes: a picture (.png, .jpg), the whole record of all inputs (.npz), or a folder "
             "for both of each. For several inputs NAME.png becomes NAME-INPUT.png. Nothing is saved if not given.",
         ),
-        click.Option(["-t", "--target", "target"], multiple=True, metavar="TARGET", help=_targets.HELP),
+        LateOption(["-t", "--target", "target"], _targets.several, multiple=True, metavar="TARGET"),
         click.Option(
             ["--output"],
             metavar="NAME",

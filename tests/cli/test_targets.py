@@ -9,8 +9,9 @@ from xaionnx_cli._targets import targets
 from xaionnx.data.spec import InputSpec
 from xaionnx.errors import ParameterError, UnknownNameError
 from xaionnx.runtime.model import Model
+from xaionnx.targets.kinds.top import Top
 from xaionnx.targets.resolve import resolve
-from xaionnx.targets.target import Target, Top
+from xaionnx.targets.target import Target
 
 
 @pytest.fixture(scope="module")
@@ -92,21 +93,21 @@ def targets_of(model: Model) -> list[str]:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("top:x", "--target top:x needs whole numbers, as in 'top:3'. Got 'x' instead."),
-        ("region:x", "--target region:x needs a number, as in 'region:0.5'. Got 'x' instead."),
-        ("margin:3", "--target margin:3 must name two classes, as in 'margin:281,207'. Give their numbers."),
-        ("margin:,3", "--target margin:,3 must name two classes, as in 'margin:281,207'. Give their numbers."),
+        ("top:x", "The target 'top' must be written as 'top:3'. Got 'top:x' instead."),
+        ("region:x", "The target 'region' must be written as 'region' or 'region:0.5'. Got 'region:x' instead."),
+        ("margin:3", "The target 'margin' must be written as 'margin:281,207'. Got 'margin:3' instead."),
+        ("margin:,3", "The target 'margin' must be written as 'margin:281,207'. Got 'margin:,3' instead."),
         (
             "neuron:3",
-            "--target neuron:3 must name a tensor and one of its elements, as in 'neuron:/relu/Relu_output_0:5,0,3'.",
+            "The target 'neuron' must be written as 'neuron:/relu/Relu_output_0:5,0,3'. Got 'neuron:3' instead.",
         ),
         (
             "neuron:a:b:c",
-            "--target neuron:a:b:c needs whole numbers, as in 'neuron:/relu/Relu_output_0:5,0,3'. Got 'c' instead.",
+            "The target 'neuron' must be written as 'neuron:/relu/Relu_output_0:5,0,3'. Got 'neuron:a:b:c' instead.",
         ),
         (
             "margin:one, two, six, nine",
-            "--target margin:one, two, six, nine must name two classes, as in 'margin:281,207'. Give their numbers.",
+            "The target 'margin' must be written as 'margin:281,207'. Got 'margin:one, two, six, nine' instead.",
         ),
     ],
 )

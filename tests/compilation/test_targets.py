@@ -11,7 +11,7 @@ from tests.tiny import loaded
 from xaionnx import Target, compilation
 from xaionnx.errors import ParameterError
 from xaionnx.targets.in_graph import Chosen
-from xaionnx.targets.target import Top
+from xaionnx.targets.kinds.top import Top
 
 CLASSES = 10
 

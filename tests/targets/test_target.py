@@ -7,8 +7,9 @@ from scipy.special import log_softmax, softmax
 from tests.targets.faces import CLOSE, both_faces, shown, words
 from xaionnx import InputSpec, Target
 from xaionnx.errors import OutputError, ParameterError, UnknownNameError, UnsupportedModelError
+from xaionnx.targets.kinds.index import Index
+from xaionnx.targets.kinds.top import Top
 from xaionnx.targets.resolve import resolve
-from xaionnx.targets.target import Index, Top
 
 RNG = np.random.default_rng(7)
 LABELS = ("tabby", "tiger cat", "Egyptian cat", "dog", "crane", "crane")

@@ -27,7 +27,7 @@ from xaionnx.loading import ModelFile
 from xaionnx.loading.external_data import tensors
 from xaionnx.runtime.model import Model
 from xaionnx.runtime.tensors import TensorInfo, listed
-from xaionnx.targets.in_graph import Chosen, aim
+from xaionnx.targets.in_graph import Chosen
 from xaionnx.targets.scores import is_int
 from xaionnx.targets.target import Target
 from xaionnx.version import __version__
@@ -174,7 +174,7 @@ def compile(
     rows = first_rows(opened, shapes=sizes)
     asked = _target(explainer, opened, target)
     tensor = asked.tensor(opened)
-    aimed = aim(asked, opened, opened.with_outputs([tensor]).run(rows, [tensor])[tensor])
+    aimed = asked.in_graph(opened, opened.with_outputs([tensor]).run(rows, [tensor])[tensor])
     origin = {} if aimed.reference is None else {REFERENCE: aimed.reference.astype(np.float32)}
     size = None if aimed.reference is None else aimed.reference.shape[1]
     seen, out = activated(opened, tensor, aimed.activation, size)

@@ -7,7 +7,7 @@ a region of answers that were not known when the graph was made.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
@@ -18,7 +18,7 @@ from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
 from xaionnx.targets.scores import class_scores, flat
 from xaionnx.targets.selection import TargetTerm
-from xaionnx.targets.target import Channel, Index, Loss, Region, Target, Top
+from xaionnx.targets.target import Target
 from xaionnx.typing import Array
 
 if TYPE_CHECKING:
@@ -36,6 +36,11 @@ class Chosen(Target):
 
     def picks(self, output: Array, model: Model) -> list[TargetTerm]:
         raise ParameterError("The target 'input' names its class when a compiled file runs. Give a class here.")
+
+    def in_graph(self, model: Model, output: Array) -> Aim:
+        tensor = self.tensor(model)
+        count = class_scores(output, tensor).shape[1]
+        return Aim(tensor, "identity", f"the class that the input names, of {tensor}", _chosen(count))
 
 
 @final
@@ -82,55 +87,27 @@ class Aim:
     __repr__ = short_repr
 
 
-def aim(target: Target, model: Model, output: Array) -> Aim:
-    """A target as a graph follows it.
-
-    Parameters
-    ----------
-    target : Target
-        One, not several.
-    model : Model
-    output : array (1, ...)
-        What the tensor that the target reads holds for some sample.
-
-    Raises
-    ------
-    ParameterError
-        The target holds something of its own for each sample of a batch.
-    """
-    tensor = target.tensor(model)
-    if _is_each(target):
-        raise ParameterError(
-            "A compiled file serves any samples, so its target cannot hold one class for each sample of a batch. "
-            "Name one class, or take 'input' and name the classes at each run."
-        )
-    if isinstance(target, Chosen):
-        count = class_scores(output, tensor).shape[1]
-        return Aim(tensor, "identity", f"the class that the input names, of {tensor}", _chosen(count))
-    if isinstance(target, Region) and target.mask is None and target.threshold is not None:
-        return _above(target, model, output)
-    if isinstance(target, Channel) and target.k is None:
-        return _strongest(target, model, output)
-    [pick] = target.picks(output, model)
-    if isinstance(target, Top):
-        words = "top class" if target.rank == 0 else f"class of rank {target.rank + 1}"
-        words += f" of {tensor}" + (", probability" if target.as_probability else "")
-        return Aim(tensor, pick.activation, words, _top(flat(output).shape[1], target.rank))
-    size = flat(output).shape[1]
-    if isinstance(target, Index) and not isinstance(target.k, tuple):
-        return Aim(tensor, pick.activation, pick.names[0], _class(size, int(pick.indices[0, 0])))
-    weights = np.zeros((1, size), dtype=np.float32)
-    np.add.at(weights[0], pick.indices[0], pick.coefficients[0])
-    return Aim(tensor, pick.activation, pick.names[0], _constant(weights), pick.reference)
+def one_each() -> ParameterError:
+    """The error for a target that holds something of its own for each sample of a batch."""
+    return ParameterError(
+        "A compiled file serves any samples, so its target cannot hold one class for each sample of a batch. "
+        "Name one class, or take 'input' and name the classes at each run."
+    )
 
 
-def _is_each(target: Target) -> bool:
-    if isinstance(target, Loss):
-        return target.kind == "cross_entropy" and target.labels.ndim > 0
-    return isinstance(target, Index) and target.each
+def constant(terms: Sequence[TargetTerm], output: Array) -> Aim:
+    """The weighted sum that one target has for one sample, for all samples; ``output`` is its tensor (1, ...)."""
+    [term] = terms
+    weights = np.zeros((1, flat(output).shape[1]), dtype=np.float32)
+    np.add.at(weights[0], term.indices[0], term.coefficients[0])
+
+    def follow(g: Builder, scores: ir.Value, named: ir.Value | None) -> ElementWeights:
+        return ElementWeights(_repeated(g, weights, scores))
+
+    return Aim(term.tensor, term.activation, term.names[0], follow, term.reference)
 
 
-def _one_hot(g: Builder, classes: ir.Value, count: int) -> ir.Value:
+def one_hot(g: Builder, classes: ir.Value, count: int) -> ir.Value:
     """(N, count) with a 1 at each class."""
     place = g.op("Unsqueeze", classes, np.array([1], dtype=np.int64))
     return g.op("Cast", g.op("Equal", place, np.arange(count, dtype=np.int64)[None]), to=1)
@@ -143,19 +120,9 @@ def _repeated(g: Builder, constant: Array, like: ir.Value) -> ir.Value:
     return g.op("Expand", constant, g.op("Concat", rows, rest, axis=0) if len(rest) else rows)
 
 
-def _top(count: int, rank: int) -> Callable[..., ElementWeights]:
-    def follow(g: Builder, scores: ir.Value, named: ir.Value | None) -> ElementWeights:
-        if rank == 0:
-            classes = g.op("ArgMax", scores, axis=1, keepdims=0)
-        else:
-            highest = g.op("TopK", scores, np.array([rank + 1], dtype=np.int64), axis=1, outputs=2)[1]
-            classes = g.op("Gather", highest, np.array(rank, dtype=np.int64), axis=1)
-        return ElementWeights(_one_hot(g, classes, count), classes)
+def of_class(count: int, k: int) -> Callable[..., ElementWeights]:
+    """Follow class ``k`` of ``count``."""
 
-    return follow
-
-
-def _class(count: int, k: int) -> Callable[..., ElementWeights]:
     def follow(g: Builder, scores: ir.Value, named: ir.Value | None) -> ElementWeights:
         one = (np.arange(count) == k)[None].astype(np.float32)
         return ElementWeights(_repeated(g, one, scores), _repeated(g, np.array([k], dtype=np.int64), scores))
@@ -168,42 +135,6 @@ def _chosen(count: int) -> Callable[..., ElementWeights]:
         assert named is not None  # the caller adds the input for this target
         # Looked up, so that a class that there is not fails where the provider checks, and -1 is the last.
         classes = g.op("Gather", np.arange(count, dtype=np.int64), named, axis=0)
-        return ElementWeights(_one_hot(g, classes, count), classes)
+        return ElementWeights(one_hot(g, classes, count), classes)
 
     return follow
-
-
-def _constant(weights: Array) -> Callable[..., ElementWeights]:
-    return lambda g, scores, named: ElementWeights(_repeated(g, weights, scores))
-
-
-def _above(target: Region, model: Model, output: Array) -> Aim:
-    """The region where the tensor exceeds a threshold, of one channel where one is named."""
-    assert target.threshold is not None  # asked by the caller
-    whole = Region(None, target.at_channel, None, target.output).picks(output, model)[0]
-    allowed = np.zeros((1, flat(output).shape[1]), dtype=np.float32)
-    allowed[0, whole.indices[0]] = 1
-    threshold = np.float32(target.threshold)
-
-    def follow(g: Builder, scores: ir.Value, named: ir.Value | None) -> ElementWeights:
-        return ElementWeights(g.op("Mul", g.op("Cast", g.op("Greater", scores, threshold), to=1), allowed))
-
-    channel = "" if target.at_channel is None else f", channel {target.at_channel}"
-    words = f"sum of {whole.tensor} where it exceeds {target.threshold:g}{channel}"
-    return Aim(whole.tensor, "identity", words, follow)
-
-
-def _strongest(target: Channel, model: Model, output: Array) -> Aim:
-    """The mean of the channel that is highest on the whole."""
-    tensor = target.tensor(model)
-    first = Channel(0, target.output).picks(output, model)[0]
-    each, count = first.indices.shape[1], output.shape[1]
-
-    def follow(g: Builder, scores: ir.Value, named: ir.Value | None) -> ElementWeights:
-        shaped = g.op("Reshape", scores, np.array([-1, count, each], dtype=np.int64))
-        means = g.op("ReduceMean", shaped, np.array([2], dtype=np.int64), keepdims=0)
-        channels = _one_hot(g, g.op("ArgMax", means, axis=1, keepdims=0), count)
-        one = g.op("Gather", channels, np.arange(count * each, dtype=np.int64) // each, axis=1)
-        return ElementWeights(g.op("Mul", one, 1 / each))
-
-    return Aim(tensor, "identity", f"mean of the strongest channel of {tensor}", follow)

@@ -134,6 +134,14 @@ def is_int(value: Any) -> bool:
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
+def class_word(text: str) -> int | str:
+    """A class as it is written: its number or its label."""
+    try:
+        return int(text)
+    except ValueError:
+        return text.strip()
+
+
 def whole(indices: Any) -> int | tuple[int, ...]:
     """An int, or several, as they are given for the axes of a tensor; ParameterError for anything else."""
     if is_int(indices):

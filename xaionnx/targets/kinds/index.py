@@ -1,0 +1,93 @@
+"""A class, or one element of a tensor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import numpy as np
+
+from xaionnx.errors import ParameterError
+from xaionnx.registry import Form
+from xaionnx.runtime.model import Model
+from xaionnx.short_repr import short_repr
+from xaionnx.targets.in_graph import Aim, of_class, one_each
+from xaionnx.targets.scores import class_names, class_number, class_scores, class_word, flat, to_probability
+from xaionnx.targets.selection import TargetTerm
+from xaionnx.targets.target import Target, single
+from xaionnx.typing import Array
+
+
+def _probability(k: str | None, output: str | None, model: Model) -> Target:
+    if k == "":
+        raise ValueError(k)
+    return Target.probability(None if k is None else class_word(k), output=output)
+
+
+def _neuron(text: str, output: str | None, model: Model) -> Target:
+    # Names of tensors may hold colons of their own.
+    tensor, _, place = text.rpartition(":")
+    if not tensor:
+        raise ValueError(text)
+    return Target.neuron(tensor, indices(place))
+
+
+def indices(text: str) -> list[int]:
+    """Whole numbers joined by commas; ValueError for anything else."""
+    return [int(part) for part in text.split(",")]
+
+
+@final
+@dataclass(frozen=True)
+class Index(Target):
+    """A class by number or label, one a sample (``each``), or an element of a tensor by its indices."""
+
+    forms: ClassVar[tuple[Form[Target], ...]] = (
+        Form("label", lambda name, output, _: Target.label(name.strip(), output=output), ":NAME", "label:tabby"),
+        Form("probability", _probability, "[:CLASS]", "probability:281"),
+        Form("element", lambda at, output, _: Target.index(indices(at), output=output), ":I,J,...", "element:0,12,7"),
+        Form("neuron", _neuron, ":TENSOR:I,J,...", "neuron:/relu/Relu_output_0:5,0,3"),
+    )
+
+    k: int | str | tuple[int, ...]
+    as_probability: bool = False
+    output: str | None = None
+    each: bool = False
+
+    __repr__ = short_repr
+
+    def picks(self, output: Array, model: Model) -> list[TargetTerm]:
+        tensor = self.tensor(model)
+        if isinstance(self.k, tuple) and not self.each:
+            return [self._element(self.k, output, tensor)]
+        count = class_scores(output, tensor).shape[1]
+        asked = self.k if isinstance(self.k, tuple) else (self.k,) * len(output)
+        if len(asked) != len(output):
+            raise ParameterError(
+                f"The 'target' parameter must hold one int a sample. Got {len(asked)} for {len(output)} samples."
+            )
+        chosen = [class_number(k, count, tensor, model) for k in asked]
+        activation = to_probability(output, tensor, model) if self.as_probability else "identity"
+        return [single(tensor, activation, chosen, class_names(chosen, count, tensor, model, self.as_probability))]
+
+    @staticmethod
+    def _element(indices: tuple[int, ...], output: Array, tensor: str) -> TargetTerm:
+        shape = output.shape[1:]
+        if len(indices) != len(shape) or any(not 0 <= i < n for i, n in zip(indices, shape, strict=True)):
+            raise ParameterError(
+                f"The 'target' parameter must hold one index for each axis of '{tensor}' behind the batch, "
+                f"{shape}. Got {indices} instead."
+            )
+        place = int(np.ravel_multi_index(indices, shape)) if indices else 0
+        word = f"{tensor}[{', '.join(map(str, indices))}]"
+        return single(tensor, "identity", [place] * len(output), [word] * len(output))
+
+    def in_graph(self, model: Model, output: Array) -> Aim:
+        if self.each:
+            raise one_each()
+        if isinstance(self.k, tuple):
+            return super().in_graph(model, output)
+        [term] = self.picks(output, model)
+        return Aim(
+            term.tensor, term.activation, term.names[0], of_class(flat(output).shape[1], int(term.indices[0, 0]))
+        )

@@ -1,0 +1,30 @@
+"""The highest classes of each sample, as several targets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+from xaionnx.registry import Form
+from xaionnx.runtime.model import Model
+from xaionnx.targets.kinds.top import Top
+from xaionnx.targets.selection import TargetTerm
+from xaionnx.targets.target import Target
+from xaionnx.typing import Array
+
+
+@final
+@dataclass(frozen=True)
+class _Tops(Target):
+    """The highest classes of each sample, as several targets."""
+
+    forms: ClassVar[tuple[Form[Target], ...]] = (
+        Form("top", lambda k, output, _: Target.top(int(k), output=output), ":K", "top:3"),
+    )
+
+    k: int
+    output: str | None = None
+    several: ClassVar[bool] = True
+
+    def picks(self, output: Array, model: Model) -> list[TargetTerm]:
+        return [pick for rank in range(self.k) for pick in Top(rank, output=self.output).picks(output, model)]
