@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -78,6 +78,23 @@ class LateOption(click.Option):
 
 class _Own(LateOption):
     """An option that stands for a field of the method."""
+
+
+def command(
+    name: str,
+    method: type[Explainer],
+    common: Sequence[click.Parameter],
+    callback: Callable[..., int],
+    words: str,
+) -> MethodCommand:
+    """The command of a method: an option for each of its fields, then those ``common`` to all methods."""
+    return MethodCommand(
+        name,
+        params=[*options(method), *common],
+        callback=callback,
+        help=words,
+        short_help=summary(method),
+    )
 
 
 def options(method: type[Explainer]) -> list[click.Parameter]:

@@ -11,33 +11,27 @@ from typing import Any
 
 import click
 
+from xaionnx_cli._method_group import MethodGroup
 from xaionnx_cli.app import help_instead
-from xaionnx_cli.explain import Methods
 
 
-class GraphMethods(Methods):
-    """Finds the methods that are graphs, and makes the options of each from its fields."""
+class GraphMethods(MethodGroup):
+    """The methods that are graphs."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    usage = "xaionnx compile METHOD {} -o FILE.onnx"
+
+    def known(self) -> list[str]:
         from xaionnx import compilation
 
         return compilation.methods()
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
+    def command_of(self, name: str) -> click.Command:
         from xaionnx import compilation
-        from xaionnx.errors import UsageError
         from xaionnx_cli import _parameters
 
-        if cmd_name.lower().endswith(".onnx"):
-            raise UsageError(f"The method comes before the model: xaionnx compile METHOD {cmd_name} -o FILE.onnx.")
-        method = compilation.method(cmd_name)
-        return _parameters.MethodCommand(
-            cmd_name,
-            params=[*_parameters.options(method), *_common()],
-            callback=functools.partial(_compile, method),
-            help=f"{_parameters.summary(method)}\n\nAfter {method.reference}.",
-            short_help=_parameters.summary(method),
-        )
+        method = compilation.method(name)
+        words = f"{_parameters.summary(method)}\n\nAfter {method.reference}."
+        return _parameters.command(name, method, _common(), functools.partial(_compile, method), words)
 
 
 def _target_help() -> str:

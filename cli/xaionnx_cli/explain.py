@@ -7,37 +7,26 @@ from typing import Any
 
 import click
 
+from xaionnx_cli._method_group import MethodGroup
 from xaionnx_cli.app import help_instead
 
 
-class Methods(click.Group):
-    """Finds the methods, and makes the options of each from its fields."""
+class Methods(MethodGroup):
+    """All methods."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    usage = "xaionnx explain METHOD {} INPUT"
+
+    def known(self) -> list[str]:
         from xaionnx import discovery
 
         return discovery.methods()
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
+    def command_of(self, name: str) -> click.Command:
         from xaionnx import discovery
-        from xaionnx.errors import UsageError
         from xaionnx_cli import _parameters, _run
 
-        if cmd_name.lower().endswith(".onnx"):
-            raise UsageError(f"The method comes before the model: xaionnx explain METHOD {cmd_name} INPUT.")
-        method = discovery.method(cmd_name)
-        return _parameters.MethodCommand(
-            cmd_name,
-            params=[*_parameters.options(method), *_common()],
-            callback=functools.partial(_run.explain, method),
-            help=_help(method),
-            short_help=_parameters.summary(method),
-        )
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        return args[0], self.get_command(ctx, args[0]), args[1:]
+        method = discovery.method(name)
+        return _parameters.command(name, method, _common(), functools.partial(_run.explain, method), _help(method))
 
 
 def _help(method: Any) -> str:

@@ -7,6 +7,7 @@ import pytest
 
 import xaionnx
 from models import planted
+from tests.counting import rows_run
 from xaionnx import Explanation, discovery, parameters
 from xaionnx.errors import BudgetError, ParameterError, UnknownNameError
 from xaionnx.explainers._attention import AttentionExplainer
@@ -106,15 +107,7 @@ def curved(method, **options):
 
 def evaluations(monkeypatch):
     """Counts the rows that sessions really run."""
-    counted, run = [], Session.run
-
-    def counting(self, fetch, feeds, *rest):
-        answers = run(self, fetch, feeds, *rest)
-        counted.append(len(answers[0]))
-        return answers
-
-    monkeypatch.setattr(Session, "run", counting)
-    return counted
+    return rows_run(monkeypatch)
 
 
 @pytest.mark.parametrize("method", METHODS)

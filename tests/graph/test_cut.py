@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, TypeProto, helper, numpy_helper, parser
 from onnx.reference import ReferenceEvaluator
 
-from tests.tiny import parsed
+from tests.tiny import parsed, run
 from xaionnx.errors import ModelFileError, ParameterError, UnknownNameError, UnsupportedModelError
 from xaionnx.graph.cut import (
     cut,
@@ -58,11 +58,6 @@ def session(content, folder=None):
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
     data = content if isinstance(content, bytes) else content.SerializeToString()
     return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-
-
-def run(model, feeds):
-    opened = session(model)
-    return dict(zip([output.name for output in opened.get_outputs()], opened.run(None, feeds), strict=True))
 
 
 def declared(model):

@@ -4,12 +4,11 @@ import warnings
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
 from onnx.backend.test.case.node import collect_testcases
 
-from tests.tiny import parsed
+from tests.tiny import parsed, run
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.graph.expand import COMPOSED, expand
 
@@ -18,10 +17,7 @@ NEWEST = 24
 
 
 def answers(model, feeds):
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return session.run(None, feeds)
+    return list(run(model, feeds).values())
 
 
 def test_cases_of_onnx_answer_what_they_did():

@@ -23,14 +23,7 @@ class Writer:
 
     def name(self, stem: str, alone: bool = False) -> str:
         """A name for a tensor that no scope of the graph has; ``alone``: or one at most, which gives it up."""
-        if alone and self._tensors[stem] == 1:
-            return stem
-        name, turn = stem, 1
-        while self._tensors[name]:
-            turn += 1
-            name = f"{stem}_{turn}"
-        self._tensors[name] = 1
-        return name
+        return stem if alone and self._tensors[stem] == 1 else _claimed(stem, self._tensors)
 
     def node(self, op_type: str, inputs: Sequence[str], output: str, **attributes: Any) -> onnx.NodeProto:
         return helper.make_node(op_type, inputs, [output], name=self._node_name(f"{output}/{op_type}"), **attributes)
@@ -97,12 +90,17 @@ class Writer:
             yield self.node("Identity", [names.get(inner, inner)], outer)
 
     def _node_name(self, stem: str) -> str:
-        name, turn = stem, 1
-        while self._nodes[name]:
-            turn += 1
-            name = f"{stem}_{turn}"
-        self._nodes[name] = 1
-        return name
+        return _claimed(stem, self._nodes)
+
+
+def _claimed(stem: str, taken: Counter[str]) -> str:
+    """``stem``, or the first of stem_2, stem_3, ... that is not among the names taken; it is from now on."""
+    name, turn = stem, 1
+    while taken[name]:
+        turn += 1
+        name = f"{stem}_{turn}"
+    taken[name] = 1
+    return name
 
 
 def renamed(node: onnx.NodeProto, names: Mapping[str, str]) -> onnx.NodeProto:
