@@ -25,7 +25,8 @@ from xaionnx.errors import (
     UnsupportedModelError,
     UsageError,
 )
-from xaionnx.explainers._gradients.compilable import Compilable, Emitted
+from xaionnx.explainers._gradients.compilable import Emitted
+from xaionnx.explainers._gradients.gradient import LayerExplainer
 from xaionnx.explainers.integrated_gradients import IntegratedGradients
 from xaionnx.patterns import estimate_patterns
 
@@ -286,7 +287,7 @@ def test_a_model_declared_for_one_sample_takes_any_number():
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class GuidedChannels(Compilable):
+class GuidedChannels(LayerExplainer):
     """A map from an inner tensor and swapped rules: the sum of h * dy/dh over channels, given to every element of x."""
 
     value_kind = "contribution"

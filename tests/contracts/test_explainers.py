@@ -11,7 +11,7 @@ from tests.counting import rows_run
 from xaionnx import Explanation, discovery, parameters
 from xaionnx.errors import BudgetError, ParameterError, UnknownNameError
 from xaionnx.explainers._attention import AttentionExplainer
-from xaionnx.explainers._gradients.inner_paths import InnerExplainer
+from xaionnx.explainers._gradients.layer_paths import LayerPathExplainer
 from xaionnx.patterns import estimate_patterns
 from xaionnx.runtime.session import Session
 
@@ -71,7 +71,7 @@ def explains_a_layer(method):
     """Whether a method explains a layer without being told which."""
     kind = discovery.method(method)
     return not looks_at_places(method) and (
-        issubclass(kind, InnerExplainer) or (kind.needs == "activation" and not follows_attention(method))
+        issubclass(kind, LayerPathExplainer) or (kind.needs == "activation" and not follows_attention(method))
     )
 
 

@@ -12,6 +12,7 @@ from tests.explainers.nets import layer_of, mobile, slopes_of, target_of
 from tests.tiny import loaded, node, normal, row, tensor
 from xaionnx import Model, Target
 from xaionnx.errors import ParameterError, UnknownNameError, UnsupportedModelError
+from xaionnx.explainers._gradients.gradient import inputs_of
 from xaionnx.explainers.conductance import Conductance
 from xaionnx.explainers.expected_gradients import ExpectedGradients
 from xaionnx.explainers.input_x_gradient import InputXGradient
@@ -20,8 +21,7 @@ from xaionnx.explainers.layer_activation import LayerActivation
 from xaionnx.explainers.saliency import Saliency
 from xaionnx.explainers.smooth_grad import SmoothGrad
 from xaionnx.layers.axes import Axes
-from xaionnx.layers.path import LayerPath
-from xaionnx.targets.resolve import resolve
+from xaionnx.request import Request
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_the_usual_layer():
 
     def usual(model, x, target=0):
         feeds = model.check(x)
-        return LayerPath.of(model, feeds, resolve(target, model, feeds)).usual()
+        return inputs_of(Request(model, feeds, target)).usual()
 
     assert usual(mobile(), normal(1, 3, 17, 13)) == "sum"
     assert usual(Model.load("models/efficientnet_lite0.onnx"), normal(1, 3, 224, 224)) == "/_swish_1/Clip_output_0"

@@ -138,9 +138,10 @@ def test_values_of_another_shape_than_the_input_are_joined(digits, digit):
     """A method that explains a layer answers in the layer's shape."""
 
     class Layered(Saliency):
-        def attribute(self, model, x, target=None):
-            found = super().attribute(model, x, target)
-            return dataclasses.replace(found, values={"layer": found.values.reshape(-1, 14, 56), "y": found.values})
+        def trace(self, slopes, points):
+            found = super().trace(slopes, points)
+            (values,) = found.values.values()
+            return dataclasses.replace(found, values={"layer": values.reshape(1, -1, 14, 56), "y": values})
 
     found = SmoothGrad(inner=Layered(), draws=3).attribute(digits, digit, 3)
     plain = SmoothGrad(inner=Saliency(), draws=3).attribute(digits, digit, 3)
@@ -199,7 +200,7 @@ def test_integers_take_no_noise():
 
 
 def test_a_held_target_repeats_the_picks_of_its_samples():
-    from xaionnx.explainers._gradients.inner import HeldTarget
+    from xaionnx.explainers._gradients.nested import HeldTarget
 
     pick = TargetTerm("y", "identity", np.array([[2], [0]]), np.ones((2, 1)), ("a", "b"))
     (tiled,) = HeldTarget(pick).picks(np.zeros((4, 3)), None)

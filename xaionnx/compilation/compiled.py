@@ -18,13 +18,14 @@ from xaionnx.autodiff.gradient import first_rows, gradient_graph
 from xaionnx.data.sample import split
 from xaionnx.data.storage import write_whole
 from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError, UnsupportedModelError, UsageError
-from xaionnx.explainer import Explainer, told_parameters
+from xaionnx.explainer import Explainer
 from xaionnx.explainers import Compilable
 from xaionnx.gradients.graph import REFERENCE, activated
 from xaionnx.graph.serialize import to_bytes
 from xaionnx.layers.dry_run import size_by_spec
 from xaionnx.loading import ModelFile
 from xaionnx.loading.external_data import tensors
+from xaionnx.record import told_parameters
 from xaionnx.runtime.model import Model
 from xaionnx.runtime.tensors import TensorInfo, listed
 from xaionnx.targets.in_graph import Chosen
@@ -165,7 +166,7 @@ def compile(
     explainer = discovery.configured(method, settings)
     if not isinstance(explainer, Compilable):
         raise _not_a_graph(explainer.name())
-    if not (isinstance(explainer.gradient, str) and explainer.gradient in ("auto", "graph")):
+    if getattr(explainer, "gradient", "auto") not in ("auto", "graph"):
         raise ParameterError("A compiled file holds the gradient that is built. Leave 'gradient' out, or give 'graph'.")
     opened = model if isinstance(model, Model) else Model.load(model, "cpu")
     if any(entry.key == f"{_KEY}method" for entry in opened.file.proto.metadata_props):
@@ -195,7 +196,7 @@ def methods() -> list[str]:
     return [name for name in discovery.methods() if issubclass(discovery.method(name), Compilable)]
 
 
-def method(name: str) -> type[Compilable]:
+def method(name: str) -> type[Explainer]:
     """The class of a method that can be compiled.
 
     Raises
@@ -262,10 +263,10 @@ def _locations(proto: onnx.ModelProto) -> list[onnx.StringStringEntryProto]:
     return [entry for tensor in tensors(proto) for entry in tensor.external_data if entry.key == "location"]
 
 
-def _facts(model: Model, method: Compilable, target: str, fixed: Mapping[str, Sequence[int]]) -> dict[str, str]:
+def _facts(model: Model, method: Explainer, target: str, fixed: Mapping[str, Sequence[int]]) -> dict[str, str]:
     facts = {
         "method": method.name(),
-        "parameters": json.dumps(told_parameters(method, {"gradient": "graph", **method.resolved()})),
+        "parameters": json.dumps(told_parameters(method, {**method.resolved_parameters(), "gradient": "graph"})),
         "target": target,
         "source": model.name,
         "source_sha256": model.sha256,

@@ -7,19 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from xaionnx.explainers._cams.cam import CamExplainer
+    from xaionnx.explainers._cams.gradient_cam import CamFormula, GradientCamExplainer
     from xaionnx.explainers._games.game import FeatureExplainer, GameExplainer, GameResult
     from xaionnx.explainers._games.sampling import SamplingExplainer
     from xaionnx.explainers._gradients.compilable import Compilable, Emitted, Rows, Traced
-    from xaionnx.explainers._gradients.gradient import Found, GradientExplainer, LayerExplainer, Points
+    from xaionnx.explainers._gradients.gradient import GradientExplainer, LayerExplainer, Points
 
 __all__ = [
     "CamExplainer",
+    "CamFormula",
     "Compilable",
     "Emitted",
     "FeatureExplainer",
-    "Found",
     "GameExplainer",
     "GameResult",
+    "GradientCamExplainer",
     "GradientExplainer",
     "LayerExplainer",
     "Points",
@@ -31,12 +33,13 @@ __all__ = [
 # Loaded when they are asked for: a method by removal needs no gradients.
 _MODULES = {
     "CamExplainer": "_cams.cam",
+    "CamFormula": "_cams.gradient_cam",
     "Compilable": "_gradients.compilable",
     "Emitted": "_gradients.compilable",
     "FeatureExplainer": "_games.game",
-    "Found": "_gradients.gradient",
     "GameExplainer": "_games.game",
     "GameResult": "_games.game",
+    "GradientCamExplainer": "_cams.gradient_cam",
     "GradientExplainer": "_gradients.gradient",
     "LayerExplainer": "_gradients.gradient",
     "Points": "_gradients.gradient",

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
-import time
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, final
 
 import numpy as np
 
-from xaionnx.data.sample import Sample, split
+from xaionnx.attribution import Attribution
 from xaionnx.errors import UnsupportedModelError
-from xaionnx.explainer import Explainer, provenance
-from xaionnx.explanation import Explanation
+from xaionnx.explainer import Explainer, hook
 from xaionnx.graph.expand import expand
 from xaionnx.graph.heads import APART, heads_apart
 from xaionnx.graph.landmarks import Attention, attentions, tokens_read
@@ -22,9 +21,10 @@ from xaionnx.graph.view import DEFAULT_DOMAINS
 from xaionnx.layers.axes import Axes, extent_of
 from xaionnx.layers.spatial_map import Field
 from xaionnx.parameters import choice
+from xaionnx.request import Request
 from xaionnx.runtime import progress
 from xaionnx.runtime.model import Model
-from xaionnx.targets.resolve import ResolvedTargets, resolve
+from xaionnx.targets.resolve import ResolvedTargets
 from xaionnx.targets.target import Target
 from xaionnx.typing import Array
 
@@ -42,30 +42,28 @@ class Layers:
 
     Attributes
     ----------
-    resolution : ResolvedTargets
+    request : Request
+    resolved : ResolvedTargets
         The targets, read from a model in which attention can be shown.
-    feeds : dict of arrays by input name
     found : list of Attention
         From the input on.
     names : tuple of str
         Their tensors (n, heads, T, T).
-    samples : list of N Sample
     row : str
         ``auto``, ``first`` or ``mean``.
     shapes : dict
         Of tensors at one sample, as far as they are known before a run.
     """
 
-    resolution: ResolvedTargets
-    feeds: dict[str, Array]
+    request: Request
+    resolved: ResolvedTargets
     found: list[Attention]
     names: tuple[str, ...]
-    samples: list[Sample]
     row: str
     shapes: Mapping[str, tuple[int | None, ...]]
 
     @classmethod
-    def of(cls, model: Model, feeds: dict[str, Array], target: Any, row: str) -> Layers:
+    def of(cls, request: Request, row: str) -> Layers:
         """Find them.
 
         Raises
@@ -73,18 +71,16 @@ class Layers:
         UnsupportedModelError
             There are none on the way to the target.
         """
-        plain = written_out(model)
-        resolution = resolve(target, plain, feeds)
-        tensors = {pick.tensor for pick in resolution.selection.picks[: resolution.own]}
-        found = _found(plain, tensors)
-        samples = split(feeds, model.input().name, model.spec, model.shared)
-        known = plain.view.shapes({name: (1, *x.shape) for name, x in samples[0].own.items()})
-        return cls(resolution, feeds, found, _shown(plain, found), samples, row, known)
+        plain = written_out(request.model)
+        resolved = request.resolve(form=plain)
+        found = _found(plain, {*resolved.tensors})
+        known = plain.view.shapes({name: (1, *x.shape) for name, x in request.samples[0].own.items()})
+        return cls(request, resolved, found, _shown(plain, found), row, known)
 
     @property
     def model(self) -> Model:
         """The model of the targets."""
-        return self.resolution.model
+        return self.resolved.model
 
     def held(self, first: int, last: int) -> Iterator[tuple[Array, list[Array]]]:
         """The attention at samples first to last: some of their numbers (n,), and each layer's (n, heads, T, T).
@@ -95,14 +91,15 @@ class Layers:
             It is not that of all tokens to all tokens.
         """
         model = self.model.with_outputs(self.names)
-        shared = {name: array for name, array in self.feeds.items() if name in model.shared}
+        shared = {name: array for name, array in self.request.feeds.items() if name in model.shared}
 
         def feed(start: int, stop: int) -> dict[str, Array]:
-            return {n: a[first + start : first + stop] for n, a in self.feeds.items() if n not in shared}
+            return {n: a[first + start : first + stop] for n, a in self.request.feeds.items() if n not in shared}
 
         progress.expect(last - first)
         for start, stop, outputs in model.batches(last - first, feed, self.names, shared):
             progress.advance(stop - start)
+            self.request.evaluations.add(np.arange(first + start, first + stop))
             layers = [outputs[name] for name in self.names]
             self._check(layers, stop - start)
             yield np.arange(first + start, first + stop), layers
@@ -137,7 +134,7 @@ class Layers:
 
     def axes(self, tokens: int) -> Axes:
         """The grid that the tokens of a picture make."""
-        return Axes.of_keys(self.model, self.names[0], tokens, self.samples[0])
+        return Axes.of_keys(self.model, self.names[0], tokens, self.request.samples[0])
 
     def at_input(self, values: Array) -> tuple[Array, Array]:
         """Values (T targets, N, tokens) in the shape of the input, and as they lie on the grid of patches, if any.
@@ -147,7 +144,7 @@ class Layers:
         UnsupportedModelError
             The tokens are no patches of the picture, and no tokens of the input.
         """
-        first, tokens = self.samples[0], values.shape[-1]
+        first, tokens = self.request.samples[0], values.shape[-1]
         extent, shape = extent_of(first), first.array.shape
         if extent is not None:
             axes = self.axes(tokens)
@@ -164,28 +161,6 @@ class Layers:
             f"The {tokens} tokens of attention '{self.names[0]}' of {self.model.name} are {where}, so their values "
             f"have no place there. {_OTHERS}"
         )
-
-
-@dataclass(frozen=True, eq=False)
-class TokenValues:
-    """What was found along the layers.
-
-    Attributes
-    ----------
-    tokens : array (T targets, N, T tokens)
-        The value of each token.
-    spent : array of int (N,)
-        Evaluations beside the prediction.
-    gradients : array of int (N,), or None
-        Gradient evaluations.
-    approximations : tuple of str
-        What in the gradients is no derivative.
-    """
-
-    tokens: Array
-    spent: Array
-    gradients: Array | None = None
-    approximations: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,54 +185,38 @@ class AttentionExplainer(Explainer):
         "tokens from which attention is followed back: the first, the mean of all, or those that the head reads",
     )
 
-    def validate(self, dry_run: DryRun) -> dict[str, str | None]:
-        told, model = super().validate(dry_run), dry_run.model
+    @final
+    def check_model(self, dry_run: DryRun) -> dict[str, str | None]:
         if dry_run.rows is None:
-            _found(written_out(model), {dry_run.tensor})
-            return told
+            _found(written_out(dry_run.model), {dry_run.tensor})
+            return self.check_layers(None)
         # Shapes tell too little of windows, so the sample is run.
-        layers = Layers.of(model, dry_run.rows, Target.sum(), self.row)
+        layers = Layers.of(Request(dry_run.model, dry_run.rows, Target.sum()), self.row)
         for _, (first, *_) in layers.held(0, 1):
             layers.at_input(np.zeros((1, 1, first.shape[-1])))
-        return told | self.foresee_along(layers)
+        return self.check_layers(layers)
 
-    def foresee_along(self, layers: Layers) -> dict[str, str | None]:
-        """What can be told of following these layers; see :meth:`validate`."""
+    @hook
+    def check_layers(self, layers: Layers | None) -> dict[str, str | None]:
+        """Refuse layers that cannot be followed; None where too little is known of them. See :meth:`validate`."""
         del layers
         return {}
 
     @abstractmethod
-    def follow(self, layers: Layers) -> TokenValues:
-        """The values of the tokens."""
+    def follow(self, layers: Layers) -> Attribution:
+        """The values (T targets, N, T tokens) of the tokens, under the name ``tokens``."""
 
-    def attribute(self, model: Model, x: Array | Mapping[str, Array], target: Any = None) -> Explanation:
-        began = time.perf_counter()
-        feeds = model.check(x)
-        target = self.default_target(model) if target is None else target
-        layers = Layers.of(model, feeds, target, self.row)
-        resolution = layers.resolution
+    @final
+    def compute(self, request: Request) -> Attribution:
+        layers = Layers.of(request, self.row)
         found = self.follow(layers)
-        values, tokens = layers.at_input(found.tokens)
-
-        def axis(array: Array) -> Array:
-            return array if resolution.several else array[0]
-
-        told = provenance(self, model, feeds, Target.of(target)[0], {})
-        told["attention"] = {"layers": list(layers.names), "read": layers.read(found.tokens.shape[-1])}
-        if found.gradients is not None:
-            told["approximations"] = list(found.approximations)
-        return Explanation(
-            method=self.name(),
-            values=axis(values.astype(np.float32)),
-            target=axis(resolution.selection.names),
-            prediction=axis(resolution.values),
-            maps={"tokens": axis(tokens)},
-            diagnostics={
-                "evaluations": (1 + found.spent).tolist(),  # one more: the prediction
-                **({} if found.gradients is None else {"gradients": found.gradients.tolist()}),
-                "seconds": round(time.perf_counter() - began, 6),
-            },
-            provenance=told,
+        values, tokens = layers.at_input(found.values["tokens"])
+        told = {"layers": list(layers.names), "read": layers.read(found.values["tokens"].shape[-1])}
+        return dataclasses.replace(
+            found,
+            values={request.main: values.astype(np.float32)},
+            maps={"tokens": tokens},
+            facts={**found.facts, "attention": told},
         )
 
 

@@ -48,11 +48,11 @@ class AblationCam(ChannelCamExplainer):
     reference: ClassVar[str] = "Desai and Ramaswamy 2020, doi:10.1109/WACV45572.2020.9093360"
 
     def part(self, seen: Seen) -> LayerPath:
-        return seen.route
+        return seen.path
 
     def tried(self, seen: Seen, sample: Array, channel: Array) -> dict[str, Array]:
-        (layer,) = seen.route.names
-        return {layer: seen.field.without(seen.route.feeds[layer][sample], channel)}
+        (layer,) = seen.path.names
+        return {layer: seen.field.without(seen.path.feeds[layer][sample], channel)}
 
     def weighed(self, values: Array, scores: Array) -> Array:
         size = np.abs(scores)[..., None]

@@ -8,8 +8,9 @@ from typing import ClassVar, final
 
 import numpy as np
 
+from xaionnx.attribution import Attribution
 from xaionnx.autodiff.table import STANDARD
-from xaionnx.explainers._attention import AttentionExplainer, Layers, TokenValues, stepped
+from xaionnx.explainers._attention import AttentionExplainer, Layers, stepped
 from xaionnx.explanation import ValueKind
 from xaionnx.gradients.choice import validated
 from xaionnx.gradients.target_gradients import TargetGradients
@@ -59,15 +60,15 @@ class AttentionRelevance(AttentionExplainer):
     needs: ClassVar[str] = "gradient"
     reference: ClassVar[str] = "Chefer, Gur and Wolf 2021, arXiv:2103.15679"
 
-    def validate(self, dry_run: DryRun) -> dict[str, str | None]:
-        return super().validate(dry_run) | {"gradient": "graph", "remark": None}
+    def check_layers(self, layers: Layers | None) -> dict[str, str | None]:
+        if layers is not None:
+            validated(DryRun.of(layers.model), layers.names, STANDARD)
+        return {"gradient": "graph", "remark": None}
 
-    def foresee_along(self, layers: Layers) -> dict[str, str | None]:
-        return validated(DryRun.of(layers.model), layers.names, STANDARD)
-
-    def follow(self, layers: Layers) -> TokenValues:
-        resolution, count = layers.resolution, len(layers.samples)
-        inputs = LayerPath.of(layers.model, layers.feeds, resolution)
+    def follow(self, layers: Layers) -> Attribution:
+        request = layers.request
+        count = len(request.samples)
+        inputs = LayerPath.of(layers.model, request.feeds, layers.resolved, request.evaluations)
         slopes: TargetGradients | None = None
         found = []
         for first in range(0, count, _PIECE):
@@ -91,5 +92,5 @@ class AttentionRelevance(AttentionExplainer):
                 rows[t, which] = row - begun
             found.append(rows)
         assert slopes is not None  # a batch has samples
-        spent = np.ones(count, dtype=np.int64) + slopes.spent
-        return TokenValues(np.concatenate(found, axis=1), spent, np.full(count, targets), slopes.source.approximations)
+        labels = list(slopes.source.approximations)
+        return Attribution({"tokens": np.concatenate(found, axis=1)}, facts={"approximations": labels})

@@ -8,7 +8,8 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from xaionnx.explainers._attention import AttentionExplainer, Layers, TokenValues, stepped
+from xaionnx.attribution import Attribution
+from xaionnx.explainers._attention import AttentionExplainer, Layers, stepped
 from xaionnx.explanation import ValueKind
 from xaionnx.parameters import choice, real
 from xaionnx.runtime.model import Model
@@ -67,15 +68,14 @@ class AttentionRollout(AttentionExplainer):
         # A target is only told of here, and a map has no top class.
         return Target.sum() if len(model.output().shape) > 2 else None
 
-    def follow(self, layers: Layers) -> TokenValues:
+    def follow(self, layers: Layers) -> Attribution:
         found: list[Array] = []
-        for _, held in layers.held(0, len(layers.samples)):
+        for _, held in layers.held(0, len(layers.request.samples)):
             row = np.tile(layers.begun(held[0].shape[-1]), (len(held[0]), 1))
             for attention in reversed(held):
                 row = stepped(row, self._mixing(attention.astype(np.float64)))
             found.append(row)
-        values = np.stack([np.concatenate(found)] * layers.resolution.own)
-        return TokenValues(values, np.ones(len(layers.samples), dtype=np.int64))
+        return Attribution({"tokens": np.stack([np.concatenate(found)] * layers.resolved.count)})
 
     def _mixing(self, attention: Array) -> Array:
         """What a layer takes from where, (n, T, T), of its attention (n, heads, T, T)."""

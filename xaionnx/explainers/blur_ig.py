@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, ClassVar, final
 
 import numpy as np
 
+from xaionnx.attribution import Attribution
 from xaionnx.data.sample import Sample
 from xaionnx.errors import InputMismatchError
-from xaionnx.explainers._gradients.gradient import Found, GradientExplainer, Points
+from xaionnx.explainers._gradients.gradient import GradientExplainer, Points
 from xaionnx.explainers._gradients.paths import completeness
 from xaionnx.explanation import ValueKind
 from xaionnx.gradients.target_gradients import TargetGradients
@@ -78,15 +79,15 @@ class BlurIG(GradientExplainer):
     steps: int = integer(100, "scales of the blur", low=1, high=2**20)
     max_sigma: float = real(50.0, "deviation of the strongest blur in pixels of the input", low=0, low_open=True)
 
-    def validate(self, dry_run: DryRun) -> dict[str, str | None]:
-        told = super().validate(dry_run)
+    def check_model(self, dry_run: DryRun) -> dict[str, str | None]:
+        told = super().check_model(dry_run)
         if dry_run.sample is not None:
             # Embedded tokens stand in a row; their shape is known with the first sample.
             for name in dry_run.sample.own.keys() & set(explained(dry_run.model)):
                 _axes(dry_run.sample, name)
         return told
 
-    def trace(self, slopes: TargetGradients, points: Points) -> Found:
+    def trace(self, slopes: TargetGradients, points: Points) -> Attribution:
         count, targets = len(points.sample), slopes.targets
         blurred = self._blurred(slopes, points)
         start = {name: np.stack([blurred(name, j, self.steps) for j in range(count)]) for name in points.x}
@@ -109,10 +110,8 @@ class BlurIG(GradientExplainer):
                     sharper, softer = ends(name, row)
                     values[name][target[row], which[row]] += (sharper - softer) * one
         total = sum(array.reshape(targets, count, -1).sum(axis=2) for array in values.values())
-        return Found(
+        return Attribution(
             values,
-            np.full(count, targets * self.steps),
-            np.ones(count, dtype=np.int64),
             baseline,
             diagnostics={
                 **completeness(total, points.values - baseline),

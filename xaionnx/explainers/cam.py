@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from typing import TYPE_CHECKING, ClassVar, final
 
 from xaionnx.data.sample import Sample
 from xaionnx.errors import UnsupportedModelError
-from xaionnx.explainers._cams.cam import WeightedCamExplainer
+from xaionnx.explainers._cams.gradient_cam import CamFormula, GradientCamExplainer
 from xaionnx.layers.linear_head import obstacle, places_of
 from xaionnx.parameters import flag
 from xaionnx.runtime.model import Model
 from xaionnx.targets.scores import logits_of
 
 if TYPE_CHECKING:
-    from xaionnx.explainers._cams.cam_ops import CamOps
+    from xaionnx.explainers._cams.cam_ops import CamOps, P
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Cam(WeightedCamExplainer):
+class Cam(CamFormula, GradientCamExplainer):
     """The channels of the last map before global average pooling, with the weights of the linear layer behind it::
 
         y = sum_k w_k mean_ij A_k[i, j] + b        map[i, j] = sum_k w_k A_k[i, j]
@@ -60,8 +60,8 @@ class Cam(WeightedCamExplainer):
 
     relu: bool = flag(False, "draw only what speaks for the target; False gives the signed map, as the paper does")
 
-    def weights(self, of: CamOps, a: Any, slope: Any) -> Any:
-        return of.total(slope)
+    def map(self, ops: CamOps[P], activation: P, gradient: P) -> P:
+        return ops.channels(ops.total(gradient) * activation)
 
     def chosen(self, model: Model, sample: Sample, tensors: list[str]) -> str:
         layer = super().chosen(model, sample, tensors)

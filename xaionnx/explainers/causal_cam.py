@@ -7,14 +7,15 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from xaionnx.explainers._cams.classes import ClassCamExplainer, one_hot
+from xaionnx.explainers._cams.classes import ClassQuestions, one_hot
+from xaionnx.explainers._cams.gradient_cam import GradientCamExplainer
 from xaionnx.explanation import ValueKind
 from xaionnx.typing import Array
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class CausalCam(ClassCamExplainer):
+class CausalCam(ClassQuestions, GradientCamExplainer):
     """What Grad-CAM shows of the target P, less the context, which speaks for other classes Q too::
 
         causal = G_P - B_P

@@ -7,9 +7,10 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from xaionnx.explainers._gradients.gradient import Found, Points
-from xaionnx.explainers._gradients.inner_paths import InnerExplainer, InnerPaths
-from xaionnx.explainers._gradients.paths import FromBaseline
+from xaionnx.attribution import Attribution
+from xaionnx.explainers._gradients.gradient import Points
+from xaionnx.explainers._gradients.layer_paths import LayerPathExplainer, LayerPaths
+from xaionnx.explainers._gradients.paths import FromBaseline, completeness
 from xaionnx.explanation import ValueKind
 from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.parameters import choice, integer
@@ -18,7 +19,7 @@ from xaionnx.typing import Array
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Conductance(FromBaseline, InnerExplainer):
+class Conductance(FromBaseline, LayerPathExplainer):
     """What each unit j of a layer h owes to the change of the target from the baseline b to the input x::
 
         value_j = integral over a from 0 to 1 of df/dh_j * dh_j/da,      h along b + a (x - b)
@@ -58,13 +59,12 @@ class Conductance(FromBaseline, InnerExplainer):
     steps: int = integer(32, "steps of the path", low=1, high=2**20)
     rule: str = choice("trapezoid", ("trapezoid", "left", "middle", "right"), "where in each step the slope is taken")
 
-    def trace(self, slopes: TargetGradients, points: Points) -> Found:
-        paths = InnerPaths.of(slopes, points, self.baseline, self.seed)
+    def trace(self, slopes: TargetGradients, points: Points) -> Attribution:
+        paths = LayerPaths.of(slopes, points, self.baseline, self.seed)
         count, targets = len(points.sample), slopes.targets
         (layer,) = slopes.names
         values = np.zeros((targets, *points.x[layer].shape))
-        baseline, full = np.zeros((targets, count)), np.zeros((targets, count))
-        gradients = np.zeros(count, dtype=np.int64)
+        baseline = np.zeros((targets, count))
         for point, draw in np.ndindex(count, paths.draws):
             for first, last in paths.pieces(self.steps):
                 held = paths.held(point, draw, self._shares(first, last) / self.steps)
@@ -73,20 +73,8 @@ class Conductance(FromBaseline, InnerExplainer):
                 place, change = self._changes(held[layer].astype(np.float64), last - first)
                 for target, number, slope in paths.slopes_at(point, held, place):
                     np.add.at(values[:, point], target, slope * change[number] / paths.draws)
-                gradients[point] += targets * len(place)
-            if points.values is None and draw == 0:
-                full[:, point] = paths.value(point, held, last - first)
-        full = full if points.values is None else points.values
-        gap = values.reshape(targets, count, -1).sum(axis=2) - (full - baseline)
-        size = np.abs(full - baseline)
-        relative = np.divide(np.abs(gap), size, out=np.where(gap == 0, 0.0, np.inf), where=size > 0)
-        return Found(
-            {layer: values},
-            gradients,
-            np.full(count, paths.draws + (points.values is None)),
-            baseline,
-            diagnostics={"completeness_gap": gap, "relative_gap": relative},
-        )
+        total = values.reshape(targets, count, -1).sum(axis=2)
+        return Attribution({layer: values}, baseline, diagnostics=completeness(total, points.values - baseline))
 
     def _shares(self, first: int, last: int) -> Array:
         """Where a piece of the path is looked at, in steps: at its edges, and behind them its middles if asked for."""

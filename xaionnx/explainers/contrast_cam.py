@@ -8,7 +8,8 @@ from typing import Any, ClassVar, final
 import numpy as np
 
 from xaionnx.errors import ParameterError
-from xaionnx.explainers._cams.classes import ClassCamExplainer, one_hot, softmax
+from xaionnx.explainers._cams.classes import ClassQuestions, class_names, one_hot, softmax
+from xaionnx.explainers._cams.gradient_cam import GradientCamExplainer
 from xaionnx.explanation import ValueKind
 from xaionnx.parameters import free
 from xaionnx.runtime.model import Model
@@ -22,7 +23,7 @@ def _class(text: str) -> int | str:
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class ContrastCam(ClassCamExplainer):
+class ContrastCam(ClassQuestions, GradientCamExplainer):
     """Grad-CAM of the loss against class Q: what would have to go for the model to answer Q in place of P::
 
         J = -log softmax(y)_Q        why P, rather than Q?
@@ -85,7 +86,7 @@ class ContrastCam(ClassCamExplainer):
 
     def named(self, model: Model, tensor: str, scores: Array, others: Array) -> tuple[str, ...]:
         above = (scores >= np.take_along_axis(scores, others, 1)).sum(axis=1) == 1
-        words = super().named(model, tensor, scores, others)
+        words = class_names(model, tensor, scores.shape[1], others)
         return tuple(
             f"{name}, the model's answer, whatever the target" if best else name
             for name, best in zip(words, above, strict=True)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from typing import TYPE_CHECKING, ClassVar, final
 
-from xaionnx.explainers._cams.cam import WeightedCamExplainer
+from xaionnx.explainers._cams.gradient_cam import CamFormula, GradientCamExplainer
 
 if TYPE_CHECKING:
-    from xaionnx.explainers._cams.cam_ops import CamOps
+    from xaionnx.explainers._cams.cam_ops import CamOps, P
     from xaionnx.explanation import ValueKind
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class CounterfactualCam(WeightedCamExplainer):
+class CounterfactualCam(CamFormula, GradientCamExplainer):
     """Grad-CAM of the falling target: what would make the model change its mind if it were taken away::
 
         w_k = 1/Z sum_ij -dy/dA_k[i, j]       map = max(0, sum_k w_k A_k)
@@ -45,5 +45,5 @@ class CounterfactualCam(WeightedCamExplainer):
     value_kind: ClassVar[ValueKind] = "hindrance"
     reference: ClassVar[str] = "Selvaraju et al. 2017, arXiv:1610.02391"
 
-    def weights(self, of: CamOps, a: Any, slope: Any) -> Any:
-        return -1.0 * of.mean(slope)
+    def map(self, ops: CamOps[P], activation: P, gradient: P) -> P:
+        return ops.channels(-1.0 * ops.mean(gradient) * activation)

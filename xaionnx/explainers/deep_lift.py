@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
 
+from xaionnx.attribution import Attribution
 from xaionnx.data.sample import Sample
 from xaionnx.errors import ParameterError
 from xaionnx.explainers._gradients.compilable import Emitted, Rows, Traced, total
-from xaionnx.explainers._gradients.gradient import Found, Points
+from xaionnx.explainers._gradients.gradient import LayerExplainer, Points
 from xaionnx.explainers._gradients.path_graph import fixed_starts
 from xaionnx.explainers._gradients.paths import Paths, add_up, completeness
-from xaionnx.explainers._gradients.propagation import PropagationExplainer
+from xaionnx.explainers._gradients.propagation import Propagation
 from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.parameters import choice, integer
 from xaionnx.perturb import baseline as baselines
-from xaionnx.perturb.baseline import Baseline
 from xaionnx.typing import Array
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _FIRST = np.array([0], dtype=np.int64)
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class DeepLift(PropagationExplainer):
+class DeepLift(Propagation, LayerExplainer):
     """What each element's difference from a baseline b contributes to that of the target, by multipliers m::
 
         value_i = m_i (x_i - b_i)        sum_i value_i = f(x) - f(b)
@@ -99,15 +99,12 @@ class DeepLift(PropagationExplainer):
     baseline: Any = baselines.parameter("what differences are taken from")
     seed: int = integer(0, "seed of a baseline that is drawn", low=0, high=2**63 - 1)
 
-    def resolved(self) -> dict[str, Any]:
-        return {"baseline": Baseline.of(self.baseline)}
-
     def rules(self, model: Model) -> Table:
         from xaionnx.autodiff.deep_lift import TABLES
 
         return TABLES[self.rule]
 
-    def trace(self, slopes: TargetGradients, points: Points) -> Found:
+    def trace(self, slopes: TargetGradients, points: Points) -> Attribution:
         from xaionnx.autodiff.reference import baseline_name
 
         paths = Paths.of(slopes, points, self.baseline, self.seed)
@@ -129,7 +126,7 @@ class DeepLift(PropagationExplainer):
         baseline = paths.begin(np.arange(draws))
         whole = sum(v.reshape(targets, count, -1).sum(axis=2) for v in values.values())
         gaps = completeness(np.asarray(whole), points.values - baseline)
-        return Found(values, np.full(count, targets * draws), np.full(count, draws), baseline, diagnostics=gaps)
+        return Attribution(values, baseline, diagnostics=gaps)
 
     def rows(self, g: Builder, x: Mapping[str, ir.Value], sample: Sample) -> Rows:
         if self.layer is not None or any(

@@ -7,12 +7,12 @@ from typing import ClassVar, final
 
 import numpy as np
 
+from xaionnx.attribution import Attribution
 from xaionnx.explainers._cams.cam import CamExplainer, Seen
 from xaionnx.explainers._cams.components import projected
-from xaionnx.explainers._gradients.gradient import Found
 from xaionnx.explanation import ValueKind
-from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.parameters import flag
+from xaionnx.request import Request
 from xaionnx.runtime.model import Model
 from xaionnx.targets.target import Target
 
@@ -58,8 +58,6 @@ class EigenCam(CamExplainer):
         # A target is only told of here, and a map has no top class.
         return Target.sum() if len(model.output().shape) > 2 else None
 
-    def look(self, model: Model, seen: Seen) -> tuple[Found, TargetGradients | None]:
+    def look(self, request: Request, seen: Seen) -> Attribution:
         small = projected(seen.planes, self.centred)
-        nothing = np.zeros(len(small), dtype=np.int64)
-        alike = np.stack([small] * seen.whole.resolution.own)
-        return Found({}, nothing, nothing, maps={"cam": alike}), None
+        return Attribution({}, maps={"cam": np.stack([small] * seen.whole.resolved.count)})

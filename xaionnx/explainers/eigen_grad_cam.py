@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from xaionnx.explainers._cams.cam import SlopeCamExplainer
 from xaionnx.explainers._cams.components import projected
+from xaionnx.explainers._cams.gradient_cam import GradientCamExplainer
 from xaionnx.parameters import flag
 from xaionnx.typing import Array
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class EigenGradCam(SlopeCamExplainer):
+class EigenGradCam(GradientCamExplainer):
     """Eigen-CAM of the slope times the activation, so that the target has a say::
 
         B_k = A_k dy/dA_k        B (h w, D) = U S V^T        map = max(0, B V_1)

@@ -63,8 +63,8 @@ class ExactShapley(FeatureExplainer):
     axioms: ClassVar[tuple[str, ...]] = ("efficiency", "linearity", "null player", "symmetry")
     reference: ClassVar[str] = "Shapley 1953, doi:10.1515/9781400881970-018"
 
-    def validate(self, dry_run: DryRun) -> dict[str, str | None]:
-        told, sample, features = super().validate(dry_run), dry_run.sample, Features.of(self.features)
+    def check_model(self, dry_run: DryRun) -> dict[str, str | None]:
+        told, sample, features = super().check_model(dry_run), dry_run.sample, Features.of(self.features)
         # How many superpixels there are is known with the picture.
         if dry_run.rows is not None and sample is not None and not isinstance(features.resolved(sample), Superpixels):
             _check(features.players(sample).count)

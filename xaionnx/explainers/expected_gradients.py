@@ -7,7 +7,8 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from xaionnx.explainers._gradients.gradient import Found, LayerExplainer, Points
+from xaionnx.attribution import Attribution
+from xaionnx.explainers._gradients.gradient import LayerExplainer, Points
 from xaionnx.explainers._gradients.paths import FromBaseline, Paths, add_up, completeness
 from xaionnx.explanation import ValueKind
 from xaionnx.gradients.target_gradients import TargetGradients
@@ -57,7 +58,7 @@ class ExpectedGradients(FromBaseline, LayerExplainer):
     draws: int = integer(200, "places that are drawn", low=2, high=2**20)
     seed: int = integer(0, "seed of the places, and of a baseline that is drawn", low=0, high=2**63 - 1)
 
-    def trace(self, slopes: TargetGradients, points: Points) -> Found:
+    def trace(self, slopes: TargetGradients, points: Points) -> Attribution:
         paths = Paths.of(slopes, points, self.baseline, self.seed)
         rng = np.random.default_rng(self.seed)
         # In turn, in a random order: no baseline comes twice before all came once.
@@ -83,11 +84,5 @@ class ExpectedGradients(FromBaseline, LayerExplainer):
             total += mean.reshape(len(which), -1).sum(axis=1)
             values[name] = mean.reshape(targets, count, *mean.shape[1:])
             errors[name] = np.sqrt(variance / n).reshape(values[name].shape)
-        return Found(
-            values,
-            np.full(count, targets * n),
-            np.full(count, len(draw) if np.ptp(often) else len(taken)),
-            baseline,
-            errors,
-            completeness(total.reshape(targets, count), points.values - baseline),
-        )
+        gaps = completeness(total.reshape(targets, count), points.values - baseline)
+        return Attribution(values, baseline, errors, diagnostics=gaps)

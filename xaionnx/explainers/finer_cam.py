@@ -7,7 +7,8 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from xaionnx.explainers._cams.classes import ClassCamExplainer, one_hot, softmax
+from xaionnx.explainers._cams.classes import ClassQuestions, one_hot, softmax
+from xaionnx.explainers._cams.gradient_cam import GradientCamExplainer
 from xaionnx.explanation import ValueKind
 from xaionnx.parameters import choice, integer, real
 from xaionnx.runtime.model import Model
@@ -16,7 +17,7 @@ from xaionnx.typing import Array
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class FinerCam(ClassCamExplainer):
+class FinerCam(ClassQuestions, GradientCamExplainer):
     """Grad-CAM of the score of class c less those of the classes d that are most like it::
 
         J = sum_d s_d (y_c - strength y_d) / sum_d s_d

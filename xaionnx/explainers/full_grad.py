@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
 
 from xaionnx import parameters
+from xaionnx.attribution import Attribution
 from xaionnx.autodiff import gradient
-from xaionnx.explainer import Explainer, provenance
+from xaionnx.explainer import Explainer
 from xaionnx.explainers._gradients.biases import Bias, biases
-from xaionnx.explainers._gradients.gradient import Found, recorded
-from xaionnx.explanation import Explanation, ValueKind
+from xaionnx.explainers._gradients.gradient import inputs_of, located
+from xaionnx.explanation import ValueKind
 from xaionnx.gradients.choice import validated
 from xaionnx.gradients.graph import activated
 from xaionnx.gradients.source import GradientRequest
 from xaionnx.layers.axes import Axes, places_of
 from xaionnx.layers.embeddings import differentiable
-from xaionnx.layers.path import LayerPath
 from xaionnx.layers.spatial_map import UPSAMPLING, Field
+from xaionnx.request import Request
 from xaionnx.runtime import progress
-from xaionnx.runtime.model import Model
-from xaionnx.targets.resolve import resolve
-from xaionnx.targets.target import Target
 from xaionnx.typing import Array
 
 if TYPE_CHECKING:
@@ -73,39 +69,33 @@ class FullGrad(Explainer):
 
     upsampling: str = parameters.choice("bilinear", UPSAMPLING, "how the maps of biases are enlarged to the input")
 
-    def validate(self, dry_run: DryRun) -> dict[str, str | None]:
+    def check_model(self, dry_run: DryRun) -> dict[str, str | None]:
         from xaionnx.autodiff.table import STANDARD
 
-        told, names = super().validate(dry_run), differentiable(dry_run.model)
+        names = differentiable(dry_run.model)
         found = biases(dry_run.model, names, dry_run.tensor)
-        return told | validated(dry_run, [*names, *(bias.tensor for bias in found)], STANDARD)
+        return validated(dry_run, [*names, *(bias.tensor for bias in found)], STANDARD)
 
-    def attribute(self, model: Model, x: Array | Mapping[str, Array], target: Any = None) -> Explanation:
-        began = time.perf_counter()
-        feeds = model.check(x)
-        target = self.default_target(model) if target is None else target
-        resolution = resolve(target, model, feeds)
-        names = differentiable(model, {pick.tensor for pick in resolution.selection.picks})
-        route = LayerPath.of(model, feeds, resolution)
-        shape = (resolution.own, len(route.samples))
-        values, sums = np.zeros((*shape, *route.samples[0].array.shape)), np.zeros(shape)
+    def compute(self, request: Request) -> Attribution:
+        model, resolved = request.model, request.resolved
+        names = differentiable(model, resolved.tensors)
+        path = inputs_of(request)
+        shape = (resolved.count, len(path.samples))
+        values, sums = np.zeros((*shape, *path.samples[0].array.shape)), np.zeros(shape)
         found, labels = list[Bias](), set[str]()
-        question = GradientRequest(model, feeds, resolution, names, route.samples, route.spent)
-        for t, pick in enumerate(question.picks):
-            seen, out = activated(model, pick.tensor, pick.activation, None)
-            found = biases(model, names, pick.tensor)
-            slopes = gradient(seen, out, [*names, *(bias.tensor for bias in found)], None, feeds)
+        asked = GradientRequest(model, path.feeds, resolved, names, path.samples, request.evaluations)
+        for t, term in enumerate(resolved.terms):
+            seen, out = activated(model, term.tensor, term.activation, None)
+            found = biases(model, names, term.tensor)
+            slopes = gradient(seen, out, [*names, *(bias.tensor for bias in found)], None, path.feeds)
             labels.update(slopes.approximations)
-            self._add(question, t, slopes, found, values[t], sums[t])
-        told = provenance(self, model, feeds, Target.of(target)[0], {})
-        told["approximations"] = sorted(labels)
-        gap = sums - resolution.values[: resolution.own]
-        nothing = np.zeros(shape[1], dtype=np.int64)
-        main = model.input().name
-        result = Found({main: values}, nothing + resolution.own, nothing, diagnostics={"completeness_gap": gap})
-        record = recorded(self.name(), route, result, told, began)
-        record.diagnostics["biases"] = len(found)
-        return record
+            self._add(asked, t, slopes, found, values[t], sums[t])
+        result = Attribution(
+            {request.main: values},
+            diagnostics={"completeness_gap": sums - resolved.prediction, "biases": len(found)},
+            facts={"approximations": sorted(labels)},
+        )
+        return located(path, result)
 
     def _add(
         self, question: GradientRequest, t: int, slopes: Any, found: list[Bias], values: Array, sums: Array
@@ -127,7 +117,8 @@ class FullGrad(Explainer):
         fetch = list(slopes.names.values())
         for start, stop, outputs in slopes.model.batches(count, feed, fetch, question.shared):
             progress.advance(stop - start)
-            question.spent[start:stop] += 1
+            question.evaluations.add(np.arange(start, stop))
+            question.evaluations.add_gradients(np.arange(start, stop))
             for name in question.names:
                 owed = outputs[slopes.names[name]].astype(np.float64) * question.feeds[name][start:stop]
                 sums[start:stop] += owed.reshape(stop - start, -1).sum(axis=1)

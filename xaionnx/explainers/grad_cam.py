@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from typing import TYPE_CHECKING, ClassVar, final
 
-from xaionnx.explainers._cams.cam import WeightedCamExplainer
+from xaionnx.explainers._cams.gradient_cam import CamFormula, GradientCamExplainer
 
 if TYPE_CHECKING:
-    from xaionnx.explainers._cams.cam_ops import CamOps
+    from xaionnx.explainers._cams.cam_ops import CamOps, P
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class GradCam(WeightedCamExplainer):
+class GradCam(CamFormula, GradientCamExplainer):
     """The channels of a layer, weighted by how much the target rises with each on the average::
 
         w_k = 1/Z sum_ij dy/dA_k[i, j]        map = max(0, sum_k w_k A_k)
@@ -48,5 +48,5 @@ class GradCam(WeightedCamExplainer):
 
     reference: ClassVar[str] = "Selvaraju et al. 2017, arXiv:1610.02391"
 
-    def weights(self, of: CamOps, a: Any, slope: Any) -> Any:
-        return of.mean(slope)
+    def map(self, ops: CamOps[P], activation: P, gradient: P) -> P:
+        return ops.channels(ops.mean(gradient) * activation)

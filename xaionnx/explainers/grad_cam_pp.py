@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from typing import TYPE_CHECKING, ClassVar, final
 
-from xaionnx.explainers._cams.cam import WeightedCamExplainer
+from xaionnx.explainers._cams.gradient_cam import CamFormula, GradientCamExplainer
 
 if TYPE_CHECKING:
-    from xaionnx.explainers._cams.cam_ops import CamOps
+    from xaionnx.explainers._cams.cam_ops import CamOps, P
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class GradCamPp(WeightedCamExplainer):
+class GradCamPp(CamFormula, GradientCamExplainer):
     """Grad-CAM whose slopes are averaged with weights of each place, so that an object counts whatever its size::
 
         alpha_k[i, j] = g^2 / (2 g^2 + g^3 sum_ab A_k[a, b])      with g = dy/dA_k[i, j]
@@ -47,7 +47,8 @@ class GradCamPp(WeightedCamExplainer):
 
     reference: ClassVar[str] = "Chattopadhyay et al. 2018, arXiv:1710.11063"
 
-    def weights(self, of: CamOps, a: Any, slope: Any) -> Any:
+    def map(self, ops: CamOps[P], activation: P, gradient: P) -> P:
         # One g of alpha is taken out of the fraction, where its cube would be lost in the rounding.
-        rising = of.positive(slope)
-        return of.total(of.quotient(rising, 2.0 + rising * of.total(a)))
+        rising = ops.positive(gradient)
+        weights = ops.total(ops.quotient(rising, 2.0 + rising * ops.total(activation)))
+        return ops.channels(weights * activation)

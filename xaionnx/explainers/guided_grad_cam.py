@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
-import time
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, final
-
-import numpy as np
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar, final
 
 from xaionnx import parameters
+from xaionnx.attribution import Attribution
 from xaionnx.errors import UnsupportedModelError
-from xaionnx.explainer import Explainer, told_parameters
+from xaionnx.explainer import Explainer
 from xaionnx.explainers.grad_cam import GradCam
 from xaionnx.explainers.guided_backprop import GuidedBackprop
-from xaionnx.explanation import Explanation, ValueKind
+from xaionnx.explanation import ValueKind
 from xaionnx.layers.spatial_map import UPSAMPLING
+from xaionnx.request import Request
 from xaionnx.runtime.model import Model
-from xaionnx.typing import Array
 
 if TYPE_CHECKING:
     from xaionnx.layers.dry_run import DryRun
@@ -69,8 +65,8 @@ class GuidedGradCam(Explainer):
     relu: bool = parameters.flag(True, "take only what speaks for the target from Grad-CAM; False takes all of it")
     upsampling: str = parameters.choice("bilinear", UPSAMPLING, "how Grad-CAM is enlarged to the input")
 
-    def validate(self, dry_run: DryRun) -> dict[str, str | None]:
-        told = super().validate(dry_run) | self._where().validate(dry_run) | GuidedBackprop().validate(dry_run)
+    def check_model(self, dry_run: DryRun) -> dict[str, str | None]:
+        told = self._where().validate(dry_run) | GuidedBackprop().validate(dry_run)
         if dry_run.model.input().dtype.kind != "f":
             raise _without_lines(dry_run.model)
         return told
@@ -78,30 +74,14 @@ class GuidedGradCam(Explainer):
     def _where(self) -> GradCam:
         return GradCam(layer=self.layer, relu=self.relu, upsampling=self.upsampling)
 
-    def attribute(self, model: Model, x: Array | Mapping[str, Array], target: Any = None) -> Explanation:
-        began = time.perf_counter()
-        where = self._where().attribute(model, x, target)
-        lines = GuidedBackprop().attribute(model, x, target)
-        main = model.input().name
-        fine = lines.values[main] if isinstance(lines.values, dict) else lines.values
-        assert isinstance(where.values, np.ndarray)  # a map has one input
-        if fine.shape != where.values.shape:
-            raise _without_lines(model)
-        spent = {
-            key: [a + b for a, b in zip(where.diagnostics[key], lines.diagnostics[key], strict=True)]
-            for key in ("evaluations", "gradients")
-        }
-        told = {key: value for key, value in where.provenance.items() if key != "parameters"}
-        told["value_kind"] = self.value_kind
-        told["parameters"] = told_parameters(self, {"layer": where.provenance["parameters"]["layer"]})
-        told["approximations"] = sorted({*told["approximations"], *lines.provenance["approximations"]})
-        return dataclasses.replace(
-            where,
-            method=self.name(),
-            values=fine * where.values,
-            diagnostics={**where.diagnostics, **spent, "seconds": round(time.perf_counter() - began, 6)},
-            provenance=told,
-        )
+    def compute(self, request: Request) -> Attribution:
+        where, lines = self._where().compute(request), GuidedBackprop().compute(request)
+        ((main, coarse),) = where.values.items()
+        fine = lines.values.get(main)
+        if fine is None or fine.shape != coarse.shape:
+            raise _without_lines(request.model)
+        labels = sorted({*where.facts["approximations"], *lines.facts["approximations"]})
+        return replace(where, values={main: fine * coarse}, facts={**where.facts, "approximations": labels})
 
 
 def _without_lines(model: Model) -> UnsupportedModelError:

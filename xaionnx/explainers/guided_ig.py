@@ -7,7 +7,8 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from xaionnx.explainers._gradients.gradient import Found, GradientExplainer, Points
+from xaionnx.attribution import Attribution
+from xaionnx.explainers._gradients.gradient import GradientExplainer, Points
 from xaionnx.explainers._gradients.paths import FromBaseline, Paths, completeness
 from xaionnx.explanation import ValueKind
 from xaionnx.gradients.target_gradients import TargetGradients
@@ -70,7 +71,7 @@ class GuidedIG(FromBaseline, GradientExplainer):
     fraction: float = real(0.25, "share of the elements that move at once", low=0, low_open=True, high=1)
     max_dist: float = real(0.02, "the most that an element may be ahead or behind the straight path", low=0, high=1)
 
-    def trace(self, slopes: TargetGradients, points: Points) -> Found:
+    def trace(self, slopes: TargetGradients, points: Points) -> Attribution:
         paths = Paths.of(slopes, points, self.baseline, self.seed)
         count, targets, draws = len(points.sample), slopes.targets, paths.draws
         baseline = paths.begin(np.arange(draws))
@@ -101,10 +102,8 @@ class GuidedIG(FromBaseline, GradientExplainer):
                     owed[row] += (moved - behind[row]) / 2 * way[row] * slope
                     behind[row], gone[row] = gone[row], moved
         owed = owed.reshape(targets, count, draws, -1).mean(axis=2)
-        return Found(
+        return Attribution(
             _shaped(owed, points.x),
-            np.full(count, targets * draws * (self.steps + 1)),
-            np.full(count, draws),
             baseline,
             diagnostics={
                 **completeness(owed.sum(axis=2), points.values - baseline),

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from typing import TYPE_CHECKING, ClassVar, final
 
-from xaionnx.explainers._cams.cam import WeightedCamExplainer
+from xaionnx.explainers._cams.gradient_cam import CamFormula, GradientCamExplainer
 from xaionnx.parameters import flag
 
 if TYPE_CHECKING:
-    from xaionnx.explainers._cams.cam_ops import CamOps
+    from xaionnx.explainers._cams.cam_ops import CamOps, P
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class HiResCam(WeightedCamExplainer):
+class HiResCam(CamFormula, GradientCamExplainer):
     """The slope times the activation, place by place, summed over the channels::
 
         map[i, j] = sum_k dy/dA_k[i, j] A_k[i, j]
@@ -50,5 +50,5 @@ class HiResCam(WeightedCamExplainer):
 
     relu: bool = flag(False, "draw only what speaks for the target; False gives the signed map, as the paper does")
 
-    def weights(self, of: CamOps, a: Any, slope: Any) -> Any:
-        return slope
+    def map(self, ops: CamOps[P], activation: P, gradient: P) -> P:
+        return ops.channels(gradient * activation)

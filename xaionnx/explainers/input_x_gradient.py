@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, ClassVar, final
 
 import numpy as np
 
-from xaionnx.explainers._gradients.compilable import Compilable, Emitted, Traced
-from xaionnx.explainers._gradients.gradient import Found, Points, gradients
+from xaionnx.attribution import Attribution
+from xaionnx.explainers._gradients.compilable import Emitted, Traced
+from xaionnx.explainers._gradients.gradient import LayerExplainer, Points, gradients
 from xaionnx.gradients.target_gradients import TargetGradients
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class InputXGradient(Compilable):
+class InputXGradient(LayerExplainer):
     """The gradient times the input itself::
 
         value_i = x_i * df / dx_i
@@ -50,7 +51,7 @@ class InputXGradient(Compilable):
     axioms: ClassVar[tuple[str, ...]] = ("linearity", "null player", "symmetry")
     reference: ClassVar[str] = "Shrikumar et al. 2016, arXiv:1605.01713"
 
-    def trace(self, slopes: TargetGradients, points: Points) -> Found:
+    def trace(self, slopes: TargetGradients, points: Points) -> Attribution:
         found = gradients(slopes, points)
         values = {name: array * points.x[name] for name, array in found.values.items()}
         errors = {name: array * np.abs(points.x[name]) for name, array in (found.standard_error or {}).items()}

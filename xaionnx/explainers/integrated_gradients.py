@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, ClassVar, final
 
 import numpy as np
 
+from xaionnx.attribution import Attribution
 from xaionnx.data.sample import Sample
 from xaionnx.errors import ParameterError
-from xaionnx.explainers._gradients.compilable import Compilable, Emitted, Rows, Traced
-from xaionnx.explainers._gradients.gradient import Found, Points
+from xaionnx.explainers._gradients.compilable import Emitted, Rows, Traced
+from xaionnx.explainers._gradients.gradient import LayerExplainer, Points
 from xaionnx.explainers._gradients.path_graph import PathGraph
 from xaionnx.explainers._gradients.paths import FromBaseline, Paths, add_up, completeness
 from xaionnx.gradients.target_gradients import TargetGradients
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class IntegratedGradients(FromBaseline, Compilable):
+class IntegratedGradients(FromBaseline, LayerExplainer):
     """What each element owes to the change of the target from the baseline b to the input x::
 
         value_i = (x_i - b_i) * integral over a from 0 to 1 of df/dx_i (b + a (x - b))
@@ -98,8 +99,8 @@ class IntegratedGradients(FromBaseline, Compilable):
     )
     max_steps: int = integer(1024, "the most steps that tolerance may take", low=1, high=2**20)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def check_parameters(self) -> None:
+        super().check_parameters()
         if self.rule == "trapezoid" and self.steps < 2:
             raise ParameterError(
                 "The 'steps' parameter of IntegratedGradients must be at least 2 for the trapezoid, which takes both "
@@ -111,15 +112,14 @@ class IntegratedGradients(FromBaseline, Compilable):
                 f"Got {self.max_steps} instead."
             )
 
-    def trace(self, slopes: TargetGradients, points: Points) -> Found:
+    def trace(self, slopes: TargetGradients, points: Points) -> Attribution:
         paths = Paths.of(slopes, points, self.baseline, self.seed)
-        count, targets, draws = len(points.sample), slopes.targets, paths.draws
+        targets, draws = slopes.targets, paths.draws
         baseline = paths.begin(np.arange(draws))
         change = points.values - baseline
 
         values = {name: np.zeros((targets, *x.shape)) for name, x in points.x.items()}
         total, steps = np.zeros(change.shape), np.zeros(change.shape, dtype=np.int64)
-        gradients = np.zeros(count, dtype=np.int64)
         taken, fresh, kept = self.steps, np.ones(self.steps, dtype=bool), 0.0
         # Pairs of a target and a point, those of a target together.
         pending = np.ones(change.shape, dtype=bool)
@@ -127,7 +127,6 @@ class IntegratedGradients(FromBaseline, Compilable):
             target, which = np.nonzero(pending)
             shares, weights = path(self.rule, taken)
             found = self._integrated(paths, target, which, shares[fresh], weights[fresh])
-            np.add.at(gradients, which, draws * int(fresh.sum()))
             total[target, which] = 0
             for name, array in found.items():
                 joined = kept * values[name][target, which] + array
@@ -142,7 +141,7 @@ class IntegratedGradients(FromBaseline, Compilable):
         diagnostics = {**gaps, "steps": steps}
         if self.tolerance is not None:
             diagnostics["stopped_by"] = np.where(pending, "max_steps", "tolerance")
-        return Found(values, gradients, np.full(count, draws), baseline, diagnostics=diagnostics)
+        return Attribution(values, baseline, diagnostics=diagnostics)
 
     def _integrated(self, paths: Paths, target: Array, which: Array, shares: Array, weights: Array) -> dict[str, Array]:
         """The weighted sums of pairs of a target and a point, averaged over the draws: (pairs, ...) by input name."""

@@ -7,8 +7,9 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from xaionnx.explainers._gradients.gradient import Found, Points
-from xaionnx.explainers._gradients.inner_paths import InnerExplainer, InnerPaths
+from xaionnx.attribution import Attribution
+from xaionnx.explainers._gradients.gradient import Points
+from xaionnx.explainers._gradients.layer_paths import LayerPathExplainer, LayerPaths
 from xaionnx.explainers._gradients.paths import FromBaseline
 from xaionnx.explainers.integrated_gradients import path
 from xaionnx.explanation import ValueKind
@@ -18,7 +19,7 @@ from xaionnx.parameters import choice, integer
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class InternalInfluence(FromBaseline, InnerExplainer):
+class InternalInfluence(FromBaseline, LayerPathExplainer):
     """How much the target changes with each unit j of a layer h, on the way from the baseline b to the input x::
 
         value_j = integral over a from 0 to 1 of df/dh_j,      h at b + a (x - b)
@@ -56,8 +57,8 @@ class InternalInfluence(FromBaseline, InnerExplainer):
         "gauss_legendre", ("gauss_legendre", "trapezoid", "left", "middle", "right"), "how points are set and weighted"
     )
 
-    def trace(self, slopes: TargetGradients, points: Points) -> Found:
-        paths = InnerPaths.of(slopes, points, self.baseline, self.seed)
+    def trace(self, slopes: TargetGradients, points: Points) -> Attribution:
+        paths = LayerPaths.of(slopes, points, self.baseline, self.seed)
         shares, weights = path(self.rule, self.steps)
         count = len(points.sample)
         (layer,) = slopes.names
@@ -68,5 +69,4 @@ class InternalInfluence(FromBaseline, InnerExplainer):
                 for target, number, slope in paths.slopes_at(point, held, np.arange(last - first)):
                     weight = weights[first + number].reshape(-1, *(1,) * (slope.ndim - 1)) / paths.draws
                     np.add.at(values[:, point], target, slope * weight)
-        spent = np.full(count, slopes.targets * paths.draws * self.steps)
-        return Found({layer: values}, spent, np.zeros(count, dtype=np.int64))
+        return Attribution({layer: values})

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from typing import TYPE_CHECKING, ClassVar, final
 
 import numpy as np
 
-from xaionnx.explainer import Explainer, provenance
-from xaionnx.explainers._gradients.gradient import Found, recorded
-from xaionnx.explanation import Explanation, ValueKind
+from xaionnx.attribution import Attribution
+from xaionnx.explainer import Explainer
+from xaionnx.explainers._gradients.gradient import inputs_of, located
+from xaionnx.explanation import ValueKind
 from xaionnx.layers.default_layer import default_layer
-from xaionnx.layers.path import LayerPath
 from xaionnx.parameters import name
+from xaionnx.request import Request
 from xaionnx.runtime.model import Model
-from xaionnx.targets.resolve import resolve
 from xaionnx.targets.target import Target
-from xaionnx.typing import Array
 
 if TYPE_CHECKING:
     from xaionnx.layers.dry_run import DryRun
@@ -65,20 +62,13 @@ class LayerActivation(Explainer):
         # A target is only told of here, and a map has no top class.
         return Target.sum() if len(model.output().shape) > 2 else None
 
-    def validate(self, dry_run: DryRun) -> dict[str, str | None]:
-        told = super().validate(dry_run)
+    def check_model(self, dry_run: DryRun) -> dict[str, str | None]:
         if dry_run.sample is not None:
             default_layer(dry_run.model, (dry_run.sample.main,), [dry_run.tensor], dry_run.sample)
-        return told
+        return {}
 
-    def attribute(self, model: Model, x: Array | Mapping[str, Array], target: Any = None) -> Explanation:
-        began = time.perf_counter()
-        feeds = model.check(x)
-        target = self.default_target(model) if target is None else target
-        resolution = resolve(target, model, feeds)
-        inputs = LayerPath.of(model, feeds, resolution)
-        route = inputs.to(self.layer or inputs.usual())
-        held = {name: np.stack([route.feeds[name]] * resolution.own) for name in route.names}
-        nothing = np.zeros(len(route.samples), dtype=np.int64)
-        told = provenance(self, model, feeds, Target.of(target)[0], {})
-        return recorded(self.name(), route, Found(held, nothing, nothing), told, began)
+    def compute(self, request: Request) -> Attribution:
+        inputs = inputs_of(request)
+        path = inputs.to(self.layer or inputs.usual())
+        held = {name: np.stack([path.feeds[name]] * request.resolved.count) for name in path.names}
+        return located(path, Attribution(held))

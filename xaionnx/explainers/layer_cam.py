@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from typing import TYPE_CHECKING, ClassVar, final
 
-from xaionnx.explainers._cams.cam import WeightedCamExplainer
+from xaionnx.explainers._cams.gradient_cam import CamFormula, GradientCamExplainer
 
 if TYPE_CHECKING:
-    from xaionnx.explainers._cams.cam_ops import CamOps
+    from xaionnx.explainers._cams.cam_ops import CamOps, P
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class LayerCam(WeightedCamExplainer):
+class LayerCam(CamFormula, GradientCamExplainer):
     """The activation times the positive part of the slope, place by place::
 
         w_k[i, j] = max(0, dy/dA_k[i, j])        map = max(0, sum_k w_k A_k)
@@ -44,5 +44,5 @@ class LayerCam(WeightedCamExplainer):
 
     reference: ClassVar[str] = "Jiang et al. 2021, doi:10.1109/TIP.2021.3089943"
 
-    def weights(self, of: CamOps, a: Any, slope: Any) -> Any:
-        return of.positive(slope)
+    def map(self, ops: CamOps[P], activation: P, gradient: P) -> P:
+        return ops.channels(ops.positive(gradient) * activation)

@@ -86,8 +86,7 @@ class Lime(SamplingExplainer, FeatureExplainer):
     alpha: float = real(1.0, "strength of the penalty", low=0)
     select: int | None = integer(None, "keep this many features", low=1, optional=True)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def check_parameters(self) -> None:
         if self.surrogate == "lasso" and self.alpha == 0:
             raise ParameterError(
                 "The 'alpha' parameter of Lime must be a float in (0, inf) for surrogate='lasso'. Got 0 instead; "

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, final
+from typing import ClassVar, final
 
 import numpy as np
 from xaionnx_kernels import masks
 
-from xaionnx.data.sample import Sample, split
+from xaionnx.attribution import Attribution
+from xaionnx.data.sample import Sample
 from xaionnx.errors import ParameterError, UnsupportedModelError
-from xaionnx.explainer import provenance
 from xaionnx.explainers._games.game import GameExplainer, GameResult
-from xaionnx.explanation import Explanation, ValueKind
+from xaionnx.explanation import ValueKind
 from xaionnx.layers.axes import Axes
 from xaionnx.layers.spatial_map import Field
 from xaionnx.layers.spatial_scores import by_place, candidates, refused
@@ -22,10 +20,9 @@ from xaionnx.parameters import choice, flag, name, size
 from xaionnx.perturb.features import Features
 from xaionnx.perturb.game import Game
 from xaionnx.perturb.windows import Reveal
+from xaionnx.request import Request
 from xaionnx.runtime import progress
 from xaionnx.runtime.model import Model
-from xaionnx.targets.resolve import resolve
-from xaionnx.targets.target import Target
 from xaionnx.typing import Array
 
 
@@ -96,8 +93,7 @@ class LocalEvidence(GameExplainer):
     relative: bool = flag(False, "of covered patches, tell what each adds to the baseline by itself")
     layer: str | None = name("tensor of scores by place; found by its shape if not given")
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def check_parameters(self) -> None:
         if self.relative and self.patches not in ("auto", "covered"):
             raise ParameterError(
                 f"The 'relative' parameter of LocalEvidence must be False for patches='{self.patches}', which knows no "
@@ -114,29 +110,32 @@ class LocalEvidence(GameExplainer):
     def value_kind(self) -> ValueKind:
         return "contribution" if self.relative else "alone"
 
-    def attribute(self, model: Model, x: Array | Mapping[str, Array], target: Any = None) -> Explanation:
-        feeds = model.check(x)
-        sample = split(feeds, model.input().name, model.spec, model.shared)[0]
-        spent = 0
-        if self.patches in ("auto", "scores") and not self.relative:
-            tensors = {one.tensor(model) for one in Target.of(target)[0]}
-            tensor = min(tensors)
-            # A place of a map lies somewhere over a picture only.
-            fits = len(tensors) == 1 and sample.picture_axes is not None
-            names = candidates(model, tensor, sample, self.layer) if fits else []
-            spent = 1 if names else 0
-            found = by_place(model, tensor, feeds, names) if names else None
-            if found is not None:
-                return self._of_scores(model, feeds, target, tensor, *found)
-            if self.patches == "scores" or self.layer is not None:
-                raise refused(model, tensor, self.layer)
+    def compute(self, request: Request) -> Attribution:
+        found = self._by_place(request)
+        if found is not None:
+            return found
+        sample = request.samples[0]
         if self.patches == "alone":
-            self._check_free(model, sample)
-        way = "alone" if self.patches == "alone" else "covered"
-        chosen = replace(self, patches=way, window=self._window(sample))
-        record = GameExplainer.attribute(chosen, model, x, target)
-        evaluations = [one + spent for one in record.diagnostics["evaluations"]]
-        return replace(record, diagnostics={**record.diagnostics, "evaluations": evaluations})
+            self._check_free(request.model, sample)
+        told = {"patches": "alone" if self.patches == "alone" else "covered", "window": self._window(sample)}
+        games = super().compute(request)
+        return replace(games, parameters={**games.parameters, **told})
+
+    def _by_place(self, request: Request) -> Attribution | None:
+        """The attribution by a tensor whose every place is an answer of its own; None where that is not wanted."""
+        if self.patches not in ("auto", "scores") or self.relative:
+            return None
+        model, sample, tensors = request.model, request.samples[0], {*request.tensors}
+        tensor = min(tensors)
+        # A place of a map lies somewhere over a picture only.
+        fits = len(tensors) == 1 and sample.picture_axes is not None
+        names = candidates(model, tensor, sample, self.layer) if fits else []
+        found = by_place(tensor, request.resolve(keep=names).answers, names) if names else None
+        if found is not None:
+            return self._of_scores(request, tensor, *found)
+        if self.patches == "scores" or self.layer is not None:
+            raise refused(model, tensor, self.layer)
+        return None
 
     def _window(self, sample: Sample) -> int | tuple[int, ...]:
         usual = tuple(max(1, sample.array.shape[axis] // 4) for axis in _sides(sample))
@@ -187,36 +186,19 @@ class LocalEvidence(GameExplainer):
                 "fed alone. Use patches='covered'."
             )
 
-    def _of_scores(
-        self, model: Model, feeds: dict[str, Array], target: Any, tensor: str, layer: str, scores: Array
-    ) -> Explanation:
-        """The record of a tensor (N, h, w, K), whose every place is an answer of its own."""
-        began = time.perf_counter()
-        resolution = resolve(target, model, feeds)
-        sample = split(feeds, model.input().name, model.spec, model.shared)[0]
+    def _of_scores(self, request: Request, tensor: str, layer: str, scores: Array) -> Attribution:
+        """The targets at each place of a tensor (N, h, w, K)."""
+        sample, selection = request.samples[0], request.resolved.selection
         count, height, width, classes = scores.shape
         evidence = np.stack(
-            [
-                resolution.selection.of_sample(n).select({tensor: scores[n].reshape(-1, classes)}).T
-                for n in range(count)
-            ],
+            [selection.of_sample(n).select({tensor: scores[n].reshape(-1, classes)}).T for n in range(count)],
             axis=1,
         ).reshape(-1, count, height, width)
         values = Field(Axes("CHW"), (1, height, width), sample, sample.picture_axes).spread(evidence, "bilinear")
-
-        def axis(array: Array) -> Array:
-            return array if resolution.several else array[0]
-
-        resolved = {"patches": "scores", "layer": layer}
-        return Explanation(
-            method=self.name(),
-            values=axis(values.astype(np.float32)),
-            target=axis(resolution.selection.names),
-            prediction=axis(resolution.values),
-            maps={"evidence": axis(evidence)},
-            # The prediction, and the scores by place.
-            diagnostics={"evaluations": [2] * count, "seconds": round(time.perf_counter() - began, 6)},
-            provenance=provenance(self, model, feeds, Target.of(target)[0], resolved),
+        return Attribution(
+            {request.main: values.astype(np.float32)},
+            maps={"evidence": evidence},
+            parameters={"patches": "scores", "layer": layer},
         )
 
 

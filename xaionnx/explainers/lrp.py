@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
 
+from xaionnx.attribution import Attribution
 from xaionnx.errors import ParameterError
 from xaionnx.explainers._gradients.compilable import Emitted, Traced, total
-from xaionnx.explainers._gradients.gradient import Found, Points
-from xaionnx.explainers._gradients.propagation import PropagationExplainer
+from xaionnx.explainers._gradients.gradient import LayerExplainer, Points, gradients
+from xaionnx.explainers._gradients.propagation import Propagation
 from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.parameters import declared, flag, free, real
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Lrp(PropagationExplainer):
+class Lrp(Propagation, LayerExplainer):
     """Relevance that each layer hands on to its inputs in proportion to what they contributed::
 
         R_i = sum_j  x_i w_ij / (z_j + s sgn(z_j))  R_j        z_j = sum_i x_i w_ij + b_j
@@ -114,8 +115,7 @@ class Lrp(PropagationExplainer):
         None, "the input's greatest value, for z-box; white by the InputSpec if None", optional=True
     )
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def check_parameters(self) -> None:
         if isinstance(self.composite, str):
             from xaionnx.autodiff.composites import check
 
@@ -134,8 +134,8 @@ class Lrp(PropagationExplainer):
 
             check_box("Lrp", self.low, self.high)
 
-    def resolved(self) -> dict[str, Any]:
-        """Nothing for the parameters that the composite does not ask for."""
+    def resolved_parameters(self) -> dict[str, Any]:
+        # Nothing for the parameters that the composite has no use for.
         return {name: getattr(self, name) if used else None for name, used in self._asked().items()}
 
     def _asked(self) -> dict[str, bool]:
@@ -168,9 +168,8 @@ class Lrp(PropagationExplainer):
         choices = Choices(self.epsilon, self.relative, self.gamma, low, high)
         return named(self.composite, choices, first=self.layer is None)
 
-    def trace(self, slopes: TargetGradients, points: Points) -> Found:
-        found = super().trace(slopes, points)
-        assert points.values is not None
+    def trace(self, slopes: TargetGradients, points: Points) -> Attribution:
+        found = gradients(slopes, points)
         relevance = sum(v.sum(axis=tuple(range(2, v.ndim)), dtype=np.float64) for v in found.values.values())
         gap, size = relevance - points.values, np.abs(points.values)
         relative = np.divide(np.abs(gap), size, out=np.where(gap == 0, 0.0, np.inf), where=size > 0)

@@ -116,10 +116,10 @@ class Rise(SamplingExplainer):
         known = model.spec is not None and model.spec.activation != "none"
         return Target.probability() if known else None
 
-    def validate(self, dry_run: DryRun) -> dict[str, str | None]:
+    def check_model(self, dry_run: DryRun) -> dict[str, str | None]:
         if dry_run.sample is not None:
             check_smooth(dry_run.sample)
-        return super().validate(dry_run)
+        return super().check_model(dry_run)
 
     def removal(self, sample: Sample) -> Removal:
         flat = sample.picture_axes is None

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, ClassVar, final
 
 import numpy as np
 
-from xaionnx.explainers._gradients.compilable import Compilable, Emitted, Traced
-from xaionnx.explainers._gradients.gradient import Found, Points, gradients
+from xaionnx.attribution import Attribution
+from xaionnx.explainers._gradients.compilable import Emitted, Traced
+from xaionnx.explainers._gradients.gradient import LayerExplainer, Points, gradients
 from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.parameters import flag
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Saliency(Compilable):
+class Saliency(LayerExplainer):
     """How much the target changes with each element of the input::
 
         value_i = |df / dx_i|      (absolute=True)
@@ -61,7 +62,7 @@ class Saliency(Compilable):
     def value_kind(self) -> ValueKind:
         return "sensitivity" if self.absolute else "slope"
 
-    def trace(self, slopes: TargetGradients, points: Points) -> Found:
+    def trace(self, slopes: TargetGradients, points: Points) -> Attribution:
         found = gradients(slopes, points)
         if not self.absolute:
             return found

@@ -65,9 +65,6 @@ class ScoreCam(ChannelCamExplainer):
     baseline: Any = baselines.parameter("what stands where a mask is zero")
     seed: int = integer(0, "seed of a baseline that is drawn", low=0, high=2**63 - 1)
 
-    def resolved(self) -> dict[str, Any]:
-        return {"baseline": Baseline.of(self.baseline)}
-
     def chosen(self, model: Model, sample: Sample, tensors: list[str]) -> str:
         if sample.array.dtype.kind != "f" and sample.picture_axes is None:
             raise UnsupportedModelError(
@@ -86,8 +83,8 @@ class ScoreCam(ChannelCamExplainer):
         # Differences of whole numbers may be below zero.
         wide = x.dtype if x.dtype.kind == "f" else np.dtype(np.float64)
         put = np.stack([drawn[n] for n in sample]).astype(wide)
-        (layer,) = seen.route.names
-        planes = seen.field.planes(seen.route.feeds[layer])
+        (layer,) = seen.path.names
+        planes = seen.field.planes(seen.path.feeds[layer])
         large = seen.field.spread(planes[sample, channel], self.upsampling)
         axes = tuple(range(1, large.ndim))
         low, high = large.min(axis=axes, keepdims=True), large.max(axis=axes, keepdims=True)

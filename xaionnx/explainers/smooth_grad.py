@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import time
 import zlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
 
 from xaionnx import parameters
+from xaionnx.attribution import Attribution
 from xaionnx.errors import ParameterError
-from xaionnx.explainer import Explainer, provenance
-from xaionnx.explainers._gradients.inner import HeldTarget, held, inner_method, resolved
+from xaionnx.explainer import Explainer
+from xaionnx.explainers._gradients.gradient import inputs_of
 from xaionnx.explainers._gradients.joined import Joined
+from xaionnx.explainers._gradients.nested import HeldTarget, held, inner_method, resolved_method
 from xaionnx.explainers.saliency import Saliency
-from xaionnx.explanation import Explanation, ValueKind
+from xaionnx.explanation import ValueKind
 from xaionnx.gradients import choice
 from xaionnx.layers.embeddings import explained
 from xaionnx.layers.path import LayerPath
 from xaionnx.parameters import free, integer, real
 from xaionnx.perturb.element_types import value_range
+from xaionnx.request import Request
 from xaionnx.runtime import progress
 from xaionnx.runtime.model import Model
-from xaionnx.targets.resolve import resolve
 from xaionnx.targets.target import Target
 from xaionnx.typing import Array
 
@@ -115,8 +116,7 @@ class SmoothGrad(Explainer):
     noise: float = real(0.15, "deviation of the noise, as a share of the input's range", low=0, low_open=True)
     seed: int = integer(0, "seed of the noise", low=0, high=2**63 - 1)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def check_parameters(self) -> None:
         self._inner()
 
     def _inner(self) -> Explainer:
@@ -132,35 +132,35 @@ class SmoothGrad(Explainer):
     def default_target(self, model: Model) -> Target | None:
         return self._inner().default_target(model)
 
-    def validate(self, dry_run: DryRun) -> dict[str, str | None]:
+    def check_model(self, dry_run: DryRun) -> dict[str, str | None]:
         explained(dry_run.model)
-        return super().validate(dry_run) | self._inner().validate(dry_run)
+        return self._inner().validate(dry_run)
 
-    def attribute(self, model: Model, x: Array | Mapping[str, Array], target: Any = None) -> Explanation:
-        began = time.perf_counter()
-        feeds = model.check(x)
-        target = self.default_target(model) if target is None else target
-        resolution = resolve(target, model, feeds)
-        route = LayerPath.of(model, feeds, resolution).to_floats()
-        method = self._inner()
-        known = parameters.declared(type(method))
-        if route.layer is not None and "baseline" in known:
+    def compute(self, request: Request) -> Attribution:
+        path = inputs_of(request).to_floats()
+        inner = self._inner()
+        known = parameters.declared(type(inner))
+        if path.layer is not None and "baseline" in known:
             raise ParameterError(
-                f"The 'inner' parameter of SmoothGrad must be a method without a baseline for {model.name}, whose "
-                f"noise is added to the embedding of tokens. Got {method.name()} instead."
+                f"The 'inner' parameter of SmoothGrad must be a method without a baseline for {request.model.name}, "
+                f"whose noise is added to the embedding of tokens. Got {inner.name()} instead."
             )
-        joined = Joined(resolution, self.statistic, "features" in known)
-        for copies in self._explained(route):
-            joined.add(copies)
-        told = provenance(self, model, feeds, Target.of(target)[0], {"inner": resolved(method, route.samples[0])})
-        return joined.record(self.name(), time.perf_counter() - began, told, route.facts())
+        joined = Joined(len(path.samples), self.statistic, "features" in known)
+        method = held(inner, path.samples)
+        for copies in self._copies(path):
+            found = method.compute(copies)
+            request.evaluations.add_all(copies.evaluations)
+            joined.add(found, copies.resolved.prediction)
+        found = joined.attribution()
+        layer = path.facts()
+        facts = dict(found.facts) if layer is None else {"layer": layer, **found.facts}
+        return replace(found, parameters={"inner": resolved_method(inner, path.samples[0])}, facts=facts)
 
-    def _explained(self, route: LayerPath) -> Iterator[Explanation]:
-        """The explanations of the noisy copies, some at a time: all samples of a draw, then those of the next."""
-        model, feeds, resolution = route.model, route.feeds, route.resolution
-        deviations = self._deviations(route)
-        method = held(self._inner(), route.samples)
-        targets: list[Target] = [HeldTarget(pick) for pick in resolution.selection.picks]
+    def _copies(self, path: LayerPath) -> Iterator[Request]:
+        """The noisy copies, some at a time: all samples of a draw, then those of the next."""
+        model, feeds = path.model, path.feeds
+        deviations = self._deviations(path)
+        targets: list[Target] = [HeldTarget(term) for term in path.resolved.terms]
         numbers = len(targets) * sum(feeds[name].size for name in deviations)
         at_once = max(1, _PIECE // numbers)
         expected = 0
@@ -172,18 +172,18 @@ class SmoothGrad(Explainer):
                 copies[name] = copies[name] + np.concatenate(noise).astype(feeds[name].dtype)
             # The method announces its own work, of which the first copies tell how much the others will be.
             progress.expect(-expected * len(some))
-            found = method.attribute(model, copies, targets if resolution.several else targets[0])
-            yield found
+            request = Request(model, copies, targets)
+            yield request
             if start == 0:
-                expected = sum(found.diagnostics["evaluations"]) // len(some)
+                expected = int(request.evaluations.rows.sum()) // len(some)
                 progress.expect(expected * (self.draws - len(some)))
 
-    def _deviations(self, route: LayerPath) -> dict[str, Array]:
+    def _deviations(self, path: LayerPath) -> dict[str, Array]:
         """Of the noise at each element of the tensors that it is added to, (N, ...) by name."""
         found = {}
-        for name in route.names:
-            ends = [value_range(sample, name) for sample in route.samples]
-            shape = route.samples[0].x[name].shape
+        for name in path.names:
+            ends = [value_range(sample, name) for sample in path.samples]
+            shape = path.samples[0].x[name].shape
             found[name] = np.stack([np.broadcast_to(self.noise * (high - low), shape) for low, high in ends])
         return found
 

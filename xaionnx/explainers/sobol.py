@@ -91,10 +91,10 @@ class Sobol(SamplingExplainer):
         None, "stop when every standard error is at most this", low=0, low_open=True, optional=True
     )
 
-    def validate(self, dry_run: DryRun) -> dict[str, str | None]:
+    def check_model(self, dry_run: DryRun) -> dict[str, str | None]:
         if dry_run.sample is not None and self.features is None:
             _check(dry_run.sample, (dry_run.sample.main,))
-        return super().validate(dry_run)
+        return super().check_model(dry_run)
 
     def removal(self, sample: Sample) -> Mix:
         by_default = None if sample.picture_axes is None else "grid"

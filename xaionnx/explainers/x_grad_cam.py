@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from typing import TYPE_CHECKING, ClassVar, final
 
-from xaionnx.explainers._cams.cam import WeightedCamExplainer
+from xaionnx.explainers._cams.gradient_cam import CamFormula, GradientCamExplainer
 
 if TYPE_CHECKING:
-    from xaionnx.explainers._cams.cam_ops import CamOps
+    from xaionnx.explainers._cams.cam_ops import CamOps, P
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class XGradCam(WeightedCamExplainer):
+class XGradCam(CamFormula, GradientCamExplainer):
     """Grad-CAM whose slopes are averaged with the activation as weights::
 
         w_k = sum_ij A_k[i, j] dy/dA_k[i, j] / sum_ij A_k[i, j]       map = max(0, sum_k w_k A_k)
@@ -47,5 +47,5 @@ class XGradCam(WeightedCamExplainer):
 
     reference: ClassVar[str] = "Fu et al. 2020, arXiv:2008.02312"
 
-    def weights(self, of: CamOps, a: Any, slope: Any) -> Any:
-        return of.quotient(of.total(slope * a), of.total(a))
+    def map(self, ops: CamOps[P], activation: P, gradient: P) -> P:
+        return ops.channels(ops.quotient(ops.total(gradient * activation), ops.total(activation)) * activation)

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import dataclasses
-import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
 
-from xaionnx.data.sample import Sample, split
+from xaionnx.attribution import Attribution, PlayerValues
+from xaionnx.data.sample import Sample
 from xaionnx.errors import InputMismatchError, ParameterError
-from xaionnx.explainer import Explainer, provenance
+from xaionnx.explainer import Explainer
 from xaionnx.explainers._games.game import padded
-from xaionnx.explainers._gradients.inner import inner_method, resolved
+from xaionnx.explainers._gradients.nested import inner_method, resolved_method
 from xaionnx.explainers._gradients.regions import ranking
 from xaionnx.explainers.integrated_gradients import IntegratedGradients
-from xaionnx.explanation import Explanation, ValueKind
+from xaionnx.explanation import ValueKind
 from xaionnx.gradients import choice as sources
 from xaionnx.parameters import choice, free, integer
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.perturb.element_types import value_range
 from xaionnx.perturb.features import shown
 from xaionnx.perturb.players import Players
+from xaionnx.request import Request
 from xaionnx.runtime.model import Model
 from xaionnx.targets.target import Target
 from xaionnx.typing import Array
@@ -94,8 +93,7 @@ class XRAI(Explainer):
     channels: str = choice("max", ("max", "sum"), "how the channels of a pixel are joined")
     smallest: int = integer(50, "pixels, of 224 x 224, that a region must add to come in", low=1)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def check_parameters(self) -> None:
         self._inner()
 
     def _inner(self) -> Explainer:
@@ -120,53 +118,36 @@ class XRAI(Explainer):
     def default_target(self, model: Model) -> Target | None:
         return self._inner().default_target(model)
 
-    def validate(self, dry_run: DryRun) -> dict[str, str | None]:
+    def check_model(self, dry_run: DryRun) -> dict[str, str | None]:
         if dry_run.sample is not None:
             self._axes(dry_run.model, dry_run.sample)
-        return super().validate(dry_run) | self._inner().validate(dry_run)
+        return self._inner().validate(dry_run)
 
-    def attribute(self, model: Model, x: Array | Mapping[str, Array], target: Any = None) -> Explanation:
-        began = time.perf_counter()
-        feeds = model.check(x)
-        main = model.input().name
-        samples = split(feeds, main, model.spec, model.shared)
-        axes = self._axes(model, samples[0])
-        method = self._inner()
-        target = method.default_target(model) if target is None else target
-        found = method.attribute(model, feeds, target)
-        values = found.values[main] if isinstance(found.values, dict) else found.values
-        if values.shape[int(found.several_targets) :] != feeds[main].shape:
+    def compute(self, request: Request) -> Attribution:
+        main, samples = request.main, request.samples
+        channel, _ = self._axes(request.model, samples[0])
+        inner = self._inner()
+        found = inner.compute(request)
+        values, shape = found.values.get(main, next(iter(found.values.values()))), request.feeds[main].shape
+        if values.shape[1:] != shape:
             raise ParameterError(
-                f"The 'inner' parameter of XRAI must explain the picture, {feeds[main].shape}. "
-                f"Got {self.inner!r} instead, whose values have the shape {values.shape}."
+                f"The 'inner' parameter of XRAI must explain the picture, {shape}. "
+                f"Got {self.inner!r} instead, whose values have the shape {values.shape[1:]}."
             )
-        each = values if found.several_targets else values[None]
         players, gains = [], []
         for n, sample in enumerate(samples):
-            joined = (np.max if self.channels == "max" else np.sum)(each[:, n], axis=1 + axes[0])
+            joined = (np.max if self.channels == "max" else np.sum)(values[:, n], axis=1 + channel)
             labels, gain = ranking(shown(sample), joined, self.smallest)
-            players.append(Players({main: np.expand_dims(labels, axes[0])}, np.arange(gain.shape[1])))
+            players.append(Players({main: np.expand_dims(labels, channel)}, np.arange(gain.shape[1])))
             gains.append(gain)
-
-        def axis(array: Array) -> Array:
-            return array if found.several_targets else array[0]
-
         spread = [p.spread(g, {main: sample.array})[main] for p, g, sample in zip(players, gains, samples, strict=True)]
-        return dataclasses.replace(
-            found,
-            method=self.name(),
-            values=axis(np.stack(spread, axis=1)),
-            feature_values=axis(padded(gains)),
-            features=np.stack([p.maps[main] for p in players]),
-            standard_error=None,
-            maps={},
-            diagnostics={
-                **found.diagnostics,
-                "regions": [p.count for p in players],
-                "seconds": round(time.perf_counter() - began, 6),
-            },
-            provenance=provenance(self, model, feeds, Target.of(target)[0], {"inner": resolved(method, samples[0])})
-            | {key: told for key, told in found.provenance.items() if key == "approximations"},
+        return Attribution(
+            values={main: np.stack(spread, axis=1)},
+            baseline=found.baseline,
+            players=PlayerValues(padded(gains), {main: np.stack([p.maps[main] for p in players])}),
+            diagnostics={**found.diagnostics, "regions": [p.count for p in players]},
+            parameters={"inner": resolved_method(inner, samples[0])},
+            facts={key: told for key, told in found.facts.items() if key == "approximations"},
         )
 
 

@@ -117,10 +117,9 @@ class Differences(Source):
             each = [self._moved(point(int(k)), *divmod(int(i), 2)) for k, i in zip(*places(start, stop), strict=True)]
             return {name: np.stack([x[name] for x in each]) for name in asked.names}
 
-        above: Array = np.zeros(asked.resolution.own)
+        above: Array = np.zeros(asked.resolved.count)
         total, squares = above, above
         for start, stop, values in asked.values(int(ends[-1]), samples, moved):
-            np.add.at(asked.spent, samples(start, stop), 1)
             for k, i, value in zip(*places(start, stop), values, strict=True):
                 move, second = divmod(int(i), 2)
                 if not second:
@@ -225,7 +224,7 @@ class Differences(Source):
             np.maximum.at(largest, labels, np.broadcast_to(spans(sample, name), x.shape).reshape(-1))
             if step is not None:
                 return largest * float(step)
-            types = [x.dtype, *(self._question.resolution.model.output(t).dtype for t in self._tensors())]
+            types = [x.dtype, *(self._question.resolved.model.output(t).dtype for t in self._tensors())]
             eps = max(float(np.finfo(kind).eps) for kind in types if kind.kind == "f")
             return np.asarray(largest * np.cbrt(eps / moved) / 8)
         steps = np.asarray(step, dtype=np.float64)
@@ -239,4 +238,4 @@ class Differences(Source):
         return largest
 
     def _tensors(self) -> list[str]:
-        return self._question.resolution.selection.tensors
+        return self._question.resolved.selection.tensors

@@ -101,7 +101,7 @@ class Graph(Source):
         fetch = [found.names[name] for name in asked.names]
         for start, stop, outputs in found.model.batches(len(rows), feed, fetch, asked.shared):
             progress.advance(stop - start)
-            np.add.at(asked.spent, sample[rows[start:stop]], 1)
+            asked.evaluations.add(sample[rows[start:stop]])
             yield Piece(rows[start:stop], {name: outputs[found.names[name]] for name in asked.names})
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from xaionnx.data.sample import Sample
 from xaionnx.runtime import progress
+from xaionnx.runtime.evaluations import Evaluations
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
 from xaionnx.targets.resolve import ResolvedTargets
@@ -50,27 +51,27 @@ class GradientRequest:
     ----------
     model : Model
     feeds : dict of arrays by input name
-    resolution : ResolvedTargets
+    resolved : ResolvedTargets
     names : tuple of str
         The inputs that are explained.
     samples : list of N Sample
-    spent : array of int (N,)
-        The evaluations that gradients took so far; sources count here.
+    evaluations : Evaluations
+        The counter of the request.
     """
 
     model: Model
     feeds: Mapping[str, Array]
-    resolution: ResolvedTargets
+    resolved: ResolvedTargets
     names: tuple[str, ...]
     samples: list[Sample]
-    spent: Array
+    evaluations: Evaluations
 
     __repr__ = short_repr
 
     @property
     def picks(self) -> list[TargetTerm]:
         """The T targets."""
-        return self.resolution.selection.picks[: self.resolution.own]
+        return self.resolved.terms
 
     @property
     def shared(self) -> dict[str, Array]:
@@ -99,7 +100,7 @@ class GradientRequest:
         self, count: int, sample: Callable[[int, int], Array], points: Callable[[int, int], Mapping[str, Array]]
     ) -> Iterator[tuple[int, int, Array]]:
         """The T targets of ``count`` rows, (m, T) in float64, of which some are asked for as ``start, stop``."""
-        model, selection = self.resolution.model, self.resolution.selection
+        model, selection = self.resolved.model, self.resolved.selection
         progress.expect(count)
 
         def feed(start: int, stop: int) -> dict[str, Array]:
@@ -107,8 +108,10 @@ class GradientRequest:
 
         for start, stop, outputs in model.batches(count, feed, selection.tensors, self.shared):
             progress.advance(stop - start)
-            chosen = selection.of_samples(sample(start, stop)).select(outputs)
-            yield start, stop, chosen[:, : self.resolution.own]
+            rows = sample(start, stop)
+            self.evaluations.add(rows)
+            chosen = selection.of_samples(rows).select(outputs)
+            yield start, stop, chosen[:, : self.resolved.count]
 
 
 class Source(ABC):

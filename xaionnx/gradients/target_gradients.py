@@ -27,7 +27,7 @@ class TargetGradients:
 
     Parameters
     ----------
-    route : LayerPath
+    path : LayerPath
         To the tensors that are explained.
     gradient : optional
         Where the gradients come from; see :func:`xaionnx.gradients.choice.chosen`.
@@ -41,8 +41,6 @@ class TargetGradients:
     samples : list of N Sample
     source : Source
         Where the gradients come from.
-    spent : array of int (N,)
-        The evaluations that gradients took so far.
 
     Raises
     ------
@@ -50,13 +48,12 @@ class TargetGradients:
         The explained input holds no floats, or the source cannot answer for this model.
     """
 
-    def __init__(self, route: LayerPath, gradient: Any = "auto", rules: Table | None = None) -> None:
-        self.route = route
-        self.names = route.names
-        self.samples: list[Sample] = route.samples
-        self.spent = np.zeros(len(self.samples), dtype=np.int64)
+    def __init__(self, path: LayerPath, gradient: Any = "auto", rules: Table | None = None) -> None:
+        self.path = path
+        self.names = path.names
+        self.samples: list[Sample] = path.samples
         self._question = GradientRequest(
-            route.model, route.feeds, route.resolution, self.names, self.samples, self.spent
+            path.model, path.feeds, path.resolved, self.names, self.samples, path.evaluations
         )
         # Other rules than those of derivatives can only be built.
         self.source: Source = chosen(gradient, self._question) if rules is None else Graph(self._question, rules)
@@ -93,6 +90,7 @@ class TargetGradients:
         """The same with standard errors, where the source knows them."""
         for piece in self.source.at(sample, target, points):
             self._refuse(piece.gradients, sample[piece.rows])
+            self._question.evaluations.add_gradients(sample[piece.rows])
             yield piece
 
     def values(self, sample: Array, points: At) -> Array:

@@ -126,7 +126,7 @@ class UserGradient(Source):
     def _fit(self, tensor: str) -> None:
         """Refuse a model that cannot be told which number of the tensor is meant."""
         asked, aim = self._question, self._aim
-        info = asked.resolution.model.output(tensor)
+        info = asked.resolved.model.output(tensor)
         sizes = [pick.indices.max() for pick in asked.picks if pick.tensor == tensor]
         if aim is None and (max(sizes) > 0 or any(isinstance(size, int) and size > 1 for size in info.shape[1:])):
             raise UnsupportedModelError(
@@ -159,7 +159,7 @@ class UserGradient(Source):
             ):
                 progress.advance(stop - start)
                 some = rows[start:stop]
-                np.add.at(asked.spent, sample[some], each)
+                asked.evaluations.add(sample[some], each)
                 factor = answered(start, stop)[1]
                 gradients = {}
                 for name, output in self._outputs.items():
@@ -194,7 +194,7 @@ class UserGradient(Source):
 
     def _takes_answers(self, pick: TargetTerm) -> bool:
         """Whether a target's slopes take the model's own answers: of an activation, or for a free size alone."""
-        info = self._question.resolution.model.output(pick.tensor)
+        info = self._question.resolved.model.output(pick.tensor)
         free = any(not isinstance(size, int) for size in info.shape[1:])
         return free or pick.activation != "identity" or pick.reference is not None
 
@@ -202,11 +202,11 @@ class UserGradient(Source):
         """The slopes (m, S) of one target with respect to the tensor that it reads, and the tensor's shape."""
         asked = self._question
         pick = asked.picks[target[0]]
-        info = asked.resolution.model.output(pick.tensor)
+        info = asked.resolved.model.output(pick.tensor)
         if not self._takes_answers(pick):
             shape = (len(sample), *(size for size in info.shape[1:] if isinstance(size, int)))
             return asked.weights(sample, target, int(np.prod(shape[1:])))[0], shape
-        answers = asked.resolution.model.run({**fed, **asked.shared}, [pick.tensor])[pick.tensor]
+        answers = asked.resolved.model.run({**fed, **asked.shared}, [pick.tensor])[pick.tensor]
         values = activate(pick.activation, answers).astype(np.float64)
         slopes, reference = asked.weights(sample, target, values.shape[1])
         if pick.reference is not None:
@@ -274,7 +274,6 @@ class UserGradient(Source):
             len(rows), lambda a, b: rows[a:b], lambda a, b: {name: array[a:b] for name, array in ends.items()}
         ):
             values[start:stop] = found[:, t]
-        asked.spent[n] += len(rows)
         seen = values[::2] - values[1::2]
         rounding = _ROUNDING * np.finfo(np.float32).eps * np.abs(values).max()
         off = np.abs(seen - claimed) - _SLACK * np.maximum(np.abs(seen), np.abs(claimed)) - rounding

@@ -17,6 +17,7 @@ from xaionnx.layers.embeddings import differentiable, embeddings, explained
 from xaionnx.layers.layer import Layer
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.runtime import progress
+from xaionnx.runtime.evaluations import Evaluations
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
 from xaionnx.targets.resolve import ResolvedTargets
@@ -40,42 +41,43 @@ class LayerPath:
         The part that starts at them.
     feeds : dict of arrays (N, ...)
         The inputs of that part, at the samples.
-    resolution : ResolvedTargets
+    resolved : ResolvedTargets
         The targets, read from that part.
     samples : list of N Sample
         The same, one by one.
-    spent : array of int (N,)
-        Rows that ran through the parts before, for each sample.
+    evaluations : Evaluations
+        The counter of the request.
     layer : Layer or None
         The last step.
     before : LayerPath or None
-        The route up to there.
+        The path up to there.
     """
 
     names: tuple[str, ...]
     model: Model
     feeds: dict[str, Array]
-    resolution: ResolvedTargets
+    resolved: ResolvedTargets
     samples: list[Sample]
-    spent: Array
+    evaluations: Evaluations
     layer: Layer | None = None
     before: LayerPath | None = None
 
     __repr__ = short_repr
 
     @classmethod
-    def of(cls, model: Model, feeds: dict[str, Array], resolution: ResolvedTargets) -> LayerPath:
+    def of(
+        cls, model: Model, feeds: dict[str, Array], resolved: ResolvedTargets, evaluations: Evaluations
+    ) -> LayerPath:
         """The inputs themselves: those of floats, or the one that is explained, where it holds no floats."""
         main = model.input()
-        tensors = {pick.tensor for pick in resolution.selection.picks[: resolution.own]}
-        names = differentiable(resolution.model, tensors) if main.dtype.kind == "f" else (main.name,)
+        names = differentiable(resolved.model, resolved.tensors) if main.dtype.kind == "f" else (main.name,)
         samples = split(feeds, main.name, model.spec, model.shared)
-        return cls(names, model, feeds, resolution, samples, np.zeros(len(samples), dtype=np.int64))
+        return cls(names, model, feeds, resolved, samples, evaluations)
 
     @property
     def tensors(self) -> tuple[str, ...]:
         """The tensors that the targets are read from."""
-        return tuple(dict.fromkeys(pick.tensor for pick in self.resolution.selection.picks[: self.resolution.own]))
+        return self.resolved.tensors
 
     @property
     def smooth(self) -> bool:
@@ -86,12 +88,13 @@ class LayerPath:
         """On to a layer for what it holds, whatever reads it; it costs a run unless the targets came with it."""
         if layer in self.names:
             return dataclasses.replace(self, names=(layer,))
-        held = self.resolution.answers.get(layer)
+        held = self.resolved.answers.get(layer)
         found = Layer.of(self.model, layer, self.feeds, held)
-        self.spent[:] += held is None
+        if held is None:
+            self.evaluations.add(np.arange(len(self.samples)))
         feeds = {layer: found.x}
         samples = split(feeds, layer, None, frozenset())
-        return LayerPath((layer,), self.model, feeds, self.resolution, samples, self.spent, found, self)
+        return LayerPath((layer,), self.model, feeds, self.resolved, samples, self.evaluations, found, self)
 
     def at(self, layer: str) -> LayerPath:
         """On to a layer, where the model is cut; to an input alone where it is the name of one that is explained."""
@@ -104,7 +107,7 @@ class LayerPath:
             there,
             model=behind,
             feeds={**{name: array for name, array in self.feeds.items() if name in taken}, **there.feeds},
-            resolution=dataclasses.replace(self.resolution, model=behind),
+            resolved=dataclasses.replace(self.resolved, model=behind),
         )
 
     def to_floats(self, layer: str | None = None) -> LayerPath:
@@ -136,11 +139,11 @@ class LayerPath:
         UnsupportedModelError
             The layer lies before or beside the embedding.
         """
-        route = self
-        while route.before is not None and route.before.smooth:
-            route = route.before
-        if route is not self or route.before is None or route.names[0] in embeddings(route.before.model):
-            return route
+        path = self
+        while path.before is not None and path.before.smooth:
+            path = path.before
+        if path is not self or path.before is None or path.names[0] in embeddings(path.before.model):
+            return path
         raise UnsupportedModelError(
             f"Layer '{self.names[0]}' of {self.model.name} is not made from floats of the input or an embedding, so no "
             "path leads to it. Use saliency, input_x_gradient or integrated_gradients there."
@@ -173,7 +176,7 @@ class LayerPath:
         progress.expect(len(sample))
         held = self.layer.lifted({**others, **below})
         progress.advance(len(sample))
-        np.add.at(self.spent, sample, 1)
+        self.evaluations.add(sample)
         taken = {info.name for info in self.model.inputs}
         return {**{name: array for name, array in below.items() if name in taken}, self.layer.name: held}
 

@@ -45,9 +45,8 @@ def _fits(shape: tuple[int | None, ...], classes: int) -> bool:
     return (first == classes and middle * last > 1) or (last == classes and first * middle > 1)
 
 
-def by_place(model: Model, tensor: str, feeds: Mapping[str, Array], names: list[str]) -> tuple[str, Array] | None:
+def by_place(tensor: str, outputs: Mapping[str, Array], names: list[str]) -> tuple[str, Array] | None:
     """The last of ``names`` whose mean over the places is ``tensor``, and its scores (N, h, w, K); None if none is."""
-    outputs = model.with_outputs([*names, tensor]).run(feeds, list(dict.fromkeys([*names, tensor])))
     scores = outputs[tensor].reshape(len(outputs[tensor]), -1)
     for name in reversed(names):
         held = outputs[name]

@@ -10,6 +10,7 @@ from xaionnx.errors import BudgetError, OutputError
 from xaionnx.perturb.appliers import applier
 from xaionnx.perturb.removal import Removal
 from xaionnx.runtime import progress
+from xaionnx.runtime.evaluations import Evaluations
 from xaionnx.runtime.model import Feed, Model
 from xaionnx.targets.selection import TargetSet
 from xaionnx.typing import Array
@@ -28,42 +29,48 @@ class Game:
         Who the players are, and what takes an absent one's place.
     full : array (T + W,)
         The targets at the input itself; the one evaluation that is spent before the game begins.
-    own : int, optional
+    explained : int, optional
         The number T of targets that are explained; the other W are watched. All if not given.
     budget : int, optional
         The most model evaluations, that one included.
     applier : str
         ``host``, ``graph``, ``auto`` or ``incremental``; see `xaionnx.perturb.appliers.applier`.
-
-    Attributes
-    ----------
-    evaluations : int
-        Model evaluations spent. A coalition costs one for each baseline that is averaged over, whatever the
-        number of targets.
+    evaluations : Evaluations, optional
+        The counter of the batch, which knows of the input's own evaluation.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - options of a public class, by keyword
         self,
         model: Model,
         selection: TargetSet,
         removal: Removal,
         full: Array,
         *,
-        own: int | None = None,
+        explained: int | None = None,
         budget: int | None = None,
         applier_kind: str = "auto",
+        evaluations: Evaluations | None = None,
     ) -> None:
         self.removal = removal
         self.selection = selection
         self._all = len(full)
-        self._own = self._all if own is None else own
-        self.full = full[: self._own]
+        self._explained = self._all if explained is None else explained
+        self.full = full[: self._explained]
         self.budget = budget
-        self.evaluations = 1
+        self._number = removal.sample.number
+        if evaluations is None:
+            evaluations = Evaluations(removal.sample.count)
+            evaluations.add(self._number)
+        self._spent = evaluations
         self._model = model
         self._name = model.name
         self._applier = applier(model, removal, selection, applier_kind)
         self._empty: Array | None = None
+
+    @property
+    def evaluations(self) -> int:
+        """Model evaluations spent: one a coalition and baseline averaged over, whatever the number of targets."""
+        return int(self._spent.rows[self._number])
 
     @property
     def players(self) -> int:
@@ -73,7 +80,7 @@ class Game:
     @property
     def targets(self) -> int:
         """The number T of targets."""
-        return self._own
+        return self._explained
 
     @property
     def cuts(self) -> tuple[str, ...]:
@@ -129,13 +136,13 @@ class Game:
         shared = {name: array for name, array in self.removal.sample.x.items() if name in self._model.shared}
         for start, stop, outputs in self._model.batches(count, feed, self.selection.tensors, shared):
             values[start:stop] = self.selection.select(outputs)
-            self.evaluations += stop - start
+            self._spent.add(self._number, stop - start)
             progress.advance(stop - start)
         if not np.isfinite(values).all():
             raise OutputError(
                 f"{self._name} answers NaN or infinity for a part of sample {self.removal.sample.number} by itself."
             )
-        return values[:, : self._own]
+        return values[:, : self._explained]
 
     def watch(self, codes: Array) -> tuple[Array, Array]:
         """The targets and the watched numbers for each coalition.
@@ -159,7 +166,7 @@ class Game:
         """
         draws, count = self.removal.draws, len(codes)
         if count == 0:
-            return np.zeros((0, self._own)), np.zeros((0, self._all - self._own))
+            return np.zeros((0, self._explained)), np.zeros((0, self._all - self._explained))
         cost = count * draws
         if self.budget is not None and self.evaluations + cost > self.budget:
             raise BudgetError(
@@ -180,7 +187,7 @@ class Game:
                 # One row after another: each coalition's sum has the same order for any batch size.
                 for t in range(self._all):
                     np.add.at(total[:, t], places, values[:, t])
-            self.evaluations += len(places)
+            self._spent.add(self._number, len(places))
             progress.advance(len(places))
         total /= draws
-        return total[:, : self._own], total[:, self._own :]
+        return total[:, : self._explained], total[:, self._explained :]

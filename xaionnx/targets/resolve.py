@@ -1,4 +1,4 @@
-"""ResolvedTargets: a target, as the user gave it, against a model and its answers."""
+"""Targets, as the user gave them, resolved against a model and its outputs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
 from xaionnx.targets.scores import refuse_rows
-from xaionnx.targets.selection import TargetSet
+from xaionnx.targets.selection import TargetSet, TargetTerm
 from xaionnx.targets.target import Target
 from xaionnx.typing import Array
 
@@ -26,23 +26,43 @@ class ResolvedTargets:
     model : Model
         The model, with the internal tensors exposed that the targets read.
     selection : TargetSet
-        T targets of N samples.
+        T + W targets of N samples.
     several : bool
         Whether a list was given, so that results have a leading axis of targets.
     values : array of float64, (T + W, N)
         The targets at the input.
-    own : int
-        The first T targets are those asked for; a method watches the other W in the same evaluations.
+    count : int
+        The number T of targets that are explained; the other W are watched in the same evaluations.
     answers : dict of arrays (N, ...) by tensor name
-        What the model answered: the tensors that the targets read, and those that were to be kept.
+        The outputs at the input: the tensors that the targets read, and those that were to be kept.
     """
 
     model: Model
     selection: TargetSet
     several: bool
     values: Array
-    own: int
+    count: int
     answers: dict[str, Array] = field(default_factory=dict)
+
+    @property
+    def terms(self) -> list[TargetTerm]:
+        """The T targets that are explained."""
+        return self.selection.picks[: self.count]
+
+    @property
+    def names(self) -> Array:
+        """The T targets in words, (T, N)."""
+        return self.selection.names[: self.count]
+
+    @property
+    def prediction(self) -> Array:
+        """The T targets at the input, (T, N)."""
+        return self.values[: self.count]
+
+    @property
+    def tensors(self) -> tuple[str, ...]:
+        """Names of the tensors that the T targets read."""
+        return tuple(dict.fromkeys(term.tensor for term in self.terms))
 
     __repr__ = short_repr
 
@@ -61,14 +81,15 @@ def resolve(
     OutputError
         The model answers NaN or infinity.
     """
-    targets, several = Target.of(given)
-    tensors = [target.tensor(model) for target in (*targets, *watched)]
+    asked, several = Target.of(given)
+    targets = [*asked, *watched]
+    tensors = [target.tensor(model) for target in targets]
     fetched = list(dict.fromkeys([*tensors, *keep]))
     exposed = model.with_outputs(fetched)
     outputs = exposed.run(x, fetched)
-    picks = [t.picks(outputs[name], model) for t, name in zip((*targets, *watched), tensors, strict=True)]
-    selection = TargetSet([pick for some in picks for pick in some])
+    terms = [target.picks(outputs[name], model) for target, name in zip(targets, tensors, strict=True)]
+    selection = TargetSet([term for some in terms for term in some])
     values = selection.select(outputs)
     refuse_rows(~np.isfinite(values).all(axis=1), model)
-    own = sum(len(some) for some in picks[: len(targets)])
-    return ResolvedTargets(exposed, selection, several, values.T, own, outputs)
+    count = sum(len(some) for some in terms[: len(asked)])
+    return ResolvedTargets(exposed, selection, several, values.T, count, outputs)

@@ -1,12 +1,13 @@
-"""One formula over the places and channels of a layer, for numbers and for nodes of a graph."""
+"""One formula over the channels and places of a layer, for numbers and for nodes of a graph."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, final
 
 import numpy as np
+
+from xaionnx.typing import Array
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -16,42 +17,58 @@ if TYPE_CHECKING:
 _PLACES: Final = (-2, -1)
 
 
-class CamOps(ABC):
-    """What a formula needs beside sums and products, of operands (..., D, h, w)."""
+class Planes(Protocol):
+    """Numbers (..., D, h, w), or a node that computes them, which are added and multiplied."""
 
-    @abstractmethod
-    def total(self, a: Any) -> Any:
+    def __add__(self, other: Any, /) -> Any: ...
+    def __radd__(self, other: Any, /) -> Any: ...
+    def __mul__(self, other: Any, /) -> Any: ...
+    def __rmul__(self, other: Any, /) -> Any: ...
+
+
+P = TypeVar("P", bound=Planes)
+
+
+class CamOps(Protocol[P]):
+    """What a formula needs beside sums and products."""
+
+    def total(self, a: P) -> P:
         """The sum over the places, (..., D, 1, 1)."""
 
-    @abstractmethod
-    def mean(self, a: Any) -> Any:
+    def mean(self, a: P) -> P:
         """The mean over the places, (..., D, 1, 1)."""
 
-    @abstractmethod
-    def positive(self, a: Any) -> Any:
+    def channels(self, a: P) -> P:
+        """The sum over the channels: a map (..., h, w)."""
+
+    def positive(self, a: P) -> P:
         """Zero in the place of what is below it."""
 
-    @abstractmethod
-    def quotient(self, a: Any, b: Any) -> Any:
+    def quotient(self, a: P, b: P) -> P:
         """a / b, and zero where b is zero."""
 
 
 @final
-class _Numbers(CamOps):
-    def total(self, a: Any) -> Any:
-        return a.sum(axis=_PLACES, keepdims=True)
+class NumpyOps:
+    """Computes with arrays."""
 
-    def mean(self, a: Any) -> Any:
-        return a.mean(axis=_PLACES, keepdims=True)
+    def total(self, a: Array) -> Array:
+        return np.asarray(a.sum(axis=_PLACES, keepdims=True))
 
-    def positive(self, a: Any) -> Any:
+    def mean(self, a: Array) -> Array:
+        return np.asarray(a.mean(axis=_PLACES, keepdims=True))
+
+    def channels(self, a: Array) -> Array:
+        return np.asarray(a.sum(axis=-3))
+
+    def positive(self, a: Array) -> Array:
         return np.maximum(a, 0)
 
-    def quotient(self, a: Any, b: Any) -> Any:
+    def quotient(self, a: Array, b: Array) -> Array:
         return np.divide(a, b, out=np.zeros(np.broadcast_shapes(a.shape, b.shape)), where=b != 0)
 
 
-NUMBERS: Final = _Numbers()
+NUMBERS: Final = NumpyOps()
 
 
 @final
@@ -63,41 +80,45 @@ class Node:
     value: ir.Value
 
     def __add__(self, other: Any) -> Node:
-        return self._of("Add", other)
+        return self._with("Add", other)
 
     def __mul__(self, other: Any) -> Node:
-        return self._of("Mul", other)
+        return self._with("Mul", other)
 
-    __radd__, __rmul__ = __add__, __mul__
+    def __radd__(self, other: Any) -> Node:
+        return self._with("Add", other)
 
-    def channels(self) -> ir.Value:
-        """The sum over the channels, (N, 1, h, w)."""
-        return self.g.op("ReduceSum", self.value, np.array([1], dtype=np.int64))
+    def __rmul__(self, other: Any) -> Node:
+        return self._with("Mul", other)
 
-    def _of(self, op_type: str, other: Any) -> Node:
+    def _with(self, op_type: str, other: Any) -> Node:
         return Node(self.g, self.g.op(op_type, self.value, other.value if isinstance(other, Node) else other))
 
 
 @final
 @dataclass(frozen=True)
-class Nodes(CamOps):
-    """Adds nodes to a graph."""
+class OnnxOps:
+    """Adds nodes to a graph; a map keeps the axis of channels, (N, 1, h, w)."""
 
     g: Builder
 
-    def total(self, a: Any) -> Any:
-        return self._reduced("ReduceSum", a)
+    def total(self, a: Node) -> Node:
+        return self._reduced("ReduceSum", a, _PLACES)
 
-    def mean(self, a: Any) -> Any:
-        return self._reduced("ReduceMean", a)
+    def mean(self, a: Node) -> Node:
+        return self._reduced("ReduceMean", a, _PLACES)
 
-    def positive(self, a: Any) -> Any:
+    def channels(self, a: Node) -> Node:
+        return self._reduced("ReduceSum", a, (-3,))
+
+    def positive(self, a: Node) -> Node:
         return Node(self.g, self.g.op("Relu", a.value))
 
-    def quotient(self, a: Any, b: Any) -> Any:
+    def quotient(self, a: Node, b: Node) -> Node:
         none = self.g.op("Equal", b.value, 0.0)
         safe = self.g.op("Where", none, 1.0, b.value)
         return Node(self.g, self.g.op("Where", none, 0.0, self.g.op("Div", a.value, safe)))
 
-    def _reduced(self, op_type: str, a: Any) -> Node:
-        return Node(self.g, self.g.op(op_type, a.value, np.array([2, 3], dtype=np.int64)))
+    def _reduced(self, op_type: str, a: Node, axes: tuple[int, ...]) -> Node:
+        # Counted from the front, (N, D, h, w).
+        return Node(self.g, self.g.op(op_type, a.value, np.array([axis + 4 for axis in axes], dtype=np.int64)))

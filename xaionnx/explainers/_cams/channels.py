@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, final
 
 import numpy as np
 
+from xaionnx.attribution import Attribution
 from xaionnx.explainers._cams.cam import CamExplainer, Seen
-from xaionnx.explainers._gradients.gradient import Found
 from xaionnx.gradients.source import GradientRequest
-from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.layers.path import LayerPath
 from xaionnx.parameters import integer
-from xaionnx.runtime.model import Model
+from xaionnx.request import Request
 from xaionnx.typing import Array
 
 
@@ -43,25 +42,25 @@ class ChannelCamExplainer(CamExplainer):
     def weighed(self, values: Array, scores: Array) -> Array:
         """The weights of the channels, from the targets where each is tried, (T, N, D), and at the samples, (T, N)."""
 
-    def look(self, model: Model, seen: Seen) -> tuple[Found, TargetGradients | None]:
+    @final
+    def look(self, request: Request, seen: Seen) -> Attribution:
         part, planes = self.part(seen), seen.planes
         count = len(planes)
         order = np.argsort(-np.abs(planes).mean(axis=(-2, -1)), axis=1, kind="stable")[:, : self.channels]
         tried = np.sort(order, axis=1)
         each = tried.shape[1]
-        question = GradientRequest(part.model, part.feeds, part.resolution, part.names, part.samples, part.spent)
-        values = np.empty((part.resolution.own, count, each))
+        asked = GradientRequest(part.model, part.feeds, part.resolved, part.names, part.samples, request.evaluations)
+        values = np.empty((part.resolved.count, count, each))
 
         def rows(start: int, stop: int) -> tuple[Array, Array]:
             sample, place = np.divmod(np.arange(start, stop), each)
             return sample, tried[sample, place]
 
-        for start, stop, found in question.values(
+        for start, stop, found in asked.values(
             count * each, lambda start, stop: rows(start, stop)[0], lambda *piece: self.tried(seen, *rows(*piece))
         ):
             values.reshape(len(values), -1)[:, start:stop] = found.T
-        weights = self.weighed(values, part.resolution.values[: len(values)])
+        weights = self.weighed(values, part.resolved.prediction)
         kept = np.take_along_axis(planes, tried[:, :, None, None], axis=1)
         small = np.einsum("tnk,nkij->tnij", weights, kept)
-        nothing = np.zeros(count, dtype=np.int64)
-        return Found({}, nothing, np.full(count, each), maps={"cam": small}), None
+        return Attribution({}, maps={"cam": small})

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from xaionnx.data.sample import Sample
 from xaionnx.errors import UnsupportedModelError
-from xaionnx.explainers._cams.cam import Seen, SlopeCamExplainer
+from xaionnx.explainer import hook
 from xaionnx.explainers._cams.cam_ops import NUMBERS
-from xaionnx.explainers._gradients.gradient import Found
-from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.runtime.model import Model
 from xaionnx.targets.resolve import ResolvedTargets
 from xaionnx.targets.scores import class_name, class_scores, logits_of, to_probability
@@ -26,9 +22,8 @@ if TYPE_CHECKING:
     from xaionnx.layers.dry_run import DryRun
 
 
-@dataclass(frozen=True, kw_only=True)
-class ClassCamExplainer(SlopeCamExplainer):
-    """Grad-CAM of another number than the target, made of the scores of all classes::
+class ClassQuestions(ABC):
+    """Lets a :class:`GradientCamExplainer` ask about another number than the target, made of all classes' scores::
 
         map = max(0, sum_k A_k 1/Z sum_ij dJ/dA_k[i, j])
 
@@ -41,26 +36,32 @@ class ClassCamExplainer(SlopeCamExplainer):
     def coefficients(self, scores: Array, classes: Array, others: Array) -> list[Array]:
         """How much each score (N, K) counts in the numbers J that are asked for the classes (N,): arrays (N, K)."""
 
+    @hook
     def others(self, model: Model, scores: Array, classes: Array) -> Array:
         """The classes (N, S) that each is compared with; none where that is all of them."""
         del model, scores
         return np.empty((len(classes), 0), dtype=np.int64)
 
+    @hook
     def named(self, model: Model, tensor: str, scores: Array, others: Array) -> tuple[str, ...]:
         """The classes that each of N samples is compared with, in words."""
-        return tuple(", ".join(class_name(int(k), scores.shape[1], tensor, model) for k in row) for row in others)
+        return class_names(model, tensor, scores.shape[1], others)
 
+    @hook
+    def joined(self, maps: Array) -> Array:
+        """The maps (T, N, h, w) of the targets, of those of all questions."""
+        return maps
+
+    @final
     def small(self, planes: Array, slopes: Array) -> Array:
-        found: Array = (NUMBERS.mean(slopes) * planes).sum(axis=-3)
-        return found
+        return self.joined(NUMBERS.channels(NUMBERS.mean(slopes) * planes))
 
-    def chosen(self, model: Model, sample: Sample, tensors: list[str]) -> str:
-        return super().chosen(model, sample, [logits_of(model, tensor) for tensor in tensors])
+    @final
+    def scores_of(self, model: Model, tensor: str) -> str:
+        return logits_of(model, tensor)
 
-    def watched(self, model: Model, tensors: list[str]) -> list[str]:
-        return [logits_of(model, tensor) for tensor in tensors]
-
-    def validate_questions(self, dry_run: DryRun) -> None:
+    @final
+    def check_questions(self, dry_run: DryRun) -> None:
         model, tensor = dry_run.model, dry_run.tensor
         self._refuse(model, tensor, model.output().shape[1:])
         if dry_run.rows is not None:
@@ -79,27 +80,31 @@ class ClassCamExplainer(SlopeCamExplainer):
                 f"'{tensor}' of {model.name} scores one class, and {type(self).__name__} compares classes."
             )
 
-    def questions(self, model: Model, resolution: ResolvedTargets) -> ResolvedTargets:
-        method, picks = type(self).__name__, []
-        for pick in resolution.selection.picks[: resolution.own]:
-            self._refuse(model, pick.tensor, resolution.answers[pick.tensor].shape[1:])
-            tensor, scores = _logits(model, pick.tensor, resolution.answers, method)
+    @final
+    def questions(self, model: Model, resolved: ResolvedTargets) -> ResolvedTargets:
+        method, terms = type(self).__name__, list[TargetTerm]()
+        for term in resolved.terms:
+            self._refuse(model, term.tensor, resolved.answers[term.tensor].shape[1:])
+            tensor, scores = _logits(model, term.tensor, resolved.answers, method)
             places = np.tile(np.arange(scores.shape[1], dtype=np.int64), (len(scores), 1))
-            classes = classes_of(pick, method)
+            classes = classes_of(term, method)
             others = self.others(model, scores, classes)
             # A question is called after the classes that it compares with.
-            names = self.named(model, pick.tensor, scores, others)
+            names = self.named(model, term.tensor, scores, others)
             asked = self.coefficients(scores, classes, others)
-            picks += [TargetTerm(tensor, "identity", places, weights, names) for weights in asked]
-        selection = TargetSet(picks)
-        values = selection.select(resolution.answers).T
-        return dataclasses.replace(resolution, selection=selection, values=values, own=len(picks))
+            terms += [TargetTerm(tensor, "identity", places, weights, names) for weights in asked]
+        selection = TargetSet(terms)
+        values = selection.select(resolved.answers).T
+        return dataclasses.replace(resolved, selection=selection, values=values, count=len(terms))
 
-    def look(self, model: Model, seen: Seen) -> tuple[Found, TargetGradients | None]:
-        found, slopes = super().look(model, seen)
-        names = seen.whole.resolution.selection.names
-        told = {"against": names} if names.astype(bool).any() else {}
-        return dataclasses.replace(found, diagnostics={**found.diagnostics, **told}), slopes
+    @final
+    def diagnostics(self, asked: ResolvedTargets) -> dict[str, Any]:
+        return {"against": asked.names} if asked.names.astype(bool).any() else {}
+
+
+def class_names(model: Model, tensor: str, count: int, classes: Array) -> tuple[str, ...]:
+    """Classes (N, S) in words, those of each sample joined by commas."""
+    return tuple(", ".join(class_name(int(k), count, tensor, model) for k in row) for row in classes)
 
 
 def one_hot(classes: Array, count: int) -> Array:

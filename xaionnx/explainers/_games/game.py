@@ -1,30 +1,29 @@
-"""What all methods share that explain by removing: from a batch to one game a sample, and back to a record."""
+"""What methods share that explain by removing: one game a sample."""
 
 from __future__ import annotations
 
-import time
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 
-from xaionnx.data.sample import Sample, split
-from xaionnx.explainer import Explainer, provenance
-from xaionnx.explanation import Arrays, Explanation, ValueKind
+from xaionnx.attribution import Attribution, PlayerValues
+from xaionnx.data.sample import Sample
+from xaionnx.explainer import Explainer, hook
+from xaionnx.explanation import ValueKind
 from xaionnx.parameters import integer
 from xaionnx.perturb import baseline as baselines
 from xaionnx.perturb import features as partitions
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.perturb.features import Features
 from xaionnx.perturb.game import Game
-from xaionnx.perturb.players import Players
 from xaionnx.perturb.removal import Removal, Select
+from xaionnx.request import Request
 from xaionnx.runtime import progress
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
-from xaionnx.targets.resolve import ResolvedTargets, resolve
 from xaionnx.targets.target import Target
 from xaionnx.typing import Array
 
@@ -53,9 +52,9 @@ class GameResult:
 
 @dataclass(frozen=True, kw_only=True)
 class GameExplainer(Explainer):
-    """A method that asks a game.
+    """A method that explains by removing: a game for each sample.
 
-    A subclass says in :meth:`estimate` which coalitions it tries and how it sums up the answers.
+    A subclass says in :meth:`estimate` which coalitions it evaluates, and how their values become an attribution.
     """
 
     needs: ClassVar[str] = "output"
@@ -64,6 +63,7 @@ class GameExplainer(Explainer):
     seed: int = integer(0, "seed of everything that is drawn", low=0, high=2**63 - 1)
 
     @property
+    @hook
     def value_kind(self) -> ValueKind:
         return "contribution"
 
@@ -71,20 +71,24 @@ class GameExplainer(Explainer):
     def estimate(self, game: Game) -> GameResult:
         """Find the value of each player."""
 
+    @hook
     def planned(self, players: int) -> int:
         """How many evaluations a sample with so many players will cost at the most; 0 if unknown."""
         del players
         return 0
 
+    @hook
     def evaluations(self) -> int | None:
         """The most evaluations a sample may cost; None without such a limit."""
         return None
 
+    @hook
     def watched(self, model: Model, target: Any) -> list[Target]:
         """Further numbers that :meth:`estimate` reads from the same evaluations."""
         del model, target
         return []
 
+    @hook
     def applier(self) -> str:
         """How codes are answered; see `xaionnx.perturb.appliers.applier`."""
         return "auto"
@@ -97,33 +101,31 @@ class GameExplainer(Explainer):
         """The baseline of the named inputs."""
         return Baseline.of(self.baseline).draws(sample, names, self.seed)
 
-    def attribute(self, model: Model, x: Array | Mapping[str, Array], target: Any = None) -> Explanation:
-        began = time.perf_counter()
-        feeds = model.check(x)
-        main = model.input().name
-        target = self.default_target(model) if target is None else target
-        resolution = resolve(target, model, feeds, self.watched(model, target))
-        samples = split(feeds, main, model.spec, model.shared)
-        games, answers = [], []
-        for n, sample in enumerate(samples):
+    @hook
+    def compute(self, request: Request) -> Attribution:
+        resolved = request.resolve(self.watched(request.model, request.target))
+        games, found = [], []
+        for n, sample in enumerate(request.samples):
             removal = self.removal(sample)
             game = Game(
-                resolution.model,
-                resolution.selection.of_sample(n),
+                resolved.model,
+                resolved.selection.of_sample(n),
                 removal,
-                resolution.values[:, n],
-                own=resolution.own,
+                resolved.values[:, n],
+                explained=resolved.count,
                 budget=self.evaluations(),
                 applier_kind=self.applier(),
+                evaluations=request.evaluations,
             )
             planned = self.planned(removal.players.count) * removal.draws
             planned = planned if game.budget is None else min(planned, game.budget - 1)
             progress.expect(planned)
-            answers.append(self.estimate(game))
+            before = game.evaluations
+            found.append(self.estimate(game))
             # An early stop leaves some of the plan undone.
-            progress.expect(game.evaluations - 1 - planned)
+            progress.expect(game.evaluations - before - planned)
             games.append(game)
-        return _record(self, model, feeds, target, resolution, games, answers, time.perf_counter() - began)
+        return _joined(games, found)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,54 +139,27 @@ class FeatureExplainer(GameExplainer):
         return Select(sample, players, self.draws(sample, tuple(players.maps)))
 
 
-def _record(
-    explainer: GameExplainer,
-    model: Model,
-    feeds: Mapping[str, Array],
-    target: Any,
-    resolution: ResolvedTargets,
-    games: Sequence[Game],
-    answers: Sequence[GameResult],
-    seconds: float,
-) -> Explanation:
-    """Join the answers of N samples."""
-
-    def axis(array: Array) -> Array:
-        return array if resolution.several else array[0]
-
+def _joined(games: Sequence[Game], found: Sequence[GameResult]) -> Attribution:
+    """The results of N games as one attribution."""
     players = [game.removal.players for game in games]
-    spread = [
-        p.spread(answer.values, game.removal.sample.x) for p, answer, game in zip(players, answers, games, strict=True)
-    ]
-    names = [name for name in feeds if name in players[0].maps]
-    values = {name: axis(np.stack([one[name] for one in spread], axis=1)) for name in names}
+    spread = [p.spread(one.values, game.removal.sample.x) for p, one, game in zip(players, found, games, strict=True)]
+    names = [name for name in games[0].removal.sample.x if name in players[0].maps]
     empties = [game.known_empty for game in games]
-    known = None if any(e is None for e in empties) else np.stack([e for e in empties if e is not None], axis=1)
-    errors = [a.standard_error for a in answers]
-    maps = {key: axis(np.stack([a.maps[key] for a in answers], axis=1)) for key in answers[0].maps}
-    diagnostics: dict[str, Any] = {
-        "evaluations": [game.evaluations for game in games],
-        "players": [p.count for p in players],
-        "seconds": round(seconds, 6),
-    }
-    for key in answers[0].diagnostics:
-        diagnostics[key] = [answer.diagnostics.get(key) for answer in answers]
-    main = model.input().name
-    resolved: dict[str, Any] = {"baseline": Baseline.of(explainer.baseline)}
-    if isinstance(explainer, FeatureExplainer):
-        resolved["features"] = players[0].features
-    return Explanation(
-        method=explainer.name(),
-        values=values[main] if set(names) == {main} else values,
-        target=axis(resolution.selection.names[: resolution.own]),
-        prediction=axis(resolution.values[: resolution.own]),
-        baseline_prediction=None if known is None else axis(known),
-        feature_values=axis(padded([a.values for a in answers])),
-        features=_joined(players, names, main),
-        standard_error=None if any(e is None for e in errors) else axis(padded([e for e in errors if e is not None])),
-        maps=maps,
-        diagnostics=diagnostics,
-        provenance=provenance(explainer, model, feeds, Target.of(target)[0], resolved),
+    errors = [one.standard_error for one in found]
+    return Attribution(
+        values={name: np.stack([one[name] for one in spread], axis=1) for name in names},
+        baseline=None if any(e is None for e in empties) else np.stack([e for e in empties if e is not None], axis=1),
+        players=PlayerValues(
+            padded([one.values for one in found]),
+            {name: _stacked([p.maps[name] for p in players]) for name in names},
+            None if any(e is None for e in errors) else padded([e for e in errors if e is not None]),
+        ),
+        maps={key: np.stack([one.maps[key] for one in found], axis=1) for key in found[0].maps},
+        diagnostics={
+            "players": [p.count for p in players],
+            **{key: [one.diagnostics.get(key) for one in found] for key in found[0].diagnostics},
+        },
+        parameters={"features": players[0].features},
     )
 
 
@@ -197,11 +172,7 @@ def padded(values: Sequence[Array]) -> Array:
     return padded
 
 
-def _joined(players: Sequence[Players], names: Sequence[str], main: str) -> Arrays:
-    """Label maps of N samples: one for all where they are equal."""
-    joined = {}
-    for name in names:
-        maps = [p.maps[name] for p in players]
-        alike = all(m.shape == maps[0].shape and np.array_equal(m, maps[0]) for m in maps[1:])
-        joined[name] = maps[0][None] if alike else np.stack(maps)
-    return joined[main] if list(joined) == [main] else joined
+def _stacked(maps: Sequence[Array]) -> Array:
+    """Label maps of N samples, (N, ...): one for all, (1, ...), where they are equal."""
+    alike = all(m.shape == maps[0].shape and np.array_equal(m, maps[0]) for m in maps[1:])
+    return maps[0][None] if alike else np.stack(maps)

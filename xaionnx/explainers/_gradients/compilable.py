@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Protocol, final, runtime_checkable
 
 import numpy as np
 
 from xaionnx.data.sample import Sample
-from xaionnx.explainers._gradients.gradient import LayerExplainer
 from xaionnx.runtime.model import Model
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
+    from xaionnx.autodiff.rule import Table
     from xaionnx.graph.builder import Builder
 
 
@@ -96,19 +95,22 @@ def total(g: Builder, values: Mapping[str, ir.Value], like: ir.Value) -> ir.Valu
     return parts[0] if len(parts) == 1 else g.op("Sum", *parts)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Compilable(LayerExplainer):
-    """A gradient method that can be compiled: it says which gradients it needs, and adds nodes behind them.
+@runtime_checkable
+class Compilable(Protocol):
+    """A method of gradients that can be compiled: it says which gradients it needs, and adds nodes behind them.
 
-    :meth:`trace` and :meth:`emit` are two faces of one definition and are tested to agree.
+    Its ``trace`` and :meth:`emit` are two faces of one definition and are tested to agree.
     """
 
-    def rows(self, g: Builder, x: Mapping[str, ir.Value], sample: Sample) -> Rows:
-        """Points of the explained inputs ``x``, (N, ...) each, at which the model runs: by default ``x`` alone."""
-        del g, sample
-        return Rows(1, x)
+    def wrt(self, model: Model, sample: Sample, tensor: str) -> tuple[str, ...]:
+        """Tensors at which the gradient of the target, read from ``tensor``, is taken."""
 
-    @abstractmethod
+    def rules(self, model: Model) -> Table | None:
+        """The rules that take the place of derivatives; None for the derivatives themselves."""
+
+    def rows(self, g: Builder, x: Mapping[str, ir.Value], sample: Sample) -> Rows:
+        """Points of the explained inputs ``x``, (N, ...) each, at which the model runs."""
+
     def emit(self, g: Builder, traced: Traced) -> Emitted:
         """Add the nodes that compute the attribution.
 

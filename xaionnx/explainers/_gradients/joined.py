@@ -1,4 +1,4 @@
-"""Explanations of noisy copies joined into one."""
+"""Attributions of noisy copies joined into one."""
 
 from __future__ import annotations
 
@@ -7,123 +7,92 @@ from typing import Any, final
 
 import numpy as np
 
-from xaionnx.explanation import Arrays, Explanation
-from xaionnx.targets.resolve import ResolvedTargets
+from xaionnx.attribution import Attribution, PlayerValues
 from xaionnx.typing import Array
+
+# The name of the players' values, which no tensor has.
+_PLAYERS = ""
 
 
 @final
 class Joined:
-    """A statistic of the explanations of copies of N samples.
+    """A statistic of the attributions of copies of N samples.
 
     Parameters
     ----------
-    resolution : ResolvedTargets
-        Of the clean samples.
+    samples : int
+        The number N of clean samples.
     statistic : str
         See :class:`Moments`.
     players : bool
         Whether every copy has the players of its clean sample; their values are joined then.
     """
 
-    def __init__(self, resolution: ResolvedTargets, statistic: str, players: bool) -> None:
-        self._resolution, self._players = resolution, players
-        self._samples, self._axis = resolution.values.shape[1], int(resolution.several)
+    def __init__(self, samples: int, statistic: str, players: bool) -> None:
+        self._samples, self._players = samples, players
         self._moments: defaultdict[str, Moments] = defaultdict(lambda: Moments(statistic))
-        self._means: defaultdict[str, Moments] = defaultdict(lambda: Moments("mean"))
-        self._spent: dict[str, Array] = {}
+        self._prediction, self._baseline = Moments("mean"), Moments("mean")
         self._gap: Array | None = None
-        self._last: Explanation | None = None
+        self._last: Attribution | None = None
 
-    def add(self, found: Explanation) -> None:
-        """Take the explanation of some copies into account: all samples of the first, then those of the next."""
+    def add(self, found: Attribution, prediction: Array) -> None:
+        """Take some copies into account, all samples of the first, then those of the next: their targets are (T, J)."""
         self._last = found
-        for name, array in _named(found.feature_values if self._players else found.values).items():
-            self._add(self._moments[name], array)
-        for name in ("prediction", "baseline_prediction"):
-            if getattr(found, name) is not None:
-                self._add(self._means[name], getattr(found, name))
-        told = found.diagnostics
-        for key in ("evaluations", "gradients"):
-            if key in told:
-                spent = np.reshape(told[key], (-1, self._samples)).sum(axis=0)
-                self._spent[key] = self._spent.get(key, 0) + spent
-        if "relative_gap" in told:
-            gaps = np.array(told["relative_gap"])
-            gap = gaps.reshape(-1, self._samples, *gaps.shape[1:]).max(axis=0)
+        if self._players:
+            assert found.players is not None  # the method has features
+            self._add(self._moments[_PLAYERS], found.players.values)
+        else:
+            for name, array in found.values.items():
+                self._add(self._moments[name], array)
+        self._add(self._prediction, prediction)
+        if found.baseline is not None:
+            self._add(self._baseline, found.baseline)
+        if "relative_gap" in found.diagnostics:
+            gaps = found.diagnostics["relative_gap"]
+            gap = gaps.reshape(len(gaps), -1, self._samples).max(axis=1)
             self._gap = gap if self._gap is None else np.maximum(gap, self._gap)
 
     def _add(self, moments: Moments, array: Array) -> None:
-        for copy in np.split(array, array.shape[self._axis] // self._samples, axis=self._axis):
+        for copy in np.split(array, array.shape[1] // self._samples, axis=1):
             moments.add(copy.astype(np.float64))
 
-    def record(
-        self, method: str, seconds: float, provenance: dict[str, Any], layer: dict[str, Any] | None = None
-    ) -> Explanation:
-        """What was joined, as one explanation of the clean samples; ``layer`` where they hold an inner tensor."""
-        last, resolution = self._last, self._resolution
+    def attribution(self) -> Attribution:
+        """What was joined, as that of the clean samples."""
+        last = self._last
         assert last is not None  # whoever joins has added
-        layer = last.provenance.get("layer", layer)
-        if layer is not None:
-            provenance["layer"] = layer
-        if "approximations" in last.provenance:
-            provenance["approximations"] = last.provenance["approximations"]
+        diagnostics: dict[str, Any] = {"noisy_prediction": self._prediction.joined()[0]}
+        if self._gap is not None:
+            diagnostics["relative_gap"] = self._gap
         found = {name: moments.joined() for name, moments in self._moments.items()}
-        means = {name: moments.joined()[0] for name, moments in self._means.items()}
-        like = _named(last.values)
-        features: dict[str, Array] = {}
+        players, errors = None, None
         if self._players:
-            features = {name: labels[: self._samples] for name, labels in _named(last.features).items()}
-            players = found[_ALONE][0]
-            values = {name: self._spread(players, features.get(name), array) for name, array in like.items()}
+            assert last.players is not None  # as when it was added
+            joined, error = found[_PLAYERS]
+            labels = {name: array[: self._samples] for name, array in last.players.labels.items()}
+            players = PlayerValues(joined, labels, error)
+            values = {name: self._spread(joined, labels.get(name), like) for name, like in last.values.items()}
         else:
             values = {name: statistic for name, (statistic, _) in found.items()}
-        several = resolution.several
-        alone = list(found) == [_ALONE]
-        diagnostics: dict[str, Any] = {
-            "evaluations": (self._spent["evaluations"] + 1).tolist(),  # the clean sample's prediction
-            **{key: spent.tolist() for key, spent in self._spent.items() if key != "evaluations"},
-            "seconds": round(seconds, 6),
-            "noisy_prediction": means["prediction"].T.tolist(),
-        }
-        if self._gap is not None:
-            diagnostics["relative_gap"] = self._gap.tolist()
-        return Explanation(
-            method=method,
-            values=_unnamed({name: array.astype(like[name].dtype) for name, array in values.items()}),
-            target=resolution.selection.names if several else resolution.selection.names[0],
-            prediction=resolution.values if several else resolution.values[0],
-            baseline_prediction=means.get("baseline_prediction"),
-            feature_values=found[_ALONE][0] if self._players else None,
-            features=_unnamed(features) if self._players else None,
-            standard_error=found[_ALONE][1] if alone else None,
-            maps={} if alone else {f"standard_error_{name}": error for name, (_, error) in found.items()},
+            errors = {name: error for name, (_, error) in found.items()}
+        return Attribution(
+            values={name: array.astype(last.values[name].dtype) for name, array in values.items()},
+            baseline=self._baseline.joined()[0] if self._baseline.count else None,
+            standard_error=errors,
+            players=players,
             diagnostics=diagnostics,
-            provenance=provenance,
+            facts=last.facts,
         )
 
     def _spread(self, players: Array, labels: Array | None, like: Array) -> Array:
-        """The value of each player at each of its elements, 0 where there is none."""
-        shape = like.shape[self._axis + 1 :]
+        """The value (T, N, ...) of each player at each of its elements, 0 where there is none."""
+        shape = like.shape[2:]
         if labels is None:
-            return np.zeros((*like.shape[: self._axis], self._samples, *shape))
+            return np.zeros((len(like), self._samples, *shape))
         each = [
-            np.where(mine < 0, 0.0, players.take(n, axis=self._axis)[..., mine])
+            np.where(mine < 0, 0.0, players[:, n][:, mine])
             for n, mine in enumerate(np.broadcast_to(labels, (self._samples, *shape)))
         ]
-        return np.stack(each, axis=self._axis)
-
-
-# The name of what has none.
-_ALONE = ""
-
-
-def _named(arrays: Arrays | None) -> dict[str, Array]:
-    return arrays if isinstance(arrays, dict) else {_ALONE: np.asarray(arrays)}
-
-
-def _unnamed(arrays: dict[str, Array]) -> Arrays:
-    return arrays[_ALONE] if list(arrays) == [_ALONE] else arrays
+        return np.stack(each, axis=1)
 
 
 @final
@@ -143,25 +112,25 @@ class Moments:
 
     def __init__(self, statistic: str) -> None:
         self._statistic = statistic
-        self._count = 0
+        self.count = 0
         self._first: Array = np.zeros(())
         self._sums: list[Array] = []
 
     def add(self, array: Array) -> None:
         """Take one more array into account."""
         quantity = array**2 if self._statistic == "squared" else array
-        if self._count == 0:
+        if self.count == 0:
             self._first = quantity
             powers = 4 if self._statistic == "variance" else 2
             self._sums = [np.zeros(quantity.shape) for _ in range(powers)]
         difference = quantity - self._first
         for power, total in enumerate(self._sums, start=1):
             total += difference**power
-        self._count += 1
+        self.count += 1
 
     def joined(self) -> tuple[Array, Array]:
         """The statistic and its standard error, of two arrays or more."""
-        n, raw = self._count, [total / self._count for total in self._sums]
+        n, raw = self.count, [total / self.count for total in self._sums]
         mean = raw[0]
         second = np.maximum(raw[1] - mean**2, 0)
         variance = second * n / (n - 1)

@@ -23,10 +23,6 @@ class FromBaseline:
     baseline: Any = baselines.parameter("where the path starts")
     seed: int = integer(0, "seed of a baseline that is drawn", low=0, high=2**63 - 1)
 
-    def resolved(self) -> dict[str, Any]:
-        """The baseline behind its shorthand."""
-        return {"baseline": Baseline.of(self.baseline)}
-
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -48,7 +44,7 @@ class Paths:
     @classmethod
     def of(cls, slopes: TargetGradients, points: Points, baseline: Any, seed: int) -> Paths:
         """From a baseline, or its shorthand."""
-        drawn = slopes.route.draws(Baseline.of(baseline), seed)
+        drawn = slopes.path.draws(Baseline.of(baseline), seed)
         return cls(slopes, points, {name: starts[points.sample] for name, starts in drawn.items()})
 
     @property

@@ -5,23 +5,23 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from xaionnx.errors import DataError
-from xaionnx.explainers._gradients.propagation import PropagationExplainer
+from xaionnx.explainers._gradients.gradient import AtLayer, GradientExplainer
+from xaionnx.explainers._gradients.propagation import Propagation
 from xaionnx.gradients.choice import validated
 from xaionnx.layers.embeddings import explained
 from xaionnx.parameters import free
 
 if TYPE_CHECKING:
     from xaionnx.autodiff.rule import Table
-    from xaionnx.explanation import Explanation
     from xaionnx.layers.dry_run import DryRun
     from xaionnx.runtime.model import Model
 
 
 @dataclass(frozen=True, kw_only=True)
-class PatternExplainer(PropagationExplainer):
+class PatternExplainer(Propagation, AtLayer, GradientExplainer):
     """A method that walks back by patterns. ``provenance`` tells their hash, estimator, samples and counts of units."""
 
     weighted: ClassVar[bool]
@@ -32,10 +32,10 @@ class PatternExplainer(PropagationExplainer):
         "FILE.npz that xaionnx patterns wrote, or a folder of inputs to estimate patterns from",
     )
 
-    def __post_init__(self) -> None:
+    @final
+    def check_parameters(self) -> None:
         from xaionnx.patterns import Patterns
 
-        super().__post_init__()
         # What cannot be read is refused here, before any input is read that the refusal might be put down to.
         if isinstance(self.patterns, str | os.PathLike):
             if Path(self.patterns).suffix.lower() == ".npz":
@@ -43,8 +43,9 @@ class PatternExplainer(PropagationExplainer):
             elif not Path(self.patterns).exists():
                 raise DataError(f"There is no '{self.patterns}' to estimate patterns from. Name a folder of inputs.")
 
-    def resolved(self) -> dict[str, Any]:
-        """What the patterns were estimated from, where they are there already."""
+    @final
+    def resolved_parameters(self) -> dict[str, Any]:
+        # What the patterns were estimated from, where they are there already.
         from xaionnx.patterns import Patterns
 
         found = self.patterns
@@ -53,17 +54,16 @@ class PatternExplainer(PropagationExplainer):
         told = ("sha256", "estimator", "samples", "units", "zero", "within")
         return {"patterns": {name: getattr(found, name) for name in told}}
 
+    @final
     def bind(self, model: Model) -> PatternExplainer:
         from xaionnx.patterns import Patterns
 
         return replace(self, patterns=Patterns.of(self.patterns, model))
 
-    def attribute(self, model: Model, x: Any, target: Any = None) -> Explanation:
-        return super(PatternExplainer, self.bind(model)).attribute(model, x, target)
-
-    def validate(self, dry_run: DryRun) -> dict[str, str | None]:
+    @final
+    def check_model(self, dry_run: DryRun) -> dict[str, str | None]:
         if self.patterns is not None:
-            return super().validate(dry_run)
+            return super().check_model(dry_run)
         from xaionnx.autodiff.patterns import statistics
         from xaionnx.patterns import layers_among
 
@@ -74,6 +74,7 @@ class PatternExplainer(PropagationExplainer):
             layers_among(dry_run.outputs(names, rules), dry_run.model)
         return told
 
+    @final
     def rules(self, model: Model) -> Table:
         from xaionnx.autodiff.patterns import table
         from xaionnx.patterns import Patterns

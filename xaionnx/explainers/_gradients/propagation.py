@@ -1,13 +1,15 @@
-"""What the methods share that propagate something else than derivatives: a table of rules is all that differs."""
+"""What methods share that propagate something else than derivatives: a table of rules is all that differs."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from xaionnx.explainers._gradients.compilable import Compilable, Emitted, Traced
-from xaionnx.explainers._gradients.gradient import Found, Points, gradients
+from xaionnx.attribution import Attribution
+from xaionnx.explainer import hook
+from xaionnx.explainers._gradients.compilable import Emitted, Traced
+from xaionnx.explainers._gradients.gradient import Points, gradients
 from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.parameters import choice
 
@@ -18,8 +20,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PropagationExplainer(Compilable):
-    """A method whose values are what its rules hand back from the target.
+class Propagation(ABC):
+    """Makes a gradient method return what its rules propagate back from the target.
 
     Rules belong to the ops of a graph, so the values come from the graph alone: neither finite differences nor a
     gradient model can take its place.
@@ -31,8 +33,11 @@ class PropagationExplainer(Compilable):
     def rules(self, model: Model) -> Table:
         """The rules, op by op."""
 
-    def trace(self, slopes: TargetGradients, points: Points) -> Found:
+    @hook
+    def trace(self, slopes: TargetGradients, points: Points) -> Attribution:
         return gradients(slopes, points)
 
+    @hook
     def emit(self, g: Builder, traced: Traced) -> Emitted:
+        del g
         return Emitted(traced.gradients)

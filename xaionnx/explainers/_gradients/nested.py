@@ -51,7 +51,7 @@ def inner_method(owner: Explainer, given: Any, usual: Explainer, passed: Sequenc
     return dataclasses.replace(found, **taken)  # type: ignore[type-var]  # every method is a dataclass
 
 
-def resolved(method: Explainer, sample: Sample) -> Explainer:
+def resolved_method(method: Explainer, sample: Sample) -> Explainer:
     """The method with what stands behind its shorthand of a baseline and of features."""
     return _replaced(method, Baseline.of, lambda given: Features.of(given).resolved(sample))
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from xaionnx import parameters
 from xaionnx.data.sample import Sample
-from xaionnx.explainers._gradients.gradient import LayerExplainer, Points
+from xaionnx.explainers._gradients.gradient import GradientExplainer, Points
 from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.layers.default_layer import default_layer
 from xaionnx.layers.embeddings import explained
@@ -24,7 +24,7 @@ _PIECE = 2**24
 
 
 @dataclass(frozen=True, kw_only=True)
-class InnerExplainer(LayerExplainer):
+class LayerPathExplainer(GradientExplainer):
     """A method that explains a layer by a path in the input."""
 
     layer: str | None = parameters.name(
@@ -44,7 +44,7 @@ class InnerExplainer(LayerExplainer):
 
 @final
 @dataclass(frozen=True, eq=False)
-class InnerPaths:
+class LayerPaths:
     """Straight paths in the input from B baselines to each of J points.
 
     Attributes
@@ -61,9 +61,9 @@ class InnerPaths:
     ends: dict[str, Array]
 
     @classmethod
-    def of(cls, slopes: TargetGradients, points: Points, baseline: Any, seed: int) -> InnerPaths:
+    def of(cls, slopes: TargetGradients, points: Points, baseline: Any, seed: int) -> LayerPaths:
         """From a baseline, or its shorthand."""
-        start = slopes.route.start
+        start = slopes.path.start
         drawn = start.draws(Baseline.of(baseline), seed)
         ends = {name: start.feeds[name][points.sample] for name in start.names}
         return cls(slopes, points, {name: array[points.sample] for name, array in drawn.items()}, ends)
@@ -80,7 +80,7 @@ class InnerPaths:
             start, x = self.starts[name][point, draw], end[point]
             places[name] = start + share.astype(x.dtype).reshape(-1, *(1,) * x.ndim) * (x - start)
         sample = np.full(len(share), self.points.sample[point])
-        return self.slopes.route.lifted(self.slopes.route.start, sample, places)
+        return self.slopes.path.lifted(self.slopes.path.start, sample, places)
 
     def pieces(self, steps: int) -> Iterator[tuple[int, int]]:
         """The steps of a path in pieces that fit into memory: the first of each, and the one behind its last."""

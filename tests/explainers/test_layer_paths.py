@@ -8,7 +8,7 @@ from models import planted
 from tests.explainers.nets import layer_of, mobile, slopes_of
 from tests.tiny import loaded, normal, row
 from xaionnx import Baseline, Model, Target
-from xaionnx.explainers._gradients import inner_paths
+from xaionnx.explainers._gradients import layer_paths
 from xaionnx.explainers.conductance import Conductance
 from xaionnx.explainers.integrated_gradients import IntegratedGradients
 from xaionnx.explainers.internal_influence import InternalInfluence
@@ -97,7 +97,7 @@ def test_a_path_that_does_not_fit_into_memory_is_walked_in_pieces(monkeypatch, c
     x = normal(2, 3)
     whole = Conductance(layer="h", steps=7, rule=rule).attribute(curved, x, [0, 1])
     mean = InternalInfluence(layer="h", steps=7, rule=rule).attribute(curved, x, [0, 1])
-    monkeypatch.setattr(inner_paths, "_PIECE", 50)  # two or three steps of 4 + 3 numbers
+    monkeypatch.setattr(layer_paths, "_PIECE", 50)  # two or three steps of 4 + 3 numbers
     pieces = Conductance(layer="h", steps=7, rule=rule).attribute(curved, x, [0, 1])
     np.testing.assert_allclose(pieces.values, whole.values, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(pieces.baseline_prediction, whole.baseline_prediction, rtol=1e-6)

@@ -1,0 +1,141 @@
+"""Request: one batch to explain, as every method gets it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any, final
+
+import numpy as np
+
+from xaionnx.data.sample import Sample, split
+from xaionnx.runtime.evaluations import Evaluations
+from xaionnx.runtime.model import Model
+from xaionnx.targets.resolve import ResolvedTargets, resolve
+from xaionnx.targets.selection import TargetSet
+from xaionnx.targets.target import Target
+from xaionnx.typing import Array
+
+
+@final
+class Request:
+    """A model, N samples, and the targets that are to be explained for them.
+
+    The model is asked about the samples once, whoever needs its outputs: the method, the record, a report.
+
+    Parameters
+    ----------
+    model : Model
+    x : array (N, ...) or mapping of arrays by input name
+        Checked against the model's inputs here.
+    target : optional
+        What is explained; see :meth:`xaionnx.targets.target.Target.of`.
+    report : sequence of Target
+        Further targets whose values at the samples are wanted; they come from the same run.
+
+    Attributes
+    ----------
+    model : Model
+    feeds : dict of arrays by input name
+    target : list of Target
+    several : bool
+        Whether a list of targets was given.
+    evaluations : Evaluations
+        The counter of all that this request costs.
+
+    Raises
+    ------
+    InputMismatchError
+        The samples do not fit the model.
+    """
+
+    def __init__(
+        self, model: Model, x: Array | Mapping[str, Array], target: Any = None, report: Sequence[Target] = ()
+    ) -> None:
+        self._began = time.perf_counter()
+        self.model = model
+        self.feeds = model.check(x)
+        self.target, self.several = Target.of(target)
+        self.evaluations = Evaluations(len(self.samples))
+        self._report = tuple(report)
+        self._resolved: ResolvedTargets | None = None
+        self._reported: tuple[Array, Array] | None = None
+        self._watched: Sequence[Target] = ()
+        self._form = model
+
+    @cached_property
+    def samples(self) -> list[Sample]:
+        """The N samples, one by one."""
+        return split(self.feeds, self.main, self.model.spec, self.model.shared)
+
+    @property
+    def main(self) -> str:
+        """Name of the input that is explained."""
+        return self.model.input().name
+
+    @property
+    def tensors(self) -> list[str]:
+        """Names of the tensors that the targets are read from."""
+        return [target.tensor(self.model) for target in self.target]
+
+    @property
+    def seconds(self) -> float:
+        """The time since the request was made."""
+        return round(time.perf_counter() - self._began, 6)
+
+    @property
+    def resolved(self) -> ResolvedTargets:
+        """The targets at the samples; the first use runs the model, and counts one evaluation a sample."""
+        return self.resolve(form=self._form)
+
+    def resolve(
+        self, watched: Sequence[Target] = (), keep: Sequence[str] = (), form: Model | None = None
+    ) -> ResolvedTargets:
+        """The targets with ``watched`` ones besides, and the tensors ``keep``, from one run of the model.
+
+        What an earlier run answered is not asked again. ``form`` is the model rewritten, with the same outputs.
+
+        Raises
+        ------
+        ParameterError, UnknownNameError
+            There is no such class, label, tensor or element.
+        OutputError
+            The model answers NaN or infinity.
+        """
+        known, form = self._resolved, self.model if form is None else form
+        again = known is None or not known.answers.keys() >= {*keep} or form is not self._form
+        if known is None or again or (watched and watched is not self._watched):
+            found = resolve(
+                self.target if self.several else self.target[0],
+                form,
+                self.feeds,
+                [*watched, *(self._report if self._reported is None else ())],
+                keep,
+            )
+            self.evaluations.add(np.arange(len(self.samples)))
+            self._watched, self._form = watched, form
+            self._resolved = known = found if self._reported is not None else self._without_report(found)
+        return known
+
+    @property
+    def reported(self) -> tuple[Array, Array]:
+        """The targets of the report in words, and their values, (R, N) each."""
+        if self._reported is None:
+            _ = self.resolved
+        assert self._reported is not None  # every run leaves one
+        return self._reported
+
+    def _without_report(self, found: ResolvedTargets) -> ResolvedTargets:
+        """The targets alone, since a method asks all that are selected again and again."""
+        # The targets of a report have one term each.
+        last = len(found.selection) - len(self._report)
+        self._reported = found.selection.names[last:], found.values[last:]
+        return ResolvedTargets(
+            found.model,
+            TargetSet(found.selection.picks[:last]),
+            found.several,
+            found.values[:last],
+            found.count,
+            found.answers,
+        )
