@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,24 +48,29 @@ class Request:
     top: int | None
     original: bool
     picture: str
+    force: bool
     as_json: bool
 
 
 def explain(kind: type[Explainer], **given: Any) -> int:
     """Explain all inputs with a method; the exit code."""
     settings = {name: given.pop(name) for name in parameters.declared(kind)}
-    return _Job(kind(**settings), Request(**given)).run()
+    named = [Path(value) for value in settings.values() if isinstance(value, str)]
+    return _Job(kind(**settings), Request(**given), named).run()
 
 
 class _Job:
     """One command: what it works with, and what it has done so far."""
 
-    def __init__(self, method: Explainer, request: Request) -> None:
+    def __init__(self, method: Explainer, request: Request, named: Sequence[Path]) -> None:
+        """``named`` are files that the method reads."""
         if request.output and _targets.looks_like_file(request.output) and request.save is None:
             raise UsageError(f"--output names a tensor of the model. To write {request.output} use -o.")
         self.method, self.request = method, request
         self.files = expand(request.inputs)
-        self.destination = Destination.of(request.save, [*self.files, Path(request.model)])
+        read = [*self.files, *named, *(Path(name) for name in (request.model, request.spec) if name)]
+        alone = self.files if len(request.target) < 2 else []
+        self.destination = Destination.of(request.save, read, request.force, alone)
         self.model = Model.load(
             request.model,
             request.device,
@@ -139,9 +145,10 @@ class _Job:
         result = dataclasses.replace(result, provenance=result.provenance | sample.provenance)
         self._say(*_report.layer_lines(result))
         files = self._save(sample, result, several)
+        place = self.destination
         evaluations, seconds = sum(result.diagnostics["evaluations"]), result.diagnostics["seconds"]
         if self.request.as_json:
-            arrays = self.destination.kind in ("nothing", "picture")
+            arrays = place.kind in ("nothing", "picture")
             self.results.append(
                 {
                     "input": sample.name,
@@ -157,7 +164,8 @@ class _Job:
         rate = f"{evaluations / max(seconds, 1e-9):,.0f}/s"
         source = result.diagnostics.get("gradient", "graph")
         by = "" if source == "graph" else f", gradients by {plain(source)}"
-        self._say(f"  {evaluations:,} evaluations in {seconds:.2f} s ({rate}){by}", *(f"  saved {f}" for f in files))
+        self._say(f"  {evaluations:,} evaluations in {seconds:.2f} s ({rate}){by}")
+        self._say(*(f"  {place.saved(file)}" for file in files))
         approximations = _report.approximation_line(result)
         # They are those of the model and the method, and so, as a rule, the same for every input.
         if approximations != self.approximations:
@@ -185,7 +193,7 @@ class _Job:
         """Save and print what is done; in words where that is not all."""
         if self.records:
             whole = self.records[0] if len(self.records) == 1 else _joining.joined(self.records, self.names)
-            self._say(f"\nsaved {whole.save(self.destination.path)}")
+            self._say(f"\n{self.destination.saved(whole.save(self.destination.path))}")
         if self.request.as_json and (self.results or complete):
             document = {
                 "xaionnx": __version__,

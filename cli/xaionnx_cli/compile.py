@@ -41,6 +41,7 @@ def _target_help() -> str:
 
 
 def _common() -> list[click.Parameter]:
+    from xaionnx_cli import _overwriting
     from xaionnx_cli._parameters import LateOption
 
     return [
@@ -60,6 +61,7 @@ def _common() -> list[click.Parameter]:
             "NAME says of which input, the explained one if not given.",
         ),
         click.Option(["--spec"], metavar="FILE", help="The InputSpec, instead of the .toml file beside the model."),
+        _overwriting.option(),
         click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON document on stdout and nothing else."),
     ]
 
@@ -74,6 +76,7 @@ class Request:
     output: str | None
     shapes: tuple[str, ...]
     spec: str | None
+    force: bool
     as_json: bool
 
 
@@ -83,6 +86,7 @@ def _compile(kind: Any, **given: Any) -> int:
     from xaionnx.targets.in_graph import Chosen
     from xaionnx_cli import _report, _targets
     from xaionnx_cli._destination import writable
+    from xaionnx_cli._overwriting import replaces
 
     settings = {name: given.pop(name) for name in parameters.declared(kind)}
     request = Request(**given)
@@ -90,6 +94,7 @@ def _compile(kind: Any, **given: Any) -> int:
     if place.suffix.lower() != ".onnx":
         raise ParameterError(f"-o must end in .onnx. Got '{request.save}' instead.")
     writable(place.parent)
+    replaced = replaces(place, "compiled", {Path(request.model).resolve()}, request.force)
     opened = Model.load(request.model, "cpu", spec=None if request.spec is None else InputSpec.read(request.spec))
     explained = opened.output()
     if target is None and request.output is None and sum(size != 1 for size in explained.shape[1:]) > 1:
@@ -111,7 +116,7 @@ def _compile(kind: Any, **given: Any) -> int:
         }
         sys.stdout.write(_report.dumps(document) + "\n")
     else:
-        sys.stdout.write("".join(f"{_report.plain(line)}\n" for line in _lines(made, files)))
+        sys.stdout.write("".join(f"{_report.plain(line)}\n" for line in _lines(made, files, replaced)))
     return 0
 
 
@@ -127,7 +132,7 @@ def _size(text: str, main: str) -> tuple[str, tuple[int, ...]]:
         ) from None
 
 
-def _lines(made: Any, files: Sequence[Path]) -> list[str]:
+def _lines(made: Any, files: Sequence[Path], replaced: bool) -> list[str]:
     lines = [f"{made.facts['method']} of {made.facts['source']}: {made.facts['target']}"]
     width = max(len(info.name) for info in (*made.inputs, *made.outputs))
     for word, infos in (("takes", made.inputs), ("answers", made.outputs)):
@@ -137,7 +142,9 @@ def _lines(made: Any, files: Sequence[Path]) -> list[str]:
         f"  the model takes '{name}' in other sizes too; the gradient is right for this one alone"
         for name in made.fixed
     ]
-    return [*lines, *(f"  saved {file} ({file.stat().st_size / 1e6:,.1f} MB)" for file in files)]
+    earlier = ", replacing the earlier one" if replaced else ""
+    saved = [f"  saved {file} ({file.stat().st_size / 1e6:,.1f} MB)" for file in files]
+    return [*lines, saved[0] + earlier, *saved[1:]]
 
 
 @click.command(

@@ -61,7 +61,7 @@ def _pictures() -> str:
 
 
 def _common() -> list[click.Parameter]:
-    from xaionnx_cli import _targets
+    from xaionnx_cli import _overwriting, _targets
     from xaionnx_cli._parameters import LateOption
 
     return [
@@ -117,6 +117,7 @@ def _common() -> list[click.Parameter]:
         click.Option(["--original"], is_flag=True, help="Put the photo itself beside the map."),
         click.Option(["--spec"], metavar="FILE", help="The InputSpec, instead of the .toml file beside the model."),
         click.Option(["--exif"], is_flag=True, help="Turn pictures as their EXIF orientation says."),
+        _overwriting.option(),
         click.Option(["--allow-random"], is_flag=True, help="Accept a model that draws random numbers."),
         click.Option(
             ["--json", "as_json"],

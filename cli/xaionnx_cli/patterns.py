@@ -3,9 +3,27 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import click
+
+from xaionnx_cli import _overwriting
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for, in the words of the command line."""
+
+    model: str
+    inputs: str
+    save: str
+    estimator: Literal["two_component", "linear"]
+    device: str
+    spec: str | None
+    force: bool
+    as_json: bool
 
 
 @click.command(no_args_is_help=False)
@@ -20,8 +38,9 @@ import click
 )
 @click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, ...  [default: auto]")
 @click.option("--spec", metavar="FILE", help="The InputSpec, instead of the .toml file beside the model.")
+@click.option("--force", is_flag=True, help=_overwriting.HELP)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout and nothing else.")
-def command(model: str, inputs: str, save: str, estimator: str, device: str, spec: str | None, as_json: bool) -> None:
+def command(**given: Any) -> None:
     """Estimate the patterns of pattern_net and pattern_attribution from a folder of inputs.
 
     INPUTS is a folder, or a file of several inputs. Thousands of the training data make good patterns.
@@ -33,23 +52,28 @@ def command(model: str, inputs: str, save: str, estimator: str, device: str, spe
     from xaionnx_cli._destination import writable
     from xaionnx_cli._progress import shown
 
-    place = Path(save)
+    request = Request(**given)
+    place = Path(request.save)
     if place.suffix.lower() != ".npz":
-        raise ParameterError(f"-o must end in .npz. Got '{save}' instead.")
+        raise ParameterError(f"-o must end in .npz. Got '{request.save}' instead.")
     writable(place.parent)
-    opened = Model.load(model, device, spec=None if spec is None else InputSpec.read(spec))
+    read = {Path(name).resolve() for name in (request.model, request.inputs, request.spec) if name is not None}
+    replaced = _overwriting.replaces(place, "patterns", read, request.force)
+    spec = None if request.spec is None else InputSpec.read(request.spec)
+    opened = Model.load(request.model, request.device, spec=spec)
     with shown():
-        found = estimate_patterns(opened, Path(inputs), "linear" if estimator == "linear" else "two_component")
+        found = estimate_patterns(opened, Path(request.inputs), request.estimator)
     found.save(place)
     facts = {
-        "file": save, "layers": len(found.layers), "samples": found.samples, "estimator": found.estimator,
+        "file": request.save, "layers": len(found.layers), "samples": found.samples, "estimator": found.estimator,
         "units": found.units, "zero": found.zero, "within": found.within, "sha256": found.sha256,
     }  # fmt: skip
-    if as_json:
+    if request.as_json:
         sys.stdout.write(_report.dumps(facts) + "\n")
     else:
+        earlier = ", replacing the earlier file" if replaced else ""
         sys.stdout.write(
-            f"{save}: patterns of {len(found.layers)} layers from {found.samples} samples; of {found.units} units, "
-            f"{found.zero} have none since they do not vary, and {found.within} use the covariance within their "
-            "regime\n"
+            f"{request.save}: patterns of {len(found.layers)} layers from {found.samples} samples; of {found.units} "
+            f"units, {found.zero} have none since they do not vary, and {found.within} use the covariance within their "
+            f"regime{earlier}\n"
         )

@@ -61,3 +61,18 @@ def test_inputs_are_protected(tmp_path):
     place = Destination.of(str(tmp_path), [Path(os.path.relpath(tmp_path / "cat.png"))])
     with pytest.raises(UsageError):
         place.picture("cat", several=False, target=None)
+
+
+def test_names_that_differ_in_case_alone_are_one_name_to_some_file_systems(tmp_path):
+    place = Destination.of(str(tmp_path), [])
+    assert [place.name(name) for name in ("a/Cat.png", "b/cat.png")] == ["Cat", "cat_2"]
+
+
+def test_a_target_of_one_input_is_never_called_as_another_input(tmp_path):
+    place = Destination.of(str(tmp_path), [])
+    stems = set()
+    for name in (place.name("y.png"), place.name("y-1.png"), place.name("y.npy[1]")):
+        own = {place.record(name).stem, *(place.picture(name, several=True, target=t).stem for t in range(3))}
+        assert not stems & own
+        stems |= own
+    assert "y-target1" in stems

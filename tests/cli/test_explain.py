@@ -65,7 +65,7 @@ def test_several_inputs_and_targets_in_pictures(run, digits, picture, tmp_path):
     words = ("-t", "top:2", *QUICK, "-o", tmp_path / "o.jpg")
     assert run("explain", "occlusion", digits, picture, second, third, *words).exit_code == 0
     written = {path.name for path in tmp_path.glob("o*.jpg")}
-    assert written == {f"o-{name}-{target}.jpg" for name in ("one", "two", "two_2") for target in (1, 2)}
+    assert written == {f"o-{name}-target{target}.jpg" for name in ("one", "two", "two_2") for target in (1, 2)}
 
 
 def test_a_folder_keeps_pictures_and_records(run, digits, picture, tmp_path):

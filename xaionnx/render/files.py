@@ -7,15 +7,26 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from xaionnx.data.storage import write_whole
 from xaionnx.errors import ParameterError
 
+SOFTWARE: Final = "xaionnx"
+"""What is written into a .png or .jpg file besides the picture: who made it."""
+
+
+def _made_by() -> PngInfo:
+    told = PngInfo()
+    told.add_text("Software", SOFTWARE)
+    return told
+
+
 # Format and settings by suffix. A PDF would carry the time of its making: without it, equal pictures are equal files.
 _FORMATS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
-    ".png": ("PNG", {"optimize": False}),
-    ".jpg": ("JPEG", {"quality": 92, "subsampling": 0}),
-    ".jpeg": ("JPEG", {"quality": 92, "subsampling": 0}),
+    ".png": ("PNG", {"optimize": False, "pnginfo": _made_by()}),
+    ".jpg": ("JPEG", {"quality": 92, "subsampling": 0, "comment": SOFTWARE}),
+    ".jpeg": ("JPEG", {"quality": 92, "subsampling": 0, "comment": SOFTWARE}),
     ".webp": ("WEBP", {"quality": 92}),
     ".pdf": ("PDF", {"quality": 95, "resolution": 150.0, "title": None, "creationDate": None, "modDate": None}),
 }
@@ -39,7 +50,8 @@ def check_suffix(path: str | os.PathLike[str]) -> None:
 def save(image: Image.Image, path: str | os.PathLike[str]) -> Path:
     """Write a picture whole or not at all, in the format of its suffix: .png, .jpg, .jpeg, .webp or .pdf.
 
-    Nothing but the picture is written, no date and no name, so that equal pictures make equal files.
+    No date and no name is written, so that equal pictures make equal files; .png and .jpg files tell that xaionnx made
+    them.
 
     Parameters
     ----------

@@ -1,0 +1,111 @@
+"""Existing files: xaionnx replaces its own earlier ones and says so, others with --force, and never what it reads."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+MODELS = Path(__file__).resolve().parents[2] / "models"
+QUICK = ("--window", "4", "--stride", "4")
+
+
+@pytest.fixture
+def explain(run, digits, picture):
+    return lambda *words: run("explain", "occlusion", digits, picture, *QUICK, *words)
+
+
+@pytest.mark.parametrize("name", ["out.png", "out.jpg", "out.npz"])
+def test_an_earlier_result_is_replaced_and_told(explain, tmp_path, name):
+    place = tmp_path / name
+    first = explain("-o", place)
+    assert first.stdout.rstrip().endswith(f"saved {place}")
+    before = place.read_bytes()
+    again = explain("-o", place, "-t", "3")
+    assert (again.exit_code, again.stderr) == (0, "")
+    assert again.stdout.rstrip().endswith(f"saved {place}, replacing the earlier one")
+    assert place.read_bytes() != before
+
+
+def test_a_folder_of_earlier_results(explain, tmp_path):
+    assert "replacing" not in explain("-o", tmp_path / "out").stdout
+    again = explain("-o", tmp_path / "out").stdout
+    assert again.count("replacing the earlier one") == 2
+
+
+def _photo(path: Path) -> None:
+    Image.new("RGB", (4, 4)).save(path)
+
+
+def _arrays(path: Path) -> None:
+    np.savez(path, x=np.zeros(3))
+
+
+@pytest.mark.parametrize(
+    ("place", "file", "write", "words"),
+    [
+        ("cat.png", "cat.png", _photo, "picture"),
+        ("cat.jpg", "cat.jpg", _photo, "picture"),
+        ("note.png", "note.png", lambda path: path.write_text("a note"), "picture"),
+        ("x.npz", "x.npz", _arrays, "record"),
+        ("out", "out/one.png", _photo, "picture"),
+        ("out", "out/one.npz", _arrays, "record"),
+    ],
+)
+def test_what_xaionnx_did_not_write_stays(explain, tmp_path, place, file, write, words):
+    path = tmp_path / file
+    path.parent.mkdir(exist_ok=True)
+    write(path)
+    before = path.read_bytes()
+    refused = explain("-o", tmp_path / place)
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert refused.stderr == (
+        f"xaionnx: {path} exists and is no {words} written by xaionnx. Choose another name with -o, or replace it with "
+        "--force.\n"
+    )
+    assert path.read_bytes() == before
+    assert explain("-o", tmp_path / place, "--force").exit_code == 0
+    assert path.read_bytes() != before
+
+
+def test_what_is_read_stays_even_with_force(explain, picture, tmp_path):
+    before = picture.read_bytes()
+    refused = explain("-o", picture, "--force")
+    assert (refused.exit_code, picture.read_bytes()) == (2, before)
+    assert refused.stderr == (
+        f"xaionnx: -o would overwrite {picture}, which is being read. Choose another name or folder.\n"
+    )
+
+
+def test_compiled_files(run, digits, tmp_path):
+    place = tmp_path / "fast.onnx"
+    words = ("compile", "saliency", digits, "-o", place)
+    assert "replacing" not in run(*words).stdout
+    assert ", replacing the earlier one\n" in run(*words).stdout
+    shutil.copy(MODELS / "mnist_cnn.onnx", place)
+    refused = run(*words)
+    assert refused.exit_code == 2
+    assert "exists and is no compiled file written by xaionnx" in refused.stderr
+    assert place.read_bytes() == (MODELS / "mnist_cnn.onnx").read_bytes()
+    assert run(*words, "--force").exit_code == 0
+    own = shutil.copy(digits, tmp_path / "own.onnx")
+    assert "which is being read" in run("compile", "saliency", own, "-o", own, "--force").stderr
+
+
+def test_patterns(run, tmp_path):
+    pictures = tmp_path / "digits.npy"
+    np.save(pictures, np.random.default_rng(0).random((20, 1, 8, 8), dtype=np.float32))
+    place = tmp_path / "patterns.npz"
+    words = ("patterns", MODELS / "digits_cnn.onnx", pictures, "-o", place)
+    assert "replacing" not in run(*words).stdout
+    assert run(*words).stdout.endswith(", replacing the earlier file\n")
+    # A record is no file of patterns, though xaionnx wrote both, and the other way round.
+    explain = ("explain", "pattern_net", MODELS / "digits_cnn.onnx", pictures, "--patterns", place)
+    assert "which is being read" in run(*explain, "-o", place, "--force").stderr
+    assert "exists and is no record" in run("explain", "saliency", *explain[2:4], "-o", place).stderr
+    _arrays(place)
+    assert "exists and is no file of patterns written by xaionnx" in run(*words).stderr
+    assert run(*words, "--force").exit_code == 0
