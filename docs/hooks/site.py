@@ -16,6 +16,9 @@ import methods
 
 from xaionnx import discovery
 
+# Files of the root that are pages of the site too.
+ROOT_PAGES = {"contributing.md": "CONTRIBUTING.md", "changelog.md": "CHANGELOG.md", "security.md": "SECURITY.md"}
+
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Put the methods into the navigation, family by family."""
@@ -29,9 +32,11 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
-    """Add a page a method, their index and the gallery."""
+    """Add a page a method, their index, the gallery, and pages of the root."""
     files.append(File.generated(config, "gallery.md", content=methods.gallery()))
     files.append(File.generated(config, "methods/index.md", content=methods.index()))
+    for page, source in ROOT_PAGES.items():
+        files.append(File.generated(config, page, content=(methods.ROOT / source).read_text(encoding="utf-8")))
     for name in discovery.methods():
         files.append(File.generated(config, f"methods/{name}.md", content=methods.page(name)))
     return files
