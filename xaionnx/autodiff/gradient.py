@@ -43,10 +43,12 @@ class Gradient:
         For each tensor w of ``wrt`` the output that holds the gradient with respect to it.
     cotangent : str
         The input, in the shape of ``out``, that says how much each of its numbers counts: one-hot rows give the
-        gradient of single numbers.
+        gradient of single numbers. Where ``several`` it is (N, U, ...), U cotangents for each sample.
     approximations : tuple of str
         What in the gradient is no derivative of what the model computes, such as "QuantizeLinear: straight through
         (3 nodes)"; empty where it is one.
+    several : bool
+        Whether a run takes several cotangents.
     """
 
     model: Model
@@ -54,25 +56,34 @@ class Gradient:
     names: dict[str, str]
     cotangent: str
     approximations: tuple[str, ...] = ()
+    several: bool = False
 
     __repr__ = short_repr
 
     def run(self, feeds: Feeds, cotangent: Array) -> tuple[Array, dict[str, Array]]:
         """``out`` (N, ...) and the gradients of ``sum(cotangent * out)``, each in the shape of its tensor.
 
+        Where ``several`` the gradients are (N, U, ...), one for each cotangent.
+
         Parameters
         ----------
         feeds : mapping
             The inputs of the explained model, as :meth:`xaionnx.Model.check` makes them.
         cotangent : array
-            In the shape of ``out``.
+            In the shape of ``out``; (N, U, ...) where ``several``.
         """
         outputs = self.model.run({**feeds, self.cotangent: cotangent}, [self.out, *self.names.values()])
         return outputs[self.out], {tensor: outputs[name] for tensor, name in self.names.items()}
 
 
 def gradient(
-    model: Model, out: str, wrt: Sequence[str], rules: Table | None = None, sample: Feeds | None = None
+    model: Model,
+    out: str,
+    wrt: Sequence[str],
+    rules: Table | None = None,
+    sample: Feeds | None = None,
+    *,
+    several: bool = False,
 ) -> Gradient:
     """Build the gradient of a tensor as a model.
 
@@ -88,6 +99,8 @@ def gradient(
     sample : mapping, optional
         Inputs as :meth:`xaionnx.Model.check` makes them, of which the first row is used. Needed where the model leaves
         sizes other than the batch's free: the gradient is right for these sizes alone.
+    several : bool
+        Take several cotangents of each sample in one run: the forward part runs once, and the way back once for each.
 
     Returns
     -------
@@ -119,6 +132,7 @@ def gradient(
     array([[2., 6.]], dtype=float32)
     """
     from xaionnx.autodiff.backward import APPROXIMATIONS, COTANGENT, gradient_name
+    from xaionnx.autodiff.several import for_several
     from xaionnx.autodiff.table import STANDARD
 
     wrt = tuple(dict.fromkeys(wrt))
@@ -127,11 +141,16 @@ def gradient(
     table = STANDARD if rules is None else rules
     first = first_rows(model, sample)
     shapes = tuple((name, array.shape, array.dtype.str) for name, array in first.items())
-    key = ("gradient", out, wrt, shapes, frozenset(table.items()))
-    derived = model.derived(key, lambda _: gradient_graph(model, out, wrt, table, first))
+    key = ("gradient", out, wrt, shapes, frozenset(table.items()), several)
+
+    def built(_: onnx.ModelProto) -> onnx.ModelProto:
+        graph = gradient_graph(model, out, wrt, table, first)
+        return for_several(graph, wrt) if several else graph
+
+    derived = model.derived(key, built)
     told = {entry.key: entry.value for entry in derived.graph.metadata_props}
     labels = tuple(told.get(APPROXIMATIONS, "").splitlines())
-    return Gradient(derived, out, {name: gradient_name(name) for name in wrt}, COTANGENT, labels)
+    return Gradient(derived, out, {name: gradient_name(name) for name in wrt}, COTANGENT, labels, several)
 
 
 def gradient_graph(

@@ -82,14 +82,17 @@ class AttentionRelevance(AttentionExplainer):
             targets, tokens = slopes.targets, held[0].shape[-1]
             begun = layers.begun(tokens)
             rows = np.empty((targets, last - first, tokens))
-            sample, target = (each.ravel() for each in np.meshgrid(np.arange(last - first), np.arange(targets)))
-            for numbers, gradients in slopes.at(first + sample, target, lambda _: {}):
-                which, t = sample[numbers], target[numbers]
-                row = np.tile(begun, (len(t), 1))
+            sample = np.arange(last - first)
+            target = np.repeat(np.arange(targets)[:, None], len(sample), axis=1)
+            for some, which, gradients in slopes.at(first + sample, target, lambda _: {}):
+                # Row t * n + k is target t at the k-th of these samples.
+                every = np.tile(which, len(some))
+                row = np.tile(begun, (len(every), 1))
                 for name, attention in zip(reversed(layers.names), reversed(held), strict=True):
-                    weighed = np.maximum(gradients[name].astype(np.float64) * attention[which], 0).mean(axis=1)
-                    row = row + stepped(row, weighed)
-                rows[t, which] = row - begun
+                    slope = gradients[name].astype(np.float64)
+                    weighed = np.maximum(slope * attention[which], 0).mean(axis=2)
+                    row = row + stepped(row, weighed.reshape(len(every), *weighed.shape[2:]))
+                rows[np.repeat(some, len(which)), every] = row - begun
             found.append(rows)
         assert slopes is not None  # a batch has samples
         labels = list(slopes.source.approximations)

@@ -92,9 +92,9 @@ class BlurIG(GradientExplainer):
         blurred = self._blurred(slopes, points)
         start = {name: np.stack([blurred(name, j, self.steps) for j in range(count)]) for name in points.x}
         baseline = slopes.values(points.sample, lambda rows: {name: array[rows] for name, array in start.items()})
-        # A scale's points and targets follow each other, so that each blur is made once.
-        step, pair = np.divmod(np.arange(self.steps * targets * count), targets * count)
-        target, which = np.divmod(pair, count)
+        # A scale's points follow each other, so that each blur is made once.
+        step, which = np.divmod(np.arange(self.steps * count), count)
+        target = np.repeat(np.arange(targets)[:, None], len(which), axis=1)
 
         def ends(name: str, row: int) -> tuple[Array, Array]:
             j, k = int(which[row]), int(step[row])
@@ -104,11 +104,11 @@ class BlurIG(GradientExplainer):
             return {name: np.stack([sum(ends(name, row)) / 2 for row in rows]) for name in points.x}
 
         values = {name: np.zeros((targets, *x.shape)) for name, x in points.x.items()}
-        for rows, gradients in slopes.at(points.sample[which], target, between):
+        for some, rows, gradients in slopes.at(points.sample[which], target, between):
             for name, slope in gradients.items():
-                for row, one in zip(rows, slope, strict=True):
+                for number, row in enumerate(rows):
                     sharper, softer = ends(name, row)
-                    values[name][target[row], which[row]] += (sharper - softer) * one
+                    values[name][some, which[row]] += (sharper - softer) * slope[:, number]
         total = sum(array.reshape(targets, count, -1).sum(axis=2) for array in values.values())
         return Attribution(
             values,

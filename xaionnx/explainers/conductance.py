@@ -71,8 +71,8 @@ class Conductance(FromBaseline, LayerPathExplainer):
                 if first == 0:
                     baseline[:, point] += paths.value(point, held, 0) / paths.draws
                 place, change = self._changes(held[layer].astype(np.float64), last - first)
-                for target, number, slope in paths.slopes_at(point, held, place):
-                    np.add.at(values[:, point], target, slope * change[number] / paths.draws)
+                for some, number, slope in paths.slopes_at(point, held, place):
+                    values[some, point] += (slope * change[number]).sum(axis=1) / paths.draws
         total = values.reshape(targets, count, -1).sum(axis=2)
         return Attribution({layer: values}, baseline, diagnostics=completeness(total, points.values - baseline))
 

@@ -109,20 +109,21 @@ class DeepLift(Propagation, LayerExplainer):
 
         paths = Paths.of(slopes, points, self.baseline, self.seed)
         count, targets, draws = len(points.sample), slopes.targets, paths.draws
-        # Row (t * J + j) * B + b is target t at point j, from baseline b.
-        target, which, draw = (axis.ravel() for axis in np.indices((targets, count, draws)))
+        # Row j * B + b is point j, from baseline b.
+        which, draw = np.divmod(np.arange(count * draws), draws)
+        target = np.repeat(np.arange(targets)[:, None], len(which), axis=1)
 
         def pairs(rows: Array) -> dict[str, Array]:
             fed = {name: x[which[rows]] for name, x in points.x.items()}
             starts = {baseline_name(name): start[which[rows], draw[rows]] for name, start in paths.starts.items()}
             return {**fed, **starts}
 
-        sums = {name: np.zeros((targets * count, *x.shape[1:])) for name, x in points.x.items()}
-        for rows, multipliers in slopes.at(points.sample[which], target, pairs):
+        sums = {name: np.zeros((targets, *x.shape)) for name, x in points.x.items()}
+        for some, rows, multipliers in slopes.at(points.sample[which], target, pairs):
             for name, slope in multipliers.items():
                 change = points.x[name][which[rows]].astype(np.float64) - paths.starts[name][which[rows], draw[rows]]
-                add_up(sums[name], rows // draws, slope * change)
-        values = {name: summed.reshape(targets, count, *summed.shape[1:]) / draws for name, summed in sums.items()}
+                add_up(sums[name], some, which[rows], slope * change)
+        values = {name: summed / draws for name, summed in sums.items()}
         baseline = paths.begin(np.arange(draws))
         whole = sum(v.reshape(targets, count, -1).sum(axis=2) for v in values.values())
         gaps = completeness(np.asarray(whole), points.values - baseline)

@@ -68,21 +68,18 @@ class ExpectedGradients(FromBaseline, LayerExplainer):
         baseline = paths.begin(np.repeat(taken, often) if np.ptp(often) else taken)
 
         count, targets = len(points.sample), slopes.targets
-        target, which = np.divmod(np.arange(targets * count), count)
-        sums = {name: np.zeros((len(which), *x.shape[1:])) for name, x in points.x.items()}
+        sums = {name: np.zeros((targets, *x.shape)) for name, x in points.x.items()}
         squares = {name: np.zeros(total.shape) for name, total in sums.items()}
-        for pair, _, owed in paths.walk(target, which, draw, share):
+        for some, number, _, owed in paths.walk(np.arange(targets), np.arange(count), draw, share):
             for name, parts in owed.items():
                 wide = parts.astype(np.float64)
-                add_up(sums[name], pair, wide)
-                add_up(squares[name], pair, wide**2)
+                add_up(sums[name], some, number, wide)
+                add_up(squares[name], some, number, wide**2)
         values, errors, n = {}, {}, self.draws
-        total = np.zeros(len(which))
+        total = np.zeros((targets, count))
         for name, summed in sums.items():
-            mean = summed / n
-            variance = np.maximum(squares[name] / n - mean**2, 0) * n / (n - 1)
-            total += mean.reshape(len(which), -1).sum(axis=1)
-            values[name] = mean.reshape(targets, count, *mean.shape[1:])
-            errors[name] = np.sqrt(variance / n).reshape(values[name].shape)
-        gaps = completeness(total.reshape(targets, count), points.values - baseline)
-        return Attribution(values, baseline, errors, diagnostics=gaps)
+            values[name] = summed / n
+            variance = np.maximum(squares[name] / n - values[name] ** 2, 0) * n / (n - 1)
+            total += values[name].reshape(targets, count, -1).sum(axis=2)
+            errors[name] = np.sqrt(variance / n)
+        return Attribution(values, baseline, errors, diagnostics=completeness(total, points.values - baseline))

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from typing import TYPE_CHECKING, ClassVar, final
 
 import numpy as np
 
 from xaionnx import parameters
 from xaionnx.attribution import Attribution
-from xaionnx.autodiff import gradient
 from xaionnx.explainer import Explainer
 from xaionnx.explainers._gradients.biases import Bias, biases
 from xaionnx.explainers._gradients.gradient import inputs_of, located
 from xaionnx.explanation import ValueKind
 from xaionnx.gradients.choice import validated
-from xaionnx.gradients.graph import activated
-from xaionnx.gradients.source import GradientRequest
+from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.layers.axes import Axes, places_of
 from xaionnx.layers.embeddings import differentiable
+from xaionnx.layers.path import LayerPath
 from xaionnx.layers.spatial_map import UPSAMPLING, Field
 from xaionnx.request import Request
-from xaionnx.runtime import progress
+from xaionnx.targets.selection import TargetSet
 from xaionnx.typing import Array
 
 if TYPE_CHECKING:
@@ -83,13 +84,22 @@ class FullGrad(Explainer):
         shape = (resolved.count, len(path.samples))
         values, sums = np.zeros((*shape, *path.samples[0].array.shape)), np.zeros(shape)
         found, labels = list[Bias](), set[str]()
-        asked = GradientRequest(model, path.feeds, resolved, names, path.samples, request.evaluations)
-        for t, term in enumerate(resolved.terms):
-            seen, out = activated(model, term.tensor, term.activation, None)
-            found = biases(model, names, term.tensor)
-            slopes = gradient(seen, out, [*names, *(bias.tensor for bias in found)], None, path.feeds)
-            labels.update(slopes.approximations)
-            self._add(asked, t, slopes, found, values[t], sums[t])
+        for tensor in resolved.tensors:
+            mine = [t for t, term in enumerate(resolved.terms) if term.tensor == tensor]
+            found = biases(model, names, tensor)
+            selection = TargetSet([resolved.terms[t] for t in mine])
+            part = dataclasses.replace(resolved, selection=selection, values=resolved.prediction[mine], count=len(mine))
+            read = (*names, *(bias.tensor for bias in found))
+            slopes = TargetGradients(dataclasses.replace(path, names=read, resolved=part), "graph")
+            labels.update(slopes.source.approximations)
+            target = np.repeat(np.arange(len(mine))[:, None], shape[1], axis=1)
+            for some, rows, gradients in slopes.at(np.arange(shape[1]), target, lambda _: {}):
+                place = np.ix_(np.array(mine)[some], rows)
+                inputs = {name: gradients[name].astype(np.float64) * path.feeds[name][rows] for name in names}
+                for drawn, owed in self._owed(path, inputs, gradients, found):
+                    sums[place] += owed.reshape(*owed.shape[:2], -1).sum(axis=2)
+                    if drawn is not None:
+                        values[place] += drawn
         result = Attribution(
             {request.main: values},
             diagnostics={"completeness_gap": sums - resolved.prediction, "biases": len(found)},
@@ -97,58 +107,31 @@ class FullGrad(Explainer):
         )
         return located(path, result)
 
-    def _add(
-        self, question: GradientRequest, t: int, slopes: Any, found: list[Bias], values: Array, sums: Array
-    ) -> None:
-        """Add the maps of target t to ``values`` (N, ...), and all that it owes to ``sums`` (N,)."""
-        count = len(question.samples)
-        info = slopes.model.input(slopes.cotangent)
-        shape = tuple(int(size) for size in info.shape[1:])
-        main = question.samples[0].main
-
-        def feed(start: int, stop: int) -> dict[str, Array]:
-            rows = np.arange(start, stop)
-            weights, _ = question.weights(rows, np.full(len(rows), t), int(np.prod(shape, dtype=np.int64)))
-            fed = question.fed(rows, {})
-            fed[slopes.cotangent] = weights.reshape(len(rows), *shape).astype(info.dtype)
-            return fed
-
-        progress.expect(count)
-        fetch = list(slopes.names.values())
-        for start, stop, outputs in slopes.model.batches(count, feed, fetch, question.shared):
-            progress.advance(stop - start)
-            question.evaluations.add(np.arange(start, stop))
-            question.evaluations.add_gradients(np.arange(start, stop))
-            for name in question.names:
-                owed = outputs[slopes.names[name]].astype(np.float64) * question.feeds[name][start:stop]
-                sums[start:stop] += owed.reshape(stop - start, -1).sum(axis=1)
-                if name == main:
-                    values[start:stop] += self._of_input(question, _rescaled(owed))
-            for bias in found:
-                owed = outputs[slopes.names[bias.tensor]].astype(np.float64) * bias.over(
-                    outputs[slopes.names[bias.tensor]].ndim
-                )
-                sums[start:stop] += owed.reshape(stop - start, -1).sum(axis=1)
-                field = self._field(question, bias.tensor, owed.shape[1:])
-                if field is not None:
-                    planes = field.planes(_rescaled(owed)).sum(axis=1)
-                    values[start:stop] += field.spread(planes, self.upsampling)
-
-    def _of_input(self, question: GradientRequest, owed: Array) -> Array:
-        over = places_of(question.model, question.samples[0])
-        return owed if over is None else owed.sum(axis=over[0] + 1, keepdims=True)
-
-    def _field(self, question: GradientRequest, tensor: str, shape: tuple[int, ...]) -> Field | None:
-        sample = question.samples[0]
-        axes = Axes.at(question.model, tensor, shape, sample)
-        over = places_of(question.model, sample)
-        return Field(axes, shape, sample, over) if "C" in axes.letters or axes.grid is not None else None
+    def _owed(
+        self, path: LayerPath, inputs: dict[str, Array], gradients: dict[str, Array], found: list[Bias]
+    ) -> Iterator[tuple[Array | None, Array]]:
+        """A map over the input, None of what has no places there, and what is owed, of each input and each bias."""
+        sample = path.samples[0]
+        over = places_of(path.model, sample)
+        for name, owed in inputs.items():
+            small = _rescaled(owed)
+            joined = small if over is None else small.sum(axis=over[0] + 2, keepdims=True)
+            yield joined if name == sample.main else None, owed
+        for bias in found:
+            slope = gradients[bias.tensor].astype(np.float64)
+            owed = slope * bias.over(slope.ndim - 1)
+            shape = owed.shape[2:]
+            axes = Axes.at(path.model, bias.tensor, shape, sample)
+            if "C" in axes.letters or axes.grid is not None:
+                field = Field(axes, shape, sample, over)
+                yield field.spread(field.planes(_rescaled(owed)).sum(axis=-3), self.upsampling), owed
+            else:
+                yield None, owed
 
 
 def _rescaled(owed: Array) -> Array:
-    """The size of each number, from 0 to 1 within each sample."""
-    size = np.abs(owed).reshape(len(owed), -1)
-    size -= size.min(axis=1, keepdims=True)
-    largest = size.max(axis=1, keepdims=True)
-    found: Array = (size / np.where(largest == 0, 1, largest)).reshape(owed.shape)
-    return found
+    """The size of each number (u, m, ...), from 0 to 1 for each target of each sample."""
+    size, each = np.abs(owed), tuple(range(2, owed.ndim))
+    size -= size.min(axis=each, keepdims=True)
+    largest = size.max(axis=each, keepdims=True)
+    return np.asarray(size / np.where(largest == 0, 1, largest))

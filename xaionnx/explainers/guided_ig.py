@@ -94,8 +94,9 @@ class GuidedIG(FromBaseline, GradientExplainer):
         progress.expect((self.steps + 1) * len(way))
         for step in range(self.steps + 1):
             progress.expect(-len(way))  # announced before; the gradients announce themselves
-            for rows, gradients in slopes.at(points.sample[which], target, at):
-                for row, slope in zip(rows, _flat(gradients), strict=True):
+            for _, rows, gradients in slopes.at(points.sample[which], target[None], at):
+                flat = _flat({name: slope[0] for name, slope in gradients.items()})
+                for row, slope in zip(rows, flat, strict=True):
                     there = step == self.steps
                     moved = gone[row] if there else self._moved(gone[row], np.abs(way[row]), np.abs(slope), step)
                     # Half of the step that led here, and half of the one that leads on.

@@ -121,18 +121,22 @@ class IntegratedGradients(FromBaseline, LayerExplainer):
         values = {name: np.zeros((targets, *x.shape)) for name, x in points.x.items()}
         total, steps = np.zeros(change.shape), np.zeros(change.shape, dtype=np.int64)
         taken, fresh, kept = self.steps, np.ones(self.steps, dtype=bool), 0.0
-        # Pairs of a target and a point, those of a target together.
         pending = np.ones(change.shape, dtype=bool)
         while True:
-            target, which = np.nonzero(pending)
             shares, weights = path(self.rule, taken)
-            found = self._integrated(paths, target, which, shares[fresh], weights[fresh])
-            total[target, which] = 0
-            for name, array in found.items():
-                joined = kept * values[name][target, which] + array
-                values[name][target, which] = joined
-                total[target, which] += joined.reshape(len(which), -1).sum(axis=1)
-            steps[target, which] = taken
+            # Points of which the same targets are pending walk together.
+            for mine in np.unique(pending, axis=1).T:
+                target, which = np.flatnonzero(mine), np.flatnonzero((pending == mine[:, None]).all(axis=0))
+                if not len(target):
+                    continue
+                found = self._integrated(paths, target, which, shares[fresh], weights[fresh])
+                place = np.ix_(target, which)
+                total[place] = 0
+                for name, array in found.items():
+                    joined = kept * values[name][place] + array
+                    values[name][place] = joined
+                    total[place] += joined.reshape(*joined.shape[:2], -1).sum(axis=2)
+                steps[place] = taken
             gaps = completeness(total, change)
             pending = np.zeros_like(pending) if self.tolerance is None else gaps["relative_gap"] > self.tolerance
             taken, fresh, kept = finer(self.rule, taken)
@@ -144,13 +148,13 @@ class IntegratedGradients(FromBaseline, LayerExplainer):
         return Attribution(values, baseline, diagnostics=diagnostics)
 
     def _integrated(self, paths: Paths, target: Array, which: Array, shares: Array, weights: Array) -> dict[str, Array]:
-        """The weighted sums of pairs of a target and a point, averaged over the draws: (pairs, ...) by input name."""
+        """The weighted sums of U targets at P points, averaged over the draws: (U, P, ...) by input name."""
         draw, step = np.divmod(np.arange(paths.draws * len(shares)), len(shares))
-        sums = {name: np.zeros((len(which), *x.shape[1:])) for name, x in paths.points.x.items()}
-        for pair, place, owed in paths.walk(target, which, draw, shares[step]):
+        sums = {name: np.zeros((len(target), len(which), *x.shape[1:])) for name, x in paths.points.x.items()}
+        for some, number, place, owed in paths.walk(target, which, draw, shares[step]):
             for name, parts in owed.items():
-                weight = weights[step[place]].reshape(-1, *(1,) * (parts.ndim - 1)) / paths.draws
-                add_up(sums[name], pair, parts * weight)
+                weight = weights[step[place]].reshape(-1, *(1,) * (parts.ndim - 2)) / paths.draws
+                add_up(sums[name], some, number, parts * weight)
         return sums
 
     def rows(self, g: Builder, x: Mapping[str, ir.Value], sample: Sample) -> Rows:

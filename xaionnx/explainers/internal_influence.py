@@ -66,7 +66,7 @@ class InternalInfluence(FromBaseline, LayerPathExplainer):
         for point, draw in np.ndindex(count, paths.draws):
             for first, last in paths.pieces(self.steps):
                 held = paths.held(point, draw, shares[first:last])
-                for target, number, slope in paths.slopes_at(point, held, np.arange(last - first)):
-                    weight = weights[first + number].reshape(-1, *(1,) * (slope.ndim - 1)) / paths.draws
-                    np.add.at(values[:, point], target, slope * weight)
+                for some, number, slope in paths.slopes_at(point, held, np.arange(last - first)):
+                    weight = weights[first + number].reshape(-1, *(1,) * (slope.ndim - 2)) / paths.draws
+                    values[some, point] += (slope * weight).sum(axis=1)
         return Attribution({layer: values})

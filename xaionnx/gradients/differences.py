@@ -61,8 +61,8 @@ class _Point:
         return {name: np.where(up[labels], self.up[name], self.down[name]) for name, labels in self._labels()}
 
     def spread(self, values: Array) -> dict[str, Array]:
-        """Values (t, P) of the features, each given to its elements: (t, ...) by input name."""
-        return {name: values[:, labels].astype(self.x[name].dtype) for name, labels in self._labels()}
+        """Values (U, P) of the features, each given to its elements: (U, 1, ...) by input name."""
+        return {name: values[:, None, labels].astype(self.x[name].dtype) for name, labels in self._labels()}
 
     def _labels(self) -> Iterator[tuple[str, Array]]:
         yield from self.partition.labels.items()
@@ -98,12 +98,9 @@ class Differences(Source):
         if not len(sample):
             return
         asked, directions = self._question, self._options.directions
-        first = self._first_of_each_place(sample, target, points)
-        moves = np.array([directions or len(self._partition(sample[row]).steps) for row in first])
+        moves = np.array([directions or len(self._partition(number).steps) for number in sample])
         ends = np.cumsum(2 * moves)
-        point = lru_cache(maxsize=_POINTS)(
-            lambda place: self._point(int(sample[first[place]]), points, int(first[place]))
-        )
+        point = lru_cache(maxsize=_POINTS)(lambda place: self._point(int(sample[place]), points, place))
 
         def places(start: int, stop: int) -> tuple[Array, Array]:
             numbers = np.arange(start, stop)
@@ -111,7 +108,7 @@ class Differences(Source):
             return place, numbers - (ends - 2 * moves)[place]
 
         def samples(start: int, stop: int) -> Array:
-            return np.asarray(sample[first[places(start, stop)[0]]])
+            return np.asarray(sample[places(start, stop)[0]])
 
         def moved(start: int, stop: int) -> dict[str, Array]:
             each = [self._moved(point(int(k)), *divmod(int(i), 2)) for k, i in zip(*places(start, stop), strict=True)]
@@ -136,17 +133,7 @@ class Differences(Source):
                     total += np.where(self._signs(here, move), change[:, None], -change[:, None])
                     squares += change**2
                 if move + 1 == moves[k]:
-                    rows = np.arange(first[k], first[k + 1] if k + 1 < len(first) else len(sample))
-                    yield self._piece(here, rows, total[target[rows]], squares[target[rows]])
-
-    def _first_of_each_place(self, sample: Array, target: Array, points: At) -> Array:
-        """The first of rows that follow each other at the same point: they share their evaluations."""
-        rows = np.arange(len(sample))
-        new = np.ones(len(rows), dtype=bool)
-        for row in rows[1:][(sample[1:] == sample[:-1]) & (target[1:] != target[:-1])]:
-            pair = points(np.array([row - 1, row]))
-            new[row] = not all(np.array_equal(x[0], x[1], equal_nan=True) for x in pair.values())
-        return rows[new]
+                    yield self._piece(here, int(k), total[target[:, k]], squares[target[:, k]])
 
     def _moved(self, point: _Point, move: int, second: int) -> dict[str, Array]:
         if self._options.directions is not None:
@@ -161,15 +148,18 @@ class Differences(Source):
         drawn = np.random.default_rng([self._options.seed, point.key, move]).bytes((count + 7) // 8)
         return np.unpackbits(np.frombuffer(drawn, np.uint8), count=count).astype(bool)
 
-    def _piece(self, point: _Point, rows: Array, total: Array, squares: Array) -> Piece:
-        """From the summed changes (t, P), and the sums of their squares (t,), for the rows of a place."""
+    def _piece(self, point: _Point, row: int, total: Array, squares: Array) -> Piece:
+        """From the summed changes (U, P), and the sums of their squares (U,), at a point."""
         count = self._options.directions
+        errors = None
         if count is None:
-            return Piece(rows, point.spread(total / point.ways))
-        mean = total / count
-        variance = np.maximum(squares[:, None] / count - mean**2, 0) * count / (count - 1)
-        errors = np.sqrt(variance / count) / point.ways
-        return Piece(rows, point.spread(mean / point.ways), point.spread(errors))
+            slopes = total / point.ways
+        else:
+            mean = total / count
+            variance = np.maximum(squares[:, None] / count - mean**2, 0) * count / (count - 1)
+            slopes = mean / point.ways
+            errors = point.spread(np.sqrt(variance / count) / point.ways)
+        return Piece(np.arange(len(total)), np.array([row]), point.spread(slopes), errors)
 
     def _point(self, number: int, points: At, row: int) -> _Point:
         partition = self._partition(number)

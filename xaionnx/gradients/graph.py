@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 _VALUE = "xaionnx_activated"
 # Name of the input that squared distances are counted from.
 REFERENCE = "xaionnx_reference"
+# What the cotangents and gradients of one point may hold in one run.
+RUN_BYTES = 64 * 2**20
 
 
 @final
@@ -34,6 +37,23 @@ class _Part:
     targets: tuple[int, ...]
     reference: bool
 
+    @property
+    def target_bytes(self) -> int:
+        """Bytes of the cotangent of one target, and of its gradients at one point."""
+        found = self.gradient
+        fed = found.model.input(found.cotangent)
+        infos = (fed, *(found.model.output(name) for name in found.names.values()))
+        skipped = 1 + found.several
+        return sum(
+            info.dtype.itemsize * math.prod(size for size in info.shape[skipped:] if isinstance(size, int))
+            for info in infos
+        )
+
+    @property
+    def at_once(self) -> int:
+        """How many targets of one point run together."""
+        return max(1, RUN_BYTES // max(1, self.target_bytes)) if self.gradient.several else 1
+
 
 @final
 class Graph(Source):
@@ -41,7 +61,8 @@ class Graph(Source):
 
     The activation is part of the graph, so that its slope belongs to the point where the gradient is asked, along a
     path too; the weights are the cotangent, which is fed. Targets that read the same tensor in the same way share one
-    graph.
+    graph, and its forward part runs once for all of them at a point, or once for each piece of them whose gradients
+    hold :data:`RUN_BYTES`. Squared distances have their forward part for each target.
 
     Raises
     ------
@@ -75,34 +96,52 @@ class Graph(Source):
             size = asked.picks[targets[0]].indices.shape[1]
             sample[REFERENCE] = np.zeros((len(asked.samples), size), dtype=np.float32)
         model, out = activated(asked.model, tensor, activation, size)
-        return _Part(gradient(model, out, asked.names, self._rules, sample), targets, reference)
+        several = len(targets) > 1 and not reference
+        found = gradient(model, out, asked.names, self._rules, sample, several=several)
+        return _Part(found, targets, reference)
 
     def at(self, sample: Array, target: Array, points: At) -> Iterator[Piece]:
-        progress.expect(len(sample))
         for part in self._parts:
-            rows = np.flatnonzero(np.isin(target, part.targets))
-            if len(rows):
-                yield from self._through(part, rows, sample, target, points)
+            mine = np.isin(target, part.targets)
+            # Points at which the same of the U targets belong to this part run together.
+            for pattern in np.ones((1, len(mine)), dtype=bool) if mine.all() else np.unique(mine, axis=1).T:
+                rows = np.flatnonzero((mine == pattern[:, None]).all(axis=0))
+                which = np.flatnonzero(pattern)
+                for first in range(0, len(which), part.at_once):
+                    some = which[first : first + part.at_once]
+                    yield from self._through(part, some, rows, sample, target[some], points)
 
-    def _through(self, part: _Part, rows: Array, sample: Array, target: Array, points: At) -> Iterator[Piece]:
+    def _through(
+        self, part: _Part, which: Array, rows: Array, sample: Array, target: Array, points: At
+    ) -> Iterator[Piece]:
+        """Of targets (u, M)."""
         found, asked = part.gradient, self._question
         info = found.model.input(found.cotangent)
-        shape = tuple(int(size) for size in info.shape[1:] if size is not None)
+        shape = tuple(int(size) for size in info.shape[1 + found.several :] if size is not None)
+        size, each = int(np.prod(shape, dtype=np.int64)), len(which)
+        progress.expect(len(rows))
 
         def feed(start: int, stop: int) -> dict[str, Array]:
             some = rows[start:stop]
-            weights, reference = asked.weights(sample[some], target[some], int(np.prod(shape, dtype=np.int64)))
+            weights, reference = asked.weights(sample[some].repeat(each), target[:, some].T.reshape(-1), size)
             fed = asked.fed(sample[some], points(some))
-            fed[found.cotangent] = weights.reshape(len(some), *shape).astype(info.dtype)
+            lead = (len(some), each) if found.several else (len(some),)
+            fed[found.cotangent] = weights.reshape(*lead, *shape).astype(info.dtype)
             if part.reference:
                 fed[REFERENCE] = reference.astype(np.float32)
             return fed
 
         fetch = [found.names[name] for name in asked.names]
-        for start, stop, outputs in found.model.batches(len(rows), feed, fetch, asked.shared):
+        held = part.target_bytes * each if found.several else None
+        for start, stop, outputs in found.model.batches(len(rows), feed, fetch, asked.shared, held):
             progress.advance(stop - start)
             asked.evaluations.add(sample[rows[start:stop]])
-            yield Piece(rows[start:stop], {name: outputs[found.names[name]] for name in asked.names})
+            answers = {name: outputs[found.names[name]] for name in asked.names}
+            yield Piece(
+                which,
+                rows[start:stop],
+                {name: np.moveaxis(a, 1, 0) if found.several else a[None] for name, a in answers.items()},
+            )
 
 
 def activated(model: Model, tensor: str, activation: str, size: int | None) -> tuple[Model, str]:

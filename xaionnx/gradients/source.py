@@ -25,16 +25,20 @@ At = Callable[[Array], Mapping[str, Array]]
 @final
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """Gradients of some of M rows, each of one target at one point.
+    """Gradients of some of the U targets at some of the M points that were asked for.
 
     Attributes
     ----------
+    which : array of int (u,)
+        The numbers of the targets among the U.
     rows : array of int (m,)
-    gradients : dict of arrays (m, ...) by input name
+        The numbers of the points among the M.
+    gradients : dict of arrays (u, m, ...) by input name
     errors : dict of arrays like ``gradients``, or None
         Their standard errors, where chance had a part.
     """
 
+    which: Array
     rows: Array
     gradients: dict[str, Array]
     errors: dict[str, Array] | None = None
@@ -133,4 +137,7 @@ class Source(ABC):
 
     @abstractmethod
     def at(self, sample: Array, target: Array, points: At) -> Iterator[Piece]:
-        """Gradients at M points, each of one target of one sample; the rows of each target come in rising order."""
+        """Gradients of U targets (U, M) at each of M points of samples (M,); each target's rows come in rising order.
+
+        Every pair of a target and a point comes in one piece.
+        """

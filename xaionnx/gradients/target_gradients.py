@@ -63,20 +63,27 @@ class TargetGradients:
         """The number T of targets."""
         return len(self._question.picks)
 
-    def at(self, sample: Array, target: Array, points: At) -> Iterator[tuple[Array, dict[str, Array]]]:
-        """Gradients at M points, each of one target of one sample.
+    def at(self, sample: Array, target: Array, points: At) -> Iterator[tuple[Array, Array, dict[str, Array]]]:
+        """Gradients of U targets at each of M points.
+
+        Built gradients run the forward part once for each point, whatever U; very many targets are taken in pieces
+        that fit into memory.
 
         Parameters
         ----------
-        sample, target : arrays of int (M,)
+        sample : array of int (M,)
+            The sample whose targets are meant.
+        target : array of int (U, M)
+            The targets at each point; no target twice at one point.
         points : callable
-            The explained inputs of the rows that it is given.
+            The explained inputs of the points that it is given.
 
         Yields
         ------
-        rows : array of int (m,)
-            In rising order for each target.
-        gradients : dict of arrays (m, ...) by input name
+        which, rows : arrays of int (u,) and (m,)
+            Which of the U targets and of the M points these are. Every pair comes once, and the points in rising order
+            for each target.
+        gradients : dict of arrays (u, m, ...) by input name
 
         Raises
         ------
@@ -84,13 +91,13 @@ class TargetGradients:
             A gradient is NaN or infinity.
         """
         for piece in self.pieces(sample, target, points):
-            yield piece.rows, piece.gradients
+            yield piece.which, piece.rows, piece.gradients
 
     def pieces(self, sample: Array, target: Array, points: At) -> Iterator[Piece]:
         """The same with standard errors, where the source knows them."""
         for piece in self.source.at(sample, target, points):
             self._refuse(piece.gradients, sample[piece.rows])
-            self._question.evaluations.add_gradients(sample[piece.rows])
+            self._question.evaluations.add_gradients(sample[piece.rows], len(piece.which))
             yield piece
 
     def values(self, sample: Array, points: At) -> Array:
@@ -116,7 +123,7 @@ class TargetGradients:
 
     def _refuse(self, gradients: Mapping[str, Array], sample: Array) -> None:
         for array in gradients.values():
-            finite = np.isfinite(array).reshape(len(array), -1).all(axis=1)
+            finite = np.isfinite(array).all(axis=(0, *range(2, array.ndim)))
             if not finite.all():
                 bad = sample[int(np.argmin(finite))]
                 raise OutputError(

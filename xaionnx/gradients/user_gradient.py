@@ -140,18 +140,18 @@ class UserGradient(Source):
             )
 
     def at(self, sample: Array, target: Array, points: At) -> Iterator[Piece]:
-        progress.expect(len(sample))
+        progress.expect(target.size)
         asked = self._question
-        for t in np.unique(target):
+        for number, t in ((u, t) for u, targets in enumerate(target) for t in np.unique(targets)):
             # Targets may read tensors of different sizes.
-            rows = np.flatnonzero(target == t)
+            rows = np.flatnonzero(target[number] == t)
             each = 2 if self._takes_answers(asked.picks[t]) else 1
 
             # Asked once for a batch and once for its factors; an activation's slope has run the model then.
             @lru_cache(maxsize=2)
-            def answered(start: int, stop: int, rows: Array = rows) -> tuple[dict[str, Array], Array]:
+            def answered(start: int, stop: int, rows: Array = rows, t: int = t) -> tuple[dict[str, Array], Array]:
                 some = rows[start:stop]
-                return self._fed(sample[some], target[some], points(some))
+                return self._fed(sample[some], np.full(len(some), t), points(some))
 
             fetch = [*self._outputs.values()]
             for start, stop, outputs in self._model.batches(
@@ -164,8 +164,8 @@ class UserGradient(Source):
                 gradients = {}
                 for name, output in self._outputs.items():
                     info, shape = asked.model.input(name), (-1, *(1,) * (outputs[output].ndim - 1))
-                    gradients[name] = (outputs[output] * factor.reshape(shape)).astype(info.dtype)
-                yield Piece(some, gradients)
+                    gradients[name] = (outputs[output] * factor.reshape(shape)).astype(info.dtype)[None]
+                yield Piece(np.array([number]), some, gradients)
 
     def _shared(self) -> dict[str, Array]:
         theirs = {old: name for name, old in self._inputs.items()}
@@ -243,10 +243,10 @@ class UserGradient(Source):
         self, rows: Array, which: Array, target: Array, x: Mapping[str, Array]
     ) -> Iterator[tuple[int, float, float]]:
         """Those of the rows whose gradients at ``x`` (N, ...) are wrong, each with the changes it claims and makes."""
-        for piece in self.at(which, target, lambda some: {name: array[which[some]] for name, array in x.items()}):
+        for piece in self.at(which, target[None], lambda some: {name: array[which[some]] for name, array in x.items()}):
             for place, row in enumerate(piece.rows.tolist()):
                 n, t = int(which[row]), int(target[row])
-                slopes = {name: array[place] for name, array in piece.gradients.items()}
+                slopes = {name: array[0, place] for name, array in piece.gradients.items()}
                 changes = self._compare(n, t, {name: array[n] for name, array in x.items()}, slopes)
                 if changes is not None:
                     yield int(rows[row]), *changes

@@ -86,9 +86,9 @@ class GradientExplainer(ByGradient, Explainer):
 
     ``diagnostics`` tell ``evaluations``, every row that ran through the model or a part of it, with its gradient or
     without, ``gradients``, how many were taken, and ``gradient``, their source: ``graph``, ``finite_differences`` or
-    the file of a gradient model. A gradient is of one target, so T targets cost T gradients. ``provenance`` lists
-    under ``approximations`` what in the gradients is no derivative of what the model computes, as where it was
-    quantised.
+    the file of a gradient model. A gradient is of one target, so T targets cost T gradients; built ones and finite
+    differences take those at one point in one evaluation, in which the model runs once. ``provenance`` lists under
+    ``approximations`` what in the gradients is no derivative of what the model computes, as where it was quantised.
     """
 
     needs: ClassVar[str] = "gradient"
@@ -206,12 +206,9 @@ def gradients(slopes: TargetGradients, points: Points) -> Attribution:
     count, targets = len(points.sample), slopes.targets
     values = {name: np.empty((targets, *x.shape), dtype=x.dtype) for name, x in points.x.items()}
     errors: dict[str, Array] = {}
-    # Row j * T + t is target t at point j.
-    which, target = np.divmod(np.arange(count * targets), targets)
-    for piece in slopes.pieces(
-        points.sample[which], target, lambda rows: {name: x[which[rows]] for name, x in points.x.items()}
-    ):
-        place = target[piece.rows], which[piece.rows]
+    target = np.repeat(np.arange(targets)[:, None], count, axis=1)
+    for piece in slopes.pieces(points.sample, target, lambda rows: {name: x[rows] for name, x in points.x.items()}):
+        place = np.ix_(piece.which, piece.rows)
         for name, array in piece.gradients.items():
             values[name][place] = array
         for name, array in (piece.errors or {}).items():

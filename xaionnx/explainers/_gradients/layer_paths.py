@@ -95,11 +95,11 @@ class LayerPaths:
         return self.slopes.values(self.points.sample[point : point + 1], lambda rows: one)[:, 0]
 
     def slopes_at(self, point: int, held: dict[str, Array], place: Array) -> Iterator[tuple[Array, Array, Array]]:
-        """Gradients at the layer at R places of what is held: target, number of the place and slope of each, (m,)."""
-        target, number = np.divmod(np.arange(self.slopes.targets * len(place)), len(place))
-        sample = np.full(len(target), self.points.sample[point])
+        """Targets (u,), numbers of places (m,) and gradients (u, m, ...) at the layer, at R places of what is held."""
+        target = np.repeat(np.arange(self.slopes.targets)[:, None], len(place), axis=1)
+        sample = np.full(len(place), self.points.sample[point])
         (layer,) = self.slopes.names
-        for rows, gradients in self.slopes.at(
-            sample, target, lambda rows: {name: array[place[number[rows]]] for name, array in held.items()}
+        for some, number, gradients in self.slopes.at(
+            sample, target, lambda rows: {name: array[place[rows]] for name, array in held.items()}
         ):
-            yield target[rows], number[rows], gradients[layer].astype(np.float64)
+            yield some, number, gradients[layer].astype(np.float64)

@@ -63,26 +63,29 @@ class Paths:
 
     def walk(
         self, target: Array, which: Array, draw: Array, share: Array
-    ) -> Iterator[tuple[Array, Array, dict[str, Array]]]:
-        """``(x - b) * df/dx (b + share (x - b))`` at R places of the paths, for each pair of a target and a point.
+    ) -> Iterator[tuple[Array, Array, Array, dict[str, Array]]]:
+        """``(x - b) * df/dx (b + share (x - b))`` at R places of the paths of some points, for U targets each.
 
         Parameters
         ----------
-        target, which : arrays of int (pairs,)
-            Targets, and numbers of points.
+        target : array of int (U,)
+        which : array of int (P,)
+            Numbers of points.
         draw, share : arrays (R,)
             The baseline of each place, and how far it lies on the way.
 
         Yields
         ------
-        pair, place : arrays of int (m,)
-            The places of a pair follow each other.
-        owed : dict of arrays (m, ...) by input name
+        some : array of int (u,)
+            Which of the U targets these are.
+        number, place : arrays of int (m,)
+            Which of the P points, and of the R places; the places of a point follow each other.
+        owed : dict of arrays (u, m, ...) by input name
         """
-        pair, place = np.divmod(np.arange(len(which) * len(share)), len(share))
+        number, place = np.divmod(np.arange(len(which) * len(share)), len(share))
 
         def ends(name: str, rows: Array) -> tuple[Array, Array]:
-            point = which[pair[rows]]
+            point = which[number[rows]]
             return self.starts[name][point, draw[place[rows]]], self.points.x[name][point]
 
         def at(rows: Array) -> dict[str, Array]:
@@ -93,18 +96,22 @@ class Paths:
                 found[name] = start + way * (x - start)
             return found
 
-        for rows, gradients in self.slopes.at(self.points.sample[which[pair]], target[pair], at):
+        targets = np.repeat(target[:, None], len(number), axis=1)
+        for some, rows, gradients in self.slopes.at(self.points.sample[which[number]], targets, at):
             owed = {}
             for name, slope in gradients.items():
                 start, x = ends(name, rows)
                 owed[name] = (x - start) * slope
-            yield pair[rows], place[rows], owed
+            yield some, number[rows], place[rows], owed
 
 
-def add_up(total: Array, pair: Array, parts: Array) -> None:
-    """Add parts (m, ...) to the totals of their pairs, of which those of a pair stand together."""
-    first = np.flatnonzero(np.diff(pair, prepend=-1))
-    total[pair[first]] += np.add.reduceat(parts, first, axis=0)
+def add_up(total: Array, which: Array, number: Array, parts: Array) -> None:
+    """Add parts (u, m, ...) of targets ``which`` (u,) to the totals (U, P, ...) of their points ``number`` (m,).
+
+    Those of a point stand together.
+    """
+    first = np.flatnonzero(np.diff(number, prepend=-1))
+    total[np.ix_(which, number[first])] += np.add.reduceat(parts, first, axis=1)
 
 
 def completeness(total: Array, change: Array) -> dict[str, Array]:
