@@ -11,10 +11,8 @@ Examples
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import os
-import warnings
 from typing import TYPE_CHECKING, Any
 
 from xaionnx import discovery
@@ -100,11 +98,7 @@ def explain(
     """
     explainer = discovery.configured(method, settings)
     opened = model if isinstance(model, Model) else Model.load(model)
-    found = opened.read(x)
-    if found.guessed:
-        warnings.warn(found.notes[0], UserWarning, stacklevel=2)
-    result = explainer.attribute(opened, found.arrays, target)
-    return dataclasses.replace(result, provenance=result.provenance | found.provenance())
+    return explainer.attribute(opened, x, target)
 
 
 # Loaded when they are asked for: who explains by removal waits for no rules of gradients.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, final
 
 from xaionnx import parameters
 from xaionnx.attribution import Attribution
+from xaionnx.data.inputs import Given
 from xaionnx.explanation import Explanation, ValueKind
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.record import record
@@ -15,7 +16,6 @@ from xaionnx.request import Request
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
 from xaionnx.targets.target import Target
-from xaionnx.typing import Array
 
 if TYPE_CHECKING:
     from xaionnx.layers.dry_run import DryRun
@@ -147,14 +147,14 @@ class Explainer(ABC):
         """Find the attribution of each target for each sample of a request."""
 
     @final
-    def attribute(self, model: Model, x: Array | Mapping[str, Array], target: Any = None) -> Explanation:
+    def attribute(self, model: Model, x: Given, target: Any = None) -> Explanation:
         """Explain a batch.
 
         Parameters
         ----------
         model : Model
-        x : array (N, ...) or mapping of arrays by input name
-            Batch axis first.
+        x : array (N, ...), mapping of arrays by input name, or files and pictures
+            Arrays have the batch axis first. See :meth:`xaionnx.runtime.model.Model.read` for files and pictures.
         target : optional
             What is explained; see :meth:`xaionnx.targets.target.Target.of`. The top class of each sample if None.
 
@@ -166,9 +166,7 @@ class Explainer(ABC):
         return bound.explain(bound.request(model, x, target))
 
     @final
-    def request(
-        self, model: Model, x: Array | Mapping[str, Array], target: Any = None, report: Sequence[Target] = ()
-    ) -> Request:
+    def request(self, model: Model, x: Given, target: Any = None, report: Sequence[Target] = ()) -> Request:
         """The request for a batch, with the method's own default target; see :class:`xaionnx.request.Request`."""
         return Request(model, x, self.default_target(model) if target is None else target, report)
 

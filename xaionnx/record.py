@@ -102,6 +102,7 @@ def _provenance(explainer: Explainer, request: Request) -> dict[str, Any]:
         # Labels are known by the model's own folder, and may be a thousand.
         "spec": _described(None if model.spec is None else dataclasses.replace(model.spec, labels=())),
         "input_sha256": digest.hexdigest(),
+        **request.inputs.provenance(),
         "provider": model.provider,
         "device": model.settings.device,
         "threads": model.settings.threads,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, final
 
 import numpy as np
 
+from xaionnx.data.inputs import Given
 from xaionnx.data.sample import Sample, split
 from xaionnx.runtime.evaluations import Evaluations
 from xaionnx.runtime.model import Model
@@ -27,8 +29,8 @@ class Request:
     Parameters
     ----------
     model : Model
-    x : array (N, ...) or mapping of arrays by input name
-        Checked against the model's inputs here.
+    x : array (N, ...), mapping of arrays by input name, or files and pictures
+        Made into arrays and checked against the model's inputs here; see :meth:`xaionnx.runtime.model.Model.read`.
     target : optional
         What is explained; see :meth:`xaionnx.targets.target.Target.of`.
     report : sequence of Target
@@ -37,6 +39,8 @@ class Request:
     Attributes
     ----------
     model : Model
+    inputs : Inputs
+        The samples as arrays, with the files that they were read from.
     feeds : dict of arrays by input name
     target : list of Target
     several : bool
@@ -50,12 +54,14 @@ class Request:
         The samples do not fit the model.
     """
 
-    def __init__(
-        self, model: Model, x: Array | Mapping[str, Array], target: Any = None, report: Sequence[Target] = ()
-    ) -> None:
+    def __init__(self, model: Model, x: Given, target: Any = None, report: Sequence[Target] = ()) -> None:
         self._began = time.perf_counter()
         self.model = model
-        self.feeds = model.check(x)
+        self.inputs = model.read(x)
+        if self.inputs.guessed:
+            # A guess may be wrong, and nothing later would tell.
+            warnings.warn(self.inputs.notes[0], UserWarning, stacklevel=4)
+        self.feeds = self.inputs.arrays
         self.target, self.several = Target.of(target)
         self.evaluations = Evaluations(len(self.samples))
         self._report = tuple(report)

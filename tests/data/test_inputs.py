@@ -16,6 +16,7 @@ from tests import tiny
 from tests.tiny import node, tensor
 from xaionnx.data.images import picture_of
 from xaionnx.errors import DataError, InputMismatchError, PictureError
+from xaionnx.explainers.occlusion import Occlusion
 
 MODELS = Path("models")
 PHOTO = MODELS / "photos" / "cat.png"
@@ -79,6 +80,14 @@ def test_the_record_tells_the_file_and_what_was_converted(digits, tmp_path):
     }
     result.save(tmp_path / "e.npz")
     assert xaionnx.Explanation.load(tmp_path / "e.npz").provenance == result.provenance
+
+
+def test_a_method_takes_what_the_function_takes(digits):
+    result = Occlusion(window=4, stride=4).attribute(digits, PHOTO)
+    assert result.provenance["inputs"] == [str(PHOTO)]
+    np.testing.assert_array_equal(
+        result.values, xaionnx.explain(digits, [PHOTO], "occlusion", window=4, stride=4).values
+    )
 
 
 def test_ready_arrays_leave_the_record_as_it_was(digits, pixels):
