@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, Final, Literal, final
 
 import numpy as np
 
+from xaionnx.caveats import warnings_of
 from xaionnx.data.storage import write_whole
 from xaionnx.errors import DataError
 from xaionnx.typing import Array
@@ -117,7 +118,7 @@ class Explanation:
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        """Method, model, samples, targets with their predictions, what the values mean, and what they cost."""
+        """Method, model, samples, targets and predictions, what the values mean, what they cost, what is off."""
         model = self.provenance.get("model")
         names, scores = self.target.reshape(-1)[:_SHOWN], self.prediction.reshape(-1)[:_SHOWN]
         told = [f"{name} = {score:.4g}" for name, score in zip(names, scores, strict=True)]
@@ -137,6 +138,10 @@ class Explanation:
         spent, seconds = self.diagnostics.get("evaluations"), self.diagnostics.get("seconds")
         if isinstance(spent, list) and seconds is not None:
             lines.append(f"  cost     {sum(spent):,} evaluations, {seconds:.3g} s")
+        warnings = self.warnings
+        lines += [f"  warning  {warning}" for warning in warnings[:1]]
+        if len(warnings) > 1:
+            lines[-1] += f" (and {len(warnings) - 1} more: .warnings)"
         return "\n".join(lines)
 
     @property
@@ -153,6 +158,11 @@ class Explanation:
     def value_kind(self) -> ValueKind | None:
         """What the values mean, a `ValueKind`; None where the provenance does not tell."""
         return self.provenance.get("value_kind")
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is off about the values, and what to do, a sentence or two each; see :mod:`xaionnx.caveats`."""
+        return warnings_of(self)
 
     def sample(self, n: int, target: int = 0) -> Explanation:
         """The record of sample ``n`` alone (N = 1), for one of its targets; ``seconds`` and ``provenance`` stay whole.
@@ -193,8 +203,9 @@ class Explanation:
         return [one[target] if by_target else one]
 
     def to_dict(self) -> dict[str, Any]:
-        """The record as plain Python values, ready for JSON (NaN and infinity become None)."""
-        return {item.name: _plain(getattr(self, item.name)) for item in dataclasses.fields(self)}
+        """The record and its warnings as plain Python values, ready for JSON (NaN and infinity become None)."""
+        record = {item.name: _plain(getattr(self, item.name)) for item in dataclasses.fields(self)}
+        return {**record, "warnings": list(self.warnings)}
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the record as ``.npz``: arrays bit for bit, the rest as JSON, nothing pickled.

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from xaionnx.caveats import diagnostic, number, percent
 from xaionnx.explanation import Explanation
 from xaionnx.render.colours import Scale, number_words, ordinal
 from xaionnx.render.maps import PixelMap
@@ -16,9 +17,8 @@ from xaionnx.render.value_kinds import legend, sense
 # Parameters that have a place of their own in the caption, or that say nothing about the picture.
 _ELSEWHERE: Final = ("baseline", "features", "gradient", "layer", "seed", "budget", "tolerance")
 
-# A gap of less percent is that of rounding, and has no other cause; of still less the digits say nothing.
+# A gap of less percent is that of rounding, and has no other cause.
 _CAUSELESS: Final = 0.01
-_ROUNDING: Final = 0.001
 
 # The factor in the label of values that were scaled to stay in range.
 _FACTOR: Final = re.compile(r"times 2\*\*-?\d+")
@@ -74,7 +74,7 @@ def facts(one: Explanation) -> list[str]:
 
 def against(one: Explanation) -> list[str]:
     """With which classes the target was compared, where it was."""
-    found = _entry(one, "against")
+    found = diagnostic(one, "against")
     return [f"against {found}"] if isinstance(found, str) else []
 
 
@@ -107,7 +107,7 @@ def made_by(one: Explanation, *, alone: bool = True) -> str:
     ]
     parts += approximations(one)
     parts += against(one) if alone else []
-    spent, fit = (_diagnosed(one, name) for name in ("evaluations", "r2"))
+    spent, fit = (number(one, name) for name in ("evaluations", "r2"))
     if spent is not None:
         parts.append(f"{spent:.0f} evaluation{'' if spent == 1 else 's'}")
     parts += off
@@ -157,40 +157,25 @@ def _signed_instead(empty: Sequence[Explanation]) -> list[str]:
     return ["Values below zero are left out; relu=False, or --no-relu, shows them too."] if cut else []
 
 
-def _entry(one: Explanation, name: str) -> Any:
-    """A diagnostic of the one sample and target, which may stand in lists of one."""
-    found: Any = one.diagnostics.get(name)
-    for _ in range(2):
-        if isinstance(found, list):
-            found = found[0] if found else None
-    return found
-
-
-def _diagnosed(one: Explanation, name: str) -> float | None:
-    """The same, of a number."""
-    found = _entry(one, name)
-    return float(found) if isinstance(found, int | float) and not isinstance(found, bool) else None
-
-
 def gap(one: Explanation) -> list[str]:
     """How far the values are off what they add up to: a change, or the score itself where relevance is handed back.
 
     Relevance that is lost was kept by biases or the stabiliser of a rule, unless it is so little that it is rounding.
     """
     names = ("relative_gap", "steps", "conservation_gap", "relevance")
-    share, steps, missing, relevance = (_diagnosed(one, name) for name in names)
+    share, steps, missing, relevance = (number(one, name) for name in names)
     if share is None:
         return []
     given = one.provenance.get("parameters", {})
     whole = _conserved(one) or "change"
-    words = f"gap {_percent(share)} of the {whole}" if np.isfinite(share) else f"gap without a {whole}"
+    words = f"gap {percent(share)} of the {whole}" if np.isfinite(share) else f"gap without a {whole}"
     if missing and relevance is not None and np.isfinite(share) and 100 * share >= _CAUSELESS:
         lost = missing * (relevance - missing) < 0
         kept = f"of the {whole} stayed in biases or the stabiliser"
-        words = f"{_percent(share)} " + (kept if lost else f"more than the {whole}")
+        words = f"{percent(share)} " + (kept if lost else f"more than the {whole}")
     asked = given.get("tolerance")
     if asked is not None and share > asked:
-        words += f", over the {_percent(asked)} asked for"
+        words += f", over the {percent(asked)} asked for"
     return [words if steps is None else f"{words}, {steps:.0f} steps"]
 
 
@@ -200,14 +185,6 @@ def _conserved(one: Explanation) -> str | None:
     if one.method != "lrp" and not (isinstance(inner, dict) and inner.get("kind") == "Lrp"):
         return None
     return "probability" if str(one.target[0]).endswith(", probability") else "score"
-
-
-def _percent(share: float) -> str:
-    """A share with two digits, or all those before the point: ``0.93 %``, ``29 %``, ``140 %``, ``under 0.001 %``."""
-    percent = 100 * share
-    if 0 < percent < _ROUNDING:
-        return f"under {_ROUNDING} %"
-    return f"{percent:.0f} %" if percent >= 10 else f"{percent:.2g} %"
 
 
 def _value(value: Any) -> str:
