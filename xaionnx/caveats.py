@@ -142,9 +142,12 @@ def _gap(one: Explanation) -> Iterator[Caveat]:
         finding = "The prediction is the same at the input and at the baseline: there is no change to share out."
         yield Caveat(finding, "Choose another baseline.")
         return
-    advice = _more(one, "steps")
+    advice = _more(one, "steps", "draws")
     advice = f"{advice} until they do." if advice else "Compare with integrated_gradients, whose steps close the gap."
-    yield Caveat(f"The values do not add up: they are off by {percent(share)} of the change in the prediction.", advice)
+    gap = number(one, "completeness_gap")
+    by = "" if gap is None else f"{abs(gap):.2g}, "
+    finding = f"The values do not add up: they are off by {by}{percent(share)} of the change in the prediction."
+    yield Caveat(finding, advice)
 
 
 def _lost(one: Explanation) -> Iterator[Caveat]:
@@ -156,7 +159,7 @@ def _lost(one: Explanation) -> Iterator[Caveat]:
         finding = f"{percent(share)} of the {whole} stayed in biases or the stabiliser: the values share out the rest."
     else:
         finding = f"The values add up to {percent(share)} more than the {whole}."
-    yield Caveat(finding, "Try another composite, or integrated_gradients, whose values add up.")
+    yield Caveat(finding, "Compare with integrated_gradients, or try another composite.")
 
 
 def _noise(one: Explanation) -> Iterator[Caveat]:
@@ -226,11 +229,9 @@ def _differences(one: Explanation) -> Iterator[Caveat]:
 
 
 def _guessed(one: Explanation) -> Iterator[Caveat]:
-    spec = one.provenance.get("spec")
-    if not isinstance(spec, Mapping) or spec.get("guessed") is not True or spec.get("kind") != "picture":
-        return
-    finding = "How pixels become the model's input was guessed from its shape."
-    yield Caveat(finding, "Write mean, scale and color into a .toml file beside the model: see InputSpec.")
+    if one.provenance.get("guessed_spec") is True:
+        finding = "How files become the model's input was guessed from its shape."
+        yield Caveat(finding, "Say it in a .toml file beside the model; see InputSpec.")
 
 
 # The gravest first.

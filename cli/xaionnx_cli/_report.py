@@ -141,6 +141,11 @@ def approximation_line(result: Explanation) -> str:
     return f"  approximations: {plain('; '.join(labels))}" if labels else ""
 
 
+def warning_lines(result: Explanation) -> list[str]:
+    """What is off about a result, and what to do, a line each."""
+    return [f"  warning: {plain(warning)}" for warning in result.warnings]
+
+
 def gap_lines(result: Explanation) -> list[str]:
     """How far the values of the first targets are off what they add up to; no line where no method says so."""
     if "relative_gap" not in result.diagnostics:

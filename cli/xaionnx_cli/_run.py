@@ -160,7 +160,7 @@ class _Job:
             )
         if sample.display is None and len(self.names) <= _FEW:
             self._say(*_report.feature_lines(result, self.spec, sample.feeds[self.model.input().name][0]))
-        self._say(*_report.gap_lines(result))
+        self._say(*_report.gap_lines(result), *_report.warning_lines(result))
         rate = f"{evaluations / max(seconds, 1e-9):,.0f}/s"
         source = result.diagnostics.get("gradient", "graph")
         by = "" if source == "graph" else f", gradients by {plain(source)}"

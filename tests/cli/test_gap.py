@@ -1,5 +1,6 @@
 """What the report says of values that do not add up."""
 
+import json
 import re
 
 import numpy as np
@@ -24,6 +25,20 @@ def test_the_report_tells_the_gap(run, digits, picture, method, options, said):
     two = run("explain", method, digits, picture, "-t", "3", "-t", "probability:1", *options).stdout.splitlines()
     assert re.fullmatch(rf"  3 \(3\): {said}", two[9])
     assert re.fullmatch(rf"  1 \(1\), probability: {said.replace('score', 'probability')}", two[10])
+
+
+def test_the_report_and_the_document_warn_of_what_is_off(run, digits, picture):
+    words = ("explain", "integrated_gradients", digits, picture, "-t", "3", "--rule", "left")
+    warned = [line for line in run(*words, "--steps", "2").stdout.splitlines() if "warning" in line]
+    assert len(warned) == 1
+    assert re.fullmatch(
+        r"  warning: The values do not add up: they are off by \S+, \S+ % of the change in the prediction\. "
+        r"Raise steps \(now 2\) until they do\.",
+        warned[0],
+    )
+    (result,) = json.loads(run(*words, "--steps", "2", "--json").stdout)["results"]
+    assert result["explanation"]["warnings"] == [warned[0].removeprefix("  warning: ")]
+    assert "warning" not in run(*words, "--steps", "500").stdout
 
 
 def test_a_method_without_a_gap_has_no_line(run, digits, picture):

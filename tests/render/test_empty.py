@@ -70,7 +70,8 @@ def test_bars_of_nothing_say_so(monkeypatch):
     from xaionnx.render import bar_chart
 
     said = []
-    monkeypatch.setattr(bar_chart, "_drawn", lambda *given: said.append(given[4]))
+    whole = bar_chart.page.whole
+    monkeypatch.setattr(bar_chart.page, "whole", lambda *given: said.append(given[3][0]) or whole(*given))
     for row in (np.zeros((1, 3)), np.ones((1, 3))):
         one = Explanation("a", row, np.array(["good"]), np.array([1.0]), provenance={"value_kind": "contribution"})
         render.bars(one)

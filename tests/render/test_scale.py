@@ -15,7 +15,7 @@ def test_a_map_with_a_value_below_zero_is_signed_and_symmetric():
     values = np.concatenate([[-5.0], np.linspace(0, 1, 199)])
     found = scale(values, percentile=100)
     assert (found.sign, found.low, found.high) == ("signed", -5.0, 5.0)
-    assert found.words == "largest of |value|, 5"
+    assert found.words == "from −5 to 5, the largest of |value|"
     assert found.strength(np.array([-5.0, 0.0, 2.5])).tolist() == [-1.0, 0.0, 0.5]
 
 
@@ -23,7 +23,7 @@ def test_the_percentile_of_the_sizes_is_the_end():
     values = np.random.default_rng(0).normal(size=5000)
     found = scale(values, percentile=95)
     assert found.high == np.percentile(np.abs(values), 95)
-    assert found.words == f"95th percentile of |value|, {found.high:.3g}"
+    assert found.words == f"from −{found.high:.3g} to {found.high:.3g}, the 95th percentile of |value|"
     assert found.beyond
 
 
@@ -31,15 +31,27 @@ def test_a_few_spots_end_at_the_largest():
     values = np.zeros(10_000)
     values[:5] = [1, 2, 3, 4, 5]
     found = scale(values)
-    assert (found.sign, found.low, found.high, found.words) == ("positive", 0, 5, "the largest of the values, 5")
+    assert (found.sign, found.low, found.high, found.words) == (
+        "positive",
+        0,
+        5,
+        "from 0 to 5, the largest of the values",
+    )
 
 
-def test_a_map_without_zero_starts_at_the_opposite_percentile():
+def test_a_map_without_zero_starts_at_zero_as_one_with_it_does():
     values = np.linspace(10, 20, 1001)
-    found = scale(values)
-    assert found.low == pytest.approx(10.1, rel=1e-12)
-    assert found.words == "1st percentile of the values, 10.1, to the 99th percentile of the values, 19.9"
-    assert found.strength(np.array([10.0, 15.0, 20.0])).tolist() == pytest.approx([0, 0.5, 1], abs=1e-6)
+    assert (scale(values).low, scale(np.append(values, 0.0)).low) == (0, 0)
+    assert scale(values).words == "from 0 to 19.9, the 99th percentile of the values"
+
+
+@pytest.mark.parametrize("least", [10.0, 0.0])
+def test_where_order_counts_alone_the_scale_starts_at_the_opposite_percentile(least):
+    values = np.append(np.linspace(10, 20, 1001), least)
+    found = scale_of(values, "auto", 99.0, "overlay", from_zero=False)
+    assert found.low == np.percentile(values, 1)
+    assert found.words == "from 10.1, the 1st percentile, to 19.9, the 99th percentile of the values"
+    assert found.strength(np.array([10.0, 15.0, 20.0])).tolist() == pytest.approx([0, 0.5, 1], abs=1e-2)
 
 
 def test_one_value_everywhere_counts_from_zero():

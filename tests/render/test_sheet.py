@@ -5,7 +5,9 @@ import pytest
 
 from xaionnx import Explanation, render
 from xaionnx.errors import DataError, ParameterError
-from xaionnx.render import words
+from xaionnx.render import contact_sheet, words
+from xaionnx.render.colours import scale_of
+from xaionnx.render.maps import Extent, pixel_map
 
 
 def made(n=1, side=30, method="occlusion", seed=0, **provenance):
@@ -55,6 +57,38 @@ def test_a_large_photo_is_reduced_to_the_panel():
 def test_methods_of_one_name_are_told_apart():
     records = [made(window=8, baseline="zero"), made(window=16, baseline="zero"), made(method="rise")]
     assert words.method_titles(records) == ["occlusion, window 8", "occlusion, window 16", "rise"]
+
+
+def test_panels_of_one_method_and_kind_share_a_scale(monkeypatch):
+    scales, bar = [], contact_sheet.page.colour_bar
+
+    def heard(swatches, low, high, *of, **how):
+        scales.append((low, high))
+        return bar(swatches, low, high, *of, **how)
+
+    monkeypatch.setattr(contact_sheet.page, "colour_bar", heard)
+    two = made(2)
+    two.values[1] *= 10
+    render.sheet([two, made(2, method="rise")], photos(2), side=100)
+    alike, others = scales[0::2], scales[1::2]
+    assert alike[0] == alike[1]
+    assert others[0] == others[1] != alike[0]
+    assert alike[0][1] == np.percentile(np.abs(two.values.sum(axis=1)), 99)
+
+
+def test_the_caption_of_a_sheet_says_which_scales_are_shared():
+    def line(*methods):
+        drawn = []
+        scales = {method: scale_of(np.ones(4), "auto", 99, "sheet") for method in methods}
+        for method in methods:
+            one = made(method=method)
+            drawn.append(words.Drawn(method, one, scales[method], pixel_map(one, Extent(30, 30))))
+        return words.shared_reading(drawn, 99, None)[-1]
+
+    own = "Each picture has its own colour scale, which ends at the 99th percentile of the sizes of its values."
+    assert own in line("occlusion", "rise")
+    shared = "Pictures of one method share a colour scale, which ends at the 99th percentile of the sizes of the values"
+    assert shared in line("occlusion", "rise", "rise")
 
 
 def test_equal_calls_make_equal_bytes():

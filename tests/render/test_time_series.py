@@ -121,9 +121,9 @@ def test_the_caption_says_what_is_drawn(monkeypatch):
     one = explained(at(3, channels=2), diagnostics={"evaluations": [2]})
     words = said(monkeypatch, lambda: render.series(one, flat(at(0, channels=2)), percentile=100))
     assert words == (
-        "The redder a part, the more it speaks for the prediction. Colour scale: largest of the values, 1. The values "
-        "are the same for all channels. The line of each channel has its own scale. "
-        "grad cam\N{NO-BREAK SPACE}· 2 evaluations beat (1) · score 4.2"
+        "beat (1) · score 4.2 The redder a part, the more it speaks for the prediction. Colour scale: from 0 to 1, the "
+        "largest of the values. The values are the same for all channels. The line of each channel has its own scale. "
+        "grad cam\N{NO-BREAK SPACE}· 2 evaluations"
     )
     many = said(monkeypatch, lambda: render.series(explained(at(3, channels=17, length=900)), np.zeros((17, 900))))
     assert "The lines of all 17 channels are drawn over each other. Of every 2 steps the strongest value" in many

@@ -75,7 +75,8 @@ class Inputs:
         if not self.names:
             return {}
         conversions = [*([self.pixels] if self.pixels else []), *self.notes]
-        return {"inputs": list(self.names), "file_sha256": list(self.sha256s), "conversions": conversions}
+        told = {"inputs": list(self.names), "file_sha256": list(self.sha256s), "conversions": conversions}
+        return told | {"guessed_spec": True} if self.guessed else told
 
 
 def convert(

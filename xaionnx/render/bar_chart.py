@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image
 
+from xaionnx.caveats import caveats
 from xaionnx.errors import DataError, ParameterError
 from xaionnx.explanation import Explanation
 from xaionnx.render import page, words
@@ -22,6 +23,8 @@ _UP: Final = "#d6283c"
 _DOWN: Final = "#2670c8"
 _DPI: Final = 120
 _NAME: Final = 28
+# Text height in pixels.
+_TEXT: Final = 17
 
 
 def bars(
@@ -90,8 +93,9 @@ def bars(
         notes.append("Whiskers: one standard error to each side.")
     if len(order) < len(values):
         notes.append(f"The {len(values) - len(order)} weakest of {len(values)} {kind} are left out.")
-    caption = " ".join(filter(None, notes))
-    return _drawn(one, labels, values[order], None if errors is None else errors[order], caption, title)
+    body = _drawn(labels, values[order], None if errors is None else errors[order])
+    heading = title or words.class_and_score(one)
+    return page.whole(heading, caveats(one), body, list(filter(None, notes)), words.made_by(one), _TEXT)
 
 
 def _values(one: Explanation, input: str | None) -> tuple[Array, Array | None]:
@@ -119,29 +123,26 @@ def _values(one: Explanation, input: str | None) -> tuple[Array, Array | None]:
     return values, np.nan_to_num(np.asarray(errors, dtype=np.float64)[0][known].reshape(-1))
 
 
-def _drawn(
-    one: Explanation,
-    labels: list[str],
-    values: Array,
-    errors: Array | None,
-    reading: str,
-    title: str | None,
-) -> Image.Image:
+def _wrapped(label: str) -> str:
+    """A label in three lines at most, broken at spaces and behind underscores."""
+    lines = textwrap.wrap(label.replace("_", "_ "), _NAME, max_lines=3, placeholder=" …")
+    return "\n".join(line.replace("_ ", "_") for line in lines) or label
+
+
+def _drawn(labels: list[str], values: Array, errors: Array | None) -> Image.Image:
+    """The bars with their labels, without title and caption."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     ink, faint = ("#{:02x}{:02x}{:02x}".format(*colour) for colour in (INK, FAINT))
-    wrapped = ["\n".join(textwrap.wrap(label, _NAME, max_lines=2, placeholder=" …")) or label for label in labels]
+    wrapped = [_wrapped(label) for label in labels]
     lines = sum(1 + 0.7 * label.count("\n") for label in wrapped)
-    caption = [*textwrap.wrap(reading, 104), *textwrap.wrap(words.made_by(one), 104)]
-    heading = textwrap.wrap(title or words.class_and_score(one), 56)
-    height = 0.3 * lines + 0.18 * len(caption) + 0.28 * len(heading) + 0.68
+    height = 0.3 * lines + 0.3
     figure = Figure(figsize=(7.2, height), dpi=_DPI, facecolor="white")
     canvas: Any = FigureCanvasAgg(figure)
     longest = max(len(line) for label in wrapped for line in label.split("\n"))
     left = min(0.36, 0.05 + 0.0115 * longest)
-    bottom = (0.18 * len(caption) + 0.43) / height
-    axes = figure.add_axes((left, bottom, 0.93 - left, 0.3 * lines / height))
+    axes = figure.add_axes((left, 0.28 / height, 0.97 - left, 0.3 * lines / height))
     axes.set_facecolor("white")
     places = np.arange(len(values))[::-1]
     axes.barh(places, values, color=[_UP if v >= 0 else _DOWN for v in values], height=0.66, zorder=2)
@@ -159,12 +160,5 @@ def _drawn(
         tick.set_fontproperties(page.plot_font(9.5))
     for side in axes.spines.values():
         side.set_visible(False)
-    figure.text(
-        0.02, 1 - 0.12 / height, "\n".join(heading), va="top", color=ink, fontproperties=page.plot_font(12.5, True)
-    )
-    text = "\n".join(caption)
-    figure.text(
-        0.02, 0.08 / height, text, va="bottom", color=faint, fontproperties=page.plot_font(8.5), linespacing=1.3
-    )
     canvas.draw()
     return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")

@@ -16,6 +16,9 @@ SIGNS: Final = ("auto", "signed", "positive", "absolute")
 INK: Final = (28, 28, 30)
 FAINT: Final = (104, 104, 110)
 PAPER: Final = (255, 255, 255)
+# What is off about a result stands in dark brown on amber, which stays apart from red, blue and yellow of the maps.
+WARNING: Final = (92, 46, 0)
+WARNING_PAPER: Final = (255, 226, 163)
 LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)
 
 # Ends of the diverging ramps: ColorBrewer's RdBu, which stays apart for all common kinds of colour blindness.
@@ -72,8 +75,11 @@ class Scale:
         return np.asarray(strength, np.float32)
 
 
-def scale_of(values: Floats, sign: str, percentile: float, function: str) -> Scale:
-    """The scale of a map.
+def scale_of(values: Floats, sign: str, percentile: float, function: str, *, from_zero: bool = True) -> Scale:
+    """The scale of a map, or of several together: symmetric about zero where it is signed, else from zero.
+
+    Not ``from_zero``, the scale of values above zero starts at the opposite percentile: of means over random masks,
+    which all lie far above zero, all would else have the same colour.
 
     Raises
     ------
@@ -99,19 +105,18 @@ def scale_of(values: Floats, sign: str, percentile: float, function: str) -> Sca
     measure = "the values" if sign == "positive" else "|value|"
     high = float(np.percentile(shown, percentile))
     low = 0.0
-    if sign == "positive" and shown.min() > 0:
-        # Where the whole map lies above zero, as with means over random masks, zero would colour all of it.
-        low = float(np.percentile(shown, 100 - percentile))
+    if sign == "positive" and not from_zero:
+        low = max(0.0, float(np.percentile(shown, 100 - percentile)))
         low = low if low < high else 0.0
-    if high <= low:
-        words = f"the largest of {measure}, {number_words(largest)}"
-        return Scale(sign, -largest if sign == "signed" else 0.0, largest, words, to_largest=True)
-    words = f"{ordinal(percentile)} percentile of {measure}, {number_words(high)}"
+    to_largest = high <= low
+    if to_largest:
+        high = largest
+    start = number_words(-high if sign == "signed" else low)
     if low > 0:
-        words = f"{ordinal(100 - percentile)} percentile of {measure}, {number_words(low)}, to the {words}"
-    if percentile == 100:
-        words = words.replace("100th percentile", "largest").replace("0th percentile", "smallest")
-    return Scale(sign, -high if sign == "signed" else low, high, words, largest > high)
+        start += ", the smallest value," if percentile == 100 else f", the {ordinal(100 - percentile)} percentile,"
+    end = "largest" if to_largest or percentile == 100 else f"{ordinal(percentile)} percentile"
+    words = f"from {start} to {number_words(high)}, the {end} of {measure}"
+    return Scale(sign, -high if sign == "signed" else low, high, words, largest > high, to_largest)
 
 
 def number_words(value: float) -> str:

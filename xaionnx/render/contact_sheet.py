@@ -8,12 +8,14 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image
 
+from xaionnx.caveats import Caveat, caveats
 from xaionnx.errors import DataError, ParameterError
 from xaionnx.explanation import Explanation
 from xaionnx.render import page, words
-from xaionnx.render.colours import FAINT, Scale, scale_of
-from xaionnx.render.maps import Extent, one_picture, one_sample, pixel_map
+from xaionnx.render.colours import FAINT, WARNING, Scale, scale_of
+from xaionnx.render.maps import Extent, PixelMap, one_picture, one_sample, pixel_map
 from xaionnx.render.painting import Look, enlarged, painted
+from xaionnx.render.value_kinds import sense
 from xaionnx.typing import Array
 
 # More panels than this in a row make the text too small on a screen.
@@ -41,9 +43,10 @@ def sheet(  # noqa: PLR0913 - options of a picture, all by keyword
 ) -> Image.Image:
     """Draw photos with the attributions of several methods, each titled with method, class and score.
 
-    One photo fills rows of panels, itself the first; of several photos each has a row of its own. Every panel has its
-    own colour scale, since methods measure in different units; its bar stands beneath. To compare several targets of
-    one method, give ``[e.sample(0, t) for t in range(3)]``.
+    One photo fills rows of panels, itself the first; of several photos each has a row of its own. Panels of one method
+    and kind of value share a colour scale, so that they can be compared; others measure in other units and have their
+    own. Its bar stands beneath each. To compare several targets of one method, give
+    ``[e.sample(0, t) for t in range(3)]``.
 
     Parameters
     ----------
@@ -97,23 +100,24 @@ def sheet(  # noqa: PLR0913 - options of a picture, all by keyword
         raise ParameterError("The 'samples' parameter of sheet must name at least one sample. Got [] instead.")
     size, alone = max(14, round(0.048 * side)), len(chosen) == 1
     panels: list[page.Panel] = []
-    first: list[Explanation] = []
     drawn: list[words.Drawn] = []
+    records = {n: [one_sample(e, n, target if e.several_targets else 0, "sheet") for e in given] for n in chosen}
+    photos = {n: one_picture(pictures, n, count) for n in chosen}
+    sizes = {n: Extent(photo.shape[0], photo.shape[1], stretched) for n, photo in photos.items()}
+    maps = {n: [pixel_map(one, sizes[n], input) for one in records[n]] for n in chosen}
+    everything = [(one, found) for n in chosen for one, found in zip(records[n], maps[n], strict=True)]
+    scales = _scales(everything, sign, percentile)
     for n in chosen:
-        records = [one_sample(e, n, target if e.several_targets else 0, "sheet") for e in given]
-        first = first or records
-        photo = one_picture(pictures, n, count)
-        shown = enlarged(photo, None, side)
+        shown = enlarged(photos[n], None, side)
         name = "photo" if alone else f"photo {n}"
-        panels.append(_panel(name, "", Image.fromarray(np.ascontiguousarray(shown)), None, side, size))
-        names = words.method_titles(records)
-        for name, one in zip(names, records, strict=True):
-            found = pixel_map(one, Extent(photo.shape[0], photo.shape[1], stretched), input)
-            scale = scale_of(found.values, sign, percentile, "sheet")
+        panels.append(_panel(name, "", _fitted(shown, side), size))
+        names = words.method_titles(records[n])
+        for name, one, found in zip(names, records[n], maps[n], strict=True):
+            scale = scales[_measure(one)]
             fitting = look if found.labels is not None and found.players is not None else _plain(look)
-            heated = Image.fromarray(painted(shown, found, scale, fitting, "sheet"))
+            heated = _fitted(painted(shown, found, scale, fitting, "sheet"), side)
             said = [words.class_and_score(one), *(words.against(one) if not alone else [])]
-            panels.append(_panel(name, ", ".join(said), heated, scale, side, size, alpha))
+            panels.append(_panel(name, ", ".join(said), heated, size, scale, alpha, caveats(one)))
             drawn.append(words.Drawn(name, one, scale, found))
     across = 1 + len(given)
     if alone:
@@ -123,8 +127,9 @@ def sheet(  # noqa: PLR0913 - options of a picture, all by keyword
     caption = page.beneath(
         [
             page.text_block(words.shared_reading(drawn, percentile, top), body.width, size),
+            page.text_block(words.advice(drawn), body.width, size, bold=True, colour=WARNING),
             page.text_block(
-                list(dict.fromkeys(words.made_by(one, alone=alone) for one in first)),
+                list(dict.fromkeys(words.made_by(one, alone=alone) for one in records[chosen[0]])),
                 body.width,
                 max(12, round(0.85 * size)),
                 colour=FAINT,
@@ -135,23 +140,61 @@ def sheet(  # noqa: PLR0913 - options of a picture, all by keyword
     return page.framed(page.beneath([body, caption], size), size)
 
 
-def _panel(
-    name: str, subtitle: str, picture: Image.Image, scale: Scale | None, side: int, size: int, alpha: float = 1.0
-) -> page.Panel:
+def _measure(one: Explanation) -> tuple[str, str | None]:
+    """What values must have in common to be drawn on one scale."""
+    return one.method, one.value_kind
+
+
+def _scales(
+    drawn: Sequence[tuple[Explanation, PixelMap]], sign: str, percentile: float
+) -> dict[tuple[str, str | None], Scale]:
+    """The colour scale of each method and kind of value, over all its panels, which can then be compared."""
+    together: dict[tuple[str, str | None], list[tuple[Explanation, PixelMap]]] = {}
+    for one, found in drawn:
+        together.setdefault(_measure(one), []).append((one, found))
+    return {
+        measure: scale_of(
+            np.concatenate([found.values.reshape(-1) for _, found in panels]),
+            sign,
+            percentile,
+            "sheet",
+            from_zero=sense(panels[0][0]).from_zero,
+        )
+        for measure, panels in together.items()
+    }
+
+
+def _fitted(pixels: Array, side: int) -> Image.Image:
+    """The picture, reduced where it is larger than a panel."""
+    picture = Image.fromarray(np.ascontiguousarray(pixels))
     shorter = min(picture.size)
-    if shorter > _SLACK * side:
-        ratio = side / shorter
-        new = (max(side, round(picture.width * ratio)), max(side, round(picture.height * ratio)))
-        picture = picture.resize(new, Image.Resampling.LANCZOS)
+    if shorter <= _SLACK * side:
+        return picture
+    ratio = side / shorter
+    new = (max(side, round(picture.width * ratio)), max(side, round(picture.height * ratio)))
+    return picture.resize(new, Image.Resampling.LANCZOS)
+
+
+def _panel(
+    name: str,
+    subtitle: str,
+    picture: Image.Image,
+    size: int,
+    scale: Scale | None = None,
+    alpha: float = 1.0,
+    off: Sequence[Caveat] = (),
+) -> page.Panel:
     width = picture.width
     heading = [page.text_block([name], width, round(1.1 * size), bold=True)]
     if subtitle:
         heading.append(page.text_block([subtitle], width, size))
+    # What to do stands beneath the sheet: panels are narrow.
+    heading.append(page.warning_band([Caveat(one.finding, "") for one in off], width, size))
     foot = None
     if scale is not None:
         swatches = page.scale_swatches(scale, alpha, width)
         foot = page.colour_bar(swatches, scale.low, scale.high, size, upright=False, ends=True)
-    return page.Panel(page.beneath(heading, 0), picture, foot)
+    return page.Panel(page.beneath(heading, size // 4), picture, foot)
 
 
 def _plain(look: Look) -> Look:

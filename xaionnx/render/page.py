@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from xaionnx.render.colours import FAINT, INK, PAPER, Scale, heat, number_words, over
+from xaionnx.caveats import Caveat
+from xaionnx.render.colours import FAINT, INK, PAPER, WARNING, WARNING_PAPER, Scale, heat, number_words, over
 
 if TYPE_CHECKING:
     from matplotlib.font_manager import FontProperties
@@ -75,19 +76,49 @@ def wrapped(text: str, face: ImageFont.FreeTypeFont, width: int) -> list[str]:
 
 
 def text_block(
-    paragraphs: Sequence[str], width: int, size: int, *, bold: bool = False, colour: Colour = INK, centred: bool = False
+    paragraphs: Sequence[str], width: int, size: int, *, bold: bool = False, colour: Colour = INK, paper: Colour = PAPER
 ) -> Image.Image:
     """Paragraphs set in ``width`` pixels, on paper; of no height where there is nothing to say."""
     face = font(size, bold)
     lines = [line for paragraph in paragraphs for line in wrapped(paragraph, face, width)]
     step = round(1.32 * size)
-    block = Image.new("RGB", (width, step * len(lines)), PAPER)
+    block = Image.new("RGB", (width, step * len(lines)), paper)
     draw = ImageDraw.Draw(block)
     for row, line in enumerate(lines):
-        left = (width - face.getlength(line)) // 2 if centred else 0
         # Text hangs from the ascender line, so that lines stand evenly whatever letters they hold.
-        draw.text((left, row * step + round(0.05 * size)), line, fill=colour, font=face, anchor="la")
+        draw.text((0, row * step + round(0.05 * size)), line, fill=colour, font=face, anchor="la")
     return block
+
+
+def warning_band(found: Sequence[Caveat], width: int, size: int) -> Image.Image:
+    """What is off about a result, in bold on amber, with what to do; of no height where nothing is."""
+    if not found:
+        return Image.new("RGB", (width, 0), PAPER)
+    pad = max(4, round(0.5 * size))
+    edge, inner = pad, width - 3 * pad
+    rows = []
+    for one in found:
+        for text, bold in ((one.finding, True), (one.advice, False)):
+            rows.append(text_block([text], inner, size, bold=bold, colour=WARNING, paper=WARNING_PAPER))
+    band = Image.new("RGB", (width, sum(row.height for row in rows) + 2 * pad), WARNING_PAPER)
+    band.paste(WARNING, (0, 0, edge, band.height))
+    top = pad
+    for row in rows:
+        band.paste(row, (2 * pad, top))
+        top += row.height
+    return band
+
+
+def whole(
+    title: str, found: Sequence[Caveat], body: Image.Image, notes: Sequence[str], made_by: str, size: int
+) -> Image.Image:
+    """A page: the title, what is off, the picture, how to read it, and how it was made; ``size`` is that of text."""
+    small = max(12, round(0.85 * size))
+    heading = text_block([title], body.width, round(1.25 * size), bold=True)
+    caption = [text_block([" ".join(notes)], body.width, small), text_block([made_by], body.width, small, colour=FAINT)]
+    gap = round(0.7 * size)
+    blocks = [heading, warning_band(found, body.width, size), body, beneath(caption, gap // 2)]
+    return framed(beneath(blocks, gap), size)
 
 
 def beneath(blocks: Sequence[Image.Image], gap: int) -> Image.Image:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
+from xaionnx.caveats import caveats
 from xaionnx.errors import ParameterError
 from xaionnx.explanation import Explanation
 from xaionnx.render import page, words
-from xaionnx.render.colours import FAINT, scale_of
+from xaionnx.render.colours import scale_of
 from xaionnx.render.maps import Extent, one_picture, one_sample, pixel_map
 from xaionnx.render.painting import Look, enlarged, painted, top_players
+from xaionnx.render.value_kinds import sense
 from xaionnx.typing import Array
 
 
@@ -55,8 +57,9 @@ def overlay(  # noqa: PLR0913 - options of a picture, all by keyword
         signed where any value is below zero, else positive.
     percentile : float
         The colour scale ends at this percentile of the sizes of the values (of the values for ``positive``), in
-        [50, 100]; at the largest where the percentile is zero, as in a map of a few spots. A positive map without any
-        zero starts at the opposite percentile. The caption says what was taken.
+        [50, 100]; at the largest where the percentile is zero, as in a map of a few spots. Signed scales are symmetric
+        about zero and others start at zero, so that maps of one method can be compared; but where the order of values
+        counts alone (the kind ``importance``) they start at the opposite percentile. The caption says both ends.
     alpha : float
         Opacity of the strongest colour, in (0, 1].
     background : {"grey", "photo"}
@@ -105,7 +108,7 @@ def overlay(  # noqa: PLR0913 - options of a picture, all by keyword
     one = one_sample(explanation, sample, target, "overlay")
     photo = one_picture(picture, sample, explanation.samples)
     found = pixel_map(one, Extent(photo.shape[0], photo.shape[1], stretched), input)
-    scale = scale_of(found.values, sign, percentile, "overlay")
+    scale = scale_of(found.values, sign, percentile, "overlay", from_zero=sense(one).from_zero)
     shown = enlarged(photo, zoom)
     if top is not None:
         top_players(found, scale, top, "overlay")
@@ -117,16 +120,7 @@ def overlay(  # noqa: PLR0913 - options of a picture, all by keyword
     bar = page.colour_bar(swatches, scale.low, scale.high, size, upright=True)
     row = [Image.fromarray(np.ascontiguousarray(shown))] if original else []
     body = page.beside([*row, heated, bar], gap)
-    heading = page.text_block([title or words.class_and_score(one)], body.width, round(1.25 * size), bold=True)
     notes = [words.reading(one, scale, found)]
     if top is not None:
         notes.insert(0, f"Only the {top} strongest features are shown.")
-    small = max(12, round(0.85 * size))
-    caption = page.beneath(
-        [
-            page.text_block([" ".join(notes)], body.width, small),
-            page.text_block([words.made_by(one)], body.width, small, colour=FAINT),
-        ],
-        gap // 2,
-    )
-    return page.framed(page.beneath([heading, body, caption], gap), size)
+    return page.whole(title or words.class_and_score(one), caveats(one), body, notes, words.made_by(one), size)

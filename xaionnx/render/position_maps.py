@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
+from xaionnx.caveats import caveats
 from xaionnx.errors import DataError, ParameterError
 from xaionnx.explanation import Explanation
 from xaionnx.render import page, words
@@ -109,7 +110,7 @@ def positions(
         unit = side / min(photo.size)
         width, height = round(photo.width * unit), round(photo.height * unit)
         photo = photo.resize((width, height), Image.Resampling.LANCZOS)
-        panels.append(page.Panel(_heading("photo", words.class_and_score(one), width, size), photo))
+        panels.append(page.Panel(_heading("photo", "as the model saw it", width, size), photo))
     for name, cells in maps.items():
         if name == "top_class":
             drawn, foot = _classes(cells, labels, width, size)
@@ -124,17 +125,7 @@ def positions(
     note = f"Each cell is one of {rows} x {columns} positions of the occluder."
     if "drop" in maps:
         note += " Red: covering this place lowers the prediction; blue: covering it raises the prediction."
-    heading = (
-        [] if picture is not None else [page.text_block([words.class_and_score(one)], body.width, size, bold=True)]
-    )
-    caption = page.beneath(
-        [
-            page.text_block([note], body.width, size),
-            page.text_block([words.made_by(one)], body.width, max(12, round(0.85 * size)), colour=FAINT),
-        ],
-        size // 2,
-    )
-    return page.framed(page.beneath([*heading, body, caption], size), size)
+    return page.whole(words.class_and_score(one), caveats(one), body, [note], words.made_by(one), size)
 
 
 def _heading(name: str, subtitle: str, width: int, size: int) -> Image.Image:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from xaionnx.caveats import caveats
 from xaionnx.errors import DataError, ParameterError
 from xaionnx.explanation import Arrays, Explanation
 from xaionnx.render import page, words
@@ -16,6 +17,7 @@ from xaionnx.render.colours import FAINT, INK, scale_of
 from xaionnx.render.layers import layer_of
 from xaionnx.render.maps import PixelMap, check_finite, one_sample
 from xaionnx.render.painting import strongest
+from xaionnx.render.value_kinds import sense
 from xaionnx.typing import Array
 
 Floats = npt.NDArray[np.float64]
@@ -110,7 +112,7 @@ def series(  # noqa: PLR0913 - options of a picture, all by keyword
     known = [f"channel {c}" for c in range(len(held))] if names is None else [str(name) for name in names]
     if len(known) != len(held):
         raise DataError(f"There are {len(known)} names for {len(held)} channels. Give one name to each.")
-    scale = scale_of(found.values, sign, percentile, "series")
+    scale = scale_of(found.values, sign, percentile, "series", from_zero=sense(one).from_zero)
     values, notes = found.values, []
     if top is not None:
         if found.players is None:
@@ -136,12 +138,7 @@ def series(  # noqa: PLR0913 - options of a picture, all by keyword
         page.scale_swatches(scale, _ALPHA, body.height - _BOTTOM), scale.low, scale.high, _TEXT, upright=True
     )
     body = page.beside([body, bar], _TEXT // 2)
-    caption = [
-        page.text_block([" ".join(notes)], body.width, _TEXT - 2),
-        page.text_block([words.made_by(one)], body.width, _TEXT - 3, colour=FAINT),
-    ]
-    heading = page.text_block([title or words.class_and_score(one)], body.width, round(1.25 * _TEXT), bold=True)
-    return page.framed(page.beneath([heading, body, page.beneath(caption, _TEXT // 3)], _TEXT // 2), _TEXT)
+    return page.whole(title or words.class_and_score(one), caveats(one), body, notes, words.made_by(one), _TEXT)
 
 
 def _found(one: Explanation, input: str | None, channel: int) -> PixelMap:

@@ -26,6 +26,8 @@ class Sense:
         What is shown, where that is not the class.
     nothing : str
         What it says that no value is above zero.
+    from_zero : bool
+        Whether a scale of values above zero starts at zero; else, where their order counts alone, near the least.
     """
 
     more: str
@@ -33,6 +35,7 @@ class Sense:
     size: str = ""
     title: str = ""
     nothing: str = "No part has a value above zero"
+    from_zero: bool = True
 
     def sentence(self, sign: str, parts: str = "parts", measure: str = "the redder a part") -> str:
         """What the values say, drawn with this sign, in a sentence."""
@@ -71,6 +74,7 @@ SENSES: Final[Mapping[str, Sense]] = {
         "the more it matters for the prediction",
         "Red {parts} matter most for the prediction, blue {parts} least",
         nothing="No part is found to matter for the prediction",
+        from_zero=False,
     ),
     "slope": Sense(
         "the more larger values there raise the prediction",

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from xaionnx.caveats import diagnostic, number, percent
+from xaionnx.caveats import caveats, diagnostic, number, percent
 from xaionnx.explanation import Explanation
 from xaionnx.render.colours import Scale, number_words, ordinal
 from xaionnx.render.maps import PixelMap
@@ -218,6 +218,15 @@ class Drawn(NamedTuple):
     found: PixelMap
 
 
+def advice(drawn: Sequence[Drawn]) -> list[str]:
+    """What to do about what is off in panels, a line for each method."""
+    each: dict[str, list[str]] = {}
+    for panel in drawn:
+        for found in caveats(panel.one):
+            each.setdefault(method_words(panel.one), []).append(found.advice)
+    return [f"{name}: {' '.join(dict.fromkeys(said))}" for name, said in each.items()]
+
+
 def shared_reading(drawn: Sequence[Drawn], percentile: float, top: int | None) -> list[str]:
     """What the colours of several panels mean and how they are scaled, in lines."""
     sentences = []
@@ -225,12 +234,18 @@ def shared_reading(drawn: Sequence[Drawn], percentile: float, top: int | None) -
         sentences.append(f"Of features, the {top} strongest are shown.")
     scales = [panel.scale for panel in drawn]
     ends = "largest size" if percentile == 100 else f"{ordinal(percentile)} percentile of the sizes"
-    sentences.append(f"Each picture has its own colour scale, which ends at the {ends} of its values.")
+    if len({id(scale) for scale in scales}) < len(scales):
+        sentences.append(
+            f"Pictures of one method share a colour scale, which ends at the {ends} of the values in all of them."
+        )
+    else:
+        sentences.append(f"Each picture has its own colour scale, which ends at the {ends} of its values.")
+    sentences.append("The numbers beneath a picture are those at the ends of its scale.")
     if percentile < 100 and any(scale.to_largest for scale in scales):
         sentences.append("Where that is zero, it ends at the largest.")
     if any(scale.low > 0 for scale in scales):
         starts = "smallest value" if percentile == 100 else f"{ordinal(100 - percentile)} percentile"
-        sentences.append(f"Where every value is above zero, it starts at the {starts}.")
+        sentences.append(f"Where the order of values counts alone, it starts at the {starts}.")
     if any(scale.empty for scale in scales):
         sentences.append("A picture without colours has no value above zero to show.")
         sentences += _signed_instead([panel.one for panel in drawn if panel.scale.empty])

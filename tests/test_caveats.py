@@ -1,0 +1,180 @@
+"""What is off about a result: which records have warnings, in which words, and where they appear."""
+
+import json
+
+import numpy as np
+import pytest
+
+import xaionnx
+from models import planted
+from xaionnx import Explanation, Model, caveats
+from xaionnx.autodiff import guided
+from xaionnx.autodiff.rules import integer_products, quantization
+
+RNG = np.random.default_rng(0)
+
+
+def told(values=None, diagnostics=None, parameters=None, error=None, **more):
+    values = RNG.normal(size=(1, 50)) if values is None else values
+    provenance = {"parameters": parameters or {}, **more}
+    return Explanation(
+        "m",
+        values,
+        np.array(["cat (3)"]),
+        np.array([2.0]),
+        standard_error=error,
+        diagnostics=diagnostics or {},
+        provenance=provenance,
+    )
+
+
+@pytest.mark.parametrize(
+    ("share", "parameters", "warning"),
+    [
+        (0.0499, {"steps": 16}, None),
+        (
+            0.29,
+            {"steps": 16},
+            "The values do not add up: they are off by 0.58, 29 % of the change in the prediction. "
+            "Raise steps (now 16) until they do.",
+        ),
+        (
+            1.0,
+            {},
+            "The values do not add up: they are off by 0.58, 100 % of the change in the prediction. "
+            "Compare with integrated_gradients, whose steps close the gap.",
+        ),
+        (
+            0.05,
+            {"inner": {"kind": "IntegratedGradients", "steps": 8}},
+            "The values do not add up: they are off by 0.58, 5 % of the change in the prediction. "
+            "Raise steps of the inner method (now 8) until they do.",
+        ),
+        (
+            np.inf,
+            {"steps": 16},
+            "The prediction is the same at the input and at the baseline: there is no change to share out. "
+            "Choose another baseline.",
+        ),
+    ],
+)
+def test_a_gap(share, parameters, warning):
+    one = told(diagnostics={"relative_gap": [share], "completeness_gap": [-0.58]}, parameters=parameters)
+    assert one.warnings == (() if warning is None else (warning,))
+
+
+@pytest.mark.parametrize(
+    ("gap", "share", "finding"),
+    [
+        (-9.6, 0.96, "96 % of the score stayed in biases or the stabiliser: the values share out the rest."),
+        (9.6, 0.96, "The values add up to 96 % more than the score."),
+        (-4.9, 0.49, None),
+        (1.0, np.inf, None),
+    ],
+)
+def test_relevance_that_biases_keep(gap, share, finding):
+    diagnostics = {"relative_gap": [share], "conservation_gap": [gap], "relevance": [10 + gap]}
+    found = [one.finding for one in caveats.caveats(told(diagnostics=diagnostics))]
+    assert found == ([] if finding is None else [finding])
+
+
+def test_noise_is_told_by_the_correlation_of_two_runs():
+    """Two runs of one truth with independent noise correlate as the warning says."""
+    truth, noise = RNG.normal(size=4000), 1.3
+    one, two = (truth + noise * RNG.normal(size=truth.size) for _ in range(2))
+    error = np.full((1, truth.size), noise)
+    (warning,) = told(one[None], error=error, parameters={"budget": 1000}).warnings
+    said = float(warning.partition("by ")[2].partition(". Raise")[0])
+    assert said == pytest.approx(np.corrcoef(one, two)[0, 1], abs=0.05)
+    assert warning.endswith(". Raise budget (now 1,000).")
+    assert told((truth + 0.9 * RNG.normal(size=truth.size))[None], error=0.9 * error / noise).warnings == ()
+    assert told(one[None], error=0 * error).warnings == ()
+
+
+def test_noise_of_features_that_some_samples_lack():
+    values, error = np.array([[1.0, 1.1, 0.9, np.nan]]), np.array([[1.0, 1.0, 1.0, np.nan]])
+    one = Explanation("m", np.ones((1, 9)), np.array(["a"]), np.ones(1), feature_values=values, standard_error=error)
+    assert one.warnings[0].startswith(
+        "The values are mostly noise: those of another seed would correlate with them by 0."
+    )
+
+
+def test_a_surrogate_that_does_not_fit():
+    fit = {"r2": [[0.31]], "local_prediction": [[1.0]]}
+    (warning,) = told(diagnostics=fit, parameters={"budget": 200}).warnings
+    assert warning == (
+        "The surrogate explains 31 % of the variance of the model's outputs. "
+        "Raise budget (now 200), take fewer features, or use kernel_shap."
+    )
+    assert told(diagnostics={"r2": [[0.31]]}).warnings == ()
+    assert told(diagnostics={**fit, "r2": [[0.5]]}).warnings == ()
+
+
+def test_a_budget_that_ends_before_the_tolerance():
+    asked = {"budget": 1000, "tolerance": 0.01}
+    (warning,) = told(diagnostics={"stopped_by": ["budget"]}, parameters=asked).warnings
+    assert warning == "The budget of 1,000 was used up before the tolerance of 0.01 was reached. Raise budget."
+    assert told(diagnostics={"stopped_by": ["budget"]}, parameters={"budget": 1000, "tolerance": None}).warnings == ()
+    assert told(diagnostics={"stopped_by": ["tolerance"]}, parameters=asked).warnings == ()
+    asked = {"max_steps": 64, "tolerance": 0.01}
+    (warning,) = told(diagnostics={"stopped_by": ["max_steps"]}, parameters=asked).warnings
+    assert warning.startswith("The max_steps of 64 was used up before the tolerance of 0.01 was reached.")
+
+
+def test_nothing_at_all():
+    assert told(np.zeros((1, 4))).warnings == ("Every value is zero. Try another target, layer or baseline.",)
+    (warning,) = told({"a": np.zeros((1, 4)), "b": np.zeros((1, 2))}, parameters={"relu": True}).warnings
+    assert warning == "Every value is zero. What is below zero is left out: relu=False, or --no-relu, shows it."
+    assert told({"a": np.zeros((1, 4)), "b": np.ones((1, 2))}).warnings == ()
+
+
+def test_noise_that_makes_another_input():
+    (warning,) = told(diagnostics={"noisy_prediction": [0.5]}, parameters={"noise": 0.15}).warnings
+    assert warning == "The noise changes the prediction from 2 to 0.5. Lower noise (now 0.15)."
+    assert told(diagnostics={"noisy_prediction": [1.1]}).warnings == ()
+
+
+@pytest.mark.parametrize("estimate", [guided.ESTIMATE, integer_products.ESTIMATE, quantization.ESTIMATE])
+def test_estimates_of_gradients(estimate):
+    labels = [f"{op}: {estimate} (1 node)" for op in "ABCDE"] + ["MaxPool: a complete rule beyond the paper (1 node)"]
+    (warning,) = told(approximations=labels).warnings
+    assert warning.startswith("At A, B, C and 2 other ops the gradient is an estimate, not a derivative.")
+    assert told(approximations=labels[-1:]).warnings == ()
+
+
+def test_finite_differences_say_so():
+    model = planted.load(planted.linear([[1.0, 2.0, 4.0]]))
+    x = np.ones((1, 3), np.float32)
+    (warning,) = xaionnx.explain(model, x, "saliency", 0, gradient="finite_differences").warnings
+    assert warning.startswith("The gradients are finite differences, which depend on their step.")
+    assert xaionnx.explain(model, x, "saliency", 0).warnings == ()
+
+
+def test_a_guessed_spec_is_warned_of():
+    model = planted.load(planted.quadrants(12))
+    with pytest.warns(UserWarning, match="guess"):
+        found = xaionnx.explain(model, [np.zeros((12, 12, 3), np.uint8)], "occlusion", 0, window=4, baseline=1.0)
+    assert any(warning.startswith("How files become the model's input was guessed") for warning in found.warnings)
+
+
+def test_samples_are_counted_and_the_first_is_named():
+    gaps = {"relative_gap": [[0.0, 0.2], [0.3, 0.0], [0.0, 0.0]]}
+    names = np.array([["a", "b", "c"], ["d", "e", "f"]])
+    both = Explanation("m", np.ones((2, 3, 4)), names, np.ones((2, 3)), diagnostics=gaps)
+    assert both.warnings[0].startswith("In 2 of 6 samples and targets, first in sample 0, target 1: The values do not")
+    assert both.sample(1, 0).warnings[0].startswith("The values do not add up: they are off by 30 %")
+    assert both.sample(2).warnings == ()
+    assert both.warnings[0] in repr(both)
+
+
+def test_warnings_go_into_the_document_and_come_back_from_a_file(tmp_path):
+    one = told(diagnostics={"relative_gap": [1.0]})
+    assert json.loads(json.dumps(one.to_dict()))["warnings"] == list(one.warnings)
+    assert Explanation.load(one.save(tmp_path / "e.npz")).warnings == one.warnings
+
+
+def test_few_steps_of_a_real_model_are_warned_of_and_many_are_not():
+    model = Model.load("models/mnist_cnn.onnx", "cpu")
+    x = model.spec.to_tensor(np.load("models/data/mnist_sample.npz")["images"].reshape(-1, 28, 28)[:1].astype(np.uint8))
+    assert "Raise steps (now 2)" in xaionnx.explain(model, x, "integrated_gradients", steps=2, rule="left").warnings[0]
+    assert xaionnx.explain(model, x, "integrated_gradients", steps=128).warnings == ()
