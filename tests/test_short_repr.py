@@ -51,7 +51,7 @@ def test_an_explanation_says_what_a_reader_wants_to_know():
     assert lines[1] == f"  target   {'; '.join(shown)}; ... 4 in all"
     assert lines[2].startswith("  values   (2, 2, 1, 28, 28) float32, sensitivity: of the target")
     assert lines[3].startswith(f"  cost     {sum(found.diagnostics['evaluations'])} evaluations, ")
-    assert repr(Explanation("a", np.zeros((1, 2)), np.array(["y"]), np.ones(1))).count("\n") == 2
+    assert repr(Explanation("a", np.ones((1, 2)), np.array(["y"]), np.ones(1))).count("\n") == 2
 
 
 def test_a_compiled_method_says_what_it_computes():

@@ -34,7 +34,7 @@ _FLAT = np.array([0, -1], dtype=np.int64)
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Differentiated:
     """The gradient of a tensor, as a graph that answers the model's own outputs too.
 

@@ -17,7 +17,7 @@ from xaionnx.typing import Array
 
 
 @final
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Scene:
     """What there is to draw a result with: the parameters of :func:`picture`."""
 
