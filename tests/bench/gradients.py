@@ -5,11 +5,9 @@ Each runs on one thread, in one process, and they take turns. All times are the 
 
 from __future__ import annotations
 
-import math
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -18,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 
 from tests.bench import fresh
 from tests.bench.tasks import MODELS
+from tests.bench.turns import runner, turns
 from xaionnx import Model
 from xaionnx.autodiff import gradient
 from xaionnx.explainers.grad_cam import GradCam
@@ -30,8 +28,6 @@ from xaionnx.typing import Array
 BATCH = 8
 # Batches whose peaks of memory are compared: what does not grow, such as the weights, drops out.
 FEW, MANY = 4, 12
-# One turn of each lasts at least so long.
-TURN_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -82,12 +78,12 @@ def rows(folder: Path, only: str, rounds: int) -> Iterator[dict[str, Any]]:
             cotangent[:, 0] = 1
             feeds = {entry: x, found.cotangent: cotangent}
             steps = {
-                "forward": _runner(path, [found.out], {entry: x}),
-                "gradient": _runner(derived, list(found.names.values()), feeds),
+                "forward": runner(path, [found.out], {entry: x}),
+                "gradient": runner(derived, list(found.names.values()), feeds),
             }
             if find_spec("torch") and find_spec("timm"):
                 steps["torch"] = _peer(net, x, cotangent)
-            times = _turns(steps, rounds)
+            times = turns(steps, rounds)
             memory = {"forward": _memory(path, {entry: x}), "gradient": _memory(derived, feeds)}
         yield {
             "kind": "gradient",
@@ -114,8 +110,8 @@ def cam_rows(folder: Path, only: str, rounds: int) -> Iterator[dict[str, Any]]:
         model = Model.load(path, device="cpu", threads=1, batch_size=BATCH)
         x, method = net.x(), GradCam()
         method.attribute(model, x)
-        bare = _runner(path, [model.output().name], {model.input().name: x})
-        times = _turns({"forward": bare, "cam": partial(method.attribute, model, x)}, rounds)
+        bare = runner(path, [model.output().name], {model.input().name: x})
+        times = turns({"forward": bare, "cam": partial(method.attribute, model, x)}, rounds)
         yield {
             "kind": "cam",
             "name": name,
@@ -125,16 +121,8 @@ def cam_rows(folder: Path, only: str, rounds: int) -> Iterator[dict[str, Any]]:
         }
 
 
-def _runner(path: Path, fetch: list[str], feeds: dict[str, Array]) -> Callable[[], object]:
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    options.intra_op_num_threads = 1
-    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    return lambda: session.run(fetch, feeds)
-
-
-def _peer(net: Net, x: Array, cotangent: Array) -> Callable[[], object]:
-    """PyTorch's forward and backward to the same tensor; its weights ask for no gradient, as the graph's do not."""
+def module_of(name: str) -> Any:
+    """The PyTorch module of a graph, on one thread; its weights ask for no gradient, as the graph's do not."""
     import torch
 
     scripts = str(MODELS / "scripts")
@@ -142,11 +130,19 @@ def _peer(net: Net, x: Array, cotangent: Array) -> Callable[[], object]:
         sys.path.insert(0, scripts)
     from export_timm import network
 
-    module = network(net.file)
+    module = network(name)
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(False)
     for parameter in module.parameters():
         parameter.requires_grad_(False)
+    return module
+
+
+def _peer(net: Net, x: Array, cotangent: Array) -> Callable[[], object]:
+    """PyTorch's forward and backward to the same tensor."""
+    import torch
+
+    module = module_of(net.file)
     data, weight = torch.from_numpy(x), torch.from_numpy(cotangent)
     embedded: list[Any] = []
     if net.file == "encoder":
@@ -165,23 +161,6 @@ def _peer(net: Net, x: Array, cotangent: Array) -> Callable[[], object]:
         return torch.autograd.grad(module(source), [source], weight)
 
     return step
-
-
-def _turns(steps: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of one run, for each round; a first one, in which memory is planned, does not count."""
-    times: dict[str, list[float]] = {kind: [] for kind in steps}
-    repeats = {kind: max(1, math.ceil(TURN_S / _seconds(step, 2))) for kind, step in steps.items()}
-    for _ in range(rounds + 1):
-        for kind, step in steps.items():
-            times[kind].append(_seconds(step, repeats[kind]))
-    return {kind: taken[1:] for kind, taken in times.items()}
-
-
-def _seconds(step: Callable[[], object], repeats: int) -> float:
-    began = time.process_time()
-    for _ in range(repeats):
-        step()
-    return (time.process_time() - began) / repeats
 
 
 _RUN = """

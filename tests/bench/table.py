@@ -22,7 +22,7 @@ def markdown(results: dict[str, Any] | None = None) -> str:
     machine, rows = results["machine"], results["rows"]
     of = {
         kind: [row for row in rows if row["kind"] == kind]
-        for kind in ("ratio", "gradient", "gain", "evaluations", "map", "cam", "first", "memory")
+        for kind in ("ratio", "gradient", "gain", "evaluations", "map", "cam", "over", "first", "memory")
     }
     parts = []
     if of["ratio"]:
@@ -31,7 +31,7 @@ def markdown(results: dict[str, Any] | None = None) -> str:
         parts += [_gradients(of["gradient"])]
     if of["evaluations"]:
         parts += [_evaluations(of["evaluations"])]
-    parts += [_sentence(row) for kind in ("gain", "map", "cam", "first", "memory") for row in of[kind]]
+    parts += [_sentence(row) for kind in ("gain", "map", "cam", "over", "first", "memory") for row in of[kind]]
     if results["left_out"]:
         parts.append(f"Not measured: {'; '.join(results['left_out'])}.")
     parts.append(
@@ -127,6 +127,18 @@ def _sentence(row: dict[str, Any]) -> str:
         return (
             f"{row['name']}: {_spread(row['rounds'])} times a forward run of {1000 * row['forward_s']:.3g} ms a "
             f"sample, in processor time at batch 8 on one thread; the aim is {row['target']}."
+        )
+    if row["kind"] == "over":
+        said = (
+            f"{row['name']}: {_spread(row['rounds'])} times as long, in {row['clock']} time; it takes "
+            f"{row['seconds']:.3g} s, and the aim is {row['target']}"
+        )
+        if "peaks" not in row:
+            return f"{said}."
+        (few, least), (many, most) = row["peaks"].items()
+        return (
+            f"{said}. Peak memory is {most:.0f} MB for {many} and {least:.0f} MB for {few}; the aim is {row['more']} "
+            "MB more at most."
         )
     if row["kind"] == "first":
         return (

@@ -11,7 +11,7 @@ import pytest
 
 import xaionnx
 from models import planted
-from tests.bench import games, gradients, table
+from tests.bench import explanations, games, gradients, table, turns
 from tests.bench.ratio import Bare, measure
 from xaionnx import Model
 from xaionnx.autodiff import gradient
@@ -111,7 +111,7 @@ def test_a_gradient_is_timed_against_the_forward_run(tmp_path, monkeypatch):
     net = gradients.Net("linear", model.path.stem, 2.5, model.input().name)
     monkeypatch.setattr(gradients, "NETS", (net,))
     monkeypatch.setattr(gradients.Net, "x", lambda self: np.ones((gradients.BATCH, 3), np.float32))
-    monkeypatch.setattr(gradients, "TURN_S", 1e-3)
+    monkeypatch.setattr(turns, "TURN_S", 1e-3)
     monkeypatch.setattr(gradients, "find_spec", lambda name: None)
     (row,) = gradients.rows(model.path.parent, "", rounds=2)
     assert row["name"] == "gradient, linear"
@@ -120,6 +120,67 @@ def test_a_gradient_is_timed_against_the_forward_run(tmp_path, monkeypatch):
     assert row["peer"] == []
     assert set(row["memory"]) == {"forward", "gradient"}
     assert not list(gradients.rows(tmp_path, "", rounds=2))
+
+
+@pytest.fixture
+def tiny_net(monkeypatch):
+    """The path of a model of small pictures and three classes, which stands for the nets of real size."""
+    rng = np.random.default_rng(0)
+    monkeypatch.setattr(turns, "TURN_S", 1e-3)
+    monkeypatch.setattr(explanations, "picture", lambda: rng.random((1, 3, 12, 12)).astype(np.float32))
+    monkeypatch.setattr(explanations, "TARGETS", 3)
+    filters, head = rng.normal(size=(4, 3)), rng.normal(size=(3, 4))
+    return planted.load(planted.pooled(filters, head, (12, 12))).path
+
+
+def test_an_explanation_is_timed_against_its_compiled_graph(tiny_net):
+    names = [row["name"] for row in explanations.graph_rows("a net", tiny_net, "", rounds=1)]
+    assert names == [f"{method} over its compiled graph, a net" for method in explanations.GRAPHS]
+
+
+def test_many_targets_are_timed_against_one(tiny_net, monkeypatch):
+    several = explanations.Several("occlusion", "occlusion", {"window": 4, "stride": 4})
+    monkeypatch.setattr(explanations, "REMOVALS", (several,))
+    scripts = []
+    monkeypatch.setattr(explanations.fresh, "peak", lambda script: scripts.append(script) or 100.0 + len(scripts))
+    (row,) = explanations.target_rows(tiny_net, "", rounds=2)
+    assert row["name"] == "occlusion, 3 targets over one, MobileNetV3-small"
+    assert len(row["rounds"]) == 2
+    assert row["peaks"] == {"1": 101.0, "3": 102.0}
+    assert ["range(1)" in script for script in scripts] == [True, False]
+    assert "range(3)" in scripts[1]
+    (row,) = explanations.path_rows(tiny_net, "", rounds=1)
+    assert min(row["rounds"]) > 0
+
+
+@pytest.mark.slow
+def test_a_folder_is_timed_against_reading_and_running(tmp_path, monkeypatch):
+    monkeypatch.setattr(turns, "TURN_S", 1e-3)
+    path = explanations.MODELS / "efficientnet_lite0.onnx"
+    rows = list(explanations.folder_rows(path, "", rounds=1, photos=2))
+    assert [row["target"] for row in rows] == [1.5, 3.0]
+    explanations.copied(tmp_path / "photos", 3)
+    assert explanations.read_and_run(path, tmp_path / "photos") == 3
+
+
+def test_a_ratio_is_told_in_a_sentence():
+    row = {"kind": "over", "name": "a over b", "target": 1.3, "rounds": [1.0, 1.2], "seconds": 2.5, "clock": "wall"}
+    machine = {"processor": "x86_64", "cores": 2, "load": 1.0, "onnxruntime": "1.31", "date": "2026-01-01"}
+    shown = table.markdown({"machine": machine, "rows": [row], "left_out": []})
+    assert "a over b: 1.10 (1.00 to 1.20) times as long, in wall time; it takes 2.5 s, and the aim is 1.3." in shown
+    peaks = row | {"peaks": {"1": 100.0, "100": 150.0}, "more": 64}
+    shown = table.markdown({"machine": machine, "rows": [peaks], "left_out": []})
+    assert "Peak memory is 150 MB for 100 and 100 MB for 1; the aim is 64 MB more at most." in shown
+
+
+@pytest.mark.peers
+@pytest.mark.skipif(not (find_spec("captum") and find_spec("timm")), reason="needs captum and timm")
+def test_the_peer_smooths_the_gradient_that_we_do(monkeypatch):
+    monkeypatch.setattr(explanations, "COPIES", 4)
+    x = explanations.picture()
+    few, many = (explanations.smooth_grad_of_peer("resnet18", x, batch)() for batch in (1, 4))
+    # The noise differs, the gradient does not.
+    assert np.corrcoef(few.numpy().ravel(), many.numpy().ravel())[0, 1] > 0.3
 
 
 @pytest.mark.peers

@@ -1,0 +1,47 @@
+"""Steps that take turns, so that what else the machine does meets all of them alike."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import onnxruntime as ort
+
+from xaionnx.typing import Array
+
+Step = Callable[[], object]
+Clock = Callable[[], float]
+
+# One turn of each lasts at least so long.
+TURN_S = 0.2
+
+
+def runner(path: Path, fetch: list[str] | None, feeds: dict[str, Array]) -> Step:
+    """A run of the bare session on one thread; all outputs where none is named."""
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = 1
+    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return lambda: session.run(fetch, feeds)
+
+
+def turns(steps: dict[str, Step], rounds: int, clock: Clock = time.process_time) -> dict[str, list[float]]:
+    """Seconds of one run, for each round; a first one, in which memory is planned, does not count.
+
+    The clock is that of the processor unless another is given.
+    """
+    times: dict[str, list[float]] = {kind: [] for kind in steps}
+    repeats = {kind: max(1, math.ceil(TURN_S / _seconds(step, 2, clock))) for kind, step in steps.items()}
+    for _ in range(rounds + 1):
+        for kind, step in steps.items():
+            times[kind].append(_seconds(step, repeats[kind], clock))
+    return {kind: taken[1:] for kind, taken in times.items()}
+
+
+def _seconds(step: Step, repeats: int, clock: Clock) -> float:
+    began = clock()
+    for _ in range(repeats):
+        step()
+    return (clock() - began) / repeats
