@@ -10,13 +10,14 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias, final
+from typing import Literal, TypeAlias, TypeVar, final, overload
 
 import numpy as np
 
 from xaionnx.errors import ParameterError
 
 Text: TypeAlias = str | Callable[[], str]
+Value = TypeVar("Value")
 
 
 def _made(text: Text) -> str:
@@ -49,14 +50,14 @@ class Parameter(ABC):
         """The accepted values in words, such as ``an int in [1, inf)``."""
 
     @abstractmethod
-    def accepts(self, value: Any) -> bool:
+    def accepts(self, value: object) -> bool:
         """Whether ``value`` lies in the domain."""
 
     @abstractmethod
-    def parse(self, text: str) -> Any:
+    def parse(self, text: str) -> object:
         """Read a value from the command line; raises ValueError where ``text`` is none."""
 
-    def check(self, owner: str, name: str, value: Any) -> None:
+    def check(self, owner: str, name: str, value: object) -> None:
         """Raise ParameterError unless ``value`` is accepted."""
         if (value is None and self.optional) or (value is not None and self.accepts(value)):
             return
@@ -82,9 +83,10 @@ class _Integer(Parameter):
     def domain(self) -> str:
         return f"an int in {_interval(self.low, self.high, False)}"
 
-    def accepts(self, value: Any) -> bool:
-        whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-        return bool(whole and self.low <= value <= self.high)
+    def accepts(self, value: object) -> bool:
+        if not isinstance(value, (int, np.integer)) or isinstance(value, bool):
+            return False
+        return self.low <= int(value) <= self.high
 
     def parse(self, text: str) -> int:
         return int(text)
@@ -101,9 +103,10 @@ class _Real(Parameter):
     def domain(self) -> str:
         return f"a float in {_interval(self.low, self.high, self.low_open)}"
 
-    def accepts(self, value: Any) -> bool:
-        number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-        if not number or math.isnan(value) or math.isinf(value):
+    def accepts(self, value: object) -> bool:
+        if not isinstance(value, (int, float, np.integer, np.floating)) or isinstance(value, bool):
+            return False
+        if math.isnan(value) or math.isinf(value):
             return False
         above = self.low < value if self.low_open else self.low <= value
         return bool(above and value <= self.high)
@@ -121,7 +124,7 @@ class _Choice(Parameter):
     def domain(self) -> str:
         return "one of " + ", ".join(repr(option) for option in self.options)
 
-    def accepts(self, value: Any) -> bool:
+    def accepts(self, value: object) -> bool:
         return isinstance(value, str) and value in self.options
 
     def parse(self, text: str) -> str:
@@ -135,7 +138,7 @@ class _Flag(Parameter):
     def domain(self) -> str:
         return "True or False"
 
-    def accepts(self, value: Any) -> bool:
+    def accepts(self, value: object) -> bool:
         return isinstance(value, bool)
 
     def parse(self, text: str) -> bool:
@@ -153,7 +156,7 @@ class _Size(Parameter):
     def domain(self) -> str:
         return "a positive int, or one positive int an axis"
 
-    def accepts(self, value: Any) -> bool:
+    def accepts(self, value: object) -> bool:
         one = _Integer(self.text, low=1)
         if isinstance(value, tuple):
             return len(value) > 0 and all(one.accepts(item) for item in value)
@@ -171,7 +174,7 @@ class _Name(Parameter):
     def domain(self) -> str:
         return "a str"
 
-    def accepts(self, value: Any) -> bool:
+    def accepts(self, value: object) -> bool:
         return isinstance(value, str)
 
     def parse(self, text: str) -> str:
@@ -184,64 +187,103 @@ class _Object(Parameter):
     """A value with a shorthand of its own, checked where it is resolved against the input."""
 
     words: Text = "given"
-    reader: Callable[[str], Any] = str
+    reader: Callable[[str], object] = str
 
     @property
     def domain(self) -> str:
         return _made(self.words)
 
-    def accepts(self, value: Any) -> bool:
+    def accepts(self, value: object) -> bool:
         return True
 
-    def parse(self, text: str) -> Any:
+    def parse(self, text: str) -> object:
         return self.reader(text)
 
 
-def _field(default: Any, parameter: Parameter) -> Any:
-    return dataclasses.field(default=default, metadata={"parameter": parameter})
+# The value of a field while its class is made: typed as what the field will hold, which type checkers compare with its
+# annotation.
+def _field(default: Value, parameter: Parameter) -> Value:
+    made: Value = dataclasses.field(default=default, metadata={"parameter": parameter})
+    return made
 
 
+@overload
 def integer(
-    default: int | None, help: str, *, low: float = -math.inf, high: float = math.inf, optional: bool = False
-) -> Any:
+    default: int, help: Text, *, low: float = ..., high: float = ..., optional: Literal[False] = ...
+) -> int: ...
+@overload
+def integer(
+    default: int | None, help: Text, *, low: float = ..., high: float = ..., optional: Literal[True]
+) -> int | None: ...
+def integer(
+    default: int | None, help: Text, *, low: float = -math.inf, high: float = math.inf, optional: bool = False
+) -> int | None:
     """A dataclass field that holds an int in ``[low, high]``."""
     return _field(default, _Integer(help, optional, low, high))
 
 
+@overload
+def real(
+    default: float,
+    help: Text,
+    *,
+    low: float = ...,
+    high: float = ...,
+    low_open: bool = ...,
+    optional: Literal[False] = ...,
+) -> float: ...
+@overload
 def real(
     default: float | None,
-    help: str,
+    help: Text,
+    *,
+    low: float = ...,
+    high: float = ...,
+    low_open: bool = ...,
+    optional: Literal[True],
+) -> float | None: ...
+def real(
+    default: float | None,
+    help: Text,
     *,
     low: float = -math.inf,
     high: float = math.inf,
     low_open: bool = False,
     optional: bool = False,
-) -> Any:
+) -> float | None:
     """A dataclass field that holds a finite float in ``[low, high]``, or ``(low, high]`` where ``low_open``."""
     return _field(default, _Real(help, optional, low, high, low_open))
 
 
-def choice(default: str | None, options: tuple[str, ...], help: str, *, optional: bool = False) -> Any:
+def choice(default: str, options: tuple[str, ...], help: Text) -> str:
     """A dataclass field that holds one of ``options``."""
-    return _field(default, _Choice(help, optional, options))
+    return _field(default, _Choice(help, False, options))
 
 
-def flag(default: bool, help: str) -> Any:
+def flag(default: bool, help: Text) -> bool:
     """A dataclass field that holds True or False."""
     return _field(default, _Flag(help))
 
 
-def name(help: str) -> Any:
+def name(help: Text) -> str | None:
     """A dataclass field that holds a name, or None by default."""
     return _field(None, _Name(help, optional=True))
 
 
-def size(default: int | tuple[int, ...] | None, help: str, *, optional: bool = False) -> Any:
+@overload
+def size(default: int | tuple[int, ...], help: Text, *, optional: Literal[False] = ...) -> int | tuple[int, ...]: ...
+@overload
+def size(
+    default: int | tuple[int, ...] | None, help: Text, *, optional: Literal[True]
+) -> int | tuple[int, ...] | None: ...
+def size(default: int | tuple[int, ...] | None, help: Text, *, optional: bool = False) -> int | tuple[int, ...] | None:
     """A dataclass field that holds a positive int, or a tuple with one an axis."""
     return _field(default, _Size(help, optional))
 
 
-def free(default: Any, words: Text, help: Text, *, reader: Callable[[str], Any] = str, optional: bool = True) -> Any:
+def free(
+    default: Value, words: Text, help: Text, *, reader: Callable[[str], object] = str, optional: bool = True
+) -> Value:
     """A dataclass field with a shorthand of its own; ``words`` name what it accepts, ``reader`` reads its text.
 
     Texts that list names are made when they are shown, so that nothing is loaded before.
@@ -254,7 +296,7 @@ def takes_arrays(parameter: Parameter) -> bool:
     return isinstance(parameter, _Object)
 
 
-def declared(owner: type) -> dict[str, tuple[Parameter, Any]]:
+def declared(owner: type) -> dict[str, tuple[Parameter, object]]:
     """The parameters of a dataclass by field name, each with its default.
 
     Raises
@@ -262,7 +304,7 @@ def declared(owner: type) -> dict[str, tuple[Parameter, Any]]:
     TypeError
         A field was declared without a :class:`Parameter`.
     """
-    found: dict[str, tuple[Parameter, Any]] = {}
+    found: dict[str, tuple[Parameter, object]] = {}
     for field in dataclasses.fields(owner):
         parameter = field.metadata.get("parameter")
         if not isinstance(parameter, Parameter):
@@ -271,7 +313,7 @@ def declared(owner: type) -> dict[str, tuple[Parameter, Any]]:
     return found
 
 
-def check_all(instance: Any) -> None:
+def check_all(instance: object) -> None:
     """Check every declared field of a dataclass instance."""
     owner = type(instance)
     for name, (parameter, _) in declared(owner).items():
