@@ -12,7 +12,6 @@ Examples
 from __future__ import annotations
 
 import importlib
-import os
 from typing import TYPE_CHECKING, Any
 
 from xaionnx import discovery
@@ -24,6 +23,7 @@ from xaionnx.perturb.baseline import Baseline
 from xaionnx.perturb.features import Features
 from xaionnx.runtime.model import Model
 from xaionnx.targets.target import Target
+from xaionnx.typing import ModelLike, TargetLike
 from xaionnx.version import __version__
 
 if TYPE_CHECKING:
@@ -54,10 +54,10 @@ __all__ = [
 
 
 def explain(
-    model: Model | str | os.PathLike[str],
+    model: ModelLike,
     x: Given,
     method: str | Explainer = "rise",
-    target: Any = None,
+    target: TargetLike = None,
     **settings: Any,
 ) -> Explanation:
     """Explain what a model bases its answer on, for a batch of samples.

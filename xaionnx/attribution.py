@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, final
+from typing import final
 
 from xaionnx.short_repr import short_repr
-from xaionnx.typing import Array
+from xaionnx.typing import Array, Facts
 
 
 @final
@@ -61,8 +61,8 @@ class Attribution:
     standard_error: Mapping[str, Array] | None = None
     players: PlayerValues | None = None
     maps: Mapping[str, Array] = field(default_factory=dict)
-    diagnostics: Mapping[str, Any] = field(default_factory=dict)
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    diagnostics: Facts = field(default_factory=dict)
+    parameters: Facts = field(default_factory=dict)
+    facts: Facts = field(default_factory=dict)
 
     __repr__ = short_repr

@@ -108,8 +108,8 @@ def number(one: Explanation, name: str) -> float | None:
     return float(found) if isinstance(found, int | float) and not isinstance(found, bool) else None
 
 
-def _parameters(one: Explanation) -> Mapping[str, Any]:
-    given: Mapping[str, Any] = one.provenance.get("parameters", {})
+def _parameters(one: Explanation) -> Mapping[str, object]:
+    given: Mapping[str, object] = one.provenance.get("parameters", {})
     return given
 
 

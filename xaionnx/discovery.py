@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from xaionnx import parameters
 from xaionnx.errors import ParameterError, UnknownNameError
@@ -34,7 +34,7 @@ def method(name: str) -> type[Explainer]:
     return METHODS.find(name)
 
 
-def configured(given: str | Explainer, settings: Mapping[str, Any]) -> Explainer:
+def configured(given: str | Explainer, settings: Mapping[str, object]) -> Explainer:
     """The method with its parameters, from its name and ``settings``, or ready as it is.
 
     Raises

@@ -16,6 +16,7 @@ from xaionnx.request import Request
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
 from xaionnx.targets.target import Target
+from xaionnx.typing import Document, TargetLike
 
 if TYPE_CHECKING:
     from xaionnx.layers.dry_run import DryRun
@@ -97,7 +98,7 @@ class Explainer(ABC):
         return None
 
     @hook
-    def resolved_parameters(self) -> dict[str, Any]:
+    def resolved_parameters(self) -> Document:
         """What stands behind the shorthand of parameters, as far as it is known without a sample: the baseline."""
         given = {name: getattr(self, name) for name in parameters.declared(type(self))}
         return {"baseline": Baseline.of(given["baseline"])} if "baseline" in given else {}
@@ -147,7 +148,7 @@ class Explainer(ABC):
         """Find the attribution of each target for each sample of a request."""
 
     @final
-    def attribute(self, model: Model, x: Given, target: Any = None) -> Explanation:
+    def attribute(self, model: Model, x: Given, target: TargetLike = None) -> Explanation:
         """Explain a batch.
 
         Parameters
@@ -166,7 +167,7 @@ class Explainer(ABC):
         return bound.explain(bound.request(model, x, target))
 
     @final
-    def request(self, model: Model, x: Given, target: Any = None, report: Sequence[Target] = ()) -> Request:
+    def request(self, model: Model, x: Given, target: TargetLike = None, report: Sequence[Target] = ()) -> Request:
         """The request for a batch, with the method's own default target; see :class:`xaionnx.request.Request`."""
         return Request(model, x, self.default_target(model) if target is None else target, report)
 

@@ -18,7 +18,7 @@ import numpy as np
 from xaionnx.caveats import warnings_of
 from xaionnx.data.storage import write_whole
 from xaionnx.errors import DataError
-from xaionnx.typing import Array
+from xaionnx.typing import Array, Document
 
 Arrays = Array | dict[str, Array]
 
@@ -114,8 +114,8 @@ class Explanation:
     features: Arrays | None = None
     standard_error: Array | None = None
     maps: dict[str, Array] = field(default_factory=dict)
-    diagnostics: dict[str, Any] = field(default_factory=dict)
-    provenance: dict[str, Any] = field(default_factory=dict)
+    diagnostics: Document = field(default_factory=dict)
+    provenance: Document = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """Method, model, samples, targets and predictions, what the values mean, what they cost, what is off."""
@@ -202,7 +202,7 @@ class Explanation:
         by_target = self.several_targets and isinstance(one, list) and len(one) == len(self.target)
         return [one[target] if by_target else one]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Document:
         """The record and its warnings as plain Python values, ready for JSON (NaN and infinity become None)."""
         record = {item.name: _plain(getattr(self, item.name)) for item in dataclasses.fields(self)}
         return {**record, "warnings": list(self.warnings)}
@@ -216,7 +216,7 @@ class Explanation:
             The file could not be written; nothing half-written is left.
         """
         arrays: dict[str, Array] = {}
-        record: dict[str, Any] = {"format": _FORMAT}
+        record: Document = {"format": _FORMAT}
 
         def put(array: Array) -> dict[str, str]:
             if array.dtype.hasobject:

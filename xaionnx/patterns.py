@@ -7,7 +7,7 @@ import json
 import os
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, final
@@ -24,7 +24,7 @@ from xaionnx.layers.graph_facts import graph_fact
 from xaionnx.runtime import progress
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
-from xaionnx.typing import Array
+from xaionnx.typing import Array, ModelLike
 
 Estimator = Literal["two_component", "linear"]
 
@@ -155,9 +155,7 @@ class Patterns:
         return found
 
 
-def estimate_patterns(
-    model: Model | str | os.PathLike[str], inputs: Any, estimator: Estimator = "two_component"
-) -> Patterns:
+def estimate_patterns(model: ModelLike, inputs: Any, estimator: Estimator = "two_component") -> Patterns:
     """Estimate the pattern of each layer between the input and the usual output from inputs, sample by sample.
 
     Parameters
@@ -238,7 +236,7 @@ def estimate_patterns(
 
 def _kept(model: Model, inputs: Any) -> Patterns:
     """The patterns from inputs, which are kept with the model: a method meets them at each of its samples."""
-    key: Any
+    key: Hashable
     if isinstance(inputs, str | os.PathLike):
         files = [(str(file), file.stat()) for file in expand(Path(inputs))]
         key = tuple((name, about.st_size, about.st_mtime_ns) for name, about in files)

@@ -14,7 +14,7 @@ import numpy as np
 from xaionnx import parameters
 from xaionnx.explanation import Arrays, Explanation
 from xaionnx.runtime.model import Model
-from xaionnx.typing import Array
+from xaionnx.typing import Array, Document
 
 if TYPE_CHECKING:
     from xaionnx.attribution import Attribution
@@ -77,7 +77,7 @@ def _by_sample(told: Any, several: bool) -> Any:
     return told
 
 
-def _provenance(explainer: Explainer, request: Request) -> dict[str, Any]:
+def _provenance(explainer: Explainer, request: Request) -> Document:
     """Versions, hashes of model and input, device, and the targets as they were given."""
     from xaionnx.runtime.session import runtime_version
     from xaionnx.version import __version__
@@ -110,7 +110,7 @@ def _provenance(explainer: Explainer, request: Request) -> dict[str, Any]:
     }
 
 
-def told_parameters(explainer: Explainer, resolved: Mapping[str, Any]) -> dict[str, Any]:
+def told_parameters(explainer: Explainer, resolved: Mapping[str, object]) -> Document:
     """The parameters of a method as JSON holds them; ``resolved`` replaces what it names."""
     known = {name: resolved.get(name, getattr(explainer, name)) for name in parameters.declared(type(explainer))}
     return {name: _described(value) for name, value in known.items()}

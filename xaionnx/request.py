@@ -6,7 +6,7 @@ import time
 import warnings
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, final
+from typing import final
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from xaionnx.runtime.model import Model
 from xaionnx.targets.resolve import ResolvedTargets, resolve
 from xaionnx.targets.selection import TargetSet
 from xaionnx.targets.target import Target
-from xaionnx.typing import Array
+from xaionnx.typing import Array, TargetLike
 
 
 @final
@@ -54,7 +54,7 @@ class Request:
         The samples do not fit the model.
     """
 
-    def __init__(self, model: Model, x: Given, target: Any = None, report: Sequence[Target] = ()) -> None:
+    def __init__(self, model: Model, x: Given, target: TargetLike = None, report: Sequence[Target] = ()) -> None:
         self._began = time.perf_counter()
         self.model = model
         self.inputs = model.read(x)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
@@ -29,8 +30,17 @@ Feeds: TypeAlias = Mapping[str, Array]
 ModelLike: TypeAlias = "Model | str | os.PathLike[str]"
 InputLike: TypeAlias = "Given"
 MethodLike: TypeAlias = "Explainer | str"
-TargetLike: TypeAlias = "Target | int | str | Array | list[TargetLike] | None"
+# A list of targets is no list of targets or ints to a type checker: the usual lists are named one by one.
+TargetLike: TypeAlias = (
+    "Target | int | str | Array | list[Target] | list[int] | list[str] | list[Target | int | str] | None"
+)
 BaselineLike: TypeAlias = "Baseline | npt.ArrayLike | Mapping[str, BaselineLike] | None"
 FeaturesLike: TypeAlias = "Features | npt.ArrayLike | Mapping[str, npt.ArrayLike] | None"
 GradientLike: TypeAlias = "FiniteDifferences | Gradient | Model | str | os.PathLike[str]"
 PatternsLike: TypeAlias = "Patterns | str | os.PathLike[str] | Array | Feeds | None"
+# What a record, a JSON document or a TOML file holds: numbers, texts, lists and mappings of them to any depth.
+Document: TypeAlias = dict[str, Any]
+# The same, to be read alone.
+Facts: TypeAlias = Mapping[str, Any]
+# numpy's own name for an element type needs the type.
+DType: TypeAlias = np.dtype[Any]

@@ -19,6 +19,7 @@ from xaionnx.graph.landmarks import attentions
 from xaionnx.graph.view import GraphView
 from xaionnx.runtime.model import Model
 from xaionnx.runtime.tensors import TensorInfo
+from xaionnx.typing import Document
 from xaionnx_cli._report import plain
 
 _SOME = 12
@@ -26,7 +27,7 @@ _SOME = 12
 _INFERRED_BYTES = 2**30
 
 
-def facts(model: Model) -> dict[str, Any]:
+def facts(model: Model) -> Document:
     """Everything that is told, ready for JSON."""
     file, proto = model.file, model.file.proto
     return {
@@ -51,13 +52,13 @@ def facts(model: Model) -> dict[str, Any]:
     }
 
 
-def _tensor(info: TensorInfo) -> dict[str, Any]:
+def _tensor(info: TensorInfo) -> Document:
     kind = "string" if info.dtype.kind in "UOT" else info.dtype.name
     return {"name": info.name, "type": kind, "shape": list(info.shape)}
 
 
-def _spec(spec: InputSpec) -> dict[str, Any]:
-    shown: dict[str, Any] = {"guessed": spec.guessed, "kind": spec.kind, "activation": spec.activation}
+def _spec(spec: InputSpec) -> Document:
+    shown: Document = {"guessed": spec.guessed, "kind": spec.kind, "activation": spec.activation}
     if spec.kind == "picture":
         keys = ("layout", "size", "color", "mean", "scale", "resize")
         shown |= {key: getattr(spec, key) for key in keys}
@@ -80,7 +81,7 @@ def batch(model: Model) -> str:
     return f"fixed at {fixed[0]}: fewer samples are filled up"
 
 
-def layers(proto: onnx.ModelProto) -> list[dict[str, Any]]:
+def layers(proto: onnx.ModelProto) -> list[Document]:
     """The tensors that nodes of the main graph compute, in order, with shapes where they can be inferred."""
     found: dict[str, list[int | str | None]] = {}
     if proto.ByteSize() < _INFERRED_BYTES:
@@ -99,7 +100,7 @@ def layers(proto: onnx.ModelProto) -> list[dict[str, Any]]:
     ]
 
 
-def attention(model: Model) -> list[dict[str, Any]]:
+def attention(model: Model) -> list[Document]:
     """The layers of attention in order, each with its shape at one sample, its heads and the tokens that it leads to.
 
     What an ``Attention`` op computes has the name that it gets where the op is written out.
@@ -131,13 +132,13 @@ def _size(dim: onnx.TensorShapeProto.Dimension) -> int | str | None:
     return dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None
 
 
-def chosen(found: list[dict[str, Any]], main: Sequence[int | str | None]) -> list[dict[str, Any]]:
+def chosen(found: list[Document], main: Sequence[int | str | None]) -> list[Document]:
     """A short list: the last layer of each size of a map, (N, C, h, w), or the last ones where there is none.
 
     Where the explained input, of shape ``main``, may be a series, layers (N, C, t) come before those last ones.
     """
     for axes in (4, 3) if len(main) == 3 else (4,):
-        last: dict[tuple[Any, ...], dict[str, Any]] = {}
+        last: dict[tuple[Any, ...], Document] = {}
         for layer in found:
             shape = layer["shape"]
             if shape is not None and len(shape) == axes and set(shape[2:]) != {1} and _behind_batch(shape, main[0]):
@@ -156,14 +157,14 @@ def _behind_batch(shape: Sequence[int | str | None], batch: int | str | None) ->
     return not isinstance(first, int) and (batch is None or batch not in others)
 
 
-def verdicts(model: Model) -> list[dict[str, Any]]:
+def verdicts(model: Model) -> list[Document]:
     """For each method whether it can explain the model, and why not; of a gradient its source, with a remark."""
     from xaionnx.layers.dry_run import DryRun
 
     found, dry_run = [], DryRun.of(model)
     for name in discovery.methods():
         kind = discovery.method(name)
-        told: dict[str, Any] = {"method": name, "needs": kind.needs, "possible": True, "reason": None}
+        told: Document = {"method": name, "needs": kind.needs, "possible": True, "reason": None}
         try:
             told |= kind().validate(dry_run)
         except (ModelError, InputMismatchError, ParameterError) as refusal:
@@ -192,7 +193,7 @@ def _possible_advice(reason: str, refused: set[str]) -> str:
     return f"{said[:-1]}." if said.endswith(";") else said
 
 
-def lines(model: Model, told: dict[str, Any], every: bool) -> Iterator[str]:
+def lines(model: Model, told: Document, every: bool) -> Iterator[str]:
     """The facts as text."""
     opsets = ", ".join(f"{domain or 'ai.onnx'} {version}" for domain, version in told["opset"].items())
     yield f"{plain(model.name)}: {told['bytes']:,} bytes, opset {opsets}, IR version {told['ir_version']}"
@@ -237,7 +238,7 @@ def lines(model: Model, told: dict[str, Any], every: bool) -> Iterator[str]:
         yield f"cannot be explained with  {', '.join(names)}: {plain(reason)}"
 
 
-def _attention_lines(found: list[dict[str, Any]], every: bool) -> Iterator[str]:
+def _attention_lines(found: list[Document], every: bool) -> Iterator[str]:
     if not found:
         return
     shown = found if every else found[-_SOME:]
@@ -249,11 +250,11 @@ def _attention_lines(found: list[dict[str, Any]], every: bool) -> Iterator[str]:
     yield ""
 
 
-def _shape(layer: dict[str, Any]) -> str:
+def _shape(layer: Document) -> str:
     return "" if layer["shape"] is None else f"({', '.join('?' if d is None else str(d) for d in layer['shape'])})"
 
 
-def _spec_lines(told: dict[str, Any]) -> Iterator[str]:
+def _spec_lines(told: Document) -> Iterator[str]:
     spec, labels = told["spec"], told["labels"]
     pairs = [f"{key} {_shown(value)}" for key, value in spec.items() if key != "guessed" and value not in ([], None)]
     origin = "guessed from the shapes, as there is no .toml beside the model" if spec["guessed"] else "from its .toml"

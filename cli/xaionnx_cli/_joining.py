@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from xaionnx.explanation import Arrays, Explanation
-from xaionnx.typing import Array
+from xaionnx.typing import Array, Document
 
 
 def joined(parts: Sequence[Explanation], names: Sequence[str]) -> Explanation:
@@ -77,8 +77,8 @@ def _places(maps: Sequence[Array]) -> Array:
     return maps[0] if alike else np.concatenate(maps)
 
 
-def _diagnostics(each: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    joined: dict[str, Any] = {}
+def _diagnostics(each: Sequence[Document]) -> Document:
+    joined: Document = {}
     for key, value in each[0].items():
         values = [one.get(key) for one in each]
         joined[key] = [item for one in values for item in one or ()] if isinstance(value, list) else values

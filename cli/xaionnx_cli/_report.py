@@ -17,7 +17,7 @@ from xaionnx.runtime.model import Model
 from xaionnx.targets.kinds.top import Top
 from xaionnx.targets.resolve import resolve
 from xaionnx.targets.target import Target
-from xaionnx.typing import Array
+from xaionnx.typing import Array, Document, TargetLike
 
 _SHOWN_CLASSES = 5
 _SHOWN_FEATURES = 10
@@ -51,7 +51,7 @@ class Preview:
     values: list[float]
 
 
-def preview(model: Model, feeds: Mapping[str, Array], target: Any, output: str | None) -> Preview:
+def preview(model: Model, feeds: Mapping[str, Array], target: TargetLike, output: str | None) -> Preview:
     """Ask the model about one sample.
 
     Raises
@@ -210,7 +210,7 @@ def _held(spec: InputSpec, name: str, value: Any) -> str:
     return held if len(held) <= _LONGEST else held[: _LONGEST - 3] + "..."
 
 
-def record(result: Explanation, *, arrays: bool) -> dict[str, Any]:
+def record(result: Explanation, *, arrays: bool) -> Document:
     """An explanation for JSON; without its arrays where a file holds them."""
     whole = result.to_dict()
     if not arrays:

@@ -17,6 +17,7 @@ from xaionnx.errors import DataError, UsageError
 from xaionnx.explainer import Explainer
 from xaionnx.explanation import Explanation
 from xaionnx.runtime.model import Model
+from xaionnx.typing import Document
 from xaionnx_cli import _joining, _progress, _report, _samples, _targets
 from xaionnx_cli._destination import Destination
 from xaionnx_cli._report import plain
@@ -86,8 +87,8 @@ class _Job:
         )
         self.names: list[str] = []
         self.records: list[Explanation] = []
-        self.results: list[dict[str, Any]] = []
-        self.refused: list[dict[str, Any]] = []
+        self.results: list[Document] = []
+        self.refused: list[Document] = []
         self.errors: list[DataError] = []
         self.notes: list[str] = []
         self.approximations = ""
@@ -221,7 +222,7 @@ class _Job:
         count, every = len(self.errors), len(self.errors) + len(self.names)
         if not count:
             return []
-        alike: dict[str, list[dict[str, Any]]] = {}
+        alike: dict[str, list[Document]] = {}
         for one in self.refused:
             alike.setdefault(one["message"].replace(one["input"], ""), []).append(one)
         lines = [f"{count} of {every} inputs refused:"]

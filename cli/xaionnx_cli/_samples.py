@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from xaionnx.data.files import Refusal
 from xaionnx.runtime.model import Model
-from xaionnx.typing import Array
+from xaionnx.typing import Array, Document
 
 # Longest side of what is drawn over: pictures smaller than this keep their size.
 _DISPLAY = 896
@@ -27,7 +26,7 @@ class Sample:
     sha256: str | None
     feeds: dict[str, Array]
     display: Array | None
-    provenance: dict[str, Any]
+    provenance: Document
 
 
 def read(path: Path, model: Model, exif: bool) -> tuple[list[Sample], tuple[Refusal, ...], tuple[str, ...]]:

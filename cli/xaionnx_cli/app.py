@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from xaionnx.typing import Document
+
 if TYPE_CHECKING:
     from xaionnx.errors import XaionnxError
 
@@ -64,10 +66,10 @@ class Application(click.Group):
                 click.echo(f"{start}xaionnx: {line}", err=True)
             sys.exit(code)
 
-    def _run(self, args: Sequence[str] | None, prog_name: str | None, extra: dict[str, Any]) -> tuple[int, str]:
+    def _run(self, args: Sequence[str] | None, prog_name: str | None, extra: Document) -> tuple[int, str]:
         """The exit code, and what to say about it."""
         try:
-            code = super().main(args, prog_name, **extra)
+            code: object = super().main(args, prog_name, **extra)
             # A reader that has left is noticed here, and not while the interpreter shuts down.
             sys.stdout.flush()
             # click returns the code of its own early exits.

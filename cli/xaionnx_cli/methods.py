@@ -6,12 +6,13 @@ import json
 import shutil
 import sys
 import textwrap
-from typing import Any
 
 import click
 
+from xaionnx.typing import Document
 
-def table() -> list[dict[str, Any]]:
+
+def table() -> list[Document]:
     """A row for each method: name, needs, axioms, reference and summary."""
     from xaionnx import discovery
     from xaionnx_cli._parameters import summary
@@ -55,7 +56,7 @@ def command(as_json: bool, as_markdown: bool) -> None:
         sys.stdout.write("\n\n".join(map(_block, table())) + "\n")
 
 
-def _block(row: dict[str, Any]) -> str:
+def _block(row: Document) -> str:
     width = min(shutil.get_terminal_size().columns, 100)
     facts = (("needs", row["needs"]), ("axioms", ", ".join(row["axioms"]) or "none"), ("after", row["reference"]))
     lines = [row["name"], textwrap.fill(row["summary"], width, initial_indent="  ", subsequent_indent="  ")]

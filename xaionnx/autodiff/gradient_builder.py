@@ -12,7 +12,7 @@ import onnx_ir as ir
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.graph.builder import Builder, Operand
 from xaionnx.graph.probe import Probe
-from xaionnx.typing import Array
+from xaionnx.typing import Array, Document
 
 Shape = tuple[int | None, ...]
 # Types that a gradient is calculated in.
@@ -36,7 +36,7 @@ class GradientBuilder(Builder):
         self._twins: dict[ir.Value, ir.Value] = {}
         # What is differentiated with respect to, and what the rules of a table keep for each other during one walk.
         self.sources: tuple[ir.Value, ...] = ()
-        self.notes: dict[str, Any] = {}
+        self.notes: Document = {}
         for value in _values(model.graph):
             dtype = probe.dtypes.get(str(value.name))
             if value.dtype is None and dtype is not None:
@@ -163,7 +163,7 @@ class GradientBuilder(Builder):
 
         Of its tensors shapes and sizes are known as of the old ones, so that a rule can be asked for its backward.
         """
-        attributes: dict[str, Any] = {name: a.value for name, a in node.attributes.items()}
+        attributes: Document = {name: a.value for name, a in node.attributes.items()}
         made: tuple[ir.Value, ...] = self.op(node.op_type, *operands, outputs=outputs, domain=node.domain, **attributes)
         for new, old in (*zip(made, node.outputs, strict=False), *zip(operands, node.inputs, strict=False)):
             if new is not None and old is not None:

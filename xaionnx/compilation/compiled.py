@@ -31,6 +31,7 @@ from xaionnx.runtime.tensors import TensorInfo, listed
 from xaionnx.targets.in_graph import Chosen
 from xaionnx.targets.scores import is_int
 from xaionnx.targets.target import Target
+from xaionnx.typing import ModelLike, TargetLike
 from xaionnx.version import __version__
 
 if TYPE_CHECKING:
@@ -114,9 +115,9 @@ class Compiled:
 
 
 def compile(
-    model: Model | str | os.PathLike[str],
+    model: ModelLike,
     method: str | Explainer = "saliency",
-    target: Any = None,
+    target: TargetLike = None,
     *,
     shapes: Shapes | None = None,
     **settings: Any,

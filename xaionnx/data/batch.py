@@ -19,6 +19,7 @@ from xaionnx.data.spec import InputSpec
 from xaionnx.data.tables import read_table
 from xaionnx.errors import DataError, InputMismatchError, ParameterError
 from xaionnx.short_repr import short_repr
+from xaionnx.typing import DType
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +153,7 @@ def read_inputs(
 
 
 def _read(
-    source: Path | InMemory, path: Path, spec: InputSpec, dtype: np.dtype[Any], exif: bool, side: int | None
+    source: Path | InMemory, path: Path, spec: InputSpec, dtype: DType, exif: bool, side: int | None
 ) -> tuple[_Part, list[Refusal]]:
     """The samples of a source, which messages call ``path``."""
     if not isinstance(source, Path):
@@ -179,14 +180,14 @@ def _in_memory(source: InMemory, name: Path, spec: InputSpec, exif: bool) -> Pic
     return picture_of(source, exif, str(name)) if isinstance(source, Image.Image) else Picture(source, (), None)
 
 
-def _picture_part(picture: Picture, name: str, spec: InputSpec, dtype: np.dtype[Any], side: int | None) -> _Part:
+def _picture_part(picture: Picture, name: str, spec: InputSpec, dtype: DType, side: int | None) -> _Part:
     x = spec.to_tensor([picture.array], dtype)
     display = _display(picture.array, spec, side)
     return _Part(name, x, [display], [name], picture.notes, picture.sha256, pixels=True)
 
 
 def _array_part(
-    path: Path, spec: InputSpec, dtype: np.dtype[Any], file: ArrayFile, display_side: int | None
+    path: Path, spec: InputSpec, dtype: DType, file: ArrayFile, display_side: int | None
 ) -> tuple[_Part, list[Refusal]]:
     x, displays, refused = file.array, list[NDArray[np.uint8]](), list[Refusal]()
     notes = file.notes

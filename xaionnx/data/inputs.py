@@ -18,11 +18,12 @@ from xaionnx.data.files import Refusal
 from xaionnx.data.spec import InputSpec
 from xaionnx.errors import InputMismatchError
 from xaionnx.short_repr import short_repr
-from xaionnx.typing import Array
+from xaionnx.typing import Array, Document, DType, Facts
 
 # One sample or several: ready arrays, a file or folder, a picture in memory, or a list of files and pictures.
 Convertible = str | os.PathLike[str] | Image.Image | Sequence[str | os.PathLike[str] | Image.Image | Array]
-Given = Array | Mapping[str, Any] | Convertible
+# Of a mapping the arrays of other inputs are taken as they are: anything that numpy makes an array of.
+Given = Array | Facts | Convertible
 
 
 class Declared(Protocol):
@@ -31,7 +32,7 @@ class Declared(Protocol):
     @property
     def name(self) -> str: ...
     @property
-    def dtype(self) -> np.dtype[Any]: ...
+    def dtype(self) -> DType: ...
     @property
     def shape(self) -> tuple[int | str | None, ...]: ...
 
@@ -70,7 +71,7 @@ class Inputs:
 
     __repr__ = short_repr
 
-    def provenance(self) -> dict[str, Any]:
+    def provenance(self) -> Document:
         """The samples' files and what was converted, for a record; empty where arrays were given."""
         if not self.names:
             return {}

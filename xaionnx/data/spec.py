@@ -16,6 +16,7 @@ from xaionnx.data.labels import find_label
 from xaionnx.data.spec_fields import CHANNELS, Activation, Color, Kind, Layout, checked_fields, read_fields
 from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError
 from xaionnx.short_repr import changed_repr
+from xaionnx.typing import DType
 
 LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)
 """Weights of red, green and blue in a gray value (ITU-R BT.601)."""
@@ -386,7 +387,7 @@ def picture_axes(shape: Sequence[int | str | None]) -> tuple[int, tuple[int, int
     return None
 
 
-def _cast(values: NDArray[np.float64], dtype: np.dtype[Any]) -> NDArray[Any]:
+def _cast(values: NDArray[np.float64], dtype: DType) -> NDArray[Any]:
     if np.issubdtype(dtype, np.floating):
         return values.astype(dtype)
     if not np.issubdtype(dtype, np.integer):

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, NoReturn, get_args
 from xaionnx.data.images import Resize
 from xaionnx.data.labels import read_labels
 from xaionnx.errors import ParameterError, UnknownNameError
+from xaionnx.typing import Document, Facts
 
 Kind = Literal["picture", "table", "text", "array"]
 Layout = Literal["NCHW", "NHWC"]
@@ -46,7 +47,7 @@ _INPUT: Final[dict[str, str | None]] = {
 _OUTPUT: Final = ("name", "activation", "labels")
 
 
-def read_fields(path: Path) -> dict[str, Any]:
+def read_fields(path: Path) -> Document:
     """Read the fields of an InputSpec from a TOML file, their values not yet checked.
 
     Parameters
@@ -87,7 +88,7 @@ def read_fields(path: Path) -> dict[str, Any]:
     return fields
 
 
-def _document(path: Path) -> dict[str, Any]:
+def _document(path: Path) -> Document:
     if not path.is_file():
         raise ParameterError("there is no such file. Check the path.")
     if path.stat().st_size > MAX_SPEC_BYTES:
@@ -100,7 +101,7 @@ def _document(path: Path) -> dict[str, Any]:
         raise ParameterError(f"the file is not valid TOML ({error}).") from error
 
 
-def checked_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+def checked_fields(fields: Facts) -> Document:
     """Check every field of an InputSpec and bring lists to tuples and numbers to one a channel.
 
     Parameters

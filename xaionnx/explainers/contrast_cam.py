@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import ClassVar, final
 
 import numpy as np
 
@@ -59,7 +59,7 @@ class ContrastCam(ClassQuestions, GradientCamExplainer):
     value_kind: ClassVar[ValueKind] = "contrast"
     reference: ClassVar[str] = "Prabhushankar et al. 2020, arXiv:2008.00178"
 
-    contrast: Any = free(
+    contrast: int | str | None = free(
         None, "a class by number or label", "the class Q; the best one beside the target if not given", reader=_class
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from typing import TYPE_CHECKING, ClassVar, final
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from xaionnx.explainers._gradients.propagation import Propagation
 from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.parameters import choice, integer
 from xaionnx.perturb import baseline as baselines
-from xaionnx.typing import Array
+from xaionnx.typing import Array, BaselineLike
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -96,7 +96,7 @@ class DeepLift(Propagation, LayerExplainer):
     reference: ClassVar[str] = "Shrikumar et al. 2017, arXiv:1704.02685"
 
     rule: str = choice("rescale", ("rescale", "reveal_cancel"), "multipliers of activations")
-    baseline: Any = baselines.parameter("what differences are taken from")
+    baseline: BaselineLike = baselines.parameter("what differences are taken from")
     seed: int = integer(0, "seed of a baseline that is drawn", low=0, high=2**63 - 1)
 
     def rules(self, model: Model) -> Table:

@@ -14,6 +14,7 @@ from xaionnx.explainers._gradients.gradient import LayerExplainer, Points, gradi
 from xaionnx.explainers._gradients.propagation import Propagation
 from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.parameters import declared, flag, free, real
+from xaionnx.typing import Document
 
 if TYPE_CHECKING:
     from xaionnx.autodiff.lrp import Composite
@@ -134,7 +135,7 @@ class Lrp(Propagation, LayerExplainer):
 
             check_box("Lrp", self.low, self.high)
 
-    def resolved_parameters(self) -> dict[str, Any]:
+    def resolved_parameters(self) -> Document:
         # Nothing for the parameters that the composite has no use for.
         return {name: getattr(self, name) if used else None for name, used in self._asked().items()}
 

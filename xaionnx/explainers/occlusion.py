@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import ClassVar, final
 
 import numpy as np
 from xaionnx_kernels import masks
@@ -17,7 +17,7 @@ from xaionnx.perturb.players import Players
 from xaionnx.perturb.windows import WindowOcclusion
 from xaionnx.runtime.model import Model
 from xaionnx.targets.target import Target
-from xaionnx.typing import Array
+from xaionnx.typing import Array, TargetLike
 
 # Positions evaluated at once: bounds what is held of their classes, whatever the stride.
 _PIECE = 4096
@@ -90,7 +90,7 @@ class Occlusion(GameExplainer):
     layer: str | None = name("also map the activation of this tensor by position")
     channel: int | None = integer(None, "channel of the layer; the strongest if not given", low=0, optional=True)
 
-    def watched(self, model: Model, target: Any) -> list[Target]:
+    def watched(self, model: Model, target: TargetLike) -> list[Target]:
         further: list[Target] = []
         if self.layer is not None:
             further.append(Target.channel(self.layer, self.channel))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import ClassVar, final
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from xaionnx.perturb import baseline as baselines
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.perturb.element_types import rounded
 from xaionnx.runtime.model import Model
-from xaionnx.typing import Array
+from xaionnx.typing import Array, BaselineLike
 
 
 @final
@@ -62,7 +62,7 @@ class ScoreCam(ChannelCamExplainer):
 
     reference: ClassVar[str] = "Wang et al. 2020, arXiv:1910.01279"
 
-    baseline: Any = baselines.parameter("what stands where a mask is zero")
+    baseline: BaselineLike = baselines.parameter("what stands where a mask is zero")
     seed: int = integer(0, "seed of a baseline that is drawn", low=0, high=2**63 - 1)
 
     def chosen(self, model: Model, sample: Sample, tensors: list[str]) -> str:

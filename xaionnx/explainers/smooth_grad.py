@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from typing import TYPE_CHECKING, ClassVar, final
 
 import numpy as np
 
@@ -27,7 +27,7 @@ from xaionnx.request import Request
 from xaionnx.runtime import progress
 from xaionnx.runtime.model import Model
 from xaionnx.targets.target import Target
-from xaionnx.typing import Array
+from xaionnx.typing import Array, GradientLike, MethodLike
 
 if TYPE_CHECKING:
     from xaionnx.layers.dry_run import DryRun
@@ -102,7 +102,7 @@ class SmoothGrad(Explainer):
     axioms: ClassVar[tuple[str, ...]] = ("null player",)
     reference: ClassVar[str] = "Smilkov et al. 2017, arXiv:1706.03825"
 
-    inner: Any = free(
+    inner: MethodLike | None = free(
         None,
         "the name of a method, or the method itself",
         "method whose maps are joined, such as integrated_gradients or lime; the signed gradient if not given",
@@ -111,7 +111,9 @@ class SmoothGrad(Explainer):
         "mean", ("mean", "squared", "variance"), "how the maps of noisy copies are joined"
     )
     layer: str | None = parameters.name("explain at this tensor of the model, where the inner method can")
-    gradient: Any = free(None, choice.WORDS, "where the inner method's gradients come from, if it takes any")
+    gradient: GradientLike | None = free(
+        None, choice.WORDS, "where the inner method's gradients come from, if it takes any"
+    )
     draws: int = integer(32, "noisy copies", low=2, high=2**20)
     noise: float = real(0.15, "deviation of the noise, as a share of the input's range", low=0, low_open=True)
     seed: int = integer(0, "seed of the noise", low=0, high=2**63 - 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from typing import TYPE_CHECKING, ClassVar, final
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from xaionnx.perturb import features as partitions
 from xaionnx.perturb.features import Features
 from xaionnx.perturb.game import Game
 from xaionnx.perturb.removal import Mix
-from xaionnx.typing import Array
+from xaionnx.typing import Array, FeaturesLike
 
 if TYPE_CHECKING:
     from xaionnx.layers.dry_run import DryRun
@@ -86,7 +86,9 @@ class Sobol(SamplingExplainer):
     axioms: ClassVar[tuple[str, ...]] = ("null player",)
     reference: ClassVar[str] = "Fel et al. 2021, arXiv:2111.04138"
 
-    features: Any = partitions.parameter("who the players are", "a grid of 7 by 7 of a picture, else elements,")
+    features: FeaturesLike = partitions.parameter(
+        "who the players are", "a grid of 7 by 7 of a picture, else elements,"
+    )
     tolerance: float | None = real(
         None, "stop when every standard error is at most this", low=0, low_open=True, optional=True
     )

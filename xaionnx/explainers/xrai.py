@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from typing import TYPE_CHECKING, ClassVar, final
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from xaionnx.perturb.players import Players
 from xaionnx.request import Request
 from xaionnx.runtime.model import Model
 from xaionnx.targets.target import Target
-from xaionnx.typing import Array
+from xaionnx.typing import Array, GradientLike, MethodLike
 
 if TYPE_CHECKING:
     from xaionnx.layers.dry_run import DryRun
@@ -84,12 +84,14 @@ class XRAI(Explainer):
     needs: ClassVar[str] = "gradient"
     reference: ClassVar[str] = "Kapishnikov et al. 2019, arXiv:1906.02825"
 
-    inner: Any = free(
+    inner: MethodLike | None = free(
         None,
         "the name of a method, or the method itself",
         "method whose map is summed over regions; integrated_gradients from black and from white if not given",
     )
-    gradient: Any = free(None, sources.WORDS, "where the inner method's gradients come from, if it takes any")
+    gradient: GradientLike | None = free(
+        None, sources.WORDS, "where the inner method's gradients come from, if it takes any"
+    )
     channels: str = choice("max", ("max", "sum"), "how the channels of a pixel are joined")
     smallest: int = integer(50, "pixels, of 224 x 224, that a region must add to come in", low=1)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from xaionnx.errors import ParameterError
 from xaionnx.parameters import check_all, free, integer
 from xaionnx.perturb.features import Features
 from xaionnx.short_repr import short_repr
+from xaionnx.typing import Array, Document, FeaturesLike
 
 
 @final
@@ -80,9 +81,13 @@ class FiniteDifferences:
     (array([[ 1.5,  1.5, -3. ]], dtype=float32), [5])
     """
 
-    features: Any = free(None, "None, a name such as 'superpixels', a label map or Features", "what moves at once")
+    features: FeaturesLike = free(
+        None, "None, a name such as 'superpixels', a label map or Features", "what moves at once"
+    )
     directions: int | None = integer(None, "random directions", low=2, high=2**31 - 1, optional=True)
-    step: Any = free(None, "a float in (0, inf), an array of them in the input's units, or None", "how far")
+    step: float | Array | None = free(
+        None, "a float in (0, inf), an array of them in the input's units, or None", "how far"
+    )
     seed: int = integer(0, "seed of the directions", low=0, high=2**63 - 1)
 
     __repr__ = short_repr
@@ -118,7 +123,7 @@ class FiniteDifferences:
         500
         """
         name, *parts = text.split(":")
-        given: dict[str, Any] = {}
+        given: Document = {}
         features: list[str] = []
         try:
             if name != "finite_differences":

@@ -12,7 +12,7 @@ import onnx
 from xaionnx.graph.cut import expose
 from xaionnx.graph.view import GraphView
 from xaionnx.short_repr import short_repr
-from xaionnx.typing import Array
+from xaionnx.typing import Array, Document, DType
 
 # Answers some outputs of a model for some feeds.
 Run = Callable[[onnx.ModelProto, Mapping[str, Array], Sequence[str]], Sequence[Any]]
@@ -38,7 +38,7 @@ class Probe:
 
     shapes: Mapping[str, tuple[int | None, ...]]
     sizes: Mapping[str, tuple[int, ...]]
-    dtypes: Mapping[str, np.dtype[Any]]
+    dtypes: Mapping[str, DType]
     constants: Mapping[str, Array]
 
     __repr__ = short_repr
@@ -58,7 +58,7 @@ def probe(model: onnx.ModelProto, feeds: Sequence[Mapping[str, Array]], run: Run
     names = [name for node in model.graph.node for name in node.output if name]
     shown = expose(model, names)
 
-    def answers(values: Mapping[str, Array]) -> dict[str, Any]:
+    def answers(values: Mapping[str, Array]) -> Document:
         # Asked for no output, onnxruntime would answer with all of them.
         return dict(values) | (dict(zip(names, run(shown, values, names), strict=True)) if names else {})
 
@@ -67,7 +67,7 @@ def probe(model: onnx.ModelProto, feeds: Sequence[Mapping[str, Array]], run: Run
     varying = GraphView(model).reads_data(feeds[0])
     shapes: dict[str, tuple[int | None, ...]] = {}
     sizes: dict[str, tuple[int, ...]] = {}
-    dtypes: dict[str, np.dtype[Any]] = {}
+    dtypes: dict[str, DType] = {}
     constants: dict[str, Array] = {}
     for name, array in known.items():
         if not isinstance(array, np.ndarray | np.generic):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, final
 
 from xaionnx.autodiff.gradient import Form, first_rows
 from xaionnx.data.sample import Sample, split
@@ -39,7 +39,7 @@ class DryRun:
 
     model: Model
     rows: dict[str, Array] | None
-    _built: dict[Any, tuple[str, ...] | ModelError] = field(default_factory=dict, repr=False)
+    _built: dict[Hashable, tuple[str, ...] | ModelError] = field(default_factory=dict, repr=False)
     _forms: list[Form] = field(default_factory=list, repr=False)
 
     __repr__ = short_repr

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_found: WeakKeyDictionary[Model, dict[Any, Any]] = WeakKeyDictionary()
+_found: WeakKeyDictionary[Model, dict[Hashable, Any]] = WeakKeyDictionary()
 
 
-def graph_fact(model: Model, key: Any, find: Callable[[GraphView], T]) -> T:
+def graph_fact(model: Model, key: Hashable, find: Callable[[GraphView], T]) -> T:
     """What ``find`` finds in the graph of a model, which does not change; kept under ``key`` as long as the model."""
     known = _found.setdefault(model, {})
     if key not in known:

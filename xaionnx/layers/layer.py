@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, final
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from xaionnx.graph.cut import cut
 from xaionnx.layers.graph_facts import graph_fact
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
-from xaionnx.typing import Array
+from xaionnx.typing import Array, DType
 
 if TYPE_CHECKING:
     import onnx
@@ -121,12 +121,12 @@ def check_layer(model: Model, name: str) -> None:
         raise UnsupportedModelError(f"Layer '{name}' of {model.name} does not depend on the input. Name another.")
 
 
-def _part(model: Model, key: Any, rewrite: Callable[[onnx.ModelProto], onnx.ModelProto]) -> Model:
+def _part(model: Model, key: Hashable, rewrite: Callable[[onnx.ModelProto], onnx.ModelProto]) -> Model:
     # What the spec says of the input holds for the model as a whole.
     return dataclasses.replace(model.derived(key, rewrite), spec=None)
 
 
-def _type(dtype: np.dtype[Any], shape: Sequence[int | str]) -> onnx.TypeProto:
+def _type(dtype: DType, shape: Sequence[int | str]) -> onnx.TypeProto:
     from onnx import helper
 
     return helper.make_tensor_type_proto(helper.np_dtype_to_tensor_dtype(dtype), shape)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from xaionnx.runtime.evaluations import Evaluations
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
 from xaionnx.targets.resolve import ResolvedTargets
-from xaionnx.typing import Array
+from xaionnx.typing import Array, Document
 
 
 @final
@@ -189,7 +189,7 @@ class LayerPath:
         (name,) = self.names
         return Axes.at(first.model, name, self.feeds[name].shape[1:], first.samples[0])
 
-    def facts(self) -> dict[str, Any] | None:
+    def facts(self) -> Document | None:
         """What a record tells of the layer: its name, and how its axes read; None at the inputs."""
         if self.layer is None:
             return None

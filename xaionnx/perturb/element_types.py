@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from xaionnx.data.sample import Sample
 from xaionnx.errors import InputMismatchError, ParameterError
-from xaionnx.typing import Array
+from xaionnx.typing import Array, DType
 
 
 def value_range(sample: Sample, name: str) -> tuple[Array, Array]:
@@ -42,7 +40,7 @@ def rounded(values: Array, like: Array) -> Array:
     return values if like.dtype.kind == "f" else np.rint(values)
 
 
-def typed(values: Array, dtype: np.dtype[Any], name: str) -> Array:
+def typed(values: Array, dtype: DType, name: str) -> Array:
     """A baseline in the input's type, in which it must be the same.
 
     Raises

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from collections.abc import Hashable, Mapping
+from typing import TYPE_CHECKING, ClassVar, final
 
 import numpy as np
 from xaionnx_kernels import fills
 
 from xaionnx.data.sample import Sample
 from xaionnx.perturb.players import Players
-from xaionnx.typing import Array
+from xaionnx.typing import Array, DType
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -85,7 +85,7 @@ class Removal(ABC):
 
     @property
     @abstractmethod
-    def structure(self) -> tuple[Any, ...]:
+    def structure(self) -> tuple[Hashable, ...]:
         """What the nodes of :meth:`emit` depend on."""
 
     @abstractmethod
@@ -152,7 +152,7 @@ class _Partition(Removal):
         return (1,) * (self.sample.x[name].ndim - len(mapped)) + mapped
 
     @property
-    def structure(self) -> tuple[Any, ...]:
+    def structure(self) -> tuple[Hashable, ...]:
         maps = tuple((name, m.shape, self.sample.x[name].shape) for name, m in sorted(self.players.maps.items()))
         return type(self).__name__, maps, self.players.count, self._zero, self._with_basis
 
@@ -203,11 +203,11 @@ class _Partition(Removal):
 
     @abstractmethod
     def _emit_mix(
-        self, g: Builder, x: ir.Value, weights: ir.Value, baseline: ir.Value | None, dtype: np.dtype[Any]
+        self, g: Builder, x: ir.Value, weights: ir.Value, baseline: ir.Value | None, dtype: DType
     ) -> ir.Value: ...
 
 
-def cast(g: Builder, value: ir.Value, dtype: np.dtype[Any]) -> ir.Value:
+def cast(g: Builder, value: ir.Value, dtype: DType) -> ir.Value:
     """A float32 value in another type."""
     import onnx_ir as ir
 
@@ -239,7 +239,7 @@ class Select(_Partition):
         self.fill(codes, slice(draw, draw + 1), out)
 
     def _emit_mix(
-        self, g: Builder, x: ir.Value, weights: ir.Value, baseline: ir.Value | None, dtype: np.dtype[Any]
+        self, g: Builder, x: ir.Value, weights: ir.Value, baseline: ir.Value | None, dtype: DType
     ) -> ir.Value:
         # A choice, not arithmetic: NaN and infinity leave with their player.
         here = g.op("Greater", weights, 0.5)
@@ -267,7 +267,7 @@ class Mix(_Partition):
             fills.fill_blend(x, baseline, weights, out[name].reshape(len(codes), *view))
 
     def _emit_mix(
-        self, g: Builder, x: ir.Value, weights: ir.Value, baseline: ir.Value | None, dtype: np.dtype[Any]
+        self, g: Builder, x: ir.Value, weights: ir.Value, baseline: ir.Value | None, dtype: DType
     ) -> ir.Value:
         return blend(g, x, cast(g, weights, dtype), baseline)
 

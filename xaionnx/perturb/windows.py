@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from collections.abc import Hashable, Mapping
+from typing import TYPE_CHECKING, ClassVar, final
 
 import numpy as np
 from xaionnx_kernels import fills, masks
@@ -118,7 +118,7 @@ class Windowed(_Spatial):
         return laid[:-1], np.rint(laid[-1])
 
     @property
-    def structure(self) -> tuple[Any, ...]:
+    def structure(self) -> tuple[Hashable, ...]:
         return (
             type(self).__name__,
             self.sample.main,
@@ -235,7 +235,7 @@ class SmoothMask(_Spatial):
         )
 
     @property
-    def structure(self) -> tuple[Any, ...]:
+    def structure(self) -> tuple[Hashable, ...]:
         sample = self.sample
         return "SmoothMask", sample.main, sample.array.shape, str(sample.array.dtype), self.view, self.grid, self.cell
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import BinaryIO, Final
 
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from xaionnx.data.storage import write_whole
 from xaionnx.errors import ParameterError
+from xaionnx.typing import Document
 
 SOFTWARE: Final = "xaionnx"
 """What is written into a .png or .jpg file besides the picture: who made it."""
@@ -23,7 +24,7 @@ def _made_by() -> PngInfo:
 
 
 # Format and settings by suffix. A PDF would carry the time of its making: without it, equal pictures are equal files.
-_FORMATS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
+_FORMATS: Final[dict[str, tuple[str, Document]]] = {
     ".png": ("PNG", {"optimize": False, "pnginfo": _made_by()}),
     ".jpg": ("JPEG", {"quality": 92, "subsampling": 0, "comment": SOFTWARE}),
     ".jpeg": ("JPEG", {"quality": 92, "subsampling": 0, "comment": SOFTWARE}),

@@ -13,6 +13,7 @@ from xaionnx.explanation import Explanation
 from xaionnx.render.colours import Scale, number_words, ordinal
 from xaionnx.render.maps import PixelMap
 from xaionnx.render.value_kinds import legend, sense
+from xaionnx.typing import Document
 
 # Parameters that have a place of their own in the caption, or that say nothing about the picture.
 _ELSEWHERE: Final = ("baseline", "features", "gradient", "layer", "seed", "budget", "tolerance")
@@ -46,7 +47,7 @@ def method_words(one: Explanation) -> str:
 
 def facts(one: Explanation) -> list[str]:
     """What was done beside the method's name: its parameters, the features, the baseline."""
-    given: dict[str, Any] = one.provenance.get("parameters", {})
+    given: Document = one.provenance.get("parameters", {})
     parts = [
         f"{name.replace('_', ' ')} {_value(value)}"
         for name, value in sorted(given.items())

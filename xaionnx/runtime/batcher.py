@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from xaionnx.short_repr import short_repr
+from xaionnx.typing import Facts
 
 # Beyond 32 most CPU models slow down; tabular ones and GPUs go on gaining.
 _LADDER = (1, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
@@ -147,7 +146,7 @@ class BatchSizeTuner:
         return 0 <= rung < len(_LADDER) and _LADDER[rung] <= self.limit
 
 
-def same_rows(alone: Mapping[str, Any], together: Mapping[str, Any], size: int) -> bool:
+def same_rows(alone: Facts, together: Facts, size: int) -> bool:
     """Whether the first row of outputs computed in a batch of ``size`` equals the row computed alone.
 
     Floats may differ by rounding: 1e-3 of the largest value (2e-2 in float16).

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
@@ -22,7 +22,7 @@ from xaionnx.graph.view import GraphView
 from xaionnx.runtime.batcher import BatchSizeTuner, same_rows
 from xaionnx.runtime.session import Session, Sessions, SessionSettings
 from xaionnx.runtime.tensors import TensorInfo, check_inputs, find, listed
-from xaionnx.typing import Array
+from xaionnx.typing import Array, Document
 
 if TYPE_CHECKING:
     import onnx
@@ -37,9 +37,9 @@ class _State:
     """What a model learns while it runs; shared by nobody, rebuilt after pickling."""
 
     sessions: Sessions = field(default_factory=Sessions)
-    paces: dict[Any, BatchSizeTuner] = field(default_factory=dict)
-    batchable: dict[Any, bool] = field(default_factory=dict)
-    derived: dict[Any, Model] = field(default_factory=dict)
+    paces: dict[Hashable, BatchSizeTuner] = field(default_factory=dict)
+    batchable: dict[Hashable, bool] = field(default_factory=dict)
+    derived: dict[Hashable, Model] = field(default_factory=dict)
     view: GraphView | None = None
 
 
@@ -381,7 +381,7 @@ class Model:
         return state.view
 
     def derived(
-        self, key: Any, rewrite: Callable[[onnx.ModelProto], onnx.ModelProto], shared: frozenset[str] = frozenset()
+        self, key: Hashable, rewrite: Callable[[onnx.ModelProto], onnx.ModelProto], shared: frozenset[str] = frozenset()
     ) -> Model:
         """A model over a rewritten graph, kept under ``key`` so that it is made once.
 
@@ -423,7 +423,7 @@ class Model:
         return sessions[kind]
 
     def _batched_session(
-        self, key: Any, feed: Feed, fetch: Sequence[str], constant: Mapping[str, Any]
+        self, key: Hashable, feed: Feed, fetch: Sequence[str], constant: Mapping[str, object]
     ) -> tuple[Session, int | None]:
         """The session for several samples at once and None, or the file's own and 1 where it takes only one."""
         kind = "free" if self._native_batch() == 1 else "own"
@@ -431,7 +431,7 @@ class Model:
             self._state.batchable[key] = self._takes_two(feed, fetch, constant, kind)
         return (self._session(kind), None) if self._state.batchable[key] else (self._session(), 1)
 
-    def _takes_two(self, feed: Feed, fetch: Sequence[str], constant: Mapping[str, Any], kind: str) -> bool:
+    def _takes_two(self, feed: Feed, fetch: Sequence[str], constant: Mapping[str, object], kind: str) -> bool:
         def answers(session: Session, stop: int) -> dict[str, Array]:
             outputs = session.run(fetch, {**feed(0, stop), **constant}, self.timeout_s)
             return {name: np.asarray(output) for name, output in zip(fetch, outputs, strict=True)}
@@ -452,7 +452,7 @@ class Model:
         return False
 
 
-def _reload(path: str, sha256: str, options: dict[str, Any]) -> Model:
+def _reload(path: str, sha256: str, options: Document) -> Model:
     model = Model.load(path, **options)
     if model.sha256 != sha256:
         raise ModelFileError(f"{path} has changed since it was pickled. Load it again.")

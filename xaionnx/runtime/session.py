@@ -154,7 +154,7 @@ class Session:
         return ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array), "cuda", 0) if self.on_gpu else array
 
     def run(
-        self, fetch: Sequence[str], feeds: Mapping[str, Any], timeout_s: float | None = None, brief: bool = False
+        self, fetch: Sequence[str], feeds: Mapping[str, object], timeout_s: float | None = None, brief: bool = False
     ) -> list[Any]:
         """Run once.
 
@@ -203,7 +203,7 @@ class Session:
             raise self._translated(error) from error
 
     def _bound_job(
-        self, fetch: Sequence[str], feeds: Mapping[str, Any], options: ort.RunOptions
+        self, fetch: Sequence[str], feeds: Mapping[str, object], options: ort.RunOptions
     ) -> Callable[[], list[Any]]:
         binding = self._session.io_binding()
         for name, value in feeds.items():

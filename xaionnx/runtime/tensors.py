@@ -9,9 +9,9 @@ from typing import Any, final
 import numpy as np
 
 from xaionnx.errors import InputMismatchError, UnknownNameError, UnsupportedModelError
-from xaionnx.typing import Array
+from xaionnx.typing import Array, Document, DType
 
-_DTYPES: dict[str, Any] = {
+_DTYPES: Document = {
     "tensor(float)": np.float32,
     "tensor(double)": np.float64,
     "tensor(float16)": np.float16,
@@ -35,7 +35,7 @@ class TensorInfo:
     """An input or output as the file declares it: ``shape`` holds ints, and names or None where it is free."""
 
     name: str
-    dtype: np.dtype[Any]
+    dtype: DType
     shape: tuple[int | str | None, ...]
 
     @classmethod
@@ -76,7 +76,7 @@ class TensorInfo:
         # onnxruntime reads strings as objects.
         return array.astype(object) if self.dtype.kind == "U" else np.ascontiguousarray(array, dtype=self.dtype)
 
-    def _holds(self, dtype: np.dtype[Any]) -> bool:
+    def _holds(self, dtype: DType) -> bool:
         if dtype.kind not in _ACCEPTED[self.dtype.kind]:
             return False
         return self.dtype.kind in "fU" or dtype.itemsize <= self.dtype.itemsize

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, final
+from typing import final
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from xaionnx.short_repr import short_repr
 from xaionnx.targets.scores import refuse_rows
 from xaionnx.targets.selection import TargetSet, TargetTerm
 from xaionnx.targets.target import Target
-from xaionnx.typing import Array
+from xaionnx.typing import Array, TargetLike
 
 
 @final
@@ -68,7 +68,7 @@ class ResolvedTargets:
 
 
 def resolve(
-    given: Any, model: Model, x: Mapping[str, Array], watched: Sequence[Target] = (), keep: Sequence[str] = ()
+    given: TargetLike, model: Model, x: Mapping[str, Array], watched: Sequence[Target] = (), keep: Sequence[str] = ()
 ) -> ResolvedTargets:
     """Resolve a target, or its shorthand, and further ``watched`` ones for the samples ``x``; each is evaluated once.
 

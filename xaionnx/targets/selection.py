@@ -8,9 +8,9 @@ and graph nodes (:meth:`TargetSet.emit`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, final
 
 import numpy as np
 
@@ -88,7 +88,7 @@ class TargetSet:
     __repr__ = short_repr
 
     def __post_init__(self) -> None:
-        alike: dict[Any, list[int]] = {}
+        alike: dict[Hashable, list[int]] = {}
         for t, pick in enumerate(self.picks):
             key = (pick.tensor, pick.activation, pick.indices.shape[1], None if pick.reference is None else t)
             alike.setdefault(key, []).append(t)
@@ -195,7 +195,7 @@ class TargetSet:
                 yield f"xaionnx_reference_{number}", group.reference[0].astype(np.float32)
 
     @property
-    def structure(self) -> tuple[Any, ...]:
+    def structure(self) -> tuple[Hashable, ...]:
         """What the nodes of :meth:`emit` depend on: two selections of equal structure share a graph."""
         return tuple(
             (g.tensor, g.activation, g.places, g.indices.shape[1:], g.reference is not None) for g in self._groups

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, final
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from xaionnx.runtime.model import Model
 from xaionnx.targets.resolve import ResolvedTargets
 from xaionnx.targets.scores import class_name, class_scores, logits_of, to_probability
 from xaionnx.targets.selection import TargetSet, TargetTerm
-from xaionnx.typing import Array
+from xaionnx.typing import Array, Document
 
 if TYPE_CHECKING:
     from xaionnx.layers.dry_run import DryRun
@@ -98,7 +98,7 @@ class ClassQuestions(ABC):
         return dataclasses.replace(resolved, selection=selection, values=values, count=len(terms))
 
     @final
-    def diagnostics(self, asked: ResolvedTargets) -> dict[str, Any]:
+    def diagnostics(self, asked: ResolvedTargets) -> Document:
         return {"against": asked.names} if asked.names.astype(bool).any() else {}
 
 

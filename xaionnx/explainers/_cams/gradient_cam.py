@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from typing import TYPE_CHECKING, ClassVar, final
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.layers.spatial_map import Field
 from xaionnx.request import Request
 from xaionnx.targets.resolve import ResolvedTargets
-from xaionnx.typing import Array
+from xaionnx.typing import Array, Document
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,7 +61,7 @@ class GradientCamExplainer(ByGradient, CamExplainer):
         )
 
     @hook
-    def diagnostics(self, asked: ResolvedTargets) -> dict[str, Any]:
+    def diagnostics(self, asked: ResolvedTargets) -> Document:
         """What the record tells of the questions."""
         del asked
         return {}

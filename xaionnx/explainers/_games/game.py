@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from xaionnx.runtime import progress
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
 from xaionnx.targets.target import Target
-from xaionnx.typing import Array
+from xaionnx.typing import Array, BaselineLike, Document, FeaturesLike, TargetLike
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,7 @@ class GameResult:
 
     values: Array
     standard_error: Array | None = None
-    diagnostics: dict[str, Any] = field(default_factory=dict)
+    diagnostics: Document = field(default_factory=dict)
     maps: dict[str, Array] = field(default_factory=dict)
 
     __repr__ = short_repr
@@ -59,7 +59,7 @@ class GameExplainer(Explainer):
 
     needs: ClassVar[str] = "output"
 
-    baseline: Any = baselines.parameter("what removal puts in")
+    baseline: BaselineLike = baselines.parameter("what removal puts in")
     seed: int = integer(0, "seed of everything that is drawn", low=0, high=2**63 - 1)
 
     @property
@@ -83,7 +83,7 @@ class GameExplainer(Explainer):
         return None
 
     @hook
-    def watched(self, model: Model, target: Any) -> list[Target]:
+    def watched(self, model: Model, target: TargetLike) -> list[Target]:
         """Further numbers that :meth:`estimate` reads from the same evaluations."""
         del model, target
         return []
@@ -132,7 +132,7 @@ class GameExplainer(Explainer):
 class FeatureExplainer(GameExplainer):
     """A method whose players are features, present or absent."""
 
-    features: Any = partitions.parameter("who the players are", "superpixels of a picture, else elements,")
+    features: FeaturesLike = partitions.parameter("who the players are", "superpixels of a picture, else elements,")
 
     def removal(self, sample: Sample) -> Removal:
         players = Features.of(self.features).players(sample)

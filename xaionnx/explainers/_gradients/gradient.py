@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from typing import TYPE_CHECKING, ClassVar, final
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from xaionnx.parameters import free
 from xaionnx.request import Request
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
-from xaionnx.typing import Array
+from xaionnx.typing import Array, GradientLike
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,7 +64,7 @@ class Points:
 class ByGradient:
     """The parameter of methods that take gradients: where these come from."""
 
-    gradient: Any = free(
+    gradient: GradientLike = free(
         "auto",
         choice.WORDS,
         "where gradients come from: graph; finite_differences[:FEATURES][:random:DIRECTIONS][:step=SHARE][:seed=INT]; "

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Any, final
+from typing import final
 
 import numpy as np
 
 from xaionnx.attribution import Attribution, PlayerValues
-from xaionnx.typing import Array
+from xaionnx.typing import Array, Document
 
 # The name of the players' values, which no tensor has.
 _PLAYERS = ""
@@ -60,7 +60,7 @@ class Joined:
         """What was joined, as that of the clean samples."""
         last = self._last
         assert last is not None  # whoever joins has added
-        diagnostics: dict[str, Any] = {"noisy_prediction": self._prediction.joined()[0]}
+        diagnostics: Document = {"noisy_prediction": self._prediction.joined()[0]}
         if self._gap is not None:
             diagnostics["relative_gap"] = self._gap
         found = {name: moments.joined() for name, moments in self._moments.items()}

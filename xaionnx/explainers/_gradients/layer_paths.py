@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from xaionnx.layers.embeddings import explained
 from xaionnx.layers.path import LayerPath
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.runtime.model import Model
-from xaionnx.typing import Array
+from xaionnx.typing import Array, BaselineLike
 
 # Numbers that a piece of a path may hold at the layer.
 _PIECE = 2**24
@@ -61,7 +61,7 @@ class LayerPaths:
     ends: dict[str, Array]
 
     @classmethod
-    def of(cls, slopes: TargetGradients, points: Points, baseline: Any, seed: int) -> LayerPaths:
+    def of(cls, slopes: TargetGradients, points: Points, baseline: BaselineLike, seed: int) -> LayerPaths:
         """From a baseline, or its shorthand."""
         start = slopes.path.start
         drawn = start.draws(Baseline.of(baseline), seed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, final
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from xaionnx.errors import ParameterError
 from xaionnx.explainers._gradients.compilable import Emitted, Rows, Traced, total
 from xaionnx.perturb.baseline import BASELINES, Baseline
 from xaionnx.perturb.baselines.by_input import ByInput
-from xaionnx.typing import Array
+from xaionnx.typing import Array, BaselineLike
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -44,7 +44,7 @@ class PathGraph:
 
     @classmethod
     def of(
-        cls, baseline: Any, seed: int, sample: Sample, names: tuple[str, ...], shares: Array, weights: Array
+        cls, baseline: BaselineLike, seed: int, sample: Sample, names: tuple[str, ...], shares: Array, weights: Array
     ) -> PathGraph:
         """From a baseline, or its shorthand.
 
@@ -104,7 +104,7 @@ class PathGraph:
         return np.array([*leading, *self.starts[name].shape[1:]], dtype=np.int64)
 
 
-def fixed_starts(baseline: Any, seed: int, sample: Sample, names: tuple[str, ...]) -> dict[str, Array]:
+def fixed_starts(baseline: BaselineLike, seed: int, sample: Sample, names: tuple[str, ...]) -> dict[str, Array]:
     """D baselines (D, ...) by input name, the same for every sample.
 
     Raises

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import numpy as np
 
@@ -13,14 +13,14 @@ from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.parameters import integer
 from xaionnx.perturb import baseline as baselines
 from xaionnx.perturb.baseline import Baseline
-from xaionnx.typing import Array
+from xaionnx.typing import Array, BaselineLike
 
 
 @dataclass(frozen=True, kw_only=True)
 class FromBaseline:
     """What methods declare whose paths start at a baseline."""
 
-    baseline: Any = baselines.parameter("where the path starts")
+    baseline: BaselineLike = baselines.parameter("where the path starts")
     seed: int = integer(0, "seed of a baseline that is drawn", low=0, high=2**63 - 1)
 
 
@@ -42,7 +42,7 @@ class Paths:
     starts: dict[str, Array]
 
     @classmethod
-    def of(cls, slopes: TargetGradients, points: Points, baseline: Any, seed: int) -> Paths:
+    def of(cls, slopes: TargetGradients, points: Points, baseline: BaselineLike, seed: int) -> Paths:
         """From a baseline, or its shorthand."""
         drawn = slopes.path.draws(Baseline.of(baseline), seed)
         return cls(slopes, points, {name: starts[points.sample] for name, starts in drawn.items()})

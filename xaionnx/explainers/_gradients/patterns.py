@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from typing import TYPE_CHECKING, ClassVar, final
 
 from xaionnx.errors import DataError
 from xaionnx.explainers._gradients.gradient import AtLayer, GradientExplainer
@@ -13,6 +13,7 @@ from xaionnx.explainers._gradients.propagation import Propagation
 from xaionnx.gradients.choice import validated
 from xaionnx.layers.embeddings import explained
 from xaionnx.parameters import free
+from xaionnx.typing import Document, PatternsLike
 
 if TYPE_CHECKING:
     from xaionnx.autodiff.rule import Table
@@ -26,7 +27,7 @@ class PatternExplainer(Propagation, AtLayer, GradientExplainer):
 
     weighted: ClassVar[bool]
 
-    patterns: Any = free(
+    patterns: PatternsLike = free(
         None,
         "Patterns, a .npz file of them, or inputs: a folder or an array",
         "FILE.npz that xaionnx patterns wrote, or a folder of inputs to estimate patterns from",
@@ -44,7 +45,7 @@ class PatternExplainer(Propagation, AtLayer, GradientExplainer):
                 raise DataError(f"There is no '{self.patterns}' to estimate patterns from. Name a folder of inputs.")
 
     @final
-    def resolved_parameters(self) -> dict[str, Any]:
+    def resolved_parameters(self) -> Document:
         # What the patterns were estimated from, where they are there already.
         from xaionnx.patterns import Patterns
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from xaionnx.attribution import Attribution
 from xaionnx.explainer import hook
@@ -27,7 +27,7 @@ class Propagation(ABC):
     gradient model can take its place.
     """
 
-    gradient: Any = choice("auto", ("auto", "graph"), "where values come from: the graph alone, by its rules")
+    gradient: str = choice("auto", ("auto", "graph"), "where values come from: the graph alone, by its rules")
 
     @abstractmethod
     def rules(self, model: Model) -> Table:
