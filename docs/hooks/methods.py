@@ -53,16 +53,16 @@ _ORDER = (
 def family(name: str) -> str:
     """The family that a method is listed in, from its name, what it needs and what it builds on."""
     kind = discovery.method(name)
-    rooms = {base.__module__.rpartition(".")[2] for base in kind.__mro__}
+    bases = {base.__name__ for base in kind.__mro__}
     if "cam" in name.split("_"):
         return "Class activation maps"
     if "attention" in name:
         return "Attention of transformers"
     if kind.needs == "output":
         return "Removal"
-    if "inner_paths" in rooms or kind.needs == "activation":
+    if "LayerPathExplainer" in bases or kind.needs == "activation":
         return "Inside the model"
-    return "Propagation rules" if rooms & {"propagation", "patterns"} else "Gradients"
+    return "Propagation rules" if "Propagation" in bases else "Gradients"
 
 
 @cache
