@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import docstrings  # found by the line above
 import methods
+import notebooks
 
 from xaionnx import discovery
 
@@ -32,13 +33,19 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
-    """Add a page a method, their index, the gallery, and pages of the root."""
+    """Add a page a method, their index, the gallery, the notebooks, and pages of the root."""
     files.append(File.generated(config, "gallery.md", content=methods.gallery()))
     files.append(File.generated(config, "methods/index.md", content=methods.index()))
     for page, source in ROOT_PAGES.items():
         files.append(File.generated(config, page, content=(methods.ROOT / source).read_text(encoding="utf-8")))
     for name in discovery.methods():
         files.append(File.generated(config, f"methods/{name}.md", content=methods.page(name)))
+    for file in [file for file in files if file.src_uri.endswith(".ipynb")]:
+        place = Path(file.src_uri)
+        text, pictures = notebooks.page(notebooks.read(Path(str(file.abs_src_path))), place.stem)
+        files.append(File.generated(config, place.with_suffix(".md").as_posix(), content=text))
+        for picture, content in pictures.items():
+            files.append(File.generated(config, (place.parent / picture).as_posix(), content=content))
     return files
 
 
