@@ -12,10 +12,9 @@ Examples
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from xaionnx import discovery
-from xaionnx.data.inputs import Given
 from xaionnx.data.spec import InputSpec
 from xaionnx.explainer import Explainer
 from xaionnx.explanation import Explanation
@@ -23,7 +22,7 @@ from xaionnx.perturb.baseline import Baseline
 from xaionnx.perturb.features import Features
 from xaionnx.runtime.model import Model
 from xaionnx.targets.target import Target
-from xaionnx.typing import ModelLike, TargetLike
+from xaionnx.typing import InputLike, ModelLike, TargetLike
 from xaionnx.version import __version__
 
 if TYPE_CHECKING:
@@ -32,10 +31,12 @@ if TYPE_CHECKING:
     from xaionnx import errors as errors
     from xaionnx import explainers as explainers
     from xaionnx import gradients as gradients
+    from xaionnx import methods as methods
     from xaionnx import patterns as patterns
     from xaionnx import render as render
     from xaionnx.compilation import Compiled, compile
     from xaionnx.gradients.finite_differences import FiniteDifferences
+    from xaionnx.methods import Settings
 
 __all__ = [
     "Baseline",
@@ -55,10 +56,10 @@ __all__ = [
 
 def explain(
     model: ModelLike,
-    x: Given,
+    x: InputLike,
     method: str | Explainer = "rise",
     target: TargetLike = None,
-    **settings: Any,
+    **settings: Unpack[Settings],
 ) -> Explanation:
     """Explain what a model bases its answer on, for a batch of samples.
 
@@ -75,7 +76,8 @@ def explain(
         What is explained: None (the top class of each sample), an int, an array of one int a sample, a label, a
         :class:`Target`, or a list of several at once.
     **settings
-        The parameters of a method given by name.
+        The parameters of a method given by name. :mod:`xaionnx.methods` has each method as a function of its own,
+        whose settings an editor completes and a type checker checks.
 
     Returns
     -------
@@ -107,7 +109,7 @@ _LATER = {
     "FiniteDifferences": "xaionnx.gradients.finite_differences",
     "compile": "xaionnx.compilation",
 }
-_ROOMS = ("autodiff", "compilation", "discovery", "errors", "explainers", "gradients", "patterns", "render")
+_ROOMS = ("autodiff", "compilation", "discovery", "errors", "explainers", "gradients", "methods", "patterns", "render")
 
 
 def __getattr__(name: str) -> Any:

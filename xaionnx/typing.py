@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -30,10 +30,9 @@ Feeds: TypeAlias = Mapping[str, Array]
 ModelLike: TypeAlias = "Model | str | os.PathLike[str]"
 InputLike: TypeAlias = "Given"
 MethodLike: TypeAlias = "Explainer | str"
-# A list of targets is no list of targets or ints to a type checker: the usual lists are named one by one.
-TargetLike: TypeAlias = (
-    "Target | int | str | Array | list[Target] | list[int] | list[str] | list[Target | int | str] | None"
-)
+# Several are a list. To a type checker a list of targets is no list of targets and ints, so that it is told of a
+# sequence; a tuple is refused when it is read.
+TargetLike: TypeAlias = "Target | int | str | Array | Sequence[Target | int | str] | None"
 BaselineLike: TypeAlias = "Baseline | npt.ArrayLike | Mapping[str, BaselineLike] | None"
 FeaturesLike: TypeAlias = "Features | npt.ArrayLike | Mapping[str, npt.ArrayLike] | None"
 GradientLike: TypeAlias = "FiniteDifferences | Gradient | Model | str | os.PathLike[str]"

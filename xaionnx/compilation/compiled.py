@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Unpack, final
 
 import numpy as np
 
@@ -36,6 +36,8 @@ from xaionnx.version import __version__
 
 if TYPE_CHECKING:
     import onnx
+
+    from xaionnx.methods import Settings
 
 Shapes = Mapping[str, Sequence[int]]
 
@@ -120,7 +122,7 @@ def compile(
     target: TargetLike = None,
     *,
     shapes: Shapes | None = None,
-    **settings: Any,
+    **settings: Unpack[Settings],
 ) -> Compiled:
     """Make one ONNX graph that answers the prediction and its attribution, for onnxruntime without xaionnx.
 

@@ -1,0 +1,1092 @@
+"""Every method as a function: an editor completes its settings, and a type checker refuses any other.
+
+``methods.lime(model, x, target, budget=500)`` is ``explain(model, x, "lime", target, budget=500)``.
+
+Why functions, and no overloads of :func:`xaionnx.explain`: where no overload fits, mypy lists all of them and does not
+say which setting is wrong. Of a function it does, an editor completes the names of methods too, and help() shows what
+each takes. `Settings` holds the settings of all methods together: by it explain refuses what is a setting of none.
+
+Made from the dataclasses of the methods by .ci/signatures.py; change those, and run it with --write.
+"""
+
+# ruff: noqa: PLR0913 - the settings of a method, all by keyword
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, TypedDict
+
+from xaionnx import explain
+
+if TYPE_CHECKING:
+    from xaionnx.autodiff.lrp import Composite
+    from xaionnx.explanation import Explanation
+    from xaionnx.typing import (
+        BaselineLike,
+        FeaturesLike,
+        GradientLike,
+        InputLike,
+        MethodLike,
+        ModelLike,
+        PatternsLike,
+        TargetLike,
+    )
+
+
+class Settings(TypedDict, total=False):
+    """Settings of all methods."""
+
+    absolute: bool
+    alpha: float
+    baseline: BaselineLike
+    budget: int
+    centred: bool
+    channel: int | None
+    channels: Literal["max", "sum"] | int | None
+    class_maps: bool
+    composite: str | Composite
+    contrast: int | str | None
+    discard: float
+    draws: int
+    epsilon: float
+    estimator: Literal["least_squares", "centred", "plain"]
+    features: FeaturesLike
+    fraction: float
+    gamma: float
+    gradient: Literal["auto", "graph"] | GradientLike | None
+    grid: int | tuple[int, ...]
+    heads: Literal["mean", "max", "min"]
+    high: float | None
+    incremental: bool
+    inner: MethodLike | None
+    keep: float
+    kernel: Literal["cosine", "l2", "uniform"]
+    kernel_width: float
+    l1: int | None
+    layer: str | None
+    low: float | None
+    max_dist: float
+    max_sigma: float
+    max_steps: int
+    noise: float
+    overlap: Literal["mean", "sum"]
+    patches: Literal["auto", "scores", "alone", "covered"]
+    patterns: PatternsLike
+    relative: bool
+    relu: bool
+    ridge: float
+    row: Literal["auto", "first", "mean"]
+    rule: Literal["trapezoid", "left", "middle", "right", "rescale", "reveal_cancel", "gauss_legendre"]
+    scheme: Literal["antithetic", "orthogonal", "plain"]
+    seed: int
+    select: int | None
+    similar: int
+    smallest: int
+    statistic: Literal["mean", "squared", "variance"]
+    steps: int
+    strength: float
+    stride: int | tuple[int, ...] | None
+    surrogate: Literal["ridge", "lasso"]
+    tolerance: float | None
+    upsampling: Literal["bilinear", "nearest"]
+    weighting: Literal["equal", "probability"]
+    window: int | tuple[int, ...] | None
+
+
+def ablation_cam(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    layer: str | None = None,
+    relu: bool = True,
+    upsampling: Literal["bilinear", "nearest"] = "bilinear",
+    channels: int | None = None,
+) -> Explanation:
+    """The channels of a layer, each weighted by the share of the target that goes with it.
+
+    See :class:`~xaionnx.explainers.ablation_cam.AblationCam`.
+    """
+    return explain(model, x, "ablation_cam", target, layer=layer, relu=relu, upsampling=upsampling, channels=channels)
+
+
+def attention_relevance(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    row: Literal["auto", "first", "mean"] = "auto",
+) -> Explanation:
+    """How far attention to each token speaks for the target, through the layers l = 1 to L of an encoder.
+
+    See :class:`~xaionnx.explainers.attention_relevance.AttentionRelevance`.
+    """
+    return explain(model, x, "attention_relevance", target, row=row)
+
+
+def attention_rollout(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    row: Literal["auto", "first", "mean"] = "auto",
+    heads: Literal["mean", "max", "min"] = "mean",
+    discard: float = 0.0,
+) -> Explanation:
+    """The share of each token in those that the head reads, attention multiplied through the layers 1 to L.
+
+    See :class:`~xaionnx.explainers.attention_rollout.AttentionRollout`.
+    """
+    return explain(model, x, "attention_rollout", target, row=row, heads=heads, discard=discard)
+
+
+def banzhaf(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    baseline: BaselineLike = None,
+    seed: int = 0,
+    features: FeaturesLike = None,
+    budget: int = 2048,
+    tolerance: float | None = None,
+) -> Explanation:
+    """What a player adds on average over all coalitions of the others, each as likely.
+
+    See :class:`~xaionnx.explainers.banzhaf.Banzhaf`.
+    """
+    return explain(
+        model, x, "banzhaf", target, baseline=baseline, seed=seed, features=features, budget=budget, tolerance=tolerance
+    )
+
+
+def blur_ig(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    gradient: GradientLike = "auto",
+    steps: int = 100,
+    max_sigma: float = 50.0,
+) -> Explanation:
+    """What each element owes to the change of the target from the input blurred out to the input x.
+
+    See :class:`~xaionnx.explainers.blur_ig.BlurIG`.
+    """
+    return explain(model, x, "blur_ig", target, gradient=gradient, steps=steps, max_sigma=max_sigma)
+
+
+def cam(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    layer: str | None = None,
+    relu: bool = False,
+    upsampling: Literal["bilinear", "nearest"] = "bilinear",
+    gradient: GradientLike = "auto",
+) -> Explanation:
+    """The channels of the last map before global average pooling, with the weights of the linear layer behind it.
+
+    See :class:`~xaionnx.explainers.cam.Cam`.
+    """
+    return explain(model, x, "cam", target, layer=layer, relu=relu, upsampling=upsampling, gradient=gradient)
+
+
+def causal_cam(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    layer: str | None = None,
+    relu: bool = True,
+    upsampling: Literal["bilinear", "nearest"] = "bilinear",
+    gradient: GradientLike = "auto",
+) -> Explanation:
+    """What Grad-CAM shows of the target P, less the context, which speaks for other classes Q too.
+
+    See :class:`~xaionnx.explainers.causal_cam.CausalCam`.
+    """
+    return explain(model, x, "causal_cam", target, layer=layer, relu=relu, upsampling=upsampling, gradient=gradient)
+
+
+def conductance(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    gradient: GradientLike = "auto",
+    layer: str | None = None,
+    baseline: BaselineLike = None,
+    seed: int = 0,
+    steps: int = 32,
+    rule: Literal["trapezoid", "left", "middle", "right"] = "trapezoid",
+) -> Explanation:
+    """What each unit j of a layer h owes to the change of the target from the baseline b to the input x.
+
+    See :class:`~xaionnx.explainers.conductance.Conductance`.
+    """
+    return explain(
+        model,
+        x,
+        "conductance",
+        target,
+        gradient=gradient,
+        layer=layer,
+        baseline=baseline,
+        seed=seed,
+        steps=steps,
+        rule=rule,
+    )
+
+
+def contrast_cam(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    layer: str | None = None,
+    relu: bool = True,
+    upsampling: Literal["bilinear", "nearest"] = "bilinear",
+    gradient: GradientLike = "auto",
+    contrast: int | str | None = None,
+) -> Explanation:
+    """Grad-CAM of the loss against class Q: what would have to go for the model to answer Q in place of P.
+
+    See :class:`~xaionnx.explainers.contrast_cam.ContrastCam`.
+    """
+    return explain(
+        model,
+        x,
+        "contrast_cam",
+        target,
+        layer=layer,
+        relu=relu,
+        upsampling=upsampling,
+        gradient=gradient,
+        contrast=contrast,
+    )
+
+
+def counterfactual_cam(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    layer: str | None = None,
+    relu: bool = True,
+    upsampling: Literal["bilinear", "nearest"] = "bilinear",
+    gradient: GradientLike = "auto",
+) -> Explanation:
+    """Grad-CAM of the falling target: what would make the model change its mind if it were taken away.
+
+    See :class:`~xaionnx.explainers.counterfactual_cam.CounterfactualCam`.
+    """
+    return explain(
+        model, x, "counterfactual_cam", target, layer=layer, relu=relu, upsampling=upsampling, gradient=gradient
+    )
+
+
+def deconvnet(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    gradient: Literal["auto", "graph"] = "auto",
+    layer: str | None = None,
+) -> Explanation:
+    """Backpropagation that rectifies the signal itself, wherever the model rectifies.
+
+    See :class:`~xaionnx.explainers.deconvnet.Deconvnet`.
+    """
+    return explain(model, x, "deconvnet", target, gradient=gradient, layer=layer)
+
+
+def deep_lift(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    gradient: Literal["auto", "graph"] = "auto",
+    layer: str | None = None,
+    rule: Literal["rescale", "reveal_cancel"] = "rescale",
+    baseline: BaselineLike = None,
+    seed: int = 0,
+) -> Explanation:
+    """What each element's difference from a baseline b contributes to that of the target, by multipliers m.
+
+    See :class:`~xaionnx.explainers.deep_lift.DeepLift`.
+    """
+    return explain(
+        model, x, "deep_lift", target, gradient=gradient, layer=layer, rule=rule, baseline=baseline, seed=seed
+    )
+
+
+def eigen_cam(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    layer: str | None = None,
+    relu: bool = False,
+    upsampling: Literal["bilinear", "nearest"] = "bilinear",
+    centred: bool = False,
+) -> Explanation:
+    """What most of the layer agrees on: its places, projected on the first right singular vector.
+
+    See :class:`~xaionnx.explainers.eigen_cam.EigenCam`.
+    """
+    return explain(model, x, "eigen_cam", target, layer=layer, relu=relu, upsampling=upsampling, centred=centred)
+
+
+def eigen_grad_cam(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    layer: str | None = None,
+    relu: bool = True,
+    upsampling: Literal["bilinear", "nearest"] = "bilinear",
+    gradient: GradientLike = "auto",
+    centred: bool = False,
+) -> Explanation:
+    """Eigen-CAM of the slope times the activation, so that the target has a say.
+
+    See :class:`~xaionnx.explainers.eigen_grad_cam.EigenGradCam`.
+    """
+    return explain(
+        model,
+        x,
+        "eigen_grad_cam",
+        target,
+        layer=layer,
+        relu=relu,
+        upsampling=upsampling,
+        gradient=gradient,
+        centred=centred,
+    )
+
+
+def exact_shapley(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    baseline: BaselineLike = None,
+    seed: int = 0,
+    features: FeaturesLike = None,
+) -> Explanation:
+    """The Shapley value: what a player adds on average, over all orders in which the players may join.
+
+    See :class:`~xaionnx.explainers.exact_shapley.ExactShapley`.
+    """
+    return explain(model, x, "exact_shapley", target, baseline=baseline, seed=seed, features=features)
+
+
+def expected_gradients(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    gradient: GradientLike = "auto",
+    layer: str | None = None,
+    baseline: BaselineLike = None,
+    seed: int = 0,
+    draws: int = 200,
+) -> Explanation:
+    """What each element owes to the change of the target from the baselines b of a distribution to the input x.
+
+    See :class:`~xaionnx.explainers.expected_gradients.ExpectedGradients`.
+    """
+    return explain(
+        model,
+        x,
+        "expected_gradients",
+        target,
+        gradient=gradient,
+        layer=layer,
+        baseline=baseline,
+        seed=seed,
+        draws=draws,
+    )
+
+
+def feature_ablation(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    baseline: BaselineLike = None,
+    seed: int = 0,
+    features: FeaturesLike = None,
+) -> Explanation:
+    """The drop of the target when a player is replaced by its baseline, all others staying.
+
+    See :class:`~xaionnx.explainers.feature_ablation.FeatureAblation`.
+    """
+    return explain(model, x, "feature_ablation", target, baseline=baseline, seed=seed, features=features)
+
+
+def finer_cam(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    layer: str | None = None,
+    relu: bool = True,
+    upsampling: Literal["bilinear", "nearest"] = "bilinear",
+    gradient: GradientLike = "auto",
+    similar: int = 3,
+    strength: float = 0.6,
+    weighting: Literal["equal", "probability"] = "probability",
+) -> Explanation:
+    """Grad-CAM of the score of class c less those of the classes d that are most like it.
+
+    See :class:`~xaionnx.explainers.finer_cam.FinerCam`.
+    """
+    return explain(
+        model,
+        x,
+        "finer_cam",
+        target,
+        layer=layer,
+        relu=relu,
+        upsampling=upsampling,
+        gradient=gradient,
+        similar=similar,
+        strength=strength,
+        weighting=weighting,
+    )
+
+
+def full_grad(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    upsampling: Literal["bilinear", "nearest"] = "bilinear",
+) -> Explanation:
+    """The input times its slope, and every bias times its slope, as maps on top of each other.
+
+    See :class:`~xaionnx.explainers.full_grad.FullGrad`.
+    """
+    return explain(model, x, "full_grad", target, upsampling=upsampling)
+
+
+def grad_cam(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    layer: str | None = None,
+    relu: bool = True,
+    upsampling: Literal["bilinear", "nearest"] = "bilinear",
+    gradient: GradientLike = "auto",
+) -> Explanation:
+    """The channels of a layer, weighted by how much the target rises with each on the average.
+
+    See :class:`~xaionnx.explainers.grad_cam.GradCam`.
+    """
+    return explain(model, x, "grad_cam", target, layer=layer, relu=relu, upsampling=upsampling, gradient=gradient)
+
+
+def grad_cam_pp(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    layer: str | None = None,
+    relu: bool = True,
+    upsampling: Literal["bilinear", "nearest"] = "bilinear",
+    gradient: GradientLike = "auto",
+) -> Explanation:
+    """Grad-CAM whose slopes are averaged with weights of each place, so that an object counts whatever its size.
+
+    See :class:`~xaionnx.explainers.grad_cam_pp.GradCamPp`.
+    """
+    return explain(model, x, "grad_cam_pp", target, layer=layer, relu=relu, upsampling=upsampling, gradient=gradient)
+
+
+def guided_backprop(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    gradient: Literal["auto", "graph"] = "auto",
+    layer: str | None = None,
+) -> Explanation:
+    """Backpropagation that a rectifier lets through only where its input and the signal are positive.
+
+    See :class:`~xaionnx.explainers.guided_backprop.GuidedBackprop`.
+    """
+    return explain(model, x, "guided_backprop", target, gradient=gradient, layer=layer)
+
+
+def guided_grad_cam(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    layer: str | None = None,
+    relu: bool = True,
+    upsampling: Literal["bilinear", "nearest"] = "bilinear",
+) -> Explanation:
+    """Guided backpropagation to the input, times Grad-CAM enlarged to it, element by element.
+
+    See :class:`~xaionnx.explainers.guided_grad_cam.GuidedGradCam`.
+    """
+    return explain(model, x, "guided_grad_cam", target, layer=layer, relu=relu, upsampling=upsampling)
+
+
+def guided_ig(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    gradient: GradientLike = "auto",
+    baseline: BaselineLike = None,
+    seed: int = 0,
+    steps: int = 200,
+    fraction: float = 0.25,
+    max_dist: float = 0.02,
+) -> Explanation:
+    """What each element owes to the change of the target along a path from a baseline b to the input x.
+
+    See :class:`~xaionnx.explainers.guided_ig.GuidedIG`.
+    """
+    return explain(
+        model,
+        x,
+        "guided_ig",
+        target,
+        gradient=gradient,
+        baseline=baseline,
+        seed=seed,
+        steps=steps,
+        fraction=fraction,
+        max_dist=max_dist,
+    )
+
+
+def hi_res_cam(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    layer: str | None = None,
+    relu: bool = False,
+    upsampling: Literal["bilinear", "nearest"] = "bilinear",
+    gradient: GradientLike = "auto",
+) -> Explanation:
+    """The slope times the activation, place by place, summed over the channels.
+
+    See :class:`~xaionnx.explainers.hi_res_cam.HiResCam`.
+    """
+    return explain(model, x, "hi_res_cam", target, layer=layer, relu=relu, upsampling=upsampling, gradient=gradient)
+
+
+def input_x_gradient(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    gradient: GradientLike = "auto",
+    layer: str | None = None,
+) -> Explanation:
+    """The gradient times the input itself.
+
+    See :class:`~xaionnx.explainers.input_x_gradient.InputXGradient`.
+    """
+    return explain(model, x, "input_x_gradient", target, gradient=gradient, layer=layer)
+
+
+def integrated_gradients(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    gradient: GradientLike = "auto",
+    layer: str | None = None,
+    baseline: BaselineLike = None,
+    seed: int = 0,
+    steps: int = 128,
+    rule: Literal["gauss_legendre", "trapezoid", "left", "middle", "right"] = "gauss_legendre",
+    tolerance: float | None = None,
+    max_steps: int = 1024,
+) -> Explanation:
+    """What each element owes to the change of the target from the baseline b to the input x.
+
+    See :class:`~xaionnx.explainers.integrated_gradients.IntegratedGradients`.
+    """
+    return explain(
+        model,
+        x,
+        "integrated_gradients",
+        target,
+        gradient=gradient,
+        layer=layer,
+        baseline=baseline,
+        seed=seed,
+        steps=steps,
+        rule=rule,
+        tolerance=tolerance,
+        max_steps=max_steps,
+    )
+
+
+def internal_influence(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    gradient: GradientLike = "auto",
+    layer: str | None = None,
+    baseline: BaselineLike = None,
+    seed: int = 0,
+    steps: int = 32,
+    rule: Literal["gauss_legendre", "trapezoid", "left", "middle", "right"] = "gauss_legendre",
+) -> Explanation:
+    """How much the target changes with each unit j of a layer h, on the way from the baseline b to the input x.
+
+    See :class:`~xaionnx.explainers.internal_influence.InternalInfluence`.
+    """
+    return explain(
+        model,
+        x,
+        "internal_influence",
+        target,
+        gradient=gradient,
+        layer=layer,
+        baseline=baseline,
+        seed=seed,
+        steps=steps,
+        rule=rule,
+    )
+
+
+def kernel_shap(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    baseline: BaselineLike = None,
+    seed: int = 0,
+    features: FeaturesLike = None,
+    budget: int = 2048,
+    tolerance: float | None = None,
+    l1: int | None = None,
+    ridge: float = 0.0,
+) -> Explanation:
+    """The linear game that comes nearest to the game, over all coalitions S but the empty and the full one.
+
+    See :class:`~xaionnx.explainers.kernel_shap.KernelShap`.
+    """
+    return explain(
+        model,
+        x,
+        "kernel_shap",
+        target,
+        baseline=baseline,
+        seed=seed,
+        features=features,
+        budget=budget,
+        tolerance=tolerance,
+        l1=l1,
+        ridge=ridge,
+    )
+
+
+def layer_activation(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    layer: str | None = None,
+) -> Explanation:
+    """What a tensor inside the model holds at the input x.
+
+    See :class:`~xaionnx.explainers.layer_activation.LayerActivation`.
+    """
+    return explain(model, x, "layer_activation", target, layer=layer)
+
+
+def layer_cam(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    layer: str | None = None,
+    relu: bool = True,
+    upsampling: Literal["bilinear", "nearest"] = "bilinear",
+    gradient: GradientLike = "auto",
+) -> Explanation:
+    """The activation times the positive part of the slope, place by place.
+
+    See :class:`~xaionnx.explainers.layer_cam.LayerCam`.
+    """
+    return explain(model, x, "layer_cam", target, layer=layer, relu=relu, upsampling=upsampling, gradient=gradient)
+
+
+def lime(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    baseline: BaselineLike = None,
+    seed: int = 0,
+    features: FeaturesLike = None,
+    budget: int = 1000,
+    tolerance: float | None = None,
+    kernel: Literal["cosine", "l2", "uniform"] = "cosine",
+    kernel_width: float = 0.25,
+    surrogate: Literal["ridge", "lasso"] = "ridge",
+    alpha: float = 1.0,
+    select: int | None = None,
+) -> Explanation:
+    """The coefficients b of a linear model of the target, fitted where few features are removed.
+
+    See :class:`~xaionnx.explainers.lime.Lime`.
+    """
+    return explain(
+        model,
+        x,
+        "lime",
+        target,
+        baseline=baseline,
+        seed=seed,
+        features=features,
+        budget=budget,
+        tolerance=tolerance,
+        kernel=kernel,
+        kernel_width=kernel_width,
+        surrogate=surrogate,
+        alpha=alpha,
+        select=select,
+    )
+
+
+def local_evidence(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    baseline: BaselineLike = None,
+    seed: int = 0,
+    patches: Literal["auto", "scores", "alone", "covered"] = "auto",
+    window: int | tuple[int, ...] | None = None,
+    stride: int | tuple[int, ...] | None = None,
+    relative: bool = False,
+    layer: str | None = None,
+) -> Explanation:
+    """The target of every q x q patch by itself, given to the pixels that it covers.
+
+    See :class:`~xaionnx.explainers.local_evidence.LocalEvidence`.
+    """
+    return explain(
+        model,
+        x,
+        "local_evidence",
+        target,
+        baseline=baseline,
+        seed=seed,
+        patches=patches,
+        window=window,
+        stride=stride,
+        relative=relative,
+        layer=layer,
+    )
+
+
+def lrp(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    gradient: Literal["auto", "graph"] = "auto",
+    layer: str | None = None,
+    composite: str | Composite = "epsilon_plus",
+    epsilon: float = 1e-06,
+    relative: bool = True,
+    gamma: float = 0.25,
+    low: float | None = None,
+    high: float | None = None,
+) -> Explanation:
+    """Relevance that each layer hands on to its inputs in proportion to what they contributed.
+
+    See :class:`~xaionnx.explainers.lrp.Lrp`.
+    """
+    return explain(
+        model,
+        x,
+        "lrp",
+        target,
+        gradient=gradient,
+        layer=layer,
+        composite=composite,
+        epsilon=epsilon,
+        relative=relative,
+        gamma=gamma,
+        low=low,
+        high=high,
+    )
+
+
+def occlusion(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    baseline: BaselineLike = None,
+    seed: int = 0,
+    window: int | tuple[int, ...] = 16,
+    stride: int | tuple[int, ...] | None = None,
+    overlap: Literal["mean", "sum"] = "mean",
+    class_maps: bool = True,
+    incremental: bool = False,
+    layer: str | None = None,
+    channel: int | None = None,
+) -> Explanation:
+    """The drop of the target when a window is covered by the baseline, given to the pixels that it covers.
+
+    See :class:`~xaionnx.explainers.occlusion.Occlusion`.
+    """
+    return explain(
+        model,
+        x,
+        "occlusion",
+        target,
+        baseline=baseline,
+        seed=seed,
+        window=window,
+        stride=stride,
+        overlap=overlap,
+        class_maps=class_maps,
+        incremental=incremental,
+        layer=layer,
+        channel=channel,
+    )
+
+
+def pattern_attribution(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    gradient: Literal["auto", "graph"] = "auto",
+    layer: str | None = None,
+    patterns: PatternsLike = None,
+) -> Explanation:
+    """What the signal in each element contributes to the target, by weights and patterns.
+
+    See :class:`~xaionnx.explainers.pattern_attribution.PatternAttribution`.
+    """
+    return explain(model, x, "pattern_attribution", target, gradient=gradient, layer=layer, patterns=patterns)
+
+
+def pattern_net(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    gradient: Literal["auto", "graph"] = "auto",
+    layer: str | None = None,
+    patterns: PatternsLike = None,
+) -> Explanation:
+    """The signal in the input that the target rests on, an estimate of what it looks like.
+
+    See :class:`~xaionnx.explainers.pattern_net.PatternNet`.
+    """
+    return explain(model, x, "pattern_net", target, gradient=gradient, layer=layer, patterns=patterns)
+
+
+def rise(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    baseline: BaselineLike = None,
+    seed: int = 0,
+    budget: int = 1001,
+    tolerance: float | None = None,
+    estimator: Literal["least_squares", "centred", "plain"] = "least_squares",
+    grid: int | tuple[int, ...] = 7,
+    keep: float = 0.5,
+) -> Explanation:
+    """How much more the target is where a pixel is seen, from random smooth masks M_1 .. M_m.
+
+    See :class:`~xaionnx.explainers.rise.Rise`.
+    """
+    return explain(
+        model,
+        x,
+        "rise",
+        target,
+        baseline=baseline,
+        seed=seed,
+        budget=budget,
+        tolerance=tolerance,
+        estimator=estimator,
+        grid=grid,
+        keep=keep,
+    )
+
+
+def saliency(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    gradient: GradientLike = "auto",
+    layer: str | None = None,
+    absolute: bool = True,
+) -> Explanation:
+    """How much the target changes with each element of the input.
+
+    See :class:`~xaionnx.explainers.saliency.Saliency`.
+    """
+    return explain(model, x, "saliency", target, gradient=gradient, layer=layer, absolute=absolute)
+
+
+def score_cam(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    layer: str | None = None,
+    relu: bool = True,
+    upsampling: Literal["bilinear", "nearest"] = "bilinear",
+    channels: int | None = None,
+    baseline: BaselineLike = None,
+    seed: int = 0,
+) -> Explanation:
+    """The channels of a layer, each weighted by the target of the input masked with it.
+
+    See :class:`~xaionnx.explainers.score_cam.ScoreCam`.
+    """
+    return explain(
+        model,
+        x,
+        "score_cam",
+        target,
+        layer=layer,
+        relu=relu,
+        upsampling=upsampling,
+        channels=channels,
+        baseline=baseline,
+        seed=seed,
+    )
+
+
+def shapley_sampling(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    baseline: BaselineLike = None,
+    seed: int = 0,
+    features: FeaturesLike = None,
+    budget: int = 2048,
+    tolerance: float | None = None,
+    scheme: Literal["antithetic", "orthogonal", "plain"] = "antithetic",
+) -> Explanation:
+    """What each player adds when it joins, averaged over random orders.
+
+    See :class:`~xaionnx.explainers.shapley_sampling.ShapleySampling`.
+    """
+    return explain(
+        model,
+        x,
+        "shapley_sampling",
+        target,
+        baseline=baseline,
+        seed=seed,
+        features=features,
+        budget=budget,
+        tolerance=tolerance,
+        scheme=scheme,
+    )
+
+
+def smooth_grad(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    inner: MethodLike | None = None,
+    statistic: Literal["mean", "squared", "variance"] = "mean",
+    layer: str | None = None,
+    gradient: GradientLike | None = None,
+    draws: int = 32,
+    noise: float = 0.15,
+    seed: int = 0,
+) -> Explanation:
+    """A map of noisy copies x + e of the input, with e drawn from a normal distribution for each element.
+
+    See :class:`~xaionnx.explainers.smooth_grad.SmoothGrad`.
+    """
+    return explain(
+        model,
+        x,
+        "smooth_grad",
+        target,
+        inner=inner,
+        statistic=statistic,
+        layer=layer,
+        gradient=gradient,
+        draws=draws,
+        noise=noise,
+        seed=seed,
+    )
+
+
+def sobol(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    baseline: BaselineLike = None,
+    seed: int = 0,
+    budget: int = 2048,
+    tolerance: float | None = None,
+    features: FeaturesLike = None,
+) -> Explanation:
+    """The share of the target's variance that would be left if all players but i were fixed.
+
+    See :class:`~xaionnx.explainers.sobol.Sobol`.
+    """
+    return explain(
+        model, x, "sobol", target, baseline=baseline, seed=seed, budget=budget, tolerance=tolerance, features=features
+    )
+
+
+def x_grad_cam(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    layer: str | None = None,
+    relu: bool = True,
+    upsampling: Literal["bilinear", "nearest"] = "bilinear",
+    gradient: GradientLike = "auto",
+) -> Explanation:
+    """Grad-CAM whose slopes are averaged with the activation as weights.
+
+    See :class:`~xaionnx.explainers.x_grad_cam.XGradCam`.
+    """
+    return explain(model, x, "x_grad_cam", target, layer=layer, relu=relu, upsampling=upsampling, gradient=gradient)
+
+
+def xrai(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    inner: MethodLike | None = None,
+    gradient: GradientLike | None = None,
+    channels: Literal["max", "sum"] = "max",
+    smallest: int = 50,
+) -> Explanation:
+    """The mean attribution of the region with which a pixel enters, the densest regions first.
+
+    See :class:`~xaionnx.explainers.xrai.XRAI`.
+    """
+    return explain(model, x, "xrai", target, inner=inner, gradient=gradient, channels=channels, smallest=smallest)
