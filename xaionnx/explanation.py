@@ -62,6 +62,9 @@ _WORDS = ("diagnostics", "provenance")
 # Of more targets than these the first are shown.
 _SHOWN = 3
 
+# What the provenance lists sample by sample.
+_BY_SAMPLE = ("input_sha256", "inputs", "file_sha256")
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -164,8 +167,8 @@ class Explanation:
         """What is off about the values, and what to do, a sentence or two each; see :mod:`xaionnx.caveats`."""
         return warnings_of(self)
 
-    def sample(self, n: int, target: int = 0) -> Explanation:
-        """The record of sample ``n`` alone (N = 1), for one of its targets; ``seconds`` and ``provenance`` stay whole.
+    def sample(self, n: int, target: int | None = None) -> Explanation:
+        """The record of sample ``n`` alone (N = 1), for one of its targets, or all of them; ``seconds`` stay whole.
 
         Raises
         ------
@@ -174,12 +177,14 @@ class Explanation:
         """
 
         def pick(array: Array) -> Array:
-            return (array[target] if self.several_targets else array)[n : n + 1]
+            if not self.several_targets:
+                return array[n : n + 1]
+            return array[:, n : n + 1] if target is None else array[target, n : n + 1]
 
         def place(array: Array) -> Array:
             return array if array.shape[0] == 1 else array[n : n + 1]
 
-        if not 0 <= n < self.samples or not 0 <= target < (len(self.target) if self.several_targets else 1):
+        if not 0 <= n < self.samples or not 0 <= (target or 0) < (len(self.target) if self.several_targets else 1):
             raise IndexError(f"no sample {n} with target {target} in an explanation of {self.target.shape}")
         return dataclasses.replace(
             self,
@@ -192,15 +197,19 @@ class Explanation:
             standard_error=None if self.standard_error is None else pick(self.standard_error),
             maps={name: pick(array) for name, array in self.maps.items()},
             diagnostics={key: self._diagnostic(told, n, target) for key, told in self.diagnostics.items()},
+            provenance={
+                key: [told[n]] if key in _BY_SAMPLE and len(told) == self.samples else told
+                for key, told in self.provenance.items()
+            },
         )
 
-    def _diagnostic(self, told: Any, n: int, target: int) -> Any:
+    def _diagnostic(self, told: Any, n: int, target: int | None) -> Any:
         """A diagnostic of one sample, in a list of one, and of one target where it lists one a target."""
         if not isinstance(told, list) or len(told) != self.samples:
             return told
         one = told[n]
         by_target = self.several_targets and isinstance(one, list) and len(one) == len(self.target)
-        return [one[target] if by_target else one]
+        return [one if target is None or not by_target else one[target]]
 
     def to_dict(self) -> Document:
         """The record and its warnings as plain Python values, ready for JSON (NaN and infinity become None)."""

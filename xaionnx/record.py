@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xaionnx import parameters
+from xaionnx.data.sample import Sample
 from xaionnx.explanation import Arrays, Explanation
 from xaionnx.runtime.model import Model
 from xaionnx.typing import Array, Document
@@ -83,11 +84,6 @@ def _provenance(explainer: Explainer, request: Request) -> Document:
     from xaionnx.version import __version__
 
     model = request.model
-    digest = hashlib.sha256()
-    for name in sorted(request.feeds):
-        array = request.feeds[name]
-        digest.update(f"{name}{array.dtype}{array.shape}".encode())
-        digest.update(_bytes(array))
     return {
         "value_kind": explainer.value_kind,
         "xaionnx": __version__,
@@ -101,13 +97,24 @@ def _provenance(explainer: Explainer, request: Request) -> Document:
         "opset": model.file.opset,
         # Labels are known by the model's own folder, and may be a thousand.
         "spec": _described(None if model.spec is None else dataclasses.replace(model.spec, labels=())),
-        "input_sha256": digest.hexdigest(),
+        "input_sha256": [_sha256(sample) for sample in request.samples],
         **request.inputs.provenance(),
         "provider": model.provider,
         "device": model.settings.device,
         "threads": model.settings.threads,
         "target": _described(request.target),
     }
+
+
+def _sha256(sample: Sample) -> str:
+    """The hash of a sample by itself, whatever batch it was in."""
+    digest = hashlib.sha256()
+    for name in sorted(sample.x):
+        array = sample.x[name]
+        shape = array.shape if name in sample.shared else (1, *array.shape)
+        digest.update(f"{name}{array.dtype}{shape}".encode())
+        digest.update(_bytes(array))
+    return digest.hexdigest()
 
 
 def told_parameters(explainer: Explainer, resolved: Mapping[str, object]) -> Document:

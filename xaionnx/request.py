@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import final
 
@@ -47,6 +48,8 @@ class Request:
         Whether a list of targets was given.
     evaluations : Evaluations
         The counter of all that this request costs.
+    announce : function or None
+        Called once, when the targets and the report are known, which may be long before the attribution is.
 
     Raises
     ------
@@ -64,6 +67,7 @@ class Request:
         self.feeds = self.inputs.arrays
         self.target, self.several = Target.of(target)
         self.evaluations = Evaluations(len(self.samples))
+        self.announce: Callable[[], None] | None = None
         self._report = tuple(report)
         self._resolved: ResolvedTargets | None = None
         self._reported: tuple[Array, Array] | None = None
@@ -121,12 +125,15 @@ class Request:
             )
             self.evaluations.add(np.arange(len(self.samples)))
             self._watched, self._form = watched, form
-            self._resolved = known = found if self._reported is not None else self._without_report(found)
+            first = self._reported is None
+            self._resolved = known = self._without_report(found) if first else found
+            if first and self.announce is not None:
+                self.announce()
         return known
 
     @property
     def reported(self) -> tuple[Array, Array]:
-        """The targets of the report in words, and their values, (R, N) each."""
+        """What the targets of the report resolved to, in words, and their values, (R, N) each."""
         if self._reported is None:
             _ = self.resolved
         assert self._reported is not None  # every run leaves one
@@ -134,14 +141,12 @@ class Request:
 
     def _without_report(self, found: ResolvedTargets) -> ResolvedTargets:
         """The targets alone, since a method asks all that are selected again and again."""
-        # The targets of a report have one term each.
-        last = len(found.selection) - len(self._report)
-        self._reported = found.selection.names[last:], found.values[last:]
-        return ResolvedTargets(
-            found.model,
-            TargetSet(found.selection.picks[:last]),
-            found.several,
-            found.values[:last],
-            found.count,
-            found.answers,
+        last = len(found.sizes) - len(self._report)
+        terms = sum(found.sizes[:last])
+        self._reported = found.selection.names[terms:], found.values[terms:]
+        return replace(
+            found,
+            selection=TargetSet(found.selection.picks[:terms]),
+            values=found.values[:terms],
+            sizes=found.sizes[:last],
         )

@@ -46,7 +46,7 @@ def joined(parts: Sequence[Explanation], names: Sequence[str]) -> Explanation:
         diagnostics=_diagnostics([part.diagnostics for part in parts]),
         provenance={
             **first.provenance,
-            "input_sha256": [part.provenance.get("input_sha256") for part in parts],
+            "input_sha256": [digest for part in parts for digest in part.provenance.get("input_sha256", [None])],
             "inputs": list(names),
             "file_sha256": [digest for part in parts for digest in part.provenance.get("file_sha256", [None])],
             "conversions": list(

@@ -6,18 +6,19 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 
 from xaionnx.data.spec import InputSpec
 from xaionnx.errors import InputMismatchError, ParameterError
 from xaionnx.explanation import Explanation
+from xaionnx.request import Request
 from xaionnx.runtime.model import Model
 from xaionnx.targets.kinds.top import Top
-from xaionnx.targets.resolve import resolve
+from xaionnx.targets.selection import TargetTerm
 from xaionnx.targets.target import Target
-from xaionnx.typing import Array, Document, TargetLike
+from xaionnx.typing import Array, Document
 
 _SHOWN_CLASSES = 5
 _SHOWN_FEATURES = 10
@@ -33,53 +34,41 @@ class Score:
     probability: float
 
 
+@final
 @dataclass(frozen=True)
-class Preview:
-    """What the model answers for one sample, and what of it will be explained.
+class TopClasses(Target):
+    """The highest classes of an output, by score and again by probability; none where it has no classes."""
 
-    Attributes
-    ----------
-    top : list of Score
-        The highest classes first; empty where the output is not one axis of classes.
-    targets : list of str
-    values : list of float
-        Of the targets.
-    """
+    output: str | None
 
-    top: list[Score]
-    targets: list[str]
-    values: list[float]
+    def picks(self, output: Array, model: Model) -> list[TargetTerm]:
+        tensor, shape = self.tensor(model), output.shape[1:]
+        count = int(np.prod(shape, dtype=np.int64))
+        if not _are_classes(shape):
+            return []
+        if model.spec is not None and tensor == model.output().name:
+            try:
+                model.spec.check_outputs(count)
+            except InputMismatchError as error:
+                # It would be the same for every input: the spec is wrong, not the data.
+                raise ParameterError(str(error)) from error
+        tops = [Top(rank, probable, tensor) for probable in (False, True) for rank in range(min(_SHOWN_CLASSES, count))]
+        return [term for top in tops for term in top.picks(output, model)]
 
 
-def preview(model: Model, feeds: Mapping[str, Array], target: TargetLike, output: str | None) -> Preview:
-    """Ask the model about one sample.
+def top_classes(request: Request) -> list[list[Score]]:
+    """What :class:`TopClasses` found for each sample, the highest classes first."""
+    names, values = request.reported
+    count = len(names) // 2
+    return [
+        [Score(str(names[k, n]), float(values[k, n]), float(values[count + k, n])) for k in range(count)]
+        for n in range(len(request.samples))
+    ]
 
-    Raises
-    ------
-    ParameterError
-        No target was given, and the output is not one axis of classes.
-    """
-    known = [info.name for info in model.outputs]
-    scores = model.output(output if output in known else None).name
-    shape = model.run(feeds, [scores])[scores].shape[1:]
-    count = int(np.prod(shape, dtype=np.int64))
-    classes = len(shape) <= 1 or count == max(shape)
-    if target is None and not classes:
-        raise no_classes(model, scores, shape)
-    ranks = range(min(_SHOWN_CLASSES, count)) if classes else ()
-    if classes and model.spec is not None and scores == model.output().name:
-        try:
-            model.spec.check_outputs(count)
-        except InputMismatchError as error:
-            # It would be the same for every input: the spec is wrong, not the data.
-            raise ParameterError(str(error)) from error
-    asked, _ = Target.of(target)
-    tops = [Top(rank, probable, scores) for probable in (False, True) for rank in ranks]
-    found = resolve([*asked, *tops], model, feeds)
-    names, values = found.selection.names[:, 0].tolist(), found.values[:, 0].tolist()
-    own = len(names) - len(tops)
-    top = [Score(names[own + rank], values[own + rank], values[own + len(ranks) + rank]) for rank in ranks]
-    return Preview(top, names[:own], values[:own])
+
+def _are_classes(shape: Sequence[int]) -> bool:
+    """Whether a shape without the batch axis is one axis of classes."""
+    return len(shape) <= 1 or math.prod(shape) == max(shape)
 
 
 def no_classes(model: Model, tensor: str, shape: Sequence[Any]) -> ParameterError:
@@ -90,25 +79,33 @@ def no_classes(model: Model, tensor: str, shape: Sequence[Any]) -> ParameterErro
     )
 
 
+def refuse_no_classes(model: Model, tensor: str) -> None:
+    """Raise :func:`no_classes` where the model tells that an output has no top class to explain."""
+    shape = model.output(tensor).shape[1:]
+    sizes = [size for size in shape if isinstance(size, int)]
+    if len(sizes) == len(shape) and not _are_classes(sizes):
+        raise no_classes(model, tensor, shape)
+
+
 def plain(text: str) -> str:
     """A name from a model or file with control characters made visible: they could rewrite a terminal."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
-def class_lines(found: Preview) -> list[str]:
+def class_lines(top: Sequence[Score]) -> list[str]:
     """A line for each class: its name, score and probability."""
-    width = max((len(score.name) for score in found.top), default=0)
+    width = max((len(score.name) for score in top), default=0)
     lines = []
-    for score in found.top:
+    for score in top:
         same = math.isclose(score.score, score.probability, abs_tol=1e-12)
         chance = f"{100 * score.probability:6.2f} %"
         lines.append(f"  {plain(score.name):<{width}}  {chance if same else f'{score.score:9.4g}  {chance}'}")
     return lines
 
 
-def explained(found: Preview) -> str:
-    """What will be explained, in words."""
-    pairs = [f"{plain(name)} = {value:.4g}" for name, value in zip(found.targets, found.values, strict=True)]
+def explained(names: Array, values: Array) -> str:
+    """The targets of one sample and their values, in words."""
+    pairs = [f"{plain(str(name))} = {value:.4g}" for name, value in zip(names.ravel(), values.ravel(), strict=True)]
     more = f" and {len(pairs) - 5} more" if len(pairs) > 5 else ""
     return "; ".join(pairs[:5]) + more
 
@@ -144,6 +141,14 @@ def approximation_line(result: Explanation) -> str:
 def warning_lines(result: Explanation) -> list[str]:
     """What is off about a result, and what to do, a line each."""
     return [f"  warning: {plain(warning)}" for warning in result.warnings]
+
+
+def cost_line(result: Explanation) -> str:
+    """What one sample took, and where its gradients came from if not from a graph."""
+    evaluations, seconds = sum(result.diagnostics["evaluations"]), result.diagnostics["seconds"]
+    source = result.diagnostics.get("gradient", "graph")
+    by = "" if source == "graph" else f", gradients by {plain(source)}"
+    return f"  {evaluations:,} evaluations in {seconds:.2f} s ({evaluations / max(seconds, 1e-9):,.0f}/s){by}"
 
 
 def gap_lines(result: Explanation) -> list[str]:

@@ -19,7 +19,8 @@ _FINE = 64
 class Sample:
     """One sample: its feeds with a batch axis of 1, and for a picture what the model sees of it, (H, W, 3).
 
-    ``provenance`` is what its record says of the file.
+    ``provenance`` is what its record says of the file. It is the one of that ``number`` among ``count`` that are known
+    of so far; ``several`` tells whether its file, or the command, has others.
     """
 
     name: str
@@ -27,6 +28,9 @@ class Sample:
     feeds: dict[str, Array]
     display: Array | None
     provenance: Document
+    number: int = 0
+    count: int = 1
+    several: bool = False
 
 
 def read(path: Path, model: Model, exif: bool) -> tuple[list[Sample], tuple[Refusal, ...], tuple[str, ...]]:

@@ -33,6 +33,8 @@ class ResolvedTargets:
         The targets at the input.
     count : int
         The number T of targets that are explained; the other W are watched in the same evaluations.
+    sizes : tuple of int
+        How many of the T + W each target that was given resolved to.
     answers : dict of arrays (N, ...) by tensor name
         The outputs at the input: the tensors that the targets read, and those that were to be kept.
     """
@@ -42,6 +44,7 @@ class ResolvedTargets:
     several: bool
     values: Array
     count: int
+    sizes: tuple[int, ...]
     answers: dict[str, Array] = field(default_factory=dict)
 
     @property
@@ -91,5 +94,5 @@ def resolve(
     selection = TargetSet([term for some in terms for term in some])
     values = selection.select(outputs)
     refuse_rows(~np.isfinite(values).all(axis=1), model)
-    count = sum(len(some) for some in terms[: len(asked)])
-    return ResolvedTargets(exposed, selection, several, values.T, count, outputs)
+    sizes = tuple(len(some) for some in terms)
+    return ResolvedTargets(exposed, selection, several, values.T, sum(sizes[: len(asked)]), sizes, outputs)

@@ -1,0 +1,29 @@
+"""Options: what was asked for, in the words of the command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of ``xaionnx explain`` beside those of the method."""
+
+    model: str
+    inputs: tuple[str, ...]
+    save: str | None
+    target: tuple[str, ...]
+    output: str | None
+    device: str
+    threads: int | None
+    batch_size: int | None
+    timeout: float | None
+    spec: str | None
+    exif: bool
+    allow_random: bool
+    sign: str
+    top: int | None
+    original: bool
+    picture: str
+    force: bool
+    as_json: bool

@@ -1,0 +1,230 @@
+"""Results: each finished sample is drawn, saved and told, while the next are explained."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+from xaionnx import __version__
+from xaionnx.data.sample import split
+from xaionnx.errors import DataError
+from xaionnx.explanation import Explanation
+from xaionnx.request import Request
+from xaionnx.runtime.model import Model
+from xaionnx.typing import Array, Document
+from xaionnx_cli import _joining, _report
+from xaionnx_cli._destination import Destination
+from xaionnx_cli._options import Options
+from xaionnx_cli._report import Score, plain
+from xaionnx_cli._samples import Sample
+
+# Of more inputs than these the features are not listed; the record holds them.
+_FEW = 5
+
+# So many inputs that are refused for the same reason are all named.
+_ALIKE = 5
+
+# Finished samples whose pictures may be waited for: what they hold is kept that long.
+_WAITING = 64
+
+
+class Results:
+    """What a command has found so far, in order."""
+
+    def __init__(self, model: Model, method: str, destination: Destination, options: Options) -> None:
+        self.model, self.method, self.destination, self.options = model, method, destination, options
+        self.names: list[str] = []
+        self.records: list[Explanation] = []
+        self.results: list[Document] = []
+        self.refused: list[Document] = []
+        self.errors: list[DataError] = []
+        self.notes: list[str] = []
+        self.approximations = ""
+        self._begun: Sample | None = None
+        # Pictures are drawn beside the next batch, one after the other.
+        self._drawing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="drawing")
+        self._waiting: deque[tuple[Sample, Explanation, list[Score], Future[list[str]]]] = deque()
+
+    def add(self, sample: Sample, result: Explanation, top: list[Score]) -> None:
+        """Take a finished sample; it is told once its files are written."""
+        if self.destination.kind in ("picture", "folder"):
+            writing = self._drawing.submit(self._written, sample, result)
+        else:
+            writing = Future()
+            writing.set_result([])
+        self._waiting.append((sample, result, top, writing))
+        while self._waiting and (self._waiting[0][3].done() or len(self._waiting) > _WAITING):
+            self._tell()
+
+    def begin(self, sample: Sample, request: Request) -> None:
+        """Say what the model answers for a sample, and what of it is about to be explained."""
+        self.finish()
+        self._begun = sample
+        (top,) = _report.top_classes(request)
+        self._say_what(sample, top, request.resolved.names, request.resolved.prediction)
+
+    def _say_what(self, sample: Sample, top: list[Score], names: Array, values: Array) -> None:
+        self.say(f"\n{plain(sample.name)}", *_report.class_lines(top))
+        self.say(f"  {self.method} of {_report.explained(names, values)}")
+
+    def finish(self) -> None:
+        """Wait until all files are written."""
+        while self._waiting:
+            self._tell()
+
+    def _tell(self) -> None:
+        """Say what was found for the first sample that waits. Only what is saved counts as done."""
+        sample, result, top, writing = self._waiting[0]
+        files = writing.result()
+        self._waiting.popleft()
+        self.names.append(sample.name)
+        if self.destination.kind == "record":
+            self.records.append(result)
+        if sample is not self._begun:
+            self._say_what(sample, top, result.target, result.prediction)
+        self.say(*_report.layer_lines(result))
+        if self.options.as_json:
+            arrays = self.destination.kind in ("nothing", "picture")
+            self.results.append(
+                {
+                    "input": sample.name,
+                    "input_sha256": sample.sha256,
+                    "top": [dataclasses.asdict(score) for score in top],
+                    "files": files,
+                    "explanation": _report.record(result, arrays=arrays),
+                }
+            )
+        if sample.display is None and len(self.names) <= _FEW + 1:
+            x = sample.feeds[self.model.input().name][0]
+            self.say(*_report.feature_lines(result, self.model.input_spec, x))
+        self.say(
+            *_report.gap_lines(result), *_report.warning_lines(result), _report.cost_line(result), *self._saved(files)
+        )
+        approximations = _report.approximation_line(result)
+        # They are those of the model and the method, and so, as a rule, the same for every input.
+        if approximations != self.approximations:
+            self.say(approximations or "  approximations: none")
+            self.approximations = approximations
+
+    def _saved(self, files: list[str]) -> list[str]:
+        return [f"  {self.destination.saved(file)}" for file in files]
+
+    def _written(self, sample: Sample, result: Explanation) -> list[str]:
+        """Write the files of one sample; their names."""
+        place, files = self.destination, []
+        name = place.name(sample.name)
+        targets = len(result.target) if result.several_targets else 1
+        for target in range(targets):
+            path = place.picture(name, sample.several, target if targets > 1 else None)
+            files.append(str(self._drawn(sample, result, target, path)))
+        if place.kind == "folder":
+            files.append(str(result.save(place.record(name))))
+        return files
+
+    def _drawn(self, sample: Sample, result: Explanation, target: int, path: Path) -> Path:
+        """The picture of one target."""
+        from xaionnx import render
+        from xaionnx.layers.series import series
+
+        model, options = self.model, self.options
+        name, spec = model.input().name, model.input_spec
+        x = sample.feeds[name][0]
+        over = series(model, split(sample.feeds, name, spec, model.shared)[0])
+        picture = render.picture(
+            result,
+            options.picture,
+            photo=sample.display,
+            stretched=spec.resize == "stretch",
+            signal=None if over is None else x,
+            channel=0 if over is None else over.channel,
+            names=_report.part_names(result, x, spec),
+            input=name,
+            target=target,
+            sign=options.sign,
+            top=options.top,
+            original=options.original,
+        )
+        return render.save(picture, path)
+
+    def conclude(self, complete: bool) -> list[str]:
+        """Save and print what is done; in words where that is not all."""
+        while not complete and self._waiting and self._waiting[-1][3].cancel():
+            self._waiting.pop()
+        self.finish()
+        self._drawing.shutdown()
+        if self.records:
+            whole = self.records[0] if len(self.records) == 1 else _joining.joined(self.records, self.names)
+            self.say(f"\n{self.destination.saved(whole.save(self.destination.path))}")
+        if self.options.as_json and (self.results or complete):
+            document = {
+                "xaionnx": __version__,
+                "model": self.model.name,
+                "model_sha256": self.model.sha256,
+                "provider": self.model.provider,
+                "method": self.method,
+                "complete": complete,
+                "saved": str(self.destination.path) if self.records else None,
+                "results": self.results,
+                "refused": self.refused,
+                "notes": self.notes,
+            }
+            sys.stdout.write(_report.dumps(document) + "\n")
+            sys.stdout.flush()
+        done = len(self.names)
+        if complete and done and self.destination.kind == "nothing":
+            self.say("\nnothing was saved: -o NAME.png makes a picture, -o NAME.npz keeps the whole record")
+        if complete or not done:
+            return []
+        where = "" if self.destination.kind == "nothing" else f" and saved in {self.destination.path}"
+        return [f"{done} {'input is' if done == 1 else 'inputs are'} done{where}"]
+
+    def exit_code(self) -> int:
+        """Save and print all; the exit code.
+
+        Raises
+        ------
+        DataError
+            The one input there is was refused.
+        """
+        if not self.names and len(self.errors) == 1:
+            raise self.errors[0]
+        self.conclude(complete=True)
+        for line in self._refusals():
+            sys.stderr.write(f"xaionnx: {plain(line)}\n")
+        return DataError.exit_code if self.errors else 0
+
+    def _refusals(self) -> list[str]:
+        count, every = len(self.errors), len(self.errors) + len(self.names)
+        if not count:
+            return []
+        alike: dict[str, list[Document]] = {}
+        for one in self.refused:
+            alike.setdefault(one["message"].replace(one["input"], ""), []).append(one)
+        lines = [f"{count} of {every} inputs refused:"]
+        for group in alike.values():
+            shown = group if len(group) <= _ALIKE else group[:1]
+            lines += [f"  {one['message']}" for one in shown]
+            if len(shown) < len(group):
+                lines.append(f"  and {len(group) - 1} more for the same reason, up to '{group[-1]['input']}'")
+        return lines
+
+    def refuse(self, name: str, row: int | None, error: DataError) -> None:
+        """Leave an input out."""
+        self.errors.append(error)
+        self.refused.append({"input": name, "row": row, "message": str(error)})
+
+    def note(self, text: str) -> None:
+        """Tell once of what was converted or left undone."""
+        if text not in self.notes:
+            self.notes.append(text)
+            sys.stderr.write(f"xaionnx: note: {plain(text)}\n")
+
+    def say(self, *lines: str) -> None:
+        """Print lines; with --json nothing but the document may appear on stdout."""
+        if not self.options.as_json:
+            sys.stdout.write("".join(line + "\n" for line in lines))
+            # Whoever reads a pipe waits for these lines during a long run.
+            sys.stdout.flush()
