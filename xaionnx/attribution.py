@@ -53,7 +53,8 @@ class Attribution:
     parameters : mapping
         What stands behind a parameter's shorthand or default, by the parameter's name.
     facts : mapping
-        What the record tells besides: ``layer`` or ``seen_at``, ``approximations``.
+        What the record tells besides: ``layer`` or ``seen_at``, ``approximations``, and ``adds_up_to``, which is
+        ``target`` where the values share the target itself rather than its change from a baseline.
     """
 
     values: Mapping[str, Array]

@@ -24,7 +24,7 @@ from xaionnx.layers.graph_facts import graph_fact
 from xaionnx.runtime import progress
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
-from xaionnx.typing import Array, ModelLike
+from xaionnx.typing import Array, ModelLike, PatternsLike
 
 Estimator = Literal["two_component", "linear"]
 
@@ -128,7 +128,7 @@ class Patterns:
         )
 
     @classmethod
-    def of(cls, given: Any, model: Model) -> Patterns:
+    def of(cls, given: PatternsLike, model: Model) -> Patterns:
         """The patterns behind a shorthand: Patterns, or inputs to estimate them from, once for a model.
 
         Raises

@@ -33,9 +33,10 @@ def test_relevance_is_told_as_a_share_of_the_score(score, gap, said):
     share = 0.0 if gap == 0 else abs(gap / score) if score else np.inf
     diagnostics = {"relative_gap": [share], "conservation_gap": [gap], "relevance": [score + gap]}
     name, values = np.array(["cat (3)"]), np.ones((1, 1, 4, 4))
-    one = Explanation("lrp", values, name, np.array([score]), diagnostics=diagnostics)
+    told_by_record = {"diagnostics": diagnostics, "provenance": {"adds_up_to": "target"}}
+    one = Explanation("my_method", values, name, np.array([score]), **told_by_record)
     assert told(one) == [said]
-    certain = Explanation("lrp", values, np.array(["cat (3), probability"]), np.array([score]), diagnostics=diagnostics)
+    certain = Explanation("my_method", values, np.array(["cat (3), probability"]), np.array([score]), **told_by_record)
     assert told(certain) == [said.replace("score", "probability")]
 
 

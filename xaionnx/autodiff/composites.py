@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import final
 
 from xaionnx.autodiff.lrp import Composite
@@ -53,6 +53,29 @@ def names() -> list[str]:
     ['alpha1_beta0', 'alpha2_beta1', 'epsilon']
     """
     return sorted([*_ALIKE, *_MIXED])
+
+
+def words() -> str:
+    """The names as help texts list them."""
+    return ", ".join(names())
+
+
+def used(name: str) -> frozenset[str]:
+    """Which of the :class:`Choices` the rules of the composite of that name have a use for.
+
+    Raises
+    ------
+    UnknownNameError
+        There is none.
+
+    Examples
+    --------
+    >>> sorted(used("epsilon_gamma_flat"))
+    ['epsilon', 'gamma', 'relative']
+    """
+    check(name)
+    rules = (_ALIKE[name],) if name in _ALIKE else _MIXED[name]
+    return frozenset(field for rule in rules if rule is not None for field in _shared(rule))
 
 
 def check(name: str) -> None:
@@ -112,14 +135,15 @@ _MIXED: dict[str, tuple[LinearRule | None, LinearRule, LinearRule]] = {
 
 
 def _settled(rule: LinearRule, name: str, choices: Choices) -> LinearRule:
-    rule = replace(rule, epsilon=choices.epsilon, relative=choices.relative)
-    if isinstance(rule, Gamma):
-        return replace(rule, gamma=choices.gamma)
-    if isinstance(rule, ZBox):
-        if choices.low is None or choices.high is None:
-            raise ParameterError(
-                f"The composite '{name}' needs the least and the greatest value of the input, and the model has no "
-                "InputSpec of pictures. Give 'low' and 'high', or take another composite, such as 'epsilon_plus'."
-            )
-        return replace(rule, low=choices.low, high=choices.high)
-    return rule
+    chosen = {field: getattr(choices, field) for field in _shared(rule)}
+    if None in chosen.values():
+        raise ParameterError(
+            f"The composite '{name}' needs the least and the greatest value of the input, and the model has no "
+            "InputSpec of pictures. Give 'low' and 'high', or take another composite, such as 'epsilon_plus'."
+        )
+    return replace(rule, **chosen)
+
+
+def _shared(rule: LinearRule) -> set[str]:
+    """The parameters of a rule that are among the choices."""
+    return {field.name for field in fields(rule)} & {field.name for field in fields(Choices)}

@@ -33,7 +33,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, final
+from typing import final
 
 import numpy as np
 import onnx_ir as ir
@@ -80,7 +80,7 @@ _ABOVE = (Term(POSITIVE, POSITIVE, POSITIVE), Term(NEGATIVE, NEGATIVE, NONE))
 _BELOW = (Term(POSITIVE, NEGATIVE, NEGATIVE), Term(NEGATIVE, POSITIVE, NONE))
 
 
-def _stabiliser() -> Any:
+def _stabiliser() -> float:
     # A field of its own for each class: Epsilon takes it by place.
     return real(1e-6, "stabilises the denominator", low=0.0)
 

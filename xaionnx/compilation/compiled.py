@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack, final
+from typing import TYPE_CHECKING, Unpack, final
 
 import numpy as np
 
@@ -226,7 +226,7 @@ def _not_a_graph(name: str) -> UnsupportedModelError:
     )
 
 
-def _target(method: Explainer, model: Model, given: Any) -> Target:
+def _target(method: Explainer, model: Model, given: TargetLike) -> Target:
     if isinstance(given, str) and given == "input":
         return Chosen()
     targets, several = Target.of(method.default_target(model) if given is None else given)

@@ -19,9 +19,13 @@ from xaionnx.typing import Document
 if TYPE_CHECKING:
     from xaionnx.autodiff.lrp import Composite
     from xaionnx.autodiff.rule import Table
+    from xaionnx.autodiff.stand_ins import Content
     from xaionnx.explanation import ValueKind
     from xaionnx.graph.builder import Builder
     from xaionnx.runtime.model import Model
+
+# The bounds of the model's input.
+_BOX = ("low", "high")
 
 
 @final
@@ -32,14 +36,11 @@ class Lrp(Propagation, LayerExplainer):
         R_i = sum_j  x_i w_ij / (z_j + s sgn(z_j))  R_j        z_j = sum_i x_i w_ij + b_j
 
     That is the epsilon rule; others weigh contributions differently (:mod:`xaionnx.autodiff.relevance` has each as a
-    formula), and a composite says which layer follows which. ``composite`` is a name:
-
-    - one rule everywhere: ``epsilon``, ``gamma``, ``alpha1_beta0``, ``alpha2_beta1``, ``z_plus``, ``w_square``,
-      ``flat``; or z-box in the first layer and z-plus in all others: ``z_box``;
-    - one for convolutions and epsilon for other layers, the first layer being told behind them: ``epsilon_plus``,
-      ``epsilon_plus_flat``, ``epsilon_plus_box``, ``epsilon_gamma_box``, ``epsilon_gamma_flat``,
-      ``epsilon_alpha2_beta1``, ``epsilon_alpha2_beta1_flat``;
-
+    formula), and a composite says which layer follows which. ``composite`` is a name of
+    :func:`xaionnx.autodiff.composites.names`, which the help of the command lists: of one rule for all layers, such as
+    ``epsilon``, or of one for convolutions and another for other layers, such as ``epsilon_plus``; ``_flat`` or
+    ``_box`` at the end say what the first layer follows; ``z_box`` is that rule in the first layer and z-plus in
+    others;
     or your own :class:`xaionnx.autodiff.lrp.Composite`, which carries its own parameters: those of the method are for
     the named ones. The offset s is ``epsilon`` times the mean size of the layer's answer, or ``epsilon`` itself where
     not ``relative``.
@@ -103,9 +104,7 @@ class Lrp(Propagation, LayerExplainer):
     composite: str | Composite = free(
         "epsilon_plus",
         "the name of a composite, or a Composite",
-        "which rule each layer follows: epsilon, gamma, alpha1_beta0, alpha2_beta1, z_plus, w_square, flat, z_box, "
-        "epsilon_plus, epsilon_plus_flat, epsilon_plus_box, epsilon_gamma_box, epsilon_gamma_flat, "
-        "epsilon_alpha2_beta1, epsilon_alpha2_beta1_flat",
+        lambda: f"which rule each layer follows: {_composites()}",
         optional=False,
     )
     epsilon: float = real(1e-6, "stabilises the denominators of a named composite", low=0.0)
@@ -124,7 +123,7 @@ class Lrp(Propagation, LayerExplainer):
         for name, used in self._asked().items():
             given, usual = getattr(self, name), declared(type(self))[name][1]
             if not used and given != usual:
-                where = "" if self.layer is None or "box" not in str(self.composite) else " at a layer"
+                where = " at a layer" if name in _BOX and self.layer is not None else ""
                 own = f"'{self.composite}'" if isinstance(self.composite, str) else type(self.composite).__name__
                 raise ParameterError(
                     f"The '{name}' parameter of Lrp must be left out for composite={own}{where}, which has no use for "
@@ -141,14 +140,12 @@ class Lrp(Propagation, LayerExplainer):
 
     def _asked(self) -> dict[str, bool]:
         """Which of the parameters the composite has a use for; the box is for the first layer alone."""
-        named = self.composite if isinstance(self.composite, str) else None
-        boxed = named is not None and "box" in named and self.layer is None
+        from xaionnx.autodiff.composites import used
+
+        known = used(self.composite) if isinstance(self.composite, str) else frozenset()
         return {
-            "epsilon": named is not None,
-            "relative": named is not None,
-            "gamma": named is not None and "gamma" in named,
-            "low": boxed,
-            "high": boxed,
+            **{name: name in known for name in ("epsilon", "relative", "gamma")},
+            **{name: name in known and self.layer is None for name in _BOX},
         }
 
     def rules(self, model: Model) -> Table:
@@ -174,7 +171,8 @@ class Lrp(Propagation, LayerExplainer):
         relevance = sum(v.sum(axis=tuple(range(2, v.ndim)), dtype=np.float64) for v in found.values.values())
         gap, size = relevance - points.values, np.abs(points.values)
         relative = np.divide(np.abs(gap), size, out=np.where(gap == 0, 0.0, np.inf), where=size > 0)
-        return replace(found, diagnostics={"relevance": relevance, "conservation_gap": gap, "relative_gap": relative})
+        told = {"relevance": relevance, "conservation_gap": gap, "relative_gap": relative}
+        return replace(found, diagnostics=told, facts={**found.facts, "adds_up_to": "target"})
 
     def emit(self, g: Builder, traced: Traced) -> Emitted:
         relevance = total(g, traced.gradients, traced.target)
@@ -182,11 +180,17 @@ class Lrp(Propagation, LayerExplainer):
         return Emitted(traced.gradients, {"relevance": relevance, "conservation_gap": gap})
 
 
-def _bound(model: Model, shade: int) -> Any:
+def _composites() -> str:
+    from xaionnx.autodiff.composites import words
+
+    return words()
+
+
+def _bound(model: Model, shade: int) -> Content | None:
     """The tensor values of a gray pixel as nested tuples; None where the model has no InputSpec of pictures."""
     spec = model.spec
     return None if spec is None or spec.kind != "picture" else _nested(spec.pixel(shade).tolist())
 
 
-def _nested(values: Any) -> Any:
+def _nested(values: float | list[Any]) -> Content:
     return tuple(_nested(value) for value in values) if isinstance(values, list) else values

@@ -111,8 +111,8 @@ class SmoothGrad(Explainer):
         "mean", ("mean", "squared", "variance"), "how the maps of noisy copies are joined"
     )
     layer: str | None = parameters.name("explain at this tensor of the model, where the inner method can")
-    gradient: GradientLike | None = free(
-        None, choice.WORDS, "where the inner method's gradients come from, if it takes any"
+    gradient: GradientLike | None = choice.parameter(
+        None, "where the inner method's gradients come from, if it takes any"
     )
     draws: int = integer(32, "noisy copies", low=2, high=2**20)
     noise: float = real(0.15, "deviation of the noise, as a share of the input's range", low=0, low_open=True)

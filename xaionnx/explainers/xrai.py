@@ -89,8 +89,8 @@ class XRAI(Explainer):
         "the name of a method, or the method itself",
         "method whose map is summed over regions; integrated_gradients from black and from white if not given",
     )
-    gradient: GradientLike | None = free(
-        None, sources.WORDS, "where the inner method's gradients come from, if it takes any"
+    gradient: GradientLike | None = sources.parameter(
+        None, "where the inner method's gradients come from, if it takes any"
     )
     channels: str = choice("max", ("max", "sum"), "how the channels of a pixel are joined")
     smallest: int = integer(50, "pixels, of 224 x 224, that a region must add to come in", low=1)

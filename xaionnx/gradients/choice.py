@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from xaionnx.autodiff import Gradient
 from xaionnx.data.spec import picture_axes
 from xaionnx.errors import ModelError, ParameterError, UnsupportedModelError
 from xaionnx.gradients.differences import Differences
@@ -15,7 +13,9 @@ from xaionnx.gradients.finite_differences import FiniteDifferences
 from xaionnx.gradients.graph import Graph
 from xaionnx.gradients.source import GradientRequest, Source
 from xaionnx.gradients.user_gradient import UserGradient
+from xaionnx.parameters import Value, free
 from xaionnx.runtime.model import Model
+from xaionnx.typing import GradientLike
 
 if TYPE_CHECKING:
     from xaionnx.autodiff.rule import Table
@@ -24,37 +24,44 @@ if TYPE_CHECKING:
 # With the batch axis.
 Shape = tuple[int | str | None, ...]
 
-WORDS: Final = (
-    "'auto', 'graph', 'finite_differences' (and :FEATURES, :random:DIRECTIONS, :step=SHARE, :seed=INT), "
-    "FiniteDifferences, or a gradient model as a .onnx file or a Model"
-)
+# The first that takes what was asked for answers.
+SOURCES: Final[tuple[type[Source], ...]] = (Graph, Differences, UserGradient)
 # Elements whose differences are taken one by one where no one asked for that.
 MOST: Final = 4096
 
 
-def checked(owner: str, given: Any) -> None:
+def words() -> str:
+    """What can be asked for, as help texts list it."""
+    return f"auto, {', '.join(source.words for source in SOURCES)}"
+
+
+def parameter(default: Value, help: str) -> Value:
+    """A dataclass field that holds a source of gradients; ``help`` says whose."""
+    return free(
+        default,
+        lambda: f"one of {words()}, FiniteDifferences, or a Model",
+        lambda: f"{help}: {words()}; auto takes the first of graph and finite_differences that can",
+        optional=default is None,
+    )
+
+
+def checked(owner: str, given: object) -> None:
     """Refuse what names no source.
 
     Raises
     ------
     ParameterError, UnknownNameError
-        It is none of :data:`WORDS`.
+        It is none of :func:`words`.
     """
-    _read(owner, given)
+    auto = isinstance(given, str) and given == "auto"
+    if not auto and not any(source.takes(given) for source in SOURCES):
+        raise ParameterError(
+            f"The 'gradient' parameter of {owner} must be one of {words()}, FiniteDifferences, or a Model. "
+            f"Got {given!r} instead."
+        )
 
 
-def _read(owner: str, given: Any) -> Any:
-    if isinstance(given, str):
-        if given.partition(":")[0] == "finite_differences":
-            return FiniteDifferences.of(given)
-        if given in ("auto", "graph") or given.endswith(".onnx"):
-            return given
-    elif isinstance(given, (FiniteDifferences, os.PathLike, Model, Gradient)):
-        return given
-    raise ParameterError(f"The 'gradient' parameter of {owner} must be {WORDS}. Got {given!r} instead.")
-
-
-def chosen(given: Any, question: GradientRequest) -> Source:
+def chosen(given: GradientLike, question: GradientRequest) -> Source:
     """The source behind what was given.
 
     Raises
@@ -62,13 +69,10 @@ def chosen(given: Any, question: GradientRequest) -> Source:
     UnsupportedModelError
         It cannot answer for this model, or with ``auto`` none can at a reasonable price.
     """
-    given = _read("a gradient", given)
-    if isinstance(given, FiniteDifferences):
-        return Differences(given, question)
-    if not isinstance(given, str) or given.endswith(".onnx"):
-        return UserGradient(given, question)
-    if given == "graph":
-        return Graph(question)
+    checked("a gradient", given)
+    for source in SOURCES:
+        if source.takes(given):
+            return source.of(given, question)
     try:
         return Graph(question)
     except ModelError as refusal:

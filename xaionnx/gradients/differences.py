@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, final
+from typing import ClassVar, final
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from xaionnx.gradients.finite_differences import FiniteDifferences
 from xaionnx.gradients.source import At, GradientRequest, Piece, Source
 from xaionnx.gradients.spans import spans
 from xaionnx.perturb.features import Features
-from xaionnx.typing import Array
+from xaionnx.typing import Array, GradientLike
 
 # Samples whose partition, and points whose two ends, are kept.
 _SAMPLES, _POINTS = 64, 16
@@ -72,15 +72,30 @@ class _Point:
 class Differences(Source):
     """Central differences of a question's model."""
 
+    words: ClassVar[str] = "finite_differences[:FEATURES][:random:DIRECTIONS][:step=SHARE][:seed=INT]"
+
     def __init__(self, options: FiniteDifferences, question: GradientRequest) -> None:
         self._options, self._question = options, question
         self._partition = lru_cache(maxsize=_SAMPLES)(self._partitioned)
+
+    @classmethod
+    def takes(cls, given: object) -> bool:
+        if isinstance(given, str) and given.partition(":")[0] == "finite_differences":
+            FiniteDifferences.of(given)
+            return True
+        return isinstance(given, FiniteDifferences)
+
+    @classmethod
+    def of(cls, given: GradientLike, question: GradientRequest) -> Differences:
+        options = FiniteDifferences.of(given) if isinstance(given, str) else given
+        assert isinstance(options, FiniteDifferences)  # it takes no others
+        return cls(options, question)
 
     @property
     def name(self) -> str:
         return "finite_differences"
 
-    def facts(self) -> Any:
+    def facts(self) -> object:
         given, asked = self._options, self._question
         used = [self._partition(n) for n in range(len(asked.samples))]
         steps = [p.steps[labels] for p in used for labels in p.labels.values()]

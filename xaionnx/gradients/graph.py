@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, ClassVar, final
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from xaionnx.autodiff import Gradient, gradient
 from xaionnx.gradients.source import At, GradientRequest, Piece, Source
 from xaionnx.runtime import progress
 from xaionnx.runtime.model import Model
-from xaionnx.typing import Array
+from xaionnx.typing import Array, GradientLike
 
 if TYPE_CHECKING:
     import onnx
@@ -70,6 +70,8 @@ class Graph(Source):
         An op on the way has no rule.
     """
 
+    words: ClassVar[str] = "graph"
+
     def __init__(self, question: GradientRequest, rules: Table | None = None) -> None:
         self._question = question
         self._rules = rules
@@ -78,11 +80,20 @@ class Graph(Source):
             alike.setdefault((pick.tensor, pick.activation, pick.reference is not None), []).append(t)
         self._parts = [self._part(*key, tuple(targets)) for key, targets in alike.items()]
 
+    @classmethod
+    def takes(cls, given: object) -> bool:
+        return isinstance(given, str) and given == "graph"
+
+    @classmethod
+    def of(cls, given: GradientLike, question: GradientRequest) -> Graph:
+        del given
+        return cls(question)
+
     @property
     def name(self) -> str:
         return "graph"
 
-    def facts(self) -> Any:
+    def facts(self) -> object:
         return "graph"
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, final
+from typing import ClassVar, final
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
 from xaionnx.targets.resolve import ResolvedTargets
 from xaionnx.targets.selection import TargetTerm
-from xaionnx.typing import Array
+from xaionnx.typing import Array, GradientLike
 
 # Inputs (m, ...) by name for rows 0..M-1 given by number; the same whenever it is asked again.
 At = Callable[[Array], Mapping[str, Array]]
@@ -119,7 +119,31 @@ class GradientRequest:
 
 
 class Source(ABC):
-    """Answers with gradients of the targets of one :class:`GradientRequest`."""
+    """Answers with gradients of the targets of one :class:`GradientRequest`.
+
+    Attributes
+    ----------
+    words : str
+        How it is asked for, in help texts and messages.
+    """
+
+    words: ClassVar[str]
+
+    @classmethod
+    @abstractmethod
+    def takes(cls, given: object) -> bool:
+        """Whether it is what was asked for.
+
+        Raises
+        ------
+        ParameterError
+            It is, but what follows its name does not fit.
+        """
+
+    @classmethod
+    @abstractmethod
+    def of(cls, given: GradientLike, question: GradientRequest) -> Source:
+        """The source that was asked for by something that it takes."""
 
     @property
     @abstractmethod
@@ -132,7 +156,7 @@ class Source(ABC):
         return ()
 
     @abstractmethod
-    def facts(self) -> Any:
+    def facts(self) -> object:
         """What is needed to have it again, for the record's parameters."""
 
     @abstractmethod

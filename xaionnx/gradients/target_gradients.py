@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, final
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from xaionnx.errors import OutputError
 from xaionnx.gradients.choice import chosen
 from xaionnx.gradients.graph import Graph
 from xaionnx.gradients.source import At, GradientRequest, Piece, Source
-from xaionnx.typing import Array
+from xaionnx.typing import Array, GradientLike
 
 if TYPE_CHECKING:
     from xaionnx.autodiff.rule import Table
@@ -48,7 +48,7 @@ class TargetGradients:
         The explained input holds no floats, or the source cannot answer for this model.
     """
 
-    def __init__(self, path: LayerPath, gradient: Any = "auto", rules: Table | None = None) -> None:
+    def __init__(self, path: LayerPath, gradient: GradientLike = "auto", rules: Table | None = None) -> None:
         self.path = path
         self.names = path.names
         self.samples: list[Sample] = path.samples

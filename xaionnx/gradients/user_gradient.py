@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final, final
+from typing import ClassVar, Final, final
 
 import numpy as np
 
 from xaionnx.autodiff import Gradient
 from xaionnx.data.sample import Sample
 from xaionnx.errors import UnsupportedModelError
+from xaionnx.gradients.finite_differences import FiniteDifferences
 from xaionnx.gradients.source import At, GradientRequest, Piece, Source
 from xaionnx.gradients.spans import spans
 from xaionnx.runtime import progress
@@ -19,7 +21,7 @@ from xaionnx.runtime.model import Model
 from xaionnx.runtime.session import SessionSettings
 from xaionnx.runtime.tensors import TensorInfo
 from xaionnx.targets.selection import TargetTerm, activate
-from xaionnx.typing import Array
+from xaionnx.typing import Array, GradientLike
 
 # Steps of the check, as shares of the value range: one of them lies between rounding and curvature.
 _STEPS: Final = (1e-5, 1e-4, 1e-3)
@@ -56,7 +58,9 @@ class UserGradient(Source):
         It does not match, or disagrees with the central differences.
     """
 
-    def __init__(self, given: Any, question: GradientRequest) -> None:
+    words: ClassVar[str] = "FILE.onnx (a gradient model)"
+
+    def __init__(self, given: GradientLike, question: GradientRequest) -> None:
         self._question = question
         self._model = _opened(given, question.model)
         # The explained model's input behind each of its own, and its gradient of each explained input.
@@ -66,11 +70,19 @@ class UserGradient(Source):
             self._fit(pick.tensor)
         self._check()
 
+    @classmethod
+    def takes(cls, given: object) -> bool:
+        return given.endswith(".onnx") if isinstance(given, str) else isinstance(given, (os.PathLike, Model, Gradient))
+
+    @classmethod
+    def of(cls, given: GradientLike, question: GradientRequest) -> UserGradient:
+        return cls(given, question)
+
     @property
     def name(self) -> str:
         return self._model.name
 
-    def facts(self) -> Any:
+    def facts(self) -> object:
         return self._model
 
     def _matched_inputs(self) -> tuple[dict[str, str], TensorInfo | None]:
@@ -302,11 +314,12 @@ def _listed(infos: tuple[TensorInfo, ...]) -> str:
     return ", ".join(f"'{info.name}' {info}" for info in infos)
 
 
-def _opened(given: Any, beside: Model) -> Model:
+def _opened(given: GradientLike, beside: Model) -> Model:
     if isinstance(given, Model):
         return given
     if isinstance(given, Gradient):
         return given.model
+    assert not isinstance(given, FiniteDifferences)  # the source before this one takes them
     path = Path(given)
     facts = path.stat() if path.exists() else None
     stamp = None if facts is None else (facts.st_mtime_ns, facts.st_size)
@@ -316,7 +329,12 @@ def _opened(given: Any, beside: Model) -> Model:
 # One command explains many files with the same two models.
 @lru_cache(maxsize=1)
 def _loaded(
-    path: Path, stamp: Any, settings: SessionSettings, batch_size: int | None, timeout_s: float | None, random: bool
+    path: Path,
+    stamp: tuple[int, int] | None,
+    settings: SessionSettings,
+    batch_size: int | None,
+    timeout_s: float | None,
+    random: bool,
 ) -> Model:
     del stamp
     return Model.load(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from xaionnx.errors import InputMismatchError, ParameterError
 from xaionnx.parameters import free
 from xaionnx.perturb.element_types import typed
 from xaionnx.registry import Form, Registry, Shorthand
-from xaionnx.typing import Array
+from xaionnx.typing import Array, BaselineLike
 
 
 class Baseline(ABC):
@@ -78,7 +78,7 @@ class Baseline(ABC):
         return {n: np.repeat(v, most, axis=0) if len(v) == 1 < most else v for n, v in filled.items()}
 
     @classmethod
-    def of(cls, given: Any) -> Baseline:
+    def of(cls, given: BaselineLike) -> Baseline:
         """The baseline behind a shorthand: None (zero), a number, a name, an array, a dict of these, or a Baseline.
 
         A name may carry a number: ``blur:10``, ``constant:0.5``, ``gaussian:0.2``.
@@ -195,16 +195,17 @@ class Baseline(ABC):
 BASELINES: Final[Shorthand[Baseline]] = Shorthand(Registry("baseline", "xaionnx.perturb.baselines", Baseline))
 
 
-def parameter(help: str) -> Any:
+def parameter(help: str) -> BaselineLike:
     """A dataclass field that holds a baseline or its shorthand; ``help`` says what it is for."""
-    return free(
+    made: BaselineLike = free(
         None,
         "a number, a name such as 'blur', an array or a Baseline",
         lambda: f"{help}: a number, {BASELINES.words()}; zero if not given",
     )
+    return made
 
 
-def check_positive(owner: str, name: str, value: Any, whole: bool) -> None:
+def check_positive(owner: str, name: str, value: object, whole: bool) -> None:
     """Raise ParameterError unless a count is 1 or more, or a measure greater than 0."""
     types = (int, np.integer) if whole else (int, float, np.integer, np.floating)
     if not isinstance(value, types) or isinstance(value, bool) or not 0 < value < np.inf:

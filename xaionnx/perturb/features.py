@@ -9,16 +9,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, final
+from typing import ClassVar, Final, final
 
 import numpy as np
+import numpy.typing as npt
 
 from xaionnx.data.sample import Sample
 from xaionnx.errors import ParameterError
 from xaionnx.parameters import free
 from xaionnx.perturb.players import Players
 from xaionnx.registry import Form, Registry, Shorthand
-from xaionnx.typing import Array
+from xaionnx.typing import Array, FeaturesLike
 
 
 class Features(ABC):
@@ -53,7 +54,7 @@ class Features(ABC):
         return self
 
     @classmethod
-    def of(cls, given: Any) -> Features:
+    def of(cls, given: FeaturesLike) -> Features:
         """The features behind a shorthand: None, a name, a label map, a dict of label maps, or Features.
 
         A name may carry numbers: ``superpixels:100``, ``grid:8`` or ``grid:6x8``, ``windows:16``, ``felzenszwalb:200``.
@@ -156,13 +157,13 @@ def shown(sample: Sample) -> Array:
     return np.broadcast_to(np.rint(scaled), (*scaled.shape[:2], 3)).astype(np.uint8)
 
 
-def check_positive(owner: str, name: str, value: Any) -> None:
+def check_positive(owner: str, name: str, value: object) -> None:
     """Raise ParameterError unless ``value`` is an int of 1 or more."""
     if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
         raise ParameterError(f"The '{name}' parameter of {owner} must be an int in [1, inf). Got {value!r} instead.")
 
 
-def _integers(given: Any) -> Array:
+def _integers(given: npt.ArrayLike) -> Array:
     array = np.asarray(given)
     if array.dtype.kind not in "iu":
         raise ParameterError(
@@ -186,10 +187,11 @@ class _Default(Features):
 FEATURES: Final[Shorthand[Features]] = Shorthand(Registry("features", "xaionnx.perturb.partitions", Features))
 
 
-def parameter(help: str, default: str) -> Any:
+def parameter(help: str, default: str) -> FeaturesLike:
     """A dataclass field that holds features or their shorthand; ``default`` says in words what None stands for."""
-    return free(
+    made: FeaturesLike = free(
         None,
         "a name, an integer label map or Features",
         lambda: f"{help}: {FEATURES.words()}, or a label map; {default} if not given",
     )
+    return made

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, final
+from typing import TYPE_CHECKING, final
 
 import numpy as np
 
 from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array
+
+if TYPE_CHECKING:
+    from xaionnx.perturb.features import Features
 
 
 @final
@@ -30,12 +33,12 @@ class Players:
 
     maps: Mapping[str, Array]
     labels: Array
-    features: Any = None
+    features: Features | None = None
 
     __repr__ = short_repr
 
     @classmethod
-    def of(cls, maps: Mapping[str, Array], features: Any = None) -> Players:
+    def of(cls, maps: Mapping[str, Array], features: Features | None = None) -> Players:
         """Number the players of one or several label maps: equal labels are one player, across inputs too."""
         each = [np.asarray(m, dtype=np.int64).reshape(-1) for m in maps.values()]
         lowest, highest = min(int(m.min()) for m in each), max(int(m.max()) for m in each)

@@ -181,9 +181,8 @@ def gap(one: Explanation) -> list[str]:
 
 
 def _conserved(one: Explanation) -> str | None:
-    """What relevance adds up to, where the method, or the one inside it, hands relevance back."""
-    inner = one.provenance.get("parameters", {}).get("inner")
-    if one.method != "lrp" and not (isinstance(inner, dict) and inner.get("kind") == "Lrp"):
+    """What the values add up to, where that is the target itself rather than a change of it."""
+    if one.provenance.get("adds_up_to") != "target":
         return None
     return "probability" if str(one.target[0]).endswith(", probability") else "score"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TypeGuard
 
 import numpy as np
 
@@ -37,7 +37,7 @@ def class_scores(output: Array, tensor: str) -> Array:
     return scores
 
 
-def class_number(k: Any, count: int, tensor: str, model: Model, parameter: str = "target") -> int:
+def class_number(k: object, count: int, tensor: str, model: Model, parameter: str = "target") -> int:
     """The number of a class given by number or label, as a ``parameter``.
 
     Raises
@@ -121,7 +121,7 @@ def channel_axis(output: Array, tensor: str, model: Model) -> int | None:
     return 1 if output.ndim > 3 else None
 
 
-def refuse_rows(bad: Any, model: Model) -> None:
+def refuse_rows(bad: Array | np.bool, model: Model) -> None:
     """Raise OutputError where the answer to some row is not a number; ``bad`` is True there, (N,)."""
     if bad.any():
         rows = np.flatnonzero(bad)
@@ -129,7 +129,7 @@ def refuse_rows(bad: Any, model: Model) -> None:
         raise OutputError(f"{model.name} answers NaN or infinity for row {listed}. Check the input's scale.")
 
 
-def is_int(value: Any) -> bool:
+def is_int(value: object) -> TypeGuard[int]:
     """Whether a value is a whole number; True and False are none."""
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
@@ -142,7 +142,7 @@ def class_word(text: str) -> int | str:
         return text.strip()
 
 
-def whole(indices: Any) -> int | tuple[int, ...]:
+def whole(indices: object) -> int | tuple[int, ...]:
     """An int, or several, as they are given for the axes of a tensor; ParameterError for anything else."""
     if is_int(indices):
         return int(indices)

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from xaionnx.errors import ParameterError
 from xaionnx.registry import Form, Registry, Shorthand
 from xaionnx.runtime.model import Model
 from xaionnx.targets.scores import class_word, is_int, whole
 from xaionnx.targets.selection import TargetTerm
-from xaionnx.typing import Array
+from xaionnx.typing import Array, TargetLike
 
 if TYPE_CHECKING:
     from xaionnx.targets.in_graph import Aim
@@ -41,7 +42,7 @@ class Target(ABC):
     forms: ClassVar[tuple[Form[Target], ...]] = ()
 
     @classmethod
-    def of(cls, given: Any) -> tuple[list[Target], bool]:
+    def of(cls, given: TargetLike) -> tuple[list[Target], bool]:
         """The targets behind a shorthand, and whether they are several.
 
         ``None`` is the top class of each sample, an int a class, an array of N ints one class a sample, a str
@@ -209,7 +210,7 @@ class Target(ABC):
         return Channel(channel, tensor, peak)
 
     @staticmethod
-    def loss(labels: Any, kind: str = "cross_entropy", *, output: str | None = None) -> Target:
+    def loss(labels: npt.ArrayLike, kind: str = "cross_entropy", *, output: str | None = None) -> Target:
         """The loss of each sample: ``cross_entropy`` against class numbers, ``squared_error`` against values.
 
         ``labels`` hold one for all samples, or one a sample.

@@ -17,7 +17,6 @@ from xaionnx.gradients import choice
 from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.layers.embeddings import explained
 from xaionnx.layers.path import LayerPath
-from xaionnx.parameters import free
 from xaionnx.request import Request
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
@@ -64,13 +63,7 @@ class Points:
 class ByGradient:
     """The parameter of methods that take gradients: where these come from."""
 
-    gradient: GradientLike = free(
-        "auto",
-        choice.WORDS,
-        "where gradients come from: graph; finite_differences[:FEATURES][:random:DIRECTIONS][:step=SHARE][:seed=INT]; "
-        "a gradient model, FILE.onnx; auto takes the first of graph and finite_differences that can",
-        optional=False,
-    )
+    gradient: GradientLike = choice.parameter("auto", "where gradients come from")
 
     @hook
     def check_parameters(self) -> None:

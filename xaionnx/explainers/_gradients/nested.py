@@ -18,10 +18,10 @@ from xaionnx.perturb.features import Features
 from xaionnx.runtime.model import Model
 from xaionnx.targets.selection import TargetSet, TargetTerm
 from xaionnx.targets.target import Target
-from xaionnx.typing import Array
+from xaionnx.typing import Array, MethodLike
 
 
-def inner_method(owner: Explainer, given: Any, usual: Explainer, passed: Sequence[str] = ()) -> Explainer:
+def inner_method(owner: Explainer, given: MethodLike | None, usual: Explainer, passed: Sequence[str] = ()) -> Explainer:
     """The method behind an 'inner' parameter: ``usual`` where None, else by its name, or itself.
 
     ``passed`` names parameters of the owner that the inner method takes on where they are given.

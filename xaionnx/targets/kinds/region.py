@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from typing import TYPE_CHECKING, ClassVar, final
 
 import numpy as np
 
@@ -78,7 +78,7 @@ class Region(Target):
         return [TargetTerm(tensor, "identity", indices, weights, (words,) * len(output))]
 
     @staticmethod
-    def _placed(mask: Array, shape: tuple[int, ...], channels: int | None) -> Any:
+    def _placed(mask: Array, shape: tuple[int, ...], channels: int | None) -> Array:
         spatial = tuple(n for axis, n in enumerate(shape) if axis not in (0, channels))
         if mask.dtype.kind in "biu":
             if mask.shape == spatial:
@@ -87,7 +87,7 @@ class Region(Target):
                 placed = mask if channels is None else np.expand_dims(mask, channels)
                 return np.broadcast_to(placed != 0, shape)
             if mask.shape == shape:
-                return mask != 0
+                return np.not_equal(mask, 0)
         raise ParameterError(
             f"The 'mask' parameter of Target.region must be a bool array of shape {spatial}, or one a sample. "
             f"Got {mask.shape} {mask.dtype} instead."
