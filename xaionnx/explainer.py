@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar, final
 
 from xaionnx import parameters
 from xaionnx.attribution import Attribution
 from xaionnx.data.inputs import Given
 from xaionnx.explanation import Explanation, ValueKind
+from xaionnx.hooks import hook
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.record import record
 from xaionnx.request import Request
@@ -20,24 +21,6 @@ from xaionnx.typing import Document, TargetLike
 
 if TYPE_CHECKING:
     from xaionnx.layers.dry_run import DryRun
-
-Method = TypeVar("Method", bound=Callable[..., Any])
-
-
-def hook(method: Method) -> Method:
-    """Mark a method with a body that subclasses may override; no other method with a body is overridden.
-
-    Examples
-    --------
-    >>> hook(len) is len
-    True
-    """
-    HOOKS.add(f"{method.__module__}.{method.__qualname__}")
-    return method
-
-
-# The hooks by their full name, for the test that nothing else is overridden.
-HOOKS: set[str] = set()
 
 
 class Explainer(ABC):
@@ -64,7 +47,7 @@ class Explainer(ABC):
         super().__init_subclass__()
         if "__repr__" not in vars(cls):
             # A dataclass keeps this one; its own would print whole arrays.
-            cls.__repr__ = short_repr  # type: ignore[method-assign]
+            cls.__repr__ = short_repr  # type: ignore[method-assign]  # as a decorator of the class would
 
     @final
     def __post_init__(self) -> None:

@@ -86,7 +86,7 @@ def _holds(member: str) -> Callable[[Path], bool]:
 
 def _is_compiled(path: Path) -> bool:
     import onnx
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # protobuf ships no types
 
     try:
         return str(onnx.load(path, load_external_data=False).producer_name) == "xaionnx"

@@ -134,3 +134,20 @@ def test_sentences_are_those_of_prose(built):
         "xaionnx: The package: nothing else.",
         "xaionnx.base.Base: A base that says what a subclass has to do.",
     ]
+
+
+@pytest.fixture(scope="module")
+def ours():
+    return house.House(house.ROOT)
+
+
+def test_no_class_has_more_than_three_of_ours_above_it(ours):
+    assert [name for name in ours.classes if ours.depth(name) > 4] == []
+
+
+def test_no_method_with_a_body_is_overridden_unless_it_is_a_hook(ours):
+    assert ours.overridden == []
+
+
+def test_every_ignored_finding_has_a_reason(ours):
+    assert ours.without_reason == []

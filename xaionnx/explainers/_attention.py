@@ -13,11 +13,12 @@ import numpy as np
 
 from xaionnx.attribution import Attribution
 from xaionnx.errors import UnsupportedModelError
-from xaionnx.explainer import Explainer, hook
+from xaionnx.explainer import Explainer
 from xaionnx.graph.expand import expand
 from xaionnx.graph.heads import APART, heads_apart
 from xaionnx.graph.landmarks import Attention, attentions, tokens_read
 from xaionnx.graph.view import DEFAULT_DOMAINS
+from xaionnx.hooks import hook
 from xaionnx.layers.axes import Axes, extent_of
 from xaionnx.layers.spatial_map import Field
 from xaionnx.parameters import choice
@@ -246,7 +247,7 @@ def _shown(model: Model, found: list[Attention]) -> tuple[str, ...]:
 def _parted(layer: Attention, tokens: int, known: Mapping[str, Sequence[int | None]]) -> bool:
     """Whether attention leads to fewer tokens than there are in what enters it: (1, T, D), or a map over a picture."""
     first, *sizes = known.get(layer.tokens) or (None,)
-    counts = [math.prod(part) for part in (sizes[:-1], sizes[1:]) if None not in part]  # type: ignore[arg-type]
+    counts = [math.prod(part) for part in (sizes[:-1], sizes[1:]) if None not in part]  # type: ignore[arg-type]  # so it holds ints
     # The first axis is that of the tokens in transformers that have the batch second.
     return len(sizes) in (2, 3) and len(counts) == 2 and tokens not in (first, *counts)
 

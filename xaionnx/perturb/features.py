@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from xaionnx.data.sample import Sample
 from xaionnx.errors import ParameterError
+from xaionnx.hooks import hook
 from xaionnx.parameters import free
 from xaionnx.perturb.players import Players
 from xaionnx.registry import Form, Registry, Shorthand
@@ -48,6 +49,7 @@ class Features(ABC):
         """The players of one sample."""
         return Players.of(self.label_maps(sample), self.resolved(sample))
 
+    @hook
     def resolved(self, sample: Sample) -> Features:
         """What a default stands for with this sample."""
         del sample

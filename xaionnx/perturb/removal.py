@@ -16,6 +16,7 @@ import numpy as np
 from xaionnx_kernels import fills
 
 from xaionnx.data.sample import Sample
+from xaionnx.hooks import hook
 from xaionnx.perturb.players import Players
 from xaionnx.typing import Array, DType
 
@@ -61,6 +62,7 @@ class Removal(ABC):
         for name, buffer in out.items():
             buffer[...] = self.sample.x[name]
 
+    @hook
     def fill(self, codes: Array, draws: slice, out: Mapping[str, Array]) -> None:
         """Write inputs into buffers: code by code, one row for each of the baselines ``draws``."""
         some = range(draws.start, draws.stop)
@@ -79,6 +81,7 @@ class Removal(ABC):
     # Whether a fill leaves the rest of a row as it was, so that it has to be undone before the next.
     restores: ClassVar[bool] = False
 
+    @hook
     def restore(self, codes: Array, out: Mapping[str, Array]) -> None:
         """Undo what :meth:`fill` wrote for ``codes``, where the next fill does not overwrite all of it."""
         del codes, out

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xaionnx.errors import ParameterError
+from xaionnx.hooks import hook
 from xaionnx.registry import Form, Registry, Shorthand
 from xaionnx.runtime.model import Model
 from xaionnx.targets.scores import class_word, is_int, whole
@@ -105,6 +106,7 @@ class Target(ABC):
             return cls.index(k, output=output) if isinstance(k, int) else cls.label(k, output=output)
         return TARGETS.read(text, output, model)
 
+    @hook
     def tensor(self, model: Model) -> str:
         """Name of the tensor it is read from: ``output``, which may lie inside the graph, else the model's own."""
         return model.output().name if self.output is None else self.output
@@ -113,8 +115,9 @@ class Target(ABC):
     def picks(self, output: Array, model: Model) -> list[TargetTerm]:
         """Resolve against the tensor's values (N, ...) at the input."""
 
+    @hook
     def in_graph(self, model: Model, output: Array) -> Aim:
-        """The same target inside a graph; a hook: by default a sum with the weights that one sample has, for all.
+        """The same target inside a graph: by default a sum with the weights that one sample has, for all.
 
         ``output`` (1, ...) is what the tensor holds for some sample.
 

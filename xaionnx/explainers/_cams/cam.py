@@ -12,9 +12,10 @@ import numpy as np
 from xaionnx import parameters
 from xaionnx.attribution import Attribution
 from xaionnx.data.sample import Sample
-from xaionnx.explainer import Explainer, hook
+from xaionnx.explainer import Explainer
 from xaionnx.explainers._gradients.gradient import located
 from xaionnx.explanation import ValueKind
+from xaionnx.hooks import hook
 from xaionnx.layers.default_layer import default_layer, normalised
 from xaionnx.layers.layer import check_layer
 from xaionnx.layers.path import LayerPath

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, final
 import numpy as np
 
 from xaionnx.errors import UnsupportedModelError
-from xaionnx.explainer import hook
 from xaionnx.explainers._cams.cam_ops import NUMBERS
+from xaionnx.hooks import hook
 from xaionnx.runtime.model import Model
 from xaionnx.targets.resolve import ResolvedTargets
 from xaionnx.targets.scores import class_name, class_scores, logits_of, to_probability

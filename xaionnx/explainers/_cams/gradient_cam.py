@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, ClassVar, final
 import numpy as np
 
 from xaionnx.attribution import Attribution
-from xaionnx.explainer import hook
 from xaionnx.explainers._cams.cam import CamExplainer, Seen
 from xaionnx.explainers._cams.cam_ops import NUMBERS, CamOps, Node, OnnxOps, P
 from xaionnx.explainers._gradients.compilable import Emitted, Rows, Traced
 from xaionnx.explainers._gradients.gradient import ByGradient, Points, gradients
 from xaionnx.gradients import choice
 from xaionnx.gradients.target_gradients import TargetGradients
+from xaionnx.hooks import hook
 from xaionnx.layers.spatial_map import Field
 from xaionnx.request import Request
 from xaionnx.targets.resolve import ResolvedTargets

@@ -11,8 +11,9 @@ import numpy as np
 
 from xaionnx.attribution import Attribution, PlayerValues
 from xaionnx.data.sample import Sample
-from xaionnx.explainer import Explainer, hook
+from xaionnx.explainer import Explainer
 from xaionnx.explanation import ValueKind
+from xaionnx.hooks import hook
 from xaionnx.parameters import integer
 from xaionnx.perturb import baseline as baselines
 from xaionnx.perturb import features as partitions

@@ -10,6 +10,7 @@ import numpy as np
 
 from xaionnx.errors import BudgetError
 from xaionnx.explainers._games.game import GameExplainer
+from xaionnx.hooks import hook
 from xaionnx.parameters import integer, real
 from xaionnx.perturb.game import Game
 from xaionnx.typing import Array
@@ -49,6 +50,7 @@ class SamplingExplainer(GameExplainer):
     def evaluations(self) -> int:
         return self.budget
 
+    @hook
     def planned(self, players: int) -> int:
         return self.budget - 1
 

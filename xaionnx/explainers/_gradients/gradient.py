@@ -12,9 +12,10 @@ import numpy as np
 from xaionnx import parameters
 from xaionnx.attribution import Attribution
 from xaionnx.data.sample import Sample
-from xaionnx.explainer import Explainer, hook
+from xaionnx.explainer import Explainer
 from xaionnx.gradients import choice
 from xaionnx.gradients.target_gradients import TargetGradients
+from xaionnx.hooks import hook
 from xaionnx.layers.embeddings import explained
 from xaionnx.layers.path import LayerPath
 from xaionnx.request import Request

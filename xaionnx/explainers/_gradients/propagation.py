@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from xaionnx.attribution import Attribution
-from xaionnx.explainer import hook
 from xaionnx.explainers._gradients.compilable import Emitted, Traced
 from xaionnx.explainers._gradients.gradient import Points, gradients
 from xaionnx.gradients.target_gradients import TargetGradients
+from xaionnx.hooks import hook
 from xaionnx.parameters import choice
 
 if TYPE_CHECKING:
