@@ -191,6 +191,11 @@ def number(text: str | None) -> tuple[float, ...]:
     return () if text is None else (float(text),)
 
 
+def modules(package: str) -> list[ModuleType]:
+    """The modules of a package, all of them loaded, in the order of their names; private ones are left out."""
+    return [importlib.import_module(f"{package}.{name}") for name in _files(package)]
+
+
 @functools.cache
 def _files(package: str) -> tuple[str, ...]:
     paths = importlib.import_module(package).__path__

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import onnx
 import onnx_ir as ir
@@ -13,6 +13,7 @@ from xaionnx.autodiff.rule import START, Gradient, Table
 from xaionnx.autodiff.rules.quantization import carries
 from xaionnx.errors import UnknownNameError, UnsupportedModelError
 from xaionnx.graph.control_flow import CONTROL
+from xaionnx.graph.op import find_op
 from xaionnx.graph.probe import Probe
 from xaionnx.graph.view import DEFAULT_DOMAINS
 
@@ -20,15 +21,6 @@ from xaionnx.graph.view import DEFAULT_DOMAINS
 COTANGENT = "cotangent"
 # The entry of the model's metadata that holds the labels of :meth:`GradientBuilder.approximate`, one a line.
 APPROXIMATIONS = "xaionnx_approximations"
-
-# Ops whose inputs are broadcast: how many of the last axes are exempt.
-_BROADCASTING: Mapping[str, int] = {
-    **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Pow", "Where", "PRelu", "Max", "Min", "Sum", "Mean", "Mod"), 0),
-    "Expand": 0,
-    "MatMul": 2,
-}
-# Gemm broadcasts its third input alone.
-_BROADCAST_INPUTS: Mapping[str, tuple[int, ...]] = {"Gemm": (2,)}
 
 
 def gradient_name(tensor: str) -> str:
@@ -241,11 +233,10 @@ def _repeated(part: ir.Value) -> ir.Value | None:
 
 def unbroadcast(g: GradientBuilder, node: ir.Node, index: int, gradient: ir.Value) -> ir.Value:
     """Sum a gradient over the axes along which the input was repeated."""
-    op = node.op_type
-    value = node.inputs[index]
-    if value is None or not (op in _BROADCASTING or index in _BROADCAST_INPUTS.get(op, ())):
+    value, broadcasts = node.inputs[index], find_op(node.op_type).broadcasts
+    if value is None or broadcasts is None or not broadcasts.repeats(index):
         return gradient
-    exempt = _BROADCASTING.get(op, 0)
+    exempt = broadcasts.exempt
     small, large = g.sizes(value), g.sizes(node.outputs[0])
     extra = len(large) - len(small)
     # The product with a vector has an axis less, and its rule answers in the shape of the operand.

@@ -17,10 +17,9 @@ import onnx_ir as ir
 from xaionnx.autodiff.gradient_builder import GradientBuilder
 from xaionnx.autodiff.rule import Gradient, Rule, Table
 from xaionnx.autodiff.table import STANDARD
+from xaionnx.graph.op import find_op
 
-_RECTIFIERS = (
-    "Relu", "LeakyRelu", "PRelu", "ThresholdedRelu", "Elu", "Celu", "Selu", "Clip", "HardSwish",
-)  # fmt: skip
+_RECTIFIERS = tuple(name for name in STANDARD if find_op(name).rectifies)
 # Rectifiers only where one of their operands depends on what is explained.
 _BOUNDS = ("Max", "Min")
 # How the derivative of a quantiser is estimated.

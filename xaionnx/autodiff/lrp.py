@@ -37,32 +37,12 @@ from xaionnx.autodiff.rules.normalisation import narrowed, scaled, standardised,
 from xaionnx.autodiff.stand_ins import LAYERS
 from xaionnx.autodiff.table import STANDARD
 from xaionnx.errors import ParameterError
+from xaionnx.graph.op import Kind, find_op
 
-# Linear without weights of their own, or with weights that only scale.
-_SHARING = (
-    "Add", "Sub", "Sum", "Mean", "ReduceSum", "ReduceMean", "AveragePool", "GlobalAveragePool", "Resize", "CumSum",
-    "BatchNormalization",
-)  # fmt: skip
-_ACTIVATIONS = (
-    "Relu", "LeakyRelu", "PRelu", "ThresholdedRelu", "Clip", "Elu", "Celu", "Selu", "Sigmoid", "HardSigmoid", "Tanh",
-    "Softplus", "Softsign", "Gelu", "Erf", "Swish", "Mish", "HardSwish", "Neg",
-)  # fmt: skip
 # x times a number that counts as constant.
 _SCALING = ("RMSNormalization", "LpNormalization", "LRN")
-# Elementwise too, but neither an activation nor zero at zero.
-_FUNCTIONS = ("Abs", "Exp", "Log", "Sqrt", "Reciprocal", "Pow", "Sin", "Cos", "Atan", "Sinh", "Asinh")
-_ROUNDING = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear")
-_MOVING = (
-    "Identity", "Dropout", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Expand", "Concat",
-    "Split", "Slice", "Pad", "Gather", "GatherElements", "GatherND", "Tile", "TopK", "DepthToSpace", "SpaceToDepth",
-    "ReverseSequence", "Compress", "MaxUnpool", "Trilu", "Where", "MaxPool", "GlobalMaxPool", "ReduceMax", "ReduceMin",
-)  # fmt: skip
-
-# How much an op makes a gate of what comes from it.
-_GATES: Mapping[str, int] = {
-    "Reciprocal": 3, "Softmax": 2, "Sigmoid": 2, "HardSigmoid": 2, "Tanh": 1, "Erf": 1, "Clip": 1,
-}  # fmt: skip
-_ELEMENTWISE = frozenset((*_ACTIVATIONS, *_FUNCTIONS, *_GATES, "Max", "Min", "Add", "Sub", "Mul", "Div")) - {"PRelu"}
+_CENTRING = ("LayerNormalization", "InstanceNormalization", "GroupNormalization")
+_ARITHMETIC = ("Max", "Min", "Add", "Sub", "Mul", "Div", "Neg", "Softmax")
 
 
 @final
@@ -110,17 +90,25 @@ class Composite:
 def table(composite: Composite) -> Table:
     """The rules of a composite as a table for :func:`xaionnx.autodiff.gradient`."""
     others = composite.others
-    found: dict[str, Rule] = {START: begin, "Mul": _mul, "Div": _div}
-    found |= dict.fromkeys((*_ACTIVATIONS, *_SCALING), _passed)
-    found |= {op: _Stated("relevance passes a function of one number") for op in _FUNCTIONS}
-    found |= {op: _Stated("relevance passes the rounding") for op in _ROUNDING}
-    found |= {op: _Stated("its normaliser counts as constant") for op in ("Softmax", "LogSoftmax")}
-    found |= {op: STANDARD[op] for op in _MOVING}
-    found |= {"Max": _max, "Min": _min}
-    found |= dict.fromkeys(_SHARING, others)
-    found |= dict.fromkeys(LAYERS, _Layers(composite))
-    found |= dict.fromkeys(("LayerNormalization", "InstanceNormalization", "GroupNormalization"), _Normalised(others))
-    return found
+    by_kind: dict[Kind, Rule] = {
+        Kind.ACTIVATION: _passed,
+        Kind.FUNCTION: _Stated("relevance passes a function of one number"),
+        Kind.ROUNDS: _Stated("relevance passes the rounding"),
+        Kind.NORMALISES: _Stated("its normaliser counts as constant"),
+        Kind.ADDS: others,
+        Kind.WEIGHS: _Layers(composite),
+    }
+    found: dict[str, Rule] = {START: begin}
+    for name, standard in STANDARD.items():
+        entry = find_op(name)
+        if entry.lrp is not None:
+            found[name] = entry.lrp
+        elif entry.kind in by_kind:
+            found[name] = by_kind[entry.kind]
+        elif entry.kind in (Kind.MOVES, Kind.SELECTS):
+            found[name] = standard
+    found |= {"Mul": _mul, "Div": _div, "Neg": _passed, "BatchNormalization": others, "Max": _max, "Min": _min}
+    return found | dict.fromkeys(_SCALING, _passed) | dict.fromkeys(_CENTRING, _Normalised(others))
 
 
 def is_first(node: ir.Node) -> bool:
@@ -248,11 +236,18 @@ def _line(g: GradientBuilder, value: ir.Value | None) -> list[ir.Value]:
     while value is not None:
         line.append(value)
         node = value.producer()
-        if node is None or (node.op_type not in _ELEMENTWISE and node.op_type not in _MOVING):
+        if node is None or not _is_followed(node):
             break
         varying = [v for v in node.inputs if v is not None and not v.is_initializer() and g.constant_of(v) is None]
         value = varying[0] if len(varying) == 1 else None
     return line
+
+
+def _is_followed(node: ir.Node) -> bool:
+    """Whether a node works element by element, or moves elements."""
+    kind = find_op(node.op_type).kind
+    own = kind.of_one_number and node.op_type != "PRelu"
+    return own or kind in (Kind.MOVES, Kind.SELECTS) or node.op_type in _ARITHMETIC
 
 
 def _makers(line: Sequence[ir.Value]) -> list[ir.Node]:
@@ -262,7 +257,7 @@ def _makers(line: Sequence[ir.Value]) -> list[ir.Node]:
 def _rank(node: ir.Node) -> int:
     if node.op_type == "Clip" and (len(node.inputs) < 3 or None in node.inputs):
         return 0
-    return _GATES.get(node.op_type, 0)
+    return find_op(node.op_type).gate
 
 
 @final

@@ -22,6 +22,7 @@ from xaionnx.autodiff.gradient_builder import GradientBuilder
 from xaionnx.autodiff.lrp import begin
 from xaionnx.autodiff.rule import START, Gradient, Rule, Table
 from xaionnx.autodiff.table import STANDARD
+from xaionnx.graph.op import find_op
 from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array
 
@@ -31,8 +32,6 @@ LAYERS = ("Conv", "Gemm", "MatMul")
 SUMS = ("xy", "x", "wxy", "wx", "inside", "above", "y", "count")
 # The mean sizes of what comes to a layer in a walk and of what leaves it.
 GROWTH = ("before", "after")
-# An activation that is shut below zero: what its layer answers there is no signal.
-_RECTIFIERS = frozenset({"Relu", "LeakyRelu", "PRelu", "ThresholdedRelu", "Clip", "Elu", "Celu", "Selu", "HardSwish"})
 _MARK = "::pattern_"
 # The entry of a walk's notes that holds the units of tensors, as exponents of two; none where all are one.
 _UNITS = "units of a walk by patterns"
@@ -70,7 +69,8 @@ class _Collected:
             raise g.refusal(node, "patterns are not defined for its factor alpha")
         w, y = node.inputs[weights], _answer(g, node)
         assert w is not None
-        rectified = self.regimes and any(reader.op_type in _RECTIFIERS for reader in _readers(g, y))
+        # An activation that is shut below zero: what its layer answers there is no signal.
+        rectified = self.regimes and any(find_op(reader.op_type).rectifies for reader in _readers(g, y))
         kind = g.kind(y)
         ones = g.expand_like(g.constant(np.ones((), dtype=kind.numpy()), kind), y)
         inside = g.op("Cast", g.op("Greater", y, 0.0), to=kind) if rectified else ones

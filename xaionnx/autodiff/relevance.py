@@ -43,13 +43,10 @@ from xaionnx.autodiff.rule import Gradient
 from xaionnx.autodiff.stand_ins import Bound, Content, Ones, Signed, Square, StandIn
 from xaionnx.autodiff.table import STANDARD
 from xaionnx.errors import ParameterError
+from xaionnx.graph.op import find_op
 from xaionnx.parameters import check_all, flag, free, real
 
 _CONTENT = "a number, or nested tuples of numbers"
-_NOT_NEGATIVE = ("Relu", "Sigmoid", "HardSigmoid", "Softmax", "Abs", "Exp")
-_KEEPING_SIGNS = (
-    "MaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean", "Reshape", "Flatten", "Transpose", "Identity",
-)  # fmt: skip
 
 ALL, POSITIVE, NEGATIVE, NONE = Signed(), Signed(1, 0), Signed(0, 1), Signed(0, 0)
 
@@ -307,13 +304,14 @@ def not_negative(value: ir.Value) -> bool:
     node = value.producer()
     if node is None or not node.inputs or node.inputs[0] is None:
         return False
-    if node.op_type in _NOT_NEGATIVE:
+    entry = find_op(node.op_type)
+    if entry.not_negative:
         return True
     if node.op_type == "Clip":
         low = node.inputs[1] if len(node.inputs) > 1 else None
         known = low.const_value if low is not None else None
         return known is not None and float(np.asarray(known.numpy()).min()) >= 0
-    return node.op_type in _KEEPING_SIGNS and not_negative(node.inputs[0])
+    return entry.keeps_sign and not_negative(node.inputs[0])
 
 
 def _signed(g: GradientBuilder, value: ir.Value, term: Term) -> ir.Value:

@@ -39,18 +39,15 @@ from xaionnx.autodiff.rule import Gradient, Rule
 from xaionnx.autodiff.rules.activations import gated
 from xaionnx.autodiff.rules.normalisation import narrowed, scaled, widened
 from xaionnx.autodiff.table import STANDARD
+from xaionnx.graph.op import Kind, find_op, ops_of_kind
 
 PRODUCT = "each factor's change counts times the mean of the other"
 COMPLETE = "a complete rule beyond the paper"
 GAP = "its derivative at the input, which leaves a gap"
 HELD = "operands that choose or count stay as they are at the input"
 
-_STRAIGHT = frozenset(
-    {"Relu", "LeakyRelu", "PRelu", "ThresholdedRelu", "Clip", "Abs", "Shrink", "Ceil", "Floor", "Round", "Sign"}
-)
 # Of the fraction.
 _BITS = {ir.DataType.DOUBLE: 52, ir.DataType.FLOAT: 23, ir.DataType.FLOAT16: 10, ir.DataType.BFLOAT16: 7}
-_SCALE_FREE = frozenset({"Log", "Pow"})
 
 
 def other(g: GradientBuilder, value: ir.Value | None) -> ir.Value:
@@ -85,7 +82,9 @@ def slope(g: GradientBuilder, low: ir.Node, high: ir.Node, signal: ir.Value) -> 
         needed = [True] + [False] * (len(node.inputs) - 1)
         return STANDARD[op](g, node, [signal] + [None] * (len(node.outputs) - 1), needed)[0]
 
-    return quotient(g, op, (a, b), (fa, fb), signal, derivative(high), None if op in _STRAIGHT else derivative(low))
+    return quotient(
+        g, op, (a, b), (fa, fb), signal, derivative(high), None if find_op(op).straight else derivative(low)
+    )
 
 
 def quotient(
@@ -100,10 +99,10 @@ def quotient(
     """``signal`` times the quotient of differences, and the slope, or the mean of two, where that is of no use."""
     run = g.op("Sub", x[1], x[0])
     steep = g.op("Mul", signal, g.op("Div", g.op("Sub", y[1], y[0]), run))
-    if op in _STRAIGHT:
+    if find_op(op).straight:
         return g.op("Where", g.op("Equal", run, 0.0), 0.0 if slope is None else slope, steep)
     least: float | ir.Value = _least(g, x[0])
-    if op in _SCALE_FREE:
+    if find_op(op).scale_free:
         least = g.op("Mul", g.op("Abs", g.op("Add", x[0], x[1])), least / 2)
     level = g.op("Mul", g.op("Add", slope, second), 0.5)
     return g.op("Where", g.op("Greater", g.op("Abs", run), least), steep, level)
@@ -356,30 +355,27 @@ def _through(
 
 
 # Functions of one number.
-ACTIVATIONS = (
-    "Relu", "LeakyRelu", "PRelu", "ThresholdedRelu", "Shrink", "Clip", "Elu", "Celu", "Selu", "Sigmoid", "HardSigmoid",
-    "Tanh", "Softplus", "Softsign", "Gelu", "Erf", "Swish", "Mish", "HardSwish", "Abs", "Exp", "Log", "Sqrt",
-    "Reciprocal", "Pow", "Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh", "Ceil",
-    "Floor", "Round", "Sign",
-)  # fmt: skip
-_LINEAR = (
-    "Identity", "Dropout", "Cast", "Neg", "Add", "Sub", "Sum", "Mean", "ReduceSum", "ReduceMean", "AveragePool",
-    "GlobalAveragePool", "Resize", "CumSum", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Expand",
-    "Concat", "Split", "Slice", "Pad", "Gather", "GatherElements", "GatherND", "Tile", "DepthToSpace", "SpaceToDepth",
-    "ReverseSequence", "Compress", "MaxUnpool", "Trilu", "Where", "CenterCropPad", "Col2Im", "DFT", "STFT",
-    "DequantizeLinear", "QuantizeLinear", "DynamicQuantizeLinear", "EyeLike", "RandomNormalLike", "RandomUniformLike",
-)  # fmt: skip
-_PRODUCTS = ("Mul", "MatMul", "Gemm", "Conv", "ConvTranspose", "Einsum")
+ACTIVATIONS = ops_of_kind(Kind.ACTIVATION, Kind.FUNCTION)
+_BY_KIND: dict[Kind, Rule] = {
+    Kind.ACTIVATION: _rescaled,
+    Kind.FUNCTION: _rescaled,
+    Kind.WEIGHS: _multiplied,
+    **dict.fromkeys((Kind.MOVES, Kind.ADDS, Kind.ROUNDS, Kind.READS_SHAPE), _linear),
+}
+_OWN: dict[str, Rule] = {
+    "Neg": _linear,
+    "Mul": _multiplied,
+    "Div": _divided,
+    "MaxPool": _pooled,
+    **dict.fromkeys(("BatchNormalization", "GridSample"), _scaled),
+    **dict.fromkeys(("Max", "Min"), _extreme),
+    **dict.fromkeys(("ReduceMax", "ReduceMin", "GlobalMaxPool"), _reduced_extreme),
+    **dict.fromkeys(("Softmax", "LogSoftmax", "ReduceLogSumExp"), _softmax),
+    **dict.fromkeys(
+        ("LayerNormalization", "RMSNormalization", "InstanceNormalization", "GroupNormalization"), _normalised
+    ),
+}
 
-RESCALE: dict[str, Rule] = dict.fromkeys(STANDARD, _left)
-RESCALE |= dict.fromkeys(ACTIVATIONS, _rescaled)
-RESCALE |= dict.fromkeys(_LINEAR, _linear)
-RESCALE |= dict.fromkeys(("BatchNormalization", "GridSample"), _scaled)
-RESCALE |= dict.fromkeys(_PRODUCTS, _multiplied)
-RESCALE |= {"Div": _divided, "MaxPool": _pooled}
-RESCALE |= dict.fromkeys(("Max", "Min"), _extreme)
-RESCALE |= dict.fromkeys(("ReduceMax", "ReduceMin", "GlobalMaxPool"), _reduced_extreme)
-RESCALE |= dict.fromkeys(("Softmax", "LogSoftmax", "ReduceLogSumExp"), _softmax)
-RESCALE |= dict.fromkeys(
-    ("LayerNormalization", "RMSNormalization", "InstanceNormalization", "GroupNormalization"), _normalised
-)
+RESCALE: dict[str, Rule] = {
+    name: find_op(name).deep_lift or _OWN.get(name) or _BY_KIND.get(find_op(name).kind, _left) for name in STANDARD
+}

@@ -34,6 +34,7 @@ from xaionnx.autodiff.rescale import ACTIVATIONS, RESCALE, difference, slope
 from xaionnx.autodiff.rule import Gradient, Rule
 from xaionnx.autodiff.rules.activations import gated
 from xaionnx.autodiff.table import STANDARD
+from xaionnx.graph.op import Kind, find_op, ops_of_kind
 
 RESCALED = "rescale in place of reveal-cancel"
 
@@ -41,18 +42,12 @@ Parts: TypeAlias = tuple[ir.Value, ir.Value]
 
 _LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 # A number of the answer is one of the operands.
-_MOVING = (
-    "Identity", "Dropout", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Expand", "Concat",
-    "Split", "Slice", "Pad", "Gather", "GatherElements", "GatherND", "Tile", "DepthToSpace", "SpaceToDepth",
-    "ReverseSequence", "Compress", "Trilu", "Where", "CenterCropPad",
-)  # fmt: skip
+_MOVING = ops_of_kind(Kind.MOVES)
 # One number times a factor.
 _SCALING = ("Neg", "Mul", "Div", "BatchNormalization")
 # Several numbers, by factors that are not below zero; of Sub the second by -1.
 _SUMS = ("Add", "Sum", "Sub", "Mean")
-_ADDING = (*_SUMS, "AveragePool", "GlobalAveragePool", "ReduceSum", "ReduceMean", "CumSum", "Col2Im", "Resize")
-# Not every number between the parts has an answer.
-_PARTIAL = frozenset({"Log", "Sqrt", "Reciprocal", "Pow", "Tan", "Asin", "Acos", "Acosh", "Atanh"})
+_ADDING = tuple(name for name in ops_of_kind(Kind.ADDS) if name in STANDARD and not find_op(name).both_signs)
 
 
 def split(g: GradientBuilder, value: ir.Value) -> Parts | None:
@@ -292,7 +287,18 @@ def _gate(
     return (_rescaled if whole else _linear)(g, node, cotangents, needed)
 
 
-REVEAL_CANCEL: dict[str, Rule] = dict(RESCALE)
-REVEAL_CANCEL |= {op: _rescaled if op in _PARTIAL else _activation for op in ACTIVATIONS}
-REVEAL_CANCEL |= dict.fromkeys((*_LAYERS, *_MOVING, *_SCALING, *_ADDING), _linear)
-REVEAL_CANCEL |= {"Mul": _gate}
+_BY_KIND: dict[Kind, Rule] = {Kind.ACTIVATION: _activation, Kind.FUNCTION: _activation, Kind.MOVES: _linear}
+
+
+def _rule(name: str) -> Rule:
+    entry = find_op(name)
+    if entry.deep_lift is not None:
+        return entry.deep_lift
+    if entry.partial:  # not every number between the parts has an answer
+        return _rescaled
+    if name in (*_LAYERS, *_SCALING, *_ADDING):
+        return _linear
+    return _BY_KIND.get(entry.kind, RESCALE[name])
+
+
+REVEAL_CANCEL: dict[str, Rule] = {name: _rule(name) for name in RESCALE} | {"Mul": _gate}

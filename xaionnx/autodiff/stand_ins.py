@@ -11,9 +11,10 @@ import onnx_ir as ir
 
 from xaionnx.autodiff.gradient_builder import GradientBuilder
 from xaionnx.errors import UnsupportedModelError
+from xaionnx.graph.op import Kind, ops_of_kind
 
 # Layers whose weights a rule may stand in for.
-LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "Einsum")
+LAYERS = ops_of_kind(Kind.WEIGHS)
 
 # A number, or nested tuples of numbers that broadcast against a sample.
 Content: TypeAlias = float | tuple[Any, ...]

@@ -1,19 +1,22 @@
-"""The standard table: one rule an op, gathered from the files of :mod:`xaionnx.autodiff.rules`."""
+"""The standard table: one rule an op, from :mod:`xaionnx.autodiff.rules` or from the entry of the op itself."""
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from types import MappingProxyType
 
 from xaionnx.autodiff import rules
-from xaionnx.autodiff.rule import Rule, registered
+from xaionnx.autodiff.rule import Rule, registered, rule, unary
+from xaionnx.graph.op import ops
+from xaionnx.registry import modules
 
 
 def _gathered() -> MappingProxyType[str, Rule]:
-    for module in pkgutil.iter_modules(rules.__path__):
-        if not module.name.startswith("_"):
-            importlib.import_module(f"{rules.__name__}.{module.name}")
+    modules(rules.__name__)
+    for entry in ops().values():
+        if entry.slope is not None:
+            unary(entry.name)(entry.slope)
+        if entry.gradient is not None:
+            rule(entry.name)(entry.gradient)
     return MappingProxyType(dict(sorted(registered.items())))
 
 

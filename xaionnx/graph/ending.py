@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from xaionnx.graph.op import find_op
+
 if TYPE_CHECKING:
     import onnx
 
     from xaionnx.graph.view import GraphView
-
-# These move or round numbers, and leave their meaning alone.
-_CARRYING = frozenset({"Identity", "Cast", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Transpose", "Dropout"})
 
 
 def ending(view: GraphView, tensor: str) -> str | None:
@@ -33,6 +32,6 @@ def ending(view: GraphView, tensor: str) -> str | None:
 def maker(view: GraphView, tensor: str) -> onnx.NodeProto | None:
     """The node that makes the values of a tensor, behind which they are but moved or rounded; None if there is none."""
     makers = view.producers
-    while tensor in makers and makers[tensor].op_type in _CARRYING and makers[tensor].input:
+    while tensor in makers and find_op(makers[tensor].op_type).carries and makers[tensor].input:
         tensor = makers[tensor].input[0]
     return makers.get(tensor)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, final
 
 import numpy as np
 
-from xaionnx.graph.view import GraphView
+from xaionnx.graph.op import find_op
+from xaionnx.graph.view import SHAPE_READERS, GraphView
 from xaionnx.loading import declared_inputs
 
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ _PROJECTING = frozenset(
      "Transpose", "Unsqueeze")
 )  # fmt: skip
 _PRODUCT = frozenset(("MatMul", "Einsum"))
-# Tokens that these move stand on another axis, until they come back.
-_MOVING = frozenset(("Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Shape"))
 
 
 @final
@@ -122,7 +121,8 @@ def tokens_read(view: GraphView, weights: str, count: int, shapes: Shapes) -> li
     held: dict[str, tuple[int, list[int]]] = {}  # the axis of the tokens, and which are left
     for node in view.nodes:
         own = next((name for name in node.output if name in behind), None)
-        if own is None or node.op_type in _MOVING:
+        # Tokens that are regrouped stand on another axis, until they come back.
+        if own is None or node.op_type in SHAPE_READERS or find_op(node.op_type).regroups:
             continue
         shape = tuple(shapes.get(own, ()))
         source = next((name for name in node.input if name in held), None)

@@ -8,29 +8,23 @@ branches that meet are joined. A separator is a tensor that everything behind it
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
 import onnx
 
+from xaionnx.graph.op import Kind, find_op
 from xaionnx.graph.view import DEFAULT_DOMAINS, GraphView, reads
+from xaionnx.short_repr import short_repr
 
-_POINTWISE = frozenset(
-    {
-        "Abs", "Cast", "Ceil", "Celu", "Clip", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid", "HardSwish",
-        "Identity", "LeakyRelu", "Log", "Mish", "Neg", "Reciprocal", "Relu", "Round", "Selu", "Sigmoid", "Sign",
-        "Softplus", "Softsign", "Sqrt", "Swish", "Tanh", "ThresholdedRelu", "BatchNormalization", "LRN",
-    }
-)  # fmt: skip
-_JOINING = frozenset(("Add", "Sub", "Mul", "Div", "Pow", "PRelu", "Min", "Max", "Sum", "Mean"))
-_SLIDING = frozenset(("Conv", "MaxPool", "AveragePool"))
-# Types of inner tensors that arrays can hold.
-_HELD = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
-_RANK = 4
+# Of the tensors that are followed: batch, channels, height and width, in one of two orders.
+RANK = 4
 _IMAGE = (2, 3)
 
 Dims = tuple[int, ...]
+# Stride, low, high and length along height and width.
+Slides = Sequence[tuple[int, int, int, int]]
 
 
 @final
@@ -175,7 +169,7 @@ class _ReachWalk:
             if field is not None:
                 self.fields[name] = field
         weights = [self._constants[name] for name in node.input if name in self._constants]
-        if node.op_type in ("Conv", "ConvTranspose", "MatMul", "Gemm", "FusedConv"):
+        if find_op(node.op_type).kind is Kind.WEIGHS:
             largest = max((math.prod(dims) for dims in weights), default=0)
             self.work += largest * math.prod(size or (1,))
 
@@ -183,9 +177,9 @@ class _ReachWalk:
         if node.op_type in ("Identity", "Cast", "DequantizeLinear") and node.input[0] in self._constants:
             self._constants[node.output[0]] = self._constants[node.input[0]]
 
-    def _slides(self, node: onnx.NodeProto) -> list[tuple[int, int, int, int]] | None:
+    def _slides(self, node: onnx.NodeProto) -> Slides | None:
         """For both axes the stride, low, high and length of a sliding op; None for others."""
-        if node.op_type not in _SLIDING or node.input[0] not in self._sizes:
+        if find_op(node.op_type).local is not slid or node.input[0] not in self._sizes:
             return None
         size = self._sizes[node.input[0]]
         given = self._view.attributes(node)
@@ -217,7 +211,7 @@ class _ReachWalk:
             slides.append((strides[axis], -before, extent - 1 - before, steps + 1))
         return slides
 
-    def _size(self, node: onnx.NodeProto, slides: Sequence[tuple[int, int, int, int]] | None) -> Dims | None:
+    def _size(self, node: onnx.NodeProto, slides: Slides | None) -> Dims | None:
         if slides is not None:
             return tuple(length for *_, length in slides)
         if node.op_type.startswith(("Global", "Reduce")):
@@ -227,75 +221,103 @@ class _ReachWalk:
             return None
         return max((self._sizes[name] for name in node.input if name in self._sizes), key=math.prod, default=None)
 
-    def _field(self, node: onnx.NodeProto, slides: Sequence[tuple[int, int, int, int]] | None) -> Field | None:
+    def _field(self, node: onnx.NodeProto, slides: Slides | None) -> Field | None:
         moving = [name for name in node.input if name in self.moving]
         if not moving or any(name not in self.fields for name in reads(node) if name in self.moving):
             return None
-        first = self.fields[moving[0]]
-        if node.op_type in _JOINING or node.op_type == "Concat":
-            if node.op_type == "Concat" and self._view.attributes(node)["axis"] % _RANK != _channels(first):
-                return None
-            return self._joined(node, first, moving)
-        if moving != [node.input[0]]:
+        entry = find_op(node.op_type)
+        rule = entry.local
+        if rule is None and entry.broadcasts is not None:
+            rule = joined
+        elif rule is None and entry.kind.of_one_number:
+            rule = kept
+        fields = {name: self.fields[name] for name in moving}
+        step = LocalStep(node, self._view.attributes(node), fields, self._constants, slides)
+        return None if rule is None else rule(step)
+
+
+@final
+@dataclass(frozen=True)
+class LocalStep:
+    """A node whose operands see bounded parts of the picture, for which the local rule of the op tells the field.
+
+    Attributes
+    ----------
+    node : onnx.NodeProto
+    attributes : mapping
+        With the defaults of the op.
+    fields : dict of Field by name
+        Of all operands that depend on the picture; at least one.
+    constants : mapping
+        Shapes of the operands that do not, as far as they are known.
+    slides : list of (stride, low, high, length), or None
+        Along height and width, where a window slides.
+    """
+
+    node: onnx.NodeProto
+    attributes: Mapping[str, Any]
+    fields: Mapping[str, Field]
+    constants: Mapping[str, Dims]
+    slides: Slides | None
+
+    __repr__ = short_repr
+
+    @property
+    def field(self) -> Field:
+        """Of the first operand that depends on the picture."""
+        return next(iter(self.fields.values()))
+
+    @property
+    def channels(self) -> int:
+        """The axis of the channels."""
+        return next(axis for axis in (1, 2, 3) if axis not in self.field.axes)
+
+
+def alone(step: LocalStep) -> bool:
+    """Whether the first operand depends on the picture, and no other."""
+    return [name for name in step.node.input if name in step.fields] == [step.node.input[0]]
+
+
+def kept(step: LocalStep) -> Field | None:
+    """Each place of the one output sees the same place of the first operand."""
+    return step.field if alone(step) and _has_one_output(step.node) else None
+
+
+def not_local(step: LocalStep) -> None:
+    """An op that is not followed."""
+    del step
+
+
+def slid(step: LocalStep) -> Field | None:
+    """Behind a window that slides over height and width."""
+    if not alone(step) or step.slides is None or step.field.axes != _IMAGE or not _has_one_output(step.node):
+        return None
+    height, width = (reach.through(*slide) for reach, slide in zip(step.field.reaches, step.slides, strict=True))
+    return Field(step.field.axes, (height, width))
+
+
+def joined(step: LocalStep, *, constants: bool = True) -> Field | None:
+    """Each place sees that of all operands; ``constants``, if they may be, are the same at all places."""
+    field = step.field
+    for name in step.node.input:
+        if name and name not in step.fields and not (constants and _is_even(step.constants.get(name), field)):
             return None
-        if node.op_type in _SLIDING:
-            if slides is None or first.axes != _IMAGE or len([name for name in node.output if name]) != 1:
-                return None
-            height, width = (reach.through(*slide) for reach, slide in zip(first.reaches, slides, strict=True))
-            return Field(first.axes, (height, width))
-        if node.op_type == "Transpose":
-            perm = list(self._view.attributes(node).get("perm", (3, 2, 1, 0)))
-            if perm[0] != 0:
-                return None
-            return Field((perm.index(first.axes[0]), perm.index(first.axes[1])), first.reaches)
-        return first if _keeps(node, self._view.attributes(node), first, self._constants) else None
-
-    def _joined(self, node: onnx.NodeProto, field: Field, moving: Sequence[str]) -> Field | None:
-        for name in node.input:
-            if name not in self.moving and (node.op_type == "Concat" or not self._is_even(name, field)):
-                return None
-        for name in moving[1:]:
-            other = self.fields[name]
-            shapes = [(reach.stride, reach.length) for reach in other.reaches]
-            if other.axes != field.axes or shapes != [(reach.stride, reach.length) for reach in field.reaches]:
-                return None
-            height, width = (a.joined(b) for a, b in zip(field.reaches, other.reaches, strict=True))
-            field = Field(field.axes, (height, width))
-        return field
-
-    def _is_even(self, name: str, field: Field) -> bool:
-        """Whether a constant is the same at every place of the picture."""
-        dims = self._constants.get(name)
-        if dims is None or len(dims) > _RANK:
-            return False
-        whole = (1,) * (_RANK - len(dims)) + dims
-        return all(whole[axis] == 1 for axis in field.axes)
+    for other in step.fields.values():
+        shapes = [(reach.stride, reach.length) for reach in other.reaches]
+        if other.axes != field.axes or shapes != [(reach.stride, reach.length) for reach in field.reaches]:
+            return None
+        height, width = (a.joined(b) for a, b in zip(field.reaches, other.reaches, strict=True))
+        field = Field(field.axes, (height, width))
+    return field
 
 
-def _channels(field: Field) -> int:
-    return next(axis for axis in (1, 2, 3) if axis not in field.axes)
+def _has_one_output(node: onnx.NodeProto) -> bool:
+    return len([name for name in node.output if name]) == 1
 
 
-def _keeps(node: onnx.NodeProto, given: Mapping[str, Any], field: Field, constants: Mapping[str, Dims]) -> bool:
-    """Whether each place of the output sees the same place of the input alone."""
-    if node.op_type in _POINTWISE:
-        if node.op_type in ("LRN", "BatchNormalization") and _channels(field) != 1:
-            return False
-        if node.op_type == "Cast" and given["to"] not in _HELD:
-            return False
-        # One that trains answers by the mean of a batch.
-        trains = given.get("training_mode", 0) != 0
-        return not trains and len([name for name in node.output if name]) == 1
-    rule = _ALONG_CHANNELS.get(node.op_type)
-    return rule is not None and rule(node, given, field, constants)
-
-
-_ALONG_CHANNELS: dict[str, Callable[[onnx.NodeProto, Mapping[str, Any], Field, Mapping[str, Dims]], bool]] = {
-    "Split": lambda _, given, field, __: given["axis"] % _RANK == _channels(field),
-    "LayerNormalization": lambda node, given, field, _: (
-        given["axis"] % _RANK == _channels(field) == _RANK - 1 and len(node.output) == 1
-    ),
-    "MatMul": lambda node, _, field, constants: (
-        _channels(field) == _RANK - 1 and len(constants.get(node.input[1], ())) == 2
-    ),
-}
+def _is_even(dims: Dims | None, field: Field) -> bool:
+    """Whether a constant of a shape is the same at every place of the picture."""
+    if dims is None or len(dims) > RANK:
+        return False
+    whole = (1,) * (RANK - len(dims)) + dims
+    return all(whole[axis] == 1 for axis in field.axes)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
 from xaionnx.data.sample import Sample
-from xaionnx.layers.axis_factors import Axis, Layout, Part, filled, place_on, tokens_on
-from xaionnx.layers.axis_propagation import propagate_axes
+from xaionnx.graph.axis_factors import Axis, Layout, Part, filled, place_on, tokens_on
+from xaionnx.graph.axis_propagation import propagate_axes
 from xaionnx.layers.graph_facts import graph_fact
 from xaionnx.layers.series import series
 from xaionnx.runtime.model import Model

@@ -6,14 +6,12 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from xaionnx.errors import UnsupportedModelError
+from xaionnx.graph.op import find_op
 from xaionnx.layers.graph_facts import graph_fact
 from xaionnx.runtime.model import Model
 
 if TYPE_CHECKING:
     from xaionnx.graph.view import GraphView
-
-# These bring token numbers into the form in which they are looked up.
-_CARRYING = frozenset({"Cast", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity"})
 
 
 def explained(model: Model) -> tuple[str, ...]:
@@ -71,7 +69,7 @@ def embeddings(model: Model) -> list[str]:
     tokens, data = {model.input().name}, {info.name for info in model.inputs}
     data |= view.descendants(data)
     for node in view.nodes:
-        if node.op_type in _CARRYING and node.input[0] in tokens:
+        if find_op(node.op_type).carries and node.input[0] in tokens:
             tokens.update(node.output)
             continue
         one_hot = node.op_type == "OneHot" and node.input[0] in tokens

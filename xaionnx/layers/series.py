@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
 from xaionnx.data.sample import Sample
-from xaionnx.layers.axis_factors import Layout, Part, place_on
-from xaionnx.layers.axis_propagation import propagate_axes
+from xaionnx.graph.axis_factors import Layout, Part, place_on
+from xaionnx.graph.axis_propagation import propagate_axes
 from xaionnx.layers.graph_facts import graph_fact
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr

@@ -20,6 +20,7 @@ import onnx_ir as ir
 
 from xaionnx.autodiff.gradient_builder import GradientBuilder
 from xaionnx.autodiff.rule import Gradient, rule
+from xaionnx.graph.op import Kind, find_op
 from xaionnx.graph.view import DEFAULT_DOMAINS
 
 # Ops whose rule is an estimate; a gradient through one of them is labelled.
@@ -34,14 +35,6 @@ ESTIMATE = "straight through"
 
 # Their first output holds floats in integers' or small floats' clothes.
 _QUANTIZING = frozenset({"DynamicQuantizeLinear", "QuantizeLinear"})
-# These move quantised numbers about without reading them.
-_MOVING = frozenset(
-    {
-        "Concat", "DepthToSpace", "Expand", "Flatten", "Gather", "GatherElements", "GatherND", "Identity", "MaxPool",
-        "Pad", "Reshape", "Resize", "Slice", "SpaceToDepth", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze",
-    }
-)  # fmt: skip
-
 # These calculate with quantised numbers.
 _CALCULATING = frozenset({"ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul"})
 
@@ -64,10 +57,16 @@ def carries(node: ir.Node, index: int, active: Callable[[ir.Value], bool]) -> bo
     # rule, where it would otherwise find that nothing depends on what is explained.
     if node.op_type in _CALCULATING or node.domain not in DEFAULT_DOMAINS:
         return any(value is not None and active(value) for value in node.inputs)
-    if node.op_type not in _MOVING or (node.op_type == "MaxPool" and index > 0):
+    if not _moves_quantised(node) or (node.op_type == "MaxPool" and index > 0):
         return False
     moved = node.inputs if node.op_type == "Concat" else node.inputs[:1]
     return any(value is not None and active(value) for value in moved)
+
+
+def _moves_quantised(node: ir.Node) -> bool:
+    """Whether a node moves quantised numbers about without reading them."""
+    moves = find_op(node.op_type).kind is Kind.MOVES and node.op_type != "Cast"
+    return moves or node.op_type in ("MaxPool", "Resize")
 
 
 @rule("QuantizeLinear")

@@ -1,0 +1,1 @@
+"""What is known of each op: every file lists its entries as OPS. A new op is a file of its own."""

@@ -1,0 +1,24 @@
+"""Arithmetic of two and more tensors, which are broadcast."""
+
+from __future__ import annotations
+
+from xaionnx.graph.locality import Field, LocalStep, kept
+from xaionnx.graph.op import Broadcast, Kind, Op
+
+
+def _per_channel(step: LocalStep) -> Field | None:
+    """One factor a channel, along the second axis; one that trains takes the mean of a batch."""
+    trains = step.attributes.get("training_mode", 0) != 0
+    return None if trains or step.channels != 1 else kept(step)
+
+
+OPS = (
+    *(Op(name, Kind.ADDS, broadcasts=Broadcast()) for name in ("Add", "Sub", "Sum", "Mean")),
+    Op("Mul", Kind.SCALES, broadcasts=Broadcast()),
+    Op("Div", Kind.SCALES, broadcasts=Broadcast()),
+    Op("Neg", Kind.SCALES, local=kept),
+    Op("BatchNormalization", Kind.SCALES, local=_per_channel),
+    Op("Max", Kind.SELECTS, broadcasts=Broadcast()),
+    Op("Min", Kind.SELECTS, broadcasts=Broadcast()),
+    Op("Mod", Kind.OTHER, broadcasts=Broadcast()),
+)
