@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import onnx
 import onnx_ir as ir
@@ -63,23 +63,13 @@ def differentiate(
     graph_model = ir.from_proto(model)
     graph = graph_model.graph
     g = GradientBuilder(graph_model, probe)
-    values = {str(value.name): value for value in graph.inputs}
-    values |= {str(value.name): value for node in graph for value in node.outputs}
-    values |= graph.initializers
-    for name in (out, *wrt, *keep):
-        if name not in values:
-            raise UnknownNameError.among("tensor", name, values)
+    values = _by_name(graph, (out, *wrt, *keep))
     target, sources = values[out], [values[name] for name in wrt]
     g.sources = tuple(sources)
     nodes = list(graph)
     active = _reached(nodes, sources)
     path = _path(nodes, active, target)
-    for source in sources:
-        if target not in active or not _depends(nodes, source, target):
-            raise UnsupportedModelError(
-                f"Tensor '{out}' does not depend on '{source.name}', so there is no gradient. "
-                "Explain a tensor that lies between them, or another input."
-            )
+    _check_dependence(nodes, sources, target)
     _check_rules(path, table, out, wrt)
 
     batch = _batch_name(graph)
@@ -88,41 +78,80 @@ def differentiate(
     seed = g.input(COTANGENT, target.dtype or ir.DataType.FLOAT, None)
     _declare(seed, probe, out, batch)
     own = set(graph.outputs)
-    pending: dict[ir.Value, list[ir.Value]] = defaultdict(list)
-    pending[target].append(_start(g, table, target, seed))
-    totals: dict[ir.Value, ir.Value] = {}
-
-    def total(value: ir.Value) -> Gradient:
-        parts = pending.pop(value, [])
-        if parts:
-            totals[value] = parts[0] if len(parts) == 1 else _sum(g, parts)
-        return totals.get(value)
-
-    kept = set(sources)
-    for node in reversed(path):
-        cotangents = [total(value) for value in node.outputs]
-        if all(cotangent is None for cotangent in cotangents):
-            continue
-        needed = [value is not None and value in active for value in node.inputs]
-        gradients = table[node.op_type](g, node, cotangents, needed)
-        for index, (value, gradient) in enumerate(zip(node.inputs, gradients, strict=True)):
-            if value is not None and gradient is not None and needed[index]:
-                pending[value].append(unbroadcast(g, node, index, gradient))
-        for value in node.outputs:
-            if value not in kept:
-                totals.pop(value, None)
+    cotangents = _Cotangents(g, target, _start(g, table, target, seed))
+    _walk_back(g, path, active, table, cotangents)
     # What is left was added by rules.
     graph.outputs[:] = [value for value in graph.outputs if value not in own]
     for name in dict.fromkeys((out, *keep)):
         _declare(g.output(values[name]), probe, name, batch)
     for source in sources:
-        found, name = total(source), str(source.name)
+        found, name = cotangents.total(source), str(source.name)
         ending = g.output(found if found is not None else g.zeros_like(source), gradient_name(name))
         _declare(ending, probe, name, batch)
     if g.approximations:
         graph_model.metadata_props[APPROXIMATIONS] = "\n".join(g.approximations)
     _prune(graph)
     return ir.to_proto(graph_model)
+
+
+class _Cotangents:
+    """What comes back to each tensor, from all that read it."""
+
+    def __init__(self, g: GradientBuilder, target: ir.Value, start: ir.Value) -> None:
+        self._g = g
+        self._parts: dict[ir.Value, list[ir.Value]] = {target: [start]}
+        self._totals: dict[ir.Value, ir.Value] = {}
+
+    def add(self, value: ir.Value, part: ir.Value) -> None:
+        self._parts.setdefault(value, []).append(part)
+
+    def total(self, value: ir.Value) -> Gradient:
+        """The sum of what came back so far; None where nothing did."""
+        parts = self._parts.pop(value, [])
+        if parts:
+            self._totals[value] = parts[0] if len(parts) == 1 else _sum(self._g, parts)
+        return self._totals.get(value)
+
+    def forget(self, values: Iterable[ir.Value]) -> None:
+        """Let go of totals that are not asked again."""
+        for value in values:
+            self._totals.pop(value, None)
+
+
+def _walk_back(
+    g: GradientBuilder, path: Sequence[ir.Node], active: Collection[ir.Value], table: Table, cotangents: _Cotangents
+) -> None:
+    """Emit the rule of each node from the last to the first."""
+    for node in reversed(path):
+        above = [cotangents.total(value) for value in node.outputs]
+        if all(cotangent is None for cotangent in above):
+            continue
+        needed = [value is not None and value in active for value in node.inputs]
+        gradients = table[node.op_type](g, node, above, needed)
+        for index, (value, gradient) in enumerate(zip(node.inputs, gradients, strict=True)):
+            if value is not None and gradient is not None and needed[index]:
+                cotangents.add(value, unbroadcast(g, node, index, gradient))
+        cotangents.forget(value for value in node.outputs if value not in g.sources)
+
+
+def _by_name(graph: ir.Graph, asked: Iterable[str]) -> dict[str, ir.Value]:
+    """All tensors of a graph, among which those that are ``asked`` must be."""
+    values = {str(value.name): value for value in graph.inputs}
+    values |= {str(value.name): value for node in graph for value in node.outputs}
+    values |= graph.initializers
+    for name in asked:
+        if name not in values:
+            raise UnknownNameError.among("tensor", name, values)
+    return values
+
+
+def _check_dependence(nodes: Sequence[ir.Node], sources: Iterable[ir.Value], target: ir.Value) -> None:
+    for source in sources:
+        if target not in _reached(nodes, [source]):
+            raise UnsupportedModelError(
+                f"Tensor '{target.name}' does not depend on '{source.name}', so there is no gradient. "
+                "Explain a tensor that lies between them, or another input."
+            )
 
 
 def _start(g: GradientBuilder, table: Table, target: ir.Value, seed: ir.Value) -> ir.Value:
@@ -181,10 +210,6 @@ def _path(nodes: Sequence[ir.Node], active: set[ir.Value], target: ir.Value) -> 
                 wanted.update(taken)
                 path.append(node)
     return path[::-1]
-
-
-def _depends(nodes: Iterable[ir.Node], source: ir.Value, target: ir.Value) -> bool:
-    return target in _reached(nodes, [source])
 
 
 def _check_rules(path: Iterable[ir.Node], table: Table, out: str, wrt: Sequence[str]) -> None:
