@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, final
 from xaionnx.data.sample import Sample
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.explainers._cams.gradient_cam import CamFormula, GradientCamExplainer
-from xaionnx.layers.linear_head import obstacle, places_of
+from xaionnx.layers.linear_head import obstacle, place_axes
 from xaionnx.parameters import flag
 from xaionnx.runtime.model import Model
 from xaionnx.targets.scores import logits_of
@@ -79,6 +79,6 @@ def _instead(model: Model, layer: str, tensor: str, sample: Sample) -> str:
     logits = logits_of(model, tensor)
     if logits != tensor and obstacle(model, layer, logits, sample) is None:
         return f"Read the target from '{logits}', in front of the probabilities: output='{logits}', --output {logits}."
-    if places_of(model, layer, sample):
+    if place_axes(model, layer, sample):
         return "Use grad_cam or hi_res_cam, which ask for no such head."
     return "It holds no places of a picture, nor of tokens; use integrated_gradients, which asks for none."

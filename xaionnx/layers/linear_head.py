@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from xaionnx.data.sample import Sample
+from xaionnx.graph.axis_factors import Axis, Layout, Part
+from xaionnx.graph.axis_propagation import propagate_axes
+from xaionnx.graph.op import find_op
+from xaionnx.graph.view import SHAPE_READERS
 from xaionnx.layers.axes import Axes
 from xaionnx.layers.graph_facts import graph_fact
 from xaionnx.runtime.model import Model
@@ -18,18 +21,10 @@ if TYPE_CHECKING:
 
 _Shapes = Mapping[str, Sequence[int | None]]
 
-_ALIKE: Final = frozenset({"Identity", "Dropout", "Cast", "Add", "Sub"})
-_SCALING: Final = frozenset({"Mul", "Div"})
-_RESHAPING: Final = frozenset({"Flatten", "Reshape", "Squeeze", "Unsqueeze"})
-_POOLING: Final = frozenset({"GlobalAveragePool", "AveragePool", "ReduceMean"})
-_LINEAR: Final = (
-    _ALIKE | _SCALING | _RESHAPING | _POOLING | {"Transpose", "Gemm", "MatMul", "Conv", "BatchNormalization"}
-)
-# Linear in their first operand alone.
-_FIRST: Final = _RESHAPING | _POOLING | {"Div", "Dropout", "Cast", "Transpose", "Identity", "BatchNormalization"}
+_NO_POOLING: Final = "no pooling over all places stands"
 
 
-def places_of(model: Model, layer: str, sample: Sample) -> tuple[int, ...]:
+def place_axes(model: Model, layer: str, sample: Sample) -> tuple[int, ...]:
     """The axes of a layer that hold its places, counted from the last; none where it is known to have none."""
     shape = _known(model, sample).get(layer, ())
     if not shape or None in shape:
@@ -44,7 +39,7 @@ def obstacle(model: Model, layer: str, tensor: str, sample: Sample) -> str | Non
     None where a pooling over all places and linear ops alone stand there: then the slope of each number of the tensor
     is the same at all places of a channel, whatever the layer holds.
     """
-    places, known = places_of(model, layer, sample), _known(model, sample)
+    places, known = place_axes(model, layer, sample), _known(model, sample)
     key = ("head", layer, tensor, tuple((name, x.shape) for name, x in sample.own.items()))
     return graph_fact(model, key, lambda view: _obstacle(view, layer, tensor, places, known))
 
@@ -61,17 +56,44 @@ def _obstacle(view: GraphView, layer: str, tensor: str, places: Sequence[int], k
     for node in view.nodes:
         read = [number for number, name in enumerate(node.input) if name in moving]
         # What is read of a shape alone carries no numbers.
-        if not read or node.op_type in ("Shape", "Size") or wanted.isdisjoint(node.output):
+        if not read or node.op_type in SHAPE_READERS or wanted.isdisjoint(node.output):
             continue
-        first = node.op_type not in _FIRST or read[0] == 0
-        if len(read) > 1 or node.op_type not in _LINEAR or not first or _by_batch(node):
+        entry = find_op(node.op_type)
+        first = not (entry.regroups or node.op_type in _FIRST) or read[0] == 0
+        if len(read) > 1 or not (entry.regroups or node.op_type in _EVEN) or not first or _by_batch(node):
             return f"{node.op_type} stands"
         moving.update(node.output)
         way.append((node, read[0]))
-    rest: Sequence[int] | None = places
+    layouts = propagate_axes(view, {layer: _started(known.get(layer) or (None,) * 4, places)}, known).layouts
+    left = bool(places)
     for node, number in way:
-        rest = _behind(view, node, number, rest, known) if rest else rest
-    return None if places and rest == () else "no pooling over all places stands"
+        held = layouts.get(node.input[number], ())
+        if not places or not _holding(held):
+            continue
+        step = _Step(node, number, view.attributes(node), held, known)
+        even = find_op(node.op_type).regroups or _EVEN[node.op_type](step)
+        if not even or node.output[0] not in layouts:
+            return _NO_POOLING
+        left = bool(_holding(layouts[node.output[0]]))
+    return _NO_POOLING if left or not places else None
+
+
+def _started(shape: Sequence[int | None], places: Sequence[int]) -> Layout:
+    """The axes of the layer itself."""
+    kinds = {len(shape) + axis: letter for axis, letter in zip(places, "UVW", strict=False)}
+    found = list[Axis]()
+    for axis, size in enumerate(shape):
+        if axis in kinds:
+            found.append((Part.place(kinds[axis], size or 0, size or 0),))
+        else:
+            found.append((Part("C" if axis else "N", size or 0),))
+    return tuple(found)
+
+
+def _holding(layout: Layout) -> list[int]:
+    """The axes along which places lie, several of them."""
+    held = [any(part.size != 1 and part.kind not in ("N", "C") for part in axis) for axis in layout]
+    return [axis for axis, several in enumerate(held) if several]
 
 
 def _by_batch(node: onnx.NodeProto) -> bool:
@@ -80,65 +102,70 @@ def _by_batch(node: onnx.NodeProto) -> bool:
     return node.op_type == "BatchNormalization" and (training or any(node.output[1:]))
 
 
-def _behind(
-    view: GraphView, node: onnx.NodeProto, number: int, places: Sequence[int], known: _Shapes
-) -> tuple[int, ...] | None:
-    """The axes of the places behind a node, where they still count alike; none are left behind their mean."""
-    told = view.attributes(node)
-    shape, behind = known.get(node.input[number], ()), known.get(node.output[0], ())
-    rank, op = len(shape), node.op_type
-    if op in _ALIKE:
-        return tuple(places)
-    if op == "BatchNormalization":
-        # One factor for each number along the second axis.
-        return tuple(places) if rank and 1 - rank not in places and told.get("spatial", 1) else None
-    if op in _SCALING:
-        other = known.get(node.input[1 - number])
-        even = other is not None and all(len(other) < -axis or other[axis] == 1 for axis in places)
-        return tuple(places) if even else None
-    if op == "GlobalAveragePool":
-        return tuple(axis for axis in places if axis < 2 - (rank or 4))
-    if not rank or None in shape or None in behind:
-        return None
-    sizes = [size or 0 for size in shape]
-    if op == "Transpose":
-        order = list(told.get("perm", range(rank)[::-1]))
-        return tuple(sorted(order.index(rank + axis) - rank for axis in places))
-    if op in _RESHAPING:
-        return _reshaped(sizes, [size or 0 for size in behind], places)
-    if op == "ReduceMean":
-        return _reduced(view, node, rank, places)
-    if op == "MatMul":
-        return tuple(places) if number == 0 and -1 not in places and len(behind) == rank else None
-    if op == "Conv" or op == "AveragePool":
-        window = list(told["kernel_shape"] if "kernel_shape" in told else known.get(node.input[1], ())[2:])
-        return _slid(op, number, sizes, window, told, places) if _unpadded(told) else None
-    return None
+class _Step(NamedTuple):
+    """A node on the way, the operand that comes from the layer, and how the axes of that read."""
+
+    node: onnx.NodeProto
+    number: int
+    attributes: Mapping[str, Any]
+    layout: Layout
+    known: _Shapes
 
 
-def _slid(
-    op: str, number: int, sizes: Sequence[int], window: Sequence[int], told: Mapping[str, Any], places: Sequence[int]
-) -> tuple[int, ...] | None:
-    """Behind a window that slides: at single places, or over tiles that leave none out."""
-    steps = told.get("strides", [1] * len(window))
-    left = []
-    for axis in places:
-        if axis < -len(window):  # the channels of this op
-            if op == "Conv":
-                return None
-            left.append(axis)
-            continue
-        size, step, side = window[axis], steps[axis], sizes[axis]
-        if op == "Conv" and (number > 0 or not size == step == 1):
-            return None
-        if op == "Conv" or size != side:
-            if size != step or side % size:
-                return None
-            left.append(axis)
-    return tuple(left)
+def _always(step: _Step) -> bool:
+    del step
+    return True
 
 
-def _unpadded(told: Mapping[str, Any]) -> bool:
+def _scaled_alike(step: _Step) -> bool:
+    """By a factor that is the same at all places."""
+    other, rank = step.known.get(step.node.input[1 - step.number]), len(step.layout)
+    return other is not None and all(
+        len(other) < rank - axis or other[axis - rank] == 1 for axis in _holding(step.layout)
+    )
+
+
+def _normalised_alike(step: _Step) -> bool:
+    """By a factor for each number along the second axis."""
+    return len(step.layout) > 1 and 1 not in _holding(step.layout) and bool(step.attributes.get("spatial", 1))
+
+
+def _multiplied_alike(step: _Step) -> bool:
+    """By a matrix over the last axis."""
+    return step.number == 0 and len(step.layout) - 1 not in _holding(step.layout)
+
+
+def _weighed_alike(step: _Step) -> bool:
+    """At single places."""
+    window, steps = _window(step)
+    if step.number > 0 or 1 in _holding(step.layout) or not _is_unpadded(step):
+        return False
+    return all(window[axis - 2] == steps[axis - 2] == 1 for axis in _holding(step.layout))
+
+
+def _averaged_alike(step: _Step) -> bool:
+    """Over tiles that leave no place out."""
+    window, steps = _window(step)
+    if not _is_unpadded(step):
+        return False
+    sizes = step.known.get(step.node.input[0], ())
+    for axis in _holding(step.layout):
+        side = sizes[axis] if axis < len(sizes) else None
+        if axis < 2 or not side:
+            return False
+        size = window[axis - 2]
+        if size != side and (size != steps[axis - 2] or side % size):
+            return False
+    return True
+
+
+def _window(step: _Step) -> tuple[Sequence[int], Sequence[int]]:
+    window = list(step.attributes.get("kernel_shape") or [size or 0 for size in step.known[step.node.input[1]][2:]])
+    return window, step.attributes.get("strides", [1] * len(window))
+
+
+def _is_unpadded(step: _Step) -> bool:
+    told = step.attributes
     return (
         told.get("auto_pad", "NOTSET") in ("NOTSET", "VALID")
         and not any(told.get("pads", ()))
@@ -146,32 +173,17 @@ def _unpadded(told: Mapping[str, Any]) -> bool:
     )
 
 
-def _reduced(view: GraphView, node: onnx.NodeProto, rank: int, places: Sequence[int]) -> tuple[int, ...] | None:
-    told = view.attributes(node)
-    axes = told.get("axes")
-    if len(node.input) > 1 and node.input[1]:
-        held = view.small(node.input[1])
-        if held is None:
-            return None
-        axes = held.tolist()
-    if not axes and told.get("noop_with_empty_axes", 0):
-        return tuple(places)
-    gone = {int(axis) % rank - rank for axis in axes} if axes else set(range(-rank, 0))
-    left = [axis for axis in places if axis not in gone]
-    if told.get("keepdims", 1):
-        return tuple(left)
-    return tuple(axis + sum(other > axis for other in gone) for axis in left)
-
-
-def _reshaped(shape: Sequence[int], behind: Sequence[int], places: Sequence[int]) -> tuple[int, ...] | None:
-    """The axes that hold the same places, neither more nor less, where they lie side by side."""
-    rank, after = len(shape), len(behind)
-    first, last = rank + min(places), rank + max(places) + 1
-    if last - first != len(places):
-        return None
-    ahead, count = math.prod(shape[:first]), math.prod(shape[first:last])
-    for start in range(after):
-        for stop in range(start + 1, after + 1):
-            if math.prod(behind[:start]) == ahead and math.prod(behind[start:stop]) == count:
-                return tuple(range(start - after, stop - after))
-    return None
+# Linear ops beside those that regroup, and whether all places of a channel count alike behind them.
+_EVEN: Final[Mapping[str, Callable[[_Step], bool]]] = {
+    **dict.fromkeys(("Identity", "Dropout", "Cast", "Add", "Sub", "GlobalAveragePool", "ReduceMean"), _always),
+    **dict.fromkeys(("Mul", "Div"), _scaled_alike),
+    "BatchNormalization": _normalised_alike,
+    "MatMul": _multiplied_alike,
+    "Gemm": lambda step: not _holding(step.layout),
+    "Conv": _weighed_alike,
+    "AveragePool": _averaged_alike,
+}
+# Linear in their first operand alone.
+_FIRST: Final = frozenset(
+    {"Div", "Dropout", "Cast", "Identity", "BatchNormalization", "GlobalAveragePool", "AveragePool", "ReduceMean"}
+)

@@ -15,9 +15,10 @@ def _reduced(step: AxisStep) -> Layout | None:
     if len(layout) < 2:
         return aligned(step)
     axes = step.numbers(1, "axis" if arg else "axes")
-    if axes is None and len(step.node.input) > 1:
+    if axes is None and any(step.node.input[1:]):
         return None
-    gone = range(len(layout)) if axes is None else {axis % len(layout) for axis in axes}
+    every = set() if step.attributes.get("noop_with_empty_axes", 0) else set(range(len(layout)))
+    gone = {axis % len(layout) for axis in axes} if axes else every
     kept = step.attributes.get("keepdims", 1)
     return tuple(() if at in gone else axis for at, axis in enumerate(layout) if kept or at not in gone)
 
