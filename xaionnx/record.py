@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from xaionnx.attribution import Attribution
     from xaionnx.explainer import Explainer
     from xaionnx.request import Request
+    from xaionnx.targets.resolve import ResolvedTargets
 
 
 def record(explainer: Explainer, request: Request, found: Attribution) -> Explanation:
@@ -61,10 +62,19 @@ def record(explainer: Explainer, request: Request, found: Attribution) -> Explan
         },
         provenance={
             **_provenance(explainer, request),
+            "quantity": _quantity(resolved),
             "parameters": told_parameters(explainer, {**explainer.resolved_parameters(), **found.parameters}),
             **found.facts,
         },
     )
+
+
+def _quantity(resolved: ResolvedTargets) -> str | dict[str, str]:
+    """What the targets are, such as ``probability``; by their names where they are not alike."""
+    told = resolved.quantities
+    if len(set(told)) == 1:
+        return told[0]
+    return {str(name): what for names, what in zip(resolved.names, told, strict=True) for name in names}
 
 
 def _unnamed(arrays: Mapping[str, Array], main: str) -> Arrays:

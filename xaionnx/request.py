@@ -132,6 +132,11 @@ class Request:
         return known
 
     @property
+    def report(self) -> tuple[Target, ...]:
+        """The further targets whose values are wanted."""
+        return self._report
+
+    @property
     def reported(self) -> tuple[Array, Array]:
         """What the targets of the report resolved to, in words, and their values, (R, N) each."""
         if self._reported is None:

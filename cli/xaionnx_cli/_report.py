@@ -16,6 +16,7 @@ from xaionnx.explanation import Explanation
 from xaionnx.request import Request
 from xaionnx.runtime.model import Model
 from xaionnx.targets.kinds.top import Top
+from xaionnx.targets.scores import unnormalised
 from xaionnx.targets.selection import TargetTerm
 from xaionnx.targets.target import Target
 from xaionnx.typing import Array, Document
@@ -27,11 +28,12 @@ _LONGEST = 32
 
 @dataclass(frozen=True)
 class Score:
-    """A class, its score, and its probability where the output holds another number."""
+    """A class, its score, its probability where the output holds another number, and what the score is."""
 
     name: str
     score: float
     probability: float
+    quantity: str
 
 
 @final
@@ -60,8 +62,15 @@ def top_classes(request: Request) -> list[list[Score]]:
     """What :class:`TopClasses` found for each sample, the highest classes first."""
     names, values = request.reported
     count = len(names) // 2
+    if not count:
+        return [[] for _ in request.samples]
+    scores, chances = values[:count], values[count:]
+    (report,) = request.report
+    tensor = report.tensor(request.model)
+    alike = np.allclose(scores, chances, rtol=1e-9, atol=1e-12)
+    told = "probability" if alike else unnormalised(tensor, request.model, count)
     return [
-        [Score(str(names[k, n]), float(values[k, n]), float(values[count + k, n])) for k in range(count)]
+        [Score(str(names[k, n]), float(scores[k, n]), float(chances[k, n]), told) for k in range(count)]
         for n in range(len(request.samples))
     ]
 
@@ -93,13 +102,25 @@ def plain(text: str) -> str:
 
 
 def class_lines(top: Sequence[Score]) -> list[str]:
-    """A line for each class: its name, score and probability."""
-    width = max((len(score.name) for score in top), default=0)
+    """A line for each class, under a head that says what its numbers are."""
+    if not top:
+        return []
+    told = top[0].quantity
+    columns = {told: [f"{score.score:.4g}" for score in top]}
+    chances = [f"{100 * score.probability:.2f} %" for score in top]
+    if told == "probability":
+        columns = {told: chances}
+    elif told != "value":
+        # That scores are logits is not told, but their softmax shows how far they are apart.
+        columns["softmax" if told == "score" else "probability"] = chances
+    cells = [list(columns), *zip(*columns.values(), strict=True)]
+    wide = [max(9, *map(len, column)) for column in zip(*cells, strict=True)]
+    names = ["", *(plain(score.name) for score in top)]
+    width = max(map(len, names))
     lines = []
-    for score in top:
-        same = math.isclose(score.score, score.probability, abs_tol=1e-12)
-        chance = f"{100 * score.probability:6.2f} %"
-        lines.append(f"  {plain(score.name):<{width}}  {chance if same else f'{score.score:9.4g}  {chance}'}")
+    for name, row in zip(names, cells, strict=True):
+        numbers = "".join(f"  {cell:>{size}}" for cell, size in zip(row, wide, strict=True))
+        lines.append(f"  {name:<{width}}{numbers}")
     return lines
 
 

@@ -34,14 +34,28 @@ def test_the_report(run, digits, picture, tmp_path):
     scores = xaionnx.Model.load(digits).run({"pixels": x})["logits"][0].astype(float)
     chances = np.exp(scores) / np.exp(scores).sum()
     order = np.argsort(-scores)[:5]
-    assert [line.split() for line in lines[3:8]] == [
+    assert lines[3].split() == ["logit", "probability"]
+    assert [line.split() for line in lines[4:9]] == [
         [str(k), f"({k})", f"{scores[k]:.4g}", f"{100 * chances[k]:.2f}", "%"] for k in order
     ]
-    assert lines[8] == f"  occlusion of {order[0]} ({order[0]}) = {scores[order[0]]:.4g}"
-    assert lines[9].startswith("  17 evaluations in ")
-    assert lines[10:] == [f"  saved {tmp_path / 'out.png'}"]
+    assert lines[9] == f"  occlusion of {order[0]} ({order[0]}) = {scores[order[0]]:.4g}"
+    assert lines[10].startswith("  17 evaluations in ")
+    assert lines[11:] == [f"  saved {tmp_path / 'out.png'}"]
     with Image.open(tmp_path / "out.png") as drawn:
         assert drawn.format == "PNG"
+
+
+@pytest.mark.parametrize(
+    ("model", "head"),
+    [("german_credit_forest.onnx", ["probability"]), ("german_credit_mlp.onnx", ["logit", "probability"])],
+)
+def test_the_columns_of_the_classes_are_headed_by_what_they_hold(run, tmp_path, model, head):
+    rows = (MODELS / "data" / "german_credit_sample.csv").read_text().splitlines()[:2]
+    (tmp_path / "rows.csv").write_text("\n".join(rows) + "\n")
+    words = ("explain", "feature_ablation", MODELS / model, tmp_path / "rows.csv")
+    assert run(*words).stdout.splitlines()[3].split() == head
+    (only,) = json.loads(run(*words, "--json").stdout)["results"]
+    assert only["top"][0]["quantity"] == only["explanation"]["provenance"]["quantity"] == head[0]
 
 
 def test_options_reach_the_method(run, digits, picture, tmp_path):

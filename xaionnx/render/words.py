@@ -36,8 +36,15 @@ def class_and_score(one: Explanation) -> str:
     digits, _, rest = name.partition(" ")
     if digits.isdigit() and rest == f"({digits})":
         name = f"class {digits}"  # labels that are but the numbers again
-    joint = " " if name.endswith(", probability") else " · score "
+    joint = " " if name.endswith(", probability") else f" · {quantity(one)} "
     return f"{name}{joint}{number_words(float(one.prediction[0]))}"
+
+
+def quantity(one: Explanation) -> str:
+    """What the target is: ``probability``, ``value`` or the like; ``score`` of logits, and where nothing tells."""
+    told = one.provenance.get("quantity", "score")
+    what = str(told.get(str(one.target[0]), "score") if isinstance(told, dict) else told)
+    return "score" if what == "logit" else what
 
 
 def method_words(one: Explanation) -> str:
@@ -184,7 +191,7 @@ def _conserved(one: Explanation) -> str | None:
     """What the values add up to, where that is the target itself rather than a change of it."""
     if one.provenance.get("adds_up_to") != "target":
         return None
-    return "probability" if str(one.target[0]).endswith(", probability") else "score"
+    return "probability" if str(one.target[0]).endswith(", probability") else quantity(one)
 
 
 def _value(value: Any) -> str:

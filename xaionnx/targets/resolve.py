@@ -10,7 +10,7 @@ import numpy as np
 
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
-from xaionnx.targets.scores import refuse_rows
+from xaionnx.targets.scores import flat, quantity, refuse_rows
 from xaionnx.targets.selection import TargetSet, TargetTerm
 from xaionnx.targets.target import Target
 from xaionnx.typing import Array, TargetLike
@@ -66,6 +66,20 @@ class ResolvedTargets:
     def tensors(self) -> tuple[str, ...]:
         """Names of the tensors that the T targets read."""
         return tuple(dict.fromkeys(term.tensor for term in self.terms))
+
+    @property
+    def quantities(self) -> list[str]:
+        """What each of the T targets is, as `xaionnx.targets.scores.quantity` says; ``value`` if it is of no class."""
+        return [self._quantity(term) for term in self.terms]
+
+    def _quantity(self, term: TargetTerm) -> str:
+        if term.activation in ("softmax", "sigmoid"):
+            return "probability"
+        output = self.answers[term.tensor]
+        single = term.indices.shape[1] == 1 and term.reference is None and term.activation == "identity"
+        classes = flat(output).shape[1] == max(output.shape[1:], default=1)
+        is_output = any(info.name == term.tensor for info in self.model.outputs)
+        return quantity(output, term.tensor, self.model) if single and classes and is_output else "value"
 
     __repr__ = short_repr
 

@@ -88,6 +88,26 @@ def to_probability(output: Array, tensor: str, model: Model) -> str:
     return "sigmoid" if single else "softmax"
 
 
+def quantity(output: Array, tensor: str, model: Model) -> str:
+    """What the numbers of a tensor with one axis of classes are: ``probability``, or as `unnormalised` says."""
+    if to_probability(output, tensor, model) == "identity":
+        return "probability"
+    return unnormalised(tensor, model, flat(output).shape[1])
+
+
+def unnormalised(tensor: str, model: Model, count: int) -> str:
+    """What the ``count`` numbers of a tensor are that are no probabilities.
+
+    ``logit`` or ``log probability`` where the spec or the graph tells; otherwise ``score``, and ``value`` where there
+    is but one, which need not speak for a class.
+    """
+    if _said(tensor, model) == "logits":
+        return "logit"
+    if ending(model.view, tensor) == "LogSoftmax":
+        return "log probability"
+    return "value" if count == 1 else "score"
+
+
 def logits_of(model: Model, tensor: str) -> str:
     """The tensor that the last softmax or sigmoid of the graph reads; ``tensor`` itself where it ends in none.
 
