@@ -21,10 +21,10 @@ import pytest
 )
 def test_the_report_tells_the_gap(run, digits, picture, method, options, said):
     lines = run("explain", method, digits, picture, "-t", "3", *options).stdout.splitlines()
-    assert [line for line in lines if re.fullmatch(f"  {said}", line)] == [lines[9]]
+    assert [line for line in lines if re.fullmatch(f"  {said}", line)] == [lines[10]]
     two = run("explain", method, digits, picture, "-t", "3", "-t", "probability:1", *options).stdout.splitlines()
-    assert re.fullmatch(rf"  3 \(3\): {said}", two[9])
-    assert re.fullmatch(rf"  1 \(1\), probability: {said.replace('score', 'probability')}", two[10])
+    assert re.fullmatch(rf"  3 \(3\): {said}", two[10])
+    assert re.fullmatch(rf"  1 \(1\), probability: {said.replace('score', 'probability')}", two[11])
 
 
 def test_the_report_and_the_document_warn_of_what_is_off(run, digits, picture):

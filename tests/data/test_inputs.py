@@ -135,6 +135,7 @@ def test_a_table_from_its_file():
     rows = TABLE.read_text().splitlines()
     assert found.arrays["features"].shape == (len(rows) - 1, 20)
     assert found.names[0] == f"{TABLE}:2"
+    assert found.provenance()["conversions"] == ["rows are 20 columns in the order of the spec"]
     age = rows[0].split(",").index("age_in_years")
     column = list(model.spec.columns).index("age_in_years")
     assert found.arrays["features"][0, column] == float(rows[1].split(",")[age])
@@ -157,6 +158,15 @@ def test_a_guessed_spec_is_said(tmp_path, pixels):
         result = xaionnx.explain(bare, pixels, "occlusion", window=4, stride=4)
     assert [str(one.message) for one in caught] == [note]
     assert note in result.provenance["conversions"]
+    assert result.provenance["guessed_spec"] is True
+
+
+def test_nothing_is_guessed_of_ready_arrays(tmp_path):
+    bare = tmp_path / "bare.onnx"
+    bare.write_bytes((MODELS / "mnist_vae_decoder.onnx").read_bytes())
+    np.save(tmp_path / "x.npy", np.zeros((1, 16), np.float32))
+    found = xaionnx.Model.load(bare).read(tmp_path / "x.npy")
+    assert (found.notes, found.conversion, found.guessed) == ((), None, False)
 
 
 def test_pixels_that_the_model_itself_takes_stay_as_they_are(tmp_path):

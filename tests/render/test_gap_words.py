@@ -45,12 +45,12 @@ def test_a_net_with_a_bias_keeps_its_share():
     model = planted.load(planted.linear([[1.0, 2.0]], [1.0]))
     x = np.float32([[1, 1]])
     assert told(xaionnx.explain(model, x, Lrp(composite="epsilon"), 0)) == [
-        "25 % of the score stayed in biases or the stabiliser"
+        "25 % of the value stayed in biases or the stabiliser"
     ]
     assert told(xaionnx.explain(model, x, "deep_lift", 0)) == ["gap 0 % of the change"]
     assert told(xaionnx.explain(model, x, "integrated_gradients", 0, steps=2)) == ["gap 0 % of the change, 2 steps"]
     noisy = xaionnx.explain(model, x, "smooth_grad", 0, inner=Lrp(composite="epsilon"), draws=2, noise=1e-6)
-    assert told(noisy) == ["gap 25 % of the score"]
+    assert told(noisy) == ["gap 25 % of the value"]
 
 
 def test_each_target_has_its_own_gap():
@@ -76,4 +76,4 @@ def test_without_biases_it_is_the_stabiliser_that_keeps():
     """Of x the epsilon rule with an offset of half of it leaves a third."""
     model = planted.load(planted.linear([[1.0]], [0.0]))
     found = xaionnx.explain(model, np.float32([[2]]), Lrp(composite="epsilon", epsilon=0.5), 0)
-    assert told(found) == ["33 % of the score stayed in biases or the stabiliser"]
+    assert told(found) == ["33 % of the value stayed in biases or the stabiliser"]

@@ -38,8 +38,8 @@ class InputBatch:
         What was converted or left undone, each once with the files it concerns.
     sha256s : tuple of str or None
         One a sample: the hash of the file it came from; None in memory.
-    pixels : str or None
-        How pixels became the tensor, in words; None where there were none.
+    conversion : str or None
+        How pixels or rows of a CSV file became the tensor, in words; None where arrays were ready.
     """
 
     x: NDArray[Any]
@@ -47,7 +47,7 @@ class InputBatch:
     names: tuple[str, ...]
     notes: tuple[str, ...]
     sha256s: tuple[str | None, ...]
-    pixels: str | None = None
+    conversion: str | None = None
 
     __repr__ = short_repr
 
@@ -62,7 +62,7 @@ class _Part:
     names: list[str]
     notes: tuple[str, ...]
     sha256: str | None
-    pixels: bool = False
+    converted: bool = False
 
 
 # What is converted without a file: a picture that is open in Pillow, or its pixels in uint8, (H, W, 3) or (H, W).
@@ -147,7 +147,7 @@ def read_inputs(
         names=tuple(name for part in parts for name in part.names),
         notes=_notes(spec, parts),
         sha256s=tuple(part.sha256 for part in parts for _ in part.names),
-        pixels=_pixels(spec) if any(part.pixels for part in parts) else None,
+        conversion=_conversion(spec, parts[0]) if any(part.converted for part in parts) else None,
     )
     return batch, refusals
 
@@ -164,7 +164,7 @@ def _read(
         mark = "{}[{}]" if is_array else "{}:{}"
         names = [mark.format(path, row) for row in table.rows]
         values = table.values.astype(dtype, copy=False)
-        return _Part(str(path), values, [], names, table.notes, table.sha256), refused
+        return _Part(str(path), values, [], names, table.notes, table.sha256, not is_array), refused
     if is_array:
         return _array_part(path, spec, dtype, read_array(path, spec.name), side)
     if spec.kind == "picture":
@@ -183,7 +183,7 @@ def _in_memory(source: InMemory, name: Path, spec: InputSpec, exif: bool) -> Pic
 def _picture_part(picture: Picture, name: str, spec: InputSpec, dtype: DType, side: int | None) -> _Part:
     x = spec.to_tensor([picture.array], dtype)
     display = _display(picture.array, spec, side)
-    return _Part(name, x, [display], [name], picture.notes, picture.sha256, pixels=True)
+    return _Part(name, x, [display], [name], picture.notes, picture.sha256, converted=True)
 
 
 def _array_part(
@@ -256,7 +256,7 @@ def _notes(spec: InputSpec, parts: list[_Part]) -> tuple[str, ...]:
         for note in part.notes:
             concerned[note].append(Path(part.name).name)
     notes = []
-    if spec.guessed:
+    if spec.guessed and any(part.converted for part in parts):
         notes.append(f"no spec beside the model, so it was guessed from its shape: {_form(spec)}")
     for note, names in concerned.items():
         listed = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
@@ -272,7 +272,9 @@ def _form(spec: InputSpec) -> str:
     return f"{spec.layout}, {size}, {spec.color}, black is {_channels(black)} and white is {_channels(white)}"
 
 
-def _pixels(spec: InputSpec) -> str:
+def _conversion(spec: InputSpec, part: _Part) -> str:
+    if spec.kind == "table":
+        return f"rows are {part.x.shape[1]} columns in the order of the {'spec' if spec.columns else 'file'}"
     return f"pixels are converted to {_form(spec)}" + (f", resized by {spec.resize}" if spec.size else "")
 
 

@@ -54,10 +54,10 @@ class Inputs:
         What was converted or left undone, and the spec where it was guessed.
     refused : tuple of Refusal
         Files and rows that were left out.
-    pixels : str or None
-        How pixels became the tensor, in words.
+    conversion : str or None
+        As in `InputBatch`.
     guessed : bool
-        Whether the spec that converted them was guessed from the model's shapes; the first note says so.
+        Whether they were converted by a spec that was guessed from the model's shapes; the first note says so.
     """
 
     arrays: dict[str, Array]
@@ -66,7 +66,7 @@ class Inputs:
     displays: list[Array] | None = None
     notes: tuple[str, ...] = ()
     refused: tuple[Refusal, ...] = ()
-    pixels: str | None = None
+    conversion: str | None = None
     guessed: bool = False
 
     __repr__ = short_repr
@@ -75,8 +75,11 @@ class Inputs:
         """The samples' files and what was converted, for a record; empty where arrays were given."""
         if not self.names:
             return {}
-        conversions = [*([self.pixels] if self.pixels else []), *self.notes]
-        told = {"inputs": list(self.names), "file_sha256": list(self.sha256s), "conversions": conversions}
+        told: Document = {
+            "inputs": list(self.names),
+            "file_sha256": list(self.sha256s),
+            "conversions": [*filter(None, [self.conversion]), *self.notes],
+        }
         return told | {"guessed_spec": True} if self.guessed else told
 
 
@@ -149,8 +152,8 @@ def convert(
         displays,
         batch.notes,
         tuple(refused),
-        batch.pixels,
-        spec.guessed,
+        batch.conversion,
+        spec.guessed and batch.conversion is not None,
     )
 
 
