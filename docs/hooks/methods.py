@@ -221,7 +221,8 @@ def _facts(kind: type[Explainer]) -> str:
 
 def _calls(name: str) -> str:
     return (
-        f'```python\nxaionnx.explain(model, x, "{name}")\n```\n\n'
+        f'```python\nxaionnx.explain(model, x, "{name}")\n'
+        f"xaionnx.methods.{name}(model, x)  # the same; editors complete its settings\n```\n\n"
         f"```bash\nxaionnx explain {name} MODEL.onnx INPUT -o OUT.png\n```"
     )
 

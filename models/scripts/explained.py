@@ -2,10 +2,10 @@
 
 Needs xaionnx alone, and some minutes. Run it in the root of the repository, with names of pictures for some of them::
 
-    python models/scripts/explained.py [cat] [astronaut] [mistaken] [methods]
+    python models/scripts/explained.py [cat] [astronaut] [mistaken] [METHOD ...]
 
-``methods`` explains one photo by every method: docs/pictures/methods/ has a picture with its caption of each, a small
-one without for the gallery, and costs.json, which tells what each took.
+One photo is explained by every method, or by those that are named: docs/pictures/methods/ has a picture of each with
+its caption, a small one without for the gallery, and costs.json, which tells what each took.
 """
 
 import json
@@ -44,6 +44,8 @@ OF_TRANSFORMERS = {"attention_rollout", "attention_relevance"}
 SIZE, THUMBNAIL = (480, 320), (240, 160)
 # Crops of the photographs, from which patterns are estimated.
 CROPS = 160
+# Need patterns, estimated from inputs.
+OF_PATTERNS = {"pattern_net", "pattern_attribution"}
 # A four.
 DIGIT = 16
 # Of the decoder: the last map but for the mask itself.
@@ -78,13 +80,16 @@ def cat() -> Image.Image:
     return render.overlay(xaionnx.explain(model, model.spec.to_tensor([pixels]), "rise"), pixels, stretched=True)
 
 
-def methods() -> None:
-    """The coffee by every method, and a digit by those of transformers."""
+def methods(names: list[str]) -> None:
+    """The coffee by some methods, and a digit by those of transformers."""
     model, coffee = classifier(), Image.open(MODELS / "photos" / "coffee.jpg").convert("RGB")
-    patterns = estimate_patterns(model, model.spec.to_tensor(crops()))
-    settings = SETTINGS | {key: {"patterns": patterns} for key in ("pattern_net", "pattern_attribution")}
-    costs = {}
-    for name in discovery.methods():
+    settings = dict(SETTINGS)
+    if OF_PATTERNS & set(names):
+        patterns = estimate_patterns(model, model.spec.to_tensor(crops()))
+        settings |= {name: {"patterns": patterns} for name in OF_PATTERNS}
+    file = PICTURES / "methods" / "costs.json"
+    costs = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    for name in names:
         began = time.perf_counter()
         if name in OF_TRANSFORMERS:
             result, photo = digit(name)
@@ -94,8 +99,8 @@ def methods() -> None:
         print(f"{name}: {time.perf_counter() - began:.1f} s")
         costs[name] = {key: int((result.diagnostics.get(key) or [0])[0]) for key in ("evaluations", "gradients")}
         draw(name, result, photo)
-    written = json.dumps(costs, indent=1) + "\n"
-    (PICTURES / "methods" / "costs.json").write_text(written, encoding="utf-8")
+    known = {name: costs[name] for name in discovery.methods() if name in costs}
+    file.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
 
 
 def draw(name: str, result: xaionnx.Explanation, photo: Image.Image) -> None:
@@ -147,14 +152,16 @@ DRAWN = {
     "cat": lambda: render.save(cat(), PICTURES / "cat.png"),
     "astronaut": lambda: render.save(person("astronaut.jpg"), PICTURES / "astronaut.jpg"),
     "mistaken": lambda: render.save(person("cat.png"), PICTURES / "mistaken.jpg"),
-    "methods": methods,
 }
 
 
 def main(names: list[str]) -> None:
     """Draw some pictures, or all."""
+    known = discovery.methods()
     for name in names or DRAWN:
-        DRAWN[name]()
+        if name in DRAWN:
+            DRAWN[name]()
+    methods([name for name in names if name in known] if names else known)
 
 
 if __name__ == "__main__":
