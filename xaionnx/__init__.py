@@ -112,7 +112,7 @@ _LATER = {
 _ROOMS = ("autodiff", "compilation", "discovery", "errors", "explainers", "gradients", "methods", "patterns", "render")
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> Any:  # a module, a class or a function
     if name in _ROOMS:
         return importlib.import_module(f"xaionnx.{name}")
     if name not in _LATER:

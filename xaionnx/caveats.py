@@ -93,7 +93,7 @@ def percent(share: float) -> str:
     return f"{number:.0f} %" if number >= 10 else f"{number:.2g} %"
 
 
-def diagnostic(one: Explanation, name: str) -> Any:
+def diagnostic(one: Explanation, name: str) -> Any:  # of a record
     """A diagnostic of the one sample and target, which may stand in lists of one."""
     found: Any = one.diagnostics.get(name)
     for _ in range(2):

@@ -285,7 +285,7 @@ def _each(arrays: Arrays, of: Any) -> Arrays:
     return {name: of(array) for name, array in arrays.items()} if isinstance(arrays, dict) else of(arrays)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any) -> Any:  # of a record
     """Arrays as lists, numpy's numbers as Python's, and None for what JSON cannot hold."""
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
@@ -300,7 +300,7 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _unboxed(value: Any) -> Any:
+def _unboxed(value: Any) -> Any:  # of a record
     if isinstance(value, (np.ndarray, np.generic)):
         return value.tolist()
     raise TypeError(f"a record cannot hold a {type(value).__name__}")

@@ -147,7 +147,7 @@ def _bytes(array: Array) -> bytes | memoryview:
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
-def _described(value: Any) -> Any:
+def _described(value: Any) -> Any:  # of any parameter, as JSON holds it
     """A parameter's value as JSON holds it; an array by its shape and hash."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import onnx
 import onnxruntime
@@ -138,7 +137,7 @@ def chosen(found: list[Document], main: Sequence[int | str | None]) -> list[Docu
     Where the explained input, of shape ``main``, may be a series, layers (N, C, t) come before those last ones.
     """
     for axes in (4, 3) if len(main) == 3 else (4,):
-        last: dict[tuple[Any, ...], Document] = {}
+        last: dict[tuple[object, ...], Document] = {}
         for layer in found:
             shape = layer["shape"]
             if shape is not None and len(shape) == axes and set(shape[2:]) != {1} and _behind_batch(shape, main[0]):
@@ -264,7 +263,7 @@ def _spec_lines(told: Document) -> Iterator[str]:
         yield f"labels  {plain(', '.join(labels[:5]))}{more}"
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     if isinstance(value, list | tuple):
         items = [f"{v:g}" if isinstance(v, float) else str(v) for v in value]
         if len(items) > 5:

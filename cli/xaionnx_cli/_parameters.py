@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import click
 
@@ -24,7 +23,7 @@ class _Value(click.ParamType):  # type: ignore[type-arg]  # not generic in older
     def __init__(self, option: str, parameter: Parameter) -> None:
         self._option, self._parameter = option, parameter
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> object:
         if not isinstance(value, str):
             return value
         if value.endswith(".npy") and parameters.takes_arrays(self._parameter):
@@ -102,7 +101,7 @@ def options(method: type[Explainer]) -> list[click.Parameter]:
     return [_option(field, *declared) for field, declared in parameters.declared(method).items()]
 
 
-def _option(field: str, parameter: Parameter, default: Any) -> _Own:
+def _option(field: str, parameter: Parameter, default: object) -> _Own:
     flag = "--" + field.replace("_", "-")
     if isinstance(default, bool):
         said = "on" if default else "off"
@@ -117,7 +116,7 @@ def _option(field: str, parameter: Parameter, default: Any) -> _Own:
     )
 
 
-def _facts(parameter: Parameter, default: Any) -> str:
+def _facts(parameter: Parameter, default: object) -> str:
     # An interval that ends where the type does says nothing.
     bounded = _metavar(parameter) in ("INT", "FLOAT") and "e+" not in parameter.domain
     facts = [parameter.domain] if bounded else []

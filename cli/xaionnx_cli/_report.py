@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import numpy as np
 
@@ -80,7 +80,7 @@ def _are_classes(shape: Sequence[int]) -> bool:
     return len(shape) <= 1 or math.prod(shape) == max(shape)
 
 
-def no_classes(model: Model, tensor: str, shape: Sequence[Any]) -> ParameterError:
+def no_classes(model: Model, tensor: str, shape: Sequence[object]) -> ParameterError:
     """The error for an output that has no top class; ``shape`` is without the batch axis."""
     return ParameterError(
         f"Output '{tensor}' of {model.name} is ({', '.join(map(str, ('N', *shape)))}), not one axis of classes. "
@@ -230,7 +230,7 @@ def part_names(result: Explanation, x: Array, spec: InputSpec) -> Sequence[str] 
     return token_names(result, x) or columns or None
 
 
-def _held(spec: InputSpec, name: str, value: Any) -> str:
+def _held(spec: InputSpec, name: str, value: float) -> str:
     words = spec.categories.get(name)
     held = words[int(value)] if words and 0 <= int(value) < len(words) else f"{value:g}"
     return held if len(held) <= _LONGEST else held[: _LONGEST - 3] + "..."
@@ -245,12 +245,12 @@ def record(result: Explanation, *, arrays: bool) -> Document:
     return whole
 
 
-def dumps(document: Any, indent: int | None = None) -> str:
+def dumps(document: object, indent: int | None = None) -> str:
     """JSON in ASCII, whatever the terminal; NaN and infinity, which JSON lacks, become null."""
     return json.dumps(_json(document), indent=indent, allow_nan=False)
 
 
-def _json(value: Any) -> Any:
+def _json(value: object) -> object:
     if isinstance(value, Mapping):
         return {str(key): _json(item) for key, item in value.items()}
     if isinstance(value, np.ndarray | np.generic):

@@ -44,7 +44,7 @@ class Application(click.Group):
             _refuse_command(args[0], self.list_commands(ctx))
         return super().resolve_command(ctx, args)
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: click.Context) -> Any:  # click's own type
         try:
             return super().invoke(ctx)
         except BrokenPipeError as error:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from xaionnx.explainer import Explainer
 
 from xaionnx_cli._method_group import MethodGroup
 from xaionnx_cli.app import help_instead
@@ -29,7 +32,7 @@ class Methods(MethodGroup):
         return _parameters.command(name, method, _common(), functools.partial(_run.explain, method), _help(method))
 
 
-def _help(method: Any) -> str:
+def _help(method: type[Explainer]) -> str:
     from xaionnx_cli import _parameters
 
     return (
@@ -45,7 +48,7 @@ class _PictureName(click.ParamType):  # type: ignore[type-arg]  # not generic in
 
     name = "kind"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if value != "auto":
             from xaionnx.render.picture import PICTURES
 

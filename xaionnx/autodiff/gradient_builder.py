@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 import onnx_ir as ir
@@ -19,6 +19,8 @@ Shape = tuple[int | None, ...]
 _WIDE = frozenset({ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.BFLOAT16})
 # Behind the end of any axis.
 _FAR = 2**31 - 1
+
+Known = TypeVar("Known")
 
 
 class GradientBuilder(Builder):
@@ -230,7 +232,7 @@ class GradientBuilder(Builder):
             parts.append(self.op("Gather", padded, self.constant(inverse), axis=axis))
         return parts[0] if len(parts) == 1 else self.op("Sum", *parts)
 
-    def _known(self, facts: Any, value: ir.Value) -> Any:
+    def _known(self, facts: Mapping[str, Known], value: ir.Value) -> Known:
         name = str(value.name)
         if name not in facts:
             raise UnsupportedModelError(f"The shape of tensor '{name}' is not known: it holds no array.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, TypeAlias, final
+from typing import TypeAlias, final
 
 import numpy as np
 import onnx_ir as ir
@@ -17,7 +17,7 @@ from xaionnx.graph.op import Kind, ops_of_kind
 LAYERS = ops_of_kind(Kind.WEIGHS)
 
 # A number, or nested tuples of numbers that broadcast against a sample.
-Content: TypeAlias = float | tuple[Any, ...]
+Content: TypeAlias = "float | tuple[Content, ...]"
 
 
 class StandIn(ABC):

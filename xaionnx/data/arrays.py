@@ -11,15 +11,15 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from tokenize import TokenError
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.lib import format as npy
-from numpy.typing import NDArray
 
 from xaionnx.data.files import read_bytes, sha256_of
 from xaionnx.errors import DataError
 from xaionnx.short_repr import short_repr
+from xaionnx.typing import Array
 
 MAX_ARRAY_BYTES: Final = 4 * 2**30
 SUFFIXES: Final = (".npy", ".npz")
@@ -39,7 +39,7 @@ class ArrayFile:
         Hash of the file's bytes.
     """
 
-    array: NDArray[Any]
+    array: Array
     notes: tuple[str, ...]
     sha256: str
 
@@ -84,7 +84,7 @@ def read_array(path: str | Path, name: str | None = None) -> ArrayFile:
     return ArrayFile(array, tuple(notes), sha256_of(data))
 
 
-def _parse(where: str, data: memoryview) -> tuple[NDArray[Any], list[str]]:
+def _parse(where: str, data: memoryview) -> tuple[Array, list[str]]:
     stream = io.BytesIO(data[: 12 + 2**16])  # the longest header of version 1, whatever the length field claims
     try:
         with warnings.catch_warnings():
@@ -122,7 +122,7 @@ def _parse(where: str, data: memoryview) -> tuple[NDArray[Any], list[str]]:
     return np.array(array, dtype.newbyteorder("="), order="C"), notes
 
 
-def _parse_member(path: Path, data: bytes, name: str | None) -> tuple[NDArray[Any], list[str]]:
+def _parse_member(path: Path, data: bytes, name: str | None) -> tuple[Array, list[str]]:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}

@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -19,7 +18,7 @@ from xaionnx.data.spec import InputSpec
 from xaionnx.data.tables import read_table
 from xaionnx.errors import DataError, InputMismatchError, ParameterError
 from xaionnx.short_repr import short_repr
-from xaionnx.typing import DType
+from xaionnx.typing import Array, DType
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +41,7 @@ class InputBatch:
         How pixels or rows of a CSV file became the tensor, in words; None where arrays were ready.
     """
 
-    x: NDArray[Any]
+    x: Array
     displays: list[NDArray[np.uint8]] | None
     names: tuple[str, ...]
     notes: tuple[str, ...]
@@ -57,7 +56,7 @@ class _Part:
     """The samples of one file or picture; ``name`` is for notes."""
 
     name: str
-    x: NDArray[Any]
+    x: Array
     displays: list[NDArray[np.uint8]]
     names: list[str]
     notes: tuple[str, ...]

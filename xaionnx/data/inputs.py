@@ -157,7 +157,7 @@ def convert(
     )
 
 
-def _is_convertible(given: Any, spec: InputSpec, main: Declared) -> bool:
+def _is_convertible(given: Any, spec: InputSpec, main: Declared) -> bool:  # whatever a user gives
     if main.dtype.kind == "U":
         # Strings are the data of such a model, and no paths.
         return isinstance(given, os.PathLike)

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -16,7 +16,7 @@ from xaionnx.data.labels import find_label
 from xaionnx.data.spec_fields import CHANNELS, Activation, Color, Kind, Layout, checked_fields, read_fields
 from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError
 from xaionnx.short_repr import changed_repr
-from xaionnx.typing import DType
+from xaionnx.typing import Array, DType
 
 LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)
 """Weights of red, green and blue in a gray value (ITU-R BT.601)."""
@@ -203,7 +203,7 @@ class InputSpec:
 
     def to_tensor(
         self, pictures: NDArray[np.uint8] | Sequence[NDArray[np.uint8]], dtype: DTypeLike = np.float32
-    ) -> NDArray[Any]:
+    ) -> Array:
         """Turn pictures into the model's tensor: resized to ``size``, channels ordered, scaled.
 
         Parameters
@@ -387,7 +387,7 @@ def picture_axes(shape: Sequence[int | str | None]) -> tuple[int, tuple[int, int
     return None
 
 
-def _cast(values: NDArray[np.float64], dtype: DType) -> NDArray[Any]:
+def _cast(values: NDArray[np.float64], dtype: DType) -> Array:
     if np.issubdtype(dtype, np.floating):
         return values.astype(dtype)
     if not np.issubdtype(dtype, np.integer):

@@ -6,7 +6,7 @@ import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal, NoReturn, get_args
+from typing import Final, Literal, NoReturn, get_args
 
 from xaionnx.data.images import Resize
 from xaionnx.data.labels import read_labels
@@ -158,7 +158,7 @@ def _size(given: object) -> tuple[int, int] | None:
     return (given[0], given[1])
 
 
-def _per_channel(key: str, given: Any, channels: int) -> tuple[float, ...]:
+def _per_channel(key: str, given: object, channels: int) -> tuple[float, ...]:
     values = tuple(given) if isinstance(given, Sequence) and not isinstance(given, str) else (given,)
     wanted = "a number" if key == "mean" else "a number greater than 0"
     wanted += f" or {channels} of them" if channels > 1 else ""

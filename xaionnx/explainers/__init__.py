@@ -49,7 +49,7 @@ _MODULES = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> Any:  # a class or a function
     if name not in _MODULES:
         raise AttributeError(f"module 'xaionnx.explainers' has no attribute '{name}'")
     return getattr(importlib.import_module(f"xaionnx.explainers.{_MODULES[name]}"), name)

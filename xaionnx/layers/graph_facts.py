@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_found: WeakKeyDictionary[Model, dict[Hashable, Any]] = WeakKeyDictionary()
+_found: WeakKeyDictionary[Model, dict[Hashable, Any]] = WeakKeyDictionary()  # what each key's finder finds
 
 
 def graph_fact(model: Model, key: Hashable, find: Callable[[GraphView], T]) -> T:

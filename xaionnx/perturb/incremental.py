@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, final
+from typing import TYPE_CHECKING, final
 
 import numpy as np
 import onnx
@@ -27,6 +27,9 @@ from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
 from xaionnx.targets.selection import TargetSet
 from xaionnx.typing import Array
+
+if TYPE_CHECKING:
+    from xaionnx.perturb.appliers import Applier
 
 Box = tuple[slice, slice]
 
@@ -141,7 +144,7 @@ class Incremental:
     ``cuts`` names the tensors that were cached for the last codes.
     """
 
-    def __init__(self, model: Model, removal: WindowOcclusion, selection: TargetSet, plain: Any) -> None:
+    def __init__(self, model: Model, removal: WindowOcclusion, selection: TargetSet, plain: Applier) -> None:
         self._model, self._removal, self._selection, self._plain = model, removal, selection, plain
         self._clean: dict[str, Array] = {removal.sample.main: removal.sample.array}
         self.cuts: tuple[str, ...] = ()

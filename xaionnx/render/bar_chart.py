@@ -139,7 +139,7 @@ def _drawn(labels: list[str], values: Array, errors: Array | None) -> Image.Imag
     lines = sum(1 + 0.7 * label.count("\n") for label in wrapped)
     height = 0.3 * lines + 0.3
     figure = Figure(figsize=(7.2, height), dpi=_DPI, facecolor="white")
-    canvas: Any = FigureCanvasAgg(figure)
+    canvas: Any = FigureCanvasAgg(figure)  # its methods carry no types
     longest = max(len(line) for label in wrapped for line in label.split("\n"))
     left = min(0.36, 0.05 + 0.0115 * longest)
     axes = figure.add_axes((left, 0.28 / height, 0.97 - left, 0.3 * lines / height))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from PIL import Image
@@ -201,11 +201,10 @@ def _plain(look: Look) -> Look:
     return Look(look.alpha, look.background, None, None, look.zoom)
 
 
-def _check_int(name: str, given: Any, least: int) -> None:
-    whole = isinstance(given, int) and not isinstance(given, bool)
+def _check_int(name: str, given: object, least: int) -> None:
     if given is None and name == "columns":
         return
-    if not whole or given < least:
+    if not isinstance(given, int) or isinstance(given, bool) or given < least:
         alternative = " or None" if name == "columns" else ""
         raise ParameterError(
             f"The '{name}' parameter of sheet must be an int in [{least}, inf){alternative}. Got {given!r} instead."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,9 @@ from xaionnx.render.maps import PixelMap, check_finite, one_sample
 from xaionnx.render.painting import strongest
 from xaionnx.render.value_kinds import sense
 from xaionnx.typing import Array
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Floats = npt.NDArray[np.float64]
 
@@ -228,12 +231,12 @@ def _drawn(
     mapped = 0 if apart or same else max(200, min(600, 5 * len(held)))
     height = count * tall + (count - 1 + bool(mapped)) * _GAP + mapped + _BOTTOM
     figure = Figure(figsize=(_WIDTH / 100, height / 100), dpi=100, facecolor="white")
-    canvas: Any = FigureCanvasAgg(figure)
+    canvas: Any = FigureCanvasAgg(figure)  # its methods carry no types
     unit = 1.0 if rate is None else 1 / rate
     extent = (-0.5 * unit, (colours.shape[1] * steps - 0.5) * unit)
     times, courses = _course(held, steps)
 
-    def box(upper: int, deep: int) -> Any:
+    def box(upper: int, deep: int) -> Axes:
         wide = (_WIDTH - _LEFT - _RIGHT) / _WIDTH
         axes = figure.add_axes((_LEFT / _WIDTH, 1 - (upper + deep) / height, wide, deep / height))
         for side in axes.spines.values():
@@ -241,7 +244,7 @@ def _drawn(
         axes.tick_params(axis="both", colors=_hex(INK), length=3, labelbottom=False)
         return axes
 
-    def coloured(axes: Any, pixels: page.Swatches, low: float, high: float) -> None:
+    def coloured(axes: Axes, pixels: page.Swatches, low: float, high: float) -> None:
         # The first row at the top, as pictures have it.
         axes.imshow(pixels, extent=(*extent, low, high), aspect="auto", interpolation="nearest", origin="upper")
         axes.set_xlim(extent[0], (held.shape[1] - 0.5) * unit)
@@ -276,7 +279,7 @@ def _drawn(
     return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 
 
-def _lined(axes: Any, times: Floats, lines: Floats, clear: bool) -> None:
+def _lined(axes: Axes, times: Floats, lines: Floats, clear: bool) -> None:
     """Lines that stand out, or, where they cover much, let through what is behind."""
     from matplotlib.patheffects import Normal, Stroke
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -194,7 +194,7 @@ def _conserved(one: Explanation) -> str | None:
     return "probability" if str(one.target[0]).endswith(", probability") else quantity(one)
 
 
-def _value(value: Any) -> str:
+def _value(value: object) -> str:
     if isinstance(value, list):
         return " x ".join(_value(item) for item in value)
     return number_words(value) if isinstance(value, float) else str(value).replace("_", " ")
@@ -205,7 +205,7 @@ def _kind(name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", name).lower()
 
 
-def _baseline(given: Any) -> str:
+def _baseline(given: object) -> str:
     if given is None:
         return "zero"
     if isinstance(given, dict) and given.get("kind") == "Constant":

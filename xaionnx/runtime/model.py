@@ -166,7 +166,7 @@ class Model:
         spec = "none" if self.spec is None else self.spec.summary()
         return "\n".join([*lines, f"  spec     {spec}{labels}"])
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> Any:  # pickle's own type says no more
         if self.is_derived:
             raise TypeError(f"a model derived from {self.name} cannot be pickled; pickle the loaded one")
         options = {

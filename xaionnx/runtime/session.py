@@ -25,6 +25,7 @@ import numpy as np
 from xaionnx.errors import DeviceError, MemoryLimitError, TimeLimitError, UnsupportedModelError, XaionnxError
 from xaionnx.runtime import installation
 from xaionnx.short_repr import short_repr
+from xaionnx.typing import Array
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -141,7 +142,7 @@ class Session:
                 f"run {name} on {self.provider}. Install the device's libraries (for CUDA: pip install "
                 "'xaionnx[cuda]'), or choose 'auto' or 'cpu'."
             )
-        self.inputs: list[Any] = self._session.get_inputs()
+        self.inputs: list[Any] = self._session.get_inputs()  # onnxruntime carries no types
         self.outputs: list[Any] = self._session.get_outputs()
 
     @property
@@ -149,7 +150,7 @@ class Session:
         """Whether tensors can stay on a CUDA device between runs."""
         return self.provider in (_DEVICES["cuda"], _DEVICES["tensorrt"])
 
-    def place(self, array: np.ndarray[Any, Any]) -> Any:
+    def place(self, array: Array) -> Any:
         """Put an array where the session computes, for many runs; on the CPU the array itself."""
         return ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array), "cuda", 0) if self.on_gpu else array
 
@@ -291,7 +292,7 @@ class _Worker:
     def call(self, job: Callable[[], list[Any]], options: ort.RunOptions, timeout_s: float | None) -> list[Any]:
         done = threading.Lock()
         done.acquire()
-        answer: list[Any] = []
+        answer: list[Any] = []  # arrays, lists, mappings: what the output is
         failure: list[BaseException] = []
 
         def work() -> None:

@@ -85,7 +85,7 @@ def fit(
 
 
 def _fitted(
-    linear_model: Any,
+    linear_model: Any,  # scikit-learn carries no types
     rows: Callable[[int, int], Array],
     weights: Array,
     answers: Array,
