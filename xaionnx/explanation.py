@@ -11,14 +11,18 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Literal, final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal, final
 
 import numpy as np
 
 from xaionnx.caveats import warnings_of
+from xaionnx.data.display import Display
 from xaionnx.data.storage import write_whole
 from xaionnx.errors import DataError
 from xaionnx.typing import Array, Document
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 Arrays = Array | dict[str, Array]
 
@@ -100,6 +104,8 @@ class Explanation:
         one entry a sample.
     provenance : dict
         What the values mean, versions, hashes of model and input, device, seed and resolved parameters.
+    display : dict of Display by input name, the explained input first
+        What the model saw, small, so that :meth:`plot` can draw over it; see :mod:`xaionnx.data.display`.
 
     Examples
     --------
@@ -119,6 +125,7 @@ class Explanation:
     maps: dict[str, Array] = field(default_factory=dict)
     diagnostics: Document = field(default_factory=dict)
     provenance: Document = field(default_factory=dict)
+    display: dict[str, Display] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """Method, model, samples, targets and predictions, what the values mean, what they cost, what is off."""
@@ -167,6 +174,67 @@ class Explanation:
         """What is off about the values, and what to do, a sentence or two each; see :mod:`xaionnx.caveats`."""
         return warnings_of(self)
 
+    def plot(  # noqa: PLR0913 - options of a picture, all by keyword
+        self,
+        sample: int = 0,
+        target: int = 0,
+        *,
+        kind: str = "auto",
+        photo: Array | None = None,
+        sign: str = "auto",
+        top: int | None = None,
+        original: bool = False,
+        input: str | None = None,
+    ) -> Image.Image:
+        """Draw one sample: as a map over what the model saw, as colours behind its series, or as bars.
+
+        The picture is one of Pillow: a notebook shows it, and ``.save("cat.png")`` saves it.
+
+        Parameters
+        ----------
+        sample, target : int
+            Which of the N samples, and which of several targets.
+        kind, photo, sign, top, original, input
+            As of :func:`xaionnx.render.picture`. A ``photo`` that is sharper than what the model saw may be given.
+
+        Returns
+        -------
+        PIL.Image.Image
+            RGB.
+
+        Raises
+        ------
+        ParameterError
+            There is no such sample or target, or a parameter is out of its domain.
+        DataError
+            The values are not finite.
+
+        Examples
+        --------
+        >>> import xaionnx
+        >>> image = np.zeros((1, 1, 28, 28), np.float32)
+        >>> xaionnx.explain("models/mnist_cnn.onnx", image, "occlusion").plot().mode
+        'RGB'
+        """
+        from xaionnx import render
+
+        return render.picture(
+            self,
+            kind,
+            photo=photo,
+            input=input,
+            sample=sample,
+            target=target,
+            sign=sign,
+            top=top,
+            original=original,
+        )
+
+    def _repr_html_(self) -> str:
+        from xaionnx.render.notebook import html
+
+        return html(self)
+
     def sample(self, n: int, target: int | None = None) -> Explanation:
         """The record of sample ``n`` alone (N = 1), for one of its targets, or all of them; ``seconds`` stay whole.
 
@@ -201,6 +269,7 @@ class Explanation:
                 key: [told[n]] if key in _BY_SAMPLE and len(told) == self.samples else told
                 for key, told in self.provenance.items()
             },
+            display={name: one.sample(n) for name, one in self.display.items()},
         )
 
     def _diagnostic(self, told: Any, n: int, target: int | None) -> Any:
@@ -212,8 +281,12 @@ class Explanation:
         return [one if target is None or not by_target else one[target]]
 
     def to_dict(self) -> Document:
-        """The record and its warnings as plain Python values, ready for JSON (NaN and infinity become None)."""
-        record = {item.name: _plain(getattr(self, item.name)) for item in dataclasses.fields(self)}
+        """The record and its warnings as plain Python values, ready for JSON (NaN and infinity become None).
+
+        The display, which repeats the input, is left out.
+        """
+        names = [item.name for item in dataclasses.fields(self) if item.name != "display"]
+        record = {name: _plain(getattr(self, name)) for name in names}
         return {**record, "warnings": list(self.warnings)}
 
     def save(self, path: str | os.PathLike[str]) -> Path:
@@ -236,7 +309,9 @@ class Explanation:
 
         for item in dataclasses.fields(self):
             value = getattr(self, item.name)
-            if isinstance(value, np.ndarray):
+            if item.name == "display":
+                record[item.name] = {key: {**vars(one), "array": put(one.array)} for key, one in value.items()}
+            elif isinstance(value, np.ndarray):
                 record[item.name] = put(value)
             elif isinstance(value, dict) and item.name not in _WORDS:
                 record[item.name] = {"arrays": {key: put(array) for key, array in value.items()}}
@@ -266,19 +341,26 @@ class Explanation:
                 if record["format"] != _FORMAT:
                     raise DataError(f"{path} was written by another version of xaionnx. Make it again.")
                 del record["format"]
+                shown = record.pop("display", {})
                 for name in record.keys() - set(_WORDS):
                     value = record[name]
                     if isinstance(value, dict) and "array" in value:
                         record[name] = archive[value["array"]]
                     elif isinstance(value, dict) and "arrays" in value:
                         record[name] = {key: archive[entry["array"]] for key, entry in value["arrays"].items()}
-                return cls(**record)
+                return cls(**record, display={key: _display(one, archive) for key, one in shown.items()})
         except FileNotFoundError as error:
             raise DataError(f"There is no file {path}.") from error
         except OSError as error:
             raise DataError(f"Cannot read {path}: {error.strerror or error}.") from error
         except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise DataError(f"{path} is not an explanation saved by xaionnx. Save one with -o NAME.npz.") from error
+
+
+def _display(told: dict[str, Any], archive: Mapping[str, Array]) -> Display:
+    size = None if told["size"] is None else (told["size"][0], told["size"][1])
+    array = archive[told["array"]["array"]]
+    return Display(told["kind"], array, tuple(told["names"]), told["channel"], size)
 
 
 def _each(arrays: Arrays, of: Any) -> Arrays:

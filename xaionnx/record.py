@@ -13,6 +13,7 @@ import numpy as np
 
 from xaionnx import parameters
 from xaionnx.data.sample import Sample
+from xaionnx.displays import displays
 from xaionnx.explanation import Arrays, Explanation
 from xaionnx.runtime.model import Model
 from xaionnx.typing import Array, Document
@@ -54,6 +55,7 @@ def record(explainer: Explainer, request: Request, found: Attribution) -> Explan
         features=None if players is None else _unnamed(players.labels, request.main),
         standard_error=error,
         maps={key: axis(array) for key, array in maps.items()},
+        display=displays(request),
         diagnostics={
             "evaluations": spent.rows.tolist(),
             **({"gradients": spent.gradients.tolist()} if spent.gradients.any() else {}),

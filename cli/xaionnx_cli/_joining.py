@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from xaionnx.data.display import MOST_BYTES, Display
 from xaionnx.explanation import Arrays, Explanation
 from xaionnx.typing import Array, Document
 
@@ -44,6 +45,7 @@ def joined(parts: Sequence[Explanation], names: Sequence[str]) -> Explanation:
         standard_error=of("standard_error", lambda arrays: along(_padded(arrays) if by_player else arrays)),
         maps={key: along([part.maps[key] for part in parts]) for key in first.maps},
         diagnostics=_diagnostics([part.diagnostics for part in parts]),
+        display=_displays([part.display for part in parts]),
         provenance={
             **first.provenance,
             "input_sha256": [digest for part in parts for digest in part.provenance.get("input_sha256", [None])],
@@ -75,6 +77,17 @@ def _places(maps: Sequence[Array]) -> Array:
     """Label maps: one for all where they are equal."""
     alike = all(np.array_equal(one, maps[0]) for one in maps[1:])
     return maps[0] if alike else np.concatenate(maps)
+
+
+def _displays(each: Sequence[dict[str, Display]]) -> dict[str, Display]:
+    """What the samples look like; of an input whose samples differ in shape nothing, since one array holds all."""
+    joined = {}
+    for name, first in each[0].items():
+        found = [one[name] for one in each]
+        if all(one.array.shape == first.array.shape and one.size == first.size for one in found):
+            kept = found[: max(1, MOST_BYTES // max(1, first.array.nbytes))]
+            joined[name] = dataclasses.replace(first, array=np.concatenate([one.array for one in kept]))
+    return joined
 
 
 def _diagnostics(each: Sequence[Document]) -> Document:

@@ -22,6 +22,7 @@ def test_joined_is_the_batch(method, target):
         np.testing.assert_allclose(getattr(found, field), getattr(whole, field), atol=1e-5)
     assert found.target.tolist() == whole.target.tolist()
     np.testing.assert_array_equal(found.features, whole.features)
+    assert found.display == whole.display
     assert found.maps.keys() == whole.maps.keys()
     assert all(found.maps[key].shape == whole.maps[key].shape for key in whole.maps)
     assert found.diagnostics["evaluations"] == whole.diagnostics["evaluations"]

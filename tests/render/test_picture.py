@@ -38,12 +38,13 @@ def test_a_layer_without_places_is_bars_although_there_is_a_photo():
     np.testing.assert_array_equal(drawn(render.picture(one, photo=PHOTO)), drawn(render.bars(one)))
 
 
-def test_names_are_those_of_the_columns_or_none():
+def test_names_are_those_of_the_columns_or_groups_of_them():
     one = result((3,))
     names = ["age", "income", "rent"]
     np.testing.assert_array_equal(drawn(render.picture(one, names=names)), drawn(render.bars(one, names)))
     groups = result((3,), feature_values=np.ones((1, 2)), features=np.array([[0, 0, 1]]))
-    np.testing.assert_array_equal(drawn(render.picture(groups, names=names)), drawn(render.bars(groups)))
+    told = render.bars(groups, ["age + income", "rent"])
+    np.testing.assert_array_equal(drawn(render.picture(groups, names=names)), drawn(told))
 
 
 def test_a_kind_can_be_named_and_is_refused_where_it_does_not_apply():

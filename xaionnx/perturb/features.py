@@ -14,6 +14,7 @@ from typing import ClassVar, Final, final
 import numpy as np
 import numpy.typing as npt
 
+from xaionnx.data.display import as_picture
 from xaionnx.data.sample import Sample
 from xaionnx.errors import ParameterError
 from xaionnx.hooks import hook
@@ -146,17 +147,9 @@ def over_pixels(sample: Sample, labels: Array) -> Array:
 
 
 def shown(sample: Sample) -> Array:
-    """The explained input as a uint8 picture (H, W, 3); without a spec its range is stretched to 0..255."""
+    """The explained input as a uint8 picture (H, W, 3), which superpixels need; see `as_picture`."""
     sample.spatial("features='superpixels'")
-    spec = sample.pixels_of(sample.main)
-    if spec is not None:
-        shown: Array = spec.to_pictures(sample.array[None])[0]
-        return shown
-    channel, _ = sample.picture_axes or (0, (1, 2))
-    values = np.moveaxis(sample.array, channel, -1).astype(np.float64)
-    low, high = values.min(), values.max()
-    scaled = (values - low) * (255 / (high - low) if high > low else 0)
-    return np.broadcast_to(np.rint(scaled), (*scaled.shape[:2], 3)).astype(np.uint8)
+    return as_picture(sample)
 
 
 def check_positive(owner: str, name: str, value: object) -> None:

@@ -22,7 +22,9 @@ from xaionnx.typing import Array
 _UP: Final = "#d6283c"
 _DOWN: Final = "#2670c8"
 _DPI: Final = 120
-_NAME: Final = 28
+_NAME: Final = 34
+# So many columns of a group are named.
+_GROUP: Final = 2
 # Text height in pixels.
 _TEXT: Final = 17
 
@@ -45,7 +47,7 @@ def bars(
         Of N samples. Its ``feature_values`` are drawn, or its values where there are none. Of a layer the sums of its
         channels or tokens are drawn, or its units.
     names : sequence of str, optional
-        One name for each of the P features; their numbers without.
+        One name for each of the P features; those of the columns of a table, or their numbers, without.
     sample, target : int
         Which of the N samples, and which of several targets.
     top : int
@@ -82,6 +84,8 @@ def bars(
     if layer is not None:
         values, known, note = parts(np.asarray(one.values)[0], layer)
         errors, kind = None, f"{known[0].partition(' ')[0]}s"
+    elif names is None:
+        names = named(one, _columns(one, input), input)
     if names is not None and len(names) != len(values):
         raise DataError(f"There are {len(names)} names for {len(values)} {kind}. Give one name to each.")
     order = np.argsort(-np.abs(values), kind="stable")[:top]
@@ -96,6 +100,36 @@ def bars(
     body = _drawn(labels, values[order], None if errors is None else errors[order])
     heading = title or words.class_and_score(one)
     return page.whole(heading, caveats(one), body, list(filter(None, notes)), words.made_by(one), _TEXT)
+
+
+def named(one: Explanation, columns: Sequence[str], input: str | None = None) -> list[str] | None:
+    """The names of the features of one sample of a table, from those of its F columns; None where they do not fit.
+
+    A group of columns is called by those in it.
+    """
+    values: Any = one.values.get(input or "") if isinstance(one.values, dict) else one.values
+    if not columns or values is None or np.shape(values)[1:] != (len(columns),):
+        return None
+    if one.feature_values is None:
+        return list(columns)
+    features: Any = one.features.get(input or "") if isinstance(one.features, dict) else one.features
+    if features is None:
+        return None
+    labels = np.broadcast_to(np.asarray(features)[0], (len(columns),))
+    count = int(np.isfinite(np.asarray(one.feature_values)[0]).sum())
+    groups = [[columns[int(place)] for place in np.flatnonzero(labels == player)] for player in range(count)]
+    return [_group(group) for group in groups] if all(groups) else None
+
+
+def _group(columns: Sequence[str]) -> str:
+    more = f" and {len(columns) - _GROUP} more" if len(columns) > _GROUP else ""
+    return " + ".join(columns[:_GROUP]) + more
+
+
+def _columns(one: Explanation, input: str | None) -> Sequence[str]:
+    """The names of the columns that the record has kept."""
+    display = one.display.get(input) if input is not None else next(iter(one.display.values()), None)
+    return () if display is None else display.names
 
 
 def _values(one: Explanation, input: str | None) -> tuple[Array, Array | None]:
@@ -124,8 +158,8 @@ def _values(one: Explanation, input: str | None) -> tuple[Array, Array | None]:
 
 
 def _wrapped(label: str) -> str:
-    """A label in three lines at most, broken at spaces and behind underscores."""
-    lines = textwrap.wrap(label.replace("_", "_ "), _NAME, max_lines=3, placeholder=" …")
+    """A label in two lines at most, broken at spaces and behind underscores."""
+    lines = textwrap.wrap(label.replace("_", "_ "), _NAME, max_lines=2, placeholder=" …")
     return "\n".join(line.replace("_ ", "_") for line in lines) or label
 
 
@@ -141,7 +175,7 @@ def _drawn(labels: list[str], values: Array, errors: Array | None) -> Image.Imag
     figure = Figure(figsize=(7.2, height), dpi=_DPI, facecolor="white")
     canvas: Any = FigureCanvasAgg(figure)  # its methods carry no types
     longest = max(len(line) for label in wrapped for line in label.split("\n"))
-    left = min(0.36, 0.05 + 0.0115 * longest)
+    left = min(0.42, 0.05 + 0.0115 * longest)
     axes = figure.add_axes((left, 0.28 / height, 0.97 - left, 0.3 * lines / height))
     axes.set_facecolor("white")
     places = np.arange(len(values))[::-1]

@@ -23,6 +23,9 @@ def _made_by() -> PngInfo:
     return told
 
 
+PNG_LEVEL: Final = 6
+"""How hard a PNG is compressed, 0 to 9."""
+
 # Format and settings by suffix. A PDF would carry the time of its making: without it, equal pictures are equal files.
 _FORMATS: Final[dict[str, tuple[str, Document]]] = {
     ".png": ("PNG", {"optimize": False, "pnginfo": _made_by()}),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Final, final
 
 import numpy as np
@@ -13,6 +13,7 @@ from PIL import Image
 from xaionnx.errors import ParameterError
 from xaionnx.explanation import Explanation
 from xaionnx.registry import Registry
+from xaionnx.render.maps import one_sample
 from xaionnx.typing import Array
 
 
@@ -80,6 +81,8 @@ def picture(  # noqa: PLR0913 - options of a picture, all by keyword
 ) -> Image.Image:
     """Draw one sample: as a map over its photo, as colours behind its series, or as bars.
 
+    What is not given is taken from what the result has kept of its input, see ``Explanation.display``.
+
     Parameters
     ----------
     explanation : Explanation
@@ -127,8 +130,31 @@ def picture(  # noqa: PLR0913 - options of a picture, all by keyword
     >>> picture(result, names=["income", "age"]).mode
     'RGB'
     """
+    # Refused before anything is looked up by it.
+    one = one_sample(explanation, sample, target, "picture")
     scene = Scene(photo, stretched, signal, channel, names, input, sample, target, sign, top, original)
+    scene = _with_display(scene, one)
     return _chosen(explanation, kind, scene).draw(explanation, scene)
+
+
+def _with_display(scene: Scene, one: Explanation) -> Scene:
+    """What was not given is taken from what the result has kept."""
+    name = scene.input
+    if name is None and isinstance(one.values, dict):
+        # Of several inputs the one that can be drawn over comes first.
+        shown = [key for key in one.display if key in one.values]
+        name = next((key for key in shown if one.display[key].kind == "picture"), next(iter(shown), None))
+    display = one.display.get(name) if name is not None else next(iter(one.display.values()), None)
+    if display is None or not len(display.array):
+        return scene
+    scene = replace(scene, input=name)
+    if display.kind == "picture" and scene.photo is None:
+        return replace(scene, photo=display.picture())
+    if display.kind == "series" and scene.signal is None:
+        return replace(scene, signal=display.array[0], channel=display.channel)
+    if display.kind == "row" and scene.names is None:
+        return replace(scene, names=display.names or None)
+    return scene
 
 
 def own_shape(explanation: Explanation, input: str | None) -> tuple[int, ...]:

@@ -7,9 +7,10 @@ from typing import ClassVar, Final, final
 from PIL import Image
 
 from xaionnx.explanation import Explanation
-from xaionnx.render.bar_chart import bars
+from xaionnx.render.bar_chart import bars, named
 from xaionnx.render.layers import layer_of
-from xaionnx.render.picture import PictureKind, Scene, own_shape
+from xaionnx.render.maps import one_sample
+from xaionnx.render.picture import PictureKind, Scene
 
 # So many bars where 'top' says nothing.
 _MOST: Final = 20
@@ -28,11 +29,9 @@ class Bars(PictureKind):
 
     @classmethod
     def draw(cls, result: Explanation, scene: Scene) -> Image.Image:
+        one = one_sample(result, scene.sample, scene.target, "picture")
         names = scene.names
-        # Names of columns name neither pixels nor groups of columns.
-        if names is not None and layer_of(result) is None:
-            players = result.feature_values
-            groups = (len(names),) if players is None else players.shape[-1:]
-            names = names if own_shape(result, scene.input) == groups == (len(names),) else None
+        if names is not None and layer_of(one) is None:
+            names = named(one, names, scene.input)
         top = _MOST if scene.top is None else scene.top
-        return bars(result, names, sample=scene.sample, target=scene.target, top=top)
+        return bars(result, names, sample=scene.sample, target=scene.target, top=top, input=scene.input)

@@ -35,4 +35,5 @@ class Map(PictureKind):
             top=scene.top,
             original=scene.original,
             stretched=scene.stretched,
+            input=scene.input if isinstance(result.values, dict) else None,
         )
