@@ -107,6 +107,11 @@ class House:
         return sorted({module.room for module in self.modules.values()})
 
     @cached_property
+    def folders(self) -> set[str]:
+        """Rooms that hold several files."""
+        return {room for room in self.rooms if room != "xaionnx" and self.modules[room].is_package}
+
+    @cached_property
     def arrows(self) -> set[Arrow]:
         return {
             (module.room, self.modules[target].room)
@@ -249,7 +254,9 @@ class House:
         depths = [self.depth(name) for name in self.classes]
         return {
             "rooms": len(self.rooms),
+            "  of these folders": len(self.folders),
             "arrows between rooms": len(self.arrows),
+            "  of these between folders": sum(set(arrow) <= self.folders for arrow in self.arrows),
             "arrows back up": len(self.back),
             "private imports from outside": len(self.private),
             "deepest class tree": max(depths),

@@ -87,6 +87,7 @@ def test_arrows_go_from_room_to_room(built):
         "xaionnx_cli",
         "xaionnx_kernels",
     ]
+    assert built.folders == {"xaionnx.explainers", "xaionnx.explainers._inner", "xaionnx_cli", "xaionnx_kernels"}
     # What is imported for the type checker alone does not count, what a function imports does.
     assert built.arrows == {
         ("xaionnx", "xaionnx.explainers"),
