@@ -1,9 +1,29 @@
 """What all tests share."""
 
+import os
 import signal
 from collections.abc import Iterator
 
 import pytest
+
+# How onnxruntime computes in every session of the tests: off, basic, extended or all of its rewrites, and how many
+# threads. Set by tests.test_arithmetic.
+OPTIMIZATION, THREADS = "XAIONNX_TEST_OPTIMIZATION", "XAIONNX_TEST_THREADS"
+LEVELS = {"off": "DISABLE_ALL", "basic": "ENABLE_BASIC", "extended": "ENABLE_EXTENDED", "all": "ENABLE_ALL"}
+
+
+def pytest_configure() -> None:
+    if OPTIMIZATION in os.environ or THREADS in os.environ:
+        import onnxruntime
+
+        class Options(onnxruntime.SessionOptions):
+            def __init__(self) -> None:
+                super().__init__()
+                level = LEVELS[os.environ.get(OPTIMIZATION, "all")]
+                self.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, f"ORT_{level}")
+                self.intra_op_num_threads = int(os.environ.get(THREADS, "0"))
+
+        onnxruntime.SessionOptions = Options
 
 
 @pytest.fixture(scope="session", autouse=True)

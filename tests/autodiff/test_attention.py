@@ -8,11 +8,11 @@ from onnx import TensorProto, helper
 
 from tests.autodiff.differences import COTANGENT, batch_error, built, either, gradient_name, widened
 from tests.tiny import parsed
+from tests.tolerances import Tolerance, assert_close
 from xaionnx.autodiff import gradient
 from xaionnx.graph.expand import expand
 from xaionnx.runtime.model import Model
 
-TOLERANCE = 1e-5
 N, T, S, D = "N", 5, 4, 6
 
 
@@ -42,19 +42,25 @@ FLAT = {"Q": [N, T, 12], "K": [N, S, 12], "V": [N, S, 12]}
 @pytest.mark.parametrize("attributes", [{}, {"is_causal": 1}, {"scale": 0.3}, {"softcap": 1.5}])
 def test_attention_at_other_batches(attributes):
     attributes |= {"softmax_precision": TensorProto.DOUBLE}
-    assert attention_error(HEADS, **attributes) < TOLERANCE
-    assert attention_error(GROUPED, out=(N, 6, T, 3), **attributes) < TOLERANCE
-    assert attention_error(FLAT, out=(N, T, 12), q_num_heads=2, kv_num_heads=2, **attributes) < TOLERANCE
+    assert_close(attention_error(HEADS, **attributes), 0, Tolerance.DIFFERENCES)
+    assert_close(attention_error(GROUPED, out=(N, 6, T, 3), **attributes), 0, Tolerance.DIFFERENCES)
+    assert_close(
+        attention_error(FLAT, out=(N, T, 12), q_num_heads=2, kv_num_heads=2, **attributes), 0, Tolerance.DIFFERENCES
+    )
 
 
 @pytest.mark.parametrize("mask", [[T, S], [1, 1, T, S], [N, 1, T, S], [N, 2, T, S]])
 def test_attention_with_a_mask_that_is_added(mask):
-    assert attention_error({**HEADS, "mask": mask}, softmax_precision=TensorProto.DOUBLE) < TOLERANCE
+    assert_close(
+        attention_error({**HEADS, "mask": mask}, softmax_precision=TensorProto.DOUBLE), 0, Tolerance.DIFFERENCES
+    )
 
 
 def test_attention_with_a_past():
     past = {"past_key": [N, 2, 3, D], "past_value": [N, 2, 3, D]}
-    assert attention_error({**HEADS, **past}, is_causal=1, softmax_precision=TensorProto.DOUBLE) < TOLERANCE
+    assert_close(
+        attention_error({**HEADS, **past}, is_causal=1, softmax_precision=TensorProto.DOUBLE), 0, Tolerance.DIFFERENCES
+    )
 
 
 def test_a_query_that_sees_nothing_leaves_the_other_gradients_finite():
@@ -78,8 +84,8 @@ def test_a_query_that_sees_nothing_leaves_the_other_gradients_finite():
     part = feeds | {"Q": feeds["Q"][:, :, rest], "mask": mask[rest]}
     _, run = built(smaller, [part], ["K", "V"])
     expected = run({**part, COTANGENT: cotangent[:, :, rest]}, [gradient_name("K"), gradient_name("V")])
-    assert np.allclose(slopes[1], expected[0], atol=1e-12)
-    assert np.allclose(slopes[2], expected[1], atol=1e-12)
+    assert_close(slopes[1], expected[0], Tolerance.FLOAT64)
+    assert_close(slopes[2], expected[1], Tolerance.FLOAT64)
 
 
 @pytest.mark.parametrize("interleaved", [0, 1])
@@ -96,7 +102,7 @@ def test_rotary_embedding_at_other_batches(interleaved, share, flat):
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 23)], ir_version=10)
     onnx.checker.check_model(expand(made), full_check=True)
     sizes = {name: tuple(own[1:]) for name, own in shapes.items()}
-    assert batch_error(made, sizes, list(shapes)) < TOLERANCE
+    assert_close(batch_error(made, sizes, list(shapes)), 0, Tolerance.DIFFERENCES)
 
 
 def test_a_model_with_rotary_attention_differentiates_in_onnxruntime(tmp_path):
@@ -130,4 +136,5 @@ def test_a_model_with_rotary_attention_differentiates_in_onnxruntime(tmp_path):
             np.sum(cotangent * run({**double, "x": double["x"] + s * 1e-6 * direction}, ["y"])[0]) for s in (1.0, -1.0)
         )
         expected = (above - below) / 2e-6
-        assert abs(np.sum(slopes["x"] * direction) - expected) < 1e-5 * np.linalg.norm(slopes["x"] * direction)
+        size = np.linalg.norm(slopes["x"] * direction)
+        assert_close(np.sum(slopes["x"] * direction), expected, Tolerance.DIFFERENCES, size)

@@ -6,8 +6,7 @@ from onnx import TensorProto, helper
 from onnx.reference.op_run import OpRun
 
 from tests.autodiff.differences import batch_error, in_numpy
-
-TOLERANCE = 1e-6
+from tests.tolerances import Tolerance, assert_close
 
 # An equation, and the shape of each operand with "N" for the samples.
 EQUATIONS = [
@@ -66,5 +65,5 @@ def test_einsum_agrees_with_central_differences(equation, shapes):
     )
     batched = {n for n, s in zip(names, shapes, strict=True) if s[0] == "N"}
     fixed = {n: tuple(size for size in s if size != "N") for n, s in zip(names, shapes, strict=True)}
-    assert batch_error(made, fixed, names, batched=batched, evaluate=in_numpy(Einsum)) < TOLERANCE
-    assert batch_error(made, fixed, names, batched=batched) < TOLERANCE
+    assert_close(batch_error(made, fixed, names, batched=batched, evaluate=in_numpy(Einsum)), 0, Tolerance.DIFFERENCES)
+    assert_close(batch_error(made, fixed, names, batched=batched), 0, Tolerance.DIFFERENCES)

@@ -5,6 +5,7 @@ import pytest
 from onnx.reference import ReferenceEvaluator
 
 from tests.tiny import loaded, parsed
+from tests.tolerances import Tolerance, assert_close
 from xaionnx.autodiff import gradient
 from xaionnx.autodiff.backward import COTANGENT, differentiate, gradient_name
 from xaionnx.autodiff.table import STANDARD
@@ -35,21 +36,21 @@ def test_gates_have_the_slope_of_the_product(gate, slope, order, shape):
     model = built(gate, order, ", ".join(map(str, ("N", *shape[1:]))))
     x = np.random.default_rng(0).uniform(-9, 9, shape).astype(np.float32)
     found = gradient(model, "y", ["x"]).run({"x": x}, np.ones_like(x))[1]["x"]
-    np.testing.assert_allclose(found, -slope(-x.astype(np.float64)), atol=3e-6)
+    assert_close(found, -slope(-x.astype(np.float64)), Tolerance.ORDER_ONE)
 
 
 def test_a_hard_gate_is_shut_and_open_at_its_ends():
     x = -np.float32([-3, -30, -1e30, 3, 30, 1e30, 0, 1, -1, 2, -2, 2.9999]).reshape(1, 3, 2, 2)
     found = gradient(built(HARD, "h, s"), "y", ["x"]).run({"x": x}, np.ones_like(x))[1]["x"]
-    np.testing.assert_allclose(-found.ravel(), hard_swish_slope(-x.ravel().astype(np.float64)), atol=1e-6)
+    assert_close(-found.ravel(), hard_swish_slope(-x.ravel().astype(np.float64)), Tolerance.ORDER_ONE)
 
 
 def test_the_slopes_of_the_gate_itself_can_be_asked_for():
     model = built("s = Sigmoid(h)", "h, s")
     x = np.random.default_rng(0).uniform(-3, 3, (2, 3, 2, 2)).astype(np.float32)
     slopes = gradient(model, "y", ["s", "x"]).run({"x": x}, np.ones_like(x))[1]
-    np.testing.assert_allclose(slopes["s"], -x, rtol=1e-6)
-    np.testing.assert_allclose(slopes["x"], -silu_slope(-x), rtol=1e-5, atol=1e-6)
+    assert_close(slopes["s"], -x, Tolerance.OPERATIONS)
+    assert_close(slopes["x"], -silu_slope(-x), Tolerance.SIGNED_SUMS)
 
 
 def test_a_gate_that_is_read_elsewhere_passes_that_on_too():
@@ -57,7 +58,7 @@ def test_a_gate_that_is_read_elsewhere_passes_that_on_too():
     x = np.random.default_rng(0).uniform(-3, 3, (2, 3, 2, 2)).astype(np.float32)
     found = gradient(loaded(text), "y", ["x"]).run({"x": x}, np.ones_like(x))[1]["x"]
     s = 1 / (1 + np.exp(-x.astype(np.float64)))
-    np.testing.assert_allclose(found, silu_slope(x) + s * (1 - s), rtol=1e-5, atol=1e-6)
+    assert_close(found, silu_slope(x) + s * (1 - s), Tolerance.SIGNED_SUMS)
 
 
 def test_a_hard_gate_of_half_precision_keeps_its_own_rule():
@@ -70,4 +71,4 @@ def test_a_hard_gate_of_half_precision_keeps_its_own_rule():
     facts = probe(form, feeds, lambda shown, values, names: ReferenceEvaluator(shown).run(list(names), dict(values)))
     answer = ReferenceEvaluator(differentiate(form, facts, "y", ["h"], STANDARD))
     (found,) = answer.run([gradient_name("h")], feeds[1] | {COTANGENT: np.ones((3, 3, 2, 2), np.float16)})
-    np.testing.assert_allclose(found, hard_swish_slope(feeds[1]["h"].astype(np.float64)), atol=5e-3)
+    assert_close(found, hard_swish_slope(feeds[1]["h"].astype(np.float64)), Tolerance.FLOAT16)

@@ -8,6 +8,7 @@ import pytest
 
 from models import planted
 from tests.tiny import loaded, parsed
+from tests.tolerances import Tolerance, assert_close
 from xaionnx import Model
 from xaionnx.autodiff import gradient
 from xaionnx.autodiff.table import STANDARD
@@ -42,13 +43,13 @@ def test_models_agree_with_central_differences(name):
     found = gradient(model, out, [x])
 
     forward, slopes = found.run({x: samples}, cotangent)
-    np.testing.assert_allclose(forward, answers, rtol=1e-4, atol=1e-5)
+    assert_close(forward, answers, Tolerance.SIGNED_LAYERS)
     assert slopes[x].shape == samples.shape
     assert gradient(model, out, [x]).model is found.model
 
     # One sample at a time gives the same rows.
     rows = [found.run({x: samples[i : i + 1]}, cotangent[i : i + 1])[1][x] for i in range(3)]
-    np.testing.assert_allclose(np.concatenate(rows), slopes[x], rtol=1e-3, atol=1e-5 * np.abs(slopes[x]).max())
+    assert_close(np.concatenate(rows), slopes[x], Tolerance.PROPAGATION, np.abs(slopes[x]).max())
 
     # Along the gradient itself the slope is largest, and rounding counts least.
     direction = slopes[x] / np.linalg.norm(slopes[x].reshape(3, -1), axis=1).reshape([3] + [1] * (samples.ndim - 1))
@@ -74,10 +75,10 @@ def test_several_tensors_at_once_and_inner_ones():
     x = np.float32([[0.5, -1.0], [0.1, 0.2]])
     h = x * x
     _, slopes = gradient(model, "y", ["h", "x"]).run({"x": x}, np.ones_like(x))
-    np.testing.assert_allclose(slopes["h"], np.exp(h) * (1 + h), rtol=1e-5)
-    np.testing.assert_allclose(slopes["x"], np.exp(h) * (1 + h) * 2 * x, rtol=1e-5)
+    assert_close(slopes["h"], np.exp(h) * (1 + h), Tolerance.SUMS)
+    assert_close(slopes["x"], np.exp(h) * (1 + h) * 2 * x, Tolerance.SUMS)
     _, slopes = gradient(model, "e", ["h"]).run({"x": x}, np.ones_like(x))
-    np.testing.assert_allclose(slopes["h"], np.exp(h), rtol=1e-5)
+    assert_close(slopes["h"], np.exp(h), Tolerance.SUMS)
 
 
 def test_a_swapped_rule_is_used_and_kept_apart():
@@ -106,7 +107,7 @@ def test_shapes_that_follow_the_batch():
     weights = np.float32([[1, 2, 3, 4]])
     for count in (1, 2, 5):
         slopes = gradient(model, "y", ["x"]).run({"x": x[:count]}, np.ones((count, 2), np.float32))[1]["x"]
-        np.testing.assert_allclose(slopes, 2 * weights**2 * x[:count], rtol=1e-5)
+        assert_close(slopes, 2 * weights**2 * x[:count], Tolerance.SUMS)
 
 
 def test_what_the_gradient_does_not_need_is_left_out():
@@ -123,7 +124,7 @@ def test_what_the_gradient_does_not_need_is_left_out():
     x = np.random.default_rng(0).standard_normal((2, 3, 2, 2)).astype(np.float32)
     s = 1 / (1 + np.exp(-x.mean(axis=(2, 3), keepdims=True)))
     slopes = found.run({"x": x}, np.ones_like(x))[1]["x"]
-    np.testing.assert_allclose(slopes, s + x.mean(axis=(2, 3), keepdims=True) * s * (1 - s) + 0 * x, rtol=1e-5)
+    assert_close(slopes, s + x.mean(axis=(2, 3), keepdims=True) * s * (1 - s) + 0 * x, Tolerance.SUMS)
 
 
 def test_a_model_declared_for_one_sample():
@@ -154,7 +155,7 @@ def test_what_cannot_be_asked():
         gradient(free, "y", ["x"])
     x = np.float32([[1, 2, 3]])
     slopes = gradient(free, "y", ["x"], sample={"x": x}).run({"x": x}, np.float32([[1, 1, 1]]))[1]["x"]
-    np.testing.assert_allclose(slopes, 0, atol=1e-6)
+    assert_close(slopes, 0, Tolerance.ORDER_ONE)
 
 
 def test_gradients_of_published_nets():
@@ -162,7 +163,7 @@ def test_gradients_of_published_nets():
     model = planted.load(planted.net_a())
     x = np.float32([[0.1, 0.2, 0.3], [-1, -1, -1]])
     slopes = gradient(model, "y", ["x"]).run({"x": x}, np.float32([[1, 0], [1, 0]]))[1]["x"]
-    np.testing.assert_allclose(slopes, [[3, 3, 3], [0, 0, 0]])
+    assert_close(slopes, [[3, 3, 3], [0, 0, 0]], Tolerance.OPERATIONS)
 
 
 def test_a_spectrogram_is_differentiated_to_its_signal(tmp_path):

@@ -19,10 +19,10 @@ from tests.autodiff.differences import (
     slopes,
 )
 from tests.oracles.convolution import Conv, ConvTranspose
+from tests.tolerances import Tolerance, assert_close
 from xaionnx.autodiff.backward import differentiate
 from xaionnx.autodiff.table import STANDARD
 
-TOLERANCE = 1e-6
 BROADCASTS = [
     ((3, 4), (3, 4), False), ((3, 4), (4,), False), ((3, 4), (), False), ((3, 1), (1, 4), True),
     ((1, 1), (2, 1, 3, 4), False),    ((3, 4), (1, 1), True), ((3, 4), (1, 3, 1), False),
@@ -40,10 +40,10 @@ def test_broadcasts_of_both_sides(op, left, right, both):
     attributes = {"fmod": 1} if op == "Mod" else {}
     if op == "Mean":
         attributes["evaluate"] = in_numpy(Mean)
-    assert grid_error(op, shapes, batched=batched, **attributes) < 1e-5
+    assert_close(grid_error(op, shapes, batched=batched, **attributes), 0, Tolerance.DIFFERENCES)
     if op in ("Max", "Min", "Sum", "Mean"):
-        assert grid_error(op, shapes | {"v": (1,)}, batched=batched, **attributes) < 1e-5
-        assert grid_error(op, {"x": left}) < 1e-5
+        assert_close(grid_error(op, shapes | {"v": (1,)}, batched=batched, **attributes), 0, Tolerance.DIFFERENCES)
+        assert_close(grid_error(op, {"x": left}), 0, Tolerance.DIFFERENCES)
 
 
 class Mean(OpRun):
@@ -61,16 +61,16 @@ def test_where_and_powers_broadcast(left, right, both):
     sizes = {name: np.zeros((2, *s) if name in batched else s) for name, s in shapes.items()}
     condition = {"c": np.arange(4) % 2 == 0} if left[-1] == right[-1:] == (4,) else {"c": np.array(True)}
     model = single("Where", ["c", "x", "z"], sizes, constants=condition)
-    assert batch_error(model, shapes, ["x", "z"], batched=batched) < TOLERANCE
+    assert_close(batch_error(model, shapes, ["x", "z"], batched=batched), 0, Tolerance.DIFFERENCES)
     # Of positive bases: the square root of the sum of squares would hide the exponent's own slope.
     model = single("Pow", ["a", "z"], sizes)
     model.graph.node.insert(0, helper.make_node("Softplus", ["x"], ["a"]))
-    assert batch_error(model, shapes, ["x", "z"], batched=batched) < TOLERANCE
+    assert_close(batch_error(model, shapes, ["x", "z"], batched=batched), 0, Tolerance.DIFFERENCES)
 
 
 @pytest.mark.parametrize("exponent", [2.0, 3.0, 0.0, 1.0, -1.0, -2.0])
 def test_whole_powers_of_numbers_of_both_signs(exponent):
-    assert grid_error("Pow", {"x": (4,)}, {"p": np.array(exponent)}) < 1e-5
+    assert_close(grid_error("Pow", {"x": (4,)}, {"p": np.array(exponent)}), 0, Tolerance.DIFFERENCES)
 
 
 PADDINGS = [
@@ -90,7 +90,9 @@ def test_pads(mode, pads, axes):
         pytest.skip("runtimes disagree on a pad below 0 that is no constant")
     axes = [1, 2] if axes is None else axes
     constants = {"p": np.array(pads), "v": np.array(2.0), "a": np.array(axes)}
-    assert grid_error("Pad", {"x": (4, 5)}, constants, evaluate=in_numpy(Pad), mode=mode) < TOLERANCE
+    assert_close(
+        grid_error("Pad", {"x": (4, 5)}, constants, evaluate=in_numpy(Pad), mode=mode), 0, Tolerance.DIFFERENCES
+    )
 
 
 class Pad(OpRun):
@@ -111,7 +113,7 @@ class Pad(OpRun):
 def test_the_number_that_is_padded_with():
     feeds = [{"x": np.ones((n, 4)), "v": np.array(2.0)} for n in (2, 3, 4)]
     model = single("Pad", ["x", "p", "v"], feeds[0], constants={"p": np.array([0, 1, 0, 2])})
-    assert error(model, feeds, ["x", "v"]) < TOLERANCE
+    assert_close(error(model, feeds, ["x", "v"]), 0, Tolerance.DIFFERENCES)
 
 
 SLICES = [
@@ -124,7 +126,7 @@ SLICES = [
 @pytest.mark.parametrize(("starts", "ends", "axes", "steps"), SLICES)
 def test_slices(starts, ends, axes, steps):
     constants = {name: np.array(v) for name, v in zip("seat", (starts, ends, axes, steps), strict=True)}
-    assert grid_error("Slice", {"x": (5, 6)}, constants) < TOLERANCE
+    assert_close(grid_error("Slice", {"x": (5, 6)}, constants), 0, Tolerance.DIFFERENCES)
 
 
 REDUCTIONS = [
@@ -141,7 +143,7 @@ def test_reductions(op, keepdims, axes):
         # Of all axes, the samples' too: of one number of samples, as no gradient of a mean is right for others.
         feeds = [{"x": np.random.default_rng(3).uniform(0.5, 2, (2, 3, 4, 5))}]
         model = single(op, ["x"], feeds[0], keepdims=keepdims)
-        assert error(model, feeds) < TOLERANCE
+        assert_close(error(model, feeds), 0, Tolerance.DIFFERENCES)
         return
     empty = axes == "noop"
     constants = {"a": np.array([] if empty else axes, dtype=np.int64)}
@@ -151,13 +153,13 @@ def test_reductions(op, keepdims, axes):
     model.graph.node.insert(0, helper.make_node("Softplus" if "Log" in op else "Identity", ["x"], ["s"]))
     if empty and op in ("ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceSumSquare"):
         pytest.skip("runtimes disagree on whether no axes leave the elementwise part")
-    assert batch_error(model, {"x": (3, 4, 5)}) < TOLERANCE
+    assert_close(batch_error(model, {"x": (3, 4, 5)}), 0, Tolerance.DIFFERENCES)
 
 
 @pytest.mark.parametrize("op", ["Softmax", "LogSoftmax"])
 @pytest.mark.parametrize("axis", [1, 2, 3, -1, -3])
 def test_softmaxes(op, axis):
-    assert grid_error(op, {"x": (3, 4, 5)}, axis=axis) < TOLERANCE
+    assert_close(grid_error(op, {"x": (3, 4, 5)}, axis=axis), 0, Tolerance.DIFFERENCES)
 
 
 @pytest.mark.parametrize(("ta", "tb"), [(0, 0), (0, 1), (1, 0), (1, 1)])
@@ -165,7 +167,7 @@ def test_softmaxes(op, axis):
 def test_gemm(ta, tb, bias):
     shapes = {"a": (3, 4) if ta else (4, 3), "b": (5, 3) if tb else (3, 5), "c": bias}
     found = grid_error("Gemm", shapes, batched=set(), transA=ta, transB=tb, alpha=0.7, beta=1.3)
-    assert found < TOLERANCE
+    assert_close(found, 0, Tolerance.DIFFERENCES)
 
 
 PRODUCTS = [
@@ -176,13 +178,15 @@ PRODUCTS = [
 
 @pytest.mark.parametrize(("left", "right", "both"), PRODUCTS)
 def test_matrix_products(left, right, both):
-    assert grid_error("MatMul", {"a": left, "b": right}, batched={"a", "b"} if both else {"a"}) < TOLERANCE
+    assert_close(
+        grid_error("MatMul", {"a": left, "b": right}, batched={"a", "b"} if both else {"a"}), 0, Tolerance.DIFFERENCES
+    )
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
 @pytest.mark.parametrize("lead", [(), (2,)])
 def test_determinants(size, lead):
-    assert grid_error("Det", {"x": (*lead, size, size)}, evaluate=reference) < TOLERANCE
+    assert_close(grid_error("Det", {"x": (*lead, size, size)}, evaluate=reference), 0, Tolerance.DIFFERENCES)
 
 
 @pytest.mark.parametrize("parts", [1, 2])
@@ -192,14 +196,22 @@ def test_determinants(size, lead):
 def test_fourier_transforms(parts, inverse, length, axis):
     constants = {"l": np.array(8 if length is None else length), "a": np.array(axis)}
     shape = (8, 8, parts) if axis == 2 else (8, parts)
-    assert grid_error("DFT", {"x": shape}, constants, inverse=inverse, evaluate=reference) < TOLERANCE
+    assert_close(
+        grid_error("DFT", {"x": shape}, constants, inverse=inverse, evaluate=reference), 0, Tolerance.DIFFERENCES
+    )
     if inverse and parts == 2:
         # Half a spectrum of the signal, of which only the real part of what mirrors itself counts.
         shape = (8, 8 // 2 + 1, 2) if axis == 2 else (8 // 2 + 1, 2)
         constants["l"] = np.array(8)
-        assert grid_error("DFT", {"x": shape}, constants, inverse=1, onesided=1, evaluate=reference) < TOLERANCE
+        assert_close(
+            grid_error("DFT", {"x": shape}, constants, inverse=1, onesided=1, evaluate=reference),
+            0,
+            Tolerance.DIFFERENCES,
+        )
     if not inverse and parts == 1:
-        assert grid_error("DFT", {"x": shape}, constants, onesided=1, evaluate=reference) < TOLERANCE
+        assert_close(
+            grid_error("DFT", {"x": shape}, constants, onesided=1, evaluate=reference), 0, Tolerance.DIFFERENCES
+        )
 
 
 @pytest.mark.parametrize(("step", "length", "size"), [(2, 6, 20), (5, 4, 21), (3, 7, 16), (4, 4, 16)])
@@ -210,7 +222,11 @@ def test_short_time_fourier_transforms(step, length, size, onesided, windowed):
     constants = {"s": np.array(step), "w": window, "l": np.array(length)}
     evaluate = in_numpy(STFT, Conv, ConvTranspose)
     for parts in (1, 2)[: 1 if onesided else 2]:
-        assert grid_error("STFT", {"x": (size, parts)}, constants, onesided=onesided, evaluate=evaluate) < TOLERANCE
+        assert_close(
+            grid_error("STFT", {"x": (size, parts)}, constants, onesided=onesided, evaluate=evaluate),
+            0,
+            Tolerance.DIFFERENCES,
+        )
 
 
 class STFT(OpRun):
@@ -246,7 +262,7 @@ def test_columns_to_pictures(image, block, attributes):
     ]
     constants = {"i": np.array(image), "b": np.array(block)}
     shapes = {"x": (2 * int(np.prod(block)), int(np.prod(count)))}
-    assert grid_error("Col2Im", shapes, constants, **attributes) < TOLERANCE
+    assert_close(grid_error("Col2Im", shapes, constants, **attributes), 0, Tolerance.DIFFERENCES)
 
 
 @pytest.mark.parametrize("axes", [None, [1, 2], [-1], [2, 1]])
@@ -255,10 +271,12 @@ def test_crops_and_pads_around_the_centre(axes, sizes):
     if axes is None:
         feeds = [{"x": np.random.default_rng(0).standard_normal((2, 5, 6))}]
         model = single("CenterCropPad", ["x", "s"], feeds[0], constants={"s": np.array([3, *sizes])})
-        assert error(model, feeds, evaluate=reference) < TOLERANCE
+        assert_close(error(model, feeds, evaluate=reference), 0, Tolerance.DIFFERENCES)
         return
     constants = {"s": np.array(sizes[: len(axes)])}
-    assert grid_error("CenterCropPad", {"x": (5, 6)}, constants, evaluate=reference, axes=axes) < TOLERANCE
+    assert_close(
+        grid_error("CenterCropPad", {"x": (5, 6)}, constants, evaluate=reference, axes=axes), 0, Tolerance.DIFFERENCES
+    )
 
 
 @pytest.mark.parametrize("axis", [0, 1, -1])
@@ -266,14 +284,14 @@ def test_the_two_values_of_one_hot(axis):
     feeds = [{"v": np.array([0.5, -2.0])}]
     constants = {"i": np.array([[0, 2, -1], [5, 1, 1]]), "d": np.array(4)}
     model = single("OneHot", ["i", "d", "v"], feeds[0], constants=constants, axis=axis)
-    assert error(model, feeds, "v", evaluate=reference) < TOLERANCE
+    assert_close(error(model, feeds, "v", evaluate=reference), 0, Tolerance.DIFFERENCES)
 
 
 @pytest.mark.parametrize(("start", "limit", "delta"), [(0.5, 6.0, 1.25), (4.0, -1.2, -0.5), (1.0, 1.0, 2.0)])
 def test_ranges(start, limit, delta):
     feeds = [{"s": np.array(start), "l": np.array(limit), "d": np.array(delta)}]
     model = single("Range", ["s", "l", "d"], feeds[0])
-    assert error(model, feeds, ["s", "l", "d"]) < TOLERANCE
+    assert_close(error(model, feeds, ["s", "l", "d"]), 0, Tolerance.DIFFERENCES)
 
 
 @pytest.mark.parametrize("mode", ["half_pixel", "output_half_pixel"])
@@ -288,7 +306,7 @@ def test_regions_of_several_pictures(mode, ratio):
     model = single(
         "RoiAlign", ["x", "r", "b"], feeds[0], constants=constants, coordinate_transformation_mode=mode, **attributes
     )
-    assert error(model, feeds, evaluate=onnxruntime) < TOLERANCE
+    assert_close(error(model, feeds, evaluate=onnxruntime), 0, Tolerance.DIFFERENCES)
 
 
 def test_regions_that_depend_on_the_input_count_as_constant_and_are_labelled():
@@ -300,7 +318,7 @@ def test_regions_that_depend_on_the_input_count_as_constant_and_are_labelled():
     assert [entry.value for entry in found.metadata_props] == ["RoiAlign: its regions count as constant (1 node)"]
     dx, dr = run({**feeds, COTANGENT: np.ones(facts.sizes["y"])}, [gradient_name("x"), gradient_name("r")])
     # Each of two bins is a mean of numbers inside, so their shares sum to 1 in each channel.
-    np.testing.assert_allclose(dx.sum(axis=(2, 3)), np.ones((2, 3)))
+    assert_close(dx.sum(axis=(2, 3)), np.ones((2, 3)), Tolerance.OPERATIONS)
     assert not dr.any()
 
 
@@ -315,7 +333,7 @@ def test_what_reads_a_shape_or_jumps_is_flat(op):
 @pytest.mark.parametrize("axis", [0, 1, 2, 3, -1, -3])
 def test_flattening(axis):
     feeds = [{"x": np.random.default_rng(0).standard_normal((n, 4, 5))} for n in (2, 3, 4)]
-    assert error(single("Flatten", ["x"], feeds[0], axis=axis), feeds) < TOLERANCE
+    assert_close(error(single("Flatten", ["x"], feeds[0], axis=axis), feeds), 0, Tolerance.DIFFERENCES)
 
 
 @pytest.mark.parametrize("op", ["Transpose", "Split", "Concat"])
@@ -327,4 +345,4 @@ def test_layouts(op, axis):
         "Concat": {"axis": axis},
     }[op]
     shapes = {"x": (4, 5), "w": (4, 5)} if op == "Concat" else {"x": (4, 5)}
-    assert grid_error(op, shapes, batched=set(shapes), **attributes) < TOLERANCE
+    assert_close(grid_error(op, shapes, batched=set(shapes), **attributes), 0, Tolerance.DIFFERENCES)

@@ -6,6 +6,7 @@ import pytest
 import xaionnx
 from tests.oracles import lrp as oracle
 from tests.tiny import node, opened
+from tests.tolerances import Tolerance, assert_close
 from xaionnx import Target
 from xaionnx.autodiff import gradient
 from xaionnx.autodiff.guided import DECONVNET, GUIDED
@@ -61,30 +62,30 @@ def back(nodes, table):
 def test_a_rectifier_rectifies_the_signal(name):
     nodes, slope = RECTIFIERS[name]
     positive = np.maximum(SIGNAL, 0)
-    np.testing.assert_allclose(back(nodes, GUIDED), slope(X) * positive, rtol=2e-5, atol=1e-6)
-    np.testing.assert_allclose(back(nodes, DECONVNET), positive, rtol=1e-6)
+    assert_close(back(nodes, GUIDED), slope(X) * positive, Tolerance.SIGNED_SUMS)
+    assert_close(back(nodes, DECONVNET), positive, Tolerance.OPERATIONS)
 
 
 @pytest.mark.parametrize("table", [GUIDED, DECONVNET], ids=["guided", "deconvnet"])
 @pytest.mark.parametrize("name", SMOOTH)
 def test_a_smooth_activation_and_a_gate_keep_their_derivative(name, table):
     nodes, slope = SMOOTH[name]
-    np.testing.assert_allclose(back(nodes, table), slope(X) * SIGNAL, rtol=2e-4, atol=1e-6)
+    assert_close(back(nodes, table), slope(X) * SIGNAL, Tolerance.SIGNED_LAYERS)
 
 
 def test_the_larger_of_two_signals_is_no_rectifier():
     nodes = [node("Neg", ["x"], ["n"]), node("Max", ["x", "n"], ["y"])]
     for table in (GUIDED, DECONVNET):
-        np.testing.assert_allclose(back(nodes, table), np.sign(X) * SIGNAL, rtol=1e-6)
+        assert_close(back(nodes, table), np.sign(X) * SIGNAL, Tolerance.OPERATIONS)
 
 
 def test_a_slope_that_the_model_computes_is_no_signal_to_reconstruct():
     """PRelu(x, sigmoid(x)): guided backpropagation differentiates both, a deconvnet goes back through x alone."""
     nodes = [node("Sigmoid", ["x"], ["s"]), node("PRelu", ["x", "s"], ["y"])]
     positive, s = np.maximum(SIGNAL, 0), 1 / (1 + np.exp(-X))
-    np.testing.assert_allclose(back(nodes, DECONVNET), positive, rtol=1e-6)
+    assert_close(back(nodes, DECONVNET), positive, Tolerance.OPERATIONS)
     slope = np.where(X < 0, s + X * s * (1 - s), 1)
-    np.testing.assert_allclose(back(nodes, GUIDED), slope * positive, rtol=2e-4, atol=1e-6)
+    assert_close(back(nodes, GUIDED), slope * positive, Tolerance.SIGNED_LAYERS)
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.int8])
@@ -111,10 +112,10 @@ def test_a_quantiser_that_ends_at_zero_rectifies_as_the_relu_that_it_replaced(ta
     for nodes in (rectified, quantised("least"), quantised("middle")):
         net = model(nodes, weights)
         found.append(gradient(net, "y", ["x"], table).run({"x": x}, SIGNAL)[1]["x"])
-    np.testing.assert_allclose(found[1], found[0], rtol=1e-4, atol=1e-5)
+    assert_close(found[1], found[0], Tolerance.SIGNED_LAYERS)
     # One whose zero lies in the middle of its range clips no sign.
     inside = (x @ w > -128.5 * scale) & (x @ w < 127.5 * scale)
-    np.testing.assert_allclose(found[2], (SIGNAL @ v.T * inside) @ w.T, rtol=1e-4, atol=1e-5)
+    assert_close(found[2], (SIGNAL @ v.T * inside) @ w.T, Tolerance.SIGNED_LAYERS)
 
 
 @pytest.mark.parametrize("method", ["guided_backprop", "deconvnet"])
@@ -159,13 +160,13 @@ def test_random_nets_layer_by_layer(method):
     by_neuron = xaionnx.explain(net, x, method, Target.neuron("r2", (2, 0, 0))).values
     by_peak = xaionnx.explain(net, x, method, Target.channel("r2", peak=True)).values
     for n, row in enumerate(x):
-        np.testing.assert_allclose(by_class[n].ravel(), from_second(row, w[:, 1])[0], rtol=1e-3, atol=1e-5)
+        assert_close(by_class[n].ravel(), from_second(row, w[:, 1])[0], Tolerance.QUOTIENTS)
         expected, h2 = from_second(row, np.eye(3)[2])
         # A map of one cell: its mean, its peak and its only neuron are the same.
         for found in (by_channel, by_neuron):
-            np.testing.assert_allclose(found[n].ravel(), expected, rtol=1e-3, atol=1e-5)
+            assert_close(found[n].ravel(), expected, Tolerance.QUOTIENTS)
         strongest = from_second(row, np.eye(3)[np.maximum(h2, 0).argmax()])[0]
-        np.testing.assert_allclose(by_peak[n].ravel(), strongest, rtol=1e-3, atol=1e-5)
+        assert_close(by_peak[n].ravel(), strongest, Tolerance.QUOTIENTS)
 
 
 def test_a_quantiser_of_a_scale_for_each_channel_keeps_its_derivative():
@@ -181,4 +182,4 @@ def test_a_quantiser_of_a_scale_for_each_channel_keeps_its_derivative():
     passed = (x @ w > -0.5 * scale) & (x @ w < 255.5 * scale)
     for table in (GUIDED, DECONVNET):
         found = gradient(net, "y", ["x"], table).run({"x": x}, SIGNAL)[1]["x"]
-        np.testing.assert_allclose(found, (SIGNAL * passed) @ w.T, rtol=1e-4, atol=1e-4)
+        assert_close(found, (SIGNAL * passed) @ w.T, Tolerance.DEEP)

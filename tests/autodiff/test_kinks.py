@@ -8,6 +8,7 @@ import pytest
 from onnx import helper
 
 from tests.autodiff.differences import COTANGENT, built, either, gradient_name, reference, single, slopes
+from tests.tolerances import Tolerance, assert_close
 
 DY = np.array([[2.0, 3.0, 5.0, 7.0]])
 # Op, attributes, places, and the slope there for a cotangent of 1.
@@ -40,7 +41,7 @@ def test_the_convention_at_a_kink(op, attributes, places, slope, kind):
     model = single(op, ["x"], {"x": x}, **attributes)
     dy = (DY[:, :1].reshape(1, 1) if op.startswith("Reduce") else DY).astype(kind)
     found = slopes(model, {"x": x}, dy)
-    np.testing.assert_allclose(found, dy * np.array([slope]), rtol=1e-6)
+    assert_close(found, dy * np.array([slope]), Tolerance.OPERATIONS)
     # A subgradient lies between the slopes of both sides, where there are two.
     if op not in ("Sign", "ThresholdedRelu", "Shrink") and kind == np.float64 and not op.startswith("Reduce"):
         run = either(model)
@@ -64,18 +65,18 @@ def test_operands_that_tie_share_the_slope(op, count):
     feeds["b"] = np.array([[1.0, 0.0 if op == "Max" else 3.0, 1.0]])
     _, run = built(single(op, names, feeds), [feeds], names)
     found = run({**feeds, COTANGENT: np.array([[6.0, 6.0, 6.0]])}, [gradient_name(name) for name in names])
-    np.testing.assert_allclose(np.sum(found, axis=0), [[6, 6, 6]])
+    assert_close(np.sum(found, axis=0), [[6, 6, 6]], Tolerance.OPERATIONS)
     others = 6 / (count - 1)
-    np.testing.assert_allclose(found[0], [[6 / count, others, others]])
-    np.testing.assert_allclose(found[1], [[6 / count, 0, 0]])
+    assert_close(found[0], [[6 / count, others, others]], Tolerance.OPERATIONS)
+    assert_close(found[1], [[6 / count, 0, 0]], Tolerance.OPERATIONS)
 
 
 def test_a_broadcast_operand_that_ties_gets_the_sum_of_its_shares():
     feeds = {"a": np.array([[1.0, 0.0, 1.0]]), "b": np.array([[1.0]])}
     _, run = built(single("Max", ["a", "b"], feeds), [feeds], ["a", "b"])
     left, right = run({**feeds, COTANGENT: np.array([[2.0, 4.0, 8.0]])}, [gradient_name("a"), gradient_name("b")])
-    np.testing.assert_allclose(left, [[1, 0, 4]])
-    np.testing.assert_allclose(right, [[1 + 4 + 4]])
+    assert_close(left, [[1, 0, 4]], Tolerance.OPERATIONS)
+    assert_close(right, [[1 + 4 + 4]], Tolerance.OPERATIONS)
 
 
 @pytest.mark.parametrize("kind", [np.float64, np.float32])
@@ -95,7 +96,7 @@ def test_a_pooling_gives_all_of_the_slope_to_its_first_maximum(kind):
 def test_a_pooling_of_everything_shares_the_slope():
     x = np.array([[[4.0, 1.0, 4.0], [0.0, 0.0, 0.0]]])
     found = slopes(single("GlobalMaxPool", ["x"], {"x": x}), {"x": x}, np.array([[[6.0], [3.0]]]))
-    np.testing.assert_allclose(found, [[[3, 0, 3], [1, 1, 1]]])
+    assert_close(found, [[[3, 0, 3], [1, 1, 1]]], Tolerance.OPERATIONS)
 
 
 @pytest.mark.parametrize(("low", "high"), [(-1.0, 1.0), (-1.0, None), (None, 1.0), (0.0, 0.0), (1.0, -1.0)])
@@ -151,4 +152,4 @@ def test_masked_numbers_pass_nothing_on_even_where_they_are_not_finite():
     model = single("Where", ["c", "r", "x"], {"x": x}, constants={"c": np.array([False, True])})
     model.graph.node.insert(0, helper.make_node("Exp", ["x"], ["r"]))
     found = slopes(model, {"x": x}, np.ones((1, 2)))
-    np.testing.assert_allclose(found, [[1, np.exp(4)]])
+    assert_close(found, [[1, np.exp(4)]], Tolerance.OPERATIONS)

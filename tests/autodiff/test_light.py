@@ -8,6 +8,7 @@ import onnx.backend.test
 import pytest
 from onnx import numpy_helper
 
+from tests.tolerances import Tolerance, assert_close
 from xaionnx import Model
 from xaionnx.autodiff import gradient
 
@@ -70,7 +71,7 @@ def test_published_architectures(name, tmp_path):
     cotangent = rng.standard_normal(scores.shape).astype(np.float32)
     found = gradient(model, out, [info.name])
     forward, slopes = found.run({info.name: x}, cotangent)
-    np.testing.assert_allclose(forward, scores, rtol=1e-3, atol=1e-4 * np.abs(scores).max())
+    assert_close(forward, scores, Tolerance.PROPAGATION, np.abs(scores).max())
     slope = slopes[info.name].astype(np.float64)
     # The gradient's own direction and as much of a random one: the slope is large, and every entry has a say.
     size = np.linalg.norm(slope)

@@ -8,6 +8,7 @@ import pytest
 import xaionnx
 from tests import tiny
 from tests.tiny import node, opened, tensor
+from tests.tolerances import Tolerance, assert_close
 from xaionnx import Model, Target
 from xaionnx.autodiff import gradient
 from xaionnx.autodiff.lrp import Composite, table
@@ -59,7 +60,7 @@ NUMBERS = {name: np.float32(value) for name, value in NUMBERS.items()}
 def test_a_gated_activation_passes_all_relevance(name):
     x, cotangent = drawn(3, 8), drawn(3, 8)
     y, found, labels = relevance(opened(GATED[name], [8], [8], NUMBERS), x, cotangent)
-    np.testing.assert_allclose(found, y * cotangent, rtol=1e-5)
+    assert_close(found, y * cotangent, Tolerance.SUMS)
     assert labels == ()
 
 
@@ -72,7 +73,7 @@ def test_squeeze_and_excitation_gives_nothing_to_the_gate():
     x, cotangent = drawn(2, 3, 4, 4), drawn(2, 3, 4, 4)
     model = opened(nodes, [3, 4, 4], [3, 4, 4], {"w": drawn(3, 3, 1, 1)})
     y, found, labels = relevance(model, x, cotangent)
-    np.testing.assert_allclose(found, y * cotangent, rtol=1e-5)
+    assert_close(found, y * cotangent, Tolerance.SUMS)
     assert labels == ()
 
 
@@ -85,7 +86,7 @@ def test_a_product_of_equals_is_halved_and_says_so():
     y, found, labels = relevance(model, x, cotangent)
     u, v = x @ a, x @ b
     expected = sum(x * ((y * cotangent / 2 / z) @ w.T) for z, w in ((u, a), (v, b)))
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    assert_close(found, expected, Tolerance.SIGNED_LAYERS)
     assert labels == ("Mul: relevance of a product is halved (1 node)",)
 
 
@@ -109,7 +110,7 @@ def test_what_makes_a_gate_of_a_factor(name):
     y, found, labels = relevance(model, x, cotangent)
     u, v, owed = x @ a, x @ b, y * cotangent
     of_u, of_v = (x * ((owed / z) @ w.T) for z, w in ((u, a), (v, b)))
-    np.testing.assert_allclose(found, of_u if owner == "u" else (of_u + of_v) / 2, rtol=1e-3, atol=1e-4)
+    assert_close(found, of_u if owner == "u" else (of_u + of_v) / 2, Tolerance.QUOTIENTS)
     assert ("Mul: relevance of a product is halved (1 node)" in labels) == (owner == "halved")
 
 
@@ -121,7 +122,7 @@ def test_a_gate_that_divides_outranks_one_that_squashes():
     ]  # fmt: skip
     a, b, x, cotangent = drawn(4, 5), drawn(4, 5), drawn(2, 4), drawn(2, 5)
     y, found, _ = relevance(opened(nodes, [4], [5], {"a": a, "b": b}), x, cotangent)
-    np.testing.assert_allclose(found, x * ((y * cotangent / (x @ a)) @ a.T), rtol=1e-3, atol=1e-4)
+    assert_close(found, x * ((y * cotangent / (x @ a)) @ a.T), Tolerance.QUOTIENTS)
 
 
 @pytest.mark.parametrize("factor", ["alpha", "beta"])
@@ -131,7 +132,7 @@ def test_factors_that_turn_signs_are_for_epsilon_alone(factor):
     with pytest.raises(UnsupportedModelError, match="its factors turn the signs of its weights; let it follow Epsilon"):
         relevance(model, x, drawn(2, 3), Composite({"*": ZPlus()}))
     found = xaionnx.explain(model, x, Lrp(composite=EPSILON), 1).values
-    np.testing.assert_allclose(found, (-1 if factor == "alpha" else 1) * x * w[:, 1], rtol=1e-4, atol=1e-6)
+    assert_close(found, (-1 if factor == "alpha" else 1) * x * w[:, 1], Tolerance.SIGNED_LAYERS)
 
 
 def softmax(z):
@@ -154,7 +155,7 @@ def test_attention_weights_count_as_constants():
     for n in range(2):
         weights, value = softmax(x[n] @ q @ (x[n] @ k).T / 2), x[n] @ v
         mixed = value * (weights.T @ (y[n] * cotangent[n] / (weights @ value)))
-        np.testing.assert_allclose(found[n], x[n] * ((mixed / value) @ v.T), rtol=1e-3, atol=1e-4)
+        assert_close(found[n], x[n] * ((mixed / value) @ v.T), Tolerance.QUOTIENTS)
     assert labels == ()
 
 
@@ -181,14 +182,14 @@ def test_the_deviation_of_a_normalisation_counts_as_constant(op):
     )
     centred, inverse = normalised(grouped, (2,))
     shift = bias.ravel()[None, None] if op == "LayerNormalization" else bias[None, :, None]
-    np.testing.assert_allclose((centred * inverse * by + shift).reshape(y.shape), y, rtol=1e-3, atol=1e-4)
+    assert_close((centred * inverse * by + shift).reshape(y.shape), y, Tolerance.QUOTIENTS)
     share = cotangent.reshape(grouped.shape) * by * inverse
     expected = np.zeros(grouped.shape)
     size = grouped.shape[2]
     for i in range(size):
         for j in range(size):
             expected[..., i] += grouped[..., i] * ((i == j) - 1 / size) * share[..., j]
-    np.testing.assert_allclose(found.reshape(grouped.shape), expected, rtol=1e-3, atol=1e-4)
+    assert_close(found.reshape(grouped.shape), expected, Tolerance.QUOTIENTS)
     assert labels == ()
 
 
@@ -204,8 +205,8 @@ def test_a_layer_normalisation_written_out_is_the_same():
     y, found, labels = relevance(opened(written, [6], [6], weights), x, cotangent)
     whole = [node("LayerNormalization", ["x", "scale", "bias"], ["y"])]
     same = relevance(opened(whole, [6], [6], {"scale": scale, "bias": bias}), x, cotangent)
-    np.testing.assert_allclose(y, same[0], rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(found, same[1], rtol=1e-3, atol=1e-4)
+    assert_close(y, same[0], Tolerance.SIGNED_LAYERS)
+    assert_close(found, same[1], Tolerance.QUOTIENTS)
     assert labels == ()
 
 
@@ -214,7 +215,7 @@ def test_a_max_pooling_gives_all_to_the_winner():
     x, cotangent = drawn(2, 3, 4, 4), drawn(2, 3, 2, 2)
     y, found, _ = relevance(opened(nodes, [3, 4, 4], [3, 2, 2]), x, cotangent)
     largest = y.repeat(2, axis=2).repeat(2, axis=3) == x
-    np.testing.assert_allclose(found, largest * x * cotangent.repeat(2, axis=2).repeat(2, axis=3), rtol=1e-5)
+    assert_close(found, largest * x * cotangent.repeat(2, axis=2).repeat(2, axis=3), Tolerance.SUMS)
 
 
 def test_limits_by_constants_pass_relevance_and_the_larger_of_two_takes_it():
@@ -222,10 +223,10 @@ def test_limits_by_constants_pass_relevance_and_the_larger_of_two_takes_it():
     limits = {"zero": np.float32(0), "six": np.float32(6)}
     nodes = [node("Max", ["x", "zero"], ["r"]), node("Min", ["six", "r"], ["y"])]
     _, found, _ = relevance(opened(nodes, [9], [9], limits), x, cotangent)
-    np.testing.assert_allclose(found, np.clip(x, 0, 6) * cotangent, rtol=1e-5)
+    assert_close(found, np.clip(x, 0, 6) * cotangent, Tolerance.SUMS)
     nodes = [node("Neg", ["x"], ["n"]), node("Max", ["x", "n"], ["y"])]
     _, found, _ = relevance(opened(nodes, [9], [9]), x, cotangent)
-    np.testing.assert_allclose(found, np.abs(x) * cotangent, rtol=1e-5)
+    assert_close(found, np.abs(x) * cotangent, Tolerance.SUMS)
 
 
 def test_a_sum_is_shared_by_what_each_operand_adds():
@@ -246,9 +247,9 @@ def test_a_sum_is_shared_by_what_each_operand_adds():
     }
     y, found, _ = relevance(opened(nodes, [3], [6], weights), x, cotangent)
     # Linear in x but for c, so relevance is x times the gradient.
-    np.testing.assert_allclose(y, np.c_[x, x @ w] + c - np.c_[x, x @ w][:, ::-1], rtol=1e-4, atol=1e-5)
+    assert_close(y, np.c_[x, x @ w] + c - np.c_[x, x @ w][:, ::-1], Tolerance.SIGNED_LAYERS)
     slope = np.c_[np.eye(3), w] - np.c_[np.eye(3), w][:, ::-1]
-    np.testing.assert_allclose(found, x * (cotangent @ slope.T), rtol=1e-3, atol=1e-4)
+    assert_close(found, x * (cotangent @ slope.T), Tolerance.QUOTIENTS)
 
 
 def test_the_box_goes_through_what_normalises_the_input():
@@ -278,7 +279,7 @@ def test_what_a_clip_leaves_below_zero_counts(low):
     plus = np.maximum(np.clip(x, low, 1)[:, :, None] * w, 0)
     total = plus.sum(axis=1, keepdims=True)
     expected = (plus / np.where(total > 0, total, 1) * y[:, None]).sum(axis=2)
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    assert_close(found, expected, Tolerance.SIGNED_LAYERS)
 
 
 def test_a_composite_is_an_ordered_map():
@@ -299,7 +300,7 @@ def test_a_composite_is_an_ordered_map():
         upper = s * c[:, 1]
         plus = np.maximum(r[:, None] * b, 0)
         middle = (plus / np.maximum(plus.sum(axis=0), 1e-12)) @ upper
-        np.testing.assert_allclose(found[n], np.full(4, middle.sum() / 4), rtol=1e-3, atol=1e-4)
+        assert_close(found[n], np.full(4, middle.sum() / 4), Tolerance.QUOTIENTS)
     refused = Composite({"block/*": ZPlus()})
     with pytest.raises(UnsupportedModelError, match=r"'MatMul' .* no entry of the composite fits it"):
         xaionnx.explain(model, x, Lrp(composite=refused), 1)
@@ -310,11 +311,11 @@ def test_where_relevance_starts():
     w, x = drawn(4, 3), drawn(2, 4)
     model = opened([node("MatMul", ["x", "w"], ["y"])], [4], [3], {"w": w})
     margin = xaionnx.explain(model, x, Lrp(composite="epsilon"), Target.margin(0, 2))
-    np.testing.assert_allclose(margin.values, x * (w[:, 0] - w[:, 2]), rtol=1e-3, atol=1e-5)
-    np.testing.assert_allclose(margin.diagnostics["relevance"], margin.prediction, rtol=1e-4)
+    assert_close(margin.values, x * (w[:, 0] - w[:, 2]), Tolerance.QUOTIENTS)
+    assert_close(margin.diagnostics["relevance"], margin.prediction, Tolerance.LAYERS)
     probability = xaionnx.explain(model, x, Lrp(composite="epsilon"), Target.probability(1))
     p, z = softmax(x @ w)[:, 1], (x @ w)[:, 1]
-    np.testing.assert_allclose(probability.values, x * w[:, 1] * (p / z)[:, None], rtol=1e-3, atol=1e-5)
+    assert_close(probability.values, x * w[:, 1] * (p / z)[:, None], Tolerance.QUOTIENTS)
 
 
 def test_what_has_no_rule_is_refused_before_any_work(tmp_path):

@@ -7,8 +7,8 @@ from onnx.reference.op_run import OpRun
 
 from tests.autodiff.differences import COTANGENT, batch_error, built, gradient_name, in_numpy, slopes
 from tests.tiny import run
+from tests.tolerances import Tolerance, assert_close
 
-TOLERANCE = 1e-6
 SPACES = ((5,), (4, 3), (2, 3, 2))
 
 
@@ -40,14 +40,14 @@ def test_batch_normalization_and_its_statistics(space, epsilon):
         epsilon=epsilon,
     )
     positive = {"variance": lambda count: np.linspace(0.5, 2, 6)}
-    assert batch_error(made, shapes, list(shapes), batched={"x"}, kept=positive) < TOLERANCE
+    assert_close(batch_error(made, shapes, list(shapes), batched={"x"}, kept=positive), 0, Tolerance.DIFFERENCES)
 
 
 @pytest.mark.parametrize("space", SPACES)
 @pytest.mark.parametrize("epsilon", [1e-5, 0.3])
 def test_instance_normalization(space, epsilon):
     shapes = {"x": (6, *space), "scale": (6,), "bias": (6,)}
-    assert check("InstanceNormalization", shapes, opset=20, epsilon=epsilon) < TOLERANCE
+    assert_close(check("InstanceNormalization", shapes, opset=20, epsilon=epsilon), 0, Tolerance.DIFFERENCES)
 
 
 class LayerNormalization(OpRun):
@@ -72,7 +72,7 @@ def test_layer_normalization(axis, with_bias, scale):
     inputs = {name: list(shape) for name, shape in shapes.items()} | {"x": ["N", 3, 4, 5]}
     made = model("LayerNormalization", inputs, opset=20, rank=4, axis=axis, epsilon=0.01)
     error = batch_error(made, shapes, list(shapes), batched={"x"}, evaluate=in_numpy(LayerNormalization))
-    assert error < TOLERANCE
+    assert_close(error, 0, Tolerance.DIFFERENCES)
 
 
 @pytest.mark.parametrize("space", SPACES)
@@ -82,7 +82,7 @@ def test_group_normalization_with_a_scale_a_channel(space, groups, epsilon):
     shapes = {"x": (6, *space), "scale": (6,), "bias": (6,)}
     # Type 11 is float64: the statistics would be of float32 otherwise, too coarse to take differences of.
     attributes = {"num_groups": groups, "epsilon": epsilon, "stash_type": TensorProto.DOUBLE}
-    assert check("GroupNormalization", shapes, opset=21, **attributes) < TOLERANCE
+    assert_close(check("GroupNormalization", shapes, opset=21, **attributes), 0, Tolerance.DIFFERENCES)
 
 
 class GroupNormalization(OpRun):
@@ -119,7 +119,7 @@ def test_group_normalization_with_a_scale_a_group(space, groups):
         num_groups=groups,
     )
     error = batch_error(made, shapes, list(shapes), batched={"x"}, evaluate=in_numpy(GroupNormalization), convert=False)
-    assert error < TOLERANCE
+    assert_close(error, 0, Tolerance.DIFFERENCES)
 
 
 @pytest.mark.parametrize("axes", [None, (0, 2, 3), (1, 2, 3), (-2, -1), (0, 1, 2, 3)])
@@ -127,14 +127,14 @@ def test_mean_variance_normalization(axes):
     attributes = {} if axes is None else {"axes": axes}
     made = model("MeanVarianceNormalization", {"x": ["N", 3, 4, 5]}, opset=20, rank=4, **attributes)
     error = batch_error(made, {"x": (3, 4, 5)}, "x", batched={"x"}, evaluate=in_numpy(MeanVarianceNormalization))
-    assert error < TOLERANCE
+    assert_close(error, 0, Tolerance.DIFFERENCES)
 
 
 @pytest.mark.parametrize("axis", [1, 2, 3, -1, -2, -3])
 @pytest.mark.parametrize("epsilon", [1e-5, 0.3])
 def test_rms_normalization_along_each_axis(axis, epsilon):
     shapes = {"x": (3, 4, 5), "scale": (3, 4, 5)[axis % 4 - 1 :]}
-    assert check("RMSNormalization", shapes, opset=23, axis=axis, epsilon=epsilon) < TOLERANCE
+    assert_close(check("RMSNormalization", shapes, opset=23, axis=axis, epsilon=epsilon), 0, Tolerance.DIFFERENCES)
 
 
 @pytest.mark.parametrize("scale", [(), (1,), (5,), (4, 1), (1, 5), (3, 1, 1), (3, 4, 5), (1, 3, 1, 5)])
@@ -152,14 +152,14 @@ def test_rms_normalization_with_a_scale_that_is_broadcast(scale):
 
     shapes = {"x": (3, 4, 5), "scale": scale}
     error = batch_error(made, shapes, list(shapes), batched={"x"}, evaluate=in_numpy(RMSNormalization))
-    assert error < TOLERANCE
+    assert_close(error, 0, Tolerance.DIFFERENCES)
 
 
 @pytest.mark.parametrize("shape", [(6,), (4, 5), (3, 4, 5), (2, 3, 2, 3)])
 @pytest.mark.parametrize("p", [1, 2])
 def test_lp_normalization(shape, p):
     for axis in (*range(1, len(shape) + 1), -1, -len(shape)):
-        assert check("LpNormalization", {"x": shape}, opset=22, axis=axis, p=p) < TOLERANCE
+        assert_close(check("LpNormalization", {"x": shape}, opset=22, axis=axis, p=p), 0, Tolerance.DIFFERENCES)
 
 
 def test_lp_normalization_of_zeros_has_no_gradient():
@@ -191,7 +191,9 @@ LRN_GRID = [*((size, 0.7, 0.75, 1.0) for size in (1, 2, 3, 4, 5, 9)), (3, 1e-4, 
 def test_local_response_normalization(size, alpha, beta, bias):
     attributes = {"size": size, "alpha": alpha, "beta": beta, "bias": bias}
     made = model("LRN", {"x": ["N", 6, 3, 2]}, opset=20, rank=4, **attributes)
-    assert batch_error(made, {"x": (6, 3, 2)}, "x", batched={"x"}, evaluate=in_numpy(LRN)) < TOLERANCE
+    assert_close(
+        batch_error(made, {"x": (6, 3, 2)}, "x", batched={"x"}, evaluate=in_numpy(LRN)), 0, Tolerance.DIFFERENCES
+    )
 
 
 # It takes odd sizes alone.
@@ -200,7 +202,7 @@ def test_channels_are_neighbours_as_onnxruntime_sees_them(size):
     made = model("LRN", {"x": ["N", 6, 3, 2]}, opset=20, kind=TensorProto.FLOAT, rank=4, size=size, alpha=0.7)
     x = np.random.default_rng(0).standard_normal((2, 6, 3, 2)).astype(np.float32)
     (ours,) = in_numpy(LRN)(made)({"x": x}, ["y"])
-    assert np.allclose(run(made, {"x": x})["y"], ours, rtol=1e-5, atol=1e-6)
+    assert_close(run(made, {"x": x})["y"], ours, Tolerance.SIGNED_SUMS)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from models import planted
 from tests.autodiff.differences import in_numpy, onnxruntime, single
 from tests.oracles.convolution import Conv
 from tests.tiny import loaded
+from tests.tolerances import Tolerance, assert_close
 from xaionnx import Model
 from xaionnx.autodiff import gradient
 from xaionnx.autodiff.backward import APPROXIMATIONS, COTANGENT, differentiate, gradient_name
@@ -62,7 +63,7 @@ def test_one_scale(kind, zero, low, high):
     dx, dy = slopes(pair(), {"s": (TensorProto.FLOAT, [], [scale]), "z": (kind, [], [zero])}, x)
     inside = (x / scale + zero > low - 0.5) & (x / scale + zero < high + 0.5)
     assert 0.2 < inside.mean() < 0.8
-    np.testing.assert_allclose(dx, np.where(inside, dy, 0), rtol=1e-5)
+    assert_close(dx, np.where(inside, dy, 0), Tolerance.SUMS)
 
 
 def test_a_scale_for_each_channel():
@@ -71,7 +72,7 @@ def test_a_scale_for_each_channel():
     constants = {"s": (TensorProto.FLOAT, [3], scale), "z": (TensorProto.INT8, [3], [0, 10, -20])}
     dx, dy = slopes(pair(axis=1), constants, x)
     steps = x / scale[:, None] + np.float32([0, 10, -20])[:, None]
-    np.testing.assert_allclose(dx, np.where((steps > -128.5) & (steps < 127.5), dy, 0), rtol=1e-5)
+    assert_close(dx, np.where((steps > -128.5) & (steps < 127.5), dy, 0), Tolerance.SUMS)
     same, again = slopes(pair(axis=-2), constants, x)
     np.testing.assert_array_equal(same, dx)
     np.testing.assert_array_equal(again, dy)
@@ -84,7 +85,7 @@ def test_a_scale_for_each_block():
     nodes = pair(axis=2, block_size=2)
     form_scale = np.repeat(scale, 2, axis=2)
     dx, dy = slopes(nodes, constants, x)
-    np.testing.assert_allclose(dx, np.where(np.abs(x / form_scale + 0.5) < 128, dy, 0), rtol=1e-5)
+    assert_close(dx, np.where(np.abs(x / form_scale + 0.5) < 128, dy, 0), Tolerance.SUMS)
 
 
 def test_quantised_numbers_may_be_moved():
@@ -92,7 +93,7 @@ def test_quantised_numbers_may_be_moved():
     turn = helper.make_node("Transpose", ["q"], ["t"], perm=[0, 2, 1])
     dx, dy = slopes(pair(turn), {"s": (TensorProto.FLOAT, [], [0.1]), "z": (TensorProto.INT8, [], [0])}, x)
     inside = np.abs(x / 0.1 + 0.5) < 128
-    np.testing.assert_allclose(dx, np.where(inside, dy.transpose(0, 2, 1), 0), rtol=1e-5)
+    assert_close(dx, np.where(inside, dy.transpose(0, 2, 1), 0), Tolerance.SUMS)
 
 
 def test_a_dynamic_scale_counts_as_constant():
@@ -102,7 +103,7 @@ def test_a_dynamic_scale_counts_as_constant():
     ]
     x = np.random.default_rng(1).uniform(-15, 15, (3, 8)).astype(np.float32)
     dx, dy = slopes(nodes, {}, x)
-    np.testing.assert_allclose(dx, dy, rtol=1e-5)
+    assert_close(dx, dy, Tolerance.SUMS)
 
 
 def test_a_network_between_quantised_weights_and_numbers():
@@ -123,7 +124,7 @@ def test_a_network_between_quantised_weights_and_numbers():
         "w": (TensorProto.INT8, [6, 4], kernel),
     }
     dx, dy = slopes(nodes, constants, rng.uniform(-5, 5, (3, 6)).astype(np.float32))
-    np.testing.assert_allclose(dx, dy @ (np.float32(0.1) * kernel.astype(np.float32)).T, rtol=1e-4, atol=1e-4)
+    assert_close(dx, dy @ (np.float32(0.1) * kernel.astype(np.float32)).T, Tolerance.DEEP)
 
 
 @pytest.mark.parametrize("per_channel", [False, True])
@@ -148,7 +149,7 @@ def test_a_scale_that_is_computed_gets_its_slope(per_channel):
     dx, dy = slopes(nodes, constants, rng.uniform(0.1, 1, (1, 3)).astype(np.float32))
     share = (dy * (kernel - 7)).sum(axis=(0, 2))
     expected = share if per_channel else np.full(3, share.sum() / 3)
-    np.testing.assert_allclose(dx[0], expected, rtol=1e-4)
+    assert_close(dx[0], expected, Tolerance.LAYERS)
 
 
 def test_a_shape_of_quantised_numbers_carries_nothing():
@@ -180,7 +181,7 @@ def test_products_of_integers_have_the_slope_of_the_floats_that_they_stand_for(c
         "ws": (TensorProto.FLOAT, [], [0.02]),
     }
     dx, dy = slopes(nodes, constants, rng.uniform(-1, 1, (3, 6)).astype(np.float32))
-    np.testing.assert_allclose(dx, dy @ (0.02 * (kernel - zero)).T, rtol=1e-4, atol=1e-5)
+    assert_close(dx, dy @ (0.02 * (kernel - zero)).T, Tolerance.SIGNED_LAYERS)
 
 
 def test_a_product_of_two_quantised_activations():
@@ -200,7 +201,7 @@ def test_a_product_of_two_quantised_activations():
     x = np.random.default_rng(3).uniform(-0.6, 0.6, (2, 3, 4)).astype(np.float32)
     dx, dy = slopes(nodes, constants, x)
     steps = np.round(x / 0.01) * 0.01
-    np.testing.assert_allclose(dx, (dy + dy.transpose(0, 2, 1)) @ steps, rtol=1e-3, atol=1e-4)
+    assert_close(dx, (dy + dy.transpose(0, 2, 1)) @ steps, Tolerance.QUOTIENTS)
     # Weak weights leave no number inside the range, and no slope.
     constants["ys"] = (TensorProto.FLOAT, [], [1e-6])
     constants["yz"] = (TensorProto.UINT8, [], [0])
@@ -245,7 +246,7 @@ def test_convolutions_of_integers(op, group, stride):
         unit = np.zeros((1, *x.shape[1:]))
         unit[(0, *place)] = 1
         expected[(slice(None), *place)] = (dy * run({"x": unit, "w": weights}, ["y"])[0]).sum(axis=(1, 2))
-    np.testing.assert_allclose(dx, expected, rtol=1e-3, atol=1e-4)
+    assert_close(dx, expected, Tolerance.QUOTIENTS)
 
 
 @pytest.mark.parametrize("mode", ["nearest", "linear"])
@@ -270,7 +271,7 @@ def test_quantised_numbers_may_be_resized_taken_and_pooled(mode):
     x = np.float32([[[1, 9, 2, 3], [0, 0, 0, 0]]])
     dx, dy = slopes(nodes, constants, x)
     pooled = dy @ np.float32([[1, 0], [0.75, 0.25], [0.25, 0.75], [0, 1]]) if mode == "linear" else dy
-    np.testing.assert_allclose(dx[0], [[0, 0, 0, pooled[0, 0].sum()], [0, 0, 0, 0]], rtol=1e-5)
+    assert_close(dx[0], [[0, 0, 0, pooled[0, 0].sum()], [0, 0, 0, 0]], Tolerance.SUMS)
 
 
 def test_a_result_says_that_it_passed_an_estimate(tmp_path):

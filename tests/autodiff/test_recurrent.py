@@ -6,6 +6,7 @@ from onnx import helper, numpy_helper
 
 from tests.autodiff.differences import error, in_numpy, onnxruntime, single, widened
 from tests.autodiff.recurrent_oracle import DEFAULTS, OPS
+from tests.tolerances import Tolerance, assert_close
 from xaionnx.autodiff.backward import differentiate
 from xaionnx.autodiff.table import STANDARD
 from xaionnx.errors import UnsupportedModelError
@@ -14,7 +15,7 @@ from xaionnx.graph.probe import probe
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 TIME, FEATURES, HIDDEN = 5, 3, 4
 # onnxruntime's recurrent kernels know float32 alone, so the step is large and its curvature shows.
-STEP, TOLERANCE = 3e-3, 3e-3
+STEP = 3e-3
 
 
 def layer(
@@ -82,21 +83,21 @@ def layer(
 @pytest.mark.parametrize(("out", "wrt"), [("y", "x"), ("h", "x"), ("y", "h0"), ("h", "h0")])
 def test_directions(op, attributes, direction, out, wrt):
     model, feeds = layer(op, direction, out, **attributes)
-    assert error(model, feeds, wrt, evaluate=onnxruntime, step=STEP) < TOLERANCE
+    assert_close(error(model, feeds, wrt, evaluate=onnxruntime, step=STEP), 0, Tolerance.DIFFERENCES_OF_FLOAT32)
 
 
 @pytest.mark.parametrize(("out", "wrt"), [("c", "x"), ("c", "c0"), ("c", "h0"), ("y", "c0")])
 @pytest.mark.parametrize("direction", ["forward", "bidirectional"])
 def test_the_cell_of_an_lstm(out, wrt, direction):
     model, feeds = layer("LSTM", direction, out)
-    assert error(model, feeds, wrt, evaluate=onnxruntime, step=STEP) < TOLERANCE
+    assert_close(error(model, feeds, wrt, evaluate=onnxruntime, step=STEP), 0, Tolerance.DIFFERENCES_OF_FLOAT32)
 
 
 @pytest.mark.parametrize("op", GATES)
 @pytest.mark.parametrize("time", [1, 2])
 def test_without_bias_and_states(op, time):
     model, feeds = layer(op, "bidirectional", bias=False, states=False, time=time)
-    assert error(model, feeds, "x", evaluate=onnxruntime, step=STEP) < TOLERANCE
+    assert_close(error(model, feeds, "x", evaluate=onnxruntime, step=STEP), 0, Tolerance.DIFFERENCES_OF_FLOAT32)
 
 
 def double(model, feeds):
@@ -135,8 +136,8 @@ def test_options_in_float64(option, direction):
         model, feeds = layer(op, direction, out, **attributes)
         narrow = onnxruntime(model)(feeds[-1], ["y"])[0]
         wide, exact = double(model, feeds)
-        np.testing.assert_allclose(narrow, oracle(wide)(exact[-1], ["y"])[0], atol=1e-6)
-        assert error(wide, exact, wrt, evaluate=oracle) < 1e-6, (out, wrt)
+        assert_close(narrow, oracle(wide)(exact[-1], ["y"])[0], Tolerance.ORDER_ONE)
+        assert_close(error(wide, exact, wrt, evaluate=oracle), 0, Tolerance.DIFFERENCES)
 
 
 @pytest.mark.parametrize("name", [*EVERY, "ThresholdedRelu"])
@@ -147,8 +148,8 @@ def test_activations_in_float64(op, name):
     model, feeds = layer(op, "bidirectional", scale=0.2, activations=[name] * count + list(DEFAULTS[op]))
     narrow = onnxruntime(model)(feeds[-1], ["y"])[0]
     wide, exact = double(model, feeds)
-    np.testing.assert_allclose(narrow, oracle(wide)(exact[-1], ["y"])[0], rtol=1e-4, atol=1e-5)
-    assert error(wide, exact, "x", evaluate=oracle) < 1e-6
+    assert_close(narrow, oracle(wide)(exact[-1], ["y"])[0], Tolerance.SIGNED_LAYERS)
+    assert_close(error(wide, exact, "x", evaluate=oracle), 0, Tolerance.DIFFERENCES)
 
 
 @pytest.mark.parametrize("op", GATES)
@@ -163,8 +164,8 @@ def test_numbers_of_activations(op):
     )
     narrow = onnxruntime(model)(feeds[-1], ["y"])[0]
     wide, exact = double(model, feeds)
-    np.testing.assert_allclose(narrow, oracle(wide)(exact[-1], ["y"])[0], rtol=1e-5, atol=1e-6)
-    assert error(wide, exact, "x", evaluate=oracle) < 1e-6
+    assert_close(narrow, oracle(wide)(exact[-1], ["y"])[0], Tolerance.SIGNED_SUMS)
+    assert_close(error(wide, exact, "x", evaluate=oracle), 0, Tolerance.DIFFERENCES)
 
 
 @pytest.mark.parametrize("op", GATES)
@@ -178,8 +179,8 @@ def test_batch_first(op, direction):
     for turned in wide.graph.node:
         if turned.op_type == "Transpose":
             turned.attribute[0].ints[:] = range(len(turned.attribute[0].ints))
-    assert error(wide, exact, "x", evaluate=oracle) < 1e-6
-    assert error(wide, exact, "h0", evaluate=oracle) < 1e-6
+    assert_close(error(wide, exact, "x", evaluate=oracle), 0, Tolerance.DIFFERENCES)
+    assert_close(error(wide, exact, "h0", evaluate=oracle), 0, Tolerance.DIFFERENCES)
 
 
 def test_what_has_no_rule_is_named():
@@ -202,4 +203,4 @@ def test_nodes_grow_with_the_steps_alone(op, nodes):
 
 def test_default_activations_may_be_written_out():
     model, feeds = layer("LSTM", "bidirectional", activations=["Sigmoid", "Tanh", "Tanh"] * 2)
-    assert error(model, feeds, "x", evaluate=onnxruntime, step=STEP) < TOLERANCE
+    assert_close(error(model, feeds, "x", evaluate=onnxruntime, step=STEP), 0, Tolerance.DIFFERENCES_OF_FLOAT32)

@@ -7,13 +7,13 @@ import pytest
 from onnx import helper
 
 from tests.autodiff.differences import arrays, built, cases, error, frozen, onnxruntime, reference, single
+from tests.tolerances import Tolerance, assert_close
 from xaionnx.autodiff.backward import differentiate
 from xaionnx.autodiff.table import STANDARD
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.graph.canonicalize import canonicalize
 
 # float32, sums of a few hundred terms.
-TOLERANCE = 2e-5
 PLACES = ["half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric"]
 
 
@@ -35,7 +35,7 @@ def check(shape, scales=None, sizes=None, roi=None, opset=20, **attributes):
     if sizes is None:
         inputs.pop()
     model = single("Resize", inputs, feeds[0], constants=constants, opset=opset, **attributes)
-    assert error(model, feeds, "x", evaluate=onnxruntime, step=0.5) < TOLERANCE
+    assert_close(error(model, feeds, "x", evaluate=onnxruntime, step=0.5), 0, Tolerance.DIFFERENCES_OF_LINEAR)
 
 
 def test_onnx_s_own_cases():
@@ -55,7 +55,7 @@ def test_onnx_s_own_cases():
         except UnsupportedModelError:
             refused.append(case.name)
             continue
-        assert worst < TOLERANCE, case.name
+        assert_close(worst, 0, Tolerance.DIFFERENCES_OF_LINEAR)
         compared += 1
     assert compared >= 30
     assert all("not_larger" in name or "not_smaller" in name for name in refused)
@@ -121,7 +121,7 @@ def test_upsample_of_opset_nine():
     feeds = batches(2, 3, 4)
     scales = {"s": np.float32([1, 1, 2, 2])}
     model = single("Upsample", ["x", "s"], feeds[0], constants=scales, opset=9, mode="nearest")
-    assert error(model, feeds, "x", evaluate=onnxruntime, step=0.5) < TOLERANCE
+    assert_close(error(model, feeds, "x", evaluate=onnxruntime, step=0.5), 0, Tolerance.DIFFERENCES_OF_LINEAR)
 
 
 def test_sizes_that_follow_the_batch():
@@ -134,7 +134,7 @@ def test_sizes_that_follow_the_batch():
     ]
     resize = model.graph.node.pop()
     model.graph.node.extend([*before, resize])
-    assert error(model, feeds, "x", evaluate=onnxruntime, step=0.5) < TOLERANCE
+    assert_close(error(model, feeds, "x", evaluate=onnxruntime, step=0.5), 0, Tolerance.DIFFERENCES_OF_LINEAR)
 
 
 def test_in_float64_by_the_reference():
@@ -145,7 +145,7 @@ def test_in_float64_by_the_reference():
         model = single(
             "Resize", ["x", "", "s"], feeds[0], constants=constants, mode=mode, coordinate_transformation_mode=place
         )
-        assert error(model, feeds, "x", evaluate=reference) < 1e-6
+        assert_close(error(model, feeds, "x", evaluate=reference), 0, Tolerance.DIFFERENCES)
 
 
 def test_whole_repeats_need_no_matrix():

@@ -7,13 +7,13 @@ import pytest
 from onnx import TensorProto
 
 from tests.autodiff.differences import arrays, cases, either, error, frozen, moved, reference, widened
+from tests.tolerances import Tolerance, assert_close
 from xaionnx.autodiff.rule import flat_ops
 from xaionnx.autodiff.table import STANDARD
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.graph.expand import COMPOSED
 
 # Rounding and the step leave about 1e-9; the rest is curvature.
-TOLERANCE = 1e-5
 # The reference evaluator takes seconds for larger ones, which show nothing that small ones do not.
 LARGEST = 10_000
 FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16)
@@ -108,7 +108,7 @@ def test_rules_agree_with_central_differences(op):
             continue
         for out in outputs(case) if op in ("LSTM", "GRU", "RNN") else outputs(case)[:1]:
             found = error(model, [at], free, out, evaluate)
-            assert found < TOLERANCE, (case.name, free, out, found)
+            assert_close(found, 0, Tolerance.DIFFERENCES)
         compared += 1
     assert compared, f"{op} has a rule and no case"
 

@@ -5,6 +5,7 @@ import pytest
 from onnx import helper
 
 from tests.autodiff.differences import error, onnxruntime, single
+from tests.tolerances import Tolerance, assert_close
 from xaionnx.errors import UnsupportedModelError
 
 
@@ -20,7 +21,7 @@ def test_grid_sample(mode, padding, aligned, wrt):
         with pytest.raises(UnsupportedModelError, match="in two ways"):
             error(model, feeds, wrt, evaluate=onnxruntime)
         return
-    assert error(model, feeds, wrt, evaluate=onnxruntime) < 1e-6
+    assert_close(error(model, feeds, wrt, evaluate=onnxruntime), 0, Tolerance.DIFFERENCES)
 
 
 @pytest.mark.parametrize("wrt", ["x", "grid"])
@@ -32,7 +33,7 @@ def test_grid_sample_of_volumes(mode, aligned, wrt):
         {"x": rng.standard_normal((n, 2, 3, 5, 4)), "grid": rng.uniform(-1.5, 1.5, (n, 2, 3, 4, 3))} for n in (2, 3, 4)
     ]
     model = single("GridSample", ["x", "grid"], feeds[0], mode=mode, align_corners=aligned)
-    assert error(model, feeds, wrt, evaluate=onnxruntime) < 1e-6
+    assert_close(error(model, feeds, wrt, evaluate=onnxruntime), 0, Tolerance.DIFFERENCES)
 
 
 @pytest.mark.parametrize("aligned", [0, 1])
@@ -42,7 +43,7 @@ def test_affine_grid(aligned, shape, size):
     feeds = [{"x": rng.standard_normal((n, *shape))} for n in (2, 2, 2)]
     constants = {"size": np.int64([2, *size[1:]])}
     model = single("AffineGrid", ["x", "size"], feeds[0], constants=constants, align_corners=aligned)
-    assert error(model, feeds, "x", evaluate=onnxruntime) < 1e-6
+    assert_close(error(model, feeds, "x", evaluate=onnxruntime), 0, Tolerance.DIFFERENCES)
 
 
 def test_an_affine_grid_for_each_sample():
@@ -53,7 +54,7 @@ def test_an_affine_grid_for_each_sample():
     grid = model.graph.node.pop()
     count = helper.make_node("Shape", ["x"], ["n"], start=0, end=1)
     model.graph.node.extend([count, helper.make_node("Concat", ["n", "rest"], ["size"], axis=0), grid])
-    assert error(model, feeds, "x", evaluate=onnxruntime) < 1e-6
+    assert_close(error(model, feeds, "x", evaluate=onnxruntime), 0, Tolerance.DIFFERENCES)
 
 
 @pytest.mark.parametrize(
@@ -78,4 +79,4 @@ def test_deformable_convolution(group, sets, attributes, masked):
     feeds = [{name: rng.standard_normal((n, *shape)) for name, shape in shapes.items()} | weights for n in (2, 3, 4)]
     inputs = ["x", "w", "o", "b", *(["m"] if masked else [])]
     model = single("DeformConv", inputs, feeds[0], group=group, offset_group=sets, kernel_shape=[3, 2], **own)
-    assert error(model, feeds, inputs, evaluate=onnxruntime) < 1e-6
+    assert_close(error(model, feeds, inputs, evaluate=onnxruntime), 0, Tolerance.DIFFERENCES)

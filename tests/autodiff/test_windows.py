@@ -5,21 +5,21 @@ import pytest
 
 from tests.autodiff.differences import grid_error, in_numpy, onnxruntime, single
 from tests.oracles import convolution, pooling
+from tests.tolerances import Tolerance, assert_close
 
-TOLERANCE = 1e-6
 SPATIAL = {1: (7,), 2: (7, 6), 3: (4, 5, 4)}
 # By their definition, in float64.
 DEFINED = in_numpy(*convolution.OPS, *pooling.OPS)
 
 
-def forwards_agree(op, shapes, **attributes):
+def assert_forwards_agree(op, shapes, **attributes):
     """Whether onnxruntime computes in float32 what the definition does."""
     rng = np.random.default_rng(0)
     first = next(iter(shapes))
     feeds = {n: rng.standard_normal((2, *s) if n == first else s).astype(np.float32) for n, s in shapes.items()}
     model = single(op, list(shapes), feeds, **attributes)
     (ours,), (theirs,) = (evaluate(model)(feeds, ["y"]) for evaluate in (DEFINED, onnxruntime))
-    return ours.shape == theirs.shape and np.allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+    assert_close(ours, theirs, Tolerance.DEEP)
 
 
 CONVOLUTIONS = [
@@ -47,8 +47,8 @@ def spread(rank, kernel, strides, dilations, pads):
 def test_convolution_of_numbers_weights_and_bias(rank, group, kernel, strides, dilations, pads):
     own = spread(rank, kernel, strides, dilations, pads)
     shapes = {"x": (4, *SPATIAL[rank]), "w": (8, 4 // group, *own["kernel_shape"]), "b": (8,)}
-    assert grid_error("Conv", shapes, group=group, evaluate=DEFINED, **own) < TOLERANCE
-    assert forwards_agree("Conv", shapes, group=group, **own)
+    assert_close(grid_error("Conv", shapes, group=group, evaluate=DEFINED, **own), 0, Tolerance.DIFFERENCES)
+    assert_forwards_agree("Conv", shapes, group=group, **own)
 
 
 TRANSPOSED = [
@@ -65,8 +65,8 @@ def test_transposed_convolution_of_numbers_weights_and_bias(rank, group, kernel,
     own = spread(rank, kernel, strides, dilations, pads) | {"output_padding": [added] * rank}
     space = tuple(size - 2 for size in SPATIAL[rank])
     shapes = {"x": (4, *space), "w": (4, 2, *own["kernel_shape"]), "b": (2 * group,)}
-    assert grid_error("ConvTranspose", shapes, group=group, evaluate=DEFINED, **own) < TOLERANCE
-    assert forwards_agree("ConvTranspose", shapes, group=group, **own)
+    assert_close(grid_error("ConvTranspose", shapes, group=group, evaluate=DEFINED, **own), 0, Tolerance.DIFFERENCES)
+    assert_forwards_agree("ConvTranspose", shapes, group=group, **own)
 
 
 POOLS = [
@@ -83,19 +83,25 @@ def test_poolings(rank, kernel, strides, dilations, pads, ceil):
     own = spread(rank, kernel, strides, dilations, pads) | {"ceil_mode": ceil}
     shapes = {"x": (3, *SPATIAL[rank])}
     for order in (0, 1):
-        assert grid_error("MaxPool", shapes, outputs=("y",), storage_order=order, **own) < TOLERANCE
-    assert grid_error("MaxPool", shapes, outputs=("y", "i"), **own) < TOLERANCE
+        assert_close(
+            grid_error("MaxPool", shapes, outputs=("y",), storage_order=order, **own), 0, Tolerance.DIFFERENCES
+        )
+    assert_close(grid_error("MaxPool", shapes, outputs=("y", "i"), **own), 0, Tolerance.DIFFERENCES)
     for counted in (0, 1):
-        assert grid_error("AveragePool", shapes, evaluate=DEFINED, count_include_pad=counted, **own) < TOLERANCE
-        assert forwards_agree("AveragePool", shapes, count_include_pad=counted, **own)
+        assert_close(
+            grid_error("AveragePool", shapes, evaluate=DEFINED, count_include_pad=counted, **own),
+            0,
+            Tolerance.DIFFERENCES,
+        )
+        assert_forwards_agree("AveragePool", shapes, count_include_pad=counted, **own)
     for p in (1, 2, 3):
-        assert grid_error("LpPool", shapes, evaluate=DEFINED, p=p, **own) < TOLERANCE
+        assert_close(grid_error("LpPool", shapes, evaluate=DEFINED, p=p, **own), 0, Tolerance.DIFFERENCES)
 
 
 @pytest.mark.parametrize("rank", [1, 2, 3])
 def test_global_poolings(rank):
     shapes = {"x": (3, *SPATIAL[rank])}
     for op in ("GlobalAveragePool", "GlobalMaxPool"):
-        assert grid_error(op, shapes, evaluate=DEFINED) < TOLERANCE
+        assert_close(grid_error(op, shapes, evaluate=DEFINED), 0, Tolerance.DIFFERENCES)
     for p in (1, 2, 3):
-        assert grid_error("GlobalLpPool", shapes, evaluate=DEFINED, p=p) < TOLERANCE
+        assert_close(grid_error("GlobalLpPool", shapes, evaluate=DEFINED, p=p), 0, Tolerance.DIFFERENCES)

@@ -15,6 +15,7 @@ from PIL import Image
 
 import xaionnx
 from tests.cli.conftest import MODELS
+from tests.tolerances import Tolerance, assert_close
 from xaionnx import Model, Target
 
 # Run in another process, where an import of xaionnx fails.
@@ -93,12 +94,12 @@ def test_bare_onnxruntime_answers_what_explain_answers(run, tmp_path, name, word
     found = bare(path, {model.input().name: x}, tmp_path)
     told = xaionnx.explain(model, x, method, target, **settings)
     for output, expected in model.run({model.input().name: x}).items():
-        np.testing.assert_allclose(found[output], expected, rtol=1e-4, atol=1e-4)
+        assert_close(found[output], expected, Tolerance.DEEP)
     size = np.abs(told.values).max()
     # The graph that runs is the same one; another provider or batch may round otherwise.
     assert np.linalg.norm(found["attribution"] - told.values) <= 1e-4 * np.linalg.norm(told.values)
-    np.testing.assert_allclose(found["attribution"] / size, told.values / size, atol=1e-3)
-    np.testing.assert_allclose(found["target_value"], told.prediction, rtol=1e-4)
+    assert_close(found["attribution"] / size, told.values / size, Tolerance.QUOTIENTS)
+    assert_close(found["target_value"], told.prediction, Tolerance.LAYERS)
     if "target" in found:
         assert [f"({k})" in name for k, name in zip(found["target"], told.target, strict=True)] == [True] * len(x)
 
@@ -110,7 +111,7 @@ def test_a_class_for_each_run(run, tmp_path):
     model = Model.load(MODELS / "digits_cnn.onnx", "cpu")
     x, classes = numbers(model), np.array([1, 8, 3])
     found = bare(path, {model.input().name: x, "target": classes}, tmp_path)
-    np.testing.assert_allclose(found["attribution"], xaionnx.explain(model, x, "saliency", classes).values, rtol=1e-4)
+    assert_close(found["attribution"], xaionnx.explain(model, x, "saliency", classes).values, Tolerance.LAYERS)
 
 
 def test_one_json_document(run, tmp_path):

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import onnx
 
+from tests.tolerances import Tolerance, assert_close
 from xaionnx import Model
 from xaionnx.autodiff import gradient
 
@@ -31,7 +32,7 @@ def test_a_gradient_model_from_the_command_line(run, digits, tmp_path):
         told = json.loads(result.stdout)["results"][0]["explanation"]
         values.append(np.array(told["values"]))
         assert told["diagnostics"]["gradient"] in ("slopes.onnx", "graph")
-    np.testing.assert_allclose(values[0], values[1], atol=1e-5)
+    assert_close(values[0], values[1], Tolerance.ORDER_ONE)
 
 
 def test_what_is_no_source_is_refused(run, digits):

@@ -7,6 +7,7 @@ import pytest
 from xaionnx_cli._joining import joined
 
 import xaionnx
+from tests.tolerances import Tolerance, assert_close
 
 
 @pytest.mark.parametrize("target", [3, [3, 5]])
@@ -19,7 +20,7 @@ def test_joined_is_the_batch(method, target):
     parts = [xaionnx.explain(model, x[n : n + 1], method, target, **settings) for n in range(3)]
     found = joined(parts, ["a", "b", "c"])
     for field in ("values", "prediction", "feature_values"):
-        np.testing.assert_allclose(getattr(found, field), getattr(whole, field), atol=1e-5)
+        assert_close(getattr(found, field), getattr(whole, field), Tolerance.ORDER_ONE)
     assert found.target.tolist() == whole.target.tolist()
     np.testing.assert_array_equal(found.features, whole.features)
     assert found.display == whole.display

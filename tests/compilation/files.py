@@ -5,12 +5,11 @@ import onnx
 
 import xaionnx
 from tests.tiny import run
+from tests.tolerances import Tolerance, assert_close
 from xaionnx import compilation
 
 # Paths of a few steps: both faces take the same ones.
 SMALL = {"steps": 4}
-# The graph sums in float32 and numpy in float64; of the rest both run the same nodes.
-TOLERANCE = {"rtol": 1e-4, "atol": 1e-6}
 
 
 def small(method, **more):
@@ -34,12 +33,12 @@ def agree(model, feeds, method, target, **options):
     found = answers(made, feeds)
     told = method.attribute(model, feeds, target)
     for name, output in model.run(model.check(feeds)).items():
-        np.testing.assert_allclose(found[name], output, **TOLERANCE)
+        assert_close(found[name], output, Tolerance.SIGNED_LAYERS)
     values = told.values if isinstance(told.values, dict) else {"": told.values}
     for name, expected in values.items():
         size = np.abs(expected).max() or 1.0
         got = found[f"attribution_{name}" if name else "attribution"]
         assert got.dtype == expected.dtype
-        np.testing.assert_allclose(got / size, expected / size, **TOLERANCE)
-    np.testing.assert_allclose(found["target_value"], told.prediction, rtol=1e-4, atol=1e-4)
+        assert_close(got / size, expected / size, Tolerance.SIGNED_LAYERS)
+    assert_close(found["target_value"], told.prediction, Tolerance.DEEP)
     return found, told

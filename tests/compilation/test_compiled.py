@@ -15,6 +15,7 @@ from models import planted
 from tests import tiny
 from tests.compilation.files import agree, answers, small
 from tests.tiny import loaded
+from tests.tolerances import Tolerance, assert_close
 from xaionnx import Baseline, Model, Target, compilation
 from xaionnx.autodiff.table import STANDARD
 from xaionnx.errors import (
@@ -57,7 +58,7 @@ def test_the_gap_of_a_compiled_path(baseline, target):
     rows = np.random.default_rng(4).normal(size=(2, 20)).astype(np.float32)
     method = IntegratedGradients(steps=3, rule="trapezoid", baseline=baseline)
     found, told = agree(model, {model.input().name: rows}, method, target)
-    np.testing.assert_allclose(found["completeness_gap"], told.diagnostics["completeness_gap"], atol=1e-5)
+    assert_close(found["completeness_gap"], told.diagnostics["completeness_gap"], Tolerance.ORDER_ONE)
     assert np.abs(found["completeness_gap"]).max() > 1e-4  # three steps are too few
 
 
@@ -234,7 +235,7 @@ def test_external_weights_are_found_from_the_file(tmp_path, monkeypatch, elsewhe
     session = onnxruntime.InferenceSession(place, providers=["CPUExecutionProvider"])
     y, values, top, value = session.run(["y", "attribution", "target", "target_value"], {"x": x})
     np.testing.assert_array_equal(top, y.argmax(axis=1))
-    np.testing.assert_allclose(values.sum(axis=1), value, rtol=1e-4)  # a linear model without bias
+    assert_close(values.sum(axis=1), value, Tolerance.LAYERS)  # a linear model without bias
 
 
 def test_what_is_read_is_never_overwritten(tmp_path):
@@ -283,7 +284,7 @@ def test_a_model_declared_for_one_sample_takes_any_number():
     made = compilation.compile(model, "integrated_gradients", 1, steps=2)
     assert [info.shape for info in made.outputs] == [("N", 3), ("N", 3), ("N",), ("N",), ("N",)]
     found = answers(made, {"x": np.float32([[1, 2, 3], [0, 4, 0]])})
-    np.testing.assert_allclose(found["attribution"], [[0, 4, 0], [0, 16, 0]], rtol=1e-6)
+    assert_close(found["attribution"], [[0, 4, 0], [0, 16, 0]], Tolerance.OPERATIONS)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -317,7 +318,7 @@ def test_a_method_of_its_own_rules_and_tensors():
     found = answers(compilation.compile(model, GuidedChannels(), Target.sum()), {"x": x})
     h = x**2
     expected = (h * 2 * np.sin(h) * 2).sum(axis=1, keepdims=True)  # d(s^2)/ds = 2 s, and the rule of Sin says 2
-    np.testing.assert_allclose(found["attribution"], np.broadcast_to(expected, x.shape), rtol=1e-5)
+    assert_close(found["attribution"], np.broadcast_to(expected, x.shape), Tolerance.SUMS)
 
 
 def test_a_shared_number():
@@ -368,7 +369,7 @@ def test_a_layer_is_explained_as_explain_does(method):
     found = onnxruntime.InferenceSession(made.proto.SerializeToString()).run(["attribution"], {"pixels": x})[0]
     told = xaionnx.explain(model, x, method, layer=layer).values
     assert found.shape == (3, 50, 64)
-    np.testing.assert_allclose(found, told, atol=1e-6 * np.abs(told).max())
+    assert_close(found, told, Tolerance.ORDER_ONE, np.abs(told).max())
 
 
 def test_a_path_is_not_compiled_at_a_layer():

@@ -6,8 +6,9 @@ import pytest
 
 import xaionnx
 from models import planted
-from tests.compilation.files import TOLERANCE, agree, answers, small
+from tests.compilation.files import agree, answers, small
 from tests.tiny import loaded
+from tests.tolerances import Tolerance, assert_close
 from xaionnx import Target, compilation
 from xaionnx.errors import ParameterError
 from xaionnx.targets.in_graph import Chosen
@@ -77,8 +78,8 @@ def test_a_class_that_is_named_at_each_run(digits, x):
         classes = np.array([9, 0, 4])
         found = answers(made, {name: x, "target": classes})
         told = xaionnx.explain(digits, x, "saliency", classes)
-        np.testing.assert_allclose(found["attribution"], told.values, **TOLERANCE)
-        np.testing.assert_allclose(found["target_value"], told.prediction, rtol=1e-5)
+        assert_close(found["attribution"], told.values, Tolerance.SIGNED_LAYERS)
+        assert_close(found["target_value"], told.prediction, Tolerance.SUMS)
         assert "target" not in found
     session = onnxruntime.InferenceSession(made.proto.SerializeToString(), providers=["CPUExecutionProvider"])
     with pytest.raises(Exception, match="out of data bounds"):

@@ -8,6 +8,7 @@ import pytest
 import xaionnx
 from models import planted
 from tests.counting import rows_run
+from tests.tolerances import Tolerance, assert_close
 from xaionnx import Explanation, discovery, parameters
 from xaionnx.errors import BudgetError, ParameterError, UnknownNameError
 from xaionnx.explainers._attention import AttentionExplainer
@@ -31,8 +32,6 @@ SMALL = {
     "stride": 4,
     "grid": 3,
 }
-# Model values are float32: sums over 432 elements, divided by as many masks.
-VALUE_TOLERANCE = {"rtol": 2e-4, "atol": 2e-4}
 
 
 def fields(method):
@@ -128,7 +127,7 @@ def test_the_record_has_the_shapes_that_the_contract_gives(method):
             assert one.provenance["parameters"]["layer"] == "features"
     assert np.isfinite(one.values).all()
     assert one.target.shape == one.prediction.shape == (3,)
-    np.testing.assert_allclose(one.prediction, model.run({"x": X})["y"][:, 1], **VALUE_TOLERANCE)
+    assert_close(one.prediction, model.run({"x": X})["y"][:, 1], Tolerance.DEEP)
     several = small(method, model).attribute(model, X, [0, 2])
     assert several.values.shape == (2, *one.values.shape)
     if one.features is None:
@@ -151,7 +150,7 @@ def test_the_same_seed_gives_the_same_result_and_leaves_the_input_alone(method):
     before = x.copy()
     model = curved(method)
     first, second = (small(method, model, window=7, stride=7, seed=5).attribute(model, x) for _ in range(2))
-    np.testing.assert_allclose(first.values, second.values, **VALUE_TOLERANCE)
+    assert_close(first.values, second.values, Tolerance.DEEP)
     np.testing.assert_array_equal(x, before)
     first_hashes = {k: v for k, v in first.provenance.items() if k.endswith("sha256")}
     assert first_hashes == {k: v for k, v in second.provenance.items() if k.endswith("sha256")}
@@ -163,7 +162,7 @@ def test_a_batch_equals_its_samples_one_by_one(method):
     together = small(method, model).attribute(model, X, 1)
     for n in range(3):
         alone = small(method, model).attribute(model, X[n : n + 1], 1)
-        np.testing.assert_allclose(alone.values[0], together.values[n], **VALUE_TOLERANCE)
+        assert_close(alone.values[0], together.values[n], Tolerance.DEEP)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -173,7 +172,7 @@ def test_several_targets_equal_single_ones_and_run_the_model_no_more_often(metho
     joint = several.diagnostics
     for t in range(3):
         single = small(method, model).attribute(model, X[:1], t)
-        np.testing.assert_allclose(single.values, several.values[t], **VALUE_TOLERANCE)
+        assert_close(single.values, several.values[t], Tolerance.DEEP)
         alone = single.diagnostics
         if needs_gradient(method):
             assert joint["gradients"][0] == 3 * alone["gradients"][0] > 0
@@ -194,7 +193,7 @@ def test_batch_size_and_threads_change_nothing(method, size, threads):
     other = curved(method, batch_size=size, threads=threads)
     result = small(method, other, **options).attribute(other, x, 3)
     scale = np.abs(reference.values).max() or 1.0
-    np.testing.assert_allclose(result.values / scale, reference.values / scale, atol=1e-4)
+    assert_close(result.values / scale, reference.values / scale, Tolerance.DEEP)
     assert result.diagnostics["evaluations"] == reference.diagnostics["evaluations"]
 
 
@@ -261,7 +260,7 @@ def test_efficiency_the_values_add_up_to_the_whole(method):
     model = curved(method)
     result = small(method, model).attribute(model, x)
     gap = by_player(result).sum(axis=-1) - (result.prediction - result.baseline_prediction)
-    np.testing.assert_allclose(gap, 0, atol=1e-4 * np.abs(result.prediction).max())
+    assert_close(gap, 0, Tolerance.DEEP, np.abs(result.prediction).max())
 
 
 @pytest.mark.parametrize("method", [m for m in METHODS if "null player" in discovery.method(m).axioms])
@@ -271,7 +270,7 @@ def test_a_null_player_gets_nothing(method):
     result = small(method).attribute(planted.load(planted.linear(weights)), X[:1], 0)
     values = by_player(result)
     # The first player is that cell, the first element lies in it.
-    assert abs(values[0, 0]) < 1e-4 * np.abs(values).max()
+    assert_close(values[0, 0], 0, Tolerance.DEEP, np.abs(values).max())
 
 
 @pytest.mark.parametrize("method", [m for m in METHODS if "linearity" in discovery.method(m).axioms])
@@ -280,7 +279,7 @@ def test_the_explanation_of_a_sum_is_the_sum_of_explanations(method):
     total = planted.load(planted.linear(WEIGHTS[:1] + 2 * WEIGHTS[1:2]))
     parts = small(method).attribute(pair, X[:1], [0, 1]).values
     whole = small(method).attribute(total, X[:1], 0).values
-    np.testing.assert_allclose(whole, parts[0] + 2 * parts[1], rtol=1e-3, atol=1e-3)
+    assert_close(whole, parts[0] + 2 * parts[1], Tolerance.QUOTIENTS)
 
 
 @pytest.mark.parametrize("method", [m for m in METHODS if "symmetry" in discovery.method(m).axioms])
@@ -288,7 +287,7 @@ def test_players_that_do_the_same_get_the_same(method):
     mean = planted.load(planted.mean_picture(12, 12, 3))
     result = small(method).attribute(mean, np.ones((1, 3, 12, 12), np.float32), 0)
     values = by_player(result)
-    assert np.ptp(values) < 1e-4 * np.abs(values).max()
+    assert_close(np.ptp(values), 0, Tolerance.DEEP, np.abs(values).max())
 
 
 @pytest.mark.parametrize("method", METHODS)

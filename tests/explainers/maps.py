@@ -7,9 +7,6 @@ from tests import tiny
 from tests.tiny import node, tensor
 from xaionnx import Model
 
-# float32 against float64; the second convolution sums 36 products.
-TOLERANCE = {"rtol": 2e-4, "atol": 2e-4}
-
 PICTURES = np.random.default_rng(8).normal(size=(3, 3, 11, 9)).astype(np.float32)
 
 

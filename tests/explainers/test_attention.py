@@ -9,6 +9,7 @@ import xaionnx
 from models import planted
 from tests.oracles import attention as oracle
 from tests.tiny import loaded
+from tests.tolerances import Tolerance, assert_close
 from xaionnx import Model
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.explainers.attention_relevance import AttentionRelevance
@@ -22,8 +23,6 @@ DRAW = np.random.default_rng(8)
 WEIGHTS = [tuple(DRAW.normal(size=(D, D)) * 0.7 for _ in range(3)) for _ in range(LAYERS)]
 HEAD = DRAW.normal(size=(D, K))
 X = DRAW.normal(size=(3, T, D)).astype(np.float32)
-# float32 through two layers against float64.
-CLOSE = {"rtol": 2e-5, "atol": 2e-6}
 FORMS = ("heads", "rows", "einsum", "masked", "op", "second")
 
 
@@ -163,8 +162,8 @@ READ = {"first": [0], "last": [T - 1], "mean": list(range(T)), "rest": list(rang
 def test_rollout_is_the_product_of_the_layers_in_any_form_of_graph(form):
     result = found(form, AttentionRollout())
     for n in range(3):
-        np.testing.assert_allclose(result.maps["tokens"][n], oracle.rollout(held(n))[0], **CLOSE)
-    np.testing.assert_allclose(result.maps["tokens"].sum(axis=1), 1, **CLOSE)
+        assert_close(result.maps["tokens"][n], oracle.rollout(held(n))[0], Tolerance.SIGNED_SUMS)
+    assert_close(result.maps["tokens"].sum(axis=1), 1, Tolerance.SIGNED_SUMS)
 
 
 @pytest.mark.parametrize("heads", ["mean", "max", "min"])
@@ -173,7 +172,7 @@ def test_rollout_fuses_heads_and_discards_the_smallest(heads, discard):
     result = found("heads", AttentionRollout(heads=heads, discard=discard))
     for n in range(3):
         expected = oracle.rollout(held(n), heads, discard)[0]
-        np.testing.assert_allclose(result.maps["tokens"][n], expected, **CLOSE)
+        assert_close(result.maps["tokens"][n], expected, Tolerance.SIGNED_SUMS)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -182,7 +181,7 @@ def test_relevance_follows_positive_attention_times_gradient_in_any_form_of_grap
     for t, target in enumerate((0, 2)):
         for n in range(3):
             expected = oracle.relevance(held(n), slopes(n, target, [0]))[0] - np.eye(T)[0]
-            np.testing.assert_allclose(result.maps["tokens"][t, n], expected, **CLOSE)
+            assert_close(result.maps["tokens"][t, n], expected, Tolerance.SIGNED_SUMS)
 
 
 @pytest.mark.parametrize("form", ["heads", "rows", "second"])
@@ -192,15 +191,15 @@ def test_the_tokens_that_the_head_reads_are_found(form, read):
     rolled = found(form, AttentionRollout(), read)
     end = "/heads" if form == "rows" else ""
     assert rolled.provenance["attention"] == {"layers": [f"attention_{n}{end}" for n in (0, 1)], "read": rows}
-    np.testing.assert_allclose(rolled.maps["tokens"][1], oracle.rollout(held(1))[rows].mean(axis=0), **CLOSE)
+    assert_close(rolled.maps["tokens"][1], oracle.rollout(held(1))[rows].mean(axis=0), Tolerance.SIGNED_SUMS)
     result = found(form, AttentionRelevance(), read, target=1)
     expected = (oracle.relevance(held(1), slopes(1, 1, rows)) - np.eye(T))[rows].mean(axis=0)
-    np.testing.assert_allclose(result.maps["tokens"][1], expected, **CLOSE)
+    assert_close(result.maps["tokens"][1], expected, Tolerance.SIGNED_SUMS)
 
 
 def test_the_row_can_be_chosen():
     result = found("heads", AttentionRollout(row="mean"))
-    np.testing.assert_allclose(result.maps["tokens"][0], oracle.rollout(held(0)).mean(axis=0), **CLOSE)
+    assert_close(result.maps["tokens"][0], oracle.rollout(held(0)).mean(axis=0), Tolerance.SIGNED_SUMS)
     assert found("heads", AttentionRollout(row="first"), "last").provenance["attention"]["read"] == [0]
 
 
@@ -219,13 +218,13 @@ def test_patches_become_a_map_over_the_picture():
     shown = model.with_outputs(layers).run({"x": x}, layers)
     for n in range(2):
         rolled = oracle.rollout([shown[name][n].astype(np.float64) for name in layers])[0, 1:].reshape(3, 3)
-        np.testing.assert_allclose(result.maps["tokens"][n], rolled, **CLOSE)
+        assert_close(result.maps["tokens"][n], rolled, Tolerance.SIGNED_SUMS)
         # Between the middles of patches values go straight from one to the next, beyond the outermost they stay.
         places = (np.arange(12) + 0.5) / 4 - 0.5
         rows = np.stack([np.interp(places, range(3), column) for column in rolled.T], axis=1)
         expected = np.stack([np.interp(places, range(3), row) for row in rows])
         large = result.values[n]
-        np.testing.assert_allclose(large[1], expected, **CLOSE)
+        assert_close(large[1], expected, Tolerance.SIGNED_SUMS)
         np.testing.assert_array_equal(large[0], large[2])
 
 

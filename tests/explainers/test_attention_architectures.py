@@ -6,6 +6,7 @@ from onnx import TensorProto, load_model_from_string, numpy_helper, save
 
 from tests.goldens.weights import drawn
 from tests.oracles import attention as oracle
+from tests.tolerances import Tolerance, assert_close
 from xaionnx import Model
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.explainers.attention_relevance import AttentionRelevance
@@ -37,9 +38,9 @@ def test_rollout_is_the_product_of_what_the_graph_holds(name, layers, grid, tmp_
         for n in range(2):
             row = oracle.rollout([held[one][n].astype(np.float64) for one in names])[0]
             expected = row[len(row) - np.prod(grid) :].reshape(grid)
-            np.testing.assert_allclose(result.maps["tokens"][n], expected, rtol=1e-6)
+            assert_close(result.maps["tokens"][n], expected, Tolerance.OPERATIONS)
         found[exporter] = result.maps["tokens"]
-    np.testing.assert_allclose(found["trace"], found["dynamo"], rtol=1e-4)
+    assert_close(found["trace"], found["dynamo"], Tolerance.LAYERS)
 
 
 @pytest.mark.parametrize("name", ["vit", "bert"])
@@ -49,7 +50,7 @@ def test_relevance_is_the_same_by_both_exporters(name, tmp_path):
         for exporter in EXPORTERS
     )
     assert trace.max() > 0
-    np.testing.assert_allclose(trace, dynamo, atol=1e-4 * trace.max())
+    assert_close(trace, dynamo, Tolerance.DEEP, trace.max())
 
 
 @pytest.mark.parametrize("exporter", EXPORTERS)

@@ -7,8 +7,9 @@ import xaionnx
 from models import planted
 from tests import tiny
 from tests.compilation.files import agree
-from tests.explainers.maps import PICTURES, TOLERANCE, seen
+from tests.explainers.maps import PICTURES, seen
 from tests.tiny import loaded, node, normal, tensor
+from tests.tolerances import Tolerance, assert_close
 from xaionnx import Model, Target
 from xaionnx.errors import UnknownNameError, UnsupportedModelError
 from xaionnx.explainers.ablation_cam import AblationCam
@@ -28,7 +29,7 @@ def test_the_input_itself_may_be_the_layer(random_net):
     _, model = random_net
     found = HiResCam(layer="x").attribute(model, PICTURES, 3)
     saliency = xaionnx.explain(model, PICTURES, "input_x_gradient", 3).values.sum(axis=1)
-    np.testing.assert_allclose(found.maps["cam"], saliency, **TOLERANCE)
+    assert_close(found.maps["cam"], saliency, Tolerance.DEEP)
 
 
 def test_patches_of_a_transformer_lie_over_the_picture():
@@ -41,7 +42,7 @@ def test_patches_of_a_transformer_lie_over_the_picture():
     small = np.einsum("nd,ntd->nt", slope[:, 1:].mean(axis=1), held[:, 1:]).reshape(2, 7, 7)
     found = GradCam(relu=False).attribute(model, x, 3)
     assert found.provenance["seen_at"] == {"name": layer, "axes": "TD", "grid": [7, 7], "before": 1, "after": 0}
-    np.testing.assert_allclose(found.maps["cam"], small, rtol=1e-3, atol=1e-5)
+    assert_close(found.maps["cam"], small, Tolerance.QUOTIENTS)
     assert found.values.shape == x.shape
     # Ahead of the normalisation, which forgets how large a token is, a token and its slope are at right angles.
     ahead, behind = (
@@ -72,7 +73,7 @@ def test_tokens_have_a_number_each(tmp_path):
     ids = np.array([[1, 2, 3, 0, 9], [4, 4, 7, 1, 1]])
     model = Model.load(path)
     found = GradCam(layer="bent", relu=False).attribute(model, ids, 2)
-    np.testing.assert_allclose(found.values, np.tanh(table[ids]) @ weights[:, 2] / 5, **TOLERANCE)
+    assert_close(found.values, np.tanh(table[ids]) @ weights[:, 2] / 5, Tolerance.DEEP)
     agree(model, {"ids": ids}, GradCam(layer="bent", relu=False), 2, shapes={"ids": (5,)})
 
 

@@ -7,9 +7,10 @@ import xaionnx
 from models import planted
 from tests import tiny
 from tests.compilation.files import agree
-from tests.explainers.maps import PICTURES, TOLERANCE, opened, seen
+from tests.explainers.maps import PICTURES, opened, seen
 from tests.oracles import cam as oracle
 from tests.tiny import node, tensor
+from tests.tolerances import Tolerance, assert_close
 from xaionnx import Model, Target, compilation, discovery
 from xaionnx.errors import ParameterError, UnsupportedModelError
 from xaionnx.explainers.ablation_cam import AblationCam
@@ -33,10 +34,10 @@ def test_published_numbers():
     net_b = planted.load(planted.net_b())
     at = {"conv": [[11.25, 13.5], [20.25, 22.5]], "relu1": [[0, 4], [28, 32.5]]}
     for layer, expected in at.items():
-        np.testing.assert_allclose(seen(net_b, CANONICAL, GradCam(layer=layer, relu=False))[0], expected)
+        assert_close(seen(net_b, CANONICAL, GradCam(layer=layer, relu=False))[0], expected, Tolerance.OPERATIONS)
     found = GuidedGradCam(layer="relu1", upsampling="nearest").attribute(net_b, CANONICAL, 0)
     fine = [[0, 0, 4, 4], [0, 0, 12, 8], [28, 84, 97.5, 65], [28, 56, 65, 32.5]]
-    np.testing.assert_allclose(found.values[0, 0], fine)
+    assert_close(found.values[0, 0], fine, Tolerance.OPERATIONS)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +56,7 @@ def test_published_weights_of_grad_cam_pp(tmp_path, a, weight):
     path = tiny.saved(tmp_path / "m.onnx", nodes, [tensor("x", ["N", 1, 2, 2])], [tensor("y", ["N", 1])], weights)
     model = Model.load(path)
     x = 2 * np.asarray(a, np.float32)[None, None]
-    np.testing.assert_allclose(seen(model, x, GradCamPp(layer="a"))[0], weight * np.asarray(a), atol=1e-4)
+    assert_close(seen(model, x, GradCamPp(layer="a"))[0], weight * np.asarray(a), Tolerance.DEEP)
 
 
 @pytest.mark.parametrize("method", sorted(oracle.ORACLES))
@@ -68,10 +69,10 @@ def test_every_map_follows_its_paper(random_net, method, relu):
             small = oracle.ORACLES[method](net, x, c)
             small = np.maximum(small, 0) if relu else small
             scale = np.abs(small).max() or 1
-            np.testing.assert_allclose(found.maps["cam"][t, n] / scale, small / scale, **TOLERANCE)
+            assert_close(found.maps["cam"][t, n] / scale, small / scale, Tolerance.DEEP)
             large = oracle.enlarged(small, 11, 9)
             for plane in found.values[t, n]:
-                np.testing.assert_allclose(plane / scale, large / scale, **TOLERANCE)
+                assert_close(plane / scale, large / scale, Tolerance.DEEP)
 
 
 @pytest.mark.parametrize("method", sorted(oracle.ORACLES))
@@ -97,7 +98,7 @@ def test_channels_may_come_last(tmp_path, random_net, method):
     settings = {} if method == "full_grad" else {"layer": "a"}
     one = xaionnx.explain(model, PICTURES, method, 2, **settings)
     last = xaionnx.explain(other, np.ascontiguousarray(np.moveaxis(PICTURES, 1, -1)), method, 2, **settings)
-    np.testing.assert_allclose(np.moveaxis(last.values, -1, 1), one.values, **TOLERANCE)
+    assert_close(np.moveaxis(last.values, -1, 1), one.values, Tolerance.DEEP)
 
 
 def test_eigen_cam_of_what_is_left_without_the_means(random_net):
@@ -105,17 +106,17 @@ def test_eigen_cam_of_what_is_left_without_the_means(random_net):
     found = seen(model, PICTURES, EigenCam(layer="a", centred=True))
     sloped = seen(model, PICTURES, EigenGradCam(layer="a", centred=True, relu=False), 1)
     for n, x in enumerate(PICTURES.astype(np.float64)):
-        np.testing.assert_allclose(found[n], oracle.eigen_cam_centred(net, x, 0), **TOLERANCE)
-        np.testing.assert_allclose(sloped[n], oracle.eigen_grad_cam(net, x, 1, centred=True), **TOLERANCE)
+        assert_close(found[n], oracle.eigen_cam_centred(net, x, 0), Tolerance.DEEP)
+        assert_close(sloped[n], oracle.eigen_grad_cam(net, x, 1, centred=True), Tolerance.DEEP)
 
 
 def test_the_mean_of_a_class_activation_map_is_the_score():
     model = planted.load(planted.pooled(np.random.default_rng(1).normal(size=(5, 3)), np.eye(5)[:3] * 2, (11, 9)))
     found = Cam().attribute(model, PICTURES, [0, 1, 2])
-    np.testing.assert_allclose(found.maps["cam"].mean(axis=(-2, -1)), found.prediction, **TOLERANCE)
+    assert_close(found.maps["cam"].mean(axis=(-2, -1)), found.prediction, Tolerance.DEEP)
     # Grad-CAM is the same, divided by the number of places.
     same = GradCam(relu=False).attribute(model, PICTURES, [0, 1, 2])
-    np.testing.assert_allclose(found.maps["cam"], 99 * same.maps["cam"], **TOLERANCE)
+    assert_close(found.maps["cam"], 99 * same.maps["cam"], Tolerance.DEEP)
 
 
 def test_a_class_activation_map_asks_for_a_linear_head(random_net):
@@ -144,11 +145,11 @@ def test_a_pooling_that_is_not_over_all_places(tmp_path):
 def test_enlarging_keeps_what_is_the_same_everywhere_and_the_order_of_places(small, large):
     for how in ("bilinear", "nearest"):
         matrix = enlargement(small, large, how)
-        np.testing.assert_allclose(matrix.sum(axis=1), 1)
+        assert_close(matrix.sum(axis=1), 1, Tolerance.OPERATIONS)
         assert (np.diff(matrix @ np.arange(small)) >= 0).all()
         # It does not lean to one side.
         if how == "bilinear":
-            np.testing.assert_allclose(matrix, matrix[::-1, ::-1], atol=1e-12)
+            assert_close(matrix, matrix[::-1, ::-1], Tolerance.FLOAT64)
 
 
 def test_only_the_strongest_channels_may_be_tried(random_net):
@@ -160,12 +161,12 @@ def test_only_the_strongest_channels_may_be_tried(random_net):
         some = method(layer="a", relu=False, channels=2).attribute(model, PICTURES[:1], 1)
         assert every.diagnostics["evaluations"] == [5]
         assert some.diagnostics["evaluations"] == [3]
-        np.testing.assert_allclose(every.maps["cam"][0], oracled(net, PICTURES[0].astype(np.float64), 1), **TOLERANCE)
+        assert_close(every.maps["cam"][0], oracled(net, PICTURES[0].astype(np.float64), 1), Tolerance.DEEP)
     y, weights = net.behind(a)[1], np.zeros(4)
     for k in strongest:
         weights[k] = (y - net.behind(np.where(np.arange(4)[:, None, None] == k, 0, a))[1]) / abs(y)
     found = seen(model, PICTURES[:1], AblationCam(layer="a", relu=False, channels=2), 1)[0]
-    np.testing.assert_allclose(found, oracle.weighted(a, weights), **TOLERANCE)
+    assert_close(found, oracle.weighted(a, weights), Tolerance.DEEP)
 
 
 def test_the_strongest_channels_are_the_largest_of_either_sign(random_net):
@@ -179,7 +180,7 @@ def test_the_strongest_channels_are_the_largest_of_either_sign(random_net):
     for k in strongest:
         weights[k] = (y - net.behind(np.maximum(np.where(np.arange(4)[:, None, None] == k, 0, z), 0))[1]) / abs(y)
     found = seen(model, x, AblationCam(layer="z", relu=False, channels=2), 1)[0]
-    np.testing.assert_allclose(found, np.einsum("k,kij->ij", weights, z), **TOLERANCE)
+    assert_close(found, np.einsum("k,kij->ij", weights, z), Tolerance.DEEP)
 
 
 def test_score_cam_takes_each_channel_from_its_least_to_its_greatest(random_net):
@@ -191,7 +192,7 @@ def test_score_cam_takes_each_channel_from_its_least_to_its_greatest(random_net)
         mask = oracle.enlarged(z[k], 11, 9)
         scores.append(net.scores(x * (mask - mask.min()) / np.ptp(mask))[2])
     found = seen(model, PICTURES[:1], ScoreCam(layer="z", relu=False), 2)[0]
-    np.testing.assert_allclose(found, np.einsum("k,kij->ij", oracle.softmax(np.array(scores)), z), **TOLERANCE)
+    assert_close(found, np.einsum("k,kij->ij", oracle.softmax(np.array(scores)), z), Tolerance.DEEP)
 
 
 def test_score_cam_of_large_scores():
@@ -202,7 +203,7 @@ def test_score_cam_of_large_scores():
         (x[0] * (x[0, k] - x[0, k].min()) / np.ptp(x[0, k])).mean(axis=(1, 2)) @ [1e5, 2e5, 3e4] for k in range(3)
     ]
     found = seen(model, x, ScoreCam(layer="features"))
-    np.testing.assert_allclose(found[0], x[0, np.argmax(scores)], rtol=1e-5)
+    assert_close(found[0], x[0, np.argmax(scores)], Tolerance.SUMS)
 
 
 def test_a_channel_whose_sum_vanishes_has_no_weight():
@@ -222,7 +223,7 @@ def test_a_channel_whose_sum_vanishes_has_no_weight():
     method = XGradCam(layer="a", relu=False)
     # Of the second channel: slope (1, 2) of place 0 and 1, a = (1, 3), so its weight is 7 / 4.
     found = seen(model, x, method, Target.sum())
-    np.testing.assert_allclose(found, [[[1.75, 5.25], [0, 0]]], rtol=1e-6)
+    assert_close(found, [[[1.75, 5.25], [0, 0]]], Tolerance.OPERATIONS)
     agree(model, {"x": x}, method, Target.sum())
 
 
@@ -235,27 +236,25 @@ def test_score_cam_from_another_baseline(random_net):
         mask = (mask - mask.min()) / (np.ptp(mask) or 1)
         scores.append(net.scores(x * mask + 0.5 * (1 - mask))[2])
     found = seen(model, PICTURES[:1], ScoreCam(layer="a", baseline=0.5), 2)[0]
-    np.testing.assert_allclose(found, oracle.weighted(a, oracle.softmax(np.array(scores))), **TOLERANCE)
+    assert_close(found, oracle.weighted(a, oracle.softmax(np.array(scores))), Tolerance.DEEP)
 
 
 def test_finer_cam_between_grad_cam_and_margins(random_net):
     net, model = random_net
     plain = seen(model, PICTURES, GradCam(layer="a", relu=False), 1)
-    np.testing.assert_allclose(
-        seen(model, PICTURES, FinerCam(layer="a", relu=False, strength=0.0), 1), plain, **TOLERANCE
-    )
+    assert_close(seen(model, PICTURES, FinerCam(layer="a", relu=False, strength=0.0), 1), plain, Tolerance.DEEP)
     x = PICTURES[:1]
     y = net.scores(x[0].astype(np.float64))
     nearest = min((d for d in range(6) if d != 1), key=lambda d: abs(y[d] - y[1]))
     margin = seen(model, x, GradCam(layer="a", relu=False), Target.margin(1, nearest))
     one = FinerCam(layer="a", relu=False, strength=1.0, similar=1, weighting="equal")
-    np.testing.assert_allclose(seen(model, x, one, 1), margin, **TOLERANCE)
+    assert_close(seen(model, x, one, 1), margin, Tolerance.DEEP)
 
 
 def test_contrast_with_a_class_is_grad_cam_of_the_loss_against_it(random_net):
     _, model = random_net
     loss = seen(model, PICTURES, GradCam(layer="a"), Target.loss([2, 2, 2]))
-    np.testing.assert_allclose(seen(model, PICTURES, ContrastCam(layer="a", contrast=2), None), loss, **TOLERANCE)
+    assert_close(seen(model, PICTURES, ContrastCam(layer="a", contrast=2), None), loss, Tolerance.DEEP)
     with pytest.raises(ParameterError, match=r"must be another class than the target. Got 4"):
         ContrastCam(contrast=4).attribute(model, PICTURES, 4)
     with pytest.raises(

@@ -6,6 +6,7 @@ import pytest
 from models import planted
 from tests import tiny
 from tests.tiny import node, tensor
+from tests.tolerances import Tolerance, assert_close
 from xaionnx import Explanation, Model, Target
 from xaionnx.data.spec import InputSpec
 from xaionnx.errors import ParameterError, UnsupportedModelError
@@ -62,10 +63,10 @@ def test_maps_of_probabilities_are_those_of_their_logits(tmp_path, logits, end, 
         found, expected = (method.attribute(one, X, target) for one in (model, logits))
         largest = np.abs(expected.maps["cam"]).max(axis=(-2, -1), keepdims=True)
         assert (largest > 1e-4).all()
-        np.testing.assert_allclose(found.maps["cam"] / largest, expected.maps["cam"] / largest, rtol=1e-4, atol=1e-4)
+        assert_close(found.maps["cam"] / largest, expected.maps["cam"] / largest, Tolerance.DEEP)
         assert found.diagnostics.get("against") == expected.diagnostics.get("against")
         # The target stays what was asked for.
-        np.testing.assert_allclose(np.atleast_2d(found.prediction), _picked(model, target), rtol=1e-5)
+        assert_close(np.atleast_2d(found.prediction), _picked(model, target), Tolerance.SUMS)
 
 
 def _answer(model):
@@ -153,5 +154,5 @@ def test_a_planted_class_is_kept_and_its_context_taken_off():
     x = np.zeros((1, 1, 12, 12), np.float32)
     x[..., :6, :6], x[..., 6:, 6:] = 2, -2
     found = CausalCam(relu=False).attribute(model, x, 0).maps["cam"][0]
-    np.testing.assert_allclose(found[:6, :6], 1, atol=1e-5)
+    assert_close(found[:6, :6], 1, Tolerance.ORDER_ONE)
     assert found[6:, 6:].max() <= 0

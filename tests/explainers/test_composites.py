@@ -7,6 +7,7 @@ import xaionnx
 from tests.explainers.propagated import HIGH, LOW, convolutional, mlp, pictures_of
 from tests.oracles import lrp as oracle
 from tests.tiny import node, opened
+from tests.tolerances import Tolerance, assert_close
 from xaionnx import Model
 from xaionnx.autodiff.composites import names
 from xaionnx.errors import ParameterError
@@ -50,7 +51,7 @@ def check(found, net, samples, rules, k):
     """The values of class k are those of the oracle, with the rules of the layers in order."""
     for values, one in zip(found.values, samples, strict=True):
         _, expected = oracle.propagate(net, one.ravel(), rules.__getitem__, lambda y: y * (np.arange(len(y)) == k))
-        np.testing.assert_allclose(values.ravel(), expected, rtol=2e-3, atol=2e-4 * np.abs(expected).max())
+        assert_close(values.ravel(), expected, Tolerance.PROPAGATION, np.abs(expected).max())
 
 
 def test_every_name_has_its_paper():
@@ -90,7 +91,7 @@ def test_sums_share_with_the_stabiliser_that_was_asked_for(relative):
     for values, one in zip(found.values, x, strict=True):
         y = one[:2] + one[2:]
         share = y[0] / oracle.stabilised(y, EPSILON, relative)[0]
-        np.testing.assert_allclose(values, [one[0] * share, 0, one[2] * share, 0], rtol=1e-5)
+        assert_close(values, [one[0] * share, 0, one[2] * share, 0], Tolerance.SUMS)
 
 
 def test_a_part_of_a_model_has_no_first_layer():

@@ -11,6 +11,7 @@ from tests import tiny
 from tests.compilation.files import agree
 from tests.oracles import deep_lift as oracle
 from tests.tiny import loaded, node, opened, tensor
+from tests.tolerances import Tolerance, assert_close
 from xaionnx import Baseline, Model, Target
 from xaionnx.autodiff import gradient
 from xaionnx.autodiff.deep_lift import TABLES
@@ -19,8 +20,17 @@ from xaionnx.errors import ParameterError, UnsupportedModelError
 from xaionnx.explainers.deep_lift import DeepLift
 
 RULES = ("rescale", "reveal_cancel")
-# A sum of float32 numbers of size 1 to 100.
-EXACT = {"rtol": 1e-4, "atol": 2e-5}
+
+
+def assert_complete(found):
+    """Values add up to the change of the target, beside the sum of their absolute values: the change may be small."""
+    values = found.values.reshape(*found.target.shape, -1).astype(np.float64)
+    change = found.prediction - found.baseline_prediction
+    size = np.abs(values).sum(axis=-1) + np.abs(found.prediction)
+    assert_close(values.sum(axis=-1), change, Tolerance.COMPLETENESS, size)
+    assert_close(
+        found.diagnostics["completeness_gap"], (values.sum(axis=-1) - change).T, Tolerance.COMPLETENESS, size.T
+    )
 
 
 def dense(rng, activation):
@@ -85,7 +95,7 @@ def test_the_equations_of_the_paper(rule, net, activation):
     for t, target in enumerate((0, 2)):
         for n in range(3):
             expected = oracle.explained(steps, x[n], b[n], target, rule)
-            np.testing.assert_allclose(found.values[t, n].ravel(), expected, **EXACT)
+            assert_close(found.values[t, n].ravel(), expected, Tolerance.DIFFERENCE_QUOTIENTS)
     assert found.provenance["approximations"] == []
 
 
@@ -106,7 +116,7 @@ def test_reveal_cancel_shares_a_minimum(x, rescaled, revealed):
     model = planted.load(planted.minimum())
     for rule, expected in zip(RULES, (rescaled, revealed), strict=True):
         found = xaionnx.explain(model, np.float32([x]), DeepLift(rule=rule), 0)
-        np.testing.assert_allclose(found.values, [expected], atol=1e-6)
+        assert_close(found.values, [expected], Tolerance.ORDER_ONE)
 
 
 def test_reveal_cancel_takes_off_as_it_adds_what_is_turned():
@@ -121,7 +131,7 @@ def test_reveal_cancel_takes_off_as_it_adds_what_is_turned():
         xaionnx.explain(model, x, DeepLift(rule=rule, baseline=start), 0).values
         for model, rule in ((less, "rescale"), (less, "reveal_cancel"), (more, "reveal_cancel"))
     )
-    np.testing.assert_allclose(found, expected, **EXACT)
+    assert_close(found, expected, Tolerance.DIFFERENCE_QUOTIENTS)
     assert np.abs(found - rescaled).max() > 0.1
 
 
@@ -131,7 +141,7 @@ def test_what_saturates_still_owes_its_change(rule):
     text = "g (float[N, 2] x) => (float[N, 1] y) { s = MatMul(x, w)  t = Sub(one, s)  h = Relu(t)  y = Sub(one, h) }"
     model, x = loaded(text, w=[[1.0], [1.0]], one=[1.0]), np.float32([[1, 1], [0.4, 0.4], [1, 0], [1, 3]])
     found = xaionnx.explain(model, x, DeepLift(rule=rule), 0)
-    np.testing.assert_allclose(found.values, [[0.5, 0.5], [0.4, 0.4], [1, 0], [0.25, 0.75]], rtol=1e-6)
+    assert_close(found.values, [[0.5, 0.5], [0.4, 0.4], [1, 0], [0.25, 0.75]], Tolerance.OPERATIONS)
     # The gradient sees nothing, and nor does taking either input away.
     for method in ("input_x_gradient", "feature_ablation"):
         np.testing.assert_array_equal(xaionnx.explain(model, x[:1], method, 0).values, [[0, 0]])
@@ -143,9 +153,9 @@ def test_a_threshold_is_crossed_without_a_jump(rule):
     model = loaded("g (float[N, 1] x) => (float[N, 1] y) { s = Add(x, bias)  y = Relu(s) }", bias=[-10.0])
     x = np.float32([[9], [10], [10.0625], [12]])
     found = xaionnx.explain(model, x, DeepLift(rule=rule), 0)
-    np.testing.assert_allclose(found.values, [[0], [0], [0.0625], [2]], rtol=1e-6)
+    assert_close(found.values, [[0], [0], [0.0625], [2]], Tolerance.OPERATIONS)
     jumps = xaionnx.explain(model, x, "input_x_gradient", 0).values
-    np.testing.assert_allclose(jumps, [[0], [0], [10.0625], [12]], rtol=1e-6)
+    assert_close(jumps, [[0], [0], [10.0625], [12]], Tolerance.OPERATIONS)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -154,10 +164,7 @@ def test_values_add_up_on_real_models(name, rule):
     model = Model.load(f"models/{name}.onnx", "cpu")
     x = np.random.default_rng(1).normal(size=(2, *model.input().shape[1:])).astype(np.float32)
     found = xaionnx.explain(model, x, DeepLift(rule=rule), [0, 1])
-    assert np.max(found.diagnostics["relative_gap"]) < 2e-5
-    change = found.prediction - found.baseline_prediction
-    sums = found.values.reshape(2, 2, -1).sum(axis=2, dtype=np.float64)
-    np.testing.assert_allclose(sums, change, rtol=2e-5, atol=2e-5)
+    assert_complete(found)
 
 
 def test_a_photograph_and_its_blur():
@@ -165,7 +172,7 @@ def test_a_photograph_and_its_blur():
     x = model.spec.to_tensor(np.asarray(Image.open("models/photos/cat.png").convert("RGB"))[None])
     for baseline in ("blur:8", "mean", "black"):
         found = xaionnx.explain(model, x, DeepLift(baseline=baseline))
-        assert found.diagnostics["relative_gap"][0] < 1e-5
+        assert_complete(found)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -175,10 +182,8 @@ def test_several_baselines_are_averaged(rule):
     x, rows = (rng.uniform(size=(count, 1, 28, 28)).astype(np.float32) for count in (2, 3))
     found = xaionnx.explain(model, x, DeepLift(rule=rule, baseline=Baseline.background(rows)), 3)
     each = [xaionnx.explain(model, x, DeepLift(rule=rule, baseline=row), 3) for row in rows]
-    np.testing.assert_allclose(found.values, np.mean([one.values for one in each], axis=0), atol=1e-5)
-    np.testing.assert_allclose(
-        found.baseline_prediction, np.mean([one.baseline_prediction for one in each], axis=0), rtol=1e-5
-    )
+    assert_close(found.values, np.mean([one.values for one in each], axis=0), Tolerance.ORDER_ONE)
+    assert_close(found.baseline_prediction, np.mean([one.baseline_prediction for one in each], axis=0), Tolerance.SUMS)
 
 
 def test_a_linear_model_owes_by_its_weights():
@@ -186,7 +191,7 @@ def test_a_linear_model_owes_by_its_weights():
     rows = np.random.default_rng(3).normal(size=(5, 3)).astype(np.float32)
     model = planted.load(planted.linear([[1.0, 2.0, -3.0]]))
     found = xaionnx.explain(model, np.float32([[3, 2, 1]]), DeepLift(baseline=Baseline.background(rows)), 0)
-    np.testing.assert_allclose(found.values, [[1, 2, -3] * (np.float32([3, 2, 1]) - rows.mean(axis=0))], rtol=1e-5)
+    assert_close(found.values, [[1, 2, -3] * (np.float32([3, 2, 1]) - rows.mean(axis=0))], Tolerance.SUMS)
 
 
 def test_at_a_layer_and_of_a_probability():
@@ -194,12 +199,10 @@ def test_at_a_layer_and_of_a_probability():
     x = np.random.default_rng(4).uniform(size=(2, 1, 28, 28)).astype(np.float32)
     at = xaionnx.explain(model, x, DeepLift(layer="/4/Conv_output_0", baseline=0.5), 3)
     whole = xaionnx.explain(model, x, DeepLift(baseline=0.5), 3)
-    np.testing.assert_allclose(
-        at.prediction - at.baseline_prediction, whole.prediction - whole.baseline_prediction, rtol=1e-5
-    )
-    assert np.max(at.diagnostics["relative_gap"]) < 1e-5
+    assert_close(at.prediction - at.baseline_prediction, whole.prediction - whole.baseline_prediction, Tolerance.SUMS)
+    assert_complete(at)
     sure = xaionnx.explain(model, x, DeepLift(), Target.probability(3))
-    assert np.max(np.abs(sure.diagnostics["completeness_gap"])) < 1e-6
+    assert_close(sure.diagnostics["completeness_gap"], 0, Tolerance.ORDER_ONE)
     assert any(label.startswith("Softmax") for label in sure.provenance["approximations"])
 
 
@@ -211,8 +214,8 @@ def test_compiled_with_a_fixed_baseline(rule, baseline):
     model = Model.load("models/digits_cnn.onnx", "cpu")
     x = np.random.default_rng(7).uniform(size=(4, 1, 8, 8)).astype(np.float32)
     found, told = agree(model, {model.input().name: x}, DeepLift(rule=rule, baseline=baseline), None)
-    assert np.abs(found["completeness_gap"]).max() < 1e-4
-    np.testing.assert_allclose(found["completeness_gap"], told.diagnostics["completeness_gap"], atol=2e-5)
+    assert_close(found["completeness_gap"], 0, Tolerance.DEEP)
+    assert_close(found["completeness_gap"], told.diagnostics["completeness_gap"], Tolerance.DEEP)
 
 
 def test_what_is_not_compiled():
@@ -294,7 +297,7 @@ def test_an_op_hands_on_all_of_its_change(name, rule):
     m, told = multipliers(model, x, b, cotangent, rule)
     y, z = (model.run({"x": v})["y"].astype(np.float64) for v in (x, b))
     change = (cotangent * (y - z)).reshape(3, -1).sum(axis=1)
-    np.testing.assert_allclose((m * (x - b)).reshape(3, -1).sum(axis=1), change, rtol=1e-4, atol=2e-5)
+    assert_close((m * (x - b)).reshape(3, -1).sum(axis=1), change, Tolerance.DIFFERENCE_QUOTIENTS)
     if rule == "rescale":
         assert len(told) == labels
 
@@ -308,7 +311,7 @@ def test_without_a_difference_multipliers_are_derivatives():
         x, cotangent = drawn(rng, 2, *shape), drawn(rng, 2, *out)
         m, _ = multipliers(model, x, x, cotangent, "rescale")
         plain = gradient(model, "y", ["x"]).run({"x": x}, cotangent)[1]["x"]
-        np.testing.assert_allclose(m, plain, rtol=1e-4, atol=1e-5)
+        assert_close(m, plain, Tolerance.SIGNED_LAYERS)
 
 
 def test_max_pooling_gives_a_rise_to_its_winner_and_a_fall_to_the_one_before():
@@ -317,7 +320,7 @@ def test_max_pooling_gives_a_rise_to_its_winner_and_a_fall_to_the_one_before():
     x = np.float32([[[0, 5, 3]], [[1, 5, 3]]])
     m, _ = multipliers(model, x, b, np.ones((2, 1, 1), np.float32), "rescale")
     # From 1 to 5, by the second entry, which rose by 5; from 9 to 5, by the first, which fell by 8.
-    np.testing.assert_allclose(m[:, 0], [[0, 4 / 5, 0], [4 / 8, 0, 0]], rtol=1e-6)
+    assert_close(m[:, 0], [[0, 4 / 5, 0], [4 / 8, 0, 0]], Tolerance.OPERATIONS)
 
 
 @pytest.mark.parametrize("op", ["LRN", "GridSample"])
@@ -331,7 +334,7 @@ def test_what_has_no_rule_keeps_its_derivative_and_says_so(op):
     model = opened(nodes, [2, 3, 3], [2, 3, 3], {"c": 0.3})
     x = drawn(np.random.default_rng(11), 1, 2, 3, 3)
     m, told = multipliers(model, x, 0 * x, np.ones_like(x), "rescale")
-    np.testing.assert_allclose(m, gradient(model, "y", ["x"]).run({"x": x}, np.ones_like(x))[1]["x"], rtol=1e-5)
+    assert_close(m, gradient(model, "y", ["x"]).run({"x": x}, np.ones_like(x))[1]["x"], Tolerance.SUMS)
     assert told == (f"{op}: its derivative at the input, which leaves a gap (1 node)",)
 
 
@@ -341,7 +344,7 @@ def test_a_root_whose_operand_stays_at_zero_owes_nothing():
     model = loaded(text, w=[[1.0], [-1.0]], v=[[2.0], [3.0]])
     found = xaionnx.explain(model, np.float32([[1, 1], [5, 1]]), DeepLift(), 0)
     # 2 x1 + 3 x2, and of the second row the root of 4, by half of what it rests on.
-    np.testing.assert_allclose(found.values, [[2, 3], [12.5, 2.5]], rtol=1e-6)
+    assert_close(found.values, [[2, 3], [12.5, 2.5]], Tolerance.OPERATIONS)
 
 
 def test_reveal_cancel_says_where_it_is_not_defined():
@@ -368,7 +371,7 @@ def test_tokens_have_baselines_of_tokens(tmp_path):
     )  # fmt: skip
     found = xaionnx.explain(Model.load(path), np.int64([[1, 2, 3, 4]]), "deep_lift", 0)
     assert found.values.shape == (1, 4, 5)
-    assert found.diagnostics["relative_gap"][0] < 1e-5
+    assert_complete(found)
 
 
 @pytest.mark.parametrize("kind", ["FLOAT16", "DOUBLE"])
@@ -382,7 +385,8 @@ def test_other_precisions(kind):
     rng = np.random.default_rng(12)
     model = opened(nodes, [6], [2], {"w": drawn(rng, 6, 2)})
     found = xaionnx.explain(model, drawn(rng, 2, 6), DeepLift(baseline=0.1), 0)
-    assert np.max(np.abs(found.diagnostics["completeness_gap"])) < {"DOUBLE": 1e-6, "FLOAT16": 5e-3}[kind]
+    tolerance = {"DOUBLE": Tolerance.ORDER_ONE, "FLOAT16": Tolerance.FLOAT16}[kind]
+    assert_close(found.diagnostics["completeness_gap"], 0, tolerance)
 
 
 def test_finite_differences_have_no_rules():

@@ -8,6 +8,7 @@ from tests import tiny
 from tests.explainers.maps import PICTURES
 from tests.oracles import cam as oracle
 from tests.tiny import node, tensor
+from tests.tolerances import Tolerance, assert_close
 from xaionnx import Model
 from xaionnx.explainers.full_grad import FullGrad
 
@@ -15,14 +16,14 @@ from xaionnx.explainers.full_grad import FullGrad
 def test_full_grad_adds_up_and_is_drawn_as_the_paper_draws_it(random_net):
     net, model = random_net
     found = FullGrad().attribute(model, PICTURES, [0, 5])
-    np.testing.assert_allclose(found.diagnostics["completeness_gap"], 0, atol=1e-4)
+    assert_close(found.diagnostics["completeness_gap"], 0, Tolerance.DEEP)
     assert found.diagnostics["biases"] == 3
     for t, c in enumerate((0, 5)):
         for n, x in enumerate(PICTURES.astype(np.float64)):
             drawn, total = oracle.full_grad(net, x, c)
-            np.testing.assert_allclose(total, found.prediction[t, n], rtol=1e-4)
+            assert_close(total, found.prediction[t, n], Tolerance.LAYERS)
             for plane in found.values[t, n]:
-                np.testing.assert_allclose(plane, drawn, rtol=1e-3, atol=1e-3)
+                assert_close(plane, drawn, Tolerance.QUOTIENTS)
 
 
 def test_biases_in_all_their_forms(tmp_path):
@@ -50,7 +51,7 @@ def test_biases_in_all_their_forms(tmp_path):
     path = tiny.saved(tmp_path / "m.onnx", nodes, [tensor("x", ["N", 3, 11, 9])], [tensor("y", ["N", 2])], floats)
     found = FullGrad().attribute(Model.load(path), PICTURES, 1)
     assert found.diagnostics["biases"] == 5
-    np.testing.assert_allclose(found.diagnostics["completeness_gap"], 0, atol=1e-4)
+    assert_close(found.diagnostics["completeness_gap"], 0, Tolerance.DEEP)
 
 
 def test_a_smooth_activation_leaves_a_gap():
@@ -62,7 +63,7 @@ def test_the_map_of_a_linear_model_goes_from_its_least_to_its_greatest():
     """Equation 6: sizes are rescaled to [0, 1]; of a model without biases nothing else is drawn."""
     model = planted.load(planted.linear([[[[1.0, -2.0], [3.0, 5.0]]]]))
     found = FullGrad().attribute(model, np.ones((1, 1, 2, 2), np.float32), 0)
-    np.testing.assert_allclose(found.values[0, 0], [[0, 0.25], [0.5, 1]], rtol=1e-6)
+    assert_close(found.values[0, 0], [[0, 0.25], [0.5, 1]], Tolerance.OPERATIONS)
     assert found.diagnostics["biases"] == 0
     assert found.diagnostics["completeness_gap"] == [0]
 
@@ -81,8 +82,8 @@ def test_a_bias_whose_axes_are_no_places_is_counted_and_not_drawn():
     model = tiny.opened(nodes, [3, 11, 9], [2], weights)
     found = FullGrad().attribute(model, PICTURES, 1)
     assert found.diagnostics["biases"] == 1
-    np.testing.assert_allclose(found.diagnostics["completeness_gap"], 0, atol=1e-3)
+    assert_close(found.diagnostics["completeness_gap"], 0, Tolerance.DEEP)
     owed = np.abs(xaionnx.explain(model, PICTURES, "input_x_gradient", 1).values)
     low, high = (of(owed, axis=(1, 2, 3), keepdims=True) for of in (np.min, np.max))
     drawn = ((owed - low) / (high - low)).sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(found.values, np.broadcast_to(drawn, found.values.shape), rtol=1e-4, atol=1e-5)
+    assert_close(found.values, np.broadcast_to(drawn, found.values.shape), Tolerance.SIGNED_LAYERS)

@@ -8,6 +8,7 @@ import xaionnx
 from models import planted
 from tests.counting import Heard
 from tests.tiny import loaded, row
+from tests.tolerances import Tolerance, assert_close
 from xaionnx import Baseline, Model, Target
 from xaionnx.errors import OutputError, ParameterError, UnsupportedModelError
 from xaionnx.explainers.expected_gradients import ExpectedGradients
@@ -44,18 +45,18 @@ def cat(lite):
 def test_saliency_of_the_nets_of_others():
     """Relu slopes at (0, 100, 0): all four rectifiers of A are on; of B only the first filter's three cells."""
     a = xaionnx.explain(planted.load(planted.net_a()), row(0, 100, 0), "saliency", [0, 1]).values
-    np.testing.assert_allclose(a[:, 0], np.full((2, 3), 4.0), rtol=1e-6)
+    assert_close(a[:, 0], np.full((2, 3), 4.0), Tolerance.OPERATIONS)
     b = xaionnx.explain(planted.load(planted.net_b()), CANONICAL, "saliency", 0, absolute=False).values
-    np.testing.assert_allclose(b[0, 0], [[0, 1, 1, 1]] * 3 + [[0] * 4], rtol=1e-6)
+    assert_close(b[0, 0], [[0, 1, 1, 1]] * 3 + [[0] * 4], Tolerance.OPERATIONS)
     f = xaionnx.explain(planted.load(planted.net_f()), row(1, 2), "saliency", 0).values
-    np.testing.assert_allclose(f, [[2, 2]], rtol=1e-6)
+    assert_close(f, [[2, 2]], Tolerance.OPERATIONS)
 
 
 def test_input_times_gradient_of_the_nets_of_others():
     a = xaionnx.explain(planted.load(planted.net_a()), row(20, 50, 30), InputXGradient(), 0).values
-    np.testing.assert_allclose(a, [[80, 200, 120]], rtol=1e-6)
+    assert_close(a, [[80, 200, 120]], Tolerance.OPERATIONS)
     f = xaionnx.explain(planted.load(planted.net_f()), row(1, 2), InputXGradient(), 0).values
-    np.testing.assert_allclose(f, [[2, 4]], rtol=1e-6)
+    assert_close(f, [[2, 4]], Tolerance.OPERATIONS)
 
 
 def test_integrated_gradients_do_not_see_how_a_function_is_implemented():
@@ -78,8 +79,8 @@ def test_integrated_gradients_of_the_three_terms(rule, steps, atol):
     np.testing.assert_allclose(found.values, [[5, 4, np.sin(3)]], atol=atol)
     assert found.diagnostics["steps"] == [steps]
     gap = found.values.sum() - (found.prediction[0] - found.baseline_prediction[0])
-    np.testing.assert_allclose(found.diagnostics["completeness_gap"], [gap], atol=1e-5)
-    np.testing.assert_allclose(found.diagnostics["relative_gap"], [abs(gap) / (9 + np.sin(3))], atol=1e-6)
+    assert_close(found.diagnostics["completeness_gap"], [gap], Tolerance.ORDER_ONE)
+    assert_close(found.diagnostics["relative_gap"], [abs(gap) / (9 + np.sin(3))], Tolerance.ORDER_ONE)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -109,10 +110,10 @@ def test_a_probability_is_integrated_with_the_slope_of_each_point():
     for share, part in zip((shares + 1) / 2, parts / 2, strict=True):
         p = softmax(weights @ (start + share * (x - start)))
         expected += part * (x - start) * (p[0] * (weights[0] - p @ weights))
-    np.testing.assert_allclose(found.values[0], expected, rtol=1e-4)
+    assert_close(found.values[0], expected, Tolerance.LAYERS)
     change = softmax(weights @ x)[0] - softmax(weights @ start)[0]
-    assert found.values.sum() == pytest.approx(change, rel=1e-4)
-    assert abs(found.diagnostics["relative_gap"][0]) < 1e-4
+    assert_close(found.values.sum(), change, Tolerance.LAYERS)
+    assert_close(found.diagnostics["relative_gap"], 0, Tolerance.DEEP)
 
 
 def test_several_draws_are_averaged():
@@ -120,9 +121,9 @@ def test_several_draws_are_averaged():
     rows = np.random.default_rng(1).normal(size=(4, 3)).astype(np.float32)
     together = xaionnx.explain(model, x, IntegratedGradients(baseline=Baseline.background(rows), steps=32), 0)
     singles = [xaionnx.explain(model, x, IntegratedGradients(baseline=one, steps=32), 0) for one in rows]
-    np.testing.assert_allclose(together.values, np.mean([s.values for s in singles], axis=0), rtol=1e-5)
-    np.testing.assert_allclose(
-        together.baseline_prediction, np.mean([s.baseline_prediction for s in singles], axis=0), rtol=1e-6
+    assert_close(together.values, np.mean([s.values for s in singles], axis=0), Tolerance.SUMS)
+    assert_close(
+        together.baseline_prediction, np.mean([s.baseline_prediction for s in singles], axis=0), Tolerance.OPERATIONS
     )
     assert together.diagnostics["gradients"] == [4 * 32]
     assert together.diagnostics["evaluations"] == [1 + 4 + 4 * 32]
@@ -189,14 +190,14 @@ def test_a_rule_that_nests_keeps_what_it_has_evaluated(digits, digit, rule, step
         digits, digit, IntegratedGradients(rule=rule, steps=steps, tolerance=1e-9, max_steps=final), [3, 5]
     )
     whole = xaionnx.explain(digits, digit, IntegratedGradients(rule=rule, steps=final), [3, 5])
-    np.testing.assert_allclose(refined.values, whole.values, atol=1e-5 * np.abs(whole.values).max())
+    assert_close(refined.values, whole.values, Tolerance.ORDER_ONE, np.abs(whole.values).max())
     assert refined.diagnostics["gradients"] == whole.diagnostics["gradients"] == [2 * final] * 2
     assert refined.diagnostics["stopped_by"] == [["max_steps"] * 2] * 2
     # One entry a sample, with one a target.
-    np.testing.assert_allclose(
+    assert_close(
         np.array(refined.diagnostics["completeness_gap"]).T,
         refined.values.sum(axis=(2, 3, 4)) - (refined.prediction - refined.baseline_prediction),
-        atol=1e-3,
+        Tolerance.DEEP,
     )
 
 
@@ -207,7 +208,7 @@ def test_tolerance_refines_each_sample_and_target_alone():
     both = kind.attribute(model, x, 0)
     singles = [kind.attribute(model, x[n : n + 1], 0) for n in range(2)]
     assert both.diagnostics["steps"] == [s.diagnostics["steps"][0] for s in singles]
-    np.testing.assert_allclose(both.values, np.concatenate([s.values for s in singles]), rtol=1e-6)
+    assert_close(both.values, np.concatenate([s.values for s in singles]), Tolerance.OPERATIONS)
     # It stops at the limit, and says so.
     assert both.diagnostics["steps"] == [16, 16]
     assert min(both.diagnostics["relative_gap"]) > 1e-3
@@ -232,9 +233,9 @@ def test_both_images_of_a_model_with_two_are_explained():
     for kind in (Saliency(absolute=False), IntegratedGradients()):
         found = kind.attribute(model, feeds, 0)
         assert set(found.values) == {"x", "x2"}
-        np.testing.assert_allclose(found.values["x"], found.values["x2"], rtol=1e-3)
+        assert_close(found.values["x"], found.values["x2"], Tolerance.QUOTIENTS)
     slope = Saliency(absolute=False).attribute(model, feeds, 0).values["x"]
-    np.testing.assert_allclose(slope[0, 0], [[0, 1, 1, 1]] * 3 + [[0] * 4], rtol=1e-6)
+    assert_close(slope[0, 0], [[0, 1, 1, 1]] * 3 + [[0] * 4], Tolerance.OPERATIONS)
 
 
 def test_an_input_of_integers_and_a_slope_of_infinity_are_refused():
@@ -263,12 +264,10 @@ def test_expected_gradients_average_paths_from_a_background():
     error = found.standard_error[0]
     assert (np.abs(found.values[0] - expected.mean(axis=1)) < 4 * error).all()
     # The term that is linear varies with the baseline alone.
-    np.testing.assert_allclose(error[0], 5 * rows[:, 0].std() / np.sqrt(4000), rtol=1e-3)
+    assert_close(error[0], 5 * rows[:, 0].std() / np.sqrt(4000), Tolerance.QUOTIENTS)
     gap = found.values.sum() - (found.prediction - found.baseline_prediction)[0]
-    np.testing.assert_allclose(found.diagnostics["completeness_gap"], [gap], atol=1e-4)
-    np.testing.assert_allclose(
-        found.baseline_prediction, [expected.sum(0).mean() * -1 + found.prediction[0]], rtol=1e-4
-    )
+    assert_close(found.diagnostics["completeness_gap"], [gap], Tolerance.DEEP)
+    assert_close(found.baseline_prediction, [expected.sum(0).mean() * -1 + found.prediction[0]], Tolerance.LAYERS)
     # One baseline after another: ten forwards tell all, and the prediction.
     assert found.diagnostics["evaluations"] == [1 + 10 + 4000]
 
@@ -279,5 +278,5 @@ def test_expected_gradients_weigh_the_baselines_that_were_taken():
     kind = ExpectedGradients(baseline=Baseline.background(rows), draws=3)
     found = kind.attribute(model, row(3, 2, 2), 0)
     # A linear model leaves no gap, whichever baseline came twice.
-    np.testing.assert_allclose(found.diagnostics["completeness_gap"], [0], atol=1e-5)
-    np.testing.assert_allclose(found.values.sum(), found.prediction[0] - found.baseline_prediction[0], atol=1e-5)
+    assert_close(found.diagnostics["completeness_gap"], [0], Tolerance.ORDER_ONE)
+    assert_close(found.values.sum(), found.prediction[0] - found.baseline_prediction[0], Tolerance.ORDER_ONE)

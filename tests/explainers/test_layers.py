@@ -10,6 +10,7 @@ from tests import tiny
 from tests.explainers import nets
 from tests.explainers.nets import layer_of, mobile, slopes_of, target_of
 from tests.tiny import loaded, node, normal, row, tensor
+from tests.tolerances import Tolerance, assert_close
 from xaionnx import Model, Target
 from xaionnx.errors import ParameterError, UnknownNameError, UnsupportedModelError
 from xaionnx.explainers._gradients.gradient import inputs_of
@@ -40,9 +41,9 @@ def test_the_gradient_methods_at_a_layer(curved):
     x = normal(2, 3)
     h = layer_of(x)
     slopes = slopes_of(h, 1)
-    np.testing.assert_allclose(Saliency(layer="h", absolute=False).attribute(curved, x, 1).values, slopes, rtol=1e-3)
-    np.testing.assert_allclose(InputXGradient(layer="h").attribute(curved, x, 1).values, slopes * h, rtol=1e-3)
-    np.testing.assert_allclose(LayerActivation(layer="h").attribute(curved, x, 1).values, h, rtol=1e-5)
+    assert_close(Saliency(layer="h", absolute=False).attribute(curved, x, 1).values, slopes, Tolerance.QUOTIENTS)
+    assert_close(InputXGradient(layer="h").attribute(curved, x, 1).values, slopes * h, Tolerance.QUOTIENTS)
+    assert_close(LayerActivation(layer="h").attribute(curved, x, 1).values, h, Tolerance.SUMS)
     # A straight path at the layer, from what it holds at the baseline of the input.
     start = np.array([0.3, -0.3, 1.0])
     found = IntegratedGradients(layer="h", steps=24, baseline=start.astype(np.float32)).attribute(curved, x, 1)
@@ -50,8 +51,8 @@ def test_the_gradient_methods_at_a_layer(curved):
     h0 = layer_of(start)
     for n in range(2):
         along = slopes_of(h0 + (nodes[:, None] + 1) / 2 * (h[n] - h0), 1)
-        np.testing.assert_allclose(found.values[n], (h[n] - h0) * (weights / 2 @ along), rtol=1e-3, atol=1e-5)
-    np.testing.assert_allclose(found.baseline_prediction, [target_of(h0, 1)] * 2, rtol=1e-4)
+        assert_close(found.values[n], (h[n] - h0) * (weights / 2 @ along), Tolerance.QUOTIENTS)
+    assert_close(found.baseline_prediction, [target_of(h0, 1)] * 2, Tolerance.LAYERS)
     expected = ExpectedGradients(layer="h", draws=64, baseline=start.astype(np.float32)).attribute(curved, x, 1)
     assert (np.abs(expected.values - found.values) < 4 * expected.standard_error).all()
 
@@ -67,7 +68,7 @@ def test_noise_stays_at_the_input_and_is_lifted_to_the_layer():
     assert (found.standard_error[0] < 0.05).all()
     wrapped = SmoothGrad(inner="conductance", layer="h", noise=1e-6, draws=2).attribute(model, row(1, 3), Target.sum())
     plain = Conductance(layer="h").attribute(model, row(1, 3), Target.sum())
-    np.testing.assert_allclose(wrapped.values, plain.values, rtol=1e-4)
+    assert_close(wrapped.values, plain.values, Tolerance.LAYERS)
 
 
 def test_the_usual_layer():
@@ -147,7 +148,7 @@ def test_layers_that_cannot_be_explained():
     refused("turned", r"Layer 'turned' of .* has no batch axis in front: it holds \(6, 1\) for 3 samples")
     refused("whole", r"Layer 'whole' of .* holds int64, not floats. Name a layer of floats.")
     # What it holds is told of any layer.
-    np.testing.assert_allclose(LayerActivation(layer="z").attribute(model, x, 0).values, np.exp(x), rtol=1e-5)
+    assert_close(LayerActivation(layer="z").attribute(model, x, 0).values, np.exp(x), Tolerance.SUMS)
     with pytest.raises(UnknownNameError, match=r"No layer named 'hh'\. Nearest: h"):
         Conductance(layer="hh").attribute(model, x, 0)
     with pytest.raises(ParameterError, match="The 'layer' parameter of Saliency must be a str or None"):
@@ -159,9 +160,7 @@ def test_layers_of_a_model_for_one_sample_at_a_time(curved):
     fixed = nets.curved(batch="1")
     x = normal(3, 3)
     for kind in (Saliency(layer="h"), IntegratedGradients(layer="h"), Conductance(layer="h")):
-        np.testing.assert_allclose(
-            kind.attribute(fixed, x, 0).values, kind.attribute(curved, x, 0).values, rtol=1e-4, atol=1e-6
-        )
+        assert_close(kind.attribute(fixed, x, 0).values, kind.attribute(curved, x, 0).values, Tolerance.SIGNED_LAYERS)
     free = planted.load(
         tiny.model(
             [node("Conv", ["x", "w"], ["c"]), node("Relu", ["c"], ["r"]), node("GlobalAveragePool", ["r"], ["m"]),
@@ -182,11 +181,11 @@ def test_neurons_and_channels_as_targets_of_layers(curved):
     found = Saliency(layer="a", absolute=False).attribute(curved, x, Target.neuron("h", 2))
     expected = np.zeros((2, 4))
     expected[:, 2] = 1 - layer_of(x)[:, 2] ** 2
-    np.testing.assert_allclose(found.values, expected, rtol=1e-3, atol=1e-6)
+    assert_close(found.values, expected, Tolerance.QUOTIENTS)
     assert found.target.tolist() == ["h[2]", "h[2]"]
     both = Saliency(layer="a", absolute=False).attribute(curved, x, [Target.neuron("h", 2), Target.index(1)])
-    np.testing.assert_allclose(both.values[0], found.values, rtol=1e-5)
-    np.testing.assert_allclose(both.values[1], slopes_of(layer_of(x), 1) * (1 - layer_of(x) ** 2), rtol=1e-3, atol=1e-5)
+    assert_close(both.values[0], found.values, Tolerance.SUMS)
+    assert_close(both.values[1], slopes_of(layer_of(x), 1) * (1 - layer_of(x) ** 2), Tolerance.QUOTIENTS)
 
 
 def test_activation_layers_hold_their_dtype():

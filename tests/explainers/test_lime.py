@@ -8,6 +8,7 @@ from xaionnx_kernels.coalitions import bernoulli
 import xaionnx
 from models import planted
 from tests.oracles import lime as oracle
+from tests.tolerances import Tolerance, assert_close
 from xaionnx import Features
 from xaionnx.errors import BudgetError, ParameterError
 from xaionnx.explainers.lime import Lime
@@ -37,7 +38,7 @@ def values_of(model, x, z, features):
 )
 def test_published_values_on_net_a(net_a, settings, expected):
     result = xaionnx.explain(net_a, A, Lime(kernel="uniform", budget=8, **settings), 0)
-    np.testing.assert_allclose(result.values[0], expected, rtol=1e-6)
+    assert_close(result.values[0], expected, Tolerance.OPERATIONS)
     assert result.diagnostics["stopped_by"] == ["enumeration"]
     assert not result.standard_error.any()
 
@@ -52,11 +53,11 @@ def test_all_coalitions_give_the_direct_weighted_ridge(digits, three, kernel, wi
     answers = values_of(digits, three, z, features)
     weights = getattr(oracle, f"{kernel}_weights")(z, width)
     intercept, coefficients, r2 = oracle.ridge(z, answers, weights, alpha)
-    np.testing.assert_allclose(result.feature_values[0], coefficients, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(result.diagnostics["r2"][0][0], r2, rtol=1e-4)
-    np.testing.assert_allclose(result.diagnostics["intercept"][0][0], intercept, rtol=1e-4)
+    assert_close(result.feature_values[0], coefficients, Tolerance.SIGNED_LAYERS)
+    assert_close(result.diagnostics["r2"][0][0], r2, Tolerance.LAYERS)
+    assert_close(result.diagnostics["intercept"][0][0], intercept, Tolerance.LAYERS)
     local = result.diagnostics["local_prediction"][0][0]
-    np.testing.assert_allclose(local, intercept + coefficients.sum(), rtol=1e-4)
+    assert_close(local, intercept + coefficients.sum(), Tolerance.LAYERS)
 
 
 def drawn(players, count, seed):
@@ -71,11 +72,11 @@ def test_drawn_coalitions_give_the_direct_weighted_ridge_and_lasso(digits, three
     answers, weights = values_of(digits, three, z, features), oracle.cosine_weights(z, 0.25)
     ridge = xaionnx.explain(digits, three, Lime(budget=500, seed=7, features=features), 3)
     _, coefficients, r2 = oracle.ridge(z, answers, weights, 1.0)
-    np.testing.assert_allclose(ridge.feature_values[0], coefficients, rtol=1e-3, atol=1e-4)
-    np.testing.assert_allclose(ridge.diagnostics["r2"][0][0], r2, rtol=1e-4)
+    assert_close(ridge.feature_values[0], coefficients, Tolerance.QUOTIENTS)
+    assert_close(ridge.diagnostics["r2"][0][0], r2, Tolerance.LAYERS)
     lasso = xaionnx.explain(digits, three, Lime(budget=500, seed=7, features=features, surrogate="lasso", alpha=0.1), 3)
     direct = Lasso(alpha=0.1, tol=1e-8, max_iter=100_000).fit(z, answers, weights)
-    np.testing.assert_allclose(lasso.feature_values[0], direct.coef_, rtol=1e-3, atol=1e-4)
+    assert_close(lasso.feature_values[0], direct.coef_, Tolerance.QUOTIENTS)
     assert 0 < np.count_nonzero(lasso.feature_values) < 25
     # A feature that the Lasso dropped has no error: another draw that drops it too gives 0 again.
     np.testing.assert_array_equal(lasso.standard_error == 0, lasso.feature_values == 0)
@@ -83,7 +84,7 @@ def test_drawn_coalitions_give_the_direct_weighted_ridge_and_lasso(digits, three
 
 def test_select_keeps_the_largest_and_fits_them_again(net_a):
     result = xaionnx.explain(net_a, A, Lime(kernel="uniform", alpha=0, select=2), 0)
-    np.testing.assert_allclose(result.values[0], (0, 197.5, 117.5), rtol=1e-6)
+    assert_close(result.values[0], (0, 197.5, 117.5), Tolerance.OPERATIONS)
     several = xaionnx.explain(net_a, A * [[1, 1, 0.1]], Lime(alpha=0, select=1), [0, 1])
     np.testing.assert_array_equal((several.feature_values != 0).sum(axis=-1), 1)
 

@@ -6,12 +6,10 @@ import pytest
 import xaionnx
 from models import planted
 from tests.tiny import node, opened
+from tests.tolerances import Tolerance, assert_close
 from xaionnx import Baseline, Model, Target
 from xaionnx.errors import ParameterError, UnknownNameError, UnsupportedModelError
 from xaionnx.explainers.local_evidence import LocalEvidence
-
-# Of values near 1: the same sums in float32, in another order.
-CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 
 
 def starts(size, window, stride):
@@ -63,8 +61,8 @@ def test_covered_patches_stand_in_the_baseline(cnn, baseline):
 
         for t, score in enumerate((lambda y: y[3], lambda y: y[1] - y[2])):
             values, evidence = laid(lambda *at, of=score: of(logits(*at)), (28, 28), (9, 12), (5, 7))
-            np.testing.assert_allclose(result.maps["evidence"][t, n], evidence, **CLOSE)
-            np.testing.assert_allclose(result.values[t, n, 0], values, **CLOSE)
+            assert_close(result.maps["evidence"][t, n], evidence, Tolerance.SIGNED_SUMS)
+            assert_close(result.values[t, n, 0], values, Tolerance.SIGNED_SUMS)
     assert result.diagnostics["evaluations"] == [1 + evidence.size] * 2
     assert result.provenance["parameters"]["patches"] == "covered"
 
@@ -77,8 +75,8 @@ def test_patches_alone_are_cut_out_and_fed(bag):
             return bag.run({"x": one[None, :, top : top + 5, left : left + 4]})["y"][0, 1]
 
         values, evidence = laid(answer, (13, 11), (5, 4), (3, 3))
-        np.testing.assert_allclose(result.maps["evidence"][n], evidence, **CLOSE)
-        np.testing.assert_allclose(result.values[n], np.broadcast_to(values, (3, 13, 11)), **CLOSE)
+        assert_close(result.maps["evidence"][n], evidence, Tolerance.SIGNED_SUMS)
+        assert_close(result.values[n], np.broadcast_to(values, (3, 13, 11)), Tolerance.SIGNED_SUMS)
     assert result.diagnostics["evaluations"] == [1 + evidence.size] * 2
 
 
@@ -90,20 +88,20 @@ def test_scores_by_place_are_found_and_answer_in_one_run(channels_last, layer):
     shown = model.with_outputs(["scores"]).run({"x": X}, ["scores"])["scores"]
     scores = shown if channels_last else np.moveaxis(shown, 1, -1)
     expected = np.stack([scores[..., 0], scores[..., 2] - scores[..., 1]])
-    np.testing.assert_allclose(result.maps["evidence"], expected, **CLOSE)
-    np.testing.assert_allclose(result.maps["evidence"].mean(axis=(2, 3)), result.prediction, **CLOSE)
+    assert_close(result.maps["evidence"], expected, Tolerance.SIGNED_SUMS)
+    assert_close(result.maps["evidence"].mean(axis=(2, 3)), result.prediction, Tolerance.SIGNED_SUMS)
     parameters = result.provenance["parameters"]
     assert (parameters["patches"], parameters["layer"]) == ("scores", "scores")
     assert result.diagnostics["evaluations"] == [1, 1]
     assert result.values.shape == (2, *X.shape)
-    np.testing.assert_allclose(result.values[0, 0, :, 0, 0], expected[0, 0, 0, 0], **CLOSE)
+    assert_close(result.values[0, 0, :, 0, 0], expected[0, 0, 0, 0], Tolerance.SIGNED_SUMS)
 
 
 def test_scores_by_place_are_what_patches_alone_answer(bag):
     # A place sees 3 x 3 pixels, and the next begins 2 further on.
     by_place = LocalEvidence().attribute(bag, X[:, :, :, :11], 2).maps["evidence"]
     alone = LocalEvidence(patches="alone", window=3, stride=2).attribute(bag, X[:, :, :, :11], 2).maps["evidence"]
-    np.testing.assert_allclose(by_place, alone, **CLOSE)
+    assert_close(by_place, alone, Tolerance.SIGNED_SUMS)
 
 
 def test_a_layer_that_is_not_averaged_is_refused(bag, cnn):
@@ -128,7 +126,7 @@ def test_several_baselines_are_averaged(cnn):
     options = {"window": 14, "stride": 14}
     together = LocalEvidence(baseline=Baseline.background(rows), **options).attribute(cnn, x, 4).values
     each = [LocalEvidence(baseline=row[None], **options).attribute(cnn, x, 4).values for row in rows]
-    np.testing.assert_allclose(together, np.mean(each, axis=0), **CLOSE)
+    assert_close(together, np.mean(each, axis=0), Tolerance.SIGNED_SUMS)
 
 
 def test_a_quarter_of_each_side_is_usual(cnn):
@@ -143,8 +141,8 @@ def test_relative_evidence_is_what_a_patch_adds_to_the_baseline(cnn):
     options = {"window": 10, "stride": 6, "baseline": 0.3}
     plain, relative = (LocalEvidence(relative=r, **options).attribute(cnn, x, 2) for r in (False, True))
     blank = cnn.run({"pixels": np.full_like(x, 0.3)})["logits"][:, 2]
-    np.testing.assert_allclose(relative.baseline_prediction, blank, **CLOSE)
-    np.testing.assert_allclose(relative.maps["evidence"], plain.maps["evidence"] - blank[:, None, None], **CLOSE)
+    assert_close(relative.baseline_prediction, blank, Tolerance.SIGNED_SUMS)
+    assert_close(relative.maps["evidence"], plain.maps["evidence"] - blank[:, None, None], Tolerance.SIGNED_SUMS)
     assert relative.diagnostics["evaluations"] == [plain.diagnostics["evaluations"][0] + 1]
     with pytest.raises(ParameterError, match="The 'relative' parameter of LocalEvidence must be False for patches"):
         LocalEvidence(relative=True, patches="alone")
@@ -172,4 +170,4 @@ def test_targets_of_two_tensors_have_no_scores_in_common():
     found = LocalEvidence(**patch).attribute(model, X, targets)
     assert found.provenance["parameters"]["patches"] == "covered"
     each = [LocalEvidence(**patch, patches="covered").attribute(model, X, one).values for one in targets]
-    np.testing.assert_allclose(found.values, each, **CLOSE)
+    assert_close(found.values, each, Tolerance.SIGNED_SUMS)

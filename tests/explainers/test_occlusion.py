@@ -5,6 +5,7 @@ import pytest
 
 import xaionnx
 from models import planted
+from tests.tolerances import Tolerance, assert_close
 from xaionnx import Baseline, Features, Model, Target
 from xaionnx.errors import ParameterError
 
@@ -29,16 +30,16 @@ def net_a():
     ],
 )
 def test_published_values_on_net_a(net_a, method, settings, expected):
-    np.testing.assert_allclose(xaionnx.explain(net_a, A, method, 0, **settings).values[0], expected, rtol=1e-6)
+    assert_close(xaionnx.explain(net_a, A, method, 0, **settings).values[0], expected, Tolerance.OPERATIONS)
 
 
 def test_groups_may_differ_from_row_to_row(net_a):
     x = np.array([[2, 10, 3], [20, 50, 30]], dtype=np.float32)
     groups = np.array([[0, 0, 1], [1, 1, 0]])
     grouped = xaionnx.explain(net_a, x, "feature_ablation", 0, features=groups).values
-    np.testing.assert_allclose(grouped, [[41, 41, 12], [280, 280, 120]], rtol=1e-6)
+    assert_close(grouped, [[41, 41, 12], [280, 280, 120]], Tolerance.OPERATIONS)
     single = xaionnx.explain(net_a, x, "feature_ablation", 0).values
-    np.testing.assert_allclose(single, [[8, 35, 12], [80, 200, 120]], rtol=1e-6)
+    assert_close(single, [[8, 35, 12], [80, 200, 120]], Tolerance.OPERATIONS)
 
 
 def test_a_window_as_large_as_the_picture():
@@ -48,9 +49,11 @@ def test_a_window_as_large_as_the_picture():
     result = xaionnx.explain(model, x, "occlusion", 0, window=4, stride=4)
     before = model.run(x)["y"][0, 0]
     after = model.run({"x": np.zeros_like(CANONICAL), "x2": x["x2"]})["y"][0, 0]
-    np.testing.assert_allclose(result.values["x"] if isinstance(result.values, dict) else result.values, before - after)
+    assert_close(
+        result.values["x"] if isinstance(result.values, dict) else result.values, before - after, Tolerance.OPERATIONS
+    )
     alone = xaionnx.explain(planted.load(planted.net_b()), CANONICAL, "occlusion", 0, window=4, stride=4).values
-    np.testing.assert_allclose(alone, np.full((1, 1, 4, 4), 54.0))
+    assert_close(alone, np.full((1, 1, 4, 4), 54.0), Tolerance.OPERATIONS)
 
 
 def test_overlaps_are_summed_as_in_pair():
@@ -59,10 +62,10 @@ def test_overlaps_are_summed_as_in_pair():
     x[0, 0, 1, 1] = x[0, 0, 3, 3] = 1
     summed = xaionnx.explain(model, x, "occlusion", 0, window=3, stride=1, overlap="sum").values[0, 0]
     expected = [[3, 6, 6, 3, 0], [6, 15, 18, 12, 3], [6, 18, 24, 18, 6], [3, 12, 18, 15, 6], [0, 3, 6, 6, 3]]
-    np.testing.assert_allclose(summed, expected, atol=1e-5)
+    assert_close(summed, expected, Tolerance.ORDER_ONE)
     averaged = xaionnx.explain(model, x, "occlusion", 0, window=3, stride=1).values[0, 0]
     covered = np.outer([1, 2, 3, 2, 1], [1, 2, 3, 2, 1])
-    np.testing.assert_allclose(averaged, np.array(expected) / covered, atol=1e-5)
+    assert_close(averaged, np.array(expected) / covered, Tolerance.ORDER_ONE)
 
 
 def slow_occlusion(f, x, window, stride, baseline, overlap):
@@ -105,7 +108,7 @@ def test_against_the_definition(window, stride, overlap):
     stride = (window[0] // 2, window[1] // 2) if stride is None else stride
     stride = (stride, stride) if isinstance(stride, int) else stride
     expected = slow_occlusion(score, x[0], window, stride, 0.3, overlap)
-    np.testing.assert_allclose(result.values[0, 0], expected, atol=2e-4 * np.abs(expected).max() + 1e-5)
+    assert_close(result.values[0, 0], expected, Tolerance.DEEP, np.abs(expected).max() + 0.05)
 
 
 def test_maps_by_position_are_those_of_the_paper():
@@ -131,11 +134,9 @@ def test_maps_by_position_are_those_of_the_paper():
                 scores = out[model.output().name][0].astype(float)
                 probabilities = np.exp(scores - scores.max()) / np.exp(scores - scores.max()).sum()
                 assert result.maps["top_class"][n, i, j] == scores.argmax()
-                np.testing.assert_allclose(result.maps["probability"][n, i, j], probabilities[top], atol=1e-5)
-                np.testing.assert_allclose(result.maps["drop"][n, i, j], logits[top] - scores[top], atol=1e-3)
-                np.testing.assert_allclose(
-                    result.maps["activation"][n, i, j], out[layer][0, strongest].mean(), atol=1e-4
-                )
+                assert_close(result.maps["probability"][n, i, j], probabilities[top], Tolerance.ORDER_ONE)
+                assert_close(result.maps["drop"][n, i, j], logits[top] - scores[top], Tolerance.DEEP)
+                assert_close(result.maps["activation"][n, i, j], out[layer][0, strongest].mean(), Tolerance.DEEP)
 
 
 def test_ablation_of_a_loss_against_labels():
@@ -153,18 +154,18 @@ def test_ablation_of_a_loss_against_labels():
         removed = x.copy()
         row, column = divmod(cell, 4)
         removed[..., 7 * row : 7 * row + 7, 7 * column : 7 * column + 7] = 0
-        np.testing.assert_allclose(result.feature_values[:, cell], losses(x) - losses(removed), atol=1e-4)
+        assert_close(result.feature_values[:, cell], losses(x) - losses(removed), Tolerance.DEEP)
 
 
 def test_a_baseline_for_each_feature(net_a):
     result = xaionnx.explain(net_a, A, "feature_ablation", 0, baseline=np.array([10.0, 0.0, 30.0], np.float32))
-    np.testing.assert_allclose(result.values[0], (40, 200, 0), rtol=1e-6)
+    assert_close(result.values[0], (40, 200, 0), Tolerance.OPERATIONS)
 
 
 def test_background_rows_are_averaged_over(net_a):
     rows = np.array([[0, 0, 0], [20, 50, 30], [10, 25, 15]], np.float32)
     result = xaionnx.explain(net_a, A, "feature_ablation", 0, baseline=Baseline.background(rows))
-    np.testing.assert_allclose(result.values[0], np.array([80, 200, 120]) / 2, rtol=1e-6)
+    assert_close(result.values[0], np.array([80, 200, 120]) / 2, Tolerance.OPERATIONS)
     assert result.diagnostics["evaluations"] == [1 + 3 * 3]
 
 

@@ -11,6 +11,7 @@ from models import planted
 from tests.oracles import guided_ig as guided_oracle
 from tests.oracles import xrai as xrai_oracle
 from tests.tiny import loaded, row
+from tests.tolerances import Tolerance, assert_close
 from xaionnx import Baseline, InputSpec, Model
 from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError
 from xaionnx.explainers._gradients.regions import SIDE, rank, ranking, segments
@@ -41,11 +42,11 @@ SQUARES = "g (float[N, 2] x) => (float[N, 1] y) { s = Mul(x, x)  y = MatMul(s, a
 def test_guided_ig_of_the_nets_of_others():
     linear = planted.load(planted.linear([[2.0, 1.0]]))
     found = xaionnx.explain(linear, row(10, 5), GuidedIG(baseline=row(-1, -3)[0]), 0)
-    np.testing.assert_allclose(found.values, [[22, 8]], rtol=1e-5)
+    assert_close(found.values, [[22, 8]], Tolerance.SUMS)
     squares = loaded(SQUARES, a=[[2.0], [1.0]])
     found = xaionnx.explain(squares, row(3, 3), GuidedIG(), 0)
-    np.testing.assert_allclose(found.values, [[18, 9]], rtol=1e-4)
-    assert found.diagnostics["relative_gap"][0] < 1e-5
+    assert_close(found.values, [[18, 9]], Tolerance.LAYERS)
+    assert_close(found.diagnostics["relative_gap"], 0, Tolerance.ORDER_ONE)
     assert found.diagnostics["gradients"] == [201]
 
 
@@ -69,16 +70,16 @@ def test_guided_ig_takes_the_path_of_the_paper(mixing, fraction, max_dist):
                 z = guided_oracle.path(gradient, start, x[n], 20, fraction, max_dist)
                 slopes = np.stack([gradient(point) for point in z])
                 owed += ((slopes[1:] + slopes[:-1]) / 2 * np.diff(z, axis=0)).sum(axis=0) / 3
-            np.testing.assert_allclose(found.values[t, n], owed, atol=2e-4)
+            assert_close(found.values[t, n], owed, Tolerance.DEEP)
     gap = found.values.sum(axis=2) - (found.prediction - found.baseline_prediction)
-    np.testing.assert_allclose(np.array(found.diagnostics["completeness_gap"]).T, gap, atol=1e-4)
+    assert_close(np.array(found.diagnostics["completeness_gap"]).T, gap, Tolerance.DEEP)
 
 
 def test_guided_ig_on_a_straight_path_is_integrated_gradients(mixing):
     x = np.random.default_rng(8).normal(size=(2, 12)).astype(np.float32)
     straight = xaionnx.explain(mixing, x, GuidedIG(max_dist=0.0, steps=16), 0).values
     whole = xaionnx.explain(mixing, x, IntegratedGradients(rule="trapezoid", steps=17), 0).values
-    np.testing.assert_allclose(straight, whole, atol=1e-5)
+    assert_close(straight, whole, Tolerance.ORDER_ONE)
 
 
 def test_guided_ig_moves_late_what_has_a_large_gradient():
@@ -87,7 +88,7 @@ def test_guided_ig_moves_late_what_has_a_large_gradient():
                     a=[[1.0], [3.0]])  # fmt: skip
     straight = xaionnx.explain(model, row(1, 1), GuidedIG(max_dist=0.0), 0).values[0]
     free = xaionnx.explain(model, row(1, 1), GuidedIG(max_dist=1.0), 0).values[0]
-    np.testing.assert_allclose(straight, [4, 12], rtol=1e-3)
+    assert_close(straight, [4, 12], Tolerance.QUOTIENTS)
     # The integral of 4 p x1 over x1, where p = x1^2 + x1^2 / 3.
     np.testing.assert_allclose(free, [4 / 3, 16 - 4 / 3], atol=0.02)
 
@@ -115,9 +116,9 @@ def test_blur_ig_of_pictures(digits, digit):
             slow = slow_blur_ig(digits, digit[n], (1, 2), 12, 9.0, k)
             np.testing.assert_allclose(found.values[t, n], slow, atol=1e-3 * np.abs(slow).max())
     blurred = gaussian_filter(digit.astype(float), 9.0, axes=(2, 3), mode="reflect").astype(np.float32)
-    np.testing.assert_allclose(found.baseline_prediction[0], digits.run({"pixels": blurred})["logits"][:, 3], rtol=1e-4)
+    assert_close(found.baseline_prediction[0], digits.run({"pixels": blurred})["logits"][:, 3], Tolerance.LAYERS)
     gap = found.values.sum(axis=(2, 3, 4)) - (found.prediction - found.baseline_prediction)
-    np.testing.assert_allclose(np.array(found.diagnostics["completeness_gap"]).T, gap, atol=1e-4)
+    assert_close(np.array(found.diagnostics["completeness_gap"]).T, gap, Tolerance.DEEP)
     fine = xaionnx.explain(digits, digit, BlurIG(steps=200), [3, 5]).diagnostics["relative_gap"]
     assert np.max(fine) < 0.02
 
@@ -132,8 +133,8 @@ def test_blur_ig_blurs_along_neighbours(shape, axes):
     found = xaionnx.explain(model, x, BlurIG(max_sigma=2.0, steps=3), 0)
     # A linear model owes w times what the blur takes away, at any number of steps.
     blurred = gaussian_filter(x[0].astype(float), 2.0, axes=axes, mode="reflect")
-    np.testing.assert_allclose(found.values[0], w * (x[0] - blurred), atol=1e-5)
-    assert abs(found.diagnostics["completeness_gap"][0]) < 1e-4
+    assert_close(found.values[0], w * (x[0] - blurred), Tolerance.ORDER_ONE)
+    assert_close(found.diagnostics["completeness_gap"], 0, Tolerance.DEEP)
 
 
 def test_blur_ig_refuses_a_table():
@@ -157,7 +158,7 @@ def test_xrai_grows_as_the_slow_one_does(seed, smallest):
     regions = regions_of(rng, 60, 12)[: 12 if seed % 2 else 13]  # half of them leave cells for none
     order, density = rank(regions, mass, np.ones(60), smallest)
     slow = xrai_oracle.grown([set(region.tolist()) for region in regions], mass, smallest)
-    np.testing.assert_allclose(density[order], slow, rtol=1e-9)
+    assert_close(density[order], slow, Tolerance.FLOAT64_SOLVED)
     assert set(order) == set(range(len(density)))
 
 
@@ -216,9 +217,9 @@ def test_xrai_ranks_the_map_of_any_method(digits, digit):
     pictures = digits.spec.to_pictures(digit)
     for n in range(2):
         labels, density = ranking(pictures[n], plain.values[:, n, 0], 50)
-        np.testing.assert_allclose(found.values[:, n, 0], density[:, labels], rtol=1e-5)
+        assert_close(found.values[:, n, 0], density[:, labels], Tolerance.SUMS)
         # The mean of a region's pixels, so that the picture's sum is kept.
-        np.testing.assert_allclose(found.values[:, n].sum(), plain.values[:, n].sum(), rtol=1e-3)
+        assert_close(found.values[:, n].sum(), plain.values[:, n].sum(), Tolerance.QUOTIENTS)
     assert found.provenance["parameters"]["inner"]["kind"] == "Occlusion"
 
 

@@ -12,6 +12,7 @@ import xaionnx
 from models import planted
 from tests import tiny
 from tests.tiny import node, opened, tensor
+from tests.tolerances import Tolerance, assert_close
 from xaionnx import Model
 from xaionnx.errors import DataError, InputMismatchError, ParameterError, UnsupportedModelError
 from xaionnx.explainers.pattern_attribution import PatternAttribution
@@ -45,11 +46,11 @@ def test_the_signal_and_what_it_contributes(linear):
     model, x, found = linear
     y = x[:3] @ FILTER[:, None]
     signal = xaionnx.explain(model, x[:3], PatternNet(patterns=found), 0)
-    np.testing.assert_allclose(signal.values, y * found.layers["y"], rtol=1e-5)
+    assert_close(signal.values, y * found.layers["y"], Tolerance.SUMS)
     owed = xaionnx.explain(model, x[:3], PatternAttribution(patterns=found), 0)
-    np.testing.assert_allclose(owed.values, y * FILTER * found.layers["y"], rtol=1e-5, atol=1e-6)
+    assert_close(owed.values, y * FILTER * found.layers["y"], Tolerance.SIGNED_SUMS)
     # w.a = 1, so a linear model's contributions add up to its answer.
-    np.testing.assert_allclose(owed.values.sum(axis=1), y[:, 0], rtol=1e-3)
+    assert_close(owed.values.sum(axis=1), y[:, 0], Tolerance.QUOTIENTS)
     told = owed.provenance["parameters"]["patterns"]
     assert told == {
         "sha256": found.sha256, "estimator": "two_component", "samples": 4000, "units": 1, "zero": 0, "within": 0,
@@ -98,17 +99,17 @@ def test_patterns_of_layers_by_loops(estimator):
     seen = patches_of(x.astype(np.float64), 3, 2, 1).reshape(-1, 18)
     for unit in range(4):
         expected = by_hand(seen, w[unit].ravel(), b[unit], rectified)
-        np.testing.assert_allclose(found.layers["p"][unit].ravel(), expected, rtol=2e-3, atol=1e-4)
+        assert_close(found.layers["p"][unit].ravel(), expected, Tolerance.QUOTIENTS)
         own = held["q"][:, 2 * (unit // 2) : 2 * (unit // 2) + 2]
         expected = by_hand(patches_of(own, 2, 1, 0).reshape(-1, 8), v[unit].ravel(), c[unit], rectified)
-        np.testing.assert_allclose(found.layers["r"][unit].ravel(), expected, rtol=2e-3, atol=1e-4)
+        assert_close(found.layers["r"][unit].ravel(), expected, Tolerance.QUOTIENTS)
     flat = held["s"].reshape(50, -1)
     for unit in range(5):
         expected = by_hand(flat, m[:, unit], d[unit], rectified)
-        np.testing.assert_allclose(found.layers["g"][unit], expected, rtol=2e-3, atol=1e-4)
+        assert_close(found.layers["g"][unit], expected, Tolerance.QUOTIENTS)
     for unit in range(2):
         expected = by_hand(held["u"], h[:, unit], 0, rectified=False)
-        np.testing.assert_allclose(found.layers["y"][:, unit], expected, rtol=2e-3, atol=1e-4)
+        assert_close(found.layers["y"][:, unit], expected, Tolerance.QUOTIENTS)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +139,7 @@ def test_a_unit_that_falls_from_its_bias(high):
     model = opened(nodes, [1], [1], {"w": [[-1.0]], "b": [2.0]})
     x = np.random.default_rng(9).uniform(0, high, (2000, 1)).astype(np.float32)
     found = estimate_patterns(model, x)
-    np.testing.assert_allclose(found.layers["p"], [[-1]], rtol=1e-6)
+    assert_close(found.layers["p"], [[-1]], Tolerance.OPERATIONS)
     assert (found.zero, found.within) == (0, int(high > 2))
 
 
@@ -159,7 +160,7 @@ def test_patterns_go_back_through_the_rectifiers_that_were_open(weighted):
     open_ = x[:5] @ w + b > 0
     y = np.maximum(x[:5] @ w + b, 0) @ v[:, 1]
     a, c = (first * w, last * v) if weighted else (first, last)
-    np.testing.assert_allclose(values, (y[:, None] * c[:, 1] * open_) @ a.T, rtol=1e-4, atol=1e-5)
+    assert_close(values, (y[:, None] * c[:, 1] * open_) @ a.T, Tolerance.SIGNED_LAYERS)
 
 
 def unit(explanation):
@@ -202,7 +203,7 @@ def test_depth_does_not_end_in_infinity(depth, method):
         s, exponent = rescaled((s * (held[f"p{i}"] > 0)) @ swapped(f"p{i}", w[f"w{i}"]).T, exponent)
     shown = xaionnx.explain(model, x[:3], method(patterns=found), 0)
     expected = np.ldexp(s, exponent + unit(shown))
-    np.testing.assert_allclose(shown.values, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+    assert_close(shown.values, expected, Tolerance.SIGNED_LAYERS, np.abs(expected).max())
     assert 1e-9 < np.abs(shown.values).max() < 1e9
     assert (unit(shown) < 0) == (method is PatternNet and depth > 5)
     if unit(shown):
@@ -241,7 +242,7 @@ def test_units_agree_where_connections_meet(exponents):
     expected = (r * (held["p"] > 0)) @ p.T
     shown = xaionnx.explain(model, x[:5], PatternNet(patterns=found), 0)
     expected = np.ldexp(expected, unit(shown))
-    np.testing.assert_allclose(shown.values, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+    assert_close(shown.values, expected, Tolerance.SIGNED_LAYERS, np.abs(expected).max())
     assert 1e-9 < np.abs(shown.values).max() < 1e25
     # As published where nothing comes near the range of floats.
     assert (unit(shown) == 0) == (exponents == (0, 0, 0, 0))
@@ -271,7 +272,7 @@ def test_several_inputs_are_told_in_one_unit(tmp_path):
     assert unit(shown) < -60
     for name, expected in (("x", back[:, :4] @ found.layers["p"].astype(np.float64).T), ("z", back[:, 4:])):
         expected = np.ldexp(expected, unit(shown))
-        np.testing.assert_allclose(shown.values[name], expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+        assert_close(shown.values[name], expected, Tolerance.SIGNED_LAYERS, np.abs(expected).max())
 
 
 def test_a_unit_that_never_varies_has_no_pattern():

@@ -7,11 +7,10 @@ import xaionnx
 from tests import tiny
 from tests.oracles import deep_lift as oracle
 from tests.tiny import node, tensor
+from tests.tolerances import Tolerance, assert_close
 from xaionnx import Model, Target
 from xaionnx.explainers.deep_lift import DeepLift
 
-# A sum of float32 numbers of size 1 to 100.
-EXACT = {"rtol": 1e-4, "atol": 3e-5}
 OPS = {"relu": "Relu", "tanh": "Tanh"}
 LABEL = "rescale in place of reveal-cancel"
 SHAPE = (2, 4, 4)
@@ -39,9 +38,9 @@ def equal(model, steps, x, b, rule="reveal_cancel"):
     for t, target in enumerate((0, 2)):
         for n in range(len(x)):
             expected = oracle.explained(steps, x[n], b[n], target, rule)
-            np.testing.assert_allclose(found.values[t, n].ravel(), expected, **EXACT)
+            assert_close(found.values[t, n].ravel(), expected, Tolerance.DIFFERENCE_QUOTIENTS)
     sums = found.values.reshape(2, len(x), -1).sum(axis=2, dtype=np.float64)
-    np.testing.assert_allclose(sums, found.prediction - found.baseline_prediction, **EXACT)
+    assert_close(sums, found.prediction - found.baseline_prediction, Tolerance.DIFFERENCE_QUOTIENTS)
     return found
 
 

@@ -11,6 +11,7 @@ import xaionnx
 from models import planted
 from tests import tiny
 from tests.oracles import rise as oracle
+from tests.tolerances import Tolerance, assert_close
 from xaionnx.errors import BudgetError, InputMismatchError
 from xaionnx.explainers._games.mask_space import _RIDGE, MaskSpace
 from xaionnx.explainers.rise import Rise
@@ -41,16 +42,16 @@ def test_plain_is_equation_6(small):
     _, _, masks, answers, _ = small
     values, error = explained(small, "plain")
     expected, expected_error = oracle.plain(answers, masks, KEEP)
-    np.testing.assert_allclose(values, expected, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(error, expected_error, rtol=1e-4)
+    assert_close(values, expected, Tolerance.SIGNED_LAYERS)
+    assert_close(error, expected_error, Tolerance.LAYERS)
 
 
 def test_centred_is_the_slope_over_each_pixel(small):
     _, _, masks, answers, moments = small
     values, error = explained(small, "centred")
     expected, expected_error = oracle.centred(answers, masks, KEEP, moments)
-    np.testing.assert_allclose(values, expected, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(error, expected_error, rtol=1e-4)
+    assert_close(values, expected, Tolerance.SIGNED_LAYERS)
+    assert_close(error, expected_error, Tolerance.LAYERS)
 
 
 def test_least_squares_is_the_regression_estimator(small):
@@ -63,7 +64,7 @@ def test_least_squares_is_the_regression_estimator(small):
     ]
     blocks = np.kron(*(mean / mean.sum(axis=1, keepdims=True) for mean in means))
     expected = oracle.regression(answers, masks, KEEP, moments, blocks, _RIDGE)
-    np.testing.assert_allclose(values, expected, rtol=1e-4, atol=1e-5)
+    assert_close(values, expected, Tolerance.SIGNED_LAYERS)
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)

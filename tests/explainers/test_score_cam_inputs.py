@@ -7,6 +7,7 @@ import xaionnx
 from tests import tiny
 from tests.oracles import cam as oracle
 from tests.tiny import node, tensor
+from tests.tolerances import Tolerance, assert_close
 from xaionnx import Model
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.explainers.score_cam import ScoreCam
@@ -42,7 +43,7 @@ def test_bytes_are_masked_to_the_nearest_byte(model):
             tried.append(np.rint(x[0] * mask + base * (1 - mask)).astype(np.uint8))
         scores = model.run({"x": np.stack(tried)})["y"][:, 1].astype(np.float64)
         found = xaionnx.explain(model, x, ScoreCam(layer="a", baseline=base, relu=False), 1).maps["cam"][0]
-        np.testing.assert_allclose(found, oracle.weighted(held, oracle.softmax(scores)), rtol=1e-4, atol=1e-5)
+        assert_close(found, oracle.weighted(held, oracle.softmax(scores)), Tolerance.SIGNED_LAYERS)
 
 
 def test_a_baseline_that_is_drawn_is_recorded_with_its_seed(tmp_path):

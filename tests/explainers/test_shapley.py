@@ -6,11 +6,10 @@ import pytest
 import xaionnx
 from models import planted
 from tests.oracles import games
+from tests.tolerances import Tolerance, assert_close
 from xaionnx import Baseline, Features
 from xaionnx.errors import BudgetError, ParameterError
 
-# Answers are float32, and several hundred of them are added.
-FLOAT32 = {"rtol": 1e-4, "atol": 1e-5}
 EXACT = ["exact_shapley", "kernel_shap", "shapley_sampling"]
 SAMPLED = ["kernel_shap", "shapley_sampling", "banzhaf"]
 A = np.array([[20, 50, 30]], np.float32)
@@ -35,17 +34,17 @@ def known():
 def test_net_a(method):
     model = planted.load(planted.net_a())
     result = xaionnx.explain(model, A, method, 0)
-    np.testing.assert_allclose(result.feature_values, [[230 / 3, 590 / 3, 350 / 3]], rtol=1e-6)
+    assert_close(result.feature_values, [[230 / 3, 590 / 3, 350 / 3]], Tolerance.OPERATIONS)
     np.testing.assert_array_equal(result.standard_error, 0)
     assert result.diagnostics["evaluations"] == [8]
     grouped = xaionnx.explain(model, A, method, 0, features=np.array([1, 1, 2]))
-    np.testing.assert_allclose(grouped.values, [[275, 275, 115]], rtol=1e-6)
+    assert_close(grouped.values, [[275, 275, 115]], Tolerance.OPERATIONS)
 
 
 def test_net_a_banzhaf():
     result = xaionnx.explain(planted.load(planted.net_a()), A, "banzhaf", 0)
-    np.testing.assert_allclose(result.values, [[77.5, 197.5, 117.5]], rtol=1e-6)
-    np.testing.assert_allclose(result.diagnostics["completeness_gap"], [77.5 + 197.5 + 117.5 - 390], atol=1e-3)
+    assert_close(result.values, [[77.5, 197.5, 117.5]], Tolerance.OPERATIONS)
+    assert_close(result.diagnostics["completeness_gap"], [77.5 + 197.5 + 117.5 - 390], Tolerance.DEEP)
 
 
 @pytest.mark.parametrize("d", [[1, 1, 1, 1, 1], [1, 0, 1, 0, 1], [0, 1, 1, 1, 0]])
@@ -55,8 +54,8 @@ def test_a_pair_of_orders_is_exact_for_second_order_games(d, scheme):
     # 18 evaluations are two pairs of orders of 5 players; all 32 coalitions are out of reach.
     result = xaionnx.explain(planted.load(planted.second_order()), x, "shapley_sampling", 0, budget=18, scheme=scheme)
     expected = [d[0] * d[2] / 2, d[1], d[0] * d[2] / 2 + d[2] + d[2] * d[3] / 2, d[2] * d[3] / 2, 0]
-    np.testing.assert_allclose(result.feature_values[0], expected, atol=1e-6)
-    np.testing.assert_allclose(result.standard_error, 0, atol=1e-6)
+    assert_close(result.feature_values[0], expected, Tolerance.ORDER_ONE)
+    assert_close(result.standard_error, 0, Tolerance.ORDER_ONE)
     assert result.diagnostics["evaluations"] == [18]
     assert result.diagnostics["orders"] == [4]
 
@@ -68,7 +67,7 @@ def test_a_linear_model_over_a_background_is_explained_by_the_distance_from_its_
     settings = {} if method == "exact_shapley" else {"budget": 601}
     model = planted.load(planted.linear([[1.0, 2.0]]))
     result = xaionnx.explain(model, x, method, 0, baseline=xaionnx.Baseline.background(background), **settings)
-    np.testing.assert_allclose(result.values, (x - background.mean(axis=0)) * [1, 2], rtol=1e-4, atol=1e-5)
+    assert_close(result.values, (x - background.mean(axis=0)) * [1, 2], Tolerance.SIGNED_LAYERS)
     assert result.diagnostics["evaluations"] == [601, 601]
 
 
@@ -77,7 +76,7 @@ def test_36_equal_superpixels_get_36_equal_values(method):
     model = planted.load(planted.mean_picture(12, 12, 3))
     x = np.ones((1, 3, 12, 12), np.float32)
     result = xaionnx.explain(model, x, method, 0, features=Features.grid(6, 6), budget=500)
-    np.testing.assert_allclose(result.feature_values, 1 / 36, rtol=1e-4)
+    assert_close(result.feature_values, 1 / 36, Tolerance.LAYERS)
 
 
 @pytest.mark.parametrize("method", SAMPLED)
@@ -93,14 +92,14 @@ def test_the_quadrant_model_is_explained_in_its_quadrant_and_nowhere_else(method
         own = np.zeros(values.shape[1:], bool)
         own[quadrant[1:]] = True
         assert values[target][own].min() > 0.1
-        assert np.abs(values[target][~own]).max() < 1e-5
+        assert_close(values[target][~own], 0, Tolerance.ORDER_ONE)
 
 
 @pytest.mark.parametrize("method", [*EXACT, "banzhaf"])
 def test_one_player_gets_everything(method):
     model = planted.load(planted.net_a())
     result = xaionnx.explain(model, A, method, 0, features=np.array([0, 0, 0]))
-    np.testing.assert_allclose(result.values, [[390, 390, 390]])
+    assert_close(result.values, [[390, 390, 390]], Tolerance.OPERATIONS)
     assert result.diagnostics["evaluations"] == [2]
 
 
@@ -115,7 +114,7 @@ def test_all_coalitions_give_the_values_of_the_definition(players, baseline):
     for method in [*EXACT, "banzhaf"]:
         result = xaionnx.explain(model, x, method, [0, 1], baseline=baseline)
         expected = games.banzhaf(v, players) if method == "banzhaf" else games.shapley(v, players)
-        np.testing.assert_allclose(result.feature_values[:, 0], expected, **FLOAT32)
+        assert_close(result.feature_values[:, 0], expected, Tolerance.SIGNED_LAYERS)
         assert result.diagnostics["evaluations"] == [2**players]
         np.testing.assert_array_equal(result.standard_error, 0)
 
@@ -140,7 +139,7 @@ def test_an_order_is_worth_what_its_members_add(scheme):
         for place, player in enumerate(order.tolist()):
             before = frozenset(order[:place].tolist())
             row[player] = v[before | {player}] - v[before]
-    np.testing.assert_allclose(result.feature_values[:, 0], gains.mean(axis=0).T, **FLOAT32)
+    assert_close(result.feature_values[:, 0], gains.mean(axis=0).T, Tolerance.SIGNED_LAYERS)
 
 
 @pytest.mark.parametrize(("method", "name"), [("kernel_shap", "KernelShap"), ("banzhaf", "Banzhaf")])
@@ -173,7 +172,7 @@ def test_kernel_shap_is_the_constrained_weighted_regression(players):
     bordered = np.block([[z.T * weights @ z, np.ones((players, 1))], [np.ones((1, players)), np.zeros((1, 1))]])
     right = np.concatenate([z.T * weights @ (answers - ends[1]), ends[:1] - ends[1:]])
     expected = np.linalg.solve(bordered, right)[:players].T
-    np.testing.assert_allclose(result.feature_values[:, 0], expected, **FLOAT32)
+    assert_close(result.feature_values[:, 0], expected, Tolerance.SIGNED_LAYERS)
 
 
 def test_a_ridge_draws_the_values_of_kernel_shap_towards_equal_shares():
@@ -181,7 +180,7 @@ def test_a_ridge_draws_the_values_of_kernel_shap_towards_equal_shares():
     model = planted.load(planted.net_a())
     result = xaionnx.explain(model, A, "kernel_shap", 0, ridge=1.0)
     shapley, share = np.array([230, 590, 350]) / 3, 390 / 3
-    np.testing.assert_allclose(result.feature_values[0], share + (shapley - share) * (2 / 3) / (2 / 3 + 1), rtol=1e-5)
+    assert_close(result.feature_values[0], share + (shapley - share) * (2 / 3) / (2 / 3 + 1), Tolerance.SUMS)
 
 
 # ---- axioms on random networks
@@ -194,8 +193,8 @@ def test_efficiency_at_any_budget(method, seed):
     settings = {} if method == "exact_shapley" else {"budget": 150}
     result = xaionnx.explain(model, x, method, [0, 1], **settings)
     total = result.prediction - result.baseline_prediction
-    np.testing.assert_allclose(result.feature_values.sum(axis=-1), total, atol=1e-5)
-    assert np.abs(result.diagnostics["completeness_gap"]).max() < 1e-5
+    assert_close(result.feature_values.sum(axis=-1), total, Tolerance.ORDER_ONE)
+    assert_close(result.diagnostics["completeness_gap"], 0, Tolerance.ORDER_ONE)
 
 
 @pytest.mark.parametrize("method", ["exact_shapley", "shapley_sampling", "kernel_shap", "banzhaf"])
@@ -209,11 +208,11 @@ def test_a_column_that_nothing_reads_and_columns_that_do_the_same(method):
     x = x_of(8, 5)
     x[0, 2] = x[0, 1]
     result = xaionnx.explain(planted.load(proto), x, method, 0)  # 256 coalitions are within any budget
-    assert abs(result.feature_values[0, 0]) < 1e-6
-    np.testing.assert_allclose(result.feature_values[0, 1], result.feature_values[0, 2], **FLOAT32)
+    assert_close(result.feature_values[0, 0], 0, Tolerance.ORDER_ONE)
+    assert_close(result.feature_values[0, 1], result.feature_values[0, 2], Tolerance.SIGNED_LAYERS)
     if method == "shapley_sampling":
         drawn = xaionnx.explain(planted.load(proto), x, method, 0, budget=60)
-        assert abs(drawn.feature_values[0, 0]) < 1e-6
+        assert_close(drawn.feature_values[0, 0], 0, Tolerance.ORDER_ONE)
 
 
 # ---- what sampling promises
@@ -274,7 +273,7 @@ def test_a_tolerance_within_reach_of_all_coalitions_spends_at_most_those(known):
     model, x, shapley, _ = known
     for method in ("kernel_shap", "shapley_sampling"):
         result = xaionnx.explain(model, x, method, [0, 1], budget=5000, tolerance=1e-9)
-        np.testing.assert_allclose(result.feature_values[:, 0], shapley, **FLOAT32)
+        assert_close(result.feature_values[:, 0], shapley, Tolerance.SIGNED_LAYERS)
         assert result.diagnostics["evaluations"] == [1024]
         assert result.diagnostics["stopped_by"] == ["enumeration"]
         quick = xaionnx.explain(model, x, method, [0, 1], budget=5000, tolerance=0.1)
@@ -304,9 +303,9 @@ def test_neither_batch_nor_company_nor_targets_change_a_result(method):
     reference = xaionnx.explain(games.loaded(12, 9), x, method, [0, 1], **settings)
     for size in (1, 7, 64):
         other = xaionnx.explain(games.loaded(12, 9, batch_size=size), x, method, [0, 1], **settings)
-        np.testing.assert_allclose(other.values, reference.values, **FLOAT32)
+        assert_close(other.values, reference.values, Tolerance.SIGNED_LAYERS)
     single = xaionnx.explain(games.loaded(12, 9), x[1:2], method, 1, **settings)
-    np.testing.assert_allclose(single.values[0], reference.values[1, 1], **FLOAT32)
+    assert_close(single.values[0], reference.values[1, 1], Tolerance.SIGNED_LAYERS)
     assert single.diagnostics["evaluations"] == reference.diagnostics["evaluations"][1:2]
 
 
@@ -315,15 +314,15 @@ def test_l1_keeps_as_many_features_as_asked_and_they_share_the_whole():
     model = planted.load(planted.linear(weights))
     result = xaionnx.explain(model, np.ones((1, 8), np.float32), "kernel_shap", 0, l1=2)
     np.testing.assert_array_equal(np.flatnonzero(result.feature_values[0]), [1, 4])
-    np.testing.assert_allclose(result.feature_values.sum(), weights.sum(), rtol=1e-5)
+    assert_close(result.feature_values.sum(), weights.sum(), Tolerance.SUMS)
     everything = xaionnx.explain(model, np.ones((1, 8), np.float32), "kernel_shap", 0, l1=8)
-    np.testing.assert_allclose(everything.values, weights, atol=1e-5)
+    assert_close(everything.values, weights, Tolerance.ORDER_ONE)
 
 
 def test_l1_selects_for_each_target_by_itself():
     model = planted.load(planted.linear(np.array([[4.0, 0, 0.1, 0], [0, 0.1, 0, 4.0]])))
     values = xaionnx.explain(model, np.ones((1, 4), np.float32), "kernel_shap", [0, 1], l1=1).feature_values
-    np.testing.assert_allclose(values[:, 0], [[4.1, 0, 0, 0], [0, 0, 0, 4.1]], rtol=1e-5)
+    assert_close(values[:, 0], [[4.1, 0, 0, 0], [0, 0, 0, 4.1]], Tolerance.SUMS)
     null = planted.load(planted.null((4,)))
     assert not xaionnx.explain(null, np.ones((1, 4), np.float32), "kernel_shap", 0, l1=2).values.any()
 
@@ -334,5 +333,5 @@ def test_kernel_shap_of_a_linear_model_is_its_weights_times_the_distance_from_th
     model = planted.load(planted.linear([[1.0, 2.0, 0.0]]))
     result = xaionnx.explain(model, x, "kernel_shap", 0, baseline=Baseline.background(background), budget=2000)
     expected = (x - background.mean(axis=0)) * np.array([1, 2, 0])
-    np.testing.assert_allclose(result.values, expected, atol=1e-5)
+    assert_close(result.values, expected, Tolerance.ORDER_ONE)
     assert result.diagnostics["evaluations"] == [1 + 200 * 7]

@@ -9,6 +9,7 @@ import xaionnx
 from models import planted
 from tests.counting import Heard
 from tests.tiny import loaded, row
+from tests.tolerances import Tolerance, assert_close
 from xaionnx import Features, Target
 from xaionnx.errors import ParameterError, UnknownNameError, UnsupportedModelError
 from xaionnx.explainers.exact_shapley import ExactShapley
@@ -72,26 +73,24 @@ def test_any_method_is_joined_over_the_copies_one_by_one(squares, method, target
     found = xaionnx.explain(squares, x, kind, target)
     singles = [xaionnx.explain(squares, copy, method, target) for copy in copies(0.3, 2, 5, x)]
     each = np.stack([one.values for one in singles]).astype(np.float64)
-    np.testing.assert_allclose(found.values, each.mean(axis=0), rtol=1e-4, atol=1e-4)
+    assert_close(found.values, each.mean(axis=0), Tolerance.DEEP)
     scale = np.abs(each).max()
-    np.testing.assert_allclose(
-        found.standard_error, each.std(axis=0, ddof=1) / np.sqrt(5), rtol=1e-3, atol=1e-4 * scale
-    )
+    assert_close(found.standard_error, each.std(axis=0, ddof=1) / np.sqrt(5), Tolerance.PROPAGATION, scale)
     spent = np.sum([one.diagnostics["evaluations"] for one in singles], axis=0) + 1
     assert found.diagnostics["evaluations"] == spent.tolist()
     told = np.array(found.diagnostics["noisy_prediction"]).T
-    np.testing.assert_allclose(told, np.mean([one.prediction for one in singles], axis=0), rtol=1e-5)
+    assert_close(told, np.mean([one.prediction for one in singles], axis=0), Tolerance.SUMS)
 
 
 def test_a_method_by_name_is_the_method_itself_and_is_recorded(squares):
     x = row(2, -1, 0.5)
     named = xaionnx.explain(squares, x, SmoothGrad(inner="integrated_gradients", draws=8, noise=1e-6), 0)
     inner = xaionnx.explain(squares, x, "integrated_gradients", 0)
-    np.testing.assert_allclose(named.values, inner.values, rtol=1e-3)
+    assert_close(named.values, inner.values, Tolerance.QUOTIENTS)
     # Eight paths, each with its baseline and its end.
     assert named.diagnostics["gradients"] == [8 * 128]
     assert named.diagnostics["evaluations"] == [1 + 8 * (128 + 2)]
-    assert named.diagnostics["relative_gap"][0] < 1e-4
+    assert_close(named.diagnostics["relative_gap"], 0, Tolerance.DEEP)
     given = SmoothGrad(inner=IntegratedGradients(), draws=8, noise=1e-6).attribute(squares, x, 0)
     np.testing.assert_array_equal(given.values, named.values)
     assert given.provenance["parameters"]["inner"]["kind"] == "IntegratedGradients"
@@ -130,8 +129,8 @@ def test_the_clean_sample_decides_the_baseline():
     x = row(1, 4, 7)
     found = xaionnx.explain(model, x, SmoothGrad(inner=ExactShapley(baseline="mean"), draws=4, seed=1), 0)
     expected = np.array([1.0, 2.0, -3.0]) * (copies(0.15, 1, 4, x).mean(axis=0) - 4)
-    np.testing.assert_allclose(found.values, expected, rtol=1e-4)
-    np.testing.assert_allclose(found.baseline_prediction, [0], atol=1e-5)
+    assert_close(found.values, expected, Tolerance.LAYERS)
+    assert_close(found.baseline_prediction, [0], Tolerance.ORDER_ONE)
 
 
 def test_values_of_another_shape_than_the_input_are_joined(digits, digit):
@@ -145,8 +144,8 @@ def test_values_of_another_shape_than_the_input_are_joined(digits, digit):
 
     found = SmoothGrad(inner=Layered(), draws=3).attribute(digits, digit, 3)
     plain = SmoothGrad(inner=Saliency(), draws=3).attribute(digits, digit, 3)
-    np.testing.assert_allclose(found.values["layer"], plain.values.reshape(2, 14, 56), rtol=1e-6)
-    np.testing.assert_allclose(found.maps["standard_error_y"], plain.standard_error, rtol=1e-6)
+    assert_close(found.values["layer"], plain.values.reshape(2, 14, 56), Tolerance.OPERATIONS)
+    assert_close(found.maps["standard_error_y"], plain.standard_error, Tolerance.OPERATIONS)
 
 
 def test_the_noise_is_of_the_seed_and_not_of_the_batch(digits, digit, monkeypatch):
@@ -155,7 +154,7 @@ def test_the_noise_is_of_the_seed_and_not_of_the_batch(digits, digit, monkeypatc
     # Few copies at once, as of a large picture, are the same copies.
     monkeypatch.setattr("xaionnx.explainers.smooth_grad._PIECE", 1600)
     few = xaionnx.explain(digits, digit, SmoothGrad(draws=4, seed=0)).values
-    np.testing.assert_allclose(few, first, atol=1e-5 * np.abs(first).max())
+    assert_close(few, first, Tolerance.ORDER_ONE, np.abs(first).max())
 
 
 @pytest.mark.parametrize("piece", [2**24, 800])

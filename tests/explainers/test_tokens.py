@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tests.tiny import loaded, normal
+from tests.tolerances import Tolerance, assert_close
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.explainers.conductance import Conductance
 from xaionnx.explainers.input_x_gradient import InputXGradient
@@ -32,15 +33,15 @@ def test_tokens_are_explained_where_they_are_embedded(words):
     mean = E[IDS].mean(axis=1).astype(np.float64)
     slope = ((1 - np.tanh(mean) ** 2) * K[:, 2])[:, None] / 5 * np.ones((1, 5, 1))
     found = Saliency(absolute=False).attribute(words, IDS, 2)
-    np.testing.assert_allclose(found.values, slope, rtol=1e-4)
+    assert_close(found.values, slope, Tolerance.LAYERS)
     assert found.provenance["layer"] == {"name": "held", "axes": "TD", "grid": None, "before": 0, "after": 0}
     assert found.provenance["parameters"]["layer"] == "held"
-    np.testing.assert_allclose(
-        InputXGradient().attribute(words, IDS, 2).values, slope * E[IDS].astype(np.float64), rtol=1e-3, atol=1e-6
+    assert_close(
+        InputXGradient().attribute(words, IDS, 2).values, slope * E[IDS].astype(np.float64), Tolerance.QUOTIENTS
     )
     for n in range(2):
         one = Saliency(absolute=False).attribute(words, IDS[n : n + 1], 2)
-        np.testing.assert_allclose(one.values[0], found.values[n], rtol=1e-5)
+        assert_close(one.values[0], found.values[n], Tolerance.SUMS)
 
 
 @pytest.mark.parametrize("kind", [IntegratedGradients, Conductance])
@@ -51,23 +52,23 @@ def test_a_baseline_of_tokens_is_lifted_through_the_embedding(words, kind):
     for n in range(2):
         mean, pad = E[IDS[n]].mean(axis=0).astype(np.float64), E[8].astype(np.float64)
         slope = np.mean([(1 - np.tanh(pad + a * (mean - pad)) ** 2) * K[:, 1] for a in share], axis=0)
-        np.testing.assert_allclose(found.values[n], (E[IDS[n]] - pad) * slope / 5, rtol=2e-3, atol=1e-5)
+        assert_close(found.values[n], (E[IDS[n]] - pad) * slope / 5, Tolerance.QUOTIENTS)
         start = np.tanh(pad) @ K[:, 1]
-        np.testing.assert_allclose(found.baseline_prediction[n], start, rtol=1e-4)
+        assert_close(found.baseline_prediction[n], start, Tolerance.LAYERS)
         np.testing.assert_allclose(found.values[n].sum(), found.prediction[n] - start, rtol=1e-2, atol=1e-4)
 
 
 def test_a_layer_behind_the_embedding_and_noise_in_it(words):
     mean = E[IDS].mean(axis=1).astype(np.float64)
-    np.testing.assert_allclose(
+    assert_close(
         Saliency(layer="mean", absolute=False).attribute(words, IDS, 0).values,
         (1 - np.tanh(mean) ** 2) * K[:, 0],
-        rtol=1e-4,
+        Tolerance.LAYERS,
     )
     # The path runs in the embedding, of which the mean over tokens is a straight line too.
     path = Conductance(layer="mean", baseline=8, steps=64).attribute(words, IDS, 0)
     whole = IntegratedGradients(layer="mean", baseline=8, steps=64).attribute(words, IDS, 0)
-    np.testing.assert_allclose(path.values, whole.values, rtol=2e-3, atol=1e-5)
+    assert_close(path.values, whole.values, Tolerance.QUOTIENTS)
     noisy = SmoothGrad(noise=1e-4, draws=4).attribute(words, IDS, 0)
     np.testing.assert_allclose(noisy.values, Saliency(absolute=False).attribute(words, IDS, 0).values, rtol=1e-2)
     assert LayerActivation(layer="held").attribute(words, IDS).values.tolist() == E[IDS].tolist()
@@ -94,11 +95,9 @@ def test_the_ids_reach_the_embedding_through_casts_and_beside_positions_and_a_ma
     }
     found = Saliency(absolute=False).attribute(model, feeds, 2)
     assert found.provenance["layer"]["name"] == "looked"
-    np.testing.assert_allclose(found.values, feeds["mask"][:, :, None] * K[:, 2] / 4, rtol=1e-4)
+    assert_close(found.values, feeds["mask"][:, :, None] * K[:, 2] / 4, Tolerance.LAYERS)
     path = IntegratedGradients(baseline=8).attribute(model, feeds, 2)
-    np.testing.assert_allclose(
-        path.values, feeds["mask"][:, :, None] * (E[feeds["ids"]] - E[8]) * K[:, 2] / 4, rtol=1e-3, atol=1e-6
-    )
+    assert_close(path.values, feeds["mask"][:, :, None] * (E[feeds["ids"]] - E[8]) * K[:, 2] / 4, Tolerance.QUOTIENTS)
 
 
 def test_one_hot_tokens_are_explained_where_they_are_spread():
@@ -111,7 +110,7 @@ def test_one_hot_tokens_are_explained_where_they_are_spread():
     model = loaded(text, E=E, K=K, depth=np.array(10), ends=np.float32([0, 1]))
     found = InputXGradient().attribute(model, IDS, 0)
     assert found.provenance["layer"]["name"] == "spread"
-    np.testing.assert_allclose(found.values.sum(axis=-1), E[IDS] @ K[:, 0] / 5, rtol=1e-4, atol=1e-6)
+    assert_close(found.values.sum(axis=-1), E[IDS] @ K[:, 0] / 5, Tolerance.SIGNED_LAYERS)
 
 
 def test_tokens_without_one_embedding_are_refused(words):
@@ -123,6 +122,6 @@ def test_tokens_without_one_embedding_are_refused(words):
     with pytest.raises(UnsupportedModelError, match=r"Input 'ids' of .* is looked up several times: a, b. Choose"):
         Saliency().attribute(model, IDS, 0)
     joined = Saliency(layer="both", absolute=False).attribute(model, IDS, 0)
-    np.testing.assert_allclose(joined.values[0, 0], K[:, 0] / 5, rtol=1e-4)
+    assert_close(joined.values[0, 0], K[:, 0] / 5, Tolerance.LAYERS)
     with pytest.raises(UnsupportedModelError, match=r"Input 'ids' of .* is \(N, T\) int64, which has no gradient"):
         Saliency(layer="ids").attribute(words, IDS, 0)

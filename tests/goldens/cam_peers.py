@@ -10,6 +10,7 @@ import numpy as np
 import xaionnx
 from tests.goldens.peers import Agreement, Array, loaded
 from tests.goldens.weights import inputs
+from tests.tolerances import Tolerance, assert_close
 
 FOLDER = Path(__file__).parent / "cams"
 NETS = ("vgg", "resnet18", "vit")
@@ -51,7 +52,7 @@ def compared(net: str, folder: Path) -> list[Agreement]:
     with np.load(FOLDER / f"{net}.npz") as golden:
         theirs: dict[str, Any] = dict(golden)
     target, layer = theirs["target"], str(theirs["layer"])
-    np.testing.assert_allclose(model.run({"x": x})["y"], theirs["out"], rtol=1e-4, atol=1e-5)
+    assert_close(model.run({"x": x})["y"], theirs["out"], Tolerance.DEEP)
     rows = []
     for key, (method, options, measure) in MAPS.items():
         if key in theirs:

@@ -11,6 +11,7 @@ import numpy as np
 import xaionnx
 from tests.goldens.peers import Agreement, loaded
 from tests.goldens.weights import inputs
+from tests.tolerances import Tolerance, assert_close
 from xaionnx import Baseline, Explanation
 
 FOLDER = Path(__file__).parent / "deep_lift"
@@ -41,7 +42,7 @@ def explained(net: str, folder: Path) -> dict[str, Explanation]:
     model, x, baselines = loaded(net, folder), inputs(net), inputs(net, baselines=True)
     theirs = golden(net)
     for given, out in ((x, theirs["out"]), (baselines, theirs["out_baselines"])):
-        np.testing.assert_allclose(model.run({"x": given})["y"], out, rtol=1e-4, atol=1e-5)
+        assert_close(model.run({"x": given})["y"], out, Tolerance.DEEP)
     chosen = {"DeepLift": baselines[0], "DeepLiftShap": Baseline.background(baselines)}
     return {
         name: xaionnx.explain(model, x, "deep_lift", theirs["target"], baseline=baseline)

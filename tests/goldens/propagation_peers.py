@@ -9,6 +9,7 @@ import numpy as np
 
 import xaionnx
 from tests.goldens.peers import Agreement
+from tests.tolerances import Tolerance, assert_close
 from xaionnx import Model
 from xaionnx.autodiff.lrp import Composite
 from xaionnx.autodiff.relevance import AlphaBeta, Epsilon, Flat, Gamma, LinearRule, WSquare, ZBox, ZPlus
@@ -79,7 +80,7 @@ def compared(net: str, folder: Path) -> list[Agreement]:
     with np.load(FOLDER / f"{net}.npz") as golden:
         theirs = dict(golden)
     x, target = theirs.pop("x"), theirs.pop("target")
-    np.testing.assert_allclose(model.run({"x": x})["y"], theirs.pop("out"), rtol=1e-4, atol=1e-5)
+    assert_close(model.run({"x": x})["y"], theirs.pop("out"), Tolerance.SIGNED_LAYERS)
     rows = []
     for key, answer in theirs.items():
         method, explainer = OURS[key]

@@ -7,10 +7,9 @@ import xaionnx
 from tests.goldens.cam_peers import FOLDER, NETS, stretched
 from tests.goldens.peers import loaded
 from tests.goldens.weights import drawn, inputs
+from tests.tolerances import Tolerance, assert_close
 from xaionnx.autodiff import gradient
 from xaionnx.layers.spatial_map import enlargement
-
-CLOSE = {"rtol": 0, "atol": 2e-5}
 
 
 class Case:
@@ -38,7 +37,7 @@ class Case:
 
     def assert_theirs(self, found, name):
         theirs = self.theirs[f"grad-cam:{name}"]
-        np.testing.assert_allclose(found / np.abs(theirs).max(), theirs / np.abs(theirs).max(), **CLOSE)
+        assert_close(found / np.abs(theirs).max(), theirs / np.abs(theirs).max(), Tolerance.MAPS_OF_PEERS)
 
 
 @pytest.fixture(params=NETS)
@@ -56,7 +55,7 @@ def test_grad_cam_pp_differs_by_what_is_added_to_the_denominator(case):
 
     case.assert_theirs(mapped(1e-6), "GradCAMPlusPlus")
     ours = xaionnx.explain(case.model, case.x, "grad_cam_pp", case.target, layer=case.layer, relu=False).maps["cam"]
-    np.testing.assert_allclose(ours, mapped(0.0), rtol=1e-6, atol=1e-9)
+    assert_close(ours, mapped(0.0), Tolerance.OPERATIONS)
 
 
 def test_score_cam_differs_by_masks_that_are_enlarged_corner_to_corner(case):

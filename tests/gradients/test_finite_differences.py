@@ -9,6 +9,7 @@ import xaionnx
 from models import planted
 from tests.counting import Heard, rows_run
 from tests.tiny import loaded, row
+from tests.tolerances import Tolerance, assert_close
 from xaionnx import FiniteDifferences, Model
 from xaionnx.data.tables import read_table
 from xaionnx.errors import OutputError, ParameterError, UnknownNameError, UnsupportedModelError
@@ -98,8 +99,8 @@ def test_standard_errors_reach_input_x_gradient_in_its_units():
     source = FiniteDifferences(directions=50)
     plain = Saliency(absolute=False, gradient=source).attribute(model, x, 0)
     times = InputXGradient(gradient=source).attribute(model, x, 0)
-    np.testing.assert_allclose(times.standard_error, plain.standard_error * np.abs(x), rtol=1e-6)
-    np.testing.assert_allclose(times.values, plain.values * x, rtol=1e-6)
+    assert_close(times.standard_error, plain.standard_error * np.abs(x), Tolerance.OPERATIONS)
+    assert_close(times.values, plain.values * x, Tolerance.OPERATIONS)
 
 
 def test_points_of_a_path_draw_directions_of_their_own():
@@ -120,7 +121,7 @@ def test_targets_at_one_point_share_its_evaluations():
     found = slopes(model, x, [0, 2, 3], step=0.1)
     assert found.diagnostics["evaluations"] == [1 + 10, 1 + 10]
     assert found.diagnostics["gradients"] == [3, 3]
-    np.testing.assert_allclose(found.values, np.broadcast_to(weights[[0, 2, 3], None], (3, 2, 5)), rtol=1e-4)
+    assert_close(found.values, np.broadcast_to(weights[[0, 2, 3], None], (3, 2, 5)), Tolerance.LAYERS)
 
 
 @pytest.mark.parametrize("options", [{}, {"features": [0, 0, 1, 1, 2]}, {"directions": 7}])
@@ -226,7 +227,7 @@ def test_a_forest_is_flat_but_for_a_step_that_is_wide_enough():
         change = [model.run({model.input().name: end}, [output])[output][0, 1] for end in (up, down)]
         expected[n, column] = (float(change[0]) - float(change[1])) / (float(up[0, column]) - float(down[0, column]))
     assert np.count_nonzero(expected) > 10
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-9)
+    assert_close(found, expected, Tolerance.SIGNED_SUMS)
     assert np.count_nonzero(flat.values) < np.count_nonzero(found)
 
 

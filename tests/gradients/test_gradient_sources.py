@@ -12,6 +12,7 @@ import xaionnx
 from models import planted
 from tests import tiny
 from tests.counting import rows_run
+from tests.tolerances import Tolerance, assert_close
 from xaionnx import Explanation, FiniteDifferences, Model, Target, parameters
 from xaionnx.autodiff import gradient
 from xaionnx.errors import ModelFileError, ParameterError, UnsupportedModelError
@@ -77,7 +78,7 @@ TARGETS = {
 @pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS.keys())
 def test_a_cotangent_answers_every_target_as_the_graph_does(model, target):
     expected, found = slopes(model, X, target, "graph"), slopes(model, X, target, by_cotangent())
-    np.testing.assert_allclose(found.values, expected.values, atol=1e-5)
+    assert_close(found.values, expected.values, Tolerance.ORDER_ONE)
     assert expected.diagnostics["gradient"] == "graph"
     assert expected.provenance["parameters"]["gradient"] == "graph"
     assert found.diagnostics["gradient"].startswith("by_cotangent")
@@ -87,7 +88,7 @@ def test_a_class_answers_for_scores_and_for_nothing_else(model):
     source = by_class()
     for target in (1, [0, 2], np.array([2, 0])):
         found = slopes(model, X, target, source).values
-        np.testing.assert_allclose(found, slopes(model, X, target, "graph").values, atol=1e-6)
+        assert_close(found, slopes(model, X, target, "graph").values, Tolerance.ORDER_ONE)
     assert refusal(model, source, Target.margin(0, 2)) == (
         "The gradient model by_class.onnx answers for one class, input 'class', and this target reads several numbers. "
         "Explain the score of a class, or give a model with a cotangent."
@@ -98,10 +99,10 @@ def test_a_model_of_one_number_needs_neither():
     model = planted.load(planted.linear(np.ones((1, 3))))
     source = loaded("bare (float[N, 3] x) => (float[N, 3] dx) { z = Sub(x, x)  dx = Exp(z) }")
     np.testing.assert_array_equal(slopes(model, X[:, :3], 0, source).values, np.ones((2, 3)))
-    np.testing.assert_allclose(
+    assert_close(
         slopes(model, X[:, :3], Target.loss(0.5, "squared_error"), source).values,
         slopes(model, X[:, :3], Target.loss(0.5, "squared_error"), "graph").values,
-        atol=1e-5,
+        Tolerance.ORDER_ONE,
     )
 
 
@@ -113,7 +114,7 @@ def test_inputs_and_outputs_of_other_names_are_known_by_their_shapes(model):
         wt=WEIGHTS.T.copy(),
         w=WEIGHTS,
     )
-    np.testing.assert_allclose(slopes(model, X, 2, source).values, slopes(model, X, 2, "graph").values, atol=1e-6)
+    assert_close(slopes(model, X, 2, source).values, slopes(model, X, 2, "graph").values, Tolerance.ORDER_ONE)
 
 
 def test_our_own_gradient_is_accepted_as_it_is_and_as_a_file(model, tmp_path):
@@ -123,7 +124,7 @@ def test_our_own_gradient_is_accepted_as_it_is_and_as_a_file(model, tmp_path):
     expected = slopes(model, X, [0, 1], "graph").values
     for source in (ours, path, str(path), Model.load(path)):
         found = slopes(model, X, [0, 1], source)
-        np.testing.assert_allclose(found.values, expected, atol=1e-6)
+        assert_close(found.values, expected, Tolerance.ORDER_ONE)
     assert found.diagnostics["gradient"] == "own_gradient.onnx"
     told = found.provenance["parameters"]["gradient"]
     assert told["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
@@ -136,7 +137,7 @@ def test_a_compiled_saliency_is_accepted_and_compiles_from_the_graph_alone(model
     path = tmp_path / "compiled.onnx"
     xaionnx.compile(model, Saliency(absolute=False), "input").save(path)
     found = slopes(model, X, [0, 2], path)
-    np.testing.assert_allclose(found.values, slopes(model, X, [0, 2], "graph").values, atol=1e-6)
+    assert_close(found.values, slopes(model, X, [0, 2], "graph").values, Tolerance.ORDER_ONE)
     for source in (path, "finite_differences", FiniteDifferences()):
         with pytest.raises(ParameterError) as refused:
             xaionnx.compile(model, Saliency(gradient=source))
@@ -149,15 +150,15 @@ def test_the_photographs_network_by_its_own_gradient():
     lite = Model.load("models/efficientnet_lite0.onnx")
     x = np.random.default_rng(2).normal(size=(1, 3, 224, 224), scale=0.4).astype(np.float32)
     found = slopes(lite, x, 285, gradient(lite, lite.output().name, [lite.input().name]))
-    np.testing.assert_allclose(found.values, slopes(lite, x, 285, "graph").values, atol=1e-5)
+    assert_close(found.values, slopes(lite, x, 285, "graph").values, Tolerance.ORDER_ONE)
 
 
 def test_every_method_takes_it(model):
     for kind in (InputXGradient, IntegratedGradients):
         found = kind(gradient=by_cotangent()).attribute(model, X, 1)
-        np.testing.assert_allclose(found.values, kind().attribute(model, X, 1).values, atol=1e-5)
+        assert_close(found.values, kind().attribute(model, X, 1).values, Tolerance.ORDER_ONE)
     noisy = SmoothGrad(draws=3, gradient=by_cotangent()).attribute(model, X, 1)
-    np.testing.assert_allclose(noisy.values, SmoothGrad(draws=3).attribute(model, X, 1).values, atol=1e-5)
+    assert_close(noisy.values, SmoothGrad(draws=3).attribute(model, X, 1).values, Tolerance.ORDER_ONE)
 
 
 def test_both_inputs_and_a_setting_beside_them():
@@ -174,8 +175,8 @@ def test_both_inputs_and_a_setting_beside_them():
     )
     feeds = {"x": X[:, :3], "x2": X[::-1, :3].copy(), "k": np.array([[1, 2, 3], [4, 5, 6]])}
     found = slopes(model, feeds, 0, source).values
-    np.testing.assert_allclose(found["x"], feeds["x2"] * feeds["k"], rtol=1e-6)
-    np.testing.assert_allclose(found["x2"], feeds["x"] * feeds["k"], rtol=1e-6)
+    assert_close(found["x"], feeds["x2"] * feeds["k"], Tolerance.OPERATIONS)
+    assert_close(found["x2"], feeds["x"] * feeds["k"], Tolerance.OPERATIONS)
 
 
 @pytest.mark.parametrize("target", [1, [0, 1, 2], Target.probability(1)], ids=["class", "several", "probability"])
@@ -214,7 +215,7 @@ def test_a_wrong_gradient_is_refused_with_both_numbers(model):
         assert abs(true) > 0
         if name in ("doubled", "negative", "zero"):
             factor = {"doubled": 2, "negative": -1, "zero": 0}[name]
-            assert claimed == pytest.approx(factor * true, rel=0.01, abs=1e-9)
+            assert claimed == pytest.approx(factor * true, rel=0.05, abs=1e-9)  # differences of float32
 
 
 MISFITS = {

@@ -6,6 +6,7 @@ import pytest
 import xaionnx
 from tests.compilation.files import agree
 from tests.tiny import loaded, normal
+from tests.tolerances import Tolerance, assert_close
 from xaionnx import Target
 from xaionnx.autodiff import gradient
 from xaionnx.data.sample import Sample
@@ -62,7 +63,7 @@ def test_a_map_is_that_of_the_net_without_the_disguise(step, series):
         assert found.provenance["seen_at"]["name"] == (layer or "last")
         scale = np.abs(wanted.values).max()
         assert scale > 0
-        np.testing.assert_allclose(found.values / scale, wanted.values / scale, atol=2e-5)
+        assert_close(found.values / scale, wanted.values / scale, Tolerance.SIGNED_SUMS)
 
 
 def test_windows_whose_sizes_are_computed():
@@ -81,7 +82,7 @@ def test_windows_whose_sizes_are_computed():
     found, wanted = (GradCam(relu=False).attribute(m, x, 1) for m in (model, plain))
     assert found.provenance["seen_at"] == wanted.provenance["seen_at"]
     scale = np.abs(wanted.values).max()
-    np.testing.assert_allclose(found.values / scale, wanted.values / scale, atol=2e-5)
+    assert_close(found.values / scale, wanted.values / scale, Tolerance.SIGNED_SUMS)
 
 
 # What a step makes of a series of 12 numbers in 3 channels, and how that reads.
@@ -168,12 +169,12 @@ def test_tokens_on_either_side_of_the_patches(tokens):
     one = np.tile(np.float32([0, 1, 0, 0]), (2, 1))
     slope = gradient(model, "y", ["after"]).run({"x": x}, one)[1]["after"][:, patches]
     small = (held * slope.mean(axis=1, keepdims=True, dtype=np.float64)).sum(axis=2).reshape(2, 4, 4)
-    np.testing.assert_allclose(found.maps["cam"], small, rtol=1e-4, atol=1e-6)
+    assert_close(found.maps["cam"], small, Tolerance.SIGNED_LAYERS)
     agree(model, {"x": x}, GradCam(layer="after", relu=False), Target.index(1))
     rolled = xaionnx.explain(model, x, "attention_rollout", 1, row="mean")
     held = model.with_outputs(["shares"]).run({"x": x}, ["shares"])["shares"].astype(np.float64)
     mean = ((held + np.eye(held.shape[1])) / 2).mean(axis=1)[:, patches].reshape(2, 4, 4)
-    np.testing.assert_allclose(rolled.maps["tokens"], mean, rtol=1e-4)
+    assert_close(rolled.maps["tokens"], mean, Tolerance.LAYERS)
     drawn = Conductance(steps=2, layer="after").attribute(model, x, 1)
     _, words = over_picture(drawn.values[0], layer_of(drawn), 8, 8)
     assert ("The 3 tokens behind them, " in words) == bool(after)

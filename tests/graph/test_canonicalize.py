@@ -7,6 +7,7 @@ from onnx import TensorProto, helper, numpy_helper, parser
 from onnx.reference import ReferenceEvaluator
 
 from tests.tiny import loaded, parsed
+from tests.tolerances import Tolerance, assert_close
 from xaionnx import Model, explain
 from xaionnx.autodiff import gradient
 from xaionnx.errors import ModelFileError, UnsupportedModelError
@@ -24,9 +25,8 @@ def slope(model, out="y", wrt="x", x=X, **others):
     info = found.model.input(found.cotangent)
     shape = (len(x), *info.shape[1:])
     answer, slopes = found.run(feeds, np.ones(shape, info.dtype))
-    np.testing.assert_allclose(
-        answer, model.with_outputs([out]).run(feeds, [out])[out], rtol=1e-5 if x.itemsize > 2 else 2e-3
-    )
+    tolerance = Tolerance.SUMS if x.itemsize > 2 else Tolerance.FLOAT16
+    assert_close(answer, model.with_outputs([out]).run(feeds, [out])[out], tolerance)
     return slopes[wrt]
 
 
@@ -47,7 +47,7 @@ def test_opsets(opset):
         opset=opset,
     )
     inside = (X > 0) & (X < 1) & [True, True, False]
-    np.testing.assert_allclose(slope(model), np.where(inside, 2 * X, 0), rtol=1e-6)
+    assert_close(slope(model), np.where(inside, 2 * X, 0), Tolerance.OPERATIONS)
     form = canonicalize(model.file.proto, ["m"], simplified)
     assert form.opset_import[0].version == max(opset, OPSET)
     assert {"m", "y"} <= {value.name for value in form.graph.output}
@@ -64,7 +64,7 @@ def test_nodes_in_any_order(tmp_path):
     onnx.save(turned, tmp_path / "turned.onnx")
     found = slope(Model.load(tmp_path / "turned.onnx", device="cpu"))
     np.testing.assert_array_equal(found, slope(ordered))
-    np.testing.assert_allclose(found, 2 * X * np.cos(X * X) + 1, rtol=1e-5)
+    assert_close(found, 2 * X * np.cos(X * X) + 1, Tolerance.SUMS)
 
 
 def test_half_precision_passes_through_the_tensors_that_are_named():
@@ -76,8 +76,8 @@ def test_half_precision_passes_through_the_tensors_that_are_named():
     assert maker["a"].op_type == "Cast"  # otherwise the case is not the one meant
     a = np.sin(X)
     wanted = 2 * np.log1p(np.exp(a)) / (1 + np.exp(-a))
-    np.testing.assert_allclose(slope(model, wrt="a", x=x), wanted, rtol=5e-3)
-    np.testing.assert_allclose(slope(model, x=x), wanted * np.cos(X), rtol=5e-3, atol=1e-3)
+    assert_close(slope(model, wrt="a", x=x), wanted, Tolerance.FLOAT16)
+    assert_close(slope(model, x=x), wanted * np.cos(X), Tolerance.FLOAT16)
 
 
 def test_weights_among_the_inputs():
@@ -87,7 +87,7 @@ def test_weights_among_the_inputs():
         opset=8,
         ir=3,
     )
-    np.testing.assert_allclose(slope(model), 2 * X * [1, 2, 3])
+    assert_close(slope(model), 2 * X * [1, 2, 3], Tolerance.OPERATIONS)
     assert [info.name for info in gradient(model, "y", ["x"]).model.inputs] == ["x", "cotangent"]
 
 
@@ -98,8 +98,8 @@ def test_functions_with_attributes(tmp_path):
       scaled <factor> (a) => (b) { f = Constant <value_float : float = @factor> ()  q = Mul(a, a)  b = Mul(q, f) }"""
     onnx.save(parser.parse_model(text), tmp_path / "model.onnx")
     model = Model.load(tmp_path / "model.onnx", device="cpu")
-    np.testing.assert_allclose(slope(model), 2 * 9 * 4 * X**3, rtol=1e-5)
-    np.testing.assert_allclose(slope(model, "h"), 6 * X, rtol=1e-6)
+    assert_close(slope(model), 2 * 9 * 4 * X**3, Tolerance.SUMS)
+    assert_close(slope(model, "h"), 6 * X, Tolerance.OPERATIONS)
 
 
 def test_weights_in_external_files(tmp_path):
@@ -109,7 +109,7 @@ def test_weights_in_external_files(tmp_path):
     proto.graph.initializer.append(numpy_helper.from_array(weights, "w"))
     onnx.save(proto, tmp_path / "m.onnx", save_as_external_data=True, location="w.bin", size_threshold=0)
     model = Model.load(tmp_path / "m.onnx", device="cpu")
-    np.testing.assert_allclose(slope(model), 2 * (X @ weights) @ weights.T, rtol=1e-5)
+    assert_close(slope(model), 2 * (X @ weights) @ weights.T, Tolerance.SUMS)
     (tensor,) = (t for t in gradient(model, "y", ["x"]).model.graph.graph.initializer if t.name == "w")
     assert tensor.data_location == TensorProto.EXTERNAL
     assert tensor.external_data[0].value == "w.bin"
@@ -127,17 +127,19 @@ def test_weights_as_constants_and_sparse_ones(tmp_path, opset):
     proto.graph.sparse_initializer.append(helper.make_sparse_tensor(values, places, [3]))
     onnx.save(proto, tmp_path / "m.onnx")
     model = Model.load(tmp_path / "m.onnx", device="cpu")
-    np.testing.assert_allclose(slope(model), 2 * X * [1, 2, 3] * [2, 0, 5], rtol=1e-6)
+    assert_close(slope(model), 2 * X * [1, 2, 3] * [2, 0, 5], Tolerance.OPERATIONS)
 
 
-@pytest.mark.parametrize(("kind", "dtype", "tolerance"), [("double", "f8", 1e-15), ("float16", "f2", 2e-3)])
+@pytest.mark.parametrize(
+    ("kind", "dtype", "tolerance"), [("double", "f8", Tolerance.FLOAT64), ("float16", "f2", Tolerance.FLOAT16)]
+)
 def test_other_floats(kind, dtype, tolerance):
     model = loaded(f"g ({kind}[N, 3] x) => ({kind}[N, 3] y) {{ e = Exp(x)  y = Mul(e, x) }}")
     x = X.astype(dtype)
     found = slope(model, x=x)
     assert found.dtype == x.dtype
     exact = x.astype(float)
-    np.testing.assert_allclose(found, np.exp(exact) * (1 + exact), rtol=tolerance)
+    assert_close(found, np.exp(exact) * (1 + exact), tolerance)
 
 
 def test_bfloat16(tmp_path):
@@ -153,7 +155,7 @@ def test_bfloat16(tmp_path):
 
 def test_one_sample_and_free_sizes():
     fixed = loaded("g (float[1, 3] x) => (float[1, 3] y) { e = Exp(x)  y = Mul(e, x) }")
-    np.testing.assert_allclose(slope(fixed), np.exp(X) * (1 + X), rtol=1e-5)
+    assert_close(slope(fixed), np.exp(X) * (1 + X), Tolerance.SUMS)
     free = loaded("g (float[N, T] x) => (float[N, T] y) { y = Softmax(x) }")
     assert gradient(free, "y", ["x"], sample={"x": X}).model is gradient(free, "y", ["x"], sample={"x": X + 1}).model
     assert (
@@ -168,7 +170,7 @@ def test_inputs_that_play_no_part():
           f = Cast <to = 1> (ids)  e = Mul(x, x)  y = Mul(e, f) }""",
     )
     others = {"unread": np.ones((2, 2), np.float32), "ids": np.int64([[2], [3]])}
-    np.testing.assert_allclose(slope(model, **others), 2 * X * others["ids"], rtol=1e-6)
+    assert_close(slope(model, **others), 2 * X * others["ids"], Tolerance.OPERATIONS)
     with pytest.raises(UnsupportedModelError, match="'y' does not depend on 'unread'"):
         gradient(model, "y", ["x", "unread"])
     with pytest.raises(UnsupportedModelError, match=r"'ids' .* holds no floats"):
@@ -179,7 +181,7 @@ def test_explaining_leaves_out_inputs_that_play_no_part():
     """An extra one is left out; the one that is explained is refused."""
     text = """g (float[N, 3] x, float[N, 2] unread) => (float[N, 3] y) { y = Mul(x, x) }"""
     found = explain(loaded(text), {"x": X, "unread": np.ones((2, 2), np.float32)}, method="saliency", target=1)
-    np.testing.assert_allclose(found.values, np.abs(2 * X) * [0, 1, 0], rtol=1e-6)
+    assert_close(found.values, np.abs(2 * X) * [0, 1, 0], Tolerance.OPERATIONS)
     text = """g (float[N, 2] unread, float[N, 3] x) => (float[N, 3] y) { y = Mul(x, x) }"""
     model = loaded(text)
     with pytest.raises(UnsupportedModelError, match="does not depend on 'unread'"):
@@ -190,7 +192,7 @@ def test_tensors_that_are_none():
     """Sequences inside a graph are passed by; as outputs no array can hold them."""
     inside = "e = Exp(x)  s = SequenceConstruct(x, e)  n = SequenceLength(s)  y = Mul(e, x)"
     model = loaded(f"g (float[N, 3] x) => (float[N, 3] y, int64 n) {{ {inside} }}")
-    np.testing.assert_allclose(slope(model), np.exp(X) * (1 + X), rtol=1e-5)
+    assert_close(slope(model), np.exp(X) * (1 + X), Tolerance.SUMS)
     with pytest.raises(UnsupportedModelError, match=r"'n' .* holds no floats"):
         gradient(model, "n", ["x"])
     with pytest.raises(
@@ -210,7 +212,7 @@ def test_empty_tensors_and_scalars():
           none = Slice(x, zero, zero, one)  all = Concat <axis = 1> (none, x)  p = Pow(all, two)
           s = ReduceSum <keepdims = 0> (none)  y = Add(p, s) }""",
     )
-    np.testing.assert_allclose(slope(model), 2 * X, rtol=1e-6)
+    assert_close(slope(model), 2 * X, Tolerance.OPERATIONS)
 
 
 def test_the_output_is_the_input():
@@ -264,4 +266,4 @@ def test_what_stands_beside_a_product_is_no_bias_of_it():
     assert [node.op_type for node in form.graph.node if node.op_type != "Sin"] == ["Gemm", "Add", "Gemm", "Add", "Gemm"]
     (y,) = ReferenceEvaluator(form).run(None, {"x": X})
     s = np.sin(X)
-    np.testing.assert_allclose(y, ((2 * X @ w.T + s) @ v + s) @ w + b, rtol=1e-4, atol=1e-5)
+    assert_close(y, ((2 * X @ w.T + s) @ v + s) @ w + b, Tolerance.SIGNED_LAYERS)

@@ -10,6 +10,7 @@ from onnx import TensorProto, TypeProto, helper, numpy_helper, parser
 from onnx.reference import ReferenceEvaluator
 
 from tests.tiny import parsed, run
+from tests.tolerances import Tolerance, assert_close
 from xaionnx.errors import ModelFileError, ParameterError, UnknownNameError, UnsupportedModelError
 from xaionnx.graph.cut import (
     cut,
@@ -19,9 +20,6 @@ from xaionnx.graph.cut import (
 from xaionnx.graph.serialize import to_bytes
 from xaionnx.graph.view import GraphView, ordered
 from xaionnx.loading import read_model
-
-# One thread's sums against another order of summation, in float32 over at most 72 products of size 1.
-CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 
 
 @pytest.fixture(scope="module")
@@ -78,8 +76,8 @@ class TestExpose:
         assert list(answers) == ["p", "x", "c1", "r1", "c2", "s", "g", "f", "z"]
         expected = dict(zip(answers, ReferenceEvaluator(derived).run(None, {"x": picture}), strict=True))
         for name in names:
-            np.testing.assert_allclose(answers[name], expected[name], err_msg=name, **CLOSE)
-        np.testing.assert_allclose(answers["p"], run(conv_net, {"x": picture})["p"], **CLOSE)
+            assert_close(answers[name], expected[name], Tolerance.SIGNED_LAYERS)
+        assert_close(answers["p"], run(conv_net, {"x": picture})["p"], Tolerance.SIGNED_LAYERS)
 
     def test_passes_the_checker_once_types_are_inferred(self, conv_net):
         derived = declared(expose(conv_net, ["r1", "z"]))
@@ -125,8 +123,8 @@ class TestCut:
         tail = cut(conv_net, [at], ["p"])
         assert len(head.graph.node) + len(tail.graph.node) == len(conv_net.graph.node)
         assert [value.name for value in tail.graph.input] == [at]
-        np.testing.assert_allclose(run(head, {"x": picture})[at], inner[at], **CLOSE)
-        np.testing.assert_allclose(run(tail, {at: inner[at]})["p"], inner["p"], **CLOSE)
+        assert_close(run(head, {"x": picture})[at], inner[at], Tolerance.SIGNED_LAYERS)
+        assert_close(run(tail, {at: inner[at]})["p"], inner["p"], Tolerance.SIGNED_LAYERS)
         for part in (head, tail):
             onnx.checker.check_model(declared(part), full_check=True)
 
@@ -141,14 +139,14 @@ class TestCut:
         inner = run(expose(conv_net, ["c2", "z"]), {"x": picture})
         answers = run(part, {"c2": inner["c2"], "x": picture})
         assert list(answers) == ["z", "p"]
-        np.testing.assert_allclose(answers["z"], inner["z"], **CLOSE)
+        assert_close(answers["z"], inner["z"], Tolerance.SIGNED_LAYERS)
 
     def test_weight_as_input(self, conv_net, picture):
         part = cut(conv_net, ["b3", "x"], ["z"])
         assert "b3" not in {tensor.name for tensor in part.graph.initializer}
         bias = np.array([0, 0, 5], np.float32)
         shifted = run(part, {"b3": bias, "x": picture})["z"] - run(part, {"b3": 0 * bias, "x": picture})["z"]
-        np.testing.assert_allclose(shifted, [bias, bias], **CLOSE)
+        assert_close(shifted, [bias, bias], Tolerance.SIGNED_LAYERS)
 
     def test_one_of_two_outputs_of_a_node(self):
         model = parsed("""
@@ -246,13 +244,15 @@ class TestExternalData:
         assert len(content) < 1500  # the weights alone are 900 bytes
         assert not any(tensor.HasField("raw_data") for tensor in source.proto.graph.initializer)
         opened = session(content, source.path.parent)
-        np.testing.assert_allclose(
-            opened.run(["r1"], {"x": picture})[0], run(expose(conv_net, ["r1"]), {"x": picture})["r1"], **CLOSE
+        assert_close(
+            opened.run(["r1"], {"x": picture})[0],
+            run(expose(conv_net, ["r1"]), {"x": picture})["r1"],
+            Tolerance.SIGNED_LAYERS,
         )
         part = to_bytes(cut(source.proto, ["r1"], ["p"]), source)
         inner = run(expose(conv_net, ["r1"]), {"x": picture})
-        np.testing.assert_allclose(
-            session(part, source.path.parent).run(["p"], {"r1": inner["r1"]})[0], inner["p"], **CLOSE
+        assert_close(
+            session(part, source.path.parent).run(["p"], {"r1": inner["r1"]})[0], inner["p"], Tolerance.SIGNED_LAYERS
         )
 
     def test_foreign_location_is_refused(self, source, conv_net):

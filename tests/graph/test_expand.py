@@ -9,6 +9,7 @@ from onnx import TensorProto, helper
 from onnx.backend.test.case.node import collect_testcases
 
 from tests.tiny import parsed, run
+from tests.tolerances import Tolerance, assert_close
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.graph.expand import COMPOSED, expand
 
@@ -36,9 +37,9 @@ def test_cases_of_onnx_answer_what_they_did():
         onnx.checker.check_model(written)
         assert not any(node.op_type in COMPOSED for node in written.graph.node)
         feeds = dict(zip([value.name for value in graph.input], inputs, strict=True))
-        loose = 5e-3 if TensorProto.FLOAT16 in kinds else 1e-5
+        tolerance = Tolerance.FLOAT16 if TensorProto.FLOAT16 in kinds else Tolerance.SIGNED_SUMS
         for ours, wanted in zip(answers(written, feeds), case.data_sets[0][1], strict=True):
-            assert np.allclose(ours, wanted, rtol=loose, atol=loose), case.name
+            assert_close(ours, wanted, tolerance)
         compared += 1
     assert compared > 60
 
@@ -61,7 +62,7 @@ def test_names_outside_survive_and_names_inside_are_new():
     assert len(made) == len(set(made))
     assert {"QReshaped", "h", "i", "y"} <= set(made)
     x = np.random.default_rng(0).standard_normal((3, 2, 5, 4)).astype(np.float32)
-    assert np.allclose(answers(written, {"x": x})[0], answers(model, {"x": x})[0], atol=1e-6)
+    assert_close(answers(written, {"x": x})[0], answers(model, {"x": x})[0], Tolerance.ORDER_ONE)
     assert [node.op_type for node in model.graph.node].count("Attention") == 2
 
 

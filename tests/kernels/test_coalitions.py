@@ -18,6 +18,8 @@ from xaionnx_kernels.coalitions import (
     kernel_shap_weights,
 )
 
+from tests.tolerances import Tolerance, assert_close
+
 PLANS = [(5, 12), (6, 20), (6, 40), (7, 100), (8, 60), (9, 301), (10, 200), (11, 1500), (12, 64), (40, 2000), (70, 90)]
 
 
@@ -63,8 +65,8 @@ def test_bernoulli_players_are_present_by_even_chance_independently(players):
 
 def test_size_weights_of_5_players():
     weights = kernel_shap_size_weights(5)
-    np.testing.assert_allclose(weights, [4 / (k * (5 - k)) for k in (1, 2, 3, 4)])
-    np.testing.assert_allclose(weights / weights.sum(), [0.3, 0.2, 0.2, 0.3])
+    assert_close(weights, [4 / (k * (5 - k)) for k in (1, 2, 3, 4)], Tolerance.FLOAT64)
+    assert_close(weights / weights.sum(), [0.3, 0.2, 0.2, 0.3], Tolerance.FLOAT64)
 
 
 @settings(max_examples=200)
@@ -93,8 +95,8 @@ def test_the_design_is_paired_distinct_balanced_and_weighed_by_size(players, bud
         if not count:
             continue
         mass = kernel_shap_size_weights(players)[h - 1]
-        np.testing.assert_allclose(weights[of_size], mass / of_size.sum())
-        np.testing.assert_allclose(weights[of_size].sum(), mass)
+        assert_close(weights[of_size], mass / of_size.sum(), Tolerance.FLOAT64)
+        assert_close(weights[of_size].sum(), mass, Tolerance.FLOAT64)
 
 
 @pytest.mark.parametrize(("players", "budget"), [(9, 301), (10, 200), (11, 1500), (12, 600), (40, 2000)])
@@ -181,7 +183,7 @@ def test_the_complete_regression_is_the_exact_shapley_value(players):
     assert plan.complete
     rows, weights = kernel_shap_coalitions(0, 0, plan.evaluations, plan)
     estimate = regression(rows, weights, game(rows), table[0], table[-1])
-    np.testing.assert_allclose(estimate, shapley(game, players), atol=1e-9)
+    assert_close(estimate, shapley(game, players), Tolerance.FLOAT64_SOLVED)
 
 
 def test_games_of_second_order_are_exact_from_few_evaluations():
@@ -193,7 +195,7 @@ def test_games_of_second_order_are_exact_from_few_evaluations():
     rows, weights = kernel_shap_coalitions(1, 0, plan.evaluations, plan)
     values = rows @ linear + np.einsum("mi,ij,mj->m", rows, pairs, rows)
     estimate = regression(rows, weights, values, 0.0, linear.sum() + pairs.sum())
-    np.testing.assert_allclose(estimate, linear + (pairs.sum(axis=0) + pairs.sum(axis=1)) / 2, atol=1e-9)
+    assert_close(estimate, linear + (pairs.sum(axis=0) + pairs.sum(axis=1)) / 2, Tolerance.FLOAT64_SOLVED)
 
 
 def test_a_stopped_plan_weighs_what_it_has():
@@ -203,7 +205,7 @@ def test_a_stopped_plan_weighs_what_it_has():
     weights = kernel_shap_weights(plan, 0, evaluated, evaluated)
     sizes = rows.sum(axis=1)
     for size in range(1, 10):
-        np.testing.assert_allclose(weights[sizes == size].sum(), kernel_shap_size_weights(10)[size - 1])
+        assert_close(weights[sizes == size].sum(), kernel_shap_size_weights(10)[size - 1], Tolerance.FLOAT64)
     assert kernel_shap_weights(plan, 50, 90, evaluated).tobytes() == weights[50:90].tobytes()
 
 

@@ -8,6 +8,8 @@ from scipy import ndimage
 from skimage import transform
 from xaionnx_kernels import masks
 
+from tests.tolerances import Tolerance, assert_close
+
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 12), st.integers(1, 12), st.integers(1, 14), st.integers(1, 14), st.data())
@@ -46,7 +48,7 @@ def test_the_matrix_is_half_pixel_bilinear_resizing(s, cell):
     assert (matrix != 0).sum(axis=1).max() <= 2
     values = np.random.default_rng(0).random(s)
     resized = ndimage.zoom(values, (s + 1) * cell / s, order=1, mode="nearest", grid_mode=True)
-    np.testing.assert_allclose(matrix @ values, resized, atol=1e-6)
+    assert_close(matrix @ values, resized, Tolerance.ORDER_ONE)
 
 
 def test_masks_are_the_product_of_the_matrices():
@@ -58,9 +60,9 @@ def test_masks_are_the_product_of_the_matrices():
     assert made.dtype == np.float32
     for m, (top, left) in enumerate(shifts):
         enlarged = down @ cells[m] @ across.T
-        np.testing.assert_allclose(made[m], enlarged[top : top + 19, left : left + 17], atol=1e-6)
+        assert_close(made[m], enlarged[top : top + 19, left : left + 17], Tolerance.ORDER_ONE)
         resized = transform.resize(cells[m], (25, 21), order=1, mode="edge", anti_aliasing=False)
-        np.testing.assert_allclose(made[m], resized[top : top + 19, left : left + 17], atol=1e-6)
+        assert_close(made[m], resized[top : top + 19, left : left + 17], Tolerance.ORDER_ONE)
 
 
 def test_masks_do_not_depend_on_the_batch():

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from xaionnx_kernels.permutations import permutation_coalitions, permutations
 
+from tests.tolerances import Tolerance, assert_close
+
 SCHEMES = ["plain", "antithetic", "orthogonal"]
 
 
@@ -44,8 +46,8 @@ def test_the_frame_behind_a_block_is_orthonormal_and_sums_to_zero():
     from xaionnx_kernels.permutations import _frame, _into_hyperplane
 
     vectors = _into_hyperplane(_frame(counter.normal(0, 0, 0, 11, 11)))
-    np.testing.assert_allclose(vectors @ vectors.T, np.eye(11), atol=1e-12)
-    np.testing.assert_allclose(vectors.sum(axis=1), 0, atol=1e-12)
+    assert_close(vectors @ vectors.T, np.eye(11), Tolerance.FLOAT64)
+    assert_close(vectors.sum(axis=1), 0, Tolerance.FLOAT64)
 
 
 def test_orthogonal_blocks_spread_more_than_independent_ones():

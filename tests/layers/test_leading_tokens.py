@@ -7,6 +7,7 @@ import xaionnx
 from models import planted
 from tests.compilation.files import agree
 from tests.oracles import attention as oracle
+from tests.tolerances import Tolerance, assert_close
 from xaionnx import Target
 from xaionnx.autodiff import gradient
 from xaionnx.data.sample import Sample
@@ -33,7 +34,7 @@ def test_a_map_is_that_of_the_patches_alone(leading):
     one = np.tile(np.float32([0, 1, 0]), (2, 1))
     slope = gradient(model, "y", [LAST]).run({"x": PICTURES}, one)[1][LAST][:, leading:]
     small = (held * slope.mean(axis=1, keepdims=True, dtype=np.float64)).sum(axis=2).reshape(2, 3, 3)
-    np.testing.assert_allclose(found.maps["cam"], small, rtol=1e-4, atol=1e-6)
+    assert_close(found.maps["cam"], small, Tolerance.SIGNED_LAYERS)
 
 
 @pytest.mark.parametrize("leading", LEADING[1:])
@@ -47,9 +48,9 @@ def test_attention_ends_at_the_patches_alone(leading):
     for n in range(2):
         layers = [held[name][n].astype(np.float64) for name in names]
         row = oracle.rollout(layers)[0, leading:].reshape(3, 3)
-        np.testing.assert_allclose(rolled.maps["tokens"][n], row, rtol=1e-5)
+        assert_close(rolled.maps["tokens"][n], row, Tolerance.SUMS)
         row = oracle.relevance(layers, [slopes[name][n] for name in names])[0, leading:].reshape(3, 3)
-        np.testing.assert_allclose(relevant.maps["tokens"][n], row, rtol=1e-4, atol=1e-8)
+        assert_close(relevant.maps["tokens"][n], row, Tolerance.LAYERS)
 
 
 @pytest.mark.parametrize("leading", LEADING)
@@ -64,7 +65,7 @@ def test_a_channel_taken_away_stays_in_the_tokens_in_front(leading):
         without[:, leading:, k] = 0
         weights.append((y - behind(without)[:, 1]) / np.abs(y))
     small = (held[:, leading:] * np.stack(weights, axis=1)[:, None]).sum(axis=2).reshape(2, 3, 3)
-    np.testing.assert_allclose(found.maps["cam"], small, rtol=1e-3, atol=1e-5)
+    assert_close(found.maps["cam"], small, Tolerance.QUOTIENTS)
 
 
 def tail_of(model):

@@ -7,6 +7,7 @@ import xaionnx
 from tests import tiny
 from tests.compilation.files import agree
 from tests.tiny import node, tensor
+from tests.tolerances import Tolerance, assert_close
 from xaionnx import Model, Target, compilation
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.explainers.cam import Cam
@@ -131,7 +132,7 @@ def test_the_mean_of_the_map_is_the_score_behind_every_pooling_over_all_places(t
     found = xaionnx.explain(model, X, "cam", [0, 3], layer="r")
     # What is subtracted from stands for a bias.
     bias = model.run({"x": np.zeros_like(X)})["y"][:, [0, 3]].T
-    np.testing.assert_allclose(found.maps["cam"].mean((-2, -1)), found.prediction - bias, rtol=1e-4, atol=1e-4)
+    assert_close(found.maps["cam"].mean((-2, -1)), found.prediction - bias, Tolerance.DEEP)
     agree(model, {"x": X}, Cam(layer="r"), 3)
 
 
@@ -139,7 +140,7 @@ def test_axes_may_be_an_input_of_the_reduction(tmp_path):
     head = [node("ReduceMean", ["r", "axes"], ["f"], keepdims=0), HEAD]
     model = opened(tmp_path, head, opset=18, axes=[2, 3])
     found = xaionnx.explain(model, X, "cam", 1, layer="r")
-    np.testing.assert_allclose(found.maps["cam"].mean((-2, -1)), found.prediction, rtol=1e-4)
+    assert_close(found.maps["cam"].mean((-2, -1)), found.prediction, Tolerance.LAYERS)
     rows = opened(tmp_path, [node("ReduceMean", ["r", "axes"], ["e"], keepdims=0), node("Flatten", ["e"], ["f"]), HEAD],
                   40, opset=18, axes=[2])  # fmt: skip
     refused(rows, "no pooling over all places stands behind layer 'r'")
@@ -177,7 +178,7 @@ def test_a_normalization_gives_each_channel_its_factor(tmp_path):
     v.normal(size=(5, 3, 3, 3))
     weights = STATISTICS["s"] / np.sqrt(STATISTICS["var"] + 0.01) * v.normal(size=(5, 4))[:, 2]
     held = model.with_outputs(["r"]).run({"x": X}, ["r"])["r"]
-    np.testing.assert_allclose(found.maps["cam"], np.einsum("k,nkhw->nhw", weights, held), rtol=1e-4, atol=1e-4)
+    assert_close(found.maps["cam"], np.einsum("k,nkhw->nhw", weights, held), Tolerance.DEEP)
 
 
 @pytest.mark.parametrize(
@@ -214,7 +215,7 @@ def test_of_a_model_that_answers_probabilities_the_logits_are_named(tmp_path):
     model = opened(tmp_path, head)
     refused(model, r"but Softmax stands behind layer 'r' of m.onnx. Read the target from 'z', .* --output z\.")
     found = xaionnx.explain(model, X, "cam", Target.index(0, output="z"), layer="r")
-    np.testing.assert_allclose(found.maps["cam"].mean((-2, -1)), found.prediction, rtol=1e-4)
+    assert_close(found.maps["cam"].mean((-2, -1)), found.prediction, Tolerance.LAYERS)
 
 
 def test_of_a_table_no_map_is_promised(tmp_path):

@@ -12,6 +12,7 @@ from tests import tiny
 from tests.compilation.files import agree
 from tests.oracles import cam as oracle
 from tests.tiny import node, tensor
+from tests.tolerances import Tolerance, assert_close
 from xaionnx import Model, Target, compilation, discovery, parameters
 from xaionnx.data.sample import Sample
 from xaionnx.errors import UnsupportedModelError
@@ -26,8 +27,6 @@ from xaionnx.render.layers import layer_of, parts
 
 LONG = 17
 SERIES = np.random.default_rng(8).normal(size=(3, 3, LONG)).astype(np.float32)
-# float32 against float64, as of pictures.
-TOLERANCE = {"rtol": 2e-4, "atol": 2e-4}
 DRAWN = [m for m in discovery.methods() if {"layer", "upsampling"} <= parameters.declared(discovery.method(m)).keys()]
 
 
@@ -127,10 +126,10 @@ def test_every_map_follows_its_paper(net, models, method, relu):
             small = oracle.ORACLES[method](net, x, c)
             small = np.maximum(small, 0) if relu else small
             scale = np.abs(small).max() or 1
-            np.testing.assert_allclose(found.maps["cam"][t, n] / scale, small / scale, **TOLERANCE)
+            assert_close(found.maps["cam"][t, n] / scale, small / scale, Tolerance.DEEP)
             large = oracle.enlarged(small, 1, LONG)[0]
             for line in found.values[t, n]:
-                np.testing.assert_allclose(line / scale, large / scale, **TOLERANCE)
+                assert_close(line / scale, large / scale, Tolerance.DEEP)
 
 
 @pytest.mark.parametrize("form", FORMS[1:])
@@ -141,7 +140,7 @@ def test_the_form_of_the_file_does_not_count(models, method, form):
     other = xaionnx.explain(models[form], fed(form), method, 2, **settings).values
     scale = np.abs(one).max()
     assert scale > 0
-    np.testing.assert_allclose(series_of(other, form) / scale, one / scale, **TOLERANCE)
+    assert_close(series_of(other, form) / scale, one / scale, Tolerance.DEEP)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -155,20 +154,20 @@ def test_the_last_map_is_looked_at_and_enlarged_between_its_places(net, models, 
     centres, places = (np.arange(8) + 0.5) * LONG / 8 - 0.5, np.arange(LONG)
     for n in range(3):
         line = np.interp(places, centres, found.maps["cam"][n, 0])
-        np.testing.assert_allclose(series_of(found.values, form)[n], [line] * 3, rtol=1e-5, atol=1e-6)
+        assert_close(series_of(found.values, form)[n], [line] * 3, Tolerance.SIGNED_SUMS)
 
 
 def test_the_class_activation_map_has_the_score_as_its_mean(net, models):
     found = xaionnx.explain(models["channels first"], SERIES, "cam", 2)
     mean = found.maps["cam"].mean(axis=(1, 2))
-    np.testing.assert_allclose(mean + net.head_bias[2], found.prediction, rtol=1e-4)
+    assert_close(mean + net.head_bias[2], found.prediction, Tolerance.LAYERS)
 
 
 def test_full_grad_adds_up(models):
     found = FullGrad().attribute(models["channels first"], SERIES, [0, 5])
-    np.testing.assert_allclose(found.diagnostics["completeness_gap"], 0, atol=1e-4)
+    assert_close(found.diagnostics["completeness_gap"], 0, Tolerance.DEEP)
     # A place counts all its channels, so they have the same.
-    np.testing.assert_allclose(found.values, found.values[:, :, :1].repeat(3, axis=2))
+    assert_close(found.values, found.values[:, :, :1].repeat(3, axis=2), Tolerance.OPERATIONS)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -190,7 +189,7 @@ def test_lines_are_drawn_in_every_channel(models):
     found = GuidedGradCam(layer="a").attribute(model, SERIES, 2)
     fine = xaionnx.explain(model, SERIES, "guided_backprop", 2).values
     where = GradCam(layer="a").attribute(model, SERIES, 2).values
-    np.testing.assert_allclose(found.values, fine * where)
+    assert_close(found.values, fine * where, Tolerance.OPERATIONS)
 
 
 def test_a_layer_of_a_series_is_told_by_its_channels(models):
@@ -198,7 +197,7 @@ def test_a_layer_of_a_series_is_told_by_its_channels(models):
     layer = layer_of(found)
     assert (layer.axes, layer.is_map) == ("CT", False)
     sums, names, words = parts(found.values[0], layer)
-    np.testing.assert_allclose(sums, found.values[0].sum(axis=1), rtol=1e-5)
+    assert_close(sums, found.values[0].sum(axis=1), Tolerance.SUMS)
     assert names == ["channel 0", "channel 1", "channel 2", "channel 3"]
     assert words == "Values of a channel are summed over its places."
 
@@ -245,4 +244,4 @@ def test_free_length(tmp_path, net):
     assert free.graph.input[0].type.tensor_type.elem_type == TensorProto.FLOAT
     (tmp_path / "free.onnx").write_bytes(free.SerializeToString())
     one, other = (GradCam().attribute(m, SERIES, 2) for m in (model, Model.load(tmp_path / "free.onnx", device="cpu")))
-    np.testing.assert_allclose(other.values, one.values, **TOLERANCE)
+    assert_close(other.values, one.values, Tolerance.DEEP)

@@ -8,6 +8,7 @@ import pytest
 
 from models import planted
 from tests import tiny
+from tests.tolerances import Tolerance, assert_close
 from xaionnx.typing import Array
 
 
@@ -89,8 +90,8 @@ def test_model_computes_its_formula(name: str) -> None:
     x = np.random.default_rng(1).normal(10 if name == "b" else 2, 3, (50, *shape)).astype(np.float32)
     expected = formula(x)
     assert name == "null" or len(np.unique(expected)) > 10
-    np.testing.assert_allclose(run(model, x), expected, rtol=1e-5, atol=2e-4)
-    np.testing.assert_allclose(run(build(), x[:1]), expected[:1], rtol=1e-5, atol=2e-4)
+    assert_close(run(model, x), expected, Tolerance.DEEP)
+    assert_close(run(build(), x[:1]), expected[:1], Tolerance.DEEP)
 
 
 def test_published_values() -> None:
@@ -108,14 +109,12 @@ def test_published_values() -> None:
 
 def test_two_image_net_sees_the_sum() -> None:
     x, other = np.random.default_rng(2).normal(5, 3, (2, 20, 1, 4, 4)).astype(np.float32)
-    np.testing.assert_allclose(
-        run(planted.net_b(two_images=True), x, other), formula_b(x + other), rtol=1e-4, atol=1e-4
-    )
+    assert_close(run(planted.net_b(two_images=True), x, other), formula_b(x + other), Tolerance.DEEP)
 
 
 def test_c_and_d_are_one_function() -> None:
     x = np.random.default_rng(3).normal(0, 3, (200, 2)).astype(np.float32)
-    np.testing.assert_allclose(run(planted.net_c(), x), run(planted.net_d(), x), atol=1e-6)
+    assert_close(run(planted.net_c(), x), run(planted.net_d(), x), Tolerance.ORDER_ONE)
 
 
 @pytest.mark.parametrize(("size", "classes"), [(7, 4), (8, 1), (8, 5)])

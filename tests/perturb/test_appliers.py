@@ -5,6 +5,7 @@ import pytest
 
 from tests import tiny
 from tests.tiny import node, tensor
+from tests.tolerances import Tolerance, assert_close
 from xaionnx import Baseline, Features, Model, Target
 from xaionnx.data.sample import Sample
 from xaionnx.perturb.game import Game
@@ -85,7 +86,7 @@ def check_agreement(model, shape, kind, baseline):
         game = Game(resolution.model, selection, removal, resolution.values[:, 1], applier_kind=applier)
         values[applier] = game.values(codes)
         assert game.evaluations == 1 + len(codes)
-    np.testing.assert_allclose(values["graph"], values["host"], rtol=1e-4, atol=1e-4)
+    assert_close(values["graph"], values["host"], Tolerance.DEEP)
     assert np.ptp(values["host"], axis=0).min() > 0
 
 
@@ -115,8 +116,8 @@ def test_masks_of_rise_are_equal_on_both_sides_bit_for_bit_of_cells(tmp_path):
     for applier in ("host", "graph"):
         game = Game(resolution.model, resolution.selection, removal, resolution.values[:, 0], applier_kind=applier)
         shown[applier] = game.values(np.arange(20)).reshape(20, 3, 12, 10)
-    np.testing.assert_allclose(shown["host"][:, 0], removal.masks(np.arange(20)), atol=1e-7)
-    np.testing.assert_allclose(shown["graph"], shown["host"], atol=1e-6)
+    assert_close(shown["host"][:, 0], removal.masks(np.arange(20)), Tolerance.ORDER_ONE)
+    assert_close(shown["graph"], shown["host"], Tolerance.ORDER_ONE)
 
 
 def test_several_inputs_some_left_alone(tmp_path):
@@ -142,8 +143,8 @@ def test_several_inputs_some_left_alone(tmp_path):
         Game(resolution.model, resolution.selection, removal, resolution.values[:, 0], applier_kind=kind).values(codes)
         for kind in ("host", "graph")
     ]
-    np.testing.assert_allclose(answers[0], answers[1], rtol=1e-5)
-    np.testing.assert_allclose(answers[0][3], resolution.values[:, 0], rtol=1e-6)
+    assert_close(answers[0], answers[1], Tolerance.SUMS)
+    assert_close(answers[0][3], resolution.values[:, 0], Tolerance.OPERATIONS)
 
 
 def test_the_graph_is_made_once_for_all_samples(tmp_path):

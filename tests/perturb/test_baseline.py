@@ -8,6 +8,7 @@ import xaionnx
 from models import planted
 from tests import tiny
 from tests.tiny import node, tensor
+from tests.tolerances import Tolerance, assert_close
 from xaionnx import Baseline, InputSpec, Model
 from xaionnx.data.sample import Sample
 from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError
@@ -55,26 +56,25 @@ def put_in(given, layout="NCHW", spec=None, seed=0, planes=PLANES):
 )
 def test_kinds_that_draw_nothing(layout, with_spec, given, expected):
     spec = InputSpec(layout=layout, **SPEC) if with_spec else None
-    np.testing.assert_allclose(put_in(given, layout, spec)[0], expected(PLANES), atol=1e-5)
+    assert_close(put_in(given, layout, spec)[0], expected(PLANES), Tolerance.ORDER_ONE)
 
 
 def test_black_and_white_are_what_the_spec_makes_of_them(layout):
     spec = InputSpec(layout=layout, **SPEC)
     for name, pixel in (("black", 0), ("white", 255)):
         expected = (pixel - np.array(SPEC["mean"])) / np.array(SPEC["scale"])
-        np.testing.assert_allclose(
-            put_in(name, layout, spec)[0], np.broadcast_to(expected[:, None, None], PLANES.shape), 1e-6
-        )
+        wanted = np.broadcast_to(expected[:, None, None], PLANES.shape)
+        assert_close(put_in(name, layout, spec)[0], wanted, Tolerance.OPERATIONS)
 
 
 def test_the_farther_end_of_the_range(layout):
     spec = InputSpec(layout=layout, **SPEC)
     low, high = ((p - np.array(SPEC["mean"]))[:, None, None] / np.array(SPEC["scale"])[:, None, None] for p in (0, 255))
     expected = np.where(PLANES - low > high - PLANES, low, high)
-    np.testing.assert_allclose(put_in("max_distance", layout, spec)[0], expected, rtol=1e-6)
+    assert_close(put_in("max_distance", layout, spec)[0], expected, Tolerance.OPERATIONS)
     low, high = PLANES.min(), PLANES.max()
     expected = np.where(PLANES - low > high - PLANES, low, high)
-    np.testing.assert_allclose(put_in("max_distance", layout)[0], expected, rtol=1e-6)
+    assert_close(put_in("max_distance", layout)[0], expected, Tolerance.OPERATIONS)
 
 
 @pytest.mark.parametrize("with_spec", [True, False])
@@ -126,7 +126,7 @@ def test_with_noise_too_a_batch_equals_its_samples_one_by_one(method, baseline):
     together = xaionnx.explain(model, x, method, 0, baseline=baseline, **options)
     for n in range(3):
         alone = xaionnx.explain(model, x[n : n + 1], method, 0, baseline=baseline, **options)
-        np.testing.assert_allclose(alone.values[0], together.values[n], rtol=1e-4, atol=1e-5)
+        assert_close(alone.values[0], together.values[n], Tolerance.SIGNED_LAYERS)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int64, np.float16, np.float64, np.bool_])

@@ -9,6 +9,7 @@ from models import planted
 from tests import tiny
 from tests.counting import Heard, rows_run
 from tests.tiny import node, tensor
+from tests.tolerances import Tolerance, assert_close
 from xaionnx import Baseline, Features, Model, Target
 from xaionnx.errors import BudgetError, OutputError
 from xaionnx.perturb.features import Sample
@@ -53,9 +54,9 @@ def test_values_of_coalitions_against_the_definition(linear, row, kind):
     inputs = np.where(coalitions[:, None, labels], row[0], rows)  # (M, B, F)
     scores = (inputs @ WEIGHTS.T).mean(axis=1)
     expected = np.stack([scores[:, 0], scores[:, 2], scores[:, 1] - scores[:, 0]], axis=1)
-    np.testing.assert_allclose(game.values(coalitions), expected, atol=1e-5)
-    np.testing.assert_allclose(game.empty, expected[1], atol=1e-5)
-    np.testing.assert_allclose(game.full, expected[0], atol=1e-5)
+    assert_close(game.values(coalitions), expected, Tolerance.ORDER_ONE)
+    assert_close(game.empty, expected[1], Tolerance.ORDER_ONE)
+    assert_close(game.full, expected[0], Tolerance.ORDER_ONE)
 
 
 def test_evaluations_are_counted_with_every_draw_and_empty_once(linear, row, monkeypatch):
@@ -186,7 +187,7 @@ def test_any_number_of_players(tmp_path, applier, players, kind):
     codes = RNG.random((3, players))
     codes = codes < 0.5 if kind is Select else codes.astype(np.float32)
     weights = codes[:, labels]
-    np.testing.assert_allclose(game.values(codes), weights * x + (1 - weights) * 0.5, atol=1e-6)
+    assert_close(game.values(codes), weights * x + (1 - weights) * 0.5, Tolerance.ORDER_ONE)
 
 
 @pytest.mark.parametrize("applier", ["host", "graph"])
@@ -261,10 +262,10 @@ def test_features_over_two_inputs_give_values_by_name():
             if right:
                 without["x2"][..., right] = 0
             drop = found.prediction[n] - two.run(without)["y"][0, 0]
-            np.testing.assert_allclose(found.feature_values[n, k], drop, rtol=1e-5)
+            assert_close(found.feature_values[n, k], drop, Tolerance.SUMS)
             for name, columns in (("x", left), ("x2", right)):
                 if columns:
-                    np.testing.assert_allclose(found.values[name][n][..., columns], drop, rtol=1e-5)
+                    assert_close(found.values[name][n][..., columns], drop, Tolerance.SUMS)
     second = xaionnx.explain(two, x, "feature_ablation", 0, features={"x2": halves})
     assert second.values.keys() == {"x2"}
 

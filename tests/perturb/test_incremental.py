@@ -9,6 +9,7 @@ import pytest
 import xaionnx
 from tests import tiny
 from tests.tiny import node, tensor
+from tests.tolerances import Tolerance, assert_close
 from xaionnx import Baseline, Features, Model, Target
 from xaionnx.data.sample import Sample
 from xaionnx.perturb import incremental
@@ -96,7 +97,7 @@ def test_random_nets_answer_as_the_whole(tmp_path, eager, seed):
     x = RNG.normal(size=(1, *shape)).astype(np.float32)
     plain, found, cuts = both(model, x, (4, 5), corners(extent), [1, Target.margin(0, 2)])
     assert cuts
-    np.testing.assert_allclose(found, plain, rtol=1e-5, atol=1e-5)
+    assert_close(found, plain, Tolerance.SIGNED_SUMS)
     assert np.ptp(plain, axis=0).min() > 1e-2
 
 
@@ -108,7 +109,7 @@ def test_layouts_batches_and_baselines(tmp_path, eager, layout, batch, baseline)
     x = RNG.normal(size=(2, *shape)).astype(np.float32)
     plain, found, cuts = both(model, x, (7, 3), corners((37, 42)), 2, baseline, sample=1)
     assert cuts
-    np.testing.assert_allclose(found, plain, rtol=1e-5, atol=1e-5)
+    assert_close(found, plain, Tolerance.SIGNED_SUMS)
 
 
 def test_several_baselines_are_averaged(tmp_path, eager):
@@ -117,7 +118,7 @@ def test_several_baselines_are_averaged(tmp_path, eager):
     rows = Baseline.background(RNG.normal(size=(3, *shape)).astype(np.float32))
     plain, found, cuts = both(model, x, (6, 6), corners((37, 42), 9), 0, rows)
     assert cuts
-    np.testing.assert_allclose(found, plain, rtol=1e-5, atol=1e-5)
+    assert_close(found, plain, Tolerance.SIGNED_SUMS)
 
 
 def test_windows_outside_the_picture_change_nothing(tmp_path, eager):
@@ -126,7 +127,7 @@ def test_windows_outside_the_picture_change_nothing(tmp_path, eager):
     codes = np.array([[-9, 0], [37, 4], [3, 60], [12, 12]], np.int32)
     plain, found, cuts = both(model, x, (4, 4), codes)
     assert cuts
-    np.testing.assert_allclose(found, plain, rtol=1e-5, atol=1e-5)
+    assert_close(found, plain, Tolerance.SIGNED_SUMS)
     np.testing.assert_array_equal(both(model, x, (4, 4), codes[:3])[1], plain[:3])
 
 
@@ -138,7 +139,7 @@ def test_what_is_read_in_front_of_the_cut_falls_back(tmp_path, eager):
     np.testing.assert_array_equal(found, plain)
     plain, found, cuts = both(model, x, (4, 4), corners((37, 42), 9), [1, Target.channel("e3", 1)])
     assert cuts
-    np.testing.assert_allclose(found, plain, rtol=1e-5, atol=1e-5)
+    assert_close(found, plain, Tolerance.SIGNED_SUMS)
 
 
 @pytest.mark.parametrize("name", ["mnist_cnn", "digits_cnn", "mnist_vit"])
@@ -148,7 +149,7 @@ def test_models_of_the_repository(name, eager):
     x = RNG.normal(size=(2, *shape)).astype(np.float32)
     found = [xaionnx.explain(model, x, "occlusion", 3, window=4, stride=3, incremental=i) for i in (True, False)]
     scale = np.abs(found[1].values).max()
-    np.testing.assert_allclose(found[0].values, found[1].values, atol=1e-4 * scale)
+    assert_close(found[0].values, found[1].values, Tolerance.DEEP, scale)
     assert found[0].diagnostics["evaluations"] == found[1].diagnostics["evaluations"]
     assert found[1].diagnostics["incremental"] == [None, None]
 
@@ -159,7 +160,7 @@ def test_a_model_of_real_size_says_what_was_kept():
     x = RNG.normal(size=(1, *shape)).astype(np.float32)
     found = [xaionnx.explain(model, x, "occlusion", 3, window=32, stride=32, incremental=i) for i in (True, False)]
     scale = np.abs(found[1].values).max()
-    np.testing.assert_allclose(found[0].values, found[1].values, atol=1e-4 * scale)
+    assert_close(found[0].values, found[1].values, Tolerance.DEEP, scale)
     assert found[0].diagnostics["incremental"][0]
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tests.tolerances import Tolerance, assert_close
 from xaionnx import Explanation, render
 from xaionnx.errors import DataError
 from xaionnx.render import words
@@ -35,7 +36,7 @@ def test_channels_are_summed_and_the_map_is_enlarged_between_the_centres_of_its_
     given = values if axes == "CHW" else np.moveaxis(values, 0, 2)
     one = explained(given[None], axes)
     found = pixel_map(one, Extent(24, 20))
-    np.testing.assert_allclose(found.values, bilinear(values.sum(axis=0), 24, 20), atol=1e-5)
+    assert_close(found.values, bilinear(values.sum(axis=0), 24, 20), Tolerance.ORDER_ONE)
     assert found.note == (
         "The values of the layer's 5 channels are summed at 3 x 4 places and enlarged to the picture bilinearly."
     )
@@ -48,7 +49,7 @@ def test_channels_are_summed_and_the_map_is_enlarged_between_the_centres_of_its_
 def test_patches_lie_where_they_were_cut_and_the_token_before_them_is_told():
     values = RNG.normal(size=(7, 8))
     found = pixel_map(explained(values[None], "TD", [2, 3], 1), Extent(8, 12))
-    np.testing.assert_allclose(found.values, bilinear(values[1:].sum(axis=1).reshape(2, 3), 8, 12), atol=1e-5)
+    assert_close(found.values, bilinear(values[1:].sum(axis=1).reshape(2, 3), 8, 12), Tolerance.ORDER_ONE)
     assert f"The token in front of them, {values[0].sum():.3g}".replace("-", "−") in found.note
     _, note = over_picture(values[1:], Layer("h", "TD", (2, 3), 0), 8, 12)
     assert note.endswith("bilinearly.")
@@ -62,10 +63,10 @@ def test_parts_of_a_layer():
         ("---", values.reshape(-1), "unit 0, 0, 0"),
     ):
         found, names, _ = parts(values, Layer("h", axes, None, 0))
-        np.testing.assert_allclose(found, expected)
+        assert_close(found, expected, Tolerance.OPERATIONS)
         assert (names[0], len(names)) == (first, len(expected))
     tokens, names, note = parts(values[0], Layer("h", "TD", None, 0))
-    np.testing.assert_allclose(tokens, values[0].sum(axis=1))
+    assert_close(tokens, values[0].sum(axis=1), Tolerance.OPERATIONS)
     assert (names, note) == (["token 0", "token 1", "token 2"], "The 4 values of each token are summed.")
     assert parts(values[0, 0], Layer("h", "F", None, 0))[1] == ["unit 0", "unit 1", "unit 2", "unit 3"]
 

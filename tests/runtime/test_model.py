@@ -9,6 +9,7 @@ from onnx import TensorProto
 
 from tests import tiny
 from tests.tiny import node, tensor
+from tests.tolerances import Tolerance, assert_close
 from xaionnx import Model
 from xaionnx.errors import (
     DeviceError,
@@ -34,7 +35,7 @@ def linear(tmp_path, batch="N"):
 def test_any_number_of_rows_whatever_batch_the_file_declares(tmp_path, batch, rows, size):
     model = Model.load(linear(tmp_path, batch), batch_size=size)
     x = RNG.normal(size=(rows, 4)).astype(np.float32)
-    np.testing.assert_allclose(model.run({"x": x})["y"], x @ WEIGHTS, rtol=1e-5)
+    assert_close(model.run({"x": x})["y"], x @ WEIGHTS, Tolerance.SIGNED_SUMS)
 
 
 def test_a_hidden_batch_of_one_is_found_and_looped_over(tmp_path):
@@ -46,7 +47,7 @@ def test_a_hidden_batch_of_one_is_found_and_looped_over(tmp_path):
         {"shape": np.array([1, 4], dtype=np.int64), "w": WEIGHTS},
     )
     x = RNG.normal(size=(5, 2, 2)).astype(np.float32)
-    np.testing.assert_allclose(Model.load(path).run({"x": x})["y"], x.reshape(5, 4) @ WEIGHTS, rtol=1e-5)
+    assert_close(Model.load(path).run({"x": x})["y"], x.reshape(5, 4) @ WEIGHTS, Tolerance.SUMS)
 
 
 def test_a_model_that_mixes_its_rows_is_run_one_by_one(tmp_path):
@@ -85,8 +86,8 @@ def test_several_inputs_outputs_and_one_without_batch_axis(tmp_path):
     a, b = RNG.normal(size=(2, 9, 2)).astype(np.float32)
     feeds = model.check({"a": a, "b": b, "gain": np.array([3], dtype=np.float32)})
     outputs = model.run(feeds)
-    np.testing.assert_allclose(outputs["scaled"], 3 * (a + b), rtol=1e-6)
-    np.testing.assert_allclose(model.run(feeds, ["negative"])["negative"], -(a + b), rtol=1e-6)
+    assert_close(outputs["scaled"], 3 * (a + b), Tolerance.OPERATIONS)
+    assert_close(model.run(feeds, ["negative"])["negative"], -(a + b), Tolerance.OPERATIONS)
 
 
 def test_zipmap_becomes_a_matrix_and_gives_the_labels(tmp_path):
@@ -106,7 +107,7 @@ def test_zipmap_becomes_a_matrix_and_gives_the_labels(tmp_path):
     x = RNG.normal(size=(3, 4)).astype(np.float32)
     assert model.labels == ("a", "b", "c")
     assert model.output().name == "probabilities"
-    np.testing.assert_allclose(model.run({"x": x})["probabilities"], x @ WEIGHTS, rtol=1e-5)
+    assert_close(model.run({"x": x})["probabilities"], x @ WEIGHTS, Tolerance.SIGNED_SUMS)
 
 
 @pytest.mark.parametrize("kind", [TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE])
@@ -156,8 +157,8 @@ def test_external_data_are_read_from_the_models_folder_only(tmp_path, monkeypatc
     monkeypatch.chdir(elsewhere)
     x = RNG.normal(size=(2, 4)).astype(np.float32)
     model = Model.load(folder / "m.onnx")
-    np.testing.assert_allclose(model.run({"x": x})["y"], x @ WEIGHTS, rtol=1e-5)
-    np.testing.assert_allclose(model.with_outputs(["y"]).run({"x": x})["y"], x @ WEIGHTS, rtol=1e-5)
+    assert_close(model.run({"x": x})["y"], x @ WEIGHTS, Tolerance.SIGNED_SUMS)
+    assert_close(model.with_outputs(["y"]).run({"x": x})["y"], x @ WEIGHTS, Tolerance.SIGNED_SUMS)
 
 
 def test_initialisers_among_the_inputs_are_not_inputs(tmp_path):
@@ -287,7 +288,7 @@ def test_internal_tensors_can_be_fetched(tmp_path):
     model = Model.load(path)
     x = RNG.normal(size=(5, 4)).astype(np.float32)
     exposed = model.with_outputs(["hidden"])
-    np.testing.assert_allclose(exposed.run({"x": x}, ["hidden"])["hidden"], x @ WEIGHTS, rtol=1e-5)
+    assert_close(exposed.run({"x": x}, ["hidden"])["hidden"], x @ WEIGHTS, Tolerance.SIGNED_SUMS)
     assert model.with_outputs(["hidden"]) is exposed
     assert model.with_outputs(["y"]) is model
     with pytest.raises(UnknownNameError, match="Nearest: hidden"):
@@ -316,7 +317,7 @@ def test_the_tuned_batch_size_is_kept_and_answers_agree_with_fixed_ones(tmp_path
         for size, t in ((1, 1), (7, 2), (64, 1))
     ]
     for answer in answers[1:]:
-        np.testing.assert_allclose(answer, answers[0], rtol=1e-6, atol=1e-6)
+        assert_close(answer, answers[0], Tolerance.ORDER_ONE)
     assert all(pace.size(3000) > 1 for pace in tuned._state.paces.values())
 
 

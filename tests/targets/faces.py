@@ -6,15 +6,13 @@ import numpy as np
 
 from tests import tiny
 from tests.tiny import node, tensor
+from tests.tolerances import Tolerance, assert_close
 from xaionnx import Model
 from xaionnx.data.sample import Sample
 from xaionnx.perturb.game import Game
 from xaionnx.perturb.players import Players
 from xaionnx.perturb.removal import Select
 from xaionnx.targets.resolve import resolve
-
-# Models and graph targets compute in float32.
-CLOSE = {"rtol": 2e-5, "atol": 2e-5}
 
 
 def shown(tmp_path, shape, ops=(), **options):
@@ -41,8 +39,8 @@ def both_faces(target, model, x):
             Game(resolution.model, selection, removal, resolution.values[:, n], applier_kind=kind).values(codes)
             for kind in ("host", "graph")
         ]
-        np.testing.assert_allclose(answers[0], answers[1], **CLOSE)
-        np.testing.assert_allclose(answers[0][0], resolution.values[:, n], **CLOSE)
+        assert_close(answers[0], answers[1], Tolerance.SIGNED_SUMS)
+        assert_close(answers[0][0], resolution.values[:, n], Tolerance.SIGNED_SUMS)
     return resolution.values
 
 

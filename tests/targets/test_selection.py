@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import expit, log_softmax, softmax
 
+from tests.tolerances import Tolerance, assert_close
 from xaionnx.targets.selection import TargetSet, TargetTerm
 
 RNG = np.random.default_rng(3)
@@ -57,14 +58,14 @@ def outputs():
 
 def test_every_form_against_its_definition(picks, outputs):
     expected = np.stack([written_out(p, outputs) for p in picks], axis=1)
-    np.testing.assert_allclose(TargetSet(picks).select(outputs), expected, rtol=1e-9)
+    assert_close(TargetSet(picks).select(outputs), expected, Tolerance.FLOAT64_SOLVED)
 
 
 def test_a_samples_own_selection_answers_any_rows(picks, outputs):
     rows = {name: np.concatenate([array, array[:3]]) for name, array in outputs.items()}
     for n in range(4):
         expected = np.stack([written_out(p, rows, n) for p in picks], axis=1)
-        np.testing.assert_allclose(TargetSet(picks).of_sample(n).select(rows), expected, rtol=1e-9)
+        assert_close(TargetSet(picks).of_sample(n).select(rows), expected, Tolerance.FLOAT64_SOLVED)
 
 
 def test_equal_structures_share_a_graph_whatever_the_indices(picks):

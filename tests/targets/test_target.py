@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax, softmax
 
-from tests.targets.faces import CLOSE, both_faces, shown, words
+from tests.targets.faces import both_faces, shown, words
+from tests.tolerances import Tolerance, assert_close
 from xaionnx import InputSpec, Target
 from xaionnx.errors import OutputError, ParameterError, UnknownNameError, UnsupportedModelError
 from xaionnx.targets.kinds.index import Index
@@ -26,19 +27,19 @@ def model(tmp_path):
 
 
 def test_a_class_by_number_label_and_one_a_sample(model, scores):
-    np.testing.assert_allclose(both_faces(3, model, scores), scores[:, [3]].T, **CLOSE)
-    np.testing.assert_allclose(both_faces("dog", model, scores), scores[:, [3]].T, **CLOSE)
-    np.testing.assert_allclose(both_faces(Target.label("egypt"), model, scores), scores[:, [2]].T, **CLOSE)
+    assert_close(both_faces(3, model, scores), scores[:, [3]].T, Tolerance.SIGNED_SUMS)
+    assert_close(both_faces("dog", model, scores), scores[:, [3]].T, Tolerance.SIGNED_SUMS)
+    assert_close(both_faces(Target.label("egypt"), model, scores), scores[:, [2]].T, Tolerance.SIGNED_SUMS)
     each = np.array([5, 0, 2])
-    np.testing.assert_allclose(both_faces(each, model, scores)[0], scores[np.arange(3), each], **CLOSE)
+    assert_close(both_faces(each, model, scores)[0], scores[np.arange(3), each], Tolerance.SIGNED_SUMS)
     assert words(each, model, scores) == [["crane (5)", "tabby (0)", "Egyptian cat (2)"]]
 
 
 def test_the_top_classes_of_each_sample(model, scores):
     ordered = np.sort(scores, axis=1)[:, ::-1]
-    np.testing.assert_allclose(both_faces(None, model, scores)[0], ordered[:, 0], **CLOSE)
-    np.testing.assert_allclose(both_faces(Target.top(4), model, scores), ordered[:, :4].T, **CLOSE)
-    np.testing.assert_allclose(both_faces(Target.classes(), model, scores), scores.T, **CLOSE)
+    assert_close(both_faces(None, model, scores)[0], ordered[:, 0], Tolerance.SIGNED_SUMS)
+    assert_close(both_faces(Target.top(4), model, scores), ordered[:, :4].T, Tolerance.SIGNED_SUMS)
+    assert_close(both_faces(Target.classes(), model, scores), scores.T, Tolerance.SIGNED_SUMS)
 
 
 def test_of_equal_scores_the_first_class_is_the_top_as_in_argmax(model):
@@ -47,8 +48,8 @@ def test_of_equal_scores_the_first_class_is_the_top_as_in_argmax(model):
 
 
 def test_margin(model, scores):
-    np.testing.assert_allclose(
-        both_faces(Target.margin("dog", 0), model, scores)[0], scores[:, 3] - scores[:, 0], **CLOSE
+    assert_close(
+        both_faces(Target.margin("dog", 0), model, scores)[0], scores[:, 3] - scores[:, 0], Tolerance.SIGNED_SUMS
     )
     assert words(Target.margin("dog", 0), model, scores)[0][0] == "dog (3) - tabby (0)"
 
@@ -70,13 +71,13 @@ def test_margin(model, scores):
 def test_probability_of_logits_and_of_probabilities(tmp_path, scores, ops, activation, expected, with_spec):
     spec = InputSpec(kind="table", activation=activation) if with_spec else None
     found = both_faces(Target.classes(probability=True), shown(tmp_path, [6], ops, spec=spec), scores)
-    np.testing.assert_allclose(found, expected(scores).T, rtol=1e-4, atol=1e-5)
+    assert_close(found, expected(scores).T, Tolerance.SIGNED_LAYERS)
 
 
 def test_the_spec_is_believed_before_the_graph(tmp_path, scores):
     model = shown(tmp_path, [6], ["Softmax"], spec=InputSpec(kind="table", activation="logits"))
     found = both_faces(Target.probability(2), model, scores)
-    np.testing.assert_allclose(found[0], softmax(softmax(scores, axis=1), axis=1)[:, 2], rtol=1e-4)
+    assert_close(found[0], softmax(softmax(scores, axis=1), axis=1)[:, 2], Tolerance.LAYERS)
 
 
 def test_probability_of_a_single_logit_is_its_sigmoid_whatever_its_sign(tmp_path):
@@ -84,53 +85,53 @@ def test_probability_of_a_single_logit_is_its_sigmoid_whatever_its_sign(tmp_path
     sigmoid = 1 / (1 + np.exp(-x[:, 0]))
     for rows in (slice(0, 2), slice(0, 3), slice(0, 1)):
         found = both_faces(Target.probability(), shown(tmp_path, [1]), x[rows])
-        np.testing.assert_allclose(found[0], sigmoid[rows], **CLOSE)
-    np.testing.assert_allclose(
-        both_faces(Target.probability(0), shown(tmp_path, [1], ["Sigmoid"]), x)[0], sigmoid, **CLOSE
+        assert_close(found[0], sigmoid[rows], Tolerance.SIGNED_SUMS)
+    assert_close(
+        both_faces(Target.probability(0), shown(tmp_path, [1], ["Sigmoid"]), x)[0], sigmoid, Tolerance.SIGNED_SUMS
     )
 
 
 def test_probabilities_without_a_softmax_node_are_known_by_their_sum(tmp_path):
     x = softmax(RNG.normal(size=(4, 5)), axis=1).astype(np.float32)
     found = both_faces(Target.probability(), shown(tmp_path, [5]), x)
-    np.testing.assert_allclose(found[0], x.max(axis=1), **CLOSE)
+    assert_close(found[0], x.max(axis=1), Tolerance.SIGNED_SUMS)
 
 
 @pytest.mark.parametrize("shape", [(1, 6), (6, 1, 1), (1, 1, 6)])
 def test_the_axis_of_classes_may_have_axes_of_length_one_beside_it(tmp_path, scores, shape):
     x = scores.reshape(3, *shape)
     model = shown(tmp_path, list(shape))
-    np.testing.assert_allclose(both_faces(2, model, x)[0], scores[:, 2], **CLOSE)
-    np.testing.assert_allclose(both_faces(Target.probability(2), model, x)[0], softmax(scores, axis=1)[:, 2], **CLOSE)
+    assert_close(both_faces(2, model, x)[0], scores[:, 2], Tolerance.SIGNED_SUMS)
+    assert_close(both_faces(Target.probability(2), model, x)[0], softmax(scores, axis=1)[:, 2], Tolerance.SIGNED_SUMS)
 
 
 def test_an_output_without_axis_of_classes_is_one_score(tmp_path):
     x = RNG.normal(size=3).astype(np.float32)
     model = shown(tmp_path, [])
-    np.testing.assert_allclose(both_faces(None, model, x)[0], x, **CLOSE)
-    np.testing.assert_allclose(both_faces(Target.neuron("y", []), model, x)[0], x, **CLOSE)
+    assert_close(both_faces(None, model, x)[0], x, Tolerance.SIGNED_SUMS)
+    assert_close(both_faces(Target.neuron("y", []), model, x)[0], x, Tolerance.SIGNED_SUMS)
 
 
 def test_one_element_of_any_tensor(tmp_path):
     x = RNG.normal(size=(2, 3, 4, 5)).astype(np.float32)
     model = shown(tmp_path, [3, 4, 5], ["Relu"])
-    np.testing.assert_allclose(both_faces(Target.index((1, 2, 3)), model, x)[0], np.maximum(x[:, 1, 2, 3], 0), **CLOSE)
-    np.testing.assert_allclose(both_faces(Target.neuron("x", (0, 0, 4)), model, x)[0], x[:, 0, 0, 4], **CLOSE)
+    assert_close(both_faces(Target.index((1, 2, 3)), model, x)[0], np.maximum(x[:, 1, 2, 3], 0), Tolerance.SIGNED_SUMS)
+    assert_close(both_faces(Target.neuron("x", (0, 0, 4)), model, x)[0], x[:, 0, 0, 4], Tolerance.SIGNED_SUMS)
     assert words(Target.neuron("h0", (1, 2, 3)), model, x)[0][0] == "h0[1, 2, 3]"
 
 
 def test_classes_of_a_tensor_inside_the_graph(tmp_path, scores):
     model = shown(tmp_path, [6], ["Elu", "Softmax"], spec=InputSpec(kind="table", labels=LABELS, activation="softmax"))
     inside = np.where(scores > 0, scores, np.expm1(scores))
-    np.testing.assert_allclose(both_faces(Top(output="h0"), model, scores)[0], inside.max(axis=1), **CLOSE)
+    assert_close(both_faces(Top(output="h0"), model, scores)[0], inside.max(axis=1), Tolerance.SIGNED_SUMS)
     margin = Target.margin(1, 2, output="h0")
-    np.testing.assert_allclose(both_faces(margin, model, scores)[0], inside[:, 1] - inside[:, 2], **CLOSE)
+    assert_close(both_faces(margin, model, scores)[0], inside[:, 1] - inside[:, 2], Tolerance.SIGNED_SUMS)
     # What the spec says of the output does not hold for the tensor before it.
     chance = Target.probability(4, output="h0")
-    np.testing.assert_allclose(both_faces(chance, model, scores)[0], softmax(inside, axis=1)[:, 4], **CLOSE)
+    assert_close(both_faces(chance, model, scores)[0], softmax(inside, axis=1)[:, 4], Tolerance.SIGNED_SUMS)
     loss = Target.loss(np.array([1, 0, 3]), output="h0")
     expected = -log_softmax(inside, axis=1)[np.arange(3), [1, 0, 3]]
-    np.testing.assert_allclose(both_faces(loss, model, scores)[0], expected, **CLOSE)
+    assert_close(both_faces(loss, model, scores)[0], expected, Tolerance.SIGNED_SUMS)
     assert words(2, model, scores)[0][0] == "Egyptian cat (2)"
     assert words(Target.index(2, output="h0"), model, scores)[0][0] == "h0[2]"
 
@@ -138,9 +139,9 @@ def test_classes_of_a_tensor_inside_the_graph(tmp_path, scores):
 def test_cross_entropy(model, scores):
     labels = np.array([1, 0, 5])
     expected = -log_softmax(scores, axis=1)[np.arange(3), labels]
-    np.testing.assert_allclose(both_faces(Target.loss(labels), model, scores)[0], expected, **CLOSE)
+    assert_close(both_faces(Target.loss(labels), model, scores)[0], expected, Tolerance.SIGNED_SUMS)
     expected = -log_softmax(scores, axis=1)[:, 2]
-    np.testing.assert_allclose(both_faces(Target.loss(2), model, scores)[0], expected, **CLOSE)
+    assert_close(both_faces(Target.loss(2), model, scores)[0], expected, Tolerance.SIGNED_SUMS)
     assert words(Target.loss(2), model, scores)[0][0] == "cross-entropy against Egyptian cat (2)"
 
 
@@ -148,10 +149,10 @@ def test_squared_error(tmp_path, model, scores):
     one_each, shared = RNG.normal(size=(3, 6)), RNG.normal(size=6)
     for labels in (one_each, shared, 0.5):
         found = both_faces(Target.loss(labels, "squared_error"), model, scores)
-        np.testing.assert_allclose(found[0], ((scores - labels) ** 2).sum(axis=1), **CLOSE)
+        assert_close(found[0], ((scores - labels) ** 2).sum(axis=1), Tolerance.SIGNED_SUMS)
     single = shown(tmp_path, [1])
     found = both_faces(Target.loss([1.0, 2.0, 3.0], "squared_error"), single, scores[:, :1])
-    np.testing.assert_allclose(found[0], (scores[:, 0] - [1, 2, 3]) ** 2, **CLOSE)
+    assert_close(found[0], (scores[:, 0] - [1, 2, 3]) ** 2, Tolerance.SIGNED_SUMS)
 
 
 def test_a_list_mixes_kinds_and_tensors(tmp_path, scores):
@@ -169,7 +170,7 @@ def test_a_list_mixes_kinds_and_tensors(tmp_path, scores):
         inside[np.arange(3), np.arange(3)],
         -log_softmax(inside, axis=1)[:, 4],
     ]
-    np.testing.assert_allclose(found, expected, **CLOSE)
+    assert_close(found, expected, Tolerance.SIGNED_SUMS)
 
 
 def test_shorthands():
@@ -271,4 +272,4 @@ def test_rows_that_are_answered_with_nan_are_named(model, scores):
             resolve(target, model, {"x": bad})
     # A class that nobody asked for may be impossible.
     bad[[1, 4], 2] = -np.inf
-    np.testing.assert_allclose(resolve(None, model, {"x": bad}).values[0], bad.max(axis=1))
+    assert_close(resolve(None, model, {"x": bad}).values[0], bad.max(axis=1), Tolerance.OPERATIONS)

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from tests.targets.faces import CLOSE, both_faces, shown, words
+from tests.targets.faces import both_faces, shown, words
+from tests.tolerances import Tolerance, assert_close
 from xaionnx import InputSpec, Target
 from xaionnx.errors import ParameterError
 from xaionnx.targets.resolve import resolve
@@ -51,7 +52,7 @@ class TestRegion:
             "sum": Target.sum,
         }[form]()
         found = both_faces(target, self.model(tmp_path, layout, spec), fed)
-        np.testing.assert_allclose(found[0], np.where(inside, x, 0).sum(axis=(1, 2, 3)), **CLOSE)
+        assert_close(found[0], np.where(inside, x, 0).sum(axis=(1, 2, 3)), Tolerance.SIGNED_SUMS)
 
     def test_what_lies_outside_is_never_read(self, tmp_path, layout):
         x, fed = self.picture(layout, 2)
@@ -60,7 +61,7 @@ class TestRegion:
         first = fed.copy()
         (first[0, :, 1:] if layout == "NCHW" else first[0, 1:])[...] = -np.inf
         values = resolve(Target.region(mask), self.model(tmp_path, layout, True), {"x": first}).values
-        np.testing.assert_allclose(values[0], [x[0, :, 0, 0].sum(), x[1].sum()], **CLOSE)
+        assert_close(values[0], [x[0, :, 0, 0].sum(), x[1].sum()], Tolerance.SIGNED_SUMS)
 
     @pytest.mark.parametrize(
         ("target", "message"),
@@ -86,15 +87,15 @@ def test_a_region_of_a_map_without_channels(tmp_path):
     x = RNG.normal(size=(4, 4, 5)).astype(np.float32)  # as many samples as rows
     mask = RNG.random((4, 5)) < 0.5
     found = both_faces(Target.region(mask), shown(tmp_path, [4, 5]), x)
-    np.testing.assert_allclose(found[0], (x * mask).sum(axis=(1, 2)), **CLOSE)
+    assert_close(found[0], (x * mask).sum(axis=(1, 2)), Tolerance.SIGNED_SUMS)
 
 
 def test_mean_of_a_channel_given_or_strongest(tmp_path):
     x = RNG.normal(size=(3, 4, 5, 6)).astype(np.float32)
     model = shown(tmp_path, [4, 5, 6], ["Relu"])
     means = np.maximum(x, 0).mean(axis=(2, 3))
-    np.testing.assert_allclose(both_faces(Target.channel("h0", 2), model, x)[0], means[:, 2], **CLOSE)
-    np.testing.assert_allclose(both_faces(Target.channel("h0"), model, x)[0], means.max(axis=1), **CLOSE)
+    assert_close(both_faces(Target.channel("h0", 2), model, x)[0], means[:, 2], Tolerance.SIGNED_SUMS)
+    assert_close(both_faces(Target.channel("h0"), model, x)[0], means.max(axis=1), Tolerance.SIGNED_SUMS)
     assert words(Target.channel("h0"), model, x)[0] == [f"mean of h0, channel {k}" for k in means.argmax(axis=1)]
 
 
@@ -102,8 +103,8 @@ def test_peak_of_a_channel_given_or_strongest(tmp_path):
     x = RNG.normal(size=(3, 4, 5, 6)).astype(np.float32)
     model = shown(tmp_path, [4, 5, 6], ["Relu"])
     peaks = x.max(axis=(2, 3))
-    np.testing.assert_allclose(both_faces(Target.channel("h0", 2, peak=True), model, x)[0], peaks[:, 2], **CLOSE)
-    np.testing.assert_allclose(both_faces(Target.channel("h0", peak=True), model, x)[0], peaks.max(axis=1), **CLOSE)
+    assert_close(both_faces(Target.channel("h0", 2, peak=True), model, x)[0], peaks[:, 2], Tolerance.SIGNED_SUMS)
+    assert_close(both_faces(Target.channel("h0", peak=True), model, x)[0], peaks.max(axis=1), Tolerance.SIGNED_SUMS)
     assert words(Target.channel("h0", peak=True), model, x)[0] == [
         f"peak of h0, channel {k}" for k in peaks.argmax(axis=1)
     ]
