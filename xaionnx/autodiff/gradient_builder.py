@@ -149,7 +149,7 @@ class GradientBuilder(Builder):
             wanted = self.constant(np.array([-1 if size is None else size for size in shape], dtype=np.int64))
         else:
             wanted = self.shape_of(like)
-        return self.op("Reshape", value, wanted)
+        return self.reshape(value, wanted)
 
     def expand_like(self, value: Operand, like: ir.Value) -> ir.Value:
         """``value`` repeated to the shape of a forward tensor."""

@@ -282,7 +282,7 @@ def _centred_back(g: GradientBuilder, node: ir.Node, x: ir.Value, share: ir.Valu
     """(u - mean(u)) / deviation with u = share * scale: back through a normalisation whose deviation is constant."""
     wide, (u, axes, shape) = widened(g, x, x), scaled(g, node, share)
     if shape is not None:
-        wide = g.op("Reshape", wide, shape)
+        wide = g.reshape(wide, shape)
     epsilon = node.attributes.get_float("epsilon", 1e-5)
     _, inverse = standardised(g, wide, axes, epsilon)
     back = g.op("Mul", g.op("Sub", u, g.op("ReduceMean", u, g.ints(*axes), keepdims=1)), inverse)

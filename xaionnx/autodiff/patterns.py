@@ -137,10 +137,10 @@ def _by_outputs(g: GradientBuilder, node: ir.Node, weights: int, value: ir.Value
     rank, wide = g.rank(node.outputs[0]), g.rank(w)
     if node.op_type == "Conv":
         total = g.op("ReduceSum", value, g.ints(0, *range(2, rank)), keepdims=0)
-        return g.op("Reshape", total, g.ints(-1, *[1] * (wide - 1)))
+        return g.reshape(total, g.ints(-1, *[1] * (wide - 1)))
     own = rank - 1 if weights == 1 else rank - 2
     total = g.op("ReduceSum", value, g.ints(*(axis for axis in range(rank) if axis != own)), keepdims=0)
-    return g.op("Reshape", total, g.ints(1, -1) if _outputs_last(node, weights) else g.ints(-1, 1))
+    return g.reshape(total, g.ints(1, -1) if _outputs_last(node, weights) else g.ints(-1, 1))
 
 
 def statistics(regimes: bool) -> Table:

@@ -203,17 +203,17 @@ def _pooled(
     for made in (node, before):
         if made.attributes.get_int("storage_order", 0):
             raise g.refusal(node, "it counts columns first")
-    change = g.op("Reshape", difference(g, y), flat)
-    own = g.op("Reshape", difference(g, x), flat)
+    change = g.reshape(difference(g, y), flat)
+    own = g.reshape(difference(g, x), flat)
     still = g.op("Cast", g.op("Equal", change, 0.0), to=g.kind(x))
     places, shares = [], []
     for made, part, same in ((node, g.op("Relu", change), still), (before, g.op("Min", change, 0.0), 0.0)):
-        place = g.op("Reshape", g.further_output(made, 1, ir.DataType.INT64), flat)
+        place = g.reshape(g.further_output(made, 1, ir.DataType.INT64), flat)
         run = g.op("GatherElements", own, place, axis=0)
         share = g.op("Where", g.op("Equal", run, 0.0), same, g.op("Div", part, run))
         places.append(place)
-        shares.append(g.op("Mul", g.op("Reshape", signal, flat), share))
-    empty = g.op("Reshape", g.zeros_like(x), flat)
+        shares.append(g.op("Mul", g.reshape(signal, flat), share))
+    empty = g.reshape(g.zeros_like(x), flat)
     filled = g.op(
         "ScatterElements", empty, g.op("Concat", *places, axis=0), g.op("Concat", *shares, axis=0), reduction="add"
     )
@@ -331,7 +331,7 @@ def _normalised(
     u, axes, shape = scaled(g, node, signal)
     values = [widened(g, value, x) for value in (x, other(g, x))]
     if shape is not None:
-        values = [g.op("Reshape", value, shape) for value in values]
+        values = [g.reshape(value, shape) for value in values]
     centre = node.op_type != "RMSNormalization"
     back = _through(g, u, values, g.ints(*axes), node.attributes.get_float("epsilon", 1e-5), centre)
     back = narrowed(g, back if shape is None else g.reshape_like(back, x), x)

@@ -164,7 +164,7 @@ def _factors(g: GradientBuilder, node: ir.Node, index: int) -> tuple[Gradient, G
     elif node.op_type == "BatchNormalization":
         deviation = g.op("Sqrt", g.op("Add", _given(node, 4), node.attributes.get_float("epsilon", 1e-5)))
         column = g.ints(-1, *[1] * (g.rank(_given(node, 0)) - 2))
-        factor = g.op("Reshape", g.op("Div", other, deviation), column)
+        factor = g.reshape(g.op("Div", other, deviation), column)
     known = g.constant_of(other)
     if known is not None and (np.all(known >= 0) or np.all(known <= 0)):
         return (factor, None) if np.all(known >= 0) else (None, factor)

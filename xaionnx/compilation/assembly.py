@@ -101,7 +101,7 @@ def assemble(
     blocks = placed.blocks
     if blocks > 1:
         _feed(g, model, inputs, readers, placed)
-    flat = g.op("Reshape", _first(g, values[aim.tensor], samples, blocks), _FLAT)
+    flat = g.reshape(_first(g, values[aim.tensor], samples, blocks), _FLAT)
     followed = aim.follow(g, flat if flat.dtype == ir.DataType.FLOAT else g.op("Cast", flat, to=1), named)
     weights = _each(g, followed.weights, blocks, 2)
     cotangent, read = inputs[COTANGENT], values[found.out]
@@ -189,16 +189,16 @@ def _like(g: Builder, weights: ir.Value, cotangent: ir.Value, out: ir.Value) -> 
     """Weights (M, S) in the shape and type of the tensor that they belong to."""
     sizes = list(cotangent.shape or ())[1:]
     if all(isinstance(size, int) for size in sizes):
-        shaped = g.op("Reshape", weights, np.array([-1, *sizes], dtype=np.int64))
+        shaped = g.reshape(weights, np.array([-1, *sizes], dtype=np.int64))
     else:
-        shaped = g.op("Reshape", weights, g.op("Shape", out))
+        shaped = g.reshape(weights, g.op("Shape", out))
     kind = cotangent.dtype or ir.DataType.FLOAT
     return shaped if kind == ir.DataType.FLOAT else g.op("Cast", shaped, to=kind)
 
 
 def _summed(g: Builder, out: ir.Value, weights: ir.Value) -> ir.Value:
     """The target (M,), in double precision where the tensor has it."""
-    flat = g.op("Reshape", out, _FLAT)
+    flat = g.reshape(out, _FLAT)
     if flat.dtype == ir.DataType.DOUBLE:
         weights = g.op("Cast", weights, to=ir.DataType.DOUBLE)
     elif flat.dtype != ir.DataType.FLOAT:

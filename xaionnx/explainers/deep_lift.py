@@ -154,16 +154,16 @@ class DeepLift(Propagation, LayerExplainer):
         for name, slopes in traced.gradients.items():
             start, shape = starts[name][:, None], starts[name].shape[1:]
             # Row b * N + n is sample n from baseline b.
-            like = g.op("Reshape", traced.tensors[name], np.array([traced.blocks, -1, *shape], dtype=np.int64))
+            like = g.reshape(traced.tensors[name], np.array([traced.blocks, -1, *shape], dtype=np.int64))
             blocks = g.op("Expand", start, g.op("Shape", like))
             bound = fed[baseline_name(name)]
-            bound.replace_all_uses_with(g.op("Reshape", blocks, np.array([-1, *shape], dtype=np.int64)))
+            bound.replace_all_uses_with(g.reshape(blocks, np.array([-1, *shape], dtype=np.int64)))
             g.graph.inputs.remove(bound)
-            owed = g.op("Mul", g.op("Reshape", slopes, g.op("Shape", like)), g.op("Sub", like, start))
+            owed = g.op("Mul", g.reshape(slopes, g.op("Shape", like)), g.op("Sub", like, start))
             values[name] = g.op("ReduceMean", owed, _FIRST, keepdims=0)
         (at_baseline,) = (value for value in g.graph.outputs if value.name == BASELINE_VALUE)
         change = g.op("Sub", traced.target, traced.read(at_baseline))
-        mean = g.op("ReduceMean", g.op("Reshape", change, np.array([traced.blocks, -1])), _FIRST, keepdims=0)
+        mean = g.op("ReduceMean", g.reshape(change, np.array([traced.blocks, -1])), _FIRST, keepdims=0)
         return Emitted(values, {"completeness_gap": g.op("Sub", total(g, values, traced.target), mean)})
 
 

@@ -176,7 +176,7 @@ def _activated(proto: onnx.ModelProto, tensor: str, activation: str, size: int |
     graph = model.graph
     g = Builder(model)
     values = {str(v.name): v for v in graph.inputs} | {str(v.name): v for node in graph for v in node.outputs}
-    flat = g.op("Reshape", g.op("Cast", values[tensor], to=1), np.array([0, -1], dtype=np.int64))
+    flat = g.reshape(g.op("Cast", values[tensor], to=1), np.array([0, -1], dtype=np.int64))
     if activation == "sigmoid":
         flat = g.op("Sigmoid", flat)
     elif activation != "identity":

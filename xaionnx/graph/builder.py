@@ -165,6 +165,10 @@ class Builder:
         self.graph.append(node)
         return node.outputs[0] if outputs is None else tuple(node.outputs)
 
+    def reshape(self, value: Operand, sizes: Operand) -> ir.Value:
+        """The same numbers in other sizes: -1 stands for what the others leave, 0 for a size that stays."""
+        return self.op("Reshape", value, sizes)
+
     def constant(self, array: npt.ArrayLike, dtype: ir.DataType | None = None) -> ir.Value:
         """A weight of the graph with these numbers; the same value each time for the same numbers and type."""
         content = np.asarray(array)

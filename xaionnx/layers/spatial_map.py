@@ -135,17 +135,17 @@ class Field:
             first = g.op("Transpose", x, perm=[0, self._channel + 1, *rest]) if self._channel else x
             if "H" in self.axes.letters:
                 return first
-            return g.op("Reshape", first, np.array([0, self.shape[self._channel], *self.places], dtype=np.int64))
+            return g.reshape(first, np.array([0, self.shape[self._channel], *self.places], dtype=np.int64))
         if self.axes.before or self.axes.after:
             ends = (np.array([n], dtype=np.int64) for n in (self._patches.start, self._patches.stop, 1))
             x = g.op("Slice", x, *ends)
         turned = g.op("Transpose", x, perm=[0, 2, 1])
-        return g.op("Reshape", turned, np.array([0, self.shape[1], *self.places], dtype=np.int64))
+        return g.reshape(turned, np.array([0, self.shape[1], *self.places], dtype=np.int64))
 
     def emit_spread(self, g: Builder, maps: ir.Value, how: str) -> ir.Value:
         """Nodes for :meth:`spread` of (N, 1, h, w)."""
         if self.over is None:
-            return g.op("Reshape", maps, np.array([0, self.places[1]], dtype=np.int64))
+            return g.reshape(maps, np.array([0, self.places[1]], dtype=np.int64))
         # The matrices of numpy's face, where Resize would round places between two as it likes.
         kind = maps.dtype.numpy() if maps.dtype is not None else np.float32
         rows, columns = (matrix.astype(kind) for matrix in self._weights(how))

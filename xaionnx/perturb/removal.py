@@ -192,7 +192,7 @@ class _Partition(Removal):
         else:
             index = g.input(f"xaionnx_labels_{name}", np.int64, (labels.size,))
             weights = g.op("Gather", coalitions, index, axis=1)
-        return g.op("Reshape", weights, np.array([-1, *self._padded(name)], dtype=np.int64))
+        return g.reshape(weights, np.array([-1, *self._padded(name)], dtype=np.int64))
 
     def emit(self, g: Builder) -> dict[str, ir.Value]:
         coalitions = g.input("xaionnx_coalitions", np.float32, ("M", self.players.count))

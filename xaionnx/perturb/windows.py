@@ -49,7 +49,7 @@ class _Spatial(Removal):
             placed = [-1, *(1,) * (self.sample.array.ndim - 1), width]
         else:
             placed = [-1, 1, height, width] if axes[0] == 0 else [-1, height, width, 1]
-        return g.op("Reshape", mask, np.array(placed, dtype=np.int64))
+        return g.reshape(mask, np.array(placed, dtype=np.int64))
 
     def shared(self, draw: int) -> dict[str, Array]:
         name = self.sample.main

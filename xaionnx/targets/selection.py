@@ -163,7 +163,7 @@ class TargetSet:
         """Add nodes that compute the values (M, T) in the graph; see :meth:`feeds` for what they read."""
         parts: list[ir.Value] = []
         for number, group in enumerate(self._groups):
-            flat = g.op("Reshape", g.op("Cast", tensors[group.tensor], to=1), np.array([0, -1], dtype=np.int64))
+            flat = g.reshape(g.op("Cast", tensors[group.tensor], to=1), np.array([0, -1], dtype=np.int64))
             if group.activation == "sigmoid":
                 flat = g.op("Sigmoid", flat)
             elif group.activation != "identity":

@@ -90,9 +90,9 @@ def _turned(g: GradientBuilder, w: ir.Value, shape: Sequence[int], frame: Window
         if group == 1:
             w = g.op("Transpose", w, perm=[1, 0, *range(2, rank + 2)])
         else:
-            split = g.op("Reshape", w, g.ints(group, outer // group, inner, *kernel))
+            split = g.reshape(w, g.ints(group, outer // group, inner, *kernel))
             swapped = g.op("Transpose", split, perm=[0, 2, 1, *range(3, rank + 3)])
-            w = g.op("Reshape", swapped, g.ints(group * inner, outer // group, *kernel))
+            w = g.reshape(swapped, g.ints(group * inner, outer // group, *kernel))
     wide = [axis for axis in range(rank) if kernel[axis] > 1]
     if wide:
         backwards = g.ints(*[-1] * len(wide))
@@ -116,9 +116,9 @@ def _weights_back(
     x = g.pad(x, [0, 0, *cropped[0]], [0, 0, *cropped[1]])
     # (N, GC, ...) becomes (C, GN, ...): a group of the convolution sums over the samples of its channels.
     sizes = [size + a + b for size, a, b in zip(frame.size, *cropped, strict=True)]
-    split = g.op("Reshape", x, g.ints(-1, group, inner, *sizes))
+    split = g.reshape(x, g.ints(-1, group, inner, *sizes))
     turned = g.op("Transpose", split, perm=[2, 1, 0, *range(3, rank + 3)])
-    images = g.op("Reshape", turned, g.ints(inner, -1, *sizes)) if group > 1 else g.op("Squeeze", turned, g.ints(1))
+    images = g.reshape(turned, g.ints(inner, -1, *sizes)) if group > 1 else g.op("Squeeze", turned, g.ints(1))
     filters = g.op("Transpose", dy, perm=[1, 0, *range(2, rank + 2)])
     found = g.op(
         "Conv", images, filters, dilations=frame.strides, strides=frame.dilations, group=group, pads=[*begin, *end]

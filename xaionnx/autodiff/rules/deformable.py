@@ -39,15 +39,15 @@ def deform_conv(
     group, sets = node.attributes.get_int("group", 1), node.attributes.get_int("offset_group", 1)
     frame = window(g, node, g.sizes(w)[2:])
     channels, entries, positions = g.size(x, 1), int(np.prod(frame.kernel)), int(np.prod(frame.out))
-    filters = g.op("Reshape", w, g.ints(group, g.size(w, 0) // group, -1))
-    flat = g.op("Reshape", dy, g.ints(-1, group, g.size(w, 0) // group, positions))
+    filters = g.reshape(w, g.ints(group, g.size(w, 0) // group, -1))
+    flat = g.reshape(dy, g.ints(-1, group, g.size(w, 0) // group, positions))
     columns = g.ints(-1, sets, channels // sets, entries * positions)
     # What the target owes to each entry of the columns.
-    owed = g.op("Reshape", g.op("MatMul", g.op("Transpose", filters, perm=[0, 2, 1]), flat), columns)
-    places = g.op("Reshape", offset, g.ints(-1, sets, entries, 2, positions))
+    owed = g.reshape(g.op("MatMul", g.op("Transpose", filters, perm=[0, 2, 1]), flat), columns)
+    places = g.reshape(offset, g.ints(-1, sets, entries, 2, positions))
     lines = []
     for axis in range(2):
-        own = g.op("Reshape", g.op("Gather", places, np.int64(axis), axis=3), g.ints(-1, sets, 1, entries * positions))
+        own = g.reshape(g.op("Gather", places, np.int64(axis), axis=3), g.ints(-1, sets, 1, entries * positions))
         at = np.arange(frame.out[axis]) * frame.strides[axis] - frame.begin[axis]
         entry = np.arange(frame.kernel[axis]) * frame.dilations[axis]
         # (kH, kW, oH, oW), of which this axis has two.
@@ -56,7 +56,7 @@ def deform_conv(
         base = np.broadcast_to(grid, (*frame.kernel, *frame.out)).reshape(-1)
         moved = g.op("Add", own, g.constant(base, g.kind(x)))
         lines.append([padded(g, tap, frame.size[axis], "zeros", False) for tap in taps(g, moved, "linear")])
-    whole = g.op("Reshape", x, g.ints(-1, sets, channels // sets, int(np.prod(frame.size))))
+    whole = g.reshape(x, g.ints(-1, sets, channels // sets, int(np.prod(frame.size))))
     reads = []
     for row, column in itertools.product(*lines):
         index = g.op("Expand", flat_index(g, (row, column), frame.size), g.op("Shape", owed))
@@ -65,13 +65,13 @@ def deform_conv(
         slopes = (g.op("Mul", row.slope, column.weight), g.op("Mul", row.weight, column.slope))
         share = product(g, [row.weight, column.weight])
         reads.append(_Read(g.op("GatherElements", whole, index, axis=3), index, share, slopes))
-    scale = None if mask is None else g.op("Reshape", mask, g.ints(-1, sets, 1, entries * positions))
+    scale = None if mask is None else g.reshape(mask, g.ints(-1, sets, 1, entries * positions))
     scaled = owed if scale is None else g.op("Mul", owed, scale)
     gradients: list[Gradient] = [None] * len(node.inputs)
     if needed[0]:
         joined = g.op("Concat", *(g.op("Mul", scaled, read.share) for read in reads), axis=3)
         index = g.op("Concat", *(read.place for read in reads), axis=3)
-        empty = g.op("Reshape", g.zeros_like(x), g.op("Shape", whole))
+        empty = g.reshape(g.zeros_like(x), g.op("Shape", whole))
         gradients[0] = g.reshape_like(g.op("ScatterElements", empty, index, joined, axis=3, reduction="add"), x)
     if needed[1] or (mask is not None and needed[4]):
         met = g.op("Sum", *(g.op("Mul", read.value, read.share) for read in reads))
@@ -79,7 +79,7 @@ def deform_conv(
             gradients[4] = g.reshape_like(g.op("ReduceSum", g.op("Mul", owed, met), g.ints(2), keepdims=1), mask)
         if needed[1]:
             read_in = met if scale is None else g.op("Mul", met, scale)
-            rows = g.op("Reshape", read_in, g.ints(-1, group, channels // group * entries, positions))
+            rows = g.reshape(read_in, g.ints(-1, group, channels // group * entries, positions))
             products = g.op("MatMul", flat, g.op("Transpose", rows, perm=[0, 1, 3, 2]))
             gradients[1] = g.reshape_like(g.op("ReduceSum", products, g.ints(0), keepdims=0), w)
     if needed[2]:
@@ -87,7 +87,7 @@ def deform_conv(
         for axis in range(2):
             grown = g.op("Sum", *(g.op("Mul", read.value, read.slopes[axis]) for read in reads))
             total = g.op("ReduceSum", g.op("Mul", scaled, grown), g.ints(2), keepdims=1)
-            moves.append(g.op("Reshape", total, g.ints(-1, sets, entries, 1, positions)))
+            moves.append(g.reshape(total, g.ints(-1, sets, entries, 1, positions)))
         gradients[2] = g.reshape_like(g.op("Concat", *moves, axis=3), offset)
     if bias is not None and needed[3]:
         gradients[3] = g.op("ReduceSum", dy, g.ints(0, 2, 3), keepdims=0)

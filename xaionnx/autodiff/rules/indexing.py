@@ -31,7 +31,7 @@ def gather_elements(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient
 def gather_nd(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     x, index = _input(g, node, 0), _input(g, node, 1)
     rows = _rows(g, node, x, index, node.attributes.get_int("batch_dims", 0))
-    updates = g.op("Reshape", dy, g.ints(-1, rows.width))
+    updates = g.reshape(dy, g.ints(-1, rows.width))
     filled = g.op("ScatterElements", rows.matrix(g.zeros_like(x)), rows.positions, updates, axis=0, reduction="add")
     return g.reshape_like(filled, x)
 
@@ -124,7 +124,7 @@ class _Rows(NamedTuple):
     positions: ir.Value
 
     def matrix(self, value: ir.Value) -> ir.Value:
-        return self.g.op("Reshape", value, self.g.ints(-1, self.width))
+        return self.g.reshape(value, self.g.ints(-1, self.width))
 
 
 def _rows(g: GradientBuilder, node: ir.Node, data: ir.Value, index: ir.Value, batch_dims: int) -> _Rows:
@@ -144,8 +144,8 @@ def _rows(g: GradientBuilder, node: ir.Node, data: ir.Value, index: ir.Value, ba
         # An axis of the batch counts itself.
         length = g.op("Gather", g.shape_of(data), np.int64(axis))
         count = g.op("Mul", g.op("Range", np.int64(0), length, np.int64(1)), np.int64(strides[axis]))
-        row = g.op("Add", row, g.op("Reshape", count, g.ints(*(-1 if a == axis else 1 for a in range(rank)))))
-    column = g.op("Reshape", row, g.ints(-1, 1))
+        row = g.op("Add", row, g.reshape(count, g.ints(*(-1 if a == axis else 1 for a in range(rank)))))
+    column = g.reshape(row, g.ints(-1, 1))
     return _Rows(g, width, g.op("Expand", column, g.ints(1, width)))
 
 
@@ -173,7 +173,7 @@ def tile(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
         return dy
     if split.count(-1) > 1:
         raise g.refusal(node, "several of its axes follow the number of samples")
-    return g.op("ReduceSum", g.op("Reshape", dy, g.ints(*split)), g.ints(*repeated), keepdims=0)
+    return g.op("ReduceSum", g.reshape(dy, g.ints(*split)), g.ints(*repeated), keepdims=0)
 
 
 @unary("TopK")
@@ -193,7 +193,7 @@ def depth_to_space(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     x = _input(g, node, 0)
     block = node.attributes.get_int("blocksize", 1)
     channels, height, width = (g.size(x, axis) for axis in (1, 2, 3))
-    blocks = g.op("Reshape", dy, g.ints(-1, channels // block**2, height, block, width, block))
+    blocks = g.reshape(dy, g.ints(-1, channels // block**2, height, block, width, block))
     mode = node.attributes.get_string("mode", "DCR")
     return g.reshape_like(g.op("Transpose", blocks, perm=_FROM_PICTURE[mode]), x)
 
@@ -205,7 +205,7 @@ def space_to_depth(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     channels, height, width = (g.size(x, axis) for axis in (1, 2, 3))
     mode = node.attributes.get_string("mode", "DCR")
     depth = (block, block, channels) if mode == "DCR" else (channels, block, block)
-    blocks = g.op("Reshape", dy, g.ints(-1, *depth, height // block, width // block))
+    blocks = g.reshape(dy, g.ints(-1, *depth, height // block, width // block))
     return g.reshape_like(g.op("Transpose", blocks, perm=_TO_PICTURE[mode]), x)
 
 
@@ -224,11 +224,11 @@ def compress(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     known, zeros = g.constant_of(condition), g.zeros_like(x)
     if known is not None and not flat and g.shape(x)[axis] is not None:
         return g.select_back(dy, axis, np.flatnonzero(known), g.size(x, axis))
-    chosen = g.op("Reshape", g.op("NonZero", condition), g.ints(-1))
+    chosen = g.reshape(g.op("NonZero", condition), g.ints(-1))
     if flat:
-        filled = g.op("ScatterElements", g.op("Reshape", zeros, g.ints(-1)), chosen, dy)
+        filled = g.op("ScatterElements", g.reshape(zeros, g.ints(-1)), chosen, dy)
         return g.reshape_like(filled, x)
-    column = g.op("Reshape", chosen, g.ints(*(-1 if a == axis else 1 for a in range(rank))))
+    column = g.reshape(chosen, g.ints(*(-1 if a == axis else 1 for a in range(rank))))
     return g.op("ScatterElements", zeros, g.op("Expand", column, g.op("Shape", dy)), dy, axis=axis)
 
 
@@ -245,7 +245,7 @@ def one_hot(
     hot = g.op("OneHot", node.inputs[0], node.inputs[1], units, axis=node.attributes.get_int("axis", -1))
     on = g.op("ReduceSum", g.op("Mul", dy, hot), keepdims=0)
     off = g.op("Sub", g.op("ReduceSum", dy, keepdims=0), on)
-    return [None, None, g.op("Concat", *(g.op("Reshape", part, g.ints(1)) for part in (off, on)), axis=0)]
+    return [None, None, g.op("Concat", *(g.reshape(part, g.ints(1)) for part in (off, on)), axis=0)]
 
 
 @unary("MaxUnpool")
@@ -253,7 +253,7 @@ def max_unpool(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     if len(node.inputs) > 2 and node.inputs[2] is not None:
         # Whether the indices count in the shape given or in the one that follows from the strides is read both ways.
         raise g.refusal(node, "its output's shape is given")
-    return g.op("Gather", g.op("Reshape", dy, g.ints(-1)), node.inputs[1])
+    return g.op("Gather", g.reshape(dy, g.ints(-1)), node.inputs[1])
 
 
 def _equal(g: GradientBuilder, a: ir.Value, b: ir.Value) -> ir.Value:

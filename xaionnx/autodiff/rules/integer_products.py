@@ -144,7 +144,7 @@ def _conv_back(
     column = g.ints(-1, *[1] * (len(shape) - 1))
     wide = g.op("Cast", w, to=_KIND)
     if zero is not None:
-        wide = g.op("Sub", wide, g.op("Reshape", g.op("Cast", zero, to=_KIND), column))
+        wide = g.op("Sub", wide, g.reshape(g.op("Cast", zero, to=_KIND), column))
     if scale is not None:
-        wide = g.op("Mul", wide, g.op("Reshape", scale, column))
+        wide = g.op("Mul", wide, g.reshape(scale, column))
     return conv_back(g, dy, wide, shape, window(g, node, shape[2:]), node.attributes.get_int("group", 1))

@@ -144,7 +144,7 @@ def gather(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
         if any(size is None for size in g.shape(x)[axis + 1 :]):
             raise g.refusal(node, "an axis behind its indices follows the number of samples")
         around = [0] * axis, [g.size(x, a) for a in range(axis + 1, rank)]
-        dy = g.op("Reshape", dy, g.ints(*around[0], -1, *around[1]))
+        dy = g.reshape(dy, g.ints(*around[0], -1, *around[1]))
     if known is not None and g.shape(x)[axis] is not None:
         size = g.size(x, axis)
         flat = known.reshape(-1) % size
@@ -157,7 +157,7 @@ def gather(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
             return g.select_back(dy, axis, flat, size)
     column = [1] * rank
     column[axis] = -1
-    spread = g.op("Expand", g.op("Reshape", index, g.ints(*column)), g.op("Shape", dy))
+    spread = g.op("Expand", g.reshape(index, g.ints(*column)), g.op("Shape", dy))
     return g.op("ScatterElements", g.zeros_like(x), spread, dy, axis=axis, reduction="add")
 
 
@@ -196,5 +196,5 @@ def col2im(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
             len(places) * len(line), places.shape[1] * len(first)
         )
     padded = g.pad(dy, [0, 0, *pads[:rank]], [0, 0, *pads[rank:]])
-    flat = g.op("Reshape", padded, g.ints(0, 0, int(np.prod(wide))))
+    flat = g.reshape(padded, g.ints(0, 0, int(np.prod(wide))))
     return g.reshape_like(g.op("Gather", flat, g.constant(places), axis=2), x)

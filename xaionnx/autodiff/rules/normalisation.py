@@ -32,10 +32,10 @@ def batch_normalization(
     slope = g.op("Mul", scale, inverse)
     gradients: list[Gradient] = [None] * 5
     if needed[0]:
-        gradients[0] = g.op("Mul", dy, g.op("Reshape", slope, column))
+        gradients[0] = g.op("Mul", dy, g.reshape(slope, column))
     if any(needed[1:]):
         total = g.op("ReduceSum", dy, rest, keepdims=0)
-        centred = g.op("Sub", x, g.op("Reshape", mean, column))
+        centred = g.op("Sub", x, g.reshape(mean, column))
         h = g.op("Mul", g.op("ReduceSum", g.op("Mul", dy, centred), rest, keepdims=0), inverse)
         squared = g.op("Mul", inverse, inverse)
         gradients[1:] = [
@@ -91,7 +91,7 @@ def instance_normalization(
     dy = widened(g, dy, x)
     gradients: list[Gradient] = [None, None, None]
     if needed[0]:
-        u = g.op("Mul", dy, g.op("Reshape", widened(g, scale, x), g.ints(-1, *[1] * (rank - 2))))
+        u = g.op("Mul", dy, g.reshape(widened(g, scale, x), g.ints(-1, *[1] * (rank - 2))))
         gradients[0] = narrowed(g, _through(g, u, h, inverse, axes), x)
     if needed[1]:
         gradients[1] = narrowed(g, g.op("ReduceSum", g.op("Mul", dy, h), rest, keepdims=0), scale)
@@ -110,22 +110,20 @@ def group_normalization(
     # Three axes, N G and the numbers of a group, serve any rank.
     groups = node.attributes.get_int("num_groups", 1)
     grouped = g.ints(0, groups, -1)
-    h, inverse = standardised(
-        g, g.op("Reshape", widened(g, x, x), grouped), [2], node.attributes.get_float("epsilon", 1e-5)
-    )
+    h, inverse = standardised(g, g.reshape(widened(g, x, x), grouped), [2], node.attributes.get_float("epsilon", 1e-5))
     wide = widened(g, dy, x)
     by_channel = (g.graph.opset_imports.get("") or 0) >= SCALE_A_CHANNEL
     # The same numbers with the axis that the scale counts second: channels, or groups.
     counted = g.ints(0, g.size(x, 1) if by_channel else groups, -1)
-    wide = g.op("Reshape", wide, counted)
+    wide = g.reshape(wide, counted)
     gradients: list[Gradient] = [None, None, None]
     if needed[0]:
-        u = g.op("Mul", wide, g.op("Reshape", widened(g, scale, x), g.ints(-1, 1)))
+        u = g.op("Mul", wide, g.reshape(widened(g, scale, x), g.ints(-1, 1)))
         if by_channel:
-            u = g.op("Reshape", u, grouped)
+            u = g.reshape(u, grouped)
         gradients[0] = g.reshape_like(narrowed(g, _through(g, u, h, inverse, [2]), x), x)
     if needed[1]:
-        along = g.op("Mul", wide, g.op("Reshape", h, counted) if by_channel else h)
+        along = g.op("Mul", wide, g.reshape(h, counted) if by_channel else h)
         gradients[1] = narrowed(g, g.op("ReduceSum", along, g.ints(0, 2), keepdims=0), scale)
     if needed[2]:
         gradients[2] = narrowed(g, g.op("ReduceSum", wide, g.ints(0, 2), keepdims=0), bias)
@@ -228,12 +226,12 @@ def scaled(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> tuple[ir.Value, l
         axes = list(range(node.attributes.get_int("axis", -1) % rank, rank))
         return g.op("Mul", u, scale), axes, None
     if node.op_type == "InstanceNormalization":
-        return g.op("Mul", u, g.op("Reshape", scale, g.ints(-1, *[1] * (rank - 2)))), list(range(2, rank)), None
+        return g.op("Mul", u, g.reshape(scale, g.ints(-1, *[1] * (rank - 2)))), list(range(2, rank)), None
     groups = node.attributes.get_int("num_groups", 1)
     a_channel = (g.graph.opset_imports.get("") or 0) >= SCALE_A_CHANNEL
     counted, grouped = g.ints(0, g.size(x, 1) if a_channel else groups, -1), g.ints(0, groups, -1)
-    u = g.op("Mul", g.op("Reshape", u, counted), g.op("Reshape", scale, g.ints(-1, 1)))
-    return g.op("Reshape", u, grouped), [2], grouped
+    u = g.op("Mul", g.reshape(u, counted), g.reshape(scale, g.ints(-1, 1)))
+    return g.reshape(u, grouped), [2], grouped
 
 
 def standardised(g: GradientBuilder, x: ir.Value, axes: Sequence[int], epsilon: float) -> tuple[ir.Value, ir.Value]:

@@ -33,8 +33,8 @@ def max_pool(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
         node.attributes.pop("storage_order", None)
         index = g.further_output(node, 1, ir.DataType.INT64)
     flat = g.ints(-1)
-    empty = g.op("Reshape", g.zeros_like(x), flat)
-    filled = g.op("ScatterElements", empty, g.op("Reshape", index, flat), g.op("Reshape", dy, flat), reduction="add")
+    empty = g.reshape(g.zeros_like(x), flat)
+    filled = g.op("ScatterElements", empty, g.reshape(index, flat), g.reshape(dy, flat), reduction="add")
     return g.reshape_like(filled, x)
 
 
@@ -77,7 +77,7 @@ def _repeated(g: GradientBuilder, dy: ir.Value, x: ir.Value, frame: Window) -> i
     channels = g.size(x, 1)
     split = itertools.chain.from_iterable((n, 1) for n in frame.out)
     tiles = itertools.chain.from_iterable((1, k) for k in frame.kernel)
-    shaped = g.op("Reshape", dy, g.ints(-1, channels, *split))
+    shaped = g.reshape(dy, g.ints(-1, channels, *split))
     return g.reshape_like(g.op("Expand", shaped, g.ints(1, 1, *tiles)), x)
 
 

@@ -168,6 +168,6 @@ def _along(
         size = g.size(x, axis)
         return g.op("Gather", wide, g.constant(np.arange(size, dtype=np.int64) // block), axis=axis)
     if g.rank(value) == 0 or math.prod(g.sizes(value)) == 1:
-        return g.op("Reshape", wide, g.constant(np.zeros(0, dtype=np.int64)))
+        return g.reshape(wide, g.constant(np.zeros(0, dtype=np.int64)))
     axis %= rank
-    return g.op("Reshape", wide, g.ints(*(-1 if a == axis else 1 for a in range(rank))))
+    return g.reshape(wide, g.ints(*(-1 if a == axis else 1 for a in range(rank))))

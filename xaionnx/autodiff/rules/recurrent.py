@@ -259,7 +259,7 @@ def _valid(g: GradientBuilder, node: ir.Node, count: int) -> ir.Value | None:
     if lengths is None or (known is not None and np.all(known == count)):
         return None
     steps = g.constant(np.arange(count, dtype=np.int32).reshape(-1, 1, 1))
-    return g.op("Less", steps, g.op("Reshape", lengths, g.ints(1, -1, 1)))
+    return g.op("Less", steps, g.reshape(lengths, g.ints(1, -1, 1)))
 
 
 def _given(g: GradientBuilder, node: ir.Node, index: int) -> ir.Value:

@@ -105,7 +105,7 @@ def _summed(g: GradientBuilder, x: ir.Value, dy: ir.Value, axes: Sequence[_Axis]
         if axis in times:
             blocks.append(len(split))
             split.append(times[axis])
-    return g.op("ReduceSum", g.op("Reshape", dy, g.ints(*split)), g.ints(*blocks), keepdims=0)
+    return g.op("ReduceSum", g.reshape(dy, g.ints(*split)), g.ints(*blocks), keepdims=0)
 
 
 def _measured(g: GradientBuilder, node: ir.Node, x: ir.Value, entry: _Axis, kind: ir.DataType) -> ir.Value:
@@ -153,4 +153,4 @@ def _measured(g: GradientBuilder, node: ir.Node, x: ir.Value, entry: _Axis, kind
         mode=read.get_string("mode", "nearest"),
         nearest_mode=read.get_string("nearest_mode", "round_prefer_floor"),
     )
-    return g.op("Reshape", measured, g.ints(size, out))
+    return g.reshape(measured, g.ints(size, out))

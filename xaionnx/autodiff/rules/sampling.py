@@ -42,7 +42,7 @@ def grid_sample(
     channels, *sizes = (g.size(x, axis) for axis in range(1, rank + 2))
     places = math.prod(g.size(grid, axis) for axis in range(1, rank + 1))
     kind = x.dtype or ir.DataType.FLOAT
-    flat_grid = g.op("Reshape", grid, g.ints(-1, 1, places, rank))
+    flat_grid = g.reshape(grid, g.ints(-1, 1, places, rank))
     lines = []
     for axis, size in enumerate(sizes):
         # The grid names the last axis first.
@@ -52,7 +52,7 @@ def grid_sample(
         at = g.op("Mul", g.op("Add", unit, 1.0), _spread(size, aligned))
         at = at if aligned else g.op("Sub", at, 0.5)
         lines.append([padded(g, tap, size, padding, aligned) for tap in taps(g, at, mode)])
-    flat = g.op("Reshape", dy, g.ints(-1, channels, places))
+    flat = g.reshape(dy, g.ints(-1, channels, places))
     corners = list(itertools.product(*lines))
     indices = [flat_index(g, corner, sizes) for corner in corners]
     gradients: list[Gradient] = [None, None]
@@ -60,11 +60,11 @@ def grid_sample(
         updates = [g.op("Mul", flat, product(g, [tap.weight for tap in corner])) for corner in corners]
         joined = g.op("Concat", *updates, axis=2)
         index = g.op("Expand", g.op("Concat", *indices, axis=2), g.op("Shape", joined))
-        empty = g.op("Reshape", g.zeros_like(x), g.ints(-1, channels, math.prod(sizes)))
+        empty = g.reshape(g.zeros_like(x), g.ints(-1, channels, math.prod(sizes)))
         filled = g.op("ScatterElements", empty, index, joined, axis=2, reduction="add")
         gradients[0] = g.reshape_like(filled, x)
     if needed[1] and mode != "nearest":
-        flat_x = g.op("Reshape", x, g.ints(-1, channels, math.prod(sizes)))
+        flat_x = g.reshape(x, g.ints(-1, channels, math.prod(sizes)))
         parts: list[list[ir.Value]] = [[] for _ in sizes]
         for corner, index in zip(corners, indices, strict=True):
             read = g.op("GatherElements", flat_x, g.op("Expand", index, g.op("Shape", flat)), axis=2)
@@ -171,8 +171,8 @@ def affine_grid(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     shape = g.ints(columns, 1, *sizes)
     aligned = node.attributes.get_int("align_corners", 0)
     grids = g.op("AffineGrid", g.constant(units, kind), shape, align_corners=aligned)
-    base = g.op("Reshape", g.op("Gather", grids, np.int64(0), axis=rows + 1), g.ints(columns, math.prod(sizes)))
-    flat = g.op("Reshape", dy, g.ints(-1, math.prod(sizes), rows))
+    base = g.reshape(g.op("Gather", grids, np.int64(0), axis=rows + 1), g.ints(columns, math.prod(sizes)))
+    flat = g.reshape(dy, g.ints(-1, math.prod(sizes), rows))
     # (columns, P) times (N, P, rows), turned.
     return g.op("Transpose", g.op("MatMul", base, flat), perm=[0, 2, 1])
 
@@ -202,15 +202,13 @@ def roi_align(
     columns = _bin_shares(g, node, regions, 0, bins[1], ratio, width)
     # (R, C, P, W), and then the regions' bins of one channel as rows of a matrix (C, R P, W).
     along = g.op("MatMul", dy, g.op("Unsqueeze", columns, g.ints(1)))
-    along = g.op("Reshape", g.op("Transpose", along, perm=[1, 0, 2, 3]), g.ints(channels, -1, width))
+    along = g.reshape(g.op("Transpose", along, perm=[1, 0, 2, 3]), g.ints(channels, -1, width))
     count = g.op("Range", np.int64(0), g.op("Gather", g.op("Shape", x), np.int64(0), axis=0), np.int64(1))
     own = g.op("Equal", g.op("Unsqueeze", count, g.ints(1)), g.op("Unsqueeze", images, g.ints(0)))
     own = g.op("Unsqueeze", g.op("Cast", own, to=g.kind(x)), g.ints(2, 3))
     # (N, R, P, H): the rows of the regions of each image.
     mine = g.op("Mul", own, g.op("Unsqueeze", rows, g.ints(0)))
-    mine = g.op(
-        "Transpose", g.op("Reshape", mine, g.op("Concat", _lead(g, x), g.ints(-1, height), axis=0)), perm=[0, 2, 1]
-    )
+    mine = g.op("Transpose", g.reshape(mine, g.op("Concat", _lead(g, x), g.ints(-1, height), axis=0)), perm=[0, 2, 1])
     return [g.op("MatMul", g.op("Unsqueeze", mine, g.ints(1)), g.op("Unsqueeze", along, g.ints(0))), None, None]
 
 
@@ -239,4 +237,4 @@ def _bin_shares(
     away = g.op("Abs", g.op("Sub", g.op("Unsqueeze", at, g.ints(2)), g.constant(np.arange(size), kind)))
     shares = g.op("Max", g.op("Sub", 1.0, away), 0.0)
     shares = g.op("Where", g.op("Unsqueeze", inside, g.ints(2)), shares, 0.0)
-    return g.op("ReduceMean", g.op("Reshape", shares, g.ints(-1, bins, ratio, size)), g.ints(2), keepdims=0)
+    return g.op("ReduceMean", g.reshape(shares, g.ints(-1, bins, ratio, size)), g.ints(2), keepdims=0)

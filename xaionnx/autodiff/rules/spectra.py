@@ -71,7 +71,7 @@ def stft(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     filters = g.constant(waves.reshape(2 * bins, parts, length), kind)
     if window is not None:
         filters = g.op("Mul", filters, window)
-    columns = g.op("Reshape", g.op("Transpose", dy, perm=[0, 2, 3, 1]), g.ints(-1, 2 * bins, frames))
+    columns = g.reshape(g.op("Transpose", dy, perm=[0, 2, 3, 1]), g.ints(-1, 2 * bins, frames))
     hop = int(step)
     signal = g.op("ConvTranspose", columns, filters, strides=[hop])
     rest = g.size(x, 1) - (frames - 1) * hop - length
@@ -89,7 +89,7 @@ def determinant(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
         return g.reshape_like(dy, x)
     rows = np.array([[i for i in range(n) if i != left_out] for left_out in range(n)])
     places = rows[:, None, :, None] * n + rows[None, :, None, :]
-    flat = g.op("Reshape", x, g.ints(*[0] * (rank - 2), n * n))
+    flat = g.reshape(x, g.ints(*[0] * (rank - 2), n * n))
     minors = g.op("Det", g.op("Gather", flat, g.constant(places), axis=rank - 2))
     signs = g.constant((-1.0) ** np.add.outer(np.arange(n), np.arange(n)), g.kind(x))
     return g.op("Mul", dy, g.op("Mul", minors, signs))

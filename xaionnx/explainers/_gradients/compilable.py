@@ -89,7 +89,7 @@ def total(g: Builder, values: Mapping[str, ir.Value], like: ir.Value) -> ir.Valu
     """The sum (N,) of the values over all elements of all inputs, in the type of ``like``."""
     parts = []
     for value in values.values():
-        flat = g.op("Reshape", value, np.array([0, -1], dtype=np.int64))
+        flat = g.reshape(value, np.array([0, -1], dtype=np.int64))
         part = g.op("ReduceSum", flat, np.array([1]), keepdims=0)
         parts.append(part if like.dtype in (None, part.dtype) else g.op("Cast", part, to=like.dtype))
     return parts[0] if len(parts) == 1 else g.op("Sum", *parts)

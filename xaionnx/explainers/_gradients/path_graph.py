@@ -68,7 +68,7 @@ class PathGraph:
             share = self.shares.astype(start.dtype).reshape(1, -1, *(1,) * (start.ndim - 2))
             points = g.op("Add", start, g.op("Mul", share, g.op("Sub", value, start)))
             ends = g.op("Expand", start[:, 0], g.op("Shape", value))
-            parts = [value, *(g.op("Reshape", part, self._sizes(name, -1)) for part in (points, ends))]
+            parts = [value, *(g.reshape(part, self._sizes(name, -1)) for part in (points, ends))]
             placed[name] = g.op("Concat", *parts, axis=0)
         return Rows(1 + self.draws * (len(self.shares) + 1), placed)
 
@@ -78,14 +78,14 @@ class PathGraph:
         steps, last = len(self.shares), 1 + self.draws * len(self.shares)
         for name, slopes in traced.gradients.items():
             start = self._start(name)
-            blocks = g.op("Reshape", slopes, self._sizes(name, traced.blocks, -1))
+            blocks = g.reshape(slopes, self._sizes(name, traced.blocks, -1))
             inner = g.op("Slice", blocks, np.array([1]), np.array([last]), _FIRST)
-            points = g.op("Reshape", inner, self._sizes(name, self.draws, steps, -1))
+            points = g.reshape(inner, self._sizes(name, self.draws, steps, -1))
             weights = self.weights.astype(start.dtype).reshape(1, -1, *(1,) * (start.ndim - 1))
             summed = g.op("ReduceSum", g.op("Mul", points, weights), np.array([1]), keepdims=0)
             owed = g.op("Mul", summed, g.op("Sub", traced.x[name], start))
             values[name] = g.op("ReduceMean", owed, _FIRST, keepdims=0)
-        target = g.op("Reshape", traced.target, np.array([traced.blocks, -1], dtype=np.int64))
+        target = g.reshape(traced.target, np.array([traced.blocks, -1], dtype=np.int64))
         baseline = g.op("Slice", target, np.array([last]), np.array([traced.blocks]), _FIRST)
         change = g.op(
             "Sub", g.op("Gather", target, np.array(0), axis=0), g.op("ReduceMean", baseline, _FIRST, keepdims=0)

@@ -63,7 +63,7 @@ class Channel(Target):
         each, count = first.indices.shape[1], output.shape[1]
 
         def follow(g: Builder, scores: ir.Value, named: ir.Value | None) -> ElementWeights:
-            shaped = g.op("Reshape", scores, np.array([-1, count, each], dtype=np.int64))
+            shaped = g.reshape(scores, np.array([-1, count, each], dtype=np.int64))
             means = g.op("ReduceMean", shaped, np.array([2], dtype=np.int64), keepdims=0)
             channels = one_hot(g, g.op("ArgMax", means, axis=1, keepdims=0), count)
             one = g.op("Gather", channels, np.arange(count * each, dtype=np.int64) // each, axis=1)
