@@ -37,7 +37,8 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
     files.append(File.generated(config, "gallery.md", content=methods.gallery()))
     files.append(File.generated(config, "methods/index.md", content=methods.index()))
     for page, source in ROOT_PAGES.items():
-        files.append(File.generated(config, page, content=(methods.ROOT / source).read_text(encoding="utf-8")))
+        text = (methods.ROOT / source).read_text(encoding="utf-8").replace("](docs/", "](")
+        files.append(File.generated(config, page, content=text))
     for name in discovery.methods():
         files.append(File.generated(config, f"methods/{name}.md", content=methods.page(name)))
     for file in [file for file in files if file.src_uri.endswith(".ipynb")]:
