@@ -20,7 +20,9 @@ from xaionnx.explainer import Explainer
 from xaionnx.explanation import Explanation
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.perturb.features import Features
+from xaionnx.runtime import progress
 from xaionnx.runtime.model import Model
+from xaionnx.runtime.progress import show_progress
 from xaionnx.targets.target import Target
 from xaionnx.typing import InputLike, ModelLike, TargetLike
 from xaionnx.version import __version__
@@ -51,6 +53,7 @@ __all__ = [
     "__version__",
     "compile",
     "explain",
+    "show_progress",
 ]
 
 
@@ -100,7 +103,8 @@ def explain(
     """
     explainer = discovery.configured(method, settings)
     opened = model if isinstance(model, Model) else Model.load(model)
-    return explainer.attribute(opened, x, target)
+    with progress.bar():
+        return explainer.attribute(opened, x, target)
 
 
 # Loaded when they are asked for: who explains by removal waits for no rules of gradients.

@@ -6,10 +6,19 @@ reported, and nothing costs, where nobody listens.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import importlib
+import sys
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Protocol
+from typing import Any, Final, Protocol
+
+DELAY: Final = 2.0
+"""Seconds before a bar appears: what is done sooner needs none."""
+
+# Seconds between two drawings: a notebook keeps each until the next.
+_PAUSE: Final = 0.25
 
 
 class Listener(Protocol):
@@ -60,3 +69,88 @@ def advance(evaluations: int) -> None:
     listener = _listener.get()
     if listener is not None:
         listener.advance(evaluations)
+
+
+_shown: bool | None = None
+
+
+def show_progress(shown: bool | None = None) -> None:
+    """Say where :func:`xaionnx.explain` draws a bar for work of more than two seconds.
+
+    Parameters
+    ----------
+    shown : bool, optional
+        True: in notebooks and, as a line on stderr, everywhere else. False: nowhere. None, as it is at the start: in
+        notebooks alone.
+
+    Examples
+    --------
+    >>> show_progress(False)
+    >>> show_progress()
+    """
+    global _shown  # noqa: PLW0603 - one switch for the process
+    _shown = shown
+
+
+@contextmanager
+def bar() -> Iterator[None]:
+    """Draw the evaluations made inside the block where :func:`show_progress` says so and nobody else listens."""
+    notebook = _notebook()
+    if _listener.get() is not None or _shown is False or (_shown is None and notebook is None):
+        yield
+        return
+    drawn = _Bar(_on_stderr if notebook is None else notebook)
+    try:
+        with listening(drawn):
+            yield
+    finally:
+        drawn.clear()
+
+
+class _Bar:
+    """Counts evaluations, and after a while draws how many are done; ``draw(done, total)`` of nothing clears it."""
+
+    def __init__(self, draw: Callable[[int, int], None]) -> None:
+        self._draw, self._done, self._expected = draw, 0, 0
+        self._next = time.perf_counter() + DELAY
+        self._visible = False
+
+    def expect(self, evaluations: int) -> None:
+        self._expected += evaluations
+
+    def advance(self, evaluations: int) -> None:
+        self._done += evaluations
+        if time.perf_counter() >= self._next:
+            self._draw(self._done, max(self._done, self._expected))
+            self._visible, self._next = True, time.perf_counter() + _PAUSE
+
+    def clear(self) -> None:
+        if self._visible:
+            self._draw(0, 0)
+
+
+def _notebook() -> Callable[[int, int], None] | None:
+    """What draws in the notebook that this runs in; None elsewhere, as in a terminal of IPython."""
+    if "IPython" not in sys.modules:
+        return None
+    shell = importlib.import_module("IPython").get_ipython()
+    if getattr(shell, "kernel", None) is None:
+        return None
+    display = importlib.import_module("IPython.display")
+    handle: Any = None  # IPython has no types
+
+    def draw(done: int, total: int) -> None:
+        nonlocal handle
+        page = f'<progress value="{done}" max="{total}"></progress> {done:,} of {total:,} evaluations' if total else ""
+        if handle is None:
+            handle = display.display(display.HTML(page), display_id=True)
+        else:
+            handle.update(display.HTML(page))
+
+    return draw
+
+
+def _on_stderr(done: int, total: int) -> None:
+    text = f"{done:,} of {total:,} evaluations" if total else ""
+    sys.stderr.write(f"\r{text:<50}" + ("" if total else "\r"))
+    sys.stderr.flush()
