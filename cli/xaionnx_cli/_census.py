@@ -20,6 +20,7 @@ from xaionnx.runtime.model import Model
 from xaionnx.runtime.tensors import TensorInfo
 from xaionnx.typing import Document
 from xaionnx_cli._report import plain
+from xaionnx_cli._words import for_shell
 
 _SOME = 12
 # Shapes are inferred from a serialised copy; a larger graph would not fit into one message.
@@ -228,13 +229,14 @@ def lines(model: Model, told: Document, every: bool) -> Iterator[str]:
     yield f"can be explained with     {', '.join(possible) or 'no method'}"
     sloped = [v for v in told["methods"] if v["possible"] and v.get("gradient") == "finite_differences"]
     if sloped:
-        yield f"by finite differences     {', '.join(v['method'] for v in sloped)}: {plain(sloped[0]['remark'])}"
+        remark = plain(for_shell(sloped[0]["remark"]))
+        yield f"by finite differences     {', '.join(v['method'] for v in sloped)}: {remark}"
     refused: dict[str, list[str]] = {}
     for verdict in told["methods"]:
         if not verdict["possible"]:
             refused.setdefault(verdict["reason"], []).append(verdict["method"])
     for reason, names in refused.items():
-        yield f"cannot be explained with  {', '.join(names)}: {plain(reason)}"
+        yield f"cannot be explained with  {', '.join(names)}: {plain(for_shell(reason))}"
 
 
 def _attention_lines(found: list[Document], every: bool) -> Iterator[str]:

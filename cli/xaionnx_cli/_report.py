@@ -20,6 +20,7 @@ from xaionnx.targets.scores import unnormalised
 from xaionnx.targets.selection import TargetTerm
 from xaionnx.targets.target import Target
 from xaionnx.typing import Array, Document
+from xaionnx_cli._likely import likely
 
 _SHOWN_CLASSES = 5
 _SHOWN_FEATURES = 10
@@ -84,15 +85,15 @@ def no_classes(model: Model, tensor: str, shape: Sequence[object]) -> ParameterE
     """The error for an output that has no top class; ``shape`` is without the batch axis."""
     return ParameterError(
         f"Output '{tensor}' of {model.name} is ({', '.join(map(str, ('N', *shape)))}), not one axis of classes. "
-        "Say what to explain: --target region, sum, channel:K or element:I,J,..."
+        f"{likely(model, tensor, shape)}"
     )
 
 
 def refuse_no_classes(model: Model, tensor: str) -> None:
     """Raise :func:`no_classes` where the model tells that an output has no top class to explain."""
     shape = model.output(tensor).shape[1:]
-    sizes = [size for size in shape if isinstance(size, int)]
-    if len(sizes) == len(shape) and not _are_classes(sizes):
+    # A size that is not told may be 1.
+    if sum(isinstance(size, int) and size != 1 for size in shape) > 1:
         raise no_classes(model, tensor, shape)
 
 

@@ -20,6 +20,7 @@ from xaionnx_cli._destination import Destination
 from xaionnx_cli._options import Options
 from xaionnx_cli._report import Score, plain
 from xaionnx_cli._samples import Sample
+from xaionnx_cli._words import for_shell
 
 # Of more inputs than these the features are not listed; the record holds them.
 _FEW = 5
@@ -214,7 +215,7 @@ class Results:
     def refuse(self, name: str, row: int | None, error: DataError) -> None:
         """Leave an input out."""
         self.errors.append(error)
-        self.refused.append({"input": name, "row": row, "message": str(error)})
+        self.refused.append({"input": name, "row": row, "message": for_shell(str(error))})
 
     def note(self, text: str) -> None:
         """Tell once of what was converted or left undone."""

@@ -14,6 +14,7 @@ from xaionnx.errors import DataError, UsageError
 from xaionnx.explainer import Explainer
 from xaionnx.explanation import Explanation
 from xaionnx.runtime.model import Model
+from xaionnx.targets.kinds.top import Top
 from xaionnx_cli import _progress, _report, _samples, _targets
 from xaionnx_cli._batches import Batches, stacked
 from xaionnx_cli._destination import Destination
@@ -54,7 +55,7 @@ class _Job:
         known = [info.name for info in self.model.outputs]
         usual = self.target or method.default_target(self.model)
         scores = self.model.output(options.output if options.output in known else None).name
-        if usual is None:
+        if usual is None or isinstance(usual, Top):
             _report.refuse_no_classes(self.model, scores)
         self.report = _report.TopClasses(scores)
         self.results = Results(self.model, method.name(), destination, options)

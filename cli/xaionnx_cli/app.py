@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from xaionnx.typing import Document
-
 if TYPE_CHECKING:
     from xaionnx.errors import XaionnxError
+    from xaionnx.typing import Document
 
 UNFINISHED, _INTERRUPTED, _BROKEN_PIPE = 2, 130, 141
 
@@ -83,7 +82,10 @@ class Application(click.Group):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return _BROKEN_PIPE, ""
         except _refusals() as refusal:
-            return refusal.exit_code, str(refusal)
+            # Imported late, as it is of no use where nothing is refused.
+            from xaionnx_cli._words import for_shell
+
+            return refusal.exit_code, for_shell(str(refusal))
 
 
 class _Interrupted(Exception):

@@ -6,10 +6,12 @@ import json
 import shutil
 import sys
 import textwrap
+from typing import TYPE_CHECKING
 
 import click
 
-from xaionnx.typing import Document
+if TYPE_CHECKING:
+    from xaionnx.typing import Document
 
 
 def table() -> list[Document]:

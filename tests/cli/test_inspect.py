@@ -143,7 +143,7 @@ def test_a_model_without_scores_says_why(run, tmp_path):
     methods = ", ".join(discovery.methods())
     assert (
         f"cannot be explained with  {methods}: No output of m.onnx holds scores: y (1,) int64. "
-        "Name an internal tensor to explain with output=...\n"
+        "Name an internal tensor to explain with --output\n"
     ) in text
     assert "batch   fixed at 1: made free where the answers stay the same, else one sample at a time\n" in text
     assert "(guessed from the shapes, as there is no .toml beside the model)\n" in text

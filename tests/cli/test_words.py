@@ -1,0 +1,57 @@
+"""Messages of the library in the words of the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from xaionnx_cli._words import for_shell
+
+from xaionnx.errors import ParameterError
+from xaionnx.runtime.model import Model
+from xaionnx.targets.resolve import resolve
+
+MODELS = Path(__file__).resolve().parents[2] / "models"
+
+
+@pytest.mark.parametrize(
+    ("said", "typed"),
+    [
+        ("Use Target.index with one int an axis.", "Use --target element:I,J,... with one int an axis."),
+        ("Explain Target.probability instead.", "Explain --target probability[:CLASS] instead."),
+        ("Use Target.sum.", "Use --target sum."),
+        ("Name a tensor with output=...", "Name a tensor with --output"),
+        ("Name a tensor with output=.", "Name a tensor with --output."),
+        ("or choose gradient='finite_differences:random:500'", "or choose --gradient finite_differences:random:500"),
+        ("surrogate='ridge' with alpha=0 is", "--surrogate ridge with --alpha 0 is"),
+        ("Give max_steps=64.", "Give --max-steps 64."),
+        ("Set relu=False or absolute=True.", "Set --no-relu or --absolute."),
+        ("The 'steps' parameter of Saliency must be an int.", "--steps must be an int."),
+        ("The 'target' parameter must be an int in [0, 9].", "--target must be an int in [0, 9]."),
+        ("Raise timeout_s, or lower the batch size.", "Raise --timeout, or lower the batch size."),
+        # These are no parameters: a field of a spec, an assignment in quotes, a path, a class that is not a target's.
+        ("The 'size' parameter of InputSpec must be two ints.", "The 'size' parameter of InputSpec must be two ints."),
+        ("There is no file 'a/step=3.png'.", "There is no file 'a/step=3.png'."),
+        ("Target.of takes it.", "Target.of takes it."),
+        ("relu=False, or --no-relu, shows them.", "relu=False, or --no-relu, shows them."),
+    ],
+)
+def test_what_can_be_typed(said, typed):
+    assert for_shell(said) == typed
+
+
+def test_python_keeps_its_own_words():
+    model = Model.load(MODELS / "selfie_segmentation.onnx")
+    with pytest.raises(ParameterError, match=r"Use Target\.index with one int an axis, Target\.region, "):
+        resolve(3, model, {"input": np.zeros((1, 256, 256, 3), np.float32)})
+
+
+def test_the_command_line_translates(run):
+    model, photo = MODELS / "selfie_segmentation.onnx", MODELS / "photos" / "cat.png"
+    refused = run("explain", "saliency", model, photo, "-t", "3")
+    assert refused.exit_code == 2
+    assert refused.stderr == (
+        "xaionnx: Tensor 'mask' has the shape (N, 256, 256, 1), not one axis of classes. Use --target element:I,J,... "
+        "with one int an axis, --target region[:THRESHOLD], --target channel[:K] or --target sum.\n"
+    )
