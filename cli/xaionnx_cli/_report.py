@@ -20,7 +20,7 @@ from xaionnx.targets.scores import unnormalised
 from xaionnx.targets.selection import TargetTerm
 from xaionnx.targets.target import Target
 from xaionnx.typing import Array, Document
-from xaionnx_cli._likely import likely
+from xaionnx_cli._likely import Size, likely
 
 _SHOWN_CLASSES = 5
 _SHOWN_FEATURES = 10
@@ -81,7 +81,7 @@ def _are_classes(shape: Sequence[int]) -> bool:
     return len(shape) <= 1 or math.prod(shape) == max(shape)
 
 
-def no_classes(model: Model, tensor: str, shape: Sequence[object]) -> ParameterError:
+def no_classes(model: Model, tensor: str, shape: Sequence[Size]) -> ParameterError:
     """The error for an output that has no top class; ``shape`` is without the batch axis."""
     return ParameterError(
         f"Output '{tensor}' of {model.name} is ({', '.join(map(str, ('N', *shape)))}), not one axis of classes. "
