@@ -1,5 +1,7 @@
 """Targets that a graph follows by itself, against those that are resolved for a batch."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import onnxruntime
 import pytest
@@ -13,6 +15,7 @@ from xaionnx import Target, compilation
 from xaionnx.errors import ParameterError
 from xaionnx.targets.in_graph import Chosen
 from xaionnx.targets.kinds.top import Top
+from xaionnx.targets.selection import TargetTerm
 
 CLASSES = 10
 
@@ -44,6 +47,8 @@ def test_every_target_in_a_graph(digits, x, target):
     [
         Target.channel("h"),
         Target.channel("h", 1),
+        Target.channel("h", peak=True),
+        Target.channel("h", 1, peak=True),
         Target.region(np.eye(4, dtype=bool), channel=1),
         Target.region(threshold=0.2, channel=0),
         Target.index((1, 2, 3)),
@@ -101,3 +106,20 @@ def test_a_class_that_is_named_at_each_run(digits, x):
 def test_targets_that_no_file_can_hold(digits, target, words):
     with pytest.raises(ParameterError, match=words):
         compilation.compile(digits, "saliency", target)
+
+
+@dataclass(frozen=True)
+class Lead(Target):
+    """The highest score less the second, without nodes of a graph for it."""
+
+    output: str | None = None
+
+    def picks(self, output, model):
+        order = np.argsort(-output, axis=1, kind="stable")[:, :2]
+        signs = np.tile([1.0, -1.0], (len(order), 1))
+        return [TargetTerm(self.tensor(model), "identity", order, signs, ("lead",) * len(order))]
+
+
+def test_elements_that_are_found_for_each_sample_are_not_frozen(digits):
+    with pytest.raises(ParameterError, match="the elements of the target 'lead' are found for each sample"):
+        compilation.compile(digits, "saliency", Lead())

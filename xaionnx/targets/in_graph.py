@@ -7,7 +7,7 @@ a region of answers that were not known when the graph was made.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
@@ -95,9 +95,24 @@ def one_each() -> ParameterError:
     )
 
 
-def constant(terms: Sequence[TargetTerm], output: Array) -> Aim:
-    """The weighted sum that one target has for one sample, for all samples; ``output`` is its tensor (1, ...)."""
-    [term] = terms
+def constant(target: Target, model: Model, output: Array) -> Aim:
+    """The weighted sum of elements that are the same for every sample; ``output`` is the target's tensor (1, ...).
+
+    Raises
+    ------
+    ParameterError
+        The elements, or their weights, are found from the values of each sample.
+    """
+    [term] = target.picks(output, model)
+    rising = np.arange(output.size, dtype=np.float32).reshape(output.shape)
+    for values in (rising, -rising):
+        [other] = target.picks(values, model)
+        alike = np.array_equal(other.indices, term.indices) and np.array_equal(other.coefficients, term.coefficients)
+        if not alike:
+            raise ParameterError(
+                f"A compiled file serves any samples, and the elements of the target '{term.names[0]}' are found for "
+                "each sample. Name a class or an element, or give its kind an 'in_graph' of its own."
+            )
     weights = np.zeros((1, flat(output).shape[1]), dtype=np.float32)
     np.add.at(weights[0], term.indices[0], term.coefficients[0])
 

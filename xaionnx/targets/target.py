@@ -117,18 +117,18 @@ class Target(ABC):
 
     @hook
     def in_graph(self, model: Model, output: Array) -> Aim:
-        """The same target inside a graph: by default a sum with the weights that one sample has, for all.
+        """The same target inside a graph; a hook: by default a weighted sum of elements that suit every sample.
 
         ``output`` (1, ...) is what the tensor holds for some sample.
 
         Raises
         ------
         ParameterError
-            The target holds something of its own for each sample of a batch.
+            The target holds, or finds, something of its own for each sample.
         """
         from xaionnx.targets.in_graph import constant
 
-        return constant(self.picks(output, model), output)
+        return constant(self, model, output)
 
     @staticmethod
     def index(k: int | Sequence[int], *, output: str | None = None) -> Target:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, final
 
@@ -56,17 +57,35 @@ class Channel(Target):
         return [TargetTerm(tensor, "identity", indices, np.full(indices.shape, 1 / indices.shape[1]), words)]
 
     def in_graph(self, model: Model, output: Array) -> Aim:
-        if self.k is not None:
+        if self.k is not None and not self.peak:
             return super().in_graph(model, output)
-        tensor = self.tensor(model)
-        first = Channel(0, self.output).picks(output, model)[0]
-        each, count = first.indices.shape[1], output.shape[1]
+        [term] = self.picks(output, model)  # which refuses a channel that there is not
+        count, each = output.shape[1], int(np.prod(output.shape[2:], dtype=np.int64))
+        follow = self._highest(count, each) if self.peak else _strongest(count, each)
+        which = "the strongest channel" if self.k is None else f"channel {self.k}"
+        return Aim(term.tensor, "identity", f"{'peak' if self.peak else 'mean'} of {which} of {term.tensor}", follow)
+
+    def _highest(self, count: int, each: int) -> Callable[..., ElementWeights]:
+        """Follow the highest number of the channel; of all channels where none is named."""
 
         def follow(g: Builder, scores: ir.Value, named: ir.Value | None) -> ElementWeights:
-            shaped = g.reshape(scores, np.array([-1, count, each], dtype=np.int64))
-            means = g.op("ReduceMean", shaped, np.array([2], dtype=np.int64), keepdims=0)
-            channels = one_hot(g, g.op("ArgMax", means, axis=1, keepdims=0), count)
-            one = g.op("Gather", channels, np.arange(count * each, dtype=np.int64) // each, axis=1)
-            return ElementWeights(g.op("Mul", one, 1 / each))
+            if self.k is None:
+                return ElementWeights(one_hot(g, g.op("ArgMax", scores, axis=1, keepdims=0), count * each))
+            mine = g.op("Gather", scores, np.arange(self.k * each, (self.k + 1) * each, dtype=np.int64), axis=1)
+            place = g.op("Add", g.op("ArgMax", mine, axis=1, keepdims=0), np.array(self.k * each, dtype=np.int64))
+            return ElementWeights(one_hot(g, place, count * each))
 
-        return Aim(tensor, "identity", f"mean of the strongest channel of {tensor}", follow)
+        return follow
+
+
+def _strongest(count: int, each: int) -> Callable[..., ElementWeights]:
+    """Follow the mean of the channel that is highest on the whole."""
+
+    def follow(g: Builder, scores: ir.Value, named: ir.Value | None) -> ElementWeights:
+        shaped = g.reshape(scores, np.array([-1, count, each], dtype=np.int64))
+        means = g.op("ReduceMean", shaped, np.array([2], dtype=np.int64), keepdims=0)
+        channels = one_hot(g, g.op("ArgMax", means, axis=1, keepdims=0), count)
+        one = g.op("Gather", channels, np.arange(count * each, dtype=np.int64) // each, axis=1)
+        return ElementWeights(g.op("Mul", one, 1 / each))
+
+    return follow
