@@ -1,8 +1,12 @@
 """The registry of ops: each is stated once, and what is stated decides how every walker treats it."""
 
+from dataclasses import replace
+
 import onnx.defs
 import pytest
 
+from xaionnx.autodiff import lrp, rescale, reveal_cancel
+from xaionnx.autodiff import table as standard
 from xaionnx.autodiff.lrp import Composite, table
 from xaionnx.autodiff.relevance import Epsilon
 from xaionnx.autodiff.rescale import GAP, RESCALE
@@ -51,3 +55,25 @@ def test_of_other_kinds_relevance_has_no_rule():
     others = set(ops_of_kind(Kind.OTHER, Kind.READS_SHAPE)) & set(STANDARD)
     assert others
     assert not others & set(table(Composite({"*": Epsilon()})))
+
+
+def own(g, node, cotangents, needed):
+    return [None] * len(node.inputs)
+
+
+def test_a_rule_of_its_own_comes_before_that_of_the_kind(monkeypatch):
+    entry = replace(find_op("Relu"), lrp=own, deep_lift=own)
+    for module in (lrp, rescale, reveal_cancel):
+        monkeypatch.setattr(module, "find_op", lambda name: entry if name == "Relu" else find_op(name))
+    assert table(Composite({"*": Epsilon()}))["Relu"] is own
+    assert rescale._rule("Relu") is own
+    assert reveal_cancel._rule("Relu") is own
+    assert rescale._rule("Elu") is RESCALE["Elu"]
+
+
+def test_a_gradient_may_stand_in_the_entry(monkeypatch):
+    monkeypatch.setattr(standard, "ops", lambda: {"Made": Op("Made", Kind.OTHER, gradient=own)})
+    try:
+        assert standard._gathered()["Made"] is own
+    finally:
+        standard.registered.pop("Made", None)

@@ -376,6 +376,10 @@ _OWN: dict[str, Rule] = {
     ),
 }
 
-RESCALE: dict[str, Rule] = {
-    name: find_op(name).deep_lift or _OWN.get(name) or _BY_KIND.get(find_op(name).kind, _left) for name in STANDARD
-}
+
+def _rule(name: str) -> Rule:
+    entry = find_op(name)
+    return entry.deep_lift or _OWN.get(name) or _BY_KIND.get(entry.kind, _left)
+
+
+RESCALE: dict[str, Rule] = {name: _rule(name) for name in STANDARD}

@@ -205,12 +205,6 @@ def softplus(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     return g.op("Mul", dy, g.op("Sigmoid", _x(node)))
 
 
-@unary("Softsign")
-def softsign(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
-    rest = g.op("Sub", 1.0, g.op("Abs", node.outputs[0]))
-    return g.op("Mul", dy, g.op("Mul", rest, rest))
-
-
 @unary("Mish")
 def mish(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     x = _x(node)

@@ -22,7 +22,6 @@ OPS = (
     Op("Tanh", _A, gate=1),
     Op("Erf", _A, gate=1),
     Op("Softplus", _A),
-    Op("Softsign", _A),
     Op("Gelu", _A),
     Op("Swish", _A),
     Op("Mish", _A),
