@@ -27,7 +27,7 @@ from xaionnx.errors import (
     UsageError,
 )
 from xaionnx.explainers._gradients.compilable import Emitted
-from xaionnx.explainers._gradients.gradient import LayerExplainer
+from xaionnx.explainers._gradients.gradient import AtLayer, GradientExplainer
 from xaionnx.explainers.integrated_gradients import IntegratedGradients
 from xaionnx.patterns import estimate_patterns
 
@@ -288,7 +288,7 @@ def test_a_model_declared_for_one_sample_takes_any_number():
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class GuidedChannels(LayerExplainer):
+class GuidedChannels(AtLayer, GradientExplainer):
     """A map from an inner tensor and swapped rules: the sum of h * dy/dh over channels, given to every element of x."""
 
     value_kind = "contribution"

@@ -12,7 +12,7 @@ from tests.tolerances import Tolerance, assert_close
 from xaionnx import Explanation, discovery, parameters
 from xaionnx.errors import BudgetError, ParameterError, UnknownNameError
 from xaionnx.explainers._attention import AttentionExplainer
-from xaionnx.explainers._gradients.layer_paths import LayerPathExplainer
+from xaionnx.explainers._gradients.layer_paths import AlongInputPath
 from xaionnx.patterns import estimate_patterns
 from xaionnx.runtime.session import Session
 
@@ -70,7 +70,7 @@ def explains_a_layer(method):
     """Whether a method explains a layer without being told which."""
     kind = discovery.method(method)
     return not looks_at_places(method) and (
-        issubclass(kind, LayerPathExplainer) or (kind.needs == "activation" and not follows_attention(method))
+        issubclass(kind, AlongInputPath) or (kind.needs == "activation" and not follows_attention(method))
     )
 
 

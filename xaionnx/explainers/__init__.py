@@ -1,4 +1,17 @@
-"""The methods, a file each, and the bases that a method of your own builds on."""
+"""The methods, a file each, and the bases that a method of your own builds on.
+
+A method has one base, which says how it works, and parts that add parameters to it:
+
+==================== ========================================== ================================================
+works by             base                                       parts
+==================== ========================================== ================================================
+removing players     :class:`GameExplainer`                     :class:`ByFeatures`, :class:`WithinBudget`
+gradients            :class:`GradientExplainer`                 :class:`AtLayer`, :class:`FromBaseline`,
+                                                                :class:`Propagation`
+maps of a layer      :class:`CamExplainer`                      :class:`ByLayerGradient` with :class:`CamFormula`
+                                                                or :class:`ClassQuestions`, :class:`ByChannel`
+==================== ========================================== ================================================
+"""
 
 from __future__ import annotations
 
@@ -7,45 +20,59 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from xaionnx.explainers._cams.cam import CamExplainer
-    from xaionnx.explainers._cams.gradient_cam import CamFormula, GradientCamExplainer
-    from xaionnx.explainers._games.game import FeatureExplainer, GameExplainer, GameResult
-    from xaionnx.explainers._games.sampling import SamplingExplainer
+    from xaionnx.explainers._cams.channels import ByChannel
+    from xaionnx.explainers._cams.classes import ClassQuestions
+    from xaionnx.explainers._cams.gradient_cam import ByLayerGradient, CamFormula
+    from xaionnx.explainers._games.game import ByFeatures, GameExplainer, GameResult
+    from xaionnx.explainers._games.sampling import WithinBudget
     from xaionnx.explainers._gradients.compilable import Compilable, Emitted, Rows, Traced
-    from xaionnx.explainers._gradients.gradient import GradientExplainer, LayerExplainer, Points
+    from xaionnx.explainers._gradients.gradient import AtLayer, ByGradient, GradientExplainer, Points
+    from xaionnx.explainers._gradients.paths import FromBaseline
+    from xaionnx.explainers._gradients.propagation import Propagation
 
 __all__ = [
+    "AtLayer",
+    "ByChannel",
+    "ByFeatures",
+    "ByGradient",
+    "ByLayerGradient",
     "CamExplainer",
     "CamFormula",
+    "ClassQuestions",
     "Compilable",
     "Emitted",
-    "FeatureExplainer",
+    "FromBaseline",
     "GameExplainer",
     "GameResult",
-    "GradientCamExplainer",
     "GradientExplainer",
-    "LayerExplainer",
     "Points",
+    "Propagation",
     "Rows",
-    "SamplingExplainer",
     "Traced",
+    "WithinBudget",
 ]
 
 # Loaded when they are asked for: a method by removal needs no gradients.
 _MODULES = {
+    "AtLayer": "_gradients.gradient",
+    "ByChannel": "_cams.channels",
+    "ByFeatures": "_games.game",
+    "ByGradient": "_gradients.gradient",
+    "ByLayerGradient": "_cams.gradient_cam",
     "CamExplainer": "_cams.cam",
     "CamFormula": "_cams.gradient_cam",
+    "ClassQuestions": "_cams.classes",
     "Compilable": "_gradients.compilable",
     "Emitted": "_gradients.compilable",
-    "FeatureExplainer": "_games.game",
+    "FromBaseline": "_gradients.paths",
     "GameExplainer": "_games.game",
     "GameResult": "_games.game",
-    "GradientCamExplainer": "_cams.gradient_cam",
     "GradientExplainer": "_gradients.gradient",
-    "LayerExplainer": "_gradients.gradient",
     "Points": "_gradients.gradient",
+    "Propagation": "_gradients.propagation",
     "Rows": "_gradients.compilable",
-    "SamplingExplainer": "_games.sampling",
     "Traced": "_gradients.compilable",
+    "WithinBudget": "_games.sampling",
 }
 
 

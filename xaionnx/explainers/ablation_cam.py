@@ -7,15 +7,15 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from xaionnx.explainers._cams.cam import Seen
-from xaionnx.explainers._cams.channels import ChannelCamExplainer
+from xaionnx.explainers._cams.cam import CamExplainer, Seen
+from xaionnx.explainers._cams.channels import ByChannel
 from xaionnx.layers.path import LayerPath
 from xaionnx.typing import Array
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class AblationCam(ChannelCamExplainer):
+class AblationCam(ByChannel, CamExplainer):
     """The channels of a layer, each weighted by the share of the target that goes with it::
 
         w_k = (y - y_k) / |y|        map = max(0, sum_k w_k A_k)

@@ -10,9 +10,9 @@ import numpy as np
 from xaionnx_kernels.coalitions import bernoulli
 from xaionnx_kernels.permutations import permutations
 
-from xaionnx.explainers._games.game import FeatureExplainer, GameResult
+from xaionnx.explainers._games.game import ByFeatures, GameExplainer, GameResult
 from xaionnx.explainers._games.paired_regression import both, check_size, regress
-from xaionnx.explainers._games.sampling import SamplingExplainer, completeness_gap, evaluate
+from xaionnx.explainers._games.sampling import WithinBudget, completeness_gap, evaluate
 from xaionnx.perturb.game import Game
 from xaionnx.typing import Array
 
@@ -22,7 +22,7 @@ _SHUFFLED = 20
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Banzhaf(SamplingExplainer, FeatureExplainer):
+class Banzhaf(WithinBudget, ByFeatures, GameExplainer):
     """What a player adds on average over all coalitions of the others, each as likely::
 
         value_i = 2^-(P - 1) * sum over S without i of v(S + i) - v(S)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, ClassVar, final
 
 from xaionnx.data.sample import Sample
 from xaionnx.errors import UnsupportedModelError
-from xaionnx.explainers._cams.gradient_cam import CamFormula, GradientCamExplainer
+from xaionnx.explainers._cams.cam import CamExplainer
+from xaionnx.explainers._cams.gradient_cam import ByLayerGradient, CamFormula
 from xaionnx.layers.linear_head import obstacle, place_axes
 from xaionnx.parameters import flag
 from xaionnx.runtime.model import Model
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Cam(CamFormula, GradientCamExplainer):
+class Cam(CamFormula, ByLayerGradient, CamExplainer):
     """The channels of the last map before global average pooling, with the weights of the linear layer behind it::
 
         y = sum_k w_k mean_ij A_k[i, j] + b        map[i, j] = sum_k w_k A_k[i, j]

@@ -7,15 +7,16 @@ from typing import ClassVar, final
 
 import numpy as np
 
+from xaionnx.explainers._cams.cam import CamExplainer
 from xaionnx.explainers._cams.classes import ClassQuestions, one_hot
-from xaionnx.explainers._cams.gradient_cam import GradientCamExplainer
+from xaionnx.explainers._cams.gradient_cam import ByLayerGradient
 from xaionnx.explanation import ValueKind
 from xaionnx.typing import Array
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class CausalCam(ClassQuestions, GradientCamExplainer):
+class CausalCam(ClassQuestions, ByLayerGradient, CamExplainer):
     """What Grad-CAM shows of the target P, less the context, which speaks for other classes Q too::
 
         causal = G_P - B_P

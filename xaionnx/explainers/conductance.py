@@ -8,8 +8,8 @@ from typing import ClassVar, final
 import numpy as np
 
 from xaionnx.attribution import Attribution
-from xaionnx.explainers._gradients.gradient import Points
-from xaionnx.explainers._gradients.layer_paths import LayerPathExplainer, LayerPaths
+from xaionnx.explainers._gradients.gradient import GradientExplainer, Points
+from xaionnx.explainers._gradients.layer_paths import AlongInputPath, LayerPaths
 from xaionnx.explainers._gradients.paths import FromBaseline, completeness
 from xaionnx.explanation import ValueKind
 from xaionnx.gradients.target_gradients import TargetGradients
@@ -19,7 +19,7 @@ from xaionnx.typing import Array
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Conductance(FromBaseline, LayerPathExplainer):
+class Conductance(FromBaseline, AlongInputPath, GradientExplainer):
     """What each unit j of a layer h owes to the change of the target from the baseline b to the input x::
 
         value_j = integral over a from 0 to 1 of df/dh_j * dh_j/da,      h along b + a (x - b)

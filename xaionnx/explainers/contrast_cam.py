@@ -8,8 +8,9 @@ from typing import ClassVar, final
 import numpy as np
 
 from xaionnx.errors import ParameterError
+from xaionnx.explainers._cams.cam import CamExplainer
 from xaionnx.explainers._cams.classes import ClassQuestions, class_names, one_hot, softmax
-from xaionnx.explainers._cams.gradient_cam import GradientCamExplainer
+from xaionnx.explainers._cams.gradient_cam import ByLayerGradient
 from xaionnx.explanation import ValueKind
 from xaionnx.parameters import free
 from xaionnx.runtime.model import Model
@@ -23,7 +24,7 @@ def _class(text: str) -> int | str:
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class ContrastCam(ClassQuestions, GradientCamExplainer):
+class ContrastCam(ClassQuestions, ByLayerGradient, CamExplainer):
     """Grad-CAM of the loss against class Q: what would have to go for the model to answer Q in place of P::
 
         J = -log softmax(y)_Q        why P, rather than Q?

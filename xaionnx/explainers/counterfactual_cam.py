@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, final
 
-from xaionnx.explainers._cams.gradient_cam import CamFormula, GradientCamExplainer
+from xaionnx.explainers._cams.cam import CamExplainer
+from xaionnx.explainers._cams.gradient_cam import ByLayerGradient, CamFormula
 
 if TYPE_CHECKING:
     from xaionnx.explainers._cams.cam_ops import CamOps, P
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class CounterfactualCam(CamFormula, GradientCamExplainer):
+class CounterfactualCam(CamFormula, ByLayerGradient, CamExplainer):
     """Grad-CAM of the falling target: what would make the model change its mind if it were taken away::
 
         w_k = 1/Z sum_ij -dy/dA_k[i, j]       map = max(0, sum_k w_k A_k)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, final
 
-from xaionnx.explainers._gradients.gradient import LayerExplainer
+from xaionnx.explainers._gradients.gradient import AtLayer, GradientExplainer
 from xaionnx.explainers._gradients.propagation import Propagation
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Deconvnet(Propagation, LayerExplainer):
+class Deconvnet(Propagation, AtLayer, GradientExplainer):
     """Backpropagation that rectifies the signal itself, wherever the model rectifies::
 
         R_in = max(R_out, 0)       for ReLU, whatever its input was

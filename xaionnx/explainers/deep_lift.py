@@ -12,7 +12,7 @@ from xaionnx.attribution import Attribution
 from xaionnx.data.sample import Sample
 from xaionnx.errors import ParameterError
 from xaionnx.explainers._gradients.compilable import Emitted, Rows, Traced, total
-from xaionnx.explainers._gradients.gradient import LayerExplainer, Points
+from xaionnx.explainers._gradients.gradient import AtLayer, GradientExplainer, Points
 from xaionnx.explainers._gradients.path_graph import fixed_starts
 from xaionnx.explainers._gradients.paths import Paths, add_up, completeness
 from xaionnx.explainers._gradients.propagation import Propagation
@@ -35,7 +35,7 @@ _FIRST = np.array([0], dtype=np.int64)
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class DeepLift(Propagation, LayerExplainer):
+class DeepLift(Propagation, AtLayer, GradientExplainer):
     """What each element's difference from a baseline b contributes to that of the target, by multipliers m::
 
         value_i = m_i (x_i - b_i)        sum_i value_i = f(x) - f(b)

@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, final
 
+from xaionnx.explainers._cams.cam import CamExplainer
 from xaionnx.explainers._cams.components import projected
-from xaionnx.explainers._cams.gradient_cam import GradientCamExplainer
+from xaionnx.explainers._cams.gradient_cam import ByLayerGradient
 from xaionnx.parameters import flag
 from xaionnx.typing import Array
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class EigenGradCam(GradientCamExplainer):
+class EigenGradCam(ByLayerGradient, CamExplainer):
     """Eigen-CAM of the slope times the activation, so that the target has a say::
 
         B_k = A_k dy/dA_k        B (h w, D) = U S V^T        map = max(0, B V_1)

@@ -9,7 +9,7 @@ import numpy as np
 
 from xaionnx.errors import ParameterError
 from xaionnx.explainers._games.enumeration import every_value, semivalue, shapley_weights
-from xaionnx.explainers._games.game import FeatureExplainer, GameResult
+from xaionnx.explainers._games.game import ByFeatures, GameExplainer, GameResult
 from xaionnx.explainers._games.sampling import completeness_gap
 from xaionnx.perturb.features import Features
 from xaionnx.perturb.game import Game
@@ -23,7 +23,7 @@ _MOST_PLAYERS = 16
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class ExactShapley(FeatureExplainer):
+class ExactShapley(ByFeatures, GameExplainer):
     """The Shapley value: what a player adds on average, over all orders in which the players may join::
 
         value_i = sum over S without i of |S|! (P - 1 - |S|)! / P! * (v(S + i) - v(S))

@@ -8,7 +8,7 @@ from typing import ClassVar, final
 import numpy as np
 
 from xaionnx.attribution import Attribution
-from xaionnx.explainers._gradients.gradient import LayerExplainer, Points
+from xaionnx.explainers._gradients.gradient import AtLayer, GradientExplainer, Points
 from xaionnx.explainers._gradients.paths import FromBaseline, Paths, add_up, completeness
 from xaionnx.explanation import ValueKind
 from xaionnx.gradients.target_gradients import TargetGradients
@@ -17,7 +17,7 @@ from xaionnx.parameters import integer
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class ExpectedGradients(FromBaseline, LayerExplainer):
+class ExpectedGradients(FromBaseline, AtLayer, GradientExplainer):
     """What each element owes to the change of the target from the baselines b of a distribution to the input x::
 
         value_i = E over b and a of (x_i - b_i) * df/dx_i (b + a (x - b)),      a uniform in [0, 1]

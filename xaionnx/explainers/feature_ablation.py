@@ -7,13 +7,13 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from xaionnx.explainers._games.game import FeatureExplainer, GameResult
+from xaionnx.explainers._games.game import ByFeatures, GameExplainer, GameResult
 from xaionnx.perturb.game import Game
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class FeatureAblation(FeatureExplainer):
+class FeatureAblation(ByFeatures, GameExplainer):
     """The drop of the target when a player is replaced by its baseline, all others staying::
 
         value_i = f(x) - f(x with player i removed)

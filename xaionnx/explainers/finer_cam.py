@@ -7,8 +7,9 @@ from typing import ClassVar, final
 
 import numpy as np
 
+from xaionnx.explainers._cams.cam import CamExplainer
 from xaionnx.explainers._cams.classes import ClassQuestions, one_hot, softmax
-from xaionnx.explainers._cams.gradient_cam import GradientCamExplainer
+from xaionnx.explainers._cams.gradient_cam import ByLayerGradient
 from xaionnx.explanation import ValueKind
 from xaionnx.parameters import choice, integer, real
 from xaionnx.runtime.model import Model
@@ -17,7 +18,7 @@ from xaionnx.typing import Array
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class FinerCam(ClassQuestions, GradientCamExplainer):
+class FinerCam(ClassQuestions, ByLayerGradient, CamExplainer):
     """Grad-CAM of the score of class c less those of the classes d that are most like it::
 
         J = sum_d s_d (y_c - strength y_d) / sum_d s_d

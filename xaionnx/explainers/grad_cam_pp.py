@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, final
 
-from xaionnx.explainers._cams.gradient_cam import CamFormula, GradientCamExplainer
+from xaionnx.explainers._cams.cam import CamExplainer
+from xaionnx.explainers._cams.gradient_cam import ByLayerGradient, CamFormula
 
 if TYPE_CHECKING:
     from xaionnx.explainers._cams.cam_ops import CamOps, P
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class GradCamPp(CamFormula, GradientCamExplainer):
+class GradCamPp(CamFormula, ByLayerGradient, CamExplainer):
     """Grad-CAM whose slopes are averaged with weights of each place, so that an object counts whatever its size::
 
         alpha_k[i, j] = g^2 / (2 g^2 + g^3 sum_ab A_k[a, b])      with g = dy/dA_k[i, j]

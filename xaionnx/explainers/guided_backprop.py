@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, final
 
-from xaionnx.explainers._gradients.gradient import LayerExplainer
+from xaionnx.explainers._gradients.gradient import AtLayer, GradientExplainer
 from xaionnx.explainers._gradients.propagation import Propagation
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class GuidedBackprop(Propagation, LayerExplainer):
+class GuidedBackprop(Propagation, AtLayer, GradientExplainer):
     """Backpropagation that a rectifier lets through only where its input and the signal are positive::
 
         R_in = 1[x > 0] * 1[R_out > 0] * R_out       for ReLU

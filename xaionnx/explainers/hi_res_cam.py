@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, final
 
-from xaionnx.explainers._cams.gradient_cam import CamFormula, GradientCamExplainer
+from xaionnx.explainers._cams.cam import CamExplainer
+from xaionnx.explainers._cams.gradient_cam import ByLayerGradient, CamFormula
 from xaionnx.parameters import flag
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class HiResCam(CamFormula, GradientCamExplainer):
+class HiResCam(CamFormula, ByLayerGradient, CamExplainer):
     """The slope times the activation, place by place, summed over the channels::
 
         map[i, j] = sum_k dy/dA_k[i, j] A_k[i, j]

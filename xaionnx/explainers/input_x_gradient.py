@@ -9,7 +9,7 @@ import numpy as np
 
 from xaionnx.attribution import Attribution
 from xaionnx.explainers._gradients.compilable import Emitted, Traced
-from xaionnx.explainers._gradients.gradient import LayerExplainer, Points, gradients
+from xaionnx.explainers._gradients.gradient import AtLayer, GradientExplainer, Points, gradients
 from xaionnx.gradients.target_gradients import TargetGradients
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class InputXGradient(LayerExplainer):
+class InputXGradient(AtLayer, GradientExplainer):
     """The gradient times the input itself::
 
         value_i = x_i * df / dx_i

@@ -12,7 +12,7 @@ from xaionnx.attribution import Attribution
 from xaionnx.data.sample import Sample
 from xaionnx.errors import ParameterError
 from xaionnx.explainers._gradients.compilable import Emitted, Rows, Traced
-from xaionnx.explainers._gradients.gradient import LayerExplainer, Points
+from xaionnx.explainers._gradients.gradient import AtLayer, GradientExplainer, Points
 from xaionnx.explainers._gradients.path_graph import PathGraph
 from xaionnx.explainers._gradients.paths import FromBaseline, Paths, add_up, completeness
 from xaionnx.gradients.target_gradients import TargetGradients
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class IntegratedGradients(FromBaseline, LayerExplainer):
+class IntegratedGradients(FromBaseline, AtLayer, GradientExplainer):
     """What each element owes to the change of the target from the baseline b to the input x::
 
         value_i = (x_i - b_i) * integral over a from 0 to 1 of df/dx_i (b + a (x - b))

@@ -8,8 +8,8 @@ from typing import ClassVar, final
 import numpy as np
 
 from xaionnx.attribution import Attribution
-from xaionnx.explainers._gradients.gradient import Points
-from xaionnx.explainers._gradients.layer_paths import LayerPathExplainer, LayerPaths
+from xaionnx.explainers._gradients.gradient import GradientExplainer, Points
+from xaionnx.explainers._gradients.layer_paths import AlongInputPath, LayerPaths
 from xaionnx.explainers._gradients.paths import FromBaseline
 from xaionnx.explainers.integrated_gradients import path
 from xaionnx.explanation import ValueKind
@@ -19,7 +19,7 @@ from xaionnx.parameters import choice, integer
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class InternalInfluence(FromBaseline, LayerPathExplainer):
+class InternalInfluence(FromBaseline, AlongInputPath, GradientExplainer):
     """How much the target changes with each unit j of a layer h, on the way from the baseline b to the input x::
 
         value_j = integral over a from 0 to 1 of df/dh_j,      h at b + a (x - b)

@@ -9,17 +9,17 @@ from typing import ClassVar, final
 import numpy as np
 from xaionnx_kernels.coalitions import kernel_shap_plan
 
-from xaionnx.explainers._games.game import FeatureExplainer, GameResult
+from xaionnx.explainers._games.game import ByFeatures, GameExplainer, GameResult
 from xaionnx.explainers._games.kernel_shap_pairs import KernelShapPairs
 from xaionnx.explainers._games.paired_regression import both, check_size, regress
-from xaionnx.explainers._games.sampling import SamplingExplainer, completeness_gap, evaluate
+from xaionnx.explainers._games.sampling import WithinBudget, completeness_gap, evaluate
 from xaionnx.parameters import integer, real
 from xaionnx.perturb.game import Game
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class KernelShap(SamplingExplainer, FeatureExplainer):
+class KernelShap(WithinBudget, ByFeatures, GameExplainer):
     """The linear game that comes nearest to the game, over all coalitions S but the empty and the full one::
 
         minimise over phi   sum of w(|S|) (v(S) - v(nobody) - sum over i in S of phi_i)^2 + ridge |phi - mean|^2

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, final
 
-from xaionnx.explainers._cams.gradient_cam import CamFormula, GradientCamExplainer
+from xaionnx.explainers._cams.cam import CamExplainer
+from xaionnx.explainers._cams.gradient_cam import ByLayerGradient, CamFormula
 
 if TYPE_CHECKING:
     from xaionnx.explainers._cams.cam_ops import CamOps, P
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class LayerCam(CamFormula, GradientCamExplainer):
+class LayerCam(CamFormula, ByLayerGradient, CamExplainer):
     """The activation times the positive part of the slope, place by place::
 
         w_k[i, j] = max(0, dy/dA_k[i, j])        map = max(0, sum_k w_k A_k)

@@ -10,9 +10,9 @@ import numpy as np
 from xaionnx_kernels.coalitions import all_coalitions, bernoulli
 
 from xaionnx.errors import ParameterError
-from xaionnx.explainers._games.game import FeatureExplainer, GameResult
+from xaionnx.explainers._games.game import ByFeatures, GameExplainer, GameResult
 from xaionnx.explainers._games.local_surrogate import Fit, fit
-from xaionnx.explainers._games.sampling import SamplingExplainer, evaluate
+from xaionnx.explainers._games.sampling import WithinBudget, evaluate
 from xaionnx.parameters import choice, integer, real
 from xaionnx.perturb.game import Game
 from xaionnx.typing import Array
@@ -23,7 +23,7 @@ _MOST_ENUMERATED = 30
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Lime(SamplingExplainer, FeatureExplainer):
+class Lime(WithinBudget, ByFeatures, GameExplainer):
     """The coefficients b of a linear model of the target, fitted where few features are removed::
 
         minimise  sum over z of w(z) (f(z) - b0 - b . z)^2 + alpha |b|^2

@@ -17,7 +17,6 @@ from xaionnx.layers.axes import Axes
 from xaionnx.layers.spatial_map import Field
 from xaionnx.layers.spatial_scores import by_place, candidates, refused
 from xaionnx.parameters import choice, flag, name, size
-from xaionnx.perturb.features import Features
 from xaionnx.perturb.game import Game
 from xaionnx.perturb.windows import Reveal
 from xaionnx.request import Request
@@ -142,17 +141,14 @@ class LocalEvidence(GameExplainer):
         return usual if self.window is None else self.window
 
     def removal(self, sample: Sample) -> Reveal:
-        pixels = (
-            Features.pixels() if sample.picture_axes is not None else Features.of(np.arange(sample.array.shape[-1]))
-        )
-        return Reveal(sample, pixels.players(sample), self.draws(sample, (sample.main,)), self._window(sample))
+        return Reveal(sample, self.players(sample), self.draws(sample, (sample.main,)), self._window(sample))
 
     def estimate(self, game: Game) -> GameResult:
         reveal = game.removal
         assert isinstance(reveal, Reveal)  # self.removal makes nothing else
         stride = reveal.steps(type(self).__name__, self.stride, share=4)
-        last = np.maximum(0, np.subtract(reveal.extent, reveal.window))
-        corners = np.minimum(masks.window_corners(reveal.extent, reveal.window, stride), last).astype(np.int32)
+        last = np.maximum(0, np.subtract(reveal.plane.extent, reveal.window))
+        corners = np.minimum(masks.window_corners(reveal.plane.extent, reveal.window, stride), last).astype(np.int32)
         grid = tuple(len(np.unique(corners[:, axis])) for axis in (0, 1))
         evidence = (self._alone(game, reveal, corners) if self.patches == "alone" else game.values(corners)).T
         if self.relative:
@@ -163,7 +159,7 @@ class LocalEvidence(GameExplainer):
 
     def _alone(self, game: Game, reveal: Reveal, corners: Array) -> Array:
         sample, main = reveal.sample, reveal.sample.main
-        whole = sample.array.reshape(reveal.view)
+        whole = sample.array.reshape(reveal.plane.view)
         height, width = reveal.window
         shape = list(sample.array.shape)
         for axis, length in zip(_sides(sample), reveal.window[-len(_sides(sample)) :], strict=True):

@@ -10,7 +10,7 @@ import numpy as np
 from xaionnx.attribution import Attribution
 from xaionnx.errors import ParameterError
 from xaionnx.explainers._gradients.compilable import Emitted, Traced, total
-from xaionnx.explainers._gradients.gradient import LayerExplainer, Points, gradients
+from xaionnx.explainers._gradients.gradient import AtLayer, GradientExplainer, Points, gradients
 from xaionnx.explainers._gradients.propagation import Propagation
 from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.parameters import declared, flag, free, real
@@ -30,7 +30,7 @@ _BOX = ("low", "high")
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Lrp(Propagation, LayerExplainer):
+class Lrp(Propagation, AtLayer, GradientExplainer):
     """Relevance that each layer hands on to its inputs in proportion to what they contributed::
 
         R_i = sum_j  x_i w_ij / (z_j + s sgn(z_j))  R_j        z_j = sum_i x_i w_ij + b_j

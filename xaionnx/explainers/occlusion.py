@@ -11,9 +11,7 @@ from xaionnx_kernels import masks
 from xaionnx.data.sample import Sample
 from xaionnx.explainers._games.game import GameExplainer, GameResult
 from xaionnx.parameters import choice, flag, integer, name, size
-from xaionnx.perturb.features import Features
 from xaionnx.perturb.game import Game
-from xaionnx.perturb.players import Players
 from xaionnx.perturb.windows import WindowOcclusion
 from xaionnx.runtime.model import Model
 from xaionnx.targets.target import Target
@@ -102,17 +100,13 @@ class Occlusion(GameExplainer):
         return "incremental" if self.incremental else "auto"
 
     def removal(self, sample: Sample) -> WindowOcclusion:
-        shape = sample.array.shape
-        axes = sample.picture_axes
-        pixels = Features.pixels() if axes is not None else Features.of(np.arange(shape[-1]))
-        players: Players = pixels.players(sample)
-        return WindowOcclusion(sample, players, self.draws(sample, (sample.main,)), self.window)
+        return WindowOcclusion(sample, self.players(sample), self.draws(sample, (sample.main,)), self.window)
 
     def estimate(self, game: Game) -> GameResult:
         cover = game.removal
         assert isinstance(cover, WindowOcclusion)  # self.removal makes nothing else
         stride = cover.steps(type(self).__name__, self.stride)
-        corners = masks.window_corners(cover.extent, cover.window, stride)
+        corners = masks.window_corners(cover.plane.extent, cover.window, stride)
         grid = tuple(len(np.unique(corners[:, axis])) for axis in (0, 1))
         drops = np.empty((len(corners), game.targets))
         seen: list[dict[str, Array]] = []

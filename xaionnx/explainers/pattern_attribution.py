@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from xaionnx.explainers._gradients.patterns import PatternExplainer
+from xaionnx.explainers._gradients.gradient import AtLayer, GradientExplainer
+from xaionnx.explainers._gradients.patterns import ByPatterns
 from xaionnx.explanation import ValueKind
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class PatternAttribution(PatternExplainer):
+class PatternAttribution(ByPatterns, AtLayer, GradientExplainer):
     """What the signal in each element contributes to the target, by weights and patterns::
 
         R_i = sum_j  w_ij a_ij R_j        from the target's value back, through the rectifiers that were open

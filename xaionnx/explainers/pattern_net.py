@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from xaionnx.explainers._gradients.patterns import PatternExplainer
+from xaionnx.explainers._gradients.gradient import AtLayer, GradientExplainer
+from xaionnx.explainers._gradients.patterns import ByPatterns
 from xaionnx.explanation import ValueKind
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class PatternNet(PatternExplainer):
+class PatternNet(ByPatterns, AtLayer, GradientExplainer):
     """The signal in the input that the target rests on, an estimate of what it looks like::
 
         s_i = sum_j  a_ij s_j        from the target's value back, through the rectifiers that were open

@@ -11,12 +11,11 @@ from xaionnx_kernels import masks
 
 from xaionnx.data.sample import Sample
 from xaionnx.errors import BudgetError
-from xaionnx.explainers._games.game import GameResult
+from xaionnx.explainers._games.game import GameExplainer, GameResult
 from xaionnx.explainers._games.mask_space import MaskSpace
-from xaionnx.explainers._games.sampling import SamplingExplainer, evaluate
+from xaionnx.explainers._games.sampling import WithinBudget, evaluate
 from xaionnx.explanation import ValueKind
 from xaionnx.parameters import choice, integer, real, size
-from xaionnx.perturb.features import Features
 from xaionnx.perturb.game import Game
 from xaionnx.perturb.removal import Removal, Select
 from xaionnx.perturb.windows import SmoothMask, check_smooth
@@ -34,7 +33,7 @@ _TRUSTED = 400
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Rise(SamplingExplainer):
+class Rise(WithinBudget, GameExplainer):
     """How much more the target is where a pixel is seen, from random smooth masks M_1 .. M_m::
 
         plain          S = 1 / (m keep) sum over i of f(x M_i) M_i                   equation 6 of the paper
@@ -122,10 +121,7 @@ class Rise(SamplingExplainer):
         return super().check_model(dry_run)
 
     def removal(self, sample: Sample) -> Removal:
-        flat = sample.picture_axes is None
-        pixels = Features.of(np.arange(sample.array.shape[-1])) if flat else Features.pixels()
-        players = pixels.players(sample)
-        baseline = self.draws(sample, (sample.main,))
+        players, baseline = self.players(sample), self.draws(sample, (sample.main,))
         veil = SmoothMask(sample, players, baseline, self.grid, self.keep, self.seed)
         return Select(sample, players, baseline) if veil.cell == (1, 1) else veil
 
@@ -152,7 +148,7 @@ class Rise(SamplingExplainer):
     def _space(self, removal: Removal) -> tuple[MaskSpace, Callable[[int, int], Array]]:
         """The masks, and the codes that tell the removal of them."""
         if isinstance(removal, SmoothMask):
-            grid, cell, extent = removal.grid, removal.cell, removal.extent
+            grid, cell, extent = removal.grid, removal.cell, removal.plane.extent
         else:
             flat = removal.sample.picture_axes is None
             grid = extent = (1, removal.players.count) if flat else removal.sample.spatial("Rise")

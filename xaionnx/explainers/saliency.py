@@ -9,7 +9,7 @@ import numpy as np
 
 from xaionnx.attribution import Attribution
 from xaionnx.explainers._gradients.compilable import Emitted, Traced
-from xaionnx.explainers._gradients.gradient import LayerExplainer, Points, gradients
+from xaionnx.explainers._gradients.gradient import AtLayer, GradientExplainer, Points, gradients
 from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.parameters import flag
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Saliency(LayerExplainer):
+class Saliency(AtLayer, GradientExplainer):
     """How much the target changes with each element of the input::
 
         value_i = |df / dx_i|      (absolute=True)

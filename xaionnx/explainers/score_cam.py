@@ -9,8 +9,8 @@ import numpy as np
 
 from xaionnx.data.sample import Sample
 from xaionnx.errors import ParameterError, UnsupportedModelError
-from xaionnx.explainers._cams.cam import Seen
-from xaionnx.explainers._cams.channels import ChannelCamExplainer
+from xaionnx.explainers._cams.cam import CamExplainer, Seen
+from xaionnx.explainers._cams.channels import ByChannel
 from xaionnx.layers.path import LayerPath
 from xaionnx.parameters import integer
 from xaionnx.perturb import baseline as baselines
@@ -22,7 +22,7 @@ from xaionnx.typing import Array, BaselineLike
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class ScoreCam(ChannelCamExplainer):
+class ScoreCam(ByChannel, CamExplainer):
     """The channels of a layer, each weighted by the target of the input masked with it::
 
         H_k = (U_k - min U_k) / (max U_k - min U_k)        U_k is A_k, enlarged to the input

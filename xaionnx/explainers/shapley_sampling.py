@@ -11,8 +11,8 @@ from xaionnx_kernels.permutations import MAX_ORTHOGONAL_PLAYERS, permutation_coa
 
 from xaionnx.errors import ParameterError
 from xaionnx.explainers._games.enumeration import every_value, semivalue, shapley_weights
-from xaionnx.explainers._games.game import FeatureExplainer, GameResult
-from xaionnx.explainers._games.sampling import Answering, Asked, SamplingExplainer, completeness_gap, evaluate
+from xaionnx.explainers._games.game import ByFeatures, GameExplainer, GameResult
+from xaionnx.explainers._games.sampling import Answering, Asked, WithinBudget, completeness_gap, evaluate
 from xaionnx.parameters import choice
 from xaionnx.perturb.game import Game
 from xaionnx.typing import Array
@@ -25,7 +25,7 @@ _PRIOR = 5
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class ShapleySampling(SamplingExplainer, FeatureExplainer):
+class ShapleySampling(WithinBudget, ByFeatures, GameExplainer):
     """What each player adds when it joins, averaged over random orders::
 
         value_i = mean over orders of v(those before i, and i) - v(those before i)

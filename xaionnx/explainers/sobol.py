@@ -11,13 +11,14 @@ import numpy as np
 
 from xaionnx.data.sample import Sample
 from xaionnx.errors import BudgetError, InputMismatchError, ParameterError
-from xaionnx.explainers._games.game import GameResult
-from xaionnx.explainers._games.sampling import SamplingExplainer, evaluate
+from xaionnx.explainers._games.game import GameExplainer, GameResult
+from xaionnx.explainers._games.sampling import WithinBudget, evaluate
 from xaionnx.explanation import ValueKind
 from xaionnx.parameters import real
 from xaionnx.perturb import features as partitions
 from xaionnx.perturb.features import Features
 from xaionnx.perturb.game import Game
+from xaionnx.perturb.players import Players
 from xaionnx.perturb.removal import Mix
 from xaionnx.typing import Array, FeaturesLike
 
@@ -33,7 +34,7 @@ _LEAST, _TRUSTED = 4, 16
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Sobol(SamplingExplainer):
+class Sobol(WithinBudget, GameExplainer):
     """The share of the target's variance that would be left if all players but i were fixed::
 
         ST_i = E[Var(f(M) | M without i)] / Var(f(M)),    f(M) = f(M x + (1 - M) baseline),  M uniform on [0, 1]^P
@@ -98,9 +99,12 @@ class Sobol(SamplingExplainer):
             _check(dry_run.sample, (dry_run.sample.main,))
         return super().check_model(dry_run)
 
-    def removal(self, sample: Sample) -> Mix:
+    def players(self, sample: Sample) -> Players:
         by_default = None if sample.picture_axes is None else "grid"
-        players = Features.of(by_default if self.features is None else self.features).players(sample)
+        return Features.of(by_default if self.features is None else self.features).players(sample)
+
+    def removal(self, sample: Sample) -> Mix:
+        players = self.players(sample)
         _check(sample, tuple(players.maps))
         return Mix(sample, players, self.draws(sample, tuple(players.maps)))
 

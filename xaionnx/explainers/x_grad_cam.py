@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, final
 
-from xaionnx.explainers._cams.gradient_cam import CamFormula, GradientCamExplainer
+from xaionnx.explainers._cams.cam import CamExplainer
+from xaionnx.explainers._cams.gradient_cam import ByLayerGradient, CamFormula
 
 if TYPE_CHECKING:
     from xaionnx.explainers._cams.cam_ops import CamOps, P
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class XGradCam(CamFormula, GradientCamExplainer):
+class XGradCam(CamFormula, ByLayerGradient, CamExplainer):
     """Grad-CAM whose slopes are averaged with the activation as weights::
 
         w_k = sum_ij A_k[i, j] dy/dA_k[i, j] / sum_ij A_k[i, j]       map = max(0, sum_k w_k A_k)

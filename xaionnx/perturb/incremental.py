@@ -203,7 +203,7 @@ class Incremental:
         if axes is None or sample.array.ndim != 3 or len(sample.x) > 1 or (isinstance(batch, int) and batch > 1):
             return []
         spatial = (axes[1][0] + 1, axes[1][1] + 1)
-        found, work = separators(model.view, sample.main, spatial, self._removal.extent, self._selection.tensors)
+        found, work = separators(model.view, sample.main, spatial, self._removal.plane.extent, self._selection.tensors)
         return divide(found, work, codes, self._removal.window) if len(found) > 1 else []
 
     def _between(self, source: Separator, wanted: list[str]) -> Model:
@@ -230,7 +230,7 @@ class Incremental:
     def _patches(self, parts: list[Part], models: list[Model], codes: Array, start: int, stop: int) -> list[Array]:
         """What the last sink holds in its box, for rows ``start`` to ``stop``."""
         draws, sample = self._removal.draws, self._removal.sample
-        baseline, extent, window = self._removal.baseline[sample.main], self._removal.extent, self._removal.window
+        baseline, extent, window = self._removal.baseline[sample.main], self._removal.plane.extent, self._removal.window
         patches: list[Array] = []
         boxes: list[Box] = []
         for row in range(start, stop):

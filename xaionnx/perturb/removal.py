@@ -53,6 +53,7 @@ class Removal(ABC):
         return len(next(iter(self.baseline.values())))
 
     @property
+    @hook
     def empty(self) -> Array | None:
         """The code that removes everything, (1, ...); None where no code does."""
         return None
@@ -222,9 +223,11 @@ class Select(_Partition):
     """Present or absent: an exact choice between input and baseline. Codes are coalitions, bool (M, P)."""
 
     @property
+    @hook
     def empty(self) -> Array:
         return np.zeros((1, self.players.count), dtype=bool)
 
+    @hook
     def fill(self, codes: Array, draws: slice, out: Mapping[str, Array]) -> None:
         for name in self.players.maps:
             x, baselines, count = self.sample.x[name], self.baseline[name][draws], draws.stop - draws.start
@@ -258,6 +261,7 @@ class Mix(_Partition):
     """A share of the input and the rest of the baseline. Codes are shares in [0, 1], float32 (M, P)."""
 
     @property
+    @hook
     def empty(self) -> Array:
         return np.zeros((1, self.players.count), dtype=np.float32)
 

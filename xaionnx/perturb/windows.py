@@ -20,15 +20,21 @@ if TYPE_CHECKING:
     from xaionnx.graph.builder import Builder
 
 
-class _Spatial(Removal):
-    """Absences that are laid over height and width of one input, whatever its channels."""
+@final
+class Plane:
+    """Height and width of one input, whatever its channels.
 
-    def __init__(self, sample: Sample, players: Players, baseline: Mapping[str, Array]) -> None:
-        super().__init__(sample, players, {sample.main: baseline[sample.main]})
+    Attributes
+    ----------
+    view : tuple of four ints
+        The input as (A, H, W, B), with channels before or behind height and width; a sequence has height 1.
+    """
+
+    def __init__(self, sample: Sample) -> None:
+        self.sample = sample
         shape, axes = sample.array.shape, sample.picture_axes
         if sample.array.dtype.kind not in "fiu":
             raise InputMismatchError(f"Input '{sample.main}' holds {sample.array.dtype}, which cannot be covered.")
-        # (A, H, W, B): channels before or behind height and width; a sequence is a picture of height 1.
         if axes is None:
             self.view = (int(np.prod(shape[:-1])), 1, shape[-1], 1)
         elif axes[0] == 0:
@@ -41,7 +47,7 @@ class _Spatial(Removal):
         """Height and width, (1, W) for a sequence."""
         return self.view[1], self.view[2]
 
-    def _emit_placed(self, g: Builder, mask: ir.Value) -> ir.Value:
+    def emit_mask(self, g: Builder, mask: ir.Value) -> ir.Value:
         """A mask (M, H, W) in the axes of the input."""
         _, height, width, _ = self.view
         axes = self.sample.picture_axes
@@ -51,23 +57,28 @@ class _Spatial(Removal):
             placed = [-1, 1, height, width] if axes[0] == 0 else [-1, height, width, 1]
         return g.reshape(mask, np.array(placed, dtype=np.int64))
 
-    def shared(self, draw: int) -> dict[str, Array]:
-        name = self.sample.main
-        return {x_name(name): self.sample.array, baseline_name(name): self.baseline[name][draw]}
 
-    def _emit_operands(self, g: Builder) -> tuple[ir.Value, ir.Value]:
-        name = self.sample.main
-        x = input_like(g, x_name(name), self.sample.array)
-        return x, input_like(g, baseline_name(name), self.baseline[name][0])
+def _shared(removal: Removal, draw: int) -> dict[str, Array]:
+    """The input and one baseline, which stay on the device."""
+    name = removal.sample.main
+    return {x_name(name): removal.sample.array, baseline_name(name): removal.baseline[name][draw]}
 
 
-class Windowed(_Spatial):
+def _emit_operands(g: Builder, removal: Removal) -> tuple[ir.Value, ir.Value]:
+    """Graph inputs for what :func:`_shared` holds."""
+    name = removal.sample.main
+    x = input_like(g, x_name(name), removal.sample.array)
+    return x, input_like(g, baseline_name(name), removal.baseline[name][0])
+
+
+class Windowed(Removal):
     """A window is told from the rest. Codes are its top left corner, int32 (M, 2); it may overhang the border."""
 
     def __init__(
         self, sample: Sample, players: Players, baseline: Mapping[str, Array], window: int | tuple[int, ...]
     ) -> None:
-        super().__init__(sample, players, baseline)
+        super().__init__(sample, players, {sample.main: baseline[sample.main]})
+        self.plane = Plane(sample)
         self.window = self.per_axis("window", window)
 
     def per_axis(self, name: str, given: int | tuple[int, ...]) -> tuple[int, int]:
@@ -106,7 +117,7 @@ class Windowed(_Spatial):
 
         Adding at the four corners of a window and summing up along both axes costs the same for any window.
         """
-        height, width = self.extent
+        height, width = self.plane.extent
         steps = np.zeros((len(values) + 1, height + 1, width + 1))
         weights = np.concatenate([values, np.ones((1, len(corners)))])
         top, left = np.clip(corners, 0, (height, width)).T
@@ -124,9 +135,12 @@ class Windowed(_Spatial):
             self.sample.main,
             self.sample.array.shape,
             str(self.sample.array.dtype),
-            self.view,
+            self.plane.view,
             self.window,
         )
+
+    def shared(self, draw: int) -> dict[str, Array]:
+        return _shared(self, draw)
 
     def codes(self, codes: Array) -> dict[str, Array]:
         return {"xaionnx_corners": np.ascontiguousarray(codes, dtype=np.int64)}
@@ -135,12 +149,12 @@ class Windowed(_Spatial):
         """Which elements lie inside the window, (M, ...)."""
         corners = g.input("xaionnx_corners", np.int64, ("M", 2))
         sides = []
-        for axis, (length, size) in enumerate(zip(self.extent, self.window, strict=True)):
+        for axis, (length, size) in enumerate(zip(self.plane.extent, self.window, strict=True)):
             start = g.op("Gather", corners, np.array([axis], dtype=np.int64), axis=1)
             offset = g.op("Sub", np.arange(length, dtype=np.int64)[None], start)
             here = g.op("And", g.op("GreaterOrEqual", offset, 0), g.op("Less", offset, size))
             sides.append(g.op("Unsqueeze", here, np.array([2 - axis], dtype=np.int64)))
-        return self._emit_placed(g, g.op("And", *sides))
+        return self.plane.emit_mask(g, g.op("And", *sides))
 
 
 @final
@@ -152,17 +166,20 @@ class WindowOcclusion(Windowed):
     def _fill_one(self, codes: Array, draw: int, out: Mapping[str, Array]) -> None:
         name = self.sample.main
         fills.fill_windows(
-            self.baseline[name][draw].reshape(self.view), codes, self.window, out[name].reshape(-1, *self.view)
+            self.baseline[name][draw].reshape(self.plane.view),
+            codes,
+            self.window,
+            out[name].reshape(-1, *self.plane.view),
         )
 
     def restore(self, codes: Array, out: Mapping[str, Array]) -> None:
         name = self.sample.main
         fills.restore_windows(
-            self.sample.array.reshape(self.view), codes, self.window, out[name].reshape(-1, *self.view)
+            self.sample.array.reshape(self.plane.view), codes, self.window, out[name].reshape(-1, *self.plane.view)
         )
 
     def emit(self, g: Builder) -> dict[str, ir.Value]:
-        x, baseline = self._emit_operands(g)
+        x, baseline = _emit_operands(g, self)
         return {self.sample.main: g.op("Where", self._emit_inside(g), baseline, x)}
 
 
@@ -173,20 +190,22 @@ class Reveal(Windowed):
     @property
     def empty(self) -> Array:
         # Behind the last corner nothing is shown.
-        return np.array([self.extent], dtype=np.int32)
+        return np.array([self.plane.extent], dtype=np.int32)
 
     def _fill_one(self, codes: Array, draw: int, out: Mapping[str, Array]) -> None:
         name = self.sample.main
         out[name][...] = self.baseline[name][draw]
-        fills.fill_windows(self.sample.array.reshape(self.view), codes, self.window, out[name].reshape(-1, *self.view))
+        fills.fill_windows(
+            self.sample.array.reshape(self.plane.view), codes, self.window, out[name].reshape(-1, *self.plane.view)
+        )
 
     def emit(self, g: Builder) -> dict[str, ir.Value]:
-        x, baseline = self._emit_operands(g)
+        x, baseline = _emit_operands(g, self)
         return {self.sample.main: g.op("Where", self._emit_inside(g), x, baseline)}
 
 
 @final
-class SmoothMask(_Spatial):
+class SmoothMask(Removal):
     """Smooth random masks after RISE. Codes are the numbers of the masks, int64 (M,), each following the last.
 
     Mask i is ``A_y cells_i A_x^T``: rows of one fixed interpolation matrix, chosen by the random shift of mask i.
@@ -201,9 +220,10 @@ class SmoothMask(_Spatial):
         keep: float,
         seed: int,
     ) -> None:
-        super().__init__(sample, players, baseline)
+        super().__init__(sample, players, {sample.main: baseline[sample.main]})
         check_smooth(sample)
-        height, width = self.extent
+        self.plane = Plane(sample)
+        height, width = self.plane.extent
         rows, columns = (grid, grid) if isinstance(grid, int) else (grid[0], grid[-1])
         self.grid = (1 if sample.picture_axes is None else min(rows, height), min(columns, width))
         self.cell = (-(-height // self.grid[0]), -(-width // self.grid[1]))
@@ -219,42 +239,53 @@ class SmoothMask(_Spatial):
     def masks(self, codes: Array) -> Array:
         """The masks (M, H, W) themselves, 1 where the input stays."""
         cells, shifts = self.drawn(codes)
-        drawn: Array = masks.rise_masks(cells, shifts, self.cell, self.extent)
+        drawn: Array = masks.rise_masks(cells, shifts, self.cell, self.plane.extent)
         return drawn
 
     def _fill_one(self, codes: Array, draw: int, out: Mapping[str, Array]) -> None:
         name = self.sample.main
         cells, shifts = self.drawn(codes)
         fills.fill_rise(
-            self.sample.array.reshape(self.view),
-            self.baseline[name][draw].reshape(self.view),
+            self.sample.array.reshape(self.plane.view),
+            self.baseline[name][draw].reshape(self.plane.view),
             cells,
             shifts,
             self.cell,
-            out[name].reshape(-1, *self.view),
+            out[name].reshape(-1, *self.plane.view),
         )
 
     @property
     def structure(self) -> tuple[Hashable, ...]:
         sample = self.sample
-        return "SmoothMask", sample.main, sample.array.shape, str(sample.array.dtype), self.view, self.grid, self.cell
+        return (
+            "SmoothMask",
+            sample.main,
+            sample.array.shape,
+            str(sample.array.dtype),
+            self.plane.view,
+            self.grid,
+            self.cell,
+        )
+
+    def shared(self, draw: int) -> dict[str, Array]:
+        return _shared(self, draw)
 
     def codes(self, codes: Array) -> dict[str, Array]:
         cells, shifts = self.drawn(codes)
         return {"xaionnx_cells": cells.astype(np.float32), "xaionnx_shifts": shifts.astype(np.int64)}
 
     def emit(self, g: Builder) -> dict[str, ir.Value]:
-        x, baseline = self._emit_operands(g)
+        x, baseline = _emit_operands(g, self)
         cells = g.input("xaionnx_cells", np.float32, ("M", *self.grid))
         shifts = g.input("xaionnx_shifts", np.int64, ("M", 2))
         sides = []
-        for axis, (length, count, cell) in enumerate(zip(self.extent, self.grid, self.cell, strict=True)):
+        for axis, (length, count, cell) in enumerate(zip(self.plane.extent, self.grid, self.cell, strict=True)):
             matrix = np.asarray(masks.bilinear_matrix(count, cell), dtype=np.float32)
             shift = g.op("Gather", shifts, np.array([axis], dtype=np.int64), axis=1)
             rows = g.op("Add", shift, np.arange(length, dtype=np.int64)[None])
             sides.append(g.op("Gather", g.constant(matrix), rows, axis=0))  # (M, length, count)
         mask = g.op("MatMul", g.op("MatMul", sides[0], cells), g.op("Transpose", sides[1], perm=[0, 2, 1]))
-        weights = cast(g, self._emit_placed(g, mask), self.sample.array.dtype)
+        weights = cast(g, self.plane.emit_mask(g, mask), self.sample.array.dtype)
         return {self.sample.main: blend(g, x, weights, baseline)}
 
 

@@ -26,6 +26,12 @@ from xaionnx.targets.resolve import ResolvedTargets
 from xaionnx.typing import Array
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import onnx_ir as ir
+
+    from xaionnx.explainers._gradients.compilable import Rows
+    from xaionnx.graph.builder import Builder
     from xaionnx.layers.dry_run import DryRun
 
 
@@ -153,3 +159,21 @@ class CamExplainer(Explainer):
             return normalised(model, default_layer(model, (model.input().name,), scores, sample), scores)
         check_layer(model, self.layer)
         return self.layer
+
+    @final
+    def wrt(self, model: Model, sample: Sample, tensor: str) -> tuple[str, ...]:
+        """The layer; see :class:`xaionnx.explainers.Compilable`."""
+        return (self.chosen(model, sample, [tensor]),)
+
+    @final
+    def rules(self, model: Model) -> None:
+        """None, for the derivatives themselves."""
+        del model
+
+    @final
+    def rows(self, g: Builder, x: Mapping[str, ir.Value], sample: Sample) -> Rows:
+        """The samples alone."""
+        from xaionnx.explainers._gradients.compilable import Rows
+
+        del g, sample
+        return Rows(1, x)

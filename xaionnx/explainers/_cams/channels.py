@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, final
 
 import numpy as np
 
 from xaionnx.attribution import Attribution
-from xaionnx.explainers._cams.cam import CamExplainer, Seen
+from xaionnx.explainers._cams.cam import Seen
 from xaionnx.gradients.source import GradientRequest
 from xaionnx.layers.path import LayerPath
 from xaionnx.parameters import integer
@@ -18,8 +18,8 @@ from xaionnx.typing import Array
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChannelCamExplainer(CamExplainer):
-    """A class activation map without gradients, whose weights are found by trying each channel.
+class ByChannel(ABC):
+    """Makes a :class:`CamExplainer` find its weights without gradients, by trying each channel.
 
     A sample costs one run a channel, of the model or of the part behind the layer; they run in batches, and serve all
     targets. With ``channels`` only those are tried that are largest in size on the average over the places, and the

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class ClassQuestions(ABC):
-    """Lets a :class:`GradientCamExplainer` ask about another number than the target, made of all classes' scores::
+    """Lets a :class:`CamExplainer` ask about another number than the target, made of all classes' scores::
 
         map = max(0, sum_k A_k 1/Z sum_ij dJ/dA_k[i, j])
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, ClassVar, final
 import numpy as np
 
 from xaionnx.attribution import Attribution
-from xaionnx.explainers._cams.cam import CamExplainer, Seen
+from xaionnx.explainers._cams.cam import Seen
 from xaionnx.explainers._cams.cam_ops import NUMBERS, CamOps, Node, OnnxOps, P
-from xaionnx.explainers._gradients.compilable import Emitted, Rows, Traced
+from xaionnx.explainers._gradients.compilable import Emitted, Traced
 from xaionnx.explainers._gradients.gradient import ByGradient, Points, gradients
 from xaionnx.gradients import choice
 from xaionnx.gradients.target_gradients import TargetGradients
@@ -23,19 +23,13 @@ from xaionnx.targets.resolve import ResolvedTargets
 from xaionnx.typing import Array, Document
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    import onnx_ir as ir
-
-    from xaionnx.data.sample import Sample
     from xaionnx.graph.builder import Builder
     from xaionnx.layers.dry_run import DryRun
-    from xaionnx.runtime.model import Model
 
 
 @dataclass(frozen=True, kw_only=True)
-class GradientCamExplainer(ByGradient, CamExplainer):
-    """A class activation map from what a layer holds and the gradient of the target there."""
+class ByLayerGradient(ByGradient):
+    """Makes a :class:`CamExplainer` draw what a layer holds and the gradient of the target there."""
 
     needs: ClassVar[str] = "gradient"
 
@@ -70,25 +64,9 @@ class GradientCamExplainer(ByGradient, CamExplainer):
     def check_layer(self, dry_run: DryRun, layer: str) -> dict[str, str | None]:
         return choice.validated(dry_run, (layer,), None)
 
-    @final
-    def wrt(self, model: Model, sample: Sample, tensor: str) -> tuple[str, ...]:
-        """The layer; see :class:`xaionnx.explainers.Compilable`."""
-        return (self.chosen(model, sample, [tensor]),)
-
-    @final
-    def rules(self, model: Model) -> None:
-        """None, for the derivatives themselves."""
-        del model
-
-    @final
-    def rows(self, g: Builder, x: Mapping[str, ir.Value], sample: Sample) -> Rows:
-        """The samples alone."""
-        del g, sample
-        return Rows(1, x)
-
 
 class CamFormula(ABC):
-    """A formula for the map of a :class:`GradientCamExplainer`, written once for numbers and for nodes of a graph."""
+    """A formula for the map of a :class:`CamExplainer`, written once for numbers and for nodes of a graph."""
 
     relu: bool
     upsampling: str

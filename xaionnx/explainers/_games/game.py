@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, final
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from xaionnx.perturb import features as partitions
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.perturb.features import Features
 from xaionnx.perturb.game import Game
+from xaionnx.perturb.players import Players
 from xaionnx.perturb.removal import Removal, Select
 from xaionnx.request import Request
 from xaionnx.runtime import progress
@@ -94,9 +95,17 @@ class GameExplainer(Explainer):
         """How codes are answered; see `xaionnx.perturb.appliers.applier`."""
         return "auto"
 
-    @abstractmethod
+    @hook
+    def players(self, sample: Sample) -> Players:
+        """Who can be removed from a sample: by default the pixels of a picture, or else the places of the last axis."""
+        last = np.arange(sample.array.shape[-1])
+        return (Features.of(last) if sample.picture_axes is None else Features.pixels()).players(sample)
+
+    @hook
     def removal(self, sample: Sample) -> Removal:
-        """Who can be removed from a sample, and how."""
+        """How players are removed: by default each element of an absent one is that of the baseline."""
+        players = self.players(sample)
+        return Select(sample, players, self.draws(sample, tuple(players.maps)))
 
     def draws(self, sample: Sample, names: tuple[str, ...]) -> dict[str, Array]:
         """The baseline of the named inputs."""
@@ -130,14 +139,14 @@ class GameExplainer(Explainer):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FeatureExplainer(GameExplainer):
-    """A method whose players are features, present or absent."""
+class ByFeatures:
+    """Makes features the players of a :class:`GameExplainer`, present or absent."""
 
     features: FeaturesLike = partitions.parameter("who the players are", "superpixels of a picture, else elements,")
 
-    def removal(self, sample: Sample) -> Removal:
-        players = Features.of(self.features).players(sample)
-        return Select(sample, players, self.draws(sample, tuple(players.maps)))
+    @final
+    def players(self, sample: Sample) -> Players:
+        return Features.of(self.features).players(sample)
 
 
 def _joined(games: Sequence[Game], found: Sequence[GameResult]) -> Attribution:

@@ -9,7 +9,6 @@ from typing import final
 import numpy as np
 
 from xaionnx.errors import BudgetError
-from xaionnx.explainers._games.game import GameExplainer
 from xaionnx.hooks import hook
 from xaionnx.parameters import integer, real
 from xaionnx.perturb.game import Game
@@ -23,10 +22,10 @@ Answering = Callable[[Callable[[int, int], Array], int, int], Array]
 
 
 @dataclass(frozen=True, kw_only=True)
-class SamplingExplainer(GameExplainer):
-    """A method that could go on asking: it ends when it is sure enough, or when its budget is spent.
+class WithinBudget:
+    """Lets a :class:`GameExplainer` go on until it is sure enough, or until its budget is spent.
 
-    A subclass of this and of :class:`FeatureExplainer`, if its players are features, asks in stages::
+    A method evaluates coalitions in stages::
 
         room = self.room(game, least)
         for count in self.stages(first, room):
@@ -47,6 +46,7 @@ class SamplingExplainer(GameExplainer):
         optional=True,
     )
 
+    @final
     def evaluations(self) -> int:
         return self.budget
 
@@ -54,6 +54,7 @@ class SamplingExplainer(GameExplainer):
     def planned(self, players: int) -> int:
         return self.budget - 1
 
+    @final
     def room(self, game: Game, least: int) -> int:
         """How many codes the budget allows, besides the one that removes everything.
 
@@ -78,6 +79,7 @@ class SamplingExplainer(GameExplainer):
             )
         return room
 
+    @final
     def stages(self, first: int, last: int, multiple: int = 1) -> Iterator[int]:
         """How many answers there are when the estimate is looked at: growing by half, or only ``last``.
 
@@ -95,6 +97,7 @@ class SamplingExplainer(GameExplainer):
                 count = -(-3 * count // (2 * multiple)) * multiple
         yield last
 
+    @final
     def sure(self, game: Game, standard_error: Array) -> bool:
         """Whether the tolerance is reached, for every target and player.
 
@@ -107,6 +110,7 @@ class SamplingExplainer(GameExplainer):
         largest = standard_error.reshape(len(standard_error), -1).max(axis=1, initial=0.0)
         return bool((largest <= self.tolerance * np.abs(game.full - game.empty)).all())
 
+    @final
     def ending(self, game: Game, standard_error: Array) -> str:
         """The diagnostic ``stopped_by``: ``tolerance`` or ``budget``; ``enumeration`` where nothing is unknown."""
         return "tolerance" if self.sure(game, standard_error) else "budget"

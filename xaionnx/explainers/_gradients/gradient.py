@@ -24,7 +24,7 @@ from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array, GradientLike
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import onnx_ir as ir
 
@@ -97,7 +97,11 @@ class GradientExplainer(ByGradient, Explainer):
     def check_model(self, dry_run: DryRun) -> dict[str, str | None]:
         if dry_run.sample is None:
             return {"gradient": "graph", "remark": None}
-        names = self.wrt(dry_run.model, dry_run.sample, dry_run.tensor)
+        return self.check_gradients(dry_run, self.wrt(dry_run.model, dry_run.sample, dry_run.tensor))
+
+    @hook
+    def check_gradients(self, dry_run: DryRun, names: Sequence[str]) -> dict[str, str | None]:
+        """Refuse a model that has no gradients at the tensors ``names``; what :meth:`validate` returns of it."""
         return choice.validated(dry_run, names, self.rules(dry_run.model))
 
     @hook
@@ -132,7 +136,7 @@ class GradientExplainer(ByGradient, Explainer):
 
 @dataclass(frozen=True, kw_only=True)
 class AtLayer:
-    """Lets a gradient method work at any layer as it does at the input.
+    """Lets a :class:`GradientExplainer` work at any layer as it does at the input.
 
     The model is cut at ``layer``, any float tensor with the batch axis first between the input and the target, and
     what is explained is what the tensor holds at x. A baseline stays one of the input: the path at the layer starts at
@@ -153,11 +157,6 @@ class AtLayer:
     def wrt(self, model: Model, sample: Sample, tensor: str) -> tuple[str, ...]:
         del sample, tensor
         return explained(model) if self.layer is None else (self.layer,)
-
-
-@dataclass(frozen=True, kw_only=True)
-class LayerExplainer(AtLayer, GradientExplainer):
-    """A gradient method that works at any layer as it does at the input; see :class:`AtLayer`."""
 
 
 def inputs_of(request: Request) -> LayerPath:

@@ -10,7 +10,7 @@ import numpy as np
 
 from xaionnx import parameters
 from xaionnx.data.sample import Sample
-from xaionnx.explainers._gradients.gradient import GradientExplainer, Points
+from xaionnx.explainers._gradients.gradient import Points
 from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.layers.default_layer import default_layer
 from xaionnx.layers.embeddings import explained
@@ -24,8 +24,8 @@ _PIECE = 2**24
 
 
 @dataclass(frozen=True, kw_only=True)
-class LayerPathExplainer(GradientExplainer):
-    """A method that explains a layer by a path in the input."""
+class AlongInputPath:
+    """Lets a :class:`GradientExplainer` explain a layer by a path in the input."""
 
     layer: str | None = parameters.name(
         "tensor to explain; the last map over the picture or series, else the tokens of the last attention, if not "

@@ -5,24 +5,24 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, final
+from typing import TYPE_CHECKING, ClassVar, Self, final
 
 from xaionnx.errors import DataError
-from xaionnx.explainers._gradients.gradient import AtLayer, GradientExplainer
 from xaionnx.explainers._gradients.propagation import Propagation
 from xaionnx.gradients.choice import validated
-from xaionnx.layers.embeddings import explained
 from xaionnx.parameters import free
 from xaionnx.typing import Document, PatternsLike
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from xaionnx.autodiff.rule import Table
     from xaionnx.layers.dry_run import DryRun
     from xaionnx.runtime.model import Model
 
 
 @dataclass(frozen=True, kw_only=True)
-class PatternExplainer(Propagation, AtLayer, GradientExplainer):
+class ByPatterns(Propagation):
     """A method that walks back by patterns. ``provenance`` tells their hash, estimator, samples and counts of units."""
 
     weighted: ClassVar[bool]
@@ -56,20 +56,20 @@ class PatternExplainer(Propagation, AtLayer, GradientExplainer):
         return {"patterns": {name: getattr(found, name) for name in told}}
 
     @final
-    def bind(self, model: Model) -> PatternExplainer:
+    def bind(self, model: Model) -> Self:
         from xaionnx.patterns import Patterns
 
         return replace(self, patterns=Patterns.of(self.patterns, model))
 
     @final
-    def check_model(self, dry_run: DryRun) -> dict[str, str | None]:
+    def check_gradients(self, dry_run: DryRun, names: Sequence[str]) -> dict[str, str | None]:
         if self.patterns is not None:
-            return super().check_model(dry_run)
+            return validated(dry_run, names, self.rules(dry_run.model))
         from xaionnx.autodiff.patterns import statistics
         from xaionnx.patterns import layers_among
 
         # There are no rules without patterns, which can be estimated where their statistics can be collected.
-        names, rules = explained(dry_run.model), statistics(regimes=True)
+        rules = statistics(regimes=True)
         told = validated(dry_run, names, rules)
         if dry_run.rows is not None:
             layers_among(dry_run.outputs(names, rules), dry_run.model)
