@@ -281,19 +281,22 @@ def grid_error(
 @cache
 def cases(op: str) -> list[Any]:
     """ONNX's own cases of an op; longer graphs expand functions into others."""
-    return _all_cases().get(op, [])
+    return [
+        case
+        for case in every_case()
+        if case.model is not None
+        and len(nodes := case.model.graph.node) == 1
+        and not nodes[0].domain
+        and nodes[0].op_type == op
+    ]
 
 
 @cache
-def _all_cases() -> dict[str, list[Any]]:
+def every_case() -> list[Any]:
+    """ONNX's own cases; making them takes seconds."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        collected = collect_testcases(None)
-    found: dict[str, list[Any]] = {}
-    for case in collected:
-        nodes = [] if case.model is None else case.model.graph.node
-        if len(nodes) == 1 and nodes[0].domain == "":
-            found.setdefault(nodes[0].op_type, []).append(case)
+        found: list[Any] = collect_testcases(None)
     return found
 
 

@@ -172,15 +172,15 @@ def test_the_cat_against_central_differences(lite, cat):
 
 
 def test_tolerance_refines_the_steps_of_the_cat(lite, cat):
-    found = xaionnx.explain(lite, cat, IntegratedGradients(tolerance=0.01))
+    found = xaionnx.explain(lite, cat, IntegratedGradients(steps=32, tolerance=0.05))
     change = found.prediction - found.baseline_prediction
-    assert abs(found.values.sum(dtype=np.float64) - change[0]) < 0.01 * abs(change[0])
-    assert found.diagnostics["relative_gap"][0] < 0.01
+    assert abs(found.values.sum(dtype=np.float64) - change[0]) < 0.05 * abs(change[0])
+    assert found.diagnostics["relative_gap"][0] < 0.05
     assert found.diagnostics["stopped_by"] == ["tolerance"]
     steps = found.diagnostics["steps"][0]
-    assert steps in 128 * 2 ** np.arange(1, 4)
+    assert steps in 32 * 2 ** np.arange(1, 4)
     # The points of Gauss-Legendre are others each time, and all were paid for.
-    assert found.diagnostics["gradients"] == [2 * steps - 128]
+    assert found.diagnostics["gradients"] == [2 * steps - 32]
 
 
 @pytest.mark.parametrize(("rule", "steps", "final"), [("trapezoid", 5, 33), ("left", 4, 32), ("right", 4, 32),
