@@ -117,6 +117,10 @@ def test_lines_are_counted_through_quoted_line_breaks(save):
             "age,housing\n1,\xe9\n".encode("latin-1"),
             ", line 2: the byte 0xe9 is not UTF-8. Save the file as CSV in UTF-8.",
         ),
+        (
+            b"\x89PNG\r\n\x1a\n\x00\x00",
+            " is a picture, but the model takes rows of a table. Give a CSV file or an array (N, F).",
+        ),
         ("age,housing\n1,own\n".encode("utf-16"), " is UTF-16 or binary, not UTF-8 text. Save it as CSV in UTF-8."),
     ],
 )

@@ -26,6 +26,8 @@ MAX_TABLE_BYTES: Final = 512 * 2**20
 _NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _LARGEST: Final = float(np.finfo(np.float32).max)
 _EXACT: Final = 2**24  # the first whole number after which float32 skips some
+# How files of pictures begin that are likely to be given for a table by mistake.
+_PICTURES: Final = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8")
 
 
 class Columns(Protocol):
@@ -169,6 +171,10 @@ def _read_csv(path: Path, spec: Columns) -> tuple[Table, list[Refusal]]:
 
 
 def _text(path: Path, data: bytes) -> str:
+    if data.startswith(_PICTURES):
+        raise DataError(
+            f"'{path}' is a picture, but the model takes rows of a table. Give a CSV file or an array (N, F)."
+        )
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in data[:1024]:
         raise DataError(f"'{path}' is UTF-16 or binary, not UTF-8 text. Save it as CSV in UTF-8.")
     try:
