@@ -10,11 +10,12 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, TypeVar, final, overload
+from typing import Any, Literal, TypeAlias, TypeVar, final, overload
 
 import numpy as np
 
 from xaionnx.errors import ParameterError
+from xaionnx.hooks import hook
 
 Text: TypeAlias = str | Callable[[], str]
 Value = TypeVar("Value")
@@ -57,6 +58,7 @@ class Parameter(ABC):
     def parse(self, text: str) -> object:
         """Read a value from the command line; raises ValueError where ``text`` is none."""
 
+    @hook
     def check(self, owner: str, name: str, value: object) -> None:
         """Raise ParameterError unless ``value`` is accepted."""
         if (value is None and self.optional) or (value is not None and self.accepts(value)):
@@ -184,10 +186,11 @@ class _Name(Parameter):
 @final
 @dataclass(frozen=True)
 class _Object(Parameter):
-    """A value with a shorthand of its own, checked where it is resolved against the input."""
+    """A value with a shorthand of its own, which ``resolver`` refuses where it means nothing for any input."""
 
     words: Text = "given"
     reader: Callable[[str], object] = str
+    resolver: Callable[[Any], object] | None = None  # Any: each resolves a type of its own
 
     @property
     def domain(self) -> str:
@@ -198,6 +201,11 @@ class _Object(Parameter):
 
     def parse(self, text: str) -> object:
         return self.reader(text)
+
+    def check(self, owner: str, name: str, value: object) -> None:
+        super().check(owner, name, value)
+        if value is not None and self.resolver is not None:
+            self.resolver(value)
 
 
 # The value of a field while its class is made: typed as what the field will hold, which type checkers compare with its
@@ -282,13 +290,21 @@ def size(default: int | tuple[int, ...] | None, help: Text, *, optional: bool = 
 
 
 def free(
-    default: Value, words: Text, help: Text, *, reader: Callable[[str], object] = str, optional: bool = True
+    default: Value,
+    words: Text,
+    help: Text,
+    *,
+    reader: Callable[[str], object] = str,
+    resolver: Callable[[Any], object] | None = None,
+    optional: bool = True,
 ) -> Value:
     """A dataclass field with a shorthand of its own; ``words`` name what it accepts, ``reader`` reads its text.
 
+    ``resolver`` makes of a value what it stands for, and so refuses one that stands for nothing.
+
     Texts that list names are made when they are shown, so that nothing is loaded before.
     """
-    return _field(default, _Object(help, optional, words, reader))
+    return _field(default, _Object(help, optional, words, reader, resolver))
 
 
 def takes_arrays(parameter: Parameter) -> bool:

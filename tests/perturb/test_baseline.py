@@ -275,3 +275,17 @@ def test_what_is_no_baseline(given, message):
 def test_what_does_not_fit_the_input(given, x, message):
     with pytest.raises((InputMismatchError, ParameterError, UnknownNameError), match=message):
         Baseline.of(given).draws(Sample({"x": x}, "x", None, 0, 2), ("x",), 0)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"baseline": "blurr"}, "No baseline named 'blurr'. Nearest: blur."),
+        ({"baseline": "blur:0"}, r"The 'sigma' parameter of Baseline.blur must be a float in \(0, inf\)"),
+        ({"features": "grit"}, "No features named 'grit'. Nearest: grid."),
+        ({"features": [0.5]}, "The 'features' parameter must be a name, Features, or an integer label map."),
+    ],
+)
+def test_a_method_refuses_what_means_nothing_before_there_is_a_model(setting, message):
+    with pytest.raises((ParameterError, UnknownNameError), match=message):
+        xaionnx.discovery.method("lime")(**setting)

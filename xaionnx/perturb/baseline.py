@@ -201,6 +201,7 @@ def parameter(help: str) -> BaselineLike:
         None,
         "a number, a name such as 'blur', an array or a Baseline",
         lambda: f"{help}: a number, {BASELINES.words()}; zero if not given",
+        resolver=Baseline.of,
     )
     return made
 

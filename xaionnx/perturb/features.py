@@ -188,5 +188,6 @@ def parameter(help: str, default: str) -> FeaturesLike:
         None,
         "a name, an integer label map or Features",
         lambda: f"{help}: {FEATURES.words()}, or a label map; {default} if not given",
+        resolver=Features.of,
     )
     return made
