@@ -8,6 +8,7 @@ import pytest
 
 from tests.counting import rows_run
 from tests.tiny import loaded
+from tests.tolerances import Tolerance, assert_close
 from xaionnx import Model, Target, explain
 from xaionnx.autodiff import gradient
 from xaionnx.autodiff.composites import Choices, named
@@ -17,9 +18,6 @@ from xaionnx.gradients import graph
 
 MODELS = Path(__file__).parents[2] / "models"
 NAMES = ("digits_cnn", "efficientnet_lite0", "german_credit_mlp", "mnist_cnn", "mnist_vit", "selfie_segmentation")
-# One compiled kernel serves both; what is folded, and so the order of sums, differs.
-TOLERANCE = 1e-5
-
 
 # Three targets that bend, each in its own way.
 CURVED = """g (float[N, 4] x) => (float[N, 3] y) <float[4, 3] w = {1, 2, -1, 0.5, -1, 1, 0.1, 2, 3, -2, 0.3, 0.7}> {
@@ -36,7 +34,7 @@ def both(model, wrt, feeds, out=None, rules=None, count=3):
     cotangents = np.random.default_rng(1).standard_normal((rows, count, *sizes)).astype(np.float32)
     forward, found = together.run(feeds, cotangents)
     expected = [alone.run(feeds, cotangents[:, u]) for u in range(count)]
-    np.testing.assert_allclose(forward, expected[0][0], rtol=1e-5, atol=1e-6)
+    assert_close(forward, expected[0][0], Tolerance.DEEP)
     return found, {name: np.stack([one[1][name] for one in expected], axis=1) for name in wrt}
 
 
@@ -44,7 +42,8 @@ def agree(found, expected):
     assert found.keys() == expected.keys()
     for name, array in expected.items():
         assert found[name].shape == array.shape
-        np.testing.assert_allclose(found[name], array, rtol=0, atol=TOLERANCE * np.abs(array).max(initial=1e-30))
+        # What is folded, and so the order of sums, differs.
+        assert_close(found[name], array, Tolerance.REWRITES, np.abs(array).max(initial=1e-30))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -109,7 +108,7 @@ def test_targets_whose_gradients_do_not_fit_together_run_in_pieces(monkeypatch):
     whole = explain(model, x, "integrated_gradients", [0, 1, 2], steps=4)
     monkeypatch.setattr(graph, "RUN_BYTES", 2 * (3 + 4) * 4)
     pieces = explain(model, x, "integrated_gradients", [0, 1, 2], steps=4)
-    np.testing.assert_allclose(pieces.values, whole.values, rtol=1e-6)
+    assert_close(pieces.values, whole.values, Tolerance.OPERATIONS)
     assert pieces.diagnostics["gradients"] == whole.diagnostics["gradients"]
     # Two runs of the forward part at each of the four points in place of one.
     assert pieces.diagnostics["evaluations"] == [spent + 4 for spent in whole.diagnostics["evaluations"]]
@@ -125,7 +124,7 @@ def test_targets_that_are_done_stop_while_others_are_refined():
     assert len(np.unique(steps)) > 1
     for t, one in enumerate(alone):
         np.testing.assert_array_equal(steps[t], one.diagnostics["steps"])
-        np.testing.assert_allclose(together.values[t], one.values, rtol=1e-5, atol=1e-6)
+        assert_close(together.values[t], one.values, Tolerance.SIGNED_SUMS)
     spent = np.sum([one.diagnostics["gradients"] for one in alone], axis=0)
     np.testing.assert_array_equal(together.diagnostics["gradients"], spent)
 
@@ -142,4 +141,4 @@ def test_targets_of_different_tensors_and_squared_distances():
     ]
     together = explain(model, x, "input_x_gradient", asked)
     for t, one in enumerate(asked):
-        np.testing.assert_allclose(together.values[t], explain(model, x, "input_x_gradient", one).values, rtol=1e-5)
+        assert_close(together.values[t], explain(model, x, "input_x_gradient", one).values, Tolerance.SUMS)

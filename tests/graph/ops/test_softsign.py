@@ -6,6 +6,7 @@ import pytest
 import xaionnx
 from tests import tiny
 from tests.tiny import node, tensor
+from tests.tolerances import Tolerance, assert_close
 from xaionnx import Model
 from xaionnx.graph.axis_factors import Part
 from xaionnx.graph.axis_propagation import propagate_axes
@@ -37,11 +38,11 @@ def test_the_gradient_is_the_difference_quotient(model):
 def test_relevance_is_conserved_and_deep_lift_complete(model):
     y = model.run({"x": X})["y"][:, 0]
     relevance = xaionnx.explain(model, X, "lrp", target=0).values
-    np.testing.assert_allclose(relevance.sum((1, 2, 3)), y, rtol=1e-3)
+    assert_close(relevance.sum((1, 2, 3)), y, Tolerance.QUOTIENTS)
     y_0 = model.run({"x": np.zeros_like(X)})["y"][:, 0]
     for rule in ("rescale", "reveal_cancel"):
         owed = xaionnx.explain(model, X, "deep_lift", target=0, baseline="zero", rule=rule).values
-        np.testing.assert_allclose(owed.sum((1, 2, 3)), y - y_0, rtol=1e-3, atol=1e-5)
+        assert_close(owed.sum((1, 2, 3)), y - y_0, Tolerance.DIFFERENCE_QUOTIENTS)
 
 
 def test_it_is_local_and_keeps_axes(model):
