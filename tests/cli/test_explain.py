@@ -188,7 +188,8 @@ def test_a_segmentation_asks_for_a_target(run, picture):
     assert result.exit_code == 2
     assert result.stderr == (
         "xaionnx: Output 'mask' of selfie_segmentation.onnx is (N, 256, 256, 1), not one axis of classes. "
-        "Say what to explain: --target region, sum, channel:K or element:I,J,...\n"
+        "Say what to explain: --target region (the sum of what exceeds 0.5, as of a mask), "
+        "--target element:128,128,0 (one number) or --target sum (all of it).\n"
     )
     assert run("explain", "occlusion", model, picture, "--window", "128", "--stride", "128", "-t", "sum").exit_code == 0
 
