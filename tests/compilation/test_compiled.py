@@ -185,7 +185,7 @@ def test_methods_that_are_no_graphs(digits):
         compilation.compile(digits, "salincy")
     with pytest.raises(UnknownNameError, match="No parameter of saliency named 'step'"):
         compilation.compile(digits, "saliency", step=3)
-    with pytest.raises(ParameterError, match="Take a number, zero"):
+    with pytest.raises(ParameterError, match="Take a number, an array"):
         compilation.compile(digits, "integrated_gradients", baseline="blur")
     with pytest.raises(ParameterError, match="Set 'steps' instead"):
         compilation.compile(digits, "integrated_gradients", tolerance=0.1)

@@ -13,6 +13,7 @@ from tests import tiny
 from tests.oracles import rise as oracle
 from tests.tolerances import Tolerance, assert_close
 from xaionnx.errors import BudgetError, InputMismatchError
+from xaionnx.explainers._games import mask_space
 from xaionnx.explainers._games.mask_space import _RIDGE, MaskSpace
 from xaionnx.explainers.rise import Rise
 
@@ -157,6 +158,22 @@ def test_the_sums_never_hold_the_masks():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 48 * 2**20
+
+
+@pytest.mark.parametrize(("grid", "cell", "extent"), [((3, 4), (5, 6), (14, 22)), ((1, 6), (1, 4), (1, 23))])
+def test_many_targets_have_the_sums_of_few(grid, cell, extent, monkeypatch):
+    def draw(start, stop):
+        return kernels.rise_cells(0, start, stop, grid, 0.4), kernels.rise_shifts(0, start, stop, cell)
+
+    # Several pieces of masks, and of lines.
+    monkeypatch.setattr(mask_space, "_MASKS", 64)
+    monkeypatch.setattr(mask_space, "_PIXELS", 64 * 5 * extent[1])
+    space = MaskSpace(draw, grid, cell, extent, 0.4)
+    weights = np.random.default_rng(0).normal(size=(150, 30))
+    many = space.moments(weights, weights**2)
+    few = space.moments(weights[:, :4], weights[:, :4] ** 2)
+    for found, expected in zip(many, few, strict=True):
+        assert_close(found[:4], expected, Tolerance.FLOAT64, scale=len(weights))
 
 
 def test_a_sequence_is_masked_along_its_last_axis():

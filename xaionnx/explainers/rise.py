@@ -183,8 +183,9 @@ class Rise(WithinBudget, GameExplainer):
             middle, scale = self.keep, space.variance()
             if self.estimator == "least_squares":
                 explained, weights, alone = space.regressed(answers)
-        mean = space.sums(weights) / count
-        squares = space.square_sums(alone**2) - 2 * middle * space.sums(alone**2)
+        sums, lone_sums, square_sums = space.moments(weights, alone**2)
+        mean = sums / count
+        squares = square_sums - 2 * middle * lone_sums
         squares += middle**2 * (alone**2).sum(axis=0)[:, None, None]
         variance = np.maximum(squares / count - mean**2, 0) / (count - 1)
         total, left = (deviations**2).sum(axis=0), (alone**2).sum(axis=0)
