@@ -83,3 +83,12 @@ def test_one_that_cannot_be_loaded(installed, monkeypatch):
     monkeypatch.setattr(installation, "import_module", broken)
     with pytest.raises(InstallationError, match=r"cannot be loaded: libstdc.* not found\. Keep one: pip uninstall"):
         installation.runtime()
+
+
+def test_ctrl_c_while_it_is_loaded_is_no_fault_of_it(monkeypatch):
+    def interrupted(name):
+        raise ImportError("initialization failed") from KeyboardInterrupt()
+
+    monkeypatch.setattr(installation, "import_module", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        installation.runtime()

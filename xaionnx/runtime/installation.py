@@ -39,6 +39,9 @@ def runtime() -> ModuleType:
     try:
         module = import_module("onnxruntime")
     except ImportError as error:
+        if isinstance(error.__cause__ or error.__context__, KeyboardInterrupt):
+            # What is written in C turns Ctrl-C while it is loaded into an import that failed.
+            raise KeyboardInterrupt from error
         if installed():
             raise InstallationError(f"onnxruntime cannot be loaded: {error}. {_remedy(installed())}") from error
         raise InstallationError(f"onnxruntime is not installed. {_remedy([])}") from error
