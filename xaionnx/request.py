@@ -18,7 +18,7 @@ from xaionnx.runtime.model import Model
 from xaionnx.targets.resolve import ResolvedTargets, resolve
 from xaionnx.targets.selection import TargetSet
 from xaionnx.targets.target import Target
-from xaionnx.typing import Array, TargetLike
+from xaionnx.typing import Array, Feeds, TargetLike
 
 
 @final
@@ -135,6 +135,26 @@ class Request:
     def report(self) -> tuple[Target, ...]:
         """The further targets whose values are wanted."""
         return self._report
+
+    @property
+    def foreseen(self) -> bool:
+        """Whether nothing was asked yet, and the tensors of the targets tell all that the report asks."""
+        asked = {target.tensor(self.model) for target in self._report}
+        return self._resolved is None and asked <= {*self.tensors}
+
+    def take(self, outputs: Feeds) -> None:
+        """Resolve the targets from what they read at the samples, (N, ...) by tensor name, which a run has told.
+
+        Raises
+        ------
+        ParameterError, UnknownNameError
+            There is no such class, label, tensor or element.
+        OutputError
+            The model answers NaN or infinity.
+        """
+        given = self.target if self.several else self.target[0]
+        found = resolve(given, self.model, self.feeds, self._report, outputs=outputs)
+        self._resolved = self._without_report(found)
 
     @property
     def reported(self) -> tuple[Array, Array]:

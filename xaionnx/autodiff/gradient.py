@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
@@ -26,6 +26,26 @@ if TYPE_CHECKING:
 Feeds = Mapping[str, Array]
 
 _SAMPLES = (2, 3)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Ending:
+    """What a gradient graph is made into.
+
+    Attributes
+    ----------
+    key : hashable
+        Equal where all the rest is.
+    keep : tuple of str
+        Tensors that are outputs too.
+    rewrite : callable, optional
+        From the graph to the one that is opened.
+    """
+
+    key: Any
+    keep: tuple[str, ...] = ()
+    rewrite: Callable[[onnx.ModelProto], onnx.ModelProto] | None = None
 
 
 @final
@@ -84,6 +104,7 @@ def gradient(
     sample: Feeds | None = None,
     *,
     several: bool = False,
+    ending: Ending | None = None,
 ) -> Gradient:
     """Build the gradient of a tensor as a model.
 
@@ -101,6 +122,8 @@ def gradient(
         sizes other than the batch's free: the gradient is right for these sizes alone.
     several : bool
         Take several cotangents of each sample in one run: the forward part runs once, and the way back once for each.
+    ending : Ending, optional
+        What is done with the graph before it is opened.
 
     Returns
     -------
@@ -141,11 +164,12 @@ def gradient(
     table = STANDARD if rules is None else rules
     first = first_rows(model, sample)
     shapes = tuple((name, array.shape, array.dtype.str) for name, array in first.items())
-    key = ("gradient", out, wrt, shapes, frozenset(table.items()), several)
+    key = ("gradient", out, wrt, shapes, frozenset(table.items()), several, ending and ending.key)
 
     def built(_: onnx.ModelProto) -> onnx.ModelProto:
-        graph = gradient_graph(model, out, wrt, table, first)
-        return for_several(graph, wrt) if several else graph
+        graph = gradient_graph(model, out, wrt, table, first, () if ending is None else ending.keep)
+        graph = for_several(graph, wrt) if several else graph
+        return graph if ending is None or ending.rewrite is None else ending.rewrite(graph)
 
     derived = model.derived(key, built)
     told = {entry.key: entry.value for entry in derived.graph.metadata_props}

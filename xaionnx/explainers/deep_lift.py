@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, final
 
@@ -16,9 +16,12 @@ from xaionnx.explainers._gradients.gradient import AtLayer, GradientExplainer, P
 from xaionnx.explainers._gradients.path_graph import fixed_starts
 from xaionnx.explainers._gradients.paths import Paths, add_up, completeness
 from xaionnx.explainers._gradients.propagation import Propagation
+from xaionnx.gradients.one_run import Foreseen, OneRun
 from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.parameters import choice, integer
 from xaionnx.perturb import baseline as baselines
+from xaionnx.perturb.baseline import Baseline
+from xaionnx.targets.selection import TargetSet
 from xaionnx.typing import Array, BaselineLike
 
 if TYPE_CHECKING:
@@ -104,30 +107,66 @@ class DeepLift(Propagation, AtLayer, GradientExplainer):
 
         return TABLES[self.rule]
 
-    def trace(self, slopes: TargetGradients, points: Points) -> Attribution:
+    def run(self, foreseen: Foreseen) -> OneRun | None:
+        from xaionnx.autodiff.deep_lift import BASELINE_VALUE
         from xaionnx.autodiff.reference import baseline_name
 
+        asked, baseline = foreseen.question, Baseline.of(self.baseline)
+        drawn = [baseline.draws(sample, asked.names, self.seed) for sample in asked.samples]
+        # Of several baselines the multipliers are added up as they come: together they may not fit into memory.
+        if any(len(start) > 1 for starts in drawn for start in starts.values()):
+            return None
+        starts = {baseline_name(name): np.concatenate([each[name] for each in drawn]) for name in asked.names}
+        return foreseen.run(
+            np.arange(len(drawn)), lambda rows: {name: each[rows] for name, each in starts.items()}, [BASELINE_VALUE]
+        )
+
+    def trace(self, slopes: TargetGradients, points: Points) -> Attribution:
         paths = Paths.of(slopes, points, self.baseline, self.seed)
-        count, targets, draws = len(points.sample), slopes.targets, paths.draws
         # Row j * B + b is point j, from baseline b.
-        which, draw = np.divmod(np.arange(count * draws), draws)
-        target = np.repeat(np.arange(targets)[:, None], len(which), axis=1)
+        which, draw = np.divmod(np.arange(len(points.sample) * paths.draws), paths.draws)
+        sums = {name: np.zeros((slopes.targets, *x.shape)) for name, x in points.x.items()}
+        for some, rows, multipliers in self._multipliers(slopes, points, paths):
+            for name, slope in multipliers.items():
+                change = points.x[name][which[rows]].astype(np.float64) - paths.starts[name][which[rows], draw[rows]]
+                add_up(sums[name], some, which[rows], slope * change)
+        values = {name: summed / paths.draws for name, summed in sums.items()}
+        baseline = self._at_baseline(slopes, paths)
+        whole = sum(v.reshape(*v.shape[:2], -1).sum(axis=2) for v in values.values())
+        gaps = completeness(np.asarray(whole), points.values - baseline)
+        return Attribution(values, baseline, diagnostics=gaps)
+
+    def _multipliers(
+        self, slopes: TargetGradients, points: Points, paths: Paths
+    ) -> Iterator[tuple[Array, Array, dict[str, Array]]]:
+        """Multipliers (u, m, ...) of targets (u,) at rows (m,), which are those of :meth:`trace`."""
+        from xaionnx.autodiff.reference import baseline_name
+
+        targets = np.arange(slopes.targets)
+        if slopes.run is not None:
+            slopes.taken(slopes.run.gradients, points.sample)
+            yield targets, np.arange(len(points.sample)), slopes.run.gradients
+            return
+        which, draw = np.divmod(np.arange(len(points.sample) * paths.draws), paths.draws)
 
         def pairs(rows: Array) -> dict[str, Array]:
             fed = {name: x[which[rows]] for name, x in points.x.items()}
             starts = {baseline_name(name): start[which[rows], draw[rows]] for name, start in paths.starts.items()}
             return {**fed, **starts}
 
-        sums = {name: np.zeros((targets, *x.shape)) for name, x in points.x.items()}
-        for some, rows, multipliers in slopes.at(points.sample[which], target, pairs):
-            for name, slope in multipliers.items():
-                change = points.x[name][which[rows]].astype(np.float64) - paths.starts[name][which[rows], draw[rows]]
-                add_up(sums[name], some, which[rows], slope * change)
-        values = {name: summed / draws for name, summed in sums.items()}
-        baseline = paths.begin(np.arange(draws))
-        whole = sum(v.reshape(targets, count, -1).sum(axis=2) for v in values.values())
-        gaps = completeness(np.asarray(whole), points.values - baseline)
-        return Attribution(values, baseline, diagnostics=gaps)
+        yield from slopes.at(points.sample[which], np.repeat(targets[:, None], len(which), axis=1), pairs)
+
+    def _at_baseline(self, slopes: TargetGradients, paths: Paths) -> Array:
+        """The targets at the baseline, (T, J)."""
+        from xaionnx.autodiff.deep_lift import BASELINE_VALUE
+
+        terms = slopes.path.resolved.terms
+        plain = all(term.activation == "identity" and term.reference is None for term in terms)
+        if slopes.run is not None and plain and len(tensors := slopes.path.tensors) == 1:
+            values = TargetSet(terms).select({tensors[0]: slopes.run.outputs[BASELINE_VALUE]}).T
+            if np.isfinite(values).all():
+                return values
+        return paths.begin(np.arange(paths.draws))
 
     def rows(self, g: Builder, x: Mapping[str, ir.Value], sample: Sample) -> Rows:
         if self.layer is not None or any(

@@ -48,6 +48,7 @@ class InputXGradient(AtLayer, GradientExplainer):
     """
 
     value_kind: ClassVar[ValueKind] = "contribution"
+    at_samples: ClassVar[bool] = True
     axioms: ClassVar[tuple[str, ...]] = ("linearity", "null player", "symmetry")
     reference: ClassVar[str] = "Shrikumar et al. 2016, arXiv:1605.01713"
 

@@ -53,6 +53,7 @@ class Saliency(AtLayer, GradientExplainer):
     array([[ 1.,  2., -3.]], dtype=float32)
     """
 
+    at_samples: ClassVar[bool] = True
     axioms: ClassVar[tuple[str, ...]] = ("null player", "symmetry")
     reference: ClassVar[str] = "Simonyan, Vedaldi and Zisserman 2014, arXiv:1312.6034"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, final
 
 import numpy as np
@@ -36,12 +36,15 @@ class Piece:
     gradients : dict of arrays (u, m, ...) by input name
     errors : dict of arrays like ``gradients``, or None
         Their standard errors, where chance had a part.
+    outputs : dict of arrays (m, ...) by tensor name
+        What else was asked of the same run.
     """
 
     which: Array
     rows: Array
     gradients: dict[str, Array]
     errors: dict[str, Array] | None = None
+    outputs: dict[str, Array] = field(default_factory=dict)
 
     __repr__ = short_repr
 

@@ -16,6 +16,7 @@ from xaionnx.typing import Array, GradientLike
 
 if TYPE_CHECKING:
     from xaionnx.autodiff.rule import Table
+    from xaionnx.gradients.one_run import OneRun
     from xaionnx.layers.path import LayerPath
 
 
@@ -33,6 +34,8 @@ class TargetGradients:
         Where the gradients come from; see :func:`xaionnx.gradients.choice.chosen`.
     rules : mapping of str to Rule, optional
         What takes the place of derivatives; see :func:`xaionnx.autodiff.gradient`.
+    run : OneRun, optional
+        The run that answered for the samples already.
 
     Attributes
     ----------
@@ -41,6 +44,8 @@ class TargetGradients:
     samples : list of N Sample
     source : Source
         Where the gradients come from.
+    run : OneRun or None
+        What is known of the samples already.
 
     Raises
     ------
@@ -48,15 +53,19 @@ class TargetGradients:
         The explained input holds no floats, or the source cannot answer for this model.
     """
 
-    def __init__(self, path: LayerPath, gradient: GradientLike = "auto", rules: Table | None = None) -> None:
+    def __init__(
+        self, path: LayerPath, gradient: GradientLike = "auto", rules: Table | None = None, run: OneRun | None = None
+    ) -> None:
         self.path = path
         self.names = path.names
         self.samples: list[Sample] = path.samples
         self._question = GradientRequest(
             path.model, path.feeds, path.resolved, self.names, self.samples, path.evaluations
         )
+        self.run = run
         # Other rules than those of derivatives can only be built.
-        self.source: Source = chosen(gradient, self._question) if rules is None else Graph(self._question, rules)
+        built = Graph(self._question, rules) if run is None and rules is not None else None
+        self.source: Source = run.source if run is not None else built or chosen(gradient, self._question)
 
     @property
     def targets(self) -> int:
@@ -96,8 +105,7 @@ class TargetGradients:
     def pieces(self, sample: Array, target: Array, points: At) -> Iterator[Piece]:
         """The same with standard errors, where the source knows them."""
         for piece in self.source.at(sample, target, points):
-            self._refuse(piece.gradients, sample[piece.rows])
-            self._question.evaluations.add_gradients(sample[piece.rows], len(piece.which))
+            self.taken(piece.gradients, sample[piece.rows])
             yield piece
 
     def values(self, sample: Array, points: At) -> Array:
@@ -121,7 +129,14 @@ class TargetGradients:
             values[:, start:stop] = found.T
         return values
 
-    def _refuse(self, gradients: Mapping[str, Array], sample: Array) -> None:
+    def taken(self, gradients: Mapping[str, Array], sample: Array) -> None:
+        """Count gradients (u, m, ...) by name of samples (m,), and refuse those that are no numbers.
+
+        Raises
+        ------
+        OutputError
+            A gradient is NaN or infinity.
+        """
         for array in gradients.values():
             finite = np.isfinite(array).all(axis=(0, *range(2, array.ndim)))
             if not finite.all():
@@ -131,3 +146,4 @@ class TargetGradients:
                     "number is out of range there or on the way back. Check the sample, or use a method without "
                     "gradients: occlusion, rise, lime, kernel_shap."
                 )
+        self._question.evaluations.add_gradients(sample, len(next(iter(gradients.values()))))

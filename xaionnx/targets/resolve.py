@@ -85,11 +85,17 @@ class ResolvedTargets:
 
 
 def resolve(
-    given: TargetLike, model: Model, x: Mapping[str, Array], watched: Sequence[Target] = (), keep: Sequence[str] = ()
+    given: TargetLike,
+    model: Model,
+    x: Mapping[str, Array],
+    watched: Sequence[Target] = (),
+    keep: Sequence[str] = (),
+    outputs: Mapping[str, Array] | None = None,
 ) -> ResolvedTargets:
     """Resolve a target, or its shorthand, and further ``watched`` ones for the samples ``x``; each is evaluated once.
 
-    ``keep`` names further tensors of the model whose values come out of the same run.
+    ``keep`` names further tensors of the model whose values come out of the same run. Where ``outputs`` are given, what
+    all these tensors hold, (N, ...) by name, the model is not run.
 
     Raises
     ------
@@ -103,7 +109,7 @@ def resolve(
     tensors = [target.tensor(model) for target in targets]
     fetched = list(dict.fromkeys([*tensors, *keep]))
     exposed = model.with_outputs(fetched)
-    outputs = exposed.run(x, fetched)
+    outputs = exposed.run(x, fetched) if outputs is None else dict(outputs)
     terms = [target.picks(outputs[name], model) for target, name in zip(targets, tensors, strict=True)]
     selection = TargetSet([term for some in terms for term in some])
     values = selection.select(outputs)

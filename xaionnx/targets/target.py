@@ -115,6 +115,17 @@ class Target(ABC):
     def picks(self, output: Array, model: Model) -> list[TargetTerm]:
         """Resolve against the tensor's values (N, ...) at the input."""
 
+    @property
+    @hook
+    def follows(self) -> bool:
+        """Whether the elements that it reads depend on the model's outputs, as those of the top class do."""
+        return False
+
+    @hook
+    def parts(self) -> list[Target]:
+        """The targets, one by one, that it stands for, as far as they are known before the model is asked."""
+        return [self]
+
     @hook
     def in_graph(self, model: Model, output: Array) -> Aim:
         """The same target inside a graph; a hook: by default a weighted sum of elements that suit every sample.

@@ -14,6 +14,7 @@ from xaionnx.attribution import Attribution
 from xaionnx.data.sample import Sample
 from xaionnx.explainer import Explainer
 from xaionnx.gradients import choice
+from xaionnx.gradients.one_run import Foreseen, OneRun
 from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.hooks import hook
 from xaionnx.layers.embeddings import explained
@@ -86,6 +87,8 @@ class GradientExplainer(ByGradient, Explainer):
     """
 
     needs: ClassVar[str] = "gradient"
+    # Whether gradients are taken at the samples themselves, so that the prediction comes out of the same run.
+    at_samples: ClassVar[bool] = False
 
     @hook
     def wrt(self, model: Model, sample: Sample, tensor: str) -> tuple[str, ...]:
@@ -127,11 +130,37 @@ class GradientExplainer(ByGradient, Explainer):
     def trace(self, slopes: TargetGradients, points: Points) -> Attribution:
         """Explain points, for each of the targets."""
 
+    @hook
+    def run(self, foreseen: Foreseen) -> OneRun | None:
+        """The run that gives the prediction beside the gradients, a row a sample; see :attr:`at_samples`.
+
+        None where gradients are taken elsewhere after all.
+        """
+        return foreseen.run(np.arange(len(foreseen.question.samples)), lambda _: {})
+
     @final
     def compute(self, request: Request) -> Attribution:
+        rules = self.rules(request.model)
+        run = self._run(request, rules)
         path = self.place(inputs_of(request))
-        slopes = TargetGradients(path, self.gradient, self.rules(request.model))
+        slopes = TargetGradients(path, self.gradient, rules, run)
         return located(path, self.trace(slopes, Points.of(path)), slopes)
+
+    def _run(self, request: Request, rules: Table | None) -> OneRun | None:
+        """Prediction and gradients of the samples from one run, where the targets can be foreseen."""
+        built = isinstance(self.gradient, str) and self.gradient in ("auto", "graph")
+        layer = getattr(self, "layer", None)
+        if not (self.at_samples and built and request.foreseen and layer in (None, request.main)):
+            return None
+        model, feeds, spent = request.model, request.feeds, request.evaluations
+        foreseen = Foreseen.of(model, feeds, request.target, request.samples, spent, rules)
+        if foreseen is None or (layer is not None and foreseen.question.names != (layer,)):
+            return None
+        run = self.run(foreseen)
+        if run is None:
+            return None
+        request.take(run.outputs)
+        return run if foreseen.holds(request.resolved) else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,6 +225,9 @@ def located(path: LayerPath, found: Attribution, slopes: TargetGradients | None 
 
 def gradients(slopes: TargetGradients, points: Points) -> Attribution:
     """The gradient of each target at each point, with standard errors where directions were drawn."""
+    if slopes.run is not None:
+        slopes.taken(slopes.run.gradients, points.sample)
+        return Attribution(slopes.run.gradients)
     count, targets = len(points.sample), slopes.targets
     values = {name: np.empty((targets, *x.shape), dtype=x.dtype) for name, x in points.x.items()}
     errors: dict[str, Array] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from xaionnx.attribution import Attribution
 from xaionnx.explainers._gradients.compilable import Emitted, Traced
@@ -26,6 +26,8 @@ class Propagation(ABC):
     Rules belong to the ops of a graph, so the values come from the graph alone: neither finite differences nor a
     gradient model can take its place.
     """
+
+    at_samples: ClassVar[bool] = True
 
     gradient: str = choice("auto", ("auto", "graph"), "where values come from: the graph alone, by its rules")
 

@@ -42,6 +42,10 @@ class Channel(Target):
     output: str | None
     peak: bool = False
 
+    @property
+    def follows(self) -> bool:
+        return self.k is None or self.peak
+
     def picks(self, output: Array, model: Model) -> list[TargetTerm]:
         tensor, shape = self.tensor(model), output.shape
         if len(shape) < 2 or not (self.k is None or (is_int(self.k) and 0 <= self.k < shape[1])):

@@ -46,6 +46,10 @@ class Region(Target):
 
     __repr__ = short_repr
 
+    @property
+    def follows(self) -> bool:
+        return self.mask is None and self.threshold is not None
+
     def picks(self, output: Array, model: Model) -> list[TargetTerm]:
         tensor = self.tensor(model)
         channels = channel_axis(output, tensor, model)

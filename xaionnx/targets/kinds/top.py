@@ -31,6 +31,10 @@ class Top(Target):
     as_probability: bool = False
     output: str | None = None
 
+    @property
+    def follows(self) -> bool:
+        return True
+
     def picks(self, output: Array, model: Model) -> list[TargetTerm]:
         tensor = self.tensor(model)
         scores = class_scores(output, tensor)

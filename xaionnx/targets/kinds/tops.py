@@ -26,5 +26,12 @@ class _Tops(Target):
     output: str | None = None
     several: ClassVar[bool] = True
 
+    @property
+    def follows(self) -> bool:
+        return True
+
     def picks(self, output: Array, model: Model) -> list[TargetTerm]:
-        return [pick for rank in range(self.k) for pick in Top(rank, output=self.output).picks(output, model)]
+        return [pick for top in self.parts() for pick in top.picks(output, model)]
+
+    def parts(self) -> list[Target]:
+        return [Top(rank, output=self.output) for rank in range(self.k)]
