@@ -74,7 +74,7 @@ class Tolerance(Enum):
         "in another order, 4 * sqrt(36) u = 1.4e-6.",
     )  # fmt: skip
     FLOAT64 = 1e-12, 1e-12, "A few float64 operations: 2**-53 = 1e-16 each."
-    FLOAT64_SOLVED = 1e-9, 1e-9, "Linear systems and long sums in float64 with condition numbers up to 1e5."
+    FLOAT64_SOLVED = 1e-10, 1e-10, "Linear systems and long sums in float64 with condition numbers up to 1e5."
     FLOAT16 = 5e-3, 5e-3, "Half precision: 2**-11 = 5e-4 of values of order one."
     DIFFERENCES = (
         0, 1e-5,

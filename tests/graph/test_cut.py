@@ -76,8 +76,8 @@ class TestExpose:
         assert list(answers) == ["p", "x", "c1", "r1", "c2", "s", "g", "f", "z"]
         expected = dict(zip(answers, ReferenceEvaluator(derived).run(None, {"x": picture}), strict=True))
         for name in names:
-            assert_close(answers[name], expected[name], Tolerance.SIGNED_LAYERS)
-        assert_close(answers["p"], run(conv_net, {"x": picture})["p"], Tolerance.SIGNED_LAYERS)
+            assert_close(answers[name], expected[name], Tolerance.DEEP)
+        assert_close(answers["p"], run(conv_net, {"x": picture})["p"], Tolerance.DEEP)
 
     def test_passes_the_checker_once_types_are_inferred(self, conv_net):
         derived = declared(expose(conv_net, ["r1", "z"]))
@@ -123,8 +123,8 @@ class TestCut:
         tail = cut(conv_net, [at], ["p"])
         assert len(head.graph.node) + len(tail.graph.node) == len(conv_net.graph.node)
         assert [value.name for value in tail.graph.input] == [at]
-        assert_close(run(head, {"x": picture})[at], inner[at], Tolerance.SIGNED_LAYERS)
-        assert_close(run(tail, {at: inner[at]})["p"], inner["p"], Tolerance.SIGNED_LAYERS)
+        assert_close(run(head, {"x": picture})[at], inner[at], Tolerance.DEEP)
+        assert_close(run(tail, {at: inner[at]})["p"], inner["p"], Tolerance.DEEP)
         for part in (head, tail):
             onnx.checker.check_model(declared(part), full_check=True)
 
@@ -139,14 +139,14 @@ class TestCut:
         inner = run(expose(conv_net, ["c2", "z"]), {"x": picture})
         answers = run(part, {"c2": inner["c2"], "x": picture})
         assert list(answers) == ["z", "p"]
-        assert_close(answers["z"], inner["z"], Tolerance.SIGNED_LAYERS)
+        assert_close(answers["z"], inner["z"], Tolerance.DEEP)
 
     def test_weight_as_input(self, conv_net, picture):
         part = cut(conv_net, ["b3", "x"], ["z"])
         assert "b3" not in {tensor.name for tensor in part.graph.initializer}
         bias = np.array([0, 0, 5], np.float32)
         shifted = run(part, {"b3": bias, "x": picture})["z"] - run(part, {"b3": 0 * bias, "x": picture})["z"]
-        assert_close(shifted, [bias, bias], Tolerance.SIGNED_LAYERS)
+        assert_close(shifted, [bias, bias], Tolerance.DEEP)
 
     def test_one_of_two_outputs_of_a_node(self):
         model = parsed("""
@@ -247,13 +247,11 @@ class TestExternalData:
         assert_close(
             opened.run(["r1"], {"x": picture})[0],
             run(expose(conv_net, ["r1"]), {"x": picture})["r1"],
-            Tolerance.SIGNED_LAYERS,
+            Tolerance.DEEP,
         )
         part = to_bytes(cut(source.proto, ["r1"], ["p"]), source)
         inner = run(expose(conv_net, ["r1"]), {"x": picture})
-        assert_close(
-            session(part, source.path.parent).run(["p"], {"r1": inner["r1"]})[0], inner["p"], Tolerance.SIGNED_LAYERS
-        )
+        assert_close(session(part, source.path.parent).run(["p"], {"r1": inner["r1"]})[0], inner["p"], Tolerance.DEEP)
 
     def test_foreign_location_is_refused(self, source, conv_net):
         strange = expose(source.proto, ["r1"])
