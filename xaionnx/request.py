@@ -167,11 +167,11 @@ class Request:
     def _without_report(self, found: ResolvedTargets) -> ResolvedTargets:
         """The targets alone, since a method asks all that are selected again and again."""
         last = len(found.sizes) - len(self._report)
-        terms = sum(found.sizes[:last])
-        self._reported = found.selection.names[terms:], found.values[terms:]
+        count = sum(found.sizes[:last])
+        self._reported = found.selection.names[count:], found.values[count:]
         return replace(
             found,
-            selection=TargetSet(found.selection.picks[:terms]),
-            values=found.values[:terms],
+            selection=TargetSet(found.selection.terms[:count]),
+            values=found.values[:count],
             sizes=found.sizes[:last],
         )

@@ -44,7 +44,7 @@ class TopClasses(Target):
 
     output: str | None
 
-    def picks(self, output: Array, model: Model) -> list[TargetTerm]:
+    def terms(self, output: Array, model: Model) -> list[TargetTerm]:
         tensor, shape = self.tensor(model), output.shape[1:]
         count = int(np.prod(shape, dtype=np.int64))
         if not _are_classes(shape):
@@ -56,7 +56,7 @@ class TopClasses(Target):
                 # It would be the same for every input: the spec is wrong, not the data.
                 raise ParameterError(str(error)) from error
         tops = [Top(rank, probable, tensor) for probable in (False, True) for rank in range(min(_SHOWN_CLASSES, count))]
-        return [term for top in tops for term in top.picks(output, model)]
+        return [term for top in tops for term in top.terms(output, model)]
 
 
 def top_classes(request: Request) -> list[list[Score]]:

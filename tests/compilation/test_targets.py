@@ -114,7 +114,7 @@ class Lead(Target):
 
     output: str | None = None
 
-    def picks(self, output, model):
+    def terms(self, output, model):
         order = np.argsort(-output, axis=1, kind="stable")[:, :2]
         signs = np.tile([1.0, -1.0], (len(order), 1))
         return [TargetTerm(self.tensor(model), "identity", order, signs, ("lead",) * len(order))]

@@ -202,7 +202,7 @@ def test_integers_take_no_noise():
 def test_a_held_target_repeats_the_picks_of_its_samples():
     from xaionnx.explainers._gradients.nested import HeldTarget
 
-    pick = TargetTerm("y", "identity", np.array([[2], [0]]), np.ones((2, 1)), ("a", "b"))
-    (tiled,) = HeldTarget(pick).picks(np.zeros((4, 3)), None)
+    term = TargetTerm("y", "identity", np.array([[2], [0]]), np.ones((2, 1)), ("a", "b"))
+    (tiled,) = HeldTarget(term).terms(np.zeros((4, 3)), None)
     assert tiled.indices.ravel().tolist() == [2, 0, 2, 0]
     assert tiled.names == ("a", "b", "a", "b")

@@ -10,7 +10,7 @@ from xaionnx.targets.selection import TargetSet, TargetTerm
 RNG = np.random.default_rng(3)
 
 
-def pick(tensor="y", activation="identity", places=2, samples=4, reference=False):
+def target_term(tensor="y", activation="identity", places=2, samples=4, reference=False):
     indices = RNG.integers(0, 6, (samples, places))
     own = RNG.normal(size=indices.shape) if reference else None
     return TargetTerm(tensor, activation, indices, RNG.normal(size=indices.shape), ("some target",) * samples, own)
@@ -37,17 +37,17 @@ def written_out(one, outputs, rows=None):
 
 
 @pytest.fixture
-def picks():
+def terms():
     return [
-        pick(),
-        pick("z"),
-        pick(places=1),
-        pick(activation="softmax"),
-        pick(activation="log_softmax"),
-        pick(activation="sigmoid"),
-        pick(reference=True),
-        pick(reference=True),
-        pick(),
+        target_term(),
+        target_term("z"),
+        target_term(places=1),
+        target_term(activation="softmax"),
+        target_term(activation="log_softmax"),
+        target_term(activation="sigmoid"),
+        target_term(reference=True),
+        target_term(reference=True),
+        target_term(),
     ]
 
 
@@ -56,25 +56,25 @@ def outputs():
     return {"y": RNG.normal(size=(4, 2, 3)).astype(np.float32), "z": RNG.normal(size=(4, 6))}
 
 
-def test_every_form_against_its_definition(picks, outputs):
-    expected = np.stack([written_out(p, outputs) for p in picks], axis=1)
-    assert_close(TargetSet(picks).select(outputs), expected, Tolerance.FLOAT64_SOLVED)
+def test_every_form_against_its_definition(terms, outputs):
+    expected = np.stack([written_out(p, outputs) for p in terms], axis=1)
+    assert_close(TargetSet(terms).select(outputs), expected, Tolerance.FLOAT64_SOLVED)
 
 
-def test_a_samples_own_selection_answers_any_rows(picks, outputs):
+def test_a_samples_own_selection_answers_any_rows(terms, outputs):
     rows = {name: np.concatenate([array, array[:3]]) for name, array in outputs.items()}
     for n in range(4):
-        expected = np.stack([written_out(p, rows, n) for p in picks], axis=1)
-        assert_close(TargetSet(picks).of_sample(n).select(rows), expected, Tolerance.FLOAT64_SOLVED)
+        expected = np.stack([written_out(p, rows, n) for p in terms], axis=1)
+        assert_close(TargetSet(terms).of_sample(n).select(rows), expected, Tolerance.FLOAT64_SOLVED)
 
 
-def test_equal_structures_share_a_graph_whatever_the_indices(picks):
-    whole = TargetSet(picks)
+def test_equal_structures_share_a_graph_whatever_the_indices(terms):
+    whole = TargetSet(terms)
     assert whole.of_sample(0).structure == whole.of_sample(3).structure
     assert hash(whole.structure) == hash(whole.of_sample(1).structure)
-    assert whole.structure != TargetSet(picks[:-1]).structure
+    assert whole.structure != TargetSet(terms[:-1]).structure
     assert whole.tensors == ["y", "z"]
-    assert len(whole) == len(picks)
+    assert len(whole) == len(terms)
     assert whole.names.shape == (9, 4)
 
 

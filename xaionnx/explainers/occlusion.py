@@ -132,8 +132,8 @@ class Occlusion(GameExplainer):
         probabilities = watched[:, first:]
         if probabilities.size:
             seen["top_class"] = np.tile(probabilities.argmax(axis=1), (game.targets, 1))
-            scores = game.selection.picks[-1].tensor
-            own = game.selection.picks[: game.targets]
-            if all(pick.tensor == scores and pick.indices.shape[1] == 1 for pick in own):
-                seen["probability"] = np.stack([probabilities[:, pick.indices[0, 0]] for pick in own])
+            scores = game.selection.terms[-1].tensor
+            own = game.selection.terms[: game.targets]
+            if all(term.tensor == scores and term.indices.shape[1] == 1 for term in own):
+                seen["probability"] = np.stack([probabilities[:, term.indices[0, 0]] for term in own])
         return seen

@@ -87,8 +87,8 @@ class Graph(Source):
         self._rules = rules
         self._aims = aims
         alike: dict[tuple[str, str, bool], list[int]] = {}
-        for t, pick in enumerate(question.picks):
-            alike.setdefault((pick.tensor, pick.activation, pick.reference is not None), []).append(t)
+        for t, term in enumerate(question.terms):
+            alike.setdefault((term.tensor, term.activation, term.reference is not None), []).append(t)
         self._parts = [self._part(*key, tuple(targets)) for key, targets in alike.items()]
 
     @classmethod
@@ -120,7 +120,7 @@ class Graph(Source):
         asked = self._question
         sample, size = dict(asked.feeds), None
         if reference:
-            size = asked.picks[targets[0]].indices.shape[1]
+            size = asked.terms[targets[0]].indices.shape[1]
             sample[REFERENCE] = np.zeros((len(asked.samples), size), dtype=np.float32)
         model, out = activated(asked.model, tensor, activation, size)
         several = len(targets) > 1 and not reference
@@ -134,7 +134,7 @@ class Graph(Source):
 
     def with_outputs(self, sample: Array, points: At, fetch: Sequence[str] = ()) -> Iterator[Piece]:
         """Gradients of all T targets at M points, and from the same runs the tensors that they read, and ``fetch``."""
-        targets = np.repeat(np.arange(len(self._question.picks))[:, None], len(sample), axis=1)
+        targets = np.repeat(np.arange(len(self._question.terms))[:, None], len(sample), axis=1)
         yield from self._pieces(sample, targets, points, fetch)
 
     def at(self, sample: Array, target: Array, points: At) -> Iterator[Piece]:

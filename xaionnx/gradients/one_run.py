@@ -103,7 +103,7 @@ class Foreseen:
         if True in follows and any(array.dtype == np.float64 for array in seen.values()):
             return None
         like = {name: np.repeat(array, len(samples), axis=0) for name, array in seen.items()}
-        terms = [term for part in parts for term in part.picks(like[part.tensor(model)], model)]
+        terms = [term for part in parts for term in part.terms(like[part.tensor(model)], model)]
         aims = [part.in_graph(model, seen[part.tensor(model)]) for part in parts] if True in follows else ()
         exposed = model.with_outputs(tensors)
         unknown = np.full((len(terms), len(samples)), np.nan)
@@ -128,7 +128,7 @@ class Foreseen:
         """
         outputs: dict[str, Array] = {}
         gradients: dict[str, Array] = {}
-        targets = len(self.question.picks)
+        targets = len(self.question.terms)
         for piece in self.source.with_outputs(sample, points, fetch):
             for name, array in piece.outputs.items():
                 held = outputs.setdefault(name, np.empty((len(sample), *array.shape[1:]), dtype=array.dtype))
@@ -140,7 +140,7 @@ class Foreseen:
 
     def holds(self, resolved: ResolvedTargets) -> bool:
         """Whether the targets are what they were foreseen to be, by the outputs of the same run."""
-        foreseen = self.question.picks
+        foreseen = self.question.terms
         follows = self.source.follows
         return len(foreseen) == resolved.count and all(
             _same(one, other, follows) for one, other in zip(foreseen, resolved.terms, strict=True)

@@ -76,7 +76,7 @@ class GradientRequest:
     __repr__ = short_repr
 
     @property
-    def picks(self) -> list[TargetTerm]:
+    def terms(self) -> list[TargetTerm]:
         """The T targets."""
         return self.resolved.terms
 
@@ -96,11 +96,11 @@ class GradientRequest:
         reference = np.zeros((len(sample), size))
         for t in np.unique(target):
             mine = np.flatnonzero(target == t)
-            pick, of = self.picks[t], sample[mine]
+            term, of = self.terms[t], sample[mine]
             # An element may come again, with weight 0.
-            np.add.at(weights, (mine[:, None], pick.indices[of]), pick.coefficients[of])
-            if pick.reference is not None:
-                reference[mine[:, None], pick.indices[of]] = pick.reference[of]
+            np.add.at(weights, (mine[:, None], term.indices[of]), term.coefficients[of])
+            if term.reference is not None:
+                reference[mine[:, None], term.indices[of]] = term.reference[of]
         return weights, reference
 
     def values(

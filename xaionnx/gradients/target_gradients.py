@@ -70,7 +70,7 @@ class TargetGradients:
     @property
     def targets(self) -> int:
         """The number T of targets."""
-        return len(self._question.picks)
+        return len(self._question.terms)
 
     def at(self, sample: Array, target: Array, points: At) -> Iterator[tuple[Array, Array, dict[str, Array]]]:
         """Gradients of U targets at each of M points.

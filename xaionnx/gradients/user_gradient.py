@@ -66,8 +66,8 @@ class UserGradient(Source):
         # The explained model's input behind each of its own, and its gradient of each explained input.
         self._inputs, self._aim = self._matched_inputs()
         self._outputs = {name: self._matched_output(question.model.input(name)) for name in question.names}
-        for pick in question.picks:
-            self._fit(pick.tensor)
+        for term in question.terms:
+            self._fit(term.tensor)
         self._check()
 
     @classmethod
@@ -139,7 +139,7 @@ class UserGradient(Source):
         """Refuse a model that cannot be told which number of the tensor is meant."""
         asked, aim = self._question, self._aim
         info = asked.resolved.model.output(tensor)
-        sizes = [pick.indices.max() for pick in asked.picks if pick.tensor == tensor]
+        sizes = [term.indices.max() for term in asked.terms if term.tensor == tensor]
         if aim is None and (max(sizes) > 0 or any(isinstance(size, int) and size > 1 for size in info.shape[1:])):
             raise UnsupportedModelError(
                 f"The gradient model {self._model.name} has no input that says which number of '{tensor}' {info} it is "
@@ -157,7 +157,7 @@ class UserGradient(Source):
         for number, t in ((u, t) for u, targets in enumerate(target) for t in np.unique(targets)):
             # Targets may read tensors of different sizes.
             rows = np.flatnonzero(target[number] == t)
-            each = 2 if self._takes_answers(asked.picks[t]) else 1
+            each = 2 if self._takes_answers(asked.terms[t]) else 1
 
             # Asked once for a batch and once for its factors; an activation's slope has run the model then.
             @lru_cache(maxsize=2)
@@ -204,36 +204,36 @@ class UserGradient(Source):
         fed[aim.name] = chosen.astype(aim.dtype)
         return fed, slopes[np.arange(len(sample)), chosen]
 
-    def _takes_answers(self, pick: TargetTerm) -> bool:
+    def _takes_answers(self, term: TargetTerm) -> bool:
         """Whether a target's slopes take the model's own answers: of an activation, or for a free size alone."""
-        info = self._question.resolved.model.output(pick.tensor)
+        info = self._question.resolved.model.output(term.tensor)
         free = any(not isinstance(size, int) for size in info.shape[1:])
-        return free or pick.activation != "identity" or pick.reference is not None
+        return free or term.activation != "identity" or term.reference is not None
 
     def _cotangent(self, sample: Array, target: Array, fed: Mapping[str, Array]) -> tuple[Array, tuple[int, ...]]:
         """The slopes (m, S) of one target with respect to the tensor that it reads, and the tensor's shape."""
         asked = self._question
-        pick = asked.picks[target[0]]
-        info = asked.resolved.model.output(pick.tensor)
-        if not self._takes_answers(pick):
+        term = asked.terms[target[0]]
+        info = asked.resolved.model.output(term.tensor)
+        if not self._takes_answers(term):
             shape = (len(sample), *(size for size in info.shape[1:] if isinstance(size, int)))
             return asked.weights(sample, target, int(np.prod(shape[1:])))[0], shape
-        answers = asked.resolved.model.run({**fed, **asked.shared}, [pick.tensor])[pick.tensor]
-        values = activate(pick.activation, answers).astype(np.float64)
+        answers = asked.resolved.model.run({**fed, **asked.shared}, [term.tensor])[term.tensor]
+        values = activate(term.activation, answers).astype(np.float64)
         slopes, reference = asked.weights(sample, target, values.shape[1])
-        if pick.reference is not None:
+        if term.reference is not None:
             slopes = slopes * 2 * (values - reference)
-        if pick.activation == "sigmoid":
+        if term.activation == "sigmoid":
             slopes = slopes * values * (1 - values)
-        elif pick.activation == "softmax":
+        elif term.activation == "softmax":
             slopes = values * (slopes - (values * slopes).sum(axis=1, keepdims=True))
-        elif pick.activation == "log_softmax":
+        elif term.activation == "log_softmax":
             slopes = slopes - np.exp(values) * slopes.sum(axis=1, keepdims=True)
         return slopes, answers.shape
 
     def _check(self) -> None:
         asked = self._question
-        count, targets = len(asked.samples), len(asked.picks)
+        count, targets = len(asked.samples), len(asked.terms)
         which, target = np.divmod(np.arange(count * targets), targets)
         wrong: list[tuple[int, float, float]] = []
         for away in _AWAY:
@@ -247,7 +247,7 @@ class UserGradient(Source):
         n, t = int(which[row]), int(target[row])
         raise UnsupportedModelError(
             f"The gradient model {self._model.name} is not the gradient of {asked.model.name}: in a random direction "
-            f"from sample {n} it says that {asked.picks[t].names[n]} changes by {claimed:.6g}, and it changes by "
+            f"from sample {n} it says that {asked.terms[t].names[n]} changes by {claimed:.6g}, and it changes by "
             f"{seen:.6g}."
         )
 

@@ -34,7 +34,7 @@ class Chosen(Target):
 
     output: str | None = None
 
-    def picks(self, output: Array, model: Model) -> list[TargetTerm]:
+    def terms(self, output: Array, model: Model) -> list[TargetTerm]:
         raise ParameterError("The target 'input' names its class when a compiled file runs. Give a class here.")
 
     def in_graph(self, model: Model, output: Array) -> Aim:
@@ -103,10 +103,10 @@ def constant(target: Target, model: Model, output: Array) -> Aim:
     ParameterError
         The elements, or their weights, are found from the values of each sample.
     """
-    [term] = target.picks(output, model)
+    [term] = target.terms(output, model)
     rising = np.arange(output.size, dtype=np.float32).reshape(output.shape)
     for values in (rising, -rising):
-        [other] = target.picks(values, model)
+        [other] = target.terms(values, model)
         alike = np.array_equal(other.indices, term.indices) and np.array_equal(other.coefficients, term.coefficients)
         if not alike:
             raise ParameterError(

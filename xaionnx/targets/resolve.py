@@ -50,7 +50,7 @@ class ResolvedTargets:
     @property
     def terms(self) -> list[TargetTerm]:
         """The T targets that are explained."""
-        return self.selection.picks[: self.count]
+        return self.selection.terms[: self.count]
 
     @property
     def names(self) -> Array:
@@ -110,7 +110,7 @@ def resolve(
     fetched = list(dict.fromkeys([*tensors, *keep]))
     exposed = model.with_outputs(fetched)
     outputs = exposed.run(x, fetched) if outputs is None else dict(outputs)
-    terms = [target.picks(outputs[name], model) for target, name in zip(targets, tensors, strict=True)]
+    terms = [target.terms(outputs[name], model) for target, name in zip(targets, tensors, strict=True)]
     selection = TargetSet([term for some in terms for term in some])
     values = selection.select(outputs)
     refuse_rows(~np.isfinite(values).all(axis=1), model)

@@ -55,7 +55,7 @@ class TargetTerm:
 @final
 @dataclass(frozen=True, eq=False)
 class _Group:
-    """Picks that differ in their indices only, evaluated together."""
+    """Terms that differ in their indices only, evaluated together."""
 
     tensor: str
     activation: str
@@ -72,42 +72,42 @@ class TargetSet:
 
     Parameters
     ----------
-    picks : list of T TargetTerm
+    terms : list of T TargetTerm
 
     Examples
     --------
     >>> scores = np.array([[1.0, 2.0, 4.0]])
-    >>> pick = TargetTerm("y", "identity", np.array([[2, 0]]), np.array([[1.0, -1.0]]), ("y[2] - y[0]",))
-    >>> TargetSet([pick]).select({"y": scores})
+    >>> term = TargetTerm("y", "identity", np.array([[2, 0]]), np.array([[1.0, -1.0]]), ("y[2] - y[0]",))
+    >>> TargetSet([term]).select({"y": scores})
     array([[3.]])
     """
 
-    picks: list[TargetTerm]
+    terms: list[TargetTerm]
     _groups: list[_Group] = field(init=False, repr=False)
 
     __repr__ = short_repr
 
     def __post_init__(self) -> None:
         alike: dict[Hashable, list[int]] = {}
-        for t, pick in enumerate(self.picks):
-            key = (pick.tensor, pick.activation, pick.indices.shape[1], None if pick.reference is None else t)
+        for t, term in enumerate(self.terms):
+            key = (term.tensor, term.activation, term.indices.shape[1], None if term.reference is None else t)
             alike.setdefault(key, []).append(t)
         object.__setattr__(self, "_groups", [self._group(places) for places in alike.values()])
 
     def _group(self, places: list[int]) -> _Group:
-        picks = [self.picks[t] for t in places]
-        first = picks[0]
+        terms = [self.terms[t] for t in places]
+        first = terms[0]
         return _Group(
             first.tensor,
             first.activation,
             tuple(places),
-            np.stack([p.indices for p in picks], axis=1),
-            np.stack([p.coefficients for p in picks], axis=1),
+            np.stack([p.indices for p in terms], axis=1),
+            np.stack([p.coefficients for p in terms], axis=1),
             None if first.reference is None else first.reference[:, None, :],
         )
 
     def __len__(self) -> int:
-        return len(self.picks)
+        return len(self.terms)
 
     @property
     def tensors(self) -> list[str]:
@@ -117,7 +117,7 @@ class TargetSet:
     @property
     def names(self) -> Array:
         """The targets in words, (T, N)."""
-        return np.array([pick.names for pick in self.picks])
+        return np.array([term.names for term in self.terms])
 
     def of_sample(self, n: int) -> TargetSet:
         """The targets of sample ``n`` alone, which then apply to any number of rows."""
@@ -135,7 +135,7 @@ class TargetSet:
                     tuple(p.names[n] for n in numbers),
                     None if p.reference is None else p.reference[numbers],
                 )
-                for p in self.picks
+                for p in self.terms
             ]
         )
 

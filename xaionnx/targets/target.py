@@ -112,7 +112,7 @@ class Target(ABC):
         return model.output().name if self.output is None else self.output
 
     @abstractmethod
-    def picks(self, output: Array, model: Model) -> list[TargetTerm]:
+    def terms(self, output: Array, model: Model) -> list[TargetTerm]:
         """Resolve against the tensor's values (N, ...) at the input."""
 
     @property

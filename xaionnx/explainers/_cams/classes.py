@@ -118,7 +118,7 @@ def softmax(scores: Array) -> Array:
     return np.asarray(grown / grown.sum(axis=1, keepdims=True))
 
 
-def classes_of(pick: TargetTerm, method: str) -> Array:
+def classes_of(term: TargetTerm, method: str) -> Array:
     """The class of each sample that a target scores, (N,).
 
     Raises
@@ -126,11 +126,11 @@ def classes_of(pick: TargetTerm, method: str) -> Array:
     UnsupportedModelError
         It is no score of a class.
     """
-    if pick.activation == "identity" and pick.indices.shape[1] == 1 and (pick.coefficients == 1).all():
-        found: Array = pick.indices[:, 0]
+    if term.activation == "identity" and term.indices.shape[1] == 1 and (term.coefficients == 1).all():
+        found: Array = term.indices[:, 0]
         return found
     raise UnsupportedModelError(
-        f"{method} compares classes, and the target '{pick.names[0]}' is not the score of one. "
+        f"{method} compares classes, and the target '{term.names[0]}' is not the score of one. "
         "Give a class as the target."
     )
 

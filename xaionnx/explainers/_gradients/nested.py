@@ -78,14 +78,14 @@ def _replaced(method: Explainer, baseline: Any, features: Any) -> Explainer:
 class HeldTarget(Target):
     """A target as it was resolved for N clean samples."""
 
-    pick: TargetTerm
+    term: TargetTerm
     output: str | None = None
 
     def tensor(self, model: Model) -> str:
-        return self.pick.tensor
+        return self.term.tensor
 
-    def picks(self, output: Array, model: Model) -> list[TargetTerm]:
-        return TargetSet([self.pick]).of_samples(np.arange(len(output)) % len(self.pick.indices)).picks
+    def terms(self, output: Array, model: Model) -> list[TargetTerm]:
+        return TargetSet([self.term]).of_samples(np.arange(len(output)) % len(self.term.indices)).terms
 
 
 @final

@@ -46,7 +46,7 @@ class Channel(Target):
     def follows(self) -> bool:
         return self.k is None or self.peak
 
-    def picks(self, output: Array, model: Model) -> list[TargetTerm]:
+    def terms(self, output: Array, model: Model) -> list[TargetTerm]:
         tensor, shape = self.tensor(model), output.shape
         if len(shape) < 2 or not (self.k is None or (is_int(self.k) and 0 <= self.k < shape[1])):
             what = "channels" if self.k is None else f"channel {self.k}"
@@ -63,7 +63,7 @@ class Channel(Target):
     def in_graph(self, model: Model, output: Array) -> Aim:
         if self.k is not None and not self.peak:
             return super().in_graph(model, output)
-        [term] = self.picks(output, model)  # which refuses a channel that there is not
+        [term] = self.terms(output, model)  # which refuses a channel that there is not
         count, each = output.shape[1], int(np.prod(output.shape[2:], dtype=np.int64))
         follow = self._highest(count, each) if self.peak else _strongest(count, each)
         which = "the strongest channel" if self.k is None else f"channel {self.k}"

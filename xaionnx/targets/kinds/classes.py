@@ -21,7 +21,7 @@ class _Classes(Target):
     output: str | None = None
     several: ClassVar[bool] = True
 
-    def picks(self, output: Array, model: Model) -> list[TargetTerm]:
+    def terms(self, output: Array, model: Model) -> list[TargetTerm]:
         tensor, samples = self.tensor(model), len(output)
         count = class_scores(output, tensor).shape[1]
         activation = to_probability(output, tensor, model) if self.as_probability else "identity"

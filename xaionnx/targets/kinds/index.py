@@ -56,7 +56,7 @@ class Index(Target):
 
     __repr__ = short_repr
 
-    def picks(self, output: Array, model: Model) -> list[TargetTerm]:
+    def terms(self, output: Array, model: Model) -> list[TargetTerm]:
         tensor = self.tensor(model)
         if isinstance(self.k, tuple) and not self.each:
             return [self._element(self.k, output, tensor)]
@@ -87,7 +87,7 @@ class Index(Target):
             raise one_each()
         if isinstance(self.k, tuple):
             return super().in_graph(model, output)
-        [term] = self.picks(output, model)
+        [term] = self.terms(output, model)
         return Aim(
             term.tensor, term.activation, term.names[0], of_class(flat(output).shape[1], int(term.indices[0, 0]))
         )

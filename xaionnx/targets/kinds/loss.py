@@ -34,7 +34,7 @@ class Loss(Target):
 
     __repr__ = short_repr
 
-    def picks(self, output: Array, model: Model) -> list[TargetTerm]:
+    def terms(self, output: Array, model: Model) -> list[TargetTerm]:
         tensor = self.tensor(model)
         if self.kind == "cross_entropy":
             return [self._cross_entropy(output, tensor, model)]
@@ -63,7 +63,7 @@ class Loss(Target):
         }
         activation = to_probability(output, tensor, model)
         classes = tuple(np.broadcast_to(self.labels, (len(output),)) if self.labels.ndim == 0 else self.labels)
-        base = Index(classes, each=True, output=self.output).picks(output, model)[0]
+        base = Index(classes, each=True, output=self.output).terms(output, model)[0]
         if activation in needed:
             raise UnsupportedModelError(
                 f"The cross-entropy of {model.name} needs {needed[activation].format(tensor)}. "

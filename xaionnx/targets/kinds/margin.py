@@ -53,7 +53,7 @@ class Margin(Target):
     q: int | str
     output: str | None = None
 
-    def picks(self, output: Array, model: Model) -> list[TargetTerm]:
+    def terms(self, output: Array, model: Model) -> list[TargetTerm]:
         tensor = self.tensor(model)
         count = class_scores(output, tensor).shape[1]
         pair = [class_number(k, count, tensor, model) for k in (self.p, self.q)]

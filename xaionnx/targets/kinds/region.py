@@ -50,7 +50,7 @@ class Region(Target):
     def follows(self) -> bool:
         return self.mask is None and self.threshold is not None
 
-    def picks(self, output: Array, model: Model) -> list[TargetTerm]:
+    def terms(self, output: Array, model: Model) -> list[TargetTerm]:
         tensor = self.tensor(model)
         channels = channel_axis(output, tensor, model)
         if channels is None and output.ndim == 3 and self.at_channel is not None:
@@ -100,7 +100,7 @@ class Region(Target):
     def in_graph(self, model: Model, output: Array) -> Aim:
         if self.mask is not None or self.threshold is None:
             return super().in_graph(model, output)
-        whole = Region(None, self.at_channel, None, self.output).picks(output, model)[0]
+        whole = Region(None, self.at_channel, None, self.output).terms(output, model)[0]
         allowed = np.zeros((1, flat(output).shape[1]), dtype=np.float32)
         allowed[0, whole.indices[0]] = 1
         threshold = np.float32(self.threshold)

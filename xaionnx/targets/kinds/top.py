@@ -35,7 +35,7 @@ class Top(Target):
     def follows(self) -> bool:
         return True
 
-    def picks(self, output: Array, model: Model) -> list[TargetTerm]:
+    def terms(self, output: Array, model: Model) -> list[TargetTerm]:
         tensor = self.tensor(model)
         scores = class_scores(output, tensor)
         refuse_rows(np.isnan(scores).any(axis=1), model)
@@ -49,7 +49,7 @@ class Top(Target):
         return [single(tensor, activation, chosen, class_names(chosen, count, tensor, model, self.as_probability))]
 
     def in_graph(self, model: Model, output: Array) -> Aim:
-        [term] = self.picks(output, model)
+        [term] = self.terms(output, model)
         words = "top class" if self.rank == 0 else f"class of rank {self.rank + 1}"
         words += f" of {term.tensor}" + (", probability" if self.as_probability else "")
         return Aim(term.tensor, term.activation, words, _follow(flat(output).shape[1], self.rank))

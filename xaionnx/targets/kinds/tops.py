@@ -30,8 +30,8 @@ class _Tops(Target):
     def follows(self) -> bool:
         return True
 
-    def picks(self, output: Array, model: Model) -> list[TargetTerm]:
-        return [pick for top in self.parts() for pick in top.picks(output, model)]
+    def terms(self, output: Array, model: Model) -> list[TargetTerm]:
+        return [term for top in self.parts() for term in top.terms(output, model)]
 
     def parts(self) -> list[Target]:
         return [Top(rank, output=self.output) for rank in range(self.k)]
