@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 import math
 import os
@@ -11,6 +12,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal, final
 
 import numpy as np
@@ -216,9 +218,7 @@ class Explanation:
         >>> xaionnx.explain("models/mnist_cnn.onnx", image, "occlusion").plot().mode
         'RGB'
         """
-        from xaionnx import render
-
-        return render.picture(
+        image: Image.Image = _pictures("xaionnx.render").picture(
             self,
             kind,
             photo=photo,
@@ -229,11 +229,11 @@ class Explanation:
             top=top,
             original=original,
         )
+        return image
 
     def _repr_html_(self) -> str:
-        from xaionnx.render.notebook import html
-
-        return html(self)
+        text: str = _pictures("xaionnx.render.notebook").html(self)
+        return text
 
     def sample(self, n: int, target: int | None = None) -> Explanation:
         """The record of sample ``n`` alone (N = 1), for one of its targets, or all of them; ``seconds`` stay whole.
@@ -386,3 +386,8 @@ def _unboxed(value: Any) -> Any:  # of a record
     if isinstance(value, (np.ndarray, np.generic)):
         return value.tolist()
     raise TypeError(f"a record cannot hold a {type(value).__name__}")
+
+
+def _pictures(name: str) -> ModuleType:
+    """A package of pictures, found by name as methods are: pictures are made of results, and import this module."""
+    return importlib.import_module(name)
