@@ -1,6 +1,6 @@
-"""Dealing the coalitions of KernelSHAP: distinct, balanced, one of each two complements, packed 8 players to a byte.
+"""Coalitions of KernelSHAP: distinct, balanced, one of each pair of complements, packed 8 players to a byte.
 
-The public face, and the reasons, are in ``coalitions``.
+The public functions, and the reasons for the design, are in ``coalitions``.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ _ORDER_STREAM = 0x12 << 32
 _DECKS_STREAM = 0x13 << 32
 
 
-def pairs_of(players: int, size: int) -> int:
+def count_pairs(players: int, size: int) -> int:
     count = math.comb(players, size)
     return count // 2 if 2 * size == players else count
 
 
 def deal_sizes(seed: int, players: int, sizes: npt.NDArray[np.intp]) -> npt.NDArray[np.uint8]:
-    """One coalition of each of the sizes, from one chain of permutations, none twice."""
+    """Return one coalition of each of the sizes, all different, from one chain of permutations."""
     coalitions = np.zeros((len(sizes), players), np.bool_)
     seen: set[bytes] = set()
     hand = np.empty(0, np.intp)
@@ -36,7 +36,7 @@ def deal_sizes(seed: int, players: int, sizes: npt.NDArray[np.intp]) -> npt.NDAr
             if len(hand) < size:
                 deck = np.argsort(counter.bits(seed, _DECKS_STREAM, decks, decks + 1, players)[0], kind="stable")
                 decks += 1
-                # What is still in hand goes last in the new deck, lest a coalition gets a player twice.
+                # The players still in hand go last in the new deck, so that no coalition gets a player twice.
                 again = np.isin(deck, hand)
                 hand = np.concatenate([hand, deck[~again], deck[again]])
             coalitions[row] = False
@@ -50,14 +50,15 @@ def deal_sizes(seed: int, players: int, sizes: npt.NDArray[np.intp]) -> npt.NDAr
 
 
 def deal_size(seed: int, players: int, size: int, count: int) -> npt.NDArray[np.uint8]:
-    """``count`` coalitions of one size, of which no two are equal or complements, packed."""
-    available = pairs_of(players, size)
+    """Return ``count`` packed coalitions of one size, of which no two are equal or complements."""
+    available = count_pairs(players, size)
     if 2 * count <= available:
         return _distinct_chunks(seed, players, size, count)
-    every = np.packbits(of_size(players, size)[:available], axis=1)  # of half size: those with player 0 come first
+    # At half size, the coalitions with player 0 come first.
+    every = np.packbits(coalitions_of_size(players, size)[:available], axis=1)
     if count == available:
         return every
-    # More than half of them: it is those left out that are drawn, balanced, so that what stays is balanced too.
+    # More than half of them: draw the ones to omit, balanced, so that the rest is balanced too.
     omitted = _distinct_chunks(seed, players, size, available - count)
     kept = every[~np.isin(_as_keys(every), _as_keys(omitted))]
     keys = counter.bits(seed, _ORDER_STREAM | size, 0, len(kept), 1)[:, 0]
@@ -65,7 +66,7 @@ def deal_size(seed: int, players: int, size: int, count: int) -> npt.NDArray[np.
 
 
 def _distinct_chunks(seed: int, players: int, size: int, count: int) -> npt.NDArray[np.uint8]:
-    """The first ``count`` different coalitions of the chain of chunks; at most half of all there are."""
+    """Return the first ``count`` different coalitions of the chain of chunks; at most half of all coalitions."""
     wanted = count
     while True:
         packed = np.packbits(_chunks(seed, players, size, wanted), axis=1)
@@ -76,17 +77,17 @@ def _distinct_chunks(seed: int, players: int, size: int, count: int) -> npt.NDAr
 
 
 def _chunks(seed: int, players: int, size: int, count: int) -> npt.NDArray[np.bool_]:
-    """The first ``count`` chunks of ``size`` players from a chain of permutations.
+    """Return the first ``count`` chunks of ``size`` players from a chain of permutations.
 
-    A chunk that spans the end of one permutation and the beginning of the next would hold a player twice, so the next
-    one puts the players of the unfinished chunk last. After size / gcd(size, P) permutations a chunk ends with the
-    permutation; there the chain breaks, and such links of it are independent and made together.
+    A chunk that spans two permutations could contain a player twice, so the second permutation puts the players of
+    the unfinished chunk last. After size / gcd(size, P) permutations a chunk ends together with a permutation. The
+    permutations up to that point form a link of the chain; links are independent and computed together.
     """
     length = size // math.gcd(size, players)  # permutations of a link
     links = -(-count * size // (players * length))
-    needed = min(length, -(-count * size // players))  # of a single link perhaps not all are needed
+    needed = min(length, -(-count * size // players))  # a single link may need fewer
     rows = needed if links == 1 else links * length
-    # 63 bits of key, and above them whether the player is in the unfinished chunk.
+    # 63 bits of key; the top bit marks players of the unfinished chunk.
     keys = counter.bits(seed, _CHUNKS_STREAM | size, 0, rows, players).reshape(links, -1, players) >> np.uint64(1)
     line = np.empty((links, needed, players), np.intp)
     for t in range(needed):
@@ -99,27 +100,27 @@ def _chunks(seed: int, players: int, size: int, count: int) -> npt.NDArray[np.bo
             )
     whole = needed * players // size
     members = line.reshape(links, needed * players)[:, : whole * size].reshape(links * whole, size)
-    coalitions = _present(members[:count], players)
+    coalitions = _coalitions_from_members(members[:count], players)
     if 2 * size == players:
-        coalitions ^= ~coalitions[:, :1]  # of a coalition and its complement, the one with player 0 stands for both
+        coalitions ^= ~coalitions[:, :1]  # the one with player 0 represents both a coalition and its complement
     return coalitions
 
 
-def of_size(players: int, size: int) -> npt.NDArray[np.bool_]:
-    """Every coalition of one size, in lexicographic order of its members."""
+def coalitions_of_size(players: int, size: int) -> npt.NDArray[np.bool_]:
+    """Return every coalition of one size, in lexicographic order of members."""
     count = math.comb(players, size)
     members = itertools.chain.from_iterable(itertools.combinations(range(players), size))
-    return _present(np.fromiter(members, np.intp, count * size).reshape(count, size), players)
+    return _coalitions_from_members(np.fromiter(members, np.intp, count * size).reshape(count, size), players)
 
 
-def _present(members: npt.NDArray[np.intp], players: int) -> npt.NDArray[np.bool_]:
+def _coalitions_from_members(members: npt.NDArray[np.intp], players: int) -> npt.NDArray[np.bool_]:
     coalitions = np.zeros((len(members), players), np.bool_)
     np.put_along_axis(coalitions, members, True, axis=1)
     return coalitions
 
 
 def _as_keys(packed: npt.NDArray[np.uint8]) -> npt.NDArray[np.void] | npt.NDArray[np.uint64]:
-    """Rows as single items that sort and compare: words for up to 64 players, which is many times faster."""
+    """Return each row as one sortable item: a 64-bit word for up to 64 players, which is many times faster."""
     width = packed.shape[1]
     if width > 8:
         return np.ascontiguousarray(packed).view(np.dtype((np.void, width)))[:, 0]

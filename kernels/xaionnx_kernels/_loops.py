@@ -1,9 +1,9 @@
-"""The compiled loops. Importing this module imports Numba, so callers do it only when the work is worth it (``_tier``).
+"""Compiled loops. Importing this module imports Numba, so callers do it only when the work is worth it (``_tier``).
 
-Serial on purpose: one core fills a batch of 16 pictures of 3x224x224 in under a millisecond, a hundredth of what the
-model takes for it, and a parallel kernel would cost more to load, fight the session for the cores and, with Numba's
-``workqueue`` layer, forbid callers with threads. All loops release the GIL. None uses fast-math: the numpy forms in
-the public modules must agree bit for bit.
+The loops are serial on purpose. One core fills a batch of 16 pictures of 3x224x224 in under a millisecond, a hundredth
+of the model's time for that batch. A parallel kernel would take longer to load, compete with the session for cores
+and, with Numba's ``workqueue`` layer, rule out threaded callers. All loops release the GIL. None uses fast-math,
+because the numpy versions in the public modules must agree bit for bit.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ import numba
 import numpy as np
 
 
-def _compiled(function: Callable[..., None]) -> Any:
+def _compile(function: Callable[..., None]) -> Any:
     try:
         return numba.njit(cache=True, nogil=True)(function)
-    except RuntimeError:  # no folder to keep the cache in can be written: compile in each process
+    except RuntimeError:  # no folder for the cache is writable: compile in each process
         return numba.njit(nogil=True)(function)
 
 
-@_compiled
+@_compile
 def select(x, baselines, labels, coalitions, inner, keep, out):  # type: ignore[no-untyped-def]  # Numba compiles it for the types of each call
     """x (A, L*B), baselines (R, A, L*B), labels (L,), coalitions (M, P), keep (L*B,) scratch, out (M, R, A, L*B)."""
-    # `keep` is laid out like a row of x, so that the last loop is contiguous in everything and becomes vector code.
+    # `keep` has the layout of a row of x, so that the last loop is contiguous in every array and is vectorised.
     for m in range(out.shape[0]):
         if inner == 1:
             for e in range(labels.shape[0]):
@@ -38,13 +38,13 @@ def select(x, baselines, labels, coalitions, inner, keep, out):  # type: ignore[
         for r in range(out.shape[1]):
             for a in range(out.shape[2]):
                 for e in range(out.shape[3]):
-                    # Both are read before the choice: a load inside the branch would forbid vector code.
+                    # Read both before choosing: a load inside the branch would prevent vectorisation.
                     present = x[a, e]
                     removed = baselines[r, a, e]
                     out[m, r, a, e] = present if keep[e] else removed
 
 
-@_compiled
+@_compile
 def blend(x, baseline, masks, inner, weight, out):  # type: ignore[no-untyped-def]  # as for select
     """x, baseline (A, S*B), masks (M, S), weight (S*B,) scratch of x's type, out (M, A, S*B)."""
     one = x.dtype.type(1)
@@ -67,7 +67,7 @@ def blend(x, baseline, masks, inner, weight, out):  # type: ignore[no-untyped-de
                 out[m, a, e] = removed if w == zero else blended
 
 
-@_compiled
+@_compile
 def rise(x, baseline, cells, shifts, taps, inner, out):  # type: ignore[no-untyped-def]  # as for select
     """x, baseline (A, H, W*B), cells (M, s_h, s_w), shifts (M, 2), out (M, A, H, W*B).
 
@@ -109,9 +109,9 @@ def rise(x, baseline, cells, shifts, taps, inner, out):  # type: ignore[no-untyp
                     out[m, a, h, e] = removed if w == zero else blended
 
 
-@_compiled
+@_compile
 def random_bits(states, first, out):  # type: ignore[no-untyped-def]  # as for select
-    """Draws first, first+1, ... of each stream: states (M,) uint64, out (M, D) uint64. See ``counter``."""
+    """Write draws first, first+1, ... of each stream: states (M,) uint64, out (M, D) uint64. See ``counter``."""
     gamma = np.uint64(0x9E3779B97F4A7C15)
     mix_1 = np.uint64(0xBF58476D1CE4E5B9)
     mix_2 = np.uint64(0x94D049BB133111EB)

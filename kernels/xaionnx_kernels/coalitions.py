@@ -1,7 +1,7 @@
-"""Which coalitions of players to evaluate: all of them, random ones, and those of KernelSHAP.
+"""Coalitions of players to evaluate: all of them, random ones, and those of KernelSHAP.
 
-A coalition is a row of P booleans, true for the players who are present. Row i of every function depends on
-(seed, i) and the function's own parameters alone, so that ``start`` and ``stop`` cut any sequence into pieces.
+A coalition is a row of P booleans, true for the players that are present. Row i of every function depends only on
+(seed, i) and the function's parameters, so any sequence can be computed in pieces from ``start`` to ``stop``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xaionnx_kernels import counter
-from xaionnx_kernels._dealing import deal_size, deal_sizes, pairs_of
+from xaionnx_kernels._dealing import count_pairs, deal_size, deal_sizes
 
 __all__ = [
     "KernelShapPlan",
@@ -29,22 +29,22 @@ __all__ = [
 Bools = npt.NDArray[np.bool_]
 
 _BERNOULLI_STREAM = 0x10
-# A size whose coalitions deal out fewer permutations than this is dealt from one deck with the other such sizes: alone
-# it is too few to be balanced. Measured on 40 players: 1.5 times fewer evaluations at 5 a player, even from 25 on.
+# A size that uses fewer permutations than this shares its permutations with the other such sizes: alone it has too few
+# coalitions to be balanced. Measured with 40 players: 1.5 times fewer evaluations at 5 per player, equal from 25 on.
 _SPARSE_DECKS = 2
 
 
 def all_coalitions(players: int, start: int = 0, stop: int | None = None) -> Bools:
     """Return every coalition in binary order: player j is present in row r where bit j of r is set.
 
-    So row 0 is empty, row 2^P - 1 is full, and row 2^j holds player j alone.
+    Row 0 is empty, row 2^P - 1 is full, and row 2^j contains player j alone.
 
     Parameters
     ----------
     players : int
         P, in [1, 62].
     start, stop : int
-        The rows to make; all 2^P by default.
+        The rows to return; all 2^P by default.
 
     Returns
     -------
@@ -77,7 +77,7 @@ def bernoulli(seed: int, start: int, stop: int, players: int) -> Bools:
     seed : int
         In [0, 2^64).
     start, stop : int
-        The rows to make.
+        The rows to return.
     players : int
         P, in [1, inf).
 
@@ -103,7 +103,7 @@ def bernoulli(seed: int, start: int, stop: int, players: int) -> Bools:
 
 @dataclass(frozen=True)
 class KernelShapPlan:
-    """How many evaluations KernelSHAP spends on each size of coalition; made by :func:`kernel_shap_plan`.
+    """Number of evaluations that KernelSHAP spends on each coalition size; see :func:`kernel_shap_plan`.
 
     Attributes
     ----------
@@ -118,17 +118,17 @@ class KernelShapPlan:
 
     @property
     def evaluations(self) -> int:
-        """M, the coalitions that the plan holds: never more than the budget it was made for."""
+        """Number of coalitions M in the plan, at most its budget."""
         return 2 * sum(self.pairs)
 
     @property
     def complete(self) -> bool:
-        """Whether it enumerates every coalition, so that KernelSHAP is the exact Shapley value."""
-        return all(count == pairs_of(self.players, h) for h, count in enumerate(self.pairs, 1))
+        """Whether the plan contains every coalition, so that KernelSHAP returns exact Shapley values."""
+        return all(count == count_pairs(self.players, h) for h, count in enumerate(self.pairs, 1))
 
 
 def kernel_shap_size_weights(players: int) -> npt.NDArray[np.float64]:
-    """Return what all coalitions of one size weigh together in KernelSHAP: (P - 1) / (k (P - k)) for k = 1 .. P - 1.
+    """Return the total KernelSHAP weight of all coalitions of each size: (P - 1) / (k (P - k)) for k = 1 .. P - 1.
 
     Parameters
     ----------
@@ -156,20 +156,20 @@ def kernel_shap_size_weights(players: int) -> npt.NDArray[np.float64]:
 
 
 def kernel_shap_plan(players: int, budget: int) -> KernelShapPlan:
-    """Share a budget of evaluations among the sizes of coalitions.
+    """Distribute a budget of evaluations over coalition sizes.
 
-    Each pair of sizes (h, P - h) gets evaluations in proportion to its weight in the regression. Sizes that this would
-    give more than they have are enumerated completely, and what remains is shared again among the others: the
-    smallest and largest sizes, which weigh most and are fewest, are complete first. Since the sizes are then
-    represented as they weigh, no sampled coalition stands for much more than another.
+    Each pair of sizes (h, P - h) gets evaluations in proportion to its weight in the regression. A size with fewer
+    coalitions than that is enumerated completely, and the remainder is distributed over the other sizes in the same
+    way. The smallest and largest sizes, which have the largest weights and the fewest coalitions, are complete
+    first. All sampled coalitions then have similar weights.
 
     Parameters
     ----------
     players : int
-        P, in [1, inf). The coalitions of one player are the empty and the full one, so its plan holds nothing.
+        P, in [1, inf). With one player there are only the empty and the full coalition, so the plan is empty.
     budget : int
-        Evaluations besides those of the empty and the full coalition, in [2, inf). From 2^P - 2 on the plan is
-        complete.
+        Evaluations in addition to the empty and the full coalition, in [2, inf). The plan is complete if it is at
+        least 2^P - 2.
 
     Returns
     -------
@@ -192,7 +192,7 @@ def kernel_shap_plan(players: int, budget: int) -> KernelShapPlan:
         raise ValueError(
             f"'players' must be in [1, inf) and 'budget' in [2, inf). Got {players!r}, {budget!r} instead."
         )
-    available = [pairs_of(players, h) for h in range(1, players // 2 + 1)]
+    available = [count_pairs(players, h) for h in range(1, players // 2 + 1)]
     masses = _pair_masses(players)
     pairs = [0] * len(available)
     open_sizes = list(range(len(available)))
@@ -225,17 +225,17 @@ def kernel_shap_coalitions(
     .. math:: \sum_m w_m \Big( v(S_m) - v(\emptyset) - \sum_{j \in S_m} \phi_j \Big)^2
               \quad \text{subject to} \quad \sum_j \phi_j = v(P) - v(\emptyset)
 
-    over these M coalitions. How they are chosen:
+    over these M coalitions, which are chosen
 
     - in pairs: row 2i + 1 is the complement of row 2i, which removes the error of all interactions of even order [2]_;
-    - by size, as the plan says, a size's weight being shared equally by its coalitions: no error from drawing sizes;
-    - without replacement: no coalition comes twice, and the sizes that the plan completes are enumerated, first;
-    - balanced: coalitions are dealt like cards from one random permutation after the other, so that the players appear
-      about equally often (coalitions that come again are passed over) and neighbours share few. Each size has its own
-      cards, except that sizes with too few coalitions to be balanced alone share theirs.
+    - by size, following the plan: the coalitions of a size share its weight equally, so drawing sizes adds no error;
+    - without replacement: no coalition occurs twice, and the sizes that are complete in the plan come first;
+    - balanced: coalitions are dealt like cards from successive random permutations, so that players appear about
+      equally often (repeated coalitions are skipped) and successive coalitions share few players. Each size has
+      permutations of its own, except that sizes with too few coalitions to be balanced share them.
 
-    The sampled sizes are interleaved in proportion, so that a first part of the sequence is a smaller sample of the
-    same design; :func:`kernel_shap_weights` has its weights.
+    The sampled sizes are interleaved in proportion, so that every prefix of the sequence is a smaller sample of the
+    same design; :func:`kernel_shap_weights` returns its weights.
 
     Parameters
     ----------
@@ -249,8 +249,8 @@ def kernel_shap_coalitions(
     -------
     coalitions : (M, P) bool, with M = stop - start
     weights : (M,) float64
-        All of a plan's weights sum to the sum of :func:`kernel_shap_size_weights`, less that of sizes too light for
-        a single pair.
+        Over the whole plan they sum to the sum of :func:`kernel_shap_size_weights`, without the sizes whose weight
+        is too small for a single pair.
 
     Raises
     ------
@@ -282,9 +282,9 @@ def kernel_shap_coalitions(
 def kernel_shap_weights(
     plan: KernelShapPlan, start: int, stop: int, evaluated: int | None = None
 ) -> npt.NDArray[np.float64]:
-    """Return the weights of coalitions start to stop when the first ``evaluated`` of the plan are all there are.
+    """Return the weights of coalitions start to stop if only the first ``evaluated`` of the plan are used.
 
-    For a method that stops before its budget is spent.
+    This serves methods that stop early.
 
     Parameters
     ----------
@@ -327,24 +327,24 @@ def _pair_masses(players: int) -> list[float]:
 
 @functools.lru_cache(maxsize=8)
 def _sizes_in_order(plan: KernelShapPlan) -> npt.NDArray[np.intp]:
-    """h - 1 of each pair: the enumerated sizes, then the others interleaved in proportion."""
+    """Return h - 1 of each pair: the enumerated sizes, then the others interleaved in proportion."""
     sizes = np.repeat(np.arange(len(plan.pairs)), plan.pairs)
     within = np.concatenate([np.arange(count) for count in plan.pairs] or [np.empty(0, int)])
     counts = np.array(plan.pairs, int)
-    whole = np.array([count == pairs_of(plan.players, h) for h, count in enumerate(plan.pairs, 1)], bool)
+    whole = np.array([count == count_pairs(plan.players, h) for h, count in enumerate(plan.pairs, 1)], bool)
     when = np.where(whole[sizes], -1.0, (within + 0.5) / np.maximum(counts[sizes], 1))
     return sizes[np.argsort(when, kind="stable")]
 
 
-@functools.lru_cache(maxsize=2)  # a plan serves every sample that is explained with it
+@functools.lru_cache(maxsize=2)  # all samples explained with a plan share it
 def _packed_pairs(seed: int, plan: KernelShapPlan) -> npt.NDArray[np.uint8]:
-    """The first coalition of each pair, in the plan's order, 8 players to a byte."""
+    """Return the first coalition of each pair, in the plan's order, packed 8 players to a byte."""
     order = _sizes_in_order(plan)
     packed = np.empty((len(order), -(-plan.players // 8)), np.uint8)
     sparse = np.zeros(len(order), np.bool_)
     for h, count in enumerate(plan.pairs, 1):
         where = order == h - 1
-        if count * h < _SPARSE_DECKS * plan.players and 2 * count <= pairs_of(plan.players, h):
+        if count * h < _SPARSE_DECKS * plan.players and 2 * count <= count_pairs(plan.players, h):
             sparse |= where
         else:
             packed[where] = deal_size(seed, plan.players, h, count)

@@ -1,4 +1,4 @@
-"""Random numbers by position: draw d of row i depends on (seed, stream, i, d) alone.
+"""Counter-based random numbers: draw d of row i depends only on (seed, stream, i, d).
 
 Construction: SplitMix64 [1]_ with a starting state hashed from the key. With ``mix`` the 64-bit finaliser "Mix13" of
 Stafford [2]_ and ``gamma`` the odd integer nearest to 2^64 / golden ratio,
@@ -6,8 +6,8 @@ Stafford [2]_ and ``gamma`` the odd integer nearest to 2^64 / golden ratio,
     state(seed, stream, i) = mix(mix(mix(seed + gamma) + stream * gamma) + i * gamma)
     bits(state, d)         = mix(state + (d + 1) * gamma)                         modulo 2^64
 
-``mix`` is a bijection, so two rows of one stream never share a state, and the draws of a row never repeat. Nothing is
-carried from row to row: rows may be made in any order, in pieces, on any number of threads.
+``mix`` is a bijection, so two rows of one stream never share a state, and the draws of a row never repeat. Rows are
+independent: they may be computed in any order, in pieces, on any number of threads.
 
 References
 ----------
@@ -32,7 +32,7 @@ UInt64s = npt.NDArray[np.uint64]
 
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
-_BLOCK = 2**17  # numbers, a megabyte: in the cache of a core
+_BLOCK = 2**17  # numbers in a block: one megabyte fits the cache of a core
 _MIX_2 = np.uint64(0x94D049BB133111EB)
 
 
@@ -44,11 +44,11 @@ def bits(seed: int, stream: int, start: int, stop: int, draws: int, first: int =
     seed : int
         In [0, 2^64).
     stream : int
-        Tells apart what one seed is used for: two streams of a seed are unrelated.
+        Separates the uses of a seed: two streams of one seed are unrelated.
     start, stop : int
-        The rows; ``bits(..., a, c, ...)`` is ``bits(..., a, b, ...)`` above ``bits(..., b, c, ...)``.
+        The rows; ``bits(..., a, c, ...)`` is ``bits(..., a, b, ...)`` followed by ``bits(..., b, c, ...)``.
     draws, first : int
-        How many numbers a row has, and where among its numbers to begin.
+        Number of draws in a row, and the index of the first.
 
     Returns
     -------
@@ -57,7 +57,7 @@ def bits(seed: int, stream: int, start: int, stop: int, draws: int, first: int =
     Raises
     ------
     ValueError
-        The seed is outside [0, 2^64), or the range of rows is not one.
+        The seed is outside [0, 2^64), or ``start`` and ``stop`` are not in order.
 
     Examples
     --------
@@ -69,7 +69,7 @@ def bits(seed: int, stream: int, start: int, stop: int, draws: int, first: int =
         from xaionnx_kernels import _loops  # loads Numba
 
         out = np.empty((len(states), draws), np.uint64)
-        with np.errstate(over="ignore"):  # arithmetic modulo 2^64 is meant; only numpy scalars would warn
+        with np.errstate(over="ignore"):  # arithmetic modulo 2^64 is intended; only numpy scalars would warn
             _loops.random_bits(states, np.uint64(first), out)
         return out
     steps = np.arange(first + 1, first + draws + 1, dtype=np.uint64) * _GAMMA
@@ -77,7 +77,7 @@ def bits(seed: int, stream: int, start: int, stop: int, draws: int, first: int =
 
 
 def uniform(seed: int, stream: int, start: int, stop: int, draws: int, first: int = 0) -> npt.NDArray[np.float64]:
-    """Return numbers in [0, 1), multiples of 2^-53: (stop - start, draws) float64. Parameters as in :func:`bits`.
+    """Return uniform multiples of 2^-53 in [0, 1): (stop - start, draws) float64. Parameters as in :func:`bits`.
 
     Examples
     --------
@@ -89,7 +89,7 @@ def uniform(seed: int, stream: int, start: int, stop: int, draws: int, first: in
 
 
 def coins(seed: int, stream: int, start: int, stop: int, draws: int) -> npt.NDArray[np.bool_]:
-    """Return what is true by even chance: (stop - start, draws) bool, 64 of a row from one number of :func:`bits`.
+    """Return fair coin flips, (stop - start, draws) bool: 64 of a row from one number of :func:`bits`.
 
     Draw d is bit d mod 64, the lowest first, of number d // 64. Parameters as in :func:`bits`.
 
@@ -104,7 +104,7 @@ def coins(seed: int, stream: int, start: int, stop: int, draws: int) -> npt.NDAr
 
 
 def happens(seed: int, stream: int, start: int, stop: int, draws: int, p: float) -> npt.NDArray[np.bool_]:
-    """Return what is true with probability p: ``uniform(...) < p``, in an eighth of its memory.
+    """Return events of probability p: ``uniform(...) < p``, in an eighth of its memory.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ def happens(seed: int, stream: int, start: int, stop: int, draws: int, p: float)
     """
     if not 0 < p < 1:
         raise ValueError(f"'p' must be a float in (0, 1). Got {p!r} instead.")
-    limit = np.uint64(math.ceil(p * 2**53) << 11)  # p * 2^53 is exact, so this is the comparison of the numbers
+    limit = np.uint64(math.ceil(p * 2**53) << 11)  # p * 2^53 is exact, so this compares the same numbers
     out = np.empty((max(stop - start, 0), draws), np.bool_)
     rows = max(1, _BLOCK // max(draws, 1))
     for row in range(start, max(stop, start + 1), rows):
@@ -139,9 +139,9 @@ def happens(seed: int, stream: int, start: int, stop: int, draws: int, p: float)
 
 
 def below(seed: int, stream: int, start: int, stop: int, limits: npt.ArrayLike) -> npt.NDArray[np.int64]:
-    """Return an integer in [0, limit) for each row and each of the limits, all values equally likely.
+    """Return a uniform integer in [0, limit) for each row and each limit.
 
-    The multiplication of Lemire [3]_, with its rejection, so that no value is favoured.
+    Uses Lemire's multiplication [3]_ with rejection, so that all values are equally likely.
 
     Parameters
     ----------
@@ -180,7 +180,7 @@ def below(seed: int, stream: int, start: int, stop: int, limits: npt.ArrayLike) 
 
 
 def normal(seed: int, stream: int, start: int, stop: int, draws: int) -> npt.NDArray[np.float64]:
-    """Return standard normal numbers by Box and Muller: (stop - start, draws) float64. Parameters as in :func:`bits`.
+    """Return standard normal numbers by Box-Muller: (stop - start, draws) float64. Parameters as in :func:`bits`.
 
     Examples
     --------

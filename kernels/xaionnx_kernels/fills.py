@@ -1,16 +1,16 @@
-"""What removal writes: batches in which some players of a sample are replaced by a baseline.
+"""Batches in which some players of a sample are replaced by a baseline.
 
-All functions write into a buffer that the caller owns and reuses. A sample enters as a view whose axes are
+All functions write into a buffer that the caller owns and reuses. A sample is passed as a view whose axes are
 
 ``A``
-    what lies before the players' axes in memory and shares them: the channels of NCHW, 1 for NHWC;
+    the axes before those of the players: the channels of NCHW, 1 for NHWC;
 ``L`` or ``H, W``
-    the axes that the players divide;
+    the axes that are divided among the players;
 ``B``
-    what lies behind them: 1 for NCHW, the channels of NHWC.
+    the axes after them: 1 for NCHW, the channels of NHWC.
 
-So a picture x of shape (C, H, W) is ``x.reshape(C, H * W, 1)``, one of shape (H, W, C) is ``x.reshape(1, H * W, C)``,
-and a table's row or a label map with a label for each element is ``x.reshape(1, -1, 1)``.
+A picture x of shape (C, H, W) is passed as ``x.reshape(C, H * W, 1)``, one of shape (H, W, C) as
+``x.reshape(1, H * W, C)``, and a table's row or an input with a label for each element as ``x.reshape(1, -1, 1)``.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ def fill_select(
     """Write one copy of x for each coalition, with the absent players replaced by the baseline.
 
     ``out[m, a, l, b] = x[a, l, b]`` where ``labels[l] < 0`` or ``coalitions[m, labels[l]]``, else
-    ``baseline[a, l, b]``. It is a choice, not arithmetic: exact for every type, infinities and NaN included.
+    ``baseline[a, l, b]``. Values are copied, not computed: exact for every type, infinities and NaN included.
 
     Parameters
     ----------
     x : (A, L, B)
         One sample, of any numeric type up to 8 bytes an element.
     baseline : broadcasts to (A, L, B), or (R, A, L, B)
-        What removal puts in; with R of them, each coalition is written R times. Of x's type.
+        Values of removed players, of x's type; with R baselines, each coalition is written R times.
     labels : (L,) int
-        The player that each position belongs to; a negative label is never removed.
+        The player at each position; positions with a negative label are never removed.
     coalitions : (M, P) bool
         True where the player is present.
     out : (M, A, L, B), or (M, R, A, L, B) for R baselines
@@ -77,13 +77,13 @@ def fill_select(
     baselines = np.ascontiguousarray(np.broadcast_to(baseline if several else baseline[None], (repeats, *x.shape)))
     members, players = coalitions, labels
     if length and labels.min() < 0:
-        # What is never removed belongs to one more player, who is always present: no branch in the loop.
+        # Positions that are never removed belong to an extra player that is always present: no branch in the loop.
         members = np.concatenate([coalitions, np.ones((count, 1), np.bool_)], axis=1)
         players = np.where(labels < 0, coalitions.shape[1], labels)
     if compiled_pays(out.size):
         from xaionnx_kernels import _loops  # loads Numba
 
-        word = np.dtype(f"u{x.itemsize}")  # the bits are moved, so one loop for each width serves every type
+        word = np.dtype(f"u{x.itemsize}")  # bits are copied, so one loop for each width serves every type
         row = length * inner
         _loops.select(
             np.ascontiguousarray(x).view(word).reshape(outer, row),
@@ -104,8 +104,8 @@ def fill_select(
 def fill_windows(baseline: AnyArray, corners: npt.NDArray[np.integer], window: tuple[int, int], out: AnyArray) -> None:
     """Write the baseline into one window of each picture of a batch, and nothing else.
 
-    With :func:`restore_windows` a batch that holds copies of x serves a whole occlusion: a patch is written and taken
-    back, instead of the picture.
+    Together with :func:`restore_windows`, a batch of copies of x serves a whole occlusion: only a patch is written and
+    restored, not the picture.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def fill_windows(baseline: AnyArray, corners: npt.NDArray[np.integer], window: t
     corners : (M, 2) int
         Top and left of each window; it may overhang the picture on any side and is clipped there.
     window : (int, int)
-        Height and width in pixels. For a sequence or a table take H = 1 and height 1.
+        Height and width in pixels. For a sequence or a table use H = 1 and height 1.
     out : (M or more, A, H, W, B)
         Its first M pictures are written.
 
@@ -140,15 +140,15 @@ def fill_windows(baseline: AnyArray, corners: npt.NDArray[np.integer], window: t
 
 
 def restore_windows(x: AnyArray, corners: npt.NDArray[np.integer], window: tuple[int, int], out: AnyArray) -> None:
-    """Write x back where :func:`fill_windows` wrote the baseline: same parameters, with x (A, H, W, B).
+    """Restore x where :func:`fill_windows` wrote the baseline: same parameters, with x (A, H, W, B).
 
     Examples
     --------
     >>> x = np.arange(6.0).reshape(1, 2, 3, 1)
     >>> batch = np.stack([x, x])
-    >>> place = np.array([[0, 1], [1, 2]]), (1, 2)
-    >>> fill_windows(np.zeros_like(x), *place, batch)
-    >>> restore_windows(x, *place, batch)
+    >>> windows = np.array([[0, 1], [1, 2]]), (1, 2)
+    >>> fill_windows(np.zeros_like(x), *windows, batch)
+    >>> restore_windows(x, *windows, batch)
     >>> np.array_equal(batch, [x, x])
     True
     """
@@ -159,12 +159,12 @@ def restore_windows(x: AnyArray, corners: npt.NDArray[np.integer], window: tuple
 def fill_blend(x: AnyArray, baseline: AnyArray, masks: npt.NDArray[np.floating], out: AnyArray) -> None:
     """Write one copy of x for each mask, mixed with the baseline: ``x * mask + baseline * (1 - mask)``.
 
-    Exactly x where the mask is 1 and exactly the baseline where it is 0, whatever the other holds.
+    The result is exactly x where the mask is 1 and exactly the baseline where it is 0, even if the other is not finite.
 
     Parameters
     ----------
     x : (A, H, W, B)
-        float32 and float64 are mixed in their own precision; float16 and 8 and 16 bit integers in float32, then
+        float32 and float64 are mixed in that precision; float16 and 8 and 16 bit integers in float32, then
         rounded to the nearest value of the type.
     baseline : broadcasts to (A, H, W, B)
     masks : (M, H, W)
@@ -218,7 +218,7 @@ def fill_rise(
     cell: tuple[int, int],
     out: AnyArray,
 ) -> None:
-    """Write one copy of x for each RISE mask, without holding the masks in memory.
+    """Write one copy of x for each RISE mask, without storing the masks.
 
     Equal, bit for bit, to ``fill_blend(x, baseline, rise_masks(cells, shifts, cell, (H, W)), out)``.
 
@@ -228,7 +228,7 @@ def fill_rise(
         As in :func:`fill_blend`.
     baseline : broadcasts to (A, H, W, B)
     cells : (M, s_h, s_w) bool or float
-        What each cell of the coarse grid keeps of x, in [0, 1].
+        The weight of x in each cell of the coarse grid, in [0, 1].
     shifts : (M, 2) int
         Row and column of the enlarged grid at which the picture begins.
     cell : (int, int)
@@ -281,7 +281,7 @@ def _write_windows(source: AnyArray, corners: npt.NDArray[np.integer], window: t
     if source.dtype != out.dtype:
         raise TypeError(f"'out' must have the source's type {source.dtype}. Got {out.dtype} instead.")
     height, width = window
-    # Slices are copied by numpy at the memory's speed; a compiled loop was not faster.
+    # numpy copies slices at the speed of memory; a compiled loop was not faster.
     for m, (top, left) in enumerate(corners.tolist()):
         rows = slice(max(top, 0), max(top + height, 0))
         columns = slice(max(left, 0), max(left + width, 0))
@@ -289,7 +289,7 @@ def _write_windows(source: AnyArray, corners: npt.NDArray[np.integer], window: t
 
 
 def _blend_operands(x: AnyArray, baseline: AnyArray, count: int, out: AnyArray) -> tuple[AnyArray, AnyArray, AnyArray]:
-    """x and baseline, contiguous and of the type to compute in, and the array to compute into."""
+    """Return x and baseline, contiguous and of the type to compute in, and the array to compute into."""
     _check_types(x, baseline, out)
     if x.ndim != 4:
         raise ValueError(f"'x' must have the shape (A, H, W, B). Got {x.shape} instead.")

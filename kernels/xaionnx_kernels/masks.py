@@ -1,4 +1,4 @@
-"""Where windows lie, and the random masks of RISE."""
+"""Positions of occlusion windows, and the random masks of RISE."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _SHIFTS_STREAM = 0x02
 
 
 def window_corners(shape: tuple[int, int], window: tuple[int, int], stride: tuple[int, int]) -> npt.NDArray[np.int32]:
-    """Return top and left of the windows that cover a picture, row by row.
+    """Return the top left corners of the windows that cover a picture, row by row.
 
-    On each axis the windows begin at 0, stride, 2 * stride, ... until one reaches the border; the last may overhang
-    it and is clipped by who writes it. With a stride of at most the window every pixel is covered. A window of the
-    picture's size or more gives the single position 0.
+    On each axis the windows begin at 0, stride, 2 * stride, ... until one reaches the border. The last may extend
+    beyond it; the function that writes it clips it. The stride is at most the window, so every pixel is covered. A
+    window at least as large as the picture has the single position 0.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def window_corners(shape: tuple[int, int], window: tuple[int, int], stride: tupl
     Raises
     ------
     ValueError
-        A size is below 1, or the stride exceeds the window, which would leave pixels that no window covers.
+        A size is below 1, or the stride exceeds the window, which would leave pixels uncovered.
 
     Examples
     --------
@@ -60,9 +60,9 @@ def rise_cells(seed: int, start: int, stop: int, grid: tuple[int, int], p: float
     Parameters
     ----------
     seed : int
-        In [0, 2^64). Mask i depends on (seed, i, grid, p) alone.
+        In [0, 2^64). Mask i depends only on (seed, i, grid, p).
     start, stop : int
-        The masks to make.
+        The masks to return.
     grid : (s_h, s_w)
         Cells down and across.
     p : float
@@ -94,7 +94,7 @@ def rise_cells(seed: int, start: int, stop: int, grid: tuple[int, int], p: float
 
 
 def rise_shifts(seed: int, start: int, stop: int, cell: tuple[int, int]) -> npt.NDArray[np.int32]:
-    """Return where in the enlarged grid the picture begins, for RISE masks start to stop.
+    """Return the position of the picture in the enlarged grid, for RISE masks start to stop.
 
     Parameters
     ----------
@@ -123,9 +123,9 @@ def rise_shifts(seed: int, start: int, stop: int, cell: tuple[int, int]) -> npt.
 def bilinear_matrix(s: int, cell: int) -> npt.NDArray[np.float32]:
     r"""Return the matrix that enlarges s cells to (s + 1) * cell pixels by linear interpolation.
 
-    Pixel centres lie at half-integers, and the border value goes on outside the outermost centres: pixel i reads the
+    Pixel centres lie at half-integers, and border values extend beyond the outermost centres: pixel i reads the
     position u = (i + 1/2) s / ((s + 1) cell) - 1/2, clipped to [0, s - 1], and mixes the cells floor(u) and
-    floor(u) + 1 with the weights 1 - (u - floor(u)) and u - floor(u). It is the ``half_pixel`` mode of ONNX Resize,
+    floor(u) + 1 with the weights 1 - (u - floor(u)) and u - floor(u). This is the ``half_pixel`` mode of ONNX Resize,
     and ``align_corners=False`` elsewhere. Each row has at most two entries and sums to 1.
 
     The mask of a coarse grid G with the shift (t, l) is the product
@@ -157,7 +157,7 @@ def bilinear_matrix(s: int, cell: int) -> npt.NDArray[np.float32]:
     matrix = np.zeros(((s + 1) * cell, s), np.float32)
     rows = np.arange(len(matrix))
     matrix[rows, taps[1]] = weights[1]
-    matrix[rows, taps[0]] += weights[0]  # both taps are the same cell at the far border, where the second weighs 0
+    matrix[rows, taps[0]] += weights[0]  # at the far border both taps are the same cell, and the second has weight 0
     return matrix
 
 
@@ -171,17 +171,17 @@ def rise_masks(
 
     .. math:: mask_m = A_y[t_m : t_m + H] \; cells_m \; A_x[l_m : l_m + W]^T, \qquad (t_m, l_m) = shifts_m
 
-    with the matrices of :func:`bilinear_matrix`. The columns are interpolated first down, then across, in float32.
+    with the matrices of :func:`bilinear_matrix`. Interpolation runs down the columns first, then across, in float32.
 
     Parameters
     ----------
     cells : (M, s_h, s_w) bool or float
-        What each cell keeps, in [0, 1].
+        The weight of each cell, in [0, 1].
     shifts : (M, 2) int
     cell : (int, int)
         Height and width of a cell in pixels.
     shape : (H, W)
-        Of the picture; it must fit into the enlarged grid behind every shift.
+        Shape of the picture; it must fit into the enlarged grid at every shift.
 
     Returns
     -------
@@ -224,12 +224,12 @@ def bilinear_taps(
     cell: tuple[int, int],
     shape: tuple[int, int],
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32], npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-    """Return the entries of the two matrices of :func:`rise_masks`, after checking what it is given.
+    """Check the parameters of :func:`rise_masks` and return the nonzero entries of its two matrices.
 
     Returns
     -------
     rows, row_weights, columns, column_weights : (2, (s + 1) * cell) each
-        The two cells that a pixel of the enlarged grid mixes, and their weights, down and across.
+        The two cells that each pixel of the enlarged grid mixes, and their weights, down and across.
 
     Raises
     ------
@@ -249,7 +249,7 @@ def bilinear_taps(
     enlarged = [(s + 1) * extent for s, extent in zip(cells.shape[1:], cell, strict=True)]
     if len(shifts) and (int(shifts.min()) < 0 or (shifts.max(axis=0) + shape > enlarged).any()):
         raise ValueError(
-            f"A picture of {shape} must fit into the enlarged grid of {tuple(enlarged)} behind every shift. "
+            f"A picture of {shape} must fit into the enlarged grid of {tuple(enlarged)} at every shift. "
             f"Got shifts from {shifts.min(axis=0).tolist()} to {shifts.max(axis=0).tolist()} instead."
         )
     rows, row_weights = _axis_taps(cells.shape[1], cell[0])

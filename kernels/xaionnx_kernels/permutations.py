@@ -1,4 +1,4 @@
-"""Orders in which players join, and the coalitions they pass through."""
+"""Random orders of players, and the coalitions that they build up."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ def permutations(
     Parameters
     ----------
     seed : int
-        In [0, 2^64). Permutation i depends on (seed, i, players, scheme) alone.
+        In [0, 2^64). Permutation i depends only on (seed, i, players, scheme).
     start, stop : int
-        The permutations to make.
+        The permutations to return.
     players : int
         P, in [1, inf).
     scheme : {"antithetic", "orthogonal", "plain"}
-        "plain": independent. "antithetic": permutation 2i + 1 is permutation 2i reversed. "orthogonal" [1]_: besides,
-        each block of 2 (P - 1) permutations comes from one random orthogonal frame of the hyperplane of R^P in which
-        the coordinates sum to 0, a permutation being the order of a vector's coordinates; so the members of a block
-        are as different as they can be, measured by the pairs of players that they order alike (Kendall's tau).
-        At most ``MAX_ORTHOGONAL_PLAYERS`` players.
+        "plain": independent. "antithetic": permutation 2i + 1 is permutation 2i reversed. "orthogonal" [1]_:
+        antithetic, and each block of 2 (P - 1) permutations comes from one random orthogonal frame of the hyperplane
+        of R^P in which the coordinates sum to 0; a vector gives the permutation that sorts its coordinates. The
+        permutations of a block are as different as possible, measured by the number of pairs of players that they
+        order alike (Kendall's tau). At most ``MAX_ORTHOGONAL_PLAYERS`` players.
 
     Returns
     -------
     (M, P) int32, with M = stop - start
-        Entry (m, k) is the player who joins k-th.
+        Entry (m, k) is the player that joins k-th.
 
     Raises
     ------
@@ -65,14 +65,14 @@ def permutations(
     if not 0 <= start <= stop:
         raise ValueError(f"'start' and 'stop' must satisfy 0 <= start <= stop. Got {start!r} and {stop!r} instead.")
     if scheme == "plain":
-        return _independent(seed, start, stop, players)
+        return _independent_permutations(seed, start, stop, players)
     if scheme not in ("antithetic", "orthogonal"):
         raise ValueError(f"'scheme' must be 'antithetic', 'orthogonal' or 'plain'. Got {scheme!r} instead.")
     first, last = start // 2, -(-stop // 2)
-    if scheme == "antithetic" or players < 3:  # with two players there is one pair of orders, and nothing to spread
-        bases = _independent(seed, first, last, players)
+    if scheme == "antithetic" or players < 3:  # two players have a single pair of orders
+        bases = _independent_permutations(seed, first, last, players)
     else:
-        bases = _orthogonal(seed, first, last, players)
+        bases = _orthogonal_permutations(seed, first, last, players)
     pairs = np.stack([bases, bases[:, ::-1]], axis=1).reshape(-1, players)
     return pairs[start - 2 * first : stop - 2 * first]
 
@@ -80,15 +80,15 @@ def permutations(
 def permutation_coalitions(
     permutations: npt.NDArray[np.integer], start: int = 0, stop: int | None = None
 ) -> npt.NDArray[np.bool_]:
-    """Return the coalitions that permutations pass through, from nobody to everybody.
+    """Return the coalitions that permutations build up, from the empty to the full one.
 
-    Row m (P + 1) + k holds the first k players of permutation m; k = 0 is empty and k = P is full.
+    Row m (P + 1) + k contains the first k players of permutation m; k = 0 is empty and k = P is full.
 
     Parameters
     ----------
     permutations : (M, P) int
     start, stop : int
-        The rows to make; all M (P + 1) by default.
+        The rows to return; all M (P + 1) by default.
 
     Returns
     -------
@@ -112,40 +112,40 @@ def permutation_coalitions(
     if not 0 <= start <= last <= total:
         raise ValueError(f"'start' and 'stop' must lie in [0, {total}], in order. Got {start!r} and {stop!r} instead.")
     rows = players + 1
-    some = np.asarray(permutations[start // rows : -(-last // rows)], np.int64)
-    places = np.empty(some.shape, np.int32)
-    np.put_along_axis(places, some, np.arange(players, dtype=np.int32)[None], axis=1)
-    joined: npt.NDArray[np.bool_] = places[:, None, :] < np.arange(rows, dtype=np.int32)[:, None]
+    needed = np.asarray(permutations[start // rows : -(-last // rows)], np.int64)
+    ranks = np.empty(needed.shape, np.int32)
+    np.put_along_axis(ranks, needed, np.arange(players, dtype=np.int32)[None], axis=1)
+    present: npt.NDArray[np.bool_] = ranks[:, None, :] < np.arange(rows, dtype=np.int32)[:, None]
     offset = start // rows * rows
-    return joined.reshape(-1, players)[start - offset : last - offset]
+    return present.reshape(-1, players)[start - offset : last - offset]
 
 
-def _independent(seed: int, start: int, stop: int, players: int) -> npt.NDArray[np.int32]:
+def _independent_permutations(seed: int, start: int, stop: int, players: int) -> npt.NDArray[np.int32]:
     keys = counter.bits(seed, _PERMUTATIONS_STREAM, start, stop, players)
     return np.argsort(keys, axis=1, kind="stable").astype(np.int32)
 
 
-def _orthogonal(seed: int, start: int, stop: int, players: int) -> npt.NDArray[np.int32]:
+def _orthogonal_permutations(seed: int, start: int, stop: int, players: int) -> npt.NDArray[np.int32]:
     if players > MAX_ORTHOGONAL_PLAYERS:
         raise ValueError(
             f"Orthogonal permutations are limited to {MAX_ORTHOGONAL_PLAYERS} players. "
-            f"Got {players} players; take scheme='antithetic'."
+            f"Got {players} players; use scheme='antithetic'."
         )
     dimension = players - 1
     bases = np.empty((stop - start, players), np.int32)
     for block in range(start // dimension, -(-stop // dimension)):
         begin = block * dimension
-        frame = _frame(counter.normal(seed, _ORTHOGONAL_STREAM, begin, begin + dimension, dimension))
+        frame = _orthonormal_frame(counter.normal(seed, _ORTHOGONAL_STREAM, begin, begin + dimension, dimension))
         low, high = max(start, begin), min(stop, begin + dimension)
-        vectors = _into_hyperplane(frame[low - begin : high - begin])
+        vectors = _embed_in_hyperplane(frame[low - begin : high - begin])
         bases[low - start : high - start] = np.argsort(vectors, axis=1, kind="stable")
     return bases
 
 
-def _frame(vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Orthonormal rows by Gram and Schmidt: of normal vectors, a frame uniform on the orthogonal group.
+def _orthonormal_frame(vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return orthonormal rows by Gram-Schmidt; normal vectors give a frame uniform on the orthogonal group.
 
-    In place of LAPACK, whose last bits change with the number of its threads.
+    LAPACK is not used because its last bits change with the number of threads.
     """
     for j in range(len(vectors)):
         vectors[j] /= np.sqrt(np.square(vectors[j]).sum())
@@ -154,8 +154,8 @@ def _frame(vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return vectors
 
 
-def _into_hyperplane(vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """(n, P-1) to (n, P), by the orthonormal vectors (1, .., 1, -k, 0, .., 0) / sqrt(k (k + 1)), k = 1 .. P-1."""
+def _embed_in_hyperplane(vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Map (n, P-1) to (n, P) by the orthonormal vectors (1, .., 1, -k, 0, .., 0) / sqrt(k (k + 1)), k = 1 .. P-1."""
     k = np.arange(1, vectors.shape[1] + 1)
     scaled = vectors / np.sqrt(k * (k + 1))
     embedded = np.zeros((len(vectors), vectors.shape[1] + 1))

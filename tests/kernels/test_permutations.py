@@ -43,9 +43,9 @@ def test_every_permutation_is_equally_likely(scheme):
 
 def test_the_frame_behind_a_block_is_orthonormal_and_sums_to_zero():
     from xaionnx_kernels import counter
-    from xaionnx_kernels.permutations import _frame, _into_hyperplane
+    from xaionnx_kernels.permutations import _embed_in_hyperplane, _orthonormal_frame
 
-    vectors = _into_hyperplane(_frame(counter.normal(0, 0, 0, 11, 11)))
+    vectors = _embed_in_hyperplane(_orthonormal_frame(counter.normal(0, 0, 0, 11, 11)))
     assert_close(vectors @ vectors.T, np.eye(11), Tolerance.FLOAT64)
     assert_close(vectors.sum(axis=1), 0, Tolerance.FLOAT64)
 
