@@ -228,11 +228,13 @@ def _calls(name: str) -> str:
 
 
 def _parameters(kind: type[Explainer]) -> str:
-    rows = ["| parameter | accepts | default | meaning |", "| --- | --- | --- | --- |"]
+    rows, options = ["| parameter | accepts | default | meaning |", "| --- | --- | --- | --- |"], []
     for name, (parameter, default) in parameters.declared(kind).items():
         accepted = f"{parameter.domain} or None" if parameter.optional else parameter.domain
         cells = (f"`{name}`", docstrings.cell(accepted), f"`{default!r}`", docstrings.cell(parameter.help))
         rows.append("| " + " | ".join(cells) + " |")
-    if len(rows) == 2:
+        option = name.replace("_", "-")
+        options += [f"`--{option}`", *([f"`--no-{option}`"] if isinstance(default, bool) else [])]
+    if not options:
         return "None."
-    return "\n".join(rows) + "\n\nOn the command line `max_steps` is `--max-steps`, and so on."
+    return "\n".join(rows) + f"\n\nOn the command line: {', '.join(options)}."
