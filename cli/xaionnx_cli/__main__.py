@@ -8,7 +8,7 @@ import sys
 def main() -> None:
     """Run with the arguments of the process and leave with an exit code."""
     try:
-        # Imported here, so that Ctrl-C during the import ends like any other.
+        # Imported here, so that Ctrl-C during the import is handled like any other.
         from xaionnx_cli.app import main as run
 
         run(prog_name="xaionnx")

@@ -1,4 +1,4 @@
-"""Samples in batches that are explained together, each of about a second of work."""
+"""Group samples into batches that are explained together; each batch takes about a second."""
 
 from __future__ import annotations
 
@@ -11,49 +11,49 @@ import numpy as np
 from xaionnx.typing import Array
 from xaionnx_cli._samples import Sample
 
-# Of a batch, in seconds: what an interrupt can lose.
-_WORTH = 1.0
-_MOST = 64
-# Of the samples of a batch; what a method finds is of this order too.
-_BYTES = 2**26
+# Seconds of work in a batch: an interrupt loses at most this much.
+_BATCH_SECONDS = 1.0
+_MAX_SAMPLES = 64
+# Size of the inputs of a batch; the results of a method take about as much memory.
+_MAX_BYTES = 2**26
 
 
 class Batches:
-    """Groups samples of one shape.
+    """Group samples of one shape into batches.
 
-    The first batch is one sample, and the time that a batch takes says how many the next one holds. Results do not
-    depend on it.
+    The first batch has one sample; the time that a batch takes sets the size of the next one. Results do not depend on
+    the size.
     """
 
     def __init__(self) -> None:
         self._size = 1
 
     def of(self, samples: Iterable[Sample]) -> Iterator[list[Sample]]:
-        """The samples, in order, in batches."""
+        """Yield the samples in order, in batches."""
         batch: list[Sample] = []
         for sample in samples:
-            if batch and (_form(sample) != _form(batch[0]) or len(batch) >= self._room(sample)):
+            if batch and (_signature(sample) != _signature(batch[0]) or len(batch) >= self._limit(sample)):
                 yield batch
                 batch = []
             batch.append(sample)
         if batch:
             yield batch
 
-    def _room(self, sample: Sample) -> int:
+    def _limit(self, sample: Sample) -> int:
         size = sum(array.nbytes for array in sample.feeds.values())
-        return max(1, min(self._size, _BYTES // max(1, size)))
+        return max(1, min(self._size, _MAX_BYTES // max(1, size)))
 
     @contextmanager
     def timed(self, count: int) -> Iterator[None]:
-        """Learn from the time that ``count`` samples take."""
+        """Time the work on ``count`` samples, to set the size of the next batch."""
         began = time.perf_counter()
         yield
         each = (time.perf_counter() - began) / count
-        self._size = max(1, min(_MOST, 2 * count, int(_WORTH / max(each, 1e-9))))
+        self._size = max(1, min(_MAX_SAMPLES, 2 * count, int(_BATCH_SECONDS / max(each, 1e-9))))
 
 
-def stacked(samples: list[Sample], shared: frozenset[str]) -> dict[str, Array]:
-    """The feeds of a batch; inputs without a batch axis are those of the first sample."""
+def stack_feeds(samples: list[Sample], shared: frozenset[str]) -> dict[str, Array]:
+    """The feeds of a batch; inputs without a batch axis are taken from the first sample."""
     first = samples[0].feeds
     if len(samples) == 1:
         return first
@@ -63,5 +63,5 @@ def stacked(samples: list[Sample], shared: frozenset[str]) -> dict[str, Array]:
     }
 
 
-def _form(sample: Sample) -> list[tuple[str, tuple[int, ...], str]]:
+def _signature(sample: Sample) -> list[tuple[str, tuple[int, ...], str]]:
     return sorted((name, array.shape, array.dtype.str) for name, array in sample.feeds.items())

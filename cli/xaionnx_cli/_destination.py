@@ -1,4 +1,4 @@
-"""Where results go: ``-o`` as a picture, a record or a folder."""
+"""The destination of results: ``-o`` names a picture, a record or a folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from xaionnx.errors import ParameterError, StorageError
-from xaionnx_cli._overwriting import replaces
+from xaionnx_cli._overwriting import check_replaceable
 
 PICTURES = (".png", ".jpg", ".jpeg")
 RECORD = ".npz"
@@ -22,9 +22,9 @@ Kind = Literal["nothing", "picture", "record", "folder"]
 class Destination:
     """The files that results are written to.
 
-    A picture's name is kept for one input and one target. Otherwise its stem is followed by the input's stem, and by
-    the number of the target from 1: ``out-cat.png``, ``out-cat-target2.png``. A folder gets ``cat.png`` and
-    ``cat.npz``.
+    With one input and one target a picture gets exactly the given name. Otherwise the stem of the input and the number
+    of the target, counted from 1, are appended: ``out-cat.png``, ``out-cat-target2.png``. In a folder the files are
+    ``cat.png`` and ``cat.npz``.
 
     Attributes
     ----------
@@ -32,32 +32,32 @@ class Destination:
         ``nothing``, ``picture``, ``record`` (one .npz for all inputs) or ``folder``.
     path : Path
     protected : set of Path
-        Files that are never written to: the inputs and the model.
+        Files that are never overwritten: the inputs and the model.
     force : bool
-        Whether files may be replaced that xaionnx did not write.
+        Whether files that xaionnx did not write may be replaced.
     """
 
     kind: Kind
     path: Path
     protected: set[Path]
     force: bool = False
-    _taken: set[str] = field(default_factory=set)
+    _used_names: set[str] = field(default_factory=set)
     _replaced: set[Path] = field(default_factory=set)
 
     @classmethod
     def of(
         cls, given: str | None, protected: Iterable[Path], force: bool = False, sources: Iterable[Path] = ()
     ) -> Destination:
-        """Check the place before anything is computed; ``sources`` are the files whose results go there.
+        """Check the destination before anything is computed; ``sources`` are the files to be explained.
 
         Raises
         ------
         ParameterError
-            The suffix is none that can be written.
+            No file with this suffix can be written.
         StorageError
-            There is no such folder, or it cannot be written to.
+            The folder does not exist or is not writable.
         UsageError
-            A file is there that may not be replaced.
+            A file exists and may not be replaced.
         """
         kept = {path.resolve() for path in protected}
         if given is None:
@@ -65,11 +65,11 @@ class Destination:
         path = Path(given)
         suffix = path.suffix.lower()
         if path.is_dir() or given.endswith(("/", os.sep)) or not suffix:
-            # It is made when there is something to put into it.
-            writable(next(folder for folder in (path, *path.parents) if folder.exists()))
+            # The folder is created with its first file.
+            check_writable(next(folder for folder in (path, *path.parents) if folder.exists()))
             place = cls("folder", path, kept, force)
             for source in sources:
-                # Of how many rows a table or an array consists is not known yet.
+                # The number of rows of a table or array is not known yet.
                 if source.suffix.lower() in (".csv", ".npy", ".npz"):
                     continue
                 place._claim(path / f"{source.stem}.png", "picture")
@@ -80,67 +80,69 @@ class Destination:
                 f"-o must end in {', '.join(PICTURES)} (a picture) or {RECORD} (the whole record), or name a folder. "
                 f"Got '{given}' instead."
             )
-        writable(path.parent)
+        check_writable(path.parent)
         place = cls("record" if suffix == RECORD else "picture", path, kept, force)
         place._claim(path, "record" if suffix == RECORD else "picture")
         return place
 
     def name(self, input_name: str) -> str:
-        """A file name for an input, different for each: its stem, and its row where it is one of several."""
+        """A unique file name for an input: its stem, and its row if the file has several."""
         matched = re.fullmatch(r"(.*?)(?::(\d+)|\[(\d+)\])?", Path(input_name).name)
         base, row = (matched[1], matched[2] or matched[3]) if matched else (input_name, None)
         stem = Path(base).stem + (f"-{row}" if row else "")
         name, number = stem, 1
-        # Some file systems do not tell Cat.png from cat.png.
-        while name.casefold() in self._taken:
+        # On some file systems Cat.png and cat.png are the same file.
+        while name.casefold() in self._used_names:
             number += 1
             name = f"{stem}_{number}"
-        self._taken.add(name.casefold())
+        self._used_names.add(name.casefold())
         return name
 
     def picture(self, name: str, several: bool, target: int | None) -> Path:
-        """Where the picture of an input goes; ``target`` is None where there is one."""
-        # A bare number would make of input y what is the name of another input y-1.
+        """Path of the picture of an input; ``target`` is None if there is only one."""
+        # With a bare number, target 1 of input y would have the name of input y-1.
         number = "" if target is None else f"-target{target + 1}"
         if self.kind == "folder":
-            path = self._made() / f"{name}{number}.png"
+            path = self._make_folder() / f"{name}{number}.png"
         else:
             path = self.path.with_name(f"{self.path.stem}{f'-{name}' if several else ''}{number}{self.path.suffix}")
         self._claim(path, "picture")
         return path
 
     def record(self, name: str) -> Path:
-        """Where the record of one input goes in a folder."""
-        path = self._made() / f"{name}{RECORD}"
+        """Path of the record of one input in a folder."""
+        path = self._make_folder() / f"{name}{RECORD}"
         self._claim(path, "record")
         return path
 
-    def saved(self, path: str | Path) -> str:
-        """What to say of a file that was written."""
+    def saved_line(self, path: str | Path) -> str:
+        """The line that reports a written file."""
         return f"saved {path}" + (", replacing the earlier one" if Path(path) in self._replaced else "")
 
-    def _made(self) -> Path:
+    def _make_folder(self) -> Path:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StorageError(f"Cannot make the folder {self.path}: {error.strerror}. Choose another.") from error
+            raise StorageError(
+                f"Cannot create the folder {self.path}: {error.strerror}. Choose another with -o."
+            ) from error
         return self.path
 
     def _claim(self, path: Path, kind: Literal["picture", "record"]) -> None:
-        if replaces(path, kind, self.protected, self.force):
+        if check_replaceable(path, kind, self.protected, self.force):
             self._replaced.add(path)
 
 
-def writable(folder: Path) -> Path:
-    """A folder that is there and can be written to.
+def check_writable(folder: Path) -> Path:
+    """Return ``folder`` if it exists and is writable.
 
     Raises
     ------
     StorageError
-        It is not.
+        The folder does not exist or is not writable.
     """
     if not folder.is_dir():
-        raise StorageError(f"There is no folder {folder}. Make it, or choose another with -o.")
+        raise StorageError(f"The folder {folder} does not exist. Create it, or choose another with -o.")
     if not os.access(folder, os.W_OK):
-        raise StorageError(f"The folder {folder} cannot be written to. Choose another with -o.")
+        raise StorageError(f"The folder {folder} is not writable. Choose another with -o.")
     return folder

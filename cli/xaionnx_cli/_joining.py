@@ -1,4 +1,4 @@
-"""Records of single samples put together into one of N samples."""
+"""Join records of single samples into one record of N samples."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from xaionnx.explanation import Arrays, Explanation
 from xaionnx.typing import Array, Document
 
 
-def joined(parts: Sequence[Explanation], names: Sequence[str]) -> Explanation:
-    """One record of N samples from N records of one sample, by the same method of the same model.
+def join_records(parts: Sequence[Explanation], names: Sequence[str]) -> Explanation:
+    """Join N records of one sample each, made by the same method for the same model, into one record.
 
-    ``provenance`` is that of the first, with ``input_sha256`` and ``file_sha256`` lists, ``inputs`` the samples' names,
-    and the ``conversions`` of all; the numbers in ``diagnostics`` are listed sample by sample, and ``seconds`` is their
-    sum.
+    ``provenance`` is taken from the first record, but lists ``input_sha256``, ``file_sha256`` and the names of the
+    samples (``inputs``), and has the ``conversions`` of all. Values in ``diagnostics`` are listed by sample, except
+    for ``seconds``, which are added up.
     """
     first = parts[0]
     axis = 1 if first.several_targets else 0
@@ -28,11 +28,11 @@ def joined(parts: Sequence[Explanation], names: Sequence[str]) -> Explanation:
         return np.concatenate(arrays, axis=axis)
 
     def of(field: str, join: Callable[[Sequence[Array]], Array]) -> Any:
-        """A field of all parts, joined by input name where it is held so; None where a part lacks it."""
+        """A field of all parts, joined by input name if it is a dict; None if any part lacks it."""
         found = [getattr(part, field) for part in parts]
         if any(one is None for one in found):
             return None
-        return _by_name(found, join)
+        return _join_by_name(found, join)
 
     return dataclasses.replace(
         first,
@@ -40,12 +40,12 @@ def joined(parts: Sequence[Explanation], names: Sequence[str]) -> Explanation:
         target=along([part.target for part in parts]),
         prediction=along([part.prediction for part in parts]),
         baseline_prediction=of("baseline_prediction", along),
-        feature_values=of("feature_values", lambda arrays: along(_padded(arrays))),
-        features=of("features", _places),
-        standard_error=of("standard_error", lambda arrays: along(_padded(arrays) if by_player else arrays)),
+        feature_values=of("feature_values", lambda arrays: along(_pad_players(arrays))),
+        features=of("features", _join_label_maps),
+        standard_error=of("standard_error", lambda arrays: along(_pad_players(arrays) if by_player else arrays)),
         maps={key: along([part.maps[key] for part in parts]) for key in first.maps},
-        diagnostics=_diagnostics([part.diagnostics for part in parts]),
-        display=_displays([part.display for part in parts]),
+        diagnostics=_join_diagnostics([part.diagnostics for part in parts]),
+        display=_join_displays([part.display for part in parts]),
         provenance={
             **first.provenance,
             "input_sha256": [digest for part in parts for digest in part.provenance.get("input_sha256", [None])],
@@ -58,14 +58,14 @@ def joined(parts: Sequence[Explanation], names: Sequence[str]) -> Explanation:
     )
 
 
-def _by_name(found: Sequence[Arrays], join: Callable[[Sequence[Array]], Array]) -> Arrays:
+def _join_by_name(found: Sequence[Arrays], join: Callable[[Sequence[Array]], Array]) -> Arrays:
     if isinstance(found[0], dict):
         return {name: join([one[name] for one in found if isinstance(one, dict)]) for name in found[0]}
     return join([one for one in found if not isinstance(one, dict)])
 
 
-def _padded(arrays: Sequence[Array]) -> list[Array]:
-    """Samples with fewer players get NaN."""
+def _pad_players(arrays: Sequence[Array]) -> list[Array]:
+    """Pad samples that have fewer players with NaN."""
     most = max(array.shape[-1] for array in arrays)
     return [
         np.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, most - array.shape[-1])], constant_values=np.nan)
@@ -73,14 +73,14 @@ def _padded(arrays: Sequence[Array]) -> list[Array]:
     ]
 
 
-def _places(maps: Sequence[Array]) -> Array:
-    """Label maps: one for all where they are equal."""
+def _join_label_maps(maps: Sequence[Array]) -> Array:
+    """Join label maps; equal ones become a single map."""
     alike = all(np.array_equal(one, maps[0]) for one in maps[1:])
     return maps[0] if alike else np.concatenate(maps)
 
 
-def _displays(each: Sequence[dict[str, Display]]) -> dict[str, Display]:
-    """What the samples look like; of an input whose samples differ in shape nothing, since one array holds all."""
+def _join_displays(each: Sequence[dict[str, Display]]) -> dict[str, Display]:
+    """Join displays into one array an input; an input whose samples differ in shape is left out."""
     joined = {}
     for name, first in each[0].items():
         found = [one[name] for one in each]
@@ -90,7 +90,7 @@ def _displays(each: Sequence[dict[str, Display]]) -> dict[str, Display]:
     return joined
 
 
-def _diagnostics(each: Sequence[Document]) -> Document:
+def _join_diagnostics(each: Sequence[Document]) -> Document:
     joined: Document = {}
     for key, value in each[0].items():
         values = [one.get(key) for one in each]

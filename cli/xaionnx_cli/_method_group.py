@@ -8,28 +8,28 @@ import click
 
 
 class MethodGroup(click.Group):
-    """Knows its methods when they are asked for, since to find them imports the library."""
+    """A group that lists its methods on demand, since discovery imports the library."""
 
     usage: ClassVar[str]
-    """How the command is written, with ``{}`` in place of the model."""
+    """The form of the command, with ``{}`` in place of the model."""
 
-    def known(self) -> list[str]:
-        """Names of the methods."""
+    def method_names(self) -> list[str]:
+        """The names of the methods."""
         raise NotImplementedError
 
-    def command_of(self, name: str) -> click.Command:
+    def method_command(self, name: str) -> click.Command:
         """The command of one method."""
         raise NotImplementedError
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return self.known()
+        return self.method_names()
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
         from xaionnx.errors import UsageError
 
         if cmd_name.lower().endswith(".onnx"):
             raise UsageError(f"The method comes before the model: {self.usage.format(cmd_name)}.")
-        return self.command_of(cmd_name)
+        return self.method_command(cmd_name)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

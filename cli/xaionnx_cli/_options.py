@@ -1,4 +1,4 @@
-"""Options: what was asked for, in the words of the command line."""
+"""The options of ``xaionnx explain``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Options:
-    """The options of ``xaionnx explain`` beside those of the method."""
+    """The options of ``xaionnx explain`` that are common to all methods."""
 
     model: str
     inputs: tuple[str, ...]

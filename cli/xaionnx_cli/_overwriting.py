@@ -1,6 +1,6 @@
-"""Which existing files a command may replace: those of its own kind that xaionnx wrote, others with ``--force`` alone.
+"""Which existing files a command may replace: files of its own kind written by xaionnx; all others need ``--force``.
 
-Who runs a command again wants its picture anew. Who mistypes a name wants the photo, table or model that is there.
+A command that is repeated should update its picture. A mistyped name must not cost the user a photo, table or model.
 """
 
 from __future__ import annotations
@@ -15,47 +15,47 @@ import click
 Kind = Literal["picture", "record", "patterns", "compiled"]
 
 
-HELP: Final = "Replace files that xaionnx did not write. Its own earlier ones are replaced anyway, inputs never."
+HELP: Final = "Replace files that xaionnx did not write. Its own earlier results are always replaced, the inputs never."
 
 
-def replaces(path: Path, kind: Kind, protected: Collection[Path], force: bool) -> bool:
-    """Whether writing ``path`` replaces an earlier file, which it may.
+def check_replaceable(path: Path, kind: Kind, protected: Collection[Path], force: bool) -> bool:
+    """Return whether writing ``path`` replaces an existing file; refuse files that may not be replaced.
 
     Parameters
     ----------
     path : Path
     kind : str
-        What will be written.
+        The kind of file to be written.
     protected : collection of Path, resolved
-        Files that the command reads. They are never replaced.
+        Files that the command reads, which are never replaced.
     force : bool
-        Replace any other file.
+        Allow any other file to be replaced.
 
     Raises
     ------
     UsageError
-        There is a file that may not be replaced.
+        A file exists and may not be replaced.
     """
-    # Imported late, since commands are listed and explained without the library.
+    # Imported here, since help is shown without importing the library.
     from xaionnx.errors import UsageError
 
     if path.resolve() in protected:
-        raise UsageError(f"-o would overwrite {path}, which is being read. Choose another name or folder.")
+        raise UsageError(f"-o would overwrite {path}, which the command reads. Choose another name or folder.")
     if not path.exists():
         return False
     words, is_ours = _KINDS[kind]
     if not path.is_file():
-        raise UsageError(f"{path} exists and is no file. Choose another name with -o.")
+        raise UsageError(f"{path} exists and is not a file. Choose another name with -o.")
     if not force and not is_ours(path):
         raise UsageError(
-            f"{path} exists and is no {words} written by xaionnx. Choose another name with -o, or replace it with "
-            "--force."
+            f"{path} exists and is not a {words} written by xaionnx. Choose another name with -o, or use --force to "
+            "replace it."
         )
     return True
 
 
 def option() -> click.Option:
-    """``--force``, for commands whose options are made while they run."""
+    """``--force``, for commands whose options are built at run time."""
     return click.Option(["--force"], is_flag=True, help=HELP)
 
 
@@ -71,8 +71,8 @@ def _is_picture(path: Path) -> bool:
         return False
 
 
-def _holds(member: str) -> Callable[[Path], bool]:
-    """Whether an .npz file has an array of that name."""
+def _has_array(member: str) -> Callable[[Path], bool]:
+    """Make a check whether an .npz file has the array ``member``."""
 
     def is_ours(path: Path) -> bool:
         try:
@@ -96,7 +96,7 @@ def _is_compiled(path: Path) -> bool:
 
 _KINDS: Final[dict[Kind, tuple[str, Callable[[Path], bool]]]] = {
     "picture": ("picture", _is_picture),
-    "record": ("record", _holds("record")),
-    "patterns": ("file of patterns", _holds("about")),
+    "record": ("record", _has_array("record")),
+    "patterns": ("file of patterns", _has_array("about")),
     "compiled": ("compiled file", _is_compiled),
 }

@@ -1,4 +1,4 @@
-"""Options of the command line made from the declared fields of a method."""
+"""Command-line options built from the declared fields of a method."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from xaionnx.parameters import Parameter
 
 
 class _Value(click.ParamType):  # type: ignore[type-arg]  # not generic in older releases of click
-    """What one field accepts: read by the field's own parser, refused in the field's own words."""
+    """The values that a field accepts, parsed and checked by the field's own declaration."""
 
     name = "value"
 
@@ -38,7 +38,7 @@ class _Value(click.ParamType):  # type: ignore[type-arg]  # not generic in older
 
 
 class MethodCommand(click.Command):
-    """A command whose help shows the method's own options before those of every method."""
+    """A command whose help lists the options of the method before those common to all methods."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         own: list[tuple[str, str]] = []
@@ -46,16 +46,16 @@ class MethodCommand(click.Command):
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
             if record is not None:
-                (own if isinstance(param, _Own) else common).append(record)
-        for title, records in ((f"Options of {ctx.info_name}", own), ("Options of every method", common)):
-            # A method may have no parameter.
+                (own if isinstance(param, _MethodOption) else common).append(record)
+        for title, records in ((f"Options of {ctx.info_name}", own), ("Options of all methods", common)):
+            # A method may have no parameters.
             if records:
                 with formatter.section(title):
                     formatter.write_dl(records)
 
 
 class LateOption(click.Option):
-    """An option whose help is made when it is shown, as it lists what a registry finds."""
+    """An option whose help is built when it is shown, because it lists the entries of a registry."""
 
     def __init__(
         self,
@@ -75,8 +75,8 @@ class LateOption(click.Option):
         return super().get_help_record(ctx)
 
 
-class _Own(LateOption):
-    """An option that stands for a field of the method."""
+class _MethodOption(LateOption):
+    """The option for a field of a method."""
 
 
 def command(
@@ -86,38 +86,38 @@ def command(
     callback: Callable[..., int],
     words: str,
 ) -> MethodCommand:
-    """The command of a method: an option for each of its fields, then those ``common`` to all methods."""
+    """Build the command of a method: an option for each of its fields, then those ``common`` to all methods."""
     return MethodCommand(
         name,
-        params=[*options(method), *common],
+        params=[*method_options(method), *common],
         callback=callback,
         help=words,
         short_help=summary(method),
     )
 
 
-def options(method: type[Explainer]) -> list[click.Parameter]:
+def method_options(method: type[Explainer]) -> list[click.Parameter]:
     """One option for each field of a method; flags as ``--x/--no-x``."""
     return [_option(field, *declared) for field, declared in parameters.declared(method).items()]
 
 
-def _option(field: str, parameter: Parameter, default: object) -> _Own:
+def _option(field: str, parameter: Parameter, default: object) -> _MethodOption:
     flag = "--" + field.replace("_", "-")
     if isinstance(default, bool):
         said = "on" if default else "off"
         names = [f"{flag}/--no-{flag[2:]}", field]
-        return _Own(names, lambda: f"{_capital(parameter.help)}.  [default: {said}]", default=default)
-    return _Own(
+        return _MethodOption(names, lambda: f"{_capitalized(parameter.help)}.  [default: {said}]", default=default)
+    return _MethodOption(
         [flag, field],
-        lambda: f"{_capital(parameter.help)}.{_facts(parameter, default)}",
+        lambda: f"{_capitalized(parameter.help)}.{_domain_and_default(parameter, default)}",
         type=_Value(flag, parameter),
         default=default,
         metavar=_metavar(parameter),
     )
 
 
-def _facts(parameter: Parameter, default: object) -> str:
-    # An interval that ends where the type does says nothing.
+def _domain_and_default(parameter: Parameter, default: object) -> str:
+    # The interval of the whole type is not worth showing.
     bounded = _metavar(parameter) in ("INT", "FLOAT") and "e+" not in parameter.domain
     facts = [parameter.domain] if bounded else []
     if default is not None:
@@ -134,7 +134,7 @@ def _metavar(parameter: Parameter) -> str:
     return next((word for start, word in starts.items() if parameter.domain.startswith(start)), "VALUE")
 
 
-def _capital(text: str) -> str:
+def _capitalized(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
@@ -142,5 +142,5 @@ def summary(method: type[Explainer]) -> str:
     """The first sentence of a method's docstring, on one line."""
     paragraph = inspect.cleandoc(method.__doc__ or "").partition("\n\n")[0]
     text = " ".join(paragraph.replace("::", "").split())
-    # A full stop ends the sentence; the dots of "M_1 ... M_n" do not.
+    # A full stop ends the sentence; an ellipsis, as in "M_1 ... M_n", does not.
     return re.split(r"(?<!\.)\.\s", text)[0].rstrip(".") + "."

@@ -1,4 +1,4 @@
-"""The progress bar: evaluations done, evaluations a second, time left; on stderr, and only where that is a terminal."""
+"""The progress bar: evaluations done, evaluations a second, time left. It is drawn on stderr if that is a terminal."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 
-class Inputs(Protocol):
-    """Told which input is worked on."""
+class InputListener(Protocol):
+    """Receives which input is being explained."""
 
     def start(self, name: str, number: int, count: int) -> None:
-        """Input ``number`` of ``count`` begins, counted from 0."""
+        """Input ``number`` of ``count``, counted from 0, begins."""
 
 
-class _Silence:
+class _NoBar:
     def start(self, name: str, number: int, count: int) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
 
 class Meter:
-    """One bar for all inputs: each that is still to come is taken to cost as much as the present one."""
+    """One bar for all inputs; those still to come are assumed to cost as much as the current one."""
 
     def __init__(self, bar: Progress) -> None:
         self._bar = bar
@@ -50,10 +50,10 @@ class Meter:
 
 
 @contextlib.contextmanager
-def shown() -> Iterator[Inputs]:
-    """Draw the evaluations made inside the block; the bar is gone behind it."""
+def progress_bar() -> Iterator[InputListener]:
+    """Show a bar of the evaluations made inside the block, and remove it afterwards."""
     if not sys.stderr.isatty():
-        yield _Silence()
+        yield _NoBar()
         return
     from rich.console import Console
     from rich.progress import BarColumn, ProgressColumn, TextColumn, TimeRemainingColumn
@@ -67,7 +67,7 @@ def shown() -> Iterator[Inputs]:
             return Text(f"{int(task.completed):,}{total} evaluations{rate}")
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(24), Evaluations(), TimeRemainingColumn())
-    # What is printed meanwhile must appear above the bar on a terminal, and stay on stdout where that is a file.
+    # On a terminal, lines printed meanwhile must appear above the bar; if stdout is a file, they must go there.
     same = sys.stdout.isatty()
     with Bar(*columns, console=Console(stderr=True), transient=True, redirect_stdout=same) as bar:
         meter = Meter(bar)

@@ -1,4 +1,4 @@
-"""What `explain` says: the classes with their scores, the features that count most, and the JSON document."""
+"""The report of ``xaionnx explain``: top classes with their scores, strongest features, and the JSON document."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from xaionnx.targets.scores import unnormalised
 from xaionnx.targets.selection import TargetTerm
 from xaionnx.targets.target import Target
 from xaionnx.typing import Array, Document
-from xaionnx_cli._likely import Size, likely
+from xaionnx_cli._suggestions import Size, suggest_targets
 
 _SHOWN_CLASSES = 5
 _SHOWN_FEATURES = 10
@@ -29,7 +29,7 @@ _LONGEST = 32
 
 @dataclass(frozen=True)
 class Score:
-    """A class, its score, its probability where the output holds another number, and what the score is."""
+    """A class with its score, its probability, and the kind of value that the score is."""
 
     name: str
     score: float
@@ -40,7 +40,7 @@ class Score:
 @final
 @dataclass(frozen=True)
 class TopClasses(Target):
-    """The highest classes of an output, by score and again by probability; none where it has no classes."""
+    """The highest classes of an output, once as scores and once as probabilities; empty if it has no classes."""
 
     output: str | None
 
@@ -53,14 +53,14 @@ class TopClasses(Target):
             try:
                 model.spec.check_outputs(count)
             except InputMismatchError as error:
-                # It would be the same for every input: the spec is wrong, not the data.
+                # Every input would fail in the same way: the spec is wrong, not the data.
                 raise ParameterError(str(error)) from error
         tops = [Top(rank, probable, tensor) for probable in (False, True) for rank in range(min(_SHOWN_CLASSES, count))]
         return [term for top in tops for term in top.terms(output, model)]
 
 
 def top_classes(request: Request) -> list[list[Score]]:
-    """What :class:`TopClasses` found for each sample, the highest classes first."""
+    """The highest classes of each sample, as found by :class:`TopClasses`, in descending order."""
     names, values = request.reported
     count = len(names) // 2
     if not count:
@@ -69,54 +69,54 @@ def top_classes(request: Request) -> list[list[Score]]:
     (report,) = request.report
     tensor = report.tensor(request.model)
     alike = np.allclose(scores, chances, rtol=1e-9, atol=1e-12)
-    told = "probability" if alike else unnormalised(tensor, request.model, count)
+    quantity = "probability" if alike else unnormalised(tensor, request.model, count)
     return [
-        [Score(str(names[k, n]), float(scores[k, n]), float(chances[k, n]), told) for k in range(count)]
+        [Score(str(names[k, n]), float(scores[k, n]), float(chances[k, n]), quantity) for k in range(count)]
         for n in range(len(request.samples))
     ]
 
 
 def _are_classes(shape: Sequence[int]) -> bool:
-    """Whether a shape without the batch axis is one axis of classes."""
+    """Whether ``shape``, without the batch axis, is a single axis of classes."""
     return len(shape) <= 1 or math.prod(shape) == max(shape)
 
 
-def no_classes(model: Model, tensor: str, shape: Sequence[Size]) -> ParameterError:
+def no_top_class_error(model: Model, tensor: str, shape: Sequence[Size]) -> ParameterError:
     """The error for an output that has no top class; ``shape`` is without the batch axis."""
     return ParameterError(
         f"Output '{tensor}' of {model.name} is ({', '.join(map(str, ('N', *shape)))}), not one axis of classes. "
-        f"{likely(model, tensor, shape)}"
+        f"{suggest_targets(model, tensor, shape)}"
     )
 
 
-def refuse_no_classes(model: Model, tensor: str) -> None:
-    """Raise :func:`no_classes` where the model tells that an output has no top class to explain."""
+def check_top_class(model: Model, tensor: str) -> None:
+    """Raise :func:`no_top_class_error` if the declared shape of an output rules out a top class."""
     shape = model.output(tensor).shape[1:]
-    # A size that is not told may be 1.
+    # An unknown size may be 1.
     if sum(isinstance(size, int) and size != 1 for size in shape) > 1:
-        raise no_classes(model, tensor, shape)
+        raise no_top_class_error(model, tensor, shape)
 
 
-def plain(text: str) -> str:
-    """A name from a model or file with control characters made visible: they could rewrite a terminal."""
+def printable(text: str) -> str:
+    """Escape control characters in a name from a model or file, which could rewrite the terminal."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def class_lines(top: Sequence[Score]) -> list[str]:
-    """A line for each class, under a head that says what its numbers are."""
+    """A line for each class, below a heading that names its numbers."""
     if not top:
         return []
-    told = top[0].quantity
-    columns = {told: [f"{score.score:.4g}" for score in top]}
+    quantity = top[0].quantity
+    columns = {quantity: [f"{score.score:.4g}" for score in top]}
     chances = [f"{100 * score.probability:.2f} %" for score in top]
-    if told == "probability":
-        columns = {told: chances}
-    elif told != "value":
-        # That scores are logits is not told, but their softmax shows how far they are apart.
-        columns["softmax" if told == "score" else "probability"] = chances
+    if quantity == "probability":
+        columns = {quantity: chances}
+    elif quantity != "value":
+        # Scores are not known to be logits, but their softmax shows how far they are apart.
+        columns["softmax" if quantity == "score" else "probability"] = chances
     cells = [list(columns), *zip(*columns.values(), strict=True)]
     wide = [max(9, *map(len, column)) for column in zip(*cells, strict=True)]
-    names = ["", *(plain(score.name) for score in top)]
+    names = ["", *(printable(score.name) for score in top)]
     width = max(map(len, names))
     lines = []
     for name, row in zip(names, cells, strict=True):
@@ -125,120 +125,121 @@ def class_lines(top: Sequence[Score]) -> list[str]:
     return lines
 
 
-def explained(names: Array, values: Array) -> str:
+def target_values(names: Array, values: Array) -> str:
     """The targets of one sample and their values, in words."""
-    pairs = [f"{plain(str(name))} = {value:.4g}" for name, value in zip(names.ravel(), values.ravel(), strict=True)]
+    pairs = [f"{printable(str(name))} = {value:.4g}" for name, value in zip(names.ravel(), values.ravel(), strict=True)]
     more = f" and {len(pairs) - 5} more" if len(pairs) > 5 else ""
     return "; ".join(pairs[:5]) + more
 
 
 def layer_lines(result: Explanation) -> list[str]:
-    """The layer that was explained, or looked at, and its shape; what the classes were compared with."""
+    """The layer that was explained or mapped, with its shape, and the classes that the target was compared with."""
     layer = result.provenance.get("layer")
     if "seen_at" in result.provenance:
-        places = " x ".join(map(str, result.maps["cam"].shape[-2:]))
-        return [f"  seen at layer {plain(result.provenance['seen_at']['name'])}, {places} places", *_against(result)]
+        size = " x ".join(map(str, result.maps["cam"].shape[-2:]))
+        layer_name = printable(result.provenance["seen_at"]["name"])
+        return [f"  map of layer {layer_name}, {size} positions", *_comparison_lines(result)]
     if layer is None or isinstance(result.values, dict):
         return []
     shape = result.values.shape[2 if result.several_targets else 1 :]
-    return [f"  at layer {plain(layer['name'])} ({', '.join(map(str, ('N', *shape)))})"]
+    return [f"  at layer {printable(layer['name'])} ({', '.join(map(str, ('N', *shape)))})"]
 
 
-def _against(result: Explanation) -> list[str]:
-    told = result.diagnostics.get("against")
-    if not told:
+def _comparison_lines(result: Explanation) -> list[str]:
+    others = result.diagnostics.get("against")
+    if not others:
         return []
     if not result.several_targets:
-        return [f"  against {plain(told[0])}"]
-    each = zip(result.target[:, 0], told[0], strict=True)
-    return [f"  {plain(str(name))}: against {plain(other)}" for name, other in each]
+        return [f"  compared with {printable(others[0])}"]
+    each = zip(result.target[:, 0], others[0], strict=True)
+    return [f"  {printable(str(name))}: compared with {printable(other)}" for name, other in each]
 
 
 def approximation_line(result: Explanation) -> str:
-    """What in the walk is no derivative, or not as published; empty where all of it is."""
+    """Steps of the backward pass that are not derivatives or not as published; empty if there are none."""
     labels = result.provenance.get("approximations")
-    return f"  approximations: {plain('; '.join(labels))}" if labels else ""
+    return f"  approximations: {printable('; '.join(labels))}" if labels else ""
 
 
 def warning_lines(result: Explanation) -> list[str]:
-    """What is off about a result, and what to do, a line each."""
-    return [f"  warning: {plain(warning)}" for warning in result.warnings]
+    """The warnings of a result, one a line."""
+    return [f"  warning: {printable(warning)}" for warning in result.warnings]
 
 
 def cost_line(result: Explanation) -> str:
-    """What one sample took, and where its gradients came from if not from a graph."""
+    """Evaluations and time of one sample, and the source of its gradients unless it was the graph."""
     evaluations, seconds = sum(result.diagnostics["evaluations"]), result.diagnostics["seconds"]
     source = result.diagnostics.get("gradient", "graph")
-    by = "" if source == "graph" else f", gradients by {plain(source)}"
+    by = "" if source == "graph" else f", gradients by {printable(source)}"
     return f"  {evaluations:,} evaluations in {seconds:.2f} s ({evaluations / max(seconds, 1e-9):,.0f}/s){by}"
 
 
 def gap_lines(result: Explanation) -> list[str]:
-    """How far the values of the first targets are off what they add up to; no line where no method says so."""
+    """The completeness gap of the first targets; empty if the method does not report one."""
     if "relative_gap" not in result.diagnostics:
         return []
-    # Only this needs what draws pictures.
+    # Imported here: nothing else needs the drawing code.
     from xaionnx.render.words import gap
 
     if not result.several_targets:
         return [f"  {words}" for words in gap(result.sample(0))]
-    each = [(plain(str(name)), gap(result.sample(0, t))) for t, name in enumerate(result.target[:5, 0])]
+    each = [(printable(str(name)), gap(result.sample(0, t))) for t, name in enumerate(result.target[:5, 0])]
     return [f"  {name}: {words}" for name, found in each for words in found]
 
 
 def feature_lines(result: Explanation, spec: InputSpec, x: Array) -> list[str]:
-    """The entries of a row that count most, with the value that they had and their share; of the first target."""
+    """The strongest features of a row for the first target, each with its input value and its attribution."""
     if isinstance(result.values, dict):
         return []
     values = (result.values[0] if result.several_targets else result.values)[0]
     known = token_names(result, x) or []
     if "layer" in result.provenance:
-        # Only this needs what draws pictures.
+        # Imported here: nothing else needs the drawing code.
         from xaionnx.render.layers import layer_of, parts
 
         layer = layer_of(result)
-        assert layer is not None  # the provenance was just asked
+        assert layer is not None  # the provenance has a layer
         values, known, _ = parts(values, layer)
         known = token_names(result, x) or known
     if values.ndim != 1:
         return []
     order = np.argsort(-np.abs(values), kind="stable")[:_SHOWN_FEATURES]
     if known:
-        names, held = [known[i] for i in order], [""] * len(order)
+        names, shown = [known[i] for i in order], [""] * len(order)
     else:
         names = [spec.columns[i] if i < len(spec.columns) else f"column {i}" for i in order]
-        held = [_held(spec, names[place], x[i]) for place, i in enumerate(order)]
-    width, wide = max(map(len, names)), max(map(len, held))
+        shown = [_value_text(spec, names[place], x[i]) for place, i in enumerate(order)]
+    width, wide = max(map(len, names)), max(map(len, shown))
     lines = [
-        f"  {plain(name):<{width}}  {plain(value):<{wide}}  {values[i]:+.4g}"
-        for name, value, i in zip(names, held, order, strict=True)
+        f"  {printable(name):<{width}}  {printable(value):<{wide}}  {values[i]:+.4g}"
+        for name, value, i in zip(names, shown, order, strict=True)
     ]
     rest = len(values) - len(order)
     return [*lines, f"  and {rest} more"] if rest else lines
 
 
 def token_names(result: Explanation, x: Array) -> list[str] | None:
-    """The tokens of a layer with the numbers that the input has for them; None where it has none."""
+    """The names of the tokens of a layer, with their numbers in the input; None if the layer has no tokens."""
     layer = result.provenance.get("layer", result.provenance.get("seen_at"))
     if layer is None or layer["axes"] != "TD" or x.ndim != 1 or x.dtype.kind not in "iu":
         return None
-    return [f"token {place} ({number})" for place, number in enumerate(x)]
+    return [f"token {position} ({number})" for position, number in enumerate(x)]
 
 
-def part_names(result: Explanation, x: Array, spec: InputSpec) -> Sequence[str] | None:
-    """The names of what bars show: tokens of a layer, or the columns of a table; None where there are none."""
+def bar_names(result: Explanation, x: Array, spec: InputSpec) -> Sequence[str] | None:
+    """The names of bars: tokens of a layer or columns of a table; None if there are neither."""
     columns = None if "layer" in result.provenance else spec.columns
     return token_names(result, x) or columns or None
 
 
-def _held(spec: InputSpec, name: str, value: float) -> str:
+def _value_text(spec: InputSpec, name: str, value: float) -> str:
     words = spec.categories.get(name)
-    held = words[int(value)] if words and 0 <= int(value) < len(words) else f"{value:g}"
-    return held if len(held) <= _LONGEST else held[: _LONGEST - 3] + "..."
+    shown = words[int(value)] if words and 0 <= int(value) < len(words) else f"{value:g}"
+    return shown if len(shown) <= _LONGEST else shown[: _LONGEST - 3] + "..."
 
 
-def record(result: Explanation, *, arrays: bool) -> Document:
-    """An explanation for JSON; without its arrays where a file holds them."""
+def json_record(result: Explanation, *, arrays: bool) -> Document:
+    """An explanation for JSON, without its arrays if ``arrays`` is False."""
     whole = result.to_dict()
     if not arrays:
         for name in ("values", "features", "feature_values", "standard_error", "maps"):
@@ -246,16 +247,16 @@ def record(result: Explanation, *, arrays: bool) -> Document:
     return whole
 
 
-def dumps(document: object, indent: int | None = None) -> str:
-    """JSON in ASCII, whatever the terminal; NaN and infinity, which JSON lacks, become null."""
-    return json.dumps(_json(document), indent=indent, allow_nan=False)
+def dump_json(document: object, indent: int | None = None) -> str:
+    """Encode as JSON in ASCII; NaN and infinity, which JSON lacks, become null."""
+    return json.dumps(_to_json(document), indent=indent, allow_nan=False)
 
 
-def _json(value: object) -> object:
+def _to_json(value: object) -> object:
     if isinstance(value, Mapping):
-        return {str(key): _json(item) for key, item in value.items()}
+        return {str(key): _to_json(item) for key, item in value.items()}
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_json(item) for item in value]
+        return [_to_json(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,4 +1,4 @@
-"""Results: each finished sample is drawn, saved and told, while the next are explained."""
+"""Draw, save and report each finished sample while the next ones are explained."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from xaionnx.runtime.model import Model
 from xaionnx.typing import Array, Document
 from xaionnx_cli import _joining, _report
 from xaionnx_cli._destination import Destination
+from xaionnx_cli._messages import for_shell
 from xaionnx_cli._options import Options
-from xaionnx_cli._report import Score, plain
+from xaionnx_cli._report import Score, printable
 from xaionnx_cli._samples import Sample
-from xaionnx_cli._words import for_shell
 
-# Of more inputs than these the features are not listed; the record holds them.
-_FEW = 5
+# With more inputs than this, features are no longer listed on the terminal.
+_MAX_DETAILED = 5
 
-# So many inputs that are refused for the same reason are all named.
-_ALIKE = 5
+# Up to this many inputs refused for the same reason are all listed.
+_MAX_ALIKE = 5
 
-# Finished samples whose pictures may be waited for: what they hold is kept that long.
-_WAITING = 64
+# Finished samples whose pictures may be pending; their results stay in memory until then.
+_MAX_WAITING = 64
 
 
 class Results:
-    """What a command has found so far, in order."""
+    """The results of a command so far, in order."""
 
     def __init__(self, model: Model, method: str, destination: Destination, options: Options) -> None:
         self.model, self.method, self.destination, self.options = model, method, destination, options
@@ -45,39 +45,39 @@ class Results:
         self.notes: list[str] = []
         self.approximations = ""
         self._begun: Sample | None = None
-        # Pictures are drawn beside the next batch, one after the other.
+        # Pictures are drawn one after the other, while the next batch is explained.
         self._drawing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="drawing")
         self._waiting: deque[tuple[Sample, Explanation, list[Score], Future[list[str]]]] = deque()
 
     def add(self, sample: Sample, result: Explanation, top: list[Score]) -> None:
-        """Take a finished sample; it is told once its files are written."""
+        """Add a finished sample; it is reported once its files are written."""
         if self.destination.kind in ("picture", "folder"):
-            writing = self._drawing.submit(self._written, sample, result)
+            writing = self._drawing.submit(self._write_files, sample, result)
         else:
             writing = Future()
             writing.set_result([])
         self._waiting.append((sample, result, top, writing))
-        while self._waiting and (self._waiting[0][3].done() or len(self._waiting) > _WAITING):
-            self._tell()
+        while self._waiting and (self._waiting[0][3].done() or len(self._waiting) > _MAX_WAITING):
+            self._report_first()
 
     def begin(self, sample: Sample, request: Request) -> None:
-        """Say what the model answers for a sample, and what of it is about to be explained."""
+        """Print the top classes of a sample, and the target that is about to be explained."""
         self.finish()
         self._begun = sample
         (top,) = _report.top_classes(request)
-        self._say_what(sample, top, request.resolved.names, request.resolved.prediction)
+        self._print_head(sample, top, request.resolved.names, request.resolved.prediction)
 
-    def _say_what(self, sample: Sample, top: list[Score], names: Array, values: Array) -> None:
-        self.say(f"\n{plain(sample.name)}", *_report.class_lines(top))
-        self.say(f"  {self.method} of {_report.explained(names, values)}")
+    def _print_head(self, sample: Sample, top: list[Score], names: Array, values: Array) -> None:
+        self.echo(f"\n{printable(sample.name)}", *_report.class_lines(top))
+        self.echo(f"  {self.method} of {_report.target_values(names, values)}")
 
     def finish(self) -> None:
-        """Wait until all files are written."""
+        """Wait until all files are written, and report them."""
         while self._waiting:
-            self._tell()
+            self._report_first()
 
-    def _tell(self) -> None:
-        """Say what was found for the first sample that waits. Only what is saved counts as done."""
+    def _report_first(self) -> None:
+        """Report the first pending sample. A sample counts as done only when its files are saved."""
         sample, result, top, writing = self._waiting[0]
         files = writing.result()
         self._waiting.popleft()
@@ -85,8 +85,8 @@ class Results:
         if self.destination.kind == "record":
             self.records.append(result)
         if sample is not self._begun:
-            self._say_what(sample, top, result.target, result.prediction)
-        self.say(*_report.layer_lines(result))
+            self._print_head(sample, top, result.target, result.prediction)
+        self.echo(*_report.layer_lines(result))
         if self.options.as_json:
             arrays = self.destination.kind in ("nothing", "picture")
             self.results.append(
@@ -95,38 +95,41 @@ class Results:
                     "input_sha256": sample.sha256,
                     "top": [dataclasses.asdict(score) for score in top],
                     "files": files,
-                    "explanation": _report.record(result, arrays=arrays),
+                    "explanation": _report.json_record(result, arrays=arrays),
                 }
             )
-        if sample.display is None and len(self.names) <= _FEW + 1:
+        if sample.display is None and len(self.names) <= _MAX_DETAILED + 1:
             x = sample.feeds[self.model.input().name][0]
-            self.say(*_report.feature_lines(result, self.model.input_spec, x))
-        self.say(
-            *_report.gap_lines(result), *_report.warning_lines(result), _report.cost_line(result), *self._saved(files)
+            self.echo(*_report.feature_lines(result, self.model.input_spec, x))
+        self.echo(
+            *_report.gap_lines(result),
+            *_report.warning_lines(result),
+            _report.cost_line(result),
+            *self._saved_lines(files),
         )
         approximations = _report.approximation_line(result)
-        # They are those of the model and the method, and so, as a rule, the same for every input.
+        # They depend on the model and the method, and so are usually the same for every input.
         if approximations != self.approximations:
-            self.say(approximations or "  approximations: none")
+            self.echo(approximations or "  approximations: none")
             self.approximations = approximations
 
-    def _saved(self, files: list[str]) -> list[str]:
-        return [f"  {self.destination.saved(file)}" for file in files]
+    def _saved_lines(self, files: list[str]) -> list[str]:
+        return [f"  {self.destination.saved_line(file)}" for file in files]
 
-    def _written(self, sample: Sample, result: Explanation) -> list[str]:
-        """Write the files of one sample; their names."""
+    def _write_files(self, sample: Sample, result: Explanation) -> list[str]:
+        """Write the files of one sample and return their names."""
         place, files = self.destination, []
         name = place.name(sample.name)
         targets = len(result.target) if result.several_targets else 1
         for target in range(targets):
             path = place.picture(name, sample.several, target if targets > 1 else None)
-            files.append(str(self._drawn(sample, result, target, path)))
+            files.append(str(self._draw(sample, result, target, path)))
         if place.kind == "folder":
             files.append(str(result.save(place.record(name))))
         return files
 
-    def _drawn(self, sample: Sample, result: Explanation, target: int, path: Path) -> Path:
-        """The picture of one target."""
+    def _draw(self, sample: Sample, result: Explanation, target: int, path: Path) -> Path:
+        """Draw and save the picture of one target."""
         from xaionnx import render
         from xaionnx.layers.series import series
 
@@ -141,7 +144,7 @@ class Results:
             stretched=spec.resize == "stretch",
             signal=None if over is None else x,
             channel=0 if over is None else over.channel,
-            names=_report.part_names(result, x, spec),
+            names=_report.bar_names(result, x, spec),
             input=name,
             target=target,
             sign=options.sign,
@@ -151,14 +154,14 @@ class Results:
         return render.save(picture, path)
 
     def conclude(self, complete: bool) -> list[str]:
-        """Save and print what is done; in words where that is not all."""
+        """Save and print the finished samples; describe them if the work is not complete."""
         while not complete and self._waiting and self._waiting[-1][3].cancel():
             self._waiting.pop()
         self.finish()
         self._drawing.shutdown()
         if self.records:
-            whole = self.records[0] if len(self.records) == 1 else _joining.joined(self.records, self.names)
-            self.say(f"\n{self.destination.saved(whole.save(self.destination.path))}")
+            whole = self.records[0] if len(self.records) == 1 else _joining.join_records(self.records, self.names)
+            self.echo(f"\n{self.destination.saved_line(whole.save(self.destination.path))}")
         if self.options.as_json and (self.results or complete):
             document = {
                 "xaionnx": __version__,
@@ -172,32 +175,32 @@ class Results:
                 "refused": self.refused,
                 "notes": self.notes,
             }
-            sys.stdout.write(_report.dumps(document) + "\n")
+            sys.stdout.write(_report.dump_json(document) + "\n")
             sys.stdout.flush()
         done = len(self.names)
         if complete and done and self.destination.kind == "nothing":
-            self.say("\nnothing was saved: -o NAME.png makes a picture, -o NAME.npz keeps the whole record")
+            self.echo("\nnothing was saved: -o NAME.png draws a picture, -o NAME.npz saves the whole record")
         if complete or not done:
             return []
         where = "" if self.destination.kind == "nothing" else f" and saved in {self.destination.path}"
         return [f"{done} {'input is' if done == 1 else 'inputs are'} done{where}"]
 
     def exit_code(self) -> int:
-        """Save and print all; the exit code.
+        """Save and print everything, and return the exit code.
 
         Raises
         ------
         DataError
-            The one input there is was refused.
+            The only input was refused.
         """
         if not self.names and len(self.errors) == 1:
             raise self.errors[0]
         self.conclude(complete=True)
-        for line in self._refusals():
-            sys.stderr.write(f"xaionnx: {plain(line)}\n")
+        for line in self._refusal_lines():
+            sys.stderr.write(f"xaionnx: {printable(line)}\n")
         return DataError.exit_code if self.errors else 0
 
-    def _refusals(self) -> list[str]:
+    def _refusal_lines(self) -> list[str]:
         count, every = len(self.errors), len(self.errors) + len(self.names)
         if not count:
             return []
@@ -206,26 +209,26 @@ class Results:
             alike.setdefault(one["message"].replace(one["input"], ""), []).append(one)
         lines = [f"{count} of {every} inputs refused:"]
         for group in alike.values():
-            shown = group if len(group) <= _ALIKE else group[:1]
+            shown = group if len(group) <= _MAX_ALIKE else group[:1]
             lines += [f"  {one['message']}" for one in shown]
             if len(shown) < len(group):
                 lines.append(f"  and {len(group) - 1} more for the same reason, up to '{group[-1]['input']}'")
         return lines
 
     def refuse(self, name: str, row: int | None, error: DataError) -> None:
-        """Leave an input out."""
+        """Record that an input was refused."""
         self.errors.append(error)
         self.refused.append({"input": name, "row": row, "message": for_shell(str(error))})
 
     def note(self, text: str) -> None:
-        """Tell once of what was converted or left undone."""
+        """Print a note about a conversion, once."""
         if text not in self.notes:
             self.notes.append(text)
-            sys.stderr.write(f"xaionnx: note: {plain(text)}\n")
+            sys.stderr.write(f"xaionnx: note: {printable(text)}\n")
 
-    def say(self, *lines: str) -> None:
-        """Print lines; with --json nothing but the document may appear on stdout."""
+    def echo(self, *lines: str) -> None:
+        """Print lines, unless --json reserves stdout for the document."""
         if not self.options.as_json:
             sys.stdout.write("".join(line + "\n" for line in lines))
-            # Whoever reads a pipe waits for these lines during a long run.
+            # Flushed, so that the reader of a pipe sees these lines during a long run.
             sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""The work behind ``xaionnx explain``: samples are read, explained in batches, and each finished one is kept."""
+"""The work of ``xaionnx explain``: read samples, explain them in batches, and pass on each finished one."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from xaionnx.explanation import Explanation
 from xaionnx.runtime.model import Model
 from xaionnx.targets.kinds.top import Top
 from xaionnx_cli import _progress, _report, _samples, _targets
-from xaionnx_cli._batches import Batches, stacked
+from xaionnx_cli._batches import Batches, stack_feeds
 from xaionnx_cli._destination import Destination
 from xaionnx_cli._options import Options
-from xaionnx_cli._report import plain
+from xaionnx_cli._report import printable
 from xaionnx_cli._results import Results
 
 
 def explain(kind: type[Explainer], **given: Any) -> int:
-    """Explain all inputs with a method; the exit code."""
+    """Explain all inputs with a method, and return the exit code."""
     settings = {name: given.pop(name) for name in parameters.declared(kind)}
     named = [Path(value) for value in settings.values() if isinstance(value, str)]
     return _Job(kind(**settings), Options(**given), named).run()
 
 
 class _Job:
-    """One command: what it works with."""
+    """One run of ``xaionnx explain``."""
 
     def __init__(self, method: Explainer, options: Options, named: Sequence[Path]) -> None:
-        """``named`` are files that the method reads."""
+        """``named`` are files that options of the method name."""
         if options.output and _targets.looks_like_file(options.output) and options.save is None:
-            raise UsageError(f"--output names a tensor of the model. To write {options.output} use -o.")
+            raise UsageError(f"--output names a tensor of the model. To write {options.output}, use -o.")
         self.method, self.options = method, options
         self.files = expand(options.inputs)
         read = [*self.files, *named, *(Path(name) for name in (options.model, options.spec) if name)]
-        alone = self.files if len(options.target) < 2 else []
-        destination = Destination.of(options.save, read, options.force, alone)
+        single_target = self.files if len(options.target) < 2 else []
+        destination = Destination.of(options.save, read, options.force, single_target)
         self.model = Model.load(
             options.model,
             options.device,
@@ -51,33 +51,33 @@ class _Job:
             spec=None if options.spec is None else InputSpec.read(options.spec),
             allow_random=options.allow_random,
         )
-        self.target = _targets.targets(options.target, options.output, self.model)
-        known = [info.name for info in self.model.outputs]
-        usual = self.target or method.default_target(self.model)
-        scores = self.model.output(options.output if options.output in known else None).name
-        if usual is None or isinstance(usual, Top):
-            _report.refuse_no_classes(self.model, scores)
+        self.target = _targets.read_targets(options.target, options.output, self.model)
+        outputs = [info.name for info in self.model.outputs]
+        target = self.target or method.default_target(self.model)
+        scores = self.model.output(options.output if options.output in outputs else None).name
+        if target is None or isinstance(target, Top):
+            _report.check_top_class(self.model, scores)
         self.report = _report.TopClasses(scores)
         self.results = Results(self.model, method.name(), destination, options)
 
     def run(self) -> int:
-        """Do all of it.
+        """Explain all inputs, and return the exit code.
 
         Raises
         ------
         KeyboardInterrupt
-            With what was kept, in words.
+            The arguments describe the results that were kept.
         DataError
-            The one input there is was refused.
+            The only input was refused.
         """
-        self.results.say(f"{plain(self.model.name)} on {self.model.provider}")
+        self.results.echo(f"{printable(self.model.name)} on {self.model.provider}")
         try:
-            with _progress.shown() as bar:
-                # Faulty patterns are no fault of the inputs.
+            with _progress.progress_bar() as bar:
+                # Bound first: faulty patterns must not be reported as a fault of an input.
                 self.method = self.method.bind(self.model)
                 batches = Batches()
                 for batch in batches.of(self._read()):
-                    bar.start(plain(Path(batch[0].name).name), batch[0].number, batch[-1].count)
+                    bar.start(printable(Path(batch[0].name).name), batch[0].number, batch[-1].count)
                     with batches.timed(len(batch)):
                         self._explain(batch)
                 self.results.finish()
@@ -87,7 +87,7 @@ class _Job:
         return self.results.exit_code()
 
     def _read(self) -> Iterator[_samples.Sample]:
-        """The samples of all files; what cannot be read is refused."""
+        """Yield the samples of all files; record those that cannot be read as refused."""
         for number, path in enumerate(self.files):
             try:
                 samples, refused, notes = _samples.read(path, self.model, self.options.exif)
@@ -100,13 +100,13 @@ class _Job:
                 self.results.note(note)
             count = len(self.files) + len(samples) - 1
             several = len(self.files) > 1 or len(samples) + len(refused) > 1
-            for place, sample in enumerate(samples):
-                yield dataclasses.replace(sample, number=number + place, count=count, several=several)
+            for row, sample in enumerate(samples):
+                yield dataclasses.replace(sample, number=number + row, count=count, several=several)
 
     def _explain(self, batch: list[_samples.Sample]) -> None:
-        """Explain a batch; where it is refused, sample by sample, so that only the one at fault is left out."""
+        """Explain a batch; if it is refused, explain its samples one by one, to leave out only the faulty ones."""
         try:
-            feeds = stacked(batch, self.model.shared)
+            feeds = stack_feeds(batch, self.model.shared)
             request = self.method.request(self.model, feeds, self.target, [self.report])
             if len(batch) == 1:
                 request.announce = lambda: self.results.begin(batch[0], request)
@@ -120,11 +120,11 @@ class _Job:
             return
         tops = _report.top_classes(request)
         for n, (sample, top) in enumerate(zip(batch, tops, strict=True)):
-            self.results.add(sample, _alone(result, n, sample.provenance), top)
+            self.results.add(sample, _sample_record(result, n, sample.provenance), top)
 
 
-def _alone(result: Explanation, n: int, origin: dict[str, Any]) -> Explanation:
-    """The record of one sample of a batch, with its share of the time."""
+def _sample_record(result: Explanation, n: int, origin: dict[str, Any]) -> Explanation:
+    """The record of sample ``n`` of a batch, with its share of the time."""
     one = result.sample(n)
     seconds = round(result.diagnostics["seconds"] / result.samples, 6)
     return dataclasses.replace(

@@ -1,4 +1,4 @@
-"""The samples of one file, for a model with any number of inputs."""
+"""Read the samples of one file, for a model with any number of inputs."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from xaionnx.data.files import Refusal
 from xaionnx.runtime.model import Model
 from xaionnx.typing import Array, Document
 
-# Longest side of what is drawn over: pictures smaller than this keep their size.
+# Longest side of the photo below a map; smaller photos keep their size.
 _DISPLAY = 896
+# Models whose input is smaller than this are shown in their own pixels.
 _FINE = 64
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """One sample: its feeds with a batch axis of 1, and for a picture what the model sees of it, (H, W, 3).
+    """One sample: its feeds with a batch axis of 1, and for a picture the part that the model sees, (H, W, 3).
 
-    ``provenance`` is what its record says of the file. It is the one of that ``number`` among ``count`` that are known
-    of so far; ``several`` tells whether its file, or the command, has others.
+    ``provenance`` goes into its record. ``number`` is its position among the ``count`` samples known so far;
+    ``several`` is whether its file or the command has more than one.
     """
 
     name: str
@@ -34,15 +35,15 @@ class Sample:
 
 
 def read(path: Path, model: Model, exif: bool) -> tuple[list[Sample], tuple[Refusal, ...], tuple[str, ...]]:
-    """The samples of a file, those left out, and what was converted.
+    """Read a file: its samples, those that were refused, and notes on conversions.
 
     Raises
     ------
     DataError
-        Nothing in the file can be read, or it does not fit the model.
+        The file cannot be read, or does not fit the model.
     """
     spec = model.input_spec
-    # What a model sees in few pixels is shown in these; of others the photo is shown as sharp as it is.
+    # A map of few pixels is clearer over the pixels that the model sees than over the sharp photo.
     fine = spec.size is None or min(spec.size) >= _FINE
     found = model.read(path, partial=True, exif=exif, display_side=_DISPLAY if fine else None)
     displays: Sequence[Array | None] = found.displays or [None] * len(found.names)

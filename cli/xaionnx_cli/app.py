@@ -1,4 +1,4 @@
-"""The command ``xaionnx``: finds the file of each command, and turns every failure into one line and an exit code."""
+"""The command ``xaionnx``: find the file of each command, and report each failure as one line and an exit code."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ UNFINISHED, _INTERRUPTED, _BROKEN_PIPE = 2, 130, 141
 
 
 class Application(click.Group):
-    """A group whose commands are the files of this package, imported when they are asked for."""
+    """A group whose commands are the modules of this package, imported on demand."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         package = importlib.import_module("xaionnx_cli")
@@ -40,36 +40,36 @@ class Application(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args[0] not in self.list_commands(ctx):
-            _refuse_command(args[0], self.list_commands(ctx))
+            _raise_unknown_command(args[0], self.list_commands(ctx))
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:  # click's own type
         try:
             return super().invoke(ctx)
         except BrokenPipeError as error:
-            # click would leave with code 1, which says nothing.
+            # click would exit with code 1, which has no meaning here.
             raise _ReaderLeft from error
         except KeyboardInterrupt as stop:
-            # click would drop what the command says about it.
+            # click would drop the arguments, which describe the results that were kept.
             raise _Interrupted(*stop.args) from None
 
     # Of click's overloads of main one returns; this never does.
     def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any) -> NoReturn:  # type: ignore[override]  # see above
-        """Run with ``args`` (those of the process if None) and leave with an exit code."""
+        """Run with ``args`` (default: those of the process) and exit."""
         extra["standalone_mode"] = False
-        with _plain_streams(), _heeded_interrupts():
+        with _safe_streams(), _repeat_lost_interrupts():
             code, line = self._run(args, prog_name, extra)
             if line:
-                # The terminal shows ^C where it was pressed.
+                # Start a new line after the ^C that the terminal shows.
                 start = "\n" if code == _INTERRUPTED and sys.stderr.isatty() else ""
                 click.echo(f"{start}xaionnx: {line}", err=True)
             sys.exit(code)
 
     def _run(self, args: Sequence[str] | None, prog_name: str | None, extra: Document) -> tuple[int, str]:
-        """The exit code, and what to say about it."""
+        """Run the command; return the exit code and a message."""
         try:
             code: object = super().main(args, prog_name, **extra)
-            # A reader that has left is noticed here, and not while the interpreter shuts down.
+            # A closed pipe is noticed here, not while the interpreter shuts down.
             sys.stdout.flush()
             # click returns the code of its own early exits.
             return (code if isinstance(code, int) else 0), ""
@@ -78,50 +78,50 @@ class Application(click.Group):
         except click.ClickException as mistake:
             return mistake.exit_code, _sentence(mistake)
         except (BrokenPipeError, _ReaderLeft):
-            # What is left in the buffer would fail again when the interpreter flushes it.
+            # The rest of the buffer would fail again when the interpreter flushes it.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return _BROKEN_PIPE, ""
-        except _refusals() as refusal:
-            # Imported late, as it is of no use where nothing is refused.
-            from xaionnx_cli._words import for_shell
+        except _library_errors() as refusal:
+            # Imported here, as it is needed only after an error.
+            from xaionnx_cli._messages import for_shell
 
             return refusal.exit_code, for_shell(str(refusal))
 
 
 class _Interrupted(Exception):
-    """Ctrl-C, with what is left of the work in words."""
+    """Ctrl-C; the arguments describe the results that were kept."""
 
 
 class _ReaderLeft(Exception):
-    """Whoever read stdout is gone."""
+    """The reader of stdout has closed the pipe."""
 
 
-def _refusals() -> tuple[type[XaionnxError], ...]:
-    # Evaluated when something was raised: a command that never loaded xaionnx cannot have raised its errors.
+def _library_errors() -> tuple[type[XaionnxError], ...]:
+    # Evaluated after an error: a command that did not import xaionnx cannot have raised its errors.
     loaded = sys.modules.get("xaionnx.errors")
     return () if loaded is None else (loaded.XaionnxError,)
 
 
 def _sentence(mistake: click.ClickException) -> str:
     message = mistake.format_message().strip().rstrip(".")
-    # click joins a question to some of its messages.
+    # Some of click's messages end with a question.
     message += "" if message.endswith("?") else "."
     context = getattr(mistake, "ctx", None)
     return f"{message} See '{context.command_path} --help'." if context else message
 
 
-def _refuse_command(given: str, known: list[str]) -> NoReturn:
+def _raise_unknown_command(given: str, known: list[str]) -> NoReturn:
     from xaionnx import discovery
     from xaionnx.errors import UnknownNameError, UsageError
 
     if given in discovery.methods():
-        raise UsageError(f"'{given}' is a method. Use it as 'xaionnx explain {given} MODEL INPUT'.")
+        raise UsageError(f"'{given}' is a method, not a command. Run 'xaionnx explain {given} MODEL INPUT'.")
     raise UnknownNameError.among("command", given, known)
 
 
 @contextlib.contextmanager
-def _plain_streams() -> Iterator[None]:
-    """Names in any script reach terminals that cannot show them, and warnings are one line each."""
+def _safe_streams() -> Iterator[None]:
+    """Escape characters that the terminal cannot show, and print each warning on one line."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -130,18 +130,18 @@ def _plain_streams() -> Iterator[None]:
         yield
 
 
-# Behind whatever swallowed the first one.
+# Delay after which the lost interrupt is repeated.
 _AGAIN_S = 0.02
 
 
 @contextlib.contextmanager
-def _heeded_interrupts() -> Iterator[None]:
-    """Ctrl-C that falls into a weakref callback or a destructor, where Python drops what is raised, comes again."""
+def _repeat_lost_interrupts() -> Iterator[None]:
+    """Repeat a Ctrl-C that arrived in a weakref callback or a destructor, where Python drops exceptions."""
     before = sys.unraisablehook
 
     def hook(dropped: sys.UnraisableHookArgs, /) -> None:
         if issubclass(dropped.exc_type, KeyboardInterrupt):
-            # From another thread: at once, it would be raised in here, and dropped as well.
+            # From another thread and later: raised here, it would be dropped as well.
             again = threading.Timer(_AGAIN_S, _thread.interrupt_main)
             again.daemon = True
             again.start()
@@ -173,7 +173,7 @@ def _print_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
 )
 @click.pass_context
 def main(context: click.Context) -> int:
-    """Explain what an exported ONNX model bases its answers on.
+    """Explain the predictions of an exported ONNX model.
 
     \b
     xaionnx explain rise MODEL.onnx PICTURE.png -o OUT.png
@@ -182,14 +182,14 @@ def main(context: click.Context) -> int:
     xaionnx methods
 
     \b
-    Exit codes: 0 done, 2 wrong usage, 3 model refused, 4 data refused (of several
-    inputs: some), 6 resources (device, memory, time, disk), 130 interrupted.
+    Exit codes: 0 success, 2 usage error, 3 model refused, 4 some or all inputs
+    refused, 6 out of resources (device, memory, time, disk), 130 interrupted.
     """
     return help_instead(context)
 
 
 def help_instead(context: click.Context) -> int:
-    """Show the help where a group was called without a command: usage code 2, unless a command follows."""
+    """Show the help of a group that was called without a command, and return exit code 2."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help(), err=True)
         return UNFINISHED

@@ -1,4 +1,4 @@
-"""``xaionnx compile``: a method and a model as one ONNX file."""
+"""``xaionnx compile``: save a method and a model as one ONNX file."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from xaionnx_cli.app import help_instead
 
 
 class GraphMethods(MethodGroup):
-    """The methods that are graphs."""
+    """The methods that can be written as an ONNX graph."""
 
     usage = "xaionnx compile METHOD {} -o FILE.onnx"
 
-    def known(self) -> list[str]:
+    def method_names(self) -> list[str]:
         from xaionnx import compilation
 
         return compilation.methods()
 
-    def command_of(self, name: str) -> click.Command:
+    def method_command(self, name: str) -> click.Command:
         from xaionnx import compilation
         from xaionnx_cli import _parameters
 
@@ -37,7 +37,7 @@ class GraphMethods(MethodGroup):
 def _target_help() -> str:
     from xaionnx_cli import _targets
 
-    return f"{_targets.forms()} Or input: the class that a further input of the file names at each run."
+    return f"{_targets.target_help()} Or input: the class number, given to the file as a further input at each run."
 
 
 def _common() -> list[click.Parameter]:
@@ -51,16 +51,18 @@ def _common() -> list[click.Parameter]:
         click.Option(
             ["--output"],
             metavar="NAME",
-            help="The output, or internal tensor, that the target is read from. (The file to write is -o.)",
+            help="The output or internal tensor that the target refers to. (The file to write is -o.)",
         ),
         click.Option(
             ["--shape", "shapes"],
             multiple=True,
             metavar="[NAME=]SIZES",
-            help="The size of one sample, such as 3,224,224, where the model leaves it free: the file is of one size. "
-            "NAME says of which input, the explained one if not given.",
+            help="The size of one sample, such as 3,224,224, if the model leaves it free. "
+            "NAME is the input (default: the explained one).",
         ),
-        click.Option(["--spec"], metavar="FILE", help="The InputSpec, instead of the .toml file beside the model."),
+        click.Option(
+            ["--spec"], metavar="FILE", help="The InputSpec to use instead of the .toml file beside the model."
+        ),
         _overwriting.option(),
         click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON document on stdout and nothing else."),
     ]
@@ -68,7 +70,7 @@ def _common() -> list[click.Parameter]:
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for, in the words of the command line."""
+    """The options of ``xaionnx compile``."""
 
     model: str
     save: str
@@ -85,25 +87,25 @@ def _compile(kind: Any, **given: Any) -> int:
     from xaionnx.errors import ParameterError
     from xaionnx.targets.in_graph import Chosen
     from xaionnx_cli import _report, _targets
-    from xaionnx_cli._destination import writable
-    from xaionnx_cli._overwriting import replaces
+    from xaionnx_cli._destination import check_writable
+    from xaionnx_cli._overwriting import check_replaceable
 
     settings = {name: given.pop(name) for name in parameters.declared(kind)}
     request = Request(**given)
     place, target = Path(request.save), request.target
     if place.suffix.lower() != ".onnx":
         raise ParameterError(f"-o must end in .onnx. Got '{request.save}' instead.")
-    writable(place.parent)
-    replaced = replaces(place, "compiled", {Path(request.model).resolve()}, request.force)
+    check_writable(place.parent)
+    replaced = check_replaceable(place, "compiled", {Path(request.model).resolve()}, request.force)
     opened = Model.load(request.model, "cpu", spec=None if request.spec is None else InputSpec.read(request.spec))
     explained = opened.output()
     if target is None and request.output is None and sum(size != 1 for size in explained.shape[1:]) > 1:
-        raise _report.no_classes(opened, explained.name, explained.shape[1:])
+        raise _report.no_top_class_error(opened, explained.name, explained.shape[1:])
     sizes = dict(_size(text, opened.input().name) for text in request.shapes)
     if target == "input":
         asked: Any = Chosen(request.output)
     else:
-        asked = _targets.targets(() if target is None else (target,), request.output, opened)
+        asked = _targets.read_targets(() if target is None else (target,), request.output, opened)
     made = compilation.compile(opened, kind(**settings), asked, shapes=sizes)
     files = made.save(place)
     if request.as_json:
@@ -114,9 +116,9 @@ def _compile(kind: Any, **given: Any) -> int:
             "fixed": list(made.fixed),
             "files": [str(file) for file in files],
         }
-        sys.stdout.write(_report.dumps(document) + "\n")
+        sys.stdout.write(_report.dump_json(document) + "\n")
     else:
-        sys.stdout.write("".join(f"{_report.plain(line)}\n" for line in _lines(made, files, replaced)))
+        sys.stdout.write("".join(f"{_report.printable(line)}\n" for line in _lines(made, files, replaced)))
     return 0
 
 
@@ -128,18 +130,18 @@ def _size(text: str, main: str) -> tuple[str, tuple[int, ...]]:
         return name or main, tuple(int(size) for size in sizes.split(","))
     except ValueError:
         raise ParameterError(
-            f"--shape must hold whole numbers, as in '3,224,224' or 'mask=128'. Got '{text}' instead."
+            f"--shape must be whole numbers, as in '3,224,224' or 'mask=128'. Got '{text}' instead."
         ) from None
 
 
 def _lines(made: Any, files: Sequence[Path], replaced: bool) -> list[str]:
     lines = [f"{made.facts['method']} of {made.facts['source']}: {made.facts['target']}"]
     width = max(len(info.name) for info in (*made.inputs, *made.outputs))
-    for word, infos in (("takes", made.inputs), ("answers", made.outputs)):
+    for word, infos in (("inputs", made.inputs), ("outputs", made.outputs)):
         for number, info in enumerate(infos):
             lines.append(f"  {word if number == 0 else '':<7}  {info.name:<{width}}  {info}")
     lines += [
-        f"  the model takes '{name}' in other sizes too; the gradient is right for this one alone"
+        f"  the model takes '{name}' in other sizes too, but the gradient is valid for this size only"
         for name in made.fixed
     ]
     earlier = ", replacing the earlier one" if replaced else ""
@@ -155,11 +157,11 @@ def _lines(made: Any, files: Sequence[Path], replaced: bool) -> list[str]:
 )
 @click.pass_context
 def command(context: click.Context) -> int:
-    """Make one ONNX file of a method and a model, for onnxruntime without xaionnx.
+    """Save a method and a model as one ONNX file, which runs without xaionnx.
 
     \b
     xaionnx compile saliency MODEL.onnx -o OUT.onnx
     xaionnx compile integrated_gradients MODEL.onnx -o OUT.onnx --steps 16 --target 281
-    xaionnx compile METHOD --help     shows the options of a method
+    xaionnx compile METHOD --help     show the options of a method
     """
     return help_instead(context)

@@ -1,4 +1,4 @@
-"""``xaionnx explain``: each method is a command of its own, with its parameters as options."""
+"""``xaionnx explain``: each method is a subcommand, with its parameters as options."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Methods(MethodGroup):
 
     usage = "xaionnx explain METHOD {} INPUT"
 
-    def known(self) -> list[str]:
+    def method_names(self) -> list[str]:
         from xaionnx import discovery
 
         return discovery.methods()
 
-    def command_of(self, name: str) -> click.Command:
+    def method_command(self, name: str) -> click.Command:
         from xaionnx import discovery
         from xaionnx_cli import _parameters, _run
 
@@ -37,14 +37,14 @@ def _help(method: type[Explainer]) -> str:
 
     return (
         f"{_parameters.summary(method)}\n\n"
-        "INPUT is a picture, a .csv, .npy or .npz file, or a folder of them. For a model with several inputs it is a "
-        ".npz file with an array for each by name.\n\n"
+        "INPUT is a picture, a .csv, .npy or .npz file, or a folder of them. For a model with several inputs it is an "
+        ".npz file with one array for each input, by name.\n\n"
         f"After {method.reference}."
     )
 
 
 class _PictureName(click.ParamType):  # type: ignore[type-arg]  # not generic in older releases of click
-    """The name of a picture kind, refused before anything is computed."""
+    """The name of a picture kind, checked before anything is computed."""
 
     name = "kind"
 
@@ -60,7 +60,7 @@ def _pictures() -> str:
     from xaionnx.render.picture import PICTURES
 
     kinds = [f"{name} (needs {PICTURES.find(name).needs})" for name in PICTURES.names()]
-    return f"How the result is drawn: auto takes the kind that fits; {', '.join(kinds)}.  [default: auto]"
+    return f"How to draw the result: auto (the kind that fits), {', '.join(kinds)}.  [default: auto]"
 
 
 def _common() -> list[click.Parameter]:
@@ -73,60 +73,63 @@ def _common() -> list[click.Parameter]:
         click.Option(
             ["-o", "--save", "save"],
             metavar="FILE|FOLDER",
-            help="Where the result goes: a picture (.png, .jpg), the whole record of all inputs (.npz), or a folder "
-            "for both of each. For several inputs NAME.png becomes NAME-INPUT.png. Nothing is saved if not given.",
+            help="Where to save: a picture (.png, .jpg), the whole record of all inputs (.npz), or a folder, which "
+            "gets a picture and a record of each input. With several inputs NAME.png becomes NAME-INPUT.png. "
+            "Nothing is saved if not given.",
         ),
-        LateOption(["-t", "--target", "target"], _targets.several, multiple=True, metavar="TARGET"),
+        LateOption(["-t", "--target", "target"], _targets.repeated_target_help, multiple=True, metavar="TARGET"),
         click.Option(
             ["--output"],
             metavar="NAME",
-            help="The output, or internal tensor, that the target is read from. (The file to write is -o.)",
+            help="The output or internal tensor that the target refers to. (The file to write is -o.)",
         ),
         click.Option(
             ["--device"],
             default="auto",
             metavar="NAME",
-            help="auto, cpu, cuda, tensorrt or another device of onnxruntime.  [default: auto]",
+            help="The device: auto, cpu, cuda, tensorrt or another of onnxruntime.  [default: auto]",
         ),
         click.Option(
             ["--threads"],
             type=click.IntRange(1),
             metavar="INT",
-            help="Threads inside a run of the model; one a core if not given.",
+            help="Threads for a run of the model (default: one per core).",
         ),
         click.Option(
             ["--batch-size"],
             type=click.IntRange(1),
             metavar="INT",
-            help="Samples in a run of the model; tuned while it works if not given.",
+            help="Samples in a run of the model (default: tuned while running).",
         ),
         click.Option(
             ["--timeout"],
             type=click.FloatRange(0, min_open=True),
             metavar="SECONDS",
-            help="Stop when a single run of the model takes longer.",
+            help="Stop if a single run of the model takes longer than this.",
         ),
         click.Option(
             ["--sign"],
             type=click.Choice(["auto", "signed", "positive", "absolute"]),
             default="auto",
             show_default=True,
-            help="What a picture shows: values of both signs, those above zero, or their sizes.",
+            help="Which values a picture shows: both signs, those above zero, or absolute values.",
         ),
         click.Option(
-            ["--top"], type=click.IntRange(1), metavar="INT", help="Show only so many features, the strongest."
+            ["--top"], type=click.IntRange(1), metavar="INT", help="Show only this many features, the strongest."
         ),
         LateOption(["--picture"], _pictures, type=_PictureName(), default="auto", metavar="KIND"),
-        click.Option(["--original"], is_flag=True, help="Put the photo itself beside the map."),
-        click.Option(["--spec"], metavar="FILE", help="The InputSpec, instead of the .toml file beside the model."),
-        click.Option(["--exif"], is_flag=True, help="Turn pictures as their EXIF orientation says."),
+        click.Option(["--original"], is_flag=True, help="Show the photo itself beside the map."),
+        click.Option(
+            ["--spec"], metavar="FILE", help="The InputSpec to use instead of the .toml file beside the model."
+        ),
+        click.Option(["--exif"], is_flag=True, help="Rotate pictures by their EXIF orientation."),
         _overwriting.option(),
         click.Option(["--allow-random"], is_flag=True, help="Accept a model that draws random numbers."),
         click.Option(
             ["--json", "as_json"],
             is_flag=True,
-            help="Print one JSON document on stdout and nothing else. It holds the arrays too, unless -o saves them "
-            "in an .npz file.",
+            help="Print one JSON document on stdout and nothing else. It contains the arrays, unless -o saves them in "
+            "an .npz file.",
         ),
     ]
 
@@ -136,11 +139,11 @@ def _common() -> list[click.Parameter]:
 )
 @click.pass_context
 def command(context: click.Context) -> int:
-    """Explain a model's answer for pictures, table rows or arrays.
+    """Explain a model's predictions for pictures, table rows or arrays.
 
     \b
     xaionnx explain rise MODEL.onnx PICTURE.png -o OUT.png
     xaionnx explain occlusion MODEL.onnx FOLDER -o RESULTS/ --target 281
-    xaionnx explain METHOD --help     shows the options of a method
+    xaionnx explain METHOD --help     show the options of a method
     """
     return help_instead(context)

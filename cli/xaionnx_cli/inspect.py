@@ -1,4 +1,4 @@
-"""``xaionnx inspect``: what is in a model, and which methods can explain it."""
+"""``xaionnx inspect``: describe a model, and report which methods can explain it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,22 @@ import click
 
 @click.command(no_args_is_help=False)
 @click.argument("model", type=click.Path())
-@click.option("--layers", type=click.Choice(["some", "all"]), default="some", help="List some layers, or all of them.")
-@click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, ...  [default: auto]")
+@click.option(
+    "--layers",
+    type=click.Choice(["some", "all"]),
+    default="some",
+    help="List some of the layers, or all.  [default: some]",
+)
+@click.option("--device", default="auto", metavar="NAME", help="The device: auto, cpu, cuda, ...  [default: auto]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document, with all layers.")
 def command(model: str, layers: str, device: str, as_json: bool) -> None:
-    """Show a model's inputs, outputs, ops and layers, and what can be explained."""
+    """Describe a model: inputs, outputs, ops, layers, and the methods that can explain it."""
     from xaionnx.runtime.model import Model
-    from xaionnx_cli import _census, _report
+    from xaionnx_cli import _inspection, _report
 
     opened = Model.load(model, device, allow_random=True)
-    facts = _census.facts(opened)
+    facts = _inspection.model_facts(opened)
     if as_json:
-        sys.stdout.write(_report.dumps(facts, indent=2) + "\n")
+        sys.stdout.write(_report.dump_json(facts, indent=2) + "\n")
     else:
-        sys.stdout.write("\n".join(_census.lines(opened, facts, every=layers == "all")) + "\n")
+        sys.stdout.write("\n".join(_inspection.lines(opened, facts, every=layers == "all")) + "\n")

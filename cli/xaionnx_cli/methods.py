@@ -1,4 +1,4 @@
-"""``xaionnx methods``: the table of all methods, in three forms."""
+"""``xaionnx methods``: list all methods, as text, JSON or Markdown."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def table() -> list[Document]:
-    """A row for each method: name, needs, axioms, reference and summary."""
+    """Return a row for each method: name, needs, axioms, reference and summary."""
     from xaionnx import discovery
     from xaionnx_cli._parameters import summary
 
@@ -35,7 +35,7 @@ def table() -> list[Document]:
 
 
 def markdown() -> str:
-    """The table as GitHub shows it."""
+    """The table in GitHub's Markdown."""
     lines = ["| method | what comes out | needs | axioms | after |", "| --- | --- | --- | --- | --- |"]
     for row in table():
         cells = [f"`{row['name']}`", row["summary"], row["needs"], ", ".join(row["axioms"]) or "none", row["reference"]]
@@ -47,7 +47,7 @@ def markdown() -> str:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print a Markdown table.")
 def command(as_json: bool, as_markdown: bool) -> None:
-    """List the methods: what comes out, what they need of a model, which axioms they keep."""
+    """List the methods: their output, what they need from a model, and their axioms."""
     if as_json and as_markdown:
         raise click.UsageError("Choose one of --json and --markdown", click.get_current_context())
     if as_json:

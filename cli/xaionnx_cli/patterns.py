@@ -1,4 +1,4 @@
-"""``xaionnx patterns``: the patterns of a model's layers, from a folder of inputs."""
+"""``xaionnx patterns``: estimate the patterns of a model's layers from a folder of inputs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from xaionnx_cli import _overwriting
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for, in the words of the command line."""
+    """The options of ``xaionnx patterns``."""
 
     model: str
     inputs: str
@@ -34,34 +34,35 @@ class Request:
     "--estimator",
     type=click.Choice(["two_component", "linear"]),
     default="two_component",
-    help="What is above zero in front of rectifiers, or everything everywhere.  [default: two_component]",
+    help="two_component uses only values above zero for layers before a ReLU; linear uses all values for all layers.  "
+    "[default: two_component]",
 )
-@click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, ...  [default: auto]")
-@click.option("--spec", metavar="FILE", help="The InputSpec, instead of the .toml file beside the model.")
+@click.option("--device", default="auto", metavar="NAME", help="The device: auto, cpu, cuda, ...  [default: auto]")
+@click.option("--spec", metavar="FILE", help="The InputSpec to use instead of the .toml file beside the model.")
 @click.option("--force", is_flag=True, help=_overwriting.HELP)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout and nothing else.")
 def command(**given: Any) -> None:
-    """Estimate the patterns of pattern_net and pattern_attribution from a folder of inputs.
+    """Estimate the patterns for pattern_net and pattern_attribution from inputs.
 
-    INPUTS is a folder, or a file of several inputs. Thousands of the training data make good patterns.
+    INPUTS is a folder, or a file of several inputs. Good patterns take thousands of samples from the training data.
     """
     from xaionnx import InputSpec, Model
     from xaionnx.errors import ParameterError
     from xaionnx.patterns import estimate_patterns
     from xaionnx_cli import _report
-    from xaionnx_cli._destination import writable
-    from xaionnx_cli._progress import shown
+    from xaionnx_cli._destination import check_writable
+    from xaionnx_cli._progress import progress_bar
 
     request = Request(**given)
     place = Path(request.save)
     if place.suffix.lower() != ".npz":
         raise ParameterError(f"-o must end in .npz. Got '{request.save}' instead.")
-    writable(place.parent)
+    check_writable(place.parent)
     read = {Path(name).resolve() for name in (request.model, request.inputs, request.spec) if name is not None}
-    replaced = _overwriting.replaces(place, "patterns", read, request.force)
+    replaced = _overwriting.check_replaceable(place, "patterns", read, request.force)
     spec = None if request.spec is None else InputSpec.read(request.spec)
     opened = Model.load(request.model, request.device, spec=spec)
-    with shown():
+    with progress_bar():
         found = estimate_patterns(opened, Path(request.inputs), request.estimator)
     found.save(place)
     facts = {
@@ -69,7 +70,7 @@ def command(**given: Any) -> None:
         "units": found.units, "zero": found.zero, "within": found.within, "sha256": found.sha256,
     }  # fmt: skip
     if request.as_json:
-        sys.stdout.write(_report.dumps(facts) + "\n")
+        sys.stdout.write(_report.dump_json(facts) + "\n")
     else:
         earlier = ", replacing the earlier file" if replaced else ""
         sys.stdout.write(

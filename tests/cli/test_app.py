@@ -34,7 +34,7 @@ def test_help_lists_every_command(run):
     ("words", "code", "line"),
     [
         (("expl",), 2, "No command named 'expl'. Nearest: explain."),
-        (("occlusion",), 2, "'occlusion' is a method. Use it as 'xaionnx explain occlusion MODEL INPUT'."),
+        (("occlusion",), 2, "'occlusion' is a method, not a command. Run 'xaionnx explain occlusion MODEL INPUT'."),
         (("explain", "oclusion", "m.onnx", "x.png"), 2, "No method named 'oclusion'. Nearest: occlusion."),
         (
             ("explain", "m.onnx", "x.png"),
@@ -67,12 +67,12 @@ def test_help_lists_every_command(run):
         (
             (*OCCLUSION, "m.onnx", "x.png", "-o", "nowhere/x.png"),
             6,
-            "There is no folder nowhere. Make it, or choose another with -o.",
+            "The folder nowhere does not exist. Create it, or choose another with -o.",
         ),
         (
             (*OCCLUSION, "m.onnx", "x.png", "--output", "x.png"),
             2,
-            "--output names a tensor of the model. To write x.png use -o.",
+            "--output names a tensor of the model. To write x.png, use -o.",
         ),
         (
             ("methods", "--json", "--markdown"),

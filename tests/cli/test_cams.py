@@ -16,10 +16,10 @@ def test_the_classes_that_are_compared_are_named(run, digits, picture, tmp_path,
     (told,) = found.diagnostics["against"]
     first, second = found.target[:, 0]
     # Each with the target whose comparison it is.
-    lines = [line for line in result.stdout.splitlines() if "against" in line]
-    assert lines == [f"  {first}: against {told[0]}", f"  {second}: against {told[1]}"]
+    lines = [line for line in result.stdout.splitlines() if "compared with" in line]
+    assert lines == [f"  {first}: compared with {told[0]}", f"  {second}: compared with {told[1]}"]
     one = run("explain", method, digits, picture)
-    assert [line[10:] for line in one.stdout.splitlines() if line.startswith("  against ")] == told[:1]
+    assert [line[16:] for line in one.stdout.splitlines() if line.startswith("  compared with ")] == told[:1]
 
 
 def test_tokens_are_called_tokens(run, tmp_path, monkeypatch):

@@ -134,10 +134,10 @@ def test_a_free_size_is_asked_for_and_told(run, tmp_path):
     for given in ("5", "x=5"):
         result = run(*words, "--shape", given)
         assert result.exit_code == 0
-        assert "takes    x             (N, 5) float32" in result.stdout
-        assert "the gradient is right for this one alone" in result.stdout
+        assert "inputs   x             (N, 5) float32" in result.stdout
+        assert "the gradient is valid for this size only" in result.stdout
     assert run(*words, "--shape", "five").stderr == (
-        "xaionnx: --shape must hold whole numbers, as in '3,224,224' or 'mask=128'. Got 'five' instead.\n"
+        "xaionnx: --shape must be whole numbers, as in '3,224,224' or 'mask=128'. Got 'five' instead.\n"
     )
 
 
@@ -156,13 +156,14 @@ def test_a_free_size_is_asked_for_and_told(run, tmp_path):
         (
             ("saliency", "m.onnx", "-o", "none/a.onnx"),
             6,
-            "There is no folder none. Make it, or choose another with -o.",
+            "The folder none does not exist. Create it, or choose another with -o.",
         ),
         (
             ("saliency", MODELS / "selfie_segmentation.onnx", "-o", "a.onnx"),
             2,
-            "Output 'mask' of selfie_segmentation.onnx is (N, 256, 256, 1), not one axis of classes. Say what to "
-            "explain: --target region, sum, channel:K or element:I,J,...",
+            "Output 'mask' of selfie_segmentation.onnx is (N, 256, 256, 1), not one axis of classes. Choose what to "
+            "explain: --target region (the sum of the values above 0.5, as for a mask), --target element:128,128,0 "
+            "(one number) or --target sum (the sum of all numbers).",
         ),
         (
             ("integrated_gradients", MODELS / "digits_cnn.onnx", "-o", "a.onnx", "--baseline", "mean"),

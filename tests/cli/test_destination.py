@@ -39,7 +39,7 @@ def test_a_folder_that_cannot_be(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(StorageError) as error:
         Destination.of(str(tmp_path / "file" / "in"), [])
-    assert str(error.value) == f"There is no folder {tmp_path / 'file'}. Make it, or choose another with -o."
+    assert str(error.value) == f"The folder {tmp_path / 'file'} does not exist. Create it, or choose another with -o."
 
 
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="root may write anywhere")

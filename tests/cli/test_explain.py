@@ -178,7 +178,7 @@ def test_what_is_read_is_never_overwritten(run, bare_digits, picture, name):
     assert (folder / name).read_bytes() == before
     if name == "one.png":
         assert result.stderr.endswith(
-            f"xaionnx: -o would overwrite {picture}, which is being read. Choose another name or folder.\n"
+            f"xaionnx: -o would overwrite {picture}, which the command reads. Choose another name or folder.\n"
         )
 
 
@@ -188,8 +188,8 @@ def test_a_segmentation_asks_for_a_target(run, picture):
     assert result.exit_code == 2
     assert result.stderr == (
         "xaionnx: Output 'mask' of selfie_segmentation.onnx is (N, 256, 256, 1), not one axis of classes. "
-        "Say what to explain: --target region (the sum of what exceeds 0.5, as of a mask), "
-        "--target element:128,128,0 (one number) or --target sum (all of it).\n"
+        "Choose what to explain: --target region (the sum of the values above 0.5, as for a mask), "
+        "--target element:128,128,0 (one number) or --target sum (the sum of all numbers).\n"
     )
     assert run("explain", "occlusion", model, picture, "--window", "128", "--stride", "128", "-t", "sum").exit_code == 0
 
@@ -241,7 +241,7 @@ def test_every_field_of_a_method_is_an_option(run, name):
     fields = parameters.declared(discovery.method(name))
     for field in fields:
         assert f"--{field.replace('_', '-')} " in text.stdout
-    common = text.stdout.index("Options of every method:")
+    common = text.stdout.index("Options of all methods:")
     if fields:
         assert text.stdout.index(f"Options of {name}:") < common
     else:

@@ -48,7 +48,7 @@ def test_a_method_without_a_gap_has_no_line(run, digits, picture):
 def test_an_option_without_a_use_is_refused(run, digits, picture):
     found = run("explain", "lrp", digits, picture, "--gamma", "5")
     assert (found.exit_code, found.stdout) == (2, "")
-    assert "The 'gamma' parameter of Lrp must be left out for composite='epsilon_plus'" in found.stderr
+    assert "--gamma must be left out for --composite epsilon_plus" in found.stderr
 
 
 def test_approximations_are_told_once_for_all_inputs(run, tmp_path):

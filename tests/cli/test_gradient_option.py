@@ -38,4 +38,4 @@ def test_a_gradient_model_from_the_command_line(run, digits, tmp_path):
 def test_what_is_no_source_is_refused(run, digits):
     result = run("explain", "saliency", digits, digits, "--gradient", "finite_diferences")
     assert result.exit_code == 2
-    assert "The 'gradient' parameter of Saliency must be one of auto, graph, finite_differences[" in result.stderr
+    assert "--gradient must be one of auto, graph, finite_differences[" in result.stderr

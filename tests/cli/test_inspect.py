@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from xaionnx_cli import _census
+from xaionnx_cli._inspection import _without_refused_methods, select_layers
 
 from xaionnx import discovery, parameters
 from xaionnx.explainers._attention import AttentionExplainer
@@ -100,9 +100,9 @@ def test_a_model_without_attention_says_so(run, digits):
 def test_the_chosen_layers_are_the_last_of_each_size():
     sizes = [(32, 32), (32, 32), (1, 1), (16, 16), (32, 32)]
     found = [{"name": str(i), "op": "Conv", "shape": ["N", 8, *size]} for i, size in enumerate(sizes)]
-    assert [layer["name"] for layer in _census.chosen(found, ("N", 3, 64, 64))] == ["3", "4"]
+    assert [layer["name"] for layer in select_layers(found, ("N", 3, 64, 64))] == ["3", "4"]
     flat = [{"name": str(i), "op": "Gemm", "shape": ["N", 8]} for i in range(20)]
-    assert [layer["name"] for layer in _census.chosen(flat, ("N", 3, 64, 64))] == [str(i) for i in range(8, 20)]
+    assert [layer["name"] for layer in select_layers(flat, ("N", 3, 64, 64))] == [str(i) for i in range(8, 20)]
 
 
 def test_the_chosen_layers_of_series():
@@ -117,15 +117,15 @@ def test_the_chosen_layers_of_series():
         ["N", 4, 1],
     ]
     found = [{"name": str(i), "op": "Conv", "shape": shape} for i, shape in enumerate(shapes)]
-    assert [layer["name"] for layer in _census.chosen(found, ("N", 3, 24))] == ["1", "4"]
+    assert [layer["name"] for layer in select_layers(found, ("N", 3, 24))] == ["1", "4"]
     # Of tokens the last axis is no time.
-    assert _census.chosen(found, ("N", 24)) == found
+    assert select_layers(found, ("N", 24)) == found
     # A fixed batch leads what is fixed too.
     fixed = [
         {"name": str(i), "op": "Conv", "shape": shape}
         for i, shape in enumerate([[1, 8, 24], [24, 1, 6], [24, 2, 1, 6]])
     ]
-    assert [layer["name"] for layer in _census.chosen(fixed, (1, 3, 24))] == ["0"]
+    assert [layer["name"] for layer in select_layers(fixed, (1, 3, 24))] == ["0"]
 
 
 def _save(path: Path, nodes: list, inputs: list, outputs: list, opset: int = 17, **more) -> Path:
@@ -145,8 +145,8 @@ def test_a_model_without_scores_says_why(run, tmp_path):
         f"cannot be explained with  {methods}: No output of m.onnx holds scores: y (1,) int64. "
         "Name an internal tensor to explain with --output\n"
     ) in text
-    assert "batch   fixed at 1: made free where the answers stay the same, else one sample at a time\n" in text
-    assert "(guessed from the shapes, as there is no .toml beside the model)\n" in text
+    assert "batch   fixed at 1: made free if the outputs stay the same, otherwise one sample at a time\n" in text
+    assert "(guessed from the shapes, as there is no .toml file beside the model)\n" in text
 
 
 def _without_rule(path: Path, *shape: int) -> Path:
@@ -232,12 +232,12 @@ def test_no_refusal_sends_to_a_method_that_is_refused_too(run, name):
 
 def test_advice_keeps_the_methods_that_are_left():
     reason = "Op 'X' has no rule. Explain an earlier tensor, or use another: occlusion, rise, lime. Or choose 'a: b'."
-    assert _census._possible_advice(reason, {"saliency"}) == reason
-    assert _census._possible_advice(reason, {"rise", "occlusion"}) == (
+    assert _without_refused_methods(reason, {"saliency"}) == reason
+    assert _without_refused_methods(reason, {"rise", "occlusion"}) == (
         "Op 'X' has no rule. Explain an earlier tensor, or use another: lime. Or choose 'a: b'."
     )
-    assert _census._possible_advice(reason, {"rise", "occlusion", "lime"}) == "Op 'X' has no rule. Or choose 'a: b'."
+    assert _without_refused_methods(reason, {"rise", "occlusion", "lime"}) == "Op 'X' has no rule. Or choose 'a: b'."
     reason = "It has no head. It holds no places; use grad_cam or hi_res_cam, which ask for none."
-    assert _census._possible_advice(reason, {"cam"}) == reason
-    assert _census._possible_advice(reason, {"grad_cam"}) == "It has no head. It holds no places."
-    assert _census._possible_advice("Nothing helps, not even cam.", {"cam"}) == "Nothing helps, not even cam."
+    assert _without_refused_methods(reason, {"cam"}) == reason
+    assert _without_refused_methods(reason, {"grad_cam"}) == "It has no head. It holds no places."
+    assert _without_refused_methods("Nothing helps, not even cam.", {"cam"}) == "Nothing helps, not even cam."

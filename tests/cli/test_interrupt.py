@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from xaionnx_cli.app import _heeded_interrupts
+from xaionnx_cli.app import _repeat_lost_interrupts
 
 import xaionnx
 
@@ -98,7 +98,7 @@ def test_an_interrupt_that_python_drops_comes_again():
         def __del__(self):
             raise KeyboardInterrupt
 
-    with _heeded_interrupts():
+    with _repeat_lost_interrupts():
         Dropping()
         with pytest.raises(KeyboardInterrupt):
             time.sleep(5)

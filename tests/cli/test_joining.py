@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from xaionnx_cli._joining import joined
+from xaionnx_cli._joining import join_records
 
 import xaionnx
 from tests.tolerances import Tolerance, assert_close
@@ -18,7 +18,7 @@ def test_joined_is_the_batch(method, target):
     model = xaionnx.Model.load("models/digits_cnn.onnx")
     whole = xaionnx.explain(model, x, method, target, **settings)
     parts = [xaionnx.explain(model, x[n : n + 1], method, target, **settings) for n in range(3)]
-    found = joined(parts, ["a", "b", "c"])
+    found = join_records(parts, ["a", "b", "c"])
     for field in ("values", "prediction", "feature_values"):
         assert_close(getattr(found, field), getattr(whole, field), Tolerance.ORDER_ONE)
     assert found.target.tolist() == whole.target.tolist()
@@ -40,6 +40,6 @@ def test_samples_with_fewer_players_are_padded():
         xaionnx.explain("models/digits_cnn.onnx", x, "feature_ablation", 3, features=labels)
         for labels in (left, fourths)
     ]
-    found = joined(parts, ["two", "four"])
+    found = join_records(parts, ["two", "four"])
     assert np.isnan(found.feature_values).tolist() == [[False, False, True, True], [False] * 4]
     assert found.features.shape[0] == 2

@@ -63,8 +63,8 @@ def test_what_xaionnx_did_not_write_stays(explain, tmp_path, place, file, write,
     refused = explain("-o", tmp_path / place)
     assert (refused.exit_code, refused.stdout) == (2, "")
     assert refused.stderr == (
-        f"xaionnx: {path} exists and is no {words} written by xaionnx. Choose another name with -o, or replace it with "
-        "--force.\n"
+        f"xaionnx: {path} exists and is not a {words} written by xaionnx. Choose another name with -o, or use --force "
+        "to replace it.\n"
     )
     assert path.read_bytes() == before
     assert explain("-o", tmp_path / place, "--force").exit_code == 0
@@ -76,7 +76,7 @@ def test_what_is_read_stays_even_with_force(explain, picture, tmp_path):
     refused = explain("-o", picture, "--force")
     assert (refused.exit_code, picture.read_bytes()) == (2, before)
     assert refused.stderr == (
-        f"xaionnx: -o would overwrite {picture}, which is being read. Choose another name or folder.\n"
+        f"xaionnx: -o would overwrite {picture}, which the command reads. Choose another name or folder.\n"
     )
 
 
@@ -88,11 +88,11 @@ def test_compiled_files(run, digits, tmp_path):
     shutil.copy(MODELS / "mnist_cnn.onnx", place)
     refused = run(*words)
     assert refused.exit_code == 2
-    assert "exists and is no compiled file written by xaionnx" in refused.stderr
+    assert "exists and is not a compiled file written by xaionnx" in refused.stderr
     assert place.read_bytes() == (MODELS / "mnist_cnn.onnx").read_bytes()
     assert run(*words, "--force").exit_code == 0
     own = shutil.copy(digits, tmp_path / "own.onnx")
-    assert "which is being read" in run("compile", "saliency", own, "-o", own, "--force").stderr
+    assert "which the command reads" in run("compile", "saliency", own, "-o", own, "--force").stderr
 
 
 def test_patterns(run, tmp_path):
@@ -104,8 +104,8 @@ def test_patterns(run, tmp_path):
     assert run(*words).stdout.endswith(", replacing the earlier file\n")
     # A record is no file of patterns, though xaionnx wrote both, and the other way round.
     explain = ("explain", "pattern_net", MODELS / "digits_cnn.onnx", pictures, "--patterns", place)
-    assert "which is being read" in run(*explain, "-o", place, "--force").stderr
-    assert "exists and is no record" in run("explain", "saliency", *explain[2:4], "-o", place).stderr
+    assert "which the command reads" in run(*explain, "-o", place, "--force").stderr
+    assert "exists and is not a record" in run("explain", "saliency", *explain[2:4], "-o", place).stderr
     _arrays(place)
-    assert "exists and is no file of patterns written by xaionnx" in run(*words).stderr
+    assert "exists and is not a file of patterns written by xaionnx" in run(*words).stderr
     assert run(*words, "--force").exit_code == 0

@@ -80,5 +80,5 @@ def test_a_terminal_sees_it_and_a_file_does_not(tmp_path, digits, picture):
 
 
 def test_json_has_no_infinity():
-    text = _report.dumps({"a": [float("nan"), 1.5, float("-inf")], "b": ("é", None, True), 3: {}})
+    text = _report.dump_json({"a": [float("nan"), 1.5, float("-inf")], "b": ("é", None, True), 3: {}})
     assert text == '{"a": [null, 1.5, null], "b": ["\\u00e9", null, true], "3": {}}'

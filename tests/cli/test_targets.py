@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from xaionnx_cli._targets import targets
+from xaionnx_cli._targets import read_targets
 
 from xaionnx.data.spec import InputSpec
 from xaionnx.errors import ParameterError, UnknownNameError
@@ -51,7 +51,7 @@ def x(model: Model) -> dict[str, np.ndarray]:
     ],
 )
 def test_words_mean_the_target(model, x, text, same):
-    found, expected = resolve(targets([text], None, model), model, x), resolve(same, model, x)
+    found, expected = resolve(read_targets([text], None, model), model, x), resolve(same, model, x)
     np.testing.assert_array_equal(found.values, expected.values)
     assert found.several == expected.several
     assert found.selection.names.tolist() == expected.selection.names.tolist()
@@ -67,23 +67,23 @@ def test_words_mean_the_target(model, x, text, same):
     ],
 )
 def test_words_about_a_tensor_inside_the_model(model, x, text, same):
-    found = resolve(targets([text], "/3/Relu_output_0", model), model, x)
+    found = resolve(read_targets([text], "/3/Relu_output_0", model), model, x)
     expected = resolve(same, model, x)
     np.testing.assert_array_equal(found.values, expected.values)
     assert found.selection.names.tolist() == expected.selection.names.tolist()
 
 
 def test_repeated_words_are_several_targets(model, x):
-    found = resolve(targets(["3", "margin:3,5"], None, model), model, x)
+    found = resolve(read_targets(["3", "margin:3,5"], None, model), model, x)
     assert found.several
     assert found.selection.names[:, 0].tolist() == ["tiger cat (3)", "tiger cat (3) - five (5)"]
 
 
 def test_no_words_are_the_top_class_or_the_strongest_channel(model, x):
-    assert targets([], None, model) is None
-    assert targets([], "logits", model) == Top(output="logits")
+    assert read_targets([], None, model) is None
+    assert read_targets([], "logits", model) == Top(output="logits")
     inside = next(t for t in targets_of(model) if t not in {o.name for o in model.outputs})
-    assert targets([], inside, model) == Target.channel(inside)
+    assert read_targets([], inside, model) == Target.channel(inside)
 
 
 def targets_of(model: Model) -> list[str]:
@@ -113,11 +113,11 @@ def targets_of(model: Model) -> list[str]:
 )
 def test_words_that_mean_nothing(model, text, message):
     with pytest.raises(ParameterError) as error:
-        targets([text], None, model)
+        read_targets([text], None, model)
     assert str(error.value) == message
 
 
 def test_a_label_that_is_unknown(model, x):
     with pytest.raises(UnknownNameError) as error:
-        resolve(targets(["sevn"], None, model), model, x)
+        resolve(read_targets(["sevn"], None, model), model, x)
     assert str(error.value) == "No label named 'sevn'. Nearest: seven."

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from xaionnx_cli._likely import likely
+from xaionnx_cli._suggestions import suggest_targets
 
 from tests import tiny
 from tests.tiny import node, tensor
@@ -50,9 +50,10 @@ def _detector(folder: Path, shape: list[int], labels: list[str], more: bool = Fa
 )
 def test_a_box_of_a_detector(run, tmp_path, shape, labels, typed, meaning):
     model = _detector(tmp_path, shape, labels)
-    said = likely(model, "boxes", shape)
+    said = suggest_targets(model, "boxes", shape)
     assert said == (
-        f"Say what to explain: --target {typed} (if it is a detector: {meaning}) or --target sum (all of it)."
+        f"Choose what to explain: --target {typed} (if it is a detector: {meaning}) or --target sum (the sum of all "
+        "numbers)."
     )
     x = np.ones((1, 3, 4, 4), np.float32)
     np.save(tmp_path / "x.npy", x)
@@ -65,7 +66,7 @@ def test_a_box_of_a_detector(run, tmp_path, shape, labels, typed, meaning):
 
 def test_an_output_of_classes_beside_the_boxes(tmp_path):
     model = _detector(tmp_path, [20, 7], [], more=True)
-    assert likely(model, "boxes", (20, 7)).endswith(" or --output scores (an output with one axis).")
+    assert suggest_targets(model, "boxes", (20, 7)).endswith(" or --output scores (an output with one axis).")
 
 
 @pytest.mark.parametrize("method", ["saliency", "rise"])
@@ -74,9 +75,9 @@ def test_a_mask(run, method):
     refused = run("explain", method, model, photo)
     assert refused.exit_code == 2
     assert refused.stderr == (
-        "xaionnx: Output 'mask' of selfie_segmentation.onnx is (N, 256, 256, 1), not one axis of classes. Say what to "
-        "explain: --target region (the sum of what exceeds 0.5, as of a mask), --target element:128,128,0 (one number) "
-        "or --target sum (all of it).\n"
+        "xaionnx: Output 'mask' of selfie_segmentation.onnx is (N, 256, 256, 1), not one axis of classes. Choose what "
+        "to explain: --target region (the sum of the values above 0.5, as for a mask), --target element:128,128,0 (one "
+        "number) or --target sum (the sum of all numbers).\n"
     )
     for typed in re.findall(r"--target (\S+)", refused.stderr):
         done = run("explain", "saliency", model, photo, "-t", typed)
@@ -90,7 +91,7 @@ def test_maps_with_channels_first(tmp_path):
         [tensor("x", ["N", 3, 8, 8])],
         [tensor("y", ["N", 3, 8, 8])],
     )
-    assert "--target channel:0 (the mean of one of its 3 maps)" in likely(Model.load(path), "y", (3, 8, 8))
+    assert "--target channel:0 (the mean of one of its 3 maps)" in suggest_targets(Model.load(path), "y", (3, 8, 8))
 
 
 def test_an_answer_for_each_place_of_a_series(tmp_path):
@@ -100,7 +101,7 @@ def test_an_answer_for_each_place_of_a_series(tmp_path):
         [tensor("x", ["N", 12, 5])],
         [tensor("y", ["N", 12, 5])],
     )
-    assert likely(Model.load(path), "y", (12, 5)) == (
-        "Say what to explain: --target element:0,4 (the last number at the first of its places) or --target sum (all "
-        "of it)."
+    assert suggest_targets(Model.load(path), "y", (12, 5)) == (
+        "Choose what to explain: --target element:0,4 (the last number at its first position) or --target sum (the "
+        "sum of all numbers)."
     )

@@ -1,4 +1,4 @@
-"""Targets that are likely meant where a model has no top class, with what to type."""
+"""Suggest targets, as they are typed, for a model without a top class."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from xaionnx.runtime.model import Model
 Size = int | str | None
 
 
-def likely(model: Model, tensor: str, shape: Sequence[Size]) -> str:
-    """What can be asked of an output, as the end of a message.
+def suggest_targets(model: Model, tensor: str, shape: Sequence[Size]) -> str:
+    """Targets that an output offers, as the last sentence of a message.
 
     Parameters
     ----------
@@ -27,33 +27,33 @@ def likely(model: Model, tensor: str, shape: Sequence[Size]) -> str:
         if info.name != tensor and info.dtype.kind == "f" and len(info.shape) == 2 and info.shape[1] != 1
     ]
     targets += [f"--output {name} (an output with one axis)" for name in others]
-    return f"Say what to explain: {', '.join(targets[:-1])} or {targets[-1]}."
+    return f"Choose what to explain: {', '.join(targets[:-1])} or {targets[-1]}."
 
 
 def _targets(model: Model, shape: Sequence[Size]) -> Iterator[tuple[str, str]]:
     picture = model.input_spec.kind == "picture"
     if picture and len(shape) == 3:
-        yield "region", "the sum of what exceeds 0.5, as of a mask"
+        yield "region", "the sum of the values above 0.5, as for a mask"
         if model.input_spec.channel_axis == 1:
             yield "channel:0", f"the mean of one of its {shape[0]} maps" if shape[0] != 1 else "its mean"
     elif picture and len(shape) == 2:
         yield _box(model, shape)
     elif len(shape) == 2:
-        yield f"element:0,{_last(shape[1])}", "the last number at the first of its places"
+        yield f"element:0,{_last(shape[1])}", "the last number at its first position"
     if picture and len(shape) == 3:
         yield f"element:{','.join('0' if size == 1 else str(_middle(size)) for size in shape)}", "one number"
     elif len(shape) != 2:
         yield f"element:{','.join('0' for _ in shape)}", "one number"
-    yield "sum", "all of it"
+    yield "sum", "the sum of all numbers"
 
 
 def _box(model: Model, shape: Sequence[Size]) -> tuple[str, str]:
-    """A number of a box: of two axes the longer one, or that of unknown length, counts the boxes."""
+    """One number of one box; the longer axis, or the one of unknown size, counts the boxes."""
     first, second = (size if isinstance(size, int) else None for size in shape)
     by_number = second is None or (first is not None and first < second)
     numbers = first if by_number else second
     classes = model.labels or ()
-    # Boxes have four sides, then one number a class, and in between, of some detectors, one for any object.
+    # A box has four coordinates, in some detectors an objectness score, then one score for each class.
     place = numbers - len(classes) if numbers is not None and classes and numbers - len(classes) in (4, 5) else 4
     place = min(place, numbers - 1) if numbers is not None else place
     named = f"the score of {classes[0]} in box 0" if numbers == place + len(classes) else f"number {place} of box 0"

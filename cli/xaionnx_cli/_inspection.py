@@ -1,4 +1,4 @@
-"""What ``inspect`` tells of a model: the file, its graph, its layers, and which methods can explain it."""
+"""The report of ``xaionnx inspect``: the file, its graph, its layers, and which methods can explain the model."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from xaionnx.graph.view import GraphView
 from xaionnx.runtime.model import Model
 from xaionnx.runtime.tensors import TensorInfo
 from xaionnx.typing import Document
-from xaionnx_cli._report import plain
-from xaionnx_cli._words import for_shell
+from xaionnx_cli._messages import for_shell
+from xaionnx_cli._report import printable
 
-_SOME = 12
-# Shapes are inferred from a serialised copy; a larger graph would not fit into one message.
+_MAX_LISTED = 12
+# Shape inference serialises the graph; a larger one would exceed protobuf's limit for a message.
 _INFERRED_BYTES = 2**30
 
 
-def facts(model: Model) -> Document:
-    """Everything that is told, ready for JSON."""
+def model_facts(model: Model) -> Document:
+    """All facts that are reported, ready for JSON."""
     file, proto = model.file, model.file.proto
     return {
         "path": str(model.path),
@@ -38,26 +38,26 @@ def facts(model: Model) -> Document:
         "ir_version": proto.ir_version,
         "opset": file.domains,
         "producer": " ".join(filter(None, (proto.producer_name, proto.producer_version))),
-        "inputs": [_tensor(info) for info in model.inputs],
-        "outputs": [_tensor(info) for info in model.outputs],
-        "batch": batch(model),
+        "inputs": [_tensor_facts(info) for info in model.inputs],
+        "outputs": [_tensor_facts(info) for info in model.outputs],
+        "batch": batch_size_text(model),
         "providers": {"available": onnxruntime.get_available_providers(), "used": model.provider},
         "random_ops": list(file.random_ops),
         "ops": op_census(proto),
-        "layers": layers(proto),
-        "attention": attention(model),
+        "layers": layer_facts(proto),
+        "attention": attention_layers(model),
         "labels": list(model.labels or ()),
-        "spec": _spec(model.input_spec),
-        "methods": verdicts(model),
+        "spec": _spec_facts(model.input_spec),
+        "methods": method_verdicts(model),
     }
 
 
-def _tensor(info: TensorInfo) -> Document:
+def _tensor_facts(info: TensorInfo) -> Document:
     kind = "string" if info.dtype.kind in "UOT" else info.dtype.name
     return {"name": info.name, "type": kind, "shape": list(info.shape)}
 
 
-def _spec(spec: InputSpec) -> Document:
+def _spec_facts(spec: InputSpec) -> Document:
     shown: Document = {"guessed": spec.guessed, "kind": spec.kind, "activation": spec.activation}
     if spec.kind == "picture":
         keys = ("layout", "size", "color", "mean", "scale", "resize")
@@ -67,7 +67,7 @@ def _spec(spec: InputSpec) -> Document:
     return shown
 
 
-def batch(model: Model) -> str:
+def batch_size_text(model: Model) -> str:
     """Whether the model takes several samples at once, in words."""
     rows = [info for info in model.inputs if info.name not in model.shared]
     sizes = {info.shape[0] for info in rows if info.shape}
@@ -77,12 +77,12 @@ def batch(model: Model) -> str:
     if not fixed:
         return "free: any number of samples at once"
     if fixed[0] == 1:
-        return "fixed at 1: made free where the answers stay the same, else one sample at a time"
-    return f"fixed at {fixed[0]}: fewer samples are filled up"
+        return "fixed at 1: made free if the outputs stay the same, otherwise one sample at a time"
+    return f"fixed at {fixed[0]}: smaller batches are padded"
 
 
-def layers(proto: onnx.ModelProto) -> list[Document]:
-    """The tensors that nodes of the main graph compute, in order, with shapes where they can be inferred."""
+def layer_facts(proto: onnx.ModelProto) -> list[Document]:
+    """The tensors computed by nodes of the main graph, in order, with their shapes if they can be inferred."""
     found: dict[str, list[int | str | None]] = {}
     if proto.ByteSize() < _INFERRED_BYTES:
         try:
@@ -100,10 +100,10 @@ def layers(proto: onnx.ModelProto) -> list[Document]:
     ]
 
 
-def attention(model: Model) -> list[Document]:
-    """The layers of attention in order, each with its shape at one sample, its heads and the tokens that it leads to.
+def attention_layers(model: Model) -> list[Document]:
+    """The attention layers in order: name and shape for one sample, number of heads, number of tokens attended to.
 
-    What an ``Attention`` op computes has the name that it gets where the op is written out.
+    The weights of an ``Attention`` op have the name that they get when the op is expanded.
     """
     try:
         proto = expand(model.file.proto)
@@ -113,11 +113,11 @@ def attention(model: Model) -> list[Document]:
     found = attentions(view)
     sizes = {info.name: [1, *info.shape[1:]] for info in model.inputs if info.name not in model.shared}
     whole = {name: shape for name, shape in sizes.items() if all(isinstance(size, int) for size in shape)}
-    known = view.shapes(whole) if found else {}  # type: ignore[arg-type]  # the sizes that are no words
-    told = []
+    known = view.shapes(whole) if found else {}  # type: ignore[arg-type]  # only integer sizes are left
+    facts = []
     for layer in found:
         shape = list(known[layer.weights]) if layer.weights in known else None
-        told.append(
+        facts.append(
             {
                 "name": layer.weights,
                 "shape": shape,
@@ -125,60 +125,66 @@ def attention(model: Model) -> list[Document]:
                 "tokens": None if shape is None else shape[-1],
             }
         )
-    return told
+    return facts
 
 
 def _size(dim: onnx.TensorShapeProto.Dimension) -> int | str | None:
     return dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None
 
 
-def chosen(found: list[Document], main: Sequence[int | str | None]) -> list[Document]:
-    """A short list: the last layer of each size of a map, (N, C, h, w), or the last ones where there is none.
+def select_layers(found: list[Document], main: Sequence[int | str | None]) -> list[Document]:
+    """Select the layers to list: the last one of each map size (h, w) among those of shape (N, C, h, w).
 
-    Where the explained input, of shape ``main``, may be a series, layers (N, C, t) come before those last ones.
+    If there are none and the explained input, of shape ``main``, may be a series, the last layer (N, C, t) of each
+    length; otherwise the last layers of the graph.
     """
     for axes in (4, 3) if len(main) == 3 else (4,):
         last: dict[tuple[object, ...], Document] = {}
         for layer in found:
             shape = layer["shape"]
-            if shape is not None and len(shape) == axes and set(shape[2:]) != {1} and _behind_batch(shape, main[0]):
+            if (
+                shape is not None
+                and len(shape) == axes
+                and set(shape[2:]) != {1}
+                and _may_start_with_batch(shape, main[0])
+            ):
                 last.pop(tuple(shape[2:]), None)
                 last[tuple(shape[2:])] = layer
         if last:
-            return list(last.values())[-_SOME:]
-    return found[-_SOME:]
+            return list(last.values())[-_MAX_LISTED:]
+    return found[-_MAX_LISTED:]
 
 
-def _behind_batch(shape: Sequence[int | str | None], batch: int | str | None) -> bool:
-    """Whether the batch may be the first axis: recurrent ops answer (T, directions, N, H)."""
+def _may_start_with_batch(shape: Sequence[int | str | None], batch: int | str | None) -> bool:
+    """Whether the first axis may be the batch; recurrent ops output (T, directions, N, H)."""
     first, *others = shape
     if isinstance(batch, int):
         return not isinstance(first, int) or first == batch
     return not isinstance(first, int) and (batch is None or batch not in others)
 
 
-def verdicts(model: Model) -> list[Document]:
-    """For each method whether it can explain the model, and why not; of a gradient its source, with a remark."""
+def method_verdicts(model: Model) -> list[Document]:
+    """Whether each method can explain the model, and why not; for gradients also their source, with a remark."""
     from xaionnx.layers.dry_run import DryRun
 
     found, dry_run = [], DryRun.of(model)
     for name in discovery.methods():
         kind = discovery.method(name)
-        told: Document = {"method": name, "needs": kind.needs, "possible": True, "reason": None}
+        facts: Document = {"method": name, "needs": kind.needs, "possible": True, "reason": None}
         try:
-            told |= kind().validate(dry_run)
+            facts |= kind().validate(dry_run)
         except (ModelError, InputMismatchError, ParameterError) as refusal:
-            told |= {"possible": False, "reason": str(refusal)}
-        found.append(told)
+            facts |= {"possible": False, "reason": str(refusal)}
+        found.append(facts)
     refused = {verdict["method"] for verdict in found if not verdict["possible"]}
     for verdict in found:
         if not verdict["possible"]:
-            verdict["reason"] = _possible_advice(verdict["reason"], refused)
+            verdict["reason"] = _without_refused_methods(verdict["reason"], refused)
     return found
 
 
-def _possible_advice(reason: str, refused: set[str]) -> str:
-    """A refusal without the methods that it sends to and that are refused too."""
+def _without_refused_methods(reason: str, refused: set[str]) -> str:
+    """Remove from a refusal the methods that it recommends but that are refused as well."""
     why, *advice = re.split(r"(?<=[.;]) (?=[A-Za-z])", reason)
     kept = [why]
     for sentence in advice:
@@ -193,79 +199,85 @@ def _possible_advice(reason: str, refused: set[str]) -> str:
     return f"{said[:-1]}." if said.endswith(";") else said
 
 
-def lines(model: Model, told: Document, every: bool) -> Iterator[str]:
-    """The facts as text."""
-    opsets = ", ".join(f"{domain or 'ai.onnx'} {version}" for domain, version in told["opset"].items())
-    yield f"{plain(model.name)}: {told['bytes']:,} bytes, opset {opsets}, IR version {told['ir_version']}"
-    if told["producer"]:
-        yield f"  producer  {plain(told['producer'])}"
-    yield f"  sha256    {told['sha256']}"
-    for external in told["external_data"]:
-        yield f"  external  {plain(external['path'])}, {external['bytes']:,} bytes"
-    yield f"  runs on   {told['providers']['used']}; this onnxruntime has {', '.join(told['providers']['available'])}"
+def lines(model: Model, facts: Document, every: bool) -> Iterator[str]:
+    """Yield the facts as lines of text."""
+    opsets = ", ".join(f"{domain or 'ai.onnx'} {version}" for domain, version in facts["opset"].items())
+    yield f"{printable(model.name)}: {facts['bytes']:,} bytes, opset {opsets}, IR version {facts['ir_version']}"
+    if facts["producer"]:
+        yield f"  producer  {printable(facts['producer'])}"
+    yield f"  sha256    {facts['sha256']}"
+    for external in facts["external_data"]:
+        yield f"  external  {printable(external['path'])}, {external['bytes']:,} bytes"
+    yield f"  runs on   {facts['providers']['used']}; this onnxruntime has {', '.join(facts['providers']['available'])}"
     yield ""
     for word, tensors in (("input", model.inputs), ("output", model.outputs)):
         for info in tensors:
             note = "  (one for all samples)" if info.name in model.shared else ""
-            yield f"{word:<7} {plain(info.name)} {info}{note}"
-    yield f"batch   {told['batch']}"
-    yield from _spec_lines(told)
+            yield f"{word:<7} {printable(info.name)} {info}{note}"
+    yield f"batch   {facts['batch']}"
+    yield from _spec_lines(facts)
     yield ""
-    ops = ", ".join(f"{op} {count}" for op, count in told["ops"].items())
-    yield f"ops     {sum(told['ops'].values())} nodes: {plain(ops)}"
-    if told["random_ops"]:
-        yield f"random  {plain(', '.join(told['random_ops']))}: explain it with --allow-random only"
+    ops = ", ".join(f"{op} {count}" for op, count in facts["ops"].items())
+    yield f"ops     {sum(facts['ops'].values())} nodes: {printable(ops)}"
+    if facts["random_ops"]:
+        yield f"random  {printable(', '.join(facts['random_ops']))}: explaining it needs --allow-random"
     yield ""
-    shown = told["layers"] if every else chosen(told["layers"], model.input().shape)
-    rest = len(told["layers"]) - len(shown)
-    yield f"layers  {len(shown)} of {len(told['layers'])}" + ("; --layers all shows the others" if rest else "")
-    width = max((len(plain(layer["name"])) for layer in shown), default=0)
+    shown = facts["layers"] if every else select_layers(facts["layers"], model.input().shape)
+    rest = len(facts["layers"]) - len(shown)
+    yield f"layers  {len(shown)} of {len(facts['layers'])}" + ("; --layers all shows the others" if rest else "")
+    width = max((len(printable(layer["name"])) for layer in shown), default=0)
     for layer in shown:
-        shape = _shape(layer)
-        yield f"  {plain(layer['name']):<{width}}  {layer['op']} {shape}".rstrip()
+        shape = _shape_text(layer)
+        yield f"  {printable(layer['name']):<{width}}  {layer['op']} {shape}".rstrip()
     yield ""
-    yield from _attention_lines(told["attention"], every)
-    possible = [verdict["method"] for verdict in told["methods"] if verdict["possible"]]
+    yield from _attention_lines(facts["attention"], every)
+    possible = [verdict["method"] for verdict in facts["methods"] if verdict["possible"]]
     yield f"can be explained with     {', '.join(possible) or 'no method'}"
-    sloped = [v for v in told["methods"] if v["possible"] and v.get("gradient") == "finite_differences"]
-    if sloped:
-        remark = plain(for_shell(sloped[0]["remark"]))
-        yield f"by finite differences     {', '.join(v['method'] for v in sloped)}: {remark}"
+    by_differences = [v for v in facts["methods"] if v["possible"] and v.get("gradient") == "finite_differences"]
+    if by_differences:
+        remark = printable(for_shell(by_differences[0]["remark"]))
+        yield f"by finite differences     {', '.join(v['method'] for v in by_differences)}: {remark}"
     refused: dict[str, list[str]] = {}
-    for verdict in told["methods"]:
+    for verdict in facts["methods"]:
         if not verdict["possible"]:
             refused.setdefault(verdict["reason"], []).append(verdict["method"])
     for reason, names in refused.items():
-        yield f"cannot be explained with  {', '.join(names)}: {plain(for_shell(reason))}"
+        yield f"cannot be explained with  {', '.join(names)}: {printable(for_shell(reason))}"
 
 
 def _attention_lines(found: list[Document], every: bool) -> Iterator[str]:
     if not found:
         return
-    shown = found if every else found[-_SOME:]
+    shown = found if every else found[-_MAX_LISTED:]
     yield f"attention {len(shown)} of {len(found)} layers, shapes at one sample"
-    width = max(len(plain(layer["name"])) for layer in shown)
+    width = max(len(printable(layer["name"])) for layer in shown)
     for layer in shown:
         counts = [f"{layer[key]} {key}" for key in ("heads", "tokens") if layer[key] is not None]
-        yield f"  {plain(layer['name']):<{width}}  {_shape(layer)}  {', '.join(counts)}".rstrip()
+        yield f"  {printable(layer['name']):<{width}}  {_shape_text(layer)}  {', '.join(counts)}".rstrip()
     yield ""
 
 
-def _shape(layer: Document) -> str:
+def _shape_text(layer: Document) -> str:
     return "" if layer["shape"] is None else f"({', '.join('?' if d is None else str(d) for d in layer['shape'])})"
 
 
-def _spec_lines(told: Document) -> Iterator[str]:
-    spec, labels = told["spec"], told["labels"]
-    pairs = [f"{key} {_shown(value)}" for key, value in spec.items() if key != "guessed" and value not in ([], None)]
-    origin = "guessed from the shapes, as there is no .toml beside the model" if spec["guessed"] else "from its .toml"
+def _spec_lines(facts: Document) -> Iterator[str]:
+    spec, labels = facts["spec"], facts["labels"]
+    pairs = [
+        f"{key} {_spec_value(value)}" for key, value in spec.items() if key != "guessed" and value not in ([], None)
+    ]
+    origin = (
+        "guessed from the shapes, as there is no .toml file beside the model"
+        if spec["guessed"]
+        else "from the .toml file beside the model"
+    )
     yield f"spec    {', '.join(pairs)} ({origin})"
     if labels:
         more = f", ... {len(labels)} in all" if len(labels) > 5 else ""
-        yield f"labels  {plain(', '.join(labels[:5]))}{more}"
+        yield f"labels  {printable(', '.join(labels[:5]))}{more}"
 
 
-def _shown(value: object) -> str:
+def _spec_value(value: object) -> str:
     if isinstance(value, list | tuple):
         items = [f"{v:g}" if isinstance(v, float) else str(v) for v in value]
         if len(items) > 5:

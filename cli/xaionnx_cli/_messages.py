@@ -1,7 +1,7 @@
-"""Messages of the library in the words of the command line.
+"""Translate messages of the library into the terms of the command line.
 
-The library speaks Python, to whoever calls it: ``Target.index``, ``features='superpixels'``, "The 'steps' parameter of
-Saliency". Here, and nowhere else, that becomes what can be typed.
+Messages of the library are written for Python: ``Target.index``, ``features='superpixels'``, "The 'steps' parameter of
+Saliency". They become options here, and nowhere else.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 from typing import Final
 
-# Parameters of Model.load that are options by another name, or that messages name without a value.
+# Parameters of Model.load whose option has another name, or that messages name without a value.
 _OPTIONS: Final = {"allow_random": "--allow-random", "batch_size": "--batch-size", "timeout_s": "--timeout"}
 
 
 def for_shell(message: str) -> str:
-    """A message with parameters as options and targets as ``--target`` takes them.
+    """Return ``message`` with parameters written as options, and targets as values of ``--target``.
 
-    One that names options already stays as it is.
+    A message that already names options is returned unchanged.
 
     Examples
     --------
@@ -27,30 +27,30 @@ def for_shell(message: str) -> str:
     """
     if re.search(r"(?<!\S)--[a-z]", message):
         return message
-    said = re.sub(r"\bThe '([a-z_]+)' parameter(?: of (?!InputSpec)[\w.]+)? must\b", _must, message)
-    said = re.sub(r"\bTarget\.([a-z]+)\b", _target, said)
-    said = re.sub(r"(?<![\w'\"/])([a-z][a-z_]*)=(?:'([^']*)'|(True|False|[\d.]*\d))", _setting, said)
+    said = re.sub(r"\bThe '([a-z_]+)' parameter(?: of (?!InputSpec)[\w.]+)? must\b", _replace_parameter, message)
+    said = re.sub(r"\bTarget\.([a-z]+)\b", _replace_target, said)
+    said = re.sub(r"(?<![\w'\"/])([a-z][a-z_]*)=(?:'([^']*)'|(True|False|[\d.]*\d))", _replace_setting, said)
     said = re.sub(r"(?<![\w'\"/])output=(\.\.\.)?", "--output ", said).replace("--output .", "--output.")
     return re.sub(rf"\b({'|'.join(_OPTIONS)})\b", lambda found: _OPTIONS[found[1]], said).rstrip()
 
 
-def _option(name: str) -> str:
+def _option_name(name: str) -> str:
     return _OPTIONS.get(name, f"--{name.replace('_', '-')}")
 
 
-def _must(found: re.Match[str]) -> str:
-    return f"{_option(found[1])} must"
+def _replace_parameter(found: re.Match[str]) -> str:
+    return f"{_option_name(found[1])} must"
 
 
-def _setting(found: re.Match[str]) -> str:
+def _replace_setting(found: re.Match[str]) -> str:
     name, text, bare = found.groups()
     if bare in ("True", "False"):
-        return _option(name) if bare == "True" else _option(f"no_{name}")
+        return _option_name(name) if bare == "True" else _option_name(f"no_{name}")
     value = bare if text is None else text
-    return f"{_option(name)} '{value}'" if " " in value else f"{_option(name)} {value}"
+    return f"{_option_name(name)} '{value}'" if " " in value else f"{_option_name(name)} {value}"
 
 
-def _target(found: re.Match[str]) -> str:
+def _replace_target(found: re.Match[str]) -> str:
     from xaionnx.targets.target import TARGETS
 
     form = TARGETS.forms().get({"index": "element"}.get(found[1], found[1]))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from xaionnx_cli._words import for_shell
+from xaionnx_cli._messages import for_shell
 
 from xaionnx.errors import ParameterError
 from xaionnx.runtime.model import Model
