@@ -40,5 +40,5 @@ def test_a_file_is_found_by_its_name(zoo):
 def test_an_unknown_name_and_a_file_of_two_are_refused(zoo):
     with pytest.raises(UnknownNameError, match=r"No animal named 'car'\. Nearest: cat\."):
         zoo.find("car")
-    with pytest.raises(TypeError, match=r"zoo\.two must define one Animal, and defines 2"):
+    with pytest.raises(TypeError, match=r"zoo\.two must define one Animal. Got 2"):
         zoo.find("two")

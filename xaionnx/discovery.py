@@ -1,4 +1,4 @@
-"""Discovery of methods: a file's name is the name of the method in it. Adding a method touches no list."""
+"""Discovery of methods: each method has the name of its file, so that adding one changes no list."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ METHODS: Final[Registry[Explainer]] = Registry("method", "xaionnx.explainers", E
 
 
 def methods() -> list[str]:
-    """Names of all methods, those of other packages (entry points ``xaionnx.explainers``) included."""
+    """Return the names of all methods, including those of other packages (entry points ``xaionnx.explainers``)."""
     return METHODS.names()
 
 
 def method(name: str) -> type[Explainer]:
-    """The class of the method called ``name``.
+    """Return the class of the method ``name``.
 
     Raises
     ------
     UnknownNameError
-        There is none; the message offers the nearest.
+        There is none; the message lists the nearest names.
 
     Examples
     --------
@@ -35,14 +35,14 @@ def method(name: str) -> type[Explainer]:
 
 
 def configured(given: str | Explainer, settings: Mapping[str, object]) -> Explainer:
-    """The method with its parameters, from its name and ``settings``, or ready as it is.
+    """Return the method with its parameters, from its name and ``settings``; a configured method is returned as it is.
 
     Raises
     ------
     UnknownNameError
         There is no such method or parameter.
     ParameterError
-        A parameter is refused, or there are settings beside a method that has its parameters already.
+        A parameter is invalid, or settings come with a method that is configured already.
     """
     if isinstance(given, str):
         kind = method(given)
@@ -53,6 +53,6 @@ def configured(given: str | Explainer, settings: Mapping[str, object]) -> Explai
         return kind(**settings)
     if settings:
         raise ParameterError(
-            f"Parameters of {type(given).__name__} belong into its constructor. Got {', '.join(settings)} beside it."
+            f"Parameters of {type(given).__name__} belong in its constructor. Got {', '.join(settings)} as well."
         )
     return given

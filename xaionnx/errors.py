@@ -1,4 +1,4 @@
-"""Every error that xaionnx raises on purpose, in one tree.
+"""The errors of xaionnx, in one tree.
 
 ::
 
@@ -8,20 +8,20 @@
     │   └── UnknownNameError        no method, tensor, label or column has this name
     ├── ModelError                  the model is refused                     exit code 3
     │   ├── ModelFileError          the file cannot be read as a safe ONNX model
-    │   └── UnsupportedModelError   a good model, but it cannot be explained this way
+    │   └── UnsupportedModelError   a valid model that cannot be explained in this way
     ├── DataError                   the data are refused                     exit code 4
     │   ├── InputMismatchError      an input has the wrong name, shape or type
     │   ├── PictureError            a file cannot be read as a picture
-    │   └── OutputError             the model answered with NaN or infinity
+    │   └── OutputError             the model's output contains NaN or infinity
     └── ResourceError               the machine cannot do it                 exit code 6
-        ├── DeviceError             a device was asked for by name and cannot be used
+        ├── DeviceError             the requested device cannot be used
         ├── MemoryLimitError        one sample does not fit into memory
         ├── TimeLimitError          a run took longer than ``timeout_s``
-        ├── BudgetError             a method would need more model evaluations than its budget
+        ├── BudgetError             a method needs more model evaluations than its budget
         ├── StorageError            a result could not be written
-        └── InstallationError       onnxruntime is missing, or two of its packages broke each other
+        └── InstallationError       onnxruntime is missing, or two of its packages conflict
 
-Each message is one sentence or two for the person who made the call: what is wrong, where, and what to do next.
+Each message is one or two sentences for the person who made the call: what is wrong, where, and what to do next.
 Ctrl-C stays ``KeyboardInterrupt`` (exit code 130).
 """
 
@@ -38,7 +38,7 @@ class XaionnxError(Exception):
     Attributes
     ----------
     exit_code : int
-        What the command line returns to the shell for this kind of error.
+        Exit code of the command line for this kind of error.
     """
 
     exit_code: ClassVar[int] = 1
@@ -55,11 +55,11 @@ class ParameterError(UsageError):
 
 
 class UnknownNameError(UsageError):
-    """Nothing has this name; the message offers the nearest ones."""
+    """Nothing has this name; the message lists the nearest ones."""
 
     @classmethod
     def among(cls, kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
-        """Build the error for ``name``, listing its nearest neighbours in ``known``.
+        """Return the error for ``name``, listing the nearest names in ``known``.
 
         Examples
         --------
@@ -85,7 +85,7 @@ class ModelFileError(ModelError):
 
 
 class UnsupportedModelError(ModelError):
-    """The model is sound but cannot be explained in the way asked for."""
+    """The model is valid but cannot be explained in the requested way."""
 
 
 class DataError(XaionnxError):
@@ -103,21 +103,21 @@ class PictureError(DataError):
 
 
 class OutputError(DataError):
-    """The model's output holds NaN or infinity for some rows."""
+    """The model's output contains NaN or infinity for some samples."""
 
 
 class ResourceError(XaionnxError):
-    """The machine cannot do what was asked for."""
+    """The machine cannot do what was requested."""
 
     exit_code = 6
 
 
 class DeviceError(ResourceError):
-    """The device that was asked for by name is not the one that would run."""
+    """The requested device cannot be used."""
 
 
 class MemoryLimitError(ResourceError):
-    """Even a batch of one sample does not fit into memory."""
+    """A single sample does not fit into memory."""
 
 
 class TimeLimitError(ResourceError):
@@ -125,12 +125,12 @@ class TimeLimitError(ResourceError):
 
 
 class BudgetError(ResourceError):
-    """A method cannot answer within the budget of model evaluations it was given."""
+    """A method needs more model evaluations than its budget."""
 
 
 class StorageError(ResourceError):
-    """A result could not be written; nothing half-written is left behind."""
+    """A result could not be written; no partial file remains."""
 
 
 class InstallationError(ResourceError, ImportError):
-    """onnxruntime is not installed, or not whole."""
+    """onnxruntime is not installed, or incompletely."""

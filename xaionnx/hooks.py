@@ -1,4 +1,4 @@
-"""Which methods with a body are meant to be overridden."""
+"""Mark methods with a body that subclasses may override."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def hook(method: Method) -> Method:
-    """Mark a method with a body that subclasses may override; no other method with a body is overridden.
+    """Mark a method with a body that subclasses may override; no other method with a body may be overridden.
 
     Examples
     --------

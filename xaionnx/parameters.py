@@ -1,6 +1,6 @@
-"""Parameters of methods: each field of a method says its type, interval and meaning once.
+"""Parameters of methods: each field of a method declares its type, interval and meaning once.
 
-The same declaration checks a value in Python, parses an option of the command line and writes its help.
+The declaration checks values in Python, parses the option on the command line and provides its help text.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ Text: TypeAlias = str | Callable[[], str]
 Value = TypeVar("Value")
 
 
-def _made(text: Text) -> str:
+def _as_text(text: Text) -> str:
     return text if isinstance(text, str) else text()
 
 
 @dataclass(frozen=True)
 class Parameter(ABC):
-    """What a field accepts, and how it is spoken of.
+    """The values that a field accepts, and its help text.
 
     Attributes
     ----------
     text : str or callable
-        The help, or what makes it when it is asked for: a list of names is read from where they are defined.
+        The help text, or a function that returns it, so that lists of names are collected only when it is shown.
     optional : bool
         Whether None is accepted.
     """
@@ -42,8 +42,8 @@ class Parameter(ABC):
 
     @property
     def help(self) -> str:
-        """One sentence for the command line, without a full stop."""
-        return _made(self.text)
+        """One sentence for the command line, without a final period."""
+        return _as_text(self.text)
 
     @property
     @abstractmethod
@@ -56,7 +56,7 @@ class Parameter(ABC):
 
     @abstractmethod
     def parse(self, text: str) -> object:
-        """Read a value from the command line; raises ValueError where ``text`` is none."""
+        """Return the value that ``text`` stands for on the command line; raise ValueError if it is not one."""
 
     @hook
     def check(self, owner: str, name: str, value: object) -> None:
@@ -70,7 +70,7 @@ class Parameter(ABC):
 
 
 def _interval(low: float, high: float, low_open: bool) -> str:
-    # An infinite end is always open.
+    # An infinite bound is always open.
     ends = [str(end) if isinstance(end, int) else f"{end:g}" for end in (low, high)]
     return f"{'(' if low_open or math.isinf(low) else '['}{', '.join(ends)}{')' if math.isinf(high) else ']'}"
 
@@ -186,15 +186,15 @@ class _Name(Parameter):
 @final
 @dataclass(frozen=True)
 class _Object(Parameter):
-    """A value with a shorthand of its own, which ``resolver`` refuses where it means nothing for any input."""
+    """A value with a shorthand; ``resolver`` raises an error for a value that is invalid for every input."""
 
     words: Text = "given"
     reader: Callable[[str], object] = str
-    resolver: Callable[[Any], object] | None = None  # Any: each resolves a type of its own
+    resolver: Callable[[Any], object] | None = None  # Any: each resolver accepts its own type
 
     @property
     def domain(self) -> str:
-        return _made(self.words)
+        return _as_text(self.words)
 
     def accepts(self, value: object) -> bool:
         return True
@@ -208,11 +208,11 @@ class _Object(Parameter):
             self.resolver(value)
 
 
-# The value of a field while its class is made: typed as what the field will hold, which type checkers compare with its
-# annotation.
+# The value of a field while its class is created. It is typed as the value of the field, which type checkers compare
+# with the annotation.
 def _field(default: Value, parameter: Parameter) -> Value:
-    made: Value = dataclasses.field(default=default, metadata={"parameter": parameter})
-    return made
+    field: Value = dataclasses.field(default=default, metadata={"parameter": parameter})
+    return field
 
 
 @overload
@@ -226,7 +226,7 @@ def integer(
 def integer(
     default: int | None, help: Text, *, low: float = -math.inf, high: float = math.inf, optional: bool = False
 ) -> int | None:
-    """A dataclass field that holds an int in ``[low, high]``."""
+    """Return a dataclass field for an int in ``[low, high]``."""
     return _field(default, _Integer(help, optional, low, high))
 
 
@@ -259,22 +259,22 @@ def real(
     low_open: bool = False,
     optional: bool = False,
 ) -> float | None:
-    """A dataclass field that holds a finite float in ``[low, high]``, or ``(low, high]`` where ``low_open``."""
+    """Return a dataclass field for a finite float in ``[low, high]``, or ``(low, high]`` if ``low_open``."""
     return _field(default, _Real(help, optional, low, high, low_open))
 
 
 def choice(default: str, options: tuple[str, ...], help: Text) -> str:
-    """A dataclass field that holds one of ``options``."""
+    """Return a dataclass field for one of ``options``."""
     return _field(default, _Choice(help, False, options))
 
 
 def flag(default: bool, help: Text) -> bool:
-    """A dataclass field that holds True or False."""
+    """Return a dataclass field for True or False."""
     return _field(default, _Flag(help))
 
 
 def name(help: Text) -> str | None:
-    """A dataclass field that holds a name, or None by default."""
+    """Return a dataclass field for a name, None by default."""
     return _field(None, _Name(help, optional=True))
 
 
@@ -285,7 +285,7 @@ def size(
     default: int | tuple[int, ...] | None, help: Text, *, optional: Literal[True]
 ) -> int | tuple[int, ...] | None: ...
 def size(default: int | tuple[int, ...] | None, help: Text, *, optional: bool = False) -> int | tuple[int, ...] | None:
-    """A dataclass field that holds a positive int, or a tuple with one an axis."""
+    """Return a dataclass field for a positive int, or a tuple with one per axis."""
     return _field(default, _Size(help, optional))
 
 
@@ -298,35 +298,36 @@ def free(
     resolver: Callable[[Any], object] | None = None,
     optional: bool = True,
 ) -> Value:
-    """A dataclass field with a shorthand of its own; ``words`` name what it accepts, ``reader`` reads its text.
+    """Return a dataclass field for values with a shorthand.
 
-    ``resolver`` makes of a value what it stands for, and so refuses one that stands for nothing.
+    ``words`` describe the accepted values, ``reader`` parses text, and ``resolver`` converts a value to the object that
+    it stands for, raising an error for invalid ones.
 
-    Texts that list names are made when they are shown, so that nothing is loaded before.
+    Texts that list names may be functions, so that nothing is loaded before they are shown.
     """
     return _field(default, _Object(help, optional, words, reader, resolver))
 
 
 def takes_arrays(parameter: Parameter) -> bool:
-    """Whether a field with a shorthand of its own may also be an array."""
+    """Whether the field has a shorthand and so may also be an array."""
     return isinstance(parameter, _Object)
 
 
 def declared(owner: type) -> dict[str, tuple[Parameter, object]]:
-    """The parameters of a dataclass by field name, each with its default.
+    """Return the parameters of a dataclass by field name, each with its default.
 
     Raises
     ------
     TypeError
         A field was declared without a :class:`Parameter`.
     """
-    found: dict[str, tuple[Parameter, object]] = {}
+    parameters: dict[str, tuple[Parameter, object]] = {}
     for field in dataclasses.fields(owner):
         parameter = field.metadata.get("parameter")
         if not isinstance(parameter, Parameter):
             raise TypeError(f"{owner.__name__}.{field.name} has no declared parameter")
-        found[field.name] = (parameter, field.default)
-    return found
+        parameters[field.name] = (parameter, field.default)
+    return parameters
 
 
 def check_all(instance: object) -> None:

@@ -1,7 +1,7 @@
-"""Registries: what the files of a folder define, found by name, so that adding a kind touches no list.
+"""Registries: classes found by the names of the files that define them, so that adding one changes no list.
 
-A method is called by the name of its file. Other kinds, such as baselines, are written in several :class:`Form` s:
-``black`` and ``white`` are one kind. Help texts and errors list what a registry finds.
+A method has the name of its file. Other kinds, such as baselines, have one or more :class:`Form` s: ``black`` and
+``white`` are two forms of one kind. Help texts and error messages list the contents of a registry.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ Kind_co = TypeVar("Kind_co", covariant=True)
 @final
 @dataclass(frozen=True)
 class Registry(Generic[Kind]):
-    """The classes that the files of a package define, one a file, by the names of the files.
+    """The classes defined in the files of a package, one per file, by file name.
 
-    Files whose names begin with an underscore are none of them.
+    Files whose names begin with an underscore are ignored.
 
     Attributes
     ----------
     word : str
-        What one of them is, in messages.
+        The word for one of them in messages.
     package : str
         The package whose files are read.
     base : type
-        What each of the classes derives from.
+        Base class of all the classes.
     group : str
-        Entry points by which other packages add to it; none if empty.
+        Entry point group through which other packages add classes; none if empty.
     """
 
     word: str
@@ -47,28 +47,28 @@ class Registry(Generic[Kind]):
     group: str = ""
 
     def names(self) -> list[str]:
-        """All names, those of other packages included."""
-        return sorted({*_files(self.package), *(entry.name for entry in self._entries())})
+        """Return all names, including those of other packages."""
+        return sorted({*_module_names(self.package), *(entry.name for entry in self._entries())})
 
     def find(self, name: str) -> type[Kind]:
-        """The class of that name.
+        """Return the class of that name.
 
         Raises
         ------
         UnknownNameError
-            There is none; the message offers the nearest.
+            There is none; the message lists the nearest names.
         """
-        if name in _files(self.package):
-            own: type[Kind] = _defined(importlib.import_module(f"{self.package}.{name}"), self.base)
-            return own
+        if name in _module_names(self.package):
+            kind: type[Kind] = _concrete_class(importlib.import_module(f"{self.package}.{name}"), self.base)
+            return kind
         for entry in self._entries():
             if entry.name == name:
-                found: type[Kind] = entry.load()
-                return found
+                loaded: type[Kind] = entry.load()
+                return loaded
         raise UnknownNameError.among(self.word, name, self.names())
 
     def kinds(self) -> list[type[Kind]]:
-        """All classes, in the order of their names."""
+        """Return all classes, sorted by name."""
         return [self.find(name) for name in self.names()]
 
     def _entries(self) -> list[_Entry]:
@@ -79,26 +79,26 @@ class _Entry(Protocol):
     @property
     def name(self) -> str: ...
 
-    def load(self) -> Any: ...  # Any: what another package offers is known when it is loaded
+    def load(self) -> Any: ...  # Any: the object of another package is unknown until it is loaded
 
 
 @final
 @dataclass(frozen=True)
 class Form(Generic[Kind_co]):
-    """How a kind is written in text: a name, and what may follow it.
+    """The text form of a kind: a name, optionally followed by a colon and settings.
 
     Attributes
     ----------
     name : str
     read : callable
-        Makes the object from the text behind the colon, None without a colon; ValueError where that does not fit.
-        Further arguments of :meth:`Shorthand.read` follow.
+        Returns the object for the text after the colon (None without a colon), and raises ValueError if that text is
+        invalid. Receives the further arguments of :meth:`Shorthand.read` too.
     pattern : str
-        What follows the name: ``:VALUE``, or ``[:VALUE]`` where it may be left out; nothing if empty.
+        The part after the name: ``:VALUE``, or ``[:VALUE]`` if it is optional; nothing if empty.
     example : str
         A text in this form, for messages; the name alone if empty.
     note : str
-        What it means, for help texts, where its name does not say so.
+        Explanation for help texts, if the name needs one.
     """
 
     name: str
@@ -109,19 +109,19 @@ class Form(Generic[Kind_co]):
 
     @property
     def words(self) -> str:
-        """The form as help texts show it, such as ``blur[:sigma]``."""
+        """The form in help texts, such as ``blur[:sigma]``."""
         return self.name + self.pattern + (f" ({self.note})" if self.note else "")
 
     @property
     def examples(self) -> str:
-        """What can be written, for messages."""
+        """Example texts, for messages."""
         bare = f"'{self.name}'"
         if not self.pattern:
             return bare
         return f"'{self.example}'" if self.pattern.startswith(":") else f"{bare} or '{self.example}'"
 
     def make(self, text: str | None, *context: object) -> Kind_co:
-        """What the form stands for with the text behind its colon, None without one; ValueError if it does not fit."""
+        """Return the object for the text after the colon (None without one); raise ValueError if it is invalid."""
         if (text is not None and not self.pattern) or (text is None and self.pattern.startswith(":")):
             raise ValueError(text)
         return self.read(text, *context)
@@ -142,22 +142,22 @@ class Shorthand(Generic[Kind]):
     registry: Registry[Kind]
 
     def forms(self) -> dict[str, Form[Kind]]:
-        """All forms by name."""
+        """Return all forms by name."""
         return _forms(self.registry)
 
     def words(self) -> str:
-        """All forms as help texts list them."""
+        """Return all forms as help texts list them."""
         return ", ".join(form.words for form in self.forms().values())
 
     def read(self, text: str, *context: object) -> Kind:
-        """What a text stands for; ``context`` is handed to the form.
+        """Return the object that a text stands for; ``context`` is passed to the form.
 
         Raises
         ------
         UnknownNameError
             There is no form of that name.
         ParameterError
-            What follows the name does not fit.
+            The text after the name is invalid.
         """
         name, colon, rest = text.partition(":")
         forms, word = self.forms(), self.registry.word
@@ -173,7 +173,7 @@ class Shorthand(Generic[Kind]):
 
 
 def integers(text: str | None, most: int = 1) -> tuple[int, ...]:
-    """Whole numbers joined by ``x``, at the most so many; none where ``text`` is None.
+    """Return the integers joined by ``x`` in ``text``, at most ``most``; an empty tuple if ``text`` is None.
 
     Examples
     --------
@@ -187,35 +187,35 @@ def integers(text: str | None, most: int = 1) -> tuple[int, ...]:
 
 
 def number(text: str | None) -> tuple[float, ...]:
-    """One number, as a tuple of arguments that is empty where ``text`` is None."""
+    """Return one number in a tuple; an empty tuple if ``text`` is None."""
     return () if text is None else (float(text),)
 
 
 def modules(package: str) -> list[ModuleType]:
-    """The modules of a package, all of them loaded, in the order of their names; private ones are left out."""
-    return [importlib.import_module(f"{package}.{name}") for name in _files(package)]
+    """Import and return the public modules of a package, sorted by name."""
+    return [importlib.import_module(f"{package}.{name}") for name in _module_names(package)]
 
 
 @functools.cache
-def _files(package: str) -> tuple[str, ...]:
+def _module_names(package: str) -> tuple[str, ...]:
     paths = importlib.import_module(package).__path__
     return tuple(module.name for module in pkgutil.iter_modules(paths) if not module.name.startswith("_"))
 
 
 @functools.cache
 def _forms(registry: Registry[Kind]) -> dict[str, Form[Kind]]:
-    found = [form for kind in registry.kinds() for form in kind.forms]  # type: ignore[attr-defined]  # each declares them
-    return {form.name: form for form in sorted(found, key=lambda form: form.name)}
+    forms = [form for kind in registry.kinds() for form in kind.forms]  # type: ignore[attr-defined]  # each declares them
+    return {form.name: form for form in sorted(forms, key=lambda form: form.name)}
 
 
-def _defined(module: ModuleType, base: type) -> type:
-    """The one concrete class of a kind that a module defines itself."""
-    found = [
+def _concrete_class(module: ModuleType, base: type) -> type:
+    """Return the only concrete subclass of ``base`` that the module defines."""
+    classes = [
         item
         for item in vars(module).values()
         if inspect.isclass(item) and item.__module__ == module.__name__ and issubclass(item, base)
         if not inspect.isabstract(item)
     ]
-    if len(found) != 1:
-        raise TypeError(f"{module.__name__} must define one {base.__name__}, and defines {len(found)}")
-    return found[0]
+    if len(classes) != 1:
+        raise TypeError(f"{module.__name__} must define one {base.__name__}. Got {len(classes)} instead.")
+    return classes[0]

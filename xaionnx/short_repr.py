@@ -1,4 +1,4 @@
-"""Representations that fit on a line or a few: arrays by their shape, long sequences by their first items."""
+"""Short representations: arrays by their shape, long sequences by their first items."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-# Of longer sequences and mappings the first items are shown, and how many there are.
+# Longer sequences and mappings show their first items and their length.
 _ITEMS: Final = 6
 _SHOWN: Final = 3
 # Characters of a text, and of any other value.
@@ -17,7 +17,7 @@ _LONGEST: Final = 160
 
 
 def short(value: Any) -> str:
-    """The representation of a value on one line, at most about 160 characters.
+    """Return the representation of a value on one line of at most about 160 characters.
 
     Examples
     --------
@@ -34,40 +34,40 @@ def short(value: Any) -> str:
     if isinstance(value, str):
         return repr(value) if len(value) <= _TEXT else f"{value[:_TEXT]!r}... ({len(value)} characters)"
     if isinstance(value, Mapping):
-        return _joined([f"{short(key)}: {short(item)}" for key, item in _first(value.items())], value, "{}")
+        return _bracketed([f"{short(key)}: {short(item)}" for key, item in _head(value.items())], value, "{}")
     if isinstance(value, Set):
-        return _joined([short(item) for item in _first(value)], value, "{}")
+        return _bracketed([short(item) for item in _head(value)], value, "{}")
     if isinstance(value, Sequence) and type(value).__repr__ in (list.__repr__, tuple.__repr__):
-        return _joined([short(item) for item in _first(value)], value, "[]" if isinstance(value, list) else "()")
+        return _bracketed([short(item) for item in _head(value)], value, "[]" if isinstance(value, list) else "()")
     text = repr(value)
     return text if "\n" not in text and len(text) <= _LONGEST else f"<{type(value).__name__}>"
 
 
 def short_repr(self: Any) -> str:
-    """``__repr__`` of a dataclass, with every field made short."""
-    return _called(self, [field for field in dataclasses.fields(self) if field.repr])
+    """``__repr__`` of a dataclass that shortens every field."""
+    return _call_text(self, [field for field in dataclasses.fields(self) if field.repr])
 
 
 def changed_repr(self: Any) -> str:
-    """The same, of the fields that differ from their defaults: what one would write to make it."""
+    """``__repr__`` of a dataclass that shows only the fields that differ from their defaults."""
 
     def default(field: dataclasses.Field[Any]) -> Any:
         return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
 
-    return _called(self, [f for f in dataclasses.fields(self) if f.repr and getattr(self, f.name) != default(f)])
+    return _call_text(self, [f for f in dataclasses.fields(self) if f.repr and getattr(self, f.name) != default(f)])
 
 
-def _called(self: Any, fields: Sequence[dataclasses.Field[Any]]) -> str:
+def _call_text(self: Any, fields: Sequence[dataclasses.Field[Any]]) -> str:
     each = [f"{field.name}={short(getattr(self, field.name))}" for field in fields]
     return f"{type(self).__qualname__}({', '.join(each)})"
 
 
-def _first(items: Any) -> list[Any]:
+def _head(items: Any) -> list[Any]:
     listed = list(items)
     return listed if len(listed) <= _ITEMS else listed[:_SHOWN]
 
 
-def _joined(shown: list[str], value: Any, brackets: str) -> str:
+def _bracketed(shown: list[str], value: Any, brackets: str) -> str:
     count = len(value)
     if count > len(shown):
         shown = [*shown, f"... {count} in all"]

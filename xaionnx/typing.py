@@ -1,4 +1,4 @@
-"""Types that every room shares: arrays, and the shorthand that people may write."""
+"""Types shared by the whole package: arrays, and the shorthand that users may write."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ if TYPE_CHECKING:
     from xaionnx.runtime.model import Model
     from xaionnx.targets.target import Target
 
-# Of any shape and element type; docstrings give them where they are fixed.
+# Any shape and element type; docstrings state them where they are fixed.
 Array: TypeAlias = npt.NDArray[Any]
 # By input name, batch axis first.
 Feeds: TypeAlias = Mapping[str, Array]
 
-# What may be given for each: see the function that reads it, such as Target.of.
+# Accepted values: see the function that reads them, such as Target.of.
 ModelLike: TypeAlias = "Model | str | os.PathLike[str]"
 InputLike: TypeAlias = "Given"
 MethodLike: TypeAlias = "Explainer | str"
-# Several are a list. To a type checker a list of targets is no list of targets and ints, so that it is told of a
-# sequence; a tuple is refused when it is read.
+# Several targets are a list. Lists are invariant for a type checker, so the alias says Sequence; Target.of refuses
+# tuples.
 TargetLike: TypeAlias = "Target | int | str | Array | Sequence[Target | int | str] | None"
 BaselineLike: TypeAlias = "Baseline | npt.ArrayLike | Mapping[str, BaselineLike] | None"
 FeaturesLike: TypeAlias = "Features | npt.ArrayLike | Mapping[str, npt.ArrayLike] | None"
 GradientLike: TypeAlias = "FiniteDifferences | Gradient | Model | str | os.PathLike[str]"
 PatternsLike: TypeAlias = "Patterns | str | os.PathLike[str] | Array | Feeds | None"
-# What a record, a JSON document or a TOML file holds: numbers, texts, lists and mappings of them to any depth.
+# Content of a record, a JSON document or a TOML file: numbers, strings, and nested lists and mappings of them.
 Document: TypeAlias = dict[str, Any]
-# The same, to be read alone.
+# The same, read-only.
 Facts: TypeAlias = Mapping[str, Any]
-# numpy's own name for an element type needs the type.
+# numpy's type of an element type is generic.
 DType: TypeAlias = np.dtype[Any]

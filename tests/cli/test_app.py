@@ -96,7 +96,7 @@ def test_a_model_that_is_none(run, tmp_path, monkeypatch):
         assert result.exit_code == 3
         assert result.stderr == (
             "xaionnx: page.onnx is a web page (HTML), not an ONNX model. "
-            "Download the file itself, not the page that shows it.\n"
+            "Download the file itself, not the page about it.\n"
         )
 
 

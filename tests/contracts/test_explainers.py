@@ -318,5 +318,5 @@ def test_unknown_names_are_answered_with_the_nearest():
         xaionnx.explain(model, X, "oclusion")
     with pytest.raises(UnknownNameError, match=r"No parameter of occlusion named 'windw'. Nearest: window"):
         xaionnx.explain(model, X, "occlusion", windw=3)
-    with pytest.raises(ParameterError, match="belong into its constructor"):
+    with pytest.raises(ParameterError, match="belong in its constructor"):
         xaionnx.explain(model, X, small("occlusion"), window=3)

@@ -36,7 +36,7 @@ def refused_by_runtime():
         ),
         "kernel": (
             model([node("Relu", "x", "y", "a")], opset=3),
-            "holds Relu of opset 1 (node 'a'), for which onnxruntime has no kernel on this device. "
+            "needs a kernel for Relu of opset 1 (node 'a'), which onnxruntime lacks on this device. "
             "Export with another opset or data type.",
         ),
         "weight": (

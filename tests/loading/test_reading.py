@@ -146,7 +146,7 @@ class TestOtherFiles:
             (
                 "m.ort",
                 b"\x1c\x00\x00\x00ORTM" + bytes(90),
-                "is a model in onnxruntime's own format (.ort). Give the .onnx file that it was made from.",
+                "is a model in onnxruntime's own format (.ort). Give the .onnx file from which it was converted.",
             ),
             (
                 "s.safetensors",
@@ -161,7 +161,7 @@ class TestOtherFiles:
             (
                 "h.onnx",
                 b"\n<!DOCTYPE html>\n<html><body>Not found</body></html>",
-                "is a web page (HTML), not an ONNX model. Download the file itself, not the page that shows it.",
+                "is a web page (HTML), not an ONNX model. Download the file itself, not the page about it.",
             ),
             ("x.onnx", "Größe\t1\n".encode() * 900, f"is a text file, not an ONNX model. {GIVE}"),
             ("r.onnx", b"\xde\xad\xbe\xef" * 80, f"is not an ONNX model, or it is damaged. {GIVE}"),
@@ -173,7 +173,7 @@ class TestOtherFiles:
             (
                 "f.onnx",
                 b"\x08\x08\x12\x02ab",
-                f"holds no graph: it is cut short, or not an ONNX model. {GIVE}",
+                f"contains no graph: it is truncated, or not an ONNX model. {GIVE}",
             ),
             (
                 "z.onnx",
@@ -242,7 +242,7 @@ class TestOtherFiles:
         assert message(path).startswith(f"{path} cannot be read: ")
 
     def test_name_with_a_zero_byte(self):
-        assert message("a\0b") == "No file a\\x00b: its path holds a zero byte. Check the path."
+        assert message("a\0b") == "No file a\\x00b: its path contains a zero byte. Check the path."
 
     def test_larger_than_protobuf_can_hold(self, tmp_path):
         path = tmp_path / "m.onnx"
@@ -260,7 +260,7 @@ class TestOtherFiles:
         path = save(tmp_path / "m.onnx", content[:30])
         assert (
             message(path)
-            == f"{path} is cut short: 30 of at least {graph_end} bytes are there. Download or copy it again."
+            == f"{path} is truncated: 30 of at least {graph_end} bytes are present. Download or copy it again."
         )
         save(path, content[:graph_end])
-        assert message(path) == f"{path} does not say which opset it uses: it is cut short. {AGAIN}"
+        assert message(path) == f"{path} does not say which opset it uses: it is truncated. {AGAIN}"

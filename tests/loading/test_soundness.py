@@ -25,7 +25,8 @@ def refused_graphs():
         "op": (model([node("Foo", "x", "y", "a")]), f": op 'Foo' (node 'a') is unknown to onnxruntime. {STANDARD}"),
         "contrib op": (
             model([node("Guelu", "x", "y", domain="com.microsoft")]),
-            f": op 'Guelu' of domain 'com.microsoft' (the node that makes 'y') is unknown to onnxruntime. {STANDARD}",
+            f": op 'Guelu' of domain 'com.microsoft' (the node that computes 'y') is unknown to onnxruntime. "
+            f"{STANDARD}",
         ),
         "domain": (
             model([node("Foo", "x", "y", "a", domain="acme")], domains=[("acme", 1)]),
@@ -54,21 +55,21 @@ def refused_graphs():
                     node("Abs", "b", "y"),
                 ]
             ),
-            f": the graph runs in a circle through Add (node 'n0'). {AGAIN}",
+            f": the graph has a cycle through Add (node 'n0'). {AGAIN}",
         ),
         "cycle through a body": (
             model([node("If", "c", "y", "if", then_branch=circle, else_branch=circle)], condition),
-            f": the graph runs in a circle through If (node 'if'). {AGAIN}",
+            f": the graph has a cycle through If (node 'if'). {AGAIN}",
         ),
         "no maker": (
             model([node("Relu", "lost", "y", "a")]),
-            f": Relu (node 'a') reads 'lost', which nothing makes. {AGAIN}",
+            f": Relu (node 'a') reads 'lost', which no node computes. {AGAIN}",
         ),
         "no maker in a body": (
             model([branch], condition),
-            f": If (node 'if') reads 'lost', which nothing makes. {AGAIN}",
+            f": If (node 'if') reads 'lost', which no node computes. {AGAIN}",
         ),
-        "output": (model(relu, outputs=[tensor("q", None)]), f": output 'q' is made by no node. {AGAIN}"),
+        "output": (model(relu, outputs=[tensor("q", None)]), f": no node computes output 'q'. {AGAIN}"),
         "no inputs": (
             model([node("Identity", "w", "y")], [], weights=[weight("w", 4)]),
             " has no inputs, so there is nothing to explain. Export it with its inputs.",
@@ -160,7 +161,7 @@ class TestRandomOps:
         function = helper.make_function("acme", "Coin", ["a"], ["b"], inside, [helper.make_opsetid("", 17)])
         proto = model([node("Coin", "x", "y", domain="acme")], domains=[("acme", 1)], functions=[function])
         assert read_model(save(tmp_path / "m.onnx", proto)).random_ops == (
-            "Bernoulli (the node that makes 'b' of function 'Coin')",
+            "Bernoulli (the node that computes 'b' of function 'Coin')",
         )
 
 

@@ -1,6 +1,6 @@
-"""Small rewrites of a parsed graph, made before a session is opened, that leave its mathematics alone.
+"""Small rewrites of a parsed graph, before a session is opened, that do not change what it computes.
 
-They work on the parsed file itself and are cheap: a model that needs none is opened from its path.
+They work on the parsed file and are cheap; a model that needs none is opened from its path.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from xaionnx.short_repr import short_repr
 
 @dataclass(frozen=True)
 class Adaptation:
-    """What :func:`adapt` made.
+    """The result of :func:`adapt`.
 
     Attributes
     ----------
     graph : onnx.ModelProto
-        The rewritten model, or the given one where it serves as it is.
+        The rewritten model, or the given one if it needs no changes.
     labels : tuple of str or None
-        Class names that a removed ZipMap carried.
+        Class names of a removed ZipMap.
     """
 
     graph: onnx.ModelProto
@@ -33,10 +33,10 @@ class Adaptation:
 
 
 def adapt(proto: onnx.ModelProto) -> Adaptation:
-    """Make a model whose inputs and outputs are arrays of types that numpy has.
+    """Return a model whose inputs and outputs are arrays of numpy types.
 
-    ZipMap turns a matrix of scores into a list of dicts, row by row: it is removed, and its class names are
-    kept. Inputs and outputs in bfloat16 get a Cast from and to float32. ``proto`` itself is left alone.
+    ZipMap turns each row of a matrix of scores into a dict: it is removed, and its class names are kept. Inputs and
+    outputs in bfloat16 get a Cast from and to float32. ``proto`` is not changed.
     """
     zipped = any(node.op_type == "ZipMap" for node in proto.graph.node)
     if not zipped and not any(_is_bfloat16(value) for value in (*proto.graph.input, *proto.graph.output)):
@@ -49,9 +49,9 @@ def adapt(proto: onnx.ModelProto) -> Adaptation:
 
 
 def free_batch(proto: onnx.ModelProto, inputs: Iterable[str], batch: int) -> onnx.ModelProto:
-    """A copy of ``proto`` whose ``inputs`` and outputs of leading size ``batch`` may have any batch size.
+    """Return a copy of ``proto`` in which ``inputs`` and outputs of leading size ``batch`` have a free batch axis.
 
-    Whether the graph inside follows has to be tried: a Reshape may hold the old size.
+    The graph may still require the old size, for example in a Reshape, so the result has to be tried.
     """
     free = onnx.ModelProto()
     free.CopyFrom(proto)
@@ -85,7 +85,7 @@ def _cast_bfloat16(graph: onnx.GraphProto) -> None:
     inputs = [v for v in graph.input if v.name not in initializers and _is_bfloat16(v)]
     outputs = [v for v in graph.output if _is_bfloat16(v)]
     for value in inputs + outputs:
-        inner = _fresh(f"{value.name}_bfloat16", taken)
+        inner = _unused_name(f"{value.name}_bfloat16", taken)
         taken.add(inner)
         old = value.name
         _rename(graph, old, inner)
@@ -101,7 +101,7 @@ def _is_bfloat16(value: onnx.ValueInfoProto) -> bool:
     return bool(value.type.tensor_type.elem_type == TensorProto.BFLOAT16)
 
 
-def _fresh(name: str, taken: set[str]) -> str:
+def _unused_name(name: str, taken: set[str]) -> str:
     while name in taken:
         name += "_"
     return name

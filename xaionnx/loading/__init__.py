@@ -1,7 +1,7 @@
-"""Safe reading of one ONNX file: what it is, what it hashes to, and a clear refusal where it is no good.
+"""Safe reading of one ONNX file: parsing, hashing, and clear errors for files that cannot be used.
 
-Reading opens no session and loads no external weights. What only onnxruntime can find (a shape that does not fit, an
-op it has no kernel for) comes as one of its exceptions later; `diagnose` turns that into the same kind of sentence.
+Reading opens no session and loads no external weights. Problems that only onnxruntime can find (a shape that does not
+fit, an op without a kernel) raise an exception of onnxruntime later; `diagnose` turns it into the same kind of message.
 """
 
 from xaionnx.loading.diagnosis import diagnose, is_runtime_failure

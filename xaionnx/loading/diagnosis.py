@@ -1,4 +1,4 @@
-"""What onnxruntime means when it refuses a file that read well."""
+"""Messages for files that read well but that onnxruntime refuses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from xaionnx.errors import ModelFileError
 from xaionnx.loading.reading import ModelFile
 from xaionnx.loading.refusal import refusal
 
-# What onnxruntime's messages mean. None of its exception classes tells more than "it failed", so the text is matched.
+# Meanings of onnxruntime's messages. Its exception classes carry no detail, so the text is matched.
 _Explain = Callable[[re.Match[str]], str]
 _RUNTIME_SENTENCES: tuple[tuple[str, _Explain], ...] = (
     (
@@ -34,21 +34,21 @@ _RUNTIME_SENTENCES: tuple[tuple[str, _Explain], ...] = (
     (
         r"Could not find an implementation for (\S+)\((\d+)\) node with name '([^']*)'",
         lambda m: (
-            f"holds {m[1]} of opset {m[2]} ({_node(m[3])}), for which onnxruntime has no kernel on this device. "
+            f"needs a kernel for {m[1]} of opset {m[2]} ({_node_text(m[3])}), which onnxruntime lacks on this device. "
             "Export with another opset or data type."
         ),
     ),
     (
         r"Node \(([^)]*)\) Op \(([^)]*)\) \[(?:Shape|Type)InferenceError\] ?(.+)",
-        lambda m: f"does not fit together at {m[2]} ({_node(m[1])}): {_clean(m[3])}. Export the model again.",
+        lambda m: f"does not fit together at {m[2]} ({_node_text(m[1])}): {_one_line(m[3])}. Export the model again.",
     ),
     (
         r"In Node, \(\"([^\"]*)\", (\w+),.*?, Error (.+)",
-        lambda m: f"has an invalid {m[2]} ({_node(m[1])}): {_clean(m[3])}. Export the model again.",
+        lambda m: f"has an invalid {m[2]} ({_node_text(m[1])}): {_one_line(m[3])}. Export the model again.",
     ),
     (
         r"Type Error: (.+)",
-        lambda m: f"mixes data types that do not fit: {_clean(m[1])}. Export the model again.",
+        lambda m: f"mixes data types that do not fit: {_one_line(m[1])}. Export the model again.",
     ),
     (
         r"Initializer '([^']*)': raw_data size \((\d+) bytes\) does not match expected size .*?\((\d+) bytes\)",
@@ -67,22 +67,22 @@ _RUNTIME_SENTENCES: tuple[tuple[str, _Explain], ...] = (
 
 
 def diagnose(file: ModelFile, failure: Exception) -> ModelFileError:
-    """Turn what onnxruntime raised while opening this file into one sentence for the person who gave the file.
+    """Return an error that says in one sentence why onnxruntime could not open this file.
 
     Parameters
     ----------
     file : ModelFile
     failure : Exception
-        What ``onnxruntime.InferenceSession`` raised; see `is_runtime_failure`.
+        The exception of ``onnxruntime.InferenceSession``; see `is_runtime_failure`.
 
     Returns
     -------
     ModelFileError
-        To be raised. The checker of ``onnx`` is asked only where onnxruntime's own text says too little.
+        To be raised by the caller. The checker of ``onnx`` runs only if onnxruntime's message says too little.
 
     Examples
     --------
-    Opening a session is the task of `xaionnx.runtime.model`; there this reads::
+    `xaionnx.runtime.model` opens sessions as follows::
 
         try:
             session = onnxruntime.InferenceSession(...)
@@ -91,20 +91,20 @@ def diagnose(file: ModelFile, failure: Exception) -> ModelFileError:
                 raise diagnose(file, failure) from failure
             raise
     """
-    text = _text(failure)
+    text = _message(failure)
     for pattern, explain in _RUNTIME_SENTENCES:
-        found = re.search(pattern, text, re.DOTALL)
-        if found:
-            return refusal(f"{file.path} {explain(found)}")
+        match = re.search(pattern, text, re.DOTALL)
+        if match:
+            return refusal(f"{file.path} {explain(match)}")
     for line in _checker_findings(file):
         return refusal(f"{file.path} is refused by onnxruntime; the ONNX checker says: {line}. Export it again.")
-    return refusal(f"{file.path} is refused by onnxruntime: {_clean(text)}. Export the model again.")
+    return refusal(f"{file.path} is refused by onnxruntime: {_one_line(text)}. Export the model again.")
 
 
 def is_runtime_failure(error: BaseException) -> bool:
-    """Whether onnxruntime raised this; its exceptions share a module, and no base class but ``Exception``.
+    """Whether onnxruntime raised this. Its exceptions share a module but no base class other than ``Exception``.
 
-    A message that quotes a name which is not UTF-8 arrives as a UnicodeDecodeError with the message's bytes.
+    A message with a name that is not UTF-8 arrives as a UnicodeDecodeError with the bytes of the message.
     """
     if isinstance(error, UnicodeDecodeError):
         return error.object.startswith(b"[ONNXRuntimeError]")
@@ -112,29 +112,29 @@ def is_runtime_failure(error: BaseException) -> bool:
 
 
 def _checker_findings(file: ModelFile) -> Iterator[str]:
-    # By path, so that the checker finds the external data in the model's folder and not in the current one.
+    # By path, so that the checker looks for external data in the model's folder, not in the current one.
     for full in (False, True):
         try:
             onnx.checker.check_model(os.fspath(file.path), full_check=full)
         except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-            # The checker demands shapes of outputs, which onnxruntime does not: never the reason.
+            # The checker requires shapes of outputs but onnxruntime does not, so this is never the reason.
             if "is required but missing" not in str(error):
-                yield _clean(str(error))
+                yield _one_line(str(error))
                 return
 
 
-def _text(failure: Exception) -> str:
+def _message(failure: Exception) -> str:
     if isinstance(failure, UnicodeDecodeError):
         return failure.object.decode("utf-8", errors="backslashreplace")
     return str(failure)
 
 
-def _node(name: str) -> str:
+def _node_text(name: str) -> str:
     return f"node '{name}'" if name else "an unnamed node"
 
 
-def _clean(text: str) -> str:
-    """One line without onnxruntime's codes, paths of its sources, and the final stop."""
+def _one_line(text: str) -> str:
+    """Return one line without onnxruntime's codes, paths of its sources, and the final period."""
     text = re.sub(r"\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text)
     text = re.sub(r"Load model from .*? failed: ?|Exception during initialization: ", "", text)
     text = re.sub(r"/?\S*onnxruntime/\S+:\d+ .*?\) (?=[A-Z])", "", text)

@@ -1,7 +1,7 @@
-"""External data of an ONNX file: where its weights lie, and whether they may be read.
+"""External data of an ONNX file: the location of its weights, and whether they may be read.
 
 A location comes from the file, so it is untrusted: it could name ``/etc/passwd``. onnx and onnxruntime have followed
-such names before (CVE-2024-27318), therefore each one is checked here before anything opens it.
+such names before (CVE-2024-27318), so each one is checked here before anything opens it.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ _BITS: dict[int, int] = {
     onnx.TensorProto.DataType.Value(name): bits for bits, names in _BITS_OF_TYPES.items() for name in names.split()
 }
 
-# onnxruntime reads this location as an address in its own memory.
+# onnxruntime interprets this location as an address in its memory.
 _MEMORY_ADDRESS = "_ORT_MEM_ADDR_"
 
 
 @dataclass(frozen=True)
 class ExternalFile:
-    """A checked file: its location as the model writes it, and the file itself."""
+    """A checked file: its location as written in the model, and its path."""
 
     location: str
     path: Path
 
 
 def external_files(shown: str, proto: onnx.ModelProto, folder: Path) -> tuple[ExternalFile, ...]:
-    """External files that the model's tensors lie in, each checked, in the order of their locations.
+    """Return the external files of the model's tensors, each checked, sorted by location.
 
     Parameters
     ----------
@@ -66,16 +66,16 @@ def external_files(shown: str, proto: onnx.ModelProto, folder: Path) -> tuple[Ex
     for tensor in tensors(proto):
         if tensor.data_location != onnx.TensorProto.EXTERNAL:
             continue
-        entries = _entries(shown, tensor)
+        entries = _read_entries(shown, tensor)
         location = entries["location"]
         if location not in files:
-            files[location], sizes[location] = _checked(shown, location, folder)
+            files[location], sizes[location] = _check_location(shown, location, folder)
         _check_extent(shown, tensor, entries, files[location], sizes[location])
     return tuple(files[location] for location in sorted(files))
 
 
 def tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    """Every tensor stored in the model: weights and attributes, in subgraphs, functions and training graphs too."""
+    """Yield every tensor stored in the model: weights and attributes, nested graphs and functions included."""
     graphs = [proto.graph]
     for training in proto.training_info:
         graphs += [training.initialization, training.algorithm]
@@ -97,13 +97,13 @@ def tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
 
 
 def sha256_of_file(path: Path) -> str:
-    """SHA-256 of a file's bytes, streamed."""
+    """Return the SHA-256 of a file, read in blocks."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _attribute_tensors(attribute: onnx.AttributeProto, graphs: list[onnx.GraphProto]) -> Iterator[onnx.TensorProto]:
-    # Asked field by field and not by the declared type, which may lie.
+    # Check each field, since the declared type may be wrong.
     if attribute.HasField("t"):
         yield attribute.t
     yield from attribute.tensors
@@ -115,16 +115,16 @@ def _attribute_tensors(attribute: onnx.AttributeProto, graphs: list[onnx.GraphPr
     graphs.extend(attribute.graphs)
 
 
-def _entries(shown: str, tensor: onnx.TensorProto) -> dict[str, str]:
+def _read_entries(shown: str, tensor: onnx.TensorProto) -> dict[str, str]:
     entries: dict[str, str] = {}
     for entry in tensor.external_data:
-        if not isinstance(entry.key, str) or not isinstance(entry.value, str):  # bytes where it is no UTF-8
+        if not isinstance(entry.key, str) or not isinstance(entry.value, str):  # bytes if it is not UTF-8
             raise refusal(
                 f"{shown}: the external data of tensor '{tensor.name}' hold text that is not UTF-8. "
                 "Export the model again."
             )
         if entry.key in entries:
-            # Two readers could take two different ones.
+            # Two readers could use different entries.
             raise refusal(
                 f"{shown}: the external data of tensor '{tensor.name}' give '{entry.key}' twice. "
                 "Export the model again."
@@ -135,7 +135,7 @@ def _entries(shown: str, tensor: onnx.TensorProto) -> dict[str, str]:
     return entries
 
 
-def _checked(shown: str, location: str, folder: Path) -> tuple[ExternalFile, int]:
+def _check_location(shown: str, location: str, folder: Path) -> tuple[ExternalFile, int]:
     prefix = f"{shown}: external data '{location}'"
     if posixpath.isabs(location) or ntpath.isabs(location) or ntpath.splitdrive(location)[0]:
         raise refusal(f"{prefix} is an absolute path. Save the model with its weights beside it.")
@@ -157,7 +157,7 @@ def _checked(shown: str, location: str, folder: Path) -> tuple[ExternalFile, int
     if not stat.S_ISREG(status.st_mode):
         raise refusal(f"{prefix} is not a regular file. Save the model with its weights beside it.")
     if status.st_nlink != 1:
-        # A second name may belong to another folder and another owner: the content is not the model's alone.
+        # Another name may belong to another folder and owner, who could change the content.
         raise refusal(f"{prefix} is a hard-linked file, with {status.st_nlink} names. Copy it to a file of its own.")
     return ExternalFile(location, path), status.st_size
 
@@ -178,7 +178,7 @@ def _check_extent(shown: str, tensor: onnx.TensorProto, entries: dict[str, str],
     needed = length if bits is None else (math.prod(tensor.dims) * bits + 7) // 8
     if offset + max(length, needed) > size:
         raise refusal(
-            f"{shown}: external data '{file.location}' {_why_short(file.path, size)}: tensor '{tensor.name}' "
+            f"{shown}: external data '{file.location}' {_shortage_words(file.path, size)}: tensor '{tensor.name}' "
             f"needs bytes {offset:,} to {offset + max(length, needed):,}, and the file has {size:,}. "
             f"{_next_step(file.path, size)}"
         )
@@ -196,7 +196,7 @@ def _is_pointer(path: Path, size: int) -> bool:
         return file.read(64).startswith(b"version https://git-lfs.github.com/spec/")
 
 
-def _why_short(path: Path, size: int) -> str:
+def _shortage_words(path: Path, size: int) -> str:
     return "is a Git LFS pointer, not the weights" if _is_pointer(path, size) else "is too short"
 
 

@@ -1,4 +1,4 @@
-"""Read one ONNX file: parse it without its external data, hash it, and have every part of it checked."""
+"""Read one ONNX file: parse it without its external data, hash it, and check it."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ from xaionnx.loading.external_data import ExternalFile, external_files, sha256_o
 from xaionnx.loading.refusal import refusal
 from xaionnx.short_repr import short_repr
 
-# Protocol buffers count their own length in a signed 32-bit integer.
+# Protocol buffers store their length in a signed 32-bit integer.
 LARGEST_FILE = 2**31 - 1
 
 
 @dataclass(frozen=True)
 class ModelFile:
-    """One ONNX file that was read and found sound.
+    """One ONNX file that was read and checked.
 
     Attributes
     ----------
     path : Path
-        The file, absolute and with symbolic links resolved. External data lie in its folder or below.
+        Absolute path with symbolic links resolved. External data lie in its folder or below.
     sha256 : str
-        64 hex digits. Without external data: of the file alone, what ``sha256sum model.onnx`` prints. With external
-        data: of the text made of one line ``<digits>  -`` for the model file and one line ``<digits>  <location>`` for
-        each external file, in the order of the locations; so a change in any of them changes it, and a new name or
-        folder of the model does not.
+        64 hex digits. Without external data: the hash of the file, as ``sha256sum model.onnx`` prints it. With external
+        data: the hash of a text with one line ``<digits>  -`` for the model file and one line ``<digits>  <location>``
+        for each external file, sorted by location. It changes if any of the files changes, but not if the model is
+        renamed or moved.
     proto : onnx.ModelProto
-        The parsed model; external data are not loaded. It is shared: treat it as read-only.
+        The parsed model, without external data. It is shared: treat it as read-only.
     external : tuple of Path
-        The external files, checked and resolved, in the order of their locations.
+        The external files, checked and resolved, sorted by location.
     opset : int
-        Version of the default domain (``ai.onnx``); 0 where the model imports only other domains.
+        Version of the default domain (``ai.onnx``); 0 if the model imports only other domains.
     domains : dict of str to int
         Version by domain, with the default domain under ``""``.
     random_ops : tuple of str
-        Ops whose output differs from run to run, as ``"RandomNormal (node 'n')"``; also Dropout in training mode.
+        Ops whose output differs between runs, as ``"RandomNormal (node 'n')"``; includes Dropout in training mode.
     """
 
     path: Path
@@ -60,12 +60,12 @@ class ModelFile:
 
 
 def read_model(path: str | os.PathLike[str]) -> ModelFile:
-    """Read one ONNX file without loading its external data, or say in a sentence why not.
+    """Read one ONNX file without loading its external data.
 
     Parameters
     ----------
     path : str or path-like
-        The ``.onnx`` file. External data are looked for beside it.
+        The ``.onnx`` file. External data must lie beside it or below.
 
     Returns
     -------
@@ -74,12 +74,12 @@ def read_model(path: str | os.PathLike[str]) -> ModelFile:
     Raises
     ------
     ModelFileError
-        The file is missing, damaged, unsafe, of another kind, or a graph that onnxruntime could not run.
+        The file is missing, damaged, unsafe, of another format, or contains a graph that onnxruntime could not run.
 
     Notes
     -----
-    Shapes and types are not inferred here: onnxruntime does that when it opens the file, and a model whose declared
-    shapes are stale still runs. See `diagnose`.
+    Shapes and types are not inferred here: onnxruntime infers them when it opens the file, and a model whose declared
+    shapes are outdated still runs. See `diagnose`.
 
     Examples
     --------
@@ -89,12 +89,12 @@ def read_model(path: str | os.PathLike[str]) -> ModelFile:
     """
     shown = os.fspath(path)
     if "\0" in shown:
-        raise refusal(f"No file {shown}: its path holds a zero byte. Check the path.")
+        raise refusal(f"No file {shown}: its path contains a zero byte. Check the path.")
     try:
         resolved = Path(path).resolve(strict=True)
         status = resolved.stat()
-    except (OSError, RuntimeError) as error:  # a loop of links was a RuntimeError before Python 3.13
-        raise _unreachable(shown, error) from None
+    except (OSError, RuntimeError) as error:  # a loop of links is a RuntimeError before Python 3.13
+        raise _unreadable_error(shown, error) from None
     if stat.S_ISDIR(status.st_mode):
         raise refusal(file_kinds.refuse_folder(shown, resolved))
     if not stat.S_ISREG(status.st_mode):
@@ -107,7 +107,7 @@ def read_model(path: str | os.PathLike[str]) -> ModelFile:
         census = soundness.check(shown, proto)
         return ModelFile(
             path=resolved,
-            sha256=_combined(digest, external),
+            sha256=_combined_sha256(digest, external),
             proto=proto,
             external=tuple(file.path for file in external),
             opset=census.domains.get("", 0),
@@ -115,13 +115,13 @@ def read_model(path: str | os.PathLike[str]) -> ModelFile:
             random_ops=census.random_ops,
         )
     except OSError as error:
-        raise _unreachable(shown, error) from None
+        raise _unreadable_error(shown, error) from None
 
 
 def declared_inputs(proto: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
-    """Inputs that a caller feeds: the graph's inputs without those that an initialiser already fills.
+    """Return the inputs that a caller feeds: the graph's inputs except those with an initializer.
 
-    Files of IR version 3 list every weight among the inputs, so ``graph.input[0]`` may well be a weight.
+    Files of IR version 3 list every weight among the inputs, so ``graph.input[0]`` may be a weight.
 
     Examples
     --------
@@ -149,7 +149,7 @@ def _parse(shown: str, path: Path, size: int) -> tuple[onnx.ModelProto, str]:
                 f"{shown} is larger than 2 GiB ({size:,} bytes), which a single ONNX file cannot be. "
                 "Save the model with its weights as external data."
             )
-        # Mapped, not read: a copy of 2 GiB beside the parsed model would double the memory.
+        # Mapped, not read: a copy of 2 GiB in addition to the parsed model would double the memory.
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as data:
             digest = hashlib.sha256(data).hexdigest()
             try:
@@ -161,14 +161,14 @@ def _parse(shown: str, path: Path, size: int) -> tuple[onnx.ModelProto, str]:
     return proto, digest
 
 
-def _combined(digest: str, external: Iterable[ExternalFile]) -> str:
+def _combined_sha256(digest: str, external: Iterable[ExternalFile]) -> str:
     lines = [f"{sha256_of_file(file.path)}  {file.location}\n" for file in external]
     if not lines:
         return digest
     return hashlib.sha256("".join([f"{digest}  -\n", *lines]).encode()).hexdigest()
 
 
-def _unreachable(shown: str, error: Exception) -> ModelFileError:
+def _unreadable_error(shown: str, error: Exception) -> ModelFileError:
     if isinstance(error, FileNotFoundError):
         return refusal(f"No file {shown}. Check the path; the current folder is {Path.cwd()}.")
     if isinstance(error, NotADirectoryError):

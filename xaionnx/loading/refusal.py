@@ -1,4 +1,4 @@
-"""How a refusal is worded safely."""
+"""Error messages that are safe to print."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from xaionnx.errors import ModelFileError
 
 
 def refusal(sentence: str) -> ModelFileError:
-    """Build the error, with line breaks and control characters from the file's own names shown as escapes.
+    """Return the error, with line breaks and control characters in the file's names escaped.
 
-    A name in a model may hold a terminal's escape sequence; a message stays one line of plain text.
+    A name in a model may contain an escape sequence for the terminal; the message stays one line of plain text.
 
     Examples
     --------
-    >>> print(refusal("Output 'a\\x1b[2J' is made by no node."))
-    Output 'a\\x1b[2J' is made by no node.
+    >>> print(refusal("No node computes output 'a\\x1b[2J'."))
+    No node computes output 'a\\x1b[2J'.
     """
     return ModelFileError("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in sentence))

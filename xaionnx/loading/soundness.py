@@ -1,6 +1,6 @@
-"""Is the graph of a parsed model one that onnxruntime could run: names, order, ops, inputs and outputs.
+"""Check that onnxruntime could run the graph of a parsed model: names, order, ops, inputs and outputs.
 
-One pass over all nodes, with stacks in place of recursion, so that 20,000 nodes in a row or 90 nested loops are alike.
+One pass over all nodes uses stacks instead of recursion, so that 20,000 successive nodes or 90 nested loops are fine.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ RANDOM_OPS = frozenset(
 
 @dataclass(frozen=True)
 class Census:
-    """What one look at every node found; fields as in `xaionnx.loading.ModelFile`."""
+    """Facts collected from all nodes; fields as in `xaionnx.loading.ModelFile`."""
 
     domains: dict[str, int]
     random_ops: tuple[str, ...]
@@ -33,7 +33,7 @@ class Census:
 
 @dataclass
 class _Scope:
-    """One graph or function body: the names that it makes, and what each of its nodes reads."""
+    """One graph or function body: the names that it defines, and the names that each node reads."""
 
     nodes: Iterable[onnx.NodeProto]
     where: str
@@ -46,7 +46,7 @@ class _Scope:
 
 
 def check(shown: str, proto: onnx.ModelProto) -> Census:
-    """Refuse a graph that cannot run, and count what is random in it.
+    """Check that a graph can run, and collect its domains and random ops.
 
     Parameters
     ----------
@@ -57,13 +57,13 @@ def check(shown: str, proto: onnx.ModelProto) -> Census:
     Raises
     ------
     ModelFileError
-        No inputs or outputs, an input that is no tensor, a name that is not UTF-8, defined twice or never, a cycle, an
-        op, domain or opset that onnxruntime does not know.
+        There are no inputs or outputs, an input is not a tensor, a name is not UTF-8, defined twice or undefined, the
+        graph has a cycle, or onnxruntime does not know an op, domain or opset.
     """
-    domains = _domains(shown, proto.opset_import)
+    domains = _read_domains(shown, proto.opset_import)
     _check_ends(shown, proto)
     _check_functions(shown, proto)
-    functions = {(_plain(f.domain), f.name) for f in proto.functions}
+    functions = {(_plain_domain(f.domain), f.name) for f in proto.functions}
     random: list[str] = []
     top = _Scope(proto.graph.node, "")
     _define_graph(shown, top, proto.graph)
@@ -74,36 +74,36 @@ def check(shown: str, proto: onnx.ModelProto) -> Census:
         for name in function.input:
             _define(shown, body, name)
         body.given.update(body.defined)
-        versions = domains | _domains(shown, function.opset_import)
+        versions = domains | _read_domains(shown, function.opset_import)
         _check_scopes(shown, body, functions, versions, random)
     return Census(domains, tuple(random))
 
 
 def label(node: onnx.NodeProto) -> str:
-    """How messages name a node: ``node 'conv1'``, or by what it makes where it has no name."""
+    """Return the words for a node in messages: ``node 'conv1'``, or its first output if it has no name."""
     if node.name:
         return f"node '{node.name}'"
-    made = next((name for name in node.output if name), "")
-    return f"the node that makes '{made}'"
+    output = next((name for name in node.output if name), "")
+    return f"the node that computes '{output}'"
 
 
 def subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
-    """Bodies of If, Loop, Scan and their like."""
+    """Yield the bodies of If, Loop, Scan and similar ops."""
     for attribute in node.attribute:
         if attribute.HasField("g"):
             yield attribute.g
         yield from attribute.graphs
 
 
-def _plain(domain: str) -> str:
+def _plain_domain(domain: str) -> str:
     return "" if domain == "ai.onnx" else domain
 
 
-def _domains(shown: str, imports: Iterable[onnx.OperatorSetIdProto]) -> dict[str, int]:
+def _read_domains(shown: str, imports: Iterable[onnx.OperatorSetIdProto]) -> dict[str, int]:
     domains: dict[str, int] = {}
     for entry in imports:
         _check_text(shown, "the name of a domain", [entry.domain])
-        domain, version = _plain(entry.domain), entry.version
+        domain, version = _plain_domain(entry.domain), entry.version
         domains[domain] = max(version, domains.get(domain, 0))
     for domain, newest in (("", onnx.defs.onnx_opset_version()), ("ai.onnx.ml", onnx.defs.onnx_ml_opset_version())):
         version = domains.get(domain, 0)
@@ -118,7 +118,7 @@ def _domains(shown: str, imports: Iterable[onnx.OperatorSetIdProto]) -> dict[str
 def _check_ends(shown: str, proto: onnx.ModelProto) -> None:
     graph = proto.graph
     if not proto.opset_import:
-        raise refusal(f"{shown} does not say which opset it uses: it is cut short. Export the model again.")
+        raise refusal(f"{shown} does not say which opset it uses: it is truncated. Export the model again.")
     filled = {tensor.name for tensor in graph.initializer} | {tensor.values.name for tensor in graph.sparse_initializer}
     inputs = [value for value in graph.input if value.name not in filled]
     if not inputs:
@@ -146,10 +146,10 @@ def _check_ends(shown: str, proto: onnx.ModelProto) -> None:
 
 
 def _check_functions(shown: str, proto: onnx.ModelProto) -> None:
-    """A function that calls itself would be inlined without end."""
+    """Refuse functions that call themselves, since inlining them would not end."""
     if not proto.functions:
         return
-    names = [(_plain(function.domain), function.name) for function in proto.functions]
+    names = [(_plain_domain(function.domain), function.name) for function in proto.functions]
     _check_text(shown, "the name of a function", (part for name in names for part in name))
     calls: dict[tuple[str, str], set[tuple[str, str]]] = {}
     for name, function in zip(names, proto.functions, strict=True):
@@ -159,7 +159,7 @@ def _check_functions(shown: str, proto: onnx.ModelProto) -> None:
         calls[name] = set()
         while pending:
             node = pending.pop()
-            calls[name].add((_plain(node.domain), node.op_type))
+            calls[name].add((_plain_domain(node.domain), node.op_type))
             for graph in subgraphs(node):
                 pending.extend(graph.node)
     left = {name: called & calls.keys() for name, called in calls.items()}
@@ -179,7 +179,7 @@ def _define_graph(shown: str, scope: _Scope, graph: onnx.GraphProto) -> None:
         filled.add(name)
     for value in graph.input:
         _define(shown, scope, value.name)
-    scope.defined |= filled  # a weight may be listed among the inputs: that was the rule up to IR version 3
+    scope.defined |= filled  # a weight may also be listed among the inputs, as required up to IR version 3
     _check_text(shown, "the name of a tensor", scope.defined)
     scope.given = set(scope.defined)
     scope.outputs = [value.name for value in graph.output]
@@ -201,16 +201,16 @@ def _check_scopes(
     while at < len(scopes):  # grows as bodies are found
         scopes.extend(_read_nodes(shown, scopes[at], known, versions, random))
         at += 1
-    # Inner before outer: what a body takes from outside is read by the node that holds it.
+    # Inner scopes first: names that a body takes from outside are read by the node that contains it.
     for scope in reversed(scopes):
-        taken = {name for name in scope.outputs if name and name not in scope.defined}
+        undefined = {name for name in scope.outputs if name and name not in scope.defined}
         for reads in scope.reads:
-            taken.update(name for name in reads if name not in scope.defined)
+            undefined.update(name for name in reads if name not in scope.defined)
         if scope.parent is not None:
             outer, index = scope.parent
-            outer.reads[index].extend(taken)
-        elif taken:
-            _refuse_undefined(shown, scope, taken)
+            outer.reads[index].extend(undefined)
+        elif undefined:
+            _refuse_undefined(shown, scope, undefined)
         _check_order(shown, scope)
 
 
@@ -235,10 +235,10 @@ def _read_nodes(
         scope.reads.append(reads)
         if (domain, op) not in known:
             _check_text(shown, "the name of a node, tensor or attribute", (name, op, domain, *makes))
-            if (_plain(domain), op) not in known:
+            if (_plain_domain(domain), op) not in known:
                 _check_op(shown, node, versions)
             known.add((domain, op))
-        if op in RANDOM_OPS or (op == "Dropout" and _trains(node, versions, scope)):
+        if op in RANDOM_OPS or (op == "Dropout" and _may_train(node, versions, scope)):
             random.append(f"{op} ({label(node)}{scope.where})")
         if node.attribute:
             texts.update(attribute.name for attribute in node.attribute)
@@ -250,16 +250,16 @@ def _read_nodes(
     return bodies
 
 
-def _trains(node: onnx.NodeProto, versions: dict[str, int], scope: _Scope) -> bool:
-    """Whether a Dropout is, or could be, in training mode. A missing third input means that it is not."""
-    if _plain(node.domain) or versions.get("", 0) < 12 or len(node.input) < 3 or not node.input[2]:
+def _may_train(node: onnx.NodeProto, versions: dict[str, int], scope: _Scope) -> bool:
+    """Whether a Dropout is, or could be, in training mode; without a third input it is not."""
+    if _plain_domain(node.domain) or versions.get("", 0) < 12 or len(node.input) < 3 or not node.input[2]:
         return False
-    flag = _constant(scope, node.input[2])
+    flag = _find_constant(scope, node.input[2])
     return flag is None or any(flag.raw_data) or any(flag.int32_data)
 
 
-def _constant(start: _Scope, name: str) -> onnx.TensorProto | None:
-    """The constant boolean of this name, from where the name is visible; None where it is computed."""
+def _find_constant(start: _Scope, name: str) -> onnx.TensorProto | None:
+    """Return the constant boolean of this name in the scope or those around it; None if it is computed."""
     scope: _Scope | None = start
     while scope is not None:
         for node in scope.nodes:
@@ -276,13 +276,13 @@ def _constant(start: _Scope, name: str) -> onnx.TensorProto | None:
 
 
 def _check_op(shown: str, node: onnx.NodeProto, versions: dict[str, int]) -> None:
-    op, domain = node.op_type, _plain(node.domain)
+    op, domain = node.op_type, _plain_domain(node.domain)
     version = versions.get(domain)
     if onnx.defs.has(op, max_inclusive_version=version or onnx.defs.onnx_opset_version(), domain=domain):
         return
     schemas = _runtime_schemas()
     if not schemas:
-        return  # this build of onnxruntime does not list its ops: opening the session will tell
+        return  # this build of onnxruntime does not list its ops: opening the session will show
     since = schemas.get((domain, op))
     if since is not None and since <= (version or since):
         return
@@ -305,12 +305,12 @@ def _check_op(shown: str, node: onnx.NodeProto, versions: dict[str, int]) -> Non
 
 @cache
 def _runtime_schemas() -> dict[tuple[str, str], int]:
-    """First version of every op that onnxruntime knows, by domain and name. Asked only for ops that onnx lacks."""
+    """Return the first version of every op of onnxruntime, by domain and name; needed only for ops that onnx lacks."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     first: dict[tuple[str, str], int] = {}
     for schema in state.get_all_operator_schema() if hasattr(state, "get_all_operator_schema") else ():
-        key = (_plain(schema.domain), schema.name)
+        key = (_plain_domain(schema.domain), schema.name)
         first[key] = min(schema.since_version, first.get(key, schema.since_version))
     return first
 
@@ -320,24 +320,26 @@ def _runtime_newest(domain: str) -> int:
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     if not hasattr(state, "get_all_operator_schema"):
-        return 2**31  # not told: opening the session will tell
-    return max((s.since_version for s in state.get_all_operator_schema() if _plain(s.domain) == domain), default=0)
+        return 2**31  # unknown: opening the session will show
+    return max(
+        (s.since_version for s in state.get_all_operator_schema() if _plain_domain(s.domain) == domain), default=0
+    )
 
 
-def _refuse_undefined(shown: str, scope: _Scope, taken: set[str]) -> None:
+def _refuse_undefined(shown: str, scope: _Scope, undefined: set[str]) -> None:
     for node, reads in zip(scope.nodes, scope.reads, strict=True):
         for name in reads:
-            if name in taken:
+            if name in undefined:
                 raise refusal(
-                    f"{shown}: {node.op_type} ({label(node)}) reads '{name}', which nothing makes. "
+                    f"{shown}: {node.op_type} ({label(node)}) reads '{name}', which no node computes. "
                     "Export the model again."
                 )
-    missing = next(name for name in scope.outputs if name in taken)
-    raise refusal(f"{shown}: output '{missing}' is made by no node. Export the model again.")
+    missing = next(name for name in scope.outputs if name in undefined)
+    raise refusal(f"{shown}: no node computes output '{missing}'. Export the model again.")
 
 
 def _check_order(shown: str, scope: _Scope) -> None:
-    """Refuse a cycle. Nodes out of order are fine for onnxruntime; most files are in order, and one pass settles it."""
+    """Refuse a cycle. onnxruntime accepts nodes in any order; most files are sorted, and one pass shows it."""
     done = set(scope.given)
     for node, reads in zip(scope.nodes, scope.reads, strict=True):
         if any(name in scope.defined and name not in done for name in reads):
@@ -349,9 +351,9 @@ def _check_order(shown: str, scope: _Scope) -> None:
     readers: dict[str, list[int]] = {}
     waits = []
     for index, reads in enumerate(scope.reads):
-        own = {name for name in reads if name in scope.defined and name not in scope.given}
-        waits.append(len(own))
-        for name in own:
+        local = {name for name in reads if name in scope.defined and name not in scope.given}
+        waits.append(len(local))
+        for name in local:
             readers.setdefault(name, []).append(index)
     ready = deque(index for index, count in enumerate(waits) if count == 0)
     left = set(range(len(nodes)))
@@ -364,20 +366,20 @@ def _check_order(shown: str, scope: _Scope) -> None:
                 if waits[reader] == 0:
                     ready.append(reader)
     if left:
-        # Backwards from a node that never got ready, along inputs that never came: this ends up on the cycle itself.
+        # Going backwards from a node that never became ready, along inputs never computed, leads to the cycle.
         makers = {name: index for index in left for name in nodes[index].output if name}
         index, met = min(left), set[int]()
         while index not in met:
             met.add(index)
             index = next(makers[name] for name in scope.reads[index] if name in makers)
         raise refusal(
-            f"{shown}: the graph runs in a circle through {nodes[index].op_type} ({label(nodes[index])}). "
+            f"{shown}: the graph has a cycle through {nodes[index].op_type} ({label(nodes[index])}). "
             "Export the model again."
         )
 
 
 def _check_text(shown: str, what: str, names: Iterable[str]) -> None:
-    # protobuf hands out bytes where a string field holds something else than UTF-8.
+    # protobuf returns bytes if a string field is not UTF-8.
     for name in names:
         if not isinstance(name, str):
             raise refusal(f"{shown}: {what} is not UTF-8: {name!r}. The file is damaged; download or copy it again.")
