@@ -73,7 +73,8 @@ class Lrp(Propagation, AtLayer, GradientExplainer):
     gradient; ``epsilon_plus`` suits convolutional networks, ``epsilon`` transformers.
 
     When not to use: When the values must not depend on a choice: composites give different values, so name the one
-    used. Models with ops that have no relevance rule.
+    used. Models with ops that have no relevance rule. With ``epsilon_plus`` biases can absorb most of the score, as in
+    networks with depthwise convolutions; read ``relative_gap``.
 
     References
     ----------
