@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 Array: TypeAlias = npt.NDArray[Any]
 # By input name, batch axis first.
 Feeds: TypeAlias = Mapping[str, Array]
+# By the name of a tensor; None where a size is not known, or is free.
+Shapes: TypeAlias = Mapping[str, Sequence[int | None]]
 
 # Accepted values: see the function that reads them, such as Target.of.
 ModelLike: TypeAlias = "Model | str | os.PathLike[str]"

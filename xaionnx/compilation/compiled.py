@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
     from xaionnx.methods import Settings
 
-Shapes = Mapping[str, Sequence[int]]
 
 # Begins the keys of what a compiled file tells of itself.
 _KEY = "xaionnx."
@@ -121,7 +120,7 @@ def compile(
     method: str | Explainer = "saliency",
     target: TargetLike = None,
     *,
-    shapes: Shapes | None = None,
+    shapes: Mapping[str, Sequence[int]] | None = None,
     **settings: Unpack[Settings],
 ) -> Compiled:
     """Make one ONNX graph that answers the prediction and its attribution, for onnxruntime without xaionnx.
@@ -237,7 +236,7 @@ def _target(method: Explainer, model: Model, given: TargetLike) -> Target:
     return targets[0]
 
 
-def _sizes(model: Model, shapes: Shapes) -> dict[str, tuple[int, ...]]:
+def _sizes(model: Model, shapes: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, ...]]:
     """The size of one sample for each input that tells less in the model."""
     known = {info.name: info for info in model.inputs}
     for name in shapes:

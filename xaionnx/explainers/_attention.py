@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
@@ -27,7 +27,7 @@ from xaionnx.runtime import progress
 from xaionnx.runtime.model import Model
 from xaionnx.targets.resolve import ResolvedTargets
 from xaionnx.targets.target import Target
-from xaionnx.typing import Array
+from xaionnx.typing import Array, Shapes
 
 if TYPE_CHECKING:
     from xaionnx.layers.dry_run import DryRun
@@ -61,7 +61,7 @@ class Layers:
     found: list[Attention]
     names: tuple[str, ...]
     row: str
-    shapes: Mapping[str, tuple[int | None, ...]]
+    shapes: Shapes
 
     @classmethod
     def of(cls, request: Request, row: str) -> Layers:
@@ -244,7 +244,7 @@ def _shown(model: Model, found: list[Attention]) -> tuple[str, ...]:
     return tuple(name if (name := layer.weights + APART) in model.view.producers else layer.weights for layer in found)
 
 
-def _parted(layer: Attention, tokens: int, known: Mapping[str, Sequence[int | None]]) -> bool:
+def _parted(layer: Attention, tokens: int, known: Shapes) -> bool:
     """Whether attention leads to fewer tokens than there are in what enters it: (1, T, D), or a map over a picture."""
     first, *sizes = known.get(layer.tokens) or (None,)
     counts = [math.prod(part) for part in (sizes[:-1], sizes[1:]) if None not in part]  # type: ignore[arg-type]  # so it holds ints

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any, NamedTuple, TypeAlias, overload
+from typing import NamedTuple, TypeAlias, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,8 @@ Attribute: TypeAlias = (
     | ir.DataType
     | ir.Graph
 )
+# What onnx-ir takes of these.
+_Plain: TypeAlias = int | float | str | Sequence[int] | Sequence[float] | Sequence[str] | ir.TensorProtocol | ir.Graph
 
 
 class _Schema(NamedTuple):
@@ -308,16 +310,18 @@ def _output_type(
     return _only(schema.allowed.get(kind, frozenset({kind})))
 
 
-def _attribute(value: Attribute) -> Any:
+def _attribute(value: Attribute) -> _Plain:
     """What onnx-ir takes for it: numpy's numbers become Python's, and an array a tensor."""
     if isinstance(value, np.ndarray):
         return ir.tensor(value)
     if isinstance(value, np.generic):
-        return value.item()
+        number: float = value.item()
+        return number
     if isinstance(value, ir.DataType):
         return int(value)
     if isinstance(value, (list, tuple)):
-        return [entry.item() if isinstance(entry, np.generic) else entry for entry in value]
+        entries: Sequence[float] = [entry.item() if isinstance(entry, np.generic) else entry for entry in value]
+        return entries
     return value
 
 

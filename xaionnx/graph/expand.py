@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import onnx
 import onnx.defs
@@ -150,9 +149,11 @@ def _guarded(softmax: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
     (scores,), (shares,) = softmax.input, softmax.output
     stem = f"{shares}/guard_"
 
-    def made(op_type: str, inputs: list[str], output: str, **attributes: Any) -> onnx.NodeProto:
+    def made(op_type: str, inputs: list[str], output: str, **attributes: int) -> onnx.NodeProto:
         # The Softmax itself may be called as its output is.
-        return onnx.helper.make_node(op_type, inputs, [output], name=f"{stem}{op_type}_of_{output}", **attributes)
+        node = onnx.helper.make_node(op_type, inputs, [output], name=f"{stem}{op_type}_of_{output}")
+        node.attribute.extend(onnx.helper.make_attribute(name, value) for name, value in attributes.items())
+        return node
 
     axes = onnx.helper.make_tensor(f"{stem}axes", onnx.TensorProto.INT64, [1], [-1])
     yield onnx.helper.make_node("Constant", [], [f"{stem}axes"], name=f"{stem}axes", value=axes)

@@ -15,7 +15,7 @@ from xaionnx.loading import declared_inputs
 if TYPE_CHECKING:
     import onnx
 
-Shapes = Mapping[str, Sequence[int | None]]
+    from xaionnx.typing import Shapes
 
 # Between the product of queries and keys and its softmax: scaling, masks, types, windows taken apart and put together.
 _TO_SOFTMAX = frozenset(

@@ -10,12 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import onnx
 
 from xaionnx.graph.op import Kind, find_op
-from xaionnx.graph.view import DEFAULT_DOMAINS, GraphView, reads
+from xaionnx.graph.view import DEFAULT_DOMAINS, Attributes, GraphView, reads
 from xaionnx.short_repr import short_repr
 
 # Of the tensors that are followed: batch, channels, height and width, in one of two orders.
@@ -255,7 +255,7 @@ class LocalStep:
     """
 
     node: onnx.NodeProto
-    attributes: Mapping[str, Any]
+    attributes: Attributes
     fields: Mapping[str, Field]
     constants: Mapping[str, Dims]
     slides: Slides | None

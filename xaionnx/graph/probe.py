@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import onnx
@@ -12,10 +11,10 @@ import onnx
 from xaionnx.graph.cut import expose
 from xaionnx.graph.view import GraphView
 from xaionnx.short_repr import short_repr
-from xaionnx.typing import Array, Document, DType
+from xaionnx.typing import Array, DType, Feeds
 
 # Answers some outputs of a model for some feeds.
-Run = Callable[[onnx.ModelProto, Mapping[str, Array], Sequence[str]], Sequence[Any]]
+Run = Callable[[onnx.ModelProto, Feeds, Sequence[str]], Sequence[object]]
 
 # Larger constants are weights; no rule reads their numbers.
 _LARGEST_CONSTANT = 1 << 16
@@ -44,7 +43,7 @@ class Probe:
     __repr__ = short_repr
 
 
-def probe(model: onnx.ModelProto, feeds: Sequence[Mapping[str, Array]], run: Run) -> Probe:
+def probe(model: onnx.ModelProto, feeds: Sequence[Feeds], run: Run) -> Probe:
     """Run a model with every tensor an output.
 
     Parameters
@@ -58,7 +57,7 @@ def probe(model: onnx.ModelProto, feeds: Sequence[Mapping[str, Array]], run: Run
     names = [name for node in model.graph.node for name in node.output if name]
     shown = expose(model, names)
 
-    def answers(values: Mapping[str, Array]) -> Document:
+    def answers(values: Feeds) -> dict[str, object]:
         # Asked for no output, onnxruntime would answer with all of them.
         return dict(values) | (dict(zip(names, run(shown, values, names), strict=True)) if names else {})
 

@@ -7,10 +7,10 @@ when it is first asked. ``Model.view`` keeps one for as long as the model.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 
 import onnx
 from onnx import helper, numpy_helper
@@ -21,7 +21,7 @@ from xaionnx.loading.soundness import subgraphs
 from xaionnx.short_repr import short_repr
 
 if TYPE_CHECKING:
-    from xaionnx.typing import Array
+    from xaionnx.typing import Array, Shapes
 
 # Domains of the ops that ONNX itself defines.
 DEFAULT_DOMAINS: Final = ("", "ai.onnx")
@@ -37,7 +37,10 @@ _PLAIN: Mapping[str, int] = {
     "value_ints": onnx.TensorProto.INT64,
 }
 
-Shapes = Mapping[str, tuple[int | None, ...]]
+# A number, a text, a tensor, a graph, or a list of such. The op says which one an attribute of a name holds, and who
+# reads it knows the op: a union would have each of them ask again.
+AttributeValue: TypeAlias = Any
+Attributes: TypeAlias = Mapping[str, AttributeValue]
 
 
 @final
@@ -64,7 +67,7 @@ class GraphView:
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self.model = model
-        self._shapes: dict[Any, Shapes] = {}
+        self._shapes: dict[Hashable, Shapes] = {}
 
     __repr__ = short_repr
 
@@ -121,7 +124,7 @@ class GraphView:
     def _reads(self) -> tuple[list[str], ...]:
         return tuple(reads(node) for node in self.nodes)
 
-    def attributes(self, node: onnx.NodeProto) -> Mapping[str, Any]:
+    def attributes(self, node: onnx.NodeProto) -> Attributes:
         """Attributes of a node by name, with those that it leaves to the defaults of its op; strings as ``str``."""
         return attributes(node, self.opsets.get("", self.opsets.get("ai.onnx", 1)))
 
@@ -183,7 +186,7 @@ class GraphView:
         return self._shapes[key]
 
 
-def attributes(node: onnx.NodeProto, opset: int | None = None) -> Mapping[str, Any]:
+def attributes(node: onnx.NodeProto, opset: int | None = None) -> Attributes:
     """Attributes of a node by name, with the defaults of its op; see :meth:`GraphView.attributes`.
 
     ``opset`` is the version of the default domain, the newest where it is left out.
@@ -192,15 +195,15 @@ def attributes(node: onnx.NodeProto, opset: int | None = None) -> Mapping[str, A
     return {**_defaults(node.op_type, opset), **given} if node.domain in DEFAULT_DOMAINS else given
 
 
-def _value(attribute: onnx.AttributeProto) -> Any:
-    value = helper.get_attribute_value(attribute)
+def _value(attribute: onnx.AttributeProto) -> AttributeValue:
+    value: AttributeValue = helper.get_attribute_value(attribute)
     if attribute.type == onnx.AttributeProto.STRING:
         return value.decode()
     return [text.decode() for text in value] if attribute.type == onnx.AttributeProto.STRINGS else value
 
 
 @lru_cache(maxsize=1024)
-def _defaults(op_type: str, opset: int | None) -> Mapping[str, Any]:
+def _defaults(op_type: str, opset: int | None) -> Attributes:
     newest = onnx.defs.onnx_opset_version()
     if not onnx.defs.has(op_type):
         return {}
@@ -212,7 +215,7 @@ def _defaults(op_type: str, opset: int | None) -> Mapping[str, Any]:
     return {name: _plain(_value(one)) for name, one in stated.items() if one.type != onnx.AttributeProto.UNDEFINED}
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: AttributeValue) -> AttributeValue:
     # 1e-5 as the standard writes it, not as its float32 reads.
     return float(f"{value:.7g}") if isinstance(value, float) else value
 

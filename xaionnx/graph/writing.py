@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,8 +24,12 @@ class Writer:
         """A name for a tensor that no scope of the graph has; ``alone``: or one at most, which gives it up."""
         return stem if alone and self._tensors[stem] == 1 else _claimed(stem, self._tensors)
 
-    def node(self, op_type: str, inputs: Sequence[str], output: str, **attributes: Any) -> onnx.NodeProto:
-        return helper.make_node(op_type, inputs, [output], name=self._node_name(f"{output}/{op_type}"), **attributes)
+    def node(
+        self, op_type: str, inputs: Sequence[str], output: str, **attributes: int | onnx.TensorProto
+    ) -> onnx.NodeProto:
+        node = helper.make_node(op_type, inputs, [output], name=self._node_name(f"{output}/{op_type}"))
+        node.attribute.extend(helper.make_attribute(name, value) for name, value in sorted(attributes.items()))
+        return node
 
     def constant(self, array: npt.ArrayLike, output: str) -> onnx.NodeProto:
         return self.node("Constant", [], output, value=numpy_helper.from_array(np.asarray(array)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from xaionnx.data.sample import Sample
 from xaionnx.graph.axis_factors import Axis, Layout, Part
@@ -17,9 +17,8 @@ from xaionnx.runtime.model import Model
 if TYPE_CHECKING:
     import onnx
 
-    from xaionnx.graph.view import GraphView
-
-_Shapes = Mapping[str, Sequence[int | None]]
+    from xaionnx.graph.view import Attributes, GraphView
+    from xaionnx.typing import Shapes
 
 _NO_POOLING: Final = "no pooling over all places stands"
 
@@ -44,13 +43,13 @@ def obstacle(model: Model, layer: str, tensor: str, sample: Sample) -> str | Non
     return graph_fact(model, key, lambda view: _obstacle(view, layer, tensor, places, known))
 
 
-def _known(model: Model, sample: Sample) -> _Shapes:
+def _known(model: Model, sample: Sample) -> Shapes:
     sizes = {name: (1, *x.shape) for name, x in sample.own.items()}
     view = model.view
     return {**{name: tuple(tensor.dims) for name, tensor in view.constants.items()}, **view.shapes(sizes)}
 
 
-def _obstacle(view: GraphView, layer: str, tensor: str, places: Sequence[int], known: _Shapes) -> str | None:
+def _obstacle(view: GraphView, layer: str, tensor: str, places: Sequence[int], known: Shapes) -> str | None:
     way: list[tuple[onnx.NodeProto, int]] = []
     moving, wanted = {layer}, view.ancestors([tensor])
     for node in view.nodes:
@@ -107,9 +106,9 @@ class _Step(NamedTuple):
 
     node: onnx.NodeProto
     number: int
-    attributes: Mapping[str, Any]
+    attributes: Attributes
     layout: Layout
-    known: _Shapes
+    known: Shapes
 
 
 def _always(step: _Step) -> bool:

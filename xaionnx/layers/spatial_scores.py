@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -38,7 +38,7 @@ def candidates(model: Model, tensor: str, sample: Sample, layer: str | None = No
     return [name for name in names if name in before - inputs and _fits(known.get(name, ()), classes[1])]
 
 
-def _fits(shape: tuple[int | None, ...], classes: int) -> bool:
+def _fits(shape: Sequence[int | None], classes: int) -> bool:
     if len(shape) != 4 or None in shape:
         return False
     _, first, middle, last = (int(size or 0) for size in shape)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, final
 
 import numpy as np
 
@@ -22,12 +22,11 @@ from xaionnx.graph.view import GraphView
 from xaionnx.runtime.batcher import BatchSizeTuner, same_rows
 from xaionnx.runtime.session import Session, Sessions, SessionSettings
 from xaionnx.runtime.tensors import TensorInfo, check_inputs, find, listed
-from xaionnx.typing import Array, Document
+from xaionnx.typing import Array, Document, Feeds
 
 if TYPE_CHECKING:
     import onnx
 
-Feeds = Mapping[str, Array]
 # rows ``start`` to ``stop`` of every input; the arrays may be reused by the next call
 Feed = Callable[[int, int], Feeds]
 
@@ -166,7 +165,7 @@ class Model:
         spec = "none" if self.spec is None else self.spec.summary()
         return "\n".join([*lines, f"  spec     {spec}{labels}"])
 
-    def __reduce__(self) -> Any:  # pickle's own type says no more
+    def __reduce__(self) -> tuple[Callable[..., Model], tuple[str, str, Document]]:
         if self.is_derived:
             raise TypeError(f"a model derived from {self.name} cannot be pickled; pickle the loaded one")
         options = {

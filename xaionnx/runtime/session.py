@@ -13,17 +13,18 @@ import re
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from xaionnx.errors import DeviceError, MemoryLimitError, TimeLimitError, UnsupportedModelError, XaionnxError
 from xaionnx.runtime import installation
+from xaionnx.runtime.tensors import NodeArg
 from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     import onnxruntime as ort
 else:
     ort = installation.runtime()
+
+T = TypeVar("T")
 
 # onnxruntime logs on stderr what it also raises; only the raised form is worth reading.
 _FATAL_ONLY = 4
@@ -142,21 +145,21 @@ class Session:
                 f"run {name} on {self.provider}. Install the device's libraries (for CUDA: pip install "
                 "'xaionnx[cuda]'), or choose 'auto' or 'cpu'."
             )
-        self.inputs: list[Any] = self._session.get_inputs()  # onnxruntime carries no types
-        self.outputs: list[Any] = self._session.get_outputs()
+        self.inputs: list[NodeArg] = self._session.get_inputs()
+        self.outputs: list[NodeArg] = self._session.get_outputs()
 
     @property
     def on_gpu(self) -> bool:
         """Whether tensors can stay on a CUDA device between runs."""
         return self.provider in (_DEVICES["cuda"], _DEVICES["tensorrt"])
 
-    def place(self, array: Array) -> Any:
+    def place(self, array: Array) -> object:
         """Put an array where the session computes, for many runs; on the CPU the array itself."""
         return ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array), "cuda", 0) if self.on_gpu else array
 
     def run(
         self, fetch: Sequence[str], feeds: Mapping[str, object], timeout_s: float | None = None, brief: bool = False
-    ) -> list[Any]:
+    ) -> list[Array]:
         """Run once.
 
         Parameters
@@ -169,6 +172,12 @@ class Session:
             Stop the run after so many seconds.
         brief : bool
             The run is known to be over at once: it is not handed to another thread, and Ctrl-C waits for it.
+
+        Returns
+        -------
+        list of arrays
+            In the order of ``fetch``. An output that is a sequence comes as a list: a graph that shows every tensor may
+            have one, and `TensorInfo.of` refuses any other.
 
         Raises
         ------
@@ -185,7 +194,7 @@ class Session:
             job = self._bound_job(fetch, feeds, options)
         else:
 
-            def job() -> list[Any]:
+            def job() -> list[Array]:
                 return list(self._session.run(list(fetch), dict(feeds), options))
 
         try:
@@ -205,7 +214,7 @@ class Session:
 
     def _bound_job(
         self, fetch: Sequence[str], feeds: Mapping[str, object], options: ort.RunOptions
-    ) -> Callable[[], list[Any]]:
+    ) -> Callable[[], list[Array]]:
         binding = self._session.io_binding()
         for name, value in feeds.items():
             if isinstance(value, ort.OrtValue):
@@ -215,7 +224,7 @@ class Session:
         for name in fetch:
             binding.bind_output(name, "cpu")
 
-        def job() -> list[Any]:
+        def job() -> list[Array]:
             self._session.run_with_iobinding(binding, options)
             return list(binding.copy_outputs_to_cpu())
 
@@ -289,10 +298,10 @@ class _Worker:
         # A thread does not follow its process through a fork.
         return self.usable and self._pid == os.getpid()
 
-    def call(self, job: Callable[[], list[Any]], options: ort.RunOptions, timeout_s: float | None) -> list[Any]:
+    def call(self, job: Callable[[], T], options: ort.RunOptions, timeout_s: float | None) -> T:
         done = threading.Lock()
         done.acquire()
-        answer: list[Any] = []  # arrays, lists, mappings: what the output is
+        answer: list[T] = []
         failure: list[BaseException] = []
 
         def work() -> None:
@@ -314,8 +323,7 @@ class _Worker:
             raise _Expired
         if failure:
             raise failure[0]
-        result: list[Any] = answer[0]
-        return result
+        return answer[0]
 
     def _stop(self, options: ort.RunOptions, done: threading.Lock) -> None:
         options.terminate = True
@@ -351,7 +359,7 @@ def _preload_cuda() -> None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Any:
+def _quiet() -> Iterator[None]:
     # What onnxruntime prints while it looks for a device would corrupt output meant for a program.
     ort.set_default_logger_severity(_FATAL_ONLY)
     with contextlib.redirect_stdout(io.StringIO()):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Protocol, final
 
 import numpy as np
 
@@ -29,6 +29,17 @@ _CHANNELS = (1, 3)
 _SHOWN = 5
 
 
+class NodeArg(Protocol):
+    """An input or output of a session, of which onnxruntime tells the type in words: ``tensor(float)``."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def type(self) -> str: ...
+    @property
+    def shape(self) -> Sequence[int | str | None]: ...
+
+
 @final
 @dataclass(frozen=True)
 class TensorInfo:
@@ -39,7 +50,7 @@ class TensorInfo:
     shape: tuple[int | str | None, ...]
 
     @classmethod
-    def of(cls, value: Any) -> TensorInfo:
+    def of(cls, value: NodeArg) -> TensorInfo:
         """From what onnxruntime tells.
 
         Raises
