@@ -19,7 +19,7 @@ from xaionnx.autodiff.patterns import GROWTH, SUMS, layers_of, pattern, statisti
 from xaionnx.data.files import expand
 from xaionnx.data.storage import write_whole
 from xaionnx.errors import DataError, InputMismatchError, ParameterError, UnsupportedModelError
-from xaionnx.layers.embeddings import explained
+from xaionnx.layers.embeddings import gradient_tensors
 from xaionnx.layers.graph_facts import graph_fact
 from xaionnx.runtime import progress
 from xaionnx.runtime.model import Model
@@ -212,7 +212,7 @@ def estimate_patterns(model: ModelLike, inputs: Any, estimator: Estimator = "two
         rows = {name: array for name, array in feeds.items() if name not in opened.shared}
         shared = {name: array for name, array in feeds.items() if name in opened.shared}
         found = gradient(
-            opened, opened.output().name, explained(opened), statistics(estimator == "two_component"), feeds
+            opened, opened.output().name, gradient_tensors(opened), statistics(estimator == "two_component"), feeds
         )
         layers = layers_among([info.name for info in found.model.outputs], opened)
         fetch = [sum_name(layer, which) for layer in layers for which in SUMS]
@@ -257,7 +257,7 @@ def _measured(model: Model, sample: Mapping[str, Array], found: Patterns) -> Pat
     answer = model.run({info.name: sample[info.name] for info in model.inputs}, [out])[out]
     while True:
         rules = table(found.sha256, found.layers, found.gains, measured=True)
-        walk = gradient(model, out, explained(model), rules, sample)
+        walk = gradient(model, out, gradient_tensors(model), rules, sample)
         fetch = [sum_name(layer, which) for layer in found.layers for which in GROWTH]
         start = (answer == answer.max()).astype(walk.model.input(walk.cotangent).dtype)
         sizes = walk.model.run({**sample, walk.cotangent: start}, fetch)

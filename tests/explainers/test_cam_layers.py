@@ -19,7 +19,9 @@ from xaionnx.explainers.hi_res_cam import HiResCam
 
 def test_layers_without_places_are_refused():
     net_b, x = planted.load(planted.net_b()), normal(1, 1, 4, 4)
-    with pytest.raises(UnsupportedModelError, match=r"Tensor 'linear' of .*, \('N', 4\), has no places that lie over"):
+    with pytest.raises(
+        UnsupportedModelError, match=r"Tensor 'linear' of .*, \('N', 4\), has no spatial positions over"
+    ):
         GradCam(layer="linear").attribute(net_b, x, 0)
     with pytest.raises(UnknownNameError, match=r"No layer named 'relu2'. Nearest: relu1"):
         GradCam(layer="relu2").attribute(net_b, x, 0)

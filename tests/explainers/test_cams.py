@@ -121,9 +121,9 @@ def test_the_mean_of_a_class_activation_map_is_the_score():
 
 def test_a_class_activation_map_asks_for_a_linear_head(random_net):
     linear = planted.load(planted.linear(np.ones((2, 3, 4, 4))))
-    with pytest.raises(UnsupportedModelError, match=r"but Relu stands behind layer 'a' of net.onnx. Use grad_cam"):
+    with pytest.raises(UnsupportedModelError, match=r"but Relu follows layer 'a' of net.onnx. Use grad_cam"):
         Cam(layer="a").attribute(random_net[1], PICTURES, 0)
-    with pytest.raises(UnsupportedModelError, match="no pooling over all places stands behind layer 'flat'"):
+    with pytest.raises(UnsupportedModelError, match="no global pooling follows layer 'flat'"):
         Cam(layer="flat").attribute(linear, np.ones((1, 3, 4, 4), np.float32), 0)
 
 
@@ -137,7 +137,7 @@ def test_a_pooling_that_is_not_over_all_places(tmp_path):
     rng = np.random.default_rng(0)
     weights = {"k": rng.normal(size=(2, 1, 1, 1)).astype(np.float32), "w": rng.normal(size=(8, 2)).astype(np.float32)}
     path = tiny.saved(tmp_path / "m.onnx", nodes, [tensor("x", ["N", 1, 4, 4])], [tensor("y", ["N", 2])], weights)
-    with pytest.raises(UnsupportedModelError, match="no pooling over all places stands behind layer 'a'"):
+    with pytest.raises(UnsupportedModelError, match="no global pooling follows layer 'a'"):
         Cam(layer="a").attribute(Model.load(path), CANONICAL, 0)
 
 
@@ -288,9 +288,9 @@ def test_a_compiled_map_is_the_explained_one(tmp_path, random_net, method, upsam
 def test_a_compiled_map_of_no_places_is_refused():
     model = Model.load("models/mnist_vit.onnx")
     layer = "/blocks/blocks.3/Softmax_output_0"
-    with pytest.raises(UnsupportedModelError, match=r"has no places that lie over the input"):
+    with pytest.raises(UnsupportedModelError, match=r"has no spatial positions over the input"):
         compilation.compile(model, GradCam(layer=layer), 0)
-    with pytest.raises(UnsupportedModelError, match=r"has no places that lie over the input"):
+    with pytest.raises(UnsupportedModelError, match=r"has no spatial positions over the input"):
         GradCam(layer=layer).attribute(model, np.zeros((1, 1, 28, 28), np.float32), 0)
 
 

@@ -76,7 +76,7 @@ def test_the_usual_layer():
 
     def usual(model, x, target=0):
         feeds = model.check(x)
-        return inputs_of(Request(model, feeds, target)).usual()
+        return inputs_of(Request(model, feeds, target)).default_layer()
 
     assert usual(mobile(), normal(1, 3, 17, 13)) == "sum"
     assert usual(Model.load("models/efficientnet_lite0.onnx"), normal(1, 3, 224, 224)) == "/_swish_1/Clip_output_0"
@@ -145,7 +145,7 @@ def test_layers_that_cannot_be_explained():
 
     refused("z", r"The target is read from 'y' of .*, which does not depend on layer 'z'. Name a layer between")
     refused("y", r"The target is read from 'y' of .*, which is that layer. Name a layer between the input and 'y'.")
-    refused("turned", r"Layer 'turned' of .* has no batch axis in front: it holds \(6, 1\) for 3 samples")
+    refused("turned", r"Layer 'turned' of .* has no leading batch axis: its shape is \(6, 1\) for 3 samples")
     refused("whole", r"Layer 'whole' of .* holds int64, not floats. Name a layer of floats.")
     # What it holds is told of any layer.
     assert_close(LayerActivation(layer="z").attribute(model, x, 0).values, np.exp(x), Tolerance.SUMS)

@@ -105,11 +105,11 @@ def test_scores_by_place_are_what_patches_alone_answer(bag):
 
 
 def test_a_layer_that_is_not_averaged_is_refused(bag, cnn):
-    with pytest.raises(UnsupportedModelError, match=r"Layer 'features' of .* does not hold scores by place whose mean"):
+    with pytest.raises(UnsupportedModelError, match=r"Layer 'features' of .* does not hold spatial scores whose mean"):
         LocalEvidence(layer="features").attribute(bag, X, 0)
     with pytest.raises(UnknownNameError, match=r"No layer named 'score'. Nearest: scores"):
         LocalEvidence(layer="score").attribute(bag, X, 0)
-    with pytest.raises(UnsupportedModelError, match=r"No tensor of mnist_cnn.onnx holds scores by place"):
+    with pytest.raises(UnsupportedModelError, match=r"No tensor of mnist_cnn.onnx holds spatial scores"):
         LocalEvidence(patches="scores").attribute(cnn, np.zeros((1, 1, 28, 28), np.float32))
     with pytest.raises(ParameterError, match="The 'layer' parameter of LocalEvidence must be None for patches='alone'"):
         LocalEvidence(layer="scores", patches="alone")
@@ -155,7 +155,7 @@ def test_scores_by_place_are_those_whose_mean_is_the_answer():
              node("ReduceMean", ["r", "axes"], ["y"], keepdims=0)]  # fmt: skip
     model = opened(nodes, [3, 13, 11], [4], {"w": rng.normal(size=(4, 3, 3, 3)), "axes": np.array([2, 3])})
     assert LocalEvidence().attribute(model, X, 0).provenance["parameters"]["layer"] == "r"
-    with pytest.raises(UnsupportedModelError, match=r"Layer 's' of .* does not hold scores by place whose mean"):
+    with pytest.raises(UnsupportedModelError, match=r"Layer 's' of .* does not hold spatial scores whose mean"):
         LocalEvidence(layer="s").attribute(model, X, 0)
 
 

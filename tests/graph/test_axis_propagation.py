@@ -128,7 +128,7 @@ def test_a_map_of_a_part_of_the_picture_is_refused():
       p = ReduceMean<axes = [2, 3], keepdims = 0>(r)  y = MatMul(p, head) }"""
     model, x = loaded(text, k1=WEIGHTS["k1"], head=WEIGHTS["head"]), normal(1, 3, 16, 16)
     for layer in (None, "r"):
-        with pytest.raises(UnsupportedModelError, match="has no places that lie over the input"):
+        with pytest.raises(UnsupportedModelError, match="has no spatial positions over the input"):
             GradCam(layer=layer).attribute(model, x, 0)
 
 
@@ -191,7 +191,7 @@ def test_learned_tokens_that_read_the_patches_have_no_place(count):
     weights = {"asked": (1, count, 6), "patch": (6, 1, 2, 2), "w": (6, 6), "head": (6, 4)}
     model = loaded(text, **{name: RNG.normal(size=shape) for name, shape in weights.items()})
     for layer in ("t", "after"):
-        with pytest.raises(UnsupportedModelError, match="has no places that lie over the input"):
+        with pytest.raises(UnsupportedModelError, match="has no spatial positions over the input"):
             GradCam(layer=layer).attribute(model, normal(2, 1, 8, 8), 0)
     # The last that has places is what they read.
     assert GradCam().attribute(model, normal(2, 1, 8, 8), 0).provenance["seen_at"]["name"] == "cut"

@@ -18,7 +18,7 @@ from xaionnx.graph.cut import (
     op_census,
 )
 from xaionnx.graph.serialize import to_bytes
-from xaionnx.graph.view import GraphView, ordered
+from xaionnx.graph.view import GraphView, topological_order
 from xaionnx.loading import read_model
 
 
@@ -63,7 +63,7 @@ def declared(model):
     derived = onnx.ModelProto()
     derived.CopyFrom(model)
     derived.graph.ClearField("node")
-    derived.graph.node.extend(ordered(model.graph))
+    derived.graph.node.extend(topological_order(model.graph))
     return onnx.shape_inference.infer_shapes(derived)
 
 
@@ -298,7 +298,7 @@ def test_chain_of_20_000_nodes():
     graph = helper.make_graph(nodes[::-1], "g", [_any("t0", ("N",))], [_any("t20000", ("N",))])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     start = time.process_time()
-    assert [node.output[0] for node in ordered(model.graph)[:2]] == ["t1", "t2"]
+    assert [node.output[0] for node in topological_order(model.graph)[:2]] == ["t1", "t2"]
     part = cut(model, ["t5000"], ["t15000"])
     assert len(part.graph.node) == 10_000
     assert len(expose(model, ["t7"]).graph.output) == 2

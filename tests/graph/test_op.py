@@ -24,13 +24,13 @@ def test_every_stated_op_is_one_of_onnx_or_of_onnxruntime():
     assert set(ops()) - known == {"FusedConv", "MultiHeadAttention"}
 
 
-def test_an_op_that_is_stated_twice_is_an_error(monkeypatch):
+def test_an_op_with_two_entries_is_an_error(monkeypatch):
     class Files:
         OPS = (Op("Relu", Kind.ACTIVATION),)
 
     op.ops.cache_clear()
     monkeypatch.setattr(op, "modules", lambda package: [Files, Files])
-    with pytest.raises(ValueError, match="Relu is stated twice"):
+    with pytest.raises(ValueError, match="Relu has two entries"):
         ops()
     monkeypatch.undo()
     assert find_op("Relu").rectifies

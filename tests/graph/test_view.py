@@ -88,7 +88,7 @@ def test_numbers_depend_on_data_where_shapes_do_not():
     model = parser.parse_model("""<ir_version: 8, opset_import: ["" : 17]>
       g (float[N, 4] x) => (float[N, 4] y) { s = Shape(x)  z = ConstantOfShape(s)  y = Add(x, z) }""")
     found = GraphView(model)
-    assert found.reads_data(["x"]) == {"x", "y"}
+    assert found.data_descendants(["x"]) == {"x", "y"}
     assert found.descendants(["x"]) == {"s", "z", "y"}
 
 

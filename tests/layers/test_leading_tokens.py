@@ -70,7 +70,7 @@ def test_a_channel_taken_away_stays_in_the_tokens_in_front(leading):
 
 def tail_of(model):
     """The part of the model behind the last tokens, by onnxruntime."""
-    tail = Layer.of(model, LAST, {"x": PICTURES}).behind(["y"])
+    tail = Layer.of(model, LAST, {"x": PICTURES}).downstream(["y"])
     return lambda held: tail.run({LAST: held})["y"].astype(np.float64)
 
 

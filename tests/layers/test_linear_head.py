@@ -143,7 +143,7 @@ def test_axes_may_be_an_input_of_the_reduction(tmp_path):
     assert_close(found.maps["cam"].mean((-2, -1)), found.prediction, Tolerance.LAYERS)
     rows = opened(tmp_path, [node("ReduceMean", ["r", "axes"], ["e"], keepdims=0), node("Flatten", ["e"], ["f"]), HEAD],
                   40, opset=18, axes=[2])  # fmt: skip
-    refused(rows, "no pooling over all places stands behind layer 'r'")
+    refused(rows, "no global pooling follows layer 'r'")
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_axes_may_be_an_input_of_the_reduction(tmp_path):
 )  # fmt: skip
 def test_places_that_do_not_count_alike_are_refused_by_both_faces(tmp_path, head, features, weights):
     model = opened(tmp_path, [*head, node("Flatten", ["p"], ["f"]), HEAD], features, **weights)
-    refused(model, r"no pooling over all places stands behind layer 'r' of m.onnx. Use grad_cam or hi_res_cam")
+    refused(model, r"no global pooling follows layer 'r' of m.onnx. Use grad_cam or hi_res_cam")
 
 
 def test_a_normalization_gives_each_channel_its_factor(tmp_path):
@@ -188,7 +188,7 @@ def test_a_normalization_gives_each_channel_its_factor(tmp_path):
 def test_a_normalization_by_the_batch_is_not_linear(tmp_path, opset, made, mode):
     norm = node("BatchNormalization", ["f", "s", "b", "m", "var"], made, **mode)
     head = [*GLOBAL, norm, node("Gemm", ["n", "v"], ["y"])]
-    refused(opened(tmp_path, head, opset=opset, **STATISTICS), "but BatchNormalization stands behind layer 'r'")
+    refused(opened(tmp_path, head, opset=opset, **STATISTICS), "but BatchNormalization follows layer 'r'")
 
 
 def test_a_normalization_along_the_places_is_refused(tmp_path):
@@ -200,20 +200,20 @@ def test_a_normalization_along_the_places_is_refused(tmp_path):
         HEAD,
     ]
     wide = {name: np.tile(array, 13)[:64] for name, array in STATISTICS.items()}
-    refused(opened(tmp_path, turned, **wide, row=[0, 5, -1]), "no pooling over all places stands behind layer 'r'")
+    refused(opened(tmp_path, turned, **wide, row=[0, 5, -1]), "no global pooling follows layer 'r'")
 
 
 def test_what_is_divided_by_is_not_linear(tmp_path):
     head = [*GLOBAL, node("Div", ["one", "f"], ["q"]), node("Gemm", ["q", "v"], ["y"])]
-    refused(opened(tmp_path, head, one=1.0), "but Div stands behind layer 'r'")
+    refused(opened(tmp_path, head, one=1.0), "but Div follows layer 'r'")
     twice = [*GLOBAL, node("Mul", ["f", "f"], ["q"]), node("Gemm", ["q", "v"], ["y"])]
-    refused(opened(tmp_path, twice), "but Mul stands behind layer 'r'")
+    refused(opened(tmp_path, twice), "but Mul follows layer 'r'")
 
 
 def test_of_a_model_that_answers_probabilities_the_logits_are_named(tmp_path):
     head = [*GLOBAL, node("Gemm", ["f", "v"], ["z"]), node("Softmax", ["z"], ["y"])]
     model = opened(tmp_path, head)
-    refused(model, r"but Softmax stands behind layer 'r' of m.onnx. Read the target from 'z', .* --output z\.")
+    refused(model, r"but Softmax follows layer 'r' of m.onnx. Read the target from 'z', .* --output z\.")
     found = xaionnx.explain(model, X, "cam", Target.index(0, output="z"), layer="r")
     assert_close(found.maps["cam"].mean((-2, -1)), found.prediction, Tolerance.LAYERS)
 

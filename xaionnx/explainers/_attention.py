@@ -19,8 +19,8 @@ from xaionnx.graph.heads import APART, heads_apart
 from xaionnx.graph.landmarks import Attention, attentions, tokens_read
 from xaionnx.graph.view import DEFAULT_DOMAINS
 from xaionnx.hooks import hook
-from xaionnx.layers.axes import Axes, extent_of
-from xaionnx.layers.spatial_map import Field
+from xaionnx.layers.axes import Axes, picture_size
+from xaionnx.layers.spatial_map import SpatialMap
 from xaionnx.parameters import choice
 from xaionnx.request import Request
 from xaionnx.runtime import progress
@@ -146,12 +146,12 @@ class Layers:
             The tokens are no patches of the picture, and no tokens of the input.
         """
         first, tokens = self.request.samples[0], values.shape[-1]
-        extent, shape = extent_of(first), first.array.shape
+        extent, shape = picture_size(first), first.array.shape
         if extent is not None:
             axes = self.axes(tokens)
             if axes.grid is not None:
                 small = values[..., axes.before : tokens - axes.after].reshape(*values.shape[:-1], *axes.grid)
-                return Field(axes, (tokens, 1), first, first.picture_axes).spread(small, "bilinear"), small
+                return SpatialMap(axes, (tokens, 1), first, first.picture_axes).spread(small, "bilinear"), small
             where = f"no grid of patches over a picture of {extent[0]} x {extent[1]} pixels"
         elif shape and shape[0] == tokens:
             spread = values.reshape(*values.shape, *(1,) * (len(shape) - 1))

@@ -16,7 +16,7 @@ from xaionnx.explainers._gradients.gradient import GradientExplainer, Points
 from xaionnx.explainers._gradients.paths import completeness
 from xaionnx.explanation import ValueKind
 from xaionnx.gradients.target_gradients import TargetGradients
-from xaionnx.layers.embeddings import explained
+from xaionnx.layers.embeddings import gradient_tensors
 from xaionnx.parameters import integer, real
 from xaionnx.typing import Array
 
@@ -83,7 +83,7 @@ class BlurIG(GradientExplainer):
         told = super().check_model(dry_run)
         if dry_run.sample is not None:
             # Embedded tokens stand in a row; their shape is known with the first sample.
-            for name in dry_run.sample.own.keys() & set(explained(dry_run.model)):
+            for name in dry_run.sample.own.keys() & set(gradient_tensors(dry_run.model)):
                 _axes(dry_run.sample, name)
         return told
 

@@ -9,7 +9,7 @@ from xaionnx.data.sample import Sample
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.explainers._cams.cam import CamExplainer
 from xaionnx.explainers._cams.gradient_cam import ByLayerGradient, CamFormula
-from xaionnx.layers.linear_head import obstacle, place_axes
+from xaionnx.layers.linear_head import obstacle, spatial_axes_of_layer
 from xaionnx.parameters import flag
 from xaionnx.runtime.model import Model
 from xaionnx.targets.scores import logits_of
@@ -70,7 +70,7 @@ class Cam(CamFormula, ByLayerGradient, CamExplainer):
             why = obstacle(model, layer, tensor, sample)
             if why is not None:
                 raise UnsupportedModelError(
-                    f"A class activation map needs global average pooling and a linear head, but {why} behind "
+                    f"A class activation map needs global average pooling and a linear head, but {why} follows "
                     f"layer '{layer}' of {model.name}. {_instead(model, layer, tensor, sample)}"
                 )
         return layer
@@ -80,6 +80,6 @@ def _instead(model: Model, layer: str, tensor: str, sample: Sample) -> str:
     logits = logits_of(model, tensor)
     if logits != tensor and obstacle(model, layer, logits, sample) is None:
         return f"Read the target from '{logits}', in front of the probabilities: output='{logits}', --output {logits}."
-    if place_axes(model, layer, sample):
+    if spatial_axes_of_layer(model, layer, sample):
         return "Use grad_cam or hi_res_cam, which ask for no such head."
     return "It holds no places of a picture, nor of tokens; use integrated_gradients, which asks for none."

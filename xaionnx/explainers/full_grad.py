@@ -17,10 +17,10 @@ from xaionnx.explainers._gradients.gradient import inputs_of, located
 from xaionnx.explanation import ValueKind
 from xaionnx.gradients.choice import validated
 from xaionnx.gradients.target_gradients import TargetGradients
-from xaionnx.layers.axes import Axes, places_of
-from xaionnx.layers.embeddings import differentiable
+from xaionnx.layers.axes import Axes, input_axes
+from xaionnx.layers.embeddings import differentiable_inputs
 from xaionnx.layers.path import LayerPath
-from xaionnx.layers.spatial_map import UPSAMPLING, Field
+from xaionnx.layers.spatial_map import UPSAMPLING, SpatialMap
 from xaionnx.request import Request
 from xaionnx.targets.selection import TargetSet
 from xaionnx.typing import Array
@@ -73,13 +73,13 @@ class FullGrad(Explainer):
     def check_model(self, dry_run: DryRun) -> dict[str, str | None]:
         from xaionnx.autodiff.table import STANDARD
 
-        names = differentiable(dry_run.model)
+        names = differentiable_inputs(dry_run.model)
         found = biases(dry_run.model, names, dry_run.tensor)
         return validated(dry_run, [*names, *(bias.tensor for bias in found)], STANDARD)
 
     def compute(self, request: Request) -> Attribution:
         model, resolved = request.model, request.resolved
-        names = differentiable(model, resolved.tensors)
+        names = differentiable_inputs(model, resolved.tensors)
         path = inputs_of(request)
         shape = (resolved.count, len(path.samples))
         values, sums = np.zeros((*shape, *path.samples[0].array.shape)), np.zeros(shape)
@@ -112,7 +112,7 @@ class FullGrad(Explainer):
     ) -> Iterator[tuple[Array | None, Array]]:
         """A map over the input, None of what has no places there, and what is owed, of each input and each bias."""
         sample = path.samples[0]
-        over = places_of(path.model, sample)
+        over = input_axes(path.model, sample)
         for name, owed in inputs.items():
             small = _rescaled(owed)
             joined = small if over is None else small.sum(axis=over[0] + 2, keepdims=True)
@@ -123,7 +123,7 @@ class FullGrad(Explainer):
             shape = owed.shape[2:]
             axes = Axes.at(path.model, bias.tensor, shape, sample)
             if "C" in axes.letters or axes.grid is not None:
-                field = Field(axes, shape, sample, over)
+                field = SpatialMap(axes, shape, sample, over)
                 yield field.spread(field.planes(_rescaled(owed)).sum(axis=-3), self.upsampling), owed
             else:
                 yield None, owed

@@ -69,6 +69,6 @@ class LayerActivation(Explainer):
 
     def compute(self, request: Request) -> Attribution:
         inputs = inputs_of(request)
-        path = inputs.to(self.layer or inputs.usual())
+        path = inputs.to(self.layer or inputs.default_layer())
         held = {name: np.stack([path.feeds[name]] * request.resolved.count) for name in path.names}
         return located(path, Attribution(held))

@@ -14,8 +14,8 @@ from xaionnx.errors import ParameterError, UnsupportedModelError
 from xaionnx.explainers._games.game import GameExplainer, GameResult
 from xaionnx.explanation import ValueKind
 from xaionnx.layers.axes import Axes
-from xaionnx.layers.spatial_map import Field
-from xaionnx.layers.spatial_scores import by_place, candidates, refused
+from xaionnx.layers.spatial_map import SpatialMap
+from xaionnx.layers.spatial_scores import no_scores_error, score_tensors, spatial_scores
 from xaionnx.parameters import choice, flag, name, size
 from xaionnx.perturb.game import Game
 from xaionnx.perturb.windows import Reveal
@@ -128,12 +128,12 @@ class LocalEvidence(GameExplainer):
         tensor = min(tensors)
         # A place of a map lies somewhere over a picture only.
         fits = len(tensors) == 1 and sample.picture_axes is not None
-        names = candidates(model, tensor, sample, self.layer) if fits else []
-        found = by_place(tensor, request.resolve(keep=names).answers, names) if names else None
+        names = score_tensors(model, tensor, sample, self.layer) if fits else []
+        found = spatial_scores(tensor, request.resolve(keep=names).answers, names) if names else None
         if found is not None:
             return self._of_scores(request, tensor, *found)
         if self.patches == "scores" or self.layer is not None:
-            raise refused(model, tensor, self.layer)
+            raise no_scores_error(model, tensor, self.layer)
         return None
 
     def _window(self, sample: Sample) -> int | tuple[int, ...]:
@@ -190,7 +190,7 @@ class LocalEvidence(GameExplainer):
             [selection.of_sample(n).select({tensor: scores[n].reshape(-1, classes)}).T for n in range(count)],
             axis=1,
         ).reshape(-1, count, height, width)
-        values = Field(Axes("CHW"), (1, height, width), sample, sample.picture_axes).spread(evidence, "bilinear")
+        values = SpatialMap(Axes("CHW"), (1, height, width), sample, sample.picture_axes).spread(evidence, "bilinear")
         return Attribution(
             {request.main: values.astype(np.float32)},
             maps={"evidence": evidence},

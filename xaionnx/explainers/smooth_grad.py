@@ -19,7 +19,7 @@ from xaionnx.explainers._gradients.nested import HeldTarget, held, inner_method,
 from xaionnx.explainers.saliency import Saliency
 from xaionnx.explanation import ValueKind
 from xaionnx.gradients import choice
-from xaionnx.layers.embeddings import explained
+from xaionnx.layers.embeddings import gradient_tensors
 from xaionnx.layers.path import LayerPath
 from xaionnx.parameters import free, integer, real
 from xaionnx.perturb.element_types import value_range
@@ -135,7 +135,7 @@ class SmoothGrad(Explainer):
         return self._inner().default_target(model)
 
     def check_model(self, dry_run: DryRun) -> dict[str, str | None]:
-        explained(dry_run.model)
+        gradient_tensors(dry_run.model)
         return self._inner().validate(dry_run)
 
     def compute(self, request: Request) -> Attribution:

@@ -13,7 +13,7 @@ from xaionnx.data.sample import Sample
 from xaionnx.errors import ModelError
 from xaionnx.gradients.graph import Graph
 from xaionnx.gradients.source import At, GradientRequest
-from xaionnx.layers.embeddings import differentiable
+from xaionnx.layers.embeddings import differentiable_inputs
 from xaionnx.layers.graph_facts import graph_fact
 from xaionnx.runtime.evaluations import Evaluations
 from xaionnx.runtime.model import Model
@@ -108,7 +108,7 @@ class Foreseen:
         exposed = model.with_outputs(tensors)
         unknown = np.full((len(terms), len(samples)), np.nan)
         resolved = ResolvedTargets(exposed, TargetSet(terms), len(terms) > 1, unknown, len(terms), (1,) * len(terms))
-        names = differentiable(exposed, tensors)
+        names = differentiable_inputs(exposed, tensors)
         question = GradientRequest(model, feeds, resolved, names, samples, evaluations)
         try:
             return cls(question, Graph(question, rules, aims))

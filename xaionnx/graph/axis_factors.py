@@ -1,4 +1,4 @@
-"""The axes of a tensor as products of what they count: places of the input, channels, tokens."""
+"""The axes of a tensor as products of factors: spatial positions of the input, channels, tokens."""
 
 from __future__ import annotations
 
@@ -7,187 +7,191 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
-# A border of so many places more than the input has parts is no shift to speak of.
+# A border of up to this many positions shifts a map too little to matter.
 _BORDER = 2
 
-# In place of a count of tokens that is not known yet.
-_REST = -1
+# Stands for an unknown number of tokens.
+_UNKNOWN = -1
 
 
 @final
 @dataclass(frozen=True)
-class Part:
-    """A factor of an axis, which counts places of the input, or something else.
+class AxisFactor:
+    """A factor of an axis: it counts spatial positions of the input, or something else.
 
     Attributes
     ----------
     kind : str
-        The letter of an axis of the input: ``N`` or ``C``, others for its places; ``?`` for what was places once, and
-        ``P`` for a grid of places with other tokens before and behind.
+        The letter of an axis of the input: ``N`` or ``C``, others for spatial axes; ``?`` for mixed positions, and
+        ``P`` for a grid of patches with other tokens before and after.
     size : int
-        0 where it is not known.
-    under : int
-        Places that one step takes: an axis that is split has a part of large steps and one of small.
+        0 if unknown.
+    stride : int
+        Stride in positions: a split axis has a factor of large strides and one of small.
     whole : int
-        Places on the axis that this is a part of.
-    due : int
-        How many of these lie over the input; the rest is border, which may be cut off.
+        Positions of the whole axis.
+    covered : int
+        Positions over the input; the others are border, which may be cropped.
     grid : tuple (h, w)
+        Rows and columns of patches, for ``P``.
     before, after : int
-        Of ``P``.
+        Numbers of other tokens, for ``P``.
     """
 
     kind: str
     size: int
-    under: int = 1
+    stride: int = 1
     whole: int = 0
-    due: int = 0
+    covered: int = 0
     grid: tuple[int, int] = (0, 0)
     before: int = 0
     after: int = 0
 
     @classmethod
-    def place(cls, kind: str, size: int, due: int) -> Part:
-        return cls(kind, size, whole=size, due=due)
+    def spatial(cls, kind: str, size: int, covered: int) -> AxisFactor:
+        return cls(kind, size, whole=size, covered=covered)
 
     @property
-    def placed(self) -> bool:
-        """Whether it counts places."""
+    def is_spatial(self) -> bool:
+        """Whether it counts spatial positions."""
         return self.kind not in ("N", "C", "?")
 
-    def split(self, size: int) -> tuple[Part, Part] | None:
-        """A part of so many large steps and one of small; None where it cannot be split."""
+    def split(self, size: int) -> tuple[AxisFactor, AxisFactor] | None:
+        """Return a factor of ``size`` large strides and one of small strides; None if it cannot be split."""
         if self.kind == "P":
             return None
         small = self.size // size
-        return replace(self, size=size, under=self.under * small), replace(self, size=small)
+        return replace(self, size=size, stride=self.stride * small), replace(self, size=small)
 
-    def joined(self, small: Part) -> Part | None:
-        """The part that joins this one and one of smaller steps; None where they do not belong together."""
-        if self.kind == "P" or replace(self, size=0, under=0) != replace(small, size=0, under=0):
+    def joined(self, small: AxisFactor) -> AxisFactor | None:
+        """Return the product with a factor of smaller strides; None if the two are not of one axis."""
+        if self.kind == "P" or replace(self, size=0, stride=0) != replace(small, size=0, stride=0):
             return None
-        if self.placed and self.under != small.under * small.size:
+        if self.is_spatial and self.stride != small.stride * small.size:
             return None
         return replace(small, size=self.size * small.size)
 
 
-Axis = tuple[Part, ...]
+Axis = tuple[AxisFactor, ...]
 Layout = tuple[Axis, ...]
 
 
-def whole_on(axis: Axis) -> Part | None:
-    """The places that an axis counts, with a border of any width; None where it counts others, or a part of them."""
-    if len(axis) != 1 or not axis[0].placed or axis[0].kind == "P":
+def spatial_factor(axis: Axis) -> AxisFactor | None:
+    """Return the only factor of an axis if it counts all positions, with any border; else None."""
+    if len(axis) != 1 or not axis[0].is_spatial or axis[0].kind == "P":
         return None
-    return axis[0] if axis[0].size * axis[0].under == axis[0].whole else None
+    return axis[0] if axis[0].size * axis[0].stride == axis[0].whole else None
 
 
-def place_on(axis: Axis) -> Part | None:
-    """The places that an axis counts, all along the input and with hardly a border; else None."""
-    part = whole_on(axis)
-    return part if part is not None and part.whole <= part.due + _BORDER * part.under else None
+def covering_factor(axis: Axis) -> AxisFactor | None:
+    """Return the only factor of an axis if its positions cover the input, with almost no border; else None."""
+    factor = spatial_factor(axis)
+    return factor if factor is not None and factor.whole <= factor.covered + _BORDER * factor.stride else None
 
 
-def tokens_on(axis: Axis) -> Part | None:
-    """The grid of places that an axis counts row by row, with tokens before and behind; None where it does not."""
+def token_factor(axis: Axis) -> AxisFactor | None:
+    """Return the factor of an axis of patches, row by row, with tokens before and after; None if it is no such axis."""
     if len(axis) == 1 and axis[0].kind == "P":
         return axis[0]
-    if "".join(part.kind for part in axis) != "HW" or not all(place_on((part,)) for part in axis):
+    if "".join(factor.kind for factor in axis) != "HW" or not all(covering_factor((factor,)) for factor in axis):
         return None
-    return Part("P", axis[0].size * axis[1].size, grid=(axis[0].size, axis[1].size))
+    return AxisFactor("P", axis[0].size * axis[1].size, grid=(axis[0].size, axis[1].size))
 
 
-def among(tokens: Part, before: Sequence[int], after: Sequence[int], *, none: bool = False) -> Part:
-    """Tokens with others joined to them; sizes of one side may be unknown, 0, unless that means ``none``."""
-    open_before = tokens.before == _REST or (not none and 0 in before)
-    open_after = tokens.after == _REST or (not none and 0 in after)
+def with_extra_tokens(
+    tokens: AxisFactor, before: Sequence[int], after: Sequence[int], *, none: bool = False
+) -> AxisFactor:
+    """Return a token factor with further tokens; sizes on one side may be unknown, 0, unless 0 means ``none``."""
+    open_before = tokens.before == _UNKNOWN or (not none and 0 in before)
+    open_after = tokens.after == _UNKNOWN or (not none and 0 in after)
     if open_before and open_after:
-        return Part("?", 0)
+        return AxisFactor("?", 0)
     return replace(
         tokens,
         size=0 if open_before or open_after else tokens.size + sum(before) + sum(after),
-        before=_REST if open_before else tokens.before + sum(before),
-        after=_REST if open_after else tokens.after + sum(after),
+        before=_UNKNOWN if open_before else tokens.before + sum(before),
+        after=_UNKNOWN if open_after else tokens.after + sum(after),
     )
 
 
-def filled(axis: Axis, size: int) -> Axis:
-    """An axis whose size is known now; of tokens, one count is what the others leave."""
+def with_size(axis: Axis, size: int) -> Axis:
+    """Return an axis with its size filled in, and with it the unknown number of tokens before or after patches."""
     if len(axis) != 1 or axis[0].size or not size:
         return axis
-    part = replace(axis[0], size=size)
-    rest = size - math.prod(part.grid)
-    if part.before == _REST:
-        part = replace(part, before=rest - part.after)
-    elif part.after == _REST:
-        part = replace(part, after=rest - part.before)
-    return (part,)
+    factor = replace(axis[0], size=size)
+    rest = size - math.prod(factor.grid)
+    if factor.before == _UNKNOWN:
+        factor = replace(factor, before=rest - factor.after)
+    elif factor.after == _UNKNOWN:
+        factor = replace(factor, after=rest - factor.before)
+    return (factor,)
 
 
-def lost(axis: Axis, size: int) -> Axis:
-    """An axis behind an op that moves numbers along it."""
+def mixed_axis(axis: Axis, size: int) -> Axis:
+    """Return an axis after an op that mixes the positions along it."""
     if size == 1:
         return ()
-    return (Part("?" if any(part.placed or part.kind == "?" for part in axis) else "C", size),)
+    return (AxisFactor("?" if any(factor.is_spatial or factor.kind == "?" for factor in axis) else "C", size),)
 
 
-def cut(axis: Axis, held: int, size: int, chosen: range | None, step: int) -> Axis:
-    """An axis of ``held`` numbers of which ``size`` are left, those ``chosen`` where that is known."""
+def sliced_axis(axis: Axis, held: int, size: int, chosen: range | None, step: int) -> Axis:
+    """Return an axis of ``held`` entries of which ``size`` are left: those ``chosen``, if known."""
     if size and size == held and step == 1:
         return axis
-    tokens = tokens_on(axis)
+    tokens = token_factor(axis)
     if tokens is not None and chosen and step == 1:
         before, after = tokens.before - chosen.start, tokens.after - (held - chosen.stop)
         if min(before, after) >= 0:
             return (replace(tokens, size=size, before=before, after=after),)
-    part = whole_on(axis)
-    if part is not None:
-        due = part.due // part.under
-        if step == 1 and size >= due:
-            return (Part.place(part.kind, size, due),)
-        # Every second place, as a stride of 2 leaves it.
+    factor = spatial_factor(axis)
+    if factor is not None:
+        covered = factor.covered // factor.stride
+        if step == 1 and size >= covered:
+            return (AxisFactor.spatial(factor.kind, size, covered),)
+        # Every second position, as after a stride of 2.
         if step > 1 and chosen and chosen.start < step and size >= held // step:
-            return (Part.place(part.kind, size, min(-(-due // step), size)),)
-    return lost(axis, size)
+            return (AxisFactor.spatial(factor.kind, size, min(-(-covered // step), size)),)
+    return mixed_axis(axis, size)
 
 
-def regrouped(layout: Layout, sizes: Sequence[int]) -> Layout | None:
-    """The axes where the same numbers in the same order are counted in other ``sizes``; None where they do not fit."""
-    parts = [part for axis in layout for part in axis if part.size != 1]
+def reshaped_layout(layout: Layout, sizes: Sequence[int]) -> Layout | None:
+    """Return the layout after a reshape to ``sizes``; None if the factors do not fit them."""
+    factors = [factor for axis in layout for factor in axis if factor.size != 1]
     made = list[Axis]()
     for size in sizes:
-        axis = list[Part]()
+        axis = list[AxisFactor]()
         while size > 1:
-            if not parts or not parts[0].size:
+            if not factors or not factors[0].size:
                 return None
-            part = parts.pop(0)
-            if size % part.size:
-                halves = part.split(size) if part.size % size == 0 else None
+            factor = factors.pop(0)
+            if size % factor.size:
+                halves = factor.split(size) if factor.size % size == 0 else None
                 if halves is None:
                     return None
-                part, rest = halves
-                parts.insert(0, rest)
-            size //= part.size
-            whole = axis[-1].joined(part) if axis else None
-            axis[-1:] = [whole] if whole is not None else [*axis[-1:], part]
+                factor, rest = halves
+                factors.insert(0, rest)
+            size //= factor.size
+            whole = axis[-1].joined(factor) if axis else None
+            axis[-1:] = [whole] if whole is not None else [*axis[-1:], factor]
         made.append(tuple(axis))
-    return None if parts else tuple(made)
+    return None if factors else tuple(made)
 
 
-def broadcast(read: Sequence[Layout]) -> Layout | None:
-    """The axes of what an element-wise op makes; places of one tensor stay where others have none."""
+def broadcast_layout(read: Sequence[Layout]) -> Layout | None:
+    """Return the layout of the output of an element-wise op; spatial axes of any operand stay spatial."""
     if not read:
         return None
     made = list[Axis]()
     for at in range(-max(map(len, read)), 0):
         axes = [layout[at] for layout in read if len(layout) >= -at]
-        placed = [axis for axis in axes if any(part.placed for part in axis)]
+        spatial = [axis for axis in axes if any(factor.is_spatial for factor in axis)]
         kinds = {
-            tuple((part.kind, part.under * part.size != part.whole and part.under) for part in axis) for axis in placed
+            tuple((factor.kind, factor.stride * factor.size != factor.whole and factor.stride) for factor in axis)
+            for axis in spatial
         }
-        size = max(math.prod(part.size for part in axis) for axis in axes)
+        size = max(math.prod(factor.size for factor in axis) for axis in axes)
         if len(kinds) > 1:
-            made.append((Part("?", size),))
+            made.append((AxisFactor("?", size),))
         else:
-            made.append(max(placed or axes, key=lambda axis: math.prod(part.size for part in axis)))
+            made.append(max(spatial or axes, key=lambda axis: math.prod(factor.size for factor in axis)))
     return tuple(made)

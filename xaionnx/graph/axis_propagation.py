@@ -1,4 +1,4 @@
-"""Where the places of an input stand in the tensors made of it: on which axis, whole, merged, split or among others."""
+"""Axis propagation: which axes of each tensor hold the input's positions, whole, merged, split or with other tokens."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from xaionnx.graph.axis_factors import Layout, filled
+from xaionnx.graph.axis_factors import Layout, with_size
 from xaionnx.graph.op import Kind, find_op
 from xaionnx.graph.view import GraphView
 from xaionnx.short_repr import short_repr
 
-# Models make the sizes that they bring tensors to by ops of these kinds, and by some more.
+# Models compute the sizes for Reshape by ops of these kinds, and by some others.
 _COUNTING_KINDS = (Kind.MOVES, Kind.ADDS, Kind.SCALES)
 _COUNTING = frozenset({"Mod", "ConstantOfShape", "Equal"})
 _FEW = 64
@@ -26,18 +26,19 @@ _WHOLE = (onnx.TensorProto.INT64, onnx.TensorProto.INT32, onnx.TensorProto.BOOL)
 @final
 @dataclass(frozen=True)
 class AxisStep:
-    """One output of a node, for which the axis rule of the op tells the layout.
+    """One output of a node, whose layout the axis rule of the op returns.
 
     Attributes
     ----------
     node : onnx.NodeProto
     attributes : mapping
-        With the defaults of the op.
+        Including the defaults of the op.
     name : str
-        Of the output.
+        Name of the output.
     index : int
-        Its number.
+        Number of the output.
     walk : PropagatedAxes
+        The layouts so far.
     """
 
     node: onnx.NodeProto
@@ -55,24 +56,24 @@ class AxisStep:
 
     @property
     def layout(self) -> Layout:
-        """The layout of the first operand; empty where there is none."""
+        """The layout of the first operand; empty if unknown."""
         return self.operand(0)
 
     def operand(self, index: int) -> Layout:
-        """The layout of an operand; empty where there is none."""
+        """Return the layout of an operand; empty if unknown."""
         return self.walk.layouts.get(self.node.input[index], ())
 
     def sizes(self, name: str | None = None) -> list[int] | None:
-        """Sizes of a tensor, of the output where none is named: 0 where one is unknown, None where their number is."""
+        """Return the sizes of a tensor, by default the output: 0 for an unknown size, None for an unknown rank."""
         return self.walk.sizes(self.name if name is None else name)
 
     def size(self, axis: int, name: str | None = None) -> int:
-        """One of the sizes; 0 where it is not known."""
+        """Return one size of a tensor; 0 if unknown."""
         sizes = self.sizes(name)
         return sizes[axis] if sizes is not None and axis < len(sizes) else 0
 
     def numbers(self, index: int, attribute: str = "") -> list[int] | None:
-        """Whole numbers of an attribute, or of an input that takes its place; None where they are not known."""
+        """Return the integers of an attribute, or of the input that replaces it; None if unknown."""
         if attribute in self.attributes:
             value = self.attributes[attribute]
             return [int(n) for n in (value if isinstance(value, (list, tuple)) else [value])]
@@ -84,7 +85,7 @@ class AxisStep:
 def propagate_axes(
     view: GraphView, starts: Mapping[str, Layout], known: Mapping[str, Sequence[int | None]]
 ) -> PropagatedAxes:
-    """Follow the axes of some tensors through a graph, whose shapes are ``known`` as far as they are."""
+    """Propagate the layouts of some tensors through a graph, given its ``known`` shapes."""
     found = PropagatedAxes(view, known, dict(starts))
     for node in view.nodes:
         found.step(node)
@@ -93,17 +94,17 @@ def propagate_axes(
 
 @final
 class PropagatedAxes:
-    """The layouts of tensors, and those that the first op to run along places reads."""
+    """The layouts of tensors, and the layout of the input of the first op with a sliding window."""
 
     def __init__(self, view: GraphView, known: Mapping[str, Sequence[int | None]], layouts: dict[str, Layout]) -> None:
         self._view, self._known, self.layouts = view, known, layouts
         self.constants: dict[str, onnx.TensorProto] = dict(view.constants)
-        self.run_along: Layout | None = None
+        self.first_window_input: Layout | None = None
 
     __repr__ = short_repr
 
     def step(self, node: onnx.NodeProto) -> None:
-        """Go on by one node."""
+        """Propagate through one node."""
         self._count(node)
         if not any(name in self.layouts for name in node.input):
             return
@@ -116,10 +117,10 @@ class PropagatedAxes:
             if sizes is None:
                 self.layouts[name] = made
             elif len(sizes) == len(made):
-                self.layouts[name] = tuple(filled(axis, size) for axis, size in zip(made, sizes, strict=True))
+                self.layouts[name] = tuple(with_size(axis, size) for axis, size in zip(made, sizes, strict=True))
 
     def sizes(self, name: str) -> list[int] | None:
-        """Sizes of a tensor, 0 where one is not known; None where their number is not."""
+        """Return the sizes of a tensor, 0 for an unknown size; None for an unknown rank."""
         if name in self.constants:
             return list(self.constants[name].dims)
         if name not in self._known:
@@ -129,7 +130,7 @@ class PropagatedAxes:
         return [size or own for size, own in zip(self._known[name], counted, strict=True)]
 
     def _count(self, node: onnx.NodeProto) -> None:
-        """Compute what is computed of sizes, of which the inference of shapes finds a part."""
+        """Evaluate a node that computes sizes, where shape inference does not."""
         if node.op_type == "Shape":
             sizes = self.sizes(node.input[0])
             if sizes and 0 not in sizes:

@@ -17,7 +17,7 @@ from xaionnx.graph.control_flow import Probed, bring_out, write_out
 from xaionnx.graph.cut import expose
 from xaionnx.graph.expand import expand
 from xaionnx.graph.serialize import WEIGHTS_APART
-from xaionnx.graph.view import DEFAULT_DOMAINS, ordered
+from xaionnx.graph.view import DEFAULT_DOMAINS, topological_order
 from xaionnx.loading import declared_inputs
 from xaionnx.loading.soundness import subgraphs
 
@@ -103,7 +103,7 @@ def canonicalize(
 def _put_in_order(graph: onnx.GraphProto) -> None:
     """Put makers before readers, as ONNX asks and onnxruntime does not."""
     sorted_graph = onnx.GraphProto()
-    sorted_graph.node.extend(ordered(graph))
+    sorted_graph.node.extend(topological_order(graph))
     del graph.node[:]
     graph.node.extend(sorted_graph.node)
 

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from xaionnx.graph.cut import cut
 from xaionnx.graph.probe import Probe
 from xaionnx.graph.sequences import questions, without_sequences
-from xaionnx.graph.view import DEFAULT_DOMAINS, ordered, reads, reads_data
+from xaionnx.graph.view import DEFAULT_DOMAINS, data_descendants, reads, topological_order
 from xaionnx.graph.writing import Writer, own_names
 from xaionnx.loading import declared_inputs
 from xaionnx.loading.soundness import subgraphs
@@ -70,8 +70,8 @@ def write_out(model: onnx.ModelProto, keep: Sequence[str], probed: Probed) -> on
     inputs = [value.name for value in declared_inputs(model)]
     room, changed = LARGEST, True
     while changed:
-        nodes = ordered(model.graph)
-        varying = reads_data(nodes, inputs)
+        nodes = topological_order(model.graph)
+        varying = data_descendants(nodes, inputs)
         leading = _leading_to(nodes, keep or wanted)
         control = [node for node in leading if _is_control(node) and not varying.isdisjoint(reads(node))]
         asked = questions(leading)
@@ -343,11 +343,11 @@ def _steps_are_known(loop: onnx.NodeProto, varying: set[str]) -> bool:
     if not varying.isdisjoint(loop.input[:2]):
         return False
     body = helper.get_node_attr_value(loop, "body")
-    nodes, own = ordered(body), own_names(body)
+    nodes, own = topological_order(body), own_names(body)
     carried = [value.name for value in body.input[2:]]
     inner = {name for name, state in zip(carried, loop.input[2:], strict=True) if state in varying}
     while True:
-        reached = reads_data(nodes, (varying - own) | inner)
+        reached = data_descendants(nodes, (varying - own) | inner)
         passed = {name for name, answer in zip(carried, body.output[1:], strict=False) if answer.name in reached}
         if passed <= inner:
             return body.output[0].name not in reached

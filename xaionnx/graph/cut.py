@@ -13,7 +13,7 @@ import onnx
 
 from xaionnx.errors import ParameterError, UnknownNameError, UnsupportedModelError
 from xaionnx.graph.inference import declared, inferred, shell
-from xaionnx.graph.view import DEFAULT_DOMAINS, GraphView, ordered
+from xaionnx.graph.view import DEFAULT_DOMAINS, GraphView, topological_order
 from xaionnx.loading import declared_inputs
 from xaionnx.loading.soundness import subgraphs
 
@@ -173,7 +173,7 @@ def _typed_input(
     for tensor in model.graph.initializer:
         if tensor.name == name:
             return onnx.helper.make_tensor_value_info(name, tensor.data_type, tensor.dims)
-    found = inferred(model, ordered(model.graph)).get(name)
+    found = inferred(model, topological_order(model.graph)).get(name)
     if found is None:
         raise UnsupportedModelError(
             f"The type of tensor '{name}' is not known before the model runs, so it cannot become an input. "

@@ -1,4 +1,4 @@
-"""Types and shapes of tensors, as ONNX's own inference finds them."""
+"""Types and shapes of tensors, by ONNX's shape inference."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import onnx.shape_inference
 from xaionnx.graph.serialize import WEIGHTS_APART
 from xaionnx.loading import declared_inputs
 
-# Numbers of a weight that the inference of shapes may look into.
+# Largest size of a weight whose values shape inference may read.
 _LIGHT = 1024
 
 
 def inferred(
     model: onnx.ModelProto, nodes: Iterable[onnx.NodeProto], sizes: Mapping[str, Sequence[int]] | None = None
 ) -> dict[str, onnx.ValueInfoProto]:
-    """Types and shapes by name, found on the graph without its heavy weights.
+    """Return types and shapes by name, inferred on the graph without its large weights.
 
-    ``nodes`` are those of the model in topological order: the inference takes each node once, as it comes. With
-    ``sizes`` of the inputs, free ones among theirs are set to these.
+    ``nodes`` are those of the model in topological order: inference visits each node once, in the given order. Free
+    sizes of the inputs are set to ``sizes``.
     """
     skeleton = shell(model)
     graph = skeleton.graph
@@ -30,14 +30,14 @@ def inferred(
     graph.input.extend(declared_inputs(model))
     for tensor in model.graph.initializer:
         light = math.prod(tensor.dims) <= _LIGHT and tensor.data_location != onnx.TensorProto.EXTERNAL
-        if light:  # it may be the shape of a Reshape
+        if light:  # may be the shape of a Reshape
             graph.initializer.append(tensor)
         else:
             graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
-    # An output without a type would stay without one; as an inner tensor it gets one.
+    # Inference gives no type to an untyped output, but it does to an inner tensor.
     graph.output.extend(value for value in model.graph.output if value.HasField("type"))
     if sizes is None:
-        graph.value_info.extend(model.graph.value_info)  # these may call free what is known with sizes
+        graph.value_info.extend(model.graph.value_info)  # with sizes, these may leave free what is known
     else:
         for value in graph.input:
             for dim, size in zip(value.type.tensor_type.shape.dim, sizes.get(value.name, ()), strict=False):
@@ -47,13 +47,13 @@ def inferred(
 
 
 def declared(model: onnx.ModelProto) -> dict[str, onnx.ValueInfoProto]:
-    """What the file itself says of types and shapes, by name."""
+    """Return the types and shapes that the file declares, by name."""
     graph = model.graph
     return {value.name: value for value in (*graph.value_info, *graph.input, *graph.output) if value.HasField("type")}
 
 
 def shell(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Everything of a model but its graph."""
+    """Return a copy of a model without its graph."""
     made = onnx.ModelProto(
         ir_version=max(model.ir_version, WEIGHTS_APART),
         producer_name=model.producer_name,

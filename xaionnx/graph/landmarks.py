@@ -75,7 +75,7 @@ def attentions(view: GraphView, outs: Iterable[str] | None = None) -> list[Atten
     [Attention(weights='a', tokens='h')]
     """
     known = None if outs is None else view.ancestors(outs)
-    computed = view.reads_data(value.name for value in declared_inputs(view.model))
+    computed = view.data_descendants(value.name for value in declared_inputs(view.model))
     found = []
     for node in view.nodes:
         if node.op_type != "Softmax" or (known is not None and node.output[0] not in known):

@@ -1,8 +1,8 @@
-"""Ops: what each does to values and to axes, stated once and read by every walker over a graph.
+"""Registry of ops: what each op does to values and to axes.
 
 Locality, axis propagation, linear heads, gradients, relevance propagation, DeepLIFT and guided rules treat an op by
-its kind; an op that needs more states it in its own entry. Entries stand in the files of :mod:`xaionnx.graph.ops`, all
-of which are read before the first question is answered. They import no onnx-ir: a rule is handed what it emits into.
+its kind; an op that needs other rules has them in its own entry. Entries are in the files of :mod:`xaionnx.graph.ops`,
+all of which are imported at the first look-up. They do not import onnx-ir: a rule gets the builder as an argument.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias, final
 
-from xaionnx.graph.axis_factors import Layout, broadcast
+from xaionnx.graph.axis_factors import Layout, broadcast_layout
 from xaionnx.registry import modules
 from xaionnx.short_repr import short_repr
 
@@ -26,26 +26,26 @@ if TYPE_CHECKING:
 
 AxisRule: TypeAlias = "Callable[[AxisStep], Layout | None]"
 LocalRule: TypeAlias = "Callable[[LocalStep], Field | None]"
-# The rules of a walk back: xaionnx.autodiff.rule says more. ``Slope`` is for ops of which the first operand and the
-# first output alone count.
+# Rules of backward walks, documented in xaionnx.autodiff.rule. ``Slope`` is for ops where only the first operand and
+# the first output matter.
 Rule: TypeAlias = "Callable[..., Sequence[ir.Value | None]]"
 Slope: TypeAlias = "Callable[..., ir.Value | None]"
 
 
 class Kind(Enum):
-    """What an op does to values, which decides how methods that walk back through it treat it by default."""
+    """What an op does to values; it decides how methods that propagate back treat the op by default."""
 
-    ACTIVATION = "a function of one number that stands between layers"
+    ACTIVATION = "a function of one number, used between layers"
     FUNCTION = "any other function of one number"
-    MOVES = "each number of the output is one of an operand, or a constant"
-    SELECTS = "each number of the output is one of an operand, which their sizes decide"
-    ADDS = "a sum of numbers with fixed factors"
+    MOVES = "each number of the output is a number of an operand, or a constant"
+    SELECTS = "each number of the output is a number of an operand, chosen by comparing them"
+    ADDS = "sums of numbers with fixed factors"
     SCALES = "a number times another, or times a constant"
-    WEIGHS = "sums of products of two operands, one of which holds weights in a layer"
-    NORMALISES = "numbers over what all of them make"
+    WEIGHS = "sums of products of two operands, one of which is the weights in a layer"
+    NORMALISES = "numbers divided by a statistic of all of them"
     ROUNDS = "quantised numbers, and back"
-    READS_SHAPE = "no number of the operands counts, at the most their shape"
-    OTHER = "none of these: walks that need to know more refuse it, or keep its derivative"
+    READS_SHAPE = "the output depends on the operands' shapes at most, not on their values"
+    OTHER = "none of these: propagation refuses it, or uses its derivative"
 
     @property
     def of_one_number(self) -> bool:
@@ -56,23 +56,23 @@ class Kind(Enum):
 @final
 @dataclass(frozen=True)
 class Broadcast:
-    """Which operands are repeated to the shape of the output, along all axes but the last ``exempt``; all if None."""
+    """Which operands (None for all) are broadcast to the output's shape, along all axes but the last ``exempt``."""
 
     operands: tuple[int, ...] | None = None
     exempt: int = 0
 
     def repeats(self, index: int) -> bool:
-        """Whether an operand is repeated."""
+        """Whether an operand is broadcast."""
         return self.operands is None or index in self.operands
 
 
-def aligned(step: AxisStep) -> Layout | None:
-    """The axes of an op each of whose outputs reads the same positions of its operands."""
-    return broadcast(step.read)
+def broadcast_axes(step: AxisStep) -> Layout | None:
+    """Layout of an element-wise op: its operands' layouts, broadcast."""
+    return broadcast_layout(step.read)
 
 
-def not_followed(step: AxisStep) -> None:
-    """The axes of an op that leaves no places, or moves numbers between them in ways that are not followed."""
+def unknown_axes(step: AxisStep) -> None:
+    """Layout of an op that has no spatial output, or moves values in ways that are not modelled: unknown."""
     del step
 
 
@@ -86,40 +86,40 @@ class Op:
     name : str
     kind : Kind
     axes : callable
-        The layout of an output from those of the operands: see :class:`xaionnx.graph.axis_propagation.AxisStep`.
+        Returns the layout of an output from those of the operands; see
+        :class:`xaionnx.graph.axis_propagation.AxisStep`.
     local : callable, optional
-        What the output sees of the operands' positions, where that is bounded: see
-        :class:`xaionnx.graph.locality.LocalStep`. Left out, functions of one number and ops that broadcast are local,
-        and others are not.
+        Returns the receptive field in the operands, if it is bounded; see :class:`xaionnx.graph.locality.LocalStep`.
+        By default functions of one number and ops that broadcast are local, and others are not.
     broadcasts : Broadcast, optional
-        Of operands that are repeated to the output's shape; all are aligned with it.
+        Which operands are broadcast to the output's shape, for ops that align their operands with the output.
     slope : callable, optional
-        ``f(g, node, dy) -> dx``: the derivative of an op whose first operand alone has one.
+        ``f(g, node, dy) -> dx``: the derivative of an op in its first operand, the only one that has a derivative.
     gradient : callable, optional
-        The derivative of any other op, as :class:`xaionnx.autodiff.rule.Rule` has it. Ops whose rules stand by family
-        in :mod:`xaionnx.autodiff.rules` state neither.
+        The derivative of any other op, a :class:`xaionnx.autodiff.rule.Rule`. Ops whose rule is in
+        :mod:`xaionnx.autodiff.rules` give neither.
     lrp, deep_lift : callable, optional
-        Rules in the place of those that the kind stands for.
+        Rules that replace the default of the kind.
     carries : bool
-        The numbers of the first operand as they are, all of them, though rounded to another type or placed otherwise.
+        The output holds all numbers of the first operand, possibly cast or rearranged.
     regroups : bool
-        It carries them to other places: to axes in another order, or of other sizes.
+        The numbers that it carries are rearranged: axes change their order or sizes.
     rectifies : bool
-        A kink, and what is large goes through: guided rules rectify there, patterns are those above it.
+        The function has a kink and passes large inputs: guided rules rectify here, and patterns use inputs above it.
     straight : bool
-        Made of straight pieces: DeepLIFT divides by any difference.
+        Piecewise linear: DeepLIFT divides by differences of any size.
     scale_free : bool
-        Its slope is steady relative to the number's size, as a logarithm's is.
+        The slope changes with the relative change of the input, as a logarithm's does.
     partial : bool
-        Not every real number has an answer.
+        Not defined for all real numbers.
     not_negative : bool
-        No output is below zero.
+        Outputs are never negative.
     keeps_sign : bool
-        No output is below zero where no number of the first operand is.
+        Outputs are not negative if the first operand is not.
     both_signs : bool
-        Of what adds up: factors of both signs.
+        Sums with factors of both signs.
     gate : int
-        How much it makes a gate of what comes from it, when two tensors are multiplied.
+        How likely a factor computed by this op is the gate of a product.
 
     Examples
     --------
@@ -129,7 +129,7 @@ class Op:
 
     name: str
     kind: Kind
-    axes: AxisRule = aligned
+    axes: AxisRule = broadcast_axes
     local: LocalRule | None = None
     broadcasts: Broadcast | None = None
     slope: Slope | None = None
@@ -155,18 +155,18 @@ _PACKAGE = "xaionnx.graph.ops"
 
 @functools.cache
 def ops() -> Mapping[str, Op]:
-    """All that is known of ops of the default domain, by name; a file of :mod:`xaionnx.graph.ops` lists them as OPS."""
+    """Return the entries of all ops, by name, from the OPS of each file of :mod:`xaionnx.graph.ops`."""
     found: dict[str, Op] = {}
     for module in modules(_PACKAGE):
         for entry in module.OPS:
             if entry.name in found:
-                raise ValueError(f"{entry.name} is stated twice")
+                raise ValueError(f"{entry.name} has two entries")
             found[entry.name] = entry
     return MappingProxyType(found)
 
 
 def find_op(name: str) -> Op:
-    """What is known of an op; of one that is not, that it is of another kind."""
+    """Return the entry of an op; unknown ops get one of kind OTHER."""
     return ops().get(name) or _unknown(name)
 
 
@@ -177,12 +177,12 @@ def _unknown(name: str) -> Op:
 
 @functools.cache
 def ops_of_kind(*kinds: Kind) -> tuple[str, ...]:
-    """The names of the ops of some kinds."""
+    """Return the names of the ops of the given kinds."""
     return tuple(name for name, entry in ops().items() if entry.kind in kinds)
 
 
-def along_first(rule: AxisRule) -> AxisRule:
-    """An axis rule that is asked only where the axes of the first operand are known, two or more of them."""
+def if_first_known(rule: AxisRule) -> AxisRule:
+    """Return an axis rule that applies only if two or more axes of the first operand are known."""
 
     @functools.wraps(rule)
     def guarded(step: AxisStep) -> Layout | None:

@@ -63,7 +63,7 @@ def probe(model: onnx.ModelProto, feeds: Sequence[Feeds], run: Run) -> Probe:
 
     first = answers(feeds[0])
     known = first if len(feeds) == 1 else answers(feeds[-1])
-    varying = GraphView(model).reads_data(feeds[0])
+    varying = GraphView(model).data_descendants(feeds[0])
     shapes: dict[str, tuple[int | None, ...]] = {}
     sizes: dict[str, tuple[int, ...]] = {}
     dtypes: dict[str, DType] = {}

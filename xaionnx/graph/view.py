@@ -1,8 +1,8 @@
-"""One view of a graph: what every walker over an ONNX graph reads of it, found once and kept.
+"""A view of an ONNX graph: its nodes, constants, attributes and neighbours, found once and cached.
 
-Protobuf answers slowly and knows no neighbours: a node holds names, not the nodes that make or read them; attributes
-are a list without the defaults of their op; constants stand in three places. :class:`GraphView` finds each of these
-when it is first asked. ``Model.view`` keeps one for as long as the model.
+Protobuf is slow, and a node holds names, not the nodes that produce or consume them; attributes are a list without
+the defaults of their op; constants are stored in three ways. :class:`GraphView` finds each of these at first use.
+``Model.view`` keeps one view for each model.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 # Domains of the ops that ONNX itself defines.
 DEFAULT_DOMAINS: Final = ("", "ai.onnx")
-# These read the shape of their operand and not its numbers.
+# These ops read the shape of their operand, not its values.
 SHAPE_READERS: Final = frozenset({"Shape", "Size"})
-# More numbers than axes, sizes or the bounds of a Slice are weights.
+# Axes, sizes and bounds of a Slice have at most this many numbers; larger constants are weights.
 _FEW = 16
-# Attributes of Constant that hold its numbers as they are, with the type of the tensor.
+# Attributes of Constant that hold plain numbers, and the type of the tensor.
 _PLAIN: Mapping[str, int] = {
     "value_float": onnx.TensorProto.FLOAT,
     "value_floats": onnx.TensorProto.FLOAT,
@@ -45,9 +45,9 @@ Attributes: TypeAlias = Mapping[str, AttributeValue]
 
 @final
 class GraphView:
-    """The nodes, constants, attributes, neighbours and shapes of a model's graph, which must not change meanwhile.
+    """The nodes, constants, attributes, neighbours and shapes of a model's graph, which must not change.
 
-    Bodies of If, Loop and Scan belong to their node: what they take from outside is read by it.
+    Bodies of If, Loop and Scan belong to their node: it reads what they use from outside.
 
     Parameters
     ----------
@@ -74,16 +74,16 @@ class GraphView:
     @cached_property
     def nodes(self) -> tuple[onnx.NodeProto, ...]:
         """Nodes of the main graph in topological order."""
-        return tuple(ordered(self.model.graph))
+        return tuple(topological_order(self.model.graph))
 
     @cached_property
     def producers(self) -> Mapping[str, onnx.NodeProto]:
-        """The node that makes a tensor, by the tensor's name."""
+        """The node that produces each tensor, by the tensor's name."""
         return {name: node for node in self.nodes for name in node.output if name}
 
     @cached_property
     def consumers(self) -> Mapping[str, tuple[onnx.NodeProto, ...]]:
-        """The nodes that read a tensor, in topological order; those whose bodies do, too. None read an output alone."""
+        """The nodes that read each tensor, also inside their bodies, in topological order; no entry for unread ones."""
         found: dict[str, list[onnx.NodeProto]] = {}
         for node, names in zip(self.nodes, self._reads, strict=True):
             for name in dict.fromkeys(names):
@@ -92,7 +92,7 @@ class GraphView:
 
     @cached_property
     def constants(self) -> Mapping[str, onnx.TensorProto]:
-        """Weights, and what nodes of op Constant make, as they are stored: external data stay where they are."""
+        """Initializers and the outputs of Constant nodes, as stored: external data are not loaded."""
         held = {tensor.name: tensor for tensor in self.model.graph.initializer}
         for node in self.model.graph.node:
             if node.op_type == "Constant" and node.domain in DEFAULT_DOMAINS:
@@ -108,14 +108,14 @@ class GraphView:
 
     @cached_property
     def opsets(self) -> Mapping[str, int]:
-        """The version of each domain that the model uses."""
+        """The opset version of each domain that the model imports."""
         return {opset.domain: opset.version for opset in self.model.opset_import}
 
     @cached_property
     def tensor_names(self) -> tuple[str, ...]:
-        """Names of all tensors that depend on something: the inputs, then what each node makes, in topological order.
+        """Names of the inputs and of the outputs of all nodes, in topological order.
 
-        Weights are left out, and so are tensors inside the bodies of If, Loop and Scan, which no session can show.
+        Weights are left out, and so are tensors inside the bodies of If, Loop and Scan, which a session cannot return.
         """
         made = (name for node in self.nodes for name in node.output if name)
         return (*(value.name for value in declared_inputs(self.model)), *made)
@@ -125,11 +125,11 @@ class GraphView:
         return tuple(reads(node) for node in self.nodes)
 
     def attributes(self, node: onnx.NodeProto) -> Attributes:
-        """Attributes of a node by name, with those that it leaves to the defaults of its op; strings as ``str``."""
+        """Return the attributes of a node by name, including the defaults of its op; strings as ``str``."""
         return attributes(node, self.opsets.get("", self.opsets.get("ai.onnx", 1)))
 
     def small(self, name: str, most: int = _FEW) -> Array | None:
-        """The numbers of a scalar or a short list, such as axes, sizes or bounds; None of any other tensor."""
+        """Return the value of a scalar or short list constant, such as axes, sizes or bounds; else None."""
         tensor = self.constants.get(name)
         if tensor is None or tensor.data_location == onnx.TensorProto.EXTERNAL:
             return None
@@ -138,27 +138,27 @@ class GraphView:
         return numpy_helper.to_array(tensor)
 
     def descendants(self, names: Iterable[str]) -> set[str]:
-        """Names of the tensors that depend on any of those given, which are not among them."""
+        """Return the names of the tensors that depend on any of ``names``, without these."""
         sources = set(names)
-        return self._after(sources, lambda _: True) - sources
+        return self._downstream(sources, lambda _: True) - sources
 
-    def reads_data(self, sources: Iterable[str]) -> set[str]:
-        """Tensors whose numbers depend on those of the sources, which are among them; those of shapes alone do not."""
-        return self._after(sources, lambda node: node.op_type not in SHAPE_READERS)
+    def data_descendants(self, sources: Iterable[str]) -> set[str]:
+        """Return the sources and the tensors whose values depend on theirs, not only on their shapes."""
+        return self._downstream(sources, lambda node: node.op_type not in SHAPE_READERS)
 
-    def _after(self, sources: Iterable[str], hands_on: Callable[[onnx.NodeProto], bool]) -> set[str]:
+    def _downstream(self, sources: Iterable[str], passes_on: Callable[[onnx.NodeProto], bool]) -> set[str]:
         found = set(sources)
         for node, names in zip(self.nodes, self._reads, strict=True):
-            if hands_on(node) and not found.isdisjoint(names):
+            if passes_on(node) and not found.isdisjoint(names):
                 found.update(name for name in node.output if name)
         return found
 
     def ancestors(self, names: Iterable[str]) -> set[str]:
-        """Names of everything that some tensors are made from, inputs and weights too, and of these tensors."""
+        """Return ``names`` and the names of everything that these tensors depend on, inputs and weights included."""
         return self.needed((), names)[1]
 
     def needed(self, inputs: Collection[str], outputs: Iterable[str]) -> tuple[list[onnx.NodeProto], set[str]]:
-        """Nodes on the way to the outputs, and every name read or made there; the walk stops at the inputs."""
+        """Return the nodes between inputs and outputs, and every name that they read or produce."""
         wanted = set(outputs)
         names, kept = wanted | set(inputs), list[onnx.NodeProto]()
         waiting = wanted - set(inputs)
@@ -172,7 +172,7 @@ class GraphView:
         return kept[::-1], names
 
     def shapes(self, sizes: Mapping[str, Sequence[int]]) -> Shapes:
-        """Shapes of tensors, as ONNX's inference finds them for inputs of some sizes; None where it does not."""
+        """Return the shapes of tensors, inferred for inputs of the given ``sizes``; None for an unknown size."""
         key = tuple((name, tuple(size)) for name, size in sizes.items())
         if key not in self._shapes:
             found = {
@@ -187,9 +187,9 @@ class GraphView:
 
 
 def attributes(node: onnx.NodeProto, opset: int | None = None) -> Attributes:
-    """Attributes of a node by name, with the defaults of its op; see :meth:`GraphView.attributes`.
+    """Return the attributes of a node by name, with the defaults of its op; see :meth:`GraphView.attributes`.
 
-    ``opset`` is the version of the default domain, the newest where it is left out.
+    ``opset`` is the version of the default domain, by default the newest.
     """
     given = {attribute.name: _value(attribute) for attribute in node.attribute}
     return {**_defaults(node.op_type, opset), **given} if node.domain in DEFAULT_DOMAINS else given
@@ -209,19 +209,19 @@ def _defaults(op_type: str, opset: int | None) -> Attributes:
         return {}
     try:
         schema = onnx.defs.get_schema(op_type, min(opset or newest, newest))
-    except onnx.defs.SchemaError:  # younger than the model says
+    except onnx.defs.SchemaError:  # the op is newer than the opset that the model declares
         schema = onnx.defs.get_schema(op_type)
     stated = {name: attribute.default_value for name, attribute in schema.attributes.items()}
     return {name: _plain(_value(one)) for name, one in stated.items() if one.type != onnx.AttributeProto.UNDEFINED}
 
 
 def _plain(value: AttributeValue) -> AttributeValue:
-    # 1e-5 as the standard writes it, not as its float32 reads.
+    # 1e-5 as in the standard, not as its float32 prints.
     return float(f"{value:.7g}") if isinstance(value, float) else value
 
 
-def ordered(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    """Nodes of an acyclic graph in topological order; otherwise in the order of the file."""
+def topological_order(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """Return the nodes of an acyclic graph in topological order; those of other graphs in the order of the file."""
     nodes = list(graph.node)
     maker = {name: index for index, node in enumerate(nodes) for name in node.output if name}
     order: list[onnx.NodeProto] = []
@@ -244,12 +244,12 @@ def ordered(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
 
 
 def reads(node: onnx.NodeProto) -> list[str]:
-    """Names that a node needs: its inputs, and what its bodies take from outside."""
+    """Return the names that a node reads: its inputs, and what its bodies use from outside."""
     names = [name for name in node.input if name]
     bodies = list(subgraphs(node))
     if not bodies:
         return names
-    # Scopes from the outside in, each with the position of the one that holds it; then resolved from the inside out.
+    # Scopes from outer to inner, each with the index of its parent; resolved from inner to outer.
     scopes: list[tuple[onnx.GraphProto, int]] = [(body, -1) for body in bodies]
     at = 0
     while at < len(scopes):
@@ -273,8 +273,8 @@ def reads(node: onnx.NodeProto) -> list[str]:
     return names
 
 
-def reads_data(nodes: Iterable[onnx.NodeProto], sources: Iterable[str]) -> set[str]:
-    """Tensors whose numbers depend on those of the sources; ``nodes`` come in topological order."""
+def data_descendants(nodes: Iterable[onnx.NodeProto], sources: Iterable[str]) -> set[str]:
+    """Return the tensors whose values depend on those of the sources; ``nodes`` must be in topological order."""
     dependent = set(sources)
     for node in nodes:
         if node.op_type not in SHAPE_READERS and not dependent.isdisjoint(reads(node)):

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
-from xaionnx.graph.view import ordered
+from xaionnx.graph.view import topological_order
 from xaionnx.loading.soundness import subgraphs
 
 
@@ -82,7 +82,7 @@ class Writer:
                 names[inner] = outer
             else:
                 late.append((inner, outer))
-        for node in ordered(body):
+        for node in topological_order(body):
             for name in node.output:
                 if name and name not in names:
                     names[name] = self.name(name + suffix, alone=not suffix)

@@ -1,1 +1,1 @@
-"""Tensors inside a model: where they are, what their axes mean, and the model cut there."""
+"""Tensors inside a model: their position, the meaning of their axes, and the parts of the model around them."""

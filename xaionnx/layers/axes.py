@@ -1,4 +1,4 @@
-"""How the axes of a tensor read: which are places of the input, and which hold channels or tokens."""
+"""The meaning of a tensor's axes: spatial positions of the input, channels or tokens."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
 from xaionnx.data.sample import Sample
-from xaionnx.graph.axis_factors import Axis, Layout, Part, filled, place_on, tokens_on
+from xaionnx.graph.axis_factors import Axis, AxisFactor, Layout, covering_factor, token_factor, with_size
 from xaionnx.graph.axis_propagation import propagate_axes
 from xaionnx.layers.graph_facts import graph_fact
 from xaionnx.layers.series import series
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True)
 class Axes:
-    """How the axes of a layer read, behind the batch.
+    """The meaning of a layer's axes, without the batch axis.
 
     Attributes
     ----------
     letters : str
-        ``CHW`` or ``HWC`` of a map over a picture; ``CT`` or ``TC`` of one over a series, with a ``1`` for an axis of
-        one number; ``TD`` of tokens, ``F`` of units, ``-`` where nothing is known.
+        ``CHW`` or ``HWC`` for a map over a picture; ``CT`` or ``TC`` for one over a series, with ``1`` for an axis of
+        size one; ``TD`` for tokens, ``F`` for units, ``-`` for unknown axes.
     grid : tuple (h, w) or None
-        Of tokens that cut a picture into patches.
+        Rows and columns of patches, if the tokens are patches of a picture.
     before : int
-        Tokens in front of the patches: the class token, one of distillation, registers.
+        Number of tokens before the patches: class token, distillation token, registers.
     after : int
-        Tokens behind the patches.
+        Number of tokens after the patches.
 
     Examples
     --------
@@ -50,17 +50,17 @@ class Axes:
 
     @classmethod
     def at(cls, model: Model, name: str, shape: Sequence[int], sample: Sample) -> Axes:
-        """Read the axes of the tensor ``name``, of ``shape`` behind the batch, for the input of a sample."""
+        """Return the axes of the tensor ``name``, whose shape without the batch is ``shape``."""
         over = series(model, sample)
         if over is not None:
             letters = over.letters.get(name, "")
             time, longest = letters.find("T"), sample.array.shape[1 - over.channel]
             if letters and len(letters) == len(shape) and 1 < shape[time] <= longest:
                 return cls(letters)
-        layout, extent = _layouts(model, sample).get(name, ()), extent_of(sample)
-        if extent is not None and len(layout) == len(shape) + 1 and not any(part.placed for part in layout[0]):
-            letters = "".join(part.kind if (part := place_on(axis)) else "C" for axis in layout[1:])
-            if len(shape) == 2 and letters == "CC" and not any(part.placed for part in layout[2]):
+        layout, extent = _layouts(model, sample).get(name, ()), picture_size(sample)
+        if extent is not None and len(layout) == len(shape) + 1 and not any(part.is_spatial for part in layout[0]):
+            letters = "".join(part.kind if (part := covering_factor(axis)) else "C" for axis in layout[1:])
+            if len(shape) == 2 and letters == "CC" and not any(part.is_spatial for part in layout[2]):
                 found = cls.along(layout[1], shape[0], extent)
                 return found if found is not None else cls.of(shape)
             return cls.of(shape, extent, forms=(letters,))
@@ -69,16 +69,16 @@ class Axes:
 
     @classmethod
     def of_keys(cls, model: Model, name: str, tokens: int, sample: Sample) -> Axes:
-        """Read the last axis of the tensor ``name``, such as attention, for so many tokens."""
-        layout, extent = _layouts(model, sample).get(name, ()), extent_of(sample)
+        """Return the last axis, of ``tokens`` entries, of the tensor ``name``, such as attention keys."""
+        layout, extent = _layouts(model, sample).get(name, ()), picture_size(sample)
         found = cls.along(layout[-1], tokens, extent) if layout and extent is not None else None
         return found if found is not None else cls("--")
 
     @classmethod
     def along(cls, axis: Axis, size: int, extent: tuple[int, int]) -> Axes | None:
-        """Tokens along an axis of so many, for pictures of ``extent``; None where they are no patches of it."""
-        part = tokens_on(filled(axis, size))
-        if part is None or not _alike(part.grid, extent) or min(part.before, part.after) < 0:
+        """Return the tokens along an axis; None if they are not patches of a picture of ``extent`` (H, W)."""
+        part = token_factor(with_size(axis, size))
+        if part is None or not _covers(part.grid, extent) or min(part.before, part.after) < 0:
             return None
         if size != part.before + math.prod(part.grid) + part.after:
             return None
@@ -92,52 +92,52 @@ class Axes:
         tokens: int | None = None,
         forms: Sequence[str] = ("CHW", "HWC"),
     ) -> Axes:
-        """Read the axes of a layer of ``shape``, for pictures of ``extent`` (H, W) or rows of so many ``tokens``.
+        """Infer the axes of a layer from its ``shape``, for pictures of ``extent`` (H, W) or rows of ``tokens`` tokens.
 
-        ``forms`` are the orders that a map over the picture may have here.
+        ``forms`` lists the axis orders that a map over the picture may have here.
         """
         shape = tuple(shape)
         if len(shape) == 3 and extent is not None:
-            fields = {"CHW": shape[1:], "HWC": shape[:2]}
-            fitting = [letters for letters in fields if letters in forms and _alike(fields[letters], extent)]
+            sizes = {"CHW": shape[1:], "HWC": shape[:2]}
+            fitting = [letters for letters in sizes if letters in forms and _covers(sizes[letters], extent)]
             if fitting:
-                # A few places fit many a picture: the aspect tells, and channels come first where it does not.
-                return cls(min(fitting, key=lambda letters: _stretch(fields[letters], extent)))
+                # Small maps fit many pictures: the aspect ratio decides, and in a tie channels come first.
+                return cls(min(fitting, key=lambda letters: _aspect_mismatch(sizes[letters], extent)))
         if len(shape) == 2 and tokens is not None and shape[0] == tokens:
             return cls("TD")
         return cls("F" if len(shape) == 1 else "-" * len(shape))
 
 
-def _alike(field: tuple[int, ...], extent: tuple[int, int]) -> bool:
-    """Whether a map covers a picture, each side one too long or short for what convolutions do at the border."""
-    # A picture of one row, or column, has maps of one.
-    wide = [(field[axis], extent[axis]) for axis in (0, 1) if field[axis] != 1 or extent[axis] != 1]
-    if not wide or min(small for small, _ in wide) < 2:
+def _covers(size: tuple[int, ...], extent: tuple[int, int]) -> bool:
+    """Whether a map of ``size`` can cover a picture; each side may be off by one, as convolutions leave it."""
+    # A picture with a single row or column has maps with a single row or column.
+    sides = [(size[axis], extent[axis]) for axis in (0, 1) if size[axis] != 1 or extent[axis] != 1]
+    if not sides or min(small for small, _ in sides) < 2:
         return False
-    share = [large / small for small, large in wide]
-    slack = [large / max(small - 1.5, 0.5) - large / small for small, large in wide]
-    return min(share) >= 1 and max(share) - min(share) <= max(slack)
+    ratio = [large / small for small, large in sides]
+    slack = [large / max(small - 1.5, 0.5) - large / small for small, large in sides]
+    return min(ratio) >= 1 and max(ratio) - min(ratio) <= max(slack)
 
 
-def _stretch(field: tuple[int, ...], extent: tuple[int, int]) -> float:
-    """How much further a map is drawn out in one direction than in the other, to cover a picture."""
-    return abs(math.log(extent[0] * field[1] / (extent[1] * field[0])))
+def _aspect_mismatch(size: tuple[int, ...], extent: tuple[int, int]) -> float:
+    """Absolute log ratio of the two factors that enlarge a map of ``size`` to a picture."""
+    return abs(math.log(extent[0] * size[1] / (extent[1] * size[0])))
 
 
-def places_of(model: Model, sample: Sample) -> tuple[int, tuple[int, ...]] | None:
-    """Axes of the channels and of the places of the explained input: height and width, or time; None without places."""
+def input_axes(model: Model, sample: Sample) -> tuple[int, tuple[int, ...]] | None:
+    """Return the channel axis and the spatial axes (height and width, or time) of the explained input; None if none."""
     over = series(model, sample)
     return sample.picture_axes if over is None else (over.channel, (1 - over.channel,))
 
 
-def extent_of(sample: Sample) -> tuple[int, int] | None:
-    """Height and width of the picture that is explained; None where it is none."""
+def picture_size(sample: Sample) -> tuple[int, int] | None:
+    """Height and width of the explained picture; None if the input is not a picture."""
     axes = sample.picture_axes
     return None if axes is None else (sample.array.shape[axes[1][0]], sample.array.shape[axes[1][1]])
 
 
 def _layouts(model: Model, sample: Sample) -> Mapping[str, Layout]:
-    """How the axes of tensors count the places of the picture that is explained; empty where it is none."""
+    """The axis layouts of the model's tensors, relative to the explained picture; empty if it is not a picture."""
     axes = sample.picture_axes
     if axes is None:
         return {}
@@ -148,17 +148,17 @@ def _layouts(model: Model, sample: Sample) -> Mapping[str, Layout]:
         known = view.shapes(sizes)
         batch = (known.get(start) or sizes[start])[0] or 1
         kinds = {axes[1][0]: "H", axes[1][1]: "W"}
-        behind = [
-            (Part.place(kinds[axis], size, size) if axis in kinds else Part("C", size),)
+        own_axes = [
+            (AxisFactor.spatial(kinds[axis], size, size) if axis in kinds else AxisFactor("C", size),)
             for axis, size in enumerate(sample.array.shape)
         ]
-        return propagate_axes(view, {start: ((Part("N", batch),), *behind)}, known).layouts
+        return propagate_axes(view, {start: ((AxisFactor("N", batch),), *own_axes)}, known).layouts
 
     return graph_fact(model, key, find)
 
 
-def counted(model: Model, name: str, shape: Sequence[int], sample: Sample) -> tuple[int, ...]:
-    """The shape of a tensor of a picture's, the batch in front, where 0 stands for what only its axes tell."""
+def known_shape(model: Model, name: str, shape: Sequence[int], sample: Sample) -> tuple[int, ...]:
+    """The shape of a tensor with batch axis, each unknown size, 0, replaced by the size that its layout implies."""
     layout = _layouts(model, sample).get(name, ())
     if len(layout) != len(shape):
         return tuple(shape)

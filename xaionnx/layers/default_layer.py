@@ -1,4 +1,4 @@
-"""The layer that is looked at where none is named."""
+"""The default layer of methods that explain a layer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from xaionnx.data.sample import Sample
 from xaionnx.errors import UnsupportedModelError
-from xaionnx.layers.axes import Axes, counted
+from xaionnx.layers.axes import Axes, known_shape
 from xaionnx.layers.graph_facts import graph_fact
 from xaionnx.runtime.model import Model
 
@@ -17,27 +17,27 @@ if TYPE_CHECKING:
 
 
 def default_layer(model: Model, start: Sequence[str], tensors: Sequence[str], sample: Sample) -> str:
-    """The layer that is explained where none is named, on the way from ``start`` to ``tensors``.
+    """Return the default layer between ``start`` and ``tensors``.
 
-    The last map over the picture, or the series, of more than one channel, before pooling; where attention follows it,
-    or there is none, the tokens that enter the last attention, which are the last sum of two branches before it:
-    nothing goes around that. Else the last tensor before the target.
+    This is the last map over the picture or the series with more than one channel, before pooling. If attention
+    follows that map, or there is no map, it is the tokens that enter the last attention: the last sum of two branches
+    before it, which no skip connection bypasses. Otherwise it is the last tensor before the target.
 
     Raises
     ------
     UnsupportedModelError
-        There is nothing between the two.
+        There is no tensor between the two.
     """
     sizes = {name: (1, *x.shape) for name, x in sample.own.items()}
-    key = ("usual", tuple(start), tuple(tensors), tuple(sizes.items()), sample.main, sample.picture_axes)
+    key = ("default layer", tuple(start), tuple(tensors), tuple(sizes.items()), sample.main, sample.picture_axes)
 
     def letters(name: str, shape: Sequence[int]) -> str:
         return Axes.at(model, name, shape, sample).letters
 
     def filled(name: str, shape: Sequence[int]) -> Sequence[int]:
-        return counted(model, name, shape, sample) if 0 in shape else shape
+        return known_shape(model, name, shape, sample) if 0 in shape else shape
 
-    chosen = graph_fact(model, key, lambda view: _usual(view, start, tensors, sizes, letters, filled))
+    chosen = graph_fact(model, key, lambda view: _choose_layer(view, start, tensors, sizes, letters, filled))
     if not chosen:
         raise UnsupportedModelError(
             f"Nothing lies between the input of {model.name} and '{tensors[0]}'. Explain the input itself: "
@@ -46,7 +46,7 @@ def default_layer(model: Model, start: Sequence[str], tensors: Sequence[str], sa
     return chosen
 
 
-def _usual(
+def _choose_layer(
     view: GraphView,
     start: Sequence[str],
     tensors: Sequence[str],
@@ -56,32 +56,34 @@ def _usual(
 ) -> str:
     between = view.descendants(start) & view.ancestors(tensors) - set(tensors)
     known = view.shapes(sizes)
-    last = field = tokens = attended = ""
+    last = last_map = tokens = attended = ""
     for node in view.nodes:
         moved = between.intersection(node.input) | set(start).intersection(node.input)
         for name in (made for made in node.output if made in between):
             last, shape = name, filled_of(name, [size or 0 for size in known.get(name, ())])
             letters = letters_of(name, shape[1:])
-            # One channel is the answer of a segmentation before its last step, or a gate, no features.
-            if "C" in letters and (shape[1 + letters.index("C")] > 1 or not field):
-                field, attended = name, ""
+            # A map of one channel is the output of a segmentation before its last step, or a gate: not features.
+            if "C" in letters and (shape[1 + letters.index("C")] > 1 or not last_map):
+                last_map, attended = name, ""
             if node.op_type in ("Softmax", "Attention"):
                 attended = tokens
             if node.op_type == "Add" and len(moved) == 2 and len(shape) == 3:
                 tokens = name
-    return attended or field or tokens or last
+    return attended or last_map or tokens or last
 
 
-def normalised(model: Model, tokens: str, tensors: Sequence[str]) -> str:
-    """The form in which attention reads tokens (N, T, D): behind the normalisation, where there is one.
+def normalised_tokens(model: Model, tokens: str, tensors: Sequence[str]) -> str:
+    """Return the tensor in which attention reads ``tokens`` (N, T, D): after their normalisation, if there is one.
 
-    Normalisation forgets the size of a token, so that the slope ahead of it is at right angles to the token, and
-    products of the two cancel.
+    Normalisation drops the length of a token, so the gradient before it is orthogonal to the token, and products of
+    gradient and token cancel.
     """
-    return graph_fact(model, ("normalised", tokens, *tensors), lambda view: _normalised(view, tokens, tensors))
+    return graph_fact(
+        model, ("normalised_tokens", tokens, *tensors), lambda view: _find_normalised(view, tokens, tensors)
+    )
 
 
-def _normalised(view: GraphView, tokens: str, tensors: Sequence[str]) -> str:
+def _find_normalised(view: GraphView, tokens: str, tensors: Sequence[str]) -> str:
     moving = view.descendants([tokens]) & view.ancestors(tensors)
     nodes = [node for node in view.nodes if not moving.isdisjoint(node.output)]
     softmax = next((node for node in nodes if node.op_type == "Softmax"), None)
@@ -99,7 +101,7 @@ def _normalised(view: GraphView, tokens: str, tensors: Sequence[str]) -> str:
         still |= {name: readers[name] for name in node.output}
         alone = [name for name, count in still.items() if count] == [node.output[0]]
         ends = node.op_type == "LayerNormalization" or (node.op_type == "Add" and len(within & {*node.input}) == 1)
-        # All that attention reads of the tokens goes through this one.
+        # Attention reads the tokens through this tensor alone.
         if alone and ends:
             return str(node.output[0])
     return tokens

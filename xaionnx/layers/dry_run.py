@@ -1,4 +1,4 @@
-"""DryRun: a model ahead of any sample, as far as it tells what methods will make of it."""
+"""DryRun: what can be checked about a model before there is a sample."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
     from xaionnx.autodiff.rule import Table
 
 
-# Taken for a size that is left free where a shape is all that is asked: convolutions leave some of it.
+# Stands for a free size when only shapes are needed; large enough for the convolutions of usual models.
 _FREE = 64
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class DryRun:
-    """A model, and a sample that is made up.
+    """A model with an artificial sample, for checks before any data are given.
 
     Attributes
     ----------
     model : Model
     rows : dict of arrays (1, ...) by input name, or None
-        The sample as it is fed; None where neither the model nor its InputSpec tells the sizes.
+        The sample as fed to the model; None if neither the model nor its InputSpec fixes the sizes.
     """
 
     model: Model
@@ -46,7 +46,7 @@ class DryRun:
 
     @classmethod
     def of(cls, model: Model) -> DryRun:
-        """Of a model alone."""
+        """Return the dry run of a model."""
         try:
             return cls(model, first_rows(model, shapes=_sizes(model)))
         except InputMismatchError:
@@ -54,12 +54,12 @@ class DryRun:
 
     @cached_property
     def tensor(self) -> str:
-        """The tensor that the usual target is read from; UnsupportedModelError where there is none."""
+        """The tensor from which the default target is read; raises UnsupportedModelError if there is none."""
         return self.model.output().name
 
     @cached_property
     def sample(self) -> Sample | None:
-        """The sample for its axes and sizes alone, some of which may be assumed; None where these tell too little."""
+        """A sample for its axes and sizes only, some of which may be assumed; None if too few are known."""
         model, rows = self.model, self.rows
         if rows is None:
             main = model.input()
@@ -77,7 +77,7 @@ class DryRun:
         return split(rows, model.input().name, model.spec, model.shared)[0]
 
     def shape(self, name: str) -> tuple[int, ...] | None:
-        """The shape of a tensor behind the batch, as the graph tells, or else a run; None where neither can."""
+        """The shape of a tensor without the batch, inferred from the graph or else from a run; None if unknown."""
         if self.sample is None:
             return None
         sizes = {n: (1, *x.shape) for n, x in self.sample.own.items()}
@@ -90,12 +90,14 @@ class DryRun:
         return graph_fact(self.model, ("shape", name), lambda _: Layer.of(self.model, name, rows).x.shape[1:])
 
     def outputs(self, names: Sequence[str], rules: Table | None = None) -> tuple[str, ...]:
-        """What the gradient of the usual output at the tensors ``names`` answers, or what else ``rules`` make there.
+        """Return the outputs of the graph that walks from the default output back to ``names`` by ``rules``.
+
+        ``rules`` are those of the gradient if not given.
 
         Raises
         ------
         ModelError
-            It cannot be built.
+            The graph cannot be built.
         """
         from xaionnx.autodiff.table import STANDARD
 
@@ -113,8 +115,8 @@ class DryRun:
         return found
 
     def _form(self, names: Sequence[str]) -> Form:
-        """A form in which they are still there; making it takes a run of the model, so one serves many methods."""
-        assert self.rows is not None  # asked by the caller
+        """A canonical form that keeps ``names``. Making it takes a run of the model, so forms are reused."""
+        assert self.rows is not None  # checked by the caller
         for form in self._forms:
             if form.facts.shapes.keys() >= {self.tensor, *names}:
                 return form
@@ -123,7 +125,7 @@ class DryRun:
 
 
 def size_by_spec(model: Model, info: TensorInfo) -> tuple[int, ...]:
-    """The size that the InputSpec gives to pictures; empty where it gives none."""
+    """The shape of a picture (without batch) according to the InputSpec; empty if it fixes none."""
     spec = model.spec
     if spec is None or spec.size is None or info.name != model.input().name or len(info.shape) != 4:
         return ()
@@ -134,6 +136,6 @@ def size_by_spec(model: Model, info: TensorInfo) -> tuple[int, ...]:
 def _sizes(model: Model) -> Mapping[str, Sequence[int]]:
     main = model.input()
     size = size_by_spec(model, main)
-    # A spec that contradicts the model is told of with the first sample.
+    # A spec that contradicts the model raises an error with the first sample.
     fits = size and all(size[axis] == own for axis, own in enumerate(main.shape[1:]) if isinstance(own, int))
     return {main.name: size} if fits else {}

@@ -1,4 +1,4 @@
-"""Where gradients can be taken: the inputs of floats, or the tensors into which tokens are embedded."""
+"""The tensors at which gradients can be taken: float inputs, or the embeddings of tokens."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from xaionnx.graph.view import GraphView
 
 
-def explained(model: Model) -> tuple[str, ...]:
-    """Names of the tensors at which gradients are taken where no layer is named.
+def gradient_tensors(model: Model) -> tuple[str, ...]:
+    """Return the names of the tensors at which gradients are taken by default.
 
     Raises
     ------
     UnsupportedModelError
-        The explained input holds no floats, and not one embedding of tokens is found.
+        The explained input is not of floats, and there is not exactly one embedding of its tokens.
     """
     main = model.input()
     found = embeddings(model) if main.dtype.kind in "iu" else []
@@ -29,13 +29,13 @@ def explained(model: Model) -> tuple[str, ...]:
             f"Input '{main.name}' of {model.name} is looked up several times: {', '.join(found)}. "
             "Choose the tensor to explain with layer=, or a later one, where they are joined."
         )
-    return tuple(found) or differentiable(model)
+    return tuple(found) or differentiable_inputs(model)
 
 
-def differentiable(model: Model, tensors: Iterable[str] = ()) -> tuple[str, ...]:
-    """Names of the inputs that a gradient can be taken of: those of floats, one a sample.
+def differentiable_inputs(model: Model, tensors: Iterable[str] = ()) -> tuple[str, ...]:
+    """Return the names of the inputs that have a gradient: float inputs with a row for each sample.
 
-    Inputs that ``tensors``, or else the usual output, do not all depend on are left out.
+    Only inputs on which all of ``tensors`` (by default the output) depend are returned.
 
     Raises
     ------
@@ -52,9 +52,9 @@ def differentiable(model: Model, tensors: Iterable[str] = ()) -> tuple[str, ...]
     read = set(tensors) or {model.output().name}
 
     def reaching(view: GraphView) -> tuple[str, ...]:
-        return tuple(name for name in names if read <= view.reads_data([name]))
+        return tuple(name for name in names if read <= view.data_descendants([name]))
 
-    used = graph_fact(model, ("differentiable", frozenset(read)), reaching)
+    used = graph_fact(model, ("differentiable_inputs", frozenset(read)), reaching)
     if main.name not in used:
         raise UnsupportedModelError(
             f"'{min(read)}' of {model.name} does not depend on '{main.name}', so there is nothing to explain. "
@@ -64,7 +64,7 @@ def differentiable(model: Model, tensors: Iterable[str] = ()) -> tuple[str, ...]
 
 
 def embeddings(model: Model) -> list[str]:
-    """The tensors into which the tokens of the explained input are looked up, or spread as one-hot."""
+    """Return the tensors that look up the tokens of the explained input, or encode them as one-hot."""
     view, found = model.view, list[str]()
     tokens, data = {model.input().name}, {info.name for info in model.inputs}
     data |= view.descendants(data)

@@ -1,4 +1,4 @@
-"""What a graph tells, found once: looking takes longer than a small model runs."""
+"""Cache of facts derived from a model's graph: deriving them takes longer than a small model runs."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_found: WeakKeyDictionary[Model, dict[Hashable, Any]] = WeakKeyDictionary()  # what each key's finder finds
+_cache: WeakKeyDictionary[Model, dict[Hashable, Any]] = WeakKeyDictionary()  # each key has a value type of its own
 
 
 def graph_fact(model: Model, key: Hashable, find: Callable[[GraphView], T]) -> T:
-    """What ``find`` finds in the graph of a model, which does not change; kept under ``key`` as long as the model."""
-    known = _found.setdefault(model, {})
-    if key not in known:
-        known[key] = find(model.view)
-    answer: T = known[key]
-    return answer
+    """Return ``find(model.view)``, cached under ``key`` as long as the model lives."""
+    facts = _cache.setdefault(model, {})
+    if key not in facts:
+        facts[key] = find(model.view)
+    fact: T = facts[key]
+    return fact

@@ -1,4 +1,4 @@
-"""A tensor inside a model: which one it is, what it holds, and the two parts that it cuts the model into."""
+"""A tensor inside a model, its values, and the two parts into which it cuts the model."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Layer:
     ----------
     name : str
     model : Model
-        The model that it lies in.
+        The model that contains it.
     x : array (N, ...)
-        What it holds at the samples.
+        Its values at the samples.
     """
 
     name: str
@@ -41,49 +41,49 @@ class Layer:
     __repr__ = short_repr
 
     @classmethod
-    def of(cls, model: Model, name: str, feeds: Mapping[str, Array], held: Array | None = None) -> Layer:
-        """The tensor called ``name``, at N samples, where it is known to hold ``held``.
+    def of(cls, model: Model, name: str, feeds: Mapping[str, Array], values: Array | None = None) -> Layer:
+        """Return the tensor ``name`` at N samples; it is run unless its ``values`` are given.
 
         Raises
         ------
         UnknownNameError
-            There is none.
+            There is no such tensor.
         UnsupportedModelError
-            It holds no floats, has no batch axis in front, or does not depend on the input.
+            The tensor is not of floats, has no leading batch axis, or does not depend on the input.
         """
         check_layer(model, name)
         layer = cls(name, model, np.empty(0))
         count = next(len(array) for name, array in feeds.items() if name not in model.shared)
-        x = layer.lifted(feeds) if held is None else layer._batched(held, count)
+        x = layer.values_at(feeds) if values is None else layer._checked(values, count)
         if x.dtype.kind != "f":
             raise UnsupportedModelError(
                 f"Layer '{name}' of {model.name} holds {x.dtype}, not floats. Name a layer of floats."
             )
         return cls(name, model, x)
 
-    def lifted(self, feeds: Mapping[str, Array]) -> Array:
-        """What it holds, (N, ...), at other inputs of the model."""
-        below = _part(self.model, ("below", self.name), lambda graph: cut(graph, [], [self.name]))
-        taken = {info.name for info in below.inputs}
+    def values_at(self, feeds: Mapping[str, Array]) -> Array:
+        """Return the layer's values (N, ...) at other inputs of the model."""
+        upstream = _part(self.model, ("upstream", self.name), lambda graph: cut(graph, [], [self.name]))
+        taken = {info.name for info in upstream.inputs}
         own = {name: array for name, array in feeds.items() if name in taken}
-        count = next(len(array) for name, array in own.items() if name not in below.shared)
-        return self._batched(below.run(own, [self.name])[self.name], count)
+        count = next(len(array) for name, array in own.items() if name not in upstream.shared)
+        return self._checked(upstream.run(own, [self.name])[self.name], count)
 
-    def _batched(self, x: Array, count: int) -> Array:
+    def _checked(self, x: Array, count: int) -> Array:
         if x.ndim == 0 or len(x) != count:
             raise UnsupportedModelError(
-                f"Layer '{self.name}' of {self.model.name} has no batch axis in front: it holds {x.shape} for {count} "
-                f"sample{'s' if count > 1 else ''}. Name another."
+                f"Layer '{self.name}' of {self.model.name} has no leading batch axis: its shape is {x.shape} for "
+                f"{count} sample{'s' if count > 1 else ''}. Name another."
             )
         return x
 
-    def behind(self, tensors: Iterable[str]) -> Model:
-        """The part of the model that makes ``tensors`` of it: the layer is an input, as is what goes around it.
+    def downstream(self, tensors: Iterable[str]) -> Model:
+        """Return the part of the model from the layer to ``tensors``; its inputs are the layer and what bypasses it.
 
         Raises
         ------
         UnsupportedModelError
-            One of ``tensors`` does not depend on it.
+            One of ``tensors`` does not depend on the layer.
         """
         outputs = tuple(dict.fromkeys(tensors))
         reached = graph_fact(self.model, ("reached", self.name), lambda view: view.descendants([self.name]))
@@ -98,18 +98,18 @@ class Layer:
         kind = _type(self.x.dtype, (lead if isinstance(lead, int) else "N", *self.x.shape[1:]))
         return _part(
             self.model,
-            ("behind", self.name, outputs, str(kind)),
+            ("downstream", self.name, outputs, str(kind)),
             lambda graph: cut(graph, [self.name], outputs, {self.name: kind}),
         )
 
 
 def check_layer(model: Model, name: str) -> None:
-    """Refuse a name that is no tensor made from the input.
+    """Check that ``name`` is a tensor that depends on the input.
 
     Raises
     ------
     UnknownNameError
-        There is none.
+        There is no such tensor.
     UnsupportedModelError
         It does not depend on the input.
     """
@@ -122,7 +122,7 @@ def check_layer(model: Model, name: str) -> None:
 
 
 def _part(model: Model, key: Hashable, rewrite: Callable[[onnx.ModelProto], onnx.ModelProto]) -> Model:
-    # What the spec says of the input holds for the model as a whole.
+    # The spec describes the input of the whole model, not that of a part.
     return dataclasses.replace(model.derived(key, rewrite), spec=None)
 
 

@@ -1,4 +1,4 @@
-"""Heads that are linear behind a pooling over all places, so that each channel of a layer has one weight."""
+"""Heads that are linear after global pooling, so that each channel of a layer has one weight."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from xaionnx.data.sample import Sample
-from xaionnx.graph.axis_factors import Axis, Layout, Part
+from xaionnx.graph.axis_factors import Axis, AxisFactor, Layout
 from xaionnx.graph.axis_propagation import propagate_axes
 from xaionnx.graph.op import find_op
 from xaionnx.graph.view import SHAPE_READERS
@@ -20,89 +20,88 @@ if TYPE_CHECKING:
     from xaionnx.graph.view import Attributes, GraphView
     from xaionnx.typing import Shapes
 
-_NO_POOLING: Final = "no pooling over all places stands"
+_NO_POOLING: Final = "no global pooling"
 
 
-def place_axes(model: Model, layer: str, sample: Sample) -> tuple[int, ...]:
-    """The axes of a layer that hold its places, counted from the last; none where it is known to have none."""
-    shape = _known(model, sample).get(layer, ())
+def spatial_axes_of_layer(model: Model, layer: str, sample: Sample) -> tuple[int, ...]:
+    """Return the spatial axes of a layer, as negative indices; empty if it is known to have none."""
+    shape = _known_shapes(model, sample).get(layer, ())
     if not shape or None in shape:
-        return -2, -1  # a map, if the run does not tell otherwise
+        return -2, -1  # assume a map; the run shows whether it is one
     letters = Axes.at(model, layer, [size or 0 for size in shape[1:]], sample).letters
     return tuple(axis - len(letters) for axis, letter in enumerate(letters) if letter in "HWT")
 
 
 def obstacle(model: Model, layer: str, tensor: str, sample: Sample) -> str | None:
-    """What stands between a layer and a tensor, in words, so that the places of a channel do not count alike.
+    """Describe what keeps the path from a layer to a tensor from being a global pooling and linear ops.
 
-    None where a pooling over all places and linear ops alone stand there: then the slope of each number of the tensor
-    is the same at all places of a channel, whatever the layer holds.
+    None if nothing does: then the gradient of each entry of the tensor is the same at all spatial positions of a
+    channel, whatever the layer's values.
     """
-    places, known = place_axes(model, layer, sample), _known(model, sample)
+    axes, known = spatial_axes_of_layer(model, layer, sample), _known_shapes(model, sample)
     key = ("head", layer, tensor, tuple((name, x.shape) for name, x in sample.own.items()))
-    return graph_fact(model, key, lambda view: _obstacle(view, layer, tensor, places, known))
+    return graph_fact(model, key, lambda view: _obstacle(view, layer, tensor, axes, known))
 
 
-def _known(model: Model, sample: Sample) -> Shapes:
+def _known_shapes(model: Model, sample: Sample) -> Shapes:
     sizes = {name: (1, *x.shape) for name, x in sample.own.items()}
     view = model.view
     return {**{name: tuple(tensor.dims) for name, tensor in view.constants.items()}, **view.shapes(sizes)}
 
 
-def _obstacle(view: GraphView, layer: str, tensor: str, places: Sequence[int], known: Shapes) -> str | None:
-    way: list[tuple[onnx.NodeProto, int]] = []
+def _obstacle(view: GraphView, layer: str, tensor: str, axes: Sequence[int], known: Shapes) -> str | None:
+    path: list[tuple[onnx.NodeProto, int]] = []
     moving, wanted = {layer}, view.ancestors([tensor])
     for node in view.nodes:
         read = [number for number, name in enumerate(node.input) if name in moving]
-        # What is read of a shape alone carries no numbers.
+        # Reading a shape passes on no values.
         if not read or node.op_type in SHAPE_READERS or wanted.isdisjoint(node.output):
             continue
         entry = find_op(node.op_type)
         first = not (entry.regroups or node.op_type in _FIRST) or read[0] == 0
         if len(read) > 1 or not (entry.regroups or node.op_type in _EVEN) or not first or _by_batch(node):
-            return f"{node.op_type} stands"
+            return node.op_type
         moving.update(node.output)
-        way.append((node, read[0]))
-    layouts = propagate_axes(view, {layer: _started(known.get(layer) or (None,) * 4, places)}, known).layouts
-    left = bool(places)
-    for node, number in way:
-        held = layouts.get(node.input[number], ())
-        if not places or not _holding(held):
+        path.append((node, read[0]))
+    layouts = propagate_axes(view, {layer: _layer_layout(known.get(layer) or (None,) * 4, axes)}, known).layouts
+    unpooled = bool(axes)
+    for node, number in path:
+        layout = layouts.get(node.input[number], ())
+        if not axes or not _spatial_axes(layout):
             continue
-        step = _Step(node, number, view.attributes(node), held, known)
+        step = _Step(node, number, view.attributes(node), layout, known)
         even = find_op(node.op_type).regroups or _EVEN[node.op_type](step)
         if not even or node.output[0] not in layouts:
             return _NO_POOLING
-        left = bool(_holding(layouts[node.output[0]]))
-    return _NO_POOLING if left or not places else None
+        unpooled = bool(_spatial_axes(layouts[node.output[0]]))
+    return _NO_POOLING if unpooled or not axes else None
 
 
-def _started(shape: Sequence[int | None], places: Sequence[int]) -> Layout:
-    """The axes of the layer itself."""
-    kinds = {len(shape) + axis: letter for axis, letter in zip(places, "UVW", strict=False)}
+def _layer_layout(shape: Sequence[int | None], spatial: Sequence[int]) -> Layout:
+    kinds = {len(shape) + axis: letter for axis, letter in zip(spatial, "UVW", strict=False)}
     found = list[Axis]()
     for axis, size in enumerate(shape):
         if axis in kinds:
-            found.append((Part.place(kinds[axis], size or 0, size or 0),))
+            found.append((AxisFactor.spatial(kinds[axis], size or 0, size or 0),))
         else:
-            found.append((Part("C" if axis else "N", size or 0),))
+            found.append((AxisFactor("C" if axis else "N", size or 0),))
     return tuple(found)
 
 
-def _holding(layout: Layout) -> list[int]:
-    """The axes along which places lie, several of them."""
-    held = [any(part.size != 1 and part.kind not in ("N", "C") for part in axis) for axis in layout]
-    return [axis for axis, several in enumerate(held) if several]
+def _spatial_axes(layout: Layout) -> list[int]:
+    """The axes along which there is more than one spatial position."""
+    spatial = [any(factor.size != 1 and factor.kind not in ("N", "C") for factor in axis) for axis in layout]
+    return [axis for axis, several in enumerate(spatial) if several]
 
 
 def _by_batch(node: onnx.NodeProto) -> bool:
-    """Whether a node divides by what it finds in the batch, as a batch normalization in training does."""
+    """Whether a node uses the statistics of the batch, as batch normalization in training mode does."""
     training = any(one.name == "training_mode" and one.i for one in node.attribute)
     return node.op_type == "BatchNormalization" and (training or any(node.output[1:]))
 
 
 class _Step(NamedTuple):
-    """A node on the way, the operand that comes from the layer, and how the axes of that read."""
+    """A node on the path, the number of the operand that comes from the layer, and the layout of that operand."""
 
     node: onnx.NodeProto
     number: int
@@ -116,39 +115,39 @@ def _always(step: _Step) -> bool:
     return True
 
 
-def _scaled_alike(step: _Step) -> bool:
-    """By a factor that is the same at all places."""
+def _scales_evenly(step: _Step) -> bool:
+    """Whether the factor is the same at all spatial positions."""
     other, rank = step.known.get(step.node.input[1 - step.number]), len(step.layout)
     return other is not None and all(
-        len(other) < rank - axis or other[axis - rank] == 1 for axis in _holding(step.layout)
+        len(other) < rank - axis or other[axis - rank] == 1 for axis in _spatial_axes(step.layout)
     )
 
 
-def _normalised_alike(step: _Step) -> bool:
-    """By a factor for each number along the second axis."""
-    return len(step.layout) > 1 and 1 not in _holding(step.layout) and bool(step.attributes.get("spatial", 1))
+def _normalises_evenly(step: _Step) -> bool:
+    """Whether the channels, on the second axis, hold no spatial positions, so that each has one factor."""
+    return len(step.layout) > 1 and 1 not in _spatial_axes(step.layout) and bool(step.attributes.get("spatial", 1))
 
 
-def _multiplied_alike(step: _Step) -> bool:
-    """By a matrix over the last axis."""
-    return step.number == 0 and len(step.layout) - 1 not in _holding(step.layout)
+def _multiplies_evenly(step: _Step) -> bool:
+    """Whether a matrix multiplies the last axis, and that is not spatial."""
+    return step.number == 0 and len(step.layout) - 1 not in _spatial_axes(step.layout)
 
 
-def _weighed_alike(step: _Step) -> bool:
-    """At single places."""
+def _convolves_evenly(step: _Step) -> bool:
+    """Whether a convolution reads single positions."""
     window, steps = _window(step)
-    if step.number > 0 or 1 in _holding(step.layout) or not _is_unpadded(step):
+    if step.number > 0 or 1 in _spatial_axes(step.layout) or not _is_unpadded(step):
         return False
-    return all(window[axis - 2] == steps[axis - 2] == 1 for axis in _holding(step.layout))
+    return all(window[axis - 2] == steps[axis - 2] == 1 for axis in _spatial_axes(step.layout))
 
 
-def _averaged_alike(step: _Step) -> bool:
-    """Over tiles that leave no place out."""
+def _averages_evenly(step: _Step) -> bool:
+    """Whether the windows of an average pooling cover each position once."""
     window, steps = _window(step)
     if not _is_unpadded(step):
         return False
     sizes = step.known.get(step.node.input[0], ())
-    for axis in _holding(step.layout):
+    for axis in _spatial_axes(step.layout):
         side = sizes[axis] if axis < len(sizes) else None
         if axis < 2 or not side:
             return False
@@ -164,25 +163,25 @@ def _window(step: _Step) -> tuple[Sequence[int], Sequence[int]]:
 
 
 def _is_unpadded(step: _Step) -> bool:
-    told = step.attributes
+    attributes = step.attributes
     return (
-        told.get("auto_pad", "NOTSET") in ("NOTSET", "VALID")
-        and not any(told.get("pads", ()))
-        and set(told.get("dilations", (1,))) == {1}
+        attributes.get("auto_pad", "NOTSET") in ("NOTSET", "VALID")
+        and not any(attributes.get("pads", ()))
+        and set(attributes.get("dilations", (1,))) == {1}
     )
 
 
-# Linear ops beside those that regroup, and whether all places of a channel count alike behind them.
+# Linear ops other than those that regroup, and whether they treat all positions of a channel alike.
 _EVEN: Final[Mapping[str, Callable[[_Step], bool]]] = {
     **dict.fromkeys(("Identity", "Dropout", "Cast", "Add", "Sub", "GlobalAveragePool", "ReduceMean"), _always),
-    **dict.fromkeys(("Mul", "Div"), _scaled_alike),
-    "BatchNormalization": _normalised_alike,
-    "MatMul": _multiplied_alike,
-    "Gemm": lambda step: not _holding(step.layout),
-    "Conv": _weighed_alike,
-    "AveragePool": _averaged_alike,
+    **dict.fromkeys(("Mul", "Div"), _scales_evenly),
+    "BatchNormalization": _normalises_evenly,
+    "MatMul": _multiplies_evenly,
+    "Gemm": lambda step: not _spatial_axes(step.layout),
+    "Conv": _convolves_evenly,
+    "AveragePool": _averages_evenly,
 }
-# Linear in their first operand alone.
+# Linear in their first operand only.
 _FIRST: Final = frozenset(
     {"Div", "Dropout", "Cast", "Identity", "BatchNormalization", "GlobalAveragePool", "AveragePool", "ReduceMean"}
 )

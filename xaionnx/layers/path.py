@@ -1,4 +1,4 @@
-"""From the inputs of a model to the tensors at which it is explained."""
+"""The path from a model's inputs to the tensors at which it is explained."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from xaionnx.data.sample import Sample, split
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.layers.axes import Axes
 from xaionnx.layers.default_layer import default_layer
-from xaionnx.layers.embeddings import differentiable, embeddings, explained
+from xaionnx.layers.embeddings import differentiable_inputs, embeddings, gradient_tensors
 from xaionnx.layers.layer import Layer
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.runtime import progress
@@ -27,30 +27,30 @@ from xaionnx.typing import Array, Document
 @final
 @dataclass(frozen=True, eq=False)
 class LayerPath:
-    """The tensors that are explained, what they hold, and the part of the model behind them.
+    """The explained tensors, their values, and the part of the model downstream of them.
 
-    It starts at the inputs (:meth:`of`), and each layer (:meth:`at`) adds a step: the model is cut there, and what
-    belongs to its inputs, a baseline or noise, is lifted through the part before. Inputs that the part behind the layer
-    reads besides stay as they are.
+    A path starts at the inputs (:meth:`of`), and each layer (:meth:`at`) adds a step: the model is cut there, and
+    baselines or noise at the inputs are run through the part before the layer. Other inputs that the downstream part
+    reads stay as they are.
 
     Attributes
     ----------
     names : tuple of str
-        The tensors that are explained.
+        The explained tensors.
     model : Model
-        The part that starts at them.
+        The part of the model that starts at them.
     feeds : dict of arrays (N, ...)
-        The inputs of that part, at the samples.
+        The inputs of that part.
     resolved : ResolvedTargets
         The targets, read from that part.
     samples : list of N Sample
-        The same, one by one.
+        The feeds, one sample each.
     evaluations : Evaluations
         The counter of the request.
     layer : Layer or None
-        The last step.
+        The layer of the last step.
     before : LayerPath or None
-        The path up to there.
+        The path without its last step.
     """
 
     names: tuple[str, ...]
@@ -68,9 +68,9 @@ class LayerPath:
     def of(
         cls, model: Model, feeds: dict[str, Array], resolved: ResolvedTargets, evaluations: Evaluations
     ) -> LayerPath:
-        """The inputs themselves: those of floats, or the one that is explained, where it holds no floats."""
+        """Return the path that ends at the inputs: the float ones, or the explained input if it is not of floats."""
         main = model.input()
-        names = differentiable(resolved.model, resolved.tensors) if main.dtype.kind == "f" else (main.name,)
+        names = differentiable_inputs(resolved.model, resolved.tensors) if main.dtype.kind == "f" else (main.name,)
         samples = split(feeds, main.name, model.spec, model.shared)
         return cls(names, model, feeds, resolved, samples, evaluations)
 
@@ -80,67 +80,72 @@ class LayerPath:
         return self.resolved.tensors
 
     @property
-    def smooth(self) -> bool:
-        """Whether the tensors hold floats, so that a path can run in them."""
+    def is_float(self) -> bool:
+        """Whether the explained tensors are of floats, so that a path can be interpolated in them."""
         return all(self.feeds[name].dtype.kind == "f" for name in self.names)
 
     def to(self, layer: str) -> LayerPath:
-        """On to a layer for what it holds, whatever reads it; it costs a run unless the targets came with it."""
+        """Return the path to a layer without cutting the model there.
+
+        It costs a run, unless the layer was fetched together with the targets.
+        """
         if layer in self.names:
             return dataclasses.replace(self, names=(layer,))
-        held = self.resolved.answers.get(layer)
-        found = Layer.of(self.model, layer, self.feeds, held)
-        if held is None:
+        values = self.resolved.answers.get(layer)
+        found = Layer.of(self.model, layer, self.feeds, values)
+        if values is None:
             self.evaluations.add(np.arange(len(self.samples)))
         feeds = {layer: found.x}
         samples = split(feeds, layer, None, frozenset())
         return LayerPath((layer,), self.model, feeds, self.resolved, samples, self.evaluations, found, self)
 
     def at(self, layer: str) -> LayerPath:
-        """On to a layer, where the model is cut; to an input alone where it is the name of one that is explained."""
-        there = self.to(layer)
-        if there.layer is self.layer or there.layer is None:
-            return there
-        behind = there.layer.behind(self.tensors)
-        taken = {info.name for info in behind.inputs}
+        """Return the path to a layer, with the model cut there, or to a single one of the explained inputs."""
+        path = self.to(layer)
+        if path.layer is self.layer or path.layer is None:
+            return path
+        downstream = path.layer.downstream(self.tensors)
+        taken = {info.name for info in downstream.inputs}
         return dataclasses.replace(
-            there,
-            model=behind,
-            feeds={**{name: array for name, array in self.feeds.items() if name in taken}, **there.feeds},
-            resolved=dataclasses.replace(self.resolved, model=behind),
+            path,
+            model=downstream,
+            feeds={**{name: array for name, array in self.feeds.items() if name in taken}, **path.feeds},
+            resolved=dataclasses.replace(self.resolved, model=downstream),
         )
 
     def to_floats(self, layer: str | None = None) -> LayerPath:
-        """On to the embedding where the explained input holds tokens, and to ``layer`` where one is named.
+        """Return the path to float tensors: to the embedding if the input is of tokens, and to ``layer`` if given.
 
         Raises
         ------
         UnsupportedModelError
-            The input holds no floats, and has no embedding.
+            The input is not of floats, and has no embedding.
         """
-        if self.smooth:
+        if self.is_float:
             return self if layer is None else self.at(layer)
         if layer is None:
-            (first,) = explained(self.model)
+            (first,) = gradient_tensors(self.model)
             return self.at(first)
         if layer in self.names:
-            differentiable(self.model)  # refuses it
-        # A layer behind the embedding is reached through it, so that a path can run there.
+            differentiable_inputs(self.model)  # raises
+        # A layer downstream of the embedding is reached through it, so that a path can be interpolated there.
         found = embeddings(self.model)
         through = len(found) == 1 and layer in self.model.view.descendants(found)
         return self.at(found[0]).at(layer) if through else self.at(layer)
 
     @property
     def start(self) -> LayerPath:
-        """The first step of floats: the inputs, or the embedding of tokens, where paths start and noise is added.
+        """The first step whose tensors are of floats: the inputs, or the embedding of tokens.
+
+        Interpolation paths start here, and noise is added here.
 
         Raises
         ------
         UnsupportedModelError
-            The layer lies before or beside the embedding.
+            The layer is not downstream of the embedding.
         """
         path = self
-        while path.before is not None and path.before.smooth:
+        while path.before is not None and path.before.is_float:
             path = path.before
         if path is not self or path.before is None or path.names[0] in embeddings(path.before.model):
             return path
@@ -149,40 +154,43 @@ class LayerPath:
             "path leads to it. Use saliency, input_x_gradient or integrated_gradients there."
         )
 
-    def usual(self) -> str:
-        """The layer that is explained where none is named."""
+    def default_layer(self) -> str:
+        """Return the name of the default layer."""
         return default_layer(self.model, self.names, self.tensors, self.samples[0])
 
-    def draws(self, baseline: Baseline, seed: int) -> dict[str, Array]:
-        """What the explained tensors hold at the B baselines of each sample, (N, B, ...) by name.
+    def baseline_values(self, baseline: Baseline, seed: int) -> dict[str, Array]:
+        """Return the values (N, B, ...) of the explained tensors at the B baselines of each sample, by name.
 
-        The baseline is one of the inputs: at a layer it is what the layer holds there.
+        The baseline is one of the inputs; at a layer, its value is that of the layer at this baseline.
         """
         if self.before is None:
             drawn = [baseline.draws(sample, self.names, seed) for sample in self.samples]
             return {name: np.stack([one[name] for one in drawn]) for name in self.names}
-        below = self.before.draws(baseline, seed)
-        count, each = next(iter(below.values())).shape[:2]
-        rows = {name: array.reshape(count * each, *array.shape[2:]) for name, array in below.items()}
-        lifted = self.lifted(self.before, np.repeat(np.arange(count), each), rows)
-        return {name: lifted[name].reshape(count, each, *lifted[name].shape[1:]) for name in self.names}
+        upstream = self.before.baseline_values(baseline, seed)
+        count, each = next(iter(upstream.values())).shape[:2]
+        rows = {name: array.reshape(count * each, *array.shape[2:]) for name, array in upstream.items()}
+        values = self.inputs_at(self.before, np.repeat(np.arange(count), each), rows)
+        return {name: values[name].reshape(count, each, *values[name].shape[1:]) for name in self.names}
 
-    def lifted(self, start: LayerPath, sample: Array, points: Mapping[str, Array]) -> dict[str, Array]:
-        """Inputs of this part at M points of ``start``, an earlier step: the layer, and what goes around it."""
+    def inputs_at(self, start: LayerPath, sample: Array, points: Mapping[str, Array]) -> dict[str, Array]:
+        """Return the inputs of this part of the model at M points of ``start``, an earlier step.
+
+        These are the layer and the inputs that bypass it.
+        """
         if start is self or self.before is None or self.layer is None:
             return dict(points)
-        below = self.before.lifted(start, sample, points)
-        others = {n: a if n in self.model.shared else a[sample] for n, a in self.before.feeds.items() if n not in below}
+        given = self.before.inputs_at(start, sample, points)
+        others = {n: a if n in self.model.shared else a[sample] for n, a in self.before.feeds.items() if n not in given}
         progress.expect(len(sample))
-        held = self.layer.lifted({**others, **below})
+        values = self.layer.values_at({**others, **given})
         progress.advance(len(sample))
         self.evaluations.add(sample)
         taken = {info.name for info in self.model.inputs}
-        return {**{name: array for name, array in below.items() if name in taken}, self.layer.name: held}
+        return {**{name: array for name, array in given.items() if name in taken}, self.layer.name: values}
 
     @property
     def axes(self) -> Axes:
-        """How the axes of the last layer read: as a map over the picture, as tokens, as units."""
+        """The axes of the last layer: a map over the picture, tokens or units."""
         first = self
         while first.before is not None:
             first = first.before
@@ -190,10 +198,10 @@ class LayerPath:
         return Axes.at(first.model, name, self.feeds[name].shape[1:], first.samples[0])
 
     def facts(self) -> Document | None:
-        """What a record tells of the layer: its name, and how its axes read; None at the inputs."""
+        """Return the record's entry for the layer, its name and axes; None at the inputs."""
         if self.layer is None:
             return None
         axes = self.axes
         grid = None if axes.grid is None else list(axes.grid)
-        told = {"name": self.layer.name, "axes": axes.letters, "grid": grid, "before": axes.before}
-        return {**told, "after": axes.after}
+        position = {"grid": grid, "before": axes.before, "after": axes.after}
+        return {"name": self.layer.name, "axes": axes.letters, **position}

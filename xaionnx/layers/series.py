@@ -1,4 +1,4 @@
-"""Series: inputs of channels and time that convolutions run along, and the tensors that keep their places."""
+"""Series: inputs of channels and time, and the tensors that keep their time axis."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
 from xaionnx.data.sample import Sample
-from xaionnx.graph.axis_factors import Layout, Part, place_on
+from xaionnx.graph.axis_factors import AxisFactor, Layout, covering_factor
 from xaionnx.graph.axis_propagation import propagate_axes
 from xaionnx.layers.graph_facts import graph_fact
 from xaionnx.runtime.model import Model
@@ -20,14 +20,15 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True)
 class Series:
-    """How the axes of a series read, and those of what is made of it.
+    """The axes of a series, and those of the tensors computed from it.
 
     Attributes
     ----------
     channel : int
-        The axis of the channels of the input, behind the batch: 0 or 1; time is the other.
+        The channel axis of the input, without the batch: 0 or 1; time is the other.
     letters : dict of str to str
-        For each tensor that keeps the places ``C``, ``T`` and for an axis of one number ``1``, behind the batch.
+        For each tensor that keeps the time axis, a letter an axis without the batch: ``C``, ``T``, or ``1`` for an axis
+        of size one.
     """
 
     channel: int
@@ -37,7 +38,7 @@ class Series:
 
 
 def series(model: Model, sample: Sample) -> Series | None:
-    """How the explained input reads as a series; None where it is none, or no convolution says which axis is time."""
+    """Return the explained input as a series; None if it is not one, or no convolution shows which axis is time."""
     if sample.array.ndim != 2 or sample.array.dtype.kind != "f":
         return None
     sizes = {name: (1, *x.shape) for name, x in sample.own.items()}
@@ -47,14 +48,17 @@ def series(model: Model, sample: Sample) -> Series | None:
 
 def _series(view: GraphView, start: str, sizes: Mapping[str, tuple[int, ...]]) -> Series | None:
     known = view.shapes(sizes)
-    batch, *held = known.get(start) or sizes[start]
-    long = [size or own for size, own in zip(held, sizes[start][1:], strict=True)]
+    batch, *inferred = known.get(start) or sizes[start]
+    long = [size or own for size, own in zip(inferred, sizes[start][1:], strict=True)]
 
     def layout(channel: int | None) -> Layout:
-        axes = [(Part("C", n) if axis == channel else Part.place("UV"[axis], n, n),) for axis, n in enumerate(long)]
-        return (Part("N", batch or 1),), *axes
+        axes = [
+            (AxisFactor("C", n) if axis == channel else AxisFactor.spatial("UV"[axis], n, n),)
+            for axis, n in enumerate(long)
+        ]
+        return (AxisFactor("N", batch or 1),), *axes
 
-    along = propagate_axes(view, {start: layout(None)}, known).run_along
+    along = propagate_axes(view, {start: layout(None)}, known).first_window_input
     kinds = "".join(part.kind for part in along[1]) if along else ""
     if kinds not in ("U", "V"):
         return None
@@ -65,10 +69,10 @@ def _series(view: GraphView, start: str, sizes: Mapping[str, tuple[int, ...]]) -
 
 
 def _letters(layout: Layout) -> str:
-    """``C``, ``T`` and ``1`` for the axes behind the batch; none where time is on none of them, or channels on two."""
-    if not layout or any(part.placed for part in layout[0]):
+    """A letter ``C``, ``T`` or ``1`` for each axis after the batch; empty unless one is of time and one of channels."""
+    if not layout or any(part.is_spatial for part in layout[0]):
         return ""
-    letters = "".join("T" if place_on(axis) else "C" if axis else "1" for axis in layout[1:])
+    letters = "".join("T" if covering_factor(axis) else "C" if axis else "1" for axis in layout[1:])
     if "C" not in letters:
         letters = letters.replace("1", "C", 1)
     return letters if letters.count("T") == letters.count("C") == 1 else ""

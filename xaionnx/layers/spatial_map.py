@@ -1,4 +1,4 @@
-"""The places of a layer, and those of the input that they lie over: channels taken apart, maps enlarged."""
+"""The spatial positions of a layer, mapped to those of the input: channels as planes, maps enlarged."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from xaionnx.data.sample import Sample
 from xaionnx.errors import UnsupportedModelError
-from xaionnx.layers.axes import Axes, places_of
+from xaionnx.layers.axes import Axes, input_axes
 from xaionnx.runtime.model import Model
 from xaionnx.typing import Array
 
@@ -25,21 +25,21 @@ UPSAMPLING: Final = ("bilinear", "nearest")
 
 @final
 @dataclass(frozen=True, eq=False)
-class Field:
-    """How the numbers of a layer lie over the explained input.
+class SpatialMap:
+    """The spatial positions of a layer over the explained input.
 
-    A map over a picture has h x w places, and one over a series 1 x t; tokens that cut a picture into patches have
-    those of their grid, and tokens in front of them or behind none; tokens of a row have 1 x T.
+    A map over a picture has h x w positions, and one over a series 1 x t. Tokens that are patches of a picture have
+    those of their grid, other tokens beside them none; tokens of a row have 1 x T.
 
     Attributes
     ----------
     axes : Axes
     shape : tuple of int
-        Of the layer, behind the batch.
+        Shape of the layer without the batch.
     sample : Sample
-        One, which tells the sizes of the input.
+        Any sample, for the sizes of the input.
     over : tuple or None
-        Axes of the channels and of the places of the input; None for a row of tokens.
+        The channel axis and the spatial axes of the input; None for a row of tokens.
     """
 
     axes: Axes
@@ -48,32 +48,32 @@ class Field:
     over: tuple[int, tuple[int, ...]] | None
 
     @classmethod
-    def of(cls, model: Model, name: str, shape: Sequence[int], sample: Sample) -> Field:
-        """The field of the layer ``name``, which holds ``shape``.
+    def of(cls, model: Model, name: str, shape: Sequence[int], sample: Sample) -> SpatialMap:
+        """Return the spatial map of the layer ``name``, whose shape without the batch is ``shape``.
 
         Raises
         ------
         UnsupportedModelError
-            It has no places.
+            The layer has no spatial positions.
         """
         axes, shape = Axes.at(model, name, shape, sample), tuple(shape)
         if "C" in axes.letters or axes.grid is not None or (axes.letters == "TD" and sample.array.ndim == 1):
-            return cls(axes, shape, sample, places_of(model, sample))
-        over = places_of(model, sample)
+            return cls(axes, shape, sample, input_axes(model, sample))
+        over = input_axes(model, sample)
         if over is None and (sample.array.ndim != 1 or sample.array.dtype.kind not in "iu"):
             raise UnsupportedModelError(
-                f"Tensor '{name}' of {model.name}, {('N', *shape)}, has no places that lie over the input: class "
+                f"Tensor '{name}' of {model.name}, {('N', *shape)}, has no spatial positions over the input: class "
                 f"activation maps need a picture, a series or tokens, and '{sample.main}', "
                 f"{('N', *sample.array.shape)}, is none of these. Use integrated_gradients."
             )
         raise UnsupportedModelError(
-            f"Tensor '{name}' of {model.name}, {('N', *shape)}, has no places that lie over the input, so there is no "
-            "map of it. Name with layer= a map over the picture, (N, C, h, w), or the series, (N, C, t), or tokens "
-            "that cut a picture into patches."
+            f"Tensor '{name}' of {model.name}, {('N', *shape)}, has no spatial positions over the input, so there is "
+            "no map of it. Name with layer= a map over the picture, (N, C, h, w), or the series, (N, C, t), or tokens "
+            "that are patches of a picture."
         )
 
     @property
-    def places(self) -> tuple[int, int]:
+    def grid(self) -> tuple[int, int]:
         """Rows h and columns w of the layer."""
         if "C" in self.axes.letters:
             sizes = [size for axis, size in enumerate(self.shape) if axis != self._channel]
@@ -81,16 +81,16 @@ class Field:
         return self.axes.grid or (1, self.shape[0])
 
     def planes(self, x: Array) -> Array:
-        """What the layer holds, (..., D, h, w), of numbers in its shape (..., \\*shape)."""
+        """Return values of the layer (..., \\*shape) as maps of its channels, (..., D, h, w)."""
         lead = x.shape[: x.ndim - len(self.shape)]
         if "C" in self.axes.letters:
             first = np.moveaxis(x, len(lead) + self._channel, len(lead))
-            return first.reshape(*lead, self.shape[self._channel], *self.places)
-        kept = x[..., self._patches, :]
-        return np.moveaxis(kept, -1, -2).reshape(*lead, self.shape[1], *self.places)
+            return first.reshape(*lead, self.shape[self._channel], *self.grid)
+        patches = x[..., self._patches, :]
+        return np.moveaxis(patches, -1, -2).reshape(*lead, self.shape[1], *self.grid)
 
     def without(self, x: Array, channel: Array) -> Array:
-        """The layer (M, \\*shape) where in each row one channel holds zero at all places; other tokens stay."""
+        """Return values of the layer (M, \\*shape) with one channel of each row set to zero; other tokens stay."""
         axis = self._channel if "C" in self.axes.letters else 1
         emptied = np.moveaxis(x.copy(), axis + 1, 1)
         rows = np.arange(len(x))
@@ -98,7 +98,7 @@ class Field:
         return np.moveaxis(emptied, 1, axis + 1)
 
     def enlarged(self, maps: Array, how: str) -> Array:
-        """Maps (..., h, w) over the places of the input (..., H, W), or (..., T)."""
+        """Return maps (..., h, w) enlarged to the spatial positions of the input, (..., H, W) or (..., T)."""
         lead = maps.shape[:-2]
         if self.over is None:
             return maps.reshape(*lead, -1)
@@ -107,7 +107,7 @@ class Field:
         return large.reshape(*lead, *(self.sample.array.shape[axis] for axis in self.over[1]))
 
     def spread(self, maps: Array, how: str) -> Array:
-        """Maps (..., h, w) in the shape of the input, (..., \\*shape): every channel gets the same."""
+        """Return maps (..., h, w) enlarged to the shape of the input, (..., \\*shape), the same for every channel."""
         large = self.enlarged(maps, how)
         if self.over is None:
             return large
@@ -120,33 +120,33 @@ class Field:
 
     @property
     def _patches(self) -> slice:
-        """Tokens that have a place."""
+        """The tokens that are patches."""
         return slice(self.axes.before, self.shape[0] - self.axes.after)
 
     def _weights(self, how: str) -> tuple[Array, Array]:
         assert self.over is not None  # rows of tokens are not enlarged
         height, width = (1, *(self.sample.array.shape[axis] for axis in self.over[1]))[-2:]
-        return enlargement(self.places[0], height, how), enlargement(self.places[1], width, how)
+        return enlargement(self.grid[0], height, how), enlargement(self.grid[1], width, how)
 
     def emit_planes(self, g: Builder, x: ir.Value) -> ir.Value:
-        """Nodes for :meth:`planes` of (N, \\*shape)."""
+        """Emit :meth:`planes` of (N, \\*shape)."""
         if "C" in self.axes.letters:
             rest = [axis + 1 for axis in range(len(self.shape)) if axis != self._channel]
             first = g.op("Transpose", x, perm=[0, self._channel + 1, *rest]) if self._channel else x
             if "H" in self.axes.letters:
                 return first
-            return g.reshape(first, np.array([0, self.shape[self._channel], *self.places], dtype=np.int64))
+            return g.reshape(first, np.array([0, self.shape[self._channel], *self.grid], dtype=np.int64))
         if self.axes.before or self.axes.after:
             ends = (np.array([n], dtype=np.int64) for n in (self._patches.start, self._patches.stop, 1))
             x = g.op("Slice", x, *ends)
         turned = g.op("Transpose", x, perm=[0, 2, 1])
-        return g.reshape(turned, np.array([0, self.shape[1], *self.places], dtype=np.int64))
+        return g.reshape(turned, np.array([0, self.shape[1], *self.grid], dtype=np.int64))
 
     def emit_spread(self, g: Builder, maps: ir.Value, how: str) -> ir.Value:
-        """Nodes for :meth:`spread` of (N, 1, h, w)."""
+        """Emit :meth:`spread` of (N, 1, h, w)."""
         if self.over is None:
-            return g.reshape(maps, np.array([0, self.places[1]], dtype=np.int64))
-        # The matrices of numpy's face, where Resize would round places between two as it likes.
+            return g.reshape(maps, np.array([0, self.grid[1]], dtype=np.int64))
+        # The same matrices as in numpy: providers differ in how Resize rounds positions half-way between two.
         kind = maps.dtype.numpy() if maps.dtype is not None else np.float32
         rows, columns = (matrix.astype(kind) for matrix in self._weights(how))
         large = g.op("MatMul", g.op("MatMul", rows, maps), np.ascontiguousarray(columns.T))
@@ -161,7 +161,7 @@ class Field:
 
 
 def enlargement(small: int, large: int, how: str) -> Array:
-    """The matrix (large, small) that enlarges a row of ``small`` places, pixels being squares about their centres.
+    """Return the matrix (large, small) that enlarges a row of ``small`` pixels, with half-pixel centres.
 
     Examples
     --------
@@ -175,13 +175,13 @@ def enlargement(small: int, large: int, how: str) -> Array:
            [0., 1.],
            [0., 1.]])
     """
-    matrix, places = np.zeros((large, small)), np.arange(large)
+    matrix, rows = np.zeros((large, small)), np.arange(large)
     if how == "nearest":
-        matrix[places, (2 * places + 1) * small // (2 * large)] = 1
+        matrix[rows, (2 * rows + 1) * small // (2 * large)] = 1
         return matrix
-    centre = np.clip((places + 0.5) * small / large - 0.5, 0, small - 1)
+    centre = np.clip((rows + 0.5) * small / large - 0.5, 0, small - 1)
     low = np.minimum(np.floor(centre).astype(int), max(small - 2, 0))
-    matrix[places, low] = 1 - (centre - low)
+    matrix[rows, low] = 1 - (centre - low)
     if small > 1:
-        matrix[places, low + 1] = centre - low
+        matrix[rows, low + 1] = centre - low
     return matrix

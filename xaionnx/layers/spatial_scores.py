@@ -1,4 +1,4 @@
-"""Scores by place: a tensor inside a model whose mean over the places is what the model answers."""
+"""Spatial scores: a tensor inside a model whose mean over the spatial positions is the model's output."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from xaionnx.errors import UnknownNameError, UnsupportedModelError
 from xaionnx.runtime.model import Model
 from xaionnx.typing import Array
 
-# Of the largest score: means in float32 over some thousand places.
+# Relative to the largest score: error of float32 means over some thousand positions.
 _CLOSE = 1e-4
 
 
-def candidates(model: Model, tensor: str, sample: Sample, layer: str | None = None) -> list[str]:
-    """Names of tensors (N, K, h, w) or (N, h, w, K) on the way to ``tensor``, (N, K); ``layer`` alone where given.
+def score_tensors(model: Model, tensor: str, sample: Sample, layer: str | None = None) -> list[str]:
+    """Return names of tensors (N, K, h, w) or (N, h, w, K) on the path to ``tensor``, (N, K); only ``layer`` if given.
 
     Raises
     ------
@@ -45,25 +45,22 @@ def _fits(shape: Sequence[int | None], classes: int) -> bool:
     return (first == classes and middle * last > 1) or (last == classes and first * middle > 1)
 
 
-def by_place(tensor: str, outputs: Mapping[str, Array], names: list[str]) -> tuple[str, Array] | None:
-    """The last of ``names`` whose mean over the places is ``tensor``, and its scores (N, h, w, K); None if none is."""
+def spatial_scores(tensor: str, outputs: Mapping[str, Array], names: list[str]) -> tuple[str, Array] | None:
+    """Return the last of ``names`` whose spatial mean is ``tensor``, with its scores (N, h, w, K); None if none is."""
     scores = outputs[tensor].reshape(len(outputs[tensor]), -1)
     for name in reversed(names):
-        held = outputs[name]
-        for placed in (np.moveaxis(held, 1, -1), held) if held.ndim == 4 else ():
-            mean = placed.mean(axis=(1, 2), dtype=np.float64)
+        values = outputs[name]
+        for channels_last in (np.moveaxis(values, 1, -1), values) if values.ndim == 4 else ():
+            mean = channels_last.mean(axis=(1, 2), dtype=np.float64)
             if mean.shape == scores.shape and np.abs(mean - scores).max() <= _CLOSE * np.abs(scores).max():
-                return name, placed
+                return name, channels_last
     return None
 
 
-def refused(model: Model, tensor: str, layer: str | None) -> UnsupportedModelError:
-    """What is raised where there are no such scores."""
-    without = (
-        f"No tensor of {model.name} holds scores by place whose mean over the places is '{tensor}'."
-        if layer is None
-        else f"Layer '{layer}' of {model.name} does not hold scores by place whose mean over the places is '{tensor}'."
-    )
+def no_scores_error(model: Model, tensor: str, layer: str | None) -> UnsupportedModelError:
+    """Return the error for a model without such scores."""
+    subject = f"No tensor of {model.name} holds" if layer is None else f"Layer '{layer}' of {model.name} does not hold"
     return UnsupportedModelError(
-        f"{without} Use patches='covered', or cam, which joins the classes' weights with the last map."
+        f"{subject} spatial scores whose mean over the positions is '{tensor}'. Use patches='covered', or cam, which "
+        "combines the classes' weights with the last map."
     )

@@ -8,7 +8,7 @@ from tests import tiny
 from tests.tiny import node, tensor
 from tests.tolerances import Tolerance, assert_close
 from xaionnx import Model
-from xaionnx.graph.axis_factors import Part
+from xaionnx.graph.axis_factors import AxisFactor
 from xaionnx.graph.axis_propagation import propagate_axes
 from xaionnx.graph.locality import separators
 
@@ -48,7 +48,12 @@ def test_relevance_is_conserved_and_deep_lift_complete(model):
 def test_it_is_local_and_keeps_axes(model):
     found, _ = separators(model.view, "x", (2, 3), (9, 8), ["y"])
     assert "s" in [s.name for s in found]
-    start = ((Part("N", 1),), (Part("C", 2),), (Part.place("H", 9, 9),), (Part.place("W", 8, 8),))
+    start = (
+        (AxisFactor("N", 1),),
+        (AxisFactor("C", 2),),
+        (AxisFactor.spatial("H", 9, 9),),
+        (AxisFactor.spatial("W", 8, 8),),
+    )
     known = model.view.shapes({"x": (1, 2, 9, 8)})
     layouts = propagate_axes(model.view, {"x": start}, known).layouts
     assert layouts["s"] == layouts["c"]

@@ -16,10 +16,10 @@ from xaionnx.explainer import Explainer
 from xaionnx.explainers._gradients.gradient import located
 from xaionnx.explanation import ValueKind
 from xaionnx.hooks import hook
-from xaionnx.layers.default_layer import default_layer, normalised
+from xaionnx.layers.default_layer import default_layer, normalised_tokens
 from xaionnx.layers.layer import check_layer
 from xaionnx.layers.path import LayerPath
-from xaionnx.layers.spatial_map import UPSAMPLING, Field
+from xaionnx.layers.spatial_map import UPSAMPLING, SpatialMap
 from xaionnx.request import Request
 from xaionnx.runtime.model import Model
 from xaionnx.targets.resolve import ResolvedTargets
@@ -44,14 +44,14 @@ class Seen:
     ----------
     path : LayerPath
         To the layer.
-    field : Field
+    field : SpatialMap
         How it lies over the input.
     whole : LayerPath
         At the inputs of the model itself.
     """
 
     path: LayerPath
-    field: Field
+    field: SpatialMap
     whole: LayerPath
 
     @property
@@ -96,7 +96,7 @@ class CamExplainer(Explainer):
             layer = self.chosen(dry_run.model, dry_run.sample, [dry_run.tensor])
             shape = dry_run.shape(layer)
             if shape is not None:
-                Field.of(dry_run.model, layer, shape, dry_run.sample)
+                SpatialMap.of(dry_run.model, layer, shape, dry_run.sample)
         self.check_questions(dry_run)
         return {} if layer is None else self.check_layer(dry_run, layer)
 
@@ -137,7 +137,7 @@ class CamExplainer(Explainer):
         whole = LayerPath.of(model, request.feeds, resolved, request.evaluations)
         held = whole.to(layer).feeds[layer]
         # Where there are no places, no other target helps.
-        field = Field.of(model, layer, held.shape[1:], request.samples[0])
+        field = SpatialMap.of(model, layer, held.shape[1:], request.samples[0])
         asked = self.questions(model, resolved)
         whole = whole if asked is resolved else LayerPath.of(model, request.feeds, asked, request.evaluations)
         path = whole.at(layer)
@@ -156,7 +156,7 @@ class CamExplainer(Explainer):
         """The layer that is looked at by the targets that are read from ``tensors``."""
         if self.layer is None:
             scores = [self.scores_of(model, tensor) for tensor in tensors]
-            return normalised(model, default_layer(model, (model.input().name,), scores, sample), scores)
+            return normalised_tokens(model, default_layer(model, (model.input().name,), scores, sample), scores)
         check_layer(model, self.layer)
         return self.layer
 

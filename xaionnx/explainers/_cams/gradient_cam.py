@@ -17,7 +17,7 @@ from xaionnx.explainers._gradients.gradient import ByGradient, Points, gradients
 from xaionnx.gradients import choice
 from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.hooks import hook
-from xaionnx.layers.spatial_map import Field
+from xaionnx.layers.spatial_map import SpatialMap
 from xaionnx.request import Request
 from xaionnx.targets.resolve import ResolvedTargets
 from xaionnx.typing import Array, Document
@@ -82,7 +82,7 @@ class CamFormula(ABC):
         """The map enlarged to the input, as nodes."""
         ((layer, slope),) = traced.gradients.items()
         held, shape = traced.tensors[layer], tuple(size for size in (slope.shape or ())[1:] if isinstance(size, int))
-        field = Field.of(traced.model, layer, shape, traced.sample)
+        field = SpatialMap.of(traced.model, layer, shape, traced.sample)
         planes, slopes = (Node(g, field.emit_planes(g, value)) for value in (held, slope))
         small = self.map(OnnxOps(g), planes, slopes).value
         if self.relu:

@@ -17,7 +17,7 @@ from xaionnx.gradients import choice
 from xaionnx.gradients.one_run import Foreseen, OneRun
 from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.hooks import hook
-from xaionnx.layers.embeddings import explained
+from xaionnx.layers.embeddings import gradient_tensors
 from xaionnx.layers.path import LayerPath
 from xaionnx.request import Request
 from xaionnx.runtime.model import Model
@@ -94,7 +94,7 @@ class GradientExplainer(ByGradient, Explainer):
     def wrt(self, model: Model, sample: Sample, tensor: str) -> tuple[str, ...]:
         """Tensors at which the gradient of the target, read from ``tensor``, is taken: the float inputs by default."""
         del sample, tensor
-        return explained(model)
+        return gradient_tensors(model)
 
     @hook
     def check_model(self, dry_run: DryRun) -> dict[str, str | None]:
@@ -185,7 +185,7 @@ class AtLayer:
     @hook
     def wrt(self, model: Model, sample: Sample, tensor: str) -> tuple[str, ...]:
         del sample, tensor
-        return explained(model) if self.layer is None else (self.layer,)
+        return gradient_tensors(model) if self.layer is None else (self.layer,)
 
 
 def inputs_of(request: Request) -> LayerPath:

@@ -13,7 +13,7 @@ from xaionnx.data.sample import Sample
 from xaionnx.explainers._gradients.gradient import Points
 from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.layers.default_layer import default_layer
-from xaionnx.layers.embeddings import explained
+from xaionnx.layers.embeddings import gradient_tensors
 from xaionnx.layers.path import LayerPath
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.runtime.model import Model
@@ -35,11 +35,11 @@ class AlongInputPath:
     def wrt(self, model: Model, sample: Sample, tensor: str) -> tuple[str, ...]:
         if self.layer is not None:
             return (self.layer,)
-        return (default_layer(model, explained(model), [tensor], sample),)
+        return (default_layer(model, gradient_tensors(model), [tensor], sample),)
 
     def place(self, inputs: LayerPath) -> LayerPath:
         floats = inputs.to_floats()
-        return floats.at(floats.usual()) if self.layer is None else inputs.to_floats(self.layer)
+        return floats.at(floats.default_layer()) if self.layer is None else inputs.to_floats(self.layer)
 
 
 @final
@@ -64,7 +64,7 @@ class LayerPaths:
     def of(cls, slopes: TargetGradients, points: Points, baseline: BaselineLike, seed: int) -> LayerPaths:
         """From a baseline, or its shorthand."""
         start = slopes.path.start
-        drawn = start.draws(Baseline.of(baseline), seed)
+        drawn = start.baseline_values(Baseline.of(baseline), seed)
         ends = {name: start.feeds[name][points.sample] for name in start.names}
         return cls(slopes, points, {name: array[points.sample] for name, array in drawn.items()}, ends)
 
@@ -80,7 +80,7 @@ class LayerPaths:
             start, x = self.starts[name][point, draw], end[point]
             places[name] = start + share.astype(x.dtype).reshape(-1, *(1,) * x.ndim) * (x - start)
         sample = np.full(len(share), self.points.sample[point])
-        return self.slopes.path.lifted(self.slopes.path.start, sample, places)
+        return self.slopes.path.inputs_at(self.slopes.path.start, sample, places)
 
     def pieces(self, steps: int) -> Iterator[tuple[int, int]]:
         """The steps of a path in pieces that fit into memory: the first of each, and the one behind its last."""

@@ -44,7 +44,7 @@ class Paths:
     @classmethod
     def of(cls, slopes: TargetGradients, points: Points, baseline: BaselineLike, seed: int) -> Paths:
         """From a baseline, or its shorthand."""
-        drawn = slopes.path.draws(Baseline.of(baseline), seed)
+        drawn = slopes.path.baseline_values(Baseline.of(baseline), seed)
         return cls(slopes, points, {name: starts[points.sample] for name, starts in drawn.items()})
 
     @property

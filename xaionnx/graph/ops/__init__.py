@@ -1,1 +1,1 @@
-"""What is known of each op: every file lists its entries as OPS. A new op is a file of its own."""
+"""Entries of ops: each file lists its own as OPS. A new op is a new file."""

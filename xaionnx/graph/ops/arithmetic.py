@@ -1,4 +1,4 @@
-"""Arithmetic of two and more tensors, which are broadcast."""
+"""Arithmetic of two or more tensors, with broadcasting."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from xaionnx.graph.op import Broadcast, Kind, Op
 
 
 def _per_channel(step: LocalStep) -> Field | None:
-    """One factor a channel, along the second axis; one that trains takes the mean of a batch."""
-    trains = step.attributes.get("training_mode", 0) != 0
-    return None if trains or step.channels != 1 else kept(step)
+    """One factor a channel, along the second axis; in training mode it depends on the batch, and is not local."""
+    training = step.attributes.get("training_mode", 0) != 0
+    return None if training or step.channels != 1 else kept(step)
 
 
 OPS = (

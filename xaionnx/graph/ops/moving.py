@@ -1,4 +1,4 @@
-"""Ops that move numbers about: shapes, slices, joints, selections by fixed positions."""
+"""Ops that move numbers: reshaping, slicing, joining, selecting by fixed positions."""
 
 from __future__ import annotations
 
@@ -6,17 +6,28 @@ import math
 
 import onnx
 
-from xaionnx.graph.axis_factors import Axis, Layout, Part, among, broadcast, cut, lost, regrouped, tokens_on, whole_on
+from xaionnx.graph.axis_factors import (
+    Axis,
+    AxisFactor,
+    Layout,
+    broadcast_layout,
+    mixed_axis,
+    reshaped_layout,
+    sliced_axis,
+    spatial_factor,
+    token_factor,
+    with_extra_tokens,
+)
 from xaionnx.graph.axis_propagation import AxisStep
 from xaionnx.graph.locality import RANK, Field, LocalStep, alone, joined, kept, not_local
-from xaionnx.graph.op import Broadcast, Kind, Op, along_first, not_followed
+from xaionnx.graph.op import Broadcast, Kind, Op, if_first_known, unknown_axes
 
-# Types of inner tensors that arrays can hold.
-_HELD = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
+# Float types that numpy has too.
+_NUMPY_FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
 
 
-def reshaped(step: AxisStep) -> Layout | None:
-    """The same numbers in the same order, in other sizes."""
+def reshape_axes(step: AxisStep) -> Layout | None:
+    """The same numbers in the same order, in a new shape."""
     layout, sizes = step.layout, step.sizes()
     target = step.numbers(1) if step.node.op_type == "Reshape" else None
     held = math.prod(part.size for axis in layout for part in axis)
@@ -27,76 +38,76 @@ def reshaped(step: AxisStep) -> Layout | None:
     if sizes.count(0) == 1:
         rest = math.prod(size for size in sizes if size)
         sizes = [size or held // rest for size in sizes]
-    return None if math.prod(sizes) != held else regrouped(layout, sizes)
+    return None if math.prod(sizes) != held else reshaped_layout(layout, sizes)
 
 
-def _squeezed(step: AxisStep) -> Layout | None:
+def _squeeze_axes(step: AxisStep) -> Layout | None:
     axes, layout = step.numbers(1, "axes"), step.layout
     if axes is None:
-        return reshaped(step)
+        return reshape_axes(step)
     gone = {axis % len(layout) for axis in axes}
     return tuple(axis for at, axis in enumerate(layout) if at not in gone)
 
 
-def _unsqueezed(step: AxisStep) -> Layout | None:
+def _unsqueeze_axes(step: AxisStep) -> Layout | None:
     axes, layout = step.numbers(1, "axes"), step.layout
     if axes is None:
-        return reshaped(step)
+        return reshape_axes(step)
     wide = len(layout) + len(axes)
     new, rest = {axis % wide for axis in axes}, iter(layout)
     return tuple(() if at in new else next(rest) for at in range(wide))
 
 
-def _transposed(step: AxisStep) -> Layout | None:
+def _transpose_axes(step: AxisStep) -> Layout | None:
     layout = step.layout
     order = step.attributes.get("perm", range(len(layout))[::-1])
     return tuple(layout[axis] for axis in order) if len(order) == len(layout) else None
 
 
-def _transposed_field(step: LocalStep) -> Field | None:
+def _transpose_field(step: LocalStep) -> Field | None:
     perm = list(step.attributes.get("perm", (3, 2, 1, 0)))
     if not alone(step) or perm[0] != 0:
         return None
     return Field((perm.index(step.field.axes[0]), perm.index(step.field.axes[1])), step.field.reaches)
 
 
-def _concatenated(step: AxisStep) -> Layout | None:
+def _concat_axes(step: AxisStep) -> Layout | None:
     names = list(step.node.input)
     read = [step.walk.layouts.get(name) for name in names]
-    made = broadcast([layout for layout in read if layout])
+    made = broadcast_layout([layout for layout in read if layout])
     if made is None:
         return None
     axis = step.attributes["axis"] % len(made)
     parts = [layout[axis] if layout and len(layout) == len(made) else () for layout in read]
-    placed = [at for at, part in enumerate(parts) if any(p.placed for p in part)]
+    placed = [at for at, part in enumerate(parts) if any(p.is_spatial for p in part)]
     joint: Axis
     if not placed:
-        joint = (Part("?" if any(p.kind == "?" for p in made[axis]) else "C", step.size(axis)),)
-    elif len(placed) == 1 and (tokens := tokens_on(parts[placed[0]])) is not None:
+        joint = (AxisFactor("?" if any(p.kind == "?" for p in made[axis]) else "C", step.size(axis)),)
+    elif len(placed) == 1 and (tokens := token_factor(parts[placed[0]])) is not None:
         sizes = [step.size(axis, name) for name in names]
-        joint = (among(tokens, sizes[: placed[0]], sizes[placed[0] + 1 :]),)
+        joint = (with_extra_tokens(tokens, sizes[: placed[0]], sizes[placed[0] + 1 :]),)
     else:
-        joint = (Part("?", step.size(axis)),)
+        joint = (AxisFactor("?", step.size(axis)),)
     return (*made[:axis], joint, *made[axis + 1 :])
 
 
-def _concatenated_field(step: LocalStep) -> Field | None:
+def _concat_field(step: LocalStep) -> Field | None:
     return joined(step, constants=False) if step.attributes["axis"] % RANK == step.channels else None
 
 
-def _divided(step: AxisStep) -> Layout:
+def _split_axes(step: AxisStep) -> Layout:
     layout = step.layout
     at = step.attributes.get("axis", 0) % len(layout)
     held, sizes = step.size(at, step.node.input[0]), [step.size(at, made) for made in step.node.output]
     chosen = range(sum(sizes[: step.index]), sum(sizes[: step.index + 1])) if all(sizes) else None
-    return (*layout[:at], cut(layout[at], held, sizes[step.index], chosen, 1), *layout[at + 1 :])
+    return (*layout[:at], sliced_axis(layout[at], held, sizes[step.index], chosen, 1), *layout[at + 1 :])
 
 
-def _divided_field(step: LocalStep) -> Field | None:
+def _split_field(step: LocalStep) -> Field | None:
     return step.field if alone(step) and step.attributes["axis"] % RANK == step.channels else None
 
 
-def _sliced(step: AxisStep) -> Layout | None:
+def _slice_axes(step: AxisStep) -> Layout | None:
     node, layout = step.node, step.layout
     starts, ends = step.numbers(1, "starts"), step.numbers(2, "ends")
     axes, steps = step.numbers(3, "axes"), step.numbers(4, "steps")
@@ -108,12 +119,12 @@ def _sliced(step: AxisStep) -> Layout | None:
         at, stride = axis % len(layout), steps[i] if steps else 1
         held = step.size(at, node.input[0])
         chosen = range(held)[starts[i] : ends[i] : stride] if starts and ends and held else None
-        made[at] = cut(layout[at], held, step.size(at), chosen, stride)
+        made[at] = sliced_axis(layout[at], held, step.size(at), chosen, stride)
     return tuple(made)
 
 
-def _padded(step: AxisStep) -> Layout:
-    """Places are surrounded by others: the input is still behind each of them."""
+def _pad_axes(step: AxisStep) -> Layout:
+    """Padding adds positions; the others keep their position in the input."""
     layout, pads = step.layout, step.numbers(1, "pads")
     if pads is None or len(pads) != 2 * len(layout):
         pads = None
@@ -123,38 +134,42 @@ def _padded(step: AxisStep) -> Layout:
         if not size and around:
             held = step.size(at, step.node.input[0])
             size = held + sum(around) if held else 0
-        part, tokens = whole_on(axis), tokens_on(axis)
+        part, tokens = spatial_factor(axis), token_factor(axis)
         if tokens is not None:
             fits = around is not None and pads is not None and min(pads) >= 0
-            made.append((among(tokens, around[:1], around[1:], none=True),) if around and fits else lost(axis, size))
+            made.append(
+                (with_extra_tokens(tokens, around[:1], around[1:], none=True),)
+                if around and fits
+                else mixed_axis(axis, size)
+            )
         elif part is None:
-            made.append(_same_or_lost(axis, size))
+            made.append(_same_or_mixed(axis, size))
         else:
-            made.append((Part.place(part.kind, size, part.due // part.under),))
+            made.append((AxisFactor.spatial(part.kind, size, part.covered // part.stride),))
     return tuple(made)
 
 
-def rescaled(step: AxisStep) -> Layout:
-    """Places are more or fewer: the input is still behind each of them."""
+def resize_axes(step: AxisStep) -> Layout:
+    """The number of positions changes; they still cover the input."""
     cropping = step.attributes.get("coordinate_transformation_mode") == "tf_crop_and_resize"
     made = []
     for at, axis in enumerate(step.layout):
-        size, part = step.size(at), whole_on(axis)
+        size, part = step.size(at), spatial_factor(axis)
         if part is None or cropping:
-            made.append(_same_or_lost(axis, size))
+            made.append(_same_or_mixed(axis, size))
         else:
             held = max(part.size, 1)
-            made.append((Part.place(part.kind, size, round(part.due / part.under * size / held)),))
+            made.append((AxisFactor.spatial(part.kind, size, round(part.covered / part.stride * size / held)),))
     return tuple(made)
 
 
-def _same_or_lost(axis: Axis, size: int) -> Axis:
+def _same_or_mixed(axis: Axis, size: int) -> Axis:
     same = size and size == math.prod(p.size for p in axis)
-    return axis if same or not any(p.placed for p in axis) else lost(axis, size)
+    return axis if same or not any(p.is_spatial for p in axis) else mixed_axis(axis, size)
 
 
-def _stretched(step: AxisStep) -> Layout | None:
-    """What an op repeats is no place, as far as the sizes tell."""
+def _expand_axes(step: AxisStep) -> Layout | None:
+    """A repeated axis has no spatial positions; unchanged sizes are not repeated."""
     layout, sizes = step.layout, step.sizes()
     missing = len(sizes or layout) - len(layout)
     if sizes is None or missing < 0:
@@ -162,31 +177,32 @@ def _stretched(step: AxisStep) -> Layout | None:
     wide: Layout = ((),) * missing + layout
     held = [1] * missing + (step.sizes(step.node.input[0]) or [0] * len(layout))
     return tuple(
-        axis if size and size == old else lost(axis, size) for axis, size, old in zip(wide, sizes, held, strict=True)
+        axis if size and size == old else mixed_axis(axis, size)
+        for axis, size, old in zip(wide, sizes, held, strict=True)
     )
 
 
-def _gathered(step: AxisStep) -> Layout | None:
+def _gather_axes(step: AxisStep) -> Layout | None:
     layout, sizes = step.layout, step.sizes()
     if step.node.input[1] in step.walk.layouts or sizes is None:
         return None
     at, new = step.attributes.get("axis", 0) % len(layout), len(sizes) - len(layout) + 1
-    taken = tuple(lost(layout[at], sizes[at + i]) for i in range(max(new, 0)))
+    taken = tuple(mixed_axis(layout[at], sizes[at + i]) for i in range(max(new, 0)))
     return (*layout[:at], *taken, *layout[at + 1 :])
 
 
-def _reversed(step: AxisStep) -> Layout:
+def _reverse_axes(step: AxisStep) -> Layout:
     gone = step.attributes.get("time_axis", 0) % len(step.layout)
-    return mixed(step, {gone})
+    return mix_axes(step, {gone})
 
 
-def mixed(step: AxisStep, gone: set[int]) -> Layout:
-    """Along some axes, numbers of a place go to others."""
-    return tuple(lost(axis, step.size(at)) if at in gone else axis for at, axis in enumerate(step.layout))
+def mix_axes(step: AxisStep, gone: set[int]) -> Layout:
+    """Layout after numbers move between positions along some axes."""
+    return tuple(mixed_axis(axis, step.size(at)) if at in gone else axis for at, axis in enumerate(step.layout))
 
 
 def _cast_field(step: LocalStep) -> Field | None:
-    return kept(step) if step.attributes["to"] in _HELD else None
+    return kept(step) if step.attributes["to"] in _NUMPY_FLOATS else None
 
 
 _MOVES = Kind.MOVES
@@ -195,23 +211,31 @@ OPS = (
     Op("Identity", _MOVES, local=kept, carries=True, keeps_sign=True),
     Op("Dropout", _MOVES, carries=True),
     Op("Cast", _MOVES, local=_cast_field, carries=True),
-    Op("Reshape", _MOVES, along_first(reshaped), carries=True, regroups=True, keeps_sign=True),
-    Op("Flatten", _MOVES, along_first(reshaped), carries=True, regroups=True, keeps_sign=True),
-    Op("Squeeze", _MOVES, along_first(_squeezed), carries=True, regroups=True),
-    Op("Unsqueeze", _MOVES, along_first(_unsqueezed), carries=True, regroups=True),
-    Op("Transpose", _MOVES, along_first(_transposed), _transposed_field, carries=True, regroups=True, keeps_sign=True),
-    Op("Concat", _MOVES, _concatenated, _concatenated_field),
-    Op("Split", _MOVES, along_first(_divided), _divided_field),
-    Op("Slice", _MOVES, along_first(_sliced)),
-    Op("Pad", _MOVES, along_first(_padded)),
-    Op("DepthToSpace", _MOVES, along_first(rescaled)),
-    Op("SpaceToDepth", _MOVES, along_first(rescaled)),
-    Op("Expand", _MOVES, along_first(_stretched), not_local, Broadcast()),
-    Op("Tile", _MOVES, along_first(_stretched)),
-    Op("Gather", _MOVES, along_first(_gathered)),
-    Op("GatherElements", _MOVES, not_followed),
-    Op("GatherND", _MOVES, not_followed),
-    Op("ReverseSequence", _MOVES, along_first(_reversed)),
+    Op("Reshape", _MOVES, if_first_known(reshape_axes), carries=True, regroups=True, keeps_sign=True),
+    Op("Flatten", _MOVES, if_first_known(reshape_axes), carries=True, regroups=True, keeps_sign=True),
+    Op("Squeeze", _MOVES, if_first_known(_squeeze_axes), carries=True, regroups=True),
+    Op("Unsqueeze", _MOVES, if_first_known(_unsqueeze_axes), carries=True, regroups=True),
+    Op(
+        "Transpose",
+        _MOVES,
+        if_first_known(_transpose_axes),
+        _transpose_field,
+        carries=True,
+        regroups=True,
+        keeps_sign=True,
+    ),
+    Op("Concat", _MOVES, _concat_axes, _concat_field),
+    Op("Split", _MOVES, if_first_known(_split_axes), _split_field),
+    Op("Slice", _MOVES, if_first_known(_slice_axes)),
+    Op("Pad", _MOVES, if_first_known(_pad_axes)),
+    Op("DepthToSpace", _MOVES, if_first_known(resize_axes)),
+    Op("SpaceToDepth", _MOVES, if_first_known(resize_axes)),
+    Op("Expand", _MOVES, if_first_known(_expand_axes), not_local, Broadcast()),
+    Op("Tile", _MOVES, if_first_known(_expand_axes)),
+    Op("Gather", _MOVES, if_first_known(_gather_axes)),
+    Op("GatherElements", _MOVES, unknown_axes),
+    Op("GatherND", _MOVES, unknown_axes),
+    Op("ReverseSequence", _MOVES, if_first_known(_reverse_axes)),
     Op("Where", _MOVES, broadcasts=Broadcast()),
     Op("Compress", _MOVES),
     Op("MaxUnpool", _MOVES),

@@ -1,19 +1,19 @@
-"""Ops that make one number of many: windows, whole maps, axes, and running sums."""
+"""Ops that reduce many numbers to one: over windows, whole maps or axes, and cumulative sums."""
 
 from __future__ import annotations
 
 from xaionnx.graph.axis_factors import Layout
 from xaionnx.graph.axis_propagation import AxisStep
 from xaionnx.graph.locality import slid
-from xaionnx.graph.op import Kind, Op, aligned, along_first, not_followed
-from xaionnx.graph.ops.moving import mixed, rescaled
-from xaionnx.graph.ops.weighing import run_along
+from xaionnx.graph.op import Kind, Op, broadcast_axes, if_first_known, unknown_axes
+from xaionnx.graph.ops.moving import mix_axes, resize_axes
+from xaionnx.graph.ops.weighing import window_axes
 
 
-def _reduced(step: AxisStep) -> Layout | None:
+def _reduce_axes(step: AxisStep) -> Layout | None:
     layout, arg = step.layout, step.node.op_type.startswith("Arg")
     if len(layout) < 2:
-        return aligned(step)
+        return broadcast_axes(step)
     axes = step.numbers(1, "axis" if arg else "axes")
     if axes is None and any(step.node.input[1:]):
         return None
@@ -23,37 +23,37 @@ def _reduced(step: AxisStep) -> Layout | None:
     return tuple(() if at in gone else axis for at, axis in enumerate(layout) if kept or at not in gone)
 
 
-def _pooled(step: AxisStep) -> Layout:
+def _global_pool_axes(step: AxisStep) -> Layout:
     return (*step.layout[:2], *(() for _ in step.layout[2:]))
 
 
-def _summed_up(step: AxisStep) -> Layout:
+def _cumsum_axes(step: AxisStep) -> Layout:
     axes, rank = step.numbers(1), len(step.layout)
-    return mixed(step, set(range(rank)) if axes is None else {axis % rank for axis in axes})
+    return mix_axes(step, set(range(rank)) if axes is None else {axis % rank for axis in axes})
 
 
 _ADDS, _SELECTS, _OTHER = Kind.ADDS, Kind.SELECTS, Kind.OTHER
-_RUN, _POOLED = along_first(run_along), along_first(_pooled)
+_WINDOW, _POOLED = if_first_known(window_axes), if_first_known(_global_pool_axes)
 
 OPS = (
-    Op("AveragePool", _ADDS, _RUN, slid, keeps_sign=True),
-    Op("MaxPool", _SELECTS, _RUN, slid, keeps_sign=True),
-    Op("LpPool", _OTHER, _RUN),
+    Op("AveragePool", _ADDS, _WINDOW, slid, keeps_sign=True),
+    Op("MaxPool", _SELECTS, _WINDOW, slid, keeps_sign=True),
+    Op("LpPool", _OTHER, _WINDOW),
     Op("GlobalAveragePool", _ADDS, _POOLED, keeps_sign=True),
     Op("GlobalMaxPool", _SELECTS, _POOLED),
     Op("GlobalLpPool", _OTHER, _POOLED),
-    Op("ReduceSum", _ADDS, _reduced),
-    Op("ReduceMean", _ADDS, _reduced, keeps_sign=True),
-    Op("ReduceMax", _SELECTS, _reduced),
-    Op("ReduceMin", _SELECTS, _reduced),
-    *(Op(f"Reduce{name}", _OTHER, _reduced) for name in ("Prod", "L1", "L2", "SumSquare", "LogSum", "LogSumExp")),
-    Op("ArgMax", _OTHER, _reduced),
-    Op("ArgMin", _OTHER, _reduced),
-    Op("CumSum", _ADDS, along_first(_summed_up)),
-    Op("TopK", _SELECTS, not_followed),
-    Op("Resize", _ADDS, along_first(rescaled)),
-    Op("Upsample", _ADDS, along_first(rescaled)),
+    Op("ReduceSum", _ADDS, _reduce_axes),
+    Op("ReduceMean", _ADDS, _reduce_axes, keeps_sign=True),
+    Op("ReduceMax", _SELECTS, _reduce_axes),
+    Op("ReduceMin", _SELECTS, _reduce_axes),
+    *(Op(f"Reduce{name}", _OTHER, _reduce_axes) for name in ("Prod", "L1", "L2", "SumSquare", "LogSum", "LogSumExp")),
+    Op("ArgMax", _OTHER, _reduce_axes),
+    Op("ArgMin", _OTHER, _reduce_axes),
+    Op("CumSum", _ADDS, if_first_known(_cumsum_axes)),
+    Op("TopK", _SELECTS, unknown_axes),
+    Op("Resize", _ADDS, if_first_known(resize_axes)),
+    Op("Upsample", _ADDS, if_first_known(resize_axes)),
     Op("Col2Im", _ADDS),
-    Op("DFT", _ADDS, not_followed, both_signs=True),
-    Op("STFT", _ADDS, not_followed, both_signs=True),
+    Op("DFT", _ADDS, unknown_axes, both_signs=True),
+    Op("STFT", _ADDS, unknown_axes, both_signs=True),
 )
