@@ -296,6 +296,24 @@ def test_notes_of_several_files_are_counted(tmp_path):
     )
 
 
+@pytest.mark.parametrize("shape", [(20, 32, 3), (20, 32)])
+@pytest.mark.parametrize("resize", ["crop", "stretch", "pad"])
+def test_a_picture_is_resized_once_for_its_tensor_and_its_display(tmp_path, monkeypatch, resize, shape):
+    Image.fromarray(noise(shape)).save(tmp_path / "a.png")
+    np.save(tmp_path / "a.npy", noise(shape)[None])
+    spec, sizes, resize_picture = InputSpec(size=(8, 8), scale=255, resize=resize), [], Image.Image.resize
+
+    def counted(picture, size, *args, **options):
+        sizes.append(size)
+        return resize_picture(picture, size, *args, **options)
+
+    monkeypatch.setattr(Image.Image, "resize", counted)
+    for number, name in enumerate(("a.png", "a.npy"), start=1):
+        batch, _ = read_inputs([tmp_path / name], spec)
+        assert len(sizes) == number
+        assert np.array_equal(spec.to_pictures(batch.x), np.stack(batch.displays))
+
+
 @pytest.mark.parametrize(("resize", "shape"), [("crop", (16, 16)), ("stretch", (10, 16)), ("pad", (16, 16))])
 def test_displays_may_be_larger_than_the_model(tmp_path, resize, shape):
     Image.fromarray(noise((20, 32, 3))).save(tmp_path / "a.png")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -180,9 +180,8 @@ def _in_memory(source: InMemory, name: Path, spec: InputSpec, exif: bool) -> Pic
 
 
 def _picture_part(picture: Picture, name: str, spec: InputSpec, dtype: DType, side: int | None) -> _Part:
-    x = spec.to_tensor([picture.array], dtype)
-    display = _display(picture.array, spec, side)
-    return _Part(name, x, [display], [name], picture.notes, picture.sha256, converted=True)
+    x, displays = _converted([picture.array], spec, dtype, side)
+    return _Part(name, x, displays, [name], picture.notes, picture.sha256, converted=True)
 
 
 def _array_part(
@@ -205,8 +204,7 @@ def _array_part(
             # One picture in colour, and not one of gray pixels for each row.
             x, kept = x[None], kept[:1]
         if x.dtype == np.uint8 and (x.ndim == 3 or (x.ndim == 4 and x.shape[3] == 3)):
-            displays, pixels = [_display(picture, spec, display_side) for picture in x], True
-            x = spec.to_tensor(x, dtype)
+            (x, displays), pixels = _converted(list(x), spec, dtype, display_side), True
         elif x.dtype.kind == "f":
             try:
                 displays = list(spec.to_pictures(x))
@@ -221,11 +219,22 @@ def _array_part(
     return _Part(str(path), x, displays, names, notes, file.sha256, pixels), refused
 
 
-def _display(picture: NDArray[np.uint8], spec: InputSpec, side: int | None) -> NDArray[np.uint8]:
-    """The part of a picture that the model sees, in RGB."""
-    rgb = picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=2)
-    if side is None:
-        return rgb if spec.size is None else fit(rgb, spec.size, spec.resize)
+def _converted(
+    pictures: Sequence[NDArray[np.uint8]], spec: InputSpec, dtype: DType, side: int | None
+) -> tuple[Array, list[NDArray[np.uint8]]]:
+    """The tensor of pictures, and their displays: what the model sees, or the same part in up to ``side`` pixels."""
+    fitted = spec.fit(pictures)
+    displays = [_rgb(picture) for picture in fitted] if side is None else [_fine(one, spec, side) for one in pictures]
+    return spec.to_tensor(fitted, dtype), displays
+
+
+def _rgb(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=2)
+
+
+def _fine(picture: NDArray[np.uint8], spec: InputSpec, side: int) -> NDArray[np.uint8]:
+    """The part of a picture that the model sees, in RGB, its longest side ``side`` at most."""
+    rgb = _rgb(picture)
     if spec.size is not None and spec.resize != "stretch":
         if spec.resize == "pad":
             unit = side / max(spec.size)

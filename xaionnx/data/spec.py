@@ -201,6 +201,20 @@ class InputSpec:
         """Axes of H and W in the batch-first tensor."""
         return (2, 3) if self.layout == "NCHW" else (1, 2)
 
+    def fit(self, pictures: NDArray[np.uint8] | Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
+        """Bring pictures to ``size``, which :meth:`to_tensor` does of any that are not; without one they stay.
+
+        Parameters
+        ----------
+        pictures : uint8 array (N, H, W, 3) or (N, H, W), or a sequence of (H, W, 3) or (H, W)
+
+        Raises
+        ------
+        InputMismatchError
+            If something is not a uint8 picture.
+        """
+        return [self._fitted(number, picture) for number, picture in enumerate(pictures)]
+
     def to_tensor(
         self, pictures: NDArray[np.uint8] | Sequence[NDArray[np.uint8]], dtype: DTypeLike = np.float32
     ) -> Array:
@@ -225,7 +239,7 @@ class InputSpec:
             If the dtype cannot hold the values.
         """
         self._only_pictures("to_tensor")
-        fitted = [self._colored(self._fitted(i, picture)) for i, picture in enumerate(pictures)]
+        fitted = [self._colored(picture) for picture in self.fit(pictures)]
         if not fitted:
             raise InputMismatchError("InputSpec.to_tensor got no pictures. Give one or more.")
         first = fitted[0].shape
