@@ -63,6 +63,12 @@ def test_the_blocks_of_a_page_run(page, tmp_path, monkeypatch, capsys):
         printed = capsys.readouterr().out if language in ("python", "bash") else None
 
 
+@pytest.mark.parametrize("page", [pytest.param(page, id=str(page.relative_to(ROOT))) for page in PAGES])
+def test_the_blocks_of_a_page_import_nothing_private(page):
+    code = "\n".join(code for language, code in blocks(page) if language == "python")
+    assert not re.findall(r"^\s*(?:from|import) xaionnx[\w.]*(?:\._| import .*\b_).*$", code, re.MULTILINE)
+
+
 def test_ci_runs_the_first_commands_of_the_readme():
     first, second = blocks(ROOT / "README.md")[0][1].splitlines()
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8").replace("install --quiet", "install")

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from xaionnx.explainers._cams.cam import CamExplainer
+    from xaionnx.explainers._cams.cam_ops import CamOps, PlanesT
     from xaionnx.explainers._cams.channels import ByChannel
     from xaionnx.explainers._cams.classes import ClassQuestions
     from xaionnx.explainers._cams.gradient_cam import ByLayerGradient, CamFormula
@@ -38,6 +39,7 @@ __all__ = [
     "ByLayerGradient",
     "CamExplainer",
     "CamFormula",
+    "CamOps",
     "ClassQuestions",
     "Compilable",
     "Emitted",
@@ -45,6 +47,7 @@ __all__ = [
     "GameExplainer",
     "GameResult",
     "GradientExplainer",
+    "PlanesT",
     "Points",
     "Propagation",
     "Rows",
@@ -61,6 +64,7 @@ _MODULES = {
     "ByLayerGradient": "_cams.gradient_cam",
     "CamExplainer": "_cams.cam",
     "CamFormula": "_cams.gradient_cam",
+    "CamOps": "_cams.cam_ops",
     "ClassQuestions": "_cams.classes",
     "Compilable": "_gradients.compilable",
     "Emitted": "_gradients.compilable",
@@ -68,6 +72,7 @@ _MODULES = {
     "GameExplainer": "_games.game",
     "GameResult": "_games.game",
     "GradientExplainer": "_gradients.gradient",
+    "PlanesT": "_cams.cam_ops",
     "Points": "_gradients.gradient",
     "Propagation": "_gradients.propagation",
     "Rows": "_gradients.compilable",

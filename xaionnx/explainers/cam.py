@@ -15,7 +15,7 @@ from xaionnx.runtime.model import Model
 from xaionnx.targets.scores import logits_of
 
 if TYPE_CHECKING:
-    from xaionnx.explainers._cams.cam_ops import CamOps, P
+    from xaionnx.explainers._cams.cam_ops import CamOps, PlanesT
 
 
 @final
@@ -61,7 +61,7 @@ class Cam(CamFormula, ByLayerGradient, CamExplainer):
 
     relu: bool = flag(False, "draw only what speaks for the target; False gives the signed map, as the paper does")
 
-    def map(self, ops: CamOps[P], activation: P, gradient: P) -> P:
+    def map(self, ops: CamOps[PlanesT], activation: PlanesT, gradient: PlanesT) -> PlanesT:
         return ops.channels(ops.total(gradient) * activation)
 
     def chosen(self, model: Model, sample: Sample, tensors: list[str]) -> str:

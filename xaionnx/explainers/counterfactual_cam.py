@@ -9,7 +9,7 @@ from xaionnx.explainers._cams.cam import CamExplainer
 from xaionnx.explainers._cams.gradient_cam import ByLayerGradient, CamFormula
 
 if TYPE_CHECKING:
-    from xaionnx.explainers._cams.cam_ops import CamOps, P
+    from xaionnx.explainers._cams.cam_ops import CamOps, PlanesT
     from xaionnx.explanation import ValueKind
 
 
@@ -46,5 +46,5 @@ class CounterfactualCam(CamFormula, ByLayerGradient, CamExplainer):
     value_kind: ClassVar[ValueKind] = "hindrance"
     reference: ClassVar[str] = "Selvaraju et al. 2017, arXiv:1610.02391"
 
-    def map(self, ops: CamOps[P], activation: P, gradient: P) -> P:
+    def map(self, ops: CamOps[PlanesT], activation: PlanesT, gradient: PlanesT) -> PlanesT:
         return ops.channels(-1.0 * ops.mean(gradient) * activation)

@@ -9,7 +9,7 @@ from xaionnx.explainers._cams.cam import CamExplainer
 from xaionnx.explainers._cams.gradient_cam import ByLayerGradient, CamFormula
 
 if TYPE_CHECKING:
-    from xaionnx.explainers._cams.cam_ops import CamOps, P
+    from xaionnx.explainers._cams.cam_ops import CamOps, PlanesT
 
 
 @final
@@ -48,7 +48,7 @@ class GradCamPp(CamFormula, ByLayerGradient, CamExplainer):
 
     reference: ClassVar[str] = "Chattopadhyay et al. 2018, arXiv:1710.11063"
 
-    def map(self, ops: CamOps[P], activation: P, gradient: P) -> P:
+    def map(self, ops: CamOps[PlanesT], activation: PlanesT, gradient: PlanesT) -> PlanesT:
         # One g of alpha is taken out of the fraction, where its cube would be lost in the rounding.
         rising = ops.positive(gradient)
         weights = ops.total(ops.quotient(rising, 2.0 + rising * ops.total(activation)))

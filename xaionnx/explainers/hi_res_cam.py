@@ -10,7 +10,7 @@ from xaionnx.explainers._cams.gradient_cam import ByLayerGradient, CamFormula
 from xaionnx.parameters import flag
 
 if TYPE_CHECKING:
-    from xaionnx.explainers._cams.cam_ops import CamOps, P
+    from xaionnx.explainers._cams.cam_ops import CamOps, PlanesT
 
 
 @final
@@ -51,5 +51,5 @@ class HiResCam(CamFormula, ByLayerGradient, CamExplainer):
 
     relu: bool = flag(False, "draw only what speaks for the target; False gives the signed map, as the paper does")
 
-    def map(self, ops: CamOps[P], activation: P, gradient: P) -> P:
+    def map(self, ops: CamOps[PlanesT], activation: PlanesT, gradient: PlanesT) -> PlanesT:
         return ops.channels(gradient * activation)

@@ -9,7 +9,7 @@ from xaionnx.explainers._cams.cam import CamExplainer
 from xaionnx.explainers._cams.gradient_cam import ByLayerGradient, CamFormula
 
 if TYPE_CHECKING:
-    from xaionnx.explainers._cams.cam_ops import CamOps, P
+    from xaionnx.explainers._cams.cam_ops import CamOps, PlanesT
 
 
 @final
@@ -45,5 +45,5 @@ class LayerCam(CamFormula, ByLayerGradient, CamExplainer):
 
     reference: ClassVar[str] = "Jiang et al. 2021, doi:10.1109/TIP.2021.3089943"
 
-    def map(self, ops: CamOps[P], activation: P, gradient: P) -> P:
+    def map(self, ops: CamOps[PlanesT], activation: PlanesT, gradient: PlanesT) -> PlanesT:
         return ops.channels(ops.positive(gradient) * activation)

@@ -9,7 +9,7 @@ from xaionnx.explainers._cams.cam import CamExplainer
 from xaionnx.explainers._cams.gradient_cam import ByLayerGradient, CamFormula
 
 if TYPE_CHECKING:
-    from xaionnx.explainers._cams.cam_ops import CamOps, P
+    from xaionnx.explainers._cams.cam_ops import CamOps, PlanesT
 
 
 @final
@@ -48,5 +48,5 @@ class XGradCam(CamFormula, ByLayerGradient, CamExplainer):
 
     reference: ClassVar[str] = "Fu et al. 2020, arXiv:2008.02312"
 
-    def map(self, ops: CamOps[P], activation: P, gradient: P) -> P:
+    def map(self, ops: CamOps[PlanesT], activation: PlanesT, gradient: PlanesT) -> PlanesT:
         return ops.channels(ops.quotient(ops.total(gradient * activation), ops.total(activation)) * activation)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, final
+from typing import TYPE_CHECKING, Final, Protocol, Self, TypeVar, final
 
 import numpy as np
 
@@ -20,31 +20,31 @@ _PLACES: Final = (-2, -1)
 class Planes(Protocol):
     """Numbers (..., D, h, w), or a node that computes them, which are added and multiplied."""
 
-    def __add__(self, other: Any, /) -> Any: ...
-    def __radd__(self, other: Any, /) -> Any: ...
-    def __mul__(self, other: Any, /) -> Any: ...
-    def __rmul__(self, other: Any, /) -> Any: ...
+    def __add__(self, other: Self | float, /) -> Self: ...
+    def __radd__(self, other: float, /) -> Self: ...
+    def __mul__(self, other: Self | float, /) -> Self: ...
+    def __rmul__(self, other: float, /) -> Self: ...
 
 
-P = TypeVar("P", bound=Planes)
+PlanesT = TypeVar("PlanesT", bound=Planes)
 
 
-class CamOps(Protocol[P]):
+class CamOps(Protocol[PlanesT]):
     """What a formula needs beside sums and products."""
 
-    def total(self, a: P) -> P:
+    def total(self, a: PlanesT) -> PlanesT:
         """The sum over the places, (..., D, 1, 1)."""
 
-    def mean(self, a: P) -> P:
+    def mean(self, a: PlanesT) -> PlanesT:
         """The mean over the places, (..., D, 1, 1)."""
 
-    def channels(self, a: P) -> P:
+    def channels(self, a: PlanesT) -> PlanesT:
         """The sum over the channels: a map (..., h, w)."""
 
-    def positive(self, a: P) -> P:
+    def positive(self, a: PlanesT) -> PlanesT:
         """Zero in the place of what is below it."""
 
-    def quotient(self, a: P, b: P) -> P:
+    def quotient(self, a: PlanesT, b: PlanesT) -> PlanesT:
         """a / b, and zero where b is zero."""
 
 
@@ -79,19 +79,19 @@ class Node:
     g: Builder
     value: ir.Value
 
-    def __add__(self, other: Any) -> Node:
+    def __add__(self, other: Node | float) -> Node:
         return self._with("Add", other)
 
-    def __mul__(self, other: Any) -> Node:
+    def __mul__(self, other: Node | float) -> Node:
         return self._with("Mul", other)
 
-    def __radd__(self, other: Any) -> Node:
+    def __radd__(self, other: Node | float) -> Node:
         return self._with("Add", other)
 
-    def __rmul__(self, other: Any) -> Node:
+    def __rmul__(self, other: Node | float) -> Node:
         return self._with("Mul", other)
 
-    def _with(self, op_type: str, other: Any) -> Node:
+    def _with(self, op_type: str, other: Node | float) -> Node:
         return Node(self.g, self.g.op(op_type, self.value, other.value if isinstance(other, Node) else other))
 
 

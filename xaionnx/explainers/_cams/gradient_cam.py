@@ -11,7 +11,7 @@ import numpy as np
 
 from xaionnx.attribution import Attribution
 from xaionnx.explainers._cams.cam import Seen
-from xaionnx.explainers._cams.cam_ops import NUMBERS, CamOps, Node, OnnxOps, P
+from xaionnx.explainers._cams.cam_ops import NUMBERS, CamOps, Node, OnnxOps, PlanesT
 from xaionnx.explainers._gradients.compilable import Emitted, Traced
 from xaionnx.explainers._gradients.gradient import ByGradient, Points, gradients
 from xaionnx.gradients import choice
@@ -72,7 +72,7 @@ class CamFormula(ABC):
     upsampling: str
 
     @abstractmethod
-    def map(self, ops: CamOps[P], activation: P, gradient: P) -> P:
+    def map(self, ops: CamOps[PlanesT], activation: PlanesT, gradient: PlanesT) -> PlanesT:
         """The map (..., h, w) without a ReLU, of what the layer holds and its gradient, (..., D, h, w) both."""
 
     def small(self, planes: Array, slopes: Array) -> Array:
