@@ -75,6 +75,6 @@ def command(**given: Any) -> None:
         earlier = ", replacing the earlier file" if replaced else ""
         sys.stdout.write(
             f"{request.save}: patterns of {len(found.layers)} layers from {found.samples} samples{earlier}\n"
-            f"  of {found.units} units, {found.zero} have no pattern, because their output does not vary; {found.within} "
-            "take it from the covariance within their regime\n"
+            f"  of {found.units} units, {found.zero} have no pattern, because their output does not vary; "
+            f"{found.within} take it from the covariance within their regime\n"
         )
