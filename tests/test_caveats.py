@@ -53,7 +53,7 @@ def told(values=None, diagnostics=None, parameters=None, error=None, **more):
         (
             np.inf,
             {"steps": 16},
-            "The prediction is the same at the input and at the baseline: there is no change to share out. "
+            "The prediction is the same at the input and at the baseline: there is no change to explain. "
             "Choose another baseline.",
         ),
     ],
@@ -66,7 +66,7 @@ def test_a_gap(share, parameters, warning):
 @pytest.mark.parametrize(
     ("gap", "share", "finding"),
     [
-        (-9.6, 0.96, "96 % of the score stayed in biases or the stabiliser: the values share out the rest."),
+        (-9.6, 0.96, "96 % of the score was absorbed by biases or the stabiliser: the values explain the rest."),
         (9.6, 0.96, "The values add up to 96 % more than the score."),
         (-4.9, 0.49, None),
         (1.0, np.inf, None),
@@ -124,7 +124,7 @@ def test_a_budget_that_ends_before_the_tolerance():
 def test_nothing_at_all():
     assert told(np.zeros((1, 4))).warnings == ("Every value is zero. Try another target, layer or baseline.",)
     (warning,) = told({"a": np.zeros((1, 4)), "b": np.zeros((1, 2))}, parameters={"relu": True}).warnings
-    assert warning == "Every value is zero. What is below zero is left out: relu=False, or --no-relu, shows it."
+    assert warning == "Every value is zero. Negative values are left out: relu=False, or --no-relu, shows them."
     assert told({"a": np.zeros((1, 4)), "b": np.ones((1, 2))}).warnings == ()
 
 

@@ -1,4 +1,4 @@
-"""Explain exported ONNX models: what a .onnx file bases its decisions on.
+"""Explain the outputs of exported ONNX models.
 
 Examples
 --------
@@ -64,23 +64,23 @@ def explain(
     target: TargetLike = None,
     **settings: Unpack[Settings],
 ) -> Explanation:
-    """Explain what a model bases its answer on, for a batch of samples.
+    """The explanation of a model's outputs for a batch of samples.
 
     Parameters
     ----------
     model : Model or path
     x : array (N, ...), mapping of arrays by input name, path, PIL image, or list of paths and pictures
-        Arrays are in the model's own form, batch axis first. Files (pictures, CSV tables, .npy and .npz arrays),
-        folders of them, PIL images and uint8 pixels (H, W, 3) or (N, H, W, 3) become that form as the model's
-        :class:`InputSpec` says; ``provenance`` names the files, their hashes, and what was converted.
+        Arrays are model inputs, batch axis first. Files (pictures, CSV tables, .npy and .npz arrays), folders of them,
+        PIL images and uint8 pixels (H, W, 3) or (N, H, W, 3) are converted to model inputs as declared in the
+        :class:`InputSpec`; ``provenance`` records the files, their hashes, and the conversions.
     method : str or Explainer
         A method's name, or the method itself with its parameters.
     target : optional
         What is explained: None (the top class of each sample), an int, an array of one int a sample, a label, a
         :class:`Target`, or a list of several at once.
     **settings
-        The parameters of a method given by name. :mod:`xaionnx.methods` has each method as a function of its own,
-        whose settings an editor completes and a type checker checks.
+        Parameters of the method, if it is given by name. :mod:`xaionnx.methods` provides each method as a typed
+        function, for completion and type checking of its parameters.
 
     Returns
     -------
@@ -91,7 +91,7 @@ def explain(
     UnknownNameError
         There is no such method or parameter.
     XaionnxError
-        The model, the data or a parameter is refused; see :mod:`xaionnx.errors`.
+        The model, the data or a parameter is invalid; see :mod:`xaionnx.errors`.
 
     Examples
     --------
@@ -107,7 +107,7 @@ def explain(
         return explainer.attribute(opened, x, target)
 
 
-# Loaded when they are asked for: who explains by removal waits for no rules of gradients.
+# Imported on first access: explaining by removal does not need the gradient rules.
 _LATER = {
     "Compiled": "xaionnx.compilation",
     "FiniteDifferences": "xaionnx.gradients.finite_differences",

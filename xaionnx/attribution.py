@@ -1,4 +1,4 @@
-"""Attribution: what a method found, before it is recorded."""
+"""Attribution: the result of a method, before it is recorded."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class PlayerValues:
     values : array (T, N, P)
         NaN where a sample has fewer players.
     labels : mapping of int arrays (N or 1, ...) by input name
-        For each element the number of its player, -1 where it is never removed.
+        The number of each element's player, -1 if it is never removed.
     standard_error : array (T, N, P) or None
     """
 
@@ -34,27 +34,27 @@ class PlayerValues:
 @final
 @dataclass(frozen=True, eq=False)
 class Attribution:
-    """What a method found for T targets of N samples.
+    """The attributions of T targets for N samples.
 
     Attributes
     ----------
     values : mapping of arrays (T, N, ...) by name
-        Of inputs, or of the layer that is explained.
+        Attributions of inputs, or of the explained layer.
     baseline : array (T, N) or None
-        The targets where everything is removed.
+        The targets with everything removed.
     standard_error : mapping of arrays like ``values``, or None
-        Of each element.
+        The standard error of each element.
     players : PlayerValues or None
-        Where the method worked on groups of elements.
+        The values of players, for methods that work on groups of elements.
     maps : mapping of arrays (T, N, ...)
-        Further maps, which the method describes.
+        Further maps, described by the method.
     diagnostics : mapping
-        Arrays (T, N), lists of N, or what holds for all samples.
+        Arrays (T, N), lists of N, or single values for all samples.
     parameters : mapping
-        What stands behind a parameter's shorthand or default, by the parameter's name.
+        Resolved values of parameters given by shorthand or default, by name.
     facts : mapping
-        What the record tells besides: ``layer`` or ``seen_at``, ``approximations``, and ``adds_up_to``, which is
-        ``target`` where the values share the target itself rather than its change from a baseline.
+        Further entries of the provenance: ``layer`` or ``seen_at``, ``approximations``, and ``adds_up_to``, which is
+        ``target`` if the values sum to the target itself rather than to its change from a baseline.
     """
 
     values: Mapping[str, Array]

@@ -1,4 +1,4 @@
-"""Explainer: the one contract of a method."""
+"""Explainer: the interface of all methods."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 
 
 class Explainer(ABC):
-    """A method: a frozen dataclass whose fields are its parameters, and which keeps no state.
+    """A method: a frozen dataclass whose fields are its parameters, without further state.
 
-    A subclass says in :meth:`compute` what it finds, and overrides hooks where its defaults do not fit.
+    A subclass implements :meth:`compute`, and overrides hooks if their defaults do not fit.
 
     Attributes
     ----------
     needs : str
-        What it asks of a model: ``output``, ``gradient`` or ``activation``.
+        What the method needs from a model: ``output``, ``gradient`` or ``activation``.
     axioms : tuple of str
-        The axioms that its attributions satisfy exactly, checked by tests: ``completeness``, ``efficiency``,
+        The axioms that its attributions satisfy exactly, as tests check: ``completeness``, ``efficiency``,
         ``linearity``, ``null player``, ``symmetry``.
     reference : str
-        The publication that it follows.
+        The publication that the method follows.
     """
 
     needs: ClassVar[str]
@@ -46,7 +46,7 @@ class Explainer(ABC):
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         if "__repr__" not in vars(cls):
-            # A dataclass keeps this one; its own would print whole arrays.
+            # dataclass keeps an existing __repr__; the generated one would print whole arrays.
             cls.__repr__ = short_repr  # type: ignore[method-assign]  # as a decorator of the class would
 
     @final
@@ -57,17 +57,17 @@ class Explainer(ABC):
     @classmethod
     @final
     def name(cls) -> str:
-        """The method's name: that of its file, and of its command."""
+        """The name of the method, which is that of its file and of its command."""
         return cls.__module__.rpartition(".")[2]
 
     @property
     @abstractmethod
     def value_kind(self) -> ValueKind:
-        """What its values mean; a constant of the class where no parameter changes it."""
+        """What the values mean; a class attribute if no parameter changes it."""
 
     @hook  # noqa: B027 - by default there is nothing to refuse
     def check_parameters(self) -> None:
-        """Refuse parameters that do not fit each other; each has been checked by itself.
+        """Check the parameters against each other; each has been checked on its own.
 
         Raises
         ------
@@ -76,24 +76,24 @@ class Explainer(ABC):
 
     @hook
     def default_target(self, model: Model) -> Target | None:
-        """What is explained where no target is given; None for the score of the top class."""
+        """The target if none is given; None stands for the score of the top class."""
         del model
         return None
 
     @hook
     def resolved_parameters(self) -> Document:
-        """What stands behind the shorthand of parameters, as far as it is known without a sample: the baseline."""
+        """Parameters given by shorthand, resolved as far as possible without a sample: the baseline."""
         given = {name: getattr(self, name) for name in parameters.declared(type(self))}
         return {"baseline": Baseline.of(given["baseline"])} if "baseline" in given else {}
 
     @hook
     def bind(self, model: Model) -> Explainer:
-        """The method for a model, with what it takes from outside and not from a sample; refused before any sample.
+        """The method with resources for a model loaded, such as patterns; errors are raised before any sample runs.
 
         Raises
         ------
         DataError, ParameterError
-            What it takes is missing, or does not fit the model.
+            A resource is missing, or does not match the model.
         """
         del model
         return self
@@ -102,37 +102,37 @@ class Explainer(ABC):
     def validate(self, dry_run: DryRun) -> dict[str, str | None]:
         """Check whether this method can explain a model, without running a sample.
 
-        It refuses by the same checks, and so in the same words, as :meth:`attribute` refuses every sample of the
-        model; where the graph tells too little it does not.
+        The checks and messages are those of :meth:`attribute`. If the graph does not provide enough information, a
+        check passes here and may fail later.
 
         Returns
         -------
         dict
-            Of a method of gradients ``gradient``, their source, and ``remark``, what is to be said of that.
+            For a gradient method, ``gradient``, the source of the gradients, and ``remark``, a note about it.
 
         Raises
         ------
         UnsupportedModelError, InputMismatchError
             The model cannot be explained this way, whatever the sample.
         ParameterError
-            It can, with other parameters.
+            The model can be explained with other parameters only.
         """
         dry_run.model.output()
         return self.check_model(dry_run)
 
     @hook
     def check_model(self, dry_run: DryRun) -> dict[str, str | None]:
-        """Refuse a model that cannot be explained this way; what :meth:`validate` returns of it."""
+        """The result of :meth:`validate`; raises an error if the model cannot be explained this way."""
         del dry_run
         return {}
 
     @abstractmethod
     def compute(self, request: Request) -> Attribution:
-        """Find the attribution of each target for each sample of a request."""
+        """The attribution of each target for each sample of a request."""
 
     @final
     def attribute(self, model: Model, x: Given, target: TargetLike = None) -> Explanation:
-        """Explain a batch.
+        """The explanation of a batch.
 
         Parameters
         ----------
@@ -156,5 +156,5 @@ class Explainer(ABC):
 
     @final
     def explain(self, request: Request) -> Explanation:
-        """Explain a request. The method must be bound to its model, see :meth:`bind`."""
+        """The explanation of a request. The method must be bound to the model, see :meth:`bind`."""
         return record(self, request, self.compute(request))

@@ -1,4 +1,4 @@
-"""Explanation: the record of one explained batch."""
+"""Explanation: the record of an explained batch."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Arrays = Array | dict[str, Array]
 
-# What the values of a method can mean; `xaionnx.render.value_kinds` has the sentences of pictures.
+# What the values of a method may mean; `xaionnx.render.value_kinds` has the captions of pictures.
 ValueKind = Literal[
     "contribution",
     "hindrance",
@@ -45,69 +45,67 @@ ValueKind = Literal[
     "attention",
 ]
 MEANINGS: Final[Mapping[ValueKind, str]] = {
-    "contribution": "to the target: above zero what raises it, below what lowers it",
-    "hindrance": "of the target: above zero what lowers it, below what raises it",
-    "contrast": "to the target, less what speaks for the classes that it is compared with",
-    "core": "to the target, less what its context contributes",
-    "importance": "for the target, in order: sizes of contributions, shifted ones, or those of the signal",
-    "slope": "of the target, by each element",
-    "sensitivity": "of the target: sizes of slopes, or of changes, whichever way they go",
-    "spread": "of what is found in noisy copies",
+    "contribution": "to the target: positive values raise it, negative values lower it",
+    "hindrance": "of the target: positive values lower it, negative values raise it",
+    "contrast": "to the target, minus what supports the classes that it is compared with",
+    "core": "to the target, minus what its context contributes",
+    "importance": "for the target, as a ranking: sizes of contributions, shifted ones, or those of the signal",
+    "slope": "of the target with respect to each element",
+    "sensitivity": "of the target: sizes of slopes or changes, without direction",
+    "spread": "of the values in noisy copies",
     "alone": "the target of a part without the rest",
-    "signal": "a pattern in the input that the target rests on, in the input's terms",
-    "activation": "what a layer holds, whatever the target",
-    "component": "of what a layer holds, whatever the target",
-    "attention": "that is taken to what the head reads, whatever the target",
+    "signal": "the pattern in the input that the target depends on, in units of the input",
+    "activation": "the values of a layer, independent of the target",
+    "component": "the main component of a layer, independent of the target",
+    "attention": "paid by the tokens that the head reads, independent of the target",
 }
 
-# The order in which arrays are written; a change of meaning raises the number.
+# Version of the file format; raised when the meaning of a field changes.
 _FORMAT = 1
 _RECORD = "record"
-# The fields that are kept as JSON.
+# The fields that are saved as JSON.
 _WORDS = ("diagnostics", "provenance")
-# Of more targets than these the first are shown.
-_SHOWN = 3
+# How many targets the repr shows.
+_REPR_TARGETS = 3
 
-# What the provenance lists sample by sample.
+# Entries of the provenance that are lists with one entry per sample.
 _BY_SAMPLE = ("input_sha256", "inputs", "file_sha256")
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """What a method found for a batch of N samples, and all that is needed to repeat it.
+    """The attributions of a batch of N samples, and all that is needed to repeat them.
 
-    For a list of T targets every array named below gains a leading axis T, except ``features``.
+    For a list of T targets every array below has a leading axis T, except ``features``.
 
     Attributes
     ----------
     method : str
-        Name of the method, as the command line knows it.
+        Name of the method, as on the command line.
     values : array (N, ...) or dict of arrays by input name
-        The attribution, in the shape of the input, or of the layer that ``provenance["layer"]`` names. A player's
-        value is given to each of its elements, never divided among them.
+        The attribution, in the shape of the input, or of the layer ``provenance["layer"]``. Each element of a player
+        has the player's whole value.
     target : array of str, (N,)
-        The scalar that was explained, in words, such as ``Egyptian cat (285)``.
+        The name of the explained scalar, such as ``Egyptian cat (285)``.
     prediction : array (N,)
-        That scalar at the input.
+        The target at the input.
     baseline_prediction : array (N,) or None
-        That scalar where everything is removed, if the method evaluated it.
+        The target with everything removed, if the method evaluated it.
     feature_values : array (N, P) or None
-        The value of each player. Samples with fewer than P players are padded with NaN.
+        The value of each player; samples with fewer than P players are padded with NaN.
     features : array of int32, or dict of them by input name, or None
-        For each element the number 0..P-1 of its player, -1 where it is never removed; it broadcasts to
-        the input's shape (N, ...).
+        The number 0..P-1 of each element's player, -1 if it is never removed; broadcasts to the input's shape (N, ...).
     standard_error : array or None
-        Of each player's value, in the shape of ``feature_values`` (of ``values`` where that is None).
+        The standard error of each player's value, in the shape of ``feature_values`` (of ``values`` if that is None).
     maps : dict of arrays
-        Further maps that a method draws, each described in the method's docstring.
+        Further maps, described in the method's docstring.
     diagnostics : dict
-        Numbers that say how far to trust the result: evaluations, seconds, completeness gap, fit. A list holds
-        one entry a sample.
+        Measures of cost and reliability: evaluations, seconds, completeness gap, fit. A list has one entry per sample.
     provenance : dict
         What the values mean, versions, hashes of model and input, device, seed and resolved parameters.
     display : dict of Display by input name, the explained input first
-        What the model saw, small, so that :meth:`plot` can draw over it; see :mod:`xaionnx.data.display`.
+        A reduced copy of the inputs, over which :meth:`plot` draws; see :mod:`xaionnx.data.display`.
 
     Examples
     --------
@@ -130,12 +128,12 @@ class Explanation:
     display: dict[str, Display] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        """Method, model, samples, targets and predictions, what the values mean, what they cost, what is off."""
+        """Method, model, samples, targets, predictions, meaning of the values, cost, and warnings."""
         model = self.provenance.get("model")
-        names, scores = self.target.reshape(-1)[:_SHOWN], self.prediction.reshape(-1)[:_SHOWN]
-        told = [f"{name} = {score:.4g}" for name, score in zip(names, scores, strict=True)]
-        if self.target.size > _SHOWN:
-            told.append(f"... {self.target.size} in all")
+        names, scores = self.target.reshape(-1)[:_REPR_TARGETS], self.prediction.reshape(-1)[:_REPR_TARGETS]
+        targets = [f"{name} = {score:.4g}" for name, score in zip(names, scores, strict=True)]
+        if self.target.size > _REPR_TARGETS:
+            targets.append(f"... {self.target.size} in all")
         each = self.values if isinstance(self.values, dict) else {"": self.values}
         shapes = ", ".join(f"{name} {array.shape} {array.dtype}".strip() for name, array in each.items())
         kind = self.value_kind
@@ -144,12 +142,12 @@ class Explanation:
         lines = [
             f"Explanation by {self.method}{f' of {model}' if model else ''}, "
             f"{self.samples} sample{'' if self.samples == 1 else 's'}{several}",
-            f"  target   {'; '.join(told)}",
+            f"  target   {'; '.join(targets)}",
             f"  values   {shapes}{means}",
         ]
-        spent, seconds = self.diagnostics.get("evaluations"), self.diagnostics.get("seconds")
-        if isinstance(spent, list) and seconds is not None:
-            lines.append(f"  cost     {sum(spent):,} evaluations, {seconds:.3g} s")
+        evaluations, seconds = self.diagnostics.get("evaluations"), self.diagnostics.get("seconds")
+        if isinstance(evaluations, list) and seconds is not None:
+            lines.append(f"  cost     {sum(evaluations):,} evaluations, {seconds:.3g} s")
         warnings = self.warnings
         lines += [f"  warning  {warning}" for warning in warnings[:1]]
         if len(warnings) > 1:
@@ -168,12 +166,12 @@ class Explanation:
 
     @property
     def value_kind(self) -> ValueKind | None:
-        """What the values mean, a `ValueKind`; None where the provenance does not tell."""
+        """What the values mean, a `ValueKind`; None if the provenance does not record it."""
         return self.provenance.get("value_kind")
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What is off about the values, and what to do, a sentence or two each; see :mod:`xaionnx.caveats`."""
+        """Warnings about the values and what to do, one or two sentences each; see :mod:`xaionnx.caveats`."""
         return warnings_of(self)
 
     def plot(  # noqa: PLR0913 - options of a picture, all by keyword
@@ -188,16 +186,16 @@ class Explanation:
         original: bool = False,
         input: str | None = None,
     ) -> Image.Image:
-        """Draw one sample: as a map over what the model saw, as colours behind its series, or as bars.
+        """A picture of one sample: a map over the input, colours behind a series, or bars.
 
-        The picture is one of Pillow: a notebook shows it, and ``.save("cat.png")`` saves it.
+        A notebook shows the Pillow image, and ``.save("cat.png")`` saves it.
 
         Parameters
         ----------
         sample, target : int
-            Which of the N samples, and which of several targets.
+            Index of the sample, and of the target if there are several.
         kind, photo, sign, top, original, input
-            As of :func:`xaionnx.render.picture`. A ``photo`` that is sharper than what the model saw may be given.
+            As in :func:`xaionnx.render.picture`. ``photo`` may have a higher resolution than the model's input.
 
         Returns
         -------
@@ -207,9 +205,7 @@ class Explanation:
         Raises
         ------
         ParameterError
-            There is no such sample or target, or a parameter is out of its domain.
-        DataError
-            The values are not finite.
+            There is no such sample or target, or a parameter is invalid. DataError The values are not finite.
 
         Examples
         --------
@@ -236,7 +232,7 @@ class Explanation:
         return text
 
     def sample(self, n: int, target: int | None = None) -> Explanation:
-        """The record of sample ``n`` alone (N = 1), for one of its targets, or all of them; ``seconds`` stay whole.
+        """The record of sample ``n`` alone (N = 1), for one target or all; ``seconds`` remain those of the batch.
 
         Raises
         ------
@@ -249,7 +245,7 @@ class Explanation:
                 return array[n : n + 1]
             return array[:, n : n + 1] if target is None else array[target, n : n + 1]
 
-        def place(array: Array) -> Array:
+        def pick_labels(array: Array) -> Array:
             return array if array.shape[0] == 1 else array[n : n + 1]
 
         if not 0 <= n < self.samples or not 0 <= (target or 0) < (len(self.target) if self.several_targets else 1):
@@ -261,48 +257,48 @@ class Explanation:
             prediction=pick(self.prediction),
             baseline_prediction=None if self.baseline_prediction is None else pick(self.baseline_prediction),
             feature_values=None if self.feature_values is None else pick(self.feature_values),
-            features=None if self.features is None else _each(self.features, place),
+            features=None if self.features is None else _each(self.features, pick_labels),
             standard_error=None if self.standard_error is None else pick(self.standard_error),
             maps={name: pick(array) for name, array in self.maps.items()},
-            diagnostics={key: self._diagnostic(told, n, target) for key, told in self.diagnostics.items()},
+            diagnostics={key: self._diagnostic(value, n, target) for key, value in self.diagnostics.items()},
             provenance={
-                key: [told[n]] if key in _BY_SAMPLE and len(told) == self.samples else told
-                for key, told in self.provenance.items()
+                key: [value[n]] if key in _BY_SAMPLE and len(value) == self.samples else value
+                for key, value in self.provenance.items()
             },
             display={name: one.sample(n) for name, one in self.display.items()},
         )
 
-    def _diagnostic(self, told: Any, n: int, target: int | None) -> Any:
-        """A diagnostic of one sample, in a list of one, and of one target where it lists one a target."""
-        if not isinstance(told, list) or len(told) != self.samples:
-            return told
-        one = told[n]
+    def _diagnostic(self, value: Any, n: int, target: int | None) -> Any:
+        """A diagnostic of one sample, as a list of one; also of one target if it is a list over targets."""
+        if not isinstance(value, list) or len(value) != self.samples:
+            return value
+        one = value[n]
         by_target = self.several_targets and isinstance(one, list) and len(one) == len(self.target)
         return [one if target is None or not by_target else one[target]]
 
     def to_dict(self) -> Document:
-        """The record and its warnings as plain Python values, ready for JSON (NaN and infinity become None).
+        """The record and its warnings as plain Python values for JSON (NaN and infinity become None).
 
-        The display, which repeats the input, is left out.
+        The display, a copy of the input, is left out.
         """
         names = [item.name for item in dataclasses.fields(self) if item.name != "display"]
         record = {name: _plain(getattr(self, name)) for name in names}
         return {**record, "warnings": list(self.warnings)}
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the record as ``.npz``: arrays bit for bit, the rest as JSON, nothing pickled.
+        """Write the record as ``.npz``, with exact arrays, the rest as JSON, and nothing pickled.
 
         Raises
         ------
         StorageError
-            The file could not be written; nothing half-written is left.
+            The file could not be written; no partial file is left.
         """
         arrays: dict[str, Array] = {}
         record: Document = {"format": _FORMAT}
 
         def put(array: Array) -> dict[str, str]:
             if array.dtype.hasobject:
-                raise TypeError("an explanation holds numbers and text; objects would have to be pickled")
+                raise TypeError("an explanation contains numbers and text only; objects would have to be pickled")
             name = f"a{len(arrays)}"
             arrays[name] = array
             return {"array": name}
@@ -317,7 +313,7 @@ class Explanation:
                 record[item.name] = {"arrays": {key: put(array) for key, array in value.items()}}
             else:
                 record[item.name] = value
-        text = np.frombuffer(json.dumps(record, sort_keys=True, default=_unboxed).encode(), dtype=np.uint8)
+        text = np.frombuffer(json.dumps(record, sort_keys=True, default=_numpy_as_python).encode(), dtype=np.uint8)
 
         def write(stream: BinaryIO) -> None:
             save: Any = np.savez_compressed  # its own options would be mistaken for arrays
@@ -335,20 +331,20 @@ class Explanation:
             The file is missing or is not such a record.
         """
         try:
-            # np.load leaves a file open that it opened and cannot read.
+            # If np.load opens a file that it cannot read, it does not close it.
             with Path(path).open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
                 record = json.loads(archive[_RECORD].tobytes())
                 if record["format"] != _FORMAT:
                     raise DataError(f"{path} was written by another version of xaionnx. Make it again.")
                 del record["format"]
-                shown = record.pop("display", {})
+                displays = record.pop("display", {})
                 for name in record.keys() - set(_WORDS):
                     value = record[name]
                     if isinstance(value, dict) and "array" in value:
                         record[name] = archive[value["array"]]
                     elif isinstance(value, dict) and "arrays" in value:
                         record[name] = {key: archive[entry["array"]] for key, entry in value["arrays"].items()}
-                return cls(**record, display={key: _display(one, archive) for key, one in shown.items()})
+                return cls(**record, display={key: _display(record, archive) for key, record in displays.items()})
         except FileNotFoundError as error:
             raise DataError(f"There is no file {path}.") from error
         except OSError as error:
@@ -357,10 +353,10 @@ class Explanation:
             raise DataError(f"{path} is not an explanation saved by xaionnx. Save one with -o NAME.npz.") from error
 
 
-def _display(told: dict[str, Any], archive: Mapping[str, Array]) -> Display:
-    size = None if told["size"] is None else (told["size"][0], told["size"][1])
-    array = archive[told["array"]["array"]]
-    return Display(told["kind"], array, tuple(told["names"]), told["channel"], size)
+def _display(record: dict[str, Any], archive: Mapping[str, Array]) -> Display:
+    size = None if record["size"] is None else (record["size"][0], record["size"][1])
+    array = archive[record["array"]["array"]]
+    return Display(record["kind"], array, tuple(record["names"]), record["channel"], size)
 
 
 def _each(arrays: Arrays, of: Any) -> Arrays:
@@ -368,7 +364,7 @@ def _each(arrays: Arrays, of: Any) -> Arrays:
 
 
 def _plain(value: Any) -> Any:  # of a record
-    """Arrays as lists, numpy's numbers as Python's, and None for what JSON cannot hold."""
+    """A value for JSON: arrays as lists, numpy scalars as Python numbers, NaN and infinity as None."""
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -382,12 +378,12 @@ def _plain(value: Any) -> Any:  # of a record
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _unboxed(value: Any) -> Any:  # of a record
+def _numpy_as_python(value: Any) -> Any:  # of a record
     if isinstance(value, (np.ndarray, np.generic)):
         return value.tolist()
-    raise TypeError(f"a record cannot hold a {type(value).__name__}")
+    raise TypeError(f"a record cannot contain a {type(value).__name__}")
 
 
 def _pictures(name: str) -> ModuleType:
-    """A package of pictures, found by name as methods are: pictures are made of results, and import this module."""
+    """A module of pictures, imported by name because pictures import this module."""
     return importlib.import_module(name)

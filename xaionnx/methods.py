@@ -151,7 +151,7 @@ def banzhaf(
     budget: int = 2048,
     tolerance: float | None = None,
 ) -> Explanation:
-    """What a player adds on average over all coalitions of the others, each as likely.
+    """The mean contribution of each player over all coalitions of the others, with equal weights.
 
     See :class:`~xaionnx.explainers.banzhaf.Banzhaf`.
     """
@@ -376,7 +376,7 @@ def exact_shapley(
     seed: int = 0,
     features: FeaturesLike = None,
 ) -> Explanation:
-    """The Shapley value: what a player adds on average, over all orders in which the players may join.
+    """Shapley values: the mean contribution of each player over all orders in which the players may join.
 
     See :class:`~xaionnx.explainers.exact_shapley.ExactShapley`.
     """
@@ -420,7 +420,7 @@ def feature_ablation(
     seed: int = 0,
     features: FeaturesLike = None,
 ) -> Explanation:
-    """The drop of the target when a player is replaced by its baseline, all others staying.
+    """The drop of the target when one player is replaced by its baseline.
 
     See :class:`~xaionnx.explainers.feature_ablation.FeatureAblation`.
     """
@@ -677,7 +677,7 @@ def kernel_shap(
     l1: int | None = None,
     ridge: float = 0.0,
 ) -> Explanation:
-    """The linear game that comes nearest to the game, over all coalitions S but the empty and the full one.
+    """Shapley values as the weighted least-squares fit of a linear game to the game.
 
     See :class:`~xaionnx.explainers.kernel_shap.KernelShap`.
     """
@@ -743,7 +743,7 @@ def lime(
     alpha: float = 1.0,
     select: int | None = None,
 ) -> Explanation:
-    """The coefficients b of a linear model of the target, fitted where few features are removed.
+    """The coefficients b of a local linear model of the target over present and removed features.
 
     See :class:`~xaionnx.explainers.lime.Lime`.
     """
@@ -778,7 +778,7 @@ def local_evidence(
     relative: bool = False,
     layer: str | None = None,
 ) -> Explanation:
-    """The target of every q x q patch by itself, given to the pixels that it covers.
+    """The target of each q x q patch alone, assigned to the pixels of the patch.
 
     See :class:`~xaionnx.explainers.local_evidence.LocalEvidence`.
     """
@@ -846,7 +846,7 @@ def occlusion(
     layer: str | None = None,
     channel: int | None = None,
 ) -> Explanation:
-    """The drop of the target when a window is covered by the baseline, given to the pixels that it covers.
+    """The drop of the target when a window is covered by the baseline, assigned to the pixels in the window.
 
     See :class:`~xaionnx.explainers.occlusion.Occlusion`.
     """
@@ -912,7 +912,7 @@ def rise(
     grid: int | tuple[int, ...] = 7,
     keep: float = 0.5,
 ) -> Explanation:
-    """How much more the target is where a pixel is seen, from random smooth masks M_1 .. M_m.
+    """The effect of showing each pixel on the target, estimated from random smooth masks M_1 .. M_m.
 
     See :class:`~xaionnx.explainers.rise.Rise`.
     """
@@ -989,7 +989,7 @@ def shapley_sampling(
     tolerance: float | None = None,
     scheme: Literal["antithetic", "orthogonal", "plain"] = "antithetic",
 ) -> Explanation:
-    """What each player adds when it joins, averaged over random orders.
+    """Shapley values: the mean contribution of each player as it joins, over random orders.
 
     See :class:`~xaionnx.explainers.shapley_sampling.ShapleySampling`.
     """
@@ -1050,7 +1050,7 @@ def sobol(
     tolerance: float | None = None,
     features: FeaturesLike = None,
 ) -> Explanation:
-    """The share of the target's variance that would be left if all players but i were fixed.
+    """The share of the target's variance that remains if all players except i are fixed.
 
     See :class:`~xaionnx.explainers.sobol.Sobol`.
     """
@@ -1086,7 +1086,7 @@ def xrai(
     channels: Literal["max", "sum"] = "max",
     smallest: int = 50,
 ) -> Explanation:
-    """The mean attribution of the region with which a pixel enters, the densest regions first.
+    """The mean attribution of the region with which a pixel is added, the densest regions first.
 
     See :class:`~xaionnx.explainers.xrai.XRAI`.
     """

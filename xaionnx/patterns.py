@@ -1,4 +1,4 @@
-"""Patterns: for each layer the direction of the signal that it reads, estimated from inputs."""
+"""Patterns: the signal direction of each layer, estimated from inputs."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from xaionnx.typing import Array, ModelLike, PatternsLike
 Estimator = Literal["two_component", "linear"]
 
 _ABOUT = "about"
-# What is kept beside the patterns themselves.
+# Metadata saved with the patterns.
 _FACTS = ("model_sha256", "estimator", "samples", "units", "zero", "within", "gains")
-# Files without a number are of the first kind, which left units with a large bias at zero.
+# Files without a format number have format 1, in which units with a large bias have no pattern.
 _FORMAT = 2
 _MAKE = (
     "Make a file of them with xaionnx patterns MODEL FOLDER -o FILE.npz, or "
@@ -42,28 +42,28 @@ _MAKE = (
 @final
 @dataclass(frozen=True, eq=False)
 class Patterns:
-    """The patterns of a model's layers. Make them with :func:`estimate_patterns`, or :meth:`load` them.
+    """The patterns of a model's layers, from :func:`estimate_patterns` or :meth:`load`.
 
     Attributes
     ----------
     layers : mapping of str to array
-        By the name of the tensor that a layer makes, in the shape of its weights.
+        By the name of a layer's output tensor, in the shape of its weights.
     model_sha256 : str
-        Of the model.
+        Hash of the model.
     estimator : str
     samples : int
-        How many inputs they were estimated from.
+        Number of inputs used for the estimate.
     units : int
-        Of all layers together.
+        Number of units of all layers.
     zero : int
-        Units without a pattern: their answer did not vary where it counted, as that of a unit that is never above zero.
+        Units without a pattern, because their output did not vary in the regime, such as units that are never positive.
     within : int
         Units whose pattern is the covariance within the regime instead of the paper's equation 8; see
         :func:`estimate_patterns`.
     gains : mapping of str to float
-        By how many powers of two the numbers of PatternNet grow at a layer on their way back, seen at the last input.
+        By how many powers of two the signal of PatternNet grows at a layer in the backward pass, at the last input.
     sha256 : str
-        Of all this.
+        Hash of the patterns and their metadata.
     """
 
     layers: Mapping[str, Array] = field(repr=False)
@@ -91,7 +91,7 @@ class Patterns:
         Raises
         ------
         StorageError
-            It cannot be written.
+            The file cannot be written.
         """
         about = {name: getattr(self, name) for name in _FACTS} | {"format": _FORMAT, "layers": list(self.layers)}
         arrays = {f"pattern_{index}": array for index, array in enumerate(self.layers.values())}
@@ -110,7 +110,7 @@ class Patterns:
         Raises
         ------
         DataError
-            It is missing, holds no patterns, or holds those of another version of this format.
+            The file is missing, contains no patterns, or has another format version.
         """
         if not Path(path).exists():
             raise DataError(f"There is no file '{os.fspath(path)}' with patterns. {_MAKE}")
@@ -121,22 +121,22 @@ class Patterns:
                 if about.get("format", 1) == _FORMAT:
                     return cls(layers, *(about[name] for name in _FACTS))
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise DataError(f"'{os.fspath(path)}' holds no patterns. {_MAKE}") from error
+            raise DataError(f"'{os.fspath(path)}' contains no patterns. {_MAKE}") from error
         raise DataError(
-            f"'{os.fspath(path)}' holds patterns in format {about.get('format', 1)}, and this version of xaionnx reads "
-            f"{_FORMAT}: they were estimated by other rules. {_MAKE}"
+            f"'{os.fspath(path)}' contains patterns in format {about.get('format', 1)}, but this version of xaionnx "
+            f"reads format {_FORMAT}, whose estimates differ. {_MAKE}"
         )
 
     @classmethod
     def of(cls, given: PatternsLike, model: Model) -> Patterns:
-        """The patterns behind a shorthand: Patterns, or inputs to estimate them from, once for a model.
+        """The patterns given as Patterns, or estimated from inputs once per model.
 
         Raises
         ------
         ParameterError
-            There are none.
+            No patterns are given.
         InputMismatchError
-            They belong to another model.
+            The patterns belong to another model.
         """
         if given is None:
             raise ParameterError(
@@ -144,31 +144,31 @@ class Patterns:
                 "folder or an array. Got None instead. Make a file with xaionnx patterns MODEL FOLDER -o FILE.npz."
             )
         try:
-            found = given if isinstance(given, cls) else _kept(model, given)
+            patterns = given if isinstance(given, cls) else _cached_patterns(model, given)
         except InputMismatchError as error:
             raise InputMismatchError(f"Patterns cannot be estimated: {error}") from error
-        if found.model_sha256 != model.sha256:
+        if patterns.model_sha256 != model.sha256:
             raise InputMismatchError(
-                f"The patterns were estimated for another model than {model.name}: sha256 {found.model_sha256[:12]}, "
-                f"not {model.sha256[:12]}. Estimate them again."
+                f"The patterns were estimated for another model than {model.name}: sha256 "
+                f"{patterns.model_sha256[:12]}, not {model.sha256[:12]}. Estimate them again."
             )
-        return found
+        return patterns
 
 
 def estimate_patterns(model: ModelLike, inputs: Any, estimator: Estimator = "two_component") -> Patterns:
-    """Estimate the pattern of each layer between the input and the usual output from inputs, sample by sample.
+    """The patterns of the layers between the input and the default output, estimated from inputs.
 
     Parameters
     ----------
     model : Model or path
     inputs : array (N, ...), mapping of arrays by input name, or path
-        A path is a folder, or a file of several inputs, as the model's InputSpec reads it. Thousands of samples of
-        what the model was trained on make good patterns; labels are not needed.
+        A path is a folder, or a file of several inputs, read as the model's InputSpec declares. Good patterns need
+        thousands of samples like the training data; labels are not needed. Samples run one at a time.
     estimator : str
-        ``two_component`` takes the samples and places at which the layer's answer is above zero, for layers in front
-        of a rectifier, since what is below is no signal; ``linear`` takes all. The former is the paper's equation 8,
-        made for units without a bias; units that a bias above zero opens where w.x is below zero on average take the
-        covariance among the samples and places at which they are open, and ``within`` counts them.
+        ``two_component`` uses the samples and positions with a positive layer output, for layers before a rectifier,
+        since negative outputs carry no signal; ``linear`` uses all. The former is equation 8 of the paper, which
+        assumes units without a bias. Units that are active only through a positive bias, with a negative mean of w.x,
+        use the covariance over the samples and positions at which they are active; ``within`` counts them.
 
     Returns
     -------
@@ -181,7 +181,7 @@ def estimate_patterns(model: ModelLike, inputs: Any, estimator: Estimator = "two
     UnsupportedModelError
         The model has no layer with weights between the input and the output.
     DataError
-        An input cannot be read, or does not fit the model.
+        An input cannot be read, or does not match the model.
 
     References
     ----------
@@ -205,37 +205,37 @@ def estimate_patterns(model: ModelLike, inputs: Any, estimator: Estimator = "two
         raise ParameterError(
             f"The 'estimator' parameter must be 'two_component' or 'linear'. Got {estimator!r} instead."
         )
-    opened = model if isinstance(model, Model) else Model.load(model)
+    loaded = model if isinstance(model, Model) else Model.load(model)
     totals: dict[str, Array] = {}
-    samples, layers, one = 0, list[str](), dict[str, Array]()
-    for feeds in _pieces(opened, inputs):
-        rows = {name: array for name, array in feeds.items() if name not in opened.shared}
-        shared = {name: array for name, array in feeds.items() if name in opened.shared}
-        found = gradient(
-            opened, opened.output().name, gradient_tensors(opened), statistics(estimator == "two_component"), feeds
+    samples, layers, sample = 0, list[str](), dict[str, Array]()
+    for feeds in _batches(loaded, inputs):
+        rows = {name: array for name, array in feeds.items() if name not in loaded.shared}
+        shared = {name: array for name, array in feeds.items() if name in loaded.shared}
+        backward = gradient(
+            loaded, loaded.output().name, gradient_tensors(loaded), statistics(estimator == "two_component"), feeds
         )
-        layers = layers_among([info.name for info in found.model.outputs], opened)
+        layers = layers_among([info.name for info in backward.model.outputs], loaded)
         fetch = [sum_name(layer, which) for layer in layers for which in SUMS]
-        info = found.model.input(found.cotangent)
+        info = backward.model.input(backward.cotangent)
         count, size = len(next(iter(rows.values()))), [int(s) for s in info.shape[1:] if s is not None]
         progress.expect(count)
         for number in range(count):
-            one = {name: array[number : number + 1] for name, array in rows.items()} | shared
-            nothing = np.zeros((1, *size), dtype=info.dtype)
-            # One sample at a time, whose sums have no batch axis.
-            answers = found.model.run({**one, found.cotangent: nothing}, fetch)
+            sample = {name: array[number : number + 1] for name, array in rows.items()} | shared
+            zero_cotangent = np.zeros((1, *size), dtype=info.dtype)
+            # One sample at a time, because the sums have no batch axis.
+            sums = backward.model.run({**sample, backward.cotangent: zero_cotangent}, fetch)
             for name in fetch:
-                totals[name] = totals.get(name, 0) + answers[name].astype(np.float64)
+                totals[name] = totals.get(name, 0) + sums[name].astype(np.float64)
             progress.advance(1)
         samples += count
-    made = {layer: pattern({which: totals[sum_name(layer, which)] for which in SUMS}) for layer in layers}
-    counts = [sum(getattr(each, name) for each in made.values()) for name in ("units", "zero", "within")]
-    arrays = {layer: each.pattern.astype(np.float32) for layer, each in made.items()}
-    return _measured(opened, one, Patterns(arrays, opened.sha256, estimator, samples, *counts))
+    estimates = {layer: pattern({which: totals[sum_name(layer, which)] for which in SUMS}) for layer in layers}
+    counts = [sum(getattr(each, name) for each in estimates.values()) for name in ("units", "zero", "within")]
+    arrays = {layer: each.pattern.astype(np.float32) for layer, each in estimates.items()}
+    return _with_gains(loaded, sample, Patterns(arrays, loaded.sha256, estimator, samples, *counts))
 
 
-def _kept(model: Model, inputs: Any) -> Patterns:
-    """The patterns from inputs, which are kept with the model: a method meets them at each of its samples."""
+def _cached_patterns(model: Model, inputs: Any) -> Patterns:
+    """The patterns estimated from inputs, cached with the model because a method needs them for every sample."""
     key: Hashable
     if isinstance(inputs, str | os.PathLike):
         files = [(str(file), file.stat()) for file in expand(Path(inputs))]
@@ -247,51 +247,51 @@ def _kept(model: Model, inputs: Any) -> Patterns:
     return graph_fact(model, ("patterns", key), lambda _: estimate_patterns(model, inputs))
 
 
-def _measured(model: Model, sample: Mapping[str, Array], found: Patterns) -> Patterns:
-    """The patterns with their gains, from a walk that starts at the sample's largest answer.
+def _with_gains(model: Model, sample: Mapping[str, Array], patterns: Patterns) -> Patterns:
+    """The patterns with their gains, measured in backward passes from the sample's largest output.
 
-    Where numbers leave the range of floats, a walk tells nothing of the layers behind; the next one stays in range as
-    far as gains are known.
+    If values leave the range of floats, a pass measures no gains beyond that layer. The next pass rescales by the gains
+    known so far, and so reaches further.
     """
     out = model.output().name
-    answer = model.run({info.name: sample[info.name] for info in model.inputs}, [out])[out]
+    output = model.run({info.name: sample[info.name] for info in model.inputs}, [out])[out]
     while True:
-        rules = table(found.sha256, found.layers, found.gains, measured=True)
-        walk = gradient(model, out, gradient_tensors(model), rules, sample)
-        fetch = [sum_name(layer, which) for layer in found.layers for which in GROWTH]
-        start = (answer == answer.max()).astype(walk.model.input(walk.cotangent).dtype)
-        sizes = walk.model.run({**sample, walk.cotangent: start}, fetch)
-        pairs = {layer: [float(sizes[sum_name(layer, which)]) for which in GROWTH] for layer in found.layers}
-        told = {layer: pair for layer, pair in pairs.items() if np.isfinite(pair).all() and min(pair) > 0}
-        gains = {layer: round(float(np.log2(after / before)), 2) for layer, (before, after) in told.items()}
-        if gains.keys() <= found.gains.keys():
-            return found
-        found = replace(found, gains={**gains, **found.gains})
-        if len(told) == len(pairs):
-            return found
+        rules = table(patterns.sha256, patterns.layers, patterns.gains, measured=True)
+        backward = gradient(model, out, gradient_tensors(model), rules, sample)
+        fetch = [sum_name(layer, which) for layer in patterns.layers for which in GROWTH]
+        start = (output == output.max()).astype(backward.model.input(backward.cotangent).dtype)
+        sizes = backward.model.run({**sample, backward.cotangent: start}, fetch)
+        pairs = {layer: [float(sizes[sum_name(layer, which)]) for which in GROWTH] for layer in patterns.layers}
+        finite = {layer: pair for layer, pair in pairs.items() if np.isfinite(pair).all() and min(pair) > 0}
+        gains = {layer: round(float(np.log2(after / before)), 2) for layer, (before, after) in finite.items()}
+        if gains.keys() <= patterns.gains.keys():
+            return patterns
+        patterns = replace(patterns, gains={**gains, **patterns.gains})
+        if len(finite) == len(pairs):
+            return patterns
 
 
 def layers_among(outputs: Sequence[str], model: Model) -> list[str]:
-    """The layers of which there are statistics among the outputs of a graph.
+    """The layers with statistics among the outputs of a graph.
 
     Raises
     ------
     UnsupportedModelError
-        There are none.
+        There are no such layers.
     """
-    found = layers_of(outputs)
-    if not found:
+    layers = layers_of(outputs)
+    if not layers:
         raise UnsupportedModelError(f"{model.name} has no layer with weights, so there are no patterns.")
-    return found
+    return layers
 
 
-def _pieces(model: Model, inputs: Any) -> Iterator[dict[str, Array]]:
-    """Inputs by name, a file at a time."""
+def _batches(model: Model, inputs: Any) -> Iterator[dict[str, Array]]:
+    """Inputs by name, one file at a time."""
     if not isinstance(inputs, str | os.PathLike):
         yield model.read(inputs).arrays
         return
     files = expand(Path(inputs))
     if not files:
-        raise DataError(f"'{os.fspath(inputs)}' holds no files. Name a folder of inputs.")
+        raise DataError(f"'{os.fspath(inputs)}' contains no files. Give a folder of inputs.")
     for file in files:
         yield model.read(file, partial=True).arrays

@@ -1,4 +1,4 @@
-"""Record: from what a method found to an explanation that can be repeated."""
+"""Record: the explanation built from an attribution, with all that is needed to repeat it."""
 
 from __future__ import annotations
 
@@ -25,34 +25,36 @@ if TYPE_CHECKING:
     from xaionnx.targets.resolve import ResolvedTargets
 
 
-def record(explainer: Explainer, request: Request, found: Attribution) -> Explanation:
-    """The explanation of a request: what the method found, what it cost, and all that is needed to repeat it."""
+def record(explainer: Explainer, request: Request, attribution: Attribution) -> Explanation:
+    """The explanation of a request: the attribution, its cost, and all that is needed to repeat it."""
     resolved = request.resolved
 
     def axis(array: Array) -> Array:
         return array if request.several else array[0]
 
-    values, errors = dict(found.values), dict(found.standard_error or {})
+    values, errors = dict(attribution.values), dict(attribution.standard_error or {})
     others = {info.name for info in request.model.inputs} - {request.main}
-    # The explained input, or a layer, needs no name.
-    alone = next(iter(values)) if len(values) == 1 and others.isdisjoint(values) else None
-    players = found.players
+    # The explained input or a layer needs no name.
+    only_name = next(iter(values)) if len(values) == 1 and others.isdisjoint(values) else None
+    players = attribution.players
     error = None
     if players is not None:
         error = None if players.standard_error is None else axis(players.standard_error)
-    elif alone is not None and alone in errors:
-        error = axis(errors.pop(alone))
-    # Standard errors of several inputs have a map each.
-    maps = {**found.maps, **{f"standard_error_{name}": array for name, array in errors.items()}}
+    elif only_name is not None and only_name in errors:
+        error = axis(errors.pop(only_name))
+    # With several inputs, each standard error becomes a map.
+    maps = {**attribution.maps, **{f"standard_error_{name}": array for name, array in errors.items()}}
     spent = request.evaluations
     return Explanation(
         method=explainer.name(),
-        values=axis(values[alone]) if alone is not None else {name: axis(array) for name, array in values.items()},
+        values=axis(values[only_name])
+        if only_name is not None
+        else {name: axis(array) for name, array in values.items()},
         target=axis(resolved.names),
         prediction=axis(resolved.prediction),
-        baseline_prediction=None if found.baseline is None else axis(found.baseline),
+        baseline_prediction=None if attribution.baseline is None else axis(attribution.baseline),
         feature_values=None if players is None else axis(players.values),
-        features=None if players is None else _unnamed(players.labels, request.main),
+        features=None if players is None else _array_or_mapping(players.labels, request.main),
         standard_error=error,
         maps={key: axis(array) for key, array in maps.items()},
         display=displays(request),
@@ -60,38 +62,38 @@ def record(explainer: Explainer, request: Request, found: Attribution) -> Explan
             "evaluations": spent.rows.tolist(),
             **({"gradients": spent.gradients.tolist()} if spent.gradients.any() else {}),
             "seconds": request.seconds,
-            **{key: _by_sample(told, request.several) for key, told in found.diagnostics.items()},
+            **{key: _by_sample(value, request.several) for key, value in attribution.diagnostics.items()},
         },
         provenance={
             **_provenance(explainer, request),
             "quantity": _quantity(resolved),
-            "parameters": told_parameters(explainer, {**explainer.resolved_parameters(), **found.parameters}),
-            **found.facts,
+            "parameters": recorded_parameters(explainer, {**explainer.resolved_parameters(), **attribution.parameters}),
+            **attribution.facts,
         },
     )
 
 
 def _quantity(resolved: ResolvedTargets) -> str | dict[str, str]:
-    """What the targets are, such as ``probability``; by their names where they are not alike."""
-    told = resolved.quantities
-    if len(set(told)) == 1:
-        return told[0]
-    return {str(name): what for names, what in zip(resolved.names, told, strict=True) for name in names}
+    """The quantity of the targets, such as ``probability``; a mapping by name if they differ."""
+    quantities = resolved.quantities
+    if len(set(quantities)) == 1:
+        return quantities[0]
+    return {str(name): what for names, what in zip(resolved.names, quantities, strict=True) for name in names}
 
 
-def _unnamed(arrays: Mapping[str, Array], main: str) -> Arrays:
+def _array_or_mapping(arrays: Mapping[str, Array], main: str) -> Arrays:
     return arrays[main] if list(arrays) == [main] else dict(arrays)
 
 
-def _by_sample(told: Any, several: bool) -> Any:
-    """A diagnostic as it is listed, one entry a sample, from an array (T, N), a list of N, or what holds for all."""
-    if isinstance(told, np.ndarray):
-        return (told if several else told[0]).T.tolist()
-    return told
+def _by_sample(value: Any, several: bool) -> Any:
+    """A diagnostic as a list with one entry per sample; any value but an array (T, N) is returned as it is."""
+    if isinstance(value, np.ndarray):
+        return (value if several else value[0]).T.tolist()
+    return value
 
 
 def _provenance(explainer: Explainer, request: Request) -> Document:
-    """Versions, hashes of model and input, device, and the targets as they were given."""
+    """Versions, hashes of model and input, device, and the targets as given."""
     from xaionnx.runtime.session import runtime_version
     from xaionnx.version import __version__
 
@@ -107,19 +109,19 @@ def _provenance(explainer: Explainer, request: Request) -> Document:
         "model": model.name,
         "model_sha256": model.sha256,
         "opset": model.file.opset,
-        # Labels are known by the model's own folder, and may be a thousand.
-        "spec": _described(None if model.spec is None else dataclasses.replace(model.spec, labels=())),
+        # There may be a thousand labels, and they are stored beside the model.
+        "spec": _as_json(None if model.spec is None else dataclasses.replace(model.spec, labels=())),
         "input_sha256": [_sha256(sample) for sample in request.samples],
         **request.inputs.provenance(),
         "provider": model.provider,
         "device": model.settings.device,
         "threads": model.settings.threads,
-        "target": _described(request.target),
+        "target": _as_json(request.target),
     }
 
 
 def _sha256(sample: Sample) -> str:
-    """The hash of a sample by itself, whatever batch it was in."""
+    """The hash of one sample, independent of its batch."""
     digest = hashlib.sha256()
     for name in sorted(sample.x):
         array = sample.x[name]
@@ -129,10 +131,10 @@ def _sha256(sample: Sample) -> str:
     return digest.hexdigest()
 
 
-def told_parameters(explainer: Explainer, resolved: Mapping[str, object]) -> Document:
-    """The parameters of a method as JSON holds them; ``resolved`` replaces what it names."""
+def recorded_parameters(explainer: Explainer, resolved: Mapping[str, object]) -> Document:
+    """The parameters of a method as JSON values; entries of ``resolved`` replace them."""
     known = {name: resolved.get(name, getattr(explainer, name)) for name in parameters.declared(type(explainer))}
-    return {name: _described(value) for name, value in known.items()}
+    return {name: _as_json(value) for name, value in known.items()}
 
 
 @cache
@@ -145,12 +147,12 @@ def _version(package: str) -> str:
 def _bytes(array: Array) -> bytes | memoryview:
     if array.dtype == object:
         return repr(array.tolist()).encode()
-    # Hashed where they lie: copies of pictures take as long as a small model.
+    # Hashed without a copy: copying pictures takes as long as running a small model.
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
-def _described(value: Any) -> Any:  # of any parameter, as JSON holds it
-    """A parameter's value as JSON holds it; an array by its shape and hash."""
+def _as_json(value: Any) -> Any:  # any parameter
+    """A parameter as a JSON value; an array becomes its shape, type and hash."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, np.generic):
@@ -162,13 +164,13 @@ def _described(value: Any) -> Any:  # of any parameter, as JSON holds it
             "sha256": hashlib.sha256(_bytes(value)).hexdigest(),
         }
     if isinstance(value, (list, tuple)):
-        return [_described(item) for item in value]
+        return [_as_json(item) for item in value]
     if isinstance(value, Model):
-        # A model that was rewritten in memory is told by the file that it came from.
+        # A model rewritten in memory is identified by its original file.
         return {"kind": "Model", "name": value.name, "derived": value.is_derived, "sha256": value.sha256}
     if isinstance(value, Mapping):
-        return {str(key): _described(item) for key, item in value.items()}
+        return {str(key): _as_json(item) for key, item in value.items()}
     if dataclasses.is_dataclass(value):
-        fields = {f.name: _described(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        fields = {f.name: _as_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
         return {"kind": type(value).__name__, **fields}
     return repr(value)

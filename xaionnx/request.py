@@ -1,4 +1,4 @@
-"""Request: one batch to explain, as every method gets it."""
+"""Request: a batch of samples to explain, with the model and the targets."""
 
 from __future__ import annotations
 
@@ -23,38 +23,38 @@ from xaionnx.typing import Array, Feeds, TargetLike
 
 @final
 class Request:
-    """A model, N samples, and the targets that are to be explained for them.
+    """A model, N samples, and the targets to explain.
 
-    The model is asked about the samples once, whoever needs its outputs: the method, the record, a report.
+    The model runs once on the samples; the method, the record and a report share its outputs.
 
     Parameters
     ----------
     model : Model
     x : array (N, ...), mapping of arrays by input name, or files and pictures
-        Made into arrays and checked against the model's inputs here; see :meth:`xaionnx.runtime.model.Model.read`.
+        Converted to arrays and checked against the model's inputs; see :meth:`xaionnx.runtime.model.Model.read`.
     target : optional
         What is explained; see :meth:`xaionnx.targets.target.Target.of`.
     report : sequence of Target
-        Further targets whose values at the samples are wanted; they come from the same run.
+        Further targets to evaluate at the samples, in the same run.
 
     Attributes
     ----------
     model : Model
     inputs : Inputs
-        The samples as arrays, with the files that they were read from.
+        The samples as arrays, and the files from which they were read.
     feeds : dict of arrays by input name
     target : list of Target
     several : bool
         Whether a list of targets was given.
     evaluations : Evaluations
-        The counter of all that this request costs.
+        Counter of all evaluations of this request.
     announce : function or None
-        Called once, when the targets and the report are known, which may be long before the attribution is.
+        Called once, as soon as the targets and the report are known, before the attribution.
 
     Raises
     ------
     InputMismatchError
-        The samples do not fit the model.
+        The samples do not match the model's inputs.
     """
 
     def __init__(self, model: Model, x: Given, target: TargetLike = None, report: Sequence[Target] = ()) -> None:
@@ -62,7 +62,7 @@ class Request:
         self.model = model
         self.inputs = model.read(x)
         if self.inputs.guessed:
-            # A guess may be wrong, and nothing later would tell.
+            # A guess may be wrong, and nothing later would detect it.
             warnings.warn(self.inputs.notes[0], UserWarning, stacklevel=4)
         self.feeds = self.inputs.arrays
         self.target, self.several = Target.of(target)
@@ -76,7 +76,7 @@ class Request:
 
     @cached_property
     def samples(self) -> list[Sample]:
-        """The N samples, one by one."""
+        """The N samples, one per entry."""
         return split(self.feeds, self.main, self.model.spec, self.model.shared)
 
     @property
@@ -91,87 +91,87 @@ class Request:
 
     @property
     def seconds(self) -> float:
-        """The time since the request was made."""
+        """Seconds since the request was created."""
         return round(time.perf_counter() - self._began, 6)
 
     @property
     def resolved(self) -> ResolvedTargets:
-        """The targets at the samples; the first use runs the model, and counts one evaluation a sample."""
+        """The targets at the samples; the first access runs the model, at one evaluation per sample."""
         return self.resolve(form=self._form)
 
     def resolve(
-        self, watched: Sequence[Target] = (), keep: Sequence[str] = (), form: Model | None = None
+        self, also: Sequence[Target] = (), keep: Sequence[str] = (), form: Model | None = None
     ) -> ResolvedTargets:
-        """The targets with ``watched`` ones besides, and the tensors ``keep``, from one run of the model.
+        """The targets, the further targets ``also`` and the tensors ``keep``, from one run of the model.
 
-        What an earlier run answered is not asked again. ``form`` is the model rewritten, with the same outputs.
+        Results of an earlier run are reused. ``form`` is a rewritten model with the same outputs.
 
         Raises
         ------
         ParameterError, UnknownNameError
             There is no such class, label, tensor or element.
         OutputError
-            The model answers NaN or infinity.
+            The model returns NaN or infinity.
         """
         known, form = self._resolved, self.model if form is None else form
-        again = known is None or not known.answers.keys() >= {*keep} or form is not self._form
-        if known is None or again or (watched and watched is not self._watched):
-            found = resolve(
+        stale = known is None or not known.answers.keys() >= {*keep} or form is not self._form
+        if known is None or stale or (also and also is not self._watched):
+            resolved = resolve(
                 self.target if self.several else self.target[0],
                 form,
                 self.feeds,
-                [*watched, *(self._report if self._reported is None else ())],
+                [*also, *(self._report if self._reported is None else ())],
                 keep,
             )
             self.evaluations.add(np.arange(len(self.samples)))
-            self._watched, self._form = watched, form
+            self._watched, self._form = also, form
             first = self._reported is None
-            self._resolved = known = self._without_report(found) if first else found
+            self._resolved = known = self._without_report(resolved) if first else resolved
             if first and self.announce is not None:
                 self.announce()
         return known
 
     @property
     def report(self) -> tuple[Target, ...]:
-        """The further targets whose values are wanted."""
+        """The further targets to evaluate."""
         return self._report
 
     @property
-    def foreseen(self) -> bool:
-        """Whether nothing was asked yet, and the tensors of the targets tell all that the report asks."""
-        asked = {target.tensor(self.model) for target in self._report}
-        return self._resolved is None and asked <= {*self.tensors}
+    def is_pending(self) -> bool:
+        """Whether the model has not run yet, and the report needs no tensors besides those of the targets."""
+        needed = {target.tensor(self.model) for target in self._report}
+        return self._resolved is None and needed <= {*self.tensors}
 
     def take(self, outputs: Feeds) -> None:
-        """Resolve the targets from what they read at the samples, (N, ...) by tensor name, which a run has told.
+        """Resolve the targets from outputs (N, ...) at the samples, by tensor name, of a run made elsewhere.
 
         Raises
         ------
         ParameterError, UnknownNameError
             There is no such class, label, tensor or element.
         OutputError
-            The model answers NaN or infinity.
+            The model returns NaN or infinity.
         """
         given = self.target if self.several else self.target[0]
-        found = resolve(given, self.model, self.feeds, self._report, outputs=outputs)
-        self._resolved = self._without_report(found)
+        resolved = resolve(given, self.model, self.feeds, self._report, outputs=outputs)
+        self._resolved = self._without_report(resolved)
 
     @property
     def reported(self) -> tuple[Array, Array]:
-        """What the targets of the report resolved to, in words, and their values, (R, N) each."""
+        """The names of the resolved report targets and their values, (R, N) each."""
         if self._reported is None:
             _ = self.resolved
         assert self._reported is not None  # every run leaves one
         return self._reported
 
-    def _without_report(self, found: ResolvedTargets) -> ResolvedTargets:
-        """The targets alone, since a method asks all that are selected again and again."""
-        last = len(found.sizes) - len(self._report)
-        count = sum(found.sizes[:last])
-        self._reported = found.selection.names[count:], found.values[count:]
+    def _without_report(self, resolved: ResolvedTargets) -> ResolvedTargets:
+        """The targets without the report, so that a method does not evaluate the report again."""
+        last = len(resolved.sizes) - len(self._report)
+        count = sum(resolved.sizes[:last])
+        self._reported = resolved.selection.names[count:], resolved.values[count:]
         return replace(
-            found,
-            selection=TargetSet(found.selection.terms[:count]),
-            values=found.values[:count],
-            sizes=found.sizes[:last],
+            resolved,
+            selection=TargetSet(resolved.selection.terms[:count]),
+            values=resolved.values[:count],
+            sizes=resolved.sizes[:last],
         )

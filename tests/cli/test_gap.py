@@ -13,7 +13,7 @@ import pytest
         (
             "lrp",
             ("--composite", "epsilon"),
-            r"\d+(\.\d+)? % (of the score stayed in biases or the stabiliser|more than the score)",
+            r"\d+(\.\d+)? % (of the score was absorbed by biases or the stabiliser|more than the score)",
         ),
         ("deep_lift", (), r"gap (under )?\S+ % of the change"),
         ("integrated_gradients", ("--steps", "4"), r"gap \S+ % of the change, 4 steps"),

@@ -88,8 +88,8 @@ def test_scores_in_double_precision_are_compared_outside_the_graph():
 def test_what_a_report_reads_elsewhere_is_asked_for(digits):
     model, x = digits
     inner = next(node.output[0] for node in model.graph.graph.node if node.op_type == "Relu")
-    assert Request(model, x, 3, [Target.top()]).foreseen
-    assert not Request(model, x, 3, [Target.sum(output=inner)]).foreseen
+    assert Request(model, x, 3, [Target.top()]).is_pending
+    assert not Request(model, x, 3, [Target.sum(output=inner)]).is_pending
     method = discovery.method("saliency")()
     request = method.request(model, x, 3, [Target.sum(output=inner)])
     assert method.explain(request).diagnostics["evaluations"] == [2, 2, 2]

@@ -307,7 +307,7 @@ def test_refusals(linear, tmp_path):
     about = {"model_sha256": model.sha256, "estimator": "linear", "samples": 3, "layers": []}
     np.savez(tmp_path / "earlier.npz", about=np.array(json.dumps(about)))
     for name, said in (
-        ("other.npz", r"other\.npz' holds no patterns"),
+        ("other.npz", r"other\.npz' contains no patterns"),
         ("missing.npz", r"There is no file '.*missing\.npz' with patterns\. Make a file"),
         ("earlier.npz", r"earlier\.npz' holds patterns in format 1, and this version of xaionnx reads 2"),
     ):

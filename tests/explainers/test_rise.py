@@ -150,11 +150,11 @@ def test_the_sums_never_hold_the_masks():
     space = MaskSpace(draw, grid, cell, (224, 224), 0.5)
     weights = np.random.default_rng(0).normal(size=(20_000, 1))
     space.sums(weights[:10])  # loads scipy
-    space.regressed(weights[:10])
+    space.regress(weights[:10])
     tracemalloc.start()
     space.sums(weights)
     space.square_sums(weights)
-    space.regressed(weights)
+    space.regress(weights)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 48 * 2**20

@@ -17,11 +17,11 @@ def told(one):
 @pytest.mark.parametrize(
     ("score", "gap", "said"),
     [
-        (10.0, -9.6, "96 % of the score stayed in biases or the stabiliser"),
-        (-10.0, 9.6, "96 % of the score stayed in biases or the stabiliser"),
+        (10.0, -9.6, "96 % of the score was absorbed by biases or the stabiliser"),
+        (-10.0, 9.6, "96 % of the score was absorbed by biases or the stabiliser"),
         (10.0, 1.2, "12 % more than the score"),
         (-10.0, -0.12, "1.2 % more than the score"),
-        (10.0, -0.001, "0.01 % of the score stayed in biases or the stabiliser"),
+        (10.0, -0.001, "0.01 % of the score was absorbed by biases or the stabiliser"),
         (10.0, -0.0009, "gap 0.009 % of the score"),
         (10.0, 0.0009, "gap 0.009 % of the score"),
         (10.0, -1e-5, "gap under 0.001 % of the score"),
@@ -45,7 +45,7 @@ def test_a_net_with_a_bias_keeps_its_share():
     model = planted.load(planted.linear([[1.0, 2.0]], [1.0]))
     x = np.float32([[1, 1]])
     assert told(xaionnx.explain(model, x, Lrp(composite="epsilon"), 0)) == [
-        "25 % of the value stayed in biases or the stabiliser"
+        "25 % of the value was absorbed by biases or the stabiliser"
     ]
     assert told(xaionnx.explain(model, x, "deep_lift", 0)) == ["gap 0 % of the change"]
     assert told(xaionnx.explain(model, x, "integrated_gradients", 0, steps=2)) == ["gap 0 % of the change, 2 steps"]
@@ -60,7 +60,7 @@ def test_each_target_has_its_own_gap():
     for target, whole in enumerate(("score", "probability")):
         share = found.diagnostics["relative_gap"][0][target]
         (said,) = told(found.sample(0, target))
-        assert said.endswith((f"of the {whole} stayed in biases or the stabiliser", f"more than the {whole}"))
+        assert said.endswith((f"of the {whole} was absorbed by biases or the stabiliser", f"more than the {whole}"))
         assert float(said.split(" ")[0]) == pytest.approx(100 * share, rel=0.06)
 
 
@@ -76,4 +76,4 @@ def test_without_biases_it_is_the_stabiliser_that_keeps():
     """Of x the epsilon rule with an offset of half of it leaves a third."""
     model = planted.load(planted.linear([[1.0]], [0.0]))
     found = xaionnx.explain(model, np.float32([[2]]), Lrp(composite="epsilon", epsilon=0.5), 0)
-    assert told(found) == ["33 % of the value stayed in biases or the stabiliser"]
+    assert told(found) == ["33 % of the value was absorbed by biases or the stabiliser"]

@@ -25,7 +25,7 @@ from xaionnx.graph.serialize import to_bytes
 from xaionnx.layers.dry_run import size_by_spec
 from xaionnx.loading import ModelFile
 from xaionnx.loading.external_data import tensors
-from xaionnx.record import told_parameters
+from xaionnx.record import recorded_parameters
 from xaionnx.runtime.model import Model
 from xaionnx.runtime.tensors import TensorInfo, listed
 from xaionnx.targets.in_graph import Chosen
@@ -268,7 +268,7 @@ def _locations(proto: onnx.ModelProto) -> list[onnx.StringStringEntryProto]:
 def _facts(model: Model, method: Explainer, target: str, fixed: Mapping[str, Sequence[int]]) -> dict[str, str]:
     facts = {
         "method": method.name(),
-        "parameters": json.dumps(told_parameters(method, {**method.resolved_parameters(), "gradient": "graph"})),
+        "parameters": json.dumps(recorded_parameters(method, {**method.resolved_parameters(), "gradient": "graph"})),
         "target": target,
         "source": model.name,
         "source_sha256": model.sha256,

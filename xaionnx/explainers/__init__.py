@@ -1,9 +1,9 @@
-"""The methods, a file each, and the bases that a method of your own builds on.
+"""The methods, one per file, and the base classes for methods of your own.
 
-A method has one base, which says how it works, and parts that add parameters to it:
+A method has one base class, which determines how it works, and mixins that add parameters:
 
 ==================== ========================================== ================================================
-works by             base                                       parts
+works by             base                                       mixins
 ==================== ========================================== ================================================
 removing players     :class:`GameExplainer`                     :class:`ByFeatures`, :class:`WithinBudget`
 gradients            :class:`GradientExplainer`                 :class:`AtLayer`, :class:`FromBaseline`,
@@ -55,7 +55,7 @@ __all__ = [
     "WithinBudget",
 ]
 
-# Loaded when they are asked for: a method by removal needs no gradients.
+# Imported on first access: explaining by removal does not need gradients.
 _MODULES = {
     "AtLayer": "_gradients.gradient",
     "ByChannel": "_cams.channels",

@@ -1,4 +1,4 @@
-"""Banzhaf values: what a player adds to a coalition in which each of the others is by even chance."""
+"""Banzhaf values: the mean contribution of a player over all coalitions of the others."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from xaionnx_kernels.coalitions import bernoulli
 from xaionnx_kernels.permutations import permutations
 
 from xaionnx.explainers._games.game import ByFeatures, GameExplainer, GameResult
-from xaionnx.explainers._games.paired_regression import both, check_size, regress
+from xaionnx.explainers._games.paired_regression import check_size, regress, with_complements
 from xaionnx.explainers._games.sampling import WithinBudget, completeness_gap, evaluate
 from xaionnx.perturb.game import Game
 from xaionnx.typing import Array
 
-# For so many players all pairs are shuffled and none comes twice; of more, hardly any would.
+# Up to this many players, all pairs are shuffled and none is drawn twice; with more, repetitions are rare.
 _SHUFFLED = 20
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Banzhaf(WithinBudget, ByFeatures, GameExplainer):
-    """What a player adds on average over all coalitions of the others, each as likely::
+    """The mean contribution of each player over all coalitions of the others, with equal weights::
 
         value_i = 2^-(P - 1) * sum over S without i of v(S + i) - v(S)
 
-    These are the slopes of the least-squares line through all 2^P coalitions (Hammer and Holzman 1992). It is fitted
-    to random coalitions and their complements, drawn evenly, up to 20 players without repetition; where the budget
-    reaches 2^P, to all of them, and the values are exact. Of the same evaluations this makes far smaller errors than
-    the difference of means with and without a player (the maximum-sample-reuse estimator of Wang and Jia 2023), which
-    counts what the other players do as noise.
+    These are the slopes of the least-squares line through all 2^P coalitions (Hammer and Holzman 1992). The line is
+    fitted to uniformly drawn coalitions and their complements, without repetition for up to 20 players. If the budget
+    reaches 2^P, all coalitions are used and the values are exact. For the same evaluations the errors are far smaller
+    than those of the difference of means with and without a player (the maximum-sample-reuse estimator of Wang and Jia
+    2023), for which the effects of the other players are noise.
 
-    The values don't sum to f(x) - f(all removed); diagnostics have the difference, ``completeness_gap``.
-    ``standard_error`` is the HC3 sandwich of the regression over pairs (MacKinnon and White 1985), 0 where all
-    coalitions were asked. Diagnostics besides: ``stopped_by`` ``tolerance``, ``budget`` or ``enumeration``.
+    The values do not sum to f(x) - f(all removed); the diagnostic ``completeness_gap`` is the difference.
+    ``standard_error`` is the HC3 sandwich estimator of the regression over pairs (MacKinnon and White 1985), and 0 if
+    all coalitions were evaluated. The diagnostic ``stopped_by`` is ``tolerance``, ``budget`` or ``enumeration``.
 
     Notes
     -----
@@ -53,7 +53,7 @@ class Banzhaf(WithinBudget, ByFeatures, GameExplainer):
     Raises
     ------
     BudgetError
-        The budget allows fewer than 4 P coalitions, and fewer than all.
+        The budget allows neither 4 P coalitions nor all of them.
     ParameterError
         There are more than 1024 players.
 
@@ -69,43 +69,43 @@ class Banzhaf(WithinBudget, ByFeatures, GameExplainer):
     axioms: ClassVar[tuple[str, ...]] = ("linearity",)
     reference: ClassVar[str] = "Banzhaf 1965; Wang and Jia 2023, arXiv:2205.15466"
 
-    def planned(self, players: int) -> int:
+    def planned_evaluations(self, players: int) -> int:
         return int(min(self.budget - 1, 2**players - 1))
 
     def estimate(self, game: Game) -> GameResult:
         players = game.players
         check_size(type(self).__name__, players)
-        every = 2**players - 2
-        fewest = min(4 * players, every)
-        room = min(self.room(game, fewest), every) // 2 * 2
+        possible = 2**players - 2
+        fewest = min(4 * players, possible)
+        affordable = min(self.affordable(game, fewest), possible) // 2 * 2
         firsts = self._firsts(players)
-        # The pair of nobody and everybody is known from the start, and is no random draw.
-        answers = np.concatenate([[game.empty, game.full], np.empty((room, game.targets))])
-        asked = 2
-        for count in self.stages(min(room, max(fewest, 64)), room, multiple=2):
-            answers[asked : count + 2] = evaluate(game, both(firsts), asked, count + 2)
-            asked = count + 2
-            pairs, other = asked // 2, every // 2
-            weights, drawn = np.ones(pairs), np.full(pairs, 1 - count / every if every else 0.0)
-            weights[0], drawn[0] = (pairs - 1) / other if other else 1, 0
-            values, error = regress(firsts, (answers[:asked:2] - answers[1:asked:2]) / 2, weights, drawn)
-            if self.sure(game, error):
+        # The pair of the empty and the full coalition is known from the start and is not random.
+        outputs = np.concatenate([[game.empty, game.full], np.empty((affordable, game.targets))])
+        done = 2
+        for count in self.stages(min(affordable, max(fewest, 64)), affordable, multiple=2):
+            outputs[done : count + 2] = evaluate(game, with_complements(firsts), done, count + 2)
+            done = count + 2
+            pairs, other = done // 2, possible // 2
+            weights, shares = np.ones(pairs), np.full(pairs, 1 - count / possible if possible else 0.0)
+            weights[0], shares[0] = (pairs - 1) / other if other else 1, 0
+            values, error = regress(firsts, (outputs[:done:2] - outputs[1:done:2]) / 2, weights, shares)
+            if self.within_tolerance(game, error):
                 break
         diagnostics = {
             "completeness_gap": completeness_gap(game, values),
-            "stopped_by": "enumeration" if count == every else self.ending(game, error),
+            "stopped_by": "enumeration" if count == possible else self.stopped_by(game, error),
         }
         return GameResult(values, error, diagnostics)
 
     def _firsts(self, players: int) -> Callable[[int, int], Array]:
-        """The first coalition of each pair; that of pair 0 is empty."""
+        """A callable that returns the first coalition of each pair; that of pair 0 is empty."""
         if players > _SHUFFLED:
-            # Only a pair of draws that are empty or full would repeat what is known, once in 2^(P - 1) pairs.
-            def drawn(start: int, stop: int) -> Array:
+            # Only an empty or full draw repeats the known pair, once in 2^(P - 1) pairs.
+            def independent(start: int, stop: int) -> Array:
                 rows = bernoulli(self.seed, start, stop, players)
                 return rows & (np.arange(start, stop) > 0)[:, None]
 
-            return drawn
+            return independent
         order = np.zeros(2 ** (players - 1), dtype=np.int64)
         if players > 1:
             order[1:] = permutations(self.seed, 0, 1, len(order) - 1, "plain")[0] + 1

@@ -1,4 +1,4 @@
-"""Exact Shapley values: from every coalition of at most 16 players."""
+"""Exact Shapley values, from all coalitions of at most 16 players."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, final
 import numpy as np
 
 from xaionnx.errors import ParameterError
-from xaionnx.explainers._games.enumeration import every_value, semivalue, shapley_weights
+from xaionnx.explainers._games.enumeration import coalition_values, semivalue, shapley_weights
 from xaionnx.explainers._games.game import ByFeatures, GameExplainer, GameResult
 from xaionnx.explainers._games.sampling import completeness_gap
 from xaionnx.perturb.features import Features
@@ -24,14 +24,15 @@ _MOST_PLAYERS = 16
 @final
 @dataclass(frozen=True, kw_only=True)
 class ExactShapley(ByFeatures, GameExplainer):
-    """The Shapley value: what a player adds on average, over all orders in which the players may join::
+    """Shapley values: the mean contribution of each player over all orders in which the players may join::
 
         value_i = sum over S without i of |S|! (P - 1 - |S|)! / P! * (v(S + i) - v(S))
 
-    with v(S) = f(x where the players outside S are removed). The only value with all four axioms. It asks for all
-    2^P coalitions: at most 16 players, 65,536 evaluations.
+    with v(S) = f(x with the players outside S removed). It is the only value that satisfies all four axioms. All 2^P
+    coalitions are evaluated: at most 16 players, 65,536 evaluations.
 
-    Diagnostics: ``completeness_gap``, the sum of the values less f(x) - f(all removed), which is rounding alone.
+    The diagnostic ``completeness_gap`` is the sum of the values minus f(x) - f(all removed), which is only rounding
+    error.
 
     Notes
     -----
@@ -64,26 +65,26 @@ class ExactShapley(ByFeatures, GameExplainer):
     reference: ClassVar[str] = "Shapley 1953, doi:10.1515/9781400881970-018"
 
     def check_model(self, dry_run: DryRun) -> dict[str, str | None]:
-        told, sample, features = super().check_model(dry_run), dry_run.sample, Features.of(self.features)
-        # How many superpixels there are is known with the picture.
+        remarks, sample, features = super().check_model(dry_run), dry_run.sample, Features.of(self.features)
+        # The number of superpixels depends on the picture.
         if dry_run.rows is not None and sample is not None and not isinstance(features.resolved(sample), Superpixels):
-            _check(features.players(sample).count)
-        return told
+            _check_size(features.players(sample).count)
+        return remarks
 
-    def planned(self, players: int) -> int:
-        # More than that is refused, not asked.
+    def planned_evaluations(self, players: int) -> int:
+        # More players are refused.
         return 2**players - 1 if players <= _MOST_PLAYERS else 0
 
     def estimate(self, game: Game) -> GameResult:
         players = game.players
-        _check(players)
-        values = semivalue(every_value(game), shapley_weights(players))
+        _check_size(players)
+        values = semivalue(coalition_values(game), shapley_weights(players))
         return GameResult(values, np.zeros_like(values), {"completeness_gap": completeness_gap(game, values)})
 
 
-def _check(players: int) -> None:
+def _check_size(players: int) -> None:
     if players > _MOST_PLAYERS:
         raise ParameterError(
             f"ExactShapley takes at most {_MOST_PLAYERS} features. Got {players} instead. Use kernel_shap or "
-            "shapley_sampling, or join features into groups."
+            "shapley_sampling, or group features."
         )

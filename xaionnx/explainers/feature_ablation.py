@@ -14,17 +14,17 @@ from xaionnx.perturb.game import Game
 @final
 @dataclass(frozen=True, kw_only=True)
 class FeatureAblation(ByFeatures, GameExplainer):
-    """The drop of the target when a player is replaced by its baseline, all others staying::
+    """The drop of the target when one player is replaced by its baseline::
 
         value_i = f(x) - f(x with player i removed)
 
-    It costs one evaluation a player, and one baseline for each of several. Removing a feature that another one
-    could replace shows no drop: two copies of a column each get 0.
+    It costs one evaluation per player and baseline. Removing a feature that another one can replace causes no drop: two
+    copies of a column each get 0.
 
     Notes
     -----
-    When to use: Few columns or groups and any model, when one easily read number a group is enough; it costs one
-    evaluation a group.
+    When to use: Few columns or groups and any model, when one easily read number per group is enough; it costs one
+    evaluation per group.
 
     When not to use: Features that can replace each other, which all get about 0, and features that act only together;
     use ``kernel_shap`` or ``shapley_sampling``.
@@ -45,7 +45,7 @@ class FeatureAblation(ByFeatures, GameExplainer):
     axioms: ClassVar[tuple[str, ...]] = ("linearity", "null player", "symmetry")
     reference: ClassVar[str] = "Zeiler and Fergus 2014, arXiv:1311.2901"
 
-    def planned(self, players: int) -> int:
+    def planned_evaluations(self, players: int) -> int:
         return players
 
     def estimate(self, game: Game) -> GameResult:

@@ -11,7 +11,7 @@ from xaionnx_kernels.coalitions import kernel_shap_plan
 
 from xaionnx.explainers._games.game import ByFeatures, GameExplainer, GameResult
 from xaionnx.explainers._games.kernel_shap_pairs import KernelShapPairs
-from xaionnx.explainers._games.paired_regression import both, check_size, regress
+from xaionnx.explainers._games.paired_regression import check_size, regress, with_complements
 from xaionnx.explainers._games.sampling import WithinBudget, completeness_gap, evaluate
 from xaionnx.parameters import integer, real
 from xaionnx.perturb.game import Game
@@ -20,28 +20,29 @@ from xaionnx.perturb.game import Game
 @final
 @dataclass(frozen=True, kw_only=True)
 class KernelShap(WithinBudget, ByFeatures, GameExplainer):
-    """The linear game that comes nearest to the game, over all coalitions S but the empty and the full one::
+    """Shapley values as the weighted least-squares fit of a linear game to the game::
 
         minimise over phi   sum of w(|S|) (v(S) - v(nobody) - sum over i in S of phi_i)^2 + ridge |phi - mean|^2
         subject to          sum of phi = f(x) - f(all removed),      w(k) = (P - 1) / (C(P, k) k (P - k))
 
-    whose phi is the Shapley value. Coalitions come with their complements, each size in proportion to its weight,
-    none of them twice; where the budget reaches 2^P, all of them, and the values are exact. All features are kept.
+    over all coalitions S except the empty and the full one; phi is the Shapley value. Coalitions are drawn with their
+    complements, each size in proportion to its weight, and none twice. If the budget reaches 2^P, all are used and the
+    values are exact. All features are kept by default.
 
-    ``standard_error`` is that of a weighted regression on a stratified draw without replacement (the HC3 sandwich
-    with finite-population factors); 0 where all coalitions were asked. That the design shares the places of each size
-    evenly among the players is not counted in its favour, so it may be up to twice too large on games whose features
-    matter in large coalitions alone. Diagnostics: ``completeness_gap``, the sum of the values less
-    f(x) - f(all removed), which is rounding alone; ``stopped_by`` ``tolerance``, ``budget`` or ``enumeration``.
+    ``standard_error`` is that of a weighted regression on a stratified sample without replacement (the HC3 sandwich
+    estimator with finite-population factors), and 0 if all coalitions were evaluated. It ignores that the design
+    balances the players within each size, so it may be up to twice too large for games whose features matter only in
+    large coalitions. Diagnostics: ``completeness_gap``, the sum of the values minus f(x) - f(all removed), which is
+    only rounding error; ``stopped_by``: ``tolerance``, ``budget`` or ``enumeration``.
 
     Parameters
     ----------
     l1 : int, optional
-        Keep only so many features, those that come first on the path of the Lasso; all others get exactly 0, and
-        the standard errors are those of the fit with these features.
+        Keep only this many features, the first on the path of the Lasso. All others get exactly 0, and the standard
+        errors are those of the fit with the kept features.
     ridge : float
-        Shrinks the values towards equal shares, beside the weights, which sum to
-        sum over k of (P - 1) / (k (P - k)).
+        Shrinks the values towards equal shares. The strength is relative to the sum of the weights, sum over k of (P -
+        1) / (k (P - k)).
 
     Notes
     -----
@@ -61,7 +62,7 @@ class KernelShap(WithinBudget, ByFeatures, GameExplainer):
     Raises
     ------
     BudgetError
-        The budget allows fewer than 6 P coalitions, and fewer than all.
+        The budget allows neither 6 P coalitions nor all of them.
     ParameterError
         There are more than 1024 players.
 
@@ -77,44 +78,42 @@ class KernelShap(WithinBudget, ByFeatures, GameExplainer):
     axioms: ClassVar[tuple[str, ...]] = ("efficiency", "linearity")
     reference: ClassVar[str] = "Lundberg and Lee 2017, arXiv:1705.07874"
 
-    l1: int | None = integer(
-        None, "keep this many features, those first on the path of the Lasso", low=1, optional=True
-    )
+    l1: int | None = integer(None, "keep this many features, the first on the path of the Lasso", low=1, optional=True)
     ridge: float = real(0.0, "weight of the squared distance from equal shares", low=0)
 
-    def planned(self, players: int) -> int:
+    def planned_evaluations(self, players: int) -> int:
         return int(min(self.budget - 1, 2**players - 1))
 
     def estimate(self, game: Game) -> GameResult:
         players = game.players
         check_size(type(self).__name__, players)
-        every = 2**players - 2
-        fewest = min(6 * players, every)
-        room = min(self.room(game, fewest), every)
+        possible = 2**players - 2
+        fewest = min(6 * players, possible)
+        affordable = min(self.affordable(game, fewest), possible)
         if players == 1:
-            alone = (game.full - game.empty)[:, None]
-            return GameResult(alone, np.zeros_like(alone), {"completeness_gap": 0.0, "stopped_by": "enumeration"})
-        pairs = KernelShapPairs(kernel_shap_plan(players, room), self.seed)
+            values = (game.full - game.empty)[:, None]
+            return GameResult(values, np.zeros_like(values), {"completeness_gap": 0.0, "stopped_by": "enumeration"})
+        pairs = KernelShapPairs(kernel_shap_plan(players, affordable), self.seed)
         halves = np.empty((pairs.count, game.targets))
-        there = np.empty(0, dtype=np.intp)
-        for count in self.stages(min(room, max(fewest, 64)), room, multiple=2):
-            before, (there, weights, drawn) = there, pairs.design(count)
-            new = np.setdiff1d(there, before)
-            answers = evaluate(game, both(partial(pairs.firsts, new)), 0, 2 * len(new))
-            halves[new] = (answers[::2] - answers[1::2]) / 2
+        numbers = np.empty(0, dtype=np.intp)
+        for count in self.stages(min(affordable, max(fewest, 64)), affordable, multiple=2):
+            before, (numbers, weights, shares) = numbers, pairs.design(count)
+            new = np.setdiff1d(numbers, before)
+            outputs = evaluate(game, with_complements(partial(pairs.firsts, new)), 0, 2 * len(new))
+            halves[new] = (outputs[::2] - outputs[1::2]) / 2
             values, error = regress(
-                partial(pairs.firsts, there),
-                halves[there],
+                partial(pairs.firsts, numbers),
+                halves[numbers],
                 weights,
-                drawn,
+                shares,
                 total=game.full - game.empty,
                 ridge=self.ridge,
-                most=self.l1,
+                max_players=self.l1,
             )
-            if self.sure(game, error):
+            if self.within_tolerance(game, error):
                 break
         diagnostics = {
             "completeness_gap": completeness_gap(game, values),
-            "stopped_by": "enumeration" if 2 * len(there) == every else self.ending(game, error),
+            "stopped_by": "enumeration" if 2 * len(numbers) == possible else self.stopped_by(game, error),
         }
         return GameResult(values, error, diagnostics)

@@ -17,38 +17,38 @@ from xaionnx.parameters import choice, integer, real
 from xaionnx.perturb.game import Game
 from xaionnx.typing import Array
 
-# More players than this have more coalitions than any budget.
+# With more players there are more coalitions than any budget allows.
 _MOST_ENUMERATED = 30
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Lime(WithinBudget, ByFeatures, GameExplainer):
-    """The coefficients b of a linear model of the target, fitted where few features are removed::
+    """The coefficients b of a local linear model of the target over present and removed features::
 
         minimise  sum over z of w(z) (f(z) - b0 - b . z)^2 + alpha |b|^2
         w(z) = exp(-d(z)^2 / (2 width^2)),   d = 1 - cos(z, 1) = 1 - sqrt(present / P)     kernel="cosine"
                                              d = |1 - z| / sqrt(P) = sqrt(absent / P)      kernel="l2"
         w(z) = 1                                                                           kernel="uniform"
 
-    The first coalition z is the input itself, as in the authors' implementation; it costs nothing. In the others each
-    player is present with the probability 1/2. Where the budget pays for all 2^P coalitions, each is taken once. The
-    kernel is that of the implementation too; the paper's has no 2, so that its width is ``kernel_width`` times the
-    root of 2. ``surrogate="lasso"`` is scikit-learn's: half the weighted mean of the squares, plus alpha |b|_1.
-    ``select`` keeps the players with the largest coefficients and fits them again; it is not on unless asked for.
+    As in the authors' implementation, the first coalition z is the input itself, at no cost. In the others each player
+    is present with probability 1/2. If the budget allows all 2^P coalitions, each is used once. The kernel also follows
+    the implementation; the paper's has no factor 2, so its width is ``kernel_width`` times the square root of 2.
+    ``surrogate="lasso"`` is scikit-learn's Lasso: half the weighted mean of the squares, plus alpha |b|_1. ``select``
+    keeps the players with the largest coefficients and refits them; by default all are kept.
 
-    With uniform weights and alpha 0 the values estimate the Banzhaf values. A ridge of 1 beside the small weights of a
-    narrow kernel shrinks all coefficients; compare their order, or set ``alpha=0``.
+    With uniform weights and ``alpha=0`` the values estimate Banzhaf values. With the small weights of a narrow kernel,
+    a ridge of 1 shrinks all coefficients: compare only their order, or set ``alpha=0``.
 
-    ``standard_error``: how far other random coalitions would move a coefficient, by the sandwich with residuals over
-    1 less their leverage (HC3); 0 where all coalitions were taken. Diagnostics, one number a target: ``r2``, the
-    weighted share of the answers' variance that the surrogate explains (distrust the values where it is
-    low); ``intercept`` b0; ``local_prediction``, the surrogate at the input. And ``coalitions``; ``stopped_by``
-    ``tolerance``, ``budget`` or ``enumeration``.
+    ``standard_error`` describes how other random coalitions would change a coefficient (the HC3 sandwich estimator); it
+    is 0 if all coalitions were used. Diagnostics per target: ``r2``, the weighted share of the outputs' variance that
+    the surrogate explains (distrust the values if it is low); ``intercept``, b0; ``local_prediction``, the surrogate at
+    the input. Diagnostics per sample: ``coalitions``, their number; ``stopped_by``: ``tolerance``, ``budget`` or
+    ``enumeration``.
 
     Notes
     -----
-    When to use: Any model, when a local linear model is the explanation that is asked for; ``r2`` says how well it
+    When to use: Any model, when a local linear model is the explanation that is needed; ``r2`` reports how well it
     fits.
 
     When not to use: When the values must sum to the change of the target or must not depend on a kernel width; use
@@ -62,9 +62,9 @@ class Lime(WithinBudget, ByFeatures, GameExplainer):
     Raises
     ------
     ParameterError
-        The surrogate is the Lasso, and alpha 0.
+        The surrogate is the Lasso and alpha is 0.
     BudgetError
-        The budget allows fewer than P + 2 coalitions, and not all of them.
+        The budget allows neither P + 2 coalitions nor all of them.
 
     Examples
     --------
@@ -79,8 +79,8 @@ class Lime(WithinBudget, ByFeatures, GameExplainer):
     axioms: ClassVar[tuple[str, ...]] = ("linearity",)
     reference: ClassVar[str] = "Ribeiro et al. 2016, arXiv:1602.04938"
 
-    budget: int = integer(1000, "the most model evaluations a sample may cost", low=2)
-    kernel: str = choice("cosine", ("cosine", "l2", "uniform"), "distance by which coalitions are weighed")
+    budget: int = integer(1000, "maximum number of model evaluations per sample", low=2)
+    kernel: str = choice("cosine", ("cosine", "l2", "uniform"), "distance by which coalitions are weighted")
     kernel_width: float = real(0.25, "width of the kernel", low=0, low_open=True)
     surrogate: str = choice("ridge", ("ridge", "lasso"), "penalty of the linear model")
     alpha: float = real(1.0, "strength of the penalty", low=0)
@@ -97,41 +97,41 @@ class Lime(WithinBudget, ByFeatures, GameExplainer):
         players = game.players
         if players <= _MOST_ENUMERATED and 2**players - 2 <= (self.budget - 1) // game.removal.draws - 1:
 
-            def every(start: int, stop: int) -> Array:
+            def coalitions(start: int, stop: int) -> Array:
                 return all_coalitions(players, start, stop)
 
-            between = evaluate(game, every, 1, 2**players - 1)
-            answers = np.concatenate([game.empty[None], between, game.full[None]])
-            return self._answer(game, every, answers, "enumeration")
-        room = self.room(game, players + 2)
+            between = evaluate(game, coalitions, 1, 2**players - 1)
+            outputs = np.concatenate([game.empty[None], between, game.full[None]])
+            return self._result(game, coalitions, outputs, "enumeration")
+        affordable = self.affordable(game, players + 2)
 
         def rows(start: int, stop: int) -> Array:
-            drawn = bernoulli(self.seed, start, stop, players)
-            drawn[: 1 if start == 0 else 0] = True
-            return drawn
+            coalitions = bernoulli(self.seed, start, stop, players)
+            coalitions[: 1 if start == 0 else 0] = True
+            return coalitions
 
-        answers = game.full[None]
-        for count in self.stages(min(room, 4 * players + 100), room):
-            answers = np.concatenate([answers, evaluate(game, rows, len(answers), count + 1)])
-            answer = self._answer(game, rows, answers, "budget")
-            assert answer.standard_error is not None  # every surrogate has one
-            if self.sure(game, answer.standard_error):
-                answer.diagnostics["stopped_by"] = "tolerance"
+        outputs = game.full[None]
+        for count in self.stages(min(affordable, 4 * players + 100), affordable):
+            outputs = np.concatenate([outputs, evaluate(game, rows, len(outputs), count + 1)])
+            result = self._result(game, rows, outputs, "budget")
+            assert result.standard_error is not None  # every surrogate has one
+            if self.within_tolerance(game, result.standard_error):
+                result.diagnostics["stopped_by"] = "tolerance"
                 break
-        return answer
+        return result
 
-    def _answer(self, game: Game, rows: Callable[[int, int], Array], answers: Array, ended: str) -> GameResult:
-        found = fit(
+    def _result(self, game: Game, rows: Callable[[int, int], Array], outputs: Array, stopped_by: str) -> GameResult:
+        surrogate = fit(
             rows,
-            self._weights(rows, len(answers), game.players),
-            answers,
+            self._weights(rows, len(outputs), game.players),
+            outputs,
             surrogate=self.surrogate,
             alpha=self.alpha,
-            most=self.select,
-            drawn=ended != "enumeration",
+            max_players=self.select,
+            random=stopped_by != "enumeration",
         )
-        diagnostics = {**_quality(found), "coalitions": len(answers), "stopped_by": ended}
-        return GameResult(found.values, found.standard_error, diagnostics)
+        diagnostics = {**_quality(surrogate), "coalitions": len(outputs), "stopped_by": stopped_by}
+        return GameResult(surrogate.values, surrogate.standard_error, diagnostics)
 
     def _weights(self, rows: Callable[[int, int], Array], count: int, players: int) -> Array:
         if self.kernel == "uniform":
@@ -143,6 +143,6 @@ class Lime(WithinBudget, ByFeatures, GameExplainer):
         return weights
 
 
-def _quality(found: Fit) -> dict[str, list[float]]:
-    local = found.intercept + found.values.sum(axis=1)
-    return {"r2": found.r2.tolist(), "intercept": found.intercept.tolist(), "local_prediction": local.tolist()}
+def _quality(surrogate: Fit) -> dict[str, list[float]]:
+    local = surrogate.intercept + surrogate.values.sum(axis=1)
+    return {"r2": surrogate.r2.tolist(), "intercept": surrogate.intercept.tolist(), "local_prediction": local.tolist()}

@@ -1,4 +1,4 @@
-"""Local evidence: the target of every patch of the picture by itself."""
+"""Local evidence: the target of each patch of the picture alone."""
 
 from __future__ import annotations
 
@@ -28,30 +28,30 @@ from xaionnx.typing import Array
 @final
 @dataclass(frozen=True, kw_only=True)
 class LocalEvidence(GameExplainer):
-    """The target of every q x q patch by itself, given to the pixels that it covers::
+    """The target of each q x q patch alone, assigned to the pixels of the patch::
 
         evidence_p = f(patch p alone)
         value_i    = mean over the patches p that cover pixel i of evidence_p
 
-    BagNets average the scores of patches, so that their map adds up to the answer. Of other models it tells what a
-    patch is without the rest, which may be little: what a class needs of two patches at once is in neither.
+    BagNets average the scores of patches, so their map sums to the output. For other models the map shows the target of
+    a patch without the rest, which may be small: evidence that needs two patches together is in neither.
 
-    A patch is by itself in one of three ways, ``patches``:
+    ``patches`` selects how a patch is isolated:
 
     ``scores``
-        A tensor (N, K, h, w), ``layer`` or found by its shape, whose mean over the places is the target's tensor, as
-        ahead of the global pooling of a BagNet: one run answers all patches, and the map is enlarged bilinearly. q is
-        what a place of that tensor sees.
+        A tensor (N, K, h, w), ``layer`` or found by its shape, whose mean over the positions is the target's tensor, as
+        before the global pooling of a BagNet. One run evaluates all patches, and the map is upsampled bilinearly. q is
+        the receptive field of a position of that tensor.
     ``alone``
-        The patch is cut out and fed, for models that take pictures of any size. It costs least.
+        The patch is cropped and used as the input, for models that take pictures of any size. It costs least.
     ``covered``
-        The rest is replaced by the baseline, as occlusion does with the patch itself.
+        The rest of the picture is replaced by the baseline.
 
-    With ``relative`` f(baseline) is taken off the evidence of covered patches, so that a patch that says nothing has 0
-    even where the model answers a blank picture with a class. ``auto`` takes ``scores`` where there is such a tensor
-    and ``relative`` is False, else ``covered``. Patches stand at multiples of the stride; the last are moved so that
-    they end at the border. In a sequence or a table row the patch slides along the last axis.
-    ``provenance["parameters"]`` name the way that was taken.
+    With ``relative``, f(baseline) is subtracted from the evidence of covered patches, so an uninformative patch gets 0
+    even if the model assigns a class to a blank picture. ``auto`` selects ``scores`` if there is such a tensor and
+    ``relative`` is False, otherwise ``covered``. Patches are placed at multiples of the stride; the last are moved to
+    end at the border. In a sequence or a table row the patch slides along the last axis. ``provenance["parameters"]``
+    records the choice.
 
     ``maps`` of the result:
 
@@ -60,7 +60,7 @@ class LocalEvidence(GameExplainer):
 
     Notes
     -----
-    When to use: Models that decide by local texture, such as BagNets: it shows what each patch says alone.
+    When to use: Models that decide by local texture, such as BagNets: it shows the evidence of each patch alone.
 
     When not to use: Models that need the whole object: a patch alone is unlike what they were trained on.
 
@@ -82,26 +82,26 @@ class LocalEvidence(GameExplainer):
     axioms: ClassVar[tuple[str, ...]] = ("linearity",)
     reference: ClassVar[str] = "Brendel and Bethge 2019, arXiv:1904.00760"
 
-    patches: str = choice("auto", ("auto", "scores", "alone", "covered"), "how a patch is by itself")
+    patches: str = choice("auto", ("auto", "scores", "alone", "covered"), "how a patch is isolated")
     window: int | tuple[int, ...] | None = size(
         None, "height and width of a patch in pixels; a quarter of the input's if not given", optional=True
     )
     stride: int | tuple[int, ...] | None = size(
         None, "steps of the patch in pixels; a quarter of the window if not given", optional=True
     )
-    relative: bool = flag(False, "of covered patches, tell what each adds to the baseline by itself")
-    layer: str | None = name("tensor of scores by place; found by its shape if not given")
+    relative: bool = flag(False, "subtract the target at the baseline from covered patches")
+    layer: str | None = name("tensor of scores by position; found by its shape if not given")
 
     def check_parameters(self) -> None:
         if self.relative and self.patches not in ("auto", "covered"):
             raise ParameterError(
-                f"The 'relative' parameter of LocalEvidence must be False for patches='{self.patches}', which knows no "
+                f"The 'relative' parameter of LocalEvidence must be False for patches='{self.patches}', which has no "
                 "baseline. Got True instead."
             )
         if self.layer is not None and (self.relative or self.patches not in ("auto", "scores")):
-            given = "relative=True" if self.relative else f"patches='{self.patches}'"
+            setting = "relative=True" if self.relative else f"patches='{self.patches}'"
             raise ParameterError(
-                f"The 'layer' parameter of LocalEvidence must be None for {given}, which reads none. "
+                f"The 'layer' parameter of LocalEvidence must be None for {setting}, which uses none. "
                 f"Got {self.layer!r} instead."
             )
 
@@ -110,38 +110,38 @@ class LocalEvidence(GameExplainer):
         return "contribution" if self.relative else "alone"
 
     def compute(self, request: Request) -> Attribution:
-        found = self._by_place(request)
-        if found is not None:
-            return found
+        attribution = self._from_score_map(request)
+        if attribution is not None:
+            return attribution
         sample = request.samples[0]
         if self.patches == "alone":
             self._check_free(request.model, sample)
-        told = {"patches": "alone" if self.patches == "alone" else "covered", "window": self._window(sample)}
+        parameters = {"patches": "alone" if self.patches == "alone" else "covered", "window": self._window(sample)}
         games = super().compute(request)
-        return replace(games, parameters={**games.parameters, **told})
+        return replace(games, parameters={**games.parameters, **parameters})
 
-    def _by_place(self, request: Request) -> Attribution | None:
-        """The attribution by a tensor whose every place is an answer of its own; None where that is not wanted."""
+    def _from_score_map(self, request: Request) -> Attribution | None:
+        """The attribution from a tensor with scores at each position; None if ``scores`` does not apply."""
         if self.patches not in ("auto", "scores") or self.relative:
             return None
         model, sample, tensors = request.model, request.samples[0], {*request.tensors}
         tensor = min(tensors)
-        # A place of a map lies somewhere over a picture only.
+        # Only the positions of a picture's feature map correspond to places in the input.
         fits = len(tensors) == 1 and sample.picture_axes is not None
         names = score_tensors(model, tensor, sample, self.layer) if fits else []
-        found = spatial_scores(tensor, request.resolve(keep=names).answers, names) if names else None
-        if found is not None:
-            return self._of_scores(request, tensor, *found)
+        layer_scores = spatial_scores(tensor, request.resolve(keep=names).answers, names) if names else None
+        if layer_scores is not None:
+            return self._from_scores(request, tensor, *layer_scores)
         if self.patches == "scores" or self.layer is not None:
             raise no_scores_error(model, tensor, self.layer)
         return None
 
     def _window(self, sample: Sample) -> int | tuple[int, ...]:
-        usual = tuple(max(1, sample.array.shape[axis] // 4) for axis in _sides(sample))
-        return usual if self.window is None else self.window
+        default = tuple(max(1, sample.array.shape[axis] // 4) for axis in _sides(sample))
+        return default if self.window is None else self.window
 
     def removal(self, sample: Sample) -> Reveal:
-        return Reveal(sample, self.players(sample), self.draws(sample, (sample.main,)), self._window(sample))
+        return Reveal(sample, self.players(sample), self.baselines_of(sample, (sample.main,)), self._window(sample))
 
     def estimate(self, game: Game) -> GameResult:
         reveal = game.removal
@@ -150,14 +150,14 @@ class LocalEvidence(GameExplainer):
         last = np.maximum(0, np.subtract(reveal.plane.extent, reveal.window))
         corners = np.minimum(masks.window_corners(reveal.plane.extent, reveal.window, stride), last).astype(np.int32)
         grid = tuple(len(np.unique(corners[:, axis])) for axis in (0, 1))
-        evidence = (self._alone(game, reveal, corners) if self.patches == "alone" else game.values(corners)).T
+        evidence = (self._cropped_outputs(game, reveal, corners) if self.patches == "alone" else game.values(corners)).T
         if self.relative:
             evidence = evidence - game.empty[:, None]
         total, covered = reveal.laid_over(evidence, corners)
         values = (total / covered).reshape(len(evidence), -1)
         return GameResult(values, maps={"evidence": evidence.reshape(-1, *grid)})
 
-    def _alone(self, game: Game, reveal: Reveal, corners: Array) -> Array:
+    def _cropped_outputs(self, game: Game, reveal: Reveal, corners: Array) -> Array:
         sample, main = reveal.sample, reveal.sample.main
         whole = sample.array.reshape(reveal.plane.view)
         height, width = reveal.window
@@ -166,10 +166,10 @@ class LocalEvidence(GameExplainer):
             shape[axis] = min(length, shape[axis])
 
         def feed(start: int, stop: int) -> dict[str, Array]:
-            cut = [whole[:, top : top + height, left : left + width] for top, left in corners[start:stop]]
+            crops = [whole[:, top : top + height, left : left + width] for top, left in corners[start:stop]]
             others = {n: a for n, a in sample.own.items() if n != main}
             rows = {n: np.repeat(a[None], stop - start, axis=0) for n, a in others.items()}
-            return {**rows, main: np.stack(cut).reshape(stop - start, *shape)}
+            return {**rows, main: np.stack(crops).reshape(stop - start, *shape)}
 
         progress.expect(len(corners))
         return game.apart(len(corners), feed)
@@ -178,12 +178,12 @@ class LocalEvidence(GameExplainer):
         shape = model.input().shape
         if any(isinstance(shape[axis + 1], int) for axis in _sides(sample)):
             raise UnsupportedModelError(
-                f"Input '{sample.main}' of {model.name} is {model.input()}, of one size, so no smaller patch can be "
-                "fed alone. Use patches='covered'."
+                f"Input '{sample.main}' of {model.name} is {model.input()}, of fixed size, so it cannot take a smaller "
+                "patch. Use patches='covered'."
             )
 
-    def _of_scores(self, request: Request, tensor: str, layer: str, scores: Array) -> Attribution:
-        """The targets at each place of a tensor (N, h, w, K)."""
+    def _from_scores(self, request: Request, tensor: str, layer: str, scores: Array) -> Attribution:
+        """The attribution of the targets at each position of scores (N, h, w, K)."""
         sample, selection = request.samples[0], request.resolved.selection
         count, height, width, classes = scores.shape
         evidence = np.stack(

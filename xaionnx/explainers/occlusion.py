@@ -17,47 +17,47 @@ from xaionnx.runtime.model import Model
 from xaionnx.targets.target import Target
 from xaionnx.typing import Array, TargetLike
 
-# Positions evaluated at once: bounds what is held of their classes, whatever the stride.
+# Positions evaluated at once: bounds the memory for class probabilities, whatever the stride.
 _PIECE = 4096
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Occlusion(GameExplainer):
-    """The drop of the target when a window is covered by the baseline, given to the pixels that it covers::
+    """The drop of the target when a window is covered by the baseline, assigned to the pixels in the window::
 
         drop_w  = f(x) - f(x with window w covered)
         value_i = mean over the windows w that cover pixel i of drop_w      (overlap="mean")
                 = sum  over them                                            (overlap="sum")
 
-    Windows stand at multiples of the stride until the picture is covered; the last may overhang the border. In a
-    sequence or a table row the window slides along the last axis. Every channel is covered at once.
+    Windows are placed at multiples of the stride until the picture is covered; the last may extend beyond the border.
+    In a sequence or a table row the window slides along the last axis. A window covers all channels.
 
-    ``maps`` of the result, by position of the window (rows, columns), after Zeiler and Fergus, figure 7:
+    ``maps`` by window position (rows, columns), after Zeiler and Fergus, figure 7:
 
     ``drop`` : (N, rows, columns)
         The drop at each position.
     ``probability`` (d) : (N, rows, columns)
-        The probability of the explained class with the window there; where the target is one class.
+        The probability of the explained class with the window there, if the target is a class.
     ``top_class`` (e) : (N, rows, columns)
-        The most probable class with the window there, as int.
+        The number of the most probable class with the window there.
     ``activation`` (b) : (N, rows, columns)
         The mean activation of one channel of ``layer``, by default the strongest at the input.
 
-    With ``incremental``, on the CPU only what a window changed is computed again, where the model is local enough to
-    gain from it: the numbers are those of the whole but for rounding, and each part of the model that is run again
-    has a session of its own. ``incremental`` of the diagnostics names the inner tensors that were kept, or is None.
+    With ``incremental``, only the values that a window changes are recomputed, on the CPU and if the model is local
+    enough to gain from it. The results agree with a full run up to rounding; each recomputed part of the model has its
+    own session. The diagnostic ``incremental`` names the inner tensors that were reused, or is None.
 
-    The published figure slides a gray square; ``baseline`` says what covers here, zero in the model's own tensor if
-    not given. Captum averages overlapping windows, PAIR saliency sums them; both are here.
+    The published figure slides a gray square; here ``baseline`` covers the window, by default zeros in the model's
+    input. Captum averages overlapping windows and PAIR saliency sums them; ``overlap`` offers both.
 
     Notes
     -----
-    When to use: Pictures and series of any model, when the explanation must be easy to explain: the score falls by so
-    much when this window is covered.
+    When to use: Pictures and series of any model, when the result must be easy to explain: covering this window lowers
+    the score by this much.
 
-    When not to use: Evidence that occurs twice, because covering one place leaves the other. Small windows on large
-    pictures, because each position is an evaluation.
+    When not to use: Evidence that occurs twice, because covering one occurrence leaves the other. Small windows on
+    large pictures, because each position costs an evaluation.
 
     References
     ----------
@@ -82,13 +82,13 @@ class Occlusion(GameExplainer):
     stride: int | tuple[int, ...] | None = size(
         None, "steps of the window in pixels; half the window if not given", optional=True
     )
-    overlap: str = choice("mean", ("mean", "sum"), "how overlapping windows join")
+    overlap: str = choice("mean", ("mean", "sum"), "how overlapping windows are combined")
     class_maps: bool = flag(True, "also map the class's probability and the top class by position")
-    incremental: bool = flag(False, "on the CPU, compute again only what the window changed, where that is faster")
+    incremental: bool = flag(False, "on the CPU, recompute only what the window changed, if that is faster")
     layer: str | None = name("also map the activation of this tensor by position")
     channel: int | None = integer(None, "channel of the layer; the strongest if not given", low=0, optional=True)
 
-    def watched(self, model: Model, target: TargetLike) -> list[Target]:
+    def extra_targets(self, model: Model, target: TargetLike) -> list[Target]:
         further: list[Target] = []
         if self.layer is not None:
             further.append(Target.channel(self.layer, self.channel))
@@ -100,40 +100,40 @@ class Occlusion(GameExplainer):
         return "incremental" if self.incremental else "auto"
 
     def removal(self, sample: Sample) -> WindowOcclusion:
-        return WindowOcclusion(sample, self.players(sample), self.draws(sample, (sample.main,)), self.window)
+        return WindowOcclusion(sample, self.players(sample), self.baselines_of(sample, (sample.main,)), self.window)
 
     def estimate(self, game: Game) -> GameResult:
-        cover = game.removal
-        assert isinstance(cover, WindowOcclusion)  # self.removal makes nothing else
-        stride = cover.steps(type(self).__name__, self.stride)
-        corners = masks.window_corners(cover.plane.extent, cover.window, stride)
+        removal = game.removal
+        assert isinstance(removal, WindowOcclusion)  # self.removal makes nothing else
+        stride = removal.steps(type(self).__name__, self.stride)
+        corners = masks.window_corners(removal.plane.extent, removal.window, stride)
         grid = tuple(len(np.unique(corners[:, axis])) for axis in (0, 1))
         drops = np.empty((len(corners), game.targets))
-        seen: list[dict[str, Array]] = []
+        pieces: list[dict[str, Array]] = []
         for start in range(0, len(corners), _PIECE):
             piece = slice(start, start + _PIECE)
             values, watched = game.watch(corners[piece])
             drops[piece] = game.full - values
-            seen.append(self._seen(game, watched))
-        total, covered = cover.laid_over(drops.T, corners)
+            pieces.append(self._watched_maps(game, watched))
+        total, covered = removal.laid_over(drops.T, corners)
         values = total / np.maximum(covered, 1) if self.overlap == "mean" else total
-        maps = {"drop": drops.T, **{key: np.concatenate([s[key] for s in seen], axis=1) for key in seen[0]}}
+        maps = {"drop": drops.T, **{key: np.concatenate([s[key] for s in pieces], axis=1) for key in pieces[0]}}
         maps = {key: by_position.reshape(-1, *grid) for key, by_position in maps.items()}
         diagnostics = {"incremental": ", ".join(game.cuts) or None}
         return GameResult(values.reshape(len(values), -1), diagnostics=diagnostics, maps=maps)
 
-    def _seen(self, game: Game, watched: Array) -> dict[str, Array]:
-        """Maps (T, M) of what was watched, (M, W)."""
-        seen: dict[str, Array] = {}
+    def _watched_maps(self, game: Game, watched: Array) -> dict[str, Array]:
+        """Maps (T, M) of the further targets, (M, W)."""
+        maps: dict[str, Array] = {}
         first = 0
         if self.layer is not None:
-            seen["activation"] = np.tile(watched[:, 0], (game.targets, 1))
+            maps["activation"] = np.tile(watched[:, 0], (game.targets, 1))
             first = 1
         probabilities = watched[:, first:]
         if probabilities.size:
-            seen["top_class"] = np.tile(probabilities.argmax(axis=1), (game.targets, 1))
+            maps["top_class"] = np.tile(probabilities.argmax(axis=1), (game.targets, 1))
             scores = game.selection.terms[-1].tensor
             own = game.selection.terms[: game.targets]
             if all(term.tensor == scores and term.indices.shape[1] == 1 for term in own):
-                seen["probability"] = np.stack([probabilities[:, term.indices[0, 0]] for term in own])
-        return seen
+                maps["probability"] = np.stack([probabilities[:, term.indices[0, 0]] for term in own])
+        return maps

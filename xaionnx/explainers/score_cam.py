@@ -62,7 +62,7 @@ class ScoreCam(ByChannel, CamExplainer):
 
     reference: ClassVar[str] = "Wang et al. 2020, arXiv:1910.01279"
 
-    baseline: BaselineLike = baselines.parameter("what stands where a mask is zero")
+    baseline: BaselineLike = baselines.parameter("replacement where a mask is zero")
     seed: int = integer(0, "seed of a baseline that is drawn", low=0, high=2**63 - 1)
 
     def chosen(self, model: Model, sample: Sample, tensors: list[str]) -> str:

@@ -10,45 +10,45 @@ import numpy as np
 from xaionnx_kernels.permutations import MAX_ORTHOGONAL_PLAYERS, permutation_coalitions, permutations
 
 from xaionnx.errors import ParameterError
-from xaionnx.explainers._games.enumeration import every_value, semivalue, shapley_weights
+from xaionnx.explainers._games.enumeration import coalition_values, semivalue, shapley_weights
 from xaionnx.explainers._games.game import ByFeatures, GameExplainer, GameResult
-from xaionnx.explainers._games.sampling import Answering, Asked, WithinBudget, completeness_gap, evaluate
+from xaionnx.explainers._games.sampling import EvaluationCache, Evaluator, WithinBudget, completeness_gap, evaluate
 from xaionnx.parameters import choice
 from xaionnx.perturb.game import Game
 from xaionnx.typing import Array
 
-# From fewer, the standard errors are too uncertain themselves to end the sampling.
+# With fewer draws the standard errors are too uncertain to stop the sampling.
 _TRUSTED = 10
-# How many draws the players' mean variance counts for, against one that is small by chance.
+# Weight, in draws, of the players' mean variance, to which the variance of each player is shrunk.
 _PRIOR = 5
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class ShapleySampling(WithinBudget, ByFeatures, GameExplainer):
-    """What each player adds when it joins, averaged over random orders::
+    """Shapley values: the mean contribution of each player as it joins, over random orders::
 
         value_i = mean over orders of v(those before i, and i) - v(those before i)
 
-    One order costs P - 1 evaluations. ``antithetic`` takes each order reversed too, which is exact where features
-    interact in pairs at most; ``orthogonal`` besides spreads the orders of a block of 2 (P - 1); ``plain`` draws each
-    order by itself.
+    One order costs P - 1 evaluations. ``antithetic`` also uses each order reversed, which is exact if features interact
+    at most in pairs; ``orthogonal`` in addition spreads the orders within blocks of 2 (P - 1); ``plain`` draws
+    independent orders.
 
-    Where the budget reaches 2^P there is nothing to draw: all coalitions are asked, and the values are exact.
+    If the budget reaches 2^P, all coalitions are evaluated and the values are exact.
 
-    ``standard_error`` is the standard deviation of the pairs' means (``plain``: of the orders) over the root of their
-    number. A few draws may agree by chance, so no player's variance is taken to be below that of a sample in which
-    5 draws of the players' mean variance came on top. The pairs of an orthogonal block repel each other, so there it is
-    rather too large. Diagnostics: ``completeness_gap``, the sum of the values less f(x) - f(all removed), which is
-    rounding alone; ``orders``, the number of them, 0 where none was drawn; ``stopped_by`` ``tolerance``, ``budget`` or
-    ``enumeration``.
+    ``standard_error`` is the standard deviation of the pairs' means (``plain``: of the orders) divided by the square
+    root of their number. A few draws may agree by chance, so a player's variance is never taken to be less than its
+    mean with 5 draws of the players' mean variance. The pairs of an orthogonal block are negatively correlated, so
+    their error is overestimated. Diagnostics: ``completeness_gap``, the sum of the values minus f(x) - f(all removed),
+    which is only rounding error; ``orders``, their number, 0 if none was drawn; ``stopped_by``: ``tolerance``,
+    ``budget`` or ``enumeration``.
 
     Notes
     -----
     When to use: Shapley values for any model, when there are too many players for ``kernel_shap`` or a plain mean of
     random orders is easier to defend.
 
-    When not to use: Small budgets, because one order costs an evaluation a player; ``kernel_shap`` is usually more
+    When not to use: Small budgets, because one order costs one evaluation per player; ``kernel_shap`` is usually more
     accurate for the same budget.
 
     References
@@ -87,66 +87,66 @@ class ShapleySampling(WithinBudget, ByFeatures, GameExplainer):
                 f"{MAX_ORTHOGONAL_PLAYERS} features. Got 'orthogonal' for {players} instead."
             )
         orders = 1 if self.scheme == "plain" else 2  # of one block
-        cost, every = orders * (players - 1), 2**players - 2
-        room = self.room(game, min(2 * cost, every))
-        # Within reach of all coalitions many come twice, and in the end all of them are asked.
-        whole = room >= every
-        answer: Answering = Asked(game).values if whole else partial(evaluate, game)
-        blocks = min(room, every) // max(cost, 1)
-        if whole and (self.tolerance is None or blocks < _TRUSTED):
-            return self._enumerated(game, answer)
+        cost, possible = orders * (players - 1), 2**players - 2
+        affordable = self.affordable(game, min(2 * cost, possible))
+        # If the budget nearly covers all coalitions, many are drawn twice, so evaluations are cached.
+        can_enumerate = affordable >= possible
+        evaluator: Evaluator = EvaluationCache(game).values if can_enumerate else partial(evaluate, game)
+        blocks = min(affordable, possible) // max(cost, 1)
+        if can_enumerate and (self.tolerance is None or blocks < _TRUSTED):
+            return self._enumerate(game, evaluator)
         means = np.empty((blocks, players, game.targets))
-        asked = 0
+        done = 0
         for count in self.stages(min(_TRUSTED, blocks), blocks):
-            gains = self._gains(game, answer, asked * orders, count * orders)
-            means[asked:count] = gains.reshape(-1, orders, players, game.targets).mean(axis=1)
-            asked = count
-            error = _error(means[:asked])
-            if self.sure(game, error):
+            gains = self._gains(game, evaluator, done * orders, count * orders)
+            means[done:count] = gains.reshape(-1, orders, players, game.targets).mean(axis=1)
+            done = count
+            error = _standard_error(means[:done])
+            if self.within_tolerance(game, error):
                 break
         else:
-            if whole:
-                return self._enumerated(game, answer)
-        values = means[:asked].mean(axis=0).T
+            if can_enumerate:
+                return self._enumerate(game, evaluator)
+        values = means[:done].mean(axis=0).T
         diagnostics = {
             "completeness_gap": completeness_gap(game, values),
-            "orders": asked * orders,
-            "stopped_by": self.ending(game, error),
+            "orders": done * orders,
+            "stopped_by": self.stopped_by(game, error),
         }
         return GameResult(values, error, diagnostics)
 
-    def _enumerated(self, game: Game, answer: Answering) -> GameResult:
-        values = semivalue(every_value(game, answer), shapley_weights(game.players))
+    def _enumerate(self, game: Game, evaluator: Evaluator) -> GameResult:
+        values = semivalue(coalition_values(game, evaluator), shapley_weights(game.players))
         gap = completeness_gap(game, values)
         return GameResult(
             values, np.zeros_like(values), {"completeness_gap": gap, "orders": 0, "stopped_by": "enumeration"}
         )
 
-    def _gains(self, game: Game, answer: Answering, first: int, last: int) -> Array:
-        """What each player adds in orders ``first`` to ``last``, (last - first, P, T)."""
+    def _gains(self, game: Game, evaluator: Evaluator, first: int, last: int) -> Array:
+        """The contribution of each player in orders ``first`` to ``last``, (last - first, P, T)."""
         players = game.players
-        drawn = permutations(self.seed, first, last, players, self.scheme)  # type: ignore[arg-type]  # checked
-        inner = players - 1  # coalitions of an order that are neither empty nor full
+        orders = permutations(self.seed, first, last, players, self.scheme)  # type: ignore[arg-type]  # checked
+        between = players - 1  # coalitions of an order that are neither empty nor full
 
         def codes(start: int, stop: int) -> Array:
-            one, end = start // inner, (stop - 1) // inner
-            begin, finish = start % inner + 1, (end - one) * (players + 1) + (stop - 1) % inner + 2
-            rows = permutation_coalitions(drawn[one : end + 1], begin, finish)
-            joined: Array = np.arange(begin, finish) % (players + 1)
-            return rows[(joined > 0) & (joined < players)]
+            one, end = start // between, (stop - 1) // between
+            begin, finish = start % between + 1, (end - one) * (players + 1) + (stop - 1) % between + 2
+            rows = permutation_coalitions(orders[one : end + 1], begin, finish)
+            present: Array = np.arange(begin, finish) % (players + 1)
+            return rows[(present > 0) & (present < players)]
 
-        values = np.empty((len(drawn), players + 1, game.targets))
+        values = np.empty((len(orders), players + 1, game.targets))
         values[:, 0], values[:, -1] = game.empty, game.full
-        values[:, 1:-1] = answer(codes, 0, len(drawn) * inner).reshape(len(drawn), inner, game.targets)
-        gains = np.empty((len(drawn), players, game.targets))
-        np.put_along_axis(gains, drawn[:, :, None].astype(np.intp), np.diff(values, axis=1), axis=1)
+        values[:, 1:-1] = evaluator(codes, 0, len(orders) * between).reshape(len(orders), between, game.targets)
+        gains = np.empty((len(orders), players, game.targets))
+        np.put_along_axis(gains, orders[:, :, None].astype(np.intp), np.diff(values, axis=1), axis=1)
         return gains
 
 
-def _error(means: Array) -> Array:
+def _standard_error(means: Array) -> Array:
     """The standard error (T, P) of the mean of independent blocks (n, P, T)."""
     count = len(means)
-    own = means.var(axis=0, ddof=1)
-    among_all = (own * (count - 1) + own.mean(axis=0) * _PRIOR) / (count - 1 + _PRIOR)
-    error: Array = np.sqrt(np.maximum(own, among_all) / count).T
+    variance = means.var(axis=0, ddof=1)
+    shrunk = (variance * (count - 1) + variance.mean(axis=0) * _PRIOR) / (count - 1 + _PRIOR)
+    error: Array = np.sqrt(np.maximum(variance, shrunk) / count).T
     return error

@@ -1,4 +1,4 @@
-"""Total Sobol indices: the share of the target's variance that a feature has a part in."""
+"""Total Sobol indices: the share of the target's variance in which a feature is involved."""
 
 from __future__ import annotations
 
@@ -26,29 +26,29 @@ if TYPE_CHECKING:
     from xaionnx.layers.dry_run import DryRun
 
 
-# The dimensions that scipy has direction numbers for; a point needs two a player.
+# The number of dimensions of scipy's Sobol sequence; a point needs two per player.
 _MOST_DIMENSIONS = 21201
-# Fewer points give no variance worth the name, and from fewer than the second the errors do not deserve trust.
+# The fewest points that give a variance, and the fewest whose standard errors are reliable.
 _LEAST, _TRUSTED = 4, 16
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Sobol(WithinBudget, GameExplainer):
-    """The share of the target's variance that would be left if all players but i were fixed::
+    """The share of the target's variance that remains if all players except i are fixed::
 
         ST_i = E[Var(f(M) | M without i)] / Var(f(M)),    f(M) = f(M x + (1 - M) baseline),  M uniform on [0, 1]^P
              = sum over points of (f(A) - f(A with player i of B))^2 / (2 n V)                   Jansen's estimator
 
-    A and B are the two halves of a scrambled Sobol sequence of 2 P dimensions, n = 2^k points, so that it costs
-    n (P + 2) evaluations: the largest k that the budget allows is taken. A value lies in [0, 1] but for noise; it has
-    no sign, and says how much a player matters together with all that it interacts with. The values of a model
-    without interactions sum to 1, others to more. They are 0 where the target does not vary.
+    A and B are the two halves of a scrambled Sobol sequence of n = 2^k points in 2 P dimensions. The cost is n (P + 2)
+    evaluations, with the largest k that the budget allows. Values lie in [0, 1] up to noise and have no sign: they
+    measure how much a player matters, including its interactions. The values of a model without interactions sum to 1,
+    others to more. They are 0 if the target does not vary.
 
-    ``standard_error`` is that of a ratio of means over independent points; the points of the sequence are more even
-    than that, so that it is rather too large. Diagnostics: ``first_order``, for each target and player the share
-    Var(E[f | M_i]) / V that it explains by itself, after Saltelli, at no further cost; ``variance`` V, one a target;
-    ``points`` n; ``stopped_by`` ``tolerance`` or ``budget``.
+    ``standard_error`` is that of a ratio of means over independent points; the sequence is more uniform, so the error
+    is overestimated. Diagnostics: ``first_order``, for each target and player the share Var(E[f | M_i]) / V that it
+    explains alone, after Saltelli, at no extra cost; ``variance``, V of each target; ``points``, n; ``stopped_by``:
+    ``tolerance`` or ``budget``.
 
     Notes
     -----
@@ -72,7 +72,7 @@ class Sobol(WithinBudget, GameExplainer):
     ParameterError
         More than 10,600 features.
     InputMismatchError
-        An input holds no floats, which cannot be mixed.
+        An input has no float type, so it cannot be blended with a baseline.
 
     Examples
     --------
@@ -96,7 +96,7 @@ class Sobol(WithinBudget, GameExplainer):
 
     def check_model(self, dry_run: DryRun) -> dict[str, str | None]:
         if dry_run.sample is not None and self.features is None:
-            _check(dry_run.sample, (dry_run.sample.main,))
+            _check_floats(dry_run.sample, (dry_run.sample.main,))
         return super().check_model(dry_run)
 
     def players(self, sample: Sample) -> Players:
@@ -105,13 +105,13 @@ class Sobol(WithinBudget, GameExplainer):
 
     def removal(self, sample: Sample) -> Mix:
         players = self.players(sample)
-        _check(sample, tuple(players.maps))
-        return Mix(sample, players, self.draws(sample, tuple(players.maps)))
+        _check_floats(sample, tuple(players.maps))
+        return Mix(sample, players, self.baselines_of(sample, tuple(players.maps)))
 
     def estimate(self, game: Game) -> GameResult:
-        players, room = game.players, game.affordable or 0
-        most = room // (players + 2)
-        if most < _LEAST:
+        players, affordable = game.players, game.affordable or 0
+        max_points = affordable // (players + 2)
+        if max_points < _LEAST:
             least = 1 + _LEAST * (players + 2) * game.removal.draws
             raise BudgetError(
                 f"Sobol needs at least {least} model evaluations for {players} features, and its budget is "
@@ -119,25 +119,25 @@ class Sobol(WithinBudget, GameExplainer):
             )
         if 2 * players > _MOST_DIMENSIONS:
             raise ParameterError(f"Sobol takes at most {_MOST_DIMENSIONS // 2} features. Got {players}; take a grid.")
-        answers = np.empty((0, players + 2, game.targets))
-        for codes in self._points(players, 1 << (most.bit_length() - 1)):
+        outputs = np.empty((0, players + 2, game.targets))
+        for codes in self._points(players, 1 << (max_points.bit_length() - 1)):
             rows = partial(_designs, codes)
             new = evaluate(game, rows, 0, len(codes) * (players + 2))
-            answers = np.concatenate([answers, new.reshape(len(codes), players + 2, -1)])
-            total, first, error, variance = _indices(answers)
+            outputs = np.concatenate([outputs, new.reshape(len(codes), players + 2, -1)])
+            total, first, error, variance = _indices(outputs)
             sure = self.tolerance is not None and bool((error <= self.tolerance).all())
             if sure:
                 break
         diagnostics = {
             "first_order": first.tolist(),
             "variance": variance.tolist(),
-            "points": len(answers),
+            "points": len(outputs),
             "stopped_by": "tolerance" if sure else "budget",
         }
         return GameResult(total, error, diagnostics)
 
     def _points(self, players: int, count: int) -> Iterator[Array]:
-        """Points (n, 2 P) of one sequence: all of it, or, with a tolerance, doubling."""
+        """Points (n, 2 P) of one sequence: all at once, or, with a tolerance, in steps that double their number."""
         from scipy.stats import qmc
 
         sequence = qmc.Sobol(2 * players, scramble=True, rng=np.random.default_rng(self.seed))
@@ -149,7 +149,7 @@ class Sobol(WithinBudget, GameExplainer):
 
 
 def _designs(points: Array, start: int, stop: int) -> Array:
-    """Of each point P + 2 rows: A, B, and A with one player of B after the other."""
+    """The P + 2 rows of each point: A, B, and A with each player in turn taken from B."""
     players = points.shape[1] // 2
     point, row = np.divmod(np.arange(start, stop), players + 2)
     codes = np.where((row == 1)[:, None], points[point, players:], points[point, :players])
@@ -159,9 +159,9 @@ def _designs(points: Array, start: int, stop: int) -> Array:
     return codes.astype(np.float32)
 
 
-def _indices(answers: Array) -> tuple[Array, Array, Array, Array]:
-    """From answers (n, P + 2, T): total, first order and standard error (T, P), and the variance (T,)."""
-    centred = answers - answers[:, :2].mean(axis=(0, 1))
+def _indices(outputs: Array) -> tuple[Array, Array, Array, Array]:
+    """Total and first-order indices and standard errors (T, P), and the variance (T,), from outputs (n, P + 2, T)."""
+    centred = outputs - outputs[:, :2].mean(axis=(0, 1))
     a, b, swapped = centred[:, :1], centred[:, 1:2], centred[:, 2:]
     both = (np.square(a) + np.square(b)) / 2
     variance = both.mean(axis=0)
@@ -169,14 +169,14 @@ def _indices(answers: Array) -> tuple[Array, Array, Array, Array]:
     parts = np.square(a - swapped) / 2
     total = parts.mean(axis=0) / over
     first = (b * (swapped - a)).mean(axis=0) / over
-    error = (parts - total * both).std(axis=0, ddof=1) / over / np.sqrt(len(answers))
+    error = (parts - total * both).std(axis=0, ddof=1) / over / np.sqrt(len(outputs))
     return total.T, first.T, error.T, variance[0]
 
 
-def _check(sample: Sample, names: tuple[str, ...]) -> None:
+def _check_floats(sample: Sample, names: tuple[str, ...]) -> None:
     for name in names:
         if sample.x[name].dtype.kind != "f":
             raise InputMismatchError(
-                f"Input '{name}' holds {sample.x[name].dtype}; Sobol mixes numbers with a fraction. Use a method "
+                f"Input '{name}' is {sample.x[name].dtype}; Sobol blends float inputs with a baseline. Use a method "
                 "whose features are present or absent, such as shapley_sampling."
             )

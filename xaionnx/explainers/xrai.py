@@ -1,4 +1,4 @@
-"""XRAI: the regions of a picture, ranked by the attribution that they hold."""
+"""XRAI: the regions of a picture, ranked by their attribution."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from xaionnx.attribution import Attribution, PlayerValues
 from xaionnx.data.sample import Sample
 from xaionnx.errors import InputMismatchError, ParameterError
 from xaionnx.explainer import Explainer
-from xaionnx.explainers._games.game import padded
+from xaionnx.explainers._games.game import pad_players
 from xaionnx.explainers._gradients.nested import inner_method, resolved_method
 from xaionnx.explainers._gradients.regions import ranking
 from xaionnx.explainers.integrated_gradients import IntegratedGradients
@@ -34,31 +34,30 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True, kw_only=True)
 class XRAI(Explainer):
-    """The mean attribution of the region with which a pixel enters, the densest regions first::
+    """The mean attribution of the region with which a pixel is added, the densest regions first::
 
         gain(s) = sum of A_i over i in s and not in M / number of those i
-        M grows by the region s of the largest gain, until it is the picture;  value_i = gain with which i came in
+        M grows by the region s of the largest gain, until it is the picture;  value_i = gain with which i was added
 
-    A is the map of ``method``, of the colour channels the largest (or their sum): integrated gradients if not given,
-    averaged over a black and a white baseline (the input's lowest and highest value, where no InputSpec tells of
-    colours). The largest is the authors' implementation's. It adds up to more than the change of the target, and is
-    the same in spirit as the size: where gradients are noisy the sum cancels, and the regions scatter. Regions are the
-    segments of six over-segmentations by Felzenszwalb and Huttenlocher, of scales 50, 100, 150, 250, 500 and 1200,
-    each grown by 5 pixels to reach over its edges, of the picture brought to 224 x 224 pixels. They overlap; when
-    one has entered, the others lose its pixels, and are left out below ``smallest``, as rims would be. What
-    no region is left for comes in last, as one.
+    A is the map of the ``inner`` method, reduced to the largest of the colour channels (or their sum). The default is
+    integrated gradients, averaged over a black and a white baseline (the input's lowest and highest value if the
+    InputSpec declares no colours). The largest channel is that of the authors' implementation. Its sum exceeds the
+    change of the target; with noisy gradients the sum over channels cancels and the regions scatter. Regions are the
+    segments of six over-segmentations by Felzenszwalb and Huttenlocher, of scales 50, 100, 150, 250, 500 and 1200, each
+    dilated by 5 pixels to include its edges, of the picture resized to 224 x 224 pixels. They overlap: after a region
+    is added the others lose its pixels, and regions with fewer than ``smallest`` pixels left, such as rims, are
+    dropped. Remaining pixels are added last, as one region.
 
-    ``features`` number the pixels by the rank of their region, 0 the first, and ``feature_values`` hold the gains:
-    attribution a pixel, in units of the target. They are not sorted wholly, as a region may gain by losing pixels.
-    Regions of several targets are divided where those of another end, and ranked as those of the first.
-    Diagnostics are those of ``method``, and ``regions``, how many came in.
+    ``features`` number the pixels by the rank of their region, from 0, and ``feature_values`` are the gains:
+    attribution per pixel, in units of the target. They are not strictly sorted, because losing pixels may raise a
+    region's gain. With several targets, regions are intersected and ranked as those of the first target. Diagnostics
+    are those of ``inner``, and ``regions``, the number of regions.
 
     Notes
     -----
     When to use: Pictures, when regions are easier to judge than pixels; it ranks them by any attribution map.
 
-    When not to use: Anything but pictures. Objects that the segmentation does not follow, and questions about evidence
-    against the target.
+    When not to use: Anything but pictures. Objects that the segmentation misses, and evidence against the target.
 
     References
     ----------
@@ -68,7 +67,7 @@ class XRAI(Explainer):
     Raises
     ------
     InputMismatchError
-        The input is no picture.
+        The input is not a picture.
 
     Examples
     --------
@@ -92,8 +91,8 @@ class XRAI(Explainer):
     gradient: GradientLike | None = sources.parameter(
         None, "where the inner method's gradients come from, if it takes any"
     )
-    channels: str = choice("max", ("max", "sum"), "how the channels of a pixel are joined")
-    smallest: int = integer(50, "pixels, of 224 x 224, that a region must add to come in", low=1)
+    channels: str = choice("max", ("max", "sum"), "how the channels of a pixel are combined")
+    smallest: int = integer(50, "smallest number of new pixels, of 224 x 224, for a region to be added", low=1)
 
     def check_parameters(self) -> None:
         self._inner()
@@ -104,7 +103,7 @@ class XRAI(Explainer):
     @property
     def value_kind(self) -> ValueKind:
         inner = self._inner().value_kind
-        # The largest of the channels ranks regions; it is no part of the change that a method handed out.
+        # The largest channel ranks regions; it is no longer a share of the change of the target.
         return "importance" if inner == "contribution" and self.channels == "max" else inner
 
     @staticmethod
@@ -129,8 +128,9 @@ class XRAI(Explainer):
         main, samples = request.main, request.samples
         channel, _ = self._axes(request.model, samples[0])
         inner = self._inner()
-        found = inner.compute(request)
-        values, shape = found.values.get(main, next(iter(found.values.values()))), request.feeds[main].shape
+        inner_result = inner.compute(request)
+        values = inner_result.values.get(main, next(iter(inner_result.values.values())))
+        shape = request.feeds[main].shape
         if values.shape[1:] != shape:
             raise ParameterError(
                 f"The 'inner' parameter of XRAI must explain the picture, {shape}. "
@@ -138,25 +138,25 @@ class XRAI(Explainer):
             )
         players, gains = [], []
         for n, sample in enumerate(samples):
-            joined = (np.max if self.channels == "max" else np.sum)(values[:, n], axis=1 + channel)
-            labels, gain = ranking(shown(sample), joined, self.smallest)
+            merged = (np.max if self.channels == "max" else np.sum)(values[:, n], axis=1 + channel)
+            labels, gain = ranking(shown(sample), merged, self.smallest)
             players.append(Players({main: np.expand_dims(labels, channel)}, np.arange(gain.shape[1])))
             gains.append(gain)
         spread = [p.spread(g, {main: sample.array})[main] for p, g, sample in zip(players, gains, samples, strict=True)]
         return Attribution(
             values={main: np.stack(spread, axis=1)},
-            baseline=found.baseline,
-            players=PlayerValues(padded(gains), {main: np.stack([p.maps[main] for p in players])}),
-            diagnostics={**found.diagnostics, "regions": [p.count for p in players]},
+            baseline=inner_result.baseline,
+            players=PlayerValues(pad_players(gains), {main: np.stack([p.maps[main] for p in players])}),
+            diagnostics={**inner_result.diagnostics, "regions": [p.count for p in players]},
             parameters={"inner": resolved_method(inner, samples[0])},
-            facts={key: told for key, told in found.facts.items() if key == "approximations"},
+            facts={key: value for key, value in inner_result.facts.items() if key == "approximations"},
         )
 
 
 @final
 @dataclass(frozen=True)
 class BlackAndWhite(Baseline):
-    """Black and white; the lowest and the highest value where no spec tells of colours."""
+    """Black and white, or the lowest and the highest value if no spec declares colours."""
 
     def fill(self, sample: Sample, name: str, rng: np.random.Generator) -> Array:
         return np.stack([np.broadcast_to(end, sample.x[name].shape) for end in value_range(sample, name)])

@@ -179,7 +179,7 @@ def gap(one: Explanation) -> list[str]:
     words = f"gap {percent(share)} of the {whole}" if np.isfinite(share) else f"gap without a {whole}"
     if missing and relevance is not None and np.isfinite(share) and 100 * share >= _CAUSELESS:
         lost = missing * (relevance - missing) < 0
-        kept = f"of the {whole} stayed in biases or the stabiliser"
+        kept = f"of the {whole} was absorbed by biases or the stabiliser"
         words = f"{percent(share)} " + (kept if lost else f"more than the {whole}")
     asked = given.get("tolerance")
     if asked is not None and share > asked:

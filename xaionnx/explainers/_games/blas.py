@@ -18,5 +18,5 @@ def one_blas_thread() -> Iterator[None]:
 
 @cache
 def _controller() -> ThreadpoolController:
-    # To look for the libraries takes longer than a small regression.
+    # Searching for the libraries takes longer than a small regression.
     return ThreadpoolController()

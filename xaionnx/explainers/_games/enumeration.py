@@ -1,4 +1,4 @@
-"""Games small enough to ask for every coalition."""
+"""Games that are small enough to evaluate every coalition."""
 
 from __future__ import annotations
 
@@ -8,37 +8,37 @@ from functools import partial
 import numpy as np
 from xaionnx_kernels.coalitions import all_coalitions
 
-from xaionnx.explainers._games.sampling import Answering, evaluate
+from xaionnx.explainers._games.sampling import Evaluator, evaluate
 from xaionnx.perturb.game import Game
 from xaionnx.typing import Array
 
 
 def shapley_weights(players: int) -> Array:
-    """What :func:`semivalue` weighs a coalition of s others by for the Shapley value, s = 0 .. P - 1."""
+    """Weights that make :func:`semivalue` the Shapley value, for coalitions of s = 0 .. P - 1 other players."""
     return np.array([1 / (players * math.comb(players - 1, size)) for size in range(players)])
 
 
-def every_value(game: Game, answer: Answering | None = None) -> Array:
-    """The targets for all coalitions, (2^P, T); player j is in row r where bit j of r is set.
+def coalition_values(game: Game, evaluator: Evaluator | None = None) -> Array:
+    """The targets for all coalitions, (2^P, T); player j is present in row r if bit j of r is set.
 
-    ``answer`` takes the place of :func:`evaluate`, if some coalitions were asked before.
+    ``evaluator`` replaces :func:`evaluate`, for example to reuse earlier evaluations.
     """
-    answer = answer or partial(evaluate, game)
+    evaluator = evaluator or partial(evaluate, game)
     values = np.empty((2**game.players, game.targets))
     values[0], values[-1] = game.empty, game.full
-    values[1:-1] = answer(partial(all_coalitions, game.players), 1, len(values) - 1)
+    values[1:-1] = evaluator(partial(all_coalitions, game.players), 1, len(values) - 1)
     return values
 
 
 def semivalue(values: Array, weights: Array) -> Array:
-    """What each player adds to the coalitions of the others, weighed by their size.
+    """The sum over coalitions of what each player adds, weighted by the size of the coalition.
 
     Parameters
     ----------
     values : array (2^P, T)
         From :func:`every_value`.
     weights : array (P,)
-        Of a coalition of s others, s = 0 .. P - 1.
+        The weight of a coalition of s other players, s = 0 .. P - 1.
 
     Returns
     -------
@@ -47,10 +47,10 @@ def semivalue(values: Array, weights: Array) -> Array:
     """
     players = len(weights)
     sizes = np.array([row.bit_count() for row in range(2 ** (players - 1))])
-    found = np.empty((values.shape[1], players))
+    totals = np.empty((values.shape[1], players))
     for i in range(players):
-        # Bit i is the middle axis: rows that differ in it alone lie beside each other.
+        # The middle axis is bit i, so it pairs the rows that differ in this bit only.
         halves = values.reshape(2 ** (players - 1 - i), 2, 2**i, -1)
         gains = (halves[:, 1] - halves[:, 0]).reshape(2 ** (players - 1), -1)
-        found[:, i] = weights[sizes] @ gains
-    return found
+        totals[:, i] = weights[sizes] @ gains
+    return totals

@@ -1,4 +1,4 @@
-"""What methods share that explain by removing: one game a sample."""
+"""The base of methods that explain by removal: one game per sample."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from xaionnx.typing import Array, BaselineLike, Document, FeaturesLike, TargetLi
 
 @dataclass(frozen=True, eq=False)
 class GameResult:
-    """What a method found in one game.
+    """The result of one game.
 
     Attributes
     ----------
@@ -54,15 +54,15 @@ class GameResult:
 
 @dataclass(frozen=True, kw_only=True)
 class GameExplainer(Explainer):
-    """A method that explains by removing: a game for each sample.
+    """A method that explains by removing players, in one game per sample.
 
-    A subclass says in :meth:`estimate` which coalitions it evaluates, and how their values become an attribution.
+    A subclass defines in :meth:`estimate` which coalitions are evaluated and how their values become an attribution.
     """
 
     needs: ClassVar[str] = "output"
 
-    baseline: BaselineLike = baselines.parameter("what removal puts in")
-    seed: int = integer(0, "seed of everything that is drawn", low=0, high=2**63 - 1)
+    baseline: BaselineLike = baselines.parameter("replacement for removed features")
+    seed: int = integer(0, "seed of all random draws", low=0, high=2**63 - 1)
 
     @property
     @hook
@@ -71,50 +71,50 @@ class GameExplainer(Explainer):
 
     @abstractmethod
     def estimate(self, game: Game) -> GameResult:
-        """Find the value of each player."""
+        """The value of each player, estimated from evaluations of the game."""
 
     @hook
-    def planned(self, players: int) -> int:
-        """How many evaluations a sample with so many players will cost at the most; 0 if unknown."""
+    def planned_evaluations(self, players: int) -> int:
+        """The largest number of evaluations that a sample with ``players`` players will cost; 0 if unknown."""
         del players
         return 0
 
     @hook
-    def evaluations(self) -> int | None:
-        """The most evaluations a sample may cost; None without such a limit."""
+    def max_evaluations(self) -> int | None:
+        """The largest number of evaluations that a sample may cost; None if there is no limit."""
         return None
 
     @hook
-    def watched(self, model: Model, target: TargetLike) -> list[Target]:
-        """Further numbers that :meth:`estimate` reads from the same evaluations."""
+    def extra_targets(self, model: Model, target: TargetLike) -> list[Target]:
+        """Further targets, which :meth:`estimate` reads from the same evaluations."""
         del model, target
         return []
 
     @hook
     def applier(self) -> str:
-        """How codes are answered; see `xaionnx.perturb.appliers.applier`."""
+        """How codes are evaluated; see `xaionnx.perturb.appliers.applier`."""
         return "auto"
 
     @hook
     def players(self, sample: Sample) -> Players:
-        """Who can be removed from a sample: by default the pixels of a picture, or else the places of the last axis."""
+        """The players of a sample: by default the pixels of a picture, otherwise the positions along the last axis."""
         last = np.arange(sample.array.shape[-1])
         return (Features.of(last) if sample.picture_axes is None else Features.pixels()).players(sample)
 
     @hook
     def removal(self, sample: Sample) -> Removal:
-        """How players are removed: by default each element of an absent one is that of the baseline."""
+        """How players are removed: by default the elements of an absent player take the baseline's values."""
         players = self.players(sample)
-        return Select(sample, players, self.draws(sample, tuple(players.maps)))
+        return Select(sample, players, self.baselines_of(sample, tuple(players.maps)))
 
-    def draws(self, sample: Sample, names: tuple[str, ...]) -> dict[str, Array]:
-        """The baseline of the named inputs."""
+    def baselines_of(self, sample: Sample, names: tuple[str, ...]) -> dict[str, Array]:
+        """The baselines of the inputs ``names``."""
         return Baseline.of(self.baseline).draws(sample, names, self.seed)
 
     @hook
     def compute(self, request: Request) -> Attribution:
-        resolved = request.resolve(self.watched(request.model, request.target))
-        games, found = [], []
+        resolved = request.resolve(self.extra_targets(request.model, request.target))
+        games, results = [], []
         for n, sample in enumerate(request.samples):
             removal = self.removal(sample)
             game = Game(
@@ -123,24 +123,24 @@ class GameExplainer(Explainer):
                 removal,
                 resolved.values[:, n],
                 explained=resolved.count,
-                budget=self.evaluations(),
+                budget=self.max_evaluations(),
                 applier_kind=self.applier(),
                 evaluations=request.evaluations,
             )
-            planned = self.planned(removal.players.count) * removal.draws
+            planned = self.planned_evaluations(removal.players.count) * removal.draws
             planned = planned if game.budget is None else min(planned, game.budget - 1)
             progress.expect(planned)
             before = game.evaluations
-            found.append(self.estimate(game))
-            # An early stop leaves some of the plan undone.
+            results.append(self.estimate(game))
+            # After an early stop, fewer evaluations were made than planned.
             progress.expect(game.evaluations - before - planned)
             games.append(game)
-        return _joined(games, found)
+        return _attribution(games, results)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ByFeatures:
-    """Makes features the players of a :class:`GameExplainer`, present or absent."""
+    """Makes features the players of a :class:`GameExplainer`; each is present or absent."""
 
     features: FeaturesLike = partitions.parameter("who the players are", "superpixels of a picture, else elements,")
 
@@ -149,40 +149,40 @@ class ByFeatures:
         return Features.of(self.features).players(sample)
 
 
-def _joined(games: Sequence[Game], found: Sequence[GameResult]) -> Attribution:
+def _attribution(games: Sequence[Game], results: Sequence[GameResult]) -> Attribution:
     """The results of N games as one attribution."""
     players = [game.removal.players for game in games]
-    spread = [p.spread(one.values, game.removal.sample.x) for p, one, game in zip(players, found, games, strict=True)]
+    spread = [p.spread(r.values, game.removal.sample.x) for p, r, game in zip(players, results, games, strict=True)]
     names = [name for name in games[0].removal.sample.x if name in players[0].maps]
     empties = [game.known_empty for game in games]
-    errors = [one.standard_error for one in found]
+    errors = [result.standard_error for result in results]
     return Attribution(
-        values={name: np.stack([one[name] for one in spread], axis=1) for name in names},
+        values={name: np.stack([result[name] for result in spread], axis=1) for name in names},
         baseline=None if any(e is None for e in empties) else np.stack([e for e in empties if e is not None], axis=1),
         players=PlayerValues(
-            padded([one.values for one in found]),
-            {name: _stacked([p.maps[name] for p in players]) for name in names},
-            None if any(e is None for e in errors) else padded([e for e in errors if e is not None]),
+            pad_players([result.values for result in results]),
+            {name: _stack_label_maps([p.maps[name] for p in players]) for name in names},
+            None if any(e is None for e in errors) else pad_players([e for e in errors if e is not None]),
         ),
-        maps={key: np.stack([one.maps[key] for one in found], axis=1) for key in found[0].maps},
+        maps={key: np.stack([result.maps[key] for result in results], axis=1) for key in results[0].maps},
         diagnostics={
             "players": [p.count for p in players],
-            **{key: [one.diagnostics.get(key) for one in found] for key in found[0].diagnostics},
+            **{key: [result.diagnostics.get(key) for result in results] for key in results[0].diagnostics},
         },
         parameters={"features": players[0].features},
     )
 
 
-def padded(values: Sequence[Array]) -> Array:
-    """Arrays (T, P_n) as one (T, N, P), NaN where a sample has fewer players."""
-    most = max(v.shape[1] for v in values)
-    padded = np.full((values[0].shape[0], len(values), most), np.nan)
+def pad_players(values: Sequence[Array]) -> Array:
+    """Arrays (T, P_n) stacked to (T, N, P), with NaN where a sample has fewer players."""
+    widest = max(v.shape[1] for v in values)
+    pad_players = np.full((values[0].shape[0], len(values), widest), np.nan)
     for n, v in enumerate(values):
-        padded[:, n, : v.shape[1]] = v
-    return padded
+        pad_players[:, n, : v.shape[1]] = v
+    return pad_players
 
 
-def _stacked(maps: Sequence[Array]) -> Array:
-    """Label maps of N samples, (N, ...): one for all, (1, ...), where they are equal."""
+def _stack_label_maps(maps: Sequence[Array]) -> Array:
+    """Label maps of N samples, (N, ...), or (1, ...) if all are equal."""
     alike = all(m.shape == maps[0].shape and np.array_equal(m, maps[0]) for m in maps[1:])
     return maps[0][None] if alike else np.stack(maps)

@@ -1,4 +1,4 @@
-"""The coalitions of KernelSHAP in pairs, so ordered that a method may stop after any number of them."""
+"""The coalitions of KernelSHAP in pairs, in an order that allows stopping after any number of them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from xaionnx.typing import Array
 class KernelShapPairs:
     """The pairs of a coalition and its complement that a budget allows.
 
-    A smaller budget takes the first of each size: a design of the same kind, whose answers a larger one goes on with.
+    A smaller budget takes the first pairs of each size. A larger budget extends them, so earlier evaluations are
+    reused.
 
     Attributes
     ----------
@@ -36,7 +37,7 @@ class KernelShapPairs:
         self._available = np.array([math.comb(players, h) for h in range(1, players // 2 + 1)], dtype=float)
         self._masses = 2 * kernel_shap_size_weights(players)[: players // 2]
         if players % 2 == 0:
-            # The complements of half of the players are of half of them too.
+            # The complement of half of the players is again half of them, so pairs would be counted twice.
             self._available[-1] /= 2
             self._masses[-1] /= 2
         # Eight players to a byte, so that a large budget fits into memory.
@@ -49,32 +50,32 @@ class KernelShapPairs:
             self._packed[start:stop] = np.packbits(firsts, axis=1)
             self._size[start:stop] = np.minimum(sizes, players - sizes) - 1
         self._rank = np.empty(self.count, dtype=np.intp)
-        for h, held in enumerate(plan.pairs):
-            # A size that is there as a whole comes in the order of its members, and a part of it must be random.
-            whole = held == self._available[h] and held > 1
-            order = permutations(seed, h, h + 1, held, "plain")[0] if whole else np.arange(held)
+        for h, pair_count in enumerate(plan.pairs):
+            # A size with all its pairs is enumerated in order, but any first part of it must be random.
+            whole = pair_count == self._available[h] and pair_count > 1
+            order = permutations(seed, h, h + 1, pair_count, "plain")[0] if whole else np.arange(pair_count)
             self._rank[self._size == h] = order
         self._taken = np.zeros(len(plan.pairs), dtype=np.intp)
 
     def firsts(self, numbers: Array, start: int, stop: int) -> Array:
         """The first coalitions of pairs ``numbers[start:stop]``, (n, P)."""
-        found: Array = np.unpackbits(self._packed[numbers[start:stop]], axis=1, count=self._plan.players).astype(bool)
-        return found
+        packed = self._packed[numbers[start:stop]]
+        return np.asarray(np.unpackbits(packed, axis=1, count=self._plan.players).astype(bool))
 
     def design(self, count: int) -> tuple[Array, Array, Array]:
-        """What ``count`` coalitions allow, and all that was allowed before.
+        """The pairs for ``count`` coalitions, including all that earlier calls returned.
 
         Returns
         -------
         numbers : array of int (M,)
-            Of the pairs.
+            The numbers of the pairs.
         weights : array (M,)
-            In the regression: a size has the same weight together, however many of it are there.
+            Weights in the regression. The total weight of a size does not depend on how many of its pairs are there.
         missing : array (M,)
-            The share of the pair's size that is not there.
+            The share of pairs of the same size that is missing.
         """
         wanted = kernel_shap_plan(self._plan.players, count).pairs
-        # Rounding may take a pair from a size although there are more in all.
+        # Rounding may give a size one pair fewer although there are more in total.
         self._taken = np.maximum(self._taken, np.minimum(wanted, self._plan.pairs))
         numbers = np.flatnonzero(self._rank < self._taken[self._size])
         sizes = self._size[numbers]

@@ -1,4 +1,4 @@
-"""What all methods share that sample: a budget, a tolerance, and the rule that ends them."""
+"""Parts shared by sampling methods: budget, tolerance and stopping rule."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from xaionnx.parameters import integer, real
 from xaionnx.perturb.game import Game
 from xaionnx.typing import Array
 
-# Codes that exist at a time: whatever the budget, memory stays bounded, and few batches are cut short.
+# Codes held at once: bounds the memory whatever the budget, and leaves few incomplete batches.
 _ROWS = 4096
 
-# Answers codes ``start`` to ``stop``, which a callable makes: (stop - start, T).
-Answering = Callable[[Callable[[int, int], Array], int, int], Array]
+# Evaluates the codes ``start`` to ``stop`` that a callable makes; returns (stop - start, T).
+Evaluator = Callable[[Callable[[int, int], Array], int, int], Array]
 
 
 @dataclass(frozen=True, kw_only=True)
 class WithinBudget:
-    """Lets a :class:`GameExplainer` go on until it is sure enough, or until its budget is spent.
+    """Stops a :class:`GameExplainer` when its tolerance is reached or its budget is spent.
 
     A method evaluates coalitions in stages::
 
-        room = self.room(game, least)
-        for count in self.stages(first, room):
-            ...                                # evaluate(game, rows, asked, count), estimate
-            if self.sure(game, standard_error):
+        last = self.affordable(game, least)
+        for count in self.stages(first, last):
+            ...                                # evaluate(game, rows, done, count), estimate
+            if self.within_tolerance(game, standard_error):
                 break
 
-    With a tolerance, the estimate is looked at after each stage, and after the first at the earliest: there a
-    standard error must already deserve trust. The result depends on the seed, the budget and the tolerance alone.
+    With a tolerance, the standard error is checked after each stage, so the first stage must be large enough to
+    estimate it. The result depends only on the seed, the budget and the tolerance.
     """
 
-    budget: int = integer(2048, "the most model evaluations a sample may cost", low=2)
+    budget: int = integer(2048, "maximum number of model evaluations per sample", low=2)
     tolerance: float | None = real(
         None,
         "stop when every standard error is at most this share of |f(x) - f(all removed)|",
@@ -47,22 +47,22 @@ class WithinBudget:
     )
 
     @final
-    def evaluations(self) -> int:
+    def max_evaluations(self) -> int:
         return self.budget
 
     @hook
-    def planned(self, players: int) -> int:
+    def planned_evaluations(self, players: int) -> int:
         return self.budget - 1
 
     @final
-    def room(self, game: Game, least: int) -> int:
-        """How many codes the budget allows, besides the one that removes everything.
+    def affordable(self, game: Game, least: int) -> int:
+        """How many codes the budget allows, not counting the empty coalition.
 
         Parameters
         ----------
         game : Game
         least : int
-            Fewer give no estimate.
+            The smallest number that gives an estimate.
 
         Raises
         ------
@@ -70,25 +70,25 @@ class WithinBudget:
             The budget does not allow ``least``.
         """
         draws = game.removal.draws
-        room = (self.budget - 1) // draws - 1
-        if room < least:
+        affordable = (self.budget - 1) // draws - 1
+        if affordable < least:
             several = f" and {draws} baselines" if draws > 1 else ""
             raise BudgetError(
                 f"{type(self).__name__} needs at least {1 + (least + 1) * draws} model evaluations for {game.players} "
                 f"features{several}, and its budget is {self.budget}. Raise the budget, or take fewer features."
             )
-        return room
+        return affordable
 
     @final
     def stages(self, first: int, last: int, multiple: int = 1) -> Iterator[int]:
-        """How many answers there are when the estimate is looked at: growing by half, or only ``last``.
+        """The numbers of evaluations after which the estimate is checked: growing by half each time, or only ``last``.
 
         Parameters
         ----------
         first, last : int
-            The first and the last of the numbers, as far as ``multiple`` allows.
+            The first and the last number; the first is rounded up to a multiple of ``multiple``.
         multiple : int
-            All numbers but ``last`` are multiples of it.
+            All numbers except ``last`` are multiples of it.
         """
         if self.tolerance is not None:
             count = -(-first // multiple) * multiple
@@ -98,8 +98,8 @@ class WithinBudget:
         yield last
 
     @final
-    def sure(self, game: Game, standard_error: Array) -> bool:
-        """Whether the tolerance is reached, for every target and player.
+    def within_tolerance(self, game: Game, standard_error: Array) -> bool:
+        """Whether every target and player is within the tolerance.
 
         Parameters
         ----------
@@ -111,9 +111,9 @@ class WithinBudget:
         return bool((largest <= self.tolerance * np.abs(game.full - game.empty)).all())
 
     @final
-    def ending(self, game: Game, standard_error: Array) -> str:
-        """The diagnostic ``stopped_by``: ``tolerance`` or ``budget``; ``enumeration`` where nothing is unknown."""
-        return "tolerance" if self.sure(game, standard_error) else "budget"
+    def stopped_by(self, game: Game, standard_error: Array) -> str:
+        """The diagnostic ``stopped_by``: ``tolerance`` or ``budget``."""
+        return "tolerance" if self.within_tolerance(game, standard_error) else "budget"
 
 
 def evaluate(game: Game, codes: Callable[[int, int], Array], start: int, stop: int) -> Array:
@@ -122,7 +122,7 @@ def evaluate(game: Game, codes: Callable[[int, int], Array], start: int, stop: i
     Parameters
     ----------
     codes : callable
-        Makes the codes of any interval; only some thousands exist at a time.
+        Makes the codes of an interval; only some thousands are held at once.
     """
     answers = np.empty((stop - start, game.targets))
     for begin in range(start, stop, _ROWS):
@@ -132,10 +132,10 @@ def evaluate(game: Game, codes: Callable[[int, int], Array], start: int, stop: i
 
 
 @final
-class Asked:
-    """Coalitions that were asked already, so that one which comes again costs nothing.
+class EvaluationCache:
+    """Cache of evaluated coalitions: evaluating one again is free.
 
-    Takes some 200 bytes a coalition.
+    It takes about 200 bytes per coalition.
     """
 
     def __init__(self, game: Game) -> None:
@@ -144,8 +144,8 @@ class Asked:
         self._answers = np.empty((0, game.targets))
 
     def values(self, coalitions: Callable[[int, int], Array], start: int, stop: int) -> Array:
-        """The targets for coalitions ``start`` to ``stop``, (stop - start, T); as :func:`evaluate`."""
-        places = np.empty(stop - start, dtype=np.intp)
+        """The targets for coalitions ``start`` to ``stop``, (stop - start, T), as in :func:`evaluate`."""
+        rows = np.empty(stop - start, dtype=np.intp)
         for begin in range(start, stop, _ROWS):
             rows = coalitions(begin, min(stop, begin + _ROWS))
             keys = [row.tobytes() for row in np.packbits(rows, axis=1)]
@@ -156,12 +156,12 @@ class Asked:
                     new[key] = row
             if new:
                 self._answers = np.concatenate([self._answers, self._game.values(rows[list(new.values())])])
-            places[begin - start : begin - start + len(keys)] = [self._places[key] for key in keys]
-        found: Array = self._answers[places]
+            rows[begin - start : begin - start + len(keys)] = [self._places[key] for key in keys]
+        found: Array = self._answers[rows]
         return found
 
 
 def completeness_gap(game: Game, values: Array) -> float:
-    """The sum of the players' values (T, P) less f(x) - f(all removed); of several targets, the largest gap."""
+    """The sum of the values (T, P) minus f(x) - f(all removed); with several targets, the largest such gap."""
     gaps = values.sum(axis=1) - (game.full - game.empty)
     return float(gaps[np.argmax(np.abs(gaps))])

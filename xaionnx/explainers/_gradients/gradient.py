@@ -150,7 +150,7 @@ class GradientExplainer(ByGradient, Explainer):
         """Prediction and gradients of the samples from one run, where the targets can be foreseen."""
         built = isinstance(self.gradient, str) and self.gradient in ("auto", "graph")
         layer = getattr(self, "layer", None)
-        if not (self.at_samples and built and request.foreseen and layer in (None, request.main)):
+        if not (self.at_samples and built and request.is_pending and layer in (None, request.main)):
             return None
         model, feeds, spent = request.model, request.feeds, request.evaluations
         foreseen = Foreseen.of(model, feeds, request.target, request.samples, spent, rules)
