@@ -309,7 +309,7 @@ def test_refusals(linear, tmp_path):
     for name, said in (
         ("other.npz", r"other\.npz' contains no patterns"),
         ("missing.npz", r"There is no file '.*missing\.npz' with patterns\. Make a file"),
-        ("earlier.npz", r"earlier\.npz' holds patterns in format 1, and this version of xaionnx reads 2"),
+        ("earlier.npz", r"earlier\.npz' contains patterns in format 1, but this version of xaionnx reads format 2"),
     ):
         with pytest.raises(DataError, match=said):
             PatternNet(patterns=tmp_path / name)

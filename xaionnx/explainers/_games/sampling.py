@@ -140,25 +140,25 @@ class EvaluationCache:
 
     def __init__(self, game: Game) -> None:
         self._game = game
-        self._places: dict[bytes, int] = {}
-        self._answers = np.empty((0, game.targets))
+        self._index: dict[bytes, int] = {}
+        self._values = np.empty((0, game.targets))
 
     def values(self, coalitions: Callable[[int, int], Array], start: int, stop: int) -> Array:
         """The targets for coalitions ``start`` to ``stop``, (stop - start, T), as in :func:`evaluate`."""
-        rows = np.empty(stop - start, dtype=np.intp)
+        indices = np.empty(stop - start, dtype=np.intp)
         for begin in range(start, stop, _ROWS):
             rows = coalitions(begin, min(stop, begin + _ROWS))
             keys = [row.tobytes() for row in np.packbits(rows, axis=1)]
             new = {}
             for row, key in enumerate(keys):
-                if key not in self._places:
-                    self._places[key] = len(self._places)
+                if key not in self._index:
+                    self._index[key] = len(self._index)
                     new[key] = row
             if new:
-                self._answers = np.concatenate([self._answers, self._game.values(rows[list(new.values())])])
-            rows[begin - start : begin - start + len(keys)] = [self._places[key] for key in keys]
-        found: Array = self._answers[rows]
-        return found
+                self._values = np.concatenate([self._values, self._game.values(rows[list(new.values())])])
+            indices[begin - start : begin - start + len(keys)] = [self._index[key] for key in keys]
+        values: Array = self._values[indices]
+        return values
 
 
 def completeness_gap(game: Game, values: Array) -> float:
