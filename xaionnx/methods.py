@@ -103,7 +103,7 @@ def ablation_cam(
     upsampling: Literal["bilinear", "nearest"] = "bilinear",
     channels: int | None = None,
 ) -> Explanation:
-    """The channels of a layer, each weighted by the share of the target that goes with it.
+    """The channels of a layer, weighted by the relative drop of the target without each.
 
     See :class:`~xaionnx.explainers.ablation_cam.AblationCam`.
     """
@@ -117,7 +117,7 @@ def attention_relevance(
     *,
     row: Literal["auto", "first", "mean"] = "auto",
 ) -> Explanation:
-    """How far attention to each token speaks for the target, through the layers l = 1 to L of an encoder.
+    """How much attention to each token raises the target, through the layers l = 1 to L of an encoder.
 
     See :class:`~xaionnx.explainers.attention_relevance.AttentionRelevance`.
     """
@@ -133,7 +133,7 @@ def attention_rollout(
     heads: Literal["mean", "max", "min"] = "mean",
     discard: float = 0.0,
 ) -> Explanation:
-    """The share of each token in those that the head reads, attention multiplied through the layers 1 to L.
+    """The share of each token in those that the head reads, by multiplying attention over the layers 1 to L.
 
     See :class:`~xaionnx.explainers.attention_rollout.AttentionRollout`.
     """
@@ -186,7 +186,7 @@ def cam(
     upsampling: Literal["bilinear", "nearest"] = "bilinear",
     gradient: GradientLike = "auto",
 ) -> Explanation:
-    """The channels of the last map before global average pooling, with the weights of the linear layer behind it.
+    """The channels before global average pooling, with the weights of the linear layer after it.
 
     See :class:`~xaionnx.explainers.cam.Cam`.
     """
@@ -203,7 +203,7 @@ def causal_cam(
     upsampling: Literal["bilinear", "nearest"] = "bilinear",
     gradient: GradientLike = "auto",
 ) -> Explanation:
-    """What Grad-CAM shows of the target P, less the context, which speaks for other classes Q too.
+    """Grad-CAM of the target P minus the context, which also supports other classes Q.
 
     See :class:`~xaionnx.explainers.causal_cam.CausalCam`.
     """
@@ -251,7 +251,7 @@ def contrast_cam(
     gradient: GradientLike = "auto",
     contrast: int | str | None = None,
 ) -> Explanation:
-    """Grad-CAM of the loss against class Q: what would have to go for the model to answer Q in place of P.
+    """Grad-CAM of the loss for class Q: what would have to change for the model to predict Q instead of P.
 
     See :class:`~xaionnx.explainers.contrast_cam.ContrastCam`.
     """
@@ -278,7 +278,7 @@ def counterfactual_cam(
     upsampling: Literal["bilinear", "nearest"] = "bilinear",
     gradient: GradientLike = "auto",
 ) -> Explanation:
-    """Grad-CAM of the falling target: what would make the model change its mind if it were taken away.
+    """Grad-CAM of the negative target: the regions whose removal would raise the target.
 
     See :class:`~xaionnx.explainers.counterfactual_cam.CounterfactualCam`.
     """
@@ -332,7 +332,7 @@ def eigen_cam(
     upsampling: Literal["bilinear", "nearest"] = "bilinear",
     centred: bool = False,
 ) -> Explanation:
-    """What most of the layer agrees on: its places, projected on the first right singular vector.
+    """The first principal component of a layer: its positions projected on the first right singular vector.
 
     See :class:`~xaionnx.explainers.eigen_cam.EigenCam`.
     """
@@ -350,7 +350,7 @@ def eigen_grad_cam(
     gradient: GradientLike = "auto",
     centred: bool = False,
 ) -> Explanation:
-    """Eigen-CAM of the slope times the activation, so that the target has a say.
+    """Eigen-CAM of the gradient times the activation, which makes it depend on the target.
 
     See :class:`~xaionnx.explainers.eigen_grad_cam.EigenGradCam`.
     """
@@ -440,7 +440,7 @@ def finer_cam(
     strength: float = 0.6,
     weighting: Literal["equal", "probability"] = "probability",
 ) -> Explanation:
-    """Grad-CAM of the score of class c less those of the classes d that are most like it.
+    """Grad-CAM of the score of class c minus the scores of the most similar classes d.
 
     See :class:`~xaionnx.explainers.finer_cam.FinerCam`.
     """
@@ -483,7 +483,7 @@ def grad_cam(
     upsampling: Literal["bilinear", "nearest"] = "bilinear",
     gradient: GradientLike = "auto",
 ) -> Explanation:
-    """The channels of a layer, weighted by how much the target rises with each on the average.
+    """The channels of a layer, weighted by the mean gradient of the target over each channel.
 
     See :class:`~xaionnx.explainers.grad_cam.GradCam`.
     """
@@ -500,7 +500,7 @@ def grad_cam_pp(
     upsampling: Literal["bilinear", "nearest"] = "bilinear",
     gradient: GradientLike = "auto",
 ) -> Explanation:
-    """Grad-CAM whose slopes are averaged with weights of each place, so that an object counts whatever its size.
+    """Grad-CAM with gradients averaged with a weight per position, so that objects of any size count.
 
     See :class:`~xaionnx.explainers.grad_cam_pp.GradCamPp`.
     """
@@ -578,7 +578,7 @@ def hi_res_cam(
     upsampling: Literal["bilinear", "nearest"] = "bilinear",
     gradient: GradientLike = "auto",
 ) -> Explanation:
-    """The slope times the activation, place by place, summed over the channels.
+    """The gradient times the activation at each position, summed over the channels.
 
     See :class:`~xaionnx.explainers.hi_res_cam.HiResCam`.
     """
@@ -703,7 +703,7 @@ def layer_activation(
     *,
     layer: str | None = None,
 ) -> Explanation:
-    """What a tensor inside the model holds at the input x.
+    """The values of a tensor inside the model at the input x.
 
     See :class:`~xaionnx.explainers.layer_activation.LayerActivation`.
     """
@@ -720,7 +720,7 @@ def layer_cam(
     upsampling: Literal["bilinear", "nearest"] = "bilinear",
     gradient: GradientLike = "auto",
 ) -> Explanation:
-    """The activation times the positive part of the slope, place by place.
+    """The activation times the positive part of the gradient at each position.
 
     See :class:`~xaionnx.explainers.layer_cam.LayerCam`.
     """
@@ -959,7 +959,7 @@ def score_cam(
     baseline: BaselineLike = None,
     seed: int = 0,
 ) -> Explanation:
-    """The channels of a layer, each weighted by the target of the input masked with it.
+    """The channels of a layer, weighted by the target of the input masked with each.
 
     See :class:`~xaionnx.explainers.score_cam.ScoreCam`.
     """
@@ -1069,7 +1069,7 @@ def x_grad_cam(
     upsampling: Literal["bilinear", "nearest"] = "bilinear",
     gradient: GradientLike = "auto",
 ) -> Explanation:
-    """Grad-CAM whose slopes are averaged with the activation as weights.
+    """Grad-CAM with gradients averaged with the activations as weights.
 
     See :class:`~xaionnx.explainers.x_grad_cam.XGradCam`.
     """

@@ -255,7 +255,7 @@ def test_contrast_with_a_class_is_grad_cam_of_the_loss_against_it(random_net):
     _, model = random_net
     loss = seen(model, PICTURES, GradCam(layer="a"), Target.loss([2, 2, 2]))
     assert_close(seen(model, PICTURES, ContrastCam(layer="a", contrast=2), None), loss, Tolerance.DEEP)
-    with pytest.raises(ParameterError, match=r"must be another class than the target. Got 4"):
+    with pytest.raises(ParameterError, match=r"must be a class other than the target. Got 4"):
         ContrastCam(contrast=4).attribute(model, PICTURES, 4)
     with pytest.raises(
         UnsupportedModelError, match=r"ContrastCam compares classes, and the target .* is not the score"

@@ -111,7 +111,7 @@ def test_the_record_tells_what_a_class_is_compared_with(tmp_path, logits):
     every = ContrastCam().attribute(logits, X, [0, 3])
     for n, row in enumerate(order):
         told = [
-            f"y[{row[1]}]" if row[0] == p else f"y[{row[0]}], the model's answer, whatever the target" for p in (0, 3)
+            f"y[{row[1]}]" if row[0] == p else f"y[{row[0]}], the predicted class, whatever the target" for p in (0, 3)
         ]
         assert every.diagnostics["against"][n] == told
         assert f"against {told[1]}" in words.made_by(every.sample(n, 1))

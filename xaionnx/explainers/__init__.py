@@ -9,7 +9,7 @@ removing players     :class:`GameExplainer`                     :class:`ByFeatur
 gradients            :class:`GradientExplainer`                 :class:`AtLayer`, :class:`FromBaseline`,
                                                                 :class:`Propagation`
 maps of a layer      :class:`CamExplainer`                      :class:`ByLayerGradient` with :class:`CamFormula`
-                                                                or :class:`ClassQuestions`, :class:`ByChannel`
+                                                                or :class:`ByClassScores`, :class:`ByChannel`
 ==================== ========================================== ================================================
 """
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from xaionnx.explainers._cams.cam import CamExplainer
     from xaionnx.explainers._cams.cam_ops import CamOps, PlanesT
     from xaionnx.explainers._cams.channels import ByChannel
-    from xaionnx.explainers._cams.classes import ClassQuestions
+    from xaionnx.explainers._cams.classes import ByClassScores
     from xaionnx.explainers._cams.gradient_cam import ByLayerGradient, CamFormula
     from xaionnx.explainers._games.game import ByFeatures, GameExplainer, GameResult
     from xaionnx.explainers._games.sampling import WithinBudget
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
 __all__ = [
     "AtLayer",
     "ByChannel",
+    "ByClassScores",
     "ByFeatures",
     "ByGradient",
     "ByLayerGradient",
     "CamExplainer",
     "CamFormula",
     "CamOps",
-    "ClassQuestions",
     "Compilable",
     "Emitted",
     "FromBaseline",
@@ -65,7 +65,7 @@ _MODULES = {
     "CamExplainer": "_cams.cam",
     "CamFormula": "_cams.gradient_cam",
     "CamOps": "_cams.cam_ops",
-    "ClassQuestions": "_cams.classes",
+    "ByClassScores": "_cams.classes",
     "Compilable": "_gradients.compilable",
     "Emitted": "_gradients.compilable",
     "FromBaseline": "_gradients.paths",

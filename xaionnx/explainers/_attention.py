@@ -1,4 +1,4 @@
-"""What the methods share that follow attention: its layers, the tokens that are read, and the way back to the input."""
+"""Base of methods that follow attention: its layers, the tokens that are read, and the map over the input."""
 
 from __future__ import annotations
 
@@ -33,63 +33,63 @@ if TYPE_CHECKING:
     from xaionnx.layers.dry_run import DryRun
 
 
-_OTHERS = "Use another method: integrated_gradients, lrp, occlusion."
+_ALTERNATIVES = "Use another method: integrated_gradients, lrp, occlusion."
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Layers:
+class AttentionLayers:
     """The layers of attention between the input and the targets.
 
     Attributes
     ----------
     request : Request
     resolved : ResolvedTargets
-        The targets, read from a model in which attention can be shown.
-    found : list of Attention
-        From the input on.
+        The targets of a model whose attention weights are tensors.
+    attention : list of Attention
+        The layers, from input to output.
     names : tuple of str
-        Their tensors (n, heads, T, T).
+        The names of their weights (n, heads, T, T).
     row : str
         ``auto``, ``first`` or ``mean``.
     shapes : dict
-        Of tensors at one sample, as far as they are known before a run.
+        Shapes of tensors at one sample, as far as known before a run.
     """
 
     request: Request
     resolved: ResolvedTargets
-    found: list[Attention]
+    attention: list[Attention]
     names: tuple[str, ...]
     row: str
     shapes: Shapes
 
     @classmethod
-    def of(cls, request: Request, row: str) -> Layers:
-        """Find them.
+    def of(cls, request: Request, row: str) -> AttentionLayers:
+        """The attention layers of a request.
 
         Raises
         ------
         UnsupportedModelError
-            There are none on the way to the target.
+            There are no attention layers before the target.
         """
-        plain = written_out(request.model)
+        plain = with_explicit_attention(request.model)
         resolved = request.resolve(form=plain)
-        found = _found(plain, {*resolved.tensors})
+        attention = _attention_layers(plain, {*resolved.tensors})
         known = plain.view.shapes({name: (1, *x.shape) for name, x in request.samples[0].own.items()})
-        return cls(request, resolved, found, _shown(plain, found), row, known)
+        return cls(request, resolved, attention, _weight_tensors(plain, attention), row, known)
 
     @property
     def model(self) -> Model:
-        """The model of the targets."""
+        """The model from which the targets are read."""
         return self.resolved.model
 
-    def held(self, first: int, last: int) -> Iterator[tuple[Array, list[Array]]]:
-        """The attention at samples first to last: some of their numbers (n,), and each layer's (n, heads, T, T).
+    def batches(self, first: int, last: int) -> Iterator[tuple[Array, list[Array]]]:
+        """Batches of samples ``first`` to ``last``: their numbers (n,), and the weights (n, heads, T, T) of each layer.
 
         Raises
         ------
         UnsupportedModelError
-            It is not that of all tokens to all tokens.
+            A layer does not connect all tokens with all tokens.
         """
         model = self.model.with_outputs(self.names)
         shared = {name: array for name, array in self.request.feeds.items() if name in model.shared}
@@ -107,51 +107,52 @@ class Layers:
 
     def _check(self, layers: list[Array], count: int) -> None:
         tokens = layers[0].shape[-1]
-        for layer, array in zip(self.found, layers, strict=True):
-            whole = array.ndim == 4 and len(array) == count
-            if whole and array.shape[2:] != (tokens, tokens):
+        for layer, array in zip(self.attention, layers, strict=True):
+            square = array.ndim == 4 and len(array) == count
+            if square and array.shape[2:] != (tokens, tokens):
                 raise UnsupportedModelError(
                     f"Attention '{layer.weights}' of {self.model.name} leads from {array.shape[2]} to {array.shape[3]} "
                     f"tokens, where the first layer leads to {tokens}; only attention of the same tokens to themselves "
-                    f"can be followed through the layers. {_OTHERS}"
+                    f"can be followed through the layers. {_ALTERNATIVES}"
                 )
-            if not whole or _parted(layer, tokens, self.shapes):
-                raise UnsupportedModelError(_within_windows(self.model, layer))
+            if not square or _is_windowed(layer, tokens, self.shapes):
+                raise UnsupportedModelError(_windowed_message(self.model, layer))
 
-    def read(self, tokens: int) -> list[int]:
-        """The tokens that attention is followed back from."""
+    def read_tokens(self, tokens: int) -> list[int]:
+        """The tokens from which attention is followed back."""
         if self.row == "first":
             return [0]
-        everyone = list(range(tokens))
+        all_tokens = list(range(tokens))
         if self.row == "mean":
-            return everyone
-        seen = tokens_read(self.model.view, self.names[-1], tokens, self.shapes)
-        return seen or ([0] if self.axes(tokens).before else everyone)
+            return all_tokens
+        head_tokens = tokens_read(self.model.view, self.names[-1], tokens, self.shapes)
+        return head_tokens or ([0] if self.axes(tokens).before else all_tokens)
 
-    def begun(self, tokens: int) -> Array:
-        """The row (T,) that is followed back: the mean of the rows of the identity at the tokens that are read."""
-        read = self.read(tokens)
+    def start_row(self, tokens: int) -> Array:
+        """The initial row (T,): equal weights, summing to 1, at the tokens that are read."""
+        read = self.read_tokens(tokens)
         return np.asarray(np.bincount(read, minlength=tokens) / len(read))
 
     def axes(self, tokens: int) -> Axes:
-        """The grid that the tokens of a picture make."""
+        """The axes of the tokens, with the grid of patches for a picture."""
         return Axes.of_keys(self.model, self.names[0], tokens, self.request.samples[0])
 
     def at_input(self, values: Array) -> tuple[Array, Array]:
-        """Values (T targets, N, tokens) in the shape of the input, and as they lie on the grid of patches, if any.
+        """Values (T targets, N, tokens) in the shape of the input, and on the grid of patches, if any.
 
         Raises
         ------
         UnsupportedModelError
-            The tokens are no patches of the picture, and no tokens of the input.
+            The tokens are neither patches of the picture nor tokens of the input.
         """
         first, tokens = self.request.samples[0], values.shape[-1]
         extent, shape = picture_size(first), first.array.shape
         if extent is not None:
             axes = self.axes(tokens)
             if axes.grid is not None:
-                small = values[..., axes.before : tokens - axes.after].reshape(*values.shape[:-1], *axes.grid)
-                return SpatialMap(axes, (tokens, 1), first, first.picture_axes).spread(small, "bilinear"), small
+                grid_values = values[..., axes.before : tokens - axes.after].reshape(*values.shape[:-1], *axes.grid)
+                spatial_map = SpatialMap(axes, (tokens, 1), first, first.picture_axes)
+                return spatial_map.spread(grid_values, "bilinear"), grid_values
             where = f"no grid of patches over a picture of {extent[0]} x {extent[1]} pixels"
         elif shape and shape[0] == tokens:
             spread = values.reshape(*values.shape, *(1,) * (len(shape) - 1))
@@ -160,24 +161,24 @@ class Layers:
             where = f"not those of input '{first.main}', {('N', *shape)}"
         raise UnsupportedModelError(
             f"The {tokens} tokens of attention '{self.names[0]}' of {self.model.name} are {where}, so their values "
-            f"have no place there. {_OTHERS}"
+            f"cannot be mapped to the input. {_ALTERNATIVES}"
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class AttentionExplainer(Explainer):
-    """A method that follows attention from the tokens that the head reads back through the layers to the input.
+    """A method that follows attention back through the layers, from the tokens that the head reads to the input.
 
-    Every softmax between two products, of queries and keys and of what it gives and the values, is a layer; the
-    ``Attention`` op is one too. All layers must be of the same T tokens: encoders, such as ViT and BERT. Values have
-    the shape of the input: the tokens of a picture are laid out as the grid of its patches, enlarged bilinearly, and
-    given to each channel; a token in front of them, such as the class token, has no place. Where the input has an axis
-    of T tokens a token's value is given to all that it holds.
+    A layer is a softmax between the product of queries and keys and the product with values, or an ``Attention`` op.
+    All layers must have the same T tokens, as in encoders such as ViT and BERT. Values have the shape of the input: for
+    pictures, tokens form the grid of patches, which is upsampled bilinearly and repeated for each channel; tokens
+    before the patches, such as the class token, are left out. If the input has an axis of T tokens, all elements of a
+    token get its value.
 
     ``maps`` of the result:
 
     ``tokens`` : (N, h, w) or (N, T)
-        The values by patch, or by token.
+        The values per patch or per token.
     """
 
     row: str = choice(
@@ -189,40 +190,40 @@ class AttentionExplainer(Explainer):
     @final
     def check_model(self, dry_run: DryRun) -> dict[str, str | None]:
         if dry_run.rows is None:
-            _found(written_out(dry_run.model), {dry_run.tensor})
+            _attention_layers(with_explicit_attention(dry_run.model), {dry_run.tensor})
             return self.check_layers(None)
-        # Shapes tell too little of windows, so the sample is run.
-        layers = Layers.of(Request(dry_run.model, dry_run.rows, Target.sum()), self.row)
-        for _, (first, *_) in layers.held(0, 1):
+        # Shapes alone do not reveal attention within windows, so the sample is run.
+        layers = AttentionLayers.of(Request(dry_run.model, dry_run.rows, Target.sum()), self.row)
+        for _, (first, *_) in layers.batches(0, 1):
             layers.at_input(np.zeros((1, 1, first.shape[-1])))
         return self.check_layers(layers)
 
     @hook
-    def check_layers(self, layers: Layers | None) -> dict[str, str | None]:
-        """Refuse layers that cannot be followed; None where too little is known of them. See :meth:`validate`."""
+    def check_layers(self, layers: AttentionLayers | None) -> dict[str, str | None]:
+        """The result of :meth:`validate`; raises an error for unsupported layers. ``layers`` is None if not known."""
         del layers
         return {}
 
     @abstractmethod
-    def follow(self, layers: Layers) -> Attribution:
-        """The values (T targets, N, T tokens) of the tokens, under the name ``tokens``."""
+    def follow(self, layers: AttentionLayers) -> Attribution:
+        """An attribution with the values (T targets, N, T tokens) under the name ``tokens``."""
 
     @final
     def compute(self, request: Request) -> Attribution:
-        layers = Layers.of(request, self.row)
-        found = self.follow(layers)
-        values, tokens = layers.at_input(found.values["tokens"])
-        told = {"layers": list(layers.names), "read": layers.read(found.values["tokens"].shape[-1])}
+        layers = AttentionLayers.of(request, self.row)
+        result = self.follow(layers)
+        values, tokens = layers.at_input(result.values["tokens"])
+        facts = {"layers": list(layers.names), "read": layers.read_tokens(result.values["tokens"].shape[-1])}
         return dataclasses.replace(
-            found,
+            result,
             values={request.main: values.astype(np.float32)},
             maps={"tokens": tokens},
-            facts={**found.facts, "attention": told},
+            facts={**result.facts, "attention": facts},
         )
 
 
-def written_out(model: Model) -> Model:
-    """The model with ``Attention`` ops in simpler ones, and with heads on an axis of their own; itself where it is."""
+def with_explicit_attention(model: Model) -> Model:
+    """The model with ``Attention`` ops expanded and a separate axis of heads; unchanged if it is so already."""
     if any(node.op_type == "Attention" and node.domain in DEFAULT_DOMAINS for node in model.graph.graph.node):
         model = model.derived("attention written out", expand)
     ranks = model.view.shapes({})
@@ -233,45 +234,47 @@ def written_out(model: Model) -> Model:
     return model.derived(("heads apart", flat), lambda graph: heads_apart(graph, flat, batched))
 
 
-def _found(model: Model, tensors: set[str]) -> list[Attention]:
-    found = attentions(model.view, tensors)
-    if not found:
-        raise UnsupportedModelError(_without(model))
-    return found
+def _attention_layers(model: Model, tensors: set[str]) -> list[Attention]:
+    attention = attentions(model.view, tensors)
+    if not attention:
+        raise UnsupportedModelError(_no_attention_message(model))
+    return attention
 
 
-def _shown(model: Model, found: list[Attention]) -> tuple[str, ...]:
-    return tuple(name if (name := layer.weights + APART) in model.view.producers else layer.weights for layer in found)
-
-
-def _parted(layer: Attention, tokens: int, known: Shapes) -> bool:
-    """Whether attention leads to fewer tokens than there are in what enters it: (1, T, D), or a map over a picture."""
-    first, *sizes = known.get(layer.tokens) or (None,)
-    counts = [math.prod(part) for part in (sizes[:-1], sizes[1:]) if None not in part]  # type: ignore[arg-type]  # so it holds ints
-    # The first axis is that of the tokens in transformers that have the batch second.
-    return len(sizes) in (2, 3) and len(counts) == 2 and tokens not in (first, *counts)
-
-
-def _within_windows(model: Model, layer: Attention) -> str:
-    return (
-        f"Attention '{layer.weights}' of {model.name} is taken within windows or groups, not between all tokens, so it "
-        f"cannot be followed through the layers. {_OTHERS}"
+def _weight_tensors(model: Model, attention: list[Attention]) -> tuple[str, ...]:
+    return tuple(
+        name if (name := layer.weights + APART) in model.view.producers else layer.weights for layer in attention
     )
 
 
-def _without(model: Model) -> str:
+def _is_windowed(layer: Attention, tokens: int, known: Shapes) -> bool:
+    """Whether attention has fewer tokens than the tensor that enters it, (1, T, D) or a map over a picture."""
+    first, *sizes = known.get(layer.tokens) or (None,)
+    counts = [math.prod(part) for part in (sizes[:-1], sizes[1:]) if None not in part]  # type: ignore[arg-type]  # so it holds ints
+    # In transformers with the batch second, the first axis is that of the tokens.
+    return len(sizes) in (2, 3) and len(counts) == 2 and tokens not in (first, *counts)
+
+
+def _windowed_message(model: Model, layer: Attention) -> str:
+    return (
+        f"Attention '{layer.weights}' of {model.name} is taken within windows or groups, not between all tokens, so it "
+        f"cannot be followed through the layers. {_ALTERNATIVES}"
+    )
+
+
+def _no_attention_message(model: Model) -> str:
     fused = next((n for n in model.graph.graph.node if n.domain == "com.microsoft" and "Attention" in n.op_type), None)
     if fused is not None:
         return (
             f"{model.name} computes attention in op com.microsoft.{fused.op_type} (node '{fused.name}'), which does "
-            "not show it. Take the file as it was before onnxruntime optimised it."
+            "not output the weights. Use the file from before onnxruntime optimised it."
         )
     return (
-        f"{model.name} has no attention of tokens, a softmax between two products, on the way to the target. "
+        f"{model.name} has no attention (a softmax between two products over tokens) before the target. "
         "Use another method: grad_cam, integrated_gradients, occlusion."
     )
 
 
-def stepped(row: Array, matrix: Array) -> Array:
-    """A row (n, T) of each sample times its matrix (n, T, T)."""
+def multiply_rows(row: Array, matrix: Array) -> Array:
+    """The product of a row (n, T) and a matrix (n, T, T) of each sample."""
     return np.asarray(np.matmul(row[:, None, :], matrix)[:, 0])

@@ -1,4 +1,4 @@
-"""Ablation-CAM: each channel weighs what the target loses without it."""
+"""Ablation-CAM: the channels of a layer, weighted by the drop of the target without each."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from xaionnx.explainers._cams.cam import CamExplainer, Seen
+from xaionnx.explainers._cams.cam import CamExplainer, LayerView
 from xaionnx.explainers._cams.channels import ByChannel
 from xaionnx.layers.path import LayerPath
 from xaionnx.typing import Array
@@ -16,12 +16,12 @@ from xaionnx.typing import Array
 @final
 @dataclass(frozen=True, kw_only=True)
 class AblationCam(ByChannel, CamExplainer):
-    """The channels of a layer, each weighted by the share of the target that goes with it::
+    """The channels of a layer, weighted by the relative drop of the target without each::
 
         w_k = (y - y_k) / |y|        map = max(0, sum_k w_k A_k)
 
-    y_k is the target where channel k of the layer is zero. Only the part of the model behind the layer runs, once a
-    channel. The paper divides by y, of which it assumes that it is positive; at a target of zero nothing is divided.
+    y_k is the target with channel k of the layer set to zero. Only the part of the model after the layer runs, once per
+    channel. The paper divides by y, which it assumes to be positive; if the target is zero there is no division.
 
     Notes
     -----
@@ -47,14 +47,14 @@ class AblationCam(ByChannel, CamExplainer):
 
     reference: ClassVar[str] = "Desai and Ramaswamy 2020, doi:10.1109/WACV45572.2020.9093360"
 
-    def part(self, seen: Seen) -> LayerPath:
-        return seen.path
+    def part(self, view: LayerView) -> LayerPath:
+        return view.path
 
-    def tried(self, seen: Seen, sample: Array, channel: Array) -> dict[str, Array]:
-        (layer,) = seen.path.names
-        return {layer: seen.field.without(seen.path.feeds[layer][sample], channel)}
+    def channel_inputs(self, view: LayerView, sample: Array, channel: Array) -> dict[str, Array]:
+        (layer,) = view.path.names
+        return {layer: view.field.without(view.path.feeds[layer][sample], channel)}
 
-    def weighed(self, values: Array, scores: Array) -> Array:
+    def channel_weights(self, values: Array, scores: Array) -> Array:
         size = np.abs(scores)[..., None]
         weights: Array = (scores[..., None] - values) / np.where(size == 0, 1, size)
         return weights

@@ -1,4 +1,4 @@
-"""Class activation mapping: the channels before global pooling, weighted as the linear head weighs them."""
+"""Class activation mapping: the channels before global pooling, with the weights of the linear head."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Cam(CamFormula, ByLayerGradient, CamExplainer):
-    """The channels of the last map before global average pooling, with the weights of the linear layer behind it::
+    """The channels before global average pooling, with the weights of the linear layer after it::
 
         y = sum_k w_k mean_ij A_k[i, j] + b        map[i, j] = sum_k w_k A_k[i, j]
 
-    So the mean of the signed map is the score but for the bias. Only models with such a head have one: between the
-    layer and the target stand the pooling and linear ops alone. Their product is what the weights are read from, by
-    one step back through the head; no op before the layer needs a rule.
+    The mean of the signed map is the score without the bias. Only pooling and linear ops may stand between the layer
+    and the target. The weights are obtained by one backward pass through the head, so no op before the layer needs a
+    gradient rule.
 
     Notes
     -----
@@ -44,7 +44,7 @@ class Cam(CamFormula, ByLayerGradient, CamExplainer):
     Raises
     ------
     UnsupportedModelError
-        The model has another head.
+        The model has a different head.
 
     Examples
     --------
@@ -59,27 +59,27 @@ class Cam(CamFormula, ByLayerGradient, CamExplainer):
 
     reference: ClassVar[str] = "Zhou et al. 2016, arXiv:1512.04150"
 
-    relu: bool = flag(False, "draw only what speaks for the target; False gives the signed map, as the paper does")
+    relu: bool = flag(False, "keep only what raises the target; False gives the signed map, as in the paper")
 
     def map(self, ops: CamOps[PlanesT], activation: PlanesT, gradient: PlanesT) -> PlanesT:
         return ops.channels(ops.total(gradient) * activation)
 
-    def chosen(self, model: Model, sample: Sample, tensors: list[str]) -> str:
-        layer = super().chosen(model, sample, tensors)
+    def choose_layer(self, model: Model, sample: Sample, tensors: list[str]) -> str:
+        layer = super().choose_layer(model, sample, tensors)
         for tensor in tensors:
             why = obstacle(model, layer, tensor, sample)
             if why is not None:
                 raise UnsupportedModelError(
                     f"A class activation map needs global average pooling and a linear head, but {why} follows "
-                    f"layer '{layer}' of {model.name}. {_instead(model, layer, tensor, sample)}"
+                    f"layer '{layer}' of {model.name}. {_alternative(model, layer, tensor, sample)}"
                 )
         return layer
 
 
-def _instead(model: Model, layer: str, tensor: str, sample: Sample) -> str:
+def _alternative(model: Model, layer: str, tensor: str, sample: Sample) -> str:
     logits = logits_of(model, tensor)
     if logits != tensor and obstacle(model, layer, logits, sample) is None:
-        return f"Read the target from '{logits}', in front of the probabilities: output='{logits}', --output {logits}."
+        return f"Read the target from '{logits}', before the probabilities: output='{logits}', --output {logits}."
     if spatial_axes_of_layer(model, layer, sample):
-        return "Use grad_cam or hi_res_cam, which ask for no such head."
-    return "It holds no places of a picture, nor of tokens; use integrated_gradients, which asks for none."
+        return "Use grad_cam or hi_res_cam, which need no such head."
+    return "The layer has no positions of a picture or of tokens; use integrated_gradients, which needs none."

@@ -1,4 +1,4 @@
-"""Causal-CAM: Grad-CAM without the context that only tells classes apart."""
+"""Causal-CAM: Grad-CAM without the context that also supports other classes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import ClassVar, final
 import numpy as np
 
 from xaionnx.explainers._cams.cam import CamExplainer
-from xaionnx.explainers._cams.classes import ClassQuestions, one_hot
+from xaionnx.explainers._cams.classes import ByClassScores, one_hot
 from xaionnx.explainers._cams.gradient_cam import ByLayerGradient
 from xaionnx.explanation import ValueKind
 from xaionnx.typing import Array
@@ -16,25 +16,25 @@ from xaionnx.typing import Array
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class CausalCam(ClassQuestions, ByLayerGradient, CamExplainer):
-    """What Grad-CAM shows of the target P, less the context, which speaks for other classes Q too::
+class CausalCam(ByClassScores, ByLayerGradient, CamExplainer):
+    """Grad-CAM of the target P minus the context, which also supports other classes Q::
 
         causal = G_P - B_P
         B_P    = max(0, C("why P or Q?") - C("why neither P nor Q?") - C("why P, rather than not P?"))
 
     G_P is Grad-CAM, and each C a Grad-CAM of a loss J, as in Contrast-CAM: the binary cross-entropy of the scores
-    against the answer that is ruled out, Q being all classes beside P. Ruled out are no class, so that dJ/dy =
-    sigmoid(y); all, sigmoid(y) - 1; and all but P, sigmoid(y) - 1 + 1[P]. As sets of places they are compared by what
-    they show: each map is rectified and divided by its largest number, and a set without another holds never less
-    than nothing, so that what Grad-CAM does not show is not causal.
+    against the labels of the question, where Q stands for all classes except P. The labels are no class, so that dJ/dy
+    = sigmoid(y); all classes, sigmoid(y) - 1; and all except P, sigmoid(y) - 1 + 1[P]. Maps act as sets of positions:
+    each is rectified and divided by its maximum, and B_P is never negative, so what Grad-CAM does not show is not
+    causal.
 
-    The scores y are logits; where the model answers probabilities, those that they are made of.
+    The scores y are logits; if the model returns probabilities, the logits from which they are computed.
 
-    The sets are the paper's, as its figure 1 draws them; the loss, which shows each of them, is a choice of ours.
+    The sets follow figure 1 of the paper; the loss is a choice of this implementation.
 
     Notes
     -----
-    When to use: To separate what speaks for one class from the context that it shares with other classes.
+    When to use: To separate the evidence for one class from the context that it shares with other classes.
 
     When not to use: As the only map of a decision: it is a difference of rescaled maps, has no unit, and is empty where
     the context explains all of Grad-CAM.
@@ -63,10 +63,10 @@ class CausalCam(ClassQuestions, ByLayerGradient, CamExplainer):
         chance = 1 / (1 + np.exp(-np.clip(scores, -500, 500)))
         return [own, chance, chance - 1, chance - 1 + own]
 
-    def joined(self, maps: Array) -> Array:
-        shown = np.maximum(maps, 0)
-        largest = shown.max(axis=(-2, -1), keepdims=True)
-        shown = shown / np.where(largest == 0, 1, largest)
-        target, either, neither, alone = (shown[number::4] for number in range(4))
-        found: Array = target - np.maximum(either - neither - alone, 0)
-        return found
+    def combine_maps(self, maps: Array) -> Array:
+        rectified = np.maximum(maps, 0)
+        largest = rectified.max(axis=(-2, -1), keepdims=True)
+        rectified = rectified / np.where(largest == 0, 1, largest)
+        target, either, neither, rather = (rectified[number::4] for number in range(4))
+        causal: Array = target - np.maximum(either - neither - rather, 0)
+        return causal

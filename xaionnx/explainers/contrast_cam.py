@@ -1,4 +1,4 @@
-"""Contrast-CAM: why the target, rather than another class."""
+"""Contrast-CAM: why the target rather than another class."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from xaionnx.errors import ParameterError
 from xaionnx.explainers._cams.cam import CamExplainer
-from xaionnx.explainers._cams.classes import ClassQuestions, class_names, one_hot, softmax
+from xaionnx.explainers._cams.classes import ByClassScores, class_names, one_hot, softmax
 from xaionnx.explainers._cams.gradient_cam import ByLayerGradient
 from xaionnx.explanation import ValueKind
 from xaionnx.parameters import free
@@ -24,22 +24,22 @@ def _class(text: str) -> int | str:
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class ContrastCam(ClassQuestions, ByLayerGradient, CamExplainer):
-    """Grad-CAM of the loss against class Q: what would have to go for the model to answer Q in place of P::
+class ContrastCam(ByClassScores, ByLayerGradient, CamExplainer):
+    """Grad-CAM of the loss for class Q: what would have to change for the model to predict Q instead of P::
 
         J = -log softmax(y)_Q        why P, rather than Q?
 
-    P is the target, and Q the best class beside it, unless ``contrast`` names another. The loss knows Q alone, and P
-    enters as what the model answers. So a target that is not the answer is refused with ``contrast``; without it, Q is
-    the answer, and the map the same for all such targets. ``diagnostics["against"]`` names Q. The scores y are logits;
-    where the model answers probabilities, those that they are made of. Of independent labels, which a Sigmoid makes
-    probabilities, the loss is still the softmax across all labels, as if one excluded the others.
+    P is the target, and Q the highest-scoring other class, unless ``contrast`` names one. The loss depends only on Q; P
+    enters as the predicted class. A target that is not the predicted class is therefore refused with ``contrast``;
+    without it, Q is the predicted class, and the map is the same for all such targets. ``diagnostics["against"]`` names
+    Q. The scores y are logits; if the model returns probabilities, the logits from which they are computed. For
+    independent labels (a Sigmoid output) the loss is still the softmax over all labels, as if they were exclusive.
 
     Notes
     -----
-    When to use: To ask why the model answers this class rather than a particular other one.
+    When to use: To see why the model predicts this class rather than a particular other one.
 
-    When not to use: Classes that the model does not answer, or models with one output. For the difference of two
+    When not to use: Classes that the model does not predict, or models with one output. For the difference of two
     scores, ``grad_cam`` with ``Target.margin`` is easier to read.
 
     References
@@ -61,36 +61,38 @@ class ContrastCam(ClassQuestions, ByLayerGradient, CamExplainer):
     reference: ClassVar[str] = "Prabhushankar et al. 2020, arXiv:2008.00178"
 
     contrast: int | str | None = free(
-        None, "a class by number or label", "the class Q; the best one beside the target if not given", reader=_class
+        None, "a class by number or label", "the class Q; the highest-scoring other class if not given", reader=_class
     )
 
     def others(self, model: Model, scores: Array, classes: Array) -> Array:
         count = scores.shape[1]
-        chosen: Array
+        choose_layer: Array
         if self.contrast is None:
-            chosen = np.where(one_hot(classes, count) > 0, -np.inf, scores).argmax(axis=1)
+            choose_layer = np.where(one_hot(classes, count) > 0, -np.inf, scores).argmax(axis=1)
         else:
-            chosen = np.full(len(scores), class_number(self.contrast, count, model.output().name, model, "contrast"))
-        if (chosen == classes).any():
-            raise ParameterError(
-                f"The 'contrast' parameter of ContrastCam must be another class than the target. Got {self.contrast!r}."
+            choose_layer = np.full(
+                len(scores), class_number(self.contrast, count, model.output().name, model, "contrast")
             )
-        unasked = scores.max(axis=1) > np.take_along_axis(scores, classes[:, None], 1)[:, 0]
-        if self.contrast is not None and unasked.any():
-            row = int(unasked.argmax())
+        if (choose_layer == classes).any():
             raise ParameterError(
-                f"With 'contrast', ContrastCam tells why {model.name} answers what it answers, and for row {row} that "
-                f"is class {scores[row].argmax()}, not {classes[row]}. Leave the target out, or ask grad_cam for the "
+                f"The 'contrast' parameter of ContrastCam must be a class other than the target. Got {self.contrast!r}."
+            )
+        not_predicted = scores.max(axis=1) > np.take_along_axis(scores, classes[:, None], 1)[:, 0]
+        if self.contrast is not None and not_predicted.any():
+            row = int(not_predicted.argmax())
+            raise ParameterError(
+                f"With 'contrast', ContrastCam explains the class that {model.name} predicts, and for row {row} that "
+                f"is class {scores[row].argmax()}, not {classes[row]}. Leave the target out, or use grad_cam with the "
                 "margin of the two classes."
             )
-        return chosen[:, None]
+        return choose_layer[:, None]
 
-    def named(self, model: Model, tensor: str, scores: Array, others: Array) -> tuple[str, ...]:
-        above = (scores >= np.take_along_axis(scores, others, 1)).sum(axis=1) == 1
+    def names_of_others(self, model: Model, tensor: str, scores: Array, others: Array) -> tuple[str, ...]:
+        is_top = (scores >= np.take_along_axis(scores, others, 1)).sum(axis=1) == 1
         words = class_names(model, tensor, scores.shape[1], others)
         return tuple(
-            f"{name}, the model's answer, whatever the target" if best else name
-            for name, best in zip(words, above, strict=True)
+            f"{name}, the predicted class, whatever the target" if best else name
+            for name, best in zip(words, is_top, strict=True)
         )
 
     def coefficients(self, scores: Array, classes: Array, others: Array) -> list[Array]:

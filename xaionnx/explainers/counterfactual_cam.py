@@ -1,4 +1,4 @@
-"""Counterfactual Grad-CAM: the regions that speak against the target."""
+"""Counterfactual Grad-CAM: the regions that lower the target."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True, kw_only=True)
 class CounterfactualCam(CamFormula, ByLayerGradient, CamExplainer):
-    """Grad-CAM of the falling target: what would make the model change its mind if it were taken away::
+    """Grad-CAM of the negative target: the regions whose removal would raise the target::
 
         w_k = 1/Z sum_ij -dy/dA_k[i, j]       map = max(0, sum_k w_k A_k)
 
     Notes
     -----
-    When to use: To see which regions speak against the target, such as a second object.
+    When to use: To see which regions lower the target, such as a second object.
 
-    When not to use: When a changed input is wanted: it changes no pixel. Where nothing speaks against the target the
-    map is empty.
+    When not to use: When a changed input is wanted: it changes no pixel. If nothing lowers the target, the map is
+    empty.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Eigen-CAM: the first principal component of what a layer holds, whatever the target."""
+"""Eigen-CAM: the first principal component of a layer, independent of the target."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import ClassVar, final
 import numpy as np
 
 from xaionnx.attribution import Attribution
-from xaionnx.explainers._cams.cam import CamExplainer, Seen
-from xaionnx.explainers._cams.components import projected
+from xaionnx.explainers._cams.cam import CamExplainer, LayerView
+from xaionnx.explainers._cams.components import first_component
 from xaionnx.explanation import ValueKind
 from xaionnx.parameters import flag
 from xaionnx.request import Request
@@ -20,12 +20,12 @@ from xaionnx.targets.target import Target
 @final
 @dataclass(frozen=True, kw_only=True)
 class EigenCam(CamExplainer):
-    """What most of the layer agrees on: its places, projected on the first right singular vector::
+    """The first principal component of a layer: its positions projected on the first right singular vector::
 
         A (h w, D) = U S V^T        map = A V_1
 
-    No gradient, and no class: all targets get the same map, and the prediction is told beside it. The sign, which a
-    singular vector leaves open, is that with which the map agrees with the sum over the channels.
+    It uses no gradient and no class: all targets get the same map, and the prediction is only reported. The arbitrary
+    sign of the singular vector is chosen so that the map agrees with the sum over the channels.
 
     Notes
     -----
@@ -51,13 +51,13 @@ class EigenCam(CamExplainer):
     needs: ClassVar[str] = "activation"
     reference: ClassVar[str] = "Muhammad and Yeasin 2020, arXiv:2008.00299"
 
-    relu: bool = flag(False, "draw only what is above zero; False gives the signed map, as the paper does")
-    centred: bool = flag(False, "take each channel's mean off first, as principal components do and the paper does not")
+    relu: bool = flag(False, "keep only positive values; False gives the signed map, as in the paper")
+    centred: bool = flag(False, "subtract each channel's mean first, as principal components do and the paper does not")
 
     def default_target(self, model: Model) -> Target | None:
-        # A target is only told of here, and a map has no top class.
+        # The target is only reported, and an output that is a map has no top class.
         return Target.sum() if len(model.output().shape) > 2 else None
 
-    def look(self, request: Request, seen: Seen) -> Attribution:
-        small = projected(seen.planes, self.centred)
-        return Attribution({}, maps={"cam": np.stack([small] * seen.whole.resolved.count)})
+    def layer_maps(self, request: Request, view: LayerView) -> Attribution:
+        component = first_component(view.planes, self.centred)
+        return Attribution({}, maps={"cam": np.stack([component] * view.whole.resolved.count)})

@@ -1,4 +1,4 @@
-"""Eigen-Grad-CAM: the first principal component of the slope times the activation."""
+"""Eigen-Grad-CAM: the first principal component of the gradient times the activation."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, final
 
 from xaionnx.explainers._cams.cam import CamExplainer
-from xaionnx.explainers._cams.components import projected
+from xaionnx.explainers._cams.components import first_component
 from xaionnx.explainers._cams.gradient_cam import ByLayerGradient
 from xaionnx.parameters import flag
 from xaionnx.typing import Array
@@ -15,12 +15,12 @@ from xaionnx.typing import Array
 @final
 @dataclass(frozen=True, kw_only=True)
 class EigenGradCam(ByLayerGradient, CamExplainer):
-    """Eigen-CAM of the slope times the activation, so that the target has a say::
+    """Eigen-CAM of the gradient times the activation, which makes it depend on the target::
 
         B_k = A_k dy/dA_k        B (h w, D) = U S V^T        map = max(0, B V_1)
 
-    The sign, which a singular vector leaves open, is that with which the map agrees with the sum of B over the
-    channels, and so tells what speaks for the target.
+    The arbitrary sign of the singular vector is chosen so that the map agrees with the sum of B over the channels:
+    positive values raise the target.
 
     Notes
     -----
@@ -45,7 +45,7 @@ class EigenGradCam(ByLayerGradient, CamExplainer):
 
     reference: ClassVar[str] = "Gildenblat and contributors 2021, pytorch-grad-cam"
 
-    centred: bool = flag(False, "take each channel's mean off first, as principal components do")
+    centred: bool = flag(False, "subtract each channel's mean first, as principal components do")
 
-    def small(self, planes: Array, slopes: Array) -> Array:
-        return projected(planes * slopes, self.centred)
+    def map_at_layer(self, planes: Array, gradient: Array) -> Array:
+        return first_component(planes * gradient, self.centred)

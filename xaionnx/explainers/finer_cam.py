@@ -1,4 +1,4 @@
-"""Finer-CAM: what sets a class apart from those that look like it."""
+"""Finer-CAM: what distinguishes a class from similar classes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import ClassVar, final
 import numpy as np
 
 from xaionnx.explainers._cams.cam import CamExplainer
-from xaionnx.explainers._cams.classes import ClassQuestions, one_hot, softmax
+from xaionnx.explainers._cams.classes import ByClassScores, one_hot, softmax
 from xaionnx.explainers._cams.gradient_cam import ByLayerGradient
 from xaionnx.explanation import ValueKind
 from xaionnx.parameters import choice, integer, real
@@ -18,15 +18,15 @@ from xaionnx.typing import Array
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class FinerCam(ClassQuestions, ByLayerGradient, CamExplainer):
-    """Grad-CAM of the score of class c less those of the classes d that are most like it::
+class FinerCam(ByClassScores, ByLayerGradient, CamExplainer):
+    """Grad-CAM of the score of class c minus the scores of the most similar classes d::
 
         J = sum_d s_d (y_c - strength y_d) / sum_d s_d
 
     The similar classes are those whose scores are nearest to that of c: three, at a strength of 0.6, in the authors'
-    experiments. They count alike, s_d = 1, or by their probability, s_d = softmax(y)_d, which is taken as a constant.
+    experiments. Their weights are equal, s_d = 1, or their probabilities, s_d = softmax(y)_d, treated as constants.
     With ``strength=0`` it is Grad-CAM. ``diagnostics["against"]`` names the similar classes. The scores y are logits;
-    where the model answers probabilities, those that they are made of.
+    if the model returns probabilities, the logits from which they are computed.
 
     Notes
     -----
@@ -54,19 +54,19 @@ class FinerCam(ClassQuestions, ByLayerGradient, CamExplainer):
     value_kind: ClassVar[ValueKind] = "contrast"
     reference: ClassVar[str] = "Zhang et al. 2025, arXiv:2501.11309"
 
-    similar: int = integer(3, "similar classes, or all others where there are fewer", low=1)
-    strength: float = real(0.6, "how much of a similar class's score is taken off", low=0)
+    similar: int = integer(3, "number of similar classes, or all others if there are fewer", low=1)
+    strength: float = real(0.6, "share of a similar class's score that is subtracted", low=0)
     weighting: str = choice("probability", ("equal", "probability"), "how much each similar class counts")
 
     def others(self, model: Model, scores: Array, classes: Array) -> Array:
         own = one_hot(classes, scores.shape[1])
-        away = np.where(own > 0, np.inf, np.abs(scores - np.take_along_axis(scores, classes[:, None], 1)))
-        return np.argsort(away, axis=1, kind="stable")[:, : min(self.similar, scores.shape[1] - 1)]
+        distances = np.where(own > 0, np.inf, np.abs(scores - np.take_along_axis(scores, classes[:, None], 1)))
+        return np.argsort(distances, axis=1, kind="stable")[:, : min(self.similar, scores.shape[1] - 1)]
 
     def coefficients(self, scores: Array, classes: Array, others: Array) -> list[Array]:
         shares = np.zeros_like(scores)
-        counted = softmax(scores) if self.weighting == "probability" else np.ones_like(scores)
-        np.put_along_axis(shares, others, np.take_along_axis(counted, others, 1), 1)
-        whole = shares.sum(axis=1, keepdims=True)
+        class_weights = softmax(scores) if self.weighting == "probability" else np.ones_like(scores)
+        np.put_along_axis(shares, others, np.take_along_axis(class_weights, others, 1), 1)
+        total = shares.sum(axis=1, keepdims=True)
         own = one_hot(classes, scores.shape[1])
-        return [own - self.strength * shares / np.where(whole == 0, 1, whole)]
+        return [own - self.strength * shares / np.where(total == 0, 1, total)]

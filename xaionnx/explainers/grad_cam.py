@@ -1,4 +1,4 @@
-"""Grad-CAM: the channels of a layer, weighted by the mean slope of the target along each."""
+"""Grad-CAM: the channels of a layer, weighted by the mean gradient of the target."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True, kw_only=True)
 class GradCam(CamFormula, ByLayerGradient, CamExplainer):
-    """The channels of a layer, weighted by how much the target rises with each on the average::
+    """The channels of a layer, weighted by the mean gradient of the target over each channel::
 
         w_k = 1/Z sum_ij dy/dA_k[i, j]        map = max(0, sum_k w_k A_k)
 
-    With a head of global average pooling and one linear layer it is the class activation map, divided by the number Z
-    of places. The model is cut at the layer: the part before runs once, for the prediction, and the gradient is one
-    of the part behind it.
+    With a head of global average pooling and one linear layer it is the class activation map divided by the number Z of
+    positions. The model is cut at the layer: the part before it runs once, for the prediction, and the gradient is that
+    of the part after it.
 
     Notes
     -----
@@ -29,7 +29,7 @@ class GradCam(CamFormula, ByLayerGradient, CamExplainer):
     last layers.
 
     When not to use: Fine detail, because the map is as coarse as the layer. Where gradients vary over the layer, their
-    mean can mark places that the model did not use; ``hi_res_cam`` does not average.
+    mean can mark positions that the model did not use; ``hi_res_cam`` does not average.
 
     References
     ----------

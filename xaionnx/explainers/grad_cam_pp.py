@@ -1,4 +1,4 @@
-"""Grad-CAM++: slopes that are weighted place by place, so that several objects count alike."""
+"""Grad-CAM++: gradients weighted by position, so that several objects count equally."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True, kw_only=True)
 class GradCamPp(CamFormula, ByLayerGradient, CamExplainer):
-    """Grad-CAM whose slopes are averaged with weights of each place, so that an object counts whatever its size::
+    """Grad-CAM with gradients averaged with a weight per position, so that objects of any size count::
 
         alpha_k[i, j] = g^2 / (2 g^2 + g^3 sum_ab A_k[a, b])      with g = dy/dA_k[i, j]
         w_k = sum_ij alpha_k[i, j] max(0, g)                      map = max(0, sum_k w_k A_k)
 
-    This is the closed form for exp(y), whose factor exp(y), common to all places and channels, is left out; alpha is
-    0 where g is.
+    This is the closed form for exp(y), without the factor exp(y) that all positions and channels share; alpha is 0
+    where g is.
 
     Notes
     -----
@@ -49,7 +49,7 @@ class GradCamPp(CamFormula, ByLayerGradient, CamExplainer):
     reference: ClassVar[str] = "Chattopadhyay et al. 2018, arXiv:1710.11063"
 
     def map(self, ops: CamOps[PlanesT], activation: PlanesT, gradient: PlanesT) -> PlanesT:
-        # One g of alpha is taken out of the fraction, where its cube would be lost in the rounding.
+        # One factor g is cancelled in alpha, because the cube of g would be lost to rounding.
         rising = ops.positive(gradient)
         weights = ops.total(ops.quotient(rising, 2.0 + rising * ops.total(activation)))
         return ops.channels(weights * activation)

@@ -1,4 +1,4 @@
-"""HiResCAM: the slope times the activation at each place."""
+"""HiResCAM: the gradient times the activation at each position."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True, kw_only=True)
 class HiResCam(CamFormula, ByLayerGradient, CamExplainer):
-    """The slope times the activation, place by place, summed over the channels::
+    """The gradient times the activation at each position, summed over the channels::
 
         map[i, j] = sum_k dy/dA_k[i, j] A_k[i, j]
 
-    Nothing is averaged, so the map shows the places that the model used: with one linear layer behind the layer it
-    adds up to the target but for the bias. It is signed, as the paper has it.
+    Gradients are not averaged, so the map shows only positions that the model used: with one linear layer after the
+    layer it sums to the target without the bias. The map is signed, as in the paper.
 
     Notes
     -----
-    When to use: Convolutional classifiers, as ``grad_cam``, when the map must show only places that the layer used;
+    When to use: Convolutional classifiers, as ``grad_cam``, when the map must show only positions that the model used;
     with a linear head it sums to the score without the bias.
 
     When not to use: Fine detail, because the map is as coarse as the layer. With a deeper head it does not sum to the
@@ -49,7 +49,7 @@ class HiResCam(CamFormula, ByLayerGradient, CamExplainer):
 
     reference: ClassVar[str] = "Draelos and Carin 2020, arXiv:2011.08891"
 
-    relu: bool = flag(False, "draw only what speaks for the target; False gives the signed map, as the paper does")
+    relu: bool = flag(False, "keep only what raises the target; False gives the signed map, as in the paper")
 
     def map(self, ops: CamOps[PlanesT], activation: PlanesT, gradient: PlanesT) -> PlanesT:
         return ops.channels(gradient * activation)

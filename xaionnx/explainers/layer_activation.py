@@ -1,4 +1,4 @@
-"""Layer activation: what a layer holds at the input."""
+"""Layer activation: the values of a layer at the input."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True, kw_only=True)
 class LayerActivation(Explainer):
-    """What a tensor inside the model holds at the input x::
+    """The values of a tensor inside the model at the input x::
 
         value = h(x)
 
-    It explains no target; the prediction is told beside it. Values have the layer's shape.
+    It explains no target; the prediction is only reported. Values have the shape of the layer.
 
     Notes
     -----
@@ -59,7 +59,7 @@ class LayerActivation(Explainer):
     )
 
     def default_target(self, model: Model) -> Target | None:
-        # A target is only told of here, and a map has no top class.
+        # The target is only reported, and an output that is a map has no top class.
         return Target.sum() if len(model.output().shape) > 2 else None
 
     def check_model(self, dry_run: DryRun) -> dict[str, str | None]:
@@ -70,5 +70,5 @@ class LayerActivation(Explainer):
     def compute(self, request: Request) -> Attribution:
         inputs = inputs_of(request)
         path = inputs.to(self.layer or inputs.default_layer())
-        held = {name: np.stack([path.feeds[name]] * request.resolved.count) for name in path.names}
-        return located(path, Attribution(held))
+        values = {name: np.stack([path.feeds[name]] * request.resolved.count) for name in path.names}
+        return located(path, Attribution(values))

@@ -1,4 +1,4 @@
-"""Layer-CAM: the activation times the positive part of the slope at each place."""
+"""Layer-CAM: the activation times the positive part of the gradient at each position."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True, kw_only=True)
 class LayerCam(CamFormula, ByLayerGradient, CamExplainer):
-    """The activation times the positive part of the slope, place by place::
+    """The activation times the positive part of the gradient at each position::
 
         w_k[i, j] = max(0, dy/dA_k[i, j])        map = max(0, sum_k w_k A_k)
 
-    As each place has a weight of its own, shallow layers give fine maps too.
+    Because each position has its own weight, early layers give detailed maps too.
 
     Notes
     -----

@@ -1,4 +1,4 @@
-"""Score-CAM: each channel weighs what the model makes of the picture seen through it."""
+"""Score-CAM: the channels of a layer, weighted by the target of the input masked with each."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from xaionnx.data.sample import Sample
 from xaionnx.errors import ParameterError, UnsupportedModelError
-from xaionnx.explainers._cams.cam import CamExplainer, Seen
+from xaionnx.explainers._cams.cam import CamExplainer, LayerView
 from xaionnx.explainers._cams.channels import ByChannel
 from xaionnx.layers.path import LayerPath
 from xaionnx.parameters import integer
@@ -23,20 +23,19 @@ from xaionnx.typing import Array, BaselineLike
 @final
 @dataclass(frozen=True, kw_only=True)
 class ScoreCam(ByChannel, CamExplainer):
-    """The channels of a layer, each weighted by the target of the input masked with it::
+    """The channels of a layer, weighted by the target of the input masked with each::
 
-        H_k = (U_k - min U_k) / (max U_k - min U_k)        U_k is A_k, enlarged to the input
-        w = softmax over k of y(x * H_k + b * (1 - H_k))
-        map = max(0, sum_k w_k A_k)
+        H_k = (U_k - min U_k) / (max U_k - min U_k)        U_k is A_k upsampled to the input w = softmax over k of y(x *
+        H_k + b * (1 - H_k)) map = max(0, sum_k w_k A_k)
 
-    The baseline b is zero in the model's own tensor, as in the paper, which shows the mean picture where inputs are
-    normalised. The paper counts from the target at b, which the softmax takes off again. A channel that is the same at
-    all places has the mask zero. Costs one run of the model a channel.
+    The baseline b is zero in the model's input, as in the paper; for normalised inputs this is the mean picture. The
+    paper subtracts the target at b, which cancels in the softmax. A constant channel has a mask of zero. It costs one
+    run of the model per channel.
 
     Raises
     ------
     UnsupportedModelError
-        The input holds tokens or other whole numbers that are no picture, of which a mask leaves no part.
+        The input consists of integers that are not a picture, such as tokens, which a mask cannot scale.
 
     Notes
     -----
@@ -63,44 +62,44 @@ class ScoreCam(ByChannel, CamExplainer):
     reference: ClassVar[str] = "Wang et al. 2020, arXiv:1910.01279"
 
     baseline: BaselineLike = baselines.parameter("replacement where a mask is zero")
-    seed: int = integer(0, "seed of a baseline that is drawn", low=0, high=2**63 - 1)
+    seed: int = integer(0, "seed of a random baseline", low=0, high=2**63 - 1)
 
-    def chosen(self, model: Model, sample: Sample, tensors: list[str]) -> str:
+    def choose_layer(self, model: Model, sample: Sample, tensors: list[str]) -> str:
         if sample.array.dtype.kind != "f" and sample.picture_axes is None:
             raise UnsupportedModelError(
-                f"Input '{sample.main}' of {model.name} holds whole numbers, such as tokens, of which a mask leaves no "
-                "part: between two of them lies another. Use ablation_cam, which takes channels out of the layer."
+                f"Input '{sample.main}' of {model.name} holds whole numbers, such as tokens, which a mask cannot "
+                "scale. Use ablation_cam, which removes channels of the layer."
             )
-        return super().chosen(model, sample, tensors)
+        return super().choose_layer(model, sample, tensors)
 
-    def part(self, seen: Seen) -> LayerPath:
-        return seen.whole
+    def part(self, view: LayerView) -> LayerPath:
+        return view.whole
 
-    def tried(self, seen: Seen, sample: Array, channel: Array) -> dict[str, Array]:
-        main = seen.whole.samples[0].main
-        x = seen.whole.feeds[main]
-        drawn = {n: self._baseline(seen, int(n), main) for n in np.unique(sample)}
-        # Differences of whole numbers may be below zero.
+    def channel_inputs(self, view: LayerView, sample: Array, channel: Array) -> dict[str, Array]:
+        main = view.whole.samples[0].main
+        x = view.whole.feeds[main]
+        baselines_by_sample = {n: self._baseline(view, int(n), main) for n in np.unique(sample)}
+        # Differences of unsigned integers may be negative.
         wide = x.dtype if x.dtype.kind == "f" else np.dtype(np.float64)
-        put = np.stack([drawn[n] for n in sample]).astype(wide)
-        (layer,) = seen.path.names
-        planes = seen.field.planes(seen.path.feeds[layer])
-        large = seen.field.spread(planes[sample, channel], self.upsampling)
+        baseline = np.stack([baselines_by_sample[n] for n in sample]).astype(wide)
+        (layer,) = view.path.names
+        planes = view.field.planes(view.path.feeds[layer])
+        large = view.field.spread(planes[sample, channel], self.upsampling)
         axes = tuple(range(1, large.ndim))
         low, high = large.min(axis=axes, keepdims=True), large.max(axis=axes, keepdims=True)
         mask = (large - low) / np.where(high == low, 1, high - low)
-        return {main: rounded(put + mask * (x[sample] - put), x).astype(x.dtype)}
+        return {main: rounded(baseline + mask * (x[sample] - baseline), x).astype(x.dtype)}
 
-    def weighed(self, values: Array, scores: Array) -> Array:
-        grown = np.exp(values - values.max(axis=-1, keepdims=True))
-        weights: Array = grown / grown.sum(axis=-1, keepdims=True)
+    def channel_weights(self, values: Array, scores: Array) -> Array:
+        exponentials = np.exp(values - values.max(axis=-1, keepdims=True))
+        weights: Array = exponentials / exponentials.sum(axis=-1, keepdims=True)
         return weights
 
-    def _baseline(self, seen: Seen, number: int, main: str) -> Array:
-        drawn = Baseline.of(self.baseline).draws(seen.whole.samples[number], (main,), self.seed)[main]
-        if len(drawn) != 1:
+    def _baseline(self, view: LayerView, number: int, main: str) -> Array:
+        baselines_drawn = Baseline.of(self.baseline).draws(view.whole.samples[number], (main,), self.seed)[main]
+        if len(baselines_drawn) != 1:
             raise ParameterError(
-                f"The 'baseline' parameter of ScoreCam must be one for each sample. Got {len(drawn)} instead."
+                f"The 'baseline' parameter of ScoreCam must be one for each sample. Got {len(baselines_drawn)} instead."
             )
-        one: Array = drawn[0]
-        return one
+        baseline: Array = baselines_drawn[0]
+        return baseline

@@ -1,4 +1,4 @@
-"""XGrad-CAM: the mean slope of each channel, weighted by what the channel holds."""
+"""XGrad-CAM: the mean gradient of each channel, weighted by its activations."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True, kw_only=True)
 class XGradCam(CamFormula, ByLayerGradient, CamExplainer):
-    """Grad-CAM whose slopes are averaged with the activation as weights::
+    """Grad-CAM with gradients averaged with the activations as weights::
 
         w_k = sum_ij A_k[i, j] dy/dA_k[i, j] / sum_ij A_k[i, j]       map = max(0, sum_k w_k A_k)
 
-    Of all weights one a channel, these add up best to the target (sensitivity and conservation). A channel that sums
-    to zero has weight 0.
+    Among methods with one weight per channel, these maps sum to the target most closely (sensitivity and conservation).
+    A channel that sums to zero has weight 0.
 
     Notes
     -----
     When to use: Convolutional classifiers, as ``grad_cam``, when the weighted channels should sum to the target as
-    nearly as one weight a channel allows.
+    nearly as one weight per channel allows.
 
     When not to use: Layers whose channels sum to nearly zero, as after a normalisation: the weights then become very
     large.

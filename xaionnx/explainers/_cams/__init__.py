@@ -1,1 +1,1 @@
-"""What class activation maps share."""
+"""Base classes of class activation maps."""

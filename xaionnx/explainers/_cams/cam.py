@@ -1,4 +1,4 @@
-"""What class activation maps share: the layer at which they look, and the map over the input."""
+"""Base class of class activation maps: the choice of the layer, and the map over the input."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ if TYPE_CHECKING:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Seen:
-    """A layer as the samples of a batch show it.
+class LayerView:
+    """The activations of a layer for a batch of samples.
 
     Attributes
     ----------
     path : LayerPath
-        To the layer.
+        The path to the layer.
     field : SpatialMap
-        How it lies over the input.
+        The mapping between the layer and the input.
     whole : LayerPath
-        At the inputs of the model itself.
+        The path at the inputs of the model.
     """
 
     path: LayerPath
@@ -56,33 +56,32 @@ class Seen:
 
     @property
     def planes(self) -> Array:
-        """What the layer holds, (N, D, h, w), in float64."""
+        """The activations of the layer, (N, D, h, w), float64."""
         (layer,) = self.path.names
         return self.field.planes(self.path.feeds[layer]).astype(np.float64)
 
 
 @dataclass(frozen=True, kw_only=True)
 class CamExplainer(Explainer):
-    """A method that draws a map from the channels of a layer::
+    """A method that computes a map from the channels of a layer::
 
         map[i, j] = max(0, sum_k w_k A_k[i, j])        (relu=True)
 
-    A_k[i, j] is channel k of the layer at the place i, j, and each method has weights w_k of its own.
+    A_k[i, j] is channel k of the layer at position i, j; the methods differ in the weights w_k.
 
-    ``values`` have the shape of the input: the map is enlarged to it, each of its places a square about its centre,
-    and given to every channel. ``maps["cam"]``, (N, h, w), is the map at the layer's own size. The time of a series,
-    which convolutions run along, is a row of places: a map has one line, (N, 1, t), and is enlarged linearly. Tokens
-    that cut a picture into patches are channels over the grid of the patches, and tokens in front of them, such as the
-    class token, are left out; for tokens of a row there is one number a token. ``provenance["seen_at"]`` names the
-    layer.
+    ``values`` have the shape of the input: the map is upsampled to it, with each position centred in its cell, and
+    repeated for every channel. ``maps["cam"]``, (N, h, w), is the map at the size of the layer. For a series that
+    convolutions run along, the map has one row, (N, 1, t), and is upsampled linearly. Tokens of patches form a grid
+    over the picture, without the tokens before them, such as the class token; for tokens of a sequence there is one
+    number per token. ``provenance["seen_at"]`` names the layer.
     """
 
     layer: str | None = parameters.name(
-        "tensor to look at; the last map over the picture or series, else the tokens that the last attention reads, if "
+        "tensor to use; the last map over the picture or series, else the tokens that the last attention reads, if "
         "not given"
     )
-    relu: bool = parameters.flag(True, "draw only what speaks for the target; False gives the signed map")
-    upsampling: str = parameters.choice("bilinear", UPSAMPLING, "how the map is enlarged to the input")
+    relu: bool = parameters.flag(True, "keep only what raises the target; False gives the signed map")
+    upsampling: str = parameters.choice("bilinear", UPSAMPLING, "how the map is upsampled to the input")
 
     @property
     @hook
@@ -93,69 +92,70 @@ class CamExplainer(Explainer):
     def check_model(self, dry_run: DryRun) -> dict[str, str | None]:
         layer = None
         if dry_run.sample is not None:
-            layer = self.chosen(dry_run.model, dry_run.sample, [dry_run.tensor])
+            layer = self.choose_layer(dry_run.model, dry_run.sample, [dry_run.tensor])
             shape = dry_run.shape(layer)
             if shape is not None:
                 SpatialMap.of(dry_run.model, layer, shape, dry_run.sample)
-        self.check_questions(dry_run)
+        self.check_map_targets(dry_run)
         return {} if layer is None else self.check_layer(dry_run, layer)
 
     @hook
-    def check_questions(self, dry_run: DryRun) -> None:
-        """Refuse what :meth:`questions` will; see :meth:`validate`."""
+    def check_map_targets(self, dry_run: DryRun) -> None:
+        """Raise the errors of :meth:`map_targets` before a run; see :meth:`validate`."""
         del dry_run
 
     @hook
     def check_layer(self, dry_run: DryRun, layer: str) -> dict[str, str | None]:
-        """Refuse a layer at which the method cannot look; what :meth:`validate` returns of it."""
+        """The result of :meth:`validate` for a layer; raises an error if the method cannot use it."""
         del dry_run, layer
         return {}
 
     @abstractmethod
-    def look(self, request: Request, seen: Seen) -> Attribution:
-        """The maps (T, N, h, w), as ``maps["cam"]`` without a ReLU, and no values."""
+    def layer_maps(self, request: Request, view: LayerView) -> Attribution:
+        """An attribution without values, with the maps (T, N, h, w) before a ReLU as ``maps["cam"]``."""
 
     @hook
-    def scores_of(self, model: Model, tensor: str) -> str:
-        """The tensor that the maps are asked about, where the target is read from ``tensor``: that one, by default."""
+    def score_tensor(self, model: Model, tensor: str) -> str:
+        """The tensor that the maps explain if the target is read from ``tensor``: ``tensor`` itself, by default."""
         del model
         return tensor
 
     @hook
-    def questions(self, model: Model, resolved: ResolvedTargets) -> ResolvedTargets:
-        """What the maps are asked about: the targets themselves, by default."""
+    def map_targets(self, model: Model, resolved: ResolvedTargets) -> ResolvedTargets:
+        """The scalars that the maps explain: the targets themselves, by default."""
         del model
         return resolved
 
     @final
     def compute(self, request: Request) -> Attribution:
         model, tensors = request.model, request.tensors
-        layer = self.chosen(model, request.samples[0], tensors)
-        # One run answers the targets and what the layer holds.
+        layer = self.choose_layer(model, request.samples[0], tensors)
+        # One run returns the targets and the activations of the layer.
         keep = [] if layer in {info.name for info in model.inputs} else [layer]
-        resolved = request.resolve(keep=[*keep, *(self.scores_of(model, tensor) for tensor in tensors)])
+        resolved = request.resolve(keep=[*keep, *(self.score_tensor(model, tensor) for tensor in tensors)])
         whole = LayerPath.of(model, request.feeds, resolved, request.evaluations)
-        held = whole.to(layer).feeds[layer]
-        # Where there are no places, no other target helps.
-        field = SpatialMap.of(model, layer, held.shape[1:], request.samples[0])
-        asked = self.questions(model, resolved)
-        whole = whole if asked is resolved else LayerPath.of(model, request.feeds, asked, request.evaluations)
+        activation = whole.to(layer).feeds[layer]
+        # Checked first: a layer without spatial positions is refused whatever the target.
+        field = SpatialMap.of(model, layer, activation.shape[1:], request.samples[0])
+        explained = self.map_targets(model, resolved)
+        if explained is not resolved:
+            whole = LayerPath.of(model, request.feeds, explained, request.evaluations)
         path = whole.at(layer)
-        found = self.look(request, Seen(path, field, whole))
-        small = self.rectified(found.maps["cam"]).astype(held.dtype)
-        values = {request.main: field.spread(small, self.upsampling)}
-        return located(path, dataclasses.replace(found, values=values, maps={**found.maps, "cam": small}))
+        attribution = self.layer_maps(request, LayerView(path, field, whole))
+        cam = self.apply_relu(attribution.maps["cam"]).astype(activation.dtype)
+        values = {request.main: field.spread(cam, self.upsampling)}
+        return located(path, dataclasses.replace(attribution, values=values, maps={**attribution.maps, "cam": cam}))
 
     @hook
-    def rectified(self, small: Array) -> Array:
-        """The map without what speaks against the target, if that is wanted."""
-        return np.maximum(small, 0) if self.relu else small
+    def apply_relu(self, cam: Array) -> Array:
+        """The map without negative values, if ``relu`` is set."""
+        return np.maximum(cam, 0) if self.relu else cam
 
     @hook
-    def chosen(self, model: Model, sample: Sample, tensors: list[str]) -> str:
-        """The layer that is looked at by the targets that are read from ``tensors``."""
+    def choose_layer(self, model: Model, sample: Sample, tensors: list[str]) -> str:
+        """The layer to use for targets that are read from ``tensors``."""
         if self.layer is None:
-            scores = [self.scores_of(model, tensor) for tensor in tensors]
+            scores = [self.score_tensor(model, tensor) for tensor in tensors]
             return normalised_tokens(model, default_layer(model, (model.input().name,), scores, sample), scores)
         check_layer(model, self.layer)
         return self.layer
@@ -163,7 +163,7 @@ class CamExplainer(Explainer):
     @final
     def wrt(self, model: Model, sample: Sample, tensor: str) -> tuple[str, ...]:
         """The layer; see :class:`xaionnx.explainers.Compilable`."""
-        return (self.chosen(model, sample, [tensor]),)
+        return (self.choose_layer(model, sample, [tensor]),)
 
     @final
     def rules(self, model: Model) -> None:

@@ -1,4 +1,4 @@
-"""One formula over the channels and places of a layer, for numbers and for nodes of a graph."""
+"""Operations of CAM formulas, for arrays and for nodes of a graph."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
     from xaionnx.graph.builder import Builder
 
-_PLACES: Final = (-2, -1)
+_SPATIAL: Final = (-2, -1)
 
 
 class Planes(Protocol):
-    """Numbers (..., D, h, w), or a node that computes them, which are added and multiplied."""
+    """An array (..., D, h, w), or a node that computes one; supports sums and products."""
 
     def __add__(self, other: Self | float, /) -> Self: ...
     def __radd__(self, other: float, /) -> Self: ...
@@ -30,19 +30,19 @@ PlanesT = TypeVar("PlanesT", bound=Planes)
 
 
 class CamOps(Protocol[PlanesT]):
-    """What a formula needs beside sums and products."""
+    """The operations of a formula besides sums and products."""
 
     def total(self, a: PlanesT) -> PlanesT:
-        """The sum over the places, (..., D, 1, 1)."""
+        """The sum over the positions, (..., D, 1, 1)."""
 
     def mean(self, a: PlanesT) -> PlanesT:
-        """The mean over the places, (..., D, 1, 1)."""
+        """The mean over the positions, (..., D, 1, 1)."""
 
     def channels(self, a: PlanesT) -> PlanesT:
         """The sum over the channels: a map (..., h, w)."""
 
     def positive(self, a: PlanesT) -> PlanesT:
-        """Zero in the place of what is below it."""
+        """The positive part, max(0, a)."""
 
     def quotient(self, a: PlanesT, b: PlanesT) -> PlanesT:
         """a / b, and zero where b is zero."""
@@ -50,13 +50,13 @@ class CamOps(Protocol[PlanesT]):
 
 @final
 class NumpyOps:
-    """Computes with arrays."""
+    """The operations on arrays."""
 
     def total(self, a: Array) -> Array:
-        return np.asarray(a.sum(axis=_PLACES, keepdims=True))
+        return np.asarray(a.sum(axis=_SPATIAL, keepdims=True))
 
     def mean(self, a: Array) -> Array:
-        return np.asarray(a.mean(axis=_PLACES, keepdims=True))
+        return np.asarray(a.mean(axis=_SPATIAL, keepdims=True))
 
     def channels(self, a: Array) -> Array:
         return np.asarray(a.sum(axis=-3))
@@ -74,7 +74,7 @@ NUMBERS: Final = NumpyOps()
 @final
 @dataclass(frozen=True, eq=False)
 class Node:
-    """A value (N, D, h, w) of a graph that is added and multiplied as an array is."""
+    """A value (N, D, h, w) of a graph, with the sum and product of arrays."""
 
     g: Builder
     value: ir.Value
@@ -98,27 +98,27 @@ class Node:
 @final
 @dataclass(frozen=True)
 class OnnxOps:
-    """Adds nodes to a graph; a map keeps the axis of channels, (N, 1, h, w)."""
+    """The operations as nodes of a graph; a map keeps the channel axis, (N, 1, h, w)."""
 
     g: Builder
 
     def total(self, a: Node) -> Node:
-        return self._reduced("ReduceSum", a, _PLACES)
+        return self._reduce("ReduceSum", a, _SPATIAL)
 
     def mean(self, a: Node) -> Node:
-        return self._reduced("ReduceMean", a, _PLACES)
+        return self._reduce("ReduceMean", a, _SPATIAL)
 
     def channels(self, a: Node) -> Node:
-        return self._reduced("ReduceSum", a, (-3,))
+        return self._reduce("ReduceSum", a, (-3,))
 
     def positive(self, a: Node) -> Node:
         return Node(self.g, self.g.op("Relu", a.value))
 
     def quotient(self, a: Node, b: Node) -> Node:
-        none = self.g.op("Equal", b.value, 0.0)
-        safe = self.g.op("Where", none, 1.0, b.value)
-        return Node(self.g, self.g.op("Where", none, 0.0, self.g.op("Div", a.value, safe)))
+        is_zero = self.g.op("Equal", b.value, 0.0)
+        safe = self.g.op("Where", is_zero, 1.0, b.value)
+        return Node(self.g, self.g.op("Where", is_zero, 0.0, self.g.op("Div", a.value, safe)))
 
-    def _reduced(self, op_type: str, a: Node, axes: tuple[int, ...]) -> Node:
-        # Counted from the front, (N, D, h, w).
+    def _reduce(self, op_type: str, a: Node, axes: tuple[int, ...]) -> Node:
+        # Axes as non-negative numbers, of (N, D, h, w).
         return Node(self.g, self.g.op(op_type, a.value, np.array([axis + 4 for axis in axes], dtype=np.int64)))

@@ -1,4 +1,4 @@
-"""Channels that are tried one by one."""
+"""Base of class activation maps that test one channel at a time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import ClassVar, final
 import numpy as np
 
 from xaionnx.attribution import Attribution
-from xaionnx.explainers._cams.cam import Seen
+from xaionnx.explainers._cams.cam import LayerView
 from xaionnx.gradients.source import GradientRequest
 from xaionnx.layers.path import LayerPath
 from xaionnx.parameters import integer
@@ -19,48 +19,52 @@ from xaionnx.typing import Array
 
 @dataclass(frozen=True, kw_only=True)
 class ByChannel(ABC):
-    """Makes a :class:`CamExplainer` find its weights without gradients, by trying each channel.
+    """Gives a :class:`CamExplainer` channel weights without gradients, by testing each channel.
 
-    A sample costs one run a channel, of the model or of the part behind the layer; they run in batches, and serve all
-    targets. With ``channels`` only those are tried that are largest in size on the average over the places, and the
-    others have the weight 0.
+    A sample costs one run per channel, of the model or of the part after the layer; the runs are batched and serve all
+    targets. With ``channels``, only the channels with the largest mean size over the positions are tested, and the
+    others have weight 0.
     """
 
     needs: ClassVar[str] = "activation"
 
-    channels: int | None = integer(None, "try the strongest channels alone, so many", low=1, optional=True)
+    channels: int | None = integer(None, "test only this many channels, the strongest", low=1, optional=True)
 
     @abstractmethod
-    def tried(self, seen: Seen, sample: Array, channel: Array) -> dict[str, Array]:
-        """The inputs (M, ...) of :meth:`part` at which M channels are tried, each of one sample."""
+    def channel_inputs(self, view: LayerView, sample: Array, channel: Array) -> dict[str, Array]:
+        """The inputs (M, ...) of :meth:`part` that test M channels, each of one sample."""
 
     @abstractmethod
-    def part(self, seen: Seen) -> LayerPath:
-        """What runs."""
+    def part(self, view: LayerView) -> LayerPath:
+        """The part of the model that runs for each channel."""
 
     @abstractmethod
-    def weighed(self, values: Array, scores: Array) -> Array:
-        """The weights of the channels, from the targets where each is tried, (T, N, D), and at the samples, (T, N)."""
+    def channel_weights(self, values: Array, scores: Array) -> Array:
+        """The channel weights, from the targets with each channel tested, (T, N, D), and at the samples, (T, N)."""
 
     @final
-    def look(self, request: Request, seen: Seen) -> Attribution:
-        part, planes = self.part(seen), seen.planes
+    def layer_maps(self, request: Request, view: LayerView) -> Attribution:
+        path, planes = self.part(view), view.planes
         count = len(planes)
         order = np.argsort(-np.abs(planes).mean(axis=(-2, -1)), axis=1, kind="stable")[:, : self.channels]
-        tried = np.sort(order, axis=1)
-        each = tried.shape[1]
-        asked = GradientRequest(part.model, part.feeds, part.resolved, part.names, part.samples, request.evaluations)
-        values = np.empty((part.resolved.count, count, each))
+        tested = np.sort(order, axis=1)
+        tested_count = tested.shape[1]
+        requested = GradientRequest(
+            path.model, path.feeds, path.resolved, path.names, path.samples, request.evaluations
+        )
+        values = np.empty((path.resolved.count, count, tested_count))
 
         def rows(start: int, stop: int) -> tuple[Array, Array]:
-            sample, place = np.divmod(np.arange(start, stop), each)
-            return sample, tried[sample, place]
+            sample, position = np.divmod(np.arange(start, stop), tested_count)
+            return sample, tested[sample, position]
 
-        for start, stop, found in asked.values(
-            count * each, lambda start, stop: rows(start, stop)[0], lambda *piece: self.tried(seen, *rows(*piece))
+        for start, stop, targets in requested.values(
+            count * tested_count,
+            lambda start, stop: rows(start, stop)[0],
+            lambda *piece: self.channel_inputs(view, *rows(*piece)),
         ):
-            values.reshape(len(values), -1)[:, start:stop] = found.T
-        weights = self.weighed(values, part.resolved.prediction)
-        kept = np.take_along_axis(planes, tried[:, :, None, None], axis=1)
-        small = np.einsum("tnk,nkij->tnij", weights, kept)
-        return Attribution({}, maps={"cam": small})
+            values.reshape(len(values), -1)[:, start:stop] = targets.T
+        weights = self.channel_weights(values, path.resolved.prediction)
+        tested_planes = np.take_along_axis(planes, tested[:, :, None, None], axis=1)
+        cam = np.einsum("tnk,nkij->tnij", weights, tested_planes)
+        return Attribution({}, maps={"cam": cam})

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, final
 import numpy as np
 
 from xaionnx.attribution import Attribution
-from xaionnx.explainers._cams.cam import Seen
+from xaionnx.explainers._cams.cam import LayerView
 from xaionnx.explainers._cams.cam_ops import NUMBERS, CamOps, Node, OnnxOps, PlanesT
 from xaionnx.explainers._gradients.compilable import Emitted, Traced
 from xaionnx.explainers._gradients.gradient import ByGradient, Points, gradients
@@ -29,35 +29,35 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ByLayerGradient(ByGradient):
-    """Makes a :class:`CamExplainer` draw what a layer holds and the gradient of the target there."""
+    """Makes a :class:`CamExplainer` combine the activations of a layer with the gradient of the target."""
 
     needs: ClassVar[str] = "gradient"
 
     @abstractmethod
-    def small(self, planes: Array, slopes: Array) -> Array:
-        """Maps (..., h, w) without a ReLU, of what the layer holds and its gradients, (..., D, h, w) both."""
+    def map_at_layer(self, planes: Array, gradient: Array) -> Array:
+        """Maps (..., h, w) before a ReLU, from activations and gradients, both (..., D, h, w)."""
 
     @final
-    def look(self, request: Request, seen: Seen) -> Attribution:
-        path = seen.path
-        slopes = TargetGradients(path, self.gradient)
-        found = gradients(slopes, Points.of(path))
+    def layer_maps(self, request: Request, view: LayerView) -> Attribution:
+        path = view.path
+        target_gradients = TargetGradients(path, self.gradient)
+        result = gradients(target_gradients, Points.of(path))
         (layer,) = path.names
-        cam = self.small(seen.planes, seen.field.planes(found.values[layer]).astype(np.float64))
+        cam = self.map_at_layer(view.planes, view.field.planes(result.values[layer]).astype(np.float64))
         return dataclasses.replace(
-            found,
+            result,
             values={},
             standard_error=None,
             maps={"cam": cam},
-            diagnostics={"gradient": slopes.source.name, **self.diagnostics(seen.whole.resolved)},
-            parameters={"gradient": slopes.source.facts()},
-            facts={"approximations": list(slopes.source.approximations)},
+            diagnostics={"gradient": target_gradients.source.name, **self.diagnostics(view.whole.resolved)},
+            parameters={"gradient": target_gradients.source.facts()},
+            facts={"approximations": list(target_gradients.source.approximations)},
         )
 
     @hook
-    def diagnostics(self, asked: ResolvedTargets) -> Document:
-        """What the record tells of the questions."""
-        del asked
+    def diagnostics(self, targets: ResolvedTargets) -> Document:
+        """Diagnostics about the explained scalars."""
+        del targets
         return {}
 
     @final
@@ -66,25 +66,26 @@ class ByLayerGradient(ByGradient):
 
 
 class CamFormula(ABC):
-    """A formula for the map of a :class:`CamExplainer`, written once for numbers and for nodes of a graph."""
+    """A formula for the map of a :class:`CamExplainer`, for both arrays and nodes of a graph."""
 
     relu: bool
     upsampling: str
 
     @abstractmethod
     def map(self, ops: CamOps[PlanesT], activation: PlanesT, gradient: PlanesT) -> PlanesT:
-        """The map (..., h, w) without a ReLU, of what the layer holds and its gradient, (..., D, h, w) both."""
+        """The map (..., h, w) before a ReLU, from the activation and its gradient, both (..., D, h, w)."""
 
-    def small(self, planes: Array, slopes: Array) -> Array:
-        return self.map(NUMBERS, planes, slopes)
+    def map_at_layer(self, planes: Array, gradient: Array) -> Array:
+        return self.map(NUMBERS, planes, gradient)
 
     def emit(self, g: Builder, traced: Traced) -> Emitted:
-        """The map enlarged to the input, as nodes."""
-        ((layer, slope),) = traced.gradients.items()
-        held, shape = traced.tensors[layer], tuple(size for size in (slope.shape or ())[1:] if isinstance(size, int))
+        """The nodes that compute the map, upsampled to the input."""
+        ((layer, gradient_value),) = traced.gradients.items()
+        activation = traced.tensors[layer]
+        shape = tuple(size for size in (gradient_value.shape or ())[1:] if isinstance(size, int))
         field = SpatialMap.of(traced.model, layer, shape, traced.sample)
-        planes, slopes = (Node(g, field.emit_planes(g, value)) for value in (held, slope))
-        small = self.map(OnnxOps(g), planes, slopes).value
+        planes, gradient = (Node(g, field.emit_planes(g, value)) for value in (activation, gradient_value))
+        cam = self.map(OnnxOps(g), planes, gradient).value
         if self.relu:
-            small = g.op("Relu", small)
-        return Emitted({traced.sample.main: field.emit_spread(g, small, self.upsampling)})
+            cam = g.op("Relu", cam)
+        return Emitted({traced.sample.main: field.emit_spread(g, cam, self.upsampling)})
