@@ -141,7 +141,7 @@ class LocalEvidence(GameExplainer):
         return default if self.window is None else self.window
 
     def removal(self, sample: Sample) -> Reveal:
-        return Reveal(sample, self.players(sample), self.baselines_of(sample, (sample.main,)), self._window(sample))
+        return Reveal(sample, self.players(sample), self.baseline_values(sample, (sample.main,)), self._window(sample))
 
     def estimate(self, game: Game) -> GameResult:
         reveal = game.removal

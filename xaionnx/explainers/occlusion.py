@@ -100,7 +100,7 @@ class Occlusion(GameExplainer):
         return "incremental" if self.incremental else "auto"
 
     def removal(self, sample: Sample) -> WindowOcclusion:
-        return WindowOcclusion(sample, self.players(sample), self.baselines_of(sample, (sample.main,)), self.window)
+        return WindowOcclusion(sample, self.players(sample), self.baseline_values(sample, (sample.main,)), self.window)
 
     def estimate(self, game: Game) -> GameResult:
         removal = game.removal

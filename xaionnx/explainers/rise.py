@@ -121,7 +121,7 @@ class Rise(WithinBudget, GameExplainer):
         return super().check_model(dry_run)
 
     def removal(self, sample: Sample) -> Removal:
-        players, baseline = self.players(sample), self.baselines_of(sample, (sample.main,))
+        players, baseline = self.players(sample), self.baseline_values(sample, (sample.main,))
         smooth = SmoothMask(sample, players, baseline, self.grid, self.keep, self.seed)
         return Select(sample, players, baseline) if smooth.cell == (1, 1) else smooth
 

@@ -106,7 +106,7 @@ class Sobol(WithinBudget, GameExplainer):
     def removal(self, sample: Sample) -> Mix:
         players = self.players(sample)
         _check_floats(sample, tuple(players.maps))
-        return Mix(sample, players, self.baselines_of(sample, tuple(players.maps)))
+        return Mix(sample, players, self.baseline_values(sample, tuple(players.maps)))
 
     def estimate(self, game: Game) -> GameResult:
         players, affordable = game.players, game.affordable or 0

@@ -105,9 +105,9 @@ class GameExplainer(Explainer):
     def removal(self, sample: Sample) -> Removal:
         """How players are removed: by default the elements of an absent player take the baseline's values."""
         players = self.players(sample)
-        return Select(sample, players, self.baselines_of(sample, tuple(players.maps)))
+        return Select(sample, players, self.baseline_values(sample, tuple(players.maps)))
 
-    def baselines_of(self, sample: Sample, names: tuple[str, ...]) -> dict[str, Array]:
+    def baseline_values(self, sample: Sample, names: tuple[str, ...]) -> dict[str, Array]:
         """The baselines of the inputs ``names``."""
         return Baseline.of(self.baseline).draws(sample, names, self.seed)
 
