@@ -1,4 +1,4 @@
-"""Emit nodes into a graph as one writes an expression: ``g.op("Where", positive, x, 0.0)``."""
+"""Add nodes to a graph in the form of expressions: ``g.op("Where", positive, x, 0.0)``."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _Plain: TypeAlias = int | float | str | Sequence[int] | Sequence[float] | Sequen
 
 
 class _Schema(NamedTuple):
-    """What emission needs of an op's schema. A type is a variable such as ``T`` or concrete, ``tensor(int64)``."""
+    """The parts of an op's schema that emission needs. A type is a variable such as ``T``, or ``tensor(int64)``."""
 
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
@@ -54,11 +54,11 @@ class Builder:
     Parameters
     ----------
     model : onnx_ir.Model, optional
-        The model to extend, in place. By default an empty one.
+        The model to extend in place; an empty one by default.
     prefix : str
-        Begins every name that is made here. Names already in the model are never made again.
+        Prefix of all new names. Names of the model are never used again.
     opset : int
-        Version of the default domain of a new model; that of a given model stays.
+        Version of the default domain for a new model; a given model keeps its version.
 
     Attributes
     ----------
@@ -67,11 +67,11 @@ class Builder:
 
     Notes
     -----
-    A Python number takes the type that the op's schema demands of it: that of the operands which share its type
-    variable. In ``Where(condition, x, 0)`` the zero is of the type of ``x``, not of the condition's bool. An array
-    keeps its own type.
+    A Python number takes the type that the op's schema requires: the type of the operands that share its type
+    variable. In ``Where(condition, x, 0)`` the zero has the type of ``x``, not the condition's bool. An array keeps its
+    type.
 
-    Emission takes constant time a node, whatever the size of the graph; equal constants are stored once.
+    Emission takes constant time per node, independent of the size of the graph; equal constants are stored once.
 
     Examples
     --------
@@ -112,25 +112,25 @@ class Builder:
     def op(
         self, op_type: str, *operands: Operand, outputs: int | None = None, domain: str = "", **attributes: Attribute
     ) -> ir.Value | tuple[ir.Value, ...]:
-        """Emit one node and return what it makes: its first output, or a tuple where ``outputs`` is given.
+        """Add one node and return its first output, or a tuple of outputs if ``outputs`` is given.
 
         Parameters
         ----------
         op_type : str
         *operands : onnx_ir.Value, number, array, list or None
-            None leaves an optional operand out.
+            None omits an optional operand.
         outputs : int, optional
-            How many outputs the node gets; by default one.
+            Number of outputs; one by default.
         domain : str
         **attributes
-            Attributes of the node, by the names of the op's schema.
+            Attributes of the node, named as in the op's schema.
 
         Raises
         ------
         UnsupportedModelError
             The model's opset has no such op.
         ParameterError
-            The op takes no such attribute or number of operands, or a number does not fit the type it must take.
+            The op has no such attribute or number of operands, or a number does not fit the required type.
         """
         schema = _schema(op_type, domain, self._version(domain))
         low, high = schema.arity
@@ -143,10 +143,10 @@ class Builder:
         values = [
             operand
             if operand is None or isinstance(operand, ir.Value)
-            else self._promoted(op_type, operand, schema.input_type(index), schema, bound)
+            else self._constant_operand(op_type, operand, schema.input_type(index), schema, bound)
             for index, operand in enumerate(operands)
         ]
-        for index, value in enumerate(values):  # a constant that came first types the outputs
+        for index, value in enumerate(values):  # the type of the first constant determines the type of the outputs
             if value is not None and value.dtype is not None:
                 bound.setdefault(schema.input_type(index), value.dtype)
         node = ir.Node(
@@ -168,11 +168,11 @@ class Builder:
         return node.outputs[0] if outputs is None else tuple(node.outputs)
 
     def reshape(self, value: Operand, sizes: Operand) -> ir.Value:
-        """The same numbers in other sizes: -1 stands for what the others leave, 0 for a size that stays."""
+        """Return ``value`` reshaped: -1 is inferred from the other sizes, 0 keeps a size."""
         return self.op("Reshape", value, sizes)
 
     def constant(self, array: npt.ArrayLike, dtype: ir.DataType | None = None) -> ir.Value:
-        """A weight of the graph with these numbers; the same value each time for the same numbers and type."""
+        """Return an initializer with these numbers; equal numbers and types share one value."""
         content = np.asarray(array)
         if dtype is not None and dtype.numpy() != content.dtype:
             content = content.astype(dtype.numpy())
@@ -181,7 +181,7 @@ class Builder:
         value = self._constants.get(key)
         if value is None:
             name = self.fresh("constant")
-            # A copy: the caller may write into its array later.
+            # A copy, since the caller may change the array later.
             tensor = ir.tensor(content.copy(), dtype=held, name=name)
             value = ir.Value(name=name, shape=ir.Shape(content.shape), type=ir.TensorType(held), const_value=tensor)
             self.graph.register_initializer(value)
@@ -191,7 +191,7 @@ class Builder:
     def input(
         self, name: str, dtype: ir.DataType | npt.DTypeLike, shape: Sequence[int | str | None] | None
     ) -> ir.Value:
-        """A further input of the graph; a dimension is a number, a name, or None. ``shape`` None: of unknown rank."""
+        """Add an input to the graph; a dimension is an int, a name, or None. A ``shape`` of None is of unknown rank."""
         self._claim("input", name)
         kind = dtype if isinstance(dtype, ir.DataType) else ir.DataType.from_numpy(np.dtype(dtype))
         value = ir.Value(name=name, shape=None if shape is None else ir.Shape(shape), type=ir.TensorType(kind))
@@ -199,9 +199,9 @@ class Builder:
         return value
 
     def output(self, value: ir.Value, name: str | None = None) -> ir.Value:
-        """Make a value an output of the graph, under ``name`` where one is given, and return what became the output.
+        """Make a value an output of the graph, named ``name`` if given, and return the output.
 
-        A value that this builder made is renamed; any other keeps its name and is copied.
+        A value that this builder added is renamed; any other keeps its name and is copied.
         """
         if name is not None and name != value.name:
             if value not in self._emitted or value.is_graph_output():
@@ -212,11 +212,11 @@ class Builder:
         return value
 
     def has_emitted(self, value: ir.Value) -> bool:
-        """Whether a node that was added here makes the value."""
+        """Whether a node of this builder computes the value."""
         return value in self._emitted
 
     def fresh(self, stem: str) -> str:
-        """A name that nothing in the graph has, beginning with the prefix."""
+        """Return an unused name that begins with the prefix."""
         while True:
             name = f"{self._prefix}{stem}_{self._next}"
             self._next += 1
@@ -240,18 +240,18 @@ class Builder:
             )
         return version
 
-    def _promoted(
+    def _constant_operand(
         self, op_type: str, operand: Constant, kind: str, schema: _Schema, bound: dict[str, ir.DataType]
     ) -> ir.Value:
         if isinstance(operand, np.ndarray):
             return self.constant(operand)
-        dtype = bound.get(kind) or _only(schema.allowed.get(kind, frozenset({kind})))
+        dtype = bound.get(kind) or _only_type(schema.allowed.get(kind, frozenset({kind})))
         content = np.asarray(operand)
         if dtype is None:
             if content.dtype == np.float64 and not isinstance(operand, np.generic):
-                content = content.astype(np.float32)  # a Python float states no precision
+                content = content.astype(np.float32)  # a Python float has no declared precision
             return self.constant(content)
-        with np.errstate(over="ignore", invalid="ignore"):  # told below, with the op's name
+        with np.errstate(over="ignore", invalid="ignore"):  # reported below, with the op's name
             target = content.astype(dtype.numpy())
         if dtype.is_integer() or dtype == ir.DataType.BOOL:
             fits = bool(np.all(target == content))
@@ -284,7 +284,7 @@ def _schema(op_type: str, domain: str, version: int) -> _Schema:
 
 
 def _bind(schema: _Schema, operands: Sequence[Operand]) -> dict[str, ir.DataType]:
-    """Types of the schema's variables, from the operands that carry one of their own: values first, then arrays."""
+    """Return the types of the schema's variables, from the operands that have a type: values first, then arrays."""
     bound: dict[str, ir.DataType] = {}
     for index, operand in enumerate(operands):
         if isinstance(operand, ir.Value) and operand.dtype is not None:
@@ -301,17 +301,17 @@ def _output_type(
     kind = schema.outputs[min(index, len(schema.outputs) - 1)]
     if kind in bound:
         return bound[kind]
-    asked = attributes.get("to", attributes.get("dtype"))
-    if isinstance(asked, int):
-        return ir.DataType(asked)
+    requested = attributes.get("to", attributes.get("dtype"))
+    if isinstance(requested, int):
+        return ir.DataType(requested)
     value = attributes.get("value")
     if isinstance(value, np.ndarray):
         return ir.DataType.from_numpy(value.dtype)
-    return _only(schema.allowed.get(kind, frozenset({kind})))
+    return _only_type(schema.allowed.get(kind, frozenset({kind})))
 
 
 def _attribute(value: Attribute) -> _Plain:
-    """What onnx-ir takes for it: numpy's numbers become Python's, and an array a tensor."""
+    """Return the attribute as onnx-ir accepts it: numpy scalars become Python numbers, arrays become tensors."""
     if isinstance(value, np.ndarray):
         return ir.tensor(value)
     if isinstance(value, np.generic):
@@ -325,8 +325,8 @@ def _attribute(value: Attribute) -> _Plain:
     return value
 
 
-def _only(kinds: frozenset[str]) -> ir.DataType | None:
-    """The type, where a schema leaves no choice: from ``{"tensor(int64)"}``."""
+def _only_type(kinds: frozenset[str]) -> ir.DataType | None:
+    """Return the type if a schema allows only one, such as ``{"tensor(int64)"}``."""
     if len(kinds) != 1:
         return None
     (kind,) = kinds

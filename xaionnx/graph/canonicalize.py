@@ -1,4 +1,4 @@
-"""Bring a model into the form that rules are written for: one recent opset, constants folded, no functions."""
+"""Convert a model to the form that rules expect: a recent opset, folded constants, no functions."""
 
 from __future__ import annotations
 
@@ -21,77 +21,77 @@ from xaionnx.graph.view import DEFAULT_DOMAINS, topological_order
 from xaionnx.loading import declared_inputs
 from xaionnx.loading.soundness import subgraphs
 
-# Rules are written for this version of the default domain and later ones.
+# Rules support this version of the default domain and later ones.
 OPSET = 20
-# Its Scan goes over by another rule than all later ones, which the conversion does not know.
+# Scan has other semantics in this opset than in all later ones, and the converter ignores that.
 _FIRST_SCAN = 8
 
-# Simplifies a serialised model and leaves all ops in the default domain.
+# Simplifies a serialised model and keeps all ops in the default domain.
 Simplify = Callable[[bytes], bytes]
 
 
 def canonicalize(
     model: onnx.ModelProto, keep: Sequence[str], simplify: Simplify | None, probed: Probed | None = None
 ) -> onnx.ModelProto:
-    """The same function as a graph of opset 20 or newer: nodes in order, constants folded, functions inlined.
+    """Return an equivalent model of opset 20 or newer with sorted nodes, folded constants and inlined functions.
 
     Parameters
     ----------
     model : onnx.ModelProto
-        Left as it is.
+        Not changed.
     keep : sequence of str
-        Tensors that must survive under their names: they become outputs, after the model's own. Other tensors keep
-        their names where they survive.
+        Tensors that must remain, under their names: they become outputs, after those of the model. Other tensors
+        keep their names if they remain.
     simplify : callable or None
-        Serialised model in, simplified one out (:func:`xaionnx.runtime.session.simplified`); None leaves that step out.
+        Maps a serialised model to a simplified one (:func:`xaionnx.runtime.session.simplified`); None skips the step.
     probed : callable or None
-        Probes a model that takes the same inputs, so that If, Loop and Scan are written out as
-        :func:`xaionnx.graph.control_flow.write_out` tells; None leaves that step out.
+        Probes a model with the same inputs, so that If, Loop and Scan can be unrolled
+        (:func:`xaionnx.graph.control_flow.write_out`); None skips the step.
 
     Raises
     ------
     UnknownNameError
         No tensor has a name in ``keep``.
     UnsupportedModelError
-        The model cannot be converted to opset 20, or the simplification brought an op that is not of ONNX.
+        The model cannot be converted to opset 20, or the simplification introduced an op that is not part of ONNX.
 
     Notes
     -----
-    Weights in external files never enter memory: they stand as inputs while the graph is rewritten, and are weights
-    again in the result, with their locations. What is folded into them elsewhere stays unfolded here.
+    Weights in external files are not loaded: they become inputs while the graph is rewritten, and weights with their
+    locations again in the result. Constants are therefore not folded into them.
     """
     form = onnx.ModelProto()
     form.CopyFrom(expose(model, keep) if keep else model)
     form.ClearField("training_info")
     form.ir_version = max(form.ir_version, WEIGHTS_APART)
-    _put_in_order(form.graph)
-    own = declared_inputs(form)
+    _sort_nodes(form.graph)
+    inputs = declared_inputs(form)
     del form.graph.input[:]
-    form.graph.input.extend(own)
+    form.graph.input.extend(inputs)
     if form.functions:
         form = onnx.inliner.inline_local_functions(form, convert_version=True)
-    _make_dense(form.graph)
+    _replace_sparse_weights(form.graph)
     bring_out(form)
-    apart = _take_apart(form)
-    form = _converted(form)
-    _put_together(form, apart)
+    apart = _detach_external(form)
+    form = _convert_opset(form)
+    _attach_external(form, apart)
     if probed is not None:
         form = write_out(form, keep, probed)
     form = expand(form)
     if simplify is not None:
-        apart = _take_apart(form)
-        before, cast = _foreign(form), _made_by_cast(form, keep)
+        apart = _detach_external(form)
+        before, cast = _foreign_ops(form), _cast_outputs(form, keep)
         form = onnx.load_model_from_string(simplify(form.SerializeToString()))
-        strange = sorted(_foreign(form) - before)
+        strange = sorted(_foreign_ops(form) - before)
         if strange:
             raise UnsupportedModelError(
-                f"Simplifying the graph brought in ops that are not of ONNX: {', '.join(strange)}. "
+                f"Simplifying the graph introduced ops that are not part of ONNX: {', '.join(strange)}. "
                 "Update onnxruntime, or use a method without gradients."
             )
-        _put_together(form, apart)
-        _lead_through(form.graph, _made_by_cast(form, keep) - cast)
-    _put_sums_apart(form.graph)
-    # Shapes inside may be declared for one sample.
+        _attach_external(form, apart)
+        _read_through(form.graph, _cast_outputs(form, keep) - cast)
+    _split_gemm(form.graph)
+    # Shapes of internal tensors may be declared for one sample.
     del form.graph.value_info[:]
     used = {node.domain for node in _all_nodes(form.graph)}
     imports = [entry for entry in form.opset_import if entry.domain in used or entry.domain in DEFAULT_DOMAINS]
@@ -100,25 +100,25 @@ def canonicalize(
     return form
 
 
-def _put_in_order(graph: onnx.GraphProto) -> None:
-    """Put makers before readers, as ONNX asks and onnxruntime does not."""
+def _sort_nodes(graph: onnx.GraphProto) -> None:
+    """Sort nodes topologically, as ONNX requires and onnxruntime does not."""
     sorted_graph = onnx.GraphProto()
     sorted_graph.node.extend(topological_order(graph))
     del graph.node[:]
     graph.node.extend(sorted_graph.node)
 
 
-def _made_by_cast(model: onnx.ModelProto, names: Sequence[str]) -> set[str]:
-    """Those of ``names`` that a Cast makes."""
-    made = {node.output[0] for node in model.graph.node if node.op_type == "Cast"}
-    return made.intersection(names)
+def _cast_outputs(model: onnx.ModelProto, names: Sequence[str]) -> set[str]:
+    """Return those of ``names`` that are outputs of a Cast."""
+    outputs = {node.output[0] for node in model.graph.node if node.op_type == "Cast"}
+    return outputs.intersection(names)
 
 
-def _lead_through(graph: onnx.GraphProto, names: Collection[str]) -> None:
-    """Lead what a Cast to one of ``names`` reads through that tensor.
+def _read_through(graph: onnx.GraphProto, names: Collection[str]) -> None:
+    """Make consumers of a tensor that is cast to one of ``names`` read it through that tensor.
 
-    Where onnxruntime has no kernel of float16, the simplified graph goes on in float32, and tensors of float16 that
-    must survive hang beside the way.
+    If onnxruntime has no float16 kernel, the simplified graph continues in float32, and the float16 tensors that must
+    remain would have no consumers.
     """
     nodes = list(graph.node)
     for cast in [node for node in nodes if node.output and node.output[0] in names]:
@@ -129,32 +129,32 @@ def _lead_through(graph: onnx.GraphProto, names: Collection[str]) -> None:
                 node.input[:] = [back if read == wide else read for read in node.input]
         graph.node.append(onnx.helper.make_node("Cast", [name], [back], name=back, to=onnx.TensorProto.FLOAT))
     if names:
-        _put_in_order(graph)
+        _sort_nodes(graph)
 
 
-def _make_dense(graph: onnx.GraphProto) -> None:
-    """Write sparse weights as ordinary ones: neither the conversion nor onnx-ir keeps them."""
+def _replace_sparse_weights(graph: onnx.GraphProto) -> None:
+    """Replace sparse weights by dense ones: neither the converter nor onnx-ir keeps them."""
     for sparse in graph.sparse_initializer:
         dense = np.zeros(math.prod(sparse.dims), onnx.helper.tensor_dtype_to_np_dtype(sparse.values.data_type))
-        places = onnx.numpy_helper.to_array(sparse.indices)
-        flat = np.ravel_multi_index(tuple(places.T), tuple(sparse.dims)) if places.ndim > 1 else places
+        indices = onnx.numpy_helper.to_array(sparse.indices)
+        flat = np.ravel_multi_index(tuple(indices.T), tuple(sparse.dims)) if indices.ndim > 1 else indices
         dense[flat] = onnx.numpy_helper.to_array(sparse.values)
         graph.initializer.append(onnx.numpy_helper.from_array(dense.reshape(sparse.dims), sparse.values.name))
     del graph.sparse_initializer[:]
 
 
-def _converted(model: onnx.ModelProto) -> onnx.ModelProto:
+def _convert_opset(model: onnx.ModelProto) -> onnx.ModelProto:
     version = next((entry.version for entry in model.opset_import if entry.domain in DEFAULT_DOMAINS), OPSET)
     if version >= OPSET:
         return model
     if version == _FIRST_SCAN and any(node.op_type == "Scan" for node in _all_nodes(model.graph)):
         raise UnsupportedModelError(
-            "ONNX op 'Scan' of opset 8 takes each sample by itself, and no newer op is like it. "
+            "ONNX op 'Scan' of opset 8 runs over each sample separately, and no newer op does the same. "
             "Export the model with opset 9 or newer."
         )
     try:
         return onnx.version_converter.convert_version(model, OPSET)
-    except RuntimeError as error:  # the C++ converter raises all its failures so
+    except RuntimeError as error:  # the C++ converter raises nothing else
         reason = str(error).strip().splitlines()
         raise UnsupportedModelError(
             f"The graph cannot be converted from opset {version} to {OPSET}: "
@@ -162,11 +162,11 @@ def _converted(model: onnx.ModelProto) -> onnx.ModelProto:
         ) from error
 
 
-def _put_sums_apart(graph: onnx.GraphProto) -> None:
-    """Write a Gemm that adds what is no weight as a product and a sum.
+def _split_gemm(graph: onnx.GraphProto) -> None:
+    """Replace each Gemm whose third operand is not a weight by a product and a sum.
 
-    What stands beside a product, as a residual connection does, is no bias of it, and rules treat the two differently;
-    onnxruntime's rewrites join them, and so do exporters.
+    Such an operand, for example a residual connection, is not a bias, and rules treat the two differently.
+    onnxruntime's rewrites and some exporters fuse them.
     """
     fixed = {tensor.name for tensor in graph.initializer} | {""}
     fixed |= {name for node in graph.node if node.op_type == "Constant" for name in node.output}
@@ -174,7 +174,7 @@ def _put_sums_apart(graph: onnx.GraphProto) -> None:
     nodes = []
     for node in graph.node:
         joined = node.op_type == "Gemm" and len(node.input) == 3 and node.input[2] not in fixed
-        # A factor of the sum is left to the Gemm, as nothing here tells the type that it would have.
+        # A Gemm with a factor beta stays, since the type of that factor is unknown here.
         if joined and all(attribute.f == 1 for attribute in node.attribute if attribute.name == "beta"):
             product = onnx.NodeProto()
             product.CopyFrom(node)
@@ -189,8 +189,8 @@ def _put_sums_apart(graph: onnx.GraphProto) -> None:
     graph.node.extend(nodes)
 
 
-def _take_apart(model: onnx.ModelProto) -> list[onnx.TensorProto]:
-    """Make inputs of the weights in external files, and return these."""
+def _detach_external(model: onnx.ModelProto) -> list[onnx.TensorProto]:
+    """Turn weights in external files into inputs, and return them."""
     apart = [tensor for tensor in model.graph.initializer if tensor.data_location == onnx.TensorProto.EXTERNAL]
     if apart:
         kept = [tensor for tensor in model.graph.initializer if tensor.data_location != onnx.TensorProto.EXTERNAL]
@@ -202,7 +202,7 @@ def _take_apart(model: onnx.ModelProto) -> list[onnx.TensorProto]:
     return apart
 
 
-def _put_together(model: onnx.ModelProto, apart: Sequence[onnx.TensorProto]) -> None:
+def _attach_external(model: onnx.ModelProto, apart: Sequence[onnx.TensorProto]) -> None:
     names = {tensor.name for tensor in apart}
     rest = [value for value in model.graph.input if value.name not in names]
     del model.graph.input[:]
@@ -210,15 +210,15 @@ def _put_together(model: onnx.ModelProto, apart: Sequence[onnx.TensorProto]) -> 
     model.graph.initializer.extend(apart)
 
 
-def _foreign(model: onnx.ModelProto) -> set[str]:
+def _foreign_ops(model: onnx.ModelProto) -> set[str]:
     return {f"{node.domain}.{node.op_type}" for node in _all_nodes(model.graph) if node.domain not in DEFAULT_DOMAINS}
 
 
 def _all_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    found: list[onnx.NodeProto] = []
+    nodes: list[onnx.NodeProto] = []
     graphs = [graph]
     while graphs:
         for node in graphs.pop().node:
-            found.append(node)
+            nodes.append(node)
             graphs.extend(subgraphs(node))
-    return found
+    return nodes

@@ -1,4 +1,4 @@
-"""Write out If, Loop and Scan: the branch that is taken, and as many copies of a body as there are steps."""
+"""Unroll If, Loop and Scan: replace them by the branch that is taken, or by one copy of the body per step."""
 
 from __future__ import annotations
 
@@ -12,43 +12,43 @@ from onnx import TensorProto, helper, numpy_helper
 
 from xaionnx.graph.cut import cut
 from xaionnx.graph.probe import Probe
-from xaionnx.graph.sequences import questions, without_sequences
+from xaionnx.graph.sequences import tensors_to_probe, without_sequences
 from xaionnx.graph.view import DEFAULT_DOMAINS, data_descendants, reads, topological_order
-from xaionnx.graph.writing import Writer, own_names
+from xaionnx.graph.writing import Writer, local_names
 from xaionnx.loading import declared_inputs
 from xaionnx.loading.soundness import subgraphs
 from xaionnx.typing import Array
 
-# Runs a model on the sample and tells about its tensors.
+# Runs a model on the sample and returns facts about its tensors.
 Probed = Callable[[onnx.ModelProto], Probe]
 
-# Nodes that copies may add to a graph: its gradient has some three times as many.
+# Nodes that copies may add to a graph; the gradient has about three times as many.
 LARGEST = 20_000
-# Ops with bodies that the default domain has, but for SequenceMap.
+# All ops of the default domain that have bodies, except SequenceMap.
 CONTROL = frozenset({"If", "Loop", "Scan"})
-_UNKNOWN = "depends on the numbers of the input, or on how many samples there are"
+_UNKNOWN = "depends on the values of the input, or on the number of samples"
 
 
 def write_out(model: onnx.ModelProto, keep: Sequence[str], probed: Probed) -> onnx.ModelProto:
-    """The same function without If, Loop, Scan and sequences, where the way through them is known beforehand.
+    """Return an equivalent model without If, Loop, Scan and sequences, if their control flow is known in advance.
 
     Parameters
     ----------
     model : onnx.ModelProto
-        Of opset 20 or newer, without functions, its bodies without weights: see :func:`bring_out`. Left as it is, and
-        returned where there is nothing to do.
+        Of opset 20 or newer, without functions and without weights in bodies: see :func:`bring_out`. It is not
+        changed, and returned if nothing is to be done.
     keep : sequence of str
-        Only what these tensors are made from is written out; what the outputs are made from where there is none.
+        Only ops on which these tensors depend are unrolled; those on which the outputs depend if empty.
     probed : callable
-        Probes a model that takes the same inputs.
+        Probes a model with the same inputs.
 
     Returns
     -------
     onnx.ModelProto
-        Right for the sizes that were probed, since which branch is taken may depend on them. Outputs of the ops that
-        were written out keep their names, and so do tensors of a branch; those of step 3 of a loop get the suffix
-        ``/3``. An op stays where its way depends on the numbers of the input or on how many samples there are, and
-        where it would take more than :data:`LARGEST` nodes; its ``doc_string`` tells which.
+        Valid for the probed sizes, since the branch that is taken may depend on them. Outputs of unrolled ops keep
+        their names, and so do tensors of a branch; those of step 3 of a loop get the suffix ``/3``. An op stays if
+        its control flow depends on the values of the input or on the number of samples, or if unrolling it would take
+        more than :data:`LARGEST` nodes; its ``doc_string`` gives the reason.
 
     Examples
     --------
@@ -72,12 +72,12 @@ def write_out(model: onnx.ModelProto, keep: Sequence[str], probed: Probed) -> on
     while changed:
         nodes = topological_order(model.graph)
         varying = data_descendants(nodes, inputs)
-        leading = _leading_to(nodes, keep or wanted)
+        leading = _nodes_leading_to(nodes, keep or wanted)
         control = [node for node in leading if _is_control(node) and not varying.isdisjoint(reads(node))]
-        asked = questions(leading)
-        if not control and not asked:
+        probed_names = tensors_to_probe(leading)
+        if not control and not probed_names:
             return model
-        facts = _Facts(model, inputs, control, asked, varying, probed)
+        facts = _Facts(model, inputs, control, probed_names, varying, probed)
         writer = _Copies(model.graph, facts, room)
         open_ends = {name for node in control for name in node.output if name}
         written: list[onnx.NodeProto] = []
@@ -94,14 +94,14 @@ def write_out(model: onnx.ModelProto, keep: Sequence[str], probed: Probed) -> on
 
 
 def bring_out(model: onnx.ModelProto) -> None:
-    """Move weights and constants out of all bodies, in place, so that the copies of a body share them."""
+    """Move weights and constants out of all bodies, in place, so that copies of a body share them."""
     graph = model.graph
     bodies: list[tuple[onnx.GraphProto, dict[str, str]]] = [(b, {}) for node in graph.node for b in subgraphs(node)]
     writer = Writer(graph) if bodies else None
     while bodies and writer is not None:
         body, outer = bodies.pop()
-        own = own_names(body)
-        names = {old: new for old, new in outer.items() if old not in own}
+        local = local_names(body)
+        names = {old: new for old, new in outer.items() if old not in local}
         constants = [index for index, node in enumerate(body.node) if _tensor_of(node) is not None]
         weights = list(body.initializer)
         for index in constants:
@@ -118,7 +118,7 @@ def bring_out(model: onnx.ModelProto) -> None:
             del body.node[index]
         made = {name for node in body.node for name in node.output} | {value.name for value in body.input}
         for value in body.output:
-            if value.name not in made:  # a body must not answer with what lies outside of it
+            if value.name not in made:  # an output of a body must be defined inside it
                 inner = writer.name(f"{value.name}/inside")
                 body.node.append(writer.node("Identity", [value.name], inner))
                 value.name = inner
@@ -128,14 +128,14 @@ def bring_out(model: onnx.ModelProto) -> None:
 
 
 class _Facts:
-    """What one run tells: numbers and sizes of tensors, and how many steps each Loop takes."""
+    """Facts from one run: values and sizes of tensors, and the number of steps of each Loop."""
 
     def __init__(
         self,
         model: onnx.ModelProto,
         inputs: Sequence[str],
         control: Sequence[onnx.NodeProto],
-        asked: Sequence[str],
+        wanted: Sequence[str],
         varying: set[str],
         probed: Probed,
     ) -> None:
@@ -144,14 +144,14 @@ class _Facts:
         self._weights |= {node.output[0]: tensor for node, tensor in held if tensor is not None}
         known = {name for node in model.graph.node for name in node.output} | set(inputs)
         counted = [node for node in control if node.op_type == "Loop" and _steps_are_known(node, varying)]
-        asked = [*asked, *(name for node in control for name in _read_by(node)), *(_first(node) for node in counted)]
-        asked = [name for name in dict.fromkeys(asked) if name in known - self._weights.keys()]
-        self._steps = {_first(node): f"{_first(node)}/steps" for node in counted}
-        shown = cut(model, inputs, asked) if asked else helper.make_model(helper.make_graph([], "none", [], []))
+        wanted = [*wanted, *(name for node in control for name in _control_inputs(node)), *map(_first_output, counted)]
+        wanted = [name for name in dict.fromkeys(wanted) if name in known - self._weights.keys()]
+        self._steps = {_first_output(node): f"{_first_output(node)}/steps" for node in counted}
+        shown = cut(model, inputs, wanted) if wanted else helper.make_model(helper.make_graph([], "none", [], []))
         for node in shown.graph.node:
-            if node.op_type == "Loop" and _first(node) in self._steps:
-                _count_steps(node, self._steps[_first(node)])
-        self._probe = probed(shown) if asked else Probe({}, {}, {}, {})
+            if node.op_type == "Loop" and _first_output(node) in self._steps:
+                _count_steps(node, self._steps[_first_output(node)])
+        self._probe = probed(shown) if wanted else Probe({}, {}, {}, {})
 
     def constant(self, name: str) -> Array | None:
         if name in self._weights:
@@ -165,25 +165,25 @@ class _Facts:
         return None if shape is None else shape[axis]
 
     def steps(self, node: onnx.NodeProto) -> int | None:
-        """How many steps a Loop takes."""
-        name = self._steps.get(_first(node))
+        """Return the number of steps of a Loop; None if unknown."""
+        name = self._steps.get(_first_output(node))
         return None if name is None else self.size(name, 0)
 
 
 @final
 @dataclass(frozen=True)
 class _StepBody:
-    """What runs at each step.
+    """The body of a Loop or Scan.
 
     Attributes
     ----------
     graph : onnx.GraphProto
     states : sequence of str
-        Its inputs that are the states before a step.
+        The inputs that are the states before a step.
     outputs : sequence of str
-        The states after a step, and then what is stacked over the steps.
+        The states after a step, then the outputs that are stacked over the steps.
     order : sequence of (int, bool)
-        Along which axis each of the latter is stacked, and whether backwards.
+        The axis along which each of the latter is stacked, and whether in reverse.
     """
 
     graph: onnx.GraphProto
@@ -193,7 +193,7 @@ class _StepBody:
 
 
 class _Copies(Writer):
-    """Writes control flow out, as far as there is room for its nodes."""
+    """Unrolls control flow, up to a number of nodes."""
 
     def __init__(self, graph: onnx.GraphProto, facts: _Facts, room: int) -> None:
         super().__init__(graph)
@@ -202,7 +202,7 @@ class _Copies(Writer):
         self.spent = 0
 
     def write_out(self, node: onnx.NodeProto) -> Iterable[onnx.NodeProto]:
-        """The nodes that stand for an If, Loop or Scan; the op itself, with the reason, where it cannot go."""
+        """Return the nodes that replace an If, Loop or Scan; the op with the reason if it cannot be replaced."""
         written: list[onnx.NodeProto] | str
         if node.op_type == "If":
             written = self._if(node)
@@ -251,7 +251,7 @@ class _Copies(Writer):
         axes = known.get("scan_input_axes") or [0] * count
         steps = self._facts.size(sources[0], axes[0])
         if steps is None:
-            return "its number of steps follows the number of samples"
+            return "its number of steps depends on the number of samples"
         if too_many := self._too_many(body, steps):
             return too_many
         carried = [value.name for value in body.input]
@@ -279,14 +279,14 @@ class _Copies(Writer):
         states: list[str],
         written: list[onnx.NodeProto],
     ) -> list[onnx.NodeProto] | str:
-        """Copies of a body in a row.
+        """Return successive copies of a body.
 
-        ``given`` names the inputs of each step that are its own, ``states`` the first values of the body's states.
+        ``given`` names the inputs that differ between steps, ``states`` the initial values of the body's states.
         """
         count = len(body.states)
         outputs = [*node.output, *[""] * len(body.outputs)][: len(body.outputs)]
         if not given and any(outputs[count:]):
-            return "it takes no step, and nothing tells the shape of what it would stack"
+            return "it takes no step, so the shape of its stacked outputs is unknown"
         pieces: list[list[str]] = [[] for _ in body.outputs[count:]]
         for step, names in enumerate(given):
             names |= zip(body.states, states, strict=True)
@@ -306,15 +306,13 @@ class _Copies(Writer):
         return written
 
     def _too_many(self, body: onnx.GraphProto, steps: int) -> str:
-        nodes = steps * _all_nodes(body)
+        nodes = steps * _count_nodes(body)
         if nodes <= self._room - self.spent:
             return ""
-        return (
-            f"its {steps:,} steps would be {nodes:,} nodes, and {LARGEST:,} are the most that loops are written out to"
-        )
+        return f"its {steps:,} steps would take {nodes:,} nodes, and loops are unrolled to at most {LARGEST:,}"
 
 
-def _leading_to(nodes: Sequence[onnx.NodeProto], names: Iterable[str]) -> list[onnx.NodeProto]:
+def _nodes_leading_to(nodes: Sequence[onnx.NodeProto], names: Iterable[str]) -> list[onnx.NodeProto]:
     wanted, leading = set(names), []
     for node in reversed(nodes):
         if not wanted.isdisjoint(node.output):
@@ -327,27 +325,27 @@ def _is_control(node: onnx.NodeProto) -> bool:
     return node.domain in DEFAULT_DOMAINS and node.op_type in CONTROL
 
 
-def _first(node: onnx.NodeProto) -> str:
+def _first_output(node: onnx.NodeProto) -> str:
     return next((name for name in node.output if name), "")
 
 
-def _read_by(node: onnx.NodeProto) -> list[str]:
-    """What decides on the way through: the condition of an If, and what a Scan goes along."""
+def _control_inputs(node: onnx.NodeProto) -> list[str]:
+    """Return the tensors that determine the control flow: the condition of an If, the inputs that a Scan slices."""
     if node.op_type == "Scan":
         return list(node.input[-helper.get_node_attr_value(node, "num_scan_inputs") :])
     return [node.input[0]] if node.op_type == "If" else []
 
 
 def _steps_are_known(loop: onnx.NodeProto, varying: set[str]) -> bool:
-    """Whether no number of the input has a say in when a Loop ends."""
+    """Whether the number of steps of a Loop does not depend on the values of the input."""
     if not varying.isdisjoint(loop.input[:2]):
         return False
     body = helper.get_node_attr_value(loop, "body")
-    nodes, own = topological_order(body), own_names(body)
+    nodes, local = topological_order(body), local_names(body)
     carried = [value.name for value in body.input[2:]]
     inner = {name for name, state in zip(carried, loop.input[2:], strict=True) if state in varying}
     while True:
-        reached = data_descendants(nodes, (varying - own) | inner)
+        reached = data_descendants(nodes, (varying - local) | inner)
         passed = {name for name, answer in zip(carried, body.output[1:], strict=False) if answer.name in reached}
         if passed <= inner:
             return body.output[0].name not in reached
@@ -355,7 +353,7 @@ def _steps_are_known(loop: onnx.NodeProto, varying: set[str]) -> bool:
 
 
 def _count_steps(loop: onnx.NodeProto, name: str) -> None:
-    """Give a Loop a further output with an entry a step."""
+    """Add an output to a Loop that has one entry per step."""
     body = next(subgraphs(loop))
     loop.output.extend([f"{name}/unread_{i}" for i in range(len(body.output) - 1 - len(loop.output))])
     loop.output.append(name)
@@ -363,7 +361,7 @@ def _count_steps(loop: onnx.NodeProto, name: str) -> None:
     body.output.append(helper.make_tensor_value_info(f"{name}/one", TensorProto.BOOL, []))
 
 
-def _all_nodes(graph: onnx.GraphProto) -> int:
+def _count_nodes(graph: onnx.GraphProto) -> int:
     count, graphs = 0, [graph]
     while graphs:
         nodes = graphs.pop().node
@@ -373,13 +371,13 @@ def _all_nodes(graph: onnx.GraphProto) -> int:
 
 
 def _tensor_of(node: onnx.NodeProto) -> onnx.TensorProto | None:
-    """What a Constant node holds, where it is an array of numbers."""
+    """Return the value of a Constant node, if it is an array of numbers."""
     if node.op_type != "Constant" or node.domain not in DEFAULT_DOMAINS:
         return None
     attribute = node.attribute[0]
     if attribute.name == "value":
-        held: onnx.TensorProto = attribute.t
-        return held
+        tensor: onnx.TensorProto = attribute.t
+        return tensor
     kind = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
     if attribute.name not in kind:
         return None

@@ -1,7 +1,7 @@
-"""Derive models from a model: show inner tensors as outputs, or start from them.
+"""Derive models from a model: expose internal tensors as outputs, or start from them.
 
-These work on ``onnx.ModelProto``, as reading gives it: a new output is one entry, external data stay a location, and
-onnx-ir (a quarter of a second to import) is left to `xaionnx.graph.builder`. No model given here is changed.
+These functions work on ``onnx.ModelProto``: a new output is one entry, external data remain a location, and onnx-ir
+(a quarter of a second to import) is not needed. They do not change the given model.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from xaionnx.loading.soundness import subgraphs
 
 
 def op_census(model: onnx.ModelProto) -> dict[str, int]:
-    """How many nodes of each op there are, bodies of If, Loop and Scan included; the most frequent first.
+    """Return the number of nodes of each op, including bodies of If, Loop and Scan; the most frequent first.
 
-    Ops outside the default domain carry it: ``"com.microsoft.FastGelu"``. A call of a model's own function counts as
-    one op.
+    Ops of other domains have a prefix: ``"com.microsoft.FastGelu"``. A call of a function of the model counts as one
+    op.
     """
     counts: Counter[str] = Counter()
     graphs = [model.graph]
@@ -35,13 +35,13 @@ def op_census(model: onnx.ModelProto) -> dict[str, int]:
 
 
 def expose(model: onnx.ModelProto, names: Iterable[str]) -> onnx.ModelProto:
-    """The model with further tensors as outputs, after its own and in the order given.
+    """Return the model with further tensors as outputs, after the existing ones and in the given order.
 
     Parameters
     ----------
     model : onnx.ModelProto
     names : iterable of str
-        Tensors of the graph, weights too. Those that are outputs already are not listed again.
+        Tensors of the graph, including weights. Existing outputs are not repeated.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def expose(model: onnx.ModelProto, names: Iterable[str]) -> onnx.ModelProto:
 
     Notes
     -----
-    Types and shapes of the new outputs are declared where the model knows them. onnxruntime needs none.
+    Types and shapes of the new outputs are declared if the model contains them. onnxruntime needs none.
 
     Examples
     --------
@@ -80,23 +80,23 @@ def cut(
     outputs: Sequence[str],
     types: Mapping[str, onnx.TypeProto] | None = None,
 ) -> onnx.ModelProto:
-    """The part of the model that leads from some tensors to others.
+    """Return the part of the model between some tensors and others.
 
     Parameters
     ----------
     model : onnx.ModelProto
     inputs : sequence of str
-        Tensors that the caller feeds, in this order. Inputs of the model that are needed besides follow them, as where
-        a connection goes around the cut.
+        Tensors that the caller feeds, in this order. Inputs of the model that are needed as well, for example by a
+        connection around the cut, follow them.
     outputs : sequence of str
-        Tensors that the derived model answers with, in this order.
+        Outputs of the derived model, in this order.
     types : mapping of str to onnx.TypeProto, optional
-        Types of inner tensors that become inputs, where neither the model nor ONNX's type inference knows them.
+        Types of internal tensors that become inputs, if neither the model nor ONNX's type inference knows them.
 
     Returns
     -------
     onnx.ModelProto
-        Holds only the nodes and weights needed, makers before readers; names are those of the model.
+        Contains only the nodes and weights needed, in topological order, under their names.
 
     Raises
     ------
@@ -105,7 +105,7 @@ def cut(
     ParameterError
         A name is given twice, or there is no output.
     UnsupportedModelError
-        The type of an inner tensor is unknown: after an op of onnxruntime's own, for example.
+        The type of an internal tensor is unknown, for example after a custom op of onnxruntime.
 
     Examples
     --------
@@ -128,24 +128,24 @@ def cut(
         raise ParameterError("The 'outputs' parameter of cut must name at least one tensor. Got none.")
     graph = model.graph
     nodes, needed = GraphView(model).needed(inputs, outputs)
-    own_types = declared(model)
-    own = {value.name: value for value in declared_inputs(model)}
+    known_types = declared(model)
+    model_inputs = {value.name: value for value in declared_inputs(model)}
     derived = shell(model)
     part = derived.graph
     part.name = graph.name
-    part.input.extend(own.get(name) or _typed_input(model, name, own_types, types or {}) for name in inputs)
+    part.input.extend(model_inputs.get(name) or _typed_input(model, name, known_types, types or {}) for name in inputs)
     fed = set(inputs)
-    part.input.extend(value for name, value in own.items() if name in needed and name not in fed)
-    part.output.extend(own_types.get(name, onnx.ValueInfoProto(name=name)) for name in outputs)
+    part.input.extend(value for name, value in model_inputs.items() if name in needed and name not in fed)
+    part.output.extend(known_types.get(name, onnx.ValueInfoProto(name=name)) for name in outputs)
     for node in nodes:
-        kept = part.node.add()
-        kept.CopyFrom(node)
+        copy = part.node.add()
+        copy.CopyFrom(node)
         for index, name in enumerate(node.output):
-            if name in fed:  # made by a node that is needed for another of its outputs
-                kept.output[index] = _unused(f"{name}_uncut", needed)
+            if name in fed:  # the node is needed for another of its outputs
+                copy.output[index] = _unused_name(f"{name}_uncut", needed)
     part.initializer.extend(tensor for tensor in graph.initializer if tensor.name in needed - fed)
     part.sparse_initializer.extend(t for t in graph.sparse_initializer if t.values.name in needed - fed)
-    ends = fed | own.keys() | set(outputs)
+    ends = fed | model_inputs.keys() | set(outputs)
     part.value_info.extend(value for value in graph.value_info if value.name in needed and value.name not in ends)
     part.quantization_annotation.extend(a for a in graph.quantization_annotation if a.tensor_name in needed)
     return derived
@@ -163,26 +163,26 @@ def _check_known(model: onnx.ModelProto, names: Iterable[str]) -> None:
 def _typed_input(
     model: onnx.ModelProto,
     name: str,
-    own_types: Mapping[str, onnx.ValueInfoProto],
+    known_types: Mapping[str, onnx.ValueInfoProto],
     types: Mapping[str, onnx.TypeProto],
 ) -> onnx.ValueInfoProto:
     if name in types:
         return onnx.ValueInfoProto(name=name, type=types[name])
-    if name in own_types:
-        return own_types[name]
+    if name in known_types:
+        return known_types[name]
     for tensor in model.graph.initializer:
         if tensor.name == name:
             return onnx.helper.make_tensor_value_info(name, tensor.data_type, tensor.dims)
-    found = inferred(model, topological_order(model.graph)).get(name)
-    if found is None:
+    info = inferred(model, topological_order(model.graph)).get(name)
+    if info is None:
         raise UnsupportedModelError(
             f"The type of tensor '{name}' is not known before the model runs, so it cannot become an input. "
             "Give its type, or cut at an earlier or later tensor."
         )
-    return found
+    return info
 
 
-def _unused(name: str, taken: set[str]) -> str:
+def _unused_name(name: str, taken: set[str]) -> str:
     while name in taken:
         name += "_"
     return name

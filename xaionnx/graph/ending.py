@@ -1,4 +1,4 @@
-"""How a tensor ends: the op that gives its numbers their meaning."""
+"""The op that computes a tensor, apart from moves and casts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def ending(view: GraphView, tensor: str) -> str | None:
-    """The op that makes the values of a tensor, such as ``Softmax``; None where no node does.
+    """Return the type of the op that computes a tensor, such as ``Softmax``; None if there is none.
 
     Examples
     --------
@@ -25,12 +25,12 @@ def ending(view: GraphView, tensor: str) -> str | None:
     >>> ending(GraphView(model), "y")
     'Softmax'
     """
-    made = maker(view, tensor)
-    return None if made is None else made.op_type
+    node = maker(view, tensor)
+    return None if node is None else node.op_type
 
 
 def maker(view: GraphView, tensor: str) -> onnx.NodeProto | None:
-    """The node that makes the values of a tensor, behind which they are but moved or rounded; None if there is none."""
+    """Return the node that computes the values of a tensor, before moves and casts; None if there is none."""
     makers = view.producers
     while tensor in makers and find_op(makers[tensor].op_type).carries and makers[tensor].input:
         tensor = makers[tensor].input[0]

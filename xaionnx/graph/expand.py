@@ -1,4 +1,4 @@
-"""Replace composed ops by the bodies that ONNX defines for them."""
+"""Replace composed ops by the function bodies that ONNX defines for them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import onnx.shape_inference
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.graph.view import DEFAULT_DOMAINS
 
-# Ops that are written out before differentiation. CastLike stands in the bodies of others.
+# Ops that are expanded before differentiation. CastLike occurs in the bodies of others.
 COMPOSED = frozenset(
     {"Attention", "CastLike", "NegativeLogLikelihoodLoss", "RotaryEmbedding", "SoftmaxCrossEntropyLoss"}
 )
@@ -19,12 +19,12 @@ _MASK, _PADDING = 3, 6
 
 
 def expand(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The same function with each op of :data:`COMPOSED` written out in simpler ops.
+    """Return an equivalent model in which each op of :data:`COMPOSED` is expanded into simpler ops.
 
     Parameters
     ----------
     model : onnx.ModelProto
-        Left as it is, and returned where it has none of these ops. Bodies of If, Loop and Scan are not looked into.
+        Not changed, and returned if it contains none of these ops. Bodies of If, Loop and Scan are not expanded.
 
     Raises
     ------
@@ -33,9 +33,9 @@ def expand(model: onnx.ModelProto) -> onnx.ModelProto:
 
     Notes
     -----
-    Attention answers 0 for a query that may attend to nothing. There the body of ONNX computes a softmax of minus
-    infinities and drops it; its derivative would be NaN and reach every key. So such rows are set to 0 before the
-    softmax as well as behind it, in nodes that have a mask.
+    Attention returns 0 for a query that may not attend to any key. ONNX's body computes a softmax of minus infinities
+    for it and discards the result, but the derivative would be NaN for every key. In nodes with a mask, such rows
+    are therefore set to 0 before the softmax as well as after it.
 
     Examples
     --------
@@ -47,7 +47,7 @@ def expand(model: onnx.ModelProto) -> onnx.ModelProto:
     True
     """
     while any(_is_composed(node) for node in model.graph.node):
-        model = _expanded(model)
+        model = _expand_once(model)
     return model
 
 
@@ -55,10 +55,10 @@ def _is_composed(node: onnx.NodeProto) -> bool:
     return node.domain in DEFAULT_DOMAINS and node.op_type in COMPOSED
 
 
-def _expanded(model: onnx.ModelProto) -> onnx.ModelProto:
+def _expand_once(model: onnx.ModelProto) -> onnx.ModelProto:
     version = next(entry.version for entry in model.opset_import if entry.domain in DEFAULT_DOMAINS)
-    types = _types(onnx.shape_inference.infer_shapes(model).graph)
-    names = _names(model.graph)
+    types = _tensor_types(onnx.shape_inference.infer_shapes(model).graph)
+    names = _all_names(model.graph)
     form = onnx.ModelProto()
     form.CopyFrom(model)
     del form.graph.node[:]
@@ -67,14 +67,14 @@ def _expanded(model: onnx.ModelProto) -> onnx.ModelProto:
     return form
 
 
-def _types(graph: onnx.GraphProto) -> dict[str, onnx.TypeProto]:
+def _tensor_types(graph: onnx.GraphProto) -> dict[str, onnx.TypeProto]:
     types = {value.name: value.type for value in (*graph.input, *graph.output, *graph.value_info)}
     for tensor in graph.initializer:
         types[tensor.name] = onnx.helper.make_tensor_type_proto(tensor.data_type, tensor.dims)
     return types
 
 
-def _names(graph: onnx.GraphProto) -> set[str]:
+def _all_names(graph: onnx.GraphProto) -> set[str]:
     names = {value.name for value in (*graph.input, *graph.initializer)}
     for node in graph.node:
         names.update((node.name, *node.output))
@@ -84,11 +84,11 @@ def _names(graph: onnx.GraphProto) -> set[str]:
 def _body(
     node: onnx.NodeProto, version: int, types: Mapping[str, onnx.TypeProto], names: set[str]
 ) -> Iterator[onnx.NodeProto]:
-    function = _function(node, version, types)
+    function = _function_body(node, version, types)
     schema = onnx.defs.get_schema(node.op_type, version, "")
     values = {name: entry.default_value for name, entry in schema.attributes.items() if entry.default_value.name}
     values |= {attribute.name: attribute for attribute in node.attribute}
-    prefix = _fresh(f"{node.name or node.op_type}/", names)
+    prefix = _unused_prefix(f"{node.name or node.op_type}/", names)
     renamed = dict(zip(function.input, node.input, strict=False))
     renamed |= {inner: outer for inner, outer in zip(function.output, node.output, strict=False) if outer}
     renamed[""] = ""
@@ -99,19 +99,19 @@ def _body(
         copy.input[:] = [renamed.setdefault(name, prefix + name) for name in inner.input]
         copy.output[:] = [renamed.setdefault(name, prefix + name) for name in inner.output]
         del copy.attribute[:]
-        copy.attribute.extend(_resolved(inner, values))
+        copy.attribute.extend(_body_attributes(inner, values))
         if copy.op_type == "Softmax" and any(len(node.input) > i and node.input[i] for i in (_MASK, _PADDING)):
-            yield from _guarded(copy)
+            yield from _guard_softmax(copy)
         else:
             yield copy
 
 
-def _function(node: onnx.NodeProto, version: int, types: Mapping[str, onnx.TypeProto]) -> onnx.FunctionProto:
+def _function_body(node: onnx.NodeProto, version: int, types: Mapping[str, onnx.TypeProto]) -> onnx.FunctionProto:
     schema = onnx.defs.get_schema(node.op_type, version, "")
     unknown = [name for name in node.input if name and not types.get(name, onnx.TypeProto()).ByteSize()]
     if unknown:
         raise UnsupportedModelError(
-            f"ONNX op '{node.op_type}' (node '{node.name}') cannot be written out in simpler ops, because the type of "
+            f"ONNX op '{node.op_type}' (node '{node.name}') cannot be expanded into simpler ops, because the type of "
             f"its input '{unknown[0]}' is not known. Run onnx.shape_inference over the file and save the result."
         )
     function = onnx.FunctionProto()
@@ -119,9 +119,9 @@ def _function(node: onnx.NodeProto, version: int, types: Mapping[str, onnx.TypeP
     offered: list[int] = schema.context_dependent_function_opset_versions  # type: ignore[attr-defined]  # see above
     versions = [opset for opset in offered if opset <= version]
     if versions:
-        told = [types[name].SerializeToString() if name else b"" for name in node.input]
+        input_types = [types[name].SerializeToString() if name else b"" for name in node.input]
         body = schema.get_context_dependent_function_with_opset_version  # type: ignore[attr-defined]  # see above
-        content = body(max(versions), node.SerializeToString(), told)
+        content = body(max(versions), node.SerializeToString(), input_types)
         function.ParseFromString(content)
     if not function.node:
         raise UnsupportedModelError(
@@ -132,8 +132,8 @@ def _function(node: onnx.NodeProto, version: int, types: Mapping[str, onnx.TypeP
     return function
 
 
-def _resolved(inner: onnx.NodeProto, values: Mapping[str, onnx.AttributeProto]) -> Iterator[onnx.AttributeProto]:
-    """The attributes of a node in a body, those of the call put in for references to them."""
+def _body_attributes(inner: onnx.NodeProto, values: Mapping[str, onnx.AttributeProto]) -> Iterator[onnx.AttributeProto]:
+    """Yield the attributes of a node in a body, with references replaced by the attributes of the call."""
     for attribute in inner.attribute:
         if not attribute.ref_attr_name:
             yield attribute
@@ -144,13 +144,13 @@ def _resolved(inner: onnx.NodeProto, values: Mapping[str, onnx.AttributeProto]) 
             yield copy
 
 
-def _guarded(softmax: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
-    """A Softmax over the last axis that answers 0 where all its numbers are minus infinity."""
+def _guard_softmax(softmax: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
+    """Yield a Softmax over the last axis that returns 0 if all its inputs are minus infinity."""
     (scores,), (shares,) = softmax.input, softmax.output
     stem = f"{shares}/guard_"
 
     def made(op_type: str, inputs: list[str], output: str, **attributes: int) -> onnx.NodeProto:
-        # The Softmax itself may be called as its output is.
+        # The Softmax may have the same name as its output.
         node = onnx.helper.make_node(op_type, inputs, [output], name=f"{stem}{op_type}_of_{output}")
         node.attribute.extend(onnx.helper.make_attribute(name, value) for name, value in attributes.items())
         return node
@@ -168,8 +168,8 @@ def _guarded(softmax: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
     yield made("Where", [f"{stem}empty", f"{stem}zero", f"{stem}shares"], shares)
 
 
-def _fresh(stem: str, names: set[str]) -> str:
-    """A beginning that no name of the graph has."""
+def _unused_prefix(stem: str, names: set[str]) -> str:
+    """Return a prefix of no name in the graph."""
     prefix, turn = stem, 1
     while any(name.startswith(prefix) for name in names):
         turn += 1

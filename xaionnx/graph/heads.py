@@ -1,4 +1,4 @@
-"""Attention whose samples and heads share an axis, taken apart."""
+"""Separate samples and heads of attention tensors in which they share an axis."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-# The name of a tensor (N, heads, T, T), behind that of the tensor (N * heads, T, T) that it was.
+# Suffix for the name of the (N, heads, T, T) form of a tensor (N * heads, T, T).
 APART = "/heads"
 
 
 def heads_apart(model: onnx.ModelProto, names: Collection[str], batched: str) -> onnx.ModelProto:
-    """The same function, on whose way tensors (N * heads, T, T) become (N, heads, T, T) and go back.
+    """Return an equivalent model in which tensors (N * heads, T, T) are reshaped to (N, heads, T, T) and back.
 
     Parameters
     ----------
     model : onnx.ModelProto
-        Left as it is.
+        Not changed.
     names : collection of str
-        The tensors. Their form (N, heads, T, T) is called the same with :data:`APART` behind.
+        The tensors. Their form (N, heads, T, T) has the same name with the suffix :data:`APART`.
     batched : str
         A tensor whose first axis is N.
 
@@ -41,18 +41,18 @@ def heads_apart(model: onnx.ModelProto, names: Collection[str], batched: str) ->
             if name in names:
                 node.input[index] = f"{name}/rows"
     for name in names:
-        sizes = {"first": [0], "behind": [1, 2], "free": [-1]}
+        sizes = {"first": [0], "last": [1, 2], "free": [-1]}
         for key, numbers in sizes.items():
             graph.initializer.append(numpy_helper.from_array(np.array(numbers, dtype=np.int64), f"{name}/{key}"))
 
         def add(op: str, inputs: list[str], key: str, axis: int | None = None, stem: str = name) -> str:
-            made = f"{stem}/{key}"
-            graph.node.append(helper.make_node(op, inputs, [made], name=made, axis=axis))
-            return made
+            output = f"{stem}/{key}"
+            graph.node.append(helper.make_node(op, inputs, [output], name=output, axis=axis))
+            return output
 
         size = add("Shape", [name], "shape")
         count = add("Gather", [add("Shape", [batched], "samples"), f"{name}/first"], "count", axis=0)
-        sides = add("Gather", [size, f"{name}/behind"], "sides", axis=0)
+        sides = add("Gather", [size, f"{name}/last"], "sides", axis=0)
         wide = add("Concat", [count, f"{name}/free", sides], "wide", axis=0)
         add("Reshape", [add("Reshape", [name, wide], APART[1:]), size], "rows")
     return form

@@ -1,8 +1,8 @@
-"""Locality: which part of a picture each position of an inner tensor sees.
+"""Locality: the part of a picture on which each position of an internal tensor depends.
 
-As long as a graph slides (convolutions, pools) and works point by point, position j of a tensor sees the interval
-``[j * stride + low, j * stride + high]`` of the input along each axis of the picture, and nothing else. Intervals of
-branches that meet are joined. A separator is a tensor that everything behind it is computed from.
+After sliding ops (convolutions, pools) and pointwise ops, position j of a tensor depends only on the interval
+``[j * stride + low, j * stride + high]`` of the input along each axis of the picture. Intervals of branches that meet
+are merged. A separator is a tensor from which everything downstream is computed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from xaionnx.graph.op import Kind, find_op
 from xaionnx.graph.view import DEFAULT_DOMAINS, Attributes, GraphView, reads
 from xaionnx.short_repr import short_repr
 
-# Of the tensors that are followed: batch, channels, height and width, in one of two orders.
+# Rank of the tensors that are followed: batch, channels, height and width, in one of two orders.
 RANK = 4
 _IMAGE = (2, 3)
 
@@ -30,7 +30,7 @@ Slides = Sequence[tuple[int, int, int, int]]
 @final
 @dataclass(frozen=True)
 class Reach:
-    """What positions of a tensor see along one axis of the input, and how many positions there are.
+    """The interval of the input that each position of a tensor sees along one axis, and the number of positions.
 
     Examples
     --------
@@ -44,15 +44,15 @@ class Reach:
     length: int
 
     def through(self, stride: int, low: int, high: int, length: int) -> Reach:
-        """Behind an op whose output j reads inputs ``j * stride + low`` to ``j * stride + high``."""
+        """Return the reach after an op whose output j reads inputs ``j * stride + low`` to ``j * stride + high``."""
         return Reach(self.stride * stride, self.low + low * self.stride, self.high + high * self.stride, length)
 
     def joined(self, other: Reach) -> Reach:
-        """Of a tensor that sees what either sees."""
+        """Return the reach of a tensor that sees what either sees."""
         return Reach(self.stride, min(self.low, other.low), max(self.high, other.high), self.length)
 
     def since(self, earlier: Reach) -> Reach:
-        """What it sees of a separator ``earlier``, instead of the input."""
+        """Return the reach relative to a separator ``earlier`` instead of the input."""
         step = earlier.stride
         return Reach(self.stride // step, (self.low - earlier.low) // step, (self.high - earlier.high) // step,
                      self.length)  # fmt: skip
@@ -61,7 +61,7 @@ class Reach:
 @final
 @dataclass(frozen=True)
 class Field:
-    """Where a tensor of rank 4 has height and width, and what it sees along them."""
+    """The axes of height and width of a tensor of rank 4, and its reach along them."""
 
     axes: tuple[int, int]
     reaches: tuple[Reach, Reach]
@@ -70,14 +70,14 @@ class Field:
 @final
 @dataclass(frozen=True)
 class Separator:
-    """A tensor that separates the input from what is asked.
+    """A tensor that separates the input from the wanted tensors.
 
     Attributes
     ----------
     name : str
     field : Field
     work : int
-        Multiplications on the way from the input to it.
+        Multiplications between the input and the separator.
     """
 
     name: str
@@ -88,7 +88,7 @@ class Separator:
 def separators(
     view: GraphView, source: str, axes: tuple[int, int], extent: tuple[int, int], wanted: Collection[str]
 ) -> tuple[list[Separator], int]:
-    """The separators between an input and some tensors, and the multiplications that all of it takes.
+    """Return the separators between an input and some tensors, and the number of multiplications.
 
     Parameters
     ----------
@@ -100,14 +100,14 @@ def separators(
     extent : (int, int)
         H and W.
     wanted : collection of str
-        Tensors that are asked.
+        Tensors to compute.
 
     Returns
     -------
     list of Separator
-        From the input on, the input itself first. Of tensors with only work point by point between them, the last.
+        In topological order, starting with the input. Of several with only pointwise ops between them, the last.
     int
-        Multiplications of one evaluation, estimated: those of the weights.
+        Estimated multiplications of one evaluation: those with weights.
 
     Examples
     --------
@@ -125,7 +125,7 @@ def separators(
     last_read = {name: index for index, node in enumerate(nodes) for name in reads(node)}
     last_read.update(dict.fromkeys(wanted, len(nodes)))
     walk = _ReachWalk(view, source, Field(axes, (Reach(1, 0, 0, extent[0]), Reach(1, 0, 0, extent[1]))))
-    found = [Separator(source, walk.fields[source], 0)]
+    chain = [Separator(source, walk.fields[source], 0)]
     alive = {source}
     for index, node in enumerate(nodes):
         walk.step(node)
@@ -137,14 +137,14 @@ def separators(
         if name not in walk.fields or name in wanted or name == source:
             continue
         separator = Separator(name, walk.fields[name], walk.work)
-        if len(found) > 1 and (found[-1].work, found[-1].field.reaches) == (walk.work, separator.field.reaches):
-            found.pop()
-        found.append(separator)
-    return found, walk.work
+        if len(chain) > 1 and (chain[-1].work, chain[-1].field.reaches) == (walk.work, separator.field.reaches):
+            chain.pop()
+        chain.append(separator)
+    return chain, walk.work
 
 
 class _ReachWalk:
-    """Follows the nodes in order: ``moving`` tensors depend on the source, those in ``fields`` locally."""
+    """Visits nodes in order: tensors in ``moving`` depend on the source, those in ``fields`` locally."""
 
     def __init__(self, view: GraphView, source: str, field: Field) -> None:
         self.fields = {source: field}
@@ -152,7 +152,7 @@ class _ReachWalk:
         self.work = 0
         self._view = view
         self._constants: dict[str, Dims] = {name: tuple(tensor.dims) for name, tensor in view.constants.items()}
-        # Positions of tensors that may not be local; work is estimated from them.
+        # Numbers of positions, also of tensors that are not local; work is estimated from them.
         self._sizes: dict[str, Dims] = {source: tuple(reach.length for reach in field.reaches)}
 
     def step(self, node: onnx.NodeProto) -> None:
@@ -178,8 +178,8 @@ class _ReachWalk:
             self._constants[node.output[0]] = self._constants[node.input[0]]
 
     def _slides(self, node: onnx.NodeProto) -> Slides | None:
-        """For both axes the stride, low, high and length of a sliding op; None for others."""
-        if find_op(node.op_type).local is not slid or node.input[0] not in self._sizes:
+        """Return stride, low, high and length of a sliding op for both axes; None for other ops."""
+        if find_op(node.op_type).local is not sliding_field or node.input[0] not in self._sizes:
             return None
         size = self._sizes[node.input[0]]
         given = self._view.attributes(node)
@@ -205,7 +205,7 @@ class _ReachWalk:
             free = size[axis] + before + after - extent
             steps = -(-free // strides[axis]) if ceil else free // strides[axis]
             if ceil and steps * strides[axis] >= size[axis] + before:
-                steps -= 1  # a window that begins in the padding behind is left out
+                steps -= 1  # a window that begins in the trailing padding is dropped
             if steps < 0:
                 return None
             slides.append((strides[axis], -before, extent - 1 - before, steps + 1))
@@ -228,9 +228,9 @@ class _ReachWalk:
         entry = find_op(node.op_type)
         rule = entry.local
         if rule is None and entry.broadcasts is not None:
-            rule = joined
+            rule = union_field
         elif rule is None and entry.kind.of_one_number:
-            rule = kept
+            rule = same_field
         fields = {name: self.fields[name] for name in moving}
         step = LocalStep(node, self._view.attributes(node), fields, self._constants, slides)
         return None if rule is None else rule(step)
@@ -239,19 +239,19 @@ class _ReachWalk:
 @final
 @dataclass(frozen=True)
 class LocalStep:
-    """A node whose operands see bounded parts of the picture, for which the local rule of the op tells the field.
+    """A node whose operands see bounded parts of the picture; the local rule of the op computes its field.
 
     Attributes
     ----------
     node : onnx.NodeProto
     attributes : mapping
-        With the defaults of the op.
+        Including the defaults of the op.
     fields : dict of Field by name
-        Of all operands that depend on the picture; at least one.
+        Fields of all operands that depend on the picture; at least one.
     constants : mapping
-        Shapes of the operands that do not, as far as they are known.
+        Shapes of the other operands, as far as known.
     slides : list of (stride, low, high, length), or None
-        Along height and width, where a window slides.
+        Along height and width, for a sliding op.
     """
 
     node: onnx.NodeProto
@@ -264,7 +264,7 @@ class LocalStep:
 
     @property
     def field(self) -> Field:
-        """Of the first operand that depends on the picture."""
+        """Field of the first operand that depends on the picture."""
         return next(iter(self.fields.values()))
 
     @property
@@ -274,33 +274,33 @@ class LocalStep:
 
 
 def alone(step: LocalStep) -> bool:
-    """Whether the first operand depends on the picture, and no other."""
+    """Whether only the first operand depends on the picture."""
     return [name for name in step.node.input if name in step.fields] == [step.node.input[0]]
 
 
-def kept(step: LocalStep) -> Field | None:
-    """Each place of the one output sees the same place of the first operand."""
+def same_field(step: LocalStep) -> Field | None:
+    """Return the field of an op whose only output sees the same positions as its first operand."""
     return step.field if alone(step) and _has_one_output(step.node) else None
 
 
 def not_local(step: LocalStep) -> None:
-    """An op that is not followed."""
+    """Return None: the op is not followed."""
     del step
 
 
-def slid(step: LocalStep) -> Field | None:
-    """Behind a window that slides over height and width."""
+def sliding_field(step: LocalStep) -> Field | None:
+    """Return the field after a window that slides over height and width."""
     if not alone(step) or step.slides is None or step.field.axes != _IMAGE or not _has_one_output(step.node):
         return None
     height, width = (reach.through(*slide) for reach, slide in zip(step.field.reaches, step.slides, strict=True))
     return Field(step.field.axes, (height, width))
 
 
-def joined(step: LocalStep, *, constants: bool = True) -> Field | None:
-    """Each place sees that of all operands; ``constants``, if they may be, are the same at all places."""
+def union_field(step: LocalStep, *, constants: bool = True) -> Field | None:
+    """Return the union of all operands' fields; ``constants`` are allowed if equal at all positions."""
     field = step.field
     for name in step.node.input:
-        if name and name not in step.fields and not (constants and _is_even(step.constants.get(name), field)):
+        if name and name not in step.fields and not (constants and _is_uniform(step.constants.get(name), field)):
             return None
     for other in step.fields.values():
         shapes = [(reach.stride, reach.length) for reach in other.reaches]
@@ -315,8 +315,8 @@ def _has_one_output(node: onnx.NodeProto) -> bool:
     return len([name for name in node.output if name]) == 1
 
 
-def _is_even(dims: Dims | None, field: Field) -> bool:
-    """Whether a constant of a shape is the same at every place of the picture."""
+def _is_uniform(dims: Dims | None, field: Field) -> bool:
+    """Whether a constant of this shape is the same at every position of the picture."""
     if dims is None or len(dims) > RANK:
         return False
     whole = (1,) * (RANK - len(dims)) + dims

@@ -1,4 +1,4 @@
-"""A graph with nodes in front that write its inputs, and nodes behind that read a few numbers from it."""
+"""A graph with added nodes that compute its inputs, and nodes that select a few numbers from its outputs."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import onnx_ir as ir
 from xaionnx.graph.builder import Builder
 from xaionnx.typing import Array
 
-# Begins the names of the inputs that stand for old ones.
+# Prefix of the inputs that replace old ones.
 PREFIX = "xaionnx_x_"
-# Name of the output that holds what the nodes behind the model read.
+# Name of the only output, computed by the nodes after the model.
 OUTPUT = "xaionnx_values"
 
 
@@ -23,28 +23,28 @@ def enclose(
     read: Callable[[Builder, Mapping[str, ir.Value]], ir.Value],
     constant: Mapping[str, Array],
 ) -> onnx.ModelProto:
-    """Put nodes before and behind a graph.
+    """Add nodes before and after a graph.
 
     Parameters
     ----------
     proto : onnx.ModelProto
     write : callable
-        Emits nodes that compute inputs (M, ...); returns them by name.
+        Adds nodes that compute inputs (M, ...), and returns these by name.
     read : callable
-        Emits nodes that compute one value (M, T) from the graph's outputs, given by name.
+        Adds nodes that compute one value (M, T) from the graph's outputs, given by name.
     constant : mapping
-        Inputs that ``write`` leaves alone, of one sample and without batch axis: each is fed under its name with
-        :data:`PREFIX` and repeated M times.
+        Inputs that ``write`` does not compute, of one sample and without batch axis: each is fed under its name with
+        the prefix :data:`PREFIX` and repeated M times.
 
     Returns
     -------
     onnx.ModelProto
-        Its only output is :data:`OUTPUT`; its inputs are those that ``write`` and ``read`` asked for, those of
-        ``constant``, and the old ones that neither named.
+        Its only output is :data:`OUTPUT`; its inputs are those that ``write`` and ``read`` add, those of
+        ``constant``, and the remaining old ones.
     """
     loose = onnx.ModelProto()
     loose.CopyFrom(proto)
-    # Shapes inside may be declared for one sample.
+    # Shapes of internal tensors may be declared for one sample.
     del loose.graph.value_info[:]
     model = ir.from_proto(loose)
     graph = model.graph
@@ -66,6 +66,6 @@ def enclose(
     # An output may be an input itself.
     result = read(g, {name: written.get(name, value) for name, value in outputs.items()})
     g.output(result, OUTPUT)
-    # What was emitted stands behind the nodes that read it.
+    # New nodes come after the nodes that read them.
     graph.sort()
     return ir.to_proto(model)

@@ -1,4 +1,4 @@
-"""What one run tells about every tensor of a graph: shapes, types, constants, and which sizes follow the batch."""
+"""Facts about all tensors of a graph from running it: shapes, types, constants, and sizes that follow the batch."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from xaionnx.graph.view import GraphView
 from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array, DType, Feeds
 
-# Answers some outputs of a model for some feeds.
+# Returns some outputs of a model for some feeds.
 Run = Callable[[onnx.ModelProto, Feeds, Sequence[str]], Sequence[object]]
 
-# Larger constants are weights; no rule reads their numbers.
+# Larger constants are weights, whose values no rule reads.
 _LARGEST_CONSTANT = 1 << 16
 
 
 @dataclass(frozen=True)
 class Probe:
-    """Facts about the tensors of one graph, by name; right for the sample shapes that were fed, and no others.
+    """Facts about the tensors of one graph, by name; valid only for the sample shapes that were fed.
 
     Attributes
     ----------
     shapes : mapping of str to tuple
-        A size, or None where it follows the number of samples.
+        Sizes, None for those that follow the number of samples.
     sizes : mapping of str to tuple of int
-        As met in the run with most samples.
+        Sizes in the run with the most samples.
     dtypes : mapping of str to numpy.dtype
     constants : mapping of str to array
-        Tensors whose numbers do not depend on the inputs' numbers nor on how many samples there are.
+        Tensors whose values depend neither on the values of the inputs nor on the number of samples.
     """
 
     shapes: Mapping[str, tuple[int | None, ...]]
@@ -44,25 +44,25 @@ class Probe:
 
 
 def probe(model: onnx.ModelProto, feeds: Sequence[Feeds], run: Run) -> Probe:
-    """Run a model with every tensor an output.
+    """Run a model with all tensors as outputs, and return the facts.
 
     Parameters
     ----------
     model : onnx.ModelProto
     feeds : sequence of mapping
-        Inputs by name, once for each number of samples: two different ones tell which sizes follow it.
+        Inputs by name, for one or two numbers of samples: two show which sizes follow it.
     run : callable
         Evaluates a model.
     """
     names = [name for node in model.graph.node for name in node.output if name]
     shown = expose(model, names)
 
-    def answers(values: Feeds) -> dict[str, object]:
-        # Asked for no output, onnxruntime would answer with all of them.
+    def all_tensors(values: Feeds) -> dict[str, object]:
+        # With an empty list of names, onnxruntime would return all outputs.
         return dict(values) | (dict(zip(names, run(shown, values, names), strict=True)) if names else {})
 
-    first = answers(feeds[0])
-    known = first if len(feeds) == 1 else answers(feeds[-1])
+    first = all_tensors(feeds[0])
+    known = first if len(feeds) == 1 else all_tensors(feeds[-1])
     varying = GraphView(model).data_descendants(feeds[0])
     shapes: dict[str, tuple[int | None, ...]] = {}
     sizes: dict[str, tuple[int, ...]] = {}

@@ -1,4 +1,4 @@
-"""Write out sequences of tensors: where the positions are known, what comes out is one of the tensors put in."""
+"""Remove sequences of tensors: if the positions are known, each element is one of the tensors inserted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from xaionnx.graph.view import DEFAULT_DOMAINS, attributes, reads
 from xaionnx.graph.writing import Writer
 from xaionnx.typing import Array
 
-# Ops that make a sequence or an optional, and those that take something out; with the input that tells where.
+# Ops that create a sequence or an optional, and ops that read one, each with the index of its position input.
 _MAKERS = {
     "Optional": None,
     "SequenceConstruct": None,
@@ -35,15 +35,15 @@ SEQUENCES = frozenset(_POSITIONS)
 
 
 class Facts(Protocol):
-    """What is known of the tensors of a graph: their numbers and sizes, None where these change from run to run."""
+    """Facts about the tensors of a graph: values and sizes, None if they vary between runs."""
 
     def constant(self, name: str) -> Array | None: ...
 
     def size(self, name: str, axis: int) -> int | None: ...
 
 
-def questions(nodes: Iterable[onnx.NodeProto]) -> list[str]:
-    """Tensors whose numbers or sizes :func:`without_sequences` asks for, in graphs that have sequences."""
+def tensors_to_probe(nodes: Iterable[onnx.NodeProto]) -> list[str]:
+    """Return the tensors whose values or sizes :func:`without_sequences` needs, in graphs with sequences."""
     names: list[str] = []
     for node in nodes:
         if node.domain in DEFAULT_DOMAINS and node.op_type in _POSITIONS:
@@ -57,35 +57,35 @@ def questions(nodes: Iterable[onnx.NodeProto]) -> list[str]:
 def without_sequences(
     nodes: Sequence[onnx.NodeProto], facts: Facts, writer: Writer, wanted: set[str]
 ) -> list[onnx.NodeProto] | None:
-    """The nodes, where each that takes from a known sequence reads instead what was put in.
+    """Return the nodes, with each that reads a known sequence replaced by one that reads the inserted tensors.
 
     Parameters
     ----------
     nodes : sequence of onnx.NodeProto
-        Makers before readers.
+        In topological order.
     facts : Facts
     writer : Writer
     wanted : set of str
-        Sequences that stay, as outputs do.
+        Sequences that must remain, such as outputs.
 
     Returns
     -------
     list of onnx.NodeProto or None
-        None where nothing is taken from a known sequence.
+        None if no node reads a known sequence.
     """
     lists = _Lists(facts, writer)
     written: list[onnx.NodeProto] = []
     changed = False
     for node in nodes:
         if node.domain in DEFAULT_DOMAINS and node.op_type in _TAKERS and node.input[0] in lists.held:
-            taken = lists.taken(node)
-            changed = changed or taken is not None
-            written.extend([node] if taken is None else taken)
+            replacement = lists.replace(node)
+            changed = changed or replacement is not None
+            written.extend([node] if replacement is None else replacement)
         else:
             written.append(node)
             if node.domain in DEFAULT_DOMAINS:
-                written.extend(lists.made(node))
-    return _in_use(written, wanted) if changed else None
+                written.extend(lists.record(node))
+    return _without_unread_sequences(written, wanted) if changed else None
 
 
 class _Lists:
@@ -96,8 +96,8 @@ class _Lists:
         self._facts = facts
         self._writer = writer
 
-    def made(self, node: onnx.NodeProto) -> list[onnx.NodeProto]:
-        """Note what a maker of a sequence puts in; nodes that make it, where nothing in the graph does."""
+    def record(self, node: onnx.NodeProto) -> list[onnx.NodeProto]:
+        """Record the tensors in a new sequence, and return nodes for those that no node computes yet."""
         op, output = node.op_type, node.output[0] if node.output else ""
         held = self.held.get(node.input[0]) if node.input else None
         if op in ("SequenceEmpty", "SequenceConstruct") or (op == "Optional" and node.input):
@@ -105,7 +105,7 @@ class _Lists:
         elif op == "SplitToSequence":
             return self._split(node)
         elif op == "SequenceMap" and held is not None:
-            return self._mapped(node, len(held))
+            return self._map_sequence(node, len(held))
         elif op == "Identity" and held is not None:
             self.held[output] = held
         elif op == "SequenceInsert" and held is not None:
@@ -118,8 +118,8 @@ class _Lists:
                 self.held[output] = held[:at] + held[at + 1 :]
         return []
 
-    def taken(self, node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
-        """What stands for a node that takes from a known sequence."""
+    def replace(self, node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
+        """Return the nodes that replace one that reads a known sequence."""
         held, output, g = self.held[node.input[0]], node.output[0], self._writer
         if node.op_type == "SequenceLength":
             return [g.constant(np.int64(len(held)), output)]
@@ -140,7 +140,7 @@ class _Lists:
         return [g.node("Concat", held, output, axis=axis)]
 
     def _position(self, node: onnx.NodeProto, length: int, default: int) -> int | None:
-        """Where a node puts or takes, counted from the front; None where that is not known."""
+        """Return the position that a node writes or reads, from the front; None if unknown."""
         where = _POSITIONS[node.op_type]
         if where is None or len(node.input) <= where or not node.input[where]:
             return default
@@ -169,7 +169,7 @@ class _Lists:
         cut.output[:] = pieces
         return [g.constant(np.array(sizes, dtype=np.int64), numbers), cut]
 
-    def _mapped(self, node: onnx.NodeProto, length: int) -> list[onnx.NodeProto]:
+    def _map_sequence(self, node: onnx.NodeProto, length: int) -> list[onnx.NodeProto]:
         g, body = self._writer, helper.get_node_attr_value(node, "body")
         made: list[onnx.NodeProto] = []
         results: list[list[str]] = [[] for _ in node.output]
@@ -186,8 +186,8 @@ class _Lists:
         return made
 
 
-def _in_use(nodes: Sequence[onnx.NodeProto], wanted: set[str]) -> list[onnx.NodeProto]:
-    """All nodes but those that make a sequence which nothing reads."""
+def _without_unread_sequences(nodes: Sequence[onnx.NodeProto], wanted: set[str]) -> list[onnx.NodeProto]:
+    """Return all nodes except those that create a sequence without readers."""
     read, kept = set(wanted), []
     for node in reversed(nodes):
         if node.op_type not in _MAKERS or node.domain not in DEFAULT_DOMAINS or not read.isdisjoint(node.output):

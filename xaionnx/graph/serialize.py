@@ -1,4 +1,4 @@
-"""Between a model file, the graph that is edited, and the bytes that onnxruntime opens."""
+"""Serialise derived models to the bytes that onnxruntime opens."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from xaionnx.loading import ModelFile
 from xaionnx.loading.external_data import tensors
 from xaionnx.loading.reading import LARGEST_FILE
 
-# The first version of the format in which weights need not be listed among the inputs.
+# The first IR version in which weights need not be listed among the inputs.
 WEIGHTS_APART = 4
 
 
 def to_bytes(model: onnx.ModelProto, source: ModelFile) -> bytes:
-    """A derived model as ONNX bytes; what was external stays external, at the same relative location.
+    """Return a derived model as ONNX bytes; external data stay external, at the same relative location.
 
-    A session opens them with the configuration entry ``session.model_external_initializers_file_folder_path`` set to
-    ``source.path.parent``. Without it onnxruntime looks into the current folder.
+    Sessions need the configuration entry ``session.model_external_initializers_file_folder_path`` set to
+    ``source.path.parent``; without it onnxruntime looks in the current folder.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def to_bytes(model: onnx.ModelProto, source: ModelFile) -> bytes:
     ModelFileError
         The model names an external file that was not checked with ``source``.
     UnsupportedModelError
-        The bytes would pass 2 GiB.
+        The model is larger than 2 GiB.
     """
     strange = _locations(model) - _locations(source.proto)
     if strange:

@@ -1,4 +1,4 @@
-"""Write nodes of a parsed graph anew: copies of a body outside of it, under names that nothing else has."""
+"""Create nodes of a parsed graph, and copy bodies into the graph around them under unused names."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from xaionnx.loading.soundness import subgraphs
 
 
 class Writer:
-    """Makes nodes for one graph of opset 20 or newer."""
+    """Creates nodes for one graph of opset 20 or newer."""
 
     def __init__(self, graph: onnx.GraphProto) -> None:
         self._tensors, self._nodes = _all_names(graph)
 
     def name(self, stem: str, alone: bool = False) -> str:
-        """A name for a tensor that no scope of the graph has; ``alone``: or one at most, which gives it up."""
-        return stem if alone and self._tensors[stem] == 1 else _claimed(stem, self._tensors)
+        """Return an unused tensor name; with ``alone``, ``stem`` may be reused if only one scope has it."""
+        return stem if alone and self._tensors[stem] == 1 else _claim_name(stem, self._tensors)
 
     def node(
         self, op_type: str, inputs: Sequence[str], output: str, **attributes: int | onnx.TensorProto
@@ -35,7 +35,7 @@ class Writer:
         return self.node("Constant", [], output, value=numpy_helper.from_array(np.asarray(array)))
 
     def stack(self, pieces: Sequence[str], axis: int, output: str) -> Iterator[onnx.NodeProto]:
-        """Nodes that put tensors of one shape beside each other along a new axis."""
+        """Yield nodes that stack tensors of one shape along a new axis."""
         axes = self.name(f"{output}/axis")
         yield self.constant([axis], axes)
         widened = [output] if len(pieces) == 1 else [self.name(f"{output}/{index}") for index in range(len(pieces))]
@@ -45,7 +45,7 @@ class Writer:
             yield self.node("Concat", widened, output, axis=axis)
 
     def unstack(self, tensor: str, axis: int, pieces: Sequence[str], keep: bool = False) -> Iterator[onnx.NodeProto]:
-        """Nodes that take a tensor apart along an axis, which is dropped unless it is to ``keep``."""
+        """Yield nodes that split a tensor along an axis, which is removed unless ``keep``."""
         parts = list(pieces) if keep else [self.name(f"{piece}/slice") for piece in pieces]
         if len(parts) == 1:
             yield self.node("Identity", [tensor], parts[0])
@@ -62,18 +62,18 @@ class Writer:
     def copy(
         self, body: onnx.GraphProto, names: dict[str, str], ends: Iterable[tuple[str, str]], suffix: str
     ) -> Iterator[onnx.NodeProto]:
-        """The nodes of a body, as nodes of the graph around it.
+        """Yield the nodes of a body as nodes of the graph around it.
 
         Parameters
         ----------
         body : onnx.GraphProto
-            Its weights are outside of it already.
+            Without weights.
         names : dict of str to str
-            What its inputs are called outside; gets the new names of all that it makes.
+            Outer names of its inputs; extended by the new names of all tensors that the body computes.
         ends : iterable of pair of str
-            Its outputs and what each is called outside, where that is settled.
+            Outputs of the body and their outer names, if these are fixed.
         suffix : str
-            Behind the names of the other tensors; a name without a suffix stays where no other scope has it.
+            Suffix for the names of other tensors. With an empty suffix a name stays if no other scope has it.
         """
         made = {name for node in body.node for name in node.output if name}
         late = []
@@ -86,18 +86,18 @@ class Writer:
             for name in node.output:
                 if name and name not in names:
                     names[name] = self.name(name + suffix, alone=not suffix)
-            copy = renamed(node, names)
+            copy = rename_tensors(node, names)
             copy.name = self._node_name((node.name or node.op_type) + suffix)
             yield copy
         for inner, outer in late:
             yield self.node("Identity", [names.get(inner, inner)], outer)
 
     def _node_name(self, stem: str) -> str:
-        return _claimed(stem, self._nodes)
+        return _claim_name(stem, self._nodes)
 
 
-def _claimed(stem: str, taken: Counter[str]) -> str:
-    """``stem``, or the first of stem_2, stem_3, ... that is not among the names taken; it is from now on."""
+def _claim_name(stem: str, taken: Counter[str]) -> str:
+    """Return ``stem``, or the first unused of stem_2, stem_3, ..., and add it to ``taken``."""
     name, turn = stem, 1
     while taken[name]:
         turn += 1
@@ -106,8 +106,8 @@ def _claimed(stem: str, taken: Counter[str]) -> str:
     return name
 
 
-def renamed(node: onnx.NodeProto, names: Mapping[str, str]) -> onnx.NodeProto:
-    """A copy of a node that reads and makes tensors of other names, in its bodies too."""
+def rename_tensors(node: onnx.NodeProto, names: Mapping[str, str]) -> onnx.NodeProto:
+    """Return a copy of a node with rename_tensors tensors, also in its bodies."""
     copy = onnx.NodeProto()
     copy.CopyFrom(node)
     copy.input[:] = [names.get(name, name) for name in copy.input]
@@ -115,20 +115,20 @@ def renamed(node: onnx.NodeProto, names: Mapping[str, str]) -> onnx.NodeProto:
     bodies = [(body, names) for body in subgraphs(copy)]
     while bodies:
         body, outer = bodies.pop()
-        own = own_names(body)
-        seen = {old: new for old, new in outer.items() if old not in own}
-        if not seen:
+        local = local_names(body)
+        visible = {old: new for old, new in outer.items() if old not in local}
+        if not visible:
             continue
         for inner in body.node:
-            inner.input[:] = [seen.get(name, name) for name in inner.input]
-            bodies.extend((deeper, seen) for deeper in subgraphs(inner))
+            inner.input[:] = [visible.get(name, name) for name in inner.input]
+            bodies.extend((deeper, visible) for deeper in subgraphs(inner))
         for value in body.output:
-            value.name = seen.get(value.name, value.name)
+            value.name = visible.get(value.name, value.name)
     return copy
 
 
-def own_names(graph: onnx.GraphProto) -> set[str]:
-    """Tensors that a graph is fed, holds or makes; not those inside bodies."""
+def local_names(graph: onnx.GraphProto) -> set[str]:
+    """Return the names of a graph's inputs, weights and node outputs, excluding bodies."""
     names = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
     names.update(tensor.values.name for tensor in graph.sparse_initializer)
     for node in graph.node:
@@ -137,13 +137,13 @@ def own_names(graph: onnx.GraphProto) -> set[str]:
 
 
 def _all_names(graph: onnx.GraphProto) -> tuple[Counter[str], Counter[str]]:
-    """In how many scopes each name of a tensor, and each name of a node, is made."""
+    """Return the number of scopes that define each tensor name and each node name."""
     tensors: Counter[str] = Counter()
     nodes: Counter[str] = Counter()
     graphs = [graph]
     while graphs:
         one = graphs.pop()
-        tensors.update(own_names(one))
+        tensors.update(local_names(one))
         for node in one.node:
             nodes[node.name] += 1
             graphs.extend(subgraphs(node))

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from xaionnx.graph.locality import Field, LocalStep, kept
+from xaionnx.graph.locality import Field, LocalStep, same_field
 from xaionnx.graph.op import Broadcast, Kind, Op
 
 
 def _per_channel(step: LocalStep) -> Field | None:
     """One factor a channel, along the second axis; in training mode it depends on the batch, and is not local."""
     training = step.attributes.get("training_mode", 0) != 0
-    return None if training or step.channels != 1 else kept(step)
+    return None if training or step.channels != 1 else same_field(step)
 
 
 OPS = (
     *(Op(name, Kind.ADDS, broadcasts=Broadcast()) for name in ("Add", "Sub", "Sum", "Mean")),
     Op("Mul", Kind.SCALES, broadcasts=Broadcast()),
     Op("Div", Kind.SCALES, broadcasts=Broadcast()),
-    Op("Neg", Kind.SCALES, local=kept),
+    Op("Neg", Kind.SCALES, local=same_field),
     Op("BatchNormalization", Kind.SCALES, local=_per_channel),
     Op("Max", Kind.SELECTS, broadcasts=Broadcast()),
     Op("Min", Kind.SELECTS, broadcasts=Broadcast()),

@@ -19,7 +19,7 @@ from xaionnx.graph.axis_factors import (
     with_extra_tokens,
 )
 from xaionnx.graph.axis_propagation import AxisStep
-from xaionnx.graph.locality import RANK, Field, LocalStep, alone, joined, kept, not_local
+from xaionnx.graph.locality import RANK, Field, LocalStep, alone, not_local, same_field, union_field
 from xaionnx.graph.op import Broadcast, Kind, Op, if_first_known, unknown_axes
 
 # Float types that numpy has too.
@@ -92,7 +92,7 @@ def _concat_axes(step: AxisStep) -> Layout | None:
 
 
 def _concat_field(step: LocalStep) -> Field | None:
-    return joined(step, constants=False) if step.attributes["axis"] % RANK == step.channels else None
+    return union_field(step, constants=False) if step.attributes["axis"] % RANK == step.channels else None
 
 
 def _split_axes(step: AxisStep) -> Layout:
@@ -202,13 +202,13 @@ def mix_axes(step: AxisStep, gone: set[int]) -> Layout:
 
 
 def _cast_field(step: LocalStep) -> Field | None:
-    return kept(step) if step.attributes["to"] in _NUMPY_FLOATS else None
+    return same_field(step) if step.attributes["to"] in _NUMPY_FLOATS else None
 
 
 _MOVES = Kind.MOVES
 
 OPS = (
-    Op("Identity", _MOVES, local=kept, carries=True, keeps_sign=True),
+    Op("Identity", _MOVES, local=same_field, carries=True, keeps_sign=True),
     Op("Dropout", _MOVES, carries=True),
     Op("Cast", _MOVES, local=_cast_field, carries=True),
     Op("Reshape", _MOVES, if_first_known(reshape_axes), carries=True, regroups=True, keeps_sign=True),

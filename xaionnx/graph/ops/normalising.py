@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xaionnx.graph.locality import RANK, Field, LocalStep, alone, kept
+from xaionnx.graph.locality import RANK, Field, LocalStep, alone, same_field
 from xaionnx.graph.op import Kind, Op
 
 
@@ -13,7 +13,7 @@ def _normalise_channels(step: LocalStep) -> Field | None:
 
 
 def _normalise_across_channels(step: LocalStep) -> Field | None:
-    return kept(step) if step.channels == 1 else None
+    return same_field(step) if step.channels == 1 else None
 
 
 _NORMALISES = Kind.NORMALISES

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xaionnx.graph.axis_factors import Layout
 from xaionnx.graph.axis_propagation import AxisStep
-from xaionnx.graph.locality import slid
+from xaionnx.graph.locality import sliding_field
 from xaionnx.graph.op import Kind, Op, broadcast_axes, if_first_known, unknown_axes
 from xaionnx.graph.ops.moving import mix_axes, resize_axes
 from xaionnx.graph.ops.weighing import window_axes
@@ -36,8 +36,8 @@ _ADDS, _SELECTS, _OTHER = Kind.ADDS, Kind.SELECTS, Kind.OTHER
 _WINDOW, _POOLED = if_first_known(window_axes), if_first_known(_global_pool_axes)
 
 OPS = (
-    Op("AveragePool", _ADDS, _WINDOW, slid, keeps_sign=True),
-    Op("MaxPool", _SELECTS, _WINDOW, slid, keeps_sign=True),
+    Op("AveragePool", _ADDS, _WINDOW, sliding_field, keeps_sign=True),
+    Op("MaxPool", _SELECTS, _WINDOW, sliding_field, keeps_sign=True),
     Op("LpPool", _OTHER, _WINDOW),
     Op("GlobalAveragePool", _ADDS, _POOLED, keeps_sign=True),
     Op("GlobalMaxPool", _SELECTS, _POOLED),

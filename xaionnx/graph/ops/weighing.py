@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from xaionnx.graph.axis_factors import AxisFactor, Layout, mixed_axis, spatial_factor
 from xaionnx.graph.axis_propagation import AxisStep
-from xaionnx.graph.locality import RANK, Field, LocalStep, alone, not_local, slid
+from xaionnx.graph.locality import RANK, Field, LocalStep, alone, not_local, sliding_field
 from xaionnx.graph.op import Broadcast, Kind, Op, if_first_known, unknown_axes
 
 
@@ -55,7 +55,7 @@ def _gemm_axes(step: AxisStep) -> Layout | None:
 _WEIGHS = Kind.WEIGHS
 
 OPS = (
-    Op("Conv", _WEIGHS, if_first_known(window_axes), slid),
+    Op("Conv", _WEIGHS, if_first_known(window_axes), sliding_field),
     Op("FusedConv", _WEIGHS, if_first_known(window_axes)),
     Op("ConvTranspose", _WEIGHS, if_first_known(window_axes)),
     Op("Gemm", _WEIGHS, if_first_known(_gemm_axes), not_local, Broadcast((2,))),
