@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import final
+from pathlib import Path
+from typing import Final, final
 
 import numpy as np
 
@@ -19,6 +22,8 @@ from xaionnx.targets.resolve import ResolvedTargets, resolve
 from xaionnx.targets.selection import TargetSet
 from xaionnx.targets.target import Target
 from xaionnx.typing import Array, Feeds, TargetLike
+
+_PACKAGE: Final = f"{Path(__file__).parent}{os.sep}"
 
 
 @final
@@ -63,7 +68,7 @@ class Request:
         self.inputs = model.read(x)
         if self.inputs.guessed:
             # A guess may be wrong, and nothing later would detect it.
-            warnings.warn(self.inputs.notes[0], UserWarning, stacklevel=4)
+            warnings.warn(self.inputs.notes[0], UserWarning, stacklevel=_callers_level())
         self.feeds = self.inputs.arrays
         self.target, self.several = Target.of(target)
         self.evaluations = Evaluations(len(self.samples))
@@ -175,3 +180,15 @@ class Request:
             values=resolved.values[:count],
             sizes=resolved.sizes[:last],
         )
+
+
+def _callers_level() -> int:
+    """The ``stacklevel`` of a warning raised by who calls this: the nearest line outside this package.
+
+    A method may be called by `explain`, by a function of :mod:`xaionnx.methods` or by itself.
+    """
+    # From Python 3.12 on this is warnings.warn(..., skip_file_prefixes=...).
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame, level = frame.f_back, level + 1
+    return level

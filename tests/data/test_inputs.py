@@ -14,6 +14,7 @@ from PIL import Image
 import xaionnx
 from tests import tiny
 from tests.tiny import node, tensor
+from xaionnx import methods
 from xaionnx.data.images import picture_of
 from xaionnx.errors import DataError, InputMismatchError, PictureError
 from xaionnx.explainers.occlusion import Occlusion
@@ -57,6 +58,43 @@ def test_gray_pixels(digits, pixels):
     gray = pixels[..., 0]
     for given in (gray, gray[None]):
         np.testing.assert_array_equal(digits.read(given).arrays["pixels"], digits.spec.to_tensor([gray]))
+
+
+def test_pixels_have_as_many_channels_as_a_file_may_have(pixels, tmp_path):
+    model = xaionnx.Model.load(MODELS / "efficientnet_lite0.onnx")
+    gray = pixels[..., :1]
+    clear = np.dstack([pixels, np.linspace(0, 255, pixels[..., 0].size).reshape(pixels.shape[:2]).astype(np.uint8)])
+    Image.fromarray(clear).save(tmp_path / "clear.png")
+    for given, like in ((clear, tmp_path / "clear.png"), (gray, [gray[..., 0]])):
+        wanted = model.read(like)
+        np.save(tmp_path / "pixels.npy", given)
+        for form in (given, given[None], [given], tmp_path / "pixels.npy"):
+            found = model.read(form)
+            np.testing.assert_array_equal(found.arrays["images"], wanted.arrays["images"])
+            assert [note.partition(": ")[2] for note in found.notes] == [n.partition(": ")[2] for n in wanted.notes]
+
+
+def test_channels_first_are_no_three_gray_pictures(digits, pixels):
+    model = xaionnx.Model.load(MODELS / "efficientnet_lite0.onnx")
+    first = pixels.transpose(2, 0, 1)
+    with pytest.raises(InputMismatchError, match=r"one picture with its channels first, or 3 gray ones\? Give x.trans"):
+        model.read(first)
+    assert len(model.read(list(first)).names) == 3
+    # A model of gray pictures is given three of them.
+    assert len(digits.read(first).names) == 3
+
+
+def test_tensors_of_other_libraries(digits, pixels):
+    class Tensor:
+        def __init__(self, array):
+            self.array = array
+
+        def __array__(self, dtype=None, copy=None):
+            return np.asarray(self.array, dtype)
+
+    wanted = digits.read(pixels).arrays["pixels"]
+    for form in (Tensor(pixels), [Tensor(pixels)], {"pixels": Tensor(pixels)}, Tensor(wanted)):
+        np.testing.assert_array_equal(digits.read(form).arrays["pixels"], wanted)
 
 
 def test_pictures_of_all_forms_in_one_list(digits, pixels):
@@ -156,9 +194,15 @@ def test_a_guessed_spec_is_said(tmp_path, pixels):
     note = "no spec beside the model, so it was guessed from its shape: NCHW, 8 x 8, L, black is 0 and white is 1"
     with pytest.warns(UserWarning, match="guessed") as caught:
         result = xaionnx.explain(bare, pixels, "occlusion", window=4, stride=4)
-    assert [str(one.message) for one in caught] == [note]
+    assert [(str(one.message), one.filename) for one in caught] == [(note, __file__)]
     assert note in result.provenance["conversions"]
     assert result.provenance["guessed_spec"] is True
+    # Whoever calls is told at a line of theirs.
+    model = xaionnx.Model.load(bare)
+    for call in (methods.occlusion, lambda *given, **settings: Occlusion(**settings).attribute(*given)):
+        with pytest.warns(UserWarning, match="guessed") as caught:
+            call(model, pixels, window=4, stride=4)
+        assert [one.filename for one in caught] == [__file__]
 
 
 def test_nothing_is_guessed_of_ready_arrays(tmp_path):
@@ -223,7 +267,17 @@ def test_one_picture_in_an_array_file(digits, pixels, tmp_path):
     [
         ("nowhere.png", "There is no file 'nowhere.png'. Check the path."),
         (Image.new("F", (4, 4)), "x[0] holds floating-point pixels, whose black and white are unknown."),
-        (np.zeros((2, 3, 8, 8), np.uint8), "Input 'pixels' of digits_cnn.onnx expects (N, 1, 8, 8) float32."),
+        (
+            np.zeros((2, 3, 8, 8), np.uint8),
+            "x is (2, 3, 8, 8) uint8, pixels with their channels first. Give x.transpose(0, 2, 3, 1).",
+        ),
+        (np.zeros((2, 8, 8, 2), np.uint8), "x is (2, 8, 8, 2) uint8, which is no picture."),
+        (
+            [np.zeros((3, 8, 8), np.uint8)],
+            "x[0] is (3, 8, 8) uint8, a picture with its channels first. Give x.transpose(1, 2, 0).",
+        ),
+        (None, "Input 'pixels' of digits_cnn.onnx takes an array, a path, a PIL image, or a list of paths and"),
+        ({"pixels": object()}, "Input 'pixels' of digits_cnn.onnx takes an array, a path, a PIL image,"),
     ],
 )
 def test_what_cannot_be_read(digits, given, message):

@@ -14,6 +14,7 @@ from PIL import Image
 from xaionnx.data.arrays import SUFFIXES, ArrayFile, read_array
 from xaionnx.data.files import Refusal, expand
 from xaionnx.data.images import Picture, fit, picture_of, read_picture, seen_box
+from xaionnx.data.pixels import are_pixels, picture_in, pictures_in
 from xaionnx.data.spec import InputSpec
 from xaionnx.data.tables import read_table
 from xaionnx.errors import DataError, InputMismatchError, ParameterError
@@ -64,7 +65,7 @@ class _Part:
     converted: bool = False
 
 
-# What is converted without a file: a picture that is open in Pillow, or its pixels in uint8, (H, W, 3) or (H, W).
+# What is converted without a file: a picture that is open in Pillow, or its pixels in uint8, (H, W, C) or (H, W).
 InMemory = Image.Image | NDArray[np.uint8]
 
 
@@ -77,14 +78,14 @@ def read_inputs(
 ) -> tuple[InputBatch, list[Refusal]]:
     """Read files, those directly in a folder, or pictures in memory into one batch; what cannot be read is left out.
 
-    For a spec of pictures, files are pictures, or .npy and .npz arrays: uint8 arrays (N, H, W, 3), (H, W, 3) or
-    (N, H, W) are pixels, floating-point arrays are ready tensors. For tables they are CSV files or arrays (N, F). For
-    the kinds ``array`` and ``text`` they are arrays (N, ...), taken as they are: an array of tokens is made with the
-    model's own tokenizer.
+    For a spec of pictures, files are pictures, or .npy and .npz arrays: uint8 arrays (N, H, W, C), (H, W, C), (N, H, W)
+    or (H, W), with 1, 3 or 4 channels C, are pixels, floating-point arrays are ready tensors. For tables they are CSV
+    files or arrays (N, F). For the kinds ``array`` and ``text`` they are arrays (N, ...), taken as they are: an array
+    of tokens is made with the model's own tokenizer.
 
     Parameters
     ----------
-    sources : str, Path, PIL image, uint8 array (H, W, 3) or (H, W), or iterable of them
+    sources : str, Path, PIL image, uint8 array (H, W, C) or (H, W), or iterable of them
         In the order wanted; a folder stands for its files by name, hidden files and subfolders left out.
     spec : InputSpec
         What the model takes.
@@ -176,7 +177,7 @@ def _read(
 def _in_memory(source: InMemory, name: Path, spec: InputSpec, exif: bool) -> Picture:
     if spec.kind != "picture":
         raise InputMismatchError(f"{name} is a picture, but this model takes the kind '{spec.kind}'. Give an array.")
-    return picture_of(source, exif, str(name)) if isinstance(source, Image.Image) else Picture(source, (), None)
+    return picture_of(source, exif, str(name)) if isinstance(source, Image.Image) else picture_in(source, str(name))
 
 
 def _picture_part(picture: Picture, name: str, spec: InputSpec, dtype: DType, side: int | None) -> _Part:
@@ -200,11 +201,12 @@ def _array_part(
         notes += (f"{x.dtype} numbers are rounded to {dtype}",) if x.dtype.itemsize > dtype.itemsize else ()
         x = x.astype(dtype)
     if spec.kind == "picture":
-        if x.dtype == np.uint8 and x.ndim == 3 and x.shape[2] == 3:
-            # One picture in colour, and not one of gray pixels for each row.
-            x, kept = x[None], kept[:1]
-        if x.dtype == np.uint8 and (x.ndim == 3 or (x.ndim == 4 and x.shape[3] == 3)):
-            (x, displays), pixels = _converted(list(x), spec, dtype, display_side), True
+        if are_pixels(x):
+            pictures = [picture_in(one, f"'{path}'") for one in pictures_in(x, spec.color, f"'{path}'")]
+            # An array of one picture has rows of pixels, not of samples.
+            kept, pixels = np.arange(len(pictures)), True
+            notes += tuple(dict.fromkeys(note for picture in pictures for note in picture.notes))
+            x, displays = _converted([picture.array for picture in pictures], spec, dtype, display_side)
         elif x.dtype.kind == "f":
             try:
                 displays = list(spec.to_pictures(x))
@@ -213,7 +215,7 @@ def _array_part(
         else:
             raise InputMismatchError(
                 f"'{path}' holds {x.shape} {x.dtype}, which is no picture. "
-                "Pixels are uint8 (N, H, W, 3) or (N, H, W); the model's own tensor is floating-point."
+                "Pixels are uint8 (N, H, W, C) or (N, H, W); the model's own tensor is floating-point."
             )
     names = [f"{path}[{row}]" for row in kept]
     return _Part(str(path), x, displays, names, notes, file.sha256, pixels), refused

@@ -15,6 +15,7 @@ from PIL import Image
 from xaionnx.data.arrays import read_array
 from xaionnx.data.batch import read_inputs
 from xaionnx.data.files import Refusal
+from xaionnx.data.pixels import are_pixels, pictures_in
 from xaionnx.data.spec import InputSpec
 from xaionnx.errors import InputMismatchError
 from xaionnx.short_repr import short_repr
@@ -95,8 +96,9 @@ def convert(
     """Make arrays of what a user gives.
 
     Arrays that the model may take are left as they are. Files, folders, pictures that are open in Pillow, and uint8
-    pixels (N, H, W, 3), (H, W, 3), (N, H, W) or (H, W) for a model that does not take them as they are, are converted
-    as the spec says: see `read_inputs`.
+    pixels (N, H, W, C), (H, W, C), (N, H, W) or (H, W), with 1, 3 or 4 channels C, for a model that does not take them
+    as they are, are converted as the spec says: see `read_inputs`. What numpy can make an array of, such as a tensor of
+    another library, counts as that array.
 
     Parameters
     ----------
@@ -131,17 +133,19 @@ def convert(
     >>> found.arrays["pixels"].shape, found.notes
     ((1, 3, 8, 8), ('x[0]: gray is repeated to RGB',))
     """
+    given = _as_array(given)
     if isinstance(given, Mapping):
         arrays = dict(given)
         if main.name not in arrays or not _is_convertible(arrays[main.name], spec, main):
-            return Inputs({name: np.asarray(array) for name, array in arrays.items()})
-        found = convert(arrays[main.name], spec, main, (), exif, display_side)
+            own = {name: _own_form(array, main, model) for name, array in arrays.items() if name == main.name}
+            return Inputs({name: np.asarray(array) for name, array in arrays.items()} | own)
+        found = convert(arrays[main.name], spec, main, (), exif, display_side, model)
         return dataclasses.replace(found, arrays={**arrays, **found.arrays})
     if not _is_convertible(given, spec, main):
-        return Inputs({main.name: np.asarray(given)})
+        return Inputs({main.name: _own_form(given, main, model)})
     if others:
         return _named_arrays(given, [main.name, *others], model)
-    sources = list(given) if isinstance(given, list | tuple) else _pictures(given)
+    sources = _sources(given, spec)
     paths = [Path(source) if isinstance(source, os.PathLike) else source for source in sources]
     batch, refused = read_inputs(paths, spec, main.dtype, exif, display_side)
     displays: list[Array] | None = batch.displays and list(batch.displays)
@@ -157,6 +161,29 @@ def convert(
     )
 
 
+def _as_array(given: Any) -> Any:  # whatever a user gives
+    """What numpy makes an array of by itself as that array, also in a list or a mapping; all else as it is."""
+    if isinstance(given, Mapping):
+        return {name: _as_array(one) for name, one in given.items()}
+    if isinstance(given, list | tuple):
+        return [_as_array(one) for one in given] if any(hasattr(one, "__array__") for one in given) else given
+    if isinstance(given, np.ndarray | np.generic | Image.Image) or not hasattr(given, "__array__"):
+        return given
+    return np.asarray(given)
+
+
+def _own_form(given: Any, main: Declared, model: str) -> Array:
+    """What is given as an array in the model's own form."""
+    array = np.asarray(given)
+    if array.dtype == object and main.dtype.kind != "U":
+        kind = "None" if given is None else f"a {type(given).__name__}"
+        raise InputMismatchError(
+            f"Input '{main.name}' of {model} takes an array, a path, a PIL image, or a list of paths and pictures. "
+            f"Got {kind} instead, of which numpy makes no array of numbers."
+        )
+    return array
+
+
 def _is_convertible(given: Any, spec: InputSpec, main: Declared) -> bool:  # whatever a user gives
     if main.dtype.kind == "U":
         # Strings are the data of such a model, and no paths.
@@ -164,18 +191,11 @@ def _is_convertible(given: Any, spec: InputSpec, main: Declared) -> bool:  # wha
     if isinstance(given, list | tuple):
         if any(isinstance(item, str | os.PathLike | Image.Image) for item in given):
             return True
-        pixels = len(given) > 0 and all(_are_pixels(item, spec, (2, 3)) for item in given)
+        pixels = len(given) > 0 and spec.kind == "picture" and all(are_pixels(i) and i.ndim < 4 for i in given)
         return pixels and not _takes(main, given[0].shape)
     if isinstance(given, str | os.PathLike | Image.Image):
         return True
-    return _are_pixels(given, spec, (2, 3, 4)) and not _takes(main, given.shape[1:])
-
-
-def _are_pixels(array: Any, spec: InputSpec, axes: Sequence[int]) -> bool:
-    """Whether this is a uint8 array of one picture, in gray or in colour, or of several."""
-    if spec.kind != "picture" or not isinstance(array, np.ndarray) or array.dtype != np.uint8:
-        return False
-    return array.ndim in axes and (array.ndim < 4 or array.shape[3] == 3)
+    return spec.kind == "picture" and are_pixels(given) and not _takes(main, given.shape[1:])
 
 
 def _takes(main: Declared, shape: Sequence[int]) -> bool:
@@ -187,12 +207,11 @@ def _takes(main: Declared, shape: Sequence[int]) -> bool:
     return main.dtype.kind == "u" and fits
 
 
-def _pictures(given: Any) -> list[Any]:
-    """What is given as a list: the pictures of an array, or the one file or picture that it is."""
-    if not isinstance(given, np.ndarray):
-        return [given]
-    alone = given.ndim == 2 or (given.ndim == 3 and given.shape[2] == 3)
-    return [given] if alone else list(given)
+def _sources(given: Any, spec: InputSpec) -> list[Any]:
+    """What is given as a list: its items, the pictures of an array, or the one file or picture that it is."""
+    if isinstance(given, list | tuple):
+        return list(given)
+    return pictures_in(given, spec.color, "x") if isinstance(given, np.ndarray) else [given]
 
 
 def _named_arrays(given: Any, names: Sequence[str], model: str) -> Inputs:

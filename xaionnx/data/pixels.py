@@ -1,0 +1,93 @@
+"""Pixels in numpy arrays: which pictures an array of uint8 holds."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from xaionnx.data.images import Picture, picture_of
+from xaionnx.errors import InputMismatchError
+
+# Gray, RGB, and RGB with an alpha channel: sizes of a last axis that holds the channels.
+_CHANNELS: Final = (1, 3, 4)
+
+
+def are_pixels(array: Any) -> bool:  # whatever a user gives
+    """Whether this is a uint8 array that may hold a picture or several."""
+    return isinstance(array, np.ndarray) and array.dtype == np.uint8 and array.ndim in (2, 3, 4)
+
+
+def pictures_in(pixels: NDArray[np.uint8], color: str, name: str = "the array") -> list[NDArray[np.uint8]]:
+    """The pictures in an array, each (H, W) or (H, W, C) with 1, 3 or 4 channels.
+
+    Parameters
+    ----------
+    pixels : uint8 array, (H, W), (H, W, C), (N, H, W) or (N, H, W, C)
+    color : {"RGB", "BGR", "L"}
+        What the model takes. Three gray pictures and one with its channels first have the same shape, and only a model
+        that takes gray is likely to be given the former.
+    name : str
+        How messages call the array.
+
+    Raises
+    ------
+    InputMismatchError
+        The channels are not the last axis, or there are too many of them.
+
+    Examples
+    --------
+    >>> len(pictures_in(np.zeros((8, 9, 3), np.uint8), "RGB")), len(pictures_in(np.zeros((8, 9, 5), np.uint8), "RGB"))
+    (1, 8)
+    """
+    shape = pixels.shape
+    if pixels.ndim == 2 or (pixels.ndim == 3 and shape[2] in _CHANNELS):
+        return [pixels]
+    if pixels.ndim == 3:
+        if color != "L" and shape[0] == 3:
+            raise InputMismatchError(
+                f"{name} is {shape} uint8: one picture with its channels first, or 3 gray ones? "
+                "Give x.transpose(1, 2, 0), or a list of gray pictures."
+            )
+        return list(pixels)
+    if pixels.ndim == 4 and shape[3] in _CHANNELS:
+        return list(pixels)
+    if pixels.ndim == 4 and shape[1] in _CHANNELS:
+        raise InputMismatchError(
+            f"{name} is {shape} uint8, pixels with their channels first. Give x.transpose(0, 2, 3, 1)."
+        )
+    raise _no_picture(shape, name)
+
+
+def picture_in(pixels: NDArray[np.uint8], name: str = "the array") -> Picture:
+    """One picture from its pixels; those with an alpha channel are composited on white, as files are.
+
+    Raises
+    ------
+    InputMismatchError
+        It is not (H, W) or (H, W, C) with 1, 3 or 4 channels.
+
+    Examples
+    --------
+    >>> picture_in(np.zeros((8, 9, 1), np.uint8)).array.shape
+    (8, 9)
+    """
+    shape = pixels.shape
+    if pixels.ndim == 3 and shape[2] == 4:
+        return picture_of(Image.fromarray(np.ascontiguousarray(pixels)), name=name)
+    if pixels.ndim == 2 or (pixels.ndim == 3 and shape[2] in _CHANNELS):
+        return Picture(pixels[..., 0] if pixels.ndim == 3 and shape[2] == 1 else pixels, (), None)
+    if pixels.ndim == 3 and shape[0] in _CHANNELS:
+        raise InputMismatchError(
+            f"{name} is {shape} uint8, a picture with its channels first. Give x.transpose(1, 2, 0)."
+        )
+    raise _no_picture(shape, name)
+
+
+def _no_picture(shape: tuple[int, ...], name: str) -> InputMismatchError:
+    return InputMismatchError(
+        f"{name} is {shape} uint8, which is no picture. Pixels are (H, W) or (H, W, C), or several (N, H, W) or "
+        "(N, H, W, C), with 1, 3 or 4 channels C; the model's own tensor is floating-point."
+    )
