@@ -1,15 +1,14 @@
-"""Measure the structure of the code: the rooms, the direction of imports, the depth of classes, and the prose.
+"""Figures of the house: how many rooms, which way imports go, how deep classes are, and how the text reads.
 
-    python .ci/house.py                        the figures of the working tree
-    python .ci/house.py --against REVISION     compared with those of an earlier revision
-    python .ci/house.py --list                 with the findings behind the figures
-    python .ci/house.py --sentences 60         with random sentences of docstrings (--seed), to be read aloud
+    python .ci/house.py                        the figures of this tree
+    python .ci/house.py --against REVISION     beside those of an earlier one
+    python .ci/house.py --list                 and what stands behind the figures
+    python .ci/house.py --sentences 60         sentences of docstrings, drawn by --seed, to be read aloud
 
 A room is a folder or file directly in ``xaionnx``, or a private folder of ``explainers``; the kernels and the command
-line are one room each. There is an arrow from one room to another if a file of the first imports from the second at
-run time.
+line are one each. An arrow goes from room to room where a file of one imports from the other when it runs.
 
-Files are parsed, not imported, so that any revision can be measured.
+Files are read, not imported, so that any revision can be measured.
 """
 
 from __future__ import annotations
@@ -43,14 +42,14 @@ Arrow = tuple[str, str]
 
 
 class Class(NamedTuple):
-    """The bases defined in this repository, by full name, and the methods of a class."""
+    """Bases of ours by full name, and methods."""
 
     bases: list[str]
     methods: dict[str, ast.FunctionDef]
 
 
 class Module:
-    """A parsed source file."""
+    """A file."""
 
     def __init__(self, path: Path, root: Path) -> None:
         parts = path.relative_to(root).with_suffix("").parts
@@ -71,7 +70,7 @@ class Module:
 
     @cached_property
     def imports(self) -> list[tuple[str, str, str]]:
-        """All imports at run time: the module, the imported name (or ""), and its local name."""
+        """Module, name in it (or "") and the name that it gets here, of all imports that run."""
         skipped = {
             id(inner)
             for node in ast.walk(self.tree)
@@ -91,7 +90,7 @@ class Module:
 
 
 class House:
-    """All source files below a folder."""
+    """The sources below a folder."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -99,7 +98,7 @@ class House:
         self.modules = {module.name: module for module in (Module(path, root) for path in paths)}
 
     def targets(self, module: Module) -> Iterator[str]:
-        """Yield the names of the modules that a module imports."""
+        """Names of the modules that a module imports."""
         for name, inner, _ in module.imports:
             yield f"{name}.{inner}" if f"{name}.{inner}" in self.modules else name
 
@@ -109,7 +108,7 @@ class House:
 
     @cached_property
     def folders(self) -> set[str]:
-        """Rooms with several files."""
+        """Rooms that hold several files."""
         return {room for room in self.rooms if room != "xaionnx" and self.modules[room].is_package}
 
     @cached_property
@@ -123,18 +122,18 @@ class House:
 
     @cached_property
     def back(self) -> list[Arrow]:
-        """A smallest set of arrows whose removal leaves no cycle."""
-        in_cycles = [arrow for arrow in sorted(self.arrows) if _reaches(self.arrows, arrow[1], arrow[0])]
-        for count in range(len(in_cycles) + 1):
-            for removed in itertools.combinations(in_cycles, count):
-                left = self.arrows - set(removed)
-                if not any(_reaches(left, end, start) for start, end in set(in_cycles) - set(removed)):
-                    return list(removed)
-        raise AssertionError("without arrows there is no cycle")
+        """As few arrows as can be whose loss would leave no circle."""
+        circular = [arrow for arrow in sorted(self.arrows) if _reaches(self.arrows, arrow[1], arrow[0])]
+        for count in range(len(circular) + 1):
+            for gone in itertools.combinations(circular, count):
+                left = self.arrows - set(gone)
+                if not any(_reaches(left, end, start) for start, end in set(circular) - set(gone)):
+                    return list(gone)
+        raise AssertionError("without any arrow there is no circle")
 
     @cached_property
     def private(self) -> list[str]:
-        """Imports of a private module from outside its package."""
+        """Imports of a private module from outside the package that it lies in."""
         found = []
         for module in self.modules.values():
             for target in self.targets(module):
@@ -148,7 +147,7 @@ class House:
 
     @cached_property
     def classes(self) -> dict[str, Class]:
-        """All classes by full name."""
+        """By full name."""
         nodes = {
             f"{module.name}.{node.name}": (module, node)
             for module in self.modules.values()
@@ -171,17 +170,17 @@ class House:
             if here == word.partition(".")[0]:
                 if f"{origin}.{last}" in known:
                     return f"{origin}.{last}"
-                # A package may re-export a class of one of its files.
+                # A package may hand on what one of its files defines.
                 below = [name for name in known if name.startswith(f"{origin}.") and name.endswith(f".{inner or last}")]
                 return below[0] if below else None
         return None
 
     def depth(self, name: str) -> int:
-        """Length of the longest chain of our own base classes, including the class itself."""
+        """Classes of ours on the longest way up, this one too."""
         return 1 + max((self.depth(base) for base in self.classes[name].bases), default=0)
 
     def ancestors(self, name: str) -> list[str]:
-        """All base classes of our own, the nearest first."""
+        """Of ours, the nearest first."""
         found: list[str] = []
         for base in self.classes[name].bases:
             found += [base, *self.ancestors(base)]
@@ -189,7 +188,7 @@ class House:
 
     @cached_property
     def overridden(self) -> list[str]:
-        """Concrete methods that a subclass overrides, except hooks and special methods."""
+        """Methods with a body of their own that a subclass replaces, but for hooks and those that Python calls."""
         found = []
         for name, described in self.classes.items():
             for method in described.methods:
@@ -197,11 +196,11 @@ class House:
                     continue
                 first = next((up for up in self.ancestors(name) if method in self.classes[up].methods), None)
                 if first is not None and _is_concrete(self.classes[first].methods[method]):
-                    found.append(f"{_short(name)}.{method} overrides that of {_short(first)}")
+                    found.append(f"{_short(name)}.{method} replaces that of {_short(first)}")
         return sorted(found)
 
     def spelling(self, op: str) -> list[str]:
-        """Modules that spell the name of an op."""
+        """Modules that name an op."""
         return [module.name for module in self.modules.values() if f'"{op}"' in module.text]
 
     @cached_property
@@ -218,7 +217,7 @@ class House:
 
     @cached_property
     def free_types(self) -> int:
-        """Number of uses of ``Any``."""
+        """How often Any is written."""
         return sum(
             isinstance(node, ast.Name) and node.id == "Any"
             for module in self.modules.values()
@@ -227,7 +226,7 @@ class House:
 
     @cached_property
     def without_reason(self) -> list[str]:
-        """Suppressed findings of ruff and mypy that give no reason."""
+        """Ignored findings of ruff and mypy without a reason beside them."""
         return [
             f"{module.name}:{number} {line.strip()}"
             for module in self.modules.values()
@@ -236,7 +235,7 @@ class House:
         ]
 
     def sentences(self) -> list[str]:
-        """The sentences of all docstrings, without examples, equations and sections."""
+        """Of all docstrings, without examples, equations and lists of parameters."""
         found = []
         for module in self.modules.values():
             for node in ast.walk(module.tree):
@@ -262,7 +261,7 @@ class House:
             "private imports from outside": len(self.private),
             "deepest class tree": max(depths),
             "classes deeper than three": sum(depth > 3 for depth in depths),
-            "most classes of ours in one MRO": max(1 + len(self.ancestors(name)) for name in self.classes),
+            "most classes of ours that one class is": max(1 + len(self.ancestors(name)) for name in self.classes),
             "concrete methods overridden, not hooks": len(self.overridden),
             **{f"files that spell {op}": len(self.spelling(op)) for op in OPS},
             "functions over the limits": len(self.over_the_limits),
@@ -273,7 +272,7 @@ class House:
         }
 
     def details(self) -> dict[str, list[str]]:
-        """The findings behind the figures that should be zero or small."""
+        """What stands behind the figures that ought to be 0, or small."""
         deep = sorted(
             f"{self.depth(name)}: {' < '.join(map(_short, [name, *self.ancestors(name)]))}"
             for name in self.classes
@@ -309,7 +308,7 @@ def _reaches(arrows: set[Arrow], start: str, end: str) -> bool:
 
 
 def _is_concrete(method: ast.FunctionDef) -> bool:
-    """Whether a method has a body of its own and is not marked as a hook."""
+    """Whether a method does something, and is not named a hook."""
     marks = {ast.unparse(mark).partition("(")[0].rpartition(".")[2] for mark in method.decorator_list}
     if marks & {"abstractmethod", "hook", "overload"}:
         return False
@@ -342,13 +341,11 @@ def _checked_out(revision: str, folder: Path) -> House:
 
 
 def main() -> None:
-    """Print the figures."""
+    """Print what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--against", metavar="REVISION", help="an earlier revision to compare with")
-    parser.add_argument("--list", action="store_true", help="also print the findings behind the figures")
-    parser.add_argument(
-        "--sentences", type=int, default=0, metavar="COUNT", help="also print random sentences of docstrings"
-    )
+    parser.add_argument("--against", metavar="REVISION", help="an earlier state to compare with")
+    parser.add_argument("--list", action="store_true", help="also what stands behind the figures")
+    parser.add_argument("--sentences", type=int, default=0, metavar="COUNT", help="draw sentences of docstrings")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     house = House(ROOT)

@@ -42,7 +42,7 @@ def configured(given: str | Explainer, settings: Mapping[str, object]) -> Explai
     UnknownNameError
         There is no such method or parameter.
     ParameterError
-        A parameter is invalid, or settings come with a method that is configured already.
+        A parameter is invalid, settings come with a method that is configured already, or this is no method.
     """
     if isinstance(given, str):
         kind = method(given)
@@ -51,6 +51,13 @@ def configured(given: str | Explainer, settings: Mapping[str, object]) -> Explai
             if name not in known:
                 raise UnknownNameError.among(f"parameter of {given}", name, known)
         return kind(**settings)
+    if isinstance(given, type) and issubclass(given, Explainer):
+        name = given.__name__
+        raise ParameterError(f"The 'method' parameter got the class {name}. Give a method: {name}(), or its name.")
+    if not isinstance(given, Explainer):
+        raise ParameterError(
+            f"The 'method' parameter must be the name of a method, or an Explainer. Got {given!r} instead."
+        )
     if settings:
         raise ParameterError(
             f"Parameters of {type(given).__name__} belong in its constructor. Got {', '.join(settings)} as well."

@@ -65,13 +65,23 @@ class UnknownNameError(UsageError):
         --------
         >>> print(UnknownNameError.among("method", "rize", ["rise", "occlusion"]))
         No method named 'rize'. Nearest: rise.
+        >>> print(UnknownNameError.among("method", "Grad-CAM", ["cam", "grad_cam"]))
+        No method named 'Grad-CAM'. Nearest: grad_cam.
         """
         names = sorted(known)
+        # Case, hyphens and blanks are what is mistaken most.
+        alike = dict(zip(map(_folded, reversed(names)), reversed(names), strict=True))
         near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+        if _folded(name) in alike:
+            near = list(dict.fromkeys([alike[_folded(name)], *near]))[:3]
         if near:
             return cls(f"No {kind} named '{name}'. Nearest: {', '.join(near)}.")
         listed = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
         return cls(f"No {kind} named '{name}'. Known: {listed or 'none'}.")
+
+
+def _folded(name: str) -> str:
+    return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
 class ModelError(XaionnxError):

@@ -23,6 +23,8 @@ from xaionnx_cli._messages import for_shell
 from xaionnx_cli._report import printable
 
 _MAX_LISTED = 12
+# Converters of TensorFlow join the names of all fused nodes, up to hundreds of letters.
+_WIDEST_NAME = 60
 # Shape inference serialises the graph; a larger one would exceed protobuf's limit for a message.
 _INFERRED_BYTES = 2**30
 
@@ -225,7 +227,7 @@ def lines(model: Model, facts: Document, every: bool) -> Iterator[str]:
     shown = facts["layers"] if every else select_layers(facts["layers"], model.input().shape)
     rest = len(facts["layers"]) - len(shown)
     yield f"layers  {len(shown)} of {len(facts['layers'])}" + ("; --layers all shows the others" if rest else "")
-    width = max((len(printable(layer["name"])) for layer in shown), default=0)
+    width = _name_width(shown)
     for layer in shown:
         shape = _shape_text(layer)
         yield f"  {printable(layer['name']):<{width}}  {layer['op']} {shape}".rstrip()
@@ -249,12 +251,18 @@ def _attention_lines(found: list[Document], every: bool) -> Iterator[str]:
     if not found:
         return
     shown = found if every else found[-_MAX_LISTED:]
-    yield f"attention {len(shown)} of {len(found)} layers, shapes for one sample"
-    width = max(len(printable(layer["name"])) for layer in shown)
+    yield f"attention {len(shown)} of {len(found)} layers, shapes at one sample"
+    width = _name_width(shown)
     for layer in shown:
         counts = [f"{layer[key]} {key}" for key in ("heads", "tokens") if layer[key] is not None]
         yield f"  {printable(layer['name']):<{width}}  {_shape_text(layer)}  {', '.join(counts)}".rstrip()
     yield ""
+
+
+def _name_width(layers: list[Document]) -> int:
+    """The width of a column of names; a name that would leave no room beside it does not count."""
+    widths = [len(printable(layer["name"])) for layer in layers]
+    return max((width for width in widths if width <= _WIDEST_NAME), default=0)
 
 
 def _shape_text(layer: Document) -> str:

@@ -171,8 +171,9 @@ def cost_line(result: Explanation) -> str:
     evaluations, seconds = sum(result.diagnostics["evaluations"]), result.diagnostics["seconds"]
     source = result.diagnostics.get("gradient", "graph")
     by = "" if source == "graph" else f", gradients by {printable(source)}"
-    count = "1 evaluation" if evaluations == 1 else f"{evaluations:,} evaluations"
-    return f"  {count} in {seconds:.2f} s ({evaluations / max(seconds, 1e-9):,.0f}/s){by}"
+    rate = evaluations / max(seconds, 1e-9)
+    shown = f"{rate:,.0f}" if rate >= 10 else f"{rate:.1g}"
+    return f"  {evaluations:,} evaluations in {seconds:.2f} s ({shown}/s){by}"
 
 
 def gap_lines(result: Explanation) -> list[str]:

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from xaionnx_cli._inspection import _without_refused_methods, select_layers
+from xaionnx_cli._inspection import _name_width, _without_refused_methods, select_layers
 
 from xaionnx import discovery, parameters
 from xaionnx.explainers._attention import AttentionExplainer
@@ -85,7 +85,7 @@ def test_attention_is_listed_with_its_heads_and_tokens(run):
     assert told["attention"] == [{"name": n, "shape": [1, 4, 50, 50], "heads": 4, "tokens": 50} for n in names]
     assert [verdict["method"] for verdict in told["methods"] if not verdict["possible"]] == ["cam"]
     text = run("inspect", path).stdout
-    assert "attention 4 of 4 layers, shapes for one sample\n" in text
+    assert "attention 4 of 4 layers, shapes at one sample\n" in text
     assert f"  {names[0]}  (1, 4, 50, 50)  4 heads, 50 tokens\n" in text
 
 
@@ -95,6 +95,12 @@ def test_a_model_without_attention_says_so(run, digits):
     (verdict,) = (v for v in told["methods"] if v["method"] == "attention_rollout")
     assert verdict["possible"] is False
     assert verdict["reason"].startswith("digits_cnn.onnx has no attention of tokens")
+
+
+def test_a_long_name_leaves_the_others_their_column():
+    found = [{"name": name, "op": "Relu", "shape": None} for name in ("a", "b" * 60, "c" * 300)]
+    assert _name_width(found) == 60
+    assert _name_width(found[2:]) == 0
 
 
 def test_the_chosen_layers_are_the_last_of_each_size():

@@ -320,3 +320,13 @@ def test_unknown_names_are_answered_with_the_nearest():
         xaionnx.explain(model, X, "occlusion", windw=3)
     with pytest.raises(ParameterError, match="belong in its constructor"):
         xaionnx.explain(model, X, small("occlusion"), window=3)
+
+
+def test_what_is_no_method_is_refused():
+    model, kind = simple("occlusion"), discovery.method("occlusion")
+    with pytest.raises(UnknownNameError, match=r"No method named 'Grad-CAM\+\+'. Nearest: grad_cam"):
+        xaionnx.explain(model, X, "Grad-CAM++")
+    with pytest.raises(ParameterError, match=r"got the class Occlusion. Give a method: Occlusion\(\), or its name."):
+        xaionnx.explain(model, X, kind)
+    with pytest.raises(ParameterError, match=r"must be the name of a method, or an Explainer. Got None instead."):
+        xaionnx.explain(model, X, None)

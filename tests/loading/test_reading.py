@@ -14,6 +14,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from tests.loading.files import AGAIN, GIVE, message, model, node, save, tensor, weight
+from xaionnx.errors import ModelFileError
 from xaionnx.loading import ModelFile, declared_inputs, read_model
 
 
@@ -50,6 +51,13 @@ class TestGoodFiles:
         )
         file = read_model(save(tmp_path / "m.onnx", proto))
         assert [value.name for value in declared_inputs(file.proto)] == ["x"]
+
+    def test_what_is_no_path(self, tmp_path):
+        proto = model([node("Relu", "x", "y")])
+        with pytest.raises(ModelFileError, match=r"Got ModelProto instead; save it first: onnx.save\(model, path\)\."):
+            read_model(proto)
+        with pytest.raises(ModelFileError, match=r"the path of its .onnx file. Got bytes instead\."):
+            read_model(proto.SerializeToString())
 
     def test_nodes_out_of_order(self, tmp_path):
         path = save(tmp_path / "m.onnx", model([node("Relu", "b", "y"), node("Neg", "x", "b")]))

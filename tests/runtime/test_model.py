@@ -214,6 +214,11 @@ def test_an_input_that_does_not_fit_is_told_what_does(tmp_path, array, message):
             "InputSpec.to_tensor.",
         ),
         (["N", 3, 8, 8], np.zeros((1, 9, 9, 3), np.float32), "."),
+        (["N", 16, 1], np.zeros(16, np.float32), "; axes of length 1 are missing, x[None, :, None] adds them."),
+        (["N", 16, 1], np.zeros((2, 1, 16), np.float32), "; did you mean x.transpose(0, 2, 1)?"),
+        (["N", 7, 5, 1, 2], np.zeros((4, 1, 2, 5, 7), np.float32), "; did you mean x.transpose(0, 4, 3, 1, 2)?"),
+        (["N", "t", 4], np.zeros((2, 4, 5), np.float32), "; did you mean x.transpose(0, 2, 1)?"),
+        (["N", 8, 8], np.zeros((2, 7, 9), np.float32), "."),
         (["N", 8, 8, 3], np.zeros((3, 8, 8), np.float32), "; did you mean channels last?"),
         (
             ["N", "c", "h", "w"],
@@ -239,8 +244,10 @@ def test_missing_inputs_and_unequal_counts(tmp_path):
     )
     model = Model.load(path)
     one, two = np.zeros((1, 2), np.float32), np.zeros((2, 2), np.float32)
-    with pytest.raises(InputMismatchError, match=re.escape("two.onnx has the inputs a, b. Got a instead")):
+    with pytest.raises(InputMismatchError, match=re.escape("two.onnx has the inputs a, b: b is missing. Pass a dict")):
         model.check(one)
+    with pytest.raises(InputMismatchError, match=re.escape("a, b are missing, and it has no A, x. Pass a dict")):
+        model.check({"A": one, "x": one})
     with pytest.raises(InputMismatchError, match=re.escape("differ in their number of samples: a 1, b 2")):
         model.check({"a": one, "b": two})
     with pytest.raises(InputMismatchError, match="There is no sample"):

@@ -196,6 +196,10 @@ def test_what_is_no_shorthand(given):
     ("make", "message"),
     [
         (lambda: Target.of([]), r"The 'target' parameter must name at least one target. Got \[\] instead."),
+        (
+            lambda: Target.of((3, 5)),
+            r"Got \(3, 5\) instead. Use Target.index\(\(3, 5\)\) for one element, or \[3, 5\] for several classes.",
+        ),
         (lambda: Target.index("dog"), r"must be an int, or one int an axis. Got 'dog' instead."),
         (lambda: Target.index(1.5), r"must be an int, or one int an axis. Got 1.5 instead."),
         (lambda: Target.neuron("y", [0.5]), r"must be an int, or one int an axis. Got \[0.5\] instead."),
@@ -251,6 +255,9 @@ def test_labels_that_are_missing_or_too_many(tmp_path, scores):
         ParameterError, match=r"shown6.onnx has no label 'dog'. Give a class number, or labels in shown6"
     ):
         resolve("dog", shown(tmp_path, [6]), {"x": scores})
+    named = shown(tmp_path, [6], spec=InputSpec(kind="table", labels=[f"class {k}" for k in "abcdef"]))
+    with pytest.raises(ParameterError, match=r"has no label '3'. Give a class number as an int: 3\."):
+        resolve("3", named, {"x": scores})
     too_many = shown(tmp_path, [6], spec=InputSpec(kind="table", labels=[f"class {k}" for k in range(8)]))
     with pytest.raises(ParameterError, match=r"must be an int in \[0, 5\] for 'y'. Got 7 instead."):
         resolve("class 7", too_many, {"x": scores})

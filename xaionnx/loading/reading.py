@@ -87,6 +87,11 @@ def read_model(path: str | os.PathLike[str]) -> ModelFile:
     Traceback (most recent call last):
     xaionnx.errors.ModelFileError: README.md is a text file, not an ONNX model. Give the path of the .onnx file.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise refusal(
+            f"A model is given as a Model, or as the path of its .onnx file. Got {type(path).__name__} instead"
+            f"{'; save it first: onnx.save(model, path).' if isinstance(path, onnx.ModelProto) else '.'}"
+        )
     shown = os.fspath(path)
     if "\0" in shown:
         raise refusal(f"No file {shown}: its path contains a zero byte. Check the path.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations, permutations
 from typing import Protocol, final
 
 import numpy as np
@@ -24,6 +25,9 @@ _ACCEPTED = {"f": "f", "i": "i", "u": "u", "b": "b", "U": "UOT"}
 # Sizes of an axis that is likely to hold the channels of a picture.
 _CHANNELS = (1, 3)
 
+
+# Of more axes there are too many orders to try.
+_MAX_RANK = 5
 
 # Of more tensors than these the first are named.
 _SHOWN = 5
@@ -112,7 +116,28 @@ class TensorInfo:
                 return "; did you mean channels first?"
             if first in _CHANNELS and first == self.shape[3] and _fits(self.shape, (*samples, second, third, first)):
                 return "; did you mean channels last?"
+        return self._axes_advice(shape)
+
+    def _axes_advice(self, shape: tuple[int, ...]) -> str:
+        """The one way to add axes of length 1, or to change the order of axes behind the batch, that makes it fit."""
+        rank, added = len(self.shape), len(self.shape) - len(shape)
+        if rank <= _MAX_RANK and added > 1:
+            places = [p for p in combinations(range(rank), added) if _fits(self.shape, _with_ones(shape, p))]
+            if len(places) == 1:
+                axes = ["None" if axis in places[0] else ":" for axis in range(rank)]
+                return f"; axes of length 1 are missing, x[{', '.join(axes)}] adds them."
+        if rank <= _MAX_RANK and added == 0 and rank > 1:
+            orders = [(0, *rest) for rest in permutations(range(1, rank))]
+            fitting = [o for o in orders if _fits(self.shape, [shape[axis] for axis in o])]
+            if len(fitting) == 1:
+                return f"; did you mean x.transpose({', '.join(map(str, fitting[0]))})?"
         return "."
+
+
+def _with_ones(shape: Sequence[int], places: Sequence[int]) -> list[int]:
+    """A shape with axes of length 1 at ``places`` of the new one."""
+    rest = iter(shape)
+    return [1 if axis in places else next(rest) for axis in range(len(shape) + len(places))]
 
 
 def listed(tensors: Sequence[TensorInfo]) -> str:
@@ -139,9 +164,12 @@ def check_inputs(
     """
     infos = {info.name: info for info in inputs}
     if set(x) != set(infos):
+        missing = [name for name in infos if name not in x]
+        unknown = [str(name) for name in x if name not in infos]
+        wrong = [f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"] if missing else []
+        wrong += [f"it has no {', '.join(unknown)}"] if unknown else []
         raise InputMismatchError(
-            f"{model} has the inputs {', '.join(infos)}. Got {', '.join(map(str, x)) or 'none'} instead; "
-            "pass a dict with all of them by name."
+            f"{model} has the inputs {', '.join(infos)}: {', and '.join(wrong)}. Pass a dict with all of them by name."
         )
     checked = {
         name: (infos[name] if name in shared else infos[name].per_sample()).checked(np.asarray(a), model)

@@ -50,6 +50,8 @@ def class_number(k: object, count: int, tensor: str, model: Model, parameter: st
             raise ParameterError(
                 f"{model.name} has no label '{k}'. Give a class number, or labels in {model.path.stem}.toml beside it."
             )
+        if k not in model.labels and k.isdecimal():
+            raise ParameterError(f"{model.name} has no label '{k}'. Give a class number as an int: {int(k)}.")
         k = find_label(model.labels, k)
     if not is_int(k) or not 0 <= k < count:
         raise ParameterError(

@@ -70,9 +70,13 @@ class Target(ABC):
             return [Index(given if isinstance(given, str) else int(given))], False
         if isinstance(given, np.ndarray) and given.ndim == 1 and given.dtype.kind in "iu":
             return [Index(tuple(int(i) for i in given), each=True)], False
+        advice = ""
+        if isinstance(given, tuple) and given and all(is_int(i) for i in given):
+            listed = ", ".join(map(str, given))
+            advice = f" Use Target.index(({listed})) for one element, or [{listed}] for several classes."
         raise ParameterError(
             "The 'target' parameter must be None, an int, an array of one int a sample, a label, a Target, "
-            f"or a list of these. Got {given!r} instead."
+            f"or a list of these. Got {given!r} instead.{advice}"
         )
 
     @classmethod
