@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Final, final
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from xaionnx.explanation import Explanation
+    from xaionnx.explanation import Arrays, Explanation
+    from xaionnx.typing import Entry
 
 GAP: Final = 0.05
 """Largest acceptable completeness gap, as a share of the change. Integrated gradients count as converged within 5 %:
@@ -93,9 +94,9 @@ def percent(share: float) -> str:
     return f"{number:.0f} %" if number >= 10 else f"{number:.2g} %"
 
 
-def diagnostic(one: Explanation, name: str) -> Any:  # of a record
+def diagnostic(one: Explanation, name: str) -> Entry:
     """The diagnostic of a single sample and target, taken out of lists of length one."""
-    value: Any = one.diagnostics.get(name)
+    value: Entry = one.diagnostics.get(name)
     for _ in range(2):
         if isinstance(value, list):
             value = value[0] if value else None
@@ -166,8 +167,8 @@ def _lost_relevance(one: Explanation) -> Iterator[Caveat]:
 def _noise(one: Explanation) -> Iterator[Caveat]:
     if one.standard_error is None:
         return
-    values: Any = one.values if one.feature_values is None else one.feature_values
-    if np.shape(values) != np.shape(one.standard_error):
+    values: Arrays = one.values if one.feature_values is None else one.feature_values
+    if isinstance(values, dict) or np.shape(values) != np.shape(one.standard_error):
         return
     known = np.isfinite(values) & np.isfinite(one.standard_error)
     noise = float(np.mean(np.square(one.standard_error[known], dtype=np.float64))) if known.any() else 0.0

@@ -47,7 +47,7 @@ class Explainer(ABC):
         super().__init_subclass__()
         if "__repr__" not in vars(cls):
             # dataclass keeps an existing __repr__; the generated one would print whole arrays.
-            cls.__repr__ = short_repr  # type: ignore[method-assign]  # as a decorator of the class would
+            cls.__repr__ = short_repr  # type: ignore[method-assign,assignment]  # as a dataclass does, which each is
 
     @final
     def __post_init__(self) -> None:

@@ -9,19 +9,19 @@ import math
 import os
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal, final
+from typing import TYPE_CHECKING, Final, Literal, final
 
 import numpy as np
 
 from xaionnx.caveats import warnings_of
 from xaionnx.data.display import Display
-from xaionnx.data.storage import write_whole
+from xaionnx.data.storage import write_npz
 from xaionnx.errors import DataError
-from xaionnx.typing import Array, Document
+from xaionnx.typing import Array, Document, Entry
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -268,7 +268,7 @@ class Explanation:
             display={name: one.sample(n) for name, one in self.display.items()},
         )
 
-    def _diagnostic(self, value: Any, n: int, target: int | None) -> Any:
+    def _diagnostic(self, value: Entry, n: int, target: int | None) -> Entry:
         """A diagnostic of one sample, as a list of one; also of one target if it is a list over targets."""
         if not isinstance(value, list) or len(value) != self.samples:
             return value
@@ -314,12 +314,7 @@ class Explanation:
             else:
                 record[item.name] = value
         text = np.frombuffer(json.dumps(record, sort_keys=True, default=_numpy_as_python).encode(), dtype=np.uint8)
-
-        def write(stream: BinaryIO) -> None:
-            save: Any = np.savez_compressed  # its own options would be mistaken for arrays
-            save(stream, **{_RECORD: text}, **arrays)
-
-        return write_whole(path, write)
+        return write_npz(path, {_RECORD: text, **arrays})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Explanation:
@@ -353,17 +348,17 @@ class Explanation:
             raise DataError(f"{path} is not an explanation saved by xaionnx. Save one with -o NAME.npz.") from error
 
 
-def _display(record: dict[str, Any], archive: Mapping[str, Array]) -> Display:
+def _display(record: Document, archive: Mapping[str, Array]) -> Display:
     size = None if record["size"] is None else (record["size"][0], record["size"][1])
     array = archive[record["array"]["array"]]
     return Display(record["kind"], array, tuple(record["names"]), record["channel"], size)
 
 
-def _each(arrays: Arrays, of: Any) -> Arrays:
+def _each(arrays: Arrays, of: Callable[[Array], Array]) -> Arrays:
     return {name: of(array) for name, array in arrays.items()} if isinstance(arrays, dict) else of(arrays)
 
 
-def _plain(value: Any) -> Any:  # of a record
+def _plain(value: Entry) -> Entry:
     """A value for JSON: arrays as lists, numpy scalars as Python numbers, NaN and infinity as None."""
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
@@ -378,7 +373,7 @@ def _plain(value: Any) -> Any:  # of a record
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _numpy_as_python(value: Any) -> Any:  # of a record
+def _numpy_as_python(value: object) -> Entry:
     if isinstance(value, (np.ndarray, np.generic)):
         return value.tolist()
     raise TypeError(f"a record cannot contain a {type(value).__name__}")

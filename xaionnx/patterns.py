@@ -10,21 +10,21 @@ import zlib
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, final
+from typing import Literal, final
 
 import numpy as np
 
 from xaionnx.autodiff import gradient
 from xaionnx.autodiff.patterns import GROWTH, SUMS, layers_of, pattern, statistics, sum_name, table
 from xaionnx.data.files import expand
-from xaionnx.data.storage import write_whole
+from xaionnx.data.storage import write_npz
 from xaionnx.errors import DataError, InputMismatchError, ParameterError, UnsupportedModelError
 from xaionnx.layers.embeddings import gradient_tensors
 from xaionnx.layers.graph_facts import graph_fact
 from xaionnx.runtime import progress
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
-from xaionnx.typing import Array, ModelLike, PatternsLike
+from xaionnx.typing import Array, Feeds, InputLike, ModelLike, PatternsLike
 
 Estimator = Literal["two_component", "linear"]
 
@@ -96,12 +96,7 @@ class Patterns:
         about = {name: getattr(self, name) for name in _FACTS} | {"format": _FORMAT, "layers": list(self.layers)}
         arrays = {f"pattern_{index}": array for index, array in enumerate(self.layers.values())}
         arrays[_ABOUT] = np.array(json.dumps(about))
-
-        def write(stream: BinaryIO) -> None:
-            save: Any = np.savez_compressed  # its own options would be mistaken for arrays
-            save(stream, **arrays)
-
-        return write_whole(path, write)
+        return write_npz(path, arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Patterns:
@@ -155,7 +150,7 @@ class Patterns:
         return patterns
 
 
-def estimate_patterns(model: ModelLike, inputs: Any, estimator: Estimator = "two_component") -> Patterns:
+def estimate_patterns(model: ModelLike, inputs: InputLike, estimator: Estimator = "two_component") -> Patterns:
     """The patterns of the layers between the input and the default output, estimated from inputs.
 
     Parameters
@@ -234,7 +229,7 @@ def estimate_patterns(model: ModelLike, inputs: Any, estimator: Estimator = "two
     return _with_gains(loaded, sample, Patterns(arrays, loaded.sha256, estimator, samples, *counts))
 
 
-def _cached_patterns(model: Model, inputs: Any) -> Patterns:
+def _cached_patterns(model: Model, inputs: str | os.PathLike[str] | Array | Feeds) -> Patterns:
     """The patterns estimated from inputs, cached with the model because a method needs them for every sample."""
     key: Hashable
     if isinstance(inputs, str | os.PathLike):
@@ -285,7 +280,7 @@ def layers_among(outputs: Sequence[str], model: Model) -> list[str]:
     return layers
 
 
-def _batches(model: Model, inputs: Any) -> Iterator[dict[str, Array]]:
+def _batches(model: Model, inputs: InputLike) -> Iterator[dict[str, Array]]:
     """Inputs by name, one file at a time."""
     if not isinstance(inputs, str | os.PathLike):
         yield model.read(inputs).arrays

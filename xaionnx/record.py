@@ -7,7 +7,7 @@ import hashlib
 import platform
 from collections.abc import Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from xaionnx.data.sample import Sample
 from xaionnx.displays import displays
 from xaionnx.explanation import Arrays, Explanation
 from xaionnx.runtime.model import Model
-from xaionnx.typing import Array, Document
+from xaionnx.typing import Array, Document, Entry
 
 if TYPE_CHECKING:
     from xaionnx.attribution import Attribution
@@ -85,7 +85,7 @@ def _array_or_mapping(arrays: Mapping[str, Array], main: str) -> Arrays:
     return arrays[main] if list(arrays) == [main] else dict(arrays)
 
 
-def _by_sample(value: Any, several: bool) -> Any:
+def _by_sample(value: Entry, several: bool) -> Entry:
     """A diagnostic as a list with one entry per sample; any value but an array (T, N) is returned as it is."""
     if isinstance(value, np.ndarray):
         return (value if several else value[0]).T.tolist()
@@ -151,7 +151,7 @@ def _bytes(array: Array) -> bytes | memoryview:
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
-def _as_json(value: Any) -> Any:  # any parameter
+def _as_json(value: object) -> Entry:
     """A parameter as a JSON value; an array becomes its shape, type and hash."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence, Set
-from typing import Any, Final
+from collections.abc import Iterable, Mapping, Sequence, Set, Sized
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T")
 
 # Longer sequences and mappings show their first items and their length.
 _ITEMS: Final = 6
@@ -16,7 +21,7 @@ _TEXT: Final = 80
 _LONGEST: Final = 160
 
 
-def short(value: Any) -> str:
+def short(value: object) -> str:
     """Return the representation of a value on one line of at most about 160 characters.
 
     Examples
@@ -43,31 +48,31 @@ def short(value: Any) -> str:
     return text if "\n" not in text and len(text) <= _LONGEST else f"<{type(value).__name__}>"
 
 
-def short_repr(self: Any) -> str:
+def short_repr(self: DataclassInstance) -> str:
     """``__repr__`` of a dataclass that shortens every field."""
     return _call_text(self, [field for field in dataclasses.fields(self) if field.repr])
 
 
-def changed_repr(self: Any) -> str:
+def changed_repr(self: DataclassInstance) -> str:
     """``__repr__`` of a dataclass that shows only the fields that differ from their defaults."""
 
-    def default(field: dataclasses.Field[Any]) -> Any:
+    def default(field: dataclasses.Field[object]) -> object:
         return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
 
     return _call_text(self, [f for f in dataclasses.fields(self) if f.repr and getattr(self, f.name) != default(f)])
 
 
-def _call_text(self: Any, fields: Sequence[dataclasses.Field[Any]]) -> str:
+def _call_text(self: DataclassInstance, fields: Sequence[dataclasses.Field[object]]) -> str:
     each = [f"{field.name}={short(getattr(self, field.name))}" for field in fields]
     return f"{type(self).__qualname__}({', '.join(each)})"
 
 
-def _head(items: Any) -> list[Any]:
+def _head(items: Iterable[T]) -> list[T]:
     listed = list(items)
     return listed if len(listed) <= _ITEMS else listed[:_SHOWN]
 
 
-def _bracketed(shown: list[str], value: Any, brackets: str) -> str:
+def _bracketed(shown: list[str], value: Sized, brackets: str) -> str:
     count = len(value)
     if count > len(shown):
         shown = [*shown, f"... {count} in all"]

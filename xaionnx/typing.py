@@ -39,9 +39,11 @@ BaselineLike: TypeAlias = "Baseline | npt.ArrayLike | Mapping[str, BaselineLike]
 FeaturesLike: TypeAlias = "Features | npt.ArrayLike | Mapping[str, npt.ArrayLike] | None"
 GradientLike: TypeAlias = "FiniteDifferences | Gradient | Model | str | os.PathLike[str]"
 PatternsLike: TypeAlias = "Patterns | str | os.PathLike[str] | Array | Feeds | None"
-# Content of a record, a JSON document or a TOML file: numbers, strings, and nested lists and mappings of them.
-Document: TypeAlias = dict[str, Any]
+# Value of an entry in a record, a JSON document or a TOML file: a number, a string, or nested lists and mappings of
+# them. Which one depends on the name of the entry.
+Entry: TypeAlias = Any
+Document: TypeAlias = dict[str, Entry]
 # The same, read-only.
-Facts: TypeAlias = Mapping[str, Any]
+Facts: TypeAlias = Mapping[str, Entry]
 # numpy's type of an element type is generic.
 DType: TypeAlias = np.dtype[Any]

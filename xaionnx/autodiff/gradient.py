@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, final
 
 import numpy as np
 import onnx
@@ -18,12 +18,10 @@ from xaionnx.runtime.model import Model
 from xaionnx.runtime.session import Session, SessionSettings, simplified
 from xaionnx.runtime.tensors import TensorInfo
 from xaionnx.short_repr import short_repr
-from xaionnx.typing import Array
+from xaionnx.typing import Array, Feeds
 
 if TYPE_CHECKING:
     from xaionnx.autodiff.rule import Table
-
-Feeds = Mapping[str, Array]
 
 _SAMPLES = (2, 3)
 
@@ -43,9 +41,11 @@ class Ending:
         From the graph to the one that is opened.
     """
 
-    key: Any
+    key: Hashable
     keep: tuple[str, ...] = ()
     rewrite: Callable[[onnx.ModelProto], onnx.ModelProto] | None = None
+
+    __repr__ = short_repr
 
 
 @final
@@ -288,7 +288,7 @@ def _probe_with(
     def probed(graph: onnx.ModelProto) -> Probe:
         session: list[Session] = []
 
-        def run(shown: onnx.ModelProto, values: Feeds, names: Sequence[str]) -> list[Any]:
+        def run(shown: onnx.ModelProto, values: Feeds, names: Sequence[str]) -> list[Array | None]:
             if not session:
                 content = to_bytes(shown, model.file)
                 settings = SessionSettings("cpu", model.settings.threads)

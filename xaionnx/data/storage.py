@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+
 from xaionnx.errors import StorageError
+from xaionnx.typing import Array
 
 
 def write_whole(path: str | os.PathLike[str], write: Callable[[BinaryIO], object]) -> Path:
@@ -40,3 +43,10 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[BinaryIO], object
         # Whatever ended it, Ctrl-C included.
         temporary.unlink(missing_ok=True)
     return target
+
+
+def write_npz(path: str | os.PathLike[str], arrays: Mapping[str, Array]) -> Path:
+    """Write arrays by name as a compressed .npz file, whole or not at all; see :func:`write_whole`."""
+    # Typed with arrays for its own options too.
+    save: Callable[..., None] = np.savez_compressed
+    return write_whole(path, lambda stream: save(stream, **arrays))

@@ -37,8 +37,8 @@ _PLAIN: Mapping[str, int] = {
     "value_ints": onnx.TensorProto.INT64,
 }
 
-# A number, a text, a tensor, a graph, or a list of such. The op says which one an attribute of a name holds, and who
-# reads it knows the op: a union would have each of them ask again.
+# Value of a node's attribute: a number, a string, a tensor, a graph, or a list of these. Which one depends on the op
+# and the name, which the reader knows; a union would make every reader check again.
 AttributeValue: TypeAlias = Any
 Attributes: TypeAlias = Mapping[str, AttributeValue]
 
