@@ -302,7 +302,7 @@ def test_a_composite_is_an_ordered_map():
         middle = (plus / np.maximum(plus.sum(axis=0), 1e-12)) @ upper
         assert_close(found[n], np.full(4, middle.sum() / 4), Tolerance.QUOTIENTS)
     refused = Composite({"block/*": ZPlus()})
-    with pytest.raises(UnsupportedModelError, match=r"'MatMul' .* no entry of the composite fits it"):
+    with pytest.raises(UnsupportedModelError, match=r"'MatMul' .* no entry of the composite matches it"):
         xaionnx.explain(model, x, Lrp(composite=refused), 1)
 
 

@@ -18,7 +18,7 @@ from tests.tolerances import Tolerance, assert_close
 from xaionnx import Model
 from xaionnx.autodiff import gradient
 from xaionnx.autodiff.backward import APPROXIMATIONS, COTANGENT, differentiate, gradient_name
-from xaionnx.autodiff.rules.quantization import STRAIGHT_THROUGH, carries
+from xaionnx.autodiff.rules.quantization import STRAIGHT_THROUGH, carries_floats
 from xaionnx.autodiff.table import STANDARD
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.graph.canonicalize import canonicalize
@@ -157,10 +157,10 @@ def test_a_shape_of_quantised_numbers_carries_nothing():
 
     x = ir.Value(name="x")
     for op in ("Shape", "Size", "Cast", "ArgMax"):
-        assert not carries(ir.Node("", op, [x]), 0, lambda value: value is x)
+        assert not carries_floats(ir.Node("", op, [x]), 0, lambda value: value is x)
     pool = ir.Node("", "MaxPool", [x], num_outputs=2)
-    assert carries(pool, 0, lambda value: value is x)
-    assert not carries(pool, 1, lambda value: value is x)
+    assert carries_floats(pool, 0, lambda value: value is x)
+    assert not carries_floats(pool, 1, lambda value: value is x)
 
 
 @pytest.mark.parametrize("columns", [False, True])

@@ -11,7 +11,7 @@ from tests.tiny import loaded
 from tests.tolerances import Tolerance, assert_close
 from xaionnx import Model, Target, explain
 from xaionnx.autodiff import gradient
-from xaionnx.autodiff.composites import Choices, named
+from xaionnx.autodiff.composites import Choices, composite
 from xaionnx.autodiff.lrp import table
 from xaionnx.explainers.integrated_gradients import IntegratedGradients
 from xaionnx.gradients import graph
@@ -64,7 +64,7 @@ def test_their_graphs_pass_the_checker_in_full(name):
 def test_rules_in_place_of_derivatives():
     model = Model.load(MODELS / "mnist_cnn.onnx", device="cpu")
     x = np.random.default_rng(0).uniform(0, 1, (2, *model.input().shape[1:])).astype(np.float32)
-    rules = table(named("epsilon_plus", Choices(1e-6, True, 0.25, None, None), first=True))
+    rules = table(composite("epsilon_plus", Choices(1e-6, True, 0.25, None, None), first=True))
     agree(*both(model, [model.input().name], {model.input().name: x}, rules=rules))
 
 

@@ -66,14 +66,14 @@ def test_a_rule_of_its_own_comes_before_that_of_the_kind(monkeypatch):
     for module in (lrp, rescale, reveal_cancel):
         monkeypatch.setattr(module, "find_op", lambda name: entry if name == "Relu" else find_op(name))
     assert table(Composite({"*": Epsilon()}))["Relu"] is own
-    assert rescale._rule("Relu") is own
-    assert reveal_cancel._rule("Relu") is own
-    assert rescale._rule("Elu") is RESCALE["Elu"]
+    assert rescale._rule_for("Relu") is own
+    assert reveal_cancel._rule_for("Relu") is own
+    assert rescale._rule_for("Elu") is RESCALE["Elu"]
 
 
 def test_a_gradient_may_stand_in_the_entry(monkeypatch):
     monkeypatch.setattr(standard, "ops", lambda: {"Made": Op("Made", Kind.OTHER, gradient=own)})
     try:
-        assert standard._gathered()["Made"] is own
+        assert standard._standard_rules()["Made"] is own
     finally:
         standard.registered.pop("Made", None)

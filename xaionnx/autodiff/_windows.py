@@ -1,4 +1,4 @@
-"""Strides, dilations and pads of convolutions and poolings, worked out for the probed sizes."""
+"""Strides, dilations and pads of convolutions and poolings, resolved for the probed sizes."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ class Window:
         return (self.kernel[axis] - 1) * self.dilations[axis] + 1
 
     def spare(self, axis: int) -> int:
-        """Entries of the padded input behind the last window; below 0 where it reaches over the end."""
+        """Entries of the padded input after the last window; negative if that reaches over the end."""
         padded = self.size[axis] + self.begin[axis] + self.end[axis]
         return padded - (self.out[axis] - 1) * self.strides[axis] - self.reach(axis)
 
     def dense(self) -> Window:
-        """The same window moved by one entry at a time, over an output that has zeros between its entries."""
+        """Return the same window with stride one, over an output with zeros between its entries."""
         ones = (1,) * self.rank
         out = tuple((n - 1) * stride + 1 for n, stride in zip(self.out, self.strides, strict=True))
-        # What was behind the last window counts as negative padding.
+        # Entries after the last window count as negative padding.
         end = tuple(e - self.spare(a) for a, e in enumerate(self.end))
         return replace(self, strides=ones, end=end, out=out)
 
 
 def window(g: GradientBuilder, node: ir.Node, kernel: tuple[int, ...] | None = None) -> Window:
-    """The window of a Conv or pooling; pads that ``auto_pad`` leaves open are worked out."""
+    """Return the window of a Conv or pooling, with the pads that ``auto_pad`` implies."""
     x, y = node.inputs[0], node.outputs[0]
     assert x is not None
     attributes = node.attributes

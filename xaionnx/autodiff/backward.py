@@ -1,4 +1,4 @@
-"""The walk: from a tensor back to others, node by node, emitting what each rule says."""
+"""The backward walk: from a tensor back to others, node by node, emitting the gradient by each op's rule."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from xaionnx.autodiff.gradient_builder import GradientBuilder
 from xaionnx.autodiff.rule import START, Gradient, Table
-from xaionnx.autodiff.rules.quantization import carries
+from xaionnx.autodiff.rules.quantization import carries_floats
 from xaionnx.errors import UnknownNameError, UnsupportedModelError
 from xaionnx.graph.control_flow import CONTROL
 from xaionnx.graph.op import find_op
@@ -24,51 +24,50 @@ APPROXIMATIONS = "xaionnx_approximations"
 
 
 def gradient_name(tensor: str) -> str:
-    """The name of the output that holds the gradient with respect to a tensor."""
+    """Return the name of the output with the gradient with respect to a tensor."""
     return f"gradient_{tensor}"
 
 
 def differentiate(
     model: onnx.ModelProto, probe: Probe, out: str, wrt: Sequence[str], table: Table, keep: Sequence[str] = ()
 ) -> onnx.ModelProto:
-    """Extend a graph by the gradient of ``sum(cotangent * out)`` with respect to some of its tensors.
+    """Add the gradient of ``sum(cotangent * out)`` with respect to some tensors to a graph.
 
     Parameters
     ----------
     model : onnx.ModelProto
-        As :func:`xaionnx.graph.canonicalize.canonicalize` makes it.
+        As returned by :func:`xaionnx.graph.canonicalize.canonicalize`.
     probe : Probe
-        Of this very graph.
+        The probe of this graph.
     out : str
     wrt : sequence of str
     table : mapping of str to Rule
     keep : sequence of str
-        Tensors that are answered too. The nodes that lead to them alone run with every gradient.
+        Extra tensors to return; nodes needed only for them run on every call.
 
     Returns
     -------
     onnx.ModelProto
-        With the further input :data:`COTANGENT`, in the shape of ``out``; the outputs are ``out``, those of ``keep``
-        and then the gradients, named by :func:`gradient_name`. Inputs and outputs are declared in the sizes of the
-        probe, for which alone the gradients are right. Its metadata say under :data:`APPROXIMATIONS` what in a
-        gradient is no derivative.
+        With the additional input :data:`COTANGENT`, in the shape of ``out``. The outputs are ``out``, ``keep`` and the
+        gradients, named by :func:`gradient_name`. Inputs and outputs have the sizes of the probe; the gradients are
+        correct for these only. The metadata entry :data:`APPROXIMATIONS` lists where a gradient is not a derivative.
 
     Raises
     ------
     UnknownNameError
-        No tensor has this name.
+        There is no tensor of this name.
     UnsupportedModelError
         ``out`` does not depend on one of ``wrt``, or an op between them has no rule.
     """
     graph_model = ir.from_proto(model)
     graph = graph_model.graph
     g = GradientBuilder(graph_model, probe)
-    values = _by_name(graph, (out, *wrt, *keep))
+    values = _values_by_name(graph, (out, *wrt, *keep))
     target, sources = values[out], [values[name] for name in wrt]
     g.sources = tuple(sources)
     nodes = list(graph)
-    active = _reached(nodes, sources)
-    path = _path(nodes, active, target)
+    active = _active_values(nodes, sources)
+    path = _nodes_between(nodes, active, target)
     _check_dependence(nodes, sources, target)
     _check_rules(path, table, out, wrt)
 
@@ -77,11 +76,11 @@ def differentiate(
         _declare(given, probe, str(given.name), batch)
     seed = g.input(COTANGENT, target.dtype or ir.DataType.FLOAT, None)
     _declare(seed, probe, out, batch)
-    own = set(graph.outputs)
-    cotangents = _Cotangents(g, target, _start(g, table, target, seed))
+    original_outputs = set(graph.outputs)
+    cotangents = _Cotangents(g, target, _initial_cotangent(g, table, target, seed))
     _walk_back(g, path, active, table, cotangents)
-    # What is left was added by rules.
-    graph.outputs[:] = [value for value in graph.outputs if value not in own]
+    # Keep the outputs that rules added.
+    graph.outputs[:] = [value for value in graph.outputs if value not in original_outputs]
     for name in dict.fromkeys((out, *keep)):
         _declare(g.output(values[name]), probe, name, batch)
     for source in sources:
@@ -95,7 +94,7 @@ def differentiate(
 
 
 class _Cotangents:
-    """What comes back to each tensor, from all that read it."""
+    """The cotangent of each tensor, summed over the nodes that read it."""
 
     def __init__(self, g: GradientBuilder, target: ir.Value, start: ir.Value) -> None:
         self._g = g
@@ -106,14 +105,14 @@ class _Cotangents:
         self._parts.setdefault(value, []).append(part)
 
     def total(self, value: ir.Value) -> Gradient:
-        """The sum of what came back so far; None where nothing did."""
+        """Return the sum so far; None if there are no parts."""
         parts = self._parts.pop(value, [])
         if parts:
             self._totals[value] = parts[0] if len(parts) == 1 else _sum(self._g, parts)
         return self._totals.get(value)
 
     def forget(self, values: Iterable[ir.Value]) -> None:
-        """Let go of totals that are not asked again."""
+        """Free totals that are not needed again."""
         for value in values:
             self._totals.pop(value, None)
 
@@ -121,25 +120,25 @@ class _Cotangents:
 def _walk_back(
     g: GradientBuilder, path: Sequence[ir.Node], active: Collection[ir.Value], table: Table, cotangents: _Cotangents
 ) -> None:
-    """Emit the rule of each node from the last to the first."""
+    """Emit the rule of each node, from the last to the first."""
     for node in reversed(path):
-        above = [cotangents.total(value) for value in node.outputs]
-        if all(cotangent is None for cotangent in above):
+        totals = [cotangents.total(value) for value in node.outputs]
+        if all(total is None for total in totals):
             continue
         needed = [value is not None and value in active for value in node.inputs]
-        gradients = table[node.op_type](g, node, above, needed)
+        gradients = table[node.op_type](g, node, totals, needed)
         for index, (value, gradient) in enumerate(zip(node.inputs, gradients, strict=True)):
             if value is not None and gradient is not None and needed[index]:
                 cotangents.add(value, unbroadcast(g, node, index, gradient))
         cotangents.forget(value for value in node.outputs if value not in g.sources)
 
 
-def _by_name(graph: ir.Graph, asked: Iterable[str]) -> dict[str, ir.Value]:
-    """All tensors of a graph, among which those that are ``asked`` must be."""
+def _values_by_name(graph: ir.Graph, required: Iterable[str]) -> dict[str, ir.Value]:
+    """All tensors of a graph; raises UnknownNameError unless the ``required`` ones are among them."""
     values = {str(value.name): value for value in graph.inputs}
     values |= {str(value.name): value for node in graph for value in node.outputs}
     values |= graph.initializers
-    for name in asked:
+    for name in required:
         if name not in values:
             raise UnknownNameError.among("tensor", name, values)
     return values
@@ -147,14 +146,14 @@ def _by_name(graph: ir.Graph, asked: Iterable[str]) -> dict[str, ir.Value]:
 
 def _check_dependence(nodes: Sequence[ir.Node], sources: Iterable[ir.Value], target: ir.Value) -> None:
     for source in sources:
-        if target not in _reached(nodes, [source]):
+        if target not in _active_values(nodes, [source]):
             raise UnsupportedModelError(
                 f"Tensor '{target.name}' does not depend on '{source.name}', so there is no gradient. "
                 "Explain a tensor that lies between them, or another input."
             )
 
 
-def _start(g: GradientBuilder, table: Table, target: ir.Value, seed: ir.Value) -> ir.Value:
+def _initial_cotangent(g: GradientBuilder, table: Table, target: ir.Value, seed: ir.Value) -> ir.Value:
     if START not in table:
         return seed
     reader = g.op("Identity", target).producer()
@@ -164,7 +163,7 @@ def _start(g: GradientBuilder, table: Table, target: ir.Value, seed: ir.Value) -
 
 
 def _prune(graph: ir.Graph) -> None:
-    """Remove nodes that no output needs, which onnxruntime would run, and weights that no node needs."""
+    """Remove unused nodes, which onnxruntime would run, and unused weights."""
     for node in reversed(list(graph)):
         if not any(value.uses() or value.is_graph_output() for value in node.outputs):
             graph.remove(node, safe=True)
@@ -173,21 +172,20 @@ def _prune(graph: ir.Graph) -> None:
             del graph.initializers[name]
 
 
-def _reached(nodes: Iterable[ir.Node], sources: Iterable[ir.Value]) -> set[ir.Value]:
-    """Float tensors that depend on a source through float tensors, and the integers that quantisation makes of them."""
+def _active_values(nodes: Iterable[ir.Node], sources: Iterable[ir.Value]) -> set[ir.Value]:
+    """Float tensors that depend on a source through float tensors, and the quantised integers between them."""
     active = set(sources)
     for node in nodes:
-        if any(value in active for value in node.inputs) or _inside(node, active):
-            active.update(
-                value
-                for index, value in enumerate(node.outputs)
-                if value.dtype is None or value.dtype.is_floating_point() or carries(node, index, active.__contains__)
-            )
+        if any(value in active for value in node.inputs) or _body_reads(node, active):
+            for index, value in enumerate(node.outputs):
+                is_float = value.dtype is None or value.dtype.is_floating_point()
+                if is_float or carries_floats(node, index, active.__contains__):
+                    active.add(value)
     return active
 
 
-def _inside(node: ir.Node, active: set[ir.Value]) -> bool:
-    """Whether a body of the node takes an active tensor from outside."""
+def _body_reads(node: ir.Node, active: set[ir.Value]) -> bool:
+    """Whether a body of the node reads an active tensor from outside."""
     for attribute in node.attributes.values():
         if attribute.type not in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS):
             continue
@@ -200,13 +198,13 @@ def _inside(node: ir.Node, active: set[ir.Value]) -> bool:
     return False
 
 
-def _path(nodes: Sequence[ir.Node], active: set[ir.Value], target: ir.Value) -> list[ir.Node]:
-    """Nodes between, in the order of the graph."""
+def _nodes_between(nodes: Sequence[ir.Node], active: set[ir.Value], target: ir.Value) -> list[ir.Node]:
+    """Nodes between the active tensors and the target, in the order of the graph."""
     wanted, path = {target}, []
     for node in reversed(nodes):
         if any(value in wanted and value in active for value in node.outputs):
             taken = [value for value in node.inputs if value is not None and value in active]
-            if taken or _inside(node, active):
+            if taken or _body_reads(node, active):
                 wanted.update(taken)
                 path.append(node)
     return path[::-1]
@@ -219,8 +217,8 @@ def _check_rules(path: Iterable[ir.Node], table: Table, out: str, wrt: Sequence[
     by_op: dict[str, list[str]] = defaultdict(list)
     for node in lacking:
         op = node.op_type if node.domain in DEFAULT_DOMAINS else f"{node.domain}.{node.op_type}"
-        by_op[op].append(_named(node))
-    told = [
+        by_op[op].append(_node_label(node))
+    ops = [
         f"'{op}' (node {', '.join(names[:3])}" + (f" and {len(names) - 3} more)" if len(names) > 3 else ")")
         for op, names in sorted(by_op.items())
     ]
@@ -231,40 +229,40 @@ def _check_rules(path: Iterable[ir.Node], table: Table, out: str, wrt: Sequence[
         else "Explain an earlier tensor, or use a method without gradients: occlusion, rise, lime, kernel_shap."
     )
     raise UnsupportedModelError(
-        f"No rule for ONNX op {', '.join(told)}, on the path from {', '.join(map(repr, wrt))} to '{out}'. {advice}"
+        f"No rule for ONNX op {', '.join(ops)}, on the path from {', '.join(map(repr, wrt))} to '{out}'. {advice}"
     )
 
 
-def _named(node: ir.Node) -> str:
-    """A node in an error; an If, Loop or Scan with the reason why it was not written out."""
+def _node_label(node: ir.Node) -> str:
+    """The name of a node in an error; for an If, Loop or Scan also the reason why it was not expanded."""
     made = next((str(value.name) for value in node.outputs if value.name), "")
     name = repr(str(node.name)) if node.name else f"that makes {made!r}"
     return f"{name}: {node.doc_string}" if node.op_type in CONTROL and node.doc_string else name
 
 
 def _sum(g: GradientBuilder, parts: Sequence[ir.Value]) -> ir.Value:
-    # What was repeated to the full shape need not be, beside a part that has it.
-    small = [_repeated(part) for part in parts]
+    # Parts that were repeated to the full shape need not be if another part has it.
+    small = [_before_expand(part) for part in parts]
     if None in small:
         parts = [part if less is None else less for part, less in zip(parts, small, strict=True)]
     return g.op("Add", *parts) if len(parts) == 2 else g.op("Sum", *parts)
 
 
-def _repeated(part: ir.Value) -> ir.Value | None:
-    """What Expand repeated, where it made ``part``."""
+def _before_expand(part: ir.Value) -> ir.Value | None:
+    """The operand of the Expand that produces ``part``; None if another op does."""
     made = part.producer()
     return made.inputs[0] if made is not None and made.op_type == "Expand" else None
 
 
 def unbroadcast(g: GradientBuilder, node: ir.Node, index: int, gradient: ir.Value) -> ir.Value:
-    """Sum a gradient over the axes along which the input was repeated."""
+    """Sum a gradient over the axes along which the input was broadcast."""
     value, broadcasts = node.inputs[index], find_op(node.op_type).broadcasts
     if value is None or broadcasts is None or not broadcasts.repeats(index):
         return gradient
     exempt = broadcasts.exempt
     small, large = g.sizes(value), g.sizes(node.outputs[0])
     extra = len(large) - len(small)
-    # The product with a vector has an axis less, and its rule answers in the shape of the operand.
+    # The product with a vector has one axis less; its rule returns the operand's shape.
     if extra < 0 or len(small) < exempt or (not exempt and small == large):
         return gradient
     leading = list(range(extra))
@@ -281,13 +279,13 @@ def unbroadcast(g: GradientBuilder, node: ir.Node, index: int, gradient: ir.Valu
 
 
 def _batch_name(graph: ir.Graph) -> str:
-    """What the model calls the number of samples."""
+    """The model's name for the number of samples."""
     leading = [value.shape[0] for value in graph.inputs if value.shape]
     return next((str(size) for size in leading if isinstance(size, ir.SymbolicDim) and size.value), "N")
 
 
 def _declare(value: ir.Value, probe: Probe, like: str, batch: str) -> None:
-    """Declare a value in the shape that a tensor had."""
+    """Declare a value with the probed shape of the tensor ``like``."""
     if like in probe.shapes:
         shape: list[int | str | None] = list(probe.shapes[like])
         if shape and shape[0] is None:

@@ -1,4 +1,4 @@
-"""Composites that others published, by name."""
+"""Published composites, by name."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CONVOLUTIONS = ("Conv", "ConvTranspose")
 @final
 @dataclass(frozen=True)
 class Choices:
-    """What the names leave open.
+    """Parameters of the rules of a named composite.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class Choices:
 
 
 def names() -> list[str]:
-    """The names that :func:`named` knows: of composites, and of rules for all layers alike.
+    """Return the names of all composites, those of a single rule included.
 
     Examples
     --------
@@ -56,60 +56,60 @@ def names() -> list[str]:
 
 
 def words() -> str:
-    """The names as help texts list them."""
+    """Return the names as a list for help texts."""
     return ", ".join(names())
 
 
-def used(name: str) -> frozenset[str]:
-    """Which of the :class:`Choices` the rules of the composite of that name have a use for.
+def parameters_of(name: str) -> frozenset[str]:
+    """Return which of the :class:`Choices` the rules of a composite use.
 
     Raises
     ------
     UnknownNameError
-        There is none.
+        There is no such composite.
 
     Examples
     --------
-    >>> sorted(used("epsilon_gamma_flat"))
+    >>> sorted(parameters_of("epsilon_gamma_flat"))
     ['epsilon', 'gamma', 'relative']
     """
-    check(name)
+    check_name(name)
     rules = (_ALIKE[name],) if name in _ALIKE else _MIXED[name]
-    return frozenset(field for rule in rules if rule is not None for field in _shared(rule))
+    return frozenset(field for rule in rules if rule is not None for field in _chosen_fields(rule))
 
 
-def check(name: str) -> None:
-    """Raise UnknownNameError unless there is a composite of that name."""
+def check_name(name: str) -> None:
+    """Raise UnknownNameError unless there is a composite of this name."""
     if name not in _ALIKE and name not in _MIXED:
         raise UnknownNameError.among("composite", name, names())
 
 
-def named(name: str, choices: Choices, first: bool = True) -> Composite:
-    """The composite of that name.
+def composite(name: str, choices: Choices, first: bool = True) -> Composite:
+    """Return the composite of a name.
 
-    A rule's name stands for that rule in all layers; z-box stands for the first alone, with z-plus in the others, which
-    is deep Taylor decomposition. Other names follow one rule in convolutions and epsilon in the other layers; ``_flat``
-    and ``_box`` at the end say what the first layer follows. Without ``first`` there is none: the first layer of the
-    model lies elsewhere.
+    The name of a rule applies it to all layers, except ``z_box``: the first layer follows z-box and the others z-plus,
+    which is deep Taylor decomposition. Other names give one rule for convolutions, and epsilon for the other layers; a
+    final ``_flat`` or ``_box`` names the rule of the first layer. With ``first=False`` the model has no first layer,
+    since it is the later part of another.
 
     Raises
     ------
     UnknownNameError
-        There is none.
+        There is no such composite.
     ParameterError
-        The box that it needs is not given.
+        The bounds of the input, which its rules need, are missing.
     """
-    check(name)
+    check_name(name)
     others = Epsilon(choices.epsilon, relative=choices.relative)
     if name in _ALIKE:
-        return Composite({"*": _settled(_ALIKE[name], name, choices)}, others)
+        return Composite({"*": _with_choices(_ALIKE[name], name, choices)}, others)
     start, convolutions, rest = _MIXED[name]
-    rules = {} if start is None or not first else {"first": _settled(start, name, choices)}
-    rules |= dict.fromkeys(_CONVOLUTIONS, _settled(convolutions, name, choices))
-    return Composite({**rules, "*": _settled(rest, name, choices)}, others)
+    rules = {} if start is None or not first else {"first": _with_choices(start, name, choices)}
+    rules |= dict.fromkeys(_CONVOLUTIONS, _with_choices(convolutions, name, choices))
+    return Composite({**rules, "*": _with_choices(rest, name, choices)}, others)
 
 
-# Of a layer-wide rule: Bach et al. 2015, Montavon et al. 2017 and 2019.
+# One rule for all layers: Bach et al. 2015, Montavon et al. 2017 and 2019.
 _ALIKE: dict[str, LinearRule] = {
     "epsilon": Epsilon(),
     "gamma": Gamma(),
@@ -134,8 +134,8 @@ _MIXED: dict[str, tuple[LinearRule | None, LinearRule, LinearRule]] = {
 }
 
 
-def _settled(rule: LinearRule, name: str, choices: Choices) -> LinearRule:
-    chosen = {field: getattr(choices, field) for field in _shared(rule)}
+def _with_choices(rule: LinearRule, name: str, choices: Choices) -> LinearRule:
+    chosen = {field: getattr(choices, field) for field in _chosen_fields(rule)}
     if None in chosen.values():
         raise ParameterError(
             f"The composite '{name}' needs the least and the greatest value of the input, and the model has no "
@@ -144,6 +144,6 @@ def _settled(rule: LinearRule, name: str, choices: Choices) -> LinearRule:
     return replace(rule, **chosen)
 
 
-def _shared(rule: LinearRule) -> set[str]:
-    """The parameters of a rule that are among the choices."""
+def _chosen_fields(rule: LinearRule) -> set[str]:
+    """The parameters of a rule that are fields of Choices."""
     return {field.name for field in fields(rule)} & {field.name for field in fields(Choices)}

@@ -1,8 +1,8 @@
-"""Tables of DeepLIFT: what walks back are multipliers of differences from a baseline.
+"""Tables of DeepLIFT: they propagate multipliers of differences from a baseline.
 
-A graph made of these tables takes for each explained tensor a further input of its name behind
-:func:`~xaionnx.autodiff.reference.baseline_name`, in its shape, and answers under :data:`BASELINE_VALUE` what the
-differentiated tensor is there.
+A graph built with these tables has for each explained tensor an input for its baseline, in its shape, named by
+:func:`~xaionnx.autodiff.reference.baseline_name`. Its output :data:`BASELINE_VALUE` is the differentiated tensor at the
+baseline.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ BASELINE_VALUE = "baseline_value"
 def _begin(
     g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]
 ) -> Sequence[Gradient]:
-    # Every baseline is an input of the graph, whether or not a rule asks for it.
+    # Every baseline is an input of the graph, whether or not a rule needs it.
     for source in g.sources:
         at_baseline(g, source)
     target = node.inputs[0]

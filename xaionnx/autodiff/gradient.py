@@ -1,4 +1,4 @@
-"""The gradient of one tensor of a model with respect to others, as a model."""
+"""The gradient of a tensor of a model with respect to others, as a model."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ _SAMPLES = (2, 3)
 
 @final
 @dataclass(frozen=True, eq=False)
-class Ending:
-    """What a gradient graph is made into.
+class GraphRewrite:
+    """A change to a gradient graph before a session is opened on it.
 
     Attributes
     ----------
     key : hashable
-        Equal where all the rest is.
+        Identifies the rewrite: equal keys must mean equal rewrites.
     keep : tuple of str
-        Tensors that are outputs too.
+        Tensors that the gradient graph also returns.
     rewrite : callable, optional
-        From the graph to the one that is opened.
+        Maps the gradient graph to the graph that is opened.
     """
 
     key: Hashable
@@ -51,24 +51,24 @@ class Ending:
 @final
 @dataclass(frozen=True)
 class Gradient:
-    """A model that answers a tensor and its gradients.
+    """A model that returns a tensor and its gradients.
 
     Attributes
     ----------
     model : Model
-        Takes the inputs of the explained model and ``cotangent``; fetch ``out`` and ``names[w]``.
+        Takes the inputs of the explained model and ``cotangent``; its outputs are ``out`` and ``names.values()``.
     out : str
-        The tensor that is differentiated.
+        The differentiated tensor.
     names : dict of str to str
-        For each tensor w of ``wrt`` the output that holds the gradient with respect to it.
+        For each tensor of ``wrt`` the output with the gradient with respect to it.
     cotangent : str
-        The input, in the shape of ``out``, that says how much each of its numbers counts: one-hot rows give the
-        gradient of single numbers. Where ``several`` it is (N, U, ...), U cotangents for each sample.
+        The input for the weights of the entries of ``out``, in its shape: one-hot rows give the gradient of single
+        entries. With ``several`` it is (N, U, ...), U cotangents for each sample.
     approximations : tuple of str
-        What in the gradient is no derivative of what the model computes, such as "QuantizeLinear: straight through
-        (3 nodes)"; empty where it is one.
+        Nodes whose gradient is not their derivative, such as "QuantizeLinear: straight through (3 nodes)"; empty if
+        the gradient is exact.
     several : bool
-        Whether a run takes several cotangents.
+        Whether a run takes several cotangents for each sample.
     """
 
     model: Model
@@ -81,16 +81,16 @@ class Gradient:
     __repr__ = short_repr
 
     def run(self, feeds: Feeds, cotangent: Array) -> tuple[Array, dict[str, Array]]:
-        """``out`` (N, ...) and the gradients of ``sum(cotangent * out)``, each in the shape of its tensor.
+        """Return ``out`` (N, ...) and the gradients of ``sum(cotangent * out)``, each in the shape of its tensor.
 
-        Where ``several`` the gradients are (N, U, ...), one for each cotangent.
+        With ``several`` the gradients are (N, U, ...), one for each cotangent.
 
         Parameters
         ----------
         feeds : mapping
-            The inputs of the explained model, as :meth:`xaionnx.Model.check` makes them.
+            The inputs of the explained model, as returned by :meth:`xaionnx.Model.check`.
         cotangent : array
-            In the shape of ``out``; (N, U, ...) where ``several``.
+            In the shape of ``out``; (N, U, ...) with ``several``.
         """
         outputs = self.model.run({**feeds, self.cotangent: cotangent}, [self.out, *self.names.values()])
         return outputs[self.out], {tensor: outputs[name] for tensor, name in self.names.items()}
@@ -104,40 +104,41 @@ def gradient(
     sample: Feeds | None = None,
     *,
     several: bool = False,
-    ending: Ending | None = None,
+    ending: GraphRewrite | None = None,
 ) -> Gradient:
-    """Build the gradient of a tensor as a model.
+    """Return the gradient of a tensor as a model.
 
     Parameters
     ----------
     model : Model
     out : str
-        Any float tensor of the graph with the batch axis first.
+        A float tensor of the graph, batch axis first.
     wrt : sequence of str
-        Any float tensors of the graph with the batch axis first that ``out`` depends on.
+        Float tensors of the graph, batch axis first, on which ``out`` depends.
     rules : mapping of str to Rule, optional
-        By default :data:`xaionnx.autodiff.table.STANDARD`; others are made from it with ``STANDARD | {...}``.
+        By default :data:`xaionnx.autodiff.table.STANDARD`; other tables replace some of its rules:
+        ``STANDARD | {...}``.
     sample : mapping, optional
-        Inputs as :meth:`xaionnx.Model.check` makes them, of which the first row is used. Needed where the model leaves
-        sizes other than the batch's free: the gradient is right for these sizes alone.
+        Inputs as returned by :meth:`xaionnx.Model.check`, of which the first row is used. Required if the model has
+        free sizes besides the batch: the gradient is correct for the sizes of the sample only.
     several : bool
-        Take several cotangents of each sample in one run: the forward part runs once, and the way back once for each.
-    ending : Ending, optional
-        What is done with the graph before it is opened.
+        Take several cotangents for each sample in one run: the forward part runs once, the backward part once for each.
+    ending : GraphRewrite, optional
+        A change to the gradient graph before a session is opened on it.
 
     Returns
     -------
     Gradient
-        Kept with the model, so that asking again costs nothing.
+        Cached with the model.
 
     Raises
     ------
     UnknownNameError
-        No tensor has this name.
+        There is no tensor of this name.
     UnsupportedModelError
-        An op on the way has no rule, or ``out`` does not depend on one of ``wrt``.
+        An op on the path has no rule, or ``out`` does not depend on one of ``wrt``.
     InputMismatchError
-        Sizes are free and there is no sample.
+        The model has free sizes and there is no sample.
 
     Examples
     --------
@@ -150,12 +151,12 @@ def gradient(
     ... g (float[N, 2] x) => (float[N, 2] y) { y = Mul(x, x) }'''), path)
     >>> model = Model.load(path, device="cpu")
     >>> square = gradient(model, "y", ["x"])
-    >>> y, slopes = square.run({"x": np.float32([[1, 3]])}, np.float32([[1, 1]]))
-    >>> slopes["x"]
+    >>> y, gradients = square.run({"x": np.float32([[1, 3]])}, np.float32([[1, 1]]))
+    >>> gradients["x"]
     array([[2., 6.]], dtype=float32)
     """
     from xaionnx.autodiff.backward import APPROXIMATIONS, COTANGENT, gradient_name
-    from xaionnx.autodiff.several import for_several
+    from xaionnx.autodiff.several import with_several_cotangents
     from xaionnx.autodiff.table import STANDARD
 
     wrt = tuple(dict.fromkeys(wrt))
@@ -168,30 +169,29 @@ def gradient(
 
     def built(_: onnx.ModelProto) -> onnx.ModelProto:
         graph = gradient_graph(model, out, wrt, table, first, () if ending is None else ending.keep)
-        graph = for_several(graph, wrt) if several else graph
+        graph = with_several_cotangents(graph, wrt) if several else graph
         return graph if ending is None or ending.rewrite is None else ending.rewrite(graph)
 
     derived = model.derived(key, built)
-    told = {entry.key: entry.value for entry in derived.graph.metadata_props}
-    labels = tuple(told.get(APPROXIMATIONS, "").splitlines())
+    metadata = {entry.key: entry.value for entry in derived.graph.metadata_props}
+    labels = tuple(metadata.get(APPROXIMATIONS, "").splitlines())
     return Gradient(derived, out, {name: gradient_name(name) for name in wrt}, COTANGENT, labels, several)
 
 
 def gradient_graph(
     model: Model, out: str, wrt: Sequence[str], rules: Table | None, sample: Feeds, keep: Sequence[str] = ()
 ) -> onnx.ModelProto:
-    """The graph behind :func:`gradient`, which no session was opened on.
+    """Return the graph of :func:`gradient` without opening a session on it.
 
-    Its outputs are ``out``, the tensors of ``keep``, and the gradients; see
-    :func:`xaionnx.autodiff.backward.differentiate`.
+    Its outputs are ``out``, ``keep`` and the gradients; see :func:`xaionnx.autodiff.backward.differentiate`.
     """
-    return Form.of(model, (out, *wrt, *keep), first_rows(model, sample)).gradient(out, wrt, rules, keep)
+    return CanonicalModel.of(model, (out, *wrt, *keep), first_rows(model, sample)).gradient(out, wrt, rules, keep)
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Form:
-    """A model in the form that is differentiated, for samples of one size.
+class CanonicalModel:
+    """A model in canonical form, ready to be differentiated for samples of one size.
 
     Attributes
     ----------
@@ -199,7 +199,7 @@ class Form:
     proto : onnx.ModelProto
         Its canonical graph.
     facts : Probe
-        What a run of it told.
+        Shapes, types and constants from a run of it.
     """
 
     model: Model
@@ -209,12 +209,12 @@ class Form:
     __repr__ = short_repr
 
     @classmethod
-    def of(cls, model: Model, keep: Sequence[str], first: Feeds) -> Form:
-        """The form in which the tensors of ``keep`` are still there, for one row ``first`` of each input."""
-        return cls(model, *_probed(model, model.graph, keep, first))
+    def of(cls, model: Model, keep: Sequence[str], first: Feeds) -> CanonicalModel:
+        """Return the canonical form that keeps the tensors ``keep``, for one row ``first`` of each input."""
+        return cls(model, *_canonical(model, model.graph, keep, first))
 
     def gradient(self, out: str, wrt: Sequence[str], rules: Table | None, keep: Sequence[str] = ()) -> onnx.ModelProto:
-        """The gradient of one of its tensors; see :func:`gradient_graph`."""
+        """Return the gradient of a tensor; see :func:`gradient_graph`."""
         from xaionnx.autodiff.backward import differentiate
         from xaionnx.autodiff.table import STANDARD
 
@@ -226,28 +226,28 @@ class Form:
 def first_rows(
     model: Model, sample: Feeds | None = None, shapes: Mapping[str, Sequence[int]] | None = None
 ) -> dict[str, Array]:
-    """One row of each input (a shared one whole): that of a sample where one is given, else made up.
+    """Return one row of each input (all of a shared one): the first row of a sample, by default artificial values.
 
     Parameters
     ----------
     model : Model
     sample : mapping, optional
-        Inputs as :meth:`xaionnx.Model.check` makes them.
+        Inputs as returned by :meth:`xaionnx.Model.check`.
     shapes : mapping of str to sequence of int, optional
-        The size of one sample of an input, without the batch axis, where the model leaves it free.
+        Shape of one sample of an input, without the batch axis, if the model leaves it free.
 
     Raises
     ------
     InputMismatchError
-        Sizes are free, and neither a sample nor ``shapes`` tells them.
+        A size is free, and neither a sample nor ``shapes`` determines it.
     """
     if sample is None:
-        return {info.name: _made_up(model, info, (shapes or {}).get(info.name)) for info in model.inputs}
+        return {info.name: _artificial_row(model, info, (shapes or {}).get(info.name)) for info in model.inputs}
     given = {info.name: sample[info.name] for info in model.inputs}
     return {name: array if name in model.shared else array[:1] for name, array in given.items()}
 
 
-def _made_up(model: Model, info: TensorInfo, given: Sequence[int] | None) -> Array:
+def _artificial_row(model: Model, info: TensorInfo, given: Sequence[int] | None) -> Array:
     shape = info.shape if info.name in model.shared else (1, *info.shape[1:])
     if given is not None:
         shape = (*shape[: len(shape) - len(given)], *given)
@@ -257,27 +257,29 @@ def _made_up(model: Model, info: TensorInfo, given: Sequence[int] | None) -> Arr
             f"Input '{info.name}' of {model.name} is {info}, of free size. Give the gradient a sample of the size "
             "that will be explained."
         )
-    # Positive and all different, so that nothing is at a kink or out of the range of a logarithm.
+    # Positive and distinct, so that nothing is at a kink or outside the domain of a logarithm.
     if info.dtype.kind == "f":
         return np.random.default_rng(0).uniform(0.1, 0.9, sizes).astype(info.dtype)
     return np.ones(sizes, dtype=info.dtype)
 
 
-def _probed(model: Model, proto: onnx.ModelProto, keep: Sequence[str], first: Feeds) -> tuple[onnx.ModelProto, Probe]:
-    """The canonical graph, of free batch where the model can, and what a run of it tells."""
+def _canonical(
+    model: Model, proto: onnx.ModelProto, keep: Sequence[str], first: Feeds
+) -> tuple[onnx.ModelProto, Probe]:
+    """The canonical graph, with free batch size if possible, and its probe."""
     batched = [info for info in model.inputs if info.name not in model.shared]
     declared = {info.shape[0] for info in batched if isinstance(info.shape[0], int)}
     if not declared or declared == {1}:
         free = free_batch(proto, [info.name for info in batched], 1) if declared else proto
         try:
-            return _probe_with(model, free, keep, first, _SAMPLES)
+            return _canonical_with(model, free, keep, first, _SAMPLES)
         except ModelError:
             if not declared:
                 raise
-    return _probe_with(model, proto, keep, first, (max(declared),))
+    return _canonical_with(model, proto, keep, first, (max(declared),))
 
 
-def _probe_with(
+def _canonical_with(
     model: Model, proto: onnx.ModelProto, keep: Sequence[str], first: Feeds, counts: Sequence[int]
 ) -> tuple[onnx.ModelProto, Probe]:
     feeds = [
@@ -294,11 +296,11 @@ def _probe_with(
                 settings = SessionSettings("cpu", model.settings.threads)
                 folder, in_place = str(model.path.parent), model.share_weights()
                 session.append(Session(content, settings, folder=folder, name=model.name, in_place=in_place))
-            # numpy has no bfloat16; rules that work in it ask for no shapes.
+            # numpy has no bfloat16; rules for it need no shapes.
             wide = {info.name for info in session[0].outputs if info.type != "tensor(bfloat16)"}
             fetch = [name for name in names if name in wide]
-            answers = dict(zip(fetch, session[0].run(fetch, values, model.timeout_s), strict=True))
-            return [answers.get(name) for name in names]
+            outputs = dict(zip(fetch, session[0].run(fetch, values, model.timeout_s), strict=True))
+            return [outputs.get(name) for name in names]
 
         return probe(graph, feeds, run)
 
@@ -309,13 +311,13 @@ def _probe_with(
 def _check_batched(model: Model, facts: Probe, name: str) -> None:
     if name not in facts.shapes or facts.dtypes[name].kind != "f":
         raise UnsupportedModelError(
-            f"Tensor '{name}' of {model.name} holds no floats that depend on the input, so it has no gradient. "
+            f"Tensor '{name}' of {model.name} is not a float tensor that depends on the input, so it has no gradient. "
             "Name another tensor."
         )
     sizes = facts.shapes[name]
     others = [facts.shapes[info.name] for info in model.inputs if info.name not in model.shared]
     if not sizes or (sizes[0] is not None and any(shape[0] is None for shape in others)):
         raise UnsupportedModelError(
-            f"Tensor '{name}' of {model.name} has no batch axis in front, so its gradient would mix samples. "
+            f"Tensor '{name}' of {model.name} has no leading batch axis, so its gradient would mix samples. "
             "Name another tensor."
         )

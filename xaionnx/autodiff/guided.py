@@ -1,11 +1,11 @@
 """Tables for guided backpropagation and deconvnets: the signal is rectified wherever the model rectifies.
 
-A rectifier is an activation with a kink that lets large numbers through: Relu, LeakyRelu, PRelu, ThresholdedRelu, Elu,
-Celu, Selu, Clip (Relu6), HardSwish, also where it is written as x * HardSigmoid(x), Max and Min with a constant, and a
-QuantizeLinear that ends at zero behind a layer: tools that quantise drop the Relu which it makes needless.
+A rectifier is an activation with a kink that passes large numbers: Relu, LeakyRelu, PRelu, ThresholdedRelu, Elu, Celu,
+Selu, Clip (Relu6), HardSwish, also in the form x * HardSigmoid(x), Max and Min with a constant, and a QuantizeLinear
+after a layer whose range starts at zero, since quantisation tools drop the Relu that it makes redundant.
 Smooth activations (Sigmoid, Tanh, Softplus, Gelu, Swish, x * Sigmoid(x)) and gates (HardSigmoid) keep their derivative:
-neither paper says what to rectify there. Max pooling goes back to the entry that it took, which a deconvnet calls its
-switches.
+neither paper defines a rectification for them. Max pooling propagates to the entry that it selected, the "switches" of
+a deconvnet.
 """
 
 from __future__ import annotations
@@ -20,33 +20,33 @@ from xaionnx.autodiff.table import STANDARD
 from xaionnx.graph.op import find_op
 
 _RECTIFIERS = tuple(name for name in STANDARD if find_op(name).rectifies)
-# Rectifiers only where one of their operands depends on what is explained.
+# Rectifiers only if a single operand depends on the explained tensors.
 _BOUNDS = ("Max", "Min")
-# How the derivative of a quantiser is estimated.
+# Label of the gradient of a quantiser.
 ESTIMATE = "straight through"
-# What answers numbers of both signs.
+# Ops whose outputs have both signs.
 _LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "Add", "Sum", "BatchNormalization")
 
 
-def _guided(op_type: str) -> Rule:
-    """The derivative of the activation, of the positive part of the signal."""
+def _guided_rule(op_type: str) -> Rule:
+    """The derivative of the activation, applied to the positive part of the signal."""
 
     def rule(
         g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool], /
     ) -> Sequence[Gradient]:
-        return STANDARD[op_type](g, node, [_positive(g, cotangents[0])], needed)
+        return STANDARD[op_type](g, node, [_positive_part(g, cotangents[0])], needed)
 
     return rule
 
 
-def _reversed(op_type: str) -> Rule:
-    """The positive part of the signal, whatever the activation answered on the way forward."""
+def _deconvnet_rule(op_type: str) -> Rule:
+    """The positive part of the signal, whatever the forward value of the activation."""
 
     def rule(
         g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool], /
     ) -> Sequence[Gradient]:
-        positive = _positive(g, cotangents[0])
-        # A slope that the model computes is no signal to reconstruct.
+        positive = _positive_part(g, cotangents[0])
+        # The slope operand of PRelu is not part of the signal.
         return [
             positive if wanted and (index == 0 or op_type in _BOUNDS) else None for index, wanted in enumerate(needed)
         ]
@@ -54,14 +54,14 @@ def _reversed(op_type: str) -> Rule:
     return rule
 
 
-def _positive(g: GradientBuilder, signal: Gradient) -> Gradient:
+def _positive_part(g: GradientBuilder, signal: Gradient) -> Gradient:
     return None if signal is None else g.op("Relu", signal)
 
 
-def _where(
+def _rule_where(
     rectifies: Callable[[GradientBuilder, ir.Node, Sequence[bool]], bool], op_type: str, rectifier: Rule
 ) -> Rule:
-    """The rectifier's rule for the nodes that are one, and the standard rule for the others."""
+    """The rectifier's rule for nodes that rectify, and the standard rule for others."""
 
     def rule(
         g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool], /
@@ -72,12 +72,12 @@ def _where(
     return rule
 
 
-def _bounds(g: GradientBuilder, node: ir.Node, needed: Sequence[bool]) -> bool:
+def _has_one_variable_operand(g: GradientBuilder, node: ir.Node, needed: Sequence[bool]) -> bool:
     return sum(needed) == 1
 
 
-def _ends_at_zero(g: GradientBuilder, node: ir.Node, needed: Sequence[bool]) -> bool:
-    """Whether a quantiser behind a layer clips what is below zero, by one scale for all numbers."""
+def _clips_at_zero(g: GradientBuilder, node: ir.Node, needed: Sequence[bool]) -> bool:
+    """Whether a quantiser follows a layer and clips at zero, with one scale for all numbers."""
     x, scale = node.inputs[0], node.inputs[1]
     maker = x.producer() if x is not None else None
     if maker is None or maker.op_type not in _LAYERS or scale is None or g.sizes(scale) not in ((), (1,)):
@@ -89,11 +89,11 @@ def _ends_at_zero(g: GradientBuilder, node: ir.Node, needed: Sequence[bool]) -> 
     return kind.is_integer() and float(0 if zero is None else zero.reshape(-1)[0]) == float(kind.min)
 
 
-def _reversed_quantizer(
+def _deconvnet_quantizer(
     g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool], /
 ) -> Sequence[Gradient]:
     g.approximate(node, ESTIMATE)
-    positive, scale = _positive(g, cotangents[0]), node.inputs[1]
+    positive, scale = _positive_part(g, cotangents[0]), node.inputs[1]
     signal = None if positive is None else g.op("Div", positive, scale)
     return [signal] + [None] * (len(node.inputs) - 1)
 
@@ -103,7 +103,7 @@ def _is_hard_swish(g: GradientBuilder, node: ir.Node, needed: Sequence[bool]) ->
 
 
 def _hard_swish_operand(node: ir.Node) -> int | None:
-    """Which operand of x * HardSigmoid(x) is x."""
+    """The index of x in x * HardSigmoid(x); None for other products."""
     for index in (0, 1):
         x, gate = node.inputs[index], node.inputs[1 - index]
         maker = gate.producer() if gate is not None else None
@@ -112,24 +112,24 @@ def _hard_swish_operand(node: ir.Node) -> int | None:
     return None
 
 
-def _reversed_hard_swish(
+def _deconvnet_hard_swish(
     g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool], /
 ) -> Sequence[Gradient]:
     own = _hard_swish_operand(node)
-    return [_positive(g, cotangents[0]) if index == own else None for index in (0, 1)]
+    return [_positive_part(g, cotangents[0]) if index == own else None for index in (0, 1)]
 
 
 def _table(of: Callable[[str], Rule], hard_swish: Rule, quantizer: Rule) -> Table:
     return (
         dict(STANDARD)
         | {op_type: of(op_type) for op_type in _RECTIFIERS}
-        | {op_type: _where(_bounds, op_type, of(op_type)) for op_type in _BOUNDS}
-        | {"Mul": _where(_is_hard_swish, "Mul", hard_swish)}
-        | {"QuantizeLinear": _where(_ends_at_zero, "QuantizeLinear", quantizer)}
+        | {op_type: _rule_where(_has_one_variable_operand, op_type, of(op_type)) for op_type in _BOUNDS}
+        | {"Mul": _rule_where(_is_hard_swish, "Mul", hard_swish)}
+        | {"QuantizeLinear": _rule_where(_clips_at_zero, "QuantizeLinear", quantizer)}
     )
 
 
 # Springenberg et al. 2014: the signal goes through where the model's rectifier and the signal itself are positive.
-GUIDED = _table(_guided, _guided("Mul"), _guided("QuantizeLinear"))
+GUIDED = _table(_guided_rule, _guided_rule("Mul"), _guided_rule("QuantizeLinear"))
 # Zeiler and Fergus 2014: the signal goes through the rectifier itself.
-DECONVNET = _table(_reversed, _reversed_hard_swish, _reversed_quantizer)
+DECONVNET = _table(_deconvnet_rule, _deconvnet_hard_swish, _deconvnet_quantizer)

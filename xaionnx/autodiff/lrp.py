@@ -1,24 +1,24 @@
-"""The table of layer-wise relevance propagation: what walks back is relevance, and it starts from the explained value.
+"""Tables of layer-wise relevance propagation: the walk propagates relevance, starting from the explained value.
 
 Linear layers follow the rules of :mod:`xaionnx.autodiff.relevance`, chosen by a :class:`Composite`. The others:
 
 ========================================== ============================================================================
-elementwise activations                    pass relevance on as it is (Bach et al. 2015, section "Pixel-wise
+element-wise activations                   relevance passes unchanged (Bach et al. 2015, section "Pixel-wise
                                            decomposition for multilayer networks")
-max pooling, Max, ReduceMax                to the entry that was taken: the winner takes all
+max pooling, Max, ReduceMax                to the selected entry: the winner takes all
 Reshape, Concat, Slice, Gather, ...        to the entries that were moved
-Add (residual), Sub, Sum, Mean, averages,  in proportion to what each operand adds, as the epsilon rule has it; a
-Resize, BatchNormalization that no         constant operand is a bias
-convolution could take in
+Add (residual), Sub, Sum, Mean, averages,  in proportion to each operand's contribution, by the epsilon rule; a
+Resize, BatchNormalization not merged      constant operand is a bias
+into a convolution
 x * gate, softmax(...) @ V                 all to the signal, nothing to the gate or to the attention weights (Arras et
                                            al. 2017, arXiv:1706.07206; Ali et al. 2022, arXiv:2202.07304, section 3.2)
-layer, instance, group normalisation       1 / deviation counts as constant, and what is left is linear (Ali et al.
-                                           2022, section 3.3)
-RMS, Lp, local response normalisation      the norm counts as constant, so relevance passes
+layer, instance, group normalisation       1 / deviation counts as constant, and the rest is linear (Ali et al. 2022,
+                                           section 3.3)
+RMS, Lp, local response normalisation      the norm counts as constant, so relevance passes unchanged
 ========================================== ============================================================================
 
-A factor is a gate if it is an elementwise function of the other one (x * sigmoid(x), Gelu, HardSwish), or if it comes
-from Softmax, Sigmoid or HardSigmoid, or else from Tanh, Erf or a Clip on both sides, and the other one does not.
+A factor is a gate if it is an element-wise function of the other one (x * sigmoid(x), Gelu, HardSwish), or if it comes
+from Softmax, Sigmoid or HardSigmoid, or else from Tanh, Erf or a Clip with two bounds, and the other one does not.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ import onnx_ir as ir
 from xaionnx.autodiff.gradient_builder import GradientBuilder
 from xaionnx.autodiff.relevance import Epsilon, LinearRule
 from xaionnx.autodiff.rule import START, Gradient, Rule, Table
-from xaionnx.autodiff.rules.normalisation import narrowed, scaled, standardised, widened
+from xaionnx.autodiff.rules.normalisation import narrow, scale_back, standardise, widen
 from xaionnx.autodiff.stand_ins import LAYERS
 from xaionnx.autodiff.table import STANDARD
 from xaionnx.errors import ParameterError
 from xaionnx.graph.op import Kind, find_op
 
-# x times a number that counts as constant.
+# x times a factor that counts as constant.
 _SCALING = ("RMSNormalization", "LpNormalization", "LRN")
 _CENTRING = ("LayerNormalization", "InstanceNormalization", "GroupNormalization")
 _ARITHMETIC = ("Max", "Min", "Add", "Sub", "Mul", "Div", "Neg", "Softmax")
@@ -48,15 +48,15 @@ _ARITHMETIC = ("Max", "Min", "Add", "Sub", "Mul", "Div", "Neg", "Softmax")
 @final
 @dataclass(frozen=True, init=False)
 class Composite:
-    """Which rule each layer with weights follows: an ordered map, of which the first entry that fits counts.
+    """The rule of each layer with weights: an ordered map whose first matching entry applies.
 
     Parameters
     ----------
     rules : mapping of str to LinearRule
-        Keys are ``first`` for a layer with no other before it, the name of an op, or a pattern for the name of the
-        tensor that a layer makes, such as ``/blocks.0/*``; ``*`` fits all.
+        Keys are ``first`` for a layer with no other before it, the name of an op, or a pattern for the name of a
+        layer's output tensor, such as ``/blocks.0/*``; ``*`` matches all.
     others : Epsilon, optional
-        For what is linear without weights: sums, averages, normalisation, attention.
+        The rule of linear ops without weights: sums, averages, normalisation, attention.
 
     Examples
     --------
@@ -74,12 +74,12 @@ class Composite:
         object.__setattr__(self, "rules", tuple(rules.items()))
         object.__setattr__(self, "others", Epsilon() if others is None else others)
 
-    def later(self) -> Composite:
-        """The same for a part of a model that the first layer does not belong to."""
+    def without_first(self) -> Composite:
+        """Return the composite without ``first``, for a part of a model after its first layer."""
         return Composite({key: rule for key, rule in self.rules if key != "first"}, self.others)
 
     def rule(self, node: ir.Node) -> LinearRule | None:
-        """The rule of a layer; None where no entry fits."""
+        """Return the rule of a layer; None if no entry matches."""
         name = str(node.outputs[0].name)
         for key, rule in self.rules:
             if key == node.op_type or (is_first(node) if key == "first" else fnmatchcase(name, key)):
@@ -88,17 +88,17 @@ class Composite:
 
 
 def table(composite: Composite) -> Table:
-    """The rules of a composite as a table for :func:`xaionnx.autodiff.gradient`."""
+    """Return the rules of a composite as a table for :func:`xaionnx.autodiff.gradient`."""
     others = composite.others
     by_kind: dict[Kind, Rule] = {
-        Kind.ACTIVATION: _passed,
-        Kind.FUNCTION: _Stated("relevance passes a function of one number"),
-        Kind.ROUNDS: _Stated("relevance passes the rounding"),
-        Kind.NORMALISES: _Stated("its normaliser counts as constant"),
+        Kind.ACTIVATION: _pass_relevance,
+        Kind.FUNCTION: _LabelledPass("relevance passes a function of one number"),
+        Kind.ROUNDS: _LabelledPass("relevance passes the rounding"),
+        Kind.NORMALISES: _LabelledPass("its normaliser counts as constant"),
         Kind.ADDS: others,
-        Kind.WEIGHS: _Layers(composite),
+        Kind.WEIGHS: _LayerRule(composite),
     }
-    found: dict[str, Rule] = {START: begin}
+    found: dict[str, Rule] = {START: initial_relevance}
     for name, standard in STANDARD.items():
         entry = find_op(name)
         if entry.lrp is not None:
@@ -107,12 +107,12 @@ def table(composite: Composite) -> Table:
             found[name] = by_kind[entry.kind]
         elif entry.kind in (Kind.MOVES, Kind.SELECTS):
             found[name] = standard
-    found |= {"Mul": _mul, "Div": _div, "Neg": _passed, "BatchNormalization": others, "Max": _max, "Min": _min}
-    return found | dict.fromkeys(_SCALING, _passed) | dict.fromkeys(_CENTRING, _Normalised(others))
+    found |= {"Mul": _mul, "Div": _div, "Neg": _pass_relevance, "BatchNormalization": others, "Max": _max, "Min": _min}
+    return found | dict.fromkeys(_SCALING, _pass_relevance) | dict.fromkeys(_CENTRING, _NormalisationRule(others))
 
 
 def is_first(node: ir.Node) -> bool:
-    """Whether no layer with weights lies before this one."""
+    """Whether there is no layer with weights before this one."""
     seen: set[ir.Node] = set()
     before = [value.producer() for value in node.inputs if value is not None]
     while before:
@@ -126,12 +126,14 @@ def is_first(node: ir.Node) -> bool:
     return True
 
 
-def begin(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]) -> list[Gradient]:
-    """The relevance of the explained tensor: its numbers, as often as each counts."""
+def initial_relevance(
+    g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]
+) -> list[Gradient]:
+    """Return the relevance of the explained tensor: its values times the cotangent."""
     return [g.op("Mul", cotangents[0], node.outputs[0])]
 
 
-def _passed(
+def _pass_relevance(
     g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]
 ) -> list[Gradient]:
     return [cotangents[0] if needed[0] else None] + [None] * (len(node.inputs) - 1)
@@ -139,8 +141,8 @@ def _passed(
 
 @final
 @dataclass(frozen=True)
-class _Stated:
-    """Passes relevance on, by a rule that the result has to tell of."""
+class _LabelledPass:
+    """Passes relevance unchanged, with a label in the result."""
 
     how: str
 
@@ -149,11 +151,11 @@ class _Stated:
     ) -> list[Gradient]:
         if needed[0]:
             g.approximate(node, self.how)
-        return _passed(g, node, cotangents, needed)
+        return _pass_relevance(g, node, cotangents, needed)
 
 
-def _extreme(op_type: str) -> Rule:
-    """All to the winner; with a constant it is an activation, as Relu6 is, and passes relevance on."""
+def _extreme_rule(op_type: str) -> Rule:
+    """All to the winner; with a constant the op is an activation, such as Relu6, and passes relevance unchanged."""
 
     def rule(
         g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool], /
@@ -165,11 +167,11 @@ def _extreme(op_type: str) -> Rule:
     return rule
 
 
-_max, _min = _extreme("Max"), _extreme("Min")
+_max, _min = _extreme_rule("Max"), _extreme_rule("Min")
 
 
-def _halved(g: GradientBuilder, node: ir.Node, relevance: Gradient) -> Gradient:
-    """For two factors of which neither is a gate: half to each."""
+def _half_relevance(g: GradientBuilder, node: ir.Node, relevance: Gradient) -> Gradient:
+    """Half of the relevance, for each of two factors of which neither is a gate."""
     if node.inputs[0] is not node.inputs[1]:
         g.approximate(node, "relevance of a product is halved")
     return None if relevance is None else g.op("Mul", relevance, 0.5)
@@ -179,12 +181,12 @@ def _mul(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], need
     relevance = cotangents[0]
     signal = _signal(g, node, needed)
     if signal is None:
-        return [_halved(g, node, relevance)] * 2
+        return [_half_relevance(g, node, relevance)] * 2
     return [relevance if index == signal else None for index in (0, 1)]
 
 
 def _div(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]) -> list[Gradient]:
-    """All to the numerator; what divides counts as constant."""
+    """All to the numerator; the denominator counts as constant."""
     if not needed[0]:
         g.approximate(node, "relevance passes a function of one number")
     return [cotangents[0] if needed[0] else None, None if needed[0] else cotangents[0]]
@@ -192,7 +194,7 @@ def _div(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], need
 
 @final
 @dataclass(frozen=True)
-class _Layers:
+class _LayerRule:
     """Layers with weights by the composite's rule; products of two tensors to the signal."""
 
     composite: Composite
@@ -204,7 +206,7 @@ class _Layers:
         if sum(needed[:2]) == 1:
             rule = self.composite.rule(node)
             if rule is None:
-                raise g.refusal(node, "no entry of the composite fits it")
+                raise g.refusal(node, "no entry of the composite matches it")
             if not isinstance(rule, Epsilon) and min(node.attributes.get_float(n, 1.0) for n in ("alpha", "beta")) < 0:
                 raise g.refusal(node, "its factors turn the signs of its weights; let it follow Epsilon")
             return rule(g, node, cotangents, needed)
@@ -213,16 +215,16 @@ class _Layers:
         signal = _signal(g, node, needed)
         if signal is not None:
             return others(g, node, cotangents, [index == signal for index in (0, 1)])
-        half = _halved(g, node, cotangents[0])
+        half = _half_relevance(g, node, cotangents[0])
         return [others(g, node, [half], [index == side for index in (0, 1)])[side] for side in (0, 1)]
 
 
 def _signal(g: GradientBuilder, node: ir.Node, needed: Sequence[bool]) -> int | None:
-    """Which factor of a product takes the relevance; None where nothing tells them apart."""
+    """The index of the factor of a product that gets the relevance; None if the two are alike."""
     if sum(needed[:2]) == 1:
         return 0 if needed[0] else 1
-    lines = [_line(g, value) for value in node.inputs[:2]]
-    ranks = [max((_rank(maker) for maker in _makers(line)), default=0) for line in lines]
+    lines = [_upstream_chain(g, value) for value in node.inputs[:2]]
+    ranks = [max((_gate_rank(maker) for maker in _producers(line)), default=0) for line in lines]
     for gate in (0, 1):
         # A function of the other factor alone is its gate.
         if len(lines[gate]) > 1 and node.inputs[1 - gate] in lines[gate][1:]:
@@ -230,31 +232,31 @@ def _signal(g: GradientBuilder, node: ir.Node, needed: Sequence[bool]) -> int | 
     return None if ranks[0] == ranks[1] else ranks.index(min(ranks))
 
 
-def _line(g: GradientBuilder, value: ir.Value | None) -> list[ir.Value]:
-    """A tensor and those before it, back to where it depends on more than one, or on a layer."""
+def _upstream_chain(g: GradientBuilder, value: ir.Value | None) -> list[ir.Value]:
+    """A tensor and those before it, back to a layer or to a node with several operands that vary."""
     line: list[ir.Value] = []
     while value is not None:
         line.append(value)
         node = value.producer()
-        if node is None or not _is_followed(node):
+        if node is None or not _is_elementwise_or_moves(node):
             break
         varying = [v for v in node.inputs if v is not None and not v.is_initializer() and g.constant_of(v) is None]
         value = varying[0] if len(varying) == 1 else None
     return line
 
 
-def _is_followed(node: ir.Node) -> bool:
-    """Whether a node works element by element, or moves elements."""
+def _is_elementwise_or_moves(node: ir.Node) -> bool:
+    """Whether a node is element-wise, or moves elements."""
     kind = find_op(node.op_type).kind
     own = kind.of_one_number and node.op_type != "PRelu"
     return own or kind in (Kind.MOVES, Kind.SELECTS) or node.op_type in _ARITHMETIC
 
 
-def _makers(line: Sequence[ir.Value]) -> list[ir.Node]:
+def _producers(line: Sequence[ir.Value]) -> list[ir.Node]:
     return [maker for value in line if (maker := value.producer()) is not None]
 
 
-def _rank(node: ir.Node) -> int:
+def _gate_rank(node: ir.Node) -> int:
     if node.op_type == "Clip" and (len(node.inputs) < 3 or None in node.inputs):
         return 0
     return find_op(node.op_type).gate
@@ -262,8 +264,8 @@ def _rank(node: ir.Node) -> int:
 
 @final
 @dataclass(frozen=True)
-class _Normalised:
-    """Normalisation with its deviation as a constant."""
+class _NormalisationRule:
+    """Normalisation whose deviation counts as constant."""
 
     others: Epsilon
 
@@ -273,17 +275,17 @@ class _Normalised:
         y, x, relevance = node.outputs[0], node.inputs[0], cotangents[0]
         found: list[Gradient] = [None] * len(node.inputs)
         if needed[0] and x is not None and relevance is not None:
-            share = g.op("Div", relevance, self.others.stabilised(g, y, y))
-            found[0] = g.op("Mul", x, _centred_back(g, node, x, share))
+            share = g.op("Div", relevance, self.others.stabilise(g, y, y))
+            found[0] = g.op("Mul", x, _through_centring(g, node, x, share))
         return found
 
 
-def _centred_back(g: GradientBuilder, node: ir.Node, x: ir.Value, share: ir.Value) -> ir.Value:
-    """(u - mean(u)) / deviation with u = share * scale: back through a normalisation whose deviation is constant."""
-    wide, (u, axes, shape) = widened(g, x, x), scaled(g, node, share)
+def _through_centring(g: GradientBuilder, node: ir.Node, x: ir.Value, share: ir.Value) -> ir.Value:
+    """(u - mean(u)) / deviation with u = share * scale: the backward of a normalisation with constant deviation."""
+    wide, (u, axes, shape) = widen(g, x, x), scale_back(g, node, share)
     if shape is not None:
         wide = g.reshape(wide, shape)
     epsilon = node.attributes.get_float("epsilon", 1e-5)
-    _, inverse = standardised(g, wide, axes, epsilon)
+    _, inverse = standardise(g, wide, axes, epsilon)
     back = g.op("Mul", g.op("Sub", u, g.op("ReduceMean", u, g.ints(*axes), keepdims=1)), inverse)
-    return narrowed(g, back if shape is None else g.reshape_like(back, x), x)
+    return narrow(g, back if shape is None else g.reshape_like(back, x), x)

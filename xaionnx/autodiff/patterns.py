@@ -1,12 +1,13 @@
-"""Tables of PatternNet and PatternAttribution, and the one that collects what patterns are estimated from.
+"""Tables of PatternNet and PatternAttribution, and the table that collects the statistics for patterns.
 
-A layer ``y = w.x + b`` filters from x what it needs to know of a signal; the signal itself has another direction, the
-pattern a. Going back, a takes the place of w (PatternNet), or w * a does (PatternAttribution). All else keeps its
-derivative, so rectifiers and max pooling go back the way they went. By patterns numbers grow at every layer: where they
-would leave the range of floats, each tensor's are held in a unit of their own, a power of two.
+A layer ``y = w.x + b`` filters a signal from x; the signal itself has another direction, the pattern a. In the backward
+walk a replaces w (PatternNet), or w * a does (PatternAttribution). All other ops keep their derivative, rectifiers and
+max pooling included. Values grow at every layer with patterns: if they would leave the range of floats, each tensor's
+values are stored in a unit of their own, a power of two.
 
-Statistics are sums over samples and places for each entry of the weights, of which one has x_i, and y_j in their
-broadcast shapes. A product of x and a number at y is the derivative of the layer by its weights, whatever the layer is.
+Statistics are sums over samples and spatial positions for each entry of the weights, x_i or y_j in shapes that
+broadcast to them. The sum of x times a number at y is the derivative of the layer by its weights, whatever the layer
+is.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy as np
 import onnx_ir as ir
 
 from xaionnx.autodiff.gradient_builder import GradientBuilder
-from xaionnx.autodiff.lrp import begin
+from xaionnx.autodiff.lrp import initial_relevance
 from xaionnx.autodiff.rule import START, Gradient, Rule, Table
 from xaionnx.autodiff.table import STANDARD
 from xaionnx.graph.op import find_op
@@ -28,32 +29,32 @@ from xaionnx.typing import Array
 
 # Layers that have patterns.
 LAYERS = ("Conv", "Gemm", "MatMul")
-# What is collected of each: sums of x y, x, w.x y, w.x, ones and y in the regime, and of y and ones everywhere.
+# Sums of each layer: of x y, x, w.x y, w.x, ones and y in the regime, and of y and ones everywhere.
 SUMS = ("xy", "x", "wxy", "wx", "inside", "above", "y", "count")
-# The mean sizes of what comes to a layer in a walk and of what leaves it.
+# Mean absolute values before and after a layer of a backward walk.
 GROWTH = ("before", "after")
 _MARK = "::pattern_"
-# The entry of a walk's notes that holds the units of tensors, as exponents of two; none where all are one.
+# Key of the notes for the units of tensors, as exponents of two; missing if all are one.
 _UNITS = "units of a walk by patterns"
-# How a label of a walk begins that tells the unit of its values: the exponent of two follows.
+# Beginning of the label with the unit of the values; the exponent of two follows.
 _SCALED = "the walk from it is scaled, values are the published ones times 2**"
 
 
 def sum_name(layer: str, which: str) -> str:
-    """The name of the output that holds a sum of a layer."""
+    """Return the name of the output with a sum of a layer."""
     return f"{layer}{_MARK}{which}"
 
 
 def layers_of(outputs: Sequence[str]) -> list[str]:
-    """The layers of which there are sums among outputs, in the order of the graph."""
+    """Return the layers whose sums are among the outputs, in the order of the graph."""
     ending = _MARK + SUMS[0]
     return [name.removesuffix(ending) for name in outputs if name.endswith(ending)][::-1]
 
 
 @final
 @dataclass(frozen=True)
-class _Collected:
-    """A layer's derivative; its sums become outputs."""
+class _CollectSums:
+    """The derivative of a layer, with the layer's sums as additional outputs."""
 
     regimes: bool
 
@@ -67,24 +68,24 @@ class _Collected:
     def _collect(self, g: GradientBuilder, node: ir.Node, weights: int) -> None:
         if node.attributes.get_float("alpha", 1.0) != 1:
             raise g.refusal(node, "patterns are not defined for its factor alpha")
-        w, y = node.inputs[weights], _answer(g, node)
+        w, y = node.inputs[weights], _biased_output(g, node)
         assert w is not None
-        # An activation that is shut below zero: what its layer answers there is no signal.
+        # The activation blocks values below zero: there the layer's output is not a signal.
         rectified = self.regimes and any(find_op(reader.op_type).rectifies for reader in _readers(g, y))
-        kind = g.kind(y)
+        kind = g.gradient_dtype(y)
         ones = g.expand_like(g.constant(np.ones((), dtype=kind.numpy()), kind), y)
         inside = g.op("Cast", g.op("Greater", y, 0.0), to=kind) if rectified else ones
         above = g.op("Mul", inside, y)
-        x_y, x = (_by_weights(g, node, weights, value) for value in (above, inside))
-        axes = _inputs_of(g, node, weights)
+        x_y, x = (_weight_sums(g, node, weights, value) for value in (above, inside))
+        axes = _input_axes(g, node, weights)
         summed = [g.op("ReduceSum", g.op("Mul", w, part), axes, keepdims=1) for part in (x_y, x)]
-        totals = [_by_outputs(g, node, weights, value) for value in (inside, above, y, ones)]
+        totals = [_unit_sums(g, node, weights, value) for value in (inside, above, y, ones)]
         for which, value in zip(SUMS, (x_y, x, *summed, *totals), strict=True):
             g.output(value, sum_name(str(node.outputs[0].name), which))
 
 
-def _answer(g: GradientBuilder, node: ir.Node) -> ir.Value:
-    """The layer's output, behind a bias that is added by a node of its own."""
+def _biased_output(g: GradientBuilder, node: ir.Node) -> ir.Value:
+    """The layer's output, after a bias that a node of its own adds."""
     y = node.outputs[0]
     readers = _readers(g, y)
     if len(readers) == 1 and readers[0].op_type == "Add":
@@ -95,12 +96,12 @@ def _answer(g: GradientBuilder, node: ir.Node) -> ir.Value:
 
 
 def _readers(g: GradientBuilder, value: ir.Value) -> list[ir.Node]:
-    """The nodes of the model that read a tensor."""
+    """The forward nodes that read a tensor."""
     return [use.node for use in value.uses() if not g.has_emitted(use.node.outputs[0])]
 
 
-def _by_weights(g: GradientBuilder, node: ir.Node, weights: int, signal: ir.Value) -> ir.Value:
-    """The sum of x times a number at y, in the shape of the weights."""
+def _weight_sums(g: GradientBuilder, node: ir.Node, weights: int, signal: ir.Value) -> ir.Value:
+    """The sum of x times ``signal`` at y, in the shape of the weights."""
     needed = [index == weights for index in range(len(node.inputs))]
     found = STANDARD[node.op_type](g, node, [signal], needed)[weights]
     w = node.inputs[weights]
@@ -112,8 +113,8 @@ def _by_weights(g: GradientBuilder, node: ir.Node, weights: int, signal: ir.Valu
     return found
 
 
-def _inputs_of(g: GradientBuilder, node: ir.Node, weights: int) -> ir.Value:
-    """The axes of the weights that are summed over in ``w.x``."""
+def _input_axes(g: GradientBuilder, node: ir.Node, weights: int) -> ir.Value:
+    """The axes of the weights over which ``w.x`` sums."""
     w = node.inputs[weights]
     assert w is not None
     rank = g.rank(w)
@@ -130,8 +131,8 @@ def _outputs_last(node: ir.Node, weights: int) -> bool:
     return (weights == 1) != turned
 
 
-def _by_outputs(g: GradientBuilder, node: ir.Node, weights: int, value: ir.Value) -> ir.Value:
-    """The sum over samples and places of a number at y, in a shape that broadcasts to the weights."""
+def _unit_sums(g: GradientBuilder, node: ir.Node, weights: int, value: ir.Value) -> ir.Value:
+    """The sum of ``value`` at y over samples and spatial positions, in a shape that broadcasts to the weights."""
     w = node.inputs[weights]
     assert w is not None
     rank, wide = g.rank(node.outputs[0]), g.rank(w)
@@ -144,16 +145,16 @@ def _by_outputs(g: GradientBuilder, node: ir.Node, weights: int, value: ir.Value
 
 
 def statistics(regimes: bool) -> Table:
-    """The standard table, whose layers answer their sums; ``regimes`` restricts those before a rectifier to y > 0."""
-    return dict(STANDARD) | dict.fromkeys(LAYERS, _Collected(regimes))
+    """Return the standard table with sums of the layers as outputs, of y > 0 before rectifiers if ``regimes``."""
+    return dict(STANDARD) | dict.fromkeys(LAYERS, _CollectSums(regimes))
 
 
 @final
 @dataclass(frozen=True)
-class _Swapped:
-    """A layer's derivative with its pattern in place of its weights, or with the product of both.
+class _PatternRule:
+    """The derivative of a layer with its pattern in place of its weights, or with the product of both.
 
-    Two are the same where ``digest`` is, which tells the patterns.
+    Two rules are equal if their ``digest``, the hash of all patterns, is.
     """
 
     digest: str
@@ -176,13 +177,13 @@ class _Swapped:
             taken = g.op("Mul", taken, w)
         operands: list[ir.Value | None] = list(node.inputs)
         operands[weights] = taken
-        return STANDARD[node.op_type](g, g.again(node, *operands), cotangents, needed)
+        return STANDARD[node.op_type](g, g.emit_again(node, *operands), cotangents, needed)
 
 
 @final
 @dataclass(frozen=True)
-class _Measured:
-    """A layer whose walk also answers the mean size of what comes in and of what goes out."""
+class _MeasuringRule:
+    """A layer's rule, with the mean absolute values before and after the layer as additional outputs."""
 
     rule: Rule
 
@@ -200,11 +201,11 @@ class _Measured:
 
 @final
 @dataclass(frozen=True)
-class _Ranged:
-    """A rule, in a walk that holds the numbers of each tensor in units of a power of two.
+class _ScaledRule:
+    """A rule in a walk that stores the values of each tensor in units of a power of two.
 
-    Units differ from tensor to tensor and not from sample to sample, and a power of two changes no digit: the walk is
-    linear, so what comes out is what went in times one power of two, wherever connections part and meet.
+    Units differ between tensors, not between samples, and powers of two do not round. The walk is linear, so the result
+    is scaled by one power of two, also where connections branch and join.
     """
 
     rule: Rule
@@ -215,28 +216,28 @@ class _Ranged:
         units: Mapping[ir.Value, int] = g.notes.get(_UNITS, {})
         if not units:
             return self.rule(g, node, cotangents, needed)
-        held = max(units[value] for value in node.outputs if value in units)
+        unit = max(units[value] for value in node.outputs if value in units)
         given = [
-            _times(g, cotangent, units.get(value, held) - held)
+            _times_power_of_two(g, cotangent, units.get(value, unit) - unit)
             for value, cotangent in zip(node.outputs, cotangents, strict=True)
         ]
         found = self.rule(g, node, given, needed)
         return [
-            gradient if value is None else _times(g, gradient, held - units.get(value, held))
+            gradient if value is None else _times_power_of_two(g, gradient, unit - units.get(value, unit))
             for value, gradient in zip(node.inputs, found, strict=True)
         ]
 
 
-def _times(g: GradientBuilder, value: Gradient, exponent: int) -> Gradient:
+def _times_power_of_two(g: GradientBuilder, value: Gradient, exponent: int) -> Gradient:
     return value if value is None or exponent == 0 else g.op("Mul", value, 2.0**exponent)
 
 
 @final
 @dataclass(frozen=True)
 class _Start:
-    """Begins with the target's value, and sets the units in which a walk stays in range.
+    """Starts from the target's value, and chooses units that keep the walk in the range of floats.
 
-    They are one unless numbers grow, or shrink, by more than half of the exponents that a float has.
+    Units are one unless values grow or shrink by more than half of the exponents of a float.
     """
 
     digest: str
@@ -247,19 +248,19 @@ class _Start:
     ) -> Sequence[Gradient]:
         target = node.inputs[0]
         assert target is not None
-        grown = _grown(g, target, self.gains)
-        if max(map(abs, grown.values())) > np.finfo(g.kind(target).numpy()).maxexp // 2:
+        grown = _growth_exponents(g, target, self.gains)
+        if max(map(abs, grown.values())) > np.finfo(g.gradient_dtype(target).numpy()).maxexp // 2:
             units = {value: round(exponent) for value, exponent in grown.items()}
             end = max(units[value] for value in g.sources if value in units)
             g.notes[_UNITS] = units | dict.fromkeys(g.sources, end)
             g.approximate(target.producer() or node, f"{_SCALED}{-end}")
-        return begin(g, node, cotangents, needed)
+        return initial_relevance(g, node, cotangents, needed)
 
 
-def _grown(g: GradientBuilder, target: ir.Value, gains: Mapping[str, float]) -> dict[ir.Value, float]:
-    """By how many powers of two a walk from the target grows up to each tensor on its way, by the gains of layers.
+def _growth_exponents(g: GradientBuilder, target: ir.Value, gains: Mapping[str, float]) -> dict[ir.Value, float]:
+    """The growth of a walk from the target to each tensor, as exponents of two, from the gains of the layers.
 
-    What comes from several readers adds up; anything but a layer counts as one.
+    Contributions of several readers add up; all other ops count as one.
     """
     grown = {target: 0.0}
     for node in reversed(g.graph):
@@ -280,22 +281,22 @@ def table(
     weighted: bool = False,
     measured: bool = False,
 ) -> Table:
-    """The rules of PatternNet, or where ``weighted`` of PatternAttribution; both start from the target's value.
+    """Return the rules of PatternNet, or of PatternAttribution if ``weighted``; both start from the target's value.
 
-    ``gains`` tell by how many powers of two a walk by patterns grows at a layer. Weights times patterns sum to one for
-    each unit, and need none. Where ``measured`` the walk answers its growth at each layer too.
+    ``gains`` are the growth of a walk with patterns at each layer, as exponents of two. Weights times patterns sum to
+    one for each unit, so PatternAttribution needs none. If ``measured``, the growth at each layer is also an output.
     """
-    swapped: Rule = _Swapped(digest, weighted, layers)
+    by_pattern: Rule = _PatternRule(digest, weighted, layers)
     if weighted:
-        return dict(STANDARD) | dict.fromkeys(LAYERS, swapped) | {START: begin}
-    rules = dict(STANDARD) | dict.fromkeys(LAYERS, _Measured(swapped) if measured else swapped)
-    return {op: _Ranged(rule) for op, rule in rules.items()} | {START: _Start(digest, gains)}
+        return dict(STANDARD) | dict.fromkeys(LAYERS, by_pattern) | {START: initial_relevance}
+    rules = dict(STANDARD) | dict.fromkeys(LAYERS, _MeasuringRule(by_pattern) if measured else by_pattern)
+    return {op: _ScaledRule(rule) for op, rule in rules.items()} | {START: _Start(digest, gains)}
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """The pattern of a layer, and of how many of its units what holds.
+    """The pattern of a layer, with counts of its units.
 
     Attributes
     ----------
@@ -303,9 +304,9 @@ class Estimate:
         In the shape of the weights.
     units : int
     zero : int
-        Units without a pattern, since their answer does not vary in the regime.
+        Units without a pattern, since their output does not vary in the regime.
     within : int
-        Units whose pattern is the covariance within the regime, where equation 8 says something else.
+        Units whose pattern is the covariance within the regime, in place of equation 8.
     """
 
     pattern: Array
@@ -317,16 +318,16 @@ class Estimate:
 
 
 def pattern(sums: Mapping[str, Array]) -> Estimate:
-    """The pattern of a layer from its sums: a covariance with y over w times that covariance.
+    """Return the pattern of a layer from its sums: the covariance of x and y, divided by w times that covariance.
 
-    For y > 0 the covariance is ``E+[x y] - E+[x] E[y]`` (Kindermans et al. 2018, eq. 8); where all is in the regime
-    this is ``cov(x, y)``, and the whole ``cov(x, y) / var(y)`` (eq. 5). Over w.x it reads ``var+ + E+[w.x] (E+[y] -
-    E[y])``, a mean of two directions by these weights: that in which x varies within the regime, and E+[x]. Without a
-    bias, as the paper has it, y > 0 is w.x > 0, and no weight is negative. A bias above zero lets in what is below:
-    where ``E+[w.x] < 0`` the second weight is negative, and the whole may be near zero or below. There the pattern is
-    the covariance within the regime, ``E+[x y] - E+[x] E+[y]``, the first direction alone.
+    For y > 0 the covariance is ``E+[x y] - E+[x] E[y]`` (Kindermans et al. 2018, eq. 8); if all samples are in the
+    regime it is ``cov(x, y)``, and the pattern ``cov(x, y) / var(y)`` (eq. 5). The denominator is ``var+ + E+[w.x]
+    (E+[y] - E[y])``, which weighs two directions: that in which x varies within the regime, and E+[x]. Without a bias,
+    as in the paper, y > 0 means w.x > 0, and no weight is negative. A positive bias also admits w.x below zero: if
+    ``E+[w.x] < 0`` the second weight is negative, and the denominator may be near zero or below. The pattern of such
+    units is the covariance within the regime, ``E+[x y] - E+[x] E+[y]``, the first direction alone.
 
-    Zero where the answer of a unit does not vary in the regime.
+    The pattern is zero for units whose output does not vary in the regime.
     """
     inside = np.maximum(sums["inside"], 1)
     within = sums["wx"] < 0

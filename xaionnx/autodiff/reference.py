@@ -1,7 +1,7 @@
-"""The forward graph once more, at a baseline: what rules need that compare the input with one.
+"""The forward graph at a baseline, for rules that compare the input with one.
 
-The baseline of each explained tensor is a further input of the graph, with a row for each sample. Of the forward graph
-only that part is emitted again which depends on an explained tensor and which a rule asks for.
+The baseline of each explained tensor is an additional input of the graph, with a row for each sample. Only the part of
+the forward graph that depends on an explained tensor and that a rule needs is emitted again.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from xaionnx.graph.view import SHAPE_READERS
 
 
 def baseline_name(tensor: str) -> str:
-    """The name of the input that holds the baseline of a tensor."""
+    """Return the name of the input for the baseline of a tensor."""
     return f"baseline_{tensor}"
 
 
 def at_baseline(g: GradientBuilder, value: ir.Value) -> ir.Value:
-    """What a forward tensor holds at the baseline: the tensor itself where it depends on nothing that is explained."""
+    """Return a forward tensor at the baseline; the tensor itself if it does not depend on an explained one."""
     known: dict[ir.Value, ir.Value] = g.notes.setdefault("at baseline", {})
     pending = [value]
     while pending:
@@ -42,10 +42,10 @@ def at_baseline(g: GradientBuilder, value: ir.Value) -> ir.Value:
     return known[value]
 
 
-def twin(g: GradientBuilder, node: ir.Node) -> ir.Node:
-    """A node on the path, at the baseline."""
+def baseline_node(g: GradientBuilder, node: ir.Node) -> ir.Node:
+    """Return a node on the path, at the baseline."""
     made = at_baseline(g, node.outputs[0]).producer()
-    assert made is not None, "what is on the path depends on what is explained"
+    assert made is not None, "nodes on the path depend on an explained tensor"
     return made
 
 
@@ -54,14 +54,14 @@ def _input(g: GradientBuilder, source: ir.Value) -> ir.Value:
     if shape and shape[0] is None:
         shape[0] = next((given.shape[0] for given in g.graph.inputs if given.shape), "N")
     made = g.input(baseline_name(str(source.name)), source.dtype or ir.DataType.FLOAT, shape)
-    g.alike(made, source)
+    g.match_shape(made, source)
     return made
 
 
 def _clone(g: GradientBuilder, node: ir.Node, known: dict[ir.Value, ir.Value]) -> None:
     operands = [None if v is None else known[v] for v in node.inputs]
     if all(a is b for a, b in zip(operands, node.inputs, strict=True)):
-        # A node without operands, or none that changes; a body may still read one from outside.
+        # No operand changes, but a body may read a tensor from outside that does.
         bodies = any(a.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for a in node.attributes.values())
         if not bodies:
             known.update((v, v) for v in node.outputs)
@@ -69,5 +69,5 @@ def _clone(g: GradientBuilder, node: ir.Node, known: dict[ir.Value, ir.Value]) -
     for attribute in node.attributes.values():
         if attribute.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS):
             raise g.refusal(node, "its body would have to run at the baseline too")
-    made = g.again(node, *operands, outputs=len(node.outputs))
+    made = g.emit_again(node, *operands, outputs=len(node.outputs))
     known.update(zip(node.outputs, made.outputs, strict=True))

@@ -1,20 +1,20 @@
 """Rules of layer-wise relevance propagation for linear layers, as data.
 
-A linear layer answers ``z_j = sum_i x_i w_ij + b_j``, and a rule hands the relevance ``R_j`` of its outputs on to its
-inputs. Every rule here is a choice of *terms*, each with a stand-in for the input, the weights and the bias::
+A linear layer computes ``z_j = sum_i x_i w_ij + b_j``, and a rule propagates the relevance ``R_j`` of its outputs to
+its inputs. Every rule is a list of *terms*, each with a stand-in for the input, the weights and the bias::
 
     R_i = sum over terms of  t x_i * sum_j w_ij * R_j / z_j        with  z = sum over terms of  t (x w + b)
 
 where x, w, b are a term's stand-ins and t is its sign. The inner sum is the derivative of the layer on its stand-ins,
-so one mechanism serves every op that has a standard rule: the layer is emitted once more for each term, and its own
-backward is asked. What the rule does not change is not emitted again.
+so the standard gradient rule of each op suffices: the layer is emitted again for each term, and its gradient rule is
+applied. A layer whose operands a term does not change is not emitted again.
 
 The denominator is stabilised: ``z + s sgn(z)`` with sgn(0) = 1, and 1 where that is 0. The offset is ``s = epsilon
 mean|z|``, the mean over a sample, so that it means the same in every layer; with ``relative=False`` it is ``epsilon``
 itself, as in the papers.
 
-A bias is an input of value 1, whose relevance stays there: what biases and the stabiliser keep is what the sum of the
-relevance lacks of the explained value.
+A bias is an input of value 1, which keeps its relevance: relevance absorbed by biases and the stabiliser is missing
+from the sum.
 
 References
 ----------
@@ -65,85 +65,85 @@ class Term:
 @final
 @dataclass(frozen=True)
 class Share:
-    """Terms that share ``factor`` of the relevance; of outputs above zero, or not, where ``above`` says so."""
+    """Terms that share ``factor`` of the relevance: of all outputs, or of those above zero (``above``) or not above."""
 
     terms: tuple[Term, ...]
     factor: float = 1.0
     above: bool | None = None
 
 
-# Contributions above, and below, zero: x w is above zero where x and w have the same sign.
+# Contributions above and below zero: x w is above zero if x and w have the same sign.
 _ABOVE = (Term(POSITIVE, POSITIVE, POSITIVE), Term(NEGATIVE, NEGATIVE, NONE))
 _BELOW = (Term(POSITIVE, NEGATIVE, NEGATIVE), Term(NEGATIVE, POSITIVE, NONE))
 
 
 def _stabiliser() -> float:
-    # A field of its own for each class: Epsilon takes it by place.
+    # A new field for each class: in Epsilon it is positional.
     return real(1e-6, "stabilises the denominator", low=0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LinearRule(ABC):
-    """How a linear layer hands relevance on.
+    """How a linear layer propagates relevance to its inputs.
 
     Parameters
     ----------
     epsilon : float
         Stabilises the denominator.
     relative : bool
-        Whether ``epsilon`` is a share of the mean size of the layer's answer; else it is added as it is.
+        Whether ``epsilon`` is relative to the mean absolute output of the layer, or absolute.
 
     Raises
     ------
     ParameterError
-        A parameter lies outside of its interval.
+        A parameter is outside of its interval.
     """
 
     epsilon: float = _stabiliser()
-    relative: bool = flag(True, "take epsilon as a share of the mean size of the layer's answer")
+    relative: bool = flag(True, "take epsilon relative to the mean absolute output of the layer")
 
     def __post_init__(self) -> None:
         check_all(self)
 
     @abstractmethod
     def shares(self) -> tuple[Share, ...]:
-        """The terms."""
+        """Return the terms of the rule."""
 
     def __call__(
         self, g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool], /
     ) -> list[Gradient]:
-        """Relevance of the needed inputs; an input of the first two that is not needed counts as weights."""
+        """Return the relevance of the needed inputs; one of the first two inputs that is not needed is the weights."""
         relevance = cotangents[0]
         if relevance is None:
             return [None] * len(node.inputs)
         found: list[list[ir.Value]] = [[] for _ in node.inputs]
         for share in self.shares():
-            made = [(term, layer) for term in share.terms if (layer := _on(g, node, term, needed)) is not None]
+            made = [(term, layer) for term in share.terms if (layer := _layer_on(g, node, term, needed)) is not None]
             if not made:
                 continue
-            answers = [_signed(g, layer.outputs[0], term) for term, layer in made]
-            z = answers[0] if len(answers) == 1 else g.op("Sum", *answers)
-            part = g.op("Div", relevance, self.stabilised(g, z, node.outputs[0]))
+            outputs = [_with_sign(g, layer.outputs[0], term) for term, layer in made]
+            z = outputs[0] if len(outputs) == 1 else g.op("Sum", *outputs)
+            part = g.op("Div", relevance, self.stabilise(g, z, node.outputs[0]))
             if share.factor != 1:
                 part = g.op("Mul", part, share.factor)
             if share.above is not None:
                 above = g.op("Greater", node.outputs[0], 0.0)
                 part = g.op("Where", above, *((part, 0.0) if share.above else (0.0, part)))
             for term, layer in made:
-                slopes = STANDARD[node.op_type](g, layer, [part] + [None] * (len(layer.outputs) - 1), needed)
-                for index, (x, slope) in enumerate(zip(layer.inputs, slopes, strict=False)):
-                    if needed[index] and x is not None and slope is not None:
-                        found[index].append(_signed(g, g.op("Mul", x, slope), term))
+                gradients = STANDARD[node.op_type](g, layer, [part] + [None] * (len(layer.outputs) - 1), needed)
+                for index, (x, gradient) in enumerate(zip(layer.inputs, gradients, strict=False)):
+                    if needed[index] and x is not None and gradient is not None:
+                        found[index].append(_with_sign(g, g.op("Mul", x, gradient), term))
         return [None if not parts else parts[0] if len(parts) == 1 else g.op("Sum", *parts) for parts in found]
 
-    def stabilised(self, g: GradientBuilder, z: ir.Value, like: ir.Value) -> ir.Value:
-        """A denominator that is not zero, for a ``z`` in the shape of ``like``."""
+    def stabilise(self, g: GradientBuilder, z: ir.Value, like: ir.Value) -> ir.Value:
+        """Return ``z``, of the shape of ``like``, as a denominator that is not zero."""
         if self.epsilon:
             kind = z.dtype or ir.DataType.FLOAT
             offset = g.constant(np.asarray(self.epsilon, dtype=kind.numpy()), kind)
             if self.relative:
                 size, shape = g.op("Abs", z), g.shape(like)
-                # Nothing may be summed over the samples: over the axis that follows them, or else the first.
+                # Do not average over samples, the axis that varies with the batch, or else the first.
                 own = [axis for axis, count in enumerate(shape) if count is not None and (axis or None in shape)]
                 if own:
                     size = g.op("ReduceMean", size, g.ints(*own), keepdims=1)
@@ -170,11 +170,11 @@ class Epsilon(LinearRule):
 class Gamma(LinearRule):
     """Contributions of the sign of z_j count 1 + gamma times: Montavon et al. 2019, and Andéol et al. for any signs.
 
-    For inputs and outputs not below zero, ``x_i (w_ij + gamma max(w_ij, 0))`` over its sum. Where z_j is below zero, it
-    is the contributions below zero that are favoured, so that the denominator is never smaller than z_j.
+    For inputs and outputs not below zero, ``x_i (w_ij + gamma max(w_ij, 0))`` over its sum. If z_j is below zero,
+    contributions below zero are favoured, so that the denominator is never smaller than z_j in absolute value.
     """
 
-    gamma: float = real(0.25, "how much more a contribution of the answer's own sign counts", low=0.0)
+    gamma: float = real(0.25, "extra weight of contributions with the sign of the output", low=0.0)
 
     def shares(self) -> tuple[Share, ...]:
         up, down = Signed(1 + self.gamma, 1), Signed(1, 1 + self.gamma)
@@ -187,7 +187,7 @@ class Gamma(LinearRule):
 @final
 @dataclass(frozen=True)
 class AlphaBeta(LinearRule):
-    """``alpha`` times the shares above zero less ``beta`` times those below: Bach et al. 2015, eq. 60.
+    """``alpha`` times the shares above zero minus ``beta`` times those below: Bach et al. 2015, eq. 60.
 
     Raises
     ------
@@ -216,7 +216,7 @@ class AlphaBeta(LinearRule):
 class ZPlus(LinearRule):
     """``max(x_i w_ij, 0)`` over its sum: Montavon et al. 2017, eq. 11.
 
-    As alpha 1 and beta 0, but a bias gets nothing: relevance is conserved wherever something was contributed.
+    Like alpha 1 and beta 0, but biases get nothing: relevance is conserved wherever there are contributions.
     """
 
     def shares(self) -> tuple[Share, ...]:
@@ -273,8 +273,8 @@ class Flat(LinearRule):
         return (Share((Term(Ones(), Ones(), NONE),)),)
 
 
-def _on(g: GradientBuilder, node: ir.Node, term: Term, needed: Sequence[bool]) -> ir.Node | None:
-    """The layer on a term's stand-ins: the node itself where they change nothing, None where they make it zero."""
+def _layer_on(g: GradientBuilder, node: ir.Node, term: Term, needed: Sequence[bool]) -> ir.Node | None:
+    """The layer on a term's stand-ins: the node itself if they change nothing, None if its output is zero."""
     operands: list[ir.Value | None] = []
     for index, value in enumerate(node.inputs):
         role = term.b if index > 1 else term.x if needed[index] else term.w
@@ -287,7 +287,7 @@ def _on(g: GradientBuilder, node: ir.Node, term: Term, needed: Sequence[bool]) -
     while operands[-1] is None:
         operands.pop()
     same = len(operands) == len(node.inputs) and all(a is b for a, b in zip(operands, node.inputs, strict=True))
-    return node if same else g.again(node, *operands)
+    return node if same else g.emit_again(node, *operands)
 
 
 def _stand_in(g: GradientBuilder, role: StandIn, value: ir.Value) -> ir.Value | None:
@@ -300,7 +300,7 @@ def _stand_in(g: GradientBuilder, role: StandIn, value: ir.Value) -> ir.Value | 
 
 
 def not_negative(value: ir.Value) -> bool:
-    """Whether a tensor of activations is known to hold nothing below zero."""
+    """Whether a tensor is known to have no negative values."""
     node = value.producer()
     if node is None or not node.inputs or node.inputs[0] is None:
         return False
@@ -314,5 +314,5 @@ def not_negative(value: ir.Value) -> bool:
     return entry.keeps_sign and not_negative(node.inputs[0])
 
 
-def _signed(g: GradientBuilder, value: ir.Value, term: Term) -> ir.Value:
+def _with_sign(g: GradientBuilder, value: ir.Value, term: Term) -> ir.Value:
     return g.op("Neg", value) if term.sign < 0 else value

@@ -1,4 +1,4 @@
-"""What a rule is, and how a family of rules enters the standard table."""
+"""Gradient rules, and how they are registered in the standard table."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Gradient: TypeAlias = ir.Value | None
 
 
 class Rule(Protocol):
-    """The derivative of one op, backwards.
+    """Reverse-mode derivative of one op.
 
-    ``cotangents`` holds, for each output of the node, the derivative of the target with respect to it, in its shape;
-    None where nothing came back. ``needed`` says of each input whether its gradient is wanted. The answer has one
-    entry an input: its gradient, or None where it is zero or not needed. A gradient may have the shape that the input
-    was broadcast to; the walk sums it back.
+    ``cotangents`` has for each output of the node the derivative of the target with respect to it, in its shape, or
+    None if it is zero. ``needed`` has for each input whether its gradient is needed. A rule returns for each input its
+    gradient, or None if it is zero or not needed. A gradient may have the shape that the input was broadcast to;
+    :mod:`xaionnx.autodiff.backward` sums it to the input's shape.
     """
 
     def __call__(
@@ -28,17 +28,17 @@ class Rule(Protocol):
 
 Table: TypeAlias = Mapping[str, Rule]
 
-# The entry of a table, beside those of ops, that says what the walk begins with: it is asked as the rule of one more
-# node, which hands the explained tensor on. Without it the walk begins with the cotangent that is fed.
+# Optional entry of a table besides those of ops: the rule of an Identity node after the explained tensor, which makes
+# the first cotangent. Without it, that is the cotangent that is fed.
 START = "start"
 
 registered: dict[str, Rule] = {}
-# Ops whose derivative is 0 wherever it exists.
+# Ops whose derivative is 0 where it exists.
 flat_ops: set[str] = set()
 
 
 def rule(*op_types: str) -> Callable[[Rule], Rule]:
-    """Enter a function as the standard rule of ops of the default domain."""
+    """Register a function as the standard rule of ops of the default domain."""
 
     def enter(function: Rule) -> Rule:
         for op_type in op_types:
@@ -51,9 +51,9 @@ def rule(*op_types: str) -> Callable[[Rule], Rule]:
 
 
 def unary(*op_types: str) -> Callable[[Callable[[GradientBuilder, ir.Node, ir.Value], Gradient]], Rule]:
-    """Like :func:`rule`, for ops of which only the first input and output count: ``f(g, node, dy) -> dx``.
+    """Register ``f(g, node, dy) -> dx`` as the rule of ops whose first input alone has a gradient.
 
-    Where another input depends on what is explained, the node is refused.
+    A node raises UnsupportedModelError if another of its inputs depends on the explained input.
     """
 
     def enter(function: Callable[[GradientBuilder, ir.Node, ir.Value], Gradient]) -> Rule:
@@ -74,7 +74,7 @@ def unary(*op_types: str) -> Callable[[Callable[[GradientBuilder, ir.Node, ir.Va
 
 
 def flat(*op_types: str) -> None:
-    """Enter ops that are constant but for their jumps, or read no more of their input than its shape."""
+    """Register ops that are piecewise constant, or read only the shape of their input."""
 
     def nothing(
         g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool], /

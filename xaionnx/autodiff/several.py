@@ -1,4 +1,4 @@
-"""Several cotangents in one run: the forward part of a gradient graph once, and its way back once for each."""
+"""Several cotangents in one run: the forward part of a gradient graph runs once, the backward part once for each."""
 
 from __future__ import annotations
 
@@ -9,44 +9,44 @@ import onnx_ir as ir
 
 from xaionnx.autodiff.backward import COTANGENT, gradient_name
 
-# What the axis of the cotangents is called.
+# Name of the axis of the cotangents.
 _AXIS = "xai_cotangents"
-# These answer for a tensor that depends on the samples by its shape alone.
+# Their output depends on the shape of their operand only.
 _SHAPE_READERS = frozenset({"Shape", "Size"})
 
 
-def for_several(model: onnx.ModelProto, wrt: Sequence[str]) -> onnx.ModelProto:
-    """A gradient graph that takes several cotangents of each sample.
+def with_several_cotangents(model: onnx.ModelProto, wrt: Sequence[str]) -> onnx.ModelProto:
+    """Return a gradient graph that takes several cotangents of each sample.
 
     Parameters
     ----------
     model : onnx.ModelProto
-        As :func:`xaionnx.autodiff.backward.differentiate` makes it.
+        As returned by :func:`xaionnx.autodiff.backward.differentiate`.
     wrt : sequence of str
-        The tensors that it was differentiated with respect to.
+        The tensors with respect to which it was differentiated.
 
     Returns
     -------
     onnx.ModelProto
-        With the cotangents (N, U, ...) as input, and the gradients (N, U, ...). Samples come first, so that a batch is
-        cut and joined as that of any model.
+        With cotangents (N, U, ...) as input, and gradients (N, U, ...) as outputs. Samples come first, so that batches
+        are split and joined as for any model.
 
     Notes
     -----
-    The nodes that depend on the cotangent become the body of a Scan over its second axis; they read the forward
-    tensors from outside, so that these are computed and held once. What is made of weights for the body alone is made
-    inside it: onnxruntime folds it there, and puts the weights of a convolution in its blocked layout, four times
-    faster, only where they belong to the graph of the node.
+    The nodes that depend on the cotangent become the body of a Scan over its second axis. They read the forward
+    tensors from outside, so these are computed and stored once. Nodes that transform weights for the body only move
+    into it: onnxruntime folds them there, and it uses the blocked layout for the weights of a convolution, which is
+    four times faster, only if they belong to the same graph as the node.
     """
     graph_model = ir.from_proto(model)
     graph = graph_model.graph
     seed = next(value for value in graph.inputs if value.name == COTANGENT)
-    body_nodes = _way_back(graph, seed)
+    body_nodes = _backward_nodes(graph, seed)
     inner = ir.Value(name=f"{COTANGENT}_of_one", type=seed.type, shape=seed.shape)
-    shown = {str(value.name): value for value in graph.outputs}
-    answers = {name: shown[gradient_name(name)] for name in wrt}
+    outputs = {str(value.name): value for value in graph.outputs}
+    gradients = {name: outputs[gradient_name(name)] for name in wrt}
     graph.outputs[:] = [
-        value for value in graph.outputs if value not in answers.values() and value.producer() not in body_nodes
+        value for value in graph.outputs if value not in gradients.values() and value.producer() not in body_nodes
     ]
     seed.replace_all_uses_with(inner)
     ordered = [node for node in graph if node in body_nodes]
@@ -59,17 +59,19 @@ def for_several(model: onnx.ModelProto, wrt: Sequence[str]) -> onnx.ModelProto:
     for value in weights:
         del graph.initializers[str(value.name)]
     results, ends = [], []
-    for name, answer in answers.items():
-        results.append(ir.Value(name=gradient_name(name), type=answer.type, shape=_widened(answer.shape)))
-        answer.name = f"{gradient_name(name)}_of_one"
-        if answer.producer() not in body_nodes:  # a gradient of zeros, whatever the cotangent
-            same = ir.Node("", "Identity", [answer], name=f"{answer.name}_again")
-            same.outputs[0].name, same.outputs[0].type = str(same.name), answer.type
+    for name, gradient in gradients.items():
+        results.append(
+            ir.Value(name=gradient_name(name), type=gradient.type, shape=_with_cotangent_axis(gradient.shape))
+        )
+        gradient.name = f"{gradient_name(name)}_of_one"
+        if gradient.producer() not in body_nodes:  # a gradient of zeros, whatever the cotangent
+            same = ir.Node("", "Identity", [gradient], name=f"{gradient.name}_again")
+            same.outputs[0].name, same.outputs[0].type = str(same.name), gradient.type
             ordered.append(same)
-            answer = same.outputs[0]
-        ends.append(answer)
+            gradient = same.outputs[0]
+        ends.append(gradient)
     body = ir.Graph([inner], ends, nodes=ordered, initializers=weights, name="backward")
-    seed.shape = _widened(seed.shape)
+    seed.shape = _with_cotangent_axis(seed.shape)
     graph.append(
         ir.Node(
             "",
@@ -89,8 +91,8 @@ def for_several(model: onnx.ModelProto, wrt: Sequence[str]) -> onnx.ModelProto:
     return ir.to_proto(graph_model)
 
 
-def _way_back(graph: ir.Graph, seed: ir.Value) -> set[ir.Node]:
-    """The nodes that depend on the cotangent, and those that make something of weights for them alone."""
+def _backward_nodes(graph: ir.Graph, seed: ir.Value) -> set[ir.Node]:
+    """The nodes that depend on the cotangent, and those that transform weights for them only."""
     reached, found = {seed}, set[ir.Node]()
     fixed = {value for value in graph.initializers.values() if not isinstance(value.const_value, ir.ExternalTensor)}
     for node in graph:
@@ -107,6 +109,6 @@ def _way_back(graph: ir.Graph, seed: ir.Value) -> set[ir.Node]:
     return found
 
 
-def _widened(shape: ir.Shape | None) -> ir.Shape | None:
-    """A shape (N, ...) with the axis of the cotangents behind the batch."""
+def _with_cotangent_axis(shape: ir.Shape | None) -> ir.Shape | None:
+    """A shape (N, ...) with the axis of the cotangents after the batch."""
     return None if shape is None else ir.Shape([shape[0], _AXIS, *shape[1:]])

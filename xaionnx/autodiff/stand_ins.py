@@ -1,4 +1,4 @@
-"""What takes the place of the input, the weights or the bias of a layer in a rule of relevance propagation."""
+"""Stand-ins for the input, the weights or the bias of a layer in rules of relevance propagation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from xaionnx.autodiff.gradient_builder import GradientBuilder
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.graph.op import Kind, ops_of_kind
 
-# Layers whose weights a rule may stand in for.
+# Layers whose operands rules replace.
 LAYERS = ops_of_kind(Kind.WEIGHS)
 
 # A number, or nested tuples of numbers that broadcast against a sample.
@@ -21,11 +21,11 @@ Content: TypeAlias = "float | tuple[Content, ...]"
 
 
 class StandIn(ABC):
-    """What takes the place of an operand of a layer."""
+    """A function of an operand of a layer that replaces it."""
 
     @abstractmethod
     def of(self, g: GradientBuilder, value: ir.Value) -> ir.Value | None:
-        """Emit it; None where it is zero."""
+        """Emit the stand-in; None if it is zero."""
 
 
 @final
@@ -62,7 +62,7 @@ class Ones(StandIn):
     """1 everywhere."""
 
     def of(self, g: GradientBuilder, value: ir.Value) -> ir.Value:
-        return _filled(g, value, 1.0)
+        return _fill_like(g, value, 1.0)
 
 
 @final
@@ -70,8 +70,8 @@ class Ones(StandIn):
 class Bound(StandIn):
     """The least, or greatest, value of a layer's input, for inputs of the model in a box.
 
-    What lies between the model's input and the layer is emitted again on both corners of the box: right for what
-    works element by element and monotonously, or moves elements about, as what normalises an input does.
+    The nodes between the model's input and the layer are emitted again on both corners of the box. That is exact if
+    they are element-wise and monotonic, or move elements, as input normalisation does.
 
     Raises
     ------
@@ -92,20 +92,20 @@ class Bound(StandIn):
     def _through(self, g: GradientBuilder, value: ir.Value, content: Content) -> ir.Value:
         node = value.producer()
         if value.is_graph_input():
-            return _filled(g, value, content)
+            return _fill_like(g, value, content)
         if node is None or g.constant_of(value) is not None:
             return value
         if node.op_type in LAYERS:
             raise UnsupportedModelError(
-                f"The box rule is for the first layer, and '{node.name}' lies before another that it was chosen for. "
-                "Let the key 'first' of the composite name it."
+                f"The box rule is for the first layer, but layer '{node.name}' comes before one that uses it. "
+                "Assign the box rule to the key 'first' of the composite."
             )
         inputs = [None if v is None else self._through(g, v, content) for v in node.inputs]
-        return g.again(node, *inputs).outputs[0]
+        return g.emit_again(node, *inputs).outputs[0]
 
 
-def _filled(g: GradientBuilder, value: ir.Value, content: Content) -> ir.Value:
+def _fill_like(g: GradientBuilder, value: ir.Value, content: Content) -> ir.Value:
     kind = value.dtype or ir.DataType.FLOAT
     filled = g.op("Expand", g.constant(np.asarray(content, dtype=kind.numpy()), kind), g.shape_of(value))
-    g.alike(filled, value)
+    g.match_shape(filled, value)
     return filled

@@ -1,4 +1,4 @@
-"""Which ops of ONNX a gradient passes, and how; the README's table is made of it."""
+"""Support of ONNX ops by gradients, as a table for the documentation."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from xaionnx.graph.control_flow import CONTROL
 from xaionnx.graph.expand import COMPOSED
 from xaionnx.graph.sequences import SEQUENCES
 
-# The newest version of the default domain that rules are proved for.
+# The newest version of the default domain for which rules are tested.
 OPSET = 23
-# Rewritten by the conversion to a newer opset, before rules are asked.
+# Rewritten by the conversion to a newer opset, before rules apply.
 _CONVERTED = frozenset({"Scatter", "Upsample"})
 _FLOATS = frozenset({"tensor(float)", "tensor(double)", "tensor(float16)", "tensor(bfloat16)"})
 
@@ -31,7 +31,7 @@ STATES: Mapping[str, str] = {
 
 
 def states() -> dict[str, str]:
-    """Each op of the default domain up to :data:`OPSET` and its state, a key of :data:`STATES`.
+    """Return for each op of the default domain up to :data:`OPSET` its state, a key of :data:`STATES`.
 
     Examples
     --------
@@ -59,7 +59,7 @@ def _state(schema: onnx.defs.OpSchema) -> str:
         return "written out"
     if schema.name in CONTROL | SEQUENCES:
         return "followed"
-    # Bodies of control flow read floats from outside, and a sequence of floats is one too.
+    # Bodies of control flow may read floats from outside; sequences of floats count as floats.
     inside = any(a.type == onnx.defs.OpSchema.AttrType.GRAPH for a in schema.attributes.values())
     passes = _takes_floats(schema.inputs) and _takes_floats(schema.outputs)
     return "none" if inside or passes else "no slope"
@@ -72,7 +72,7 @@ def _takes_floats(formals: object) -> bool:
 
 
 def families() -> dict[str, list[str]]:
-    """The ops with a rule, by the file of :mod:`xaionnx.autodiff.rules` that holds it."""
+    """Return the ops with a rule, by the file of :mod:`xaionnx.autodiff.rules` that defines it."""
     found: dict[str, list[str]] = {}
     for name, state in states().items():
         if state in ("rule", "straight through"):
@@ -81,7 +81,7 @@ def families() -> dict[str, list[str]]:
 
 
 def markdown() -> str:
-    """A table with a row for each family of rules, and one for each other state."""
+    """Return a table with a row for each family of rules, and one for each other state."""
     found = states()
     lines = ["| | ops | gradient |", "| --- | --- | --- |"]
     for family, names in families().items():

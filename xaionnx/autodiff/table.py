@@ -1,4 +1,4 @@
-"""The standard table: one rule an op, from :mod:`xaionnx.autodiff.rules` or from the entry of the op itself."""
+"""The standard table: a gradient rule for each op, from :mod:`xaionnx.autodiff.rules` or from the op's own entry."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from xaionnx.graph.op import ops
 from xaionnx.registry import modules
 
 
-def _gathered() -> MappingProxyType[str, Rule]:
+def _standard_rules() -> MappingProxyType[str, Rule]:
     modules(rules.__name__)
     for entry in ops().values():
         if entry.slope is not None:
@@ -20,5 +20,5 @@ def _gathered() -> MappingProxyType[str, Rule]:
     return MappingProxyType(dict(sorted(registered.items())))
 
 
-# Another table is this one with some rules swapped: ``STANDARD | {"Relu": guided_relu}``.
-STANDARD = _gathered()
+# Other tables replace some rules: ``STANDARD | {"Relu": guided_relu}``.
+STANDARD = _standard_rules()

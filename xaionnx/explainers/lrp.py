@@ -118,9 +118,9 @@ class Lrp(Propagation, AtLayer, GradientExplainer):
 
     def check_parameters(self) -> None:
         if isinstance(self.composite, str):
-            from xaionnx.autodiff.composites import check
+            from xaionnx.autodiff.composites import check_name
 
-            check(self.composite)
+            check_name(self.composite)
         for name, used in self._asked().items():
             given, usual = getattr(self, name), declared(type(self))[name][1]
             if not used and given != usual:
@@ -141,9 +141,9 @@ class Lrp(Propagation, AtLayer, GradientExplainer):
 
     def _asked(self) -> dict[str, bool]:
         """Which of the parameters the composite has a use for; the box is for the first layer alone."""
-        from xaionnx.autodiff.composites import used
+        from xaionnx.autodiff.composites import parameters_of
 
-        known = used(self.composite) if isinstance(self.composite, str) else frozenset()
+        known = parameters_of(self.composite) if isinstance(self.composite, str) else frozenset()
         return {
             **{name: name in known for name in ("epsilon", "relative", "gamma")},
             **{name: name in known and self.layer is None for name in _BOX},
@@ -156,8 +156,8 @@ class Lrp(Propagation, AtLayer, GradientExplainer):
 
     def _composite(self, model: Model) -> Composite:
         if not isinstance(self.composite, str):
-            return self.composite if self.layer is None else self.composite.later()
-        from xaionnx.autodiff.composites import Choices, named
+            return self.composite if self.layer is None else self.composite.without_first()
+        from xaionnx.autodiff.composites import Choices, composite
 
         boxed = self._asked()["low"]
         low, high = (
@@ -165,7 +165,7 @@ class Lrp(Propagation, AtLayer, GradientExplainer):
             for given, shade in ((self.low, 0), (self.high, 255))
         )
         choices = Choices(self.epsilon, self.relative, self.gamma, low, high)
-        return named(self.composite, choices, first=self.layer is None)
+        return composite(self.composite, choices, first=self.layer is None)
 
     def trace(self, slopes: TargetGradients, points: Points) -> Attribution:
         found = gradients(slopes, points)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, final
 import numpy as np
 
 from xaionnx.autodiff import Gradient, gradient
-from xaionnx.autodiff.gradient import Ending
+from xaionnx.autodiff.gradient import GraphRewrite
 from xaionnx.gradients.source import At, GradientRequest, Piece, Source
 from xaionnx.runtime import progress
 from xaionnx.runtime.model import Feed, Model
@@ -125,10 +125,12 @@ class Graph(Source):
         model, out = activated(asked.model, tensor, activation, size)
         several = len(targets) > 1 and not reference
         keep = () if out == tensor else (tensor,)
-        ending = Ending(keep, keep)
+        ending = GraphRewrite(keep, keep)
         if self._aims:
             aims = [self._aims[t] for t in targets]
-            ending = Ending((keep, *(aim.words for aim in aims)), keep, partial(following, tensor=tensor, aims=aims))
+            ending = GraphRewrite(
+                (keep, *(aim.words for aim in aims)), keep, partial(following, tensor=tensor, aims=aims)
+            )
         found = gradient(model, out, asked.names, self._rules, sample, several=several, ending=ending)
         return _Part(found, tensor, targets, reference, bool(self._aims))
 

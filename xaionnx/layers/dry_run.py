@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, final
 
-from xaionnx.autodiff.gradient import Form, first_rows
+from xaionnx.autodiff.gradient import CanonicalModel, first_rows
 from xaionnx.data.sample import Sample, split
 from xaionnx.errors import InputMismatchError, ModelError
 from xaionnx.layers.graph_facts import graph_fact
@@ -40,7 +40,7 @@ class DryRun:
     model: Model
     rows: dict[str, Array] | None
     _built: dict[Hashable, tuple[str, ...] | ModelError] = field(default_factory=dict, repr=False)
-    _forms: list[Form] = field(default_factory=list, repr=False)
+    _forms: list[CanonicalModel] = field(default_factory=list, repr=False)
 
     __repr__ = short_repr
 
@@ -114,13 +114,13 @@ class DryRun:
             raise found
         return found
 
-    def _form(self, names: Sequence[str]) -> Form:
+    def _form(self, names: Sequence[str]) -> CanonicalModel:
         """A canonical form that keeps ``names``. Making it takes a run of the model, so forms are reused."""
         assert self.rows is not None  # checked by the caller
         for form in self._forms:
             if form.facts.shapes.keys() >= {self.tensor, *names}:
                 return form
-        self._forms.append(Form.of(self.model, (self.tensor, *names), self.rows))
+        self._forms.append(CanonicalModel.of(self.model, (self.tensor, *names), self.rows))
         return self._forms[-1]
 
 

@@ -38,7 +38,7 @@ def _affine(g: GradientBuilder, value: ir.Value, like: ir.Value, scale: float, o
     return g.op("BatchNormalization", value, *column, epsilon=float(epsilon))
 
 
-def gated(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> tuple[ir.Value, ir.Value] | None:
+def gated_gradient(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> tuple[ir.Value, ir.Value] | None:
     """Of ``y = x * gate(x)`` the value x and its gradient as a whole, which is shorter than those of the two halves.
 
     None where the product is none of these, or where the gate's own gradient is asked for.
@@ -77,7 +77,7 @@ def identity(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
 
 @unary("Dropout")
 def dropout(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
-    training = g.fixed(node, 2)
+    training = g.constant_input(node, 2)
     if training is not None and training.any():
         raise g.refusal(node, "it drops numbers at random; export the model for inference")
     return dy
@@ -85,7 +85,7 @@ def dropout(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
 
 @unary("Cast")
 def cast(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
-    kind = g.kind(_x(node))
+    kind = g.gradient_dtype(_x(node))
     return dy if dy.dtype == kind else g.op("Cast", dy, to=kind)
 
 

@@ -24,7 +24,7 @@ def conv(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], need
         _weights_back(g, node.inputs[0], dy, g.sizes(w), frame, group) if needed[1] else None,
     ]
     if len(node.inputs) > 2:
-        gradients.append(_bias(g, dy, frame.rank) if needed[2] else None)
+        gradients.append(_bias_back(g, dy, frame.rank) if needed[2] else None)
     return gradients
 
 
@@ -34,7 +34,7 @@ def conv_back(
     """The gradient of a Conv with respect to its input, for weights ``w`` of ``shape`` that may be emitted ones."""
     rank = frame.rank
     if rank == 2 and tuple(shape[:2]) == (group, 1) and set(frame.strides) != {1} and set(frame.dilations) == {1}:
-        dy, frame = _spread(g, dy, w, frame, group)
+        dy, frame = _insert_zeros(g, dy, w, frame, group)
     before = [frame.reach(a) - 1 - frame.begin[a] for a in range(rank)]
     after = [frame.reach(a) - 1 - frame.end[a] for a in range(rank)]
     # Three axes are faster transposed, and a pad below 0 cannot be written in a Conv.
@@ -42,7 +42,7 @@ def conv_back(
         return g.op(
             "Conv",
             dy,
-            _turned(g, w, shape, frame, group),
+            _flip_weights(g, w, shape, frame, group),
             dilations=frame.dilations,
             group=group,
             pads=[*before, *after],
@@ -67,7 +67,7 @@ def conv_back(
     return dx
 
 
-def _spread(g: GradientBuilder, dy: ir.Value, w: ir.Value, frame: Window, group: int) -> tuple[ir.Value, Window]:
+def _insert_zeros(g: GradientBuilder, dy: ir.Value, w: ir.Value, frame: Window, group: int) -> tuple[ir.Value, Window]:
     """``dy`` with zeros between its entries, and the window that moves over it by one entry at a time.
 
     Transposed convolutions of single channels are slow, plain ones are not: with zeros and all, this takes half to
@@ -79,7 +79,7 @@ def _spread(g: GradientBuilder, dy: ir.Value, w: ir.Value, frame: Window, group:
     return spread, frame.dense()
 
 
-def _turned(g: GradientBuilder, w: ir.Value, shape: Sequence[int], frame: Window, group: int) -> ir.Value:
+def _flip_weights(g: GradientBuilder, w: ir.Value, shape: Sequence[int], frame: Window, group: int) -> ir.Value:
     """Weights flipped along the kernel, with input and output channels swapped in each group.
 
     A session folds these nodes when it opens, so that the file holds its weights once.
@@ -128,7 +128,7 @@ def _weights_back(
     return g.op("Transpose", far, perm=[1, 0, *range(2, rank + 2)])
 
 
-def _bias(g: GradientBuilder, dy: ir.Value, rank: int) -> ir.Value:
+def _bias_back(g: GradientBuilder, dy: ir.Value, rank: int) -> ir.Value:
     return g.op("ReduceSum", dy, g.ints(0, *range(2, rank + 2)), keepdims=0)
 
 
@@ -149,11 +149,11 @@ def conv_transpose(
     size = tuple(g.size(x, axis + 2) for axis in range(rank))
     out = tuple(g.size(node.outputs[0], axis + 2) for axis in range(rank))
     full = [(size[axis] - 1) * strides[axis] + (kernel[axis] - 1) * dilations[axis] + 1 for axis in range(rank)]
-    begin = [_begin(node, axis, rank, full[axis], out[axis]) for axis in range(rank)]
+    begin = [_begin_pad(node, axis, rank, full[axis], out[axis]) for axis in range(rank)]
     crop = [full[axis] - begin[axis] - out[axis] for axis in range(rank)]
     gradients: list[Gradient] = [None] * len(node.inputs)
     if len(node.inputs) > 2 and needed[2]:
-        gradients[2] = _bias(g, dy, rank)
+        gradients[2] = _bias_back(g, dy, rank)
     # What pads the output read nothing.
     less, more = [min(entry, 0) for entry in begin], [min(entry, 0) for entry in crop]
     if any(less + more):
@@ -171,7 +171,7 @@ def conv_transpose(
     return gradients
 
 
-def _begin(node: ir.Node, axis: int, rank: int, full: int, out: int) -> int:
+def _begin_pad(node: ir.Node, axis: int, rank: int, full: int, out: int) -> int:
     """The pad in front, as ONNX defines it for an output of given or automatic size."""
     attributes = node.attributes
     auto = attributes.get_string("auto_pad", "NOTSET")

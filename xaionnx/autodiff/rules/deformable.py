@@ -12,7 +12,7 @@ import onnx_ir as ir
 from xaionnx.autodiff._windows import window
 from xaionnx.autodiff.gradient_builder import GradientBuilder
 from xaionnx.autodiff.rule import Gradient, rule
-from xaionnx.autodiff.rules.sampling import flat_index, padded, product, taps
+from xaionnx.autodiff.rules.sampling import apply_padding, flat_index, product, taps
 
 
 class _Read(NamedTuple):
@@ -54,8 +54,8 @@ def deform_conv(
         shape = [-1 if axis == 0 else 1, -1 if axis == 1 else 1]
         grid = entry.reshape(*shape, 1, 1) + at.reshape(1, 1, *shape)
         base = np.broadcast_to(grid, (*frame.kernel, *frame.out)).reshape(-1)
-        moved = g.op("Add", own, g.constant(base, g.kind(x)))
-        lines.append([padded(g, tap, frame.size[axis], "zeros", False) for tap in taps(g, moved, "linear")])
+        moved = g.op("Add", own, g.constant(base, g.gradient_dtype(x)))
+        lines.append([apply_padding(g, tap, frame.size[axis], "zeros", False) for tap in taps(g, moved, "linear")])
     whole = g.reshape(x, g.ints(-1, sets, channels // sets, int(np.prod(frame.size))))
     reads = []
     for row, column in itertools.product(*lines):

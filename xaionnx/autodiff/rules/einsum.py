@@ -21,7 +21,9 @@ def einsum(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], ne
     operands = [value for value in node.inputs if value is not None]
     dy = cotangents[0]
     assert dy is not None
-    letters, output, spare = _spelled(node.attributes["equation"].as_string(), [g.rank(value) for value in operands])
+    letters, output, spare = _expand_ellipsis(
+        node.attributes["equation"].as_string(), [g.rank(value) for value in operands]
+    )
     ranges: dict[str, set[int | None]] = {}
     for value, own in zip(operands, letters, strict=True):
         for letter, size in zip(own, g.shape(value), strict=True):
@@ -38,11 +40,11 @@ def einsum(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], ne
             for other, (value, own) in enumerate(zip(operands, letters, strict=True))
             if other != index
         ]
-        gradients.append(_back(g, operands[index], letters[index], [(dy, output), *others], iter(spare)))
+        gradients.append(_operand_gradient(g, operands[index], letters[index], [(dy, output), *others], iter(spare)))
     return gradients
 
 
-def _spelled(equation: str, ranks: Sequence[int]) -> tuple[list[str], str, str]:
+def _expand_ellipsis(equation: str, ranks: Sequence[int]) -> tuple[list[str], str, str]:
     """One letter an axis for each operand and for the output, and letters that the equation leaves free."""
     left, arrow, right = equation.replace(" ", "").partition("->")
     terms = left.split(",")
@@ -69,7 +71,9 @@ def _without_ones(g: GradientBuilder, value: ir.Value, letters: str, long: set[s
     return g.op("Squeeze", value, g.ints(*ones)), "".join(s for a, s in enumerate(letters) if a not in ones)
 
 
-def _back(g: GradientBuilder, x: ir.Value, letters: str, terms: Sequence[_Term], spare: Iterator[str]) -> ir.Value:
+def _operand_gradient(
+    g: GradientBuilder, x: ir.Value, letters: str, terms: Sequence[_Term], spare: Iterator[str]
+) -> ir.Value:
     shape = g.shape(x)
     terms = list(terms)
     known = {letter for _, own in terms for letter in own}
@@ -88,7 +92,7 @@ def _back(g: GradientBuilder, x: ir.Value, letters: str, terms: Sequence[_Term],
             answer += letter
         else:
             missing.append(axis)
-    value = _contracted(g, terms, answer)
+    value = _contract(g, terms, answer)
     if missing:
         value = g.op("Unsqueeze", value, g.ints(*missing))
     if any(shape[axis] != 1 for axis in missing):
@@ -96,7 +100,7 @@ def _back(g: GradientBuilder, x: ir.Value, letters: str, terms: Sequence[_Term],
     return value
 
 
-def _contracted(g: GradientBuilder, terms: Sequence[_Term], answer: str) -> ir.Value:
+def _contract(g: GradientBuilder, terms: Sequence[_Term], answer: str) -> ir.Value:
     scalars = [value for value, own in terms if not own]
     arrays = [(value, own) for value, own in terms if own]
     if len(arrays) == 1 and arrays[0][1] == answer:

@@ -8,7 +8,7 @@ import onnx_ir as ir
 
 from xaionnx.autodiff.gradient_builder import GradientBuilder
 from xaionnx.autodiff.rule import Gradient, flat, rule
-from xaionnx.autodiff.rules.activations import gated
+from xaionnx.autodiff.rules.activations import gated_gradient
 
 
 @rule("Add", "Sum")
@@ -32,7 +32,7 @@ def sub(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], neede
 def mul(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]) -> list[Gradient]:
     a, b = node.inputs
     dy = cotangents[0]
-    whole = gated(g, node, dy) if dy is not None and all(needed) else None
+    whole = gated_gradient(g, node, dy) if dy is not None and all(needed) else None
     if whole is not None:
         x, dx = whole
         return [dx, None] if x is a else [None, dx]

@@ -178,7 +178,7 @@ def tile(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
 
 @unary("TopK")
 def top_k(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
-    index = g.further_output(node, 1, ir.DataType.INT64)
+    index = g.optional_output(node, 1, ir.DataType.INT64)
     x = _input(g, node, 0)
     return g.op("ScatterElements", g.zeros_like(x), index, dy, axis=node.attributes.get_int("axis", -1))
 
@@ -240,7 +240,7 @@ def one_hot(
     dy, values = cotangents[0], _input(g, node, 2)
     if not needed[2]:
         return [None] * 3
-    kind = g.kind(values)
+    kind = g.gradient_dtype(values)
     units = g.constant(np.array([0, 1]), kind)
     hot = g.op("OneHot", node.inputs[0], node.inputs[1], units, axis=node.attributes.get_int("axis", -1))
     on = g.op("ReduceSum", g.op("Mul", dy, hot), keepdims=0)

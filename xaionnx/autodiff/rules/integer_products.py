@@ -23,7 +23,7 @@ _KIND = ir.DataType.FLOAT
 def matmul_integer(
     g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]
 ) -> list[Gradient]:
-    a, b, a_zero, b_zero = _padded(node, 4)
+    a, b, a_zero, b_zero = _pad_inputs(node, 4)
     g.approximate(node, ESTIMATE)
     found = _product_back(g, node, cotangents[0], (a, None, a_zero), (b, None, b_zero), needed[0], needed[1])
     return [*found, *[None] * (len(node.inputs) - 2)]
@@ -36,7 +36,7 @@ def qlinear_matmul(
     a, a_scale, a_zero, b, b_scale, b_zero, y_scale, _ = node.inputs
     _check_scales(g, node, needed, (1, 4, 6))
     g.approximate(node, ESTIMATE)
-    dy = g.op("Div", _unclipped(g, node, cotangents[0]), y_scale)
+    dy = g.op("Div", _zero_where_clipped(g, node, cotangents[0]), y_scale)
     da, db = _product_back(g, node, dy, (a, a_scale, a_zero), (b, b_scale, b_zero), needed[0], needed[3])
     return [da, None, None, db, None, None, None, None]
 
@@ -45,7 +45,7 @@ def qlinear_matmul(
 def conv_integer(
     g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]
 ) -> list[Gradient]:
-    _, w, _, w_zero = _padded(node, 4)
+    _, w, _, w_zero = _pad_inputs(node, 4)
     g.approximate(node, ESTIMATE)
     return [_conv_back(g, node, cotangents[0], w, None, w_zero, needed[1]), *[None] * (len(node.inputs) - 1)]
 
@@ -57,11 +57,11 @@ def qlinear_conv(
     _, x_scale, _, w, w_scale, w_zero, y_scale = node.inputs[:7]
     _check_scales(g, node, needed, (1, 4, 6))
     g.approximate(node, ESTIMATE)
-    dy = g.op("Mul", _unclipped(g, node, cotangents[0]), g.op("Div", x_scale, y_scale))
+    dy = g.op("Mul", _zero_where_clipped(g, node, cotangents[0]), g.op("Div", x_scale, y_scale))
     return [_conv_back(g, node, dy, w, w_scale, w_zero, needed[3]), *[None] * (len(node.inputs) - 1)]
 
 
-def _padded(node: ir.Node, count: int) -> list[ir.Value | None]:
+def _pad_inputs(node: ir.Node, count: int) -> list[ir.Value | None]:
     return [*node.inputs, *[None] * count][:count]
 
 
@@ -70,7 +70,7 @@ def _check_scales(g: GradientBuilder, node: ir.Node, needed: Sequence[bool], sca
         raise g.refusal(node, "its scale depends on what is explained")
 
 
-def _unclipped(g: GradientBuilder, node: ir.Node, dy: Gradient) -> ir.Value:
+def _zero_where_clipped(g: GradientBuilder, node: ir.Node, dy: Gradient) -> ir.Value:
     """``dy`` where the output is not at an end of its type, beyond which it was clipped."""
     y = node.outputs[0]
     kind = y.dtype
@@ -96,10 +96,10 @@ def _product_back(
     db: Gradient = None
     if to_a:
         da = g.op("MatMul", dy, transposed(g, _floats(g, b, row=False), columns))
-        da = _summed(g, da if a[1] is None else g.op("Mul", da, _row(g, a[1], True)), node, a[0])
+        da = _sum_to_shape(g, da if a[1] is None else g.op("Mul", da, _as_column(g, a[1], True)), node, a[0])
     if to_b:
         db = g.op("MatMul", transposed(g, _floats(g, a, row=True), rows), dy)
-        db = _summed(g, db if b[1] is None else g.op("Mul", db, b[1]), node, b[0])
+        db = _sum_to_shape(g, db if b[1] is None else g.op("Mul", db, b[1]), node, b[0])
     return [da, db]
 
 
@@ -107,17 +107,17 @@ def _floats(g: GradientBuilder, operand: _Operand, row: bool) -> ir.Value:
     value, scale, zero = operand
     wide = g.op("Cast", value, to=_KIND)
     if zero is not None:
-        wide = g.op("Sub", wide, _row(g, g.op("Cast", zero, to=_KIND), row, g.rank(zero)))
-    return wide if scale is None else g.op("Mul", wide, _row(g, scale, row))
+        wide = g.op("Sub", wide, _as_column(g, g.op("Cast", zero, to=_KIND), row, g.rank(zero)))
+    return wide if scale is None else g.op("Mul", wide, _as_column(g, scale, row))
 
 
-def _row(g: GradientBuilder, value: ir.Value, row: bool, rank: int | None = None) -> ir.Value:
+def _as_column(g: GradientBuilder, value: ir.Value, row: bool, rank: int | None = None) -> ir.Value:
     """A scale or zero point: one for all, or for each row of the left operand, each column of the right one."""
     rank = g.rank(value) if rank is None else rank
     return g.op("Unsqueeze", value, g.ints(-1)) if row and rank == 1 else value
 
 
-def _summed(g: GradientBuilder, gradient: ir.Value, node: ir.Node, operand: ir.Value) -> ir.Value:
+def _sum_to_shape(g: GradientBuilder, gradient: ir.Value, node: ir.Node, operand: ir.Value) -> ir.Value:
     """Sum over leading axes along which an operand was repeated."""
     small, large = g.sizes(operand), g.sizes(node.outputs[0])
     extra = len(large) - len(small)

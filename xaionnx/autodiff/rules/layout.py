@@ -14,14 +14,14 @@ from xaionnx.autodiff.rule import Gradient, rule, unary
 _GATHERED_TIMES = 4
 
 
-def _given(node: ir.Node, index: int) -> ir.Value:
+def _operand(node: ir.Node, index: int) -> ir.Value:
     value = node.inputs[index]
     assert value is not None
     return value
 
 
 def _x(node: ir.Node) -> ir.Value:
-    return _given(node, 0)
+    return _operand(node, 0)
 
 
 @unary("Reshape", "Flatten", "Squeeze", "Unsqueeze")
@@ -66,17 +66,17 @@ def split(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], nee
 def slice_(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     x, y = _x(node), node.outputs[0]
     rank = g.rank(x)
-    axes_given = g.fixed(node, 3)
+    axes_given = g.constant_input(node, 3)
     count = g.sizes(node.inputs[1])[0] if node.inputs[1] is not None else 0
     axes = [int(a) % rank for a in (range(count) if axes_given is None else axes_given)]
-    steps_given = g.fixed(node, 4)
+    steps_given = g.constant_input(node, 4)
     steps = [1] * count if steps_given is None else [int(s) for s in steps_given]
     left_alone = {
         axis for axis, stride in zip(axes, steps, strict=True) if stride == 1 and g.sizes(x)[axis] == g.sizes(y)[axis]
     }
     if set(axes) == left_alone:
         return dy
-    starts, ends = g.fixed(node, 1), g.fixed(node, 2)
+    starts, ends = g.constant_input(node, 1), g.constant_input(node, 2)
     if starts is None or ends is None:
         raise g.refusal(node, "its bounds are missing")
     begin, end = [0] * rank, [0] * rank
@@ -103,7 +103,7 @@ def pad(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], neede
     x, dy = _x(node), cotangents[0]
     assert dy is not None
     rank = g.rank(x)
-    pads, axes_given = g.fixed(node, 1), g.fixed(node, 3)
+    pads, axes_given = g.constant_input(node, 1), g.constant_input(node, 3)
     if pads is None:
         raise g.refusal(node, "its pads are missing")
     axes = [int(a) % rank for a in (range(rank) if axes_given is None else axes_given)]
@@ -116,7 +116,7 @@ def pad(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], neede
         if len(needed) > 2 and needed[2]:
             inside = g.pad(dy, [min(-a, 0) for a in begin], [min(-b, 0) for b in end])
             total = g.op("Sub", g.op("ReduceSum", dy, keepdims=0), g.op("ReduceSum", inside, keepdims=0))
-            value = g.reshape_like(total, _given(node, 2))
+            value = g.reshape_like(total, _operand(node, 2))
         dx = g.pad(dy, [-a for a in begin], [-b for b in end]) if needed[0] else None
         return [dx, None, value, None][: len(node.inputs)]
     for axis in range(rank):
@@ -178,7 +178,7 @@ def center_crop_pad(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient
 @unary("Col2Im")
 def col2im(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     """Columns were added into pictures, so they are read from the same places."""
-    x, image, block = _x(node), g.fixed(node, 1), g.fixed(node, 2)
+    x, image, block = _x(node), g.constant_input(node, 1), g.constant_input(node, 2)
     if image is None or block is None:
         raise g.refusal(node, "its shapes are missing")
     rank, attributes = len(image), node.attributes

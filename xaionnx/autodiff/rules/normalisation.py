@@ -22,7 +22,7 @@ def batch_normalization(
 ) -> list[Gradient]:
     if node.attributes.get_int("training_mode", 0):
         raise g.refusal(node, "it is in training mode, where samples mix; export the model for inference")
-    x, scale, _, mean, variance = _given(node, 5)
+    x, scale, _, mean, variance = _operands(node, 5)
     dy = cotangents[0]
     assert dy is not None
     rank = g.rank(x)
@@ -55,26 +55,26 @@ def layer_normalization(
     dy = cotangents[0]
     if dy is None or any(cotangent is not None for cotangent in cotangents[1:]):
         raise g.refusal(node, "the target depends on its statistics")
-    x, scale = _given(node, 2)
+    x, scale = _operands(node, 2)
     rank = g.rank(x)
     axes = range(node.attributes.get_int("axis", -1) % rank, rank)
-    wide = widened(g, x, x)
+    wide = widen(g, x, x)
     if wide.dtype == ir.DataType.FLOAT:
-        mean, inverse = (g.further_output(node, index, ir.DataType.FLOAT) for index in (1, 2))
+        mean, inverse = (g.optional_output(node, index, ir.DataType.FLOAT) for index in (1, 2))
         h = g.op("Mul", g.op("Sub", wide, mean), inverse)
     else:
         # Runtimes differ in the type of the statistics of float64, and so in their precision.
-        h, inverse = standardised(g, wide, axes, node.attributes.get_float("epsilon", 1e-5))
-    dy = widened(g, dy, x)
+        h, inverse = standardise(g, wide, axes, node.attributes.get_float("epsilon", 1e-5))
+    dy = widen(g, dy, x)
     gradients: list[Gradient] = [None] * len(node.inputs)
     if needed[0]:
-        u = g.op("Mul", dy, widened(g, scale, x))
-        gradients[0] = narrowed(g, _through(g, u, h, inverse, axes), x)
+        u = g.op("Mul", dy, widen(g, scale, x))
+        gradients[0] = narrow(g, _standardise_back(g, u, h, inverse, axes), x)
     if needed[1]:
-        gradients[1] = narrowed(g, _summed(g, g.op("Mul", dy, h), x, scale), scale)
+        gradients[1] = narrow(g, _sum_to_shape(g, g.op("Mul", dy, h), x, scale), scale)
     if len(node.inputs) > 2 and needed[2]:
-        bias = _given(node, 3)[2]
-        gradients[2] = narrowed(g, _summed(g, dy, x, bias), bias)
+        bias = _operands(node, 3)[2]
+        gradients[2] = narrow(g, _sum_to_shape(g, dy, x, bias), bias)
     return gradients
 
 
@@ -82,21 +82,21 @@ def layer_normalization(
 def instance_normalization(
     g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]
 ) -> list[Gradient]:
-    x, scale, bias = _given(node, 3)
+    x, scale, bias = _operands(node, 3)
     dy = cotangents[0]
     assert dy is not None
     rank = g.rank(x)
     axes, rest = range(2, rank), g.ints(0, *range(2, rank))
-    h, inverse = standardised(g, widened(g, x, x), axes, node.attributes.get_float("epsilon", 1e-5))
-    dy = widened(g, dy, x)
+    h, inverse = standardise(g, widen(g, x, x), axes, node.attributes.get_float("epsilon", 1e-5))
+    dy = widen(g, dy, x)
     gradients: list[Gradient] = [None, None, None]
     if needed[0]:
-        u = g.op("Mul", dy, g.reshape(widened(g, scale, x), g.ints(-1, *[1] * (rank - 2))))
-        gradients[0] = narrowed(g, _through(g, u, h, inverse, axes), x)
+        u = g.op("Mul", dy, g.reshape(widen(g, scale, x), g.ints(-1, *[1] * (rank - 2))))
+        gradients[0] = narrow(g, _standardise_back(g, u, h, inverse, axes), x)
     if needed[1]:
-        gradients[1] = narrowed(g, g.op("ReduceSum", g.op("Mul", dy, h), rest, keepdims=0), scale)
+        gradients[1] = narrow(g, g.op("ReduceSum", g.op("Mul", dy, h), rest, keepdims=0), scale)
     if needed[2]:
-        gradients[2] = narrowed(g, g.op("ReduceSum", dy, rest, keepdims=0), bias)
+        gradients[2] = narrow(g, g.op("ReduceSum", dy, rest, keepdims=0), bias)
     return gradients
 
 
@@ -104,29 +104,29 @@ def instance_normalization(
 def group_normalization(
     g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]
 ) -> list[Gradient]:
-    x, scale, bias = _given(node, 3)
+    x, scale, bias = _operands(node, 3)
     dy = cotangents[0]
     assert dy is not None
     # Three axes, N G and the numbers of a group, serve any rank.
     groups = node.attributes.get_int("num_groups", 1)
     grouped = g.ints(0, groups, -1)
-    h, inverse = standardised(g, g.reshape(widened(g, x, x), grouped), [2], node.attributes.get_float("epsilon", 1e-5))
-    wide = widened(g, dy, x)
+    h, inverse = standardise(g, g.reshape(widen(g, x, x), grouped), [2], node.attributes.get_float("epsilon", 1e-5))
+    wide = widen(g, dy, x)
     by_channel = (g.graph.opset_imports.get("") or 0) >= SCALE_A_CHANNEL
     # The same numbers with the axis that the scale counts second: channels, or groups.
     counted = g.ints(0, g.size(x, 1) if by_channel else groups, -1)
     wide = g.reshape(wide, counted)
     gradients: list[Gradient] = [None, None, None]
     if needed[0]:
-        u = g.op("Mul", wide, g.reshape(widened(g, scale, x), g.ints(-1, 1)))
+        u = g.op("Mul", wide, g.reshape(widen(g, scale, x), g.ints(-1, 1)))
         if by_channel:
             u = g.reshape(u, grouped)
-        gradients[0] = g.reshape_like(narrowed(g, _through(g, u, h, inverse, [2]), x), x)
+        gradients[0] = g.reshape_like(narrow(g, _standardise_back(g, u, h, inverse, [2]), x), x)
     if needed[1]:
         along = g.op("Mul", wide, g.reshape(h, counted) if by_channel else h)
-        gradients[1] = narrowed(g, g.op("ReduceSum", along, g.ints(0, 2), keepdims=0), scale)
+        gradients[1] = narrow(g, g.op("ReduceSum", along, g.ints(0, 2), keepdims=0), scale)
     if needed[2]:
-        gradients[2] = narrowed(g, g.op("ReduceSum", wide, g.ints(0, 2), keepdims=0), bias)
+        gradients[2] = narrow(g, g.op("ReduceSum", wide, g.ints(0, 2), keepdims=0), bias)
     return gradients
 
 
@@ -135,28 +135,28 @@ def rms_normalization(
     g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]
 ) -> list[Gradient]:
     """With h = x / rms and u = dy * scale: (u - h mean(u h)) / rms."""
-    x, scale = _given(node, 2)
+    x, scale = _operands(node, 2)
     dy = cotangents[0]
     assert dy is not None
     rank = g.rank(x)
     axes = g.ints(*range(node.attributes.get_int("axis", -1) % rank, rank))
-    wide, dy = widened(g, x, x), widened(g, dy, x)
+    wide, dy = widen(g, x, x), widen(g, dy, x)
     square = g.op("ReduceMean", g.op("Mul", wide, wide), axes, keepdims=1)
     inverse = g.op("Reciprocal", g.op("Sqrt", g.op("Add", square, node.attributes.get_float("epsilon", 1e-5))))
     h = g.op("Mul", wide, inverse)
     gradients: list[Gradient] = [None, None]
     if needed[0]:
-        u = g.op("Mul", dy, widened(g, scale, x))
+        u = g.op("Mul", dy, widen(g, scale, x))
         along = g.op("ReduceMean", g.op("Mul", u, h), axes, keepdims=1)
-        gradients[0] = narrowed(g, g.op("Mul", g.op("Sub", u, g.op("Mul", h, along)), inverse), x)
+        gradients[0] = narrow(g, g.op("Mul", g.op("Sub", u, g.op("Mul", h, along)), inverse), x)
     if needed[1]:
-        gradients[1] = narrowed(g, _summed(g, g.op("Mul", dy, h), x, scale), scale)
+        gradients[1] = narrow(g, _sum_to_shape(g, g.op("Mul", dy, h), x, scale), scale)
     return gradients
 
 
 @unary("LpNormalization")
 def lp_normalization(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
-    (x,) = _given(node, 1)
+    (x,) = _operands(node, 1)
     axis, p = g.ints(node.attributes.get_int("axis", -1)), node.attributes.get_int("p", 2)
     y = node.outputs[0]
     norm = g.op("ReduceL1" if p == 1 else "ReduceL2", x, axis, keepdims=1)
@@ -168,7 +168,7 @@ def lp_normalization(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradien
 
 @unary("MeanVarianceNormalization")
 def mean_variance_normalization(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
-    (x,) = _given(node, 1)
+    (x,) = _operands(node, 1)
     axes = g.ints(*node.attributes.get_ints("axes", (0, 2, 3)))
     centred = g.op("Sub", x, g.op("ReduceMean", x, axes, keepdims=1))
     variance = g.op("ReduceMean", g.op("Mul", centred, centred), axes, keepdims=1)
@@ -185,7 +185,7 @@ def local_response_normalization(g: GradientBuilder, node: ir.Node, dy: ir.Value
 
     Here B sums a band of neighbouring channels, d = bias + alpha/size * (B x²) and t = dy d^-beta.
     """
-    (x,) = _given(node, 1)
+    (x,) = _operands(node, 1)
     size = node.attributes["size"].as_int()
     alpha, beta = node.attributes.get_float("alpha", 1e-4), node.attributes.get_float("beta", 0.75)
     channels = g.size(x, 1)
@@ -206,13 +206,13 @@ def local_response_normalization(g: GradientBuilder, node: ir.Node, dy: ir.Value
     return g.op("Sub", scaled, g.op("Mul", g.op("Mul", x, spread), 2 * alpha * beta / size))
 
 
-def _given(node: ir.Node, count: int) -> list[ir.Value]:
+def _operands(node: ir.Node, count: int) -> list[ir.Value]:
     found = [value for value in node.inputs[:count] if value is not None]
     assert len(found) == count, "the schema makes these inputs obligatory"
     return found
 
 
-def scaled(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> tuple[ir.Value, list[int], ir.Value | None]:
+def scale_back(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> tuple[ir.Value, list[int], ir.Value | None]:
     """Back through the scale of a layer, instance, group or RMS normalisation, in the op's precision.
 
     Returns
@@ -220,8 +220,8 @@ def scaled(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> tuple[ir.Value, l
     ``dy`` times the scale, the axes that the node normalises over, and the shape in which both are meant: None for
     that of the input.
     """
-    x, scale = _given(node, 2)
-    rank, u, scale = g.rank(x), widened(g, dy, x), widened(g, scale, x)
+    x, scale = _operands(node, 2)
+    rank, u, scale = g.rank(x), widen(g, dy, x), widen(g, scale, x)
     if node.op_type in ("LayerNormalization", "RMSNormalization"):
         axes = list(range(node.attributes.get_int("axis", -1) % rank, rank))
         return g.op("Mul", u, scale), axes, None
@@ -234,7 +234,7 @@ def scaled(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> tuple[ir.Value, l
     return g.reshape(u, grouped), [2], grouped
 
 
-def standardised(g: GradientBuilder, x: ir.Value, axes: Sequence[int], epsilon: float) -> tuple[ir.Value, ir.Value]:
+def standardise(g: GradientBuilder, x: ir.Value, axes: Sequence[int], epsilon: float) -> tuple[ir.Value, ir.Value]:
     """``x`` less its mean over its deviation along axes, and one over the deviation."""
     over = g.ints(*axes)
     centred = g.op("Sub", x, g.op("ReduceMean", x, over, keepdims=1))
@@ -243,25 +243,25 @@ def standardised(g: GradientBuilder, x: ir.Value, axes: Sequence[int], epsilon: 
     return g.op("Mul", centred, inverse), inverse
 
 
-def _through(g: GradientBuilder, u: ir.Value, h: ir.Value, inverse: ir.Value, axes: Sequence[int]) -> ir.Value:
-    """(u - mean(u) - h mean(u h)) / deviation: back through :func:`standardised`."""
+def _standardise_back(g: GradientBuilder, u: ir.Value, h: ir.Value, inverse: ir.Value, axes: Sequence[int]) -> ir.Value:
+    """(u - mean(u) - h mean(u h)) / deviation: back through :func:`standardise`."""
     over = g.ints(*axes)
     along = g.op("ReduceMean", g.op("Mul", u, h), over, keepdims=1)
     rest = g.op("Sub", g.op("Sub", u, g.op("ReduceMean", u, over, keepdims=1)), g.op("Mul", h, along))
     return g.op("Mul", rest, inverse)
 
 
-def widened(g: GradientBuilder, value: ir.Value, x: ir.Value) -> ir.Value:
+def widen(g: GradientBuilder, value: ir.Value, x: ir.Value) -> ir.Value:
     """In the precision in which the op works: float32 for narrower ones, in which squares overflow."""
     kind = ir.DataType.DOUBLE if x.dtype == ir.DataType.DOUBLE else ir.DataType.FLOAT
     return value if value.dtype == kind else g.op("Cast", value, to=kind)
 
 
-def narrowed(g: GradientBuilder, value: ir.Value, like: ir.Value) -> ir.Value:
+def narrow(g: GradientBuilder, value: ir.Value, like: ir.Value) -> ir.Value:
     return value if value.dtype == like.dtype else g.op("Cast", value, to=like.dtype or ir.DataType.FLOAT)
 
 
-def _summed(g: GradientBuilder, gradient: ir.Value, x: ir.Value, parameter: ir.Value) -> ir.Value:
+def _sum_to_shape(g: GradientBuilder, gradient: ir.Value, x: ir.Value, parameter: ir.Value) -> ir.Value:
     """A gradient in the shape of ``x`` summed to that of a parameter which was broadcast to it."""
     large, small = g.shape(x), g.shape(parameter)
     extra = len(large) - len(small)

@@ -31,7 +31,7 @@ def max_pool(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
         index = g.op("MaxPool", x, outputs=2, **same)[1]
     else:
         node.attributes.pop("storage_order", None)
-        index = g.further_output(node, 1, ir.DataType.INT64)
+        index = g.optional_output(node, 1, ir.DataType.INT64)
     flat = g.ints(-1)
     empty = g.reshape(g.zeros_like(x), flat)
     filled = g.op("ScatterElements", empty, g.reshape(index, flat), g.reshape(dy, flat), reduction="add")
@@ -42,7 +42,7 @@ def max_pool(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
 def average_pool(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     x = _x(node)
     frame = window(g, node)
-    count = _counts(frame, bool(node.attributes.get_int("count_include_pad", 0)))
+    count = _window_counts(frame, bool(node.attributes.get_int("count_include_pad", 0)))
     dtype = x.dtype or ir.DataType.FLOAT
     weights = g.constant((1.0 / count)[None, None].astype(dtype.numpy()), dtype)
     if (
@@ -51,13 +51,13 @@ def average_pool(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
         and set(frame.dilations) == {1}
         and all(frame.spare(a) == 0 for a in range(frame.rank))
     ):
-        return _repeated(g, g.op("Mul", dy, 1.0 / math.prod(frame.kernel)), x, frame)
+        return _repeat_over_windows(g, g.op("Mul", dy, 1.0 / math.prod(frame.kernel)), x, frame)
     channels = g.size(x, 1)
     ones = g.constant(np.ones((channels, 1, *frame.kernel), dtype=dtype.numpy()), dtype)
     return conv_back(g, g.op("Mul", dy, weights), ones, g.sizes(ones), frame, channels)
 
 
-def _counts(frame: Window, with_pads: bool) -> Array:
+def _window_counts(frame: Window, with_pads: bool) -> Array:
     """How many entries each window averages: a product over the axes."""
     lines = []
     for axis in range(frame.rank):
@@ -72,7 +72,7 @@ def _counts(frame: Window, with_pads: bool) -> Array:
     return np.asarray(math.prod(grids), dtype=np.float64)
 
 
-def _repeated(g: GradientBuilder, dy: ir.Value, x: ir.Value, frame: Window) -> ir.Value:
+def _repeat_over_windows(g: GradientBuilder, dy: ir.Value, x: ir.Value, frame: Window) -> ir.Value:
     """Each entry repeated over its window, where windows tile the input."""
     channels = g.size(x, 1)
     split = itertools.chain.from_iterable((n, 1) for n in frame.out)
@@ -100,18 +100,20 @@ def global_max_pool(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient
 def lp_pool(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     x = _x(node)
     frame, channels, p = window(g, node), g.size(x, 1), node.attributes.get_int("p", 2)
-    kind = g.kind(x)
+    kind = g.gradient_dtype(x)
     ones = g.constant(np.ones((channels, 1, *frame.kernel), dtype=kind.numpy()), kind)
-    return _powers(g, x, conv_back(g, _scaled(g, dy, node.outputs[0], p), ones, g.sizes(ones), frame, channels), p)
+    return _times_power(
+        g, x, conv_back(g, _divided_by_power(g, dy, node.outputs[0], p), ones, g.sizes(ones), frame, channels), p
+    )
 
 
 @unary("GlobalLpPool")
 def global_lp_pool(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     p = node.attributes.get_int("p", 2)
-    return _powers(g, _x(node), _scaled(g, dy, node.outputs[0], p), p)
+    return _times_power(g, _x(node), _divided_by_power(g, dy, node.outputs[0], p), p)
 
 
-def _scaled(g: GradientBuilder, dy: ir.Value, y: ir.Value, p: int) -> ir.Value:
+def _divided_by_power(g: GradientBuilder, dy: ir.Value, y: ir.Value, p: int) -> ir.Value:
     """``dy / y^(p-1)``; where all entries are 0 the norm has no derivative, and 0 is the one of least norm."""
     if p == 1:
         return dy
@@ -119,7 +121,7 @@ def _scaled(g: GradientBuilder, dy: ir.Value, y: ir.Value, p: int) -> ir.Value:
     return g.op("Div", dy, g.op("Where", g.op("Greater", y, 0.0), power, math.inf))
 
 
-def _powers(g: GradientBuilder, x: ir.Value, spread: ir.Value, p: int) -> ir.Value:
+def _times_power(g: GradientBuilder, x: ir.Value, spread: ir.Value, p: int) -> ir.Value:
     """``spread * sign(x) |x|^(p-1)``."""
     if p == 2:
         return g.op("Mul", spread, x)

@@ -39,7 +39,7 @@ _QUANTIZING = frozenset({"DynamicQuantizeLinear", "QuantizeLinear"})
 _CALCULATING = frozenset({"ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul"})
 
 
-def carries(node: ir.Node, index: int, active: Callable[[ir.Value], bool]) -> bool:
+def carries_floats(node: ir.Node, index: int, active: Callable[[ir.Value], bool]) -> bool:
     """Whether an integer output of a node stands for floats that depend on active ones.
 
     Parameters
@@ -78,13 +78,13 @@ def quantize_linear(
         raise g.refusal(node, "its scale depends on what is explained")
     g.approximate(node, ESTIMATE)
     x, scale = node.inputs[0], node.inputs[1]
-    low, high = _range(g, node)
+    low, high = _quantised_range(g, node)
     zero = node.inputs[2] if len(node.inputs) > 2 else None
-    kind = _kind(x)
-    scale = _along(g, node, scale, x, kind)
+    kind = _dtype_of(x)
+    scale = _broadcastable(g, node, scale, x, kind)
     steps = g.op("Div", x, scale)
     if zero is not None:
-        steps = g.op("Add", steps, _along(g, node, zero, x, kind))
+        steps = g.op("Add", steps, _broadcastable(g, node, zero, x, kind))
     # Half a step beyond the ends still rounds to them.
     inside = g.op("And", g.op("GreaterOrEqual", steps, low - 0.5), g.op("LessOrEqual", steps, high + 0.5))
     gradient = g.op("Where", inside, g.op("Div", cotangents[0], scale), 0.0)
@@ -100,7 +100,7 @@ def dequantize_linear(
     dy = cotangents[0]
     if needed[0]:
         g.approximate(node, ESTIMATE)
-    gradient = g.op("Mul", dy, _along(g, node, scale, x, _kind(y))) if needed[0] else None
+    gradient = g.op("Mul", dy, _broadcastable(g, node, scale, x, _dtype_of(y))) if needed[0] else None
     gradients: list[Gradient] = [gradient] + [None] * (len(node.inputs) - 1)
     if needed[1] and not _is_dynamic(scale):
         gradients[1] = _scale_gradient(g, node, dy)
@@ -115,12 +115,12 @@ def _is_dynamic(scale: ir.Value | None) -> bool:
 
 def _scale_gradient(g: GradientBuilder, node: ir.Node, dy: Gradient) -> ir.Value:
     """``dy * (x - zero_point)``, summed over the numbers that a scale is for."""
-    x, scale, kind = node.inputs[0], node.inputs[1], _kind(node.outputs[0])
+    x, scale, kind = node.inputs[0], node.inputs[1], _dtype_of(node.outputs[0])
     if x is None or scale is None or node.attributes.get_int("block_size", 0) > 0:
         raise g.refusal(node, "the scales of its blocks depend on what is explained")
     steps = g.op("Cast", x, to=kind)
     if len(node.inputs) > 2:
-        steps = g.op("Sub", steps, _along(g, node, node.inputs[2], x, kind))
+        steps = g.op("Sub", steps, _broadcastable(g, node, node.inputs[2], x, kind))
     rank, kept = g.rank(x), node.attributes.get_int("axis", 1)
     single = math.prod(g.sizes(scale)) == 1
     summed = [axis for axis in range(rank) if single or axis != kept % rank]
@@ -138,14 +138,14 @@ def dynamic_quantize_linear(
     if cotangents[0] is None:
         raise g.refusal(node, "its scale is used without its numbers")
     g.approximate(node, ESTIMATE)
-    return [g.op("Div", cotangents[0], g.further_output(node, 1, ir.DataType.FLOAT))]
+    return [g.op("Div", cotangents[0], g.optional_output(node, 1, ir.DataType.FLOAT))]
 
 
-def _kind(value: ir.Value | None) -> ir.DataType:
+def _dtype_of(value: ir.Value | None) -> ir.DataType:
     return ir.DataType.FLOAT if value is None or value.dtype is None else value.dtype
 
 
-def _range(g: GradientBuilder, node: ir.Node) -> tuple[float, float]:
+def _quantised_range(g: GradientBuilder, node: ir.Node) -> tuple[float, float]:
     """The least and the greatest number of the quantised type."""
     zero = node.inputs[2] if len(node.inputs) > 2 else None
     kind = node.outputs[0].dtype or (zero.dtype if zero is not None else ir.DataType.UINT8)
@@ -154,7 +154,7 @@ def _range(g: GradientBuilder, node: ir.Node) -> tuple[float, float]:
     return float(kind.min), float(kind.max)
 
 
-def _along(
+def _broadcastable(
     g: GradientBuilder, node: ir.Node, value: ir.Value | None, x: ir.Value | None, kind: ir.DataType
 ) -> ir.Value:
     """A scale or zero point as it is broadcast against the numbers: one for all, one an entry of an axis, or blocks."""

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import onnx_ir as ir
 
-from xaionnx.autodiff._squashing import Squashing, choose, squashings, strange
+from xaionnx.autodiff._gate_activations import GateActivation, activations_of, choose, unknown_activations
 from xaionnx.autodiff.gradient_builder import GradientBuilder
 from xaionnx.autodiff.rule import Gradient, Rule, rule
 
@@ -21,7 +21,7 @@ _DEFAULTS = {"LSTM": ("Sigmoid", "Tanh", "Tanh"), "GRU": ("Sigmoid", "Tanh"), "R
 _GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 
 
-class _Pass(NamedTuple):
+class _Direction(NamedTuple):
     """One direction of a layer, time first: T steps, N samples, F features, H hidden units, G gates.
 
     ``order`` lists the steps as they were taken, and ``valid`` (T, N, 1) says which samples they were taken for.
@@ -32,7 +32,7 @@ class _Pass(NamedTuple):
     g: GradientBuilder
     node: ir.Node
     order: list[int]
-    activations: Sequence[Squashing]
+    activations: Sequence[GateActivation]
     x: ir.Value
     before: ir.Value
     cell: ir.Value | None
@@ -75,7 +75,7 @@ class _Pass(NamedTuple):
     def arriving(self, step: int, later: Gradient) -> ir.Value:
         """The derivative with respect to the hidden state of a step."""
         own = None if self.dy is None else self.dy[step]
-        return _added(self.g, [own, later]) or _zeros(self.g, self.g.op("Slice", self.before, [0], [1], [0]))
+        return _sum_of(self.g, [own, later]) or _zeros(self.g, self.g.op("Slice", self.before, [0], [1], [0]))
 
     def earlier(self, back: ir.Value, hidden: ir.Value, passed: ir.Value | None) -> ir.Value:
         """The derivative with respect to the hidden state before a step."""
@@ -90,21 +90,21 @@ class _Backward(NamedTuple):
     cell: ir.Value | None
 
 
-def _lstm(p: _Pass) -> _Backward:
+def _lstm(p: _Direction) -> _Backward:
     g = p.g
     squash, squash_new, squash_cell = p.activations
     zi, zo, zf, zc = p.parts(g.op("Add", p.from_input(), _affine(g, p.before, p.r, p.r_bias)), 4)
     coupled = bool(p.node.attributes.get_int("input_forget", 0))
     c, c_slope = squash_new(g, zc)
     first = p.cell if p.cell is not None else _zeros(g, g.op("Slice", p.before, [0], [1], [0]))
-    watching = None if p.peepholes is None else p.parts(p.peepholes, 3)
-    if watching is None:
+    peepholes = None if p.peepholes is None else p.parts(p.peepholes, 3)
+    if peepholes is None:
         cells, earlier = _cells(p, first, c, squash(g, zi)[0], squash(g, zf)[0], coupled)
     else:
-        cells, earlier = _watched_cells(p, first, c, zi, zf, watching, coupled)
-        zi = g.op("Add", zi, g.op("Mul", earlier, watching[0]))
-        zo = g.op("Add", zo, g.op("Mul", cells, watching[1]))
-        zf = g.op("Add", zf, g.op("Mul", earlier, watching[2]))
+        cells, earlier = _peephole_cells(p, first, c, zi, zf, peepholes, coupled)
+        zi = g.op("Add", zi, g.op("Mul", earlier, peepholes[0]))
+        zo = g.op("Add", zo, g.op("Mul", cells, peepholes[1]))
+        zf = g.op("Add", zf, g.op("Mul", earlier, peepholes[2]))
     (i, i_slope), (o, o_slope) = squash(g, zi), squash(g, zo)
     cell, cell_slope = squash_cell(g, cells)
     o_slope, to_cell = g.op("Mul", cell, o_slope), g.op("Mul", o, cell_slope)
@@ -115,9 +115,9 @@ def _lstm(p: _Pass) -> _Backward:
         f, f_slope = squash(g, zf)
         i_slope, f_slope = g.op("Mul", c, i_slope), g.op("Mul", earlier, f_slope)
     kept = f
-    if watching is not None:
-        to_cell = g.op("Add", to_cell, g.op("Mul", o_slope, watching[1]))
-        kept = g.op("Sum", f, g.op("Mul", i_slope, watching[0]), g.op("Mul", f_slope, watching[2]))
+    if peepholes is not None:
+        to_cell = g.op("Add", to_cell, g.op("Mul", o_slope, peepholes[1]))
+        kept = g.op("Sum", f, g.op("Mul", i_slope, peepholes[0]), g.op("Mul", f_slope, peepholes[2]))
     slope = p.steps(p.where_valid(g.op("Concat", i_slope, o_slope, f_slope, g.op("Mul", i, c_slope), axis=-1)))
     to_cells, forget, passed = p.steps(p.where_valid(to_cell)), p.steps(p.where_valid(kept, 1.0)), p.passed_on()
     dh, dc = p.dh, p.dc
@@ -134,7 +134,7 @@ def _lstm(p: _Pass) -> _Backward:
 
 
 def _cells(
-    p: _Pass, first: ir.Value, c: ir.Value, i: ir.Value, f: ir.Value, coupled: bool
+    p: _Direction, first: ir.Value, c: ir.Value, i: ir.Value, f: ir.Value, coupled: bool
 ) -> tuple[ir.Value, ir.Value]:
     """The cells behind and before all steps (T, N, H)."""
     g = p.g
@@ -143,16 +143,22 @@ def _cells(
     return _chain(p, first, lambda step, state: g.op("Add", g.op("Mul", forget[step], state), new[step]))
 
 
-def _watched_cells(
-    p: _Pass, first: ir.Value, c: ir.Value, zi: ir.Value, zf: ir.Value, watching: Sequence[ir.Value], coupled: bool
+def _peephole_cells(
+    p: _Direction,
+    first: ir.Value,
+    c: ir.Value,
+    zi: ir.Value,
+    zf: ir.Value,
+    peepholes: Sequence[ir.Value],
+    coupled: bool,
 ) -> tuple[ir.Value, ir.Value]:
     """As :func:`_cells`, where gates watch the cell through peepholes."""
     g, squash = p.g, p.activations[0]
     new, to_i, to_f, passed = p.steps(c), p.steps(zi), p.steps(zf), p.passed_on()
 
     def advance(step: int, state: ir.Value) -> ir.Value:
-        i = squash(g, g.op("Add", to_i[step], g.op("Mul", state, watching[0])))[0]
-        f = g.op("Sub", 1.0, i) if coupled else squash(g, g.op("Add", to_f[step], g.op("Mul", state, watching[2])))[0]
+        i = squash(g, g.op("Add", to_i[step], g.op("Mul", state, peepholes[0])))[0]
+        f = g.op("Sub", 1.0, i) if coupled else squash(g, g.op("Add", to_f[step], g.op("Mul", state, peepholes[2])))[0]
         after = g.op("Add", g.op("Mul", f, state), g.op("Mul", i, new[step]))
         hold = passed[step]
         return after if hold is None else g.op("Where", g.op("Greater", hold, 0.5), state, after)
@@ -160,7 +166,7 @@ def _watched_cells(
     return _chain(p, first, advance)
 
 
-def _chain(p: _Pass, first: ir.Value, advance: Callable[[int, ir.Value], ir.Value]) -> tuple[ir.Value, ir.Value]:
+def _chain(p: _Direction, first: ir.Value, advance: Callable[[int, ir.Value], ir.Value]) -> tuple[ir.Value, ir.Value]:
     after, before, state = [first] * len(p.order), [first] * len(p.order), first
     for step in p.order:
         before[step] = state
@@ -168,7 +174,7 @@ def _chain(p: _Pass, first: ir.Value, advance: Callable[[int, ir.Value], ir.Valu
     return p.joined(after), p.joined(before)
 
 
-def _gru(p: _Pass) -> _Backward:
+def _gru(p: _Direction) -> _Backward:
     g = p.g
     squash, squash_new = p.activations
     from_z, from_r, from_n = p.parts(p.from_input(), 3)
@@ -206,7 +212,7 @@ def _gru(p: _Pass) -> _Backward:
     return _Backward(p.joined(gates), dh, None)
 
 
-def _rnn(p: _Pass) -> _Backward:
+def _rnn(p: _Direction) -> _Backward:
     g = p.g
     _, slope = p.activations[0](g, g.op("Add", p.from_input(), _affine(g, p.before, p.r, p.r_bias)))
     slopes, passed = p.steps(p.where_valid(slope)), p.passed_on()
@@ -220,21 +226,21 @@ def _rnn(p: _Pass) -> _Backward:
     return _Backward(p.joined(gates), dh, None)
 
 
-def _rule(back: Callable[[_Pass], _Backward]) -> Rule:
+def _rule(back: Callable[[_Direction], _Backward]) -> Rule:
     def whole(
         g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool], /
     ) -> list[Gradient]:
         _check(g, node, needed)
-        found = [back(p) for p in _passes(g, node, cotangents)]
+        found = [back(p) for p in _directions(g, node, cotangents)]
         batch_first = node.attributes.get_int("layout", 0)
         gradients: list[Gradient] = [None] * len(node.inputs)
         if needed[0]:
-            weights = [_one(g, node.inputs[1], index, squeeze=True) for index in range(len(found))]
+            weights = [_direction_entry(g, node.inputs[1], index, squeeze=True) for index in range(len(found))]
             parts = [g.op("MatMul", b.gates, w) for b, w in zip(found, weights, strict=True)]
-            gradients[0] = _turned(g, _added(g, parts), batch_first)
+            gradients[0] = _time_first(g, _sum_of(g, parts), batch_first)
         for index, states in ((5, [b.hidden for b in found]), (6, [b.cell for b in found])):
             if index < len(needed) and needed[index]:
-                gradients[index] = _turned(g, g.op("Concat", *states, axis=0), batch_first)
+                gradients[index] = _time_first(g, g.op("Concat", *states, axis=0), batch_first)
         return gradients
 
     return whole
@@ -245,14 +251,14 @@ for _op, _back in (("LSTM", _lstm), ("GRU", _gru), ("RNN", _rnn)):
 
 
 def _check(g: GradientBuilder, node: ir.Node, needed: Sequence[bool]) -> None:
-    unknown = strange(node)
+    unknown = unknown_activations(node)
     if unknown:
         raise g.refusal(node, f"its activations are {', '.join(unknown)}")
     if any(needed[1:5]) or any(needed[7:]):
         raise g.refusal(node, "its weights depend on what is explained")
 
 
-def _valid(g: GradientBuilder, node: ir.Node, count: int) -> ir.Value | None:
+def _valid_steps(g: GradientBuilder, node: ir.Node, count: int) -> ir.Value | None:
     """Which steps each sample has (T, N, 1); None where all have all."""
     lengths = node.inputs[4] if len(node.inputs) > 4 else None
     known = g.constant_of(lengths)
@@ -262,34 +268,34 @@ def _valid(g: GradientBuilder, node: ir.Node, count: int) -> ir.Value | None:
     return g.op("Less", steps, g.reshape(lengths, g.ints(1, -1, 1)))
 
 
-def _given(g: GradientBuilder, node: ir.Node, index: int) -> ir.Value:
+def _required_input(g: GradientBuilder, node: ir.Node, index: int) -> ir.Value:
     value = node.inputs[index]
     if value is None:
         raise g.refusal(node, f"its input number {index} is missing")
     return value
 
 
-def _passes(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient]) -> list[_Pass]:
+def _directions(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient]) -> list[_Direction]:
     """The directions of a layer, in the order of its weights."""
     batch_first = node.attributes.get_int("layout", 0)
     given: list[ir.Value | None] = [*node.inputs, *[None] * 8][:8]
-    source = _given(g, node, 0)
-    x, first, cell = (_turned(g, value, batch_first) for value in (source, given[5], given[6]))
-    w, r, bias = _given(g, node, 1), _given(g, node, 2), given[3]
+    source = _required_input(g, node, 0)
+    x, first, cell = (_time_first(g, value, batch_first) for value in (source, given[5], given[6]))
+    w, r, bias = _required_input(g, node, 1), _required_input(g, node, 2), given[3]
     hidden, count = g.size(r, 2), g.size(source, 1 if batch_first else 0)
     answers = [*cotangents, None, None, None][:3]
-    y = g.further_output(node, 0, source.dtype or ir.DataType.FLOAT)
+    y = g.optional_output(node, 0, source.dtype or ir.DataType.FLOAT)
     # (N, T, D, H) becomes (T, D, N, H).
     dy = answers[0]
     if batch_first:
         y = g.op("Transpose", y, perm=[1, 2, 0, 3])
         dy = None if dy is None else g.op("Transpose", dy, perm=[1, 2, 0, 3])
-    dh, dc = (_turned(g, value, batch_first) for value in answers[1:])
+    dh, dc = (_time_first(g, value, batch_first) for value in answers[1:])
     assert x is not None
     directions = g.size(w, 0)
-    activations = squashings(node, _DEFAULTS[node.op_type])
+    activations = activations_of(node, _DEFAULTS[node.op_type])
     each = len(_DEFAULTS[node.op_type])
-    valid = _valid(g, node, count)
+    valid = _valid_steps(g, node, count)
     if dy is not None and valid is not None:
         dy = g.op("Where", g.op("Unsqueeze", valid, [1]), dy, 0.0)
     found = []
@@ -298,7 +304,7 @@ def _passes(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient]) -
         backwards = direction == "reverse" or index == 1
         order = list(range(count))[::-1] if backwards else list(range(count))
         own = g.op("Gather", y, np.int64(index), axis=1)
-        edge = _one(g, first, index)
+        edge = _direction_entry(g, first, index)
         if edge is None:
             edge = _zeros(g, g.op("Slice", own, [0], [1], [0]))
         if backwards:
@@ -309,37 +315,37 @@ def _passes(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient]) -
         else:
             before = g.op("Concat", edge, g.op("Slice", own, [0], [count - 1], [0]), axis=0)
         width = _GATES[node.op_type] * hidden
-        both = _one(g, bias, index, squeeze=True)
+        both = _direction_entry(g, bias, index, squeeze=True)
         taken = None if dy is None else g.op("Gather", dy, np.int64(index), axis=1)
         found.append(
-            _Pass(
+            _Direction(
                 g,
                 node,
                 order,
                 activations[index * each : (index + 1) * each],
                 x,
                 before,
-                _one(g, cell, index),
-                _some(_one(g, w, index, squeeze=True)),
-                _some(_one(g, r, index, squeeze=True)),
+                _direction_entry(g, cell, index),
+                _present(_direction_entry(g, w, index, squeeze=True)),
+                _present(_direction_entry(g, r, index, squeeze=True)),
                 None if both is None else g.op("Slice", both, [0], [width], [0]),
                 None if both is None else g.op("Slice", both, [width], [2 * width], [0]),
-                _one(g, given[7], index, squeeze=True),
+                _direction_entry(g, given[7], index, squeeze=True),
                 valid,
                 None if taken is None else list(g.op("Split", taken, axis=0, num_outputs=count, outputs=count)),
-                _one(g, dh, index),
-                _one(g, dc, index),
+                _direction_entry(g, dh, index),
+                _direction_entry(g, dc, index),
             )
         )
     return found
 
 
-def _some(value: ir.Value | None) -> ir.Value:
+def _present(value: ir.Value | None) -> ir.Value:
     assert value is not None
     return value
 
 
-def _one(g: GradientBuilder, value: ir.Value | None, index: int, squeeze: bool = False) -> ir.Value | None:
+def _direction_entry(g: GradientBuilder, value: ir.Value | None, index: int, squeeze: bool = False) -> ir.Value | None:
     """The entry of one direction, with or without that axis."""
     if value is None:
         return None
@@ -348,7 +354,7 @@ def _one(g: GradientBuilder, value: ir.Value | None, index: int, squeeze: bool =
     return g.op("Slice", value, [index], [index + 1], [0])
 
 
-def _turned(g: GradientBuilder, value: Gradient, batch_first: int) -> Gradient:
+def _time_first(g: GradientBuilder, value: Gradient, batch_first: int) -> Gradient:
     """The first two axes swapped, where the layer has the batch first."""
     return g.op("Transpose", value, perm=[1, 0, 2]) if batch_first and value is not None else value
 
@@ -358,7 +364,7 @@ def _affine(g: GradientBuilder, value: ir.Value, weights: ir.Value, bias: ir.Val
     return product if bias is None else g.op("Add", product, bias)
 
 
-def _added(g: GradientBuilder, parts: Iterable[Gradient]) -> Gradient:
+def _sum_of(g: GradientBuilder, parts: Iterable[Gradient]) -> Gradient:
     present = [part for part in parts if part is not None]
     if len(present) < 2:
         return present[0] if present else None

@@ -20,13 +20,13 @@ def _x(node: ir.Node) -> ir.Value:
 def _axes(g: GradientBuilder, node: ir.Node) -> list[int]:
     """The axes that are reduced; none where the op leaves its input as it is."""
     rank = g.rank(_x(node))
-    given = g.fixed(node, 1)
+    given = g.constant_input(node, 1)
     if given is None or given.size == 0:
         return [] if node.attributes.get_int("noop_with_empty_axes", 0) else list(range(rank))
     return sorted(int(axis) % rank for axis in given)
 
 
-def _kept(g: GradientBuilder, node: ir.Node, value: ir.Value, axes: Sequence[int]) -> ir.Value:
+def _with_reduced_axes(g: GradientBuilder, node: ir.Node, value: ir.Value, axes: Sequence[int]) -> ir.Value:
     """An output or its cotangent with the reduced axes as axes of size 1."""
     if node.attributes.get_int("keepdims", 1) or not axes:
         return value
@@ -35,26 +35,26 @@ def _kept(g: GradientBuilder, node: ir.Node, value: ir.Value, axes: Sequence[int
 
 @unary("ReduceSum")
 def reduce_sum(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
-    return g.expand_like(_kept(g, node, dy, _axes(g, node)), _x(node))
+    return g.expand_like(_with_reduced_axes(g, node, dy, _axes(g, node)), _x(node))
 
 
 @unary("ReduceMean")
 def reduce_mean(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     x, axes = _x(node), _axes(g, node)
     count = math.prod(g.size(x, axis) for axis in axes)
-    return g.expand_like(g.op("Mul", _kept(g, node, dy, axes), 1.0 / count), x)
+    return g.expand_like(g.op("Mul", _with_reduced_axes(g, node, dy, axes), 1.0 / count), x)
 
 
 @unary("ReduceMax", "ReduceMin")
 def reduce_extreme(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     x, axes = _x(node), _axes(g, node)
-    y = _kept(g, node, node.outputs[0], axes)
+    y = _with_reduced_axes(g, node, node.outputs[0], axes)
     chosen = g.op("Cast", g.op("Equal", x, y), to=x.dtype or ir.DataType.FLOAT)
     if not axes:
         return dy
     # Entries that tie share the derivative.
     count = g.op("ReduceSum", chosen, g.ints(*axes), keepdims=1)
-    return g.op("Mul", chosen, g.op("Div", _kept(g, node, dy, axes), count))
+    return g.op("Mul", chosen, g.op("Div", _with_reduced_axes(g, node, dy, axes), count))
 
 
 @unary("ReduceProd")
@@ -71,40 +71,40 @@ def reduce_prod(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     count = g.op("ReduceSum", zeros, g.ints(*axes), keepdims=1)
     alone = g.op("Cast", g.op("Equal", g.op("Sub", count, zeros), 0.0), to=kind)
     others = g.op("Mul", g.op("Div", product, ones), alone)
-    return g.op("Mul", _kept(g, node, dy, axes), others)
+    return g.op("Mul", _with_reduced_axes(g, node, dy, axes), others)
 
 
 @unary("ReduceL1")
 def reduce_l1(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
-    return g.op("Mul", g.op("Sign", _x(node)), _kept(g, node, dy, _axes(g, node)))
+    return g.op("Mul", g.op("Sign", _x(node)), _with_reduced_axes(g, node, dy, _axes(g, node)))
 
 
 @unary("ReduceL2")
 def reduce_l2(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     axes = _axes(g, node)
-    y = _kept(g, node, node.outputs[0], axes)
+    y = _with_reduced_axes(g, node, node.outputs[0], axes)
     # At the origin the norm has no derivative; 0 is the one of least norm.
-    scale = g.op("Where", g.op("Greater", y, 0.0), g.op("Div", _kept(g, node, dy, axes), y), 0.0)
+    scale = g.op("Where", g.op("Greater", y, 0.0), g.op("Div", _with_reduced_axes(g, node, dy, axes), y), 0.0)
     return g.op("Mul", _x(node), scale)
 
 
 @unary("ReduceSumSquare")
 def reduce_sum_square(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
-    return g.op("Mul", g.op("Mul", _x(node), 2.0), _kept(g, node, dy, _axes(g, node)))
+    return g.op("Mul", g.op("Mul", _x(node), 2.0), _with_reduced_axes(g, node, dy, _axes(g, node)))
 
 
 @unary("ReduceLogSum")
 def reduce_log_sum(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     axes = _axes(g, node)
-    total = g.op("Exp", _kept(g, node, node.outputs[0], axes))
-    return g.expand_like(g.op("Div", _kept(g, node, dy, axes), total), _x(node))
+    total = g.op("Exp", _with_reduced_axes(g, node, node.outputs[0], axes))
+    return g.expand_like(g.op("Div", _with_reduced_axes(g, node, dy, axes), total), _x(node))
 
 
 @unary("ReduceLogSumExp")
 def reduce_log_sum_exp(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     axes = _axes(g, node)
-    share = g.op("Exp", g.op("Sub", _x(node), _kept(g, node, node.outputs[0], axes)))
-    return g.op("Mul", share, _kept(g, node, dy, axes))
+    share = g.op("Exp", g.op("Sub", _x(node), _with_reduced_axes(g, node, node.outputs[0], axes)))
+    return g.op("Mul", share, _with_reduced_axes(g, node, dy, axes))
 
 
 @unary("Softmax")

@@ -32,14 +32,14 @@ def resize(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     x = node.inputs[0]
     if x is None:
         raise g.refusal(node, "its input is missing")
-    axes = _resized(g, node, x)
+    axes = _resized_axes(g, node, x)
     repeats = [_repeats(node, axis) for axis in axes]
     if all(repeat is not None for repeat in repeats):
-        return _summed(g, x, dy, axes)
-    kind = g.kind(x)
+        return _sum_blocks(g, x, dy, axes)
+    kind = g.gradient_dtype(x)
     rank = g.rank(x)
     for entry in axes:
-        weights = _measured(g, node, x, entry, kind)
+        weights = _interpolation_matrix(g, node, x, entry, kind)
         if entry.axis == rank - 1:
             dy = g.op("MatMul", dy, g.op("Transpose", weights, perm=[1, 0]))
         elif entry.axis == rank - 2:
@@ -51,14 +51,14 @@ def resize(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     return dy
 
 
-def _resized(g: GradientBuilder, node: ir.Node, x: ir.Value) -> list[_Axis]:
+def _resized_axes(g: GradientBuilder, node: ir.Node, x: ir.Value) -> list[_Axis]:
     """The axes that the node does not leave as they are."""
     rank, y = g.rank(x), node.outputs[0]
     given = node.attributes.get_ints("axes") or range(rank)
     listed = [axis % rank for axis in given]
     cropped = node.attributes.get_string("coordinate_transformation_mode", "half_pixel") == "tf_crop_and_resize"
-    roi = g.fixed(node, 1) if cropped else None
-    scales = g.fixed(node, 2) if len(node.inputs) > 2 and not _is_empty(g, node, 2) else None
+    roi = g.constant_input(node, 1) if cropped else None
+    scales = g.constant_input(node, 2) if len(node.inputs) > 2 and not _is_empty(g, node, 2) else None
     found = []
     for position, axis in enumerate(listed):
         crop = (0.0, 1.0) if roi is None else (float(roi[position]), float(roi[position + len(listed)]))
@@ -90,7 +90,7 @@ def _repeats(node: ir.Node, entry: _Axis) -> int | None:
     return times if read("nearest_mode", "round_prefer_floor") == "floor" else None
 
 
-def _summed(g: GradientBuilder, x: ir.Value, dy: ir.Value, axes: Sequence[_Axis]) -> ir.Value:
+def _sum_blocks(g: GradientBuilder, x: ir.Value, dy: ir.Value, axes: Sequence[_Axis]) -> ir.Value:
     if not axes:
         return dy
     shape = g.shape(x)
@@ -108,7 +108,7 @@ def _summed(g: GradientBuilder, x: ir.Value, dy: ir.Value, axes: Sequence[_Axis]
     return g.op("ReduceSum", g.reshape(dy, g.ints(*split)), g.ints(*blocks), keepdims=0)
 
 
-def _measured(g: GradientBuilder, node: ir.Node, x: ir.Value, entry: _Axis, kind: ir.DataType) -> ir.Value:
+def _interpolation_matrix(g: GradientBuilder, node: ir.Node, x: ir.Value, entry: _Axis, kind: ir.DataType) -> ir.Value:
     """The interpolation matrix (size, out) of an axis: what the op makes of an identity.
 
     The runtime computes it when it opens the graph, by the very kernel of the forward pass, so its roundings and
@@ -125,7 +125,7 @@ def _measured(g: GradientBuilder, node: ir.Node, x: ir.Value, entry: _Axis, kind
         sizes = g.ints(1, size, out, 1)
     else:
         # One scale for all axes, from sizes that the output need not have: it is that of some axis, exactly.
-        wanted, given = g.fixed(node, 3), read.get_ints("axes") or range(g.rank(x))
+        wanted, given = g.constant_input(node, 3), read.get_ints("axes") or range(g.rank(x))
         if wanted is None:
             raise g.refusal(node, "its sizes are missing")
         ratios = [float(want) / g.size(x, axis) for want, axis in zip(wanted, given, strict=True)]

@@ -49,9 +49,9 @@ def grid_sample(
         unit = g.op("Gather", flat_grid, np.int64(rank - 1 - axis), axis=3)
         if unit.dtype != kind:
             unit = g.op("Cast", unit, to=kind)
-        at = g.op("Mul", g.op("Add", unit, 1.0), _spread(size, aligned))
+        at = g.op("Mul", g.op("Add", unit, 1.0), _entries_per_unit(size, aligned))
         at = at if aligned else g.op("Sub", at, 0.5)
-        lines.append([padded(g, tap, size, padding, aligned) for tap in taps(g, at, mode)])
+        lines.append([apply_padding(g, tap, size, padding, aligned) for tap in taps(g, at, mode)])
     flat = g.reshape(dy, g.ints(-1, channels, places))
     corners = list(itertools.product(*lines))
     indices = [flat_index(g, corner, sizes) for corner in corners]
@@ -74,7 +74,7 @@ def grid_sample(
                     others = [other.weight for a, other in enumerate(corner) if a != axis]
                     parts[axis].append(product(g, [count, tap.slope, *others]))
         slopes = [
-            g.op("Unsqueeze", g.op("Mul", g.op("Sum", *part), _spread(size, aligned)), g.ints(3))
+            g.op("Unsqueeze", g.op("Mul", g.op("Sum", *part), _entries_per_unit(size, aligned)), g.ints(3))
             for part, size in zip(parts, sizes, strict=True)
         ]
         moved = g.op("Concat", *slopes[::-1], axis=3)
@@ -84,7 +84,7 @@ def grid_sample(
     return gradients
 
 
-def _spread(size: int, aligned: bool) -> float:
+def _entries_per_unit(size: int, aligned: bool) -> float:
     """Entries of the axis a unit of the grid."""
     return (size - 1) / 2 if aligned else size / 2
 
@@ -120,7 +120,7 @@ def _polynomial(g: GradientBuilder, x: ir.Value, coefficients: Sequence[float]) 
     return value
 
 
-def padded(g: GradientBuilder, tap: Tap, size: int, padding: str, aligned: bool) -> Tap:
+def apply_padding(g: GradientBuilder, tap: Tap, size: int, padding: str, aligned: bool) -> Tap:
     """The tap with an index inside the axis."""
     index = tap.entry
     if padding == "zeros":
@@ -205,14 +205,16 @@ def roi_align(
     along = g.reshape(g.op("Transpose", along, perm=[1, 0, 2, 3]), g.ints(channels, -1, width))
     count = g.op("Range", np.int64(0), g.op("Gather", g.op("Shape", x), np.int64(0), axis=0), np.int64(1))
     own = g.op("Equal", g.op("Unsqueeze", count, g.ints(1)), g.op("Unsqueeze", images, g.ints(0)))
-    own = g.op("Unsqueeze", g.op("Cast", own, to=g.kind(x)), g.ints(2, 3))
+    own = g.op("Unsqueeze", g.op("Cast", own, to=g.gradient_dtype(x)), g.ints(2, 3))
     # (N, R, P, H): the rows of the regions of each image.
     mine = g.op("Mul", own, g.op("Unsqueeze", rows, g.ints(0)))
-    mine = g.op("Transpose", g.reshape(mine, g.op("Concat", _lead(g, x), g.ints(-1, height), axis=0)), perm=[0, 2, 1])
+    mine = g.op(
+        "Transpose", g.reshape(mine, g.op("Concat", _batch_shape(g, x), g.ints(-1, height), axis=0)), perm=[0, 2, 1]
+    )
     return [g.op("MatMul", g.op("Unsqueeze", mine, g.ints(1)), g.op("Unsqueeze", along, g.ints(0))), None, None]
 
 
-def _lead(g: GradientBuilder, x: ir.Value) -> ir.Value:
+def _batch_shape(g: GradientBuilder, x: ir.Value) -> ir.Value:
     return g.op("Shape", x, start=0, end=1)
 
 
@@ -221,7 +223,7 @@ def _bin_shares(
 ) -> ir.Value:
     """How much of each entry of an axis is in each bin of each region (R, bins, size)."""
     half = node.attributes.get_string("coordinate_transformation_mode", "half_pixel") == "half_pixel"
-    kind = g.kind(regions)
+    kind = g.gradient_dtype(regions)
     scaled = g.op("Mul", regions, node.attributes.get_float("spatial_scale", 1.0))
     start, stop = (g.op("Slice", scaled, [at], [at + 1], [1]) for at in (first, first + 2))
     if half:

@@ -24,7 +24,7 @@ def arithmetic_range(
 ) -> list[Gradient]:
     """Entry i is start + i delta; the limit tells how many there are."""
     start, limit, delta = node.inputs
-    dy, kind = cotangents[0], g.kind(node.outputs[0])
+    dy, kind = cotangents[0], g.gradient_dtype(node.outputs[0])
     if start is None or limit is None or delta is None:
         raise g.refusal(node, "an input is missing")
     count = g.op("Range", np.int64(0), g.op("Size", dy), np.int64(1))

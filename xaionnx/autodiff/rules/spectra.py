@@ -25,7 +25,7 @@ def dft(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     inverse = node.attributes.get_int("inverse", 0)
     onesided = node.attributes.get_int("onesided", 0)
     rank = g.rank(x)
-    given, at = g.fixed(node, 1), g.fixed(node, 2)
+    given, at = g.constant_input(node, 1), g.constant_input(node, 2)
     # The axis of opset 20 is an input, and the last one holds real and imaginary parts.
     axis = (-2 if at is None else int(at.reshape(-1)[0])) % rank
     size = g.size(x, axis)
@@ -37,7 +37,7 @@ def dft(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
         twice = np.where((np.arange(half) == 0) | (2 * np.arange(half) == length), 1.0, 2.0) / length
         spectrum = g.op("DFT", dy, np.int64(length), np.int64(axis), onesided=1)
         scale = twice.reshape([-1 if a == axis else 1 for a in range(rank)])
-        return _sized(g, g.op("Mul", spectrum, g.constant(scale, g.kind(x))), rank, axis, half, size)
+        return _sized(g, g.op("Mul", spectrum, g.constant(scale, g.gradient_dtype(x))), rank, axis, half, size)
     back = g.op("DFT", dy, np.int64(length), np.int64(axis), inverse=1 - inverse)
     back = g.op("Mul", back, 1.0 / length if inverse else float(length))
     back = _sized(g, back, rank, axis, length, size)
@@ -54,7 +54,7 @@ def _sized(g: GradientBuilder, value: ir.Value, rank: int, axis: int, size: int,
 def stft(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     """A strided convolution with waves under a window, so its adjoint is the transposed one."""
     x, y = _x(node), node.outputs[0]
-    step, given = g.fixed(node, 1), g.fixed(node, 3)
+    step, given = g.constant_input(node, 1), g.constant_input(node, 3)
     window = node.inputs[2] if len(node.inputs) > 2 else None
     if step is None:
         raise g.refusal(node, "its step is missing")
@@ -67,7 +67,7 @@ def stft(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     cosine, sine = np.cos(angle), np.sin(angle)
     # For each frequency its real and imaginary part, of the signal's real and imaginary part.
     waves = np.stack([np.stack([cosine, sine], axis=1), np.stack([-sine, cosine], axis=1)], axis=1)[:, :, :parts]
-    kind = g.kind(x)
+    kind = g.gradient_dtype(x)
     filters = g.constant(waves.reshape(2 * bins, parts, length), kind)
     if window is not None:
         filters = g.op("Mul", filters, window)
@@ -91,5 +91,5 @@ def determinant(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     places = rows[:, None, :, None] * n + rows[None, :, None, :]
     flat = g.reshape(x, g.ints(*[0] * (rank - 2), n * n))
     minors = g.op("Det", g.op("Gather", flat, g.constant(places), axis=rank - 2))
-    signs = g.constant((-1.0) ** np.add.outer(np.arange(n), np.arange(n)), g.kind(x))
+    signs = g.constant((-1.0) ** np.add.outer(np.arange(n), np.arange(n)), g.gradient_dtype(x))
     return g.op("Mul", dy, g.op("Mul", minors, signs))

@@ -1,4 +1,4 @@
-"""The activations of recurrent layers, with their slopes."""
+"""The activations of recurrent layers, with their derivatives."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from xaionnx.autodiff.gradient_builder import GradientBuilder
 
-# The numbers that an activation takes, alpha and then beta, with what onnxruntime takes where the node gives none.
+# The parameters of each activation, alpha and then beta, with the defaults of onnxruntime.
 _PARAMETERS = {
     "Affine": (0.0, 0.0),
     "Elu": (1.0,),
@@ -24,19 +24,19 @@ _PARAMETERS = {
     "Tanh": (),
     "ThresholdedRelu": (0.0,),
 }
-# Names are compared without regard to case.
+# Names are compared case-insensitively.
 _KNOWN = {name.title(): name for name in _PARAMETERS}
 
 
-class Squashing(NamedTuple):
-    """One of the functions that squash gates, and how far its argument is clipped."""
+class GateActivation(NamedTuple):
+    """An activation of a recurrent layer, with its parameters and the bound at which its argument is clipped."""
 
     name: str
     numbers: tuple[float, ...]
     clip: float | None
 
     def __call__(self, g: GradientBuilder, z: ir.Value) -> tuple[ir.Value, ir.Value]:
-        """Its value and its slope."""
+        """Emit its value and its slope."""
         if self.clip is None:
             return self._at(g, z)
         bound = g.op("Clip", z, -self.clip, self.clip)
@@ -75,8 +75,8 @@ class Squashing(NamedTuple):
         return g.op("Mul", z, slope), slope
 
 
-def squashings(node: ir.Node, default: Sequence[str]) -> list[Squashing]:
-    """Those of all directions in a row, where ``default`` are those of one; each takes its numbers in turn."""
+def activations_of(node: ir.Node, default: Sequence[str]) -> list[GateActivation]:
+    """Return the activations of all directions in order; ``default`` are those of one direction."""
     read = node.attributes
     clip = read.get_float("clip", 0.0) or None
     alphas, betas = (list(read.get_floats(f"activation_{name}") or ()) for name in ("alpha", "beta"))
@@ -87,17 +87,17 @@ def squashings(node: ir.Node, default: Sequence[str]) -> list[Squashing]:
         numbers = [
             float(left.pop(0)) if left else default for default, left in zip(defaults, (alphas, betas), strict=False)
         ]
-        # The third of an LSTM is that of the cell, which nobody clips.
-        found.append(Squashing(name, tuple(numbers), clip if index % len(default) < 2 else None))
+        # The third one of an LSTM is that of the cell, which is not clipped.
+        found.append(GateActivation(name, tuple(numbers), clip if index % len(default) < 2 else None))
     return found
 
 
-def strange(node: ir.Node) -> list[str]:
-    """Activations of a node that ONNX does not have."""
+def unknown_activations(node: ir.Node) -> list[str]:
+    """Return the activations of a node that ONNX does not define."""
     return sorted({name for name in node.attributes.get_strings("activations") or () if name.title() not in _KNOWN})
 
 
 def choose(g: GradientBuilder, condition: ir.Value, like: ir.Value, yes: float, no: float) -> ir.Value:
-    """A constant where a condition holds and another elsewhere, of the type of a tensor."""
+    """Emit ``yes`` where a condition is true, else ``no``, of the data type of ``like``."""
     dtype = like.dtype or ir.DataType.FLOAT
     return g.op("Where", condition, *(g.constant(np.array(number), dtype) for number in (yes, no)))
