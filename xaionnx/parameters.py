@@ -18,6 +18,8 @@ from xaionnx.errors import ParameterError
 from xaionnx.hooks import hook
 
 Text: TypeAlias = str | Callable[[], str]
+# Any: what a value is depends on its field.
+Resolver: TypeAlias = Callable[[Any], object]
 Value = TypeVar("Value")
 
 
@@ -190,7 +192,7 @@ class _Object(Parameter):
 
     words: Text = "given"
     reader: Callable[[str], object] = str
-    resolver: Callable[[Any], object] | None = None  # Any: each resolver accepts its own type
+    resolver: Resolver | None = None
 
     @property
     def domain(self) -> str:
@@ -295,7 +297,7 @@ def free(
     help: Text,
     *,
     reader: Callable[[str], object] = str,
-    resolver: Callable[[Any], object] | None = None,
+    resolver: Resolver | None = None,
     optional: bool = True,
 ) -> Value:
     """Return a dataclass field for values with a shorthand.

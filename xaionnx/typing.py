@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # Any shape and element type; docstrings state them where they are fixed.
 Array: TypeAlias = npt.NDArray[Any]
+# Any: single and double precision.
+Floats: TypeAlias = npt.NDArray[np.floating[Any]]
 # By input name, batch axis first.
 Feeds: TypeAlias = Mapping[str, Array]
 # By the name of a tensor; None where a size is not known, or is free.

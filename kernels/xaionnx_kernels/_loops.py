@@ -9,17 +9,18 @@ because the numpy versions in the public modules must agree bit for bit.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numba
 import numpy as np
 
 
-def _compile(function: Callable[..., None]) -> Any:
+def _compile(function: Callable[..., None]) -> Callable[..., None]:
+    compiled: Callable[..., None]
     try:
-        return numba.njit(cache=True, nogil=True)(function)
+        compiled = numba.njit(cache=True, nogil=True)(function)
     except RuntimeError:  # no folder for the cache is writable: compile in each process
-        return numba.njit(nogil=True)(function)
+        compiled = numba.njit(nogil=True)(function)
+    return compiled
 
 
 @_compile

@@ -25,6 +25,7 @@ from xaionnx_kernels.masks import bilinear_taps, rise_masks
 
 __all__ = ["fill_blend", "fill_rise", "fill_select", "fill_windows", "restore_windows"]
 
+# Any: elements are copied, whatever their type.
 AnyArray = npt.NDArray[Any]
 
 

@@ -6,8 +6,6 @@ the forward graph that depends on an explained tensor and that a rule needs is e
 
 from __future__ import annotations
 
-from typing import Any
-
 import onnx_ir as ir
 
 from xaionnx.autodiff.gradient_builder import GradientBuilder
@@ -50,9 +48,10 @@ def baseline_node(g: GradientBuilder, node: ir.Node) -> ir.Node:
 
 
 def _input(g: GradientBuilder, source: ir.Value) -> ir.Value:
-    shape: list[Any] = list(g.shape(source))
+    shape: list[int | str | None] = list(g.shape(source))
     if shape and shape[0] is None:
-        shape[0] = next((given.shape[0] for given in g.graph.inputs if given.shape), "N")
+        size = next((given.shape[0] for given in g.graph.inputs if given.shape), "N")
+        shape[0] = size.value if isinstance(size, ir.SymbolicDim) else size
     made = g.input(baseline_name(str(source.name)), source.dtype or ir.DataType.FLOAT, shape)
     g.match_shape(made, source)
     return made

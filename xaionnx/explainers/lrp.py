@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from typing import TYPE_CHECKING, ClassVar, final
 
 import numpy as np
 
@@ -193,5 +193,5 @@ def _bound(model: Model, shade: int) -> Content | None:
     return None if spec is None or spec.kind != "picture" else _nested(spec.pixel(shade).tolist())
 
 
-def _nested(values: float | list[Any]) -> Content:
+def _nested(values: float | list[float] | list[list[float]] | list[list[list[float]]]) -> Content:
     return tuple(_nested(value) for value in values) if isinstance(values, list) else values

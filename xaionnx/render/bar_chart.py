@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from PIL import Image
 
 from xaionnx.caveats import caveats
 from xaionnx.errors import DataError, ParameterError
-from xaionnx.explanation import Explanation
+from xaionnx.explanation import Arrays, Explanation
 from xaionnx.render import page, words
 from xaionnx.render.colours import FAINT, INK
 from xaionnx.render.layers import layer_of, parts
@@ -107,12 +107,12 @@ def named(one: Explanation, columns: Sequence[str], input: str | None = None) ->
 
     A group of columns is called by those in it.
     """
-    values: Any = one.values.get(input or "") if isinstance(one.values, dict) else one.values
+    values = one.values.get(input or "") if isinstance(one.values, dict) else one.values
     if not columns or values is None or np.shape(values)[1:] != (len(columns),):
         return None
     if one.feature_values is None:
         return list(columns)
-    features: Any = one.features.get(input or "") if isinstance(one.features, dict) else one.features
+    features = one.features.get(input or "") if isinstance(one.features, dict) else one.features
     if features is None:
         return None
     labels = np.broadcast_to(np.asarray(features)[0], (len(columns),))
@@ -135,14 +135,14 @@ def _columns(one: Explanation, input: str | None) -> Sequence[str]:
 def _values(one: Explanation, input: str | None) -> tuple[Array, Array | None]:
     """The values (P,) and their standard errors."""
     if one.feature_values is not None:
-        given: Any = one.feature_values
+        given: Arrays = one.feature_values
         known = ~np.isnan(np.asarray(given)[0])  # padding of samples with fewer features
     else:
         given = one.values
         if isinstance(given, dict):
             if input is None and len(given) == 1:
                 input = next(iter(given))
-            if input not in given:
+            if input is None or input not in given:
                 raise ParameterError(
                     f"The explanation has values for {', '.join(given)}. Name the one to draw with 'input'."
                 )
@@ -165,7 +165,6 @@ def _wrapped(label: str) -> str:
 
 def _drawn(labels: list[str], values: Array, errors: Array | None) -> Image.Image:
     """The bars with their labels, without title and caption."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     ink, faint = ("#{:02x}{:02x}{:02x}".format(*colour) for colour in (INK, FAINT))
@@ -173,7 +172,6 @@ def _drawn(labels: list[str], values: Array, errors: Array | None) -> Image.Imag
     lines = sum(1 + 0.7 * label.count("\n") for label in wrapped)
     height = 0.3 * lines + 0.3
     figure = Figure(figsize=(7.2, height), dpi=_DPI, facecolor="white")
-    canvas: Any = FigureCanvasAgg(figure)  # its methods carry no types
     longest = max(len(line) for label in wrapped for line in label.split("\n"))
     left = min(0.42, 0.05 + 0.0115 * longest)
     axes = figure.add_axes((left, 0.28 / height, 0.97 - left, 0.3 * lines / height))
@@ -194,5 +192,4 @@ def _drawn(labels: list[str], values: Array, errors: Array | None) -> Image.Imag
         tick.set_fontproperties(page.plot_font(9.5))
     for side in axes.spines.values():
         side.set_visible(False)
-    canvas.draw()
-    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    return page.figure_picture(figure)

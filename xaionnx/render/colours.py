@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, final
+from typing import Final, final
 
 import numpy as np
 import numpy.typing as npt
 
 from xaionnx.errors import ParameterError
+from xaionnx.typing import Floats
 
-Floats = npt.NDArray[np.floating[Any]]
 SIGNS: Final = ("auto", "signed", "positive", "absolute")
 
 INK: Final = (28, 28, 30)

@@ -6,14 +6,11 @@ from dataclasses import dataclass
 from typing import final
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from xaionnx.explanation import Explanation
 from xaionnx.render.colours import number_words
-from xaionnx.typing import Array
-
-Floats = npt.NDArray[np.float64]
+from xaionnx.typing import Array, Floats
 
 
 @final

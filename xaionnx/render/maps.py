@@ -11,9 +11,8 @@ import numpy.typing as npt
 from xaionnx.errors import DataError, ParameterError, UnknownNameError
 from xaionnx.explanation import Arrays, Explanation
 from xaionnx.render.layers import Layer, layer_of, over_picture
-from xaionnx.typing import Array
+from xaionnx.typing import Array, Floats
 
-Floats = npt.NDArray[np.float64]
 Joined = Literal["single", "same", "players", "sum", "layer"]
 
 

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,10 @@ from xaionnx.caveats import Caveat
 from xaionnx.render.colours import FAINT, INK, PAPER, WARNING, WARNING_PAPER, Scale, heat, number_words, over
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from matplotlib.font_manager import FontProperties
+
+    from xaionnx.typing import Floats
 
 Colour = tuple[int, int, int]
 Swatches = npt.NDArray[np.uint8]
@@ -211,7 +214,16 @@ def alike_words(numbers: Sequence[float]) -> list[str]:
     return [f"{number:.{decimals}f}".replace("-", "−") for number in numbers]
 
 
-def on_paper(scale: Scale, values: npt.NDArray[np.float64], alpha: float) -> Swatches:
+def figure_picture(figure: Figure) -> Image.Image:
+    """A matplotlib figure as a picture of its size in pixels."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas: Any = FigureCanvasAgg(figure)  # Any: its methods are untyped
+    canvas.draw()
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+
+
+def on_paper(scale: Scale, values: Floats, alpha: float) -> Swatches:
     """The colours of values as they look over white paper, (..., 3)."""
     colours, opacity = heat(scale.strength(values), scale.sign, alpha)
     return over(np.full_like(colours, 255), colours, opacity)

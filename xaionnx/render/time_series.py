@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from xaionnx.caveats import caveats
@@ -18,12 +17,11 @@ from xaionnx.render.layers import layer_of
 from xaionnx.render.maps import PixelMap, check_finite, one_sample
 from xaionnx.render.painting import strongest
 from xaionnx.render.value_kinds import sense
-from xaionnx.typing import Array
+from xaionnx.typing import Array, Floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Floats = npt.NDArray[np.float64]
 
 # In pixels: the whole picture, its text, what is left for the names of channels and for the numbers of time.
 _WIDTH: Final = 1000
@@ -222,7 +220,6 @@ def _drawn(
     held: Floats, colours: page.Swatches, names: Sequence[str], steps: int, rate: float | None, same: bool
 ) -> Image.Image:
     """Rows of lines over their colours, and beneath them the heat map of what has no room there."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     apart = len(held) <= _ROWS
@@ -231,7 +228,6 @@ def _drawn(
     mapped = 0 if apart or same else max(200, min(600, 5 * len(held)))
     height = count * tall + (count - 1 + bool(mapped)) * _GAP + mapped + _BOTTOM
     figure = Figure(figsize=(_WIDTH / 100, height / 100), dpi=100, facecolor="white")
-    canvas: Any = FigureCanvasAgg(figure)  # its methods carry no types
     unit = 1.0 if rate is None else 1 / rate
     extent = (-0.5 * unit, (colours.shape[1] * steps - 0.5) * unit)
     times, courses = _course(held, steps)
@@ -275,8 +271,7 @@ def _drawn(
         for text in [*one.get_xticklabels(), *one.get_yticklabels(), one.xaxis.label, one.yaxis.label]:
             text.set_fontproperties(page.plot_font(10))
             text.set_color(_hex(INK))
-    canvas.draw()
-    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    return page.figure_picture(figure)
 
 
 def _lined(axes: Axes, times: Floats, lines: Floats, clear: bool) -> None:

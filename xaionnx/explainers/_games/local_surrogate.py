@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, final
+from types import ModuleType
+from typing import final
 
 import numpy as np
 
@@ -85,7 +86,7 @@ def fit(
 
 
 def _fit(
-    linear_model: Any,  # scikit-learn carries no types
+    linear_model: ModuleType,  # of scikit-learn
     rows: Callable[[int, int], Array],
     weights: Array,
     outputs: Array,
@@ -130,7 +131,9 @@ def _pieces(rows: Callable[[int, int], Array], count: int, players: int) -> Iter
         yield slice(start, stop), rows(start, stop).astype(np.float64)
 
 
-def _solve(linear_model: Any, gram: Array, moment: Array, total: float, penalty: _Penalty) -> tuple[Array, Array]:
+def _solve(
+    linear_model: ModuleType, gram: Array, moment: Array, total: float, penalty: _Penalty
+) -> tuple[Array, Array]:
     """Coefficients (P, T), and the map (P, P) from a moment to coefficients while none changes sign."""
     alpha, max_players = penalty.alpha, penalty.max_players
     players = len(gram)

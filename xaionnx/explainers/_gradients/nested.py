@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from xaionnx.perturb.features import Features
 from xaionnx.runtime.model import Model
 from xaionnx.targets.selection import TargetSet, TargetTerm
 from xaionnx.targets.target import Target
-from xaionnx.typing import Array, MethodLike
+from xaionnx.typing import Array, BaselineLike, Document, FeaturesLike, MethodLike
 
 
 def inner_method(owner: Explainer, given: MethodLike | None, usual: Explainer, passed: Sequence[str] = ()) -> Explainer:
@@ -65,9 +65,11 @@ def held(method: Explainer, samples: Sequence[Sample]) -> Explainer:
     )
 
 
-def _replaced(method: Explainer, baseline: Any, features: Any) -> Explainer:
+def _replaced(
+    method: Explainer, baseline: Callable[[BaselineLike], Baseline], features: Callable[[FeaturesLike], Features]
+) -> Explainer:
     known = parameters.declared(type(method))
-    changes = {"baseline": baseline, "features": features}
+    changes: Document = {"baseline": baseline, "features": features}
     return dataclasses.replace(  # type: ignore[type-var]  # every method is a dataclass
         method, **{name: change(getattr(method, name)) for name, change in changes.items() if name in known}
     )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -35,7 +34,7 @@ def segments(picture: Array) -> list[Array]:
     from skimage.segmentation import felzenszwalb
 
     numbers = np.arange(SIDE * SIDE).reshape(SIDE, SIDE)
-    disk: Any = morphology.disk  # untyped
+    disk: Callable[[int], Array] = morphology.disk  # untyped
     around, found = disk(_DILATION), []
     for scale in _SCALES:
         labels = felzenszwalb(picture, scale=scale, sigma=_SIGMA, min_size=_LEAST) + 1

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import ClassVar, final
 
 from xaionnx.data.sample import Sample
 from xaionnx.errors import UnknownNameError
@@ -52,7 +53,7 @@ class Superpixels(Features):
         elif self.algorithm == "felzenszwalb":
             labels = segmentation.felzenszwalb(picture, scale=self.scale, sigma=self.sigma, min_size=50)
         else:
-            quickshift: Any = segmentation.quickshift  # untyped
+            quickshift: Callable[..., Array] = segmentation.quickshift  # untyped
             labels = quickshift(picture, kernel_size=4, max_dist=200, ratio=0.2, sigma=self.sigma, rng=0)
         return {sample.main: over_pixels(sample, labels)}
 
