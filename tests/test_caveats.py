@@ -7,7 +7,7 @@ import pytest
 
 import xaionnx
 from models import planted
-from xaionnx import Explanation, Model, caveats
+from xaionnx import Explanation, InputSpec, Model, caveats
 from xaionnx.autodiff import guided
 from xaionnx.autodiff.rules import integer_products, quantization
 
@@ -155,6 +155,25 @@ def test_a_guessed_spec_is_warned_of():
     with pytest.warns(UserWarning, match="guess"):
         found = xaionnx.explain(model, [np.zeros((12, 12, 3), np.uint8)], "occlusion", 0, window=4, baseline=1.0)
     assert any(warning.startswith("How files become the model's input was guessed") for warning in found.warnings)
+
+
+def test_pixels_that_are_not_scaled_are_warned_of():
+    model = Model.load("models/efficientnet_lite0.onnx")
+    pixels = RNG.integers(0, 256, (1, 224, 224, 3)).astype(np.uint8)
+    raw = pixels.transpose(0, 3, 1, 2).astype(np.float32)
+
+    def warned(x, of=model):
+        return [one for one in xaionnx.explain(of, x, "saliency").warnings if one.startswith("The input's numbers")]
+
+    assert warned(raw) == [
+        "The input's numbers are from 0 to 255, but black is -0.992 and white 1. "
+        "Give uint8 pixels, which are converted, or prepare them with InputSpec.to_tensor."
+    ]
+    assert warned(pixels) == warned((raw - 127) / 128) == warned(raw * 0) == []
+    unscaled = Model.load("models/efficientnet_lite0.onnx", spec=InputSpec(size=(224, 224), mean=127.5, scale=1.0))
+    assert warned(raw / 255, unscaled)[0].startswith(
+        "The input's numbers are from 0 to 1, but black is -128 and white 12"
+    )
 
 
 def test_samples_are_counted_and_the_first_is_named():

@@ -238,6 +238,16 @@ def _guessed_spec(one: Explanation) -> Iterator[Caveat]:
         yield Caveat(finding, "Declare it in a .toml file beside the model; see InputSpec.")
 
 
+def _off_scale(one: Explanation) -> Iterator[Caveat]:
+    ranges = one.provenance.get("off_scale")
+    if ranges is not None:
+        (low, high), (black, white) = ranges["given"], ranges["black_and_white"]
+        finding = (
+            f"The input's numbers are from {low:.3g} to {high:.3g}, but black is {black:.3g} and white {white:.3g}."
+        )
+        yield Caveat(finding, "Give uint8 pixels, which are converted, or prepare them with InputSpec.to_tensor.")
+
+
 # The most serious first.
 _CHECKS: Final[tuple[Callable[[Explanation], Iterator[Caveat]], ...]] = (
     _all_zero,
@@ -247,6 +257,7 @@ _CHECKS: Final[tuple[Callable[[Explanation], Iterator[Caveat]], ...]] = (
     _fit,
     _unmet_tolerance,
     _shifted_prediction,
+    _off_scale,
     _guessed_spec,
     _estimated_gradients,
     _finite_differences,

@@ -7,7 +7,7 @@ import hashlib
 import platform
 from collections.abc import Mapping
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from xaionnx.explainer import Explainer
     from xaionnx.request import Request
     from xaionnx.targets.resolve import ResolvedTargets
+
+
+_FAR: Final = 5.0
+_FLAT: Final = 0.02
 
 
 def record(explainer: Explainer, request: Request, attribution: Attribution) -> Explanation:
@@ -113,11 +117,30 @@ def _provenance(explainer: Explainer, request: Request) -> Document:
         "spec": _as_json(None if model.spec is None else dataclasses.replace(model.spec, labels=())),
         "input_sha256": [_sha256(sample) for sample in request.samples],
         **request.inputs.provenance(),
+        **_off_scale(model, request.feeds[request.main]),
         "provider": model.provider,
         "device": model.settings.device,
         "threads": model.settings.threads,
         "target": _as_json(request.target),
     }
+
+
+def _off_scale(model: Model, x: Array) -> Document:
+    """The range of a picture's numbers, where it is not that of the spec's black and white; empty where it is.
+
+    Off is what reaches further than `_FAR` times the span of black and white, as pixels do that were not scaled, or
+    varies by less than the share `_FLAT` of it, as pictures from 0 to 1 do where the model takes 0 to 255.
+    """
+    spec = model.spec
+    if spec is None or spec.guessed or spec.kind != "picture" or x.dtype.kind != "f":
+        return {}
+    ends = np.stack([spec.pixel(0), spec.pixel(255)])
+    black, white = float(ends[0].flat[0]), float(ends[1].flat[0])
+    low, high = float(x.min()), float(x.max())
+    span = float(ends.max() - ends.min())
+    far = max(float(ends.min()) - low, high - float(ends.max())) > _FAR * span
+    flat = 0 < high - low < _FLAT * span
+    return {"off_scale": {"given": [low, high], "black_and_white": [black, white]}} if far or flat else {}
 
 
 def _sha256(sample: Sample) -> str:

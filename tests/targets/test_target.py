@@ -275,7 +275,10 @@ def test_rows_that_are_answered_with_nan_are_named(model, scores):
     bad = np.concatenate([scores, scores, scores])
     bad[[1, 4], 2] = np.nan
     for target in (None, 2, Target.sum(), Target.channel("y", 2)):
-        with pytest.raises(OutputError, match=r"answers NaN or infinity for row 1, 4. Check the input's scale."):
+        with pytest.raises(
+            OutputError,
+            match=r"answers NaN or infinity for row 1, 4. Check the input's scale, and ",
+        ):
             resolve(target, model, {"x": bad})
     # A class that nobody asked for may be impossible.
     bad[[1, 4], 2] = -np.inf

@@ -148,7 +148,10 @@ def refuse_rows(bad: Array | np.bool, model: Model) -> None:
     if bad.any():
         rows = np.flatnonzero(bad)
         listed = ", ".join(map(str, rows[:5])) + (", ..." if len(rows) > 5 else "")
-        raise OutputError(f"{model.name} answers NaN or infinity for row {listed}. Check the input's scale.")
+        raise OutputError(
+            f"{model.name} answers NaN or infinity for row {listed}. "
+            "Check the input's scale, and that it holds neither."
+        )
 
 
 def is_int(value: object) -> TypeGuard[int]:
