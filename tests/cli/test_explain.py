@@ -116,7 +116,7 @@ def test_three_bad_files_of_ten(run, digits, picture, tmp_path):
     assert len(list((tmp_path / "out").glob("*.png"))) == len(list((tmp_path / "out").glob("*.npz"))) == 7
     assert result.stderr.splitlines() == [
         "xaionnx: 3 of 10 inputs refused:",
-        f"xaionnx:   '{folder / 'cut.png'}' is a PNG file that is cut short or damaged. Copy or export it again.",
+        f"xaionnx:   '{folder / 'cut.png'}' is a truncated or damaged PNG file. Copy or export it again.",
         f"xaionnx:   '{folder / 'empty.png'}' is empty (0 bytes). Copy or download it again.",
         f"xaionnx:   '{folder / 'text.png'}' is text, not a picture. "
         "Give a file of one of these formats: PNG, JPEG, WebP, BMP, TIFF, GIF.",
@@ -200,7 +200,7 @@ def test_labels_of_another_model(run, bare_digits, picture):
     assert result.exit_code == 2
     assert result.stderr == (
         "xaionnx: The InputSpec lists 2 labels, but the model's output has 10 classes. "
-        "Give one label a class, in the order of the outputs.\n"
+        "Give one label per class, in the order of the outputs.\n"
     )
 
 
@@ -231,7 +231,7 @@ def test_several_inputs_come_as_npz_by_name(run, tmp_path):
     assert {name: array.shape for name, array in found.items()} == {"a": (2, 2), "b": (2, 2)}
     result = run("explain", "feature_ablation", tmp_path / "m.onnx", "x.npy")
     assert result.stderr == (
-        "xaionnx: 'x.npy': m.onnx has 2 inputs. Pass a .npz file that holds an array for each by name: a, b.\n"
+        "xaionnx: 'x.npy': m.onnx has 2 inputs. Pass a .npz file with an array for each by name: a, b.\n"
     )
 
 

@@ -16,7 +16,7 @@ from xaionnx.data.images import fit, read_picture, seen_box
 from xaionnx.errors import DataError, PictureError
 
 FORMATS = "PNG, JPEG, WebP, BMP, TIFF, GIF"
-OTHER = "{} is not a picture of a format that is read (" + FORMATS + "). Convert it to PNG."
+OTHER = "{} is not a picture of a supported format (" + FORMATS + "). Convert it to PNG."
 
 
 def noise(shape, seed=0, dtype=np.uint8):
@@ -96,7 +96,7 @@ def test_16_bit_colour_is_within_one_level_and_noted(save):
     wide = noise((9, 7, 3), dtype=np.uint16)
     picture = read_picture(save(png(wide, 16, 2)))
     assert np.abs(picture.array - wide / 257).max() <= 1
-    assert picture.notes == ("16 bits a channel are cut to the upper 8",)
+    assert picture.notes == ("16 bits per channel are reduced to the upper 8",)
 
 
 def test_transparency_is_composited_on_white(save):
@@ -150,7 +150,7 @@ JPEG = encoded(noise((40, 40, 3)), "JPEG")
         (b"", "{} is empty (0 bytes). Copy or download it again."),
         (
             b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n",
-            "{} is a Git LFS pointer, not the picture itself. Run 'git lfs pull' in its repository.",
+            "{} is a Git LFS pointer, not the picture. Run 'git lfs pull' in its repository.",
         ),
         (b"a cat on a wall\n", "{} is text, not a picture. Give a file of one of these formats: " + FORMATS + "."),
         (b"<svg>\xc3\xa9" * 500, "{} is text, not a picture. Give a file of one of these formats: " + FORMATS + "."),
@@ -163,10 +163,10 @@ JPEG = encoded(noise((40, 40, 3)), "JPEG")
             OTHER,
         ),
         (b"\0" * 100, OTHER),
-        (SOUND[:-400], "{} is a PNG file that is cut short or damaged. Copy or export it again."),
-        (SOUND[:20], "{} is a PNG file that is cut short or damaged. Copy or export it again."),
-        (JPEG[: len(JPEG) // 2], "{} is a JPEG file that is cut short or damaged. Copy or export it again."),
-        (b"\xff\xd8\xff" + b"\0" * 50, "{} is a JPEG file that is cut short or damaged. Copy or export it again."),
+        (SOUND[:-400], "{} is a truncated or damaged PNG file. Copy or export it again."),
+        (SOUND[:20], "{} is a truncated or damaged PNG file. Copy or export it again."),
+        (JPEG[: len(JPEG) // 2], "{} is a truncated or damaged JPEG file. Copy or export it again."),
+        (b"\xff\xd8\xff" + b"\0" * 50, "{} is a truncated or damaged JPEG file. Copy or export it again."),
         (BOMB, "{} is 10000 x 12000 pixels, over the limit of 50 megapixels. Make it smaller first."),
         (
             png(np.zeros((1, 1)), 1, 0, size=(60000, 60000)),
@@ -174,17 +174,17 @@ JPEG = encoded(noise((40, 40, 3)), "JPEG")
         ),
         (
             encoded(noise((4, 4)).astype(np.float32) / 255, "TIFF"),
-            "{} holds floating-point pixels, whose black and white are unknown. "
+            "{} has floating-point pixels, whose black and white are unknown. "
             "Scale them to 0..255 and save as PNG, or pass the tensor as .npy.",
         ),
         (
             encoded(noise((4, 4)).astype(np.int32), "TIFF"),
-            "{} holds 32-bit pixels, whose black and white are unknown. "
+            "{} has 32-bit pixels, whose black and white are unknown. "
             "Scale them to 0..255 and save as PNG, or pass the tensor as .npy.",
         ),
         (
             encoded(Image.new("LAB", (4, 4)), "TIFF"),
-            "{} has the colour mode LAB, which is not read. Convert it to RGB.",
+            "{} has the unsupported colour mode LAB. Convert it to RGB.",
         ),
     ],
 )
@@ -215,7 +215,7 @@ def test_missing_files_folders_and_pipes_are_refused(tmp_path):
 def test_an_empty_folder_is_refused(tmp_path):
     with pytest.raises(DataError) as refused:
         expand(tmp_path)
-    assert str(refused.value) == f"The folder '{tmp_path}' holds no files. Give a folder with data directly in it."
+    assert str(refused.value) == f"The folder '{tmp_path}' contains no files. Give a folder with data directly in it."
 
 
 @pytest.mark.parametrize("format_", ["PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP"])

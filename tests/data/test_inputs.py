@@ -77,7 +77,7 @@ def test_pixels_have_as_many_channels_as_a_file_may_have(pixels, tmp_path):
 def test_channels_first_are_no_three_gray_pictures(digits, pixels):
     model = xaionnx.Model.load(MODELS / "efficientnet_lite0.onnx")
     first = pixels.transpose(2, 0, 1)
-    with pytest.raises(InputMismatchError, match=r"one picture with its channels first, or 3 gray ones\? Give x.trans"):
+    with pytest.raises(InputMismatchError, match=r"one picture with channels first, or 3 gray ones\? Give x.trans"):
         model.read(first)
     assert len(model.read(list(first)).names) == 3
     # A model of gray pictures is given three of them.
@@ -252,7 +252,7 @@ def test_several_inputs_from_one_file(tmp_path):
     found = model.read(tmp_path / "x.npz")
     np.testing.assert_array_equal(found.arrays["b"], b)
     assert found.names == tuple(f"{tmp_path / 'x.npz'}[{n}]" for n in range(3))
-    with pytest.raises(InputMismatchError, match=r"two\.onnx has 2 inputs\. Pass a dict that holds an array for each"):
+    with pytest.raises(InputMismatchError, match=r"two\.onnx has 2 inputs\. Pass a dict with an array for each"):
         model.read(Image.new("L", (4, 4)))
 
 
@@ -266,18 +266,18 @@ def test_one_picture_in_an_array_file(digits, pixels, tmp_path):
     ("given", "message"),
     [
         ("nowhere.png", "There is no file 'nowhere.png'. Check the path."),
-        (Image.new("F", (4, 4)), "x[0] holds floating-point pixels, whose black and white are unknown."),
+        (Image.new("F", (4, 4)), "x[0] has floating-point pixels, whose black and white are unknown."),
         (
             np.zeros((2, 3, 8, 8), np.uint8),
-            "x is (2, 3, 8, 8) uint8, pixels with their channels first. Give x.transpose(0, 2, 3, 1).",
+            "x is (2, 3, 8, 8) uint8, pixels with channels first. Give x.transpose(0, 2, 3, 1).",
         ),
-        (np.zeros((2, 8, 8, 2), np.uint8), "x is (2, 8, 8, 2) uint8, which is no picture."),
+        (np.zeros((2, 8, 8, 2), np.uint8), "x is (2, 8, 8, 2) uint8, which is not a picture."),
         (
             [np.zeros((3, 8, 8), np.uint8)],
-            "x[0] is (3, 8, 8) uint8, a picture with its channels first. Give x.transpose(1, 2, 0).",
+            "x[0] is (3, 8, 8) uint8, a picture with channels first. Give x.transpose(1, 2, 0).",
         ),
-        (None, "Input 'pixels' of digits_cnn.onnx takes an array, a path, a PIL image, or a list of paths and"),
-        ({"pixels": object()}, "Input 'pixels' of digits_cnn.onnx takes an array, a path, a PIL image,"),
+        (None, "Input 'pixels' of digits_cnn.onnx must be an array, a path, a PIL image, or a list of paths and"),
+        ({"pixels": object()}, "Input 'pixels' of digits_cnn.onnx must be an array, a path, a PIL image,"),
     ],
 )
 def test_what_cannot_be_read(digits, given, message):
@@ -287,7 +287,7 @@ def test_what_cannot_be_read(digits, given, message):
 
 
 def test_a_picture_for_a_table():
-    with pytest.raises(InputMismatchError, match=r"x\[0\] is a picture, but this model takes the kind 'table'"):
+    with pytest.raises(InputMismatchError, match=r"x\[0\] is a picture, but this model needs the kind 'table'"):
         xaionnx.Model.load(MODELS / "german_credit_mlp.onnx").read(Image.new("L", (4, 4)))
 
 

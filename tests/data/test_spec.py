@@ -67,7 +67,7 @@ def test_integer_tensors_are_refused_where_they_would_be_rounded():
         with pytest.raises(ParameterError) as refused:
             spec.to_tensor(pictures, dtype)
         assert str(refused.value) == (
-            f"The pixels scaled by mean and scale do not fit into {np.dtype(dtype)} without rounding. "
+            f"The pixels scaled by mean and scale cannot be represented in {np.dtype(dtype)} without rounding. "
             "Set 'mean' and 'scale' to whole numbers that fit, or use a float type."
         )
 
@@ -75,7 +75,7 @@ def test_integer_tensors_are_refused_where_they_would_be_rounded():
 @pytest.mark.parametrize(
     ("pictures", "reason"),
     [
-        ([], "InputSpec.to_tensor got no pictures. Give one or more."),
+        ([], "InputSpec.to_tensor got no pictures. Give at least one."),
         (
             np.zeros((1, 3, 4, 5), np.uint8),
             "Picture 0 must be a uint8 array (H, W, 3) or (H, W). Got (3, 4, 5) uint8 instead.",
@@ -126,7 +126,7 @@ def test_to_pictures_refuses_the_other_layout_and_pixel_its_bounds():
         ({"name": ""}, "'name' parameter of InputSpec must be a non-empty str or None", "''"),
         ({"labels": "cat"}, "'labels' parameter of InputSpec must be a list of printable str", "'cat'"),
         ({"labels": ["a", "\x1b[2J"]}, "'labels[1]' parameter of InputSpec must be a printable str", "'\\x1b[2J'"),
-        ({"categories": {"a": []}}, "'categories.a' parameter of InputSpec must be a list of one or more words", "[]"),
+        ({"categories": {"a": []}}, "'categories.a' parameter of InputSpec must be a list of at least one word", "[]"),
     ],
 )
 def test_wrong_fields_are_refused_in_these_words(fields, wanted, got):
@@ -179,7 +179,7 @@ def test_a_spec_beside_the_model_is_read(tmp_path):
         (
             '[input]\nkind = "table"\nsize = [2, 2]',
             ParameterError,
-            "The key 'size' is for the kind 'picture', and this kind is 'table'. Remove one.",
+            "The key 'size' is for the kind 'picture', but the kind is 'table'. Remove one.",
         ),
         ("input = 3", ParameterError, "'input' must be a section [input]. Got 3 instead."),
         (
@@ -211,7 +211,7 @@ def test_a_missing_spec_and_bad_label_files_are_refused(tmp_path):
     labels = tmp_path / "l.json"
     for content, reason in (
         (None, f"There is no labels file '{labels}'. Check 'labels' under [output]."),
-        (b'{"0": "cat"}', f"The labels file '{labels}' must hold a JSON list of names, in the order of the outputs."),
+        (b'{"0": "cat"}', f"The labels file '{labels}' must be a JSON list of names, in the order of the outputs."),
         (b"\xff\xfe", f"The labels file '{labels}' is not UTF-8 text. Save it as UTF-8."),
     ):
         if content is not None:
@@ -331,7 +331,7 @@ def test_arrays_are_pixels_or_tensors_by_their_type(tmp_path):
     assert np.array_equal(batch.x, SPEC.to_tensor(pictures[[0, 1, 2, 0, 2]]))
     assert batch.names[3:] == (f"{tmp_path / 'b.npy'}[0]", f"{tmp_path / 'b.npy'}[2]")
     assert batch.notes == ("b.npy: float64 numbers are rounded to float32",)
-    assert str(refusals[0]) == f"'{tmp_path / 'b.npy'}', row 1: the array holds NaN or infinity there. Correct it."
+    assert str(refusals[0]) == f"'{tmp_path / 'b.npy'}', row 1: the array contains NaN or infinity. Correct it."
 
 
 def test_tables_and_tokens(tmp_path):
@@ -352,14 +352,14 @@ def test_nothing_readable_is_an_error_with_all_the_reasons(tmp_path):
     text.write_text("hello")
     with pytest.raises(DataError) as refused:
         read_inputs(text, InputSpec(kind="text"))
-    reason = f"'{text}': text is not read as such. Pass the tokens that the model takes as a .npy array."
+    reason = f"'{text}': text cannot be read directly. Pass the tokens for the model as a .npy array."
     assert str(refused.value) == reason
     with pytest.raises(DataError) as refused:
         read_inputs([text, missing], InputSpec(kind="text"))
     assert str(refused.value) == f"Nothing could be read. {reason} There is no file '{missing}'. Check the path."
     with pytest.raises(DataError) as refused:
         read_inputs([], SPEC)
-    assert str(refused.value) == "No files were given. Give one or more."
+    assert str(refused.value) == "No files were given. Give at least one."
     with pytest.raises(ParameterError) as wrong:
         read_inputs(text, SPEC, display_side=0)
     assert str(wrong.value) == (
@@ -374,6 +374,6 @@ def test_samples_of_another_shape_are_left_out_and_named(tmp_path):
     batch, refusals = read_inputs([a, b], InputSpec(kind="array"))
     assert batch.x.shape == (2, 5)
     assert str(refusals[0]) == (
-        f"'{b}' gives samples (6,) float32, but '{a}' gave (5,) float32. "
+        f"'{b}' has samples (6,) float32, but '{a}' has (5,) float32. "
         "Give samples of one shape and type, or a spec with a 'size'."
     )

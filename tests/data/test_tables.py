@@ -52,7 +52,7 @@ def test_ignored_columns_may_be_there_and_hold_anything(save):
     assert read_table(save("a\n2\n"), spec)[0].values.tolist() == [[2]]
     with pytest.raises(ParameterError) as refused:
         InputSpec(kind="table", columns=["a"], ignore=["a"])
-    assert str(refused.value) == "The column 'a' stands under both 'columns' and 'ignore'. Keep one of them."
+    assert str(refused.value) == "The column 'a' is listed under both 'columns' and 'ignore'. Keep one of them."
 
 
 def test_numbers_that_float32_cannot_hold_are_noted(save):
@@ -64,8 +64,8 @@ def test_numbers_that_float32_cannot_hold_are_noted(save):
     ("line", "reason"),
     [
         ("", "line 3: the line is blank. Fill it or remove it."),
-        ("1", "line 3: the number of cells is 1, and the header has 2. Correct it."),
-        ("1,own,2", "line 3: the number of cells is 3, and the header has 2. Correct it."),
+        ("1", "line 3: the line has 1 cells, but the header has 2. Correct it."),
+        ("1,own,2", "line 3: the line has 3 cells, but the header has 2. Correct it."),
         (",own", "line 3, column 'age': the cell is empty. Fill it, or remove the row."),
         ("1,Own", "line 3, column 'housing': 'Own' is not one of the categories. Nearest: own."),
         ("1,villa", "line 3, column 'housing': 'villa' is not one of the categories. Known: own, rent."),
@@ -102,16 +102,16 @@ def test_lines_are_counted_through_quoted_line_breaks(save):
     ("data", "reason"),
     [
         ("", " is empty (0 bytes). Copy or download it again."),
-        ("age,housing\n", " has a header but no rows. Add one row or more."),
+        ("age,housing\n", " has a header but no rows. Add at least one row."),
         ("\n1,2\n", ", line 1: the header is blank. Put the column names there."),
         ("41,0\n42,1\n", ", line 1: only numbers, so there is no header. Put the column names there."),
         ("age;housing\n1;own\n", " is separated by ';', not by commas. Save it with commas."),
         ("age,age\n1,2\n", ", line 1: two columns are named 'age'. Rename or remove one."),
         ("age,\n1,2\n", ", line 1: a column has no name. Name every column."),
-        ("age,house\n1,own\n", " lacks the column 'housing' that the model takes. Nearest: 'house'. Add or rename it."),
+        ("age,house\n1,own\n", " lacks the column 'housing' that the model needs. Nearest: 'house'. Add or rename it."),
         (
             "age,housing,zip\n1,own,3\n",
-            " has the column 'zip', which the model does not take. Remove it, or list it under 'ignore' of the spec.",
+            " has the column 'zip', which the model does not use. Remove it, or list it under 'ignore' of the spec.",
         ),
         (
             "age,housing\n1,\xe9\n".encode("latin-1"),
@@ -119,7 +119,7 @@ def test_lines_are_counted_through_quoted_line_breaks(save):
         ),
         (
             b"\x89PNG\r\n\x1a\n\x00\x00",
-            " is a picture, but the model takes rows of a table. Give a CSV file or an array (N, F).",
+            " is a picture, but the model needs rows of a table. Give a CSV file or an array (N, F).",
         ),
         ("age,housing\n1,own\n".encode("utf-16"), " is UTF-16 or binary, not UTF-8 text. Save it as CSV in UTF-8."),
     ],
@@ -140,7 +140,7 @@ def test_an_array_is_a_table_too_and_bad_rows_are_named(save):
     path = save(npy(np.ones((2, 3))), "wide.npy")
     with pytest.raises(DataError) as refused:
         read_table(path, SPEC)
-    assert str(refused.value) == f"'{path}' holds an array (2, 3), but the table is (N, 2). Save one row a sample."
+    assert str(refused.value) == f"'{path}' has an array (2, 3), but the table is (N, 2). Save one row per sample."
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
@@ -166,24 +166,24 @@ def claiming(shape, dtype="<f8", data=b"12345678"):
     [
         (
             claiming((10**6, 10**6)),
-            " claims an array (1000000, 1000000) float64 of 8000000000000 bytes, but holds 8 bytes. Save it again.",
+            " declares an array (1000000, 1000000) float64 of 8000000000000 bytes, but has 8 bytes. Save it again.",
         ),
         (
             claiming((1,), data=b"123456789"),
-            " claims an array (1,) float64 of 8 bytes, but holds 9 bytes. Save it again.",
+            " declares an array (1,) float64 of 8 bytes, but has 9 bytes. Save it again.",
         ),
         (claiming((-1,)), " has a damaged .npy header. Save the array again."),
         (npy(np.ones(3))[:40], " has a damaged .npy header. Save the array again."),
         (
             npy(np.array([{}], object), allow_pickle=True),
-            " holds Python objects, which need pickle and are not read. Save a numeric array.",
+            " contains Python objects, which need pickle and are not read. Save a numeric array.",
         ),
-        (npy(np.array(["a"])), " holds elements of type <U1, not numbers. Save a numeric array."),
-        (npy(np.array([1j])), " holds elements of type complex128, not numbers. Save a numeric array."),
-        (npy(np.float32(3)), " holds a single number without a batch axis. Save an array (N, ...)."),
-        (npy(np.ones((0, 3))), " holds an array (0, 3) without elements. Save one sample or more."),
+        (npy(np.array(["a"])), " contains elements of type <U1, not numbers. Save a numeric array."),
+        (npy(np.array([1j])), " contains elements of type complex128, not numbers. Save a numeric array."),
+        (npy(np.float32(3)), " contains a single number without a batch axis. Save an array (N, ...)."),
+        (npy(np.ones((0, 3))), " contains an array (0, 3) without elements. Save at least one sample."),
         (b"hello", " is not a .npy or .npz file. Save the array with numpy.save."),
-        (b"PK\3\4" + b"\0" * 40, " is a .npz file that is cut short or damaged. Save it again."),
+        (b"PK\3\4" + b"\0" * 40, " is a truncated or damaged .npz file. Save it again."),
     ],
 )
 def test_a_bad_array_is_refused_in_these_words(save, data, reason):
@@ -199,10 +199,10 @@ def test_npz_gives_its_only_array_or_the_named_one(tmp_path):
     assert read_array(path, "y").array.tolist() == [0, 0, 0]
     with pytest.raises(DataError) as refused:
         read_array(path)
-    assert str(refused.value) == f"'{path}' holds 2 arrays (x, y). Save the input alone."
+    assert str(refused.value) == f"'{path}' contains 2 arrays (x, y). Save the input alone."
     with pytest.raises(DataError) as refused:
         read_array(path, "images")
-    assert str(refused.value) == f"'{path}' holds 2 arrays (x, y). Name one of them 'images', the input."
+    assert str(refused.value) == f"'{path}' contains 2 arrays (x, y). Name one of them 'images', the input."
     np.savez(path, y=np.zeros(3))
     assert read_array(path, "images").array.shape == (3,)
 

@@ -1,4 +1,4 @@
-"""Ready tensors from .npy and .npz files, read without pickle and without trusting what a header claims."""
+"""Read tensors from .npy and .npz files, without pickle and without trusting their headers."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class ArrayFile:
     array : array, (N, ...)
         In native byte order and C order.
     notes : tuple of str
-        What was converted.
+        Conversions that were made.
     sha256 : str
-        Hash of the file's bytes.
+        Hash of the file.
     """
 
     array: Array
@@ -49,15 +49,15 @@ class ArrayFile:
 def read_array(path: str | Path, name: str | None = None) -> ArrayFile:
     """Read the array of a .npy file, or one array of a .npz file.
 
-    Booleans, integers and floating-point numbers are read. The size that a header claims is compared with the
-    bytes that are there before anything is allocated.
+    The array may contain booleans, integers or floating-point numbers. The size in the header is compared with the
+    size of the data before memory is allocated.
 
     Parameters
     ----------
     path : str or Path
         The file.
     name : str, optional
-        Which array of a .npz file; needed where it holds several.
+        Name of the array in a .npz file; needed if it contains several.
 
     Returns
     -------
@@ -66,8 +66,8 @@ def read_array(path: str | Path, name: str | None = None) -> ArrayFile:
     Raises
     ------
     DataError
-        If the file is missing, damaged, larger than 4 GiB, has another element type, needs pickle, or lacks the
-        batch axis.
+        The file is missing, damaged, larger than 4 GiB, has another element type, needs pickle, or lacks the batch
+        axis.
     """
     path = Path(path)
     data = read_bytes(path, "array", MAX_ARRAY_BYTES)
@@ -78,14 +78,14 @@ def read_array(path: str | Path, name: str | None = None) -> ArrayFile:
     else:
         raise DataError(f"'{path}' is not a .npy or .npz file. Save the array with numpy.save.")
     if array.ndim == 0:
-        raise DataError(f"'{path}' holds a single number without a batch axis. Save an array (N, ...).")
+        raise DataError(f"'{path}' contains a single number without a batch axis. Save an array (N, ...).")
     if array.size == 0:
-        raise DataError(f"'{path}' holds an array {array.shape} without elements. Save one sample or more.")
+        raise DataError(f"'{path}' contains an array {array.shape} without elements. Save at least one sample.")
     return ArrayFile(array, tuple(notes), sha256_of(data))
 
 
 def _parse(where: str, data: memoryview) -> tuple[Array, list[str]]:
-    stream = io.BytesIO(data[: 12 + 2**16])  # the longest header of version 1, whatever the length field claims
+    stream = io.BytesIO(data[: 12 + 2**16])  # the longest header of version 1, whatever its length field says
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -102,20 +102,20 @@ def _parse(where: str, data: memoryview) -> tuple[Array, list[str]]:
         OverflowError,
         RecursionError,
         MemoryError,
-        TokenError,  # from the filter for headers that Python 2 wrote
+        TokenError,  # raised while filtering headers written by Python 2
         Warning,
     ) as error:
         raise DataError(f"{where} has a damaged .npy header. Save the array again.") from error
     if dtype.hasobject:
-        raise DataError(f"{where} holds Python objects, which need pickle and are not read. Save a numeric array.")
+        raise DataError(f"{where} contains Python objects, which need pickle and are not read. Save a numeric array.")
     if dtype.kind not in "biuf" or dtype.names is not None or dtype.subdtype is not None:
-        raise DataError(f"{where} holds elements of type {dtype}, not numbers. Save a numeric array.")
+        raise DataError(f"{where} contains elements of type {dtype}, not numbers. Save a numeric array.")
     if any(not isinstance(side, int) or side < 0 for side in shape):
         raise DataError(f"{where} has a damaged .npy header. Save the array again.")
-    claimed, present = math.prod(shape) * dtype.itemsize, len(data) - stream.tell()
-    if claimed != present:
+    declared, present = math.prod(shape) * dtype.itemsize, len(data) - stream.tell()
+    if declared != present:
         raise DataError(
-            f"{where} claims an array {shape} {dtype} of {claimed} bytes, but holds {present} bytes. Save it again."
+            f"{where} declares an array {shape} {dtype} of {declared} bytes, but has {present} bytes. Save it again."
         )
     array = np.frombuffer(data, dtype, offset=stream.tell()).reshape(shape, order="F" if fortran_order else "C")
     notes = [] if dtype.isnative else ["big-endian numbers are converted to native order"]
@@ -130,7 +130,7 @@ def _parse_member(path: Path, data: bytes, name: str | None) -> tuple[Array, lis
             if wanted is None:
                 listed = ", ".join(list(members)[:12]) or "none"
                 raise DataError(
-                    f"'{path}' holds {len(members)} arrays ({listed}). "
+                    f"'{path}' contains {len(members)} arrays ({listed}). "
                     + (f"Name one of them '{name}', the input." if name else "Save the input alone.")
                 )
             info = members[wanted]
@@ -139,7 +139,7 @@ def _parse_member(path: Path, data: bytes, name: str | None) -> tuple[Array, lis
                 raise DataError(
                     f"'{path}' unpacks to {info.file_size >> 20} MB, over the limit of {limit} MB. Split it."
                 )
-            # ZipFile hands out no more than the declared size, and checks it against the checksum.
+            # ZipFile returns no more than the declared size, and verifies the checksum.
             unpacked = archive.read(info)
     except (
         zipfile.BadZipFile,
@@ -151,7 +151,7 @@ def _parse_member(path: Path, data: bytes, name: str | None) -> tuple[Array, lis
         RuntimeError,  # encrypted; its subclass NotImplementedError: unknown compression
         MemoryError,
     ) as error:
-        raise DataError(f"'{path}' is a .npz file that is cut short or damaged. Save it again.") from error
+        raise DataError(f"'{path}' is a truncated or damaged .npz file. Save it again.") from error
     where = f"'{wanted}' in '{path}'"
     if not unpacked.startswith(npy.MAGIC_PREFIX):
         raise DataError(f"{where} is not an array. Save the file with numpy.savez.")

@@ -1,4 +1,4 @@
-"""Files, folders and pictures in memory, read into one batch for a model."""
+"""Read files, folders and pictures in memory into one batch for a model."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ class InputBatch:
     x : array, (N, ...)
         The model's input tensor.
     displays : list of uint8 array (H, W, 3), or None
-        What the model sees of each picture, for display; None where the samples are no pictures.
+        The part of each picture that the model sees, for display; None if the samples are not pictures.
     names : tuple of str
-        One a sample: the path, with ``:line`` of a CSV file or ``[row]`` of an array; ``x[n]`` in memory.
+        One per sample: the path, with ``:line`` of a CSV file or ``[row]`` of an array; ``x[n]`` in memory.
     notes : tuple of str
-        What was converted or left undone, each once with the files it concerns.
+        Conversions that were made or skipped, each once, with the files concerned.
     sha256s : tuple of str or None
-        One a sample: the hash of the file it came from; None in memory.
+        One per sample: the hash of its file; None in memory.
     conversion : str or None
-        How pixels or rows of a CSV file became the tensor, in words; None where arrays were ready.
+        How pixels or rows of a CSV file were converted to the tensor, in words; None if arrays were given.
     """
 
     x: Array
@@ -54,7 +54,7 @@ class InputBatch:
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """The samples of one file or picture; ``name`` is for notes."""
+    """The samples of one file or picture; ``name`` is used in notes."""
 
     name: str
     x: Array
@@ -65,7 +65,7 @@ class _Part:
     converted: bool = False
 
 
-# What is converted without a file: a picture that is open in Pillow, or its pixels in uint8, (H, W, C) or (H, W).
+# Pictures in memory: an image of Pillow, or pixels in uint8, (H, W, C) or (H, W).
 InMemory = Image.Image | NDArray[np.uint8]
 
 
@@ -76,40 +76,39 @@ def read_inputs(
     exif: bool = False,
     display_side: int | None = None,
 ) -> tuple[InputBatch, list[Refusal]]:
-    """Read files, those directly in a folder, or pictures in memory into one batch; what cannot be read is left out.
+    """Read files, the files of a folder, or pictures in memory into one batch, leaving out unreadable ones.
 
-    For a spec of pictures, files are pictures, or .npy and .npz arrays: uint8 arrays (N, H, W, C), (H, W, C), (N, H, W)
-    or (H, W), with 1, 3 or 4 channels C, are pixels, floating-point arrays are ready tensors. For tables they are CSV
-    files or arrays (N, F). For the kinds ``array`` and ``text`` they are arrays (N, ...), taken as they are: an array
-    of tokens is made with the model's own tokenizer.
+    For a spec of the kind ``picture``, files are pictures, or .npy and .npz arrays: uint8 arrays (N, H, W, C),
+    (H, W, C), (N, H, W) or (H, W), with 1, 3 or 4 channels C, are pixels, floating-point arrays are input tensors of
+    the model. For ``table`` they are CSV files or arrays (N, F). For ``array`` and ``text`` they are arrays (N, ...),
+    used without conversion; tokens come from the model's tokenizer.
 
     Parameters
     ----------
     sources : str, Path, PIL image, uint8 array (H, W, C) or (H, W), or iterable of them
-        In the order wanted; a folder stands for its files by name, hidden files and subfolders left out.
+        In the order of the samples; a folder stands for its files sorted by name, without hidden files and subfolders.
     spec : InputSpec
-        What the model takes.
+        The input of the model.
     dtype : dtype
-        Element type of the tensor made from pictures and tables.
+        Element type of tensors from pictures and tables.
     exif : bool
         See `xaionnx.data.images.read_picture`.
     display_side : int, optional
-        Longest side of the displays in pixels: the part of each picture that the model sees is kept in up to that
-        many pixels. None keeps it in the model's own size.
+        Maximum length of the longer side of the displays in pixels. None uses the size of the model's input.
 
     Returns
     -------
     InputBatch
-        One sample or more.
+        At least one sample.
     list of Refusal
         Files and rows left out, in order.
 
     Raises
     ------
     ParameterError
-        If ``display_side`` is not an int in [1, inf) or None.
+        ``display_side`` is not an int in [1, inf) or None.
     DataError
-        If nothing can be read at all. A single refusal is raised as it is.
+        Nothing can be read. A single refusal is raised unchanged.
     """
     if display_side is not None and (type(display_side) is not int or display_side < 1):
         raise ParameterError(
@@ -125,10 +124,10 @@ def read_inputs(
             count += 1
             name = path if isinstance(path, Path) else Path(f"x[{number}]")
             try:
-                part, refused = _read(path, name, spec, np.dtype(dtype), exif, display_side)
+                part, refused = _read_source(path, name, spec, np.dtype(dtype), exif, display_side)
                 refusals += refused
                 if len(part.x):
-                    _fits(part, parts)
+                    _check_same_shape(part, parts)
                     parts.append(part)
             except DataError as error:
                 refusals.append(Refusal(name, error))
@@ -136,7 +135,7 @@ def read_inputs(
         if len(refusals) == 1:
             raise refusals[0].error
         if not count:
-            raise DataError("No files were given. Give one or more.")
+            raise DataError("No files were given. Give at least one.")
         reasons = " ".join(str(refusal) for refusal in refusals[:10])
         more = f" ... and {len(refusals) - 10} more." if len(refusals) > 10 else ""
         raise DataError(f"Nothing could be read. {reasons}{more}")
@@ -147,17 +146,17 @@ def read_inputs(
         names=tuple(name for part in parts for name in part.names),
         notes=_notes(spec, parts),
         sha256s=tuple(part.sha256 for part in parts for _ in part.names),
-        conversion=_conversion(spec, parts[0]) if any(part.converted for part in parts) else None,
+        conversion=_conversion_words(spec, parts[0]) if any(part.converted for part in parts) else None,
     )
     return batch, refusals
 
 
-def _read(
+def _read_source(
     source: Path | InMemory, path: Path, spec: InputSpec, dtype: DType, exif: bool, side: int | None
 ) -> tuple[_Part, list[Refusal]]:
-    """The samples of a source, which messages call ``path``."""
+    """Return the samples of a source, named ``path`` in messages, and the rows left out."""
     if not isinstance(source, Path):
-        return _picture_part(_in_memory(source, path, spec, exif), str(path), spec, dtype, side), []
+        return _picture_part(_picture_in_memory(source, path, spec, exif), str(path), spec, dtype, side), []
     is_array = path.suffix.lower() in SUFFIXES
     if spec.kind == "table":
         table, refused = read_table(path, spec)
@@ -170,18 +169,18 @@ def _read(
     if spec.kind == "picture":
         return _picture_part(read_picture(path, exif), str(path), spec, dtype, side), []
     if spec.kind == "text":
-        raise DataError(f"'{path}': text is not read as such. Pass the tokens that the model takes as a .npy array.")
-    raise DataError(f"'{path}' is not an array, which this model takes. Pass a .npy file, or write an InputSpec.")
+        raise DataError(f"'{path}': text cannot be read directly. Pass the tokens for the model as a .npy array.")
+    raise DataError(f"'{path}' is not an array, which this model needs. Pass a .npy file, or write an InputSpec.")
 
 
-def _in_memory(source: InMemory, name: Path, spec: InputSpec, exif: bool) -> Picture:
+def _picture_in_memory(source: InMemory, name: Path, spec: InputSpec, exif: bool) -> Picture:
     if spec.kind != "picture":
-        raise InputMismatchError(f"{name} is a picture, but this model takes the kind '{spec.kind}'. Give an array.")
+        raise InputMismatchError(f"{name} is a picture, but this model needs the kind '{spec.kind}'. Give an array.")
     return picture_of(source, exif, str(name)) if isinstance(source, Image.Image) else picture_in(source, str(name))
 
 
 def _picture_part(picture: Picture, name: str, spec: InputSpec, dtype: DType, side: int | None) -> _Part:
-    x, displays = _converted([picture.array], spec, dtype, side)
+    x, displays = _tensor_and_displays([picture.array], spec, dtype, side)
     return _Part(name, x, displays, [name], picture.notes, picture.sha256, converted=True)
 
 
@@ -194,7 +193,7 @@ def _array_part(
     if x.dtype.kind == "f":
         finite = np.isfinite(x).reshape(len(x), -1).all(axis=1)
         for row in np.flatnonzero(~finite).tolist():
-            error = DataError(f"'{path}', row {row}: the array holds NaN or infinity there. Correct it.")
+            error = DataError(f"'{path}', row {row}: the array contains NaN or infinity. Correct it.")
             refused.append(Refusal(path, error, row))
         x, kept = x[finite], kept[finite]
     if x.dtype.kind == dtype.kind == "f" and x.dtype != dtype:
@@ -203,10 +202,10 @@ def _array_part(
     if spec.kind == "picture":
         if are_pixels(x):
             pictures = [picture_in(one, f"'{path}'") for one in pictures_in(x, spec.color, f"'{path}'")]
-            # An array of one picture has rows of pixels, not of samples.
+            # The rows of an array of one picture are not samples.
             kept, pixels = np.arange(len(pictures)), True
             notes += tuple(dict.fromkeys(note for picture in pictures for note in picture.notes))
-            x, displays = _converted([picture.array for picture in pictures], spec, dtype, display_side)
+            x, displays = _tensor_and_displays([picture.array for picture in pictures], spec, dtype, display_side)
         elif x.dtype.kind == "f":
             try:
                 displays = list(spec.to_pictures(x))
@@ -214,29 +213,33 @@ def _array_part(
                 raise InputMismatchError(f"'{path}': {error}") from error
         else:
             raise InputMismatchError(
-                f"'{path}' holds {x.shape} {x.dtype}, which is no picture. "
-                "Pixels are uint8 (N, H, W, C) or (N, H, W); the model's own tensor is floating-point."
+                f"'{path}' contains {x.shape} {x.dtype}, which is not a picture. "
+                "Pixels are uint8 (N, H, W, C) or (N, H, W); input tensors of the model are floating-point."
             )
     names = [f"{path}[{row}]" for row in kept]
     return _Part(str(path), x, displays, names, notes, file.sha256, pixels), refused
 
 
-def _converted(
+def _tensor_and_displays(
     pictures: Sequence[NDArray[np.uint8]], spec: InputSpec, dtype: DType, side: int | None
 ) -> tuple[Array, list[NDArray[np.uint8]]]:
-    """The tensor of pictures, and their displays: what the model sees, or the same part in up to ``side`` pixels."""
+    """Return the tensor of pictures, and their displays: the part that the model sees, in up to ``side`` pixels."""
     fitted = spec.fit(pictures)
-    displays = [_rgb(picture) for picture in fitted] if side is None else [_fine(one, spec, side) for one in pictures]
+    displays = (
+        [_to_rgb(picture) for picture in fitted]
+        if side is None
+        else [_large_display(one, spec, side) for one in pictures]
+    )
     return spec.to_tensor(fitted, dtype), displays
 
 
-def _rgb(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _to_rgb(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=2)
 
 
-def _fine(picture: NDArray[np.uint8], spec: InputSpec, side: int) -> NDArray[np.uint8]:
-    """The part of a picture that the model sees, in RGB, its longest side ``side`` at most."""
-    rgb = _rgb(picture)
+def _large_display(picture: NDArray[np.uint8], spec: InputSpec, side: int) -> NDArray[np.uint8]:
+    """Return the part of a picture that the model sees, in RGB, with a longer side of at most ``side``."""
+    rgb = _to_rgb(picture)
     if spec.size is not None and spec.resize != "stretch":
         if spec.resize == "pad":
             unit = side / max(spec.size)
@@ -249,13 +252,13 @@ def _fine(picture: NDArray[np.uint8], spec: InputSpec, side: int) -> NDArray[np.
     return fit(rgb, (max(1, rgb.shape[0] * side // longest), max(1, rgb.shape[1] * side // longest)), "stretch")
 
 
-def _fits(part: _Part, parts: list[_Part]) -> None:
+def _check_same_shape(part: _Part, parts: list[_Part]) -> None:
     if not parts:
         return
     first = parts[0]
     if part.x.shape[1:] != first.x.shape[1:] or part.x.dtype != first.x.dtype:
         raise InputMismatchError(
-            f"'{part.name}' gives samples {part.x.shape[1:]} {part.x.dtype}, but '{first.name}' gave "
+            f"'{part.name}' has samples {part.x.shape[1:]} {part.x.dtype}, but '{first.name}' has "
             f"{first.x.shape[1:]} {first.x.dtype}. Give samples of one shape and type, or a spec with a 'size'."
         )
 
@@ -267,27 +270,27 @@ def _notes(spec: InputSpec, parts: list[_Part]) -> tuple[str, ...]:
             concerned[note].append(Path(part.name).name)
     notes = []
     if spec.guessed and any(part.converted for part in parts):
-        notes.append(f"no spec beside the model, so it was guessed from its shape: {_form(spec)}")
+        notes.append(f"no spec beside the model, so it was guessed from its shape: {_format_words(spec)}")
     for note, names in concerned.items():
         listed = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
         notes.append(f"{listed}: {note}")
     return tuple(notes)
 
 
-def _form(spec: InputSpec) -> str:
+def _format_words(spec: InputSpec) -> str:
     if spec.kind != "picture":
         return spec.kind
     size = f"{spec.size[0]} x {spec.size[1]}" if spec.size else "any size"
     black, white = spec.pixel(0).ravel().tolist(), spec.pixel(255).ravel().tolist()
-    return f"{spec.layout}, {size}, {spec.color}, black is {_channels(black)} and white is {_channels(white)}"
+    return f"{spec.layout}, {size}, {spec.color}, black is {_channel_words(black)} and white is {_channel_words(white)}"
 
 
-def _conversion(spec: InputSpec, part: _Part) -> str:
+def _conversion_words(spec: InputSpec, part: _Part) -> str:
     if spec.kind == "table":
         return f"rows are {part.x.shape[1]} columns in the order of the {'spec' if spec.columns else 'file'}"
-    return f"pixels are converted to {_form(spec)}" + (f", resized by {spec.resize}" if spec.size else "")
+    return f"pixels are converted to {_format_words(spec)}" + (f", resized by {spec.resize}" if spec.size else "")
 
 
-def _channels(values: list[float]) -> str:
-    """The number of all channels, or one a channel."""
+def _channel_words(values: list[float]) -> str:
+    """Return the values of all channels as text, one number if they are equal."""
     return "/".join(f"{value:g}" for value in (values if len(set(values)) > 1 else values[:1]))

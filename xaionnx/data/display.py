@@ -1,4 +1,4 @@
-"""Display: what a result is drawn over, small enough to be kept with it."""
+"""Display: the input over which a result is drawn, small enough to be stored with it."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from xaionnx.typing import Array
 DisplayKind = Literal["picture", "series", "row"]
 
 LONGEST_SIDE: Final = 512
-"""Pixels of the longer side of a picture that is kept: enough for a screen, and 786 kB at most."""
+"""Longer side of stored pictures in pixels: enough for a screen, and at most 786 kB."""
 
 MOST_BYTES: Final = 64 * 2**20
-"""Of all samples of an input together: of large batches smaller pictures are kept, of still larger ones the first."""
+"""Total size of all samples of an input: large batches store smaller pictures, still larger ones only the first."""
 
-# Of smaller pictures nothing would be recognised.
+# Smaller pictures would not be recognisable.
 _SHORTEST_SIDE: Final = 96
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Display:
-    """What the model saw of the first K of N samples of one input.
+    """The first K of N samples of one input, as the model saw them.
 
     Attributes
     ----------
     kind : {"picture", "series", "row"}
     array : array (K, ...)
-        Of pictures uint8 (K, h, w, 3), reduced to 512 pixels; of series (K, C, T) or (K, T, C); of rows (K, F), as the
-        model takes them.
+        For pictures uint8 (K, h, w, 3), reduced to 512 pixels; for series (K, C, T) or (K, T, C), for rows (K, F), the
+        values fed to the model.
     names : tuple of F str
-        Names of the columns of rows; empty where there are none.
+        Column names of rows; empty if there are none.
     channel : int
-        The axis of the channels of series, behind the batch.
+        The axis of the channels of series, not counting the batch.
     size : (int, int) or None
-        Height and width of the pictures before they were reduced.
+        Original height and width of pictures.
     """
 
     kind: DisplayKind
@@ -52,7 +52,7 @@ class Display:
     size: tuple[int, int] | None = None
 
     __repr__ = short_repr
-    __hash__ = None  # type: ignore[assignment]  # as of all that is compared by arrays
+    __hash__ = None  # type: ignore[assignment]  # not hashable, like arrays
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Display):
@@ -61,24 +61,24 @@ class Display:
         return alike and np.array_equal(self.array, other.array)
 
     def sample(self, n: int) -> Display:
-        """That of one sample, (1, ...); of none where it was not kept."""
+        """Return the display of one sample, (1, ...); empty if it was not stored."""
         return dataclasses.replace(self, array=self.array[n : n + 1])
 
     def picture(self) -> Array:
-        """The picture of the first sample, uint8 (H, W, 3), in the size in which the model saw it."""
-        found: Array = self.array[0]
-        if self.size is None or self.size == found.shape[:2]:
-            return found
-        return np.asarray(Image.fromarray(found).resize(self.size[::-1], Image.Resampling.BICUBIC))
+        """Return the picture of the first sample, uint8 (H, W, 3), in its original size."""
+        stored: Array = self.array[0]
+        if self.size is None or self.size == stored.shape[:2]:
+            return stored
+        return np.asarray(Image.fromarray(stored).resize(self.size[::-1], Image.Resampling.BICUBIC))
 
 
 def as_picture(sample: Sample, name: str | None = None) -> Array:
-    """An input that is a picture as uint8 (H, W, 3): as the spec scales its pixels, else its range as 0..255."""
+    """Return a picture input as uint8 (H, W, 3): unscaled as the spec says, or its range mapped to 0..255."""
     name = sample.main if name is None else name
     spec, x = sample.pixels_of(name), sample.x[name]
     if spec is not None:
-        told: Array = spec.to_pictures(x[None])[0]
-        return told
+        picture: Array = spec.to_pictures(x[None])[0]
+        return picture
     channel, _ = sample.axes(name) or (0, (1, 2))
     values = np.moveaxis(x, channel, -1).astype(np.float64)
     low, high = values.min(), values.max()
@@ -87,24 +87,24 @@ def as_picture(sample: Sample, name: str | None = None) -> Array:
 
 
 def pictures_of(samples: Sequence[Sample], name: str) -> Display:
-    """The pictures of an input of N samples, within :data:`MOST_BYTES`."""
+    """Return the pictures of an input of N samples, within :data:`MOST_BYTES`."""
     fitting = int((MOST_BYTES / (3 * len(samples))) ** 0.5)
     side = min(LONGEST_SIDE, max(_SHORTEST_SIDE, fitting))
-    reduced = [_reduced(as_picture(one, name), side) for one in samples[: MOST_BYTES // (3 * side**2)]]
+    reduced = [_shrink(as_picture(one, name), side) for one in samples[: MOST_BYTES // (3 * side**2)]]
     axes = samples[0].axes(name)
-    assert axes is not None  # only pictures come here
+    assert axes is not None  # callers pass only pictures
     shape = samples[0].x[name].shape
     return Display("picture", np.stack(reduced), size=(shape[axes[1][0]], shape[axes[1][1]]))
 
 
 def numbers_of(array: Array, kind: DisplayKind, names: Sequence[str] = (), channel: int = 0) -> Display:
-    """A copy of rows (N, F) or series, within :data:`MOST_BYTES`."""
-    kept = array[: max(1, MOST_BYTES // max(1, array[0].nbytes))]
-    named = tuple(names) if kind == "row" and len(names) == array.shape[-1] else ()
-    return Display(kind, kept.astype(str) if kept.dtype.hasobject else kept.copy(), named, channel)
+    """Return a copy of rows (N, F) or series, within :data:`MOST_BYTES`."""
+    stored = array[: max(1, MOST_BYTES // max(1, array[0].nbytes))]
+    columns = tuple(names) if kind == "row" and len(names) == array.shape[-1] else ()
+    return Display(kind, stored.astype(str) if stored.dtype.hasobject else stored.copy(), columns, channel)
 
 
-def _reduced(picture: Array, side: int) -> Array:
+def _shrink(picture: Array, side: int) -> Array:
     longest = max(picture.shape[:2])
     if longest <= side:
         return picture

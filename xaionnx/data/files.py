@@ -1,4 +1,4 @@
-"""Data files: opened with care, refused in one sentence, hashed."""
+"""Read data files safely, with one-sentence errors, and hash them."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ LFS_POINTER: Final = b"version https://git-lfs.github.com/spec/"
 
 @dataclass(frozen=True)
 class Refusal:
-    """A file, or a row of one, that was left out.
+    """A file, or one of its rows, that was left out.
 
     Attributes
     ----------
     path : Path
         The file.
     error : DataError
-        Why, in one sentence, and what to do next.
+        The reason in one sentence, and what to do next.
     row : int or None
-        The line of a table or the row of an array, counted as the message counts it; None is the whole file.
+        The line of a table or the row of an array, counted as in the message; None for the whole file.
     """
 
     path: Path
@@ -37,16 +37,16 @@ class Refusal:
 
 
 def read_bytes(path: Path, what: str, limit: int, error: type[DataError] = DataError) -> bytes:
-    """Read a whole file after checking what it is.
+    """Read a whole file after checking it.
 
     Parameters
     ----------
     path : Path
         The file.
     what : str
-        What it should be, for the messages: "picture", "table", "array".
+        Expected content, for messages: "picture", "table", "array".
     limit : int
-        Largest size in bytes that is read.
+        Largest size in bytes.
     error : type of DataError
         The error to raise.
 
@@ -57,8 +57,8 @@ def read_bytes(path: Path, what: str, limit: int, error: type[DataError] = DataE
     Raises
     ------
     DataError
-        (or the given subclass) if the file is missing, a folder or device, empty, a Git LFS pointer, over the
-        limit, or unreadable.
+        (or the given subclass) The file is missing, a folder or device, empty, a Git LFS pointer, over the limit, or
+        unreadable.
     """
     try:
         status = path.stat()
@@ -79,17 +79,17 @@ def read_bytes(path: Path, what: str, limit: int, error: type[DataError] = DataE
     if not data:
         raise error(f"'{path}' is empty (0 bytes). Copy or download it again.")
     if data.startswith(LFS_POINTER):
-        raise error(f"'{path}' is a Git LFS pointer, not the {what} itself. Run 'git lfs pull' in its repository.")
+        raise error(f"'{path}' is a Git LFS pointer, not the {what}. Run 'git lfs pull' in its repository.")
     return data
 
 
 def sha256_of(data: bytes) -> str:
-    """Hexadecimal SHA-256 of a file's bytes."""
+    """Return the hexadecimal SHA-256 of ``data``."""
     return hashlib.sha256(data).hexdigest()
 
 
 def is_text(data: bytes) -> bool:
-    """Whether the first bytes read as UTF-8 text without control characters."""
+    """Whether the first bytes are UTF-8 text without control characters."""
     try:
         text = data[:1024].decode("utf-8")
     except UnicodeDecodeError as error:
@@ -100,10 +100,10 @@ def is_text(data: bytes) -> bool:
 
 
 def expand(paths: str | Path | Iterable[str | Path]) -> list[Path]:
-    """List files in the order given; a folder stands for the files directly in it, by name.
+    """Return a list of files, in the given order; a folder is replaced by the files directly in it, sorted by name.
 
-    Hidden files and subfolders are left out of a folder. Files that do not exist stay in the list, for the reader
-    to refuse.
+    Hidden files and subfolders of a folder are left out. Missing files stay in the list; reading them raises the
+    error.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def expand(paths: str | Path | Iterable[str | Path]) -> list[Path]:
     Raises
     ------
     DataError
-        If a folder holds no files, or cannot be listed.
+        A folder contains no files, or cannot be listed.
     """
     listed: list[Path] = []
     for path in [paths] if isinstance(paths, str | Path) else paths:
@@ -131,6 +131,6 @@ def expand(paths: str | Path | Iterable[str | Path]) -> list[Path]:
                 f"The folder '{path}' cannot be listed ({cause.strerror}). Check its permissions."
             ) from cause
         if not inside:
-            raise DataError(f"The folder '{path}' holds no files. Give a folder with data directly in it.")
+            raise DataError(f"The folder '{path}' contains no files. Give a folder with data directly in it.")
         listed += inside
     return listed

@@ -1,4 +1,4 @@
-"""Pictures in and out of files: read safely, resized with antialiasing."""
+"""Read pictures safely, and resize them with antialiasing."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _CONVERSIONS: Final = {
     "P": "a palette is converted to RGB",
     "CMYK": "CMYK is converted to RGB without a colour profile",
 }
-# What Pillow 11 to 13 raise on damaged files; they share no base class.
+# Exceptions of Pillow 11 to 13 for damaged files; they share no base class.
 _DAMAGE: Final = (
     OSError,
     SyntaxError,
@@ -79,9 +79,9 @@ class Picture:
     array : uint8 array, (H, W, 3)
         RGB from 0 to 255.
     notes : tuple of str
-        What was converted or left undone.
+        Conversions that were made or skipped.
     sha256 : str or None
-        Hash of the file's bytes; None where there is no file.
+        Hash of the file; None for pictures in memory.
     """
 
     array: NDArray[np.uint8]
@@ -92,7 +92,7 @@ class Picture:
 
 
 def seen_box(size: tuple[int, int], aspect: tuple[int, int]) -> tuple[float, float, float, float]:
-    """The centred part of a picture that has the aspect of the model's input.
+    """Return the largest centred part of a picture with the aspect ratio of the model's input.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def seen_box(size: tuple[int, int], aspect: tuple[int, int]) -> tuple[float, flo
     Returns
     -------
     (float, float, float, float)
-        Left, upper, right, lower in pixels, as Pillow counts them.
+        Left, upper, right, lower in pixels, in Pillow's convention.
 
     Examples
     --------
@@ -119,10 +119,10 @@ def seen_box(size: tuple[int, int], aspect: tuple[int, int]) -> tuple[float, flo
 
 
 def fit(picture: NDArray[np.uint8], size: tuple[int, int], how: Resize = "crop") -> NDArray[np.uint8]:
-    """Bring a picture to the model's size.
+    """Resize a picture to the size of the model's input.
 
-    The filter is Pillow's bicubic with its support widened to the reduction, so that nothing aliases
-    (``reducing_gap=None``: every pixel counts, no shortcut).
+    The filter is Pillow's antialiased bicubic, whose support grows with the reduction (``reducing_gap=None`` uses every
+    pixel).
 
     Parameters
     ----------
@@ -131,8 +131,8 @@ def fit(picture: NDArray[np.uint8], size: tuple[int, int], how: Resize = "crop")
     size : (int, int)
         H, W of the result in pixels.
     how : {"crop", "stretch", "pad"}
-        ``crop`` brings the shorter side to the size and keeps the centre; ``stretch`` ignores the aspect;
-        ``pad`` brings the longer side to the size and fills the rest with black, evenly on both sides.
+        ``crop`` resizes the shorter side and keeps the centre; ``stretch`` ignores the aspect ratio; ``pad`` resizes
+        the longer side and fills the rest with black, evenly on both sides.
 
     Returns
     -------
@@ -164,17 +164,17 @@ def fit(picture: NDArray[np.uint8], size: tuple[int, int], how: Resize = "crop")
 def read_picture(path: str | Path, exif: bool = False) -> Picture:
     """Read a picture file as RGB.
 
-    PNG, JPEG, WebP, BMP, TIFF and GIF are read, whatever the file's suffix says. What had to be converted is
-    listed in the notes. Transparent parts are composited on white; of an animation the first frame is read;
-    16-bit gray is rounded to 8 bits; colour profiles are not applied.
+    PNG, JPEG, WebP, BMP, TIFF and GIF are recognised by content, not by suffix. The notes list all conversions.
+    Transparent parts are composited on white; the first frame of an animation is read; 16-bit gray is rounded to
+    8 bits; colour profiles are not applied.
 
     Parameters
     ----------
     path : str or Path
         The file.
     exif : bool
-        Whether to turn the picture as its EXIF orientation says. Off, because the tools that train and run
-        models mostly ignore it; the notes tell that there is one.
+        Whether to apply the EXIF orientation. False by default, because most tools that train and run models ignore
+        it; the notes report an orientation.
 
     Returns
     -------
@@ -183,13 +183,13 @@ def read_picture(path: str | Path, exif: bool = False) -> Picture:
     Raises
     ------
     PictureError
-        If the file is not a sound picture of these formats, holds floating-point or 32-bit pixels, or is larger
-        than 50 megapixels.
+        The file is not a valid picture of these formats, has floating-point or 32-bit pixels, or is larger than
+        50 megapixels.
     """
     path = Path(path)
     data = read_bytes(path, "picture", MAX_PICTURE_BYTES, PictureError)
-    format_ = _format(path, data)
-    # Pillow's warnings become notes: they must reach the user, and not as Python warnings.
+    format_ = _detect_format(path, data)
+    # Pillow's warnings become notes, so that they reach the user.
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
@@ -197,15 +197,15 @@ def read_picture(path: str | Path, exif: bool = False) -> Picture:
         except Image.DecompressionBombError as error:
             raise PictureError(f"'{path}' is over the limit of {MAX_MEGAPIXELS} megapixels. {_SMALLER}") from error
         except _DAMAGE as error:
-            raise PictureError(f"'{path}' is a {format_} file that is cut short or damaged. {_AGAIN}") from error
+            raise PictureError(f"'{path}' is a truncated or damaged {format_} file. {_AGAIN}") from error
     notes += [f"Pillow warns: {warning.message}" for warning in caught]
     return Picture(np.array(image), tuple(notes), sha256_of(data))
 
 
 def picture_of(image: Image.Image, exif: bool = False, name: str = "the picture") -> Picture:
-    """A picture that is open in Pillow, as RGB, converted as `read_picture` converts a file.
+    """Convert an image of Pillow to RGB, as `read_picture` converts a file.
 
-    Of an animation the frame that it stands at is taken.
+    The current frame of an animation is used.
 
     Parameters
     ----------
@@ -213,17 +213,17 @@ def picture_of(image: Image.Image, exif: bool = False, name: str = "the picture"
     exif : bool
         As in `read_picture`.
     name : str
-        How messages call it.
+        Name of the picture in messages.
 
     Returns
     -------
     Picture
-        Without a hash, as there are no bytes of a file.
+        Without a hash.
 
     Raises
     ------
     PictureError
-        If its pixels are damaged, or have no known black and white, or are more than 50 million.
+        The pixels are damaged, of a type without known black and white, or more than 50 million.
 
     Examples
     --------
@@ -232,8 +232,8 @@ def picture_of(image: Image.Image, exif: bool = False, name: str = "the picture"
     """
     format_ = image.format or ""
     try:
-        _refuse(image, name, format_)
-        turned, notes = _upright(image, False, exif)
+        _check_supported(image, name, format_)
+        turned, notes = _to_upright_rgb(image, False, exif)
     except (*_DAMAGE, AssertionError) as error:  # Pillow asserts that a file is still open
         raise PictureError(
             f"{name} cannot be decoded; its file may be closed or damaged. Open it again, or give its path."
@@ -241,31 +241,31 @@ def picture_of(image: Image.Image, exif: bool = False, name: str = "the picture"
     return Picture(np.array(turned), tuple(notes), None)
 
 
-def _format(path: Path, data: bytes) -> str:
+def _detect_format(path: Path, data: bytes) -> str:
     for start, name in _MAGIC.items():
         if data.startswith(start) and (name != "WEBP" or data[8:12] == b"WEBP"):
             return name
     if is_text(data):
         raise PictureError(f"'{path}' is text, not a picture. Give a file of one of these formats: {_FORMATS}.")
-    raise PictureError(f"'{path}' is not a picture of a format that is read ({_FORMATS}). Convert it to PNG.")
+    raise PictureError(f"'{path}' is not a picture of a supported format ({_FORMATS}). Convert it to PNG.")
 
 
 def _decode(path: Path, data: bytes, format_: str, exif: bool) -> tuple[Image.Image, list[str]]:
     with Image.open(io.BytesIO(data), formats=[format_]) as image:
-        _refuse(image, f"'{path}'", format_)
+        _check_supported(image, f"'{path}'", format_)
         if format_ == "PNG":
-            # Pillow checks no checksum of the pixels while decoding.
+            # Pillow does not verify checksums while decoding pixels.
             with Image.open(io.BytesIO(data), formats=[format_]) as again:
                 again.verify()
         notes = []
         if (frames := getattr(image, "n_frames", 1)) > 1:
             notes.append(f"the first of {frames} frames is read")
             image.seek(0)
-        picture, further = _upright(image, _is_deep(image, data, format_), exif)
+        picture, further = _to_upright_rgb(image, _is_deep(image, data, format_), exif)
         return picture, notes + further
 
 
-def _refuse(image: Image.Image, name: str, format_: str) -> None:
+def _check_supported(image: Image.Image, name: str, format_: str) -> None:
     width, height = image.size
     if width * height > MAX_MEGAPIXELS * 10**6:
         raise PictureError(
@@ -273,15 +273,15 @@ def _refuse(image: Image.Image, name: str, format_: str) -> None:
         )
     if image.mode == "F" or (image.mode == "I" and format_ != "PNG"):
         raise PictureError(
-            f"{name} holds {'floating-point' if image.mode == 'F' else '32-bit'} pixels, whose black and white "
+            f"{name} has {'floating-point' if image.mode == 'F' else '32-bit'} pixels, whose black and white "
             "are unknown. Scale them to 0..255 and save as PNG, or pass the tensor as .npy."
         )
     if image.mode not in _MODES:
-        raise PictureError(f"{name} has the colour mode {image.mode}, which is not read. Convert it to RGB.")
+        raise PictureError(f"{name} has the unsupported colour mode {image.mode}. Convert it to RGB.")
 
 
-def _upright(image: Image.Image, deep: bool, exif: bool) -> tuple[Image.Image, list[str]]:
-    """The picture in RGB, turned as EXIF says if ``exif``, and what was converted."""
+def _to_upright_rgb(image: Image.Image, deep: bool, exif: bool) -> tuple[Image.Image, list[str]]:
+    """Return the picture in RGB, with its EXIF orientation applied if ``exif``, and notes on conversions."""
     notes: list[str] = []
     image.load()
     orientation = image.getexif().get(_ORIENTATION, 1)
@@ -294,7 +294,7 @@ def _upright(image: Image.Image, deep: bool, exif: bool) -> tuple[Image.Image, l
 
 
 def _is_deep(image: Image.Image, data: bytes, format_: str) -> bool:
-    """Whether the file has 16 bits a channel; of colour, Pillow hands out the high bytes alone."""
+    """Whether the file has 16 bits per channel; for colour, Pillow returns only the upper bytes."""
     if format_ == "PNG":
         return data[24] == 16
     bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (8,)) if format_ == "TIFF" else (8,)
@@ -309,7 +309,7 @@ def _to_rgb(image: Image.Image, deep: bool, notes: list[str]) -> Image.Image:
         notes.append("16-bit gray is rounded to 8 bits and repeated to RGB")
         return gray.convert("RGB")
     if deep:
-        notes.append("16 bits a channel are cut to the upper 8")
+        notes.append("16 bits per channel are reduced to the upper 8")
     if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
         layers = image.convert("RGBA")
         if np.asarray(layers.getchannel("A")).min() == 255:

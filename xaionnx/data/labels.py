@@ -1,4 +1,4 @@
-"""Names of classes: read from a file, found by a part of the name."""
+"""Class names: read from a file, and found by a part of the name."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ MAX_LABELS_BYTES = 16 * 2**20
 
 
 def read_labels(folder: Path, name: str) -> list[str]:
-    """Read labels from a file beside a spec: a JSON list of names, or one name a line.
+    """Read labels from a file beside a spec: a JSON list of names, or one name per line.
 
     Parameters
     ----------
     folder : Path
         Folder of the spec.
     name : str
-        Path relative to that folder; it may not lead out of it.
+        Path relative to that folder, inside it.
 
     Returns
     -------
@@ -28,7 +28,7 @@ def read_labels(folder: Path, name: str) -> list[str]:
     Raises
     ------
     ParameterError
-        If the file lies outside the folder, is missing, too large, not UTF-8, or not a list of names.
+        The file is outside the folder, missing, too large, not UTF-8, or not a list of names.
     """
     relative = PurePosixPath(name)
     if not name or relative.is_absolute() or ".." in relative.parts or "\\" in name or Path(name).drive:
@@ -39,7 +39,7 @@ def read_labels(folder: Path, name: str) -> list[str]:
     if not path.is_file():
         raise ParameterError(f"There is no labels file '{path}'. Check 'labels' under [output].")
     if path.stat().st_size > MAX_LABELS_BYTES:
-        raise ParameterError(f"The labels file '{path}' is larger than 16 MB. Give one short name a class.")
+        raise ParameterError(f"The labels file '{path}' is larger than 16 MB. Give one short name per class.")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -51,14 +51,14 @@ def read_labels(folder: Path, name: str) -> list[str]:
     except (json.JSONDecodeError, RecursionError) as error:
         raise ParameterError(f"The labels file '{path}' is not valid JSON ({error}).") from error
     if not (isinstance(labels, list) and all(isinstance(label, str) for label in labels)):
-        raise ParameterError(f"The labels file '{path}' must hold a JSON list of names, in the order of the outputs.")
+        raise ParameterError(f"The labels file '{path}' must be a JSON list of names, in the order of the outputs.")
     return labels
 
 
 def find_label(labels: Sequence[str], text: str) -> int:
-    """Index of the class that ``text`` names.
+    """Return the index of the class that ``text`` names.
 
-    An exact match wins; then a match that differs in case alone; then the only label that contains the text.
+    An exact match is preferred, then one that ignores case, then the only label that contains the text.
 
     Parameters
     ----------
@@ -75,9 +75,9 @@ def find_label(labels: Sequence[str], text: str) -> int:
     Raises
     ------
     ParameterError
-        If ``text`` is not a non-empty str, or there are no labels at all.
+        ``text`` is not a non-empty str, or there are no labels.
     UnknownNameError
-        If nothing matches, or several labels do; the message lists the nearest or the candidates.
+        No label matches, or several do; the message lists the nearest or the candidates.
 
     Examples
     --------
@@ -92,19 +92,19 @@ def find_label(labels: Sequence[str], text: str) -> int:
         raise ParameterError(f"A label must be a non-empty str. Got {text!r} instead.")
     if not labels:
         raise ParameterError(
-            f"The class '{text}' was asked for by name, but there are no labels. "
+            f"The class '{text}' is given by name, but there are no labels. "
             "Give its number, or list 'labels' under [output] of the spec."
         )
     folded = text.casefold()
-    for verb, found in (
+    for verb, matches in (
         ("are", [i for i, label in enumerate(labels) if label == text]),
         ("are", [i for i, label in enumerate(labels) if label.casefold() == folded]),
         ("contain", [i for i, label in enumerate(labels) if folded in label.casefold()]),
     ):
-        if len(found) == 1:
-            return found[0]
-        if found:
-            listed = ", ".join(f"{i} {labels[i]}" for i in found[:8]) + (", ..." if len(found) > 8 else "")
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            listed = ", ".join(f"{i} {labels[i]}" for i in matches[:8]) + (", ..." if len(matches) > 8 else "")
             step = "Give the whole label or its number." if verb == "contain" else "Give its number."
-            raise UnknownNameError(f"{len(found)} labels {verb} '{text}': {listed}. {step}")
+            raise UnknownNameError(f"{len(matches)} labels {verb} '{text}': {listed}. {step}")
     raise UnknownNameError.among("label", text, labels)

@@ -1,4 +1,4 @@
-"""Pixels in numpy arrays: which pictures an array of uint8 holds."""
+"""Pixels in numpy arrays: the pictures in an array of uint8."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from PIL import Image
 from xaionnx.data.images import Picture, picture_of
 from xaionnx.errors import InputMismatchError
 
-# Gray, RGB, and RGB with an alpha channel: sizes of a last axis that holds the channels.
+# Numbers of channels on the last axis: gray, RGB, and RGB with an alpha channel.
 _CHANNELS: Final = (1, 3, 4)
 
 
-def are_pixels(array: Any) -> bool:  # whatever a user gives
-    """Whether this is a uint8 array that may hold a picture or several."""
+def are_pixels(array: Any) -> bool:  # Any: users may pass anything
+    """Whether this is a uint8 array that may contain one or more pictures."""
     return isinstance(array, np.ndarray) and array.dtype == np.uint8 and array.ndim in (2, 3, 4)
 
 
 def pictures_in(pixels: NDArray[np.uint8], color: str, name: str = "the array") -> list[NDArray[np.uint8]]:
-    """The pictures in an array, each (H, W) or (H, W, C) with 1, 3 or 4 channels.
+    """Return the pictures in an array, each (H, W) or (H, W, C) with 1, 3 or 4 channels.
 
     Parameters
     ----------
     pixels : uint8 array, (H, W), (H, W, C), (N, H, W) or (N, H, W, C)
     color : {"RGB", "BGR", "L"}
-        What the model takes. Three gray pictures and one with its channels first have the same shape, and only a model
-        that takes gray is likely to be given the former.
+        Colour mode of the model's input. Three gray pictures and one with channels first have the same shape; it is
+        read as the former only for a gray model.
     name : str
-        How messages call the array.
+        Name of the array in messages.
 
     Raises
     ------
     InputMismatchError
-        The channels are not the last axis, or there are too many of them.
+        The channels are not on the last axis, or too many.
 
     Examples
     --------
@@ -48,21 +48,19 @@ def pictures_in(pixels: NDArray[np.uint8], color: str, name: str = "the array") 
     if pixels.ndim == 3:
         if color != "L" and shape[0] == 3:
             raise InputMismatchError(
-                f"{name} is {shape} uint8: one picture with its channels first, or 3 gray ones? "
+                f"{name} is {shape} uint8: one picture with channels first, or 3 gray ones? "
                 "Give x.transpose(1, 2, 0), or a list of gray pictures."
             )
         return list(pixels)
     if pixels.ndim == 4 and shape[3] in _CHANNELS:
         return list(pixels)
     if pixels.ndim == 4 and shape[1] in _CHANNELS:
-        raise InputMismatchError(
-            f"{name} is {shape} uint8, pixels with their channels first. Give x.transpose(0, 2, 3, 1)."
-        )
-    raise _no_picture(shape, name)
+        raise InputMismatchError(f"{name} is {shape} uint8, pixels with channels first. Give x.transpose(0, 2, 3, 1).")
+    raise _not_a_picture(shape, name)
 
 
 def picture_in(pixels: NDArray[np.uint8], name: str = "the array") -> Picture:
-    """One picture from its pixels; those with an alpha channel are composited on white, as files are.
+    """Return one picture from its pixels; an alpha channel is composited on white, as for files.
 
     Raises
     ------
@@ -80,14 +78,12 @@ def picture_in(pixels: NDArray[np.uint8], name: str = "the array") -> Picture:
     if pixels.ndim == 2 or (pixels.ndim == 3 and shape[2] in _CHANNELS):
         return Picture(pixels[..., 0] if pixels.ndim == 3 and shape[2] == 1 else pixels, (), None)
     if pixels.ndim == 3 and shape[0] in _CHANNELS:
-        raise InputMismatchError(
-            f"{name} is {shape} uint8, a picture with its channels first. Give x.transpose(1, 2, 0)."
-        )
-    raise _no_picture(shape, name)
+        raise InputMismatchError(f"{name} is {shape} uint8, a picture with channels first. Give x.transpose(1, 2, 0).")
+    raise _not_a_picture(shape, name)
 
 
-def _no_picture(shape: tuple[int, ...], name: str) -> InputMismatchError:
+def _not_a_picture(shape: tuple[int, ...], name: str) -> InputMismatchError:
     return InputMismatchError(
-        f"{name} is {shape} uint8, which is no picture. Pixels are (H, W) or (H, W, C), or several (N, H, W) or "
-        "(N, H, W, C), with 1, 3 or 4 channels C; the model's own tensor is floating-point."
+        f"{name} is {shape} uint8, which is not a picture. Pixels are (H, W) or (H, W, C), or several (N, H, W) or "
+        "(N, H, W, C), with 1, 3 or 4 channels C; input tensors of the model are floating-point."
     )

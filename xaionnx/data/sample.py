@@ -1,4 +1,4 @@
-"""Sample: one sample of a batch, and what is known of its meaning."""
+"""Sample: one sample of a batch, with its spec."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Sample:
     main : str
         The input that is explained.
     spec : InputSpec or None
-        What the explained input means.
+        Describes the explained input.
     number : int
-        Its place in the batch, and ``count`` the size of the batch.
+        Index in the batch; ``count`` is the size of the batch.
     shared : frozenset of str
         Inputs without a batch axis, the same for all samples.
 
@@ -53,18 +53,18 @@ class Sample:
 
     @property
     def own(self) -> dict[str, Array]:
-        """The inputs that belong to this sample alone."""
+        """The inputs with a batch axis, which belong to this sample alone."""
         return {name: array for name, array in self.x.items() if name not in self.shared}
 
     @property
     def picture_axes(self) -> tuple[int, tuple[int, int]] | None:
-        """Axes of the channels and of height and width in :attr:`array`; None if it is no picture."""
+        """Axes of the channels and of height and width in :attr:`array`; None if it is not a picture."""
         return self.axes(self.main)
 
     def axes(self, name: str) -> tuple[int, tuple[int, int]] | None:
-        """Axes of the channels and of height and width of an input; None if it is no picture.
+        """Return the axes of the channels and of height and width of an input; None if it is not a picture.
 
-        The spec tells of the explained input, its shape of any other.
+        They come from the spec for the explained input, from the shape for any other.
         """
         array = self.x[name]
         if name == self.main and self.spec is not None:
@@ -73,22 +73,22 @@ class Sample:
             if not self.spec.guessed and array.ndim == 3:
                 channel, (height, width) = self.spec.channel_axis, self.spec.spatial_axes
                 return channel - 1, (height - 1, width - 1)
-        found = picture_axes((1, *array.shape))
-        return None if found is None else (found[0] - 1, (found[1][0] - 1, found[1][1] - 1))
+        axes = picture_axes((1, *array.shape))
+        return None if axes is None else (axes[0] - 1, (axes[1][0] - 1, axes[1][1] - 1))
 
     def pixels_of(self, name: str) -> InputSpec | None:
-        """The spec that says how the pixels of an input are scaled; None where none does."""
+        """Return the spec that gives the scale of an input's pixels; None if unknown."""
         spec = self.spec
-        told = name == self.main and spec is not None and spec.kind == "picture" and not spec.guessed
-        return spec if told else None
+        known = name == self.main and spec is not None and spec.kind == "picture" and not spec.guessed
+        return spec if known else None
 
     def spatial(self, what: str, name: str | None = None) -> tuple[int, int]:
-        """Height and width in pixels of an input, the explained one if not named.
+        """Return height and width in pixels of an input, by default the explained one.
 
         Raises
         ------
         InputMismatchError
-            The input is no picture, and ``what`` needs one.
+            The input is not a picture, and ``what`` needs one.
         """
         name = self.main if name is None else name
         axes = self.axes(name)
@@ -102,7 +102,7 @@ class Sample:
 
 
 def split(feeds: Mapping[str, Array], main: str, spec: InputSpec | None, shared: frozenset[str]) -> list[Sample]:
-    """The N samples of a batch whose explained input is ``main``.
+    """Return the N samples of a batch whose explained input is ``main``.
 
     Examples
     --------
@@ -112,7 +112,7 @@ def split(feeds: Mapping[str, Array], main: str, spec: InputSpec | None, shared:
     """
     count = len(feeds[main])
     return [
-        # a[n, ...] is an array where a[n] would be a bare number.
+        # a[n, ...] is an array; a[n] could be a scalar.
         Sample({name: a if name in shared else a[n, ...] for name, a in feeds.items()}, main, spec, n, count, shared)
         for n in range(count)
     ]

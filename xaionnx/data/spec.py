@@ -1,4 +1,4 @@
-"""InputSpec: what a picture, table row or text must become before a model sees it, and back for display."""
+"""InputSpec: conversion of pictures, table rows or text to the input of a model, and back for display."""
 
 from __future__ import annotations
 
@@ -24,46 +24,46 @@ LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)
 
 @dataclass(frozen=True)
 class InputSpec:
-    """How data become the tensor of a model, and what its output means.
+    """How data are converted to the input tensor of a model, and what its output means.
 
-    Usually read from a TOML file beside the model (same stem), with the sections ``[input]`` and ``[output]``;
-    the fields have the names of its keys, except ``output``, which is ``[output] name``.
+    Usually read from a TOML file beside the model (same stem), with the sections ``[input]`` and ``[output]``. Fields
+    have the names of its keys, except ``output``, which is ``[output] name``.
 
     Parameters
     ----------
     kind : {"picture", "table", "text", "array"}
-        What the data are. ``array`` and ``text`` take ready tensors from .npy files.
+        Kind of data. ``array`` and ``text`` read tensors from .npy files.
     name : str, optional
-        The input tensor; None is the model's first input.
+        Name of the input tensor; the model's first input if None.
     layout : {"NCHW", "NHWC"}
         Order of the axes of the picture tensor.
     size : (int, int), optional
-        H, W in pixels; None leaves pictures at their own size.
+        H, W in pixels; pictures are not resized if None.
     color : {"RGB", "BGR", "L"}
         Order of the channels; ``L`` is one gray channel (ITU-R BT.601 luma).
-    mean, scale : float or sequence of float, one a channel
+    mean, scale : float or sequence of float, one per channel
         tensor = (pixel - mean) / scale, for pixels from 0 to 255.
     resize : {"crop", "stretch", "pad"}
-        How a picture of another size is brought to ``size``: see `xaionnx.data.images.fit`.
+        How pictures are resized to ``size``: see `xaionnx.data.images.fit`.
     columns : sequence of str
-        Columns of a table in the order of the tensor's F columns; empty takes the file's own order.
+        Columns of a table in the order of the tensor's F columns; in the order of the file if empty.
     ignore : sequence of str
-        Columns that a table may hold and the model does not take, such as the true class.
+        Columns that a table may contain but the model does not use, such as the true class.
     categories : mapping of str to sequence of str
         For columns of words: the words in the order of their codes 0, 1, 2, ...
     output : str, optional
-        The output tensor that is explained; None is the model's first floating-point output.
+        Name of the output tensor to explain; the model's first floating-point output if None.
     activation : {"logits", "softmax", "sigmoid", "none"}
-        What that output holds: logits, probabilities after softmax or sigmoid, or none of these.
+        Meaning of that output: logits, probabilities after softmax or sigmoid, or none of these.
     labels : sequence of str
         Names of the K classes; empty if there are none.
     guessed : bool
-        True if the spec was made from the model's shapes alone (`InputSpec.guess`).
+        True if the spec was guessed from the model's shapes alone (`InputSpec.guess`).
 
     Raises
     ------
     ParameterError
-        If a field has the wrong type or value.
+        A field has the wrong type or value.
 
     Examples
     --------
@@ -105,7 +105,7 @@ class InputSpec:
         Parameters
         ----------
         path : str or Path
-            The TOML file; a labels file named in it is looked up in the same folder.
+            The TOML file; a labels file named in it must be in the same folder.
 
         Returns
         -------
@@ -114,9 +114,9 @@ class InputSpec:
         Raises
         ------
         ParameterError
-            If the file is missing, not TOML, or has a wrong value.
+            The file is missing, not TOML, or has a wrong value.
         UnknownNameError
-            If it has a section or key that is not one of ours.
+            It has an unknown section or key.
         """
         path = Path(path)
         try:
@@ -126,18 +126,18 @@ class InputSpec:
 
     @classmethod
     def beside(cls, model_path: str | Path) -> InputSpec | None:
-        """The spec in the TOML file of the model's stem, or None if there is no such file."""
+        """Read the spec from the TOML file with the model's stem; None if there is no such file."""
         path = Path(model_path).with_suffix(".toml")
         return cls.read(path) if path.exists() else None
 
     @classmethod
     def guess(cls, shape: Sequence[int | str | None], dtype: DTypeLike = np.float32) -> InputSpec:
-        """Guess a spec from a model input's declared shape, where no file says better.
+        """Guess a spec from the declared shape of a model's input, if there is no file.
 
-        Four axes with 1 or 3 channels are taken for a picture, RGB or gray, whose floating-point values run from
-        0 to 1 (mean 0, scale 255) and whose integer values run from 0 to 255 (scale 1). Two axes of floating-point
-        numbers are taken for a table, anything else for a ready array. The model's training may have used another
-        mean, scale or channel order, and nothing in the file tells: ``guessed`` is True in the result.
+        Four axes with 1 or 3 channels are assumed to be a gray or RGB picture, with floating-point values from 0 to 1
+        (mean 0, scale 255) or integer values from 0 to 255 (scale 1). Two axes of floating-point numbers are assumed
+        to be a table, anything else an array. The model may have been trained with another mean, scale or channel
+        order, which the file does not record, so ``guessed`` is True in the result.
 
         Parameters
         ----------
@@ -171,20 +171,20 @@ class InputSpec:
         )
 
     def summary(self) -> str:
-        """What the data are, on a line, without labels and the names of columns.
+        """Return a description of the data on one line, without labels and column names.
 
         Examples
         --------
         >>> InputSpec(size=(224, 224), labels=["cat", "dog"]).summary()
         'picture 224 x 224 RGB, NCHW'
         """
-        told: str = self.kind
+        text: str = self.kind
         if self.kind == "picture":
             size = "of any size" if self.size is None else f"{self.size[0]} x {self.size[1]}"
-            told = f"picture {size} {self.color}, {self.layout}"
+            text = f"picture {size} {self.color}, {self.layout}"
         elif self.columns:
-            told = f"{self.kind} of {len(self.columns)} columns"
-        return f"{told}, guessed from the shape" if self.guessed else told
+            text = f"{self.kind} of {len(self.columns)} columns"
+        return f"{text}, guessed from the shape" if self.guessed else text
 
     @property
     def channels(self) -> int:
@@ -202,7 +202,7 @@ class InputSpec:
         return (2, 3) if self.layout == "NCHW" else (1, 2)
 
     def fit(self, pictures: NDArray[np.uint8] | Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
-        """Bring pictures to ``size``, which :meth:`to_tensor` does of any that are not; without one they stay.
+        """Resize pictures to ``size``, if it is not None; :meth:`to_tensor` does this for pictures of any size.
 
         Parameters
         ----------
@@ -211,21 +211,21 @@ class InputSpec:
         Raises
         ------
         InputMismatchError
-            If something is not a uint8 picture.
+            An item is not a uint8 picture.
         """
-        return [self._fitted(number, picture) for number, picture in enumerate(pictures)]
+        return [self._resize(number, picture) for number, picture in enumerate(pictures)]
 
     def to_tensor(
         self, pictures: NDArray[np.uint8] | Sequence[NDArray[np.uint8]], dtype: DTypeLike = np.float32
     ) -> Array:
-        """Turn pictures into the model's tensor: resized to ``size``, channels ordered, scaled.
+        """Convert pictures to the model's tensor: resize to ``size``, order the channels, scale.
 
         Parameters
         ----------
         pictures : uint8 array (N, H, W, 3) or (N, H, W), or a sequence of (H, W, 3) or (H, W)
             RGB or gray pixels from 0 to 255.
         dtype : dtype
-            Element type of the tensor. Integers are refused where mean and scale make fractions.
+            Element type of the tensor. Integer types are refused if mean and scale give fractions.
 
         Returns
         -------
@@ -234,14 +234,14 @@ class InputSpec:
         Raises
         ------
         InputMismatchError
-            If something is not a uint8 picture, or, without a ``size``, the pictures differ in size.
+            An item is not a uint8 picture, or the pictures differ in size and ``size`` is None.
         ParameterError
-            If the dtype cannot hold the values.
+            The dtype cannot represent the values.
         """
-        self._only_pictures("to_tensor")
-        fitted = [self._colored(picture) for picture in self.fit(pictures)]
+        self._check_is_picture("to_tensor")
+        fitted = [self._convert_color(picture) for picture in self.fit(pictures)]
         if not fitted:
-            raise InputMismatchError("InputSpec.to_tensor got no pictures. Give one or more.")
+            raise InputMismatchError("InputSpec.to_tensor got no pictures. Give at least one.")
         first = fitted[0].shape
         for i, picture in enumerate(fitted):
             if picture.shape != first:
@@ -249,7 +249,7 @@ class InputSpec:
                     f"Picture {i} is {picture.shape[0]} x {picture.shape[1]} pixels and picture 0 is "
                     f"{first[0]} x {first[1]}. Give the InputSpec a 'size', or pictures of one size."
                 )
-        # Pixels have 256 values: computed once in float64, each is rounded to the dtype once.
+        # Pixels have only 256 values: compute each once in float64 and round it to the dtype once.
         steps = np.arange(256, dtype=np.float64)[:, None]
         table = _cast((steps - np.array(self.mean)) / np.array(self.scale), np.dtype(dtype))
         shape = (len(fitted), *((self.channels, *first[:2]) if self.layout == "NCHW" else (*first[:2], self.channels)))
@@ -261,13 +261,13 @@ class InputSpec:
         return tensor
 
     def to_pictures(self, tensor: ArrayLike) -> NDArray[np.uint8]:
-        """Turn a model's tensor back into pictures for display.
+        """Convert a model's tensor back to pictures for display.
 
         Values are rounded to whole pixels and clipped to 0..255; a gray channel is repeated three times.
 
         Parameters
         ----------
-        tensor : array, (N, C, H, W) or (N, H, W, C) as the layout says
+        tensor : array, (N, C, H, W) or (N, H, W, C) according to the layout
 
         Returns
         -------
@@ -276,16 +276,16 @@ class InputSpec:
         Raises
         ------
         InputMismatchError
-            If the tensor does not have four axes with the spec's channels.
+            The tensor does not have four axes with the spec's channels.
         """
-        self._only_pictures("to_pictures")
+        self._check_is_picture("to_pictures")
         array = np.asarray(tensor)
         if array.ndim != 4 or array.shape[self.channel_axis] != self.channels:
             wanted = f"(N, {self.channels}, H, W)" if self.layout == "NCHW" else f"(N, H, W, {self.channels})"
             raise InputMismatchError(f"InputSpec.to_pictures needs an array {wanted}. Got {array.shape} instead.")
         last = np.moveaxis(array, self.channel_axis, 3)
         pixels = np.empty((*last.shape[:3], 3), np.uint8)
-        # Plane by plane in one small array: fifty times as fast as all at once.
+        # Plane by plane in a small array: fifty times as fast as all at once.
         plane = np.empty(last.shape[1:3], np.float64)
         scale, mean = np.array(self.scale), np.array(self.mean)
         for picture, n in np.ndindex(len(last), self.channels):
@@ -300,7 +300,7 @@ class InputSpec:
         return pixels
 
     def pixel(self, value: float) -> NDArray[np.float32]:
-        """The tensor value of a gray pixel: 0 is black, 255 is white.
+        """Return the tensor value of a gray pixel: 0 is black, 255 is white.
 
         Parameters
         ----------
@@ -312,7 +312,7 @@ class InputSpec:
         float32 array, (C, 1, 1) or (1, 1, C)
             Broadcasts against the model's tensor.
         """
-        self._only_pictures("pixel")
+        self._check_is_picture("pixel")
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 255:
             raise ParameterError(
                 f"The 'value' parameter of InputSpec.pixel must be a number in [0, 255]. Got {value!r} instead."
@@ -321,7 +321,7 @@ class InputSpec:
         return channels.reshape((-1, 1, 1) if self.layout == "NCHW" else (1, 1, -1))
 
     def label(self, index: int) -> str:
-        """Name of a class; its number as text where the spec has no labels."""
+        """Return the name of a class, or its number as text if the spec has no labels."""
         inside = isinstance(index, int | np.integer) and not isinstance(index, bool) and index >= 0
         if not inside or (self.labels and index >= len(self.labels)):
             end = str(len(self.labels)) if self.labels else "inf"
@@ -331,36 +331,36 @@ class InputSpec:
         return self.labels[index] if self.labels else str(index)
 
     def index(self, label: str) -> int:
-        """Number of a class by its name.
+        """Return the number of a class by its name.
 
-        An exact match wins; otherwise the only label that contains the text, whatever its case.
+        An exact match is preferred; otherwise the only label that contains the text, ignoring case.
 
         Raises
         ------
         UnknownNameError
-            If no label matches, or several do; the message lists the nearest or the candidates.
+            No label matches, or several do; the message lists the nearest or the candidates.
         """
         return find_label(self.labels, label)
 
     def check_outputs(self, count: int) -> None:
-        """Refuse labels whose number is not that of the model's classes.
+        """Check that the number of labels is that of the model's classes.
 
         Raises
         ------
         InputMismatchError
-            If there are labels, but not ``count`` of them.
+            There are labels, but not ``count`` of them.
         """
         if self.labels and len(self.labels) != count:
             raise InputMismatchError(
                 f"The InputSpec lists {len(self.labels)} labels, but the model's output has {count} classes. "
-                "Give one label a class, in the order of the outputs."
+                "Give one label per class, in the order of the outputs."
             )
 
-    def _only_pictures(self, method: str) -> None:
+    def _check_is_picture(self, method: str) -> None:
         if self.kind != "picture":
             raise ParameterError(f"InputSpec.{method} is for the kind 'picture'. This spec has the kind '{self.kind}'.")
 
-    def _fitted(self, number: int, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def _resize(self, number: int, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         array = np.asarray(picture)
         shape = array.shape
         good = array.dtype == np.uint8 and (len(shape) == 2 or (len(shape) == 3 and shape[2] == 3)) and array.size
@@ -370,7 +370,7 @@ class InputSpec:
             )
         return fit(array, self.size, self.resize) if self.size else array
 
-    def _colored(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def _convert_color(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         if self.color == "L":
             gray = picture if picture.ndim == 2 else np.rint(picture @ LUMA).astype(np.uint8)
             return gray[..., None]
@@ -379,10 +379,10 @@ class InputSpec:
 
 
 def picture_axes(shape: Sequence[int | str | None]) -> tuple[int, tuple[int, int]] | None:
-    """Find the axes of a picture in the shape of a batch-first array.
+    """Return the axes of a picture in the shape of a batch-first array.
 
-    Four axes are a picture when axis 1 or axis 3 has 1 or 3 entries: the channels. Where both do, as in
-    (N, 3, 224, 3) or (N, 1, 28, 1), the channels are taken to come first, the layout most exporters write.
+    Four axes are a picture if axis 1 or axis 3 has 1 or 3 entries: the channels. If both do, as in (N, 3, 224, 3) or
+    (N, 1, 28, 1), the channels are assumed to come first, the layout of most exporters.
 
     Parameters
     ----------
@@ -392,7 +392,7 @@ def picture_axes(shape: Sequence[int | str | None]) -> tuple[int, tuple[int, int
     Returns
     -------
     (int, (int, int)) or None
-        Channel axis and the axes of H and W; None if this is no picture.
+        Channel axis and the axes of H and W; None if this is not a picture.
 
     Examples
     --------
@@ -422,7 +422,7 @@ def _cast(values: NDArray[np.float64], dtype: DType) -> Array:
     whole = np.array_equal(np.rint(values), values)
     if not whole or values.min() < limits.min or values.max() > limits.max:
         raise ParameterError(
-            f"The pixels scaled by mean and scale do not fit into {dtype} without rounding. "
+            f"The pixels scaled by mean and scale cannot be represented in {dtype} without rounding. "
             "Set 'mean' and 'scale' to whole numbers that fit, or use a float type."
         )
     return values.astype(dtype)

@@ -1,4 +1,4 @@
-"""The fields of an InputSpec: their choices, their checks, and the TOML file that they are read from."""
+"""The fields of an InputSpec: choices, checks, and reading from a TOML file."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _CHOICES: Final[dict[str, tuple[str, ...]]] = {
 
 MAX_SPEC_BYTES: Final = 16 * 2**20
 
-# key -> the only kind it makes sense for, or None for all
+# key -> the only kind to which it applies, or None for all
 _INPUT: Final[dict[str, str | None]] = {
     "name": None,
     "kind": None,
@@ -48,7 +48,7 @@ _OUTPUT: Final = ("name", "activation", "labels")
 
 
 def read_fields(path: Path) -> Document:
-    """Read the fields of an InputSpec from a TOML file, their values not yet checked.
+    """Read the fields of an InputSpec from a TOML file, without checking their values.
 
     Parameters
     ----------
@@ -62,11 +62,11 @@ def read_fields(path: Path) -> Document:
     Raises
     ------
     ParameterError
-        If the file is missing, not TOML, or lacks the form of sections and keys.
+        The file is missing, not TOML, or not made of sections and keys.
     UnknownNameError
-        If a section or key is not one of ours.
+        A section or key is unknown.
     """
-    document = _document(path)
+    document = _read_document(path)
     for section, table in document.items():
         if section not in ("input", "output"):
             raise UnknownNameError.among("section", section, ("input", "output"))
@@ -78,7 +78,7 @@ def read_fields(path: Path) -> Document:
         if key not in _INPUT:
             raise UnknownNameError.among("key in [input]", key, _INPUT)
         if (only := _INPUT[key]) is not None and only != kind:
-            raise ParameterError(f"The key '{key}' is for the kind '{only}', and this kind is {kind!r}. Remove one.")
+            raise ParameterError(f"The key '{key}' is for the kind '{only}', but the kind is {kind!r}. Remove one.")
     for key in target:
         if key not in _OUTPUT:
             raise UnknownNameError.among("key in [output]", key, _OUTPUT)
@@ -88,7 +88,7 @@ def read_fields(path: Path) -> Document:
     return fields
 
 
-def _document(path: Path) -> Document:
+def _read_document(path: Path) -> Document:
     if not path.is_file():
         raise ParameterError("there is no such file. Check the path.")
     if path.stat().st_size > MAX_SPEC_BYTES:
@@ -102,7 +102,7 @@ def _document(path: Path) -> Document:
 
 
 def checked_fields(fields: Facts) -> Document:
-    """Check every field of an InputSpec and bring lists to tuples and numbers to one a channel.
+    """Check every field of an InputSpec, and convert lists to tuples and numbers to one per channel.
 
     Parameters
     ----------
@@ -112,14 +112,14 @@ def checked_fields(fields: Facts) -> Document:
     Returns
     -------
     dict of str to object
-        The same fields, normal and immutable.
+        The same fields, normalised and immutable.
 
     Raises
     ------
     ParameterError
-        If a field has the wrong type or value.
+        A field has the wrong type or value.
     UnknownNameError
-        If ``categories`` names a column that is not among ``columns``.
+        ``categories`` names a column that is not among ``columns``.
     """
     checked = dict(fields)
     for key, choices in _CHOICES.items():
@@ -130,15 +130,15 @@ def checked_fields(fields: Facts) -> Document:
             _fail(key, "a non-empty str or None", fields[key])
     if not isinstance(fields["guessed"], bool):
         _fail("guessed", "a bool", fields["guessed"])
-    checked["size"] = _size(fields["size"])
+    checked["size"] = _checked_size(fields["size"])
     for key in ("mean", "scale"):
         checked[key] = _per_channel(key, fields[key], CHANNELS[fields["color"]])
     for key in ("columns", "ignore", "labels"):
-        checked[key] = _names(key, fields[key])
-    _no_repeats("columns", checked["columns"])
+        checked[key] = _checked_names(key, fields[key])
+    _check_unique("columns", checked["columns"])
     if both := [column for column in checked["ignore"] if column in checked["columns"]]:
-        raise ParameterError(f"The column '{both[0]}' stands under both 'columns' and 'ignore'. Keep one of them.")
-    checked["categories"] = _categories(fields["categories"], checked["columns"])
+        raise ParameterError(f"The column '{both[0]}' is listed under both 'columns' and 'ignore'. Keep one of them.")
+    checked["categories"] = _checked_categories(fields["categories"], checked["columns"])
     return checked
 
 
@@ -146,7 +146,7 @@ def _fail(key: str, wanted: str, got: object) -> NoReturn:
     raise ParameterError(f"The '{key}' parameter of InputSpec must be {wanted}. Got {got!r} instead.")
 
 
-def _size(given: object) -> tuple[int, int] | None:
+def _checked_size(given: object) -> tuple[int, int] | None:
     if given is None:
         return None
     wanted = "two ints [H, W] in [1, 16384] or None"
@@ -171,17 +171,17 @@ def _per_channel(key: str, given: object, channels: int) -> tuple[float, ...]:
     return tuple(float(v) for v in values) * (channels // len(values))
 
 
-def _names(key: str, given: object) -> tuple[str, ...]:
+def _checked_names(key: str, given: object) -> tuple[str, ...]:
     if isinstance(given, str) or not isinstance(given, Sequence):
         _fail(key, "a list of printable str", given)
     for i, name in enumerate(given):
-        # Names reach terminals and pages, where control characters could rewrite what is shown.
+        # Names are printed on terminals and pages, where control characters could change the display.
         if not isinstance(name, str) or not name.isprintable():
             _fail(f"{key}[{i}]", "a printable str", name)
     return tuple(given)
 
 
-def _no_repeats(key: str, names: tuple[str, ...]) -> None:
+def _check_unique(key: str, names: tuple[str, ...]) -> None:
     seen: set[str] = set()
     for name in names:
         if name in seen:
@@ -189,15 +189,15 @@ def _no_repeats(key: str, names: tuple[str, ...]) -> None:
         seen.add(name)
 
 
-def _categories(given: object, columns: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+def _checked_categories(given: object, columns: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
     if not isinstance(given, Mapping):
         _fail("categories", "a mapping of column names to lists of words", given)
     checked = {}
     for column, words in given.items():
         if columns and column not in columns:
             raise UnknownNameError.among("column", str(column), columns)
-        checked[column] = _names(f"categories.{column}", words)
+        checked[column] = _checked_names(f"categories.{column}", words)
         if not words:
-            _fail(f"categories.{column}", "a list of one or more words", words)
-        _no_repeats(f"categories.{column}", checked[column])
+            _fail(f"categories.{column}", "a list of at least one word", words)
+        _check_unique(f"categories.{column}", checked[column])
     return checked

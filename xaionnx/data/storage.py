@@ -1,4 +1,4 @@
-"""Writing results: whole or not at all."""
+"""Atomic writing of results."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from xaionnx.typing import Array
 
 
 def write_whole(path: str | os.PathLike[str], write: Callable[[BinaryIO], object]) -> Path:
-    """Let ``write`` fill a temporary file in the folder of ``path``, then rename it to ``path``.
+    """Write a temporary file in the folder of ``path`` with ``write``, then rename it to ``path``.
 
     Raises
     ------
     StorageError
-        The folder is missing or not writable, or the disk is full. The temporary file is removed and an
-        earlier file of that name is left as it was.
+        The folder is missing or not writable, or the disk is full. The temporary file is removed, and an earlier file
+        of that name is not changed.
     """
     target = Path(path)
     temporary = target.parent / f".xaionnx-{secrets.token_hex(8)}"
     try:
-        # Opened by its number, since some writers put the name of a stream into what they write.
+        # Opened by its descriptor, since some writers store the name of a stream in their output.
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     except OSError as error:
         raise StorageError(f"Cannot write {target}: {error.strerror or error}. Choose another folder.") from error
@@ -40,7 +40,7 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[BinaryIO], object
             f"Cannot write {target}: {reason}. Free some space or choose another folder, then run again."
         ) from error
     finally:
-        # Whatever ended it, Ctrl-C included.
+        # After any failure, including Ctrl-C.
         temporary.unlink(missing_ok=True)
     return target
 

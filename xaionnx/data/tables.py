@@ -1,4 +1,4 @@
-"""Tables from CSV, .npy and .npz files, row by row and strictly."""
+"""Read tables from CSV, .npy and .npz files, strictly and row by row."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ MAX_TABLE_BYTES: Final = 512 * 2**20
 # float() alone would accept '1_000', full-width digits, 'nan' and 'infinity'.
 _NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _LARGEST: Final = float(np.finfo(np.float32).max)
-_EXACT: Final = 2**24  # the first whole number after which float32 skips some
-# How files of pictures begin that are likely to be given for a table by mistake.
+_EXACT: Final = 2**24  # from here on float32 cannot represent all integers
+# First bytes of picture formats that may be given for a table by mistake.
 _PICTURES: Final = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8")
 
 
 class Columns(Protocol):
-    """What reading a table needs to know; an InputSpec has it."""
+    """The fields of an InputSpec that describe a table."""
 
     @property
     def name(self) -> str | None: ...
@@ -52,13 +52,13 @@ class Table:
     values : float32 array, (N, F)
         In the order of the columns.
     columns : tuple of str
-        Names of the F columns; empty where neither file nor spec names them.
+        Names of the F columns; empty if neither file nor spec names them.
     rows : tuple of int
-        Where each row came from: line of the CSV file (the header is line 1), or row of the array from 0.
+        Origin of each row: line of the CSV file (the header is line 1), or row of the array from 0.
     notes : tuple of str
-        What was converted.
+        Conversions that were made.
     sha256 : str
-        Hash of the file's bytes.
+        Hash of the file.
     """
 
     values: NDArray[np.float32]
@@ -71,32 +71,31 @@ class Table:
 
 
 def read_table(path: str | Path, spec: Columns) -> tuple[Table, list[Refusal]]:
-    """Read a table, leaving out bad rows.
+    """Read a table, leaving out invalid rows.
 
-    A CSV file is UTF-8, separated by commas, with the column names in its first line. Its columns may come in any
-    order, but must be those of the spec and at most those that it ignores; where the spec lists none, they are
-    taken in the file's order.
-    Cells are decimal numbers; those of a column with categories are its words, which become codes 0, 1, 2, ...
-    An array of a .npy or .npz file is (N, F) in the order of the spec.
+    A CSV file is UTF-8, separated by commas, with the column names in its first line. It must have the columns of the
+    spec, in any order, and may have those that the spec ignores; if the spec lists no columns, all are used in the
+    order of the file. Cells are decimal numbers; in a column with categories they are words, which become codes
+    0, 1, 2, ... An array of a .npy or .npz file is (N, F) in the order of the spec.
 
     Parameters
     ----------
     path : str or Path
         The file.
     spec : InputSpec
-        Its columns and categories.
+        Gives the columns and categories.
 
     Returns
     -------
     Table
-        The good rows, in order.
+        The valid rows, in order.
     list of Refusal
-        The bad rows, in order: blank or ragged lines, cells that are no finite number or unknown words.
+        The invalid rows, in order: blank or ragged lines, cells that are not finite numbers, unknown words.
 
     Raises
     ------
     DataError
-        If the file as a whole cannot be read: missing, not UTF-8, no header, other columns than the spec's.
+        The whole file cannot be read: it is missing, not UTF-8, without header, or has other columns than the spec.
     """
     path = Path(path)
     return _read_array(path, spec) if path.suffix.lower() in SUFFIXES else _read_csv(path, spec)
@@ -107,8 +106,8 @@ def _read_array(path: Path, spec: Columns) -> tuple[Table, list[Refusal]]:
     array, columns = file.array, tuple(spec.columns)
     if array.ndim != 2 or (columns and array.shape[1] != len(columns)):
         wanted = f"(N, {len(columns)})" if columns else "(N, F)"
-        raise DataError(f"'{path}' holds an array {array.shape}, but the table is {wanted}. Save one row a sample.")
-    with np.errstate(over="ignore"):  # what overflows is refused below
+        raise DataError(f"'{path}' has an array {array.shape}, but the table is {wanted}. Save one row per sample.")
+    with np.errstate(over="ignore"):  # overflow is refused below
         values = array.astype(np.float32)
     notes = list(file.notes)
     if not np.array_equal(values, array, equal_nan=array.dtype.kind == "f"):
@@ -126,17 +125,17 @@ def _read_array(path: Path, spec: Columns) -> tuple[Table, list[Refusal]]:
 
 def _read_csv(path: Path, spec: Columns) -> tuple[Table, list[Refusal]]:
     data = read_bytes(path, "table", MAX_TABLE_BYTES)
-    reader = csv.reader(io.StringIO(_text(path, data), newline=""), strict=True)
+    reader = csv.reader(io.StringIO(_decode_text(path, data), newline=""), strict=True)
     try:
         header = next(reader, [])
     except csv.Error as error:
         raise DataError(f"'{path}', line 1: broken CSV ({error}). Correct it.") from error
     titles = [title.strip() for title in header]
     columns = tuple(spec.columns) or tuple(title for title in titles if title not in spec.ignore)
-    order = _order(path, titles, columns, spec.ignore)
+    order = _column_order(path, titles, columns, spec.ignore)
     codes = {title: {word: float(code) for code, word in enumerate(words)} for title, words in spec.categories.items()}
     if unknown := [title for title in codes if title not in columns]:
-        raise DataError(f"'{path}' has no column '{unknown[0]}', for which the spec lists categories. Correct either.")
+        raise DataError(f"'{path}' has no column '{unknown[0]}', for which the spec lists categories. Correct one.")
     kept: list[list[float]] = []
     rows: list[int] = []
     refusals: list[Refusal] = []
@@ -147,15 +146,16 @@ def _read_csv(path: Path, spec: Columns) -> tuple[Table, list[Refusal]]:
         except StopIteration:
             break
         except csv.Error as error:
-            # After a broken quote no later line can be told from its text.
+            # After a broken quote, line boundaries are unknown.
             fault = DataError(f"'{path}', line {previous + 1}: broken CSV ({error}). Nothing after it is read.")
             refusals.append(Refusal(path, fault, previous + 1))
             break
-        line, previous = previous + 1, reader.line_num  # a quoted cell may span lines: the first counts
+        line, previous = previous + 1, reader.line_num  # a quoted cell may span lines: use the first
         try:
-            _whole(path, line, cells, len(header))
+            _check_cell_count(path, line, cells, len(header))
             row = [
-                _value(path, line, title, cells[at], codes.get(title)) for title, at in zip(columns, order, strict=True)
+                _cell_value(path, line, title, cells[at], codes.get(title))
+                for title, at in zip(columns, order, strict=True)
             ]
         except DataError as error:
             refusals.append(Refusal(path, error, line))
@@ -164,16 +164,16 @@ def _read_csv(path: Path, spec: Columns) -> tuple[Table, list[Refusal]]:
         kept.append(row)
         rows.append(line)
     if not rows and not refusals:
-        raise DataError(f"'{path}' has a header but no rows. Add one row or more.")
+        raise DataError(f"'{path}' has a header but no rows. Add at least one row.")
     notes = ("numbers above 16777216 are rounded to float32",) if rounded else ()
     values = np.array(kept, np.float32).reshape(len(kept), len(columns))
     return Table(values, columns, tuple(rows), notes, sha256_of(data)), refusals
 
 
-def _text(path: Path, data: bytes) -> str:
+def _decode_text(path: Path, data: bytes) -> str:
     if data.startswith(_PICTURES):
         raise DataError(
-            f"'{path}' is a picture, but the model takes rows of a table. Give a CSV file or an array (N, F)."
+            f"'{path}' is a picture, but the model needs rows of a table. Give a CSV file or an array (N, F)."
         )
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in data[:1024]:
         raise DataError(f"'{path}' is UTF-16 or binary, not UTF-8 text. Save it as CSV in UTF-8.")
@@ -186,7 +186,7 @@ def _text(path: Path, data: bytes) -> str:
         ) from error
 
 
-def _order(path: Path, header: list[str], columns: tuple[str, ...], ignore: Sequence[str]) -> list[int]:
+def _column_order(path: Path, header: list[str], columns: tuple[str, ...], ignore: Sequence[str]) -> list[int]:
     if not any(header):
         raise DataError(f"'{path}', line 1: the header is blank. Put the column names there.")
     if len(header) == 1 and (mark := next((m for m in ";\t|" if m in header[0]), None)):
@@ -203,25 +203,25 @@ def _order(path: Path, header: list[str], columns: tuple[str, ...], ignore: Sequ
     if missing := [title for title in columns if title not in seen]:
         near = difflib.get_close_matches(missing[0], header, n=1)
         hint = f" Nearest: '{near[0]}'." if near else ""
-        raise DataError(f"'{path}' lacks the column '{missing[0]}' that the model takes.{hint} Add or rename it.")
+        raise DataError(f"'{path}' lacks the column '{missing[0]}' that the model needs.{hint} Add or rename it.")
     if extra := [title for title in header if title not in columns and title not in ignore]:
         raise DataError(
-            f"'{path}' has the column '{extra[0]}', which the model does not take. "
+            f"'{path}' has the column '{extra[0]}', which the model does not use. "
             "Remove it, or list it under 'ignore' of the spec."
         )
     return [header.index(title) for title in columns]
 
 
-def _whole(path: Path, line: int, cells: list[str], count: int) -> None:
+def _check_cell_count(path: Path, line: int, cells: list[str], count: int) -> None:
     if not cells:
         raise DataError(f"'{path}', line {line}: the line is blank. Fill it or remove it.")
     if len(cells) != count:
         raise DataError(
-            f"'{path}', line {line}: the number of cells is {len(cells)}, and the header has {count}. Correct it."
+            f"'{path}', line {line}: the line has {len(cells)} cells, but the header has {count}. Correct it."
         )
 
 
-def _value(path: Path, line: int, column: str, cell: str, codes: dict[str, float] | None) -> float:
+def _cell_value(path: Path, line: int, column: str, cell: str, codes: dict[str, float] | None) -> float:
     where, text = f"'{path}', line {line}, column '{column}'", cell.strip()
     if not text:
         raise DataError(f"{where}: the cell is empty. Fill it, or remove the row.")
