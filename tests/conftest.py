@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""Fixtures of all tests."""
 
 import os
 import signal
@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-# How onnxruntime computes in every session of the tests: off, basic, extended or all of its rewrites, and how many
-# threads. Set by tests.test_arithmetic.
+# onnxruntime's optimisation level (off, basic, extended or all) and number of threads for every session of the tests.
+# Set by tests.test_arithmetic.
 OPTIMIZATION, THREADS = "XAIONNX_TEST_OPTIMIZATION", "XAIONNX_TEST_THREADS"
 LEVELS = {"off": "DISABLE_ALL", "basic": "ENABLE_BASIC", "extended": "ENABLE_EXTENDED", "all": "ENABLE_ALL"}
 
@@ -28,7 +28,7 @@ def pytest_configure() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def ctrl_c_works() -> Iterator[None]:
-    """Receive SIGINT as from a terminal: a shell that starts a job in the background has it ignored."""
+    """Restore SIGINT, which a shell ignores for background jobs."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

@@ -1,4 +1,4 @@
-"""Counts what is really run, and what is announced of it."""
+"""Count the evaluations that are really run, and those that are reported."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def rows_run(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 class Heard:
-    """A listener to progress that adds up what it is told."""
+    """A progress listener that adds up the reported evaluations."""
 
     planned = done = 0
 

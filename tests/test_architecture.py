@@ -1,4 +1,4 @@
-"""Nothing heavy is loaded early, exports and errors are documented, and the version is in the changelog."""
+"""Heavy modules are loaded late, exports and errors are documented, and the changelog has the version."""
 
 import os
 import re

@@ -1,7 +1,7 @@
-"""Every tolerance under other arithmetic: sums in other orders, with other instructions, on other numbers of threads.
+"""Every tolerance under other arithmetic: other orders of sums, other instructions, other numbers of threads.
 
-``pytest -n 0 -s -m slow tests/test_arithmetic.py`` prints the largest error of each entry of the table, as a share of
-what it allows.
+``pytest -n 0 -s -m slow tests/test_arithmetic.py`` prints the largest error of each entry of the table, relative to the
+tolerance.
 """
 
 import os
@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__  # named nowhere else
+from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__  # numpy exposes these nowhere else
 
 from tests.conftest import OPTIMIZATION, THREADS
 from tests.tolerances import SHARES, Tolerance, assert_close
 
 ROOT = Path(__file__).parents[1]
-# Together they use every tolerance, and run where arithmetic differs most: real models, products, quotients.
+# Together these tests use every tolerance, where arithmetic differs most: real models, products, quotients.
 TESTS = [
     "autodiff/test_attention.py", "autodiff/test_gates.py", "autodiff/test_guided.py", "autodiff/test_invariance.py",
     "autodiff/test_lrp.py", "autodiff/test_normalisation.py", "autodiff/test_recurrent.py",
@@ -31,12 +31,12 @@ TESTS = [
 
 
 def without(*words: str) -> str:
-    """What tells numpy to leave out instructions of this processor whose names contain one of ``words``."""
+    """The environment that disables numpy's CPU features whose names contain one of ``words``."""
     return " ".join(name for name in __cpu_dispatch__ if __cpu_features__[name] and any(word in name for word in words))
 
 
 def arithmetics() -> dict[str, dict[str, str]]:
-    """Environments by name: each setting is met, and not every combination, of which some cannot run here."""
+    """Environments by name: every setting occurs, but not every combination, since some cannot run on each machine."""
     wide = any(__cpu_features__.get(name) for name in ("AVX512_SKX", "X86_V4"))
     medium = any(__cpu_features__.get(name) for name in ("AVX2", "X86_V3"))
     found = {
@@ -59,7 +59,7 @@ def arithmetics() -> dict[str, dict[str, str]]:
 
 
 def shares(environment: dict[str, str], file: Path) -> dict[Tolerance, tuple[float, str]]:
-    """The largest share of each tolerance that the tests meet, and in which of them; ``file`` is written."""
+    """The largest share of each tolerance that the tests use, and the test; written to ``file``."""
     result = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider",
          *(str(ROOT / "tests" / name) for name in TESTS)],

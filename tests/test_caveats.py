@@ -1,4 +1,4 @@
-"""What is off about a result: which records have warnings, in which words, and where they appear."""
+"""Warnings of a result: which records have them, their text, and where they appear."""
 
 import json
 
@@ -79,7 +79,7 @@ def test_relevance_that_biases_keep(gap, share, finding):
 
 
 def test_noise_is_told_by_the_correlation_of_two_runs():
-    """Two runs of one truth with independent noise correlate as the warning says."""
+    """Two runs with the same truth and independent noise correlate as the warning says."""
     truth, noise = RNG.normal(size=4000), 1.3
     one, two = (truth + noise * RNG.normal(size=truth.size) for _ in range(2))
     error = np.full((1, truth.size), noise)

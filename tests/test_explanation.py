@@ -1,4 +1,4 @@
-"""Explanation: a record comes back from its file bit for bit, and says so where a file is none."""
+"""Explanation: a record is loaded bit for bit, and other files are refused."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""The methods as functions of their own: what they answer, and what a type checker says of their settings."""
+"""The methods as typed functions: their results, and how a type checker checks their settings."""
 
 import dataclasses
 import inspect
@@ -42,7 +42,7 @@ def test_the_file_is_what_the_dataclasses_say():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-# mypy reads all of xaionnx, which takes longer than five seconds where it has not done so before.
+# mypy checks all of xaionnx, which takes longer than five seconds without a cache.
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "said"),
@@ -72,7 +72,7 @@ def test_a_type_checker_names_a_wrong_setting(line, said, checked):
 
 @pytest.fixture(scope="module")
 def checked(tmp_path_factory):
-    """What mypy says of a line, from one run over all lines of the test above."""
+    """The errors of mypy for a line, from one run over all lines of the test above."""
     [marks] = [m for m in test_a_type_checker_names_a_wrong_setting.pytestmark if m.name == "parametrize"]
     lines = [line for line, _ in marks.args[1]]
     head = [
@@ -104,7 +104,7 @@ def checked(tmp_path_factory):
 
 
 def test_settings_are_fields_of_dataclasses():
-    # Names that mypy refuses are refused when the program runs, in the same words for all entries.
+    # Names that mypy rejects are refused at run time, with the same message by all entry points.
     with pytest.raises(TypeError, match="budgett"):
         methods.lime("m.onnx", X, budgett=3)
     with pytest.raises(

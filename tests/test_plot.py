@@ -1,4 +1,4 @@
-"""A result draws and shows itself: from what it has kept, also after it was saved and loaded."""
+"""A result draws itself from its displays, also after saving and loading."""
 
 import base64
 import dataclasses
@@ -86,7 +86,7 @@ def test_bars_have_the_names_of_columns(monkeypatch):
     assert len(shown) == 16
     assert {f"{columns[0]} + {columns[1]}", f"{columns[2]} + {columns[3]} and 2 more", columns[6]} <= set(shown)
     order = np.argsort(-np.abs(found.feature_values[1]), kind="stable")
-    # Players are numbered by their least column: two groups, then the others one by one.
+    # Players are numbered by their first column: two groups, then the others one by one.
     names = [f"{columns[0]} + {columns[1]}", f"{columns[2]} + {columns[3]} and 2 more", *columns[6:]]
     assert shown == [names[player] for player in order]
 

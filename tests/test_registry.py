@@ -1,4 +1,4 @@
-"""Registries: a file's name finds the one class in it, and forms say how kinds are written."""
+"""Registries: the name of a file finds its class, and forms describe the syntax of kinds."""
 
 import sys
 from abc import ABC, abstractmethod

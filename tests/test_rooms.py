@@ -1,4 +1,4 @@
-"""What `import xaionnx` gives: its rooms without a further import, loaded when they are asked for."""
+"""`import xaionnx` gives access to its subpackages, which are loaded on first use."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ def answer(code):
 
 
 def test_every_room_is_there_after_one_import():
-    # In a process of its own: any test that imports a room binds it to the package.
+    # In a separate process, because any test that imports a subpackage binds it to the package.
     code = f"import xaionnx; print([getattr(xaionnx, name).__name__ for name in {ROOMS}])"
     assert answer(code) == str([f"xaionnx.{name}" for name in ROOMS])
 

@@ -1,4 +1,4 @@
-"""Representations that fit on a few lines, whatever a value holds."""
+"""Short representations of all values."""
 
 import dataclasses
 import importlib
@@ -95,7 +95,7 @@ def test_a_method_with_arrays_among_its_parameters_is_short(name):
 
 
 def test_every_public_dataclass_that_holds_arrays_is_short():
-    """Those with an array, a graph or a mapping among their fields print these by their shape or their count."""
+    """Arrays, graphs and mappings among the fields are shown by their shape or count."""
     long = re.compile(r"Array|Proto|Mapping|dict\[|Sequence")
     found = []
     for module in pkgutil.walk_packages(xaionnx.__path__, "xaionnx."):
@@ -108,7 +108,7 @@ def test_every_public_dataclass_that_holds_arrays_is_short():
                 continue
             shown = [field for field in dataclasses.fields(item) if field.repr and long.search(str(field.type))]
             if shown and getattr(item.__repr__, "__wrapped__", None) is not None:
-                found.append(f"{module.name}.{name}")  # the one that dataclasses make
+                found.append(f"{module.name}.{name}")  # the default one of dataclasses
     assert found == []
 
 

@@ -1,4 +1,4 @@
-"""Builds tiny ONNX files for tests, and the numbers that are fed to them."""
+"""Build tiny ONNX files for tests, and inputs for them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def model(
 
 
 def run(proto: onnx.ModelProto, feeds: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
-    """All outputs of a model by name, as bare onnxruntime answers."""
+    """All outputs of a model by name, from bare onnxruntime."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
@@ -53,7 +53,7 @@ def run(proto: onnx.ModelProto, feeds: Mapping[str, npt.NDArray[Any]]) -> dict[s
 
 
 def saved(path: Path, *args: Any, **options: Any) -> Path:
-    """A model written to a file."""
+    """Save a model to a file, and return the path."""
     path.write_bytes(model(*args, **options).SerializeToString())
     return path
 
@@ -78,7 +78,7 @@ def parsed(text: str, *, opset: int = 17, ir: int = 8, **weights: Any) -> onnx.M
 
 
 def loaded(text: str, *, opset: int = 17, ir: int = 8, **weights: Any) -> Model:
-    """The model of a text, opened."""
+    """Parse and load a model."""
     return planted.load(parsed(text, opset=opset, ir=ir, **weights), device="cpu")
 
 
@@ -92,7 +92,7 @@ def opened(
 
 
 def single(numbers: Any) -> npt.NDArray[Any]:
-    """An array whose floats of double precision, as Python's are, became single."""
+    """The array with float64, the type of Python's floats, converted to float32."""
     array = np.asarray(numbers)
     return array.astype(np.float32) if array.dtype == np.float64 else array
 
@@ -103,5 +103,5 @@ def row(*numbers: float) -> npt.NDArray[np.float32]:
 
 
 def normal(*shape: int, seed: int = 0) -> npt.NDArray[np.float32]:
-    """Normal numbers that the shape and the seed alone decide."""
+    """Normal random numbers that depend only on the shape and the seed."""
     return np.random.default_rng([seed, *shape]).normal(size=shape).astype(np.float32)

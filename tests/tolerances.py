@@ -1,13 +1,14 @@
-"""How far two floating-point results of one quantity may lie apart: the one table, and the comparison that reads it.
+"""The tolerances between two floating-point results of one quantity: a single table, and the comparison that uses it.
 
-A float32 operation rounds by u = 2**-24 = 6e-8 of its result at most, and a sum of n products by n u of the sum of
-their absolute values; as the signs of roundings vary, sqrt(n) u is what is met. Bounds are of that size times the
+A float32 operation rounds by at most u = 2**-24 = 6e-8 of its result, and a sum of n products by at most n u of the sum
+of their absolute values; as the signs of rounding errors vary, sqrt(n) u is typical. Bounds are of that size times the
 number of layers, with a margin of ten or more over the worst error met: :mod:`tests.test_arithmetic` runs every entry
 with other orders of sums and other instructions, and prints the worst share of each tolerance. A wrong rule, sign or
 index gives errors of 1e-2 and more.
 
-Exact equality is not in the table (``np.testing.assert_array_equal``), nor is what no rounding decides: the error of a
-quadrature with few steps, of a central difference across kinks, of a sample. Those bounds stand beside their tests.
+Exact equality is not in the table (``np.testing.assert_array_equal``), nor are errors that do not come from rounding:
+of a quadrature with few steps, of a central difference across kinks, of a sample. Those bounds are given in their
+tests.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from typing import Any
 
 import numpy as np
 
-# A file that takes the worst share of each tolerance, one a line with the test that met it.
+# Environment variable: the file for the largest share of each tolerance, one a line, with the test.
 SHARES = "XAIONNX_TEST_SHARES"
 
 
 class Tolerance(Enum):
-    """What is allowed: ``relative`` of each expected value, and ``absolute`` of the scale of all, with the reason."""
+    """A tolerance: ``relative`` to each expected value, plus ``absolute`` times the scale of all, with the reason."""
 
     OPERATIONS = 2e-6, 0, "A handful of float32 operations without cancellation: 3 u = 2e-7."
     ORDER_ONE = (
@@ -99,7 +100,7 @@ class Tolerance(Enum):
 
 
 def assert_close(actual: Any, expected: Any, tolerance: Tolerance, scale: Any = 1.0) -> None:
-    """Assert that numbers are equal but for rounding.
+    """Assert that numbers are equal up to rounding.
 
     Parameters
     ----------

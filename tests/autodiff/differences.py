@@ -1,4 +1,4 @@
-"""Gradients against central differences along one random direction: the one proof that every rule has to pass."""
+"""Compare gradients with central differences along a random direction: the test that every rule has to pass."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from xaionnx.typing import Array
 Feeds = Mapping[str, Array]
 Runner = Callable[[Feeds, Sequence[str]], list[Any]]
 Evaluate = Callable[[onnx.ModelProto], Runner]
-# In float64: a step far above rounding, and far below where smooth functions bend.
+# In float64: a step far above rounding, and small enough that smooth functions are nearly linear.
 STEP = 1e-6
-# Leaves the whole numbers that ONNX's cases like to use, and with them kinks and ties.
+# Moves inputs off the integers that ONNX's cases often use, and so off kinks and ties.
 JITTER = 1e-3
-# Numbers of samples that a graph is built from, and others that it is asked for.
+# Numbers of samples that a graph is built from, and others that it is run with.
 PROBED = (2, 3)
 ASKED = (1, 5)
 _NARROW = (TensorProto.FLOAT, TensorProto.FLOAT16)
@@ -66,7 +66,7 @@ def onnxruntime(model: onnx.ModelProto) -> Runner:
 
 
 def in_numpy(*ops: type[OpRun]) -> Evaluate:
-    """ONNX's reference evaluator, with some ops in place of its own."""
+    """ONNX's reference evaluator, with some of its ops replaced."""
 
     def evaluate(model: onnx.ModelProto) -> Runner:
         evaluator = ReferenceEvaluator(model, new_ops=list(ops))
@@ -79,7 +79,7 @@ reference = in_numpy()
 
 
 def either(model: onnx.ModelProto) -> Runner:
-    """onnxruntime where it has the kernels in float64, else the reference."""
+    """onnxruntime if it has float64 kernels, otherwise the reference evaluator."""
     try:
         return onnxruntime(model)
     except Exception as error:
@@ -112,7 +112,7 @@ def single(
 
 
 def frozen(model: onnx.ModelProto, feeds: Feeds, free: Sequence[str]) -> onnx.ModelProto:
-    """The model with all inputs but some as weights."""
+    """The model with all but some inputs turned into weights."""
     fixed = onnx.ModelProto()
     fixed.CopyFrom(model)
     kept = [value for value in fixed.graph.input if value.name in free]
@@ -124,7 +124,7 @@ def frozen(model: onnx.ModelProto, feeds: Feeds, free: Sequence[str]) -> onnx.Mo
 
 
 def widened(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model in float64."""
+    """The model converted to float64."""
     wide = onnx.ModelProto()
     wide.CopyFrom(model)
     del wide.graph.value_info[:]
@@ -142,7 +142,7 @@ def widened(model: onnx.ModelProto) -> onnx.ModelProto:
             if attribute.name == "softmax_precision":
                 attribute.i = TensorProto.DOUBLE
         if node.op_type == "GroupNormalization":
-            # Its statistics are of float32 by default, too coarse to take differences of.
+            # Its statistics are float32 by default, too coarse for finite differences.
             node.attribute.append(helper.make_attribute("stash_type", TensorProto.DOUBLE))
     return wide
 
@@ -162,14 +162,14 @@ def built(
     table: Table = STANDARD,
     convert: bool = True,
 ) -> tuple[Probe, Runner]:
-    """What a probe tells of a model, and the runner of its gradient."""
+    """The probe of a model, and a function that runs its gradient."""
     form = canonicalize(model, [], None) if convert else model
     facts = probe(form, probed, lambda shown, values, names: evaluate(shown)(values, names))
     return facts, evaluate(differentiate(form, facts, out, [wrt] if isinstance(wrt, str) else list(wrt), table))
 
 
 def slopes(model: onnx.ModelProto, feeds: Feeds, cotangent: Array, wrt: str = "x", **options: Any) -> Array:
-    """The gradient of ``sum(cotangent * y)`` at a place."""
+    """The gradient of ``sum(cotangent * y)`` at a point."""
     _, run = built(model, [feeds], wrt, **options)
     (found,) = run({**feeds, COTANGENT: cotangent}, [gradient_name(wrt)])
     return np.asarray(found)
@@ -178,7 +178,7 @@ def slopes(model: onnx.ModelProto, feeds: Feeds, cotangent: Array, wrt: str = "x
 def _distance(
     run: Runner, at: Feeds, out: str, wrt: Sequence[str], cotangent: Array, step: float, rng: np.random.Generator
 ) -> float:
-    """The largest error along a random direction for each of ``wrt``, relative to the size of the slope's parts."""
+    """The largest error along a random direction for each of ``wrt``, relative to the terms of the derivative."""
     found = run({**at, COTANGENT: cotangent}, [gradient_name(name) for name in wrt])
     worst = 0.0
     for name, slope in zip(wrt, found, strict=True):
@@ -196,7 +196,7 @@ def _distance(
             for s in (1, -1)
         )
         expected = (above - below) / (2 * step)
-        # Its size is that of its parts, which may cancel.
+        # Scaled by its terms, because these may cancel.
         scale = np.linalg.norm(slope * direction) + abs(expected) + 1e-3
         worst = max(worst, float(abs(np.sum(slope * direction, dtype=np.float64) - expected) / scale))
     return worst
@@ -212,7 +212,9 @@ def error(
     seed: int = 0,
     **options: Any,
 ) -> float:
-    """How far the gradient is from the central difference: at the last of ``feeds``, built from the others."""
+    """The error of the gradient against the central difference at the last of ``feeds``; the graph is built from the
+    others.
+    """
     wrt = [wrt] if isinstance(wrt, str) else list(wrt)
     _, run = built(model, feeds[:-1] or feeds, wrt, out, evaluate, **options)
     rng = np.random.default_rng(seed)
@@ -233,10 +235,10 @@ def batch_error(
     seed: int = 0,
     **options: Any,
 ) -> float:
-    """The worst error for 1 and 5 samples of a gradient that was built from 2 and 3.
+    """The largest error for 1 and 5 samples of a gradient that was built from 2 and 3 samples.
 
-    ``shapes`` are those of one sample's inputs; the ones in ``batched`` (all, if not given) get the number of samples
-    in front. ``kept`` are inputs with numbers of their own, made for a number of samples.
+    ``shapes`` are the input shapes of one sample; inputs in ``batched`` (default: all) get the batch as first axis.
+    ``kept`` are functions from the number of samples to inputs with given values.
     """
     rng = np.random.default_rng(seed)
     wrt = [wrt] if isinstance(wrt, str) else list(wrt)
@@ -268,9 +270,9 @@ def grid_error(
     evaluate: Evaluate = either,
     **attributes: Any,
 ) -> float:
-    """The worst error of a node: with respect to all ``shapes``, of which the first one is batched if not told else.
+    """The largest error of a node with respect to all ``shapes``; by default only the first one is batched.
 
-    ``constants`` are the inputs behind them.
+    ``constants`` are the inputs after them.
     """
     own = {next(iter(shapes))} if batched is None else set(batched)
     sizes = {name: np.zeros((2, *s) if name in own else tuple(s)) for name, s in shapes.items()}
@@ -280,7 +282,7 @@ def grid_error(
 
 @cache
 def cases(op: str) -> list[Any]:
-    """ONNX's own cases of an op; longer graphs expand functions into others."""
+    """ONNX's own test cases of an op, without those whose graph is an expanded function."""
     return [
         case
         for case in every_case()
@@ -293,7 +295,7 @@ def cases(op: str) -> list[Any]:
 
 @cache
 def every_case() -> list[Any]:
-    """ONNX's own cases; making them takes seconds."""
+    """ONNX's own test cases; collecting them takes seconds."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found: list[Any] = collect_testcases(None)
@@ -308,5 +310,5 @@ def arrays(case: Any) -> dict[str, Any]:
 
 
 def moved(array: Array) -> Array:
-    """In float64, a little off the whole numbers, so that nothing ties."""
+    """The input in float64, moved a little off the integers to avoid ties."""
     return np.asarray(array.astype(np.float64) + JITTER * np.random.default_rng(1).standard_normal(array.shape))

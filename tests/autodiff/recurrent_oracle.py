@@ -1,10 +1,10 @@
-"""LSTM, GRU and RNN step by step in numpy, from the formulas of the ONNX operators, in the type of what is given."""
+"""LSTM, GRU and RNN step by step in numpy, from the formulas of the ONNX operators, in the dtype of the inputs."""
 
 import numpy as np
 from onnx.reference.op_run import OpRun
 
 DEFAULTS = {"LSTM": ("Sigmoid", "Tanh", "Tanh"), "GRU": ("Sigmoid", "Tanh"), "RNN": ("Tanh",)}
-# name: what onnxruntime takes for alpha and beta where they are not given, and the function of z, alpha and beta
+# name: onnxruntime's defaults of alpha and beta, and the function of z, alpha and beta
 ACTIVATIONS = {
     "affine": ((0.0, 0.0), lambda z, a, b: a * z + b),
     "elu": ((1.0,), lambda z, a: np.where(z < 0, a * np.expm1(np.minimum(z, 0)), z)),

@@ -1,4 +1,4 @@
-"""Attention and RotaryEmbedding, written out by their bodies, against central differences."""
+"""Attention and RotaryEmbedding, expanded by their function bodies, against central differences."""
 
 import numpy as np
 import onnx
@@ -77,7 +77,7 @@ def test_a_query_that_sees_nothing_leaves_the_other_gradients_finite():
     assert np.array_equal(y[:, :, 2], np.zeros((2, 2, D)))
     assert all(np.isfinite(slope).all() for slope in slopes)
     assert np.array_equal(slopes[0][:, :, 2], np.zeros((2, 2, D)))
-    # The same as if that query were not asked at all.
+    # The same as without that query.
     rest = [0, 1, 3, 4]
     fewer = {"Q": [N, 2, 4, D], "K": HEADS["K"], "V": HEADS["V"], "mask": [4, S]}
     smaller = attention(fewer, out=(N, 2, 4, D), kinds={"mask": TensorProto.BOOL}, softmax_precision=TensorProto.DOUBLE)

@@ -45,7 +45,7 @@ EQUATIONS = [
 
 
 class Einsum(OpRun):
-    """The reference hands numpy equations with spaces, which it takes; onnxruntime lacks some diagonals."""
+    """numpy accepts the equations with spaces that the reference passes to it; onnxruntime lacks some diagonals."""
 
     op_domain = ""
 

@@ -1,4 +1,4 @@
-"""Products of a value and its gate are differentiated as a whole."""
+"""Products of a value and its gate are differentiated as one op."""
 
 import numpy as np
 import pytest
@@ -62,7 +62,7 @@ def test_a_gate_that_is_read_elsewhere_passes_that_on_too():
 
 
 def test_a_hard_gate_of_half_precision_keeps_its_own_rule():
-    """Half precision cannot hold the steep factor; onnxruntime would hide that behind casts to single precision."""
+    """Half precision cannot hold the steep factor; onnxruntime would hide that by casts to float32."""
     text = f"g (float16[N, 3, 2, 2] h) => (float16[N, 3, 2, 2] y) {{ {HARD} y = Mul(h, s) }}"
     model = parsed(text, opset=20, ir=9)
     rng = np.random.default_rng(0)

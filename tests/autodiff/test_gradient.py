@@ -1,4 +1,4 @@
-"""Gradients of whole models, through the engine that users have."""
+"""Gradients of whole models, through the public engine."""
 
 from pathlib import Path
 
@@ -15,9 +15,9 @@ from xaionnx.autodiff.table import STANDARD
 from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError, UnsupportedModelError
 
 MODELS = Path(__file__).parents[2] / "models"
-# Steps of central differences in float32: below the kinks of ReLU nets, above rounding.
+# Steps of central differences in float32: small enough to avoid most kinks of ReLU nets, and above rounding.
 STEP = 1e-3
-# Relative to the size of the slope; kinks within the step account for it, where units switch on and off.
+# Relative to the size of the derivative; the error comes from units that switch on or off within the step.
 TOLERANCE = {
     "digits_cnn": 0.05,
     "efficientnet_lite0": 0.15,
@@ -27,7 +27,7 @@ TOLERANCE = {
     "mnist_vit": 0.02,
     "selfie_segmentation": 0.05,
 }
-# The mask of noise is exactly 0: its Sigmoid is taken from before.
+# The mask of noise is exactly 0, so the tensor before its Sigmoid is taken.
 INNER = {"selfie_segmentation": "v136"}
 
 
@@ -51,7 +51,7 @@ def test_models_agree_with_central_differences(name):
     rows = [found.run({x: samples[i : i + 1]}, cotangent[i : i + 1])[1][x] for i in range(3)]
     assert_close(np.concatenate(rows), slopes[x], Tolerance.PROPAGATION, np.abs(slopes[x]).max())
 
-    # Along the gradient itself the slope is largest, and rounding counts least.
+    # Along the gradient itself the derivative is largest, so rounding matters least.
     direction = slopes[x] / np.linalg.norm(slopes[x].reshape(3, -1), axis=1).reshape([3] + [1] * (samples.ndim - 1))
     direction = direction + 0.1 * rng.standard_normal(samples.shape).astype(np.float32) / np.sqrt(samples[0].size)
     direction = direction.astype(np.float32)
@@ -96,7 +96,7 @@ def test_a_swapped_rule_is_used_and_kept_apart():
 
 
 def test_shapes_that_follow_the_batch():
-    """A broadcast over samples, a Reshape that reads the batch size, and a concatenated row of weights."""
+    """A broadcast over samples, a Reshape with the batch size, and a concatenated row of weights."""
     model = loaded(
         """g (float[N, 4] x) => (float[N, 2] y)
         <float[1, 4] w = {1, 2, 3, 4}, int64[2] tail = {2, 2}, int64[1] zero = {0}, int64[1] two = {2}> {
@@ -111,7 +111,9 @@ def test_shapes_that_follow_the_batch():
 
 
 def test_what_the_gradient_does_not_need_is_left_out():
-    """Nodes and weights behind the explained tensor; and a repeated number is added without being repeated first."""
+    """Nodes and weights after the explained tensor are left out; a repeated number is summed without being repeated
+    first.
+    """
     model = loaded(
         """g (float[N, 3, 2, 2] x) => (float[N, 3, 1, 1] y) <float[3, 1, 1] w = {1, 2, 3}> {
           m = GlobalAveragePool(x)  s = Sigmoid(m)  h = Mul(x, s)  z = Exp(h)  p = GlobalAveragePool(z)  y = Mul(p, w)
@@ -167,7 +169,7 @@ def test_gradients_of_published_nets():
 
 
 def test_a_spectrogram_is_differentiated_to_its_signal(tmp_path):
-    """As audio models begin: frames under a window, their power, bands of mel, a logarithm."""
+    """The first layers of audio models: windowed frames, power, mel bands, logarithm."""
     size, length, step, bands = 400, 64, 24, 8
     model = parsed(
         f"""g (float[N, {size}] x) => (float[N, F] y)
@@ -187,7 +189,7 @@ def test_a_spectrogram_is_differentiated_to_its_signal(tmp_path):
     y = mel.run({"x": x})["y"]
     dy = rng.standard_normal(y.shape).astype(np.float32)
     _, slopes = gradient(mel, "y", ["x"]).run({"x": x}, dy)
-    # In float32 the difference is coarse; along the gradient it is largest.
+    # Differences are coarse in float32, and largest along the gradient.
     direction = slopes["x"] / np.linalg.norm(slopes["x"], axis=1, keepdims=True)
     above, below = (mel.run({"x": x + s * STEP * direction})["y"].astype(np.float64) for s in (1, -1))
     expected = ((above - below) * dy).sum(axis=1) / (2 * STEP)

@@ -1,4 +1,4 @@
-"""Rules against central differences over grids of attributes, at other numbers of samples than were probed."""
+"""Rules against central differences over grids of attributes, at other batch sizes than were probed."""
 
 import numpy as np
 import pytest
@@ -62,7 +62,7 @@ def test_where_and_powers_broadcast(left, right, both):
     condition = {"c": np.arange(4) % 2 == 0} if left[-1] == right[-1:] == (4,) else {"c": np.array(True)}
     model = single("Where", ["c", "x", "z"], sizes, constants=condition)
     assert_close(batch_error(model, shapes, ["x", "z"], batched=batched), 0, Tolerance.DIFFERENCES)
-    # Of positive bases: the square root of the sum of squares would hide the exponent's own slope.
+    # Positive bases only: the square root of the sum of squares would hide the derivative of the exponent.
     model = single("Pow", ["a", "z"], sizes)
     model.graph.node.insert(0, helper.make_node("Softplus", ["x"], ["a"]))
     assert_close(batch_error(model, shapes, ["x", "z"], batched=batched), 0, Tolerance.DIFFERENCES)
@@ -96,7 +96,7 @@ def test_pads(mode, pads, axes):
 
 
 class Pad(OpRun):
-    """numpy's, which knows all modes, and crops where a pad is below 0."""
+    """Pad of numpy, which has all modes; negative pads crop."""
 
     op_domain = ""
 
@@ -140,7 +140,7 @@ REDUCTIONS = [
 @pytest.mark.parametrize("axes", [[1], [-1], [1, 2], [-2, 1], [2, 3, 1], None, "noop"])
 def test_reductions(op, keepdims, axes):
     if axes is None:
-        # Of all axes, the samples' too: of one number of samples, as no gradient of a mean is right for others.
+        # Over all axes including the batch, so for one batch size: the gradient of a mean is not valid for others.
         feeds = [{"x": np.random.default_rng(3).uniform(0.5, 2, (2, 3, 4, 5))}]
         model = single(op, ["x"], feeds[0], keepdims=keepdims)
         assert_close(error(model, feeds), 0, Tolerance.DIFFERENCES)
@@ -200,7 +200,7 @@ def test_fourier_transforms(parts, inverse, length, axis):
         grid_error("DFT", {"x": shape}, constants, inverse=inverse, evaluate=reference), 0, Tolerance.DIFFERENCES
     )
     if inverse and parts == 2:
-        # Half a spectrum of the signal, of which only the real part of what mirrors itself counts.
+        # One half of the spectrum; entries that mirror themselves count with their real part only.
         shape = (8, 8 // 2 + 1, 2) if axis == 2 else (8 // 2 + 1, 2)
         constants["l"] = np.array(8)
         assert_close(
@@ -230,7 +230,7 @@ def test_short_time_fourier_transforms(step, length, size, onesided, windowed):
 
 
 class STFT(OpRun):
-    """Frames under a window, transformed."""
+    """The Fourier transform of windowed frames."""
 
     op_domain = ""
 
@@ -317,7 +317,7 @@ def test_regions_that_depend_on_the_input_count_as_constant_and_are_labelled():
     found = differentiate(model, facts, "y", ["x", "r"], STANDARD)
     assert [entry.value for entry in found.metadata_props] == ["RoiAlign: its regions count as constant (1 node)"]
     dx, dr = run({**feeds, COTANGENT: np.ones(facts.sizes["y"])}, [gradient_name("x"), gradient_name("r")])
-    # Each of two bins is a mean of numbers inside, so their shares sum to 1 in each channel.
+    # Each of two bins is a mean of numbers inside, so the weights sum to 1 in each channel.
     assert_close(dx.sum(axis=(2, 3)), np.ones((2, 3)), Tolerance.OPERATIONS)
     assert not dr.any()
 

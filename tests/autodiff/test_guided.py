@@ -28,7 +28,7 @@ def inside(low, high):
 
 
 LIMITS = {"zero": np.float32(0), "six": np.float32(6), "slope": np.float32([0.3])}
-# Nodes and the slope of each activation.
+# The nodes and the derivative of each activation.
 RECTIFIERS = {
     "Relu": (one("Relu"), lambda x: (x > 0).astype(float)),
     "LeakyRelu": (one("LeakyRelu", alpha=0.2), lambda x: np.where(x < 0, 0.2, 1)),
@@ -113,7 +113,7 @@ def test_a_quantiser_that_ends_at_zero_rectifies_as_the_relu_that_it_replaced(ta
         net = model(nodes, weights)
         found.append(gradient(net, "y", ["x"], table).run({"x": x}, SIGNAL)[1]["x"])
     assert_close(found[1], found[0], Tolerance.SIGNED_LAYERS)
-    # One whose zero lies in the middle of its range clips no sign.
+    # A quantiser with its zero point in the middle of the range clips no sign.
     inside = (x @ w > -128.5 * scale) & (x @ w < 127.5 * scale)
     assert_close(found[2], (SIGNAL @ v.T * inside) @ w.T, Tolerance.SIGNED_LAYERS)
 
@@ -142,7 +142,7 @@ def test_random_nets_layer_by_layer(method):
     x = rng.normal(size=(4, 2, 8, 8)).astype(np.float32)
 
     def from_second(row, signal):
-        """Back from the second rectifier's output."""
+        """Backpropagation from the output of the second rectifier."""
         h1 = row.ravel() @ first + b1
         r1 = np.where(h1 < 0, 0.1 * h1, h1)
         winners = [max(window, key=lambda i: r1[i]) for window in windows]
@@ -162,7 +162,7 @@ def test_random_nets_layer_by_layer(method):
     for n, row in enumerate(x):
         assert_close(by_class[n].ravel(), from_second(row, w[:, 1])[0], Tolerance.QUOTIENTS)
         expected, h2 = from_second(row, np.eye(3)[2])
-        # A map of one cell: its mean, its peak and its only neuron are the same.
+        # A map of one position: its mean, its peak and its only neuron are the same.
         for found in (by_channel, by_neuron):
             assert_close(found[n].ravel(), expected, Tolerance.QUOTIENTS)
         strongest = from_second(row, np.eye(3)[np.maximum(h2, 0).argmax()])[0]
@@ -170,7 +170,7 @@ def test_random_nets_layer_by_layer(method):
 
 
 def test_a_quantiser_of_a_scale_for_each_channel_keeps_its_derivative():
-    """Its ends differ from channel to channel: it stands for no activation."""
+    """Its limits differ between channels, so it is not an activation."""
     rng = np.random.default_rng(7)
     w, scale = rng.normal(size=(40, 40)).astype(np.float32), rng.uniform(0.1, 0.2, 40).astype(np.float32)
     nodes = [

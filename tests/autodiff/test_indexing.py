@@ -47,7 +47,7 @@ def test_scatter_elements(reduction, wrt, axis):
     def feed(count, rng):
         index = np.argsort(rng.standard_normal((count, 4, 4)), axis=axis)
         if reduction != "none":
-            index[:, 0] = index[:, 1]  # a position that is met twice
+            index[:, 0] = index[:, 1]  # a position that is used twice
         return {"x": rng.standard_normal((count, 4, 4)), "i": index, "u": rng.standard_normal((count, 4, 4))}
 
     check("ScatterElements", ["x", "i", "u"], batches(feed), wrt, evaluate=onnxruntime, axis=axis, reduction=reduction)
@@ -80,7 +80,7 @@ def test_scatter_nd(reduction, wrt, depth):
 def test_a_tie_is_shared():
     feeds = [{"x": np.ones((n, 3)), "i": np.zeros((n, 1), dtype=np.int64), "u": np.ones((n, 1))} for n in (2, 3, 4)]
     model = single("ScatterElements", ["x", "i", "u"], feeds[0], axis=1, reduction="max")
-    # Both ways the central difference sees half of the slope, as sharing does.
+    # In both directions the central difference gives half of the derivative, like the equal shares of a tie.
     assert_close(error(model, feeds, "x", evaluate=onnxruntime), 0, Tolerance.DIFFERENCES)
     assert_close(error(model, feeds, "u", evaluate=onnxruntime), 0, Tolerance.DIFFERENCES)
 

@@ -24,7 +24,7 @@ BLOCKS = ["conv", "pointwise", "grouped", "activation", "residual", "gate", "poo
 
 @st.composite
 def networks(draw):
-    """A picture through random blocks, pooled, into a Gemm with two outputs."""
+    """Random blocks on a picture, pooling, and a Gemm with two outputs."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     nodes, weights, tensors = [], {}, ["x"]
 
@@ -37,7 +37,7 @@ def networks(draw):
         tensors.append(f"t{len(nodes)}")
         nodes.append(node(op, inputs, [tensors[-1]], name=f"n{len(nodes)}", **attributes))
 
-    # Each rewrite finds what it rewrites.
+    # Each rewrite must have something to rewrite.
     blocks = ["pointwise", "grouped", *draw(st.lists(st.sampled_from(BLOCKS), max_size=5))]
     for block in draw(st.permutations(blocks)):
         last = tensors[-1]
@@ -60,7 +60,7 @@ def networks(draw):
             add("InstanceNormalization", [last, weight(CHANNELS), weight(CHANNELS)], epsilon=0.1)
         else:
             add("Softmax", [last], axis=1)
-    # Means of what was normalised would be constant.
+    # The mean of normalised values would be constant.
     add("Tanh", [tensors[-1]])
     add("GlobalAveragePool", [tensors[-1]])
     add("Flatten", [tensors[-1]])
@@ -70,7 +70,7 @@ def networks(draw):
 
 
 def rewritten(proto, replace):
-    """The model with each node replaced by what ``replace(node, weights)`` answers: nodes, or None for itself."""
+    """The model with each node replaced by the nodes that ``replace(node, weights)`` returns; None keeps the node."""
     form = onnx.ModelProto()
     form.CopyFrom(proto)
     weights = {w.name: numpy_helper.to_array(w) for w in form.graph.initializer}
@@ -106,7 +106,7 @@ def with_identities(own, weights):
 
 
 def with_weights_unfolded(own, weights):
-    """Each weight as a sum, turned and turned back: constant folding has something to do."""
+    """Each weight written as a sum, transposed twice, so that constant folding has something to do."""
     before = []
     for index, name in enumerate(own.input):
         if name in weights and f"{name}_half" not in weights:
@@ -172,7 +172,7 @@ def test_a_rewrite_that_keeps_the_function_keeps_the_gradient(rewrite, proto, se
 
 
 def test_the_networks_are_not_constant():
-    """Most random networks have slopes that a wrong gradient would show."""
+    """Most random networks have gradients large enough to reveal a wrong rule."""
     steep = []
 
     @settings(max_examples=20, deadline=None, derandomize=True, database=None)

@@ -1,6 +1,6 @@
-"""Where a derivative jumps the rule answers a subgradient: which one is a convention, and it has to sum right.
+"""Where a derivative jumps, the rule returns a subgradient. Which one is a convention; its sum has to be correct.
 
-Where several entries tie for an extreme they share the slope, except in a pooling: its first entry gets all of it.
+Entries that tie for an extremum share the gradient, except in pooling, where the first entry gets all of it.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from tests.autodiff.differences import COTANGENT, built, either, gradient_name, 
 from tests.tolerances import Tolerance, assert_close
 
 DY = np.array([[2.0, 3.0, 5.0, 7.0]])
-# Op, attributes, places, and the slope there for a cotangent of 1.
+# Op, attributes, inputs, and the gradient there for a cotangent of 1.
 KINKS = [
     ("Relu", {}, [-1, -0.0, 0.0, 1], [0, 0, 0, 1]),
     ("LeakyRelu", {"alpha": 0.1}, [-1, -0.0, 0.0, 1], [0.1, 1, 1, 1]),
@@ -42,7 +42,7 @@ def test_the_convention_at_a_kink(op, attributes, places, slope, kind):
     dy = (DY[:, :1].reshape(1, 1) if op.startswith("Reduce") else DY).astype(kind)
     found = slopes(model, {"x": x}, dy)
     assert_close(found, dy * np.array([slope]), Tolerance.OPERATIONS)
-    # A subgradient lies between the slopes of both sides, where there are two.
+    # A subgradient lies between the one-sided derivatives.
     if op not in ("Sign", "ThresholdedRelu", "Shrink") and kind == np.float64 and not op.startswith("Reduce"):
         run = either(model)
         left, right = ((run({"x": x + s * 1e-7}, ["y"])[0] - run({"x": x}, ["y"])[0]) / (s * 1e-7) for s in (-1, 1))
@@ -87,7 +87,7 @@ def test_a_pooling_gives_all_of_the_slope_to_its_first_maximum(kind):
     found = slopes(model, {"x": x}, dy)
     expected = [[0, 2, 3, 0], [0, 0, 0, 0], [5, 0, 7, 0], [0, 0, 0, 0]]
     np.testing.assert_array_equal(found[0, 0], expected)
-    # Windows that overlap: each gives its own whole slope, so that none is lost.
+    # Overlapping windows: each contributes its full gradient, so that none is lost.
     model = single("MaxPool", ["x"], {"x": x}, kernel_shape=[3, 3], strides=[1, 1])
     dy = np.array([[[[2, 3], [5, 7]]]], dtype=kind)
     assert slopes(model, {"x": x}, dy).sum() == 17
@@ -101,7 +101,7 @@ def test_a_pooling_of_everything_shares_the_slope():
 
 @pytest.mark.parametrize(("low", "high"), [(-1.0, 1.0), (-1.0, None), (None, 1.0), (0.0, 0.0), (1.0, -1.0)])
 def test_clips_sum_to_the_cotangent(low, high):
-    """On a bound the slope belongs to the bound; the upper one wins where the bounds have crossed."""
+    """On a bound the gradient goes to the bound; if the bounds cross, to the upper one."""
     feeds = {"x": np.array([[-2.0, -1.0, 0.0, 1.0, 2.0]])}
     feeds |= {n: np.array(v) for n, v in (("low", low), ("high", high)) if v is not None}
     names = ["x", "low" if low is not None else "", *(["high"] if high is not None else [])]
@@ -137,7 +137,7 @@ def test_prelu_at_zero_takes_the_side_of_the_positive(slope):
 
 
 def test_powers_of_zero():
-    """x^2, x^1 and x^0 are smooth at 0; x^y log x tends to 0 there, so the exponent has no slope."""
+    """x^2, x^1 and x^0 are smooth at 0; x^y log x tends to 0 there, so the exponent has gradient 0."""
     for exponent, expected in ((2.0, 0.0), (1.0, 1.0), (0.0, 0.0)):
         feeds = {"x": np.array([[0.0]]), "p": np.array([[exponent]])}
         _, run = built(single("Pow", ["x", "p"], feeds), [feeds], ["x", "p"])
@@ -147,7 +147,7 @@ def test_powers_of_zero():
 
 
 def test_masked_numbers_pass_nothing_on_even_where_they_are_not_finite():
-    """Where drops a branch; what it drops may be infinite without making the rest NaN."""
+    """Where drops a branch, which may be infinite without turning the rest into NaN."""
     x = np.array([[0.0, 4.0]])
     model = single("Where", ["c", "r", "x"], {"x": x}, constants={"c": np.array([False, True])})
     model.graph.node.insert(0, helper.make_node("Exp", ["x"], ["r"]))

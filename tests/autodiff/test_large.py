@@ -11,8 +11,9 @@ from onnx import TensorProto, helper
 
 ROOT = Path(__file__).parents[2]
 WIDTH, LAYERS = 8192, 9
-# Differentiates the model after a forward run and prints the largest resident memory so far; then the slope along a
-# random direction, and the central difference: the runs for it map the pages of the file once more, which counts twice.
+# Differentiates the model after a forward run and prints the peak of resident memory; then prints the derivative along
+# a random direction and the central difference. The runs for the latter map the pages of the file again, which would
+# count twice.
 SCRIPT = """
 import resource, sys
 import numpy as np
@@ -33,7 +34,9 @@ print(np.sum(slopes["x"] * direction, dtype=float), (above - below) / 2e-2)
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="ru_maxrss is in kB on Linux alone")
 def test_weights_of_more_than_2_gb_are_held_once(tmp_path):
-    """1.12 times their size was measured, and 3.1 times with a copy for each session and a transposed one."""
+    """The measured peak was 1.12 times their size; with one copy for each session and a transposed one it was 3.1
+    times.
+    """
     rng = np.random.default_rng(0)
     tensors, nodes = [], []
     with (tmp_path / "weights.bin").open("wb") as file:

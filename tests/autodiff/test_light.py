@@ -21,12 +21,12 @@ NAMES = [
         for name in ("bvlc_alexnet", "densenet121", "inception_v1", "inception_v2", "resnet50", "vgg19", "zfnet512")
     ),
 ]
-# float32: the step is above rounding, and some units switch within it. The largest error met is 0.3 %.
+# In float32 the step is above rounding, and some units switch within it. The largest measured error is 0.3 %.
 STEP, TOLERANCE = 1e-2, 0.01
 
 
 def lively(proto, seed=0):
-    """The model with random weights, scaled so that no layer dies or explodes, in place of its constant ones."""
+    """The model with its constant weights replaced by random ones, scaled so that no layer dies or explodes."""
     rng = np.random.default_rng(seed)
     shapes = {tensor.name: numpy_helper.to_array(tensor) for tensor in proto.graph.initializer}
     readers = {}
@@ -56,7 +56,7 @@ def lively(proto, seed=0):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_published_architectures(name, tmp_path):
-    """Differentiated at the scores before the last Softmax, where there is one, for two samples."""
+    """Differentiated for two samples, at the scores before the last Softmax if there is one."""
     proto = lively(onnx.load(FOLDER / f"light_{name}.onnx"))
     onnx.save(proto, tmp_path / "model.onnx")
     model = Model.load(tmp_path / "model.onnx", device="cpu")
@@ -73,7 +73,7 @@ def test_published_architectures(name, tmp_path):
     forward, slopes = found.run({info.name: x}, cotangent)
     assert_close(forward, scores, Tolerance.PROPAGATION, np.abs(scores).max())
     slope = slopes[info.name].astype(np.float64)
-    # The gradient's own direction and as much of a random one: the slope is large, and every entry has a say.
+    # The direction of the gradient plus a random one of equal length: the derivative is large, and every entry matters.
     size = np.linalg.norm(slope)
     direction = slope / size + rng.standard_normal(slope.shape) / np.sqrt(slope.size)
     above, below = (

@@ -1,4 +1,4 @@
-"""What layer-wise relevance propagation does beside layers with weights, from the papers' equations."""
+"""Layer-wise relevance propagation through ops other than layers with weights, from the papers' equations."""
 
 import math
 
@@ -31,7 +31,7 @@ def drawn(*shape):
 
 
 GELU = math.sqrt(2 / math.pi)
-# Products in which one factor says how much of the other passes.
+# Products in which one factor gates the other.
 GATED = {
     "swish": [node("Sigmoid", ["x"], ["s"]), node("Mul", ["x", "s"], ["y"])],
     "hard swish": [node("HardSigmoid", ["x"], ["s"], alpha=1 / 6, beta=0.5), node("Mul", ["s", "x"], ["y"])],
@@ -65,7 +65,7 @@ def test_a_gated_activation_passes_all_relevance(name):
 
 
 def test_squeeze_and_excitation_gives_nothing_to_the_gate():
-    """y_c = x_c * sigmoid(W mean(x))_c: were the gate to take part, each pixel would get relevance of all channels."""
+    """y_c = x_c * sigmoid(W mean(x))_c: if the gate took part, each pixel would get relevance from all channels."""
     nodes = [
         node("Relu", ["x"], ["r"]), node("GlobalAveragePool", ["r"], ["m"]), node("Conv", ["m", "w"], ["g"]),
         node("Sigmoid", ["g"], ["s"]), node("Mul", ["s", "r"], ["y"]),
@@ -90,7 +90,7 @@ def test_a_product_of_equals_is_halved_and_says_so():
     assert labels == ("Mul: relevance of a product is halved (1 node)",)
 
 
-# What makes a gate of one factor: what becomes of v, and who gets the relevance of its product with u.
+# What makes one factor a gate: the function applied to v, and which factor of the product with u gets the relevance.
 FACTORS = {
     "a limit below": ([node("Clip", ["v", "zero"], ["f"])], "halved"),
     "a limit above": ([node("Clip", ["v", "", "six"], ["f"])], "halved"),
@@ -160,7 +160,7 @@ def test_attention_weights_count_as_constants():
 
 
 def normalised(x, axes, epsilon=1e-5):
-    """``x`` less its mean, and one over the deviation."""
+    """``x`` minus its mean, and one over its standard deviation."""
     centred = x - x.mean(axis=axes, keepdims=True)
     return centred, 1 / np.sqrt((centred**2).mean(axis=axes, keepdims=True) + epsilon)
 
@@ -194,7 +194,7 @@ def test_the_deviation_of_a_normalisation_counts_as_constant(op):
 
 
 def test_a_layer_normalisation_written_out_is_the_same():
-    """As exporters of older opsets write it: the deviation is never asked."""
+    """As exporters of older opsets write it; no relevance goes to the deviation."""
     written = [
         node("ReduceMean", ["x", "last"], ["m"]), node("Sub", ["x", "m"], ["c"]), node("Pow", ["c", "two"], ["sq"]),
         node("ReduceMean", ["sq", "last"], ["v"]), node("Add", ["v", "tiny"], ["e"]), node("Sqrt", ["e"], ["d"]),
@@ -230,7 +230,7 @@ def test_limits_by_constants_pass_relevance_and_the_larger_of_two_takes_it():
 
 
 def test_a_sum_is_shared_by_what_each_operand_adds():
-    """The constant's share stays with it, as that of a bias."""
+    """The constant keeps its share, like a bias."""
     nodes = [
         node("MatMul", ["x", "w"], ["u"]), node("Concat", ["x", "u"], ["both"], axis=1),
         node("Add", ["both", "c"], ["s"]), node("Sub", ["s", "both2"], ["y"]),
@@ -246,14 +246,14 @@ def test_a_sum_is_shared_by_what_each_operand_adds():
         "back": np.int64([-1]),
     }
     y, found, _ = relevance(opened(nodes, [3], [6], weights), x, cotangent)
-    # Linear in x but for c, so relevance is x times the gradient.
+    # Linear in x except for c, so relevance is x times the gradient.
     assert_close(y, np.c_[x, x @ w] + c - np.c_[x, x @ w][:, ::-1], Tolerance.SIGNED_LAYERS)
     slope = np.c_[np.eye(3), w] - np.c_[np.eye(3), w][:, ::-1]
     assert_close(found, x * (cotangent @ slope.T), Tolerance.QUOTIENTS)
 
 
 def test_the_box_goes_through_what_normalises_the_input():
-    """(x - 0.5) / 0.25 in the graph with a box of [0, 1] is as its outcome fed with a box of [-2, 2]."""
+    """(x - 0.5) / 0.25 inside the graph with a box of [0, 1] equals feeding its result with a box of [-2, 2]."""
     weights = {"k": drawn(4, 3, 3, 3), "b": drawn(4), "mean": np.float32(0.5), "scale": np.float32(0.25)}
     layer = [node("Conv", ["h", "k", "b"], ["c"]), node("Relu", ["c"], ["r"]), node("GlobalMaxPool", ["r"], ["y"])]
     before = [node("Transpose", ["x"], ["t"], perm=[0, 3, 1, 2]), node("Sub", ["t", "mean"], ["d"])]
@@ -263,7 +263,7 @@ def test_the_box_goes_through_what_normalises_the_input():
     moved = np.ascontiguousarray(((x - 0.5) / 0.25).transpose(0, 3, 1, 2))
     ours = xaionnx.explain(inside, x, Lrp(composite="z_box", low=0.0, high=1.0), Target.sum())
     theirs = xaionnx.explain(fed, moved, Lrp(composite="z_box", low=-2.0, high=2.0), Target.sum())
-    # The identity, the scaling and the shift hand on what they get, but for the shift, which is a bias.
+    # The identity and the scaling pass relevance on unchanged; the shift is a bias.
     shares = ours.values.transpose(0, 3, 1, 2) / np.where(np.abs(moved) > 1e-3, (moved + 2) / 4 / (moved / 4), np.nan)
     close = np.isclose(shares, theirs.values, rtol=1e-3, atol=1e-5) | np.isnan(shares)
     assert close.all()
@@ -271,7 +271,7 @@ def test_the_box_goes_through_what_normalises_the_input():
 
 @pytest.mark.parametrize("low", [-1.0, 0.0])
 def test_what_a_clip_leaves_below_zero_counts(low):
-    """z-plus takes max(c w, 0), and c has both signs where the Clip lets it."""
+    """z-plus takes max(c w, 0), and c may have both signs after the Clip."""
     w, x = drawn(4, 3), np.float32([[-2, -0.5, 0.25, 3], [0.5, -0.75, -3, 0.1]])
     nodes = [node("Clip", ["x", "low", "one"], ["c"]), node("MatMul", ["c", "w"], ["y"])]
     model = opened(nodes, [4], [3], {"w": w, "low": np.float32(low), "one": np.float32(1)})
@@ -307,7 +307,7 @@ def test_a_composite_is_an_ordered_map():
 
 
 def test_where_relevance_starts():
-    """A margin starts with both scores, a probability with itself, which the softmax hands to its own logit."""
+    """A margin starts with both scores; a probability starts with itself, which the softmax passes to its own logit."""
     w, x = drawn(4, 3), drawn(2, 4)
     model = opened([node("MatMul", ["x", "w"], ["y"])], [4], [3], {"w": w})
     margin = xaionnx.explain(model, x, Lrp(composite="epsilon"), Target.margin(0, 2))

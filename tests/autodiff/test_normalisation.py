@@ -1,4 +1,4 @@
-"""Rules of normalisation against central differences: inputs, scales and biases, at other batches than were probed."""
+"""Rules of normalisation against central differences: inputs, scales and biases, at other batch sizes than probed."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ SPACES = ((5,), (4, 3), (2, 3, 2))
 
 
 def model(op, inputs, *, opset, kind=TensorProto.DOUBLE, rank, **attributes):
-    """A graph of one node; the first input has the batch in front."""
+    """A graph of one node; the first input starts with the batch axis."""
     values = [helper.make_tensor_value_info(name, kind, shape) for name, shape in inputs.items()]
     y = helper.make_tensor_value_info("y", kind, [None] * rank)
     node = helper.make_node(op, list(inputs), ["y"], name="n", **attributes)
@@ -51,7 +51,7 @@ def test_instance_normalization(space, epsilon):
 
 
 class LayerNormalization(OpRun):
-    """Runtimes take scales of the normalised axes alone, where ONNX broadcasts them."""
+    """Runtimes accept only scales over the normalised axes; ONNX broadcasts them."""
 
     op_domain = ""
 
@@ -80,13 +80,13 @@ def test_layer_normalization(axis, with_bias, scale):
 @pytest.mark.parametrize("epsilon", [1e-5, 0.3])
 def test_group_normalization_with_a_scale_a_channel(space, groups, epsilon):
     shapes = {"x": (6, *space), "scale": (6,), "bias": (6,)}
-    # Type 11 is float64: the statistics would be of float32 otherwise, too coarse to take differences of.
+    # Type 11 is float64; the statistics would otherwise be float32, too coarse for finite differences.
     attributes = {"num_groups": groups, "epsilon": epsilon, "stash_type": TensorProto.DOUBLE}
     assert_close(check("GroupNormalization", shapes, opset=21, **attributes), 0, Tolerance.DIFFERENCES)
 
 
 class GroupNormalization(OpRun):
-    """Opset 18, of which the reference has no body: the scale and bias count groups."""
+    """Opset 18 has a scale and bias for each group; the reference evaluator has no body for it."""
 
     op_domain = ""
 
@@ -98,7 +98,7 @@ class GroupNormalization(OpRun):
 
 
 class MeanVarianceNormalization(OpRun):
-    """The reference's body holds constants of float32."""
+    """The reference's body has float32 constants."""
 
     op_domain = ""
 
@@ -142,7 +142,7 @@ def test_rms_normalization_with_a_scale_that_is_broadcast(scale):
     made = model("RMSNormalization", {"x": ["N", 3, 4, 5], "scale": list(scale)}, opset=23, rank=4, axis=2)
 
     class RMSNormalization(OpRun):
-        """onnxruntime takes scales of the normalised axes alone."""
+        """onnxruntime accepts only scales over the normalised axes."""
 
         op_domain = ""
 
@@ -196,7 +196,7 @@ def test_local_response_normalization(size, alpha, beta, bias):
     )
 
 
-# It takes odd sizes alone.
+# It accepts only odd sizes.
 @pytest.mark.parametrize("size", [1, 3, 5, 9])
 def test_channels_are_neighbours_as_onnxruntime_sees_them(size):
     made = model("LRN", {"x": ["N", 6, 3, 2]}, opset=20, kind=TensorProto.FLOAT, rank=4, size=size, alpha=0.7)

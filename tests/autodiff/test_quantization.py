@@ -1,4 +1,4 @@
-"""Straight-through gradients: those of the model without its quantisation, and 0 where a number was clipped."""
+"""Straight-through gradients equal those of the model without quantisation, and are 0 where a number was clipped."""
 
 import logging
 
@@ -33,7 +33,7 @@ def slopes(nodes, constants, x):
     imports = [helper.make_opsetid("", 21), helper.make_opsetid("com.microsoft", 1)]
     model = helper.make_model(graph, opset_imports=imports, ir_version=10)
     form = canonicalize(model, [], None)
-    # A block's scale has the batch's axis too, and fixes its size.
+    # The scale of a block includes the batch axis, and so fixes its size.
     feeds = [{"x": x}] if len(x) == 1 else [{"x": x[:1]}, {"x": np.repeat(x[:1], 2, axis=0)}]
     facts = probe(form, feeds, lambda shown, values, names: onnxruntime(shown)(values, names))
     run = onnxruntime(differentiate(form, facts, "y", ["x"], STANDARD))
@@ -44,7 +44,7 @@ def slopes(nodes, constants, x):
 
 
 def pair(*between, **attributes):
-    """Quantise, then maybe move the numbers, then scale them back."""
+    """Quantise, optionally move the numbers, then dequantise."""
     last = between[-1].output[0] if between else "q"
     return [
         helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"], **attributes),
@@ -107,7 +107,7 @@ def test_a_dynamic_scale_counts_as_constant():
 
 
 def test_a_network_between_quantised_weights_and_numbers():
-    """Its slope is that of the layer with the scaled-back weights."""
+    """Its gradient is that of the layer with dequantised weights."""
     rng = np.random.default_rng(3)
     kernel = rng.integers(-127, 128, (6, 4))
     nodes = [
@@ -165,7 +165,7 @@ def test_a_shape_of_quantised_numbers_carries_nothing():
 
 @pytest.mark.parametrize("columns", [False, True])
 def test_products_of_integers_have_the_slope_of_the_floats_that_they_stand_for(columns):
-    """As dynamic quantisation writes a layer: the scale that is made on the way counts as constant."""
+    """A layer as dynamic quantisation writes it; the computed scale counts as constant."""
     rng = np.random.default_rng(3)
     kernel, zero = rng.integers(-100, 100, (6, 4)), rng.integers(-5, 5, 4 if columns else ())
     nodes = [
@@ -185,7 +185,7 @@ def test_products_of_integers_have_the_slope_of_the_floats_that_they_stand_for(c
 
 
 def test_a_product_of_two_quantised_activations():
-    """Of both operands: y = x x' in integers, so the slope with respect to x comes twice."""
+    """Both operands depend on x: y = x x' in integers, so the gradient with respect to x comes twice."""
     nodes = [
         helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
         helper.make_node("Transpose", ["q"], ["t"], perm=[0, 2, 1]),
@@ -202,7 +202,7 @@ def test_a_product_of_two_quantised_activations():
     dx, dy = slopes(nodes, constants, x)
     steps = np.round(x / 0.01) * 0.01
     assert_close(dx, (dy + dy.transpose(0, 2, 1)) @ steps, Tolerance.QUOTIENTS)
-    # Weak weights leave no number inside the range, and no slope.
+    # Small weights would leave no number inside the range, and no gradient.
     constants["ys"] = (TensorProto.FLOAT, [], [1e-6])
     constants["yz"] = (TensorProto.UINT8, [], [0])
     assert not slopes(nodes, constants, np.abs(x) + 0.1)[0].any()
@@ -239,7 +239,7 @@ def test_convolutions_of_integers(op, group, stride):
     x = rng.uniform(-0.9, 0.9, (3, 4, 7)).astype(np.float32)
     dx, dy = slopes(nodes, constants, x)
     weights = (kernel - 90) * (scales[:, None, None] if quantized else 1.0)
-    # A convolution is linear: its slope is what unit steps of the input change.
+    # A convolution is linear, so unit steps of the input give its gradient.
     expected = np.zeros_like(x)
     run = in_numpy(Conv)(single("Conv", ["x", "w"], {"x": x.astype(float), "w": weights}, **window))
     for place in np.ndindex(x.shape[1:]):
@@ -285,7 +285,7 @@ def test_a_result_says_that_it_passed_an_estimate(tmp_path):
     )
     assert gradient(model, "exact", ["x"]).approximations == ()
     assert gradient(model, "y", ["d"]).approximations == ()
-    # It stays with a compiled file and with the explanation.
+    # The label is kept by the compiled file and by the explanation.
     xaionnx.compile(model, "saliency", 0).save(tmp_path / "compiled.onnx")
     compiled = onnx.load(tmp_path / "compiled.onnx")
     told = {entry.key: entry.value for entry in compiled.metadata_props}
@@ -312,7 +312,7 @@ def test_quantised_models_have_nearly_the_gradient_of_the_models_they_were_made_
     plain = Model.load(source, device="cpu")
     x, out = plain.input().name, plain.output().name
     samples = np.random.default_rng(0).uniform(0, 1, (8, *plain.input().shape[1:])).astype(np.float32)
-    logging.disable(logging.WARNING)  # it advises to prepare the model
+    logging.disable(logging.WARNING)  # it logs advice to preprocess the model
     try:
         if way == "dynamic":
             quantize_dynamic(source, path)
@@ -324,7 +324,7 @@ def test_quantised_models_have_nearly_the_gradient_of_the_models_they_were_made_
     dy[:, 0] = 1
     built = gradient(Model.load(path, device="cpu"), out, [x])
     ours, theirs = (g.run({x: samples}, dy)[1][x] for g in (built, gradient(plain, out, [x])))
-    # Eight bits: what is left are weights and units that round to the other side of 0.
+    # With eight bits, the remaining error is from weights and units that round to the other side of 0.
     assert (ours * theirs).sum() > 0.97 * np.linalg.norm(ours) * np.linalg.norm(theirs)
     assert 0.8 < np.linalg.norm(ours) / np.linalg.norm(theirs) < 1.25
     assert len(built.approximations) >= 2

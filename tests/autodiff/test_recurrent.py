@@ -14,7 +14,7 @@ from xaionnx.graph.probe import probe
 
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 TIME, FEATURES, HIDDEN = 5, 3, 4
-# onnxruntime's recurrent kernels know float32 alone, so the step is large and its curvature shows.
+# onnxruntime's recurrent kernels support only float32, so the step is large and curvature shows.
 STEP = 3e-3
 
 
@@ -30,7 +30,7 @@ def layer(
     scale=0.5,
     **attributes,
 ):
-    """A batch-first model around a layer, which is time first itself."""
+    """A batch-first model around a time-first layer."""
     rng = np.random.default_rng(4)
     count = 2 if direction == "bidirectional" else 1
     width = GATES[op] * HIDDEN
@@ -101,7 +101,7 @@ def test_without_bias_and_states(op, time):
 
 
 def double(model, feeds):
-    """A model of :func:`layer`, and what it is fed, in float64."""
+    """A model of :func:`layer` and its inputs, in float64."""
     return widened(model), [
         {n: a.astype(np.float64) if a.dtype.kind == "f" else a for n, a in f.items()} for f in feeds
     ]
@@ -143,7 +143,7 @@ def test_options_in_float64(option, direction):
 @pytest.mark.parametrize("name", [*EVERY, "ThresholdedRelu"])
 @pytest.mark.parametrize("op", GATES)
 def test_activations_in_float64(op, name):
-    """In all places, with the numbers that ONNX gives them; the second direction has the default ones."""
+    """As every activation, with ONNX's default alpha and beta; the second direction has the default activations."""
     count = len(DEFAULTS[op])
     model, feeds = layer(op, "bidirectional", scale=0.2, activations=[name] * count + list(DEFAULTS[op]))
     narrow = onnxruntime(model)(feeds[-1], ["y"])[0]
@@ -171,7 +171,7 @@ def test_numbers_of_activations(op):
 @pytest.mark.parametrize("op", GATES)
 @pytest.mark.parametrize("direction", ["forward", "bidirectional"])
 def test_batch_first(op, direction):
-    """onnxruntime's kernels lack this layout, so that no model has it yet."""
+    """onnxruntime's kernels do not support this layout, so no model uses it yet."""
     model, feeds = layer(op, direction)
     wide, exact = double(model, feeds)
     node = next(node for node in wide.graph.node if node.op_type == op)
@@ -192,7 +192,7 @@ def test_what_has_no_rule_is_named():
 
 @pytest.mark.parametrize(("op", "nodes"), [("LSTM", 11), ("GRU", 13), ("RNN", 5)])
 def test_nodes_grow_with_the_steps_alone(op, nodes):
-    """Nodes of the gradient a step: a sequence of 200 has a few thousand."""
+    """The number of nodes is proportional to the number of steps: a sequence of 200 has a few thousand."""
     counts = []
     for time in (20, 40):
         model, feeds = layer(op, time=time)

@@ -1,4 +1,4 @@
-"""What rules of relevance propagation accept."""
+"""Which parameters the rules of relevance propagation accept."""
 
 import numpy as np
 import pytest

@@ -13,33 +13,33 @@ from xaionnx.autodiff.table import STANDARD
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.graph.expand import COMPOSED
 
-# Rounding and the step leave about 1e-9; the rest is curvature.
-# The reference evaluator takes seconds for larger ones, which show nothing that small ones do not.
+# Rounding and the step contribute about 1e-9; the rest is curvature. The reference evaluator takes seconds for larger
+# cases, which test nothing more.
 LARGEST = 10_000
 FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16)
 
-# Held against central differences or closed forms elsewhere, as ONNX has no case that fits.
+# Tested against central differences or closed forms elsewhere, because ONNX has no suitable case.
 ELSEWHERE = {
-    # ONNX has no case of these.
+    # ONNX has no cases of these.
     **dict.fromkeys(("RandomNormalLike", "RandomUniformLike"), "test_grids"),
     "GlobalLpPool": "test_windows",
-    # ONNX's cases are of integers.
+    # ONNX's cases use integers.
     "Trilu": "test_sequences",
     "EyeLike": "test_grids",
-    # They mix infinities with numbers, or round.
+    # The cases contain infinities, or the op rounds.
     "Cast": "test_types",
     "CastLike": "test_types",
-    # The reference's body holds constants of float32.
+    # The reference's body has float32 constants.
     "MeanVarianceNormalization": "test_normalisation",
-    # The reference reads between pixels in float32.
+    # The reference interpolates in float32.
     "DeformConv": "test_sampling",
-    # Straight through: the difference of a rounded number says nothing.
+    # Straight-through gradients: the difference of a rounded number says nothing.
     **dict.fromkeys(
         ("ConvInteger", "DynamicQuantizeLinear", "MatMulInteger", "QLinearConv", "QLinearMatMul", "QuantizeLinear"),
         "test_quantization",
     ),
 }
-# Inputs of floats that stay as they are, by op: sizes and shares, or what a rule refuses to differentiate.
+# Float inputs that stay fixed, by op: sizes and ratios, or inputs that a rule does not differentiate.
 CONSTANTS = {
     "DequantizeLinear": {2},
     "Dropout": {1},
@@ -47,14 +47,14 @@ CONSTANTS = {
     "LSTM": {1, 2, 3, 4, 7},
     "RNN": {1, 2, 3, 4},
     "Resize": {1, 2},
-    # Its regions count as constant, which is labelled.
+    # Its regions count as constant; a label reports this.
     "RoiAlign": {1},
     "STFT": {2},
 }
-# onnxruntime refuses float64 when it runs these, or calculates in float32.
+# onnxruntime does not run these in float64, or computes in float32.
 BY_REFERENCE = {"GRU", "LSTM", "RNN", "Shrink"}
 
-# Cases that a rule refuses, and in which words.
+# Cases that a rule refuses, with the messages.
 REFUSED = {
     "test_batchnorm_epsilon_training_mode": "training mode",
     "test_batchnorm_example_training_mode": "training mode",
@@ -68,7 +68,7 @@ REFUSED = {
     "test_training_dropout_zero_ratio": "at random",
     "test_training_dropout_zero_ratio_mask": "at random",
 }
-# Why a case is not compared. An op of which no case is left has to be in ELSEWHERE.
+# Reasons why a case is not compared. An op without any compared case has to be in ELSEWHERE.
 SKIPPED = {
     "no floats": lambda case, feeds, free: not free or not outputs(case),
     "larger than shows more": lambda case, feeds, free: any(np.size(a) > LARGEST for a in feeds.values()),
@@ -121,7 +121,7 @@ def test_what_is_held_elsewhere_is_there(op):
 
 
 def test_each_reason_and_each_refusal_meets_a_case():
-    """A line of the tables that nothing needs any more is a line to delete."""
+    """A line of the tables that no case needs has to be deleted."""
     met, names = set(), set()
     for op in sorted(set(STANDARD) | COMPOSED):
         for case in cases(op):

@@ -47,7 +47,7 @@ def test_affine_grid(aligned, shape, size):
 
 
 def test_an_affine_grid_for_each_sample():
-    """As models ask for it: the number of samples read from the shape of the map."""
+    """As models use it: the number of samples is read from the shape of the feature map."""
     rng = np.random.default_rng(2)
     feeds = [{"x": rng.standard_normal((n, 2, 3))} for n in (2, 3, 4)]
     model = single("AffineGrid", ["x", "size"], feeds[0], constants={"rest": np.int64([2, 4, 5])})

@@ -1,4 +1,4 @@
-"""Several cotangents in one run give what each alone gives."""
+"""Several cotangents in one run give the same gradients as one at a time."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from xaionnx.gradients import graph
 MODELS = Path(__file__).parents[2] / "models"
 NAMES = ("digits_cnn", "efficientnet_lite0", "german_credit_mlp", "mnist_cnn", "mnist_vit", "selfie_segmentation")
 
-# Three targets that bend, each in its own way.
+# Three different nonlinear targets.
 CURVED = """g (float[N, 4] x) => (float[N, 3] y) <float[4, 3] w = {1, 2, -1, 0.5, -1, 1, 0.1, 2, 3, -2, 0.3, 0.7}> {
   h = MatMul(x, w)  e = Exp(h)  s = Tanh(x)  v = MatMul(s, w)  y = Add(e, v) }"""
 
@@ -42,7 +42,7 @@ def agree(found, expected):
     assert found.keys() == expected.keys()
     for name, array in expected.items():
         assert found[name].shape == array.shape
-        # What is folded, and so the order of sums, differs.
+        # Constant folding differs, and so does the order of sums.
         assert_close(found[name], array, Tolerance.REWRITES, np.abs(array).max(initial=1e-30))
 
 
@@ -110,7 +110,7 @@ def test_targets_whose_gradients_do_not_fit_together_run_in_pieces(monkeypatch):
     pieces = explain(model, x, "integrated_gradients", [0, 1, 2], steps=4)
     assert_close(pieces.values, whole.values, Tolerance.OPERATIONS)
     assert pieces.diagnostics["gradients"] == whole.diagnostics["gradients"]
-    # Two runs of the forward part at each of the four points in place of one.
+    # Two forward passes at each of the four points instead of one.
     assert pieces.diagnostics["evaluations"] == [spent + 4 for spent in whole.diagnostics["evaluations"]]
 
 

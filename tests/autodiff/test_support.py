@@ -1,4 +1,4 @@
-"""The table of ops: every op of ONNX has a state, and the states say what the engine does."""
+"""The table of supported ops: every op of ONNX has a state, and the states agree with the engine."""
 
 import onnx.defs
 import pytest

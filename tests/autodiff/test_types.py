@@ -11,7 +11,7 @@ from xaionnx.autodiff import gradient
 
 
 def through(*kinds, start=np.float32):
-    """x^2, cast on, and squared again in each type; back to the type of x at the end."""
+    """x^2, cast to each type and squared again; finally cast back to the type of x."""
     nodes, last = [], "x"
     for number, kind in enumerate(kinds):
         nodes.append(helper.make_node("Cast", [last], [f"c{number}"], to=kind))
@@ -42,7 +42,7 @@ def test_chains_of_casts(kinds, start):
     power = 2 ** len(kinds)
     narrow = TensorProto.FLOAT16 in kinds or start == np.float16
     exact = dy * power * x.astype(float) ** (power - 1)
-    # In half precision beside the largest, as powers of small numbers lose digits.
+    # In half precision relative to the largest value, because powers of small numbers lose digits.
     assert_close(dx, exact, Tolerance.FLOAT16 if narrow else Tolerance.OPERATIONS, np.abs(exact).max())
 
 
@@ -60,7 +60,7 @@ def test_like_another():
 
 
 def test_what_became_an_integer_has_no_slope():
-    """The way over int64 is a staircase; beside it the gradient goes on."""
+    """The path through int64 is a step function; the gradient flows through the other one."""
     model = loaded("""g (float[N, 2] x) => (float[N, 2] y) {
           i = Cast<to = 7>(x)  f = Cast<to = 1>(i)  y = Mul(f, x) }""")
     x = np.float32([[2.5, -1.7]])

@@ -8,12 +8,12 @@ from tests.oracles import convolution, pooling
 from tests.tolerances import Tolerance, assert_close
 
 SPATIAL = {1: (7,), 2: (7, 6), 3: (4, 5, 4)}
-# By their definition, in float64.
+# Reference implementations by definition, in float64.
 DEFINED = in_numpy(*convolution.OPS, *pooling.OPS)
 
 
 def assert_forwards_agree(op, shapes, **attributes):
-    """Whether onnxruntime computes in float32 what the definition does."""
+    """Check that onnxruntime in float32 agrees with the definition."""
     rng = np.random.default_rng(0)
     first = next(iter(shapes))
     feeds = {n: rng.standard_normal((2, *s) if n == first else s).astype(np.float32) for n, s in shapes.items()}
@@ -31,7 +31,7 @@ CONVOLUTIONS = [
 
 
 def spread(rank, kernel, strides, dilations, pads):
-    """Attributes of a window that differ from axis to axis."""
+    """Attributes of a window, different for each axis."""
     own = {
         "kernel_shape": [max(kernel - (axis == rank - 1 and kernel > 2), 1) for axis in range(rank)],
         "strides": [strides + (axis == 1) for axis in range(rank)],

@@ -5,8 +5,8 @@
     python -m tests.bench --nets FOLDER --only gradient --keep    measure these again, and keep the other rows
 
 FOLDER holds the graphs of real size, made by ``python models/scripts/export_timm.py FOLDER``. Without it their rows are
-left out, and named. Comparisons with shap are made where shap is installed, those of gradients with PyTorch where torch
-and timm are.
+left out, and named. Comparisons with shap run if shap is installed; those of gradients with PyTorch if torch and timm
+are.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Row = dict[str, Any]
 
 
 def timed(task: Task, rounds: int) -> Row:
-    """One row of ratios to the limit."""
+    """One row of ratios to the bare session."""
     x, model, settings = task.x(), Model.load(task.path), task.settings()
     source = task.path if model.graph is None else model.graph.SerializeToString()
     bare = Bare(source, task.perturbed(x).astype(x.dtype), model.output().name, task.sizes)
@@ -64,7 +64,7 @@ def shapley(seeds: int) -> Iterator[Row]:
         methods["shap, l1_reg=0"] = games.kernel_shap_of_peer
     for game in games.games():
         needed = {name: games.evaluations_needed(game, method, seeds) for name, method in methods.items()}
-        # JSON has no infinity.
+        # JSON has no infinity
         yield {
             "kind": "evaluations",
             "name": game.name,
@@ -102,7 +102,7 @@ def other_rows(folder: Path | None, rounds: int) -> Iterator[Row]:
 
 
 def machine() -> dict[str, Any]:
-    """What the numbers depend on."""
+    """The environment that the numbers depend on."""
     return {
         "processor": platform.machine(),
         "cores": os.cpu_count(),

@@ -1,6 +1,6 @@
-"""What whole explanations cost: over their compiled graph, over one target's, over a peer's, and of a folder.
+"""The cost of whole explanations relative to their compiled graph, to one target, and to a peer; and of a folder.
 
-Each pair takes turns in one process.
+The two sides of a comparison alternate in one process.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ from xaionnx.typing import Array
 Row = dict[str, Any]
 
 BATCH = 8
-# Methods that are one graph, and how much of its run a whole explanation may cost.
+# Methods that are a single graph, and the allowed ratio of a whole explanation to a run of that graph.
 GRAPHS, GRAPH_LIMIT = ("saliency", "lrp", "deep_lift"), 1.05
 TARGETS = 100
-# Copies of SmoothGrad, and the batches among which the peer's best is taken.
+# Noisy copies of SmoothGrad, and the batch sizes from which the peer's best is taken.
 COPIES, PEER_BATCHES = 32, (1, 2, 4, 8, 16, 32)
 PHOTOS = 200
 
 
 @dataclass(frozen=True)
 class Several:
-    """A method that is asked for 100 targets and for one."""
+    """A method that is run for 100 targets and for one."""
 
     name: str
     method: str
@@ -53,7 +53,7 @@ REMOVALS = (
     Several("RISE, 300 masks", "rise", {"budget": 301}),
     Several("occlusion 224, window 32 stride 16", "occlusion", {"window": 32, "stride": 16}),
 )
-# 100 targets take this much longer than one, and this many MB more.
+# Allowed ratio of time of 100 targets to one, and allowed additional MB.
 TIME_LIMIT, MEMORY_LIMIT = 1.3, 64
 
 
@@ -130,7 +130,7 @@ def path_rows(path: Path, only: str, rounds: int) -> Iterator[Row]:
 
 
 def peer_rows(path: Path, only: str, rounds: int) -> Iterator[Row]:
-    """SmoothGrad over captum's at its best batch, on one thread; nothing where captum is not installed."""
+    """SmoothGrad relative to captum's at its best batch size, on one thread; empty if captum is not installed."""
     name = f"SmoothGrad of {COPIES} copies over captum, ResNet18"
     if only not in name or not (find_spec("captum") and find_spec("timm")):
         return
@@ -187,7 +187,7 @@ def folder_rows(path: Path, only: str, rounds: int, photos: int = PHOTOS) -> Ite
 
 
 def copied(folder: Path, count: int) -> None:
-    """Fill a new folder with the photos beside the models, again and again under new names."""
+    """Fill a new folder with repeated copies of the photos of models/photos."""
     originals = sorted((MODELS / "photos").iterdir())
     folder.mkdir()
     for number in range(count):
@@ -196,7 +196,7 @@ def copied(folder: Path, count: int) -> None:
 
 
 def read_and_run(path: Path, folder: Path) -> int:
-    """Read a folder of photos as the spec says, and run the bare session on batches; how many were run."""
+    """Read a folder of photos by the spec and run the bare session on batches; return their number."""
     import onnxruntime as ort
 
     spec = InputSpec.read(path.with_suffix(".toml"))
@@ -209,7 +209,7 @@ def read_and_run(path: Path, folder: Path) -> int:
 
 
 def _command(path: Path, folder: Path, out: Path) -> None:
-    """Explain a folder from the command line, within this process; what was there before is taken away."""
+    """Explain a folder by the command line, within this process, after removing earlier results."""
     from xaionnx_cli.app import main
 
     shutil.rmtree(out) if out.is_dir() else out.unlink(missing_ok=True)

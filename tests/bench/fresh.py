@@ -1,4 +1,4 @@
-"""What is measured in processes of their own: the first explanation, and the peak of memory."""
+"""Measurements in separate processes: the first explanation, and the peak of memory."""
 
 from __future__ import annotations
 
@@ -88,9 +88,9 @@ def peaks(
 ) -> dict[str, float]:
     """Peaks of resident memory in MB: the bare session after one batch, and a method with each budget.
 
-    Both processes import the same modules, the compiled loops among them, and run batches of the same size, so that
-    what is above the bare one is the engine's own: the file's graph, the buffers of a batch, coalitions and answers.
-    ``allowed`` is the bare peak, 64 MB and two batches of input.
+    Both processes import the same modules, the compiled loops among them, and run batches of the same size, so that the
+    difference is the engine's own: the graph of the file, the buffers of a batch, coalitions and outputs. ``allowed``
+    is the bare peak, 64 MB and two batches of input.
     """
     given = {"model": str(model), "shape": shape, "batch": batch, "method": method, "settings": settings}
     bare = peak(_BARE.format(**given))

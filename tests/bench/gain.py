@@ -1,4 +1,4 @@
-"""How many times faster occlusion is where only what a window changed is computed again."""
+"""The speed-up of occlusion if only the part that a window changed is recomputed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import onnx
 import xaionnx
 from xaionnx import Model
 
-# Pixels of the picture, of the window and its stride; the gain that is wanted.
+# Pixels of the picture, the window and its stride; the required gain.
 SIZES = ((224, 16, 1.2), (512, 32, 1.8))
 
 
@@ -37,7 +37,7 @@ def rows(path: Path, only: str, rounds: int) -> Iterator[dict[str, Any]]:
             plain, plain_cpu, whole = _timed(model, x, window, False)
             wall, cpu, parts = _timed(model, x, window, True)
             np.testing.assert_allclose(parts.values, whole.values, atol=1e-4 * np.abs(whole.values).max())
-            if turn > 0:  # the first tunes the batch size
+            if turn > 0:  # the first run tunes the batch size
                 walls.append(round(plain / wall, 3))
                 cpus.append(round(plain_cpu / cpu, 3))
         yield {"kind": "gain", "name": name, "target": target, "rounds": walls, "cpu": cpus}

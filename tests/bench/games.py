@@ -1,4 +1,4 @@
-"""Evaluations until Shapley values are within 5 % of the exact ones, on games small enough to ask every coalition."""
+"""Evaluations until Shapley values are within 5 % of the exact ones, on games small enough to evaluate completely."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LEAST, MOST = 128, 32_768
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """A game all of whose answers are known.
+    """A game with all coalitions evaluated.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class Known:
 
 
 def known(name: str, path: str, x: Array, baseline: Array, labels: Array) -> Known:
-    """Ask every coalition; the target is the top class."""
+    """Evaluate every coalition; the target is the top class."""
     model = Model.load(MODELS / path)
     output = model.output().name
     feed = model.input().name
@@ -68,7 +68,7 @@ def known(name: str, path: str, x: Array, baseline: Array, labels: Array) -> Kno
 
 
 def shapley(values: Array, players: int) -> Array:
-    """The definition: what each player adds to a coalition of the others, weighed by its size."""
+    """By definition: the marginal contributions of each player to coalitions of the others, weighted by their size."""
     sizes = np.array([row.bit_count() for row in range(2**players)])
     weights = np.array([1 / (players * math.comb(players - 1, size)) for size in range(players)])
     found = np.empty(players)
@@ -137,7 +137,7 @@ def kernel_shap_of_peer(game: Known, budget: int, seed: int) -> Array:
 def evaluations_needed(game: Known, method: Callable[[Known, int, int], Array], seeds: int) -> float:
     """The budget at which the mean relative error over seeds falls to 5 %, between the powers of the root of 2.
 
-    Infinite if 32,768 do not suffice; 2^P where every coalition has to be asked.
+    Infinite if 32,768 do not suffice; 2^P if every coalition is needed.
     """
     before: tuple[float, float] | None = None
     for step in itertools.count():

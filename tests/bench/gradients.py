@@ -1,6 +1,6 @@
-"""What a gradient costs: over the forward run of the same file, and over PyTorch's forward and backward.
+"""The cost of a gradient relative to the forward run of the same file, and to PyTorch's forward and backward.
 
-Each runs on one thread, in one process, and they take turns. All times are the processor's.
+Both run alternately in one process on one thread. All times are CPU times.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from xaionnx.explainers.grad_cam import GradCam
 from xaionnx.typing import Array
 
 BATCH = 8
-# Batches whose peaks of memory are compared: what does not grow, such as the weights, drops out.
+# Batch sizes whose peaks of memory are compared; constant parts, such as the weights, cancel.
 FEW, MANY = 4, 12
 
 
 @dataclass(frozen=True)
 class Net:
-    """A graph that is timed: what it is called, the ratio that is wanted, and the tensor that is explained."""
+    """A graph to time: its name, the required ratio, and the explained tensor."""
 
     name: str
     file: str
@@ -55,7 +55,7 @@ NETS = (
     Net("MobileNetV3-large", "mobilenetv3_large_100", 4.0),
     Net("EfficientNet-B0", "efficientnet_b0", 4.0),
     Net("EfficientNet-Lite0", "efficientnet_lite0", 4.0),
-    # Tokens have no slope; their embedding has.
+    # Tokens have no gradient; their embedding has.
     Net("BERT, 6 layers of 256, 128 tokens", "encoder", 2.5, "/norm/LayerNormalization_output_0"),
 )
 
@@ -96,7 +96,7 @@ def rows(folder: Path, only: str, rounds: int) -> Iterator[dict[str, Any]]:
         }
 
 
-# Nets whose last convolution has a head behind it, and how much of a forward run Grad-CAM may cost.
+# Nets with a head after the last convolution, and the allowed ratio of Grad-CAM to a forward run.
 CAMS, CAM_LIMIT = ("resnet18", "mobilenetv3_large_100", "efficientnet_lite0"), 1.15
 
 
@@ -122,7 +122,7 @@ def cam_rows(folder: Path, only: str, rounds: int) -> Iterator[dict[str, Any]]:
 
 
 def module_of(name: str) -> Any:
-    """The PyTorch module of a graph, on one thread; its weights ask for no gradient, as the graph's do not."""
+    """The PyTorch module of a graph, on one thread, without gradients of the weights, as in the graph."""
     import torch
 
     scripts = str(MODELS / "scripts")
@@ -174,7 +174,7 @@ session.run(None, feeds)
 
 
 def _memory(path: Path, feeds: dict[str, Array]) -> float:
-    """MB that one more sample adds to the peak of a process."""
+    """MB that each additional sample adds to the peak of a process."""
     told = {name: (array.shape[1:], array.dtype.str) for name, array in feeds.items()}
     few, many = (fresh.peak(_RUN.format(path=str(path), batch=batch, feeds=told)) for batch in (FEW, MANY))
     return (many - few) / (MANY - FEW)

@@ -1,4 +1,4 @@
-"""Evaluations until a RISE map is as good as the plain sum's: the default against the published estimator."""
+"""Evaluations until a RISE map is as accurate as the published estimator's (a plain sum)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REFERENCE = 60_000
 
 
 def error_of(found: Array, wanted: Array) -> float:
-    """The share of a map that is noise, sqrt(1 - r^2): its offset and unit do not count."""
+    """The noise of a map, sqrt(1 - r^2), independent of its offset and scale."""
     return math.sqrt(max(0.0, 1 - np.corrcoef(found.ravel(), wanted.ravel())[0, 1] ** 2))
 
 
@@ -33,7 +33,7 @@ def evaluations_to_equal_error(seeds: int) -> list[tuple[float, float]]:
     with np.load(MODELS / "data" / "mnist_sample.npz") as file:
         digits = file["images"].astype(np.float32) / 255
     cells, shifts = masks.rise_cells(9, 0, 5000, (7, 7), 0.5), masks.rise_shifts(9, 0, 5000, (4, 4))
-    # The published sum is the default's map times the variance of a mask, which falls off nowhere but at the rim.
+    # The published sum is the default's map times the variance of a mask, which is constant except at the border.
     variance = masks.rise_masks(cells, shifts, (4, 4), (28, 28)).var(axis=0)
 
     def error(estimator: str, count: int, wanted: Array) -> float:
@@ -49,7 +49,7 @@ def evaluations_to_equal_error(seeds: int) -> list[tuple[float, float]]:
         while now > equal:
             count *= 2
             before, now = now, error("least_squares", count, wanted)
-        # Between the last two, on a line in logarithms.
+        # Log-linear interpolation between the last two.
         share = 1.0 if math.isinf(before) else math.log(before / equal) / math.log(before / now)
         needed.append((equal, count / 2 * 2**share))
     return needed

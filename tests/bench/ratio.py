@@ -1,7 +1,7 @@
 """The wall time of an explanation over its limit: what the bare session needs for the same number of evaluations.
 
-Other work on the machine changes its speed within seconds, so the two are interleaved at the grain of a batch: each
-time the engine reports answered evaluations, the clock of the explanation is stopped and the bare session runs.
+Other work on the machine changes its speed within seconds, so the two are interleaved batch by batch: whenever the
+engine reports finished evaluations, the clock of the explanation stops and the bare session runs.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from xaionnx.runtime import progress
 from xaionnx.typing import Array
 
 SIZES = (1, 4, 8, 16, 32)
-# Where an evaluation takes microseconds, 32 rows are no limit yet.
+# If an evaluation takes microseconds, larger batches than 32 are still faster.
 TABLE_SIZES = (*SIZES, 128, 512, 1024, 2048, 4096)
 
 
 class Bare:
-    """A session with nothing around it: the settings are those of the engine, the inputs those of the task.
+    """A bare session with the settings of the engine and the inputs of the task.
 
     Parameters
     ----------
@@ -52,16 +52,16 @@ class Bare:
         self.best = sizes[:1]
 
     def seconds(self, size: int) -> float:
-        """The time of one run of ``size`` evaluations."""
+        """Seconds of one run of ``size`` evaluations."""
         batch = self._batches[size]
         began = time.perf_counter()
         self._session.run(self._output, {self._name: batch})
         return time.perf_counter() - began
 
     def tune(self, passes: int = 7) -> None:
-        """Choose the three batches with the best time an evaluation; all sizes take turns."""
+        """Choose the three batch sizes with the least time per evaluation; all sizes alternate."""
         for size in self._batches:
-            self.seconds(size)  # plans its memory
+            self.seconds(size)  # the first run plans memory
         times: dict[int, list[float]] = {size: [] for size in self._batches}
         for _ in range(passes):
             for size in self._batches:
@@ -72,19 +72,19 @@ class Bare:
 
 
 class Turns:
-    """A listener that lets the bare session take its turn after each batch of the engine."""
+    """A progress listener that runs the bare session after each batch of the engine."""
 
     def __init__(self, bare: Bare, share: float) -> None:
         self._bare, self._share = bare, share
         self._engine_evaluations = self._bare_evaluations = 0
-        self._spent = {size: [0.0, 0.0, 0] for size in bare.best}  # wall, processor, runs
+        self._spent = {size: [0.0, 0.0, 0] for size in bare.best}  # wall time, CPU time, runs
         self.away = self.away_cpu = 0.0
 
     def expect(self, evaluations: int) -> None:
-        """Nothing is drawn here."""
+        """Do nothing."""
 
     def advance(self, evaluations: int) -> None:
-        """Run the bare session until it has done its share of the evaluations; its best batches take turns."""
+        """Run the bare session until it has done its share of the evaluations; its best batch sizes alternate."""
         began, cpu = time.perf_counter(), time.process_time()
         self._engine_evaluations += evaluations
         while self._bare_evaluations < self._share * self._engine_evaluations:
@@ -98,7 +98,7 @@ class Turns:
         self.away_cpu += time.process_time() - cpu
 
     def limits(self) -> tuple[int, float, float]:
-        """The batch that was best, and its wall and processor time an evaluation."""
+        """The best batch size, and its wall and CPU time per evaluation."""
         size, spent = min(self._spent.items(), key=lambda item: item[1][0] / (item[0] * item[1][2]))
         return size, spent[0] / (size * spent[2]), spent[1] / (size * spent[2])
 

@@ -11,7 +11,7 @@ RESULTS = Path(__file__).parent / "results.json"
 
 
 def markdown(results: dict[str, Any] | None = None) -> str:
-    """Tables and the words around them.
+    """The tables with their text, as Markdown.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def markdown(results: dict[str, Any] | None = None) -> str:
 
 
 def replaced(results: dict[str, Any]) -> dict[str, Any]:
-    """The kept results, with these rows in place of those of the same names or behind all."""
+    """The kept results, with these rows replacing those of the same name, or appended."""
     kept: dict[str, Any] = json.loads(RESULTS.read_text(encoding="utf-8"))
     measured = {row["name"]: row for row in results["rows"]}
     rows = [measured.pop(row["name"], row) for row in kept["rows"]] + list(measured.values())

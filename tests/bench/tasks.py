@@ -1,4 +1,4 @@
-"""The tasks that are timed: a model file, its input, a method, and the inputs that the bare session gets instead."""
+"""The tasks to time: a model file, its input, a method, and the perturbed inputs for the bare session."""
 
 from __future__ import annotations
 
@@ -67,13 +67,13 @@ def applicants() -> Array:
 
 
 def background(count: int = 100) -> Array:
-    """``count`` rows: each column of the data in a random order."""
+    """``count`` rows of the data, with each column shuffled."""
     rows, rng = applicants(), np.random.default_rng(1)
     return np.stack([rng.choice(column, count) for column in rows.T], axis=1)
 
 
 def patched(x: Array) -> Array:
-    """With a window of 16 pixels at zero."""
+    """Inputs with a window of 16 pixels set to zero."""
     corners = masks.window_corners((224, 224), (16, 16), (8, 8))[:: 729 // 32][:32]
     out = np.repeat(x, len(corners), axis=0)
     for row, (top, left) in zip(out, corners, strict=True):
@@ -82,20 +82,20 @@ def patched(x: Array) -> Array:
 
 
 def coalitions(x: Array) -> Array:
-    """With half of the cells of a grid at zero."""
+    """Inputs with half of the cells of a grid set to zero."""
     keep = np.random.default_rng(2).random((32, 1, 7, 7)) < 0.5
     return x * np.kron(keep, np.ones((1, 1, 32, 32))).astype(np.float32)
 
 
 def veiled(x: Array) -> Array:
-    """Under the masks of RISE."""
+    """Inputs under the masks of RISE."""
     cell = (32, 32)
     cells, shifts = masks.rise_cells(0, 0, 32, (7, 7), 0.5), masks.rise_shifts(0, 0, 32, cell)
     return x * masks.rise_masks(cells, shifts, cell, (224, 224))[:, None]
 
 
 def mixed_rows(x: Array) -> Array:
-    """With half of the columns from background rows."""
+    """Rows with half of the columns from background rows."""
     others, rng = background(100), np.random.default_rng(3)
     return np.where(rng.random((4096, x.shape[1])) < 0.5, x, others[rng.integers(0, len(others), 4096)])
 

@@ -1,4 +1,4 @@
-"""The bench runs, and its table shows what was measured. Nothing is timed here."""
+"""The bench runs and its table shows the measurements. Times are not tested."""
 
 import json
 import math
@@ -124,7 +124,7 @@ def test_a_gradient_is_timed_against_the_forward_run(tmp_path, monkeypatch):
 
 @pytest.fixture
 def tiny_net(monkeypatch):
-    """The path of a model of small pictures and three classes, which stands for the nets of real size."""
+    """The path of a model of small pictures and three classes, in place of the nets of real size."""
     rng = np.random.default_rng(0)
     monkeypatch.setattr(turns, "TURN_S", 1e-3)
     monkeypatch.setattr(explanations, "picture", lambda: rng.random((1, 3, 12, 12)).astype(np.float32))
@@ -179,7 +179,7 @@ def test_the_peer_smooths_the_gradient_that_we_do(monkeypatch):
     monkeypatch.setattr(explanations, "COPIES", 4)
     x = explanations.picture()
     few, many = (explanations.smooth_grad_of_peer("resnet18", x, batch)() for batch in (1, 4))
-    # The noise differs, the gradient does not.
+    # The noise differs, but the gradient does not depend on it.
     assert np.corrcoef(few.numpy().ravel(), many.numpy().ravel())[0, 1] > 0.3
 
 
@@ -195,7 +195,7 @@ def test_pytorch_is_timed_on_the_same_gradient(tmp_path, net):
     cotangent[:, 0] = 1
     ours = gradient(model, model.output().name, [net.wrt]).run({model.input().name: x}, cotangent)[1][net.wrt]
     (theirs,) = gradients._peer(net, x, cotangent)()
-    # Units of a ReLU net flip between two orders of the same sums.
+    # Units of a ReLU net may flip with the order of sums.
     assert np.linalg.norm(ours - theirs.numpy()) < 0.03 * np.linalg.norm(ours)
 
 

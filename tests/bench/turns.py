@@ -1,4 +1,4 @@
-"""Steps that take turns, so that what else the machine does meets all of them alike."""
+"""Time steps in turns, so that other work on the machine affects all of them equally."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from xaionnx.typing import Array
 Step = Callable[[], object]
 Clock = Callable[[], float]
 
-# One turn of each lasts at least so long.
+# Minimum seconds of a turn.
 TURN_S = 0.2
 
 
 def runner(path: Path, fetch: list[str] | None, feeds: dict[str, Array]) -> Step:
-    """A run of the bare session on one thread; all outputs where none is named."""
+    """A function that runs the bare session on one thread; it fetches all outputs unless one is named."""
     options = ort.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = 1
@@ -28,7 +28,7 @@ def runner(path: Path, fetch: list[str] | None, feeds: dict[str, Array]) -> Step
 
 
 def turns(steps: dict[str, Step], rounds: int, clock: Clock = time.process_time) -> dict[str, list[float]]:
-    """Seconds of one run, for each round; a first one, in which memory is planned, does not count.
+    """Seconds of a run in each round; the first run, which plans memory, does not count.
 
     The clock is that of the processor unless another is given.
     """

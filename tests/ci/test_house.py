@@ -1,4 +1,4 @@
-"""The figures of a small house are those that can be counted by hand."""
+"""The figures of a small code base equal those counted by hand."""
 
 import importlib.util
 import textwrap
@@ -88,7 +88,7 @@ def test_arrows_go_from_room_to_room(built):
         "xaionnx_kernels",
     ]
     assert built.folders == {"xaionnx.explainers", "xaionnx.explainers._inner", "xaionnx_cli", "xaionnx_kernels"}
-    # What is imported for the type checker alone does not count, what a function imports does.
+    # Imports for the type checker do not count; imports inside functions do.
     assert built.arrows == {
         ("xaionnx", "xaionnx.explainers"),
         ("xaionnx.explainers", "xaionnx.base"),
@@ -122,7 +122,7 @@ def test_an_override_counts_where_the_base_does_something_and_is_no_hook(built):
 
 
 def test_figures(built):
-    built.over_the_limits = []  # ruff counts them, which tests do not need
+    built.over_the_limits = []  # ruff counts them; tests do not need that
     figures = built.figures()
     assert figures["files that spell Reshape"] == 1
     assert figures["ignores without a reason"] == 1

@@ -1,4 +1,4 @@
-"""What the tests of the command line share: runs inside this process, and runs as a process of its own."""
+"""Fixtures for the command line: runs inside this process, and runs in a separate process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MODELS = ROOT / "models"
 
 @pytest.fixture
 def run() -> Callable[..., Result]:
-    """Run a command line in this process."""
+    """Run a command in this process."""
 
     def call(*words: str | Path) -> Result:
         return CliRunner().invoke(main, [str(word) for word in words], prog_name="xaionnx")
@@ -31,7 +31,7 @@ def run() -> Callable[..., Result]:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Start Python in an empty folder: with ``-m xaionnx_cli`` and the words of a command line, or with ``-c CODE``."""
+    """Start Python in an empty folder: with ``-m xaionnx_cli`` and arguments, or with ``-c CODE``."""
     (tmp_path / "empty").mkdir()
     started = []
 
@@ -65,7 +65,7 @@ def digits() -> Path:
 
 @pytest.fixture
 def bare_digits(tmp_path: Path) -> Path:
-    """The same without a spec."""
+    """The same model without a spec."""
     (tmp_path / "bare").mkdir()
     return Path(shutil.copy(MODELS / "digits_cnn.onnx", tmp_path / "bare"))
 

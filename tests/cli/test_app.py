@@ -1,4 +1,4 @@
-"""Exit codes, one line on stderr for every mistake, and what a stranger types first."""
+"""Exit codes, one line on stderr for every mistake, and the first commands of a new user."""
 
 from __future__ import annotations
 

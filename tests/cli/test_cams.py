@@ -15,7 +15,7 @@ def test_the_classes_that_are_compared_are_named(run, digits, picture, tmp_path,
     found = xaionnx.Explanation.load(tmp_path / "found.npz")
     (told,) = found.diagnostics["against"]
     first, second = found.target[:, 0]
-    # Each with the target whose comparison it is.
+    # Each line names its target.
     lines = [line for line in result.stdout.splitlines() if "compared with" in line]
     assert lines == [f"  {first}: compared with {told[0]}", f"  {second}: compared with {told[1]}"]
     one = run("explain", method, digits, picture)

@@ -96,7 +96,7 @@ def test_bare_onnxruntime_answers_what_explain_answers(run, tmp_path, name, word
     for output, expected in model.run({model.input().name: x}).items():
         assert_close(found[output], expected, Tolerance.DEEP)
     size = np.abs(told.values).max()
-    # The graph that runs is the same one; another provider or batch may round otherwise.
+    # The graph is the same; another provider or batch size may round differently.
     assert np.linalg.norm(found["attribution"] - told.values) <= 1e-4 * np.linalg.norm(told.values)
     assert_close(found["attribution"] / size, told.values / size, Tolerance.QUOTIENTS)
     assert_close(found["target_value"], told.prediction, Tolerance.LAYERS)

@@ -1,4 +1,4 @@
-"""Where ``-o`` leads."""
+"""The files that ``-o`` names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``xaionnx explain``: what it prints, what it writes, what it leaves alone."""
+"""``xaionnx explain``: its report, its files, and the files that it does not touch."""
 
 from __future__ import annotations
 

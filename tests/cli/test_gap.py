@@ -1,4 +1,4 @@
-"""What the report says of values that do not add up."""
+"""Completeness gaps and approximations in the report."""
 
 import json
 import re
@@ -56,7 +56,7 @@ def test_approximations_are_told_once_for_all_inputs(run, tmp_path):
     lines = run("explain", "deep_lift", "models/mnist_cnn.onnx", tmp_path / "two.npy").stdout.splitlines()
     told = [place for place, line in enumerate(lines) if line.startswith("  approximations")]
     assert [lines[place] for place in told] == ["  approximations: MaxPool: a complete rule beyond the paper (2 nodes)"]
-    # With the first of them.
+    # In the report of the first input.
     assert told[0] < lines.index(str(tmp_path / "two.npy[1]"))
     assert "  approximations" not in run("explain", "saliency", "models/mnist_cnn.onnx", tmp_path / "two.npy").stdout
 

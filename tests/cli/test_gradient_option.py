@@ -1,4 +1,4 @@
-"""``--gradient`` says where gradients come from, and so does what is printed."""
+"""``--gradient`` chooses the source of gradients, and the report names it."""
 
 import json
 

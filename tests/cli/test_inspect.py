@@ -1,4 +1,4 @@
-"""``xaionnx inspect`` tells what is in the file, checked against onnx itself."""
+"""``xaionnx inspect`` reports the contents of a file, checked against onnx itself."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def follows_attention(method):
     return issubclass(discovery.method(method), AttentionExplainer)
 
 
-# The methods that ask for no special kind of model: one with attention, or with a head of pooling and a linear layer.
+# Methods without special requirements, such as attention or a head of pooling and a linear layer.
 USUAL = [method for method in discovery.methods() if not follows_attention(method) and method != "cam"]
-# What draws maps of a layer, or follows places otherwise, has no use for rows.
+# Methods that map spatial positions of a layer cannot explain rows.
 OF_PICTURES = {m for m in USUAL if "upsampling" in parameters.declared(discovery.method(m))} - {"full_grad"} | {"xrai"}
-# These take slopes at a layer, which may lie behind the trees.
+# These take gradients at a layer, which may come after the trees.
 AT_A_LAYER = {"conductance", "internal_influence"}
-# These follow rules of their own, which differences know nothing of.
+# These use their own propagation rules, which finite differences cannot replace.
 RULED = {m for m in USUAL if issubclass(discovery.method(m), Propagation)} | {"full_grad", "guided_grad_cam"}
 
 
@@ -55,7 +55,7 @@ def test_facts_of_real_models(run, name):
     assert told["inputs"][0]["name"] == proto.graph.input[0].name
     assert told["providers"]["used"] == "CPUExecutionProvider"
     assert told["spec"]["guessed"] is False
-    # A forest has no slopes, and differences of it need a step; a map has no classes to compare.
+    # A forest has no gradients, and finite differences of it need a step; a segmentation has no classes to compare.
     lacking = {
         "digits_cnn": set(),
         "german_credit_forest": {"exact_shapley"} | OF_PICTURES | {n for n in USUAL if needs_gradient(n)} - AT_A_LAYER,
@@ -124,9 +124,9 @@ def test_the_chosen_layers_of_series():
     ]
     found = [{"name": str(i), "op": "Conv", "shape": shape} for i, shape in enumerate(shapes)]
     assert [layer["name"] for layer in select_layers(found, ("N", 3, 24))] == ["1", "4"]
-    # Of tokens the last axis is no time.
+    # The last axis of tokens is not time.
     assert select_layers(found, ("N", 24)) == found
-    # A fixed batch leads what is fixed too.
+    # With a fixed batch size, the first axis is fixed too.
     fixed = [
         {"name": str(i), "op": "Conv", "shape": shape}
         for i, shape in enumerate([[1, 8, 24], [24, 1, 6], [24, 2, 1, 6]])
@@ -192,7 +192,7 @@ def test_a_large_model_without_a_rule_names_the_op_and_the_choices(run, tmp_path
             "'finite_differences:superpixels' (about 100) or 'finite_differences' (24,576), or give a gradient "
             "model, a .onnx file."
         )
-    # Rules have no such choices, and a map is of the layer behind the op.
+    # Rules have no alternative source, and a map is made at the layer after the op.
     assert found["lrp"]["reason"] == f"{NO_RULE} {OTHERS}"
     assert found["grad_cam"]["gradient"] == "graph"
 

@@ -1,4 +1,4 @@
-"""What the command line says where onnxruntime is broken, or there twice."""
+"""Messages of the command line if onnxruntime is broken or installed twice."""
 
 from __future__ import annotations
 

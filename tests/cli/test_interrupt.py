@@ -1,4 +1,4 @@
-"""Ctrl-C: within a second, one line, code 130, what is finished is kept and nothing is half-written."""
+"""Ctrl-C: exit within a second with one line and code 130; finished results are kept and no file is half-written."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from xaionnx_cli.app import _repeat_lost_interrupts
 import xaionnx
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
-# A minute and more of work.
+# More than a minute of work.
 LONG = ("explain", "occlusion", MODELS / "efficientnet_lite0.onnx")
 FINE = ("--window", "32", "--stride", "2")
 
@@ -23,7 +23,9 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="SIGINT cannot b
 
 
 def _interrupt(process, sought: str) -> tuple[str, float]:
-    """Read until a line holds ``sought``, let the work go on a little, interrupt; stderr and the seconds it took."""
+    """Read until a line contains ``sought``, wait a little, and interrupt; return stderr and the seconds until the
+    exit.
+    """
     for line in process.stdout:
         if sought in line:
             break
@@ -31,13 +33,13 @@ def _interrupt(process, sought: str) -> tuple[str, float]:
     assert process.poll() is None, process.stderr.read()
     began = time.monotonic()
     process.send_signal(signal.SIGINT)
-    # A report that nobody reads fills its pipe, and holds up whoever writes it.
+    # An unread report fills its pipe and blocks the writer.
     _, told = process.communicate(timeout=30)
     return told, time.monotonic() - began
 
 
 def _inputs(done: int) -> str:
-    """A busy machine may have finished one."""
+    """The number of inputs in words; a busy machine may have finished only one."""
     return "1 input is" if done == 1 else f"{done} inputs are"
 
 
@@ -48,13 +50,13 @@ def test_in_the_middle_of_a_run(start, tmp_path):
     assert process.returncode == 130
     assert told == "xaionnx: interrupted.\n"
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]
-    # The stop itself takes milliseconds; the rest is the interpreter, on a machine that may be busy.
+    # Stopping takes milliseconds; the rest is the interpreter on a possibly busy machine.
     assert seconds < 2
 
 
 @pytest.fixture
 def rows(tmp_path: Path) -> Path:
-    """So many rows that the work cannot end before it is interrupted."""
+    """More rows than can be finished before the interrupt."""
     head, *rest = (MODELS / "data" / "german_credit_sample.csv").read_text().splitlines()
     (tmp_path / "rows.csv").write_text("\n".join([head, *rest * 100]) + "\n")
     return tmp_path / "rows.csv"
@@ -72,7 +74,7 @@ def test_finished_inputs_are_kept(start, tmp_path, rows, place):
         assert xaionnx.Explanation.load(tmp_path / place).samples == done
     else:
         records = list((tmp_path / place).glob("*.npz"))
-        # The last one may be whole already without being counted.
+        # The last record may be complete but not counted yet.
         assert len(records) in (done, done + 1)
         assert all(xaionnx.Explanation.load(record).samples == 1 for record in records)
     assert not list(tmp_path.rglob(".*"))
@@ -108,7 +110,7 @@ def _console_script() -> str:
     return tomllib.loads((MODELS.parent / "pyproject.toml").read_text())["project"]["scripts"]["xaionnx"]
 
 
-# Python imports modules in this order: before the application, by a command, and deep inside.
+# Python imports the modules in this order: before the application, in a command, and deep inside the library.
 @pytest.mark.parametrize("module", ["click", "xaionnx.discovery", "numpy", "onnxruntime"])
 def test_during_imports(start, module):
     code = f"""

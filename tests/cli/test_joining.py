@@ -1,4 +1,4 @@
-"""Records of single samples, joined, are the record of the batch."""
+"""Joined records of single samples equal the record of the batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``xaionnx explain`` at layers: what it prints and draws of pictures, tokens and units."""
+"""``xaionnx explain`` at layers: reports and pictures of feature maps, tokens and units."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_layer_that_is_unknown(run, digits, picture):
 
 @pytest.fixture
 def tokens(tmp_path):
-    """Tokens that count 10 times their number, with the last one beside."""
+    """A token model whose first output is the sum of 10 times the token numbers."""
     table = np.stack([10.0 * np.arange(6), np.zeros(6)], axis=1).astype(np.float32)
     nodes = [
         node("Gather", ["table", "ids"], ["held"]),
@@ -76,7 +76,7 @@ def test_tokens_are_listed_with_their_numbers(run, tokens, tmp_path):
     assert said[at + 1 : at + 4] == ["token 0 (5) +30", "token 2 (4) +20", "token 1 (1) -10"]
     assert (tmp_path / "t.png").exists()
     told = json.loads(run("inspect", tokens, "--json").stdout)
-    # It has no attention, for which two methods ask, and no picture.
+    # It has no attention, which two methods need, and no picture.
     refused = {method["method"] for method in told["methods"] if not method["possible"]}
     assert {"attention_relevance", "attention_rollout", "xrai"} <= refused
     assert not {"integrated_gradients", "saliency", "kernel_shap"} & refused

@@ -1,4 +1,4 @@
-"""Messages of the library in the words of the command line."""
+"""Messages of the library, translated for the command line."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MODELS = Path(__file__).resolve().parents[2] / "models"
         ("The 'steps' parameter of Saliency must be an int.", "--steps must be an int."),
         ("The 'target' parameter must be an int in [0, 9].", "--target must be an int in [0, 9]."),
         ("Raise timeout_s, or lower the batch size.", "Raise --timeout, or lower the batch size."),
-        # These are no parameters: a field of a spec, an assignment in quotes, a path, a class that is not a target's.
+        # These stay: a field of a spec, an assignment in quotes, a class method that is not a target.
         ("The 'size' parameter of InputSpec must be two ints.", "The 'size' parameter of InputSpec must be two ints."),
         ("There is no file 'a/step=3.png'.", "There is no file 'a/step=3.png'."),
         ("Target.of takes it.", "Target.of takes it."),

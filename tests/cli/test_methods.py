@@ -1,4 +1,4 @@
-"""``xaionnx methods`` says of each method what its class says."""
+"""``xaionnx methods`` lists each method with the facts of its class."""
 
 from __future__ import annotations
 

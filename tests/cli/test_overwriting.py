@@ -1,4 +1,4 @@
-"""Existing files: xaionnx replaces its own earlier ones and says so, others with --force, and never what it reads."""
+"""Existing files: xaionnx replaces its own and reports it; others need --force; inputs are never replaced."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_patterns(run, tmp_path):
     words = ("patterns", MODELS / "digits_cnn.onnx", pictures, "-o", place)
     assert "replacing" not in run(*words).stdout
     assert run(*words).stdout.endswith(", replacing the earlier file\n")
-    # A record is no file of patterns, though xaionnx wrote both, and the other way round.
+    # A record is not a file of patterns and vice versa, although xaionnx wrote both.
     explain = ("explain", "pattern_net", MODELS / "digits_cnn.onnx", pictures, "--patterns", place)
     assert "which the command reads" in run(*explain, "-o", place, "--force").stderr
     assert "exists and is not a record" in run("explain", "saliency", *explain[2:4], "-o", place).stderr

@@ -1,4 +1,4 @@
-"""``xaionnx patterns``, and what explain makes of its file."""
+"""``xaionnx patterns``, and explanations with its file."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The progress bar: its arithmetic, and where it is seen."""
+"""The progress bar: its arithmetic, and when it is shown."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class _Bar:
-    """Stands in for rich's: keeps what it was last told."""
+    """A stand-in for rich's bar that keeps the last update."""
 
     def __init__(self) -> None:
         self.told: dict[str, object] = {}
@@ -36,7 +36,7 @@ def test_inputs_still_to_come_cost_what_this_one_costs():
     meter.expect(100)
     meter.advance(60)
     assert (bar.told["completed"], bar.told["total"]) == (60, 300)
-    # It stops early, at 60.
+    # The first input stops early, at 60.
     meter.expect(-40)
     assert bar.told["total"] == 180
     meter.start("b.png", 1, 3)
@@ -65,7 +65,7 @@ def test_a_terminal_sees_it_and_a_file_does_not(tmp_path, digits, picture):
     while time.monotonic() < ends:
         try:
             piece = os.read(reader, 65536)
-        except OSError:  # Linux says so at the end
+        except OSError:  # Linux raises this at the end of a pseudo-terminal
             break
         if not piece:
             break

@@ -1,4 +1,4 @@
-"""``xaionnx explain`` of series: pictures of their time."""
+"""``xaionnx explain`` of time series: their pictures."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from xaionnx.errors import ParameterError
 
 @pytest.fixture(params=["channels first", "channels last"])
 def net(request, tmp_path):
-    """A net of series of 12 steps, and a file of two."""
+    """A net for series of 12 steps, and a file with two series."""
     rng = np.random.default_rng(3)
     last = request.param == "channels last"
     nodes = [

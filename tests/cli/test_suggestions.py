@@ -1,4 +1,4 @@
-"""Without --target on an output that is not one axis of classes: likely targets, which then work as they are typed."""
+"""Without --target, an output that is not one axis of classes is refused with targets that work as typed."""
 
 from __future__ import annotations
 

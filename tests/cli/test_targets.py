@@ -1,4 +1,4 @@
-"""``--target`` in words equals the Target in Python."""
+"""A value of ``--target`` equals the Target in Python."""
 
 from __future__ import annotations
 

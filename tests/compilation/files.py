@@ -1,4 +1,4 @@
-"""What the tests of compiled files share: the checker, bare onnxruntime, and the explanation beside them."""
+"""Helpers for compiled files: run them in bare onnxruntime after the ONNX checker, and compare with explanations."""
 
 import numpy as np
 import onnx
@@ -8,7 +8,7 @@ from tests.tiny import run
 from tests.tolerances import Tolerance, assert_close
 from xaionnx import compilation
 
-# Paths of a few steps: both faces take the same ones.
+# Few steps; the compiled file and the explanation take the same ones.
 SMALL = {"steps": 4}
 
 
@@ -19,7 +19,7 @@ def small(method, **more):
 
 
 def answers(made, feeds):
-    """What bare onnxruntime answers, after the checker of ONNX has passed the file in full."""
+    """The outputs of bare onnxruntime, after a full check of the file by ONNX."""
     onnx.checker.check_model(made.proto, full_check=True)
     onnx.shape_inference.infer_shapes(made.proto, check_type=True, strict_mode=True, data_prop=True)
     found = run(made.proto, feeds)
@@ -28,7 +28,7 @@ def answers(made, feeds):
 
 
 def agree(model, feeds, method, target, **options):
-    """A compiled file and the explanation answer the same; both."""
+    """Check that a compiled file equals the explanation; return both."""
     made = compilation.compile(model, method, target, **options)
     found = answers(made, feeds)
     told = method.attribute(model, feeds, target)

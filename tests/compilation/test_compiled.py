@@ -1,4 +1,4 @@
-"""Compiled files against the methods that they were made of."""
+"""Compiled files against their methods."""
 
 import dataclasses
 import json
@@ -35,7 +35,7 @@ from xaionnx.patterns import estimate_patterns
 @pytest.mark.parametrize("method", compilation.methods())
 def test_every_method_answers_in_a_graph_what_it_answers_here(digits, x, method):
     model = digits
-    if method == "cam":  # which needs a head of its own
+    if method == "cam":  # which needs a head with pooling
         model = planted.load(planted.pooled([[1.0], [-1.0]], [[3.0, -1.0], [2.0, 2.0]], (28, 28)))
     settings = small(method, patterns=estimate_patterns(model, x))
     found, told = agree(model, {model.input().name: x}, settings, None)
@@ -59,7 +59,7 @@ def test_the_gap_of_a_compiled_path(baseline, target):
     method = IntegratedGradients(steps=3, rule="trapezoid", baseline=baseline)
     found, told = agree(model, {model.input().name: rows}, method, target)
     assert_close(found["completeness_gap"], told.diagnostics["completeness_gap"], Tolerance.ORDER_ONE)
-    assert np.abs(found["completeness_gap"]).max() > 1e-4  # three steps are too few
+    assert np.abs(found["completeness_gap"]).max() > 1e-4  # three steps are too few for completeness
 
 
 def test_several_inputs_of_several_types():
@@ -210,7 +210,7 @@ def test_the_file_names_what_made_it(digits, tmp_path):
 
 
 def external(folder):
-    """A model whose weights lie in a file below its folder."""
+    """A model with weights in a file below its folder."""
     proto = planted.linear(np.random.default_rng(0).normal(size=(4, 64)).astype(np.float32))
     (folder / "parts").mkdir(parents=True)
     onnx.save(proto, folder / "big.onnx", save_as_external_data=True, location="parts/weights.bin", size_threshold=64)
@@ -289,7 +289,7 @@ def test_a_model_declared_for_one_sample_takes_any_number():
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GuidedChannels(AtLayer, GradientExplainer):
-    """A map from an inner tensor and swapped rules: the sum of h * dy/dh over channels, given to every element of x."""
+    """A map of an inner tensor with other rules: the sum of h * dy/dh over channels, broadcast to all of x."""
 
     value_kind = "contribution"
     reference = "this test"
@@ -317,7 +317,7 @@ def test_a_method_of_its_own_rules_and_tensors():
     x = np.float32([[1, 2], [0.5, 3]])
     found = answers(compilation.compile(model, GuidedChannels(), Target.sum()), {"x": x})
     h = x**2
-    expected = (h * 2 * np.sin(h) * 2).sum(axis=1, keepdims=True)  # d(s^2)/ds = 2 s, and the rule of Sin says 2
+    expected = (h * 2 * np.sin(h) * 2).sum(axis=1, keepdims=True)  # d(s^2)/ds = 2 s, and the rule of Sin returns 2
     assert_close(found["attribution"], np.broadcast_to(expected, x.shape), Tolerance.SUMS)
 
 
@@ -331,10 +331,10 @@ def test_a_shared_number():
 
 @pytest.mark.slow
 def test_a_model_of_more_than_two_gigabytes(tmp_path):
-    """y = x + 0 x, the zeros in 34 weights of 64 MB: the graph stays small, and the weights where they are."""
+    """y = x + 0 x, with the zeros in 34 weights of 64 MB: the graph stays small and the weights are not copied."""
     side, layers = 4096, 34
     with (tmp_path / "zeros.bin").open("wb") as weights:
-        weights.truncate(layers * side * side * 4)  # no block of it is on the disk
+        weights.truncate(layers * side * side * 4)  # a sparse file, without any block on the disk
     nodes, tensors, last = [], [], "x"
     for layer in range(layers):
         place = {"location": "zeros.bin", "offset": layer * side * side * 4, "length": side * side * 4}

@@ -1,4 +1,4 @@
-"""Targets that a graph follows by itself, against those that are resolved for a batch."""
+"""Targets that a graph finds by itself, against those resolved for a batch."""
 
 from dataclasses import dataclass
 
@@ -110,7 +110,7 @@ def test_targets_that_no_file_can_hold(digits, target, words):
 
 @dataclass(frozen=True)
 class Lead(Target):
-    """The highest score less the second, without nodes of a graph for it."""
+    """The highest score minus the second, as a target that cannot be compiled."""
 
     output: str | None = None
 

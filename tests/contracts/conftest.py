@@ -1,4 +1,4 @@
-"""What takes longer than what it is there for is done once."""
+"""Cache slow steps that are not under test."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from xaionnx.typing import Array
 
 @pytest.fixture(scope="session", autouse=True)
 def segments_are_found_once() -> Iterator[None]:
-    """The segments of a picture, which XRAI looks for in each of its explanations, are a function of its pixels."""
+    """Cache the segments of a picture, which XRAI computes for each explanation from the pixels."""
     find, known = regions.segments, {}
 
     def found(picture: Array) -> list[Array]:

@@ -1,4 +1,4 @@
-"""What every method promises, tested on every method that discovery finds."""
+"""The contract of every method, tested on all methods that discovery finds."""
 
 import dataclasses
 
@@ -20,11 +20,11 @@ METHODS = discovery.methods()
 WEIGHTS = np.random.default_rng(3).normal(size=(3, 3, 12, 12)).astype(np.float32)
 X = np.random.default_rng(4).normal(size=(3, 3, 12, 12)).astype(np.float32)
 
-# Four features that are pooled and scored, for methods that look at the places of a layer.
+# Four feature maps that are pooled and scored, for methods that map the positions of a layer.
 FILTERS = np.random.default_rng(5).normal(size=(4, 3)).astype(np.float32)
 HEAD = np.random.default_rng(6).normal(size=(3, 4)).astype(np.float32)
 
-# Settings that keep a method small on a picture of 12 by 12 pixels.
+# Settings that keep a method fast on a picture of 12 by 12 pixels.
 SMALL = {
     "budget": 400,
     "features": xaionnx.Features.grid(2, 3),
@@ -62,12 +62,12 @@ def needs_gradient(method):
 
 
 def looks_at_places(method):
-    """Whether a method draws what a layer shows over the input."""
+    """Whether a method maps a layer over the input."""
     return {"layer", "upsampling"} <= fields(method).keys()
 
 
 def explains_a_layer(method):
-    """Whether a method explains a layer without being told which."""
+    """Whether a method explains a layer by default."""
     kind = discovery.method(method)
     return not looks_at_places(method) and (
         issubclass(kind, AlongInputPath) or (kind.needs == "activation" and not follows_attention(method))
@@ -79,7 +79,7 @@ def follows_attention(method):
 
 
 def simple(method, **options):
-    """The linear model of WEIGHTS, or one with attention, or that pools features, where a method asks for that."""
+    """The linear model of WEIGHTS, or a model with attention or pooled features if a method needs that."""
     if follows_attention(method):
         made = planted.attending()
     elif looks_at_places(method):
@@ -90,22 +90,22 @@ def simple(method, **options):
 
 
 def by_player(result):
-    """The value of each player, or of each element where a method knows no players: (..., P)."""
+    """The value of each player, or of each element if a method has no players: (..., P)."""
     if result.feature_values is not None:
         return result.feature_values
     return result.values.reshape(*result.target.shape, -1)
 
 
 def curved(method, **options):
-    """A model with products of inputs, so that a single coalition does not tell a feature's value."""
-    if method == "cam":  # which needs a head of its own
+    """A model with products of inputs, so that a single coalition does not determine the value of a feature."""
+    if method == "cam":  # which needs a head with pooling
         return planted.load(planted.pooled([[1.0], [-1.0]], [[3.0, -1.0]] * 10, (28, 28)), **options)
     name = "mnist_vit" if follows_attention(method) else "mnist_cnn"
     return xaionnx.Model.load(f"models/{name}.onnx", **options)
 
 
 def evaluations(monkeypatch):
-    """Counts the rows that sessions really run."""
+    """Count the rows that sessions really run."""
     return rows_run(monkeypatch)
 
 
@@ -114,7 +114,7 @@ def test_the_record_has_the_shapes_that_the_contract_gives(method):
     model = simple(method)
     one = small(method, model).attribute(model, X, 1)
     if explains_a_layer(method):
-        # "flat" is what lies between the input and the scores of the linear model.
+        # "flat" is the tensor between the input and the scores of the linear model.
         assert one.provenance["layer"] == {"name": "flat", "axes": "F", "grid": None, "before": 0, "after": 0}
         assert one.provenance["parameters"]["layer"] == "flat"
         assert one.values.shape == (3, X[0].size)
@@ -131,12 +131,12 @@ def test_the_record_has_the_shapes_that_the_contract_gives(method):
     several = small(method, model).attribute(model, X, [0, 2])
     assert several.values.shape == (2, *one.values.shape)
     if one.features is None:
-        # Each element has a slope of its own: there are no players.
+        # Each element has its own gradient: there are no players.
         assert discovery.method(method).needs != "output"
         assert one.feature_values is None
     else:
         assert several.feature_values.shape[:2] == (2, 3)
-        # A player's value is given to each of its elements.
+        # Each element gets the value of its player.
         labels = np.broadcast_to(one.features, X.shape)
         for n in range(3):
             np.testing.assert_array_equal(one.values[n], one.feature_values[n].astype(np.float32)[labels[n]])
@@ -177,7 +177,7 @@ def test_several_targets_equal_single_ones_and_run_the_model_no_more_often(metho
         if needs_gradient(method):
             assert joint["gradients"][0] == 3 * alone["gradients"][0] > 0
         if method == "guided_ig":
-            # Each target has a path of its own.
+            # Each target has its own path.
             assert joint["evaluations"][0] - joint["gradients"][0] == alone["evaluations"][0] - alone["gradients"][0]
         else:
             assert alone["evaluations"] == joint["evaluations"]
@@ -199,11 +199,9 @@ def test_batch_size_and_threads_change_nothing(method, size, threads):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_budget_is_kept_and_evaluations_are_counted_honestly(monkeypatch, method):
-    model = simple(method, batch_size=1)  # one row a run, and nothing to probe
+    model = simple(method, batch_size=1)  # one row a run, without probing
     if discovery.method(method).needs != "output":
-        small(method, model).attribute(
-            model, X[:1], 0
-        )  # the gradient graph is built, for which the model is probed once
+        small(method, model).attribute(model, X[:1], 0)  # building the gradient graph probes the model once
     counted = evaluations(monkeypatch)
     result = small(method, model).attribute(model, X[:2], 0)
     assert sum(counted) == sum(result.diagnostics["evaluations"])
@@ -217,7 +215,7 @@ def test_the_budget_is_kept_and_evaluations_are_counted_honestly(monkeypatch, me
 def test_one_session_serves_a_whole_explanation(monkeypatch, method):
     model = simple(method)
     if discovery.method(method).needs != "output":
-        small(method, model).attribute(model, X, [2, 1])  # opens the one session of gradients, which serves any classes
+        small(method, model).attribute(model, X, [2, 1])  # opens the single gradient session, which serves all classes
     opened = []
     init = Session.__init__
     monkeypatch.setattr(Session, "__init__", lambda self, *a, **k: opened.append(1) or init(self, *a, **k))

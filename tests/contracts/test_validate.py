@@ -1,4 +1,4 @@
-"""What can be told of a model before there is a sample is what explaining it shows, method by method."""
+"""For each method, `validate`, which runs no sample, agrees with the outcome of an explanation."""
 
 import numpy as np
 import onnx
@@ -14,7 +14,7 @@ from xaionnx.errors import InputMismatchError, ModelError, ParameterError
 from xaionnx.layers.dry_run import DryRun
 from xaionnx.patterns import estimate_patterns
 
-# So little that every method is done in a moment; what it finds is not looked at.
+# Settings so small that every method is fast; the values are not checked.
 SMALL = {"budget": 60, "window": 7, "stride": 7, "grid": 3, "steps": 2, "draws": 2, "channels": 2}
 
 
@@ -23,7 +23,7 @@ def random(*shape):
 
 
 def groups(model, x):
-    """Four players, who suit every method."""
+    """Four players, which suit every method."""
     if x.ndim == 4:
         return xaionnx.Features.grid(2, 2)
     return np.broadcast_to(np.arange(x.shape[-1]) % 4, x.shape[1:])
@@ -48,14 +48,14 @@ def refusal(action):
 
 
 def differing(model, x=None):
-    """Methods that tell one thing of a model and do another."""
+    """Methods whose validation of a model disagrees with their explanation."""
     dry_run = DryRun.of(model)
     x = dry_run.rows[model.input().name] if x is None else x
     target = Target.sum() if len(model.output().shape) > 2 else None
     found = {}
     for name in discovery.methods():
         kind = discovery.method(name)
-        # With four players it does what it refuses to do with all of them.
+        # With four players it works; with one for each element it refuses.
         asked = small(kind, model, x) if name == "exact_shapley" else kind()
         said = refusal(lambda asked=asked: asked.validate(dry_run))
         done = refusal(lambda kind=kind: small(kind, model, x).attribute(model, x, target))
@@ -86,7 +86,7 @@ def test_real_models(name):
     model = Model.load(f"models/{name}.onnx", device="cpu")
     assert differing(model) == {}
     told = possible(model)
-    # What each is known for.
+    # The special feature of each model.
     assert ("attention_rollout" in told) is (name == "mnist_vit")
     assert ("cam" in told) is (name == "efficientnet_lite0")
     assert ("grad_cam" in told) is (name not in ("mnist_vae_decoder", "german_credit_mlp", "german_credit_forest"))
@@ -138,7 +138,7 @@ def test_tokens():
 
 
 def convolutional(ending, size=8):
-    """Two convolutions, the second behind an op that has no rule where ``ending`` says so."""
+    """Two convolutions; ``ending`` may put an op without a rule before the second."""
     nodes = [
         ("Conv", ["x", "first"], ["a"], {"pads": [1] * 4}),
         ("OptionalGetElement", ["a"], ["b"], {"name": "strange"}) if ending == "before" else ("Relu", ["a"], ["b"]),
@@ -190,7 +190,7 @@ RULED = {"lrp", "guided_backprop", "deconvnet", "deep_lift", "pattern_net", "pat
 
 
 def test_an_op_without_a_rule_ahead_of_the_layer_leaves_maps_alone():
-    # Too many elements for differences at the input; the slopes at the layer know nothing of the op.
+    # Too many elements for finite differences at the input; gradients at the layer do not pass the op.
     model = convolutional("before", 40)
     assert differing(model) == {}
     told = possible(model)
@@ -209,7 +209,7 @@ def test_rules_have_no_finite_differences():
 
 
 def test_attention_within_windows():
-    # Four tokens of two windows, which stand beside the batch.
+    # Four tokens in each of two windows, which share the batch axis.
     weights = {"k": random(8, 3, 2, 2), "out": random(8, 3)} | {
         "windows": np.array([-1, 2, 8], np.int64), "back": np.array([-1, 4, 8], np.int64)
     }  # fmt: skip
@@ -244,7 +244,7 @@ def test_too_many_features_are_foreseen(columns):
 def test_features_are_counted_where_they_are_known():
     model = planted.load(planted.linear(random(3, 3, 12, 12)))
     kind, dry_run = discovery.method("exact_shapley"), DryRun.of(model)
-    # Superpixels are as many as the picture has; a grid is of one size.
+    # The number of superpixels depends on the picture; a grid has a fixed number.
     assert refusal(lambda: kind().validate(dry_run)) is None
     assert refusal(lambda: kind(features="grid:4").validate(dry_run)) is None
     assert refusal(lambda: kind(features="grid:5").validate(dry_run)).startswith(

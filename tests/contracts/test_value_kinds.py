@@ -1,4 +1,4 @@
-"""What a method says that its values mean is true of them, on a model whose answer is known by heart."""
+"""The value kind that a method declares holds for its values, on a model with known effects."""
 
 import typing
 
@@ -34,8 +34,8 @@ SMALL = {
     "grid": 2,
     "relu": False,
 }
-# What each meaning claims of the means over the three parts: that which raises the prediction, that which lowers it,
-# and one that does nothing. A method that draws one side alone has zero on the other.
+# The claim of each value kind about the mean over three parts: one that raises the prediction, one that lowers it, and
+# one without effect. Methods that show only one sign have zero on the other.
 CLAIMS = {
     "contribution": lambda up, down, none: up > 0 and down <= 0.01 * up,
     "hindrance": lambda up, down, none: up < 0 < down,
@@ -46,12 +46,12 @@ CLAIMS = {
     "slope": lambda up, down, none: up > 0 and down > 0,
     "sensitivity": lambda up, down, none: up > down > none >= 0,
     "alone": lambda up, down, none: up > 0 > down,
-    # What is found in the dark part speaks against the class, and has no sign for it.
+    # Values in the dark part speak against the class but carry no sign.
     "signal": lambda up, down, none: up > 0 and down >= 0,
     "activation": lambda up, down, none: up == down == 2 and none == 0,
     "component": lambda up, down, none: up > 0 and none == 0,
 }
-# Attention is not in this model, and no default is 'spread'.
+# This model has no attention, and no default is 'spread'.
 UNTRIED = {"attention", "spread"}
 
 

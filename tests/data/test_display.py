@@ -1,4 +1,4 @@
-"""What is kept of an input to draw over: what the model saw, small, and bounded however large the batch."""
+"""Displays: a small copy of the model's input to draw over, bounded for any batch size."""
 
 import numpy as np
 import pytest
@@ -44,7 +44,7 @@ def test_pictures_of_a_batch_stay_within_their_bound(monkeypatch, count):
     monkeypatch.setattr(display, "MOST_BYTES", 2 * 2**20)
     held = pictures_of(samples((count, 1, 300, 300)), "x")
     assert held.array.nbytes <= 2 * 2**20
-    # Reduced first; where that is not enough the first samples are kept.
+    # Pictures are reduced first; if that is not enough, only the first samples are kept.
     assert len(held.array) == min(count, 2 * 2**20 // (3 * 96**2))
     assert held.sample(count).array.shape[0] == 0
 

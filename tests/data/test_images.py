@@ -1,4 +1,4 @@
-"""Picture files: what is read, what is converted, what is refused, and in which words."""
+"""Picture files: formats, conversions, refusals and their messages."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def encoded(array, format_="PNG", **options):
 
 
 def png(pixels, depth, color, size=None):
-    """A PNG written from its specification (ISO/IEC 15948), for depths that Pillow does not write."""
+    """Write a PNG by its specification (ISO/IEC 15948), for bit depths that Pillow does not write."""
     height, width = size or pixels.shape[:2]
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
 
@@ -265,7 +265,7 @@ def test_crop_keeps_the_centre_and_stretch_and_pad_keep_all():
     picture[:, 50:150] = 255
     cropped = fit(picture, (50, 50), "crop")
     assert cropped[:, 2:-2].min() == 255
-    assert cropped.min() > 200  # at the edge the filter sees a little of what is cut off
+    assert cropped.min() > 200  # at the edge the filter still reads some cropped pixels
     stretched = fit(picture, (50, 50), "stretch")
     assert stretched[:, :10].max() == 0
     assert stretched[:, 15:35].min() == 255

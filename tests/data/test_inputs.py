@@ -1,4 +1,4 @@
-"""Inputs in the forms that users have them in: they become what the spec says, and the record tells it."""
+"""Inputs in the forms that users have: they are converted by the spec, and the record reports it."""
 
 from __future__ import annotations
 

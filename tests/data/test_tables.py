@@ -1,4 +1,4 @@
-"""CSV tables and .npy, .npz arrays: what is read, what is refused, and in which words."""
+"""CSV tables and .npy, .npz arrays: values, refusals and their messages."""
 
 from __future__ import annotations
 

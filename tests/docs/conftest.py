@@ -1,4 +1,4 @@
-"""The modules that make pages of the site, which live beside the pages."""
+"""Import the hooks of the documentation, which live in docs/hooks."""
 
 import importlib.util
 import sys

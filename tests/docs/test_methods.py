@@ -1,4 +1,4 @@
-"""The pages of methods say all that a reader needs, whatever the method."""
+"""The page of every method is complete."""
 
 import re
 
@@ -35,7 +35,7 @@ def test_a_page_has_equation_parameters_and_source(methods, name):
     assert ":class:" not in page
 
 
-@pytest.mark.slow  # takes no time, but a new method is drawn once it is done
+@pytest.mark.slow  # fast, but the picture of a new method is drawn last
 @pytest.mark.parametrize("name", NAMES)
 def test_every_method_was_drawn_and_its_cost_measured(methods, name):
     assert f"../pictures/methods/{name}.jpg" in methods.page(name)

@@ -1,4 +1,4 @@
-"""The notebooks run, and show what is kept in them; pictures are kept, and not compared."""
+"""The notebooks run and give their stored output; pictures are not compared."""
 
 import json
 from pathlib import Path

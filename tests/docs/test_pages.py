@@ -1,8 +1,8 @@
 """The README and the pages of docs/: every block of Python and every command runs, and prints what the page says.
 
-The blocks of a page run in turn, in one namespace, in a folder that has the models. A block of the language ``text``
-holds what the block before it prints, ``...`` standing for anything. A page with the mark ``<!-- slow -->`` takes
-long. Commands that install or test are those of ``.ci/run``; a block with placeholders in capitals shows a form.
+The blocks of a page run in turn, in one namespace, in a folder that has the models. A ``text`` block is the expected
+output of the block before it, with ``...`` for any text. A page with the mark ``<!-- slow -->`` takes long. Commands
+that install or test are those of ``.ci/run``; a block with placeholders in capitals shows a form.
 """
 
 import doctest
@@ -16,10 +16,10 @@ from xaionnx_cli.app import main
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```(?P<language>\w+)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
-# A part that is made from the code, such as the help of a command.
+# A generated part, such as the help of a command.
 GENERATED = re.compile(r"<!-- generated: .*?<!-- end -->", re.DOTALL)
 LANGUAGES = {"python", "bash", "text", "toml"}
-# What `.ci/run` runs, or what changes the repository.
+# Commands that `.ci/run` runs, or that change the repository.
 ELSEWHERE = ("pip ", "pytest", "mkdocs ", ".ci/run", "git ", "ruff ", "python ", "mypy", "lint-imports")
 
 

@@ -22,7 +22,7 @@ def three():
 
 @pytest.fixture(scope="session")
 def curved():
-    """Two layers of tanh, as ``nets`` has them in float64."""
+    """Two layers of tanh; ``nets`` has them in float64."""
     return nets.curved()
 
 

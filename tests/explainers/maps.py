@@ -1,4 +1,4 @@
-"""The net of the oracle of class activation maps as a file, its pictures, and how a map is asked for."""
+"""The net of the oracle of class activation maps as a file, its pictures, and its maps."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ PICTURES = np.random.default_rng(8).normal(size=(3, 3, 11, 9)).astype(np.float32
 
 
 def opened(path, net, channels_last=False):
-    """The oracle's net as a file; its pictures, and the layer, have their channels last if asked."""
+    """The oracle's net as a file, optionally with channels last in the input or the layer."""
     weights = {name: np.asarray(value, np.float32) for name, value in vars(net).items()}
     start, layer = ("x", "a") if not channels_last else ("first", "front")
     nodes = [

@@ -1,4 +1,4 @@
-"""Small nets that tests of several methods explain: a curved one with its slopes in float64, and a mobile one."""
+"""Small nets for tests of several methods: a nonlinear one with gradients in float64, and a mobile one."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from models import planted
 from tests import tiny
 from tests.tiny import node, tensor
 
-# A net that is curved on either side of its layer h: f = v . tanh(U h), h = tanh(W x).
+# A net that is nonlinear before and after its layer h: f = v . tanh(U h), h = tanh(W x).
 W, U, V = tiny.normal(3, 4), tiny.normal(4, 5), tiny.normal(5, 2)
 CURVED = """g (float[N, 3] x) => (float[N, 2] y) {
   a = MatMul(x, W)  h = Tanh(a)  b = MatMul(h, U)  c = Tanh(b)  y = MatMul(c, V) }"""
@@ -25,13 +25,13 @@ def target_of(h, k):
 
 
 def slopes_of(h, k, step=1e-6):
-    """Central differences of the target at the layer, (places, 4)."""
+    """Central differences of the target at the layer, (points, 4)."""
     moves = step * np.eye(h.shape[1])
     return np.stack([(target_of(h + m, k) - target_of(h - m, k)) / (2 * step) for m in moves], axis=1)
 
 
 def mobile():
-    """A net of separable convolutions with a squeeze, a gate and a residual sum, as mobile nets have; 3 classes."""
+    """A net like mobile nets, with separable convolutions, squeeze-and-excitation and a residual sum; 3 classes."""
     nodes = [
         node("Conv", ["x", "stem"], ["c0"], strides=[2, 2], pads=[1, 1, 1, 1]),
         node("Clip", ["c0", "zero", "six"], ["r0"]),

@@ -1,4 +1,4 @@
-"""Nets that relevance is propagated through: each as a model, as layers of the oracle, and with samples for it."""
+"""Nets for relevance propagation: each as a model, as layers of the oracle, and with samples."""
 
 import numpy as np
 
@@ -71,7 +71,7 @@ def convolutional(rng, bias=True):
 
 
 def residual(rng, bias=True):
-    """A convolution, a block with a skip, the mean of each channel, a layer."""
+    """A convolution, a residual block, the mean of each channel, a linear layer."""
     kernels = [rng.normal(size=s).astype(np.float32) for s in ((3, 2, 3, 3), (3, 3, 3, 3), (3, 3, 1, 1))]
     b = [(rng.normal(size=3) * bias).astype(np.float32) for _ in range(4)]
     shape = (2, 5, 5)
@@ -102,7 +102,7 @@ def residual(rng, bias=True):
 
 
 def beside(rng, bias=True):
-    """A product with its input beside it, as MatMul and Add, which onnxruntime joins, and joined in a Gemm already."""
+    """A product plus its input, as MatMul and Add, which onnxruntime fuses, or already fused in a Gemm."""
     w = [rng.normal(size=s).astype(np.float32) for s in ((7, 12), (12, 12), (12, 12), (12, 3))]
     b = [(rng.normal(size=s) * bias).astype(np.float32) for s in (12, 3)]
     nodes = [
@@ -123,5 +123,5 @@ def beside(rng, bias=True):
 
 
 NETS = {"beside": beside, "mlp": mlp, "convolutional": convolutional, "residual": residual}
-# The linear layer of the residual net that has no weights of its own.
+# The linear layer of the residual net without weights (the mean).
 MEAN = {"residual": 3}

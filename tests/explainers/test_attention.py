@@ -1,4 +1,4 @@
-"""Rollout and relevance along the attention of transformers, whatever form their graphs have."""
+"""Attention rollout and attention relevance of transformers, for all forms of their graphs."""
 
 import numpy as np
 import onnx
@@ -63,8 +63,8 @@ class Written:
 def encoder(form, read="first"):
     """The encoder of the oracle as a graph: (N, T, D) to (N, K).
 
-    ``heads`` keep an axis; in ``rows`` they share that of the samples; ``masked`` adds a mask that is computed from
-    another input; ``op`` is the Attention of opset 23; ``second`` has the batch behind the tokens.
+    ``heads`` have their own axis; in ``rows`` they share the batch axis; ``masked`` adds a mask computed from another
+    input; ``op`` is the Attention of opset 23; ``second`` has the batch after the tokens.
     """
     written = Written()
     node, number, constants = written.node, written.number, written.constants
@@ -219,7 +219,7 @@ def test_patches_become_a_map_over_the_picture():
     for n in range(2):
         rolled = oracle.rollout([shown[name][n].astype(np.float64) for name in layers])[0, 1:].reshape(3, 3)
         assert_close(result.maps["tokens"][n], rolled, Tolerance.SIGNED_SUMS)
-        # Between the middles of patches values go straight from one to the next, beyond the outermost they stay.
+        # Values are interpolated linearly between the centres of patches, and constant beyond the outermost ones.
         places = (np.arange(12) + 0.5) / 4 - 0.5
         rows = np.stack([np.interp(places, range(3), column) for column in rolled.T], axis=1)
         expected = np.stack([np.interp(places, range(3), row) for row in rows])

@@ -1,4 +1,4 @@
-"""The layer that a class activation map is seen at: maps, patches, tokens, decoders, and those without places."""
+"""The layer of a class activation map: feature maps, patches, tokens, decoders, and layers without positions."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ def test_the_input_itself_may_be_the_layer(random_net):
 
 
 def test_patches_of_a_transformer_lie_over_the_picture():
-    """The 49 patches are places of a grid; the class token is none."""
+    """The 49 patches are positions of a grid; the class token has no position."""
     model = Model.load("models/mnist_vit.onnx")
     x = np.random.default_rng(0).random((2, 1, 28, 28)).astype(np.float32)
     layer = "/blocks/blocks.3/norm1/LayerNormalization_output_0"
@@ -46,7 +46,7 @@ def test_patches_of_a_transformer_lie_over_the_picture():
     assert found.provenance["seen_at"] == {"name": layer, "axes": "TD", "grid": [7, 7], "before": 1, "after": 0}
     assert_close(found.maps["cam"], small, Tolerance.QUOTIENTS)
     assert found.values.shape == x.shape
-    # Ahead of the normalisation, which forgets how large a token is, a token and its slope are at right angles.
+    # Before the normalisation, which is invariant to scale, a token and its gradient are orthogonal.
     ahead, behind = (
         np.abs(seen(model, x, HiResCam(layer=name), 3)).max() for name in ("/blocks/blocks.2/Add_1_output_0", None)
     )
@@ -56,7 +56,7 @@ def test_patches_of_a_transformer_lie_over_the_picture():
 
 
 def test_tokens_have_a_number_each(tmp_path):
-    """Of those that are looked up, bent one by one, averaged and scored."""
+    """Tokens are looked up, transformed one by one, averaged and scored."""
     rng = np.random.default_rng(2)
     table, weights = rng.normal(size=(10, 4)).astype(np.float32), rng.normal(size=(4, 3)).astype(np.float32)
     nodes = [
@@ -80,7 +80,7 @@ def test_tokens_have_a_number_each(tmp_path):
 
 
 def test_tokens_are_seen_behind_a_normalisation_that_is_written_out():
-    """As the mean, the deviation and a scale and shift of each token; what goes around attention is left aside."""
+    """Written as mean, deviation, scale and shift of each token; the residual path around attention is ignored."""
     text = """g (float[N, 1, 8, 8] x) => (float[N, 4] y)
     <float e = {1e-5}, float two = {2}, int64[3] flat = {0, 6, 16}> {
       cut = Conv<strides = [2, 2]>(x, patch)  rows = Reshape(cut, flat)  tokens = Transpose<perm = [0, 2, 1]>(rows)
@@ -105,12 +105,12 @@ def test_a_segmentation_is_seen_at_a_layer_of_its_decoder():
     found = GradCam(layer="v120").attribute(model, x, Target.sum())
     assert found.maps["cam"].shape == (1, 64, 64)
     assert found.values.shape == x.shape
-    # One channel of probabilities is no layer of features.
+    # A single channel of probabilities is not a layer of features.
     assert GradCam().attribute(model, x, Target.sum()).provenance["seen_at"]["name"] == "v135"
 
 
 def test_the_head_alone_is_differentiated(monkeypatch):
-    """A prediction, and a gradient of the part behind the layer."""
+    """One prediction, and one gradient of the part after the layer."""
     from xaionnx.runtime.session import Session
 
     model = Model.load("models/efficientnet_lite0.onnx")

@@ -30,7 +30,7 @@ CANONICAL = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
 
 
 def test_published_numbers():
-    """Captum's Grad-CAM, which rectifies nothing, and guided Grad-CAM, on net B."""
+    """Captum's Grad-CAM without rectifier, and guided Grad-CAM, on net B."""
     net_b = planted.load(planted.net_b())
     at = {"conv": [[11.25, 13.5], [20.25, 22.5]], "relu1": [[0, 4], [28, 32.5]]}
     for layer, expected in at.items():
@@ -45,7 +45,7 @@ def test_published_numbers():
     [(np.ones((2, 2)), 1 / 3), ([[1, 1], [0, 0]], 0.2), (np.zeros((2, 2)), 0), ([[0.5, 0], [0, 0]], 0.0606)],
 )  # fmt: skip
 def test_published_weights_of_grad_cam_pp(tmp_path, a, weight):
-    """Xplique's: of a 2x2 map whose gradient is a quarter of itself, as that of the mean of its squares over 2 is."""
+    """Xplique's numbers for a 2x2 map whose gradient is a quarter of the map, as for half the mean of its squares."""
     nodes = [
         node("Mul", ["x", "half"], ["a"]),
         node("Mul", ["a", "a"], ["square"]),
@@ -77,7 +77,7 @@ def test_every_map_follows_its_paper(random_net, method, relu):
 
 @pytest.mark.parametrize("method", sorted(oracle.ORACLES))
 def test_what_speaks_against_the_target_is_drawn_where_the_paper_draws_it(random_net, method):
-    """Ahead of the ReLU, where maps have both signs; slopes that Layer-CAM keeps lie where it is open."""
+    """Before the ReLU, where maps have both signs; Layer-CAM keeps gradients where the ReLU is open."""
     ways = ({}, {"relu": False})
     usual, signed = (xaionnx.explain(random_net[1], PICTURES, method, 1, layer="z", **how).maps["cam"] for how in ways)
     assert (signed < 0).any() == (method != "layer_cam")
@@ -114,7 +114,7 @@ def test_the_mean_of_a_class_activation_map_is_the_score():
     model = planted.load(planted.pooled(np.random.default_rng(1).normal(size=(5, 3)), np.eye(5)[:3] * 2, (11, 9)))
     found = Cam().attribute(model, PICTURES, [0, 1, 2])
     assert_close(found.maps["cam"].mean(axis=(-2, -1)), found.prediction, Tolerance.DEEP)
-    # Grad-CAM is the same, divided by the number of places.
+    # Grad-CAM is the same, divided by the number of positions.
     same = GradCam(relu=False).attribute(model, PICTURES, [0, 1, 2])
     assert_close(found.maps["cam"], 99 * same.maps["cam"], Tolerance.DEEP)
 
@@ -147,7 +147,7 @@ def test_enlarging_keeps_what_is_the_same_everywhere_and_the_order_of_places(sma
         matrix = enlargement(small, large, how)
         assert_close(matrix.sum(axis=1), 1, Tolerance.OPERATIONS)
         assert (np.diff(matrix @ np.arange(small)) >= 0).all()
-        # It does not lean to one side.
+        # It is not biased towards one side.
         if how == "bilinear":
             assert_close(matrix, matrix[::-1, ::-1], Tolerance.FLOAT64)
 
@@ -170,7 +170,7 @@ def test_only_the_strongest_channels_may_be_tried(random_net):
 
 
 def test_the_strongest_channels_are_the_largest_of_either_sign(random_net):
-    """Ahead of the ReLU, where channels are below zero too; by removing them one by one."""
+    """Before the ReLU, where channels may be negative; compared with removing them one by one."""
     net, model = random_net
     x = PICTURES[:1]
     z = model.with_outputs(["z"]).run({"x": x}, ["z"])["z"][0].astype(np.float64)
@@ -184,7 +184,7 @@ def test_the_strongest_channels_are_the_largest_of_either_sign(random_net):
 
 
 def test_score_cam_takes_each_channel_from_its_least_to_its_greatest(random_net):
-    """Ahead of the ReLU, where the least is below zero."""
+    """Before the ReLU, where the minimum is negative."""
     net, model = random_net
     x = PICTURES[0].astype(np.float64)
     z, scores = model.with_outputs(["z"]).run({"x": PICTURES[:1]}, ["z"])["z"][0].astype(np.float64), []
@@ -196,7 +196,7 @@ def test_score_cam_takes_each_channel_from_its_least_to_its_greatest(random_net)
 
 
 def test_score_cam_of_large_scores():
-    """Whose exponentials would overflow; the best channel alone is left."""
+    """Scores whose exponentials would overflow; only the best channel is left."""
     model = planted.load(planted.pooled(np.eye(3), [[1e5, 2e5, 3e4]], (11, 9)))
     x = np.abs(PICTURES[:1])
     scores = [
@@ -207,7 +207,7 @@ def test_score_cam_of_large_scores():
 
 
 def test_a_channel_whose_sum_vanishes_has_no_weight():
-    """X-Grad-CAM divides by the sum over the places: of 1 and -1 it is 0, though the slope is not."""
+    """X-Grad-CAM divides by the sum over positions, which is 0 for 1 and -1 although the gradient is not."""
     nodes = [
         node("Mul", ["x", "half"], ["a"]),
         node("Mul", ["a", "c"], ["weighed"]),
@@ -221,7 +221,7 @@ def test_a_channel_whose_sum_vanishes_has_no_weight():
     model = tiny.opened(nodes, [3, 2, 2], [3], weights)
     x = np.float32([[[[2, -2], [0, 0]], [[2, 6], [0, 0]], [[0, 0], [0, 0]]]])
     method = XGradCam(layer="a", relu=False)
-    # Of the second channel: slope (1, 2) of place 0 and 1, a = (1, 3), so its weight is 7 / 4.
+    # Second channel: gradient (1, 2) at positions 0 and 1, a = (1, 3), so its weight is 7 / 4.
     found = seen(model, x, method, Target.sum())
     assert_close(found, [[[1.75, 5.25], [0, 0]]], Tolerance.OPERATIONS)
     agree(model, {"x": x}, method, Target.sum())
@@ -270,7 +270,7 @@ def test_a_compiled_map_is_the_explained_one(tmp_path, random_net, method, upsam
     kind = discovery.method(method)
     for relu in (True, False):
         agree(model, {"x": PICTURES}, kind(layer="a", relu=relu, upsampling=upsampling), Target.probability(2))
-    # Turned ahead of a layer with channels last, and no more behind it, so that no runtime takes the turn out.
+    # Transposed before a layer with channels last and not after it, so that no runtime removes the Transpose.
     weights = {"k": net.first.astype(np.float32), "w": np.random.default_rng(1).normal(size=(4 * 99, 2))}
     nodes = [
         node("Transpose", ["x"], ["first"], perm=[0, 3, 1, 2]),

@@ -1,4 +1,4 @@
-"""Class activation maps that compare classes: what they compare with, and which scores they are made of."""
+"""Class activation maps that compare classes: the compared classes, and the scores of the maps."""
 
 import numpy as np
 import pytest
@@ -65,7 +65,7 @@ def test_maps_of_probabilities_are_those_of_their_logits(tmp_path, logits, end, 
         assert (largest > 1e-4).all()
         assert_close(found.maps["cam"] / largest, expected.maps["cam"] / largest, Tolerance.DEEP)
         assert found.diagnostics.get("against") == expected.diagnostics.get("against")
-        # The target stays what was asked for.
+        # The target is unchanged.
         assert_close(np.atleast_2d(found.prediction), _picked(model, target), Tolerance.SUMS)
 
 
@@ -144,7 +144,7 @@ def test_what_is_causal_never_exceeds_what_grad_cam_shows(logits):
         signed = CausalCam(relu=False).attribute(logits, x, target).maps["cam"]
         assert (signed <= shown + 1e-6).all()
         assert (signed >= shown - 1 - 1e-6).all()
-        # Context is taken off somewhere, not everywhere.
+        # Context is subtracted at some positions, not everywhere.
         assert (signed < shown - 1e-3).any()
         assert (np.abs(signed - shown) < 1e-6).any()
 

@@ -1,4 +1,4 @@
-"""Composites by name: every layer follows the rule that its paper gives it, by the slow oracle."""
+"""Named composites: every layer follows the rule of the paper, by the slow oracle."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from xaionnx.autodiff.composites import names
 from xaionnx.errors import ParameterError
 from xaionnx.explainers.lrp import Lrp
 
-# Large enough to show, and other than what is usual.
+# Large enough to have an effect, and different from the defaults.
 GAMMA, EPSILON = 0.6, 1e-2
 ORACLES = {
     "epsilon": oracle.epsilon_rule,
@@ -84,7 +84,7 @@ def test_a_transposed_convolution_is_a_convolution(name):
 
 @pytest.mark.parametrize("relative", [True, False])
 def test_sums_share_with_the_stabiliser_that_was_asked_for(relative):
-    """y = a + b of two parts of the input: each gets its share of y, over what y is stabilised to."""
+    """y = a + b of two parts of the input: each gets its share of the stabilised y."""
     nodes = [node("Split", ["x"], ["a", "b"], axis=1, num_outputs=2), node("Add", ["a", "b"], ["y"])]
     x = np.float32([[1, 2, 3, -0.5], [0.25, 1, 1, 1]])
     found = xaionnx.explain(opened(nodes, [4], [2]), x, method("epsilon_plus", relative), 0)
@@ -95,7 +95,7 @@ def test_sums_share_with_the_stabiliser_that_was_asked_for(relative):
 
 
 def test_a_part_of_a_model_has_no_first_layer():
-    """Behind the first layer each follows its own rule, and no box is asked for."""
+    """Layers after the first one follow their own rules, and no box is needed."""
     model, net, x = convolutional(np.random.default_rng(5))
     found = xaionnx.explain(model, x, Lrp(composite="epsilon_plus_box", epsilon=EPSILON, layer="r0"), 1)
     w, b, _ = net[0][1]
@@ -111,7 +111,7 @@ def test_a_box_that_nobody_gave_is_asked_for():
 
 @pytest.mark.parametrize("name", names())
 def test_a_row_of_a_table_by_every_composite(name):
-    """An InputSpec of a table has no range of pixels, and none is needed but by a box."""
+    """An InputSpec of a table has no pixel range; only a box rule would need one."""
     credit = Model.load("models/german_credit_mlp.onnx", "cpu")
     rows = np.random.default_rng(0).integers(0, 2, size=(2, 20)).astype(np.float32)
     box = {"low": -1.0, "high": 20.0} if "box" in name else {}

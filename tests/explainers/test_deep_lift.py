@@ -1,4 +1,4 @@
-"""DeepLIFT against the paper's numbers, slow oracles, and its own promise: values add up to the change."""
+"""DeepLIFT against the paper's numbers, slow oracles, and completeness: values add up to the change."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ RULES = ("rescale", "reveal_cancel")
 
 
 def assert_complete(found):
-    """Values add up to the change of the target, beside the sum of their absolute values: the change may be small."""
+    """Values add up to the change of the target, relative to the sum of absolute values: the change may be small."""
     values = found.values.reshape(*found.target.shape, -1).astype(np.float64)
     change = found.prediction - found.baseline_prediction
     size = np.abs(values).sum(axis=-1) + np.abs(found.prediction)
@@ -34,7 +34,7 @@ def assert_complete(found):
 
 
 def dense(rng, activation):
-    """Gemm, MatMul with a bias added behind it, Gemm with transposed weights."""
+    """Gemm, MatMul with a bias added after it, Gemm with transposed weights."""
     w = [rng.normal(size=s) for s in ((6, 7), (5, 6), (3, 5))]
     b = [rng.normal(size=s) for s in (6, 5, 3)]
     op = {"relu": "Relu", "tanh": "Tanh"}[activation]
@@ -65,7 +65,7 @@ def convolutional(rng, activation):
 
 
 def residual(rng, activation):
-    """Two blocks, of which the second adds the activation that enters it to what a layer makes of it."""
+    """Two blocks; the second is residual."""
     w = [rng.normal(size=s) for s in ((6, 7), (5, 6), (6, 5), (6, 6), (3, 6))]
     b = [rng.normal(size=len(m)) for m in w]
     op = {"relu": "Relu", "tanh": "Tanh"}[activation]
@@ -89,7 +89,7 @@ def test_the_equations_of_the_paper(rule, net, activation):
     rng = np.random.default_rng(5)
     model, steps = net(rng, activation)
     x, b = (rng.normal(size=(3, *model.input().shape[1:])).astype(np.float32) for _ in range(2))
-    # Entries that do not differ have no part in anything but are multiplied all the same.
+    # Entries that equal the baseline contribute nothing but are still multiplied.
     x[0].flat[1] = b[0].flat[1]
     found = xaionnx.explain(model, x, DeepLift(rule=rule, baseline=b), [0, 2])
     for t, target in enumerate((0, 2)):
@@ -112,7 +112,7 @@ def test_the_reference_case():
     [((1, 2), (1, 0), (0.5, 0.5)), ((2, 1), (0, 1), (0.5, 0.5)), ((3, 4), (3, 0), (1.5, 1.5))],
 )
 def test_reveal_cancel_shares_a_minimum(x, rescaled, revealed):
-    """Section 3.5.3: for min(i1, i2) = i1 - ReLU(i1 - i2) rescale picks one input, reveal-cancel halves."""
+    """Section 3.5.3: for min(i1, i2) = i1 - ReLU(i1 - i2) rescale credits one input, reveal-cancel both equally."""
     model = planted.load(planted.minimum())
     for rule, expected in zip(RULES, (rescaled, revealed), strict=True):
         found = xaionnx.explain(model, np.float32([x]), DeepLift(rule=rule), 0)
@@ -120,7 +120,7 @@ def test_reveal_cancel_shares_a_minimum(x, rescaled, revealed):
 
 
 def test_reveal_cancel_takes_off_as_it_adds_what_is_turned():
-    """ReLU(x U - x W) and ReLU(x U + x (-W)), whose terms have parts of their own."""
+    """ReLU(x U - x W) equals ReLU(x U + x (-W)), whose terms have separate parts."""
     rng = np.random.default_rng(13)
     u, w, v, b = (rng.normal(size=s) for s in ((4, 5), (4, 5), (5, 2), 5))
     text = """g (float[N, 4] x) => (float[N, 2] y) {{
@@ -137,19 +137,21 @@ def test_reveal_cancel_takes_off_as_it_adds_what_is_turned():
 
 @pytest.mark.parametrize("rule", RULES)
 def test_what_saturates_still_owes_its_change(rule):
-    """Figure 1: min(i1 + i2, 1) = 1 - ReLU(1 - i1 - i2) is flat at (1, 1), and owes half to each input."""
+    """Figure 1: min(i1 + i2, 1) = 1 - ReLU(1 - i1 - i2) is flat at (1, 1), and each input contributes half."""
     text = "g (float[N, 2] x) => (float[N, 1] y) { s = MatMul(x, w)  t = Sub(one, s)  h = Relu(t)  y = Sub(one, h) }"
     model, x = loaded(text, w=[[1.0], [1.0]], one=[1.0]), np.float32([[1, 1], [0.4, 0.4], [1, 0], [1, 3]])
     found = xaionnx.explain(model, x, DeepLift(rule=rule), 0)
     assert_close(found.values, [[0.5, 0.5], [0.4, 0.4], [1, 0], [0.25, 0.75]], Tolerance.OPERATIONS)
-    # The gradient sees nothing, and nor does taking either input away.
+    # The gradient is zero, and removing either input has no effect.
     for method in ("input_x_gradient", "feature_ablation"):
         np.testing.assert_array_equal(xaionnx.explain(model, x[:1], method, 0).values, [[0, 0]])
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_a_threshold_is_crossed_without_a_jump(rule):
-    """Figure 2: max(0, x - 10) owes x what it answers, while gradient times input jumps from 0 to 10 at x = 10."""
+    """Figure 2: the contribution of x to max(0, x - 10) is continuous; gradient times input jumps from 0 to 10 at x =
+    10.
+    """
     model = loaded("g (float[N, 1] x) => (float[N, 1] y) { s = Add(x, bias)  y = Relu(s) }", bias=[-10.0])
     x = np.float32([[9], [10], [10.0625], [12]])
     found = xaionnx.explain(model, x, DeepLift(rule=rule), 0)
@@ -188,7 +190,7 @@ def test_several_baselines_are_averaged(rule):
 
 
 def test_a_linear_model_owes_by_its_weights():
-    """DeepSHAP of a linear model: w (x - mean of the background)."""
+    """For a linear model DeepSHAP gives w (x - mean of the background)."""
     rows = np.random.default_rng(3).normal(size=(5, 3)).astype(np.float32)
     model = planted.load(planted.linear([[1.0, 2.0, -3.0]]))
     found = xaionnx.explain(model, np.float32([[3, 2, 1]]), DeepLift(baseline=Baseline.background(rows)), 0)
@@ -232,7 +234,7 @@ def drawn(rng, *shape):
 
 
 R = np.random.default_rng(8)
-# Graphs that a rule of its own, or the derivative of a linear op, is to make complete, with the labels they carry.
+# Graphs that should be complete by a rule of their own or by linearity, with their labels.
 COMPLETE = {
     **{
         op: ([node(op, ["x"], ["y"])], [2, 4, 4], [2, 4, 4], {}, 0)
@@ -292,7 +294,7 @@ def test_an_op_hands_on_all_of_its_change(name, rule):
     model = opened(nodes, shape, out, weights)
     rng = np.random.default_rng(9)
     x, b, cotangent = drawn(rng, 3, *shape) * 2, drawn(rng, 3, *shape) * 2, drawn(rng, 3, *out)
-    # Some entries that hardly differ, and some that do not.
+    # Some entries nearly equal the baseline, and some equal it.
     x[:, 0] = b[:, 0] + np.float32([1e-8, 1e-4, 3e-3]).reshape(3, *[1] * (len(shape) - 1))
     x[0].flat[-2:] = b[0].flat[-2:]
     m, told = multipliers(model, x, b, cotangent, rule)
@@ -326,7 +328,7 @@ def test_max_pooling_gives_a_rise_to_its_winner_and_a_fall_to_the_one_before():
 
 @pytest.mark.parametrize("op", ["LRN", "GridSample"])
 def test_what_has_no_rule_keeps_its_derivative_and_says_so(op):
-    """Of a GridSample that is so where its places depend on the input too."""
+    """A GridSample is an example if its grid depends on the input too."""
     nodes = {
         "LRN": [node("LRN", ["x"], ["y"], size=3)],
         "GridSample": [node("Transpose", ["x"], ["t"], perm=[0, 2, 3, 1]), node("Mul", ["t", "c"], ["grid"]),
@@ -340,11 +342,11 @@ def test_what_has_no_rule_keeps_its_derivative_and_says_so(op):
 
 
 def test_a_root_whose_operand_stays_at_zero_owes_nothing():
-    """Two changes that cancel: the slope of the root is infinite there, and its answer 0 all the same."""
+    """Two changes that cancel: the derivative of the root is infinite there, but its contribution is 0."""
     text = "g (float[N, 2] x) => (float[N, 1] y) { d = MatMul(x, w)  r = Sqrt(d)  l = MatMul(x, v)  y = Add(r, l) }"
     model = loaded(text, w=[[1.0], [-1.0]], v=[[2.0], [3.0]])
     found = xaionnx.explain(model, np.float32([[1, 1], [5, 1]]), DeepLift(), 0)
-    # 2 x1 + 3 x2, and of the second row the root of 4, by half of what it rests on.
+    # 2 x1 + 3 x2; in the second row the root of 4, with half of its operand's contribution.
     assert_close(found.values, [[2, 3], [12.5, 2.5]], Tolerance.OPERATIONS)
 
 
@@ -377,7 +379,7 @@ def test_tokens_have_baselines_of_tokens(tmp_path):
 
 @pytest.mark.parametrize("kind", ["FLOAT16", "DOUBLE"])
 def test_other_precisions(kind):
-    """Softmax and Tanh between casts, as the values add up in the precision of the type."""
+    """Softmax and Tanh between casts; values add up within the precision of the type."""
     inner = getattr(TensorProto, kind)
     nodes = [
         node("Cast", ["x"], ["h"], to=inner), node("Tanh", ["h"], ["t"]), node("Softmax", ["t"], ["s"]),

@@ -27,7 +27,7 @@ def test_full_grad_adds_up_and_is_drawn_as_the_paper_draws_it(random_net):
 
 
 def test_biases_in_all_their_forms(tmp_path):
-    """Batch normalisation, constants added and subtracted, a Constant node: the sum is the score of a ReLU net."""
+    """Batch normalisation, constants added and subtracted, a Constant node: input and biases sum to the score."""
     rng = np.random.default_rng(3)
     weights = {
         "k": rng.normal(size=(4, 3, 3, 3)), "scale": rng.normal(size=4), "shift": rng.normal(size=4),
@@ -60,7 +60,7 @@ def test_a_smooth_activation_leaves_a_gap():
 
 
 def test_the_map_of_a_linear_model_goes_from_its_least_to_its_greatest():
-    """Equation 6: sizes are rescaled to [0, 1]; of a model without biases nothing else is drawn."""
+    """Equation 6: absolute values are rescaled to [0, 1]; without biases there is no other term."""
     model = planted.load(planted.linear([[[[1.0, -2.0], [3.0, 5.0]]]]))
     found = FullGrad().attribute(model, np.ones((1, 1, 2, 2), np.float32), 0)
     assert_close(found.values[0, 0], [[0, 0.25], [0.5, 1]], Tolerance.OPERATIONS)
@@ -69,7 +69,7 @@ def test_the_map_of_a_linear_model_goes_from_its_least_to_its_greatest():
 
 
 def test_a_bias_whose_axes_are_no_places_is_counted_and_not_drawn():
-    """Three axes that a Reshape made of features do not lie over the picture."""
+    """Three axes that a Reshape made from features are not spatial."""
     rng = np.random.default_rng(4)
     nodes = [
         node("Flatten", ["x"], ["flat"]), node("MatMul", ["flat", "w"], ["h"]),

@@ -43,7 +43,7 @@ def cat(lite):
 
 
 def test_saliency_of_the_nets_of_others():
-    """Relu slopes at (0, 100, 0): all four rectifiers of A are on; of B only the first filter's three cells."""
+    """At (0, 100, 0) all four rectifiers of net A are on; in net B only three positions of the first filter."""
     a = xaionnx.explain(planted.load(planted.net_a()), row(0, 100, 0), "saliency", [0, 1]).values
     assert_close(a[:, 0], np.full((2, 3), 4.0), Tolerance.OPERATIONS)
     b = xaionnx.explain(planted.load(planted.net_b()), CANONICAL, "saliency", 0, absolute=False).values
@@ -95,7 +95,7 @@ def test_weights_of_a_path_add_up_to_one_and_integrate_what_they_should(rule):
 
 
 def test_a_probability_is_integrated_with_the_slope_of_each_point():
-    """With one softmax slope for the whole path completeness would fail by far."""
+    """With a single softmax gradient for the whole path, completeness would fail clearly."""
     weights = np.array([[3.0, -2.0], [-1.0, 4.0], [0.5, 0.5]])
     model = planted.load(planted.linear(weights))
     x, start = np.array([1.5, -0.7]), np.array([-0.5, 0.2])
@@ -141,7 +141,7 @@ def test_every_baseline_starts_a_path_that_ends_at_the_input(digits, digit, base
                                     Target.loss(0.5, "squared_error")],
                          ids=["class", "probability", "margin", "sum", "cross entropy", "squared error"])  # fmt: skip
 def test_every_target_against_central_differences(digits, digit, target):
-    """Along random directions: both sides read the same TargetSet, one through the graph and one in numpy."""
+    """Along random directions: both sides use the same TargetSet, once in the graph and once in numpy."""
     x = digit[:1]
     slope = xaionnx.explain(digits, x, Saliency(absolute=False), target).values[0].astype(np.float64)
     directions = np.random.default_rng(2).normal(size=(16, *x.shape[1:]))
@@ -151,7 +151,7 @@ def test_every_target_against_central_differences(digits, digit, target):
     central = (values[:16] - values[16:]) / (2 * step)
     ours = (directions * slope).reshape(16, -1).sum(axis=1)
     errors = np.abs(ours - central)
-    # Rectifiers flip between the ends: the median, as float32 frameworks agree with themselves.
+    # Rectifiers flip within the step, so the median error counts, as for float32 frameworks.
     assert np.median(errors) < 0.02 * np.abs(central).max()
     assert np.linalg.norm(errors) < 0.05 * np.linalg.norm(central)
 
@@ -159,7 +159,7 @@ def test_every_target_against_central_differences(digits, digit, target):
 def test_the_cat_against_central_differences(lite, cat):
     found = xaionnx.explain(lite, cat, Saliency(absolute=False), 285)
     slope = found.values[0].astype(np.float64)
-    # Along the gradient of random halves of the pixels, where the change is far above the rounding; the logit bends so
+    # Along the gradient of random halves of the pixels, where the change is far above rounding; the logit curves so
     # much there that the step must be small.
     halves = np.random.default_rng(3).random((8, *cat.shape[1:])) < 0.5
     directions = halves * slope / np.sqrt((slope**2).mean())
@@ -179,7 +179,7 @@ def test_tolerance_refines_the_steps_of_the_cat(lite, cat):
     assert found.diagnostics["stopped_by"] == ["tolerance"]
     steps = found.diagnostics["steps"][0]
     assert steps in 32 * 2 ** np.arange(1, 4)
-    # The points of Gauss-Legendre are others each time, and all were paid for.
+    # The points of Gauss-Legendre differ each time, and all evaluations count.
     assert found.diagnostics["gradients"] == [2 * steps - 32]
 
 
@@ -193,7 +193,7 @@ def test_a_rule_that_nests_keeps_what_it_has_evaluated(digits, digit, rule, step
     assert_close(refined.values, whole.values, Tolerance.ORDER_ONE, np.abs(whole.values).max())
     assert refined.diagnostics["gradients"] == whole.diagnostics["gradients"] == [2 * final] * 2
     assert refined.diagnostics["stopped_by"] == [["max_steps"] * 2] * 2
-    # One entry a sample, with one a target.
+    # One entry for each sample, with one for each target.
     assert_close(
         np.array(refined.diagnostics["completeness_gap"]).T,
         refined.values.sum(axis=(2, 3, 4)) - (refined.prediction - refined.baseline_prediction),
@@ -209,7 +209,7 @@ def test_tolerance_refines_each_sample_and_target_alone():
     singles = [kind.attribute(model, x[n : n + 1], 0) for n in range(2)]
     assert both.diagnostics["steps"] == [s.diagnostics["steps"][0] for s in singles]
     assert_close(both.values, np.concatenate([s.values for s in singles]), Tolerance.OPERATIONS)
-    # It stops at the limit, and says so.
+    # It stops at the limit, and reports it.
     assert both.diagnostics["steps"] == [16, 16]
     assert min(both.diagnostics["relative_gap"]) > 1e-3
 
@@ -251,11 +251,11 @@ def test_progress_is_told_of_every_evaluation(digits, digit):
     heard = Heard()
     with progress.listening(heard):
         found = xaionnx.explain(digits, digit, IntegratedGradients(steps=4), [0, 1])
-    assert heard.planned == heard.done == sum(found.diagnostics["evaluations"]) - 2  # the predictions came before
+    assert heard.planned == heard.done == sum(found.diagnostics["evaluations"]) - 2  # the predictions are made before
 
 
 def test_expected_gradients_average_paths_from_a_background():
-    """On x^2 a path from b owes x^2 - b^2; each place owes 2 (x - b) (b + a (x - b)), of known variance."""
+    """On x^2 a path from b gives x^2 - b^2; each point gives 2 (x - b) (b + a (x - b)), of known variance."""
     rows = np.random.default_rng(5).normal(size=(10, 3)).astype(np.float32)
     x = np.array([1.0, 2.0, 3.0])
     kind = ExpectedGradients(baseline=Baseline.background(rows), draws=4000, seed=3)
@@ -263,12 +263,12 @@ def test_expected_gradients_average_paths_from_a_background():
     expected = np.array([5 * (x - rows)[:, 0], x[1] ** 2 - rows[:, 1] ** 2, np.sin(x[2]) - np.sin(rows[:, 2])])
     error = found.standard_error[0]
     assert (np.abs(found.values[0] - expected.mean(axis=1)) < 4 * error).all()
-    # The term that is linear varies with the baseline alone.
+    # The linear term varies only with the baseline.
     assert_close(error[0], 5 * rows[:, 0].std() / np.sqrt(4000), Tolerance.QUOTIENTS)
     gap = found.values.sum() - (found.prediction - found.baseline_prediction)[0]
     assert_close(found.diagnostics["completeness_gap"], [gap], Tolerance.DEEP)
     assert_close(found.baseline_prediction, [expected.sum(0).mean() * -1 + found.prediction[0]], Tolerance.LAYERS)
-    # One baseline after another: ten forwards tell all, and the prediction.
+    # One baseline after another: ten forward passes and the prediction.
     assert found.diagnostics["evaluations"] == [1 + 10 + 4000]
 
 
@@ -277,6 +277,6 @@ def test_expected_gradients_weigh_the_baselines_that_were_taken():
     model = planted.load(planted.linear([[1.0, 2.0, -3.0]]))
     kind = ExpectedGradients(baseline=Baseline.background(rows), draws=3)
     found = kind.attribute(model, row(3, 2, 2), 0)
-    # A linear model leaves no gap, whichever baseline came twice.
+    # A linear model has no gap, whichever baseline occurs twice.
     assert_close(found.diagnostics["completeness_gap"], [0], Tolerance.ORDER_ONE)
     assert_close(found.values.sum(), found.prediction[0] - found.baseline_prediction[0], Tolerance.ORDER_ONE)

@@ -1,4 +1,4 @@
-"""Conductance and internal influence, paths of the input seen at a layer, against published numbers and sums."""
+"""Conductance and internal influence (paths of the input, attributed at a layer) against published numbers and sums."""
 
 import numpy as np
 import pytest
@@ -23,8 +23,8 @@ def test_conductance_of_the_net_of_others(rule):
     model = planted.load(planted.net_a())
     for layer, expected in (("linear1", (90, 100, 100, 100)), ("relu", (90, 100, 100, 100)), ("linear2", (390, 0))):
         found = xaionnx.explain(model, row(0, 100, 0), Conductance(layer=layer, steps=200, rule=rule), 0)
-        # The kink lies at an edge of a step; where the slope is taken there, half of a change of 0.5 may go astray.
-        # What is astray is 0.5 to the last digit.
+        # The kink lies on the edge of a step; a gradient taken there may miss half of a change of 0.5. The error is 0.5
+        # exactly.
         np.testing.assert_allclose(found.values, [expected], atol=0.501)
         assert abs(found.diagnostics["completeness_gap"][0]) <= 0.501
         assert_close(found.prediction - found.baseline_prediction, [390], Tolerance.OPERATIONS)
@@ -52,17 +52,17 @@ def test_conductance_against_its_sum_in_float64(curved, rule, steps):
     gap = found.values[:, 0].sum(axis=1) - (found.prediction - found.baseline_prediction)[:, 0]
     assert_close(found.diagnostics["completeness_gap"], gap[None], Tolerance.ORDER_ONE)
     change = (found.prediction - found.baseline_prediction)[:, 0]
-    # Gaps of size 1e-5 are rounding alone.
+    # Gaps of size 1e-5 are only rounding.
     assert_close(found.diagnostics["relative_gap"], np.abs(gap / change)[None], Tolerance.QUOTIENTS)
 
 
 def test_conductance_is_the_integral_of_the_paper(curved):
-    """The sum over inputs of (x_i - b_i) times the integral of df/dh_j dh_j/dx_i, with both slopes from differences."""
+    """The sum over inputs of (x_i - b_i) times the integral of df/dh_j dh_j/dx_i, with finite differences."""
     x = np.array([1.0, -0.5, 2.0])
     share = (np.arange(4000) + 0.5) / 4000
     path = share[:, None] * x
     h = layer_of(path)
-    inner = np.stack([(layer_of(path + m) - layer_of(path - m)) / 2e-6 for m in 1e-6 * np.eye(3)])  # (i, places, j)
+    inner = np.stack([(layer_of(path + m) - layer_of(path - m)) / 2e-6 for m in 1e-6 * np.eye(3)])  # (i, points, j)
     expected = np.einsum("i,pj,ipj->j", x, slopes_of(h, 1), inner) / len(share)
     found = xaionnx.explain(curved, x[None].astype(np.float32), Conductance(layer="h", steps=256), 1)
     assert_close(found.values[0], expected, Tolerance.QUOTIENTS)
@@ -88,7 +88,7 @@ def test_internal_influence_against_its_mean_in_float64(curved, rule, steps):
         slopes = slopes_of(layer_of(start + share[:, None] * (x - start)), k)
         assert_close(found.values[k, 0], weight @ slopes, Tolerance.SIGNED_LAYERS)
     assert found.diagnostics["gradients"] == [2 * steps]
-    # The prediction, the layer at the input, and at each point of the path the layer and what is behind it.
+    # The prediction, the layer at the input, and at each point of the path the layer and the part after it.
     assert found.diagnostics["evaluations"] == [1 + 1 + steps + steps]
 
 
@@ -101,7 +101,7 @@ def test_a_path_that_does_not_fit_into_memory_is_walked_in_pieces(monkeypatch, c
     pieces = Conductance(layer="h", steps=7, rule=rule).attribute(curved, x, [0, 1])
     assert_close(pieces.values, whole.values, Tolerance.SIGNED_LAYERS)
     assert_close(pieces.baseline_prediction, whole.baseline_prediction, Tolerance.OPERATIONS)
-    assert pieces.diagnostics["evaluations"] > whole.diagnostics["evaluations"]  # shared edges are looked at twice
+    assert pieces.diagnostics["evaluations"] > whole.diagnostics["evaluations"]  # shared edges are evaluated twice
     again = InternalInfluence(layer="h", steps=7, rule=rule).attribute(curved, x, [0, 1])
     assert_close(again.values, mean.values, Tolerance.SIGNED_LAYERS)
 
@@ -124,17 +124,17 @@ def test_conductance_and_influence_of_the_input_are_integrated_gradients(curved)
 
 
 def test_what_goes_around_the_layer_moves_with_the_path_in_the_input_alone():
-    """y = sum of h g, h = P x, g = Q x: along a x the slope at h is a g, so that half of h g flows through h."""
+    """y = sum of h g, h = P x, g = Q x: along a x the gradient at h is a g, so that half of h g flows through h."""
     p, q = normal(3, 4), normal(3, 4, seed=1)
     text = "g (float[N, 3] x) => (float[N, 4] y) { h = MatMul(x, P)  g = MatMul(x, Q)  y = Mul(h, g) }"
     model, x = loaded(text, P=p, Q=q), normal(2, 3)
     h, g = x @ p, x @ q
     conductance = Conductance(layer="h", steps=4).attribute(model, x, Target.sum())
     assert_close(conductance.values, h * g / 2, Tolerance.QUOTIENTS)
-    # The gap says that the other half does not lead through the layer.
+    # The gap shows that the other half bypasses the layer.
     assert_close(conductance.diagnostics["completeness_gap"], -(h * g).sum(axis=1) / 2, Tolerance.QUOTIENTS)
     assert_close(InternalInfluence(layer="h").attribute(model, x, Target.sum()).values, g / 2, Tolerance.QUOTIENTS)
-    # A path at the layer leaves the rest where it is.
+    # A path at the layer keeps the rest fixed.
     straight = IntegratedGradients(layer="h", steps=4).attribute(model, x, Target.sum())
     assert_close(straight.values, h * g, Tolerance.QUOTIENTS)
     assert_close(straight.diagnostics["completeness_gap"], 0, Tolerance.DEEP)

@@ -1,4 +1,4 @@
-"""Explanations at a layer: gradient methods there, how its axes read, and which layers are refused."""
+"""Explanations at a layer: gradient methods, the roles of its axes, and refused layers."""
 
 import numpy as np
 import pytest
@@ -44,7 +44,7 @@ def test_the_gradient_methods_at_a_layer(curved):
     assert_close(Saliency(layer="h", absolute=False).attribute(curved, x, 1).values, slopes, Tolerance.QUOTIENTS)
     assert_close(InputXGradient(layer="h").attribute(curved, x, 1).values, slopes * h, Tolerance.QUOTIENTS)
     assert_close(LayerActivation(layer="h").attribute(curved, x, 1).values, h, Tolerance.SUMS)
-    # A straight path at the layer, from what it holds at the baseline of the input.
+    # A straight path at the layer, from its value at the baseline of the input.
     start = np.array([0.3, -0.3, 1.0])
     found = IntegratedGradients(layer="h", steps=24, baseline=start.astype(np.float32)).attribute(curved, x, 1)
     nodes, weights = np.polynomial.legendre.leggauss(24)
@@ -72,7 +72,7 @@ def test_noise_stays_at_the_input_and_is_lifted_to_the_layer():
 
 
 def test_the_usual_layer():
-    """The last map before the pooling; the tokens that enter the last attention; else what feeds the scores."""
+    """The last map before the pooling; the tokens that enter the last attention; else the input of the last layer."""
 
     def usual(model, x, target=0):
         feeds = model.check(x)
@@ -80,7 +80,7 @@ def test_the_usual_layer():
 
     assert usual(mobile(), normal(1, 3, 17, 13)) == "sum"
     assert usual(Model.load("models/efficientnet_lite0.onnx"), normal(1, 3, 224, 224)) == "/_swish_1/Clip_output_0"
-    # The sum behind block 2 of 0 to 3 is what the last block attends to.
+    # The sum after block 2 (of 0 to 3) is the input of the last attention.
     assert usual(Model.load("models/mnist_vit.onnx"), normal(1, 1, 28, 28)) == "/blocks/blocks.2/Add_1_output_0"
     assert usual(Model.load("models/german_credit_mlp.onnx"), normal(1, 20)) == "/4/Relu_output_0"
     one = loaded("g (float[N, 3] x) => (float[N, 3] y) { y = Tanh(x) }")
@@ -93,11 +93,11 @@ def test_the_usual_layer():
     [
         ((64, 7, 7), (28, 28), None, "CHW", None, 0),
         ((7, 7, 64), (28, 28), None, "HWC", None, 0),
-        ((8, 7, 10), (200, 320), None, "CHW", None, 0),  # 32 pixels each, and what hangs over the border
+        ((8, 7, 10), (200, 320), None, "CHW", None, 0),  # 32 pixels each, and the part beyond the border
         ((8, 12, 12), (28, 28), None, "CHW", None, 0),
         ((64, 1, 1), (28, 28), None, "---", None, 0),
         ((4, 50, 7), (28, 28), None, "---", None, 0),
-        ((49, 64), (28, 28), None, "--", None, 0),  # the number of tokens alone tells nothing of patches
+        ((49, 64), (28, 28), None, "--", None, 0),  # the number of tokens alone does not determine patches
         ((12, 64), None, 12, "TD", None, 0),
         ((64, 12), None, 12, "--", None, 0),
         ((10,), (28, 28), None, "F", None, 0),
@@ -126,7 +126,7 @@ def test_what_a_layer_holds_is_told_of_a_model_whose_answer_is_a_map():
 
 
 def test_products_of_attention_are_no_maps():
-    """(heads, T, T) of a square picture has the shape of a map, but not its places."""
+    """(heads, T, T) has the shape of a map, but its axes are not spatial."""
     model = Model.load("models/mnist_vit.onnx")
     found = LayerActivation(layer="/blocks/blocks.3/Softmax_output_0").attribute(model, normal(1, 1, 28, 28))
     assert found.provenance["layer"]["axes"] == "---"
@@ -147,7 +147,7 @@ def test_layers_that_cannot_be_explained():
     refused("y", r"The target is read from 'y' of .*, which is that layer. Name a layer between the input and 'y'.")
     refused("turned", r"Layer 'turned' of .* has no leading batch axis: its shape is \(6, 1\) for 3 samples")
     refused("whole", r"Layer 'whole' of .* holds int64, not floats. Name a layer of floats.")
-    # What it holds is told of any layer.
+    # Layer activation works at any layer.
     assert_close(LayerActivation(layer="z").attribute(model, x, 0).values, np.exp(x), Tolerance.SUMS)
     with pytest.raises(UnknownNameError, match=r"No layer named 'hh'\. Nearest: h"):
         Conductance(layer="hh").attribute(model, x, 0)
@@ -156,7 +156,7 @@ def test_layers_that_cannot_be_explained():
 
 
 def test_layers_of_a_model_for_one_sample_at_a_time(curved):
-    """A file of fixed batch 1 answers as the one of free batch, and so does one whose sizes are free."""
+    """A file with fixed batch size 1 and one with free sizes give the same results as one with a free batch."""
     fixed = nets.curved(batch="1")
     x = normal(3, 3)
     for kind in (Saliency(layer="h"), IntegratedGradients(layer="h"), Conductance(layer="h")):

@@ -78,7 +78,7 @@ def test_drawn_coalitions_give_the_direct_weighted_ridge_and_lasso(digits, three
     direct = Lasso(alpha=0.1, tol=1e-8, max_iter=100_000).fit(z, answers, weights)
     assert_close(lasso.feature_values[0], direct.coef_, Tolerance.QUOTIENTS)
     assert 0 < np.count_nonzero(lasso.feature_values) < 25
-    # A feature that the Lasso dropped has no error: another draw that drops it too gives 0 again.
+    # A feature that the Lasso dropped has standard error 0: other draws that drop it give 0 too.
     np.testing.assert_array_equal(lasso.standard_error == 0, lasso.feature_values == 0)
 
 
@@ -98,9 +98,9 @@ def test_standard_errors_are_those_of_many_repetitions(digits, three, settings):
     ]
     values = np.array([r.feature_values[0] for r in results])
     claimed = np.sqrt(np.mean([r.standard_error[0] ** 2 for r in results], axis=0))
-    told = claimed > 1e-4 * claimed.max()  # the digit's empty margin has neither values nor errors
+    told = claimed > 1e-4 * claimed.max()  # the empty margin of the digit has zero values and errors
     ratio = np.sqrt(np.mean(values.var(axis=0, ddof=1)[told] / claimed[told] ** 2))
-    # 24 repetitions of a dozen players know a ratio to about 6 %.
+    # With 24 repetitions and a dozen players a ratio is known to about 6 %.
     assert 0.8 < ratio < 1.25
 
 

@@ -1,4 +1,4 @@
-"""Local evidence: patches by themselves, against loops over patches."""
+"""Local evidence against loops over patches."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from xaionnx.explainers.local_evidence import LocalEvidence
 
 
 def starts(size, window, stride):
-    """Where patches begin on an axis: at multiples of the stride, the last where it ends at the border."""
+    """The starts of patches on an axis: multiples of the stride; the last patch ends at the border."""
     found = [0]
     while found[-1] + window < size:
         found.append(min(found[-1] + stride, size - window))
@@ -98,7 +98,7 @@ def test_scores_by_place_are_found_and_answer_in_one_run(channels_last, layer):
 
 
 def test_scores_by_place_are_what_patches_alone_answer(bag):
-    # A place sees 3 x 3 pixels, and the next begins 2 further on.
+    # A position sees 3 x 3 pixels, and the next one starts 2 pixels later.
     by_place = LocalEvidence().attribute(bag, X[:, :, :, :11], 2).maps["evidence"]
     alone = LocalEvidence(patches="alone", window=3, stride=2).attribute(bag, X[:, :, :, :11], 2).maps["evidence"]
     assert_close(by_place, alone, Tolerance.SIGNED_SUMS)
@@ -132,7 +132,7 @@ def test_several_baselines_are_averaged(cnn):
 def test_a_quarter_of_each_side_is_usual(cnn):
     result = xaionnx.explain(cnn, np.zeros((1, 1, 28, 28), np.float32), "local_evidence")
     assert result.provenance["parameters"]["window"] == [7, 7]
-    # A quarter of the patch is the usual step: 1 pixel.
+    # The default stride is a quarter of the patch: 1 pixel.
     assert result.maps["evidence"].shape == (1, 22, 22)
 
 
@@ -149,7 +149,7 @@ def test_relative_evidence_is_what_a_patch_adds_to_the_baseline(cnn):
 
 
 def test_scores_by_place_are_those_whose_mean_is_the_answer():
-    """Ahead of a ReLU there are as many channels as classes, but their means are another thing."""
+    """Before a ReLU there are as many channels as classes, but their means are not the scores."""
     rng = np.random.default_rng(6)
     nodes = [node("Conv", ["x", "w"], ["s"]), node("Relu", ["s"], ["r"]),
              node("ReduceMean", ["r", "axes"], ["y"], keepdims=0)]  # fmt: skip
@@ -160,7 +160,7 @@ def test_scores_by_place_are_those_whose_mean_is_the_answer():
 
 
 def test_targets_of_two_tensors_have_no_scores_in_common():
-    """There are such scores for "mean", but not for what is made of it."""
+    """ "mean" has such scores, but a tensor computed from it does not."""
     rng = np.random.default_rng(7)
     nodes = [node("Conv", ["x", "w"], ["s"]), node("ReduceMean", ["s", "axes"], ["mean"], keepdims=0),
              node("Exp", ["mean"], ["y"])]  # fmt: skip

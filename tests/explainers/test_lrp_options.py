@@ -1,4 +1,4 @@
-"""What relevance propagation does with its options, and what it refuses."""
+"""The options of layer-wise relevance propagation, and their errors."""
 
 import numpy as np
 import pytest
@@ -53,7 +53,7 @@ def test_an_option_that_is_taken_changes_the_values(composite, options):
 
 
 def test_a_box_that_the_spec_closes_the_wrong_way_is_refused():
-    """The greatest value is white by the InputSpec, 1 here."""
+    """The maximum is the white of the InputSpec, here 1."""
     model = Model.load("models/mnist_cnn.onnx", "cpu")
     assert model.spec.pixel(255).ravel().tolist() == [1.0]
     with pytest.raises(ParameterError, match="'low' parameter of ZBox must lie below 'high'"):
@@ -67,7 +67,7 @@ def test_a_box_of_what_is_no_picture_has_to_be_given(kind):
     with pytest.raises(ParameterError, match=r"has no InputSpec of pictures. Give 'low' and 'high'"):
         xaionnx.explain(model, x, Lrp(composite="z_box"), 0)
     boxed = xaionnx.explain(model, x, Lrp(composite="z_box", low=0.0, high=4.0), 0)
-    # x w - low max(w, 0) - high min(w, 0) is (1, 4, 3), and the score -4 is shared by it.
+    # x w - low max(w, 0) - high min(w, 0) is (1, 4, 3), which distributes the score -4.
     assert_close(boxed.values, [[-0.5, -2, -1.5]], Tolerance.SUMS)
     plain = xaionnx.explain(model, x, Lrp(composite="epsilon"), 0)
     assert_close(plain.values, [[1, 4, -9]], Tolerance.SUMS)

@@ -43,7 +43,7 @@ def test_groups_may_differ_from_row_to_row(net_a):
 
 
 def test_a_window_as_large_as_the_picture():
-    # The published 67 is that of the net with two images, the second all ones.
+    # The published 67 is for the net with two images, with a second image of ones.
     model = planted.load(planted.net_b(two_images=True))
     x = {"x": CANONICAL, "x2": np.ones_like(CANONICAL)}
     result = xaionnx.explain(model, x, "occlusion", 0, window=4, stride=4)

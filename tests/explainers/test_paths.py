@@ -1,4 +1,4 @@
-"""The methods along paths that bend, and XRAI, against published numbers, closed forms and slow oracles."""
+"""Methods along curved paths, and XRAI, against published numbers, closed forms and slow oracles."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def digit():
 
 @pytest.fixture(scope="module")
 def mixing():
-    """A smooth model of 12 columns whose gradient depends on where it is taken."""
+    """A smooth model of 12 columns whose gradient varies."""
     rng = np.random.default_rng(6)
     return loaded(
         "g (float[N, 12] x) => (float[N, 2] y) { h = MatMul(x, a)  t = Tanh(h)  y = MatMul(t, b) }",
@@ -52,11 +52,11 @@ def test_guided_ig_of_the_nets_of_others():
 
 @pytest.mark.parametrize(("fraction", "max_dist"), [(0.25, 0.02), (0.1, 0.3), (0.5, 1.0), (1.0, 0.1)])
 def test_guided_ig_takes_the_path_of_the_paper(mixing, fraction, max_dist):
-    """Several samples, targets and baselines at once, each along a path of its own."""
+    """Several samples, targets and baselines at once, each along its own path."""
     rng = np.random.default_rng(7)
     x = rng.normal(size=(2, 12)).astype(np.float32)
     starts = rng.normal(size=(3, 12)).astype(np.float32)
-    x[0, 3] = starts[:, 3] = 0.5  # no way to go
+    x[0, 3] = starts[:, 3] = 0.5  # the baseline equals the input
     kind = GuidedIG(steps=20, fraction=fraction, max_dist=max_dist, baseline=Baseline.background(starts))
     found = xaionnx.explain(mixing, x, kind, [1, 0])
     for t, k in enumerate((1, 0)):
@@ -83,7 +83,7 @@ def test_guided_ig_on_a_straight_path_is_integrated_gradients(mixing):
 
 
 def test_guided_ig_moves_late_what_has_a_large_gradient():
-    """On (x1^2 + 3 x2^2)^2 the gradients are as x1 to 3 x2: a free path keeps 3 x2 = x1 until x1 is there."""
+    """On (x1^2 + 3 x2^2)^2 the gradients are as x1 to 3 x2: a free path keeps 3 x2 = x1 until x1 reaches the input."""
     model = loaded("g (float[N, 2] x) => (float[N, 1] y) { s = Mul(x, x)  p = MatMul(s, a)  y = Mul(p, p) }",
                     a=[[1.0], [3.0]])  # fmt: skip
     straight = xaionnx.explain(model, row(1, 1), GuidedIG(max_dist=0.0), 0).values[0]
@@ -94,7 +94,7 @@ def test_guided_ig_moves_late_what_has_a_large_gradient():
 
 
 def slow_blur_ig(model, x, axes, steps, max_sigma, target):
-    """The paper's sum with neighbours' differences for the slope, one scale at a time."""
+    """The paper's sum with differences of neighbouring pixels for the gradient, one scale at a time."""
     total = np.zeros(x.shape)
     for k in range(steps):
         sharp, soft = (
@@ -131,7 +131,7 @@ def test_blur_ig_blurs_along_neighbours(shape, axes):
     w, x = rng.normal(size=shape), rng.normal(size=(1, *shape)).astype(np.float32)
     model = planted.load(planted.linear(w[None]))
     found = xaionnx.explain(model, x, BlurIG(max_sigma=2.0, steps=3), 0)
-    # A linear model owes w times what the blur takes away, at any number of steps.
+    # For a linear model the attribution is w times the part that the blur removes, with any number of steps.
     blurred = gaussian_filter(x[0].astype(float), 2.0, axes=axes, mode="reflect")
     assert_close(found.values[0], w * (x[0] - blurred), Tolerance.ORDER_ONE)
     assert_close(found.diagnostics["completeness_gap"], 0, Tolerance.DEEP)
@@ -155,7 +155,7 @@ def regions_of(rng, cells, count):
 def test_xrai_grows_as_the_slow_one_does(seed, smallest):
     rng = np.random.default_rng(seed)
     mass = rng.normal(size=60)
-    regions = regions_of(rng, 60, 12)[: 12 if seed % 2 else 13]  # half of them leave cells for none
+    regions = regions_of(rng, 60, 12)[: 12 if seed % 2 else 13]  # half of them leave cells without a region
     order, density = rank(regions, mass, np.ones(60), smallest)
     slow = xrai_oracle.grown([set(region.tolist()) for region in regions], mass, smallest)
     assert_close(density[order], slow, Tolerance.FLOAT64_SOLVED)
@@ -197,7 +197,7 @@ def test_xrai_finds_the_square_that_is_read(layout, channels):
     assert (found.values[0].min(axis=0 if layout == "NCHW" else 2) == values).all()  # all channels alike
     labels = np.broadcast_to(found.features, x.shape)[0]
     np.testing.assert_array_equal(found.values[0], found.feature_values[0].astype(np.float32)[labels])
-    # Black and white baselines on a linear model: a pixel owes w (x - (black + white) / 2).
+    # Black and white baselines on a linear model: the attribution of a pixel is w (x - (black + white) / 2).
     owed = (blocks() / 255 - 0.5)[:32, 32:].astype(float)
     owed = owed.max(axis=2) if channels == "max" else owed.sum(axis=2)
     if channels == "max":
@@ -205,7 +205,7 @@ def test_xrai_finds_the_square_that_is_read(layout, channels):
         np.testing.assert_allclose(values[2:28, 38:62].mean(), owed.mean(), rtol=0.15)
         assert (np.abs(values[40:, :24]) < 0.05).all()
     else:
-        # Green is far from black and white in sum: two dark channels outweigh the bright one, and it comes in last.
+        # Green gets a low sum over black and white: two dark channels outweigh the bright one, and it is added last.
         assert values[4:28, 36:60].max() < values[40:, :24].min()
     assert found.diagnostics["relative_gap"][0] < 1e-3
     assert found.diagnostics["regions"] == [found.feature_values.shape[1]]
@@ -218,7 +218,7 @@ def test_xrai_ranks_the_map_of_any_method(digits, digit):
     for n in range(2):
         labels, density = ranking(pictures[n], plain.values[:, n, 0], 50)
         assert_close(found.values[:, n, 0], density[:, labels], Tolerance.SUMS)
-        # The mean of a region's pixels, so that the picture's sum is kept.
+        # The mean over the pixels of a region, so that the sum over the picture is kept.
         assert_close(found.values[:, n].sum(), plain.values[:, n].sum(), Tolerance.QUOTIENTS)
     assert found.provenance["parameters"]["inner"]["kind"] == "Occlusion"
 

@@ -58,9 +58,9 @@ def test_the_signal_and_what_it_contributes(linear):
 
 
 def by_hand(patches, w, b, rectified):
-    """The pattern of one unit from the rows that it sees, (R, I), in the words of equations 5 and 8.
+    """The pattern of one unit from the rows that it sees, (R, I), by equations 5 and 8.
 
-    Where a bias lets in what is below zero on average, the covariance is that of the rows inside.
+    If a bias admits rows that are negative on average, the covariance is taken within the active rows.
     """
     y = patches @ w + b
     inside = y > 0 if rectified else np.ones(len(y), bool)
@@ -70,7 +70,7 @@ def by_hand(patches, w, b, rectified):
 
 
 def patches_of(x, k, stride, pad):
-    """What a k x k window sees, (N * places, C, k, k)."""
+    """The k x k patches, (N * positions, C, k, k)."""
     wide = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
     count = (wide.shape[2] - k) // stride + 1
     places = [(r * stride, c * stride) for r in range(count) for c in range(count)]
@@ -79,7 +79,7 @@ def patches_of(x, k, stride, pad):
 
 @pytest.mark.parametrize("estimator", ["two_component", "linear"])
 def test_patterns_of_layers_by_loops(estimator):
-    """A convolution, one of two groups, a Gemm, and a MatMul whose bias is added behind it; the last has no ReLU."""
+    """A convolution, a grouped convolution, a Gemm, and a MatMul with a bias added after it; the last has no ReLU."""
     rng = np.random.default_rng(1)
     w, v = rng.normal(size=(4, 2, 3, 3)), rng.normal(size=(4, 2, 2, 2))
     m, h, b, c, d = rng.normal(size=(16, 5)), rng.normal(size=(5, 2)), *(rng.normal(size=s) for s in (4, 4, 5))
@@ -117,7 +117,7 @@ def test_patterns_of_layers_by_loops(estimator):
     [(-1, 0, 0), (0, 0, 0), (1, 0, 0), (6, 0, 0), (1, -2, 1), (2, -2, 1), (3, -2, 1), (6, -2, 1), (-3, 3, 0)],
 )
 def test_the_direction_of_the_signal_behind_a_rectifier_with_a_bias(bias, shift, within):
-    """x = s a + d, with w.a = 1 and w.d = 0; shift is the mean of s, below zero and let in by the bias or not."""
+    """x = s a + d, with w.a = 1 and w.d = 0; shift is the mean of s, negative, and admitted by the bias or not."""
     rng = np.random.default_rng(8)
     s, e = shift + rng.normal(size=(20000, 1)), rng.normal(size=(20000, 1))
     x = (s * SIGNAL + e * DISTRACTOR).astype(np.float32)
@@ -126,7 +126,7 @@ def test_the_direction_of_the_signal_behind_a_rectifier_with_a_bias(bias, shift,
     found = estimate_patterns(model, x)
     y = x @ FILTER + bias
     mean, open_ = (y[y > 0] - bias).mean(), (y > 0).mean()
-    # The slope of a regression: 4 standard errors of it, and what those of the means do in equation 8.
+    # The slope of a regression: 4 of its standard errors, plus those of the means in equation 8.
     spread = np.sqrt(2) * (1 if within else 1 + abs(mean)) / y[y > 0].std() / np.sqrt(len(y) * open_)
     np.testing.assert_allclose(found.layers["p"][:, 0], SIGNAL, atol=4 * spread)
     assert (found.units, found.zero, found.within) == (1, 0, within)
@@ -134,7 +134,7 @@ def test_the_direction_of_the_signal_behind_a_rectifier_with_a_bias(bias, shift,
 
 @pytest.mark.parametrize("high", [1.9, 3.0, 4.0])
 def test_a_unit_that_falls_from_its_bias(high):
-    """y = relu(2 - x): the denominator of equation 8 is below zero where the unit shuts within the range of x."""
+    """y = relu(2 - x): the denominator of equation 8 is negative if the unit switches off within the range of x."""
     nodes = [node("Gemm", ["x", "w", "b"], ["p"]), node("Relu", ["p"], ["y"])]
     model = opened(nodes, [1], [1], {"w": [[-1.0]], "b": [2.0]})
     x = np.random.default_rng(9).uniform(0, high, (2000, 1)).astype(np.float32)
@@ -164,7 +164,7 @@ def test_patterns_go_back_through_the_rectifiers_that_were_open(weighted):
 
 
 def unit(explanation):
-    """The exponent of the power of two that values are told in; 0 where they are as published."""
+    """The exponent of the power of two that scales the values; 0 if they are as published."""
     found = [
         re.search(r"published ones times 2\*\*(-?\d+)", label) for label in explanation.provenance["approximations"]
     ]
@@ -172,14 +172,14 @@ def unit(explanation):
 
 
 def rescaled(s, exponent):
-    """The same numbers near one, and the exponent with what was taken out."""
+    """The same numbers scaled to about one, and the exponent of the scale."""
     taken = int(np.frexp(np.abs(s).max())[1])
     return np.ldexp(s, -taken), exponent + taken
 
 
 @pytest.mark.parametrize("depth", [5, 40, 100])
 def test_depth_does_not_end_in_infinity(depth):
-    """Against a walk in float64 whose exponent is kept apart: a hundred layers reach 1e133, and float32 1e38."""
+    """Against float64 backpropagation with a separate exponent: a hundred layers reach 1e133; float32 ends at 1e38."""
     rng = np.random.default_rng(10)
     w = {f"w{i}": (rng.normal(size=(64, 64)) / np.sqrt(32)).astype(np.float32) for i in range(depth)}
     v = rng.normal(size=(64, 3)).astype(np.float32)
@@ -216,7 +216,7 @@ def test_depth_does_not_end_in_infinity(depth):
     [(0, 0, 0, 0), (60, 50, 0, -20), (80, -60, 10, 10), (-90, -40, 3, -2), (0, 110, 40, 0), (40, 40, 90, 40)],
 )
 def test_units_agree_where_connections_meet(exponents):
-    """A residual connection, a branch of its own, and a concatenation: each adds up what comes from several readers."""
+    """A residual connection, a separate branch, and a concatenation: each sums the gradients of several consumers."""
     rng = np.random.default_rng(11)
     names = ["p", "q", "c", "y"]
     w = dict(zip(names, (rng.normal(size=shape) for shape in ((4, 5), (5, 5), (5, 3), (13, 2))), strict=True))
@@ -244,12 +244,12 @@ def test_units_agree_where_connections_meet(exponents):
     expected = np.ldexp(expected, unit(shown))
     assert_close(shown.values, expected, Tolerance.SIGNED_LAYERS, np.abs(expected).max())
     assert 1e-9 < np.abs(shown.values).max() < 1e25
-    # As published where nothing comes near the range of floats.
+    # As published if no value comes near the range of float32.
     assert (unit(shown) == 0) == (exponents == (0, 0, 0, 0))
 
 
 def test_several_inputs_are_told_in_one_unit(tmp_path):
-    """One of them a layer further back, by which the walk grows by 2**70."""
+    """One of the inputs is a layer further back, which scales values by 2**70."""
     rng = np.random.default_rng(12)
     w, v = rng.normal(size=(3, 4)).astype(np.float32), rng.normal(size=(6, 2)).astype(np.float32)
     nodes = [

@@ -22,7 +22,7 @@ from xaionnx.explainers.lrp import Lrp
 CANONICAL = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
 ROW = np.float32([[1, 2, 3]])
 
-# Each rule beside its oracle, with a stabiliser large enough to show. What is relative is so in both.
+# Each rule with its oracle and a stabiliser large enough to have an effect. Relative stabilisers are relative in both.
 RULES = {
     "epsilon": (Epsilon, oracle.epsilon_rule),
     "gamma": (lambda **k: Gamma(0.7, **k), lambda **k: oracle.gamma_rule(0.7, **k)),
@@ -42,7 +42,7 @@ def test_every_rule_in_every_layer_equals_its_papers_equation(kind, rule, relati
     model, net, x = NETS[kind](np.random.default_rng(5))
     ours, theirs = RULES[rule]
     options = {"epsilon": 1e-2, "relative": relative}
-    # z-box bounds the model's input; further up the layers follow epsilon.
+    # z-box applies to the model's input; later layers follow epsilon.
     rules = {"first": ours(**options), "*": Epsilon(**options) if rule == "z_box" else ours(**options)}
     found = xaionnx.explain(model, x, Lrp(composite=Composite(rules)), [0, 2])
     later = oracle.epsilon_rule(**options) if rule == "z_box" else theirs(**options)
@@ -147,15 +147,15 @@ def fed(model):
         return model.spec.to_tensor([np.asarray(photo.convert("RGB"))])
 
 
-# The size of the largest conservation gap, as a share of the score: what biases keep, with its reason.
+# The largest conservation gap relative to the score (relevance absorbed by biases), with its reason.
 GAPS = {
-    # Positive contributions hand everything on but what the biases of two layers keep.
+    # Positive contributions pass everything on except for the share of the biases of two layers.
     ("mnist_cnn", "epsilon_plus_flat"): 0.02,
     ("mnist_cnn", "epsilon"): 0.05,
     ("digits_cnn", "epsilon_plus_flat"): 0.02,
-    # Embeddings of places and biases of four layers and nine normalisations.
+    # Position embeddings, and biases of four layers and nine normalisations.
     ("mnist_vit", "epsilon"): 0.7,
-    # Depthwise filters of 3 x 3 often have no positive contribution at all, and answer their bias alone.
+    # Depthwise 3 x 3 filters often have no positive contribution, and output only their bias.
     ("efficientnet_lite0", "epsilon_plus"): 0.98,
     ("efficientnet_lite0", "epsilon_gamma_box"): 1.01,
     ("selfie_segmentation", "epsilon_plus"): 0.95,
@@ -183,12 +183,12 @@ def test_real_models_go_back_to_the_picture(name, method):
     plain = xaionnx.explain(model, x, "saliency", absolute=False)
     assert np.isfinite(found.values).all()
     assert np.abs(found.values).max() > 0
-    # A transformer with Gelu has nothing to rectify.
+    # A transformer with Gelu has no rectifier.
     assert np.array_equal(found.values, plain.values) == (name == "mnist_vit")
 
 
 def test_the_eyes_of_a_cat_count_most():
-    """Two squares of 36 pixels around them are a twentieth of the picture."""
+    """The two squares of 36 pixels around the eyes are a twentieth of the picture."""
     model = Model.load("models/efficientnet_lite0.onnx")
     x = fed(model)
     eyes = np.zeros((224, 224), bool)
@@ -201,7 +201,7 @@ def test_the_eyes_of_a_cat_count_most():
 
 
 def test_a_result_tells_what_its_rules_cannot():
-    """A product of two equals is halved, and the record and the compiled file both say so."""
+    """The relevance of a product of two equal factors is halved; the record and the compiled file report it."""
     rng = np.random.default_rng(0)
     nodes = [node("MatMul", ["x", "a"], ["u"]), node("MatMul", ["x", "b"], ["v"]), node("Mul", ["u", "v"], ["y"])]
     weights = {"a": rng.normal(size=(4, 3)), "b": rng.normal(size=(4, 3))}
@@ -234,7 +234,7 @@ def test_relevance_at_a_layer_knows_no_first_one():
             net[2:], inner, lambda _: oracle.gamma_rule(0.5), lambda y: y * np.array([0, 1, 0])
         )
         assert_close(found.values[n], expected, Tolerance.QUOTIENTS)
-    named = xaionnx.explain(model, x, Lrp(composite="epsilon_gamma_box", layer="r0"), 1)  # asks for no box
+    named = xaionnx.explain(model, x, Lrp(composite="epsilon_gamma_box", layer="r0"), 1)  # needs no box
     plain = xaionnx.explain(model, x, Lrp(composite="epsilon", layer="r0"), 1)
     assert_close(named.values, plain.values, Tolerance.SUMS)
 

@@ -1,4 +1,4 @@
-"""Reveal-cancel behind ops that keep the parts of a difference: joints, averages, factors, and what moves numbers."""
+"""Reveal-cancel after ops that keep the parts of a difference: concatenations, averages, factors, and data movement."""
 
 import numpy as np
 import pytest
@@ -27,13 +27,13 @@ def opened(path, nodes, shape, out, weights):
 
 def ends(rng, *shape):
     x, b = (rng.normal(size=(2, *shape)).astype(np.float32) for _ in range(2))
-    # Entries that do not differ have no part in anything but are multiplied all the same.
+    # Entries that equal the baseline contribute nothing but are still multiplied.
     x[0].flat[1] = b[0].flat[1]
     return x, b
 
 
 def equal(model, steps, x, b, rule="reveal_cancel"):
-    """Compare with the oracle and with the change; the labels, and what rescale says."""
+    """Compare with the oracle and with the change; return the labels, and the values of rescale."""
     found = xaionnx.explain(model, x, DeepLift(rule=rule, baseline=b), [0, 2])
     for t, target in enumerate((0, 2)):
         for n in range(len(x)):
@@ -107,13 +107,13 @@ ADDING = {
 
 
 def matrix(path, nodes, constants):
-    """What linear nodes do to h, by running them on each unit: W and b, and the shape of what they make."""
+    """The matrix W and bias b of linear nodes on h, found by running each unit, and the output shape."""
     renamed = [node("Identity", ["x"], ["h"]), *nodes, node("Identity", ["o"], ["y"])]
     model = opened(path, renamed, SHAPE, [None] * 3, constants)
     units = np.concatenate([np.zeros((1, 32)), np.eye(32)]).reshape(33, *SHAPE).astype(np.float32)
     answers = model.run({"x": units})["y"]
     rows = answers.reshape(33, -1).astype(np.float64)
-    # In float32 a unit is lost beside the constant of "where".
+    # In float32 a unit is lost next to the constant of "where".
     return ("kept", np.where(np.abs(rows[0]) > 1e20, 0, rows[1:] - rows[0]).T, rows[0]), answers.shape[1:]
 
 
@@ -121,7 +121,7 @@ def matrix(path, nodes, constants):
 @pytest.mark.parametrize("place", ["layer", "activation"])
 @pytest.mark.parametrize("name", KEEPING)
 def test_parts_are_kept(tmp_path, name, place, rule):
-    """Behind a layer, whose parts go on, and behind an activation, whose answer is one part of each number."""
+    """After a layer, which passes both parts on, and after an activation, whose output is one part of each number."""
     inner, constants = KEEPING[name]
     kept, shape = matrix(tmp_path / "op.onnx", inner, constants)
     rng = np.random.default_rng(9)
@@ -155,7 +155,7 @@ def norm(rng, count, shape):
 
 @pytest.mark.parametrize("activation", OPS)
 def test_a_dense_net(tmp_path, activation):
-    """Each block joins what it makes to all before it, and normalises first: nothing falls back to rescale."""
+    """Each block normalises first and concatenates its output to all earlier ones: nothing falls back to rescale."""
     rng, op, act = np.random.default_rng(10), OPS[activation], (activation,)
     kernels = [rng.normal(size=s) / 2 for s in ((2, 2, 3, 3), (2, 2, 3, 3), (1, 4, 3, 3))]
     layers = [oracle.convolution(k, np.zeros(len(k)), (k.shape[1], 4, 4), 1)[0] for k in kernels]
@@ -186,7 +186,7 @@ def test_a_dense_net(tmp_path, activation):
 
 
 def test_what_is_taken_off_itself_keeps_both_parts(tmp_path):
-    """A tensor less its own mean: two terms of opposite sign, of which one is repeated."""
+    """A tensor minus its own mean: two terms of opposite sign, one of them broadcast."""
     rng = np.random.default_rng(11)
     w, b, head = rng.normal(size=(6, 5)), rng.normal(size=6), rng.normal(size=(3, 6))
     nodes = [
@@ -231,7 +231,7 @@ def test_every_other_op_is_labelled(tmp_path, nodes, constants):
 
 
 def test_an_explained_number_is_one_part(tmp_path):
-    """Moved, scaled, with a bias and through a function it still is, so that rescale is the rule: nothing to label."""
+    """It stays one part when moved, scaled, shifted or passed through a function: rescale applies without a label."""
     nodes = [node("Transpose", ["x"], ["t"], perm=[0, 2, 1]), node("Mul", ["t", "k"], ["m"]),
              node("Add", ["m", "c"], ["a"]), node("Abs", ["a"], ["b"]), node("Tanh", ["b"], ["y"])]  # fmt: skip
     model = opened(tmp_path / "net.onnx", nodes, [2, 3], [3, 2], {"k": numbers(1, 3, 1), "c": 0.3})

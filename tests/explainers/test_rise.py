@@ -23,7 +23,7 @@ ESTIMATORS = ("plain", "centred", "least_squares")
 
 @pytest.fixture(scope="module")
 def small():
-    """A picture of 7 by 8 pixels, a linear model of it, and the masks and answers that the oracle makes."""
+    """A picture of 7 by 8 pixels, a linear model, and the masks and outputs of the oracle."""
     rng = np.random.default_rng(0)
     weights, x = rng.normal(size=(1, 1, *SHAPE)), rng.normal(size=(1, 1, *SHAPE)).astype(np.float32)
     cells, shifts = kernels.rise_cells(5, 0, COUNT, GRID, KEEP), kernels.rise_shifts(5, 0, COUNT, CELL)
@@ -76,7 +76,7 @@ def test_independent_pixels_of_a_linear_model_have_the_published_expectation(est
     effects = weights[0] * x[0]
     expected = effects if estimator != "plain" else effects + 0.3 * (effects.sum() - effects)
     assert (np.abs(result.feature_values[0] - expected) < 4 * result.standard_error[0]).all()
-    # Tight enough to tell the effects from their neighbours', which 4 wide errors would not.
+    # Tight enough to distinguish neighbouring effects, which 4 large standard errors would not be.
     assert result.standard_error.max() < 0.2
 
 
@@ -103,7 +103,7 @@ def test_standard_errors_are_those_of_many_repetitions(digits, three, estimator)
 
 
 def test_least_squares_needs_less_than_a_third_of_the_masks(digits, three):
-    """The bench measures how much less; that it is a third of either other estimator is promised."""
+    """The bench measures how much less; a third of either other estimator is guaranteed."""
 
     def maps(estimator, masks, seed):
         result = xaionnx.explain(digits, three, Rise(estimator=estimator, budget=masks + 1, seed=seed), 3)
@@ -141,7 +141,7 @@ def test_tolerance_ends_it_early_and_is_kept(digits, three, estimator):
 
 
 def test_the_sums_never_hold_the_masks():
-    """20,000 masks of 224 by 224 are 8 GB in float64."""
+    """20,000 masks of 224 by 224 would take 8 GB in float64."""
     grid, cell = (7, 7), (32, 32)
 
     def draw(start, stop):
@@ -165,7 +165,7 @@ def test_many_targets_have_the_sums_of_few(grid, cell, extent, monkeypatch):
     def draw(start, stop):
         return kernels.rise_cells(0, start, stop, grid, 0.4), kernels.rise_shifts(0, start, stop, cell)
 
-    # Several pieces of masks, and of lines.
+    # Several chunks of masks, and of rows.
     monkeypatch.setattr(mask_space, "_MASKS", 64)
     monkeypatch.setattr(mask_space, "_PIXELS", 64 * 5 * extent[1])
     space = MaskSpace(draw, grid, cell, extent, 0.4)

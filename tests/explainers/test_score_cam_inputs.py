@@ -1,4 +1,4 @@
-"""Inputs that Score-CAM masks: pictures of whole numbers, no tokens; baselines that are drawn."""
+"""Inputs of Score-CAM: integer pictures, but no tokens; random baselines."""
 
 import numpy as np
 import pytest
@@ -75,5 +75,5 @@ def test_tokens_are_refused(tmp_path):
         UnsupportedModelError, match=r"Input 'ids' of tokens.onnx holds whole numbers.* Use ablation_cam"
     ):
         xaionnx.explain(model, ids, "score_cam", 1, layer="bent")
-    # What it says to use works.
+    # The suggested methods work.
     assert xaionnx.explain(model, ids, "ablation_cam", 1, layer="bent").values.any()

@@ -51,7 +51,7 @@ def test_net_a_banzhaf():
 @pytest.mark.parametrize("scheme", ["antithetic", "orthogonal"])
 def test_a_pair_of_orders_is_exact_for_second_order_games(d, scheme):
     x = np.array([d], np.float32)
-    # 18 evaluations are two pairs of orders of 5 players; all 32 coalitions are out of reach.
+    # 18 evaluations are two pairs of orders of 5 players; all 32 coalitions would exceed the budget.
     result = xaionnx.explain(planted.load(planted.second_order()), x, "shapley_sampling", 0, budget=18, scheme=scheme)
     expected = [d[0] * d[2] / 2, d[1], d[0] * d[2] / 2 + d[2] + d[2] * d[3] / 2, d[2] * d[3] / 2, 0]
     assert_close(result.feature_values[0], expected, Tolerance.ORDER_ONE)
@@ -127,7 +127,7 @@ def test_exact_shapley_refuses_17_players_and_says_what_to_take():
 
 @pytest.mark.parametrize("scheme", ["plain", "antithetic", "orthogonal"])
 def test_an_order_is_worth_what_its_members_add(scheme):
-    """A budget of two blocks against the marginal contributions along the same orders, one by one."""
+    """A budget of two blocks, against the marginal contributions along the same orders."""
     from xaionnx_kernels.permutations import permutations
 
     model, x = games.loaded(5, seed=3), x_of(5, 3)
@@ -176,7 +176,7 @@ def test_kernel_shap_is_the_constrained_weighted_regression(players):
 
 
 def test_a_ridge_draws_the_values_of_kernel_shap_towards_equal_shares():
-    """Net A's 6 inner coalitions weigh 1/3 each: among steps that sum to 0 the regression's matrix is 2/3 I."""
+    """Net A's 6 inner coalitions have weight 1/3 each; on vectors that sum to 0 the regression's matrix is 2/3 I."""
     model = planted.load(planted.net_a())
     result = xaionnx.explain(model, A, "kernel_shap", 0, ridge=1.0)
     shapley, share = np.array([230, 590, 350]) / 3, 390 / 3
@@ -229,7 +229,7 @@ def test_a_column_that_nothing_reads_and_columns_that_do_the_same(method):
     ],
 )
 def test_standard_errors_hold(known, method, more):
-    """Over 30 seeds the estimates are as far off as their errors say, together and one by one."""
+    """Over 30 seeds the errors of the estimates agree with their standard errors, on average and for each player."""
     model, x, shapley, banzhaf = known
     expected = banzhaf if method == "banzhaf" else shapley
     results = [xaionnx.explain(model, x, method, [0, 1], budget=300, seed=seed, **more) for seed in range(30)]

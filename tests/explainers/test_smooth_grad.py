@@ -1,4 +1,4 @@
-"""SmoothGrad against closed forms, and around every kind of method."""
+"""SmoothGrad against closed forms, and with every kind of inner method."""
 
 import dataclasses
 
@@ -102,7 +102,7 @@ def test_the_clean_sample_decides_the_target(digits, digit):
     noisy = xaionnx.explain(digits, digit, SmoothGrad(draws=2, noise=5.0))
     assert (noisy.target == plain.target).all()
     np.testing.assert_array_equal(noisy.prediction, plain.prediction)
-    # The noise leads far away, and the result says so.
+    # The noise is too large, and the result reports it.
     assert (np.abs(np.array(noisy.diagnostics["noisy_prediction"]) - plain.prediction) > 1).all()
     assert (SmoothGrad(inner="rise").default_target(digits) is None) == (
         xaionnx.discovery.method("rise")().default_target(digits) is None
@@ -110,7 +110,7 @@ def test_the_clean_sample_decides_the_target(digits, digit):
 
 
 def test_the_clean_sample_decides_the_features(digits, digit):
-    """Superpixels of a noisy picture are others; players are named by the clean one, and values are theirs."""
+    """A noisy picture has other superpixels; players and their values are those of the clean one."""
     plain = xaionnx.explain(digits, digit, FeatureAblation(features="superpixels:9"))
     found = xaionnx.explain(digits, digit, SmoothGrad(inner=FeatureAblation(features="superpixels:9"), draws=3))
     np.testing.assert_array_equal(found.features, plain.features)
@@ -124,7 +124,7 @@ def test_the_clean_sample_decides_the_features(digits, digit):
 
 
 def test_the_clean_sample_decides_the_baseline():
-    """The mean of a copy is another number than that of its sample: with the latter the values are w (x + e - mean)."""
+    """The mean of a copy differs from that of its sample; with the latter the values are w (x + e - mean)."""
     model = planted.load(planted.linear([[1.0, 2.0, -3.0]]))
     x = row(1, 4, 7)
     found = xaionnx.explain(model, x, SmoothGrad(inner=ExactShapley(baseline="mean"), draws=4, seed=1), 0)
@@ -134,7 +134,7 @@ def test_the_clean_sample_decides_the_baseline():
 
 
 def test_values_of_another_shape_than_the_input_are_joined(digits, digit):
-    """A method that explains a layer answers in the layer's shape."""
+    """A method that explains a layer returns values in the shape of the layer."""
 
     class Layered(Saliency):
         def trace(self, slopes, points):
@@ -151,7 +151,7 @@ def test_values_of_another_shape_than_the_input_are_joined(digits, digit):
 def test_the_noise_is_of_the_seed_and_not_of_the_batch(digits, digit, monkeypatch):
     first, second = (xaionnx.explain(digits, digit, SmoothGrad(draws=4, seed=s)).values for s in (0, 1))
     assert np.abs(first - second).max() > 0.01 * np.abs(first).max()
-    # Few copies at once, as of a large picture, are the same copies.
+    # Fewer copies at a time, as for a large picture, are the same copies.
     monkeypatch.setattr("xaionnx.explainers.smooth_grad._PIECE", 1600)
     few = xaionnx.explain(digits, digit, SmoothGrad(draws=4, seed=0)).values
     assert_close(few, first, Tolerance.ORDER_ONE, np.abs(first).max())
@@ -164,7 +164,8 @@ def test_progress_ends_where_it_was_planned(digits, digit, monkeypatch, method, 
     monkeypatch.setattr("xaionnx.explainers.smooth_grad._PIECE", piece)
     with progress.listening(heard):
         found = xaionnx.explain(digits, digit, SmoothGrad(inner=method, draws=3), 3)
-    # Predictions are not announced: of the samples, and of their copies where these do not come with the gradients.
+    # Predictions are not reported as progress: those of the samples, and those of copies if they do not come with the
+    # gradients.
     predictions = 2 if method is None else 2 + 6
     assert heard.planned == heard.done == sum(found.diagnostics["evaluations"]) - predictions
 

@@ -51,7 +51,7 @@ def test_the_definition_on_a_trained_model(digits):
 
     expected = oracle.total_indices(f, 3, 10)
     result = xaionnx.explain(digits, x, Sobol(features=labels, budget=2**9 * 5 + 1), 5)
-    # The grid of the definition is as coarse as 1/10: two digits are all it knows.
+    # The grid of the definition has steps of 1/10, so two digits are correct.
     np.testing.assert_allclose(result.feature_values[0], expected, atol=0.03)
 
 
@@ -60,7 +60,7 @@ def test_standard_errors_cover_what_repetitions_show(ishigami):
     off = np.array([r.feature_values[0] for r in results]) - ISHIGAMI_TOTAL
     claimed = np.array([r.standard_error[0] for r in results])
     assert (np.abs(off) < 4 * claimed).all()
-    # Scrambled points are more even than independent ones: the errors are upper bounds, though not idle ones.
+    # Scrambled points are more even than independent ones, so the standard errors are upper bounds, but not loose ones.
     ratio = off.std(axis=0) / claimed.mean(axis=0)
     assert (ratio < 1).all()
     assert ratio.max() > 0.05

@@ -1,4 +1,4 @@
-"""Models of tokens, which are explained where their numbers become vectors, against closed forms."""
+"""Token models, explained at their embedding, against closed forms."""
 
 import numpy as np
 import pytest
@@ -46,7 +46,7 @@ def test_tokens_are_explained_where_they_are_embedded(words):
 
 @pytest.mark.parametrize("kind", [IntegratedGradients, Conductance])
 def test_a_baseline_of_tokens_is_lifted_through_the_embedding(words, kind):
-    """From the padding token 8: what a token owes is its share of the way of the mean, along a curve."""
+    """From the padding token 8: the attribution of a token is its share of the change of the mean, along a curve."""
     found = kind(baseline=8, steps=64, **({"layer": "held"} if kind is Conductance else {})).attribute(words, IDS, 1)
     share = (np.arange(2000) + 0.5) / 2000
     for n in range(2):
@@ -65,7 +65,7 @@ def test_a_layer_behind_the_embedding_and_noise_in_it(words):
         (1 - np.tanh(mean) ** 2) * K[:, 0],
         Tolerance.LAYERS,
     )
-    # The path runs in the embedding, of which the mean over tokens is a straight line too.
+    # The path is straight in the embedding, and so is the mean over tokens.
     path = Conductance(layer="mean", baseline=8, steps=64).attribute(words, IDS, 0)
     whole = IntegratedGradients(layer="mean", baseline=8, steps=64).attribute(words, IDS, 0)
     assert_close(path.values, whole.values, Tolerance.QUOTIENTS)

@@ -1,4 +1,4 @@
-"""Our side of what :mod:`tests.goldens.make_cams` keeps."""
+"""Our maps for the goldens of :mod:`tests.goldens.make_cams`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.tolerances import Tolerance, assert_close
 
 FOLDER = Path(__file__).parent / "cams"
 NETS = ("vgg", "resnet18", "vit")
-# For each map at the layer's own resolution the method, its options, and the measure.
+# Method, options and measure for each map at the layer's own resolution.
 MAPS: dict[str, tuple[str, dict[str, Any], str]] = {
     "grad-cam:GradCAM": ("grad_cam", {}, "distance"),
     "captum:LayerGradCam": ("grad_cam", {}, "distance"),
@@ -46,7 +46,7 @@ NOTES: dict[str | tuple[str, str], str] = {
 
 
 def compared(net: str, folder: Path) -> list[Agreement]:
-    """Each answer of a peer beside ours."""
+    """Compare each map of a peer with ours."""
     model = loaded(net, folder)
     x = inputs(net)
     with np.load(FOLDER / f"{net}.npz") as golden:
@@ -75,7 +75,7 @@ def compared(net: str, folder: Path) -> list[Agreement]:
 
 
 def stretched(maps: Array) -> Array:
-    """Maps (..., h, w), each from 0 to 1, as grad-cam scales them."""
+    """Maps (..., h, w), each scaled to 0 to 1 as grad-cam does."""
     raised = maps - maps.min(axis=(-2, -1), keepdims=True)
     found: Array = raised / (1e-7 + raised.max(axis=(-2, -1), keepdims=True))
     return found

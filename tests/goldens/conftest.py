@@ -1,3 +1,3 @@
-"""Scripts that make goldens need PyTorch, and would be imported where doctests are looked for."""
+"""Scripts that make goldens need PyTorch, and must not be imported when doctests are collected."""
 
 collect_ignore_glob = ["make_*.py"]

@@ -1,4 +1,4 @@
-"""Our side of what :mod:`tests.goldens.make_deep_lift` keeps."""
+"""Our values for the goldens of :mod:`tests.goldens.make_deep_lift`."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ NOTES: dict[str | tuple[str, str], str] = {
 
 
 def golden(net: str) -> dict[str, Any]:
-    """What the peer answers on a net."""
+    """The golden of a net."""
     with np.load(FOLDER / f"{net}.npz") as arrays:
         return dict(arrays)
 
 
 def explained(net: str, folder: Path) -> dict[str, Explanation]:
-    """With the first baseline, and with all, as the peer calls them."""
+    """DeepLIFT with the first baseline, and with all, under the peer's names."""
     model, x, baselines = loaded(net, folder), inputs(net), inputs(net, baselines=True)
     theirs = golden(net)
     for given, out in ((x, theirs["out"]), (baselines, theirs["out_baselines"])):
@@ -51,7 +51,7 @@ def explained(net: str, folder: Path) -> dict[str, Explanation]:
 
 
 def gaps(net: str, name: str, ours: Explanation) -> tuple[float, float]:
-    """Our gap and the peer's, each as a share of the change that is explained, for the worst sample."""
+    """Our gap and the peer's, relative to the explained change, for the worst sample."""
     theirs = golden(net)
     reference = theirs["out_baselines"] if name == "DeepLiftShap" else theirs["out_baselines"][:1]
     change = (theirs["out"] - reference.mean(axis=0))[np.arange(len(theirs["target"])), theirs["target"]]
@@ -60,7 +60,7 @@ def gaps(net: str, name: str, ours: Explanation) -> tuple[float, float]:
 
 
 def compared(net: str, folder: Path) -> list[Agreement]:
-    """Each answer of the peer beside ours."""
+    """Compare each result of the peer with ours."""
     found, rows = explained(net, folder), []
     for key, answer in golden(net).items():
         library, _, name = key.partition(":")

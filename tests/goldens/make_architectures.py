@@ -1,4 +1,4 @@
-"""Export architectures by both exporters of PyTorch, and keep its own gradients of them beside their graphs.
+"""Export architectures by both exporters of PyTorch, and save them with PyTorch's gradients.
 
 Needs torch==2.13.0 (a CPU build serves), then without dependencies torchvision==0.28.0 timm==1.0.31
 huggingface_hub==2.4.0 safetensors==0.8.0 pyyaml==6.0.3; and onnx==1.23.2 onnxscript==0.7.2 onnxruntime==1.31.1 numpy.
@@ -86,7 +86,7 @@ def _hrnet() -> nn.Module:
 
 
 def _nfnet() -> nn.Module:
-    """With its standardised kernels as constants, which they are once trained: the standardisation is no op of ONNX."""
+    """The net with standardised kernels as constants, as after training; ONNX has no op for the standardisation."""
     network = timm.create_model(
         "nfnet_l0", num_classes=CLASSES, channels=(32, 64, 96, 96), depths=(1, 2, 2, 1), group_size=8
     )
@@ -127,7 +127,7 @@ ARCHITECTURES = {
 
 
 def weighted(network: nn.Module, architecture: Architecture) -> tuple[nn.Module, dict[str, np.ndarray[Any, Any]]]:
-    """The network with drawn weights and statistics over noise, and those statistics."""
+    """The network with random weights and statistics of noise, and those statistics."""
     state = network.state_dict()
     fixed = {name for name, _ in network.named_buffers()}
     for name, value in state.items():
@@ -153,7 +153,7 @@ def weighted(network: nn.Module, architecture: Architecture) -> tuple[nn.Module,
 
 
 def slopes(network: nn.Module, inner: str, x: torch.Tensor, cotangent: torch.Tensor) -> dict[str, np.ndarray[Any, Any]]:
-    """Output, inner tensor and gradients, by autograd."""
+    """The output, the inner tensor and the gradients, by autograd."""
     seen: list[torch.Tensor] = []
 
     def keep(module: nn.Module, inputs: Any, output: torch.Tensor | list[torch.Tensor]) -> None:
@@ -171,14 +171,14 @@ def slopes(network: nn.Module, inner: str, x: torch.Tensor, cotangent: torch.Ten
 
 
 def errors(found: np.ndarray[Any, Any], exact: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Median, root mean square and largest of the differences, over the root mean square of the exact values."""
+    """Median, root mean square and maximum of the errors, relative to the root mean square of the exact values."""
     difference = np.abs(found.astype(np.float64) - exact)
     size = np.sqrt(np.mean(np.square(exact, dtype=np.float64)))
     return np.array([np.median(difference), np.sqrt(np.mean(difference**2)), difference.max()]) / size
 
 
 def exported(network: nn.Module, x: torch.Tensor, dynamo: bool) -> onnx.ModelProto:
-    """The graph with a free batch, its weights under the names that they have in the network.
+    """The graph with a free batch; weights keep their names of the network.
 
     The newer exporter folds normalisation into the kernels before it, and so changes weights; with normalisation over
     batches its optimisation is left out. The engine folds it all the same.
@@ -205,7 +205,9 @@ def exported(network: nn.Module, x: torch.Tensor, dynamo: bool) -> onnx.ModelPro
 
 
 def stripped(model: onnx.ModelProto, known: dict[str, np.ndarray[Any, Any]]) -> bytes:
-    """Without what can be drawn or is kept elsewhere, and without what the exporter tells of its own sources."""
+    """The graph without weights that can be drawn or are stored elsewhere, and without source locations of the
+    exporter.
+    """
     for tensor in model.graph.initializer:
         if tensor.name in known:
             np.testing.assert_array_equal(onnx.numpy_helper.to_array(tensor), known[tensor.name])
@@ -225,7 +227,7 @@ def stripped(model: onnx.ModelProto, known: dict[str, np.ndarray[Any, Any]]) -> 
 
 
 def called(model: onnx.ModelProto, x: np.ndarray[Any, Any], value: np.ndarray[Any, Any], out: Any) -> str:
-    """The name of the tensor that holds ``value``; the graph's answer must be PyTorch's as well."""
+    """The name of the tensor with the values ``value``; checks that the graph's output equals PyTorch's."""
     shown = onnx.ModelProto()
     shown.CopyFrom(model)
     del shown.graph.output[:]
@@ -256,7 +258,7 @@ def make(name: str) -> None:
     with torch.no_grad():
         shape = network(torch.from_numpy(x)).shape
     cotangent = np.zeros(shape, np.float32)
-    # One logit; where the output is a map, all of its second channel.
+    # One logit; for a map, its whole second channel.
     cotangent[:, 1] = 1
     single = slopes(network, architecture.inner, torch.from_numpy(x), torch.from_numpy(cotangent))
     wide = torch.from_numpy(x if architecture.tokens else x.astype(np.float64))
@@ -286,7 +288,7 @@ def make(name: str) -> None:
 
 def main() -> None:
     torch.set_num_threads(1)
-    # The fast path of encoders is one op that no exporter knows.
+    # No exporter supports the fused op of the fast path of encoders.
     torch.backends.mha.set_fastpath_enabled(False)
     for name in sys.argv[1:] or ARCHITECTURES:
         make(name)

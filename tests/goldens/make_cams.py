@@ -1,4 +1,4 @@
-"""Keep what other libraries' class activation maps are on three nets.
+"""Save the class activation maps of other libraries for three nets.
 
 Needs what `tests.goldens.make_propagation` and `tests.goldens.make_architectures` need, then without dependencies
 grad-cam==1.5.7 ttach==0.0.3 opencv-python-headless==5.0.0.93, and tqdm and scikit-learn, which grad-cam imports.
@@ -46,8 +46,8 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
 FOLDER = Path(__file__).parent / "cams"
 NETS = {"vgg": make_propagation.Vgg, "resnet": make_propagation.ResNet, "vit": make_propagation.Vit}
-# The module that is mapped, and the graph's name for what it answers. Behind all of them are further nonlinear layers,
-# without which half of the methods would be one.
+# The mapped module, and the name of its output in the graph. All are followed by nonlinear layers, without which half
+# of the methods would be equal.
 LAYERS = {
     "vgg": ("11", "/11/Relu_output_0"),
     "resnet18": ("layer3", "/layer3/layer3.1/act2/Relu_output_0"),
@@ -61,7 +61,7 @@ METHODS = (
 
 def net(name: str) -> nn.Module:
     """The net in float64 with the weights that its graph has."""
-    if name == "vgg":  # as it was initialised its logits hardly depend on its input
+    if name == "vgg":  # with its initial weights the logits hardly depend on the input
         network = NETS[name]()
         weights = {key: drawn(key, value.shape) for key, value in network.state_dict().items()}
     elif name in NETS:
@@ -80,7 +80,7 @@ def net(name: str) -> nn.Module:
     network.load_state_dict(state)
     for module in network.modules():
         if isinstance(module, nn.ReLU):
-            module.inplace = False  # hooks want to see what went in
+            module.inplace = False  # hooks need the inputs
     return network.eval().double()
 
 
@@ -90,7 +90,7 @@ def squared(tokens: torch.Tensor) -> torch.Tensor:
 
 
 class Zeros(AblationLayerVit):
-    """Channels set to 0, as in the paper, where the peer's layer sets them far below what any token holds."""
+    """Ablation with 0, as in the paper; the peer's layer uses a value far below that of any token."""
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         held = self.activations.clone()
@@ -100,7 +100,7 @@ class Zeros(AblationLayerVit):
 
 
 def watched(cam: Any) -> list[np.ndarray[Any, Any]]:
-    """What the peer's ``get_cam_image`` will answer: its maps before it scales and resizes them."""
+    """Record the results of the peer's ``get_cam_image``: its maps before scaling and resizing."""
     seen: list[np.ndarray[Any, Any]] = []
     answer: Callable[..., np.ndarray[Any, Any]] = cam.get_cam_image
 
@@ -113,7 +113,7 @@ def watched(cam: Any) -> list[np.ndarray[Any, Any]]:
 
 
 def answers(name: str, x: torch.Tensor, target: torch.Tensor) -> Iterator[tuple[str, Any]]:
-    """Each peer's maps, each of a net of its own."""
+    """The maps of each peer, each on its own copy of the net."""
     path = LAYERS[name][0]
     chosen = [ClassifierOutputTarget(int(label)) for label in target]
     cases: list[tuple[str, dict[str, Any]]] = [(method, {}) for method in METHODS]
@@ -125,13 +125,13 @@ def answers(name: str, x: torch.Tensor, target: torch.Tensor) -> Iterator[tuple[
         network, method = net(name), case.partition(":")[0]
         cam = getattr(peer, method)(network, [network.get_submodule(path)], **options)
         seen = watched(getattr(cam, "base_cam", cam))
-        # Given targets, FinerCAM would explain them instead of finding what to compare with.
+        # With given targets, FinerCAM would explain them instead of finding the classes to compare with.
         picture = cam(x, targets=None if method == "FinerCAM" else chosen)
         yield f"grad-cam:{case}", seen[0]
         if method == "GradCAM":
             yield "grad-cam:GradCAM:picture", picture
     if name == "vit":
-        return  # it has neither biases of convolutions that FullGrad could find, nor a layer of Captum's shape
+        return  # it has neither convolution biases for FullGrad, nor a layer of the shape that Captum needs
     network = net(name)
     yield "grad-cam:FullGrad", peer.FullGrad(network, [])(x, targets=chosen)
     network = net(name)

@@ -1,4 +1,4 @@
-"""Keep what Captum's DeepLIFT answers on four nets, and how far from complete it is.
+"""Save the values of Captum's DeepLIFT on four nets, with their completeness gaps.
 
 Needs what `tests.goldens.make_propagation` and `tests.goldens.make_architectures` need.
 
@@ -34,7 +34,7 @@ from tests.goldens.make_cams import NETS, net
 from tests.goldens.weights import inputs
 
 FOLDER = Path(__file__).parent / "deep_lift"
-# In resnet18 windows of max pooling overlap, in vgg they do not, and resnet and vit have none.
+# The windows of max pooling overlap in resnet18 but not in vgg; resnet and vit have none.
 NAMES = (*NETS, "resnet18")
 POOLED = ("vgg", "resnet18")
 
@@ -45,7 +45,7 @@ class Times1(nn.Module):
 
 
 def apart(network: nn.Module) -> nn.Module:
-    """With a product with 1 in front of each max pooling."""
+    """The net with a product with 1 before each max pooling."""
     for name, module in list(network.named_modules()):
         if isinstance(module, nn.MaxPool2d):
             parent, _, child = name.rpartition(".")
@@ -55,7 +55,7 @@ def apart(network: nn.Module) -> nn.Module:
 
 def main() -> None:
     torch.set_num_threads(1)
-    warnings.simplefilter("ignore")  # Captum says that it sets hooks
+    warnings.simplefilter("ignore")  # Captum warns that it sets hooks
     FOLDER.mkdir(exist_ok=True)
     for name in NAMES:
         x, baselines = (torch.from_numpy(array).double() for array in (inputs(name), inputs(name, baselines=True)))

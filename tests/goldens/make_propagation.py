@@ -1,4 +1,4 @@
-"""Export three small nets, and keep what other libraries' propagation rules answer on them.
+"""Export three small nets, and save the results of other libraries' propagation rules.
 
 Needs torch==2.13.0 (a CPU build serves) and onnx==1.23.2, then without dependencies torchvision==0.28.0 captum==0.9.0
 zennit==0.5.1, and matplotlib, which captum imports.
@@ -41,7 +41,7 @@ from captum.attr._utils.lrp_rules import EpsilonRule
 
 FOLDER = Path(__file__).parent / "propagation"
 CLASSES, SIZE = 10, 32
-# Bounds of the inputs, which z-box asks for.
+# Bounds of the inputs, for z-box.
 LOW, HIGH = -2.0, 2.0
 
 
@@ -56,7 +56,7 @@ class Vgg(nn.Sequential):
 
 
 class Block(nn.Module):
-    """Two convolutions with normalisation beside a skip."""
+    """Two convolutions with normalisation, and a residual connection."""
 
     def __init__(self, inner: int, outer: int, stride: int) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ class ResNet(nn.Sequential):
 
 
 class Layer(nn.Module):
-    """Attention and two linear layers, each behind a normalisation and beside a skip."""
+    """Attention and two linear layers, each after a normalisation and with a residual connection."""
 
     def __init__(self, width: int, heads: int, activation: nn.Module) -> None:
         super().__init__()
@@ -134,7 +134,7 @@ class DetachedGelu(nn.Module):
 
 
 def detached(net: Vit, x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Input times the gradient that attention weights, deviations and gates take no part in."""
+    """Input times gradient, with attention weights, deviations and gates as constants."""
     for module in list(net.modules()):
         if isinstance(module, nn.LayerNorm):
             module.__class__ = DetachedNorm
@@ -149,7 +149,7 @@ def detached(net: Vit, x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 
 
 def folded(net: nn.Module) -> nn.Module:
-    """Normalisation taken into the convolutions, where zennit's rules for them expect it."""
+    """The net with normalisation folded into the convolutions, as zennit's rules expect."""
     for module in net.modules():
         if isinstance(module, Block):
             module.conv1 = nn.utils.fuse_conv_bn_eval(module.conv1, module.bn1)
@@ -172,7 +172,7 @@ def composites() -> dict[str, zennit.composites.Composite]:
         "epsilon": alike(rules.Epsilon),
         "gamma": alike(rules.Gamma),
         "alpha2_beta1": alike(rules.AlphaBeta),
-        # By default zennit counts the square of the bias in the sum; Montavon et al. 2017 do not.
+        # By default zennit includes the square of the bias in the sum; Montavon et al. 2017 do not.
         "w_square": alike(lambda: rules.WSquare(zero_params="bias")),
         "flat": alike(rules.Flat),
         # As in Montavon et al. 2017, whose z-plus gives a bias nothing; zennit's own composites give it a share.
@@ -188,16 +188,16 @@ def composites() -> dict[str, zennit.composites.Composite]:
 
 
 def answers(name: str, net: nn.Module, x: torch.Tensor, target: torch.Tensor) -> Iterator[tuple[str, torch.Tensor]]:
-    """What each peer answers; each works on a net of its own, since some leave their hooks behind."""
+    """The results of each peer, each on its own copy of the net, since some leave their hooks behind."""
     one_hot = torch.nn.functional.one_hot(target, CLASSES)
     yield "captum:guided_backprop", captum.attr.GuidedBackprop(copy.deepcopy(net)).attribute(x, target)
     yield "captum:deconvnet", captum.attr.Deconvolution(copy.deepcopy(net)).attribute(x, target)
     if name == "vgg":
-        # Through a residual sum captum hands the whole relevance to both operands.
+        # At a residual sum captum passes the whole relevance to both operands.
         ruled = copy.deepcopy(net)
         for module in ruled.modules():
             if isinstance(module, nn.Flatten):
-                module.rule = EpsilonRule()  # which hands each number on; by default captum refuses the module
+                module.rule = EpsilonRule()  # which passes each number on; by default captum refuses the module
         yield "captum:epsilon", captum.attr.LRP(ruled).attribute(x, target).detach()
     if name == "vit":
         yield "detached", detached(copy.deepcopy(net), x, target)
@@ -208,7 +208,7 @@ def answers(name: str, net: nn.Module, x: torch.Tensor, target: torch.Tensor) ->
 
 
 def settled(net: nn.Module, x: torch.Tensor) -> nn.Module:
-    """Normalisation with the statistics of some inputs, and scales that are not 1."""
+    """The net with normalisation statistics of some inputs, and scales other than 1."""
     net.train()
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d | nn.LayerNorm):
@@ -228,7 +228,9 @@ def main() -> None:
         net = settled(build(), torch.empty(64, 3, SIZE, SIZE).uniform_(LOW, HIGH))
         x = torch.empty(2, 3, SIZE, SIZE).uniform_(LOW, HIGH)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the tracing exporter is deprecated, but writes no paths into the file
+            warnings.simplefilter(
+                "ignore"
+            )  # the tracing exporter is deprecated, but writes no local paths into the file
             torch.onnx.export(
                 net, (x,), str(FOLDER / f"{name}.onnx"), dynamo=False, opset_version=17, input_names=["x"],
                 output_names=["y"], dynamic_axes={"x": {0: "N"}, "y": {0: "N"}},

@@ -1,6 +1,6 @@
-"""Lets torchvision be imported beside a CPU build of PyTorch, by whoever imports this first.
+"""Make torchvision importable with a CPU build of PyTorch; import this module first.
 
-PyPI's torchvision is built for CUDA, and its import fails for want of two operators.
+PyPI's torchvision is built for CUDA, and its import fails because two operators are missing.
 """
 
 import torch

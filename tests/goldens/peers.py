@@ -1,4 +1,4 @@
-"""How close methods are to other libraries, on the answers that ``make_propagation.py`` and its like keep.
+"""The agreement of methods with other libraries, on the goldens of ``make_propagation.py`` and similar scripts.
 
 python -m tests.goldens.peers     compares anew and writes agreement.json
 """
@@ -28,7 +28,7 @@ AGREEMENT = FOLDER / "agreement.json"
 @final
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """How close one method is to one answer of a peer on one net.
+    """The agreement of a method with a result of a peer on a net.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class Agreement:
 
     @classmethod
     def of(cls, method: str, peer: str, net: str, ours: Array, theirs: Array, measure: str = "distance") -> Agreement:
-        """Compare samples in the first axis; with ``distance up to sign`` each may have either sign."""
+        """Compare samples along the first axis; with ``distance up to sign`` each may have either sign."""
         assert ours.shape == theirs.shape, (ours.shape, theirs.shape)
         a, b = (array.astype(np.float64).reshape(len(array), -1) for array in (ours, theirs))
         if measure == "correlation":
@@ -68,14 +68,14 @@ class Agreement:
 
     @property
     def shown(self) -> str:
-        """The value with its measure, as a table has it."""
+        """The value with its measure, for a table."""
         return f"{self.value:.2f} correlated" if self.measure == "correlation" else f"{self.value:.0e} apart"
 
 
 def filled(golden: Any, exporter: str) -> onnx.ModelProto:
     """A graph of :mod:`tests.goldens.make_architectures` with its weights.
 
-    They are drawn from their names; statistics of normalisation come from the file.
+    Weights are drawn from their names; statistics of normalisation come from the file.
     """
     model = onnx.load_model_from_string(golden[f"graph_{exporter}"].tobytes())
     for tensor in model.graph.initializer:
@@ -87,7 +87,7 @@ def filled(golden: Any, exporter: str) -> onnx.ModelProto:
 
 
 def loaded(net: str, folder: Path) -> Model:
-    """The net; ``folder`` takes its graph where that is made first."""
+    """Load the net; a graph that has to be made first is saved in ``folder``."""
     path = FOLDER / "propagation" / f"{net}.onnx"
     if net in ("vgg", "resnet18"):
         if net == "vgg":
@@ -108,7 +108,7 @@ def kept() -> list[Agreement]:
 
 
 def markdown() -> str:
-    """The kept rows as a table: those of a method and a peer are one line if the same is to be said of them."""
+    """The kept rows as a table; rows of a method and a peer share a line if their remark is the same."""
     notes = {key: note for family in families() for key, note in family.NOTES.items()}
     lines: dict[tuple[str, str, str], list[Agreement]] = {}
     rows = kept()
@@ -140,7 +140,7 @@ def _gaps(rows: list[Agreement]) -> str:
 
 
 def families() -> tuple[ModuleType, ...]:
-    """Modules that compare on their ``NETS``."""
+    """The modules that compare results on their ``NETS``."""
     from tests.goldens import cam_peers, deep_lift_peers, propagation_peers
 
     return propagation_peers, deep_lift_peers, cam_peers

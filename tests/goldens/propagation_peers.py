@@ -1,4 +1,4 @@
-"""Our side of what :mod:`tests.goldens.make_propagation` keeps."""
+"""Our values for the goldens of :mod:`tests.goldens.make_propagation`."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from xaionnx.explainers.lrp import Lrp
 FOLDER = Path(__file__).parent / "propagation"
 NETS = ("vgg", "resnet", "vit")
 LOW, HIGH = -2.0, 2.0
-# zennit adds this to denominators as it is.
+# zennit adds this to denominators without scaling.
 AS_IT_IS: dict[str, Any] = {"epsilon": 1e-6, "relative": False}
 EPSILON = Epsilon(**AS_IT_IS)
-# Its z-plus gives biases a share, which makes it alpha 1 and beta 0.
+# zennit's z-plus includes biases, which makes it alpha 1 and beta 0.
 PLUS = AlphaBeta(1, 0, **AS_IT_IS)
 
 
@@ -36,7 +36,7 @@ def _alike(rule: LinearRule) -> Explainer:
     return Lrp(composite=Composite({"*": rule}, EPSILON))
 
 
-# For each answer what it is called here, and how it is asked for.
+# For each result the name and settings of our method.
 OURS: dict[str, tuple[str, Explainer]] = {
     "captum:guided_backprop": ("guided_backprop", GuidedBackprop()),
     "captum:deconvnet": ("deconvnet", Deconvnet()),
@@ -74,7 +74,7 @@ NOTES: dict[str | tuple[str, str], str] = {
 
 
 def compared(net: str, folder: Path) -> list[Agreement]:
-    """Each answer of a peer beside ours; the graphs are ready, and ``folder`` stays empty."""
+    """Compare each result of a peer with ours; the graphs exist, and ``folder`` stays empty."""
     del folder
     model = Model.load(FOLDER / f"{net}.onnx", device="cpu", threads=1)
     with np.load(FOLDER / f"{net}.npz") as golden:

@@ -1,4 +1,4 @@
-"""Where grad-cam's maps are not ours, what it does differently gives its maps to the last digit."""
+"""Where grad-cam's maps differ from ours, reproducing its variant gives its maps exactly."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from xaionnx.layers.spatial_map import enlargement
 
 
 class Case:
-    """A net, its golden, and what its layer holds in float64 as channels (N, D, h, w)."""
+    """A net, its golden, and the values of its layer in float64 as channels (N, D, h, w)."""
 
     def __init__(self, net, folder):
         self.model, self.x = loaded(net, folder), inputs(net)

@@ -1,4 +1,4 @@
-"""Where Captum's DeepLIFT is not complete, and why; that ours is, on the same nets, is held in test_peers."""
+"""Where Captum's DeepLIFT is not complete, and why; test_peers checks that ours is, on the same nets."""
 
 import pytest
 

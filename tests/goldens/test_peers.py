@@ -1,4 +1,4 @@
-"""Methods beside other libraries: what is kept in agreement.json is so today, and is rounding or has a reason."""
+"""Agreement with other libraries: agreement.json is up to date, and every difference is rounding or has a reason."""
 
 import pytest
 
@@ -10,8 +10,7 @@ CASES = [pytest.param(family, net, id=f"{family.__name__.rpartition('.')[2]}-{ne
 KEPT = {(row.method, row.peer, row.net): row for row in kept()}
 
 SMALL_SUMS = {("zennit:w_square", "resnet"), ("zennit:flat", "resnet")}
-# Where the peer calculates something else; the notes beside the comparisons say what, and test_cams and test_deep_lift
-# prove it.
+# Peers that compute something else; notes beside the comparisons say what, and test_cams and test_deep_lift prove it.
 DIFFERENT = {
     ("grad-cam:GradCAMPlusPlus", "vgg"), ("grad-cam:GradCAMPlusPlus", "resnet18"), ("grad-cam:GradCAMPlusPlus", "vit"),
     ("captum:DeepLift", "vgg"), ("captum:DeepLiftShap", "vgg"),
@@ -32,7 +31,7 @@ def test_we_agree_with_the_peers_as_is_kept(family, net, tmp_path):
             assert_close(max(row.value, before.value), 0, tolerance)
         if row.gaps is not None:
             assert_close(max(row.gaps[0], before.gaps[0]), 0, Tolerance.PEERS)
-            # The peer's own, from the same file.
+            # The peer's own gap, from the same file.
             assert_close(row.gaps[1], before.gaps[1], Tolerance.FLOAT64)
 
 

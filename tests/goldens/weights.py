@@ -1,4 +1,4 @@
-"""What is drawn instead of stored: by the scripts that ask PyTorch, and by the tests that do without it."""
+"""Random numbers that are drawn instead of stored, by scripts with PyTorch and by tests without it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from xaionnx.typing import Array
 
-# The side of the pictures of a net that is compared with peers, and the bound of their values.
+# The side of the pictures and the bound of their values, for nets that are compared with peers.
 SIZES = {"vgg": (32, 2.0), "resnet": (32, 2.0), "vit": (32, 2.0), "resnet18": (64, 1.7)}
 
 

@@ -1,4 +1,4 @@
-"""Finite differences against closed forms, the built gradient and what random signs must show by chance."""
+"""Finite differences against closed forms, the built gradient, and the expected error of random signs."""
 
 import dataclasses
 
@@ -43,7 +43,7 @@ QUADRATIC_SLOPES = np.array([-1.0, 8.5, -4.0])
 
 
 def test_of_a_quadratic_they_are_exact(quadratic):
-    """Steps and values are short binary fractions: nothing is rounded, at steps that are far from small."""
+    """Steps and values are short binary fractions, so nothing is rounded even though the steps are large."""
     for step in (0.25, np.array([0.25, 0.5, 2.0])):
         found = slopes(quadratic, QUADRATIC_AT, step=step)
         np.testing.assert_array_equal(found.values[0], QUADRATIC_SLOPES)
@@ -70,7 +70,7 @@ def test_the_elements_of_a_feature_move_by_its_largest_step(quadratic):
 
 
 def test_random_signs_have_the_standard_error_that_theory_gives():
-    """Of a linear model: Var_p = sum over the others q of (w_q h_q / h_p)^2 / M; the own slope adds nothing."""
+    """Of a linear model: Var_p = sum over the others q of (w_q h_q / h_p)^2 / M; its own gradient adds nothing."""
     weights, steps, count = np.array([1.0, 2.0, -3.0]), np.array([0.25, 0.5, 1.0]), 2000
     model = planted.load(planted.linear(weights[None]))
     found = slopes(model, row(1, 0, 2), directions=count, step=steps, seed=3)
@@ -104,7 +104,7 @@ def test_standard_errors_reach_input_x_gradient_in_its_units():
 
 
 def test_points_of_a_path_draw_directions_of_their_own():
-    """With the same directions at all 64 points the error would be that of one point, 8 times larger."""
+    """With the same directions at all 64 points, the error would be that of one point, which is 8 times larger."""
     weights = np.arange(1.0, 13.0)
     model, x = planted.load(planted.linear(weights[None])), np.ones((1, 12), np.float32)
     path = IntegratedGradients(steps=64, gradient=FiniteDifferences(directions=20, step=0.01)).attribute(model, x, 0)
@@ -126,13 +126,13 @@ def test_targets_at_one_point_share_its_evaluations():
 
 @pytest.mark.parametrize("options", [{}, {"features": [0, 0, 1, 1, 2]}, {"directions": 7}])
 def test_evaluations_are_counted_and_foretold_truly(monkeypatch, options):
-    model = planted.load(planted.linear(np.ones((2, 5))), batch_size=1)  # one row a run, and nothing to probe
+    model = planted.load(planted.linear(np.ones((2, 5))), batch_size=1)  # one row a run, without probing
     counted = rows_run(monkeypatch)
     heard = Heard()
     with progress.listening(heard):
         found = slopes(model, np.ones((3, 5), np.float32), [0, 1], **options)
     assert sum(counted) == sum(found.diagnostics["evaluations"])
-    assert heard.planned == heard.done == sum(counted) - 3  # the predictions came before
+    assert heard.planned == heard.done == sum(counted) - 3  # the predictions are made before
 
 
 @pytest.mark.parametrize("options", [{}, {"features": "grid:4"}, {"features": "grid:7", "directions": 9}])
@@ -159,9 +159,9 @@ def test_the_digits_against_the_built_gradient():
 
 
 def test_the_credit_columns_against_the_built_gradient():
-    """Columns from 0..1 to thousands: the step follows each."""
+    """Columns range from 0..1 to thousands; the step adapts to each."""
     model = Model.load("models/german_credit_mlp.onnx")
-    x = credit(model) + np.float32(0.3)  # at a whole code the categories have their kinks
+    x = credit(model) + np.float32(0.3)  # categories have kinks at integer codes
     graph, found = built(model, x, 1), slopes(model, x, 1).values
     np.testing.assert_allclose(found, graph, atol=0.01 * np.abs(graph).max())
     assert np.corrcoef(np.log(np.abs(graph[0])), np.log(np.abs(found[0])))[0, 1] > 0.99
@@ -182,7 +182,7 @@ def test_a_photograph_in_one_random_direction():
     for half in (0, 1):
         along = np.where(halves == half, graph, 0).sum(dtype=np.float64)
         ours = np.where(halves == half, found, 0).sum(dtype=np.float64)
-        # Of what a random direction of that length sees.
+        # Relative to the derivative along a random direction of that length.
         assert abs(ours - along) < 0.1 * np.linalg.norm(graph) * np.sqrt(halves.size / 2)
 
 
@@ -238,7 +238,7 @@ def test_both_inputs_of_a_model_with_two_are_moved():
     graph = Saliency(absolute=False).attribute(model, feeds, 0)
     found = slopes(model, feeds, 0, step=0.001)
     labels = np.arange(16).reshape(4, 4)
-    # A label in both inputs is a feature of each.
+    # A label in both inputs is one feature in each.
     grouped = slopes(model, feeds, 0, step=0.001, features={"x": labels, "x2": labels})
     for name in feeds:
         np.testing.assert_allclose(found.values[name], graph.values[name], atol=2e-3)

@@ -1,4 +1,4 @@
-"""The source of a gradient: which one ``auto`` takes, and gradient models that the user supplies."""
+"""The source of a gradient: the choice of ``auto``, and gradient models that the user supplies."""
 
 import functools
 import hashlib
@@ -33,7 +33,7 @@ def model():
     return loaded("explained (float[N, 4] x) => (float[N, 3] y) { t = Tanh(x)  y = MatMul(t, w) }", w=WEIGHTS)
 
 
-# The slope of tanh, times the row s that the target asks for.
+# The derivative of tanh, times the row s of the target.
 _TAIL = "t = Tanh(x)  tt = Mul(t, t)  one = Constant<value_float: float = 1.0>()  d = Sub(one, tt)"
 
 
@@ -162,7 +162,7 @@ def test_every_method_takes_it(model):
 
 
 def test_both_inputs_and_a_setting_beside_them():
-    """y = sum(a * x * x2): a second explained input, and an input of integers that is only passed on."""
+    """y = sum(a * x * x2): a second explained input, and an integer input that is only passed on."""
     body = "f = Cast<to: int = 1>(k)  p = Mul(x, x2)  q = Mul(p, f)  y = ReduceSum<keepdims: int = 1>(q, axis)"
     axis = {"axis": np.array([1])}
     model = loaded(
@@ -190,7 +190,7 @@ def test_its_evaluations_are_counted_with_those_of_the_check(monkeypatch, target
 
 
 def test_a_wrong_gradient_is_refused_with_both_numbers(model):
-    """Twice the gradient, the gradient of another class, its negative and zeros: what an export can get wrong."""
+    """Likely mistakes of an export: twice the gradient, the gradient of another class, its negative, zeros."""
     wrong = {
         "doubled": "two = Constant<value_float: float = 2.0>()  r = MatMul(cotangent, wt)  s = Mul(r, two)",
         "negative": "r = MatMul(cotangent, wt)  s = Neg(r)",
@@ -215,7 +215,7 @@ def test_a_wrong_gradient_is_refused_with_both_numbers(model):
         assert abs(true) > 0
         if name in ("doubled", "negative", "zero"):
             factor = {"doubled": 2, "negative": -1, "zero": 0}[name]
-            assert claimed == pytest.approx(factor * true, rel=0.05, abs=1e-9)  # differences of float32
+            assert claimed == pytest.approx(factor * true, rel=0.05, abs=1e-9)  # differences in float32
 
 
 MISFITS = {

@@ -1,4 +1,4 @@
-"""Adapt: small rewrites before a session is opened leave the mathematics, and the file's own graph, alone."""
+"""Adapt: the rewrites before a session is opened change neither the outputs nor the original graph."""
 
 import numpy as np
 import onnx
@@ -66,7 +66,7 @@ def bfloat16(nodes, inputs, outputs, weights=()):
 
 
 def test_bfloat16_is_fed_and_answered_as_float32(tmp_path):
-    # The names that a cast would take are taken.
+    # The names that a cast would get are already used.
     weight = helper.make_tensor("x_bfloat16", TensorProto.FLOAT, [2], [1.0, 10.0])
     nodes = [
         node("Cast", ["x"], ["wide"], to=TensorProto.FLOAT),

@@ -1,4 +1,4 @@
-"""Which layers are maps: places followed through what merges, splits, cuts, turns and joins the axes of a graph."""
+"""Which layers are maps: spatial axes followed through ops that merge, split, crop, transpose and join axes."""
 
 import numpy as np
 import pytest
@@ -20,10 +20,10 @@ RNG = np.random.default_rng(4)
 WEIGHTS = {
     "k1": RNG.normal(size=(8, 3, 3, 3)), "k2": RNG.normal(size=(8, 8, 3, 3)), "head": RNG.normal(size=(8, 4)),
     "scale": RNG.uniform(0.5, 1.5, 8), "shift": RNG.normal(size=8),
-    # Channel 4 a + b comes to 2 b + a.
+    # Channel 4 a + b moves to 2 b + a.
     "swap": np.eye(8)[np.arange(8).reshape(2, 4).T.ravel()][..., None, None],
 }  # fmt: skip
-# One step of each: between two convolutions, plainly and in a form that merges or splits the axes.
+# The same step between two convolutions, directly and in a form that merges or splits axes.
 PLAIN = {
     "norm": "b = InstanceNormalization(a, scale, shift)",
     "shuffle": "b = Conv(a, swap)",
@@ -38,7 +38,7 @@ DISGUISED = {
 
 
 def net(step, series=False):
-    """A net of pictures of 8 x 12, or of series of 12, as those of height 1; the step stands behind one convolution."""
+    """A net for pictures of 8 x 12, or for series of 12 as pictures of height 1; the step follows a convolution."""
     size, ends = ([12], "1, 1") if series else ([8, 12], "1, 1, 1, 1")
     numbers = {"back": [-1, 8, *size], "merged": [0, 8, -1], "split": [0, 2, 4, *size]}
     numbers |= {"parted": [0, 8, 2, 4, 3, 4], "inside": [-1, 8, 16], "outside": [-1, 2, 3, 8, 4, 4]}
@@ -67,7 +67,7 @@ def test_a_map_is_that_of_the_net_without_the_disguise(step, series):
 
 
 def test_windows_whose_sizes_are_computed():
-    """As a Swin transformer in whose file sizes are those of a tensor, less what a window leaves: nothing, here."""
+    """As in a Swin transformer whose file computes the padding from the size of a tensor; here it is 0."""
     count = """dims = Shape(a)  h = Gather(dims, n2)  l = Gather(dims, n3)  hr = Mod(h, n4)  wr = Mod(l, n4)
       ends = Concat<axis = 0>(zeros, hr, wr)  padded = Pad(a, ends)  hs = Div(h, n4)  ws = Div(l, n4)
       parted = Concat<axis = 0>(front, hs, n4, ws, n4)  outside = Concat<axis = 0>(n1, hs, ws, n8, n4, n4)
@@ -85,12 +85,12 @@ def test_windows_whose_sizes_are_computed():
     assert_close(found.values / scale, wanted.values / scale, Tolerance.SIGNED_SUMS)
 
 
-# What a step makes of a series of 12 numbers in 3 channels, and how that reads.
+# The shape after a step on a series of 12 numbers in 3 channels, and the roles of its axes.
 CUTS = {
     "b = Slice(x, n3, n9, n2)": "--",
     "b = Slice(x, last, first, n2, last)": "--",
     "b = Slice(x, n0, n2, n1)": "CT",  # channels
-    "b = Slice(x, n0, n12, n2, n2)": "CT",  # every second
+    "b = Slice(x, n0, n12, n2, n2)": "CT",  # every second position
     "b, rest = Split<axis = 2>(x)": "--",
     "h = Conv(x, stride2)  b = Concat<axis = 2>(h, h)": "--",
     "b = Concat<axis = 1>(x, x)": "CT",
@@ -98,7 +98,7 @@ CUTS = {
     "m = ReduceMean<axes = [2]>(x)  b = Expand(m, whole)": "--",
     "t = Transpose<perm = [2, 0, 1]>(x)  r = ReverseSequence(t, n12)  b = Transpose<perm = [1, 2, 0]>(r)": "--",
     "b = CumSum(x, n2)": "--",
-    "p = Pad(x, ends)  b = Slice(p, n3, n15, n2)": "CT",  # the border that was put around it
+    "p = Pad(x, ends)  b = Slice(p, n3, n15, n2)": "CT",  # the added border
     "p = Pad(x, ends)  b = Slice(p, n3, n9, n2)": "--",
     "b = Pad(x, ends)": "--",
     "b = Gather<axis = 2>(x, order)": "--",
@@ -146,7 +146,7 @@ def transformer(tokens):
     return loaded(text, patch=RNG.normal(size=(6, 1, 2, 2)), kept=RNG.normal(size=(1, 3, 6)), **weights)
 
 
-# The batch is free, so how far the learned rows are repeated is known by the model's run alone.
+# The batch is free, so only a run of the model shows how often the learned rows are repeated.
 ENDS = """shape = Shape(x)  n = Gather(shape, n0)  all = Concat<axis = 0>(n, r)  kepts = Expand(kept, all)"""
 JOINED = {
     "t = Identity(seen)": (0, 0),
@@ -182,7 +182,7 @@ def test_tokens_on_either_side_of_the_patches(tokens):
 
 @pytest.mark.parametrize("count", [16, 20])
 def test_learned_tokens_that_read_the_patches_have_no_place(count):
-    """As many as there are patches, or more: attention gives its rows to what asks, not to what is read."""
+    """As many as there are patches, or more: the rows of attention belong to the queries, not to the keys."""
     text = """g (float[N, 1, 8, 8] x) => (float[N, 4] y) <int64[3] flat = {0, 6, 16}> {
       cut = Conv<strides = [2, 2]>(x, patch)  rows = Reshape(cut, flat)  seen = Transpose<perm = [0, 2, 1]>(rows)
       s = MatMul(asked, rows)  shares = Softmax(s)  t = MatMul(shares, seen)
@@ -193,7 +193,7 @@ def test_learned_tokens_that_read_the_patches_have_no_place(count):
     for layer in ("t", "after"):
         with pytest.raises(UnsupportedModelError, match="has no spatial positions over the input"):
             GradCam(layer=layer).attribute(model, normal(2, 1, 8, 8), 0)
-    # The last that has places is what they read.
+    # The last tensor with positions is the one that they read.
     assert GradCam().attribute(model, normal(2, 1, 8, 8), 0).provenance["seen_at"]["name"] == "cut"
     found = GradCam(layer="seen").attribute(model, normal(2, 1, 8, 8), 0)
     assert found.provenance["seen_at"]["grid"] == [4, 4]

@@ -1,4 +1,4 @@
-"""Models as files come: old opsets, functions, weights in every place, odd types and shapes, all differentiated."""
+"""Models as they occur in files: old opsets, functions, weights anywhere, odd types and shapes; all differentiated."""
 
 import numpy as np
 import onnx
@@ -32,7 +32,7 @@ def slope(model, out="y", wrt="x", x=X, **others):
 
 @pytest.mark.parametrize("opset", range(7, 24))
 def test_opsets(opset):
-    """Ops whose attributes became inputs over the years: Clip, Unsqueeze, ReduceSum, Slice, Dropout."""
+    """Ops whose attributes became inputs in later opsets: Clip, Unsqueeze, ReduceSum, Slice, Dropout."""
     axes = opset >= 13
     model = loaded(
         f"""g (float[N, 3] x) => (float[N, 1] y) <float low = {{0}}, float high = {{1}}, int64[1] one = {{1}},
@@ -54,7 +54,7 @@ def test_opsets(opset):
 
 
 def test_nodes_in_any_order(tmp_path):
-    """onnxruntime runs files whose readers stand before their makers, as some converters write them."""
+    """onnxruntime runs files whose nodes are not in topological order, as some converters write them."""
     text = "g (float[N, 3] x) => (float[N, 3] y) { a = Mul(x, x)  b = Sin(a)  y = Add(b, x) }"
     ordered = loaded(text)
     turned = onnx.load(ordered.path)
@@ -68,12 +68,12 @@ def test_nodes_in_any_order(tmp_path):
 
 
 def test_half_precision_passes_through_the_tensors_that_are_named():
-    """Where onnxruntime goes on in float32 behind an op, the tensor of float16 between two ops stays on the way."""
+    """If onnxruntime continues in float32 after an op, the float16 tensor between two ops stays on the path."""
     text = "g (float16[N, 3] x) => (float16[N, 3] y) { a = Sin(x)  b = Softplus(a)  y = Mul(b, b) }"
     model, x = loaded(text), X.astype(np.float16)
     form = canonicalize(model.file.proto, ["a"], simplified)
     maker = {name: node for node in form.graph.node for name in node.output}
-    assert maker["a"].op_type == "Cast"  # otherwise the case is not the one meant
+    assert maker["a"].op_type == "Cast"  # otherwise this tests another case
     a = np.sin(X)
     wanted = 2 * np.log1p(np.exp(a)) / (1 + np.exp(-a))
     assert_close(slope(model, wrt="a", x=x), wanted, Tolerance.FLOAT16)
@@ -103,7 +103,7 @@ def test_functions_with_attributes(tmp_path):
 
 
 def test_weights_in_external_files(tmp_path):
-    """The file that is made names the same location, and holds none of the weights itself."""
+    """The written file refers to the same location, and contains none of the weights."""
     weights = np.random.default_rng(0).standard_normal((3, 3)).astype(np.float32)
     proto = parsed("""g (float[N, 3] x) => (float[N, 3] y) { m = MatMul(x, w)  y = Mul(m, m) }""", opset=11)
     proto.graph.initializer.append(numpy_helper.from_array(weights, "w"))
@@ -143,13 +143,13 @@ def test_other_floats(kind, dtype, tolerance):
 
 
 def test_bfloat16(tmp_path):
-    """Inputs and weights in bfloat16, which onnxruntime's CPU kernels cast; inputs are fed as float32."""
+    """Inputs and weights in bfloat16, which onnxruntime casts on the CPU; inputs are fed as float32."""
     proto = parsed("""g (bfloat16[N, 3] x) => (float[N, 3] y) {
           a = Cast <to = 1> (x)  b = Cast <to = 1> (w)  m = Mul(a, b)  y = Mul(m, a) }""")
     proto.graph.initializer.append(helper.make_tensor("w", TensorProto.BFLOAT16, [3], [1.0, 2.0, 4.0]))
     onnx.save(proto, tmp_path / "model.onnx")
     model = Model.load(tmp_path / "model.onnx", device="cpu")
-    x = np.float32([[0.5, -1.0, 2.0], [0.25, 0.125, -3.0]])  # that bfloat16 holds exactly
+    x = np.float32([[0.5, -1.0, 2.0], [0.25, 0.125, -3.0]])  # which bfloat16 represents exactly
     np.testing.assert_array_equal(slope(model, x=x), 2 * x * [1, 2, 4])
 
 
@@ -178,7 +178,7 @@ def test_inputs_that_play_no_part():
 
 
 def test_explaining_leaves_out_inputs_that_play_no_part():
-    """An extra one is left out; the one that is explained is refused."""
+    """An unused extra input is left out; an unused explained input is refused."""
     text = """g (float[N, 3] x, float[N, 2] unread) => (float[N, 3] y) { y = Mul(x, x) }"""
     found = explain(loaded(text), {"x": X, "unread": np.ones((2, 2), np.float32)}, method="saliency", target=1)
     assert_close(found.values, np.abs(2 * X) * [0, 1, 0], Tolerance.OPERATIONS)
@@ -189,7 +189,7 @@ def test_explaining_leaves_out_inputs_that_play_no_part():
 
 
 def test_tensors_that_are_none():
-    """Sequences inside a graph are passed by; as outputs no array can hold them."""
+    """Sequences inside a graph are ignored; as outputs they are refused."""
     inside = "e = Exp(x)  s = SequenceConstruct(x, e)  n = SequenceLength(s)  y = Mul(e, x)"
     model = loaded(f"g (float[N, 3] x) => (float[N, 3] y, int64 n) {{ {inside} }}")
     assert_close(slope(model), np.exp(X) * (1 + X), Tolerance.SUMS)
@@ -223,7 +223,7 @@ def test_the_output_is_the_input():
 
 
 def test_names_survive():
-    """What folding would fuse or drop stays where it is asked for."""
+    """Tensors that folding would fuse or drop are kept if they are requested."""
     model = parsed(
         """g (float[N, 2, 4, 4] x) => (float[N, 3, 4, 4] y)
         <float[3, 2, 1, 1] w = {1, 2, 3, 4, 5, 6}, float[3] s = {1, 2, 3}, float[3] b = {0, 1, 0},
@@ -251,13 +251,13 @@ def test_a_probe_tells_sizes_types_and_constants():
     assert facts.shapes["t"] == ()
     assert facts.dtypes["s"] == np.int64
     assert "q" not in facts.shapes
-    # The number of samples is no constant, and a sum over the input is none though it has no size.
+    # The number of samples is not a constant, nor is a sum over the input, though its shape is ().
     assert facts.constants.keys() == {"f", "k"}
     np.testing.assert_array_equal(facts.constants["k"], [3])
 
 
 def test_what_stands_beside_a_product_is_no_bias_of_it():
-    """A sum that varies is written out, of a Gemm and where onnxruntime joins it; a bias stays in the Gemm."""
+    """A varying summand is separated from a Gemm, even if onnxruntime fuses it; a bias stays in the Gemm."""
     rng = np.random.default_rng(0)
     w, v, b = (rng.standard_normal(size).astype(np.float32) for size in ((3, 3), (3, 3), 3))
     text = """g (float[N, 3] x) => (float[N, 3] y) {

@@ -1,4 +1,4 @@
-"""If, Loop, Scan and sequences in models: the gradient is that of what the model computes, or the op is named."""
+"""If, Loop, Scan and sequences in models: the gradient is correct, or the refusal names the op."""
 
 import functools
 
@@ -11,14 +11,14 @@ from xaionnx.autodiff import gradient
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.graph import control_flow
 
-# Central differences in float64: rounding over the step, and curvature.
+# Central differences in float64: rounding divided by the step, and curvature.
 STEP = 1e-6
-# If, Loop and Scan with all that they have learnt.
+# The opset with the latest versions of If, Loop and Scan.
 loaded = functools.partial(tiny.loaded, opset=20)
 
 
 def check(model, shape, out="y", wrt="x", seed=0):
-    """The gradient at one and five samples along random directions is the central difference; returns the graph."""
+    """Compare gradients of one and five samples with central differences along random directions; return the graph."""
     rng = np.random.default_rng(seed)
     sample = {"x": rng.standard_normal((1, *shape))}
     found = gradient(model, out, [wrt], sample=sample)
@@ -51,7 +51,7 @@ def test_the_branch_follows_from_the_sizes():
     x = np.float64([[1, 2, 3]])
     _, slopes = gradient(model, "y", ["x"], sample={"x": x}).run({"x": x}, np.ones_like(x))
     assert_close(slopes["x"], 3 * x**2, Tolerance.FLOAT64)
-    # A sample of another size gets another graph, through the other branch.
+    # A sample of another size gets another graph, with the other branch.
     x = np.float64([[1, 2, 3, 4]])
     _, slopes = gradient(model, "y", ["x"], sample={"x": x}).run({"x": x}, np.ones_like(x))
     assert_close(slopes["x"], np.exp(x) * (1 + x), Tolerance.FLOAT64)
@@ -116,7 +116,7 @@ def test_a_loop_with_states_stacks_and_outer_values(opset):
 
 
 def test_a_while_loop_that_counts():
-    """As converters from TensorFlow write them: no trip count, a condition over a counter, and a list of results."""
+    """As converters from TensorFlow write them: no trip count, a condition on a counter, and a sequence of results."""
     model = loaded(
         """g (double[N, T, 2] x) => (double[N, 2] y) <int64 zero = {0}, int64 one = {1}, double[2] w = {0.5, -0.5}> {
           s = Shape(x)  t = Gather <axis = 0> (s, one)  go = Less(zero, t)
@@ -138,7 +138,7 @@ def test_how_many_steps_depends_on_the_numbers():
     model = loaded(text)
     with pytest.raises(UnsupportedModelError, match=r"'Loop' \(node .*number of steps depends on the values of the in"):
         gradient(model, "y", ["x"])
-    # What comes before it has its gradient all the same.
+    # Tensors before it still have a gradient.
     _, slopes = gradient(model, "e", ["x"]).run({"x": np.zeros((1, 2))}, np.ones((1, 2)))
     assert_close(slopes["x"], 1, Tolerance.FLOAT64)
 
@@ -179,7 +179,7 @@ def test_too_many_steps():
 
 
 def test_a_loop_that_does_not_read_the_input_stays():
-    """Nothing is gained by writing it out: no gradient goes through."""
+    """It is not unrolled, since no gradient passes through it."""
     model = loaded(
         """g (double[N, T] x) => (double[N, T] y) <bool go = {1}, double one = {1}, int64 axis = {1}> {
           s = Shape(x)  n = Gather <axis = 0> (s, axis)
@@ -191,7 +191,7 @@ def test_a_loop_that_does_not_read_the_input_stays():
 
 
 def test_nested():
-    """A loop in a loop whose inner branch follows from the step, over values of all scopes around."""
+    """A loop in a loop whose inner branch depends on the step, and uses values of all outer scopes."""
     model = loaded(
         """g (double[N, 2] x) => (double[N, 2] y) <int64 n = {3}, int64 m = {2}, bool go = {1}, int64 one = {1}> {
           y = Loop <body = outer (int64 i, bool c, double[N, 2] h) => (bool c2, double[N, 2] h2) {
@@ -225,7 +225,7 @@ def test_no_steps():
 @pytest.mark.parametrize("directions", [(0, 0, 0, 0), (1, 0, 0, 1), (0, 1, 1, 0)])
 @pytest.mark.parametrize("axes", [(1, 2, 0, 1), (1, -2, -1, 0)])
 def test_scan(directions, axes):
-    """Two inputs scanned along other axes, two stacks, a state, and a value from outside."""
+    """Two inputs scanned along different axes, two scan outputs, a state, and a value from outside."""
     a, b, c, d = axes
     e, f, g, h = directions
     stacked = {0: "double[3, N, 2]", 1: "double[N, 3, 2]", -1: "double[N, 2, 3]"}

@@ -1,4 +1,6 @@
-"""Derived models answer as the whole one does, and their inner tensors agree with onnx's reference evaluator."""
+"""Derived models give the outputs of the whole model, and their inner tensors equal those of ONNX's reference
+evaluator.
+"""
 
 import time
 
@@ -24,7 +26,7 @@ from xaionnx.loading import read_model
 
 @pytest.fixture(scope="module")
 def conv_net() -> onnx.ModelProto:
-    """Two convolutions, a connection around the second, a pool, a classifier."""
+    """Two convolutions, a residual connection around the second, a pooling, a classifier."""
     model = parsed("""
         net (float[N, 2, 8, 8] x) => (float[N, 3] p)
         {
@@ -59,7 +61,7 @@ def session(content, folder=None):
 
 
 def declared(model):
-    """The model as ``onnx.checker`` wants it and onnxruntime does not: nodes in order, types of outputs declared."""
+    """The model as ``onnx.checker`` requires it: nodes in order, types of outputs declared."""
     derived = onnx.ModelProto()
     derived.CopyFrom(model)
     derived.graph.ClearField("node")
@@ -239,7 +241,7 @@ class TestExternalData:
         return read_model(folder / "m.onnx")
 
     def test_weights_stay_where_they_are(self, source, conv_net, picture, tmp_path, monkeypatch):
-        monkeypatch.chdir(tmp_path)  # neither the model's folder nor one with a w.bin
+        monkeypatch.chdir(tmp_path)  # a folder that is neither the model's nor has a w.bin
         content = to_bytes(expose(source.proto, ["r1"]), source)
         assert len(content) < 1500  # the weights alone are 900 bytes
         assert not any(tensor.HasField("raw_data") for tensor in source.proto.graph.initializer)
@@ -272,7 +274,7 @@ def test_what_stands_before_and_behind_a_tensor(conv_net):
 
 
 def test_shapes_for_inputs_of_some_sizes():
-    """Free sizes become those that are given, also behind a Reshape that reads them; the rest is left open."""
+    """Free sizes get the given values, also after a Reshape that reads them; the rest stays unknown."""
     model = parsed("""
         net (float[N, 2, H, W] x, float[N, K] beside) => (float[A, B, C] y)
         <int64[1] first = {2}, int64[1] end = {4}, int64[1] all = {-1}, int64[1] two = {2}> {
@@ -289,7 +291,7 @@ def test_shapes_for_inputs_of_some_sizes():
     assert found["beside"] == (None, None)
     assert found["rows"] == (2, None)
     assert GraphView(model).shapes({})["r"] == (None, 2, None, None)
-    # What was given is not written into the model.
+    # The given sizes are not written into the model.
     assert model.graph.input[0].type.tensor_type.shape.dim[2].dim_param == "H"
 
 
@@ -302,7 +304,7 @@ def test_chain_of_20_000_nodes():
     part = cut(model, ["t5000"], ["t15000"])
     assert len(part.graph.node) == 10_000
     assert len(expose(model, ["t7"]).graph.output) == 2
-    assert time.process_time() - start < 5  # 0.3 s where nothing else runs
+    assert time.process_time() - start < 5  # 0.3 s on an idle machine
 
 
 def _any(name, shape=None):

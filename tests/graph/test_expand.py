@@ -1,4 +1,4 @@
-"""Writing composed ops out leaves the function as it is."""
+"""Expanding composed ops does not change the function."""
 
 import numpy as np
 import onnx
@@ -11,7 +11,7 @@ from tests.tolerances import Tolerance, assert_close
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.graph.expand import COMPOSED, expand
 
-# onnxruntime 1.31 knows opsets up to here.
+# The latest opset that onnxruntime 1.31 supports.
 NEWEST = 24
 
 

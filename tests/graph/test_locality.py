@@ -1,4 +1,4 @@
-"""Locality against brute force: one pixel changes, and what changes inside must lie where the arithmetic says."""
+"""Locality against brute force: change one pixel, and check that inner changes lie in the predicted box."""
 
 import numpy as np
 import onnxruntime as ort
@@ -20,7 +20,7 @@ def conv(name, source, channels_in=2, channels=2, kernel=(3, 3), **attributes):
 
 
 def chain(*attributes):
-    """Convolutions one after another, with a Relu behind each; then a mean."""
+    """Convolutions in sequence, each followed by a Relu; then a mean."""
     nodes, weights, source = [], {}, "x"
     for number, given in enumerate(attributes):
         given = dict(given)
@@ -37,7 +37,7 @@ def finished(nodes, weights, last):
 
 
 def residual():
-    """Two branches of different reach that are added, one that is laid beside, and a constant for each channel."""
+    """Two added branches of different receptive field, a concatenated one, and a constant for each channel."""
     first, a = conv("a", "x", strides=[2, 2], pads=[1, 1, 1, 1])
     side, b = conv("b", "a", pads=[2, 2, 2, 2], dilations=[2, 2])
     nodes = [
@@ -95,7 +95,7 @@ def test_the_reach_is_no_larger_than_kernels_make_it():
     found, work = separators(GraphView(model), "x", (2, 3), (H, W), ["y"])
     reach = found[-1].field.reaches[0]
     assert (found[-1].name, reach.stride, reach.low, reach.high, reach.length) == ("r1", 2, -1, 9, 8)
-    # 2 x 2 x 3 x 3 weights at 12 x 9 and at 8 x 5 places
+    # 2 x 2 x 3 x 3 weights at 12 x 9 and at 8 x 5 positions
     assert work == 36 * (12 * 9 + 8 * 5)
 
 

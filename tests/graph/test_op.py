@@ -1,4 +1,4 @@
-"""The registry of ops: each is stated once, and what is stated decides how every walker treats it."""
+"""The registry of ops: each op has one entry, which decides how every pass treats it."""
 
 from dataclasses import replace
 

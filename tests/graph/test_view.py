@@ -1,4 +1,4 @@
-"""What one view of a graph tells: order, neighbours, constants, attributes with their defaults."""
+"""The view of a graph: topological order, neighbours, constants, attributes with their defaults."""
 
 import numpy as np
 import onnx

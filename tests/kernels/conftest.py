@@ -1,4 +1,4 @@
-"""Every test here runs on the numpy forms and on the compiled loops."""
+"""Every test here runs with the numpy version and with the compiled loops."""
 
 import pytest
 from xaionnx_kernels import _tier

@@ -108,7 +108,7 @@ def test_players_appear_more_evenly_than_in_a_random_sample(players, budget):
         sizes = rows.sum(axis=1)
         for h, count in enumerate(plan.pairs, 1):
             available = math.comb(players, h)
-            if 1 < count < available and 2 * h != players:  # of half size, each pair holds every player
+            if 1 < count < available and 2 * h != players:  # at half size, each pair contains every player
                 found += rows[sizes == h].sum(axis=0).var(ddof=1)
                 # the variance of a count when the coalitions are drawn at random without replacement
                 share = h / players
@@ -127,14 +127,14 @@ def test_chunks_deal_the_players_out_like_cards(size):
     whole = players * (size // math.gcd(size, players)) // size
     for count in range(whole, len(rows) + 1, whole):
         assert np.ptp(rows[:count].sum(axis=0)) == 0
-    # A shorter request is the beginning of a longer one.
+    # A shorter request is a prefix of a longer one.
     assert np.array_equal(_dealing._chunks(9, players, size, 5), rows[:5])
 
 
 def test_sparse_sizes_share_their_cards():
     plan = kernel_shap_plan(40, 200)
     sizes = module._sizes_in_order(plan) + 1
-    # A coalition of one player may come again and be passed over; one of half of them may be turned over.
+    # A coalition of one player may repeat and be skipped; one of half of the players may be complemented.
     sizes = sizes[(sizes > 2) & (sizes < 20)]
     rows = np.unpackbits(_dealing.deal_sizes(0, 40, sizes), axis=1, count=40)
     assert np.array_equal(rows.sum(axis=1), sizes)
@@ -187,7 +187,7 @@ def test_the_complete_regression_is_the_exact_shapley_value(players):
 
 
 def test_games_of_second_order_are_exact_from_few_evaluations():
-    # Paired coalitions cancel interactions of even order, so any design that determines P numbers is exact.
+    # Paired coalitions cancel interactions of even order, so every design that determines P numbers is exact.
     players = 20
     rng = np.random.default_rng(0)
     linear, pairs = rng.standard_normal(players), np.triu(rng.standard_normal((players, players)), 1)

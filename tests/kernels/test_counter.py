@@ -1,4 +1,4 @@
-"""The counter-based generator: its construction, its independence of the cut, and its statistics."""
+"""The counter-based generator: its construction, its independence of how requests are split, and its statistics."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ pytestmark = pytest.mark.usefixtures("tier")
 
 MODULUS = 2**64
 GAMMA = 0x9E3779B97F4A7C15
-# A sound test fails once in 10^4 runs at this level; with fixed seeds it fails always or never.
+# With a correct generator a test fails once in 10^4 seeds at this level; the seeds are fixed.
 LEVEL = 1e-4
 
 
@@ -50,7 +50,7 @@ def test_rows_streams_and_seeds_are_uncorrelated_and_bits_fair():
     count = 4096
     tables = [counter.bits(seed, stream, 0, count, 4) for seed in (0, 1) for stream in (0, 1)]
     columns = np.concatenate(tables, axis=1)
-    # each of the 64 bits of each column is one half of the time 1
+    # each of the 64 bits of each column is 1 half of the time
     ones = np.unpackbits(np.ascontiguousarray(columns).view(np.uint8).reshape(count, -1), axis=1).mean(axis=0)
     assert stats.kstest((ones - 0.5) * 2 * np.sqrt(count), "norm").pvalue > LEVEL
     # neighbours in row, draw, stream and seed agree in half of their bits

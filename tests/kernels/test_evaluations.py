@@ -1,4 +1,4 @@
-"""What the design of KernelSHAP is for: the same error from several times fewer evaluations.
+"""The purpose of the design of KernelSHAP: the same error with several times fewer evaluations.
 
 The games are small random networks, so every coalition's value is in a table and the Shapley values are exact.
 """
@@ -31,7 +31,7 @@ def exact(table, players):
 
 
 def by_regression(table, players, evaluations, seed):
-    """Weighted least squares; the last player has what the others leave."""
+    """Weighted least squares; the last player gets the remainder."""
     plan = kernel_shap_plan(players, evaluations)
     rows, weights = kernel_shap_coalitions(seed, 0, plan.evaluations, plan)
     last = rows[:, -1].astype(float)

@@ -1,4 +1,4 @@
-"""The fills against loops written from their definitions, on both tiers."""
+"""The fills against loops written from their definitions, in both versions."""
 
 import threading
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("tier")
 SMALL = settings(
     max_examples=40,
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],  # the fixture sets a constant for the whole test
+    suppress_health_check=[HealthCheck.function_scoped_fixture],  # the fixture sets one constant for the whole test
 )
 TYPES = ["float16", "float32", "float64", "int8", "uint8", "int16", "int32", "int64", "uint64", "bool", "complex64"]
 axis = st.integers(1, 6)

@@ -1,4 +1,4 @@
-"""Permutations: uniform, reversed in pairs, orthogonal in blocks, and independent of the cut."""
+"""Permutations: uniform, reversed in pairs, orthogonal in blocks, and independent of how requests are split."""
 
 import itertools
 

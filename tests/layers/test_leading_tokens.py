@@ -1,4 +1,4 @@
-"""Tokens in front of the patches of a picture: none, the class token, one of distillation, registers."""
+"""Tokens before the patches of a picture: none, the class token, a distillation token, registers."""
 
 import numpy as np
 import pytest
@@ -69,7 +69,7 @@ def test_a_channel_taken_away_stays_in_the_tokens_in_front(leading):
 
 
 def tail_of(model):
-    """The part of the model behind the last tokens, by onnxruntime."""
+    """The part of the model after the last tokens, run by onnxruntime."""
     tail = Layer.of(model, LAST, {"x": PICTURES}).downstream(["y"])
     return lambda held: tail.run({LAST: held})["y"].astype(np.float64)
 
@@ -84,7 +84,7 @@ def test_the_grid_is_read_where_a_map_is_taken_apart():
     model = planted.load(planted.attending(leading=7))
     sample = Sample({"x": PICTURES[0]}, "x")
     assert Axes.at(model, LAST, (16, 4), sample) == Axes("TD", (3, 3), 7)
-    # Another number of tokens is not that of the graph, whatever grid it would make.
+    # A number of tokens that is not the graph's has no grid.
     assert Axes.at(model, LAST, (37, 4), sample) == Axes("--")
 
 
@@ -99,11 +99,11 @@ def test_a_picture_names_the_tokens_without_a_place():
 @pytest.mark.parametrize(
     ("shape", "extent", "letters"),
     [
-        ((8, 1, 7), (1, 28), "CHW"),  # a row of pixels has rows of places
+        ((8, 1, 7), (1, 28), "CHW"),  # a picture of one row of pixels has one row of positions
         ((7, 1, 8), (28, 1), "HWC"),
         ((8, 1, 1), (1, 28), "---"),
         ((8, 1, 7), (28, 28), "---"),
-        ((8, 0, 7), (28, 28), "---"),  # a size that is not known
+        ((8, 0, 7), (28, 28), "---"),  # an unknown size
     ],
 )
 def test_maps_of_one_row(shape, extent, letters):

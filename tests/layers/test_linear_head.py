@@ -1,4 +1,4 @@
-"""Which heads have a class activation map, told from the graph: to be compiled as to be explained."""
+"""Which heads have a class activation map, decided from the graph, for compiling and for explaining."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def opened(path, head, features=5, outputs=4, opset=17, **weights):
 
 
 def refused(model, match):
-    """By both faces, in the same words."""
+    """Refused by both faces (compile and explain) with the same message."""
     for face in (lambda: xaionnx.explain(model, X, "cam", 0, layer="r"), lambda: compile_cam(model)):
         with pytest.raises(UnsupportedModelError, match=match):
             face()
@@ -130,7 +130,7 @@ def test_the_mean_of_the_map_is_the_score_behind_every_pooling_over_all_places(t
     nodes, weights = HEADS[head]
     model = opened(tmp_path, nodes, **weights)
     found = xaionnx.explain(model, X, "cam", [0, 3], layer="r")
-    # What is subtracted from stands for a bias.
+    # The minuend of a subtraction counts as a bias.
     bias = model.run({"x": np.zeros_like(X)})["y"][:, [0, 3]].T
     assert_close(found.maps["cam"].mean((-2, -1)), found.prediction - bias, Tolerance.DEEP)
     agree(model, {"x": X}, Cam(layer="r"), 3)

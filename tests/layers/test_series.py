@@ -1,4 +1,4 @@
-"""Class activation maps of series, (N, C, T): those of nets of pictures of height 1, by the papers' oracles."""
+"""Class activation maps of series, (N, C, T), against the papers' oracles for pictures of height 1."""
 
 from dataclasses import dataclass
 
@@ -32,7 +32,7 @@ DRAWN = [m for m in discovery.methods() if {"layer", "upsampling"} <= parameters
 
 @dataclass(frozen=True)
 class Flat(oracle.Net):
-    """The oracle's net of pictures of one row: only the middle row of a kernel meets numbers."""
+    """The oracle's net for pictures of one row: only the middle row of a kernel has an effect."""
 
     def behind(self, a):
         held = np.maximum(self._second(a), 0)
@@ -71,7 +71,7 @@ def opened(path, net, form="channels first"):
     if form == "channels last":
         nodes.insert(0, node("Transpose", ["x"], ["in"], perm=[0, 2, 1]))
     elif form == "keras":
-        # A row is put in front of time, and taken away behind the convolution.
+        # A height axis is added before time, and removed after the convolution.
         weights["one"], weights["two"] = np.array([1], np.int64), np.array([2], np.int64)
         nodes[1:3] = [
             node("Squeeze", ["z", "two"], ["narrow"]),
@@ -98,7 +98,7 @@ def fed(form):
 
 
 def series_of(values, form):
-    """Values (..., 3, T), whatever the form."""
+    """Values as (..., 3, T) for every form."""
     if form == "picture":
         return values[..., 0, :]
     return values if form == "channels first" else np.swapaxes(values, -1, -2)
@@ -166,7 +166,7 @@ def test_the_class_activation_map_has_the_score_as_its_mean(net, models):
 def test_full_grad_adds_up(models):
     found = FullGrad().attribute(models["channels first"], SERIES, [0, 5])
     assert_close(found.diagnostics["completeness_gap"], 0, Tolerance.DEEP)
-    # A place counts all its channels, so they have the same.
+    # The value of a position is given to all its channels.
     assert_close(found.values, found.values[:, :, :1].repeat(3, axis=2), Tolerance.OPERATIONS)
 
 
@@ -212,21 +212,21 @@ def read(nodes, shape, weights, name, held):
 def test_what_leaves_the_places_alone_and_what_does_not():
     k = {"k": np.ones((5, 4, 3), np.float32), "w": np.ones((9, 9), np.float32), "two": np.array([2], np.int64)}
     conv = node("Conv", ["x", "k"], ["a"], pads=[1, 1])
-    # As long as it is wide: the convolution alone knows which axis is time.
+    # As many steps as channels: only the convolution shows which axis is time.
     square = {**k, "k": np.ones((9, 9, 3), np.float32)}
     found, letters = read([conv, node("Tanh", ["a"], ["y"])], [9, 9], square, "y", (9, 9))
     assert (found.channel, letters) == (0, "CT")
     turned = [node("Transpose", ["x"], ["t"], perm=[0, 2, 1]), node("Conv", ["t", "k"], ["a"], pads=[1, 1])]
     found, letters = read([*turned, node("Transpose", ["a"], ["y"], perm=[0, 2, 1])], [9, 9], square, "y", (9, 9))
     assert (found.channel, letters) == (1, "TC")
-    # Along time, and over its end: no places are left.
+    # A product along time, or a mean over it: no positions are left.
     assert read([conv, node("MatMul", ["a", "w"], ["y"])], [4, 9], k, "y", (5, 9))[1] == "--"
     assert read([conv, node("ReduceMean", ["a"], ["y"], axes=[2])], [4, 9], k, "y", (5, 1))[1] == "--"
     assert read([conv, node("ReduceMean", ["a"], ["y"], axes=[2], keepdims=0)], [4, 9], k, "y", (5,))[1] == "F"
-    # A gate of channels leaves the map what it is.
+    # A gate of channels keeps the map.
     gate = [node("ReduceMean", ["a"], ["m"], axes=[2], keepdims=0), node("Unsqueeze", ["m", "two"], ["g"])]
     assert read([conv, *gate, node("Mul", ["g", "a"], ["y"])], [4, 9], k, "y", (5, 9))[1] == "CT"
-    # Without a convolution nothing tells time from channels.
+    # Without a convolution, time and channels cannot be distinguished.
     assert read([node("Tanh", ["x"], ["y"])], [4, 9], {}, "y", (4, 9)) == (None, "--")
 
 

@@ -1,4 +1,4 @@
-"""External data: hashed with the model, and refused wherever the file's author could read what is not the model's."""
+"""External data: hashed with the model, and refused where they could reach files that are not the model's."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""Good files are read whole, and files of another kind are named for what they are."""
+"""Valid files are read completely, and the refusal of another kind of file names that kind."""
 
 import hashlib
 import io
@@ -66,7 +66,7 @@ class TestGoodFiles:
     def test_contrib_op_of_onnxruntime_needs_no_import(self, tmp_path):
         path = save(tmp_path / "m.onnx", model([node("FastGelu", "x", "y", domain="com.microsoft")]))
         assert read_model(path).domains == {"": 17}
-        onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])  # the reason why it is accepted
+        onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])  # the reason why the file is accepted
 
     def test_op_that_onnxruntime_writes_into_the_default_domain(self, tmp_path):
         proto = model([node("SimplifiedLayerNormalization", "x w", "y")], weights=[weight("w", 4)])
@@ -110,7 +110,7 @@ class TestGoodFiles:
         path = save(tmp_path / "m.onnx", model(chain, [tensor("t0")], [tensor("t20000")]))
         start = time.process_time()
         assert len(read_model(path).proto.graph.node) == 20_000
-        assert time.process_time() - start < 2  # 0.1 s where nothing else runs
+        assert time.process_time() - start < 2  # 0.1 s on an idle machine
         body = helper.make_graph([node("Neg", "x", "b")], "b", [], [tensor("b", None)])
         for depth in range(24):  # a level of bodies is three levels of protobuf, which stops at 100
             inner = node("If", "c", f"o{depth}", then_branch=body, else_branch=body) if depth < 1 else None
@@ -256,7 +256,7 @@ class TestOtherFiles:
         path = tmp_path / "m.onnx"
         with path.open("wb") as file:
             file.write(b"\x08\x08")
-            file.truncate(2**31)  # a hole: it takes no room on the disk
+            file.truncate(2**31)  # a sparse file
         assert message(path) == (
             f"{path} is larger than 2 GiB (2,147,483,648 bytes), which a single ONNX file cannot be. "
             "Save the model with its weights as external data."

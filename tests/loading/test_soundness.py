@@ -1,4 +1,4 @@
-"""Graphs that cannot run are refused in these words; random ops are counted; damage never gets through."""
+"""Graphs that cannot run are refused with these messages; random ops are counted; damaged files are refused."""
 
 import numpy as np
 import onnx

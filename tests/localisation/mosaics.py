@@ -29,14 +29,14 @@ import xaionnx
 from xaionnx import Features, Model
 
 ROOT = Path(__file__).parents[2]
-# Photographs whose top class is far ahead of the second.
+# Photographs whose top class is well above the second.
 PHOTOS = ("cat.png", "coffee.jpg", "rocket.jpg", "camera.png", "flower.jpg")
 SIDE = 112
 MOSAICS = 5
 RESULTS = Path(__file__).with_name("results.json")
 
-# A row is the name of a method, and behind it what tells it from the method's other rows.
-# Superpixels of a mosaic: 64 are about 16 a tile.
+# A row is the name of a method, followed by the settings that distinguish it from the method's other rows. Superpixels
+# of a mosaic: 64 in all, about 16 for each tile.
 METHODS: dict[str, dict[str, Any]] = {
     "feature_ablation": {"features": Features.superpixels(count=64)},
     "occlusion": {"window": 28, "stride": 14, "class_maps": False},
@@ -106,7 +106,7 @@ def mosaics(model: Model, count: int) -> Iterator[Mosaic]:
 
 
 def hits(row: str, count: int, model: Model) -> tuple[int, int, float]:
-    """How often the class's own tile has the largest share, out of how many tries, and its mean share."""
+    """How often the class's own tile has the largest share, the number of tries, and its mean share."""
     own, tries, shares = 0, 0, []
     for mosaic in mosaics(model, count):
         result = xaionnx.explain(model, mosaic.x, row.split()[0], list(mosaic.classes), **METHODS[row])

@@ -1,4 +1,4 @@
-"""Each planted model against its formula, written again in numpy."""
+"""Each planted model against its formula in numpy."""
 
 from collections.abc import Callable
 

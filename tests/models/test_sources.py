@@ -1,4 +1,4 @@
-"""The models folder: nothing without a source, and the models say what their sources claim."""
+"""The models folder: every file has a source, and the models agree with the facts in SOURCES.md."""
 
 import hashlib
 import json
@@ -72,7 +72,7 @@ def test_model_is_standard_and_its_batch_axis_is_free(path: Path) -> None:
             elif output.dtype == object:  # text labels
                 assert output[i] == alone[i][k][0]
             else:
-                # Kernels for one row and for three add in different orders: float32 rounding, not more.
+                # Kernels for one row and for three add in different orders, which causes only float32 rounding.
                 assert_close(output[i], alone[i][k][0], Tolerance.DEEP)
 
 

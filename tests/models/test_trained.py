@@ -1,4 +1,4 @@
-"""The small trained models answer right, given only their file, their spec and the data."""
+"""The small trained models are accurate, given only their file, their spec and the data."""
 
 import csv
 import tomllib
@@ -56,7 +56,7 @@ def test_decoder_draws_digits() -> None:
     probability = np.exp(logits - logits.max(1, keepdims=True))
     probability /= probability.sum(1, keepdims=True)
     assert len(set(logits.argmax(1))) == 10
-    # a classifier is seldom sure of noise; uniform noise is the control
+    # a classifier is seldom certain about noise; uniform noise is the control
     noise = np.random.default_rng(1).uniform(0, 1, images.shape).astype(np.float32)
     (control,) = session("mnist_cnn").run(None, {"pixels": noise})
     assert len(set(control.argmax(1))) < 5

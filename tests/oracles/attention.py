@@ -1,4 +1,4 @@
-"""Attention followed through layers, written as the papers do: whole matrices, one sample and one head at a time."""
+"""Attention rollout and relevance as in the papers: whole matrices, one sample and one head at a time."""
 
 import numpy as np
 

@@ -1,7 +1,7 @@
-"""Class activation maps from the papers' equations, place by place, for a small net of convolutions in float64.
+"""Class activation maps from the papers' equations, position by position, for a small convolutional net in float64.
 
-The net: a 3x3 convolution with pads and bias, ReLU (the layer that is looked at, A), a second 3x3 convolution with
-stride 2, ReLU, the mean over the places, a linear layer.
+The net: a 3x3 convolution with pads and bias, ReLU (the mapped layer, A), a second 3x3 convolution with stride 2, ReLU,
+the spatial mean, a linear layer.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def conv(x: Array, kernel: Array, bias: Array, stride: int, pad: int) -> Array:
 
 
 def conv_back(slope: Array, kernel: Array, stride: int, pad: int, shape: tuple[int, ...]) -> Array:
-    """The slope at the input (C, H, W) of :func:`conv`, from that at its output."""
+    """The gradient at the input (C, H, W) of :func:`conv`, from the gradient at its output."""
     size = kernel.shape[-1]
     padded = np.zeros((shape[0], shape[1] + 2 * pad, shape[2] + 2 * pad))
     for k, i, j in np.ndindex(slope.shape):
@@ -64,14 +64,14 @@ class Net:
         return self.behind(self.layer(x))
 
     def slope(self, a: Array, weights: Array) -> Array:
-        """Of the weighted scores, at the layer."""
+        """The gradient of the weighted scores at the layer."""
         z = conv(a, self.second, self.second_bias, 2, 0)
         each = (weights @ self.head) / z[0].size
         return conv_back(each[:, None, None] * (z > 0), self.second, 2, 0, a.shape)
 
 
 def enlarged(small: Array, height: int, width: int) -> Array:
-    """Bilinear, each place a square about its centre, and the border carried on."""
+    """Bilinear resizing between the centres of cells, constant beyond the outermost centres."""
     out = np.empty((height, width))
     for i in range(height):
         for j in range(width):
@@ -142,7 +142,7 @@ def layer_cam(net: Net, x: Array, c: int) -> Array:
 
 
 def _principal(planes: Array, centred: bool = False) -> Array:
-    """By the largest eigenvalue of the matrix of channels, in place of the singular values."""
+    """By the largest eigenvalue of the matrix of channels, instead of singular values."""
     rows = planes.reshape(len(planes), -1).T
     rows = rows - rows.mean(axis=0) if centred else rows
     vector = np.linalg.eigh(rows.T @ rows)[1][:, -1]
@@ -215,7 +215,7 @@ def causal_cam(net: Net, x: Array, c: int) -> Array:
 
 
 def full_grad(net: Net, x: Array, c: int) -> tuple[Array, float]:
-    """The map (H, W), and the sum of all that the input and the biases owe."""
+    """The map (H, W), and the sum of the contributions of the input and the biases."""
     a = net.layer(x)
     z = conv(a, net.second, net.second_bias, 2, 0)
     at_z = (net.head[c] / z[0].size)[:, None, None] * (z > 0)

@@ -1,6 +1,6 @@
 """Convolutions from their definition, in float64 and any number of dimensions, as ops of ONNX's reference evaluator.
 
-Its own know neither all groups nor all pads.
+The evaluator's own do not support all groups and pads.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from onnx.reference.op_run import OpRun
 
 
 def _places(kernel: Sequence[int], count: Sequence[int], strides: Sequence[int], dilations: Sequence[int]) -> Any:
-    """For each entry of the kernel: where it is, and the slices of the positions that it meets."""
+    """For each entry of the kernel: its index, and the slices of the positions that it reads."""
     along = list(zip(count, strides, dilations, strict=True))
     for at in itertools.product(*map(range, kernel)):
         yield at, tuple(slice(k * d, k * d + (n - 1) * s + 1, s) for k, (n, s, d) in zip(at, along, strict=True))
 
 
 def _split(total: int, auto: str) -> tuple[int, int]:
-    """Pads in front and behind: the odd one behind for SAME_UPPER, in front for SAME_LOWER."""
+    """Pads before and after: the odd one after for SAME_UPPER, before for SAME_LOWER."""
     return (total // 2, total - total // 2) if auto == "SAME_UPPER" else (total - total // 2, total // 2)
 
 

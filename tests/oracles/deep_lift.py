@@ -13,7 +13,7 @@ import numpy as np
 
 @dataclass
 class Units:
-    """A layer's units at the input and at the baseline, and the parts of their differences."""
+    """The units of a layer at the input and at the baseline, with the two parts of their differences."""
 
     x: np.ndarray
     b: np.ndarray
@@ -34,7 +34,7 @@ SLOPES = {"relu": lambda v: float(v > 0), "tanh": lambda v: 1 - np.tanh(v) ** 2}
 
 
 def signed_sums(terms, outputs):
-    """Sums (O,) of the positive and of the negative ones of ``terms``, pairs of an output's number and a value."""
+    """Sums (O,) of the positive and of the negative values in ``terms``, pairs of an output's index and a value."""
     plus, minus = np.zeros(outputs), np.zeros(outputs)
     for j, term in terms:
         if term > 0:
@@ -45,7 +45,7 @@ def signed_sums(terms, outputs):
 
 
 def forward(steps, units):
-    """The units that each step takes, and those that the last one makes."""
+    """The input units of each step, and the output units of the last one."""
     taken = []
     for step in steps:
         taken.append(units)
@@ -71,7 +71,7 @@ def forward(steps, units):
 
 
 def backward(steps, units, plus, minus, rule):
-    """Multipliers of the parts of what the first step takes, from those of what the last one makes."""
+    """Multipliers of the input parts of the first step, from those of the output parts of the last one."""
     taken, _ = forward(steps, units)
     for step, before in zip(steps[::-1], taken[::-1], strict=True):
         if step[0] == "linear":
@@ -109,7 +109,7 @@ def backward(steps, units, plus, minus, rule):
 
 
 def joined(units, plus, minus):
-    """The multiplier of units of which each is one part."""
+    """The multiplier of units that have only one part each."""
     return np.where(units.change > 0, plus, np.where(units.change < 0, minus, (plus + minus) / 2))
 
 
@@ -120,7 +120,7 @@ def rescale(f, slope, b, up, down):
 
 
 def reveal_cancel(f, slope, b, up, down):
-    """Of a part that is zero, the multiplier is the limit for a small one."""
+    """If a part is zero, its multiplier is the limit for a small part."""
     raised = (f(b + up) - f(b) + f(b + up + down) - f(b + down)) / 2
     lowered = (f(b + down) - f(b) + f(b + up + down) - f(b + up)) / 2
     return (

@@ -1,5 +1,6 @@
-"""Guided integrated gradients as the paper's Algorithm 1 tells it, element by element, with the distance to the
-straight path in place of anchors."""
+"""Guided integrated gradients by the paper's Algorithm 1, element by element, with the distance to the straight path
+instead of anchors.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ def path(
         y = [abs(slope) for slope in gradient(z)]
         near, far = max(t / steps - max_dist, 0.0), min(t / steps + max_dist, 1.0)
         bound = start + far * (end - start)
-        # Whoever is too far behind catches up.
+        # Elements too far behind the straight path catch up.
         for i in range(len(z)):
             if end[i] != start[i] and (z[i] - start[i]) / (end[i] - start[i]) < near:
                 z[i] = start[i] + near * (end[i] - start[i])

@@ -1,4 +1,4 @@
-"""LIME from its paper: the normal equations with the intercept as a column of ones that nothing penalises."""
+"""LIME from its paper: the normal equations with the intercept as an unpenalised column of ones."""
 
 import itertools
 
@@ -24,7 +24,7 @@ def l2_weights(z, width):
 
 
 def ridge(z, answers, weights, alpha):
-    """Intercept, coefficients, and the weighted share of the variance that they explain."""
+    """The intercept, the coefficients, and the explained share of the weighted variance."""
     design = np.column_stack([np.ones(len(z)), z])
     penalty = alpha * np.diag([0.0] + [1.0] * z.shape[1])
     solution = np.linalg.solve(design.T @ np.diag(weights) @ design + penalty, design.T @ (weights * answers))

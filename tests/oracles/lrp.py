@@ -36,13 +36,13 @@ def epsilon_rule(epsilon=1e-6, relative=True):
 
 
 def gamma_rule(gamma, epsilon=1e-6, relative=True):
-    """Contributions, the bias among them, that have the sign of the answer count 1 + gamma times."""
+    """Contributions (including the bias) with the sign of the output count 1 + gamma times."""
 
     def rule(x, w, b, connected, relevance):
         c = x[:, None] * w
         answer = c.sum(axis=0) + b
         found = np.zeros(len(x))
-        # Two kinds of outputs, each stabilised by the mean over what its own denominator would be everywhere.
+        # Outputs of either sign, each stabilised by the mean of its own kind of denominator over all outputs.
         for above in (True, False):
             favoured = (lambda v: np.maximum(v, 0)) if above else (lambda v: np.minimum(v, 0))
             more, bias = c + gamma * favoured(c), b + gamma * favoured(b)
@@ -93,7 +93,7 @@ def flat_rule(epsilon=1e-6, relative=True):
 
 
 def propagate(net, x, choose, start):
-    """The answer of a net, and the relevance of its input where that of its output is ``start(answer)``.
+    """The output of a net, and the relevance of its input if that of the output is ``start(output)``.
 
     ``choose(number)`` is the rule of the linear layer of that number, counted from the input.
     """
@@ -123,7 +123,7 @@ def _through(net, x, choose, start, counted):
         box = {}
 
         def behind(inner):
-            """The rest of the net, from the sum; each operand gets what it contributed to it."""
+            """The rest of the net, from the sum; each operand gets its contribution."""
             z = inner + x
             box["y"], relevance = _through(rest, z, choose, start, counted)
             share = relevance / stabilised(z, 1e-6, True)
@@ -136,7 +136,7 @@ def _through(net, x, choose, start, counted):
 
 
 def unrolled(kernel, bias, shape, stride=1, pad=0, group=1, dilation=1):
-    """A convolution as a matrix: (matrix, bias, connected), and the shape of its answer."""
+    """A convolution as a matrix: (matrix, bias, connected), and the shape of its output."""
     channels, height, width = shape
     out, each, kh, kw = kernel.shape
     rows = (height + 2 * pad - dilation * (kh - 1) - 1) // stride + 1

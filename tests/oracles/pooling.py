@@ -12,7 +12,7 @@ from xaionnx.typing import Array
 
 
 def _windows(x: Array, kernel, auto_pad, ceil_mode, dilations, pads, strides) -> tuple[Array, Array]:
-    """What each window meets (N, C, ..., K), 0 outside of the input; and of each place 2 inside, 1 in a pad, else 0."""
+    """The values of each window (N, C, ..., K), 0 outside the input; and 2 for positions inside, 1 in a pad, else 0."""
     rank = len(kernel)
     strides, dilations = strides or [1] * rank, dilations or [1] * rank
     taps = []
@@ -26,7 +26,7 @@ def _windows(x: Array, kernel, auto_pad, ceil_mode, dilations, pads, strides) ->
             begin, end = (0, 0) if pads is None or auto_pad == "VALID" else (pads[axis], pads[axis + rank])
         count = (math.ceil if ceil_mode else math.floor)((size + begin + end - reach) / step) + 1
         if (count - 1) * step >= size + begin:
-            count -= 1  # a window that begins behind the input
+            count -= 1  # a window that starts after the input
         at = np.arange(count)[:, None] * step - begin + np.arange(kernel[axis]) * dilations[axis]
         kind = np.where((at >= 0) & (at < size), 2, np.where((at >= -begin) & (at < size + end), 1, 0))
         taps.append((np.clip(at, 0, size - 1), kind))
@@ -40,7 +40,7 @@ def _windows(x: Array, kernel, auto_pad, ceil_mode, dilations, pads, strides) ->
 
 
 class AveragePool(OpRun):
-    """The mean of what a window meets; with ``count_include_pad`` the pads are met as zeros."""
+    """The mean of the values in a window; with ``count_include_pad`` pads count as zeros."""
 
     op_domain = ""
 
@@ -53,7 +53,7 @@ class AveragePool(OpRun):
 
 
 class LpPool(OpRun):
-    """The p-norm of what a window meets."""
+    """The p-norm of the values in a window."""
 
     op_domain = ""
 

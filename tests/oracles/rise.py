@@ -4,7 +4,7 @@ import numpy as np
 
 
 def interpolated(cells, shift, cell, shape):
-    """One mask (H, W): the cells enlarged to one more cell a side, between centres at half-integers, then cropped."""
+    """One mask (H, W): cells resized to one more cell a side, with centres at half-integers, then cropped."""
     mask = np.zeros(shape)
     for h in range(shape[0]):
         for w in range(shape[1]):
@@ -42,7 +42,7 @@ def second_moments(grid, cell, shape, keep):
 
 
 def centred(answers, masks, keep, moments):
-    """The covariance with the answers over the masks' own variance, and the error of that mean."""
+    """The covariance with the outputs divided by the variance of the masks, and the error of that mean."""
     terms = (answers - answers.mean())[:, None, None] * (masks - keep)
     variance = np.diag(moments).reshape(masks.shape[1:])
     return terms.mean(axis=0) / variance, terms.std(axis=0, ddof=1) / np.sqrt(len(terms)) / variance

@@ -1,4 +1,4 @@
-"""XRAI's growing of a mask from regions, pixel by pixel."""
+"""XRAI: grow a mask from regions, pixel by pixel."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from xaionnx.typing import Array
 
 
 def grown(regions: Sequence[set[int]], attribution: Array, smallest: int) -> Array:
-    """For each of the pixels the gain with which its region came in."""
+    """The gain with which the region of each pixel was added."""
     mask: set[int] = set()
     left = list(regions)
     values = np.zeros(len(attribution))

@@ -1,4 +1,4 @@
-"""The two appliers give the same answers: a kernel on the host, and nodes in the graph."""
+"""The two appliers give the same values: a kernel on the host, and nodes in the graph."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Baseline: what each kind puts in, in the input's own type, the same for a sample alone and in a batch."""
+"""Baseline: the values of each kind, in the dtype of the input, and equal for a sample alone and in a batch."""
 
 import numpy as np
 import pytest
@@ -132,7 +132,7 @@ def test_with_noise_too_a_batch_equals_its_samples_one_by_one(method, baseline):
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int64, np.float16, np.float64, np.bool_])
 @pytest.mark.parametrize("name", ["zero", "1", "mean", "blur:2", "uniform:3", "gaussian", "max_distance", "shuffle:4"])
 def test_every_kind_in_every_type_of_number(layout, dtype, name):
-    # The widest range that the type holds would overflow in the type's own arithmetic.
+    # The widest range of the type would overflow in the type's own arithmetic.
     planes = (PLANES > 0) if dtype == np.bool_ else np.clip(PLANES * 100, -120, 120).astype(dtype)
     if dtype == np.uint8:
         planes = np.clip(PLANES * 100 + 128, 0, 255).astype(dtype)

@@ -1,4 +1,4 @@
-"""Features: every label of a map keeps its own elements, whatever the labels are called."""
+"""Features: every label of a map keeps its elements, whatever the labels are."""
 
 import numpy as np
 import pytest
@@ -18,13 +18,13 @@ def sample(layout="NCHW", spec=None, **more):
 
 
 def full(features, one, name="x"):
-    """The player of each element, in the input's shape, and their number."""
+    """The player of each element, in the shape of the input, and the number of players."""
     players = Features.of(features).players(one)
     return np.broadcast_to(players.maps[name], one.x[name].shape), players.count
 
 
 def planes(labels, layout):
-    """A map of the input as (C, H, W)."""
+    """A label map of the input as (C, H, W)."""
     return labels if layout == "NCHW" else labels.transpose(2, 0, 1)
 
 
@@ -70,7 +70,7 @@ class TestPictures:
         labels, count = full(features, one)
         squares = planes(labels, layout)
         assert np.array_equal(squares[0], squares[2])
-        # Each square keeps to itself but for its border.
+        # Segments stay within the squares, except at the borders.
         corners = [squares[0, r : r + 14, c : c + 14] for r in (3, 23) for c in (3, 23)]
         assert not set(np.unique(corners[0])) & set(np.unique(corners[3]))
         assert 4 <= count < 400
@@ -113,7 +113,7 @@ def test_any_labels_are_renumbered_without_being_shifted(labels, dtype):
     given = np.array(labels, dtype)
     players = Features.of(given).players(Sample({"x": np.zeros(4)}, "x"))
     assert players.count == 3
-    # The value that a label has is found at the elements of that label.
+    # The elements of a label have the value of that label.
     value_of = {label: float(label) * 2 for label in labels}
     values = np.array([[value_of[int(label)] for label in players.labels]])
     spread = players.spread(values, {"x": np.zeros(4)})["x"]

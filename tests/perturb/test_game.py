@@ -1,4 +1,4 @@
-"""Game: what a coalition is worth, what it costs, and what passes through unchanged."""
+"""Game: values of coalitions, evaluations, and inputs that stay unchanged."""
 
 import numpy as np
 import pytest
@@ -121,7 +121,7 @@ def test_progress_without_a_listener_is_silent():
 
 
 def shown(tmp_path, kind, shape, **options):
-    """A model that shows its input, as float32."""
+    """A model that outputs its input, as float32."""
     path = tiny.saved(
         tmp_path / f"shown{kind}.onnx",
         [node("Cast", ["x"], ["f"], to=TensorProto.FLOAT), node("Flatten", ["f"], ["y"])],
@@ -215,7 +215,7 @@ def test_strings_pass_through_a_choice(tmp_path, applier):
     features = {"word": np.array([0, 1])}
     game = game_of(model, feeds, features, {"word": np.array("a")}, Target.classes(), applier_kind=applier)
     assert game.values(coalitions).tolist() == [[10, 70], [2, 70], [10, 10], [2, 10]]
-    # Strings that nobody removes stand beside numbers that are.
+    # String inputs that are not removed, next to numbers that are.
     game = game_of(model, feeds, {"x": np.array([0, 1])}, 1, Target.classes(), applier_kind=applier)
     assert game.values(coalitions).tolist() == [[10, 70], [5, 70], [10, 7], [5, 7]]
 
@@ -251,7 +251,7 @@ def test_features_over_two_inputs_give_values_by_name():
     two = planted.load(planted.net_b(two_images=True))
     x = {name: RNG.uniform(10, 20, (2, 1, 4, 4)).astype(np.float32) for name in ("x", "x2")}
     halves = np.repeat([[0, 0, 1, 1]], 4, axis=0)
-    # The right half of the one is the same player as the left half of the other.
+    # The right half of one input is the same player as the left half of the other.
     found = xaionnx.explain(two, x, "feature_ablation", 0, features={"x": halves, "x2": halves + 1})
     assert found.values.keys() == found.features.keys() == {"x", "x2"}
     for n in range(2):
@@ -292,7 +292,7 @@ def test_a_record_tells_what_stood_behind_defaults_and_shorthands():
     table = xaionnx.explain(planted.load(planted.linear(WEIGHTS)), np.ones((1, 6), np.float32), "feature_ablation")
     assert table.provenance["parameters"]["features"] == {"kind": "Elements"}
     assert table.provenance["target"] == [{"kind": "Top", "rank": 0, "as_probability": False, "output": None}]
-    # Arrays are told by shape, type and hash.
+    # Arrays are recorded by shape, dtype and hash.
     labels = np.arange(12) // 4
     given = xaionnx.explain(model, x, "feature_ablation", features=labels, baseline=np.zeros(12)).provenance[
         "parameters"

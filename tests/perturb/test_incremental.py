@@ -1,4 +1,4 @@
-"""Incremental occlusion answers as plain occlusion does, whatever the graph."""
+"""Incremental occlusion gives the values of plain occlusion, for every graph."""
 
 import dataclasses
 
@@ -22,14 +22,14 @@ RNG = np.random.default_rng(3)
 
 @pytest.fixture
 def eager(monkeypatch):
-    """Parts are free, so that small nets are divided too."""
+    """Assume that dividing costs nothing, so that small nets are divided too."""
     monkeypatch.setattr(incremental, "_PART_SHARE", 0.0)
     monkeypatch.setattr(incremental, "_PART_WORK", 0)
     monkeypatch.setattr(incremental, "_LEAST_GAIN", 1.0)
 
 
 def random_net(path, seed, layout="NCHW", extent=(37, 42), batch="N"):
-    """Residual blocks with random kernels, strides, dilations, pads and pools; a matrix behind."""
+    """Residual blocks with random kernels, strides, dilations, pads and pools, then a matrix."""
     rng = np.random.default_rng(seed)
     weights, source, channels = {}, "x", 3
     nodes = []
@@ -63,7 +63,7 @@ def random_net(path, seed, layout="NCHW", extent=(37, 42), batch="N"):
     nodes.append(node("Sigmoid", [source], ["last"]))
     body = tiny.model(nodes, [tensor("x", [1, *shape])], [tensor("last", [1, 6, None, None])], weights)
     dims = onnx.shape_inference.infer_shapes(body).graph.output[0].type.tensor_type.shape.dim
-    # A weight for each place: a box that is laid a step beside shows.
+    # A weight for each position, so that a box off by one step is detected.
     size = int(np.prod([dim.dim_value for dim in dims]))
     weights["w"] = rng.normal(size=(size, 5)).astype(np.float32)
     nodes += [node("Flatten", ["last"], ["f"]), node("MatMul", ["f", "w"], ["y"])]
@@ -72,7 +72,7 @@ def random_net(path, seed, layout="NCHW", extent=(37, 42), batch="N"):
 
 
 def both(model, x, window, codes, target=1, baseline=0.5, sample=0):
-    """Answers of the two appliers, and the cuts."""
+    """Outputs of the two appliers, and the cuts."""
     resolution = resolve(target, model, {"x": x})
     one = Sample({"x": x[sample]}, "x", None, sample, len(x))
     draws = Baseline.of(baseline).draws(one, ("x",), 0)

@@ -1,4 +1,4 @@
-"""Whom a class was compared with, in captions."""
+"""The classes that a target was compared with, in captions."""
 
 import numpy as np
 import pytest

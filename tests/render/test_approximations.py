@@ -1,4 +1,4 @@
-"""What a caption says of a walk that is no derivative, or not as published."""
+"""Captions of backward passes that are not derivatives, or not as published."""
 
 import numpy as np
 import pytest

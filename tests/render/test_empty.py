@@ -1,4 +1,4 @@
-"""Maps in which nothing is coloured: captions say what that means, and how to see what was left out."""
+"""Maps without colour: captions say what that means, and how to show the hidden values."""
 
 import typing
 
@@ -44,7 +44,7 @@ def test_a_caption_says_that_nothing_speaks_against_the_class():
 def test_a_map_below_zero_drawn_by_what_is_above_says_so():
     said = read(told(-1.0, "contribution", relu=False), "positive")
     assert said.startswith("No part speaks for the prediction: no value is above zero, so nothing is coloured.")
-    # And not where there is something to see.
+    # No such caption if there is something to see.
     assert "No part" not in read(told(-1.0, "contribution", relu=False))
     assert "No part" not in read(told(1.0, "contribution", relu=True))
 

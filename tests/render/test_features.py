@@ -1,4 +1,4 @@
-"""What features change in a picture: one number a group, borders, and the top ones."""
+"""Pictures of features: one number for each group, borders, and the top ones."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What a caption says of values that do not add up."""
+"""Completeness gaps in captions."""
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ def test_relevance_is_told_as_a_share_of_the_score(score, gap, said):
 
 
 def test_a_net_with_a_bias_keeps_its_share():
-    """Of ReLU(x + b) the epsilon rule leaves b / (x + b) in the bias."""
+    """For ReLU(x + b), the bias absorbs b / (x + b) under the epsilon rule."""
     model = planted.load(planted.linear([[1.0, 2.0]], [1.0]))
     x = np.float32([[1, 1]])
     assert told(xaionnx.explain(model, x, Lrp(composite="epsilon"), 0)) == [
@@ -73,7 +73,7 @@ def test_a_gap_of_rounding_is_told_without_its_digits():
 
 
 def test_without_biases_it_is_the_stabiliser_that_keeps():
-    """Of x the epsilon rule with an offset of half of it leaves a third."""
+    """For x, the epsilon rule with a stabiliser of x / 2 absorbs a third."""
     model = planted.load(planted.linear([[1.0]], [0.0]))
     found = xaionnx.explain(model, np.float32([[2]]), Lrp(composite="epsilon", epsilon=0.5), 0)
     assert told(found) == ["33 % of the value was absorbed by biases or the stabiliser"]

@@ -1,4 +1,4 @@
-"""Layers as maps over the picture, and as one number a channel, token or unit."""
+"""Layers as maps over the picture, or as one number for each channel, token or unit."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def explained(values, axes, grid=None, before=0, method="conductance", value_kin
 
 
 def bilinear(small, height, width):
-    """Each pixel's centre between the centres of the four cells around it; at the border the cells of the border."""
+    """Bilinear interpolation between the centres of the four nearest cells; constant beyond the outermost centres."""
     places = [(np.arange(n) + 0.5) * m / n - 0.5 for n, m in zip((height, width), small.shape, strict=True)]
     low = [np.clip(np.floor(p).astype(int), 0, m - 1) for p, m in zip(places, small.shape, strict=True)]
     high = [np.clip(np.floor(p).astype(int) + 1, 0, m - 1) for p, m in zip(places, small.shape, strict=True)]

@@ -1,4 +1,4 @@
-"""The overlay: heat where the values are, the photo everywhere else, and words that say what was done."""
+"""The overlay: colours at the values, the photo elsewhere, and a caption."""
 
 import os
 import subprocess
@@ -37,7 +37,7 @@ def photo():
 
 
 def drawn(image, photo, inside=None):
-    """The part of the page where the photo lies: found by the photo's own bytes where nothing is coloured."""
+    """The area of the photo in the page, found by the photo's own pixels."""
     page = np.asarray(image)
     height, width = photo.shape[:2]
     left = text_size(width)
@@ -58,7 +58,7 @@ def test_hot_region_is_red_and_the_rest_is_the_photo(photo):
 
 
 def test_grey_background_has_no_colour_but_the_heat(photo):
-    photo[0] = 200  # grey already, so that the area is found by it
+    photo[0] = 200  # grey, so that the area can be found
     faded = np.full(10, round(64 + 200 * (1 - 64 / 255)), np.uint8)
     image = render.overlay(planted(), photo, zoom=1)
     top_row = np.repeat(faded[:, None], 3, axis=1)
@@ -113,7 +113,7 @@ def test_a_single_value_colours_everything_alike():
     page = np.asarray(render.overlay(explanation(np.full((1, 1, SIDE, SIDE), 3.0)), grey, zoom=1)).reshape(-1, 3)
     reds, counts = np.unique(page[page[:, 0].astype(int) > page[:, 2].astype(int) + 60], axis=0, return_counts=True)
     assert counts.max() >= SIDE * SIDE
-    assert len(reds) < 80  # else only the steps of the colour bar
+    assert len(reds) < 80  # otherwise only the colour bar would change
 
 
 def test_channels_first_and_last_make_the_same_picture(photo):
@@ -193,7 +193,7 @@ def test_every_pixel_of_the_page_is_legible_in_size():
     small = render.overlay(explanation(np.ones((1, 1, 224, 224))), np.zeros((224, 224, 3), np.uint8))
     large = render.overlay(explanation(np.ones((1, 1, 200, 200))), np.zeros((2000, 2000, 3), np.uint8))
     assert text_size(224) >= 14
-    # The text takes about the same share of a page ten times as large.
+    # On a page ten times as large, the text takes about the same share.
     assert abs(large.height / large.width - small.height / small.width) < 0.25
     assert text_size(2000) == 62
 
@@ -237,7 +237,7 @@ def test_a_picture_of_another_shape_is_refused():
 def test_a_side_of_a_stretched_map_is_not_taken_for_its_channels():
     with pytest.raises(DataError, match=r"which does not fit a picture of 50 x 70 pixels"):
         render.overlay(planted(), np.zeros((50, 70, 3), np.uint8), stretched=True)
-    # Both (4, 8) and (8, 4) cover a larger picture; that of its own size is meant.
+    # Both (4, 8) and (8, 4) fit a larger picture; the one of the picture's own size is chosen.
     both = np.arange(8 * 4 * 8, dtype=float).reshape(1, 8, 4, 8)
     np.testing.assert_array_equal(pixel_map(explanation(both), Extent(4, 8, True)).values, both[0].sum(axis=0))
 

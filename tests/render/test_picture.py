@@ -1,4 +1,4 @@
-"""The kind of picture is chosen from the result and from what there is to draw it over."""
+"""The kind of picture is chosen by the result and by the available photo or signal."""
 
 import numpy as np
 import pytest

@@ -33,7 +33,7 @@ def test_the_top_class_has_the_area_of_its_positions():
     frame = 4 * 300
     chip = 20 * 20
     assert abs(count(image, _CLASSES[0]) - 4 * cell) <= frame + chip
-    # Of two classes that are equally frequent, the lower number comes first.
+    # Of two equally frequent classes, the lower number comes first.
     assert abs(count(image, _CLASSES[1]) - cell) <= frame + chip
     assert abs(count(image, _CLASSES[2]) - cell) <= frame + chip
 

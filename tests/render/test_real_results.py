@@ -33,7 +33,7 @@ def test_the_red_of_a_digit_lies_on_its_strokes(digits):
     hot = np.unravel_index(values.argmax(), values.shape)
     left = 14 + 15 * hot[1] + 7
     assert red(plain[:, left : left + 1]).sum() >= 15
-    # Removing what is black already changes nothing, so that nothing black is coloured.
+    # Removing black pixels changes nothing, so no black pixel is coloured.
     assert (values[pictures[1, ..., 0] == 0] == 0).all()
 
 

@@ -1,4 +1,4 @@
-"""The colour scale: where it ends, and that its words say so."""
+"""The colour scale: its ends, and its labels."""
 
 import numpy as np
 import pytest

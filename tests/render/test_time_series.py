@@ -1,4 +1,4 @@
-"""Series over their time: what is coloured where, and what the caption says."""
+"""Pictures of time series: coloured pixels and captions."""
 
 import numpy as np
 import pytest
@@ -25,12 +25,12 @@ def at(*steps, channels=1, value=1.0, length=STEPS):
 
 
 def flat(values):
-    """A signal without numbers, whose line lies in the middle of its row."""
+    """A signal without finite numbers, drawn as a line in the middle of its row."""
     return np.zeros(np.shape(values))
 
 
 def coloured(image, red=True):
-    """Where pixels are red, or blue; left of the colour bar."""
+    """The red and the blue pixels, left of the colour bar."""
     pixels = np.asarray(image).astype(int)[:, :1024]
     first, last = (0, 2) if red else (2, 0)
     return pixels[..., first] - pixels[..., last] > 60
@@ -42,7 +42,7 @@ def span(image, red=True):
 
 
 def said(monkeypatch, draw):
-    """The sentences on a page."""
+    """The sentences of a caption."""
     texts, block = [], page.text_block
     monkeypatch.setattr(page, "text_block", lambda words, *a, **k: (texts.extend(words), block(words, *a, **k))[1])
     draw()
@@ -97,7 +97,8 @@ def test_of_many_channels_the_map_has_a_row_each():
     image = render.series(explained(values), flat(values))
     rows = np.flatnonzero(coloured(image).any(axis=1))
     whole = np.flatnonzero(coloured(render.series(explained(at(5, channels=20)), flat(values))).any(axis=1))
-    # Beneath the lines the upper half of a map of 200 pixels; what is the same for all lies behind the lines.
+    # The map of 200 pixels lies below the lines, coloured in its upper half; values that are equal for all channels lie
+    # behind the lines.
     assert len(rows) == pytest.approx(100, abs=2)
     assert len(whole) >= 200
     assert rows.min() > whole.max()

@@ -1,4 +1,4 @@
-"""What the captions say of the values: no more than the record tells."""
+"""Captions describe the values only by the record."""
 
 import typing
 
@@ -110,8 +110,8 @@ def test_a_legend_says_each_thing_once_and_of_whom():
         "In eigen cam, the redder a part, the more it shows of the layer's main pattern.",
     ]
     assert legend(panels) == lines
-    # Rows of further photos repeat the methods, not the words.
+    # Rows of further photos repeat the methods, but not the text.
     assert legend(panels * 3) == lines
-    # Without the last it is no longer the meaning of most.
+    # Without the last panel it is no longer the meaning of the majority.
     assert legend(panels[:-1]) == [f"In occlusion, grad cam and rise, r{lines[0][1:]}", *lines[1:]]
     assert legend(panels[2:3]) == ["The redder a part, the more it speaks for the prediction."]

@@ -1,4 +1,4 @@
-"""Warnings of a result are on its picture: in bold on amber, above it; and pictures without any have no amber."""
+"""Warnings of a result are above its picture, in bold on amber; pictures without warnings have no amber."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def test_a_gap_of_everything_is_seen_in_every_kind_of_picture(kind):
     drawn = DRAWN[kind]
     band = amber(drawn(1.0))
     assert band.mean() > 0.01
-    # In the upper half of what is not caption: whoever looks at the map has passed it.
+    # In the upper half of the picture without its caption, so that it is read before the map.
     assert np.flatnonzero(band.any(axis=1))[0] < 0.3 * len(band)
     assert amber(drawn(0.0)).sum() == 0
 

@@ -1,4 +1,4 @@
-"""Batching: the pace is set on invented timings, and rows of a batch are compared with rows alone."""
+"""Batching: the batch size is tuned on invented timings, and batched outputs are compared with single rows."""
 
 from itertools import pairwise
 
@@ -9,7 +9,7 @@ from xaionnx.runtime.batcher import BatchSizeTuner, same_rows
 
 
 def walk(pace, seconds_a_sample, runs=400, memory=None):
-    """The batch sizes that a pace asks for, where a sample takes so many seconds in a batch of each size."""
+    """The batch sizes that the tuner chooses, given the seconds per sample at each batch size."""
     asked = []
     for _ in range(runs):
         size = pace.size(10**6)
@@ -26,7 +26,7 @@ def test_it_climbs_while_a_sample_gets_cheaper_and_settles_at_the_best(best):
     asked = walk(BatchSizeTuner.for_samples(1000, None), lambda size: 0.05 * (1 + 2 * abs(np.log2(size / best))))
     assert asked[0] <= 4
     assert asked.count(best) > 0.8 * len(asked)
-    # What is clearly slower is not tried again and again.
+    # Clearly slower sizes are not tried repeatedly.
     assert max(asked) <= max(8, 4 * best)
     assert sum(size > best for size in asked) < 0.1 * len(asked)
 
@@ -93,12 +93,12 @@ ROW = np.array([[1.0, -200.0, 3e-4]], np.float32)
 )
 def test_rows_alone_and_together(alone, together, same):
     assert same_rows({"y": alone}, {"y": together}, 2) is same
-    # One output that differs is enough.
+    # One differing output is enough.
     assert same_rows({"z": ROW, "y": alone}, {"z": np.concatenate([ROW, ROW]), "y": together}, 2) is same
 
 
 def after(pace, seconds, samples):
-    """GameResult so many samples, a run of b taking ``seconds(b, n)`` at run n; the sizes of the runs."""
+    """The sizes of the runs for that many samples, if run n of b samples takes ``seconds(b, n)``."""
     sizes, left = [], samples
     while left:
         size = pace.size(left)
@@ -117,7 +117,7 @@ def convolutional(size, run=0):
 def test_it_settles_where_a_sample_takes_the_least_time():
     sizes = after(BatchSizeTuner.for_samples(600_000, None), convolutional, 2000)
     assert np.mean([size in (8, 16) for size in sizes[-40:]]) > 0.9
-    # Half a batch that is slower is what looking costs.
+    # Trying a slower size costs half a batch.
     assert sum(size for size in sizes if size == 32) <= 64
 
 

@@ -1,4 +1,4 @@
-"""Distributions of onnxruntime: none, one, two, and what is left of one."""
+"""Distributions of onnxruntime: none, one, two, or the rest of an uninstalled one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from xaionnx.runtime import installation
 
 @pytest.fixture
 def installed(tmp_path, monkeypatch):
-    """Let these distributions alone be found."""
+    """Let only these distributions be found."""
 
     def install(*names: str) -> None:
         for name in names:

@@ -1,4 +1,4 @@
-"""Model: every form of input and output that an exported file may have, and how it fails."""
+"""Model: every form of input and output of exported files, and errors."""
 
 import pickle
 import re

@@ -1,4 +1,4 @@
-"""A bar for long work: in notebooks by itself, elsewhere if asked, nowhere if refused, and gone at the end."""
+"""A bar for long work: automatic in notebooks, elsewhere on request, never if turned off, and removed at the end."""
 
 import re
 import sys
@@ -27,7 +27,7 @@ def at_once(monkeypatch):
 
 @pytest.fixture
 def notebook(monkeypatch):
-    """A kernel that keeps what is displayed."""
+    """A notebook kernel that records what is displayed."""
     pages = []
     handle = types.SimpleNamespace(update=pages.append)
     shell = types.SimpleNamespace(kernel=object())
@@ -52,7 +52,7 @@ def test_a_notebook_shows_a_bar_and_clears_it(model, at_once, notebook, capsys):
     counts = [re.fullmatch(pattern, page).groups() for page in drawn]
     done = [int(count[0]) for count in counts]
     assert done == sorted(done)
-    assert counts[-1][0] == counts[-1][1]  # all that was announced
+    assert counts[-1][0] == counts[-1][1]  # all expected evaluations
     assert (last, capsys.readouterr().err) == ("", "")
 
 

@@ -1,4 +1,4 @@
-"""What tests of targets share: a model that shows its input, and both faces of a target read off it."""
+"""Helpers for targets: a model that outputs its input, and both faces of a target (numpy and graph)."""
 
 from itertools import pairwise
 
@@ -16,7 +16,7 @@ from xaionnx.targets.resolve import resolve
 
 
 def shown(tmp_path, shape, ops=(), **options):
-    """A model that answers with its input, after some ops; its scores are what the test feeds."""
+    """A model that outputs its input, after some ops, so that the test feeds the scores."""
     names = ["x", *(f"h{i}" for i in range(len(ops))), "y"]
     nodes = [node(op, [a], [b]) for op, (a, b) in zip((*ops, "Identity"), pairwise(names), strict=True)]
     path = tmp_path / f"shown{''.join(ops)}{'x'.join(map(str, shape))}.onnx"
@@ -25,7 +25,7 @@ def shown(tmp_path, shape, ops=(), **options):
 
 
 def both_faces(target, model, x):
-    """The values (T, N) in numpy, after the same numbers were read from nodes in the graph."""
+    """The values (T, N) in numpy, after checking that the nodes in the graph give the same."""
     resolution, rng = resolve(target, model, {"x": x}), np.random.default_rng(7)
     for n in range(len(x)):
         one = x[n, ...]

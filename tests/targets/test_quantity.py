@@ -1,4 +1,4 @@
-"""What the numbers of an output are: told by the spec or the graph, and by no name."""
+"""The kind of numbers of an output: decided by the spec or the graph, never by a name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TargetSet: what targets are evaluated together, and that a sample's own selection answers any rows."""
+"""TargetSet: targets that are evaluated together, and the set of one sample applied to any rows."""
 
 import numpy as np
 import pytest

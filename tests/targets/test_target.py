@@ -1,4 +1,4 @@
-"""Target: every kind against numpy written out, in numpy and in the graph."""
+"""Target: every kind against plain numpy, in numpy and in the graph."""
 
 import numpy as np
 import pytest
@@ -126,7 +126,7 @@ def test_classes_of_a_tensor_inside_the_graph(tmp_path, scores):
     assert_close(both_faces(Top(output="h0"), model, scores)[0], inside.max(axis=1), Tolerance.SIGNED_SUMS)
     margin = Target.margin(1, 2, output="h0")
     assert_close(both_faces(margin, model, scores)[0], inside[:, 1] - inside[:, 2], Tolerance.SIGNED_SUMS)
-    # What the spec says of the output does not hold for the tensor before it.
+    # The spec describes the output, not the tensor before it.
     chance = Target.probability(4, output="h0")
     assert_close(both_faces(chance, model, scores)[0], softmax(inside, axis=1)[:, 4], Tolerance.SIGNED_SUMS)
     loss = Target.loss(np.array([1, 0, 3]), output="h0")
@@ -280,6 +280,6 @@ def test_rows_that_are_answered_with_nan_are_named(model, scores):
             match=r"answers NaN or infinity for row 1, 4. Check the input's scale, and ",
         ):
             resolve(target, model, {"x": bad})
-    # A class that nobody asked for may be impossible.
+    # A class that is not a target may be impossible.
     bad[[1, 4], 2] = -np.inf
     assert_close(resolve(None, model, {"x": bad}).values[0], bad.max(axis=1), Tolerance.OPERATIONS)

@@ -1,4 +1,4 @@
-"""Targets over places: sums over regions of a segmentation, means and peaks of channels, against numpy written out."""
+"""Targets over spatial positions: sums over regions of a segmentation, means and peaks of channels, in plain numpy."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ class TestRegion:
     @pytest.mark.parametrize("channel", [None, 2])
     @pytest.mark.parametrize("form", ["shared", "each", "full", "threshold", "sum"])
     def test_against_masked_sums(self, tmp_path, layout, spec, channel, form):
-        # As many samples as channels and a square would show whether axes are taken for each other.
+        # There are as many samples as channels, to detect confused axes.
         x, fed = self.picture(layout)
         masks = RNG.random((3, 4, 5)) < [[[0.2]], [[0.5]], [[0.9]]]
         masks[:, 0, 0] = True
