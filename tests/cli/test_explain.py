@@ -215,7 +215,7 @@ def test_an_output_that_is_not_finite_costs_only_its_input(run, tmp_path):
     assert "  feature_ablation of y[2] = 3\n" in result.stdout
     assert result.stderr.splitlines() == [
         "xaionnx: 1 of 2 inputs refused:",
-        f"xaionnx:   '{tmp_path / 'x.npy'}[1]': m.onnx answers NaN or infinity for row 0. Check "
+        f"xaionnx:   '{tmp_path / 'x.npy'}[1]': m.onnx returns NaN or infinity for row 0. Check "
         "the input's scale, and that it holds neither.",
     ]
 

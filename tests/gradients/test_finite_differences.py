@@ -210,8 +210,8 @@ def test_a_forest_is_flat_but_for_a_step_that_is_wide_enough():
     with pytest.raises(UnsupportedModelError) as refused:
         Saliency().attribute(model, x, 1)
     assert str(refused.value).endswith(
-        " Or choose gradient='finite_differences:step=0.1', a share of the value range: trees are flat but for their "
-        "jumps, so the step says what is asked."
+        " Or choose gradient='finite_differences:step=0.1', a share of the value range: trees are piecewise "
+        "constant, so the step decides which changes count."
     )
     flat = Saliency(gradient="finite_differences").attribute(model, x, 1)
     assert flat.diagnostics["gradient"] == "finite_differences"

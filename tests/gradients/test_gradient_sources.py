@@ -90,7 +90,7 @@ def test_a_class_answers_for_scores_and_for_nothing_else(model):
         found = slopes(model, X, target, source).values
         assert_close(found, slopes(model, X, target, "graph").values, Tolerance.ORDER_ONE)
     assert refusal(model, source, Target.margin(0, 2)) == (
-        "The gradient model by_class.onnx answers for one class, input 'class', and this target reads several numbers. "
+        "The gradient model by_class.onnx is of one class, input 'class', and this target reads several numbers. "
         "Explain the score of a class, or give a model with a cotangent."
     )
 

@@ -100,7 +100,7 @@ def test_nan_is_named_with_its_coalition():
     with pytest.raises(OutputError) as caught:
         game.values(np.array([[0, 1], [1, 1], [1, 0]], bool))
     assert str(caught.value).endswith(
-        "answers NaN or infinity where features are removed (coalition 2 of sample 0). Choose another baseline."
+        "returns NaN or infinity where features are removed (coalition 2 of sample 0). Choose another baseline."
     )
 
 

@@ -277,7 +277,7 @@ def test_rows_that_are_answered_with_nan_are_named(model, scores):
     for target in (None, 2, Target.sum(), Target.channel("y", 2)):
         with pytest.raises(
             OutputError,
-            match=r"answers NaN or infinity for row 1, 4. Check the input's scale, and ",
+            match=r"returns NaN or infinity for row 1, 4. Check the input's scale, and ",
         ):
             resolve(target, model, {"x": bad})
     # A class that is not a target may be impossible.

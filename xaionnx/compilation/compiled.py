@@ -20,7 +20,7 @@ from xaionnx.data.storage import write_whole
 from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError, UnsupportedModelError, UsageError
 from xaionnx.explainer import Explainer
 from xaionnx.explainers import Compilable
-from xaionnx.gradients.graph import REFERENCE, activated
+from xaionnx.gradients.graph import REFERENCE, with_activation
 from xaionnx.graph.serialize import to_bytes
 from xaionnx.layers.dry_run import size_by_spec
 from xaionnx.loading import ModelFile
@@ -180,7 +180,7 @@ def compile(
     aimed = asked.in_graph(opened, opened.with_outputs([tensor]).run(rows, [tensor])[tensor])
     origin = {} if aimed.reference is None else {REFERENCE: aimed.reference.astype(np.float32)}
     size = None if aimed.reference is None else aimed.reference.shape[1]
-    seen, out = activated(opened, tensor, aimed.activation, size)
+    seen, out = with_activation(opened, tensor, aimed.activation, size)
     keep = tuple(dict.fromkeys([*(info.name for info in opened.outputs), tensor]))
     sample = split(rows, opened.input().name, opened.spec, opened.shared)[0]
     wrt = explainer.wrt(opened, sample, tensor)

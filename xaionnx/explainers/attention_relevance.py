@@ -12,7 +12,7 @@ from xaionnx.attribution import Attribution
 from xaionnx.autodiff.table import STANDARD
 from xaionnx.explainers._attention import AttentionExplainer, AttentionLayers, multiply_rows
 from xaionnx.explanation import ValueKind
-from xaionnx.gradients.choice import validated
+from xaionnx.gradients.choice import validate_source
 from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.layers.dry_run import DryRun
 from xaionnx.layers.path import LayerPath
@@ -62,7 +62,7 @@ class AttentionRelevance(AttentionExplainer):
 
     def check_layers(self, layers: AttentionLayers | None) -> dict[str, str | None]:
         if layers is not None:
-            validated(DryRun.of(layers.model), layers.names, STANDARD)
+            validate_source(DryRun.of(layers.model), layers.names, STANDARD)
         return {"gradient": "graph", "remark": None}
 
     def follow(self, layers: AttentionLayers) -> Attribution:

@@ -16,7 +16,7 @@ from xaionnx.explainers._gradients.gradient import AtLayer, GradientExplainer, P
 from xaionnx.explainers._gradients.path_graph import fixed_starts
 from xaionnx.explainers._gradients.paths import Paths, add_up, completeness
 from xaionnx.explainers._gradients.propagation import Propagation
-from xaionnx.gradients.one_run import Foreseen, OneRun
+from xaionnx.gradients.one_run import OneRun, PlannedRun
 from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.parameters import choice, integer
 from xaionnx.perturb import baseline as baselines
@@ -107,17 +107,17 @@ class DeepLift(Propagation, AtLayer, GradientExplainer):
 
         return TABLES[self.rule]
 
-    def run(self, foreseen: Foreseen) -> OneRun | None:
+    def run(self, planned: PlannedRun) -> OneRun | None:
         from xaionnx.autodiff.deep_lift import BASELINE_VALUE
         from xaionnx.autodiff.reference import baseline_name
 
-        asked, baseline = foreseen.question, Baseline.of(self.baseline)
+        asked, baseline = planned.request, Baseline.of(self.baseline)
         drawn = [baseline.draws(sample, asked.names, self.seed) for sample in asked.samples]
         # Of several baselines the multipliers are added up as they come: together they may not fit into memory.
         if any(len(start) > 1 for starts in drawn for start in starts.values()):
             return None
         starts = {baseline_name(name): np.concatenate([each[name] for each in drawn]) for name in asked.names}
-        return foreseen.run(
+        return planned.run(
             np.arange(len(drawn)), lambda rows: {name: each[rows] for name, each in starts.items()}, [BASELINE_VALUE]
         )
 
@@ -144,7 +144,7 @@ class DeepLift(Propagation, AtLayer, GradientExplainer):
 
         targets = np.arange(slopes.targets)
         if slopes.run is not None:
-            slopes.taken(slopes.run.gradients, points.sample)
+            slopes.count_and_check(slopes.run.gradients, points.sample)
             yield targets, np.arange(len(points.sample)), slopes.run.gradients
             return
         which, draw = np.divmod(np.arange(len(points.sample) * paths.draws), paths.draws)

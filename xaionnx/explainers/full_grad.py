@@ -15,7 +15,7 @@ from xaionnx.explainer import Explainer
 from xaionnx.explainers._gradients.biases import Bias, biases
 from xaionnx.explainers._gradients.gradient import inputs_of, located
 from xaionnx.explanation import ValueKind
-from xaionnx.gradients.choice import validated
+from xaionnx.gradients.choice import validate_source
 from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.layers.axes import Axes, input_axes
 from xaionnx.layers.embeddings import differentiable_inputs
@@ -75,7 +75,7 @@ class FullGrad(Explainer):
 
         names = differentiable_inputs(dry_run.model)
         found = biases(dry_run.model, names, dry_run.tensor)
-        return validated(dry_run, [*names, *(bias.tensor for bias in found)], STANDARD)
+        return validate_source(dry_run, [*names, *(bias.tensor for bias in found)], STANDARD)
 
     def compute(self, request: Request) -> Attribution:
         model, resolved = request.model, request.resolved

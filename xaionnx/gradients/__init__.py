@@ -1,1 +1,1 @@
-"""Gradients of targets: from a graph that is built, from finite differences, or from a gradient model of the user's."""
+"""Gradients of targets: from a gradient graph, from finite differences, or from the user's gradient model."""

@@ -1,4 +1,4 @@
-"""Which source answers: the one that was asked for, or the first that can."""
+"""The choice of the source of gradients: the requested one, or the first that supports the model."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
     from xaionnx.autodiff.rule import Table
     from xaionnx.layers.dry_run import DryRun
 
-# With the batch axis.
+# Including the batch axis.
 Shape = tuple[int | str | None, ...]
 
-# The first that takes what was asked for answers.
+# The first source that accepts the user's choice is used.
 SOURCES: Final[tuple[type[Source], ...]] = (Graph, Differences, UserGradient)
-# Elements whose differences are taken one by one where no one asked for that.
-MOST: Final = 4096
+# Largest number of elements for which ``auto`` takes differences one by one.
+MAX_ELEMENTS: Final = 4096
 
 
 def words() -> str:
-    """What can be asked for, as help texts list it."""
+    """Return the possible choices as a list for help texts."""
     return f"auto, {', '.join(source.words for source in SOURCES)}"
 
 
 def parameter(default: Value, help: str) -> Value:
-    """A dataclass field that holds a source of gradients; ``help`` says whose."""
+    """Return a dataclass field for a source of gradients; ``help`` says of which gradients."""
     return free(
         default,
         lambda: f"one of {words()}, FiniteDifferences, or a Model",
@@ -45,8 +45,8 @@ def parameter(default: Value, help: str) -> Value:
     )
 
 
-def checked(owner: str, given: object) -> None:
-    """Refuse what names no source.
+def check_source(owner: str, given: object) -> None:
+    """Check that ``given`` is a source of gradients.
 
     Raises
     ------
@@ -54,45 +54,45 @@ def checked(owner: str, given: object) -> None:
         It is none of :func:`words`.
     """
     auto = isinstance(given, str) and given == "auto"
-    if not auto and not any(source.takes(given) for source in SOURCES):
+    if not auto and not any(source.accepts(given) for source in SOURCES):
         raise ParameterError(
             f"The 'gradient' parameter of {owner} must be one of {words()}, FiniteDifferences, or a Model. "
             f"Got {given!r} instead."
         )
 
 
-def chosen(given: GradientLike, question: GradientRequest) -> Source:
-    """The source behind what was given.
+def choose_source(given: GradientLike, request: GradientRequest) -> Source:
+    """Return the source of gradients for a request.
 
     Raises
     ------
     UnsupportedModelError
-        It cannot answer for this model, or with ``auto`` none can at a reasonable price.
+        The source does not support this model, or with ``auto`` none does at a reasonable cost.
     """
-    checked("a gradient", given)
+    check_source("a gradient", given)
     for source in SOURCES:
-        if source.takes(given):
-            return source.of(given, question)
+        if source.accepts(given):
+            return source.of(given, request)
     try:
-        return Graph(question)
+        return Graph(request)
     except ModelError as refusal:
-        shapes = [(1, *question.samples[0].x[name].shape) for name in question.names]
-        otherwise = _too_much(question.model, shapes)
+        shapes = [(1, *request.samples[0].x[name].shape) for name in request.names]
+        otherwise = _cheaper_sources(request.model, shapes)
         if otherwise is not None:
             raise UnsupportedModelError(f"{refusal} {otherwise}") from refusal
-        return Differences(FiniteDifferences(), question)
+        return Differences(FiniteDifferences(), request)
 
 
-def validated(dry_run: DryRun, names: Sequence[str], rules: Table | None = None) -> dict[str, str | None]:
-    """The source that ``auto`` will take for the usual output, and a remark where that is not the graph.
+def validate_source(dry_run: DryRun, names: Sequence[str], rules: Table | None = None) -> dict[str, str | None]:
+    """Return the source that ``auto`` chooses for the default output, with a remark if it is not the graph.
 
-    Where the model leaves sizes free the graph is named: whether a rule is missing shows with the first sample.
+    If the model has free sizes this is the graph: a missing rule shows with the first sample.
 
     Raises
     ------
     UnsupportedModelError
-        The graph cannot be built, and nothing else takes its place: differences do for derivatives alone, so not
-        where ``rules`` are given, and not at any price.
+        The graph cannot be built, and differences do not replace it: they approximate derivatives, not other
+        ``rules``, and they would cost too much.
     """
     if dry_run.rows is None:
         return {"gradient": "graph", "remark": None}
@@ -102,7 +102,7 @@ def validated(dry_run: DryRun, names: Sequence[str], rules: Table | None = None)
         if rules is not None:
             raise
         shapes = [(1, *(dry_run.shape(name) or ())) for name in names]
-        otherwise = _too_much(dry_run.model, shapes)
+        otherwise = _cheaper_sources(dry_run.model, shapes)
         if otherwise is not None:
             raise UnsupportedModelError(f"{refusal} {otherwise}") from refusal
         remark = f"{2 * _elements(shapes):,} evaluations a gradient. {refusal}"
@@ -110,15 +110,15 @@ def validated(dry_run: DryRun, names: Sequence[str], rules: Table | None = None)
     return {"gradient": "graph", "remark": None}
 
 
-def _too_much(model: Model, shapes: Sequence[Shape]) -> str | None:
-    """Why differences are not taken unasked, as what can be asked for."""
+def _cheaper_sources(model: Model, shapes: Sequence[Shape]) -> str | None:
+    """Explicit choices that the user has if ``auto`` does not take differences; None if it does."""
     if any(node.op_type.startswith("TreeEnsemble") for node in model.file.proto.graph.node):
         return (
-            "Or choose gradient='finite_differences:step=0.1', a share of the value range: trees are flat but for "
-            "their jumps, so the step says what is asked."
+            "Or choose gradient='finite_differences:step=0.1', a share of the value range: trees are piecewise "
+            "constant, so the step decides which changes count."
         )
     elements = _elements(shapes)
-    if elements <= MOST:
+    if elements <= MAX_ELEMENTS:
         return None
     by_groups = "" if picture_axes(shapes[0]) is None else ", 'finite_differences:superpixels' (about 100)"
     return (

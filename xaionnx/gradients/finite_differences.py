@@ -1,4 +1,4 @@
-"""How finite differences are taken: what moves, how far, and in which directions."""
+"""FiniteDifferences: features, steps and directions of finite differences."""
 
 from __future__ import annotations
 
@@ -17,52 +17,52 @@ from xaionnx.typing import Array, Document, FeaturesLike
 @final
 @dataclass(frozen=True, eq=False, kw_only=True)
 class FiniteDifferences:
-    """Central differences of the model's answers f, for gradients of models that cannot be differentiated.
+    """Central differences of the model's output f, for gradients of models that cannot be differentiated.
 
-    One by one, each feature p, of n_p elements, moves by its step h_p up and down::
+    Each feature p, of n_p elements, moves up and down by its step h_p::
 
         D_p = (f(x + h_p 1_p) - f(x - h_p 1_p)) / (2 h_p)
 
-    is the derivative along its indicator 1_p. Each of its elements gets D_p / n_p, so that a feature's values add up
-    to D_p; for single elements D_p is the partial derivative. That takes 2 P evaluations for P features.
+    is the derivative along its indicator 1_p. Each of its elements gets D_p / n_p, so that a feature's values sum to
+    D_p; for single elements D_p is the partial derivative. This takes 2 P evaluations for P features.
 
-    With M random ``directions`` all features move at once, each up or down with equal chance::
+    With M random ``directions`` all features move at once, each up or down with equal probability::
 
         D_p = mean over the directions u of  u_p (f(x + sum_q u_q h_q 1_q) - f(x - sum_q u_q h_q 1_q)) / (2 h_p)
 
-    in 2 M evaluations. Where f is linear its standard error is ``sqrt(sum over the other q of (D_q h_q / h_p)^2 / M)``:
-    each feature's is about the length of the whole gradient over sqrt(M), so that few directions tell what many
-    features have in common, and single ones take a path or many directions. Saliency and input_x_gradient report it as
-    ``standard_error``, saliency that of the signed gradient, from which an absolute value is off by no more. Signs beat
-    normal numbers, as a feature's own slope adds nothing to its variance. Direction i depends on (seed, point, i)
-    alone: points along a path are independent draws.
+    in 2 M evaluations. For linear f its standard error is ``sqrt(sum over the other q of (D_q h_q / h_p)^2 / M)``: for
+    each feature about the norm of the whole gradient over sqrt(M), so that few directions show what many features have
+    in common, and single features need a path or many directions. Saliency and input_x_gradient report it as
+    ``standard_error``; saliency reports that of the signed gradient, which bounds that of its absolute value. Signs are
+    better than normal numbers, since a feature's own derivative adds nothing to its variance. Direction i depends on
+    (seed, point, i) only: points along a path are independent draws.
 
     Parameters
     ----------
     features : optional
-        None for single elements, or Features, their shorthand, or label maps; those of a path are of its sample.
+        None for single elements, or Features, their shorthand, or label maps; points of a path use those of its sample.
     directions : int or None
         Random directions for each gradient; None to move one feature after another.
     step : float, array or None
-        A number is a share of the input's value range; an array is in the input's own units and broadcasts to it
-        without its batch axis. The elements of a feature move by its largest. By default ``(eps / n)^(1/3) / 8`` of
-        the range, where n elements move at once and eps is the precision of the coarsest of the tensors, 1.2e-7 for
+        A number is relative to the input's value range; an array is in the input's own units and broadcasts to it
+        without its batch axis. The elements of a feature move by its largest step. By default ``(eps / n)^(1/3) / 8``
+        of the range, where n elements move at once and eps is the precision of the coarsest of the tensors, 1.2e-7 for
         float32: 0.06 % of the range for a single element.
     seed : int
-        Of the directions.
+        Seed of the directions.
 
     Notes
     -----
-    The value range is from black to white where an InputSpec tells; in a row of columns ``max(|x_j|, 1)`` for each
-    column; else from the lowest to the highest value of the sample. A step function, such as a forest, has slopes of 0
-    almost everywhere: give it a step as wide as the changes that you ask about; ``auto`` does not choose one.
+    The value range is from black to white if an InputSpec defines them; in a row of columns ``max(|x_j|, 1)`` for each
+    column; else from the lowest to the highest value of the sample. A step function, such as a forest, has derivatives
+    of 0 almost everywhere: choose a step as wide as the changes of interest; ``auto`` does not choose one.
 
-    The default was measured against the built gradient, as the relative error over several directions.
-    EfficientNet-Lite0 bends within a thousandth of the range: on six photographs 0.03 to 0.07 along random signs of all
-    pixels, 0.02 to 0.05 for about 40 superpixels, 0.04 to 0.13 for single elements, and twice that at four times the
-    step. A small transformer of digits is within 0.02. Where a point is itself a kink, as the equal pixels of a black
-    ground are to a max-pool, differences see both of its sides and the graph one: a small convolutional network differs
-    by 0.4 there, at any step, and by about 0.02 on noise.
+    The default was measured against the gradient graph, as the relative error over several directions.
+    EfficientNet-Lite0 is curved within a thousandth of the range: on six photographs 0.03 to 0.07 along random signs of
+    all pixels, 0.02 to 0.05 for about 40 superpixels, 0.04 to 0.13 for single elements, and twice that at four times
+    the step. A small transformer of digits is within 0.02. If the point is a kink, as the equal pixels of a black
+    background are for a max-pool, differences average both sides and the graph takes one: a small convolutional network
+    differs by 0.4 there, at any step, and by about 0.02 on noise.
 
     References
     ----------
@@ -106,14 +106,14 @@ class FiniteDifferences:
 
     @classmethod
     def of(cls, text: str) -> FiniteDifferences:
-        """Read ``finite_differences`` and what follows its colons, in any order.
+        """Parse ``finite_differences`` followed by options after colons, in any order.
 
-        That is features as :meth:`Features.of` reads them, ``random:M`` for M directions, ``step=...``, ``seed=...``.
+        The options are features as for :meth:`Features.of`, ``random:M`` for M directions, ``step=...``, ``seed=...``.
 
         Raises
         ------
         ParameterError, UnknownNameError
-            A part is none of these, or out of range.
+            An option is none of these, or out of range.
 
         Examples
         --------
@@ -127,7 +127,7 @@ class FiniteDifferences:
         features: list[str] = []
         try:
             if name != "finite_differences":
-                raise ValueError(name)  # noqa: TRY301 - refused with the rest
+                raise ValueError(name)  # noqa: TRY301 - one message for all errors
             while parts:
                 part = parts.pop(0)
                 key, equals, value = part.partition("=")

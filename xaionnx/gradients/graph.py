@@ -1,4 +1,4 @@
-"""The gradient that is built: another graph, made of the model's own by the table of rules."""
+"""Gradients from a gradient graph, built from the model's graph by a table of rules."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from xaionnx.autodiff import Gradient, gradient
 from xaionnx.autodiff.gradient import GraphRewrite
-from xaionnx.gradients.source import At, GradientRequest, Piece, Source
+from xaionnx.gradients.source import GradientRequest, InputsAt, Piece, Source
 from xaionnx.runtime import progress
 from xaionnx.runtime.model import Feed, Model
 from xaionnx.typing import Array, GradientLike
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
 
 
 _VALUE = "xaionnx_activated"
-# Name of the input that squared distances are counted from.
+# Name of the input for the reference of squared distances.
 REFERENCE = "xaionnx_reference"
-# What the cotangents and gradients of one point may hold in one run.
+# Bytes of the cotangents and gradients of one point in one run, at most.
 RUN_BYTES = 64 * 2**20
-# How often a gradient lies in memory: as a run gives it, in the order of its axes, and twice as wide where summed.
+# Copies of a gradient in memory: as returned by the run, with its axes reordered, and in double precision for sums.
 _COPIES = 4
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """The gradient graph of the targets that read the same tensor in the same way."""
+    """The gradient graph of the targets that read the same tensor with the same activation."""
 
     gradient: Gradient
     tensor: str
@@ -46,7 +46,7 @@ class _Part:
 
     @property
     def target_bytes(self) -> int:
-        """Bytes of the cotangent of one target, and of its gradients at one point."""
+        """Bytes of the cotangent and of the gradients of one target at one point."""
         found = self.gradient
         fed = () if self.follows else (found.model.input(found.cotangent),)
         infos = (*fed, *(found.model.output(name) for name in found.names.values()))
@@ -58,47 +58,47 @@ class _Part:
 
     @property
     def at_once(self) -> int:
-        """How many targets of one point run together."""
+        """The number of targets of one point in a run."""
         return max(1, RUN_BYTES // max(1, self.target_bytes)) if self.gradient.several else 1
 
 
 @final
 class Graph(Source):
-    """Built gradients, or what other rules hand back in their place.
+    """Gradients from a gradient graph, or what other rules propagate in their place.
 
-    The activation is part of the graph, so that its slope belongs to the point where the gradient is asked, along a
-    path too; the weights are the cotangent, which is fed. Targets that read the same tensor in the same way share one
-    graph, and its forward part runs once for all of them at a point, or once for each piece of them whose gradients
-    hold :data:`RUN_BYTES`. Squared distances have their forward part for each target.
+    The activation is part of the graph, so its derivative is that at the point of the gradient, along a path too; the
+    weights are the cotangent, which is fed. Targets that read the same tensor with the same activation share a graph,
+    and its forward part runs once for all of them at a point, or once for each group whose gradients fit into
+    :data:`RUN_BYTES`. Squared distances run the forward part for each target.
 
-    Where ``aims`` are given, one for each target, the graph finds out by itself which elements they read, and nothing
-    else can be asked of it than :meth:`with_outputs`.
+    With ``aims``, one for each target, the graph itself determines the elements of the targets, and only
+    :meth:`with_outputs` may be called.
 
     Raises
     ------
     UnsupportedModelError
-        An op on the way has no rule.
+        An op on the path has no rule.
     """
 
     words: ClassVar[str] = "graph"
 
-    def __init__(self, question: GradientRequest, rules: Table | None = None, aims: Sequence[Aim] = ()) -> None:
-        self._question = question
+    def __init__(self, request: GradientRequest, rules: Table | None = None, aims: Sequence[Aim] = ()) -> None:
+        self._request = request
         self._rules = rules
         self._aims = aims
         alike: dict[tuple[str, str, bool], list[int]] = {}
-        for t, term in enumerate(question.terms):
+        for t, term in enumerate(request.terms):
             alike.setdefault((term.tensor, term.activation, term.reference is not None), []).append(t)
         self._parts = [self._part(*key, tuple(targets)) for key, targets in alike.items()]
 
     @classmethod
-    def takes(cls, given: object) -> bool:
+    def accepts(cls, given: object) -> bool:
         return isinstance(given, str) and given == "graph"
 
     @classmethod
-    def of(cls, given: GradientLike, question: GradientRequest) -> Graph:
+    def of(cls, given: GradientLike, request: GradientRequest) -> Graph:
         del given
-        return cls(question)
+        return cls(request)
 
     @property
     def name(self) -> str:
@@ -113,78 +113,78 @@ class Graph(Source):
 
     @property
     def follows(self) -> bool:
-        """Whether the graph finds the elements by itself."""
+        """Whether the graph itself determines the elements of the targets."""
         return bool(self._aims)
 
     def _part(self, tensor: str, activation: str, reference: bool, targets: tuple[int, ...]) -> _Part:
-        asked = self._question
-        sample, size = dict(asked.feeds), None
+        request = self._request
+        sample, size = dict(request.feeds), None
         if reference:
-            size = asked.terms[targets[0]].indices.shape[1]
-            sample[REFERENCE] = np.zeros((len(asked.samples), size), dtype=np.float32)
-        model, out = activated(asked.model, tensor, activation, size)
+            size = request.terms[targets[0]].indices.shape[1]
+            sample[REFERENCE] = np.zeros((len(request.samples), size), dtype=np.float32)
+        model, out = with_activation(request.model, tensor, activation, size)
         several = len(targets) > 1 and not reference
         keep = () if out == tensor else (tensor,)
         ending = GraphRewrite(keep, keep)
         if self._aims:
             aims = [self._aims[t] for t in targets]
             ending = GraphRewrite(
-                (keep, *(aim.words for aim in aims)), keep, partial(following, tensor=tensor, aims=aims)
+                (keep, *(aim.words for aim in aims)), keep, partial(with_own_cotangent, tensor=tensor, aims=aims)
             )
-        found = gradient(model, out, asked.names, self._rules, sample, several=several, ending=ending)
+        found = gradient(model, out, request.names, self._rules, sample, several=several, ending=ending)
         return _Part(found, tensor, targets, reference, bool(self._aims))
 
-    def with_outputs(self, sample: Array, points: At, fetch: Sequence[str] = ()) -> Iterator[Piece]:
-        """Gradients of all T targets at M points, and from the same runs the tensors that they read, and ``fetch``."""
-        targets = np.repeat(np.arange(len(self._question.terms))[:, None], len(sample), axis=1)
+    def with_outputs(self, sample: Array, points: InputsAt, fetch: Sequence[str] = ()) -> Iterator[Piece]:
+        """Yield gradients of all T targets at M points, with the tensors that they read and ``fetch`` as outputs."""
+        targets = np.repeat(np.arange(len(self._request.terms))[:, None], len(sample), axis=1)
         yield from self._pieces(sample, targets, points, fetch)
 
-    def at(self, sample: Array, target: Array, points: At) -> Iterator[Piece]:
+    def at(self, sample: Array, target: Array, points: InputsAt) -> Iterator[Piece]:
         yield from self._pieces(sample, target, points, None)
 
-    def _pieces(self, sample: Array, target: Array, points: At, fetch: Sequence[str] | None) -> Iterator[Piece]:
+    def _pieces(self, sample: Array, target: Array, points: InputsAt, fetch: Sequence[str] | None) -> Iterator[Piece]:
         for part in self._parts:
             also = [] if fetch is None else [part.tensor, *fetch]
             mine = np.isin(target, part.targets)
-            # Points at which the same of the U targets belong to this part run together.
+            # Points with the same targets in this part run together.
             for pattern in np.ones((1, len(mine)), dtype=bool) if mine.all() else np.unique(mine, axis=1).T:
                 rows = np.flatnonzero((mine == pattern[:, None]).all(axis=0))
                 which = np.flatnonzero(pattern)
                 at_once = len(which) if part.follows else part.at_once
                 for first in range(0, len(which), at_once):
                     some = which[first : first + at_once]
-                    feed = partial(self._fed, part, rows, sample, target[some], points)
-                    yield from self._through(part, some, sample[rows], rows, feed, also)
+                    feed = partial(self._feeds, part, rows, sample, target[some], points)
+                    yield from self._run_part(part, some, sample[rows], rows, feed, also)
 
-    def _fed(
-        self, part: _Part, rows: Array, sample: Array, target: Array, points: At, start: int, stop: int
+    def _feeds(
+        self, part: _Part, rows: Array, sample: Array, target: Array, points: InputsAt, start: int, stop: int
     ) -> dict[str, Array]:
-        """The inputs at some of the rows, for targets (u, M)."""
-        found, asked, some = part.gradient, self._question, rows[start:stop]
-        fed = asked.fed(sample[some], points(some))
+        """The feeds at some of the rows, for targets (u, M)."""
+        found, request, some = part.gradient, self._request, rows[start:stop]
+        fed = request.feeds_at(sample[some], points(some))
         if part.follows:
             return fed
         info = found.model.input(found.cotangent)
         shape = tuple(int(size) for size in info.shape[1 + found.several :] if size is not None)
         size, each = int(np.prod(shape, dtype=np.int64)), len(target)
-        weights, reference = asked.weights(sample[some].repeat(each), target[:, some].T.reshape(-1), size)
+        weights, reference = request.weights(sample[some].repeat(each), target[:, some].T.reshape(-1), size)
         lead = (len(some), each) if found.several else (len(some),)
         fed[found.cotangent] = weights.reshape(*lead, *shape).astype(info.dtype)
         if part.reference:
             fed[REFERENCE] = reference.astype(np.float32)
         return fed
 
-    def _through(
+    def _run_part(
         self, part: _Part, which: Array, sample: Array, rows: Array, feed: Feed, also: Sequence[str]
     ) -> Iterator[Piece]:
-        found, asked = part.gradient, self._question
+        found, request = part.gradient, self._request
         progress.expect(len(rows))
-        fetch = [*(found.names[name] for name in asked.names), *also]
+        fetch = [*(found.names[name] for name in request.names), *also]
         held = _COPIES * part.target_bytes * len(which) if found.several else None
-        for start, stop, outputs in found.model.batches(len(rows), feed, fetch, asked.shared, held):
+        for start, stop, outputs in found.model.batches(len(rows), feed, fetch, request.shared, held):
             progress.advance(stop - start)
-            asked.evaluations.add(sample[start:stop])
-            answers = {name: outputs[found.names[name]] for name in asked.names}
+            request.evaluations.add(sample[start:stop])
+            answers = {name: outputs[found.names[name]] for name in request.names}
             yield Piece(
                 which,
                 rows[start:stop],
@@ -193,8 +193,8 @@ class Graph(Source):
             )
 
 
-def following(proto: onnx.ModelProto, tensor: str, aims: Sequence[Aim]) -> onnx.ModelProto:
-    """A gradient graph that finds its cotangents by itself: those of targets that follow what a tensor holds."""
+def with_own_cotangent(proto: onnx.ModelProto, tensor: str, aims: Sequence[Aim]) -> onnx.ModelProto:
+    """Return a gradient graph that computes its cotangents, for targets chosen by the values of a tensor."""
     import onnx_ir as ir
 
     from xaionnx.autodiff.backward import COTANGENT
@@ -219,19 +219,19 @@ def following(proto: onnx.ModelProto, tensor: str, aims: Sequence[Aim]) -> onnx.
     return ir.to_proto(model)
 
 
-def activated(model: Model, tensor: str, activation: str, size: int | None) -> tuple[Model, str]:
-    """A model with the activation of a tensor in its graph, and the name of what is differentiated there.
+def with_activation(model: Model, tensor: str, activation: str, size: int | None) -> tuple[Model, str]:
+    """Return a model with the activation of a tensor in its graph, and the name of the tensor to differentiate.
 
-    Where ``size`` is given that is the squared distance to the input :data:`REFERENCE`, (N, size).
+    With ``size`` that is the squared distance of each element to the input :data:`REFERENCE`, (N, size).
     """
     if activation == "identity" and size is None:
         return model, tensor
-    key = ("activated", tensor, activation, size)
-    return model.derived(key, lambda proto: _activated(proto, tensor, activation, size)), _VALUE
+    key = ("with_activation", tensor, activation, size)
+    return model.derived(key, lambda proto: _add_activation(proto, tensor, activation, size)), _VALUE
 
 
-def _activated(proto: onnx.ModelProto, tensor: str, activation: str, size: int | None) -> onnx.ModelProto:
-    """The graph with the activation of a tensor as a further output, (N, S); its squared distance where ``size``."""
+def _add_activation(proto: onnx.ModelProto, tensor: str, activation: str, size: int | None) -> onnx.ModelProto:
+    """The graph with the activation (N, S) of a tensor as an additional output; with ``size`` its squared distance."""
     import onnx_ir as ir
 
     from xaionnx.graph.builder import Builder

@@ -1,4 +1,4 @@
-"""Prediction and gradients from one run: what explaining the samples themselves costs no more than its graph."""
+"""Prediction and gradients at the samples from one run of the gradient graph."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from xaionnx.autodiff.gradient import first_rows
 from xaionnx.data.sample import Sample
 from xaionnx.errors import ModelError
 from xaionnx.gradients.graph import Graph
-from xaionnx.gradients.source import At, GradientRequest
+from xaionnx.gradients.source import GradientRequest, InputsAt
 from xaionnx.layers.embeddings import differentiable_inputs
 from xaionnx.layers.graph_facts import graph_fact
 from xaionnx.runtime.evaluations import Evaluations
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True, eq=False)
 class OneRun:
-    """What came out of the same runs.
+    """Outputs and gradients from the same runs.
 
     Attributes
     ----------
     source : Graph
-        Where the gradients came from.
+        The source of the gradients.
     outputs : dict of arrays (M, ...) by tensor name
-        The tensors that the targets read, and what else was fetched.
+        The tensors that the targets read, and the other fetched ones.
     gradients : dict of arrays (T, M, ...) by input name
     """
 
@@ -51,20 +51,20 @@ class OneRun:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Foreseen:
-    """Targets of N samples whose outputs and gradients come from the same runs, before any output is known.
+class PlannedRun:
+    """Plan of a run that returns outputs and gradients of N samples, made before any output is known.
 
-    Targets that read the same elements whatever the model answers are fed to the gradient graph; the highest classes
-    it finds by itself. Whether the targets were foreseen rightly shows when they are resolved: :meth:`holds`.
+    Targets that do not depend on the outputs are fed to the gradient graph; the highest classes are found by the graph
+    itself. When the targets are resolved, :meth:`matches` tells whether the plan was for these.
 
     Attributes
     ----------
-    question : GradientRequest
-        With the targets as they are foreseen.
+    request : GradientRequest
+        With the expected targets.
     source : Graph
     """
 
-    question: GradientRequest
+    request: GradientRequest
     source: Graph
 
     __repr__ = short_repr
@@ -78,11 +78,11 @@ class Foreseen:
         samples: list[Sample],
         evaluations: Evaluations,
         rules: Table | None = None,
-    ) -> Foreseen | None:
-        """None where the targets cannot be foreseen, or the graph cannot be built.
+    ) -> PlannedRun | None:
+        """Return a plan; None if the targets cannot be expected, or the graph cannot be built.
 
-        The first time that a model is asked, one row of it is run to see what the targets' tensors hold; it does not
-        count as an evaluation.
+        The first plan for a model runs one row, for the shapes of the targets' tensors; this does not count as an
+        evaluation.
 
         Raises
         ------
@@ -92,14 +92,14 @@ class Foreseen:
         follows = {target.follows for target in targets}
         tensors = list(dict.fromkeys(target.tensor(model) for target in targets))
         parts = [part for target in targets for part in target.parts()]
-        # What a graph finds by itself are the highest classes.
+        # A graph can find the highest classes only.
         found = all(isinstance(part, Top) for part in parts)
         if len(follows) > 1 or (True in follows and not found) or model.input().dtype.kind != "f":
             return None
         seen = _first_outputs(model, feeds, tensors)
         if not all(np.isfinite(array).all() for array in seen.values()):
             return None
-        # A graph compares scores in float32, where others that differ may be equal.
+        # A graph compares scores in float32, where scores that differ in float64 may be equal.
         if True in follows and any(array.dtype == np.float64 for array in seen.values()):
             return None
         like = {name: np.repeat(array, len(samples), axis=0) for name, array in seen.items()}
@@ -109,26 +109,27 @@ class Foreseen:
         unknown = np.full((len(terms), len(samples)), np.nan)
         resolved = ResolvedTargets(exposed, TargetSet(terms), len(terms) > 1, unknown, len(terms), (1,) * len(terms))
         names = differentiable_inputs(exposed, tensors)
-        question = GradientRequest(model, feeds, resolved, names, samples, evaluations)
+        request = GradientRequest(model, feeds, resolved, names, samples, evaluations)
         try:
-            return cls(question, Graph(question, rules, aims))
+            return cls(request, Graph(request, rules, aims))
         except ModelError:
             return None
 
-    def run(self, sample: Array, points: At, fetch: Sequence[str] = ()) -> OneRun:
-        """Outputs and gradients at M points, each of one sample.
+    def run(self, sample: Array, points: InputsAt, fetch: Sequence[str] = ()) -> OneRun:
+        """Return outputs and gradients at M points.
 
         Parameters
         ----------
         sample : array of int (M,)
+            The sample of each point.
         points : callable
-            See :data:`xaionnx.gradients.source.At`; without any input it is the samples themselves.
+            See :data:`xaionnx.gradients.source.InputsAt`; inputs that it leaves out are those of the samples.
         fetch : sequence of str
-            Further outputs of the gradient graph.
+            Additional outputs of the gradient graph.
         """
         outputs: dict[str, Array] = {}
         gradients: dict[str, Array] = {}
-        targets = len(self.question.terms)
+        targets = len(self.request.terms)
         for piece in self.source.with_outputs(sample, points, fetch):
             for name, array in piece.outputs.items():
                 held = outputs.setdefault(name, np.empty((len(sample), *array.shape[1:]), dtype=array.dtype))
@@ -138,19 +139,19 @@ class Foreseen:
                 gradients.setdefault(name, np.empty(shape, dtype=array.dtype))[np.ix_(piece.which, piece.rows)] = array
         return OneRun(self.source, outputs, gradients)
 
-    def holds(self, resolved: ResolvedTargets) -> bool:
-        """Whether the targets are what they were foreseen to be, by the outputs of the same run."""
-        foreseen = self.question.terms
+    def matches(self, resolved: ResolvedTargets) -> bool:
+        """Whether the targets, resolved from the outputs of the run, are those of the plan."""
+        expected = self.request.terms
         follows = self.source.follows
-        return len(foreseen) == resolved.count and all(
-            _same(one, other, follows) for one, other in zip(foreseen, resolved.terms, strict=True)
+        return len(expected) == resolved.count and all(
+            _same_term(one, other, follows) for one, other in zip(expected, resolved.terms, strict=True)
         )
 
 
-def _same(one: TargetTerm, other: TargetTerm, follows: bool) -> bool:
+def _same_term(one: TargetTerm, other: TargetTerm, follows: bool) -> bool:
     if (one.tensor, one.activation) != (other.tensor, other.activation):
         return False
-    # Which class is the highest the graph saw itself.
+    # The graph itself found the highest class.
     if follows:
         return True
     alike = np.array_equal(one.indices, other.indices) and np.array_equal(one.coefficients, other.coefficients)
@@ -160,7 +161,7 @@ def _same(one: TargetTerm, other: TargetTerm, follows: bool) -> bool:
 
 
 def _first_outputs(model: Model, feeds: Mapping[str, Array], tensors: Sequence[str]) -> dict[str, Array]:
-    """What tensors hold for one sample, (1, ...): it tells their shapes, and whether they are probabilities."""
+    """The values (1, ...) of tensors for one sample, for their shapes and to see whether they are probabilities."""
     first = first_rows(model, feeds)
     shapes = tuple(sorted((name, array.shape, array.dtype.str) for name, array in first.items()))
     key = ("first outputs", shapes, tuple(tensors))

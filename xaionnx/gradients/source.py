@@ -1,4 +1,4 @@
-"""Source: what answers with gradients, and what all sources know of the question."""
+"""Source: base class of sources of gradients, and the request that they serve."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from xaionnx.targets.resolve import ResolvedTargets
 from xaionnx.targets.selection import TargetTerm
 from xaionnx.typing import Array, GradientLike
 
-# Inputs (m, ...) by name for rows 0..M-1 given by number; the same whenever it is asked again.
-At = Callable[[Array], Mapping[str, Array]]
+# Returns the inputs (m, ...) by name for some of the rows 0..M-1; equal rows must give equal inputs.
+InputsAt = Callable[[Array], Mapping[str, Array]]
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """Gradients of some of the U targets at some of the M points that were asked for.
+    """Gradients of some of the U targets at some of the M points of a request.
 
     Attributes
     ----------
     which : array of int (u,)
-        The numbers of the targets among the U.
+        The indices of the targets among the U.
     rows : array of int (m,)
-        The numbers of the points among the M.
+        The indices of the points among the M.
     gradients : dict of arrays (u, m, ...) by input name
     errors : dict of arrays like ``gradients``, or None
-        Their standard errors, where chance had a part.
+        Standard errors of random estimates.
     outputs : dict of arrays (m, ...) by tensor name
-        What else was asked of the same run.
+        Additional outputs of the same run.
     """
 
     which: Array
@@ -52,7 +52,7 @@ class Piece:
 @final
 @dataclass(frozen=True, eq=False)
 class GradientRequest:
-    """T targets of N samples, whose gradients are asked for.
+    """Request for the gradients of T targets of N samples.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ class GradientRequest:
     feeds : dict of arrays by input name
     resolved : ResolvedTargets
     names : tuple of str
-        The inputs that are explained.
+        The explained inputs.
     samples : list of N Sample
     evaluations : Evaluations
         The counter of the request.
@@ -85,19 +85,19 @@ class GradientRequest:
         """The inputs without a batch axis."""
         return {name: array for name, array in self.feeds.items() if name in self.model.shared}
 
-    def fed(self, sample: Array, points: Mapping[str, Array]) -> dict[str, Array]:
-        """All inputs with a batch axis: ``points``, and the others as the samples have them."""
+    def feeds_at(self, sample: Array, points: Mapping[str, Array]) -> dict[str, Array]:
+        """Return all inputs with a batch axis: ``points``, and the others from the samples."""
         others = {n: a[sample] for n, a in self.feeds.items() if n not in self.model.shared and n not in points}
         return {**others, **points}
 
     def weights(self, sample: Array, target: Array, size: int) -> tuple[Array, Array]:
-        """Coefficients and references (m, size) over the elements of the tensor that the targets read."""
+        """Return coefficients and references (m, size) over the elements of the tensor that the targets read."""
         weights = np.zeros((len(sample), size))
         reference = np.zeros((len(sample), size))
         for t in np.unique(target):
             mine = np.flatnonzero(target == t)
             term, of = self.terms[t], sample[mine]
-            # An element may come again, with weight 0.
+            # An element may occur again, with weight 0.
             np.add.at(weights, (mine[:, None], term.indices[of]), term.coefficients[of])
             if term.reference is not None:
                 reference[mine[:, None], term.indices[of]] = term.reference[of]
@@ -106,12 +106,12 @@ class GradientRequest:
     def values(
         self, count: int, sample: Callable[[int, int], Array], points: Callable[[int, int], Mapping[str, Array]]
     ) -> Iterator[tuple[int, int, Array]]:
-        """The T targets of ``count`` rows, (m, T) in float64, of which some are asked for as ``start, stop``."""
+        """Yield ``start``, ``stop`` and the values (m, T) of the targets in float64, for batches of ``count`` rows."""
         model, selection = self.resolved.model, self.resolved.selection
         progress.expect(count)
 
         def feed(start: int, stop: int) -> dict[str, Array]:
-            return self.fed(sample(start, stop), points(start, stop))
+            return self.feeds_at(sample(start, stop), points(start, stop))
 
         for start, stop, outputs in model.batches(count, feed, selection.tensors, self.shared):
             progress.advance(stop - start)
@@ -122,49 +122,49 @@ class GradientRequest:
 
 
 class Source(ABC):
-    """Answers with gradients of the targets of one :class:`GradientRequest`.
+    """A source of gradients for one :class:`GradientRequest`.
 
     Attributes
     ----------
     words : str
-        How it is asked for, in help texts and messages.
+        How users choose it, for help texts and messages.
     """
 
     words: ClassVar[str]
 
     @classmethod
     @abstractmethod
-    def takes(cls, given: object) -> bool:
-        """Whether it is what was asked for.
+    def accepts(cls, given: object) -> bool:
+        """Whether ``given`` chooses this source.
 
         Raises
         ------
         ParameterError
-            It is, but what follows its name does not fit.
+            It does, but its options are invalid.
         """
 
     @classmethod
     @abstractmethod
-    def of(cls, given: GradientLike, question: GradientRequest) -> Source:
-        """The source that was asked for by something that it takes."""
+    def of(cls, given: GradientLike, request: GradientRequest) -> Source:
+        """Return the source for a choice that it accepts."""
 
     @property
     @abstractmethod
     def name(self) -> str:
-        """How the result calls it."""
+        """The name of the source in results."""
 
     @property
     def approximations(self) -> tuple[str, ...]:
-        """What of it is no derivative of what the model computes; see :class:`xaionnx.autodiff.Gradient`."""
+        """Nodes whose gradient is not their derivative; see :class:`xaionnx.autodiff.Gradient`."""
         return ()
 
     @abstractmethod
     def facts(self) -> object:
-        """What is needed to have it again, for the record's parameters."""
+        """Return what is needed to recreate the source, for the record's parameters."""
 
     @abstractmethod
-    def at(self, sample: Array, target: Array, points: At) -> Iterator[Piece]:
-        """Gradients of U targets (U, M) at each of M points of samples (M,); each target's rows come in rising order.
+    def at(self, sample: Array, target: Array, points: InputsAt) -> Iterator[Piece]:
+        """Yield gradients of U targets (U, M) at each of M points of samples (M,).
 
-        Every pair of a target and a point comes in one piece.
+        Every pair of a target and a point is in one piece; for each target the points come in order.
         """

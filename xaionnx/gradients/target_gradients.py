@@ -1,4 +1,4 @@
-"""Gradients of the targets of a batch, at any points, in batches."""
+"""Gradients of the targets of a batch of samples, at any points."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 
 from xaionnx.data.sample import Sample
 from xaionnx.errors import OutputError
-from xaionnx.gradients.choice import chosen
+from xaionnx.gradients.choice import choose_source
 from xaionnx.gradients.graph import Graph
-from xaionnx.gradients.source import At, GradientRequest, Piece, Source
+from xaionnx.gradients.source import GradientRequest, InputsAt, Piece, Source
 from xaionnx.typing import Array, GradientLike
 
 if TYPE_CHECKING:
@@ -29,28 +29,28 @@ class TargetGradients:
     Parameters
     ----------
     path : LayerPath
-        To the tensors that are explained.
+        The path to the explained tensors.
     gradient : optional
-        Where the gradients come from; see :func:`xaionnx.gradients.choice.chosen`.
+        Source of the gradients; see :func:`xaionnx.gradients.choice.choose_source`.
     rules : mapping of str to Rule, optional
-        What takes the place of derivatives; see :func:`xaionnx.autodiff.gradient`.
+        Rules that replace derivatives; see :func:`xaionnx.autodiff.gradient`.
     run : OneRun, optional
-        The run that answered for the samples already.
+        An earlier run with the gradients at the samples.
 
     Attributes
     ----------
     names : tuple of str
-        The tensors that are explained: inputs, or a layer.
+        The explained tensors: inputs, or a layer.
     samples : list of N Sample
     source : Source
-        Where the gradients come from.
+        Source of the gradients.
     run : OneRun or None
-        What is known of the samples already.
+        The earlier run.
 
     Raises
     ------
     UnsupportedModelError
-        The explained input holds no floats, or the source cannot answer for this model.
+        The explained input is not of floats, or the source does not support this model.
     """
 
     def __init__(
@@ -59,39 +59,39 @@ class TargetGradients:
         self.path = path
         self.names = path.names
         self.samples: list[Sample] = path.samples
-        self._question = GradientRequest(
+        self._request = GradientRequest(
             path.model, path.feeds, path.resolved, self.names, self.samples, path.evaluations
         )
         self.run = run
-        # Other rules than those of derivatives can only be built.
-        built = Graph(self._question, rules) if run is None and rules is not None else None
-        self.source: Source = run.source if run is not None else built or chosen(gradient, self._question)
+        # Only a graph can use other rules than derivatives.
+        built = Graph(self._request, rules) if run is None and rules is not None else None
+        self.source: Source = run.source if run is not None else built or choose_source(gradient, self._request)
 
     @property
     def targets(self) -> int:
         """The number T of targets."""
-        return len(self._question.terms)
+        return len(self._request.terms)
 
-    def at(self, sample: Array, target: Array, points: At) -> Iterator[tuple[Array, Array, dict[str, Array]]]:
-        """Gradients of U targets at each of M points.
+    def at(self, sample: Array, target: Array, points: InputsAt) -> Iterator[tuple[Array, Array, dict[str, Array]]]:
+        """Yield gradients of U targets at each of M points.
 
-        Built gradients run the forward part once for each point, whatever U; very many targets are taken in pieces
+        A gradient graph runs the forward part once for each point, whatever U; very many targets are split into pieces
         that fit into memory.
 
         Parameters
         ----------
         sample : array of int (M,)
-            The sample whose targets are meant.
+            The sample of each point, whose targets apply.
         target : array of int (U, M)
-            The targets at each point; no target twice at one point.
+            The targets at each point, without repetitions.
         points : callable
-            The explained inputs of the points that it is given.
+            Returns the explained inputs of points.
 
         Yields
         ------
         which, rows : arrays of int (u,) and (m,)
-            Which of the U targets and of the M points these are. Every pair comes once, and the points in rising order
-            for each target.
+            Indices of the targets among the U and of the points among the M. Every pair occurs once, for each target
+            in order of the points.
         gradients : dict of arrays (u, m, ...) by input name
 
         Raises
@@ -102,35 +102,35 @@ class TargetGradients:
         for piece in self.pieces(sample, target, points):
             yield piece.which, piece.rows, piece.gradients
 
-    def pieces(self, sample: Array, target: Array, points: At) -> Iterator[Piece]:
-        """The same with standard errors, where the source knows them."""
+    def pieces(self, sample: Array, target: Array, points: InputsAt) -> Iterator[Piece]:
+        """Yield the same as :meth:`at`, with standard errors of random estimates."""
         for piece in self.source.at(sample, target, points):
-            self.taken(piece.gradients, sample[piece.rows])
+            self.count_and_check(piece.gradients, sample[piece.rows])
             yield piece
 
-    def values(self, sample: Array, points: At) -> Array:
-        """The T targets at M points, (T, M), in float64.
+    def values(self, sample: Array, points: InputsAt) -> Array:
+        """Return the values (T, M) of the T targets at M points, in float64.
 
         Raises
         ------
         OutputError
-            The model answers NaN or infinity.
+            The model returns NaN or infinity.
         """
         values = np.empty((self.targets, len(sample)))
-        for start, stop, found in self._question.values(
+        for start, stop, found in self._request.values(
             len(sample), lambda start, stop: sample[start:stop], lambda start, stop: points(np.arange(start, stop))
         ):
             if not np.isfinite(found).all():
                 bad = sample[start + int(np.argmin(np.isfinite(found).all(axis=1)))]
                 raise OutputError(
-                    f"{self._question.model.name} answers NaN or infinity at the baseline of sample {bad}. "
+                    f"{self._request.model.name} returns NaN or infinity at the baseline of sample {bad}. "
                     "Choose another baseline."
                 )
             values[:, start:stop] = found.T
         return values
 
-    def taken(self, gradients: Mapping[str, Array], sample: Array) -> None:
-        """Count gradients (u, m, ...) by name of samples (m,), and refuse those that are no numbers.
+    def count_and_check(self, gradients: Mapping[str, Array], sample: Array) -> None:
+        """Count gradients (u, m, ...) by name of samples (m,), and check that they are finite.
 
         Raises
         ------
@@ -142,8 +142,8 @@ class TargetGradients:
             if not finite.all():
                 bad = sample[int(np.argmin(finite))]
                 raise OutputError(
-                    f"The gradient of {self._question.model.name} is NaN or infinity for sample {bad}: a "
+                    f"The gradient of {self._request.model.name} is NaN or infinity for sample {bad}: a "
                     "number is out of range there or on the way back. Check the sample, or use a method without "
                     "gradients: occlusion, rise, lime, kernel_shap."
                 )
-        self._question.evaluations.add_gradients(sample, len(next(iter(gradients.values()))))
+        self._request.evaluations.add_gradients(sample, len(next(iter(gradients.values()))))

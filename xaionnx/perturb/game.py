@@ -130,7 +130,7 @@ class Game:
         Raises
         ------
         OutputError
-            The model answers NaN or infinity.
+            The model returns NaN or infinity.
         """
         values = np.zeros((count, self._all))
         shared = {name: array for name, array in self.removal.sample.x.items() if name in self._model.shared}
@@ -140,7 +140,7 @@ class Game:
             progress.advance(stop - start)
         if not np.isfinite(values).all():
             raise OutputError(
-                f"{self._name} answers NaN or infinity for a part of sample {self.removal.sample.number} by itself."
+                f"{self._name} returns NaN or infinity for a part of sample {self.removal.sample.number} by itself."
             )
         return values[:, : self._explained]
 
@@ -162,7 +162,7 @@ class Game:
         BudgetError
             The coalitions cost more than is left; nothing is evaluated.
         OutputError
-            The model answers NaN or infinity.
+            The model returns NaN or infinity.
         """
         draws, count = self.removal.draws, len(codes)
         if count == 0:
@@ -178,7 +178,7 @@ class Game:
             if not np.isfinite(values).all():
                 row = places[int(np.argmin(np.isfinite(values).all(axis=1)))]
                 raise OutputError(
-                    f"{self._name} answers NaN or infinity where features are removed (coalition {row} of "
+                    f"{self._name} returns NaN or infinity where features are removed (coalition {row} of "
                     f"sample {self.removal.sample.number}). Choose another baseline."
                 )
             if draws == 1:

@@ -102,7 +102,7 @@ def resolve(
     ParameterError, UnknownNameError
         There is no such class, label, tensor or element.
     OutputError
-        The model answers NaN or infinity.
+        The model returns NaN or infinity.
     """
     asked, several = Target.of(given)
     targets = [*asked, *watched]

@@ -149,7 +149,7 @@ def refuse_rows(bad: Array | np.bool, model: Model) -> None:
         rows = np.flatnonzero(bad)
         listed = ", ".join(map(str, rows[:5])) + (", ..." if len(rows) > 5 else "")
         raise OutputError(
-            f"{model.name} answers NaN or infinity for row {listed}. "
+            f"{model.name} returns NaN or infinity for row {listed}. "
             "Check the input's scale, and that it holds neither."
         )
 

@@ -62,7 +62,7 @@ class ByLayerGradient(ByGradient):
 
     @final
     def check_layer(self, dry_run: DryRun, layer: str) -> dict[str, str | None]:
-        return choice.validated(dry_run, (layer,), None)
+        return choice.validate_source(dry_run, (layer,), None)
 
 
 class CamFormula(ABC):

@@ -14,7 +14,7 @@ from xaionnx.attribution import Attribution
 from xaionnx.data.sample import Sample
 from xaionnx.explainer import Explainer
 from xaionnx.gradients import choice
-from xaionnx.gradients.one_run import Foreseen, OneRun
+from xaionnx.gradients.one_run import OneRun, PlannedRun
 from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.hooks import hook
 from xaionnx.layers.embeddings import gradient_tensors
@@ -69,7 +69,7 @@ class ByGradient:
 
     @hook
     def check_parameters(self) -> None:
-        choice.checked(type(self).__name__, self.gradient)
+        choice.check_source(type(self).__name__, self.gradient)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +105,7 @@ class GradientExplainer(ByGradient, Explainer):
     @hook
     def check_gradients(self, dry_run: DryRun, names: Sequence[str]) -> dict[str, str | None]:
         """Refuse a model that has no gradients at the tensors ``names``; what :meth:`validate` returns of it."""
-        return choice.validated(dry_run, names, self.rules(dry_run.model))
+        return choice.validate_source(dry_run, names, self.rules(dry_run.model))
 
     @hook
     def place(self, inputs: LayerPath) -> LayerPath:
@@ -131,12 +131,12 @@ class GradientExplainer(ByGradient, Explainer):
         """Explain points, for each of the targets."""
 
     @hook
-    def run(self, foreseen: Foreseen) -> OneRun | None:
+    def run(self, planned: PlannedRun) -> OneRun | None:
         """The run that gives the prediction beside the gradients, a row a sample; see :attr:`at_samples`.
 
         None where gradients are taken elsewhere after all.
         """
-        return foreseen.run(np.arange(len(foreseen.question.samples)), lambda _: {})
+        return planned.run(np.arange(len(planned.request.samples)), lambda _: {})
 
     @final
     def compute(self, request: Request) -> Attribution:
@@ -147,20 +147,20 @@ class GradientExplainer(ByGradient, Explainer):
         return located(path, self.trace(slopes, Points.of(path)), slopes)
 
     def _run(self, request: Request, rules: Table | None) -> OneRun | None:
-        """Prediction and gradients of the samples from one run, where the targets can be foreseen."""
+        """Prediction and gradients of the samples from one run, where the targets can be planned."""
         built = isinstance(self.gradient, str) and self.gradient in ("auto", "graph")
         layer = getattr(self, "layer", None)
         if not (self.at_samples and built and request.is_pending and layer in (None, request.main)):
             return None
         model, feeds, spent = request.model, request.feeds, request.evaluations
-        foreseen = Foreseen.of(model, feeds, request.target, request.samples, spent, rules)
-        if foreseen is None or (layer is not None and foreseen.question.names != (layer,)):
+        planned = PlannedRun.of(model, feeds, request.target, request.samples, spent, rules)
+        if planned is None or (layer is not None and planned.request.names != (layer,)):
             return None
-        run = self.run(foreseen)
+        run = self.run(planned)
         if run is None:
             return None
         request.take(run.outputs)
-        return run if foreseen.holds(request.resolved) else None
+        return run if planned.matches(request.resolved) else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,7 +226,7 @@ def located(path: LayerPath, found: Attribution, slopes: TargetGradients | None 
 def gradients(slopes: TargetGradients, points: Points) -> Attribution:
     """The gradient of each target at each point, with standard errors where directions were drawn."""
     if slopes.run is not None:
-        slopes.taken(slopes.run.gradients, points.sample)
+        slopes.count_and_check(slopes.run.gradients, points.sample)
         return Attribution(slopes.run.gradients)
     count, targets = len(points.sample), slopes.targets
     values = {name: np.empty((targets, *x.shape), dtype=x.dtype) for name, x in points.x.items()}

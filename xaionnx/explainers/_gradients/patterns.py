@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Self, final
 
 from xaionnx.errors import DataError
 from xaionnx.explainers._gradients.propagation import Propagation
-from xaionnx.gradients.choice import validated
+from xaionnx.gradients.choice import validate_source
 from xaionnx.parameters import free
 from xaionnx.typing import Document, PatternsLike
 
@@ -64,13 +64,13 @@ class ByPatterns(Propagation):
     @final
     def check_gradients(self, dry_run: DryRun, names: Sequence[str]) -> dict[str, str | None]:
         if self.patterns is not None:
-            return validated(dry_run, names, self.rules(dry_run.model))
+            return validate_source(dry_run, names, self.rules(dry_run.model))
         from xaionnx.autodiff.patterns import statistics
         from xaionnx.patterns import layers_among
 
         # There are no rules without patterns, which can be estimated where their statistics can be collected.
         rules = statistics(regimes=True)
-        told = validated(dry_run, names, rules)
+        told = validate_source(dry_run, names, rules)
         if dry_run.rows is not None:
             layers_among(dry_run.outputs(names, rules), dry_run.model)
         return told

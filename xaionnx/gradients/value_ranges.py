@@ -1,4 +1,4 @@
-"""How far the values of an input reach: what steps are a share of."""
+"""The value range of an input, which scales the steps of finite differences."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from xaionnx.perturb.element_types import value_range
 from xaionnx.typing import Array
 
 
-def spans(sample: Sample, name: str) -> Array:
-    """The value range of an input for each element, broadcasting to it.
+def value_ranges(sample: Sample, name: str) -> Array:
+    """Return the value range of an input, as an array that broadcasts to it.
 
-    From black to white where a spec tells; ``max(|x_j|, 1)`` of each column of a row; else from the lowest to the
-    highest value, or the largest size where all are equal.
+    From black to white if a spec defines them; ``max(|x_j|, 1)`` for each column of a row; else from the lowest to the
+    highest value, or the largest absolute value if all are equal.
     """
     x = np.asarray(sample.x[name], dtype=np.float64)
     if x.ndim < 2 and sample.pixels_of(name) is None:
