@@ -1,0 +1,96 @@
+"""Files that packages of others ship, explained as a stranger would: they are fetched by `tests.reports.shipped`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+from xaionnx_cli.app import main
+
+import xaionnx
+from tests.reports.shipped import FILES
+from xaionnx import Target
+from xaionnx.errors import InputMismatchError, ParameterError
+
+FOLDER = os.environ.get("XAIONNX_SHIPPED")
+PHOTO = Path("models/photos/astronaut.jpg")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(FOLDER is None, reason="XAIONNX_SHIPPED names no folder of files"),
+    pytest.mark.filterwarnings("ignore:no spec beside the model:UserWarning"),
+]
+
+
+def opened(name: str) -> xaionnx.Model:
+    return xaionnx.Model.load(Path(FOLDER or ".") / name)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_inspect(name):
+    told = CliRunner().invoke(main, ["inspect", str(opened(name).path)])
+    assert told.exit_code == 0
+    # A name of 370 letters would set the width of the column for all.
+    assert sum(len(line) > 200 for line in told.stdout.partition("\nlayers")[2].partition("\n\n")[0].splitlines()) <= 2
+    assert len(repr(opened(name))) < 500
+
+
+@pytest.mark.parametrize("method", ["grad_cam", "saliency", "layer_cam"])
+def test_a_classifier_of_pictures(method):
+    model = opened("open-nsfw.onnx")
+    with Image.open(PHOTO) as image:
+        forms = [
+            PHOTO,
+            image.convert("RGB"),
+            np.asarray(image),
+            image.convert("RGBA"),
+            np.asarray(image.convert("RGBA")),
+        ]
+    first, *others = (xaionnx.explain(model, form, method, [0, 1]) for form in forms)
+    assert first.prediction.sum() == pytest.approx(1)
+    assert first.warnings
+    assert "<img" in first._repr_html_()
+    assert first.plot().size[0] > 300
+    for other in others:
+        np.testing.assert_array_equal(other.values, first.values)
+    with pytest.raises(InputMismatchError, match="channels first"):
+        xaionnx.explain(model, np.asarray(image).transpose(2, 0, 1), method)
+
+
+@pytest.mark.parametrize("method", ["saliency", "occlusion", "kernel_shap"])
+def test_a_voice_detector_with_a_state(method):
+    model = opened("silero_vad.onnx")
+    wave = (0.3 * np.sin(np.arange(512) * 2 * np.pi * 220 / 16000)).astype(np.float32)[None]
+    feeds = {"input": wave, "state": np.zeros((2, 1, 128), np.float32), "sr": np.array(16000)}
+    settings = {
+        "saliency": {},
+        "occlusion": {"window": 64, "stride": 64},
+        "kernel_shap": {"features": np.arange(512) // 64},
+    }
+    result = xaionnx.explain(model, feeds, method, **settings[method])
+    assert result.values.shape == wave.shape
+    assert np.abs(result.values).max() > 0
+    assert result.plot().size[0] > 300
+    with pytest.raises(InputMismatchError, match="state, sr are missing"):
+        xaionnx.explain(model, wave, method, **settings[method])
+
+
+@pytest.mark.parametrize("method", ["saliency", "input_x_gradient", "rise"])
+def test_a_transcriber_with_three_outputs(method):
+    model = opened("nmp.onnx")
+    wave = (0.3 * np.sin(np.arange(43844) * 2 * np.pi * 440 / 22050)).astype(np.float32)[None, :, None]
+    onset, note = (output.name for output in model.outputs[:2])
+    settings = {"budget": 30} if method == "rise" else {}
+    targets = [Target.index((50, 48)), Target.sum(output=note)]
+    result = xaionnx.explain(model, wave, method, targets, **settings)
+    assert result.values.shape == (2, *wave.shape)
+    assert [str(name[0]) for name in result.target] == [f"{onset}[50, 48]", f"sum of {note}"]
+    with pytest.raises(ParameterError, match=r"Use Target.index\(\(50, 48\)\) for one element"):
+        xaionnx.explain(model, wave, method, (50, 48), **settings)
+    with pytest.raises(ParameterError, match="not one axis of classes"):
+        xaionnx.explain(model, wave, method, **settings)
+    with pytest.raises(InputMismatchError, match=r"x\[None, :, None\] adds them"):
+        xaionnx.explain(model, wave.ravel(), method, targets, **settings)
