@@ -225,6 +225,20 @@ class House:
         )
 
     @cached_property
+    def any_without_reason(self) -> list[str]:
+        """Uses of Any without a comment beside them, or on the lines above."""
+        found = []
+        for module in self.modules.values():
+            lines = ["", *module.text.splitlines()]
+            for node in ast.walk(module.tree):
+                if isinstance(node, ast.Name) and node.id == "Any":
+                    above = lines[node.lineno - 1].strip()
+                    beside = _IGNORED.sub(lambda match: match["reason"], lines[node.lineno]).partition("#")[2]
+                    if not beside.strip() and not above.startswith("#"):
+                        found.append(f"{module.name}:{node.lineno} {lines[node.lineno].strip()}")
+        return sorted(set(found))
+
+    @cached_property
     def without_reason(self) -> list[str]:
         """Ignored findings of ruff and mypy without a reason beside them."""
         return [
@@ -267,6 +281,7 @@ class House:
             "functions over the limits": len(self.over_the_limits),
             "ignores without a reason": len(self.without_reason),
             "Any": self.free_types,
+            "Any without a reason": len(self.any_without_reason),
             "lines of README.md": len(readme.read_text(encoding="utf-8").splitlines()),
             "lines of code": sum(len(module.text.splitlines()) for module in self.modules.values()),
         }
@@ -285,6 +300,7 @@ class House:
             "concrete methods overridden, not hooks": self.overridden,
             "functions over the limits": self.over_the_limits,
             "ignores without a reason": self.without_reason,
+            "Any without a reason": self.any_without_reason,
         }
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -22,27 +21,30 @@ def join_records(parts: Sequence[Explanation], names: Sequence[str]) -> Explanat
     """
     first = parts[0]
     axis = 1 if first.several_targets else 0
-    by_player = first.feature_values is not None
+    features = [part.features for part in parts if part.features is not None]
 
     def along(arrays: Sequence[Array]) -> Array:
         return np.concatenate(arrays, axis=axis)
 
-    def of(field: str, join: Callable[[Sequence[Array]], Array]) -> Any:
-        """A field of all parts, joined by input name if it is a dict; None if any part lacks it."""
-        found = [getattr(part, field) for part in parts]
-        if any(one is None for one in found):
-            return None
-        return _join_by_name(found, join)
+    def along_players(arrays: Sequence[Array]) -> Array:
+        return along(_pad_players(arrays))
+
+    along_errors = along if first.feature_values is None else along_players
+
+    def of(arrays: Sequence[Array | None], join: Callable[[Sequence[Array]], Array] = along) -> Array | None:
+        """The arrays of all parts, joined; None if any part lacks it."""
+        found = [array for array in arrays if array is not None]
+        return join(found) if len(found) == len(arrays) else None
 
     return dataclasses.replace(
         first,
-        values=of("values", along),
+        values=_join_by_name([part.values for part in parts], along),
         target=along([part.target for part in parts]),
         prediction=along([part.prediction for part in parts]),
-        baseline_prediction=of("baseline_prediction", along),
-        feature_values=of("feature_values", lambda arrays: along(_pad_players(arrays))),
-        features=of("features", _join_label_maps),
-        standard_error=of("standard_error", lambda arrays: along(_pad_players(arrays) if by_player else arrays)),
+        baseline_prediction=of([part.baseline_prediction for part in parts]),
+        feature_values=of([part.feature_values for part in parts], along_players),
+        features=None if len(features) < len(parts) else _join_by_name(features, _join_label_maps),
+        standard_error=of([part.standard_error for part in parts], along_errors),
         maps={key: along([part.maps[key] for part in parts]) for key in first.maps},
         diagnostics=_join_diagnostics([part.diagnostics for part in parts]),
         display=_join_displays([part.display for part in parts]),

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+# Any: click passes a value of the type that its option declares.
+OptionValue: TypeAlias = Any
 
 
 @dataclass(frozen=True)

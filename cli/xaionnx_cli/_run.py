@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from xaionnx import parameters
 from xaionnx.data.files import expand
@@ -15,15 +14,16 @@ from xaionnx.explainer import Explainer
 from xaionnx.explanation import Explanation
 from xaionnx.runtime.model import Model
 from xaionnx.targets.kinds.top import Top
+from xaionnx.typing import Document
 from xaionnx_cli import _progress, _report, _samples, _targets
 from xaionnx_cli._batches import Batches, stack_feeds
 from xaionnx_cli._destination import Destination
-from xaionnx_cli._options import Options
+from xaionnx_cli._options import Options, OptionValue
 from xaionnx_cli._report import printable
 from xaionnx_cli._results import Results
 
 
-def explain(kind: type[Explainer], **given: Any) -> int:
+def explain(kind: type[Explainer], **given: OptionValue) -> int:
     """Explain all inputs with a method, and return the exit code."""
     settings = {name: given.pop(name) for name in parameters.declared(kind)}
     named = [Path(value) for value in settings.values() if isinstance(value, str)]
@@ -123,7 +123,7 @@ class _Job:
             self.results.add(sample, _sample_record(result, n, sample.provenance), top)
 
 
-def _sample_record(result: Explanation, n: int, origin: dict[str, Any]) -> Explanation:
+def _sample_record(result: Explanation, n: int, origin: Document) -> Explanation:
     """The record of sample ``n`` of a batch, with its share of the time."""
     one = result.sample(n)
     seconds = round(result.diagnostics["seconds"] / result.samples, 6)

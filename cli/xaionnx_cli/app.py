@@ -43,7 +43,7 @@ class Application(click.Group):
             _raise_unknown_command(args[0], self.list_commands(ctx))
         return super().resolve_command(ctx, args)
 
-    def invoke(self, ctx: click.Context) -> Any:  # click's own type
+    def invoke(self, ctx: click.Context) -> Any:  # Any: what a command returns is its own matter
         try:
             return super().invoke(ctx)
         except BrokenPipeError as error:
@@ -54,7 +54,7 @@ class Application(click.Group):
             raise _Interrupted(*stop.args) from None
 
     # Of click's overloads of main one returns; this never does.
-    def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any) -> NoReturn:  # type: ignore[override]  # see above
+    def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any) -> NoReturn:  # type: ignore[override]  # see above; Any: passed on to click
         """Run with ``args`` (default: those of the process) and exit."""
         extra["standalone_mode"] = False
         with _safe_streams(), _repeat_lost_interrupts():

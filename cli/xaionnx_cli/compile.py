@@ -7,12 +7,18 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from xaionnx_cli._method_group import MethodGroup
+from xaionnx_cli._options import OptionValue
 from xaionnx_cli.app import help_instead
+
+if TYPE_CHECKING:
+    from xaionnx.compilation import Compiled
+    from xaionnx.explainer import Explainer
+    from xaionnx.typing import TargetLike
 
 
 class GraphMethods(MethodGroup):
@@ -82,7 +88,7 @@ class Request:
     as_json: bool
 
 
-def _compile(kind: Any, **given: Any) -> int:
+def _compile(kind: type[Explainer], **given: OptionValue) -> int:
     from xaionnx import InputSpec, Model, compilation, parameters
     from xaionnx.errors import ParameterError
     from xaionnx.targets.in_graph import Chosen
@@ -103,7 +109,7 @@ def _compile(kind: Any, **given: Any) -> int:
         raise _report.no_top_class_error(opened, explained.name, explained.shape[1:])
     sizes = dict(_size(text, opened.input().name) for text in request.shapes)
     if target == "input":
-        asked: Any = Chosen(request.output)
+        asked: TargetLike = Chosen(request.output)
     else:
         asked = _targets.read_targets(() if target is None else (target,), request.output, opened)
     made = compilation.compile(opened, kind(**settings), asked, shapes=sizes)
@@ -134,7 +140,7 @@ def _size(text: str, main: str) -> tuple[str, tuple[int, ...]]:
         ) from None
 
 
-def _lines(made: Any, files: Sequence[Path], replaced: bool) -> list[str]:
+def _lines(made: Compiled, files: Sequence[Path], replaced: bool) -> list[str]:
     lines = [f"{made.facts['method']} of {made.facts['source']}: {made.facts['target']}"]
     width = max(len(info.name) for info in (*made.inputs, *made.outputs))
     for word, infos in (("inputs", made.inputs), ("outputs", made.outputs)):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import click
 
 from xaionnx_cli import _overwriting
+from xaionnx_cli._options import OptionValue
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Request:
 @click.option("--spec", metavar="FILE", help="The InputSpec to use instead of the .toml file beside the model.")
 @click.option("--force", is_flag=True, help=_overwriting.HELP)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout and nothing else.")
-def command(**given: Any) -> None:
+def command(**given: OptionValue) -> None:
     """Estimate the patterns for pattern_net and pattern_attribution from inputs.
 
     INPUTS is a folder, or a file of several inputs. Good patterns take thousands of samples from the training data.

@@ -22,7 +22,8 @@ from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array, Document, DType, Facts
 
 # One sample or several: a file or folder, a picture in memory, or a list of files, pictures and arrays.
-Convertible = str | os.PathLike[str] | Image.Image | Sequence[str | os.PathLike[str] | Image.Image | Array]
+_One = str | os.PathLike[str] | Image.Image | Array
+Convertible = str | os.PathLike[str] | Image.Image | Sequence[_One]
 # In a mapping, other inputs may be anything that numpy converts to an array.
 Given = Array | Facts | Convertible
 
@@ -172,7 +173,7 @@ def _as_array(given: Any) -> Any:  # Any: users may pass anything
     return np.asarray(given)
 
 
-def _unconverted(given: Any, main: Declared, model: str) -> Array:
+def _unconverted(given: object, main: Declared, model: str) -> Array:
     """Return an input for the model as an array, without conversion."""
     array = np.asarray(given)
     if array.dtype == object and main.dtype.kind != "U":
@@ -184,7 +185,7 @@ def _unconverted(given: Any, main: Declared, model: str) -> Array:
     return array
 
 
-def _is_convertible(given: Any, spec: InputSpec, main: Declared) -> bool:  # Any: users may pass anything
+def _is_convertible(given: object, spec: InputSpec, main: Declared) -> bool:
     if main.dtype.kind == "U":
         # Strings are data for such a model, not paths.
         return isinstance(given, os.PathLike)
@@ -207,14 +208,14 @@ def _accepts_uint8(main: Declared, shape: Sequence[int]) -> bool:
     return main.dtype.kind == "u" and fits
 
 
-def _sources(given: Any, spec: InputSpec) -> list[Any]:
+def _sources(given: Array | Convertible, spec: InputSpec) -> list[_One]:
     """Return a list of files and pictures: the items of a list, the pictures of an array, or the single one."""
-    if isinstance(given, list | tuple):
+    if isinstance(given, Sequence) and not isinstance(given, str):
         return list(given)
-    return pictures_in(given, spec.color, "x") if isinstance(given, np.ndarray) else [given]
+    return list(pictures_in(given, spec.color, "x")) if isinstance(given, np.ndarray) else [given]
 
 
-def _read_all_inputs(given: Any, names: Sequence[str], model: str) -> Inputs:
+def _read_all_inputs(given: object, names: Sequence[str], model: str) -> Inputs:
     """Read the arrays of all inputs by name from one .npz file; the first name is that of the explained input."""
     needed = f"an array for each by name: {', '.join(names)}"
     if not isinstance(given, str | os.PathLike):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from xaionnx.errors import InputMismatchError
 _CHANNELS: Final = (1, 3, 4)
 
 
-def are_pixels(array: Any) -> bool:  # Any: users may pass anything
+def are_pixels(array: object) -> TypeGuard[NDArray[np.uint8]]:
     """Whether this is a uint8 array that may contain one or more pictures."""
     return isinstance(array, np.ndarray) and array.dtype == np.uint8 and array.ndim in (2, 3, 4)
 

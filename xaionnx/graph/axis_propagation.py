@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import numpy as np
 import onnx
@@ -13,8 +13,9 @@ from onnx import helper, numpy_helper
 
 from xaionnx.graph.axis_factors import Layout, with_size
 from xaionnx.graph.op import Kind, find_op
-from xaionnx.graph.view import GraphView
+from xaionnx.graph.view import Attributes, GraphView
 from xaionnx.short_repr import short_repr
+from xaionnx.typing import Array, Shapes
 
 # Models compute the sizes for Reshape by ops of these kinds, and by some others.
 _COUNTING_KINDS = (Kind.MOVES, Kind.ADDS, Kind.SCALES)
@@ -42,7 +43,7 @@ class AxisStep:
     """
 
     node: onnx.NodeProto
-    attributes: Mapping[str, Any]
+    attributes: Attributes
     name: str
     index: int
     walk: PropagatedAxes
@@ -82,9 +83,7 @@ class AxisStep:
         return None
 
 
-def propagate_axes(
-    view: GraphView, starts: Mapping[str, Layout], known: Mapping[str, Sequence[int | None]]
-) -> PropagatedAxes:
+def propagate_axes(view: GraphView, starts: Mapping[str, Layout], known: Shapes) -> PropagatedAxes:
     """Propagate the layouts of some tensors through a graph, given its ``known`` shapes."""
     found = PropagatedAxes(view, known, dict(starts))
     for node in view.nodes:
@@ -96,7 +95,7 @@ def propagate_axes(
 class PropagatedAxes:
     """The layouts of tensors, and the layout of the input of the first op with a sliding window."""
 
-    def __init__(self, view: GraphView, known: Mapping[str, Sequence[int | None]], layouts: dict[str, Layout]) -> None:
+    def __init__(self, view: GraphView, known: Shapes, layouts: dict[str, Layout]) -> None:
         self._view, self._known, self.layouts = view, known, layouts
         self.constants: dict[str, onnx.TensorProto] = dict(view.constants)
         self.first_window_input: Layout | None = None
@@ -150,7 +149,7 @@ class PropagatedAxes:
         if len(small) == len(fed):
             self.constants[node.output[0]] = numpy_helper.from_array(self._computed(node, small))
 
-    def _computed(self, node: onnx.NodeProto, fed: Mapping[str, onnx.TensorProto]) -> Any:
+    def _computed(self, node: onnx.NodeProto, fed: Mapping[str, onnx.TensorProto]) -> Array:
         from onnx.reference import ReferenceEvaluator
 
         read = [helper.make_tensor_value_info(name, t.data_type, t.dims) for name, t in fed.items()]
