@@ -1,14 +1,15 @@
-"""Figures of the house: how many rooms, which way imports go, how deep classes are, and how the text reads.
+"""Measure the structure of the code: the rooms, the direction of imports, the depth of classes, and the prose.
 
-    python .ci/house.py                        the figures of this tree
-    python .ci/house.py --against REVISION     beside those of an earlier one
-    python .ci/house.py --list                 and what stands behind the figures
-    python .ci/house.py --sentences 60         sentences of docstrings, drawn by --seed, to be read aloud
+    python .ci/house.py                        the figures of the working tree
+    python .ci/house.py --against REVISION     compared with those of an earlier revision
+    python .ci/house.py --list                 with the findings behind the figures
+    python .ci/house.py --sentences 60         with random sentences of docstrings (--seed), to be read aloud
 
 A room is a folder or file directly in ``xaionnx``, or a private folder of ``explainers``; the kernels and the command
-line are one each. An arrow goes from room to room where a file of one imports from the other when it runs.
+line are one room each. There is an arrow from one room to another if a file of the first imports from the second at
+run time.
 
-Files are read, not imported, so that any revision can be measured.
+Files are parsed, not imported, so that any revision can be measured.
 """
 
 from __future__ import annotations
@@ -42,14 +43,14 @@ Arrow = tuple[str, str]
 
 
 class Class(NamedTuple):
-    """Bases of ours by full name, and methods."""
+    """The bases defined in this repository, by full name, and the methods of a class."""
 
     bases: list[str]
     methods: dict[str, ast.FunctionDef]
 
 
 class Module:
-    """A file."""
+    """A parsed source file."""
 
     def __init__(self, path: Path, root: Path) -> None:
         parts = path.relative_to(root).with_suffix("").parts
@@ -70,7 +71,7 @@ class Module:
 
     @cached_property
     def imports(self) -> list[tuple[str, str, str]]:
-        """Module, name in it (or "") and the name that it gets here, of all imports that run."""
+        """All imports at run time: the module, the imported name (or ""), and its local name."""
         skipped = {
             id(inner)
             for node in ast.walk(self.tree)
@@ -90,7 +91,7 @@ class Module:
 
 
 class House:
-    """The sources below a folder."""
+    """All source files below a folder."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -98,7 +99,7 @@ class House:
         self.modules = {module.name: module for module in (Module(path, root) for path in paths)}
 
     def targets(self, module: Module) -> Iterator[str]:
-        """Names of the modules that a module imports."""
+        """Yield the names of the modules that a module imports."""
         for name, inner, _ in module.imports:
             yield f"{name}.{inner}" if f"{name}.{inner}" in self.modules else name
 
@@ -108,7 +109,7 @@ class House:
 
     @cached_property
     def folders(self) -> set[str]:
-        """Rooms that hold several files."""
+        """Rooms with several files."""
         return {room for room in self.rooms if room != "xaionnx" and self.modules[room].is_package}
 
     @cached_property
@@ -122,18 +123,18 @@ class House:
 
     @cached_property
     def back(self) -> list[Arrow]:
-        """As few arrows as can be whose loss would leave no circle."""
-        circular = [arrow for arrow in sorted(self.arrows) if _reaches(self.arrows, arrow[1], arrow[0])]
-        for count in range(len(circular) + 1):
-            for gone in itertools.combinations(circular, count):
-                left = self.arrows - set(gone)
-                if not any(_reaches(left, end, start) for start, end in set(circular) - set(gone)):
-                    return list(gone)
-        raise AssertionError("without any arrow there is no circle")
+        """A smallest set of arrows whose removal leaves no cycle."""
+        in_cycles = [arrow for arrow in sorted(self.arrows) if _reaches(self.arrows, arrow[1], arrow[0])]
+        for count in range(len(in_cycles) + 1):
+            for removed in itertools.combinations(in_cycles, count):
+                left = self.arrows - set(removed)
+                if not any(_reaches(left, end, start) for start, end in set(in_cycles) - set(removed)):
+                    return list(removed)
+        raise AssertionError("without arrows there is no cycle")
 
     @cached_property
     def private(self) -> list[str]:
-        """Imports of a private module from outside the package that it lies in."""
+        """Imports of a private module from outside its package."""
         found = []
         for module in self.modules.values():
             for target in self.targets(module):
@@ -147,7 +148,7 @@ class House:
 
     @cached_property
     def classes(self) -> dict[str, Class]:
-        """By full name."""
+        """All classes by full name."""
         nodes = {
             f"{module.name}.{node.name}": (module, node)
             for module in self.modules.values()
@@ -170,17 +171,17 @@ class House:
             if here == word.partition(".")[0]:
                 if f"{origin}.{last}" in known:
                     return f"{origin}.{last}"
-                # A package may hand on what one of its files defines.
+                # A package may re-export a class of one of its files.
                 below = [name for name in known if name.startswith(f"{origin}.") and name.endswith(f".{inner or last}")]
                 return below[0] if below else None
         return None
 
     def depth(self, name: str) -> int:
-        """Classes of ours on the longest way up, this one too."""
+        """Length of the longest chain of our own base classes, including the class itself."""
         return 1 + max((self.depth(base) for base in self.classes[name].bases), default=0)
 
     def ancestors(self, name: str) -> list[str]:
-        """Of ours, the nearest first."""
+        """All base classes of our own, the nearest first."""
         found: list[str] = []
         for base in self.classes[name].bases:
             found += [base, *self.ancestors(base)]
@@ -188,7 +189,7 @@ class House:
 
     @cached_property
     def overridden(self) -> list[str]:
-        """Methods with a body of their own that a subclass replaces, but for hooks and those that Python calls."""
+        """Concrete methods that a subclass overrides, except hooks and special methods."""
         found = []
         for name, described in self.classes.items():
             for method in described.methods:
@@ -196,11 +197,11 @@ class House:
                     continue
                 first = next((up for up in self.ancestors(name) if method in self.classes[up].methods), None)
                 if first is not None and _is_concrete(self.classes[first].methods[method]):
-                    found.append(f"{_short(name)}.{method} replaces that of {_short(first)}")
+                    found.append(f"{_short(name)}.{method} overrides that of {_short(first)}")
         return sorted(found)
 
     def spelling(self, op: str) -> list[str]:
-        """Modules that name an op."""
+        """Modules that spell the name of an op."""
         return [module.name for module in self.modules.values() if f'"{op}"' in module.text]
 
     @cached_property
@@ -217,7 +218,7 @@ class House:
 
     @cached_property
     def free_types(self) -> int:
-        """How often Any is written."""
+        """Number of uses of ``Any``."""
         return sum(
             isinstance(node, ast.Name) and node.id == "Any"
             for module in self.modules.values()
@@ -240,7 +241,7 @@ class House:
 
     @cached_property
     def without_reason(self) -> list[str]:
-        """Ignored findings of ruff and mypy without a reason beside them."""
+        """Suppressed findings of ruff and mypy that give no reason."""
         return [
             f"{module.name}:{number} {line.strip()}"
             for module in self.modules.values()
@@ -249,7 +250,7 @@ class House:
         ]
 
     def sentences(self) -> list[str]:
-        """Of all docstrings, without examples, equations and lists of parameters."""
+        """The sentences of all docstrings, without examples, equations and sections."""
         found = []
         for module in self.modules.values():
             for node in ast.walk(module.tree):
@@ -275,7 +276,7 @@ class House:
             "private imports from outside": len(self.private),
             "deepest class tree": max(depths),
             "classes deeper than three": sum(depth > 3 for depth in depths),
-            "most classes of ours that one class is": max(1 + len(self.ancestors(name)) for name in self.classes),
+            "most classes of ours in one MRO": max(1 + len(self.ancestors(name)) for name in self.classes),
             "concrete methods overridden, not hooks": len(self.overridden),
             **{f"files that spell {op}": len(self.spelling(op)) for op in OPS},
             "functions over the limits": len(self.over_the_limits),
@@ -287,7 +288,7 @@ class House:
         }
 
     def details(self) -> dict[str, list[str]]:
-        """What stands behind the figures that ought to be 0, or small."""
+        """The findings behind the figures that should be zero or small."""
         deep = sorted(
             f"{self.depth(name)}: {' < '.join(map(_short, [name, *self.ancestors(name)]))}"
             for name in self.classes
@@ -324,7 +325,7 @@ def _reaches(arrows: set[Arrow], start: str, end: str) -> bool:
 
 
 def _is_concrete(method: ast.FunctionDef) -> bool:
-    """Whether a method does something, and is not named a hook."""
+    """Whether a method has a body of its own and is not marked as a hook."""
     marks = {ast.unparse(mark).partition("(")[0].rpartition(".")[2] for mark in method.decorator_list}
     if marks & {"abstractmethod", "hook", "overload"}:
         return False
@@ -357,11 +358,13 @@ def _checked_out(revision: str, folder: Path) -> House:
 
 
 def main() -> None:
-    """Print what is asked for."""
+    """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--against", metavar="REVISION", help="an earlier state to compare with")
-    parser.add_argument("--list", action="store_true", help="also what stands behind the figures")
-    parser.add_argument("--sentences", type=int, default=0, metavar="COUNT", help="draw sentences of docstrings")
+    parser.add_argument("--against", metavar="REVISION", help="an earlier revision to compare with")
+    parser.add_argument("--list", action="store_true", help="also print the findings behind the figures")
+    parser.add_argument(
+        "--sentences", type=int, default=0, metavar="COUNT", help="also print random sentences of docstrings"
+    )
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     house = House(ROOT)

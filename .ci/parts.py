@@ -1,15 +1,15 @@
-"""Parts of the README and of docs/ that are made from the code: fill them in, or check that they are as the code says.
+"""Write the generated parts of the README and of docs/, or check that they are up to date.
 
-A part stands between two comments, and everything between them is replaced::
+A part lies between two comments, and everything between them is replaced::
 
     <!-- generated: methods -->
     ...
     <!-- end -->
 
-A further part is a further function below with the decorator ``@part``; its name, with hyphens, is the part's name.
+To add a part, add a function with the decorator ``@part`` below; the part has its name, with hyphens.
 
-    python .ci/parts.py --check      exit code 1 and the difference, where a part is not what the code says
-    python .ci/parts.py --write      fill all parts in
+    python .ci/parts.py --check      print the differences and exit with code 1 if a part is out of date
+    python .ci/parts.py --write      write all parts
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ _WIDTH = 96
 
 
 class MarkError(Exception):
-    """The marks of a text do not form parts, or name one that is unknown."""
+    """The marks are not in pairs, or name an unknown part."""
 
 
 def part(make: Callable[[], str]) -> Callable[[], str]:
-    """Register the maker of a part."""
+    """Register the function that generates a part."""
     PARTS[make.__name__.replace("_", "-")] = make
     return make
 
 
 @part
 def help() -> str:
-    """The help of every command, each under its heading; of methods one: the others' options are on their pages."""
+    """The help of every command, and of one method for each group; other methods have their own pages."""
     from xaionnx_cli.app import main
 
     context = click.Context(main, info_name="xaionnx", terminal_width=_WIDTH, help_option_names=["-h", "--help"])
@@ -67,7 +67,7 @@ def help() -> str:
 
 @part
 def families() -> str:
-    """The methods by family, each linked to its file."""
+    """The methods by family, with links to their files."""
     import methods as site
 
     lines = []
@@ -79,7 +79,7 @@ def families() -> str:
 
 @part
 def choice() -> str:
-    """What each method needs, means, costs and keeps."""
+    """The table for choosing a method: its needs, meaning, cost and axioms."""
     import methods as site
 
     return site.table()
@@ -95,7 +95,7 @@ def methods() -> str:
 
 @part
 def ops() -> str:
-    """Which ops a gradient passes, and how."""
+    """The support of each op by gradients."""
     from xaionnx.autodiff.support import markdown
 
     return markdown()
@@ -103,7 +103,7 @@ def ops() -> str:
 
 @part
 def mosaics() -> str:
-    """How often each method finds the tile of a mosaic that a class is in."""
+    """The localisation score of each method on mosaics."""
     from tests.localisation.mosaics import markdown
 
     return markdown()
@@ -111,7 +111,7 @@ def mosaics() -> str:
 
 @part
 def peers() -> str:
-    """How close methods are to other libraries."""
+    """The agreement of methods with other libraries."""
     from tests.goldens.peers import markdown
 
     return markdown()
@@ -119,51 +119,51 @@ def peers() -> str:
 
 @part
 def bench() -> str:
-    """What each method costs over the bare session."""
+    """The cost of each method relative to the bare session."""
     from tests.bench.table import markdown
 
     return markdown()
 
 
 def filled(text: str) -> str:
-    """``text`` with every part made anew.
+    """Return ``text`` with every part generated anew.
 
     Raises
     ------
     MarkError
-        A mark has no partner, or names an unknown part.
+        The marks are not in pairs, or name an unknown part.
     """
     whole = [mark for block in _BLOCK.finditer(text) for mark in _MARK.findall(block[0])]
     if whole != _MARK.findall(text) or len(whole) != 2 * len(_BLOCK.findall(text)):
-        raise MarkError("A '<!-- generated: NAME -->' and its '<!-- end -->' do not stand in pairs. Mend the marks.")
+        raise MarkError("Each '<!-- generated: NAME -->' needs its own '<!-- end -->'. Fix the marks.")
 
-    def made(block: re.Match[str]) -> str:
+    def generated(block: re.Match[str]) -> str:
         if block["name"] not in PARTS:
             raise MarkError(f"No generated part '{block['name']}'. Known: {', '.join(sorted(PARTS))}.")
         return f"{block[1]}\n{PARTS[block['name']]()}\n\n{block[4]}"
 
-    return _BLOCK.sub(made, text)
+    return _BLOCK.sub(generated, text)
 
 
 def files() -> list[Path]:
-    """The README, and the pages of docs/ that have generated parts."""
+    """The README and all pages of docs/ with generated parts."""
     pages = sorted((ROOT / "docs").rglob("*.md"))
     return [ROOT / "README.md", *(page for page in pages if _MARK.search(page.read_text(encoding="utf-8")))]
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """Check or write; the exit code."""
+    """Check or write the parts, and return the exit code."""
     parser = argparse.ArgumentParser(description="Generated parts of the README and of docs/.")
     choice = parser.add_mutually_exclusive_group(required=True)
-    choice.add_argument("--check", action="store_true", help="fail and show the difference where a part is stale")
-    choice.add_argument("--write", action="store_true", help="fill all parts in")
-    parser.add_argument("files", nargs="*", type=Path, help="the README and the pages of docs/ if not given")
+    choice.add_argument("--check", action="store_true", help="print the differences and fail if a part is out of date")
+    choice.add_argument("--write", action="store_true", help="write all parts")
+    parser.add_argument("files", nargs="*", type=Path, help="default: the README and the pages of docs/")
     given = parser.parse_args(arguments)
-    return max(_checked(file, write=given.write) for file in given.files or files())
+    return max(_check_or_write(file, write=given.write) for file in given.files or files())
 
 
-def _checked(file: Path, *, write: bool) -> int:
-    """Check one file, or write it; the exit code."""
+def _check_or_write(file: Path, *, write: bool) -> int:
+    """Check or write one file, and return the exit code."""
     old = file.read_text(encoding="utf-8")
     try:
         new = filled(old)

@@ -1,7 +1,7 @@
-"""The typed entries of the methods, xaionnx/methods.py, made from their dataclasses: write the file, or check it.
+"""Generate xaionnx/methods.py, the methods as typed functions, from their dataclasses; or check the file.
 
-python .ci/signatures.py --check      exit code 1 and the difference, where the file is not what the code says
-python .ci/signatures.py --write      write it
+python .ci/signatures.py --check      print the differences and exit with code 1 if the file is out of date
+python .ci/signatures.py --write      write the file
 """
 
 from __future__ import annotations
@@ -26,15 +26,16 @@ from xaionnx import typing as aliases  # noqa: E402
 from xaionnx.explainer import Explainer  # noqa: E402
 
 FILE = ROOT / "xaionnx" / "methods.py"
-_HEAD = '''"""Every method as a function: an editor completes its settings, and a type checker refuses any other.
+_HEAD = '''"""Every method as a function, so that editors complete its settings and type checkers reject unknown ones.
 
 ``methods.lime(model, x, target, budget=500)`` is ``explain(model, x, "lime", target, budget=500)``.
 
-Why functions, and no overloads of :func:`xaionnx.explain`: where no overload fits, mypy lists all of them and does not
-say which setting is wrong. Of a function it does, an editor completes the names of methods too, and help() shows what
-each takes. `Settings` holds the settings of all methods together: by it explain refuses what is a setting of none.
+These are functions instead of overloads of :func:`xaionnx.explain` because mypy, if no overload fits, lists all of them
+and does not name the wrong setting. With functions it does; editors also complete the names of the methods, and help()
+shows the settings of each. `Settings` has the settings of all methods, so that `explain` rejects a name that no method
+has.
 
-Made from the dataclasses of the methods by .ci/signatures.py; change those, and run it with --write.
+Generated from the dataclasses of the methods by .ci/signatures.py; change those, then run it with --write.
 """
 
 # ruff: noqa: PLR0913 - the settings of a method, all by keyword
@@ -42,8 +43,8 @@ Made from the dataclasses of the methods by .ci/signatures.py; change those, and
 
 
 def text() -> str:
-    """The file as the code says."""
-    # Those of other packages are known where these are installed.
+    """The generated text of the file."""
+    # Methods of other installed packages are discovered too, but do not belong in this file.
     kinds = [kind for kind in discovery.METHODS.kinds() if kind.__module__.startswith("xaionnx.")]
     functions = "\n\n\n".join(map(_function, kinds))
     settings: dict[str, list[str]] = {}
@@ -57,7 +58,7 @@ def text() -> str:
 
 
 def _annotations(kind: type[Explainer]) -> Iterator[tuple[str, str]]:
-    """Each field with its type in words; of a choice its options."""
+    """Yield each field with its annotation; a choice is a ``Literal`` of its options."""
     declared = parameters.declared(kind)
     for field in dataclasses.fields(kind):
         options = getattr(declared[field.name][0], "options", ())
@@ -65,7 +66,7 @@ def _annotations(kind: type[Explainer]) -> Iterator[tuple[str, str]]:
 
 
 def _union(each: list[str]) -> str:
-    """Several types as one: each part once, the options of all choices together, None last."""
+    """The union of several annotations, with one ``Literal`` for all options, and None last."""
     parts = list(dict.fromkeys(part for annotation in each for part in annotation.split(" | ")))
     options = [option for part in parts if part.startswith("Literal[") for option in part[8:-1].split(", ")]
     others = [part for part in parts if not part.startswith("Literal[")]
@@ -98,7 +99,7 @@ def _docstring(kind: type[Explainer]) -> list[str]:
 
 
 def _imports(written: str) -> str:
-    """What the annotations name."""
+    """The import statements for the names in the annotations."""
     shared = [name for name in vars(aliases) if name.endswith(("Like", "Array"))]
     used = sorted({name for name in shared if re.search(rf"\b{name}\b", written)})
     others = {"Composite": "xaionnx.autodiff.lrp"}
@@ -133,10 +134,10 @@ def _formatted(source: str) -> str:
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """Check or write; the exit code."""
+    """Check or write the file, and return the exit code."""
     parser = argparse.ArgumentParser(description="The typed entries of the methods.")
     choice = parser.add_mutually_exclusive_group(required=True)
-    choice.add_argument("--check", action="store_true", help="fail and show the difference where the file is stale")
+    choice.add_argument("--check", action="store_true", help="print the differences, and fail if there are any")
     choice.add_argument("--write", action="store_true", help="write the file")
     given = parser.parse_args(arguments)
     new = text()

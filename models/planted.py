@@ -1,7 +1,7 @@
-"""Tiny models whose attribution is known: each function builds one and returns it as an ``onnx.ModelProto``.
+"""Tiny models with known attributions: each function builds one and returns it as an ``onnx.ModelProto``.
 
-Every model takes float32 with a symbolic batch axis "N" first, at opset 17: input "x" (and "x2" where there are two),
-output "y". The nets A to I are those of published test suites, under the letters that our reference cases use.
+All models are float32 at opset 17, with a symbolic batch axis "N" first. The input is "x" (a second one "x2") and the
+output is "y". Nets A to I come from published test suites; the letters are those of our reference cases.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ def _model(
     outputs: Mapping[str, Shape],
     constants: Constants,
 ) -> onnx.ModelProto:
-    """Assemble and check a model; shapes leave out the batch axis, constants become float32 unless integers."""
+    """Assemble and check a model. Shapes are without the batch axis; constants become float32 unless integers."""
 
     def value(tensor: str, shape: Shape) -> onnx.ValueInfoProto:
         return helper.make_tensor_value_info(tensor, TensorProto.FLOAT, ["N", *shape])
@@ -53,14 +53,14 @@ def _model(
 def _node(
     op: str, inputs: str, outputs: str, attributes: Mapping[str, int | Sequence[int]] = MappingProxyType({})
 ) -> onnx.NodeProto:
-    """A node; several tensor names are separated by blanks."""
+    """A node; tensor names are separated by spaces."""
     node = helper.make_node(op, inputs.split(), outputs.split(), name=f"{op}_{outputs.split()[0]}")
     node.attribute.extend(helper.make_attribute(key, value) for key, value in attributes.items())
     return node
 
 
 def load(model: onnx.ModelProto, **options: Any) -> Model:
-    """Open a planted model, as ``Model.load(path, **options)`` opens a file."""
+    """Load a planted model with ``Model.load(path, **options)``."""
     path = Path(_folder().name) / f"{model.graph.name}-{hashlib.sha256(model.SerializeToString()).hexdigest()[:8]}.onnx"
     if not path.exists():
         onnx.save(model, path)
@@ -75,7 +75,7 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
 def net_a() -> onnx.ModelProto:
     """Net A, (N, 3) to (N, 2): s = x1 + x2 + x3, h = (s-10, s+1, s+1, s+1), y = (sum ReLU(h) - 1, sum ReLU(h) + 1).
 
-    The layers are tensors "linear0" (= x), "linear1" (= h), "relu" and "linear2" (= y, of which the output is a copy).
+    The layers are the tensors "linear0" (= x), "linear1" (= h), "relu" and "linear2" (= y; the output is a copy of it).
     """
     nodes = [
         _node("MatMul", "x w0", "linear0"),
@@ -98,7 +98,7 @@ def net_b(*, two_images: bool = False) -> onnx.ModelProto:
     """Net B, (N, 1, 4, 4) to (N, 4): two 3x3 filters of ones with biases -50 and -75, ReLU, four equal rows, ReLU.
 
     y_k = ReLU(sum of ReLU(conv) over channel 0 and the first cell of channel 1, less its other three cells).
-    With ``two_images`` the model has inputs "x" and "x2", and the convolution sees x + x2.
+    With ``two_images`` the model has the inputs "x" and "x2", and convolves x + x2.
     Tensors: "conv", "relu1", "flat", "linear", "y".
     """
     start = [_node("Add", "x x2", "both")] if two_images else []
@@ -121,7 +121,7 @@ def net_b(*, two_images: bool = False) -> onnx.ModelProto:
 
 
 def net_c() -> onnx.ModelProto:
-    """Net C, (N, 2) to (N, 1): ReLU(ReLU(x1) - 1 - ReLU(x2)); the same function as net D in other pieces."""
+    """Net C, (N, 2) to (N, 1): ReLU(ReLU(x1) - 1 - ReLU(x2)); computes the same function as net D."""
     nodes = [
         _node("Relu", "x", "relu"),
         _node("Gemm", "relu w b", "difference"),
@@ -131,7 +131,7 @@ def net_c() -> onnx.ModelProto:
 
 
 def net_d() -> onnx.ModelProto:
-    """Net D, (N, 2) to (N, 1): ReLU(ReLU(x1 - 1) - ReLU(x2)); the same function as net C in other pieces."""
+    """Net D, (N, 2) to (N, 1): ReLU(ReLU(x1 - 1) - ReLU(x2)); computes the same function as net C."""
     nodes = [
         _node("Add", "x shift", "shifted"),
         _node("Relu", "shifted", "relu"),
@@ -161,7 +161,7 @@ def net_g(*, negative: bool = False) -> onnx.ModelProto:
 
 
 def net_i() -> onnx.ModelProto:
-    """Net I, (N, 4) to (N, 1): the largest of the four, by an identity layer "linear" and a MaxPool over 4."""
+    """Net I, (N, 4) to (N, 1): the maximum of the four inputs, by an identity layer "linear" and a MaxPool over 4."""
     nodes = [
         _node("MatMul", "x eye", "linear"),
         _node("Unsqueeze", "linear one", "channel"),
@@ -185,7 +185,7 @@ def minimum() -> onnx.ModelProto:
 def linear(weights: npt.ArrayLike, bias: npt.ArrayLike = 0.0) -> onnx.ModelProto:
     """y_k = sum over every input element of w_k x, plus b_k.
 
-    ``weights`` has shape (K, ...), with the input's own axes behind K: (K, F) for a table, (K, C, H, W) for pictures.
+    ``weights`` has shape (K, ...), with the axes of the input after K: (K, F) for a table, (K, C, H, W) for pictures.
     """
     rows = np.asarray(weights, dtype=np.float32)
     count, shape = rows.shape[0], rows.shape[1:]
@@ -195,7 +195,7 @@ def linear(weights: npt.ArrayLike, bias: npt.ArrayLike = 0.0) -> onnx.ModelProto
 
 
 def pooled(filters: npt.ArrayLike, weights: npt.ArrayLike, size: Shape) -> onnx.ModelProto:
-    """(N, C, H, W) to (N, K): a 1x1 convolution (D, C) and ReLU, "features", their means, weights (K, D) of these."""
+    """(N, C, H, W) to (N, K): a 1x1 convolution (D, C) and ReLU ("features"), spatial means, and weights (K, D)."""
     kernels, rows = np.asarray(filters, np.float32), np.asarray(weights, np.float32)
     nodes = [
         _node("Conv", "x filters", "conv"),
@@ -209,7 +209,7 @@ def pooled(filters: npt.ArrayLike, weights: npt.ArrayLike, size: Shape) -> onnx.
 
 
 def quadrants(size: int, classes: int = 4) -> onnx.ModelProto:
-    """(N, 3, size, size) to (N, classes): logit k = 10 x the mean of quadrant k, and of no other pixel.
+    """(N, 3, size, size) to (N, classes): logit k = 10 x the mean of quadrant k.
 
     Quadrants: 0 top left, 1 top right, 2 bottom left, 3 bottom right; with two classes, 0 top left and 1 bottom right.
     """
@@ -225,7 +225,7 @@ def quadrants(size: int, classes: int = 4) -> onnx.ModelProto:
 
 
 def mean_picture(height: int, width: int, channels: int = 1) -> onnx.ModelProto:
-    """(N, C, H, W) to (N, 1): the mean of all elements; equal segments of an even picture deserve equal shares."""
+    """(N, C, H, W) to (N, 1): the mean of all elements; equal segments of a uniform picture get equal attributions."""
     nodes = [_node("ReduceMean", "x", "mean", {"axes": [1, 2, 3], "keepdims": 0}), _node("Unsqueeze", "mean one", "y")]
     return _model("mean_picture", nodes, {"x": [channels, height, width]}, {"y": [1]}, {"one": np.array([1])})
 
@@ -275,11 +275,11 @@ def ishigami(a: float = 7.0, b: float = 0.1) -> onnx.ModelProto:
 
 
 def attending(*, pooled: bool = False, layers: int = 2, leading: int = 1) -> onnx.ModelProto:
-    """(N, 3, 12, 12) to (N, 3): a small vision transformer of 2 heads over a class token and 3 x 3 patches.
+    """(N, 3, 12, 12) to (N, 3): a small vision transformer with 2 heads over a class token and 3 x 3 patches.
 
-    The attention of layer l, (N, 2, 10, 10), is called "attention_l". The head reads the class token, or the mean of
-    all tokens where ``pooled``. So many tokens are ``leading`` the patches, the first that of the class. Weights are
-    drawn once and for all.
+    The attention weights of layer l, (N, 2, 10, 10), are the tensor "attention_l". The head reads the class token, or
+    the mean of all tokens if ``pooled``. ``leading`` is the number of tokens before the patches; the first is the class
+    token. Weights are random with a fixed seed.
     """
     draw = np.random.default_rng(11)
     count = 9 + leading
@@ -327,9 +327,9 @@ def attending(*, pooled: bool = False, layers: int = 2, leading: int = 1) -> onn
 
 
 def bag_of_patches(*, channels_last: bool = False) -> onnx.ModelProto:
-    """(N, 3, H, W) to (N, 3), H and W free: the mean over all places of "scores", which see 3 x 3 pixels each.
+    """(N, 3, H, W) to (N, 3), H and W free: the mean over all positions of "scores", which see 3 x 3 pixels each.
 
-    "scores" are (N, 3, h, w), or (N, h, w, 3) where ``channels_last``. Weights are drawn once and for all.
+    "scores" has the shape (N, 3, h, w), or (N, h, w, 3) if ``channels_last``. Weights are random with a fixed seed.
     """
     draw = np.random.default_rng(12)
     last = [_node("Transpose", "local", "scores", {"perm": [0, 2, 3, 1]})] if channels_last else []
@@ -346,7 +346,7 @@ def bag_of_patches(*, channels_last: bool = False) -> onnx.ModelProto:
 
 
 def null(shape: Shape) -> onnx.ModelProto:
-    """(N, \\*shape) to (N, 1): y = 0 whatever the input, on a path that reads all of it."""
+    """(N, \\*shape) to (N, 1): y = 0 for every input, computed from all of its elements."""
     return linear(np.zeros((1, *shape)))
 
 

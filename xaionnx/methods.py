@@ -1,12 +1,13 @@
-"""Every method as a function: an editor completes its settings, and a type checker refuses any other.
+"""Every method as a function, so that editors complete its settings and type checkers reject unknown ones.
 
 ``methods.lime(model, x, target, budget=500)`` is ``explain(model, x, "lime", target, budget=500)``.
 
-Why functions, and no overloads of :func:`xaionnx.explain`: where no overload fits, mypy lists all of them and does not
-say which setting is wrong. Of a function it does, an editor completes the names of methods too, and help() shows what
-each takes. `Settings` holds the settings of all methods together: by it explain refuses what is a setting of none.
+These are functions instead of overloads of :func:`xaionnx.explain` because mypy, if no overload fits, lists all of them
+and does not name the wrong setting. With functions it does; editors also complete the names of the methods, and help()
+shows the settings of each. `Settings` has the settings of all methods, so that `explain` rejects a name that no method
+has.
 
-Made from the dataclasses of the methods by .ci/signatures.py; change those, and run it with --write.
+Generated from the dataclasses of the methods by .ci/signatures.py; change those, then run it with --write.
 """
 
 # ruff: noqa: PLR0913 - the settings of a method, all by keyword

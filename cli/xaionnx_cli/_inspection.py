@@ -251,7 +251,7 @@ def _attention_lines(found: list[Document], every: bool) -> Iterator[str]:
     if not found:
         return
     shown = found if every else found[-_MAX_LISTED:]
-    yield f"attention {len(shown)} of {len(found)} layers, shapes at one sample"
+    yield f"attention {len(shown)} of {len(found)} layers, shapes for one sample"
     width = _name_width(shown)
     for layer in shown:
         counts = [f"{layer[key]} {key}" for key in ("heads", "tokens") if layer[key] is not None]

@@ -27,7 +27,10 @@ def for_shell(message: str) -> str:
     """
     if re.search(r"(?<!\S)--[a-z]", message):
         return message
-    said = re.sub(r"\bThe '([a-z_]+)' parameter(?: of (?!InputSpec)[\w.]+)? must\b", _replace_parameter, message)
+    said = re.sub(
+        r"\bThe '([a-z_]+)' parameter(?: of (?!InputSpec)[\w.]+)? (must|needs)\b", _replace_parameter, message
+    )
+    said = said.replace(" Got None instead.", " It was not given.")
     said = re.sub(r"\bTarget\.([a-z]+)\b", _replace_target, said)
     said = re.sub(r"(?<![\w'\"/])([a-z][a-z_]*)=(?:'([^']*)'|(True|False|[\d.]*\d))", _replace_setting, said)
     said = re.sub(r"(?<![\w'\"/])output=(\.\.\.)?", "--output ", said).replace("--output .", "--output.")
@@ -39,7 +42,7 @@ def _option_name(name: str) -> str:
 
 
 def _replace_parameter(found: re.Match[str]) -> str:
-    return f"{_option_name(found[1])} must"
+    return f"{_option_name(found[1])} {found[2]}"
 
 
 def _replace_setting(found: re.Match[str]) -> str:

@@ -173,7 +173,8 @@ def cost_line(result: Explanation) -> str:
     by = "" if source == "graph" else f", gradients by {printable(source)}"
     rate = evaluations / max(seconds, 1e-9)
     shown = f"{rate:,.0f}" if rate >= 10 else f"{rate:.1g}"
-    return f"  {evaluations:,} evaluations in {seconds:.2f} s ({shown}/s){by}"
+    count = "1 evaluation" if evaluations == 1 else f"{evaluations:,} evaluations"
+    return f"  {count} in {seconds:.2f} s ({shown}/s){by}"
 
 
 def gap_lines(result: Explanation) -> list[str]:

@@ -115,7 +115,7 @@ def _common() -> list[click.Parameter]:
             help="Which values a picture shows: both signs, those above zero, or absolute values.",
         ),
         click.Option(
-            ["--top"], type=click.IntRange(1), metavar="INT", help="Show only this many features, the strongest."
+            ["--top"], type=click.IntRange(1), metavar="INT", help="Draw only this many features, the strongest."
         ),
         LateOption(["--picture"], _pictures, type=_PictureName(), default="auto", metavar="KIND"),
         click.Option(["--original"], is_flag=True, help="Show the photo itself beside the map."),

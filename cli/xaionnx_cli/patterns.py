@@ -75,7 +75,7 @@ def command(**given: OptionValue) -> None:
     else:
         earlier = ", replacing the earlier file" if replaced else ""
         sys.stdout.write(
-            f"{request.save}: patterns of {len(found.layers)} layers from {found.samples} samples; of {found.units} "
-            f"units, {found.zero} have none since they do not vary, and {found.within} use the covariance within their "
-            f"regime{earlier}\n"
+            f"{request.save}: patterns of {len(found.layers)} layers from {found.samples} samples{earlier}\n"
+            f"  of {found.units} units, {found.zero} have no pattern, because their output does not vary; "
+            f"{found.within} take it from the covariance within their regime\n"
         )

@@ -1,11 +1,11 @@
-"""Draws the pictures of the README and the documentation into docs/pictures/.
+"""Draw the pictures of the README and the documentation into docs/pictures/.
 
-Needs xaionnx alone, and some minutes. Run it in the root of the repository, with names of pictures for some of them::
+Needs only xaionnx, and some minutes. Run it in the root of the repository; names select some of the pictures::
 
     python models/scripts/explained.py [cat] [astronaut] [mistaken] [METHOD ...]
 
-One photo is explained by every method, or by those that are named: docs/pictures/methods/ has a picture of each with
-its caption, a small one without for the gallery, and costs.json, which tells what each took.
+One photo is explained by every method, or by the named ones. docs/pictures/methods/ gets a captioned picture of each,
+a small one without caption for the gallery, and costs.json with the evaluations and gradients that each method used.
 """
 
 import json
@@ -24,31 +24,32 @@ from xaionnx.render import colours, maps, painting
 
 MODELS = Path(__file__).resolve().parents[1]
 PICTURES = MODELS.parent / "docs" / "pictures"
-# Maps of 14 x 14 and of 28 x 28 places, ahead of the last one of 7 x 7.
+# Layers of 14 x 14 and 28 x 28 positions; the last one has 7 x 7.
 MIDDLE, EARLY = "/_blocks.11/_swish/Clip_output_0", "/_blocks.5/_swish/Clip_output_0"
-# What a method is not asked with its defaults.
+# Settings that differ from the defaults.
 SETTINGS: dict[str, dict[str, Any]] = {
     "occlusion": {"window": 48, "stride": 16},
     "sobol": {"features": Features.grid(7)},
     "exact_shapley": {"features": Features.grid(3)},
     "smooth_grad": {"statistic": "squared"},
     "score_cam": {"channels": 64},
-    # At the last map nothing speaks against the espresso, slopes are the same at all places, and Layer-CAM is Grad-CAM.
+    # At the last layer nothing speaks against the espresso, and gradients are equal at all positions, so that Layer-CAM
+    # equals Grad-CAM.
     "counterfactual_cam": {"layer": MIDDLE},
     "layer_cam": {"layer": MIDDLE},
     "internal_influence": {"layer": EARLY},
 }
-# Of a transformer alone: they explain a digit.
+# These need a transformer and explain a digit.
 OF_TRANSFORMERS = {"attention_rollout", "attention_relevance"}
 # Width and height of the photo on a method's page, and in the gallery.
 SIZE, THUMBNAIL = (480, 320), (240, 160)
-# Crops of the photographs, from which patterns are estimated.
+# Number of crops of the photographs from which patterns are estimated.
 CROPS = 160
-# Need patterns, estimated from inputs.
+# These need patterns.
 OF_PATTERNS = {"pattern_net", "pattern_attribution"}
-# A four.
+# Index of a four in the MNIST sample.
 DIGIT = 16
-# Of the decoder: the last map but for the mask itself.
+# The last feature map of the segmentation's decoder.
 DECODER = "v120"
 
 
@@ -62,7 +63,7 @@ def classifier() -> xaionnx.Model:
 
 
 def crops() -> list[Any]:
-    """Squares out of the photographs, of many sizes, every second one turned round."""
+    """Square crops of the photographs, of many sizes; every second one is mirrored."""
     photos = [photo(file.name) for file in sorted((MODELS / "photos").iterdir())]
     rng, found = np.random.default_rng(0), []
     for number in range(CROPS):
@@ -75,13 +76,13 @@ def crops() -> list[Any]:
 
 
 def cat() -> Image.Image:
-    """The cat by RISE."""
+    """The cat explained by RISE."""
     model, pixels = classifier(), photo("cat.png")
     return render.overlay(xaionnx.explain(model, model.spec.to_tensor([pixels]), "rise"), pixels, stretched=True)
 
 
 def methods(names: list[str]) -> None:
-    """The coffee by some methods, and a digit by those of transformers."""
+    """Explain the coffee, or a digit with the methods for transformers, and draw both pictures of each method."""
     model, coffee = classifier(), Image.open(MODELS / "photos" / "coffee.jpg").convert("RGB")
     settings = dict(SETTINGS)
     if OF_PATTERNS & set(names):
@@ -104,13 +105,13 @@ def methods(names: list[str]) -> None:
 
 
 def draw(name: str, result: xaionnx.Explanation, photo: Image.Image) -> None:
-    """Both pictures of one method."""
+    """Draw the captioned and the small picture of one method."""
     folder = PICTURES / "methods"
     small = photo.size[0] <= THUMBNAIL[0]
     shown = np.asarray(photo if small else photo.resize(SIZE, Image.Resampling.LANCZOS))
     captioned = render.overlay(result, shown, stretched=True, zoom=11 if small else 1)
     captioned.save(folder / f"{name}.jpg", quality=82, optimize=True)
-    # The map without title, scale and caption.
+    # The small picture has no title, scale or caption.
     found = maps.pixel_map(result, maps.Extent(*shown.shape[:2], True))
     painted = painting.painted(
         painting.enlarged(shown, 6 if small else 1),
@@ -125,7 +126,7 @@ def draw(name: str, result: xaionnx.Explanation, photo: Image.Image) -> None:
 
 
 def digit(method: str) -> tuple[xaionnx.Explanation, Image.Image]:
-    """A handwritten digit by a method of transformers, and the digit."""
+    """A handwritten digit explained by a method for transformers, and its picture."""
     model = xaionnx.Model.load(MODELS / "mnist_vit.onnx")
     pixels = np.load(MODELS / "data" / "mnist_sample.npz")["images"][DIGIT]
     x = (pixels[None] / 255).astype(np.float32)
@@ -133,7 +134,7 @@ def digit(method: str) -> tuple[xaionnx.Explanation, Image.Image]:
 
 
 def person(name: str) -> Image.Image:
-    """What a segmentation takes for a person."""
+    """The region that the segmentation takes for a person, explained by three methods."""
     model = xaionnx.Model.load(MODELS / "selfie_segmentation.onnx")
     pixels = photo(name)
     x = model.spec.to_tensor([pixels])
@@ -156,7 +157,7 @@ DRAWN = {
 
 
 def main(names: list[str]) -> None:
-    """Draw some pictures, or all."""
+    """Draw the named pictures, or all."""
     known = discovery.methods()
     for name in names or DRAWN:
         if name in DRAWN:

@@ -1,10 +1,10 @@
-"""Export architectures with seeded random weights into a folder: graphs of real size to time and differentiate.
+"""Export architectures with seeded random weights into a folder, as graphs of real size for benchmarks and tests.
 
-They are timm's, and two of `networks`: ``unet`` and ``encoder``.
+The architectures are those of timm, and two of `networks`: ``unet`` and ``encoder``.
 
 Install: torch==2.13.0 first; then without dependencies torchvision==0.28.0 timm==1.0.31 huggingface_hub==2.4.0
-safetensors==0.8.0 pyyaml==6.0.3; and pillow==13.0.0 tqdm onnx==1.23.2 onnxruntime==1.31.1 numpy==2.4.6. That
-huggingface_hub reports that its web client is missing is of no matter: nothing is downloaded.
+safetensors==0.8.0 pyyaml==6.0.3; and pillow==13.0.0 tqdm onnx==1.23.2 onnxruntime==1.31.1 numpy==2.4.6. The
+report of huggingface_hub that its web client is missing does not matter: nothing is downloaded.
 Run: python models/scripts/export_timm.py FOLDER [NAME ...] (default: all that the bench times)
 """
 
@@ -16,8 +16,8 @@ from exporting import export, seed_everything
 from networks import Encoder, UNet
 from torch import nn
 
-# PyPI's torchvision is built for CUDA. Beside a CPU build of torch its library does not load, and its import fails for
-# want of two operators, which no classifier uses: their declaration suffices.
+# PyPI's torchvision is built for CUDA. With a CPU build of torch its library does not load, and the import fails for
+# lack of two operators. No classifier uses them, so declaring them is enough.
 library = torch.library.Library("torchvision", "DEF")
 for operator in ("nms", "qnms"):
     library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
@@ -32,7 +32,7 @@ TOKENS, LENGTH = 30_000, 128
 
 
 def with_live_statistics(network: nn.Module) -> nn.Module:
-    """Give normalisation the statistics of noise batches, and layer scales a size at which gradients are not lost."""
+    """Set normalisation to the statistics of noise, and layer scales to a size at which gradients do not vanish."""
     network.train()
     with torch.no_grad():
         for _ in range(4):
@@ -50,7 +50,7 @@ def network(name: str) -> nn.Module:
         return Encoder(TOKENS, width=256, layers=6, heads=4, length=LENGTH).eval()
     if name == "unet":
         return with_live_statistics(UNet())
-    # ResNets start their last normalisation at zero: such a block would pass no gradient to its branch.
+    # timm initialises the last normalisation of a ResNet block to zero, which would block the gradient of its branch.
     options = {"zero_init_last": False} if "resnet" in name else {}
     return with_live_statistics(timm.create_model(name, pretrained=False, **options))
 
@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", default=TIMED)
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
-    # The fast path of encoders is one op that the exporter does not know.
+    # The exporter does not support the fused op of the fast path of encoders.
     torch.backends.mha.set_fastpath_enabled(False)
     for name in arguments.names:
         module = network(name)

@@ -1,4 +1,4 @@
-"""How the scripts of this folder write an ONNX file: one thread, a symbolic batch axis, the same bytes each time.
+"""Export ONNX files for the scripts of this folder: one thread, a symbolic batch axis, the same bytes each time.
 
 Needs torch, onnx, onnxruntime and numpy; each script names the versions that made the committed file.
 """
@@ -19,7 +19,7 @@ OPSET = 17
 
 
 def seed_everything(seed: int) -> None:
-    """Seed every generator, and leave torch one thread: sums then have one order, and reruns give the same bits."""
+    """Seed every generator and limit torch to one thread, so that reruns give the same bits."""
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 - exported code of other packages draws from the global state
     torch.manual_seed(seed)
@@ -37,23 +37,23 @@ def export(
     fold_batch_norm: bool = True,
     simplify: bool = False,
 ) -> None:
-    """Write `module` in evaluation mode to `path`, its first axis symbolic ("N"), and print name, size and sha256.
+    """Write `module` in evaluation mode to `path`, with a symbolic first axis ("N"), and print name, size and sha256.
 
-    The file must give torch's own answers on 1, 2 and 3 rows, within float32 rounding, or the export fails.
+    The export fails unless the outputs of the file on 1, 2 and 3 rows equal those of torch within float32 rounding.
 
     Parameters
     ----------
     example
-        A batch of 2 rows: with a single row the tracer could burn the batch of 1 into reshapes.
+        A batch of 2 rows; with a single row the tracer could hard-code the batch size into reshapes.
     fold_batch_norm
         Fold normalisation into the convolution before it, as deployment exports do.
     simplify
-        Save through onnxruntime's basic optimisation level: constants folded, padding merged into convolutions,
-        operators of the standard only.
+        Save through onnxruntime's basic optimisation level, which folds constants, merges padding into convolutions,
+        and uses only standard operators.
     """
     module.eval()
     with warnings.catch_warnings():
-        # The tracing exporter is deprecated, but unlike its successor it writes no paths of this machine into the file.
+        # The tracing exporter is deprecated, but its successor writes local paths into the file.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             module,
@@ -77,7 +77,7 @@ def export(
 
 
 def save_through_onnxruntime(path: Path) -> None:
-    """Replace the file by what onnxruntime makes of it at its basic level, and check that the answers stay the same."""
+    """Replace the file with onnxruntime's basic optimisation of it, and check that the outputs stay the same."""
     quiet = ort.SessionOptions()
     quiet.log_severity_level = 3
     plain = ort.InferenceSession(path, quiet, providers=["CPUExecutionProvider"])
@@ -99,7 +99,7 @@ def save_through_onnxruntime(path: Path) -> None:
 
 
 def finish(path: Path) -> None:
-    """Check the file with onnx, keep the opset imports that its nodes use, and print what it is."""
+    """Check the file with onnx, drop unused opset imports, and print nodes, size and sha256."""
     model = onnx.load(path)
     used = {node.domain for node in model.graph.node}
     # sorted, because skl2onnx writes them in the order of a set of strings, which differs from run to run

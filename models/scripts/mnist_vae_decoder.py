@@ -14,7 +14,7 @@ LATENT, EPOCHS = 16, 30
 
 
 class Maps(nn.Module):
-    """(N, 1568) to 32 maps of 7 x 7; one Reshape in the graph, where nn.Unflatten leaves a dozen shape nodes."""
+    """(N, 1568) to 32 maps of 7 x 7, as one Reshape in the graph; nn.Unflatten would add a dozen shape nodes."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x.reshape(-1, 32, 7, 7)

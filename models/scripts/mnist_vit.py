@@ -14,9 +14,9 @@ TOKENS = (28 // PATCH) ** 2 + 1
 
 
 class Block(nn.Module):
-    """Attention, then two linear layers, each behind a LayerNorm and beside a skip.
+    """Attention, then two linear layers, each after a LayerNorm and with a residual connection.
 
-    Attention is written out as MatMul and Softmax: its weights are then a tensor of the exported graph.
+    Attention is written as MatMul and Softmax, so that its weights are a tensor of the exported graph.
     """
 
     def __init__(self) -> None:

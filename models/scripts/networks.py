@@ -1,4 +1,4 @@
-"""Networks that no package ships in a plain form: a U-Net, and an encoder of tokens as BERT is."""
+"""Networks that no package ships in a plain form: a U-Net, and a token encoder like BERT."""
 
 import torch
 from torch import nn
@@ -7,14 +7,14 @@ from torch import nn
 class UNet(nn.Module):
     """Ronneberger et al. 2015 (arXiv:1505.04597) with normalisation and padded convolutions.
 
-    The last way up is bilinear, the others are transposed convolutions: exporters and users have both.
+    The last upsampling is bilinear and the others are transposed convolutions, since both occur in practice.
 
     Parameters
     ----------
     width : int
-        Channels of the first level; each level below has twice as many.
+        Channels of the first level; each further level has twice as many.
     levels : int
-        How often the picture is halved.
+        Number of times that the picture is halved.
     classes : int
     """
 
@@ -53,7 +53,7 @@ def _double(inner: int, outer: int) -> nn.Sequential:
 
 
 class Encoder(nn.Module):
-    """Tokens (N, T) of integers to classes (N, K), as BERT (arXiv:1810.04805)."""
+    """Integer tokens (N, T) to classes (N, K), like BERT (arXiv:1810.04805)."""
 
     def __init__(
         self, tokens: int, width: int, layers: int, heads: int, length: int, classes: int = 2, hidden: int = 4

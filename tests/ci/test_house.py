@@ -121,7 +121,7 @@ def test_classes_are_followed_through_imports(built):
 
 
 def test_an_override_counts_where_the_base_does_something_and_is_no_hook(built):
-    assert built.overridden == ["One.must replaces that of Middle", "One.work replaces that of Base"]
+    assert built.overridden == ["One.must overrides that of Middle", "One.work overrides that of Base"]
 
 
 def test_figures(built):

@@ -48,11 +48,11 @@ def test_help_holds_every_command(parts):
     ("text", "message"),
     [
         (_text("nothing"), "No generated part 'nothing'. Known: "),
-        ("<!-- generated: help -->\n", "A '<!-- generated: NAME -->' and its '<!-- end -->' do not stand in pairs."),
-        ("<!-- end -->\n", "A '<!-- generated: NAME -->' and its '<!-- end -->' do not stand in pairs."),
+        ("<!-- generated: help -->\n", "Each '<!-- generated: NAME -->' needs its own '<!-- end -->'."),
+        ("<!-- end -->\n", "Each '<!-- generated: NAME -->' needs its own '<!-- end -->'."),
         (
             "<!-- generated: help -->\n<!-- generated: help -->\n<!-- end -->\n",
-            "A '<!-- generated: NAME -->' and its '<!-- end -->' do not stand in pairs.",
+            "Each '<!-- generated: NAME -->' needs its own '<!-- end -->'.",
         ),
     ],
 )

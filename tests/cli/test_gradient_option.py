@@ -17,6 +17,7 @@ def test_differences_from_the_command_line(run, digits, tmp_path):
     assert "  19 evaluations in " in said.stdout
     assert ", gradients by finite_differences\n" in said.stdout
     plain = run("explain", "saliency", digits, tmp_path / "x.npy")
+    assert "  1 evaluation in " in plain.stdout
     assert "gradients by" not in plain.stdout
 
 

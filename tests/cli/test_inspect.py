@@ -85,7 +85,7 @@ def test_attention_is_listed_with_its_heads_and_tokens(run):
     assert told["attention"] == [{"name": n, "shape": [1, 4, 50, 50], "heads": 4, "tokens": 50} for n in names]
     assert [verdict["method"] for verdict in told["methods"] if not verdict["possible"]] == ["cam"]
     text = run("inspect", path).stdout
-    assert "attention 4 of 4 layers, shapes at one sample\n" in text
+    assert "attention 4 of 4 layers, shapes for one sample\n" in text
     assert f"  {names[0]}  (1, 4, 50, 50)  4 heads, 50 tokens\n" in text
 
 

@@ -29,6 +29,8 @@ MODELS = Path(__file__).resolve().parents[2] / "models"
         ("Set relu=False or absolute=True.", "Set --no-relu or --absolute."),
         ("The 'steps' parameter of Saliency must be an int.", "--steps must be an int."),
         ("The 'target' parameter must be an int in [0, 9].", "--target must be an int in [0, 9]."),
+        ("The 'top' parameter of overlay needs a method.", "--top needs a method."),
+        ("The 'patterns' parameter must be a file. Got None instead.", "--patterns must be a file. It was not given."),
         ("Raise timeout_s, or lower the batch size.", "Raise --timeout, or lower the batch size."),
         # These stay: a field of a spec, an assignment in quotes, a class method that is not a target.
         ("The 'size' parameter of InputSpec must be two ints.", "The 'size' parameter of InputSpec must be two ints."),

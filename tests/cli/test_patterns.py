@@ -20,8 +20,9 @@ def test_patterns_are_made_and_used(run, tmp_path, monkeypatch):
     told = json.loads(run("patterns", MODEL, "digits.npy", "-o", "p.npz", "--json").stdout)
     assert (made.exit_code, made.stdout) == (
         0,
-        f"p.npz: patterns of 4 layers from 4 samples; of {told['units']} units, {told['zero']} have none since they do "
-        f"not vary, and {told['within']} use the covariance within their regime\n",
+        f"p.npz: patterns of 4 layers from 4 samples\n"
+        f"  of {told['units']} units, {told['zero']} have no pattern, because their output does not vary; "
+        f"{told['within']} take it from the covariance within their regime\n",
     )
     assert told["units"] > told["zero"] > 0
     for method in ("pattern_net", "pattern_attribution"):
