@@ -71,8 +71,8 @@ def test_the_record_keeps_its_own_copy(digits):
 
 def test_bars_have_the_names_of_columns(monkeypatch):
     labels = []
-    body = render.bar_chart._drawn
-    monkeypatch.setattr(render.bar_chart, "_drawn", lambda names, *of: labels.append(names) or body(names, *of))
+    body = render.bar_chart._draw_bars
+    monkeypatch.setattr(render.bar_chart, "_draw_bars", lambda names, *of: labels.append(names) or body(names, *of))
     model = Model.load(CREDIT, "cpu")
     x = model.read("models/data/german_credit_sample.csv").arrays["features"][:2]
     found = xaionnx.explain(model, x, "saliency")

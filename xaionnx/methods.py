@@ -169,7 +169,7 @@ def blur_ig(
     steps: int = 100,
     max_sigma: float = 50.0,
 ) -> Explanation:
-    """What each element owes to the change of the target from the input blurred out to the input x.
+    """The contribution of each element to the change of the target from the blurred input to the input x.
 
     See :class:`~xaionnx.explainers.blur_ig.BlurIG`.
     """
@@ -222,7 +222,7 @@ def conductance(
     steps: int = 32,
     rule: Literal["trapezoid", "left", "middle", "right"] = "trapezoid",
 ) -> Explanation:
-    """What each unit j of a layer h owes to the change of the target from the baseline b to the input x.
+    """The contribution of each unit j of a layer h to the change of the target from the baseline b to the input x.
 
     See :class:`~xaionnx.explainers.conductance.Conductance`.
     """
@@ -295,7 +295,7 @@ def deconvnet(
     gradient: Literal["auto", "graph"] = "auto",
     layer: str | None = None,
 ) -> Explanation:
-    """Backpropagation that rectifies the signal itself, wherever the model rectifies.
+    """Backpropagation that rectifies the backward signal wherever the model rectifies.
 
     See :class:`~xaionnx.explainers.deconvnet.Deconvnet`.
     """
@@ -313,7 +313,7 @@ def deep_lift(
     baseline: BaselineLike = None,
     seed: int = 0,
 ) -> Explanation:
-    """What each element's difference from a baseline b contributes to that of the target, by multipliers m.
+    """The contribution of each element's difference from a baseline b to that of the target, by multipliers m.
 
     See :class:`~xaionnx.explainers.deep_lift.DeepLift`.
     """
@@ -394,7 +394,7 @@ def expected_gradients(
     seed: int = 0,
     draws: int = 200,
 ) -> Explanation:
-    """What each element owes to the change of the target from the baselines b of a distribution to the input x.
+    """The contribution of each element to the change of the target from random baselines b to the input x.
 
     See :class:`~xaionnx.explainers.expected_gradients.ExpectedGradients`.
     """
@@ -466,7 +466,7 @@ def full_grad(
     *,
     upsampling: Literal["bilinear", "nearest"] = "bilinear",
 ) -> Explanation:
-    """The input times its slope, and every bias times its slope, as maps on top of each other.
+    """The sum of maps of the input and of every bias, each times its gradient.
 
     See :class:`~xaionnx.explainers.full_grad.FullGrad`.
     """
@@ -515,7 +515,7 @@ def guided_backprop(
     gradient: Literal["auto", "graph"] = "auto",
     layer: str | None = None,
 ) -> Explanation:
-    """Backpropagation that a rectifier lets through only where its input and the signal are positive.
+    """Backpropagation that passes a rectifier only if its input and the signal are positive.
 
     See :class:`~xaionnx.explainers.guided_backprop.GuidedBackprop`.
     """
@@ -531,7 +531,7 @@ def guided_grad_cam(
     relu: bool = True,
     upsampling: Literal["bilinear", "nearest"] = "bilinear",
 ) -> Explanation:
-    """Guided backpropagation to the input, times Grad-CAM enlarged to it, element by element.
+    """Guided backpropagation times upsampled Grad-CAM, element by element.
 
     See :class:`~xaionnx.explainers.guided_grad_cam.GuidedGradCam`.
     """
@@ -550,7 +550,7 @@ def guided_ig(
     fraction: float = 0.25,
     max_dist: float = 0.02,
 ) -> Explanation:
-    """What each element owes to the change of the target along a path from a baseline b to the input x.
+    """The contribution of each element to the change of the target along an adaptive path from a baseline b to x.
 
     See :class:`~xaionnx.explainers.guided_ig.GuidedIG`.
     """
@@ -593,7 +593,7 @@ def input_x_gradient(
     gradient: GradientLike = "auto",
     layer: str | None = None,
 ) -> Explanation:
-    """The gradient times the input itself.
+    """The gradient times the input.
 
     See :class:`~xaionnx.explainers.input_x_gradient.InputXGradient`.
     """
@@ -614,7 +614,7 @@ def integrated_gradients(
     tolerance: float | None = None,
     max_steps: int = 1024,
 ) -> Explanation:
-    """What each element owes to the change of the target from the baseline b to the input x.
+    """The contribution of each element to the change of the target from the baseline b to the input x.
 
     See :class:`~xaionnx.explainers.integrated_gradients.IntegratedGradients`.
     """
@@ -646,7 +646,7 @@ def internal_influence(
     steps: int = 32,
     rule: Literal["gauss_legendre", "trapezoid", "left", "middle", "right"] = "gauss_legendre",
 ) -> Explanation:
-    """How much the target changes with each unit j of a layer h, on the way from the baseline b to the input x.
+    """The mean gradient of the target with respect to each unit j of a layer h, from the baseline b to the input x.
 
     See :class:`~xaionnx.explainers.internal_influence.InternalInfluence`.
     """
@@ -811,7 +811,7 @@ def lrp(
     low: float | None = None,
     high: float | None = None,
 ) -> Explanation:
-    """Relevance that each layer hands on to its inputs in proportion to what they contributed.
+    """Relevance, which each layer redistributes to its inputs in proportion to their contributions.
 
     See :class:`~xaionnx.explainers.lrp.Lrp`.
     """
@@ -876,7 +876,7 @@ def pattern_attribution(
     layer: str | None = None,
     patterns: PatternsLike = None,
 ) -> Explanation:
-    """What the signal in each element contributes to the target, by weights and patterns.
+    """The contribution of the signal in each element to the target, by weights and patterns.
 
     See :class:`~xaionnx.explainers.pattern_attribution.PatternAttribution`.
     """
@@ -892,7 +892,7 @@ def pattern_net(
     layer: str | None = None,
     patterns: PatternsLike = None,
 ) -> Explanation:
-    """The signal in the input that the target rests on, an estimate of what it looks like.
+    """An estimate of the signal in the input on which the target depends.
 
     See :class:`~xaionnx.explainers.pattern_net.PatternNet`.
     """
@@ -940,7 +940,7 @@ def saliency(
     layer: str | None = None,
     absolute: bool = True,
 ) -> Explanation:
-    """How much the target changes with each element of the input.
+    """The gradient of the target with respect to each element of the input.
 
     See :class:`~xaionnx.explainers.saliency.Saliency`.
     """
@@ -1020,7 +1020,7 @@ def smooth_grad(
     noise: float = 0.15,
     seed: int = 0,
 ) -> Explanation:
-    """A map of noisy copies x + e of the input, with e drawn from a normal distribution for each element.
+    """A statistic of maps of noisy copies x + e of the input, with normally distributed e.
 
     See :class:`~xaionnx.explainers.smooth_grad.SmoothGrad`.
     """

@@ -28,8 +28,8 @@ NEEDS = {
 MEANINGS = {
     "contribution": "how much a part raises or lowers the target",
     "hindrance": "how much a part lowers the target",
-    "contrast": "how much a part speaks for the class rather than for those it is compared with",
-    "core": "how much a part speaks for the class itself rather than for its context",
+    "contrast": "how much a part supports the class rather than those it is compared with",
+    "core": "how much a part contributes to the class rather than to its context",
     "importance": "how much a part matters, in order",
     "slope": "how the target changes with an element, with its sign",
     "sensitivity": "how much the target changes with an element, whichever way",

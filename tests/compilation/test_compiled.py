@@ -185,7 +185,7 @@ def test_methods_that_are_no_graphs(digits):
         compilation.compile(digits, "salincy")
     with pytest.raises(UnknownNameError, match="No parameter of saliency named 'step'"):
         compilation.compile(digits, "saliency", step=3)
-    with pytest.raises(ParameterError, match="Take a number, an array"):
+    with pytest.raises(ParameterError, match="Use a number, an array"):
         compilation.compile(digits, "integrated_gradients", baseline="blur")
     with pytest.raises(ParameterError, match="Set 'steps' instead"):
         compilation.compile(digits, "integrated_gradients", tolerance=0.1)
@@ -205,7 +205,7 @@ def test_the_file_names_what_made_it(digits, tmp_path):
     assert told["xaionnx.version"] == xaionnx.__version__
     assert "saliency of 3 (3) - 5 (5)" in read.doc_string
     assert {entry.key for entry in digits.file.proto.metadata_props} <= set(told)
-    with pytest.raises(UnsupportedModelError, match=r"made\.onnx is a compiled file already"):
+    with pytest.raises(UnsupportedModelError, match=r"made\.onnx is already a compiled file"):
         compilation.compile(tmp_path / "made.onnx", "saliency")
 
 
@@ -294,7 +294,7 @@ class GuidedChannels(AtLayer, GradientExplainer):
     value_kind = "contribution"
     reference = "this test"
 
-    def trace(self, slopes, points):
+    def explain_points(self, slopes, points):
         raise NotImplementedError
 
     def rules(self, model):
@@ -373,5 +373,5 @@ def test_a_layer_is_explained_as_explain_does(method):
 
 
 def test_a_path_is_not_compiled_at_a_layer():
-    with pytest.raises(ParameterError, match="compiled at float inputs alone, not at a layer"):
+    with pytest.raises(ParameterError, match="compiled only at float inputs, not at a layer"):
         xaionnx.compile("models/digits_cnn.onnx", "integrated_gradients", layer="/4/MaxPool_output_0")

@@ -96,8 +96,8 @@ def test_a_class_that_is_named_at_each_run(digits, x):
 @pytest.mark.parametrize(
     ("target", "words"),
     [
-        ([1, 2], "A compiled file holds one target"),
-        (Target.top(3), "A compiled file holds one target"),
+        ([1, 2], "A compiled file has one target"),
+        (Target.top(3), "A compiled file has one target"),
         (np.array([3]), "cannot hold one class for each sample"),
         (Target.loss(np.array([3])), "cannot hold one class for each sample"),
         (Target.index(CLASSES), r"must be an int in \[0, 9\]"),

@@ -13,7 +13,7 @@ from tests.tiny import loaded, node, normal, row, tensor
 from tests.tolerances import Tolerance, assert_close
 from xaionnx import Model, Target
 from xaionnx.errors import ParameterError, UnknownNameError, UnsupportedModelError
-from xaionnx.explainers._gradients.gradient import inputs_of
+from xaionnx.explainers._gradients.gradient import input_path
 from xaionnx.explainers.conductance import Conductance
 from xaionnx.explainers.expected_gradients import ExpectedGradients
 from xaionnx.explainers.input_x_gradient import InputXGradient
@@ -76,7 +76,7 @@ def test_the_usual_layer():
 
     def usual(model, x, target=0):
         feeds = model.check(x)
-        return inputs_of(Request(model, feeds, target)).default_layer()
+        return input_path(Request(model, feeds, target)).default_layer()
 
     assert usual(mobile(), normal(1, 3, 17, 13)) == "sum"
     assert usual(Model.load("models/efficientnet_lite0.onnx"), normal(1, 3, 224, 224)) == "/_swish_1/Clip_output_0"

@@ -137,8 +137,8 @@ def test_values_of_another_shape_than_the_input_are_joined(digits, digit):
     """A method that explains a layer returns values in the shape of the layer."""
 
     class Layered(Saliency):
-        def trace(self, slopes, points):
-            found = super().trace(slopes, points)
+        def explain_points(self, slopes, points):
+            found = super().explain_points(slopes, points)
             (values,) = found.values.values()
             return dataclasses.replace(found, values={"layer": values.reshape(1, -1, 14, 56), "y": values})
 
@@ -201,9 +201,9 @@ def test_integers_take_no_noise():
 
 
 def test_a_held_target_repeats_the_picks_of_its_samples():
-    from xaionnx.explainers._gradients.nested import HeldTarget
+    from xaionnx.explainers._gradients.nested import CleanTarget
 
     term = TargetTerm("y", "identity", np.array([[2], [0]]), np.ones((2, 1)), ("a", "b"))
-    (tiled,) = HeldTarget(term).terms(np.zeros((4, 3)), None)
+    (tiled,) = CleanTarget(term).terms(np.zeros((4, 3)), None)
     assert tiled.indices.ravel().tolist() == [2, 0, 2, 0]
     assert tiled.names == ("a", "b", "a", "b")

@@ -142,7 +142,7 @@ def test_a_compiled_saliency_is_accepted_and_compiles_from_the_graph_alone(model
         with pytest.raises(ParameterError) as refused:
             xaionnx.compile(model, Saliency(gradient=source))
         assert str(refused.value) == (
-            "A compiled file holds the gradient that is built. Leave 'gradient' out, or give 'graph'."
+            "A compiled file contains the gradient graph. Leave 'gradient' out, or give 'graph'."
         )
 
 

@@ -92,8 +92,8 @@ def test_a_picture_names_the_tokens_without_a_place():
     model = planted.load(planted.attending(leading=5))
     found = Conductance(steps=2, layer=LAST).attribute(model, PICTURES, 1)
     _, words = over_picture(found.values[0], layer_of(found), 12, 12)
-    assert " The 5 tokens in front of them, " in words
-    assert words.endswith(" in all, have no place.")
+    assert " The 5 tokens before them, " in words
+    assert words.endswith(" in all, have no position.")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from xaionnx.render.maps import Extent, pixel_map
 from xaionnx.render.value_kinds import SENSES
 from xaionnx.render.words import Drawn, shared_reading
 
-LEFT_OUT = "Values below zero are left out; relu=False, or --no-relu, shows them too."
+LEFT_OUT = "Negative values are left out; relu=False, or --no-relu, shows them too."
 
 
 def told(values=0.0, value_kind="hindrance", **parameters):
@@ -34,7 +34,7 @@ def read(one, sign="auto"):
 
 
 def test_a_caption_says_that_nothing_speaks_against_the_class():
-    expected = "No part speaks against the prediction: every value is zero, so nothing is coloured."
+    expected = "No part lowers the prediction: every value is zero, so nothing is coloured."
     assert read(told(relu=True)).startswith(f"{expected} {LEFT_OUT}")
     assert "relu" not in read(told(relu=False))
     assert "relu" not in read(told())
@@ -43,7 +43,7 @@ def test_a_caption_says_that_nothing_speaks_against_the_class():
 
 def test_a_map_below_zero_drawn_by_what_is_above_says_so():
     said = read(told(-1.0, "contribution", relu=False), "positive")
-    assert said.startswith("No part speaks for the prediction: no value is above zero, so nothing is coloured.")
+    assert said.startswith("No part raises the prediction: no value is above zero, so nothing is coloured.")
     # No such caption if there is something to see.
     assert "No part" not in read(told(-1.0, "contribution", relu=False))
     assert "No part" not in read(told(1.0, "contribution", relu=True))
@@ -61,7 +61,7 @@ def test_a_sheet_tells_how_to_see_what_its_empty_panels_leave_out():
         found = pixel_map(one, Extent(8, 8))
         return shared_reading([Drawn("a", one, scale_of(found.values, "auto", 99, "sheet"), found)], 99, None)[-1]
 
-    assert f"A picture without colours has no value above zero to show. {LEFT_OUT}" in line(told(relu=True))
+    assert f"A picture without colours has no positive value to show. {LEFT_OUT}" in line(told(relu=True))
     assert "left out" not in line(told())
     assert "without colours" not in line(told(1.0, relu=True))
 
@@ -75,7 +75,7 @@ def test_bars_of_nothing_say_so(monkeypatch):
     for row in (np.zeros((1, 3)), np.ones((1, 3))):
         one = Explanation("a", row, np.array(["good"]), np.array([1.0]), provenance={"value_kind": "contribution"})
         render.bars(one)
-    assert said[0] == "No part speaks for the prediction: every value is zero."
+    assert said[0] == "No part raises the prediction: every value is zero."
     assert said[1].startswith("The longer the bar of a feature")
 
 

@@ -38,19 +38,19 @@ def test_channels_are_summed_and_the_map_is_enlarged_between_the_centres_of_its_
     found = pixel_map(one, Extent(24, 20))
     assert_close(found.values, bilinear(values.sum(axis=0), 24, 20), Tolerance.ORDER_ONE)
     assert found.note == (
-        "The values of the layer's 5 channels are summed at 3 x 4 places and enlarged to the picture bilinearly."
+        "The values of the layer's 5 channels are summed at 3 x 4 positions and upsampled to the picture bilinearly."
     )
     scale = scale_of(found.values, "auto", 99, "overlay")
     assert words.reading(one, scale, found).endswith(found.note)
     single = pixel_map(explained(values[None, :1], "CHW"), Extent(24, 20))
-    assert single.note.startswith("The values of the layer's channel are taken at 3 x 4 places")
+    assert single.note.startswith("The values of the layer's channel are taken at 3 x 4 positions")
 
 
 def test_patches_lie_where_they_were_cut_and_the_token_before_them_is_told():
     values = RNG.normal(size=(7, 8))
     found = pixel_map(explained(values[None], "TD", [2, 3], 1), Extent(8, 12))
     assert_close(found.values, bilinear(values[1:].sum(axis=1).reshape(2, 3), 8, 12), Tolerance.ORDER_ONE)
-    assert f"The token in front of them, {values[0].sum():.3g}".replace("-", "−") in found.note
+    assert f"The token before them, {values[0].sum():.3g}".replace("-", "−") in found.note
     _, note = over_picture(values[1:], Layer("h", "TD", (2, 3), 0), 8, 12)
     assert note.endswith("bilinearly.")
 
@@ -102,4 +102,4 @@ def test_a_sheet_holds_layers_beside_inputs():
     layer = explained(RNG.normal(size=(1, 5, 2, 2)), "CHW")
     found = pixel_map(layer, Extent(8, 8))
     said = words.shared_reading([words.Drawn("a", layer, scale_of(found.values, "auto", 99, "sheet"), found)], 99, None)
-    assert said[-1].endswith("enlarged to the picture bilinearly.")
+    assert said[-1].endswith("upsampled to the picture bilinearly.")

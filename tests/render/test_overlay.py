@@ -213,10 +213,10 @@ def test_every_pixel_of_the_page_is_legible_in_size():
         ({"zoom": 0}, "The 'zoom' parameter of overlay must be an int in [1, inf) or None. Got 0 instead."),
         ({"top": 2.5}, "The 'top' parameter of overlay must be an int in [1, inf) or None. Got 2.5 instead."),
         ({"original": 1}, "The 'original' parameter of overlay must be True or False. Got 1 instead."),
-        ({"top": 3}, "The 'top' parameter of overlay needs a method that worked on features, one player a pixel. "
+        ({"top": 3}, "The 'top' parameter of overlay needs a method that worked on features, one player per pixel. "
          "Explain with features='superpixels', or leave it out."),
         ({"boundaries": True}, "The 'boundaries' parameter of overlay needs a method that worked on features, one "
-         "player a pixel. Explain with features='superpixels', or leave it out."),
+         "player per pixel. Explain with features='superpixels', or leave it out."),
     ],
 )  # fmt: skip
 def test_parameters_are_refused_in_these_words(photo, change, message):
@@ -230,7 +230,7 @@ def test_a_picture_of_another_shape_is_refused():
         render.overlay(planted(), np.zeros((50, 70, 3), np.uint8))
     assert str(caught.value) == (
         "The occlusion values have the shape ('N', 3, 60, 60), which does not fit a picture of 50 x 70 pixels (H x W). "
-        "Give the picture as the model saw it, or a larger one of the same aspect."
+        "Give the model's input picture, or a larger one of the same aspect ratio."
     )
 
 
@@ -246,7 +246,7 @@ def test_values_of_a_table_are_refused():
     with pytest.raises(DataError) as caught:
         render.overlay(explanation(np.ones((1, 20))), np.zeros((50, 70, 3), np.uint8))
     assert str(caught.value) == (
-        "The occlusion values have the shape ('N', 20), which is no map over a picture. "
+        "The occlusion values have the shape ('N', 20), which is not a map over a picture. "
         "Use render.bars for columns, features and players."
     )
 
@@ -278,7 +278,7 @@ def test_what_is_no_picture_is_refused(picture):
 def test_another_number_of_pictures_is_refused(photo):
     with pytest.raises(DataError) as caught:
         render.overlay(planted(), np.stack([photo, photo]))
-    assert str(caught.value) == "There are 2 pictures for an explanation of 1 samples. Give one picture a sample."
+    assert str(caught.value) == "There are 2 pictures for an explanation of 1 samples. Give one picture per sample."
 
 
 def test_of_several_inputs_the_one_that_fits_is_drawn(photo):
@@ -311,8 +311,8 @@ def test_the_caption_names_method_baseline_and_evaluations():
     ([0.2, 0.00934], None, "gap 0.93 % of the change, 64 steps"),
     ([0.2, 1.4], None, "gap 140 % of the change, 64 steps"),
     ([0.2, 0.009], 0.01, "gap 0.9 % of the change, 64 steps"),
-    ([0.2, 0.29], 0.01, "gap 29 % of the change, over the 1 % asked for, 64 steps"),
-    ([0.2, np.inf], 0.01, "gap without a change, over the 1 % asked for, 64 steps"),
+    ([0.2, 0.29], 0.01, "gap 29 % of the change, above the tolerance of 1 %, 64 steps"),
+    ([0.2, np.inf], 0.01, "gap without a change, above the tolerance of 1 %, 64 steps"),
 ])  # fmt: skip
 def test_the_caption_tells_the_gap_of_a_path(gaps, tolerance, words_of_it):
     one = explanation(

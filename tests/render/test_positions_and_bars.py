@@ -67,7 +67,7 @@ def test_labels_that_do_not_reach_are_refused():
         render.positions(occluded(), labels=["a", "b"])
     assert str(caught.value) == (
         "The map 'top_class' holds class 7, but there are 2 labels. "
-        "Give one label a class, in the order of the outputs."
+        "Give one label per class, in the order of the outputs."
     )
 
 

@@ -122,14 +122,14 @@ def test_the_caption_says_what_is_drawn(monkeypatch):
     one = explained(at(3, channels=2), diagnostics={"evaluations": [2]})
     words = said(monkeypatch, lambda: render.series(one, flat(at(0, channels=2)), percentile=100))
     assert words == (
-        "beat (1) · score 4.2 The redder a part, the more it speaks for the prediction. Colour scale: from 0 to 1, the "
+        "beat (1) · score 4.2 The redder a part, the more it raises the prediction. Colour scale: from 0 to 1, the "
         "largest of the values. The values are the same for all channels. The line of each channel has its own scale. "
         "grad cam\N{NO-BREAK SPACE}· 2 evaluations"
     )
     many = said(monkeypatch, lambda: render.series(explained(at(3, channels=17, length=900)), np.zeros((17, 900))))
     assert "The lines of all 17 channels are drawn over each other. Of every 2 steps the strongest value" in many
     nothing = said(monkeypatch, lambda: render.series(explained(at()), flat(at())))
-    assert "No part speaks for the prediction: every value is zero, so nothing is coloured." in nothing
+    assert "No part raises the prediction: every value is zero, so nothing is coloured." in nothing
 
 
 def test_a_rate_changes_the_words_of_time_alone():
@@ -169,7 +169,7 @@ def test_a_batch_and_gaps_in_the_signal():
         ({"channel": 2}, ParameterError, "The 'channel' parameter of series must be 0 or 1. Got 2 instead"),
         ({"rate": 0}, ParameterError, "The 'rate' parameter of series must be a float in"),
         ({"explanation": explained(at(3) * np.nan)}, DataError, "The grad_cam values hold NaN or infinity at 40 of 40"),
-        ({"explanation": explained(np.zeros((3, 4, 4)))}, DataError, r"\('N', 3, 4, 4\), which is no series"),
+        ({"explanation": explained(np.zeros((3, 4, 4)))}, DataError, r"\('N', 3, 4, 4\), which is not a series"),
         ({"sign": "both"}, ParameterError, "The 'sign' parameter of series"),
     ],
 )

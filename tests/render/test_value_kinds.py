@@ -56,7 +56,7 @@ def test_what_no_record_tells_no_caption_says(tmp_path):
     made = told(None, "layer_activation")
     assert "value_kind" not in made.provenance  # as in files of earlier versions
     old = Explanation.load(made.save(tmp_path / "old.npz"))
-    assert said(old).startswith("Values are above zero in red parts, below in blue parts.")
+    assert said(old).startswith("Values are positive in red parts, negative in blue parts.")
     assert said(told("what a later version may say")) == said(old)
     assert words.class_and_score(old) == "cat (3) · score 2"
 
@@ -64,9 +64,9 @@ def test_what_no_record_tells_no_caption_says(tmp_path):
 @pytest.mark.parametrize(
     ("value_kind", "title"),
     [
-        ("activation", "what the layer holds"),
-        ("attention", "where attention leads, whatever the class"),
-        ("component", "the layer's main pattern, whatever the class"),
+        ("activation", "activation of the layer"),
+        ("attention", "attention, for any class"),
+        ("component", "main pattern of the layer, for any class"),
         ("signal", "cat (3) · score 2"),
     ],
 )
@@ -86,10 +86,10 @@ def test_the_same_numbers_of_another_meaning_make_another_picture():
 def test_bars_are_read_by_their_length():
     clause = "the longer the bar of a feature"
     assert sense(told("sensitivity")).sentence("positive", "features", clause) == (
-        "The longer the bar of a feature, the more a change there moves the prediction."
+        "The longer the bar of a feature, the more a change there changes the prediction."
     )
     assert sense(told("slope")).sentence("signed", "features", clause) == (
-        "Larger values raise the prediction in red features and lower it in blue features."
+        "An increase raises the prediction in red features and lowers it in blue features."
     )
 
 
@@ -105,8 +105,8 @@ def test_a_legend_says_each_thing_once_and_of_whom():
     ]
     lines = [
         "Red parts raise the prediction, blue parts lower it. "
-        "From yellow to red: the redder a part, the more it speaks for the prediction.",
-        "In saliency and sobol, the redder a part, the more a change there moves the prediction.",
+        "From yellow to red: the redder a part, the more it raises the prediction.",
+        "In saliency and sobol, the redder a part, the more a change there changes the prediction.",
         "In eigen cam, the redder a part, the more it shows of the layer's main pattern.",
     ]
     assert legend(panels) == lines
@@ -114,4 +114,4 @@ def test_a_legend_says_each_thing_once_and_of_whom():
     assert legend(panels * 3) == lines
     # Without the last panel it is no longer the meaning of the majority.
     assert legend(panels[:-1]) == [f"In occlusion, grad cam and rise, r{lines[0][1:]}", *lines[1:]]
-    assert legend(panels[2:3]) == ["The redder a part, the more it speaks for the prediction."]
+    assert legend(panels[2:3]) == ["The redder a part, the more it raises the prediction."]

@@ -1,4 +1,4 @@
-"""Compilation: a model, a method and a target as one ordinary ONNX file that needs onnxruntime alone."""
+"""Compilation: a model, a method and a target as one ordinary ONNX file that needs only onnxruntime."""
 
 from xaionnx.compilation.compiled import Compiled, compile, method, methods
 

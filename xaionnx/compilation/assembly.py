@@ -1,4 +1,4 @@
-"""Assembly: a gradient graph, a target and a method joined into one graph that needs nothing but its samples."""
+"""Assembly: a gradient graph, a target and a method combined into one graph."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from xaionnx.runtime.model import Model
 from xaionnx.targets.in_graph import Aim
 
 TARGET: Final = "target"
-"""The output, or input, that holds the class of each sample."""
+"""The name of the output, or input, with the class of each sample."""
 VALUE: Final = "target_value"
-"""The output that holds the target."""
+"""The name of the output with the target."""
 
 # A node, and which of its inputs it is.
 _Use = tuple[ir.Node, int]
@@ -36,16 +36,17 @@ _FLAT = np.array([0, -1], dtype=np.int64)
 @final
 @dataclass(frozen=True, repr=False)
 class Differentiated:
-    """The gradient of a tensor, as a graph that answers the model's own outputs too.
+    """The gradient of a tensor, as a graph that also returns the model's outputs.
 
     Attributes
     ----------
     proto : onnx.ModelProto
-        As :func:`xaionnx.autodiff.gradient.gradient_graph` makes it. It answers the tensor that the aim reads too.
+        The result of :func:`xaionnx.autodiff.gradient.gradient_graph`, which also returns the tensor that the aim
+        reads.
     out : str
-        The tensor that it is the gradient of, after its activation.
+        The differentiated tensor, after its activation.
     wrt : sequence of str
-        What it is taken with respect to.
+        The tensors with respect to which it is differentiated.
     """
 
     proto: onnx.ModelProto
@@ -54,7 +55,7 @@ class Differentiated:
 
 
 def assemble(
-    found: Differentiated,
+    differentiated: Differentiated,
     model: Model,
     method: Compilable,
     aim: Aim,
@@ -62,11 +63,11 @@ def assemble(
     *,
     chosen: bool,
 ) -> onnx.ModelProto:
-    """The graph that answers the model's own outputs, and what a method finds for a target.
+    """A graph that returns the model's outputs and the attribution of a target by a method.
 
     Parameters
     ----------
-    found : Differentiated
+    differentiated : Differentiated
     model : Model
     method : Compilable
     aim : Aim
@@ -77,9 +78,9 @@ def assemble(
     Raises
     ------
     UnsupportedModelError
-        The method runs the model at several points of a sample, and the model has a fixed number of samples.
+        The method runs the model at several points per sample, but the model has a fixed batch size.
     """
-    graph_model = ir.from_proto(found.proto)
+    graph_model = ir.from_proto(differentiated.proto)
     graph = graph_model.graph
     inputs = {str(value.name): value for value in graph.inputs}
     values = {**graph.initializers, **inputs}
@@ -89,104 +90,104 @@ def assemble(
     floats = differentiable_inputs(model) if model.input().dtype.kind == "f" else ()
     x = {name: inputs[name] for name in floats} or {model.input().name: samples}
     batch = samples.shape[0] if samples.shape is not None else None
-    # A name that the model uses stays its own.
-    ours = {"attribution", *(f"attribution_{name}" for name in x), TARGET, VALUE}
-    prefix = "" if ours.isdisjoint(values) else _PREFIX
+    # Names that the model uses are not changed.
+    reserved = {"attribution", *(f"attribution_{name}" for name in x), TARGET, VALUE}
+    prefix = "" if reserved.isdisjoint(values) else _PREFIX
     g = Builder(graph_model)
-    named = g.input(prefix + TARGET, ir.DataType.INT64, None) if chosen else None
-    if named is not None:
-        named.shape = ir.Shape([batch])
+    class_input = g.input(prefix + TARGET, ir.DataType.INT64, None) if chosen else None
+    if class_input is not None:
+        class_input.shape = ir.Shape([batch])
 
-    placed = method.rows(g, x, sample)
-    blocks = placed.blocks
+    points = method.rows(g, x, sample)
+    blocks = points.blocks
     if blocks > 1:
-        _feed(g, model, inputs, readers, placed)
+        _feed(g, model, inputs, readers, points)
     flat = g.reshape(_first(g, values[aim.tensor], samples, blocks), _FLAT)
-    followed = aim.follow(g, flat if flat.dtype == ir.DataType.FLOAT else g.op("Cast", flat, to=1), named)
-    weights = _each(g, followed.weights, blocks, 2)
-    cotangent, read = inputs[COTANGENT], values[found.out]
-    cotangent.replace_all_uses_with(_like(g, weights, cotangent, read))
+    followed_target = aim.follow(g, flat if flat.dtype == ir.DataType.FLOAT else g.op("Cast", flat, to=1), class_input)
+    weights = _repeat_blocks(g, followed_target.weights, blocks, 2)
+    cotangent, read = inputs[COTANGENT], values[differentiated.out]
+    cotangent.replace_all_uses_with(_in_shape_of(g, weights, cotangent, read))
     if aim.reference is not None:
         origin = g.constant(aim.reference.astype(np.float32))
         inputs[REFERENCE].replace_all_uses_with(g.op("Expand", origin, g.op("Shape", weights)))
 
     def target_of(rows: ir.Value) -> ir.Value:
-        return _summed(g, rows, weights)
+        return _target_value(g, rows, weights)
 
     value = target_of(read)
-    gradients = {name: values[gradient_name(name)] for name in found.wrt}
-    tensors = {name: placed.x.get(name, values[name]) for name in found.wrt}
+    gradients = {name: values[gradient_name(name)] for name in differentiated.wrt}
+    tensors = {name: points.x.get(name, values[name]) for name in differentiated.wrt}
     emitted = method.emit(g, Traced(x, blocks, model, sample, tensors, gradients, value, target_of))
 
     own = {output.name: values[output.name] for output in model.outputs}
     graph.inputs[:] = [value for value in graph.inputs if value.name not in (COTANGENT, REFERENCE)]
     graph.outputs.clear()
-    for name, answer in own.items():
-        _refuse_mixing(model, answer, blocks)
-        shown = _first(g, answer, samples, blocks)
-        if shown is not answer:
-            shown.shape, answer.name, shown.name = answer.shape, g.fresh("rows"), name
-        graph.outputs.append(shown)
-    for name, answer in emitted.values.items():
-        made = g.output(answer, prefix + ("attribution" if len(emitted.values) == 1 else f"attribution_{name}"))
+    for name, value_ in own.items():
+        _check_batch_axis(model, value_, blocks)
+        first_rows = _first(g, value_, samples, blocks)
+        if first_rows is not value_:
+            first_rows.shape, value_.name, first_rows.name = value_.shape, g.fresh("rows"), name
+        graph.outputs.append(first_rows)
+    for name, value_ in emitted.values.items():
+        output = g.output(value_, prefix + ("attribution" if len(emitted.values) == 1 else f"attribution_{name}"))
         like = x[name] if name in x else gradients[name]
-        # Of tokens a method may tell one number each.
-        made.shape, made.type = like.shape, made.type or like.type
-    if followed.classes is not None and named is None:
-        g.output(followed.classes, prefix + TARGET).shape = ir.Shape([batch])
+        # A method may return one number per token.
+        output.shape, output.type = like.shape, output.type or like.type
+    if followed_target.classes is not None and class_input is None:
+        g.output(followed_target.classes, prefix + TARGET).shape = ir.Shape([batch])
     singles = {VALUE: _first(g, value, samples, blocks), **emitted.diagnostics}
-    for name, answer in singles.items():
-        g.output(answer, prefix + name).shape = ir.Shape([batch])
-    # What was emitted stands behind the nodes that read it.
+    for name, value_ in singles.items():
+        g.output(value_, prefix + name).shape = ir.Shape([batch])
+    # Nodes were appended after those that read them.
     graph.sort()
     proto = ir.to_proto(graph_model)
-    # Of what was emitted only the types are known, which every runtime infers itself.
+    # Only the types of the new values are known, and every runtime infers them.
     del proto.graph.value_info[:]
     return proto
 
 
 def _feed(
-    g: Builder, model: Model, inputs: Mapping[str, ir.Value], readers: Mapping[str, Sequence[_Use]], placed: Rows
+    g: Builder, model: Model, inputs: Mapping[str, ir.Value], readers: Mapping[str, Sequence[_Use]], points: Rows
 ) -> None:
-    """Let the nodes that read the samples read all points of them."""
+    """Make the nodes that read the samples read all of their points."""
     for name, uses in readers.items():
         value = inputs[name]
         shape = value.shape
         if shape is None or isinstance(shape[0], int):
             raise UnsupportedModelError(
-                f"{model.name} takes a fixed number of samples, and this method asks it for several points of each. "
+                f"{model.name} takes a fixed number of samples, but this method needs several points of each. "
                 "Export the model with a free batch axis."
             )
-        rows = placed.x[name] if name in placed.x else _each(g, value, placed.blocks)
+        rows = points.x[name] if name in points.x else _repeat_blocks(g, value, points.blocks)
         for node, index in uses:
             node.replace_input_with(index, rows)
 
 
-def _refuse_mixing(model: Model, answer: ir.Value, blocks: int) -> None:
+def _check_batch_axis(model: Model, answer: ir.Value, blocks: int) -> None:
     if blocks > 1 and not answer.is_initializer() and (not answer.shape or isinstance(answer.shape[0], int)):
         raise UnsupportedModelError(
-            f"Output '{answer.name}' of {model.name} has no batch axis, and this method asks the model for several "
-            "points of each sample at once. Use a method that asks for one: saliency, input_x_gradient."
+            f"Output '{answer.name}' of {model.name} has no batch axis, but this method runs several "
+            "points of each sample at once. Use a method that runs one: saliency, input_x_gradient."
         )
 
 
 def _first(g: Builder, value: ir.Value, samples: ir.Value, blocks: int) -> ir.Value:
-    """The rows (N, ...) of the samples themselves, which are the first block."""
+    """The rows (N, ...) of the samples, which are the first block."""
     if blocks == 1 or value.is_graph_input() or value.is_initializer():
         return value
     return g.op("Slice", value, _ZERO, g.op("Shape", samples, start=0, end=1), _ZERO)
 
 
-def _each(g: Builder, value: ir.Value, blocks: int, rank: int | None = None) -> ir.Value:
-    """The rows once for each block."""
+def _repeat_blocks(g: Builder, value: ir.Value, blocks: int, rank: int | None = None) -> ir.Value:
+    """The rows, repeated for each block."""
     if blocks == 1:
         return value
     axes = len(value.shape or ()) if rank is None else rank
     return g.op("Tile", value, np.array([blocks, *[1] * (axes - 1)], dtype=np.int64))
 
 
-def _like(g: Builder, weights: ir.Value, cotangent: ir.Value, out: ir.Value) -> ir.Value:
-    """Weights (M, S) in the shape and type of the tensor that they belong to."""
+def _in_shape_of(g: Builder, weights: ir.Value, cotangent: ir.Value, out: ir.Value) -> ir.Value:
+    """Weights (M, S) in the shape and type of their tensor."""
     sizes = list(cotangent.shape or ())[1:]
     if all(isinstance(size, int) for size in sizes):
         shaped = g.reshape(weights, np.array([-1, *sizes], dtype=np.int64))
@@ -196,8 +197,8 @@ def _like(g: Builder, weights: ir.Value, cotangent: ir.Value, out: ir.Value) -> 
     return shaped if kind == ir.DataType.FLOAT else g.op("Cast", shaped, to=kind)
 
 
-def _summed(g: Builder, out: ir.Value, weights: ir.Value) -> ir.Value:
-    """The target (M,), in double precision where the tensor has it."""
+def _target_value(g: Builder, out: ir.Value, weights: ir.Value) -> ir.Value:
+    """The target (M,), in double precision if the tensor has it."""
     flat = g.reshape(out, _FLAT)
     if flat.dtype == ir.DataType.DOUBLE:
         weights = g.op("Cast", weights, to=ir.DataType.DOUBLE)

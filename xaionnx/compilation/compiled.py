@@ -1,4 +1,4 @@
-"""What is compiled: the graph, what it tells of itself, and how it is saved."""
+"""The compiled graph, its metadata, and how it is saved."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from xaionnx.methods import Settings
 
 
-# Begins the keys of what a compiled file tells of itself.
+# Prefix of the metadata keys of a compiled file.
 _KEY = "xaionnx."
 
 
@@ -52,16 +52,16 @@ class Compiled:
     Attributes
     ----------
     proto : onnx.ModelProto
-        The graph. External weights are named as they lie beside the source.
+        The graph. External weights are named relative to the source.
     source : ModelFile
-        What it was made from.
+        The file of the model.
     inputs, outputs : tuple of TensorInfo
-        The outputs are the model's own, the attribution of each explained input, the class that is explained where
-        the target is one, the target's value, and the method's diagnostics.
+        The outputs are those of the model, the attribution of each explained input, the explained class if the target
+        is one, the target's value, and the method's diagnostics.
     facts : dict of str to str
-        What the file tells of itself: method, parameters, target, source and its hash.
+        The metadata of the file: method, parameters, target, source and its hash.
     fixed : tuple of str
-        Inputs that the source takes in any size, and the file in that of :attr:`inputs` alone.
+        Inputs of free size in the source, which the file takes only in the size of :attr:`inputs`.
     """
 
     proto: onnx.ModelProto
@@ -72,47 +72,47 @@ class Compiled:
     fixed: tuple[str, ...]
 
     def __repr__(self) -> str:
-        """What it computes, its inputs and its outputs, in a line each."""
+        """The method, the inputs and the outputs, one line each."""
         target = self.facts.get("target", "")
         what = f"Compiled {self.facts.get('method', '')} of {self.source.path.name}, target {target}"
         return f"{what}\n  inputs   {listed(self.inputs)}\n  outputs  {listed(self.outputs)}"
 
     def save(self, path: str | os.PathLike[str]) -> tuple[Path, ...]:
-        """Write the file, and return it and the files of weights that were copied.
+        """Write the file, and return its path and those of copied weights.
 
-        In the source's folder it names the same external weights; in another they are copied beside it, since
-        onnxruntime reads weights from the model's own folder alone.
+        In the source's folder it refers to the same external weights; in another folder they are copied beside it,
+        because onnxruntime reads weights only from the folder of the model.
 
         Raises
         ------
         UsageError
             The file is the source, or one of its weights.
         StorageError
-            It cannot be written.
+            The file cannot be written.
         """
-        place = Path(path)
-        copies = {} if place.resolve().parent == self.source.path.parent else self._copies(place)
-        written = (place, *(place.parent / name for name in copies.values()))
+        destination = Path(path)
+        copies = {} if destination.resolve().parent == self.source.path.parent else self._copies(destination)
+        written = (destination, *(destination.parent / name for name in copies.values()))
         for file in written:
             if file.resolve() in (self.source.path, *self.source.external):
-                raise UsageError(f"The compiled file would overwrite {file}, which it is made from. Name another.")
+                raise UsageError(f"The compiled file would overwrite {file}, from which it is made. Give another name.")
         content = to_bytes(self.proto, self.source)
         if copies:
-            moved = type(self.proto).FromString(content)
-            for entry in _locations(moved):
+            relocated = type(self.proto).FromString(content)
+            for entry in _locations(relocated):
                 entry.value = copies[entry.value]
-            content = moved.SerializeToString()
+            content = relocated.SerializeToString()
             for location, name in copies.items():
                 with (self.source.path.parent / location).open("rb") as weights:
-                    write_whole(place.parent / name, partial(shutil.copyfileobj, weights))
-        write_whole(place, lambda stream: stream.write(content))
+                    write_whole(destination.parent / name, partial(shutil.copyfileobj, weights))
+        write_whole(destination, lambda stream: stream.write(content))
         return written
 
-    def _copies(self, place: Path) -> dict[str, str]:
-        """The name beside ``place`` for each location of weights that the graph uses."""
+    def _copies(self, destination: Path) -> dict[str, str]:
+        """The new file name for each location of weights that the graph uses."""
         locations = sorted({entry.value for entry in _locations(self.proto)})
         numbers = [""] if len(locations) == 1 else [f".{number}" for number in range(len(locations))]
-        return {old: f"{place.name}{number}.data" for old, number in zip(locations, numbers, strict=True)}
+        return {old: f"{destination.name}{number}.data" for old, number in zip(locations, numbers, strict=True)}
 
 
 def compile(
@@ -123,21 +123,21 @@ def compile(
     shapes: Mapping[str, Sequence[int]] | None = None,
     **settings: Unpack[Settings],
 ) -> Compiled:
-    """Make one ONNX graph that answers the prediction and its attribution, for onnxruntime without xaionnx.
+    """One ONNX graph that returns the prediction and its attribution, for onnxruntime without xaionnx.
 
     Parameters
     ----------
     model : Model or path
     method : str or Explainer
-        A gradient method that is a graph, such as ``saliency``, by name or with its parameters.
+        A gradient method that can be compiled, such as ``saliency``, by name or with its parameters.
     target : optional
-        What is explained, as :func:`xaionnx.explain` takes it, the top class of each sample if None; or ``"input"``:
-        the class that a further input ``target``, (N,) int64, names at each run.
+        The target, as in :func:`xaionnx.explain`, the top class of each sample if None; or ``"input"``: the class is
+        given at each run by a further input ``target``, (N,) int64.
     shapes : mapping of str to sequence of int, optional
-        The size of one sample of an input, without the batch axis, where the model leaves it free. A gradient is
-        right for one size, which the file then declares.
+        The size of one sample of an input, without the batch axis, if it is free in the model. A gradient graph is
+        valid for one size, which the file declares.
     **settings
-        The parameters of a method given by name.
+        Parameters of the method, if it is given by name.
 
     Returns
     -------
@@ -146,11 +146,9 @@ def compile(
     Raises
     ------
     UnsupportedModelError
-        The method is not a graph, an op has no rule, or the model was compiled already.
-    InputMismatchError
-        A size is free and not given, or does not fit.
-    ParameterError, UnknownNameError
-        The target or a parameter is refused.
+        The method cannot be compiled, an op has no rule, or the model is already a compiled file. InputMismatchError A
+        free size is not given, or does not match. ParameterError, UnknownNameError The target or a parameter is
+        invalid.
 
     Examples
     --------
@@ -169,28 +167,30 @@ def compile(
     if not isinstance(explainer, Compilable):
         raise _not_a_graph(explainer.name())
     if getattr(explainer, "gradient", "auto") not in ("auto", "graph"):
-        raise ParameterError("A compiled file holds the gradient that is built. Leave 'gradient' out, or give 'graph'.")
-    opened = model if isinstance(model, Model) else Model.load(model, "cpu")
-    if any(entry.key == f"{_KEY}method" for entry in opened.file.proto.metadata_props):
-        raise UnsupportedModelError(f"{opened.name} is a compiled file already. Compile the model that it was made of.")
-    sizes = _sizes(opened, shapes or {})
-    rows = first_rows(opened, shapes=sizes)
-    asked = _target(explainer, opened, target)
-    tensor = asked.tensor(opened)
-    aimed = asked.in_graph(opened, opened.with_outputs([tensor]).run(rows, [tensor])[tensor])
-    origin = {} if aimed.reference is None else {REFERENCE: aimed.reference.astype(np.float32)}
-    size = None if aimed.reference is None else aimed.reference.shape[1]
-    seen, out = with_activation(opened, tensor, aimed.activation, size)
-    keep = tuple(dict.fromkeys([*(info.name for info in opened.outputs), tensor]))
-    sample = split(rows, opened.input().name, opened.spec, opened.shared)[0]
-    wrt = explainer.wrt(opened, sample, tensor)
-    proto = gradient_graph(seen, out, wrt, explainer.rules(opened), {**rows, **origin}, keep)
-    found = Differentiated(proto, out, wrt)
-    proto = assemble(found, opened, explainer, aimed, sample, chosen=isinstance(asked, Chosen))
-    fixed = {info.name: sizes[info.name] for info in opened.inputs if info.name in sizes}
-    facts = _facts(opened, explainer, aimed.words, fixed)
-    _signed(proto, opened, facts)
-    return Compiled(proto, opened.file, _told(proto.graph.input), _told(proto.graph.output), facts, tuple(fixed))
+        raise ParameterError("A compiled file contains the gradient graph. Leave 'gradient' out, or give 'graph'.")
+    loaded = model if isinstance(model, Model) else Model.load(model, "cpu")
+    if any(entry.key == f"{_KEY}method" for entry in loaded.file.proto.metadata_props):
+        raise UnsupportedModelError(f"{loaded.name} is already a compiled file. Compile the original model.")
+    sizes = _sizes(loaded, shapes or {})
+    rows = first_rows(loaded, shapes=sizes)
+    explained = _target(explainer, loaded, target)
+    tensor = explained.tensor(loaded)
+    aim = explained.in_graph(loaded, loaded.with_outputs([tensor]).run(rows, [tensor])[tensor])
+    origin = {} if aim.reference is None else {REFERENCE: aim.reference.astype(np.float32)}
+    size = None if aim.reference is None else aim.reference.shape[1]
+    activated_model, out = with_activation(loaded, tensor, aim.activation, size)
+    keep = tuple(dict.fromkeys([*(info.name for info in loaded.outputs), tensor]))
+    sample = split(rows, loaded.input().name, loaded.spec, loaded.shared)[0]
+    wrt = explainer.wrt(loaded, sample, tensor)
+    proto = gradient_graph(activated_model, out, wrt, explainer.rules(loaded), {**rows, **origin}, keep)
+    differentiated = Differentiated(proto, out, wrt)
+    proto = assemble(differentiated, loaded, explainer, aim, sample, chosen=isinstance(explained, Chosen))
+    fixed = {info.name: sizes[info.name] for info in loaded.inputs if info.name in sizes}
+    facts = _facts(loaded, explainer, aim.words, fixed)
+    _add_metadata(proto, loaded, facts)
+    return Compiled(
+        proto, loaded.file, _tensor_infos(proto.graph.input), _tensor_infos(proto.graph.output), facts, tuple(fixed)
+    )
 
 
 def methods() -> list[str]:
@@ -206,7 +206,7 @@ def method(name: str) -> type[Explainer]:
     UnknownNameError
         There is no such method.
     UnsupportedModelError
-        It is not a graph.
+        The method cannot be compiled.
 
     Examples
     --------
@@ -231,13 +231,13 @@ def _target(method: Explainer, model: Model, given: TargetLike) -> Target:
     targets, several = Target.of(method.default_target(model) if given is None else given)
     if several:
         raise ParameterError(
-            "A compiled file holds one target. Compile one for each, or take 'input' and name the class at each run."
+            "A compiled file has one target. Compile one for each, or use 'input' and give the class at each run."
         )
     return targets[0]
 
 
 def _sizes(model: Model, shapes: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, ...]]:
-    """The size of one sample for each input that tells less in the model."""
+    """The size of one sample for each input whose size is free in the model."""
     known = {info.name: info for info in model.inputs}
     for name in shapes:
         if name not in known:
@@ -277,8 +277,8 @@ def _facts(model: Model, method: Explainer, target: str, fixed: Mapping[str, Seq
     return {**facts, "sizes": json.dumps(fixed)} if fixed else facts
 
 
-def _signed(proto: onnx.ModelProto, model: Model, facts: Mapping[str, str]) -> None:
-    """Let the file name what made it, in a form that every reader of ONNX takes."""
+def _add_metadata(proto: onnx.ModelProto, model: Model, facts: Mapping[str, str]) -> None:
+    """Add the producer, versions and facts as standard ONNX metadata."""
     from onnx.helper import find_min_ir_version_for
 
     from xaionnx.autodiff.backward import APPROXIMATIONS
@@ -288,24 +288,24 @@ def _signed(proto: onnx.ModelProto, model: Model, facts: Mapping[str, str]) -> N
     proto.ir_version = max(proto.ir_version, source.ir_version, find_min_ir_version_for(list(proto.opset_import)))
     proto.doc_string = (
         f"{facts['method']} of {facts['target']} of {model.name}, compiled by xaionnx {__version__}: the model's own "
-        "outputs, and what they rest on."
+        "outputs and their attribution."
     )
-    told = {entry.key: entry.value for entry in proto.metadata_props if entry.key == APPROXIMATIONS}
-    told |= {entry.key: entry.value for entry in source.metadata_props}
+    metadata = {entry.key: entry.value for entry in proto.metadata_props if entry.key == APPROXIMATIONS}
+    metadata |= {entry.key: entry.value for entry in source.metadata_props}
     del proto.metadata_props[:]
     if source.producer_name:
-        told[f"{_KEY}source_producer"] = f"{source.producer_name} {source.producer_version}".strip()
-    for key, value in {**told, **{_KEY + key: value for key, value in facts.items()}}.items():
+        metadata[f"{_KEY}source_producer"] = f"{source.producer_name} {source.producer_version}".strip()
+    for key, value in {**metadata, **{_KEY + key: value for key, value in facts.items()}}.items():
         proto.metadata_props.add(key=key, value=value)
 
 
-def _told(values: Sequence[onnx.ValueInfoProto]) -> tuple[TensorInfo, ...]:
-    """Inputs or outputs as they are declared."""
+def _tensor_infos(values: Sequence[onnx.ValueInfoProto]) -> tuple[TensorInfo, ...]:
+    """The declared inputs or outputs."""
     from onnx.helper import tensor_dtype_to_np_dtype
 
-    told = []
+    infos = []
     for value in values:
         tensor = value.type.tensor_type
         shape = tuple(d.dim_value if d.HasField("dim_value") else d.dim_param or None for d in tensor.shape.dim)
-        told.append(TensorInfo(value.name, tensor_dtype_to_np_dtype(tensor.elem_type), shape))
-    return tuple(told)
+        infos.append(TensorInfo(value.name, tensor_dtype_to_np_dtype(tensor.elem_type), shape))
+    return tuple(infos)

@@ -1,4 +1,4 @@
-"""Blur integrated gradients: the gradient summed up while a blurred input comes into focus."""
+"""Blur integrated gradients: gradients summed along a path from a blurred input to the input."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ from xaionnx.typing import Array
 if TYPE_CHECKING:
     from xaionnx.layers.dry_run import DryRun
 
-# Blurred inputs and blurs that are remembered: each row of a batch asks for two of them, twice.
-_KEPT = 64
+# Size of the caches of blurred inputs and blurs: each row of a batch needs two of them, twice.
+_CACHE_SIZE = 64
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class BlurIG(GradientExplainer):
-    """What each element owes to the change of the target from the input blurred out to the input x::
+    """The contribution of each element to the change of the target from the blurred input to the input x::
 
         value_i = - integral over s from 0 to max_sigma of df/dz_i (z(s)) * dz_i(s)/ds,     z(s) = G(s) * x
 
-    where G(s) is a Gaussian of deviation s pixels, over height and width of a picture, over the last axis of a signal
-    (T) or (C, T), over all axes but the first of a volume. Beyond a border the input is mirrored, so that it blurs to
-    its mean and nothing comes in from outside. No baseline is chosen: ``baseline_prediction`` is f(z(max_sigma)).
+    where G(s) is a Gaussian with standard deviation s pixels, over height and width of a picture, the last axis of a
+    signal (T) or (C, T), or all axes except the first of a volume. The input is mirrored at its borders, so it blurs to
+    its mean. No baseline is needed: ``baseline_prediction`` is f(z(max_sigma)).
 
-    The paper sums df/dz at z(s_k) times the slope dz/ds there times the step. Here the slope times the step is the
-    difference of neighbours, z(s_k) - z(s_k+1), and the gradient is that half way between them: the limit is the same,
-    and for a linear or a quadratic model the sum has no completeness gap at any number of steps. The scales are
-    ``max_sigma * (k / steps)^2`` and not evenly spaced, since a picture changes most while it is sharp: that brought
-    the gap of EfficientNet-Lite0 on three photographs from 4 to 31 % to 2.4 to 2.7 % at 64 steps. The strongest blur,
-    50 pixels, and 100 steps are those of the authors' implementation, for pictures of 224 to 299 pixels.
-    ``diagnostics`` tell ``completeness_gap``, ``relative_gap`` and ``steps`` as those of integrated gradients.
+    The paper sums df/dz at z(s_k) times dz/ds times the step. Here dz/ds times the step is the difference of
+    neighbours, z(s_k) - z(s_k+1), and the gradient is taken half way between them: the limit is the same, and for a
+    linear or quadratic model there is no completeness gap at any number of steps. The scales are ``max_sigma * (k /
+    steps)^2`` instead of evenly spaced, because a picture changes most while it is sharp: this reduced the gap of
+    EfficientNet-Lite0 on three photographs from 4 to 31 % to 2.4 to 2.7 % at 64 steps. The strongest blur, 50 pixels,
+    and 100 steps are those of the authors' implementation, for pictures of 224 to 299 pixels. Diagnostics:
+    ``completeness_gap``, ``relative_gap`` and ``steps``, as for integrated gradients.
 
     Notes
     -----
@@ -76,23 +76,25 @@ class BlurIG(GradientExplainer):
     axioms: ClassVar[tuple[str, ...]] = ("linearity", "null player")
     reference: ClassVar[str] = "Xu, Venugopalan and Sundararajan 2020, arXiv:2004.03383"
 
-    steps: int = integer(100, "scales of the blur", low=1, high=2**20)
-    max_sigma: float = real(50.0, "deviation of the strongest blur in pixels of the input", low=0, low_open=True)
+    steps: int = integer(100, "number of scales of the blur", low=1, high=2**20)
+    max_sigma: float = real(50.0, "standard deviation of the strongest blur in pixels", low=0, low_open=True)
 
     def check_model(self, dry_run: DryRun) -> dict[str, str | None]:
-        told = super().check_model(dry_run)
+        remarks = super().check_model(dry_run)
         if dry_run.sample is not None:
-            # Embedded tokens stand in a row; their shape is known with the first sample.
+            # The shape of embedded tokens is known only with the first sample.
             for name in dry_run.sample.own.keys() & set(gradient_tensors(dry_run.model)):
                 _axes(dry_run.sample, name)
-        return told
+        return remarks
 
-    def trace(self, slopes: TargetGradients, points: Points) -> Attribution:
-        count, targets = len(points.sample), slopes.targets
-        blurred = self._blurred(slopes, points)
+    def explain_points(self, target_gradients: TargetGradients, points: Points) -> Attribution:
+        count, targets = len(points.sample), target_gradients.targets
+        blurred = self._blurred(target_gradients, points)
         start = {name: np.stack([blurred(name, j, self.steps) for j in range(count)]) for name in points.x}
-        baseline = slopes.values(points.sample, lambda rows: {name: array[rows] for name, array in start.items()})
-        # A scale's points follow each other, so that each blur is made once.
+        baseline = target_gradients.values(
+            points.sample, lambda rows: {name: array[rows] for name, array in start.items()}
+        )
+        # Points of one scale are contiguous, so that each blur is computed once.
         step, which = np.divmod(np.arange(self.steps * count), count)
         target = np.repeat(np.arange(targets)[:, None], len(which), axis=1)
 
@@ -104,11 +106,11 @@ class BlurIG(GradientExplainer):
             return {name: np.stack([sum(ends(name, row)) / 2 for row in rows]) for name in points.x}
 
         values = {name: np.zeros((targets, *x.shape)) for name, x in points.x.items()}
-        for some, rows, gradients in slopes.at(points.sample[which], target, between):
-            for name, slope in gradients.items():
+        for some, rows, gradients in target_gradients.at(points.sample[which], target, between):
+            for name, gradient in gradients.items():
                 for number, row in enumerate(rows):
                     sharper, softer = ends(name, row)
-                    values[name][some, which[row]] += (sharper - softer) * slope[:, number]
+                    values[name][some, which[row]] += (sharper - softer) * gradient[:, number]
         total = sum(array.reshape(targets, count, -1).sum(axis=2) for array in values.values())
         return Attribution(
             values,
@@ -119,19 +121,19 @@ class BlurIG(GradientExplainer):
             },
         )
 
-    def _blurred(self, slopes: TargetGradients, points: Points) -> Callable[[str, int, int], Array]:
-        """Input ``name`` of point j at scale k."""
+    def _blurred(self, target_gradients: TargetGradients, points: Points) -> Callable[[str, int, int], Array]:
+        """A function that returns the input ``name`` of point j at scale k."""
         from scipy.ndimage import gaussian_filter1d
 
-        axes = {name: [_axes(slopes.samples[n], name) for n in points.sample] for name in points.x}
+        axes = {name: [_axes(target_gradients.samples[n], name) for n in points.sample] for name in points.x}
 
-        @lru_cache(maxsize=_KEPT)
+        @lru_cache(maxsize=_CACHE_SIZE)
         def blur(length: int, k: int) -> Array:
-            # Along one axis a blur is a matrix, of which the library makes the columns.
+            # Along one axis a blur is a matrix; blurring the identity gives its columns.
             scale = self.max_sigma * (k / self.steps) ** 2
             return np.asarray(gaussian_filter1d(np.eye(length), scale, axis=0, mode="reflect"))
 
-        @lru_cache(maxsize=_KEPT)
+        @lru_cache(maxsize=_CACHE_SIZE)
         def blurred(name: str, j: int, k: int) -> Array:
             x = points.x[name][j]
             for axis in axes[name][j] if k else ():

@@ -1,4 +1,4 @@
-"""Deconvnet: an activation projected back to the input through the model turned around."""
+"""Deconvnet: an activation projected back to the input through the transposed model."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Deconvnet(Propagation, AtLayer, GradientExplainer):
-    """Backpropagation that rectifies the signal itself, wherever the model rectifies::
+    """Backpropagation that rectifies the backward signal wherever the model rectifies::
 
         R_in = max(R_out, 0)       for ReLU, whatever its input was
 
-    Convolutions go back through their transposed weights, max pooling to the entry that it took (the switches of the
-    paper). Rectifiers are those of ``guided_backprop``; smooth activations and gates keep their derivative.
+    Convolutions are transposed, and max pooling passes the signal to the maximum (the switches of the paper).
+    Rectifiers are those of ``guided_backprop``; smooth activations and gates keep their derivative.
 
     The paper reconstructs from a feature map: ``Target.channel("relu5", 3, peak=True)`` is the strongest activation of
-    channel 3 of each sample, ``Target.channel("relu5")`` all of the channel that answers most, and
-    ``Target.neuron("relu5", (3, 7, 7))`` one activation. The paper puts in the activation and this method 1, as a
-    gradient does: of a single activation the picture is the same up to its scale.
+    channel 3 of each sample, ``Target.channel("relu5")`` the whole of the strongest channel, and
+    ``Target.neuron("relu5", (3, 7, 7))`` one activation. The paper propagates the activation and this method 1, as a
+    gradient does: for a single activation the picture is the same up to scale.
 
     Notes
     -----

@@ -1,4 +1,4 @@
-"""DeepLIFT: the difference of the target from that at a baseline, handed back layer by layer."""
+"""DeepLIFT: the difference of the target from a baseline, propagated back layer by layer."""
 
 from __future__ import annotations
 
@@ -39,36 +39,36 @@ _FIRST = np.array([0], dtype=np.int64)
 @final
 @dataclass(frozen=True, kw_only=True)
 class DeepLift(Propagation, AtLayer, GradientExplainer):
-    """What each element's difference from a baseline b contributes to that of the target, by multipliers m::
+    """The contribution of each element's difference from a baseline b to that of the target, by multipliers m::
 
         value_i = m_i (x_i - b_i)        sum_i value_i = f(x) - f(b)
 
-    Multipliers follow the chain rule. A linear op has its weights. An activation y = f(x) has
+    Multipliers follow the chain rule. Those of a linear op are its weights. Those of an activation y = f(x) are
 
-    - by ``rescale`` ``(y - y_b) / (x - x_b)``;
-    - by ``reveal_cancel`` one for what raises x and one for what lowers it, each the mean of its effect before and
-      after the other: it sees inputs whose effects cancel at b or at x, such as those of min and AND.
+    - ``rescale``: ``(y - y_b) / (x - x_b)``;
+    - ``reveal_cancel``: one for what raises x and one for what lowers it, each the mean of its effect before and
+      after the other. It detects inputs whose effects cancel at b or at x, such as those of min and AND.
 
-    Several baselines (rows of data, several draws) are averaged, which is DeepSHAP: values add up to f(x) - mean f(b).
+    Several baselines (rows of data, several draws) are averaged, as in DeepSHAP: values sum to f(x) - mean f(b).
 
     The paper has no rules for max pooling, products of two activations (gates, attention), softmax and layer
-    normalisation; :mod:`xaionnx.autodiff.rescale` states complete ones, and ``provenance["approximations"]`` lists
-    the ops that followed them, those that kept their derivative, and the activations that followed rescale in place of
-    reveal-cancel: behind such an op, or another activation, nothing tells apart what raises x and what lowers it
-    (:mod:`xaionnx.autodiff.reveal_cancel` says behind which ops there is). The paper explains scores: for a
-    probability, its softmax is one more layer.
+    normalisation; :mod:`xaionnx.autodiff.rescale` defines complete ones. ``provenance["approximations"]`` lists the ops
+    that use them, those that keep their derivative, and the activations that use rescale instead of reveal-cancel:
+    after such an op, or another activation, what raises x cannot be separated from what lowers it
+    (:mod:`xaionnx.autodiff.reveal_cancel` lists the ops after which it can). The paper explains scores; for a
+    probability, the softmax is one more layer.
 
-    ``diagnostics`` tell, for each target and sample,
+    Diagnostics, for each target and sample:
 
     ``completeness_gap``
-        the sum of the values over all inputs less f(x) - f(b);
+        the sum of the values over all inputs minus f(x) - f(b);
     ``relative_gap``
-        the size of the gap as a share of the size of that change, infinity where the latter alone is 0.
+        the size of the gap relative to the size of that change; infinity if only the latter is 0.
 
     Notes
     -----
-    When to use: Contributions that sum to the change from a baseline at the cost of about one gradient a baseline, also
-    where gradients are saturated.
+    When to use: Contributions that sum to the change from a baseline at the cost of about one gradient per baseline,
+    also if gradients are saturated.
 
     When not to use: When there is no meaningful baseline. When the values must not depend on how a function is written:
     two graphs of one function may get different values.
@@ -99,8 +99,8 @@ class DeepLift(Propagation, AtLayer, GradientExplainer):
     reference: ClassVar[str] = "Shrikumar et al. 2017, arXiv:1704.02685"
 
     rule: str = choice("rescale", ("rescale", "reveal_cancel"), "multipliers of activations")
-    baseline: BaselineLike = baselines.parameter("what differences are taken from")
-    seed: int = integer(0, "seed of a baseline that is drawn", low=0, high=2**63 - 1)
+    baseline: BaselineLike = baselines.parameter("reference from which differences are taken")
+    seed: int = integer(0, "seed of a random baseline", low=0, high=2**63 - 1)
 
     def rules(self, model: Model) -> Table:
         from xaionnx.autodiff.deep_lift import TABLES
@@ -111,76 +111,80 @@ class DeepLift(Propagation, AtLayer, GradientExplainer):
         from xaionnx.autodiff.deep_lift import BASELINE_VALUE
         from xaionnx.autodiff.reference import baseline_name
 
-        asked, baseline = planned.request, Baseline.of(self.baseline)
-        drawn = [baseline.draws(sample, asked.names, self.seed) for sample in asked.samples]
-        # Of several baselines the multipliers are added up as they come: together they may not fit into memory.
-        if any(len(start) > 1 for starts in drawn for start in starts.values()):
+        expected, baseline = planned.request, Baseline.of(self.baseline)
+        baselines_by_sample = [baseline.draws(sample, expected.names, self.seed) for sample in expected.samples]
+        # With several baselines the multipliers are summed in batches: together they may not fit into memory.
+        if any(len(start) > 1 for starts in baselines_by_sample for start in starts.values()):
             return None
-        starts = {baseline_name(name): np.concatenate([each[name] for each in drawn]) for name in asked.names}
+        starts = {
+            baseline_name(name): np.concatenate([each[name] for each in baselines_by_sample]) for name in expected.names
+        }
         return planned.run(
-            np.arange(len(drawn)), lambda rows: {name: each[rows] for name, each in starts.items()}, [BASELINE_VALUE]
+            np.arange(len(baselines_by_sample)),
+            lambda rows: {name: each[rows] for name, each in starts.items()},
+            [BASELINE_VALUE],
         )
 
-    def trace(self, slopes: TargetGradients, points: Points) -> Attribution:
-        paths = Paths.of(slopes, points, self.baseline, self.seed)
+    def explain_points(self, target_gradients: TargetGradients, points: Points) -> Attribution:
+        paths = Paths.of(target_gradients, points, self.baseline, self.seed)
         # Row j * B + b is point j, from baseline b.
         which, draw = np.divmod(np.arange(len(points.sample) * paths.draws), paths.draws)
-        sums = {name: np.zeros((slopes.targets, *x.shape)) for name, x in points.x.items()}
-        for some, rows, multipliers in self._multipliers(slopes, points, paths):
-            for name, slope in multipliers.items():
+        sums = {name: np.zeros((target_gradients.targets, *x.shape)) for name, x in points.x.items()}
+        for some, rows, multipliers in self._multipliers(target_gradients, points, paths):
+            for name, multiplier in multipliers.items():
                 change = points.x[name][which[rows]].astype(np.float64) - paths.starts[name][which[rows], draw[rows]]
-                add_up(sums[name], some, which[rows], slope * change)
-        values = {name: summed / paths.draws for name, summed in sums.items()}
-        baseline = self._at_baseline(slopes, paths)
-        whole = sum(v.reshape(*v.shape[:2], -1).sum(axis=2) for v in values.values())
-        gaps = completeness(np.asarray(whole), points.values - baseline)
+                add_up(sums[name], some, which[rows], multiplier * change)
+        values = {name: sum_ / paths.draws for name, sum_ in sums.items()}
+        baseline = self._at_baseline(target_gradients, paths)
+        total_values = sum(v.reshape(*v.shape[:2], -1).sum(axis=2) for v in values.values())
+        gaps = completeness(np.asarray(total_values), points.values - baseline)
         return Attribution(values, baseline, diagnostics=gaps)
 
     def _multipliers(
-        self, slopes: TargetGradients, points: Points, paths: Paths
+        self, target_gradients: TargetGradients, points: Points, paths: Paths
     ) -> Iterator[tuple[Array, Array, dict[str, Array]]]:
-        """Multipliers (u, m, ...) of targets (u,) at rows (m,), which are those of :meth:`trace`."""
+        """Multipliers (u, m, ...) of targets (u,) at rows (m,), which are those of :meth:`explain_points`."""
         from xaionnx.autodiff.reference import baseline_name
 
-        targets = np.arange(slopes.targets)
-        if slopes.run is not None:
-            slopes.count_and_check(slopes.run.gradients, points.sample)
-            yield targets, np.arange(len(points.sample)), slopes.run.gradients
+        targets = np.arange(target_gradients.targets)
+        if target_gradients.run is not None:
+            target_gradients.count_and_check(target_gradients.run.gradients, points.sample)
+            yield targets, np.arange(len(points.sample)), target_gradients.run.gradients
             return
         which, draw = np.divmod(np.arange(len(points.sample) * paths.draws), paths.draws)
 
         def pairs(rows: Array) -> dict[str, Array]:
-            fed = {name: x[which[rows]] for name, x in points.x.items()}
+            feeds = {name: x[which[rows]] for name, x in points.x.items()}
             starts = {baseline_name(name): start[which[rows], draw[rows]] for name, start in paths.starts.items()}
-            return {**fed, **starts}
+            return {**feeds, **starts}
 
-        yield from slopes.at(points.sample[which], np.repeat(targets[:, None], len(which), axis=1), pairs)
+        yield from target_gradients.at(points.sample[which], np.repeat(targets[:, None], len(which), axis=1), pairs)
 
-    def _at_baseline(self, slopes: TargetGradients, paths: Paths) -> Array:
+    def _at_baseline(self, target_gradients: TargetGradients, paths: Paths) -> Array:
         """The targets at the baseline, (T, J)."""
         from xaionnx.autodiff.deep_lift import BASELINE_VALUE
 
-        terms = slopes.path.resolved.terms
-        plain = all(term.activation == "identity" and term.reference is None for term in terms)
-        if slopes.run is not None and plain and len(tensors := slopes.path.tensors) == 1:
-            values = TargetSet(terms).select({tensors[0]: slopes.run.outputs[BASELINE_VALUE]}).T
+        terms = target_gradients.path.resolved.terms
+        is_linear = all(term.activation == "identity" and term.reference is None for term in terms)
+        if target_gradients.run is not None and is_linear and len(tensors := target_gradients.path.tensors) == 1:
+            values = TargetSet(terms).select({tensors[0]: target_gradients.run.outputs[BASELINE_VALUE]}).T
             if np.isfinite(values).all():
                 return values
-        return paths.begin(np.arange(paths.draws))
+        return paths.baseline_targets(np.arange(paths.draws))
 
     def rows(self, g: Builder, x: Mapping[str, ir.Value], sample: Sample) -> Rows:
         if self.layer is not None or any(
             value.dtype is None or not value.dtype.is_floating_point() for value in x.values()
         ):
             raise ParameterError(
-                "DeepLift is compiled at float inputs alone, not at a layer or an embedding. Compile saliency or lrp "
-                "there."
+                "DeepLift can be compiled only at float inputs, not at a layer or an embedding. Compile saliency or "
+                "lrp there."
             )
         starts = fixed_starts(self.baseline, self.seed, sample, tuple(x))
         draws = len(next(iter(starts.values())))
         return Rows(
             draws,
-            {name: value if draws == 1 else _tiled(g, value, draws, starts[name].ndim) for name, value in x.items()},
+            {name: value if draws == 1 else _tile(g, value, draws, starts[name].ndim) for name, value in x.items()},
         )
 
     def emit(self, g: Builder, traced: Traced) -> Emitted:
@@ -188,23 +192,23 @@ class DeepLift(Propagation, AtLayer, GradientExplainer):
         from xaionnx.autodiff.reference import baseline_name
 
         starts = fixed_starts(self.baseline, self.seed, traced.sample, tuple(traced.x))
-        fed = {str(value.name): value for value in g.graph.inputs}
+        inputs = {str(value.name): value for value in g.graph.inputs}
         values = {}
-        for name, slopes in traced.gradients.items():
+        for name, multipliers in traced.gradients.items():
             start, shape = starts[name][:, None], starts[name].shape[1:]
             # Row b * N + n is sample n from baseline b.
             like = g.reshape(traced.tensors[name], np.array([traced.blocks, -1, *shape], dtype=np.int64))
             blocks = g.op("Expand", start, g.op("Shape", like))
-            bound = fed[baseline_name(name)]
+            bound = inputs[baseline_name(name)]
             bound.replace_all_uses_with(g.reshape(blocks, np.array([-1, *shape], dtype=np.int64)))
             g.graph.inputs.remove(bound)
-            owed = g.op("Mul", g.reshape(slopes, g.op("Shape", like)), g.op("Sub", like, start))
-            values[name] = g.op("ReduceMean", owed, _FIRST, keepdims=0)
+            contributions = g.op("Mul", g.reshape(multipliers, g.op("Shape", like)), g.op("Sub", like, start))
+            values[name] = g.op("ReduceMean", contributions, _FIRST, keepdims=0)
         (at_baseline,) = (value for value in g.graph.outputs if value.name == BASELINE_VALUE)
         change = g.op("Sub", traced.target, traced.read(at_baseline))
         mean = g.op("ReduceMean", g.reshape(change, np.array([traced.blocks, -1])), _FIRST, keepdims=0)
         return Emitted(values, {"completeness_gap": g.op("Sub", total(g, values, traced.target), mean)})
 
 
-def _tiled(g: Builder, value: ir.Value, blocks: int, rank: int) -> ir.Value:
+def _tile(g: Builder, value: ir.Value, blocks: int, rank: int) -> ir.Value:
     return g.op("Tile", value, np.array([blocks, *[1] * (rank - 1)], dtype=np.int64))

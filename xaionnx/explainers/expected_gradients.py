@@ -1,4 +1,4 @@
-"""Expected gradients: integrated gradients averaged over baselines that are drawn, at places that are drawn."""
+"""Expected gradients: integrated gradients averaged over random baselines, at random positions."""
 
 from __future__ import annotations
 
@@ -18,16 +18,15 @@ from xaionnx.parameters import integer
 @final
 @dataclass(frozen=True, kw_only=True)
 class ExpectedGradients(FromBaseline, AtLayer, GradientExplainer):
-    """What each element owes to the change of the target from the baselines b of a distribution to the input x::
+    """The contribution of each element to the change of the target from random baselines b to the input x::
 
         value_i = E over b and a of (x_i - b_i) * df/dx_i (b + a (x - b)),      a uniform in [0, 1]
 
-    Each of ``draws`` places takes one baseline, all B of them equally often, and one a, each from another of as many
-    equal parts of [0, 1]. The paper's baselines are rows of the training data: ``Baseline.background(rows)``. Values
-    add up to f(x) - E[f(b)] but for chance: ``standard_error`` of the result, that of independent draws, which the
-    parts can only lower, tells how far a value may be off. ``diagnostics`` tell, for each target and sample, the
-    ``completeness_gap``, their sum less that change, where E[f(b)] is the mean over the baselines taken, and its share
-    of the change, the ``relative_gap``.
+    Sampling is stratified: each of the ``draws`` takes one baseline (balanced over all B) and one a from its own
+    stratum of [0, 1]. The paper's baselines are rows of the training data: ``Baseline.background(rows)``. Values sum to
+    f(x) - E[f(b)] up to sampling error. ``standard_error`` is that of independent draws, which stratification can only
+    lower. Diagnostics, for each target and sample: ``completeness_gap``, the sum of the values minus that change, with
+    E[f(b)] the mean over the baselines used; ``relative_gap``, its size relative to the change.
 
     Notes
     -----
@@ -55,23 +54,23 @@ class ExpectedGradients(FromBaseline, AtLayer, GradientExplainer):
     axioms: ClassVar[tuple[str, ...]] = ("linearity", "null player")
     reference: ClassVar[str] = "Erion et al. 2021, doi:10.1038/s42256-021-00343-w"
 
-    draws: int = integer(200, "places that are drawn", low=2, high=2**20)
-    seed: int = integer(0, "seed of the places, and of a baseline that is drawn", low=0, high=2**63 - 1)
+    draws: int = integer(200, "number of random draws", low=2, high=2**20)
+    seed: int = integer(0, "seed of the draws, and of a random baseline", low=0, high=2**63 - 1)
 
-    def trace(self, slopes: TargetGradients, points: Points) -> Attribution:
-        paths = Paths.of(slopes, points, self.baseline, self.seed)
+    def explain_points(self, target_gradients: TargetGradients, points: Points) -> Attribution:
+        paths = Paths.of(target_gradients, points, self.baseline, self.seed)
         rng = np.random.default_rng(self.seed)
-        # In turn, in a random order: no baseline comes twice before all came once.
+        # In a random order: no baseline is used twice before all are used once.
         draw = rng.permutation(paths.draws)[np.arange(self.draws) % paths.draws]
         share = (rng.permutation(self.draws) + rng.random(self.draws)) / self.draws
-        taken, often = np.unique(draw, return_counts=True)
-        baseline = paths.begin(np.repeat(taken, often) if np.ptp(often) else taken)
+        used, counts = np.unique(draw, return_counts=True)
+        baseline = paths.baseline_targets(np.repeat(used, counts) if np.ptp(counts) else used)
 
-        count, targets = len(points.sample), slopes.targets
+        count, targets = len(points.sample), target_gradients.targets
         sums = {name: np.zeros((targets, *x.shape)) for name, x in points.x.items()}
         squares = {name: np.zeros(total.shape) for name, total in sums.items()}
-        for some, number, _, owed in paths.walk(np.arange(targets), np.arange(count), draw, share):
-            for name, parts in owed.items():
+        for some, number, _, contributions in paths.contributions(np.arange(targets), np.arange(count), draw, share):
+            for name, parts in contributions.items():
                 wide = parts.astype(np.float64)
                 add_up(sums[name], some, number, wide)
                 add_up(squares[name], some, number, wide**2)

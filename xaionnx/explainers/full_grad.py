@@ -1,4 +1,4 @@
-"""FullGrad: what the input owes, and what every bias owes, drawn where it acts."""
+"""FullGrad: the contributions of the input and of every bias, as one map."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from xaionnx import parameters
 from xaionnx.attribution import Attribution
 from xaionnx.explainer import Explainer
 from xaionnx.explainers._gradients.biases import Bias, biases
-from xaionnx.explainers._gradients.gradient import inputs_of, located
+from xaionnx.explainers._gradients.gradient import input_path, with_facts
 from xaionnx.explanation import ValueKind
 from xaionnx.gradients.choice import validate_source
 from xaionnx.gradients.target_gradients import TargetGradients
@@ -32,22 +32,22 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True, kw_only=True)
 class FullGrad(Explainer):
-    """The input times its slope, and every bias times its slope, as maps on top of each other::
+    """The sum of maps of the input and of every bias, each times its gradient::
 
         y = sum_i x_i dy/dx_i + sum_l sum_j b_l[j] dy/dz_l[j]        z_l = (...) + b_l
         map = psi(x dy/dx) + sum_l sum_k psi(b_l dy/dz_l)_k          psi: absolute, rescaled to [0, 1], enlarged
 
-    The first line holds for piecewise linear models (ReLU, max pooling) of which every bias is found: those of Conv,
-    ConvTranspose, Gemm, BatchNormalization, and constants that are added. ``diagnostics["completeness_gap"]`` tells
-    by how much the sum misses the target, as at saturated or smooth activations, and ``biases`` how many were found.
-    Biases of layers without places, as of the last linear one, count in the sum and have no place in the map.
+    The first line holds for piecewise linear models (ReLU, max pooling) if every bias is found: those of Conv,
+    ConvTranspose, Gemm, BatchNormalization, and added constants. Diagnostics: ``completeness_gap``, by how much the sum
+    misses the target, for example with saturated or smooth activations; ``biases``, how many were found. Biases of
+    layers without spatial positions, such as the last linear layer, count in the sum but not in the map.
 
     Notes
     -----
     When to use: Rectifier networks with many biases, when the map should account for the whole score.
 
     When not to use: Smooth activations, for which the decomposition does not hold. The map is absolute and rescaled, so
-    it does not tell evidence for from evidence against.
+    it does not separate evidence for the target from evidence against it.
 
     References
     ----------
@@ -68,70 +68,72 @@ class FullGrad(Explainer):
     needs: ClassVar[str] = "gradient"
     reference: ClassVar[str] = "Srinivas and Fleuret 2019, arXiv:1905.00780"
 
-    upsampling: str = parameters.choice("bilinear", UPSAMPLING, "how the maps of biases are enlarged to the input")
+    upsampling: str = parameters.choice("bilinear", UPSAMPLING, "how the maps of biases are upsampled to the input")
 
     def check_model(self, dry_run: DryRun) -> dict[str, str | None]:
         from xaionnx.autodiff.table import STANDARD
 
         names = differentiable_inputs(dry_run.model)
-        found = biases(dry_run.model, names, dry_run.tensor)
-        return validate_source(dry_run, [*names, *(bias.tensor for bias in found)], STANDARD)
+        model_biases = biases(dry_run.model, names, dry_run.tensor)
+        return validate_source(dry_run, [*names, *(bias.tensor for bias in model_biases)], STANDARD)
 
     def compute(self, request: Request) -> Attribution:
         model, resolved = request.model, request.resolved
         names = differentiable_inputs(model, resolved.tensors)
-        path = inputs_of(request)
+        path = input_path(request)
         shape = (resolved.count, len(path.samples))
         values, sums = np.zeros((*shape, *path.samples[0].array.shape)), np.zeros(shape)
-        found, labels = list[Bias](), set[str]()
+        model_biases, labels = list[Bias](), set[str]()
         for tensor in resolved.tensors:
-            mine = [t for t, term in enumerate(resolved.terms) if term.tensor == tensor]
-            found = biases(model, names, tensor)
-            selection = TargetSet([resolved.terms[t] for t in mine])
-            part = dataclasses.replace(resolved, selection=selection, values=resolved.prediction[mine], count=len(mine))
-            read = (*names, *(bias.tensor for bias in found))
-            slopes = TargetGradients(dataclasses.replace(path, names=read, resolved=part), "graph")
-            labels.update(slopes.source.approximations)
-            target = np.repeat(np.arange(len(mine))[:, None], shape[1], axis=1)
-            for some, rows, gradients in slopes.at(np.arange(shape[1]), target, lambda _: {}):
-                place = np.ix_(np.array(mine)[some], rows)
+            own_targets = [t for t, term in enumerate(resolved.terms) if term.tensor == tensor]
+            model_biases = biases(model, names, tensor)
+            selection = TargetSet([resolved.terms[t] for t in own_targets])
+            part = dataclasses.replace(
+                resolved, selection=selection, values=resolved.prediction[own_targets], count=len(own_targets)
+            )
+            tensors = (*names, *(bias.tensor for bias in model_biases))
+            target_gradients = TargetGradients(dataclasses.replace(path, names=tensors, resolved=part), "graph")
+            labels.update(target_gradients.source.approximations)
+            target = np.repeat(np.arange(len(own_targets))[:, None], shape[1], axis=1)
+            for which, rows, gradients in target_gradients.at(np.arange(shape[1]), target, lambda _: {}):
+                place = np.ix_(np.array(own_targets)[which], rows)
                 inputs = {name: gradients[name].astype(np.float64) * path.feeds[name][rows] for name in names}
-                for drawn, owed in self._owed(path, inputs, gradients, found):
-                    sums[place] += owed.reshape(*owed.shape[:2], -1).sum(axis=2)
-                    if drawn is not None:
-                        values[place] += drawn
+                for spatial_map, contribution in self._contributions(path, inputs, gradients, model_biases):
+                    sums[place] += contribution.reshape(*contribution.shape[:2], -1).sum(axis=2)
+                    if spatial_map is not None:
+                        values[place] += spatial_map
         result = Attribution(
             {request.main: values},
-            diagnostics={"completeness_gap": sums - resolved.prediction, "biases": len(found)},
+            diagnostics={"completeness_gap": sums - resolved.prediction, "biases": len(model_biases)},
             facts={"approximations": sorted(labels)},
         )
-        return located(path, result)
+        return with_facts(path, result)
 
-    def _owed(
-        self, path: LayerPath, inputs: dict[str, Array], gradients: dict[str, Array], found: list[Bias]
+    def _contributions(
+        self, path: LayerPath, inputs: dict[str, Array], gradients: dict[str, Array], model_biases: list[Bias]
     ) -> Iterator[tuple[Array | None, Array]]:
-        """A map over the input, None of what has no places there, and what is owed, of each input and each bias."""
+        """For each input and bias, a map over the input (None without spatial positions) and the contribution."""
         sample = path.samples[0]
         over = input_axes(path.model, sample)
-        for name, owed in inputs.items():
-            small = _rescaled(owed)
-            joined = small if over is None else small.sum(axis=over[0] + 2, keepdims=True)
-            yield joined if name == sample.main else None, owed
-        for bias in found:
+        for name, contribution in inputs.items():
+            rescaled = _rescale(contribution)
+            channel_sum = rescaled if over is None else rescaled.sum(axis=over[0] + 2, keepdims=True)
+            yield channel_sum if name == sample.main else None, contribution
+        for bias in model_biases:
             slope = gradients[bias.tensor].astype(np.float64)
-            owed = slope * bias.over(slope.ndim - 1)
-            shape = owed.shape[2:]
+            contribution = slope * bias.over(slope.ndim - 1)
+            shape = contribution.shape[2:]
             axes = Axes.at(path.model, bias.tensor, shape, sample)
             if "C" in axes.letters or axes.grid is not None:
                 field = SpatialMap(axes, shape, sample, over)
-                yield field.spread(field.planes(_rescaled(owed)).sum(axis=-3), self.upsampling), owed
+                yield field.spread(field.planes(_rescale(contribution)).sum(axis=-3), self.upsampling), contribution
             else:
-                yield None, owed
+                yield None, contribution
 
 
-def _rescaled(owed: Array) -> Array:
-    """The size of each number (u, m, ...), from 0 to 1 for each target of each sample."""
-    size, each = np.abs(owed), tuple(range(2, owed.ndim))
+def _rescale(contribution: Array) -> Array:
+    """Absolute values (u, m, ...), rescaled to [0, 1] for each target and sample."""
+    size, each = np.abs(contribution), tuple(range(2, contribution.ndim))
     size -= size.min(axis=each, keepdims=True)
     largest = size.max(axis=each, keepdims=True)
     return np.asarray(size / np.where(largest == 0, 1, largest))

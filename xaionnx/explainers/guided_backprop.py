@@ -1,4 +1,4 @@
-"""Guided backpropagation: the gradient, with everything dropped on the way that speaks against the target."""
+"""Guided backpropagation: the gradient without negative signals at rectifiers."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True, kw_only=True)
 class GuidedBackprop(Propagation, AtLayer, GradientExplainer):
-    """Backpropagation that a rectifier lets through only where its input and the signal are positive::
+    """Backpropagation that passes a rectifier only if its input and the signal are positive::
 
         R_in = 1[x > 0] * 1[R_out > 0] * R_out       for ReLU
              = f'(x) * max(R_out, 0)                 for a rectifier f
 
     Rectifiers are the activations with a kink: Relu, LeakyRelu, PRelu, ThresholdedRelu, Elu, Celu, Selu, Clip (Relu6),
-    HardSwish, Max and Min with a constant. Smooth activations and gates keep their derivative, so on a model that has
-    no others this is the gradient itself. The pictures are sharp and show what a model could see, hardly what it
-    bases a class on: they change little when its upper layers are randomised (Adebayo et al. 2018, arXiv:1810.03292).
+    HardSwish, Max and Min with a constant. Smooth activations and gates keep their derivative, so for a model without
+    rectifiers this is the gradient. The pictures are sharp and show what a model can respond to rather than what a
+    class depends on: they change little if the upper layers are randomised (Adebayo et al. 2018, arXiv:1810.03292).
 
-    Any number of the model can be the target: ``Target.neuron("relu5", (3, 7, 7))``, ``Target.channel("relu5", 3)``.
+    Any element of the model can be the target: ``Target.neuron("relu5", (3, 7, 7))``, ``Target.channel("relu5", 3)``.
 
     Notes
     -----
     When to use: A sharp picture of the structures that a unit or a class of a rectifier network can respond to.
 
-    When not to use: To judge what a decision rests on: the picture depends little on the class and on the weights of
+    When not to use: To judge what a decision depends on: the picture depends little on the class and on the weights of
     the upper layers.
 
     References

@@ -1,4 +1,4 @@
-"""Guided Grad-CAM: the fine lines of guided backpropagation, where Grad-CAM sees the class."""
+"""Guided Grad-CAM: guided backpropagation within the region of Grad-CAM."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True, kw_only=True)
 class GuidedGradCam(Explainer):
-    """Guided backpropagation to the input, times Grad-CAM enlarged to it, element by element::
+    """Guided backpropagation times upsampled Grad-CAM, element by element::
 
-        value = guided_backprop(x) * enlarged(grad_cam)
+        value = guided_backprop(x) * upsampled(grad_cam)
 
-    Each element of each channel has a value of its own; ``maps["cam"]``, (N, h, w), is Grad-CAM at the layer's size.
+    Channels have different values; ``maps["cam"]``, (N, h, w), is Grad-CAM at the size of the layer.
 
     Notes
     -----
@@ -59,32 +59,33 @@ class GuidedGradCam(Explainer):
     reference: ClassVar[str] = "Selvaraju et al. 2017, arXiv:1610.02391"
 
     layer: str | None = parameters.name(
-        "tensor to look at; the last map over the picture or series, else the tokens that the last attention reads, if "
+        "tensor to use; the last map over the picture or series, else the tokens that the last attention reads, if "
         "not given"
     )
-    relu: bool = parameters.flag(True, "take only what speaks for the target from Grad-CAM; False takes all of it")
-    upsampling: str = parameters.choice("bilinear", UPSAMPLING, "how Grad-CAM is enlarged to the input")
+    relu: bool = parameters.flag(True, "use only what raises the target in Grad-CAM; False uses the signed map")
+    upsampling: str = parameters.choice("bilinear", UPSAMPLING, "how Grad-CAM is upsampled to the input")
 
     def check_model(self, dry_run: DryRun) -> dict[str, str | None]:
-        told = self._where().validate(dry_run) | GuidedBackprop().validate(dry_run)
+        remarks = self._grad_cam().validate(dry_run) | GuidedBackprop().validate(dry_run)
         if dry_run.model.input().dtype.kind != "f":
-            raise _without_lines(dry_run.model)
-        return told
+            raise _tokens_error(dry_run.model)
+        return remarks
 
-    def _where(self) -> GradCam:
+    def _grad_cam(self) -> GradCam:
         return GradCam(layer=self.layer, relu=self.relu, upsampling=self.upsampling)
 
     def compute(self, request: Request) -> Attribution:
-        where, lines = self._where().compute(request), GuidedBackprop().compute(request)
-        ((main, coarse),) = where.values.items()
-        fine = lines.values.get(main)
+        cam, guided = self._grad_cam().compute(request), GuidedBackprop().compute(request)
+        ((main, coarse),) = cam.values.items()
+        fine = guided.values.get(main)
         if fine is None or fine.shape != coarse.shape:
-            raise _without_lines(request.model)
-        labels = sorted({*where.facts["approximations"], *lines.facts["approximations"]})
-        return replace(where, values={main: fine * coarse}, facts={**where.facts, "approximations": labels})
+            raise _tokens_error(request.model)
+        labels = sorted({*cam.facts["approximations"], *guided.facts["approximations"]})
+        return replace(cam, values={main: fine * coarse}, facts={**cam.facts, "approximations": labels})
 
 
-def _without_lines(model: Model) -> UnsupportedModelError:
+def _tokens_error(model: Model) -> UnsupportedModelError:
     return UnsupportedModelError(
-        f"Input '{model.input().name}' of {model.name} holds tokens, to which no lines can be drawn. Use grad_cam."
+        f"Input '{model.input().name}' of {model.name} holds tokens, to which guided backpropagation does not "
+        "apply. Use grad_cam."
     )

@@ -1,4 +1,4 @@
-"""Guided integrated gradients: along a path that moves first what matters least."""
+"""Guided integrated gradients: integrated along a path that changes elements with small gradients first."""
 
 from __future__ import annotations
 
@@ -16,29 +16,28 @@ from xaionnx.parameters import integer, real
 from xaionnx.runtime import progress
 from xaionnx.typing import Array
 
-# The way that is left is met up to this share of the whole.
+# Tolerance of the remaining distance, as a share of the whole.
 _CLOSE = 1e-9
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class GuidedIG(FromBaseline, GradientExplainer):
-    """What each element owes to the change of the target along a path from a baseline b to the input x::
+    """The contribution of each element to the change of the target along an adaptive path from a baseline b to x::
 
         value_i = sum over steps t of (df/dx_i (z_t) + df/dx_i (z_t+1)) / 2 * (z_t+1,i - z_t,i),   z_0 = b, z_steps = x
 
-    Each of ``steps`` shortens the distance to x, the sum of |x_i - z_i|, by the same amount. It moves the ``fraction``
-    of the elements whose gradient is smallest in size all the way that they may go, then the next, until the step is
-    made; the last move by a share of their way. No element may be farther from the straight path than ``max_dist``,
-    as shares of the way from b_i to x_i: 1 leaves the path free, 0 makes it straight, so that the values are those of
-    integrated gradients. The path shuns large gradients that come from elsewhere than the target. The paper ties it to
-    anchors on the straight line; a distance that holds all along, and the defaults, are the authors' implementation's.
-    The paper takes the gradient at the start of a step alone; the mean of both ends costs one gradient more and brought
-    the gap of EfficientNet-Lite0 on two photographs from 41 and 66 % to 1 and 8 %.
+    Each of the ``steps`` reduces the distance to x, the sum of |x_i - z_i|, by the same amount. It moves the
+    ``fraction`` of the elements with the smallest gradients as far as allowed, then the next, until the step is
+    complete; the last elements move part of the way. No element may be farther from the straight path than
+    ``max_dist``, as a share of the distance from b_i to x_i: with 1 the path is free, with 0 it is straight and the
+    values are those of integrated gradients. The path avoids large gradients that do not come from the target. The
+    paper constrains it by anchors on the straight line; the distance limit and the defaults are those of the authors'
+    implementation. The paper uses only the gradient at the start of a step; the mean of both ends costs one more
+    gradient and reduced the gap of EfficientNet-Lite0 on two photographs from 41 and 66 % to 1 and 8 %.
 
-    Elements that do the same with the same values move together. Where the baseline holds several draws, values are
-    averaged over them. ``diagnostics`` tell ``completeness_gap``, ``relative_gap`` and ``steps`` as those of
-    integrated gradients.
+    Elements with the same values and the same effect move together. With several baselines, values are averaged over
+    them. Diagnostics: ``completeness_gap``, ``relative_gap`` and ``steps``, as for integrated gradients.
 
     Notes
     -----
@@ -68,74 +67,78 @@ class GuidedIG(FromBaseline, GradientExplainer):
     reference: ClassVar[str] = "Kapishnikov et al. 2021, arXiv:2106.09788"
 
     steps: int = integer(200, "steps of the path", low=1, high=2**20)
-    fraction: float = real(0.25, "share of the elements that move at once", low=0, low_open=True, high=1)
-    max_dist: float = real(0.02, "the most that an element may be ahead or behind the straight path", low=0, high=1)
+    fraction: float = real(0.25, "share of the elements that move together", low=0, low_open=True, high=1)
+    max_dist: float = real(0.02, "how far an element may be ahead of or behind the straight path", low=0, high=1)
 
-    def trace(self, slopes: TargetGradients, points: Points) -> Attribution:
-        paths = Paths.of(slopes, points, self.baseline, self.seed)
-        count, targets, draws = len(points.sample), slopes.targets, paths.draws
-        baseline = paths.begin(np.arange(draws))
+    def explain_points(self, target_gradients: TargetGradients, points: Points) -> Attribution:
+        paths = Paths.of(target_gradients, points, self.baseline, self.seed)
+        count, targets, draws = len(points.sample), target_gradients.targets, paths.draws
+        baseline = paths.baseline_targets(np.arange(draws))
         # One path for each target, point and draw, in this order; its elements are those of all inputs.
         target, which, draw = (index.ravel() for index in np.indices((targets, count, draws)))
         starts = {name: start[which, draw].astype(np.float64) for name, start in paths.starts.items()}
         ways = {name: x[which] - starts[name] for name, x in points.x.items()}
-        way = _flat(ways)
-        behind, gone, owed = (np.zeros(way.shape) for _ in range(3))
+        way = _flatten(ways)
+        previous, shares, contributions = (np.zeros(way.shape) for _ in range(3))
 
         def at(rows: Array) -> dict[str, Array]:
-            found, first = {}, 0
+            x_at, first = {}, 0
             for name, whole in ways.items():
                 size = whole[0].size
-                share = gone[rows, first : first + size].reshape(len(rows), *whole.shape[1:])
-                found[name] = (starts[name][rows] + share * whole[rows]).astype(points.x[name].dtype)
+                share = shares[rows, first : first + size].reshape(len(rows), *whole.shape[1:])
+                x_at[name] = (starts[name][rows] + share * whole[rows]).astype(points.x[name].dtype)
                 first += size
-            return found
+            return x_at
 
         progress.expect((self.steps + 1) * len(way))
         for step in range(self.steps + 1):
             progress.expect(-len(way))  # announced before; the gradients announce themselves
-            for _, rows, gradients in slopes.at(points.sample[which], target[None], at):
-                flat = _flat({name: slope[0] for name, slope in gradients.items()})
+            for _, rows, gradients in target_gradients.at(points.sample[which], target[None], at):
+                flat = _flatten({name: slope[0] for name, slope in gradients.items()})
                 for row, slope in zip(rows, flat, strict=True):
-                    there = step == self.steps
-                    moved = gone[row] if there else self._moved(gone[row], np.abs(way[row]), np.abs(slope), step)
-                    # Half of the step that led here, and half of the one that leads on.
-                    owed[row] += (moved - behind[row]) / 2 * way[row] * slope
-                    behind[row], gone[row] = gone[row], moved
-        owed = owed.reshape(targets, count, draws, -1).mean(axis=2)
+                    is_last = step == self.steps
+                    next_shares = (
+                        shares[row]
+                        if is_last
+                        else self._next_shares(shares[row], np.abs(way[row]), np.abs(slope), step)
+                    )
+                    # Half of the step to this point and half of the step from it.
+                    contributions[row] += (next_shares - previous[row]) / 2 * way[row] * slope
+                    previous[row], shares[row] = shares[row], next_shares
+        contributions = contributions.reshape(targets, count, draws, -1).mean(axis=2)
         return Attribution(
-            _shaped(owed, points.x),
+            _unflatten(contributions, points.x),
             baseline,
             diagnostics={
-                **completeness(owed.sum(axis=2), points.values - baseline),
+                **completeness(contributions.sum(axis=2), points.values - baseline),
                 "steps": np.full((targets, count), self.steps),
             },
         )
 
-    def _moved(self, gone: Array, length: Array, slope: Array, step: int) -> Array:
-        """How far each element has gone after a step, as shares of its way, whose length is given."""
+    def _next_shares(self, shares: Array, length: Array, slope: Array, step: int) -> Array:
+        """The position of each element after a step, as a share of its path of the given length."""
         whole = length.sum()
         straight = (step + 1) / self.steps
         high = min(straight + self.max_dist, 1.0)
-        gone = np.maximum(gone, straight - self.max_dist)
-        while (missing := (length * (1 - gone)).sum() - whole * (1 - straight)) > _CLOSE * whole:
-            # What cannot move comes last, and still counts in the fraction.
-            order = np.where((gone < high) & (length > 0), slope, np.inf)
+        shares = np.maximum(shares, straight - self.max_dist)
+        while (missing := (length * (1 - shares)).sum() - whole * (1 - straight)) > _CLOSE * whole:
+            # Elements that cannot move are sorted last but still count in the fraction.
+            order = np.where((shares < high) & (length > 0), slope, np.inf)
             last = int(self.fraction * (len(order) - 1))
-            chosen = np.isfinite(order) & (order <= np.partition(order, last)[last])
-            room = (length * (high - gone))[chosen].sum()
+            smallest = np.isfinite(order) & (order <= np.partition(order, last)[last])
+            room = (length * (high - shares))[smallest].sum()
             if missing >= room:
-                gone[chosen] = high
+                shares[smallest] = high
             else:
-                gone[chosen] += missing / room * (high - gone[chosen])
-        return gone
+                shares[smallest] += missing / room * (high - shares[smallest])
+        return shares
 
 
-def _flat(arrays: dict[str, Array]) -> Array:
+def _flatten(arrays: dict[str, Array]) -> Array:
     return np.concatenate([array.reshape(len(array), -1) for array in arrays.values()], axis=1, dtype=np.float64)
 
 
-def _shaped(flat: Array, like: dict[str, Array]) -> dict[str, Array]:
+def _unflatten(flat: Array, like: dict[str, Array]) -> dict[str, Array]:
     """Values (T, J, S) in the shapes of the inputs."""
     ends = np.cumsum([array[0].size for array in like.values()])[:-1]
     parts = np.split(flat, ends, axis=2)

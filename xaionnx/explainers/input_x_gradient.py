@@ -1,4 +1,4 @@
-"""Input times gradient: the first term of a Taylor series about the input, down to zero."""
+"""Input times gradient: the first-order Taylor estimate of the change from zero to the input."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True, kw_only=True)
 class InputXGradient(AtLayer, GradientExplainer):
-    """The gradient times the input itself::
+    """The gradient times the input::
 
         value_i = x_i * df / dx_i
 
-    What a linear model owes to each element, counted from zero in the model's own tensor.
+    For a linear model these are the contributions of the elements relative to zero in the model's input.
 
     Notes
     -----
@@ -52,11 +52,13 @@ class InputXGradient(AtLayer, GradientExplainer):
     axioms: ClassVar[tuple[str, ...]] = ("linearity", "null player", "symmetry")
     reference: ClassVar[str] = "Shrikumar et al. 2016, arXiv:1605.01713"
 
-    def trace(self, slopes: TargetGradients, points: Points) -> Attribution:
-        found = gradients(slopes, points)
-        values = {name: array * points.x[name] for name, array in found.values.items()}
-        errors = {name: array * np.abs(points.x[name]) for name, array in (found.standard_error or {}).items()}
-        return replace(found, values=values, standard_error=errors or None)
+    def explain_points(self, target_gradients: TargetGradients, points: Points) -> Attribution:
+        result = gradients(target_gradients, points)
+        values = {name: array * points.x[name] for name, array in result.values.items()}
+        errors = {name: array * np.abs(points.x[name]) for name, array in (result.standard_error or {}).items()}
+        return replace(result, values=values, standard_error=errors or None)
 
     def emit(self, g: Builder, traced: Traced) -> Emitted:
-        return Emitted({name: g.op("Mul", slope, traced.tensors[name]) for name, slope in traced.gradients.items()})
+        return Emitted(
+            {name: g.op("Mul", gradient, traced.tensors[name]) for name, gradient in traced.gradients.items()}
+        )

@@ -1,4 +1,4 @@
-"""Integrated gradients: the gradient summed up along the straight path from a baseline to the input."""
+"""Integrated gradients: the gradient integrated along the straight path from a baseline to the input."""
 
 from __future__ import annotations
 
@@ -29,36 +29,36 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True, kw_only=True)
 class IntegratedGradients(FromBaseline, AtLayer, GradientExplainer):
-    """What each element owes to the change of the target from the baseline b to the input x::
+    """The contribution of each element to the change of the target from the baseline b to the input x::
 
         value_i = (x_i - b_i) * integral over a from 0 to 1 of df/dx_i (b + a (x - b))
 
-    The integral is a weighted sum over ``steps`` points of the path. Exactly integrated, the values add up to
-    f(x) - f(b): completeness. ``diagnostics`` tell, for each target and sample,
+    The integral is a weighted sum over ``steps`` points of the path. With exact integration the values sum to f(x) -
+    f(b) (completeness). Diagnostics, for each target and sample:
 
     ``completeness_gap``
-        the sum of the values less f(x) - f(b), in units of the target;
+        the sum of the values minus f(x) - f(b), in units of the target;
     ``relative_gap``
-        the size of the gap as a share of the size of f(x) - f(b), infinity where the latter alone is 0;
+        the size of the gap relative to the size of f(x) - f(b); infinity if only the latter is 0;
     ``steps``
-        the steps that it took: with ``tolerance`` they are refined until the relative gap is at most that, or until
-        the next would exceed ``max_steps``. The trapezoid, left and right rules double and the middle rule triples
-        them, and keep what they have; Gauss-Legendre doubles them and starts anew.
+        the number of steps used: with ``tolerance`` they are refined until the relative gap is within it, or until
+        the next refinement would exceed ``max_steps``. The trapezoid, left and right rules double the steps and the
+        middle rule triples them, reusing earlier points; Gauss-Legendre doubles them and starts again.
     ``stopped_by``
-        with ``tolerance``: that, or ``max_steps`` where it was not reached.
+        with ``tolerance``: ``tolerance``, or ``max_steps`` if it was not reached.
 
-    Nets of rectifiers have a gradient that jumps along the path. No rule converges fast there, and a gap at few steps
-    is much of luck; what helps is points where the jumps are. On EfficientNet-Lite0 nine tenths of them lie on the
-    first eighth of the path from zero, and Gauss-Legendre is dense at both ends: over nine pictures and baselines its
-    median and largest gap were 5.5 and 62 % at 32 steps, 3.2 and 7.4 % at 64, 2.1 and 5.5 % at 128; those of the middle
-    rule 5.1 and 62 %, 3.5 and 26 %, 5.2 and 18 %. On a vision transformer, which is smooth, it converges faster than
-    any other, and on small nets of rectifiers as fast. Hence the defaults, at which the gap is about the 5 % that the
-    paper asks for at the most.
+    The gradient of rectifier networks jumps along the path. No rule converges fast there, and the gap at few steps is
+    largely a matter of luck; what helps is points near the jumps. On EfficientNet-Lite0 nine tenths of the jumps lie on
+    the first eighth of the path from zero, and Gauss-Legendre is dense at both ends: over nine pictures and baselines
+    its median and largest gap were 5.5 and 62 % at 32 steps, 3.2 and 7.4 % at 64, 2.1 and 5.5 % at 128; those of the
+    middle rule 5.1 and 62 %, 3.5 and 26 %, 5.2 and 18 %. It converges fastest on a vision transformer, which is smooth,
+    and as fast as the others on small rectifier networks. With the defaults the gap is about the 5 % that the paper
+    recommends as the maximum.
 
-    Where the baseline holds several draws, values are averaged over them and f(b) is their mean.
+    With several baselines, the values and f(b) are averaged over them.
 
-    A compiled file runs the sample, the points and the baselines in one batch of 1 + draws * (``steps`` + 1) rows a
-    sample, and answers ``completeness_gap`` too.
+    A compiled file runs the sample, the points and the baselines in one batch of 1 + draws * (``steps`` + 1) rows per
+    sample, and also returns ``completeness_gap``.
 
     Notes
     -----
@@ -86,9 +86,11 @@ class IntegratedGradients(FromBaseline, AtLayer, GradientExplainer):
     axioms: ClassVar[tuple[str, ...]] = ("linearity", "null player", "symmetry")
     reference: ClassVar[str] = "Sundararajan, Taly and Yan 2017, arXiv:1703.01365"
 
-    steps: int = integer(128, "points of the path", low=1, high=2**20)
+    steps: int = integer(128, "number of points on the path", low=1, high=2**20)
     rule: str = choice(
-        "gauss_legendre", ("gauss_legendre", "trapezoid", "left", "middle", "right"), "how points are set and weighted"
+        "gauss_legendre",
+        ("gauss_legendre", "trapezoid", "left", "middle", "right"),
+        "positions and weights of the points",
     )
     tolerance: float | None = real(
         None,
@@ -97,13 +99,13 @@ class IntegratedGradients(FromBaseline, AtLayer, GradientExplainer):
         low_open=True,
         optional=True,
     )
-    max_steps: int = integer(1024, "the most steps that tolerance may take", low=1, high=2**20)
+    max_steps: int = integer(1024, "maximum number of steps with a tolerance", low=1, high=2**20)
 
     def check_parameters(self) -> None:
         super().check_parameters()
         if self.rule == "trapezoid" and self.steps < 2:
             raise ParameterError(
-                "The 'steps' parameter of IntegratedGradients must be at least 2 for the trapezoid, which takes both "
+                "The 'steps' parameter of IntegratedGradients must be at least 2 for the trapezoid, which uses both "
                 f"ends. Got {self.steps} instead."
             )
         if self.tolerance is not None and self.max_steps < self.steps:
@@ -112,47 +114,50 @@ class IntegratedGradients(FromBaseline, AtLayer, GradientExplainer):
                 f"Got {self.max_steps} instead."
             )
 
-    def trace(self, slopes: TargetGradients, points: Points) -> Attribution:
-        paths = Paths.of(slopes, points, self.baseline, self.seed)
-        targets, draws = slopes.targets, paths.draws
-        baseline = paths.begin(np.arange(draws))
+    def explain_points(self, target_gradients: TargetGradients, points: Points) -> Attribution:
+        paths = Paths.of(target_gradients, points, self.baseline, self.seed)
+        targets, draws = target_gradients.targets, paths.draws
+        baseline = paths.baseline_targets(np.arange(draws))
         change = points.values - baseline
 
         values = {name: np.zeros((targets, *x.shape)) for name, x in points.x.items()}
         total, steps = np.zeros(change.shape), np.zeros(change.shape, dtype=np.int64)
-        taken, fresh, kept = self.steps, np.ones(self.steps, dtype=bool), 0.0
+        step_count, is_new, kept_share = self.steps, np.ones(self.steps, dtype=bool), 0.0
         pending = np.ones(change.shape, dtype=bool)
         while True:
-            shares, weights = path(self.rule, taken)
-            # Points of which the same targets are pending walk together.
-            for mine in np.unique(pending, axis=1).T:
-                target, which = np.flatnonzero(mine), np.flatnonzero((pending == mine[:, None]).all(axis=0))
+            shares, weights = path(self.rule, step_count)
+            # Points with the same pending targets run together.
+            for pending_targets in np.unique(pending, axis=1).T:
+                target, which = (
+                    np.flatnonzero(pending_targets),
+                    np.flatnonzero((pending == pending_targets[:, None]).all(axis=0)),
+                )
                 if not len(target):
                     continue
-                found = self._integrated(paths, target, which, shares[fresh], weights[fresh])
+                integrals = self._integrate(paths, target, which, shares[is_new], weights[is_new])
                 place = np.ix_(target, which)
                 total[place] = 0
-                for name, array in found.items():
-                    joined = kept * values[name][place] + array
-                    values[name][place] = joined
-                    total[place] += joined.reshape(*joined.shape[:2], -1).sum(axis=2)
-                steps[place] = taken
+                for name, array in integrals.items():
+                    refined = kept_share * values[name][place] + array
+                    values[name][place] = refined
+                    total[place] += refined.reshape(*refined.shape[:2], -1).sum(axis=2)
+                steps[place] = step_count
             gaps = completeness(total, change)
             pending = np.zeros_like(pending) if self.tolerance is None else gaps["relative_gap"] > self.tolerance
-            taken, fresh, kept = finer(self.rule, taken)
-            if not pending.any() or taken > self.max_steps:
+            step_count, is_new, kept_share = finer(self.rule, step_count)
+            if not pending.any() or step_count > self.max_steps:
                 break
         diagnostics = {**gaps, "steps": steps}
         if self.tolerance is not None:
             diagnostics["stopped_by"] = np.where(pending, "max_steps", "tolerance")
         return Attribution(values, baseline, diagnostics=diagnostics)
 
-    def _integrated(self, paths: Paths, target: Array, which: Array, shares: Array, weights: Array) -> dict[str, Array]:
+    def _integrate(self, paths: Paths, target: Array, which: Array, shares: Array, weights: Array) -> dict[str, Array]:
         """The weighted sums of U targets at P points, averaged over the draws: (U, P, ...) by input name."""
         draw, step = np.divmod(np.arange(paths.draws * len(shares)), len(shares))
         sums = {name: np.zeros((len(target), len(which), *x.shape[1:])) for name, x in paths.points.x.items()}
-        for some, number, place, owed in paths.walk(target, which, draw, shares[step]):
-            for name, parts in owed.items():
+        for some, number, place, contributions in paths.contributions(target, which, draw, shares[step]):
+            for name, parts in contributions.items():
                 weight = weights[step[place]].reshape(-1, *(1,) * (parts.ndim - 2)) / paths.draws
                 add_up(sums[name], some, number, parts * weight)
         return sums
@@ -167,7 +172,7 @@ class IntegratedGradients(FromBaseline, AtLayer, GradientExplainer):
             value.dtype is None or not value.dtype.is_floating_point() for value in x.values()
         ):
             raise ParameterError(
-                "A path of IntegratedGradients is compiled at float inputs alone, not at a layer or an embedding. "
+                "IntegratedGradients can be compiled only at float inputs, not at a layer or an embedding. "
                 "Compile saliency or input_x_gradient there."
             )
         return self._path(sample, tuple(x)).rows(g, x)
@@ -179,12 +184,12 @@ class IntegratedGradients(FromBaseline, AtLayer, GradientExplainer):
         return PathGraph.of(self.baseline, self.seed, sample, names, *path(self.rule, self.steps))
 
 
-# How many points replace one when a rule is refined, and which of them is the one.
+# How many points replace one when a rule is refined, and which of them is the old point.
 _NESTED = {"trapezoid": (2, 0), "left": (2, 0), "middle": (3, 1), "right": (2, 1)}
 
 
 def finer(rule: str, steps: int) -> tuple[int, Array, float]:
-    """The next finer steps of a rule, which of their points are new, and the share that the sum so far keeps.
+    """The refined number of steps of a rule, which points are new, and the weight of the previous sum.
 
     Examples
     --------
@@ -194,13 +199,13 @@ def finer(rule: str, steps: int) -> tuple[int, Array, float]:
     factor, old = _NESTED.get(rule, (2, None))
     if old is None:
         return factor * steps, np.ones(factor * steps, dtype=bool), 0.0
-    # The trapezoid's last point ends the path, and nothing comes behind it.
+    # The last point of the trapezoid ends the path, so no point follows it.
     more = factor * steps - (rule == "trapezoid")
     return more, np.arange(more) % factor != old, 1 / factor
 
 
 def path(rule: str, steps: int) -> tuple[Array, Array]:
-    """Points in [0, 1] and their weights, (S,) each, which add up to 1.
+    """Points in [0, 1] and their weights, (S,) each; the weights sum to 1.
 
     Examples
     --------

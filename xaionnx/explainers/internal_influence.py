@@ -20,13 +20,13 @@ from xaionnx.parameters import choice, integer
 @final
 @dataclass(frozen=True, kw_only=True)
 class InternalInfluence(FromBaseline, AlongInputPath, GradientExplainer):
-    """How much the target changes with each unit j of a layer h, on the way from the baseline b to the input x::
+    """The mean gradient of the target with respect to each unit j of a layer h, from the baseline b to the input x::
 
         value_j = integral over a from 0 to 1 of df/dh_j,      h at b + a (x - b)
 
-    This is the influence of the paper for points spread evenly over the path, and it is multiplied by nothing: a unit
-    that would count, but is the same at b and x, has an influence. The path runs in the input, or in the embedding of
-    tokens. Where the baseline holds several draws, values are averaged over them.
+    This is the influence of the paper with a uniform distribution over the path. It is not multiplied by the change of
+    the unit: a unit that matters but is the same at b and x has an influence. The path runs in the input, or in the
+    embedding of tokens. With several baselines, values are averaged over them.
 
     Notes
     -----
@@ -52,21 +52,23 @@ class InternalInfluence(FromBaseline, AlongInputPath, GradientExplainer):
     axioms: ClassVar[tuple[str, ...]] = ("null player", "symmetry")
     reference: ClassVar[str] = "Leino et al. 2018, arXiv:1802.03788"
 
-    steps: int = integer(32, "points of the path", low=2, high=2**20)
+    steps: int = integer(32, "number of points on the path", low=2, high=2**20)
     rule: str = choice(
-        "gauss_legendre", ("gauss_legendre", "trapezoid", "left", "middle", "right"), "how points are set and weighted"
+        "gauss_legendre",
+        ("gauss_legendre", "trapezoid", "left", "middle", "right"),
+        "positions and weights of the points",
     )
 
-    def trace(self, slopes: TargetGradients, points: Points) -> Attribution:
-        paths = LayerPaths.of(slopes, points, self.baseline, self.seed)
+    def explain_points(self, target_gradients: TargetGradients, points: Points) -> Attribution:
+        paths = LayerPaths.of(target_gradients, points, self.baseline, self.seed)
         shares, weights = path(self.rule, self.steps)
         count = len(points.sample)
-        (layer,) = slopes.names
-        values = np.zeros((slopes.targets, *points.x[layer].shape))
+        (layer,) = target_gradients.names
+        values = np.zeros((target_gradients.targets, *points.x[layer].shape))
         for point, draw in np.ndindex(count, paths.draws):
             for first, last in paths.pieces(self.steps):
-                held = paths.held(point, draw, shares[first:last])
-                for some, number, slope in paths.slopes_at(point, held, np.arange(last - first)):
-                    weight = weights[first + number].reshape(-1, *(1,) * (slope.ndim - 2)) / paths.draws
-                    values[some, point] += (slope * weight).sum(axis=1)
+                held = paths.layer_inputs(point, draw, shares[first:last])
+                for some, number, gradient in paths.gradients_at(point, held, np.arange(last - first)):
+                    weight = weights[first + number].reshape(-1, *(1,) * (gradient.ndim - 2)) / paths.draws
+                    values[some, point] += (gradient * weight).sum(axis=1)
         return Attribution({layer: values})

@@ -9,7 +9,7 @@ import numpy as np
 
 from xaionnx.attribution import Attribution
 from xaionnx.explainer import Explainer
-from xaionnx.explainers._gradients.gradient import inputs_of, located
+from xaionnx.explainers._gradients.gradient import input_path, with_facts
 from xaionnx.explanation import ValueKind
 from xaionnx.layers.default_layer import default_layer
 from xaionnx.parameters import name
@@ -68,7 +68,7 @@ class LayerActivation(Explainer):
         return {}
 
     def compute(self, request: Request) -> Attribution:
-        inputs = inputs_of(request)
+        inputs = input_path(request)
         path = inputs.to(self.layer or inputs.default_layer())
         values = {name: np.stack([path.feeds[name]] * request.resolved.count) for name in path.names}
-        return located(path, Attribution(values))
+        return with_facts(path, Attribution(values))

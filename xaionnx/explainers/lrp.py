@@ -1,4 +1,4 @@
-"""Layer-wise relevance propagation: the target's value handed back, layer by layer, to the input."""
+"""Layer-wise relevance propagation: the target's value, redistributed layer by layer to the input."""
 
 from __future__ import annotations
 
@@ -31,41 +31,39 @@ _BOX = ("low", "high")
 @final
 @dataclass(frozen=True, kw_only=True)
 class Lrp(Propagation, AtLayer, GradientExplainer):
-    """Relevance that each layer hands on to its inputs in proportion to what they contributed::
+    """Relevance, which each layer redistributes to its inputs in proportion to their contributions::
 
         R_i = sum_j  x_i w_ij / (z_j + s sgn(z_j))  R_j        z_j = sum_i x_i w_ij + b_j
 
-    That is the epsilon rule; others weigh contributions differently (:mod:`xaionnx.autodiff.relevance` has each as a
-    formula), and a composite says which layer follows which. ``composite`` is a name of
-    :func:`xaionnx.autodiff.composites.names`, which the help of the command lists: of one rule for all layers, such as
-    ``epsilon``, or of one for convolutions and another for other layers, such as ``epsilon_plus``; ``_flat`` or
-    ``_box`` at the end say what the first layer follows; ``z_box`` is that rule in the first layer and z-plus in
-    others;
-    or your own :class:`xaionnx.autodiff.lrp.Composite`, which carries its own parameters: those of the method are for
-    the named ones. The offset s is ``epsilon`` times the mean size of the layer's answer, or ``epsilon`` itself where
-    not ``relative``.
+    This is the epsilon rule. Other rules weight contributions differently (:mod:`xaionnx.autodiff.relevance` has the
+    formulas), and a composite assigns rules to layers. ``composite`` is a name from
+    :func:`xaionnx.autodiff.composites.names`, also listed in the command's help: one rule for all layers, such as
+    ``epsilon``, or one for convolutions and another for other layers, such as ``epsilon_plus``; the endings ``_flat``
+    and ``_box`` give the rule of the first layer; ``z_box`` is that rule in the first layer and z-plus in the others.
+    It can also be your own :class:`xaionnx.autodiff.lrp.Composite`, which has its own parameters: those of the method
+    apply to named composites only. The offset s is ``epsilon`` times the mean size of the layer's output, or
+    ``epsilon`` itself if not ``relative``.
 
-    With ``layer`` the values are the relevance of that tensor, and no layer above it counts as the first.
+    With ``layer`` the values are the relevance of that tensor, and no layer after it counts as the first.
 
-    Relevance starts with the target's value: its score, the score of each of two classes for a margin, the
-    probability for a probability (the softmax then hands each probability to its own logit: its normaliser counts as
-    constant). Activations pass relevance on; max pooling gives it to the winner; residual sums share it like a layer;
-    gates and attention weights get none, and deviations of normalisation count as constants (Ali et al. 2022, for
-    transformers). The whole list is in :mod:`xaionnx.autodiff.lrp`; an op that has no rule is an error.
+    Relevance starts with the target's value: its score, the scores of both classes for a margin, or the probability
+    (the softmax then assigns each probability to its logit, with the normaliser treated as constant). Activations pass
+    relevance through; max pooling assigns it to the maximum; residual sums redistribute it like a linear layer; gates
+    and attention weights get none, and the deviations of normalisations are treated as constants (Ali et al. 2022, for
+    transformers). :mod:`xaionnx.autodiff.lrp` has the full list; an op without a rule is an error.
 
-    ``diagnostics`` tell, for each target and sample,
+    Diagnostics, for each target and sample:
 
     ``relevance``
         the sum of the values over all inputs;
     ``conservation_gap``
-        that sum less the target's value: what was kept on the way, with its sign turned;
+        that sum minus the target's value: the absorbed relevance with a negative sign;
     ``relative_gap``
-        the size of the gap as a share of the size of the target's value, infinity where the latter alone is 0.
+        the size of the gap relative to the size of the target's value; infinity if only the latter is 0.
 
-    Biases and the stabiliser keep relevance. With z-plus so does every output that nothing contributes to above zero:
-    it owes its answer to its bias, and all that it has stays there. A filter of few weights, as depthwise convolutions
-    have, is often in that case: in EfficientNet-Lite0 on a photograph of a cat the last of them alone keeps 70 % of
-    the score.
+    Biases and the stabiliser absorb relevance. With z-plus, so does every output without a positive contribution: its
+    value comes from its bias, which absorbs all its relevance. This is frequent for filters with few weights, as in
+    depthwise convolutions: in EfficientNet-Lite0 on a photograph of a cat the last of them absorbs 70 % of the score.
 
     Notes
     -----
@@ -105,29 +103,27 @@ class Lrp(Propagation, AtLayer, GradientExplainer):
     composite: str | Composite = free(
         "epsilon_plus",
         "the name of a composite, or a Composite",
-        lambda: f"which rule each layer follows: {_composites()}",
+        lambda: f"which rule each layer follows: {_composite_help()}",
         optional=False,
     )
     epsilon: float = real(1e-6, "stabilises the denominators of a named composite", low=0.0)
-    relative: bool = flag(True, "take epsilon as a share of the mean size of a layer's answer; else add it as it is")
-    gamma: float = real(0.25, "how much more a contribution of the answer's own sign counts, in gamma rules", low=0.0)
-    low: float | None = real(None, "the input's least value, for z-box; black by the InputSpec if None", optional=True)
-    high: float | None = real(
-        None, "the input's greatest value, for z-box; white by the InputSpec if None", optional=True
-    )
+    relative: bool = flag(True, "epsilon as a share of the mean size of a layer's output; False adds it as it is")
+    gamma: float = real(0.25, "extra weight of contributions with the sign of the output, in gamma rules", low=0.0)
+    low: float | None = real(None, "lowest input value, for z-box; black in the InputSpec if None", optional=True)
+    high: float | None = real(None, "highest input value, for z-box; white in the InputSpec if None", optional=True)
 
     def check_parameters(self) -> None:
         if isinstance(self.composite, str):
             from xaionnx.autodiff.composites import check_name
 
             check_name(self.composite)
-        for name, used in self._asked().items():
+        for name, used in self._used_parameters().items():
             given, usual = getattr(self, name), declared(type(self))[name][1]
             if not used and given != usual:
                 where = " at a layer" if name in _BOX and self.layer is not None else ""
                 own = f"'{self.composite}'" if isinstance(self.composite, str) else type(self.composite).__name__
                 raise ParameterError(
-                    f"The '{name}' parameter of Lrp must be left out for composite={own}{where}, which has no use for "
+                    f"The '{name}' parameter of Lrp must be left out for composite={own}{where}, which does not use "
                     f"it. Got {given!r}."
                 )
         if self.low is not None and self.high is not None:
@@ -136,11 +132,11 @@ class Lrp(Propagation, AtLayer, GradientExplainer):
             check_box("Lrp", self.low, self.high)
 
     def resolved_parameters(self) -> Document:
-        # Nothing for the parameters that the composite has no use for.
-        return {name: getattr(self, name) if used else None for name, used in self._asked().items()}
+        # None for parameters that the composite does not use.
+        return {name: getattr(self, name) if used else None for name, used in self._used_parameters().items()}
 
-    def _asked(self) -> dict[str, bool]:
-        """Which of the parameters the composite has a use for; the box is for the first layer alone."""
+    def _used_parameters(self) -> dict[str, bool]:
+        """Whether the composite uses each parameter; the box applies to the first layer only."""
         from xaionnx.autodiff.composites import parameters_of
 
         known = parameters_of(self.composite) if isinstance(self.composite, str) else frozenset()
@@ -159,7 +155,7 @@ class Lrp(Propagation, AtLayer, GradientExplainer):
             return self.composite if self.layer is None else self.composite.without_first()
         from xaionnx.autodiff.composites import Choices, composite
 
-        boxed = self._asked()["low"]
+        boxed = self._used_parameters()["low"]
         low, high = (
             _bound(model, shade) if given is None and boxed else given
             for given, shade in ((self.low, 0), (self.high, 255))
@@ -167,13 +163,13 @@ class Lrp(Propagation, AtLayer, GradientExplainer):
         choices = Choices(self.epsilon, self.relative, self.gamma, low, high)
         return composite(self.composite, choices, first=self.layer is None)
 
-    def trace(self, slopes: TargetGradients, points: Points) -> Attribution:
-        found = gradients(slopes, points)
-        relevance = sum(v.sum(axis=tuple(range(2, v.ndim)), dtype=np.float64) for v in found.values.values())
+    def explain_points(self, target_gradients: TargetGradients, points: Points) -> Attribution:
+        result = gradients(target_gradients, points)
+        relevance = sum(v.sum(axis=tuple(range(2, v.ndim)), dtype=np.float64) for v in result.values.values())
         gap, size = relevance - points.values, np.abs(points.values)
         relative = np.divide(np.abs(gap), size, out=np.where(gap == 0, 0.0, np.inf), where=size > 0)
-        told = {"relevance": relevance, "conservation_gap": gap, "relative_gap": relative}
-        return replace(found, diagnostics=told, facts={**found.facts, "adds_up_to": "target"})
+        diagnostics = {"relevance": relevance, "conservation_gap": gap, "relative_gap": relative}
+        return replace(result, diagnostics=diagnostics, facts={**result.facts, "adds_up_to": "target"})
 
     def emit(self, g: Builder, traced: Traced) -> Emitted:
         relevance = total(g, traced.gradients, traced.target)
@@ -181,17 +177,17 @@ class Lrp(Propagation, AtLayer, GradientExplainer):
         return Emitted(traced.gradients, {"relevance": relevance, "conservation_gap": gap})
 
 
-def _composites() -> str:
+def _composite_help() -> str:
     from xaionnx.autodiff.composites import words
 
     return words()
 
 
 def _bound(model: Model, shade: int) -> Content | None:
-    """The tensor values of a gray pixel as nested tuples; None where the model has no InputSpec of pictures."""
+    """The tensor values of a gray pixel as nested tuples; None without an InputSpec of pictures."""
     spec = model.spec
-    return None if spec is None or spec.kind != "picture" else _nested(spec.pixel(shade).tolist())
+    return None if spec is None or spec.kind != "picture" else _as_tuples(spec.pixel(shade).tolist())
 
 
-def _nested(values: float | list[float] | list[list[float]] | list[list[list[float]]]) -> Content:
-    return tuple(_nested(value) for value in values) if isinstance(values, list) else values
+def _as_tuples(values: float | list[float] | list[list[float]] | list[list[list[float]]]) -> Content:
+    return tuple(_as_tuples(value) for value in values) if isinstance(values, list) else values

@@ -1,4 +1,4 @@
-"""PatternAttribution: how much the signal in each element contributes to the target."""
+"""PatternAttribution: the contribution of the signal in each element to the target."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from xaionnx.explanation import ValueKind
 @final
 @dataclass(frozen=True, kw_only=True)
 class PatternAttribution(ByPatterns, AtLayer, GradientExplainer):
-    """What the signal in each element contributes to the target, by weights and patterns::
+    """The contribution of the signal in each element to the target, by weights and patterns::
 
-        R_i = sum_j  w_ij a_ij R_j        from the target's value back, through the rectifiers that were open
+        R_i = sum_j  w_ij a_ij R_j        from the target's value back, through the active rectifiers
 
     where a layer ``y_j = sum_i w_ij x_i + b_j`` has the pattern ``a_j``, the direction in which x moves with it.
-    Weights alone do not show it: they have to cancel what distracts too. As w.a = 1 for every unit, values of a linear
-    model add up to its answer; biases and residual connections are not taken into account.
+    Weights alone do not show the signal, because they also cancel distractors. As w.a = 1 for every unit, the values of
+    a linear model sum to its output; biases and residual connections are ignored.
 
-    Patterns are estimated from inputs and kept in a file: ``xaionnx patterns MODEL FOLDER -o FILE.npz``, or
+    Patterns are estimated from inputs and saved to a file: ``xaionnx patterns MODEL FOLDER -o FILE.npz``, or
     :func:`xaionnx.patterns.estimate_patterns`. ``patterns`` takes the file, or the inputs. Layers are convolutions and
     products with a matrix of weights; anything else keeps its derivative.
 
@@ -31,7 +31,7 @@ class PatternAttribution(ByPatterns, AtLayer, GradientExplainer):
     patterns.
 
     When not to use: When there is no such set, for residual networks and for transformers: biases and residual
-    connections are left out.
+    connections are ignored.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""PatternNet: the signal that the model reads, as its layers see it."""
+"""PatternNet: an estimate of the signal in the input to which the model responds."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from xaionnx.explanation import ValueKind
 @final
 @dataclass(frozen=True, kw_only=True)
 class PatternNet(ByPatterns, AtLayer, GradientExplainer):
-    """The signal in the input that the target rests on, an estimate of what it looks like::
+    """An estimate of the signal in the input on which the target depends::
 
-        s_i = sum_j  a_ij s_j        from the target's value back, through the rectifiers that were open
+        s_i = sum_j  a_ij s_j        from the target's value back, through the active rectifiers
 
     where a layer ``y_j = sum_i w_ij x_i + b_j`` has the pattern ``a_j``, the direction in which x moves with it.
-    Weights alone do not show it: they have to cancel what distracts too. The values look like the input, in a scale of
-    their own: all units that see an element add up their estimates, so numbers grow with every layer. Compare them
-    within a sample. Where they grow or shrink by more than half of the exponents that their floats have, which is 2**64
-    in float32, values are those of the paper times a power of two: one for the model and the target, found with the
-    patterns and told under ``provenance["approximations"]``.
+    Weights alone do not show the signal, because they also cancel distractors. The values look like the input, but on
+    an arbitrary scale: the estimates of all units that depend on an element are summed, so values grow with every
+    layer. Compare them within a sample only. If they grow or shrink by more than half of the exponent range, which is
+    2**64 in float32, values are those of the paper times a power of two, determined with the patterns for the model and
+    the target and recorded in ``provenance["approximations"]``.
 
-    Patterns are estimated from inputs and kept in a file: ``xaionnx patterns MODEL FOLDER -o FILE.npz``, or
+    Patterns are estimated from inputs and saved to a file: ``xaionnx patterns MODEL FOLDER -o FILE.npz``, or
     :func:`xaionnx.patterns.estimate_patterns`. ``patterns`` takes the file, or the inputs. Layers are convolutions and
     products with a matrix of weights; anything else keeps its derivative.
 

@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Saliency(AtLayer, GradientExplainer):
-    """How much the target changes with each element of the input::
+    """The gradient of the target with respect to each element of the input::
 
         value_i = |df / dx_i|      (absolute=True)
                 =  df / dx_i       (absolute=False)
 
-    The paper takes the absolute value, and over the channels of a picture their largest; the channels are left apart
-    here. At the kink of a ReLU the slope is 0.
+    The paper takes the absolute value and the maximum over the channels of a picture; here the channels are kept. The
+    derivative of a ReLU at 0 is 0.
 
     Notes
     -----
     When to use: The cheapest check of where a differentiable model is sensitive: one gradient.
 
-    When not to use: As contributions: a slope says what a small change does, not what the element added. On pictures
-    the map is grainy, and it vanishes where the model is saturated.
+    When not to use: As contributions: a gradient is the effect of a small change, not the contribution of the element.
+    On pictures the map is grainy, and it vanishes where the model is saturated.
 
     References
     ----------
@@ -57,19 +57,19 @@ class Saliency(AtLayer, GradientExplainer):
     axioms: ClassVar[tuple[str, ...]] = ("null player", "symmetry")
     reference: ClassVar[str] = "Simonyan, Vedaldi and Zisserman 2014, arXiv:1312.6034"
 
-    absolute: bool = flag(True, "take the absolute value, as the paper does; False gives the signed gradient")
+    absolute: bool = flag(True, "take the absolute value, as in the paper; False gives the signed gradient")
 
     @property
     def value_kind(self) -> ValueKind:
         return "sensitivity" if self.absolute else "slope"
 
-    def trace(self, slopes: TargetGradients, points: Points) -> Attribution:
-        found = gradients(slopes, points)
+    def explain_points(self, target_gradients: TargetGradients, points: Points) -> Attribution:
+        result = gradients(target_gradients, points)
         if not self.absolute:
-            return found
-        return replace(found, values={name: np.abs(array) for name, array in found.values.items()})
+            return result
+        return replace(result, values={name: np.abs(array) for name, array in result.values.items()})
 
     def emit(self, g: Builder, traced: Traced) -> Emitted:
         if not self.absolute:
             return Emitted(traced.gradients)
-        return Emitted({name: g.op("Abs", slope) for name, slope in traced.gradients.items()})
+        return Emitted({name: g.op("Abs", gradient) for name, gradient in traced.gradients.items()})

@@ -1,4 +1,4 @@
-"""SmoothGrad: a method's maps of noisy copies of the input, joined."""
+"""SmoothGrad: a statistic of a method's maps over noisy copies of the input."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from xaionnx import parameters
 from xaionnx.attribution import Attribution
 from xaionnx.errors import ParameterError
 from xaionnx.explainer import Explainer
-from xaionnx.explainers._gradients.gradient import inputs_of
-from xaionnx.explainers._gradients.joined import Joined
-from xaionnx.explainers._gradients.nested import HeldTarget, held, inner_method, resolved_method
+from xaionnx.explainers._gradients.copy_statistics import CopyStatistics
+from xaionnx.explainers._gradients.gradient import input_path
+from xaionnx.explainers._gradients.nested import CleanTarget, inner_method, resolved_method, with_clean_samples
 from xaionnx.explainers.saliency import Saliency
 from xaionnx.explanation import ValueKind
 from xaionnx.gradients import choice
@@ -32,9 +32,9 @@ from xaionnx.typing import Array, GradientLike, MethodLike
 if TYPE_CHECKING:
     from xaionnx.layers.dry_run import DryRun
 
-# Numbers that the inputs of the copies explained at once may hold, for each target.
+# Numbers of input values of the copies that are explained at once, for each target.
 _PIECE = 2**24
-# What squares mean of values that are above and below zero.
+# The meaning of squares of signed values.
 _SQUARED: dict[ValueKind, ValueKind] = {
     "slope": "sensitivity",
     "contribution": "importance",
@@ -48,25 +48,24 @@ _SQUARED: dict[ValueKind, ValueKind] = {
 @final
 @dataclass(frozen=True, kw_only=True)
 class SmoothGrad(Explainer):
-    """A map of noisy copies x + e of the input, with e drawn from a normal distribution for each element::
+    """A statistic of maps of noisy copies x + e of the input, with normally distributed e::
 
         mean      value_i = E[g_i(x + e)]
         squared   value_i = E[g_i(x + e)^2]
         variance  value_i = Var[g_i(x + e)]
 
-    where g is the map of the ``inner`` method, which may be any: the signed gradient if not given. The deviation of e
-    is ``noise`` times the range of the input's values: from black to white where an InputSpec tells, else from the
-    sample's lowest to its highest. The same noise is drawn for every sample of the batch and every target. Tokens are
-    looked up first, and the noise is added to their embedding, whose map comes out.
+    where g is the map of the ``inner`` method, by default the signed gradient. The standard deviation of e is ``noise``
+    times the range of the input: from black to white if the InputSpec declares them, otherwise from the sample's lowest
+    to its highest value. The noise is the same for every sample of the batch and every target. For tokens, the noise is
+    added to their embedding, and the map is that of the embedding.
 
-    The clean sample decides the target, the baseline and the features of its noisy copies, so that all maps explain
-    the same number and divide the input alike; players have the joined values. What else a method draws, such as
-    coalitions, is the same for all copies: ``standard_error`` tells what ``draws`` of noise leave open, and nothing
-    of the method's own error. Maps beside the values are not joined.
+    The target, the baseline and the features of the noisy copies are those of the clean sample, so that all maps
+    explain the same scalar and the same features; the statistic is taken over the values of players. Other random draws
+    of a method, such as coalitions, are the same for all copies: ``standard_error`` covers the ``draws`` of noise and
+    not the method's own error. Further maps of the method are dropped.
 
-    Diagnostics: ``evaluations`` and ``gradients`` of all copies; ``noisy_prediction``, the mean of the target over
-    the copies, which tells how far the noise leads away from the sample; for a method along a path ``relative_gap``,
-    the largest of the copies.
+    Diagnostics: ``evaluations`` and ``gradients`` of all copies; ``noisy_prediction``, the mean of the target over the
+    copies, which shows how much the noise changes it; for path methods ``relative_gap``, the largest of the copies.
 
     Notes
     -----
@@ -74,7 +73,7 @@ class SmoothGrad(Explainer):
     small noise.
 
     When not to use: When the sample itself must be explained: the map is that of noisy copies. Compare
-    ``noisy_prediction`` with the prediction, and lower the noise where they differ.
+    ``noisy_prediction`` with the prediction, and lower the noise if they differ.
 
     References
     ----------
@@ -86,7 +85,7 @@ class SmoothGrad(Explainer):
     Raises
     ------
     UnsupportedModelError
-        The explained input holds no floats.
+        The explained input has no float type.
 
     Examples
     --------
@@ -105,17 +104,15 @@ class SmoothGrad(Explainer):
     inner: MethodLike | None = free(
         None,
         "the name of a method, or the method itself",
-        "method whose maps are joined, such as integrated_gradients or lime; the signed gradient if not given",
+        "method that explains the copies, such as integrated_gradients or lime; the signed gradient if not given",
     )
     statistic: str = parameters.choice(
-        "mean", ("mean", "squared", "variance"), "how the maps of noisy copies are joined"
+        "mean", ("mean", "squared", "variance"), "statistic over the maps of noisy copies"
     )
-    layer: str | None = parameters.name("explain at this tensor of the model, where the inner method can")
-    gradient: GradientLike | None = choice.parameter(
-        None, "where the inner method's gradients come from, if it takes any"
-    )
-    draws: int = integer(32, "noisy copies", low=2, high=2**20)
-    noise: float = real(0.15, "deviation of the noise, as a share of the input's range", low=0, low_open=True)
+    layer: str | None = parameters.name("tensor to explain, if the inner method supports layers")
+    gradient: GradientLike | None = choice.parameter(None, "source of the inner method's gradients, if it takes any")
+    draws: int = integer(32, "number of noisy copies", low=2, high=2**20)
+    noise: float = real(0.15, "standard deviation of the noise, as a share of the input's range", low=0, low_open=True)
     seed: int = integer(0, "seed of the noise", low=0, high=2**63 - 1)
 
     def check_parameters(self) -> None:
@@ -139,7 +136,7 @@ class SmoothGrad(Explainer):
         return self._inner().validate(dry_run)
 
     def compute(self, request: Request) -> Attribution:
-        path = inputs_of(request).to_floats()
+        path = input_path(request).to_floats()
         inner = self._inner()
         known = parameters.declared(type(inner))
         if path.layer is not None and "baseline" in known:
@@ -147,47 +144,47 @@ class SmoothGrad(Explainer):
                 f"The 'inner' parameter of SmoothGrad must be a method without a baseline for {request.model.name}, "
                 f"whose noise is added to the embedding of tokens. Got {inner.name()} instead."
             )
-        joined = Joined(len(path.samples), self.statistic, "features" in known)
-        method = held(inner, path.samples)
+        statistics = CopyStatistics(len(path.samples), self.statistic, "features" in known)
+        method = with_clean_samples(inner, path.samples)
         for copies in self._copies(path):
-            found = method.compute(copies)
+            attribution = method.compute(copies)
             request.evaluations.add_all(copies.evaluations)
-            joined.add(found, copies.resolved.prediction)
-        found = joined.attribution()
+            statistics.add(attribution, copies.resolved.prediction)
+        attribution = statistics.attribution()
         layer = path.facts()
-        facts = dict(found.facts) if layer is None else {"layer": layer, **found.facts}
-        return replace(found, parameters={"inner": resolved_method(inner, path.samples[0])}, facts=facts)
+        facts = dict(attribution.facts) if layer is None else {"layer": layer, **attribution.facts}
+        return replace(attribution, parameters={"inner": resolved_method(inner, path.samples[0])}, facts=facts)
 
     def _copies(self, path: LayerPath) -> Iterator[Request]:
-        """The noisy copies, some at a time: all samples of a draw, then those of the next."""
+        """Batches of noisy copies, with all samples of one draw before those of the next."""
         model, feeds = path.model, path.feeds
         deviations = self._deviations(path)
-        targets: list[Target] = [HeldTarget(term) for term in path.resolved.terms]
+        targets: list[Target] = [CleanTarget(term) for term in path.resolved.terms]
         numbers = len(targets) * sum(feeds[name].size for name in deviations)
         at_once = max(1, _PIECE // numbers)
         expected = 0
         for start in range(0, self.draws, at_once):
-            some = range(start, min(start + at_once, self.draws))
-            copies = {n: a if n in model.shared else np.concatenate([a] * len(some)) for n, a in feeds.items()}
+            draws = range(start, min(start + at_once, self.draws))
+            copies = {n: a if n in model.shared else np.concatenate([a] * len(draws)) for n, a in feeds.items()}
             for name, deviation in deviations.items():
-                noise = [deviation * self._noise(name, draw, deviation.shape[1:]) for draw in some]
+                noise = [deviation * self._noise(name, draw, deviation.shape[1:]) for draw in draws]
                 copies[name] = copies[name] + np.concatenate(noise).astype(feeds[name].dtype)
-            # The method announces its own work, of which the first copies tell how much the others will be.
-            progress.expect(-expected * len(some))
+            # The method reports its own progress; the first copies determine how much work the others will be.
+            progress.expect(-expected * len(draws))
             request = Request(model, copies, targets)
             yield request
             if start == 0:
-                expected = int(request.evaluations.rows.sum()) // len(some)
-                progress.expect(expected * (self.draws - len(some)))
+                expected = int(request.evaluations.rows.sum()) // len(draws)
+                progress.expect(expected * (self.draws - len(draws)))
 
     def _deviations(self, path: LayerPath) -> dict[str, Array]:
-        """Of the noise at each element of the tensors that it is added to, (N, ...) by name."""
-        found = {}
+        """The standard deviation of the noise for each element, (N, ...) by tensor name."""
+        deviations = {}
         for name in path.names:
             ends = [value_range(sample, name) for sample in path.samples]
             shape = path.samples[0].x[name].shape
-            found[name] = np.stack([np.broadcast_to(self.noise * (high - low), shape) for low, high in ends])
-        return found
+            deviations[name] = np.stack([np.broadcast_to(self.noise * (high - low), shape) for low, high in ends])
+        return deviations
 
     def _noise(self, name: str, draw: int, shape: tuple[int, ...]) -> Array:
         rng = np.random.default_rng([self.seed, zlib.crc32(name.encode()), draw])

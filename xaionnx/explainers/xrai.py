@@ -88,9 +88,7 @@ class XRAI(Explainer):
         "the name of a method, or the method itself",
         "method whose map is summed over regions; integrated_gradients from black and from white if not given",
     )
-    gradient: GradientLike | None = sources.parameter(
-        None, "where the inner method's gradients come from, if it takes any"
-    )
+    gradient: GradientLike | None = sources.parameter(None, "source of the inner method's gradients, if it takes any")
     channels: str = choice("max", ("max", "sum"), "how the channels of a pixel are combined")
     smallest: int = integer(50, "smallest number of new pixels, of 224 x 224, for a region to be added", low=1)
 

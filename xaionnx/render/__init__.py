@@ -1,6 +1,6 @@
-"""Pictures from results: what a model looked at, and how it was found out.
+"""Pictures of results, with captions that say how they were computed.
 
-Nothing here sees a model: an :class:`~xaionnx.Explanation` and the photographs are enough.
+Pictures need only an :class:`~xaionnx.Explanation` and the photographs, never the model.
 """
 
 from xaionnx.render.bar_chart import bars

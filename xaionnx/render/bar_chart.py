@@ -1,4 +1,4 @@
-"""Bars of features, columns or players."""
+"""Bar charts of features, columns or players."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _UP: Final = "#d6283c"
 _DOWN: Final = "#2670c8"
 _DPI: Final = 120
 _NAME: Final = 34
-# So many columns of a group are named.
+# How many columns of a group are named.
 _GROUP: Final = 2
 # Text height in pixels.
 _TEXT: Final = 17
@@ -39,23 +39,23 @@ def bars(
     title: str | None = None,
     input: str | None = None,
 ) -> Image.Image:
-    """Draw the values of features as horizontal bars, the strongest at the top, with their standard errors.
+    """A picture of feature values as horizontal bars with standard errors, the strongest at the top.
 
     Parameters
     ----------
     explanation : Explanation
-        Of N samples. Its ``feature_values`` are drawn, or its values where there are none. Of a layer the sums of its
-        channels or tokens are drawn, or its units.
+        The explanation of N samples. Its ``feature_values`` are drawn, or its values if it has none. For a layer, sums
+        over its channels or tokens are drawn, or its units.
     names : sequence of str, optional
-        One name for each of the P features; those of the columns of a table, or their numbers, without.
+        One name for each of the P features; by default the columns of a table, or numbers.
     sample, target : int
-        Which of the N samples, and which of several targets.
+        Index of the sample, and of the target if there are several.
     top : int
-        Draw so many at the most; the caption says how many are left out.
+        The largest number of bars; the caption says how many features are left out.
     title : str, optional
-        Instead of the class and its score.
+        Replaces the class and its score.
     input : str, optional
-        The input to draw, where there are no feature values and several inputs have values.
+        The input to draw, if there are no feature values and several inputs have values.
 
     Returns
     -------
@@ -65,9 +65,9 @@ def bars(
     Raises
     ------
     DataError
-        There are no values, some are not finite, or there is another number of names.
+        There are no values, some are not finite, or the number of names does not match.
     ParameterError
-        There is no such sample, target or input, or ``top`` is no positive int.
+        There is no such sample, target or input, or ``top`` is not a positive int.
 
     Examples
     --------
@@ -79,33 +79,33 @@ def bars(
         raise ParameterError(f"The 'top' parameter of bars must be an int in [1, inf). Got {top!r} instead.")
     one = one_sample(explanation, sample, target, "bars")
     values, errors = _values(one, input)
-    note, known, kind = "", [f"feature {i}" for i in range(len(values))], "features"
+    note, default_names, kind = "", [f"feature {i}" for i in range(len(values))], "features"
     layer = layer_of(one)
     if layer is not None:
-        values, known, note = parts(np.asarray(one.values)[0], layer)
-        errors, kind = None, f"{known[0].partition(' ')[0]}s"
+        values, default_names, note = parts(np.asarray(one.values)[0], layer)
+        errors, kind = None, f"{default_names[0].partition(' ')[0]}s"
     elif names is None:
-        names = named(one, _columns(one, input), input)
+        names = feature_names(one, _columns(one, input), input)
     if names is not None and len(names) != len(values):
         raise DataError(f"There are {len(names)} names for {len(values)} {kind}. Give one name to each.")
     order = np.argsort(-np.abs(values), kind="stable")[:top]
-    labels = [str(names[i]) if names is not None else known[i] for i in order]
+    labels = [str(names[i]) if names is not None else default_names[i] for i in order]
     sign = "signed" if values.min() < 0 else "positive"
-    said = sense(one).sentence(sign, kind, f"the longer the bar of a {kind[:-1]}")
-    notes = [said if values.any() else words.without_colours(one, "every value is zero"), note]
+    meaning = sense(one).sentence(sign, kind, f"the longer the bar of a {kind[:-1]}")
+    notes = [meaning if values.any() else words.without_colours(one, "every value is zero"), note]
     if errors is not None:
         notes.append("Whiskers: one standard error to each side.")
     if len(order) < len(values):
         notes.append(f"The {len(values) - len(order)} weakest of {len(values)} {kind} are left out.")
-    body = _drawn(labels, values[order], None if errors is None else errors[order])
+    body = _draw_bars(labels, values[order], None if errors is None else errors[order])
     heading = title or words.class_and_score(one)
     return page.whole(heading, caveats(one), body, list(filter(None, notes)), words.made_by(one), _TEXT)
 
 
-def named(one: Explanation, columns: Sequence[str], input: str | None = None) -> list[str] | None:
-    """The names of the features of one sample of a table, from those of its F columns; None where they do not fit.
+def feature_names(one: Explanation, columns: Sequence[str], input: str | None = None) -> list[str] | None:
+    """The feature names of one sample of a table, from the names of its F columns; None if they do not match.
 
-    A group of columns is called by those in it.
+    A group of columns is named after its first columns.
     """
     values = one.values.get(input or "") if isinstance(one.values, dict) else one.values
     if not columns or values is None or np.shape(values)[1:] != (len(columns),):
@@ -127,7 +127,7 @@ def _group(columns: Sequence[str]) -> str:
 
 
 def _columns(one: Explanation, input: str | None) -> Sequence[str]:
-    """The names of the columns that the record has kept."""
+    """The names of the columns in the record."""
     display = one.display.get(input) if input is not None else next(iter(one.display.values()), None)
     return () if display is None else display.names
 
@@ -135,40 +135,40 @@ def _columns(one: Explanation, input: str | None) -> Sequence[str]:
 def _values(one: Explanation, input: str | None) -> tuple[Array, Array | None]:
     """The values (P,) and their standard errors."""
     if one.feature_values is not None:
-        given: Arrays = one.feature_values
-        known = ~np.isnan(np.asarray(given)[0])  # padding of samples with fewer features
+        source: Arrays = one.feature_values
+        is_value = ~np.isnan(np.asarray(source)[0])  # padding of samples with fewer features
     else:
-        given = one.values
-        if isinstance(given, dict):
-            if input is None and len(given) == 1:
-                input = next(iter(given))
-            if input is None or input not in given:
+        source = one.values
+        if isinstance(source, dict):
+            if input is None and len(source) == 1:
+                input = next(iter(source))
+            if input is None or input not in source:
                 raise ParameterError(
-                    f"The explanation has values for {', '.join(given)}. Name the one to draw with 'input'."
+                    f"The explanation has values for {', '.join(source)}. Name the one to draw with 'input'."
                 )
-            given = given[input]
-        known = np.ones(np.asarray(given)[0].shape, bool)
-    values = np.asarray(given)[0][known].reshape(-1).astype(np.float64)
+            source = source[input]
+        is_value = np.ones(np.asarray(source)[0].shape, bool)
+    values = np.asarray(source)[0][is_value].reshape(-1).astype(np.float64)
     if not values.size or not np.isfinite(values).all():
         raise DataError(f"The {one.method} values hold NaN or infinity, or nothing, and cannot be drawn.")
     errors = one.standard_error
-    if errors is None or np.shape(errors)[1:] != known.shape:
+    if errors is None or np.shape(errors)[1:] != is_value.shape:
         return values, None
-    return values, np.nan_to_num(np.asarray(errors, dtype=np.float64)[0][known].reshape(-1))
+    return values, np.nan_to_num(np.asarray(errors, dtype=np.float64)[0][is_value].reshape(-1))
 
 
-def _wrapped(label: str) -> str:
-    """A label in two lines at most, broken at spaces and behind underscores."""
+def _wrap(label: str) -> str:
+    """A label in at most two lines, broken at spaces and after underscores."""
     lines = textwrap.wrap(label.replace("_", "_ "), _NAME, max_lines=2, placeholder=" …")
     return "\n".join(line.replace("_ ", "_") for line in lines) or label
 
 
-def _drawn(labels: list[str], values: Array, errors: Array | None) -> Image.Image:
-    """The bars with their labels, without title and caption."""
+def _draw_bars(labels: list[str], values: Array, errors: Array | None) -> Image.Image:
+    """The bars and their labels, without title and caption."""
     from matplotlib.figure import Figure
 
     ink, faint = ("#{:02x}{:02x}{:02x}".format(*colour) for colour in (INK, FAINT))
-    wrapped = [_wrapped(label) for label in labels]
+    wrapped = [_wrap(label) for label in labels]
     lines = sum(1 + 0.7 * label.count("\n") for label in wrapped)
     height = 0.3 * lines + 0.3
     figure = Figure(figsize=(7.2, height), dpi=_DPI, facecolor="white")
@@ -176,15 +176,15 @@ def _drawn(labels: list[str], values: Array, errors: Array | None) -> Image.Imag
     left = min(0.42, 0.05 + 0.0115 * longest)
     axes = figure.add_axes((left, 0.28 / height, 0.97 - left, 0.3 * lines / height))
     axes.set_facecolor("white")
-    places = np.arange(len(values))[::-1]
-    axes.barh(places, values, color=[_UP if v >= 0 else _DOWN for v in values], height=0.66, zorder=2)
+    positions = np.arange(len(values))[::-1]
+    axes.barh(positions, values, color=[_UP if v >= 0 else _DOWN for v in values], height=0.66, zorder=2)
     if errors is not None:
         axes.errorbar(
-            values, places, xerr=errors, fmt="none", ecolor=ink, elinewidth=1.2, capsize=3, capthick=1.2, zorder=3
+            values, positions, xerr=errors, fmt="none", ecolor=ink, elinewidth=1.2, capsize=3, capthick=1.2, zorder=3
         )
     axes.axvline(0, color=faint, linewidth=1, zorder=4)
     axes.set_ylim(-0.6, len(values) - 0.4)
-    axes.set_yticks(places, wrapped)
+    axes.set_yticks(positions, wrapped)
     axes.grid(axis="x", color="0.9", linewidth=0.8, zorder=0)
     axes.set_axisbelow(True)
     axes.tick_params(axis="both", length=0, colors=ink)

@@ -1,4 +1,4 @@
-"""From numbers to colours: the scale of a map, its words, and how it lies over a photograph."""
+"""Colour scales of maps, their description, and blending with a photograph."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ SIGNS: Final = ("auto", "signed", "positive", "absolute")
 INK: Final = (28, 28, 30)
 FAINT: Final = (104, 104, 110)
 PAPER: Final = (255, 255, 255)
-# What is off about a result stands in dark brown on amber, which stays apart from red, blue and yellow of the maps.
+# Warnings are dark brown on amber, which is distinct from the red, blue and yellow of the maps.
 WARNING: Final = (92, 46, 0)
 WARNING_PAPER: Final = (255, 226, 163)
 LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)
 
-# Ends of the diverging ramps: ColorBrewer's RdBu, which stays apart for all common kinds of colour blindness.
+# Ends of the diverging ramps: ColorBrewer's RdBu, distinct under all common kinds of colour blindness.
 _RED: Final = np.array([[246, 136, 92], [224, 42, 48], [186, 6, 40]], np.float32)
 _BLUE: Final = np.array([[104, 174, 224], [38, 112, 206], [14, 66, 170]], np.float32)
-# A map that only goes up takes ColorBrewer's YlOrRd without its palest and darkest tones: it darkens steadily, so
-# that its steps can be told apart without seeing hues.
+# Positive maps use ColorBrewer's YlOrRd without its palest and darkest tones: it darkens steadily, so its steps are
+# distinct without hue.
 _WITHIN: Final = slice(38, 232)
 
 
 @final
 @dataclass(frozen=True)
 class Scale:
-    """How values become colours.
+    """A scale that maps values to colours.
 
     Attributes
     ----------
@@ -41,11 +41,11 @@ class Scale:
     low, high : float
         The values at the ends of the colour bar.
     words : str
-        The scaling as the caption says it.
+        The description of the scale in the caption.
     beyond : bool
         Whether some values lie beyond the ends.
     to_largest : bool
-        Whether it ends at the largest value because the percentile is zero.
+        Whether the scale ends at the largest value because the percentile is zero.
     """
 
     sign: str
@@ -61,11 +61,11 @@ class Scale:
         return self.low == self.high
 
     def shown(self, values: Floats) -> Floats:
-        """The values as they are drawn: ``absolute`` drops the sign."""
+        """The values that are drawn: absolute values for ``absolute``."""
         return np.abs(values) if self.sign == "absolute" else values
 
     def strength(self, values: Floats) -> npt.NDArray[np.float32]:
-        """-1..1 for a signed map, else 0..1; 0 is not coloured."""
+        """Strengths in -1..1 for a signed map, otherwise in 0..1; 0 is not coloured."""
         if self.empty:
             return np.zeros(np.shape(values), np.float32)
         if self.sign == "signed":
@@ -76,15 +76,15 @@ class Scale:
 
 
 def scale_of(values: Floats, sign: str, percentile: float, function: str, *, from_zero: bool = True) -> Scale:
-    """The scale of a map, or of several together: symmetric about zero where it is signed, else from zero.
+    """The scale of one or several maps: symmetric about zero if signed, otherwise from zero.
 
-    Not ``from_zero``, the scale of values above zero starts at the opposite percentile: of means over random masks,
-    which all lie far above zero, all would else have the same colour.
+    Without ``from_zero``, the scale of positive values starts at the opposite percentile. Otherwise means over random
+    masks, which all lie far above zero, would have the same colour.
 
     Raises
     ------
     ParameterError
-        ``sign`` or ``percentile`` is out of its domain.
+        ``sign`` or ``percentile`` is invalid.
     """
     if sign not in SIGNS:
         raise ParameterError(
@@ -120,7 +120,7 @@ def scale_of(values: Floats, sign: str, percentile: float, function: str, *, fro
 
 
 def number_words(value: float) -> str:
-    """A number with three digits and a true minus sign.
+    """A number with three significant digits and a typographic minus sign.
 
     Examples
     --------
@@ -134,7 +134,7 @@ def number_words(value: float) -> str:
 
 
 def ordinal(number: float) -> str:
-    """A number as a rank.
+    """A number as an ordinal.
 
     Examples
     --------
@@ -149,31 +149,31 @@ def ordinal(number: float) -> str:
 
 
 def heat(strength: Floats, sign: str, alpha: float) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Colours (..., 3) in 0..255 and opacities (...) in 0..1 of strengths; 0 is wholly transparent."""
+    """Colours (..., 3) in 0..255 and opacities (...) in 0..1 for strengths; 0 is fully transparent."""
     size = np.abs(strength).astype(np.float32)
     if sign == "signed":
         colours = np.where((strength > 0)[..., None], _ramp(_RED, size), _ramp(_BLUE, size))
     else:
         colours = _ramp(sequential("YlOrRd")[_WITHIN], size)
-    # A little less than linear: what is half as strong must still be seen over a photo.
+    # Slightly less than linear, so that half the strength is still visible over a photo.
     return colours.astype(np.float32), (alpha * size**0.9).astype(np.float32)
 
 
 def over(photo: Floats, colours: Floats, opacity: Floats) -> npt.NDArray[np.uint8]:
-    """Lay colours over a photo; where the opacity is 0 the photo's own bytes come out."""
+    """A photo blended with colours; where the opacity is 0 its bytes are unchanged."""
     mixed = photo + (colours - photo) * opacity[..., None]
     return np.rint(np.clip(mixed, 0, 255)).astype(np.uint8)
 
 
 def sequential(name: str) -> npt.NDArray[np.float32]:
-    """The 256 colours of one of matplotlib's colour maps, (256, 3) in 0..255."""
+    """The 256 colours of a matplotlib colour map, (256, 3) in 0..255."""
     from matplotlib import colormaps
 
     return (255 * np.asarray(colormaps[name](np.arange(256)))[:, :3]).astype(np.float32)
 
 
 def _ramp(stops: npt.NDArray[np.float32], size: Floats) -> npt.NDArray[np.float32]:
-    """Colours at 0..1 between the stops."""
+    """Colours interpolated between the stops, at 0..1."""
     place = np.clip(size, 0, 1) * (len(stops) - 1)
     below = np.minimum(place.astype(np.intp), len(stops) - 2)
     rest = (place - below).astype(np.float32)[..., None]

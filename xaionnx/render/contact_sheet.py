@@ -1,4 +1,4 @@
-"""Many methods on one photograph, or on several, side by side."""
+"""A sheet of several methods side by side, for one or more photographs."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from xaionnx.render.painting import Look, enlarged, painted
 from xaionnx.render.value_kinds import sense
 from xaionnx.typing import Array
 
-# More panels than this in a row make the text too small on a screen.
+# With more panels in a row the text is too small on a screen.
 _ROW: Final = 5
-# A picture is reduced to the panel's size only if it is larger by more than this.
+# A picture is reduced to the panel's size only if it is larger by more than this factor.
 _SLACK: Final = 1.2
 
 
@@ -41,28 +41,27 @@ def sheet(  # noqa: PLR0913 - options of a picture, all by keyword
     stretched: bool = False,
     input: str | None = None,
 ) -> Image.Image:
-    """Draw photos with the attributions of several methods, each titled with method, class and score.
+    """A picture of photos with the attributions of several methods, each titled with method, class and score.
 
-    One photo fills rows of panels, itself the first; of several photos each has a row of its own. Panels of one method
-    and kind of value share a colour scale, so that they can be compared; others measure in other units and have their
-    own. Its bar stands beneath each. To compare several targets of one method, give
-    ``[e.sample(0, t) for t in range(3)]``.
+    A single photo fills rows of panels, with the photo first; with several photos each has its own row. Panels of the
+    same method and kind of value share a colour scale and can be compared; others have different units and scales. Each
+    panel has a colour bar. To compare several targets of one method, pass ``[e.sample(0, t) for t in range(3)]``.
 
     Parameters
     ----------
     explanations : sequence of Explanation
-        All of the same N samples.
+        Explanations of the same N samples.
     pictures : uint8 array, (H, W, 3) or (N, H, W, 3)
-        As for :func:`overlay`.
+        As in :func:`overlay`.
     samples : sequence of int, optional
-        Which of the N samples; all if None.
+        The samples to draw; all if None.
     columns : int, optional
-        Panels in a row, for one photo; None takes up to five.
+        Panels per row for a single photo; up to five if None.
     side : int
-        The shorter side of each panel's picture in pixels, at least 100; small pictures are enlarged by a whole factor
-        to at least this.
+        The shorter side of each panel's picture in pixels, at least 100; small pictures are enlarged by an integer
+        factor to at least this size.
     target, sign, percentile, alpha, background, boundaries, top, input
-        As for :func:`overlay`. Boundaries and top features are drawn in the panels of methods that worked on features.
+        As in :func:`overlay`. Boundaries and top features are drawn in the panels of methods that worked on features.
 
     Returns
     -------
@@ -72,7 +71,7 @@ def sheet(  # noqa: PLR0913 - options of a picture, all by keyword
     Raises
     ------
     DataError, ParameterError
-        As for :func:`overlay`; or the explanations are not of the same number of samples.
+        As in :func:`overlay`; or the explanations are not of the same number of samples.
 
     Examples
     --------
@@ -95,30 +94,34 @@ def sheet(  # noqa: PLR0913 - options of a picture, all by keyword
             f"The explanations of a sheet must be of the same samples. "
             f"Got {', '.join(str(e.samples) for e in given)} samples."
         )
-    chosen = list(range(count)) if samples is None else list(samples)
-    if not chosen:
+    sample_numbers = list(range(count)) if samples is None else list(samples)
+    if not sample_numbers:
         raise ParameterError("The 'samples' parameter of sheet must name at least one sample. Got [] instead.")
-    size, alone = max(14, round(0.048 * side)), len(chosen) == 1
+    size, alone = max(14, round(0.048 * side)), len(sample_numbers) == 1
     panels: list[page.Panel] = []
     drawn: list[words.Drawn] = []
-    records = {n: [one_sample(e, n, target if e.several_targets else 0, "sheet") for e in given] for n in chosen}
-    photos = {n: one_picture(pictures, n, count) for n in chosen}
+    records = {
+        n: [one_sample(e, n, target if e.several_targets else 0, "sheet") for e in given] for n in sample_numbers
+    }
+    photos = {n: one_picture(pictures, n, count) for n in sample_numbers}
     sizes = {n: Extent(photo.shape[0], photo.shape[1], stretched) for n, photo in photos.items()}
-    maps = {n: [pixel_map(one, sizes[n], input) for one in records[n]] for n in chosen}
-    everything = [(one, found) for n in chosen for one, found in zip(records[n], maps[n], strict=True)]
+    maps = {n: [pixel_map(one, sizes[n], input) for one in records[n]] for n in sample_numbers}
+    everything = [
+        (one, pixel_map_) for n in sample_numbers for one, pixel_map_ in zip(records[n], maps[n], strict=True)
+    ]
     scales = _scales(everything, sign, percentile)
-    for n in chosen:
+    for n in sample_numbers:
         shown = enlarged(photos[n], None, side)
         name = "photo" if alone else f"photo {n}"
-        panels.append(_panel(name, "", _fitted(shown, side), size))
+        panels.append(_panel(name, "", _reduce(shown, side), size))
         names = words.method_titles(records[n])
-        for name, one, found in zip(names, records[n], maps[n], strict=True):
+        for name, one, pixel_map_ in zip(names, records[n], maps[n], strict=True):
             scale = scales[_measure(one)]
-            fitting = look if found.labels is not None and found.players is not None else _plain(look)
-            heated = _fitted(painted(shown, found, scale, fitting, "sheet"), side)
-            said = [words.class_and_score(one), *(words.against(one) if not alone else [])]
-            panels.append(_panel(name, ", ".join(said), heated, size, scale, alpha, caveats(one)))
-            drawn.append(words.Drawn(name, one, scale, found))
+            look_here = look if pixel_map_.labels is not None and pixel_map_.players is not None else _plain(look)
+            heated = _reduce(painted(shown, pixel_map_, scale, look_here, "sheet"), side)
+            subtitle = [words.class_and_score(one), *(words.against(one) if not alone else [])]
+            panels.append(_panel(name, ", ".join(subtitle), heated, size, scale, alpha, caveats(one)))
+            drawn.append(words.Drawn(name, one, scale, pixel_map_))
     across = 1 + len(given)
     if alone:
         rows = -(-across // _ROW)
@@ -129,7 +132,7 @@ def sheet(  # noqa: PLR0913 - options of a picture, all by keyword
             page.text_block(words.shared_reading(drawn, percentile, top), body.width, size),
             page.text_block(words.advice(drawn), body.width, size, bold=True, colour=WARNING),
             page.text_block(
-                list(dict.fromkeys(words.made_by(one, alone=alone) for one in records[chosen[0]])),
+                list(dict.fromkeys(words.made_by(one, alone=alone) for one in records[sample_numbers[0]])),
                 body.width,
                 max(12, round(0.85 * size)),
                 colour=FAINT,
@@ -141,31 +144,31 @@ def sheet(  # noqa: PLR0913 - options of a picture, all by keyword
 
 
 def _measure(one: Explanation) -> tuple[str, str | None]:
-    """What values must have in common to be drawn on one scale."""
+    """The key of the colour scale: method and kind of value."""
     return one.method, one.value_kind
 
 
 def _scales(
     drawn: Sequence[tuple[Explanation, PixelMap]], sign: str, percentile: float
 ) -> dict[tuple[str, str | None], Scale]:
-    """The colour scale of each method and kind of value, over all its panels, which can then be compared."""
-    together: dict[tuple[str, str | None], list[tuple[Explanation, PixelMap]]] = {}
-    for one, found in drawn:
-        together.setdefault(_measure(one), []).append((one, found))
+    """The colour scale of each method and kind of value, over all of its panels."""
+    by_measure: dict[tuple[str, str | None], list[tuple[Explanation, PixelMap]]] = {}
+    for one, pixel_map_ in drawn:
+        by_measure.setdefault(_measure(one), []).append((one, pixel_map_))
     return {
         measure: scale_of(
-            np.concatenate([found.values.reshape(-1) for _, found in panels]),
+            np.concatenate([pixel_map_.values.reshape(-1) for _, pixel_map_ in panels]),
             sign,
             percentile,
             "sheet",
             from_zero=sense(panels[0][0]).from_zero,
         )
-        for measure, panels in together.items()
+        for measure, panels in by_measure.items()
     }
 
 
-def _fitted(pixels: Array, side: int) -> Image.Image:
-    """The picture, reduced where it is larger than a panel."""
+def _reduce(pixels: Array, side: int) -> Image.Image:
+    """The picture, reduced if it is larger than a panel."""
     picture = Image.fromarray(np.ascontiguousarray(pixels))
     shorter = min(picture.size)
     if shorter <= _SLACK * side:
@@ -188,7 +191,7 @@ def _panel(
     heading = [page.text_block([name], width, round(1.1 * size), bold=True)]
     if subtitle:
         heading.append(page.text_block([subtitle], width, size))
-    # What to do stands beneath the sheet: panels are narrow.
+    # Panels are narrow, so the advice is printed beneath the sheet.
     heading.append(page.warning_band([Caveat(one.finding, "") for one in off], width, size))
     foot = None
     if scale is not None:

@@ -1,4 +1,4 @@
-"""Pictures into files."""
+"""Saving pictures to files."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from xaionnx.errors import ParameterError
 from xaionnx.typing import Document
 
 SOFTWARE: Final = "xaionnx"
-"""What is written into a .png or .jpg file besides the picture: who made it."""
+"""The name of the software, written into .png and .jpg files."""
 
 
 def _made_by() -> PngInfo:
-    told = PngInfo()
-    told.add_text("Software", SOFTWARE)
-    return told
+    info = PngInfo()
+    info.add_text("Software", SOFTWARE)
+    return info
 
 
 PNG_LEVEL: Final = 1
-"""How hard a PNG is compressed, 0 to 9. A map over a photo is written in a quarter of the time that Pillow's own level,
-6, takes (0.15 s for 0.55 s), and its file is larger by a sixth at most."""
+"""Compression level of PNG files, 0 to 9. Compared with Pillow's default, 6, a map over a photo is written in a quarter
+of the time (0.15 s instead of 0.55 s), and the file is at most a sixth larger."""
 
-# Format and settings by suffix. A PDF would carry the time of its making: without it, equal pictures are equal files.
+# Format and settings by suffix. A PDF has no creation time, so that equal pictures are equal files.
 _FORMATS: Final[dict[str, tuple[str, Document]]] = {
     ".png": ("PNG", {"optimize": False, "compress_level": PNG_LEVEL, "pnginfo": _made_by()}),
     ".jpg": ("JPEG", {"quality": 92, "subsampling": 0, "comment": SOFTWARE}),
@@ -38,7 +38,7 @@ _FORMATS: Final[dict[str, tuple[str, Document]]] = {
 
 
 def check_suffix(path: str | os.PathLike[str]) -> None:
-    """Refuse a path whose suffix is no format that :func:`save` writes; for a check before a long run.
+    """Raise an error if :func:`save` cannot write files with this suffix; a check before a long run.
 
     Raises
     ------
@@ -53,10 +53,10 @@ def check_suffix(path: str | os.PathLike[str]) -> None:
 
 
 def save(image: Image.Image, path: str | os.PathLike[str]) -> Path:
-    """Write a picture whole or not at all, in the format of its suffix: .png, .jpg, .jpeg, .webp or .pdf.
+    """Write a picture atomically, in the format of its suffix: .png, .jpg, .jpeg, .webp or .pdf.
 
-    No date and no name is written, so that equal pictures make equal files; .png and .jpg files tell that xaionnx made
-    them.
+    Files contain no date and no name, so that equal pictures are equal files; .png and .jpg files name xaionnx as the
+    software.
 
     Parameters
     ----------
@@ -70,9 +70,8 @@ def save(image: Image.Image, path: str | os.PathLike[str]) -> Path:
     Raises
     ------
     ParameterError
-        The suffix is none of these.
-    StorageError
-        The file could not be written; an earlier one of that name is left as it was.
+        The suffix is not supported. StorageError The file could not be written; an existing file of that name is
+        unchanged.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""From an explanation to one number a pixel."""
+"""Maps of one number per pixel from explanations."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from xaionnx.explanation import Arrays, Explanation
 from xaionnx.render.layers import Layer, layer_of, over_picture
 from xaionnx.typing import Array, Floats
 
-Joined = Literal["single", "same", "players", "sum", "layer"]
+ChannelReduction = Literal["single", "same", "players", "sum", "layer"]
 
 
 @final
 @dataclass(frozen=True, eq=False, repr=False)
 class PixelMap:
-    """One number a pixel.
+    """A map with one number per pixel.
 
     Attributes
     ----------
     values : array (H, W)
     labels : int array (H, W) or None
-        The number of the player that each pixel belongs to, where the method worked on groups of pixels.
+        The number of each pixel's player, for methods that work on groups of pixels.
     players : array (P,) or None
         The value of each player.
     joined : str
-        How the channels became one number: there was one (``single``), all had the ``same``, the ``players`` at a
-        pixel were each counted once, or the ``sum`` was taken; ``layer`` where the places are those of a layer.
+        How channels were reduced: there is one (``single``), all are the ``same``, ``players`` at a pixel are counted
+        once each, or their ``sum``; ``layer`` for a map of a layer.
     note : str
-        How a layer was brought to the picture.
+        How a layer was mapped to the picture.
     """
 
     values: Floats
     labels: Array | None
     players: Floats | None
-    joined: Joined
+    joined: ChannelReduction
     note: str = ""
 
 
@@ -56,22 +56,22 @@ def one_sample(explanation: Explanation, sample: int, target: int, function: str
             f"Got {type(explanation).__name__} instead."
         )
     targets = len(explanation.target) if explanation.several_targets else 1
-    for name, given, count in (("sample", sample, explanation.samples), ("target", target, targets)):
-        whole = isinstance(given, int | np.integer) and not isinstance(given, bool)
-        if not whole or not 0 <= given < count:
+    for name, index, count in (("sample", sample, explanation.samples), ("target", target, targets)):
+        whole = isinstance(index, int | np.integer) and not isinstance(index, bool)
+        if not whole or not 0 <= index < count:
             raise ParameterError(
-                f"The '{name}' parameter of {function} must be an int in [0, {count - 1}]. Got {given!r} instead."
+                f"The '{name}' parameter of {function} must be an int in [0, {count - 1}]. Got {index!r} instead."
             )
     return explanation.sample(int(sample), int(target))
 
 
 def one_picture(picture: Array, sample: int, samples: int) -> npt.NDArray[np.uint8]:
-    """The picture (H, W, 3) of one sample, from itself or from a batch (N, H, W, 3).
+    """The picture (H, W, 3) of one sample, given directly or in a batch (N, H, W, 3).
 
     Raises
     ------
     DataError
-        It is no uint8 picture, or the batch has another number of pictures than there are samples.
+        It is not a uint8 picture, or the number of pictures does not match the samples.
     """
     array = np.asarray(picture)
     if array.dtype != np.uint8 or array.ndim not in (3, 4) or array.shape[-1] != 3 or not array.size:
@@ -83,14 +83,14 @@ def one_picture(picture: Array, sample: int, samples: int) -> npt.NDArray[np.uin
         return array
     if len(array) != samples:
         raise DataError(
-            f"There are {len(array)} pictures for an explanation of {samples} samples. Give one picture a sample."
+            f"There are {len(array)} pictures for an explanation of {samples} samples. Give one picture per sample."
         )
     one: npt.NDArray[np.uint8] = array[sample]
     return one
 
 
 class Extent(NamedTuple):
-    """Pixels of a picture; ``stretched`` where the model saw it in another aspect."""
+    """The size of a picture in pixels; ``stretched`` if the model's input has another aspect ratio."""
 
     height: int
     width: int
@@ -98,28 +98,27 @@ class Extent(NamedTuple):
 
 
 def same_field(shape: tuple[int, ...], picture: Extent) -> bool:
-    """Whether a map of ``shape`` (H, W) covers a picture: at its size, or at a smaller one of the same aspect."""
+    """Whether a map of ``shape`` (H, W) covers a picture: at its size, or smaller with the same aspect ratio."""
     if len(shape) != 2 or not all(0 < small <= large for small, large in zip(shape, picture[:2], strict=True)):
         return False
     if picture.stretched:
         return True
-    # Rounding a resized side to whole pixels moves it by less than one.
+    # Rounding a resized side to whole pixels changes it by less than one.
     ratio = picture[0] / shape[0]
     return abs(shape[1] * ratio - picture[1]) < max(ratio, 1.0) if ratio > 1 else shape[1] == picture[1]
 
 
 def pixel_map(one: Explanation, picture: Extent, input: str | None = None) -> PixelMap:
-    """Reduce the values of one sample to one number a pixel of a picture with H, W pixels.
+    """The values of one sample as one number per pixel of a picture with H, W pixels.
 
-    Values that differ between the channels are summed; a value that a player gave to all the channels of a pixel
-    counts once.
+    Values that differ between channels are summed; the value of a player that covers all channels of a pixel counts
+    once.
 
     Raises
     ------
     DataError
-        The values are no map over the picture, or are not finite.
-    ParameterError, UnknownNameError
-        ``input`` is needed, or names no input.
+        The values are not a map over the picture, or are not finite. ParameterError, UnknownNameError ``input`` is
+        required, or is not an input.
     """
     layer = layer_of(one)
     if layer is not None and layer.is_map:
@@ -135,7 +134,7 @@ def pixel_map(one: Explanation, picture: Extent, input: str | None = None) -> Pi
     elif channel > 0:
         planes = np.moveaxis(planes, channel, 0)
         label_planes = None if labels is None else np.moveaxis(labels, channel, 0)
-    joined: Joined = "single" if len(planes) == 1 else "sum"
+    joined: ChannelReduction = "single" if len(planes) == 1 else "sum"
     if joined == "sum" and label_planes is not None:
         joined = "same" if (label_planes == label_planes[:1]).all() else "players"
     elif joined == "sum" and (planes == planes[:1]).all():
@@ -151,7 +150,7 @@ def pixel_map(one: Explanation, picture: Extent, input: str | None = None) -> Pi
 
 
 def check_finite(method: str, values: Array) -> None:
-    """Raise DataError where a value cannot be drawn."""
+    """Raise DataError if a value is not finite."""
     bad = int(values.size - np.isfinite(values).sum())
     if bad:
         raise DataError(
@@ -168,7 +167,7 @@ def _of_layer(one: Explanation, layer: Layer, picture: Extent) -> PixelMap:
 
 
 def _of_input(one: Explanation, picture: Extent, input: str | None) -> tuple[Array, Array | None]:
-    """Values and labels of one input, without the batch axis and of one shape."""
+    """Values and labels of one input, of the same shape and without the batch axis."""
 
     def of(arrays: Arrays | None, name: str | None) -> Array | None:
         return arrays.get(name or "") if isinstance(arrays, dict) else arrays
@@ -194,12 +193,12 @@ def _of_input(one: Explanation, picture: Extent, input: str | None) -> tuple[Arr
     return values, None if labels is None else np.broadcast_to(np.asarray(labels)[0], values.shape)
 
 
-# Tried in this order: channels first is what most exporters write.
+# Tried in this order: most exporters write channels first.
 _CHANNELS: Final = (0, 2)
 
 
 def _channel_axis(shape: tuple[int, ...], picture: Extent) -> int | None:
-    """Axis of the channels, -1 where there are none; None where the shape is no map over the picture."""
+    """The channel axis, -1 without channels; None if the shape is not a map over the picture."""
     if len(shape) == 2:
         return -1 if same_field(shape, picture) else None
     if len(shape) != 3:
@@ -208,28 +207,28 @@ def _channel_axis(shape: tuple[int, ...], picture: Extent) -> int | None:
     fitting = [c for c, field in fields.items() if same_field(field, picture)]
     exact = [c for c in fitting if fields[c] == picture[:2]]
     if picture.stretched:
-        # Any aspect covers such a picture, and a side of the map is not to be taken for its channels.
+        # Any aspect ratio covers such a picture; a side of the map must not be mistaken for channels.
         fitting = [c for c in fitting if shape[c] <= min(fields[c])]
-    usual = [c for c in exact or fitting if shape[c] in (1, 3)]
-    return next(iter(usual or exact or fitting), None)
+    likely = [c for c in exact or fitting if shape[c] in (1, 3)]
+    return next(iter(likely or exact or fitting), None)
 
 
 def _mismatch(method: str, shape: tuple[int, ...], picture: Extent) -> str:
     if len(shape) not in (2, 3):
         return (
-            f"The {method} values have the shape {('N', *shape)}, which is no map over a picture. "
+            f"The {method} values have the shape {('N', *shape)}, which is not a map over a picture. "
             "Use render.bars for columns, features and players."
         )
     return (
         f"The {method} values have the shape {('N', *shape)}, which does not fit a picture of {picture[0]} x "
-        f"{picture[1]} pixels (H x W). Give the picture as the model saw it, or a larger one of the same aspect."
+        f"{picture[1]} pixels (H x W). Give the model's input picture, or a larger one of the same aspect ratio."
     )
 
 
 def _each_player_once(planes: Floats, labels: Array) -> Floats:
-    """Sum (C, H, W) over the channels, skipping a channel whose player an earlier channel had at that pixel."""
+    """The sum over channels (C, H, W), counting each player once per pixel."""
     total = np.zeros(planes.shape[1:])
     for c in range(len(planes)):
-        again = (labels[:c] == labels[c]).any(axis=0)
-        total += np.where(again, 0.0, planes[c])
+        counted = (labels[:c] == labels[c]).any(axis=0)
+        total += np.where(counted, 0.0, planes[c])
     return total

@@ -1,4 +1,4 @@
-"""A result as a notebook shows it."""
+"""The HTML of a result in a notebook."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from xaionnx.render.picture import picture
 
 
 def html(explanation: Explanation) -> str:
-    """The picture of the first sample and target, warnings included, and what the result says of itself in text."""
+    """The picture of the first sample and target with its warnings, and the repr of the result."""
     text = markup.escape(repr(explanation))
     targets = len(explanation.target) if explanation.several_targets else 1
     more = []
@@ -28,7 +28,7 @@ def html(explanation: Explanation) -> str:
     stream = io.BytesIO()
     image.save(stream, format="PNG", compress_level=PNG_LEVEL)
     data = base64.b64encode(stream.getvalue()).decode()
-    # At most half of its pixels a point: as sharp as the screens of today.
+    # At most two pixels per point, for high-density screens.
     style = f"max-width: min(100%, {max(480, image.width // 2)}px)"
     below = f"<p>{markup.escape(' '.join(more))}</p>" if more else ""
     return f'<div><img alt="{text}" style="{style}" src="data:image/png;base64,{data}">{below}<pre>{text}</pre></div>'

@@ -1,4 +1,4 @@
-"""The page around a picture: text that wraps, colour bars with numbers, and blocks put together."""
+"""Layout of a page: wrapped text, colour bars with numbers, and blocks."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 Colour = tuple[int, int, int]
 Swatches = npt.NDArray[np.uint8]
-# Text height as a share of the width of what it stands under, and the least that is legible, in pixels.
+# Text height as a share of the width of its block, and the smallest legible height in pixels.
 _SHARE: Final = 0.031
 _LEAST: Final = 14
 
 
 def _face(bold: bool) -> Path:
-    """DejaVu Sans, which comes with matplotlib: the same on every machine, and with most scripts' letters."""
+    """DejaVu Sans, which matplotlib includes: it is the same on every machine and covers most scripts."""
     import matplotlib
 
     return Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf")
@@ -37,25 +37,25 @@ def _face(bold: bool) -> Path:
 
 @functools.lru_cache(maxsize=64)
 def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """The font of a page, in pixels."""
-    # The basic layout engine is in every build of Pillow, so that the bytes do not depend on the build.
+    """The font of a page, with its size in pixels."""
+    # Every build of Pillow has the basic layout engine, so the bytes do not depend on the build.
     return ImageFont.truetype(str(_face(bold)), size, layout_engine=ImageFont.Layout.BASIC)
 
 
 def plot_font(points: float, bold: bool = False) -> FontProperties:
-    """The same font in a plot."""
+    """The font of a page for a matplotlib plot."""
     from matplotlib.font_manager import FontProperties
 
     return FontProperties(fname=_face(bold), size=points)
 
 
 def text_size(width: int) -> int:
-    """Text height in pixels for a block of that width."""
+    """Text height in pixels for a block of width ``width``."""
     return max(_LEAST, round(_SHARE * width))
 
 
 def wrapped(text: str, face: ImageFont.FreeTypeFont, width: int) -> list[str]:
-    """Break a text into lines no wider than ``width`` pixels; a longer word is broken inside."""
+    """The lines of a text, no wider than ``width`` pixels; longer words are split."""
     lines: list[str] = []
     line = ""
     # Only plain spaces break a line: a no-break space keeps a separator with the word before it.
@@ -81,20 +81,20 @@ def wrapped(text: str, face: ImageFont.FreeTypeFont, width: int) -> list[str]:
 def text_block(
     paragraphs: Sequence[str], width: int, size: int, *, bold: bool = False, colour: Colour = INK, paper: Colour = PAPER
 ) -> Image.Image:
-    """Paragraphs set in ``width`` pixels, on paper; of no height where there is nothing to say."""
+    """An image of paragraphs, ``width`` pixels wide; of height 0 if there are none."""
     face = font(size, bold)
     lines = [line for paragraph in paragraphs for line in wrapped(paragraph, face, width)]
     step = round(1.32 * size)
     block = Image.new("RGB", (width, step * len(lines)), paper)
     draw = ImageDraw.Draw(block)
     for row, line in enumerate(lines):
-        # Text hangs from the ascender line, so that lines stand evenly whatever letters they hold.
+        # Text is aligned to the ascender line, so that lines are evenly spaced whatever their letters.
         draw.text((0, row * step + round(0.05 * size)), line, fill=colour, font=face, anchor="la")
     return block
 
 
 def warning_band(found: Sequence[Caveat], width: int, size: int) -> Image.Image:
-    """What is off about a result, in bold on amber, with what to do; of no height where nothing is."""
+    """The warnings about a result, in bold on amber, with advice; of height 0 if there are none."""
     if not found:
         return Image.new("RGB", (width, 0), PAPER)
     pad = max(4, round(0.5 * size))
@@ -115,7 +115,7 @@ def warning_band(found: Sequence[Caveat], width: int, size: int) -> Image.Image:
 def whole(
     title: str, found: Sequence[Caveat], body: Image.Image, notes: Sequence[str], made_by: str, size: int
 ) -> Image.Image:
-    """A page: the title, what is off, the picture, how to read it, and how it was made; ``size`` is that of text."""
+    """A page: title, warnings, picture, caption, and how it was computed; ``size`` is the text height."""
     small = max(12, round(0.85 * size))
     heading = text_block([title], body.width, round(1.25 * size), bold=True)
     caption = [text_block([" ".join(notes)], body.width, small), text_block([made_by], body.width, small, colour=FAINT)]
@@ -125,7 +125,7 @@ def whole(
 
 
 def beneath(blocks: Sequence[Image.Image], gap: int) -> Image.Image:
-    """Blocks under each other, left edges aligned; blocks of no height take no gap."""
+    """Blocks stacked vertically, aligned left; blocks of height 0 add no gap."""
     kept = [b for b in blocks if b.height]
     page = Image.new("RGB", (max(b.width for b in kept), sum(b.height for b in kept) + gap * (len(kept) - 1)), PAPER)
     top = 0
@@ -136,7 +136,7 @@ def beneath(blocks: Sequence[Image.Image], gap: int) -> Image.Image:
 
 
 def beside(blocks: Sequence[Image.Image], gap: int) -> Image.Image:
-    """Blocks next to each other, upper edges aligned."""
+    """Blocks side by side, aligned at the top."""
     page = Image.new(
         "RGB", (sum(b.width for b in blocks) + gap * (len(blocks) - 1), max(b.height for b in blocks)), PAPER
     )
@@ -150,7 +150,7 @@ def beside(blocks: Sequence[Image.Image], gap: int) -> Image.Image:
 @final
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """A picture with its heading above and its colour bar or legend beneath, all of one width."""
+    """A picture with its heading and its colour bar or legend, all of the same width."""
 
     heading: Image.Image
     picture: Image.Image
@@ -158,7 +158,7 @@ class Panel:
 
 
 def grid(panels: Sequence[Panel], columns: int, gap: int) -> Image.Image:
-    """Panels in rows; in each row the pictures stand at one height, whatever their headings need."""
+    """Panels in rows; the pictures of a row are aligned whatever the height of their headings."""
     rows = []
     for start in range(0, len(panels), columns):
         row = panels[start : start + columns]
@@ -174,14 +174,14 @@ def grid(panels: Sequence[Panel], columns: int, gap: int) -> Image.Image:
 
 
 def framed(block: Image.Image, margin: int) -> Image.Image:
-    """The block on paper with a margin."""
+    """The block with a margin."""
     page = Image.new("RGB", (block.width + 2 * margin, block.height + 2 * margin), PAPER)
     page.paste(block, (margin, margin))
     return page
 
 
 def ticks(low: float, high: float, most: int) -> list[float]:
-    """Round numbers between two ends, at most about ``most`` of them.
+    """About ``most`` round numbers between two ends.
 
     Examples
     --------
@@ -194,13 +194,13 @@ def ticks(low: float, high: float, most: int) -> list[float]:
     unit = 10.0 ** np.floor(np.log10(raw))
     step = unit * next(m for m in (1.0, 2.0, 2.5, 5.0, 10.0) if m * unit >= raw * (1 - 1e-9))
     first, last = int(np.ceil(low / step - 1e-9)), int(np.floor(high / step + 1e-9))
-    # Rounded at one more digit than the step has, so that 3 x 0.1 reads 0.3.
+    # Rounded to one more digit than the step, so that 3 x 0.1 is written 0.3.
     digits = int(np.ceil(-np.log10(step))) + 1
     return [round(float(k * step), digits) for k in range(first, last + 1)]
 
 
 def alike_words(numbers: Sequence[float]) -> list[str]:
-    """Numbers in words, all with as many decimals as the longest needs.
+    """Numbers as text, all with as many decimals as the longest.
 
     Examples
     --------
@@ -224,20 +224,20 @@ def figure_picture(figure: Figure) -> Image.Image:
 
 
 def on_paper(scale: Scale, values: Floats, alpha: float) -> Swatches:
-    """The colours of values as they look over white paper, (..., 3)."""
+    """The colours of values on a white background, (..., 3)."""
     colours, opacity = heat(scale.strength(values), scale.sign, alpha)
     return over(np.full_like(colours, 255), colours, opacity)
 
 
 def scale_swatches(scale: Scale, alpha: float, length: int) -> Swatches:
-    """The colours of a scale from its low to its high end over white paper, (length, 3)."""
+    """The colours of a scale from low to high on a white background, (length, 3)."""
     return on_paper(scale, np.linspace(scale.low, scale.high, length), alpha)
 
 
 def colour_bar(
     swatches: Swatches, low: float, high: float, size: int, *, upright: bool, ends: bool = False
 ) -> Image.Image:
-    """A colour bar with numbers, as long as there are swatches (from low to high).
+    """A colour bar with numbers, with one pixel per swatch from low to high.
 
     Parameters
     ----------
@@ -247,9 +247,9 @@ def colour_bar(
     size : int
         Text height in pixels.
     upright : bool
-        Upright with the numbers at its right, or lying with the numbers beneath.
+        Vertical with the numbers on the right, or horizontal with the numbers below.
     ends : bool
-        Put numbers at the two ends (and zero between them) only.
+        Write numbers only at the two ends (and at zero between them).
     """
     length, thick, gap = len(swatches), max(8, round(0.9 * size)), max(2, size // 4)
     face = font(size)
@@ -277,7 +277,7 @@ def colour_bar(
         if upright:
             at = length - 1 - place
             draw.line((thick, at, thick + gap - 1, at), fill=FAINT, width=line)
-            # The outermost numbers are moved inwards so that none is cut off.
+            # The outermost numbers are moved inwards so that they are not cut off.
             middle = min(max(at, 0.55 * size), length - 0.55 * size)
             draw.text((thick + 2 * gap, middle), word, fill=INK, font=face, anchor="lm")
         else:

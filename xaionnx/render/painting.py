@@ -1,4 +1,4 @@
-"""A map painted over its photograph: enlarging, heat, greyed background, boundaries, the top features."""
+"""A map drawn over its photograph: enlargement, colours, grey background, boundaries, top features."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from xaionnx.typing import Array
 
 Pixels = npt.NDArray[np.uint8]
 
-# The shorter side of a photo as it is shown, in pixels, at the least.
+# Smallest shorter side of a photo in a picture, in pixels.
 SHOWN: Final = 400
-# A long and narrow picture is enlarged no further than to this.
+# Largest longer side of an enlarged picture.
 _LONGEST: Final = 2000
-# Up to this side a picture is made of pixels that one wants to see; above it, of shapes.
+# Up to this side, pictures are enlarged without interpolation.
 _PIXEL_ART: Final = 64
-# Players are drawn with boundaries on their own only if they are this large on the average, in pixels.
+# By default, boundaries are drawn only if players have at least this many pixels on average.
 _REGION: Final = 24
-# How far the rest of the photo goes to white when the top features are shown, and the grey that black becomes.
-_VEIL: Final = 0.4
+# How far the rest of the photo is faded to white around top features, and the grey that replaces black.
+_FADE: Final = 0.4
 _DARKEST: Final = 64.0
-# The tone from which a white line would be lost.
+# The tone above which a white line is hard to see.
 _LIGHT: Final = 185.0
 
 
 @final
 @dataclass(frozen=True)
 class Look:
-    """How a map lies over the photo; see :func:`xaionnx.render.overlay` for the fields."""
+    """The style of a map over a photo; see :func:`xaionnx.render.overlay` for the fields."""
 
     alpha: float = 0.85
     background: str = "grey"
@@ -43,7 +43,7 @@ class Look:
     zoom: int | None = None
 
     def check(self, function: str) -> None:
-        """Raise ParameterError unless every field lies in its domain."""
+        """Raise ParameterError if a field is invalid."""
 
         def refuse(name: str, domain: str) -> None:
             raise ParameterError(
@@ -58,17 +58,17 @@ class Look:
         if self.boundaries not in (None, True, False):
             refuse("boundaries", "True, False or None")
         for name in ("top", "zoom"):
-            given = getattr(self, name)
-            whole = isinstance(given, int) and not isinstance(given, bool)
-            if given is not None and (not whole or given < 1):
+            value = getattr(self, name)
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            if value is not None and (not whole or value < 1):
                 refuse(name, "an int in [1, inf) or None")
 
 
 def enlarged(photo: Pixels, zoom: int | None, least: int = SHOWN) -> Pixels:
-    """The photo as it is shown: its own pixels, or each of them ``zoom`` times as large.
+    """The photo, enlarged by the integer factor ``zoom``.
 
-    ``zoom`` None is the least whole factor that makes the shorter side ``least`` pixels long, or less where the longer
-    side would exceed 2000 pixels.
+    If ``zoom`` is None it is the smallest factor that makes the shorter side at least ``least`` pixels, as long as the
+    longer side does not exceed 2000 pixels.
     """
     height, width = photo.shape[:2]
     factor = zoom or min(-(-least // min(height, width)), max(1, _LONGEST // max(height, width)))
@@ -79,7 +79,7 @@ def enlarged(photo: Pixels, zoom: int | None, least: int = SHOWN) -> Pixels:
 
 
 def spread(cells: Array, height: int, width: int) -> Array:
-    """A map enlarged to H, W without interpolation: every pixel keeps a value that the method gave."""
+    """A map enlarged to (H, W) without interpolation, so that every pixel has a value of the method."""
     rows = np.arange(height) * cells.shape[0] // height
     columns = np.arange(width) * cells.shape[1] // width
     larger: Array = cells[rows[:, None], columns]
@@ -87,69 +87,69 @@ def spread(cells: Array, height: int, width: int) -> Array:
 
 
 def faded(photo: Pixels) -> npt.NDArray[np.float32]:
-    """The photo in grey without its darkest tones, in which no colour would show."""
+    """The photo in grey without its darkest tones, on which colours would not be visible."""
     grey = _DARKEST + (photo.astype(np.float32) @ LUMA) * (1 - _DARKEST / 255)
     return np.repeat(grey[..., None], 3, axis=2).astype(np.float32)
 
 
-def painted(photo: Pixels, found: PixelMap, scale: Scale, look: Look, function: str) -> Pixels:
-    """Lay the map over the photo as it is shown, (H, W, 3).
+def painted(photo: Pixels, pixel_map: PixelMap, scale: Scale, look: Look, function: str) -> Pixels:
+    """The photo with the map drawn over it, (H, W, 3).
 
     Raises
     ------
     ParameterError
-        Boundaries or top features are asked for where the method worked on single elements.
+        Boundaries or top features are requested, but the method worked on single elements.
     """
     height, width = photo.shape[:2]
-    strength = scale.strength(found.values)
+    strength = scale.strength(pixel_map.values)
     ground = faded(photo) if look.background == "grey" else photo.astype(np.float32)
-    lines = _lines(found, height, width, look, function)
+    lines = _lines(pixel_map, height, width, look, function)
     if look.top is not None:
-        chosen = strongest(found, scale, look.top, function)
-        strength = np.where(chosen, strength, 0)
-        inside = spread(chosen, height, width)
+        is_top = strongest(pixel_map, scale, look.top, function)
+        strength = np.where(is_top, strength, 0)
+        inside = spread(is_top, height, width)
         grey = faded(photo)
-        ground = np.where(inside[..., None], ground, grey + (255 - grey) * _VEIL)
+        ground = np.where(inside[..., None], ground, grey + (255 - grey) * _FADE)
         if look.boundaries is None:
             lines = borders(inside, _thickness(height, width))
-    # Coloured at the map's own size, which may be much smaller than the photo's.
+    # Colours are computed at the size of the map, which may be much smaller than the photo.
     colours, opacity = heat(strength, scale.sign, look.alpha)
     mixed = over(ground, spread(colours, height, width), spread(opacity, height, width))
-    return mixed if lines is None else _lined(mixed, lines)
+    return mixed if lines is None else _draw_lines(mixed, lines)
 
 
-def top_players(found: PixelMap, scale: Scale, top: int, function: str) -> Array:
-    """Numbers of the ``top`` players: the largest values, of a signed map the largest sizes.
+def top_players(pixel_map: PixelMap, scale: Scale, top: int, function: str) -> Array:
+    """The ``top`` players with the largest values, or the largest absolute values for a signed map.
 
     Raises
     ------
     ParameterError
         The map has no players.
     """
-    if found.players is None or found.labels is None:
+    if pixel_map.players is None or pixel_map.labels is None:
         raise ParameterError(
-            f"The 'top' parameter of {function} needs a method that worked on features, one player a pixel. "
+            f"The 'top' parameter of {function} needs a method that worked on features, one player per pixel. "
             "Explain with features='superpixels', or leave it out."
         )
-    ranked = found.players if scale.sign == "positive" else np.abs(found.players)
-    # Padding of samples with fewer players is NaN and comes last; the first of equals comes first.
+    ranked = pixel_map.players if scale.sign == "positive" else np.abs(pixel_map.players)
+    # NaN, the padding of samples with fewer players, is sorted last; ties keep their order.
     order = np.argsort(-np.nan_to_num(ranked, nan=-np.inf), kind="stable")
-    return order[: min(top, int(np.isfinite(found.players).sum()))]
+    return order[: min(top, int(np.isfinite(pixel_map.players).sum()))]
 
 
-def strongest(found: PixelMap, scale: Scale, top: int, function: str) -> npt.NDArray[np.bool_]:
-    """Where the ``top`` players are.
+def strongest(pixel_map: PixelMap, scale: Scale, top: int, function: str) -> npt.NDArray[np.bool_]:
+    """The mask of the ``top`` players.
 
     Raises
     ------
     ParameterError
         The map has no players.
     """
-    return np.isin(np.asarray(found.labels), top_players(found, scale, top, function))
+    return np.isin(np.asarray(pixel_map.labels), top_players(pixel_map, scale, top, function))
 
 
 def borders(labels: Array, thickness: int = 1) -> npt.NDArray[np.bool_]:
-    """Where two labels meet: the pixel before the border; thicker lines grow to both sides of it."""
+    """The mask of pixels before a change of label; thicker lines extend to both sides."""
     edge = np.zeros(labels.shape, bool)
     edge[:, :-1] |= labels[:, :-1] != labels[:, 1:]
     edge[:-1] |= labels[:-1] != labels[1:]
@@ -160,29 +160,29 @@ def borders(labels: Array, thickness: int = 1) -> npt.NDArray[np.bool_]:
     return edge
 
 
-def _lines(found: PixelMap, height: int, width: int, look: Look, function: str) -> npt.NDArray[np.bool_] | None:
+def _lines(pixel_map: PixelMap, height: int, width: int, look: Look, function: str) -> npt.NDArray[np.bool_] | None:
     if look.boundaries is False:
         return None
-    if found.labels is None:
+    if pixel_map.labels is None:
         if look.boundaries:
             raise ParameterError(
-                f"The 'boundaries' parameter of {function} needs a method that worked on features, one player a pixel. "
-                "Explain with features='superpixels', or leave it out."
+                f"The 'boundaries' parameter of {function} needs a method that worked on features, one player per "
+                "pixel. Explain with features='superpixels', or leave it out."
             )
         return None
-    regions = len(np.unique(found.labels))
-    if look.boundaries is None and (look.top is not None or found.labels.size < _REGION * regions):
+    regions = len(np.unique(pixel_map.labels))
+    if look.boundaries is None and (look.top is not None or pixel_map.labels.size < _REGION * regions):
         return None
-    return borders(spread(found.labels, height, width), _thickness(height, width))
+    return borders(spread(pixel_map.labels, height, width), _thickness(height, width))
 
 
-def _lined(picture: Pixels, lines: npt.NDArray[np.bool_]) -> Pixels:
-    """The picture with lines, white in its dark parts and dark in its light ones."""
+def _draw_lines(picture: Pixels, lines: npt.NDArray[np.bool_]) -> Pixels:
+    """The picture with lines, white in dark parts and dark in light parts."""
     from scipy import ndimage
 
-    # The tone around decides, not the pixel's own, so that a line keeps its colour along a rough texture.
-    around = max(3, min(lines.shape) // 20)
-    light = ndimage.uniform_filter(picture.astype(np.float32) @ LUMA, around, mode="nearest")[lines] > _LIGHT
+    # The mean tone of the surroundings decides, so that a line keeps its colour along a rough texture.
+    window = max(3, min(lines.shape) // 20)
+    light = ndimage.uniform_filter(picture.astype(np.float32) @ LUMA, window, mode="nearest")[lines] > _LIGHT
     ink = np.where(light, 40.0, 255.0)[:, None]
     share = np.where(light, 0.55, 0.8)[:, None]
     drawn = picture.copy()

@@ -1,4 +1,4 @@
-"""One photograph with what the model looked at."""
+"""A photograph with its attribution as a heat map."""
 
 from __future__ import annotations
 
@@ -34,51 +34,51 @@ def overlay(  # noqa: PLR0913 - options of a picture, all by keyword
     stretched: bool = False,
     input: str | None = None,
 ) -> Image.Image:
-    """Draw the photo of one sample with its attribution as a heat map, a colour bar, a title and a caption.
+    """A picture of one sample: the photo with its attribution as a heat map, a colour bar, a title and a caption.
 
-    The heat is transparent where the value is zero and grows opaque with its size, so that the photo stays
-    visible. Each pixel shows one number: the value of its feature where the method worked on features, the sum over
-    the channels where the channels have values of their own (``absolute`` takes the size of that sum).
+    The heat map is transparent at zero and more opaque for larger values, so that the photo stays visible. Each pixel
+    shows one number: the value of its feature if the method worked on features, otherwise the sum over the channels
+    (with ``absolute``, the absolute value of that sum).
 
     Parameters
     ----------
     explanation : Explanation
-        Of N samples.
+        The explanation of N samples.
     picture : uint8 array, (H, W, 3) or (N, H, W, 3)
-        The photo as the model saw it, or a larger one of the same aspect: the map is then enlarged to it, without
+        The model's input picture, or a larger one of the same aspect ratio, to which the map is enlarged without
         interpolation.
     sample : int
-        Which of the N samples.
+        Index of the sample.
     target : int
-        Which of several targets.
+        Index of the target, if there are several.
     sign : {"auto", "signed", "positive", "absolute"}
-        ``signed``: red above zero and blue below, on a scale that is symmetric about zero. ``positive``: values above
-        zero only, from pale yellow to dark red. ``absolute``: the sizes of the values, in the same colours. ``auto``:
-        signed where any value is below zero, else positive.
+        ``signed``: red for positive and blue for negative values, on a scale symmetric about zero. ``positive``: only
+        positive values, from pale yellow to dark red. ``absolute``: absolute values, in the same colours. ``auto``:
+        signed if any value is negative, otherwise positive.
     percentile : float
-        The colour scale ends at this percentile of the sizes of the values (of the values for ``positive``), in
-        [50, 100]; at the largest where the percentile is zero, as in a map of a few spots. Signed scales are symmetric
-        about zero and others start at zero, so that maps of one method can be compared; but where the order of values
-        counts alone (the kind ``importance``) they start at the opposite percentile. The caption says both ends.
+        The colour scale ends at this percentile of the absolute values (of the values for ``positive``), in [50, 100];
+        at the largest value if the percentile is zero, as in a map of a few spots. Signed scales are symmetric about
+        zero and others start at zero, so that maps of one method can be compared; if only the order of values matters
+        (the kind ``importance``), they start at the opposite percentile. The caption states both ends.
     alpha : float
         Opacity of the strongest colour, in (0, 1].
     background : {"grey", "photo"}
-        Whether the photo under the heat is drawn in grey or in its own colours.
+        Whether the photo under the heat map is grey or in colour.
     boundaries : bool, optional
-        Draw the borders of the features; None draws them where features are regions rather than pixels.
+        Draw the borders of the features; None draws them if features are regions rather than pixels.
     top : int, optional
-        Show the strongest features only; the rest of the photo is greyed.
+        Show only this many features, the strongest; the rest of the photo is faded.
     original : bool
-        Put the photo itself at the left.
+        Also show the photo, at the left.
     zoom : int, optional
-        How often each pixel of the picture is repeated along each side; None enlarges small pictures until their
-        shorter side has 400 pixels (or the longer one 2000), and leaves others as they are.
+        Integer factor by which the picture is enlarged; None enlarges small pictures until the shorter side has 400
+        pixels (or the longer side 2000).
     title : str, optional
-        Instead of the class and its score.
+        Replaces the class and its score.
     stretched : bool
-        The model saw the photo in another aspect, so that the map is stretched to cover it.
+        Whether the model's input has another aspect ratio, so that the map is stretched to cover the photo.
     input : str, optional
-        The input to draw, where several have values that fit the picture.
+        The input to draw, if several have values that match the picture.
 
     Returns
     -------
@@ -88,9 +88,9 @@ def overlay(  # noqa: PLR0913 - options of a picture, all by keyword
     Raises
     ------
     DataError
-        The values are no finite map over the picture, or the picture is no uint8 array of the right shape.
+        The values are not a finite map over the picture, or the picture is not a uint8 array of the right shape.
     ParameterError
-        A parameter is out of its domain.
+        A parameter is invalid.
 
     Examples
     --------

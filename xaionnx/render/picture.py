@@ -1,4 +1,4 @@
-"""One picture of a result, of the kind that fits it."""
+"""A picture of a result, of the kind that suits it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from xaionnx.typing import Array
 @final
 @dataclass(frozen=True, eq=False, repr=False)
 class Scene:
-    """What there is to draw a result with: the parameters of :func:`picture`."""
+    """The parameters of :func:`picture`."""
 
     photo: Array | None = None
     stretched: bool = False
@@ -36,14 +36,14 @@ class Scene:
 
 
 class PictureKind(ABC):
-    """A way to draw a result; a file of :mod:`xaionnx.render.pictures` each.
+    """A kind of picture, one per file of :mod:`xaionnx.render.pictures`.
 
     Attributes
     ----------
     rank : int
-        Of the kinds that apply, the one with the lowest rank is drawn.
+        The kind with the lowest rank among those that apply is drawn.
     needs : str
-        When it applies, in words: "map needs ...".
+        What the kind needs, for messages: "map needs ...".
     """
 
     rank: ClassVar[int]
@@ -52,12 +52,12 @@ class PictureKind(ABC):
     @classmethod
     @abstractmethod
     def applies(cls, result: Explanation, scene: Scene) -> bool:
-        """Whether it can draw this result."""
+        """Whether this kind can draw the result."""
 
     @classmethod
     @abstractmethod
     def draw(cls, result: Explanation, scene: Scene) -> Image.Image:
-        """Draw it, RGB."""
+        """The picture, RGB."""
 
 
 PICTURES: Final[Registry[PictureKind]] = Registry("picture kind", "xaionnx.render.pictures", PictureKind)
@@ -79,36 +79,36 @@ def picture(  # noqa: PLR0913 - options of a picture, all by keyword
     top: int | None = None,
     original: bool = False,
 ) -> Image.Image:
-    """Draw one sample: as a map over its photo, as colours behind its series, or as bars.
+    """A picture of one sample: a map over its photo, colours behind its series, or bars.
 
-    What is not given is taken from what the result has kept of its input, see ``Explanation.display``.
+    Parameters that are not given are taken from the record of the input, see ``Explanation.display``.
 
     Parameters
     ----------
     explanation : Explanation
-        Of N samples.
+        The explanation of N samples.
     kind : str
-        ``auto`` for the first kind that fits, or a file of :mod:`xaionnx.render.pictures` by name.
+        ``auto`` for the first kind that applies, or the name of a file of :mod:`xaionnx.render.pictures`.
     photo : uint8 array (H, W, 3), optional
-        The photo that the model saw.
+        The input picture.
     stretched : bool
-        The model saw the photo in another aspect.
+        Whether the model's input has another aspect ratio than the photo.
     signal : array (C, T) or (T, C), optional
-        The input, where it is a series.
+        The input, if it is a series.
     channel : int
         The axis of the channels of ``signal``.
     names : sequence of str, optional
         Names of the columns of a table, or of the parts of a layer, for bars.
     input : str, optional
-        The input that is drawn, where several have values.
+        The input to draw, if several have values.
     sample, target : int
-        Which of the N samples, and which of several targets.
+        Index of the sample, and of the target if there are several.
     sign : {"auto", "signed", "positive", "absolute"}
         What the colours show; see :func:`~xaionnx.render.overlay`.
     top : int, optional
-        Show the strongest features only.
+        Show only this many features, the strongest.
     original : bool
-        Put the photo itself beside a map.
+        Also show the photo beside a map.
 
     Returns
     -------
@@ -120,9 +120,9 @@ def picture(  # noqa: PLR0913 - options of a picture, all by keyword
     UnknownNameError
         There is no such kind.
     ParameterError
-        The kind does not apply to this result, or a parameter is out of its domain.
+        The kind does not apply to this result, or a parameter is invalid.
     DataError
-        The values do not fit what they are drawn over, or are not finite.
+        The values do not match the photo or series, or are not finite.
 
     Examples
     --------
@@ -130,18 +130,18 @@ def picture(  # noqa: PLR0913 - options of a picture, all by keyword
     >>> picture(result, names=["income", "age"]).mode
     'RGB'
     """
-    # Refused before anything is looked up by it.
+    # Checked first, because later steps index by sample and target.
     one = one_sample(explanation, sample, target, "picture")
     scene = Scene(photo, stretched, signal, channel, names, input, sample, target, sign, top, original)
     scene = _with_display(scene, one)
-    return _chosen(explanation, kind, scene).draw(explanation, scene)
+    return _choose_kind(explanation, kind, scene).draw(explanation, scene)
 
 
 def _with_display(scene: Scene, one: Explanation) -> Scene:
-    """What was not given is taken from what the result has kept."""
+    """The scene, completed from the record of the input."""
     name = scene.input
     if name is None and isinstance(one.values, dict):
-        # Of several inputs the one that can be drawn over comes first.
+        # With several inputs, a picture is preferred.
         shown = [key for key in one.display if key in one.values]
         name = next((key for key in shown if one.display[key].kind == "picture"), next(iter(shown), None))
     display = one.display.get(name) if name is not None else next(iter(one.display.values()), None)
@@ -158,17 +158,17 @@ def _with_display(scene: Scene, one: Explanation) -> Scene:
 
 
 def own_shape(explanation: Explanation, input: str | None) -> tuple[int, ...]:
-    """The shape of the values of one sample and target; () where the named input has none."""
+    """The shape of the values of one sample and target; () if the input has none."""
     values = explanation.values
     if isinstance(values, dict):
-        found = values.get(input) if input is not None else None
-        if found is None:
+        input_values = values.get(input) if input is not None else None
+        if input_values is None:
             return ()
-        values = found
+        values = input_values
     return np.shape(values)[2 if explanation.several_targets else 1 :]
 
 
-def _chosen(explanation: Explanation, kind: str, scene: Scene) -> type[PictureKind]:
+def _choose_kind(explanation: Explanation, kind: str, scene: Scene) -> type[PictureKind]:
     if kind != "auto":
         named = PICTURES.find(kind)
         if not named.applies(explanation, scene):

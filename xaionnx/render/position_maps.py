@@ -1,4 +1,4 @@
-"""Occlusion by position of the occluder, as Zeiler and Fergus drew it."""
+"""Maps of occlusion by position of the occluder, after Zeiler and Fergus."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from xaionnx.typing import Array
 
 Colours = npt.NDArray[np.uint8]
 
-# Okabe and Ito's colours, told apart by all common kinds of colour blindness; grey stands for all further classes.
+# Okabe and Ito's colours, distinct under all common kinds of colour blindness; grey is for all further classes.
 _CLASSES: Final = np.array(
     [(0, 114, 178), (230, 159, 0), (0, 158, 115), (204, 121, 167), (86, 180, 233), (213, 94, 0), (240, 228, 66)],
     np.uint8,
 )
 _OTHERS: Final = (190, 190, 190)
-_DRAWN: Final = {
+_MAPS: Final = {
     "drop": ("drop", "of the prediction with the occluder there"),
     "probability": ("probability", "of the class with the occluder there"),
     "top_class": ("top class", "with the occluder there"),
@@ -43,22 +43,22 @@ def positions(
     labels: Sequence[str] | None = None,
     side: int = 300,
 ) -> Image.Image:
-    """Draw what an occluder did at each of its positions: the drop, the probability, the top class, the activation.
+    """A picture of the effect of an occluder at each position: drop, probability, top class and activation.
 
     Each cell of a map is one position, rows from the top and columns from the left. The drop is red where covering
-    lowers the prediction; probability and activation run from their smallest value (dark blue) to their largest
-    (yellow); the top class has one colour a class, the most frequent ones named with their share of the positions.
+    lowers the prediction; probability and activation range from their smallest value (dark blue) to their largest
+    (yellow); the top class has one colour per class, and the most frequent are named with their share of the positions.
 
     Parameters
     ----------
     explanation : Explanation
-        Of ``occlusion``, with one or more of these maps.
+        An explanation by ``occlusion`` with one or more of these maps.
     picture : uint8 array, (H, W, 3) or (N, H, W, 3), optional
-        The photo, drawn at the left; the maps take its aspect.
+        The photo, drawn at the left; the maps have its aspect ratio.
     sample, target : int
-        Which of the N samples, and which of several targets.
+        Index of the sample, and of the target if there are several.
     labels : sequence of str, optional
-        Names of the K classes; their numbers without.
+        Names of the K classes; numbers by default.
     side : int
         The shorter side of each map in pixels, at least 100.
 
@@ -70,7 +70,7 @@ def positions(
     Raises
     ------
     DataError
-        The explanation has no such map, or a map is not finite; or the picture or the labels do not fit.
+        The explanation has no such map, a map is not finite, or the picture or the labels do not match.
     ParameterError
         There is no such sample or target, or ``side`` is too small.
 
@@ -89,7 +89,7 @@ def positions(
     if not isinstance(side, int) or isinstance(side, bool) or side < 100:
         raise ParameterError(f"The 'side' parameter of positions must be an int in [100, inf). Got {side!r} instead.")
     one = one_sample(explanation, sample, target, "positions")
-    maps = {name: np.asarray(one.maps[name])[0] for name in _DRAWN if name in one.maps}
+    maps = {name: np.asarray(one.maps[name])[0] for name in _MAPS if name in one.maps}
     maps = {name: cells for name, cells in maps.items() if cells.ndim == 2}
     if not maps:
         raise DataError(
@@ -110,21 +110,21 @@ def positions(
         unit = side / min(photo.size)
         width, height = round(photo.width * unit), round(photo.height * unit)
         photo = photo.resize((width, height), Image.Resampling.LANCZOS)
-        panels.append(page.Panel(_heading("photo", "as the model saw it", width, size), photo))
+        panels.append(page.Panel(_heading("photo", "input of the model", width, size), photo))
     for name, cells in maps.items():
         if name == "top_class":
-            drawn, foot = _classes(cells, labels, width, size)
+            colours, foot = _classes(cells, labels, width, size)
         else:
-            drawn, foot = _scaled(name, cells, width, size)
-        enlarged_map = Image.fromarray(np.ascontiguousarray(spread(drawn, height, width)))
-        # A map may be white at its edge; the line says where it ends.
+            colours, foot = _number_colours(name, cells, width, size)
+        enlarged_map = Image.fromarray(np.ascontiguousarray(spread(colours, height, width)))
+        # A map may be white at its edge, so a line marks its border.
         ImageDraw.Draw(enlarged_map).rectangle((0, 0, width - 1, height - 1), outline=FAINT)
-        panels.append(page.Panel(_heading(*_DRAWN[name], width, size), enlarged_map, foot))
+        panels.append(page.Panel(_heading(*_MAPS[name], width, size), enlarged_map, foot))
     body = page.grid(panels, len(panels), size)
     rows, columns = next(iter(maps.values())).shape
     note = f"Each cell is one of {rows} x {columns} positions of the occluder."
     if "drop" in maps:
-        note += " Red: covering this place lowers the prediction; blue: covering it raises the prediction."
+        note += " Red: covering this position lowers the prediction; blue: covering it raises the prediction."
     return page.whole(words.class_and_score(one), caveats(one), body, [note], words.made_by(one), size)
 
 
@@ -133,7 +133,7 @@ def _heading(name: str, subtitle: str, width: int, size: int) -> Image.Image:
     return page.beneath([first, page.text_block([subtitle], width, size)], 0)
 
 
-def _scaled(name: str, cells: Array, width: int, size: int) -> tuple[Colours, Image.Image]:
+def _number_colours(name: str, cells: Array, width: int, size: int) -> tuple[Colours, Image.Image]:
     """Colours (rows, columns, 3) of a map of numbers, and its colour bar."""
     values = cells.astype(np.float64)
     if name == "drop":
@@ -157,9 +157,9 @@ def _classes(cells: Array, labels: Sequence[str] | None, width: int, size: int) 
     if labels is not None and (classes.min() < 0 or classes.max() >= len(labels)):
         raise DataError(
             f"The map 'top_class' holds class {int(classes.max())}, but there are {len(labels)} labels. "
-            "Give one label a class, in the order of the outputs."
+            "Give one label per class, in the order of the outputs."
         )
-    # The most frequent first; of equals, the lower class number.
+    # The most frequent first; ties by class number.
     order = np.argsort(-counts, kind="stable")
     colours = np.broadcast_to(np.array(_OTHERS, np.uint8), (*cells.shape, 3)).copy()
     entries: list[tuple[tuple[int, int, int], str]] = []

@@ -1,4 +1,4 @@
-"""A series over its time, with what the model looked at behind it."""
+"""A series over time with its attribution as colours behind it."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-# In pixels: the whole picture, its text, what is left for the names of channels and for the numbers of time.
+# In pixels: width of the picture, text height, and margins for the names of channels and the time axis.
 _WIDTH: Final = 1000
 _TEXT: Final = 19
 _LEFT: Final = 150
 _RIGHT: Final = 14
 _BOTTOM: Final = 52
 _GAP: Final = 6
-# Up to this many channels each has a row of its own: an electrocardiogram has 12.
+# Up to this many channels, each has its own row: an electrocardiogram has 12.
 _ROWS: Final = 16
-# Heights of all rows of signals together, and of a heat map.
+# Height of all rows of signals together.
 _TALL: Final = 520
-# From this height a row has numbers at its left.
+# From this height on, a row has numbers at its left.
 _NUMBERED: Final = 60
 _ALPHA: Final = 0.75
 
@@ -54,33 +54,33 @@ def series(  # noqa: PLR0913 - options of a picture, all by keyword
     title: str | None = None,
     input: str | None = None,
 ) -> Image.Image:
-    """Draw a series as lines over time, with its attribution as colours behind them, a title and a caption.
+    """A picture of a series as lines over time, with its attribution as colours behind them, a title and a caption.
 
-    Up to 16 channels have a row each, coloured by their own values. Of more channels all lines lie in one row, and the
-    values that differ between channels are a heat map of channels and time beneath.
+    Up to 16 channels have one row each, coloured by their values. With more channels all lines share one row, and
+    values that differ between channels are drawn below as a heat map of channels and time.
 
     Parameters
     ----------
     explanation : Explanation
-        Of N samples, in the shape of the series.
+        The explanation of N samples, in the shape of the series.
     signal : array, (C, T) or (N, C, T)
-        The series as the model saw it.
+        The input series.
     channel : int
-        The axis of the channels behind the batch: 0, or 1 for series (T, C).
+        The channel axis, not counting the batch: 0, or 1 for series (T, C).
     names : sequence of str, optional
-        One name for each of the C channels; their numbers without.
+        One name for each of the C channels; numbers by default.
     rate : float, optional
-        Steps in a second: time is then drawn in seconds.
+        Steps per second; if given, time is in seconds.
     sample, target : int
-        Which of the N samples, and which of several targets.
+        Index of the sample, and of the target if there are several.
     sign, percentile
-        As of :func:`overlay`.
+        As in :func:`overlay`.
     top : int, optional
-        Show the strongest features only.
+        Show only this many features, the strongest.
     title : str, optional
-        Instead of the class and its score.
+        Replaces the class and its score.
     input : str, optional
-        The input to draw, where several have values.
+        The input to draw, if several have values.
 
     Returns
     -------
@@ -90,9 +90,9 @@ def series(  # noqa: PLR0913 - options of a picture, all by keyword
     Raises
     ------
     DataError
-        The values are not finite, or not of the shape of the series, or there is another number of names.
+        The values are not finite or not in the shape of the series, or the number of names does not match.
     ParameterError
-        A parameter is out of its domain.
+        A parameter is invalid.
 
     Examples
     --------
@@ -108,11 +108,11 @@ def series(  # noqa: PLR0913 - options of a picture, all by keyword
     number = isinstance(rate, int | float | np.number) and not isinstance(rate, bool)
     if rate is not None and not (number and 0 < rate < np.inf):
         raise ParameterError(f"The 'rate' parameter of series must be a float in (0, inf) or None. Got {rate!r}.")
-    found = _found(one, input, channel)
-    held = _lines(signal, found.values.shape, channel, sample, explanation.samples)
-    known = [f"channel {c}" for c in range(len(held))] if names is None else [str(name) for name in names]
-    if len(known) != len(held):
-        raise DataError(f"There are {len(known)} names for {len(held)} channels. Give one name to each.")
+    found = _series_values(one, input, channel)
+    signals = _lines(signal, found.values.shape, channel, sample, explanation.samples)
+    labels = [f"channel {c}" for c in range(len(signals))] if names is None else [str(name) for name in names]
+    if len(labels) != len(signals):
+        raise DataError(f"There are {len(labels)} names for {len(signals)} channels. Give one name to each.")
     scale = scale_of(found.values, sign, percentile, "series", from_zero=sense(one).from_zero)
     values, notes = found.values, []
     if top is not None:
@@ -122,15 +122,15 @@ def series(  # noqa: PLR0913 - options of a picture, all by keyword
             )
         values = np.where(strongest(found, scale, top, "series"), values, 0.0)
         notes.append(f"Only the {top} strongest features are shown.")
-    # Of several steps in a column of pixels the strongest is drawn: none is lost.
-    steps = -(-held.shape[1] // (_WIDTH - _LEFT - _RIGHT))
+    # With several steps per column of pixels the strongest is drawn, so that none is lost.
+    steps = -(-signals.shape[1] // (_WIDTH - _LEFT - _RIGHT))
     colours = page.on_paper(scale, _strongest_of(values, steps), _ALPHA)
-    body = _drawn(held, colours, known, steps, rate, found.joined == "same")
+    body = _draw(signals, colours, labels, steps, rate, found.joined == "same")
     notes.append(words.reading(one, scale, found))
-    if 1 < len(held) <= _ROWS:
+    if 1 < len(signals) <= _ROWS:
         notes.append("The line of each channel has its own scale.")
-    elif len(held) > _ROWS:
-        notes.append(f"The lines of all {len(held)} channels are drawn over each other.")
+    elif len(signals) > _ROWS:
+        notes.append(f"The lines of all {len(signals)} channels are drawn over each other.")
     if steps > 1:
         notes.append(
             f"Of every {steps} steps the strongest value is drawn, and the line from their least to their largest."
@@ -142,25 +142,25 @@ def series(  # noqa: PLR0913 - options of a picture, all by keyword
     return page.whole(title or words.class_and_score(one), caveats(one), body, notes, words.made_by(one), _TEXT)
 
 
-def _found(one: Explanation, input: str | None, channel: int) -> PixelMap:
+def _series_values(one: Explanation, input: str | None, channel: int) -> PixelMap:
     """One number for each channel and step, (C, T)."""
     layer = layer_of(one)
     if layer is not None:
         raise DataError(
             f"The {one.method} values are those of layer '{layer.name}', not of the series. Draw them with render.bars."
         )
-    given = one.values
-    if isinstance(given, dict):
-        input = next(iter(given)) if input is None and len(given) == 1 else input
-        if input not in given:
+    arrays = one.values
+    if isinstance(arrays, dict):
+        input = next(iter(arrays)) if input is None and len(arrays) == 1 else input
+        if input not in arrays:
             raise ParameterError(
-                f"The explanation has values for {', '.join(given)}. Name the one to draw with 'input'."
+                f"The explanation has values for {', '.join(arrays)}. Name the one to draw with 'input'."
             )
-    values = _of(given, input)
+    values = _of(arrays, input)
     assert values is not None  # the name was just looked up
     if values.ndim != 3 or not values.size:
         raise DataError(
-            f"The {one.method} values have the shape {('N', *values.shape[1:])}, which is no series (N, C, T). "
+            f"The {one.method} values have the shape {('N', *values.shape[1:])}, which is not a series (N, C, T). "
             "Use render.overlay for pictures, and render.bars for columns, features and players."
         )
     check_finite(one.method, values)
@@ -182,55 +182,55 @@ def _of(arrays: Arrays | None, name: str | None) -> Array | None:
 
 
 def _lines(signal: Array, shape: tuple[int, ...], channel: int, sample: int, samples: int) -> Floats:
-    """The signal of one sample, (C, T), with gaps where it is not finite."""
+    """The signal of one sample, (C, T), with NaN where it is not finite."""
     array = np.asarray(signal)
     batch = array.ndim == 3 and len(array) == samples
-    wanted = shape if channel == 0 else shape[::-1]
-    if array.dtype.kind not in "fiu" or (array.shape[1:] if batch else array.shape) != wanted:
+    expected = shape if channel == 0 else shape[::-1]
+    if array.dtype.kind not in "fiu" or (array.shape[1:] if batch else array.shape) != expected:
         raise DataError(
-            f"The signal must have the shape of the values, {wanted}, or {('N', *wanted)} for N = {samples} samples. "
-            f"Got {array.shape} {array.dtype} instead."
+            f"The signal must have the shape of the values, {expected}, or {('N', *expected)} for N = {samples} "
+            f"samples. Got {array.shape} {array.dtype} instead."
         )
-    held: Floats = np.moveaxis(array[sample] if batch else array, channel, 0).astype(np.float64)
-    return np.where(np.isfinite(held), held, np.nan)
+    signals: Floats = np.moveaxis(array[sample] if batch else array, channel, 0).astype(np.float64)
+    return np.where(np.isfinite(signals), signals, np.nan)
 
 
-def _grouped(rows: Floats, steps: int) -> Floats:
-    """Rows (C, T) in groups of so many steps, (C, G, steps); the last value stands for those that a group lacks."""
-    lacking = -rows.shape[1] % steps
-    return np.pad(rows, ((0, 0), (0, lacking)), mode="edge").reshape(len(rows), -1, steps)
+def _group(rows: Floats, steps: int) -> Floats:
+    """Rows (C, T) in groups of ``steps``, (C, G, steps); the last group is padded with the last value."""
+    padding = -rows.shape[1] % steps
+    return np.pad(rows, ((0, 0), (0, padding)), mode="edge").reshape(len(rows), -1, steps)
 
 
 def _strongest_of(rows: Floats, steps: int) -> Floats:
-    groups = _grouped(rows, steps)
+    groups = _group(rows, steps)
     return np.take_along_axis(groups, np.abs(groups).argmax(axis=-1)[..., None], axis=-1)[..., 0]
 
 
 def _course(rows: Floats, steps: int) -> tuple[Floats, Floats]:
-    """Times and values of lines, (P,) and (C, P): of several steps the least and the largest."""
+    """Times and values of lines, (P,) and (C, P); groups of steps give their minimum and maximum."""
     if steps == 1:
         return np.arange(rows.shape[1], dtype=np.float64), rows
-    groups = _grouped(rows, steps)
+    groups = _group(rows, steps)
     ends = np.stack([np.fmin.reduce(groups, axis=-1), np.fmax.reduce(groups, axis=-1)], axis=-1)
     middle = np.arange(groups.shape[1]) * steps + (steps - 1) / 2
     return np.repeat(np.minimum(middle, rows.shape[1] - 1), 2), ends.reshape(len(rows), -1)
 
 
-def _drawn(
-    held: Floats, colours: page.Swatches, names: Sequence[str], steps: int, rate: float | None, same: bool
+def _draw(
+    signals: Floats, colours: page.Swatches, names: Sequence[str], steps: int, rate: float | None, same: bool
 ) -> Image.Image:
-    """Rows of lines over their colours, and beneath them the heat map of what has no room there."""
+    """Rows of lines over their colours and, with many channels, a heat map beneath them."""
     from matplotlib.figure import Figure
 
-    apart = len(held) <= _ROWS
-    count = len(held) if apart else 1
+    apart = len(signals) <= _ROWS
+    count = len(signals) if apart else 1
     tall = max(32, min(220, _TALL // count)) if apart else 220
-    mapped = 0 if apart or same else max(200, min(600, 5 * len(held)))
+    mapped = 0 if apart or same else max(200, min(600, 5 * len(signals)))
     height = count * tall + (count - 1 + bool(mapped)) * _GAP + mapped + _BOTTOM
     figure = Figure(figsize=(_WIDTH / 100, height / 100), dpi=100, facecolor="white")
     unit = 1.0 if rate is None else 1 / rate
     extent = (-0.5 * unit, (colours.shape[1] * steps - 0.5) * unit)
-    times, courses = _course(held, steps)
+    times, courses = _course(signals, steps)
 
     def box(upper: int, deep: int) -> Axes:
         wide = (_WIDTH - _LEFT - _RIGHT) / _WIDTH
@@ -241,9 +241,9 @@ def _drawn(
         return axes
 
     def coloured(axes: Axes, pixels: page.Swatches, low: float, high: float) -> None:
-        # The first row at the top, as pictures have it.
+        # The first row is at the top, as in pictures.
         axes.imshow(pixels, extent=(*extent, low, high), aspect="auto", interpolation="nearest", origin="upper")
-        axes.set_xlim(extent[0], (held.shape[1] - 0.5) * unit)
+        axes.set_xlim(extent[0], (signals.shape[1] - 0.5) * unit)
         axes.set_ylim(low, high)
 
     for row in range(count):
@@ -254,16 +254,18 @@ def _drawn(
             coloured(axes, colours[row : row + 1], low, high)
         else:
             coloured(axes, np.full_like(colours[:1], 255), low, high)
-        _lined(axes, times * unit, lines, apart and steps == 1)
-        axes.set_ylabel(_label(names[row]) if apart else f"{len(held)} channels", rotation=0, ha="right", va="center")
+        _plot_lines(axes, times * unit, lines, apart and steps == 1)
+        axes.set_ylabel(
+            _label(names[row]) if apart else f"{len(signals)} channels", rotation=0, ha="right", va="center"
+        )
         axes.yaxis.set_label_coords(-62 / (_WIDTH - _LEFT - _RIGHT), 0.5)
         axes.locator_params(axis="y", nbins=max(2, tall // 45))
         if tall < _NUMBERED:
             axes.set_yticks([])
     if mapped:
         axes = box(tall + _GAP, mapped)
-        coloured(axes, colours, len(held) - 0.5, -0.5)
-        shown = [int(place) for place in axes.get_yticks() if place in range(len(held))]
+        coloured(axes, colours, len(signals) - 0.5, -0.5)
+        shown = [int(place) for place in axes.get_yticks() if place in range(len(signals))]
         axes.set_yticks(shown, [_label(names[place]) for place in shown])
     axes.tick_params(labelbottom=True)
     axes.set_xlabel("time step" if rate is None else "time in seconds")
@@ -274,13 +276,13 @@ def _drawn(
     return page.figure_picture(figure)
 
 
-def _lined(axes: Axes, times: Floats, lines: Floats, clear: bool) -> None:
-    """Lines that stand out, or, where they cover much, let through what is behind."""
+def _plot_lines(axes: Axes, times: Floats, lines: Floats, clear: bool) -> None:
+    """Draw lines with a halo if ``clear``, otherwise thin and semi-transparent."""
     from matplotlib.patheffects import Normal, Stroke
 
-    # White at both sides, so that a line is seen on the darkest red.
+    # A white halo makes a line visible on the darkest red.
     halo = [Stroke(linewidth=3.0, foreground="white", alpha=0.7), Normal()] if clear else []
-    # A single step has no line.
+    # A single step has no line, so it is drawn as a dot.
     mark = "o" if lines.shape[1] == 1 else None
     width, alpha = (1.2, 1.0) if clear else (0.7, 0.75 / len(lines) ** 0.15)
     for line in lines:
@@ -288,9 +290,9 @@ def _lined(axes: Axes, times: Floats, lines: Floats, clear: bool) -> None:
 
 
 def _ends(lines: Floats) -> tuple[float, float]:
-    """Where a row begins and ends, with some room around its lines."""
-    known = lines[np.isfinite(lines)]
-    low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
+    """The limits of a row, with a margin around its lines."""
+    finite = lines[np.isfinite(lines)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
     room = 0.08 * (high - low) or 0.08 * abs(high) or 1.0
     return low - room, high + room
 

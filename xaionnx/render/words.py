@@ -1,4 +1,4 @@
-"""What the title and the caption say."""
+"""The text of titles and captions."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from xaionnx.render.maps import PixelMap
 from xaionnx.render.value_kinds import legend, sense
 from xaionnx.typing import Document
 
-# Parameters that have a place of their own in the caption, or that say nothing about the picture.
+# Parameters that appear elsewhere in the caption, or that do not matter for the picture.
 _ELSEWHERE: Final = ("baseline", "features", "gradient", "layer", "seed", "budget", "tolerance")
 
-# A gap of less percent is that of rounding, and has no other cause.
+# A smaller gap, in percent, is rounding error.
 _CAUSELESS: Final = 0.01
 
-# The factor in the label of values that were scaled to stay in range.
+# The factor in the label of rescaled values.
 _FACTOR: Final = re.compile(r"times 2\*\*-?\d+")
 
-# So many ops are named.
+# How many ops a caption names.
 _OPS: Final = 3
 
 
 def class_and_score(one: Explanation) -> str:
-    """The target in words with its value: ``Egyptian Mau (285) · score 9.31``, ``daisy (985), probability 0.6``."""
+    """The name of the target with its value: ``Egyptian Mau (285) · score 9.31``, ``daisy (985), probability 0.6``."""
     if sense(one).title:
         return sense(one).title
     name = str(one.target[0])
     digits, _, rest = name.partition(" ")
     if digits.isdigit() and rest == f"({digits})":
-        name = f"class {digits}"  # labels that are but the numbers again
+        name = f"class {digits}"  # labels that only repeat the numbers
     joint = " " if name.endswith(", probability") else f" · {quantity(one)} "
     return f"{name}{joint}{number_words(float(one.prediction[0]))}"
 
 
 def quantity(one: Explanation) -> str:
-    """What the target is: ``probability``, ``value`` or the like; ``score`` of logits, and where nothing tells."""
-    told = one.provenance.get("quantity", "score")
-    what = str(told.get(str(one.target[0]), "score") if isinstance(told, dict) else told)
+    """The quantity of the target, such as ``probability`` or ``value``; ``score`` for logits or if not recorded."""
+    quantity_ = one.provenance.get("quantity", "score")
+    what = str(quantity_.get(str(one.target[0]), "score") if isinstance(quantity_, dict) else quantity_)
     return "score" if what == "logit" else what
 
 
@@ -53,7 +53,7 @@ def method_words(one: Explanation) -> str:
 
 
 def facts(one: Explanation) -> list[str]:
-    """What was done beside the method's name: its parameters, the features, the baseline."""
+    """The settings of a method for the caption: parameters, features, baseline."""
     given: Document = one.provenance.get("parameters", {})
     parts = [
         f"{name.replace('_', ' ')} {_value(value)}"
@@ -73,7 +73,7 @@ def facts(one: Explanation) -> list[str]:
     if players is not None and one.features is not None and np.isfinite(players).sum() * 4 < elements:
         parts.append(f"{int(np.isfinite(players).sum())} features")
     source = given.get("gradient")
-    if isinstance(source, dict):  # the built graph is a word, and goes without saying
+    if isinstance(source, dict):  # the default, the built graph, is recorded as a string
         parts.append(f"gradients by {source.get('name', 'finite differences')}")
     if "baseline" in given:
         parts.append(f"baseline {_baseline(given['baseline'])}")
@@ -81,15 +81,15 @@ def facts(one: Explanation) -> list[str]:
 
 
 def against(one: Explanation) -> list[str]:
-    """With which classes the target was compared, where it was."""
+    """The classes with which the target was compared, if any."""
     found = diagnostic(one, "against")
     return [f"against {found}"] if isinstance(found, str) else []
 
 
 def approximations(one: Explanation) -> list[str]:
-    """At which ops the walk is no derivative, or not as published: ``approximations at Softmax and 2 other ops``.
+    """The ops whose rule is not a derivative, or not as published: ``approximations at Softmax and 2 other ops``.
 
-    Of values that were scaled it tells the factor, which holds for the numbers of a colour bar too.
+    For rescaled values it includes the factor, which also applies to the numbers of a colour bar.
     """
     labels = one.provenance.get("approximations", ())
     factors = {label: found[0] for label in labels if (found := _FACTOR.search(label))}
@@ -103,12 +103,12 @@ def approximations(one: Explanation) -> list[str]:
 
 
 def made_by(one: Explanation, *, alone: bool = True) -> str:
-    """One line on what was done: method, parameters, features, baseline, approximations, evaluations, fit, model.
+    """One line on how it was computed: method, parameters, features, baseline, approximations, evaluations, fit, model.
 
-    ``alone`` tells whether the line is for this sample alone, so that it may say with which classes it was compared.
+    ``alone`` is whether the line describes a single sample, so that it can name the classes it was compared with.
     """
     off = gap(one)
-    # Beside the gap stand the steps that were taken, not those that were asked for.
+    # The gap is reported with the steps used, not with those requested.
     parts = [
         method_words(one),
         *(fact for fact in facts(one) if not (off and fact.startswith(("steps ", "max steps ")))),
@@ -127,7 +127,7 @@ def made_by(one: Explanation, *, alone: bool = True) -> str:
 
 
 def method_titles(records: Sequence[Explanation]) -> list[str]:
-    """The names of several methods; one that occurs twice is told apart by what differs."""
+    """The names of several methods; repeated names are distinguished by the settings that differ."""
     names = [method_words(one) for one in records]
     titles = []
     for name, one in zip(names, records, strict=True):
@@ -155,40 +155,40 @@ def reading(one: Explanation, scale: Scale, found: PixelMap) -> str:
 
 
 def without_colours(one: Explanation, why: str) -> str:
-    """What it means that no value is above zero, in sentences."""
-    return " ".join([f"{sense(one).nothing}: {why}.", *_signed_instead([one])])
+    """Sentences on what it means that no value is positive."""
+    return " ".join([f"{sense(one).nothing}: {why}.", *_relu_hint([one])])
 
 
-def _signed_instead(empty: Sequence[Explanation]) -> list[str]:
-    """How to see what maps without colours leave out, if they leave out any."""
+def _relu_hint(empty: Sequence[Explanation]) -> list[str]:
+    """A hint on how to show negative values, if maps without colours left them out."""
     cut = any(one.provenance.get("parameters", {}).get("relu") is True for one in empty)
-    return ["Values below zero are left out; relu=False, or --no-relu, shows them too."] if cut else []
+    return ["Negative values are left out; relu=False, or --no-relu, shows them too."] if cut else []
 
 
 def gap(one: Explanation) -> list[str]:
-    """How far the values are off what they add up to: a change, or the score itself where relevance is handed back.
+    """The completeness gap of the values: of a change, or of the score itself for relevance.
 
-    Relevance that is lost was kept by biases or the stabiliser of a rule, unless it is so little that it is rounding.
+    Missing relevance was absorbed by biases or the stabiliser of a rule, unless it is rounding error.
     """
     names = ("relative_gap", "steps", "conservation_gap", "relevance")
     share, steps, missing, relevance = (number(one, name) for name in names)
     if share is None:
         return []
     given = one.provenance.get("parameters", {})
-    whole = _conserved(one) or "change"
+    whole = _conserved_quantity(one) or "change"
     words = f"gap {percent(share)} of the {whole}" if np.isfinite(share) else f"gap without a {whole}"
     if missing and relevance is not None and np.isfinite(share) and 100 * share >= _CAUSELESS:
         lost = missing * (relevance - missing) < 0
         kept = f"of the {whole} was absorbed by biases or the stabiliser"
         words = f"{percent(share)} " + (kept if lost else f"more than the {whole}")
-    asked = given.get("tolerance")
-    if asked is not None and share > asked:
-        words += f", over the {percent(asked)} asked for"
+    tolerance = given.get("tolerance")
+    if tolerance is not None and share > tolerance:
+        words += f", above the tolerance of {percent(tolerance)}"
     return [words if steps is None else f"{words}, {steps:.0f} steps"]
 
 
-def _conserved(one: Explanation) -> str | None:
-    """What the values add up to, where that is the target itself rather than a change of it."""
+def _conserved_quantity(one: Explanation) -> str | None:
+    """The quantity that the values sum to, if it is the target itself rather than a change of it."""
     if one.provenance.get("adds_up_to") != "target":
         return None
     return "probability" if str(one.target[0]).endswith(", probability") else quantity(one)
@@ -217,7 +217,7 @@ def _baseline(given: object) -> str:
 
 
 class Drawn(NamedTuple):
-    """A panel: its name, what it draws, and how."""
+    """A panel: its name, record, colour scale and map."""
 
     name: str
     one: Explanation
@@ -226,7 +226,7 @@ class Drawn(NamedTuple):
 
 
 def advice(drawn: Sequence[Drawn]) -> list[str]:
-    """What to do about what is off in panels, a line for each method."""
+    """The advice of the warnings in panels, one line per method."""
     each: dict[str, list[str]] = {}
     for panel in drawn:
         for found in caveats(panel.one):
@@ -235,7 +235,7 @@ def advice(drawn: Sequence[Drawn]) -> list[str]:
 
 
 def shared_reading(drawn: Sequence[Drawn], percentile: float, top: int | None) -> list[str]:
-    """What the colours of several panels mean and how they are scaled, in lines."""
+    """Lines on what the colours of several panels mean and how they are scaled."""
     sentences = []
     if top is not None:
         sentences.append(f"Of features, the {top} strongest are shown.")
@@ -249,15 +249,15 @@ def shared_reading(drawn: Sequence[Drawn], percentile: float, top: int | None) -
         sentences.append(f"Each picture has its own colour scale, which ends at the {ends} of its values.")
     sentences.append("The numbers beneath a picture are those at the ends of its scale.")
     if percentile < 100 and any(scale.to_largest for scale in scales):
-        sentences.append("Where that is zero, it ends at the largest.")
+        sentences.append("If that is zero, it ends at the largest.")
     if any(scale.low > 0 for scale in scales):
         starts = "smallest value" if percentile == 100 else f"{ordinal(100 - percentile)} percentile"
-        sentences.append(f"Where the order of values counts alone, it starts at the {starts}.")
+        sentences.append(f"If only the order of values matters, it starts at the {starts}.")
     if any(scale.empty for scale in scales):
-        sentences.append("A picture without colours has no value above zero to show.")
-        sentences += _signed_instead([panel.one for panel in drawn if panel.scale.empty])
+        sentences.append("A picture without colours has no positive value to show.")
+        sentences += _relu_hint([panel.one for panel in drawn if panel.scale.empty])
     if any(panel.found.joined == "layer" for panel in drawn):
-        sentences.append("Values of a layer are summed at each place and enlarged to the picture bilinearly.")
+        sentences.append("Values of a layer are summed at each position and upsampled to the picture bilinearly.")
     if any(panel.found.joined == "sum" for panel in drawn):
         sentences.append("Values of colour channels are summed.")
     return [*legend([(panel.name, panel.one, panel.scale.sign) for panel in drawn]), " ".join(sentences)]

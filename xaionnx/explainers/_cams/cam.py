@@ -13,7 +13,7 @@ from xaionnx import parameters
 from xaionnx.attribution import Attribution
 from xaionnx.data.sample import Sample
 from xaionnx.explainer import Explainer
-from xaionnx.explainers._gradients.gradient import located
+from xaionnx.explainers._gradients.gradient import with_facts
 from xaionnx.explanation import ValueKind
 from xaionnx.hooks import hook
 from xaionnx.layers.default_layer import default_layer, normalised_tokens
@@ -144,7 +144,7 @@ class CamExplainer(Explainer):
         attribution = self.layer_maps(request, LayerView(path, field, whole))
         cam = self.apply_relu(attribution.maps["cam"]).astype(activation.dtype)
         values = {request.main: field.spread(cam, self.upsampling)}
-        return located(path, dataclasses.replace(attribution, values=values, maps={**attribution.maps, "cam": cam}))
+        return with_facts(path, dataclasses.replace(attribution, values=values, maps={**attribution.maps, "cam": cam}))
 
     @hook
     def apply_relu(self, cam: Array) -> Array:

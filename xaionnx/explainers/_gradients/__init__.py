@@ -1,1 +1,1 @@
-"""What the methods share that ask for gradients."""
+"""Base classes of gradient methods."""

@@ -1,4 +1,4 @@
-"""The biases of a model: constants that are added on the way from the input to a tensor."""
+"""The biases of a model: constants added between the input and a tensor."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from xaionnx.graph.view import GraphView
 from xaionnx.runtime.model import Model
 from xaionnx.typing import Array
 
-# These add one number a channel.
+# Ops that add one number per channel.
 _CHANNELS = ("Conv", "ConvTranspose", "BatchNormalization")
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Bias:
-    """A constant that is added.
+    """A constant added by a node.
 
     Attributes
     ----------
     tensor : str
-        The sum.
+        The name of the sum.
     numbers : array
-        Broadcasts to it; where ``channels``, there is one a channel, (C,).
+        The constant, which broadcasts to the sum; one number per channel, (C,), if ``channels``.
     channels : bool
     """
 
@@ -37,44 +37,44 @@ class Bias:
     channels: bool = False
 
     def over(self, rank: int) -> Array:
-        """The numbers as they broadcast to the sum, of so many axes."""
+        """The numbers in a shape that broadcasts to a sum with ``rank`` axes."""
         return self.numbers.reshape(1, -1, *(1,) * (rank - 2)) if self.channels else self.numbers
 
 
 def biases(model: Model, inputs: Sequence[str], tensor: str) -> list[Bias]:
-    """The biases between the inputs and a tensor, that one's too, makers before readers."""
+    """The biases between the inputs and a tensor, including its own, in topological order."""
     view = model.view
-    held, folder = view.constants, str(model.path.parent)
+    constants, folder = view.constants, str(model.path.parent)
 
     def numbers(name: str) -> Array:
-        return numpy_helper.to_array(held[name], folder).astype(np.float64)
+        return numpy_helper.to_array(constants[name], folder).astype(np.float64)
 
-    moving, wanted = view.descendants(inputs) | set(inputs), view.ancestors([tensor])
-    found = []
+    dependent, needed = view.descendants(inputs) | set(inputs), view.ancestors([tensor])
+    result = []
     for node in view.nodes:
-        if wanted.isdisjoint(node.output) or moving.isdisjoint(node.input):
+        if needed.isdisjoint(node.output) or dependent.isdisjoint(node.input):
             continue
-        added = _added(node, view, [name in held for name in node.input], numbers)
-        if added is not None and added.any():
-            found.append(Bias(node.output[0], added, node.op_type in _CHANNELS))
-    return found
+        bias = _bias_of(node, view, [name in constants for name in node.input], numbers)
+        if bias is not None and bias.any():
+            result.append(Bias(node.output[0], bias, node.op_type in _CHANNELS))
+    return result
 
 
-def _added(
-    node: onnx.NodeProto, view: GraphView, known: Sequence[bool], numbers: Callable[[str], Array]
+def _bias_of(
+    node: onnx.NodeProto, view: GraphView, is_constant: Sequence[bool], numbers: Callable[[str], Array]
 ) -> Array | None:
-    """What a node adds to the product of its data; of its operands, constants are ``known``."""
+    """The constant that a node adds, or None; ``is_constant`` says which operands are constants."""
     options = view.attributes(node)
     if node.op_type in ("Conv", "ConvTranspose", "Gemm"):
-        if len(known) < 3 or not known[2]:
+        if len(is_constant) < 3 or not is_constant[2]:
             return None
         return np.asarray(options.get("beta", 1.0) * numbers(node.input[2]))
-    if node.op_type == "BatchNormalization" and all(known[1:5]):
+    if node.op_type == "BatchNormalization" and all(is_constant[1:5]):
         scale, shift, mean, variance = (numbers(name) for name in node.input[1:5])
         return np.asarray(shift - scale * mean / np.sqrt(variance + options["epsilon"]))
-    constants = [numbers(name) for name, is_known in zip(node.input, known, strict=True) if is_known]
+    constants = [numbers(name) for name, is_known in zip(node.input, is_constant, strict=True) if is_known]
     if node.op_type in ("Add", "Sum") and constants:
         return np.asarray(sum(constants))
     if node.op_type == "Sub" and len(constants) == 1:
-        return np.asarray(constants[0] if known[0] else -constants[0])
+        return np.asarray(constants[0] if is_constant[0] else -constants[0])
     return None

@@ -1,4 +1,4 @@
-"""Methods that are graphs themselves: what they do with gradients, as nodes behind them."""
+"""The protocol of methods that can be compiled to a graph."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Rows:
     Attributes
     ----------
     blocks : int
-        The number B of points a sample. Row b * N + n is point b of sample n, and point 0 is the sample itself.
+        The number B of points per sample. Row b * N + n is point b of sample n; point 0 is the sample itself.
     x : mapping of values (B * N, ...) by input name
     """
 
@@ -37,26 +37,26 @@ class Rows:
 @final
 @dataclass(frozen=True, eq=False)
 class Traced:
-    """What a graph holds when a method adds its nodes.
+    """The values of a graph to which a method adds its nodes.
 
     Attributes
     ----------
     x : mapping of values (N, ...) by input name
         The samples.
     blocks : int
-        The number B of points a sample; see :class:`Rows`.
+        The number B of points per sample; see :class:`Rows`.
     model : Model
-        The model that is explained.
+        The explained model.
     sample : Sample
-        One sample, which tells the sizes and what the inputs mean; its numbers are made up.
+        One sample, for the sizes and roles of the inputs; its values are placeholders.
     tensors : mapping of values (B * N, ...) by tensor name
-        Those that the method names with ``wrt``.
+        The tensors that the method names in ``wrt``.
     gradients : mapping of values like ``tensors``
-        Of the target.
+        The gradients of the target.
     target : value (B * N,)
         The target.
     read : callable
-        The target (B * N,) of other rows of the tensor that it is read from.
+        Computes the target (B * N,) from other rows of the tensor from which it is read.
     """
 
     x: Mapping[str, ir.Value]
@@ -72,12 +72,12 @@ class Traced:
 @final
 @dataclass(frozen=True, eq=False)
 class Emitted:
-    """What a method answers in a graph.
+    """The outputs of a method in a graph.
 
     Attributes
     ----------
     values : mapping of values (N, ...) by name
-        The attribution, of an input or of a tensor that the method names with ``wrt``.
+        The attribution of an input, or of a tensor that the method names in ``wrt``.
     diagnostics : mapping of values (N,) by name
     """
 
@@ -97,19 +97,19 @@ def total(g: Builder, values: Mapping[str, ir.Value], like: ir.Value) -> ir.Valu
 
 @runtime_checkable
 class Compilable(Protocol):
-    """A method of gradients that can be compiled: it says which gradients it needs, and adds nodes behind them.
+    """A gradient method that can be compiled: it names the gradients it needs and adds nodes after them.
 
-    Its ``trace`` and :meth:`emit` are two faces of one definition and are tested to agree.
+    Its ``explain_points`` and :meth:`emit` implement the same definition; tests check that they agree.
     """
 
     def wrt(self, model: Model, sample: Sample, tensor: str) -> tuple[str, ...]:
-        """Tensors at which the gradient of the target, read from ``tensor``, is taken."""
+        """Tensors with respect to which the gradient of the target, read from ``tensor``, is taken."""
 
     def rules(self, model: Model) -> Table | None:
-        """The rules that take the place of derivatives; None for the derivatives themselves."""
+        """The rules that replace derivatives; None for the derivatives."""
 
     def rows(self, g: Builder, x: Mapping[str, ir.Value], sample: Sample) -> Rows:
-        """Points of the explained inputs ``x``, (N, ...) each, at which the model runs."""
+        """The points at which the model runs, for explained inputs ``x``, (N, ...) each."""
 
     def emit(self, g: Builder, traced: Traced) -> Emitted:
         """Add the nodes that compute the attribution.
@@ -117,5 +117,5 @@ class Compilable(Protocol):
         Raises
         ------
         ParameterError
-            A parameter asks for what no fixed graph can do.
+            A parameter cannot be implemented by a fixed graph.
         """

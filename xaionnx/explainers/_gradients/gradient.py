@@ -1,4 +1,4 @@
-"""What methods share that take gradients: from a request to the points at which they are taken, and back."""
+"""Base class of gradient methods: from a request to points, gradients and an attribution."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Points:
-    """J points to explain.
+    """J points at which the targets are explained.
 
     Attributes
     ----------
     sample : array of int (J,)
-        The sample whose targets are explained there.
+        The sample of each point, whose targets are explained there.
     x : dict of arrays (J, ...) by input name
     values : array (T, J)
         The targets at the points.
@@ -54,18 +54,18 @@ class Points:
 
     @classmethod
     def of(cls, path: LayerPath) -> Points:
-        """The samples themselves, as the end of a path holds them."""
-        held = {name: path.feeds[name] for name in path.names}
-        return cls(np.arange(len(path.samples)), held, path.resolved.prediction)
+        """The samples, as values of the tensors at the end of a path."""
+        x = {name: path.feeds[name] for name in path.names}
+        return cls(np.arange(len(path.samples)), x, path.resolved.prediction)
 
     __repr__ = short_repr
 
 
 @dataclass(frozen=True, kw_only=True)
 class ByGradient:
-    """The parameter of methods that take gradients: where these come from."""
+    """Adds the parameter ``gradient``: the source of the gradients."""
 
-    gradient: GradientLike = choice.parameter("auto", "where gradients come from")
+    gradient: GradientLike = choice.parameter("auto", "source of the gradients")
 
     @hook
     def check_parameters(self) -> None:
@@ -76,23 +76,23 @@ class ByGradient:
 class GradientExplainer(ByGradient, Explainer):
     """A method that takes gradients of the target with respect to the float inputs.
 
-    Tokens have no gradient: the values of a model of tokens are those of the tensor into which they are embedded,
-    (N, T, D), which ``provenance["layer"]`` names. The value of a token is ``values.sum(axis=-1)``.
+    Tokens have no gradient: for a model of tokens the values are those of the embedding, (N, T, D), which
+    ``provenance["layer"]`` names. The value of a token is ``values.sum(axis=-1)``.
 
-    ``diagnostics`` tell ``evaluations``, every row that ran through the model or a part of it, with its gradient or
-    without, ``gradients``, how many were taken, and ``gradient``, their source: ``graph``, ``finite_differences`` or
-    the file of a gradient model. A gradient is of one target, so T targets cost T gradients; built ones and finite
-    differences take those at one point in one evaluation, in which the model runs once. ``provenance`` lists under
-    ``approximations`` what in the gradients is no derivative of what the model computes, as where it was quantised.
+    Diagnostics: ``evaluations``, the rows that ran through the model or a part of it, with or without a gradient;
+    ``gradients``, their number; ``gradient``, their source: ``graph``, ``finite_differences`` or the file of a gradient
+    model. T targets cost T gradients, but with built gradients and finite differences all targets at one point take a
+    single evaluation. ``provenance["approximations"]`` lists where a gradient is not the derivative of the model, as at
+    quantised ops.
     """
 
     needs: ClassVar[str] = "gradient"
-    # Whether gradients are taken at the samples themselves, so that the prediction comes out of the same run.
+    # Whether gradients are taken at the samples, so that the same run returns the prediction.
     at_samples: ClassVar[bool] = False
 
     @hook
     def wrt(self, model: Model, sample: Sample, tensor: str) -> tuple[str, ...]:
-        """Tensors at which the gradient of the target, read from ``tensor``, is taken: the float inputs by default."""
+        """Tensors to differentiate the target, read from ``tensor``, with respect to: by default the float inputs."""
         del sample, tensor
         return gradient_tensors(model)
 
@@ -104,37 +104,37 @@ class GradientExplainer(ByGradient, Explainer):
 
     @hook
     def check_gradients(self, dry_run: DryRun, names: Sequence[str]) -> dict[str, str | None]:
-        """Refuse a model that has no gradients at the tensors ``names``; what :meth:`validate` returns of it."""
+        """The result of :meth:`validate`; raises an error if there are no gradients at the tensors ``names``."""
         return choice.validate_source(dry_run, names, self.rules(dry_run.model))
 
     @hook
-    def place(self, inputs: LayerPath) -> LayerPath:
-        """Where the gradients are taken: at the float inputs, or at the embedding of tokens."""
+    def gradient_path(self, inputs: LayerPath) -> LayerPath:
+        """The path to the tensors of the gradients: the float inputs, or the embedding of tokens."""
         return inputs.to_floats()
 
     @hook
     def rules(self, model: Model) -> Table | None:
-        """The rules that take the place of derivatives; None for the derivatives themselves."""
+        """The rules that replace derivatives; None for the derivatives."""
         del model
         return None
 
     @hook
     def rows(self, g: Builder, x: Mapping[str, ir.Value], sample: Sample) -> Rows:
-        """Points at which a compiled file runs the model; see :class:`xaionnx.explainers.Compilable`."""
+        """The points at which a compiled file runs the model; see :class:`xaionnx.explainers.Compilable`."""
         from xaionnx.explainers._gradients.compilable import Rows
 
         del g, sample
         return Rows(1, x)
 
     @abstractmethod
-    def trace(self, slopes: TargetGradients, points: Points) -> Attribution:
-        """Explain points, for each of the targets."""
+    def explain_points(self, target_gradients: TargetGradients, points: Points) -> Attribution:
+        """The attribution of each target at each of the points."""
 
     @hook
     def run(self, planned: PlannedRun) -> OneRun | None:
-        """The run that gives the prediction beside the gradients, a row a sample; see :attr:`at_samples`.
+        """One run that returns both the prediction and the gradients of each sample; see :attr:`at_samples`.
 
-        None where gradients are taken elsewhere after all.
+        None if gradients are needed at other points.
         """
         return planned.run(np.arange(len(planned.request.samples)), lambda _: {})
 
@@ -142,18 +142,18 @@ class GradientExplainer(ByGradient, Explainer):
     def compute(self, request: Request) -> Attribution:
         rules = self.rules(request.model)
         run = self._run(request, rules)
-        path = self.place(inputs_of(request))
-        slopes = TargetGradients(path, self.gradient, rules, run)
-        return located(path, self.trace(slopes, Points.of(path)), slopes)
+        path = self.gradient_path(input_path(request))
+        target_gradients = TargetGradients(path, self.gradient, rules, run)
+        return with_facts(path, self.explain_points(target_gradients, Points.of(path)), target_gradients)
 
     def _run(self, request: Request, rules: Table | None) -> OneRun | None:
-        """Prediction and gradients of the samples from one run, where the targets can be planned."""
+        """One run for the prediction and the gradients, if the targets can be resolved before it."""
         built = isinstance(self.gradient, str) and self.gradient in ("auto", "graph")
         layer = getattr(self, "layer", None)
         if not (self.at_samples and built and request.is_pending and layer in (None, request.main)):
             return None
-        model, feeds, spent = request.model, request.feeds, request.evaluations
-        planned = PlannedRun.of(model, feeds, request.target, request.samples, spent, rules)
+        model, feeds, evaluations = request.model, request.feeds, request.evaluations
+        planned = PlannedRun.of(model, feeds, request.target, request.samples, evaluations, rules)
         if planned is None or (layer is not None and planned.request.names != (layer,)):
             return None
         run = self.run(planned)
@@ -165,21 +165,19 @@ class GradientExplainer(ByGradient, Explainer):
 
 @dataclass(frozen=True, kw_only=True)
 class AtLayer:
-    """Lets a :class:`GradientExplainer` work at any layer as it does at the input.
+    """Lets a :class:`GradientExplainer` explain any layer in the same way as the input.
 
-    The model is cut at ``layer``, any float tensor with the batch axis first between the input and the target, and
-    what is explained is what the tensor holds at x. A baseline stays one of the input: the path at the layer starts at
-    what it holds there. Other inputs of the part behind the layer, as where a connection goes around it, stay as they
-    are at x, so that values add up to the change of that part, which is f(x) - f(b) where every way leads through the
-    layer. Tokens have baselines of tokens: a number is that token everywhere, and zero is token 0.
+    The model is cut at ``layer``, any float tensor with the batch axis first between the input and the target; its
+    values at x are explained. Baselines remain baselines of the input: the path at the layer starts at the layer's
+    values for the baseline. Other inputs of the part after the layer, such as skip connections, keep their values at x.
+    Values therefore sum to the change of that part, which is f(x) - f(b) if all connections pass through the layer. For
+    tokens, baselines are tokens: a number stands for that token at every position, and zero for token 0.
     """
 
-    layer: str | None = parameters.name(
-        "explain at this tensor of the model; at the input, or the embedding of tokens, if not given"
-    )
+    layer: str | None = parameters.name("tensor to explain; the input, or the embedding of tokens, if not given")
 
     @hook
-    def place(self, inputs: LayerPath) -> LayerPath:
+    def gradient_path(self, inputs: LayerPath) -> LayerPath:
         return inputs.to_floats(self.layer)
 
     @hook
@@ -188,54 +186,62 @@ class AtLayer:
         return gradient_tensors(model) if self.layer is None else (self.layer,)
 
 
-def inputs_of(request: Request) -> LayerPath:
-    """The inputs of the model, from which layers are reached."""
+def input_path(request: Request) -> LayerPath:
+    """The path at the inputs of the model."""
     return LayerPath.of(request.model, request.feeds, request.resolved, request.evaluations)
 
 
-def located(path: LayerPath, found: Attribution, slopes: TargetGradients | None = None) -> Attribution:
-    """What was found at the end of a path, in its precision, with the facts of where it was and whence gradients came.
+def with_facts(
+    path: LayerPath, attribution: Attribution, target_gradients: TargetGradients | None = None
+) -> Attribution:
+    """An attribution in the precision of its tensors, with the facts about the layer and the gradients.
 
     Parameters
     ----------
     path : LayerPath
-    found : Attribution
-        Of the tensors at its end, or of what was seen there and has another's shape.
-    slopes : TargetGradients, optional
-        Where gradients were taken.
+    attribution : Attribution
+        Values of the tensors at the end of the path, or of tensors of another shape derived from them.
+    target_gradients : TargetGradients, optional
+        The gradients used.
     """
-    names = path.names if found.values.keys() == set(path.names) else tuple(found.values)
-    kind = path.feeds[path.names[0]].dtype
+    names = path.names if attribution.values.keys() == set(path.names) else tuple(attribution.values)
+    dtype = path.feeds[path.names[0]].dtype
     values = {
-        # Row by row: a map that every channel shares would else be written with the channels last, ten times slower.
-        name: found.values[name].astype(path.feeds[name].dtype if name in path.names else kind, order="C")
+        # C order: a map broadcast over channels would otherwise be saved with channels last, ten times slower.
+        name: attribution.values[name].astype(path.feeds[name].dtype if name in path.names else dtype, order="C")
         for name in names
     }
-    facts, parameters, diagnostics = dict(found.facts), dict(found.parameters), dict(found.diagnostics)
-    if slopes is not None:
-        facts["approximations"] = list(slopes.source.approximations)
-        parameters["gradient"] = slopes.source.facts()
-        diagnostics = {"gradient": slopes.source.name, **diagnostics}
+    facts, parameters, diagnostics = (
+        dict(attribution.facts),
+        dict(attribution.parameters),
+        dict(attribution.diagnostics),
+    )
+    if target_gradients is not None:
+        facts["approximations"] = list(target_gradients.source.approximations)
+        parameters["gradient"] = target_gradients.source.facts()
+        diagnostics = {"gradient": target_gradients.source.name, **diagnostics}
     layer = path.facts()
     if layer is not None:
         facts["layer" if names == path.names else "seen_at"] = layer
         parameters["layer"] = layer["name"]
-    return dataclasses.replace(found, values=values, diagnostics=diagnostics, parameters=parameters, facts=facts)
+    return dataclasses.replace(attribution, values=values, diagnostics=diagnostics, parameters=parameters, facts=facts)
 
 
-def gradients(slopes: TargetGradients, points: Points) -> Attribution:
-    """The gradient of each target at each point, with standard errors where directions were drawn."""
-    if slopes.run is not None:
-        slopes.count_and_check(slopes.run.gradients, points.sample)
-        return Attribution(slopes.run.gradients)
-    count, targets = len(points.sample), slopes.targets
+def gradients(target_gradients: TargetGradients, points: Points) -> Attribution:
+    """The gradient of each target at each point, with standard errors if directions were sampled."""
+    if target_gradients.run is not None:
+        target_gradients.count_and_check(target_gradients.run.gradients, points.sample)
+        return Attribution(target_gradients.run.gradients)
+    count, targets = len(points.sample), target_gradients.targets
     values = {name: np.empty((targets, *x.shape), dtype=x.dtype) for name, x in points.x.items()}
     errors: dict[str, Array] = {}
     target = np.repeat(np.arange(targets)[:, None], count, axis=1)
-    for piece in slopes.pieces(points.sample, target, lambda rows: {name: x[rows] for name, x in points.x.items()}):
-        place = np.ix_(piece.which, piece.rows)
+    for piece in target_gradients.pieces(
+        points.sample, target, lambda rows: {name: x[rows] for name, x in points.x.items()}
+    ):
+        index = np.ix_(piece.which, piece.rows)
         for name, array in piece.gradients.items():
-            values[name][place] = array
+            values[name][index] = array
         for name, array in (piece.errors or {}).items():
-            errors.setdefault(name, np.empty_like(values[name]))[place] = array
+            errors.setdefault(name, np.empty_like(values[name]))[index] = array
     return Attribution(values, standard_error=errors or None)

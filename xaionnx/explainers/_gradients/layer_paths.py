@@ -1,4 +1,4 @@
-"""Paths in the input as a layer sees them."""
+"""Straight paths in the input, and the values of a layer along them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from xaionnx.perturb.baseline import Baseline
 from xaionnx.runtime.model import Model
 from xaionnx.typing import Array, BaselineLike
 
-# Numbers that a piece of a path may hold at the layer.
+# Numbers of layer values in memory at once.
 _PIECE = 2**24
 
 
@@ -37,7 +37,7 @@ class AlongInputPath:
             return (self.layer,)
         return (default_layer(model, gradient_tensors(model), [tensor], sample),)
 
-    def place(self, inputs: LayerPath) -> LayerPath:
+    def gradient_path(self, inputs: LayerPath) -> LayerPath:
         floats = inputs.to_floats()
         return floats.at(floats.default_layer()) if self.layer is None else inputs.to_floats(self.layer)
 
@@ -49,57 +49,59 @@ class LayerPaths:
 
     Attributes
     ----------
-    slopes : TargetGradients
-        At the layer.
+    gradients : TargetGradients
+        The gradients at the layer.
     points : Points
     starts, ends : dicts of arrays (J, B, ...) and (J, ...) by name of the tensors in which the paths run
     """
 
-    slopes: TargetGradients
+    gradients: TargetGradients
     points: Points
     starts: dict[str, Array]
     ends: dict[str, Array]
 
     @classmethod
-    def of(cls, slopes: TargetGradients, points: Points, baseline: BaselineLike, seed: int) -> LayerPaths:
-        """From a baseline, or its shorthand."""
-        start = slopes.path.start
-        drawn = start.baseline_values(Baseline.of(baseline), seed)
+    def of(cls, gradients: TargetGradients, points: Points, baseline: BaselineLike, seed: int) -> LayerPaths:
+        """The paths from a baseline, or its shorthand."""
+        start = gradients.path.start
+        starts = start.baseline_values(Baseline.of(baseline), seed)
         ends = {name: start.feeds[name][points.sample] for name in start.names}
-        return cls(slopes, points, {name: array[points.sample] for name, array in drawn.items()}, ends)
+        return cls(gradients, points, {name: array[points.sample] for name, array in starts.items()}, ends)
 
     @property
     def draws(self) -> int:
         """The number B of baselines."""
         return int(next(iter(self.starts.values())).shape[1])
 
-    def held(self, point: int, draw: int, share: Array) -> dict[str, Array]:
-        """The inputs of the part behind the layer at R places of a path, (R, ...) by name."""
-        places = {}
+    def layer_inputs(self, point: int, draw: int, share: Array) -> dict[str, Array]:
+        """The inputs of the part after the layer at R positions of a path, (R, ...) by name."""
+        positions = {}
         for name, end in self.ends.items():
             start, x = self.starts[name][point, draw], end[point]
-            places[name] = start + share.astype(x.dtype).reshape(-1, *(1,) * x.ndim) * (x - start)
+            positions[name] = start + share.astype(x.dtype).reshape(-1, *(1,) * x.ndim) * (x - start)
         sample = np.full(len(share), self.points.sample[point])
-        return self.slopes.path.inputs_at(self.slopes.path.start, sample, places)
+        return self.gradients.path.inputs_at(self.gradients.path.start, sample, positions)
 
     def pieces(self, steps: int) -> Iterator[tuple[int, int]]:
-        """The steps of a path in pieces that fit into memory: the first of each, and the one behind its last."""
+        """Pieces of a path that fit into memory, as the first step and the one after the last."""
         size = sum(array[0].size for array in (*self.points.x.values(), *self.ends.values()))
         at_once = max(1, _PIECE // (2 * size) - 1)
         for first in range(0, steps, at_once):
             yield first, min(first + at_once, steps)
 
-    def value(self, point: int, held: dict[str, Array], place: int) -> Array:
-        """The targets at one of the places that are held, (T,)."""
-        one = {name: array[place : place + 1] for name, array in held.items()}
-        return self.slopes.values(self.points.sample[point : point + 1], lambda rows: one)[:, 0]
+    def value(self, point: int, layer_inputs: dict[str, Array], position: int) -> Array:
+        """The targets at one position of ``layer_inputs``, (T,)."""
+        row = {name: array[position : position + 1] for name, array in layer_inputs.items()}
+        return self.gradients.values(self.points.sample[point : point + 1], lambda rows: row)[:, 0]
 
-    def slopes_at(self, point: int, held: dict[str, Array], place: Array) -> Iterator[tuple[Array, Array, Array]]:
-        """Targets (u,), numbers of places (m,) and gradients (u, m, ...) at the layer, at R places of what is held."""
-        target = np.repeat(np.arange(self.slopes.targets)[:, None], len(place), axis=1)
-        sample = np.full(len(place), self.points.sample[point])
-        (layer,) = self.slopes.names
-        for some, number, gradients in self.slopes.at(
-            sample, target, lambda rows: {name: array[place[rows]] for name, array in held.items()}
+    def gradients_at(
+        self, point: int, layer_inputs: dict[str, Array], position: Array
+    ) -> Iterator[tuple[Array, Array, Array]]:
+        """Batches of targets (u,), positions (m,) and gradients (u, m, ...) at the layer, for R positions."""
+        target = np.repeat(np.arange(self.gradients.targets)[:, None], len(position), axis=1)
+        sample = np.full(len(position), self.points.sample[point])
+        (layer,) = self.gradients.names
+        for some, number, gradients in self.gradients.at(
+            sample, target, lambda rows: {name: array[position[rows]] for name, array in layer_inputs.items()}
         ):
             yield some, number, gradients[layer].astype(np.float64)

@@ -1,4 +1,4 @@
-"""A method inside another, and what clean samples decide for the noisy copies that it is given."""
+"""A method used inside another, with settings fixed by clean samples for their noisy copies."""
 
 from __future__ import annotations
 
@@ -21,51 +21,52 @@ from xaionnx.targets.target import Target
 from xaionnx.typing import Array, BaselineLike, Document, FeaturesLike, MethodLike
 
 
-def inner_method(owner: Explainer, given: MethodLike | None, usual: Explainer, passed: Sequence[str] = ()) -> Explainer:
-    """The method behind an 'inner' parameter: ``usual`` where None, else by its name, or itself.
+def inner_method(
+    owner: Explainer, given: MethodLike | None, default: Explainer, passed: Sequence[str] = ()
+) -> Explainer:
+    """The method of an 'inner' parameter: ``default`` if None, otherwise the method itself or by name.
 
-    ``passed`` names parameters of the owner that the inner method takes on where they are given.
+    ``passed`` names parameters that the owner passes on to the inner method if they are given.
 
     Raises
     ------
     ParameterError
-        It is no method, of the owner's own kind, or lacks a parameter that is passed on.
-    UnknownNameError
+        It is not a method, it is of the owner's class, or it lacks a parameter that is passed on. UnknownNameError
         There is no such method.
     """
-    found = given if given is not None else usual
+    method = given if given is not None else default
     if isinstance(given, str):
-        found = discovery.method(given)()
-    if not isinstance(found, Explainer) or isinstance(found, type(owner)):
+        method = discovery.method(given)()
+    if not isinstance(method, Explainer) or isinstance(method, type(owner)):
         raise ParameterError(
             f"The 'inner' parameter of {type(owner).__name__} must be the name of a method other than "
             f"{owner.name()}, or such a method itself. Got {given!r} instead."
         )
-    taken = {name: value for name in passed if (value := getattr(owner, name)) is not None}
-    for name, value in taken.items():
-        if name not in parameters.declared(type(found)):
+    settings = {name: value for name in passed if (value := getattr(owner, name)) is not None}
+    for name, value in settings.items():
+        if name not in parameters.declared(type(method)):
             raise ParameterError(
-                f"The '{name}' parameter of {type(owner).__name__} must be None for {found.name()}, which has none. "
+                f"The '{name}' parameter of {type(owner).__name__} must be None for {method.name()}, which has none. "
                 f"Got {value!r} instead."
             )
-    return dataclasses.replace(found, **taken)  # type: ignore[type-var]  # every method is a dataclass
+    return dataclasses.replace(method, **settings)  # type: ignore[type-var]  # every method is a dataclass
 
 
 def resolved_method(method: Explainer, sample: Sample) -> Explainer:
-    """The method with what stands behind its shorthand of a baseline and of features."""
-    return _replaced(method, Baseline.of, lambda given: Features.of(given).resolved(sample))
+    """The method with its baseline and features resolved."""
+    return _replace_settings(method, Baseline.of, lambda given: Features.of(given).resolved(sample))
 
 
-def held(method: Explainer, samples: Sequence[Sample]) -> Explainer:
-    """The method with the baseline and the features of N clean samples, for copies of which row i is of i mod N."""
-    return _replaced(
+def with_clean_samples(method: Explainer, samples: Sequence[Sample]) -> Explainer:
+    """The method with the baseline and features of N clean samples; row i of the copies belongs to sample i mod N."""
+    return _replace_settings(
         method,
-        lambda given: _HeldBaseline(Baseline.of(given), samples),
-        lambda given: _HeldFeatures([Features.of(given).label_maps(sample) for sample in samples]),
+        lambda given: _CleanBaseline(Baseline.of(given), samples),
+        lambda given: _CleanFeatures([Features.of(given).label_maps(sample) for sample in samples]),
     )
 
 
-def _replaced(
+def _replace_settings(
     method: Explainer, baseline: Callable[[BaselineLike], Baseline], features: Callable[[FeaturesLike], Features]
 ) -> Explainer:
     known = parameters.declared(type(method))
@@ -77,8 +78,8 @@ def _replaced(
 
 @final
 @dataclass(frozen=True, eq=False)
-class HeldTarget(Target):
-    """A target as it was resolved for N clean samples."""
+class CleanTarget(Target):
+    """A target resolved for N clean samples."""
 
     term: TargetTerm
     output: str | None = None
@@ -92,7 +93,7 @@ class HeldTarget(Target):
 
 @final
 @dataclass(frozen=True, eq=False)
-class _HeldBaseline(Baseline):
+class _CleanBaseline(Baseline):
     given: Baseline
     clean: Sequence[Sample]
 
@@ -102,7 +103,7 @@ class _HeldBaseline(Baseline):
 
 @final
 @dataclass(frozen=True, eq=False)
-class _HeldFeatures(Features):
+class _CleanFeatures(Features):
     maps: Sequence[dict[str, Array]]
 
     def label_maps(self, sample: Sample) -> dict[str, Array]:

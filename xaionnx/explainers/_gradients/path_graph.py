@@ -1,4 +1,4 @@
-"""Straight paths in a graph: all points of them run at once, and their gradients are summed up behind the model."""
+"""Straight paths as nodes of a graph: all points run in one batch, and their gradients are summed after the model."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class PathGraph:
     ----------
     starts : dict of arrays (D, ...) by input name
     shares, weights : arrays (S,)
-        How far each point lies on the way, and what it counts.
+        The position of each point along the path, and its weight.
     """
 
     starts: dict[str, Array]
@@ -46,12 +46,12 @@ class PathGraph:
     def of(
         cls, baseline: BaselineLike, seed: int, sample: Sample, names: tuple[str, ...], shares: Array, weights: Array
     ) -> PathGraph:
-        """From a baseline, or its shorthand.
+        """The paths from a baseline, or its shorthand.
 
         Raises
         ------
         ParameterError
-            The baseline is made from the sample itself.
+            The baseline is computed from the sample.
         """
         return cls(fixed_starts(baseline, seed, sample, names), shares, weights)
 
@@ -61,30 +61,30 @@ class PathGraph:
         return len(next(iter(self.starts.values())))
 
     def rows(self, g: Builder, x: Mapping[str, ir.Value]) -> Rows:
-        """The points of samples ``x``, (N, ...) each."""
-        placed = {}
+        """The points of the paths for samples ``x``, (N, ...) each."""
+        points_by_name = {}
         for name, value in x.items():
             start = self._start(name)[:, None]
             share = self.shares.astype(start.dtype).reshape(1, -1, *(1,) * (start.ndim - 2))
             points = g.op("Add", start, g.op("Mul", share, g.op("Sub", value, start)))
             ends = g.op("Expand", start[:, 0], g.op("Shape", value))
             parts = [value, *(g.reshape(part, self._sizes(name, -1)) for part in (points, ends))]
-            placed[name] = g.op("Concat", *parts, axis=0)
-        return Rows(1 + self.draws * (len(self.shares) + 1), placed)
+            points_by_name[name] = g.op("Concat", *parts, axis=0)
+        return Rows(1 + self.draws * (len(self.shares) + 1), points_by_name)
 
     def emit(self, g: Builder, traced: Traced) -> Emitted:
         """The weighted sum of the gradients along each path times its length, averaged over the baselines."""
         values = {}
         steps, last = len(self.shares), 1 + self.draws * len(self.shares)
-        for name, slopes in traced.gradients.items():
+        for name, gradients in traced.gradients.items():
             start = self._start(name)
-            blocks = g.reshape(slopes, self._sizes(name, traced.blocks, -1))
-            inner = g.op("Slice", blocks, np.array([1]), np.array([last]), _FIRST)
-            points = g.reshape(inner, self._sizes(name, self.draws, steps, -1))
+            blocks = g.reshape(gradients, self._sizes(name, traced.blocks, -1))
+            along_path = g.op("Slice", blocks, np.array([1]), np.array([last]), _FIRST)
+            points = g.reshape(along_path, self._sizes(name, self.draws, steps, -1))
             weights = self.weights.astype(start.dtype).reshape(1, -1, *(1,) * (start.ndim - 1))
             summed = g.op("ReduceSum", g.op("Mul", points, weights), np.array([1]), keepdims=0)
-            owed = g.op("Mul", summed, g.op("Sub", traced.x[name], start))
-            values[name] = g.op("ReduceMean", owed, _FIRST, keepdims=0)
+            contributions = g.op("Mul", summed, g.op("Sub", traced.x[name], start))
+            values[name] = g.op("ReduceMean", contributions, _FIRST, keepdims=0)
         target = g.reshape(traced.target, np.array([traced.blocks, -1], dtype=np.int64))
         baseline = g.op("Slice", target, np.array([last]), np.array([traced.blocks]), _FIRST)
         change = g.op(
@@ -93,7 +93,7 @@ class PathGraph:
         return Emitted(values, {"completeness_gap": g.op("Sub", total(g, values, traced.target), change)})
 
     def _start(self, name: str) -> Array:
-        """The baselines (D, 1, ...), as few numbers as will broadcast."""
+        """The baselines (D, 1, ...), reduced to one number each if they are constant."""
         start = self.starts[name]
         flat = start.reshape(len(start), -1)
         if (flat == flat[:, :1]).all():
@@ -110,16 +110,16 @@ def fixed_starts(baseline: BaselineLike, seed: int, sample: Sample, names: tuple
     Raises
     ------
     ParameterError
-        The baseline is made from the sample itself.
+        The baseline is computed from the sample.
     """
     start = Baseline.of(baseline)
     if not _is_fixed(start):
         raise ParameterError(
-            "A compiled file has the same baseline for every sample, and this one is made from the sample. "
-            f"Take a number, an array, rows of data, or one of {_fixed_names()}."
+            "A compiled file has the same baseline for every sample, but this one is computed from the sample. "
+            f"Use a number, an array, rows of data, or one of {_fixed_names()}."
         )
-    drawn = start.draws(sample, names, seed)
-    return {name: drawn[name].astype(sample.x[name].dtype) for name in names}
+    starts = start.draws(sample, names, seed)
+    return {name: starts[name].astype(sample.x[name].dtype) for name in names}
 
 
 def _is_fixed(baseline: Baseline) -> bool:

@@ -1,4 +1,4 @@
-"""Straight paths from baselines to points, and what the gradients along them owe to each element."""
+"""Straight paths from baselines to points, and the contributions of each element along them."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from xaionnx.typing import Array, BaselineLike
 
 @dataclass(frozen=True, kw_only=True)
 class FromBaseline:
-    """What methods declare whose paths start at a baseline."""
+    """Adds the parameters ``baseline`` and ``seed`` of methods whose paths start at a baseline."""
 
-    baseline: BaselineLike = baselines.parameter("where the path starts")
-    seed: int = integer(0, "seed of a baseline that is drawn", low=0, high=2**63 - 1)
+    baseline: BaselineLike = baselines.parameter("start of the path")
+    seed: int = integer(0, "seed of a random baseline", low=0, high=2**63 - 1)
 
 
 @final
@@ -31,56 +31,56 @@ class Paths:
 
     Attributes
     ----------
-    slopes : TargetGradients
+    gradients : TargetGradients
     points : Points
-        J of them.
+        The J end points.
     starts : dict of arrays (J, B, ...) by input name
     """
 
-    slopes: TargetGradients
+    gradients: TargetGradients
     points: Points
     starts: dict[str, Array]
 
     @classmethod
-    def of(cls, slopes: TargetGradients, points: Points, baseline: BaselineLike, seed: int) -> Paths:
-        """From a baseline, or its shorthand."""
-        drawn = slopes.path.baseline_values(Baseline.of(baseline), seed)
-        return cls(slopes, points, {name: starts[points.sample] for name, starts in drawn.items()})
+    def of(cls, gradients: TargetGradients, points: Points, baseline: BaselineLike, seed: int) -> Paths:
+        """The paths from a baseline, or its shorthand."""
+        baselines_by_name = gradients.path.baseline_values(Baseline.of(baseline), seed)
+        return cls(gradients, points, {name: starts[points.sample] for name, starts in baselines_by_name.items()})
 
     @property
     def draws(self) -> int:
         """The number B of baselines."""
         return int(next(iter(self.starts.values())).shape[1])
 
-    def begin(self, chosen: Array) -> Array:
-        """The targets at the chosen of the B starts, averaged over them: (T, J)."""
-        each, sample = len(chosen), self.points.sample
-        values = self.slopes.values(
+    def baseline_targets(self, draws: Array) -> Array:
+        """The mean of the targets over the baselines ``draws``, (T, J)."""
+        each, sample = len(draws), self.points.sample
+        values = self.gradients.values(
             np.repeat(sample, each),
-            lambda rows: {name: start[rows // each, chosen[rows % each]] for name, start in self.starts.items()},
+            lambda rows: {name: start[rows // each, draws[rows % each]] for name, start in self.starts.items()},
         )
         return np.asarray(values.reshape(len(values), len(sample), each).mean(axis=2))
 
-    def walk(
+    def contributions(
         self, target: Array, which: Array, draw: Array, share: Array
     ) -> Iterator[tuple[Array, Array, Array, dict[str, Array]]]:
-        """``(x - b) * df/dx (b + share (x - b))`` at R places of the paths of some points, for U targets each.
+        """Batches of ``(x - b) * df/dx (b + share (x - b))`` for U targets, P points and R positions on each path.
 
         Parameters
         ----------
         target : array of int (U,)
         which : array of int (P,)
-            Numbers of points.
+            The points.
         draw, share : arrays (R,)
-            The baseline of each place, and how far it lies on the way.
+            The baseline of each position, and its share of the path.
 
         Yields
         ------
         some : array of int (u,)
-            Which of the U targets these are.
+            Indices among the U targets.
         number, place : arrays of int (m,)
-            Which of the P points, and of the R places; the places of a point follow each other.
-        owed : dict of arrays (u, m, ...) by input name
+            Indices among the P points and the R positions; positions of one point are contiguous.
+        contributions : dict of arrays (u, m, ...) by input name
         """
         number, place = np.divmod(np.arange(len(which) * len(share)), len(share))
 
@@ -89,33 +89,33 @@ class Paths:
             return self.starts[name][point, draw[place[rows]]], self.points.x[name][point]
 
         def at(rows: Array) -> dict[str, Array]:
-            found = {}
+            x_at = {}
             for name in self.points.x:
                 start, x = ends(name, rows)
                 way = share[place[rows]].astype(x.dtype).reshape(-1, *(1,) * (x.ndim - 1))
-                found[name] = start + way * (x - start)
-            return found
+                x_at[name] = start + way * (x - start)
+            return x_at
 
         targets = np.repeat(target[:, None], len(number), axis=1)
-        for some, rows, gradients in self.slopes.at(self.points.sample[which[number]], targets, at):
-            owed = {}
+        for some, rows, gradients in self.gradients.at(self.points.sample[which[number]], targets, at):
+            contributions = {}
             for name, slope in gradients.items():
                 start, x = ends(name, rows)
-                owed[name] = (x - start) * slope
-            yield some, number[rows], place[rows], owed
+                contributions[name] = (x - start) * slope
+            yield some, number[rows], place[rows], contributions
 
 
 def add_up(total: Array, which: Array, number: Array, parts: Array) -> None:
     """Add parts (u, m, ...) of targets ``which`` (u,) to the totals (U, P, ...) of their points ``number`` (m,).
 
-    Those of a point stand together.
+    Parts of one point are contiguous.
     """
     first = np.flatnonzero(np.diff(number, prepend=-1))
     total[np.ix_(which, number[first])] += np.add.reduceat(parts, first, axis=1)
 
 
 def completeness(total: Array, change: Array) -> dict[str, Array]:
-    """How far sums of values (T, J) are off the change of the targets: the gap, and its share of the change.
+    """The completeness gap, sums of values (T, J) minus the change of the targets, and its share of the change.
 
     Examples
     --------
@@ -123,6 +123,6 @@ def completeness(total: Array, change: Array) -> dict[str, Array]:
     array([[0.05, 0.  ]])
     """
     gap, size = total - change, np.abs(change)
-    # No change and no gap is a gap of 0.
+    # If there is neither change nor gap, the relative gap is 0.
     relative = np.divide(np.abs(gap), size, out=np.where(gap == 0, 0.0, np.inf), where=size > 0)
     return {"completeness_gap": gap, "relative_gap": relative}

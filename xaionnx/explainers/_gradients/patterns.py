@@ -1,4 +1,4 @@
-"""What PatternNet and PatternAttribution share: patterns, and where they come from."""
+"""Base of PatternNet and PatternAttribution: the patterns and their source."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ByPatterns(Propagation):
-    """A method that walks back by patterns. ``provenance`` tells their hash, estimator, samples and counts of units."""
+    """A method that propagates patterns; ``provenance`` records their hash, estimator, samples and counts of units."""
 
     weighted: ClassVar[bool]
 
@@ -37,23 +37,23 @@ class ByPatterns(Propagation):
     def check_parameters(self) -> None:
         from xaionnx.patterns import Patterns
 
-        # What cannot be read is refused here, before any input is read that the refusal might be put down to.
+        # Unreadable files are refused here, so that the error is not mistaken for one about an input.
         if isinstance(self.patterns, str | os.PathLike):
             if Path(self.patterns).suffix.lower() == ".npz":
                 object.__setattr__(self, "patterns", Patterns.load(self.patterns))
             elif not Path(self.patterns).exists():
-                raise DataError(f"There is no '{self.patterns}' to estimate patterns from. Name a folder of inputs.")
+                raise DataError(f"There is no '{self.patterns}' to estimate patterns from. Give a folder of inputs.")
 
     @final
     def resolved_parameters(self) -> Document:
-        # What the patterns were estimated from, where they are there already.
+        # Recorded only if the patterns are already estimated.
         from xaionnx.patterns import Patterns
 
-        found = self.patterns
-        if not isinstance(found, Patterns):
+        patterns = self.patterns
+        if not isinstance(patterns, Patterns):
             return {}
-        told = ("sha256", "estimator", "samples", "units", "zero", "within")
-        return {"patterns": {name: getattr(found, name) for name in told}}
+        fields = ("sha256", "estimator", "samples", "units", "zero", "within")
+        return {"patterns": {name: getattr(patterns, name) for name in fields}}
 
     @final
     def bind(self, model: Model) -> Self:
@@ -68,17 +68,17 @@ class ByPatterns(Propagation):
         from xaionnx.autodiff.patterns import statistics
         from xaionnx.patterns import layers_among
 
-        # There are no rules without patterns, which can be estimated where their statistics can be collected.
+        # Without patterns there are no rules, but they can be estimated if their statistics can be collected.
         rules = statistics(regimes=True)
-        told = validate_source(dry_run, names, rules)
+        remarks = validate_source(dry_run, names, rules)
         if dry_run.rows is not None:
             layers_among(dry_run.outputs(names, rules), dry_run.model)
-        return told
+        return remarks
 
     @final
     def rules(self, model: Model) -> Table:
         from xaionnx.autodiff.patterns import table
         from xaionnx.patterns import Patterns
 
-        found = Patterns.of(self.patterns, model)
-        return table(found.sha256, found.layers, found.gains, weighted=self.weighted)
+        patterns = Patterns.of(self.patterns, model)
+        return table(patterns.sha256, patterns.layers, patterns.gains, weighted=self.weighted)

@@ -1,4 +1,4 @@
-"""What methods share that propagate something else than derivatives: a table of rules is all that differs."""
+"""Base of methods that propagate by rules other than derivatives; they differ only in the table of rules."""
 
 from __future__ import annotations
 
@@ -21,23 +21,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Propagation(ABC):
-    """Makes a gradient method return what its rules propagate back from the target.
+    """Makes a gradient method return the result of propagating the target back by its rules.
 
-    Rules belong to the ops of a graph, so the values come from the graph alone: neither finite differences nor a
-    gradient model can take its place.
+    Rules apply to the ops of a graph, so neither finite differences nor a gradient model can replace it.
     """
 
     at_samples: ClassVar[bool] = True
 
-    gradient: str = choice("auto", ("auto", "graph"), "where values come from: the graph alone, by its rules")
+    gradient: str = choice("auto", ("auto", "graph"), "source of the values: only the graph, by its rules")
 
     @abstractmethod
     def rules(self, model: Model) -> Table:
-        """The rules, op by op."""
+        """The rules by op."""
 
     @hook
-    def trace(self, slopes: TargetGradients, points: Points) -> Attribution:
-        return gradients(slopes, points)
+    def explain_points(self, target_gradients: TargetGradients, points: Points) -> Attribution:
+        return gradients(target_gradients, points)
 
     @hook
     def emit(self, g: Builder, traced: Traced) -> Emitted:

@@ -1,4 +1,4 @@
-"""Regions of a picture: over-segmentations, and which of their segments hold the most."""
+"""Regions of a picture: over-segmentations, and a ranking of their segments by attribution."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import numpy as np
 
 from xaionnx.typing import Array
 
-# Of the paper. The scales are for a picture of this side, to which any other is brought.
+# From the paper. The scales are for pictures of this side, to which others are resized.
 SIDE = 224
 _SCALES = (50, 100, 150, 250, 500, 1200)
 _DILATION = 5
-# Of the authors' implementation: deviation of the blur before, and the pixels of the smallest segment.
+# From the authors' implementation: deviation of the initial blur, and pixels of the smallest segment.
 _SIGMA = 0.8
 _LEAST = 150
 
 
 def segments(picture: Array) -> list[Array]:
-    """Overlapping segments of a picture of SIDE x SIDE pixels: the numbers of their pixels.
+    """The pixel numbers of overlapping segments of a picture of SIDE x SIDE pixels.
 
     Parameters
     ----------
@@ -35,82 +35,82 @@ def segments(picture: Array) -> list[Array]:
 
     numbers = np.arange(SIDE * SIDE).reshape(SIDE, SIDE)
     disk: Callable[[int], Array] = morphology.disk  # untyped
-    around, found = disk(_DILATION), []
+    footprint, pixels = disk(_DILATION), []
     for scale in _SCALES:
         labels = felzenszwalb(picture, scale=scale, sigma=_SIGMA, min_size=_LEAST) + 1
         for label, box in enumerate(find_objects(labels), start=1):
-            reach = tuple(slice(max(0, part.start - _DILATION), part.stop + _DILATION) for part in box)
-            found.append(numbers[reach][binary_dilation(labels[reach] == label, around)])
-    return found
+            region = tuple(slice(max(0, part.start - _DILATION), part.stop + _DILATION) for part in box)
+            pixels.append(numbers[region][binary_dilation(labels[region] == label, footprint)])
+    return pixels
 
 
 def rank(regions: Sequence[Array], mass: Array, size: Array, smallest: int) -> tuple[Array, Array]:
-    """Regions by their density, each without what came in before it, the densest first.
+    """Rank regions by density, the densest first, each without the cells of those ranked before.
 
     Parameters
     ----------
     regions : sequence of arrays of int
-        Numbers of cells.
+        The cells of each region.
     mass, size : arrays (cells,)
-        What each cell holds, and how much of it there is to hold it.
+        The attribution and the number of pixels of each cell.
     smallest : int
-        Cells that a region must add.
+        The smallest number of new cells for a region to be added.
 
     Returns
     -------
     order : array of int (cells,)
-        With which region each cell came in. What is left for none comes last.
-    density : array (regions that came in,)
+        The rank of each cell's region; cells without a region come last.
+    density : array (regions added,)
     """
     from scipy.sparse import csc_array
 
     cells = np.concatenate(regions)
     rows = np.repeat(np.arange(len(regions)), [len(region) for region in regions])
-    held = csc_array((np.ones(len(cells)), (rows, cells)), shape=(len(regions), len(mass)))
-    sums = held @ np.stack([mass, size, np.ones(len(mass))], axis=1)
+    membership = csc_array((np.ones(len(cells)), (rows, cells)), shape=(len(regions), len(mass)))
+    sums = membership @ np.stack([mass, size, np.ones(len(mass))], axis=1)
     order, free = np.zeros(len(mass), dtype=np.int64), np.ones(len(mass), dtype=bool)
     density: list[float] = []
 
-    def enter(new: Array) -> None:
+    def add_region(new: Array) -> None:
         order[new] = len(density)
         density.append(mass[new].sum() / size[new].sum())
         free[new] = False
 
-    while (able := (sums[:, 2] >= smallest) & (sums[:, 1] > 0)).any():
-        gain = np.divide(sums[:, 0], sums[:, 1], out=np.full(len(sums), -np.inf), where=able)
-        chosen = regions[int(gain.argmax())]
-        new = chosen[free[chosen]]
-        enter(new)
-        sums -= held[:, new] @ np.stack([mass[new], size[new], np.ones(len(new))], axis=1)
+    while (eligible := (sums[:, 2] >= smallest) & (sums[:, 1] > 0)).any():
+        gain = np.divide(sums[:, 0], sums[:, 1], out=np.full(len(sums), -np.inf), where=eligible)
+        densest = regions[int(gain.argmax())]
+        new = densest[free[densest]]
+        add_region(new)
+        sums -= membership[:, new] @ np.stack([mass[new], size[new], np.ones(len(new))], axis=1)
     if size[free].any():
-        enter(np.flatnonzero(free))
+        add_region(np.flatnonzero(free))
     return order, np.array(density)
 
 
 def ranking(picture: Array, attribution: Array, smallest: int) -> tuple[Array, Array]:
     """The rank of the region of each pixel, (H, W), and the density of each region, (T, P).
 
-    For several targets the regions are divided where those of another end.
+    For several targets the regions are intersected.
 
     Parameters
     ----------
     picture : uint8 array (H, W, 3)
     attribution : array (T, H, W)
     smallest : int
-        Pixels, of SIDE x SIDE, that a region must add.
+        The smallest number of new pixels, of SIDE x SIDE, for a region to be added.
     """
     from PIL import Image
 
     height, width = picture.shape[:2]
-    squared = Image.fromarray(np.ascontiguousarray(picture)).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
-    regions = segments(np.asarray(squared))
-    # The cell of SIDE x SIDE in which the middle of a pixel lies.
+    resized = Image.fromarray(np.ascontiguousarray(picture)).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+    regions = segments(np.asarray(resized))
+    # The cell of SIDE x SIDE that contains the centre of each pixel.
     rows, columns = (((np.arange(n) + 0.5) * SIDE / n).astype(np.int64) for n in (height, width))
     cell = (rows[:, None] * SIDE + columns).ravel()
     size = np.bincount(cell, minlength=SIDE * SIDE).astype(np.float64)
     orders, densities = [], []
-    for mine in attribution:
-        mass = np.bincount(cell, mine.ravel(), minlength=SIDE * SIDE)
+    for values in attribution:
+        mass = np.bincount(cell, values.ravel(), minlength=SIDE * SIDE)
         order, density = rank(regions, mass, size, smallest)
         orders.append(order[cell])
         densities.append(density)

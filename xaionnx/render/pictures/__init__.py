@@ -1,1 +1,1 @@
-"""Kinds of pictures, a file each: a class derived from :class:`xaionnx.render.picture.PictureKind`."""
+"""Kinds of pictures, one per file: a class derived from :class:`xaionnx.render.picture.PictureKind`."""

@@ -7,12 +7,12 @@ from typing import ClassVar, Final, final
 from PIL import Image
 
 from xaionnx.explanation import Explanation
-from xaionnx.render.bar_chart import bars, named
+from xaionnx.render.bar_chart import bars, feature_names
 from xaionnx.render.layers import layer_of
 from xaionnx.render.maps import one_sample
 from xaionnx.render.picture import PictureKind, Scene
 
-# So many bars where 'top' says nothing.
+# The number of bars if 'top' is not given.
 _MOST: Final = 20
 
 
@@ -32,6 +32,6 @@ class Bars(PictureKind):
         one = one_sample(result, scene.sample, scene.target, "picture")
         names = scene.names
         if names is not None and layer_of(one) is None:
-            names = named(one, names, scene.input)
+            names = feature_names(one, names, scene.input)
         top = _MOST if scene.top is None else scene.top
         return bars(result, names, sample=scene.sample, target=scene.target, top=top, input=scene.input)

@@ -1,4 +1,4 @@
-"""Attributions of noisy copies joined into one."""
+"""Statistics of the attributions of noisy copies."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 from xaionnx.attribution import Attribution, PlayerValues
 from xaionnx.typing import Array, Document
 
-# The name of the players' values, which no tensor has.
+# Name for the players' values; no tensor has an empty name.
 _PLAYERS = ""
 
 
 @final
-class Joined:
-    """A statistic of the attributions of copies of N samples.
+class CopyStatistics:
+    """A statistic of the attributions of noisy copies of N samples.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ class Joined:
     statistic : str
         See :class:`Moments`.
     players : bool
-        Whether every copy has the players of its clean sample; their values are joined then.
+        Whether every copy has the players of its clean sample; the statistic is then that of their values.
     """
 
     def __init__(self, samples: int, statistic: str, players: bool) -> None:
@@ -35,20 +35,20 @@ class Joined:
         self._gap: Array | None = None
         self._last: Attribution | None = None
 
-    def add(self, found: Attribution, prediction: Array) -> None:
-        """Take some copies into account, all samples of the first, then those of the next: their targets are (T, J)."""
-        self._last = found
+    def add(self, result: Attribution, prediction: Array) -> None:
+        """Add copies, with all samples of one copy before those of the next, and their targets (T, J)."""
+        self._last = result
         if self._players:
-            assert found.players is not None  # the method has features
-            self._add(self._moments[_PLAYERS], found.players.values)
+            assert result.players is not None  # the method has features
+            self._add(self._moments[_PLAYERS], result.players.values)
         else:
-            for name, array in found.values.items():
+            for name, array in result.values.items():
                 self._add(self._moments[name], array)
         self._add(self._prediction, prediction)
-        if found.baseline is not None:
-            self._add(self._baseline, found.baseline)
-        if "relative_gap" in found.diagnostics:
-            gaps = found.diagnostics["relative_gap"]
+        if result.baseline is not None:
+            self._add(self._baseline, result.baseline)
+        if "relative_gap" in result.diagnostics:
+            gaps = result.diagnostics["relative_gap"]
             gap = gaps.reshape(len(gaps), -1, self._samples).max(axis=1)
             self._gap = gap if self._gap is None else np.maximum(gap, self._gap)
 
@@ -57,23 +57,23 @@ class Joined:
             moments.add(copy.astype(np.float64))
 
     def attribution(self) -> Attribution:
-        """What was joined, as that of the clean samples."""
+        """The statistic as the attribution of the clean samples."""
         last = self._last
-        assert last is not None  # whoever joins has added
+        assert last is not None  # copies were added before
         diagnostics: Document = {"noisy_prediction": self._prediction.joined()[0]}
         if self._gap is not None:
             diagnostics["relative_gap"] = self._gap
-        found = {name: moments.joined() for name, moments in self._moments.items()}
+        result = {name: moments.joined() for name, moments in self._moments.items()}
         players, errors = None, None
         if self._players:
             assert last.players is not None  # as when it was added
-            joined, error = found[_PLAYERS]
+            statistic, error = result[_PLAYERS]
             labels = {name: array[: self._samples] for name, array in last.players.labels.items()}
-            players = PlayerValues(joined, labels, error)
-            values = {name: self._spread(joined, labels.get(name), like) for name, like in last.values.items()}
+            players = PlayerValues(statistic, labels, error)
+            values = {name: self._spread(statistic, labels.get(name), like) for name, like in last.values.items()}
         else:
-            values = {name: statistic for name, (statistic, _) in found.items()}
-            errors = {name: error for name, (_, error) in found.items()}
+            values = {name: statistic for name, (statistic, _) in result.items()}
+            errors = {name: error for name, (_, error) in result.items()}
         return Attribution(
             values={name: array.astype(last.values[name].dtype) for name, array in values.items()},
             baseline=self._baseline.joined()[0] if self._baseline.count else None,
@@ -84,13 +84,13 @@ class Joined:
         )
 
     def _spread(self, players: Array, labels: Array | None, like: Array) -> Array:
-        """The value (T, N, ...) of each player at each of its elements, 0 where there is none."""
+        """The value of each player at its elements, (T, N, ...); 0 for elements without a player."""
         shape = like.shape[2:]
         if labels is None:
             return np.zeros((len(like), self._samples, *shape))
         each = [
-            np.where(mine < 0, 0.0, players[:, n][:, mine])
-            for n, mine in enumerate(np.broadcast_to(labels, (self._samples, *shape)))
+            np.where(own < 0, 0.0, players[:, n][:, own])
+            for n, own in enumerate(np.broadcast_to(labels, (self._samples, *shape)))
         ]
         return np.stack(each, axis=1)
 
@@ -99,7 +99,7 @@ class Joined:
 class Moments:
     """The ``mean``, the mean of the squares (``squared``) or the ``variance`` of arrays of one shape.
 
-    Sums are of differences to the first array, so that a spread much smaller than the mean is not lost.
+    Differences from the first array are summed, so that a variance much smaller than the mean is not lost.
 
     Examples
     --------
@@ -117,7 +117,7 @@ class Moments:
         self._sums: list[Array] = []
 
     def add(self, array: Array) -> None:
-        """Take one more array into account."""
+        """Add an array."""
         quantity = array**2 if self._statistic == "squared" else array
         if self.count == 0:
             self._first = quantity
@@ -129,7 +129,7 @@ class Moments:
         self.count += 1
 
     def joined(self) -> tuple[Array, Array]:
-        """The statistic and its standard error, of two arrays or more."""
+        """The statistic and its standard error, from at least two arrays."""
         n, raw = self.count, [total / self.count for total in self._sums]
         mean = raw[0]
         second = np.maximum(raw[1] - mean**2, 0)
