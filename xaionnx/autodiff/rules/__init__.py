@@ -1,1 +1,1 @@
-"""Rules, one file a family of ops. A new file enters the table by itself."""
+"""Gradient rules, a file for each family of ops. New files are found automatically."""

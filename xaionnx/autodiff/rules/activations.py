@@ -1,4 +1,4 @@
-"""Functions of one number, from their outputs where that is cheaper."""
+"""Rules of functions of one number, computed from their outputs if that is cheaper."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import onnx_ir as ir
 from xaionnx.autodiff.gradient_builder import GradientBuilder
 from xaionnx.autodiff.rule import Gradient, rule, unary
 
-# Steep enough to reach 1 at the smallest normal float32, and itself a float32.
+# Steep enough to reach 1 at the smallest normal float32, and itself representable in float32.
 _STEEP = 1e38
-# One over the distance from a gate's end at which it counts as shut or open.
+# Inverse of the distance from 0 or 1 at which a gate counts as closed or open.
 _NEAR = 2.0**20
 
 
 def step(g: GradientBuilder, dy: ir.Value, y: ir.Value) -> ir.Value:
-    """``dy`` where ``y`` is above 0, and 0 elsewhere."""
+    """Emit ``dy`` where ``y`` is above 0, and 0 elsewhere."""
     if y.dtype == ir.DataType.FLOAT:
-        # Two streaming passes; Where with its mask of bools takes nearly twice as long.
+        # Two streaming passes; Where with a boolean mask takes nearly twice as long.
         return g.op("Mul", dy, g.op("HardSigmoid", y, alpha=_STEEP, beta=0.0))
     return g.op("Where", g.op("Greater", y, 0.0), dy, 0.0)
 
@@ -30,8 +30,8 @@ def _affine(g: GradientBuilder, value: ir.Value, like: ir.Value, scale: float, o
     shape = g.shape(like)
     if len(shape) != 4 or shape[1] is None or value.dtype != ir.DataType.FLOAT:
         return g.op("Add", g.op("Mul", value, scale), offset)
-    # As a normalisation it is one pass instead of two, and alone among what computes it stays in the blocked layout
-    # that onnxruntime gives the convolutions around it: EfficientNet-B0's gradient takes a tenth less time.
+    # A BatchNormalization takes one pass instead of two, and it alone keeps the blocked layout of the neighbouring
+    # convolutions in onnxruntime: the gradient of EfficientNet-B0 takes a tenth less time.
     ones = np.ones(shape[1], dtype=np.float32)
     epsilon = np.float32(1e-5)
     column = [g.constant(a) for a in (scale * ones, offset * ones, 0 * ones, ones - epsilon)]
@@ -39,9 +39,9 @@ def _affine(g: GradientBuilder, value: ir.Value, like: ir.Value, scale: float, o
 
 
 def gated_gradient(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> tuple[ir.Value, ir.Value] | None:
-    """Of ``y = x * gate(x)`` the value x and its gradient as a whole, which is shorter than those of the two halves.
+    """Return x and its gradient for ``y = x * gate(x)`` as a whole, with fewer nodes than the product rule.
 
-    None where the product is none of these, or where the gate's own gradient is asked for.
+    None if the node is not such a product, or if the gradient of the gate itself is needed.
     """
     y = node.outputs[0]
     for x, gate in zip(node.inputs, node.inputs[::-1], strict=True):
@@ -51,12 +51,12 @@ def gated_gradient(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> tuple[ir.
         if made.op_type not in ("Sigmoid", "HardSigmoid"):
             continue
         if made.op_type == "HardSigmoid" and gate.dtype == ir.DataType.FLOAT16:
-            continue  # which cannot hold so steep a factor
+            continue  # float16 cannot represent so steep a factor
         rest = _affine(g, gate, gate, -1.0, 1.0)
         if made.op_type == "Sigmoid":
             return x, g.op("Mul", dy, g.op("Add", gate, g.op("Mul", y, rest)))
-        # The gate h = alpha x + beta adds its own slope alpha x = h - beta where it is between 0 and 1. Other providers
-        # may round, so what is nearer than a millionth counts as the end; Where takes three times as long as a product.
+        # Between 0 and 1 the gate h = alpha x + beta contributes alpha x = h - beta. Other providers may round, so a
+        # gate within a millionth of 0 or 1 counts as closed or open; Where takes three times as long as a product.
         inside = _affine(g, g.op("Mul", gate, rest), gate, _NEAR, -1.0)
         rising = g.op("HardSigmoid", inside, alpha=1.0, beta=0.0)
         own = _affine(g, gate, gate, 1.0, -made.attributes.get_float("beta", 0.5))
@@ -300,7 +300,7 @@ def atanh(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
 
 @rule("Clip")
 def clip(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]) -> list[Gradient]:
-    """To the number inside the bounds, and else to the bound that took its place; on a bound, to the bound."""
+    """To the number if it is inside the bounds, else to the bound that replaces it, also if the two are equal."""
     dy, y = cotangents[0], node.outputs[0]
     low = node.inputs[1] if len(node.inputs) > 1 else None
     high = node.inputs[2] if len(node.inputs) > 2 else None
@@ -313,7 +313,7 @@ def clip(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], need
     gradients: list[Gradient] = [g.op("Mul", dy, mask)] + [None] * (len(node.inputs) - 1)
     for index, bound in enumerate((low, high), start=1):
         if bound is not None and needed[index]:
-            # The upper bound wins where the lower one lies above it.
+            # The upper bound wins if the lower one is above it.
             taken = [g.op("GreaterOrEqual", y, high)] if high is not None else []
             if index == 1:
                 taken = [g.op("Not", part) for part in taken] + [g.op("LessOrEqual", y, low)]

@@ -1,4 +1,4 @@
-"""Convolutions: the backward of one is a convolution with the same weights."""
+"""Rules of convolutions: their backward is a convolution with the same weights."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def conv(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], need
 def conv_back(
     g: GradientBuilder, dy: ir.Value, w: ir.Value, shape: Sequence[int], frame: Window, group: int
 ) -> ir.Value:
-    """The gradient of a Conv with respect to its input, for weights ``w`` of ``shape`` that may be emitted ones."""
+    """Emit the gradient of a Conv with respect to its input; ``w`` of ``shape`` may be an emitted tensor."""
     rank = frame.rank
     if rank == 2 and tuple(shape[:2]) == (group, 1) and set(frame.strides) != {1} and set(frame.dilations) == {1}:
         dy, frame = _insert_zeros(g, dy, w, frame, group)
     before = [frame.reach(a) - 1 - frame.begin[a] for a in range(rank)]
     after = [frame.reach(a) - 1 - frame.end[a] for a in range(rank)]
-    # Three axes are faster transposed, and a pad below 0 cannot be written in a Conv.
+    # ConvTranspose is faster for three axes, and Conv does not allow negative pads.
     if rank < 3 and set(frame.strides) == {1} and min(*before, *after, 0) == 0:
         return g.op(
             "Conv",
@@ -60,7 +60,7 @@ def conv_back(
         pads=[*frame.begin, *frame.end],
         output_padding=extra,
     )
-    # What no window reached has no gradient, and windows over the end reached only pads.
+    # Entries outside all windows have no gradient, and windows over the end read only pads.
     rest = [spare[a] - extra[a] for a in range(rank)]
     if any(rest):
         dx = g.pad(dx, [0] * (rank + 2), [0, 0, *rest])
@@ -68,9 +68,9 @@ def conv_back(
 
 
 def _insert_zeros(g: GradientBuilder, dy: ir.Value, w: ir.Value, frame: Window, group: int) -> tuple[ir.Value, Window]:
-    """``dy`` with zeros between its entries, and the window that moves over it by one entry at a time.
+    """``dy`` with zeros between its entries, and the window of stride one over it.
 
-    Transposed convolutions of single channels are slow, plain ones are not: with zeros and all, this takes half to
+    Transposed convolutions of single channels are slow, plain ones are not: even with the zeros, this takes half to
     four fifths of the time.
     """
     dtype = w.dtype or ir.DataType.FLOAT
@@ -82,7 +82,7 @@ def _insert_zeros(g: GradientBuilder, dy: ir.Value, w: ir.Value, frame: Window, 
 def _flip_weights(g: GradientBuilder, w: ir.Value, shape: Sequence[int], frame: Window, group: int) -> ir.Value:
     """Weights flipped along the kernel, with input and output channels swapped in each group.
 
-    A session folds these nodes when it opens, so that the file holds its weights once.
+    A session folds these nodes when it opens, so the file stores the weights once.
     """
     rank = frame.rank
     outer, inner, *kernel = shape
@@ -106,7 +106,7 @@ def _weights_back(
 ) -> ir.Value:
     """The gradient of a Conv with respect to its weights, of ``shape``: the input convolved with the cotangent.
 
-    Samples are summed over, as channels are in a convolution; strides and dilations change places.
+    It sums over samples as a convolution does over channels; strides and dilations are swapped.
     """
     rank = frame.rank
     inner, *kernel = shape[1:]
@@ -114,7 +114,7 @@ def _weights_back(
     assert x is not None
     cropped = [min(p, 0) for p in frame.begin], [min(p, 0) for p in frame.end]
     x = g.pad(x, [0, 0, *cropped[0]], [0, 0, *cropped[1]])
-    # (N, GC, ...) becomes (C, GN, ...): a group of the convolution sums over the samples of its channels.
+    # (N, GC, ...) to (C, GN, ...): each group of the convolution sums over the samples of its channels.
     sizes = [size + a + b for size, a, b in zip(frame.size, *cropped, strict=True)]
     split = g.reshape(x, g.ints(-1, group, inner, *sizes))
     turned = g.op("Transpose", split, perm=[2, 1, 0, *range(3, rank + 3)])
@@ -123,7 +123,7 @@ def _weights_back(
     found = g.op(
         "Conv", images, filters, dilations=frame.strides, strides=frame.dilations, group=group, pads=[*begin, *end]
     )
-    # Behind the kernel lies what no window reached.
+    # Entries after the kernel are outside all windows.
     far = g.op("Slice", found, g.ints(*[0] * rank), g.ints(*kernel), g.ints(*range(2, rank + 2)))
     return g.op("Transpose", far, perm=[1, 0, *range(2, rank + 2)])
 
@@ -154,7 +154,7 @@ def conv_transpose(
     gradients: list[Gradient] = [None] * len(node.inputs)
     if len(node.inputs) > 2 and needed[2]:
         gradients[2] = _bias_back(g, dy, rank)
-    # What pads the output read nothing.
+    # Padding of the output depends on no input.
     less, more = [min(entry, 0) for entry in begin], [min(entry, 0) for entry in crop]
     if any(less + more):
         dy = g.pad(dy, [0, 0, *less], [0, 0, *more])
@@ -163,7 +163,8 @@ def conv_transpose(
     if needed[0]:
         gradients[0] = g.op("Conv", dy, w, dilations=dilations, group=group, strides=strides, pads=pads)
     if needed[1]:
-        # Of the Conv that goes back, the cotangent is the input and the input the cotangent.
+        # The weights' gradient of the Conv that is the backward: the cotangent is its input, and the input its
+        # cotangent.
         frame = Window(
             tuple(kernel), tuple(strides), tuple(dilations), tuple(pads[:rank]), tuple(pads[rank:]), out, size
         )
@@ -172,7 +173,7 @@ def conv_transpose(
 
 
 def _begin_pad(node: ir.Node, axis: int, rank: int, full: int, out: int) -> int:
-    """The pad in front, as ONNX defines it for an output of given or automatic size."""
+    """The pad at the beginning, as ONNX defines it for a given or automatic output size."""
     attributes = node.attributes
     auto = attributes.get_string("auto_pad", "NOTSET")
     if auto == "VALID":

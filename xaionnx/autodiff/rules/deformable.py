@@ -1,4 +1,4 @@
-"""DeformConv: a convolution whose kernel reads at computed places."""
+"""The rule of DeformConv, a convolution whose kernel reads at computed positions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from xaionnx.autodiff.rules.sampling import apply_padding, flat_index, product, 
 
 
 class _Read(NamedTuple):
-    """One corner of all places, over (N, G, C/G, K P): its number, its share, and how that grows along both axes."""
+    """One corner of all sampling positions (N, G, C/G, K P): value, index, weight, and slopes of the weight."""
 
     value: ir.Value
     place: ir.Value
@@ -28,7 +28,7 @@ class _Read(NamedTuple):
 def deform_conv(
     g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]
 ) -> list[Gradient]:
-    """The columns that the kernel meets are read as by GridSample, and multiplied as by Conv.
+    """The columns under the kernel are sampled as by GridSample, and multiplied as by Conv.
 
     There are G groups of offsets, K entries of the kernel and P positions.
     """
@@ -42,8 +42,8 @@ def deform_conv(
     filters = g.reshape(w, g.ints(group, g.size(w, 0) // group, -1))
     flat = g.reshape(dy, g.ints(-1, group, g.size(w, 0) // group, positions))
     columns = g.ints(-1, sets, channels // sets, entries * positions)
-    # What the target owes to each entry of the columns.
-    owed = g.reshape(g.op("MatMul", g.op("Transpose", filters, perm=[0, 2, 1]), flat), columns)
+    # The gradient of each entry of the columns.
+    column_gradient = g.reshape(g.op("MatMul", g.op("Transpose", filters, perm=[0, 2, 1]), flat), columns)
     places = g.reshape(offset, g.ints(-1, sets, entries, 2, positions))
     lines = []
     for axis in range(2):
@@ -59,14 +59,14 @@ def deform_conv(
     whole = g.reshape(x, g.ints(-1, sets, channels // sets, int(np.prod(frame.size))))
     reads = []
     for row, column in itertools.product(*lines):
-        index = g.op("Expand", flat_index(g, (row, column), frame.size), g.op("Shape", owed))
+        index = g.op("Expand", flat_index(g, (row, column), frame.size), g.op("Shape", column_gradient))
         assert row.slope is not None
         assert column.slope is not None
         slopes = (g.op("Mul", row.slope, column.weight), g.op("Mul", row.weight, column.slope))
         share = product(g, [row.weight, column.weight])
         reads.append(_Read(g.op("GatherElements", whole, index, axis=3), index, share, slopes))
     scale = None if mask is None else g.reshape(mask, g.ints(-1, sets, 1, entries * positions))
-    scaled = owed if scale is None else g.op("Mul", owed, scale)
+    scaled = column_gradient if scale is None else g.op("Mul", column_gradient, scale)
     gradients: list[Gradient] = [None] * len(node.inputs)
     if needed[0]:
         joined = g.op("Concat", *(g.op("Mul", scaled, read.share) for read in reads), axis=3)
@@ -76,7 +76,9 @@ def deform_conv(
     if needed[1] or (mask is not None and needed[4]):
         met = g.op("Sum", *(g.op("Mul", read.value, read.share) for read in reads))
         if mask is not None and needed[4]:
-            gradients[4] = g.reshape_like(g.op("ReduceSum", g.op("Mul", owed, met), g.ints(2), keepdims=1), mask)
+            gradients[4] = g.reshape_like(
+                g.op("ReduceSum", g.op("Mul", column_gradient, met), g.ints(2), keepdims=1), mask
+            )
         if needed[1]:
             read_in = met if scale is None else g.op("Mul", met, scale)
             rows = g.reshape(read_in, g.ints(-1, group, channels // group * entries, positions))

@@ -1,4 +1,4 @@
-"""Einsum, by Einsum with the subscripts swapped."""
+"""The rule of Einsum: an Einsum with swapped subscripts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _Term = tuple[ir.Value, str]
 
 @rule("Einsum")
 def einsum(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]) -> list[Gradient]:
-    """The gradient of operand k is the Einsum of the cotangent and the other operands, its letters the output."""
+    """The gradient of operand k is the Einsum of the cotangent and the other operands, with k's letters as output."""
     operands = [value for value in node.inputs if value is not None]
     dy = cotangents[0]
     assert dy is not None
@@ -28,7 +28,7 @@ def einsum(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], ne
     for value, own in zip(operands, letters, strict=True):
         for letter, size in zip(own, g.shape(value), strict=True):
             ranges.setdefault(letter, set()).add(size)
-    # Letters that stand for more than one number somewhere: elsewhere an axis of size 1 is repeated along them.
+    # Letters whose size is not 1 in some operand: axes of size 1 elsewhere are broadcast along them.
     long = {letter for letter, sizes in ranges.items() if sizes != {1}}
     gradients: list[Gradient] = []
     for index, wanted in enumerate(needed):
@@ -45,7 +45,7 @@ def einsum(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], ne
 
 
 def _expand_ellipsis(equation: str, ranks: Sequence[int]) -> tuple[list[str], str, str]:
-    """One letter an axis for each operand and for the output, and letters that the equation leaves free."""
+    """One letter for each axis of each operand and of the output, and the unused letters."""
     left, arrow, right = equation.replace(" ", "").partition("->")
     terms = left.split(",")
     used = set(equation) & set(string.ascii_letters)
@@ -54,7 +54,7 @@ def _expand_ellipsis(equation: str, ranks: Sequence[int]) -> tuple[list[str], st
         rank - len(term.replace("...", "")) if "..." in term else 0 for term, rank in zip(terms, ranks, strict=True)
     ]
     most = max(counts)
-    # Broadcasting lines the axes up at their ends.
+    # Broadcasting aligns the last axes.
     dots, spare = free[:most], free[most:]
     spelled = [term.replace("...", dots[most - count :]) for term, count in zip(terms, counts, strict=True)]
     if not arrow:
@@ -80,7 +80,7 @@ def _operand_gradient(
     answer, missing = "", []
     for axis, letter in enumerate(letters):
         if letter in answer and shape[axis] != 1:
-            # A diagonal was read: the gradient is 0 beside it.
+            # The operand is read on a diagonal: elsewhere its gradient is 0.
             row, letter = letter, next(spare)
             kind = x.dtype or ir.DataType.FLOAT
             terms.append((g.constant(np.eye(g.size(x, axis), dtype=kind.numpy()), kind), row + letter))
@@ -88,7 +88,7 @@ def _operand_gradient(
         elif letter in known and shape[axis] != 1:
             answer += letter
         elif letter not in known and letter in letters[axis + 1 :] and shape[axis] != 1:
-            # The first of a repeated letter that nothing else has: its axis comes with the diagonal.
+            # The first occurrence of a repeated letter that no other term has: its axis comes with the diagonal.
             answer += letter
         else:
             missing.append(axis)

@@ -1,4 +1,4 @@
-"""Arithmetic of two and more tensors. Broadcasting is undone by the walk."""
+"""Rules of arithmetic of two or more tensors. The backward walk undoes broadcasting."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def power(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], nee
     if base is None or exponent is None:
         raise g.refusal(node, "an operand is missing")
     dy, kind = cotangents[0], base.dtype or ir.DataType.FLOAT
-    # The exponent may be of another type than the base.
+    # The exponent may have another data type than the base.
     p = exponent if exponent.dtype == kind else g.op("Cast", exponent, to=kind)
     known = g.constant_of(exponent)
     first: Gradient = None
@@ -61,11 +61,11 @@ def power(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], nee
             first = g.op("Mul", dy, g.op("Mul", base, 2.0))
         else:
             slope = g.op("Mul", p, g.op("Pow", base, g.op("Sub", p, 1.0)))
-            # 0^0 is constant, though its factors are 0 and infinity.
+            # x^0 is constant, but at x = 0 the factors are 0 and infinity.
             first = g.op("Mul", dy, g.op("Where", g.op("Equal", p, 0.0), 0.0, slope))
     second: Gradient = None
     if needed[1]:
-        # x^p log x, which tends to 0 where x does.
+        # x^p log x, which tends to 0 as x does.
         safe = g.op("Log", g.op("Where", g.op("Greater", base, 0.0), base, 1.0))
         second = g.op("Mul", dy, g.op("Mul", y, safe))
         if exponent.dtype is not None and exponent.dtype != kind:
@@ -82,7 +82,7 @@ def extreme(
     if len(node.inputs) == 1:
         return [dy if needed[0] else None]
     chosen = [g.op("Cast", g.op("Equal", value, y), to=kind) for value in node.inputs]
-    # Inputs that tie share the derivative.
+    # Ties share the derivative.
     share = g.op("Div", dy, g.op("Sum", *chosen))
     return [g.op("Mul", share, mask) if wanted else None for mask, wanted in zip(chosen, needed, strict=True)]
 
@@ -91,7 +91,7 @@ def extreme(
 def mod(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]) -> list[Gradient]:
     a, b = node.inputs
     dy, y = cotangents[0], node.outputs[0]
-    # y = a - k b, for a whole number k that is the same around.
+    # y = a - k b, for an integer k that is locally constant.
     turns = g.op("Round", g.op("Div", g.op("Sub", y, a), b)) if needed[1] else None
     return [dy if needed[0] else None, g.op("Mul", dy, turns) if needed[1] else None]
 
@@ -117,5 +117,5 @@ def prelu(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], nee
     ]
 
 
-# Random numbers of an input's shape and the like depend on nothing else of it.
+# Ops such as RandomNormalLike depend only on the shape of their input.
 flat("Ceil", "EyeLike", "Floor", "RandomNormalLike", "RandomUniformLike", "Round", "Sign")

@@ -1,4 +1,4 @@
-"""Ops that take numbers from positions, or put them there."""
+"""Rules of ops that gather numbers from positions, or scatter them to positions."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def scatter_nd(
 
 
 class _Scattering(NamedTuple):
-    """The two derivatives of ScatterElements; ScatterND is one of rows."""
+    """The two derivatives of ScatterElements; ScatterND is a ScatterElements of rows."""
 
     g: GradientBuilder
     positions: ir.Value
@@ -100,7 +100,7 @@ class _Scattering(NamedTuple):
         if self.reduction in ("none", "add"):
             return self.take(dy)
         if self.reduction == "mul":
-            # The product of the others: with a zero among the updates, only that one has a product that is not 0.
+            # The product of the other updates: with a single zero, only that of the zero is not 0.
             zero = g.op("Equal", updates, 0.0)
             zeros = g.op("Cast", zero, to=updates.dtype or ir.DataType.FLOAT)
             nonzero = g.op("Where", zero, 1.0, updates)
@@ -112,12 +112,12 @@ class _Scattering(NamedTuple):
         return g.op("Mul", chosen, self.take(g.op("Div", dy, self._winners(data, updates, y))))
 
     def _winners(self, data: ir.Value, updates: ir.Value, y: ir.Value) -> ir.Value:
-        """How many numbers tie for each maximum or minimum; they share the derivative."""
+        """The number of ties for each maximum or minimum; ties share the derivative."""
         return self.put(_equal(self.g, data, y), _equal(self.g, updates, self.take(y)), "add")
 
 
 class _Rows(NamedTuple):
-    """A tensor as a matrix whose rows are what GatherND and ScatterND move, and the row that each index means."""
+    """A tensor as a matrix of the rows that GatherND and ScatterND move, and the row of each index."""
 
     g: GradientBuilder
     width: int
@@ -132,7 +132,7 @@ def _rows(g: GradientBuilder, node: ir.Node, data: ir.Value, index: ir.Value, ba
     led = batch_dims + depth
     sizes = [g.size(data, axis) for axis in range(1, g.rank(data))]
     width = math.prod(sizes[led - 1 :])
-    # Rows that one step along each of the leading axes skips.
+    # Stride in rows of each leading axis.
     strides = [math.prod(sizes[axis : led - 1]) for axis in range(led)]
     kind = ir.DataType.INT64
     at = index if index.dtype == kind else g.op("Cast", index, to=kind)
@@ -141,7 +141,7 @@ def _rows(g: GradientBuilder, node: ir.Node, data: ir.Value, index: ir.Value, ba
     row = g.op("ReduceSum", g.op("Mul", at, g.ints(*strides[batch_dims:])), g.ints(-1), keepdims=0)
     rank = g.rank(index) - 1
     for axis in range(batch_dims):
-        # An axis of the batch counts itself.
+        # The index along a batch axis is its own position.
         length = g.op("Gather", g.shape_of(data), np.int64(axis))
         count = g.op("Mul", g.op("Range", np.int64(0), length, np.int64(1)), np.int64(strides[axis]))
         row = g.op("Add", row, g.reshape(count, g.ints(*(-1 if a == axis else 1 for a in range(rank)))))
@@ -166,13 +166,13 @@ def tile(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
                 split.append(int(known[axis]))
             split.append(-1)
         else:
-            # An axis that only the output repeats by the batch is left to be inferred.
+            # The repeats of an axis that varies with the batch are inferred by Reshape.
             repeated.append(len(split))
             split.extend((-1 if large is None else large // size if size else 0, size))
     if not repeated:
         return dy
     if split.count(-1) > 1:
-        raise g.refusal(node, "several of its axes follow the number of samples")
+        raise g.refusal(node, "several of its axes vary with the number of samples")
     return g.op("ReduceSum", g.reshape(dy, g.ints(*split)), g.ints(*repeated), keepdims=0)
 
 
@@ -183,7 +183,7 @@ def top_k(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     return g.op("ScatterElements", g.zeros_like(x), index, dy, axis=node.attributes.get_int("axis", -1))
 
 
-# Between an entry's blocks as axes, (N, block, block, C, H, W) or (N, C, block, block, H, W), and the picture.
+# Permutations between axes of blocks, (N, block, block, C, H, W) or (N, C, block, block, H, W), and the picture.
 _FROM_PICTURE = {"DCR": (0, 3, 5, 1, 2, 4), "CRD": (0, 1, 3, 5, 2, 4)}
 _TO_PICTURE = {"DCR": (0, 3, 4, 1, 5, 2), "CRD": (0, 1, 4, 2, 5, 3)}
 
@@ -236,7 +236,7 @@ def compress(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
 def one_hot(
     g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]
 ) -> list[Gradient]:
-    """The two values, off and on; indices and depth have no derivative."""
+    """To the two values, off and on; indices and depth have no derivative."""
     dy, values = cotangents[0], _input(g, node, 2)
     if not needed[2]:
         return [None] * 3
@@ -251,7 +251,7 @@ def one_hot(
 @unary("MaxUnpool")
 def max_unpool(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     if len(node.inputs) > 2 and node.inputs[2] is not None:
-        # Whether the indices count in the shape given or in the one that follows from the strides is read both ways.
+        # Runtimes differ in whether indices refer to the given shape or to the one implied by the strides.
         raise g.refusal(node, "its output's shape is given")
     return g.op("Gather", g.reshape(dy, g.ints(-1)), node.inputs[1])
 

@@ -1,4 +1,4 @@
-"""Products of quantised numbers, differentiated straight through: as if the integers were the floats they stand for.
+"""Rules of products of quantised numbers, with the straight-through estimator: integers count as floats.
 
 The numbers of an integer tensor are steps; its cotangent is the derivative of the target with respect to a step.
 """
@@ -71,7 +71,7 @@ def _check_scales(g: GradientBuilder, node: ir.Node, needed: Sequence[bool], sca
 
 
 def _zero_where_clipped(g: GradientBuilder, node: ir.Node, dy: Gradient) -> ir.Value:
-    """``dy`` where the output is not at an end of its type, beyond which it was clipped."""
+    """``dy`` where the output is inside the range of its type, and 0 where it may have been clipped."""
     y = node.outputs[0]
     kind = y.dtype
     if kind is None or dy is None:
@@ -88,7 +88,7 @@ _Operand = tuple[ir.Value | None, ir.Value | None, ir.Value | None]
 def _product_back(
     g: GradientBuilder, node: ir.Node, dy: Gradient, a: _Operand, b: _Operand, to_a: bool, to_b: bool
 ) -> list[Gradient]:
-    """Of each operand, in its steps: its own scale times the product of the cotangent and the other operand."""
+    """The gradients of the operands, in steps: the scale times the product of the cotangent and the other operand."""
     if a[0] is None or b[0] is None or min(g.rank(a[0]), g.rank(b[0])) < 2:
         raise g.refusal(node, "an operand is a vector")
     rows, columns = g.rank(a[0]), g.rank(b[0])
@@ -112,13 +112,13 @@ def _floats(g: GradientBuilder, operand: _Operand, row: bool) -> ir.Value:
 
 
 def _as_column(g: GradientBuilder, value: ir.Value, row: bool, rank: int | None = None) -> ir.Value:
-    """A scale or zero point: one for all, or for each row of the left operand, each column of the right one."""
+    """A scale or zero point; if it is per row of the left operand, as a column."""
     rank = g.rank(value) if rank is None else rank
     return g.op("Unsqueeze", value, g.ints(-1)) if row and rank == 1 else value
 
 
 def _sum_to_shape(g: GradientBuilder, gradient: ir.Value, node: ir.Node, operand: ir.Value) -> ir.Value:
-    """Sum over leading axes along which an operand was repeated."""
+    """Sum over leading axes along which an operand is broadcast."""
     small, large = g.sizes(operand), g.sizes(node.outputs[0])
     extra = len(large) - len(small)
     repeated = [extra + a for a in range(len(small) - 2) if g.shape(operand)[a] == 1 and large[extra + a] != 1]

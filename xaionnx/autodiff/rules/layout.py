@@ -1,4 +1,4 @@
-"""Ops that move numbers about: shapes, slices, joints."""
+"""Rules of ops that move numbers: reshaping, slicing, joining."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import onnx_ir as ir
 from xaionnx.autodiff.gradient_builder import GradientBuilder
 from xaionnx.autodiff.rule import Gradient, rule, unary
 
-# An index that occurs more often is added up by ScatterElements.
+# Indices that occur more often are summed by ScatterElements.
 _GATHERED_TIMES = 4
 
 
@@ -38,7 +38,7 @@ def transpose(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
 
 @unary("Expand")
 def expand(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
-    return dy  # the walk sums over what was repeated
+    return dy  # the walk sums over repeated axes
 
 
 @rule("Concat")
@@ -94,7 +94,7 @@ def slice_(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
 
 
 def _stop(stop: int, size: int, stride: int) -> int | None:
-    # Going down, an end before the first entry cannot be written as a Python index.
+    # With a negative stride, an end before the first entry has no Python index.
     return None if stride < 0 and stop < -size else stop
 
 
@@ -122,7 +122,7 @@ def pad(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], neede
     for axis in range(rank):
         if begin[axis] or end[axis]:
             size = g.size(x, axis)
-            # What each entry of the padded axis was copied from; a pad below 0 crops.
+            # The entry from which each entry of the padded axis was copied; negative pads crop.
             widths = (max(begin[axis], 0), max(end[axis], 0))
             wide = np.pad(np.arange(size), widths, mode=mode)  # type: ignore[call-overload]  # one of numpy's modes
             source = wide[max(-begin[axis], 0) : len(wide) - max(-end[axis], 0)]
@@ -140,9 +140,9 @@ def gather(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     if inner == 0:
         dy = g.op("Unsqueeze", dy, g.ints(axis))
     elif inner > 1:
-        # One axis of indices instead of several; the sizes around them are copied, as 0 says.
+        # One axis of indices instead of several; the sizes before it are copied by 0.
         if any(size is None for size in g.shape(x)[axis + 1 :]):
-            raise g.refusal(node, "an axis behind its indices follows the number of samples")
+            raise g.refusal(node, "an axis after its indices varies with the number of samples")
         around = [0] * axis, [g.size(x, a) for a in range(axis + 1, rank)]
         dy = g.reshape(dy, g.ints(*around[0], -1, *around[1]))
     if known is not None and g.shape(x)[axis] is not None:
@@ -169,7 +169,7 @@ def center_crop_pad(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient
     for axis in node.attributes.get_ints("axes") or range(rank):
         if g.sizes(x)[axis] != g.sizes(y)[axis]:
             more = g.size(x, axis) - g.size(y, axis)
-            # Where the difference is odd, the further entry is the last one, whether it is cut off or added.
+            # If the difference is odd, the extra entry is at the end, whether it is cropped or padded.
             begin[axis] = more // 2 if more > 0 else -(-more // 2)
             end[axis] = more - begin[axis]
     return g.pad(dy, begin, end)
@@ -177,7 +177,7 @@ def center_crop_pad(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient
 
 @unary("Col2Im")
 def col2im(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
-    """Columns were added into pictures, so they are read from the same places."""
+    """Columns are summed into pictures, so their gradient is read from the same positions."""
     x, image, block = _x(node), g.constant_input(node, 1), g.constant_input(node, 2)
     if image is None or block is None:
         raise g.refusal(node, "its shapes are missing")
@@ -191,7 +191,7 @@ def col2im(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
         reach = (int(block[axis]) - 1) * dilations[axis] + 1
         first = np.arange(0, wide[axis] - reach + 1, strides[axis])
         line = np.arange(int(block[axis]))[:, None] * dilations[axis] + first
-        # (entries of the block, windows), the axes so far before this one.
+        # (entries of the block, windows), with the axes so far before this one.
         places = (places[:, None, :, None] * wide[axis] + line[None, :, None, :]).reshape(
             len(places) * len(line), places.shape[1] * len(first)
         )

@@ -1,4 +1,4 @@
-"""Products of matrices."""
+"""Rules of matrix products."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from xaionnx.autodiff.rule import Gradient, rule
 
 
 def transposed(g: GradientBuilder, value: ir.Value, rank: int) -> ir.Value:
-    """The last two axes swapped."""
+    """Emit a tensor with its last two axes swapped."""
     return g.op("Transpose", value, perm=[*range(rank - 2), rank - 1, rank - 2])
 
 

@@ -1,4 +1,4 @@
-"""Normalisation: over batches, layers, instances and groups, by norms, and across channels."""
+"""Rules of normalisation: over batches, layers, instances and groups, by norms, and across channels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import onnx_ir as ir
 from xaionnx.autodiff.gradient_builder import GradientBuilder
 from xaionnx.autodiff.rule import Gradient, rule, unary
 
-# From this version of the default domain on GroupNormalization has a scale a channel, before it one a group.
+# Since this opset GroupNormalization has a scale for each channel, before one for each group.
 SCALE_A_CHANNEL = 21
 # MeanVarianceNormalization divides by the deviation plus this.
 _MVN_EPSILON = 1e-9
@@ -63,7 +63,7 @@ def layer_normalization(
         mean, inverse = (g.optional_output(node, index, ir.DataType.FLOAT) for index in (1, 2))
         h = g.op("Mul", g.op("Sub", wide, mean), inverse)
     else:
-        # Runtimes differ in the type of the statistics of float64, and so in their precision.
+        # Runtimes differ in the data type, and so the precision, of the statistics of float64.
         h, inverse = standardise(g, wide, axes, node.attributes.get_float("epsilon", 1e-5))
     dy = widen(g, dy, x)
     gradients: list[Gradient] = [None] * len(node.inputs)
@@ -107,13 +107,13 @@ def group_normalization(
     x, scale, bias = _operands(node, 3)
     dy = cotangents[0]
     assert dy is not None
-    # Three axes, N G and the numbers of a group, serve any rank.
+    # Three axes, N, G and the entries of a group, cover any rank.
     groups = node.attributes.get_int("num_groups", 1)
     grouped = g.ints(0, groups, -1)
     h, inverse = standardise(g, g.reshape(widen(g, x, x), grouped), [2], node.attributes.get_float("epsilon", 1e-5))
     wide = widen(g, dy, x)
     by_channel = (g.graph.opset_imports.get("") or 0) >= SCALE_A_CHANNEL
-    # The same numbers with the axis that the scale counts second: channels, or groups.
+    # The same entries with the axis of the scale second: channels, or groups.
     counted = g.ints(0, g.size(x, 1) if by_channel else groups, -1)
     wide = g.reshape(wide, counted)
     gradients: list[Gradient] = [None, None, None]
@@ -162,7 +162,7 @@ def lp_normalization(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradien
     norm = g.op("ReduceL1" if p == 1 else "ReduceL2", x, axis, keepdims=1)
     along = g.op("ReduceSum", g.op("Mul", dy, y), axis, keepdims=1)
     rest = g.op("Sub", dy, g.op("Mul", g.op("Sign", x) if p == 1 else y, along))
-    # At the origin the output is 0 and has no derivative; 0 is the one of least norm.
+    # At the origin the output has no derivative; 0 is the subgradient of least norm.
     return g.op("Where", g.op("Greater", norm, 0.0), g.op("Div", rest, norm), 0.0)
 
 
@@ -195,7 +195,7 @@ def local_response_normalization(g: GradientBuilder, node: ir.Node, dy: ir.Value
     ones = [1] * (g.rank(x) - 2)
 
     def neighbours(value: ir.Value, weights: np.ndarray) -> ir.Value:
-        # As a 1x1 convolution it keeps the layout that the convolutions around it use.
+        # A 1x1 convolution keeps the memory layout of the neighbouring convolutions.
         kernel = g.constant(weights.astype(kind.numpy()).reshape(channels, channels, *ones), kind)
         return g.op("Conv", value, kernel)
 
@@ -208,17 +208,16 @@ def local_response_normalization(g: GradientBuilder, node: ir.Node, dy: ir.Value
 
 def _operands(node: ir.Node, count: int) -> list[ir.Value]:
     found = [value for value in node.inputs[:count] if value is not None]
-    assert len(found) == count, "the schema makes these inputs obligatory"
+    assert len(found) == count, "the schema requires these inputs"
     return found
 
 
 def scale_back(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> tuple[ir.Value, list[int], ir.Value | None]:
-    """Back through the scale of a layer, instance, group or RMS normalisation, in the op's precision.
+    """Propagate back through the scale of a layer, instance, group or RMS normalisation, in the op's precision.
 
     Returns
     -------
-    ``dy`` times the scale, the axes that the node normalises over, and the shape in which both are meant: None for
-    that of the input.
+    ``dy`` times the scale, the normalised axes, and the shape to which both refer, None for that of the input.
     """
     x, scale = _operands(node, 2)
     rank, u, scale = g.rank(x), widen(g, dy, x), widen(g, scale, x)
@@ -235,7 +234,7 @@ def scale_back(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> tuple[ir.Valu
 
 
 def standardise(g: GradientBuilder, x: ir.Value, axes: Sequence[int], epsilon: float) -> tuple[ir.Value, ir.Value]:
-    """``x`` less its mean over its deviation along axes, and one over the deviation."""
+    """Emit ``(x - mean) / deviation`` along axes, and the inverse of the deviation."""
     over = g.ints(*axes)
     centred = g.op("Sub", x, g.op("ReduceMean", x, over, keepdims=1))
     variance = g.op("ReduceMean", g.op("Mul", centred, centred), over, keepdims=1)
@@ -244,7 +243,7 @@ def standardise(g: GradientBuilder, x: ir.Value, axes: Sequence[int], epsilon: f
 
 
 def _standardise_back(g: GradientBuilder, u: ir.Value, h: ir.Value, inverse: ir.Value, axes: Sequence[int]) -> ir.Value:
-    """(u - mean(u) - h mean(u h)) / deviation: back through :func:`standardise`."""
+    """(u - mean(u) - h mean(u h)) / deviation: the backward of :func:`standardise`."""
     over = g.ints(*axes)
     along = g.op("ReduceMean", g.op("Mul", u, h), over, keepdims=1)
     rest = g.op("Sub", g.op("Sub", u, g.op("ReduceMean", u, over, keepdims=1)), g.op("Mul", h, along))
@@ -252,7 +251,7 @@ def _standardise_back(g: GradientBuilder, u: ir.Value, h: ir.Value, inverse: ir.
 
 
 def widen(g: GradientBuilder, value: ir.Value, x: ir.Value) -> ir.Value:
-    """In the precision in which the op works: float32 for narrower ones, in which squares overflow."""
+    """Cast to the precision in which the op computes: at least float32, since squares overflow in narrower types."""
     kind = ir.DataType.DOUBLE if x.dtype == ir.DataType.DOUBLE else ir.DataType.FLOAT
     return value if value.dtype == kind else g.op("Cast", value, to=kind)
 
@@ -262,7 +261,7 @@ def narrow(g: GradientBuilder, value: ir.Value, like: ir.Value) -> ir.Value:
 
 
 def _sum_to_shape(g: GradientBuilder, gradient: ir.Value, x: ir.Value, parameter: ir.Value) -> ir.Value:
-    """A gradient in the shape of ``x`` summed to that of a parameter which was broadcast to it."""
+    """Sum a gradient in the shape of ``x`` to the shape of a parameter that is broadcast to it."""
     large, small = g.shape(x), g.shape(parameter)
     extra = len(large) - len(small)
     repeated = [extra + a for a, size in enumerate(small) if size == 1 and large[extra + a] != 1]

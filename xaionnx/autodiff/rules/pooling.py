@@ -1,4 +1,4 @@
-"""Pooling."""
+"""Rules of pooling."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def _x(node: ir.Node) -> ir.Value:
 
 @unary("MaxPool")
 def max_pool(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
-    """To the entry that onnxruntime took, so that ties are not split."""
+    """To the entry that onnxruntime selects, so that ties are not split."""
     x = _x(node)
     if node.attributes.get_int("storage_order", 0) and len(node.outputs) > 1:
-        # The model reads indices that count columns first: a second pooling counts rows first.
+        # The model reads column-major indices: a second pooling returns row-major ones.
         same = {name: a.value for name, a in node.attributes.items() if name != "storage_order"}
         index = g.op("MaxPool", x, outputs=2, **same)[1]
     else:
@@ -58,14 +58,14 @@ def average_pool(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
 
 
 def _window_counts(frame: Window, with_pads: bool) -> Array:
-    """How many entries each window averages: a product over the axes."""
+    """The number of entries that each window averages, a product over the axes."""
     lines = []
     for axis in range(frame.rank):
         taps = np.arange(frame.kernel[axis]) * frame.dilations[axis]
         first = np.arange(frame.out[axis])[:, None] * frame.strides[axis] - frame.begin[axis]
         at = first + taps
         low = -frame.begin[axis] if with_pads else 0
-        # A window that reaches over the pads never counts what lies behind them.
+        # A window that extends beyond the pads does not count entries after them.
         high = frame.size[axis] + (frame.end[axis] if with_pads else 0)
         lines.append(((at >= low) & (at < high)).sum(axis=1))
     grids = [line.reshape([-1 if a == axis else 1 for a in range(frame.rank)]) for axis, line in enumerate(lines)]
@@ -73,7 +73,7 @@ def _window_counts(frame: Window, with_pads: bool) -> Array:
 
 
 def _repeat_over_windows(g: GradientBuilder, dy: ir.Value, x: ir.Value, frame: Window) -> ir.Value:
-    """Each entry repeated over its window, where windows tile the input."""
+    """Each entry repeated over its window, for windows that tile the input."""
     channels = g.size(x, 1)
     split = itertools.chain.from_iterable((n, 1) for n in frame.out)
     tiles = itertools.chain.from_iterable((1, k) for k in frame.kernel)
@@ -114,7 +114,7 @@ def global_lp_pool(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
 
 
 def _divided_by_power(g: GradientBuilder, dy: ir.Value, y: ir.Value, p: int) -> ir.Value:
-    """``dy / y^(p-1)``; where all entries are 0 the norm has no derivative, and 0 is the one of least norm."""
+    """``dy / y^(p-1)``; if all entries are 0 the norm has no derivative, and 0 is the subgradient of least norm."""
     if p == 1:
         return dy
     power = y if p == 2 else g.op("Pow", y, float(p - 1))

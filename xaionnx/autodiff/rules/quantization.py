@@ -1,8 +1,9 @@
-"""Quantisation, differentiated straight through: as if rounding were the identity within the range.
+"""Rules of quantisation with the straight-through estimator: rounding counts as the identity within the range.
 
-Rounding has the derivative 0 almost everywhere, which says nothing of the model. The straight-through estimate takes
-it as 1, and 0 where a number was clipped. A result that passed one of :data:`STRAIGHT_THROUGH` is no derivative of what
-the model computes, but of the model before it was quantised, at the quantised numbers; it has to say so.
+Rounding has the derivative 0 almost everywhere, which carries no information about the model. The straight-through
+estimator takes 1 instead, and 0 for clipped numbers. A gradient through one of :data:`STRAIGHT_THROUGH` is not the
+derivative of what the model computes, but that of the model before quantisation, at the quantised numbers; it is
+labelled.
 
 References
 ----------
@@ -23,38 +24,38 @@ from xaionnx.autodiff.rule import Gradient, rule
 from xaionnx.graph.op import Kind, find_op
 from xaionnx.graph.view import DEFAULT_DOMAINS
 
-# Ops whose rule is an estimate; a gradient through one of them is labelled.
+# Ops whose rule is an estimate; gradients through them are labelled.
 STRAIGHT_THROUGH = frozenset(
     {
         "ConvInteger", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "QLinearConv", "QLinearMatMul",
         "QuantizeLinear",
     }
 )  # fmt: skip
-# Its label in a result.
+# The label in results.
 ESTIMATE = "straight through"
 
-# Their first output holds floats in integers' or small floats' clothes.
+# Their first output represents floats by integers or narrow floats.
 _QUANTIZING = frozenset({"DynamicQuantizeLinear", "QuantizeLinear"})
-# These calculate with quantised numbers.
+# They compute with quantised numbers.
 _CALCULATING = frozenset({"ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul"})
 
 
 def carries_floats(node: ir.Node, index: int, active: Callable[[ir.Value], bool]) -> bool:
-    """Whether an integer output of a node stands for floats that depend on active ones.
+    """Whether an integer output of a node represents floats that depend on active tensors.
 
     Parameters
     ----------
     node : onnx_ir.Node
     index : int
-        Which output.
+        Number of the output.
     active : callable
-        Whether a tensor depends on what is explained.
+        Whether a tensor depends on an explained one.
     """
     first = node.inputs[0] if node.inputs else None
     if node.op_type in _QUANTIZING:
         return index == 0 and first is not None and active(first)
-    # Other domains calculate with quantised numbers too; that they carry makes the walk name them as ops without a
-    # rule, where it would otherwise find that nothing depends on what is explained.
+    # Ops of other domains may compute with quantised numbers too. If they carry floats, the error names them as ops
+    # without a rule, instead of saying that the output does not depend on the input.
     if node.op_type in _CALCULATING or node.domain not in DEFAULT_DOMAINS:
         return any(value is not None and active(value) for value in node.inputs)
     if not _moves_quantised(node) or (node.op_type == "MaxPool" and index > 0):
@@ -64,7 +65,7 @@ def carries_floats(node: ir.Node, index: int, active: Callable[[ir.Value], bool]
 
 
 def _moves_quantised(node: ir.Node) -> bool:
-    """Whether a node moves quantised numbers about without reading them."""
+    """Whether a node moves quantised numbers without changing them."""
     moves = find_op(node.op_type).kind is Kind.MOVES and node.op_type != "Cast"
     return moves or node.op_type in ("MaxPool", "Resize")
 
@@ -73,7 +74,7 @@ def _moves_quantised(node: ir.Node) -> bool:
 def quantize_linear(
     g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]
 ) -> list[Gradient]:
-    """``dy / scale`` where ``x / scale + zero_point`` lies in the range of the type."""
+    """``dy / scale`` where ``x / scale + zero_point`` is in the range of the type, else 0."""
     if any(needed[1:]):
         raise g.refusal(node, "its scale depends on what is explained")
     g.approximate(node, ESTIMATE)
@@ -85,7 +86,7 @@ def quantize_linear(
     steps = g.op("Div", x, scale)
     if zero is not None:
         steps = g.op("Add", steps, _broadcastable(g, node, zero, x, kind))
-    # Half a step beyond the ends still rounds to them.
+    # Numbers up to half a step beyond the range still round into it.
     inside = g.op("And", g.op("GreaterOrEqual", steps, low - 0.5), g.op("LessOrEqual", steps, high + 0.5))
     gradient = g.op("Where", inside, g.op("Div", cotangents[0], scale), 0.0)
     return [gradient] + [None] * (len(node.inputs) - 1)
@@ -95,7 +96,7 @@ def quantize_linear(
 def dequantize_linear(
     g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]
 ) -> list[Gradient]:
-    """``dy * scale``: a float, as if the quantised numbers were."""
+    """``dy * scale``, as if the quantised numbers were floats."""
     x, scale, y = node.inputs[0], node.inputs[1], node.outputs[0]
     dy = cotangents[0]
     if needed[0]:
@@ -108,13 +109,13 @@ def dequantize_linear(
 
 
 def _is_dynamic(scale: ir.Value | None) -> bool:
-    """Whether DynamicQuantizeLinear made the scale; it counts as constant then."""
+    """Whether the scale comes from DynamicQuantizeLinear, and so counts as constant."""
     maker = scale.producer() if scale is not None else None
     return maker is not None and maker.op_type == "DynamicQuantizeLinear"
 
 
 def _scale_gradient(g: GradientBuilder, node: ir.Node, dy: Gradient) -> ir.Value:
-    """``dy * (x - zero_point)``, summed over the numbers that a scale is for."""
+    """``dy * (x - zero_point)``, summed over the numbers of each scale."""
     x, scale, kind = node.inputs[0], node.inputs[1], _dtype_of(node.outputs[0])
     if x is None or scale is None or node.attributes.get_int("block_size", 0) > 0:
         raise g.refusal(node, "the scales of its blocks depend on what is explained")
@@ -133,7 +134,7 @@ def dynamic_quantize_linear(
 ) -> list[Gradient]:
     """``dy / scale``: the range is that of the numbers, so nothing is clipped; the scale counts as constant.
 
-    What the scale adds to the derivative of the numbers in integers, it takes away where they are scaled back.
+    The scale's contributions to quantising and to dequantising cancel.
     """
     if cotangents[0] is None:
         raise g.refusal(node, "its scale is used without its numbers")
@@ -146,7 +147,7 @@ def _dtype_of(value: ir.Value | None) -> ir.DataType:
 
 
 def _quantised_range(g: GradientBuilder, node: ir.Node) -> tuple[float, float]:
-    """The least and the greatest number of the quantised type."""
+    """The smallest and the largest number of the quantised type."""
     zero = node.inputs[2] if len(node.inputs) > 2 else None
     kind = node.outputs[0].dtype or (zero.dtype if zero is not None else ir.DataType.UINT8)
     if kind is None or not (kind.is_integer() or kind.is_floating_point()):
@@ -157,7 +158,7 @@ def _quantised_range(g: GradientBuilder, node: ir.Node) -> tuple[float, float]:
 def _broadcastable(
     g: GradientBuilder, node: ir.Node, value: ir.Value | None, x: ir.Value | None, kind: ir.DataType
 ) -> ir.Value:
-    """A scale or zero point as it is broadcast against the numbers: one for all, one an entry of an axis, or blocks."""
+    """A scale or zero point in a shape that broadcasts to the numbers: per tensor, per axis, or per block."""
     if value is None or x is None:
         raise g.refusal(node, "its scale is missing")
     block = node.attributes.get_int("block_size", 0)

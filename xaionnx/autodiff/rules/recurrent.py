@@ -1,8 +1,8 @@
-"""LSTM, GRU and RNN, back through time: the steps are written out, whatever they share is computed for all at once.
+"""Rules of LSTM, GRU and RNN by backpropagation through time, with the steps unrolled.
 
-The forward node answers every hidden state, so the gates of all steps follow from one product of matrices; only what a
-step hands to the one before stays a chain. The length of the sequence is that of the graph. Where samples end earlier,
-a step behind the end of a sample passes its states on.
+The forward node returns every hidden state, so the gates of all steps are computed by one product of matrices; only the
+propagation from step to step is sequential. The length of the sequence is fixed in the graph. After the end of a
+shorter sample, steps pass its states unchanged.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 class _Direction(NamedTuple):
     """One direction of a layer, time first: T steps, N samples, F features, H hidden units, G gates.
 
-    ``order`` lists the steps as they were taken, and ``valid`` (T, N, 1) says which samples they were taken for.
-    ``dy`` holds for each step the derivative of the target with respect to its hidden state, (1, N, H); ``dh`` and
+    ``order`` lists the steps in the order of the forward pass, and ``valid`` (T, N, 1) marks the samples that take
+    them. ``dy`` has for each step the derivative of the target with respect to its hidden state, (1, N, H); ``dh`` and
     ``dc`` are those of the last states.
     """
 
@@ -47,7 +47,7 @@ class _Direction(NamedTuple):
     dc: Gradient
 
     def from_input(self) -> ir.Value:
-        """What the input adds to the gates (T, N, GH)."""
+        """The contribution of the input to the gates (T, N, GH)."""
         return _affine(self.g, self.x, self.w, self.w_bias)
 
     def steps(self, value: ir.Value) -> tuple[ir.Value, ...]:
@@ -67,7 +67,7 @@ class _Direction(NamedTuple):
         return value if self.valid is None else self.g.op("Where", self.valid, value, otherwise)
 
     def passed_on(self) -> Sequence[ir.Value | None]:
-        """For each step 1 where a sample passes its state on, 0 where it takes the step; None where all do."""
+        """For each step 1 for samples that keep their state, 0 for those that take the step; None if all take it."""
         if self.valid is None:
             return [None] * len(self.order)
         return self.steps(choose(self.g, self.valid, self.x, 0.0, 1.0))
@@ -83,7 +83,7 @@ class _Direction(NamedTuple):
 
 
 class _Backward(NamedTuple):
-    """Derivatives with respect to what the input adds to the gates (T, N, GH), and to the first states (1, N, H)."""
+    """Derivatives by the input's contribution to the gates (T, N, GH), and by the first states (1, N, H)."""
 
     gates: ir.Value
     hidden: ir.Value
@@ -136,7 +136,7 @@ def _lstm(p: _Direction) -> _Backward:
 def _cells(
     p: _Direction, first: ir.Value, c: ir.Value, i: ir.Value, f: ir.Value, coupled: bool
 ) -> tuple[ir.Value, ir.Value]:
-    """The cells behind and before all steps (T, N, H)."""
+    """The cells after and before all steps (T, N, H)."""
     g = p.g
     forget = p.steps(p.where_valid(g.op("Sub", 1.0, i) if coupled else f, 1.0))
     new = p.steps(p.where_valid(g.op("Mul", i, c)))
@@ -152,7 +152,7 @@ def _peephole_cells(
     peepholes: Sequence[ir.Value],
     coupled: bool,
 ) -> tuple[ir.Value, ir.Value]:
-    """As :func:`_cells`, where gates watch the cell through peepholes."""
+    """The same as :func:`_cells`, for gates with peepholes."""
     g, squash = p.g, p.activations[0]
     new, to_i, to_f, passed = p.steps(c), p.steps(zi), p.steps(zf), p.passed_on()
 
@@ -259,7 +259,7 @@ def _check(g: GradientBuilder, node: ir.Node, needed: Sequence[bool]) -> None:
 
 
 def _valid_steps(g: GradientBuilder, node: ir.Node, count: int) -> ir.Value | None:
-    """Which steps each sample has (T, N, 1); None where all have all."""
+    """The steps of each sample, as a mask (T, N, 1); None if all samples have all steps."""
     lengths = node.inputs[4] if len(node.inputs) > 4 else None
     known = g.constant_of(lengths)
     if lengths is None or (known is not None and np.all(known == count)):
@@ -309,7 +309,7 @@ def _directions(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient
             edge = _zeros(g, g.op("Slice", own, [0], [1], [0]))
         if backwards:
             before = g.op("Slice", own, [1], [count], [0])
-            if valid is not None:  # behind the end of a sample stand zeros
+            if valid is not None:  # states after the end of a sample are zeros
                 before = g.op("Where", g.op("Slice", valid, [1], [count], [0]), before, edge)
             before = g.op("Concat", before, edge, axis=0)
         else:
@@ -355,7 +355,7 @@ def _direction_entry(g: GradientBuilder, value: ir.Value | None, index: int, squ
 
 
 def _time_first(g: GradientBuilder, value: Gradient, batch_first: int) -> Gradient:
-    """The first two axes swapped, where the layer has the batch first."""
+    """Swap the first two axes if the layer has the batch first."""
     return g.op("Transpose", value, perm=[1, 0, 2]) if batch_first and value is not None else value
 
 

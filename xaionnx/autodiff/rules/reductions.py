@@ -1,4 +1,4 @@
-"""Sums, means, extremes and norms along axes, and Softmax."""
+"""Rules of sums, means, extremes and norms along axes, and of Softmax."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _x(node: ir.Node) -> ir.Value:
 
 
 def _axes(g: GradientBuilder, node: ir.Node) -> list[int]:
-    """The axes that are reduced; none where the op leaves its input as it is."""
+    """The reduced axes; empty if the op returns its input."""
     rank = g.rank(_x(node))
     given = g.constant_input(node, 1)
     if given is None or given.size == 0:
@@ -27,7 +27,7 @@ def _axes(g: GradientBuilder, node: ir.Node) -> list[int]:
 
 
 def _with_reduced_axes(g: GradientBuilder, node: ir.Node, value: ir.Value, axes: Sequence[int]) -> ir.Value:
-    """An output or its cotangent with the reduced axes as axes of size 1."""
+    """An output or its cotangent with the reduced axes kept as axes of size 1."""
     if node.attributes.get_int("keepdims", 1) or not axes:
         return value
     return g.op("Unsqueeze", value, g.ints(*axes))
@@ -52,7 +52,7 @@ def reduce_extreme(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     chosen = g.op("Cast", g.op("Equal", x, y), to=x.dtype or ir.DataType.FLOAT)
     if not axes:
         return dy
-    # Entries that tie share the derivative.
+    # Ties share the derivative.
     count = g.op("ReduceSum", chosen, g.ints(*axes), keepdims=1)
     return g.op("Mul", chosen, g.op("Div", _with_reduced_axes(g, node, dy, axes), count))
 
@@ -62,7 +62,7 @@ def reduce_prod(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     x, axes = _x(node), _axes(g, node)
     if not axes:
         return dy
-    # The product of the others: with a zero, only that entry has one that is not 0.
+    # The product of the other entries: with a single zero, only that of the zero is not 0.
     zero = g.op("Equal", x, 0.0)
     ones = g.op("Where", zero, 1.0, x)
     product = g.op("ReduceProd", ones, g.ints(*axes), keepdims=1)
@@ -83,7 +83,7 @@ def reduce_l1(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
 def reduce_l2(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     axes = _axes(g, node)
     y = _with_reduced_axes(g, node, node.outputs[0], axes)
-    # At the origin the norm has no derivative; 0 is the one of least norm.
+    # At the origin the norm has no derivative; 0 is the subgradient of least norm.
     scale = g.op("Where", g.op("Greater", y, 0.0), g.op("Div", _with_reduced_axes(g, node, dy, axes), y), 0.0)
     return g.op("Mul", _x(node), scale)
 

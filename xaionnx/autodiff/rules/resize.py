@@ -1,4 +1,4 @@
-"""Resize: a linear map along each axis."""
+"""The rule of Resize, which is a linear map along each axis."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import onnx_ir as ir
 from xaionnx.autodiff.gradient_builder import GradientBuilder
 from xaionnx.autodiff.rule import Gradient, unary
 
-# With these, what decides of an entry's place is exact in floating point where the scale is whole.
+# With these modes, the position of an entry is exact in floating point for integer scales.
 _WHOLE = ("asymmetric", "half_pixel", "pytorch_half_pixel", "half_pixel_symmetric")
 
 
 class _Axis(NamedTuple):
-    """How one axis is resized. ``scale`` is None where the size of the output was given instead."""
+    """How one axis is resized; ``scale`` is None if the output's size is given instead."""
 
     axis: int
     size: int
@@ -28,7 +28,7 @@ class _Axis(NamedTuple):
 
 @unary("Resize")
 def resize(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
-    """Blocks are summed where entries were repeated whole times; else the transposed interpolation, axis by axis."""
+    """Sum over blocks if entries are repeated an integer number of times; else transpose the interpolation by axis."""
     x = node.inputs[0]
     if x is None:
         raise g.refusal(node, "its input is missing")
@@ -52,7 +52,7 @@ def resize(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
 
 
 def _resized_axes(g: GradientBuilder, node: ir.Node, x: ir.Value) -> list[_Axis]:
-    """The axes that the node does not leave as they are."""
+    """The axes that change."""
     rank, y = g.rank(x), node.outputs[0]
     given = node.attributes.get_ints("axes") or range(rank)
     listed = [axis % rank for axis in given]
@@ -75,7 +75,7 @@ def _is_empty(g: GradientBuilder, node: ir.Node, index: int) -> bool:
 
 
 def _repeats(node: ir.Node, entry: _Axis) -> int | None:
-    """How often each entry of the axis is repeated; None where it is more than repeated."""
+    """How often each entry of the axis is repeated; None if it is interpolated."""
     read = node.attributes.get_string
     place = read("coordinate_transformation_mode", "half_pixel")
     if read("mode", "nearest") != "nearest" or place not in _WHOLE or entry.out % entry.size:
@@ -84,8 +84,8 @@ def _repeats(node: ir.Node, entry: _Axis) -> int | None:
     if times < 1 or (entry.scale is not None and entry.scale != times):
         return None
     if place != "asymmetric":
-        # An entry lies less than half a step from the one that it repeats, whatever the way of rounding; but
-        # floor and ceil go a whole step.
+        # An entry is less than half a step from the one that it repeats, whichever way halves are rounded; floor and
+        # ceil move it by up to a whole step.
         return times if read("nearest_mode", "round_prefer_floor").startswith("round") else None
     return times if read("nearest_mode", "round_prefer_floor") == "floor" else None
 
@@ -109,10 +109,10 @@ def _sum_blocks(g: GradientBuilder, x: ir.Value, dy: ir.Value, axes: Sequence[_A
 
 
 def _interpolation_matrix(g: GradientBuilder, node: ir.Node, x: ir.Value, entry: _Axis, kind: ir.DataType) -> ir.Value:
-    """The interpolation matrix (size, out) of an axis: what the op makes of an identity.
+    """The interpolation matrix (size, out) of an axis: the op's output for an identity matrix.
 
-    The runtime computes it when it opens the graph, by the very kernel of the forward pass, so its roundings and
-    readings of the standard are met whatever they are.
+    The runtime computes it when it opens the graph, by the kernel of the forward pass, so that it agrees with the
+    runtime's rounding and interpretation of the standard.
     """
     read = node.attributes
     policy = read.get_string("keep_aspect_ratio_policy", "stretch")
@@ -124,7 +124,7 @@ def _interpolation_matrix(g: GradientBuilder, node: ir.Node, x: ir.Value, entry:
     elif policy == "stretch":
         sizes = g.ints(1, size, out, 1)
     else:
-        # One scale for all axes, from sizes that the output need not have: it is that of some axis, exactly.
+        # One scale for all axes, which is exactly that of one axis; the output may differ from the given sizes.
         wanted, given = g.constant_input(node, 3), read.get_ints("axes") or range(g.rank(x))
         if wanted is None:
             raise g.refusal(node, "its sizes are missing")
@@ -148,7 +148,7 @@ def _interpolation_matrix(g: GradientBuilder, node: ir.Node, x: ir.Value, entry:
         coordinate_transformation_mode=place,
         cubic_coeff_a=read.get_float("cubic_coeff_a", -0.75),
         exclude_outside=read.get_int("exclude_outside", 0),
-        # The number outside of a crop is added, and has no part in the derivative.
+        # The value outside of a crop is a constant.
         extrapolation_value=0.0,
         mode=read.get_string("mode", "nearest"),
         nearest_mode=read.get_string("nearest_mode", "round_prefer_floor"),

@@ -1,4 +1,4 @@
-"""GridSample and AffineGrid: pictures read at computed places."""
+"""Rules of GridSample, AffineGrid and RoiAlign: pictures sampled at computed positions."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import onnx_ir as ir
 from xaionnx.autodiff.gradient_builder import GradientBuilder
 from xaionnx.autodiff.rule import Gradient, rule, unary
 
-# Of the cubic convolution, as the standard fixes it.
+# Coefficient of cubic convolution, fixed by the standard.
 _A = -0.75
 _MODES = {"linear": "linear", "bilinear": "linear", "nearest": "nearest", "cubic": "cubic", "bicubic": "cubic"}
 
 
 class Tap(NamedTuple):
-    """One entry along one axis that a place reads: where, how much of it, and how that grows; an entry a place."""
+    """One entry along an axis read by each sampling position: its index, its weight, and the slope of the weight."""
 
     entry: ir.Value
     weight: ir.Value
@@ -37,7 +37,7 @@ def grid_sample(
     aligned = bool(node.attributes.get_int("align_corners", 0))
     padding = node.attributes.get_string("padding_mode", "zeros")
     if mode == "cubic" and padding == "border":
-        raise g.refusal(node, "runtimes read its mode cubic with padding border in two ways")
+        raise g.refusal(node, "runtimes interpret mode cubic with padding border in two ways")
     rank = g.rank(x) - 2
     channels, *sizes = (g.size(x, axis) for axis in range(1, rank + 2))
     places = math.prod(g.size(grid, axis) for axis in range(1, rank + 1))
@@ -85,7 +85,7 @@ def grid_sample(
 
 
 def _entries_per_unit(size: int, aligned: bool) -> float:
-    """Entries of the axis a unit of the grid."""
+    """Entries along the axis for each unit of the grid."""
     return (size - 1) / 2 if aligned else size / 2
 
 
@@ -97,7 +97,7 @@ def taps(g: GradientBuilder, at: ir.Value, mode: str) -> list[Tap]:
     if mode == "linear":
         ones = _ones(g, at)
         return [Tap(low, g.op("Sub", 1.0, t), g.op("Neg", ones)), Tap(g.op("Add", low, 1.0), t, ones)]
-    # Distances 1 + t, t, 1 - t and 2 - t; the two to the right shrink as t grows.
+    # Distances 1 + t, t, 1 - t and 2 - t; the last two decrease as t grows.
     left, right = t, g.op("Sub", 1.0, t)
     near, far = (_A + 2, -(_A + 3), 0.0, 1.0), (_A, -5 * _A, 8 * _A, -4 * _A)
     found = []
@@ -121,7 +121,7 @@ def _polynomial(g: GradientBuilder, x: ir.Value, coefficients: Sequence[float]) 
 
 
 def apply_padding(g: GradientBuilder, tap: Tap, size: int, padding: str, aligned: bool) -> Tap:
-    """The tap with an index inside the axis."""
+    """Return a tap with its index inside the axis, by the padding mode."""
     index = tap.entry
     if padding == "zeros":
         inside = g.op("And", g.op("GreaterOrEqual", index, 0.0), g.op("LessOrEqual", index, float(size - 1)))
@@ -139,7 +139,7 @@ def apply_padding(g: GradientBuilder, tap: Tap, size: int, padding: str, aligned
 
 
 def flat_index(g: GradientBuilder, corner: Sequence[Tap], sizes: Sequence[int]) -> ir.Value:
-    # Casts come first: a float cannot count the entries of a large picture.
+    # Cast first: float32 cannot index the entries of a large picture exactly.
     index = g.op("Cast", corner[0].entry, to=ir.DataType.INT64)
     for tap, size in zip(corner[1:], sizes[1:], strict=True):
         index = g.op("Add", g.op("Mul", index, size), g.op("Cast", tap.entry, to=ir.DataType.INT64))
@@ -159,7 +159,7 @@ def _ones(g: GradientBuilder, like: ir.Value) -> ir.Value:
 
 @unary("AffineGrid")
 def affine_grid(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
-    """The grid is the base grid times the map; the base is what the op makes of unit maps."""
+    """The grid is the base grid times the affine map; the base is the op's output for unit maps."""
     theta, y = node.inputs[0], node.outputs[0]
     if theta is None:
         raise g.refusal(node, "its map is missing")
@@ -181,9 +181,9 @@ def affine_grid(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
 def roi_align(
     g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]
 ) -> list[Gradient]:
-    """With A and B the shares of rows and columns in the bins of region r: the sum of A' dy B over an image's regions.
+    """The sum of A' dy B over an image's regions, with A and B the shares of rows and columns in the bins of a region.
 
-    Where the regions depend on what is explained they count as constant, as they do in training.
+    Regions that depend on an explained tensor count as constant, as in training.
     """
     x, regions, images = node.inputs
     dy = cotangents[0]
@@ -195,12 +195,12 @@ def roi_align(
         return [None, None, None]
     ratio = node.attributes.get_int("sampling_ratio", 0)
     if node.attributes.get_string("mode", "avg") != "avg" or ratio == 0:
-        raise g.refusal(node, "it takes maxima, or as many samples as each region asks for")
+        raise g.refusal(node, "it takes maxima, or a number of samples that depends on the region")
     bins = [node.attributes.get_int("output_height", 1), node.attributes.get_int("output_width", 1)]
     channels, height, width = (g.size(x, axis) for axis in (1, 2, 3))
     rows = _bin_shares(g, node, regions, 1, bins[0], ratio, height)
     columns = _bin_shares(g, node, regions, 0, bins[1], ratio, width)
-    # (R, C, P, W), and then the regions' bins of one channel as rows of a matrix (C, R P, W).
+    # (R, C, P, W), then the bins of all regions of a channel as rows of a matrix (C, R P, W).
     along = g.op("MatMul", dy, g.op("Unsqueeze", columns, g.ints(1)))
     along = g.reshape(g.op("Transpose", along, perm=[1, 0, 2, 3]), g.ints(channels, -1, width))
     count = g.op("Range", np.int64(0), g.op("Gather", g.op("Shape", x), np.int64(0), axis=0), np.int64(1))
@@ -221,7 +221,7 @@ def _batch_shape(g: GradientBuilder, x: ir.Value) -> ir.Value:
 def _bin_shares(
     g: GradientBuilder, node: ir.Node, regions: ir.Value, first: int, bins: int, ratio: int, size: int
 ) -> ir.Value:
-    """How much of each entry of an axis is in each bin of each region (R, bins, size)."""
+    """The share of each entry of an axis in each bin of each region (R, bins, size)."""
     half = node.attributes.get_string("coordinate_transformation_mode", "half_pixel") == "half_pixel"
     kind = g.gradient_dtype(regions)
     scaled = g.op("Mul", regions, node.attributes.get_float("spatial_scale", 1.0))
@@ -234,7 +234,7 @@ def _bin_shares(
     places = g.constant(((np.arange(bins * ratio) + 0.5) / (bins * ratio))[None], kind)
     at = g.op("Add", start, g.op("Mul", length, places))
     inside = g.op("And", g.op("GreaterOrEqual", at, -1.0), g.op("LessOrEqual", at, float(size)))
-    # Places a little outside read the edge; those further away read nothing.
+    # Positions slightly outside read the edge; those further away read nothing.
     at = g.op("Min", g.op("Max", at, 0.0), float(size - 1))
     away = g.op("Abs", g.op("Sub", g.op("Unsqueeze", at, g.ints(2)), g.constant(np.arange(size), kind)))
     shares = g.op("Max", g.op("Sub", 1.0, away), 0.0)

@@ -1,4 +1,4 @@
-"""Running sums, triangles, and Hardmax."""
+"""Rules of cumulative sums, Range, Trilu and Hardmax."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from xaionnx.autodiff.rule import Gradient, flat, rule, unary
 
 @unary("CumSum")
 def cumulative_sum(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
-    # An entry is in the sums of those behind it: the running sum from the other end.
+    # Each entry is in the sums of all later ones, so its gradient is the cumulative sum from the other end.
     exclusive, reverse = node.attributes.get_int("exclusive", 0), node.attributes.get_int("reverse", 0)
     return g.op("CumSum", dy, node.inputs[1], exclusive=exclusive, reverse=1 - reverse)
 
@@ -22,7 +22,7 @@ def cumulative_sum(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
 def arithmetic_range(
     g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]
 ) -> list[Gradient]:
-    """Entry i is start + i delta; the limit tells how many there are."""
+    """Entry i is start + i delta; the limit decides only how many there are."""
     start, limit, delta = node.inputs
     dy, kind = cotangents[0], g.gradient_dtype(node.outputs[0])
     if start is None or limit is None or delta is None:

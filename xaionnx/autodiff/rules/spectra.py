@@ -1,4 +1,4 @@
-"""Fourier transforms and determinants: linear maps and minors."""
+"""Rules of Fourier transforms, which are linear maps, and of determinants."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ def _x(node: ir.Node) -> ir.Value:
 
 @unary("DFT")
 def dft(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
-    """The adjoint of the transform is the inverse one times its length, and that of the inverse the transform over it.
+    """The adjoint of the transform is the inverse times its length; that of the inverse, the transform divided by it.
 
-    Complex numbers are pairs of reals here, so the adjoint is the conjugate transpose.
+    Complex numbers are pairs of reals, so the adjoint is the conjugate transpose.
     """
     x, y = _x(node), node.outputs[0]
     inverse = node.attributes.get_int("inverse", 0)
     onesided = node.attributes.get_int("onesided", 0)
     rank = g.rank(x)
     given, at = g.constant_input(node, 1), g.constant_input(node, 2)
-    # The axis of opset 20 is an input, and the last one holds real and imaginary parts.
+    # Since opset 20 the axis is an input; the last axis holds real and imaginary parts.
     axis = (-2 if at is None else int(at.reshape(-1)[0])) % rank
     size = g.size(x, axis)
     length = g.size(y, axis) if inverse and onesided else size if given is None else int(given.reshape(-1)[0])
     dy = _sized(g, dy, rank, axis, g.size(y, axis), length)
     if inverse and onesided:
-        # From half a spectrum to a real signal: each frequency stands for its mirror image too, if it has one.
+        # Half a spectrum of a real signal: each frequency also represents its mirror image, if it has one.
         half = length // 2 + 1
         twice = np.where((np.arange(half) == 0) | (2 * np.arange(half) == length), 1.0, 2.0) / length
         spectrum = g.op("DFT", dy, np.int64(length), np.int64(axis), onesided=1)
@@ -41,18 +41,18 @@ def dft(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     back = g.op("DFT", dy, np.int64(length), np.int64(axis), inverse=1 - inverse)
     back = g.op("Mul", back, 1.0 / length if inverse else float(length))
     back = _sized(g, back, rank, axis, length, size)
-    # A real signal has no imaginary part to move.
+    # The gradient of a real signal has no imaginary part.
     return g.op("Slice", back, [0], [1], [rank - 1]) if g.size(x, -1) == 1 else back
 
 
 def _sized(g: GradientBuilder, value: ir.Value, rank: int, axis: int, size: int, wanted: int) -> ir.Value:
-    """Zeros behind the last entry of an axis, or entries cut off there."""
+    """Pad an axis with zeros at its end, or crop it there."""
     return g.pad(value, [0] * rank, [wanted - size if a == axis else 0 for a in range(rank)])
 
 
 @unary("STFT")
 def stft(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
-    """A strided convolution with waves under a window, so its adjoint is the transposed one."""
+    """A strided convolution with windowed waves, so its adjoint is the transposed convolution."""
     x, y = _x(node), node.outputs[0]
     step, given = g.constant_input(node, 1), g.constant_input(node, 3)
     window = node.inputs[2] if len(node.inputs) > 2 else None
@@ -65,7 +65,7 @@ def stft(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     parts = g.size(x, 2) if g.rank(x) == 3 else 1
     angle = 2 * np.pi / length * (np.arange(bins)[:, None] * np.arange(length) % length)
     cosine, sine = np.cos(angle), np.sin(angle)
-    # For each frequency its real and imaginary part, of the signal's real and imaginary part.
+    # For each frequency the real and imaginary part, of the real and imaginary part of the signal.
     waves = np.stack([np.stack([cosine, sine], axis=1), np.stack([-sine, cosine], axis=1)], axis=1)[:, :, :parts]
     kind = g.gradient_dtype(x)
     filters = g.constant(waves.reshape(2 * bins, parts, length), kind)
@@ -81,7 +81,7 @@ def stft(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
 
 @unary("Det")
 def determinant(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
-    """The derivative is the matrix of cofactors, which singular matrices have too."""
+    """The derivative is the cofactor matrix, which exists for singular matrices too."""
     x = _x(node)
     rank, n = g.rank(x), g.size(x, -1)
     dy = g.op("Unsqueeze", dy, g.ints(-1, -2)) if n > 1 else dy
