@@ -12,7 +12,7 @@ from onnx.shape_inference import InferenceError
 from xaionnx import discovery
 from xaionnx.data.spec import InputSpec
 from xaionnx.errors import InputMismatchError, ModelError, ParameterError, UnsupportedModelError
-from xaionnx.graph.cut import op_census
+from xaionnx.graph.cut import count_ops
 from xaionnx.graph.expand import expand
 from xaionnx.graph.landmarks import attentions
 from xaionnx.graph.view import GraphView
@@ -45,7 +45,7 @@ def model_facts(model: Model) -> Document:
         "batch": batch_size_text(model),
         "providers": {"available": onnxruntime.get_available_providers(), "used": model.provider},
         "random_ops": list(file.random_ops),
-        "ops": op_census(proto),
+        "ops": count_ops(proto),
         "layers": layer_facts(proto),
         "attention": attention_layers(model),
         "labels": list(model.labels or ()),

@@ -70,6 +70,4 @@ def test_where_no_convolution_tells_which_axis_is_time_there_are_bars(run, tmp_p
 def test_the_strongest_of_a_map_without_features_are_refused(run, net, tmp_path):
     asked = run("explain", "grad_cam", *net[:2], "--top", "3", "-o", tmp_path / "a.png")
     assert asked.exit_code == ParameterError.exit_code
-    assert asked.stderr.endswith(
-        "The 'top' parameter of series needs a method that worked on features, such as lime. Leave it out.\n"
-    )
+    assert asked.stderr.endswith("--top needs a method that worked on features, such as lime. Leave it out.\n")

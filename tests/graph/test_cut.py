@@ -15,9 +15,9 @@ from tests.tiny import parsed, run
 from tests.tolerances import Tolerance, assert_close
 from xaionnx.errors import ModelFileError, ParameterError, UnknownNameError, UnsupportedModelError
 from xaionnx.graph.cut import (
+    count_ops,
     cut,
     expose,
-    op_census,
 )
 from xaionnx.graph.serialize import to_bytes
 from xaionnx.graph.view import GraphView, topological_order
@@ -181,8 +181,8 @@ class TestCut:
             ir_version=8,
         )
         assert list(GraphView(model).tensor_names) == ["x", "c", "h", "y", "unused"]
-        assert op_census(model) == {"If": 2, "Neg": 3, "Add": 1, "Exp": 1}
-        assert list(op_census(model)) == ["Neg", "If", "Add", "Exp"]
+        assert count_ops(model) == {"If": 2, "Neg": 3, "Add": 1, "Exp": 1}
+        assert list(count_ops(model)) == ["Neg", "If", "Add", "Exp"]
         whole = cut(model, ["x", "c"], ["y"])
         assert [node.op_type for node in whole.graph.node] == ["Exp", "If"]
         part = cut(model, ["h"], ["y"])

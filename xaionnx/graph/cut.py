@@ -18,7 +18,7 @@ from xaionnx.loading import declared_inputs
 from xaionnx.loading.soundness import subgraphs
 
 
-def op_census(model: onnx.ModelProto) -> dict[str, int]:
+def count_ops(model: onnx.ModelProto) -> dict[str, int]:
     """Return the number of nodes of each op, including bodies of If, Loop and Scan; the most frequent first.
 
     Ops of other domains have a prefix: ``"com.microsoft.FastGelu"``. A call of a function of the model counts as one
