@@ -22,9 +22,8 @@ from xaionnx.autodiff.rule import Table
 from xaionnx.autodiff.table import STANDARD
 from xaionnx.graph.canonicalize import canonicalize
 from xaionnx.graph.probe import Probe, probe
-from xaionnx.typing import Array
+from xaionnx.typing import Array, Feeds
 
-Feeds = Mapping[str, Array]
 Runner = Callable[[Feeds, Sequence[str]], list[Any]]
 Evaluate = Callable[[onnx.ModelProto], Runner]
 # In float64: a step far above rounding, and small enough that smooth functions are nearly linear.

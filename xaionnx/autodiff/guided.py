@@ -15,15 +15,13 @@ from collections.abc import Callable, Sequence
 import onnx_ir as ir
 
 from xaionnx.autodiff.gradient_builder import GradientBuilder
-from xaionnx.autodiff.rule import Gradient, Rule, Table
+from xaionnx.autodiff.rule import ESTIMATE, Gradient, Rule, Table
 from xaionnx.autodiff.table import STANDARD
 from xaionnx.graph.op import find_op
 
 _RECTIFIERS = tuple(name for name in STANDARD if find_op(name).rectifies)
 # Rectifiers only if a single operand depends on the explained tensors.
 _BOUNDS = ("Max", "Min")
-# Label of the gradient of a quantiser.
-ESTIMATE = "straight through"
 # Ops whose outputs have both signs.
 _LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "Add", "Sum", "BatchNormalization")
 

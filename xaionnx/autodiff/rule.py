@@ -32,6 +32,9 @@ Table: TypeAlias = Mapping[str, Rule]
 # the first cotangent. Without it, that is the cotangent that is fed.
 START = "start"
 
+# Label in a result where the gradient of a step, such as rounding, is taken to be that of the identity.
+ESTIMATE = "straight through"
+
 registered: dict[str, Rule] = {}
 # Ops whose derivative is 0 where it exists.
 flat_ops: set[str] = set()

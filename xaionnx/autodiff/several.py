@@ -8,11 +8,10 @@ import onnx
 import onnx_ir as ir
 
 from xaionnx.autodiff.backward import COTANGENT, gradient_name
+from xaionnx.graph.view import SHAPE_READERS
 
 # Name of the axis of the cotangents.
 _AXIS = "xai_cotangents"
-# Their output depends on the shape of their operand only.
-_SHAPE_READERS = frozenset({"Shape", "Size"})
 
 
 def with_several_cotangents(model: onnx.ModelProto, wrt: Sequence[str]) -> onnx.ModelProto:
@@ -99,7 +98,7 @@ def _backward_nodes(graph: ir.Graph, seed: ir.Value) -> set[ir.Node]:
         if any(value in reached for value in node.inputs):
             reached.update(node.outputs)
             found.add(node)
-        elif node.op_type not in _SHAPE_READERS and all(value is None or value in fixed for value in node.inputs):
+        elif node.op_type not in SHAPE_READERS and all(value is None or value in fixed for value in node.inputs):
             fixed.update(node.outputs)
     for node in reversed(list(graph)):
         readers = {use.node for value in node.outputs for use in value.uses()}

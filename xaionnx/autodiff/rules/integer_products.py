@@ -11,10 +11,9 @@ import onnx_ir as ir
 
 from xaionnx.autodiff._windows import window
 from xaionnx.autodiff.gradient_builder import GradientBuilder
-from xaionnx.autodiff.rule import Gradient, rule
+from xaionnx.autodiff.rule import ESTIMATE, Gradient, rule
 from xaionnx.autodiff.rules.convolution import conv_back
 from xaionnx.autodiff.rules.matmul import transposed
-from xaionnx.autodiff.rules.quantization import ESTIMATE
 
 _KIND = ir.DataType.FLOAT
 

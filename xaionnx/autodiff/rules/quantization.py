@@ -20,7 +20,7 @@ import numpy as np
 import onnx_ir as ir
 
 from xaionnx.autodiff.gradient_builder import GradientBuilder
-from xaionnx.autodiff.rule import Gradient, rule
+from xaionnx.autodiff.rule import ESTIMATE, Gradient, rule
 from xaionnx.graph.op import Kind, find_op
 from xaionnx.graph.view import DEFAULT_DOMAINS
 
@@ -31,8 +31,6 @@ STRAIGHT_THROUGH = frozenset(
         "QuantizeLinear",
     }
 )  # fmt: skip
-# The label in results.
-ESTIMATE = "straight through"
 
 # Their first output represents floats by integers or narrow floats.
 _QUANTIZING = frozenset({"DynamicQuantizeLinear", "QuantizeLinear"})

@@ -14,8 +14,8 @@ from xaionnx.typing import Array
 
 # Entries of coalitions held at once.
 _ENTRIES = 2**21
-# If one row alone determines a coefficient, its residual says nothing about the error.
-_LEAST_FREEDOM = 1e-6
+# If one row, or pair of rows, alone determines a coefficient, its residual says nothing about the error.
+LEAST_FREEDOM = 1e-6
 
 
 @final
@@ -118,7 +118,7 @@ def _fit(
             unexplained[group] += (w * residual**2).sum(axis=0)
             shifts = z @ reach
             freedom = 1 - w * (1 / total + (shifts * z).sum(axis=1, keepdims=True))
-            variance += (shifts**2).T @ (w * residual / np.maximum(freedom, _LEAST_FREEDOM)) ** 2
+            variance += (shifts**2).T @ (w * residual / np.maximum(freedom, LEAST_FREEDOM)) ** 2
         errors[:, group] = np.sqrt(variance) * random
     r2 = np.where(spread > 0, 1 - unexplained / np.where(spread > 0, spread, 1), 0.0)
     return Fit(values.T, errors.T, middle - mean @ values, r2)

@@ -15,6 +15,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from xaionnx.errors import BudgetError, ParameterError
+from xaionnx.explainers._games.local_surrogate import LEAST_FREEDOM
 from xaionnx.typing import Array
 
 _ROWS = 4096
@@ -22,8 +23,6 @@ _ROWS = 4096
 _MOST_PLAYERS = 1024
 # An eigenvalue below this share of the largest is rounding error: some players were always present together.
 _RANK = 1e-9
-# If one pair alone determines a value, its residual says nothing about the error.
-_LEAST_FREEDOM = 1e-6
 
 
 # On matrices this small the threads of BLAS wait for each other.
@@ -89,7 +88,7 @@ def regress(
         for start, stop, u in _pieces(coalitions, len(halves)):
             reach = u @ spread
             freedom = 1 - weights[start:stop] * (reach * u).sum(axis=1)
-            factor = weights[start:stop] / np.maximum(freedom, _LEAST_FREEDOM)
+            factor = weights[start:stop] / np.maximum(freedom, LEAST_FREEDOM)
             residual = (halves[start:stop, group] - u @ values[:, group]) * factor[:, None]
             variance += np.square(reach).T @ (shares[start:stop, None] * np.square(residual))
         variances[:, group] = variance
