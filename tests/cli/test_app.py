@@ -108,7 +108,7 @@ def test_an_input_that_is_missing(run, digits):
 def test_a_device_that_onnxruntime_lacks(run, digits, picture):
     result = run(*OCCLUSION, digits, picture, "--device", "abacus")
     assert result.exit_code == 6
-    assert result.stderr.startswith("xaionnx: Device 'abacus' is not one that onnxruntime ")
+    assert result.stderr.startswith("xaionnx: Device 'abacus' is not available in this build of onnxruntime ")
 
 
 def test_an_error_of_ours_that_is_a_bug_shows_its_traceback(run, digits, picture, monkeypatch):

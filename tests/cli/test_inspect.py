@@ -148,7 +148,7 @@ def test_a_model_without_scores_says_why(run, tmp_path):
     assert "can be explained with     no method\n" in text
     methods = ", ".join(discovery.methods())
     assert (
-        f"cannot be explained with  {methods}: No output of m.onnx holds scores: y (1,) int64. "
+        f"cannot be explained with  {methods}: No output of m.onnx contains scores: y (1,) int64. "
         "Name an internal tensor to explain with --output\n"
     ) in text
     assert "batch   fixed at 1: made free if the outputs stay the same, otherwise one sample at a time\n" in text

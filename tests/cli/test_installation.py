@@ -18,7 +18,7 @@ main()
 """
     out, told = start("-c", code).communicate(timeout=60)
     assert out == ""
-    assert told.startswith("xaionnx: onnxruntime lacks its files, ")
+    assert told.startswith("xaionnx: Files of onnxruntime are missing, ")
     assert told.count("\n") == 1
 
 

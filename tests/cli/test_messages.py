@@ -18,7 +18,7 @@ MODELS = Path(__file__).resolve().parents[2] / "models"
 @pytest.mark.parametrize(
     ("said", "typed"),
     [
-        ("Use Target.index with one int an axis.", "Use --target element:I,J,... with one int an axis."),
+        ("Use Target.index with one int per axis.", "Use --target element:I,J,... with one int per axis."),
         ("Explain Target.probability instead.", "Explain --target probability[:CLASS] instead."),
         ("Use Target.sum.", "Use --target sum."),
         ("Name a tensor with output=...", "Name a tensor with --output"),
@@ -45,7 +45,7 @@ def test_what_can_be_typed(said, typed):
 
 def test_python_keeps_its_own_words():
     model = Model.load(MODELS / "selfie_segmentation.onnx")
-    with pytest.raises(ParameterError, match=r"Use Target\.index with one int an axis, Target\.region, "):
+    with pytest.raises(ParameterError, match=r"Use Target\.index with one int per axis, Target\.region, "):
         resolve(3, model, {"input": np.zeros((1, 256, 256, 3), np.float32)})
 
 
@@ -55,5 +55,5 @@ def test_the_command_line_translates(run):
     assert refused.exit_code == 2
     assert refused.stderr == (
         "xaionnx: Tensor 'mask' has the shape (N, 256, 256, 1), not one axis of classes. Use --target element:I,J,... "
-        "with one int an axis, --target region[:THRESHOLD], --target channel[:K] or --target sum.\n"
+        "with one int per axis, --target region[:THRESHOLD], --target channel[:K] or --target sum.\n"
     )

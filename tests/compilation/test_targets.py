@@ -89,7 +89,7 @@ def test_a_class_that_is_named_at_each_run(digits, x):
     session = onnxruntime.InferenceSession(made.proto.SerializeToString(), providers=["CPUExecutionProvider"])
     with pytest.raises(Exception, match="out of data bounds"):
         session.run(None, {name: x, "target": np.array([1, CLASSES, 2])})
-    with pytest.raises(ParameterError, match="names its class when a compiled file runs"):
+    with pytest.raises(ParameterError, match="gets its class when a compiled file runs"):
         xaionnx.explain(digits, x, "saliency", Chosen())
 
 
@@ -98,8 +98,8 @@ def test_a_class_that_is_named_at_each_run(digits, x):
     [
         ([1, 2], "A compiled file has one target"),
         (Target.top(3), "A compiled file has one target"),
-        (np.array([3]), "cannot hold one class for each sample"),
-        (Target.loss(np.array([3])), "cannot hold one class for each sample"),
+        (np.array([3]), "cannot have one class for each sample"),
+        (Target.loss(np.array([3])), "cannot have one class for each sample"),
         (Target.index(CLASSES), r"must be an int in \[0, 9\]"),
     ],
 )
@@ -121,5 +121,5 @@ class Lead(Target):
 
 
 def test_elements_that_are_found_for_each_sample_are_not_frozen(digits):
-    with pytest.raises(ParameterError, match="the elements of the target 'lead' are found for each sample"):
+    with pytest.raises(ParameterError, match="the elements of the target 'lead' depend on the sample"):
         compilation.compile(digits, "saliency", Lead())

@@ -213,9 +213,9 @@ def test_strings_are_replaced_by_strings(tmp_path):
     found = xaionnx.explain(model, feeds, "feature_ablation", 0, baseline={"word": np.array("a"), "x": 1})
     assert found.values["word"].tolist() == [[4], [0]]
     assert found.values["x"].tolist() == [[1], [2]]
-    with pytest.raises(InputMismatchError, match="Input 'word' holds strings, and so must its baseline"):
+    with pytest.raises(InputMismatchError, match="Input 'word' contains strings, so its baseline must too"):
         xaionnx.explain(model, feeds, "feature_ablation", 0)
-    with pytest.raises(InputMismatchError, match=r"Input 'x' holds float32\. Its baseline must be a number"):
+    with pytest.raises(InputMismatchError, match=r"Input 'x' has type float32\. Its baseline must be a number"):
         xaionnx.explain(model, feeds, "feature_ablation", 0, baseline=np.array("a"))
 
 
@@ -255,7 +255,7 @@ def test_what_is_no_baseline(given, message):
         (
             np.zeros((5, *PLANES.shape)),
             PLANES,
-            "The baseline holds 5 samples for a batch of 2. Give one, or one a sample",
+            "The baseline has 5 samples for a batch of 2. Give one, or one per sample",
         ),
         (
             Baseline.background(np.zeros((4, 3))),
@@ -263,12 +263,12 @@ def test_what_is_no_baseline(given, message):
             r"Background rows for input 'x' must have the shape \('B', 3, 12, 10\). Got \(4, 3\) instead.",
         ),
         ("shuffle:9", PLANES, "Tiles of 9 pixels leave nothing to shuffle in 12 by 10 pixels."),
-        ("black", PLANES, "needs an InputSpec that says how pixels are scaled."),
+        ("black", PLANES, "needs an InputSpec with the scale of pixels."),
         ("blur", PLANES[0, 0], "baseline='blur' needs a picture"),
-        (0.5, np.zeros(3, np.int64), "Input 'x' holds int64, which a baseline of 0.5 does not fit. Give whole numbers"),
-        (300, np.zeros(3, np.uint8), "Input 'x' holds uint8, which a baseline of 300 does not fit."),
-        (-1, np.zeros(3, np.uint8), "a baseline of -1 does not fit."),
-        (np.nan, np.zeros(3, np.int32), "a baseline of nan does not fit."),
+        (0.5, np.zeros(3, np.int64), "Input 'x' has type int64, which cannot represent a baseline of 0.5."),
+        (300, np.zeros(3, np.uint8), "Input 'x' has type uint8, which cannot represent a baseline of 300."),
+        (-1, np.zeros(3, np.uint8), "cannot represent a baseline of -1."),
+        (np.nan, np.zeros(3, np.int32), "cannot represent a baseline of nan."),
         ({"z": 0}, PLANES, "No input named 'z'. Known: x."),
     ],
 )

@@ -211,7 +211,7 @@ def test_the_default_is_superpixels_of_a_picture_and_else_elements():
         (
             lambda: Features.columns([[0, 1], [1]]).players(Sample({"x": np.zeros(4)}, "x")),
             ParameterError,
-            r"must hold columns of 0..3, each at most once. Got \(\(0, 1\), \(1,\)\).",
+            r"must contain columns in 0..3, each at most once. Got \(\(0, 1\), \(1,\)\) instead.",
         ),
         (lambda: Features.columns([[4]]).players(Sample({"x": np.zeros(4)}, "x")), ParameterError, "0..3"),
         (lambda: Features.columns([[]]).players(Sample({"x": np.zeros(4)}, "x")), ParameterError, "0..3"),
@@ -220,13 +220,13 @@ def test_the_default_is_superpixels_of_a_picture_and_else_elements():
             lambda: Features.of(np.zeros((10, 12), int)).players(sample()),
             InputMismatchError,
             r"The label map of features has the shape \(10, 12\), which does not fit input 'x' of shape "
-            r"\('N', 3, 12, 10\). Give one label for each element, or leave out axes such as the channel.",
+            r"\('N', 3, 12, 10\). Give one label for each element, or omit axes such as the channel.",
         ),
         (lambda: Features.of(np.zeros((1, 1, 3, 12, 10), int)).players(sample()), InputMismatchError, "does not fit"),
         (
             lambda: Features.of(np.zeros((3, 12, 10), int)).players(Sample({"x": PICTURE}, "x", None, 0, 3)),
             InputMismatchError,
-            "may hold one map for each of 3 samples, or one for each channel.",
+            "may be one map for each of 3 samples, or one for each channel.",
         ),
     ],
 )

@@ -53,7 +53,7 @@ def test_what_is_left_of_an_uninstalled_one(installed, monkeypatch):
     with pytest.raises(InstallationError) as caught:
         installation.runtime()
     assert str(caught.value) == (
-        "onnxruntime lacks its files, as happens where one of two of its packages was uninstalled. Keep one: "
+        "Files of onnxruntime are missing, as happens when one of two of its packages was uninstalled. Keep one: "
         "pip uninstall -y onnxruntime-gpu && pip install onnxruntime-gpu (runs on CPU and CUDA) or onnxruntime "
         "(CPU alone)."
     )

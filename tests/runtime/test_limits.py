@@ -88,6 +88,6 @@ def test_what_does_not_fit_at_one_sample_is_refused(tmp_path):
         {"shape": np.array([2**20, 2**20], dtype=np.int64)},
     )
     with pytest.raises(
-        MemoryLimitError, match=r"One batch of huge.onnx does not fit into memory \([\d,]+ bytes asked\)"
+        MemoryLimitError, match=r"One batch of huge.onnx does not fit into memory \([\d,]+ bytes requested\)"
     ):
         Model.load(path).run({"x": np.zeros(1, np.float32)})

@@ -255,7 +255,7 @@ def test_missing_inputs_and_unequal_counts(tmp_path):
 
 
 def test_a_device_asked_for_by_name_is_used_or_refused(tmp_path):
-    with pytest.raises(DeviceError, match="Device 'tpu' is not one that onnxruntime"):
+    with pytest.raises(DeviceError, match="Device 'tpu' is not available in this build of onnxruntime"):
         Model.load(linear(tmp_path), device="tpu")
     assert Model.load(linear(tmp_path), device="cpu").provider == "CPUExecutionProvider"
 
@@ -267,7 +267,7 @@ def test_cuda_where_there_is_none_is_refused_and_nothing_is_printed(tmp_path, ca
 
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers() or session._cuda_driver():
         pytest.skip("needs a GPU build of onnxruntime without a GPU")
-    with pytest.raises(DeviceError, match="Device 'cuda' was asked for, but onnxruntime could not start"):
+    with pytest.raises(DeviceError, match="Device 'cuda' was requested, but onnxruntime could not start"):
         Model.load(linear(tmp_path), device="cuda")
     assert capfd.readouterr().out == ""
 
@@ -325,7 +325,7 @@ def test_the_tuned_batch_size_is_kept_and_answers_agree_with_fixed_ones(tmp_path
     ]
     for answer in answers[1:]:
         assert_close(answer, answers[0], Tolerance.ORDER_ONE)
-    assert all(pace.size(3000) > 1 for pace in tuned._state.paces.values())
+    assert all(tuner.size(3000) > 1 for tuner in tuned._state.tuners.values())
 
 
 @pytest.mark.slow

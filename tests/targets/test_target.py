@@ -187,7 +187,7 @@ def test_shorthands():
 @pytest.mark.parametrize("given", [1.5, True, (3, 5), np.ones((2, 2), int), np.array([1.0]), {3: 1}, b"cat"])
 def test_what_is_no_shorthand(given):
     with pytest.raises(
-        ParameterError, match="The 'target' parameter must be None, an int, an array of one int a sample"
+        ParameterError, match="The 'target' parameter must be None, an int, an array of one int per sample"
     ):
         Target.of(given)
 
@@ -200,9 +200,9 @@ def test_what_is_no_shorthand(given):
             lambda: Target.of((3, 5)),
             r"Got \(3, 5\) instead. Use Target.index\(\(3, 5\)\) for one element, or \[3, 5\] for several classes.",
         ),
-        (lambda: Target.index("dog"), r"must be an int, or one int an axis. Got 'dog' instead."),
-        (lambda: Target.index(1.5), r"must be an int, or one int an axis. Got 1.5 instead."),
-        (lambda: Target.neuron("y", [0.5]), r"must be an int, or one int an axis. Got \[0.5\] instead."),
+        (lambda: Target.index("dog"), r"must be an int, or one int per axis. Got 'dog' instead."),
+        (lambda: Target.index(1.5), r"must be an int, or one int per axis. Got 1.5 instead."),
+        (lambda: Target.neuron("y", [0.5]), r"must be an int, or one int per axis. Got \[0.5\] instead."),
         (lambda: Target.top(0), r"The 'k' parameter of Target.top must be an int in \[1, inf\). Got 0 instead."),
         (
             lambda: Target.loss(1, "hinge"),
@@ -223,24 +223,24 @@ def test_what_is_refused_without_a_model(make, message):
         (
             np.array([1, 2]),
             ParameterError,
-            "The 'target' parameter must hold one int a sample. Got 2 for 3 samples.",
+            "The 'target' parameter must have one int per sample. Got 2 for 3 samples.",
         ),
         (Target.margin(1, 9), ParameterError, "Got 9 instead."),
         (Target.probability([1, 2]), ParameterError, "Got [1, 2] instead."),
-        (Target.top(7), ParameterError, "There are 6 classes in 'y'. Ask for at most so many."),
+        (Target.top(7), ParameterError, "'y' has 6 classes. Request at most that many."),
         ("cat", UnknownNameError, "2 labels contain 'cat': 1 tiger cat, 2 Egyptian cat."),
         ("crane", UnknownNameError, "2 labels are 'crane': 4 crane, 5 crane. Give its number."),
         ("dgo", UnknownNameError, "No label named 'dgo'. Nearest: dog."),
-        (Target.index((1, 2)), ParameterError, "one index for each axis of 'y' behind the batch, (6,). Got (1, 2)"),
+        (Target.index((1, 2)), ParameterError, "one index for each axis of 'y' after the batch, (6,). Got (1, 2)"),
         (Target.neuron("y", 6), ParameterError, "Got (6,) instead."),
         (Target.neuron("z", 0), UnknownNameError, "named 'z'"),
         (Target.channel("y", 6), ParameterError, "Tensor 'y' of shape (N, 6) has no channel 6."),
-        (Target.loss([0, 1]), ParameterError, "must hold one int a sample. Got 2 for 3 samples."),
-        (Target.loss(0.5), ParameterError, "must hold one class number a sample. Got () float64 instead."),
+        (Target.loss([0, 1]), ParameterError, "must have one int per sample. Got 2 for 3 samples."),
+        (Target.loss(0.5), ParameterError, "must be one class number per sample. Got () float64 instead."),
         (
             Target.loss([1.0, 2.0], "squared_error"),
             ParameterError,
-            "The 'labels' parameter of Target.loss must hold numbers of shape (N, 6). Got (2,) float64 instead.",
+            "The 'labels' parameter of Target.loss must be numbers of shape (N, 6). Got (2,) float64 instead.",
         ),
     ],
 )
@@ -265,9 +265,9 @@ def test_labels_that_are_missing_or_too_many(tmp_path, scores):
 
 
 def test_losses_that_need_logits(tmp_path, scores):
-    with pytest.raises(UnsupportedModelError, match="needs logits, but 'y' holds probabilities"):
+    with pytest.raises(UnsupportedModelError, match="needs logits, but 'y' contains probabilities"):
         resolve(Target.loss(1), shown(tmp_path, [6], ["Softmax"]), {"x": scores})
-    with pytest.raises(UnsupportedModelError, match="needs one score a class, but 'y' holds one"):
+    with pytest.raises(UnsupportedModelError, match="needs one score per class, but 'y' contains one"):
         resolve(Target.loss(0), shown(tmp_path, [1]), {"x": scores[:, :1]})
 
 

@@ -68,7 +68,7 @@ class TestRegion:
         [
             (
                 Target.region(np.ones((5, 4), bool)),
-                r"The 'mask' parameter of Target.region must be a bool array of shape \(4, 5\), or one a sample. "
+                r"The 'mask' parameter of Target.region must be a bool array of shape \(4, 5\), or one per sample. "
                 r"Got \(5, 4\) bool instead.",
             ),
             (Target.region(np.full((4, 5), 0.3)), r"Got \(4, 5\) float64 instead."),

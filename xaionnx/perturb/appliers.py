@@ -1,4 +1,4 @@
-"""Appliers: the ways to answer codes, on the host and in the graph, behind one interface."""
+"""Appliers: evaluation of codes on the host or in the graph, with one interface."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from xaionnx.runtime.model import Model
 from xaionnx.targets.selection import TargetSet
 from xaionnx.typing import Array
 
-# The nodes in front and behind are written for this version of the default domain and later ones.
+# The added nodes require this version of the default domain or a later one.
 _OPSET = 13
 
 
 class Applier(Protocol):
-    """Answers codes for one sample.
+    """Evaluates codes for one sample.
 
-    ``cuts`` names the inner tensors that were computed once, for the input itself, and only changed since.
+    ``cuts`` names the internal tensors that were computed once for the input and then only updated.
     """
 
     cuts: tuple[str, ...]
 
     def answers(self, codes: Array) -> Iterator[tuple[Array, Array]]:
-        """Yield batch by batch which code each row is, (m,), and the targets, (m, T).
+        """Yield for each batch the index of each row's code, (m,), and the targets, (m, T).
 
-        Each code comes once for every baseline, in their order.
+        Each code occurs once for every baseline, in their order.
         """
 
 
 def applier(model: Model, removal: Removal, selection: TargetSet, kind: str = "auto") -> Applier:
-    """The applier for a model: ``host``, ``graph``, or ``auto``, the graph where the model runs on a GPU.
+    """Return the applier for a model: ``host``, ``graph``, or ``auto``, which is the graph if the model is on a GPU.
 
-    ``incremental`` is ``auto``, but for windows on the CPU computes again only what they changed.
+    ``incremental`` is ``auto``, except that for windows on the CPU only changed values are computed again.
     """
-    # A device holds no strings.
+    # Devices do not support strings.
     able = model.on_gpu and model.file.opset >= _OPSET and all(a.dtype != object for a in removal.sample.x.values())
     if kind == "graph" or (kind != "host" and able):
         return InGraph(model, removal, selection)
@@ -50,7 +50,7 @@ def applier(model: Model, removal: Removal, selection: TargetSet, kind: str = "a
 
 @final
 class OnHost:
-    """A kernel fills a buffer that is used again for each batch; numpy reads the target."""
+    """A kernel fills a buffer that is reused for each batch; numpy computes the targets."""
 
     cuts: tuple[str, ...] = ()
 
@@ -65,12 +65,12 @@ class OnHost:
         shared = {name: array for name, array in x.items() if name in self._model.shared}
 
         def feed(start: int, stop: int) -> Mapping[str, Array]:
-            rows = self._rows(stop - start)
-            for first, last, some in _whole_codes(start, stop, draws):
-                begin = first * draws + some.start - start
-                end = begin + (last - first) * (some.stop - some.start)
+            rows = self._reset_rows(stop - start)
+            for first, last, baselines in _whole_codes(start, stop, draws):
+                begin = first * draws + baselines.start - start
+                end = begin + (last - first) * (baselines.stop - baselines.start)
                 part = {name: buffer[begin:end] for name, buffer in rows.items()}
-                self._removal.fill(codes[first:last], some, part)
+                self._removal.fill(codes[first:last], baselines, part)
             if self._removal.restores:
                 self._written = codes[np.arange(start, stop) // draws]
             return rows
@@ -78,7 +78,7 @@ class OnHost:
         for start, stop, outputs in self._model.batches(len(codes) * draws, feed, self._tensors, shared):
             yield np.arange(start, stop) // draws, self._selection.select(outputs)
 
-    def _rows(self, count: int) -> dict[str, Array]:
+    def _reset_rows(self, count: int) -> dict[str, Array]:
         held = len(next(iter(self._buffers.values()))) if self._buffers else 0
         if count > held:
             x = self._removal.sample.x
@@ -96,7 +96,7 @@ class OnHost:
 
 @final
 class InGraph:
-    """Nodes in front of the model write the inputs, nodes behind it read the target; codes alone travel."""
+    """Nodes before the model compute the inputs, nodes after it the targets; only codes are transferred."""
 
     cuts: tuple[str, ...] = ()
 
@@ -106,10 +106,10 @@ class InGraph:
         self._output = OUTPUT
         self._removal, self._selection = removal, selection
         self._sample_bytes = sum(array.nbytes for array in removal.sample.x.values())
-        left_alone = {name: a for name, a in removal.sample.x.items() if name not in removal.baseline}
-        repeated = {name: a for name, a in left_alone.items() if name not in model.shared}
-        self._rest = {PREFIX + name if name in repeated else name: a for name, a in left_alone.items()}
-        inputs = tuple((name, a.shape, str(a.dtype)) for name, a in left_alone.items())
+        unchanged = {name: a for name, a in removal.sample.x.items() if name not in removal.baseline}
+        repeated = {name: a for name, a in unchanged.items() if name not in model.shared}
+        self._rest = {PREFIX + name if name in repeated else name: a for name, a in unchanged.items()}
+        inputs = tuple((name, a.shape, str(a.dtype)) for name, a in unchanged.items())
         self._model = model.derived(
             ("prelude", removal.structure, selection.structure, inputs),
             lambda proto: enclose(proto, removal.emit, selection.emit, repeated),
@@ -128,9 +128,9 @@ class InGraph:
 
 
 def _whole_codes(start: int, stop: int, draws: int) -> Iterator[tuple[int, int, slice]]:
-    """Rows ``start`` to ``stop`` of codes with B baselines each: codes first to last, with some of the baselines.
+    """Divide rows ``start`` to ``stop`` of codes with B baselines each into ranges of codes and of baselines.
 
-    All baselines of whole codes, and before and behind them a part of one code's.
+    Yields all baselines for whole codes, and before and after them some baselines of one code.
     """
     while start < stop:
         code, offset = divmod(start, draws)

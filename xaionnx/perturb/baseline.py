@@ -1,7 +1,7 @@
-"""Baseline: what removal puts in.
+"""Baseline: the values that replace removed players.
 
-A baseline gives for each sample one array, or B of them (noise, background rows) over which the answers are
-averaged; every coalition then costs B evaluations.
+A baseline gives one array for each sample, or B of them (noise, background rows) over which the outputs are averaged;
+every coalition then costs B evaluations.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from xaionnx.typing import Array, BaselineLike
 
 
 class Baseline(ABC):
-    """What is put in place of a removed player. Use the constructors, a name, a number or an array.
+    """The values that replace removed players. Use the constructors, a name, a number or an array.
 
-    A kind is a file of :mod:`xaionnx.perturb.baselines`.
+    Each file of :mod:`xaionnx.perturb.baselines` defines one kind.
 
     Attributes
     ----------
     forms : tuple of Form
-        How the kind is written as a name; no names by default.
+        Text forms of the kind; none by default.
     fixed : bool
-        Whether it is the same for every sample of a model.
+        Whether the baseline is the same for every sample of a model.
 
     Examples
     --------
@@ -44,17 +44,18 @@ class Baseline(ABC):
 
     @abstractmethod
     def fill(self, sample: Sample, name: str, rng: np.random.Generator) -> Array:
-        """B arrays for input ``name`` of a sample: a shape that broadcasts to (B, ...)."""
+        """Return B arrays for input ``name`` of a sample, in a shape that broadcasts to (B, ...)."""
 
     def draws(self, sample: Sample, names: tuple[str, ...], seed: int) -> dict[str, Array]:
-        """The fill of each named input, (B, ...) in the input's type.
+        """Return the baselines of each named input, (B, ...) in the input's type.
 
-        What is drawn depends on ``seed`` and the input's name alone, so that a batch equals its samples one by one.
+        Random values depend only on ``seed`` and the input's name, so that a batch gives the same results as its
+        samples one by one.
 
         Raises
         ------
         InputMismatchError, ParameterError
-            It does not fit the input's shape or type.
+            The baseline does not fit the input's shape or type.
         """
         filled = {}
         for name in names:
@@ -79,19 +80,19 @@ class Baseline(ABC):
 
     @classmethod
     def of(cls, given: BaselineLike) -> Baseline:
-        """The baseline behind a shorthand: None (zero), a number, a name, an array, a dict of these, or a Baseline.
+        """Return the baseline for a shorthand: None (zero), a number, a name, an array, a dict of these, or a Baseline.
 
-        A name may carry a number: ``blur:10``, ``constant:0.5``, ``gaussian:0.2``.
+        A name may include a number: ``blur:10``, ``constant:0.5``, ``gaussian:0.2``.
 
         Raises
         ------
         UnknownNameError, ParameterError
-            There is no such name, or it is none of these.
+            The name is unknown, or the value is none of these.
         """
         if isinstance(given, Baseline):
             return given
         if isinstance(given, str):
-            return _named(given)
+            return _read_text(given)
         if given is None:
             return cls.zero()
         if isinstance(given, Mapping):
@@ -109,14 +110,14 @@ class Baseline(ABC):
 
     @staticmethod
     def zero() -> Baseline:
-        """Zeros in the model's own tensor (the mean colour, where the mean was subtracted)."""
+        """Zeros in the model's input tensor (the mean colour, if the mean was subtracted)."""
         from xaionnx.perturb.baselines.constant import Constant
 
         return Constant(0.0)
 
     @staticmethod
     def constant(value: float) -> Baseline:
-        """One number in the model's own tensor."""
+        """One number in the model's input tensor."""
         from xaionnx.perturb.baselines.constant import Constant
 
         return Constant(value)
@@ -137,14 +138,14 @@ class Baseline(ABC):
 
     @staticmethod
     def mean() -> Baseline:
-        """The mean of each channel of the picture itself; of all elements where the input is no picture."""
+        """The mean of each channel of the picture; of all elements if the input is not a picture."""
         from xaionnx.perturb.baselines.mean import Mean
 
         return Mean()
 
     @staticmethod
     def blur(sigma: float = 10.0) -> Baseline:
-        """The picture itself after a Gaussian blur of ``sigma`` pixels."""
+        """The picture after a Gaussian blur of ``sigma`` pixels."""
         from xaionnx.perturb.baselines.blur import Blur
 
         return Blur(sigma)
@@ -158,35 +159,35 @@ class Baseline(ABC):
 
     @staticmethod
     def gaussian(share: float = 0.2, draws: int = 1) -> Baseline:
-        """The input plus Gaussian noise, whose deviation is ``share`` of the range of values."""
+        """The input plus Gaussian noise with a standard deviation of ``share`` times the range of values."""
         from xaionnx.perturb.baselines.gaussian import Gaussian
 
         return Gaussian(share, draws)
 
     @staticmethod
     def max_distance() -> Baseline:
-        """For each element the end of the range that lies farther from it."""
+        """For each element, the end of the range of values that is farther from it."""
         from xaionnx.perturb.baselines.max_distance import MaxDistance
 
         return MaxDistance()
 
     @staticmethod
     def picture(tensor: Array) -> Baseline:
-        """Another picture, as a tensor in the model's form: for all samples, or one a sample."""
+        """Another picture, as an input tensor of the model: for all samples, or one per sample."""
         from xaionnx.perturb.baselines.values import Values
 
         return Values(np.asarray(tensor))
 
     @staticmethod
     def shuffle(tile: int = 16) -> Baseline:
-        """The picture itself, its tiles of ``tile`` pixels in another order."""
+        """The picture with its tiles of ``tile`` pixels in random order."""
         from xaionnx.perturb.baselines.shuffle import Shuffle
 
         return Shuffle(tile)
 
     @staticmethod
     def background(rows: Array) -> Baseline:
-        """B rows of data, (B, ...): the answers are averaged over them (the marginal expectation)."""
+        """B rows of data, (B, ...), over which the outputs are averaged (the marginal expectation)."""
         from xaionnx.perturb.baselines.background import Background
 
         return Background(np.asarray(rows))
@@ -196,25 +197,25 @@ BASELINES: Final[Shorthand[Baseline]] = Shorthand(Registry("baseline", "xaionnx.
 
 
 def parameter(help: str) -> BaselineLike:
-    """A dataclass field that holds a baseline or its shorthand; ``help`` says what it is for."""
-    made: BaselineLike = free(
+    """Return a dataclass field for a baseline or its shorthand; ``help`` describes its use."""
+    field: BaselineLike = free(
         None,
         "a number, a name such as 'blur', an array or a Baseline",
         lambda: f"{help}: a number, {BASELINES.words()}; zero if not given",
         resolver=Baseline.of,
     )
-    return made
+    return field
 
 
 def check_positive(owner: str, name: str, value: object, whole: bool) -> None:
-    """Raise ParameterError unless a count is 1 or more, or a measure greater than 0."""
+    """Raise ParameterError unless ``value`` is a number above 0, and an int if ``whole``."""
     types = (int, np.integer) if whole else (int, float, np.integer, np.floating)
     if not isinstance(value, types) or isinstance(value, bool) or not 0 < value < np.inf:
         domain = "an int in [1, inf)" if whole else "a float in (0, inf)"
         raise ParameterError(f"The '{name}' parameter of {owner} must be {domain}. Got {value!r} instead.")
 
 
-def _named(text: str) -> Baseline:
+def _read_text(text: str) -> Baseline:
     try:
         return Baseline.constant(float(text))
     except ValueError:

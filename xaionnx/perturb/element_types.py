@@ -1,4 +1,4 @@
-"""What an input can hold: the range of its values, and a baseline in its type."""
+"""The range of an input's values, and conversion of baselines to its type."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from xaionnx.typing import Array, DType
 
 
 def value_range(sample: Sample, name: str) -> tuple[Array, Array]:
-    """The lowest and highest value of an input: black and white where a spec tells, else its own finite extremes."""
+    """Return the lowest and highest value of an input: black and white if a spec is known, else its finite extremes."""
     spec = sample.pixels_of(name)
     if spec is not None:
         black, white = spec.pixel(0.0), spec.pixel(255.0)
@@ -21,7 +21,7 @@ def value_range(sample: Sample, name: str) -> tuple[Array, Array]:
 
 
 def numbers(sample: Sample, name: str) -> Array:
-    """An input in float64, in which nothing overflows."""
+    """Return an input in float64, in which sums do not overflow."""
     x = sample.x[name]
     if x.dtype.kind not in "fiub":
         raise no_strings(name)
@@ -30,23 +30,23 @@ def numbers(sample: Sample, name: str) -> Array:
 
 def no_strings(name: str) -> InputMismatchError:
     return InputMismatchError(
-        f"Input '{name}' holds strings, and so must its baseline: pass them by name, as in "
+        f"Input '{name}' contains strings, so its baseline must too: pass it by name, as in "
         f"baseline={{'{name}': np.array('unknown')}}, or rows of data with Baseline.background."
     )
 
 
 def rounded(values: Array, like: Array) -> Array:
-    """What was computed, in whole numbers where the input holds such."""
+    """Return computed values, rounded if the input has integers."""
     return values if like.dtype.kind == "f" else np.rint(values)
 
 
 def typed(values: Array, dtype: DType, name: str) -> Array:
-    """A baseline in the input's type, in which it must be the same.
+    """Return a baseline in the input's type, without changing its values.
 
     Raises
     ------
     InputMismatchError, ParameterError
-        It is of another kind, or whole numbers cannot hold it.
+        It is of another kind, or an integer type cannot represent it.
     """
     if dtype.kind == "O":
         words = values.astype(object)
@@ -54,14 +54,14 @@ def typed(values: Array, dtype: DType, name: str) -> Array:
             raise no_strings(name)
         return words
     if values.dtype.kind not in "fiub":
-        raise InputMismatchError(f"Input '{name}' holds {dtype}. Its baseline must be a number or an array of them.")
+        raise InputMismatchError(f"Input '{name}' has type {dtype}. Its baseline must be a number or a numeric array.")
     if dtype.kind == "f":
         return values.astype(dtype)
-    held = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
-    unfit = (values != np.rint(values)) | (values < held[0]) | (values > held[1])
+    limits = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    unfit = (values != np.rint(values)) | (values < limits[0]) | (values > limits[1])
     if unfit.any():
         raise ParameterError(
-            f"Input '{name}' holds {dtype}, which a baseline of {values[unfit][0]:g} does not fit. "
-            "Give whole numbers within its range."
+            f"Input '{name}' has type {dtype}, which cannot represent a baseline of {values[unfit][0]:g}. "
+            "Give integers within its range."
         )
     return values.astype(dtype)

@@ -1,7 +1,7 @@
-"""Features: who the players are.
+"""Features: how an input is divided into players.
 
-A partition of the input into players is an integer label map over its axes. Whatever labels a map carries,
-players are numbered 0..P-1 in the order of the labels, so that no number is shifted against its element.
+A partition of the input into players is an integer label map over its axes. A map may use any labels; players are
+numbered 0..P-1 in the order of the labels.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from xaionnx.typing import Array, FeaturesLike
 class Features(ABC):
     """How an input is divided into players. Use the constructors, a name, or a label map.
 
-    A kind is a file of :mod:`xaionnx.perturb.partitions`.
+    Each file of :mod:`xaionnx.perturb.partitions` defines one kind.
 
     Attributes
     ----------
     forms : tuple of Form
-        How the kind is written as a name; no names by default.
+        Text forms of the kind; none by default.
 
     Examples
     --------
@@ -44,28 +44,29 @@ class Features(ABC):
 
     @abstractmethod
     def label_maps(self, sample: Sample) -> dict[str, Array]:
-        """Integer labels by input name, each broadcasting to the input without its batch axis."""
+        """Return integer labels by input name, each broadcasting to the input without its batch axis."""
 
     def players(self, sample: Sample) -> Players:
-        """The players of one sample."""
+        """Return the players of one sample."""
         return Players.of(self.label_maps(sample), self.resolved(sample))
 
     @hook
     def resolved(self, sample: Sample) -> Features:
-        """What a default stands for with this sample."""
+        """Return the features that a default stands for with this sample."""
         del sample
         return self
 
     @classmethod
     def of(cls, given: FeaturesLike) -> Features:
-        """The features behind a shorthand: None, a name, a label map, a dict of label maps, or Features.
+        """Return the features for a shorthand: None, a name, a label map, a dict of label maps, or Features.
 
-        A name may carry numbers: ``superpixels:100``, ``grid:8`` or ``grid:6x8``, ``windows:16``, ``felzenszwalb:200``.
+        A name may include numbers: ``superpixels:100``, ``grid:8`` or ``grid:6x8``, ``windows:16``,
+        ``felzenszwalb:200``.
 
         Raises
         ------
         UnknownNameError, ParameterError
-            There is no such name, or a label map does not hold integers.
+            The name is unknown, or a label map is not of integers.
 
         Examples
         --------
@@ -84,12 +85,12 @@ class Features(ABC):
         if isinstance(given, Mapping):
             if not given:
                 raise ParameterError("The 'features' parameter must name at least one input. Got {} instead.")
-            return LabelMaps({name: _integers(array) for name, array in given.items()})
-        return LabelMaps(_integers(given))
+            return LabelMaps({name: _check_integers(array) for name, array in given.items()})
+        return LabelMaps(_check_integers(given))
 
     @staticmethod
     def pixels() -> Features:
-        """Every pixel, with all its channels, is a player."""
+        """One player per pixel, with all its channels."""
         from xaionnx.perturb.partitions.pixels import Pixels
 
         return Pixels()
@@ -113,52 +114,52 @@ class Features(ABC):
     def superpixels(
         algorithm: str = "slic", *, count: int = 50, compactness: float = 10.0, scale: float = 100.0, sigma: float = 1.0
     ) -> Features:
-        """Superpixels: ``slic`` (about ``count`` of them), ``felzenszwalb`` (``scale``) or ``quickshift``."""
+        """Superpixels by ``slic`` (about ``count`` of them), ``felzenszwalb`` (``scale``) or ``quickshift``."""
         from xaionnx.perturb.partitions.superpixels import Superpixels
 
         return Superpixels(algorithm, count, compactness, scale, sigma)
 
     @staticmethod
     def channels() -> Features:
-        """Every channel of a picture is a player."""
+        """One player per channel of a picture."""
         from xaionnx.perturb.partitions.channels import Channels
 
         return Channels()
 
     @staticmethod
     def elements() -> Features:
-        """Every element of every input is a player; the columns of a table."""
+        """One player per element of every input, such as a column of a table."""
         from xaionnx.perturb.partitions.elements import Elements
 
         return Elements()
 
     @staticmethod
     def columns(groups: Mapping[str, list[int]] | list[list[int]]) -> Features:
-        """Groups of columns of a table; columns in no group are players by themselves."""
+        """Groups of columns of a table; a column in no group is a player of its own."""
         from xaionnx.perturb.partitions.columns import Columns
 
         return Columns(tuple(tuple(g) for g in (groups.values() if isinstance(groups, Mapping) else groups)))
 
 
 def over_pixels(sample: Sample, labels: Array) -> Array:
-    """A map (H, W) with an axis of length 1 where the channels are."""
+    """Return a map (H, W) with an axis of length 1 for the channels."""
     axes = sample.picture_axes
     return labels if axes is None else np.expand_dims(labels, axes[0])
 
 
 def shown(sample: Sample) -> Array:
-    """The explained input as a uint8 picture (H, W, 3), which superpixels need; see `as_picture`."""
+    """Return the explained input as a uint8 picture (H, W, 3) for superpixels; see `as_picture`."""
     sample.spatial("features='superpixels'")
     return as_picture(sample)
 
 
 def check_positive(owner: str, name: str, value: object) -> None:
-    """Raise ParameterError unless ``value`` is an int of 1 or more."""
+    """Raise ParameterError unless ``value`` is an int of at least 1."""
     if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
         raise ParameterError(f"The '{name}' parameter of {owner} must be an int in [1, inf). Got {value!r} instead.")
 
 
-def _integers(given: npt.ArrayLike) -> Array:
+def _check_integers(given: npt.ArrayLike) -> Array:
     array = np.asarray(given)
     if array.dtype.kind not in "iu":
         raise ParameterError(
@@ -170,7 +171,7 @@ def _integers(given: npt.ArrayLike) -> Array:
 @final
 @dataclass(frozen=True)
 class _Default(Features):
-    """Superpixels of a picture, else elements."""
+    """Superpixels of a picture, elements of any other input."""
 
     def resolved(self, sample: Sample) -> Features:
         return self.elements() if sample.picture_axes is None else self.superpixels()
@@ -183,11 +184,11 @@ FEATURES: Final[Shorthand[Features]] = Shorthand(Registry("features", "xaionnx.p
 
 
 def parameter(help: str, default: str) -> FeaturesLike:
-    """A dataclass field that holds features or their shorthand; ``default`` says in words what None stands for."""
-    made: FeaturesLike = free(
+    """Return a dataclass field for features or their shorthand; ``default`` describes the meaning of None."""
+    field: FeaturesLike = free(
         None,
         "a name, an integer label map or Features",
         lambda: f"{help}: {FEATURES.words()}, or a label map; {default} if not given",
         resolver=Features.of,
     )
-    return made
+    return field

@@ -1,4 +1,4 @@
-"""Game: the value of any coalition of players, at the speed of the bare session."""
+"""Game: the values of coalitions of players, at the speed of the bare session."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from xaionnx.typing import Array
 
 @final
 class Game:
-    """Explaining by removing, for one sample and T targets.
+    """Evaluates coalitions of players for one sample and T targets.
 
     Parameters
     ----------
@@ -26,17 +26,17 @@ class Game:
     selection : TargetSet
         The targets of this one sample.
     removal : Removal
-        Who the players are, and what takes an absent one's place.
+        The players, and the values that replace absent ones.
     full : array (T + W,)
-        The targets at the input itself; the one evaluation that is spent before the game begins.
+        The targets at the input, which have cost one evaluation before the game begins.
     explained : int, optional
-        The number T of targets that are explained; the other W are watched. All if not given.
+        The number T of targets that are explained; the other W are watched. All by default.
     budget : int, optional
-        The most model evaluations, that one included.
+        Maximum number of model evaluations, including the one at the input.
     applier : str
         ``host``, ``graph``, ``auto`` or ``incremental``; see `xaionnx.perturb.appliers.applier`.
     evaluations : Evaluations, optional
-        The counter of the batch, which knows of the input's own evaluation.
+        The counter of the batch, which includes the evaluation at the input.
     """
 
     def __init__(  # noqa: PLR0913 - options of a public class, by keyword
@@ -69,7 +69,7 @@ class Game:
 
     @property
     def evaluations(self) -> int:
-        """Model evaluations spent: one a coalition and baseline averaged over, whatever the number of targets."""
+        """Model evaluations spent: one per coalition and baseline, for any number of targets."""
         return int(self._spent.rows[self._number])
 
     @property
@@ -84,22 +84,22 @@ class Game:
 
     @property
     def cuts(self) -> tuple[str, ...]:
-        """Inner tensors of which only what changed was computed again, for the last coalitions."""
+        """Internal tensors of which only changed parts were computed again for the last coalitions."""
         return self._applier.cuts
 
     @property
     def affordable(self) -> int | None:
-        """How many more coalitions the budget allows; None without a budget."""
+        """Number of further coalitions that the budget allows; None without a budget."""
         return None if self.budget is None else max(0, (self.budget - self.evaluations) // self.removal.draws)
 
     @property
     def empty(self) -> Array:
-        """The targets where everything is removed, (T,); evaluated once.
+        """The targets with everything removed, (T,); evaluated once.
 
         Raises
         ------
         BudgetError
-            Nothing is left of the budget.
+            The budget is spent.
         """
         if self._empty is None:
             codes = self.removal.empty
@@ -110,22 +110,22 @@ class Game:
 
     @property
     def known_empty(self) -> Array | None:
-        """:attr:`empty` where it was evaluated, else None."""
+        """:attr:`empty` if it was evaluated, else None."""
         return self._empty
 
     def values(self, codes: Array) -> Array:
-        """The T targets for each coalition, (M, T); see :meth:`watch`."""
+        """Return the T targets for each coalition, (M, T); see :meth:`watch`."""
         return self.watch(codes)[0]
 
     def apart(self, count: int, feed: Feed) -> Array:
-        """The T targets for inputs that no removal writes, as where only a part of the sample is fed: (M, T).
+        """Return the T targets for inputs that no removal writes, such as a part of the sample: (M, T).
 
         Parameters
         ----------
         count : int
             The number M of inputs.
         feed : function
-            Makes the inputs that have a batch axis, for those numbered ``start`` to ``stop``.
+            Returns the inputs that have a batch axis, from ``start`` to ``stop``.
 
         Raises
         ------
@@ -145,12 +145,12 @@ class Game:
         return values[:, : self._explained]
 
     def watch(self, codes: Array) -> tuple[Array, Array]:
-        """The targets and the watched numbers for each coalition.
+        """Return the targets and the watched numbers for each coalition.
 
         Parameters
         ----------
         codes : array (M, ...)
-            Coalitions (M, P), or what else the removal reads.
+            Coalitions (M, P), or other codes of the removal.
 
         Returns
         -------
@@ -160,7 +160,7 @@ class Game:
         Raises
         ------
         BudgetError
-            The coalitions cost more than is left; nothing is evaluated.
+            The coalitions cost more than the remaining budget; nothing is evaluated.
         OutputError
             The model returns NaN or infinity.
         """
@@ -184,7 +184,7 @@ class Game:
             if draws == 1:
                 total[places[0] : places[-1] + 1] = values
             else:
-                # One row after another: each coalition's sum has the same order for any batch size.
+                # Row by row, so that each coalition's sum has the same order for any batch size.
                 for t in range(self._all):
                     np.add.at(total[:, t], places, values[:, t])
             self._spent.add(self._number, len(places))

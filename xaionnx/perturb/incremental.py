@@ -1,13 +1,13 @@
-"""Incremental: occlusion that computes again only what a window changed.
+"""Incremental occlusion: only values that a window changes are computed again.
 
-A window changes a box of each tensor that is local; the rest is as at the input itself. So a part of the graph, between
-two tensors that separate what is in front from what is behind, is run on crops around the boxes, laid over the tensors
-of the input itself, which are computed once. Behind the last of these tensors the graph runs as a whole.
+A window changes a box of each local tensor; the rest is the same as for the input. A part of the graph between two
+separators therefore runs only on crops around the boxes, taken from the tensors of the input, which are computed once.
+After the last separator the graph runs as a whole.
 
 References
 ----------
 Nakandala, Kumar and Papakonstantinou, Incremental and approximate inference for faster occlusion-based deep CNN
-explanations, SIGMOD 2019, doi:10.1145/3299869.3319874. There each layer is a part; here the cheapest division.
+explanations, SIGMOD 2019, doi:10.1145/3299869.3319874. There each layer is a part; here the cheapest division is used.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ if TYPE_CHECKING:
 
 Box = tuple[slice, slice]
 
-# It is used where the estimate of the whole work over what remains is above this.
+# Minimum ratio of the whole work to the remaining work.
 _LEAST_GAIN = 1.15
-# What a further part costs: a share of the whole work, and so many multiplications for starting it.
+# Cost of each part: a share of the whole work, and a number of multiplications for starting it.
 _PART_SHARE, _PART_WORK = 0.01, 500_000
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Part:
-    """The graph from one separator to another, and where it is cropped for each window.
+    """The graph from one separator to another, and its crop for each window.
 
     Attributes
     ----------
@@ -50,9 +50,9 @@ class Part:
     starts : array of int (M, 2)
         Top left corner of the crop in the source.
     crop : (int, int)
-        Its height and width, the same for all windows.
+        Height and width of the crops, the same for all windows.
     boxes : array of int (M, 2, 2)
-        First and behind the last position of the sink that a window changes, on both axes.
+        Start and stop of the positions of the sink that a window changes, on both axes.
     """
 
     source: Separator
@@ -65,15 +65,15 @@ class Part:
 
     @property
     def strides(self) -> tuple[int, int]:
-        """Positions of the source for one of the sink."""
+        """Positions of the source per position of the sink."""
         height, width = (
             b.stride // a.stride for a, b in zip(self.source.field.reaches, self.sink.field.reaches, strict=True)
         )
         return height, width
 
 
-def changed(reach: Reach, first: Array, last: Array) -> Array:
-    """Positions (M, 2) of a tensor that see input ``first`` to ``last`` - 1: the first, and behind the last."""
+def changed_positions(reach: Reach, first: Array, last: Array) -> Array:
+    """Return start and stop, (M, 2), of the positions of a tensor that see the input from ``first`` to ``last`` - 1."""
     start = np.clip(-((reach.high - first) // reach.stride), 0, reach.length)
     stop = np.clip((last - 1 - reach.low) // reach.stride + 1, start, reach.length)
     # A window outside the picture changes nothing.
@@ -81,10 +81,10 @@ def changed(reach: Reach, first: Array, last: Array) -> Array:
 
 
 def crops(reach: Reach, length: int, boxes: Array) -> tuple[Array, int]:
-    """Where crops of a source of some length begin, (M,), and their one length, so that boxes of the sink come right.
+    """Return the starts (M,) and the common length of crops of a source from which the boxes of the sink are exact.
 
-    A crop begins at a multiple of the stride and leaves one out behind it, so that positions and the padding of
-    SAME are those of the whole. It reaches as far as the boxes see, or to the border, where padding is right.
+    A crop begins at a multiple of the stride and omits a multiple of it at the end, so that positions and SAME padding
+    are those of the whole. It contains everything that the boxes see, up to the border, where padding is correct.
     """
     start, stop = boxes.T
     first = np.maximum(start + reach.low // reach.stride, 0) * reach.stride
@@ -94,44 +94,44 @@ def crops(reach: Reach, length: int, boxes: Array) -> tuple[Array, int]:
     return np.minimum(np.where(stop > start, first, 0), length - size), size
 
 
-def divide(found: list[Separator], work: int, corners: Array, window: tuple[int, int]) -> list[Part]:
-    """The cheapest chain of parts for windows at ``corners`` (M, 2); none where nothing clearly is saved."""
+def divide(chain: list[Separator], work: int, corners: Array, window: tuple[int, int]) -> list[Part]:
+    """Return the cheapest sequence of parts for windows at ``corners`` (M, 2); empty if the gain is too small."""
     if work < _LEAST_GAIN * (_PART_SHARE * work + _PART_WORK):
-        return []  # too small a net for even one part
-    source = found[0].field.reaches
+        return []  # the model is too small for even one part
+    source = chain[0].field.reaches
     begins = [np.clip(corners[:, axis], 0, source[axis].length) for axis in (0, 1)]
     ends = [np.clip(corners[:, axis] + window[axis], 0, source[axis].length) for axis in (0, 1)]
 
     def boxes_of(separator: Separator, few: bool) -> list[Array]:
         spans = [np.stack(pair, axis=1) for pair in zip(begins, ends, strict=True)]
         spans = [np.unique(span, axis=0) for span in spans] if few else spans
-        return [changed(r, *span.T) for r, span in zip(separator.field.reaches, spans, strict=True)]
+        return [changed_positions(r, *span.T) for r, span in zip(separator.field.reaches, spans, strict=True)]
 
-    def cropped(a: Separator, b: Separator, boxes: list[Array]) -> list[tuple[Array, int]]:
+    def crops_between(a: Separator, b: Separator, boxes: list[Array]) -> list[tuple[Array, int]]:
         pairs = zip(a.field.reaches, b.field.reaches, boxes, strict=True)
         return [crops(later.since(earlier), earlier.length, box) for earlier, later, box in pairs]
 
     costs, before = [0.0], [0]
-    for index, sink in enumerate(found[1:], start=1):
+    for index, sink in enumerate(chain[1:], start=1):
         boxes = boxes_of(sink, True)
-        ways = []
-        for number, start in enumerate(found[:index]):
+        candidates = []
+        for number, start in enumerate(chain[:index]):
             share = np.prod([
                 size / reach.length
-                for (_, size), reach in zip(cropped(start, sink, boxes), start.field.reaches, strict=True)
+                for (_, size), reach in zip(crops_between(start, sink, boxes), start.field.reaches, strict=True)
             ])  # fmt: skip
-            ways.append(costs[number] + share * (sink.work - start.work) + _PART_SHARE * work + _PART_WORK)
-        before.append(int(np.argmin(ways)))
-        costs.append(float(min(ways)))
-    totals = [cost + work - separator.work for cost, separator in zip(costs, found, strict=True)]
+            candidates.append(costs[number] + share * (sink.work - start.work) + _PART_SHARE * work + _PART_WORK)
+        before.append(int(np.argmin(candidates)))
+        costs.append(float(min(candidates)))
+    totals = [cost + work - separator.work for cost, separator in zip(costs, chain, strict=True)]
     at = int(np.argmin(totals))
     if work < _LEAST_GAIN * totals[at] or any((b <= a).all() for a, b in zip(begins, ends, strict=True)):
         return []
     parts: list[Part] = []
     while at > 0:
-        start, sink = found[before[at]], found[at]
+        start, sink = chain[before[at]], chain[at]
         boxes = boxes_of(sink, False)
-        (tops, height), (lefts, width) = cropped(start, sink, boxes)
+        (tops, height), (lefts, width) = crops_between(start, sink, boxes)
         parts.insert(0, Part(start, sink, np.stack([tops, lefts], 1), (height, width), np.stack(boxes, 1)))
         at = before[at]
     return parts
@@ -139,9 +139,9 @@ def divide(found: list[Separator], work: int, corners: Array, window: tuple[int,
 
 @final
 class Incremental:
-    """Answers codes of a `WindowOcclusion` on the CPU; what cannot be divided with a gain is left to another applier.
+    """Evaluates codes of a `WindowOcclusion` on the CPU, with another applier if dividing the graph gains nothing.
 
-    ``cuts`` names the tensors that were cached for the last codes.
+    ``cuts`` names the cached tensors for the last codes.
     """
 
     def __init__(self, model: Model, removal: WindowOcclusion, selection: TargetSet, plain: Applier) -> None:
@@ -150,12 +150,12 @@ class Incremental:
         self.cuts: tuple[str, ...] = ()
 
     def answers(self, codes: Array) -> Iterator[tuple[Array, Array]]:
-        """As `xaionnx.perturb.appliers.Applier`."""
+        """See `xaionnx.perturb.appliers.Applier`."""
         parts = self._parts(codes)
         try:
-            models = self._opened(parts)
+            models = self._open_models(parts)
         except (ModelFileError, UnsupportedModelError):
-            # What runs as a whole need not run in parts.
+            # A model that runs as a whole may not run in parts.
             parts = []
         self.cuts = tuple(part.sink.name for part in parts)
         if not parts:
@@ -174,7 +174,7 @@ class Incremental:
                 rows = np.repeat(clean[None], stop - start, axis=0)
             patches = self._patches(parts, models[:-1], codes, start, stop)
             for row in range(stop - start):
-                where = _placed(sink, _box(parts[-1].boxes[(start + row) // draws]))
+                where = _index(sink, _box_from_bounds(parts[-1].boxes[(start + row) // draws]))
                 rows[row][where] = patches[row]
                 written.append(where)
             return {sink.name: rows[: stop - start]}
@@ -182,16 +182,16 @@ class Incremental:
         for start, stop, outputs in models[-1].batches(len(codes) * draws, feed, tensors):
             yield np.arange(start, stop) // draws, self._selection.select(outputs)
 
-    def _opened(self, parts: list[Part]) -> list[Model]:
-        """The models of the parts and of what is behind them; what the sinks hold for the input itself is kept."""
+    def _open_models(self, parts: list[Part]) -> list[Model]:
+        """Return the models of the parts and of the rest, and cache the values of the sinks for the input."""
         models: list[Model] = []
         for part in parts:
             model, name = self._between(part.source, [part.sink.name]), part.sink.name
             models.append(model)
             if name not in self._clean:
                 clean = model.run({part.source.name: self._clean[part.source.name][None]}, [name])[name][0]
-                found = [clean.shape[axis - 1] for axis in part.sink.field.axes]
-                if found != [reach.length for reach in part.sink.field.reaches]:
+                lengths = [clean.shape[axis - 1] for axis in part.sink.field.axes]
+                if lengths != [reach.length for reach in part.sink.field.reaches]:
                     raise UnsupportedModelError(f"Tensor '{name}' has the shape {clean.shape}, not the one expected.")
                 self._clean[name] = clean
         return [*models, self._between(parts[-1].sink, self._selection.tensors)] if parts else []
@@ -203,11 +203,11 @@ class Incremental:
         if axes is None or sample.array.ndim != 3 or len(sample.x) > 1 or (isinstance(batch, int) and batch > 1):
             return []
         spatial = (axes[1][0] + 1, axes[1][1] + 1)
-        found, work = separators(model.view, sample.main, spatial, self._removal.plane.extent, self._selection.tensors)
-        return divide(found, work, codes, self._removal.window) if len(found) > 1 else []
+        chain, work = separators(model.view, sample.main, spatial, self._removal.plane.extent, self._selection.tensors)
+        return divide(chain, work, codes, self._removal.window) if len(chain) > 1 else []
 
     def _between(self, source: Separator, wanted: list[str]) -> Model:
-        """The graph from a separator on, with free height and width."""
+        """Return the graph from a separator to ``wanted`` tensors, with free height and width."""
         clean = self._clean[source.name]
         batch = self._model.input(self._removal.sample.main).shape[0]
         dims: list[int | str] = [batch if isinstance(batch, int) else "N", *clean.shape]
@@ -219,7 +219,7 @@ class Incremental:
         def rewrite(proto: onnx.ModelProto) -> onnx.ModelProto:
             part = cut(proto, [source.name], wanted, {source.name: value.type})
             part.graph.input[0].CopyFrom(value)
-            # Shapes that were declared are those of the whole.
+            # Declared shapes are those of the whole.
             del part.graph.value_info[:]
             for output in part.graph.output:
                 output.ClearField("type")
@@ -228,7 +228,7 @@ class Incremental:
         return self._model.derived(("incremental", source.name, tuple(wanted), tuple(dims)), rewrite)
 
     def _patches(self, parts: list[Part], models: list[Model], codes: Array, start: int, stop: int) -> list[Array]:
-        """What the last sink holds in its box, for rows ``start`` to ``stop``."""
+        """Return the values of the last sink in its box, for rows ``start`` to ``stop``."""
         draws, sample = self._removal.draws, self._removal.sample
         baseline, extent, window = self._removal.baseline[sample.main], self._removal.plane.extent, self._removal.window
         patches: list[Array] = []
@@ -237,49 +237,51 @@ class Incremental:
             corner = codes[row // draws]
             height, width = (slice(*np.clip((corner[a], corner[a] + window[a]), 0, extent[a]).tolist()) for a in (0, 1))
             boxes.append((height, width))
-            patches.append(baseline[row % draws][_placed(parts[0].source, boxes[-1])])
+            patches.append(baseline[row % draws][_index(parts[0].source, boxes[-1])])
         for part, model in zip(parts, models, strict=True):
             clean = self._clean[part.source.name]
             inputs: list[Array] = []
             for row, (patch, box) in enumerate(zip(patches, boxes, strict=True)):
                 origin = part.starts[(start + row) // draws]
-                crop = clean[_placed(part.source, _at(origin, part.crop))].copy()
-                # A stride may leave out the rim of what changed.
-                both = _common(box, _at(origin, part.crop))
-                crop[_placed(part.source, _less(both, origin))] = patch[_placed(part.source, _less(both, _corner(box)))]
+                crop = clean[_index(part.source, _box_at(origin, part.crop))].copy()
+                # A stride may exclude the rim of the changed box.
+                both = _intersection(box, _box_at(origin, part.crop))
+                crop[_index(part.source, _shifted(both, origin))] = patch[
+                    _index(part.source, _shifted(both, _origin(box)))
+                ]
                 inputs.append(crop)
             answers = model.run({part.source.name: np.stack(inputs)}, [part.sink.name])[part.sink.name]
             for row in range(stop - start):
                 code = (start + row) // draws
-                boxes[row] = _box(part.boxes[code])
+                boxes[row] = _box_from_bounds(part.boxes[code])
                 origin = part.starts[code] // np.array(part.strides)
-                patches[row] = answers[row][_placed(part.sink, _less(boxes[row], origin))]
+                patches[row] = answers[row][_index(part.sink, _shifted(boxes[row], origin))]
         return patches
 
 
-def _placed(separator: Separator, box: Box) -> tuple[slice, ...]:
-    """The index of a box in a tensor without its batch axis."""
+def _index(separator: Separator, box: Box) -> tuple[slice, ...]:
+    """Return the index of a box in a tensor without its batch axis."""
     index = [slice(None)] * 3
     for axis, span in zip(separator.field.axes, box, strict=True):
         index[axis - 1] = span
     return tuple(index)
 
 
-def _box(bounds: Array) -> Box:
+def _box_from_bounds(bounds: Array) -> Box:
     (top, bottom), (left, right) = bounds.tolist()
     return slice(top, bottom), slice(left, right)
 
 
-def _at(origin: Array, size: tuple[int, int]) -> Box:
+def _box_at(origin: Array, size: tuple[int, int]) -> Box:
     top, left = origin.tolist()
     return slice(top, top + size[0]), slice(left, left + size[1])
 
 
-def _corner(box: Box) -> Array:
+def _origin(box: Box) -> Array:
     return np.array([span.start for span in box])
 
 
-def _common(box: Box, other: Box) -> Box:
+def _intersection(box: Box, other: Box) -> Box:
     height, width = (
         slice(max(a.start, b.start), max(a.start, b.start, min(a.stop, b.stop)))
         for a, b in zip(box, other, strict=True)
@@ -287,6 +289,6 @@ def _common(box: Box, other: Box) -> Box:
     return height, width
 
 
-def _less(box: Box, origin: Array) -> Box:
+def _shifted(box: Box, origin: Array) -> Box:
     height, width = (slice(s.start - o, s.stop - o) for s, o in zip(box, origin.tolist(), strict=True))
     return height, width

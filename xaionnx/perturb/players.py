@@ -1,4 +1,4 @@
-"""Players: who can be present or absent in one sample, and which elements are theirs."""
+"""Players: the parts of one sample that can be present or absent, and their elements."""
 
 from __future__ import annotations
 
@@ -23,12 +23,11 @@ class Players:
     Attributes
     ----------
     maps : dict of arrays of int32 by input name
-        For each element the number of its player, broadcasting to the input; inputs that are not named
-        are never changed.
+        The number of each element's player, broadcasting to the input; inputs without a map are never changed.
     labels : array
-        The label that each player had, (P,).
+        The original label of each player, (P,).
     features : Features or None
-        What divided the sample.
+        The features that divided the sample.
     """
 
     maps: Mapping[str, Array]
@@ -39,11 +38,11 @@ class Players:
 
     @classmethod
     def of(cls, maps: Mapping[str, Array], features: Features | None = None) -> Players:
-        """Number the players of one or several label maps: equal labels are one player, across inputs too."""
+        """Number the players of label maps: equal labels are one player, also across inputs."""
         each = [np.asarray(m, dtype=np.int64).reshape(-1) for m in maps.values()]
         lowest, highest = min(int(m.min()) for m in each), max(int(m.max()) for m in each)
         if lowest == 0 and highest < sum(m.size for m in each):
-            # Counting is faster than sorting, and pixels are many.
+            # For many pixels, counting is faster than sorting.
             count = np.bincount(np.concatenate(each))
             if count.all():
                 numbered = {name: np.asarray(m).astype(np.int32) for name, m in maps.items()}
@@ -57,7 +56,7 @@ class Players:
         return len(self.labels)
 
     def spread(self, values: Array, x: Mapping[str, Array]) -> dict[str, Array]:
-        """Give each player's value (T, P) to each of its elements: arrays (T, ...) by input, 0 where unnamed."""
+        """Return arrays (T, ...) by input with each player's value (T, P) at its elements; 0 without a map."""
         spread = {}
         for name, array in x.items():
             if name in self.maps:

@@ -1,8 +1,8 @@
-"""Removal: how an absence is written into the input.
+"""Removal: how absent players are replaced in the input.
 
-A removal turns codes (coalitions, window corners, mask numbers) into model inputs. It has two faces that give
-the same inputs: the host fills a buffer with a kernel (:meth:`Removal.fill`), or nodes in front of the model
-compute it where the model runs (:meth:`Removal.emit`), so that only the codes travel to the device.
+A removal converts codes (coalitions, window corners, mask numbers) to model inputs, in two equivalent ways: a kernel
+fills a buffer on the host (:meth:`Removal.fill`), or nodes before the model compute the input on the device
+(:meth:`Removal.emit`), so that only the codes are transferred.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from xaionnx.graph.builder import Builder
 
 
-# A basis of more elements than this would cost more memory than a Gather costs time.
+# For a larger basis, a Gather is preferable: it is slower but needs less memory.
 _LARGEST_BASIS = 2**24
 
 
@@ -37,9 +37,9 @@ class Removal(ABC):
     ----------
     sample : Sample
     players : Players
-        Who can be absent.
+        The players that can be absent.
     baseline : dict of arrays by input name, (B, ...)
-        What an absent player is replaced by.
+        The values that replace absent players.
     """
 
     def __init__(self, sample: Sample, players: Players, baseline: Mapping[str, Array]) -> None:
@@ -49,48 +49,48 @@ class Removal(ABC):
 
     @property
     def draws(self) -> int:
-        """The number B of baselines that answers are averaged over."""
+        """The number B of baselines over which outputs are averaged."""
         return len(next(iter(self.baseline.values())))
 
     @property
     @hook
     def empty(self) -> Array | None:
-        """The code that removes everything, (1, ...); None where no code does."""
+        """The code that removes everything, (1, ...); None if there is none."""
         return None
 
     def begin(self, out: Mapping[str, Array]) -> None:
-        """Fill fresh buffers (M, ...) with the input itself."""
+        """Fill new buffers (M, ...) with the input."""
         for name, buffer in out.items():
             buffer[...] = self.sample.x[name]
 
     @hook
     def fill(self, codes: Array, draws: slice, out: Mapping[str, Array]) -> None:
-        """Write inputs into buffers: code by code, one row for each of the baselines ``draws``."""
-        some = range(draws.start, draws.stop)
-        if len(some) == 1:
-            self._fill_one(codes, some[0], out)
+        """Write inputs into buffers, with one row for each code and each of the baselines ``draws``."""
+        numbers = range(draws.start, draws.stop)
+        if len(numbers) == 1:
+            self._fill_one(codes, numbers[0], out)
             return
-        for row in range(len(codes) * len(some)):
-            code, number = divmod(row, len(some))
+        for row in range(len(codes) * len(numbers)):
+            code, number = divmod(row, len(numbers))
             one = {name: buffer[row : row + 1] for name, buffer in out.items()}
-            self._fill_one(codes[code : code + 1], some[number], one)
+            self._fill_one(codes[code : code + 1], numbers[number], one)
 
     @abstractmethod
     def _fill_one(self, codes: Array, draw: int, out: Mapping[str, Array]) -> None:
         """Write one input for each code into buffers (M, ...), with baseline number ``draw``."""
 
-    # Whether a fill leaves the rest of a row as it was, so that it has to be undone before the next.
+    # Whether a fill changes only a part of a row, so that it has to be undone before the next.
     restores: ClassVar[bool] = False
 
     @hook
     def restore(self, codes: Array, out: Mapping[str, Array]) -> None:
-        """Undo what :meth:`fill` wrote for ``codes``, where the next fill does not overwrite all of it."""
+        """Undo :meth:`fill` for ``codes``, if the next fill does not overwrite all of it."""
         del codes, out
 
     @property
     @abstractmethod
     def structure(self) -> tuple[Hashable, ...]:
-        """What the nodes of :meth:`emit` depend on."""
+        """A key for the nodes of :meth:`emit`."""
 
     @abstractmethod
     def emit(self, g: Builder) -> dict[str, ir.Value]:
@@ -98,74 +98,74 @@ class Removal(ABC):
 
     @abstractmethod
     def codes(self, codes: Array) -> dict[str, Array]:
-        """What travels to the device for each run: arrays (M, ...)."""
+        """Return the arrays (M, ...) that are transferred to the device for each run."""
 
     @abstractmethod
     def shared(self, draw: int) -> dict[str, Array]:
-        """What stays on the device: the input, the baseline and the layout of the players."""
+        """Return the arrays that stay on the device: the input, the baseline and the layout of the players."""
 
 
 def x_name(name: str) -> str:
-    """The graph input that holds a sample's own input."""
+    """Return the name of the graph input for a sample's input."""
     return f"xaionnx_x_{name}"
 
 
 def baseline_name(name: str) -> str:
-    """The graph input that holds its baseline."""
+    """Return the name of the graph input for its baseline."""
     return f"xaionnx_baseline_{name}"
 
 
 def input_like(g: Builder, label: str, array: Array) -> ir.Value:
-    """A graph input of an array's type and shape."""
+    """Add a graph input of an array's type and shape."""
     import onnx_ir as ir
 
     return g.input(label, ir.DataType.STRING if array.dtype == object else array.dtype, array.shape)
 
 
 class _Partition(Removal):
-    """Players given by label maps; a code weighs each player, (M, P)."""
+    """Players given by label maps; a code contains a weight for each player, (M, P)."""
 
     def __init__(self, sample: Sample, players: Players, baseline: Mapping[str, Array]) -> None:
         super().__init__(sample, players, baseline)
-        self._laid: dict[str, Array] = {}
+        self._labels: dict[str, Array] = {}
 
     def view(self, name: str) -> tuple[int, int, int]:
-        """The axes (A, L, B) of an input: those before, under and behind its label map."""
-        shape, (first, last) = self.sample.x[name].shape, self._under(name)
+        """Return the sizes (A, L, B) of an input: before, along and after the axes of its label map."""
+        shape, (first, last) = self.sample.x[name].shape, self._label_axes(name)
         return math.prod(shape[:first]), math.prod(shape[first:last]), math.prod(shape[last:])
 
     def labels(self, name: str) -> Array:
-        """The label map along the axis L of :meth:`view`."""
-        if name not in self._laid:
-            self._laid[name] = self._lay(name)
-        return self._laid[name]
+        """Return the label map along the axis L of :meth:`view`."""
+        if name not in self._labels:
+            self._labels[name] = self._flat_labels(name)
+        return self._labels[name]
 
-    def _lay(self, name: str) -> Array:
-        shape, (first, last) = self.sample.x[name].shape, self._under(name)
-        inner = self.players.maps[name].reshape(self._padded(name)[first:last])
+    def _flat_labels(self, name: str) -> Array:
+        shape, (first, last) = self.sample.x[name].shape, self._label_axes(name)
+        inner = self.players.maps[name].reshape(self._padded_shape(name)[first:last])
         return np.ascontiguousarray(np.broadcast_to(inner, shape[first:last])).reshape(-1)
 
-    def _under(self, name: str) -> tuple[int, int]:
-        """The first and the last axis, and one, along which the labels of an input differ."""
-        used = [axis for axis, n in enumerate(self._padded(name)) if n > 1]
+    def _label_axes(self, name: str) -> tuple[int, int]:
+        """Return start and stop of the axes along which the labels of an input differ."""
+        used = [axis for axis, n in enumerate(self._padded_shape(name)) if n > 1]
         return (used[0], used[-1] + 1) if used else (0, 0)
 
-    def _padded(self, name: str) -> tuple[int, ...]:
-        """The shape of a label map, with as many axes as the input."""
-        mapped = self.players.maps[name].shape
-        return (1,) * (self.sample.x[name].ndim - len(mapped)) + mapped
+    def _padded_shape(self, name: str) -> tuple[int, ...]:
+        """Return the shape of a label map, padded to the rank of the input."""
+        shape = self.players.maps[name].shape
+        return (1,) * (self.sample.x[name].ndim - len(shape)) + shape
 
     @property
     def structure(self) -> tuple[Hashable, ...]:
         maps = tuple((name, m.shape, self.sample.x[name].shape) for name, m in sorted(self.players.maps.items()))
-        return type(self).__name__, maps, self.players.count, self._zero, self._with_basis
+        return type(self).__name__, maps, self.players.count, self._baseline_is_zero, self._uses_basis
 
     @property
-    def _zero(self) -> bool:
+    def _baseline_is_zero(self) -> bool:
         return all(not b.any() and b.dtype.kind == "f" for b in self.baseline.values())
 
     @property
-    def _with_basis(self) -> bool:
+    def _uses_basis(self) -> bool:
         return self.players.count * max(m.size for m in self.players.maps.values()) <= _LARGEST_BASIS
 
     def codes(self, codes: Array) -> dict[str, Array]:
@@ -175,25 +175,25 @@ class _Partition(Removal):
         feeds: dict[str, Array] = {}
         for name, labels in self.players.maps.items():
             feeds[x_name(name)] = self.sample.x[name]
-            if not self._zero:
+            if not self._baseline_is_zero:
                 feeds[baseline_name(name)] = self.baseline[name][draw]
             flat = labels.reshape(-1)
-            if self._with_basis:
+            if self._uses_basis:
                 feeds[f"xaionnx_basis_{name}"] = (flat == np.arange(self.players.count)[:, None]).astype(np.float32)
             else:
                 feeds[f"xaionnx_labels_{name}"] = flat.astype(np.int64)
         return feeds
 
     def _emit_weights(self, g: Builder, coalitions: ir.Value, name: str) -> ir.Value:
-        """The weight of each element in its place, (M, ...), broadcasting to the input."""
+        """Add nodes for the weight of each element, (M, ...), broadcasting to the input."""
         labels = self.players.maps[name]
-        if self._with_basis:
+        if self._uses_basis:
             basis = g.input(f"xaionnx_basis_{name}", np.float32, (self.players.count, labels.size))
             weights = g.op("MatMul", coalitions, basis)
         else:
             index = g.input(f"xaionnx_labels_{name}", np.int64, (labels.size,))
             weights = g.op("Gather", coalitions, index, axis=1)
-        return g.reshape(weights, np.array([-1, *self._padded(name)], dtype=np.int64))
+        return g.reshape(weights, np.array([-1, *self._padded_shape(name)], dtype=np.int64))
 
     def emit(self, g: Builder) -> dict[str, ir.Value]:
         coalitions = g.input("xaionnx_coalitions", np.float32, ("M", self.players.count))
@@ -201,7 +201,7 @@ class _Partition(Removal):
         for name in self.players.maps:
             x = input_like(g, x_name(name), self.sample.x[name])
             weights = self._emit_weights(g, coalitions, name)
-            base = None if self._zero else input_like(g, baseline_name(name), self.baseline[name][0])
+            base = None if self._baseline_is_zero else input_like(g, baseline_name(name), self.baseline[name][0])
             emitted[name] = self._emit_mix(g, x, weights, base, self.sample.x[name].dtype)
         return emitted
 
@@ -212,7 +212,7 @@ class _Partition(Removal):
 
 
 def cast(g: Builder, value: ir.Value, dtype: DType) -> ir.Value:
-    """A float32 value in another type."""
+    """Cast a float32 value to another type."""
     import onnx_ir as ir
 
     return value if dtype == np.float32 else g.op("Cast", value, to=int(ir.DataType.from_numpy(dtype)))
@@ -220,7 +220,7 @@ def cast(g: Builder, value: ir.Value, dtype: DType) -> ir.Value:
 
 @final
 class Select(_Partition):
-    """Present or absent: an exact choice between input and baseline. Codes are coalitions, bool (M, P)."""
+    """Selects input or baseline for each player, exactly. Codes are coalitions, bool (M, P)."""
 
     @property
     @hook
@@ -233,7 +233,7 @@ class Select(_Partition):
             x, baselines, count = self.sample.x[name], self.baseline[name][draws], draws.stop - draws.start
             rows = out[name].reshape(len(codes), count, *x.shape)
             if x.dtype == object:
-                # Strings have no fixed width for a kernel.
+                # Kernels need a fixed width, which strings lack.
                 present = np.broadcast_to(self.players.maps[name], x.shape)
                 rows[...] = np.where(codes[:, None, present], x, baselines)
                 continue
@@ -247,7 +247,7 @@ class Select(_Partition):
     def _emit_mix(
         self, g: Builder, x: ir.Value, weights: ir.Value, baseline: ir.Value | None, dtype: DType
     ) -> ir.Value:
-        # A choice, not arithmetic: NaN and infinity leave with their player.
+        # A selection, not arithmetic: NaN and infinity disappear with their player.
         here = g.op("Greater", weights, 0.5)
         if dtype.kind == "b":
             # onnxruntime has no Where for booleans.
@@ -258,7 +258,7 @@ class Select(_Partition):
 
 @final
 class Mix(_Partition):
-    """A share of the input and the rest of the baseline. Codes are shares in [0, 1], float32 (M, P)."""
+    """Mixes input and baseline. Codes are shares of the input in [0, 1], float32 (M, P)."""
 
     @property
     @hook
@@ -280,7 +280,7 @@ class Mix(_Partition):
 
 
 def blend(g: Builder, x: ir.Value, weights: ir.Value, baseline: ir.Value | None) -> ir.Value:
-    """``weights`` of the input, the rest of the baseline (zero if None)."""
+    """Mix input and baseline (zero if None); ``weights`` are the shares of the input."""
     mixed = g.op("Mul", x, weights)
     if baseline is None:
         return mixed

@@ -1,4 +1,4 @@
-"""Removals that are laid over height and width: a window that covers or reveals, a smooth mask that veils."""
+"""Removals over height and width: a window that covers or reveals, and smooth masks."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
 @final
 class Plane:
-    """Height and width of one input, whatever its channels.
+    """Height and width of one input, for any position of the channels.
 
     Attributes
     ----------
     view : tuple of four ints
-        The input as (A, H, W, B), with channels before or behind height and width; a sequence has height 1.
+        The input as (A, H, W, B), with channels before or after height and width; a sequence has height 1.
     """
 
     def __init__(self, sample: Sample) -> None:
         self.sample = sample
         shape, axes = sample.array.shape, sample.picture_axes
         if sample.array.dtype.kind not in "fiu":
-            raise InputMismatchError(f"Input '{sample.main}' holds {sample.array.dtype}, which cannot be covered.")
+            raise InputMismatchError(f"Input '{sample.main}' has type {sample.array.dtype}, which cannot be covered.")
         if axes is None:
             self.view = (int(np.prod(shape[:-1])), 1, shape[-1], 1)
         elif axes[0] == 0:
@@ -48,31 +48,31 @@ class Plane:
         return self.view[1], self.view[2]
 
     def emit_mask(self, g: Builder, mask: ir.Value) -> ir.Value:
-        """A mask (M, H, W) in the axes of the input."""
+        """Reshape a mask (M, H, W) to the axes of the input."""
         _, height, width, _ = self.view
         axes = self.sample.picture_axes
         if axes is None:
-            placed = [-1, *(1,) * (self.sample.array.ndim - 1), width]
+            sizes = [-1, *(1,) * (self.sample.array.ndim - 1), width]
         else:
-            placed = [-1, 1, height, width] if axes[0] == 0 else [-1, height, width, 1]
-        return g.reshape(mask, np.array(placed, dtype=np.int64))
+            sizes = [-1, 1, height, width] if axes[0] == 0 else [-1, height, width, 1]
+        return g.reshape(mask, np.array(sizes, dtype=np.int64))
 
 
 def _shared(removal: Removal, draw: int) -> dict[str, Array]:
-    """The input and one baseline, which stay on the device."""
+    """Return the input and one baseline, which stay on the device."""
     name = removal.sample.main
     return {x_name(name): removal.sample.array, baseline_name(name): removal.baseline[name][draw]}
 
 
 def _emit_operands(g: Builder, removal: Removal) -> tuple[ir.Value, ir.Value]:
-    """Graph inputs for what :func:`_shared` holds."""
+    """Add graph inputs for the arrays of :func:`_shared`."""
     name = removal.sample.main
     x = input_like(g, x_name(name), removal.sample.array)
     return x, input_like(g, baseline_name(name), removal.baseline[name][0])
 
 
 class Windowed(Removal):
-    """A window is told from the rest. Codes are its top left corner, int32 (M, 2); it may overhang the border."""
+    """Covers or reveals a window. Codes are its top left corner, int32 (M, 2); it may extend beyond the border."""
 
     def __init__(
         self, sample: Sample, players: Players, baseline: Mapping[str, Array], window: int | tuple[int, ...]
@@ -82,7 +82,7 @@ class Windowed(Removal):
         self.window = self.per_axis("window", window)
 
     def per_axis(self, name: str, given: int | tuple[int, ...]) -> tuple[int, int]:
-        """A size for height and width; a sequence has one axis."""
+        """Return a size for height and width; a sequence has one axis."""
         flat = self.sample.picture_axes is None
         if isinstance(given, int):
             return (1, given) if flat else (given, given)
@@ -93,12 +93,12 @@ class Windowed(Removal):
         return (1, given[0]) if flat else (given[0], given[1])
 
     def steps(self, owner: str, stride: int | tuple[int, ...] | None, share: int = 2) -> tuple[int, int]:
-        """The stride on both axes, the window over ``share`` if None; ``owner`` is the class of the method.
+        """Return the stride on both axes, by default the window divided by ``share``.
 
         Raises
         ------
         ParameterError
-            It exceeds the window.
+            It exceeds the window; the message names the method by its class ``owner``.
         """
         if stride is None:
             return max(1, self.window[0] // share), max(1, self.window[1] // share)
@@ -107,15 +107,15 @@ class Windowed(Removal):
             sides = self.window[1:] if self.sample.picture_axes is None else self.window
             shown = " x ".join(map(str, sides if len(set(sides)) > 1 else sides[:1]))
             raise ParameterError(
-                f"The 'stride' parameter of {owner} must not exceed the window {shown}, or pixels are missed. "
+                f"The 'stride' parameter of {owner} must not exceed the window {shown}, or pixels are skipped. "
                 f"Got {stride} instead."
             )
         return steps
 
     def laid_over(self, values: Array, corners: Array) -> tuple[Array, Array]:
-        """Values (T, M) summed over the pixels that each window covers, (T, H, W), and how many cover each, (H, W).
+        """Return the sum of values (T, M) over the windows that cover each pixel, (T, H, W), and their number, (H, W).
 
-        Adding at the four corners of a window and summing up along both axes costs the same for any window.
+        Adding at the four corners of a window and cumulative sums along both axes cost the same for any window.
         """
         height, width = self.plane.extent
         steps = np.zeros((len(values) + 1, height + 1, width + 1))
@@ -146,7 +146,7 @@ class Windowed(Removal):
         return {"xaionnx_corners": np.ascontiguousarray(codes, dtype=np.int64)}
 
     def _emit_inside(self, g: Builder) -> ir.Value:
-        """Which elements lie inside the window, (M, ...)."""
+        """Add nodes for the elements inside the window, bool (M, ...)."""
         corners = g.input("xaionnx_corners", np.int64, ("M", 2))
         sides = []
         for axis, (length, size) in enumerate(zip(self.plane.extent, self.window, strict=True)):
@@ -159,7 +159,7 @@ class Windowed(Removal):
 
 @final
 class WindowOcclusion(Windowed):
-    """One window is covered."""
+    """Covers one window."""
 
     restores: ClassVar[bool] = True
 
@@ -185,11 +185,11 @@ class WindowOcclusion(Windowed):
 
 @final
 class Reveal(Windowed):
-    """One window is shown, and all the rest covered."""
+    """Shows one window and covers the rest."""
 
     @property
     def empty(self) -> Array:
-        # Behind the last corner nothing is shown.
+        # A corner beyond the last pixel shows nothing.
         return np.array([self.plane.extent], dtype=np.int32)
 
     def _fill_one(self, codes: Array, draw: int, out: Mapping[str, Array]) -> None:
@@ -206,9 +206,9 @@ class Reveal(Windowed):
 
 @final
 class SmoothMask(Removal):
-    """Smooth random masks after RISE. Codes are the numbers of the masks, int64 (M,), each following the last.
+    """Smooth random masks of RISE. Codes are successive numbers of masks, int64 (M,).
 
-    Mask i is ``A_y cells_i A_x^T``: rows of one fixed interpolation matrix, chosen by the random shift of mask i.
+    Mask i is ``A_y cells_i A_x^T`` with rows of a fixed interpolation matrix, selected by the random shift of mask i.
     """
 
     def __init__(
@@ -231,13 +231,13 @@ class SmoothMask(Removal):
         self.seed = seed
 
     def drawn(self, codes: Array) -> tuple[Array, Array]:
-        """Cells (M, s_h, s_w) and shifts (M, 2) of the masks with these numbers."""
+        """Return the cells (M, s_h, s_w) and shifts (M, 2) of the masks with these numbers."""
         start, stop = int(codes[0]), int(codes[-1]) + 1
         cells = masks.rise_cells(self.seed, start, stop, self.grid, self.keep)
         return cells, masks.rise_shifts(self.seed, start, stop, self.cell)
 
     def masks(self, codes: Array) -> Array:
-        """The masks (M, H, W) themselves, 1 where the input stays."""
+        """Return the masks (M, H, W), 1 where the input is kept."""
         cells, shifts = self.drawn(codes)
         drawn: Array = masks.rise_masks(cells, shifts, self.cell, self.plane.extent)
         return drawn
@@ -290,15 +290,15 @@ class SmoothMask(Removal):
 
 
 def check_smooth(sample: Sample) -> None:
-    """Refuse an input whose numbers cannot be mixed.
+    """Check that the input has floating-point values, which can be mixed.
 
     Raises
     ------
     InputMismatchError
-        It holds no floats.
+        It has not.
     """
     if sample.array.dtype.kind != "f":
         raise InputMismatchError(
-            f"Input '{sample.main}' holds {sample.array.dtype}; a smooth mask needs numbers with a fraction. "
+            f"Input '{sample.main}' has type {sample.array.dtype}; a smooth mask needs a floating-point input. "
             "Use occlusion, or a method with features."
         )

@@ -1,4 +1,4 @@
-"""How many samples go into one run: what the model can take, and what measured best."""
+"""Choice of the batch size: what the model accepts, and what is fastest."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import numpy as np
 from xaionnx.short_repr import short_repr
 from xaionnx.typing import Facts
 
-# Beyond 32 most CPU models slow down; tabular ones and GPUs go on gaining.
+# Most models on CPUs slow down above 32; tabular models and GPUs continue to gain.
 _LADDER = (1, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
-# 4 to 16 is usual.
+# Usually 4 to 16.
 _START = 1
-# The inputs of one batch; whatever the budget, memory stays bounded.
+# Maximum size of the inputs of one batch.
 _BATCH_BYTES = 64 * 2**20
-# A rival must be this much faster a sample to be worth the change, and is out where it is this much slower.
+# Time per sample, relative to the size in use, below which a rival replaces it, and above which it is rejected.
 _GAIN, _LOSS = 0.97, 1.3
-# In a run this short the session's own start counts for more than the samples.
+# In shorter runs the overhead of the session dominates.
 _SHORT_S = 1e-3
-# A run that is expected to be over so soon need not be one that Ctrl-C can stop.
+# Shorter runs need not be interruptible by Ctrl-C.
 _BRIEF_S = 0.1
 _TURNS = 2
 _FIRST_REST, _LONGEST_REST = 32, 1024
@@ -27,26 +27,26 @@ _FIRST_REST, _LONGEST_REST = 32, 1024
 
 @dataclass
 class BatchSizeTuner:
-    """The batch size for one model and one input shape, tuned on the work itself.
+    """Tunes the batch size for one model and one input shape during the work.
 
-    As long as a run takes hardly any time the batch is quadrupled. Then the size in use and its next larger or
-    smaller rival take turns, so that other work on the machine slows down both, and the faster one stays; again
-    after a rest, which doubles each time nothing changes. Every run that is timed is a run whose answer was needed,
-    so tuning costs no evaluation.
+    While runs are very short, the batch is quadrupled. Then the size in use alternates with the next larger or smaller
+    size, so that other load on the machine slows down both, and the faster one is kept. The comparison is repeated
+    after a pause, which doubles each time nothing changes. Only runs whose outputs are needed are timed, so tuning
+    costs no evaluations.
 
     Attributes
     ----------
     fixed : int or None
-        A size given by the user or by the model; nothing is tuned then.
+        A size given by the user or by the model, which is not tuned.
     limit : int
-        No batch is larger; halved when memory runs out.
+        Maximum size; halved when memory runs out.
     """
 
     fixed: int | None
     limit: int
     _rung: int = _START
     _growing: bool = True
-    # The rungs that are still to be compared with, and the times of the present comparison.
+    # The sizes still to be compared, as indices of the ladder, and the times of the current comparison.
     _rivals: list[int] = field(default_factory=list)
     _times: dict[int, list[float]] = field(default_factory=dict)
     _known: set[int] = field(default_factory=set)
@@ -59,11 +59,11 @@ class BatchSizeTuner:
 
     @classmethod
     def for_samples(cls, sample_bytes: int, fixed: int | None) -> BatchSizeTuner:
-        """A pace for samples of ``sample_bytes`` bytes of input each."""
+        """Return a tuner for samples with ``sample_bytes`` bytes of input each."""
         return cls(fixed, fixed or max(1, _BATCH_BYTES // max(1, sample_bytes)))
 
     def size(self, left: int) -> int:
-        """The size of the next batch, where ``left`` samples are still to be answered."""
+        """Return the size of the next batch if ``left`` samples remain."""
         if self.fixed is not None:
             return min(self.fixed, self.limit, left)
         size = _LADDER[self._turn()]
@@ -72,11 +72,11 @@ class BatchSizeTuner:
         return min(size, self.limit, left)
 
     def is_brief(self, size: int) -> bool:
-        """Whether a run of ``size`` samples is known to take no time that a user would notice."""
+        """Whether a run of ``size`` samples is known to be too short for a user to notice."""
         return size * self._sample_s < _BRIEF_S
 
     def record(self, size: int, seconds: float) -> None:
-        """Tell how long a batch of ``size`` took."""
+        """Record the time of a batch of ``size``."""
         self._sample_s = seconds / size
         turn = self._turn()
         if self.fixed is not None or size != _LADDER[turn]:
@@ -96,18 +96,18 @@ class BatchSizeTuner:
                 self._rivals = self._neighbours()
 
     def out_of_memory(self, size: int) -> None:
-        """A batch of ``size`` did not fit: no later one is larger than half of it."""
+        """Limit the size to half of ``size``, which did not fit into memory."""
         self.limit = max(1, size // 2)
         self._growing, self._rivals, self._times = False, [], {}
         while self._rung > 0 and _LADDER[self._rung] > self.limit:
             self._rung -= 1
 
     def _turn(self) -> int:
-        """The rung whose turn it is."""
+        """Return the index of the size to use next."""
         if not self._rivals:
             return self._rung
         rival = self._rivals[0]
-        # The first run of a shape also plans its memory, and is not compared.
+        # The first run of a shape includes memory planning, and is not compared.
         if rival not in self._known or len(self._times.get(rival, ())) < len(self._times.get(self._rung, ())):
             return rival
         return self._rung
@@ -120,14 +120,14 @@ class BatchSizeTuner:
         self._times.setdefault(turn, []).append(seconds)
         if turn != rival:
             return
-        own, other = min(self._times[self._rung]), min(self._times[rival])
-        if other > _LOSS * own:
+        current, other = min(self._times[self._rung]), min(self._times[rival])
+        if other > _LOSS * current:
             self._defeats[rival] = self._defeats.get(rival, 0) + 1
         elif len(self._times[rival]) < _TURNS:
             return
         self._times = {}
-        if other < _GAIN * own:
-            # Go on in this direction; where it came from has just lost.
+        if other < _GAIN * current:
+            # Continue in this direction; the previous size has just lost.
             before, self._rung = self._rung, rival
             self._rivals = [r for r in self._neighbours() if r != before]
             self._next_rest = _FIRST_REST
@@ -139,7 +139,7 @@ class BatchSizeTuner:
 
     def _neighbours(self) -> list[int]:
         near = (self._rung + 1, self._rung - 1)
-        # Twice clearly slower is no accident.
+        # A size that was clearly slower twice is not tried again.
         return [rung for rung in near if self._allowed(rung) and self._defeats.get(rung, 0) < 2]
 
     def _allowed(self, rung: int) -> bool:
@@ -147,9 +147,9 @@ class BatchSizeTuner:
 
 
 def same_rows(alone: Facts, together: Facts, size: int) -> bool:
-    """Whether the first row of outputs computed in a batch of ``size`` equals the row computed alone.
+    """Whether the first row of outputs of a batch of ``size`` equals the row computed alone.
 
-    Floats may differ by rounding: 1e-3 of the largest value (2e-2 in float16).
+    Floats may differ by rounding, up to 1e-3 of the largest value (2e-2 in float16).
     """
     for name, one in alone.items():
         many = together[name]

@@ -1,4 +1,4 @@
-"""Evaluations: the one counter of what explaining a batch costs."""
+"""Evaluations: counter of the cost of explaining a batch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from xaionnx.typing import Array
 
 @final
 class Evaluations:
-    """Counts, for each of N samples, the rows that ran through the model and the gradients that were taken.
+    """Counts model evaluations and gradients for each of N samples.
 
     Parameters
     ----------
@@ -21,9 +21,9 @@ class Evaluations:
     Attributes
     ----------
     rows : array of int64 (N,)
-        Rows that ran through the model or a part of it, with their gradients or without.
+        Rows evaluated by the model or a part of it, with or without gradients.
     gradients : array of int64 (N,)
-        Gradients taken, each of one target at one point.
+        Gradients computed, each of one target at one point.
 
     Examples
     --------
@@ -38,15 +38,15 @@ class Evaluations:
         self.gradients: Array = np.zeros(samples, dtype=np.int64)
 
     def add(self, sample: Array | int, each: int = 1) -> None:
-        """Count ``each`` rows for every entry of ``sample``, which may name a sample several times."""
+        """Count ``each`` rows for every entry of ``sample``, which may contain a sample several times."""
         np.add.at(self.rows, sample, each)
 
     def add_gradients(self, sample: Array | int, each: int = 1) -> None:
-        """Count ``each`` gradients for every entry of ``sample``; the rows that they took are counted apart."""
+        """Count ``each`` gradients for every entry of ``sample``; their rows are counted separately."""
         np.add.at(self.gradients, sample, each)
 
     def add_all(self, other: Evaluations) -> None:
-        """Count what was spent on copies of the samples: row i of ``other`` belongs to sample i modulo N."""
+        """Add the counts of copies of the samples: row i of ``other`` belongs to sample i modulo N."""
         count = len(self.rows)
         self.rows += other.rows.reshape(-1, count).sum(axis=0)
         self.gradients += other.gradients.reshape(-1, count).sum(axis=0)

@@ -1,7 +1,7 @@
-"""Whether onnxruntime is installed whole, and once: several distributions write the one module that it is.
+"""Check that onnxruntime is installed completely, and by only one of the distributions that contain the module.
 
-``onnxruntime`` and ``onnxruntime-gpu`` are distributions of their own to an installer, which puts both into the same
-folder without a word. The one that came last runs, and to uninstall either takes files of the other away.
+Installers treat ``onnxruntime`` and ``onnxruntime-gpu`` as unrelated distributions and install both into the same
+folder without a warning. The one installed last is used, and uninstalling either removes files of the other.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from types import ModuleType
 
 from xaionnx.errors import InstallationError
 
-# All that install a module named onnxruntime.
+# All distributions that install a module named onnxruntime.
 _DISTRIBUTIONS = (
     "onnxruntime",
     "onnxruntime-gpu",
@@ -29,26 +29,26 @@ _DISTRIBUTIONS = (
 
 
 def runtime() -> ModuleType:
-    """The module ``onnxruntime``.
+    """Import and return the module ``onnxruntime``.
 
     Raises
     ------
     InstallationError
-        It is not installed, cannot be loaded, or has lost files to another distribution of it.
+        It is not installed, cannot be loaded, or lost files when another of its distributions was uninstalled.
     """
     try:
         module = import_module("onnxruntime")
     except ImportError as error:
         if isinstance(error.__cause__ or error.__context__, KeyboardInterrupt):
-            # What is written in C turns Ctrl-C while it is loaded into an import that failed.
+            # While C code is loaded, Ctrl-C becomes a failed import.
             raise KeyboardInterrupt from error
         if installed():
             raise InstallationError(f"onnxruntime cannot be loaded: {error}. {_remedy(installed())}") from error
         raise InstallationError(f"onnxruntime is not installed. {_remedy([])}") from error
     if not hasattr(module, "InferenceSession"):
-        # What is left of a folder can still be imported, as a package without a file.
+        # The remains of a folder can still be imported, as a package without a file.
         raise InstallationError(
-            "onnxruntime lacks its files, as happens where one of two of its packages was uninstalled. "
+            "Files of onnxruntime are missing, as happens when one of two of its packages was uninstalled. "
             f"{_remedy(installed())}"
         )
     return module
@@ -56,31 +56,31 @@ def runtime() -> ModuleType:
 
 @lru_cache(maxsize=1)
 def warn_of_several() -> None:
-    """Warn where several distributions of onnxruntime are installed; once a process."""
-    found = installed()
-    if len(found) > 1:
+    """Warn once per process if several distributions of onnxruntime are installed."""
+    names = installed()
+    if len(names) > 1:
         warnings.warn(
-            f"{' and '.join(found)} are both installed and share one folder: the one installed last runs, and "
-            f"uninstalling one breaks the other. {_remedy(found)}",
+            f"{' and '.join(names)} are both installed and share one folder: the one installed last runs, and "
+            f"uninstalling one breaks the other. {_remedy(names)}",
             RuntimeWarning,
             stacklevel=2,
         )
 
 
 def installed() -> list[str]:
-    """The distributions of onnxruntime that are installed, by name."""
+    """Return the names of the installed distributions of onnxruntime."""
     from importlib import metadata
 
-    found = []
+    names = []
     for name in _DISTRIBUTIONS:
         try:
             metadata.distribution(name)
         except metadata.PackageNotFoundError:
             continue
-        found.append(name)
-    return found
+        names.append(name)
+    return names
 
 
-def _remedy(found: list[str]) -> str:
-    start = f"Keep one: pip uninstall -y {' '.join(found)} && " if found else "Install one: "
+def _remedy(names: list[str]) -> str:
+    start = f"Keep one: pip uninstall -y {' '.join(names)} && " if names else "Install one: "
     return f"{start}pip install onnxruntime-gpu (runs on CPU and CUDA) or onnxruntime (CPU alone)."

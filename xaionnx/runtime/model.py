@@ -1,4 +1,4 @@
-"""Model: one ONNX file, its sessions, its batches."""
+"""Model: one ONNX file, its sessions and batches."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from xaionnx.typing import Array, Document, Feeds
 if TYPE_CHECKING:
     import onnx
 
-# rows ``start`` to ``stop`` of every input; the arrays may be reused by the next call
+# Returns rows ``start`` to ``stop`` of every input; the next call may reuse the arrays.
 Feed = Callable[[int, int], Feeds]
 
 
 @dataclass
 class _State:
-    """What a model learns while it runs; shared by nobody, rebuilt after pickling."""
+    """Caches of a model, which are not shared or pickled."""
 
     sessions: Sessions = field(default_factory=Sessions)
-    paces: dict[Hashable, BatchSizeTuner] = field(default_factory=dict)
+    tuners: dict[Hashable, BatchSizeTuner] = field(default_factory=dict)
     batchable: dict[Hashable, bool] = field(default_factory=dict)
     derived: dict[Hashable, Model] = field(default_factory=dict)
     view: GraphView | None = None
@@ -45,24 +45,24 @@ class _State:
 @final
 @dataclass(frozen=True, eq=False)
 class Model:
-    """An exported model that can be asked, in batches, on one device. Make one with :meth:`load`.
+    """An exported model that runs in batches on one device. Create one with :meth:`load`.
 
     Attributes
     ----------
     path : Path
         The file.
     sha256 : str
-        Of the file and its external data.
+        Hash of the file and its external data.
     spec : InputSpec or None
-        How pictures, rows or text become its input; read from the TOML beside the file.
+        How pictures, rows or text are converted to its input; read from the TOML beside the file.
     inputs, outputs : tuple of TensorInfo
         In the file's order.
     labels : tuple of str or None
         Class names, from the spec or from a ZipMap in the graph.
     shared : frozenset of str
-        Inputs without a batch axis: fed once, the same for every sample.
+        Inputs without a batch axis, the same for every sample.
     graph : onnx.ModelProto
-        The file's, or what was made of it; its external data stay where they are.
+        The file's graph, or one derived from it; external data are not loaded.
     """
 
     path: Path
@@ -100,18 +100,18 @@ class Model:
         path : path
             The .onnx file; external data must lie in its folder.
         device : str
-            ``auto`` (CUDA where there is a driver, else CPU), ``cpu``, ``cuda``, ``tensorrt``, another device
-            of onnxruntime, or the name of an execution provider.
+            ``auto`` (CUDA if there is a driver, else CPU), ``cpu``, ``cuda``, ``tensorrt``, another device of
+            onnxruntime, or the name of an execution provider.
         batch_size : int, optional
-            Samples in one run. Tuned while the model works if not given.
+            Samples in one run; tuned during the work by default.
         threads : int, optional
-            Threads inside a run; one a core if not given.
+            Threads inside a run; one per core by default.
         timeout_s : float, optional
             Limit for a single run, in seconds.
         spec : InputSpec, optional
-            Instead of the TOML beside the file.
+            Replaces the TOML beside the file.
         allow_random : bool
-            Accept a model whose answer to the same input changes.
+            Accept a model whose outputs for the same input vary.
 
         Raises
         ------
@@ -120,13 +120,13 @@ class Model:
         UnsupportedModelError
             The model draws random numbers and ``allow_random`` is False.
         DeviceError
-            The device was asked for by name and cannot be used.
+            The requested device cannot be used.
         """
         file = loading.read_model(path)
         if file.random_ops and not allow_random:
             raise UnsupportedModelError(
-                f"{file.path.name} draws random numbers: {', '.join(file.random_ops[:3])}. Its answers cannot be "
-                "repeated; export it in inference mode, or pass allow_random."
+                f"{file.path.name} draws random numbers: {', '.join(file.random_ops[:3])}. Its outputs cannot be "
+                "reproduced; export it in inference mode, or pass allow_random."
             )
         if batch_size is not None and batch_size < 1:
             raise InputMismatchError(f"batch_size must be an int in [1, inf). Got {batch_size} instead.")
@@ -149,14 +149,14 @@ class Model:
         )
         session = model._session()
         inputs = tuple(TensorInfo.of(v) for v in session.inputs)
-        # An input of fixed leading size beside one of free size carries settings, not samples.
+        # If another input has a free batch axis, one with a fixed leading size contains settings, not samples.
         free = any(i.shape and not isinstance(i.shape[0], int) for i in inputs)
         shared = frozenset(i.name for i in inputs if not i.shape or (free and isinstance(i.shape[0], int)))
         return replace(model, inputs=inputs, outputs=tuple(TensorInfo.of(v) for v in session.outputs), shared=shared)
 
     def __repr__(self) -> str:
-        """Where it lies, what runs it, its inputs and outputs, and its spec, in a line each."""
-        opened = self._state.sessions.opened.get("own")  # none is opened for this
+        """Return path, device, inputs, outputs and spec, on one line each."""
+        opened = self._state.sessions.opened.get("own")  # does not open a session
         runs = self.settings.device if opened is None else opened.provider
         derived = ", derived" if self.is_derived else ""
         lines = [f"Model {self.name} ({self.path.parent}), {runs}{derived}"]
@@ -180,12 +180,12 @@ class Model:
 
     @property
     def name(self) -> str:
-        """The file's name, as messages call it."""
+        """The file's name, for messages."""
         return self.path.name
 
     @property
     def provider(self) -> str:
-        """The execution provider that runs it."""
+        """The execution provider that runs the model."""
         return self._session().provider
 
     @property
@@ -194,7 +194,7 @@ class Model:
         return self._session().on_gpu
 
     def input(self, name: str | None = None) -> TensorInfo:
-        """The input called ``name``; the one that is explained by default if not given.
+        """Return the input called ``name``; the default input to explain if None.
 
         Raises
         ------
@@ -207,14 +207,14 @@ class Model:
         return find("input", wanted, self.inputs)
 
     def output(self, name: str | None = None) -> TensorInfo:
-        """The output called ``name``; the one that is explained by default if not given.
+        """Return the output called ``name``; the default output to explain if None.
 
         Raises
         ------
         UnknownNameError
             There is no output of that name.
         UnsupportedModelError
-            No output holds numbers with a fraction.
+            No output is of a floating-point type.
         """
         wanted = name or (self.spec.output if self.spec else None)
         if wanted is not None:
@@ -223,12 +223,12 @@ class Model:
             if output.dtype.kind == "f":
                 return output
         raise UnsupportedModelError(
-            f"No output of {self.name} holds scores: {', '.join(f'{o.name} {o}' for o in self.outputs)}. "
+            f"No output of {self.name} contains scores: {', '.join(f'{o.name} {o}' for o in self.outputs)}. "
             "Name an internal tensor to explain with output=..."
         )
 
     def check(self, x: Array | Feeds) -> dict[str, Array]:
-        """The inputs by name, checked against the model: ``x`` is one array, or a mapping of all inputs.
+        """Check inputs against the model and return them by name; ``x`` is one array, or a mapping of all inputs.
 
         Floats are cast between float widths; nothing else is converted.
 
@@ -243,20 +243,20 @@ class Model:
 
     @property
     def input_spec(self) -> InputSpec:
-        """The spec, or one guessed from the shape of the input that is explained."""
+        """The spec, or one guessed from the shape of the explained input."""
         info = self.input()
         return self.spec or InputSpec.guess(info.shape, info.dtype if info.dtype.kind != "U" else np.int64)
 
     def read(self, x: Given, *, partial: bool = False, exif: bool = False, display_side: int | None = None) -> Inputs:
-        """The inputs by name, as :meth:`check` returns them, from files, pictures or arrays.
+        """Read inputs from files, pictures or arrays and return them by name, checked as by :meth:`check`.
 
-        Files and pictures become arrays as the spec says; where there is none it is guessed from the model's shapes.
+        Files and pictures are converted according to the spec; if there is none, it is guessed from the model's shapes.
 
         Parameters
         ----------
         x : array, mapping of arrays by input name, path, PIL image, or list of paths and pictures
         partial : bool
-            Leave out files and rows that cannot be read and list them, instead of refusing all.
+            Leave out and report files and rows that cannot be read, instead of raising an error.
         exif, display_side
             As in `xaionnx.data.batch.read_inputs`.
 
@@ -265,15 +265,15 @@ class Model:
         DataError
             Something cannot be read.
         InputMismatchError
-            What was read does not fit the model.
+            The data do not fit the model.
         """
         main = self.input()
         others = [info.name for info in self.inputs if info.name != main.name]
-        found = convert(x, self.input_spec, main, others, exif, display_side, self.name)
-        if found.refused and not partial:
-            raise found.refused[0].error
+        inputs = convert(x, self.input_spec, main, others, exif, display_side, self.name)
+        if inputs.refused and not partial:
+            raise inputs.refused[0].error
         try:
-            return replace(found, arrays=self.check(found.arrays))
+            return replace(inputs, arrays=self.check(inputs.arrays))
         except InputMismatchError as error:
             if not isinstance(x, str | os.PathLike):
                 raise
@@ -285,9 +285,9 @@ class Model:
         Parameters
         ----------
         feeds : mapping
-            All inputs by name, batch axis first (:meth:`check` makes them from looser forms).
+            All inputs by name, batch axis first, as returned by :meth:`check`.
         fetch : sequence of str, optional
-            Outputs wanted; all if not given.
+            Names of the outputs; all by default.
 
         Returns
         -------
@@ -297,7 +297,7 @@ class Model:
         Raises
         ------
         UnsupportedModelError
-            The model failed, or an output has no batch axis though several samples were asked.
+            The model failed, or an output has no batch axis although there are several samples.
         """
         names = list(fetch) if fetch is not None else [o.name for o in self.outputs]
         shared = {name: array for name, array in feeds.items() if name in self.shared}
@@ -312,17 +312,17 @@ class Model:
     def batches(
         self, count: int, feed: Feed, fetch: Sequence[str], shared: Feeds | None = None, sample_bytes: int | None = None
     ) -> Iterator[tuple[int, int, dict[str, Array]]]:
-        """Evaluate ``count`` samples that ``feed`` makes as they are needed.
+        """Evaluate ``count`` samples that ``feed`` provides as needed.
 
-        Yields ``(start, stop, outputs)`` in order. Where memory runs out the batch is halved and made again.
-        Before the first batch of a new input shape up to three extra rows are run, to see whether the model
-        really takes several samples at once; they answer nothing and are not evaluations. ``sample_bytes`` bounds the
-        batch where the graph makes larger samples of what is fed.
+        Yields ``(start, stop, outputs)`` in order. If memory runs out, the batch size is halved and the batch repeated.
+        Before the first batch of a new input shape, up to three extra rows are run to test whether the model accepts
+        several samples at once; their outputs are discarded and do not count as evaluations. ``sample_bytes`` limits
+        the batch size if samples are larger inside the graph than as fed.
 
         Raises
         ------
         MemoryLimitError
-            Not even one sample fits.
+            A single sample does not fit.
         """
         session, place = self._session(), self._session().place
         constant = {name: place(array) for name, array in (shared or {}).items()}
@@ -334,23 +334,25 @@ class Model:
             session, largest = self._batched_session(key, feed, fetch, constant)
         else:
             largest = native or None
-        pace = self._state.paces.setdefault((key, largest), BatchSizeTuner.for_samples(fed, largest or self.batch_size))
+        tuner = self._state.tuners.setdefault(
+            (key, largest), BatchSizeTuner.for_samples(fed, largest or self.batch_size)
+        )
         start = 0
         while start < count:
-            stop = start + pace.size(count - start)
+            stop = start + tuner.size(count - start)
             rows = dict(feed(start, stop))
             if largest is not None and largest > 1 and stop - start < largest:
-                # A model of fixed batch gets its last row again where samples are missing.
+                # For a model with a fixed batch, the last row fills up the batch.
                 rows = {n: np.concatenate([a, np.repeat(a[-1:], largest - len(a), axis=0)]) for n, a in rows.items()}
             began = time.perf_counter()
             try:
-                answers = session.run(fetch, {**rows, **constant}, self.timeout_s, pace.is_brief(stop - start))
+                answers = session.run(fetch, {**rows, **constant}, self.timeout_s, tuner.is_brief(stop - start))
             except MemoryLimitError:
                 if stop - start == 1 or (largest or 0) > 1:
                     raise
-                pace.out_of_memory(stop - start)
+                tuner.out_of_memory(stop - start)
                 continue
-            pace.record(stop - start, time.perf_counter() - began)
+            tuner.record(stop - start, time.perf_counter() - began)
             outputs = {name: np.asarray(answer) for name, answer in zip(fetch, answers, strict=True)}
             if largest is not None and largest > 1:
                 outputs = {name: array[: stop - start] for name, array in outputs.items()}
@@ -358,12 +360,12 @@ class Model:
             start = stop
 
     def with_outputs(self, names: Sequence[str]) -> Model:
-        """The same model with internal tensors as further outputs.
+        """Return the same model with internal tensors as further outputs.
 
         Raises
         ------
         UnknownNameError
-            No tensor has one of these names; the message offers the nearest.
+            No tensor has one of these names; the message lists the nearest.
         """
         known = {o.name for o in self.outputs}
         missing = tuple(dict.fromkeys(name for name in names if name not in known))
@@ -373,7 +375,7 @@ class Model:
 
     @property
     def view(self) -> GraphView:
-        """The graph as walkers read it, found once for as long as the model is kept."""
+        """A cached view of the graph."""
         state = self._state
         if state.view is None or state.view.model is not self.graph:
             state.view = GraphView(self.graph)
@@ -382,9 +384,9 @@ class Model:
     def derived(
         self, key: Hashable, rewrite: Callable[[onnx.ModelProto], onnx.ModelProto], shared: frozenset[str] = frozenset()
     ) -> Model:
-        """A model over a rewritten graph, kept under ``key`` so that it is made once.
+        """Return a model over a rewritten graph, cached under ``key``.
 
-        ``shared`` names its further inputs without a batch axis. External data stay where they are.
+        ``shared`` names its further inputs without a batch axis. External data are not copied.
         """
         cache = self._state.derived
         if key not in cache:
@@ -397,7 +399,7 @@ class Model:
         return cache[key]
 
     def share_weights(self) -> bool:
-        """Whether all sessions read the external weights where they lie, from now on: see :class:`Sessions`."""
+        """Read large external weights in place from now on, and return whether they are: see :class:`Sessions`."""
         return self._state.sessions.share(self.file.external)
 
     def _native_batch(self) -> int | None:
@@ -424,13 +426,13 @@ class Model:
     def _batched_session(
         self, key: Hashable, feed: Feed, fetch: Sequence[str], constant: Mapping[str, object]
     ) -> tuple[Session, int | None]:
-        """The session for several samples at once and None, or the file's own and 1 where it takes only one."""
+        """Return a session for several samples and None, or the file's session and 1 if it accepts only one."""
         kind = "free" if self._native_batch() == 1 else "own"
         if key not in self._state.batchable:
-            self._state.batchable[key] = self._takes_two(feed, fetch, constant, kind)
+            self._state.batchable[key] = self._accepts_two(feed, fetch, constant, kind)
         return (self._session(kind), None) if self._state.batchable[key] else (self._session(), 1)
 
-    def _takes_two(self, feed: Feed, fetch: Sequence[str], constant: Mapping[str, object], kind: str) -> bool:
+    def _accepts_two(self, feed: Feed, fetch: Sequence[str], constant: Mapping[str, object], kind: str) -> bool:
         def answers(session: Session, stop: int) -> dict[str, Array]:
             outputs = session.run(fetch, {**feed(0, stop), **constant}, self.timeout_s)
             return {name: np.asarray(output) for name, output in zip(fetch, outputs, strict=True)}
@@ -445,7 +447,7 @@ class Model:
             return False
         if not self.allow_random and not same_rows(alone, answers(self._session(), 1), 1):
             raise UnsupportedModelError(
-                f"{self.name} answers the same input differently each time. Export it in inference mode, "
+                f"{self.name} returns different outputs for the same input. Export it in inference mode, "
                 "or pass allow_random."
             )
         return False

@@ -1,7 +1,7 @@
-"""Progress of long work, told to whoever listens.
+"""Progress of long computations, reported to a listener.
 
-The engine reports model evaluations as they are answered; the command line draws them. Nothing is
-reported, and nothing costs, where nobody listens.
+The package reports completed model evaluations, and the command line displays them. Without a listener nothing is
+reported, at no cost.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from contextvars import ContextVar
 from typing import Any, Final, Protocol
 
 DELAY: Final = 2.0
-"""Seconds before a bar appears: what is done sooner needs none."""
+"""Seconds before a bar appears; shorter work needs none."""
 
-# Seconds between two drawings: a notebook keeps each until the next.
+# Seconds between two updates: a notebook keeps each until the next.
 _PAUSE: Final = 0.25
 
 
 class Listener(Protocol):
-    """Receives what is planned and what is done, in model evaluations."""
+    """Receives the numbers of planned and of completed model evaluations."""
 
     def expect(self, evaluations: int) -> None:
-        """Some more evaluations are planned; a negative number takes back what an early stop saved."""
+        """Add planned evaluations; a negative number removes those saved by an early stop."""
 
     def advance(self, evaluations: int) -> None:
-        """Some evaluations were answered."""
+        """Add completed evaluations."""
 
 
 _listener: ContextVar[Listener | None] = ContextVar("xaionnx_progress", default=None)
@@ -58,14 +58,14 @@ def listening(listener: Listener) -> Iterator[None]:
 
 
 def expect(evaluations: int) -> None:
-    """Announce planned evaluations."""
+    """Report planned evaluations."""
     listener = _listener.get()
     if listener is not None:
         listener.expect(evaluations)
 
 
 def advance(evaluations: int) -> None:
-    """Announce answered evaluations."""
+    """Report completed evaluations."""
     listener = _listener.get()
     if listener is not None:
         listener.advance(evaluations)
@@ -75,31 +75,31 @@ _shown: bool | None = None
 
 
 def show_progress(shown: bool | None = None) -> None:
-    """Say where :func:`xaionnx.explain` draws a bar for work of more than two seconds.
+    """Set where :func:`xaionnx.explain` shows a progress bar for work of more than two seconds.
 
     Parameters
     ----------
     shown : bool, optional
-        True: in notebooks and, as a line on stderr, everywhere else. False: nowhere. None, as it is at the start: in
-        notebooks alone.
+        True: in notebooks and, as a line on stderr, everywhere else. False: nowhere. None (initially): only in
+        notebooks.
 
     Examples
     --------
     >>> show_progress(False)
     >>> show_progress()
     """
-    global _shown  # noqa: PLW0603 - one switch for the process
+    global _shown  # noqa: PLW0603 - one setting per process
     _shown = shown
 
 
 @contextmanager
 def bar() -> Iterator[None]:
-    """Draw the evaluations made inside the block where :func:`show_progress` says so and nobody else listens."""
-    notebook = _notebook()
+    """Show a bar for evaluations inside the block, depending on :func:`show_progress`, unless there is a listener."""
+    notebook = _notebook_draw()
     if _listener.get() is not None or _shown is False or (_shown is None and notebook is None):
         yield
         return
-    drawn = _Bar(_on_stderr if notebook is None else notebook)
+    drawn = _Bar(_draw_on_stderr if notebook is None else notebook)
     try:
         with listening(drawn):
             yield
@@ -108,7 +108,7 @@ def bar() -> Iterator[None]:
 
 
 class _Bar:
-    """Counts evaluations, and after a while draws how many are done; ``draw(done, total)`` of nothing clears it."""
+    """Counts evaluations and displays them after a delay; ``draw(0, 0)`` clears the display."""
 
     def __init__(self, draw: Callable[[int, int], None]) -> None:
         self._draw, self._done, self._expected = draw, 0, 0
@@ -129,8 +129,8 @@ class _Bar:
             self._draw(0, 0)
 
 
-def _notebook() -> Callable[[int, int], None] | None:
-    """What draws in the notebook that this runs in; None elsewhere, as in a terminal of IPython."""
+def _notebook_draw() -> Callable[[int, int], None] | None:
+    """Return a function that draws in the current notebook; None elsewhere, including IPython terminals."""
     if "IPython" not in sys.modules:
         return None
     shell = importlib.import_module("IPython").get_ipython()
@@ -150,7 +150,7 @@ def _notebook() -> Callable[[int, int], None] | None:
     return draw
 
 
-def _on_stderr(done: int, total: int) -> None:
+def _draw_on_stderr(done: int, total: int) -> None:
     text = f"{done:,} of {total:,} evaluations" if total else ""
     sys.stderr.write(f"\r{text:<50}" + ("" if total else "\r"))
     sys.stderr.flush()

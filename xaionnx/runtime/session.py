@@ -1,6 +1,6 @@
-"""One onnxruntime session: opened on the device that was asked for, run so that it can be stopped.
+"""An onnxruntime session on a requested device, with runs that can be stopped.
 
-This is the only file that talks to onnxruntime.
+This is the only module that uses onnxruntime.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ else:
 
 T = TypeVar("T")
 
-# onnxruntime logs on stderr what it also raises; only the raised form is worth reading.
+# onnxruntime writes errors that it raises to stderr too.
 _FATAL_ONLY = 4
-# Bytes of external weights of which a process shall hold one copy.
+# Larger external weights, in bytes, are kept in memory only once per process.
 _LARGE = 1 << 30
-# After Ctrl-C a run is waited for this long; a node that takes longer is left behind.
+# Time to wait for a run to end after Ctrl-C; a node that takes longer is abandoned.
 _PATIENCE_S = 0.8
 
 _DEVICES = {
@@ -57,18 +57,18 @@ _DEVICES = {
 
 @dataclass(frozen=True)
 class SessionSettings:
-    """How sessions are opened: ``device`` by name, intra-op ``threads`` (None: one a core)."""
+    """Settings of sessions: ``device`` by name, intra-op ``threads`` (None: one per core)."""
 
     device: str = "auto"
     threads: int | None = None
 
     def provider(self) -> str:
-        """The execution provider that was asked for; for ``auto`` CUDA where its driver is present.
+        """Return the requested execution provider; for ``auto``, CUDA if its driver is present, else the CPU.
 
         Raises
         ------
         DeviceError
-            The device's name is unknown, or this onnxruntime was built without it.
+            The device is unknown, or this build of onnxruntime does not support it.
         """
         if self.device == "auto":
             return _DEVICES["cuda"] if _cuda_driver() else _DEVICES["cpu"]
@@ -78,7 +78,7 @@ class SessionSettings:
             return known[wanted.lower()]
         offered = [name for name, provider in _DEVICES.items() if provider.lower() in known]
         raise DeviceError(
-            f"Device '{self.device}' is not one that onnxruntime {ort.__version__} offers here "
+            f"Device '{self.device}' is not available in this build of onnxruntime {ort.__version__} "
             f"({', '.join(offered)}). Choose one of these, or 'auto'."
         )
 
@@ -93,17 +93,17 @@ class Session:
     settings : SessionSettings
         Device and threads.
     folder : str, optional
-        Where the external data of a serialised graph lie; never the current directory.
+        Folder of the external data of a serialised graph.
     name : str
-        How messages call the model.
+        Name of the model in messages.
     in_place : bool
-        Read weights in external files where they lie: sessions over one file then share its pages in memory, and none
-        copies them into the order that suits the processor best.
+        Read external weights without copying them: sessions over one file then share its pages in memory, but cannot
+        reorder weights for the processor.
 
     Raises
     ------
     DeviceError
-        A device was asked for by name and the session does not run on it.
+        A device was requested by name and the session does not run on it.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class Session:
         provider = settings.provider()
         options = ort.SessionOptions()
         options.log_severity_level = _FATAL_ONLY
-        # Spinning threads gain a tenth on an idle machine and cost half of a shared one.
+        # Spinning threads are a tenth faster on an idle machine, but halve the speed of a shared one.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         if settings.threads is not None:
             options.intra_op_num_threads = settings.threads
@@ -129,19 +129,19 @@ class Session:
         without: list[str] = []
         if in_place:
             options.add_session_config_entry("session.disable_prepacking", "1")
-            without = ["ConstantFolding"]  # a transposed weight would be a copy
+            without = ["ConstantFolding"]  # would copy transposed weights
         providers = [provider] if provider == _DEVICES["cpu"] else [provider, _DEVICES["cpu"]]
-        with _quiet():
+        with _suppress_output():
             if provider in (_DEVICES["cuda"], _DEVICES["tensorrt"]):
                 _preload_cuda()
-            # The fallback would print on stdout and go on with another device.
+            # The fallback would print on stdout and continue on another device.
             self._session = ort.InferenceSession(
                 model, options, providers=providers, enable_fallback=0, disabled_optimizers=without
             )
         self.provider: str = self._session.get_providers()[0]
         if settings.device != "auto" and self.provider != provider:
             raise DeviceError(
-                f"Device '{settings.device}' was asked for, but onnxruntime could not start {provider} and would "
+                f"Device '{settings.device}' was requested, but onnxruntime could not start {provider} and would "
                 f"run {name} on {self.provider}. Install the device's libraries (for CUDA: pip install "
                 "'xaionnx[cuda]'), or choose 'auto' or 'cpu'."
             )
@@ -154,7 +154,7 @@ class Session:
         return self.provider in (_DEVICES["cuda"], _DEVICES["tensorrt"])
 
     def place(self, array: Array) -> object:
-        """Put an array where the session computes, for many runs; on the CPU the array itself."""
+        """Copy an array to the session's device for several runs; on the CPU return it unchanged."""
         return ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array), "cuda", 0) if self.on_gpu else array
 
     def run(
@@ -167,22 +167,22 @@ class Session:
         fetch : sequence of str
             Names of the outputs.
         feeds : mapping
-            Arrays by input name, or what :meth:`place` returned.
+            Arrays by input name, or results of :meth:`place`.
         timeout_s : float, optional
-            Stop the run after so many seconds.
+            Time limit of the run in seconds.
         brief : bool
-            The run is known to be over at once: it is not handed to another thread, and Ctrl-C waits for it.
+            Whether the run is known to be short: it then runs in the calling thread, and Ctrl-C waits for it.
 
         Returns
         -------
         list of arrays
-            In the order of ``fetch``. An output that is a sequence comes as a list: a graph that shows every tensor may
-            have one, and `TensorInfo.of` refuses any other.
+            In the order of ``fetch``. A sequence is returned as a list: a graph that exposes all tensors may have one,
+            and `TensorInfo.of` refuses any other.
 
         Raises
         ------
         KeyboardInterrupt
-            Ctrl-C was pressed; the run was stopped between two of its nodes.
+            Ctrl-C was pressed; the run was stopped between two nodes.
         MemoryLimitError
             The batch did not fit into memory; the session remains usable.
         TimeLimitError, UnsupportedModelError
@@ -207,10 +207,10 @@ class Session:
                 "Raise timeout_s, or lower the batch size."
             ) from error
         except Exception as error:
-            # onnxruntime's exceptions share no base class, but they live in one module.
+            # onnxruntime's exceptions share no base class, but one module.
             if not type(error).__module__.startswith("onnxruntime"):
                 raise
-            raise self._translated(error) from error
+            raise self._translate_error(error) from error
 
     def _bound_job(
         self, fetch: Sequence[str], feeds: Mapping[str, object], options: ort.RunOptions
@@ -230,11 +230,11 @@ class Session:
 
         return job
 
-    def _translated(self, error: Exception) -> XaionnxError:
+    def _translate_error(self, error: Exception) -> XaionnxError:
         text = str(error)
         if re.search(r"Failed to allocate memory|BFCArena|out of memory|ALLOC_FAILED|bad_alloc|bad allocation", text):
-            asked = re.search(r"(?:buffer of size|requested bytes of|requested bytes:?)\s*(\d+)", text)
-            size = f" ({int(asked[1]):,} bytes asked)" if asked else ""
+            requested = re.search(r"(?:buffer of size|requested bytes of|requested bytes:?)\s*(\d+)", text)
+            size = f" ({int(requested[1]):,} bytes requested)" if requested else ""
             return MemoryLimitError(
                 f"One batch of {self.name} does not fit into memory{size}. Use a smaller input or a larger machine."
             )
@@ -247,10 +247,10 @@ class Session:
 
 @dataclass
 class Sessions:
-    """The open sessions of one graph, by kind, and whether they read external weights in place.
+    """The open sessions of one graph by kind, and whether they read external weights in place.
 
-    A copy in an order of its own lets a session multiply up to three times faster. Where the weights are large, and
-    another graph is derived from the first, such copies are given up: the pages of the file serve all.
+    Reordered copies of weights make matrix products up to three times faster. If the weights are large and another
+    graph is derived from the first, sessions do without such copies and share the pages of the file.
     """
 
     opened: dict[str, Session] = field(default_factory=dict)
@@ -260,11 +260,11 @@ class Sessions:
     __repr__ = short_repr
 
     def derived(self) -> Sessions:
-        """Those of a graph with the same weights."""
+        """Return the sessions of a derived graph with the same weights."""
         return Sessions(origin=self.origin or self)
 
     def share(self, weights: Iterable[Path]) -> bool:
-        """Read ``weights`` in place from now on, if they are large. Answers whether that is so."""
+        """Read ``weights`` in place from now on if they are large, and return whether they are read in place."""
         first = self.origin or self
         if not first.in_place and sum(path.stat().st_size for path in weights) > _LARGE:
             first.in_place = True
@@ -279,8 +279,8 @@ class _Expired(Exception):
 class _Worker:
     """A thread that runs sessions, so that the caller's thread stays free to receive Ctrl-C.
 
-    onnxruntime holds no lock of Python while it computes but lets no signal through either; a thread for
-    each call would cost 0.3 ms.
+    onnxruntime releases Python's lock while it computes, but signals are not handled; a new thread for each call would
+    cost 0.3 ms.
     """
 
     def __init__(self) -> None:
@@ -295,7 +295,7 @@ class _Worker:
 
     @property
     def alive(self) -> bool:
-        # A thread does not follow its process through a fork.
+        # Threads do not survive a fork.
         return self.usable and self._pid == os.getpid()
 
     def call(self, job: Callable[[], T], options: ort.RunOptions, timeout_s: float | None) -> T:
@@ -307,7 +307,7 @@ class _Worker:
         def work() -> None:
             try:
                 answer.append(job())
-            except BaseException as error:  # noqa: BLE001 - handed to the caller's thread, which raises it
+            except BaseException as error:  # noqa: BLE001 - passed to the caller's thread, which raises it
                 failure.append(error)
             finally:
                 done.release()
@@ -353,34 +353,34 @@ def _cuda_driver() -> bool:
 
 @lru_cache(maxsize=1)
 def _preload_cuda() -> None:
-    # Makes the CUDA and cuDNN libraries that came as wheels visible to onnxruntime.
+    # Makes CUDA and cuDNN libraries installed as wheels visible to onnxruntime.
     if hasattr(ort, "preload_dlls"):
         ort.preload_dlls()
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    # What onnxruntime prints while it looks for a device would corrupt output meant for a program.
+def _suppress_output() -> Iterator[None]:
+    # onnxruntime prints while it looks for a device, which would corrupt machine-readable output.
     ort.set_default_logger_severity(_FATAL_ONLY)
     with contextlib.redirect_stdout(io.StringIO()):
         yield
 
 
 def simplified(model: bytes) -> bytes:
-    """A serialised model after onnxruntime's basic rewrites: constants folded, and only ops of ONNX."""
+    """Return a serialised model after onnxruntime's basic optimisations: constants folded, only ONNX ops."""
     options = ort.SessionOptions()
     options.log_severity_level = _FATAL_ONLY
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    # It would give each reader of quantised numbers a copy of them, and so cut a named tensor off from what follows.
+    # It would duplicate quantised tensors for each consumer, and so disconnect a named tensor from its consumers.
     options.add_session_config_entry("session.disable_quant_qdq", "1")
     with tempfile.TemporaryDirectory(prefix="xaionnx-") as folder:
         path = Path(folder) / "simplified.onnx"
         options.optimized_model_filepath = str(path)
-        with _quiet():
+        with _suppress_output():
             ort.InferenceSession(model, options, providers=[_DEVICES["cpu"]])
         return path.read_bytes()
 
 
 def runtime_version() -> str:
-    """The version of onnxruntime."""
+    """Return the version of onnxruntime."""
     return str(ort.__version__)

@@ -1,4 +1,4 @@
-"""Inputs and outputs as a file declares them, and the check of arrays against them."""
+"""Inputs and outputs as a file declares them, and checks of arrays against them."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ _DTYPES: Document = {
     "tensor(string)": np.str_,
     **{f"tensor({sign}int{bits})": f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)},
 }
-# Kinds of numpy types that may be passed for each declared kind; only widths change.
+# Kinds of numpy types accepted for each declared kind; only widths change.
 _ACCEPTED = {"f": "f", "i": "i", "u": "u", "b": "b", "U": "UOT"}
-# Sizes of an axis that is likely to hold the channels of a picture.
+# Sizes of an axis that probably holds the channels of a picture.
 _CHANNELS = (1, 3)
 
 
-# Of more axes there are too many orders to try.
+# With more axes there are too many orders to try.
 _MAX_RANK = 5
 
-# Of more tensors than these the first are named.
+# Lists of tensors show at most this many.
 _SHOWN = 5
 
 
 class NodeArg(Protocol):
-    """An input or output of a session, of which onnxruntime tells the type in words: ``tensor(float)``."""
+    """An input or output of a session; onnxruntime gives its type as text: ``tensor(float)``."""
 
     @property
     def name(self) -> str: ...
@@ -47,7 +47,7 @@ class NodeArg(Protocol):
 @final
 @dataclass(frozen=True)
 class TensorInfo:
-    """An input or output as the file declares it: ``shape`` holds ints, and names or None where it is free."""
+    """An input or output as the file declares it; free dimensions in ``shape`` are names or None."""
 
     name: str
     dtype: DType
@@ -55,15 +55,15 @@ class TensorInfo:
 
     @classmethod
     def of(cls, value: NodeArg) -> TensorInfo:
-        """From what onnxruntime tells.
+        """Return the tensor information of an input or output of onnxruntime.
 
         Raises
         ------
         UnsupportedModelError
-            Arrays cannot hold this type.
+            The type cannot be represented in numpy.
         """
         if value.type not in _DTYPES:
-            raise UnsupportedModelError(f"Tensor '{value.name}' has the type {value.type}, which arrays cannot hold.")
+            raise UnsupportedModelError(f"Tensor '{value.name}' has type {value.type}, which numpy does not support.")
         return cls(value.name, np.dtype(_DTYPES[value.type]), tuple(value.shape))
 
     def __str__(self) -> str:
@@ -72,34 +72,34 @@ class TensorInfo:
         return f"({dims}{',' if len(self.shape) == 1 else ''}) {kind}"
 
     def per_sample(self) -> TensorInfo:
-        """The same with a free batch axis N."""
+        """Return the same with a free batch axis N."""
         return TensorInfo(self.name, self.dtype, ("N", *self.shape[1:]) if self.shape else ())
 
     def checked(self, array: Array, model: str) -> Array:
-        """``array`` in the declared type, contiguous; floats are cast between float widths.
+        """Return ``array`` in the declared type, contiguous; floats are cast between float widths.
 
         Raises
         ------
         InputMismatchError
             Its shape or type does not fit.
         """
-        if not _fits(self.shape, array.shape) or not self._holds(array.dtype):
+        if not _fits(self.shape, array.shape) or not self._accepts(array.dtype):
             raise InputMismatchError(
                 f"Input '{self.name}' of {model} expects {self}. "
                 f"Got {TensorInfo('', array.dtype, array.shape)}{self._advice(array)}"
             )
-        # onnxruntime reads strings as objects.
+        # onnxruntime expects strings as objects.
         return array.astype(object) if self.dtype.kind == "U" else np.ascontiguousarray(array, dtype=self.dtype)
 
-    def _holds(self, dtype: DType) -> bool:
+    def _accepts(self, dtype: DType) -> bool:
         if dtype.kind not in _ACCEPTED[self.dtype.kind]:
             return False
         return self.dtype.kind in "fU" or dtype.itemsize <= self.dtype.itemsize
 
     def _advice(self, array: Array) -> str:
-        """What would make an array fit that does not, as the end of a sentence; a full stop where nothing is known."""
+        """Return the end of a sentence that says how to make an array fit; a period if unknown."""
         cast = ""
-        if not self._holds(array.dtype):
+        if not self._accepts(array.dtype):
             if self.dtype.kind != "f" or array.dtype.kind not in "iu":
                 return "."
             cast = "; convert it with astype, or prepare pictures with InputSpec.to_tensor"
@@ -119,12 +119,12 @@ class TensorInfo:
         return self._axes_advice(shape)
 
     def _axes_advice(self, shape: tuple[int, ...]) -> str:
-        """The one way to add axes of length 1, or to change the order of axes behind the batch, that makes it fit."""
+        """Return advice to add axes of length 1 or reorder axes after the batch, if exactly one way makes it fit."""
         rank, added = len(self.shape), len(self.shape) - len(shape)
         if rank <= _MAX_RANK and added > 1:
-            places = [p for p in combinations(range(rank), added) if _fits(self.shape, _with_ones(shape, p))]
-            if len(places) == 1:
-                axes = ["None" if axis in places[0] else ":" for axis in range(rank)]
+            positions = [p for p in combinations(range(rank), added) if _fits(self.shape, _with_ones(shape, p))]
+            if len(positions) == 1:
+                axes = ["None" if axis in positions[0] else ":" for axis in range(rank)]
                 return f"; axes of length 1 are missing, x[{', '.join(axes)}] adds them."
         if rank <= _MAX_RANK and added == 0 and rank > 1:
             orders = [(0, *rest) for rest in permutations(range(1, rank))]
@@ -134,14 +134,14 @@ class TensorInfo:
         return "."
 
 
-def _with_ones(shape: Sequence[int], places: Sequence[int]) -> list[int]:
-    """A shape with axes of length 1 at ``places`` of the new one."""
+def _with_ones(shape: Sequence[int], positions: Sequence[int]) -> list[int]:
+    """Return a shape with axes of length 1 inserted, at ``positions`` of the result."""
     rest = iter(shape)
-    return [1 if axis in places else next(rest) for axis in range(len(shape) + len(places))]
+    return [1 if axis in positions else next(rest) for axis in range(len(shape) + len(positions))]
 
 
 def listed(tensors: Sequence[TensorInfo]) -> str:
-    """The names, shapes and types of tensors, on a line."""
+    """Return the names, shapes and types of tensors on one line."""
     shown = [f"{one.name} {one}" for one in tensors[:_SHOWN]]
     return ", ".join([*shown, f"... {len(tensors)} in all"] if len(tensors) > _SHOWN else shown)
 
@@ -155,7 +155,7 @@ def _fits(declared: Sequence[int | str | None], shape: Sequence[int]) -> bool:
 def check_inputs(
     x: Mapping[str, Array], inputs: Sequence[TensorInfo], shared: Container[str], model: str
 ) -> dict[str, Array]:
-    """All inputs of a model, checked one by one and against each other; ``shared`` ones have no batch axis.
+    """Check all inputs of a model, one by one and against each other; ``shared`` ones have no batch axis.
 
     Raises
     ------
@@ -185,7 +185,7 @@ def check_inputs(
 
 
 def find(kind: str, name: str, known: Sequence[TensorInfo]) -> TensorInfo:
-    """The tensor called ``name``.
+    """Return the tensor called ``name``.
 
     Raises
     ------

@@ -1,1 +1,1 @@
-"""What is explained: a scalar of the model's outputs, chosen, resolved, and read in numpy or in the graph."""
+"""Targets: the scalar to explain, resolved against a model, and evaluated in numpy or in the graph."""

@@ -1,8 +1,8 @@
-"""Aim: a target that a graph can follow by itself, for any samples that come.
+"""Aim: a target that a graph computes for any samples.
 
-A :class:`~xaionnx.targets.selection.TargetSet` holds the elements and weights that were found for the samples of a
-batch. An aim computes them inside the graph, from the tensor that the target reads, and so follows the top class or
-a region of answers that were not known when the graph was made.
+A :class:`~xaionnx.targets.selection.TargetSet` contains elements and weights for the samples of one batch. An aim
+computes them inside the graph, from the tensor that the target reads, and so follows the top class or a region of
+outputs that are unknown when the graph is built.
 """
 
 from __future__ import annotations
@@ -35,25 +35,25 @@ class Chosen(Target):
     output: str | None = None
 
     def terms(self, output: Array, model: Model) -> list[TargetTerm]:
-        raise ParameterError("The target 'input' names its class when a compiled file runs. Give a class here.")
+        raise ParameterError("The target 'input' gets its class when a compiled file runs. Give a class here.")
 
     def in_graph(self, model: Model, output: Array) -> Aim:
         tensor = self.tensor(model)
         count = class_scores(output, tensor).shape[1]
-        return Aim(tensor, "identity", f"the class that the input names, of {tensor}", _chosen(count))
+        return Aim(tensor, "identity", f"the class that the input names, of {tensor}", _follow_input(count))
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class ElementWeights:
-    """The elements that a target reads of each sample, as weights in the graph.
+    """Weights of the elements that a target reads from each sample, in the graph.
 
     Attributes
     ----------
     weights : value (N, S)
-        Of the elements of the tensor after the activation, counted flat; the target is their weighted sum.
+        Weights of the tensor's flattened elements after the activation; the target is their weighted sum.
     classes : value (N,) or None
-        The class of each sample in int64, where the target is of a class.
+        The class of each sample in int64, if the target is a class.
     """
 
     weights: ir.Value
@@ -70,12 +70,12 @@ class Aim:
     tensor, activation : str
         As in :class:`~xaionnx.targets.selection.TargetTerm`.
     words : str
-        The target, for people.
+        The target in words.
     follow : callable
-        Adds nodes to a graph: from the tensor's own values (N, S), flat and in float32, to what was found. The third
-        argument is the input that names classes, for :class:`Chosen` alone.
+        Adds nodes to a graph that compute the weights from the tensor's flattened values (N, S) in float32. The third
+        argument is the input that gives classes, for :class:`Chosen` alone.
     reference : array (1, S), or None
-        Where given, the weighted sum is over ``(f(tensor) - reference) ** 2``.
+        If given, the weighted sum is over ``(f(tensor) - reference) ** 2``.
     """
 
     tensor: str
@@ -88,20 +88,20 @@ class Aim:
 
 
 def one_each() -> ParameterError:
-    """The error for a target that holds something of its own for each sample of a batch."""
+    """Return the error for a target with a different class or value for each sample of a batch."""
     return ParameterError(
-        "A compiled file serves any samples, so its target cannot hold one class for each sample of a batch. "
-        "Name one class, or take 'input' and name the classes at each run."
+        "A compiled file runs on any samples, so its target cannot have one class for each sample of a batch. "
+        "Give one class, or use 'input' and give the classes at each run."
     )
 
 
 def constant(target: Target, model: Model, output: Array) -> Aim:
-    """The weighted sum of elements that are the same for every sample; ``output`` is the target's tensor (1, ...).
+    """Return the aim of a target whose elements are the same for every sample; ``output`` is its tensor (1, ...).
 
     Raises
     ------
     ParameterError
-        The elements, or their weights, are found from the values of each sample.
+        The elements or their weights depend on the values of each sample.
     """
     [term] = target.terms(output, model)
     rising = np.arange(output.size, dtype=np.float32).reshape(output.shape)
@@ -110,45 +110,45 @@ def constant(target: Target, model: Model, output: Array) -> Aim:
         alike = np.array_equal(other.indices, term.indices) and np.array_equal(other.coefficients, term.coefficients)
         if not alike:
             raise ParameterError(
-                f"A compiled file serves any samples, and the elements of the target '{term.names[0]}' are found for "
-                "each sample. Name a class or an element, or give its kind an 'in_graph' of its own."
+                f"A compiled file runs on any samples, but the elements of the target '{term.names[0]}' depend on "
+                "the sample. Name a class or an element, or override 'in_graph' of its kind."
             )
     weights = np.zeros((1, flat(output).shape[1]), dtype=np.float32)
     np.add.at(weights[0], term.indices[0], term.coefficients[0])
 
     def follow(g: Builder, scores: ir.Value, named: ir.Value | None) -> ElementWeights:
-        return ElementWeights(_repeated(g, weights, scores))
+        return ElementWeights(_repeat_rows(g, weights, scores))
 
     return Aim(term.tensor, term.activation, term.names[0], follow, term.reference)
 
 
 def one_hot(g: Builder, classes: ir.Value, count: int) -> ir.Value:
-    """(N, count) with a 1 at each class."""
-    place = g.op("Unsqueeze", classes, np.array([1], dtype=np.int64))
-    return g.op("Cast", g.op("Equal", place, np.arange(count, dtype=np.int64)[None]), to=1)
+    """Return the one-hot encoding of classes, (N, count)."""
+    column = g.op("Unsqueeze", classes, np.array([1], dtype=np.int64))
+    return g.op("Cast", g.op("Equal", column, np.arange(count, dtype=np.int64)[None]), to=1)
 
 
-def _repeated(g: Builder, constant: Array, like: ir.Value) -> ir.Value:
-    """A constant (1, ...) once for each row."""
+def _repeat_rows(g: Builder, constant: Array, like: ir.Value) -> ir.Value:
+    """Return a constant (1, ...) repeated for each row."""
     rows = g.op("Shape", like, start=0, end=1)
     rest = np.array(constant.shape[1:], dtype=np.int64)
     return g.op("Expand", constant, g.op("Concat", rows, rest, axis=0) if len(rest) else rows)
 
 
 def of_class(count: int, k: int) -> Callable[..., ElementWeights]:
-    """Follow class ``k`` of ``count``."""
+    """Return a function that follows class ``k`` of ``count``."""
 
     def follow(g: Builder, scores: ir.Value, named: ir.Value | None) -> ElementWeights:
         one = (np.arange(count) == k)[None].astype(np.float32)
-        return ElementWeights(_repeated(g, one, scores), _repeated(g, np.array([k], dtype=np.int64), scores))
+        return ElementWeights(_repeat_rows(g, one, scores), _repeat_rows(g, np.array([k], dtype=np.int64), scores))
 
     return follow
 
 
-def _chosen(count: int) -> Callable[..., ElementWeights]:
+def _follow_input(count: int) -> Callable[..., ElementWeights]:
     def follow(g: Builder, scores: ir.Value, named: ir.Value | None) -> ElementWeights:
         assert named is not None  # the caller adds the input for this target
-        # Looked up, so that a class that there is not fails where the provider checks, and -1 is the last.
+        # A look-up, so that an invalid class fails if the provider checks bounds, and -1 is the last class.
         classes = g.op("Gather", np.arange(count, dtype=np.int64), named, axis=0)
         return ElementWeights(one_hot(g, classes, count), classes)
 

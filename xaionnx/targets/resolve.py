@@ -1,4 +1,4 @@
-"""Targets, as the user gave them, resolved against a model and its outputs."""
+"""Resolve targets against a model and its outputs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ResolvedTargets:
     Attributes
     ----------
     model : Model
-        The model, with the internal tensors exposed that the targets read.
+        The model, with the internal tensors that the targets read as outputs.
     selection : TargetSet
         T + W targets of N samples.
     several : bool
@@ -34,9 +34,9 @@ class ResolvedTargets:
     count : int
         The number T of targets that are explained; the other W are watched in the same evaluations.
     sizes : tuple of int
-        How many of the T + W each target that was given resolved to.
+        Number of resolved targets for each given target.
     answers : dict of arrays (N, ...) by tensor name
-        The outputs at the input: the tensors that the targets read, and those that were to be kept.
+        The outputs at the input: the tensors that the targets read, and those in ``keep``.
     """
 
     model: Model
@@ -64,12 +64,12 @@ class ResolvedTargets:
 
     @property
     def tensors(self) -> tuple[str, ...]:
-        """Names of the tensors that the T targets read."""
+        """The names of the tensors that the T targets read."""
         return tuple(dict.fromkeys(term.tensor for term in self.terms))
 
     @property
     def quantities(self) -> list[str]:
-        """What each of the T targets is, as `xaionnx.targets.scores.quantity` says; ``value`` if it is of no class."""
+        """The quantity of each of the T targets, see `xaionnx.targets.scores.quantity`; ``value`` if not of a class."""
         return [self._quantity(term) for term in self.terms]
 
     def _quantity(self, term: TargetTerm) -> str:
@@ -92,10 +92,10 @@ def resolve(
     keep: Sequence[str] = (),
     outputs: Mapping[str, Array] | None = None,
 ) -> ResolvedTargets:
-    """Resolve a target, or its shorthand, and further ``watched`` ones for the samples ``x``; each is evaluated once.
+    """Resolve a target or its shorthand, and further ``watched`` ones, for the samples ``x``, with one run.
 
-    ``keep`` names further tensors of the model whose values come out of the same run. Where ``outputs`` are given, what
-    all these tensors hold, (N, ...) by name, the model is not run.
+    ``keep`` names further tensors of the model whose values the same run returns. If ``outputs``, the values (N, ...)
+    of all these tensors by name, are given, the model is not run.
 
     Raises
     ------
@@ -104,15 +104,15 @@ def resolve(
     OutputError
         The model returns NaN or infinity.
     """
-    asked, several = Target.of(given)
-    targets = [*asked, *watched]
+    explained, several = Target.of(given)
+    targets = [*explained, *watched]
     tensors = [target.tensor(model) for target in targets]
     fetched = list(dict.fromkeys([*tensors, *keep]))
     exposed = model.with_outputs(fetched)
     outputs = exposed.run(x, fetched) if outputs is None else dict(outputs)
     terms = [target.terms(outputs[name], model) for target, name in zip(targets, tensors, strict=True)]
-    selection = TargetSet([term for some in terms for term in some])
+    selection = TargetSet([term for of_target in terms for term in of_target])
     values = selection.select(outputs)
     refuse_rows(~np.isfinite(values).all(axis=1), model)
-    sizes = tuple(len(some) for some in terms)
-    return ResolvedTargets(exposed, selection, several, values.T, sum(sizes[: len(asked)]), sizes, outputs)
+    sizes = tuple(len(of_target) for of_target in terms)
+    return ResolvedTargets(exposed, selection, several, values.T, sum(sizes[: len(explained)]), sizes, outputs)

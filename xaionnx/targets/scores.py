@@ -1,4 +1,4 @@
-"""Class scores: where a tensor holds them, what they are called, and what makes them probabilities."""
+"""Class scores: their axis in a tensor, their names, and the activation that converts them to probabilities."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from xaionnx.typing import Array
 
 
 def flat(output: Array) -> Array:
-    """All axes behind the batch as one, (N, S)."""
+    """Return the output with all axes after the batch flattened, (N, S)."""
     return np.asarray(output).reshape(len(output), -1)
 
 
 def class_scores(output: Array, tensor: str) -> Array:
-    """Scores (N, K) of a tensor that has one axis of classes.
+    """Return the scores (N, K) of a tensor with one axis of classes.
 
     Raises
     ------
     ParameterError
-        It has several axes, as a segmentation has.
+        The tensor has several axes, as a segmentation has.
     """
     scores = flat(output)
     if scores.shape[1] != max(output.shape[1:], default=1):
         raise ParameterError(
             f"Tensor '{tensor}' has the shape {shape_words(output)}, not one axis of classes. "
-            "Use Target.index with one int an axis, Target.region, Target.channel or Target.sum."
+            "Use Target.index with one int per axis, Target.region, Target.channel or Target.sum."
         )
     return scores
 
 
 def class_number(k: object, count: int, tensor: str, model: Model, parameter: str = "target") -> int:
-    """The number of a class given by number or label, as a ``parameter``.
+    """Return the number of a class given by number or label; ``parameter`` is its name in messages.
 
     Raises
     ------
@@ -61,49 +61,49 @@ def class_number(k: object, count: int, tensor: str, model: Model, parameter: st
 
 
 def class_name(k: int, count: int, tensor: str, model: Model) -> str:
-    """A class in words: its label and number, or its place in the tensor."""
+    """Return a class in words: its label and number, or its index in the tensor."""
     if model.labels and len(model.labels) == count and tensor == model.output().name:
         return f"{model.labels[k]} ({k})"
     return f"{tensor}[{k}]"
 
 
 def class_names(classes: Iterable[int], count: int, tensor: str, model: Model, as_probability: bool) -> list[str]:
-    """Classes in words, those that stand for a probability marked so."""
+    """Return classes in words, marked if they stand for a probability."""
     suffix = ", probability" if as_probability else ""
     return [class_name(int(k), count, tensor, model) + suffix for k in classes]
 
 
 def to_probability(output: Array, tensor: str, model: Model) -> str:
-    """The activation that makes probabilities of class scores: ``identity`` where they are some already.
+    """Return the activation that converts class scores to probabilities: ``identity`` if they already are.
 
-    The spec tells, else the op that the tensor ends in, else whether the scores of each sample add up to 1.
+    This follows from the spec, else from the op that computes the tensor, else from whether each sample sums to 1.
     """
-    said = _said(tensor, model)
+    declared = _declared_activation(tensor, model)
     scores = flat(output)
     single = scores.shape[1] == 1
-    if said == "none":
+    if declared == "none":
         op = ending(model.view, tensor)
-        if op in ("Softmax", "Sigmoid") or (not single and _add_up_to_one(scores)):
+        if op in ("Softmax", "Sigmoid") or (not single and _rows_sum_to_one(scores)):
             return "identity"
-    elif said != "logits":
+    elif declared != "logits":
         return "identity"
     return "sigmoid" if single else "softmax"
 
 
 def quantity(output: Array, tensor: str, model: Model) -> str:
-    """What the numbers of a tensor with one axis of classes are: ``probability``, or as `unnormalised` says."""
+    """Return the quantity of a tensor with one axis of classes: ``probability``, or see `unnormalised`."""
     if to_probability(output, tensor, model) == "identity":
         return "probability"
     return unnormalised(tensor, model, flat(output).shape[1])
 
 
 def unnormalised(tensor: str, model: Model, count: int) -> str:
-    """What the ``count`` numbers of a tensor are that are no probabilities.
+    """Return the quantity of a tensor with ``count`` elements that are not probabilities.
 
-    ``logit`` or ``log probability`` where the spec or the graph tells; otherwise ``score``, and ``value`` where there
-    is but one, which need not speak for a class.
+    ``logit`` or ``log probability`` if the spec or the graph shows it; otherwise ``score``, or ``value`` for a single
+    element, which may not be the score of a class.
     """
-    if _said(tensor, model) == "logits":
+    if _declared_activation(tensor, model) == "logits":
         return "logit"
     if ending(model.view, tensor) == "LogSoftmax":
         return "log probability"
@@ -111,28 +111,29 @@ def unnormalised(tensor: str, model: Model, count: int) -> str:
 
 
 def logits_of(model: Model, tensor: str) -> str:
-    """The tensor that the last softmax or sigmoid of the graph reads; ``tensor`` itself where it ends in none.
+    """Return the input of the softmax or sigmoid that computes ``tensor``; ``tensor`` itself if there is none.
 
-    What the spec calls logits is taken as such.
+    A tensor that the spec calls logits is returned as it is.
     """
-    made = maker(model.view, tensor)
-    ends = made is not None and made.op_type in ("Softmax", "LogSoftmax", "Sigmoid")
-    return str(made.input[0]) if made is not None and ends and _said(tensor, model) != "logits" else tensor
+    node = maker(model.view, tensor)
+    if node is None or node.op_type not in ("Softmax", "LogSoftmax", "Sigmoid"):
+        return tensor
+    return tensor if _declared_activation(tensor, model) == "logits" else str(node.input[0])
 
 
-def _said(tensor: str, model: Model) -> str:
-    """What the spec says that the scores are: ``none`` where it does not."""
+def _declared_activation(tensor: str, model: Model) -> str:
+    """Return the activation of the scores in the spec; ``none`` if it has none."""
     return model.spec.activation if model.spec is not None and tensor == model.output().name else "none"
 
 
-def _add_up_to_one(scores: Array) -> bool:
+def _rows_sum_to_one(scores: Array) -> bool:
     return bool(scores.min() >= 0 and np.allclose(scores.sum(axis=1, dtype=np.float64), 1, atol=1e-3))
 
 
 def channel_axis(output: Array, tensor: str, model: Model) -> int | None:
-    """The axis of the channels in a map over a picture; None where there is none.
+    """Return the axis of the channels in a spatial map; None if there is none.
 
-    An output has its channels where the picture has them; inside the graph convolutions put them first.
+    Outputs have the channel axis of the input picture; inside the graph convolutions put channels first.
     """
     if output.ndim == 4 and any(o.name == tensor for o in model.outputs):
         spec = model.spec
@@ -144,7 +145,7 @@ def channel_axis(output: Array, tensor: str, model: Model) -> int | None:
 
 
 def refuse_rows(bad: Array | np.bool, model: Model) -> None:
-    """Raise OutputError where the answer to some row is not a number; ``bad`` is True there, (N,)."""
+    """Raise OutputError if any row of the output is not finite; ``bad`` (N,) is True for these rows."""
     if bad.any():
         rows = np.flatnonzero(bad)
         listed = ", ".join(map(str, rows[:5])) + (", ..." if len(rows) > 5 else "")
@@ -155,12 +156,12 @@ def refuse_rows(bad: Array | np.bool, model: Model) -> None:
 
 
 def is_int(value: object) -> TypeGuard[int]:
-    """Whether a value is a whole number; True and False are none."""
+    """Whether a value is an integer, but not a bool."""
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 def class_word(text: str) -> int | str:
-    """A class as it is written: its number or its label."""
+    """Return the number or label that ``text`` stands for."""
     try:
         return int(text)
     except ValueError:
@@ -168,16 +169,16 @@ def class_word(text: str) -> int | str:
 
 
 def whole(indices: object) -> int | tuple[int, ...]:
-    """An int, or several, as they are given for the axes of a tensor; ParameterError for anything else."""
+    """Return an int, or a tuple of ints for the axes of a tensor; raise ParameterError for anything else."""
     if is_int(indices):
         return int(indices)
     if isinstance(indices, str) or not np.iterable(indices) or not all(is_int(i) for i in indices):
         raise ParameterError(
-            f"The 'index' parameter of a target must be an int, or one int an axis. Got {indices!r} instead."
+            f"The 'index' parameter of a target must be an int, or one int per axis. Got {indices!r} instead."
         )
     return tuple(int(i) for i in indices)
 
 
 def shape_words(output: Array) -> str:
-    """The shape as messages write it, such as ``(N, 21, 64, 64)``."""
+    """Return the shape for messages, such as ``(N, 21, 64, 64)``."""
     return f"({', '.join(map(str, ('N', *output.shape[1:])))}{',' if output.ndim == 1 else ''})"

@@ -1,9 +1,9 @@
-"""TargetSet: the numbers to explain, in the one form that every target resolves into.
+"""TargetSet: the numbers to explain, in the form to which every target resolves.
 
-A weighted sum over elements of one tensor, after an activation. A class score is one element with weight 1, a
+Each is a weighted sum over elements of one tensor, after an activation. A class score is one element with weight 1, a
 margin two with weights 1 and -1, a region of a segmentation all its pixels, a cross-entropy one element of the
-log-softmax with weight -1. The form has two faces that give the same numbers: numpy (:meth:`TargetSet.select`)
-and graph nodes (:meth:`TargetSet.emit`).
+log-softmax with weight -1. The sums can be evaluated in numpy (:meth:`TargetSet.select`) and by graph nodes
+(:meth:`TargetSet.emit`), with the same result.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ class TargetTerm:
     Attributes
     ----------
     tensor : str
-        Name of the tensor, whose axes behind the batch are counted flat.
+        Name of the tensor, whose axes after the batch are flattened.
     activation : str
         The function f: ``identity``, ``softmax``, ``log_softmax`` or ``sigmoid``; over all elements of a sample.
     indices : array of int64, (N, J)
     coefficients : array of float64, (N, J)
     reference : array of float64, (N, J), or None
-        Where given, ``(f(tensor) - reference) ** 2`` is summed instead.
+        If given, ``(f(tensor) - reference) ** 2`` is summed instead.
     names : tuple of N str
         The target in words, for each sample.
     """
@@ -55,11 +55,11 @@ class TargetTerm:
 @final
 @dataclass(frozen=True, eq=False)
 class _Group:
-    """Terms that differ in their indices only, evaluated together."""
+    """Terms that differ only in their indices, evaluated together."""
 
     tensor: str
     activation: str
-    places: tuple[int, ...]
+    members: tuple[int, ...]
     indices: Array  # (N, G, J)
     coefficients: Array  # (N, G, J)
     reference: Array | None
@@ -92,15 +92,15 @@ class TargetSet:
         for t, term in enumerate(self.terms):
             key = (term.tensor, term.activation, term.indices.shape[1], None if term.reference is None else t)
             alike.setdefault(key, []).append(t)
-        object.__setattr__(self, "_groups", [self._group(places) for places in alike.values()])
+        object.__setattr__(self, "_groups", [self._group(members) for members in alike.values()])
 
-    def _group(self, places: list[int]) -> _Group:
-        terms = [self.terms[t] for t in places]
+    def _group(self, members: list[int]) -> _Group:
+        terms = [self.terms[t] for t in members]
         first = terms[0]
         return _Group(
             first.tensor,
             first.activation,
-            tuple(places),
+            tuple(members),
             np.stack([p.indices for p in terms], axis=1),
             np.stack([p.coefficients for p in terms], axis=1),
             None if first.reference is None else first.reference[:, None, :],
@@ -111,7 +111,7 @@ class TargetSet:
 
     @property
     def tensors(self) -> list[str]:
-        """Names of the tensors that are read."""
+        """The names of the tensors that are read."""
         return list(dict.fromkeys(group.tensor for group in self._groups))
 
     @property
@@ -120,11 +120,11 @@ class TargetSet:
         return np.array([term.names for term in self.terms])
 
     def of_sample(self, n: int) -> TargetSet:
-        """The targets of sample ``n`` alone, which then apply to any number of rows."""
+        """Return the targets of sample ``n`` alone, which apply to any number of rows."""
         return self.of_samples(np.array([n]))
 
     def of_samples(self, numbers: Array) -> TargetSet:
-        """The targets of those samples, in that order; a number may come again."""
+        """Return the targets of these samples, in the given order; numbers may repeat."""
         return TargetSet(
             [
                 TargetTerm(
@@ -140,9 +140,9 @@ class TargetSet:
         )
 
     def select(self, outputs: Mapping[str, Array]) -> Array:
-        """The targets' values (M, T), in float64, of outputs with M rows.
+        """Return the targets' values (M, T) in float64 for outputs with M rows.
 
-        M is N, or any number where the selection is of a single sample.
+        M is N, or any number if the selection has a single sample.
         """
         rows = len(outputs[self._groups[0].tensor])
         values = np.empty((rows, len(self)))
@@ -156,11 +156,11 @@ class TargetSet:
                 taken = taken.reshape(group.indices.shape).astype(np.float64)
             if group.reference is not None:
                 taken = (taken - group.reference) ** 2
-            values[:, group.places] = np.einsum("mgj,mgj->mg", taken, np.broadcast_to(group.coefficients, taken.shape))
+            values[:, group.members] = np.einsum("mgj,mgj->mg", taken, np.broadcast_to(group.coefficients, taken.shape))
         return values
 
     def emit(self, g: Builder, tensors: Mapping[str, ir.Value]) -> ir.Value:
-        """Add nodes that compute the values (M, T) in the graph; see :meth:`feeds` for what they read."""
+        """Add nodes that compute the values (M, T) in the graph; see :meth:`feeds` for their inputs."""
         parts: list[ir.Value] = []
         for number, group in enumerate(self._groups):
             flat = g.reshape(g.op("Cast", tensors[group.tensor], to=1), np.array([0, -1], dtype=np.int64))
@@ -180,11 +180,11 @@ class TargetSet:
             weighted = g.op("Mul", taken, weights)
             parts.append(g.op("ReduceSum", weighted, np.array([2], dtype=np.int64), keepdims=0))
         joined = g.op("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]
-        order = np.argsort([place for group in self._groups for place in group.places])
+        order = np.argsort([member for group in self._groups for member in group.members])
         return g.op("Gather", joined, order.astype(np.int64), axis=1)
 
     def feeds(self) -> dict[str, Array]:
-        """The inputs that the nodes of :meth:`emit` read, for a selection of one sample."""
+        """Return the inputs of the nodes of :meth:`emit`, for a selection of one sample."""
         return dict(self._feeds())
 
     def _feeds(self) -> Iterator[tuple[str, Array]]:
@@ -196,18 +196,18 @@ class TargetSet:
 
     @property
     def structure(self) -> tuple[Hashable, ...]:
-        """What the nodes of :meth:`emit` depend on: two selections of equal structure share a graph."""
+        """A key for the nodes of :meth:`emit`: two selections of equal structure share a graph."""
         return tuple(
-            (g.tensor, g.activation, g.places, g.indices.shape[1:], g.reference is not None) for g in self._groups
+            (g.tensor, g.activation, g.members, g.indices.shape[1:], g.reference is not None) for g in self._groups
         )
 
 
 def activate(activation: str, output: Array) -> Array:
-    """All axes behind the batch flat, and an activation of :class:`TargetTerm` over them: (M, S)."""
+    """Return the output with its axes after the batch flattened, after an activation of :class:`TargetTerm`: (M, S)."""
     flat = np.asarray(output).reshape(len(output), -1)
     if activation == "identity":
         return flat
-    # Written out: to import scipy.special would take longer than to explain a small model.
+    # Importing scipy.special would take longer than explaining a small model.
     wide = flat.astype(np.float64)
     if activation == "sigmoid":
         small = np.exp(-np.abs(wide))  # never overflows

@@ -1,6 +1,6 @@
-"""Target: which number of the output is explained.
+"""Target: the number of the output that is explained.
 
-A target is what the user asks for; against a model and its answers it resolves into a
+A target is given by the user. With a model and its outputs it resolves to a
 :class:`~xaionnx.targets.selection.TargetSet`, which can be evaluated.
 """
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Target(ABC):
-    """What is explained. Use the constructors: ``Target.index(281)``, ``Target.margin(3, 5)``, ...
+    """The number to explain. Use the constructors: ``Target.index(281)``, ``Target.margin(3, 5)``, ...
 
     Examples
     --------
@@ -39,15 +39,15 @@ class Target(ABC):
     output: str | None
     # Whether it stands for more than one target.
     several: ClassVar[bool] = False
-    # How the kind is written on a command line; not at all by default.
+    # Text forms of the kind for the command line; none by default.
     forms: ClassVar[tuple[Form[Target], ...]] = ()
 
     @classmethod
     def of(cls, given: TargetLike) -> tuple[list[Target], bool]:
-        """The targets behind a shorthand, and whether they are several.
+        """Return the targets that a shorthand stands for, and whether they are several.
 
-        ``None`` is the top class of each sample, an int a class, an array of N ints one class a sample, a str
-        a label, a list several targets at once.
+        ``None`` is the top class of each sample, an int a class, an array of N ints one class per sample, a str a
+        label, and a list several targets at once.
 
         Raises
         ------
@@ -75,26 +75,26 @@ class Target(ABC):
             listed = ", ".join(map(str, given))
             advice = f" Use Target.index(({listed})) for one element, or [{listed}] for several classes."
         raise ParameterError(
-            "The 'target' parameter must be None, an int, an array of one int a sample, a label, a Target, "
+            "The 'target' parameter must be None, an int, an array of one int per sample, a label, a Target, "
             f"or a list of these. Got {given!r} instead.{advice}"
         )
 
     @classmethod
     def read(cls, text: str, model: Model, output: str | None = None) -> Target:
-        """The target behind the words of the command line, such as ``margin:281,207``, a class number or a label.
+        """Return the target for a text of the command line: a form such as ``margin:281,207``, a number or a label.
 
         Parameters
         ----------
         text : str
         model : Model
-            Whose labels tell where one class ends and another begins.
+            Its labels are needed to separate two classes whose labels contain commas.
         output : str, optional
-            The tensor that it is read from; the model's own output if None.
+            Name of the tensor to read; the model's default output if None.
 
         Raises
         ------
         ParameterError
-            What follows the name of a form does not fit it.
+            The text after the name of a form is invalid.
 
         Examples
         --------
@@ -104,7 +104,7 @@ class Target(ABC):
         """
         name, colon, _ = text.partition(":")
         form = TARGETS.forms().get(name)
-        # A label may be called as a form is.
+        # A label may have the name of a form.
         if form is None or (colon and not form.pattern) or (not colon and form.pattern.startswith(":")):
             k = class_word(text)
             return cls.index(k, output=output) if isinstance(k, int) else cls.label(k, output=output)
@@ -112,34 +112,34 @@ class Target(ABC):
 
     @hook
     def tensor(self, model: Model) -> str:
-        """Name of the tensor it is read from: ``output``, which may lie inside the graph, else the model's own."""
+        """Return the name of the tensor to read: ``output``, which may be internal, or the model's default output."""
         return model.output().name if self.output is None else self.output
 
     @abstractmethod
     def terms(self, output: Array, model: Model) -> list[TargetTerm]:
-        """Resolve against the tensor's values (N, ...) at the input."""
+        """Resolve the target for the tensor's values (N, ...) at the input."""
 
     @property
     @hook
     def follows(self) -> bool:
-        """Whether the elements that it reads depend on the model's outputs, as those of the top class do."""
+        """Whether its elements depend on the model's outputs, as those of the top class do."""
         return False
 
     @hook
     def parts(self) -> list[Target]:
-        """The targets, one by one, that it stands for, as far as they are known before the model is asked."""
+        """Return the single targets that it stands for, if they are known before the model runs."""
         return [self]
 
     @hook
     def in_graph(self, model: Model, output: Array) -> Aim:
-        """The same target inside a graph; a hook: by default a weighted sum of elements that suit every sample.
+        """Return the same target inside a graph; by default a weighted sum of the same elements for every sample.
 
-        ``output`` (1, ...) is what the tensor holds for some sample.
+        ``output`` (1, ...) is the tensor's value for any sample.
 
         Raises
         ------
         ParameterError
-            The target holds, or finds, something of its own for each sample.
+            The elements or weights differ between samples.
         """
         from xaionnx.targets.in_graph import constant
 
@@ -147,14 +147,14 @@ class Target(ABC):
 
     @staticmethod
     def index(k: int | Sequence[int], *, output: str | None = None) -> Target:
-        """Class ``k``; a sequence of ints names one element of an output of higher rank, such as (k, h, w)."""
+        """Class ``k``, or one element of an output of higher rank by a sequence of ints, such as (k, h, w)."""
         from xaionnx.targets.kinds.index import Index
 
         return Index(whole(k), output=output)
 
     @staticmethod
     def label(name: str, *, output: str | None = None) -> Target:
-        """The class of that label."""
+        """The class with a label."""
         from xaionnx.targets.kinds.index import Index
 
         return Index(name, output=output)
@@ -177,7 +177,7 @@ class Target(ABC):
 
     @staticmethod
     def probability(k: int | str | None = None, *, output: str | None = None) -> Target:
-        """The probability of class ``k`` (the top class if None): softmax or sigmoid where the model ends in logits."""
+        """The probability of class ``k`` (the top class if None), by softmax or sigmoid if the model returns logits."""
         from xaionnx.targets.kinds.index import Index
         from xaionnx.targets.kinds.top import Top
 
@@ -187,7 +187,7 @@ class Target(ABC):
 
     @staticmethod
     def margin(p: int | str, q: int | str, *, output: str | None = None) -> Target:
-        """Why P, rather than Q: the score of ``p`` minus the score of ``q``."""
+        """The score of class ``p`` minus the score of class ``q``: why P rather than Q."""
         from xaionnx.targets.kinds.margin import Margin
 
         return Margin(p, q, output)
@@ -205,9 +205,9 @@ class Target(ABC):
     ) -> Target:
         """The sum over a region of an output with spatial axes, such as a segmentation.
 
-        ``mask`` is True inside the region, (H, W), (N, H, W), or the output's own shape; if None the region is where
-        the output at the input exceeds ``threshold``. ``channel`` picks one class of the output, (N, C, H, W), or
-        (N, H, W, C) where the input is a picture with channels last.
+        ``mask`` is True inside the region, (H, W), (N, H, W), or of the output's shape. If it is None, the region is
+        where the output at the input exceeds ``threshold``. ``channel`` selects one class of the output, (N, C, H, W),
+        or (N, H, W, C) if the input is a picture with channels last.
         """
         from xaionnx.targets.kinds.region import Region
 
@@ -222,7 +222,7 @@ class Target(ABC):
 
     @staticmethod
     def channel(tensor: str, channel: int | None = None, *, peak: bool = False) -> Target:
-        """The mean activation, or the highest, of one channel (axis 1) of a tensor; each sample's strongest if None."""
+        """The mean activation of a channel (axis 1) of a tensor, or its ``peak``; each sample's strongest if None."""
         from xaionnx.targets.kinds.channel import Channel
 
         return Channel(channel, tensor, peak)
@@ -231,7 +231,7 @@ class Target(ABC):
     def loss(labels: npt.ArrayLike, kind: str = "cross_entropy", *, output: str | None = None) -> Target:
         """The loss of each sample: ``cross_entropy`` against class numbers, ``squared_error`` against values.
 
-        ``labels`` hold one for all samples, or one a sample.
+        ``labels`` contain one entry for all samples, or one per sample.
         """
         from xaionnx.targets.kinds.loss import Loss
 
@@ -243,9 +243,9 @@ class Target(ABC):
         return Loss(np.asarray(labels), kind, output)
 
 
-def single(tensor: str, activation: str, places: Sequence[int] | Array, words: Sequence[str]) -> TargetTerm:
-    """One element of a tensor for each sample."""
-    indices = np.asarray(places, dtype=np.int64)[:, None]
+def single(tensor: str, activation: str, elements: Sequence[int] | Array, words: Sequence[str]) -> TargetTerm:
+    """Return the term for one element of a tensor for each sample."""
+    indices = np.asarray(elements, dtype=np.int64)[:, None]
     return TargetTerm(tensor, activation, indices, np.ones(indices.shape), tuple(words))
 
 

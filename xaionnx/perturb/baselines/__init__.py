@@ -1,1 +1,1 @@
-"""What removal puts in, a kind a file: a class derived from :class:`xaionnx.perturb.baseline.Baseline`."""
+"""Kinds of baselines, one per file: a class derived from :class:`xaionnx.perturb.baseline.Baseline`."""

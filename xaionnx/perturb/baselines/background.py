@@ -1,4 +1,4 @@
-"""Rows of data, over which answers are averaged."""
+"""Rows of data, over which outputs are averaged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The picture itself, blurred."""
+"""The picture, blurred."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Blur(Baseline):
 
         sample.spatial("baseline='blur'", name)
         axes = sample.axes(name)
-        assert axes is not None  # sample.spatial refuses what is no picture
+        assert axes is not None  # sample.spatial raises if the input is not a picture
         x = sample.x[name]
         wide = x if x.dtype == np.float32 else x.astype(np.float64)
         return rounded(gaussian_filter(wide, self.sigma, axes=axes[1], mode="nearest"), x)

@@ -1,4 +1,4 @@
-"""A baseline of its own for each input."""
+"""A separate baseline for each input."""
 
 from __future__ import annotations
 

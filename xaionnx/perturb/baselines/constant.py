@@ -1,4 +1,4 @@
-"""One number in the model's own tensor."""
+"""One number in the model's input tensor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The input with Gaussian noise."""
+"""The input plus Gaussian noise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The end of the range of values that lies farther away."""
+"""The farther end of the range of values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from xaionnx.typing import Array
 @final
 @dataclass(frozen=True)
 class MaxDistance(Baseline):
-    """The farther end of the range.
+    """The end of the range of values that is farther from each element.
 
     References
     ----------

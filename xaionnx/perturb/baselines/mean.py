@@ -1,4 +1,4 @@
-"""The mean of each channel of the input itself."""
+"""The mean of each channel of the input."""
 
 from __future__ import annotations
 

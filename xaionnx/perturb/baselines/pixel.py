@@ -1,4 +1,4 @@
-"""A gray pixel, as the InputSpec scales it."""
+"""A gray pixel, scaled according to the InputSpec."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from xaionnx.typing import Array
 @final
 @dataclass(frozen=True)
 class Pixel(Baseline):
-    """A gray pixel value in [0, 255], as the InputSpec scales it."""
+    """A gray pixel value in [0, 255], scaled according to the InputSpec."""
 
     forms: ClassVar[tuple[Form[Baseline], ...]] = (
         Form("black", lambda _: Pixel(0.0)),
@@ -31,7 +31,7 @@ class Pixel(Baseline):
         spec = sample.pixels_of(name)
         if spec is None:
             raise ParameterError(
-                f"A black or white baseline of input '{name}' needs an InputSpec that says how pixels are scaled. "
+                f"A black or white baseline of input '{name}' needs an InputSpec with the scale of pixels. "
                 "Put a TOML beside the model, or use 'zero' or a number."
             )
         return spec.pixel(self.value)

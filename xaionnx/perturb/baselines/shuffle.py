@@ -1,4 +1,4 @@
-"""The picture itself, its tiles in another order."""
+"""The picture with its tiles in random order."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from xaionnx.typing import Array
 @final
 @dataclass(frozen=True)
 class Shuffle(Baseline):
-    """Tiles of the picture in a random order; tiles cut by the border stay where they are."""
+    """Tiles of the picture in random order; tiles cut by the border stay in position."""
 
     forms: ClassVar[tuple[Form[Baseline], ...]] = (
         Form("shuffle", lambda tile: Shuffle(*integers(tile)), "[:tile]", "shuffle:16"),
@@ -34,11 +34,11 @@ class Shuffle(Baseline):
         if rows * columns < 2:
             raise ParameterError(f"Tiles of {self.tile} pixels leave nothing to shuffle in {height} by {width} pixels.")
         axes = sample.axes(name)
-        assert axes is not None  # sample.spatial refuses what is no picture
+        assert axes is not None  # sample.spatial raises if the input is not a picture
         source = np.moveaxis(sample.x[name], axes[1], (0, 1))
         shuffled = source.copy()
         t = self.tile
-        for place, other in enumerate(rng.permutation(rows * columns)):
-            (r, c), (s, d) = divmod(place, columns), divmod(int(other), columns)
+        for position, other in enumerate(rng.permutation(rows * columns)):
+            (r, c), (s, d) = divmod(position, columns), divmod(int(other), columns)
             shuffled[r * t : (r + 1) * t, c * t : (c + 1) * t] = source[s * t : (s + 1) * t, d * t : (d + 1) * t]
         return np.moveaxis(shuffled, (0, 1), axes[1])

@@ -1,4 +1,4 @@
-"""An array that the user gives."""
+"""An array given by the user."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from xaionnx.typing import Array
 @final
 @dataclass(frozen=True, eq=False)
 class Values(Baseline):
-    """An array that broadcasts to the batch: for all samples, or one a sample."""
+    """An array that broadcasts to the batch: for all samples, or one per sample."""
 
     fixed: ClassVar[bool] = True
 
@@ -30,9 +30,9 @@ class Values(Baseline):
         if self.array.ndim == x.ndim + 1:
             if len(self.array) not in (1, sample.count):
                 raise InputMismatchError(
-                    f"The baseline holds {len(self.array)} samples for a batch of {sample.count}. Give one, or one a "
+                    f"The baseline has {len(self.array)} samples for a batch of {sample.count}. Give one, or one per "
                     "sample; to average over background rows use Baseline.background."
                 )
-            own: Array = self.array[sample.number if len(self.array) > 1 else 0]
-            return own
+            values: Array = self.array[sample.number if len(self.array) > 1 else 0]
+            return values
         return self.array

@@ -1,1 +1,1 @@
-"""How an input is divided, a kind a file: a class derived from :class:`xaionnx.perturb.features.Features`."""
+"""Kinds of features, one per file: a class derived from :class:`xaionnx.perturb.features.Features`."""

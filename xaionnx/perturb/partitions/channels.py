@@ -23,7 +23,7 @@ class Channels(Features):
     def label_maps(self, sample: Sample) -> dict[str, Array]:
         sample.spatial("features='channels'")
         axes = sample.picture_axes
-        assert axes is not None  # sample.spatial refuses what is no picture
+        assert axes is not None  # sample.spatial raises if the input is not a picture
         shape = [1, 1, 1]
         shape[axes[0]] = sample.array.shape[axes[0]]
         return {sample.main: np.arange(shape[axes[0]]).reshape(shape)}

@@ -17,7 +17,7 @@ from xaionnx.typing import Array
 @final
 @dataclass(frozen=True)
 class Columns(Features):
-    """Groups of columns of the explained input, whose last axis is the columns."""
+    """Groups of columns of the explained input, along its last axis."""
 
     groups: tuple[tuple[int, ...], ...]
 
@@ -28,7 +28,7 @@ class Columns(Features):
         flat = [c for group in self.groups for c in group]
         if len(set(flat)) != len(flat) or any(not 0 <= c < columns for c in flat) or () in self.groups:
             raise ParameterError(
-                f"Groups of columns must hold columns of 0..{columns - 1}, each at most once. Got {self.groups}."
+                f"Groups must contain columns in 0..{columns - 1}, each at most once. Got {self.groups} instead."
             )
         labels = np.arange(columns)
         for group in self.groups:

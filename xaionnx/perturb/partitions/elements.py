@@ -16,7 +16,7 @@ from xaionnx.typing import Array
 @final
 @dataclass(frozen=True)
 class Elements(Features):
-    """Every element of every input with a batch axis, counted on from input to input."""
+    """Every element of every input with a batch axis, numbered consecutively across inputs."""
 
     forms: ClassVar[tuple[Form[Features], ...]] = (Form("elements", lambda _: Elements()),)
 

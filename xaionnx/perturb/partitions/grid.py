@@ -17,7 +17,7 @@ from xaionnx.typing import Array
 @final
 @dataclass(frozen=True)
 class Grid(Features):
-    """``down`` by ``across`` cells whose sizes differ by one pixel at most."""
+    """``down`` by ``across`` cells whose sizes differ by at most one pixel."""
 
     forms: ClassVar[tuple[Form[Features], ...]] = (
         Form("grid", lambda sizes: Features.grid(*integers(sizes, most=2)), "[:rows x columns]", "grid:6x8"),

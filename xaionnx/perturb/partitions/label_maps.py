@@ -1,4 +1,4 @@
-"""Label maps that the user gives."""
+"""Label maps given by the user."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from xaionnx.typing import Array
 @final
 @dataclass(frozen=True, eq=False)
 class LabelMaps(Features):
-    """Label maps of the user: for the explained input, or by input name; shared by all samples or one a sample.
+    """Label maps of the user: for the explained input, or by input name; for all samples, or one per sample.
 
-    A map has the input's axes without the batch, of which the first ones and the channels of a picture may be left
-    out. With the batch axis it is one map a sample.
+    A map has the input's axes without the batch; leading axes and the channels of a picture may be omitted. With the
+    batch axis there is one map per sample.
     """
 
     given: Array | Mapping[str, Array]
@@ -35,20 +35,20 @@ class LabelMaps(Features):
                 raise UnknownNameError.among("input", name, sample.x)
             if name in sample.shared:
                 raise InputMismatchError(
-                    f"Input '{name}' has no batch axis: it is the same for all samples, and nothing of it is removed. "
+                    f"Input '{name}' has no batch axis: it is the same for all samples and cannot be removed. "
                     "Leave it out of the features."
                 )
-        return {name: self._placed(sample, name, labels) for name, labels in maps.items()}
+        return {name: self._expand_labels(sample, name, labels) for name, labels in maps.items()}
 
     @staticmethod
-    def _placed(sample: Sample, name: str, labels: Array) -> Array:
+    def _expand_labels(sample: Sample, name: str, labels: Array) -> Array:
         shape, axes = sample.x[name].shape, sample.axes(name)
         spatial = None if axes is None else tuple(shape[axis] for axis in axes[1])
         each = labels.shape[:1] == (sample.count,) and labels.shape[1:] == spatial
         if each and labels.shape == shape and sample.count > 1:
             raise InputMismatchError(
-                f"The label map of features, {shape}, may hold one map for each of {sample.count} samples, or one for "
-                "each channel. Give it with the batch axis and the channel's, both of which may have length 1."
+                f"The label map of features, {shape}, may be one map for each of {sample.count} samples, or one for "
+                "each channel. Include both the batch and the channel axis, which may have length 1."
             )
         if each or (labels.ndim == len(shape) + 1 and labels.shape[0] in (1, sample.count)):
             labels = labels[sample.number if labels.shape[0] > 1 else 0]
@@ -59,5 +59,5 @@ class LabelMaps(Features):
             return padded
         raise InputMismatchError(
             f"The label map of features has the shape {labels.shape}, which does not fit input '{name}' of shape "
-            f"{('N', *shape)}. Give one label for each element, or leave out axes such as the channel."
+            f"{('N', *shape)}. Give one label for each element, or omit axes such as the channel."
         )

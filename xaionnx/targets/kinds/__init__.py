@@ -1,1 +1,1 @@
-"""What can be explained, a kind a file: a class derived from :class:`xaionnx.targets.target.Target`."""
+"""Kinds of targets, one per file: a class derived from :class:`xaionnx.targets.target.Target`."""

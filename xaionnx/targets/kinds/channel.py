@@ -1,4 +1,4 @@
-"""The mean, or the highest number, of a channel."""
+"""The mean or the maximum of a channel."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from xaionnx.graph.builder import Builder
 
 
-def _of(k: str | None, output: str | None, model: Model, peak: bool) -> Target:
+def _read_channel(k: str | None, output: str | None, model: Model, peak: bool) -> Target:
     tensor = output if output is not None else model.output().name
     return Target.channel(tensor, None if k is None else int(k), peak=peak)
 
@@ -31,11 +31,11 @@ def _of(k: str | None, output: str | None, model: Model, peak: bool) -> Target:
 @final
 @dataclass(frozen=True)
 class Channel(Target):
-    """The mean, or the highest number, of channel ``k`` (axis 1); of each sample's strongest where ``k`` is None."""
+    """The mean of channel ``k`` (axis 1), or its maximum (``peak``); each sample's strongest channel if None."""
 
     forms: ClassVar[tuple[Form[Target], ...]] = (
-        Form("channel", lambda k, output, model: _of(k, output, model, peak=False), "[:K]", "channel:5"),
-        Form("peak", lambda k, output, model: _of(k, output, model, peak=True), "[:K]", "peak:5"),
+        Form("channel", lambda k, output, model: _read_channel(k, output, model, peak=False), "[:K]", "channel:5"),
+        Form("peak", lambda k, output, model: _read_channel(k, output, model, peak=True), "[:K]", "peak:5"),
     )
 
     k: int | None
@@ -53,8 +53,8 @@ class Channel(Target):
             raise ParameterError(f"Tensor '{tensor}' of shape {shape_words(output)} has no {what}.")
         each = int(np.prod(shape[2:], dtype=np.int64))
         lines = output.reshape(*shape[:2], -1)
-        answers = lines.max(axis=2) if self.peak else lines.mean(axis=2, dtype=np.float64)
-        chosen = answers.argmax(axis=1) if self.k is None else np.full(shape[0], self.k)
+        strengths = lines.max(axis=2) if self.peak else lines.mean(axis=2, dtype=np.float64)
+        chosen = strengths.argmax(axis=1) if self.k is None else np.full(shape[0], self.k)
         inside = lines[np.arange(shape[0]), chosen].argmax(axis=1)[:, None] if self.peak else np.arange(each)
         indices = chosen[:, None] * each + inside
         words = tuple(f"{'peak' if self.peak else 'mean'} of {tensor}, channel {k}" for k in chosen)
@@ -63,27 +63,27 @@ class Channel(Target):
     def in_graph(self, model: Model, output: Array) -> Aim:
         if self.k is not None and not self.peak:
             return super().in_graph(model, output)
-        [term] = self.terms(output, model)  # which refuses a channel that there is not
+        [term] = self.terms(output, model)  # raises for an invalid channel
         count, each = output.shape[1], int(np.prod(output.shape[2:], dtype=np.int64))
-        follow = self._highest(count, each) if self.peak else _strongest(count, each)
+        follow = self._follow_peak(count, each) if self.peak else _follow_strongest(count, each)
         which = "the strongest channel" if self.k is None else f"channel {self.k}"
         return Aim(term.tensor, "identity", f"{'peak' if self.peak else 'mean'} of {which} of {term.tensor}", follow)
 
-    def _highest(self, count: int, each: int) -> Callable[..., ElementWeights]:
-        """Follow the highest number of the channel; of all channels where none is named."""
+    def _follow_peak(self, count: int, each: int) -> Callable[..., ElementWeights]:
+        """Return a function that follows the maximum of the channel, or of all channels if ``k`` is None."""
 
         def follow(g: Builder, scores: ir.Value, named: ir.Value | None) -> ElementWeights:
             if self.k is None:
                 return ElementWeights(one_hot(g, g.op("ArgMax", scores, axis=1, keepdims=0), count * each))
             mine = g.op("Gather", scores, np.arange(self.k * each, (self.k + 1) * each, dtype=np.int64), axis=1)
-            place = g.op("Add", g.op("ArgMax", mine, axis=1, keepdims=0), np.array(self.k * each, dtype=np.int64))
-            return ElementWeights(one_hot(g, place, count * each))
+            index = g.op("Add", g.op("ArgMax", mine, axis=1, keepdims=0), np.array(self.k * each, dtype=np.int64))
+            return ElementWeights(one_hot(g, index, count * each))
 
         return follow
 
 
-def _strongest(count: int, each: int) -> Callable[..., ElementWeights]:
-    """Follow the mean of the channel that is highest on the whole."""
+def _follow_strongest(count: int, each: int) -> Callable[..., ElementWeights]:
+    """Return a function that follows the channel with the highest mean."""
 
     def follow(g: Builder, scores: ir.Value, named: ir.Value | None) -> ElementWeights:
         shaped = g.reshape(scores, np.array([-1, count, each], dtype=np.int64))

@@ -18,35 +18,35 @@ from xaionnx.targets.target import Target, single
 from xaionnx.typing import Array
 
 
-def _probability(k: str | None, output: str | None, model: Model) -> Target:
+def _read_probability(k: str | None, output: str | None, model: Model) -> Target:
     if k == "":
         raise ValueError(k)
     return Target.probability(None if k is None else class_word(k), output=output)
 
 
-def _neuron(text: str, output: str | None, model: Model) -> Target:
-    # Names of tensors may hold colons of their own.
-    tensor, _, place = text.rpartition(":")
+def _read_neuron(text: str, output: str | None, model: Model) -> Target:
+    # Names of tensors may contain colons.
+    tensor, _, element = text.rpartition(":")
     if not tensor:
         raise ValueError(text)
-    return Target.neuron(tensor, indices(place))
+    return Target.neuron(tensor, indices(element))
 
 
 def indices(text: str) -> list[int]:
-    """Whole numbers joined by commas; ValueError for anything else."""
+    """Return the integers in a comma-separated text; raise ValueError for anything else."""
     return [int(part) for part in text.split(",")]
 
 
 @final
 @dataclass(frozen=True)
 class Index(Target):
-    """A class by number or label, one a sample (``each``), or an element of a tensor by its indices."""
+    """A class by number or label, one class per sample (``each``), or an element of a tensor by its indices."""
 
     forms: ClassVar[tuple[Form[Target], ...]] = (
         Form("label", lambda name, output, _: Target.label(name.strip(), output=output), ":NAME", "label:tabby"),
-        Form("probability", _probability, "[:CLASS]", "probability:281"),
+        Form("probability", _read_probability, "[:CLASS]", "probability:281"),
         Form("element", lambda at, output, _: Target.index(indices(at), output=output), ":I,J,...", "element:0,12,7"),
-        Form("neuron", _neuron, ":TENSOR:I,J,...", "neuron:/relu/Relu_output_0:5,0,3"),
+        Form("neuron", _read_neuron, ":TENSOR:I,J,...", "neuron:/relu/Relu_output_0:5,0,3"),
     )
 
     k: int | str | tuple[int, ...]
@@ -61,12 +61,12 @@ class Index(Target):
         if isinstance(self.k, tuple) and not self.each:
             return [self._element(self.k, output, tensor)]
         count = class_scores(output, tensor).shape[1]
-        asked = self.k if isinstance(self.k, tuple) else (self.k,) * len(output)
-        if len(asked) != len(output):
+        classes = self.k if isinstance(self.k, tuple) else (self.k,) * len(output)
+        if len(classes) != len(output):
             raise ParameterError(
-                f"The 'target' parameter must hold one int a sample. Got {len(asked)} for {len(output)} samples."
+                f"The 'target' parameter must have one int per sample. Got {len(classes)} for {len(output)} samples."
             )
-        chosen = [class_number(k, count, tensor, model) for k in asked]
+        chosen = [class_number(k, count, tensor, model) for k in classes]
         activation = to_probability(output, tensor, model) if self.as_probability else "identity"
         return [single(tensor, activation, chosen, class_names(chosen, count, tensor, model, self.as_probability))]
 
@@ -75,12 +75,12 @@ class Index(Target):
         shape = output.shape[1:]
         if len(indices) != len(shape) or any(not 0 <= i < n for i, n in zip(indices, shape, strict=True)):
             raise ParameterError(
-                f"The 'target' parameter must hold one index for each axis of '{tensor}' behind the batch, "
+                f"The 'target' parameter must have one index for each axis of '{tensor}' after the batch, "
                 f"{shape}. Got {indices} instead."
             )
-        place = int(np.ravel_multi_index(indices, shape)) if indices else 0
+        element = int(np.ravel_multi_index(indices, shape)) if indices else 0
         word = f"{tensor}[{', '.join(map(str, indices))}]"
-        return single(tensor, "identity", [place] * len(output), [word] * len(output))
+        return single(tensor, "identity", [element] * len(output), [word] * len(output))
 
     def in_graph(self, model: Model, output: Array) -> Aim:
         if self.each:

@@ -1,4 +1,4 @@
-"""A loss of each sample."""
+"""The loss of each sample."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from xaionnx.typing import Array
 @final
 @dataclass(frozen=True, eq=False)
 class Loss(Target):
-    """A loss of each sample against ``labels``."""
+    """The loss of each sample against ``labels``."""
 
     forms: ClassVar[tuple[Form[Target], ...]] = (
         Form("loss", lambda k, output, _: Target.loss(np.array(int(k)), output=output), ":CLASS", "loss:3"),
@@ -43,7 +43,7 @@ class Loss(Target):
             values = values.reshape(output.shape)
         if values.dtype.kind not in "fiub" or values.shape not in ((), output.shape[1:], output.shape):
             raise ParameterError(
-                f"The 'labels' parameter of Target.loss must hold numbers of shape {shape_words(output)}. "
+                f"The 'labels' parameter of Target.loss must be numbers of shape {shape_words(output)}. "
                 f"Got {values.shape} {values.dtype} instead."
             )
         reference = flat(np.broadcast_to(values, output.shape)).astype(np.float64)
@@ -54,12 +54,12 @@ class Loss(Target):
     def _cross_entropy(self, output: Array, tensor: str, model: Model) -> TargetTerm:
         if self.labels.dtype.kind not in "iu" or self.labels.ndim > 1:
             raise ParameterError(
-                "The 'labels' parameter of Target.loss must hold one class number a sample. "
+                "The 'labels' parameter of Target.loss must be one class number per sample. "
                 f"Got {self.labels.shape} {self.labels.dtype} instead."
             )
         needed = {
-            "identity": "logits, but '{}' holds probabilities",
-            "sigmoid": "one score a class, but '{}' holds one",
+            "identity": "logits, but '{}' contains probabilities",
+            "sigmoid": "one score per class, but '{}' contains one",
         }
         activation = to_probability(output, tensor, model)
         classes = tuple(np.broadcast_to(self.labels, (len(output),)) if self.labels.ndim == 0 else self.labels)
@@ -67,7 +67,7 @@ class Loss(Target):
         if activation in needed:
             raise UnsupportedModelError(
                 f"The cross-entropy of {model.name} needs {needed[activation].format(tensor)}. "
-                "Explain Target.probability instead, or name a tensor that holds logits with output=."
+                "Explain Target.probability instead, or name a tensor with logits as output=."
             )
         words = tuple(f"cross-entropy against {name}" for name in base.names)
         return TargetTerm(tensor, "log_softmax", base.indices, -base.coefficients, words)

@@ -1,4 +1,4 @@
-"""Why one class rather than another."""
+"""The difference between the scores of two classes."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from xaionnx.targets.target import Target
 from xaionnx.typing import Array
 
 
-def _between(text: str, output: str | None, model: Model) -> Target:
-    """Two classes around a comma; labels may hold commas of their own."""
+def _read_margin(text: str, output: str | None, model: Model) -> Target:
+    """Return the margin of two classes separated by a comma; labels may contain commas too."""
     parts = text.split(",")
     splits = [(",".join(parts[:i]).strip(), ",".join(parts[i:]).strip()) for i in range(1, len(parts))]
     if len(splits) > 1:
@@ -46,7 +46,7 @@ class Margin(Target):
     """The score of class ``p`` minus the score of class ``q``."""
 
     forms: ClassVar[tuple[Form[Target], ...]] = (
-        Form("margin", _between, ":A,B", "margin:281,207", "why A rather than B"),
+        Form("margin", _read_margin, ":A,B", "margin:281,207", "why A rather than B"),
     )
 
     p: int | str

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from xaionnx.graph.builder import Builder
 
 
-def _above(threshold: str | None, output: str | None, model: Model) -> Target:
+def _read_region(threshold: str | None, output: str | None, model: Model) -> Target:
     return (
         Target.region(output=output) if threshold is None else Target.region(threshold=float(threshold), output=output)
     )
@@ -32,10 +32,10 @@ def _above(threshold: str | None, output: str | None, model: Model) -> Target:
 @final
 @dataclass(frozen=True, eq=False)
 class Region(Target):
-    """The sum over a part of a tensor; all of it where ``mask`` and ``threshold`` are None."""
+    """The sum over a part of a tensor; over all of it if ``mask`` and ``threshold`` are None."""
 
     forms: ClassVar[tuple[Form[Target], ...]] = (
-        Form("region", _above, "[:THRESHOLD]", "region:0.5"),
+        Form("region", _read_region, "[:THRESHOLD]", "region:0.5"),
         Form("sum", lambda _, output, model: Target.sum(output=output)),
     )
 
@@ -58,7 +58,7 @@ class Region(Target):
         inside = np.ones(output.shape, dtype=bool)
         words = f"sum of {tensor}"
         if self.mask is not None:
-            inside = self._placed(np.asarray(self.mask), output.shape, channels)
+            inside = self._broadcast_mask(np.asarray(self.mask), output.shape, channels)
             words += " over a region"
         elif self.threshold is not None:
             inside = output > self.threshold
@@ -74,7 +74,7 @@ class Region(Target):
         chosen = flat(inside)
         if not chosen.any(axis=1).all():
             raise ParameterError(f"The region of '{tensor}' is empty for sample {int(np.argmin(chosen.any(axis=1)))}.")
-        # Samples may have regions of different size: the smaller ones repeat an element of theirs with weight 0.
+        # Regions may differ in size between samples: smaller ones repeat one of their elements with weight 0.
         most = int(chosen.sum(axis=1).max())
         order = np.argsort(~chosen, axis=1, kind="stable")[:, :most]
         weights = np.take_along_axis(chosen, order, 1).astype(np.float64)
@@ -82,7 +82,7 @@ class Region(Target):
         return [TargetTerm(tensor, "identity", indices, weights, (words,) * len(output))]
 
     @staticmethod
-    def _placed(mask: Array, shape: tuple[int, ...], channels: int | None) -> Array:
+    def _broadcast_mask(mask: Array, shape: tuple[int, ...], channels: int | None) -> Array:
         spatial = tuple(n for axis, n in enumerate(shape) if axis not in (0, channels))
         if mask.dtype.kind in "biu":
             if mask.shape == spatial:
@@ -93,7 +93,7 @@ class Region(Target):
             if mask.shape == shape:
                 return np.not_equal(mask, 0)
         raise ParameterError(
-            f"The 'mask' parameter of Target.region must be a bool array of shape {spatial}, or one a sample. "
+            f"The 'mask' parameter of Target.region must be a bool array of shape {spatial}, or one per sample. "
             f"Got {mask.shape} {mask.dtype} instead."
         )
 

@@ -1,4 +1,4 @@
-"""The highest class of each sample, or that of another rank."""
+"""The class of each sample with the highest score, or with another rank."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True)
 class Top(Target):
-    """The class with the ``rank``-th highest score of each sample (0 the highest)."""
+    """The class of each sample with the ``rank``-th highest score (0 is the highest)."""
 
     rank: int = 0
     as_probability: bool = False
@@ -41,8 +41,8 @@ class Top(Target):
         refuse_rows(np.isnan(scores).any(axis=1), model)
         count = scores.shape[1]
         if self.rank >= count:
-            raise ParameterError(f"There are {count} classes in '{tensor}'. Ask for at most so many.")
-        # Of equal classes the first comes first in both.
+            raise ParameterError(f"'{tensor}' has {count} classes. Request at most that many.")
+        # Of equal scores, the first class comes first in both.
         falling = -scores.astype(np.float64)
         chosen = np.argsort(falling, 1, kind="stable")[:, self.rank] if self.rank else falling.argmin(axis=1)
         activation = to_probability(output, tensor, model) if self.as_probability else "identity"
