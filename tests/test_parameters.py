@@ -62,8 +62,8 @@ def test_what_is_accepted(field, values):
         ("overlap", "one of 'mean', 'sum'", ["max", None, 3, ["mean"]]),
         ("maps", "True or False", [1, 0, None, "true", np.True_]),
         ("layer", "a str or None", [3, b"relu"]),
-        ("window", "a positive int, or one positive int an axis", [0, (3, 0), (), 2.0, (1.5,), None, True, [3, 4]]),
-        ("stride", "a positive int, or one positive int an axis or None", [0, -1]),
+        ("window", "a positive int, or one positive int per axis", [0, (3, 0), (), 2.0, (1.5,), None, True, [3, 4]]),
+        ("stride", "a positive int, or one positive int per axis or None", [0, -1]),
     ],
 )
 def test_what_is_refused_and_how(field, domain, values):

@@ -42,7 +42,7 @@ def configured(given: str | Explainer, settings: Mapping[str, object]) -> Explai
     UnknownNameError
         There is no such method or parameter.
     ParameterError
-        A parameter is invalid, settings come with a method that is configured already, or this is no method.
+        A parameter is invalid, settings come with a method that is configured already, or this is not a method.
     """
     if isinstance(given, str):
         kind = method(given)

@@ -45,7 +45,7 @@ class XaionnxError(Exception):
 
 
 class UsageError(XaionnxError):
-    """The call is wrong, whatever the model and the data."""
+    """The call is wrong, independent of the model and the data."""
 
     exit_code = 2
 

@@ -154,11 +154,11 @@ class _Flag(Parameter):
 @final
 @dataclass(frozen=True)
 class _Size(Parameter):
-    """One positive int for every axis, or one an axis."""
+    """One positive int for all axes, or one per axis."""
 
     @property
     def domain(self) -> str:
-        return "a positive int, or one positive int an axis"
+        return "a positive int, or one positive int per axis"
 
     def accepts(self, value: object) -> bool:
         one = _Integer(self.text, low=1)

@@ -119,7 +119,7 @@ class Request:
             The model returns NaN or infinity.
         """
         known, form = self._resolved, self.model if form is None else form
-        stale = known is None or not known.answers.keys() >= {*keep} or form is not self._form
+        stale = known is None or not known.outputs.keys() >= {*keep} or form is not self._form
         if known is None or stale or (also and also is not self._watched):
             resolved = resolve(
                 self.target if self.several else self.target[0],

@@ -1,1 +1,1 @@
-"""Numba kernels: arrays in, arrays out."""
+"""Kernels in numpy and Numba, on plain arrays."""

@@ -32,10 +32,10 @@ def select(x, baselines, labels, coalitions, inner, keep, out):  # type: ignore[
             for e in range(labels.shape[0]):
                 keep[e] = coalitions[m, labels[e]]
         else:
-            for place in range(labels.shape[0]):
-                kept = coalitions[m, labels[place]]
+            for position in range(labels.shape[0]):
+                kept = coalitions[m, labels[position]]
                 for k in range(inner):
-                    keep[place * inner + k] = kept
+                    keep[position * inner + k] = kept
         for r in range(out.shape[1]):
             for a in range(out.shape[2]):
                 for e in range(out.shape[3]):
@@ -55,9 +55,9 @@ def blend(x, baseline, masks, inner, weight, out):  # type: ignore[no-untyped-de
             for e in range(masks.shape[1]):
                 weight[e] = masks[m, e]
         else:
-            for place in range(masks.shape[1]):
+            for position in range(masks.shape[1]):
                 for k in range(inner):
-                    weight[place * inner + k] = masks[m, place]
+                    weight[position * inner + k] = masks[m, position]
         for a in range(out.shape[1]):
             for e in range(out.shape[2]):
                 present = x[a, e]

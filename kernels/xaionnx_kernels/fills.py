@@ -25,7 +25,7 @@ from xaionnx_kernels.masks import bilinear_taps, rise_masks
 
 __all__ = ["fill_blend", "fill_rise", "fill_select", "fill_windows", "restore_windows"]
 
-# Any: elements are copied, whatever their type.
+# Any: elements are copied, so their type does not matter.
 AnyArray = npt.NDArray[Any]
 
 
@@ -276,7 +276,7 @@ def fill_rise(
 def _write_windows(source: AnyArray, corners: npt.NDArray[np.integer], window: tuple[int, int], out: AnyArray) -> None:
     if source.ndim != 4 or out.shape[1:] != source.shape or len(out) < len(corners):
         raise ValueError(
-            f"'out' must hold {len(corners)} pictures or more of one shape (A, H, W, B) with the source. "
+            f"'out' must have at least {len(corners)} pictures of the source's shape (A, H, W, B). "
             f"Got {out.shape} for a source of {source.shape} instead."
         )
     if source.dtype != out.dtype:

@@ -51,7 +51,7 @@ def test_help_lists_every_command(run):
         (
             (*OCCLUSION, "m.onnx", "x.png", "--window", "0"),
             2,
-            "--window must be a positive int, or one positive int an axis. Got '0' instead.",
+            "--window must be a positive int, or one positive int per axis. Got '0' instead.",
         ),
         (
             (*OCCLUSION, "m.onnx", "x.png", "--overlap", "max"),

@@ -143,7 +143,7 @@ def test_windows_write_their_patch_alone_and_restore_it(a, h, w, b, tall, wide, 
 
 def test_windows_refuse_a_buffer_that_does_not_fit():
     x = np.zeros((1, 4, 4, 1), np.float32)
-    with pytest.raises(ValueError, match="must hold 3 pictures or more"):
+    with pytest.raises(ValueError, match="must have at least 3 pictures"):
         fills.fill_windows(x, np.zeros((3, 2), int), (2, 2), np.zeros((2, 1, 4, 4, 1), np.float32))
     with pytest.raises(TypeError, match=r"source's type float32\. Got float64"):
         fills.restore_windows(x, np.zeros((1, 2), int), (2, 2), np.zeros((2, 1, 4, 4, 1)))

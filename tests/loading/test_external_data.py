@@ -67,7 +67,7 @@ class TestExternalData:
             ("*/_ORT_MEM_ADDR_/*", f"leads out of the model's folder. {BESIDE}"),
             ("lost.bin", "is missing from {folder}. Put the file there."),
             ("sub", f"is not a regular file. {BESIDE}"),
-            ("link.bin", "is a link out of the model's folder. Copy the file itself to {folder}."),
+            ("link.bin", "is a link out of the model's folder. Copy the file to {folder}."),
             ("hard.bin", "is a hard-linked file, with 2 names. Copy it to a file of its own."),
             (
                 "pointer.bin",

@@ -164,7 +164,7 @@ class TestOtherFiles:
             (
                 "l.onnx",
                 b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 18500000\n",
-                "is a Git LFS pointer, not the model itself. Run 'git lfs pull' in its folder.",
+                "is a Git LFS pointer, not the model. Run 'git lfs pull' in its folder.",
             ),
             (
                 "h.onnx",

@@ -83,8 +83,7 @@ def test_the_budget_is_never_exceeded(linear, row, monkeypatch):
     with pytest.raises(BudgetError) as caught:
         game.values(np.ones((4, 6), bool))
     assert str(caught.value) == (
-        "12 model evaluations are needed, but 11 of the budget of 12 are left. "
-        "Raise the budget, or take fewer features."
+        "12 model evaluations are needed, but 11 of the budget of 12 are left. Raise the budget, or use fewer features."
     )
     assert rows == []
     game.values(np.ones((3, 6), bool))

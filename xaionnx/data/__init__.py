@@ -1,1 +1,1 @@
-"""What users bring: pictures, tables and arrays, and the spec that says how a model reads them."""
+"""Inputs of users: pictures, tables and arrays, and the spec that describes how a model reads them."""

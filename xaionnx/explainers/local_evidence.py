@@ -129,7 +129,7 @@ class LocalEvidence(GameExplainer):
         # Only the positions of a picture's feature map correspond to places in the input.
         fits = len(tensors) == 1 and sample.picture_axes is not None
         names = score_tensors(model, tensor, sample, self.layer) if fits else []
-        layer_scores = spatial_scores(tensor, request.resolve(keep=names).answers, names) if names else None
+        layer_scores = spatial_scores(tensor, request.resolve(keep=names).outputs, names) if names else None
         if layer_scores is not None:
             return self._from_scores(request, tensor, *layer_scores)
         if self.patches == "scores" or self.layer is not None:

@@ -90,7 +90,7 @@ def covering_factor(axis: Axis) -> AxisFactor | None:
 
 
 def token_factor(axis: Axis) -> AxisFactor | None:
-    """Return the factor of an axis of patches, row by row, with tokens before and after; None if it is no such axis."""
+    """Return the factor of an axis of patches, row by row, with tokens before and after; None for other axes."""
     if len(axis) == 1 and axis[0].kind == "P":
         return axis[0]
     if "".join(factor.kind for factor in axis) != "HW" or not all(covering_factor((factor,)) for factor in axis):

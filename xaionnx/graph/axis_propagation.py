@@ -1,4 +1,4 @@
-"""Axis propagation: which axes of each tensor hold the input's positions, whole, merged, split or with other tokens."""
+"""Axis propagation: the axes of each tensor that hold the input's positions, merged, split or with other tokens."""
 
 from __future__ import annotations
 

@@ -181,8 +181,8 @@ def _split_gemm(graph: onnx.GraphProto) -> None:
             product.output[0] = next(
                 name for number in count() if (name := f"{node.output[0]}_product_{number}") not in taken
             )
-            beside = product.input.pop()
-            nodes += [product, onnx.helper.make_node("Add", [product.output[0], beside], [node.output[0]])]
+            addend = product.input.pop()
+            nodes += [product, onnx.helper.make_node("Add", [product.output[0], addend], [node.output[0]])]
         else:
             nodes.append(node)
     del graph.node[:]

@@ -234,14 +234,14 @@ class _Copies(Writer):
         if too_many := self._too_many(body, steps):
             return too_many
         index, going, *carried = [value.name for value in body.input]
-        _, *answers = [value.name for value in body.output]
+        _, *results = [value.name for value in body.output]
         written = []
         given = []
         for step in range(steps):
             number, on = self.name(f"{index}/{step}"), self.name(f"{going}/{step}")
             written += [self.constant(np.int64(step), number), self.constant(np.bool_(True), on)]
             given.append({index: number, going: on})
-        step_body = _StepBody(body, carried, answers, [(0, False)] * (len(answers) - len(carried)))
+        step_body = _StepBody(body, carried, results, [(0, False)] * (len(results) - len(carried)))
         return self._steps(node, step_body, given, states, written)
 
     def _scan(self, node: onnx.NodeProto) -> list[onnx.NodeProto] | str:
@@ -256,8 +256,8 @@ class _Copies(Writer):
             return too_many
         carried = [value.name for value in body.input]
         scanned = carried[len(states) :]
-        answers = [value.name for value in body.output]
-        stacked = len(answers) - len(states)
+        results = [value.name for value in body.output]
+        stacked = len(results) - len(states)
         written = []
         given: list[dict[str, str]] = [{} for _ in range(steps)]
         backwards = known.get("scan_input_directions") or [0] * count
@@ -269,7 +269,7 @@ class _Copies(Writer):
         axes = known.get("scan_output_axes") or [0] * stacked
         directions = known.get("scan_output_directions") or [0] * stacked
         order = [(axis, bool(direction)) for axis, direction in zip(axes, directions, strict=True)]
-        return self._steps(node, _StepBody(body, carried[: len(states)], answers, order), given, states, written)
+        return self._steps(node, _StepBody(body, carried[: len(states)], results, order), given, states, written)
 
     def _steps(
         self,

@@ -31,7 +31,7 @@ def ending(view: GraphView, tensor: str) -> str | None:
 
 def maker(view: GraphView, tensor: str) -> onnx.NodeProto | None:
     """Return the node that computes the values of a tensor, before moves and casts; None if there is none."""
-    makers = view.producers
-    while tensor in makers and find_op(makers[tensor].op_type).carries and makers[tensor].input:
-        tensor = makers[tensor].input[0]
-    return makers.get(tensor)
+    producers = view.producers
+    while tensor in producers and find_op(producers[tensor].op_type).carries and producers[tensor].input:
+        tensor = producers[tensor].input[0]
+    return producers.get(tensor)

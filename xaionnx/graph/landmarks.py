@@ -158,11 +158,11 @@ def _is_computed_product(node: onnx.NodeProto, computed: set[str]) -> bool:
     return node.op_type in _PRODUCT and len(node.input) == 2 and computed.issuperset(node.input)
 
 
-def _product_before(name: str, makers: Mapping[str, onnx.NodeProto], computed: set[str]) -> onnx.NodeProto | None:
+def _product_before(name: str, producers: Mapping[str, onnx.NodeProto], computed: set[str]) -> onnx.NodeProto | None:
     """Return the product of two computed tensors from which scores are computed, ignoring computed masks."""
     waiting, seen = [name], {name}
     while waiting:
-        node = makers.get(waiting.pop())
+        node = producers.get(waiting.pop())
         if node is None:
             continue
         if _is_computed_product(node, computed):
@@ -174,11 +174,11 @@ def _product_before(name: str, makers: Mapping[str, onnx.NodeProto], computed: s
     return None
 
 
-def _meets_values(name: str, readers: Mapping[str, Sequence[onnx.NodeProto]], computed: set[str]) -> bool:
+def _meets_values(name: str, consumers: Mapping[str, Sequence[onnx.NodeProto]], computed: set[str]) -> bool:
     """Whether a product with another computed tensor follows."""
     waiting, seen = [name], {name}
     while waiting:
-        for node in readers.get(waiting.pop(), ()):
+        for node in consumers.get(waiting.pop(), ()):
             if _is_computed_product(node, computed):
                 return True
             if node.op_type in _FROM_SOFTMAX and node.output[0] not in seen:
@@ -187,10 +187,10 @@ def _meets_values(name: str, readers: Mapping[str, Sequence[onnx.NodeProto]], co
     return False
 
 
-def _source(name: str, makers: Mapping[str, onnx.NodeProto], computed: set[str]) -> str:
+def _source(name: str, producers: Mapping[str, onnx.NodeProto], computed: set[str]) -> str:
     """Return the first tensor, going backwards, that is not a projection of a single computed tensor."""
-    while name in makers and makers[name].op_type in _PROJECTING:
-        sources = [read for read in makers[name].input if read in computed]
+    while name in producers and producers[name].op_type in _PROJECTING:
+        sources = [read for read in producers[name].input if read in computed]
         if len(sources) != 1:
             break
         name = sources[0]

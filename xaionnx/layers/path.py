@@ -91,7 +91,7 @@ class LayerPath:
         """
         if layer in self.names:
             return dataclasses.replace(self, names=(layer,))
-        values = self.resolved.answers.get(layer)
+        values = self.resolved.outputs.get(layer)
         found = Layer.of(self.model, layer, self.feeds, values)
         if values is None:
             self.evaluations.add(np.arange(len(self.samples)))

@@ -120,7 +120,7 @@ def _read_entries(shown: str, tensor: onnx.TensorProto) -> dict[str, str]:
     for entry in tensor.external_data:
         if not isinstance(entry.key, str) or not isinstance(entry.value, str):  # bytes if it is not UTF-8
             raise refusal(
-                f"{shown}: the external data of tensor '{tensor.name}' hold text that is not UTF-8. "
+                f"{shown}: the external data of tensor '{tensor.name}' contain text that is not UTF-8. "
                 "Export the model again."
             )
         if entry.key in entries:
@@ -153,7 +153,7 @@ def _check_location(shown: str, location: str, folder: Path) -> tuple[ExternalFi
             ) from None
         raise refusal(f"{prefix} is missing from {folder}. Put the file there.") from None
     if not path.is_relative_to(folder):
-        raise refusal(f"{prefix} is a link out of the model's folder. Copy the file itself to {folder}.")
+        raise refusal(f"{prefix} is a link out of the model's folder. Copy the file to {folder}.")
     if not stat.S_ISREG(status.st_mode):
         raise refusal(f"{prefix} is not a regular file. Save the model with its weights beside it.")
     if status.st_nlink != 1:

@@ -15,7 +15,7 @@ _PYTORCH = "is a PyTorch file, not an ONNX model. Export it with torch.onnx.expo
 _SAVED_MODEL = "is a TensorFlow SavedModel, not an ONNX model. Convert its folder with tf2onnx."
 
 _MAGIC: tuple[tuple[int, bytes, str], ...] = (
-    (0, b"version https://git-lfs", "is a Git LFS pointer, not the model itself. Run 'git lfs pull' in its folder."),
+    (0, b"version https://git-lfs", "is a Git LFS pointer, not the model. Run 'git lfs pull' in its folder."),
     (0, b"\x89PNG\r\n\x1a\n", f"is a PNG picture, not an ONNX model. {_GIVE}"),
     (0, b"\xff\xd8\xff", f"is a JPEG picture, not an ONNX model. {_GIVE}"),
     (0, b"GIF8", f"is a GIF picture, not an ONNX model. {_GIVE}"),

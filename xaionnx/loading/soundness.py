@@ -367,11 +367,11 @@ def _check_order(shown: str, scope: _Scope) -> None:
                     ready.append(reader)
     if left:
         # Going backwards from a node that never became ready, along inputs never computed, leads to the cycle.
-        makers = {name: index for index in left for name in nodes[index].output if name}
+        producers = {name: index for index in left for name in nodes[index].output if name}
         index, met = min(left), set[int]()
         while index not in met:
             met.add(index)
-            index = next(makers[name] for name in scope.reads[index] if name in makers)
+            index = next(producers[name] for name in scope.reads[index] if name in producers)
         raise refusal(
             f"{shown}: the graph has a cycle through {nodes[index].op_type} ({label(nodes[index])}). "
             "Export the model again."

@@ -1,1 +1,1 @@
-"""What is removed from an input, what stands in its place, and the game that is played with it."""
+"""Removal of parts of an input: players, baselines, and the game that evaluates coalitions."""

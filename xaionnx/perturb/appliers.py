@@ -26,7 +26,7 @@ class Applier(Protocol):
 
     cuts: tuple[str, ...]
 
-    def answers(self, codes: Array) -> Iterator[tuple[Array, Array]]:
+    def evaluate(self, codes: Array) -> Iterator[tuple[Array, Array]]:
         """Yield for each batch the index of each row's code, (m,), and the targets, (m, T).
 
         Each code occurs once for every baseline, in their order.
@@ -60,7 +60,7 @@ class OnHost:
         self._buffers: dict[str, Array] = {}
         self._written: Array | None = None
 
-    def answers(self, codes: Array) -> Iterator[tuple[Array, Array]]:
+    def evaluate(self, codes: Array) -> Iterator[tuple[Array, Array]]:
         x, draws = self._removal.sample.x, self._removal.draws
         shared = {name: array for name, array in x.items() if name in self._model.shared}
 
@@ -116,7 +116,7 @@ class InGraph:
             shared=frozenset({**removal.shared(0), **selection.feeds(), **self._rest}),
         )
 
-    def answers(self, codes: Array) -> Iterator[tuple[Array, Array]]:
+    def evaluate(self, codes: Array) -> Iterator[tuple[Array, Array]]:
         def feed(start: int, stop: int) -> Mapping[str, Array]:
             return self._removal.codes(codes[start:stop])
 

@@ -171,23 +171,23 @@ class Game:
         if self.budget is not None and self.evaluations + cost > self.budget:
             raise BudgetError(
                 f"{cost} model evaluations are needed, but {self.budget - self.evaluations} of the budget of "
-                f"{self.budget} are left. Raise the budget, or take fewer features."
+                f"{self.budget} are left. Raise the budget, or use fewer features."
             )
         total = np.zeros((count, self._all))
-        for places, values in self._applier.answers(codes):
+        for rows, values in self._applier.evaluate(codes):
             if not np.isfinite(values).all():
-                row = places[int(np.argmin(np.isfinite(values).all(axis=1)))]
+                row = rows[int(np.argmin(np.isfinite(values).all(axis=1)))]
                 raise OutputError(
                     f"{self._name} returns NaN or infinity where features are removed (coalition {row} of "
                     f"sample {self.removal.sample.number}). Choose another baseline."
                 )
             if draws == 1:
-                total[places[0] : places[-1] + 1] = values
+                total[rows[0] : rows[-1] + 1] = values
             else:
                 # Row by row, so that each coalition's sum has the same order for any batch size.
                 for t in range(self._all):
-                    np.add.at(total[:, t], places, values[:, t])
-            self._spent.add(self._number, len(places))
-            progress.advance(len(places))
+                    np.add.at(total[:, t], rows, values[:, t])
+            self._spent.add(self._number, len(rows))
+            progress.advance(len(rows))
         total /= draws
         return total[:, : self._explained], total[:, self._explained :]

@@ -149,7 +149,7 @@ class Incremental:
         self._clean: dict[str, Array] = {removal.sample.main: removal.sample.array}
         self.cuts: tuple[str, ...] = ()
 
-    def answers(self, codes: Array) -> Iterator[tuple[Array, Array]]:
+    def evaluate(self, codes: Array) -> Iterator[tuple[Array, Array]]:
         """See `xaionnx.perturb.appliers.Applier`."""
         parts = self._parts(codes)
         try:
@@ -159,7 +159,7 @@ class Incremental:
             parts = []
         self.cuts = tuple(part.sink.name for part in parts)
         if not parts:
-            yield from self._plain.answers(codes)
+            yield from self._plain.evaluate(codes)
             return
         draws, sink, tensors = self._removal.draws, parts[-1].sink, self._selection.tensors
         clean = self._clean[sink.name]
@@ -250,12 +250,12 @@ class Incremental:
                     _index(part.source, _shifted(both, _origin(box)))
                 ]
                 inputs.append(crop)
-            answers = model.run({part.source.name: np.stack(inputs)}, [part.sink.name])[part.sink.name]
+            results = model.run({part.source.name: np.stack(inputs)}, [part.sink.name])[part.sink.name]
             for row in range(stop - start):
                 code = (start + row) // draws
                 boxes[row] = _box_from_bounds(part.boxes[code])
                 origin = part.starts[code] // np.array(part.strides)
-                patches[row] = answers[row][_index(part.sink, _shifted(boxes[row], origin))]
+                patches[row] = results[row][_index(part.sink, _shifted(boxes[row], origin))]
         return patches
 
 

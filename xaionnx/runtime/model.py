@@ -346,14 +346,14 @@ class Model:
                 rows = {n: np.concatenate([a, np.repeat(a[-1:], largest - len(a), axis=0)]) for n, a in rows.items()}
             began = time.perf_counter()
             try:
-                answers = session.run(fetch, {**rows, **constant}, self.timeout_s, tuner.is_brief(stop - start))
+                results = session.run(fetch, {**rows, **constant}, self.timeout_s, tuner.is_brief(stop - start))
             except MemoryLimitError:
                 if stop - start == 1 or (largest or 0) > 1:
                     raise
                 tuner.out_of_memory(stop - start)
                 continue
             tuner.record(stop - start, time.perf_counter() - began)
-            outputs = {name: np.asarray(answer) for name, answer in zip(fetch, answers, strict=True)}
+            outputs = {name: np.asarray(result) for name, result in zip(fetch, results, strict=True)}
             if largest is not None and largest > 1:
                 outputs = {name: array[: stop - start] for name, array in outputs.items()}
             yield start, stop, outputs
@@ -433,19 +433,19 @@ class Model:
         return (self._session(kind), None) if self._state.batchable[key] else (self._session(), 1)
 
     def _accepts_two(self, feed: Feed, fetch: Sequence[str], constant: Mapping[str, object], kind: str) -> bool:
-        def answers(session: Session, stop: int) -> dict[str, Array]:
+        def first_rows(session: Session, stop: int) -> dict[str, Array]:
             outputs = session.run(fetch, {**feed(0, stop), **constant}, self.timeout_s)
             return {name: np.asarray(output) for name, output in zip(fetch, outputs, strict=True)}
 
-        alone = answers(self._session(), 1)
+        alone = first_rows(self._session(), 1)
         try:
-            if any(np.shape(answer)[:1] != (1,) for answer in alone.values()):
+            if any(np.shape(output)[:1] != (1,) for output in alone.values()):
                 return False
-            if same_rows(alone, answers(self._session(kind), 2), 2):
+            if same_rows(alone, first_rows(self._session(kind), 2), 2):
                 return True
         except (UnsupportedModelError, ModelFileError):
             return False
-        if not self.allow_random and not same_rows(alone, answers(self._session(), 1), 1):
+        if not self.allow_random and not same_rows(alone, first_rows(self._session(), 1), 1):
             raise UnsupportedModelError(
                 f"{self.name} returns different outputs for the same input. Export it in inference mode, "
                 "or pass allow_random."

@@ -301,12 +301,12 @@ class _Worker:
     def call(self, job: Callable[[], T], options: ort.RunOptions, timeout_s: float | None) -> T:
         done = threading.Lock()
         done.acquire()
-        answer: list[T] = []
+        result: list[T] = []
         failure: list[BaseException] = []
 
         def work() -> None:
             try:
-                answer.append(job())
+                result.append(job())
             except BaseException as error:  # noqa: BLE001 - passed to the caller's thread, which raises it
                 failure.append(error)
             finally:
@@ -323,7 +323,7 @@ class _Worker:
             raise _Expired
         if failure:
             raise failure[0]
-        return answer[0]
+        return result[0]
 
     def _stop(self, options: ort.RunOptions, done: threading.Lock) -> None:
         options.terminate = True

@@ -35,7 +35,7 @@ class ResolvedTargets:
         The number T of targets that are explained; the other W are watched in the same evaluations.
     sizes : tuple of int
         Number of resolved targets for each given target.
-    answers : dict of arrays (N, ...) by tensor name
+    outputs : dict of arrays (N, ...) by tensor name
         The outputs at the input: the tensors that the targets read, and those in ``keep``.
     """
 
@@ -45,7 +45,7 @@ class ResolvedTargets:
     values: Array
     count: int
     sizes: tuple[int, ...]
-    answers: dict[str, Array] = field(default_factory=dict)
+    outputs: dict[str, Array] = field(default_factory=dict)
 
     @property
     def terms(self) -> list[TargetTerm]:
@@ -75,7 +75,7 @@ class ResolvedTargets:
     def _quantity(self, term: TargetTerm) -> str:
         if term.activation in ("softmax", "sigmoid"):
             return "probability"
-        output = self.answers[term.tensor]
+        output = self.outputs[term.tensor]
         single = term.indices.shape[1] == 1 and term.reference is None and term.activation == "identity"
         classes = flat(output).shape[1] == max(output.shape[1:], default=1)
         is_output = any(info.name == term.tensor for info in self.model.outputs)

@@ -83,8 +83,8 @@ class ByClassScores(ABC):
     def map_targets(self, model: Model, resolved: ResolvedTargets) -> ResolvedTargets:
         method, terms = type(self).__name__, list[TargetTerm]()
         for term in resolved.terms:
-            self._check_classes(model, term.tensor, resolved.answers[term.tensor].shape[1:])
-            tensor, scores = _logits(model, term.tensor, resolved.answers, method)
+            self._check_classes(model, term.tensor, resolved.outputs[term.tensor].shape[1:])
+            tensor, scores = _logits(model, term.tensor, resolved.outputs, method)
             indices = np.tile(np.arange(scores.shape[1], dtype=np.int64), (len(scores), 1))
             classes = classes_of(term, method)
             others = self.others(model, scores, classes)
@@ -93,7 +93,7 @@ class ByClassScores(ABC):
             targets = self.coefficients(scores, classes, others)
             terms += [TargetTerm(tensor, "identity", indices, weights, names) for weights in targets]
         selection = TargetSet(terms)
-        values = selection.select(resolved.answers).T
+        values = selection.select(resolved.outputs).T
         return dataclasses.replace(resolved, selection=selection, values=values, count=len(terms))
 
     @final
@@ -134,11 +134,11 @@ def classes_of(term: TargetTerm, method: str) -> Array:
     )
 
 
-def _logits(model: Model, tensor: str, answers: Mapping[str, Array], method: str) -> tuple[str, Array]:
+def _logits(model: Model, tensor: str, outputs: Mapping[str, Array], method: str) -> tuple[str, Array]:
     """The name of the tensor of logits, and the logits (N, K), for classes of ``tensor``."""
-    scores = class_scores(answers[tensor], tensor)
+    scores = class_scores(outputs[tensor], tensor)
     logits = logits_of(model, tensor)
-    values = answers[logits]
+    values = outputs[logits]
     probable = logits == tensor and to_probability(values, tensor, model) == "identity"
     if probable or values[0].size != scores.shape[1]:
         raise UnsupportedModelError(
