@@ -138,8 +138,8 @@ def convert(
     if isinstance(given, Mapping):
         arrays = dict(given)
         if main.name not in arrays or not _is_convertible(arrays[main.name], spec, main):
-            own = {name: _unconverted(array, main, model) for name, array in arrays.items() if name == main.name}
-            return Inputs({name: np.asarray(array) for name, array in arrays.items()} | own)
+            main_array = {name: _unconverted(array, main, model) for name, array in arrays.items() if name == main.name}
+            return Inputs({name: np.asarray(array) for name, array in arrays.items()} | main_array)
         converted = convert(arrays[main.name], spec, main, (), exif, display_side, model)
         return dataclasses.replace(converted, arrays={**arrays, **converted.arrays})
     if not _is_convertible(given, spec, main):

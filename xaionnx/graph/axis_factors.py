@@ -157,7 +157,7 @@ def sliced_axis(axis: Axis, held: int, size: int, chosen: range | None, step: in
 def reshaped_layout(layout: Layout, sizes: Sequence[int]) -> Layout | None:
     """Return the layout after a reshape to ``sizes``; None if the factors do not fit them."""
     factors = [factor for axis in layout for factor in axis if factor.size != 1]
-    made = list[Axis]()
+    result = list[Axis]()
     for size in sizes:
         axis = list[AxisFactor]()
         while size > 1:
@@ -173,15 +173,15 @@ def reshaped_layout(layout: Layout, sizes: Sequence[int]) -> Layout | None:
             size //= factor.size
             whole = axis[-1].joined(factor) if axis else None
             axis[-1:] = [whole] if whole is not None else [*axis[-1:], factor]
-        made.append(tuple(axis))
-    return None if factors else tuple(made)
+        result.append(tuple(axis))
+    return None if factors else tuple(result)
 
 
 def broadcast_layout(read: Sequence[Layout]) -> Layout | None:
     """Return the layout of the output of an element-wise op; spatial axes of any operand stay spatial."""
     if not read:
         return None
-    made = list[Axis]()
+    result = list[Axis]()
     for at in range(-max(map(len, read)), 0):
         axes = [layout[at] for layout in read if len(layout) >= -at]
         spatial = [axis for axis in axes if any(factor.is_spatial for factor in axis)]
@@ -191,7 +191,7 @@ def broadcast_layout(read: Sequence[Layout]) -> Layout | None:
         }
         size = max(math.prod(factor.size for factor in axis) for axis in axes)
         if len(kinds) > 1:
-            made.append((AxisFactor("?", size),))
+            result.append((AxisFactor("?", size),))
         else:
-            made.append(max(spatial or axes, key=lambda axis: math.prod(factor.size for factor in axis)))
-    return tuple(made)
+            result.append(max(spatial or axes, key=lambda axis: math.prod(factor.size for factor in axis)))
+    return tuple(result)

@@ -85,10 +85,10 @@ class AxisStep:
 
 def propagate_axes(view: GraphView, starts: Mapping[str, Layout], known: Shapes) -> PropagatedAxes:
     """Propagate the layouts of some tensors through a graph, given its ``known`` shapes."""
-    found = PropagatedAxes(view, known, dict(starts))
+    axes = PropagatedAxes(view, known, dict(starts))
     for node in view.nodes:
-        found.step(node)
-    return found
+        axes.step(node)
+    return axes
 
 
 @final
@@ -109,14 +109,14 @@ class PropagatedAxes:
             return
         rule, given = find_op(node.op_type).axes, self._view.attributes(node)
         for index, name in enumerate(node.output):
-            made = rule(AxisStep(node, given, name, index, self)) if name else None
-            if made is None:
+            layout = rule(AxisStep(node, given, name, index, self)) if name else None
+            if layout is None:
                 continue
             sizes = self.sizes(name)
             if sizes is None:
-                self.layouts[name] = made
-            elif len(sizes) == len(made):
-                self.layouts[name] = tuple(with_size(axis, size) for axis, size in zip(made, sizes, strict=True))
+                self.layouts[name] = layout
+            elif len(sizes) == len(layout):
+                self.layouts[name] = tuple(with_size(axis, size) for axis, size in zip(layout, sizes, strict=True))
 
     def sizes(self, name: str) -> list[int] | None:
         """Return the sizes of a tensor, 0 for an unknown size; None for an unknown rank."""
@@ -156,5 +156,5 @@ class PropagatedAxes:
         inner = helper.make_graph([node], "count", read, [onnx.ValueInfoProto(name=node.output[0])])
         opsets = [helper.make_opsetid(domain, version) for domain, version in self._view.opsets.items()]
         arrays = {name: numpy_helper.to_array(tensor) for name, tensor in fed.items()}
-        (made,) = ReferenceEvaluator(helper.make_model(inner, opset_imports=opsets)).run(None, arrays)
-        return np.asarray(made)
+        (value,) = ReferenceEvaluator(helper.make_model(inner, opset_imports=opsets)).run(None, arrays)
+        return np.asarray(value)

@@ -116,9 +116,9 @@ def bring_out(model: onnx.ModelProto) -> None:
         del body.initializer[:]
         for index in reversed(constants):
             del body.node[index]
-        made = {name for node in body.node for name in node.output} | {value.name for value in body.input}
+        defined = {name for node in body.node for name in node.output} | {value.name for value in body.input}
         for value in body.output:
-            if value.name not in made:  # an output of a body must be defined inside it
+            if value.name not in defined:  # an output of a body must be defined inside it
                 inner = writer.name(f"{value.name}/inside")
                 body.node.append(writer.node("Identity", [value.name], inner))
                 value.name = inner

@@ -54,14 +54,14 @@ def declared(model: onnx.ModelProto) -> dict[str, onnx.ValueInfoProto]:
 
 def shell(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return a copy of a model without its graph."""
-    made = onnx.ModelProto(
+    copy = onnx.ModelProto(
         ir_version=max(model.ir_version, WEIGHTS_APART),
         producer_name=model.producer_name,
         producer_version=model.producer_version,
         domain=model.domain,
         model_version=model.model_version,
     )
-    made.opset_import.extend(model.opset_import)
-    made.functions.extend(model.functions)
-    made.metadata_props.extend(model.metadata_props)
-    return made
+    copy.opset_import.extend(model.opset_import)
+    copy.functions.extend(model.functions)
+    copy.metadata_props.extend(model.metadata_props)
+    return copy

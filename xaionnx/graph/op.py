@@ -156,13 +156,13 @@ _PACKAGE = "xaionnx.graph.ops"
 @functools.cache
 def ops() -> Mapping[str, Op]:
     """Return the entries of all ops, by name, from the OPS of each file of :mod:`xaionnx.graph.ops`."""
-    found: dict[str, Op] = {}
+    entries: dict[str, Op] = {}
     for module in modules(_PACKAGE):
         for entry in module.OPS:
-            if entry.name in found:
+            if entry.name in entries:
                 raise ValueError(f"{entry.name} has two entries")
-            found[entry.name] = entry
-    return MappingProxyType(found)
+            entries[entry.name] = entry
+    return MappingProxyType(entries)
 
 
 def find_op(name: str) -> Op:

@@ -171,7 +171,7 @@ class _Lists:
 
     def _map_sequence(self, node: onnx.NodeProto, length: int) -> list[onnx.NodeProto]:
         g, body = self._writer, helper.get_node_attr_value(node, "body")
-        made: list[onnx.NodeProto] = []
+        copies: list[onnx.NodeProto] = []
         results: list[list[str]] = [[] for _ in node.output]
         for step in range(length):
             names = {}
@@ -181,9 +181,9 @@ class _Lists:
             for value, output, result in zip(body.output, node.output, results, strict=True):
                 result.append(g.name(f"{output}/{step}"))
                 ends.append((value.name, result[-1]))
-            made.extend(g.copy(body, names, ends, f"/{step}"))
+            copies.extend(g.copy(body, names, ends, f"/{step}"))
         self.held.update(zip(node.output, results, strict=True))
-        return made
+        return copies
 
 
 def _without_unread_sequences(nodes: Sequence[onnx.NodeProto], wanted: set[str]) -> list[onnx.NodeProto]:

@@ -84,11 +84,11 @@ class GraphView:
     @cached_property
     def consumers(self) -> Mapping[str, tuple[onnx.NodeProto, ...]]:
         """The nodes that read each tensor, also inside their bodies, in topological order; no entry for unread ones."""
-        found: dict[str, list[onnx.NodeProto]] = {}
+        readers: dict[str, list[onnx.NodeProto]] = {}
         for node, names in zip(self.nodes, self._reads, strict=True):
             for name in dict.fromkeys(names):
-                found.setdefault(name, []).append(node)
-        return {name: tuple(nodes) for name, nodes in found.items()}
+                readers.setdefault(name, []).append(node)
+        return {name: tuple(nodes) for name, nodes in readers.items()}
 
     @cached_property
     def constants(self) -> Mapping[str, onnx.TensorProto]:
@@ -117,8 +117,8 @@ class GraphView:
 
         Weights are left out, and so are tensors inside the bodies of If, Loop and Scan, which a session cannot return.
         """
-        made = (name for node in self.nodes for name in node.output if name)
-        return (*(value.name for value in declared_inputs(self.model)), *made)
+        produced = (name for node in self.nodes for name in node.output if name)
+        return (*(value.name for value in declared_inputs(self.model)), *produced)
 
     @cached_property
     def _reads(self) -> tuple[list[str], ...]:
@@ -147,11 +147,11 @@ class GraphView:
         return self._downstream(sources, lambda node: node.op_type not in SHAPE_READERS)
 
     def _downstream(self, sources: Iterable[str], passes_on: Callable[[onnx.NodeProto], bool]) -> set[str]:
-        found = set(sources)
+        reached = set(sources)
         for node, names in zip(self.nodes, self._reads, strict=True):
-            if passes_on(node) and not found.isdisjoint(names):
-                found.update(name for name in node.output if name)
-        return found
+            if passes_on(node) and not reached.isdisjoint(names):
+                reached.update(name for name in node.output if name)
+        return reached
 
     def ancestors(self, names: Iterable[str]) -> set[str]:
         """Return ``names`` and the names of everything that these tensors depend on, inputs and weights included."""
@@ -258,14 +258,14 @@ def reads(node: onnx.NodeProto) -> list[str]:
     taken: list[dict[str, None]] = [{} for _ in scopes]
     for at in range(len(scopes) - 1, -1, -1):
         body, outer = scopes[at]
-        own = {value.name for value in body.input} | {tensor.name for tensor in body.initializer}
-        own.update(tensor.values.name for tensor in body.sparse_initializer)
+        local = {value.name for value in body.input} | {tensor.name for tensor in body.initializer}
+        local.update(tensor.values.name for tensor in body.sparse_initializer)
         for held in body.node:
-            own.update(held.output)
+            local.update(held.output)
         used = taken[at]
         used.update(dict.fromkeys(name for held in body.node for name in held.input if name))
         used.update(dict.fromkeys(value.name for value in body.output))
-        free = [name for name in used if name not in own]
+        free = [name for name in used if name not in local]
         if outer < 0:
             names.extend(free)
         else:

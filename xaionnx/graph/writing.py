@@ -75,10 +75,10 @@ class Writer:
         suffix : str
             Suffix for the names of other tensors. With an empty suffix a name stays if no other scope has it.
         """
-        made = {name for node in body.node for name in node.output if name}
+        defined = {name for node in body.node for name in node.output if name}
         late = []
         for inner, outer in ends:
-            if inner in made and inner not in names:
+            if inner in defined and inner not in names:
                 names[inner] = outer
             else:
                 late.append((inner, outer))

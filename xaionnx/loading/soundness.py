@@ -222,19 +222,19 @@ def _read_nodes(
     defined, texts = scope.defined, set[str]()
     for index, node in enumerate(scope.nodes):
         name, op, domain = node.name, node.op_type, node.domain
-        reads, makes = [read for read in node.input if read], [made for made in node.output if made]
-        texts.update(reads, makes, (name, op, domain))
+        reads, outputs = [read for read in node.input if read], [output for output in node.output if output]
+        texts.update(reads, outputs, (name, op, domain))
         if name:
             if name in names:
                 raise refusal(f"{shown}: two nodes have the name '{name}'. Export the model again.")
             names.add(name)
-        for made in makes:
-            if made in defined:
-                raise refusal(f"{shown}: '{made}' is defined twice. Export the model again.")
-            defined.add(made)
+        for output in outputs:
+            if output in defined:
+                raise refusal(f"{shown}: '{output}' is defined twice. Export the model again.")
+            defined.add(output)
         scope.reads.append(reads)
         if (domain, op) not in known:
-            _check_text(shown, "the name of a node, tensor or attribute", (name, op, domain, *makes))
+            _check_text(shown, "the name of a node, tensor or attribute", (name, op, domain, *outputs))
             if (_plain_domain(domain), op) not in known:
                 _check_op(shown, node, versions)
             known.add((domain, op))

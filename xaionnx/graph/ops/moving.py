@@ -74,21 +74,21 @@ def _transpose_field(step: LocalStep) -> Field | None:
 def _concat_axes(step: AxisStep) -> Layout | None:
     names = list(step.node.input)
     read = [step.walk.layouts.get(name) for name in names]
-    made = broadcast_layout([layout for layout in read if layout])
-    if made is None:
+    result = broadcast_layout([layout for layout in read if layout])
+    if result is None:
         return None
-    axis = step.attributes["axis"] % len(made)
-    parts = [layout[axis] if layout and len(layout) == len(made) else () for layout in read]
+    axis = step.attributes["axis"] % len(result)
+    parts = [layout[axis] if layout and len(layout) == len(result) else () for layout in read]
     placed = [at for at, part in enumerate(parts) if any(p.is_spatial for p in part)]
     joint: Axis
     if not placed:
-        joint = (AxisFactor("?" if any(p.kind == "?" for p in made[axis]) else "C", step.size(axis)),)
+        joint = (AxisFactor("?" if any(p.kind == "?" for p in result[axis]) else "C", step.size(axis)),)
     elif len(placed) == 1 and (tokens := token_factor(parts[placed[0]])) is not None:
         sizes = [step.size(axis, name) for name in names]
         joint = (with_extra_tokens(tokens, sizes[: placed[0]], sizes[placed[0] + 1 :]),)
     else:
         joint = (AxisFactor("?", step.size(axis)),)
-    return (*made[:axis], joint, *made[axis + 1 :])
+    return (*result[:axis], joint, *result[axis + 1 :])
 
 
 def _concat_field(step: LocalStep) -> Field | None:
@@ -98,7 +98,7 @@ def _concat_field(step: LocalStep) -> Field | None:
 def _split_axes(step: AxisStep) -> Layout:
     layout = step.layout
     at = step.attributes.get("axis", 0) % len(layout)
-    held, sizes = step.size(at, step.node.input[0]), [step.size(at, made) for made in step.node.output]
+    held, sizes = step.size(at, step.node.input[0]), [step.size(at, name) for name in step.node.output]
     chosen = range(sum(sizes[: step.index]), sum(sizes[: step.index + 1])) if all(sizes) else None
     return (*layout[:at], sliced_axis(layout[at], held, sizes[step.index], chosen, 1), *layout[at + 1 :])
 
@@ -114,13 +114,13 @@ def _slice_axes(step: AxisStep) -> Layout | None:
     unknown = [numbers is None and len(node.input) > at and node.input[at] for at, numbers in ((3, axes), (4, steps))]
     if any(unknown):
         return None
-    made = list(layout)
+    result = list(layout)
     for i, axis in enumerate(range(len(starts or layout)) if axes is None else axes):
         at, stride = axis % len(layout), steps[i] if steps else 1
         held = step.size(at, node.input[0])
         chosen = range(held)[starts[i] : ends[i] : stride] if starts and ends and held else None
-        made[at] = sliced_axis(layout[at], held, step.size(at), chosen, stride)
-    return tuple(made)
+        result[at] = sliced_axis(layout[at], held, step.size(at), chosen, stride)
+    return tuple(result)
 
 
 def _pad_axes(step: AxisStep) -> Layout:
@@ -128,7 +128,7 @@ def _pad_axes(step: AxisStep) -> Layout:
     layout, pads = step.layout, step.numbers(1, "pads")
     if pads is None or len(pads) != 2 * len(layout):
         pads = None
-    made = []
+    result = []
     for at, axis in enumerate(layout):
         size, around = step.size(at), (pads[at], pads[at + len(layout)]) if pads else None
         if not size and around:
@@ -137,30 +137,30 @@ def _pad_axes(step: AxisStep) -> Layout:
         part, tokens = spatial_factor(axis), token_factor(axis)
         if tokens is not None:
             fits = around is not None and pads is not None and min(pads) >= 0
-            made.append(
+            result.append(
                 (with_extra_tokens(tokens, around[:1], around[1:], none=True),)
                 if around and fits
                 else mixed_axis(axis, size)
             )
         elif part is None:
-            made.append(_same_or_mixed(axis, size))
+            result.append(_same_or_mixed(axis, size))
         else:
-            made.append((AxisFactor.spatial(part.kind, size, part.covered // part.stride),))
-    return tuple(made)
+            result.append((AxisFactor.spatial(part.kind, size, part.covered // part.stride),))
+    return tuple(result)
 
 
 def resize_axes(step: AxisStep) -> Layout:
     """The number of positions changes; they still cover the input."""
     cropping = step.attributes.get("coordinate_transformation_mode") == "tf_crop_and_resize"
-    made = []
+    result = []
     for at, axis in enumerate(step.layout):
         size, part = step.size(at), spatial_factor(axis)
         if part is None or cropping:
-            made.append(_same_or_mixed(axis, size))
+            result.append(_same_or_mixed(axis, size))
         else:
             held = max(part.size, 1)
-            made.append((AxisFactor.spatial(part.kind, size, round(part.covered / part.stride * size / held)),))
-    return tuple(made)
+            result.append((AxisFactor.spatial(part.kind, size, round(part.covered / part.stride * size / held)),))
+    return tuple(result)
 
 
 def _same_or_mixed(axis: Axis, size: int) -> Axis:

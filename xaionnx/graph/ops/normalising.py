@@ -8,8 +8,8 @@ from xaionnx.graph.op import Kind, Op
 
 def _normalise_channels(step: LocalStep) -> Field | None:
     """Local if the op normalises the last axis alone and that is the channel axis."""
-    own = step.attributes["axis"] % RANK == step.channels == RANK - 1
-    return step.field if alone(step) and own and len(step.node.output) == 1 else None
+    over_channels = step.attributes["axis"] % RANK == step.channels == RANK - 1
+    return step.field if alone(step) and over_channels and len(step.node.output) == 1 else None
 
 
 def _normalise_across_channels(step: LocalStep) -> Field | None:

@@ -16,19 +16,19 @@ def window_axes(step: AxisStep) -> Layout:
     step.walk.first_window_input = step.walk.first_window_input or layout
     strides, kernel = step.attributes.get("strides", ()), step.attributes.get("kernel_shape", ())
     channels = layout[1] if op_type.endswith("Pool") else (AxisFactor("C", step.size(1)),)
-    made = [layout[0], tuple(replace(p, kind="?") if p.is_spatial else p for p in channels)]
+    result = [layout[0], tuple(replace(p, kind="?") if p.is_spatial else p for p in channels)]
     for at, axis in enumerate(layout[2:]):
         stride, size = strides[at] if at < len(strides) else 1, step.size(at + 2)
         part = spatial_factor(axis)
         if part is not None:
             covered = part.covered // part.stride
             covered = covered * stride if op_type == "ConvTranspose" else -(-covered // stride)
-            made.append((AxisFactor.spatial(part.kind, size, min(covered, size) if size else covered),))
+            result.append((AxisFactor.spatial(part.kind, size, min(covered, size) if size else covered),))
         elif at < len(kernel) and kernel[at] == stride == 1:
-            made.append(axis)
+            result.append(axis)
         else:
-            made.append(mixed_axis(axis, size))
-    return tuple(made)
+            result.append(mixed_axis(axis, size))
+    return tuple(result)
 
 
 def _matmul_axes(step: AxisStep) -> Layout | None:
