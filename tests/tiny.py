@@ -70,6 +70,15 @@ def linear(path: Path, weights: Any, batch: int | str = "N") -> Path:
     )
 
 
+def words(path: Path, op: str, width: int, **codes: float) -> Path:
+    """A saved model of strings: a node of ``op`` over the numbers of ``word`` (N, width) and over ``x``."""
+    keys = {"keys_strings": list(codes), "values_floats": [float(code) for code in codes.values()]}
+    encoder = node("LabelEncoder", ["word"], ["code"], domain="ai.onnx.ml", **keys)
+    inputs = [tensor("word", ["N", width], TensorProto.STRING), tensor("x", ["N", width])]
+    outputs = [tensor("y", ["N", width])]
+    return saved(path, [encoder, node(op, ["code", "x"], ["y"])], inputs, outputs, domains={"ai.onnx.ml": 2})
+
+
 def parsed(text: str, *, opset: int = 17, ir: int = 8, **weights: Any) -> onnx.ModelProto:
     """A model from the text form of its graph, such as "g (float[N, 3] x) => (float[N, 3] y) { y = Relu(x) }"."""
     proto = parser.parse_model(f'<ir_version: {ir}, opset_import: ["" : {opset}]> {text}')

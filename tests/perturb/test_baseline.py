@@ -7,7 +7,6 @@ from scipy.ndimage import gaussian_filter
 import xaionnx
 from models import planted
 from tests import tiny
-from tests.tiny import node, tensor
 from tests.tolerances import Tolerance, assert_close
 from xaionnx import Baseline, InputSpec, Model
 from xaionnx.data.sample import Sample
@@ -189,26 +188,7 @@ def test_pictures_beside_a_table_are_known_by_name():
 
 
 def test_strings_are_replaced_by_strings(tmp_path):
-    from onnx import TensorProto
-
-    path = tiny.saved(
-        tmp_path / "words.onnx",
-        [
-            node(
-                "LabelEncoder",
-                ["word"],
-                ["code"],
-                domain="ai.onnx.ml",
-                keys_strings=["a", "b"],
-                values_floats=[1.0, 5.0],
-            ),
-            node("Add", ["code", "x"], ["y"]),
-        ],
-        [tensor("word", ["N", 1], TensorProto.STRING), tensor("x", ["N", 1])],
-        [tensor("y", ["N", 1])],
-        domains={"ai.onnx.ml": 2},
-    )
-    model = Model.load(path)
+    model = Model.load(tiny.words(tmp_path / "words.onnx", "Add", 1, a=1, b=5))
     feeds = {"word": np.array([["b"], ["a"]]), "x": np.array([[2.0], [3.0]], np.float32)}
     found = xaionnx.explain(model, feeds, "feature_ablation", 0, baseline={"word": np.array("a"), "x": 1})
     assert found.values["word"].tolist() == [[4], [0]]

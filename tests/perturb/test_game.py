@@ -191,24 +191,7 @@ def test_any_number_of_players(tmp_path, applier, players, kind):
 
 @pytest.mark.parametrize("applier", ["host", "graph"])
 def test_strings_pass_through_a_choice(tmp_path, applier):
-    path = tiny.saved(
-        tmp_path / "words.onnx",
-        [
-            node(
-                "LabelEncoder",
-                ["word"],
-                ["code"],
-                domain="ai.onnx.ml",
-                keys_strings=["a", "b", "c"],
-                values_floats=[1.0, 5.0, 7.0],
-            ),
-            node("Mul", ["code", "x"], ["y"]),
-        ],
-        [tensor("word", ["N", 2], TensorProto.STRING), tensor("x", ["N", 2])],
-        [tensor("y", ["N", 2])],
-        domains={"ai.onnx.ml": 2},
-    )
-    model = Model.load(path)
+    model = Model.load(tiny.words(tmp_path / "words.onnx", "Mul", 2, a=1, b=5, c=7))
     feeds = model.check({"word": np.array([["b", "c"]]), "x": np.array([[2, 10]], np.float32)})
     coalitions = np.array([[1, 1], [0, 1], [1, 0], [0, 0]], bool)
     features = {"word": np.array([0, 1])}
