@@ -168,8 +168,8 @@ def test_a_free_size_is_asked_for_and_told(run, tmp_path):
         (
             ("integrated_gradients", MODELS / "digits_cnn.onnx", "-o", "a.onnx", "--baseline", "mean"),
             2,
-            "A compiled file has the same baseline for every sample, and this one is made from the sample. "
-            "Take a number, an array, rows of data, or one of black, constant:value, white, zero.",
+            "A compiled file has the same baseline for every sample, but this one is computed from the sample. "
+            "Use a number, an array, rows of data, or one of black, constant:value, white, zero.",
         ),
     ],
 )

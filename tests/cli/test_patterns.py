@@ -51,7 +51,7 @@ def test_refusals(run, tmp_path, monkeypatch):
         assert nothing.exit_code == DataError.exit_code
         assert nothing.stderr.startswith("xaionnx: There is no file 'nope.npz' with patterns. Make a file of them")
     nothing = run("explain", "pattern_net", MODEL, "one.npy", "--patterns", "nope")
-    assert nothing.stderr == ("xaionnx: There is no 'nope' to estimate patterns from. Name a folder of inputs.\n")
+    assert nothing.stderr == ("xaionnx: There is no 'nope' to estimate patterns from. Give a folder of inputs.\n")
     missing = run("patterns", MODEL, "nothing", "-o", "p.npz")
     assert missing.exit_code != 0
     assert "nothing" in missing.stderr

@@ -258,7 +258,7 @@ def test_contrast_with_a_class_is_grad_cam_of_the_loss_against_it(random_net):
     with pytest.raises(ParameterError, match=r"must be a class other than the target. Got 4"):
         ContrastCam(contrast=4).attribute(model, PICTURES, 4)
     with pytest.raises(
-        UnsupportedModelError, match=r"ContrastCam compares classes, and the target .* is not the score"
+        UnsupportedModelError, match=r"ContrastCam compares classes, but the target .* is not the score"
     ):
         ContrastCam().attribute(model, PICTURES, Target.margin(1, 2))
 

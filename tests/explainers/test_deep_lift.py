@@ -223,7 +223,7 @@ def test_compiled_with_a_fixed_baseline(rule, baseline):
 
 def test_what_is_not_compiled():
     model = Model.load("models/mnist_cnn.onnx", "cpu")
-    with pytest.raises(ParameterError, match="made from the sample"):
+    with pytest.raises(ParameterError, match="computed from the sample"):
         xaionnx.compile(model, "deep_lift", baseline="blur")
     with pytest.raises(ParameterError, match="not at a layer"):
         xaionnx.compile(model, "deep_lift", layer="/4/Conv_output_0")

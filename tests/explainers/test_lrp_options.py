@@ -21,7 +21,7 @@ OWN = Composite({"*": Epsilon()})
     [
         (
             {"gamma": 5.0},
-            "'gamma' parameter of Lrp must be left out for composite='epsilon_plus', which has no use for it",
+            "'gamma' parameter of Lrp must be left out for composite='epsilon_plus', which does not use it",
         ),
         ({"low": 0.0}, "'low' parameter of Lrp must be left out for composite='epsilon_plus'"),
         ({"composite": "epsilon_gamma_flat", "high": 1.0}, "'high' parameter of Lrp must be left out"),
@@ -29,7 +29,7 @@ OWN = Composite({"*": Epsilon()})
         ({"composite": OWN, "relative": False}, "'relative' parameter of Lrp must be left out for composite=Composite"),
         ({"composite": OWN, "gamma": 1.0}, "'gamma' parameter of Lrp must be left out for composite=Composite"),
         ({"composite": OWN, "low": 0.0}, "'low' parameter of Lrp must be left out for composite=Composite"),
-        ({"composite": "z_box", "low": 0.0, "layer": "h"}, "for composite='z_box' at a layer, which has no use for it"),
+        ({"composite": "z_box", "low": 0.0, "layer": "h"}, "for composite='z_box' at a layer, which does not use it"),
         ({"composite": "z_box", "low": 1.0, "high": 0.0}, "'low' parameter of Lrp must lie below 'high', 0.0. Got 1.0"),
         ({"composite": "z_box", "low": 1.0, "high": 1.0}, "'low' parameter of Lrp must lie below 'high'"),
     ],

@@ -199,7 +199,7 @@ def test_a_layer_of_a_series_is_told_by_its_channels(models):
     sums, names, words = parts(found.values[0], layer)
     assert_close(sums, found.values[0].sum(axis=1), Tolerance.SUMS)
     assert names == ["channel 0", "channel 1", "channel 2", "channel 3"]
-    assert words == "Values of a channel are summed over its places."
+    assert words == "Values of a channel are summed over its positions."
 
 
 def read(nodes, shape, weights, name, held):
