@@ -183,13 +183,22 @@ class Rise(WithinBudget, GameExplainer):
             middle, scale = self.keep, space.variance()
             if self.estimator == "least_squares":
                 explained, weights, leave_one_out = space.regress(outputs)
-        sums, leave_one_out_sums, square_sums = space.moments(weights, leave_one_out**2)
-        mean = sums / count
-        squares = square_sums - 2 * middle * leave_one_out_sums
-        squares += middle**2 * (leave_one_out**2).sum(axis=0)[:, None, None]
-        variance = np.maximum(squares / count - mean**2, 0) / (count - 1)
+        mean, leave_one_out_sums, variance = space.moments(weights, leave_one_out**2)
+        # In place, since each holds a number a pixel and target: the mean square minus the square of the mean.
+        mean /= count
+        leave_one_out_sums *= 2 * middle
+        variance -= leave_one_out_sums
+        variance += middle**2 * (leave_one_out**2).sum(axis=0)[:, None, None]
+        variance /= count
+        variance -= np.square(mean, out=leave_one_out_sums)
+        np.maximum(variance, 0, out=variance)
+        variance /= count - 1
         total, unexplained = (deviations**2).sum(axis=0), (leave_one_out**2).sum(axis=0)
         defined = (total > 0) & (self.estimator == "least_squares")
         r2 = np.where(defined, 1 - unexplained / np.where(total > 0, total, 1), 0.0)
-        values, error = (explained + mean) / scale, np.sqrt(variance) / scale
+        mean += explained
+        values, error = (
+            np.divide(mean, scale, out=mean),
+            np.divide(np.sqrt(variance, out=variance), scale, out=variance),
+        )
         return values.reshape(len(values), -1), error.reshape(len(error), -1), r2.tolist()

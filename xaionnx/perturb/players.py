@@ -58,10 +58,13 @@ class Players:
     def spread(self, values: Array, x: Mapping[str, Array]) -> dict[str, Array]:
         """Return arrays (T, ...) by input with each player's value (T, P) at its elements; 0 without a map."""
         spread = {}
+        single = values.astype(np.float32)
         for name, array in x.items():
             if name in self.maps:
-                labels = np.broadcast_to(self.maps[name], array.shape)
-                spread[name] = values[:, labels].astype(np.float32)
+                # Looked up once for all elements that share a label, such as the channels of a pixel.
+                labels = self.maps[name].reshape((1,) * (array.ndim - self.maps[name].ndim) + self.maps[name].shape)
+                taken = single[:, labels]
+                spread[name] = np.broadcast_to(taken, (len(values), *array.shape)).copy()
             else:
                 spread[name] = np.zeros((len(values), *array.shape), dtype=np.float32)
         return spread
