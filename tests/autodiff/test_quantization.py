@@ -129,7 +129,7 @@ def test_a_network_between_quantised_weights_and_numbers():
 
 @pytest.mark.parametrize("per_channel", [False, True])
 def test_a_scale_that_is_computed_gets_its_slope(per_channel):
-    """Quantised weights whose scale depends on what is explained: the exact derivative."""
+    """Quantised weights whose scale depends on the explained tensor: the exact derivative."""
     rng = np.random.default_rng(3)
     kernel = rng.integers(-100, 100, (2, 3, 4))
     shape = [3] if per_channel else []

@@ -361,7 +361,7 @@ def test_a_condition_that_changes_is_told():
     nodes = [node("Greater", ["x", "c"], ["p"]), node("Where", ["p", "x", "c"], ["y"])]
     model = opened(nodes, [4], [4], {"c": 0.0})
     _, told = multipliers(model, *np.float32([[[1, -1, 2, -2]], [[-1, 1, 1, -1]], [[1, 1, 1, 1]]]), "rescale")
-    assert told == ("Where: operands that choose or count stay as they are at the input (1 node)",)
+    assert told == ("Where: operands that select or count keep their value at the input (1 node)",)
 
 
 def test_tokens_have_baselines_of_tokens(tmp_path):

@@ -211,7 +211,7 @@ class _LayerRule:
                 raise g.refusal(node, "its factors turn the signs of its weights; let it follow Epsilon")
             return rule(g, node, cotangents, needed)
         if len(node.inputs) != 2 or node.op_type in ("Conv", "ConvTranspose"):
-            raise g.refusal(node, "its weights depend on what is explained")
+            raise g.refusal(node, "its weights depend on the explained tensor")
         signal = _signal(g, node, needed)
         if signal is not None:
             return others(g, node, cotangents, [index == signal for index in (0, 1)])

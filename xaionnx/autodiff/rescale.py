@@ -41,10 +41,10 @@ from xaionnx.autodiff.rules.normalisation import narrow, scale_back, widen
 from xaionnx.autodiff.table import STANDARD
 from xaionnx.graph.op import Kind, find_op, ops_of_kind
 
-PRODUCT = "each factor's change counts times the mean of the other"
+PRODUCT = "each factor's change is weighted by the mean of the other"
 COMPLETE = "a complete rule beyond the paper"
 GAP = "its derivative at the input, which leaves a gap"
-HELD = "operands that choose or count stay as they are at the input"
+HELD = "operands that select or count keep their value at the input"
 
 # Bits of the significand.
 _BITS = {ir.DataType.DOUBLE: 52, ir.DataType.FLOAT: 23, ir.DataType.FLOAT16: 10, ir.DataType.BFLOAT16: 7}
@@ -208,16 +208,16 @@ def _max_pool_rule(
     change = g.reshape(difference(g, y), flat)
     own = g.reshape(difference(g, x), flat)
     still = g.op("Cast", g.op("Equal", change, 0.0), to=g.gradient_dtype(x))
-    places, shares = [], []
+    indices, shares = [], []
     for made, part, same in ((node, g.op("Relu", change), still), (before, g.op("Min", change, 0.0), 0.0)):
-        place = g.reshape(g.optional_output(made, 1, ir.DataType.INT64), flat)
-        run = g.op("GatherElements", own, place, axis=0)
+        index = g.reshape(g.optional_output(made, 1, ir.DataType.INT64), flat)
+        run = g.op("GatherElements", own, index, axis=0)
         share = g.op("Where", g.op("Equal", run, 0.0), same, g.op("Div", part, run))
-        places.append(place)
+        indices.append(index)
         shares.append(g.op("Mul", g.reshape(signal, flat), share))
     empty = g.reshape(g.zeros_like(x), flat)
     filled = g.op(
-        "ScatterElements", empty, g.op("Concat", *places, axis=0), g.op("Concat", *shares, axis=0), reduction="add"
+        "ScatterElements", empty, g.op("Concat", *indices, axis=0), g.op("Concat", *shares, axis=0), reduction="add"
     )
     return [g.reshape_like(filled, x)]
 

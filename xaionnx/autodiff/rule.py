@@ -66,7 +66,7 @@ def unary(*op_types: str) -> Callable[[Callable[[GradientBuilder, ir.Node, ir.Va
             dy = cotangents[0]
             for index, wanted in enumerate(needed):
                 if wanted and index > 0:
-                    raise g.refusal(node, f"its input number {index} depends on what is explained")
+                    raise g.refusal(node, f"its input number {index} depends on the explained tensor")
             first = function(g, node, dy) if dy is not None and needed[0] else None
             return [first] + [None] * (len(node.inputs) - 1)
 

@@ -22,11 +22,11 @@ _FLOATS = frozenset({"tensor(float)", "tensor(double)", "tensor(float16)", "tens
 STATES: Mapping[str, str] = {
     "rule": "exact",
     "straight through": "straight through, labelled in the result",
-    "written out": "that of the simpler ops that they are replaced by",
-    "followed": "that of what they lead to, where sizes and weights alone decide the way; else named before any work",
-    "flat": "0 wherever there is one",
-    "no slope": "takes no floats, or answers none",
-    "none": "not supported: named before any work",
+    "expanded": "that of the simpler ops that replace them",
+    "resolved": "that of the ops they resolve to, if sizes and weights fix the control flow; else an error names them",
+    "flat": "0 wherever it exists",
+    "no gradient": "takes or returns no floats",
+    "none": "not supported: an error names the op before anything runs",
 }
 
 
@@ -37,7 +37,7 @@ def states() -> dict[str, str]:
     --------
     >>> found = states()
     >>> found["Conv"], found["Floor"], found["Shape"], found["NonMaxSuppression"], found["Attention"]
-    ('rule', 'flat', 'no slope', 'no slope', 'written out')
+    ('rule', 'flat', 'no gradient', 'no gradient', 'expanded')
     """
     schemas: dict[str, onnx.defs.OpSchema] = {}
     for schema in onnx.defs.get_all_schemas_with_history():
@@ -56,13 +56,13 @@ def _state(schema: onnx.defs.OpSchema) -> str:
     if schema.name in STANDARD:
         return "rule"
     if schema.name in COMPOSED or schema.name in _CONVERTED:
-        return "written out"
+        return "expanded"
     if schema.name in CONTROL | SEQUENCES:
-        return "followed"
+        return "resolved"
     # Bodies of control flow may read floats from outside; sequences of floats count as floats.
     inside = any(a.type == onnx.defs.OpSchema.AttrType.GRAPH for a in schema.attributes.values())
     passes = _takes_floats(schema.inputs) and _takes_floats(schema.outputs)
-    return "none" if inside or passes else "no slope"
+    return "none" if inside or passes else "no gradient"
 
 
 def _takes_floats(formals: object) -> bool:

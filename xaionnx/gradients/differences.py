@@ -115,24 +115,26 @@ class Differences(Source):
         request, directions = self._request, self._options.directions
         moves = np.array([directions or len(self._partition(number).steps) for number in sample])
         ends = np.cumsum(2 * moves)
-        point = lru_cache(maxsize=_POINTS)(lambda place: self._point(int(sample[place]), points, place))
+        point = lru_cache(maxsize=_POINTS)(lambda position: self._point(int(sample[position]), points, position))
 
-        def places(start: int, stop: int) -> tuple[Array, Array]:
+        def positions(start: int, stop: int) -> tuple[Array, Array]:
             numbers = np.arange(start, stop)
-            place = np.searchsorted(ends, numbers, side="right")
-            return place, numbers - (ends - 2 * moves)[place]
+            position = np.searchsorted(ends, numbers, side="right")
+            return position, numbers - (ends - 2 * moves)[position]
 
         def samples(start: int, stop: int) -> Array:
-            return np.asarray(sample[places(start, stop)[0]])
+            return np.asarray(sample[positions(start, stop)[0]])
 
         def moved(start: int, stop: int) -> dict[str, Array]:
-            each = [self._moved(point(int(k)), *divmod(int(i), 2)) for k, i in zip(*places(start, stop), strict=True)]
+            each = [
+                self._moved(point(int(k)), *divmod(int(i), 2)) for k, i in zip(*positions(start, stop), strict=True)
+            ]
             return {name: np.stack([x[name] for x in each]) for name in request.names}
 
         above: Array = np.zeros(request.resolved.count)
         total, squares = above, above
         for start, stop, values in request.values(int(ends[-1]), samples, moved):
-            for k, i, value in zip(*places(start, stop), values, strict=True):
+            for k, i, value in zip(*positions(start, stop), values, strict=True):
                 move, second = divmod(int(i), 2)
                 if not second:
                     above = value

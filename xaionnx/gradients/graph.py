@@ -184,11 +184,11 @@ class Graph(Source):
         for start, stop, outputs in found.model.batches(len(rows), feed, fetch, request.shared, held):
             progress.advance(stop - start)
             request.evaluations.add(sample[start:stop])
-            answers = {name: outputs[found.names[name]] for name in request.names}
+            gradients = {name: outputs[found.names[name]] for name in request.names}
             yield Piece(
                 which,
                 rows[start:stop],
-                {name: np.moveaxis(a, 1, 0) if found.several else a[None] for name, a in answers.items()},
+                {name: np.moveaxis(a, 1, 0) if found.several else a[None] for name, a in gradients.items()},
                 outputs={name: outputs[name] for name in also},
             )
 

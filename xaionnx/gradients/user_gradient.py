@@ -261,9 +261,9 @@ class UserGradient(Source):
     ) -> Iterator[tuple[int, float, float]]:
         """The rows whose gradients at ``x`` (N, ...) are wrong, with the predicted and the observed change."""
         for piece in self.at(which, target[None], lambda some: {name: array[which[some]] for name, array in x.items()}):
-            for place, row in enumerate(piece.rows.tolist()):
+            for position, row in enumerate(piece.rows.tolist()):
                 n, t = int(which[row]), int(target[row])
-                gradients = {name: array[0, place] for name, array in piece.gradients.items()}
+                gradients = {name: array[0, position] for name, array in piece.gradients.items()}
                 changes = self._compare(n, t, {name: array[n] for name, array in x.items()}, gradients)
                 if changes is not None:
                     yield int(rows[row]), *changes

@@ -16,10 +16,10 @@ from xaionnx.autodiff.rules.sampling import apply_padding, flat_index, product, 
 
 
 class _Read(NamedTuple):
-    """One corner of all sampling positions (N, G, C/G, K P): value, index, weight, and slopes of the weight."""
+    """One corner of all sampling positions (N, G, C/G, K P): value, entry, weight, and slopes of the weight."""
 
     value: ir.Value
-    place: ir.Value
+    entry: ir.Value
     share: ir.Value
     slopes: tuple[ir.Value, ir.Value]
 
@@ -44,10 +44,10 @@ def deform_conv(
     columns = g.ints(-1, sets, channels // sets, entries * positions)
     # The gradient of each entry of the columns.
     column_gradient = g.reshape(g.op("MatMul", g.op("Transpose", filters, perm=[0, 2, 1]), flat), columns)
-    places = g.reshape(offset, g.ints(-1, sets, entries, 2, positions))
+    offsets = g.reshape(offset, g.ints(-1, sets, entries, 2, positions))
     lines = []
     for axis in range(2):
-        own = g.reshape(g.op("Gather", places, np.int64(axis), axis=3), g.ints(-1, sets, 1, entries * positions))
+        own = g.reshape(g.op("Gather", offsets, np.int64(axis), axis=3), g.ints(-1, sets, 1, entries * positions))
         at = np.arange(frame.out[axis]) * frame.strides[axis] - frame.begin[axis]
         entry = np.arange(frame.kernel[axis]) * frame.dilations[axis]
         # (kH, kW, oH, oW), of which this axis has two.
@@ -70,7 +70,7 @@ def deform_conv(
     gradients: list[Gradient] = [None] * len(node.inputs)
     if needed[0]:
         joined = g.op("Concat", *(g.op("Mul", scaled, read.share) for read in reads), axis=3)
-        index = g.op("Concat", *(read.place for read in reads), axis=3)
+        index = g.op("Concat", *(read.entry for read in reads), axis=3)
         empty = g.reshape(g.zeros_like(x), g.op("Shape", whole))
         gradients[0] = g.reshape_like(g.op("ScatterElements", empty, index, joined, axis=3, reduction="add"), x)
     if needed[1] or (mask is not None and needed[4]):

@@ -77,22 +77,22 @@ def _operand_gradient(
     shape = g.shape(x)
     terms = list(terms)
     known = {letter for _, own in terms for letter in own}
-    answer, missing = "", []
+    output, missing = "", []
     for axis, letter in enumerate(letters):
-        if letter in answer and shape[axis] != 1:
+        if letter in output and shape[axis] != 1:
             # The operand is read on a diagonal: elsewhere its gradient is 0.
             row, letter = letter, next(spare)
             kind = x.dtype or ir.DataType.FLOAT
             terms.append((g.constant(np.eye(g.size(x, axis), dtype=kind.numpy()), kind), row + letter))
-            answer += letter
+            output += letter
         elif letter in known and shape[axis] != 1:
-            answer += letter
+            output += letter
         elif letter not in known and letter in letters[axis + 1 :] and shape[axis] != 1:
             # The first occurrence of a repeated letter that no other term has: its axis comes with the diagonal.
-            answer += letter
+            output += letter
         else:
             missing.append(axis)
-    value = _contract(g, terms, answer)
+    value = _contract(g, terms, output)
     if missing:
         value = g.op("Unsqueeze", value, g.ints(*missing))
     if any(shape[axis] != 1 for axis in missing):
@@ -100,13 +100,13 @@ def _operand_gradient(
     return value
 
 
-def _contract(g: GradientBuilder, terms: Sequence[_Term], answer: str) -> ir.Value:
+def _contract(g: GradientBuilder, terms: Sequence[_Term], output: str) -> ir.Value:
     scalars = [value for value, own in terms if not own]
     arrays = [(value, own) for value, own in terms if own]
-    if len(arrays) == 1 and arrays[0][1] == answer:
+    if len(arrays) == 1 and arrays[0][1] == output:
         value = arrays[0][0]
     elif arrays:
-        equation = ",".join(own for _, own in arrays) + "->" + answer
+        equation = ",".join(own for _, own in arrays) + "->" + output
         value = g.op("Einsum", *(value for value, _ in arrays), equation=equation)
     else:
         value = scalars.pop()

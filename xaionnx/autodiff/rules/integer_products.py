@@ -66,7 +66,7 @@ def _pad_inputs(node: ir.Node, count: int) -> list[ir.Value | None]:
 
 def _check_scales(g: GradientBuilder, node: ir.Node, needed: Sequence[bool], scales: Sequence[int]) -> None:
     if any(needed[index] for index in scales):
-        raise g.refusal(node, "its scale depends on what is explained")
+        raise g.refusal(node, "its scale depends on the explained tensor")
 
 
 def _zero_where_clipped(g: GradientBuilder, node: ir.Node, dy: Gradient) -> ir.Value:
@@ -136,7 +136,7 @@ def _conv_back(
     to_weights: bool,
 ) -> ir.Value:
     if to_weights:
-        raise g.refusal(node, "its weights depend on what is explained")
+        raise g.refusal(node, "its weights depend on the explained tensor")
     if dy is None or w is None:
         raise g.refusal(node, "its weights are missing")
     shape = g.sizes(w)

@@ -186,15 +186,15 @@ def col2im(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     dilations = attributes.get_ints("dilations") or [1] * rank
     pads = attributes.get_ints("pads") or [0] * 2 * rank
     wide = [int(size) + pads[a] + pads[a + rank] for a, size in enumerate(image)]
-    places = np.zeros((1, 1), dtype=np.int64)
+    positions = np.zeros((1, 1), dtype=np.int64)
     for axis in range(rank):
         reach = (int(block[axis]) - 1) * dilations[axis] + 1
         first = np.arange(0, wide[axis] - reach + 1, strides[axis])
         line = np.arange(int(block[axis]))[:, None] * dilations[axis] + first
         # (entries of the block, windows), with the axes so far before this one.
-        places = (places[:, None, :, None] * wide[axis] + line[None, :, None, :]).reshape(
-            len(places) * len(line), places.shape[1] * len(first)
+        positions = (positions[:, None, :, None] * wide[axis] + line[None, :, None, :]).reshape(
+            len(positions) * len(line), positions.shape[1] * len(first)
         )
     padded = g.pad(dy, [0, 0, *pads[:rank]], [0, 0, *pads[rank:]])
     flat = g.reshape(padded, g.ints(0, 0, int(np.prod(wide))))
-    return g.reshape_like(g.op("Gather", flat, g.constant(places), axis=2), x)
+    return g.reshape_like(g.op("Gather", flat, g.constant(positions), axis=2), x)

@@ -74,7 +74,7 @@ def quantize_linear(
 ) -> list[Gradient]:
     """``dy / scale`` where ``x / scale + zero_point`` is in the range of the type, else 0."""
     if any(needed[1:]):
-        raise g.refusal(node, "its scale depends on what is explained")
+        raise g.refusal(node, "its scale depends on the explained tensor")
     g.approximate(node, ESTIMATE)
     x, scale = node.inputs[0], node.inputs[1]
     low, high = _quantised_range(g, node)
@@ -116,7 +116,7 @@ def _scale_gradient(g: GradientBuilder, node: ir.Node, dy: Gradient) -> ir.Value
     """``dy * (x - zero_point)``, summed over the numbers of each scale."""
     x, scale, kind = node.inputs[0], node.inputs[1], _dtype_of(node.outputs[0])
     if x is None or scale is None or node.attributes.get_int("block_size", 0) > 0:
-        raise g.refusal(node, "the scales of its blocks depend on what is explained")
+        raise g.refusal(node, "the scales of its blocks depend on the explained tensor")
     steps = g.op("Cast", x, to=kind)
     if len(node.inputs) > 2:
         steps = g.op("Sub", steps, _broadcastable(g, node, node.inputs[2], x, kind))

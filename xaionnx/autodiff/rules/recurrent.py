@@ -255,7 +255,7 @@ def _check(g: GradientBuilder, node: ir.Node, needed: Sequence[bool]) -> None:
     if unknown:
         raise g.refusal(node, f"its activations are {', '.join(unknown)}")
     if any(needed[1:5]) or any(needed[7:]):
-        raise g.refusal(node, "its weights depend on what is explained")
+        raise g.refusal(node, "its weights depend on the explained tensor")
 
 
 def _valid_steps(g: GradientBuilder, node: ir.Node, count: int) -> ir.Value | None:
@@ -283,14 +283,14 @@ def _directions(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient
     x, first, cell = (_time_first(g, value, batch_first) for value in (source, given[5], given[6]))
     w, r, bias = _required_input(g, node, 1), _required_input(g, node, 2), given[3]
     hidden, count = g.size(r, 2), g.size(source, 1 if batch_first else 0)
-    answers = [*cotangents, None, None, None][:3]
+    output_cotangents = [*cotangents, None, None, None][:3]
     y = g.optional_output(node, 0, source.dtype or ir.DataType.FLOAT)
     # (N, T, D, H) becomes (T, D, N, H).
-    dy = answers[0]
+    dy = output_cotangents[0]
     if batch_first:
         y = g.op("Transpose", y, perm=[1, 2, 0, 3])
         dy = None if dy is None else g.op("Transpose", dy, perm=[1, 2, 0, 3])
-    dh, dc = (_time_first(g, value, batch_first) for value in answers[1:])
+    dh, dc = (_time_first(g, value, batch_first) for value in output_cotangents[1:])
     assert x is not None
     directions = g.size(w, 0)
     activations = activations_of(node, _DEFAULTS[node.op_type])

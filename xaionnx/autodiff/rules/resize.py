@@ -77,13 +77,13 @@ def _is_empty(g: GradientBuilder, node: ir.Node, index: int) -> bool:
 def _repeats(node: ir.Node, entry: _Axis) -> int | None:
     """How often each entry of the axis is repeated; None if it is interpolated."""
     read = node.attributes.get_string
-    place = read("coordinate_transformation_mode", "half_pixel")
-    if read("mode", "nearest") != "nearest" or place not in _WHOLE or entry.out % entry.size:
+    transformation = read("coordinate_transformation_mode", "half_pixel")
+    if read("mode", "nearest") != "nearest" or transformation not in _WHOLE or entry.out % entry.size:
         return None
     times = entry.out // entry.size
     if times < 1 or (entry.scale is not None and entry.scale != times):
         return None
-    if place != "asymmetric":
+    if transformation != "asymmetric":
         # An entry is less than half a step from the one that it repeats, whichever way halves are rounded; floor and
         # ceil move it by up to a whole step.
         return times if read("nearest_mode", "round_prefer_floor").startswith("round") else None
@@ -133,9 +133,9 @@ def _interpolation_matrix(g: GradientBuilder, node: ir.Node, x: ir.Value, entry:
         scales = g.constant(np.array([1, 1, ratio, 1], dtype=np.float32))
         if math.floor(np.float32(ratio) * size) != out:
             raise g.refusal(node, f"its policy '{policy}' rounds axis {entry.axis} up")
-    place = read.get_string("coordinate_transformation_mode", "half_pixel")
+    transformation = read.get_string("coordinate_transformation_mode", "half_pixel")
     crop = None
-    if place == "tf_crop_and_resize":
+    if transformation == "tf_crop_and_resize":
         crop = g.constant(np.array([0, 0, entry.crop[0], 0, 1, 1, entry.crop[1], 1]), kind)
     identity = g.constant(np.eye(size).reshape(1, size, size, 1), kind)
     measured = g.op(
@@ -145,7 +145,7 @@ def _interpolation_matrix(g: GradientBuilder, node: ir.Node, x: ir.Value, entry:
         scales,
         sizes,
         antialias=read.get_int("antialias", 0),
-        coordinate_transformation_mode=place,
+        coordinate_transformation_mode=transformation,
         cubic_coeff_a=read.get_float("cubic_coeff_a", -0.75),
         exclude_outside=read.get_int("exclude_outside", 0),
         # The value outside of a crop is a constant.

@@ -40,9 +40,9 @@ def grid_sample(
         raise g.refusal(node, "runtimes interpret mode cubic with padding border in two ways")
     rank = g.rank(x) - 2
     channels, *sizes = (g.size(x, axis) for axis in range(1, rank + 2))
-    places = math.prod(g.size(grid, axis) for axis in range(1, rank + 1))
+    positions = math.prod(g.size(grid, axis) for axis in range(1, rank + 1))
     kind = x.dtype or ir.DataType.FLOAT
-    flat_grid = g.reshape(grid, g.ints(-1, 1, places, rank))
+    flat_grid = g.reshape(grid, g.ints(-1, 1, positions, rank))
     lines = []
     for axis, size in enumerate(sizes):
         # The grid names the last axis first.
@@ -52,7 +52,7 @@ def grid_sample(
         at = g.op("Mul", g.op("Add", unit, 1.0), _entries_per_unit(size, aligned))
         at = at if aligned else g.op("Sub", at, 0.5)
         lines.append([apply_padding(g, tap, size, padding, aligned) for tap in taps(g, at, mode)])
-    flat = g.reshape(dy, g.ints(-1, channels, places))
+    flat = g.reshape(dy, g.ints(-1, channels, positions))
     corners = list(itertools.product(*lines))
     indices = [flat_index(g, corner, sizes) for corner in corners]
     gradients: list[Gradient] = [None, None]
@@ -231,8 +231,8 @@ def _bin_shares(
     length = g.op("Sub", stop, start)
     if not half:
         length = g.op("Max", length, 1.0)
-    places = g.constant(((np.arange(bins * ratio) + 0.5) / (bins * ratio))[None], kind)
-    at = g.op("Add", start, g.op("Mul", length, places))
+    positions = g.constant(((np.arange(bins * ratio) + 0.5) / (bins * ratio))[None], kind)
+    at = g.op("Add", start, g.op("Mul", length, positions))
     inside = g.op("And", g.op("GreaterOrEqual", at, -1.0), g.op("LessOrEqual", at, float(size)))
     # Positions slightly outside read the edge; those further away read nothing.
     at = g.op("Min", g.op("Max", at, 0.0), float(size - 1))

@@ -88,8 +88,8 @@ def determinant(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     if n == 1:
         return g.reshape_like(dy, x)
     rows = np.array([[i for i in range(n) if i != left_out] for left_out in range(n)])
-    places = rows[:, None, :, None] * n + rows[None, :, None, :]
+    positions = rows[:, None, :, None] * n + rows[None, :, None, :]
     flat = g.reshape(x, g.ints(*[0] * (rank - 2), n * n))
-    minors = g.op("Det", g.op("Gather", flat, g.constant(places), axis=rank - 2))
+    minors = g.op("Det", g.op("Gather", flat, g.constant(positions), axis=rank - 2))
     signs = g.constant((-1.0) ** np.add.outer(np.arange(n), np.arange(n)), g.gradient_dtype(x))
     return g.op("Mul", dy, g.op("Mul", minors, signs))
