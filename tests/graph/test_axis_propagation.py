@@ -177,7 +177,7 @@ def test_tokens_on_either_side_of_the_patches(tokens):
     assert_close(rolled.maps["tokens"], mean, Tolerance.LAYERS)
     drawn = Conductance(steps=2, layer="after").attribute(model, x, 1)
     _, words = over_picture(drawn.values[0], layer_of(drawn), 8, 8)
-    assert ("The 3 tokens behind them, " in words) == bool(after)
+    assert ("The 3 tokens after them, " in words) == bool(after)
 
 
 @pytest.mark.parametrize("count", [16, 20])
