@@ -9,6 +9,7 @@ ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
 
 
+@pytest.mark.slow  # .ci/run runs them
 @pytest.mark.parametrize("path", [pytest.param(path, id=path.stem) for path in NOTEBOOKS])
 def test_a_notebook_shows_what_its_cells_print(hook, path, monkeypatch):
     monkeypatch.chdir(ROOT)

@@ -177,7 +177,7 @@ def rescaled(s, exponent):
     return np.ldexp(s, -taken), exponent + taken
 
 
-@pytest.mark.parametrize("depth", [5, 40, 100])
+@pytest.mark.parametrize("depth", [5, 40, pytest.param(100, marks=pytest.mark.slow)])
 def test_depth_does_not_end_in_infinity(depth):
     """Against float64 backpropagation with a separate exponent: a hundred layers reach 1e133; float32 ends at 1e38."""
     rng = np.random.default_rng(10)

@@ -23,13 +23,16 @@ def test_all_measured_methods_are_kept():
     assert list(KEPT["methods"]) == list(METHODS)
 
 
+@pytest.mark.slow
 def test_ablation_finds_more_tiles_than_chance(model):
     own, tries, share = hits("feature_ablation", 2, model)
     assert own / tries >= 0.5
     assert share > 0.35
 
 
-@pytest.mark.parametrize("row", ["grad_cam", "deep_lift", "lrp epsilon_plus"])
+@pytest.mark.parametrize(
+    "row", ["grad_cam", *(pytest.param(row, marks=pytest.mark.slow) for row in ("deep_lift", "lrp epsilon_plus"))]
+)
 def test_maps_of_one_backward_run_find_more_tiles_than_chance(model, row):
     own, tries, share = hits(row, 2, model)
     assert own / tries >= 0.75
