@@ -5,10 +5,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+import xaionnx
 from tests import tiny
 from tests.tiny import node, parsed, tensor
 from tests.tolerances import Tolerance, assert_close
-from xaionnx import Model
+from xaionnx import Model, Target
+from xaionnx.errors import UnsupportedModelError
 from xaionnx.graph.adapt import adapt, free_batch
 from xaionnx.graph.ending import ending
 from xaionnx.graph.view import GraphView
@@ -52,6 +54,55 @@ def test_zipmap_in_a_model_that_runs(tmp_path):
     x = np.array([[0.0, 0.0], [0.0, np.log(3)]], np.float32)
     assert_close(model.run({"x": x})["zip0"], [[0.5, 0.5], [0.25, 0.75]], Tolerance.OPERATIONS)
     assert model.labels == ("no", "yes")
+
+
+def several_heads(tmp_path, outputs, extra=""):
+    """A net whose heads a and b are collected in the sequence s, with the outputs named in ``outputs``."""
+    path = tmp_path / "heads.onnx"
+    onnx.save(
+        parsed(
+            f"g (float[N, 3] x) => ({outputs}) {{ two = Constant<value = float[3, 2] {{1, 0, 0, 1, 0, 0}}>()"
+            f"  a = MatMul(x, two)  b = Softmax(a)  s = SequenceConstruct(a, b) {extra} }}"
+        ),
+        path,
+    )
+    return Model.load(path)
+
+
+def test_a_sequence_leaves_the_other_outputs_as_they_are(tmp_path):
+    model = several_heads(tmp_path, "seq(float[N, 2]) s, float[N, 2] b")
+    assert [info.name for info in model.outputs] == ["a", "b"]
+    x = np.float32([[1, 2, 3], [3, 0, 1]])
+    found = xaionnx.explain(model, x, "feature_ablation", Target.index(0, output="b"), baseline=0.0)
+    share = 1 / (1 + np.exp(x[:, 1] - x[:, 0]))
+    assert_close(found.values[:, 0], share - 1 / (1 + np.exp(x[:, 1])), Tolerance.OPERATIONS)
+    slopes = xaionnx.explain(model, x, "saliency", Target.index(0, output="b"), absolute=False)
+    assert_close(slopes.values[:, 0], share * (1 - share), Tolerance.OPERATIONS)
+
+
+def test_the_elements_of_a_sequence_are_outputs_by_their_own_names(tmp_path):
+    model = several_heads(tmp_path, "seq(float[N, 2]) s")
+    x = np.float32([[1, 2, 3]])
+    assert_close(model.run({"x": x})["a"], x[:, :2], Tolerance.OPERATIONS)
+    assert xaionnx.explain(model, x, "feature_ablation", Target.index(1, output="a")).values.tolist() == [[0, 2, 0]]
+
+
+def test_a_sequence_itself_is_refused(tmp_path):
+    model = several_heads(tmp_path, "seq(float[N, 2]) s, float[N, 2] b")
+    with pytest.raises(UnsupportedModelError, match=r"'s' has type seq\(tensor\(float\)\).*Name a tensor of numbers"):
+        xaionnx.explain(model, np.ones((1, 3), np.float32), "occlusion", Target.index(0, output="s"))
+    split = "parts = SplitToSequence(a)"
+    with pytest.raises(UnsupportedModelError, match=r"'parts' has type seq\(tensor\(float\)\)"):
+        several_heads(tmp_path, "seq(float[N, 2]) parts", split)
+    assert [info.name for info in several_heads(tmp_path, "seq(float[N, 2]) parts, float[N, 2] a", split).outputs] == [
+        "a"
+    ]
+
+
+def test_complex_numbers_beside_a_score_are_left_out():
+    kind = helper.make_tensor_value_info("z", TensorProto.COMPLEX64, ["N", 2])
+    proto = tiny.model([node("Relu", ["x"], ["y"])], [tensor("x", ["N", 2])], [tensor("y", ["N", 2]), kind])
+    assert [value.name for value in adapt(proto).graph.graph.output] == ["y"]
 
 
 def bfloat16(nodes, inputs, outputs, weights=()):

@@ -13,6 +13,18 @@ from onnx import TensorProto, helper
 
 from xaionnx.short_repr import short_repr
 
+# Element types that outputs cannot have; bfloat16 is cast.
+_NO_NUMPY_TYPES = frozenset(TensorProto.DataType.values()) - {
+    TensorProto.UNDEFINED,
+    TensorProto.FLOAT,
+    TensorProto.DOUBLE,
+    TensorProto.FLOAT16,
+    TensorProto.BFLOAT16,
+    TensorProto.BOOL,
+    TensorProto.STRING,
+    *(getattr(TensorProto, f"{sign}INT{bits}") for sign in ("", "U") for bits in (8, 16, 32, 64)),
+}
+
 
 @dataclass(frozen=True)
 class Adaptation:
@@ -36,15 +48,19 @@ def adapt(proto: onnx.ModelProto) -> Adaptation:
     """Return a model whose inputs and outputs are arrays of numpy types.
 
     ZipMap turns each row of a matrix of scores into a dict: it is removed, and its class names are kept. Inputs and
-    outputs in bfloat16 get a Cast from and to float32. ``proto`` is not changed.
+    outputs in bfloat16 get a Cast from and to float32. Outputs that are no arrays, such as sequences and complex
+    numbers, are left out if others remain; the tensors that SequenceConstruct collects become outputs in their place.
+    ``proto`` is not changed.
     """
     zipped = any(node.op_type == "ZipMap" for node in proto.graph.node)
-    if not zipped and not any(_is_bfloat16(value) for value in (*proto.graph.input, *proto.graph.output)):
+    arrays = all(_is_array(value) for value in proto.graph.output)
+    if not zipped and arrays and not any(_is_bfloat16(value) for value in (*proto.graph.input, *proto.graph.output)):
         return Adaptation(proto, None)
     adapted = onnx.ModelProto()
     adapted.CopyFrom(proto)
     labels = _drop_zipmap(adapted.graph)
     _cast_bfloat16(adapted.graph)
+    _leave_out_other_types(adapted.graph)
     return Adaptation(adapted, labels or None)
 
 
@@ -77,6 +93,35 @@ def _drop_zipmap(graph: onnx.GraphProto) -> tuple[str, ...] | None:
         value.CopyFrom(helper.make_tensor_value_info(value.name, TensorProto.FLOAT, ["N", len(labels)]))
         node.CopyFrom(helper.make_node("Identity", list(node.input), list(node.output), name=node.name))
     return labels
+
+
+def _leave_out_other_types(graph: onnx.GraphProto) -> None:
+    made = {node.output[0]: node for node in graph.node if node.op_type == "SequenceConstruct"}
+    kept: dict[str, onnx.ValueInfoProto] = {}
+    for value in graph.output:
+        if _is_array(value):
+            kept[value.name] = value
+        elif value.name in made:
+            # The file declares one type for all elements, and their shapes may differ.
+            element = value.type.sequence_type.elem_type.tensor_type.elem_type
+            for name in made[value.name].input:
+                kept.setdefault(name, helper.make_tensor_value_info(name, element, None))
+    outputs = [_copy(value) for value in kept.values() if _is_array(value)]
+    if outputs:
+        del graph.output[:]
+        graph.output.extend(outputs)
+
+
+def _copy(value: onnx.ValueInfoProto) -> onnx.ValueInfoProto:
+    copy = onnx.ValueInfoProto()
+    copy.CopyFrom(value)
+    return copy
+
+
+def _is_array(value: onnx.ValueInfoProto) -> bool:
+    """Whether an output is an array of a numpy type, or of a type that the file does not declare."""
+    kind = value.type.WhichOneof("value")
+    return kind is None or (kind == "tensor_type" and value.type.tensor_type.elem_type not in _NO_NUMPY_TYPES)
 
 
 def _cast_bfloat16(graph: onnx.GraphProto) -> None:

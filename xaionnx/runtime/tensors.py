@@ -63,7 +63,10 @@ class TensorInfo:
             The type cannot be represented in numpy.
         """
         if value.type not in _DTYPES:
-            raise UnsupportedModelError(f"Tensor '{value.name}' has type {value.type}, which numpy does not support.")
+            raise UnsupportedModelError(
+                f"Tensor '{value.name}' has type {value.type}, which numpy does not support. Name a tensor of numbers, "
+                "or export the model with arrays as inputs and outputs."
+            )
         return cls(value.name, np.dtype(_DTYPES[value.type]), tuple(value.shape))
 
     def __str__(self) -> str:
