@@ -50,6 +50,7 @@ class Settings(TypedDict, total=False):
     draws: int
     epsilon: float
     estimator: Literal["least_squares", "centred", "plain"]
+    factor: Literal["difference", "none"]
     features: FeaturesLike
     fraction: float
     gamma: float
@@ -309,6 +310,7 @@ def deep_lift(
     *,
     gradient: Literal["auto", "graph"] = "auto",
     layer: str | None = None,
+    factor: Literal["difference", "none"] = "difference",
     rule: Literal["rescale", "reveal_cancel"] = "rescale",
     baseline: BaselineLike = None,
     seed: int = 0,
@@ -318,7 +320,16 @@ def deep_lift(
     See :class:`~xaionnx.explainers.deep_lift.DeepLift`.
     """
     return explain(
-        model, x, "deep_lift", target, gradient=gradient, layer=layer, rule=rule, baseline=baseline, seed=seed
+        model,
+        x,
+        "deep_lift",
+        target,
+        gradient=gradient,
+        layer=layer,
+        factor=factor,
+        rule=rule,
+        baseline=baseline,
+        seed=seed,
     )
 
 
@@ -390,6 +401,7 @@ def expected_gradients(
     *,
     gradient: GradientLike = "auto",
     layer: str | None = None,
+    factor: Literal["difference", "none"] = "difference",
     baseline: BaselineLike = None,
     seed: int = 0,
     draws: int = 200,
@@ -405,6 +417,7 @@ def expected_gradients(
         target,
         gradient=gradient,
         layer=layer,
+        factor=factor,
         baseline=baseline,
         seed=seed,
         draws=draws,
@@ -607,6 +620,7 @@ def integrated_gradients(
     *,
     gradient: GradientLike = "auto",
     layer: str | None = None,
+    factor: Literal["difference", "none"] = "difference",
     baseline: BaselineLike = None,
     seed: int = 0,
     steps: int = 128,
@@ -625,6 +639,7 @@ def integrated_gradients(
         target,
         gradient=gradient,
         layer=layer,
+        factor=factor,
         baseline=baseline,
         seed=seed,
         steps=steps,

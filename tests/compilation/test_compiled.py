@@ -62,6 +62,16 @@ def test_the_gap_of_a_compiled_path(baseline, target):
     assert np.abs(found["completeness_gap"]).max() > 1e-4  # three steps are too few for completeness
 
 
+@pytest.mark.parametrize("method", ["integrated_gradients", "deep_lift"])
+@pytest.mark.parametrize("baseline", [0.5, Baseline.background(np.random.default_rng(1).normal(size=(3, 20)))])
+def test_slopes_without_the_factor_have_no_gap(method, baseline):
+    model = Model.load("models/german_credit_mlp.onnx", "cpu")
+    rows = np.random.default_rng(4).normal(size=(2, 20)).astype(np.float32)
+    found, told = agree(model, {model.input().name: rows}, small(method, baseline=baseline, factor="none"), None)
+    assert told.value_kind == "slope"
+    assert "completeness_gap" not in found
+
+
 def test_several_inputs_of_several_types():
     model = loaded(
         """g (float[N, 3] a, double[N, 3] b, int64[N, 3] mask, float[2] scale) => (float[N, 3] y, int64[N, 3] same) {

@@ -107,6 +107,19 @@ def test_the_reference_case():
     assert found.diagnostics["completeness_gap"] == [0]
 
 
+@pytest.mark.parametrize("rule", RULES)
+def test_without_the_factor_the_values_are_the_multipliers(rule):
+    x = np.float32([[1, 2]])
+    found = xaionnx.explain(planted.load(planted.net_f()), x, DeepLift(factor="none", rule=rule), 0)
+    np.testing.assert_array_equal(found.values, [[2, 0.5]])
+    assert found.value_kind == "slope"
+    assert found.baseline_prediction is None
+    assert not {"completeness_gap", "relative_gap"} & found.diagnostics.keys()
+    rows = Baseline.background(np.float32([[0, 0], [0, 1.5]]))  # the second turns ReLU(x2 - 1.5) on at once
+    found = xaionnx.explain(planted.load(planted.net_f()), x, DeepLift(factor="none", rule=rule, baseline=rows), [0])
+    assert_close(found.values, [[[2, (0.5 + 2) / 2]]], Tolerance.OPERATIONS)
+
+
 @pytest.mark.parametrize(
     ("x", "rescaled", "revealed"),
     [((1, 2), (1, 0), (0.5, 0.5)), ((2, 1), (0, 1), (0.5, 0.5)), ((3, 4), (3, 0), (1.5, 1.5))],

@@ -280,3 +280,36 @@ def test_expected_gradients_weigh_the_baselines_that_were_taken():
     # A linear model has no gap, whichever baseline occurs twice.
     assert_close(found.diagnostics["completeness_gap"], [0], Tolerance.ORDER_ONE)
     assert_close(found.values.sum(), found.prediction[0] - found.baseline_prediction[0], Tolerance.ORDER_ONE)
+
+
+def test_without_the_factor_the_values_are_the_mean_slopes_of_the_path():
+    """On x^2 the mean slope from b to x is x + b; net C has the slopes (0.5, -0.5) at (3, 1)."""
+    kind = IntegratedGradients(steps=1024, rule="middle", factor="none")
+    found = kind.attribute(planted.load(planted.net_c()), row(3, 1), 0)
+    np.testing.assert_allclose(found.values, [[0.5, -0.5]], atol=2e-3)
+    assert found.value_kind == "slope"
+    assert found.baseline_prediction is None
+    assert not {"completeness_gap", "relative_gap", "steps"} & found.diagnostics.keys()
+
+    starts = np.float32([[1, -1, 0], [0, 3, 2]])
+    square = loaded("g (float[N, 3] x) => (float[N, 1] y) { s = Mul(x, x)  y = MatMul(s, a) }", a=[[1.0], [2.0], [3.0]])
+    kind = IntegratedGradients(steps=4, factor="none", baseline=Baseline.background(starts))
+    found = kind.attribute(square, row(2, 0, 4), 0)
+    assert_close(found.values, [(row(2, 0, 4)[0] + starts.mean(axis=0)) * [1, 2, 3]], Tolerance.SUMS)
+
+
+def test_slopes_have_no_gap_that_could_be_refined():
+    with pytest.raises(ParameterError, match=r"'tolerance' .* must be None for factor='none': slopes have no"):
+        IntegratedGradients(factor="none", tolerance=0.05)
+
+
+def test_expected_gradients_without_the_factor():
+    """On x^2 each draw is 2 (b + a (x - b)), whose mean is x + E[b]."""
+    rows = np.random.default_rng(5).normal(size=(10, 3)).astype(np.float32)
+    kind = ExpectedGradients(baseline=Baseline.background(rows), draws=2000, seed=3, factor="none")
+    found = kind.attribute(planted.load(planted.five_x1_x2sq_sinx3()), row(1, 2, 3), 0)
+    error = found.standard_error[0]
+    assert_close(found.values[0, 0], 5, Tolerance.OPERATIONS)
+    assert abs(found.values[0, 1] - (2 + rows[:, 1].mean())) < 4 * error[1]
+    assert found.baseline_prediction is None
+    assert "completeness_gap" not in found.diagnostics

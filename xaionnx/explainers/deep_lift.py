@@ -14,7 +14,7 @@ from xaionnx.errors import ParameterError
 from xaionnx.explainers._gradients.compilable import Emitted, Rows, Traced, total
 from xaionnx.explainers._gradients.gradient import AtLayer, GradientExplainer, Points
 from xaionnx.explainers._gradients.path_graph import fixed_starts
-from xaionnx.explainers._gradients.paths import Paths, add_up, completeness
+from xaionnx.explainers._gradients.paths import ByDifference, Paths, add_up, completeness
 from xaionnx.explainers._gradients.propagation import Propagation
 from xaionnx.gradients.one_run import OneRun, PlannedRun
 from xaionnx.gradients.target_gradients import TargetGradients
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from xaionnx.autodiff.rule import Table
-    from xaionnx.explanation import ValueKind
     from xaionnx.graph.builder import Builder
     from xaionnx.runtime.model import Model
 
@@ -38,7 +37,7 @@ _FIRST = np.array([0], dtype=np.int64)
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class DeepLift(Propagation, AtLayer, GradientExplainer):
+class DeepLift(ByDifference, Propagation, AtLayer, GradientExplainer):
     """The contribution of each element's difference from a baseline b to that of the target, by multipliers m::
 
         value_i = m_i (x_i - b_i)        sum_i value_i = f(x) - f(b)
@@ -57,6 +56,9 @@ class DeepLift(Propagation, AtLayer, GradientExplainer):
     after such an op, or another activation, what raises x cannot be separated from what lowers it
     (:mod:`xaionnx.autodiff.reveal_cancel` lists the ops after which it can). The paper explains scores; for a
     probability, the softmax is one more layer.
+
+    With ``factor="none"`` the values are the multipliers m, averaged over the baselines: slopes, which do not sum to a
+    change, so neither f(b) nor a gap is reported.
 
     Diagnostics, for each target and sample:
 
@@ -94,7 +96,6 @@ class DeepLift(Propagation, AtLayer, GradientExplainer):
     array([[0.5, 0.5]], dtype=float32)
     """
 
-    value_kind: ClassVar[ValueKind] = "contribution"
     axioms: ClassVar[tuple[str, ...]] = ("completeness", "null player")
     reference: ClassVar[str] = "Shrikumar et al. 2017, arXiv:1704.02685"
 
@@ -132,9 +133,14 @@ class DeepLift(Propagation, AtLayer, GradientExplainer):
         sums = {name: np.zeros((target_gradients.targets, *x.shape)) for name, x in points.x.items()}
         for some, rows, multipliers in self._multipliers(target_gradients, points, paths):
             for name, multiplier in multipliers.items():
+                if self.factor == "none":
+                    add_up(sums[name], some, which[rows], multiplier)
+                    continue
                 change = points.x[name][which[rows]].astype(np.float64) - paths.starts[name][which[rows], draw[rows]]
                 add_up(sums[name], some, which[rows], multiplier * change)
         values = {name: sum_ / paths.draws for name, sum_ in sums.items()}
+        if self.factor == "none":
+            return Attribution(values)
         baseline = self._at_baseline(target_gradients, paths)
         total_values = sum(v.reshape(*v.shape[:2], -1).sum(axis=2) for v in values.values())
         gaps = completeness(np.asarray(total_values), points.values - baseline)
@@ -202,8 +208,11 @@ class DeepLift(Propagation, AtLayer, GradientExplainer):
             bound = inputs[baseline_name(name)]
             bound.replace_all_uses_with(g.reshape(blocks, np.array([-1, *shape], dtype=np.int64)))
             g.graph.inputs.remove(bound)
-            contributions = g.op("Mul", g.reshape(multipliers, g.op("Shape", like)), g.op("Sub", like, start))
-            values[name] = g.op("ReduceMean", contributions, _FIRST, keepdims=0)
+            slopes = g.reshape(multipliers, g.op("Shape", like))
+            kept = slopes if self.factor == "none" else g.op("Mul", slopes, g.op("Sub", like, start))
+            values[name] = g.op("ReduceMean", kept, _FIRST, keepdims=0)
+        if self.factor == "none":
+            return Emitted(values)
         (at_baseline,) = (value for value in g.graph.outputs if value.name == BASELINE_VALUE)
         change = g.op("Sub", traced.target, traced.read(at_baseline))
         mean = g.op("ReduceMean", g.reshape(change, np.array([traced.blocks, -1])), _FIRST, keepdims=0)

@@ -9,15 +9,14 @@ import numpy as np
 
 from xaionnx.attribution import Attribution
 from xaionnx.explainers._gradients.gradient import AtLayer, GradientExplainer, Points
-from xaionnx.explainers._gradients.paths import FromBaseline, Paths, add_up, completeness
-from xaionnx.explanation import ValueKind
+from xaionnx.explainers._gradients.paths import ByDifference, FromBaseline, Paths, add_up, completeness
 from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.parameters import integer
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class ExpectedGradients(FromBaseline, AtLayer, GradientExplainer):
+class ExpectedGradients(FromBaseline, ByDifference, AtLayer, GradientExplainer):
     """The contribution of each element to the change of the target from random baselines b to the input x::
 
         value_i = E over b and a of (x_i - b_i) * df/dx_i (b + a (x - b)),      a uniform in [0, 1]
@@ -27,6 +26,9 @@ class ExpectedGradients(FromBaseline, AtLayer, GradientExplainer):
     f(x) - E[f(b)] up to sampling error. ``standard_error`` is that of independent draws, which stratification can only
     lower. Diagnostics, for each target and sample: ``completeness_gap``, the sum of the values minus that change, with
     E[f(b)] the mean over the baselines used; ``relative_gap``, its size relative to the change.
+
+    With ``factor="none"`` the values are the mean gradients without the difference x - b: slopes, which do not sum to a
+    change, so neither f(b) nor a gap is reported.
 
     Notes
     -----
@@ -50,7 +52,6 @@ class ExpectedGradients(FromBaseline, AtLayer, GradientExplainer):
     array([[2., 2., 0.]], dtype=float32)
     """
 
-    value_kind: ClassVar[ValueKind] = "contribution"
     axioms: ClassVar[tuple[str, ...]] = ("linearity", "null player")
     reference: ClassVar[str] = "Erion et al. 2021, doi:10.1038/s42256-021-00343-w"
 
@@ -63,13 +64,11 @@ class ExpectedGradients(FromBaseline, AtLayer, GradientExplainer):
         # In a random order: no baseline is used twice before all are used once.
         draw = rng.permutation(paths.draws)[np.arange(self.draws) % paths.draws]
         share = (rng.permutation(self.draws) + rng.random(self.draws)) / self.draws
-        used, counts = np.unique(draw, return_counts=True)
-        baseline = paths.baseline_targets(np.repeat(used, counts) if np.ptp(counts) else used)
-
         count, targets = len(points.sample), target_gradients.targets
         sums = {name: np.zeros((targets, *x.shape)) for name, x in points.x.items()}
         squares = {name: np.zeros(total.shape) for name, total in sums.items()}
-        for some, number, _, contributions in paths.contributions(np.arange(targets), np.arange(count), draw, share):
+        batches = paths.contributions(np.arange(targets), np.arange(count), draw, share, self.factor)
+        for some, number, _, contributions in batches:
             for name, parts in contributions.items():
                 wide = parts.astype(np.float64)
                 add_up(sums[name], some, number, wide)
@@ -81,4 +80,8 @@ class ExpectedGradients(FromBaseline, AtLayer, GradientExplainer):
             variance = np.maximum(squares[name] / n - values[name] ** 2, 0) * n / (n - 1)
             total += values[name].reshape(targets, count, -1).sum(axis=2)
             errors[name] = np.sqrt(variance / n)
+        if self.factor == "none":
+            return Attribution(values, standard_error=errors)
+        used, counts = np.unique(draw, return_counts=True)
+        baseline = paths.baseline_targets(np.repeat(used, counts) if np.ptp(counts) else used)
         return Attribution(values, baseline, errors, diagnostics=completeness(total, points.values - baseline))

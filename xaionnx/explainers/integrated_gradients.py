@@ -14,7 +14,7 @@ from xaionnx.errors import ParameterError
 from xaionnx.explainers._gradients.compilable import Emitted, Rows, Traced
 from xaionnx.explainers._gradients.gradient import AtLayer, GradientExplainer, Points
 from xaionnx.explainers._gradients.path_graph import PathGraph
-from xaionnx.explainers._gradients.paths import FromBaseline, Paths, add_up, completeness
+from xaionnx.explainers._gradients.paths import ByDifference, FromBaseline, Paths, add_up, completeness
 from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.parameters import choice, integer, real
 from xaionnx.typing import Array
@@ -22,13 +22,12 @@ from xaionnx.typing import Array
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from xaionnx.explanation import ValueKind
     from xaionnx.graph.builder import Builder
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class IntegratedGradients(FromBaseline, AtLayer, GradientExplainer):
+class IntegratedGradients(FromBaseline, ByDifference, AtLayer, GradientExplainer):
     """The contribution of each element to the change of the target from the baseline b to the input x::
 
         value_i = (x_i - b_i) * integral over a from 0 to 1 of df/dx_i (b + a (x - b))
@@ -57,6 +56,9 @@ class IntegratedGradients(FromBaseline, AtLayer, GradientExplainer):
 
     With several baselines, the values and f(b) are averaged over them.
 
+    With ``factor="none"`` the values are the mean gradients of the path, without the difference x - b: slopes, which do
+    not sum to a change, so neither f(b) nor a gap is reported.
+
     A compiled file runs the sample, the points and the baselines in one batch of 1 + draws * (``steps`` + 1) rows per
     sample, and also returns ``completeness_gap``.
 
@@ -82,7 +84,6 @@ class IntegratedGradients(FromBaseline, AtLayer, GradientExplainer):
     array([[5.    , 4.    , 0.1411]], dtype=float32)
     """
 
-    value_kind: ClassVar[ValueKind] = "contribution"
     axioms: ClassVar[tuple[str, ...]] = ("linearity", "null player", "symmetry")
     reference: ClassVar[str] = "Sundararajan, Taly and Yan 2017, arXiv:1703.01365"
 
@@ -108,6 +109,11 @@ class IntegratedGradients(FromBaseline, AtLayer, GradientExplainer):
                 "The 'steps' parameter of IntegratedGradients must be at least 2 for the trapezoid, which uses both "
                 f"ends. Got {self.steps} instead."
             )
+        if self.tolerance is not None and self.factor == "none":
+            raise ParameterError(
+                "The 'tolerance' parameter of IntegratedGradients must be None for factor='none': slopes have no "
+                f"completeness gap. Got {self.tolerance} instead."
+            )
         if self.tolerance is not None and self.max_steps < self.steps:
             raise ParameterError(
                 f"The 'max_steps' parameter of IntegratedGradients must be at least 'steps', {self.steps}. "
@@ -117,6 +123,9 @@ class IntegratedGradients(FromBaseline, AtLayer, GradientExplainer):
     def explain_points(self, target_gradients: TargetGradients, points: Points) -> Attribution:
         paths = Paths.of(target_gradients, points, self.baseline, self.seed)
         targets, draws = target_gradients.targets, paths.draws
+        if self.factor == "none":
+            every = np.arange(targets), np.arange(len(points.sample))
+            return Attribution(self._integrate(paths, *every, *path(self.rule, self.steps)))
         baseline = paths.baseline_targets(np.arange(draws))
         change = points.values - baseline
 
@@ -156,7 +165,8 @@ class IntegratedGradients(FromBaseline, AtLayer, GradientExplainer):
         """The weighted sums of U targets at P points, averaged over the draws: (U, P, ...) by input name."""
         draw, step = np.divmod(np.arange(paths.draws * len(shares)), len(shares))
         sums = {name: np.zeros((len(target), len(which), *x.shape[1:])) for name, x in paths.points.x.items()}
-        for some, number, place, contributions in paths.contributions(target, which, draw, shares[step]):
+        batches = paths.contributions(target, which, draw, shares[step], self.factor)
+        for some, number, place, contributions in batches:
             for name, parts in contributions.items():
                 weight = weights[step[place]].reshape(-1, *(1,) * (parts.ndim - 2)) / paths.draws
                 add_up(sums[name], some, number, parts * weight)
@@ -178,7 +188,7 @@ class IntegratedGradients(FromBaseline, AtLayer, GradientExplainer):
         return self._path(sample, tuple(x)).rows(g, x)
 
     def emit(self, g: Builder, traced: Traced) -> Emitted:
-        return self._path(traced.sample, tuple(traced.x)).emit(g, traced)
+        return self._path(traced.sample, tuple(traced.x)).emit(g, traced, self.factor)
 
     def _path(self, sample: Sample, names: tuple[str, ...]) -> PathGraph:
         return PathGraph.of(self.baseline, self.seed, sample, names, *path(self.rule, self.steps))

@@ -97,6 +97,7 @@ def _drop_zipmap(graph: onnx.GraphProto) -> tuple[str, ...] | None:
 
 def _leave_out_other_types(graph: onnx.GraphProto) -> None:
     made = {node.output[0]: node for node in graph.node if node.op_type == "SequenceConstruct"}
+    computed = {name for node in graph.node for name in node.output}
     kept: dict[str, onnx.ValueInfoProto] = {}
     for value in graph.output:
         if _is_array(value):
@@ -105,7 +106,8 @@ def _leave_out_other_types(graph: onnx.GraphProto) -> None:
             # The file declares one type for all elements, and their shapes may differ.
             element = value.type.sequence_type.elem_type.tensor_type.elem_type
             for name in made[value.name].input:
-                kept.setdefault(name, helper.make_tensor_value_info(name, element, None))
+                if name in computed:
+                    kept.setdefault(name, helper.make_tensor_value_info(name, element, None))
     outputs = [_copy(value) for value in kept.values() if _is_array(value)]
     if outputs:
         del graph.output[:]

@@ -72,8 +72,11 @@ class PathGraph:
             points_by_name[name] = g.op("Concat", *parts, axis=0)
         return Rows(1 + self.draws * (len(self.shares) + 1), points_by_name)
 
-    def emit(self, g: Builder, traced: Traced) -> Emitted:
-        """The weighted sum of the gradients along each path times its length, averaged over the baselines."""
+    def emit(self, g: Builder, traced: Traced, factor: str = "difference") -> Emitted:
+        """The weighted sum of the gradients along each path times its length, averaged over the baselines.
+
+        With ``factor="none"`` it is not multiplied by the length, and has no completeness gap.
+        """
         values = {}
         steps, last = len(self.shares), 1 + self.draws * len(self.shares)
         for name, gradients in traced.gradients.items():
@@ -83,8 +86,11 @@ class PathGraph:
             points = g.reshape(along_path, self._sizes(name, self.draws, steps, -1))
             weights = self.weights.astype(start.dtype).reshape(1, -1, *(1,) * (start.ndim - 1))
             summed = g.op("ReduceSum", g.op("Mul", points, weights), np.array([1]), keepdims=0)
-            contributions = g.op("Mul", summed, g.op("Sub", traced.x[name], start))
-            values[name] = g.op("ReduceMean", contributions, _FIRST, keepdims=0)
+            if factor == "difference":
+                summed = g.op("Mul", summed, g.op("Sub", traced.x[name], start))
+            values[name] = g.op("ReduceMean", summed, _FIRST, keepdims=0)
+        if factor == "none":
+            return Emitted(values)
         target = g.reshape(traced.target, np.array([traced.blocks, -1], dtype=np.int64))
         baseline = g.op("Slice", target, np.array([last]), np.array([traced.blocks]), _FIRST)
         change = g.op(

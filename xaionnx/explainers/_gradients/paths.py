@@ -9,8 +9,10 @@ from typing import final
 import numpy as np
 
 from xaionnx.explainers._gradients.gradient import Points
+from xaionnx.explanation import ValueKind
 from xaionnx.gradients.target_gradients import TargetGradients
-from xaionnx.parameters import integer
+from xaionnx.hooks import hook
+from xaionnx.parameters import choice, integer
 from xaionnx.perturb import baseline as baselines
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.typing import Array, BaselineLike
@@ -22,6 +24,20 @@ class FromBaseline:
 
     baseline: BaselineLike = baselines.parameter("start of the path")
     seed: int = integer(0, "seed of a random baseline", low=0, high=2**63 - 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ByDifference:
+    """Adds the parameter ``factor`` of methods whose values are slopes times the difference x - b from a baseline."""
+
+    factor: str = choice(
+        "difference", ("difference", "none"), "what slopes are multiplied by: the input less the baseline, or nothing"
+    )
+
+    @property
+    @hook
+    def value_kind(self) -> ValueKind:
+        return "contribution" if self.factor == "difference" else "slope"
 
 
 @final
@@ -62,9 +78,11 @@ class Paths:
         return np.asarray(values.reshape(len(values), len(sample), each).mean(axis=2))
 
     def contributions(
-        self, target: Array, which: Array, draw: Array, share: Array
+        self, target: Array, which: Array, draw: Array, share: Array, factor: str = "difference"
     ) -> Iterator[tuple[Array, Array, Array, dict[str, Array]]]:
         """Batches of ``(x - b) * df/dx (b + share (x - b))`` for U targets, P points and R positions on each path.
+
+        With ``factor="none"`` the slopes ``df/dx`` alone.
 
         Parameters
         ----------
@@ -101,7 +119,7 @@ class Paths:
             contributions = {}
             for name, slope in gradients.items():
                 start, x = ends(name, rows)
-                contributions[name] = (x - start) * slope
+                contributions[name] = slope if factor == "none" else (x - start) * slope
             yield some, number[rows], place[rows], contributions
 
 
