@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         InputLike,
         MethodLike,
         ModelLike,
+        NoiseLike,
         PatternsLike,
         TargetLike,
     )
@@ -69,7 +70,7 @@ class Settings(TypedDict, total=False):
     max_dist: float
     max_sigma: float
     max_steps: int
-    noise: float
+    noise: NoiseLike
     overlap: Literal["mean", "sum"]
     patches: Literal["auto", "scores", "alone", "covered"]
     patterns: PatternsLike
@@ -1032,7 +1033,7 @@ def smooth_grad(
     layer: str | None = None,
     gradient: GradientLike | None = None,
     draws: int = 32,
-    noise: float = 0.15,
+    noise: NoiseLike = 0.15,
     seed: int = 0,
 ) -> Explanation:
     """A statistic of maps of noisy copies x + e of the input, with normally distributed e.

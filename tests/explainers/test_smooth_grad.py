@@ -1,6 +1,7 @@
 """SmoothGrad against closed forms, and with every kind of inner method."""
 
 import dataclasses
+import zlib
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from tests.counting import Heard
 from tests.tiny import loaded, row
 from tests.tolerances import Tolerance, assert_close
 from xaionnx import Features, Target
+from xaionnx.data.sample import Sample
 from xaionnx.errors import ParameterError, UnknownNameError, UnsupportedModelError
 from xaionnx.explainers.exact_shapley import ExactShapley
 from xaionnx.explainers.feature_ablation import FeatureAblation
@@ -20,6 +22,7 @@ from xaionnx.explainers.occlusion import Occlusion
 from xaionnx.explainers.saliency import Saliency
 from xaionnx.explainers.smooth_grad import SmoothGrad
 from xaionnx.explainers.xrai import XRAI
+from xaionnx.perturb.element_types import value_range
 from xaionnx.runtime import progress
 from xaionnx.targets.selection import TargetTerm
 
@@ -56,8 +59,6 @@ def test_the_smooth_grad_family_has_its_closed_forms(squares, statistic):
 
 def copies(squares_noise, seed, draws, x):
     """The noisy copies of a table's rows, as the documentation describes them."""
-    import zlib
-
     deviation = squares_noise * (x.max(axis=1) - x.min(axis=1))
     noise = [np.random.default_rng([seed, zlib.crc32(b"x"), d]).standard_normal(x.shape[1:]) for d in range(draws)]
     return np.stack([x + (deviation[:, None] * one).astype(np.float32) for one in noise])
@@ -177,6 +178,75 @@ def test_both_images_of_a_model_with_two_are_smoothed():
         found = SmoothGrad(inner=method, draws=3, noise=1e-3).attribute(model, {"x": half, "x2": half}, 0)
         assert set(found.values) == {"x", "x2"}
         np.testing.assert_allclose(found.values["x"], found.values["x2"], rtol=0.05, atol=0.05)
+
+
+def of_two():
+    """y = 2 x0^2 - x1^2 + 3 b0^2 + b1^2 of the inputs x and b."""
+    return loaded(
+        """g (float[N, 2] x, float[N, 2] b) => (float[N, 1] y) {
+        s = Mul(x, x)  t = Mul(b, b)  left = MatMul(s, v)  right = MatMul(t, w)  y = Add(left, right) }""",
+        v=[[2.0], [-1.0]], w=[[3.0], [1.0]],
+    )  # fmt: skip
+
+
+def test_only_the_inputs_that_are_named_get_noise():
+    x = {"x": row(1, 3), "b": row(-2, 4)}
+    kind = SmoothGrad(noise={"x": 0.3}, statistic="variance", draws=64)
+    found = xaionnx.explain(of_two(), x, kind, 0)
+    sigma = 0.3 * 2
+    assert (found.values["x"] > 0.2 * np.array([16, 4]) * sigma**2).all()
+    np.testing.assert_array_equal(found.values["b"], [[0, 0]])
+    mean = xaionnx.explain(of_two(), x, SmoothGrad(noise={"x": 0.3, "b": 0}), 0)
+    np.testing.assert_array_equal(mean.values["b"], [[-12, 8]])
+    assert mean.provenance["parameters"]["noise"] == {"x": 0.3, "b": 0}
+
+
+def test_each_input_gets_noise_of_its_own_size():
+    x = {"x": row(1, 3), "b": row(-2, 4)}
+    kind = SmoothGrad(noise={"x": 0.1, "b": 0.4}, statistic="variance", draws=500)
+    found = xaionnx.explain(of_two(), x, kind, 0)
+    for name, slopes, sigma in (("x", (4, 2), 0.1 * 2), ("b", (6, 2), 0.4 * 6)):
+        error = found.maps[f"standard_error_{name}"][0]
+        assert (np.abs(found.values[name][0] - np.square(slopes) * sigma**2) < 4 * error).all()
+    together = xaionnx.explain(of_two(), x, SmoothGrad(noise=0.2, draws=8), 0)
+    apart = xaionnx.explain(of_two(), x, SmoothGrad(noise={"b": 0.2, "x": 0.2}, draws=8), 0)
+    np.testing.assert_array_equal(together.values["b"], apart.values["b"])
+
+
+@pytest.mark.parametrize("noise", [0, -0.1, {}, {"x": 0}, {"x": -1.0}, {"x": "much"}, "x", True, np.inf])
+def test_noise_that_is_none_is_refused(noise):
+    with pytest.raises(ParameterError, match="The 'noise' parameter of SmoothGrad must be a float in"):
+        SmoothGrad(noise=noise)
+
+
+def test_noise_for_what_is_no_float_input_is_refused():
+    with pytest.raises(UnknownNameError, match=r"No float input named 'xx'\. Nearest: x"):
+        xaionnx.explain(of_two(), {"x": row(1, 3), "b": row(-2, 4)}, SmoothGrad(noise={"xx": 0.1}), 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "noise"), [("0.2", 0.2), ("x=0.2", {"x": 0.2}), ("a:0=0.1, b=0", {"a:0": 0.1, "b": 0})]
+)
+def test_noise_is_read_from_text(text, noise):
+    assert xaionnx.parameters.declared(SmoothGrad)["noise"][0].parse(text) == noise
+
+
+PROPAGATED = ("lrp", "deep_lift", "guided_backprop", "deconvnet", "input_x_gradient", "full_grad", "grad_cam")
+
+
+@pytest.mark.parametrize(("method", "layer"), [*((method, None) for method in PROPAGATED), ("lrp", "/4/Conv_output_0")])
+def test_propagation_is_smoothed_as_gradients_are(digits, digit, method, layer):
+    """Each copy by itself; of a layer too."""
+    options, name = {} if layer is None else {"layer": layer}, digits.input().name
+    found = xaionnx.explain(digits, digit, SmoothGrad(inner=method, draws=3, noise=0.2, seed=4, **options), 3)
+    low, high = value_range(Sample({name: digit[0]}, name, digits.spec), name)
+    each = []
+    for draw in range(3):
+        noise = np.random.default_rng([4, zlib.crc32(name.encode()), draw]).standard_normal(digit.shape[1:])
+        copy = digit + (0.2 * (high - low) * noise).astype(np.float32)
+        each.append(xaionnx.explain(digits, copy, method, 3, **options).values.astype(np.float64))
+    assert found.values.shape == each[0].shape
+    assert_close(found.values, np.mean(each, axis=0), Tolerance.DEEP, np.abs(each).max())
 
 
 @pytest.mark.parametrize("kind", [Occlusion(window=7), XRAI(inner="saliency")])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, final
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from xaionnx import parameters
 from xaionnx.attribution import Attribution
-from xaionnx.errors import ParameterError
+from xaionnx.errors import ParameterError, UnknownNameError
 from xaionnx.explainer import Explainer
 from xaionnx.explainers._gradients.copy_statistics import CopyStatistics
 from xaionnx.explainers._gradients.gradient import input_path
@@ -21,13 +22,13 @@ from xaionnx.explanation import ValueKind
 from xaionnx.gradients import choice
 from xaionnx.layers.embeddings import gradient_tensors
 from xaionnx.layers.path import LayerPath
-from xaionnx.parameters import free, integer, real
+from xaionnx.parameters import free, integer
 from xaionnx.perturb.element_types import value_range
 from xaionnx.request import Request
 from xaionnx.runtime import progress
 from xaionnx.runtime.model import Model
 from xaionnx.targets.target import Target
-from xaionnx.typing import Array, GradientLike, MethodLike
+from xaionnx.typing import Array, GradientLike, MethodLike, NoiseLike
 
 if TYPE_CHECKING:
     from xaionnx.layers.dry_run import DryRun
@@ -45,6 +46,24 @@ _SQUARED: dict[ValueKind, ValueKind] = {
 }
 
 
+def _read_noise(text: str) -> NoiseLike:
+    """The noise that a text stands for: ``0.1``, or ``image=0.1,depth=0.2`` by input name."""
+    if "=" not in text:
+        return float(text)
+    pairs = [part.rpartition("=") for part in text.split(",")]
+    return {name.strip(): float(share) for name, _, share in pairs}
+
+
+def _check_noise(given: NoiseLike) -> None:
+    shares = list(given.values()) if isinstance(given, Mapping) else [given]
+    numbers = all(isinstance(share, (int, float, np.integer, np.floating)) for share in shares)
+    if not numbers or any(isinstance(share, bool) or not 0 <= share < math.inf for share in shares) or not any(shares):
+        raise ParameterError(
+            "The 'noise' parameter of SmoothGrad must be a float in (0, inf), or a dict of floats in [0, inf) by input "
+            f"name, not all 0. Got {given!r} instead."
+        )
+
+
 @final
 @dataclass(frozen=True, kw_only=True)
 class SmoothGrad(Explainer):
@@ -58,6 +77,9 @@ class SmoothGrad(Explainer):
     times the range of the input: from black to white if the InputSpec declares them, otherwise from the sample's lowest
     to its highest value. The noise is the same for every sample of the batch and every target. For tokens, the noise is
     added to their embedding, and the map is that of the embedding.
+
+    Every float input gets noise. If ``noise`` is a dict by input name, only the inputs that it names do, each with its
+    own share; the others keep their values in all copies.
 
     The target, the baseline and the features of the noisy copies are those of the clean sample, so that all maps
     explain the same scalar and the same features; the statistic is taken over the values of players. Other random draws
@@ -112,7 +134,14 @@ class SmoothGrad(Explainer):
     layer: str | None = parameters.name("tensor to explain, if the inner method supports layers")
     gradient: GradientLike | None = choice.parameter(None, "source of the inner method's gradients, if it takes any")
     draws: int = integer(32, "number of noisy copies", low=2, high=2**20)
-    noise: float = real(0.15, "standard deviation of the noise, as a share of the input's range", low=0, low_open=True)
+    noise: NoiseLike = free(
+        0.15,
+        "a float in (0, inf), or one by input name, such as image=0.1,depth=0.2",
+        "standard deviation of the noise, as a share of the input's range, or NAME=SHARE,... for some inputs only",
+        reader=_read_noise,
+        resolver=_check_noise,
+        optional=False,
+    )
     seed: int = integer(0, "seed of the noise", low=0, high=2**63 - 1)
 
     def check_parameters(self) -> None:
@@ -178,12 +207,22 @@ class SmoothGrad(Explainer):
                 progress.expect(expected * (self.draws - len(draws)))
 
     def _deviations(self, path: LayerPath) -> dict[str, Array]:
-        """The standard deviation of the noise for each element, (N, ...) by tensor name."""
+        """The standard deviation of the noise for each element, (N, ...) by name of the tensors that get noise.
+
+        Raises
+        ------
+        UnknownNameError
+            ``noise`` names something else than a float input.
+        """
+        noise = self.noise if isinstance(self.noise, Mapping) else dict.fromkeys(path.names, self.noise)
         deviations = {}
-        for name in path.names:
+        for name, share in noise.items():
+            if name not in path.names:
+                raise UnknownNameError.among("float input", name, path.names)
             ends = [value_range(sample, name) for sample in path.samples]
             shape = path.samples[0].x[name].shape
-            deviations[name] = np.stack([np.broadcast_to(self.noise * (high - low), shape) for low, high in ends])
+            if share > 0:
+                deviations[name] = np.stack([np.broadcast_to(share * (high - low), shape) for low, high in ends])
         return deviations
 
     def _noise(self, name: str, draw: int, shape: tuple[int, ...]) -> Array:
