@@ -295,7 +295,7 @@ def test_ranges(start, limit, delta):
 
 
 @pytest.mark.parametrize("mode", ["half_pixel", "output_half_pixel"])
-@pytest.mark.parametrize("ratio", [1, 2, 3])
+@pytest.mark.parametrize("ratio", [0, 1, 2, 3])
 def test_regions_of_several_pictures(mode, ratio):
     rng = np.random.default_rng(0)
     corners = rng.uniform(-4, 14, (5, 2))
@@ -307,6 +307,19 @@ def test_regions_of_several_pictures(mode, ratio):
         "RoiAlign", ["x", "r", "b"], feeds[0], constants=constants, coordinate_transformation_mode=mode, **attributes
     )
     assert_close(error(model, feeds, evaluate=onnxruntime), 0, Tolerance.DIFFERENCES)
+
+
+def test_regions_without_extent_read_nothing():
+    regions = np.array([[1.0, 2, 5, 6], [3, 3, 3, 5], [4, 5, 2, 1]])
+    feeds = [{"x": np.random.default_rng(0).standard_normal((2, 3, 7, 9))}]
+    constants = {"r": regions, "b": np.array([1, 0, 1])}
+    model = single("RoiAlign", ["x", "r", "b"], feeds[0], constants=constants, output_height=2, output_width=2)
+    assert_close(error(model, feeds, evaluate=onnxruntime), 0, Tolerance.DIFFERENCES)
+    _, run = built(model, feeds, "x", evaluate=onnxruntime)
+    cotangent = np.zeros((3, 3, 2, 2))
+    cotangent[1:] = 1
+    (found,) = run({**feeds[0], COTANGENT: cotangent}, [gradient_name("x")])
+    np.testing.assert_array_equal(found, 0)
 
 
 def test_regions_that_depend_on_the_input_count_as_constant_and_are_labelled():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from onnx import helper
 
 from tests.autodiff.differences import error, onnxruntime, reference, single
 from tests.tolerances import Tolerance, assert_close
@@ -38,6 +39,59 @@ def test_gather_nd(batch_dims, depth, evaluate):
         return {"x": rng.standard_normal(shape), "i": index}
 
     check("GatherND", ["x", "i"], batches(feed), evaluate=evaluate, batch_dims=batch_dims)
+
+
+def beside_the_batch(op, inputs, feeds, constants, wrt="x", **attributes):
+    """The op on tensors whose second axis is the batch."""
+    model = single(op, ["t", *inputs[1:]], feeds[0], ("s",), constants, **attributes)
+    swap = [1, 0, 2]
+    model.graph.node.insert(0, helper.make_node("Transpose", ["x"], ["t"], perm=swap))
+    if "u" in feeds[0]:
+        model.graph.node.insert(1, helper.make_node("Transpose", ["u"], ["v"], perm=swap))
+        model.graph.node[2].input[2] = "v"
+    model.graph.node.append(helper.make_node("Identity", ["s"], ["y"]))
+    model.graph.output[0].name = "y"
+    assert_close(error(model, feeds, wrt, evaluate=onnxruntime), 0, Tolerance.DIFFERENCES)
+
+
+@pytest.mark.parametrize("index", [
+    [[0], [2], [2]],
+    [[1], [-1]],
+    # So often that the entries are added by position.
+    [[1]] * 7,
+    [[[0], [2]], [[1], [1]]],
+])  # fmt: skip
+def test_gather_nd_where_the_batch_is_inside(index):
+    feeds = batches(lambda count, rng: {"x": rng.standard_normal((count, 3, 4))})
+    beside_the_batch("GatherND", ["x", "i"], feeds, {"i": np.array(index)})
+
+
+def test_gather_nd_over_the_batch():
+    def feed(count, rng):
+        return {"x": rng.standard_normal((count, 3, 4)), "i": rng.integers(0, (3, count), (5, 2))}
+
+    beside_the_batch("GatherND", ["x", "i"], batches(feed), {})
+
+
+def test_gather_by_a_matrix_ahead_of_the_batch():
+    feeds = batches(lambda count, rng: {"x": rng.standard_normal((count, 3, 4))})
+    beside_the_batch("Gather", ["x", "i"], feeds, {"i": np.array([[0, 2], [1, 1], [2, -1]])}, axis=0)
+
+
+@pytest.mark.parametrize("reduction", ["none", "add", "max"])
+@pytest.mark.parametrize("wrt", ["x", "u"])
+def test_scatter_nd_where_the_batch_is_inside(reduction, wrt):
+    def feed(count, rng):
+        return {"x": rng.standard_normal((count, 3, 4)), "u": rng.standard_normal((count, 2, 4))}
+
+    constants = {"i": np.array([[2], [0]])}
+    beside_the_batch("ScatterND", ["x", "i", "u"], batches(feed), constants, wrt, reduction=reduction)
+
+
+def test_parts_joined_along_the_batch():
+    feeds = batches(lambda count, rng: {"x": rng.standard_normal((count, 3)), "z": rng.standard_normal((count, 3))})
+    model = single("Concat", ["x", "z", "x"], feeds[0], axis=0)
+    assert_close(error(model, feeds, ["x", "z"], evaluate=onnxruntime), 0, Tolerance.DIFFERENCES)
 
 
 @pytest.mark.parametrize("reduction", ["none", "add", "mul", "max", "min"])

@@ -10,6 +10,7 @@ from tests import tiny
 from tests.tiny import node, parsed, tensor
 from tests.tolerances import Tolerance, assert_close
 from xaionnx import Model, Target
+from xaionnx.autodiff import gradient
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.graph.adapt import adapt, free_batch
 from xaionnx.graph.ending import ending
@@ -176,3 +177,45 @@ def test_the_op_that_a_tensor_ends_in(text, op):
     graph = parsed(f"g (float[N, 2] x) => (float[N, 2] y) {{ {text} }}")
     assert ending(GraphView(graph), "y") == op
     assert ending(GraphView(graph), "no such tensor") is None
+
+
+def dilated(rank, **attributes):
+    """A convolution and a rectifier, which onnxruntime fuses."""
+    rng = np.random.default_rng(rank)
+    weights = {"w": rng.standard_normal((4, 2, *[attributes["kernel_shape"][0]] * rank)).astype(np.float32)}
+    nodes = [node("Conv", ["x", "w"], ["h"], **attributes), node("Relu", ["h"], ["y"])]
+    return tiny.opened(nodes, [2, *[11] * rank], [4, *[None] * rank], weights)
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize(("auto", "kernel", "stride", "dilation", "begin", "end"), [
+    ("SAME_UPPER", 3, 1, 2, 2, 2),
+    ("SAME_LOWER", 3, 1, 2, 2, 2),
+    ("SAME_UPPER", 4, 1, 3, 4, 5),
+    ("SAME_LOWER", 4, 1, 3, 5, 4),
+    # Four windows with stride three reach over 9 + 4 * 3 + 1 = 22 entries, eleven more than there are.
+    ("SAME_UPPER", 5, 3, 3, 5, 6),
+    ("SAME_LOWER", 5, 3, 3, 6, 5),
+    ("SAME_UPPER", 2, 3, 2, 0, 1),
+])  # fmt: skip
+def test_dilated_convolutions_with_automatic_pads_run_as_the_standard_defines(
+    rank, auto, kernel, stride, dilation, begin, end
+):
+    common = {"kernel_shape": [kernel] * rank, "strides": [stride] * rank, "dilations": [dilation] * rank}
+    ours = dilated(rank, auto_pad=auto, **common)
+    explicit = dilated(rank, pads=[begin] * rank + [end] * rank, **common)
+    x = np.random.default_rng(9).standard_normal((2, 2, *[11] * rank)).astype(np.float32)
+    y, expected = (model.run({"x": x})["y"] for model in (ours, explicit))
+    assert y.shape[2:] == (-(-11 // stride),) * rank
+    assert_close(y, expected, Tolerance.SIGNED_SUMS)
+    cotangent = np.random.default_rng(1).standard_normal(y.shape).astype(np.float32)
+    slopes = [gradient(model, "y", ["x"]).run({"x": x}, cotangent)[1]["x"] for model in (ours, explicit)]
+    assert_close(slopes[0], slopes[1], Tolerance.SIGNED_SUMS)
+
+
+def test_automatic_pads_that_depend_on_a_free_size_stay():
+    weights = [onnx.numpy_helper.from_array(np.ones((1, 1, 3), np.float32), "w")]
+    nodes = [node("Conv", ["x", "w"], ["y"], auto_pad="SAME_UPPER", dilations=[2], strides=[2], kernel_shape=[3])]
+    proto = tiny.model(nodes, [tensor("x", ["N", 1, "T"])], [tensor("y", ["N", 1, "t"])])
+    proto.graph.initializer.extend(weights)
+    assert [entry.name for entry in adapt(proto).graph.graph.node[0].attribute if entry.name == "auto_pad"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
@@ -142,6 +143,36 @@ class GradientBuilder(Builder):
             return self.op("Shape", value)
         return self.constant(np.array(shape, dtype=np.int64))
 
+    def sizes_of(self, value: ir.Value, axes: Sequence[int]) -> ir.Value:
+        """Return the sizes of some axes of a forward tensor, as a tensor (A,): a constant if none varies."""
+        shape = self.shape(value)
+        known = [size for size in (shape[axis] for axis in axes) if size is not None]
+        if len(known) == len(axes):
+            return self.ints(*known)
+        return self.op("Gather", self.op("Shape", value), self.ints(*(axis % len(shape) for axis in axes)), axis=0)
+
+    def count_of(self, value: ir.Value, axes: Sequence[int]) -> ir.Value:
+        """Return the number of entries over some axes of a forward tensor, as a tensor (1,)."""
+        shape = self.shape(value)
+        known = [size for size in (shape[axis] for axis in axes) if size is not None]
+        if len(known) == len(axes):
+            return self.ints(math.prod(known))
+        return self.op("ReduceProd", self.sizes_of(value, axes), keepdims=1)
+
+    def join_sizes(self, *sizes: ir.Value) -> ir.Value:
+        """Return one-dimensional tensors of sizes as one: a constant if all are."""
+        held = [None if size.const_value is None else size.const_value.numpy() for size in sizes]
+        known = [array for array in held if array is not None]
+        if len(known) == len(held):
+            return self.ints(*(int(number) for array in known for number in array))
+        return self.op("Concat", *sizes, axis=0)
+
+    def add_sizes(self, a: ir.Value, b: ir.Value) -> ir.Value:
+        """Return the sum of two tensors of sizes: a constant if both are."""
+        if a.const_value is None or b.const_value is None:
+            return self.op("Add", a, b)
+        return self.ints(*(a.const_value.numpy() + b.const_value.numpy()))
+
     def reshape_like(self, value: ir.Value, like: ir.Value) -> ir.Value:
         """Return ``value`` reshaped to the shape of a forward tensor."""
         shape = self.shape(like)
@@ -188,10 +219,9 @@ class GradientBuilder(Builder):
             starts = self.ints(*(max(-begin[axis], 0) for axis in cropped))
             ends = self.ints(*(end[axis] if end[axis] < 0 else _FAR for axis in cropped))
             value = self.op("Slice", value, starts, ends, self.ints(*cropped))
-        padded = [axis for axis, (a, b) in enumerate(zip(begin, end, strict=True)) if a > 0 or b > 0]
-        if padded:
-            pads = [max(begin[axis], 0) for axis in padded] + [max(end[axis], 0) for axis in padded]
-            value = self.op("Pad", value, self.ints(*pads), None, self.ints(*padded))
+        if max(*begin, *end) > 0:
+            # Pads of all axes: onnxruntime 1.31 overlooks the axes of a Pad when it moves a Transpose behind it.
+            value = self.op("Pad", value, self.ints(*(max(pad, 0) for pad in (*begin, *end))))
         return value
 
     def ints(self, *numbers: int) -> ir.Value:
@@ -209,8 +239,10 @@ class GradientBuilder(Builder):
             value.type = ir.TensorType(dtype)
         return value
 
-    def select_back(self, value: ir.Value, axis: int, index: Array, size: int) -> ir.Value:
+    def select_back(self, value: ir.Value, rank: int, axis: int, index: Array, size: int) -> ir.Value:
         """Return the transpose of a selection: entry i along ``axis`` is added at position ``index[i]`` of ``size``.
+
+        ``rank`` is that of ``value``.
 
         It uses Gather only, as many times as a position occurs: every provider has it, and sums in the same order.
         """
@@ -223,7 +255,7 @@ class GradientBuilder(Builder):
         lengths = np.diff(np.r_[starts, count])
         occurrence[order] = np.arange(count) - np.repeat(starts, lengths)
         # A zero after the entries, for positions that were not selected.
-        padded = self.op("Pad", value, self.ints(0, 1), None, self.ints(axis))
+        padded = self.pad(value, [0] * rank, [int(a == axis) for a in range(rank)])
         parts = []
         for turn in range(int(lengths.max(initial=1))):
             inverse = np.full(size, count, dtype=np.int64)

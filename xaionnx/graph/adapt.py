@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import onnx
 from onnx import TensorProto, helper
 
+from xaionnx.graph.padding import has_automatic_pads, write_pads
 from xaionnx.short_repr import short_repr
 
 # Element types that outputs cannot have; bfloat16 is cast.
@@ -50,17 +51,21 @@ def adapt(proto: onnx.ModelProto) -> Adaptation:
     ZipMap turns each row of a matrix of scores into a dict: it is removed, and its class names are kept. Inputs and
     outputs in bfloat16 get a Cast from and to float32. Outputs that are no arrays, such as sequences and complex
     numbers, are left out if others remain; the tensors that SequenceConstruct collects become outputs in their place.
-    ``proto`` is not changed.
+    Dilated convolutions with automatic "same" padding get the pads that the standard defines. ``proto`` is not changed.
     """
     zipped = any(node.op_type == "ZipMap" for node in proto.graph.node)
     arrays = all(_is_array(value) for value in proto.graph.output)
-    if not zipped and arrays and not any(_is_bfloat16(value) for value in (*proto.graph.input, *proto.graph.output)):
+    narrow = any(_is_bfloat16(value) for value in (*proto.graph.input, *proto.graph.output))
+    padded = any(has_automatic_pads(node) for node in _all_nodes(proto.graph))
+    if arrays and not (zipped or narrow or padded):
         return Adaptation(proto, None)
     adapted = onnx.ModelProto()
     adapted.CopyFrom(proto)
     labels = _drop_zipmap(adapted.graph)
     _cast_bfloat16(adapted.graph)
     _leave_out_other_types(adapted.graph)
+    if padded:
+        write_pads(adapted, filter(has_automatic_pads, _all_nodes(adapted.graph)))
     return Adaptation(adapted, labels or None)
 
 

@@ -11,6 +11,8 @@ import onnx_ir as ir
 
 from xaionnx.autodiff.gradient_builder import GradientBuilder
 from xaionnx.autodiff.rule import Gradient, rule, unary
+from xaionnx.autodiff.rules.layout import rarely_repeated
+from xaionnx.typing import Array
 
 
 def _input(g: GradientBuilder, node: ir.Node, index: int) -> ir.Value:
@@ -30,9 +32,13 @@ def gather_elements(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient
 @unary("GatherND")
 def gather_nd(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     x, index = _input(g, node, 0), _input(g, node, 1)
-    rows = _rows(g, node, x, index, node.attributes.get_int("batch_dims", 0))
-    updates = g.reshape(dy, g.ints(-1, rows.width))
-    filled = g.op("ScatterElements", rows.matrix(g.zeros_like(x)), rows.positions, updates, axis=0, reduction="add")
+    batch_dims = node.attributes.get_int("batch_dims", 0)
+    rows = _rows(g, x, index, batch_dims)
+    updates, known = rows.matrix(dy), _known_rows(g, x, index, batch_dims)
+    if known is not None and rarely_repeated(known.at):
+        filled = g.select_back(updates, 2, 0, known.at, known.count)
+    else:
+        filled = g.op("ScatterElements", rows.matrix(g.zeros_like(x)), rows.positions, updates, axis=0, reduction="add")
     return g.reshape_like(filled, x)
 
 
@@ -61,7 +67,7 @@ def scatter_nd(
     data, index, updates = (_input(g, node, i) for i in range(3))
     if cotangents[0] is None:
         return [None] * 3
-    rows = _rows(g, node, data, index, 0)
+    rows = _rows(g, data, index, 0)
     scattering = _Scattering(g, rows.positions, 0, node.attributes.get_string("reduction", "none"))
     whole, part, y, dy = (rows.matrix(value) for value in (data, updates, node.outputs[0], cotangents[0]))
     return [
@@ -120,33 +126,49 @@ class _Rows(NamedTuple):
     """A tensor as a matrix of the rows that GatherND and ScatterND move, and the row of each index."""
 
     g: GradientBuilder
-    width: int
+    width: ir.Value
     positions: ir.Value
 
     def matrix(self, value: ir.Value) -> ir.Value:
-        return self.g.reshape(value, self.g.ints(-1, self.width))
+        return self.g.reshape(value, self.g.join_sizes(self.g.ints(-1), self.width))
 
 
-def _rows(g: GradientBuilder, node: ir.Node, data: ir.Value, index: ir.Value, batch_dims: int) -> _Rows:
-    depth = g.size(index, -1)
-    led = batch_dims + depth
-    sizes = [g.size(data, axis) for axis in range(1, g.rank(data))]
-    width = math.prod(sizes[led - 1 :])
+class _KnownRows(NamedTuple):
+    """The number of rows, and the row of each index, if the graph fixes both."""
+
+    count: int
+    at: Array
+
+
+def _rows(g: GradientBuilder, data: ir.Value, index: ir.Value, batch_dims: int) -> _Rows:
+    led, rank = batch_dims + g.size(index, -1), g.rank(data)
+    width = g.count_of(data, range(led, rank))
     # Stride in rows of each leading axis.
-    strides = [math.prod(sizes[axis : led - 1]) for axis in range(led)]
+    strides = [g.count_of(data, range(axis + 1, led)) for axis in range(led)]
     kind = ir.DataType.INT64
     at = index if index.dtype == kind else g.op("Cast", index, to=kind)
-    lengths = g.op("Slice", g.shape_of(data), g.ints(batch_dims), g.ints(led))
+    lengths = g.sizes_of(data, range(batch_dims, led))
     at = g.op("Where", g.op("Less", at, 0), g.op("Add", at, lengths), at)
-    row = g.op("ReduceSum", g.op("Mul", at, g.ints(*strides[batch_dims:])), g.ints(-1), keepdims=0)
+    row = g.op("ReduceSum", g.op("Mul", at, g.join_sizes(*strides[batch_dims:])), g.ints(-1), keepdims=0)
     rank = g.rank(index) - 1
     for axis in range(batch_dims):
         # The index along a batch axis is its own position.
         length = g.op("Gather", g.shape_of(data), np.int64(axis))
-        count = g.op("Mul", g.op("Range", np.int64(0), length, np.int64(1)), np.int64(strides[axis]))
+        count = g.op("Mul", g.op("Range", np.int64(0), length, np.int64(1)), strides[axis])
         row = g.op("Add", row, g.reshape(count, g.ints(*(-1 if a == axis else 1 for a in range(rank)))))
     column = g.reshape(row, g.ints(-1, 1))
-    return _Rows(g, width, g.op("Expand", column, g.ints(1, width)))
+    return _Rows(g, width, g.op("Expand", column, g.join_sizes(g.ints(1), width)))
+
+
+def _known_rows(g: GradientBuilder, data: ir.Value, index: ir.Value, batch_dims: int) -> _KnownRows | None:
+    at, sizes = g.constant_of(index), g.shape(data)[: g.size(index, -1)]
+    if at is None or batch_dims:
+        return None
+    known = [size for size in sizes if size is not None]
+    if len(known) < len(sizes):
+        return None
+    places = np.moveaxis(at.astype(np.int64), -1, 0) % np.array(known).reshape(-1, *[1] * (at.ndim - 1))
+    return _KnownRows(math.prod(known), np.ravel_multi_index(tuple(places), tuple(known)).reshape(-1))
 
 
 @unary("Tile")
@@ -223,7 +245,7 @@ def compress(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     axis = 0 if flat else node.attributes.get_int("axis", 0) % rank
     known, zeros = g.constant_of(condition), g.zeros_like(x)
     if known is not None and not flat and g.shape(x)[axis] is not None:
-        return g.select_back(dy, axis, np.flatnonzero(known), g.size(x, axis))
+        return g.select_back(dy, rank, axis, np.flatnonzero(known), g.size(x, axis))
     chosen = g.reshape(g.op("NonZero", condition), g.ints(-1))
     if flat:
         filled = g.op("ScatterElements", g.reshape(zeros, g.ints(-1)), chosen, dy)

@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from xaionnx.autodiff.gradient_builder import GradientBuilder
 from xaionnx.autodiff.rule import Gradient, rule, unary
+from xaionnx.typing import Array
 
 # Indices that occur more often are summed by ScatterElements.
 _GATHERED_TIMES = 4
@@ -47,12 +48,13 @@ def concat(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], ne
     rank = g.rank(node.outputs[0])
     axis = node.attributes.get_int("axis", 0) % rank
     values = [value for value in node.inputs if value is not None]
-    sizes = [g.size(value, axis) for value in values]
-    ends = np.cumsum(sizes)
-    return [
-        g.op("Slice", dy, g.ints(int(end) - size), g.ints(int(end)), g.ints(axis)) if wanted else None
-        for size, end, wanted in zip(sizes, ends, needed, strict=True)
-    ]
+    found: list[Gradient] = []
+    start = g.ints(0)
+    for value, wanted in zip(values, needed, strict=True):
+        end = g.add_sizes(start, g.sizes_of(value, [axis]))
+        found.append(g.op("Slice", dy, start, end, g.ints(axis)) if wanted else None)
+        start = end
+    return found
 
 
 @rule("Split")
@@ -89,7 +91,7 @@ def slice_(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
             begin[axis] = int(chosen[0]) if len(chosen) else size
             end[axis] = size - begin[axis] - len(chosen)
         else:
-            dy = g.select_back(dy, axis, chosen, size)
+            dy = g.select_back(dy, rank, axis, chosen, size)
     return g.pad(dy, begin, end)
 
 
@@ -126,7 +128,7 @@ def pad(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], neede
             widths = (max(begin[axis], 0), max(end[axis], 0))
             wide = np.pad(np.arange(size), widths, mode=mode)  # type: ignore[call-overload]  # one of numpy's modes
             source = wide[max(-begin[axis], 0) : len(wide) - max(-end[axis], 0)]
-            dy = g.select_back(dy, axis, source, size)
+            dy = g.select_back(dy, rank, axis, source, size)
     return [dy if needed[0] else None] + [None] * (len(node.inputs) - 1)
 
 
@@ -141,10 +143,8 @@ def gather(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
         dy = g.op("Unsqueeze", dy, g.ints(axis))
     elif inner > 1:
         # One axis of indices instead of several; the sizes before it are copied by 0.
-        if any(size is None for size in g.shape(x)[axis + 1 :]):
-            raise g.refusal(node, "an axis after its indices varies with the number of samples")
-        around = [0] * axis, [g.size(x, a) for a in range(axis + 1, rank)]
-        dy = g.reshape(dy, g.ints(*around[0], -1, *around[1]))
+        after = g.sizes_of(x, range(axis + 1, rank))
+        dy = g.reshape(dy, g.join_sizes(g.ints(*[0] * axis, -1), after))
     if known is not None and g.shape(x)[axis] is not None:
         size = g.size(x, axis)
         flat = known.reshape(-1) % size
@@ -153,12 +153,17 @@ def gather(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
             begin, end = [0] * rank, [0] * rank
             begin[axis], end[axis] = at, size - 1 - at
             return g.pad(dy, begin, end)
-        if np.bincount(flat, minlength=1).max() <= _GATHERED_TIMES:
-            return g.select_back(dy, axis, flat, size)
+        if rarely_repeated(flat):
+            return g.select_back(dy, rank, axis, flat, size)
     column = [1] * rank
     column[axis] = -1
     spread = g.op("Expand", g.reshape(index, g.ints(*column)), g.op("Shape", dy))
     return g.op("ScatterElements", g.zeros_like(x), spread, dy, axis=axis, reduction="add")
+
+
+def rarely_repeated(positions: Array) -> bool:
+    """Whether no position occurs so often that summing its entries one by one is slow."""
+    return bool(np.bincount(positions, minlength=1).max() <= _GATHERED_TIMES)
 
 
 @unary("CenterCropPad")

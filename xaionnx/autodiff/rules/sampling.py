@@ -194,8 +194,8 @@ def roi_align(
     if not needed[0]:
         return [None, None, None]
     ratio = node.attributes.get_int("sampling_ratio", 0)
-    if node.attributes.get_string("mode", "avg") != "avg" or ratio == 0:
-        raise g.refusal(node, "it takes maxima, or a number of samples that depends on the region")
+    if node.attributes.get_string("mode", "avg") != "avg":
+        raise g.refusal(node, "it takes maxima")
     bins = [node.attributes.get_int("output_height", 1), node.attributes.get_int("output_width", 1)]
     channels, height, width = (g.size(x, axis) for axis in (1, 2, 3))
     rows = _bin_shares(g, node, regions, 1, bins[0], ratio, height)
@@ -231,12 +231,34 @@ def _bin_shares(
     length = g.op("Sub", stop, start)
     if not half:
         length = g.op("Max", length, 1.0)
-    positions = g.constant(((np.arange(bins * ratio) + 0.5) / (bins * ratio))[None], kind)
-    at = g.op("Add", start, g.op("Mul", length, positions))
+    positions, taken = _bin_positions(g, length, bins, ratio, kind)
+    at = g.op("Add", g.op("Unsqueeze", start, g.ints(2)), g.op("Mul", g.op("Unsqueeze", length, g.ints(2)), positions))
     inside = g.op("And", g.op("GreaterOrEqual", at, -1.0), g.op("LessOrEqual", at, float(size)))
     # Positions slightly outside read the edge; those further away read nothing.
     at = g.op("Min", g.op("Max", at, 0.0), float(size - 1))
-    away = g.op("Abs", g.op("Sub", g.op("Unsqueeze", at, g.ints(2)), g.constant(np.arange(size), kind)))
+    away = g.op("Abs", g.op("Sub", g.op("Unsqueeze", at, g.ints(3)), g.constant(np.arange(size), kind)))
     shares = g.op("Max", g.op("Sub", 1.0, away), 0.0)
-    shares = g.op("Where", g.op("Unsqueeze", inside, g.ints(2)), shares, 0.0)
-    return g.op("ReduceMean", g.reshape(shares, g.ints(-1, bins, ratio, size)), g.ints(2), keepdims=0)
+    shares = g.op("Where", g.op("Unsqueeze", inside, g.ints(3)), shares, 0.0)
+    if taken is None:
+        return g.op("ReduceMean", shares, g.ints(2), keepdims=0)
+    return g.op("ReduceSum", g.op("Mul", shares, g.op("Unsqueeze", taken, g.ints(3))), g.ints(2), keepdims=0)
+
+
+def _bin_positions(
+    g: GradientBuilder, length: ir.Value, bins: int, ratio: int, kind: ir.DataType
+) -> tuple[ir.Value, ir.Value | None]:
+    """The sampling positions (R or 1, bins, S) as fractions of a region, and the weight of each, 0 for unused ones.
+
+    With ``ratio`` 0 a region has as many samples a bin as a bin is long, rounded up; S is the largest such number.
+    Without weights all samples of a bin count alike.
+    """
+    first = np.arange(bins).reshape(1, bins, 1)
+    if ratio:
+        return g.constant((first + (np.arange(ratio) + 0.5) / ratio) / bins, kind), None
+    own = g.op("Unsqueeze", g.op("Ceil", g.op("Div", length, float(bins))), g.ints(2))
+    count = g.op("Max", own, 1.0)
+    most = g.reshape(g.op("Cast", g.op("ReduceMax", count, keepdims=0), to=ir.DataType.INT64), g.ints())
+    sample = g.op("Cast", g.op("Range", np.int64(0), most, np.int64(1)), to=kind)
+    places = g.op("Div", g.op("Add", sample, 0.5), count)
+    used = g.op("Cast", g.op("Less", sample, own), to=kind)  # regions without extent have none
+    return g.op("Div", g.op("Add", g.constant(first, kind), places), float(bins)), g.op("Div", used, count)
