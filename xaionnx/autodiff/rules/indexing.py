@@ -36,7 +36,7 @@ def gather_nd(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     rows = _rows(g, x, index, batch_dims)
     updates, known = rows.matrix(dy), _known_rows(g, x, index, batch_dims)
     if known is not None and rarely_repeated(known.at):
-        filled = g.select_back(updates, 2, 0, known.at, known.count)
+        filled = g.select_back(updates, 2, 0, known.at, known.rows)
     else:
         filled = g.op("ScatterElements", rows.matrix(g.zeros_like(x)), rows.positions, updates, axis=0, reduction="add")
     return g.reshape_like(filled, x)
@@ -136,7 +136,7 @@ class _Rows(NamedTuple):
 class _KnownRows(NamedTuple):
     """The number of rows, and the row of each index, if the graph fixes both."""
 
-    count: int
+    rows: int
     at: Array
 
 
