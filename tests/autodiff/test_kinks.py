@@ -8,7 +8,10 @@ import pytest
 from onnx import helper
 
 from tests.autodiff.differences import COTANGENT, built, either, gradient_name, reference, single, slopes
+from tests.tiny import loaded
 from tests.tolerances import Tolerance, assert_close
+from xaionnx.autodiff import gradient
+from xaionnx.autodiff.rules.activations import AT_MINIMUM
 
 DY = np.array([[2.0, 3.0, 5.0, 7.0]])
 # Op, attributes, inputs, and the gradient there for a cotangent of 1.
@@ -153,3 +156,76 @@ def test_masked_numbers_pass_nothing_on_even_where_they_are_not_finite():
     model.graph.node.insert(0, helper.make_node("Exp", ["x"], ["r"]))
     found = slopes(model, {"x": x}, np.ones((1, 2)))
     assert_close(found, [[1, np.exp(4)]], Tolerance.OPERATIONS)
+
+
+# Roots and powers whose operand is never negative, at an input where the operand is 0, with the slope there.
+ROOTS = {
+    "sum of squares": ("q = Mul(x, x)  v = ReduceSum(q, axes)", "y = Sqrt(v)"),
+    "deviation": ("m = ReduceMean(x, axes)  d = Sub(x, m)  e = Pow(d, two)  v = ReduceMean(e, axes)", "y = Sqrt(v)"),
+    "squared, weighted": ("q = Pow(x, two)  v = MatMul(q, w)", "y = Pow(v, half)"),
+    "rectified": ("v = Relu(x)", "y = Sqrt(v)"),
+    "absolute, scaled": ("a = Abs(x)  s = Mul(a, two)  v = Div(s, three)", "y = Pow(v, third)"),
+    "clipped": ("v = Clip(x, zero, two)", "y = Sqrt(v)"),
+    "squashed": ("s = Sigmoid(x)  t = Mul(s, x2)  u = Mul(t, t)  v = Max(u, zero)", "y = Sqrt(v)"),
+}
+CONSTANTS = {
+    "axes": np.int64([1]), "two": 2.0, "three": 3.0, "half": 0.5, "third": 1 / 3, "zero": 0.0,
+    "w": np.float32([[0, 1], [2, 3], [1, 0]]), "x2": np.float32([[0, 0, 0]]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ROOTS)
+def test_a_root_is_flat_at_the_minimum_of_its_operand(name):
+    """0 times infinity is 0: the operand has a slope of 0 there, and elsewhere the slope is the derivative."""
+    inner, root = ROOTS[name]
+    used = {key: np.float32(v) if key != "axes" else v for key, v in CONSTANTS.items() if f"{key})" in inner + root
+            or f"{key}," in inner + root}  # fmt: skip
+    model = loaded(f"g (float[N, 3] x) => (float[N, K] y) {{ {inner}  {root} }}", opset=18, **used)
+    found = gradient(model, "y", ["x"])
+    assert any(AT_MINIMUM in label for label in found.approximations)
+    run = lambda x: found.run({"x": x}, np.ones_like(model.run({"x": x})["y"]))[1]["x"]  # noqa: E731 - used thrice
+    low = np.float32([[-1, -1, -1]]) if name == "rectified" else np.zeros((1, 3), np.float32)
+    np.testing.assert_array_equal(run(low), np.zeros((1, 3)))
+    if name == "squashed":
+        return  # it is 0 everywhere
+    x = np.float32([[0.3, 0.7, 1.1]])
+    y = lambda at: model.run({"x": np.float32(at)})["y"].sum(dtype=float)  # noqa: E731 - as above
+    for place in range(3):
+        step = 0.01 * np.eye(3)[place]
+        np.testing.assert_allclose(run(x)[0, place], (y(x + step) - y(x - step)) / 0.02, rtol=2e-3, atol=2e-3)
+
+
+def test_a_root_that_never_reaches_zero_needs_no_convention():
+    model = loaded(
+        "g (float[N, 3] x) => (float[N, 3] y) { q = Mul(x, x)  v = Add(q, e)  y = Sqrt(v) }", e=np.float32(1e-5)
+    )
+    assert gradient(model, "y", ["x"]).approximations == ()
+
+
+# What is left out by a Where, a product with 0, a maximum or a constant, though its slope is infinite or undefined.
+LEFT_OUT = {
+    "root": "p = Greater(x, zero)  r = Sqrt(x)  y = Where(p, r, zero)",
+    "logarithm": "p = Greater(x, zero)  r = Log(x)  y = Where(p, r, zero)",
+    "quotient": "p = Equal(x, zero)  r = Div(one, x)  y = Where(p, zero, r)",
+    "quotient of itself": "p = Equal(x, zero)  r = Div(x, x)  y = Where(p, zero, r)",
+    "reciprocal": "p = Equal(x, zero)  q = Reciprocal(x)  r = Mul(q, x)  y = Where(p, zero, r)",
+    "power": "p = Greater(x, zero)  r = Pow(x, most)  y = Where(p, r, zero)",
+    "inverse power": "p = Greater(x, zero)  r = Pow(x, least)  y = Where(p, r, zero)",
+    "exponential": "p = Less(x, one)  b = Mul(x, huge)  r = Exp(b)  y = Where(p, zero, r)",
+    "maximum": "r = Sqrt(x)  y = Max(r, one)",
+    "logarithm of a sum": "p = Greater(x, zero)  v = ReduceLogSum<keepdims = 1>(x, axes)  y = Where(p, v, zero)",
+    "arc cosine": "p = Equal(x, zero)  a = Add(x, one)  r = Acos(a)  y = Where(p, zero, r)",
+}
+
+
+@pytest.mark.parametrize("name", LEFT_OUT)
+def test_what_is_left_out_has_no_gradient_even_where_its_slope_is_infinite(name):
+    numbers = {"zero": 0.0, "one": 1.0, "huge": 1e30, "most": 0.3, "least": -2.0}
+    text = LEFT_OUT[name]
+    used = {key: np.float32(v) for key, v in numbers.items() if f"{key}," in text or f"{key})" in text}
+    if "axes" in text:
+        used["axes"] = np.int64([1])
+    model = loaded(f"g (float[N, 1] x) => (float[N, 1] y) {{ {text} }}", opset=18, **used)
+    x = np.float32([[0.5 if name == "exponential" else 0]])
+    _, found = gradient(model, "y", ["x"]).run({"x": x}, np.ones((1, 1), np.float32))
+    np.testing.assert_array_equal(found["x"], [[0]])

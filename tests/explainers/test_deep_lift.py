@@ -363,6 +363,60 @@ def test_a_root_whose_operand_stays_at_zero_owes_nothing():
     assert_close(found.values, [[2, 3], [12.5, 2.5]], Tolerance.OPERATIONS)
 
 
+LARGE = ("softmax", "log softmax", "log sum exp", "Softplus", "Sigmoid", "Tanh", "Erf", "Gelu", "swish", "mish", "Elu")
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("name", LARGE)
+@pytest.mark.parametrize("size", [1.0, 30.0, 200.0, 1e4, 1e6])
+def test_numbers_of_any_size_add_up(name, size, rule):
+    """The exponential of 89 overflows, though no multiplier does."""
+    nodes, shape, out, weights, _ = COMPLETE[name]
+    model = opened(nodes, shape, out, weights)
+    rng = np.random.default_rng(15)
+    x, b = (drawn(rng, 4, *shape) * np.float32(size) for _ in range(2))
+    x[0], b[1] = 0, 0
+    cotangent = drawn(rng, 4, *out)
+    m, _ = multipliers(model, x, b, cotangent, rule)
+    assert np.isfinite(m).all()
+    y, z = (model.run({"x": v})["y"].astype(np.float64) for v in (x, b))
+    change = (cotangent * (y - z)).reshape(4, -1).sum(axis=1)
+    parts = (m * (x.astype(np.float64) - b)).reshape(4, -1)
+    # A multiplier of Softmax is a difference of numbers up to one, and is multiplied by the change of its logit.
+    scale = np.abs(parts).sum(axis=1) + np.abs(change) + np.abs(x - b).max()
+    assert_close(parts.sum(axis=1), change, Tolerance.COMPLETENESS, scale)
+
+
+def test_softmax_of_large_logits_against_float64():
+    """The multipliers of the module's formula, by logarithms, in float64."""
+
+    def log_mean(p, q):  # the logarithm of (e^p - e^q) / (p - q)
+        d = np.abs(p - q)
+        return np.maximum(p, q) + np.where(d > 1e-9, np.log(-np.expm1(-np.maximum(d, 1e-9)) / np.maximum(d, 1e-9)), 0)
+
+    rng = np.random.default_rng(16)
+    x, b = 150 * rng.normal(size=(2, 3, 5))
+    total, before = (np.log(np.exp(v - v.max(1, keepdims=True)).sum(1, keepdims=True)) + v.max(1, keepdims=True)
+                     for v in (x, b))  # fmt: skip
+    share = np.exp(log_mean(x, b) - log_mean(total, before))
+    cotangent = rng.normal(size=(3, 5))
+    signal = cotangent * np.exp(log_mean(x - total, b - before))
+    expected = signal - share * signal.sum(1, keepdims=True)
+    model = opened([node("Softmax", ["x"], ["y"], axis=1)], [5], [5], {})
+    m, _ = multipliers(model, *(np.float32(v) for v in (x, b, cotangent)), "rescale")
+    assert_close(m, expected, Tolerance.DIFFERENCE_QUOTIENTS, np.abs(expected).max())
+
+
+def test_masked_logits_of_minus_infinity_pass_nothing():
+    nodes = [node("Add", ["x", "mask"], ["s"]), node("Softmax", ["s"], ["y"], axis=1)]
+    model = opened(nodes, [3], [3], {"mask": np.float32([0, 0, -np.inf])})
+    x, b = np.float32([[1, 2, 3]]), np.float32([[0, 0, 0]])
+    m, _ = multipliers(model, x, b, np.float32([[1, 0, 0]]), "rescale")
+    plain = opened([node("Softmax", ["x"], ["y"], axis=1)], [2], [2], {})
+    n, _ = multipliers(plain, x[:, :2], b[:, :2], np.float32([[1, 0]]), "rescale")
+    assert_close(m, [[*n[0], 0]], Tolerance.OPERATIONS)
+
+
 def test_reveal_cancel_says_where_it_is_not_defined():
     nodes, shape, out, weights, _ = COMPLETE["swish"]
     x, cotangent = drawn(np.random.default_rng(14), 1, *shape), np.ones((1, *out), np.float32)

@@ -247,6 +247,34 @@ def test_an_input_of_integers_and_a_slope_of_infinity_are_refused():
         xaionnx.explain(root, np.float32([[1, 1], [0, 1]]), "saliency", 0)
 
 
+def test_a_slope_of_infinity_is_blamed_on_the_point_where_it_is():
+    root = loaded("""g (float[N, 2] x) => (float[N, 2] y) { y = Sqrt(x) }""")
+    x = np.float32([[1, 1], [4, 1]])
+    way = r"is NaN or infinity at a point on the way from the baseline to sample 0, or near it.*Check the baseline"
+    with pytest.raises(OutputError, match=way):  # the trapezoid takes the baseline itself
+        xaionnx.explain(root, x, IntegratedGradients(rule="trapezoid", baseline=0.0), 0)
+    assert_close(xaionnx.explain(root, x, "saliency", 0).values, [[0.5, 0], [0.25, 0]], Tolerance.OPERATIONS)
+    falling = loaded(
+        """g (float[N, 2] x) => (float[N, 2] y) <float one = {1}> { p = Exp(x)  m = Sub(p, one)  y = Log(m) }"""
+    )
+    with pytest.raises(OutputError, match="returns NaN or infinity at the baseline of sample 0"):
+        xaionnx.explain(falling, x, IntegratedGradients(baseline=0.0), 0)
+
+
+def test_the_deviation_of_a_channel_that_is_dead_near_the_baseline():
+    """Near zeros the first channel is rectified away, and its deviation has slope 0; the values add up."""
+    deviation = loaded(
+        """g (float[N, 2, 6] x) => (float[N, 2] y) { c = Add(x, b)  r = Relu(c)  m = ReduceMean<axes = [2]>(r)
+        d = Sub(r, m)  q = Mul(d, d)  v = ReduceMean<axes = [2], keepdims = 0>(q)  y = Sqrt(v) }""",
+        b=np.float32([[[-1], [-1]]]),
+    )
+    x = np.float32([[[0, 1, 2, 3, 4, 5], [0] * 6]])
+    found = xaionnx.explain(deviation, x, IntegratedGradients(baseline=0.0, steps=512), 0)
+    assert abs(found.diagnostics["completeness_gap"][0]) < 5e-3  # the integrand jumps where the channel comes alive
+    assert not found.values[0, 1].any()
+    np.testing.assert_array_equal(xaionnx.explain(deviation, x, Saliency(), 1).values, np.zeros_like(x))
+
+
 def test_progress_is_told_of_every_evaluation(digits, digit):
     heard = Heard()
     with progress.listening(heard):

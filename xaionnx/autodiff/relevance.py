@@ -40,10 +40,10 @@ import onnx_ir as ir
 
 from xaionnx.autodiff.gradient_builder import GradientBuilder
 from xaionnx.autodiff.rule import Gradient
+from xaionnx.autodiff.signs import never_negative
 from xaionnx.autodiff.stand_ins import Bound, Content, Ones, Signed, Square, StandIn
 from xaionnx.autodiff.table import STANDARD
 from xaionnx.errors import ParameterError
-from xaionnx.graph.op import find_op
 from xaionnx.parameters import check_all, flag, free, real
 
 _CONTENT = "a number, or nested tuples of numbers"
@@ -291,27 +291,12 @@ def _layer_on(g: GradientBuilder, node: ir.Node, term: Term, needed: Sequence[bo
 
 
 def _stand_in(g: GradientBuilder, role: StandIn, value: ir.Value) -> ir.Value | None:
-    if isinstance(role, Signed) and not_negative(value):
+    if isinstance(role, Signed) and never_negative(g, value):
         if role.positive == 1:
             return value
         if not role.positive:
             return None
     return role.of(g, value)
-
-
-def not_negative(value: ir.Value) -> bool:
-    """Whether a tensor is known to have no negative values."""
-    node = value.producer()
-    if node is None or not node.inputs or node.inputs[0] is None:
-        return False
-    entry = find_op(node.op_type)
-    if entry.not_negative:
-        return True
-    if node.op_type == "Clip":
-        low = node.inputs[1] if len(node.inputs) > 1 else None
-        known = low.const_value if low is not None else None
-        return known is not None and float(np.asarray(known.numpy()).min()) >= 0
-    return entry.keeps_sign and not_negative(node.inputs[0])
 
 
 def _with_sign(g: GradientBuilder, value: ir.Value, term: Term) -> ir.Value:

@@ -36,8 +36,9 @@ import onnx_ir as ir
 from xaionnx.autodiff.gradient_builder import GradientBuilder
 from xaionnx.autodiff.reference import at_baseline, baseline_node
 from xaionnx.autodiff.rule import Gradient, Rule
-from xaionnx.autodiff.rules.activations import gated_gradient
+from xaionnx.autodiff.rules.activations import gated_gradient, keep_zeros
 from xaionnx.autodiff.rules.normalisation import narrow, scale_back, widen
+from xaionnx.autodiff.signs import always_positive, may_be_infinite
 from xaionnx.autodiff.table import STANDARD
 from xaionnx.graph.op import Kind, find_op, ops_of_kind
 
@@ -46,6 +47,8 @@ COMPLETE = "a complete rule beyond the paper"
 GAP = "its derivative at the input, which leaves a gap"
 HELD = "operands that select or count keep their value at the input"
 
+# Their values or slopes may be infinite.
+_UNBOUNDED = ("Cosh", "Exp", "Sinh", *(name for name in ops_of_kind(Kind.FUNCTION) if find_op(name).partial))
 # Bits of the significand.
 _BITS = {ir.DataType.DOUBLE: 52, ir.DataType.FLOAT: 23, ir.DataType.FLOAT16: 10, ir.DataType.BFLOAT16: 7}
 
@@ -105,7 +108,8 @@ def stable_quotient(
     if find_op(op).scale_free:
         least = g.op("Mul", g.op("Abs", g.op("Add", x[0], x[1])), least / 2)
     level = g.op("Mul", g.op("Add", slope, second), 0.5)
-    return g.op("Where", g.op("Greater", g.op("Abs", run), least), steep, level)
+    found = g.op("Where", g.op("Greater", g.op("Abs", run), least), steep, level)
+    return keep_zeros(g, signal, found) if op in _UNBOUNDED else found
 
 
 def _smallest_difference(g: GradientBuilder, value: ir.Value) -> float:
@@ -126,7 +130,7 @@ def _rescale_rule(
     if node.op_type in ("Sqrt", "Reciprocal"):
         y, z = node.outputs[0], baseline_value(g, node.outputs[0])
         if node.op_type == "Reciprocal":
-            return [g.op("Neg", g.op("Mul", signal, g.op("Mul", y, z)))]
+            return [keep_zeros(g, signal, g.op("Neg", g.op("Mul", signal, g.op("Mul", y, z))))]
         total = g.op("Add", y, z)
         return [g.op("Div", signal, g.op("Where", g.op("Equal", total, 0.0), np.inf, total))]
     return [difference_quotient(g, baseline_node(g, node), node, signal)] + [None] * (len(node.inputs) - 1)
@@ -177,7 +181,13 @@ def _product_rule(
     operands = [
         mean_with_baseline(g, value) if wanted else value for value, wanted in zip(node.inputs, needed, strict=True)
     ]
-    return STANDARD[node.op_type](g, g.emit_again(node, *operands), cotangents, needed)
+    parts = STANDARD[node.op_type](g, g.emit_again(node, *operands), cotangents, needed)
+    if node.op_type != "Mul":
+        return parts
+    return [
+        keep_zeros(g, cotangents[0], part) if part is not None and may_be_infinite(g, other) else part
+        for part, other in zip(parts, node.inputs[::-1], strict=True)
+    ]
 
 
 def _division_rule(
@@ -190,7 +200,10 @@ def _division_rule(
         g.approximate(node, PRODUCT)
     r, q = g.op("Reciprocal", b), g.op("Reciprocal", baseline_value(g, b))
     first = g.op("Mul", signal, g.op("Mul", g.op("Add", r, q), 0.5)) if needed[0] else None
-    return [first, g.op("Neg", g.op("Mul", g.op("Mul", signal, mean_with_baseline(g, a)), g.op("Mul", r, q)))]
+    second = g.op("Neg", g.op("Mul", g.op("Mul", signal, mean_with_baseline(g, a)), g.op("Mul", r, q)))
+    if always_positive(g, b):
+        return [first, second]
+    return [None if part is None else keep_zeros(g, signal, part) for part in (first, second)]
 
 
 def _max_pool_rule(
@@ -306,16 +319,35 @@ def _softmax_rule(
     g.approximate(node, COMPLETE)
     over, b = g.ints(*axes), baseline_value(g, x)
     total, before = (g.op("ReduceLogSumExp", value, over, keepdims=1) for value in (x, b))
-    # Scaled so that the two sums are reciprocals, and neither overflows.
-    middle = g.op("Mul", g.op("Add", total, before), 0.5)
-    run, change = g.op("Sub", x, b), g.op("Sub", total, before)
-    e, f, s, t = (g.op("Exp", g.op("Sub", value, middle)) for value in (x, b, total, before))
-    share = g.op("Div", _logarithmic_mean(g, e, f, run), _logarithmic_mean(g, s, t, change))
+    # Not x - total if avoidable, in which the digits of large logits cancel.
+    if op == "ReduceLogSumExp":
+        logs = [g.op("Sub", x, total), g.op("Sub", b, before)]
+    else:
+        logs = [g.op("LogSoftmax", value, axis=axes[0]) for value in (x, b)]
+    change = _run(g, total, before)
+    # The logarithmic mean of exp(x) and exp(b) is exp(max(x, b)) times a number in [0, 1], and likewise that of the
+    # sums. No part of their quotient overflows.
+    lower = [g.op("Sub", own, g.op("Relu", gap)) for own, gap in zip(logs, (g.op("Neg", change), change), strict=True)]
+    below = g.op("Div", _mean_below_peak(g, _run(g, x, b)), _mean_below_peak(g, change))
+    share = g.op("Mul", g.op("Exp", g.op("Max", *lower)), below)
     if op == "ReduceLogSumExp":
         return [g.op("Mul", signal, share)] + [None] * (len(node.inputs) - 1)
     if op == "Softmax":
-        signal = g.op("Mul", signal, _logarithmic_mean(g, y, baseline_value(g, y), g.op("Sub", run, change)))
+        signal = g.op("Mul", signal, _logarithmic_mean(g, y, baseline_value(g, y), _run(g, *logs)))
     return [g.op("Sub", signal, g.op("Mul", share, g.op("ReduceSum", signal, over, keepdims=1)))]
+
+
+def _run(g: GradientBuilder, after: ir.Value, before: ir.Value) -> ir.Value:
+    """The difference of two tensors; 0 where both are the same infinity, as in an attention mask."""
+    return g.op("Where", g.op("Equal", after, before), 0.0, g.op("Sub", after, before))
+
+
+def _mean_below_peak(g: GradientBuilder, run: ir.Value) -> ir.Value:
+    """The logarithmic mean of two numbers over the greater one, from the difference of their logarithms."""
+    size = g.op("Abs", run)
+    smaller = g.op("Exp", g.op("Neg", size))
+    one = g.constant(np.ones((), dtype=g.gradient_dtype(run).numpy()), g.gradient_dtype(run))
+    return _logarithmic_mean(g, one, smaller, size)
 
 
 def _logarithmic_mean(g: GradientBuilder, y: ir.Value, z: ir.Value, run: ir.Value) -> ir.Value:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, final
 
 import numpy as np
@@ -105,7 +106,7 @@ class TargetGradients:
     def pieces(self, sample: Array, target: Array, points: InputsAt) -> Iterator[Piece]:
         """Yield the same as :meth:`at`, with standard errors of random estimates."""
         for piece in self.source.at(sample, target, points):
-            self.count_and_check(piece.gradients, sample[piece.rows])
+            self.count_and_check(piece.gradients, sample[piece.rows], partial(_points_of, points, piece.rows))
             yield piece
 
     def values(self, sample: Array, points: InputsAt) -> Array:
@@ -129,8 +130,10 @@ class TargetGradients:
             values[:, start:stop] = found.T
         return values
 
-    def count_and_check(self, gradients: Mapping[str, Array], sample: Array) -> None:
+    def count_and_check(self, gradients: Mapping[str, Array], sample: Array, points: InputsAt | None = None) -> None:
         """Count gradients (u, m, ...) by name of samples (m,), and check that they are finite.
+
+        ``points`` returns the inputs at which they were taken; by default these are the samples themselves.
 
         Raises
         ------
@@ -140,10 +143,26 @@ class TargetGradients:
         for array in gradients.values():
             finite = np.isfinite(array).all(axis=(0, *range(2, array.ndim)))
             if not finite.all():
-                bad = sample[int(np.argmin(finite))]
-                raise OutputError(
-                    f"The gradient of {self._request.model.name} is NaN or infinity for sample {bad}: a "
-                    "number is out of range there or on the way back. Check the sample, or use a method without "
-                    "gradients: occlusion, rise, lime, kernel_shap."
-                )
+                row = int(np.argmin(finite))
+                raise self._not_finite(int(sample[row]), {} if points is None else points(np.array([row])))
         self._request.evaluations.add_gradients(sample, len(next(iter(gradients.values()))))
+
+    def _not_finite(self, sample: int, point: Mapping[str, Array]) -> OutputError:
+        feeds = self._request.feeds
+        moved = any(name in feeds and not np.array_equal(x[0], feeds[name][sample]) for name, x in point.items())
+        compared = any(name not in feeds for name in point)
+        if moved:
+            where, whose = f"at a point on the way from the baseline to sample {sample}, or near it", "baseline"
+        else:
+            where = f"for sample {sample}" + (" and its baseline" if compared else "")
+            whose = "sample and the baseline" if compared else "sample"
+        return OutputError(
+            f"The gradient of {self._request.model.name} is NaN or infinity {where}: a slope is infinite there, as "
+            f"that of a root at 0, or a number is out of range on the way back. Check the {whose}, or use a method "
+            "without gradients: occlusion, rise, lime, kernel_shap."
+        )
+
+
+def _points_of(points: InputsAt, rows: Array, at: Array) -> Mapping[str, Array]:
+    """The inputs at some of the rows of a piece."""
+    return points(rows[at])

@@ -1,4 +1,7 @@
-"""Rules of functions of one number, computed from their outputs if that is cheaper."""
+"""Rules of functions of one number, computed from their outputs if that is cheaper.
+
+Where a slope is infinite or undefined, a cotangent of 0 gives a gradient of 0: 0 times infinity is 0.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,12 @@ import onnx_ir as ir
 
 from xaionnx.autodiff.gradient_builder import GradientBuilder
 from xaionnx.autodiff.rule import Gradient, rule, unary
+from xaionnx.autodiff.signs import always_positive, never_negative
 
 # Steep enough to reach 1 at the smallest normal float32, and itself representable in float32.
 _STEEP = 1e38
+# Label of roots: 0 times infinity, where the slope of the operand is 0 and that of the root infinite.
+AT_MINIMUM = "slope 0 where its operand, which is never negative, is 0"
 # Inverse of the distance from 0 or 1 at which a gate counts as closed or open.
 _NEAR = 2.0**20
 
@@ -64,6 +70,30 @@ def gated_gradient(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> tuple[ir.
     return None
 
 
+def keep_zeros(g: GradientBuilder, dy: Gradient, dx: ir.Value) -> ir.Value:
+    """Return ``dx``, and 0 where the cotangent ``dy`` is 0, also where the slope is infinite or undefined.
+
+    Nothing depends on an entry whose cotangent is 0, such as one that a Where leaves out.
+    """
+    return dx if dy is None else g.op("Where", g.op("Equal", dy, 0.0), 0.0, dx)
+
+
+def zero_at_minimum(g: GradientBuilder, node: ir.Node, dy: Gradient, dx: ir.Value) -> ir.Value:
+    """Return the gradient ``dx`` of a root, with the slope at an operand of 0 that :data:`AT_MINIMUM` states.
+
+    If the operand is never negative, 0 is its minimum, so that its own slope is 0 there, or that of a kink; 0 times
+    infinity is taken to be 0, as the slope on the side of the constant, and the mean of those on both sides of a kink.
+    Elsewhere the slope is infinite.
+    """
+    x = node.inputs[0]
+    if always_positive(g, x):
+        return dx
+    if not never_negative(g, x):
+        return keep_zeros(g, dy, dx)
+    g.approximate(node, AT_MINIMUM)
+    return g.op("Where", g.op("Greater", x, 0.0), dx, 0.0)
+
+
 def _x(node: ir.Node) -> ir.Value:
     value = node.inputs[0]
     assert value is not None
@@ -101,23 +131,25 @@ def absolute(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
 
 @unary("Exp")
 def exp(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
-    return g.op("Mul", dy, node.outputs[0])
+    return keep_zeros(g, dy, g.op("Mul", dy, node.outputs[0]))
 
 
 @unary("Log")
 def log(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
-    return g.op("Div", dy, _x(node))
+    return keep_zeros(g, dy, g.op("Div", dy, _x(node)))
 
 
 @unary("Sqrt")
 def sqrt(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
-    return g.op("Div", g.op("Mul", dy, 0.5), node.outputs[0])
+    """``dy / (2 y)``; at 0 see :func:`zero_at_minimum`."""
+    return zero_at_minimum(g, node, dy, g.op("Div", g.op("Mul", dy, 0.5), node.outputs[0]))
 
 
 @unary("Reciprocal")
 def reciprocal(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     y = node.outputs[0]
-    return g.op("Neg", g.op("Mul", dy, g.op("Mul", y, y)))
+    dx = g.op("Neg", g.op("Mul", dy, g.op("Mul", y, y)))
+    return dx if always_positive(g, _x(node)) else keep_zeros(g, dy, dx)
 
 
 @unary("Relu")
@@ -249,19 +281,19 @@ def cos(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
 @unary("Tan")
 def tan(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     y = node.outputs[0]
-    return g.op("Mul", dy, g.op("Add", g.op("Mul", y, y), 1.0))
+    return keep_zeros(g, dy, g.op("Mul", dy, g.op("Add", g.op("Mul", y, y), 1.0)))
 
 
 @unary("Asin")
 def asin(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     x = _x(node)
-    return g.op("Div", dy, g.op("Sqrt", g.op("Sub", 1.0, g.op("Mul", x, x))))
+    return keep_zeros(g, dy, g.op("Div", dy, g.op("Sqrt", g.op("Sub", 1.0, g.op("Mul", x, x)))))
 
 
 @unary("Acos")
 def acos(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     x = _x(node)
-    return g.op("Neg", g.op("Div", dy, g.op("Sqrt", g.op("Sub", 1.0, g.op("Mul", x, x)))))
+    return keep_zeros(g, dy, g.op("Neg", g.op("Div", dy, g.op("Sqrt", g.op("Sub", 1.0, g.op("Mul", x, x))))))
 
 
 @unary("Atan")
@@ -272,12 +304,12 @@ def atan(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
 
 @unary("Sinh")
 def sinh(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
-    return g.op("Mul", dy, g.op("Cosh", _x(node)))
+    return keep_zeros(g, dy, g.op("Mul", dy, g.op("Cosh", _x(node))))
 
 
 @unary("Cosh")
 def cosh(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
-    return g.op("Mul", dy, g.op("Sinh", _x(node)))
+    return keep_zeros(g, dy, g.op("Mul", dy, g.op("Sinh", _x(node))))
 
 
 @unary("Asinh")
@@ -289,13 +321,13 @@ def asinh(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
 @unary("Acosh")
 def acosh(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     x = _x(node)
-    return g.op("Div", dy, g.op("Sqrt", g.op("Sub", g.op("Mul", x, x), 1.0)))
+    return keep_zeros(g, dy, g.op("Div", dy, g.op("Sqrt", g.op("Sub", g.op("Mul", x, x), 1.0))))
 
 
 @unary("Atanh")
 def atanh(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     x = _x(node)
-    return g.op("Div", dy, g.op("Sub", 1.0, g.op("Mul", x, x)))
+    return keep_zeros(g, dy, g.op("Div", dy, g.op("Sub", 1.0, g.op("Mul", x, x))))
 
 
 @rule("Clip")

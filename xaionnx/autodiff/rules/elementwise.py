@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import onnx_ir as ir
 
 from xaionnx.autodiff.gradient_builder import GradientBuilder
 from xaionnx.autodiff.rule import Gradient, flat, rule
-from xaionnx.autodiff.rules.activations import gated_gradient
+from xaionnx.autodiff.rules.activations import gated_gradient, keep_zeros, zero_at_minimum
+from xaionnx.autodiff.signs import always_positive, may_be_infinite
+from xaionnx.typing import Array
 
 
 @rule("Add", "Sum")
@@ -36,18 +39,33 @@ def mul(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], neede
     if whole is not None:
         x, dx = whole
         return [dx, None] if x is a else [None, dx]
-    return [g.op("Mul", dy, b) if needed[0] else None, g.op("Mul", dy, a) if needed[1] else None]
+    return [product(g, dy, other) if wanted else None for wanted, other in zip(needed, (b, a), strict=True)]
+
+
+def product(g: GradientBuilder, dy: Gradient, factor: ir.Value | None) -> ir.Value:
+    """Return ``dy * factor``, and 0 where the cotangent is 0 and the factor infinite."""
+    found = g.op("Mul", dy, factor)
+    return keep_zeros(g, dy, found) if may_be_infinite(g, factor) else found
 
 
 @rule("Div")
 def div(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]) -> list[Gradient]:
-    b, y = node.inputs[1], node.outputs[0]
-    share = g.op("Div", cotangents[0], b)
+    """A quotient that nothing depends on, since its cotangent is 0, has a gradient of 0 even if its divisor is 0."""
+    b, y, dy = node.inputs[1], node.outputs[0], cotangents[0]
+    share = g.op("Div", dy, b)
+    if not always_positive(g, b) and not _has_no_zeros(g, b):
+        share, y = keep_zeros(g, dy, share), keep_zeros(g, dy, y) if needed[1] else y
     return [share if needed[0] else None, g.op("Neg", g.op("Mul", share, y)) if needed[1] else None]
+
+
+def _has_no_zeros(g: GradientBuilder, value: ir.Value | None) -> bool:
+    known = g.constant_of(value)
+    return known is not None and bool(np.all(known))
 
 
 @rule("Pow")
 def power(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]) -> list[Gradient]:
+    """``p x^(p-1)``; where x is 0 and p between 0 and 1, as for roots: see :func:`zero_at_minimum`."""
     base, exponent, y = node.inputs[0], node.inputs[1], node.outputs[0]
     if base is None or exponent is None:
         raise g.refusal(node, "an operand is missing")
@@ -60,9 +78,7 @@ def power(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], nee
         if known is not None and known.size == 1 and float(known.reshape(())) == 2.0:
             first = g.op("Mul", dy, g.op("Mul", base, 2.0))
         else:
-            slope = g.op("Mul", p, g.op("Pow", base, g.op("Sub", p, 1.0)))
-            # x^0 is constant, but at x = 0 the factors are 0 and infinity.
-            first = g.op("Mul", dy, g.op("Where", g.op("Equal", p, 0.0), 0.0, slope))
+            first = _power_of_base(g, node, p, dy, known)
     second: Gradient = None
     if needed[1]:
         # x^p log x, which tends to 0 as x does.
@@ -71,6 +87,18 @@ def power(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], nee
         if exponent.dtype is not None and exponent.dtype != kind:
             second = g.op("Cast", second, to=exponent.dtype)
     return [first, second]
+
+
+def _power_of_base(
+    g: GradientBuilder, node: ir.Node, exponent: ir.Value, dy: Gradient, known: Array | None
+) -> ir.Value:
+    slope = g.op("Mul", exponent, g.op("Pow", node.inputs[0], g.op("Sub", exponent, 1.0)))
+    # x^0 is constant, but at x = 0 the factors are 0 and infinity.
+    dx = g.op("Mul", dy, g.op("Where", g.op("Equal", exponent, 0.0), 0.0, slope))
+    if known is not None and np.all(known >= 1):
+        return dx
+    is_root = known is not None and bool(np.all(known > 0))
+    return zero_at_minimum(g, node, dy, dx) if is_root else keep_zeros(g, dy, dx)
 
 
 @rule("Max", "Min")

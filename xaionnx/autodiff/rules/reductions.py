@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from xaionnx.autodiff.gradient_builder import GradientBuilder
 from xaionnx.autodiff.rule import Gradient, unary
+from xaionnx.autodiff.rules.activations import keep_zeros
 
 
 def _x(node: ir.Node) -> ir.Value:
@@ -97,7 +98,8 @@ def reduce_sum_square(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradie
 def reduce_log_sum(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     axes = _axes(g, node)
     total = g.op("Exp", _with_reduced_axes(g, node, node.outputs[0], axes))
-    return g.expand_like(g.op("Div", _with_reduced_axes(g, node, dy, axes), total), _x(node))
+    wide = _with_reduced_axes(g, node, dy, axes)
+    return g.expand_like(keep_zeros(g, wide, g.op("Div", wide, total)), _x(node))
 
 
 @unary("ReduceLogSumExp")
