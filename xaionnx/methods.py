@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         InputLike,
         MethodLike,
         ModelLike,
+        NeuronLike,
         NoiseLike,
         PatternsLike,
         TargetLike,
@@ -70,6 +71,7 @@ class Settings(TypedDict, total=False):
     max_dist: float
     max_sigma: float
     max_steps: int
+    neuron: NeuronLike
     noise: NoiseLike
     overlap: Literal["mean", "sum"]
     patches: Literal["auto", "scores", "alone", "covered"]
@@ -844,6 +846,36 @@ def lrp(
         gamma=gamma,
         low=low,
         high=high,
+    )
+
+
+def neuron_conductance(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    gradient: GradientLike = "auto",
+    baseline: BaselineLike = None,
+    seed: int = 0,
+    neuron: NeuronLike = None,
+    steps: int = 64,
+    rule: Literal["gauss_legendre", "trapezoid", "left", "middle", "right"] = "gauss_legendre",
+) -> Explanation:
+    """The contribution of each element of the input through one neuron h_j, from the baseline b to the input x.
+
+    See :class:`~xaionnx.explainers.neuron_conductance.NeuronConductance`.
+    """
+    return explain(
+        model,
+        x,
+        "neuron_conductance",
+        target,
+        gradient=gradient,
+        baseline=baseline,
+        seed=seed,
+        neuron=neuron,
+        steps=steps,
+        rule=rule,
     )
 
 

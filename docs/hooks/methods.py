@@ -60,7 +60,7 @@ def family(name: str) -> str:
         return "Attention of transformers"
     if kind.needs == "output":
         return "Removal"
-    if "AlongInputPath" in bases or kind.needs == "activation":
+    if "AlongInputPath" in bases or kind.needs == "activation" or name.startswith("neuron_"):
         return "Inside the model"
     return "Propagation rules" if "Propagation" in bases else "Gradients"
 

@@ -24,7 +24,8 @@ def _read_probability(k: str | None, output: str | None, model: Model) -> Target
     return Target.probability(None if k is None else class_word(k), output=output)
 
 
-def _read_neuron(text: str, output: str | None, model: Model) -> Target:
+def neuron(text: str) -> Target:
+    """Return the element of a tensor that ``TENSOR:I,J,...`` names; raise ValueError for any other text."""
     # Names of tensors may contain colons.
     tensor, _, element = text.rpartition(":")
     if not tensor:
@@ -46,7 +47,7 @@ class Index(Target):
         Form("label", lambda name, output, _: Target.label(name.strip(), output=output), ":NAME", "label:tabby"),
         Form("probability", _read_probability, "[:CLASS]", "probability:281"),
         Form("element", lambda at, output, _: Target.index(indices(at), output=output), ":I,J,...", "element:0,12,7"),
-        Form("neuron", _read_neuron, ":TENSOR:I,J,...", "neuron:/relu/Relu_output_0:5,0,3"),
+        Form("neuron", lambda text, output, model: neuron(text), ":TENSOR:I,J,...", "neuron:/relu/Relu_output_0:5,0,3"),
     )
 
     k: int | str | tuple[int, ...]

@@ -1,0 +1,59 @@
+"""The same calls as `tests.goldens.make_calls` makes with Captum, on the same nets."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import xaionnx
+from tests.goldens.calls import BASELINE, LABELS, PICTURES, ROWS, weights
+from tests.tiny import loaded
+from tests.tolerances import Tolerance, assert_close
+from xaionnx import Target
+
+CALLS = json.loads((Path(__file__).parent / "calls.json").read_text(encoding="utf-8"))
+PATH = {"steps": 50, "rule": "gauss_legendre"}
+
+
+@pytest.fixture(scope="module")
+def columns():
+    sizes = {"first": (6, 5), "second": (4, 6), "third": (3, 4)}
+    held = {f"{name}_w": weights(f"columns.{name}.weight", size) for name, size in sizes.items()}
+    held |= {f"{name}_b": weights(f"columns.{name}.bias", size[:1]) for name, size in sizes.items()}
+    return loaded(
+        """g (float[N, 5] x) => (float[N, 3] y) {
+        a = Gemm<transB = 1>(x, first_w, first_b)  tanh = Tanh(a)  b = Gemm<transB = 1>(tanh, second_w, second_b)
+        relu = Relu(b)  y = Gemm<transB = 1>(relu, third_w, third_b) }""",
+        **held,
+    )
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    return loaded(
+        """g (float[N, 2, 6, 6] x) => (float[N, 3] y) {
+        c = Conv<pads = [1, 1, 1, 1]>(x, w, b)  relu = Relu(c)  f = Flatten(relu)  y = Gemm<transB = 1>(f, v, d) }""",
+        w=weights("pictures.conv.weight", (3, 2, 3, 3)), b=weights("pictures.conv.bias", (3,)),
+        v=weights("pictures.head.weight", (3, 108)), d=weights("pictures.head.bias", (3,)),
+    )  # fmt: skip
+
+
+def same(found, call):
+    expected = np.array(CALLS[call])
+    assert_close(found, expected, Tolerance.DEEP, np.abs(expected).max())
+
+
+def test_neuron_conductance(columns, pictures):
+    found = xaionnx.explain(
+        columns, ROWS, "neuron_conductance", 1, neuron=Target.neuron("tanh", 2), baseline=BASELINE, **PATH
+    )
+    same(found.values, "neuron_conductance:columns")
+    found = xaionnx.explain(pictures, PICTURES, "neuron_conductance", np.array(LABELS), neuron="relu:1,3,2", **PATH)
+    same(found.values, "neuron_conductance:pictures")
+
+
+def test_slopes_without_the_factor(columns):
+    for method, options in (("integrated_gradients", PATH), ("deep_lift", {})):
+        found = xaionnx.explain(columns, ROWS, method, 1, baseline=BASELINE, factor="none", **options)
+        same(found.values, method)
