@@ -183,6 +183,21 @@ def _noise(one: Explanation) -> Iterator[Caveat]:
     yield Caveat(finding, f"{advice}." if advice else "Take more evaluations, or fewer features.")
 
 
+def _left_out(one: Explanation) -> Iterator[Caveat]:
+    left = [name for name, purpose in one.provenance.get("left_as_is", {}).items() if purpose == "data"]
+    features = _parameters(one).get("features")
+    # A label map, or a mapping by input name, says which inputs are meant.
+    if not left or (isinstance(features, Mapping) and features.get("kind") == "LabelMaps"):
+        return
+    names = " and ".join(f"'{name}'" for name in left)
+    verb = "is" if len(left) == 1 else "are"
+    finding = f"The values do not cover {names}: {'this input' if len(left) == 1 else 'these inputs'} {verb} left as "
+    yield Caveat(
+        f"{finding}{'it is' if len(left) == 1 else 'they are'}.",
+        "Use kernel_shap or feature_ablation for all inputs at once.",
+    )
+
+
 def _fit(one: Explanation) -> Iterator[Caveat]:
     share = number(one, "r2")
     # Other methods also report r2, but their values do not depend on the fit; only surrogates report a prediction.
@@ -254,6 +269,7 @@ _CHECKS: Final[tuple[Callable[[Explanation], Iterator[Caveat]], ...]] = (
     _gap,
     _lost_relevance,
     _noise,
+    _left_out,
     _fit,
     _unmet_tolerance,
     _shifted_prediction,

@@ -71,6 +71,7 @@ def record(explainer: Explainer, request: Request, attribution: Attribution) -> 
         provenance={
             **_provenance(explainer, request),
             "quantity": _quantity(resolved),
+            **_left_as_is(request, attribution),
             "parameters": recorded_parameters(explainer, {**explainer.resolved_parameters(), **attribution.parameters}),
             **attribution.facts,
         },
@@ -123,6 +124,25 @@ def _provenance(explainer: Explainer, request: Request) -> Document:
         "threads": model.settings.threads,
         "target": _as_json(request.target),
     }
+
+
+def _left_as_is(request: Request, attribution: Attribution) -> Document:
+    """The inputs that the values do not cover, by name: what each is for, ``data`` if it could have been explained.
+
+    Values of a layer cover the data on which it depends. Data on which no target depends are not listed.
+    """
+    model, view = request.model, request.model.view
+    known = set(attribution.values)
+    if known.isdisjoint(model.purposes):
+        # Whether the layer is a tensor of the file or of a rewritten graph, it follows the explained input.
+        layers = known & {*view.tensor_names}
+        known = {request.main, *(name for name in model.purposes if layers & view.descendants([name]))}
+    left = {name: str(purpose) for name, purpose in model.purposes.items() if name not in attribution.values}
+    targets = {*request.tensors}
+    for name in [name for name, purpose in left.items() if purpose == "data"]:
+        if name in known or targets.isdisjoint(view.data_descendants([name])):
+            del left[name]
+    return {"left_as_is": left} if left else {}
 
 
 def _off_scale(model: Model, x: Array) -> Document:

@@ -82,7 +82,7 @@ class Request:
     @cached_property
     def samples(self) -> list[Sample]:
         """The N samples, one per entry."""
-        return split(self.feeds, self.main, self.model.spec, self.model.shared)
+        return split(self.feeds, self.main, self.model.spec, self.model.shared, self.model.purposes)
 
     @property
     def main(self) -> str:

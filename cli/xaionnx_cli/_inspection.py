@@ -40,7 +40,7 @@ def model_facts(model: Model) -> Document:
         "ir_version": proto.ir_version,
         "opset": file.domains,
         "producer": " ".join(filter(None, (proto.producer_name, proto.producer_version))),
-        "inputs": [_tensor_facts(info) for info in model.inputs],
+        "inputs": [_tensor_facts(info) | {"purpose": model.purposes[info.name].purpose} for info in model.inputs],
         "outputs": [_tensor_facts(info) for info in model.outputs],
         "batch": batch_size_text(model),
         "providers": {"available": onnxruntime.get_available_providers(), "used": model.provider},
@@ -52,6 +52,15 @@ def model_facts(model: Model) -> Document:
         "spec": _spec_facts(model.input_spec),
         "methods": method_verdicts(model),
     }
+
+
+def _input_notes(model: Model, name: str) -> list[str]:
+    """What is said of an input besides its shape and type; nothing of an output."""
+    notes = ["one for all samples"] if name in model.shared else []
+    found = model.purposes.get(name)
+    if found is not None and not found.is_data and name != model.input().name:
+        notes.append(f"{found}, as its {'use' if found.source == 'graph' else found.source} says: left as it is")
+    return notes
 
 
 def _tensor_facts(info: TensorInfo) -> Document:
@@ -214,7 +223,7 @@ def lines(model: Model, facts: Document, every: bool) -> Iterator[str]:
     yield ""
     for word, tensors in (("input", model.inputs), ("output", model.outputs)):
         for info in tensors:
-            note = "  (one for all samples)" if info.name in model.shared else ""
+            note = f"  ({'; '.join(_input_notes(model, info.name))})" if _input_notes(model, info.name) else ""
             yield f"{word:<7} {printable(info.name)} {info}{note}"
     yield f"batch   {facts['batch']}"
     yield from _spec_lines(facts)

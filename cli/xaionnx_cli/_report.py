@@ -161,6 +161,14 @@ def approximation_line(result: Explanation) -> str:
     return f"  approximations: {printable('; '.join(labels))}" if labels else ""
 
 
+def left_lines(result: Explanation) -> list[str]:
+    """A line on the inputs that the values do not cover; empty if there are none."""
+    # Imported here: nothing else needs the drawing code.
+    from xaionnx.render.words import left_as_is
+
+    return [f"  {printable(words)}" for words in left_as_is(result)]
+
+
 def warning_lines(result: Explanation) -> list[str]:
     """The warnings of a result, one a line."""
     return [f"  warning: {printable(warning)}" for warning in result.warnings]

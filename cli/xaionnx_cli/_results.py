@@ -86,7 +86,7 @@ class Results:
             self.records.append(result)
         if sample is not self._begun:
             self._print_head(sample, top, result.target, result.prediction)
-        self.echo(*_report.layer_lines(result))
+        self.echo(*_report.layer_lines(result), *_report.left_lines(result))
         if self.options.as_json:
             arrays = self.destination.kind in ("nothing", "picture")
             self.results.append(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import final
 
 from xaionnx.data.spec import InputSpec, picture_axes
 from xaionnx.errors import InputMismatchError
+from xaionnx.graph.input_purposes import InputPurpose, is_data
 from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array
 
@@ -29,6 +30,8 @@ class Sample:
         Index in the batch; ``count`` is the size of the batch.
     shared : frozenset of str
         Inputs without a batch axis, the same for all samples.
+    purposes : dict of InputPurpose by input name
+        What the inputs are for; those that are not named are data.
 
     Examples
     --------
@@ -43,6 +46,7 @@ class Sample:
     number: int = 0
     count: int = 1
     shared: frozenset[str] = frozenset()
+    purposes: Mapping[str, InputPurpose] = field(default_factory=dict)
 
     __repr__ = short_repr
 
@@ -55,6 +59,11 @@ class Sample:
     def own(self) -> dict[str, Array]:
         """The inputs with a batch axis, which belong to this sample alone."""
         return {name: array for name, array in self.x.items() if name not in self.shared}
+
+    @property
+    def data(self) -> dict[str, Array]:
+        """The inputs that are data of this sample: those whose parts are removed by default."""
+        return {n: array for n, array in self.own.items() if n == self.main or is_data(self.purposes, n)}
 
     @property
     def picture_axes(self) -> tuple[int, tuple[int, int]] | None:
@@ -101,8 +110,14 @@ class Sample:
         return shape[axes[1][0]], shape[axes[1][1]]
 
 
-def split(feeds: Mapping[str, Array], main: str, spec: InputSpec | None, shared: frozenset[str]) -> list[Sample]:
-    """Return the N samples of a batch whose explained input is ``main``.
+def split(
+    feeds: Mapping[str, Array],
+    main: str,
+    spec: InputSpec | None,
+    shared: frozenset[str],
+    purposes: Mapping[str, InputPurpose] | None = None,
+) -> list[Sample]:
+    """Return the N samples of a batch whose explained input is ``main``; the arguments are those of `Sample`.
 
     Examples
     --------
@@ -110,9 +125,9 @@ def split(feeds: Mapping[str, Array], main: str, spec: InputSpec | None, shared:
     >>> [sample.array for sample in split({"x": np.arange(2.0)}, "x", None, frozenset())]
     [array(0.), array(1.)]
     """
-    count = len(feeds[main])
+    count, known = len(feeds[main]), purposes or {}
     return [
         # a[n, ...] is an array; a[n] could be a scalar.
-        Sample({name: a if name in shared else a[n, ...] for name, a in feeds.items()}, main, spec, n, count, shared)
+        Sample({k: a if k in shared else a[n, ...] for k, a in feeds.items()}, main, spec, n, count, shared, known)
         for n in range(count)
     ]

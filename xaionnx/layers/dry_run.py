@@ -74,7 +74,7 @@ class DryRun:
                 rows = first_rows(model, shapes=assumed)
             except InputMismatchError:
                 return None
-        return split(rows, model.input().name, model.spec, model.shared)[0]
+        return split(rows, model.input().name, model.spec, model.shared, model.purposes)[0]
 
     def shape(self, name: str) -> tuple[int, ...] | None:
         """The shape of a tensor without the batch, inferred from the graph or else from a run; None if unknown."""

@@ -33,7 +33,7 @@ def gradient_tensors(model: Model) -> tuple[str, ...]:
 
 
 def differentiable_inputs(model: Model, tensors: Iterable[str] = ()) -> tuple[str, ...]:
-    """Return the names of the inputs that have a gradient: float inputs with a row for each sample.
+    """Return the names of the inputs that have a gradient: data of floats with a row for each sample.
 
     Only inputs on which all of ``tensors`` (by default the output) depend are returned.
 
@@ -48,7 +48,8 @@ def differentiable_inputs(model: Model, tensors: Iterable[str] = ()) -> tuple[st
             f"Input '{main.name}' of {model.name} is {main}, which has no gradient. "
             "Use a method without gradients: occlusion, rise, lime, kernel_shap."
         )
-    names = [info.name for info in model.inputs if info.dtype.kind == "f" and info.name not in model.shared]
+    data = {main.name, *model.data_inputs}
+    names = [info.name for info in model.inputs if info.dtype.kind == "f" and info.name in data]
     read = set(tensors) or {model.output().name}
 
     def reaching(view: GraphView) -> tuple[str, ...]:

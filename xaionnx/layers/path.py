@@ -71,7 +71,7 @@ class LayerPath:
         """Return the path that ends at the inputs: the float ones, or the explained input if it is not of floats."""
         main = model.input()
         names = differentiable_inputs(resolved.model, resolved.tensors) if main.dtype.kind == "f" else (main.name,)
-        samples = split(feeds, main.name, model.spec, model.shared)
+        samples = split(feeds, main.name, model.spec, model.shared, model.purposes)
         return cls(names, model, feeds, resolved, samples, evaluations)
 
     @property

@@ -80,6 +80,15 @@ def facts(one: Explanation) -> list[str]:
     return parts
 
 
+def left_as_is(one: Explanation) -> list[str]:
+    """The inputs that the values do not cover: ``left as they are: mask (a mask), rate (a setting)``."""
+    left = one.provenance.get("left_as_is", {})
+    if not left:
+        return []
+    each = ", ".join(f"{name} ({purpose})" for name, purpose in left.items())
+    return [f"left as {'it is' if len(left) == 1 else 'they are'}: {each}"]
+
+
 def against(one: Explanation) -> list[str]:
     """The classes with which the target was compared, if any."""
     found = diagnostic(one, "against")
@@ -113,6 +122,7 @@ def made_by(one: Explanation, *, alone: bool = True) -> str:
         method_words(one),
         *(fact for fact in facts(one) if not (off and fact.startswith(("steps ", "max steps ")))),
     ]
+    parts += left_as_is(one)
     parts += approximations(one)
     parts += against(one) if alone else []
     spent, fit = (number(one, name) for name in ("evaluations", "r2"))

@@ -17,6 +17,7 @@ from xaionnx.data.spec import InputSpec
 from xaionnx.errors import InputMismatchError, MemoryLimitError, ModelFileError, UnsupportedModelError
 from xaionnx.graph.adapt import adapt, free_batch
 from xaionnx.graph.cut import expose
+from xaionnx.graph.input_purposes import InputPurpose, input_purposes, is_data
 from xaionnx.graph.serialize import to_bytes
 from xaionnx.graph.view import GraphView
 from xaionnx.runtime.batcher import BatchSizeTuner, same_rows
@@ -40,6 +41,7 @@ class _State:
     batchable: dict[Hashable, bool] = field(default_factory=dict)
     derived: dict[Hashable, Model] = field(default_factory=dict)
     view: GraphView | None = None
+    purposes: dict[str, InputPurpose] | None = None
 
 
 @final
@@ -202,9 +204,27 @@ class Model:
             There is no input of that name.
         """
         wanted = name or (self.spec.name if self.spec else None)
-        if wanted is None:
-            return next((i for i in self.inputs if i.name not in self.shared), self.inputs[0])
-        return find("input", wanted, self.inputs)
+        if wanted is not None:
+            return find("input", wanted, self.inputs)
+        rows = [one for one in self.inputs if one.name not in self.shared] or self.inputs[:1]
+        return next((one for one in rows if one.name in self.data_inputs), rows[0])
+
+    @property
+    def purposes(self) -> Mapping[str, InputPurpose]:
+        """What each input of the file is for: data, a mask, a length, a setting, a state, token types or positions."""
+        state = self._state
+        if state.purposes is None:
+            state.purposes = input_purposes(self.view, self.shared)
+            if self.spec is not None and self.spec.name in state.purposes:
+                # The user says that it is to be explained.
+                state.purposes[self.spec.name] = InputPurpose("data", "name")
+        return state.purposes
+
+    @property
+    def data_inputs(self) -> tuple[str, ...]:
+        """The names of the inputs that are data and belong to a sample: those explained by default."""
+        known = self.purposes
+        return tuple(one.name for one in self.inputs if one.name not in self.shared and is_data(known, one.name))
 
     def output(self, name: str | None = None) -> TensorInfo:
         """Return the output called ``name``; the default output to explain if None.
@@ -392,7 +412,8 @@ class Model:
         if key not in cache:
             self.share_weights()
             graph = rewrite(self.graph)
-            model = replace(self, graph=graph, is_derived=True, _state=_State(self._state.sessions.derived()))
+            state = _State(self._state.sessions.derived(), purposes=dict(self.purposes))
+            model = replace(self, graph=graph, is_derived=True, _state=state)
             session = model._session()
             inputs, outputs = (tuple(map(TensorInfo.of, values)) for values in (session.inputs, session.outputs))
             cache[key] = replace(model, inputs=inputs, outputs=outputs, shared=self.shared | shared)

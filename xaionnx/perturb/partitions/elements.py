@@ -1,4 +1,4 @@
-"""Every element of every input."""
+"""Every element of every input that is data."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from xaionnx.typing import Array
 @final
 @dataclass(frozen=True)
 class Elements(Features):
-    """Every element of every input with a batch axis, numbered consecutively across inputs."""
+    """Every element of every input that is data of a sample, numbered consecutively across inputs."""
 
     forms: ClassVar[tuple[Form[Features], ...]] = (Form("elements", lambda _: Elements()),)
 
     def label_maps(self, sample: Sample) -> dict[str, Array]:
         maps, first = {}, 0
-        for name, array in sample.own.items():
+        for name, array in sample.data.items():
             maps[name] = np.arange(first, first + array.size).reshape(array.shape)
             first += array.size
         return maps

@@ -1,0 +1,39 @@
+"""Models with several inputs on the command line."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+
+from tests.tiny import parsed, row
+
+# The sum of the numbers that the mask keeps.
+KEPT = """g (float[N,3] x, bool[N,3] m) => (float[N,1] y) <float zero = {0}, int64[1] one = {1}> {
+    k = Where(m, x, zero)  y = ReduceSum(k, one) }"""
+
+
+def saved(tmp_path, text, *samples):
+    (tmp_path / "m.onnx").write_bytes(parsed(text).SerializeToString())
+    for number, feeds in enumerate(samples):
+        np.savez(tmp_path / f"{number}.npz", **feeds)
+    return tmp_path / "m.onnx", *(tmp_path / f"{number}.npz" for number in range(len(samples)))
+
+
+def test_the_report_and_inspect_tell_what_is_left(run, tmp_path):
+    model, sample = saved(tmp_path, KEPT, {"x": row(1, 2, 4), "m": np.array([[True, True, False]])})
+    report = run("explain", "feature_ablation", model, sample, "-t", "0").stdout.splitlines()
+    assert "  left as it is: m (a mask)" in report
+    inspected = run("inspect", model).stdout.splitlines()
+    assert "input   m (N, 3) bool  (a mask, as its use says: left as it is)" in inspected
+    facts = json.loads(run("inspect", model, "--json").stdout)
+    assert [one["purpose"] for one in facts["inputs"]] == ["data", "mask"]
+
+
+def test_samples_with_other_settings_are_not_explained_together(run, tmp_path):
+    text = "g (float[N,2] x, float[1] rate) => (float[N,2] y) { y = Mul(x, rate) }"
+    settings = [{"x": row(1, 2), "rate": np.float32([rate])} for rate in (1, 10, 100)]
+    model, *samples = saved(tmp_path, text, *settings)
+    printed = json.loads(run("explain", "feature_ablation", model, *samples, "-t", "1", "--json").stdout)
+    values = [one["explanation"]["feature_values"] for one in printed["results"]]
+    assert values == [[[0, 2]], [[0, 20]], [[0, 200]]]

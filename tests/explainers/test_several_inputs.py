@@ -1,0 +1,88 @@
+"""Models with inputs of several kinds: what is explained, what is left as it is, and where that is told."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import xaionnx
+from tests.tiny import loaded, row
+from xaionnx.render import words
+
+# The sum of the numbers that the mask keeps.
+KEPT = """g (float[N,3] x, bool[N,3] m) => (float[N,1] y) <float zero = {0}, int64[1] one = {1}> {
+    k = Where(m, x, zero)  y = ReduceSum(k, one) }"""
+FEEDS = {"x": row(1, 2, 4), "m": np.array([[True, True, False]])}
+
+
+@pytest.mark.parametrize("method", ["feature_ablation", "exact_shapley", "kernel_shap", "integrated_gradients"])
+def test_a_mask_is_left_as_it_is_and_that_is_told(method):
+    result = xaionnx.explain(loaded(KEPT), FEEDS, method, 0, baseline=0)
+    np.testing.assert_allclose(result.values, [[1, 2, 0]], atol=1e-5)
+    assert result.provenance["left_as_is"] == {"m": "a mask"}
+    assert "left as it is: m (a mask)" in words.made_by(result)
+    assert not any("'m'" in warning for warning in result.warnings)
+
+
+def test_a_mask_that_the_user_names_is_explained():
+    maps = {"x": [[0, 1, 2]], "m": [[3, 4, 5]]}
+    result = xaionnx.explain(loaded(KEPT), FEEDS, "feature_ablation", 0, features=maps, baseline=0)
+    np.testing.assert_allclose(result.feature_values, [[1, 2, 0, 1, 2, 0]])
+    assert "left_as_is" not in result.provenance
+
+
+def test_a_float_mask_has_no_slope_of_its_own():
+    pooled = """g (float[N,2,1] x, float[N,2] w) => (float[N,1] y) <int64[1] one = {1}, int64[1] two = {2}> {
+        u = Unsqueeze(w, two)  p = Mul(x, u)  s = ReduceSum<keepdims = 0>(p, one)
+        c = ReduceSum<keepdims = 1>(w, one)  y = Div(s, c) }"""
+    feeds = {"x": np.float32([[[6], [8]]]), "w": row(1, 1)}
+    for method in ("saliency", "integrated_gradients", "smooth_grad"):
+        result = xaionnx.explain(loaded(pooled), feeds, method, 0)
+        assert result.values.shape == (1, 2, 1)
+        assert result.provenance["left_as_is"] == {"w": "a mask"}
+    values = xaionnx.explain(loaded(pooled), feeds, "integrated_gradients", 0).values
+    np.testing.assert_allclose(values.reshape(-1), [3, 4], rtol=1e-5)
+
+
+def test_a_mask_that_comes_first_is_not_the_explained_input():
+    model = loaded(KEPT.replace("float[N,3] x, bool[N,3] m", "bool[N,3] m, float[N,3] x"))
+    assert model.input().name == "x"
+    np.testing.assert_allclose(xaionnx.explain(model, FEEDS, "feature_ablation", 0).values, [[1, 2, 0]])
+
+
+PICTURE_AND_ROW = """g (float[N,1,2,2] picture, float[N,2] row) => (float[N,1] y)
+    <float[4,1] a = {1, 2, 3, 4}, float[2,1] b = {10, 20}> {
+    f = Flatten(picture)  p = MatMul(f, a)  q = MatMul(row, b)  y = Add(p, q) }"""
+BOTH = {"picture": np.ones((1, 1, 2, 2), np.float32), "row": row(1, 2)}
+
+
+def test_what_a_method_of_one_input_leaves_out_is_a_warning():
+    result = xaionnx.explain(loaded(PICTURE_AND_ROW), BOTH, "occlusion", 0, window=1, stride=1)
+    np.testing.assert_allclose(result.values, [[[[1, 2], [3, 4]]]])
+    assert result.provenance["left_as_is"] == {"row": "data"}
+    assert result.warnings[0] == (
+        "The values do not cover 'row': this input is left as it is. "
+        "Use kernel_shap or feature_ablation for all inputs at once."
+    )
+
+
+def test_who_names_the_features_knows_what_is_left():
+    maps = np.array([[[[0, 0], [1, 1]]]])
+    result = xaionnx.explain(loaded(PICTURE_AND_ROW), BOTH, "feature_ablation", 0, features=maps)
+    np.testing.assert_allclose(result.feature_values, [[3, 7]])
+    assert result.provenance["left_as_is"] == {"row": "data"}
+    assert result.warnings == ()
+
+
+def test_data_on_which_the_target_does_not_depend_are_not_left_out():
+    text = """g (float[N,2] x, float[N,2] other) => (float[N,2] y, float[N,2] z) { y = Relu(x)  z = Relu(other) }"""
+    feeds = {"x": row(1, 2), "other": row(1, 2)}
+    assert "left_as_is" not in xaionnx.explain(loaded(text), feeds, "saliency", 0).provenance
+
+
+def test_the_embedding_covers_the_tokens_and_a_row_beside_them_is_left_out():
+    text = """g (int64[N,2] ids, float[N,2] row) => (float[N,1] y)
+        <float[3,2] table = {0, 0, 1, 2, 3, 4}, float[2,1] b = {10, 20}, int64[1] one = {1}> {
+        e = Gather(table, ids)  s = ReduceSum<keepdims = 0>(e, one)  t = Add(s, row)  y = MatMul(t, b) }"""
+    result = xaionnx.explain(loaded(text), {"ids": np.array([[1, 2]]), "row": row(1, 2)}, "input_x_gradient", 0)
+    assert result.provenance["left_as_is"] == {"row": "data"}
