@@ -19,25 +19,32 @@ _MAX_BYTES = 2**26
 
 
 class Batches:
-    """Group samples of one shape into batches.
+    """Group samples of one shape into batches; all of a batch have the same ``shared`` inputs.
 
     The first batch has one sample; the time that a batch takes sets the size of the next one. Results do not depend on
     the size.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, shared: frozenset[str]) -> None:
+        self._shared = shared
         self._size = 1
 
     def of(self, samples: Iterable[Sample]) -> Iterator[list[Sample]]:
         """Yield the samples in order, in batches."""
         batch: list[Sample] = []
         for sample in samples:
-            if batch and (_signature(sample) != _signature(batch[0]) or len(batch) >= self._limit(sample)):
+            if batch and (self._signature(sample) != self._signature(batch[0]) or len(batch) >= self._limit(sample)):
                 yield batch
                 batch = []
             batch.append(sample)
         if batch:
             yield batch
+
+    def _signature(self, sample: Sample) -> list[tuple[str, tuple[int, ...], str, bytes]]:
+        return sorted(
+            (name, array.shape, array.dtype.str, array.tobytes() if name in self._shared else b"")
+            for name, array in sample.feeds.items()
+        )
 
     def _limit(self, sample: Sample) -> int:
         size = sum(array.nbytes for array in sample.feeds.values())
@@ -61,7 +68,3 @@ def stack_feeds(samples: list[Sample], shared: frozenset[str]) -> dict[str, Arra
         name: array if name in shared else np.concatenate([sample.feeds[name] for sample in samples])
         for name, array in first.items()
     }
-
-
-def _signature(sample: Sample) -> list[tuple[str, tuple[int, ...], str]]:
-    return sorted((name, array.shape, array.dtype.str) for name, array in sample.feeds.items())

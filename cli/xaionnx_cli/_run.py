@@ -75,7 +75,7 @@ class _Job:
             with _progress.progress_bar() as bar:
                 # Bound first: faulty patterns must not be reported as a fault of an input.
                 self.method = self.method.bind(self.model)
-                batches = Batches()
+                batches = Batches(self.model.shared)
                 for batch in batches.of(self._read()):
                     bar.start(printable(Path(batch[0].name).name), batch[0].number, batch[-1].count)
                     with batches.timed(len(batch)):
