@@ -61,7 +61,9 @@ def _known(
     known: dict[ir.Value, bool] = g.notes.setdefault(key, {})
     if value not in known:
         known[value] = False  # for chains that are too long
-        constant, node = g.constant_of(value), value.producer()
+        # Weights in files of their own are not loaded; nothing is known of their signs.
+        stored = isinstance(value.const_value, ir.ExternalTensor)
+        constant, node = None if stored else g.constant_of(value), value.producer()
         if constant is not None:
             known[value] = constant.dtype.kind in "fiub" and constant.size <= _LARGEST and of_constant(constant)
         elif node is not None and g.notes.setdefault("depth of signs", 0) < _DEPTH:
