@@ -216,4 +216,6 @@ def _as_json(value: object) -> Entry:
     if dataclasses.is_dataclass(value):
         fields = {f.name: _as_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
         return {"kind": type(value).__name__, **fields}
+    if callable(value):
+        return str(getattr(value, "__name__", type(value).__name__))  # a repr would have its address
     return repr(value)

@@ -57,3 +57,8 @@ def test_slopes_without_the_factor(columns):
     for method, options in (("integrated_gradients", PATH), ("deep_lift", {})):
         found = xaionnx.explain(columns, ROWS, method, 1, baseline=BASELINE, factor="none", **options)
         same(found.values, method)
+
+
+def test_the_gradient_of_a_unit_that_a_function_chooses(pictures):
+    target = Target.where(lambda a: a.reshape(len(a), -1).argmax(axis=1), output="relu")
+    same(xaionnx.explain(pictures, PICTURES, "saliency", target, absolute=False).values, "neuron:chosen")

@@ -57,9 +57,9 @@ class NeuronConductance(FromBaseline, GradientExplainer):
     input, or in the embedding of tokens. With several baselines, values are averaged over them.
 
     ``neuron`` is a target that reads one element of a tensor inside the model, such as ``Target.neuron("relu", (3, 7,
-    7))`` or ``Target.channel("relu", 3, peak=True)``; it is chosen once, at the input. By default it is the most active
-    element of the default layer, see :class:`~xaionnx.explainers.conductance.Conductance`. The diagnostic ``neuron``
-    names it for each sample.
+    7))``, ``Target.channel("relu", 3, peak=True)`` or ``Target.where(choose, output="relu")``; it is chosen once, at
+    the input. By default it is the most active element of the default layer, see
+    :class:`~xaionnx.explainers.conductance.Conductance`. The diagnostic ``neuron`` names it for each sample.
 
     Notes
     -----

@@ -202,6 +202,24 @@ class TargetSet:
         )
 
 
+def padded_elements(chosen: Array) -> tuple[Array, Array]:
+    """Return indices and weights (N, J) that add up the chosen elements of each sample, given as bools (N, S).
+
+    Samples with fewer elements repeat one of theirs with weight 0.
+
+    Examples
+    --------
+    >>> padded_elements(np.array([[True, False, True], [False, True, False]]))
+    (array([[0, 2],
+           [1, 1]]), array([[1., 1.],
+           [1., 0.]]))
+    """
+    most = int(chosen.sum(axis=1).max())
+    order = np.argsort(~chosen, axis=1, kind="stable")[:, :most]
+    weights = np.take_along_axis(chosen, order, 1).astype(np.float64)
+    return np.where(weights > 0, order, order[:, :1]), weights
+
+
 def activate(activation: str, output: Array) -> Array:
     """Return the output with its axes after the batch flattened, after an activation of :class:`TargetTerm`: (M, S)."""
     flat = np.asarray(output).reshape(len(output), -1)

@@ -7,7 +7,7 @@ A target is given by the user. With a model and its outputs it resolves to a
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar, Final
 
 import numpy as np
@@ -219,6 +219,31 @@ class Target(ABC):
         from xaionnx.targets.kinds.index import Index
 
         return Index(whole([index] if is_int(index) else index), output=tensor)
+
+    @staticmethod
+    def where(choose: Callable[[Array], Array], *, output: str | None = None) -> Target:
+        """The sum of the elements of a tensor that a function of its values (N, ...) chooses at the input.
+
+        ``choose`` returns a bool array of the same shape, such as ``lambda a: a > 0.5``, or the flattened element of
+        each sample, such as ``lambda a: a.reshape(len(a), -1).argmax(axis=1)``. The choice is made once: all methods
+        then explain these elements.
+
+        Examples
+        --------
+        >>> import numpy as np, xaionnx
+        >>> from models import planted
+        >>> model, x = planted.load(planted.net_a()), np.float32([[0, 100, 0]])
+        >>> most_active = Target.where(lambda a: a.argmax(axis=1), output="relu")
+        >>> xaionnx.explain(model, x, "input_x_gradient", most_active).target
+        array(['relu[1]'], dtype='<U7')
+        """
+        from xaionnx.targets.kinds.where import Where
+
+        if not callable(choose):
+            raise ParameterError(
+                f"The 'choose' parameter of Target.where must be a function of an array. Got {choose!r} instead."
+            )
+        return Where(choose, output)
 
     @staticmethod
     def channel(tensor: str, channel: int | None = None, *, peak: bool = False) -> Target:

@@ -13,7 +13,7 @@ from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
 from xaionnx.targets.in_graph import Aim, ElementWeights
 from xaionnx.targets.scores import channel_axis, flat, is_int, shape_words
-from xaionnx.targets.selection import TargetTerm
+from xaionnx.targets.selection import TargetTerm, padded_elements
 from xaionnx.targets.target import Target
 from xaionnx.typing import Array
 
@@ -74,11 +74,7 @@ class Region(Target):
         chosen = flat(inside)
         if not chosen.any(axis=1).all():
             raise ParameterError(f"The region of '{tensor}' is empty for sample {int(np.argmin(chosen.any(axis=1)))}.")
-        # Regions may differ in size between samples: smaller ones repeat one of their elements with weight 0.
-        most = int(chosen.sum(axis=1).max())
-        order = np.argsort(~chosen, axis=1, kind="stable")[:, :most]
-        weights = np.take_along_axis(chosen, order, 1).astype(np.float64)
-        indices = np.where(weights > 0, order, order[:, :1])
+        indices, weights = padded_elements(chosen)
         return [TargetTerm(tensor, "identity", indices, weights, (words,) * len(output))]
 
     @staticmethod
