@@ -46,7 +46,8 @@ def model_facts(model: Model) -> Document:
         "providers": {"available": onnxruntime.get_available_providers(), "used": model.provider},
         "random_ops": list(file.random_ops),
         "ops": count_ops(proto),
-        "layers": layer_facts(proto),
+        # Tensors keep their names where fused ops are written as plain ones, and their shapes can be inferred.
+        "layers": layer_facts(proto if model.deployed is None else model.graph),
         "attention": attention_layers(model),
         "labels": list(model.labels or ()),
         "spec": _spec_facts(model.input_spec),
@@ -117,7 +118,7 @@ def attention_layers(model: Model) -> list[Document]:
     The weights of an ``Attention`` op have the name that they get when the op is expanded.
     """
     try:
-        proto = expand(model.file.proto)
+        proto = expand(model.graph)
     except UnsupportedModelError:
         return []
     view = GraphView(proto)

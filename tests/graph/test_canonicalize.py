@@ -11,7 +11,8 @@ from tests.tolerances import Tolerance, assert_close
 from xaionnx import Model, explain
 from xaionnx.autodiff import gradient
 from xaionnx.errors import ModelFileError, UnsupportedModelError
-from xaionnx.graph.canonicalize import OPSET, canonicalize
+from xaionnx.graph.canonicalize import canonicalize
+from xaionnx.graph.opset import OPSET
 from xaionnx.graph.probe import probe
 from xaionnx.runtime.session import simplified
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 
 import onnx
@@ -13,6 +13,7 @@ from xaionnx.autodiff.rule import START, Gradient, Table
 from xaionnx.autodiff.rules.quantization import carries_floats
 from xaionnx.errors import UnknownNameError, UnsupportedModelError
 from xaionnx.graph.control_flow import CONTROL
+from xaionnx.graph.fused_op import ADDED_DOMAINS, fused_ops
 from xaionnx.graph.op import find_op
 from xaionnx.graph.probe import Probe
 from xaionnx.graph.view import DEFAULT_DOMAINS
@@ -222,10 +223,9 @@ def _check_rules(path: Iterable[ir.Node], table: Table, out: str, wrt: Sequence[
         f"'{op}' (node {', '.join(names[:3])}" + (f" and {len(names) - 3} more)" if len(names) > 3 else ")")
         for op, names in sorted(by_op.items())
     ]
-    domains = Counter(node.domain for node in lacking)
     advice = (
         "Take the file from before onnxruntime optimised it."
-        if "com.microsoft" in domains
+        if any(node.domain in ADDED_DOMAINS for node in lacking)
         else "Explain an earlier tensor, or use a method without gradients: occlusion, rise, lime, kernel_shap."
     )
     raise UnsupportedModelError(
@@ -234,10 +234,11 @@ def _check_rules(path: Iterable[ir.Node], table: Table, out: str, wrt: Sequence[
 
 
 def _node_label(node: ir.Node) -> str:
-    """The name of a node in an error; for an If, Loop or Scan also the reason why it was not expanded."""
+    """The name of a node in an error, with the reason why it was not expanded if it is known."""
     made = next((str(value.name) for value in node.outputs if value.name), "")
     name = repr(str(node.name)) if node.name else f"that makes {made!r}"
-    return f"{name}: {node.doc_string}" if node.op_type in CONTROL and node.doc_string else name
+    has_reason = node.op_type in CONTROL or (node.domain, node.op_type) in fused_ops()
+    return f"{name}: {node.doc_string}" if has_reason and node.doc_string else name
 
 
 def _sum(g: GradientBuilder, parts: Sequence[ir.Value]) -> ir.Value:

@@ -10,21 +10,15 @@ import numpy as np
 import onnx
 import onnx.inliner
 import onnx.numpy_helper
-import onnx.version_converter
 
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.graph.control_flow import Probed, bring_out, write_out
 from xaionnx.graph.cut import expose
 from xaionnx.graph.expand import expand
+from xaionnx.graph.opset import all_nodes, attach_external, convert_opset, detach_external
 from xaionnx.graph.serialize import WEIGHTS_APART
 from xaionnx.graph.view import DEFAULT_DOMAINS, topological_order
 from xaionnx.loading import declared_inputs
-from xaionnx.loading.soundness import subgraphs
-
-# Rules support this version of the default domain and later ones.
-OPSET = 20
-# Scan has other semantics in this opset than in all later ones, and the converter ignores that.
-_FIRST_SCAN = 8
 
 # Simplifies a serialised model and keeps all ops in the default domain.
 Simplify = Callable[[bytes], bytes]
@@ -72,14 +66,12 @@ def canonicalize(
         form = onnx.inliner.inline_local_functions(form, convert_version=True)
     _replace_sparse_weights(form.graph)
     bring_out(form)
-    apart = _detach_external(form)
-    form = _convert_opset(form)
-    _attach_external(form, apart)
+    form = convert_opset(form)
     if probed is not None:
         form = write_out(form, keep, probed)
     form = expand(form)
     if simplify is not None:
-        apart = _detach_external(form)
+        apart = detach_external(form)
         before, cast = _foreign_ops(form), _cast_outputs(form, keep)
         form = onnx.load_model_from_string(simplify(form.SerializeToString()))
         strange = sorted(_foreign_ops(form) - before)
@@ -88,12 +80,12 @@ def canonicalize(
                 f"Simplifying the graph introduced ops that are not part of ONNX: {', '.join(strange)}. "
                 "Update onnxruntime, or use a method without gradients."
             )
-        _attach_external(form, apart)
+        attach_external(form, apart)
         _read_through(form.graph, _cast_outputs(form, keep) - cast)
     _split_gemm(form.graph)
     # Shapes of internal tensors may be declared for one sample.
     del form.graph.value_info[:]
-    used = {node.domain for node in _all_nodes(form.graph)}
+    used = {node.domain for node in all_nodes(form.graph)}
     imports = [entry for entry in form.opset_import if entry.domain in used or entry.domain in DEFAULT_DOMAINS]
     del form.opset_import[:]
     form.opset_import.extend(imports)
@@ -143,25 +135,6 @@ def _replace_sparse_weights(graph: onnx.GraphProto) -> None:
     del graph.sparse_initializer[:]
 
 
-def _convert_opset(model: onnx.ModelProto) -> onnx.ModelProto:
-    version = next((entry.version for entry in model.opset_import if entry.domain in DEFAULT_DOMAINS), OPSET)
-    if version >= OPSET:
-        return model
-    if version == _FIRST_SCAN and any(node.op_type == "Scan" for node in _all_nodes(model.graph)):
-        raise UnsupportedModelError(
-            "ONNX op 'Scan' of opset 8 runs over each sample separately, and no newer op does the same. "
-            "Export the model with opset 9 or newer."
-        )
-    try:
-        return onnx.version_converter.convert_version(model, OPSET)
-    except RuntimeError as error:  # the C++ converter raises nothing else
-        reason = str(error).strip().splitlines()
-        raise UnsupportedModelError(
-            f"The graph cannot be converted from opset {version} to {OPSET}: "
-            f"{reason[-1] if reason else 'no reason given'}. Export it again with opset {OPSET}."
-        ) from error
-
-
 def _split_gemm(graph: onnx.GraphProto) -> None:
     """Replace each Gemm whose third operand is not a weight by a product and a sum.
 
@@ -189,36 +162,5 @@ def _split_gemm(graph: onnx.GraphProto) -> None:
     graph.node.extend(nodes)
 
 
-def _detach_external(model: onnx.ModelProto) -> list[onnx.TensorProto]:
-    """Turn weights in external files into inputs, and return them."""
-    apart = [tensor for tensor in model.graph.initializer if tensor.data_location == onnx.TensorProto.EXTERNAL]
-    if apart:
-        kept = [tensor for tensor in model.graph.initializer if tensor.data_location != onnx.TensorProto.EXTERNAL]
-        del model.graph.initializer[:]
-        model.graph.initializer.extend(kept)
-        model.graph.input.extend(
-            onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims) for tensor in apart
-        )
-    return apart
-
-
-def _attach_external(model: onnx.ModelProto, apart: Sequence[onnx.TensorProto]) -> None:
-    names = {tensor.name for tensor in apart}
-    rest = [value for value in model.graph.input if value.name not in names]
-    del model.graph.input[:]
-    model.graph.input.extend(rest)
-    model.graph.initializer.extend(apart)
-
-
 def _foreign_ops(model: onnx.ModelProto) -> set[str]:
-    return {f"{node.domain}.{node.op_type}" for node in _all_nodes(model.graph) if node.domain not in DEFAULT_DOMAINS}
-
-
-def _all_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    nodes: list[onnx.NodeProto] = []
-    graphs = [graph]
-    while graphs:
-        for node in graphs.pop().node:
-            nodes.append(node)
-            graphs.extend(subgraphs(node))
-    return nodes
+    return {f"{node.domain}.{node.op_type}" for node in all_nodes(model.graph) if node.domain not in DEFAULT_DOMAINS}

@@ -5,6 +5,7 @@ fit, an op without a kernel) raise an exception of onnxruntime later; `diagnose`
 """
 
 from xaionnx.loading.diagnosis import diagnose, is_runtime_failure
+from xaionnx.loading.external_data import read_weight
 from xaionnx.loading.reading import ModelFile, declared_inputs, read_model
 
-__all__ = ["ModelFile", "declared_inputs", "diagnose", "is_runtime_failure", "read_model"]
+__all__ = ["ModelFile", "declared_inputs", "diagnose", "is_runtime_failure", "read_model", "read_weight"]

@@ -14,10 +14,16 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import onnx
+import onnx.numpy_helper
 
 from xaionnx.loading.refusal import refusal
+
+if TYPE_CHECKING:
+    from xaionnx.typing import Array
 
 _BITS_OF_TYPES = {
     2: "UINT2 INT2",
@@ -202,3 +208,8 @@ def _shortage_words(path: Path, size: int) -> str:
 
 def _next_step(path: Path, size: int) -> str:
     return "Run 'git lfs pull' in its folder." if _is_pointer(path, size) else "Download or copy it again."
+
+
+def read_weight(tensor: onnx.TensorProto, folder: Path) -> Array:
+    """Return the numbers of a tensor, from its external file in ``folder`` if it has one, which has been checked."""
+    return np.asarray(onnx.numpy_helper.to_array(tensor, base_dir=str(folder)))

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
@@ -19,9 +20,10 @@ from xaionnx.graph.adapt import adapt, free_batch
 from xaionnx.graph.cut import expose
 from xaionnx.graph.input_purposes import InputPurpose, input_purposes, is_data
 from xaionnx.graph.serialize import to_bytes
+from xaionnx.graph.unfuse import unfuse
 from xaionnx.graph.view import GraphView
 from xaionnx.runtime.batcher import BatchSizeTuner, same_rows
-from xaionnx.runtime.session import Session, Sessions, SessionSettings
+from xaionnx.runtime.session import Session, Sessions, SessionSettings, channel_block
 from xaionnx.runtime.tensors import TensorInfo, check_inputs, find, listed
 from xaionnx.typing import Array, Document, Feeds
 
@@ -64,7 +66,8 @@ class Model:
     shared : frozenset of str
         Inputs without a batch axis, the same for every sample.
     graph : onnx.ModelProto
-        The file's graph, or one derived from it; external data are not loaded.
+        The file's graph with fused ops of onnxruntime written as plain ones, or a graph derived from it; external data
+        are not loaded.
     """
 
     path: Path
@@ -81,6 +84,8 @@ class Model:
     file: loading.ModelFile = field(repr=False)
     graph: onnx.ModelProto = field(repr=False)
     is_derived: bool = field(repr=False, default=False)
+    # The graph with its fused ops, which the model's own sessions run; None if ``graph`` is that graph.
+    deployed: onnx.ModelProto | None = field(repr=False, default=None)
     _state: _State = field(repr=False, default_factory=_State)
 
     @classmethod
@@ -134,6 +139,7 @@ class Model:
             raise InputMismatchError(f"batch_size must be an int in [1, inf). Got {batch_size} instead.")
         spec = spec or InputSpec.beside(file.path)
         adaptation = adapt(file.proto)
+        plain = unfuse(adaptation.graph, partial(loading.read_weight, folder=file.path.parent), channel_block)
         model = cls(
             path=file.path,
             sha256=file.sha256,
@@ -147,7 +153,8 @@ class Model:
             outputs=(),
             shared=frozenset(),
             file=file,
-            graph=adaptation.graph,
+            graph=plain,
+            deployed=None if plain is adaptation.graph else adaptation.graph,
         )
         session = model._session()
         inputs = tuple(TensorInfo.of(v) for v in session.inputs)
@@ -413,7 +420,7 @@ class Model:
             self.share_weights()
             graph = rewrite(self.graph)
             state = _State(self._state.sessions.derived(), purposes=dict(self.purposes))
-            model = replace(self, graph=graph, is_derived=True, _state=state)
+            model = replace(self, graph=graph, deployed=None, is_derived=True, _state=state)
             session = model._session()
             inputs, outputs = (tuple(map(TensorInfo.of, values)) for values in (session.inputs, session.outputs))
             cache[key] = replace(model, inputs=inputs, outputs=outputs, shared=self.shared | shared)
@@ -430,7 +437,7 @@ class Model:
     def _session(self, kind: str = "own") -> Session:
         sessions = self._state.sessions.opened
         if kind not in sessions:
-            graph = self.graph
+            graph = self.deployed or self.graph
             if kind == "free":
                 batched = [i.name for i in self.inputs if i.name not in self.shared]
                 graph = free_batch(graph, batched, 1)

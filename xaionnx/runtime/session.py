@@ -368,17 +368,43 @@ def _suppress_output() -> Iterator[None]:
 
 def simplified(model: bytes) -> bytes:
     """Return a serialised model after onnxruntime's basic optimisations: constants folded, only ONNX ops."""
+    return _optimised(model, ort.GraphOptimizationLevel.ORT_ENABLE_BASIC)
+
+
+def _optimised(model: bytes, level: ort.GraphOptimizationLevel) -> bytes:
     options = ort.SessionOptions()
     options.log_severity_level = _FATAL_ONLY
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.graph_optimization_level = level
     # It would duplicate quantised tensors for each consumer, and so disconnect a named tensor from its consumers.
     options.add_session_config_entry("session.disable_quant_qdq", "1")
     with tempfile.TemporaryDirectory(prefix="xaionnx-") as folder:
-        path = Path(folder) / "simplified.onnx"
+        path = Path(folder) / "optimised.onnx"
         options.optimized_model_filepath = str(path)
         with _suppress_output():
             ort.InferenceSession(model, options, providers=[_DEVICES["cpu"]])
         return path.read_bytes()
+
+
+@lru_cache(maxsize=1)
+def channel_block() -> int:
+    """Return the number of channels in a block of the layout that onnxruntime uses for convolutions on this CPU.
+
+    The weights of a convolution with a single filter are filled up to one block.
+    """
+    import onnx
+
+    from xaionnx.graph.serialize import WEIGHTS_APART
+
+    weights = onnx.helper.make_tensor("w", onnx.TensorProto.FLOAT, [1, 1, 1, 1], [1.0])
+    ends = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 1, 1, 1]) for name in "xy"]
+    node = onnx.helper.make_node("Conv", ["x", "w"], ["y"])
+    graph = onnx.helper.make_graph([node], "probe", ends[:1], ends[1:], [weights])
+    imports = [onnx.helper.make_opsetid("", 13)]
+    probe = onnx.helper.make_model(graph, ir_version=WEIGHTS_APART, opset_imports=imports)
+    optimised = onnx.load_model_from_string(
+        _optimised(probe.SerializeToString(), ort.GraphOptimizationLevel.ORT_ENABLE_ALL)
+    )
+    return int(optimised.graph.initializer[0].dims[0])
 
 
 def runtime_version() -> str:

@@ -1,0 +1,105 @@
+"""Convert a model to a recent opset, without its weights in external files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import onnx
+import onnx.defs
+import onnx.version_converter
+
+from xaionnx.errors import UnsupportedModelError
+from xaionnx.graph.view import DEFAULT_DOMAINS
+from xaionnx.loading.soundness import subgraphs
+
+# Rules support this version of the default domain and later ones.
+OPSET = 20
+# Scan has other semantics in this opset than in all later ones, and the converter ignores that.
+_FIRST_SCAN = 8
+# Domain of the ops that the converter does not see.
+_ASIDE = "xaionnx.aside"
+
+
+def convert_opset(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the model in opset 20; a model of this or a newer opset is returned as it is.
+
+    Weights in external files are not loaded. Ops that the declared opset does not have, as onnxruntime writes some,
+    stay as they are.
+
+    Raises
+    ------
+    UnsupportedModelError
+        The model cannot be converted.
+    """
+    version = next((entry.version for entry in model.opset_import if entry.domain in DEFAULT_DOMAINS), OPSET)
+    if version >= OPSET:
+        return model
+    if version == _FIRST_SCAN and any(node.op_type == "Scan" for node in all_nodes(model.graph)):
+        raise UnsupportedModelError(
+            "ONNX op 'Scan' of opset 8 runs over each sample separately, and no newer op does the same. "
+            "Export the model with opset 9 or newer."
+        )
+    form = onnx.ModelProto()
+    form.CopyFrom(model)
+    apart = detach_external(form)
+    for node in all_nodes(form.graph):
+        if node.domain in DEFAULT_DOMAINS and not _is_known(node.op_type, version):
+            node.domain = _ASIDE
+    form.opset_import.append(onnx.helper.make_opsetid(_ASIDE, 1))
+    try:
+        form = onnx.version_converter.convert_version(form, OPSET)
+    except RuntimeError as error:  # the C++ converter raises nothing else
+        reason = str(error).strip().splitlines()
+        raise UnsupportedModelError(
+            f"The graph cannot be converted from opset {version} to {OPSET}: "
+            f"{reason[-1] if reason else 'no reason given'}. Export it again with opset {OPSET}."
+        ) from error
+    for node in all_nodes(form.graph):
+        if node.domain == _ASIDE:
+            node.domain = ""
+    kept = [entry for entry in form.opset_import if entry.domain != _ASIDE]
+    del form.opset_import[:]
+    form.opset_import.extend(kept)
+    attach_external(form, apart)
+    return form
+
+
+def _is_known(op_type: str, version: int) -> bool:
+    try:
+        onnx.defs.get_schema(op_type, version, "")
+    except onnx.defs.SchemaError:
+        return False
+    return True
+
+
+def detach_external(model: onnx.ModelProto) -> list[onnx.TensorProto]:
+    """Turn weights in external files into inputs, and return them."""
+    apart = [tensor for tensor in model.graph.initializer if tensor.data_location == onnx.TensorProto.EXTERNAL]
+    if apart:
+        kept = [tensor for tensor in model.graph.initializer if tensor.data_location != onnx.TensorProto.EXTERNAL]
+        del model.graph.initializer[:]
+        model.graph.initializer.extend(kept)
+        model.graph.input.extend(
+            onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims) for tensor in apart
+        )
+    return apart
+
+
+def attach_external(model: onnx.ModelProto, apart: Sequence[onnx.TensorProto]) -> None:
+    """Turn the inputs that :func:`detach_external` made into weights again."""
+    names = {tensor.name for tensor in apart}
+    rest = [value for value in model.graph.input if value.name not in names]
+    del model.graph.input[:]
+    model.graph.input.extend(rest)
+    model.graph.initializer.extend(apart)
+
+
+def all_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """Return the nodes of a graph and of the bodies of If, Loop and Scan."""
+    nodes: list[onnx.NodeProto] = []
+    graphs = [graph]
+    while graphs:
+        for node in graphs.pop().node:
+            nodes.append(node)
+            graphs.extend(subgraphs(node))
+    return nodes
