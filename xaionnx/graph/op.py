@@ -22,10 +22,12 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from xaionnx.graph.axis_propagation import AxisStep
+    from xaionnx.graph.dependence import ElementStep, Operands
     from xaionnx.graph.locality import Field, LocalStep
 
 AxisRule: TypeAlias = "Callable[[AxisStep], Layout | None]"
 LocalRule: TypeAlias = "Callable[[LocalStep], Field | None]"
+ElementRule: TypeAlias = "Callable[[ElementStep], Operands | None]"
 # Rules of backward walks, documented in xaionnx.autodiff.rule. ``Slope`` is for ops where only the first operand and
 # the first output matter.
 Rule: TypeAlias = "Callable[..., Sequence[ir.Value | None]]"
@@ -91,6 +93,10 @@ class Op:
     local : callable, optional
         Returns the receptive field in the operands, if it is bounded; see :class:`xaionnx.graph.locality.LocalStep`.
         By default functions of one number and ops that broadcast are local, and others are not.
+    elements : callable, optional
+        Returns the elements of the operands that some elements of an output are computed from; see
+        :class:`xaionnx.graph.dependence.ElementStep`. By default those at the same place for functions of one number
+        and ops that broadcast, and all of them for others.
     broadcasts : Broadcast, optional
         Which operands are broadcast to the output's shape, for ops that align their operands with the output.
     slope : callable, optional
@@ -131,6 +137,7 @@ class Op:
     kind: Kind
     axes: AxisRule = broadcast_axes
     local: LocalRule | None = None
+    elements: ElementRule | None = None
     broadcasts: Broadcast | None = None
     slope: Slope | None = None
     gradient: Rule | None = None

@@ -3,25 +3,41 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, final
 
 from xaionnx.data.sample import Sample
 from xaionnx.errors import UnsupportedModelError
+from xaionnx.graph.dependence import Dependence
 from xaionnx.layers.axes import Axes, known_shape
 from xaionnx.layers.graph_facts import graph_fact
+from xaionnx.layers.target_elements import TargetElements, dependence
 from xaionnx.runtime.model import Model
 
 if TYPE_CHECKING:
     from xaionnx.graph.view import GraphView
 
+_SPATIAL = "HWT"
 
-def default_layer(model: Model, start: Sequence[str], tensors: Sequence[str], sample: Sample) -> str:
+
+def default_layer(
+    model: Model,
+    start: Sequence[str],
+    tensors: Sequence[str],
+    sample: Sample,
+    read: Sequence[TargetElements] = (),
+) -> str:
     """Return the default layer between ``start`` and ``tensors``.
 
     This is the last map over the picture or the series with more than one channel, before pooling. If attention
     follows that map, or there is no map, it is the tokens that enter the last attention: the last sum of two branches
     before it, which no skip connection bypasses. Otherwise it is the last tensor before the target.
+
+    Only tensors count on which the target depends: the elements ``read`` of an output that joins several heads depend
+    on the layers of their own head. Where each element is the score of one position, as in detectors and
+    segmentations, the maps of these scores are no features, and a map of which the target reads a single position is
+    chosen only if there is no other.
 
     Raises
     ------
@@ -29,47 +45,98 @@ def default_layer(model: Model, start: Sequence[str], tensors: Sequence[str], sa
         There is no tensor between the two.
     """
     sizes = {name: (1, *x.shape) for name, x in sample.own.items()}
-    key = ("default layer", tuple(start), tuple(tensors), tuple(sizes.items()), sample.main, sample.picture_axes)
-
-    def letters(name: str, shape: Sequence[int]) -> str:
-        return Axes.at(model, name, shape, sample).letters
-
-    def filled(name: str, shape: Sequence[int]) -> Sequence[int]:
-        return known_shape(model, name, shape, sample) if 0 in shape else shape
-
-    chosen = graph_fact(model, key, lambda view: _choose_layer(view, start, tensors, sizes, letters, filled))
+    read = read or [TargetElements(tensor) for tensor in tensors]
+    scope = (tuple(start), tuple(sizes.items()), sample.main, sample.picture_axes)
+    key = ("default layer", *scope, *(one.key for one in read))
+    chosen = graph_fact(model, key, lambda _: _choose_layer(model, scope, start, sample, read))
     if not chosen:
         raise UnsupportedModelError(
-            f"Nothing lies between the input of {model.name} and '{tensors[0]}'. Explain the input itself: "
+            f"Nothing lies between the input of {model.name} and '{read[0].tensor}'. Explain the input itself: "
             "saliency, integrated_gradients."
         )
     return chosen
 
 
+@final
+@dataclass(frozen=True)
+class _Candidate:
+    """A tensor computed from the start; ``letters`` of its axes after the batch if it is a map, else empty."""
+
+    name: str
+    letters: str
+    shape: tuple[int, ...]
+    is_attention: bool
+    is_sum: bool
+
+    @property
+    def channels(self) -> int:
+        return self.shape[1 + self.letters.index("C")]
+
+
 def _choose_layer(
-    view: GraphView,
-    start: Sequence[str],
-    tensors: Sequence[str],
-    sizes: Mapping[str, tuple[int, ...]],
-    letters_of: Callable[[str, Sequence[int]], str],
-    filled_of: Callable[[str, Sequence[int]], Sequence[int]],
+    model: Model, scope: tuple[object, ...], start: Sequence[str], sample: Sample, read: Sequence[TargetElements]
 ) -> str:
-    between = view.descendants(start) & view.ancestors(tensors) - set(tensors)
-    known = view.shapes(sizes)
-    last = last_map = tokens = attended = ""
+    candidates = graph_fact(model, ("candidates", *scope), lambda view: _candidates(view, model, start, sample))
+    sizes = {name: (1, *x.shape) for name, x in sample.own.items()}
+    reach = dependence(model, sizes, read)
+    one = dependence(model, sizes, [read[0].single()])
+    outputs = {element.tensor for element in read}
+    last = last_map = wide_map = tokens = attended = ""
+    for candidate in candidates:
+        name = candidate.name
+        if name not in reach or name in outputs:
+            continue
+        last = name
+        # A map of one channel is the output of a segmentation before its last step, or a gate: not features.
+        is_map = bool(candidate.letters) and (candidate.channels > 1 or not last_map)
+        if is_map and not _is_score(candidate, one):
+            last_map, attended = name, ""
+            wide_map = name if _positions(candidate, reach) != 1 else wide_map
+        if candidate.is_attention:
+            attended = tokens
+        if candidate.is_sum:
+            tokens = name
+    return attended or wide_map or last_map or tokens or last
+
+
+def _candidates(view: GraphView, model: Model, start: Sequence[str], sample: Sample) -> list[_Candidate]:
+    """The tensors computed from ``start``, in topological order."""
+    known = view.shapes({name: (1, *x.shape) for name, x in sample.own.items()})
+    computed, found = view.data_descendants(start), list[_Candidate]()
     for node in view.nodes:
-        moved = between.intersection(node.input) | set(start).intersection(node.input)
-        for name in (made for made in node.output if made in between):
-            last, shape = name, filled_of(name, [size or 0 for size in known.get(name, ())])
-            letters = letters_of(name, shape[1:])
-            # A map of one channel is the output of a segmentation before its last step, or a gate: not features.
-            if "C" in letters and (shape[1 + letters.index("C")] > 1 or not last_map):
-                last_map, attended = name, ""
-            if node.op_type in ("Softmax", "Attention"):
-                attended = tokens
-            if node.op_type == "Add" and len(moved) == 2 and len(shape) == 3:
-                tokens = name
-    return attended or last_map or tokens or last
+        moved = computed.intersection(node.input)
+        for name in (made for made in node.output if made in computed and made not in start):
+            shape: Sequence[int] = [size or 0 for size in known.get(name, ())]
+            shape = tuple(known_shape(model, name, shape, sample) if 0 in shape else shape)
+            letters = Axes.at(model, name, shape[1:], sample).letters
+            found.append(
+                _Candidate(
+                    name,
+                    letters if "C" in letters else "",
+                    shape,
+                    node.op_type in ("Softmax", "Attention"),
+                    node.op_type == "Add" and len(moved) == 2 and len(shape) == 3,
+                )
+            )
+    return found
+
+
+def _is_score(candidate: _Candidate, one: Dependence) -> bool:
+    """Whether an element of the output reads one channel at some positions: the map holds scores of positions."""
+    counts = one.counts(candidate.name) if candidate.name in one else None
+    return counts is not None and counts[1 + candidate.letters.index("C")] == 1 and _positions(candidate, one) > 0
+
+
+def _positions(candidate: _Candidate, seen: Dependence) -> int:
+    """The number of positions of a map that some elements read; 0 for all."""
+    counts = seen.counts(candidate.name)
+    axes = [1 + at for at, letter in enumerate(candidate.letters) if letter in _SPATIAL]
+    if counts is None or all(counts[axis] == -1 for axis in axes):
+        return 0
+    read = 1
+    for axis in axes:
+        read *= candidate.shape[axis] if counts[axis] == -1 else counts[axis]
+    return read
 
 
 def normalised_tokens(model: Model, tokens: str, tensors: Sequence[str]) -> str:

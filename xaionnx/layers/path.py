@@ -15,6 +15,7 @@ from xaionnx.layers.axes import Axes
 from xaionnx.layers.default_layer import default_layer
 from xaionnx.layers.embeddings import differentiable_inputs, embeddings, gradient_tensors
 from xaionnx.layers.layer import Layer
+from xaionnx.layers.target_elements import check_depends, elements_read
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.runtime import progress
 from xaionnx.runtime.evaluations import Evaluations
@@ -104,7 +105,9 @@ class LayerPath:
         path = self.to(layer)
         if path.layer is self.layer or path.layer is None:
             return path
+        sizes = {name: (1, *x.shape[1:]) for name, x in self.feeds.items() if name not in self.model.shared}
         downstream = path.layer.downstream(self.tensors)
+        check_depends(self.model, layer, sizes, self.resolved)
         taken = {info.name for info in downstream.inputs}
         return dataclasses.replace(
             path,
@@ -156,7 +159,8 @@ class LayerPath:
 
     def default_layer(self) -> str:
         """Return the name of the default layer."""
-        return default_layer(self.model, self.names, self.tensors, self.samples[0])
+        read = [one for of_target in elements_read(self.resolved) for one in of_target]
+        return default_layer(self.model, self.names, self.tensors, self.samples[0], read)
 
     def baseline_values(self, baseline: Baseline, seed: int) -> dict[str, Array]:
         """Return the values (N, B, ...) of the explained tensors at the B baselines of each sample, by name.

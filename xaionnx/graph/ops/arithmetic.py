@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from xaionnx.graph.dependence import same_elements
 from xaionnx.graph.locality import Field, LocalStep, same_field
 from xaionnx.graph.op import Broadcast, Kind, Op
 
@@ -16,8 +17,8 @@ OPS = (
     *(Op(name, Kind.ADDS, broadcasts=Broadcast()) for name in ("Add", "Sub", "Sum", "Mean")),
     Op("Mul", Kind.SCALES, broadcasts=Broadcast()),
     Op("Div", Kind.SCALES, broadcasts=Broadcast()),
-    Op("Neg", Kind.SCALES, local=same_field),
-    Op("BatchNormalization", Kind.SCALES, local=_per_channel),
+    Op("Neg", Kind.SCALES, local=same_field, elements=same_elements),
+    Op("BatchNormalization", Kind.SCALES, local=_per_channel, elements=same_elements),
     Op("Max", Kind.SELECTS, broadcasts=Broadcast()),
     Op("Min", Kind.SELECTS, broadcasts=Broadcast()),
     Op("Mod", Kind.OTHER, broadcasts=Broadcast()),

@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+from xaionnx.graph.element_rules import (
+    after_channel_elements,
+    all_but_batch_elements,
+    channel_elements,
+    last_axes_elements,
+    one_axis_elements,
+    softmax_elements,
+)
 from xaionnx.graph.locality import RANK, Field, LocalStep, alone, same_field
 from xaionnx.graph.op import Kind, Op
 
@@ -19,14 +27,13 @@ def _normalise_across_channels(step: LocalStep) -> Field | None:
 _NORMALISES = Kind.NORMALISES
 
 OPS = (
-    Op("LayerNormalization", _NORMALISES, local=_normalise_channels),
-    Op("LRN", _NORMALISES, local=_normalise_across_channels),
-    Op("Softmax", _NORMALISES, not_negative=True, gate=2),
-    *(
-        Op(name, _NORMALISES)
-        for name in (
-            "InstanceNormalization", "GroupNormalization", "RMSNormalization", "LpNormalization",
-            "MeanVarianceNormalization", "LogSoftmax",
-        )
-    ),
-)  # fmt: skip
+    Op("LayerNormalization", _NORMALISES, local=_normalise_channels, elements=last_axes_elements),
+    Op("LRN", _NORMALISES, local=_normalise_across_channels, elements=channel_elements),
+    Op("Softmax", _NORMALISES, elements=softmax_elements, not_negative=True, gate=2),
+    Op("LogSoftmax", _NORMALISES, elements=softmax_elements),
+    Op("InstanceNormalization", _NORMALISES, elements=after_channel_elements),
+    Op("GroupNormalization", _NORMALISES, elements=all_but_batch_elements),
+    Op("RMSNormalization", _NORMALISES, elements=last_axes_elements),
+    Op("LpNormalization", _NORMALISES, elements=one_axis_elements),
+    Op("MeanVarianceNormalization", _NORMALISES),
+)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from xaionnx.graph.axis_factors import AxisFactor, Layout
 from xaionnx.graph.axis_propagation import AxisStep
+from xaionnx.graph.element_rules import scattered_elements
 from xaionnx.graph.op import Kind, Op, if_first_known, unknown_axes
 
 
@@ -25,5 +26,6 @@ OPS = (
             "AffineGrid", "RoiAlign", "MaxRoiPool",
         )
     ),
-    *(Op(name, Kind.OTHER) for name in ("ScatterElements", "ScatterND", "Range", "Det", "Hardmax")),
+    *(Op(name, Kind.OTHER, elements=scattered_elements) for name in ("ScatterElements", "ScatterND")),
+    *(Op(name, Kind.OTHER) for name in ("Range", "Det", "Hardmax")),
 )  # fmt: skip

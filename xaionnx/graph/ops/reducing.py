@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from xaionnx.graph.axis_factors import Layout
 from xaionnx.graph.axis_propagation import AxisStep
+from xaionnx.graph.element_rules import (
+    after_channel_elements,
+    cumulated_elements,
+    picked_elements,
+    pooled_elements,
+    reduced_elements,
+    resized_elements,
+)
 from xaionnx.graph.locality import sliding_field
 from xaionnx.graph.op import Kind, Op, broadcast_axes, if_first_known, unknown_axes
 from xaionnx.graph.ops.moving import mix_axes, resize_axes
@@ -36,25 +44,28 @@ _ADDS, _SELECTS, _OTHER = Kind.ADDS, Kind.SELECTS, Kind.OTHER
 _WINDOW, _POOLED = if_first_known(window_axes), if_first_known(_global_pool_axes)
 
 OPS = (
-    Op("AveragePool", _ADDS, _WINDOW, sliding_field, keeps_sign=True),
-    Op("MaxPool", _SELECTS, _WINDOW, sliding_field, keeps_sign=True),
-    Op("LpPool", _OTHER, _WINDOW, not_negative=True),
-    Op("GlobalAveragePool", _ADDS, _POOLED, keeps_sign=True),
-    Op("GlobalMaxPool", _SELECTS, _POOLED, keeps_sign=True),
-    Op("GlobalLpPool", _OTHER, _POOLED, not_negative=True),
-    Op("ReduceSum", _ADDS, _reduce_axes, keeps_sign=True),
-    Op("ReduceMean", _ADDS, _reduce_axes, keeps_sign=True),
-    Op("ReduceMax", _SELECTS, _reduce_axes, keeps_sign=True),
-    Op("ReduceMin", _SELECTS, _reduce_axes, keeps_sign=True),
-    Op("ReduceProd", _OTHER, _reduce_axes, keeps_sign=True),
-    *(Op(f"Reduce{name}", _OTHER, _reduce_axes, not_negative=True) for name in ("L1", "L2", "SumSquare")),
-    *(Op(f"Reduce{name}", _OTHER, _reduce_axes) for name in ("LogSum", "LogSumExp")),
-    Op("ArgMax", _OTHER, _reduce_axes),
-    Op("ArgMin", _OTHER, _reduce_axes),
-    Op("CumSum", _ADDS, if_first_known(_cumsum_axes), keeps_sign=True),
-    Op("TopK", _SELECTS, unknown_axes),
-    Op("Resize", _ADDS, if_first_known(resize_axes)),
-    Op("Upsample", _ADDS, if_first_known(resize_axes)),
+    Op("AveragePool", _ADDS, _WINDOW, sliding_field, pooled_elements, keeps_sign=True),
+    Op("MaxPool", _SELECTS, _WINDOW, sliding_field, pooled_elements, keeps_sign=True),
+    Op("LpPool", _OTHER, _WINDOW, elements=pooled_elements, not_negative=True),
+    Op("GlobalAveragePool", _ADDS, _POOLED, elements=after_channel_elements, keeps_sign=True),
+    Op("GlobalMaxPool", _SELECTS, _POOLED, elements=after_channel_elements, keeps_sign=True),
+    Op("GlobalLpPool", _OTHER, _POOLED, elements=after_channel_elements, not_negative=True),
+    Op("ReduceSum", _ADDS, _reduce_axes, elements=reduced_elements, keeps_sign=True),
+    Op("ReduceMean", _ADDS, _reduce_axes, elements=reduced_elements, keeps_sign=True),
+    Op("ReduceMax", _SELECTS, _reduce_axes, elements=reduced_elements, keeps_sign=True),
+    Op("ReduceMin", _SELECTS, _reduce_axes, elements=reduced_elements, keeps_sign=True),
+    Op("ReduceProd", _OTHER, _reduce_axes, elements=reduced_elements, keeps_sign=True),
+    *(
+        Op(f"Reduce{name}", _OTHER, _reduce_axes, elements=reduced_elements, not_negative=True)
+        for name in ("L1", "L2", "SumSquare")
+    ),
+    *(Op(f"Reduce{name}", _OTHER, _reduce_axes, elements=reduced_elements) for name in ("LogSum", "LogSumExp")),
+    Op("ArgMax", _OTHER, _reduce_axes, elements=reduced_elements),
+    Op("ArgMin", _OTHER, _reduce_axes, elements=reduced_elements),
+    Op("CumSum", _ADDS, if_first_known(_cumsum_axes), elements=cumulated_elements, keeps_sign=True),
+    Op("TopK", _SELECTS, unknown_axes, elements=picked_elements),
+    Op("Resize", _ADDS, if_first_known(resize_axes), elements=resized_elements),
+    Op("Upsample", _ADDS, if_first_known(resize_axes), elements=resized_elements),
     Op("Col2Im", _ADDS),
     Op("DFT", _ADDS, unknown_axes, both_signs=True),
     Op("STFT", _ADDS, unknown_axes, both_signs=True),

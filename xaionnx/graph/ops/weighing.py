@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from xaionnx.graph.axis_factors import AxisFactor, Layout, mixed_axis, spatial_factor
 from xaionnx.graph.axis_propagation import AxisStep
+from xaionnx.graph.element_rules import conv_elements, conv_transpose_elements, gemm_elements, matmul_elements
 from xaionnx.graph.locality import RANK, Field, LocalStep, alone, not_local, sliding_field
 from xaionnx.graph.op import Broadcast, Kind, Op, if_first_known, unknown_axes
 
@@ -55,11 +56,11 @@ def _gemm_axes(step: AxisStep) -> Layout | None:
 _WEIGHS = Kind.WEIGHS
 
 OPS = (
-    Op("Conv", _WEIGHS, if_first_known(window_axes), sliding_field),
-    Op("FusedConv", _WEIGHS, if_first_known(window_axes)),
-    Op("ConvTranspose", _WEIGHS, if_first_known(window_axes)),
-    Op("Gemm", _WEIGHS, if_first_known(_gemm_axes), not_local, Broadcast((2,))),
-    Op("MatMul", _WEIGHS, _matmul_axes, _matmul_field, Broadcast(exempt=2)),
+    Op("Conv", _WEIGHS, if_first_known(window_axes), sliding_field, conv_elements),
+    Op("FusedConv", _WEIGHS, if_first_known(window_axes), elements=conv_elements),
+    Op("ConvTranspose", _WEIGHS, if_first_known(window_axes), elements=conv_transpose_elements),
+    Op("Gemm", _WEIGHS, if_first_known(_gemm_axes), not_local, gemm_elements, Broadcast((2,))),
+    Op("MatMul", _WEIGHS, _matmul_axes, _matmul_field, matmul_elements, Broadcast(exempt=2)),
     Op("Einsum", _WEIGHS, unknown_axes),
     *(Op(name, Kind.OTHER, if_first_known(window_axes)) for name in ("QLinearConv", "ConvInteger")),
     *(Op(name, Kind.OTHER) for name in ("DeformConv", "MatMulInteger", "QLinearMatMul")),

@@ -1,0 +1,122 @@
+"""The elements that a target reads, and the tensors inside the model from which they are computed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from xaionnx.errors import UnsupportedModelError
+from xaionnx.graph.dependence import Dependence, DependenceWalk
+from xaionnx.layers.graph_facts import graph_fact
+from xaionnx.runtime.model import Model
+from xaionnx.short_repr import short_repr
+from xaionnx.targets.resolve import ResolvedTargets
+from xaionnx.targets.selection import TargetTerm
+from xaionnx.typing import Array
+
+_NAMED = 5
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class TargetElements:
+    """The elements of a tensor that a target reads for one sample.
+
+    Attributes
+    ----------
+    tensor : str
+    indices : array of int, or None
+        Into the flattened axes after the batch; None for all elements.
+    name : str
+        The target in words.
+    """
+
+    tensor: str
+    indices: Array | None = None
+    name: str = ""
+
+    __repr__ = short_repr
+
+    @classmethod
+    def of(cls, term: TargetTerm, number: int) -> TargetElements:
+        """Return the elements that a target reads for sample ``number``."""
+        name = term.names[number]
+        if term.activation in ("softmax", "log_softmax"):
+            return cls(term.tensor, None, name)
+        read = term.coefficients[number] != 0 if term.reference is None else slice(None)
+        return cls(term.tensor, np.unique(term.indices[number][read]), name)
+
+    @property
+    def key(self) -> tuple[str, bytes | None]:
+        """The same for equal elements."""
+        return self.tensor, None if self.indices is None else self.indices.tobytes()
+
+    def single(self) -> TargetElements:
+        """Return the first element alone, which stands for each of a region."""
+        if self.indices is None or len(self.indices) < 2:
+            return self
+        return TargetElements(self.tensor, self.indices[:1], self.name)
+
+
+def elements_read(resolved: ResolvedTargets) -> list[list[TargetElements]]:
+    """Return the elements that each of T targets reads for each of N samples; equal ones are the same object."""
+    known: dict[object, TargetElements] = {}
+    found = list[list[TargetElements]]()
+    for term in resolved.terms:
+        of_term = [TargetElements.of(term, number) for number in range(len(term.indices))]
+        found.append([known.setdefault((one.key, one.name), one) for one in of_term])
+    return found
+
+
+def dependence(model: Model, sizes: Mapping[str, Sequence[int]], read: Sequence[TargetElements]) -> Dependence:
+    """Return the tensors that some elements depend on, for inputs of the given ``sizes`` for one sample."""
+    key = ("dependence", tuple((name, tuple(size)) for name, size in sizes.items()))
+    walk = graph_fact(model, key, lambda view: DependenceWalk(view, sizes))
+    wanted: dict[str, Array | None] = {}
+    for one in read:
+        before = wanted.get(one.tensor, one.indices)
+        whole = before is None or one.indices is None
+        wanted[one.tensor] = None if whole else np.union1d(before, one.indices)  # type: ignore[arg-type]  # not None
+    return walk.back(wanted)
+
+
+def check_depends(model: Model, layer: str, sizes: Mapping[str, Sequence[int]], resolved: ResolvedTargets) -> None:
+    """Check that every target of every sample depends on a layer.
+
+    Raises
+    ------
+    UnsupportedModelError
+        One does not, so that all values there are zero; the message names layers on which it depends.
+    """
+    checked = set[object]()
+    for of_target in elements_read(resolved):
+        for number, one in enumerate(of_target):
+            if one.key in checked or layer == one.tensor:
+                continue
+            checked.add(one.key)
+            found = dependence(model, sizes, [one])
+            if layer not in found:
+                raise UnsupportedModelError(_independent(model, layer, one, number, len(of_target), found))
+
+
+def _independent(model: Model, layer: str, target: TargetElements, number: int, count: int, found: Dependence) -> str:
+    inputs = {info.name for info in model.inputs} | {target.tensor}
+    computed = model.view.descendants(info.name for info in model.inputs)
+    names = [name for name in model.view.tensor_names if name in found and name in computed and name not in inputs]
+    windows = [name for name in names if model.view.producers[name].op_type in _LAYERS]
+    nearest = (windows or names)[: -_NAMED - 1 : -1]
+    where = f" of sample {number}" if count > 1 else ""
+    advice = f"Name one on which it does: {', '.join(nearest)}, or none." if nearest else "Explain the input."
+    return (
+        f"The target '{target.name}'{where} does not depend on layer '{layer}' of {model.name}, so all values there "
+        f"are zero. {advice}"
+    )
+
+
+# Outputs of these are the layers that people name.
+_LAYERS = frozenset(
+    {"Relu", "Conv", "Add", "Mul", "LayerNormalization", "Gelu", "Concat", "MatMul", "Clip", "LeakyRelu"}
+)
