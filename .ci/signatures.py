@@ -114,6 +114,7 @@ def _imports(written: str) -> str:
             "from xaionnx import explain",
             "",
             "if TYPE_CHECKING:",
+            *(["    from collections.abc import Sequence", ""] if re.search(r"\bSequence\b", written) else []),
             *own,
             "    from xaionnx.explanation import Explanation",
             f"    from xaionnx.typing import {', '.join(used)}",

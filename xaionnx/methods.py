@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Literal, TypedDict
 from xaionnx import explain
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from xaionnx.autodiff.lrp import Composite
     from xaionnx.explanation import Explanation
     from xaionnx.typing import (
@@ -55,6 +57,7 @@ class Settings(TypedDict, total=False):
     factor: Literal["difference", "none"]
     features: FeaturesLike
     fraction: float
+    fuse: Literal["mean", "maximum"]
     gamma: float
     gradient: Literal["auto", "graph"] | GradientLike | None
     grid: int | tuple[int, ...]
@@ -66,7 +69,7 @@ class Settings(TypedDict, total=False):
     kernel: Literal["cosine", "l2", "uniform"]
     kernel_width: float
     l1: int | None
-    layer: str | None
+    layer: str | Sequence[str] | None
     low: float | None
     max_dist: float
     max_sigma: float
@@ -102,7 +105,8 @@ def ablation_cam(
     x: InputLike,
     target: TargetLike = None,
     *,
-    layer: str | None = None,
+    layer: str | Sequence[str] | None = None,
+    fuse: Literal["mean", "maximum"] = "mean",
     relu: bool = True,
     upsampling: Literal["bilinear", "nearest"] = "bilinear",
     channels: int | None = None,
@@ -111,7 +115,9 @@ def ablation_cam(
 
     See :class:`~xaionnx.explainers.ablation_cam.AblationCam`.
     """
-    return explain(model, x, "ablation_cam", target, layer=layer, relu=relu, upsampling=upsampling, channels=channels)
+    return explain(
+        model, x, "ablation_cam", target, layer=layer, fuse=fuse, relu=relu, upsampling=upsampling, channels=channels
+    )
 
 
 def attention_relevance(
@@ -185,7 +191,8 @@ def cam(
     x: InputLike,
     target: TargetLike = None,
     *,
-    layer: str | None = None,
+    layer: str | Sequence[str] | None = None,
+    fuse: Literal["mean", "maximum"] = "mean",
     relu: bool = False,
     upsampling: Literal["bilinear", "nearest"] = "bilinear",
     gradient: GradientLike = "auto",
@@ -194,7 +201,7 @@ def cam(
 
     See :class:`~xaionnx.explainers.cam.Cam`.
     """
-    return explain(model, x, "cam", target, layer=layer, relu=relu, upsampling=upsampling, gradient=gradient)
+    return explain(model, x, "cam", target, layer=layer, fuse=fuse, relu=relu, upsampling=upsampling, gradient=gradient)
 
 
 def causal_cam(
@@ -202,7 +209,8 @@ def causal_cam(
     x: InputLike,
     target: TargetLike = None,
     *,
-    layer: str | None = None,
+    layer: str | Sequence[str] | None = None,
+    fuse: Literal["mean", "maximum"] = "mean",
     relu: bool = True,
     upsampling: Literal["bilinear", "nearest"] = "bilinear",
     gradient: GradientLike = "auto",
@@ -211,7 +219,9 @@ def causal_cam(
 
     See :class:`~xaionnx.explainers.causal_cam.CausalCam`.
     """
-    return explain(model, x, "causal_cam", target, layer=layer, relu=relu, upsampling=upsampling, gradient=gradient)
+    return explain(
+        model, x, "causal_cam", target, layer=layer, fuse=fuse, relu=relu, upsampling=upsampling, gradient=gradient
+    )
 
 
 def conductance(
@@ -249,7 +259,8 @@ def contrast_cam(
     x: InputLike,
     target: TargetLike = None,
     *,
-    layer: str | None = None,
+    layer: str | Sequence[str] | None = None,
+    fuse: Literal["mean", "maximum"] = "mean",
     relu: bool = True,
     upsampling: Literal["bilinear", "nearest"] = "bilinear",
     gradient: GradientLike = "auto",
@@ -265,6 +276,7 @@ def contrast_cam(
         "contrast_cam",
         target,
         layer=layer,
+        fuse=fuse,
         relu=relu,
         upsampling=upsampling,
         gradient=gradient,
@@ -277,7 +289,8 @@ def counterfactual_cam(
     x: InputLike,
     target: TargetLike = None,
     *,
-    layer: str | None = None,
+    layer: str | Sequence[str] | None = None,
+    fuse: Literal["mean", "maximum"] = "mean",
     relu: bool = True,
     upsampling: Literal["bilinear", "nearest"] = "bilinear",
     gradient: GradientLike = "auto",
@@ -287,7 +300,15 @@ def counterfactual_cam(
     See :class:`~xaionnx.explainers.counterfactual_cam.CounterfactualCam`.
     """
     return explain(
-        model, x, "counterfactual_cam", target, layer=layer, relu=relu, upsampling=upsampling, gradient=gradient
+        model,
+        x,
+        "counterfactual_cam",
+        target,
+        layer=layer,
+        fuse=fuse,
+        relu=relu,
+        upsampling=upsampling,
+        gradient=gradient,
     )
 
 
@@ -341,7 +362,8 @@ def eigen_cam(
     x: InputLike,
     target: TargetLike = None,
     *,
-    layer: str | None = None,
+    layer: str | Sequence[str] | None = None,
+    fuse: Literal["mean", "maximum"] = "mean",
     relu: bool = False,
     upsampling: Literal["bilinear", "nearest"] = "bilinear",
     centred: bool = False,
@@ -350,7 +372,9 @@ def eigen_cam(
 
     See :class:`~xaionnx.explainers.eigen_cam.EigenCam`.
     """
-    return explain(model, x, "eigen_cam", target, layer=layer, relu=relu, upsampling=upsampling, centred=centred)
+    return explain(
+        model, x, "eigen_cam", target, layer=layer, fuse=fuse, relu=relu, upsampling=upsampling, centred=centred
+    )
 
 
 def eigen_grad_cam(
@@ -358,7 +382,8 @@ def eigen_grad_cam(
     x: InputLike,
     target: TargetLike = None,
     *,
-    layer: str | None = None,
+    layer: str | Sequence[str] | None = None,
+    fuse: Literal["mean", "maximum"] = "mean",
     relu: bool = True,
     upsampling: Literal["bilinear", "nearest"] = "bilinear",
     gradient: GradientLike = "auto",
@@ -374,6 +399,7 @@ def eigen_grad_cam(
         "eigen_grad_cam",
         target,
         layer=layer,
+        fuse=fuse,
         relu=relu,
         upsampling=upsampling,
         gradient=gradient,
@@ -448,7 +474,8 @@ def finer_cam(
     x: InputLike,
     target: TargetLike = None,
     *,
-    layer: str | None = None,
+    layer: str | Sequence[str] | None = None,
+    fuse: Literal["mean", "maximum"] = "mean",
     relu: bool = True,
     upsampling: Literal["bilinear", "nearest"] = "bilinear",
     gradient: GradientLike = "auto",
@@ -466,6 +493,7 @@ def finer_cam(
         "finer_cam",
         target,
         layer=layer,
+        fuse=fuse,
         relu=relu,
         upsampling=upsampling,
         gradient=gradient,
@@ -494,7 +522,8 @@ def grad_cam(
     x: InputLike,
     target: TargetLike = None,
     *,
-    layer: str | None = None,
+    layer: str | Sequence[str] | None = None,
+    fuse: Literal["mean", "maximum"] = "mean",
     relu: bool = True,
     upsampling: Literal["bilinear", "nearest"] = "bilinear",
     gradient: GradientLike = "auto",
@@ -503,7 +532,9 @@ def grad_cam(
 
     See :class:`~xaionnx.explainers.grad_cam.GradCam`.
     """
-    return explain(model, x, "grad_cam", target, layer=layer, relu=relu, upsampling=upsampling, gradient=gradient)
+    return explain(
+        model, x, "grad_cam", target, layer=layer, fuse=fuse, relu=relu, upsampling=upsampling, gradient=gradient
+    )
 
 
 def grad_cam_pp(
@@ -511,7 +542,8 @@ def grad_cam_pp(
     x: InputLike,
     target: TargetLike = None,
     *,
-    layer: str | None = None,
+    layer: str | Sequence[str] | None = None,
+    fuse: Literal["mean", "maximum"] = "mean",
     relu: bool = True,
     upsampling: Literal["bilinear", "nearest"] = "bilinear",
     gradient: GradientLike = "auto",
@@ -520,7 +552,9 @@ def grad_cam_pp(
 
     See :class:`~xaionnx.explainers.grad_cam_pp.GradCamPp`.
     """
-    return explain(model, x, "grad_cam_pp", target, layer=layer, relu=relu, upsampling=upsampling, gradient=gradient)
+    return explain(
+        model, x, "grad_cam_pp", target, layer=layer, fuse=fuse, relu=relu, upsampling=upsampling, gradient=gradient
+    )
 
 
 def guided_backprop(
@@ -543,7 +577,8 @@ def guided_grad_cam(
     x: InputLike,
     target: TargetLike = None,
     *,
-    layer: str | None = None,
+    layer: str | Sequence[str] | None = None,
+    fuse: Literal["mean", "maximum"] = "mean",
     relu: bool = True,
     upsampling: Literal["bilinear", "nearest"] = "bilinear",
 ) -> Explanation:
@@ -551,7 +586,7 @@ def guided_grad_cam(
 
     See :class:`~xaionnx.explainers.guided_grad_cam.GuidedGradCam`.
     """
-    return explain(model, x, "guided_grad_cam", target, layer=layer, relu=relu, upsampling=upsampling)
+    return explain(model, x, "guided_grad_cam", target, layer=layer, fuse=fuse, relu=relu, upsampling=upsampling)
 
 
 def guided_ig(
@@ -589,7 +624,8 @@ def hi_res_cam(
     x: InputLike,
     target: TargetLike = None,
     *,
-    layer: str | None = None,
+    layer: str | Sequence[str] | None = None,
+    fuse: Literal["mean", "maximum"] = "mean",
     relu: bool = False,
     upsampling: Literal["bilinear", "nearest"] = "bilinear",
     gradient: GradientLike = "auto",
@@ -598,7 +634,9 @@ def hi_res_cam(
 
     See :class:`~xaionnx.explainers.hi_res_cam.HiResCam`.
     """
-    return explain(model, x, "hi_res_cam", target, layer=layer, relu=relu, upsampling=upsampling, gradient=gradient)
+    return explain(
+        model, x, "hi_res_cam", target, layer=layer, fuse=fuse, relu=relu, upsampling=upsampling, gradient=gradient
+    )
 
 
 def input_x_gradient(
@@ -733,7 +771,8 @@ def layer_cam(
     x: InputLike,
     target: TargetLike = None,
     *,
-    layer: str | None = None,
+    layer: str | Sequence[str] | None = None,
+    fuse: Literal["mean", "maximum"] = "mean",
     relu: bool = True,
     upsampling: Literal["bilinear", "nearest"] = "bilinear",
     gradient: GradientLike = "auto",
@@ -742,7 +781,9 @@ def layer_cam(
 
     See :class:`~xaionnx.explainers.layer_cam.LayerCam`.
     """
-    return explain(model, x, "layer_cam", target, layer=layer, relu=relu, upsampling=upsampling, gradient=gradient)
+    return explain(
+        model, x, "layer_cam", target, layer=layer, fuse=fuse, relu=relu, upsampling=upsampling, gradient=gradient
+    )
 
 
 def lime(
@@ -1000,7 +1041,8 @@ def score_cam(
     x: InputLike,
     target: TargetLike = None,
     *,
-    layer: str | None = None,
+    layer: str | Sequence[str] | None = None,
+    fuse: Literal["mean", "maximum"] = "mean",
     relu: bool = True,
     upsampling: Literal["bilinear", "nearest"] = "bilinear",
     channels: int | None = None,
@@ -1017,6 +1059,7 @@ def score_cam(
         "score_cam",
         target,
         layer=layer,
+        fuse=fuse,
         relu=relu,
         upsampling=upsampling,
         channels=channels,
@@ -1112,7 +1155,8 @@ def x_grad_cam(
     x: InputLike,
     target: TargetLike = None,
     *,
-    layer: str | None = None,
+    layer: str | Sequence[str] | None = None,
+    fuse: Literal["mean", "maximum"] = "mean",
     relu: bool = True,
     upsampling: Literal["bilinear", "nearest"] = "bilinear",
     gradient: GradientLike = "auto",
@@ -1121,7 +1165,9 @@ def x_grad_cam(
 
     See :class:`~xaionnx.explainers.x_grad_cam.XGradCam`.
     """
-    return explain(model, x, "x_grad_cam", target, layer=layer, relu=relu, upsampling=upsampling, gradient=gradient)
+    return explain(
+        model, x, "x_grad_cam", target, layer=layer, fuse=fuse, relu=relu, upsampling=upsampling, gradient=gradient
+    )
 
 
 def xrai(

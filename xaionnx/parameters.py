@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, TypeVar, final, overload
 
@@ -187,6 +187,29 @@ class _Name(Parameter):
 
 @final
 @dataclass(frozen=True)
+class Names(Parameter):
+    """One name, or several different ones."""
+
+    @property
+    def domain(self) -> str:
+        return "a str, or a list of different ones"
+
+    def accepts(self, value: object) -> bool:
+        if isinstance(value, str):
+            return True
+        if not isinstance(value, list | tuple) or not value:
+            return False
+        return all(isinstance(item, str) for item in value) and len(set(value)) == len(value)
+
+    def parse(self, text: str) -> str | tuple[str, ...]:
+        found = tuple(part.strip() for part in text.split(",") if part.strip())
+        if not found:
+            raise ValueError("no name")
+        return found[0] if len(found) == 1 else found
+
+
+@final
+@dataclass(frozen=True)
 class _Object(Parameter):
     """A value with a shorthand; ``resolver`` raises an error for a value that is invalid for every input."""
 
@@ -278,6 +301,22 @@ def flag(default: bool, help: Text) -> bool:
 def name(help: Text) -> str | None:
     """Return a dataclass field for a name, None by default."""
     return _field(None, _Name(help, optional=True))
+
+
+def names(help: Text) -> str | Sequence[str] | None:
+    """Return a dataclass field for a name or several, None by default."""
+    return _field(None, Names(help, optional=True))
+
+
+def as_names(value: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Return the value of a field of :func:`names` as a tuple; empty if none is given.
+
+    Examples
+    --------
+    >>> as_names("a"), as_names(["a", "b"]), as_names(None)
+    (('a',), ('a', 'b'), ())
+    """
+    return () if value is None else (value,) if isinstance(value, str) else tuple(value)
 
 
 @overload

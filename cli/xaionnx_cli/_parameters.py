@@ -12,7 +12,7 @@ from xaionnx import parameters
 from xaionnx.data.arrays import read_array
 from xaionnx.errors import ParameterError
 from xaionnx.explainer import Explainer
-from xaionnx.parameters import Parameter
+from xaionnx.parameters import Names, Parameter
 
 
 class _Value(click.ParamType):  # type: ignore[type-arg]  # not generic in older releases of click
@@ -79,6 +79,17 @@ class _MethodOption(LateOption):
     """The option for a field of a method."""
 
 
+class _NamesOption(_MethodOption):
+    """The option for a field of one name or several: repeated, or with commas."""
+
+    def type_cast_value(self, ctx: click.Context, value: object) -> object:
+        given = super().type_cast_value(ctx, value) or ()
+        found = tuple(name for one in given for name in parameters.as_names(one))
+        if len(set(found)) < len(found):
+            raise ParameterError(f"{self.opts[0]} names '{max(found, key=found.count)}' twice.")
+        return found if len(found) > 1 else found[0] if found else None
+
+
 def command(
     name: str,
     method: type[Explainer],
@@ -107,6 +118,14 @@ def _option(field: str, parameter: Parameter, default: object) -> _MethodOption:
         said = "on" if default else "off"
         names = [f"{flag}/--no-{flag[2:]}", field]
         return _MethodOption(names, lambda: f"{_capitalized(parameter.help)}.  [default: {said}]", default=default)
+    if isinstance(parameter, Names):
+        return _NamesOption(
+            [flag, field],
+            lambda: f"{_capitalized(parameter.help)}; repeat it, or use commas.",
+            type=_Value(flag, parameter),
+            metavar="NAME",
+            multiple=True,
+        )
     return _MethodOption(
         [flag, field],
         lambda: f"{_capitalized(parameter.help)}.{_domain_and_default(parameter, default)}",

@@ -138,7 +138,8 @@ def layer_lines(result: Explanation) -> list[str]:
     if "seen_at" in result.provenance:
         size = " x ".join(map(str, result.maps["cam"].shape[-2:]))
         layer_name = printable(result.provenance["seen_at"]["name"])
-        return [f"  map of layer {layer_name}, {size} positions", *_comparison_lines(result)]
+        word = "layers" if "layers" in result.provenance["seen_at"] else "layer"
+        return [f"  map of {word} {layer_name}, {size} positions", *_comparison_lines(result)]
     if layer is None or isinstance(result.values, dict):
         return []
     shape = result.values.shape[2 if result.several_targets else 1 :]

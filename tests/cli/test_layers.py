@@ -52,6 +52,18 @@ def test_a_layer_that_is_unknown(run, digits, picture):
     assert result.stderr.startswith("xaionnx: No layer named '/1/Relu_output'. Nearest: /1/Relu_output_0")
 
 
+def test_several_layers_are_repeated_or_listed_with_commas(run, digits, picture, tmp_path):
+    layers = ["/1/Relu_output_0", "/4/MaxPool_output_0"]
+    for number, words in enumerate([("--layer", layers[0], "--layer", layers[1]), ("--layer", ",".join(layers))]):
+        said = lines(run("explain", "layer_cam", digits, picture, *words, "-o", tmp_path / f"{number}.npz"))
+        assert f"  map of layers {', '.join(layers)}, 8 x 8 positions" in said
+    repeated, listed = (xaionnx.Explanation.load(tmp_path / f"{number}.npz") for number in range(2))
+    np.testing.assert_array_equal(repeated.values, listed.values)
+    assert repeated.provenance["parameters"]["layer"] == layers
+    twice = run("explain", "layer_cam", digits, picture, "--layer", layers[0], "--layer", layers[0])
+    assert (twice.exit_code, twice.stderr) == (2, f"xaionnx: --layer names '{layers[0]}' twice.\n")
+
+
 @pytest.fixture
 def tokens(tmp_path):
     """A token model whose first output is the sum of 10 times the token numbers."""

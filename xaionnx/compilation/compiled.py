@@ -23,6 +23,7 @@ from xaionnx.explainers import Compilable
 from xaionnx.gradients.graph import REFERENCE, with_activation
 from xaionnx.graph.serialize import to_bytes
 from xaionnx.layers.dry_run import size_by_spec
+from xaionnx.layers.target_elements import TargetElements, check_depends
 from xaionnx.loading import ModelFile
 from xaionnx.loading.external_data import tensors
 from xaionnx.record import recorded_parameters
@@ -31,7 +32,7 @@ from xaionnx.runtime.tensors import TensorInfo, listed
 from xaionnx.targets.in_graph import Chosen
 from xaionnx.targets.scores import is_int
 from xaionnx.targets.target import Target
-from xaionnx.typing import ModelLike, TargetLike
+from xaionnx.typing import Array, ModelLike, TargetLike
 from xaionnx.version import __version__
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 
 # Prefix of the metadata keys of a compiled file.
 _KEY = "xaionnx."
+# Elements of an output that a layer must serve if the class is chosen when the file runs.
+_ELEMENTS = 1000
 
 
 @final
@@ -175,13 +178,17 @@ def compile(
     rows = first_rows(loaded, shapes=sizes)
     explained = _target(explainer, loaded, target)
     tensor = explained.tensor(loaded)
-    aim = explained.in_graph(loaded, loaded.with_outputs([tensor]).run(rows, [tensor])[tensor])
+    output = loaded.with_outputs([tensor]).run(rows, [tensor])[tensor]
+    aim = explained.in_graph(loaded, output)
     origin = {} if aim.reference is None else {REFERENCE: aim.reference.astype(np.float32)}
     size = None if aim.reference is None else aim.reference.shape[1]
     activated_model, out = with_activation(loaded, tensor, aim.activation, size)
     keep = tuple(dict.fromkeys([*(info.name for info in loaded.outputs), tensor]))
     sample = split(rows, loaded.input().name, loaded.spec, loaded.shared)[0]
     wrt = explainer.wrt(loaded, sample, tensor)
+    read = _elements(explained, tensor, output, loaded)
+    for layer in set(wrt) - {info.name for info in loaded.inputs}:
+        check_depends(loaded, layer, {name: (1, *x.shape) for name, x in sample.own.items()}, read)
     proto = gradient_graph(activated_model, out, wrt, explainer.rules(loaded), {**rows, **origin}, keep)
     differentiated = Differentiated(proto, out, wrt)
     proto = assemble(differentiated, loaded, explainer, aim, sample, chosen=isinstance(explained, Chosen))
@@ -234,6 +241,15 @@ def _target(method: Explainer, model: Model, given: TargetLike) -> Target:
             "A compiled file has one target. Compile one for each, or use 'input' and give the class at each run."
         )
     return targets[0]
+
+
+def _elements(target: Target, tensor: str, output: Array, model: Model) -> list[list[TargetElements]]:
+    """The elements that a target reads; evenly spaced ones of all if the samples or the user choose the class."""
+    if not target.follows and not isinstance(target, Chosen):
+        return [[TargetElements.of(term, 0)] for term in target.terms(output, model)]
+    size = output[0].size
+    some = range(0, size, max(1, size // _ELEMENTS))
+    return [[TargetElements(tensor, np.array([index]), f"{tensor}, element {index}")] for index in some]
 
 
 def _sizes(model: Model, shapes: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, ...]]:

@@ -64,8 +64,7 @@ class Cam(CamFormula, ByLayerGradient, CamExplainer):
     def map(self, ops: CamOps[PlanesT], activation: PlanesT, gradient: PlanesT) -> PlanesT:
         return ops.channels(ops.total(gradient) * activation)
 
-    def choose_layer(self, model: Model, sample: Sample, tensors: list[str]) -> str:
-        layer = super().choose_layer(model, sample, tensors)
+    def check_use(self, model: Model, layer: str, sample: Sample, tensors: list[str]) -> None:
         for tensor in tensors:
             why = obstacle(model, layer, tensor, sample)
             if why is not None:
@@ -73,7 +72,6 @@ class Cam(CamFormula, ByLayerGradient, CamExplainer):
                     f"A class activation map needs global average pooling and a linear head, but {why} follows "
                     f"layer '{layer}' of {model.name}. {_alternative(model, layer, tensor, sample)}"
                 )
-        return layer
 
 
 def _alternative(model: Model, layer: str, tensor: str, sample: Sample) -> str:

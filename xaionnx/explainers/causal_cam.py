@@ -63,6 +63,8 @@ class CausalCam(ByClassScores, ByLayerGradient, CamExplainer):
         chance = 1 / (1 + np.exp(-np.clip(scores, -500, 500)))
         return [own, chance, chance - 1, chance - 1 + own]
 
+    one_map_a_target: ClassVar[bool] = False
+
     def combine_maps(self, maps: Array) -> Array:
         rectified = np.maximum(maps, 0)
         largest = rectified.max(axis=(-2, -1), keepdims=True)

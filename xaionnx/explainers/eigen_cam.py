@@ -49,6 +49,7 @@ class EigenCam(CamExplainer):
 
     value_kind: ClassVar[ValueKind] = "component"
     needs: ClassVar[str] = "activation"
+    explains_target: ClassVar[bool] = False
     reference: ClassVar[str] = "Muhammad and Yeasin 2020, arXiv:2008.00299"
 
     relu: bool = flag(False, "keep only positive values; False gives the signed map, as in the paper")

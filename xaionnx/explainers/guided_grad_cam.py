@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, final
 
@@ -9,6 +10,7 @@ from xaionnx import parameters
 from xaionnx.attribution import Attribution
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.explainer import Explainer
+from xaionnx.explainers._cams.several import FUSIONS
 from xaionnx.explainers.grad_cam import GradCam
 from xaionnx.explainers.guided_backprop import GuidedBackprop
 from xaionnx.explanation import ValueKind
@@ -58,9 +60,12 @@ class GuidedGradCam(Explainer):
     needs: ClassVar[str] = "gradient"
     reference: ClassVar[str] = "Selvaraju et al. 2017, arXiv:1610.02391"
 
-    layer: str | None = parameters.name(
-        "tensor to use; the last map over the picture or series, else the tokens that the last attention reads, if "
-        "not given"
+    layer: str | Sequence[str] | None = parameters.names(
+        "tensor to use, or several whose maps are fused; the last map over the picture or series, else the tokens that "
+        "the last attention reads, if not given"
+    )
+    fuse: str = parameters.choice(
+        "mean", FUSIONS, "how maps of several layers, each scaled to its largest, are combined"
     )
     relu: bool = parameters.flag(True, "use only what raises the target in Grad-CAM; False uses the signed map")
     upsampling: str = parameters.choice("bilinear", UPSAMPLING, "how Grad-CAM is upsampled to the input")
@@ -72,7 +77,7 @@ class GuidedGradCam(Explainer):
         return remarks
 
     def _grad_cam(self) -> GradCam:
-        return GradCam(layer=self.layer, relu=self.relu, upsampling=self.upsampling)
+        return GradCam(layer=self.layer, fuse=self.fuse, relu=self.relu, upsampling=self.upsampling)
 
     def compute(self, request: Request) -> Attribution:
         cam, guided = self._grad_cam().compute(request), GuidedBackprop().compute(request)

@@ -64,13 +64,12 @@ class ScoreCam(ByChannel, CamExplainer):
     baseline: BaselineLike = baselines.parameter("replacement where a mask is zero")
     seed: int = integer(0, "seed of a random baseline", low=0, high=2**63 - 1)
 
-    def choose_layer(self, model: Model, sample: Sample, tensors: list[str]) -> str:
+    def check_use(self, model: Model, layer: str, sample: Sample, tensors: list[str]) -> None:
         if sample.array.dtype.kind != "f" and sample.picture_axes is None:
             raise UnsupportedModelError(
                 f"Input '{sample.main}' of {model.name} holds whole numbers, such as tokens, which a mask cannot "
                 "scale. Use ablation_cam, which removes channels of the layer."
             )
-        return super().choose_layer(model, sample, tensors)
 
     def part(self, view: LayerView) -> LayerPath:
         return view.whole

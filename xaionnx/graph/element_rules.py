@@ -37,7 +37,8 @@ def reshaped_elements(step: ElementStep) -> Operands:
     mask[np.ix_(*(_positions(axis, size) for axis, size in zip(step.elements, shape, strict=True)))] = True
     mask = mask.reshape(held)
     axes = range(len(held))
-    return Operands({0: tuple(mask.any(axis=tuple(other for other in axes if other != axis)) for axis in axes)})
+    kept = (mask.any(axis=tuple(other for other in axes if other != axis)) for axis in axes)
+    return Operands({0: tuple(np.asarray(entries) for entries in kept)})
 
 
 def transposed_elements(step: ElementStep) -> Operands:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
 from xaionnx.data.sample import Sample
 from xaionnx.errors import UnsupportedModelError
-from xaionnx.graph.dependence import Dependence
+from xaionnx.graph.op import Broadcast, Kind, find_op
 from xaionnx.layers.axes import Axes, known_shape
 from xaionnx.layers.graph_facts import graph_fact
 from xaionnx.layers.target_elements import TargetElements, dependence
@@ -18,7 +18,8 @@ from xaionnx.runtime.model import Model
 if TYPE_CHECKING:
     from xaionnx.graph.view import GraphView
 
-_SPATIAL = "HWT"
+# Ops after which a score is still one of a position or a choice among them.
+_SCORING = frozenset({"Softmax", "LogSoftmax", "TopK", "Resize", "Upsample", "ScatterND", "ScatterElements"})
 
 
 def default_layer(
@@ -27,6 +28,7 @@ def default_layer(
     tensors: Sequence[str],
     sample: Sample,
     read: Sequence[TargetElements] = (),
+    without: frozenset[str] = frozenset(),
 ) -> str:
     """Return the default layer between ``start`` and ``tensors``.
 
@@ -39,6 +41,8 @@ def default_layer(
     segmentations, the maps of these scores are no features, and a map of which the target reads a single position is
     chosen only if there is no other.
 
+    Layers ``without`` are known to have no influence, and neither are those that act through them alone.
+
     Raises
     ------
     UnsupportedModelError
@@ -47,14 +51,22 @@ def default_layer(
     sizes = {name: (1, *x.shape) for name, x in sample.own.items()}
     read = read or [TargetElements(tensor) for tensor in tensors]
     scope = (tuple(start), tuple(sizes.items()), sample.main, sample.picture_axes)
-    key = ("default layer", *scope, *(one.key for one in read))
-    chosen = graph_fact(model, key, lambda _: _choose_layer(model, scope, start, sample, read))
+    key = ("default layer", *scope, without, *(one.key for one in read))
+    chosen = graph_fact(model, key, lambda _: _choose_layer(model, scope, start, sample, read, without))
     if not chosen:
         raise UnsupportedModelError(
             f"Nothing lies between the input of {model.name} and '{read[0].tensor}'. Explain the input itself: "
             "saliency, integrated_gradients."
         )
     return chosen
+
+
+def structure_decides(model: Model, sample: Sample, read: Sequence[TargetElements]) -> bool:
+    """Whether the graph alone tells on which layers some elements depend.
+
+    Otherwise values choose among them, as where the best boxes are selected, and a gradient may be zero.
+    """
+    return dependence(model, {name: (1, *x.shape) for name, x in sample.own.items()}, read).certain
 
 
 @final
@@ -74,29 +86,37 @@ class _Candidate:
 
 
 def _choose_layer(
-    model: Model, scope: tuple[object, ...], start: Sequence[str], sample: Sample, read: Sequence[TargetElements]
+    model: Model,
+    scope: tuple[object, ...],
+    start: Sequence[str],
+    sample: Sample,
+    read: Sequence[TargetElements],
+    without: frozenset[str],
 ) -> str:
     candidates = graph_fact(model, ("candidates", *scope), lambda view: _candidates(view, model, start, sample))
     sizes = {name: (1, *x.shape) for name, x in sample.own.items()}
-    reach = dependence(model, sizes, read)
-    one = dependence(model, sizes, [read[0].single()])
     outputs = {element.tensor for element in read}
-    last = last_map = wide_map = tokens = attended = ""
+    reach = dependence(model, sizes, read)
+    scored = graph_fact(model, ("scores", *sorted(outputs)), lambda view: _score_maps(view, outputs, start))
+    acting = model.view.needed(without, outputs)[1] - without if without else None
+    last = last_map = scores = tokens = attended = ""
     for candidate in candidates:
         name = candidate.name
-        if name not in reach or name in outputs:
+        if name not in reach or name in outputs or (acting is not None and name not in acting):
             continue
         last = name
         # A map of one channel is the output of a segmentation before its last step, or a gate: not features.
         is_map = bool(candidate.letters) and (candidate.channels > 1 or not last_map)
-        if is_map and not _is_score(candidate, one):
+        if is_map and name in scored:
+            scores = name
+        elif is_map:
             last_map, attended = name, ""
-            wide_map = name if _positions(candidate, reach) != 1 else wide_map
         if candidate.is_attention:
             attended = tokens
         if candidate.is_sum:
             tokens = name
-    return attended or wide_map or last_map or tokens or last
+    # A layer in place of one without influence must be as good.
+    return attended or last_map or tokens or scores or ("" if without else last)
 
 
 def _candidates(view: GraphView, model: Model, start: Sequence[str], sample: Sample) -> list[_Candidate]:
@@ -121,22 +141,21 @@ def _candidates(view: GraphView, model: Model, start: Sequence[str], sample: Sam
     return found
 
 
-def _is_score(candidate: _Candidate, one: Dependence) -> bool:
-    """Whether an element of the output reads one channel at some positions: the map holds scores of positions."""
-    counts = one.counts(candidate.name) if candidate.name in one else None
-    return counts is not None and counts[1 + candidate.letters.index("C")] == 1 and _positions(candidate, one) > 0
+def _score_maps(view: GraphView, outputs: Collection[str], start: Sequence[str]) -> set[str]:
+    """The tensors whose numbers reach the outputs one by one: a map of these holds a score of each position.
 
-
-def _positions(candidate: _Candidate, seen: Dependence) -> int:
-    """The number of positions of a map that some elements read; 0 for all."""
-    counts = seen.counts(candidate.name)
-    axes = [1 + at for at, letter in enumerate(candidate.letters) if letter in _SPATIAL]
-    if counts is None or all(counts[axis] == -1 for axis in axes):
-        return 0
-    read = 1
-    for axis in axes:
-        read *= candidate.shape[axis] if counts[axis] == -1 else counts[axis]
-    return read
+    Their numbers are moved, selected, resized or transformed on their own, but neither weighted nor pooled.
+    """
+    computed, found = view.data_descendants(start), set(outputs)
+    for node in reversed(view.nodes):
+        if found.isdisjoint(node.output):
+            continue
+        entry = find_op(node.op_type)
+        operands = [name for name in node.input if name in computed]
+        moves = entry.kind in (Kind.MOVES, Kind.ROUNDS) or node.op_type in _SCORING
+        if moves or (len(operands) == 1 and (entry.kind.of_one_number or entry.broadcasts == Broadcast())):
+            found.update(operands)
+    return found
 
 
 def normalised_tokens(model: Model, tokens: str, tensors: Sequence[str]) -> str:

@@ -101,13 +101,25 @@ class LayerPath:
         return LayerPath((layer,), self.model, feeds, self.resolved, samples, self.evaluations, found, self)
 
     def at(self, layer: str) -> LayerPath:
-        """Return the path to a layer, with the model cut there, or to a single one of the explained inputs."""
+        """Return the path to a layer, with the model cut there, or to a single one of the explained inputs.
+
+        Raises
+        ------
+        UnsupportedModelError
+            A target does not depend on the layer.
+        """
+        path = self.cut_at(layer)
+        if path.layer is not self.layer and path.layer is not None:
+            sizes = {name: (1, *x.shape[1:]) for name, x in self.feeds.items() if name not in self.model.shared}
+            check_depends(self.model, layer, sizes, elements_read(self.resolved))
+        return path
+
+    def cut_at(self, layer: str) -> LayerPath:
+        """Return :meth:`at` of a layer on which some of the targets may not depend."""
         path = self.to(layer)
         if path.layer is self.layer or path.layer is None:
             return path
-        sizes = {name: (1, *x.shape[1:]) for name, x in self.feeds.items() if name not in self.model.shared}
         downstream = path.layer.downstream(self.tensors)
-        check_depends(self.model, layer, sizes, self.resolved)
         taken = {info.name for info in downstream.inputs}
         return dataclasses.replace(
             path,

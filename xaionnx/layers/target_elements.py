@@ -17,7 +17,11 @@ from xaionnx.targets.resolve import ResolvedTargets
 from xaionnx.targets.selection import TargetTerm
 from xaionnx.typing import Array
 
+# Layers that a message names, and the ops whose outputs people name most.
 _NAMED = 5
+_LAYERS = frozenset(
+    {"Relu", "Conv", "Add", "Mul", "LayerNormalization", "Gelu", "Concat", "MatMul", "Clip", "LeakyRelu"}
+)
 
 
 @final
@@ -54,12 +58,6 @@ class TargetElements:
         """The same for equal elements."""
         return self.tensor, None if self.indices is None else self.indices.tobytes()
 
-    def single(self) -> TargetElements:
-        """Return the first element alone, which stands for each of a region."""
-        if self.indices is None or len(self.indices) < 2:
-            return self
-        return TargetElements(self.tensor, self.indices[:1], self.name)
-
 
 def elements_read(resolved: ResolvedTargets) -> list[list[TargetElements]]:
     """Return the elements that each of T targets reads for each of N samples; equal ones are the same object."""
@@ -73,18 +71,23 @@ def elements_read(resolved: ResolvedTargets) -> list[list[TargetElements]]:
 
 def dependence(model: Model, sizes: Mapping[str, Sequence[int]], read: Sequence[TargetElements]) -> Dependence:
     """Return the tensors that some elements depend on, for inputs of the given ``sizes`` for one sample."""
-    key = ("dependence", tuple((name, tuple(size)) for name, size in sizes.items()))
-    walk = graph_fact(model, key, lambda view: DependenceWalk(view, sizes))
     wanted: dict[str, Array | None] = {}
     for one in read:
         before = wanted.get(one.tensor, one.indices)
         whole = before is None or one.indices is None
         wanted[one.tensor] = None if whole else np.union1d(before, one.indices)  # type: ignore[arg-type]  # not None
-    return walk.back(wanted)
+    return _walk(model, sizes).back(wanted)
 
 
-def check_depends(model: Model, layer: str, sizes: Mapping[str, Sequence[int]], resolved: ResolvedTargets) -> None:
-    """Check that every target of every sample depends on a layer.
+def _walk(model: Model, sizes: Mapping[str, Sequence[int]]) -> DependenceWalk:
+    key = ("dependence", tuple((name, tuple(size)) for name, size in sizes.items()))
+    return graph_fact(model, key, lambda view: DependenceWalk(view, sizes))
+
+
+def check_depends(
+    model: Model, layer: str, sizes: Mapping[str, Sequence[int]], read: Sequence[Sequence[TargetElements]]
+) -> None:
+    """Check that every target of every sample, (T, N), depends on a layer.
 
     Raises
     ------
@@ -92,7 +95,7 @@ def check_depends(model: Model, layer: str, sizes: Mapping[str, Sequence[int]], 
         One does not, so that all values there are zero; the message names layers on which it depends.
     """
     checked = set[object]()
-    for of_target in elements_read(resolved):
+    for of_target in read:
         for number, one in enumerate(of_target):
             if one.key in checked or layer == one.tensor:
                 continue
@@ -109,14 +112,8 @@ def _independent(model: Model, layer: str, target: TargetElements, number: int, 
     windows = [name for name in names if model.view.producers[name].op_type in _LAYERS]
     nearest = (windows or names)[: -_NAMED - 1 : -1]
     where = f" of sample {number}" if count > 1 else ""
-    advice = f"Name one on which it does: {', '.join(nearest)}, or none." if nearest else "Explain the input."
+    advice = f"Name one on which it does, such as {', '.join(nearest)}." if nearest else "Explain the input."
     return (
         f"The target '{target.name}'{where} does not depend on layer '{layer}' of {model.name}, so all values there "
         f"are zero. {advice}"
     )
-
-
-# Outputs of these are the layers that people name.
-_LAYERS = frozenset(
-    {"Relu", "Conv", "Add", "Mul", "LayerNormalization", "Gelu", "Concat", "MatMul", "Clip", "LeakyRelu"}
-)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import final
 
 import numpy as np
@@ -66,6 +66,13 @@ class ResolvedTargets:
     def tensors(self) -> tuple[str, ...]:
         """The names of the tensors that the T targets read."""
         return tuple(dict.fromkeys(term.tensor for term in self.terms))
+
+    def only(self, targets: Array) -> ResolvedTargets:
+        """Return some of the T targets, by their numbers."""
+        chosen = TargetSet([self.terms[int(number)] for number in targets])
+        return replace(
+            self, selection=chosen, values=self.values[targets], count=len(targets), sizes=(1,) * len(targets)
+        )
 
     @property
     def quantities(self) -> list[str]:

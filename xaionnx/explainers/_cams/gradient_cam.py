@@ -17,6 +17,7 @@ from xaionnx.explainers._gradients.gradient import ByGradient, Points, gradients
 from xaionnx.gradients import choice
 from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.hooks import hook
+from xaionnx.layers.path import LayerPath
 from xaionnx.layers.spatial_map import SpatialMap
 from xaionnx.request import Request
 from xaionnx.targets.resolve import ResolvedTargets
@@ -53,6 +54,12 @@ class ByLayerGradient(ByGradient):
             parameters={"gradient": target_gradients.source.facts()},
             facts={"approximations": list(target_gradients.source.approximations)},
         )
+
+    @final
+    def influence(self, request: Request, whole: LayerPath, layer: str) -> Array | None:
+        path = whole.cut_at(layer)
+        gradient = gradients(TargetGradients(path, self.gradient), Points.of(path)).values[path.names[0]]
+        return np.asarray(gradient.reshape(*gradient.shape[:2], -1).any(axis=2))
 
     @hook
     def diagnostics(self, targets: ResolvedTargets) -> Document:
