@@ -79,6 +79,18 @@ def words(path: Path, op: str, width: int, **codes: float) -> Path:
     return saved(path, [encoder, node(op, ["code", "x"], ["y"])], inputs, outputs, domains={"ai.onnx.ml": 2})
 
 
+def tree(tracks: Sequence[int] | None, source: str = "x") -> onnx.NodeProto:
+    """A tree with one branch: y is 10 where the first column is below 0.5 or, by ``tracks``, missing; else 20."""
+    attributes: dict[str, Any] = {"nodes_missing_value_tracks_true": tracks} if tracks else {}
+    return node(
+        "TreeEnsembleRegressor", [source], ["y"], domain="ai.onnx.ml", n_targets=1,
+        nodes_treeids=[0, 0, 0], nodes_nodeids=[0, 1, 2], nodes_featureids=[0, 0, 0],
+        nodes_modes=["BRANCH_LT", "LEAF", "LEAF"], nodes_values=[0.5, 0.0, 0.0], nodes_truenodeids=[1, 0, 0],
+        nodes_falsenodeids=[2, 0, 0], target_treeids=[0, 0], target_nodeids=[1, 2], target_ids=[0, 0],
+        target_weights=[10.0, 20.0], **attributes,
+    )  # fmt: skip
+
+
 def parsed(text: str, *, opset: int = 17, ir: int = 8, **weights: Any) -> onnx.ModelProto:
     """A model from the text form of its graph, such as "g (float[N, 3] x) => (float[N, 3] y) { y = Relu(x) }"."""
     proto = parser.parse_model(f'<ir_version: {ir}, opset_import: ["" : {opset}]> {text}')

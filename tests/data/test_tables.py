@@ -84,6 +84,35 @@ def test_a_bad_row_is_left_out_and_named(save, line, reason):
     assert [(str(refusal), refusal.row) for refusal in refusals] == [(f"'{path}', {reason}", 3)]
 
 
+@pytest.mark.parametrize("cell", ["", " ", "NA", "n/a", "NaN", "null", "None", "?", "#N/A", "<NA>"])
+def test_a_missing_cell_is_nan_if_the_model_takes_it(save, cell):
+    path = save(f"age,housing\n{cell},own\n3,{cell}\n")
+    table, refusals = read_table(path, SPEC, "which the model takes")
+    np.testing.assert_array_equal(table.values, [[np.nan, 0], [3, np.nan]])
+    assert refusals == []
+    assert table.notes == ("2 missing cells read as NaN, which the model takes",)
+    table, refusals = read_table(path, SPEC, "")
+    assert len(table.values) == 0
+    why = "the cell is empty" if not cell.strip() else f"{cell.strip()!r} stands for a missing value"
+    advice = "Fill it, or remove the row, because this model takes no missing values."
+    assert str(refusals[0]) == f"'{path}', line 2, column 'age': {why}. {advice}"
+
+
+def test_a_category_may_be_called_like_a_missing_value(save):
+    spec = InputSpec(kind="table", columns=["country"], categories={"country": ["DE", "NA"]})
+    table, _ = read_table(save("country\nNA\nDE\nna\n"), spec, "which the model takes")
+    np.testing.assert_array_equal(table.values, [[1], [0], [np.nan]])
+
+
+def test_infinity_is_no_missing_value(save, tmp_path):
+    _, refusals = read_table(save("age,housing\ninf,own\n1,own\n"), SPEC, "which the model takes")
+    assert [refusal.row for refusal in refusals] == [2]
+    np.save(tmp_path / "t.npy", np.float32([[np.nan, 0], [np.inf, 0], [1, 1]]))
+    table, refusals = read_table(tmp_path / "t.npy", SPEC, "which the model takes")
+    assert (table.rows, [refusal.row for refusal in refusals]) == ((0, 2), [1])
+    assert table.notes == ("1 missing number read as NaN, which the model takes",)
+
+
 def test_a_broken_quote_ends_the_table(save):
     path = save('age,housing\n1,own\n2,"rent\n3,own\n')
     table, refusals = read_table(path, SPEC)

@@ -16,7 +16,7 @@ from xaionnx.data.files import Refusal, expand
 from xaionnx.data.images import Picture, fit, picture_of, read_picture, seen_box
 from xaionnx.data.pixels import are_pixels, picture_in, pictures_in
 from xaionnx.data.spec import InputSpec
-from xaionnx.data.tables import read_table
+from xaionnx.data.tables import missing_note, read_table
 from xaionnx.errors import DataError, InputMismatchError, ParameterError
 from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array, DType
@@ -65,6 +65,17 @@ class _Part:
     converted: bool = False
 
 
+@dataclass(frozen=True)
+class _Reading:
+    """How sources are read; the fields are the parameters of `read_inputs`."""
+
+    spec: InputSpec
+    dtype: DType
+    exif: bool
+    side: int | None
+    nan: str | None
+
+
 # Pictures in memory: an image of Pillow, or pixels in uint8, (H, W, C) or (H, W).
 InMemory = Image.Image | NDArray[np.uint8]
 
@@ -75,6 +86,7 @@ def read_inputs(
     dtype: DTypeLike = np.float32,
     exif: bool = False,
     display_side: int | None = None,
+    nan: str | None = None,
 ) -> tuple[InputBatch, list[Refusal]]:
     """Read files, the files of a folder, or pictures in memory into one batch, leaving out unreadable ones.
 
@@ -95,6 +107,8 @@ def read_inputs(
         See `xaionnx.data.images.read_picture`.
     display_side : int, optional
         Maximum length of the longer side of the displays in pixels. None uses the size of the model's input.
+    nan : str, optional
+        What the model does with NaN, for tables and arrays; see `xaionnx.data.tables.read_table`.
 
     Returns
     -------
@@ -124,7 +138,7 @@ def read_inputs(
             count += 1
             name = path if isinstance(path, Path) else Path(f"x[{number}]")
             try:
-                part, refused = _read_source(path, name, spec, np.dtype(dtype), exif, display_side)
+                part, refused = _read_source(path, name, _Reading(spec, np.dtype(dtype), exif, display_side, nan))
                 refusals += refused
                 if len(part.x):
                     _check_same_shape(part, parts)
@@ -151,21 +165,20 @@ def read_inputs(
     return batch, refusals
 
 
-def _read_source(
-    source: Path | InMemory, path: Path, spec: InputSpec, dtype: DType, exif: bool, side: int | None
-) -> tuple[_Part, list[Refusal]]:
+def _read_source(source: Path | InMemory, path: Path, reading: _Reading) -> tuple[_Part, list[Refusal]]:
     """Return the samples of a source, named ``path`` in messages, and the rows left out."""
+    spec, dtype, exif, side = reading.spec, reading.dtype, reading.exif, reading.side
     if not isinstance(source, Path):
         return _picture_part(_picture_in_memory(source, path, spec, exif), str(path), spec, dtype, side), []
     is_array = path.suffix.lower() in SUFFIXES
     if spec.kind == "table":
-        table, refused = read_table(path, spec)
+        table, refused = read_table(path, spec, reading.nan)
         mark = "{}[{}]" if is_array else "{}:{}"
         names = [mark.format(path, row) for row in table.rows]
         values = table.values.astype(dtype, copy=False)
         return _Part(str(path), values, [], names, table.notes, table.sha256, not is_array), refused
     if is_array:
-        return _array_part(path, spec, dtype, read_array(path, spec.name), side)
+        return _array_part(path, reading, read_array(path, spec.name))
     if spec.kind == "picture":
         return _picture_part(read_picture(path, exif), str(path), spec, dtype, side), []
     if spec.kind == "text":
@@ -184,18 +197,19 @@ def _picture_part(picture: Picture, name: str, spec: InputSpec, dtype: DType, si
     return _Part(name, x, displays, [name], picture.notes, picture.sha256, converted=True)
 
 
-def _array_part(
-    path: Path, spec: InputSpec, dtype: DType, file: ArrayFile, display_side: int | None
-) -> tuple[_Part, list[Refusal]]:
+def _array_part(path: Path, reading: _Reading, file: ArrayFile) -> tuple[_Part, list[Refusal]]:
+    spec, dtype = reading.spec, reading.dtype
     x, displays, refused = file.array, list[NDArray[np.uint8]](), list[Refusal]()
     notes = file.notes
     kept, pixels = np.arange(len(x)), False
     if x.dtype.kind == "f":
-        finite = np.isfinite(x).reshape(len(x), -1).all(axis=1)
+        takes_nan = bool(reading.nan) and spec.kind != "picture"
+        finite = (np.isfinite(x) | (np.isnan(x) if takes_nan else False)).reshape(len(x), -1).all(axis=1)
         for row in np.flatnonzero(~finite).tolist():
             error = DataError(f"'{path}', row {row}: the array contains NaN or infinity. Correct it.")
             refused.append(Refusal(path, error, row))
         x, kept = x[finite], kept[finite]
+        notes += tuple(missing_note(int(np.isnan(x).sum()), reading.nan, "numbers"))
     if x.dtype.kind == dtype.kind == "f" and x.dtype != dtype:
         notes += (f"{x.dtype} numbers are rounded to {dtype}",) if x.dtype.itemsize > dtype.itemsize else ()
         x = x.astype(dtype)
@@ -205,7 +219,7 @@ def _array_part(
             # The rows of an array of one picture are not samples.
             kept, pixels = np.arange(len(pictures)), True
             notes += tuple(dict.fromkeys(note for picture in pictures for note in picture.notes))
-            x, displays = _tensor_and_displays([picture.array for picture in pictures], spec, dtype, display_side)
+            x, displays = _tensor_and_displays([picture.array for picture in pictures], spec, dtype, reading.side)
         elif x.dtype.kind == "f":
             try:
                 displays = list(spec.to_pictures(x))

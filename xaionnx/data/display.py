@@ -58,7 +58,9 @@ class Display:
         if not isinstance(other, Display):
             return NotImplemented
         alike = (self.kind, self.names, self.channel, self.size) == (other.kind, other.names, other.channel, other.size)
-        return alike and np.array_equal(self.array, other.array)
+        return alike and np.array_equal(
+            self.array, other.array, equal_nan=self.array.dtype.kind == "f" == other.array.dtype.kind
+        )
 
     def sample(self, n: int) -> Display:
         """Return the display of one sample, (1, ...); empty if it was not stored."""

@@ -85,7 +85,7 @@ class Inputs:
         return record | {"guessed_spec": True} if self.guessed else record
 
 
-def convert(
+def convert(  # noqa: PLR0913 - options of one call, by keyword
     given: Given,
     spec: InputSpec,
     main: Declared,
@@ -93,6 +93,7 @@ def convert(
     exif: bool = False,
     display_side: int | None = None,
     model: str = "the model",
+    nan: str | None = None,
 ) -> Inputs:
     """Convert the inputs that a user gives to arrays.
 
@@ -115,6 +116,8 @@ def convert(
         See `read_inputs`.
     model : str
         Name of the model in messages.
+    nan : str, optional
+        What the model does with NaN; see `read_inputs`.
 
     Returns
     -------
@@ -140,7 +143,7 @@ def convert(
         if main.name not in arrays or not _is_convertible(arrays[main.name], spec, main):
             main_array = {name: _unconverted(array, main, model) for name, array in arrays.items() if name == main.name}
             return Inputs({name: np.asarray(array) for name, array in arrays.items()} | main_array)
-        converted = convert(arrays[main.name], spec, main, (), exif, display_side, model)
+        converted = convert(arrays[main.name], spec, main, (), exif, display_side, model, nan)
         return dataclasses.replace(converted, arrays={**arrays, **converted.arrays})
     if not _is_convertible(given, spec, main):
         return Inputs({main.name: _unconverted(given, main, model)})
@@ -148,7 +151,7 @@ def convert(
         return _read_all_inputs(given, [main.name, *others], model)
     sources = _sources(given, spec)
     paths = [Path(source) if isinstance(source, os.PathLike) else source for source in sources]
-    batch, refused = read_inputs(paths, spec, main.dtype, exif, display_side)
+    batch, refused = read_inputs(paths, spec, main.dtype, exif, display_side, nan)
     displays: list[Array] | None = batch.displays and list(batch.displays)
     return Inputs(
         {main.name: batch.x},

@@ -6,6 +6,7 @@ import codecs
 import csv
 import difflib
 import io
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ MAX_TABLE_BYTES: Final = 512 * 2**20
 _NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _LARGEST: Final = float(np.finfo(np.float32).max)
 _EXACT: Final = 2**24  # from here on float32 cannot represent all integers
+# Words for a missing value, in any case, unless they are a category of their column.
+MISSING: Final = frozenset({"", "?", "na", "n/a", "#n/a", "<na>", "nan", "null", "none"})
 # First bytes of picture formats that may be given for a table by mistake.
 _PICTURES: Final = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8")
 
@@ -70,7 +73,7 @@ class Table:
     __repr__ = short_repr
 
 
-def read_table(path: str | Path, spec: Columns) -> tuple[Table, list[Refusal]]:
+def read_table(path: str | Path, spec: Columns, nan: str | None = None) -> tuple[Table, list[Refusal]]:
     """Read a table, leaving out invalid rows.
 
     A CSV file is UTF-8, separated by commas, with the column names in its first line. It must have the columns of the
@@ -78,12 +81,18 @@ def read_table(path: str | Path, spec: Columns) -> tuple[Table, list[Refusal]]:
     order of the file. Cells are decimal numbers; in a column with categories they are words, which become codes
     0, 1, 2, ... An array of a .npy or .npz file is (N, F) in the order of the spec.
 
+    A cell is missing if it is empty or holds one of the words of `MISSING`, such as ``NA``. It is read as NaN if the
+    model has a use for it; otherwise the row is refused.
+
     Parameters
     ----------
     path : str or Path
         The file.
     spec : InputSpec
         Gives the columns and categories.
+    nan : str, optional
+        What the model does with NaN, in words. Empty if it takes none, None if that is not known: rows with missing
+        cells are then refused.
 
     Returns
     -------
@@ -98,10 +107,10 @@ def read_table(path: str | Path, spec: Columns) -> tuple[Table, list[Refusal]]:
         The whole file cannot be read: it is missing, not UTF-8, without header, or has other columns than the spec.
     """
     path = Path(path)
-    return _read_array(path, spec) if path.suffix.lower() in SUFFIXES else _read_csv(path, spec)
+    return _read_array(path, spec, nan) if path.suffix.lower() in SUFFIXES else _read_csv(path, spec, nan)
 
 
-def _read_array(path: Path, spec: Columns) -> tuple[Table, list[Refusal]]:
+def _read_array(path: Path, spec: Columns, nan: str | None) -> tuple[Table, list[Refusal]]:
     file = read_array(path, spec.name)
     array, columns = file.array, tuple(spec.columns)
     if array.ndim != 2 or (columns and array.shape[1] != len(columns)):
@@ -112,9 +121,11 @@ def _read_array(path: Path, spec: Columns) -> tuple[Table, list[Refusal]]:
     notes = list(file.notes)
     if not np.array_equal(values, array, equal_nan=array.dtype.kind == "f"):
         notes.append(f"{array.dtype} numbers are rounded to float32")
-    good, refusals = np.isfinite(values).all(axis=1), []
+    known = np.isfinite(values) | (np.isnan(values) if nan else False)
+    good, refusals = known.all(axis=1), []
+    notes += missing_note(int(np.isnan(values[good]).sum()), nan, "numbers")
     for row in np.flatnonzero(~good).tolist():
-        column = int(np.flatnonzero(~np.isfinite(values[row]))[0])
+        column = int(np.flatnonzero(~known[row])[0])
         title = f"'{columns[column]}'" if columns else str(column)
         error = DataError(
             f"'{path}', row {row}, column {title}: {array[row, column]} is not a finite float32 number. Correct it."
@@ -123,7 +134,12 @@ def _read_array(path: Path, spec: Columns) -> tuple[Table, list[Refusal]]:
     return Table(values[good], columns, tuple(np.flatnonzero(good).tolist()), tuple(notes), file.sha256), refusals
 
 
-def _read_csv(path: Path, spec: Columns) -> tuple[Table, list[Refusal]]:
+def missing_note(count: int, nan: str | None, what: str) -> list[str]:
+    """Return a note on missing values that are NaN for the model; empty if there are none."""
+    return [f"{count} missing {what if count > 1 else what[:-1]} read as NaN, {nan}"] if count else []
+
+
+def _read_csv(path: Path, spec: Columns, nan: str | None) -> tuple[Table, list[Refusal]]:
     data = read_bytes(path, "table", MAX_TABLE_BYTES)
     reader = csv.reader(io.StringIO(_decode_text(path, data), newline=""), strict=True)
     try:
@@ -154,7 +170,7 @@ def _read_csv(path: Path, spec: Columns) -> tuple[Table, list[Refusal]]:
         try:
             _check_cell_count(path, line, cells, len(header))
             row = [
-                _cell_value(path, line, title, cells[at], codes.get(title))
+                _cell_value(f"'{path}', line {line}, column '{title}'", cells[at], codes.get(title), nan)
                 for title, at in zip(columns, order, strict=True)
             ]
         except DataError as error:
@@ -165,9 +181,10 @@ def _read_csv(path: Path, spec: Columns) -> tuple[Table, list[Refusal]]:
         rows.append(line)
     if not rows and not refusals:
         raise DataError(f"'{path}' has a header but no rows. Add at least one row.")
-    notes = ("numbers above 16777216 are rounded to float32",) if rounded else ()
     values = np.array(kept, np.float32).reshape(len(kept), len(columns))
-    return Table(values, columns, tuple(rows), notes, sha256_of(data)), refusals
+    notes = ["numbers above 16777216 are rounded to float32"] if rounded else []
+    notes += missing_note(int(np.isnan(values).sum()), nan, "cells")
+    return Table(values, columns, tuple(rows), tuple(notes), sha256_of(data)), refusals
 
 
 def _decode_text(path: Path, data: bytes) -> str:
@@ -221,10 +238,16 @@ def _check_cell_count(path: Path, line: int, cells: list[str], count: int) -> No
         )
 
 
-def _cell_value(path: Path, line: int, column: str, cell: str, codes: dict[str, float] | None) -> float:
-    where, text = f"'{path}', line {line}, column '{column}'", cell.strip()
+def _cell_value(where: str, cell: str, codes: dict[str, float] | None, nan: str | None) -> float:
+    text = cell.strip()
+    missing = text.lower() in MISSING and text not in (codes or {})
+    if missing and nan:
+        return math.nan
+    taken = ", because this model takes no missing values" if nan is not None else ""
     if not text:
-        raise DataError(f"{where}: the cell is empty. Fill it, or remove the row.")
+        raise DataError(f"{where}: the cell is empty. Fill it, or remove the row{taken}.")
+    if missing and taken:
+        raise DataError(f"{where}: {text!r} stands for a missing value. Fill it, or remove the row{taken}.")
     if codes is not None:
         if text not in codes:
             near = difflib.get_close_matches(text, codes, n=1)

@@ -19,6 +19,7 @@ from xaionnx.errors import InputMismatchError, MemoryLimitError, ModelFileError,
 from xaionnx.graph.adapt import adapt, free_batch
 from xaionnx.graph.cut import expose
 from xaionnx.graph.input_purposes import InputPurpose, input_purposes, is_data
+from xaionnx.graph.missing_values import nan_handling
 from xaionnx.graph.serialize import to_bytes
 from xaionnx.graph.unfuse import unfuse
 from xaionnx.graph.view import GraphView
@@ -29,6 +30,11 @@ from xaionnx.typing import Array, Document, Feeds
 
 if TYPE_CHECKING:
     import onnx
+
+_NAN_WORDS: Mapping[str | None, str] = {
+    "routed": "which the model takes as a missing value",
+    "compared": "which is on the side of false in each comparison of the model",
+}
 
 # Returns rows ``start`` to ``stop`` of every input; the next call may reuse the arrays.
 Feed = Callable[[int, int], Feeds]
@@ -44,6 +50,7 @@ class _State:
     derived: dict[Hashable, Model] = field(default_factory=dict)
     view: GraphView | None = None
     purposes: dict[str, InputPurpose] | None = None
+    nan: str | None = None
 
 
 @final
@@ -296,7 +303,7 @@ class Model:
         """
         main = self.input()
         others = [info.name for info in self.inputs if info.name != main.name]
-        inputs = convert(x, self.input_spec, main, others, exif, display_side, self.name)
+        inputs = convert(x, self.input_spec, main, others, exif, display_side, self.name, self.nan_words)
         if inputs.refused and not partial:
             raise inputs.refused[0].error
         try:
@@ -305,6 +312,16 @@ class Model:
             if not isinstance(x, str | os.PathLike):
                 raise
             raise InputMismatchError(f"'{os.fspath(x)}': {error}") from error
+
+    @property
+    def nan_words(self) -> str:
+        """What the model does with NaN in the explained input, in words; empty if it does not take missing values."""
+        state = self._state
+        if state.nan is None:
+            main = self.input()
+            handling = nan_handling(self.view, main.name) if main.dtype.kind == "f" else None
+            state.nan = _NAN_WORDS.get(handling, "")
+        return state.nan
 
     def run(self, feeds: Feeds, fetch: Sequence[str] | None = None) -> dict[str, Array]:
         """Evaluate any number of samples.
