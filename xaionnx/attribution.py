@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import final
 
+import numpy as np
+
+from xaionnx.errors import UnsupportedModelError
 from xaionnx.short_repr import short_repr
-from xaionnx.typing import Array, Facts
+from xaionnx.typing import Array, Document, Entry, Facts
 
 
 @final
@@ -67,3 +70,106 @@ class Attribution:
     facts: Facts = field(default_factory=dict)
 
     __repr__ = short_repr
+
+
+def joined(rows: Sequence[Array], parts: Sequence[Attribution], inputs: Mapping[str, Array]) -> Attribution:
+    """Return the attribution of N samples from those of parts of them.
+
+    Parameters
+    ----------
+    rows : sequence of int arrays (n,)
+        The samples of each part.
+    parts : sequence of Attribution
+    inputs : mapping of arrays (N, ...) by name
+        The inputs; a part that does not depend on one attributes 0 to it.
+
+    Raises
+    ------
+    UnsupportedModelError
+        The parts explain different layers.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    if any(part.facts.get(key) != parts[0].facts.get(key) for part in parts for key in ("layer", "seen_at")):
+        raise UnsupportedModelError(
+            "The samples take different branches of the model, which are explained at different layers. Explain the "
+            "samples of each branch by themselves, or name a layer that all branches have."
+        )
+    baselines = [part.baseline for part in parts if part.baseline is not None]
+    errors = [part.standard_error for part in parts if part.standard_error is not None]
+    players = [part.players for part in parts if part.players is not None]
+    return Attribution(
+        _joined_by_name(rows, [part.values for part in parts], inputs),
+        baseline=_joined_arrays(rows, baselines) if baselines else None,
+        standard_error=_joined_by_name(rows, errors, inputs) if errors else None,
+        players=_joined_players(rows, players) if players else None,
+        maps=_joined_by_name(rows, [part.maps for part in parts], inputs),
+        diagnostics=_joined_facts(rows, [part.diagnostics for part in parts]),
+        parameters=_joined_facts(rows, [part.parameters for part in parts]),
+        facts=_joined_facts(rows, [part.facts for part in parts]),
+    )
+
+
+def _joined_arrays(rows: Sequence[Array], arrays: Sequence[Array]) -> Array:
+    """Arrays (T, n, ...) as one (T, N, ...)."""
+    order = np.argsort(np.concatenate(rows))
+    return np.concatenate(arrays, axis=1)[:, order]
+
+
+def _joined_by_name(
+    rows: Sequence[Array], parts: Sequence[Mapping[str, Array]], inputs: Mapping[str, Array]
+) -> dict[str, Array]:
+    found = {}
+    for name in dict.fromkeys(name for part in parts for name in part):
+        lead = next(part[name] for part in parts if name in part)
+        arrays = [
+            part[name] if name in part else np.zeros((len(lead), len(own), *inputs[name].shape[1:]), lead.dtype)
+            for own, part in zip(rows, parts, strict=True)
+        ]
+        found[name] = _joined_arrays(rows, arrays)
+    return found
+
+
+def _joined_players(rows: Sequence[Array], parts: Sequence[PlayerValues]) -> PlayerValues:
+    most = max(part.values.shape[2] for part in parts)
+
+    def wide(array: Array) -> Array:
+        return np.pad(array, ((0, 0), (0, 0), (0, most - array.shape[2])), constant_values=np.nan)
+
+    labels = {
+        name: _joined_arrays(
+            rows,
+            [
+                np.broadcast_to(part.labels[name], (len(own), *part.labels[name].shape[1:]))[None]
+                for own, part in zip(rows, parts, strict=True)
+            ],
+        )[0]
+        for name in parts[0].labels
+    }
+    errors = [wide(part.standard_error) for part in parts if part.standard_error is not None]
+    return PlayerValues(
+        _joined_arrays(rows, [wide(part.values) for part in parts]),
+        labels,
+        _joined_arrays(rows, errors) if errors else None,
+    )
+
+
+def _joined_facts(rows: Sequence[Array], parts: Sequence[Facts]) -> Document:
+    """Facts of all samples: what the parts have in common once, anything else for each sample."""
+    order = np.argsort(np.concatenate(rows))
+    found: Document = {}
+    for key in dict.fromkeys(key for part in parts for key in part):
+        values: list[Entry] = [part.get(key) for part in parts]
+        if all(isinstance(value, np.ndarray) for value in values):
+            found[key] = _joined_arrays(rows, values)
+        elif key == "approximations":
+            found[key] = sorted({label for labels in values for label in labels or ()})
+        elif all(isinstance(value, list) and len(value) == len(own) for own, value in zip(rows, values, strict=True)):
+            listed = [entry for value in values for entry in value]
+            found[key] = [listed[number] for number in order]
+        elif all(value == values[0] for value in values):
+            found[key] = values[0]
+        else:
+            listed = [value for own, value in zip(rows, values, strict=True) for _ in own]
+            found[key] = [listed[number] for number in order]
+    return found

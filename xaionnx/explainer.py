@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, final
 
 from xaionnx import parameters
-from xaionnx.attribution import Attribution
+from xaionnx.attribution import Attribution, joined
 from xaionnx.data.inputs import Given
 from xaionnx.explanation import Explanation, ValueKind
 from xaionnx.hooks import hook
+from xaionnx.layers.branches import branch_labels, taken_branches
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.record import record
 from xaionnx.request import Request
@@ -157,4 +159,27 @@ class Explainer(ABC):
     @final
     def explain(self, request: Request) -> Explanation:
         """The explanation of a request. The method must be bound to the model, see :meth:`bind`."""
-        return record(self, request, self.compute(request))
+        return record(self, request, self._attribution(request))
+
+    @property
+    @hook
+    def follows_branches(self) -> bool:
+        """Whether the method explains, for each sample, the graph of the branches of If that the sample takes."""
+        given = getattr(self, "gradient", None)
+        return self.needs != "output" and (given is None or (isinstance(given, str) and given in ("auto", "graph")))
+
+    @final
+    def _attribution(self, request: Request) -> Attribution:
+        """The attribution of a request, in parts if samples take different branches."""
+        parts = request.by_branches() if self.follows_branches else []
+        if not parts:
+            return self.compute(request)
+        found = []
+        for part in parts:
+            found.append(self.compute(part.request))
+            request.evaluations.add_part(part.request.evaluations, part.group.rows)
+        groups = [part.group for part in parts]
+        attribution = joined([group.rows for group in groups], found, request.feeds)
+        labels = sorted([*attribution.facts.get("approximations", ()), *branch_labels(groups)])
+        facts = {**attribution.facts, "approximations": labels, "branches": taken_branches(groups)}
+        return replace(attribution, facts=facts)

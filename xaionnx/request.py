@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Final, final
@@ -16,8 +17,10 @@ import numpy as np
 
 from xaionnx.data.inputs import Given
 from xaionnx.data.sample import Sample, split
+from xaionnx.layers.branches import BranchGroup, branch_groups
 from xaionnx.runtime.evaluations import Evaluations
 from xaionnx.runtime.model import Model
+from xaionnx.short_repr import short_repr
 from xaionnx.targets.resolve import ResolvedTargets, resolve
 from xaionnx.targets.selection import TargetSet
 from xaionnx.targets.target import Target
@@ -78,6 +81,7 @@ class Request:
         self._reported: tuple[Array, Array] | None = None
         self._watched: Sequence[Target] = ()
         self._form = model
+        self._is_part = False
 
     @cached_property
     def samples(self) -> list[Sample]:
@@ -119,6 +123,8 @@ class Request:
             The model returns NaN or infinity.
         """
         known, form = self._resolved, self.model if form is None else form
+        if known is not None and self._is_part:
+            return self._with_outputs(known, keep, form)
         stale = known is None or not known.outputs.keys() >= {*keep} or form is not self._form
         if known is None or stale or (also and also is not self._watched):
             resolved = resolve(
@@ -135,6 +141,61 @@ class Request:
             if first and self.announce is not None:
                 self.announce()
         return known
+
+    def by_branches(self) -> list[BranchPart]:
+        """The request in parts, one for the samples that take the same branches of If; none without such branches.
+
+        The targets of all samples are resolved from the parts.
+        """
+        groups = branch_groups(self.model, self.feeds)
+        if not groups:
+            return []
+        tensors = list(dict.fromkeys([*self.tensors, *(target.tensor(self.model) for target in self._report)]))
+        parts, outputs = [], dict[str, Array]()
+        for group in groups:
+            part = self._of_rows(group)
+            part.evaluations.add(np.arange(len(group.rows)), 1 + group.runs)
+            parts.append((part, group, part.model.with_outputs(tensors).run(part.feeds, tensors)))
+        for _, group, found in parts:
+            for name, array in found.items():
+                shape = (len(self.samples), *array.shape[1:])
+                outputs.setdefault(name, np.empty(shape, dtype=array.dtype))[group.rows] = array
+        self.take(outputs)
+        for part, group, found in parts:
+            part.take_part(self.resolved, group.rows, found)
+        return [BranchPart(part, group) for part, group, _ in parts]
+
+    def _of_rows(self, group: BranchGroup) -> Request:
+        """The request for some of its samples, with the model of their branches."""
+        part = copy.copy(self)
+        part.__dict__.pop("samples", None)
+        part.model = part._form = group.model
+        part.feeds = {n: a if n in self.model.shared else a[group.rows] for n, a in self.feeds.items()}
+        part.evaluations = Evaluations(len(group.rows))
+        part.announce, part._report = None, ()
+        return part
+
+    def take_part(self, whole: ResolvedTargets, rows: Array, outputs: Feeds) -> None:
+        """Take the targets of the samples ``rows`` of a larger request, and outputs (n, ...) for them."""
+        self._resolved = replace(
+            whole,
+            model=self.model.with_outputs(list(outputs)),
+            selection=whole.selection.of_samples(rows),
+            values=whole.values[:, rows],
+            outputs=dict(outputs),
+        )
+        self._is_part = True
+
+    def _with_outputs(self, known: ResolvedTargets, keep: Sequence[str], form: Model) -> ResolvedTargets:
+        """The targets of a part, whose terms are fixed, with further tensors from a run."""
+        lacking = [name for name in dict.fromkeys(keep) if name not in known.outputs]
+        names = [*known.outputs, *lacking]
+        exposed = form.with_outputs(names)
+        if lacking:
+            self.evaluations.add(np.arange(len(self.samples)))
+            known = replace(known, outputs={**known.outputs, **exposed.run(self.feeds, lacking)})
+        self._resolved = replace(known, model=exposed)
+        return self._resolved
 
     @property
     def report(self) -> tuple[Target, ...]:
@@ -180,6 +241,25 @@ class Request:
             values=resolved.values[:count],
             sizes=resolved.sizes[:last],
         )
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class BranchPart:
+    """The part of a request whose samples take the same branches of If.
+
+    Attributes
+    ----------
+    request : Request
+        With the model that has these branches only.
+    group : BranchGroup
+        The samples, and the branches.
+    """
+
+    request: Request
+    group: BranchGroup
+
+    __repr__ = short_repr
 
 
 def _callers_level() -> int:

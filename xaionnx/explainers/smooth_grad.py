@@ -157,6 +157,10 @@ class SmoothGrad(Explainer):
         inner = self._inner().value_kind
         return _SQUARED.get(inner, inner) if self.statistic == "squared" else inner
 
+    @property
+    def follows_branches(self) -> bool:
+        return self._inner().follows_branches
+
     def default_target(self, model: Model) -> Target | None:
         return self._inner().default_target(model)
 

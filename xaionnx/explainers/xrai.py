@@ -99,6 +99,10 @@ class XRAI(Explainer):
         return inner_method(self, self.inner, IntegratedGradients(baseline=BlackAndWhite()), ("gradient",))
 
     @property
+    def follows_branches(self) -> bool:
+        return self._inner().follows_branches
+
+    @property
     def value_kind(self) -> ValueKind:
         inner = self._inner().value_kind
         # The largest channel ranks regions; it is no longer a share of the change of the target.

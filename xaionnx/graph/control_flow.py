@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
 import numpy as np
 import onnx
+import onnx.inliner
 from onnx import TensorProto, helper, numpy_helper
 
 from xaionnx.graph.cut import cut
 from xaionnx.graph.probe import Probe
 from xaionnx.graph.sequences import tensors_to_probe, without_sequences
-from xaionnx.graph.view import DEFAULT_DOMAINS, data_descendants, reads, topological_order
+from xaionnx.graph.view import DEFAULT_DOMAINS, SHAPE_READERS, data_descendants, reads, topological_order
 from xaionnx.graph.writing import Writer, local_names
 from xaionnx.loading import declared_inputs
 from xaionnx.loading.soundness import subgraphs
@@ -26,6 +27,14 @@ Probed = Callable[[onnx.ModelProto], Probe]
 LARGEST = 20_000
 # All ops of the default domain that have bodies, except SequenceMap.
 CONTROL = frozenset({"If", "Loop", "Scan"})
+# The size of what these make depends on the values that they read.
+_SIZED_BY_VALUES = frozenset(
+    {"Compress", "NonMaxSuppression", "NonZero", "Unique", "ConstantOfShape", "Range", "OneHot"}
+)
+# The size of what these make depends on numbers that they read after the first operand.
+_SIZED_BY_NUMBERS = frozenset(
+    {"Expand", "Pad", "Reshape", "Resize", "Slice", "Split", "Squeeze", "Tile", "TopK", "Unsqueeze", "Upsample"}
+)
 _UNKNOWN = "depends on the values of the input, or on the number of samples"
 
 
@@ -127,6 +136,135 @@ def bring_out(model: onnx.ModelProto) -> None:
             bodies.extend((deeper, names) for deeper in subgraphs(node))
 
 
+@final
+@dataclass(frozen=True)
+class BranchPoint:
+    """An If of the main graph whose branch depends on the values of inputs.
+
+    Attributes
+    ----------
+    output : str
+        Its first output, by which it is known.
+    condition : str
+        The tensor that chooses the branch.
+    inputs : frozenset of str
+        The inputs on which the condition depends.
+    """
+
+    output: str
+    condition: str
+    inputs: frozenset[str]
+
+
+def branch_points(model: onnx.ModelProto) -> tuple[BranchPoint, ...]:
+    """Return the Ifs of the main graph whose branch depends on the values of inputs, in topological order.
+
+    Bodies of Loop and Scan are not searched. An If within a branch shows after :func:`take_branches`.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+        See :func:`inline_branches` for Ifs in functions.
+
+    Examples
+    --------
+    >>> from onnx import parser
+    >>> model = parser.parse_model('''
+    ... <ir_version: 9, opset_import: ["" : 20]>
+    ... g (float[N, 2] x, bool loud) => (float[N, 2] y) {
+    ...   y = If (loud) <then_branch = a () => (float[N, 2] p) { p = Exp(x) },
+    ...                  else_branch = b () => (float[N, 2] q) { q = Neg(x) }> }''')
+    >>> branch_points(model)
+    (BranchPoint(output='y', condition='loud', inputs=frozenset({'loud'})),)
+    >>> [node.op_type for node in take_branches(model, {"y": True}).graph.node]
+    ['Exp']
+    """
+    found = [node for node in model.graph.node if _is_control(node) and node.op_type == "If"]
+    if not found:
+        return ()
+    nodes = topological_order(model.graph)
+    inputs = [value.name for value in declared_inputs(model)]
+    reached = {name: _value_descendants(nodes, name) for name in inputs}
+    points = []
+    for node in found:
+        own = frozenset(name for name in inputs if node.input[0] in reached[name])
+        if own:
+            points.append(BranchPoint(_first_output(node), node.input[0], own))
+    return tuple(points)
+
+
+def take_branches(model: onnx.ModelProto, taken: Mapping[str, bool]) -> onnx.ModelProto:
+    """Return the model with some Ifs of the main graph replaced by one of their branches.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+        Not changed.
+    taken : mapping of str to bool
+        For the first output of each If, whether its condition is true.
+    """
+    form = onnx.ModelProto()
+    form.CopyFrom(model)
+    bring_out(form)
+    writer = Writer(form.graph)
+    rewritten = onnx.GraphProto()
+    for node in form.graph.node:
+        chosen = taken.get(_first_output(node)) if node.op_type == "If" else None
+        rewritten.node.extend([node] if chosen is None else _branch(writer, node, chosen))
+    del form.graph.node[:]
+    form.graph.node.extend(rewritten.node)
+    return form
+
+
+def _branch(writer: Writer, node: onnx.NodeProto, condition: bool) -> Iterable[onnx.NodeProto]:
+    """Return the nodes of the branch of an If, under the names of its outputs."""
+    branch = helper.get_node_attr_value(node, "then_branch" if condition else "else_branch")
+    ends = [(value.name, end) for value, end in zip(branch.output, node.output, strict=False) if end]
+    return writer.copy(branch, {}, ends, "")
+
+
+def has_branches(model: onnx.ModelProto) -> bool:
+    """Whether there is an If in the main graph or in a function."""
+    listed = [model.graph.node, *(function.node for function in model.functions)]
+    return any(node.op_type == "If" for nodes in listed for node in nodes)
+
+
+def inline_branches(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the model without functions if there is an If in one of them; the model itself otherwise."""
+    inside = any(node.op_type == "If" for function in model.functions for node in _nested(function.node))
+    return onnx.inliner.inline_local_functions(model, convert_version=True) if inside else model
+
+
+def _nested(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    """Yield nodes and those of their bodies."""
+    pending = [nodes]
+    while pending:
+        for node in pending.pop():
+            yield node
+            pending.extend(body.node for body in subgraphs(node))
+
+
+def _value_descendants(nodes: Iterable[onnx.NodeProto], source: str) -> set[str]:
+    """Return the tensors whose values depend on those of an input; ``nodes`` must be in topological order.
+
+    The size of a tensor depends on values after the selection of positions, or if its size is computed from them.
+    """
+    dependent, sized = {source}, set[str]()
+    for node in nodes:
+        names = reads(node)
+        read = dependent.intersection(names)
+        if not read:
+            continue
+        if node.op_type in SHAPE_READERS and sized.isdisjoint(names):
+            continue
+        made = {name for name in node.output if name}
+        dependent |= made
+        shaped = node.op_type in _SIZED_BY_NUMBERS and not dependent.isdisjoint(node.input[1:])
+        if node.op_type in _SIZED_BY_VALUES or shaped or not sized.isdisjoint(names):
+            sized |= made
+    return dependent
+
+
 class _Facts:
     """Facts from one run: values and sizes of tensors, and the number of steps of each Loop."""
 
@@ -222,9 +360,7 @@ class _Copies(Writer):
         condition = self._facts.constant(node.input[0])
         if condition is None:
             return f"its branch {_UNKNOWN}"
-        branch = helper.get_node_attr_value(node, "then_branch" if condition.all() else "else_branch")
-        ends = [(value.name, end) for value, end in zip(branch.output, node.output, strict=False) if end]
-        return list(self.copy(branch, {}, ends, ""))
+        return list(_branch(self, node, bool(condition.all())))
 
     def _loop(self, node: onnx.NodeProto) -> list[onnx.NodeProto] | str:
         body, steps = helper.get_node_attr_value(node, "body"), self._facts.steps(node)
@@ -362,12 +498,7 @@ def _count_steps(loop: onnx.NodeProto, name: str) -> None:
 
 
 def _count_nodes(graph: onnx.GraphProto) -> int:
-    count, graphs = 0, [graph]
-    while graphs:
-        nodes = graphs.pop().node
-        count += len(nodes)
-        graphs.extend(body for node in nodes for body in subgraphs(node))
-    return count
+    return sum(1 for _ in _nested(graph.node))
 
 
 def _tensor_of(node: onnx.NodeProto) -> onnx.TensorProto | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, final
 from xaionnx.autodiff.gradient import CanonicalModel, first_rows
 from xaionnx.data.sample import Sample, split
 from xaionnx.errors import InputMismatchError, ModelError
+from xaionnx.layers.branches import at_sample
 from xaionnx.layers.graph_facts import graph_fact
 from xaionnx.layers.layer import Layer
 from xaionnx.runtime.model import Model
@@ -33,6 +34,7 @@ class DryRun:
     Attributes
     ----------
     model : Model
+        With the branches of If that the sample takes.
     rows : dict of arrays (1, ...) by input name, or None
         The sample as fed to the model; None if neither the model nor its InputSpec fixes the sizes.
     """
@@ -48,9 +50,10 @@ class DryRun:
     def of(cls, model: Model) -> DryRun:
         """Return the dry run of a model."""
         try:
-            return cls(model, first_rows(model, shapes=_sizes(model)))
+            rows = first_rows(model, shapes=_sizes(model))
         except InputMismatchError:
             return cls(model, None)
+        return cls(at_sample(model, rows), rows)
 
     @cached_property
     def tensor(self) -> str:

@@ -50,3 +50,8 @@ class Evaluations:
         count = len(self.rows)
         self.rows += other.rows.reshape(-1, count).sum(axis=0)
         self.gradients += other.gradients.reshape(-1, count).sum(axis=0)
+
+    def add_part(self, other: Evaluations, sample: Array) -> None:
+        """Add the counts of some samples: row i of ``other`` belongs to ``sample[i]``."""
+        self.rows[sample] += other.rows
+        self.gradients[sample] += other.gradients

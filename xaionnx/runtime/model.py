@@ -17,6 +17,7 @@ from xaionnx.data.inputs import Given, Inputs, convert
 from xaionnx.data.spec import InputSpec
 from xaionnx.errors import InputMismatchError, MemoryLimitError, ModelFileError, UnsupportedModelError
 from xaionnx.graph.adapt import adapt, free_batch
+from xaionnx.graph.control_flow import branch_points, inline_branches
 from xaionnx.graph.cut import expose
 from xaionnx.graph.input_purposes import InputPurpose, input_purposes, is_data
 from xaionnx.graph.missing_values import nan_handling
@@ -482,6 +483,9 @@ class Model:
             outputs = session.run(fetch, {**feed(0, stop), **constant}, self.timeout_s)
             return {name: np.asarray(output) for name, output in zip(fetch, outputs, strict=True)}
 
+        # A condition is one for all rows of a run, and each row may need its own branch.
+        if any(point.inputs - self.shared for point in branch_points(inline_branches(self.graph))):
+            return False
         alone = first_rows(self._session(), 1)
         try:
             if any(np.shape(output)[:1] != (1,) for output in alone.values()):

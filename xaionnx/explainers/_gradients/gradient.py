@@ -84,6 +84,10 @@ class GradientExplainer(ByGradient, Explainer):
     model. T targets cost T gradients, but with built gradients and finite differences all targets at one point take a
     single evaluation. ``provenance["approximations"]`` lists where a gradient is not the derivative of the model, as at
     quantised ops.
+
+    If the branch of an If depends on values of the inputs, each sample is explained by the graph of the branches that
+    it takes, also on paths and at baselines that would take others. ``provenance["branches"]`` names them for each
+    sample; if they depend on the sample, and not only on inputs that all samples share, a label says so.
     """
 
     needs: ClassVar[str] = "gradient"
