@@ -36,7 +36,8 @@ def through(*kinds, start=np.float32):
 )
 def test_chains_of_casts(kinds, start):
     x = np.random.default_rng(0).uniform(0.5, 1.2, (2, 3)).astype(start)
-    dy = np.random.default_rng(1).uniform(0.5, 1.5, (2, 3)).astype(start)
+    # Half precision is computed in single, cotangents included.
+    dy = np.random.default_rng(1).uniform(0.5, 1.5, (2, 3)).astype(np.float32 if start == np.float16 else start)
     dx = slopes(through(*kinds, start=start), {"x": x}, dy, evaluate=onnxruntime)
     assert dx.dtype == start
     power = 2 ** len(kinds)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 
 import numpy as np
@@ -18,6 +18,7 @@ from xaionnx.graph.expand import expand
 from xaionnx.graph.opset import all_nodes, attach_external, convert_opset, detach_external
 from xaionnx.graph.serialize import WEIGHTS_APART
 from xaionnx.graph.view import DEFAULT_DOMAINS, topological_order
+from xaionnx.graph.widen import widen
 from xaionnx.loading import declared_inputs
 
 # Simplifies a serialised model and keeps all ops in the default domain.
@@ -66,13 +67,13 @@ def canonicalize(
         form = onnx.inliner.inline_local_functions(form, convert_version=True)
     _replace_sparse_weights(form.graph)
     bring_out(form)
-    form = convert_opset(form)
+    form = widen(convert_opset(form))
     if probed is not None:
         form = write_out(form, keep, probed)
     form = expand(form)
     if simplify is not None:
         apart = detach_external(form)
-        before, cast = _foreign_ops(form), _cast_outputs(form, keep)
+        before = _foreign_ops(form)
         form = onnx.load_model_from_string(simplify(form.SerializeToString()))
         strange = sorted(_foreign_ops(form) - before)
         if strange:
@@ -81,7 +82,6 @@ def canonicalize(
                 "Update onnxruntime, or use a method without gradients."
             )
         attach_external(form, apart)
-        _read_through(form.graph, _cast_outputs(form, keep) - cast)
     _split_gemm(form.graph)
     # Shapes of internal tensors may be declared for one sample.
     del form.graph.value_info[:]
@@ -98,30 +98,6 @@ def _sort_nodes(graph: onnx.GraphProto) -> None:
     sorted_graph.node.extend(topological_order(graph))
     del graph.node[:]
     graph.node.extend(sorted_graph.node)
-
-
-def _cast_outputs(model: onnx.ModelProto, names: Sequence[str]) -> set[str]:
-    """Return those of ``names`` that are outputs of a Cast."""
-    outputs = {node.output[0] for node in model.graph.node if node.op_type == "Cast"}
-    return outputs.intersection(names)
-
-
-def _read_through(graph: onnx.GraphProto, names: Collection[str]) -> None:
-    """Make consumers of a tensor that is cast to one of ``names`` read it through that tensor.
-
-    If onnxruntime has no float16 kernel, the simplified graph continues in float32, and the float16 tensors that must
-    remain would have no consumers.
-    """
-    nodes = list(graph.node)
-    for cast in [node for node in nodes if node.output and node.output[0] in names]:
-        (wide,), (name,) = cast.input, cast.output
-        back = f"{name}/wide"
-        for node in nodes:
-            if node is not cast:
-                node.input[:] = [back if read == wide else read for read in node.input]
-        graph.node.append(onnx.helper.make_node("Cast", [name], [back], name=back, to=onnx.TensorProto.FLOAT))
-    if names:
-        _sort_nodes(graph)
 
 
 def _replace_sparse_weights(graph: onnx.GraphProto) -> None:

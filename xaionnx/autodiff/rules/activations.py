@@ -56,8 +56,6 @@ def gated_gradient(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> tuple[ir.
             continue
         if made.op_type not in ("Sigmoid", "HardSigmoid"):
             continue
-        if made.op_type == "HardSigmoid" and gate.dtype == ir.DataType.FLOAT16:
-            continue  # float16 cannot represent so steep a factor
         rest = _affine(g, gate, gate, -1.0, 1.0)
         if made.op_type == "Sigmoid":
             return x, g.op("Mul", dy, g.op("Add", gate, g.op("Mul", y, rest)))
