@@ -67,6 +67,12 @@ class Explainer(ABC):
     def value_kind(self) -> ValueKind:
         """What the values mean; a class attribute if no parameter changes it."""
 
+    @property
+    @hook
+    def compares_samples(self) -> bool:
+        """Whether the values of a sample depend on the other samples of its batch."""
+        return False
+
     @hook  # noqa: B027 - by default there is nothing to refuse
     def check_parameters(self) -> None:
         """Check the parameters against each other; each has been checked on its own.

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         NeuronLike,
         NoiseLike,
         PatternsLike,
+        RowsLike,
         TargetLike,
     )
 
@@ -83,6 +84,7 @@ class Settings(TypedDict, total=False):
     relu: bool
     ridge: float
     row: Literal["auto", "first", "mean"]
+    rows: RowsLike
     rule: Literal["trapezoid", "left", "middle", "right", "rescale", "reveal_cancel", "gauss_legendre"]
     scheme: Literal["antithetic", "orthogonal", "plain"]
     seed: int
@@ -467,6 +469,23 @@ def feature_ablation(
     See :class:`~xaionnx.explainers.feature_ablation.FeatureAblation`.
     """
     return explain(model, x, "feature_ablation", target, baseline=baseline, seed=seed, features=features)
+
+
+def feature_permutation(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    features: FeaturesLike = None,
+    draws: int = 1,
+    rows: RowsLike = None,
+    seed: int = 0,
+) -> Explanation:
+    """The drop of the target when player i takes its values from another sample of the batch.
+
+    See :class:`~xaionnx.explainers.feature_permutation.FeaturePermutation`.
+    """
+    return explain(model, x, "feature_permutation", target, features=features, draws=draws, rows=rows, seed=seed)
 
 
 def finer_cam(

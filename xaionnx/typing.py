@@ -43,6 +43,7 @@ GradientLike: TypeAlias = "FiniteDifferences | Gradient | Model | str | os.PathL
 NeuronLike: TypeAlias = "Target | str | None"
 NoiseLike: TypeAlias = "float | Mapping[str, float]"
 PatternsLike: TypeAlias = "Patterns | str | os.PathLike[str] | Array | Feeds | None"
+RowsLike: TypeAlias = "npt.ArrayLike | Mapping[str, npt.ArrayLike] | None"
 # Value of an entry in a record, a JSON document or a TOML file: a number, a string, or nested lists and mappings of
 # them. Which one depends on the name of the entry.
 Entry: TypeAlias = Any

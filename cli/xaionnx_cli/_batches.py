@@ -22,18 +22,20 @@ class Batches:
     """Group samples of one shape into batches; all of a batch have the same ``shared`` inputs.
 
     The first batch has one sample; the time that a batch takes sets the size of the next one. Results do not depend on
-    the size.
+    the size. For methods whose results do, all samples of one shape that follow each other are ``together`` in a batch.
     """
 
-    def __init__(self, shared: frozenset[str]) -> None:
+    def __init__(self, shared: frozenset[str], together: bool = False) -> None:
         self._shared = shared
+        self._together = together
         self._size = 1
 
     def of(self, samples: Iterable[Sample]) -> Iterator[list[Sample]]:
         """Yield the samples in order, in batches."""
         batch: list[Sample] = []
         for sample in samples:
-            if batch and (self._signature(sample) != self._signature(batch[0]) or len(batch) >= self._limit(sample)):
+            full = not self._together and len(batch) >= self._limit(sample)
+            if batch and (full or self._signature(sample) != self._signature(batch[0])):
                 yield batch
                 batch = []
             batch.append(sample)

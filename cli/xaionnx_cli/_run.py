@@ -75,7 +75,7 @@ class _Job:
             with _progress.progress_bar() as bar:
                 # Bound first: faulty patterns must not be reported as a fault of an input.
                 self.method = self.method.bind(self.model)
-                batches = Batches(self.model.shared)
+                batches = Batches(self.model.shared, self.method.compares_samples)
                 for batch in batches.of(self._read()):
                     bar.start(printable(Path(batch[0].name).name), batch[0].number, batch[-1].count)
                     with batches.timed(len(batch)):
@@ -112,11 +112,12 @@ class _Job:
                 request.announce = lambda: self.results.begin(batch[0], request)
             result = self.method.explain(request)
         except DataError as error:
-            if len(batch) > 1:
+            if len(batch) > 1 and not self.method.compares_samples:
                 for sample in batch:
                     self._explain([sample])
                 return
-            self.results.refuse(batch[0].name, None, type(error)(f"'{batch[0].name}': {error}"))
+            for sample in batch:
+                self.results.refuse(sample.name, None, type(error)(f"'{sample.name}': {error}"))
             return
         tops = _report.top_classes(request)
         for n, (sample, top) in enumerate(zip(batch, tops, strict=True)):

@@ -47,6 +47,8 @@ SIZE, THUMBNAIL = (480, 320), (240, 160)
 CROPS = 160
 # These need patterns.
 OF_PATTERNS = {"pattern_net", "pattern_attribution"}
+# Number of crops that features are taken from, and how often.
+DONORS, DRAWS = 32, 8
 # Index of a four in the MNIST sample.
 DIGIT = 16
 # The last feature map of the segmentation's decoder.
@@ -88,6 +90,8 @@ def methods(names: list[str]) -> None:
     if OF_PATTERNS & set(names):
         patterns = estimate_patterns(model, model.spec.to_tensor(crops()))
         settings |= {name: {"patterns": patterns} for name in OF_PATTERNS}
+    if "feature_permutation" in names:
+        settings["feature_permutation"] = {"rows": model.spec.to_tensor(crops()[:DONORS]), "draws": DRAWS}
     file = PICTURES / "methods" / "costs.json"
     costs = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     for name in names:

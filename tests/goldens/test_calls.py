@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import xaionnx
-from tests.goldens.calls import BASELINE, LABELS, PICTURES, ROWS, weights
+from tests.goldens.calls import BASELINE, GROUPS, LABELS, PICTURES, ROWS, weights
 from tests.tiny import loaded
 from tests.tolerances import Tolerance, assert_close
 from xaionnx import Target
@@ -62,3 +62,9 @@ def test_slopes_without_the_factor(columns):
 def test_the_gradient_of_a_unit_that_a_function_chooses(pictures):
     target = Target.where(lambda a: a.reshape(len(a), -1).argmax(axis=1), output="relu")
     same(xaionnx.explain(pictures, PICTURES, "saliency", target, absolute=False).values, "neuron:chosen")
+
+
+def test_feature_permutation_in_a_batch_of_two(columns):
+    for features, name in ((None, "elements"), (np.array(GROUPS), "groups")):
+        found = xaionnx.explain(columns, ROWS, "feature_permutation", 1, features=features)
+        same(found.values, f"feature_permutation:{name}")

@@ -1,0 +1,140 @@
+"""Feature permutation: the change of the target when a feature takes its value from another sample."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, final
+
+import numpy as np
+
+from xaionnx.attribution import Attribution
+from xaionnx.data.sample import Sample
+from xaionnx.errors import InputMismatchError, ParameterError
+from xaionnx.explainer import Explainer
+from xaionnx.explainers._games.game import ByFeatures
+from xaionnx.explainers.feature_ablation import FeatureAblation
+from xaionnx.explanation import ValueKind
+from xaionnx.parameters import free, integer
+from xaionnx.perturb.baseline import Baseline
+from xaionnx.perturb.baselines.by_input import ByInput
+from xaionnx.perturb.features import Features
+from xaionnx.request import Request
+from xaionnx.typing import Array, RowsLike
+
+
+def _backgrounds(rows: RowsLike) -> Baseline:
+    """The rows as a baseline; raises ParameterError for what has no rows."""
+    if isinstance(rows, Mapping):
+        return ByInput({name: _backgrounds(array) for name, array in rows.items()})
+    array = np.asarray(rows)
+    if array.dtype.kind not in "fiubUTO" or array.ndim < 2 or not len(array):
+        raise ParameterError(
+            "The 'rows' parameter of FeaturePermutation must be an array of rows (B, ...), or one by input name. "
+            f"Got {array.dtype} of shape {array.shape} instead."
+        )
+    return Baseline.background(array)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class FeaturePermutation(ByFeatures, Explainer):
+    """The drop of the target when player i takes its values from another sample of the batch::
+
+        value_i = f(x) - mean over draws of f(x with player i of sample p(n)),      p a random permutation
+
+    Each player and draw has its own permutation p, a cycle through all samples, so that no sample keeps its value. The
+    values are those of single samples. With a loss as the target, their mean over a batch with known labels is the
+    negative of Breiman's permutation importance: a feature that matters raises the loss, so its value is negative. It
+    costs one evaluation per player and draw, and needs at least two samples.
+
+    With ``rows`` of data, each player and draw takes one of them at random, the same for all samples, whatever the
+    batch.
+
+    Notes
+    -----
+    When to use: Tables, when the replacement of a feature should be a value that occurs, and no baseline is neutral.
+
+    When not to use: One sample without rows of data. Features that depend on each other: permuted rows may be
+    impossible ones, and copies of a feature each get about 0.
+
+    References
+    ----------
+    Breiman, Random forests, Machine Learning 45, 2001, doi:10.1023/A:1010933404324, section 10.
+    Fisher, Rudin and Dominici, All models are wrong, but many are useful, JMLR 20, 2019, arXiv:1801.01489.
+
+    Examples
+    --------
+    >>> import numpy as np, xaionnx
+    >>> from models import planted
+    >>> model = planted.load(planted.linear([[1.0, 2.0, -3.0]]))
+    >>> xaionnx.explain(model, np.float32([[1, 1, 1], [0, 2, 3]]), FeaturePermutation(), 0).values
+    array([[ 1., -2.,  6.],
+           [-1.,  2., -6.]], dtype=float32)
+    """
+
+    needs: ClassVar[str] = "output"
+    value_kind: ClassVar[ValueKind] = "contribution"
+    axioms: ClassVar[tuple[str, ...]] = ("linearity", "null player")
+    reference: ClassVar[str] = "Breiman 2001, doi:10.1023/A:1010933404324"
+
+    draws: int = integer(1, "number of permutations of each feature", low=1, high=2**20)
+    rows: RowsLike = free(
+        None,
+        "an array of rows (B, ...), or one by input name",
+        "rows of data (.npy) that values are taken from; the other samples of the batch if not given",
+        resolver=_backgrounds,
+    )
+    seed: int = integer(0, "seed of the permutations", low=0, high=2**63 - 1)
+
+    @property
+    def compares_samples(self) -> bool:
+        return self.rows is None
+
+    def compute(self, request: Request) -> Attribution:
+        if self.rows is None and len(request.samples) < 2:
+            raise InputMismatchError(
+                "feature_permutation takes the values of a feature from the other samples of the batch, but there is "
+                "only one. Explain several samples at once, or give rows of data as 'rows'."
+            )
+        donors = _Donors(self, request.feeds)
+        attribution = FeatureAblation(features=self.features, baseline=donors, seed=self.seed).compute(request)
+        return replace(attribution, parameters={**attribution.parameters, "rows": self.rows})
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _Donors(Baseline):
+    """For each draw the values of another sample at each player, which :class:`FeatureAblation` removes one by one."""
+
+    method: FeaturePermutation
+    feeds: Mapping[str, Array]
+    cycles: dict[tuple[int, int, int], Array] = field(default_factory=dict)
+
+    def fill(self, sample: Sample, name: str, rng: np.random.Generator) -> Array:
+        rows, labels = self._rows(sample, name), Features.of(self.method.features).players(sample).maps[name]
+        places = np.indices(rows.shape[1:], sparse=True)
+        donors = (self._donors(draw, sample, len(rows), labels) for draw in range(self.method.draws))
+        return np.stack([rows[(np.broadcast_to(each, rows.shape[1:]), *places)] for each in donors])
+
+    def _rows(self, sample: Sample, name: str) -> Array:
+        """The values (B, ...) from which a player may be taken."""
+        if self.method.rows is None:
+            return self.feeds[name]
+        return _backgrounds(self.method.rows).draws(sample, (name,), self.method.seed)[name]
+
+    def _donors(self, draw: int, sample: Sample, count: int, labels: Array) -> Array:
+        """The row from which each element is taken, in the shape of the labels of the players."""
+        # With rows of data all samples take the same one.
+        number = 0 if self.method.rows is not None else sample.number
+        players = range(int(labels.max()) + 1)
+        return np.asarray(np.array([self._cycle(draw, player, count)[number] for player in players])[labels])
+
+    def _cycle(self, draw: int, player: int, count: int) -> Array:
+        """A random cycle through all rows: the row that follows each. A player takes the same row of several inputs."""
+        key = (draw, player, count)
+        if key not in self.cycles:
+            order = np.random.default_rng([self.method.seed, draw, player]).permutation(count)
+            self.cycles[key] = np.empty_like(order)
+            self.cycles[key][order] = np.roll(order, 1)
+        return self.cycles[key]
