@@ -253,6 +253,12 @@ def _guessed_spec(one: Explanation) -> Iterator[Caveat]:
         yield Caveat(finding, "Declare it in a .toml file beside the model; see InputSpec.")
 
 
+def _label_disagrees(one: Explanation) -> Iterator[Caveat]:
+    if diagnostic(one, "label_disagrees") is True:
+        finding = "The class that the model's label output names is explained, though its score is not the highest."
+        yield Caveat(finding, "Check the order of the scores, and the threshold of the label.")
+
+
 def _off_scale(one: Explanation) -> Iterator[Caveat]:
     ranges = one.provenance.get("off_scale")
     if ranges is not None:
@@ -272,6 +278,7 @@ _CHECKS: Final[tuple[Callable[[Explanation], Iterator[Caveat]], ...]] = (
     _left_out,
     _fit,
     _unmet_tolerance,
+    _label_disagrees,
     _shifted_prediction,
     _off_scale,
     _guessed_spec,

@@ -18,6 +18,7 @@ from xaionnx.record import record
 from xaionnx.request import Request
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
+from xaionnx.targets.scores import default_output
 from xaionnx.targets.target import Target
 from xaionnx.typing import Document, TargetLike
 
@@ -125,7 +126,7 @@ class Explainer(ABC):
         ParameterError
             The model can be explained with other parameters only.
         """
-        dry_run.model.output()
+        default_output(dry_run.model)
         return self.check_model(dry_run)
 
     @hook

@@ -66,6 +66,7 @@ def record(explainer: Explainer, request: Request, attribution: Attribution) -> 
             "evaluations": spent.rows.tolist(),
             **({"gradients": spent.gradients.tolist()} if spent.gradients.any() else {}),
             "seconds": request.seconds,
+            **_findings(resolved, request.several),
             **{key: _by_sample(value, request.several) for key, value in attribution.diagnostics.items()},
         },
         provenance={
@@ -76,6 +77,22 @@ def record(explainer: Explainer, request: Request, attribution: Attribution) -> 
             **attribution.facts,
         },
     )
+
+
+def _findings(resolved: ResolvedTargets, several: bool) -> Document:
+    """Diagnostics about the targets: ``box``, the corners of the explained boxes, and ``label_disagrees``."""
+    found: Document = {}
+    each_term = {
+        "box": [term.boxes for term in resolved.terms],
+        "label_disagrees": [term.disagrees for term in resolved.terms],
+    }
+    for key, known in each_term.items():
+        if any(array is not None and array.any() for array in known):
+            each = [
+                [None if array is None else array[n].tolist() for array in known] for n in range(len(resolved.names.T))
+            ]
+            found[key] = each if several else [one[0] for one in each]
+    return found
 
 
 def _quantity(resolved: ResolvedTargets) -> str | dict[str, str]:

@@ -21,7 +21,7 @@ from xaionnx.layers.branches import BranchGroup, branch_groups
 from xaionnx.runtime.evaluations import Evaluations
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
-from xaionnx.targets.resolve import ResolvedTargets, resolve
+from xaionnx.targets.resolve import ResolvedTargets, extended, resolve
 from xaionnx.targets.selection import TargetSet
 from xaionnx.targets.target import Target
 from xaionnx.typing import Array, Feeds, TargetLike
@@ -73,7 +73,9 @@ class Request:
             # A guess may be wrong, and nothing later would detect it.
             warnings.warn(self.inputs.notes[0], UserWarning, stacklevel=_callers_level())
         self.feeds = self.inputs.arrays
-        self.target, self.several = Target.of(target)
+        targets, self.several = Target.of(target)
+        self.target = [one.bind(model, self.feeds) for one in targets]
+        self.model = model = extended(model, self.target)
         self.evaluations = Evaluations(len(self.samples))
         self.announce: Callable[[], None] | None = None
         self._report = tuple(report)

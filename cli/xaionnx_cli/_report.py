@@ -16,7 +16,8 @@ from xaionnx.explanation import Explanation
 from xaionnx.request import Request
 from xaionnx.runtime.model import Model
 from xaionnx.targets.kinds.top import Top
-from xaionnx.targets.scores import unnormalised
+from xaionnx.targets.layout import selects_boxes
+from xaionnx.targets.scores import default_output, unnormalised
 from xaionnx.targets.selection import TargetTerm
 from xaionnx.targets.target import Target
 from xaionnx.typing import Array, Document
@@ -47,9 +48,9 @@ class TopClasses(Target):
     def terms(self, output: Array, model: Model) -> list[TargetTerm]:
         tensor, shape = self.tensor(model), output.shape[1:]
         count = int(np.prod(shape, dtype=np.int64))
-        if not _are_classes(shape):
+        if not _are_classes(shape) or selects_boxes(model):
             return []
-        if model.spec is not None and tensor == model.output().name:
+        if model.spec is not None and tensor == default_output(model):
             try:
                 model.spec.check_outputs(count)
             except InputMismatchError as error:
@@ -93,8 +94,21 @@ def check_top_class(model: Model, tensor: str) -> None:
     """Raise :func:`no_top_class_error` if the declared shape of an output rules out a top class."""
     shape = model.output(tensor).shape[1:]
     # An unknown size may be 1.
-    if sum(isinstance(size, int) and size != 1 for size in shape) > 1:
+    if sum(isinstance(size, int) and size != 1 for size in shape) > 1 and not _has_default_target(model):
         raise no_top_class_error(model, tensor, shape)
+
+
+def _has_default_target(model: Model) -> bool:
+    """Whether the best box or the largest region is explained by default; True if it depends on the input's size."""
+    from xaionnx.autodiff.gradient import first_rows
+
+    spec = model.input_spec
+    size = None if spec.size is None else (*spec.size, *([spec.channels] if spec.channel_axis == 3 else []))
+    try:
+        feeds = first_rows(model, shapes=None if size is None else {model.input().name: size})
+    except InputMismatchError:
+        return True
+    return not isinstance(Top().bind(model, feeds), Top)
 
 
 def printable(text: str) -> str:

@@ -14,6 +14,7 @@ from xaionnx.explainer import Explainer
 from xaionnx.explanation import Explanation
 from xaionnx.runtime.model import Model
 from xaionnx.targets.kinds.top import Top
+from xaionnx.targets.scores import default_output
 from xaionnx.typing import Document
 from xaionnx_cli import _progress, _report, _samples, _targets
 from xaionnx_cli._batches import Batches, stack_feeds
@@ -54,7 +55,7 @@ class _Job:
         self.target = _targets.read_targets(options.target, options.output, self.model)
         outputs = [info.name for info in self.model.outputs]
         target = self.target or method.default_target(self.model)
-        scores = self.model.output(options.output if options.output in outputs else None).name
+        scores = options.output if options.output in outputs else default_output(self.model)
         if target is None or isinstance(target, Top):
             _report.check_top_class(self.model, scores)
         self.report = _report.TopClasses(scores)

@@ -182,14 +182,12 @@ def test_what_is_read_is_never_overwritten(run, bare_digits, picture, name):
         )
 
 
-def test_a_segmentation_asks_for_a_target(run, picture):
+def test_a_segmentation_with_an_empty_mask_asks_for_a_target(run, picture):
     model = MODELS / "selfie_segmentation.onnx"
     result = run("explain", "occlusion", model, picture)
     assert result.exit_code == 2
     assert result.stderr == (
-        "xaionnx: Output 'mask' of selfie_segmentation.onnx is (N, 256, 256, 1), not one axis of classes. "
-        "Choose what to explain: --target region (the sum of the values above 0.5, as for a mask), "
-        "--target element:128,128,0 (one number) or --target sum (the sum of all numbers).\n"
+        "xaionnx: The mask 'mask' is empty. Use --target region[:THRESHOLD] with a lower threshold.\n"
     )
     assert run("explain", "occlusion", model, picture, "--window", "128", "--stride", "128", "-t", "sum").exit_code == 0
 

@@ -69,17 +69,17 @@ def test_an_output_of_classes_beside_the_boxes(tmp_path):
     assert suggest_targets(model, "boxes", (20, 7)).endswith(" or --output scores (an output with one axis).")
 
 
-@pytest.mark.parametrize("method", ["saliency", "rise"])
-def test_a_mask(run, method):
+def test_the_default_of_a_mask_is_said_and_the_suggestions_work(run):
     model, photo = MODELS / "selfie_segmentation.onnx", MODELS / "photos" / "astronaut.jpg"
-    refused = run("explain", method, model, photo)
-    assert refused.exit_code == 2
-    assert refused.stderr == (
-        "xaionnx: Output 'mask' of selfie_segmentation.onnx is (N, 256, 256, 1), not one axis of classes. Choose what "
-        "to explain: --target region (the sum of the values above 0.5, as for a mask), --target element:128,128,0 (one "
-        "number) or --target sum (the sum of all numbers).\n"
+    done = run("explain", "saliency", model, photo)
+    assert done.exit_code == 0, done.stderr
+    assert re.search(r"saliency of the mask over its \d+ of 65536 pixels = ", done.stdout)
+    said = suggest_targets(Model.load(model), "mask", (256, 256, 1))
+    assert said == (
+        "Choose what to explain: --target region (the sum of the values above 0.5, as for a mask), --target "
+        "element:128,128,0 (one number) or --target sum (the sum of all numbers)."
     )
-    for typed in re.findall(r"--target (\S+)", refused.stderr):
+    for typed in re.findall(r"--target (\S+)", said):
         done = run("explain", "saliency", model, photo, "-t", typed)
         assert done.exit_code == 0, done.stderr
 

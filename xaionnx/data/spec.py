@@ -57,6 +57,11 @@ class InputSpec:
         Meaning of that output: logits, probabilities after softmax or sigmoid, or none of these.
     labels : sequence of str
         Names of the K classes; empty if there are none.
+    boxes : str, optional
+        Layout of the boxes of a detector, the name of a file of :mod:`xaionnx.targets.layouts` such as ``yolo_v8``;
+        recognised from the outputs if None.
+    blank : int, optional
+        The class of a CTC output that stands for no character; recognised from the output if None.
     guessed : bool
         True if the spec was guessed from the model's shapes alone (`InputSpec.guess`).
 
@@ -90,6 +95,8 @@ class InputSpec:
     output: str | None = None
     activation: Activation = "none"
     labels: Sequence[str] = ()
+    boxes: str | None = None
+    blank: int | None = None
     guessed: bool = False
 
     __repr__ = changed_repr

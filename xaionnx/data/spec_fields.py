@@ -44,7 +44,7 @@ _INPUT: Final[dict[str, str | None]] = {
     "ignore": "table",
     "categories": "table",
 }
-_OUTPUT: Final = ("name", "activation", "labels")
+_OUTPUT: Final = ("name", "activation", "labels", "boxes", "blank")
 
 
 def read_fields(path: Path) -> Document:
@@ -125,9 +125,12 @@ def checked_fields(fields: Facts) -> Document:
     for key, choices in _CHOICES.items():
         if not isinstance(fields[key], str) or fields[key] not in choices:
             _fail(key, f"one of {', '.join(repr(c) for c in choices)}", fields[key])
-    for key in ("name", "output"):
+    for key in ("name", "output", "boxes"):
         if fields[key] is not None and not (isinstance(fields[key], str) and fields[key]):
             _fail(key, "a non-empty str or None", fields[key])
+    blank = fields["blank"]
+    if blank is not None and not (isinstance(blank, int) and not isinstance(blank, bool) and blank >= 0):
+        _fail("blank", "an int in [0, inf) or None", blank)
     if not isinstance(fields["guessed"], bool):
         _fail("guessed", "a bool", fields["guessed"])
     checked["size"] = _checked_size(fields["size"])

@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, final
 
 import numpy as np
 
-from xaionnx.autodiff.gradient import first_rows
 from xaionnx.data.sample import Sample
 from xaionnx.errors import ModelError
 from xaionnx.gradients.graph import Graph
 from xaionnx.gradients.source import GradientRequest, InputsAt
 from xaionnx.layers.embeddings import differentiable_inputs
-from xaionnx.layers.graph_facts import graph_fact
 from xaionnx.runtime.evaluations import Evaluations
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
+from xaionnx.targets.first_outputs import first_outputs
 from xaionnx.targets.kinds.top import Top
 from xaionnx.targets.resolve import ResolvedTargets
 from xaionnx.targets.selection import TargetSet, TargetTerm
@@ -96,7 +95,7 @@ class PlannedRun:
         found = all(isinstance(part, Top) for part in parts)
         if len(follows) > 1 or (True in follows and not found) or model.input().dtype.kind != "f":
             return None
-        seen = _first_outputs(model, feeds, tensors)
+        seen = first_outputs(model, feeds, tensors)
         if not all(np.isfinite(array).all() for array in seen.values()):
             return None
         # A graph compares scores in float32, where scores that differ in float64 may be equal.
@@ -158,12 +157,3 @@ def _same_term(one: TargetTerm, other: TargetTerm, follows: bool) -> bool:
     if one.reference is None or other.reference is None:
         return alike and one.reference is other.reference
     return alike and np.array_equal(one.reference, other.reference)
-
-
-def _first_outputs(model: Model, feeds: Mapping[str, Array], tensors: Sequence[str]) -> dict[str, Array]:
-    """The values (1, ...) of tensors for one sample, for their shapes and to see whether they are probabilities."""
-    first = first_rows(model, feeds)
-    shapes = tuple(sorted((name, array.shape, array.dtype.str) for name, array in first.items()))
-    key = ("first outputs", shapes, tuple(tensors))
-    found: dict[str, Array] = graph_fact(model, key, lambda _: model.with_outputs(tensors).run(first, tensors))
-    return found

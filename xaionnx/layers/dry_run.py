@@ -16,6 +16,7 @@ from xaionnx.layers.layer import Layer
 from xaionnx.runtime.model import Model
 from xaionnx.runtime.tensors import TensorInfo
 from xaionnx.short_repr import short_repr
+from xaionnx.targets.scores import default_output
 from xaionnx.typing import Array
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class DryRun:
     @cached_property
     def tensor(self) -> str:
         """The tensor from which the default target is read; raises UnsupportedModelError if there is none."""
-        return self.model.output().name
+        return default_output(self.model)
 
     @cached_property
     def sample(self) -> Sample | None:

@@ -9,6 +9,7 @@ from xaionnx.errors import UnsupportedModelError
 from xaionnx.graph.op import find_op
 from xaionnx.layers.graph_facts import graph_fact
 from xaionnx.runtime.model import Model
+from xaionnx.targets.scores import default_output
 
 if TYPE_CHECKING:
     from xaionnx.graph.view import GraphView
@@ -50,7 +51,7 @@ def differentiable_inputs(model: Model, tensors: Iterable[str] = ()) -> tuple[st
         )
     data = {main.name, *model.data_inputs}
     names = [info.name for info in model.inputs if info.dtype.kind == "f" and info.name in data]
-    read = set(tensors) or {model.output().name}
+    read = set(tensors) or {default_output(model)}
 
     def reaching(view: GraphView) -> tuple[str, ...]:
         return tuple(name for name in names if read <= view.data_descendants([name]))

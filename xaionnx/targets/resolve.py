@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import final
 
@@ -80,6 +80,8 @@ class ResolvedTargets:
         return [self._quantity(term) for term in self.terms]
 
     def _quantity(self, term: TargetTerm) -> str:
+        if term.quantity is not None:
+            return term.quantity
         if term.activation in ("softmax", "sigmoid"):
             return "probability"
         output = self.outputs[term.tensor]
@@ -89,6 +91,13 @@ class ResolvedTargets:
         return quantity(output, term.tensor, self.model) if single and classes and is_output else "value"
 
     __repr__ = short_repr
+
+
+def extended(model: Model, targets: Iterable[Target]) -> Model:
+    """Return the model with the tensors that bound targets add to its graph."""
+    for target in targets:
+        model = target.extended(model)
+    return model
 
 
 def resolve(
@@ -112,12 +121,12 @@ def resolve(
         The model returns NaN or infinity.
     """
     explained, several = Target.of(given)
-    targets = [*explained, *watched]
-    tensors = [target.tensor(model) for target in targets]
-    fetched = list(dict.fromkeys([*tensors, *keep]))
+    targets = [target.bind(model, x) for target in (*explained, *watched)]
+    model = extended(model, targets)
+    fetched = list(dict.fromkeys([*(name for target in targets for name in target.reads(model)), *keep]))
     exposed = model.with_outputs(fetched)
     outputs = exposed.run(x, fetched) if outputs is None else dict(outputs)
-    terms = [target.terms(outputs[name], model) for target, name in zip(targets, tensors, strict=True)]
+    terms = [target.resolved(outputs, model) for target in targets]
     selection = TargetSet([term for of_target in terms for term in of_target])
     values = selection.select(outputs)
     refuse_rows(~np.isfinite(values).all(axis=1), model)

@@ -15,6 +15,32 @@ from xaionnx.runtime.model import Model
 from xaionnx.typing import Array
 
 
+def default_output(model: Model) -> str:
+    """Return the name of the tensor that is explained by default: the model's default output.
+
+    If an output is an ArgMax, that is the tensor of scores from which it takes the highest.
+
+    Raises
+    ------
+    UnsupportedModelError
+        No output contains scores, or is made from some.
+    """
+    stated = model.spec is not None and model.spec.output is not None
+    if stated or any(info.dtype.kind == "f" for info in model.outputs):
+        return ahead_of_argmax(model, model.output().name)
+    for info in model.outputs:
+        scores = ahead_of_argmax(model, info.name)
+        if scores != info.name:
+            return scores
+    return model.output().name
+
+
+def ahead_of_argmax(model: Model, tensor: str) -> str:
+    """Return the scores from which an ArgMax takes ``tensor``, possibly cast or moved; else ``tensor`` itself."""
+    node = maker(model.view, tensor)
+    return str(node.input[0]) if node is not None and node.op_type == "ArgMax" else tensor
+
+
 def flat(output: Array) -> Array:
     """Return the output with all axes after the batch flattened, (N, S)."""
     return np.asarray(output).reshape(len(output), -1)
@@ -62,7 +88,7 @@ def class_number(k: object, count: int, tensor: str, model: Model, parameter: st
 
 def class_name(k: int, count: int, tensor: str, model: Model) -> str:
     """Return a class in words: its label and number, or its index in the tensor."""
-    if model.labels and len(model.labels) == count and tensor == model.output().name:
+    if model.labels and len(model.labels) == count and tensor == default_output(model):
         return f"{model.labels[k]} ({k})"
     return f"{tensor}[{k}]"
 
@@ -123,7 +149,7 @@ def logits_of(model: Model, tensor: str) -> str:
 
 def _declared_activation(tensor: str, model: Model) -> str:
     """Return the activation of the scores in the spec; ``none`` if it has none."""
-    return model.spec.activation if model.spec is not None and tensor == model.output().name else "none"
+    return model.spec.activation if model.spec is not None and tensor == default_output(model) else "none"
 
 
 def _rows_sum_to_one(scores: Array) -> bool:

@@ -9,12 +9,13 @@ log-softmax with weight -1. The sums can be evaluated in numpy (:meth:`TargetSet
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, final
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final, final
 
 import numpy as np
 
 from xaionnx.short_repr import short_repr
+from xaionnx.targets.detections import emit_similarities, similarities
 from xaionnx.typing import Array
 
 if TYPE_CHECKING:
@@ -33,13 +34,20 @@ class TargetTerm:
     tensor : str
         Name of the tensor, whose axes after the batch are flattened.
     activation : str
-        The function f: ``identity``, ``softmax``, ``log_softmax`` or ``sigmoid``; over all elements of a sample.
+        The function f: ``identity``, ``softmax``, ``log_softmax`` or ``sigmoid``; over all elements of a sample. Or
+        ``similarity``: a single number, see :func:`xaionnx.targets.detections.similarities`.
     indices : array of int64, (N, J)
     coefficients : array of float64, (N, J)
     reference : array of float64, (N, J), or None
-        If given, ``(f(tensor) - reference) ** 2`` is summed instead.
+        If given, ``(f(tensor) - reference) ** 2`` is summed instead; the target detection of ``similarity``.
     names : tuple of N str
         The target in words, for each sample.
+    boxes : array (N, 4), or None
+        The corners x0, y0, x1, y1 of the explained boxes in pixels of the model's input.
+    quantity : str or None
+        The quantity of the target, if it is known: see `xaionnx.targets.scores.quantity`.
+    disagrees : array of bool (N,), or None
+        Where the class is that of the model's label, but not the highest.
     """
 
     tensor: str
@@ -48,8 +56,15 @@ class TargetTerm:
     coefficients: Array
     names: tuple[str, ...]
     reference: Array | None = None
+    boxes: Array | None = None
+    quantity: str | None = None
+    disagrees: Array | None = None
 
     __repr__ = short_repr
+
+
+SIMILARITY: Final = "similarity"
+"""The activation of targets that compare detections."""
 
 
 @final
@@ -127,13 +142,14 @@ class TargetSet:
         """Return the targets of these samples, in the given order; numbers may repeat."""
         return TargetSet(
             [
-                TargetTerm(
-                    p.tensor,
-                    p.activation,
-                    p.indices[numbers],
-                    p.coefficients[numbers],
-                    tuple(p.names[n] for n in numbers),
-                    None if p.reference is None else p.reference[numbers],
+                replace(
+                    p,
+                    indices=p.indices[numbers],
+                    coefficients=p.coefficients[numbers],
+                    names=tuple(p.names[n] for n in numbers),
+                    reference=None if p.reference is None else p.reference[numbers],
+                    boxes=None if p.boxes is None else p.boxes[numbers],
+                    disagrees=None if p.disagrees is None else p.disagrees[numbers],
                 )
                 for p in self.terms
             ]
@@ -147,6 +163,10 @@ class TargetSet:
         rows = len(outputs[self._groups[0].tensor])
         values = np.empty((rows, len(self)))
         for group in self._groups:
+            if group.activation == SIMILARITY:
+                assert group.reference is not None  # the target detection
+                values[:, group.members[0]] = similarities(outputs[group.tensor], group.reference[:, 0])
+                continue
             flat = activate(group.activation, outputs[group.tensor])
             if len(group.indices) == 1:
                 # The same elements of each row.
@@ -163,6 +183,11 @@ class TargetSet:
         """Add nodes that compute the values (M, T) in the graph; see :meth:`feeds` for their inputs."""
         parts: list[ir.Value] = []
         for number, group in enumerate(self._groups):
+            if group.activation == SIMILARITY:
+                assert group.reference is not None  # the target detection
+                target = g.input(f"xaionnx_reference_{number}", np.float32, (1, 1, group.reference.shape[-1]))
+                parts.append(emit_similarities(g, tensors[group.tensor], target))
+                continue
             flat = g.reshape(g.op("Cast", tensors[group.tensor], to=1), np.array([0, -1], dtype=np.int64))
             if group.activation == "sigmoid":
                 flat = g.op("Sigmoid", flat)
@@ -189,6 +214,9 @@ class TargetSet:
 
     def _feeds(self) -> Iterator[tuple[str, Array]]:
         for number, group in enumerate(self._groups):
+            if group.activation == SIMILARITY and group.reference is not None:
+                yield f"xaionnx_reference_{number}", group.reference[:1].astype(np.float32)
+                continue
             yield f"xaionnx_indices_{number}", group.indices[0]
             yield f"xaionnx_weights_{number}", group.coefficients[0].astype(np.float32)
             if group.reference is not None:

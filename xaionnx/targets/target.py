@@ -7,7 +7,7 @@ A target is given by the user. With a model and its outputs it resolves to a
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Final
 
 import numpy as np
@@ -17,9 +17,9 @@ from xaionnx.errors import ParameterError
 from xaionnx.hooks import hook
 from xaionnx.registry import Form, Registry, Shorthand
 from xaionnx.runtime.model import Model
-from xaionnx.targets.scores import class_word, is_int, whole
+from xaionnx.targets.scores import ahead_of_argmax, class_word, default_output, is_int, whole
 from xaionnx.targets.selection import TargetTerm
-from xaionnx.typing import Array, TargetLike
+from xaionnx.typing import Array, Feeds, TargetLike
 
 if TYPE_CHECKING:
     from xaionnx.targets.in_graph import Aim
@@ -112,8 +112,38 @@ class Target(ABC):
 
     @hook
     def tensor(self, model: Model) -> str:
-        """Return the name of the tensor to read: ``output``, which may be internal, or the model's default output."""
-        return model.output().name if self.output is None else self.output
+        """Return the name of the tensor to read: ``output``, which may be internal, or the model's default output.
+
+        For an output that is an ArgMax, that is the tensor of scores ahead of it.
+        """
+        return default_output(model) if self.output is None else ahead_of_argmax(model, self.output)
+
+    @hook
+    def bind(self, model: Model, feeds: Feeds) -> Target:
+        """Return the target with what it needs to know of a model and the size of its inputs, such as a layout.
+
+        Raises
+        ------
+        ParameterError, UnsupportedModelError
+            The model has no such target.
+        """
+        del model, feeds
+        return self
+
+    @hook
+    def extended(self, model: Model) -> Model:
+        """Return the model with the tensors that a bound target adds to its graph; by default none."""
+        return model
+
+    @hook
+    def reads(self, model: Model) -> tuple[str, ...]:
+        """Return the names of all tensors that :meth:`resolved` needs; by default the one of :meth:`tensor`."""
+        return (self.tensor(model),)
+
+    @hook
+    def resolved(self, outputs: Mapping[str, Array], model: Model) -> list[TargetTerm]:
+        """Resolve the target for the values (N, ...) of the tensors of :meth:`reads` at the input."""
+        return self.terms(outputs[self.tensor(model)], model)
 
     @abstractmethod
     def terms(self, output: Array, model: Model) -> list[TargetTerm]:
@@ -212,6 +242,63 @@ class Target(ABC):
         from xaionnx.targets.kinds.region import Region
 
         return Region(mask, channel, threshold, output)
+
+    @staticmethod
+    def box(
+        k: int | str | None = None,
+        *,
+        near: tuple[float, float] | None = None,
+        iou: tuple[float, float, float, float] | None = None,
+        number: int | None = None,
+    ) -> Target:
+        """The score of one box of a detector, times its objectness if it has one: by default of the best box.
+
+        ``k`` is the class, by number or label; by default the highest of the box. ``near`` (x, y) selects the box
+        around a point or nearest to it, ``iou`` (x0, y0, x1, y1) the one with the largest intersection over union, in
+        pixels of the model's input, both among distinct boxes; ``number`` selects a box by its place in the output.
+        """
+        from xaionnx.targets.kinds.box import Box
+
+        return Box(k, near, iou, number)
+
+    @staticmethod
+    def boxes(count: int, k: int | str | None = None) -> Target:
+        """The ``count`` best distinct boxes of a detector, of class ``k`` if given, as so many targets."""
+        from xaionnx.targets.kinds.boxes import _Boxes
+
+        if not is_int(count) or count < 1:
+            raise ParameterError(
+                f"The 'count' parameter of Target.boxes must be an int in [1, inf). Got {count!r} instead."
+            )
+        return _Boxes(int(count), k)
+
+    @staticmethod
+    def detection(
+        k: int | str | None = None,
+        *,
+        near: tuple[float, float] | None = None,
+        iou: tuple[float, float, float, float] | None = None,
+        number: int | None = None,
+    ) -> Target:
+        """The similarity of a detector's boxes to one of its boxes at the input (D-RISE), for methods by removal.
+
+        The box is chosen as by :meth:`box`. It may move: the most similar box of the changed picture counts.
+        """
+        from xaionnx.targets.kinds.box import Box
+        from xaionnx.targets.kinds.detection import Detection
+
+        return Detection(Box(k, near, iou, number))
+
+    @staticmethod
+    def segment(k: int | str | None = None, *, output: str | None = None) -> Target:
+        """The sum of the scores of class ``k`` over its pixels, those where it is the highest class at the input.
+
+        ``k`` is a number or label; by default the class with the largest region, which is the background only if it
+        covers everything and its label says so. For an output of one channel, the sum over the mask.
+        """
+        from xaionnx.targets.kinds.segment import Segment
+
+        return Segment(k, output)
 
     @staticmethod
     def neuron(tensor: str, index: int | Sequence[int]) -> Target:

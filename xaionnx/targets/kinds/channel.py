@@ -12,7 +12,7 @@ from xaionnx.errors import ParameterError
 from xaionnx.registry import Form
 from xaionnx.runtime.model import Model
 from xaionnx.targets.in_graph import Aim, ElementWeights, one_hot
-from xaionnx.targets.scores import is_int, shape_words
+from xaionnx.targets.scores import default_output, is_int, shape_words
 from xaionnx.targets.selection import TargetTerm
 from xaionnx.targets.target import Target
 from xaionnx.typing import Array
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def _read_channel(k: str | None, output: str | None, model: Model, peak: bool) -> Target:
-    tensor = output if output is not None else model.output().name
+    tensor = output if output is not None else default_output(model)
     return Target.channel(tensor, None if k is None else int(k), peak=peak)
 
 

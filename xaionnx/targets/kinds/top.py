@@ -14,7 +14,7 @@ from xaionnx.targets.in_graph import Aim, ElementWeights, one_hot
 from xaionnx.targets.scores import class_names, class_scores, flat, refuse_rows, to_probability
 from xaionnx.targets.selection import TargetTerm
 from xaionnx.targets.target import Target, single
-from xaionnx.typing import Array
+from xaionnx.typing import Array, Feeds
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -34,6 +34,13 @@ class Top(Target):
     @property
     def follows(self) -> bool:
         return True
+
+    def bind(self, model: Model, feeds: Feeds) -> Target:
+        if self.rank or self.output is not None:
+            return self
+        from xaionnx.targets.defaults import default_target
+
+        return default_target(model, feeds, self.as_probability) or self
 
     def terms(self, output: Array, model: Model) -> list[TargetTerm]:
         tensor = self.tensor(model)

@@ -1,0 +1,221 @@
+"""What is explained if nothing is named: labels, label maps, segmentations and outputs that tell nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from onnx import TensorProto
+
+import xaionnx
+from models import planted
+from tests import tiny
+from tests.targets.faces import both_faces, words
+from tests.tiny import node, tensor
+from tests.tolerances import Tolerance, assert_close
+from xaionnx import InputSpec, Model, Target
+from xaionnx.errors import ParameterError, UnsupportedModelError
+from xaionnx.targets.kinds.predicted import Predicted
+from xaionnx.targets.kinds.top import Top
+from xaionnx.targets.resolve import resolve
+
+RNG = np.random.default_rng(4)
+
+
+def machine(strings: bool = False) -> Model:
+    """A support vector machine with two classes that decides for the class of the lower score."""
+    names = {"classlabels_strings": ["no", "yes"]} if strings else {"classlabels_ints": [0, 1]}
+    made = node(
+        "SVMClassifier",
+        ["x"],
+        ["label", "scores"],
+        domain="ai.onnx.ml",
+        coefficients=[1.0, -1.0],
+        kernel_type="LINEAR",
+        kernel_params=[0.0, 0.0, 0.0],
+        support_vectors=[1.0, 0.0, 0.0, 1.0],
+        vectors_per_class=[1, 1],
+        rho=[0.0],
+        post_transform="NONE",
+        **names,
+    )
+    kind = TensorProto.STRING if strings else TensorProto.INT64
+    outputs = [tensor("label", ["N"], kind), tensor("scores", ["N", 2])]
+    return planted.load(tiny.model([made], [tensor("x", ["N", 2])], outputs, domains={"ai.onnx.ml": 3}))
+
+
+def thresholded(share: float) -> Model:
+    """A classifier of two classes that says 1 from a probability of ``share`` on."""
+    nodes = [
+        node("Softmax", ["x"], ["scores"]),
+        node("Gather", ["scores", "one"], ["second"], axis=1),
+        node("Greater", ["second", "share"], ["above"]),
+        node("Cast", ["above"], ["label"], to=7),
+    ]
+    outputs = [tensor("scores", ["N", 2]), tensor("label", ["N"], TensorProto.INT64)]
+    weights = {"one": np.array(1), "share": np.float32(share)}
+    return planted.load(tiny.model(nodes, [tensor("x", ["N", 2])], outputs, weights))
+
+
+def by_argmax(op: str = "Softmax") -> Model:
+    """A classifier whose label is the class with the highest logit, looked up in a list."""
+    nodes = [
+        node(op, ["x"], ["scores"]),
+        node("ArgMax", ["x"], ["at"], axis=1, keepdims=0),
+        node("Gather", ["names", "at"], ["label"]),
+    ]
+    outputs = [tensor("scores", ["N", 3]), tensor("label", ["N"], TensorProto.INT64)]
+    return planted.load(tiny.model(nodes, [tensor("x", ["N", 3])], outputs, {"names": np.array([4, 5, 6])}))
+
+
+class TestLabels:
+    @pytest.mark.parametrize("strings", [False, True])
+    def test_the_class_that_the_label_names_is_explained_and_this_is_said(self, strings):
+        model, x = machine(strings), np.float32([[2, -1], [-1, 3], [2, 2]])
+        outputs = model.run({"x": x})
+        numbers = [0, 1, 1]
+        assert outputs["label"].tolist() == ([["no", "yes"][k] for k in numbers] if strings else numbers)
+        found = xaionnx.explain(model, x, "feature_ablation", baseline=0.0)
+        assert_close(found.prediction, outputs["scores"][[0, 1, 2], numbers], Tolerance.SIGNED_SUMS)
+        assert [name.endswith(f"scores[{k}]") for name, k in zip(found.target, numbers, strict=True)] == [True] * 3
+        assert found.target[0] == "the class of the label output 'label', though scores[1] is higher: scores[0]"
+        assert found.diagnostics["label_disagrees"] == (outputs["scores"].argmax(axis=1) != numbers).tolist()
+        assert any("the model's label output names" in warning for warning in found.warnings)
+
+    def test_a_label_with_a_threshold(self):
+        model, x = thresholded(0.3), np.log(np.float32([[0.6, 0.4], [0.9, 0.1], [0.2, 0.8]]))
+        found = xaionnx.explain(model, x, "kernel_shap", baseline=0.0)
+        assert_close(found.prediction, [0.4, 0.9, 0.8], Tolerance.SIGNED_LAYERS)
+        assert found.diagnostics["label_disagrees"] == [True, False, False]
+        assert found.target[1:].tolist() == ["scores[0]", "scores[1]"]
+        gradient = xaionnx.explain(model, x[:1], "saliency", absolute=False).values
+        assert_close(gradient, [[-0.24, 0.24]], Tolerance.SIGNED_LAYERS)
+
+    def test_the_probability_of_the_label(self):
+        model, x = thresholded(0.3), np.log(np.float32([[0.6, 0.4]]))
+        assert_close(both_faces(Target.probability(), model, x), [[0.4]], Tolerance.SIGNED_LAYERS)
+
+    @pytest.mark.parametrize("op", ["Softmax", "Identity", "Sigmoid"])
+    def test_a_label_that_is_the_highest_score_changes_nothing(self, op):
+        assert isinstance(Top().bind(by_argmax(op), {"x": np.ones((1, 3), np.float32)}), Top)
+
+    def test_a_label_that_is_the_highest_of_other_numbers_is_followed(self):
+        nodes = [
+            node("Neg", ["x"], ["scores"]),
+            node("ArgMax", ["x"], ["label"], axis=1, keepdims=0),
+        ]
+        outputs = [tensor("scores", ["N", 3]), tensor("label", ["N"], TensorProto.INT64)]
+        model = planted.load(tiny.model(nodes, [tensor("x", ["N", 3])], outputs))
+        x = np.float32([[1, 3, 2]])
+        assert isinstance(Top().bind(model, {"x": x}), Predicted)
+        assert_close(both_faces(None, model, x), [[-3]], Tolerance.SIGNED_SUMS)
+
+    def test_a_named_class_is_not_replaced(self):
+        model, x = machine(), np.float32([[2, -1]])
+        assert words(1, model, x) == [["scores[1]"]]
+        assert "label_disagrees" not in xaionnx.explain(model, x, "feature_ablation", 1).diagnostics
+
+
+class TestArgMax:
+    """Outputs that are an ArgMax: the scores ahead of it are explained."""
+
+    def test_of_classes(self):
+        nodes = [node("Tanh", ["x"], ["scores"]), node("ArgMax", ["scores"], ["label"], axis=1)]
+        model = planted.load(tiny.model(nodes, [tensor("x", ["N", 3])], [tensor("label", ["N", 1], TensorProto.INT64)]))
+        x = np.float32([[0.1, 0.5, 0.2]])
+        assert_close(both_faces(None, model, x), np.tanh([[0.5]]), Tolerance.SIGNED_SUMS)
+        assert_close(both_faces(Target.index(2, output="label"), model, x), np.tanh([[0.2]]), Tolerance.SIGNED_SUMS)
+        gradient = xaionnx.explain(model, x, "saliency").values
+        assert_close(gradient, [[0, 1 - np.tanh(0.5) ** 2, 0]], Tolerance.SIGNED_LAYERS)
+
+    def test_of_pixels(self):
+        model = segmenting(["Tanh"], labelmap=True)
+        x = RNG.normal(size=(2, 3, 4, 5)).astype(np.float32)
+        check_largest_region(model, x, np.tanh(x))
+
+
+def segmenting(ops: list[str], labelmap: bool = False, **spec) -> Model:
+    """A model that returns its picture (N, 3, 4, 5) after some ops, or the highest channel of each pixel."""
+    names = ["x", *(f"h{i}" for i in range(len(ops)))]
+    nodes = [node(op, [a], [b]) for op, a, b in zip(ops, names, names[1:], strict=False)]
+    outputs = [tensor(names[-1], ["N", 3, 4, 5])]
+    if labelmap:
+        nodes.append(node("ArgMax", [names[-1]], ["map"], axis=1, keepdims=0))
+        outputs = [tensor("map", ["N", 4, 5], TensorProto.INT64)]
+    path = planted.load(tiny.model(nodes, [tensor("x", ["N", 3, 4, 5])], outputs)).path
+    return Model.load(path, "cpu", spec=InputSpec(**spec) if spec else None)
+
+
+def check_largest_region(model, x, scores, background=None):
+    """The default target is the sum of the scores of the class with most pixels, over these."""
+    found = both_faces(None, model, x)
+    for n, maps in enumerate(scores):
+        highest = maps.argmax(axis=0)
+        sizes = np.bincount(highest.ravel(), minlength=3)
+        k = max((k for k in range(3) if k != background), key=lambda k: sizes[k])
+        assert_close(found[0, n], maps[k][highest == k].sum(), Tolerance.SIGNED_SUMS)
+        assert f"({k})" in words(None, model, x)[0][n] or f"class {k} " in words(None, model, x)[0][n]
+        assert words(None, model, x)[0][n].endswith(f"over its {sizes[k]} of 20 pixels")
+
+
+class TestSegmentation:
+    @pytest.mark.parametrize(
+        ("ops", "spec"),
+        [
+            (["Tanh"], {"labels": ("sky", "tree", "road")}),
+            (["Tanh"], {"labels": ("background", "tree", "road")}),
+        ],
+    )
+    def test_the_largest_region_that_is_not_the_background(self, ops, spec):
+        x = RNG.normal(size=(3, 3, 4, 5)).astype(np.float32)
+        x[:, 0, :3] += 5
+        background = 0 if spec["labels"][0] == "background" else None
+        check_largest_region(segmenting(ops, **spec), x, np.tanh(x), background)
+
+    def test_a_named_class(self):
+        model = segmenting(["Tanh"], labels=("sky", "tree", "road"))
+        x = RNG.normal(size=(1, 3, 4, 5)).astype(np.float32)
+        scores = np.tanh(x)[0]
+        expected = scores[1][scores.argmax(axis=0) == 1].sum()
+        for target in (Target.segment(1), Target.segment("tree"), Target.read("segment:tree", model)):
+            assert_close(both_faces(target, model, x), [[expected]], Tolerance.SIGNED_SUMS)
+
+    def test_one_map(self):
+        nodes = [node("Sigmoid", ["x"], ["mask"])]
+        model = planted.load(tiny.model(nodes, [tensor("x", ["N", 1, 4, 5])], [tensor("mask", ["N", 1, 4, 5])]))
+        x = RNG.normal(size=(2, 1, 4, 5)).astype(np.float32)
+        mask = 1 / (1 + np.exp(-x))
+        expected = np.where(mask > 0.5, mask, 0).sum(axis=(1, 2, 3))
+        assert_close(both_faces(None, model, x), [expected], Tolerance.SIGNED_SUMS)
+
+    def test_maps_whose_meaning_is_unknown_are_refused(self):
+        # Three channels from three: as likely a filtered picture.
+        x = RNG.normal(size=(1, 3, 4, 5)).astype(np.float32)
+        with pytest.raises(ParameterError, match="not one axis of classes"):
+            resolve(None, segmenting(["Tanh"]), {"x": x})
+
+    @pytest.mark.parametrize(
+        ("target", "message"),
+        [
+            (Target.segment(3), r"an int in \[0, 2\]"),
+            (Target.segment(0), r"class 0 is the highest class of no pixel"),
+        ],
+    )
+    def test_messages(self, target, message):
+        x = np.stack([np.full((4, 5), value, np.float32) for value in (-1, 0.5, 1)])[None]
+        with pytest.raises(ParameterError, match=message):
+            resolve(target, segmenting(["Tanh"], True), {"x": x})
+
+
+def test_selected_boxes_of_unknown_layout_are_no_classes():
+    nodes = [
+        node("NonMaxSuppression", ["b", "s", "most"], ["at"]),
+        node("Cast", ["at"], ["found"], to=1),
+        node("Concat", ["x", "x", "x", "x"], ["wide"], axis=3),
+        node("Reshape", ["wide", "bs"], ["b"]),
+        node("Reshape", ["x", "ss"], ["s0"]),
+        node("TopK", ["s0", "four"], ["s", "order"]),
+    ]
+    weights = {"most": np.array([2]), "bs": np.array([1, -1, 4]), "ss": np.array([1, 1, -1]), "four": np.array([4])}
+    proto = tiny.model(nodes[2:] + nodes[:2], [tensor("x", [1, 1, 2, 2])], [tensor("found", ["M", 3])], weights)
+    with pytest.raises(UnsupportedModelError, match="selects boxes, but their layout is not recognised"):
+        resolve(None, planted.load(proto), {"x": np.ones((1, 1, 2, 2), np.float32)})

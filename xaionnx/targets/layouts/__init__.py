@@ -1,0 +1,1 @@
+"""Layouts of boxes, one per file: a class derived from :class:`xaionnx.targets.layout.BoxLayout`."""
