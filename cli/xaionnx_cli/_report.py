@@ -247,9 +247,10 @@ def feature_lines(result: Explanation, spec: InputSpec, x: Array) -> list[str]:
 def token_names(result: Explanation, x: Array) -> list[str] | None:
     """The names of the tokens of a layer, with their numbers in the input; None if the layer has no tokens."""
     layer = result.provenance.get("layer", result.provenance.get("seen_at"))
-    if layer is None or layer["axes"] != "TD" or x.ndim != 1 or x.dtype.kind not in "iu":
+    if layer is None or layer["axes"] != "TD" or x.ndim != 1 or x.dtype.kind not in "fiu":
         return None
-    return [f"token {position} ({number})" for position, number in enumerate(x)]
+    # Some models take the numbers of tokens as floats.
+    return [f"token {position} ({number:g})" for position, number in enumerate(x)]
 
 
 def bar_names(result: Explanation, x: Array, spec: InputSpec) -> Sequence[str] | None:

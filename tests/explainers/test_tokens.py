@@ -7,6 +7,7 @@ from tests.tiny import loaded, normal
 from tests.tolerances import Tolerance, assert_close
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.explainers.conductance import Conductance
+from xaionnx.explainers.grad_cam import GradCam
 from xaionnx.explainers.input_x_gradient import InputXGradient
 from xaionnx.explainers.integrated_gradients import IntegratedGradients
 from xaionnx.explainers.layer_activation import LayerActivation
@@ -27,6 +28,14 @@ IDS = np.array([[1, 2, 3, 0, 9], [4, 4, 7, 1, 1]], dtype=np.int64)
 @pytest.fixture(scope="module")
 def words():
     return loaded(TOKENS, E=E, K=K)
+
+
+@pytest.fixture(scope="module")
+def floats():
+    """The same model as exports of Keras write it: the numbers are floats, and cast."""
+    cast = "number = Cast<to: int = 6>(ids)\n  held = Gather<axis: int = 0>(E, number)"
+    text = TOKENS.replace("int64[N, T]", "float[N, T]").replace("held = Gather<axis: int = 0>(E, ids)", cast)
+    return loaded(text, E=E, K=K)
 
 
 def test_tokens_are_explained_where_they_are_embedded(words):
@@ -114,14 +123,76 @@ def test_one_hot_tokens_are_explained_where_they_are_spread():
 
 
 def test_tokens_without_one_embedding_are_refused(words):
+    """Two look-ups that are summed are one embedding; two that are used apart are not."""
     twice = """g (int64[N, 5] ids) => (float[N, 3] y) {
       a = Gather<axis: int = 0>(E, ids)  b = Gather<axis: int = 0>(F, ids)  both = Add(a, b)
       mean = ReduceMean<axes: ints = [1], keepdims: int = 0>(both)  y = MatMul(mean, K)
     }"""
-    model = loaded(twice, E=E, F=normal(10, 4, seed=1), K=K)
-    with pytest.raises(UnsupportedModelError, match=r"Input 'ids' of .* is looked up several times: a, b. Choose"):
-        Saliency().attribute(model, IDS, 0)
-    joined = Saliency(layer="both", absolute=False).attribute(model, IDS, 0)
+    tables = {"E": E, "F": normal(10, 4, seed=1)}
+    joined = Saliency(absolute=False).attribute(loaded(twice, **tables, K=K), IDS, 0)
+    assert joined.provenance["layer"]["name"] == "both"
     assert_close(joined.values[0, 0], K[:, 0] / 5, Tolerance.LAYERS)
+    apart = loaded(twice.replace("both = Add(a, b)", "bent = Tanh(b)  both = Add(a, bent)"), **tables, K=K)
+    with pytest.raises(UnsupportedModelError, match=r"Input 'ids' of .* is looked up several times: a, b. Choose"):
+        Saliency().attribute(apart, IDS, 0)
     with pytest.raises(UnsupportedModelError, match=r"Input 'ids' of .* is \(N, T\) int64, which has no gradient"):
         Saliency(layer="ids").attribute(words, IDS, 0)
+
+
+@pytest.mark.parametrize("method", [Saliency, InputXGradient, IntegratedGradients, SmoothGrad, Conductance])
+def test_tokens_given_as_floats_are_explained_like_whole_numbers(words, floats, method):
+    """Exports of Keras cast them; the values are those of the same model of whole numbers."""
+    settings = {"layer": "held"} if method is Conductance else {}
+    found = method(**settings).attribute(floats, IDS.astype(np.float32), 2)
+    wanted = method(**settings).attribute(words, IDS, 2)
+    assert_close(found.values, wanted.values, Tolerance.DEEP)
+    assert found.provenance["layer"] == wanted.provenance["layer"]
+
+
+def test_maps_and_layers_of_tokens_given_as_floats(words, floats):
+    x = IDS.astype(np.float32)
+    found = GradCam(layer="held", relu=False).attribute(floats, x, 2)
+    assert_close(found.values, GradCam(layer="held", relu=False).attribute(words, IDS, 2).values, Tolerance.DEEP)
+    with pytest.raises(UnsupportedModelError, match=r"'ids' of .* holds the numbers of tokens, .* embedding: held"):
+        Saliency(layer="ids").attribute(floats, x, 2)
+    np.testing.assert_array_equal(
+        LayerActivation(layer="held").attribute(floats, x).values,
+        LayerActivation(layer="held").attribute(words, IDS).values,
+    )
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_quantised_tables_are_explained_at_the_floats_behind_them(by_hand):
+    rows = "held = DequantizeLinear(q, s, z)"
+    if by_hand:
+        rows = "wide = Cast<to: int = 1>(q)  off = Sub(wide, zf)  held = Mul(off, s)"
+    text = TOKENS.replace("held = Gather<axis: int = 0>(E, ids)", f"q = Gather<axis: int = 0>(Q, ids)  {rows}")
+    q = np.random.default_rng(0).integers(0, 255, (10, 4)).astype(np.uint8)
+    model = loaded(text, Q=q, s=np.float32(0.02), K=K, **({"zf": np.float32(128)} if by_hand else {"z": np.uint8(128)}))
+    table = (q.astype(np.float64) - 128) * 0.02
+    mean = table[IDS].mean(axis=1)
+    slope = ((1 - np.tanh(mean) ** 2) * K[:, 2])[:, None] / 5 * np.ones((1, 5, 1))
+    found = Saliency(absolute=False).attribute(model, IDS, 2)
+    first = "wide" if by_hand else "held"
+    assert found.provenance["layer"]["name"] == first
+    assert_close(found.values, slope * (0.02 if by_hand else 1), Tolerance.LAYERS)
+    assert_close(Saliency(layer="held", absolute=False).attribute(model, IDS, 2).values, slope, Tolerance.LAYERS)
+    path = IntegratedGradients(baseline=8, steps=64).attribute(model, IDS, 2)
+    np.testing.assert_allclose(
+        path.values.sum(axis=(1, 2)), path.prediction - path.baseline_prediction, rtol=1e-3, atol=1e-5
+    )
+
+
+def test_one_hot_rows_that_the_graph_compares_are_explained():
+    """As in models of bytes: the numbers are compared with all there are."""
+    text = TOKENS.replace(
+        "held = Gather<axis: int = 0>(E, ids)",
+        "column = Unsqueeze(ids, last)  bits = Equal(column, lines)  spread = Cast<to: int = 1>(bits)"
+        "  held = MatMul(spread, E)",
+    )
+    model = loaded(text, E=E, K=K, last=np.array([2]), lines=np.arange(10))
+    found = Saliency(absolute=False).attribute(model, IDS, 2)
+    assert found.provenance["layer"]["name"] == "spread"
+    mean = E[IDS].mean(axis=1).astype(np.float64)
+    slope = ((1 - np.tanh(mean) ** 2) * K[:, 2]) @ E.T.astype(np.float64) / 5
+    assert_close(found.values, slope[:, None] * np.ones((1, 5, 1)), Tolerance.LAYERS)

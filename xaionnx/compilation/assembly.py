@@ -16,7 +16,7 @@ from xaionnx.errors import UnsupportedModelError
 from xaionnx.explainers import Compilable, Rows, Traced
 from xaionnx.gradients.graph import REFERENCE
 from xaionnx.graph.builder import Builder
-from xaionnx.layers.embeddings import differentiable_inputs
+from xaionnx.layers.embeddings import differentiable_inputs, has_tokens
 from xaionnx.runtime.model import Model
 from xaionnx.targets.in_graph import Aim
 
@@ -87,7 +87,7 @@ def assemble(
     values |= {str(value.name): value for node in graph for value in node.outputs}
     readers = {i.name: list(inputs[i.name].uses()) for i in model.inputs if i.name not in model.shared}
     samples = inputs[model.input().name]
-    floats = differentiable_inputs(model) if model.input().dtype.kind == "f" else ()
+    floats = differentiable_inputs(model) if model.input().dtype.kind == "f" and not has_tokens(model) else ()
     x = {name: inputs[name] for name in floats} or {model.input().name: samples}
     batch = samples.shape[0] if samples.shape is not None else None
     # Names that the model uses are not changed.

@@ -14,6 +14,7 @@ from xaionnx.explainers._cams.several import FUSIONS
 from xaionnx.explainers.grad_cam import GradCam
 from xaionnx.explainers.guided_backprop import GuidedBackprop
 from xaionnx.explanation import ValueKind
+from xaionnx.layers.embeddings import has_tokens
 from xaionnx.layers.spatial_map import UPSAMPLING
 from xaionnx.request import Request
 from xaionnx.runtime.model import Model
@@ -72,7 +73,7 @@ class GuidedGradCam(Explainer):
 
     def check_model(self, dry_run: DryRun) -> dict[str, str | None]:
         remarks = self._grad_cam().validate(dry_run) | GuidedBackprop().validate(dry_run)
-        if dry_run.model.input().dtype.kind != "f":
+        if dry_run.model.input().dtype.kind != "f" or has_tokens(dry_run.model):
             raise _tokens_error(dry_run.model)
         return remarks
 

@@ -11,6 +11,7 @@ from xaionnx.data.sample import Sample
 from xaionnx.errors import ParameterError, UnsupportedModelError
 from xaionnx.explainers._cams.cam import CamExplainer, LayerView
 from xaionnx.explainers._cams.channels import ByChannel
+from xaionnx.layers.embeddings import has_tokens
 from xaionnx.layers.path import LayerPath
 from xaionnx.parameters import integer
 from xaionnx.perturb import baseline as baselines
@@ -65,7 +66,7 @@ class ScoreCam(ByChannel, CamExplainer):
     seed: int = integer(0, "seed of a random baseline", low=0, high=2**63 - 1)
 
     def check_use(self, model: Model, layer: str, sample: Sample, tensors: list[str]) -> None:
-        if sample.array.dtype.kind != "f" and sample.picture_axes is None:
+        if has_tokens(model) and sample.picture_axes is None:
             raise UnsupportedModelError(
                 f"Input '{sample.main}' of {model.name} holds whole numbers, such as tokens, which a mask cannot "
                 "scale. Use ablation_cam, which removes channels of the layer."

@@ -12,7 +12,7 @@ from xaionnx.data.sample import Sample
 from xaionnx.errors import ModelError
 from xaionnx.gradients.graph import Graph
 from xaionnx.gradients.source import GradientRequest, InputsAt
-from xaionnx.layers.embeddings import differentiable_inputs
+from xaionnx.layers.embeddings import differentiable_inputs, has_tokens
 from xaionnx.runtime.evaluations import Evaluations
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
@@ -93,7 +93,7 @@ class PlannedRun:
         parts = [part for target in targets for part in target.parts()]
         # A graph can find the highest classes only.
         found = all(isinstance(part, Top) for part in parts)
-        if len(follows) > 1 or (True in follows and not found) or model.input().dtype.kind != "f":
+        if len(follows) > 1 or (True in follows and not found) or model.input().dtype.kind != "f" or has_tokens(model):
             return None
         seen = first_outputs(model, feeds, tensors)
         if not all(np.isfinite(array).all() for array in seen.values()):

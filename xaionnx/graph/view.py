@@ -121,6 +121,12 @@ class GraphView:
         return (*(value.name for value in declared_inputs(self.model)), *produced)
 
     @cached_property
+    def types(self) -> Mapping[str, int]:
+        """The element type of each tensor, as far as inference knows it, as numbers of ``onnx.TensorProto``."""
+        found = {name: value.type.tensor_type.elem_type for name, value in inferred(self.model, self.nodes).items()}
+        return {name: kind for name, kind in found.items() if kind}
+
+    @cached_property
     def _reads(self) -> tuple[list[str], ...]:
         return tuple(reads(node) for node in self.nodes)
 

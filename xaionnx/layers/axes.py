@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, final
 from xaionnx.data.sample import Sample
 from xaionnx.graph.axis_factors import Axis, AxisFactor, Layout, covering_factor, token_factor, with_size
 from xaionnx.graph.axis_propagation import propagate_axes
+from xaionnx.layers.embeddings import has_tokens
 from xaionnx.layers.graph_facts import graph_fact
 from xaionnx.layers.series import series
 from xaionnx.runtime.model import Model
@@ -64,7 +65,7 @@ class Axes:
                 found = cls.along(layout[1], shape[0], extent)
                 return found if found is not None else cls.of(shape)
             return cls.of(shape, extent, forms=(letters,))
-        whole = sample.array.shape[0] if sample.array.ndim == 1 and sample.array.dtype.kind in "iu" else None
+        whole = sample.array.shape[0] if sample.array.ndim == 1 and has_tokens(model) else None
         return cls.of(shape, tokens=whole)
 
     @classmethod

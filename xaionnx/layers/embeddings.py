@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from xaionnx.errors import UnsupportedModelError
-from xaionnx.graph.op import find_op
+from xaionnx.graph.lookups import float_tokens, joined_embedding, token_lookups
 from xaionnx.layers.graph_facts import graph_fact
 from xaionnx.runtime.model import Model
 from xaionnx.targets.scores import default_output
@@ -24,13 +24,25 @@ def gradient_tensors(model: Model) -> tuple[str, ...]:
         The explained input is not of floats, and there is not exactly one embedding of its tokens.
     """
     main = model.input()
-    found = embeddings(model) if main.dtype.kind in "iu" else []
+    found = embeddings(model) if has_tokens(model) else ()
     if len(found) > 1:
         raise UnsupportedModelError(
             f"Input '{main.name}' of {model.name} is looked up several times: {', '.join(found)}. "
             "Choose the tensor to explain with layer=, or a later one, where they are joined."
         )
-    return tuple(found) or differentiable_inputs(model)
+    return found or differentiable_inputs(model)
+
+
+def has_tokens(model: Model) -> bool:
+    """Whether the explained input holds whole numbers, or the numbers of tokens as floats."""
+    main = model.input()
+    return main.dtype.kind in "iu" or main.name in _float_tokens(model)
+
+
+def _float_tokens(model: Model) -> frozenset[str]:
+    """The float inputs that hold the numbers of tokens."""
+    names = tuple(info.name for info in model.inputs if info.dtype.kind == "f" and info.name not in model.shared)
+    return graph_fact(model, ("float tokens", names), lambda view: float_tokens(view, names))
 
 
 def differentiable_inputs(model: Model, tensors: Iterable[str] = ()) -> tuple[str, ...]:
@@ -43,14 +55,19 @@ def differentiable_inputs(model: Model, tensors: Iterable[str] = ()) -> tuple[st
     UnsupportedModelError
         The explained input is not among them.
     """
-    main = model.input()
+    main, tokens = model.input(), _float_tokens(model)
+    if main.name in tokens:
+        raise UnsupportedModelError(
+            f"Input '{main.name}' of {model.name} holds the numbers of tokens, which have no gradient. "
+            f"Explain their embedding: {', '.join(embeddings(model))}."
+        )
     if main.dtype.kind != "f" or main.name in model.shared:
         raise UnsupportedModelError(
             f"Input '{main.name}' of {model.name} is {main}, which has no gradient. "
             "Use a method without gradients: occlusion, rise, lime, kernel_shap."
         )
     data = {main.name, *model.data_inputs}
-    names = [info.name for info in model.inputs if info.dtype.kind == "f" and info.name in data]
+    names = [info.name for info in model.inputs if info.dtype.kind == "f" and info.name in data - tokens]
     read = set(tensors) or {default_output(model)}
 
     def reaching(view: GraphView) -> tuple[str, ...]:
@@ -65,16 +82,16 @@ def differentiable_inputs(model: Model, tensors: Iterable[str] = ()) -> tuple[st
     return used
 
 
-def embeddings(model: Model) -> list[str]:
-    """Return the tensors that look up the tokens of the explained input, or encode them as one-hot."""
-    view, found = model.view, list[str]()
-    tokens, data = {model.input().name}, {info.name for info in model.inputs}
-    data |= view.descendants(data)
-    for node in view.nodes:
-        if find_op(node.op_type).carries and node.input[0] in tokens:
-            tokens.update(node.output)
-            continue
-        one_hot = node.op_type == "OneHot" and node.input[0] in tokens
-        if one_hot or (node.op_type == "Gather" and node.input[1] in tokens and node.input[0] not in data):
-            found.append(node.output[0])
-    return found
+def embeddings(model: Model) -> tuple[str, ...]:
+    """Return the float tensors at which the tokens of the explained input are embedded, or encoded as one-hot.
+
+    Several whose sum or concatenation alone is read are one embedding, the joined one.
+    """
+    name = model.input().name
+
+    def find(view: GraphView) -> tuple[str, ...]:
+        found = token_lookups(view, name).embeddings
+        joined = joined_embedding(view, name, found) if len(found) > 1 else None
+        return found if joined is None else (joined,)
+
+    return graph_fact(model, ("embeddings", name), find)

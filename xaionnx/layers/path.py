@@ -13,7 +13,7 @@ from xaionnx.data.sample import Sample, split
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.layers.axes import Axes
 from xaionnx.layers.default_layer import default_layer
-from xaionnx.layers.embeddings import differentiable_inputs, embeddings, gradient_tensors
+from xaionnx.layers.embeddings import differentiable_inputs, embeddings, gradient_tensors, has_tokens
 from xaionnx.layers.layer import Layer
 from xaionnx.layers.target_elements import check_depends, elements_read
 from xaionnx.perturb.baseline import Baseline
@@ -71,7 +71,8 @@ class LayerPath:
     ) -> LayerPath:
         """Return the path that ends at the inputs: the float ones, or the explained input if it is not of floats."""
         main = model.input()
-        names = differentiable_inputs(resolved.model, resolved.tensors) if main.dtype.kind == "f" else (main.name,)
+        is_float = main.dtype.kind == "f" and not has_tokens(model)
+        names = differentiable_inputs(resolved.model, resolved.tensors) if is_float else (main.name,)
         samples = split(feeds, main.name, model.spec, model.shared, model.purposes)
         return cls(names, model, feeds, resolved, samples, evaluations)
 
@@ -83,6 +84,8 @@ class LayerPath:
     @property
     def is_float(self) -> bool:
         """Whether the explained tensors are of floats, so that a path can be interpolated in them."""
+        if self.before is None and has_tokens(self.model):
+            return False
         return all(self.feeds[name].dtype.kind == "f" for name in self.names)
 
     def to(self, layer: str) -> LayerPath:

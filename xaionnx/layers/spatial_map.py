@@ -11,6 +11,7 @@ import numpy as np
 from xaionnx.data.sample import Sample
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.layers.axes import Axes, input_axes
+from xaionnx.layers.embeddings import has_tokens
 from xaionnx.runtime.model import Model
 from xaionnx.typing import Array
 
@@ -60,7 +61,7 @@ class SpatialMap:
         if "C" in axes.letters or axes.grid is not None or (axes.letters == "TD" and sample.array.ndim == 1):
             return cls(axes, shape, sample, input_axes(model, sample))
         over = input_axes(model, sample)
-        if over is None and (sample.array.ndim != 1 or sample.array.dtype.kind not in "iu"):
+        if over is None and (sample.array.ndim != 1 or not has_tokens(model)):
             raise UnsupportedModelError(
                 f"Tensor '{name}' of {model.name}, {('N', *shape)}, has no spatial positions over the input: class "
                 f"activation maps need a picture, a series or tokens, and '{sample.main}', "
