@@ -160,6 +160,7 @@ def banzhaf(
     baseline: BaselineLike = None,
     seed: int = 0,
     features: FeaturesLike = None,
+    layer: str | None = None,
     budget: int = 2048,
     tolerance: float | None = None,
 ) -> Explanation:
@@ -168,7 +169,16 @@ def banzhaf(
     See :class:`~xaionnx.explainers.banzhaf.Banzhaf`.
     """
     return explain(
-        model, x, "banzhaf", target, baseline=baseline, seed=seed, features=features, budget=budget, tolerance=tolerance
+        model,
+        x,
+        "banzhaf",
+        target,
+        baseline=baseline,
+        seed=seed,
+        features=features,
+        layer=layer,
+        budget=budget,
+        tolerance=tolerance,
     )
 
 
@@ -417,12 +427,13 @@ def exact_shapley(
     baseline: BaselineLike = None,
     seed: int = 0,
     features: FeaturesLike = None,
+    layer: str | None = None,
 ) -> Explanation:
     """Shapley values: the mean contribution of each player over all orders in which the players may join.
 
     See :class:`~xaionnx.explainers.exact_shapley.ExactShapley`.
     """
-    return explain(model, x, "exact_shapley", target, baseline=baseline, seed=seed, features=features)
+    return explain(model, x, "exact_shapley", target, baseline=baseline, seed=seed, features=features, layer=layer)
 
 
 def expected_gradients(
@@ -463,12 +474,13 @@ def feature_ablation(
     baseline: BaselineLike = None,
     seed: int = 0,
     features: FeaturesLike = None,
+    layer: str | None = None,
 ) -> Explanation:
     """The drop of the target when one player is replaced by its baseline.
 
     See :class:`~xaionnx.explainers.feature_ablation.FeatureAblation`.
     """
-    return explain(model, x, "feature_ablation", target, baseline=baseline, seed=seed, features=features)
+    return explain(model, x, "feature_ablation", target, baseline=baseline, seed=seed, features=features, layer=layer)
 
 
 def feature_permutation(
@@ -477,6 +489,7 @@ def feature_permutation(
     target: TargetLike = None,
     *,
     features: FeaturesLike = None,
+    layer: str | None = None,
     draws: int = 1,
     rows: RowsLike = None,
     seed: int = 0,
@@ -485,7 +498,9 @@ def feature_permutation(
 
     See :class:`~xaionnx.explainers.feature_permutation.FeaturePermutation`.
     """
-    return explain(model, x, "feature_permutation", target, features=features, draws=draws, rows=rows, seed=seed)
+    return explain(
+        model, x, "feature_permutation", target, features=features, layer=layer, draws=draws, rows=rows, seed=seed
+    )
 
 
 def finer_cam(
@@ -747,6 +762,7 @@ def kernel_shap(
     baseline: BaselineLike = None,
     seed: int = 0,
     features: FeaturesLike = None,
+    layer: str | None = None,
     budget: int = 2048,
     tolerance: float | None = None,
     l1: int | None = None,
@@ -764,6 +780,7 @@ def kernel_shap(
         baseline=baseline,
         seed=seed,
         features=features,
+        layer=layer,
         budget=budget,
         tolerance=tolerance,
         l1=l1,
@@ -813,6 +830,7 @@ def lime(
     baseline: BaselineLike = None,
     seed: int = 0,
     features: FeaturesLike = None,
+    layer: str | None = None,
     budget: int = 1000,
     tolerance: float | None = None,
     kernel: Literal["cosine", "l2", "uniform"] = "cosine",
@@ -833,6 +851,7 @@ def lime(
         baseline=baseline,
         seed=seed,
         features=features,
+        layer=layer,
         budget=budget,
         tolerance=tolerance,
         kernel=kernel,
@@ -1095,6 +1114,7 @@ def shapley_sampling(
     baseline: BaselineLike = None,
     seed: int = 0,
     features: FeaturesLike = None,
+    layer: str | None = None,
     budget: int = 2048,
     tolerance: float | None = None,
     scheme: Literal["antithetic", "orthogonal", "plain"] = "antithetic",
@@ -1111,6 +1131,7 @@ def shapley_sampling(
         baseline=baseline,
         seed=seed,
         features=features,
+        layer=layer,
         budget=budget,
         tolerance=tolerance,
         scheme=scheme,

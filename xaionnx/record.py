@@ -58,7 +58,7 @@ def record(explainer: Explainer, request: Request, attribution: Attribution) -> 
         prediction=axis(resolved.prediction),
         baseline_prediction=None if attribution.baseline is None else axis(attribution.baseline),
         feature_values=None if players is None else axis(players.values),
-        features=None if players is None else _array_or_mapping(players.labels, request.main),
+        features=None if players is None else _array_or_mapping(players.labels, only_name or request.main),
         standard_error=error,
         maps={key: axis(array) for key, array in maps.items()},
         display=displays(request),

@@ -68,3 +68,14 @@ def test_feature_permutation_in_a_batch_of_two(columns):
     for features, name in ((None, "elements"), (np.array(GROUPS), "groups")):
         found = xaionnx.explain(columns, ROWS, "feature_permutation", 1, features=features)
         same(found.values, f"feature_permutation:{name}")
+
+
+def test_units_of_a_layer_removed(columns, pictures):
+    found = xaionnx.explain(columns, ROWS, "feature_ablation", 1, layer="tanh")
+    same(found.values, "layer_ablation:columns:elements")
+    groups = np.array([0, 0, 1, 1, 2, 2])
+    found = xaionnx.explain(columns, ROWS, "feature_ablation", 1, layer="tanh", features=groups, baseline=0.5)
+    same(found.values, "layer_ablation:columns:groups")
+    channels = np.arange(3)[:, None, None]
+    found = xaionnx.explain(pictures, PICTURES, "feature_ablation", np.array(LABELS), layer="relu", features=channels)
+    same(found.values, "layer_ablation:pictures:channels")

@@ -13,6 +13,7 @@ from xaionnx.data.sample import Sample
 from xaionnx.errors import InputMismatchError, ParameterError
 from xaionnx.explainer import Explainer
 from xaionnx.explainers._games.game import ByFeatures
+from xaionnx.explainers._games.layer_units import layer_path
 from xaionnx.explainers.feature_ablation import FeatureAblation
 from xaionnx.explanation import ValueKind
 from xaionnx.parameters import free, integer
@@ -97,8 +98,13 @@ class FeaturePermutation(ByFeatures, Explainer):
                 "feature_permutation takes the values of a feature from the other samples of the batch, but there is "
                 "only one. Explain several samples at once, or give rows of data as 'rows'."
             )
-        donors = _Donors(self, request.feeds)
-        attribution = FeatureAblation(features=self.features, baseline=donors, seed=self.seed).compute(request)
+        features, feeds = self.features, request.feeds
+        if self.layer not in (None, request.main):
+            path = layer_path(request, self.layer)
+            features, feeds = self.at_layer(path).features, path.feeds
+        donors = _Donors(replace(self, features=features), feeds)
+        method = FeatureAblation(features=features, baseline=donors, seed=self.seed, layer=self.layer)
+        attribution = method.compute(request)
         return replace(attribution, parameters={**attribution.parameters, "rows": self.rows})
 
 

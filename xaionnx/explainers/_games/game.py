@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import ClassVar, final
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, ClassVar, Self, final
 
 import numpy as np
 
+from xaionnx import parameters
 from xaionnx.attribution import Attribution, PlayerValues
-from xaionnx.data.sample import Sample
+from xaionnx.data.sample import Sample, split
 from xaionnx.explainer import Explainer
+from xaionnx.explainers._games.layer_units import LayerUnits, layer_path
 from xaionnx.explanation import ValueKind
 from xaionnx.hooks import hook
 from xaionnx.parameters import integer
@@ -24,10 +26,15 @@ from xaionnx.perturb.players import Players
 from xaionnx.perturb.removal import Removal, Select
 from xaionnx.request import Request
 from xaionnx.runtime import progress
+from xaionnx.runtime.evaluations import Evaluations
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
+from xaionnx.targets.resolve import ResolvedTargets
 from xaionnx.targets.target import Target
 from xaionnx.typing import Array, BaselineLike, Document, FeaturesLike, TargetLike
+
+if TYPE_CHECKING:
+    from xaionnx.layers.path import LayerPath
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,11 +118,39 @@ class GameExplainer(Explainer):
         """The baselines of the inputs ``names``."""
         return Baseline.of(self.baseline).draws(sample, names, self.seed)
 
+    @property
+    @hook
+    def removed_layer(self) -> str | None:
+        """The tensor whose units are removed; None for the inputs."""
+        return None
+
+    @hook
+    def at_layer(self, path: LayerPath) -> GameExplainer:
+        """The method with the defaults for the layer at the end of a path."""
+        del path
+        return self
+
     @hook
     def compute(self, request: Request) -> Attribution:
-        resolved = request.resolve(self.extra_targets(request.model, request.target))
+        layer = self.removed_layer
+        if layer is None or layer == request.main:
+            resolved = request.resolve(self.extra_targets(request.model, request.target))
+            return self.play(resolved, request.samples, request.evaluations)
+        path = layer_path(request, layer)
+        # The InputSpec describes the input, not the layer.
+        samples = split(path.feeds, layer, None, path.model.shared)
+        attribution = self.at_layer(path).play(path.resolved, samples, request.evaluations)
+        return replace(
+            attribution,
+            facts={**attribution.facts, "layer": path.facts()},
+            parameters={**attribution.parameters, "layer": layer},
+        )
+
+    @final
+    def play(self, resolved: ResolvedTargets, samples: Sequence[Sample], evaluations: Evaluations) -> Attribution:
+        """One game for each of N samples, with the resolved targets."""
         games, results = [], []
-        for n, sample in enumerate(request.samples):
+        for n, sample in enumerate(samples):
             removal = self.removal(sample)
             game = Game(
                 resolved.model,
@@ -125,7 +160,7 @@ class GameExplainer(Explainer):
                 explained=resolved.count,
                 budget=self.max_evaluations(),
                 applier_kind=self.applier(),
-                evaluations=request.evaluations,
+                evaluations=evaluations,
             )
             planned = self.planned_evaluations(removal.players.count) * removal.draws
             planned = planned if game.budget is None else min(planned, game.budget - 1)
@@ -140,9 +175,26 @@ class GameExplainer(Explainer):
 
 @dataclass(frozen=True, kw_only=True)
 class ByFeatures:
-    """Makes features the players of a :class:`GameExplainer`; each is present or absent."""
+    """Makes features the players of a :class:`GameExplainer`; each is present or absent.
+
+    With ``layer`` the players are parts of that tensor, any float tensor with the batch axis first between the input
+    and the target. The part of the model after it runs, with its other inputs, such as skip connections, as they are at
+    x. The values are those of the layer, and the baseline replaces units of the layer: zero switches them off.
+    """
 
     features: FeaturesLike = partitions.parameter("who the players are", "superpixels of a picture, else elements,")
+    layer: str | None = parameters.name(
+        "remove parts of this tensor instead: the channels of a map, tokens, else units, unless features are given"
+    )
+
+    @final
+    @property
+    def removed_layer(self) -> str | None:
+        return self.layer
+
+    @final
+    def at_layer(self, path: LayerPath) -> Self:
+        return self if self.features is not None else replace(self, features=LayerUnits(path.axes.letters))
 
     @final
     def players(self, sample: Sample) -> Players:

@@ -13,6 +13,7 @@ from xaionnx import discovery, parameters
 from xaionnx.data.sample import Sample
 from xaionnx.errors import ParameterError
 from xaionnx.explainer import Explainer
+from xaionnx.explainers._games.game import GameExplainer
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.perturb.features import Features
 from xaionnx.runtime.model import Model
@@ -69,6 +70,8 @@ def with_clean_samples(method: Explainer, samples: Sequence[Sample]) -> Explaine
 def _replace_settings(
     method: Explainer, baseline: Callable[[BaselineLike], Baseline], features: Callable[[FeaturesLike], Features]
 ) -> Explainer:
+    if isinstance(method, GameExplainer) and method.removed_layer is not None:
+        return method  # its baseline and features are those of a layer, not of the samples
     known = parameters.declared(type(method))
     changes: Document = {"baseline": baseline, "features": features}
     return dataclasses.replace(  # type: ignore[type-var]  # every method is a dataclass
