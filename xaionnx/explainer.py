@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar, final
+from typing import TYPE_CHECKING, ClassVar, Self, final
 
 from xaionnx import parameters
 from xaionnx.attribution import Attribution, joined
@@ -96,16 +97,26 @@ class Explainer(ABC):
         return {"baseline": Baseline.of(given["baseline"])} if "baseline" in given else {}
 
     @hook
-    def bind(self, model: Model) -> Explainer:
-        """The method with resources for a model loaded, such as patterns; errors are raised before any sample runs.
+    def bind(self, model: Model) -> Self:
+        """The method with resources for a model loaded, such as patterns and rows of data for a baseline.
+
+        Errors are raised before any sample runs.
 
         Raises
         ------
         DataError, ParameterError
             A resource is missing, or does not match the model.
         """
-        del model
-        return self
+        changes: Document = {}
+        for name in parameters.declared(type(self)):
+            given = getattr(self, name)
+            if name == "baseline":
+                baseline = Baseline.of(given)
+                bound = baseline.bind(model)
+                changes |= {} if bound is baseline else {name: bound}
+            elif name == "inner" and isinstance(given, Explainer):
+                changes[name] = given.bind(model)
+        return dataclasses.replace(self, **changes) if changes else self  # type: ignore[type-var]  # each is a dataclass
 
     @final
     def validate(self, dry_run: DryRun) -> dict[str, str | None]:

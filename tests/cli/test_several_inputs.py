@@ -37,3 +37,29 @@ def test_samples_with_other_settings_are_not_explained_together(run, tmp_path):
     printed = json.loads(run("explain", "feature_ablation", model, *samples, "-t", "1", "--json").stdout)
     values = [one["explanation"]["feature_values"] for one in printed["results"]]
     assert values == [[[0, 2]], [[0, 20]], [[0, 200]]]
+
+
+WEIGHED = """g (float[N,1,2,2] picture, float[N,2] row) => (float[N,1] y)
+    <float[4,1] a = {1, 2, 3, 4}, float[2,1] b = {10, 20}> {
+    f = Flatten(picture)  p = MatMul(f, a)  q = MatMul(row, b)  y = Add(p, q) }"""
+
+
+def values(run, tmp_path, *words):
+    feeds = {"picture": np.ones((1, 1, 2, 2), np.float32), "row": row(1, 2)}
+    model, sample = saved(tmp_path, WEIGHED, feeds)
+    done = run("explain", "feature_ablation", model, sample, "-t", "0", "--features", "elements", "--json", *words)
+    assert done.exit_code == 0, done.stderr
+    return json.loads(done.stdout)["results"][0]["explanation"]["feature_values"]
+
+
+def test_baselines_by_input_name(run, tmp_path):
+    assert values(run, tmp_path, "--baseline", "picture=2,row=3") == [[-1, -2, -3, -4, -20, -20]]
+    np.savez(tmp_path / "starts.npz", picture=np.full((1, 2, 2), 2, np.float32), row=np.float32([0, 2]))
+    assert values(run, tmp_path, "--baseline", tmp_path / "starts.npz") == [[-1, -2, -3, -4, 10, 0]]
+
+
+def test_rows_of_data_by_input_name(run, tmp_path):
+    pictures = np.stack([np.zeros((1, 2, 2)), np.full((1, 2, 2), 4)]).astype(np.float32)
+    np.savez(tmp_path / "rows.npz", picture=pictures, row=np.float32([[0, 0], [1, 1]]))
+    for kind in ("background", "mean", "median"):
+        assert values(run, tmp_path, "--baseline", f"{kind}:{tmp_path / 'rows.npz'}") == [[-1, -2, -3, -4, 5, 30]]

@@ -11,6 +11,7 @@ from tests.tolerances import Tolerance, assert_close
 from xaionnx import Baseline, InputSpec, Model
 from xaionnx.data.sample import Sample
 from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError
+from xaionnx.explainers.integrated_gradients import IntegratedGradients
 from xaionnx.perturb.element_types import value_range
 
 RNG = np.random.default_rng(11)
@@ -179,12 +180,76 @@ def test_several_inputs_each_with_its_own():
 
 def test_pictures_beside_a_table_are_known_by_name():
     one = Sample({"x": PLANES, "row": np.array([1.0, 3.0], np.float32)}, "x", InputSpec(**SPEC))
-    drawn = Baseline.of("mean").draws(one, ("x", "row"), 0)
-    assert drawn["row"].tolist() == [[2, 2]]
+    with pytest.raises(ParameterError, match="The mean of the 2 columns of input 'row' is no baseline, since columns"):
+        Baseline.of("mean").draws(one, ("x", "row"), 0)
     with pytest.raises(InputMismatchError, match=r"baseline='blur' needs a picture, but input 'row' has the shape"):
         Baseline.of("blur").draws(one, ("x", "row"), 0)
     with pytest.raises(ParameterError, match="A black or white baseline of input 'row' needs an InputSpec"):
         Baseline.of("black").draws(one, ("x", "row"), 0)
+
+
+def test_the_mean_of_a_series_without_its_gaps():
+    one = Sample({"x": np.float32([1, np.nan, 3])}, "x", InputSpec(kind="array"))
+    assert Baseline.mean().draws(one, ("x",), 0)["x"].tolist() == [[2, 2, 2]]
+
+
+ROWS = np.float32([[1, 10], [2, np.nan], [9, 40]])
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [(Baseline.mean(ROWS), [4, 25]), (Baseline.median(ROWS), [2, 25]), (Baseline.background(ROWS), ROWS)],
+)
+def test_rows_of_data_and_their_averages(given, expected):
+    one = Sample({"x": np.float32([5, 5])}, "x")
+    np.testing.assert_array_equal(given.draws(one, ("x",), 0)["x"], np.atleast_2d(expected))
+
+
+def test_a_column_without_any_value_stays_without_one():
+    one = Sample({"x": np.float32([5, 5])}, "x")
+    drawn = Baseline.mean(np.float32([[1, np.nan], [3, np.nan]])).draws(one, ("x",), 0)["x"]
+    np.testing.assert_array_equal(drawn, [[2, np.nan]])
+
+
+def test_rows_by_input_name():
+    one = Sample({"x": np.float32([5, 5]), "z": np.int64([7])}, "x")
+    rows = {"x": ROWS, "z": np.array([[1], [2], [4]])}
+    drawn = Baseline.background(rows).draws(one, ("x", "z"), 0)
+    np.testing.assert_array_equal(drawn["z"], [[1], [2], [4]])
+    assert Baseline.mean(rows).draws(one, ("z",), 0)["z"].tolist() == [[2]]  # rounded, as the input is whole
+    with pytest.raises(InputMismatchError, match="Rows of data are given for x, but not for input 'z'"):
+        Baseline.background({"x": ROWS}).draws(one, ("x", "z"), 0)
+    with pytest.raises(InputMismatchError, match=r"rows for input 'z' must have the shape \('B', 1\). Got \(3, 2\)"):
+        Baseline.background(ROWS).draws(one, ("x", "z"), 0)
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.npy", "rows.npz"])
+def test_rows_of_a_file(tmp_path, name):
+    rows = np.float32([[1, 10], [3, 20]])
+    path = tmp_path / name
+    {
+        "csv": lambda: path.write_text("a,b\n1,10\n3,20\n"),
+        "npy": lambda: np.save(path, rows),
+        "npz": lambda: np.savez(path, x=rows),
+    }[name[-3:]]()
+    model = planted.load(planted.linear([[1.0, 1.0]]))
+    x = np.float32([[0, 100]])
+    # The mean over the rows of f(x) - f(x with a column of the row) is x less the mean of the column.
+    for given in (f"background:{path}", f"mean:{path}", Baseline.background(path)):
+        values = xaionnx.explain(model, x, "feature_ablation", 0, baseline=given).values
+        np.testing.assert_allclose(values, [[-2, 85]])
+    values = xaionnx.explain(model, x, "integrated_gradients", 0, baseline=f"median:{path}").values
+    np.testing.assert_allclose(values, [[-2, 85]], rtol=1e-5)
+    inner = IntegratedGradients(baseline=f"mean:{path}")
+    smooth = xaionnx.explain(model, x, "smooth_grad", 0, inner=inner, noise=1e-6, draws=2)
+    np.testing.assert_allclose(smooth.values, [[-2, 85]], rtol=1e-3)
+
+
+def test_text_by_input_name():
+    assert repr(Baseline.of("x=blur:3,row=0.5")) == repr(Baseline.of({"x": "blur:3", "row": 0.5}))
+    for text in ("x=", "x=blur,row", "=1"):
+        with pytest.raises(ParameterError, match=r"must be written as 'picture=blur,row=0'\. Got"):
+            Baseline.of(text)
 
 
 def test_strings_are_replaced_by_strings(tmp_path):

@@ -174,6 +174,7 @@ def compile(
     loaded = model if isinstance(model, Model) else Model.load(model, "cpu")
     if any(entry.key == f"{_KEY}method" for entry in loaded.file.proto.metadata_props):
         raise UnsupportedModelError(f"{loaded.name} is already a compiled file. Compile the original model.")
+    explainer = explainer.bind(loaded)
     sizes = _sizes(loaded, shapes or {})
     rows = first_rows(loaded, shapes=sizes)
     explained = _target(explainer, loaded, target)

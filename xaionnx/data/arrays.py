@@ -84,6 +84,23 @@ def read_array(path: str | Path, name: str | None = None) -> ArrayFile:
     return ArrayFile(array, tuple(notes), sha256_of(data))
 
 
+def read_arrays(path: str | Path) -> dict[str, Array]:
+    """Read all arrays of a .npz file by name; see `read_array`.
+
+    Raises
+    ------
+    DataError
+        The file or one of its arrays cannot be read.
+    """
+    data = read_bytes(Path(path), "array", MAX_ARRAY_BYTES)
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            names = [name.removesuffix(".npy") for name in archive.namelist()]
+    except zipfile.BadZipFile as error:
+        raise DataError(f"'{path}' is a truncated or damaged .npz file. Save it again.") from error
+    return {name: read_array(path, name).array for name in names}
+
+
 def _parse(where: str, data: memoryview) -> tuple[Array, list[str]]:
     stream = io.BytesIO(data[: 12 + 2**16])  # the longest header of version 1, whatever its length field says
     try:

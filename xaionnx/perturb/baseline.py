@@ -6,19 +6,27 @@ every coalition then costs B evaluations.
 
 from __future__ import annotations
 
+import os
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import numpy as np
 
+from xaionnx.data.arrays import read_arrays
 from xaionnx.data.sample import Sample
 from xaionnx.errors import InputMismatchError, ParameterError
+from xaionnx.hooks import hook
 from xaionnx.parameters import free
 from xaionnx.perturb.element_types import typed
 from xaionnx.registry import Form, Registry, Shorthand
 from xaionnx.typing import Array, BaselineLike
+
+if TYPE_CHECKING:
+    from xaionnx.perturb.rows import RowsLike
+    from xaionnx.runtime.model import Model
 
 
 class Baseline(ABC):
@@ -35,8 +43,8 @@ class Baseline(ABC):
 
     Examples
     --------
-    >>> BASELINES.words()[:35]
-    'black, blur[:sigma], constant:value'
+    >>> BASELINES.words()[:36]
+    'background:file, black, blur[:sigma]'
     """
 
     forms: ClassVar[tuple[Form[Baseline], ...]] = ()
@@ -45,6 +53,12 @@ class Baseline(ABC):
     @abstractmethod
     def fill(self, sample: Sample, name: str, rng: np.random.Generator) -> Array:
         """Return B arrays for input ``name`` of a sample, in a shape that broadcasts to (B, ...)."""
+
+    @hook
+    def bind(self, model: Model) -> Baseline:
+        """Return the baseline with files of data read for a model."""
+        del model
+        return self
 
     def draws(self, sample: Sample, names: tuple[str, ...], seed: int) -> dict[str, Array]:
         """Return the baselines of each named input, (B, ...) in the input's type.
@@ -82,7 +96,8 @@ class Baseline(ABC):
     def of(cls, given: BaselineLike) -> Baseline:
         """Return the baseline for a shorthand: None (zero), a number, a name, an array, a dict of these, or a Baseline.
 
-        A name may include a number: ``blur:10``, ``constant:0.5``, ``gaussian:0.2``.
+        A name may include a number or a file of rows: ``blur:10``, ``constant:0.5``, ``mean:rows.csv``. Text may also
+        name inputs: ``picture=blur:10,row=0``.
 
         Raises
         ------
@@ -137,11 +152,19 @@ class Baseline(ABC):
         return Pixel(255.0)
 
     @staticmethod
-    def mean() -> Baseline:
-        """The mean of each channel of the picture; of all elements if the input is not a picture."""
+    def mean(rows: RowsLike | str | None = None) -> Baseline:
+        """The mean of each channel over a picture or series, or of each element over rows of data (B, ...)."""
+        from xaionnx.perturb.baselines.average import Average
         from xaionnx.perturb.baselines.mean import Mean
 
-        return Mean()
+        return Mean() if rows is None else Average(_arrays(rows))
+
+    @staticmethod
+    def median(rows: RowsLike | str) -> Baseline:
+        """The median of each element over rows of data (B, ...), such as the columns of a table."""
+        from xaionnx.perturb.baselines.average import Average
+
+        return Average(_arrays(rows), "median")
 
     @staticmethod
     def blur(sigma: float = 10.0) -> Baseline:
@@ -186,11 +209,15 @@ class Baseline(ABC):
         return Shuffle(tile)
 
     @staticmethod
-    def background(rows: Array) -> Baseline:
-        """B rows of data, (B, ...), over which the outputs are averaged (the marginal expectation)."""
+    def background(rows: RowsLike | str) -> Baseline:
+        """B rows of data, (B, ...), over which the outputs are averaged (the marginal expectation).
+
+        With several inputs, row b of each belongs to row b of the others: a dict of arrays (B, ...) by input name. A
+        path is that of a file with rows, read as samples of the model.
+        """
         from xaionnx.perturb.baselines.background import Background
 
-        return Background(np.asarray(rows))
+        return Background(_arrays(rows))
 
 
 BASELINES: Final[Shorthand[Baseline]] = Shorthand(Registry("baseline", "xaionnx.perturb.baselines", Baseline))
@@ -201,7 +228,8 @@ def parameter(help: str) -> BaselineLike:
     field: BaselineLike = free(
         None,
         "a number, a name such as 'blur', an array or a Baseline",
-        lambda: f"{help}: a number, {BASELINES.words()}; zero if not given",
+        lambda: f"{help}: a number, {BASELINES.words()}, or by input name, NAME=BASELINE,...; zero if not given",
+        reader=_read_option,
         resolver=Baseline.of,
     )
     return field
@@ -215,7 +243,23 @@ def check_positive(owner: str, name: str, value: object, whole: bool) -> None:
         raise ParameterError(f"The '{name}' parameter of {owner} must be {domain}. Got {value!r} instead.")
 
 
+def _arrays(rows: RowsLike | str) -> RowsLike:
+    if isinstance(rows, Mapping):
+        return {name: np.asarray(array) for name, array in rows.items()}
+    return Path(rows) if isinstance(rows, str | os.PathLike) else np.asarray(rows)
+
+
+def _read_option(text: str) -> BaselineLike:
+    """Read the text of an option: arrays by input name from a .npz file, or as in Python."""
+    return dict(read_arrays(text)) if text.endswith(".npz") and ":" not in text else text
+
+
 def _read_text(text: str) -> Baseline:
+    if "=" in text:
+        parts = [part.partition("=") for part in text.split(",")]
+        if any(not (name and equals and rest) for name, equals, rest in parts):
+            raise ParameterError(f"Baselines by input must be written as 'picture=blur,row=0'. Got '{text}' instead.")
+        return Baseline.of({name.strip(): rest.strip() for name, _, rest in parts})
     try:
         return Baseline.constant(float(text))
     except ValueError:

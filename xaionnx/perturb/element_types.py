@@ -20,6 +20,14 @@ def value_range(sample: Sample, name: str) -> tuple[Array, Array]:
     return finite.min(), finite.max()
 
 
+def is_row(sample: Sample, name: str) -> bool:
+    """Whether an input is a row of a table: several numbers that are not alike, one a column."""
+    x, spec = sample.x[name], sample.spec if name == sample.main else None
+    if x.ndim != 1 or x.size < 2:
+        return False
+    return x.dtype.kind == "f" if spec is None or spec.guessed else spec.kind == "table"
+
+
 def numbers(sample: Sample, name: str) -> Array:
     """Return an input in float64, in which sums do not overflow."""
     x = sample.x[name]

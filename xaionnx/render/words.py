@@ -220,6 +220,8 @@ def _baseline(given: object) -> str:
         return "zero"
     if isinstance(given, dict) and given.get("kind") == "Constant":
         return _value(given["value"]) if given["value"] else "zero"
+    if isinstance(given, dict) and "statistic" in given:
+        return f"{given['statistic']} of rows"
     if isinstance(given, dict) and "kind" in given:
         further = [_value(v) for k, v in given.items() if k != "kind" and isinstance(v, int | float | str)]
         return " ".join([str(given["kind"]).lower(), *further])

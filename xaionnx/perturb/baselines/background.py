@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import ClassVar, final
 
 import numpy as np
 
 from xaionnx.data.sample import Sample
-from xaionnx.errors import InputMismatchError
 from xaionnx.perturb.baseline import Baseline
+from xaionnx.perturb.rows import RowsLike, read_rows, rows_of
+from xaionnx.registry import Form
+from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array
 
@@ -17,18 +20,19 @@ from xaionnx.typing import Array
 @final
 @dataclass(frozen=True, eq=False)
 class Background(Baseline):
-    """Rows of data."""
+    """Rows of data: an array for the explained input, arrays by input name, or a file."""
 
+    forms: ClassVar[tuple[Form[Baseline], ...]] = (
+        Form("background", lambda path: Background(Path(path)), ":file", "background:rows.csv"),
+    )
     fixed: ClassVar[bool] = True
 
-    rows: Array
+    rows: RowsLike
 
     __repr__ = short_repr
 
+    def bind(self, model: Model) -> Baseline:
+        return replace(self, rows=read_rows(self.rows, model))
+
     def fill(self, sample: Sample, name: str, rng: np.random.Generator) -> Array:
-        if self.rows.ndim != sample.x[name].ndim + 1:
-            raise InputMismatchError(
-                f"Background rows for input '{name}' must have the shape {('B', *sample.x[name].shape)}. "
-                f"Got {self.rows.shape} instead."
-            )
-        return self.rows
+        return rows_of(self.rows, sample, name)

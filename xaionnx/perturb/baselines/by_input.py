@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
@@ -12,6 +12,7 @@ from xaionnx.data.sample import Sample
 from xaionnx.errors import UnknownNameError
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.perturb.baselines.constant import Constant
+from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array
 
@@ -24,6 +25,9 @@ class ByInput(Baseline):
     parts: Mapping[str, Baseline]
 
     __repr__ = short_repr
+
+    def bind(self, model: Model) -> Baseline:
+        return replace(self, parts={name: part.bind(model) for name, part in self.parts.items()})
 
     def fill(self, sample: Sample, name: str, rng: np.random.Generator) -> Array:
         for known in self.parts:

@@ -1,15 +1,18 @@
-"""The mean of each channel of the input."""
+"""The mean of each channel of the input, or of each element over rows of data."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, final
 
 import numpy as np
 
 from xaionnx.data.sample import Sample
+from xaionnx.errors import ParameterError
 from xaionnx.perturb.baseline import Baseline
-from xaionnx.perturb.element_types import numbers, rounded
+from xaionnx.perturb.baselines.average import Average
+from xaionnx.perturb.element_types import is_row, numbers, rounded
 from xaionnx.registry import Form
 from xaionnx.typing import Array
 
@@ -17,11 +20,19 @@ from xaionnx.typing import Array
 @final
 @dataclass(frozen=True)
 class Mean(Baseline):
-    """The mean of each channel."""
+    """The mean of each channel of a picture or series, over its positions."""
 
-    forms: ClassVar[tuple[Form[Baseline], ...]] = (Form("mean", lambda _: Mean()),)
+    forms: ClassVar[tuple[Form[Baseline], ...]] = (
+        Form("mean", lambda path: Mean() if path is None else Average(Path(path)), "[:file]", "mean:rows.csv"),
+    )
 
     def fill(self, sample: Sample, name: str, rng: np.random.Generator) -> Array:
+        x = numbers(sample, name)
+        if is_row(sample, name):
+            raise ParameterError(
+                f"The mean of the {x.size} columns of input '{name}' is no baseline, since columns are not alike. Give "
+                "rows of data for the mean of each column, Baseline.mean(rows) or 'mean:rows.csv', or a number."
+            )
         axes = sample.axes(name)
-        mean = numbers(sample, name).mean(axis=None if axes is None else axes[1], keepdims=True)
+        mean = np.nanmean(x, axis=None if axes is None else axes[1], keepdims=True)
         return rounded(mean, sample.x[name])
