@@ -7,6 +7,7 @@ import pytest
 
 import xaionnx
 from models import planted
+from tests.tiny import loaded
 from xaionnx import Explanation, InputSpec, Model, caveats
 from xaionnx.autodiff.rule import ESTIMATE
 
@@ -195,3 +196,45 @@ def test_few_steps_of_a_real_model_are_warned_of_and_many_are_not():
     x = model.spec.to_tensor(np.load("models/data/mnist_sample.npz")["images"].reshape(-1, 28, 28)[:1].astype(np.uint8))
     assert "Raise steps (now 2)" in xaionnx.explain(model, x, "integrated_gradients", steps=2, rule="left").warnings[0]
     assert xaionnx.explain(model, x, "integrated_gradients", steps=128).warnings == ()
+
+
+ROW = np.float32([[1, 2]])
+
+
+@pytest.mark.parametrize(
+    ("method", "settings", "warned"),
+    [
+        ("feature_ablation", {}, True),
+        ("occlusion", {}, True),
+        ("integrated_gradients", {}, True),
+        ("smooth_grad", {"inner": "integrated_gradients"}, True),
+        ("smooth_grad", {}, False),  # it has no baseline
+        ("saliency", {}, False),
+        ("feature_ablation", {"baseline": 0}, False),
+        ("feature_ablation", {"baseline": {"x": 0}}, False),
+        ("feature_ablation", {"baseline": "median:rows.npy"}, False),
+    ],
+)
+def test_a_table_whose_baseline_is_zero_because_none_was_given(tmp_path, monkeypatch, method, settings, warned):
+    monkeypatch.chdir(tmp_path)
+    np.save("rows.npy", ROW)
+    model = planted.load(planted.linear([[1.0, 2.0]]))
+    found = [w for w in xaionnx.explain(model, ROW, method, 0, **settings).warnings if w.startswith("No baseline")]
+    assert found == warned * [
+        "No baseline was given: the columns of 'x' are compared with 0. Give typical rows, as in "
+        "baseline='median:rows.csv', 'mean:rows.csv' or 'background:rows.csv', or 0 if it is meant."
+    ]
+
+
+@pytest.mark.parametrize(("kind", "warned"), [("table", True), ("array", False)])
+def test_the_spec_says_what_a_table_is(kind, warned):
+    model = Model.load(planted.load(planted.linear([[1.0, 2.0]])).path, spec=InputSpec(kind=kind))
+    assert ("zero_by_default" in xaionnx.explain(model, ROW, "feature_ablation", 0).provenance) is warned
+
+
+def test_whole_numbers_are_a_table_unless_they_are_tokens():
+    table = loaded("g (int64[N,2] x) => (float[N,2] y) { y = Cast<to = 1>(x) }")
+    found = xaionnx.explain(table, np.array([[1, 2]]), "feature_ablation", 0)
+    assert found.provenance["zero_by_default"] == ["x"]
+    words = loaded("g (int64[N,2] x) => (float[N,2] y) <float[3] table = {0, 1, 2}> { y = Gather(table, x) }")
+    assert "zero_by_default" not in xaionnx.explain(words, np.array([[1, 2]]), "feature_ablation", 0).provenance

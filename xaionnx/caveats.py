@@ -198,6 +198,18 @@ def _left_out(one: Explanation) -> Iterator[Caveat]:
     )
 
 
+def _zero_by_default(one: Explanation) -> Iterator[Caveat]:
+    rows = one.provenance.get("zero_by_default")
+    if rows:
+        names = " and ".join(f"'{name}'" for name in rows)
+        finding = f"No baseline was given: the columns of {names} are compared with 0."
+        advice = (
+            "Give typical rows, as in baseline='median:rows.csv', 'mean:rows.csv' or 'background:rows.csv', "
+            "or 0 if it is meant."
+        )
+        yield Caveat(finding, advice)
+
+
 def _fit(one: Explanation) -> Iterator[Caveat]:
     share = number(one, "r2")
     # Other methods also report r2, but their values do not depend on the fit; only surrogates report a prediction.
@@ -276,6 +288,7 @@ _CHECKS: Final[tuple[Callable[[Explanation], Iterator[Caveat]], ...]] = (
     _lost_relevance,
     _noise,
     _left_out,
+    _zero_by_default,
     _fit,
     _unmet_tolerance,
     _label_disagrees,

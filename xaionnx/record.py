@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
@@ -15,8 +15,11 @@ from xaionnx import parameters
 from xaionnx.data.sample import Sample
 from xaionnx.displays import displays
 from xaionnx.explanation import Arrays, Explanation
+from xaionnx.layers.embeddings import embeddings
+from xaionnx.perturb.baselines.by_input import ByInput
+from xaionnx.perturb.element_types import is_row
 from xaionnx.runtime.model import Model
-from xaionnx.typing import Array, Document, Entry
+from xaionnx.typing import Array, BaselineLike, Document, Entry
 
 if TYPE_CHECKING:
     from xaionnx.attribution import Attribution
@@ -73,6 +76,7 @@ def record(explainer: Explainer, request: Request, attribution: Attribution) -> 
             **_provenance(explainer, request),
             "quantity": _quantity(resolved),
             **_left_as_is(request, attribution),
+            **_zero_by_default(explainer, request, attribution),
             "parameters": recorded_parameters(explainer, {**explainer.resolved_parameters(), **attribution.parameters}),
             **attribution.facts,
         },
@@ -160,6 +164,35 @@ def _left_as_is(request: Request, attribution: Attribution) -> Document:
         if name in known or targets.isdisjoint(view.data_descendants([name])):
             del left[name]
     return {"left_as_is": left} if left else {}
+
+
+def _zero_by_default(explainer: Explainer, request: Request, attribution: Attribution) -> Document:
+    """The explained rows of tables whose baseline is zero because none was given."""
+    explained = [name for name in attribution.values if name in request.feeds]
+    # The path to a layer starts at the explained input.
+    rows = [name for name in explained or [request.main] if _is_row(request, name)]
+    found: list[str] = []
+    for given in _given_baselines(explainer, attribution):
+        known = given if isinstance(given, Mapping) else given.parts if isinstance(given, ByInput) else None
+        found += [name for name in rows if given is None or (known is not None and name not in known)]
+    return {"zero_by_default": found} if found else {}
+
+
+def _given_baselines(explainer: Explainer, attribution: Attribution) -> Iterator[BaselineLike]:
+    """The baselines as given, of a method and of its inner method; that of a method that is only named is None."""
+    if hasattr(explainer, "baseline"):
+        yield explainer.baseline
+    if hasattr(attribution.parameters.get("inner"), "baseline"):
+        yield getattr(getattr(explainer, "inner", None), "baseline", None)
+
+
+def _is_row(request: Request, name: str) -> bool:
+    """Whether an input is a row of a table. Whole numbers are one if they are not looked up, as tokens are."""
+    sample = request.samples[0]
+    x = sample.x[name]
+    if sample.spec is None and name == request.main and x.ndim == 1 and x.size > 1 and x.dtype.kind in "iu":
+        return not embeddings(request.model)
+    return is_row(sample, name)
 
 
 def _off_scale(model: Model, x: Array) -> Document:

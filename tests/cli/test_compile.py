@@ -169,7 +169,8 @@ def test_a_free_size_is_asked_for_and_told(run, tmp_path):
             ("integrated_gradients", MODELS / "digits_cnn.onnx", "-o", "a.onnx", "--baseline", "mean"),
             2,
             "A compiled file has the same baseline for every sample, but this one is computed from the sample. "
-            "Use a number, an array, rows of data, or one of black, constant:value, white, zero.",
+            "Use a number, an array, rows of data, or one of background:file, black, constant:value, median:file, "
+            "white, zero.",
         ),
     ],
 )
