@@ -345,6 +345,30 @@ def bag_of_patches(*, channels_last: bool = False) -> onnx.ModelProto:
     return _model("bag_of_patches", nodes, {"x": size}, {"y": [3]}, constants)
 
 
+def detector() -> onnx.ModelProto:
+    """A detector (N, 1, 16, 16) to 16 boxes, the cells of 4 x 4 pixels, and their scores "scores" for two classes.
+
+    The score of class 0 is the mean of the pixels in the box, that of class 1 half of it.
+    """
+    corner = np.mgrid[:4, :4].reshape(2, 16).T[:, ::-1] * 4
+    nodes = [
+        _node("Conv", "x kernel", "cells", {"strides": (4, 4), "kernel_shape": (4, 4)}),
+        _node("Reshape", "cells shape", "mean"),
+        _node("Mul", "mean half", "other"),
+        _node("Concat", "mean other", "scores", {"axis": 2}),
+        _node("Mul", "mean zero", "nothing"),
+        _node("Add", "nothing corners", "boxes"),
+    ]
+    constants: Constants = {
+        "kernel": np.full((1, 1, 4, 4), 1 / 16),
+        "shape": np.array([-1, 16, 1]),
+        "half": 0.5,
+        "zero": 0.0,
+        "corners": np.concatenate([corner, corner + 4], axis=1)[None].astype(np.float32),
+    }
+    return _model("detector", nodes, {"x": (1, 16, 16)}, {"boxes": (16, 4), "scores": (16, 2)}, constants)
+
+
 def null(shape: Shape) -> onnx.ModelProto:
     """(N, \\*shape) to (N, 1): y = 0 for every input, computed from all of its elements."""
     return linear(np.zeros((1, *shape)))

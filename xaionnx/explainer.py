@@ -146,6 +146,11 @@ class Explainer(ABC):
         del dry_run
         return {}
 
+    @hook
+    def explained(self, target: Target) -> Target:
+        """The target that is explained in place of a given one, bound to the model; by default the same."""
+        return target
+
     @abstractmethod
     def compute(self, request: Request) -> Attribution:
         """The attribution of each target for each sample of a request."""
@@ -172,7 +177,8 @@ class Explainer(ABC):
     @final
     def request(self, model: Model, x: Given, target: TargetLike = None, report: Sequence[Target] = ()) -> Request:
         """The request for a batch, with the method's own default target; see :class:`xaionnx.request.Request`."""
-        return Request(model, x, self.default_target(model) if target is None else target, report)
+        given = self.default_target(model) if target is None else target
+        return Request(model, x, given, report, self.explained)
 
     @final
     def explain(self, request: Request) -> Explanation:

@@ -324,6 +324,38 @@ def counterfactual_cam(
     )
 
 
+def d_rise(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    baseline: BaselineLike = None,
+    seed: int = 0,
+    budget: int = 2001,
+    tolerance: float | None = None,
+    estimator: Literal["least_squares", "centred", "plain"] = "least_squares",
+    grid: int | tuple[int, ...] = 16,
+    keep: float = 0.5,
+) -> Explanation:
+    """The effect of showing each pixel on one detection: RISE of the similarity S of the boxes found to that one.
+
+    See :class:`~xaionnx.explainers.d_rise.DRise`.
+    """
+    return explain(
+        model,
+        x,
+        "d_rise",
+        target,
+        baseline=baseline,
+        seed=seed,
+        budget=budget,
+        tolerance=tolerance,
+        estimator=estimator,
+        grid=grid,
+        keep=keep,
+    )
+
+
 def deconvnet(
     model: ModelLike,
     x: InputLike,

@@ -44,6 +44,8 @@ class Request:
         What is explained; see :meth:`xaionnx.targets.target.Target.of`.
     report : sequence of Target
         Further targets to evaluate at the samples, in the same run.
+    replaced : callable, optional
+        Returns the target to explain in place of one that is bound to the model.
 
     Attributes
     ----------
@@ -65,7 +67,14 @@ class Request:
         The samples do not match the model's inputs.
     """
 
-    def __init__(self, model: Model, x: Given, target: TargetLike = None, report: Sequence[Target] = ()) -> None:
+    def __init__(
+        self,
+        model: Model,
+        x: Given,
+        target: TargetLike = None,
+        report: Sequence[Target] = (),
+        replaced: Callable[[Target], Target] | None = None,
+    ) -> None:
         self._began = time.perf_counter()
         self.model = model
         self.inputs = model.read(x)
@@ -74,7 +83,8 @@ class Request:
             warnings.warn(self.inputs.notes[0], UserWarning, stacklevel=_callers_level())
         self.feeds = self.inputs.arrays
         targets, self.several = Target.of(target)
-        self.target = [one.bind(model, self.feeds) for one in targets]
+        bound = [one.bind(model, self.feeds) for one in targets]
+        self.target = bound if replaced is None else [replaced(one) for one in bound]
         self.model = model = extended(model, self.target)
         self.evaluations = Evaluations(len(self.samples))
         self.announce: Callable[[], None] | None = None

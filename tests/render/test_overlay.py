@@ -3,16 +3,19 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from xaionnx import Explanation, render
+from xaionnx.data.display import Display
 from xaionnx.errors import DataError, ParameterError, UnknownNameError
 from xaionnx.render import words
-from xaionnx.render.maps import Extent, one_sample, pixel_map
+from xaionnx.render.maps import Extent, explained_box, one_sample, pixel_map
 from xaionnx.render.page import text_size
+from xaionnx.render.painting import framed
 
 SIDE = 60
 HOT = (slice(12, 30), slice(20, 40))
@@ -349,3 +352,30 @@ def test_rendering_is_imported_without_matplotlib():
     code = "import sys, xaionnx.render; sys.exit('matplotlib' in sys.modules)"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     assert subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == 0
+
+
+def test_the_explained_box_is_framed_where_it_is():
+    shown = {"x": Display("picture", np.full((1, 20, 40, 3), 128, np.uint8), size=(20, 40))}
+    result = Explanation(
+        "rise",
+        np.zeros((1, 1, 20, 40), np.float32),
+        np.array(["dog"]),
+        np.array([1.0]),
+        display=shown,
+        diagnostics={"box": [[10.0, 5.0, 30.0, 15.0]]},
+    )
+    drawn = framed(np.full((200, 400, 3), 128, np.uint8), explained_box(result))
+    changed = np.argwhere((drawn != 128).any(axis=2))
+    assert changed.min(axis=0).tolist() == [50, 100]
+    assert changed.max(axis=0).tolist() == [150, 300]
+    # White between black, and nothing inside.
+    assert [drawn[100, x, 0] for x in (100, 101, 102, 103)] == [0, 255, 0, 128]
+    with_box = np.asarray(render.overlay(result, np.full((200, 400, 3), 128, np.uint8)))
+    without = np.asarray(render.overlay(replace(result, diagnostics={}), np.full((200, 400, 3), 128, np.uint8)))
+    assert (with_box != without).any()
+
+
+def test_a_box_beyond_the_picture_is_framed_inside_it():
+    drawn = framed(np.full((50, 50, 3), 128, np.uint8), (-0.5, 0.2, 1.5, 0.6))
+    assert (drawn[10:30, 0] == 0).all()
+    assert (drawn[40:] == 128).all()

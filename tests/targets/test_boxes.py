@@ -338,4 +338,5 @@ def d_rise(target, one):
     areas = [(d[2] - d[0]) * (d[3] - d[1]) for d in (target, one)]
     iou = inside / (sum(areas) - inside)
     p, q = target[5:], one[5:]
-    return iou * (p @ q) / np.sqrt((p @ p) * (q @ q)) * one[4]
+    lengths = np.sqrt((p @ p) * (q @ q))
+    return iou * (p @ q) / lengths * one[4] if lengths > 0 else 0.0

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from xaionnx.layers.dry_run import DryRun
 
 
+ESTIMATORS = ("least_squares", "centred", "plain")
+"""How outputs at masks become a map."""
+
 # With fewer masks the standard errors are too uncertain to stop the sampling.
 _TRUSTED = 400
 
@@ -101,7 +104,7 @@ class Rise(WithinBudget, GameExplainer):
         low_open=True,
         optional=True,
     )
-    estimator: str = choice("least_squares", ("least_squares", "centred", "plain"), "how outputs become a map")
+    estimator: str = choice("least_squares", ESTIMATORS, "how outputs become a map")
     grid: int | tuple[int, ...] = size(7, "cells of a mask along height and width")
     keep: float = real(0.5, "probability that a cell is kept", low=0.01, high=0.99)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, NamedTuple, final
 
 import numpy as np
@@ -33,6 +33,8 @@ class PixelMap:
         once each, or their ``sum``; ``layer`` for a map of a layer.
     note : str
         How a layer was mapped to the picture.
+    box : tuple of 4 floats, or None
+        The explained box of a detector, x0, y0, x1, y1 as shares of the picture's width and height.
     """
 
     values: Floats
@@ -40,6 +42,7 @@ class PixelMap:
     players: Floats | None
     joined: ChannelReduction
     note: str = ""
+    box: tuple[float, ...] | None = None
 
 
 def one_sample(explanation: Explanation, sample: int, target: int, function: str) -> Explanation:
@@ -108,6 +111,18 @@ def same_field(shape: tuple[int, ...], picture: Extent) -> bool:
     return abs(shape[1] * ratio - picture[1]) < max(ratio, 1.0) if ratio > 1 else shape[1] == picture[1]
 
 
+def explained_box(one: Explanation) -> tuple[float, ...] | None:
+    """The corners of the explained box of one sample and target, as shares of width and height; None without one."""
+    box = one.diagnostics.get("box")
+    while isinstance(box, list) and len(box) == 1:
+        box = box[0]
+    size = next((display.size for display in one.display.values() if display.size is not None), None)
+    if not isinstance(box, list) or len(box) != 4 or size is None:
+        return None
+    height, width = size
+    return tuple(corner / side for corner, side in zip(box, (width, height, width, height), strict=True))
+
+
 def pixel_map(one: Explanation, picture: Extent, input: str | None = None) -> PixelMap:
     """The values of one sample as one number per pixel of a picture with H, W pixels.
 
@@ -120,6 +135,10 @@ def pixel_map(one: Explanation, picture: Extent, input: str | None = None) -> Pi
         The values are not a map over the picture, or are not finite. ParameterError, UnknownNameError ``input`` is
         required, or is not an input.
     """
+    return replace(_map_of(one, picture, input), box=explained_box(one))
+
+
+def _map_of(one: Explanation, picture: Extent, input: str | None) -> PixelMap:
     layer = layer_of(one)
     if layer is not None and layer.is_map:
         return _of_layer(one, layer, picture)

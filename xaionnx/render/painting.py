@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, final
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from xaionnx.errors import ParameterError
 from xaionnx.render.colours import LUMA, Scale, heat, over
@@ -115,7 +116,26 @@ def painted(photo: Pixels, pixel_map: PixelMap, scale: Scale, look: Look, functi
     # Colours are computed at the size of the map, which may be much smaller than the photo.
     colours, opacity = heat(strength, scale.sign, look.alpha)
     mixed = over(ground, spread(colours, height, width), spread(opacity, height, width))
-    return mixed if lines is None else _draw_lines(mixed, lines)
+    mixed = mixed if lines is None else _draw_lines(mixed, lines)
+    return mixed if pixel_map.box is None else framed(mixed, pixel_map.box)
+
+
+def framed(picture: Pixels, box: Sequence[float]) -> Pixels:
+    """The picture with the frame of a box, given by x0, y0, x1, y1 as shares of its width and height.
+
+    The frame is a white line between two black ones, which is visible on every ground.
+    """
+    height, width = picture.shape[:2]
+    image = Image.fromarray(np.ascontiguousarray(picture))
+    corners = [round(share * side) for share, side in zip(box, (width, height, width, height), strict=True)]
+    # A box may reach beyond the picture; its frame stays inside.
+    x0, y0, x1, y1 = np.clip(corners, 0, [width - 1, height - 1, width - 1, height - 1]).tolist()
+    thick = max(1, round(min(height, width) / 250))
+    pen = ImageDraw.Draw(image)
+    for inset, colour, line in ((0, "black", 3 * thick), (thick, "white", thick)):
+        if x1 - x0 > 2 * inset and y1 - y0 > 2 * inset:
+            pen.rectangle((x0 + inset, y0 + inset, x1 - inset, y1 - inset), outline=colour, width=line)
+    return np.asarray(image)
 
 
 def top_players(pixel_map: PixelMap, scale: Scale, top: int, function: str) -> Array:

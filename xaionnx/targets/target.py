@@ -156,6 +156,11 @@ class Target(ABC):
         return False
 
     @hook
+    def as_similarity(self) -> Target:
+        """Return the similarity to a box in place of its score; other targets are returned as they are."""
+        return self
+
+    @hook
     def parts(self) -> list[Target]:
         """Return the single targets that it stands for, if they are known before the model runs."""
         return [self]

@@ -99,8 +99,15 @@ class Box(Target):
                 "as 'boxes' in [output] of its .toml file, or name one element with Target.index."
             )
         if not layout.has_positions and (self.near is not None or self.iou is not None or self.rank):
-            raise no_positions_error(model)
+            raise no_positions_error()
         return dataclasses.replace(self, layout=layout)
+
+    def as_similarity(self) -> Target:
+        from xaionnx.targets.kinds.detection import Detection
+
+        if self.layout is not None and not self.layout.has_positions:
+            raise no_positions_error()
+        return Detection(self)
 
     def extended(self, model: Model) -> Model:
         return self._layout.extended(model)
@@ -191,11 +198,11 @@ class Box(Target):
         return f"{name} in box {box} at ({corners})"
 
 
-def no_positions_error(model: Model) -> UnsupportedModelError:
+def no_positions_error() -> UnsupportedModelError:
     """Return the error for boxes whose positions are needed, but unknown."""
     return UnsupportedModelError(
-        f"The boxes of {model.name} are relative to anchors that are not in the file, so their positions are unknown. "
-        "Use Target.box with a class or number."
+        "The boxes of this model are relative to anchors that are not in the file, so their positions are unknown. "
+        "Use Target.box with a class or number, and a method that explains its score, such as rise."
     )
 
 

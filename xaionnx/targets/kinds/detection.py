@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
 from typing import ClassVar, final
 
@@ -11,7 +10,7 @@ import numpy as np
 from xaionnx.registry import Form
 from xaionnx.runtime.model import Model
 from xaionnx.targets.detections import CORNERS
-from xaionnx.targets.kinds.box import Box, no_positions_error, read_box
+from xaionnx.targets.kinds.box import Box, read_box
 from xaionnx.targets.layout import DETECTIONS
 from xaionnx.targets.selection import SIMILARITY, TargetTerm
 from xaionnx.targets.target import Target
@@ -40,11 +39,8 @@ class Detection(Target):
     def follows(self) -> bool:
         return True
 
-    def bind(self, model: Model, feeds: Feeds) -> Detection:
-        which = self.which.bind(model, feeds)
-        if which.layout is not None and not which.layout.has_positions:
-            raise no_positions_error(model)
-        return dataclasses.replace(self, which=which)
+    def bind(self, model: Model, feeds: Feeds) -> Target:
+        return self.which.bind(model, feeds).as_similarity()
 
     def extended(self, model: Model) -> Model:
         return self.which.extended(model)
