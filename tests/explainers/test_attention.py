@@ -267,21 +267,37 @@ def test_models_without_attention_are_refused():
     assert AttentionRelevance().validate(DryRun.of(encoder("op")))["gradient"] == "graph"
 
 
-def test_fused_attention_is_refused_by_name():
-    node = helper.make_node(
-        "MultiHeadAttention", ["x", "x", "x"], ["a"], "fused_0", domain="com.microsoft", num_heads=2
-    )
+def fused_attention(op, inputs, weights=None, before=(), **stated):
+    node = helper.make_node(op, inputs, ["a"], "fused_0", domain="com.microsoft", num_heads=2, **stated)
     end = helper.make_node("ReduceMean", ["a"], ["y"], axes=[1], keepdims=0)
     graph = helper.make_graph(
-        [node, end],
+        [*before, node, end],
         "fused",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", T, D])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", D])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", None])],
+        [numpy_helper.from_array(array, name) for name, array in (weights or {}).items()],
     )
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
-    model = planted.load(helper.make_model(graph, opset_imports=opsets, ir_version=8))
-    with pytest.raises(UnsupportedModelError, match=r"op com.microsoft.MultiHeadAttention \(node 'fused_0'\)"):
-        AttentionRollout().attribute(model, X)
+    return planted.load(helper.make_model(graph, opset_imports=opsets, ir_version=8))
+
+
+def test_fused_attention_is_followed_like_plain_attention():
+    model = fused_attention("MultiHeadAttention", ["x", "x", "x"])
+    ours = AttentionRollout().attribute(model, X).values
+    split = X.reshape(len(X), T, 2, D // 2).transpose(0, 2, 1, 3)
+    powers = np.exp(split @ split.transpose(0, 1, 3, 2) / np.sqrt(D // 2))
+    shares = (powers / powers.sum(-1, keepdims=True)).mean(1)
+    wanted = (0.5 * np.eye(T) + 0.5 * shares).mean(1)
+    np.testing.assert_allclose(ours[..., 0] / ours[..., 0].sum(1, keepdims=True), wanted, rtol=1e-4)
+
+
+def test_fused_attention_without_plain_form_is_refused_by_name():
+    weights = {"w": np.ones((D, 32), np.float32), "length": np.int32([T - 1]), "total": np.array(T, np.int32)}
+    wide = helper.make_node("MatMul", ["x", "w"], ["q"])
+    inputs = ["q", "q", "q", "", "", "length", "total"]
+    model = fused_attention("GroupQueryAttention", inputs, weights, [wide], kv_num_heads=2, smooth_softmax=1)
+    with pytest.raises(UnsupportedModelError, match=r"op com.microsoft.GroupQueryAttention \(node 'fused_0'\)"):
+        AttentionRollout().attribute(model, X[:1])
 
 
 def test_a_mask_that_is_computed_is_no_second_product():

@@ -3,8 +3,11 @@
 import numpy as np
 import onnxruntime
 import pytest
+from onnx import numpy_helper, parser
+from onnxruntime.transformers import optimizer
 
 import xaionnx
+from models import planted
 from tests.tiny import node, saved, tensor
 from xaionnx import Model
 from xaionnx.errors import UnsupportedModelError
@@ -54,13 +57,93 @@ def test_nets_are_explained_as_their_source(name, methods, level, tmp_path):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4 * np.abs(theirs).max(), err_msg=method)
 
 
-@pytest.mark.parametrize("level", LEVELS)
-def test_transformers_are_explained_as_their_source(level, tmp_path):
-    source = Model.load("models/mnist_vit.onnx", device="cpu")
-    model = Model.load(optimised("models/mnist_vit.onnx", level, tmp_path), device="cpu")
+@pytest.mark.parametrize("level", [*LEVELS, "transformers"])
+def test_vision_transformers_are_explained_as_their_source(level, tmp_path):
+    source, path = Model.load("models/mnist_vit.onnx", device="cpu"), "models/mnist_vit.onnx"
+    if level == "transformers":
+        fused = optimizer.optimize_model(path, model_type="bert", num_heads=0, hidden_size=0, opt_level=0)
+        fused.save_model_to_file(str(tmp_path / "fused.onnx"))
+        model = Model.load(tmp_path / "fused.onnx", device="cpu")
+        assert "com.microsoft.SkipLayerNormalization" in count_ops(model.file.proto)
+    else:
+        model = Model.load(optimised(path, level, tmp_path), device="cpu")
     x = np.random.default_rng(0).uniform(size=(1, *source.input().shape[1:])).astype(np.float32)
     for method, options in (("saliency", {}), ("attention_rollout", {}), ("lrp", {"composite": "epsilon"})):
         ours, theirs = (xaionnx.explain(each, x, method, 3, **options).values for each in (model, source))
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4 * np.abs(theirs).max(), err_msg=method)
+
+
+WIDTH, HEADS, WORDS = 16, 2, 20
+
+
+def weights_of_encoder():
+    generator = np.random.default_rng(0)
+    shapes = {
+        "word": (WORDS, WIDTH), "place": (9, WIDTH), "kind": (2, WIDTH),
+        "qkv": (WIDTH, 3 * WIDTH), "out": (WIDTH, WIDTH),
+        "up": (WIDTH, 32), "down": (32, WIDTH), "head": (WIDTH, 3), "scale": (WIDTH,), "shift": (WIDTH,),
+        "b1": (WIDTH,),
+        "b2": (32,), "b3": (WIDTH,), "bqkv": (3 * WIDTH,),
+    }  # fmt: skip
+    return {name: generator.normal(size=shape).astype(np.float32) / 3 for name, shape in shapes.items()}
+
+
+ENDS = "(int32[N, T] ids, int32[N, T] kinds, int32[N, T] mask) => (float[N, 3] y)"
+PLAIN = f"""g {ENDS} {{
+  w = Gather(word, ids)  k = Gather(kind, kinds)  s = Add(w, k)
+  shape = Shape(ids)  one = Constant<value_int = 1>()  zero = Constant<value_int = 0>()
+  count = Gather(shape, one)  places = Range(zero, count, one)  p = Gather(place, places)
+  e = Add(s, p)  x = LayerNormalization<epsilon = 1e-12>(e, scale, shift)
+  third = Constant<value_ints = [{WIDTH}, {WIDTH}, {WIDTH}]>()
+  qw, kw, vw = Split<axis = 1>(qkv, third)  qb, kb, vb = Split<axis = 0>(bqkv, third)
+  heads = Constant<value_ints = [0, 0, {HEADS}, -1]>()
+  q0 = MatMul(x, qw)  q1 = Add(q0, qb)  q2 = Reshape(q1, heads)  q3 = Transpose<perm = [0, 2, 1, 3]>(q2)
+  k0 = MatMul(x, kw)  k1 = Add(k0, kb)  k2 = Reshape(k1, heads)  k3 = Transpose<perm = [0, 2, 3, 1]>(k2)
+  v0 = MatMul(x, vw)  v1 = Add(v0, vb)  v2 = Reshape(v1, heads)  v3 = Transpose<perm = [0, 2, 1, 3]>(v2)
+  a0 = MatMul(q3, k3)  root = Constant<value_float = {(WIDTH // HEADS) ** 0.5}>()  a1 = Div(a0, root)
+  m0 = Cast<to = 1>(mask)  ones = Constant<value_float = 1.0>()  m1 = Sub(ones, m0)
+  least = Constant<value_float = -10000.0>()  m2 = Mul(m1, least)
+  axes = Constant<value_ints = [1, 2]>()  m3 = Unsqueeze(m2, axes)  a2 = Add(a1, m3)  a3 = Softmax<axis = -1>(a2)
+  c0 = MatMul(a3, v3)  c1 = Transpose<perm = [0, 2, 1, 3]>(c0)  whole = Constant<value_ints = [0, 0, -1]>()
+  c2 = Reshape(c1, whole)  o0 = MatMul(c2, out)  o1 = Add(o0, b1)  r1 = Add(o1, x)
+  h = LayerNormalization<epsilon = 1e-12>(r1, scale, shift)
+  u0 = MatMul(h, up)  u1 = Add(u0, b2)
+  two = Constant<value_float = 1.4142135>()  g0 = Div(u1, two)  g1 = Erf(g0)  g2 = Add(g1, ones)  g3 = Mul(u1, g2)
+  half = Constant<value_float = 0.5>()  g4 = Mul(g3, half)
+  d0 = MatMul(g4, down)  d1 = Add(d0, b3)  r2 = Add(d1, h)
+  z = LayerNormalization<epsilon = 1e-12>(r2, scale, shift)
+  first = Gather<axis = 1>(z, zero)  y = MatMul(first, head) }}"""
+FUSED = f"""g {ENDS} {{
+  x, words = com.microsoft.EmbedLayerNormalization<epsilon = 1e-12>(
+      ids, kinds, word, place, kind, scale, shift, mask)
+  c2 = com.microsoft.Attention<num_heads = {HEADS}>(x, qkv, bqkv, words)
+  o0 = MatMul(c2, out)
+  h = com.microsoft.SkipLayerNormalization<epsilon = 1e-12>(o0, x, scale, shift, b1)
+  u0 = MatMul(h, up)
+  g4 = com.microsoft.BiasGelu(u0, b2)
+  d0 = MatMul(g4, down)
+  z = com.microsoft.SkipLayerNormalization<epsilon = 1e-12>(d0, h, scale, shift, b3)
+  zero = Constant<value_int = 0>()
+  first = Gather<axis = 1>(z, zero)  y = MatMul(first, head) }}"""
+
+
+def test_an_encoder_of_text_is_explained_as_its_source():
+    models = []
+    for text in (PLAIN, FUSED):
+        proto = parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17, "com.microsoft" : 1]> {text}')
+        held = weights_of_encoder()
+        proto.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in held.items())
+        models.append(planted.load(proto, device="cpu"))
+    generator = np.random.default_rng(1)
+    feeds = {name: generator.integers(0, most, (2, 7), dtype=np.int32) for name, most in (("ids", WORDS), ("kinds", 2))}
+    feeds["mask"] = np.int32([[1] * 7, [1] * 5 + [0] * 2])
+    methods = [("saliency", {"absolute": False}), ("deep_lift", {}), ("guided_backprop", {}), ("attention_rollout", {}),
+               ("grad_cam", {}), ("occlusion", {})]  # fmt: skip
+    methods += [("lrp", {"composite": name}) for name in ("epsilon", "epsilon_plus", "alpha2_beta1", "gamma")]
+    for method, options in methods:
+        found = [xaionnx.explain(model, feeds, method, 1, **options).values for model in models]
+        theirs, ours = (each["ids"] if isinstance(each, dict) else each for each in found)
+        assert np.abs(theirs).max() > 0
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4 * np.abs(theirs).max(), err_msg=method)
 
 

@@ -8,7 +8,6 @@ look-up.
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -113,7 +112,7 @@ class FusedNode:
         stem = self.node.output[0] if self.node.output else self.node.name
         name = self.writer.name(f"{stem}/constant")
         made = helper.make_node("Constant", [], [name], name=name)
-        made.attribute.append(helper.make_attribute("value", numpy_helper.from_array(np.ascontiguousarray(array))))
+        made.attribute.append(helper.make_attribute("value", numpy_helper.from_array(np.asarray(array, order="C"))))
         self.nodes.append(made)
         self.facts.add(made)
         return name
@@ -167,11 +166,6 @@ class FusedNode:
         kind = self.facts.kind(name)
         floats = (self.facts.kind(given) for given in self.node.input if given)
         return kind or next((other for other in floats if other in _FLOATS), onnx.TensorProto.FLOAT)
-
-    def default_scale(self, size: int) -> float:
-        """Return the attribute ``scale``, by default ``1 / sqrt(size)``."""
-        scale = float(self.attribute("scale", 0.0))
-        return scale or 1.0 / math.sqrt(size)
 
     def refusal(self, reason: str) -> UnsupportedModelError:
         """Return the error for a node that cannot be written as plain ops; the reason follows its name."""

@@ -39,6 +39,7 @@ class TensorFacts:
         self._types: dict[str, onnx.TypeProto] = {}
         self._weights: dict[str, onnx.TensorProto] = {}
         self._waiting: list[onnx.NodeProto] = []
+        self._producers: dict[str, onnx.NodeProto] = {}
 
     def enter(self, graph: onnx.GraphProto) -> None:
         """Add the inputs and weights of a graph or a body."""
@@ -50,15 +51,21 @@ class TensorFacts:
 
     def add(self, node: onnx.NodeProto) -> None:
         """Add a node after those whose outputs it reads."""
+        self._producers.update((name, node) for name in node.output if name)
         tensor = next((a.t for a in node.attribute if a.name == "value"), None) if node.op_type == "Constant" else None
         if tensor is not None:
             self._hold(node.output[0], tensor)
         elif node.domain in DEFAULT_DOMAINS:
             self._waiting.append(node)
 
+    def made_by(self, name: str) -> str | None:
+        """Return the op that computes a tensor; None for inputs and weights."""
+        return self._producers[name].op_type if name in self._producers else None
+
     def rename(self, names: Mapping[str, str]) -> None:
         """Take over what is known of tensors under their new names, which the nodes already have."""
         for old, new in names.items():
+            self._producers[new] = self._producers.pop(old)
             if old in self._types:
                 self._types[new] = self._types.pop(old)
 
@@ -66,6 +73,11 @@ class TensorFacts:
         """Return the numbers of a weight or of the output of a Constant node; else None."""
         tensor = self._weights.get(name)
         return None if tensor is None else self._load(tensor)
+
+    def is_external(self, name: str) -> bool:
+        """Whether a weight is in an external file."""
+        tensor = self._weights.get(name)
+        return tensor is not None and tensor.data_location == onnx.TensorProto.EXTERNAL
 
     def shape(self, name: str) -> tuple[int | None, ...] | None:
         """Return the shape of a tensor, with None for unknown sizes; None if its rank is unknown."""

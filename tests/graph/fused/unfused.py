@@ -50,11 +50,13 @@ def of_op(
     outputs: Sequence[tuple[str, int]] = (("y", onnx.TensorProto.FLOAT),),
     **attributes: Any,
 ) -> onnx.ModelProto:
-    """A model of one node with free axes, whose inputs are ``feeds`` and ``weights``."""
+    """A model of one node, whose inputs, with free leading axes, are ``feeds`` and ``weights``."""
     made = node(op, inputs, [name for name, _ in outputs], domain=domain, **attributes)
-    ends = [
-        tensor(name, [None] * array.ndim, helper.np_dtype_to_tensor_dtype(array.dtype)) for name, array in feeds.items()
-    ]
+    ends = []
+    for name, array in feeds.items():
+        free = min(array.ndim, 2 if array.ndim > 2 else 1)
+        shape = [*([None] * free), *array.shape[free:]]
+        ends.append(tensor(name, shape, helper.np_dtype_to_tensor_dtype(array.dtype)))
     answers = [tensor(name, None, kind) for name, kind in outputs if name]
     return model([made], ends, answers, dict(weights or {}), domains=DOMAINS)
 

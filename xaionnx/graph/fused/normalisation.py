@@ -35,8 +35,13 @@ def rms_normalization(f: FusedNode) -> tuple[str, ...]:
 
 
 def _residual_sum(f: FusedNode, bias: int) -> str:
-    summed = f.op("Add", f.input(0), f.input(1))
-    return f.op("Add", summed, f.input(bias)) if f.input(bias) else summed
+    """Write the sum of two inputs and a bias, which is added to a product first, as in the source of the file."""
+    given = [f.input(0), f.input(1)]
+    products = [index for index in (0, 1) if f.facts.made_by(given[index]) in ("MatMul", "Gemm")]
+    if f.input(bias) and len(products) == 1:
+        given[products[0]] = f.op("Add", given[products[0]], f.input(bias))
+    summed = f.op("Add", *given)
+    return f.op("Add", summed, f.input(bias)) if f.input(bias) and len(products) != 1 else summed
 
 
 def layer_normalized(f: FusedNode, x: str, scale: str, bias: str, epsilon: float) -> list[str]:
