@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import xaionnx
+from tests.compilation.files import agree
 from tests.tiny import loaded, normal
 from tests.tolerances import Tolerance, assert_close
 from xaionnx import Target
@@ -79,6 +80,15 @@ def test_samples_have_the_layers_of_their_own_targets(detector):
         assert_close(mixed.values[n], apart[n].values[0], Tolerance.DEEP)
 
 
+def test_a_sum_over_heads_is_seen_ahead_of_all(detector):
+    """The features of the second head reach no score of the first."""
+    mask = np.zeros((2, 2, 84), dtype=bool)
+    mask[:, 1] = True
+    assert GradCam().attribute(detector, X, Target.region(mask)).provenance["seen_at"]["name"] == "f1"
+    mask[:, :, :64] = False
+    assert GradCam().attribute(detector, X, Target.region(mask)).provenance["seen_at"]["name"] == "f2"
+
+
 def test_a_layer_of_another_head_is_refused(detector):
     expected = (
         r"'y\[0, 20\]' of sample 0 does not depend on layer 'f2' of .*, so all values there are zero. Name .* f1, c1"
@@ -125,16 +135,18 @@ def test_layers_of_a_fused_map_must_differ_and_exist(detector):
 
 
 def test_a_compiled_file_maps_a_layer_of_its_target(detector):
-    """The default layer is that of the last head."""
-    xaionnx.compile(detector, "grad_cam", Target.index((0, 83)))
+    for element in HEADS:
+        agree(detector, {"x": X}, GradCam(), Target.index(element))
+        agree(detector, {"x": X}, GradCam(layer="f1"), Target.index(element))
     with pytest.raises(UnsupportedModelError, match=r"'y\[0, 20\]' does not depend on layer 'f3'"):
-        xaionnx.compile(detector, "grad_cam", Target.index((0, 20)))
-    xaionnx.compile(detector, GradCam(layer="f1"), Target.index((0, 20)))
+        xaionnx.compile(detector, GradCam(layer="f3"), Target.index((0, 20)))
+    with pytest.raises(UnsupportedModelError, match=r"default layer depends on the element .*: f1, f2, f3\. Name one"):
+        xaionnx.compile(detector, "grad_cam", Target.region(threshold=0.5))
 
 
 def test_maps_of_scores_are_no_features(detector):
     """The map of scores would be chosen last; the features before it have a channel for each weight."""
-    assert EigenCam().attribute(detector, X).provenance["seen_at"]["name"] == "f3"
+    assert EigenCam().attribute(detector, X).provenance["seen_at"]["name"] == "f1"
     text = """g (float[N, 3, 8, 8] x) => (float[N, 2, 8, 8] y) {
       c = Conv<pads = [1, 1, 1, 1]>(x, k1)  f = Relu(c)  h = Conv(f, w)  y = Softmax<axis = 1>(h) }"""
     model = loaded(text, k1=WEIGHTS["k1"], w=WEIGHTS["w"])

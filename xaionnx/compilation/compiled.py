@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -15,11 +16,11 @@ import numpy as np
 
 from xaionnx import discovery
 from xaionnx.autodiff.gradient import first_rows, gradient_graph
-from xaionnx.data.sample import split
+from xaionnx.data.sample import Sample, split
 from xaionnx.data.storage import write_whole
 from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError, UnsupportedModelError, UsageError
 from xaionnx.explainer import Explainer
-from xaionnx.explainers import Compilable
+from xaionnx.explainers import ChoosesLayer, Compilable
 from xaionnx.gradients.graph import REFERENCE, with_activation
 from xaionnx.graph.serialize import to_bytes
 from xaionnx.layers.dry_run import size_by_spec
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 # Prefix of the metadata keys of a compiled file.
 _KEY = "xaionnx."
 # Elements of an output that a layer must serve if the class is chosen when the file runs.
-_ELEMENTS = 1000
+_ELEMENTS = 64
 
 
 @final
@@ -186,8 +187,10 @@ def compile(
     activated_model, out = with_activation(loaded, tensor, aim.activation, size)
     keep = tuple(dict.fromkeys([*(info.name for info in loaded.outputs), tensor]))
     sample = split(rows, loaded.input().name, loaded.spec, loaded.shared)[0]
-    wrt = explainer.wrt(loaded, sample, tensor)
     read = _elements(explained, tensor, output, loaded)
+    explainer = _with_layer(explainer, loaded, sample, read)
+    assert isinstance(explainer, Compilable)  # as before its layer was chosen
+    wrt = explainer.wrt(loaded, sample, tensor)
     for layer in set(wrt) - {info.name for info in loaded.inputs}:
         check_depends(loaded, layer, {name: (1, *x.shape) for name, x in sample.own.items()}, read)
     proto = gradient_graph(activated_model, out, wrt, explainer.rules(loaded), {**rows, **origin}, keep)
@@ -251,6 +254,21 @@ def _elements(target: Target, tensor: str, output: Array, model: Model) -> list[
     size = output[0].size
     some = range(0, size, max(1, size // _ELEMENTS))
     return [[TargetElements(tensor, np.array([index]), f"{tensor}, element {index}")] for index in some]
+
+
+def _with_layer(
+    explainer: Explainer, model: Model, sample: Sample, read: Sequence[Sequence[TargetElements]]
+) -> Explainer:
+    """The method with its default layer, which must be the same for all elements."""
+    if not isinstance(explainer, ChoosesLayer) or explainer.layer is not None:
+        return explainer
+    found = {explainer.layer_for(model, sample, [one]) for of_target in read for one in of_target}
+    if len(found) > 1:
+        raise UnsupportedModelError(
+            f"The default layer depends on the element that is explained: {', '.join(sorted(found))}. "
+            "Name one with layer=, or give a target of one head."
+        )
+    return dataclasses.replace(explainer, layer=found.pop())  # type: ignore[type-var]  # methods are dataclasses
 
 
 def _sizes(model: Model, shapes: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, ...]]:

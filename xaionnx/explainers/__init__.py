@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from xaionnx.explainers._cams.gradient_cam import ByLayerGradient, CamFormula
     from xaionnx.explainers._games.game import ByFeatures, GameExplainer, GameResult
     from xaionnx.explainers._games.sampling import WithinBudget
-    from xaionnx.explainers._gradients.compilable import Compilable, Emitted, Rows, Traced
+    from xaionnx.explainers._gradients.compilable import ChoosesLayer, Compilable, Emitted, Rows, Traced
     from xaionnx.explainers._gradients.gradient import AtLayer, ByGradient, GradientExplainer, Points
     from xaionnx.explainers._gradients.paths import FromBaseline
     from xaionnx.explainers._gradients.propagation import Propagation
@@ -41,6 +41,7 @@ __all__ = [
     "CamExplainer",
     "CamFormula",
     "CamOps",
+    "ChoosesLayer",
     "Compilable",
     "Emitted",
     "FromBaseline",
@@ -66,6 +67,7 @@ _MODULES = {
     "CamFormula": "_cams.gradient_cam",
     "CamOps": "_cams.cam_ops",
     "ByClassScores": "_cams.classes",
+    "ChoosesLayer": "_gradients.compilable",
     "Compilable": "_gradients.compilable",
     "Emitted": "_gradients.compilable",
     "FromBaseline": "_gradients.paths",

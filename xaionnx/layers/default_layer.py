@@ -12,7 +12,7 @@ from xaionnx.errors import UnsupportedModelError
 from xaionnx.graph.op import Broadcast, Kind, find_op
 from xaionnx.layers.axes import Axes, known_shape
 from xaionnx.layers.graph_facts import graph_fact
-from xaionnx.layers.target_elements import TargetElements, dependence
+from xaionnx.layers.target_elements import TargetElements, dependence, shared_dependence
 from xaionnx.runtime.model import Model
 
 if TYPE_CHECKING:
@@ -36,10 +36,10 @@ def default_layer(
     follows that map, or there is no map, it is the tokens that enter the last attention: the last sum of two branches
     before it, which no skip connection bypasses. Otherwise it is the last tensor before the target.
 
-    Only tensors count on which the target depends: the elements ``read`` of an output that joins several heads depend
-    on the layers of their own head. Where each element is the score of one position, as in detectors and
-    segmentations, the maps of these scores are no features, and a map of which the target reads a single position is
-    chosen only if there is no other.
+    Only tensors count on which all elements depend that the target reads: an element ``read`` of an output that joins
+    several heads depends on the layers of its own head, and a sum over heads on the layers ahead of them. Maps that
+    hold the scores of positions, as in detectors and segmentations, are no features, as neither weights nor pooling
+    follow.
 
     Layers ``without`` are known to have no influence, and neither are those that act through them alone.
 
@@ -96,7 +96,7 @@ def _choose_layer(
     candidates = graph_fact(model, ("candidates", *scope), lambda view: _candidates(view, model, start, sample))
     sizes = {name: (1, *x.shape) for name, x in sample.own.items()}
     outputs = {element.tensor for element in read}
-    reach = dependence(model, sizes, read)
+    reach = shared_dependence(model, sizes, read)
     scored = graph_fact(model, ("scores", *sorted(outputs)), lambda view: _score_maps(view, outputs, start))
     acting = model.view.needed(without, outputs)[1] - without if without else None
     last = last_map = scores = tokens = attended = ""

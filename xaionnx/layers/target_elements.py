@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
@@ -17,6 +18,8 @@ from xaionnx.targets.resolve import ResolvedTargets
 from xaionnx.targets.selection import TargetTerm
 from xaionnx.typing import Array
 
+# Elements of a region that are followed one by one.
+_ELEMENTS = 9
 # Layers that a message names, and the ops whose outputs people name most.
 _NAMED = 5
 _LAYERS = frozenset(
@@ -82,6 +85,22 @@ def dependence(model: Model, sizes: Mapping[str, Sequence[int]], read: Sequence[
 def _walk(model: Model, sizes: Mapping[str, Sequence[int]]) -> DependenceWalk:
     key = ("dependence", tuple((name, tuple(size)) for name, size in sizes.items()))
     return graph_fact(model, key, lambda view: DependenceWalk(view, sizes))
+
+
+def shared_dependence(model: Model, sizes: Mapping[str, Sequence[int]], read: Sequence[TargetElements]) -> set[str]:
+    """Return the names of the tensors that each of some elements depends on: of a region, evenly spaced ones."""
+    walk, shared = _walk(model, sizes), None
+    for one in read:
+        indices, shape = one.indices, walk.shape(one.tensor)
+        if indices is None:
+            if shape is None:
+                continue
+            indices = np.arange(math.prod(shape[1:]))
+        some = np.unique(np.linspace(0, len(indices) - 1, _ELEMENTS).astype(int)) if len(indices) else ()
+        for index in some:
+            found = set(walk.back({one.tensor: indices[index : index + 1]}).elements)
+            shared = found if shared is None else shared & found
+    return set(dependence(model, sizes, read).elements) if shared is None else shared
 
 
 def check_depends(

@@ -242,6 +242,11 @@ class CamExplainer(Explainer):
         self.check_use(model, layer, sample, tensors)
         return layer
 
+    @final
+    def layer_for(self, model: Model, sample: Sample, read: Sequence[TargetElements]) -> str:
+        """The default layer for targets that read some elements."""
+        return self._default_layer(model, sample, [one.tensor for one in read], read)
+
     @hook
     def check_use(self, model: Model, layer: str, sample: Sample, tensors: list[str]) -> None:
         """Raise an error if the method cannot use a layer for targets that are read from ``tensors``."""

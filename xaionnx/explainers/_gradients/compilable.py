@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, final, runtime_checkable
 
 import numpy as np
 
 from xaionnx.data.sample import Sample
+from xaionnx.layers.target_elements import TargetElements
 from xaionnx.runtime.model import Model
 
 if TYPE_CHECKING:
@@ -67,6 +68,16 @@ class Traced:
     gradients: Mapping[str, ir.Value]
     target: ir.Value
     read: Callable[[ir.Value], ir.Value]
+
+
+@runtime_checkable
+class ChoosesLayer(Protocol):
+    """A method whose default layer depends on the elements that the target reads."""
+
+    layer: str | Sequence[str] | None
+
+    def layer_for(self, model: Model, sample: Sample, read: Sequence[TargetElements]) -> str:
+        """The default layer for targets that read some elements."""
 
 
 @final

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -15,6 +15,7 @@ from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.layers.default_layer import default_layer
 from xaionnx.layers.embeddings import gradient_tensors
 from xaionnx.layers.path import LayerPath
+from xaionnx.layers.target_elements import TargetElements
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.runtime.model import Model
 from xaionnx.typing import Array, BaselineLike
@@ -36,6 +37,9 @@ class AlongInputPath:
         if self.layer is not None:
             return (self.layer,)
         return (default_layer(model, gradient_tensors(model), [tensor], sample),)
+
+    def layer_for(self, model: Model, sample: Sample, read: Sequence[TargetElements]) -> str:
+        return default_layer(model, gradient_tensors(model), [one.tensor for one in read], sample, read)
 
     def gradient_path(self, inputs: LayerPath) -> LayerPath:
         floats = inputs.to_floats()
