@@ -24,6 +24,8 @@ _PARAMETERS = {
     "Tanh": (),
     "ThresholdedRelu": (0.0,),
 }
+# The activations of one direction of each op, if none are given.
+DEFAULTS = {"LSTM": ("Sigmoid", "Tanh", "Tanh"), "GRU": ("Sigmoid", "Tanh"), "RNN": ("Tanh",)}
 # Names are compared case-insensitively.
 _KNOWN = {name.title(): name for name in _PARAMETERS}
 
@@ -35,44 +37,56 @@ class GateActivation(NamedTuple):
     numbers: tuple[float, ...]
     clip: float | None
 
+    def value(self, g: GradientBuilder, z: ir.Value) -> ir.Value:
+        """Emit its value."""
+        return self._value_at(g, self._clipped(g, z))
+
     def __call__(self, g: GradientBuilder, z: ir.Value) -> tuple[ir.Value, ir.Value]:
         """Emit its value and its slope."""
-        if self.clip is None:
-            return self._at(g, z)
-        bound = g.op("Clip", z, -self.clip, self.clip)
-        value, slope = self._at(g, bound)
-        return value, g.op("Where", g.op("Equal", bound, z), slope, 0.0)
+        bound = self._clipped(g, z)
+        value = self._value_at(g, bound)
+        slope = self._slope_at(g, bound, value)
+        return value, slope if bound is z else g.op("Where", g.op("Equal", bound, z), slope, 0.0)
 
-    def _at(self, g: GradientBuilder, z: ir.Value) -> tuple[ir.Value, ir.Value]:
+    def _clipped(self, g: GradientBuilder, z: ir.Value) -> ir.Value:
+        return z if self.clip is None else g.op("Clip", z, -self.clip, self.clip)
+
+    def _value_at(self, g: GradientBuilder, z: ir.Value) -> ir.Value:
+        alpha, beta = (*self.numbers, 0.0, 0.0)[:2]
+        if self.name in ("Relu", "Sigmoid", "Softplus", "Softsign", "Tanh"):
+            return g.op(self.name, z)
+        if self.name == "HardSigmoid":
+            return g.op("HardSigmoid", z, alpha=alpha, beta=beta)
+        if self.name == "ScaledTanh":
+            return g.op("Mul", g.op("Tanh", g.op("Mul", z, beta)), alpha)
+        if self.name == "Affine":
+            return g.op("Add", g.op("Mul", z, alpha), beta)
+        return g.op(self.name, z, alpha=alpha)
+
+    def _slope_at(self, g: GradientBuilder, z: ir.Value, y: ir.Value) -> ir.Value:
+        """Emit the slope at z, where the value is y."""
         alpha, beta = (*self.numbers, 0.0, 0.0)[:2]
         if self.name == "Sigmoid":
-            y = g.op("Sigmoid", z)
-            return y, g.op("Mul", y, g.op("Sub", 1.0, y))
+            return g.op("Mul", y, g.op("Sub", 1.0, y))
         if self.name == "Tanh":
-            y = g.op("Tanh", z)
-            return y, g.op("Sub", 1.0, g.op("Mul", y, y))
+            return g.op("Sub", 1.0, g.op("Mul", y, y))
         if self.name == "ScaledTanh":
-            y = g.op("Tanh", g.op("Mul", z, beta))
-            return g.op("Mul", y, alpha), g.op("Mul", g.op("Sub", 1.0, g.op("Mul", y, y)), alpha * beta)
+            inner = g.op("Tanh", g.op("Mul", z, beta))
+            return g.op("Mul", g.op("Sub", 1.0, g.op("Mul", inner, inner)), alpha * beta)
         if self.name == "Softplus":
-            return g.op("Softplus", z), g.op("Sigmoid", z)
+            return g.op("Sigmoid", z)
         if self.name == "Softsign":
             spread = g.op("Add", g.op("Abs", z), 1.0)
-            return g.op("Div", z, spread), g.op("Reciprocal", g.op("Mul", spread, spread))
+            return g.op("Reciprocal", g.op("Mul", spread, spread))
         if self.name == "HardSigmoid":
-            y = g.op("HardSigmoid", z, alpha=alpha, beta=beta)
-            return y, choose(g, g.op("And", g.op("Greater", y, 0.0), g.op("Less", y, 1.0)), z, alpha, 0.0)
+            return choose(g, g.op("And", g.op("Greater", y, 0.0), g.op("Less", y, 1.0)), z, alpha, 0.0)
         if self.name == "Elu":
-            y = g.op("Elu", z, alpha=alpha)
-            return y, g.op("Where", g.op("Less", z, 0.0), g.op("Add", y, alpha), 1.0)
+            return g.op("Where", g.op("Less", z, 0.0), g.op("Add", y, alpha), 1.0)
         if self.name == "Affine":
-            return g.op("Add", g.op("Mul", z, alpha), beta), choose(g, g.op("Equal", z, z), z, alpha, alpha)
+            return choose(g, g.op("Equal", z, z), z, alpha, alpha)
         if self.name == "ThresholdedRelu":
-            passes = g.op("Greater", z, alpha)
-            return g.op("Where", passes, z, 0.0), choose(g, passes, z, 1.0, 0.0)
-        below = 0.0 if self.name == "Relu" else alpha
-        slope = choose(g, g.op("Greater", z, 0.0), z, 1.0, below)
-        return g.op("Mul", z, slope), slope
+            return choose(g, g.op("Greater", z, alpha), z, 1.0, 0.0)
+        return choose(g, g.op("Greater", z, 0.0), z, 1.0, 0.0 if self.name == "Relu" else alpha)
 
 
 def activations_of(node: ir.Node, default: Sequence[str]) -> list[GateActivation]:

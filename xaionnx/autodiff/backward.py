@@ -11,6 +11,7 @@ import onnx_ir as ir
 from xaionnx.autodiff.gradient_builder import GradientBuilder
 from xaionnx.autodiff.rule import START, Gradient, Table
 from xaionnx.autodiff.rules.quantization import carries_floats
+from xaionnx.autodiff.steps import RECURRENT
 from xaionnx.errors import UnknownNameError, UnsupportedModelError
 from xaionnx.graph.control_flow import CONTROL
 from xaionnx.graph.fused_op import ADDED_DOMAINS, fused_ops
@@ -91,6 +92,8 @@ def differentiate(
     if g.approximations:
         graph_model.metadata_props[APPROXIMATIONS] = "\n".join(g.approximations)
     _prune(graph)
+    for node in graph:
+        node.metadata_props.clear()
     return ir.to_proto(graph_model)
 
 
@@ -237,7 +240,7 @@ def _node_label(node: ir.Node) -> str:
     """The name of a node in an error, with the reason why it was not expanded if it is known."""
     made = next((str(value.name) for value in node.outputs if value.name), "")
     name = repr(str(node.name)) if node.name else f"that makes {made!r}"
-    has_reason = node.op_type in CONTROL or (node.domain, node.op_type) in fused_ops()
+    has_reason = node.op_type in (*CONTROL, *RECURRENT) or (node.domain, node.op_type) in fused_ops()
     return f"{name}: {node.doc_string}" if has_reason and node.doc_string else name
 
 

@@ -12,6 +12,7 @@ import onnx
 from xaionnx.errors import InputMismatchError, ModelError, ParameterError, UnsupportedModelError
 from xaionnx.graph.adapt import free_batch
 from xaionnx.graph.canonicalize import canonicalize
+from xaionnx.graph.control_flow import Probed
 from xaionnx.graph.probe import Probe, probe
 from xaionnx.graph.serialize import to_bytes
 from xaionnx.runtime.model import Model
@@ -200,11 +201,14 @@ class CanonicalModel:
         Its canonical graph.
     facts : Probe
         Shapes, types and constants from a run of it.
+    probed : callable
+        Probes a graph with the same inputs.
     """
 
     model: Model
     proto: onnx.ModelProto
     facts: Probe
+    probed: Probed
 
     __repr__ = short_repr
 
@@ -216,11 +220,15 @@ class CanonicalModel:
     def gradient(self, out: str, wrt: Sequence[str], rules: Table | None, keep: Sequence[str] = ()) -> onnx.ModelProto:
         """Return the gradient of a tensor; see :func:`gradient_graph`."""
         from xaionnx.autodiff.backward import differentiate
+        from xaionnx.autodiff.steps import RECURRENT, write_out_steps
         from xaionnx.autodiff.table import STANDARD
 
         for name in (out, *wrt):
             _check_batched(self.model, self.facts, name)
-        return differentiate(self.proto, self.facts, out, wrt, STANDARD if rules is None else rules, keep)
+        table = STANDARD if rules is None else rules
+        proto = write_out_steps(self.proto, self.facts, {op for op in RECURRENT if op not in table})
+        facts = self.facts if proto is self.proto else self.probed(proto)
+        return differentiate(proto, facts, out, wrt, table, keep)
 
 
 def first_rows(
@@ -265,8 +273,8 @@ def _artificial_row(model: Model, info: TensorInfo, given: Sequence[int] | None)
 
 def _canonical(
     model: Model, proto: onnx.ModelProto, keep: Sequence[str], first: Feeds
-) -> tuple[onnx.ModelProto, Probe]:
-    """The canonical graph, with free batch size if possible, and its probe."""
+) -> tuple[onnx.ModelProto, Probe, Probed]:
+    """The canonical graph, with free batch size if possible, its probe, and what makes the probe."""
     batched = [info for info in model.inputs if info.name not in model.shared]
     declared = {info.shape[0] for info in batched if isinstance(info.shape[0], int)}
     if not declared or declared == {1}:
@@ -281,7 +289,7 @@ def _canonical(
 
 def _canonical_with(
     model: Model, proto: onnx.ModelProto, keep: Sequence[str], first: Feeds, counts: Sequence[int]
-) -> tuple[onnx.ModelProto, Probe]:
+) -> tuple[onnx.ModelProto, Probe, Probed]:
     feeds = [
         {name: a if name in model.shared else np.repeat(a, count, axis=0) for name, a in first.items()}
         for count in counts
@@ -301,7 +309,7 @@ def _canonical_with(
         return probe(graph, feeds, run)
 
     form = canonicalize(proto, keep, simplified, probed)
-    return form, probed(form)
+    return form, probed(form), probed
 
 
 def _check_batched(model: Model, facts: Probe, name: str) -> None:

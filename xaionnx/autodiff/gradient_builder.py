@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
@@ -21,7 +21,15 @@ _WIDE = frozenset({ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16, i
 # An index after the end of any axis.
 _FAR = 2**31 - 1
 
+# The entry of a node's metadata with the layer that it is a part of, OP/NAME, if the layer was written out.
+ORIGIN = "xaionnx_origin"
+
 Known = TypeVar("Known")
+
+
+def origin_op(node: ir.Node) -> str | None:
+    """Return the op of the layer that a node was written out from; None for a node of the model itself."""
+    return None if ORIGIN not in node.metadata_props else node.metadata_props[ORIGIN].partition("/")[0]
 
 
 class GradientBuilder(Builder):
@@ -35,7 +43,7 @@ class GradientBuilder(Builder):
     def __init__(self, model: ir.Model, probe: Probe) -> None:
         super().__init__(model, prefix="xai_")
         self._probe = probe
-        self._approximated: Counter[str] = Counter()
+        self._approximated: defaultdict[str, set[str | int]] = defaultdict(set)
         self._same_shape: dict[ir.Value, ir.Value] = {}
         # The tensors of the gradients, and state that the rules of a table share during one walk.
         self.sources: tuple[ir.Value, ...] = ()
@@ -121,16 +129,17 @@ class GradientBuilder(Builder):
         """Label a node as one whose gradient is not the derivative of what it computes.
 
         ``how`` names the approximation, as in "QuantizeLinear: straight through". Every result computed from the
-        gradient carries the label.
+        gradient carries the label. Nodes that write a layer out count as that layer, once.
         """
-        self._approximated[f"{node.op_type}: {how}"] += 1
+        origin = node.metadata_props.get(ORIGIN)
+        labelled = self._approximated[f"{origin_op(node) or node.op_type}: {how}"]
+        labelled.add(len(labelled) if origin is None else origin)
 
     @property
     def approximations(self) -> tuple[str, ...]:
         """The labels, each with its number of nodes."""
-        return tuple(
-            f"{label} ({count} node{'s' * (count > 1)})" for label, count in sorted(self._approximated.items())
-        )
+        counts = {label: len(nodes) for label, nodes in sorted(self._approximated.items())}
+        return tuple(f"{label} ({count} node{'s' * (count > 1)})" for label, count in counts.items())
 
     def gradient_dtype(self, value: ir.Value) -> ir.DataType:
         """Return the data type of a tensor's gradient: its own, or float32 for quantised tensors."""

@@ -17,6 +17,12 @@ layer, instance, group normalisation       1 / deviation counts as constant, and
 RMS, Lp, local response normalisation      the norm counts as constant, so relevance passes unchanged
 ========================================== ============================================================================
 
+LSTM, GRU and RNN are written out step by step (:mod:`xaionnx.autodiff.steps`). The input and the hidden state are
+operands of one linear layer, which follows the composite under the name of its op, Gemm, or of the recurrent layer; it
+never counts as the first. Of a product of a gate and a signal, the signal takes all relevance and the gate none, and
+cell states are sums ("LRP-all", "signal-take-all": Arras et al. 2017, arXiv:1706.07206, section 3.1; Arras et al. 2019,
+arXiv:1904.11829 and arXiv:1909.12114). Biases, the stabiliser and first states that are not explained keep their share.
+
 A factor is a gate if it is an element-wise function of the other one (x * sigmoid(x), Gelu, HardSwish), or if it comes
 from Softmax, Sigmoid or HardSigmoid, or else from Tanh, Erf or a Clip with two bounds, and the other one does not.
 """
@@ -30,11 +36,12 @@ from typing import final
 
 import onnx_ir as ir
 
-from xaionnx.autodiff.gradient_builder import GradientBuilder
+from xaionnx.autodiff.gradient_builder import GradientBuilder, origin_op
 from xaionnx.autodiff.relevance import Epsilon, LinearRule
 from xaionnx.autodiff.rule import START, Gradient, Rule, Table
 from xaionnx.autodiff.rules.normalisation import narrow, scale_back, standardise, widen
 from xaionnx.autodiff.stand_ins import LAYERS
+from xaionnx.autodiff.steps import signal_of
 from xaionnx.autodiff.table import STANDARD
 from xaionnx.errors import ParameterError
 from xaionnx.graph.op import Kind, find_op
@@ -42,6 +49,8 @@ from xaionnx.graph.op import Kind, find_op
 # x times a factor that counts as constant.
 _SCALING = ("RMSNormalization", "LpNormalization", "LRN")
 _CENTRING = ("LayerNormalization", "InstanceNormalization", "GroupNormalization")
+# How recurrent layers follow Arras et al. 2017 and 2019.
+GATES = "signals take the relevance of their products, gates none"
 _ARITHMETIC = ("Max", "Min", "Add", "Sub", "Mul", "Div", "Neg", "Softmax")
 
 
@@ -82,7 +91,7 @@ class Composite:
         """Return the rule of a layer; None if no entry matches."""
         name = str(node.outputs[0].name)
         for key, rule in self.rules:
-            if key == node.op_type or (is_first(node) if key == "first" else fnmatchcase(name, key)):
+            if key in (node.op_type, origin_op(node)) or (is_first(node) if key == "first" else fnmatchcase(name, key)):
                 return rule
         return None
 
@@ -112,7 +121,9 @@ def table(composite: Composite) -> Table:
 
 
 def is_first(node: ir.Node) -> bool:
-    """Whether there is no layer with weights before this one."""
+    """Whether there is no layer with weights before this one; a step of a recurrent layer never counts as first."""
+    if origin_op(node) is not None:
+        return False
     seen: set[ir.Node] = set()
     before = [value.producer() for value in node.inputs if value is not None]
     while before:
@@ -179,7 +190,11 @@ def _half_relevance(g: GradientBuilder, node: ir.Node, relevance: Gradient) -> G
 
 def _mul(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]) -> list[Gradient]:
     relevance = cotangents[0]
-    signal = _signal(g, node, needed)
+    signal = signal_of(node)
+    if signal is not None:
+        g.approximate(node, GATES)
+    else:
+        signal = _signal(g, node, needed)
     if signal is None:
         return [_half_relevance(g, node, relevance)] * 2
     return [relevance if index == signal else None for index in (0, 1)]

@@ -18,6 +18,9 @@ layer, instance, group, RMS   c r with c centred and r = 1 / deviation: a produc
 normalisation                 D r = - r^2 r_b^2 / (r + r_b) D v
 ============================= ==================================================================================
 
+LSTM, GRU and RNN are written out step by step (:mod:`xaionnx.autodiff.steps`): rescale at their activations, and the
+rule of products, which shap's DeepExplainer has too, at gates.
+
 All of these are complete. The paper has a rule for the first row only; nodes that use the others are labelled. Other
 ops keep their derivative at the input, which leaves a gap, and are labelled too.
 
@@ -39,6 +42,7 @@ from xaionnx.autodiff.rule import Gradient, Rule
 from xaionnx.autodiff.rules.activations import gated_gradient, keep_zeros
 from xaionnx.autodiff.rules.normalisation import narrow, scale_back, widen
 from xaionnx.autodiff.signs import always_positive, may_be_infinite
+from xaionnx.autodiff.steps import RECURRENT
 from xaionnx.autodiff.table import STANDARD
 from xaionnx.graph.op import Kind, find_op, ops_of_kind
 
@@ -418,4 +422,5 @@ def _rule_for(name: str) -> Rule:
     return entry.deep_lift or _OWN.get(name) or _BY_KIND.get(entry.kind, _derivative_with_gap)
 
 
-RESCALE: dict[str, Rule] = {name: _rule_for(name) for name in STANDARD}
+# Recurrent layers have no rule of their own, so that they are written out: see xaionnx.autodiff.steps.
+RESCALE: dict[str, Rule] = {name: _rule_for(name) for name in STANDARD if name not in RECURRENT}

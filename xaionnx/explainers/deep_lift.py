@@ -51,11 +51,11 @@ class DeepLift(ByDifference, Propagation, AtLayer, GradientExplainer):
     Several baselines (rows of data, several draws) are averaged, as in DeepSHAP: values sum to f(x) - mean f(b).
 
     The paper has no rules for max pooling, products of two activations (gates, attention), softmax and layer
-    normalisation; :mod:`xaionnx.autodiff.rescale` defines complete ones. ``provenance["approximations"]`` lists the ops
-    that use them, those that keep their derivative, and the activations that use rescale instead of reveal-cancel:
-    after such an op, or another activation, what raises x cannot be separated from what lowers it
-    (:mod:`xaionnx.autodiff.reveal_cancel` lists the ops after which it can). The paper explains scores; for a
-    probability, the softmax is one more layer.
+    normalisation; :mod:`xaionnx.autodiff.rescale` defines complete ones. LSTM, GRU and RNN are written out over time,
+    so that these rules apply to them. ``provenance["approximations"]`` lists the ops that use them, those that keep
+    their derivative, and the activations that use rescale instead of reveal-cancel: after such an op, or another
+    activation, what raises x cannot be separated from what lowers it (:mod:`xaionnx.autodiff.reveal_cancel` lists the
+    ops after which it can). The paper explains scores; for a probability, the softmax is one more layer.
 
     With ``factor="none"`` the values are the multipliers m, averaged over the baselines: slopes, which do not sum to a
     change, so neither f(b) nor a gap is reported.

@@ -50,7 +50,8 @@ class Lrp(Propagation, AtLayer, GradientExplainer):
     (the softmax then assigns each probability to its logit, with the normaliser treated as constant). Activations pass
     relevance through; max pooling assigns it to the maximum; residual sums redistribute it like a linear layer; gates
     and attention weights get none, and the deviations of normalisations are treated as constants (Ali et al. 2022, for
-    transformers). :mod:`xaionnx.autodiff.lrp` has the full list; an op without a rule is an error.
+    transformers). LSTM, GRU and RNN are written out over time, and their gates get none either (Arras et al. 2017).
+    :mod:`xaionnx.autodiff.lrp` has the full list; an op without a rule is an error.
 
     Diagnostics, for each target and sample:
 
@@ -80,6 +81,8 @@ class Lrp(Propagation, AtLayer, GradientExplainer):
     by layer-wise relevance propagation, PLoS ONE 10(7), 2015, doi:10.1371/journal.pone.0130140.
     Montavon, Binder, Lapuschkin, Samek and Müller, Layer-wise relevance propagation: an overview, LNCS 11700, 2019,
     doi:10.1007/978-3-030-28954-6_10.
+    Arras, Montavon, Müller and Samek, Explaining recurrent neural network predictions in sentiment analysis, WASSA
+    2017, arXiv:1706.07206.
     Ali, Schnake, Eberle, Montavon, Müller and Wolf, XAI for transformers: better explanations through conservative
     propagation, ICML 2022, arXiv:2202.07304.
 

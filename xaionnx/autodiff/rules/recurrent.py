@@ -13,11 +13,10 @@ from typing import NamedTuple
 import numpy as np
 import onnx_ir as ir
 
-from xaionnx.autodiff._gate_activations import GateActivation, activations_of, choose, unknown_activations
+from xaionnx.autodiff._gate_activations import DEFAULTS, GateActivation, activations_of, choose, unknown_activations
 from xaionnx.autodiff.gradient_builder import GradientBuilder
 from xaionnx.autodiff.rule import Gradient, Rule, rule
 
-_DEFAULTS = {"LSTM": ("Sigmoid", "Tanh", "Tanh"), "GRU": ("Sigmoid", "Tanh"), "RNN": ("Tanh",)}
 _GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 
 
@@ -293,8 +292,8 @@ def _directions(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient
     dh, dc = (_time_first(g, value, batch_first) for value in output_cotangents[1:])
     assert x is not None
     directions = g.size(w, 0)
-    activations = activations_of(node, _DEFAULTS[node.op_type])
-    each = len(_DEFAULTS[node.op_type])
+    activations = activations_of(node, DEFAULTS[node.op_type])
+    each = len(DEFAULTS[node.op_type])
     valid = _valid_steps(g, node, count)
     if dy is not None and valid is not None:
         dy = g.op("Where", g.op("Unsqueeze", valid, [1]), dy, 0.0)
