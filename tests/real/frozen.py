@@ -1,0 +1,194 @@
+"""A model as LRP's epsilon rule sees it: linear in its input, with gates and the ratios of activations held constant.
+
+With the epsilon rule and no stabiliser, relevance passes an activation y = f(x) as if y were (y / x) x, a gate gets none,
+and a normalisation divides by a constant (Bach et al. 2015; Ali et al. 2022). What is left is linear, so the relevance of
+an element is the element times the slope of that linear model, which plain onnxruntime runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from tests.real.plain import Plain
+
+Array = np.ndarray[Any, Any]
+
+LINEAR = {
+    *("Add", "Sub", "Neg", "Sum", "Mean", "Identity", "Cast", "Dropout", "Conv", "ConvTranspose", "Gemm", "MatMul"),
+    *("BatchNormalization", "AveragePool", "GlobalAveragePool", "ReduceMean", "ReduceSum", "Reshape", "Transpose"),
+    *("Flatten", "Squeeze", "Unsqueeze", "Concat", "Split", "Slice", "Gather", "Pad", "Resize", "Upsample", "Expand"),
+    *("Tile", "DepthToSpace", "SpaceToDepth", "Scaler", "Where"),
+}
+RATIO = {
+    *("Relu", "LeakyRelu", "PRelu", "Elu", "Selu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Softplus", "Softmax"),
+    *("LogSoftmax", "Gelu", "Erf", "Clip", "Abs", "Sqrt", "Exp", "Log", "Mish", "ThresholdedRelu", "Softsign"),
+}
+# Ops whose outputs are weights of something else where they are multiplied with it.
+GATES = {"Sigmoid", "HardSigmoid", "Softmax", "Erf", "Clip", "Tanh"}
+SHAPES = {"Shape", "Size", "ConstantOfShape", "Range", "NonZero"}
+
+
+class NoOracleError(Exception):
+    """The model has an op that is not linear with something held constant here."""
+
+
+def frozen(plain: Plain, feeds: Mapping[str, Array], moved: Iterable[str]) -> Plain:
+    """The model around a sample, linear in the inputs ``moved``.
+
+    Raises
+    ------
+    NoOracleError
+        An op on the way has no linear form here.
+    """
+    graph = plain.proto.graph
+    reached = set(moved)
+    for node in graph.node:
+        if node.op_type not in SHAPES and reached.intersection(node.input):
+            reached.update(node.output)
+    on_way = [node for node in graph.node if reached.intersection(node.output)]
+    values = _values(plain, feeds, [name for node in on_way for name in (*node.input, *node.output) if name])
+    held = onnx.ModelProto()
+    held.CopyFrom(plain.proto)
+    del held.graph.node[:]
+    makers = {name: node for node in graph.node for name in node.output}
+    for number, node in enumerate(graph.node):
+        nodes, constants = [node], {}
+        if reached.intersection(node.output):
+            nodes, constants = _linear(node, values, reached, makers, f"held_{number}")
+        held.graph.node.extend(nodes)
+        held.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in constants.items())
+    return Plain(held, plain.target)
+
+
+def _values(plain: Plain, feeds: Mapping[str, Array], names: list[str]) -> dict[str, Array]:
+    shown = onnx.ModelProto()
+    shown.CopyFrom(plain.proto)
+    known = {info.name for info in shown.graph.output}
+    made = {name for node in shown.graph.node for name in node.output}
+    wanted = list(dict.fromkeys(name for name in names if name in made))
+    shown.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in wanted if name not in known)
+    session = Plain(shown, plain.target).session
+    inputs = {info.name for info in session.get_inputs()}
+    found = session.run(wanted, {name: array for name, array in feeds.items() if name in inputs})
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in shown.graph.initializer}
+    return {**constants, **feeds, **dict(zip(wanted, found, strict=True))}
+
+
+Form = tuple[list[onnx.NodeProto], dict[str, Array]]
+Makers = Mapping[str, onnx.NodeProto]
+
+
+def _linear(node: onnx.NodeProto, values: Mapping[str, Array], reached: set[str], makers: Makers, name: str) -> Form:
+    """The node with what is not linear held at its values, and the constants of that."""
+    op = node.op_type
+    moving = [place for place, tensor in enumerate(node.input) if tensor in reached]
+    if op in RATIO or op == "Pow":
+        x, y = values[node.input[0]], values[node.output[0]]
+        ratio = np.divide(y, x, out=np.zeros_like(y), where=x != 0)
+        return [helper.make_node("Mul", [node.input[0], name], node.output[:1])], {name: ratio}
+    if op == "MaxPool":
+        return _routed(node, values, name)
+    if op in ("Max", "Min"):
+        return _selected(node, values, moving, name)
+    if op == "LayerNormalization":
+        return _centred(node, values, name)
+    if op in ("Mul", "Div", "MatMul") and len(moving) == 2:
+        gates = [1] if op == "Div" else [place for place in (0, 1) if _bounded(node.input[place], makers)]
+        return _held(node, values, gates[0], name) if len(gates) == 1 else _halves(node, values, name)
+    if op in ("Mul", "Div") or (op in LINEAR and (op not in ("Conv", "Gemm", "MatMul") or len(moving) == 1)):
+        if op == "Div" and 1 in moving:
+            raise NoOracleError("a quotient by what moves")
+        return [node], {}
+    raise NoOracleError(op)
+
+
+def _held(node: onnx.NodeProto, values: Mapping[str, Array], place: int, name: str) -> Form:
+    """One factor held constant."""
+    changed = onnx.NodeProto()
+    changed.CopyFrom(node)
+    changed.input[place] = name
+    return [changed], {name: values[node.input[place]]}
+
+
+def _halves(node: onnx.NodeProto, values: Mapping[str, Array], name: str) -> Form:
+    """A product of two that are no gates: half of it as a function of each."""
+    a, b = node.input
+    nodes = [
+        helper.make_node(node.op_type, [a, f"{name}_b"], [f"{name}_of_a"]),
+        helper.make_node(node.op_type, [f"{name}_a", b], [f"{name}_of_b"]),
+        helper.make_node("Add", [f"{name}_of_a", f"{name}_of_b"], node.output[:1]),
+    ]
+    return nodes, {f"{name}_{side}": (values[each] / 2).astype(values[each].dtype) for side, each in zip("ab", (a, b))}
+
+
+def _bounded(tensor: str, makers: Makers) -> bool:
+    for _ in range(12):
+        node = makers.get(tensor)
+        if node is None:
+            return False
+        if node.op_type in GATES:
+            return True
+        data = [name for name in node.input if makers.get(name) is not None and makers[name].op_type != "Constant"]
+        if node.op_type not in {"Add", "Mul", "Div", "Reshape", "Cast", "Transpose", "Slice", "Squeeze"} or not data:
+            return False
+        if node.op_type in {"Add", "Mul"} and len(data) > 1:
+            return False
+        tensor = data[0]
+    return False
+
+
+def _routed(node: onnx.NodeProto, values: Mapping[str, Array], name: str) -> Form:
+    """Max pooling as a selection of the elements that were the largest."""
+    pool = onnx.NodeProto()
+    pool.CopyFrom(node)
+    pool.output[:] = ["y", "where"]
+    pool.input[:] = ["x"]
+    x = values[node.input[0]]
+    graph = helper.make_graph(
+        [pool],
+        "pool",
+        [helper.make_tensor_value_info("x", helper.np_dtype_to_tensor_dtype(x.dtype), x.shape)],
+        [helper.make_empty_tensor_value_info("where")],
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    where = np.asarray(Plain(proto, {"output": "where"}).fetch({"x": x}, "where"))
+    flat = helper.make_node("Reshape", [node.input[0], f"{name}_all"], [f"{name}_flat"])
+    picked = helper.make_node("Gather", [f"{name}_flat", name], node.output[:1])
+    return [flat, picked], {name: where, f"{name}_all": np.array([-1], dtype=np.int64)}
+
+
+def _selected(node: onnx.NodeProto, values: Mapping[str, Array], moving: list[int], name: str) -> Form:
+    """The larger of two, as the one that it was."""
+    if len(node.input) != 2:
+        raise NoOracleError(node.op_type)
+    first = values[node.input[0]] == values[node.output[0]]
+    del moving
+    kind = values[node.output[0]].dtype
+    nodes = [
+        helper.make_node("Mul", [node.input[0], f"{name}_0"], [f"{name}_a"]),
+        helper.make_node("Mul", [node.input[1], f"{name}_1"], [f"{name}_b"]),
+        helper.make_node("Add", [f"{name}_a", f"{name}_b"], node.output[:1]),
+    ]
+    return nodes, {f"{name}_0": first.astype(kind), f"{name}_1": (~first).astype(kind)}
+
+
+def _centred(node: onnx.NodeProto, values: Mapping[str, Array], name: str) -> Form:
+    """Layer normalisation with its deviation held; its offset drops out of differences."""
+    settings = {each.name: helper.get_attribute_value(each) for each in node.attribute}
+    x = values[node.input[0]]
+    axes = tuple(range(settings.get("axis", -1) % x.ndim, x.ndim))
+    if axes != (x.ndim - 1,):
+        raise NoOracleError("LayerNormalization over several axes")
+    inverse = 1 / np.sqrt(x.var(axis=axes, keepdims=True) + settings.get("epsilon", 1e-5))
+    centre = np.eye(x.shape[-1], dtype=x.dtype) - 1 / x.shape[-1]
+    scale = (inverse * values[node.input[1]]).astype(x.dtype)
+    nodes = [
+        helper.make_node("MatMul", [node.input[0], f"{name}_centre"], [f"{name}_centred"]),
+        helper.make_node("Mul", [f"{name}_centred", f"{name}_scale"], node.output[:1]),
+    ]
+    return nodes, {f"{name}_centre": centre.astype(x.dtype), f"{name}_scale": scale}

@@ -1,0 +1,107 @@
+"""A model in plain onnxruntime: the answers that explanations are checked by."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass
+class Plain:
+    """A session, and one scalar of its outputs.
+
+    Attributes
+    ----------
+    target : dict
+        ``output``, which may be an inner tensor, and ``index`` in it without the axis of samples (``max`` is replaced by :meth:`settle`), or ``key``
+        of a map; ``sample`` is the axis of samples, 0 if not given, False if there is none.
+    """
+
+    proto: onnx.ModelProto
+    target: dict[str, Any]
+    session: ort.InferenceSession = field(init=False)
+
+    def __post_init__(self) -> None:
+        output = self.target["output"]
+        if output not in {info.name for info in self.proto.graph.output}:
+            shown = onnx.ModelProto()
+            shown.CopyFrom(self.proto)
+            shown.graph.output.append(onnx.helper.make_empty_tensor_value_info(output))
+            self.proto = shown
+        options = ort.SessionOptions()
+        options.log_severity_level = 4
+        self.session = ort.InferenceSession(self.proto.SerializeToString(), options, ["CPUExecutionProvider"])
+        self.inputs = {info.name for info in self.session.get_inputs()}
+
+    def fetch(self, feeds: Mapping[str, Array], name: str) -> Any:
+        """One output."""
+        (found,) = self.session.run([name], {key: array for key, array in feeds.items() if key in self.inputs})
+        return found
+
+    def score(self, feeds: Mapping[str, Array]) -> float:
+        """The explained scalar."""
+        out = self.fetch(feeds, self.target["output"])
+        if "key" in self.target:
+            return float(out[0][self.target["key"]])
+        out = self._one(np.asarray(out))
+        index = self.target["index"]
+        return float(out[tuple(index) if isinstance(index, list) else index] if out.ndim else out)
+
+    def settle(self, feeds: Mapping[str, Array]) -> None:
+        """Replace ``max`` by the index of the largest element."""
+        if self.target.get("index") != "max":
+            return
+        out = self._one(np.asarray(self.fetch(feeds, self.target["output"]))).astype(np.float64)
+        if "within" in self.target:
+            axis, low, high = self.target["within"]
+            hidden = np.ones(out.shape[axis], dtype=bool)
+            hidden[low:high] = False
+            out = np.where(hidden.reshape([-1 if a == axis % out.ndim else 1 for a in range(out.ndim)]), -np.inf, out)
+        index = [int(i) for i in np.unravel_index(out.argmax(), out.shape)]
+        self.target["index"] = index[0] if len(index) == 1 else index
+
+    def _one(self, out: Array) -> Array:
+        axis = self.target.get("sample", 0)
+        return out if axis is False or not out.ndim else np.take(out, 0, axis=int(axis))
+
+    def bare(self, feeds: Mapping[str, Array], tries: int = 5) -> float:
+        """Seconds of one run, the fastest of a few."""
+        times = []
+        for _ in range(tries):
+            start = time.perf_counter()
+            self.fetch(feeds, self.target["output"])
+            times.append(time.perf_counter() - start)
+        return min(times)
+
+    def inside(self, tensor: str, feeds: Mapping[str, Array]) -> tuple[Array, Plain]:
+        """The value of an inner tensor, and the model after it, with the tensor as an input.
+
+        Raises
+        ------
+        KeyError
+            No node of the main graph makes the tensor.
+        """
+        shown = onnx.ModelProto()
+        shown.CopyFrom(self.proto)
+        makers = [node for node in shown.graph.node if tensor in node.output]
+        if not makers:
+            raise KeyError(tensor)
+        known = {info.name for info in shown.graph.output}
+        if tensor not in known:
+            shown.graph.output.append(onnx.helper.make_empty_tensor_value_info(tensor))
+        value = np.asarray(Plain(shown, self.target).fetch(feeds, tensor))
+        cut = onnx.ModelProto()
+        cut.CopyFrom(self.proto)
+        for node in cut.graph.node:
+            node.output[:] = [f"{name}__made" if name == tensor else name for name in node.output]
+        kind = onnx.helper.np_dtype_to_tensor_dtype(value.dtype)
+        cut.graph.input.append(onnx.helper.make_tensor_value_info(tensor, kind, [None] * value.ndim))
+        return value, Plain(cut, self.target)
