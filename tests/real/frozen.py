@@ -87,14 +87,15 @@ def _linear(node: onnx.NodeProto, values: Mapping[str, Array], reached: set[str]
     """The node with what is not linear held at its values, and the constants of that."""
     op = node.op_type
     moving = [place for place, tensor in enumerate(node.input) if tensor in reached]
-    if op in RATIO or op == "Pow":
-        x, y = values[node.input[0]], values[node.output[0]]
+    # The larger of a tensor and a constant is an activation too.
+    if op in RATIO or op == "Pow" or (op in ("Max", "Min") and len(moving) == 1):
+        x, y = values[node.input[moving[0]]], values[node.output[0]]
         ratio = np.divide(y, x, out=np.zeros_like(y), where=x != 0)
-        return [helper.make_node("Mul", [node.input[0], name], node.output[:1])], {name: ratio}
+        return [helper.make_node("Mul", [node.input[moving[0]], name], node.output[:1])], {name: ratio}
     if op == "MaxPool":
         return _routed(node, values, name)
     if op in ("Max", "Min"):
-        return _selected(node, values, moving, name)
+        return _selected(node, values, name)
     if op == "LayerNormalization":
         return _centred(node, values, name)
     if op in ("Mul", "Div", "MatMul") and len(moving) == 2:
@@ -162,12 +163,11 @@ def _routed(node: onnx.NodeProto, values: Mapping[str, Array], name: str) -> For
     return [flat, picked], {name: where, f"{name}_all": np.array([-1], dtype=np.int64)}
 
 
-def _selected(node: onnx.NodeProto, values: Mapping[str, Array], moving: list[int], name: str) -> Form:
+def _selected(node: onnx.NodeProto, values: Mapping[str, Array], name: str) -> Form:
     """The larger of two, as the one that it was."""
     if len(node.input) != 2:
         raise NoOracleError(node.op_type)
     first = values[node.input[0]] == values[node.output[0]]
-    del moving
     kind = values[node.output[0]].dtype
     nodes = [
         helper.make_node("Mul", [node.input[0], f"{name}_0"], [f"{name}_a"]),
