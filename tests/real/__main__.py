@@ -1,8 +1,8 @@
 """Try every method on every model, and keep what came of it.
 
-    python -m tests.real CACHE                    fetch, try all, write results.json and the table of the docs
-    python -m tests.real CACHE --only silero ICLabel --methods saliency
-    python -m tests.real CACHE --fetch            only fetch
+python -m tests.real CACHE                    fetch, try all, write results.json and the table of the docs
+python -m tests.real CACHE --only silero ICLabel --methods saliency
+python -m tests.real CACHE --fetch            only fetch
 """
 
 from __future__ import annotations

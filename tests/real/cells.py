@@ -197,6 +197,11 @@ def check_prediction(case: Case, result: Explanation) -> None:
     close(result.prediction[0], case.score, abs(case.score) + 1e-6, noise)
 
 
+def check_finite(case: Case, result: Explanation) -> None:
+    if not all(np.isfinite(array).all() for array in values_of(case, result)[0].values()):
+        raise Bad("wrong", "values are not finite")
+
+
 def check_gradient(case: Case, result: Explanation) -> str:
     """Compare slopes with central differences along two directions."""
     values, layer = values_of(case, result)
@@ -214,7 +219,9 @@ def check_gradient(case: Case, result: Explanation) -> str:
         direction = {}
         for name, slope in values.items():
             slope = slope.astype(np.float64)
-            spread = rng.uniform(0.5, 1.5, slope.shape) * np.sign(slope) if kind == "along" else rng.normal(size=slope.shape)
+            spread = (
+                rng.uniform(0.5, 1.5, slope.shape) * np.sign(slope) if kind == "along" else rng.normal(size=slope.shape)
+            )
             direction[name] = spread
         largest = max(float(np.abs(d).max()) / size[name] for name, d in direction.items()) or 1.0
         direction = {name: d / largest for name, d in direction.items()}
@@ -272,8 +279,10 @@ def _correlation(
             which = rng.uniform(size=slope.shape) < 0.3
             sign = np.where(rng.uniform() < 0.5, 1, -1)
             moves[name] = 0.3 * size[name] * which * np.abs(rng.normal(size=slope.shape)) * np.sign(slope) * sign
-        ends = [plain.score({**feeds, **{n: (feeds[n] + s * m).astype(feeds[n].dtype) for n, m in moves.items()}})
-                for s in (1, -1)]
+        ends = [
+            plain.score({**feeds, **{n: (feeds[n] + s * m).astype(feeds[n].dtype) for n, m in moves.items()}})
+            for s in (1, -1)
+        ]
         measured.append(ends[0] - ends[1])
         predicted.append(sum(float((2 * moves[n] * slopes[n]).sum()) for n in slopes))
     r = float(np.corrcoef(measured, predicted)[0, 1])
@@ -287,7 +296,7 @@ def check_completeness(case: Case, result: Explanation, tolerance: float) -> str
     if layer is None or layer in case.feeds:
         at_baseline = case.plain.score({**case.feeds, **{name: np.zeros_like(case.feeds[name]) for name in values}})
     else:
-        # One input alone is explained at its embedding, from the token that stands for none; a warning names the others.
+        # One input alone is explained at its embedding, from the token that stands for none.
         name = main_input(case)
         at_baseline = case.without({name: case.features[name]}, set(range(case.players)))
     change = case.score - at_baseline
@@ -449,7 +458,9 @@ def cam_by_differences(
         raise Bad("unchecked", f"a map {cam.shape} over {layer} {planes.shape}")
     sign = -1.0 if not np.any(np.asarray(values)) else 1.0
     positive = cam > 0
-    wide = np.expand_dims(positive.reshape([planes.shape[a] for a in axes]), [a for a in range(planes.ndim) if a not in axes])
+    wide = np.expand_dims(
+        positive.reshape([planes.shape[a] for a in axes]), [a for a in range(planes.ndim) if a not in axes]
+    )
     weight = np.where(wide, planes, 0).astype(np.float64).sum(axis=tuple(axes), keepdims=True)
     places = int(np.prod([planes.shape[axis] for axis in axes]))
     direction = np.broadcast_to(weight, planes.shape) / places
@@ -506,8 +517,12 @@ def lrp_by_freezing(case: Case, values: Mapping[str, Array], layer: str | None) 
 
 def check_ablation(case: Case, result: Explanation) -> str:
     rows, scores = case.game
-    expected = np.array([scores[-1] - scores[np.flatnonzero((rows == (np.arange(case.players) != p)).all(axis=1))[0]]
-                         for p in range(case.players)])
+    expected = np.array(
+        [
+            scores[-1] - scores[np.flatnonzero((rows == (np.arange(case.players) != p)).all(axis=1))[0]]
+            for p in range(case.players)
+        ]
+    )
     return check_removal(case, result, expected)
 
 
@@ -523,7 +538,12 @@ def methods(case: Case) -> dict[str, tuple[dict[str, Any], Callable[[Case, Expla
     return {
         "saliency": ({"absolute": False}, check_gradient),
         "integrated_gradients": (
-            {"steps": steps, "baseline": start_of, "tolerance": 0.04, "max_steps": 2048 if case.bare < 0.002 else 4 * steps},
+            {
+                "steps": steps,
+                "baseline": start_of,
+                "tolerance": 0.04,
+                "max_steps": 2048 if case.bare < 0.002 else 4 * steps,
+            },
             lambda c, r: check_completeness(c, r, 0.05),
         ),
         "grad_cam": ({}, check_cam),
@@ -576,8 +596,7 @@ def try_method(case: Case, method: str) -> Cell:
         evaluations = max(1, int(np.sum(result.diagnostics.get("evaluations", [1]))))
         ratio = min(seconds) / (evaluations * case.bare)
         check_prediction(case, result)
-        if not all(np.isfinite(v).all() for v in values_of(case, result)[0].values()):
-            raise Bad("wrong", "values are not finite")
+        check_finite(case, result)
         return Cell(method, "works", check(case, result), ratio, min(seconds))
     except TimeoutError:
         return Cell(method, "slow", f"no answer within {METHOD_LIMIT} s")

@@ -1,13 +1,13 @@
 """A model as LRP's epsilon rule sees it: linear in its input, with gates and the ratios of activations held constant.
 
-With the epsilon rule and no stabiliser, relevance passes an activation y = f(x) as if y were (y / x) x, a gate gets none,
-and a normalisation divides by a constant (Bach et al. 2015; Ali et al. 2022). What is left is linear, so the relevance of
-an element is the element times the slope of that linear model, which plain onnxruntime runs.
+With the epsilon rule and no stabiliser, relevance passes an activation y = f(x) as if y were (y / x) x, a gate gets
+none, and a normalisation divides by a constant (Bach et al. 2015; Ali et al. 2022). What is left is linear, so the
+relevance of an element is the element times the slope of that linear model, which plain onnxruntime runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,19 @@ LINEAR = {
     *("Tile", "DepthToSpace", "SpaceToDepth", "Scaler", "Where"),
 }
 RATIO = {
-    *("Relu", "LeakyRelu", "PRelu", "Elu", "Selu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Softplus", "Softmax"),
+    *(
+        "Relu",
+        "LeakyRelu",
+        "PRelu",
+        "Elu",
+        "Selu",
+        "Sigmoid",
+        "HardSigmoid",
+        "HardSwish",
+        "Tanh",
+        "Softplus",
+        "Softmax",
+    ),
     *("LogSoftmax", "Gelu", "Erf", "Clip", "Abs", "Sqrt", "Exp", "Log", "Mish", "ThresholdedRelu", "Softsign"),
 }
 # Ops whose outputs are weights of something else where they are multiplied with it.
@@ -52,6 +64,7 @@ def frozen(plain: Plain, feeds: Mapping[str, Array], moved: Iterable[str]) -> Pl
             reached.update(node.output)
     on_way = [node for node in graph.node if reached.intersection(node.output)]
     values = _values(plain, feeds, [name for node in on_way for name in (*node.input, *node.output) if name])
+    version = next(entry.version for entry in plain.proto.opset_import if entry.domain in ("", "ai.onnx"))
     held = onnx.ModelProto()
     held.CopyFrom(plain.proto)
     del held.graph.node[:]
@@ -59,7 +72,7 @@ def frozen(plain: Plain, feeds: Mapping[str, Array], moved: Iterable[str]) -> Pl
     for number, node in enumerate(graph.node):
         nodes, constants = [node], {}
         if reached.intersection(node.output):
-            nodes, constants = _linear(node, values, reached, makers, f"held_{number}")
+            nodes, constants = _linear(node, values, reached, makers, f"held_{number}", version)
         held.graph.node.extend(nodes)
         held.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in constants.items())
     return Plain(held, plain.target)
@@ -83,9 +96,13 @@ Form = tuple[list[onnx.NodeProto], dict[str, Array]]
 Makers = Mapping[str, onnx.NodeProto]
 
 
-def _linear(node: onnx.NodeProto, values: Mapping[str, Array], reached: set[str], makers: Makers, name: str) -> Form:
+def _linear(
+    node: onnx.NodeProto, values: Mapping[str, Array], reached: set[str], makers: Makers, name: str, version: int
+) -> Form:
     """The node with what is not linear held at its values, and the constants of that."""
     op = node.op_type
+    if values[node.output[0]].dtype.kind != "f":
+        return [], {node.output[0]: values[node.output[0]]}  # what is asked about numbers, and their shapes
     moving = [place for place, tensor in enumerate(node.input) if tensor in reached]
     # The larger of a tensor and a constant is an activation too.
     if op in RATIO or op == "Pow" or (op in ("Max", "Min") and len(moving) == 1):
@@ -96,6 +113,8 @@ def _linear(node: onnx.NodeProto, values: Mapping[str, Array], reached: set[str]
         return _routed(node, values, name)
     if op in ("Max", "Min"):
         return _selected(node, values, name)
+    if op in ("ReduceMax", "ReduceMin"):
+        return _largest(node, values, name, version)
     if op == "LayerNormalization":
         return _centred(node, values, name)
     if op in ("Mul", "Div", "MatMul") and len(moving) == 2:
@@ -124,7 +143,9 @@ def _halves(node: onnx.NodeProto, values: Mapping[str, Array], name: str) -> For
         helper.make_node(node.op_type, [f"{name}_a", b], [f"{name}_of_b"]),
         helper.make_node("Add", [f"{name}_of_a", f"{name}_of_b"], node.output[:1]),
     ]
-    return nodes, {f"{name}_{side}": (values[each] / 2).astype(values[each].dtype) for side, each in zip("ab", (a, b))}
+    return nodes, {
+        f"{name}_{side}": (values[each] / 2).astype(values[each].dtype) for side, each in zip("ab", (a, b), strict=True)
+    }
 
 
 def _bounded(tensor: str, makers: Makers) -> bool:
@@ -161,6 +182,23 @@ def _routed(node: onnx.NodeProto, values: Mapping[str, Array], name: str) -> For
     flat = helper.make_node("Reshape", [node.input[0], f"{name}_all"], [f"{name}_flat"])
     picked = helper.make_node("Gather", [f"{name}_flat", name], node.output[:1])
     return [flat, picked], {name: where, f"{name}_all": np.array([-1], dtype=np.int64)}
+
+
+def _largest(node: onnx.NodeProto, values: Mapping[str, Array], name: str, version: int) -> Form:
+    """The largest of an axis, as a sum of what is not held at 0."""
+    settings = {each.name: helper.get_attribute_value(each) for each in node.attribute}
+    x, keeps = values[node.input[0]], settings.get("keepdims", 1)
+    axes = settings.get("axes") or (values[node.input[1]].tolist() if len(node.input) > 1 else range(x.ndim))
+    axes = tuple(int(axis) % x.ndim for axis in axes)
+    largest = (np.max if node.op_type == "ReduceMax" else np.min)(x, axis=axes, keepdims=True)
+    chosen = (x == largest).astype(x.dtype)
+    chosen /= chosen.sum(axis=axes, keepdims=True)
+    kept = helper.make_node("Mul", [node.input[0], name], [f"{name}_chosen"])
+    if version < 13:
+        total = helper.make_node("ReduceSum", [f"{name}_chosen"], node.output[:1], keepdims=keeps, axes=axes)
+        return [kept, total], {name: chosen}
+    total = helper.make_node("ReduceSum", [f"{name}_chosen", f"{name}_axes"], node.output[:1], keepdims=keeps)
+    return [kept, total], {name: chosen, f"{name}_axes": np.array(axes, dtype=np.int64)}
 
 
 def _selected(node: onnx.NodeProto, values: Mapping[str, Array], name: str) -> Form:

@@ -21,8 +21,8 @@ class Plain:
     Attributes
     ----------
     target : dict
-        ``output``, which may be an inner tensor, and ``index`` in it without the axis of samples (``max`` is replaced by :meth:`settle`), or ``key``
-        of a map; ``sample`` is the axis of samples, 0 if not given, False if there is none.
+        ``output``, which may be an inner tensor, and ``index`` in it without the axis of samples (:meth:`settle`
+        replaces ``max``), or ``key`` of a map; ``sample`` is the axis of samples, 0 if not given, False for none.
     """
 
     proto: onnx.ModelProto

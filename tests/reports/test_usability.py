@@ -1,4 +1,4 @@
-"""The log of public reports: each names tests that exist."""
+"""The logs of public reports: each names tests that exist."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ import pytest
 TESTS = Path(__file__).resolve().parents[1]
 FUNCTION = re.compile(r"^def (test_\w+)", re.MULTILINE)
 NAMES = {name for path in TESTS.rglob("test_*.py") for name in FUNCTION.findall(path.read_text())}
-REPORTS = tomllib.loads(Path(__file__).with_name("usability.toml").read_text())["report"]
+LOGS = {
+    name: tomllib.loads(Path(__file__).with_name(f"{name}.toml").read_text())["report"]
+    for name in ("usability", "real_models")
+}
 
 
-@pytest.mark.parametrize("report", REPORTS, ids=lambda report: report["link"])
+@pytest.mark.parametrize("report", [*LOGS["usability"], *LOGS["real_models"]], ids=lambda report: report["link"])
 def test_a_report_is_told_and_held(report):
     assert set(report) == {"number", "link", "met", "here", "mended", "tests"}
     assert re.fullmatch(r"[\w.-]+/[\w.-]+#\d+", report["link"])
@@ -23,6 +26,12 @@ def test_a_report_is_told_and_held(report):
     assert set(report["tests"]) <= NAMES
 
 
-def test_reports_are_numbered_and_told_once():
-    assert [report["number"] for report in REPORTS] == [*range(1, len(REPORTS) + 1)]
-    assert len({report["link"] for report in REPORTS}) == len(REPORTS)
+@pytest.mark.parametrize("name", LOGS)
+def test_reports_are_numbered_and_told_once(name):
+    assert [report["number"] for report in LOGS[name]] == [*range(1, len(LOGS[name]) + 1)]
+    assert len({report["link"] for report in LOGS[name]}) == len(LOGS[name])
+
+
+def test_reports_of_real_models_are_sorted_by_tool():
+    links = [report["link"].rpartition("#") for report in LOGS["real_models"]]
+    assert links == sorted(links, key=lambda link: (link[0].lower(), int(link[2])))
