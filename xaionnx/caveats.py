@@ -186,16 +186,15 @@ def _noise(one: Explanation) -> Iterator[Caveat]:
 def _left_out(one: Explanation) -> Iterator[Caveat]:
     left = [name for name, purpose in one.provenance.get("left_as_is", {}).items() if purpose == "data"]
     features = _parameters(one).get("features")
-    # A label map, or a mapping by input name, says which inputs are meant.
-    if not left or (isinstance(features, Mapping) and features.get("kind") == "LabelMaps"):
+    # A label map, or features by input name, say which inputs are meant.
+    if not left or (isinstance(features, Mapping) and features.get("kind") in ("LabelMaps", "FeaturesByInput")):
         return
     names = " and ".join(f"'{name}'" for name in left)
-    verb = "is" if len(left) == 1 else "are"
-    finding = f"The values do not cover {names}: {'this input' if len(left) == 1 else 'these inputs'} {verb} left as "
-    yield Caveat(
-        f"{finding}{'it is' if len(left) == 1 else 'they are'}.",
-        "Use kernel_shap or feature_ablation for all inputs at once.",
-    )
+    how = "this input is left as it is" if len(left) == 1 else "these inputs are left as they are"
+    advice = "Use kernel_shap or feature_ablation for all inputs at once."
+    if features is not None:
+        advice = "Leave features out for those of all inputs, or name them: features='NAME=superpixels,NAME=elements'."
+    yield Caveat(f"The values do not cover {names}: {how}.", advice)
 
 
 def _zero_by_default(one: Explanation) -> Iterator[Caveat]:

@@ -38,7 +38,7 @@ MethodLike: TypeAlias = "Explainer | str"
 # tuples.
 TargetLike: TypeAlias = "Target | int | str | Array | Sequence[Target | int | str] | None"
 BaselineLike: TypeAlias = "Baseline | npt.ArrayLike | Mapping[str, BaselineLike] | None"
-FeaturesLike: TypeAlias = "Features | npt.ArrayLike | Mapping[str, npt.ArrayLike] | None"
+FeaturesLike: TypeAlias = "Features | npt.ArrayLike | Mapping[str, FeaturesLike] | None"
 GradientLike: TypeAlias = "FiniteDifferences | Gradient | Model | str | os.PathLike[str]"
 NeuronLike: TypeAlias = "Target | str | None"
 NoiseLike: TypeAlias = "float | Mapping[str, float]"

@@ -63,3 +63,11 @@ def test_rows_of_data_by_input_name(run, tmp_path):
     np.savez(tmp_path / "rows.npz", picture=pictures, row=np.float32([[0, 0], [1, 1]]))
     for kind in ("background", "mean", "median"):
         assert values(run, tmp_path, "--baseline", f"{kind}:{tmp_path / 'rows.npz'}") == [[-1, -2, -3, -4, 5, 30]]
+
+
+def test_features_by_input_name(run, tmp_path):
+    found = values(run, tmp_path, "--features", "picture=grid:1x2,row=elements", "--baseline", "0")
+    assert found == [[4, 6, 10, 40]]
+    np.savez(tmp_path / "labels.npz", picture=np.zeros((2, 2), int), row=np.array([0, 5]))
+    # One player is the picture with the first column.
+    assert values(run, tmp_path, "--features", tmp_path / "labels.npz", "--baseline", "0") == [[20, 40]]

@@ -86,3 +86,57 @@ def test_the_embedding_covers_the_tokens_and_a_row_beside_them_is_left_out():
         e = Gather(table, ids)  s = ReduceSum<keepdims = 0>(e, one)  t = Add(s, row)  y = MatMul(t, b) }"""
     result = xaionnx.explain(loaded(text), {"ids": np.array([[1, 2]]), "row": row(1, 2)}, "input_x_gradient", 0)
     assert result.provenance["left_as_is"] == {"row": "data"}
+
+
+def test_superpixels_of_a_picture_and_the_columns_beside_it_are_players_together():
+    picture = np.zeros((1, 1, 16, 16), np.float32)
+    picture[..., 8:] = 1
+    text = """g (float[N,1,16,16] picture, float[N,2] row) => (float[N,1] y)
+        <float[2,1] b = {10, 20}, int64[3] axes = {1, 2, 3}> {
+        s = ReduceSum<keepdims = 0>(picture, axes)  c = Reshape(s, shape)  q = MatMul(row, b)  y = Add(c, q) }"""
+    model = loaded(text, shape=np.array([-1, 1]))
+    result = xaionnx.explain(model, {"picture": picture, "row": row(1, 2)}, "feature_ablation", 0, baseline=0)
+    pixels, columns = result.features["picture"], result.features["row"]
+    count = pixels.max() + 1
+    assert count > 4
+    assert columns.tolist() == [[count, count + 1]]
+    np.testing.assert_allclose(result.feature_values[0, count:], [10, 40])
+    # Each superpixel is worth the pixels of one in it.
+    wanted = np.bincount(pixels.reshape(-1), weights=picture.reshape(-1))
+    np.testing.assert_allclose(result.feature_values[0, :count], wanted)
+    assert "left_as_is" not in result.provenance
+    # The grid of sobol and the columns: the shares add up to one, as the model adds.
+    sobol = xaionnx.explain(model, {"picture": picture, "row": row(1, 2)}, "sobol", 0, baseline=0, budget=60_000)
+    assert sobol.feature_values.shape == (1, 49 + 2)
+    np.testing.assert_allclose(sobol.feature_values.sum(), 1, atol=0.1)
+
+
+def test_features_by_input_name():
+    for features in (
+        {"picture": "grid:1x2", "row": "elements"},
+        "picture=grid:1x2,row=elements",
+        {"picture": xaionnx.Features.grid(1, 2), "row": [7, 3]},
+    ):
+        result = xaionnx.explain(loaded(PICTURE_AND_ROW), BOTH, "exact_shapley", 0, features=features, baseline=0)
+        # Columns of the picture are worth 1 + 3 and 2 + 4.
+        values = [4, 6, 40, 10] if isinstance(features, dict) and features["row"] == [7, 3] else [4, 6, 10, 40]
+        np.testing.assert_allclose(result.feature_values, [values], rtol=1e-6)
+        assert result.warnings == ()
+    only = xaionnx.explain(loaded(PICTURE_AND_ROW), BOTH, "exact_shapley", 0, features="row=elements", baseline=0)
+    np.testing.assert_allclose(only.feature_values, [[10, 40]])
+    assert only.provenance["left_as_is"] == {"picture": "data"}
+
+
+def test_features_of_one_input_alone_are_a_warning():
+    result = xaionnx.explain(loaded(PICTURE_AND_ROW), BOTH, "feature_ablation", 0, features="pixels")
+    assert result.warnings[0] == (
+        "The values do not cover 'row': this input is left as it is. Leave features out for those of all inputs, or "
+        "name them: features='NAME=superpixels,NAME=elements'."
+    )
+
+
+def test_unknown_inputs_are_named_with_the_nearest():
+    with pytest.raises(xaionnx.errors.UnknownNameError, match=r"No input named 'pictur'\. Nearest: picture"):
+        xaionnx.explain(loaded(PICTURE_AND_ROW), BOTH, "feature_ablation", 0, features="pictur=pixels")
+    with pytest.raises(xaionnx.errors.ParameterError, match="'features' parameter by input must be written as"):
+        xaionnx.explain(loaded(PICTURE_AND_ROW), BOTH, "feature_ablation", 0, features="picture=")

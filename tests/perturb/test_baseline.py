@@ -247,8 +247,10 @@ def test_rows_of_a_file(tmp_path, name):
 
 def test_text_by_input_name():
     assert repr(Baseline.of("x=blur:3,row=0.5")) == repr(Baseline.of({"x": "blur:3", "row": 0.5}))
-    for text in ("x=", "x=blur,row", "=1"):
-        with pytest.raises(ParameterError, match=r"must be written as 'picture=blur,row=0'\. Got"):
+    for text in ("x=", "x=blur,row", "=1", "x=1,x=2"):
+        with pytest.raises(
+            ParameterError, match=r"'baseline' parameter by input must be written as 'NAME=VALUE,NAME=VALUE'"
+        ):
             Baseline.of(text)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, final
 
@@ -16,7 +16,7 @@ from xaionnx.explainers._games.sampling import WithinBudget, evaluate
 from xaionnx.explanation import ValueKind
 from xaionnx.parameters import real
 from xaionnx.perturb import features as partitions
-from xaionnx.perturb.features import Features
+from xaionnx.perturb.features import DefaultFeatures, Features
 from xaionnx.perturb.game import Game
 from xaionnx.perturb.players import Players
 from xaionnx.perturb.removal import Mix
@@ -88,7 +88,7 @@ class Sobol(WithinBudget, GameExplainer):
     reference: ClassVar[str] = "Fel et al. 2021, arXiv:2111.04138"
 
     features: FeaturesLike = partitions.parameter(
-        "who the players are", "a grid of 7 by 7 of a picture, else elements,"
+        "who the players are", "a grid of 7 by 7 of pictures and elements of other inputs,"
     )
     tolerance: float | None = real(
         None, "stop when every standard error is at most this", low=0, low_open=True, optional=True
@@ -100,8 +100,11 @@ class Sobol(WithinBudget, GameExplainer):
         return super().check_model(dry_run)
 
     def players(self, sample: Sample) -> Players:
-        by_default = None if sample.picture_axes is None else "grid"
-        return Features.of(by_default if self.features is None else self.features).players(sample)
+        if self.features is not None:
+            return Features.of(self.features).players(sample)
+        # Inputs of other types cannot be mixed with a baseline.
+        mixed = {name: x for name, x in sample.data.items() if x.dtype.kind == "f" or name == sample.main}
+        return DefaultFeatures("grid").players(replace(sample, x=mixed))
 
     def removal(self, sample: Sample) -> Mix:
         players = self.players(sample)

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 import numpy as np
 
-from xaionnx.data.arrays import read_arrays
 from xaionnx.data.sample import Sample
 from xaionnx.errors import InputMismatchError, ParameterError
 from xaionnx.hooks import hook
 from xaionnx.parameters import free
+from xaionnx.perturb.by_name import by_input_name, read_option
 from xaionnx.perturb.element_types import typed
 from xaionnx.registry import Form, Registry, Shorthand
 from xaionnx.typing import Array, BaselineLike
@@ -229,7 +229,7 @@ def parameter(help: str) -> BaselineLike:
         None,
         "a number, a name such as 'blur', an array or a Baseline",
         lambda: f"{help}: a number, {BASELINES.words()}, or by input name, NAME=BASELINE,...; zero if not given",
-        reader=_read_option,
+        reader=read_option,
         resolver=Baseline.of,
     )
     return field
@@ -249,17 +249,9 @@ def _arrays(rows: RowsLike | str) -> RowsLike:
     return Path(rows) if isinstance(rows, str | os.PathLike) else np.asarray(rows)
 
 
-def _read_option(text: str) -> BaselineLike:
-    """Read the text of an option: arrays by input name from a .npz file, or as in Python."""
-    return dict(read_arrays(text)) if text.endswith(".npz") and ":" not in text else text
-
-
 def _read_text(text: str) -> Baseline:
     if "=" in text:
-        parts = [part.partition("=") for part in text.split(",")]
-        if any(not (name and equals and rest) for name, equals, rest in parts):
-            raise ParameterError(f"Baselines by input must be written as 'picture=blur,row=0'. Got '{text}' instead.")
-        return Baseline.of({name.strip(): rest.strip() for name, _, rest in parts})
+        return Baseline.of(by_input_name(text, "baseline"))
     try:
         return Baseline.constant(float(text))
     except ValueError:

@@ -19,6 +19,7 @@ from xaionnx.data.sample import Sample
 from xaionnx.errors import ParameterError
 from xaionnx.hooks import hook
 from xaionnx.parameters import free
+from xaionnx.perturb.by_name import by_input_name, read_option
 from xaionnx.perturb.players import Players
 from xaionnx.registry import Form, Registry, Shorthand
 from xaionnx.typing import Array, FeaturesLike
@@ -58,10 +59,11 @@ class Features(ABC):
 
     @classmethod
     def of(cls, given: FeaturesLike) -> Features:
-        """Return the features for a shorthand: None, a name, a label map, a dict of label maps, or Features.
+        """Return the features for a shorthand: None, a name, a label map, Features, or a dict of these by input name.
 
         A name may include numbers: ``superpixels:100``, ``grid:8`` or ``grid:6x8``, ``windows:16``,
-        ``felzenszwalb:200``.
+        ``felzenszwalb:200``. Text may also name inputs: ``picture=superpixels:30,row=elements``. Equal labels of
+        several label maps are one player; other features of several inputs are numbered consecutively.
 
         Raises
         ------
@@ -77,15 +79,13 @@ class Features(ABC):
         from xaionnx.perturb.partitions.label_maps import LabelMaps
 
         if given is None:
-            return _Default()
+            return DefaultFeatures("superpixels")
         if isinstance(given, Features):
             return given
         if isinstance(given, str):
-            return FEATURES.read(given)
+            return _by_input(by_input_name(given, "features")) if "=" in given else FEATURES.read(given)
         if isinstance(given, Mapping):
-            if not given:
-                raise ParameterError("The 'features' parameter must name at least one input. Got {} instead.")
-            return LabelMaps({name: _check_integers(array) for name, array in given.items()})
+            return _by_input(given)
         return LabelMaps(_check_integers(given))
 
     @staticmethod
@@ -159,6 +159,17 @@ def check_positive(owner: str, name: str, value: object) -> None:
         raise ParameterError(f"The '{name}' parameter of {owner} must be an int in [1, inf). Got {value!r} instead.")
 
 
+def _by_input(given: Mapping[str, FeaturesLike]) -> Features:
+    from xaionnx.perturb.partitions.by_input import FeaturesByInput
+    from xaionnx.perturb.partitions.label_maps import LabelMaps
+
+    if not given:
+        raise ParameterError("The 'features' parameter must name at least one input. Got {} instead.")
+    if any(isinstance(one, str | Features) for one in given.values()):
+        return FeaturesByInput({name: Features.of(one) for name, one in given.items()})
+    return LabelMaps({name: _check_integers(np.asarray(array)) for name, array in given.items()})
+
+
 def _check_integers(given: npt.ArrayLike) -> Array:
     array = np.asarray(given)
     if array.dtype.kind not in "iu":
@@ -170,11 +181,17 @@ def _check_integers(given: npt.ArrayLike) -> Array:
 
 @final
 @dataclass(frozen=True)
-class _Default(Features):
-    """Superpixels of a picture, elements of any other input."""
+class DefaultFeatures(Features):
+    """Features of every input that is data: those named ``of_pictures`` of pictures, elements of others."""
+
+    of_pictures: str
 
     def resolved(self, sample: Sample) -> Features:
-        return self.elements() if sample.picture_axes is None else self.superpixels()
+        parts = {name: self.of_pictures if sample.axes(name) else "elements" for name in sample.data}
+        if len(parts) == 1:
+            return Features.of(parts[sample.main])
+        # Elements of several inputs need not be told apart by name.
+        return self.elements() if set(parts.values()) == {"elements"} else Features.of(parts)
 
     def label_maps(self, sample: Sample) -> dict[str, Array]:
         return self.resolved(sample).label_maps(sample)
@@ -188,7 +205,8 @@ def parameter(help: str, default: str) -> FeaturesLike:
     field: FeaturesLike = free(
         None,
         "a name, an integer label map or Features",
-        lambda: f"{help}: {FEATURES.words()}, or a label map; {default} if not given",
+        lambda: f"{help}: {FEATURES.words()}, a label map, or by input name, NAME=FEATURES,...; {default} if not given",
+        reader=read_option,
         resolver=Features.of,
     )
     return field

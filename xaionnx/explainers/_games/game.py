@@ -182,7 +182,9 @@ class ByFeatures:
     x. The values are those of the layer, and the baseline replaces units of the layer: zero switches them off.
     """
 
-    features: FeaturesLike = partitions.parameter("who the players are", "superpixels of a picture, else elements,")
+    features: FeaturesLike = partitions.parameter(
+        "who the players are", "superpixels of pictures and elements of other inputs,"
+    )
     layer: str | None = parameters.name(
         "remove parts of this tensor instead: the channels of a map, tokens, else units, unless features are given"
     )
