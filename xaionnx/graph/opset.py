@@ -20,8 +20,8 @@ _FIRST_SCAN = 8
 _ASIDE = "xaionnx.aside"
 
 
-def convert_opset(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the model in opset 20; a model of this or a newer opset is returned as it is.
+def convert_opset(model: onnx.ModelProto, target: int = OPSET) -> onnx.ModelProto:
+    """Return the model in opset ``target``; a model of this or a newer opset is returned as it is.
 
     Weights in external files are not loaded. Ops that the declared opset does not have, as onnxruntime writes some,
     stay as they are.
@@ -31,8 +31,8 @@ def convert_opset(model: onnx.ModelProto) -> onnx.ModelProto:
     UnsupportedModelError
         The model cannot be converted.
     """
-    version = next((entry.version for entry in model.opset_import if entry.domain in DEFAULT_DOMAINS), OPSET)
-    if version >= OPSET:
+    version = next((entry.version for entry in model.opset_import if entry.domain in DEFAULT_DOMAINS), target)
+    if version >= target:
         return model
     if version == _FIRST_SCAN and any(node.op_type == "Scan" for node in all_nodes(model.graph)):
         raise UnsupportedModelError(
@@ -47,12 +47,12 @@ def convert_opset(model: onnx.ModelProto) -> onnx.ModelProto:
             node.domain = _ASIDE
     form.opset_import.append(onnx.helper.make_opsetid(_ASIDE, 1))
     try:
-        form = onnx.version_converter.convert_version(form, OPSET)
+        form = onnx.version_converter.convert_version(form, target)
     except RuntimeError as error:  # the C++ converter raises nothing else
         reason = str(error).strip().splitlines()
         raise UnsupportedModelError(
-            f"The graph cannot be converted from opset {version} to {OPSET}: "
-            f"{reason[-1] if reason else 'no reason given'}. Export it again with opset {OPSET}."
+            f"The graph cannot be converted from opset {version} to {target}: "
+            f"{reason[-1] if reason else 'no reason given'}. Export it again with opset {target}."
         ) from error
     for node in all_nodes(form.graph):
         if node.domain == _ASIDE:

@@ -10,8 +10,8 @@ import onnx.inliner
 
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.graph.blocked_layout import BlockedLayout
-from xaionnx.graph.fused_op import FusedNode, fused_ops
-from xaionnx.graph.opset import all_nodes, convert_opset
+from xaionnx.graph.fused_op import MICROSOFT, FusedNode, fused_ops
+from xaionnx.graph.opset import OPSET, all_nodes, convert_opset
 from xaionnx.graph.tensor_facts import TensorFacts
 from xaionnx.graph.view import DEFAULT_DOMAINS, GraphView, topological_order
 from xaionnx.graph.writing import Writer
@@ -19,6 +19,10 @@ from xaionnx.loading.soundness import subgraphs
 
 if TYPE_CHECKING:
     from xaionnx.typing import Array
+
+# These take integers of 16 bits, which ONNX has from this opset on.
+_WIDE = frozenset(("DequantizeLinear", "QuantizeLinear"))
+_OPSET_OF_16_BITS = 21
 
 
 def unfuse(
@@ -82,7 +86,8 @@ def _recent(model: onnx.ModelProto) -> onnx.ModelProto:
     form.CopyFrom(model)
     if form.functions:
         form = onnx.inliner.inline_local_functions(form, convert_version=True)
-    return convert_opset(form)
+    wide = any(node.domain == MICROSOFT and node.op_type in _WIDE for node in all_nodes(form.graph))
+    return convert_opset(form, _OPSET_OF_16_BITS if wide else OPSET)
 
 
 def _write_plain(graph: onnx.GraphProto, facts: TensorFacts, writer: Writer, layout: BlockedLayout) -> None:

@@ -48,6 +48,7 @@ def of_op(
     weights: Arrays | None = None,
     domain: str = MICROSOFT,
     outputs: Sequence[tuple[str, int]] = (("y", onnx.TensorProto.FLOAT),),
+    version: int = 17,
     **attributes: Any,
 ) -> onnx.ModelProto:
     """A model of one node, whose inputs, with free leading axes, are ``feeds`` and ``weights``."""
@@ -58,7 +59,7 @@ def of_op(
         shape = [*([None] * free), *array.shape[free:]]
         ends.append(tensor(name, shape, helper.np_dtype_to_tensor_dtype(array.dtype)))
     answers = [tensor(name, None, kind) for name, kind in outputs if name]
-    return model([made], ends, answers, dict(weights or {}), domains=DOMAINS)
+    return model([made], ends, answers, dict(weights or {}), opset=version, domains=DOMAINS)
 
 
 def compare(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import TensorProto
 
+from xaionnx.graph.fused.quantised import floats
 from xaionnx.graph.fused.rotary import count, rotate
 from xaionnx.graph.fused_op import FusedNode, fused
 
@@ -29,9 +30,25 @@ class _Heads:
 @fused("Attention")
 def attention(f: FusedNode) -> Sequence[str]:
     """Attention between tokens, whose queries, keys and values are their products with parts of one matrix."""
+    mask, past, added = f.input(3), f.input(4), f.input(5)
+    return _self_attention(f, f.input(0), f.input(1), f.input(2), (mask, past, added))
+
+
+@fused("QAttention")
+def quantised_attention(f: FusedNode) -> Sequence[str]:
+    """Attention between tokens that are integers, with a matrix of integers."""
+    x, weights = floats(f, 0, 3, 6), f.array(f.input(1))
+    scale, zero = f.array(f.input(4)), f.array(f.input(7)) if f.input(7) else np.zeros((), np.float32)
+    if weights is None or scale is None or zero is None:
+        raise f.refusal("its weights are computed")
+    matrix = (weights.astype(np.float32) - zero.astype(np.float32)) * scale.astype(np.float32)
+    return _self_attention(f, x, f.constant(matrix), f.input(2), (f.input(5), f.input(8), ""))
+
+
+def _self_attention(f: FusedNode, x: str, weights: str, bias: str, extras: tuple[str, str, str]) -> Sequence[str]:
+    mask, past, added = extras
     if f.attribute("do_rotary", 0) or f.attribute("past_present_share_buffer", 0):
         raise f.refusal("it shares buffers or turns its queries")
-    x, weights, bias, mask, past, added = (f.input(index) for index in range(6))
     heads, sizes = f.attribute("num_heads"), f.attribute("qkv_hidden_sizes")
     total = f.size(weights, 1)
     sizes = list(sizes) if sizes else [total // 3] * 3

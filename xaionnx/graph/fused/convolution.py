@@ -5,7 +5,8 @@ from __future__ import annotations
 from xaionnx.graph.fused.activations import activate
 from xaionnx.graph.fused_op import NHWC, FusedNode, fused
 
-_WINDOW = ("auto_pad", "dilations", "kernel_shape", "pads", "strides")
+# Attributes of ops that slide a window.
+WINDOW = ("auto_pad", "dilations", "kernel_shape", "pads", "strides")
 _OWN = ("activation", "activation_params")
 
 
@@ -17,7 +18,7 @@ def fused_conv(f: FusedNode) -> str:
 
 def convolved(f: FusedNode, x: str, weights: str, bias: str = "", residual: str = "", group: int | None = None) -> str:
     """Write Conv with the attributes of a node, a residual, and an activation."""
-    stated = {name: f.attribute(name) for name in _WINDOW}
+    stated = {name: f.attribute(name) for name in WINDOW}
     value = f.op("Conv", x, weights, bias, group=group or f.attribute("group", 1), **stated)
     if residual:
         value = f.op("Add", value, residual)
@@ -41,7 +42,7 @@ def nhwc_fused_conv(f: FusedNode) -> str:
 @fused("NhwcMaxPool")
 def nhwc_max_pool(f: FusedNode) -> str:
     """MaxPool of a tensor whose channels are the last axis."""
-    stated = {name: f.attribute(name) for name in (*_WINDOW, "ceil_mode")}
+    stated = {name: f.attribute(name) for name in (*WINDOW, "ceil_mode")}
     return channels_last(f, f.op("MaxPool", channels_first(f, f.input(0)), **stated))
 
 
