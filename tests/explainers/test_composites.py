@@ -8,9 +8,12 @@ from tests.explainers.propagated import HIGH, LOW, convolutional, mlp, pictures_
 from tests.oracles import lrp as oracle
 from tests.tiny import node, opened
 from tests.tolerances import Tolerance, assert_close
-from xaionnx import Model
+from xaionnx import Model, Target
+from xaionnx.autodiff import gradient
 from xaionnx.autodiff.composites import names
-from xaionnx.errors import ParameterError
+from xaionnx.autodiff.lrp import Composite, table
+from xaionnx.autodiff.relevance import Epsilon, Gamma, Pass
+from xaionnx.errors import ParameterError, UnsupportedModelError
 from xaionnx.explainers.lrp import Lrp
 
 # Large enough to have an effect, and different from the defaults.
@@ -118,3 +121,52 @@ def test_a_row_of_a_table_by_every_composite(name):
     found = xaionnx.explain(credit, rows, "lrp", [0, 1], composite=name, **box)
     assert np.isfinite(found.values).all()
     assert np.abs(found.values).max() > 0
+
+
+def normalised(rng):
+    """Normalisation and rectifier ahead of a convolution, as in a DenseNet."""
+    weights = {
+        "k": rng.normal(size=(3, 2, 3, 3)), "scale": rng.uniform(0.5, 1.5, 3), "shift": rng.normal(size=3),
+        "mean": rng.normal(size=3), "variance": rng.uniform(0.5, 1.5, 3), "k2": rng.normal(size=(2, 3, 3, 3)),
+    }  # fmt: skip
+    nodes = [
+        node("Conv", ["x", "k"], ["h"]),
+        node("Relu", ["h"], ["r"]),
+        node("BatchNormalization", ["r", "scale", "shift", "mean", "variance"], ["n"]),
+        node("Relu", ["n"], ["s"]),
+        node("Conv", ["s", "k2"], ["y"]),
+    ]
+    return opened(nodes, [2, 6, 6], [2, 2, 2], weights), weights
+
+
+def test_a_normalisation_ahead_of_a_convolution_is_a_linear_layer_of_its_own():
+    rng = np.random.default_rng(0)
+    model, weights = normalised(rng)
+    x = rng.normal(size=(2, 2, 6, 6)).astype(np.float32)
+    cotangent = rng.normal(size=(2, 2, 2, 2)).astype(np.float32)
+
+    def relevance(of, rules):
+        return gradient(model, "y", [of], table(Composite(rules, Epsilon(0.0)))).run({"x": x}, cotangent)[1][of]
+
+    plain = {"*": Epsilon(0.0)}
+    after, before = relevance("n", plain), relevance("r", plain)
+    factor, offset = (
+        array.reshape(1, 3, 1, 1)
+        for array in (
+            weights["scale"] / np.sqrt(weights["variance"] + 1e-5),
+            weights["shift"] - weights["mean"] * weights["scale"] / np.sqrt(weights["variance"] + 1e-5),
+        )
+    )
+    held = model.with_outputs(["r"]).run({"x": x}, ["r"])["r"].astype(np.float64)
+    assert_close(before, after * held * factor / (held * factor + offset), Tolerance.QUOTIENTS, np.abs(before).max())
+    # With Pass its shift takes nothing.
+    passed = relevance("r", {"BatchNormalization": Pass(), **plain})
+    np.testing.assert_array_equal(passed, after)
+
+
+def test_a_rule_of_weights_is_none_for_a_normalisation():
+    with pytest.raises(ParameterError, match="must map BatchNormalization to Epsilon or Pass"):
+        Composite({"BatchNormalization": Gamma(), "*": Epsilon()})
+    model, _ = normalised(np.random.default_rng(0))
+    with pytest.raises(UnsupportedModelError, match="the rule Pass is for BatchNormalization"):
+        xaionnx.explain(model, np.ones((1, 2, 6, 6), np.float32), Lrp(composite=Composite({"*": Pass()})), Target.sum())

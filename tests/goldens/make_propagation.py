@@ -1,16 +1,18 @@
-"""Export three small nets, and save the results of other libraries' propagation rules.
+"""Export six small nets, and save the results of other libraries' propagation rules.
 
 Needs torch==2.13.0 (a CPU build serves) and onnx==1.23.2, then without dependencies torchvision==0.28.0 captum==0.9.0
 zennit==0.5.1, and matplotlib, which captum imports.
 
-    python -m tests.goldens.make_propagation     from the root of the repository
+    python -m tests.goldens.make_propagation [NET ...]     from the root of the repository
 
 For each net a graph ``propagation/NAME.onnx`` and its answers ``propagation/NAME.npz``:
 
 x, target, out
-    The inputs (N, 3, 32, 32), the class of each and the logits.
+    The inputs (N, 3, H, W), the class of each and the logits.
 captum:METHOD, zennit:COMPOSITE
-    What the peer answers, calculated in float64 and rounded to float32.
+    What the peer answers, calculated in float64 and rounded to float32. With ``:all_first`` zennit's rule of the first
+    layer is given to every layer that reads the input; with ``:own_layer`` a normalisation ahead of a convolution
+    follows the epsilon rule, as a linear layer of its own.
 detached
     Input times gradient by torch itself, with attention weights, deviations and gates taken out of the graph: what
     Ali et al. 2022, arXiv:2202.07304, define.
@@ -19,6 +21,7 @@ detached
 from __future__ import annotations
 
 import copy
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -80,6 +83,48 @@ class ResNet(nn.Sequential):
             Block(8, 8, 1), Block(8, 16, 2), Block(16, 24, 2),
             nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(24, CLASSES),
         )  # fmt: skip
+
+
+class Mlp(nn.Sequential):
+    def __init__(self) -> None:
+        super().__init__(
+            nn.Flatten(), nn.Linear(192, 24), nn.ReLU(), nn.Linear(24, 16), nn.ReLU(), nn.Linear(16, CLASSES)
+        )
+
+
+class Inception(nn.Module):
+    """Three convolutions of the input side by side, and one of what they found."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(3, 4, size, padding=size // 2), nn.ReLU()) for size in (1, 3, 5)
+        )
+        self.conv, self.relu = nn.Conv2d(12, 8, 3), nn.ReLU()
+        self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, CLASSES))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.relu(self.conv(torch.cat([branch(x) for branch in self.branches], dim=1))))
+
+
+class Dense(nn.Module):
+    """Two layers of normalisation, rectifier and convolution, each beside what it read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 6, 3, padding=1)
+        self.layers = nn.ModuleList(
+            nn.Sequential(nn.BatchNorm2d(width), nn.ReLU(), nn.Conv2d(width, 4, 3, padding=1)) for width in (6, 10)
+        )
+        self.head = nn.Sequential(
+            nn.BatchNorm2d(14), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(14, CLASSES)
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = self.stem(x)
+        for layer in self.layers:
+            h = torch.cat([h, layer(h)], dim=1)
+        return self.head(h)
 
 
 class Layer(nn.Module):
@@ -187,8 +232,60 @@ def composites() -> dict[str, zennit.composites.Composite]:
     }
 
 
+# The layers that read the input, by net.
+FIRST = {"mlp": ["1"], "inception": ["branches.0.0", "branches.1.0", "branches.2.0"]}
+
+
+def with_all_first(net: str) -> dict[str, zennit.composites.Composite]:
+    """Composites with a rule for the first layer, given to all layers that read the input."""
+    rules = zennit.rules
+    low, high = torch.tensor(LOW), torch.tensor(HIGH)
+    first = {
+        "epsilon_plus_flat": rules.Flat(),
+        "epsilon_gamma_box": rules.ZBox(low=low, high=high),
+        "epsilon_alpha2_beta1_flat": rules.Flat(),
+    }
+    found = {}
+    for name, rule in first.items():
+        rest = composites()[name]
+        rest.first_map = []
+        found[name] = zennit.composites.MixedComposite(
+            [zennit.composites.NameMapComposite([(tuple(FIRST[net]), rule)]), rest]
+        )
+    return found
+
+
+def with_own_layers() -> dict[str, zennit.composites.Composite]:
+    """Composites in which a normalisation that no canonizer merges is a linear layer with the epsilon rule."""
+    base, rules = zennit.composites.layer_map_base(), zennit.rules
+    norm = (zennit.types.BatchNorm, rules.Epsilon())
+    alike = {"epsilon": rules.Epsilon(), "gamma": rules.Gamma(), "alpha2_beta1": rules.AlphaBeta()}
+    return {
+        name: zennit.composites.LayerMapComposite([norm, *base, (zennit.types.Linear, rule)])
+        for name, rule in alike.items()
+    }
+
+
+def branched_answers(name: str, net: nn.Module, x: torch.Tensor, target: torch.Tensor) -> Iterator[tuple[str, Any]]:
+    """zennit's answers for the nets on which it depends which layers count as first, or how a normalisation counts."""
+    one_hot = torch.nn.functional.one_hot(target, CLASSES)
+    named = composites()
+    if name == "dense":
+        found = {key: named[key] for key in with_own_layers()}
+        found |= {f"{key}:own_layer": composite for key, composite in with_own_layers().items()}
+    else:
+        found = {key: named[key] for key in with_all_first(name)}
+        found |= {f"{key}:all_first": composite for key, composite in with_all_first(name).items()}
+    for key, composite in found.items():
+        with zennit.attribution.Gradient(copy.deepcopy(net), composite) as attributor:
+            yield f"zennit:{key}", attributor(x.clone(), lambda out: out * one_hot)[1]
+
+
 def answers(name: str, net: nn.Module, x: torch.Tensor, target: torch.Tensor) -> Iterator[tuple[str, torch.Tensor]]:
     """The results of each peer, each on its own copy of the net, since some leave their hooks behind."""
+    if name in ("mlp", "inception", "dense"):
+        yield from branched_answers(name, net, x, target)
+        return
     one_hot = torch.nn.functional.one_hot(target, CLASSES)
     yield "captum:guided_backprop", captum.attr.GuidedBackprop(copy.deepcopy(net)).attribute(x, target)
     yield "captum:deconvnet", captum.attr.Deconvolution(copy.deepcopy(net)).attribute(x, target)
@@ -220,13 +317,24 @@ def settled(net: nn.Module, x: torch.Tensor) -> nn.Module:
     return net.eval()
 
 
+NETS: dict[str, tuple[type[nn.Module], int]] = {
+    "vgg": (Vgg, SIZE),
+    "resnet": (ResNet, SIZE),
+    "vit": (Vit, SIZE),
+    "mlp": (Mlp, 8),
+    "inception": (Inception, 10),
+    "dense": (Dense, 10),
+}
+
+
 def main() -> None:
     torch.set_num_threads(1)
     FOLDER.mkdir(exist_ok=True)
-    for name, build in {"vgg": Vgg, "resnet": ResNet, "vit": Vit}.items():
+    for name in sys.argv[1:] or NETS:
+        build, size = NETS[name]
         torch.manual_seed(0)
-        net = settled(build(), torch.empty(64, 3, SIZE, SIZE).uniform_(LOW, HIGH))
-        x = torch.empty(2, 3, SIZE, SIZE).uniform_(LOW, HIGH)
+        net = settled(build(), torch.empty(64, 3, size, size).uniform_(LOW, HIGH))
+        x = torch.empty(2, 3, size, size).uniform_(LOW, HIGH)
         with warnings.catch_warnings():
             warnings.simplefilter(
                 "ignore"

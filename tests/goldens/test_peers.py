@@ -16,6 +16,9 @@ DIFFERENT = {
     ("captum:DeepLift", "vgg"), ("captum:DeepLiftShap", "vgg"),
     ("captum:DeepLift", "resnet18"), ("captum:DeepLiftShap", "resnet18"), ("captum:DeepLift:apart", "resnet18"),
     ("captum:DeepLift", "vit"), ("captum:DeepLiftShap", "vit"),
+    # Which layers are first: the note says what the peer does, and the same with all of them agrees.
+    ("zennit:epsilon_gamma_box", "mlp"), ("zennit:epsilon_plus_flat", "inception"),
+    ("zennit:epsilon_gamma_box", "inception"), ("zennit:epsilon_alpha2_beta1_flat", "inception"),
 }  # fmt: skip
 
 

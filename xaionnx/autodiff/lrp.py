@@ -8,8 +8,12 @@ element-wise activations                   relevance passes unchanged (Bach et a
 max pooling, Max, ReduceMax                to the selected entry: the winner takes all
 Reshape, Concat, Slice, Gather, ...        to the entries that were moved
 Add (residual), Sub, Sum, Mean, averages,  in proportion to each operand's contribution, by the epsilon rule; a
-Resize, BatchNormalization not merged      constant operand is a bias
-into a convolution
+Resize                                     constant operand is a bias
+BatchNormalization that follows a          merged into that layer's weights and bias, which is model canonisation
+convolution or linear layer                (Motzkus et al. 2022, arXiv:2202.06621)
+any other BatchNormalization, such as one  a linear layer of its own with one input for each output, by the epsilon
+ahead of a rectifier and a convolution     rule: its shift is a bias. An entry ``BatchNormalization`` of the composite
+                                           replaces that rule, by :class:`~xaionnx.autodiff.relevance.Pass` for example
 x * gate, softmax(...) @ V                 all to the signal, nothing to the gate or to the attention weights (Arras et
                                            al. 2017, arXiv:1706.07206; Ali et al. 2022, arXiv:2202.07304, section 3.2)
 layer, instance, group normalisation       1 / deviation counts as constant, and the rest is linear (Ali et al. 2022,
@@ -22,6 +26,11 @@ operands of one linear layer, which follows the composite under the name of its 
 never counts as the first. Of a product of a gate and a signal, the signal takes all relevance and the gate none, and
 cell states are sums ("LRP-all", "signal-take-all": Arras et al. 2017, arXiv:1706.07206, section 3.1; Arras et al. 2019,
 arXiv:1904.11829 and arXiv:1909.12114). Biases, the stabiliser and first states that are not explained keep their share.
+
+The first layers, which an entry ``first`` of a composite is for, are those that no other layer with weights comes
+before: those that read the input, to whose domain the rules of a first layer are adapted (Montavon et al. 2017 and
+2019). A net that begins with several branches has several of them, and that of a multilayer perceptron is no
+convolution. zennit gives such a rule to the layer that was registered first, and z-box to convolutions only.
 
 A factor is a gate if it is an element-wise function of the other one (x * sigmoid(x), Gelu, HardSwish), or if it comes
 from Softmax, Sigmoid or HardSigmoid, or else from Tanh, Erf or a Clip with two bounds, and the other one does not.
@@ -37,7 +46,7 @@ from typing import final
 import onnx_ir as ir
 
 from xaionnx.autodiff.gradient_builder import GradientBuilder, origin_op
-from xaionnx.autodiff.relevance import Epsilon, LinearRule
+from xaionnx.autodiff.relevance import Epsilon, LinearRule, Pass
 from xaionnx.autodiff.rule import START, Gradient, Rule, Table
 from xaionnx.autodiff.rules.normalisation import narrow, scale_back, standardise, widen
 from xaionnx.autodiff.stand_ins import LAYERS
@@ -62,10 +71,11 @@ class Composite:
     Parameters
     ----------
     rules : mapping of str to LinearRule
-        Keys are ``first`` for a layer with no other before it, the name of an op, or a pattern for the name of a
+        Keys are ``first`` for the layers with no other before them, the name of an op, or a pattern for the name of a
         layer's output tensor, such as ``/blocks.0/*``; ``*`` matches all.
     others : Epsilon, optional
-        The rule of linear ops without weights: sums, averages, normalisation, attention.
+        The rule of linear ops without weights: sums, averages, normalisation, attention. An entry of ``rules`` for
+        BatchNormalization replaces it there.
 
     Examples
     --------
@@ -80,6 +90,11 @@ class Composite:
     def __init__(self, rules: Mapping[str, LinearRule], others: Epsilon | None = None) -> None:
         if not rules or not all(isinstance(rule, LinearRule) for rule in rules.values()):
             raise ParameterError(f"The 'rules' parameter of Composite must map names to rules. Got {rules!r} instead.")
+        if not isinstance(rules.get("BatchNormalization", Pass()), (Epsilon, Pass)):
+            raise ParameterError(
+                "The 'rules' parameter of Composite must map BatchNormalization to Epsilon or Pass, if to any rule. "
+                f"Got {rules['BatchNormalization']!r} instead."
+            )
         object.__setattr__(self, "rules", tuple(rules.items()))
         object.__setattr__(self, "others", Epsilon() if others is None else others)
 
@@ -116,7 +131,14 @@ def table(composite: Composite) -> Table:
             found[name] = by_kind[entry.kind]
         elif entry.kind in (Kind.MOVES, Kind.SELECTS):
             found[name] = standard
-    found |= {"Mul": _mul, "Div": _div, "Neg": _pass_relevance, "BatchNormalization": others, "Max": _max, "Min": _min}
+    found |= {
+        "Mul": _mul,
+        "Div": _div,
+        "Neg": _pass_relevance,
+        "BatchNormalization": dict(composite.rules).get("BatchNormalization", others),
+        "Max": _max,
+        "Min": _min,
+    }
     return found | dict.fromkeys(_SCALING, _pass_relevance) | dict.fromkeys(_CENTRING, _NormalisationRule(others))
 
 

@@ -273,6 +273,25 @@ class Flat(LinearRule):
         return (Share((Term(Ones(), Ones(), NONE),)),)
 
 
+@final
+@dataclass(frozen=True)
+class Pass(LinearRule):
+    """All relevance of an output to its own input, for batch normalisation: shift and stabiliser keep nothing.
+
+    It is what zennit does at a batch normalisation that no convolution takes up.
+    """
+
+    def shares(self) -> tuple[Share, ...]:
+        return ()
+
+    def __call__(
+        self, g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool], /
+    ) -> list[Gradient]:
+        if node.op_type != "BatchNormalization":
+            raise g.refusal(node, "the rule Pass is for BatchNormalization, whose outputs have one input each")
+        return [cotangents[0] if needed[0] else None] + [None] * (len(node.inputs) - 1)
+
+
 def _layer_on(g: GradientBuilder, node: ir.Node, term: Term, needed: Sequence[bool]) -> ir.Node | None:
     """The layer on a term's stand-ins: the node itself if they change nothing, None if its output is zero."""
     operands: list[ir.Value | None] = []
