@@ -270,6 +270,14 @@ def _label_disagrees(one: Explanation) -> Iterator[Caveat]:
         yield Caveat(finding, "Check the order of the scores, and the threshold of the label.")
 
 
+def _nan_not_taken(one: Explanation) -> Iterator[Caveat]:
+    names = one.provenance.get("nan_not_taken")
+    if names:
+        listed = " and ".join(f"'{name}'" for name in names)
+        finding = f"{listed} holds NaN, which this model mixes with other numbers, yet its output is a number."
+        yield Caveat(finding, "The output may not depend on the input any more: fill the missing values.")
+
+
 def _off_scale(one: Explanation) -> Iterator[Caveat]:
     ranges = one.provenance.get("off_scale")
     if ranges is not None:
@@ -287,6 +295,7 @@ _CHECKS: Final[tuple[Callable[[Explanation], Iterator[Caveat]], ...]] = (
     _lost_relevance,
     _noise,
     _left_out,
+    _nan_not_taken,
     _zero_by_default,
     _fit,
     _unmet_tolerance,

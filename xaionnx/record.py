@@ -15,9 +15,10 @@ from xaionnx import parameters
 from xaionnx.data.sample import Sample
 from xaionnx.displays import displays
 from xaionnx.explanation import Arrays, Explanation
+from xaionnx.graph.missing_values import nan_handling
 from xaionnx.layers.embeddings import embeddings
 from xaionnx.perturb.baselines.by_input import ByInput
-from xaionnx.perturb.element_types import is_row
+from xaionnx.perturb.element_types import has_nan, is_row
 from xaionnx.runtime.model import Model
 from xaionnx.typing import Array, BaselineLike, Document, Entry
 
@@ -77,6 +78,7 @@ def record(explainer: Explainer, request: Request, attribution: Attribution) -> 
             "quantity": _quantity(resolved),
             **_left_as_is(request, attribution),
             **_zero_by_default(explainer, request, attribution),
+            **_nan_not_taken(request),
             "parameters": recorded_parameters(explainer, {**explainer.resolved_parameters(), **attribution.parameters}),
             **attribution.facts,
         },
@@ -193,6 +195,15 @@ def _is_row(request: Request, name: str) -> bool:
     if sample.spec is None and name == request.main and x.ndim == 1 and x.size > 1 and x.dtype.kind in "iu":
         return not embeddings(request.model)
     return is_row(sample, name)
+
+
+def _nan_not_taken(request: Request) -> Document:
+    """The inputs that hold NaN although the graph does not treat it as a missing value; empty if there are none."""
+    view = request.model.view
+    names = [
+        n for n, x in request.feeds.items() if x.dtype.kind == "f" and has_nan(x) and nan_handling(view, n) is None
+    ]
+    return {"nan_not_taken": names} if names else {}
 
 
 def _off_scale(model: Model, x: Array) -> Document:

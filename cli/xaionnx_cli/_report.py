@@ -261,6 +261,8 @@ def bar_names(result: Explanation, x: Array, spec: InputSpec) -> Sequence[str] |
 
 def _value_text(spec: InputSpec, name: str, value: float) -> str:
     words = spec.categories.get(name)
+    if value != value:
+        return "missing"
     shown = words[int(value)] if words and 0 <= int(value) < len(words) else f"{value:g}"
     return shown if len(shown) <= _LONGEST else shown[: _LONGEST - 3] + "..."
 

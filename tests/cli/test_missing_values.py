@@ -44,3 +44,14 @@ def test_a_missing_number_as_the_baseline(run, tmp_path):
     found = [one["explanation"] for one in json.loads(run(*command).stdout)["results"]]
     # A missing value that takes the place of a missing value changes nothing.
     assert [one["feature_values"] for one in found] == [[[10, 0]], [[0, 0]]]
+
+
+def test_the_report_names_a_missing_value(run, tmp_path):
+    proto = model([tree([1, 0, 0])], [tensor("x", ["N", 2])], [tensor("y", ["N", 1])], domains={"ai.onnx.ml": 3})
+    (tmp_path / "tree.onnx").write_bytes(proto.SerializeToString())
+    (tmp_path / "rows.csv").write_text("a,b\n,1\n")
+    picture = tmp_path / "bars.png"
+    words = ("exact_shapley", tmp_path / "tree.onnx", tmp_path / "rows.csv", "--baseline", "1", "-o", picture)
+    report = run("explain", *words).stdout
+    assert "column 0  missing  -10" in report
+    assert picture.exists()

@@ -16,6 +16,7 @@ from xaionnx.explainers._games.sampling import WithinBudget, evaluate
 from xaionnx.explanation import ValueKind
 from xaionnx.parameters import real
 from xaionnx.perturb import features as partitions
+from xaionnx.perturb.element_types import check_none_missing
 from xaionnx.perturb.features import DefaultFeatures, Features
 from xaionnx.perturb.game import Game
 from xaionnx.perturb.players import Players
@@ -109,7 +110,9 @@ class Sobol(WithinBudget, GameExplainer):
     def removal(self, sample: Sample) -> Mix:
         players = self.players(sample)
         _check_floats(sample, tuple(players.maps))
-        return Mix(sample, players, self.baseline_values(sample, tuple(players.maps)))
+        baseline = self.baseline_values(sample, tuple(players.maps))
+        check_none_missing({name: sample.x[name] for name in players.maps}, baseline)
+        return Mix(sample, players, baseline)
 
     def estimate(self, game: Game) -> GameResult:
         players, affordable = game.players, game.affordable or 0

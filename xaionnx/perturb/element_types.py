@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from xaionnx.data.sample import Sample
@@ -18,6 +20,28 @@ def value_range(sample: Sample, name: str) -> tuple[Array, Array]:
     x = numbers(sample, name)
     finite = x[np.isfinite(x)] if np.isfinite(x).any() else np.zeros(1)
     return finite.min(), finite.max()
+
+
+def check_none_missing(*arrays_by_name: Mapping[str, Array]) -> None:
+    """Check that no number is missing in inputs or baselines, for methods that mix them or take differences.
+
+    Raises
+    ------
+    InputMismatchError
+        One is NaN.
+    """
+    for name, array in (item for arrays in arrays_by_name for item in arrays.items()):
+        if has_nan(array):
+            raise InputMismatchError(
+                f"'{name}' or its baseline has missing values (NaN), which cannot be mixed with or subtracted from "
+                "numbers. Use a method that only replaces them: feature_ablation, kernel_shap, exact_shapley."
+            )
+
+
+def has_nan(array: Array) -> bool:
+    """Whether an array of any type holds NaN."""
+    # The least number is NaN if any is; unlike a mask, it takes no memory.
+    return array.dtype.kind == "f" and array.size > 0 and bool(np.isnan(array.min()))
 
 
 def is_row(sample: Sample, name: str) -> bool:

@@ -19,6 +19,7 @@ from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.hooks import hook
 from xaionnx.layers.embeddings import gradient_tensors
 from xaionnx.layers.path import LayerPath
+from xaionnx.perturb.element_types import check_none_missing, has_nan
 from xaionnx.request import Request
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
@@ -224,6 +225,8 @@ def with_facts(
         facts["approximations"] = list(target_gradients.source.approximations)
         parameters["gradient"] = target_gradients.source.facts()
         diagnostics = {"gradient": target_gradients.source.name, **diagnostics}
+    if any(has_nan(array) for array in values.values()):
+        check_none_missing({name: path.feeds[name] for name in path.names})
     layer = path.facts()
     if layer is not None:
         facts["layer" if names == path.names else "seen_at"] = layer

@@ -17,6 +17,7 @@ from xaionnx.layers.embeddings import gradient_tensors
 from xaionnx.layers.path import LayerPath
 from xaionnx.layers.target_elements import TargetElements
 from xaionnx.perturb.baseline import Baseline
+from xaionnx.perturb.element_types import check_none_missing
 from xaionnx.runtime.model import Model
 from xaionnx.typing import Array, BaselineLike
 
@@ -70,6 +71,7 @@ class LayerPaths:
         start = gradients.path.start
         starts = start.baseline_values(Baseline.of(baseline), seed)
         ends = {name: start.feeds[name][points.sample] for name in start.names}
+        check_none_missing(ends, starts)
         return cls(gradients, points, {name: array[points.sample] for name, array in starts.items()}, ends)
 
     @property

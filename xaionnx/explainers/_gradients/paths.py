@@ -15,6 +15,7 @@ from xaionnx.hooks import hook
 from xaionnx.parameters import choice, integer
 from xaionnx.perturb import baseline as baselines
 from xaionnx.perturb.baseline import Baseline
+from xaionnx.perturb.element_types import check_none_missing
 from xaionnx.typing import Array, BaselineLike
 
 
@@ -61,6 +62,7 @@ class Paths:
     def of(cls, gradients: TargetGradients, points: Points, baseline: BaselineLike, seed: int) -> Paths:
         """The paths from a baseline, or its shorthand."""
         baselines_by_name = gradients.path.baseline_values(Baseline.of(baseline), seed)
+        check_none_missing({name: points.x[name] for name in baselines_by_name}, baselines_by_name)
         return cls(gradients, points, {name: starts[points.sample] for name, starts in baselines_by_name.items()})
 
     @property
