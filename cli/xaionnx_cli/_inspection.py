@@ -18,9 +18,13 @@ from xaionnx.graph.landmarks import attentions
 from xaionnx.graph.view import GraphView
 from xaionnx.runtime.model import Model
 from xaionnx.runtime.tensors import TensorInfo
+from xaionnx.targets.defaults import described
+from xaionnx.targets.kinds.top import Top
+from xaionnx.targets.scores import default_output
 from xaionnx.typing import Document
 from xaionnx_cli._messages import for_shell
-from xaionnx_cli._report import printable
+from xaionnx_cli._report import check_top_class, printable
+from xaionnx_cli._targets import default_target
 
 _MAX_LISTED = 12
 # Converters of TensorFlow join the names of all fused nodes, up to hundreds of letters.
@@ -51,6 +55,7 @@ def model_facts(model: Model) -> Document:
         "attention": attention_layers(model),
         "labels": list(model.labels or ()),
         "spec": _spec_facts(model.input_spec),
+        "target": target_text(model),
         "methods": method_verdicts(model),
     }
 
@@ -91,6 +96,20 @@ def batch_size_text(model: Model) -> str:
     if fixed[0] == 1:
         return "fixed at 1: made free if the outputs stay the same, otherwise one sample at a time"
     return f"fixed at {fixed[0]}: smaller batches are padded"
+
+
+def target_text(model: Model) -> str:
+    """What is explained by default, and what the model therefore is, in words."""
+    try:
+        target = default_target(model)
+        if target is None:
+            return "depends on the size of the input, which is free"
+        if isinstance(target, Top):
+            check_top_class(model, default_output(model))
+            return f"the top class of '{default_output(model)}'"
+        return described(target)
+    except (ModelError, ParameterError) as refusal:
+        return f"none by default: {refusal}"
 
 
 def layer_facts(proto: onnx.ModelProto) -> list[Document]:
@@ -228,6 +247,7 @@ def lines(model: Model, facts: Document, every: bool) -> Iterator[str]:
             yield f"{word:<7} {printable(info.name)} {info}{note}"
     yield f"batch   {facts['batch']}"
     yield from _spec_lines(facts)
+    yield f"target  {printable(facts['target'])}"
     yield ""
     ops = ", ".join(f"{op} {count}" for op, count in facts["ops"].items())
     yield f"ops     {sum(facts['ops'].values())} nodes: {printable(ops)}"

@@ -22,6 +22,7 @@ from xaionnx.targets.selection import TargetTerm
 from xaionnx.targets.target import Target
 from xaionnx.typing import Array, Document
 from xaionnx_cli._suggestions import Size, suggest_targets
+from xaionnx_cli._targets import default_target
 
 _SHOWN_CLASSES = 5
 _SHOWN_FEATURES = 10
@@ -92,23 +93,10 @@ def no_top_class_error(model: Model, tensor: str, shape: Sequence[Size]) -> Para
 
 def check_top_class(model: Model, tensor: str) -> None:
     """Raise :func:`no_top_class_error` if the declared shape of an output rules out a top class."""
-    shape = model.output(tensor).shape[1:]
+    shape = next((info.shape[1:] for info in model.outputs if info.name == tensor), ())
     # An unknown size may be 1.
-    if sum(isinstance(size, int) and size != 1 for size in shape) > 1 and not _has_default_target(model):
+    if sum(isinstance(size, int) and size != 1 for size in shape) > 1 and isinstance(default_target(model), Top):
         raise no_top_class_error(model, tensor, shape)
-
-
-def _has_default_target(model: Model) -> bool:
-    """Whether the best box or the largest region is explained by default; True if it depends on the input's size."""
-    from xaionnx.autodiff.gradient import first_rows
-
-    spec = model.input_spec
-    size = None if spec.size is None else (*spec.size, *([spec.channels] if spec.channel_axis == 3 else []))
-    try:
-        feeds = first_rows(model, shapes=None if size is None else {model.input().name: size})
-    except InputMismatchError:
-        return True
-    return not isinstance(Top().bind(model, feeds), Top)
 
 
 def printable(text: str) -> str:

@@ -40,6 +40,7 @@ def _targets(model: Model, shape: Sequence[Size]) -> Iterator[tuple[str, str]]:
         yield _box(model, shape)
     elif len(shape) == 2:
         yield f"element:0,{_last(shape[1])}", "the last number at its first position"
+        yield "path", "the text of a CTC output"
     if picture and len(shape) == 3:
         yield f"element:{','.join('0' if size == 1 else str(_middle(size)) for size in shape)}", "one number"
     elif len(shape) != 2:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from xaionnx.errors import InputMismatchError
 from xaionnx.runtime.model import Model
 from xaionnx.targets.kinds.top import Top
 from xaionnx.targets.target import TARGETS, Target
@@ -33,6 +34,19 @@ def read_targets(texts: Sequence[str], output: str | None, model: Model) -> Targ
         return Target.channel(output) if output is not None and inside else _top_class(output)
     read = [Target.read(text, model, output) for text in texts]
     return read[0] if len(read) == 1 else read
+
+
+def default_target(model: Model) -> Target | None:
+    """The target that is explained by default; None if it depends on the size of the input, which is free."""
+    from xaionnx.autodiff.gradient import first_rows
+
+    spec = model.input_spec
+    size = None if spec.size is None else (*spec.size, *([spec.channels] if spec.channel_axis == 3 else []))
+    try:
+        feeds = first_rows(model, shapes=None if size is None else {model.input().name: size})
+    except InputMismatchError:
+        return None
+    return Top().bind(model, feeds)
 
 
 def _top_class(output: str | None) -> Target | None:

@@ -12,6 +12,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from xaionnx_cli._inspection import _name_width, _without_refused_methods, select_layers
 
+from models import planted
+from tests import tiny
 from xaionnx import discovery, parameters
 from xaionnx.explainers._attention import AttentionExplainer
 from xaionnx.explainers._gradients.propagation import Propagation
@@ -142,13 +144,13 @@ def _save(path: Path, nodes: list, inputs: list, outputs: list, opset: int = 17,
 
 def test_a_model_without_scores_says_why(run, tmp_path):
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 4])
-    y = helper.make_tensor_value_info("y", TensorProto.INT64, [1])
-    path = _save(tmp_path / "m.onnx", [helper.make_node("ArgMax", ["x"], ["y"], axis=1, keepdims=0)], [x], [y])
+    y = helper.make_tensor_value_info("y", TensorProto.INT64, [1, 4])
+    path = _save(tmp_path / "m.onnx", [helper.make_node("Cast", ["x"], ["y"], to=TensorProto.INT64)], [x], [y])
     text = run("inspect", path).stdout
     assert "can be explained with     no method\n" in text
     methods = ", ".join(discovery.methods())
     assert (
-        f"cannot be explained with  {methods}: No output of m.onnx contains scores: y (1,) int64. "
+        f"cannot be explained with  {methods}: No output of m.onnx contains scores: y (1, 4) int64. "
         "Name an internal tensor to explain with --output\n"
     ) in text
     assert "batch   fixed at 1: made free if the outputs stay the same, otherwise one sample at a time\n" in text
@@ -247,3 +249,28 @@ def test_advice_keeps_the_methods_that_are_left():
     assert _without_refused_methods(reason, {"cam"}) == reason
     assert _without_refused_methods(reason, {"grad_cam"}) == "It has no head. It holds no places."
     assert _without_refused_methods("Nothing helps, not even cam.", {"cam"}) == "Nothing helps, not even cam."
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (
+            planted.detector(),
+            "detector: the best box; layout ssd, boxes 'boxes' (x0 y0 x1 y1), scores 'scores' of 2 classes",
+        ),
+        (planted.linear([[1.0, 2.0], [3.0, 4.0]]), "the top class of 'y'"),
+        (planted.bag_of_patches(), "depends on the size of the input, which is free"),
+        (
+            tiny.parsed("g (float[N, 3, 8, 8] x) => (float[N, 3, 8, 8] y) { y = Tanh(x) }"),
+            "none by default: Output 'y' of",
+        ),
+        (
+            tiny.parsed("g (float[N, 3, 8, 8] x) => (float[N, 3, 8, 8] y) { y = Softmax<axis=1>(x) }"),
+            "segmentation: the class with the largest region, over its pixels",
+        ),
+    ],
+)
+def test_what_is_explained_by_default_is_told(run, model, said):
+    path = planted.load(model).path
+    assert f"\ntarget  {said}" in run("inspect", path).stdout
+    assert json.loads(run("inspect", path, "--json").stdout)["target"].startswith(said)

@@ -102,6 +102,6 @@ def test_an_answer_for_each_place_of_a_series(tmp_path):
         [tensor("y", ["N", 12, 5])],
     )
     assert suggest_targets(Model.load(path), "y", (12, 5)) == (
-        "Choose what to explain: --target element:0,4 (the last number at its first position) or --target sum (the "
-        "sum of all numbers)."
+        "Choose what to explain: --target element:0,4 (the last number at its first position), --target path (the text "
+        "of a CTC output) or --target sum (the sum of all numbers)."
     )

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from xaionnx_cli._targets import read_targets
 
+from models import planted
+from tests import tiny
 from xaionnx.data.spec import InputSpec
 from xaionnx.errors import ParameterError, UnknownNameError
 from xaionnx.runtime.model import Model
@@ -121,3 +123,24 @@ def test_a_label_that_is_unknown(model, x):
     with pytest.raises(UnknownNameError) as error:
         resolve(read_targets(["sevn"], None, model), model, x)
     assert str(error.value) == "No label named 'sevn'. Nearest: seven."
+
+
+def test_the_scores_ahead_of_an_argmax_are_explained(run, tmp_path):
+    path = planted.load(
+        tiny.parsed("g (float[N, 3] x) => (int64[N] y) { h = Tanh(x)  y = ArgMax<axis=1, keepdims=0>(h) }")
+    ).path
+    np.save(tmp_path / "x.npy", np.float32([[0.1, 0.5, 0.2]]))
+    done = run("explain", "saliency", path, tmp_path / "x.npy")
+    assert "saliency of h[1] = 0.4621" in done.stdout
+
+
+def test_the_best_box_is_explained_by_default_and_said(run, tmp_path):
+    path = planted.load(planted.detector()).path
+    x = np.zeros((1, 1, 16, 16), np.float32)
+    x[..., 4:8, 8:12] = 1
+    np.save(tmp_path / "x.npy", x)
+    done = run("explain", "saliency", path, tmp_path / "x.npy")
+    assert "saliency of class 0 in box 6 at (8, 4, 12, 8) = 1" in done.stdout, done.stderr
+    done = run("explain", "saliency", path, tmp_path / "x.npy", "-t", "box:1", "-t", "box:0,0,4,4")
+    assert "class 1 in box 6" in done.stdout
+    assert "class 0 in box 0 at (0, 0, 4, 4) = 0" in done.stdout

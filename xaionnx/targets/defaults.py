@@ -10,6 +10,7 @@ from xaionnx.graph.view import GraphView
 from xaionnx.runtime.model import Model
 from xaionnx.targets.first_outputs import first_outputs
 from xaionnx.targets.kinds.box import Box
+from xaionnx.targets.kinds.path import Path
 from xaionnx.targets.kinds.predicted import Predicted
 from xaionnx.targets.kinds.segment import Segment
 from xaionnx.targets.layout import find_layout, selects_boxes
@@ -31,8 +32,9 @@ _CLASSIFIERS: Final = frozenset({"SVMClassifier", "LinearClassifier", "TreeEnsem
 def default_target(model: Model, feeds: Feeds, as_probability: bool = False) -> Target | None:
     """Return the target that is explained by default instead of the top class; None if there is none.
 
-    That is the best box of a detector, the largest region of a segmentation, and the class that the label output of a
-    classifier names where this may differ from the highest score.
+    That is the best box of a detector, the largest region of a segmentation, the best path of a CTC output if the
+    blank or the characters are stated, and the class that the label output of a classifier names where this may differ
+    from the highest score.
 
     Raises
     ------
@@ -51,7 +53,34 @@ def default_target(model: Model, feeds: Feeds, as_probability: bool = False) -> 
             f"{', '.join(f'{info.name} {info}' for info in model.outputs)}. Name what to explain: Target.index, "
             "Target.sum with output=, or state 'boxes' in [output] of its .toml file."
         )
-    return Segment() if _is_segmentation(model, feeds) else None
+    if _is_segmentation(model, feeds):
+        return Segment()
+    return Path() if _is_text(model) else None
+
+
+def described(target: Target) -> str:
+    """Return a default target in words, with what the model is.
+
+    Examples
+    --------
+    >>> described(Segment())
+    'segmentation: the class with the largest region, over its pixels'
+    """
+    if isinstance(target, Box) and target.layout is not None:
+        return f"detector: the best box; layout {target.layout.name()}, {target.layout.words}"
+    if isinstance(target, Segment):
+        return "segmentation: the class with the largest region, over its pixels"
+    if isinstance(target, Path):
+        return "text: the log probability of the best path"
+    if isinstance(target, Predicted):
+        return f"classifier: the class that the output '{target.labels_output}' names"
+    return "the top class"
+
+
+def _is_text(model: Model) -> bool:
+    """Whether the spec states a blank, or the file holds a list of characters, as those of PaddleOCR do."""
+    stated = model.spec is not None and model.spec.blank is not None
+    return stated or any(entry.key == "character" for entry in model.graph.metadata_props)
 
 
 def _has_one_axis(model: Model, feeds: Feeds) -> bool:

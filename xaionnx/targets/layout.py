@@ -15,12 +15,12 @@ from xaionnx.errors import ParameterError
 from xaionnx.hooks import hook
 from xaionnx.registry import Registry
 from xaionnx.runtime.model import Model
+from xaionnx.targets.added_tensors import with_tensors
 from xaionnx.targets.first_outputs import first_outputs
 from xaionnx.targets.scores import is_int
 from xaionnx.typing import Array, Feeds
 
 if TYPE_CHECKING:
-    import onnx
     import onnx_ir as ir
 
     from xaionnx.graph.builder import Builder
@@ -162,23 +162,12 @@ class BoxLayout(ABC):
         """Return the model with :data:`SCORES_TENSOR` and :data:`DETECTIONS` as further outputs."""
         if any(info.name == DETECTIONS for info in model.outputs):
             return model
-        return model.derived(("detections", self), self._add_outputs)
+        return with_tensors(model, self, self._detections)
 
-    def _add_outputs(self, proto: onnx.ModelProto) -> onnx.ModelProto:
-        import onnx_ir
-
-        from xaionnx.graph.builder import Builder
-
-        model = onnx_ir.from_proto(proto)
-        graph = model.graph
-        values = {str(value.name): value for value in graph.inputs}
-        values |= {str(value.name): value for node in graph for value in node.outputs}
-        g = Builder(model)
-        corners, objectness, scores = self.emit(g, values)
-        g.output(scores, SCORES_TENSOR)
+    def _detections(self, g: Builder, tensors: Mapping[str, ir.Value]) -> dict[str, ir.Value]:
+        corners, objectness, scores = self.emit(g, tensors)
         certain = largest(g, scores) if objectness is None else objectness
-        g.output(g.op("Concat", corners, certain, scores, axis=2), DETECTIONS)
-        return onnx_ir.to_proto(model)
+        return {SCORES_TENSOR: scores, DETECTIONS: g.op("Concat", corners, certain, scores, axis=2)}
 
 
 LAYOUTS: Final[Registry[BoxLayout]] = Registry("layout of boxes", "xaionnx.targets.layouts", BoxLayout)
@@ -222,12 +211,15 @@ def selects_boxes(model: Model) -> bool:
 
 
 def class_labels(model: Model) -> tuple[str, ...]:
-    """Return the class names of a model: those of its spec, else those that Ultralytics stores in the file."""
+    """Return the class names of a model: those of its spec, else those that Ultralytics or PaddleOCR store in it."""
     if model.labels:
         return model.labels
     for entry in model.graph.metadata_props:
         if entry.key == "names":
             return _names(entry.value)
+        if entry.key == "character":
+            # One a line, and the space after them.
+            return (*(line for line in entry.value.split("\n") if line.isprintable()), " ")
     return ()
 
 

@@ -306,6 +306,45 @@ class Target(ABC):
         return Segment(k, output)
 
     @staticmethod
+    def character(which: int | str, *, output: str | None = None) -> Target:
+        """The scores of one character of a CTC output, summed over all frames that collapse to it.
+
+        ``which`` is its position in the decoded text (0 is the first), or a letter, which stands for its first
+        occurrence.
+        """
+        from xaionnx.targets.kinds.character import Character
+
+        return Character(which, output)
+
+    @staticmethod
+    def path(*, output: str | None = None) -> Target:
+        """The log probability of the best path of a CTC output: the sum over all frames."""
+        from xaionnx.targets.kinds.path import Path
+
+        return Path(output)
+
+    @staticmethod
+    def keypoint(k: int | str, part: str | None = None, *, output: str | None = None) -> Target:
+        """Key point ``k`` of a pose, by number or label: the peak of its heat map, or its score or coordinate.
+
+        ``part`` is ``score``, ``x`` or ``y`` where the output holds coordinates (N, K, 2 or 3).
+        """
+        from xaionnx.targets.kinds.keypoint import Keypoint
+
+        return Keypoint(k, part, output)
+
+    @staticmethod
+    def similarity(to: Array | str, *, output: str | None = None) -> Target:
+        """The cosine similarity of an embedding to that of another input, or to a vector.
+
+        ``to`` is a vector of the embedding's size, an input of the model (one for all samples, or one per sample), or
+        the name of a file.
+        """
+        from xaionnx.targets.kinds.similarity import Similarity
+
+        return Similarity(to, output)
+
+    @staticmethod
     def neuron(tensor: str, index: int | Sequence[int]) -> Target:
         """One element of any tensor of the graph."""
         from xaionnx.targets.kinds.index import Index

@@ -20,7 +20,7 @@ from xaionnx.targets.scores import (
     refuse_rows,
     shape_words,
 )
-from xaionnx.targets.selection import TargetTerm
+from xaionnx.targets.selection import TargetTerm, padded_elements
 from xaionnx.targets.target import Target
 from xaionnx.typing import Array
 
@@ -67,14 +67,15 @@ class Segment(Target):
         refuse_rows(np.isnan(flat(output)).any(axis=1), model)
         count = maps.shape[1]
         chosen = [self._region(maps[n], output, tensor, model) for n in range(len(maps))]
-        most = max(int(inside.sum()) for _, inside in chosen)
-        indices, weights, names = np.zeros((len(maps), most), np.int64), np.zeros((len(maps), most)), []
-        for n, (k, inside) in enumerate(chosen):
-            mine = places[k][inside]
-            # Regions may differ in size between samples: smaller ones repeat one of their elements with weight 0.
-            indices[n], weights[n, : len(mine)] = np.resize(mine, most), 1
-            what = self._name(k, count, model) if count > 1 else "the mask"
-            names.append(f"{what} over its {len(mine)} of {inside.size} pixels")
+        what = [self._name(k, count, model) if count > 1 else "the mask" for k, _ in chosen]
+        names = [
+            f"{one} over its {inside.sum()} of {inside.size} pixels"
+            for one, (_, inside) in zip(what, chosen, strict=True)
+        ]
+        elements = np.zeros(flat(output).shape, dtype=bool)
+        for row, (k, inside) in zip(elements, chosen, strict=True):
+            row[places[k][inside]] = True
+        indices, weights = padded_elements(elements)
         return [TargetTerm(tensor, "identity", indices, weights, tuple(names))]
 
     def _region(self, maps: Array, output: Array, tensor: str, model: Model) -> tuple[int, Array]:
