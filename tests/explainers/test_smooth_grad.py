@@ -11,7 +11,7 @@ from models import planted
 from tests.counting import Heard
 from tests.tiny import loaded, row
 from tests.tolerances import Tolerance, assert_close
-from xaionnx import Features, Target
+from xaionnx import Features, InputSpec, Model, Target
 from xaionnx.data.sample import Sample
 from xaionnx.errors import ParameterError, UnknownNameError, UnsupportedModelError
 from xaionnx.explainers.exact_shapley import ExactShapley
@@ -126,7 +126,7 @@ def test_the_clean_sample_decides_the_features(digits, digit):
 
 def test_the_clean_sample_decides_the_baseline():
     """The mean of a copy differs from that of its sample; with the latter the values are w (x + e - mean)."""
-    model = planted.load(planted.linear([[1.0, 2.0, -3.0]]))
+    model = Model.load(planted.load(planted.linear([[1.0, 2.0, -3.0]])).path, spec=InputSpec(kind="array"))
     x = row(1, 4, 7)
     found = xaionnx.explain(model, x, SmoothGrad(inner=ExactShapley(baseline="mean"), draws=4, seed=1), 0)
     expected = np.array([1.0, 2.0, -3.0]) * (copies(0.15, 1, 4, x).mean(axis=0) - 4)

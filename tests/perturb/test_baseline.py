@@ -219,7 +219,7 @@ def test_rows_by_input_name():
     assert Baseline.mean(rows).draws(one, ("z",), 0)["z"].tolist() == [[2]]  # rounded, as the input is whole
     with pytest.raises(InputMismatchError, match="Rows of data are given for x, but not for input 'z'"):
         Baseline.background({"x": ROWS}).draws(one, ("x", "z"), 0)
-    with pytest.raises(InputMismatchError, match=r"rows for input 'z' must have the shape \('B', 1\). Got \(3, 2\)"):
+    with pytest.raises(InputMismatchError, match=r"which does not fit input 'z' of shape \('N', 1\)"):
         Baseline.background(ROWS).draws(one, ("x", "z"), 0)
 
 

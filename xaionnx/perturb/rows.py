@@ -51,12 +51,8 @@ def rows_of(rows: RowsLike, sample: Sample, name: str) -> Array:
                 "that is explained."
             )
         rows = np.asarray(rows[name])
-    if rows.ndim != x.ndim + 1 or not _broadcasts(rows.shape[1:], x.shape):
+    if rows.ndim != x.ndim + 1:
         raise InputMismatchError(
             f"Background rows for input '{name}' must have the shape {('B', *x.shape)}. Got {rows.shape} instead."
         )
     return rows
-
-
-def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
-    return all(a in (1, b) for a, b in zip(shape, to, strict=True))
