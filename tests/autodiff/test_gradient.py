@@ -194,3 +194,19 @@ def test_a_spectrogram_is_differentiated_to_its_signal(tmp_path):
     above, below = (mel.run({"x": x + s * STEP * direction})["y"].astype(np.float64) for s in (1, -1))
     expected = ((above - below) * dy).sum(axis=1) / (2 * STEP)
     np.testing.assert_allclose((slopes["x"] * direction).sum(axis=1), expected, rtol=5e-3)
+
+
+def test_a_graph_for_one_sample_where_other_inputs_are_for_one():
+    """States whose batch is not their first axis fit one sample only."""
+    text = """g (float[N, T, 2] x, float[1, M, 3] h) => (float[N, 3] y) <int64[1] zero = {0}> {
+      t = Transpose <perm = [1, 0, 2]> (x)
+      s, last = RNN <hidden_size = 3> (t, w, r, , , h)
+      y = Squeeze(last, zero) }"""
+    rng = np.random.default_rng(0)
+    weights = {"w": rng.normal(size=(1, 3, 2)), "r": rng.normal(size=(1, 3, 3))}
+    model = loaded(text, opset=20, **weights)
+    feeds = {name: rng.normal(size=size).astype(np.float32) for name, size in (("x", (1, 1, 2)), ("h", (1, 1, 3)))}
+    y, slopes = gradient(model, "y", ["x"], sample=feeds).run(feeds, np.ones((1, 3), np.float32))
+    z = feeds["x"][0] @ weights["w"][0].T + feeds["h"][0] @ weights["r"][0].T
+    assert_close(y, np.tanh(z), Tolerance.OPERATIONS)
+    assert_close(slopes["x"][0], (1 - np.tanh(z) ** 2) @ weights["w"][0], Tolerance.SIGNED_SUMS)

@@ -282,9 +282,10 @@ def _canonical(
         try:
             return _canonical_with(model, free, keep, first, _SAMPLES)
         except ModelError:
-            if not declared:
+            # Other inputs may be for a single sample, such as states whose batch is not their first axis.
+            if next((len(a) for name, a in first.items() if name not in model.shared), 1) != 1:
                 raise
-    return _canonical_with(model, proto, keep, first, (max(declared),))
+    return _canonical_with(model, proto, keep, first, (max(declared, default=1),))
 
 
 def _canonical_with(
