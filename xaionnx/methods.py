@@ -242,7 +242,7 @@ def conductance(
     target: TargetLike = None,
     *,
     gradient: GradientLike = "auto",
-    layer: str | None = None,
+    layer: str | Sequence[str] | None = None,
     baseline: BaselineLike = None,
     seed: int = 0,
     steps: int = 32,
@@ -362,7 +362,7 @@ def deconvnet(
     target: TargetLike = None,
     *,
     gradient: Literal["auto", "graph"] = "auto",
-    layer: str | None = None,
+    layer: str | Sequence[str] | None = None,
 ) -> Explanation:
     """Backpropagation that rectifies the backward signal wherever the model rectifies.
 
@@ -377,7 +377,7 @@ def deep_lift(
     target: TargetLike = None,
     *,
     gradient: Literal["auto", "graph"] = "auto",
-    layer: str | None = None,
+    layer: str | Sequence[str] | None = None,
     factor: Literal["difference", "none"] = "difference",
     rule: Literal["rescale", "reveal_cancel"] = "rescale",
     baseline: BaselineLike = None,
@@ -474,7 +474,7 @@ def expected_gradients(
     target: TargetLike = None,
     *,
     gradient: GradientLike = "auto",
-    layer: str | None = None,
+    layer: str | Sequence[str] | None = None,
     factor: Literal["difference", "none"] = "difference",
     baseline: BaselineLike = None,
     seed: int = 0,
@@ -629,7 +629,7 @@ def guided_backprop(
     target: TargetLike = None,
     *,
     gradient: Literal["auto", "graph"] = "auto",
-    layer: str | None = None,
+    layer: str | Sequence[str] | None = None,
 ) -> Explanation:
     """Backpropagation that passes a rectifier only if its input and the signal are positive.
 
@@ -711,7 +711,7 @@ def input_x_gradient(
     target: TargetLike = None,
     *,
     gradient: GradientLike = "auto",
-    layer: str | None = None,
+    layer: str | Sequence[str] | None = None,
 ) -> Explanation:
     """The gradient times the input.
 
@@ -726,7 +726,7 @@ def integrated_gradients(
     target: TargetLike = None,
     *,
     gradient: GradientLike = "auto",
-    layer: str | None = None,
+    layer: str | Sequence[str] | None = None,
     factor: Literal["difference", "none"] = "difference",
     baseline: BaselineLike = None,
     seed: int = 0,
@@ -762,7 +762,7 @@ def internal_influence(
     target: TargetLike = None,
     *,
     gradient: GradientLike = "auto",
-    layer: str | None = None,
+    layer: str | Sequence[str] | None = None,
     baseline: BaselineLike = None,
     seed: int = 0,
     steps: int = 32,
@@ -825,7 +825,7 @@ def layer_activation(
     x: InputLike,
     target: TargetLike = None,
     *,
-    layer: str | None = None,
+    layer: str | Sequence[str] | None = None,
 ) -> Explanation:
     """The values of a tensor inside the model at the input x.
 
@@ -932,7 +932,7 @@ def lrp(
     target: TargetLike = None,
     *,
     gradient: Literal["auto", "graph"] = "auto",
-    layer: str | None = None,
+    layer: str | Sequence[str] | None = None,
     composite: str | Composite = "epsilon_plus",
     epsilon: float = 1e-06,
     relative: bool = True,
@@ -1032,7 +1032,7 @@ def pattern_attribution(
     target: TargetLike = None,
     *,
     gradient: Literal["auto", "graph"] = "auto",
-    layer: str | None = None,
+    layer: str | Sequence[str] | None = None,
     patterns: PatternsLike = None,
 ) -> Explanation:
     """The contribution of the signal in each element to the target, by weights and patterns.
@@ -1048,7 +1048,7 @@ def pattern_net(
     target: TargetLike = None,
     *,
     gradient: Literal["auto", "graph"] = "auto",
-    layer: str | None = None,
+    layer: str | Sequence[str] | None = None,
     patterns: PatternsLike = None,
 ) -> Explanation:
     """An estimate of the signal in the input on which the target depends.
@@ -1096,7 +1096,7 @@ def saliency(
     target: TargetLike = None,
     *,
     gradient: GradientLike = "auto",
-    layer: str | None = None,
+    layer: str | Sequence[str] | None = None,
     absolute: bool = True,
 ) -> Explanation:
     """The gradient of the target with respect to each element of the input.

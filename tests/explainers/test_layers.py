@@ -134,24 +134,25 @@ def test_products_of_attention_are_no_maps():
 
 def test_layers_that_cannot_be_explained():
     text = """g (float[N, 4] x) => (float[N, 2] y, float[N, 4] z) {
-      h = MatMul(x, W)  y = Tanh(h)  z = Exp(x)  turned = Transpose(h)  back = Transpose(turned)
+      h = MatMul(x, W)  y = Tanh(h)  z = Exp(x)  turned = Transpose(h)
+      mixed = ReduceSum<keepdims: int = 0>(h, first)
       count = Shape(x)  whole = Cast<to: int = 7>(h)
     }"""
-    model, x = loaded(text, W=normal(4, 2)), normal(3, 4)
+    model, x = loaded(text, W=normal(4, 2), first=np.array([0])), normal(3, 4)
 
     def refused(layer, message, kind=Saliency):
         with pytest.raises(UnsupportedModelError, match=message):
             kind(layer=layer).attribute(model, x, 0)
 
-    refused("z", r"The target is read from 'y' of .*, which does not depend on layer 'z'. Name a layer between")
-    refused("y", r"The target is read from 'y' of .*, which is that layer. Name a layer between the input and 'y'.")
-    refused("turned", r"Layer 'turned' of .* has no leading batch axis: its shape is \(6, 1\) for 3 samples")
+    refused("z", r"'y\[0\]' of sample 0 does not depend on layer 'z' of .* all values there are zero. Name .* as h\.")
+    refused("turned", r"'y\[0\]' of sample 0 does not depend on layer 'turned'")
+    refused("mixed", r"Layer 'mixed' of .* has no leading batch axis: its shape is \(6,\) for 3 samples")
     refused("whole", r"Layer 'whole' of .* holds int64, not floats. Name a layer of floats.")
     # Layer activation works at any layer.
     assert_close(LayerActivation(layer="z").attribute(model, x, 0).values, np.exp(x), Tolerance.SUMS)
     with pytest.raises(UnknownNameError, match=r"No layer named 'hh'\. Nearest: h"):
         Conductance(layer="hh").attribute(model, x, 0)
-    with pytest.raises(ParameterError, match="The 'layer' parameter of Saliency must be a str or None"):
+    with pytest.raises(ParameterError, match="The 'layer' parameter of Saliency must be a str, or a list of different"):
         Saliency(layer=3)
 
 

@@ -130,7 +130,7 @@ def test_layers_of_a_fused_map_must_differ_and_exist(detector):
         GradCam(layer=["f1", "f1"])
     with pytest.raises(UnknownNameError, match="No layer named 'f4'"):
         GradCam(layer=("f1", "f4")).attribute(detector, X, Target.index((0, 83)))
-    with pytest.raises(ParameterError, match=r"A compiled file maps one layer\. Got f1, f2"):
+    with pytest.raises(ParameterError, match=r"A compiled file explains one layer\. Got f1, f2"):
         xaionnx.compile(detector, GradCam(layer=["f1", "f2"]), Target.index((0, 83)))
 
 

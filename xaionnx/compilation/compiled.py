@@ -27,6 +27,7 @@ from xaionnx.layers.dry_run import size_by_spec
 from xaionnx.layers.target_elements import TargetElements, check_depends
 from xaionnx.loading import ModelFile
 from xaionnx.loading.external_data import tensors
+from xaionnx.parameters import as_names
 from xaionnx.record import recorded_parameters
 from xaionnx.runtime.model import Model
 from xaionnx.runtime.tensors import TensorInfo, listed
@@ -260,6 +261,9 @@ def _with_layer(
     explainer: Explainer, model: Model, sample: Sample, read: Sequence[Sequence[TargetElements]]
 ) -> Explainer:
     """The method with its default layer, which must be the same for all elements."""
+    given = as_names(getattr(explainer, "layer", None))
+    if len(given) > 1:
+        raise ParameterError(f"A compiled file explains one layer. Got {', '.join(given)}. Compile one for each.")
     if not isinstance(explainer, ChoosesLayer) or explainer.layer is not None:
         return explainer
     found = {explainer.layer_for(model, sample, [one]) for of_target in read for one in of_target}

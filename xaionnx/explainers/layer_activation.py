@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, final
 
@@ -10,9 +11,10 @@ import numpy as np
 from xaionnx.attribution import Attribution
 from xaionnx.explainer import Explainer
 from xaionnx.explainers._gradients.gradient import input_path, with_facts
+from xaionnx.explainers._gradients.several_layers import joined
 from xaionnx.explanation import ValueKind
 from xaionnx.layers.default_layer import default_layer
-from xaionnx.parameters import name
+from xaionnx.parameters import as_names, names
 from xaionnx.request import Request
 from xaionnx.runtime.model import Model
 from xaionnx.targets.target import Target
@@ -54,8 +56,9 @@ class LayerActivation(Explainer):
     needs: ClassVar[str] = "activation"
     reference: ClassVar[str] = "Zeiler and Fergus 2014, arXiv:1311.2901"
 
-    layer: str | None = name(
-        "tensor to show; the last map over the picture or series, else the tokens of the last attention, if not given"
+    layer: str | Sequence[str] | None = names(
+        "tensor to show, or several; the last map over the picture or series, else the tokens of the last "
+        "attention, if not given"
     )
 
     def default_target(self, model: Model) -> Target | None:
@@ -69,6 +72,9 @@ class LayerActivation(Explainer):
 
     def compute(self, request: Request) -> Attribution:
         inputs = input_path(request)
-        path = inputs.to(self.layer or inputs.default_layer())
-        values = {name: np.stack([path.feeds[name]] * request.resolved.count) for name in path.names}
-        return with_facts(path, Attribution(values))
+        parts = {}
+        for layer in as_names(self.layer) or (inputs.default_layer(),):
+            path = inputs.to(layer)
+            values = {name: np.stack([path.feeds[name]] * request.resolved.count) for name in path.names}
+            parts[layer] = with_facts(path, Attribution(values))
+        return joined(parts) if len(parts) > 1 else parts[layer]

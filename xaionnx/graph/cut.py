@@ -151,6 +151,65 @@ def cut(
     return derived
 
 
+def with_copy(model: onnx.ModelProto, name: str, copy: str) -> onnx.ModelProto:
+    """Return the model with a further output ``copy`` that equals the tensor ``name``.
+
+    Examples
+    --------
+    >>> from onnx import parser
+    >>> model = parser.parse_model('''
+    ... <ir_version: 8, opset_import: ["" : 17]> g (float[2] x) => (float[2] y) { y = Relu(x) }''')
+    >>> [value.name for value in with_copy(model, "y", "z").graph.output]
+    ['y', 'z']
+    """
+    derived = onnx.ModelProto()
+    derived.CopyFrom(model)
+    derived.graph.node.append(onnx.helper.make_node("Identity", [name], [copy], name=copy))
+    output = onnx.ValueInfoProto(name=copy)
+    if name in (types := declared(model)):
+        output.type.CopyFrom(types[name].type)
+    derived.graph.output.append(output)
+    return derived
+
+
+def batch_first(model: onnx.ModelProto, name: str, axis: int, rank: int) -> onnx.ModelProto:
+    """Return an equivalent model in which the tensor ``name``, of ``rank`` axes, has its batch axis ``axis`` first.
+
+    Whatever read the tensor reads it in its former order, and so does no output of the model.
+
+    Examples
+    --------
+    >>> from onnx import parser
+    >>> model = parser.parse_model('''
+    ... <ir_version: 8, opset_import: ["" : 17]>
+    ... g (float[T, N, 2] x) => (float[T, N, 2] y) { h = Relu(x)  y = Exp(h) }''')
+    >>> [(node.op_type, node.output[0]) for node in batch_first(model, "h", 1, 3).graph.node]
+    [('Relu', 'h/former'), ('Transpose', 'h'), ('Transpose', 'h/back'), ('Exp', 'y')]
+    """
+    derived = onnx.ModelProto()
+    derived.CopyFrom(model)
+    order = [axis, *(other for other in range(rank) if other != axis)]
+    former, back, nodes = f"{name}/former", f"{name}/back", list[onnx.NodeProto]()
+    for node in derived.graph.node:
+        for index, read in enumerate(node.input):
+            if read == name:
+                node.input[index] = back
+        nodes.append(node)
+        for index, made in enumerate(node.output):
+            if made == name:
+                node.output[index] = former
+                inverse = [order.index(at) for at in range(rank)]
+                nodes.append(onnx.helper.make_node("Transpose", [former], [name], name=name, perm=order))
+                nodes.append(onnx.helper.make_node("Transpose", [name], [back], name=back, perm=inverse))
+    copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del derived.graph.node[:]
+    derived.graph.node.extend(copies)
+    kept = [value for value in derived.graph.value_info if value.name != name]
+    del derived.graph.value_info[:]
+    derived.graph.value_info.extend(kept)
+    return derived
+
+
 def _check_known(model: onnx.ModelProto, names: Iterable[str]) -> None:
     known = set(GraphView(model).tensor_names)
     known.update(tensor.name for tensor in model.graph.initializer)

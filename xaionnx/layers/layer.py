@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final, final
 
 import numpy as np
 
 from xaionnx.errors import UnknownNameError, UnsupportedModelError
-from xaionnx.graph.cut import cut
+from xaionnx.graph.cut import batch_first, cut
 from xaionnx.layers.graph_facts import graph_fact
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
@@ -18,6 +18,11 @@ from xaionnx.typing import Array, DType
 
 if TYPE_CHECKING:
     import onnx
+
+    from xaionnx.graph.view import GraphView
+
+# Numbers of samples that hardly any other axis has.
+_SAMPLES: Final = (523, 541)
 
 
 @final
@@ -44,6 +49,8 @@ class Layer:
     def of(cls, model: Model, name: str, feeds: Mapping[str, Array], values: Array | None = None) -> Layer:
         """Return the tensor ``name`` at N samples; it is run unless its ``values`` are given.
 
+        If its batch axis is not the first, as in recurrent nets, the layer is that of a model in which it is.
+
         Raises
         ------
         UnknownNameError
@@ -52,6 +59,10 @@ class Layer:
             The tensor is not of floats, has no leading batch axis, or does not depend on the input.
         """
         check_layer(model, name)
+        axis, rank = _batch_axis(model, name, feeds)
+        if axis:
+            form = model.derived(("batch first", name), lambda graph: batch_first(graph, name, axis, rank))
+            return cls.of(form, name, feeds)
         layer = cls(name, model, np.empty(0))
         count = next(len(array) for name, array in feeds.items() if name not in model.shared)
         x = layer.values_at(feeds) if values is None else layer._checked(values, count)
@@ -103,6 +114,16 @@ class Layer:
         )
 
 
+def layer_name(model: Model, name: str, tensor: str | None = None) -> str:
+    """Return the name of a layer: ``input`` and ``output`` stand for the explained tensors if none is called so.
+
+    ``tensor`` is the one from which the target is read, by default the output.
+    """
+    if name in ("input", "output") and name not in model.view.tensor_names:
+        return model.input().name if name == "input" else tensor or model.output().name
+    return name
+
+
 def check_layer(model: Model, name: str) -> None:
     """Check that ``name`` is a tensor that depends on the input.
 
@@ -119,6 +140,27 @@ def check_layer(model: Model, name: str) -> None:
     inputs = {info.name for info in model.inputs if info.name not in model.shared}
     if not graph_fact(model, ("above", name), lambda view: view.ancestors([name])) & inputs:
         raise UnsupportedModelError(f"Layer '{name}' of {model.name} does not depend on the input. Name another.")
+
+
+def _batch_axis(model: Model, name: str, feeds: Mapping[str, Array]) -> tuple[int, int]:
+    """The batch axis of a tensor, and its rank; 0 if it is the first axis, or unknown.
+
+    It is the only axis whose size follows the number of samples.
+    """
+    own = {key: array.shape[1:] for key, array in feeds.items() if key not in model.shared}
+    outputs = {value.name for value in model.view.model.graph.output}
+    if name in own or name in outputs:
+        return 0, 0
+
+    def find(view: GraphView) -> tuple[int, int]:
+        found = []
+        for samples in _SAMPLES:
+            shape = view.shapes({key: (samples, *size) for key, size in own.items()}).get(name, ())
+            found.append([axis for axis, size in enumerate(shape) if size == samples])
+        axes = set(found[0]).intersection(*found[1:])
+        return (axes.pop(), len(shape)) if len(axes) == 1 else (0, 0)
+
+    return graph_fact(model, ("batch axis", name, tuple(own.items())), find)
 
 
 def _part(model: Model, key: Hashable, rewrite: Callable[[onnx.ModelProto], onnx.ModelProto]) -> Model:

@@ -11,10 +11,11 @@ import numpy as np
 
 from xaionnx.data.sample import Sample, split
 from xaionnx.errors import UnsupportedModelError
+from xaionnx.graph.cut import with_copy
 from xaionnx.layers.axes import Axes
 from xaionnx.layers.default_layer import default_layer
 from xaionnx.layers.embeddings import differentiable_inputs, embeddings, gradient_tensors, has_tokens
-from xaionnx.layers.layer import Layer
+from xaionnx.layers.layer import Layer, layer_name
 from xaionnx.layers.target_elements import check_depends, elements_read
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.runtime import progress
@@ -93,6 +94,7 @@ class LayerPath:
 
         It costs a run, unless the layer was fetched together with the targets.
         """
+        layer = layer_name(self.model, layer, self.tensors[0])
         if layer in self.names:
             return dataclasses.replace(self, names=(layer,))
         values = self.resolved.outputs.get(layer)
@@ -111,24 +113,33 @@ class LayerPath:
         UnsupportedModelError
             A target does not depend on the layer.
         """
-        path = self.cut_at(layer)
+        path = self.to(layer)
         if path.layer is not self.layer and path.layer is not None:
             sizes = {name: (1, *x.shape[1:]) for name, x in self.feeds.items() if name not in self.model.shared}
-            check_depends(self.model, layer, sizes, elements_read(self.resolved))
-        return path
+            check_depends(self.model, path.layer.name, sizes, elements_read(self.resolved))
+        return self._cut(path)
 
     def cut_at(self, layer: str) -> LayerPath:
         """Return :meth:`at` of a layer on which some of the targets may not depend."""
-        path = self.to(layer)
+        return self._cut(self.to(layer))
+
+    def _cut(self, path: LayerPath) -> LayerPath:
+        """A path to a layer with the model cut there."""
         if path.layer is self.layer or path.layer is None:
             return path
-        downstream = path.layer.downstream(self.tensors)
+        resolved, held = self.resolved, path.layer
+        if held.name in self.tensors:
+            # The target is read from a copy of the layer.
+            copy = f"{held.name}/target"
+            form = held.model.derived(("copy", held.name), lambda graph: with_copy(graph, held.name, copy))
+            held, resolved = dataclasses.replace(held, model=form), resolved.renamed(held.name, copy)
+        downstream = held.downstream(resolved.tensors)
         taken = {info.name for info in downstream.inputs}
         return dataclasses.replace(
             path,
             model=downstream,
             feeds={**{name: array for name, array in self.feeds.items() if name in taken}, **path.feeds},
-            resolved=dataclasses.replace(self.resolved, model=downstream),
+            resolved=dataclasses.replace(resolved, model=downstream),
         )
 
     def to_floats(self, layer: str | None = None) -> LayerPath:
@@ -144,6 +155,7 @@ class LayerPath:
         if layer is None:
             (first,) = gradient_tensors(self.model)
             return self.at(first)
+        layer = layer_name(self.model, layer, self.tensors[0])
         if layer in self.names:
             differentiable_inputs(self.model)  # raises
         # A layer downstream of the embedding is reached through it, so that a path can be interpolated there.

@@ -74,6 +74,12 @@ class ResolvedTargets:
             self, selection=chosen, values=self.values[targets], count=len(targets), sizes=(1,) * len(targets)
         )
 
+    def renamed(self, tensor: str, name: str) -> ResolvedTargets:
+        """Return the targets read from a tensor of another name."""
+        terms = [replace(term, tensor=name) if term.tensor == tensor else term for term in self.selection.terms]
+        outputs = {(name if key == tensor else key): array for key, array in self.outputs.items()}
+        return replace(self, selection=TargetSet(terms), outputs=outputs)
+
     @property
     def quantities(self) -> list[str]:
         """The quantity of each of the T targets, see `xaionnx.targets.scores.quantity`; ``value`` if not of a class."""

@@ -12,14 +12,13 @@ import numpy as np
 from xaionnx import parameters
 from xaionnx.attribution import Attribution
 from xaionnx.data.sample import Sample
-from xaionnx.errors import ParameterError
 from xaionnx.explainer import Explainer
 from xaionnx.explainers._cams.several import FUSIONS, LayerMap, by_target, fused, layers_by_target
 from xaionnx.explainers._gradients.gradient import with_facts
 from xaionnx.explanation import ValueKind
 from xaionnx.hooks import hook
 from xaionnx.layers.default_layer import default_layer, normalised_tokens, structure_decides
-from xaionnx.layers.layer import check_layer
+from xaionnx.layers.layer import check_layer, layer_name
 from xaionnx.layers.path import LayerPath
 from xaionnx.layers.spatial_map import UPSAMPLING, SpatialMap
 from xaionnx.layers.target_elements import TargetElements, elements_read
@@ -221,7 +220,7 @@ class CamExplainer(Explainer):
     @final
     def layers(self, model: Model, sample: Sample, tensors: list[str]) -> tuple[str, ...]:
         """The layers to use for targets that are read from ``tensors``: those given, or the default layer."""
-        names = as_names(self.layer)
+        names = tuple(layer_name(model, name, tensors[0]) for name in as_names(self.layer))
         for layer in names:
             check_layer(model, layer)
             self.check_use(model, layer, sample, tensors)
@@ -255,10 +254,7 @@ class CamExplainer(Explainer):
     @final
     def wrt(self, model: Model, sample: Sample, tensor: str) -> tuple[str, ...]:
         """The layer; see :class:`xaionnx.explainers.Compilable`."""
-        found = self.layers(model, sample, [tensor])
-        if len(found) > 1:
-            raise ParameterError(f"A compiled file maps one layer. Got {', '.join(found)}. Compile one for each.")
-        return found
+        return self.layers(model, sample, [tensor])
 
     @final
     def rules(self, model: Model) -> None:

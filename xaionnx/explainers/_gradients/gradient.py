@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, final
 
@@ -13,11 +14,13 @@ from xaionnx import parameters
 from xaionnx.attribution import Attribution
 from xaionnx.data.sample import Sample
 from xaionnx.explainer import Explainer
+from xaionnx.explainers._gradients.several_layers import joined
 from xaionnx.gradients import choice
 from xaionnx.gradients.one_run import OneRun, PlannedRun
 from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.hooks import hook
 from xaionnx.layers.embeddings import gradient_tensors
+from xaionnx.layers.layer import layer_name
 from xaionnx.layers.path import LayerPath
 from xaionnx.perturb.element_types import check_none_missing, has_nan
 from xaionnx.request import Request
@@ -26,7 +29,7 @@ from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array, GradientLike
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     import onnx_ir as ir
 
@@ -145,11 +148,18 @@ class GradientExplainer(ByGradient, Explainer):
 
     @final
     def compute(self, request: Request) -> Attribution:
+        layers = parameters.as_names(getattr(self, "layer", None))
+        if len(layers) > 1:
+            return joined({name: self._at(name).compute(request) for name in layers})
         rules = self.rules(request.model)
         run = self._run(request, rules)
         path = self.gradient_path(input_path(request))
         target_gradients = TargetGradients(path, self.gradient, rules, run)
         return with_facts(path, self.explain_points(target_gradients, Points.of(path)), target_gradients)
+
+    def _at(self, layer: str) -> GradientExplainer:
+        """The method at one layer; only methods with the parameter ``layer`` have several."""
+        return dataclasses.replace(self, layer=layer)  # type: ignore[call-arg]  # a field of some subclasses
 
     def _run(self, request: Request, rules: Table | None) -> OneRun | None:
         """One run for the prediction and the gradients, if the targets can be resolved before it."""
@@ -179,16 +189,19 @@ class AtLayer:
     tokens, baselines are tokens: a number stands for that token at every position, and zero for token 0.
     """
 
-    layer: str | None = parameters.name("tensor to explain; the input, or the embedding of tokens, if not given")
+    layer: str | Sequence[str] | None = parameters.names(
+        "tensor to explain, or several; the input, or the embedding of tokens, if not given"
+    )
 
     @hook
     def gradient_path(self, inputs: LayerPath) -> LayerPath:
-        return inputs.to_floats(self.layer)
+        return inputs.to_floats(*parameters.as_names(self.layer))
 
     @hook
     def wrt(self, model: Model, sample: Sample, tensor: str) -> tuple[str, ...]:
-        del sample, tensor
-        return gradient_tensors(model) if self.layer is None else (self.layer,)
+        del sample
+        names = tuple(layer_name(model, name, tensor) for name in parameters.as_names(self.layer))
+        return names or gradient_tensors(model)
 
 
 def input_path(request: Request) -> LayerPath:

@@ -14,6 +14,7 @@ from xaionnx.explainers._gradients.gradient import Points
 from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.layers.default_layer import default_layer
 from xaionnx.layers.embeddings import gradient_tensors
+from xaionnx.layers.layer import layer_name
 from xaionnx.layers.path import LayerPath
 from xaionnx.layers.target_elements import TargetElements
 from xaionnx.perturb.baseline import Baseline
@@ -29,14 +30,14 @@ _PIECE = 2**24
 class AlongInputPath:
     """Lets a :class:`GradientExplainer` explain a layer by a path in the input."""
 
-    layer: str | None = parameters.name(
-        "tensor to explain; the last map over the picture or series, else the tokens of the last attention, if not "
-        "given"
+    layer: str | Sequence[str] | None = parameters.names(
+        "tensor to explain, or several; the last map over the picture or series, else the tokens of the last "
+        "attention, if not given"
     )
 
     def wrt(self, model: Model, sample: Sample, tensor: str) -> tuple[str, ...]:
         if self.layer is not None:
-            return (self.layer,)
+            return tuple(layer_name(model, name, tensor) for name in parameters.as_names(self.layer))
         return (default_layer(model, gradient_tensors(model), [tensor], sample),)
 
     def layer_for(self, model: Model, sample: Sample, read: Sequence[TargetElements]) -> str:
@@ -44,7 +45,11 @@ class AlongInputPath:
 
     def gradient_path(self, inputs: LayerPath) -> LayerPath:
         floats = inputs.to_floats()
-        return floats.at(floats.default_layer()) if self.layer is None else inputs.to_floats(self.layer)
+        return (
+            floats.at(floats.default_layer())
+            if self.layer is None
+            else inputs.to_floats(*parameters.as_names(self.layer))
+        )
 
 
 @final
