@@ -30,6 +30,10 @@ misses most of what the model does with the features."""
 SHIFT: Final = 0.5
 """Largest acceptable relative change of the prediction by noise: above it mostly another prediction is explained."""
 
+ARITHMETIC: Final = 0.05
+"""Largest acceptable relative distance of the prediction that a gradient saw from the model's own, as for :data:`GAP`:
+a gradient in floats of a quantised model, or in single precision of a model in half precision."""
+
 # Labels of gradient rules that estimate a derivative; the rules of the ops set them.
 _ESTIMATES: Final = ("straight through", "its regions count as constant")
 # How many ops a warning names.
@@ -240,6 +244,16 @@ def _shifted_prediction(one: Explanation) -> Iterator[Caveat]:
     yield Caveat(f"The noise changes the prediction from {clean:.3g} to {noisy:.3g}.", f"Lower noise{now}.")
 
 
+def _other_arithmetic(one: Explanation) -> Iterator[Caveat]:
+    seen, said = number(one, "gradient_prediction"), one.provenance.get("arithmetic")
+    own = float(one.prediction.reshape(-1)[0])
+    if seen is None or said is None or np.isnan(seen) or abs(seen - own) <= ARITHMETIC * max(abs(seen), abs(own)):
+        return
+    how = str(said).partition(", ")[0]
+    finding = f"The gradient saw {seen:.4g} where the model answers {own:.4g}: it computes with {how}."
+    yield Caveat(finding, "Compare with a method that removes parts of the input, such as occlusion.")
+
+
 def _estimated_gradients(one: Explanation) -> Iterator[Caveat]:
     labels = [label for label in one.provenance.get("approximations", ()) if any(how in label for how in _ESTIMATES)]
     ops = list(dict.fromkeys(label.partition(":")[0] for label in labels))
@@ -303,6 +317,7 @@ _CHECKS: Final[tuple[Callable[[Explanation], Iterator[Caveat]], ...]] = (
     _shifted_prediction,
     _off_scale,
     _guessed_spec,
+    _other_arithmetic,
     _estimated_gradients,
     _finite_differences,
 )

@@ -52,6 +52,7 @@ def record(explainer: Explainer, request: Request, attribution: Attribution) -> 
         error = axis(errors.pop(only_name))
     # With several inputs, each standard error becomes a map.
     maps = {**attribution.maps, **{f"standard_error_{name}": array for name, array in errors.items()}}
+    arithmetic, in_floats = _arithmetic(request, attribution)
     spent = request.evaluations
     return Explanation(
         method=explainer.name(),
@@ -71,7 +72,10 @@ def record(explainer: Explainer, request: Request, attribution: Attribution) -> 
             **({"gradients": spent.gradients.tolist()} if spent.gradients.any() else {}),
             "seconds": request.seconds,
             **_findings(resolved, request.several),
-            **{key: _by_sample(value, request.several) for key, value in attribution.diagnostics.items()},
+            **{
+                key: _by_sample(value, request.several)
+                for key, value in {**attribution.diagnostics, **in_floats}.items()
+            },
         },
         provenance={
             **_provenance(explainer, request),
@@ -80,9 +84,24 @@ def record(explainer: Explainer, request: Request, attribution: Attribution) -> 
             **_zero_by_default(explainer, request, attribution),
             **_nan_not_taken(request),
             "parameters": recorded_parameters(explainer, {**explainer.resolved_parameters(), **attribution.parameters}),
+            **arithmetic,
             **attribution.facts,
         },
     )
+
+
+def _arithmetic(request: Request, attribution: Attribution) -> tuple[Document, dict[str, Array]]:
+    """What a gradient graph computes in another way than the model, and the targets (T, N) that it saw."""
+    built = attribution.diagnostics.get("gradient", "graph") == "graph" and "approximations" in attribution.facts
+    if not built:
+        return {}, {}
+    from xaionnx.gradients.arithmetic import other_arithmetic, predictions_in_floats
+
+    said = other_arithmetic(request.model)
+    if said is None:
+        return {}, {}
+    seen = predictions_in_floats(request.model, request.feeds, request.resolved, request.evaluations)
+    return {"arithmetic": said}, {"gradient_prediction": seen}
 
 
 def _findings(resolved: ResolvedTargets, several: bool) -> Document:

@@ -160,7 +160,9 @@ def _comparison_lines(result: Explanation) -> list[str]:
 
 def approximation_line(result: Explanation) -> str:
     """Steps of the backward pass that are not derivatives or not as published; empty if there are none."""
-    labels = result.provenance.get("approximations")
+    labels = list(result.provenance.get("approximations", ()))
+    if "arithmetic" in result.provenance:
+        labels.append(f"the gradient computes with {result.provenance['arithmetic']}")
     return f"  approximations: {printable('; '.join(labels))}" if labels else ""
 
 

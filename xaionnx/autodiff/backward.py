@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import onnx
 import onnx_ir as ir
 
 from xaionnx.autodiff.gradient_builder import GradientBuilder
-from xaionnx.autodiff.rule import START, Gradient, Table
+from xaionnx.autodiff.rule import ESTIMATE, START, Gradient, Table
 from xaionnx.autodiff.rules.quantization import carries_floats
 from xaionnx.autodiff.steps import RECURRENT
 from xaionnx.errors import UnknownNameError, UnsupportedModelError
@@ -31,7 +32,13 @@ def gradient_name(tensor: str) -> str:
 
 
 def differentiate(
-    model: onnx.ModelProto, probe: Probe, out: str, wrt: Sequence[str], table: Table, keep: Sequence[str] = ()
+    model: onnx.ModelProto,
+    probe: Probe,
+    out: str,
+    wrt: Sequence[str],
+    table: Table,
+    keep: Sequence[str] = (),
+    rounded: Mapping[str, int] = MappingProxyType({}),
 ) -> onnx.ModelProto:
     """Add the gradient of ``sum(cotangent * out)`` with respect to some tensors to a graph.
 
@@ -46,6 +53,8 @@ def differentiate(
     table : mapping of str to Rule
     keep : sequence of str
         Extra tensors to return; nodes needed only for them run on every call.
+    rounded : mapping of str to int
+        Numbers of nodes by op that round in the file, but not in ``model``; they are labelled.
 
     Returns
     -------
@@ -89,6 +98,8 @@ def differentiate(
         found, name = cotangents.total(source), str(source.name)
         ending = g.output(found if found is not None else g.zeros_like(source), gradient_name(name))
         _declare(ending, probe, name, batch)
+    for op, count in rounded.items():
+        g.label(op, ESTIMATE, count)
     if g.approximations:
         graph_model.metadata_props[APPROXIMATIONS] = "\n".join(g.approximations)
     _prune(graph)

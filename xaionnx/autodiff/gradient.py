@@ -14,6 +14,7 @@ from xaionnx.graph.adapt import free_batch
 from xaionnx.graph.canonicalize import canonicalize
 from xaionnx.graph.control_flow import Probed
 from xaionnx.graph.probe import Probe, probe
+from xaionnx.graph.quantised import count_rounding_ops
 from xaionnx.graph.serialize import to_bytes
 from xaionnx.runtime.model import Model
 from xaionnx.runtime.session import Session, SessionSettings, simplified
@@ -228,7 +229,8 @@ class CanonicalModel:
         table = STANDARD if rules is None else rules
         proto = write_out_steps(self.proto, self.facts, {op for op in RECURRENT if op not in table})
         facts = self.facts if proto is self.proto else self.probed(proto)
-        return differentiate(proto, facts, out, wrt, table, keep)
+        rounded = count_rounding_ops(self.model.view, wrt, out)
+        return differentiate(proto, facts, out, wrt, table, keep, rounded)
 
 
 def first_rows(

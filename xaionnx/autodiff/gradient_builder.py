@@ -13,6 +13,7 @@ import onnx_ir as ir
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.graph.builder import Builder, Operand
 from xaionnx.graph.probe import Probe
+from xaionnx.graph.signs import Signs
 from xaionnx.typing import Array, Document
 
 Shape = tuple[int | None, ...]
@@ -45,6 +46,7 @@ class GradientBuilder(Builder):
         self._probe = probe
         self._approximated: defaultdict[str, set[str | int]] = defaultdict(set)
         self._same_shape: dict[ir.Value, ir.Value] = {}
+        self.signs = Signs(self.constant_of)
         # The tensors of the gradients, and state that the rules of a table share during one walk.
         self.sources: tuple[ir.Value, ...] = ()
         self.notes: Document = {}
@@ -134,6 +136,12 @@ class GradientBuilder(Builder):
         origin = node.metadata_props.get(ORIGIN)
         labelled = self._approximated[f"{origin_op(node) or node.op_type}: {how}"]
         labelled.add(len(labelled) if origin is None else origin)
+
+    def label(self, op_type: str, how: str, count: int) -> None:
+        """Label nodes of an op, in place of the labels that :meth:`approximate` gave to some of them."""
+        for label in [label for label in self._approximated if label.startswith(f"{op_type}: ")]:
+            del self._approximated[label]
+        self._approximated[f"{op_type}: {how}"] = set(range(count))
 
     @property
     def approximations(self) -> tuple[str, ...]:

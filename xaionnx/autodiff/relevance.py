@@ -40,7 +40,6 @@ import onnx_ir as ir
 
 from xaionnx.autodiff.gradient_builder import GradientBuilder
 from xaionnx.autodiff.rule import Gradient
-from xaionnx.autodiff.signs import never_negative
 from xaionnx.autodiff.stand_ins import Bound, Content, Ones, Signed, Square, StandIn
 from xaionnx.autodiff.table import STANDARD
 from xaionnx.errors import ParameterError
@@ -310,7 +309,7 @@ def _layer_on(g: GradientBuilder, node: ir.Node, term: Term, needed: Sequence[bo
 
 
 def _stand_in(g: GradientBuilder, role: StandIn, value: ir.Value) -> ir.Value | None:
-    if isinstance(role, Signed) and never_negative(g, value):
+    if isinstance(role, Signed) and g.signs.never_negative(value):
         if role.positive == 1:
             return value
         if not role.positive:

@@ -41,7 +41,6 @@ from xaionnx.autodiff.reference import at_baseline, baseline_node
 from xaionnx.autodiff.rule import Gradient, Rule
 from xaionnx.autodiff.rules.activations import gated_gradient, keep_zeros
 from xaionnx.autodiff.rules.normalisation import narrow, scale_back, widen
-from xaionnx.autodiff.signs import always_positive, may_be_infinite
 from xaionnx.autodiff.steps import RECURRENT
 from xaionnx.autodiff.table import STANDARD
 from xaionnx.graph.op import Kind, find_op, ops_of_kind
@@ -189,7 +188,7 @@ def _product_rule(
     if node.op_type != "Mul":
         return parts
     return [
-        keep_zeros(g, cotangents[0], part) if part is not None and may_be_infinite(g, other) else part
+        keep_zeros(g, cotangents[0], part) if part is not None and g.signs.may_be_infinite(other) else part
         for part, other in zip(parts, node.inputs[::-1], strict=True)
     ]
 
@@ -205,7 +204,7 @@ def _division_rule(
     r, q = g.op("Reciprocal", b), g.op("Reciprocal", baseline_value(g, b))
     first = g.op("Mul", signal, g.op("Mul", g.op("Add", r, q), 0.5)) if needed[0] else None
     second = g.op("Neg", g.op("Mul", g.op("Mul", signal, mean_with_baseline(g, a)), g.op("Mul", r, q)))
-    if always_positive(g, b):
+    if g.signs.always_positive(b):
         return [first, second]
     return [None if part is None else keep_zeros(g, signal, part) for part in (first, second)]
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from xaionnx.data.sample import Sample
 from xaionnx.errors import ModelError
+from xaionnx.gradients.arithmetic import other_arithmetic
 from xaionnx.gradients.graph import Graph
 from xaionnx.gradients.source import GradientRequest, InputsAt
 from xaionnx.layers.embeddings import differentiable_inputs, has_tokens
@@ -78,7 +79,7 @@ class PlannedRun:
         evaluations: Evaluations,
         rules: Table | None = None,
     ) -> PlannedRun | None:
-        """Return a plan; None if the targets cannot be expected, or the graph cannot be built.
+        """Return a plan; None if the targets cannot be expected, or the graph cannot be built, or rounds otherwise.
 
         The first plan for a model runs one row, for the shapes of the targets' tensors; this does not count as an
         evaluation.
@@ -93,6 +94,8 @@ class PlannedRun:
         parts = [part for target in targets for part in target.parts()]
         # A graph can find the highest classes only.
         found = all(isinstance(part, Top) for part in parts)
+        if other_arithmetic(model) is not None:  # its outputs would not be the model's
+            return None
         if len(follows) > 1 or (True in follows and not found) or model.input().dtype.kind != "f" or has_tokens(model):
             return None
         seen = first_outputs(model, feeds, tensors)

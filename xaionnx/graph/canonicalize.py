@@ -16,6 +16,7 @@ from xaionnx.graph.control_flow import Probed, bring_out, write_out
 from xaionnx.graph.cut import expose
 from xaionnx.graph.expand import expand
 from xaionnx.graph.opset import all_nodes, attach_external, convert_opset, detach_external
+from xaionnx.graph.quantised import is_quantised
 from xaionnx.graph.serialize import WEIGHTS_APART
 from xaionnx.graph.view import DEFAULT_DOMAINS, topological_order
 from xaionnx.graph.widen import widen
@@ -71,6 +72,11 @@ def canonicalize(
     if probed is not None:
         form = write_out(form, keep, probed)
     form = expand(form)
+    if is_quantised(form):
+        # onnx-ir is slow to import, and few models need it before they are differentiated.
+        from xaionnx.graph.dequantize import dequantise
+
+        form = dequantise(form)
     if simplify is not None:
         apart = detach_external(form)
         before = _foreign_ops(form)

@@ -98,7 +98,8 @@ def against(one: Explanation) -> list[str]:
 def approximations(one: Explanation) -> list[str]:
     """The ops whose rule is not a derivative, or not as published: ``approximations at Softmax and 2 other ops``.
 
-    For rescaled values it includes the factor, which also applies to the numbers of a colour bar.
+    For rescaled values it includes the factor, which also applies to the numbers of a colour bar; for a quantised model
+    or one in half precision, the value of the target that the gradient saw.
     """
     labels = one.provenance.get("approximations", ())
     factors = {label: found[0] for label in labels if (found := _FACTOR.search(label))}
@@ -108,6 +109,9 @@ def approximations(one: Explanation) -> list[str]:
         rest = len(ops) - _OPS
         more = f" and {rest} other op{'s' * (rest > 1)}" if rest > 0 else ""
         said.append(f"approximations at {', '.join(ops[:_OPS])}{more}")
+    seen = number(one, "gradient_prediction")
+    if "arithmetic" in one.provenance and seen is not None:
+        said.append(f"gradient without rounding, at {number_words(seen)}")
     return said
 
 

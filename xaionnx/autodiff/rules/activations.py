@@ -13,7 +13,6 @@ import onnx_ir as ir
 
 from xaionnx.autodiff.gradient_builder import GradientBuilder
 from xaionnx.autodiff.rule import Gradient, rule, unary
-from xaionnx.autodiff.signs import always_positive, never_negative
 
 # Steep enough to reach 1 at the smallest normal float32, and itself representable in float32.
 _STEEP = 1e38
@@ -84,9 +83,9 @@ def zero_at_minimum(g: GradientBuilder, node: ir.Node, dy: Gradient, dx: ir.Valu
     Elsewhere the slope is infinite.
     """
     x = node.inputs[0]
-    if always_positive(g, x):
+    if g.signs.always_positive(x):
         return dx
-    if not never_negative(g, x):
+    if not g.signs.never_negative(x):
         return keep_zeros(g, dy, dx)
     g.approximate(node, AT_MINIMUM)
     return g.op("Where", g.op("Greater", x, 0.0), dx, 0.0)
@@ -147,7 +146,7 @@ def sqrt(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
 def reciprocal(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     y = node.outputs[0]
     dx = g.op("Neg", g.op("Mul", dy, g.op("Mul", y, y)))
-    return dx if always_positive(g, _x(node)) else keep_zeros(g, dy, dx)
+    return dx if g.signs.always_positive(_x(node)) else keep_zeros(g, dy, dx)
 
 
 @unary("Relu")

@@ -10,7 +10,6 @@ import onnx_ir as ir
 from xaionnx.autodiff.gradient_builder import GradientBuilder
 from xaionnx.autodiff.rule import Gradient, flat, rule
 from xaionnx.autodiff.rules.activations import gated_gradient, keep_zeros, zero_at_minimum
-from xaionnx.autodiff.signs import always_positive, may_be_infinite
 from xaionnx.typing import Array
 
 
@@ -45,7 +44,7 @@ def mul(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], neede
 def product(g: GradientBuilder, dy: Gradient, factor: ir.Value | None) -> ir.Value:
     """Return ``dy * factor``, and 0 where the cotangent is 0 and the factor infinite."""
     found = g.op("Mul", dy, factor)
-    return keep_zeros(g, dy, found) if may_be_infinite(g, factor) else found
+    return keep_zeros(g, dy, found) if g.signs.may_be_infinite(factor) else found
 
 
 @rule("Div")
@@ -53,7 +52,7 @@ def div(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], neede
     """A quotient that nothing depends on, since its cotangent is 0, has a gradient of 0 even if its divisor is 0."""
     b, y, dy = node.inputs[1], node.outputs[0], cotangents[0]
     share = g.op("Div", dy, b)
-    if not always_positive(g, b) and not _has_no_zeros(g, b):
+    if not g.signs.always_positive(b) and not _has_no_zeros(g, b):
         share, y = keep_zeros(g, dy, share), keep_zeros(g, dy, y) if needed[1] else y
     return [share if needed[0] else None, g.op("Neg", g.op("Mul", share, y)) if needed[1] else None]
 
