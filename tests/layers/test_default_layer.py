@@ -191,3 +191,15 @@ def test_states_of_a_recurrent_net_are_no_layers():
     model = loaded(text, **weights)
     found = xaionnx.explain(model, normal(2, 6, 3), "layer_activation", 0)
     assert found.provenance["layer"]["name"] == "rows"
+
+
+def test_integers_that_stand_for_floats_are_no_layers():
+    model = loaded(
+        """g (float[N, 3, 8, 8] x) => (float[N, 2] y) <float s = {0.05}, uint8 z = {128}> {
+          c = Conv(x, k)  q = QuantizeLinear(c, s, z)  m = MaxPool<kernel_shape = [2, 2], strides = [2, 2]>(q)
+          d = DequantizeLinear(m, s, z)  e = Relu(d)  h = QuantizeLinear(e, s, z)
+          p = MaxPool<kernel_shape = [1, 1]>(h)  f = Flatten(p)  r = DequantizeLinear(f, s, z)  y = MatMul(r, w) }""",
+        k=normal(4, 3, 3, 3),
+        w=normal(36, 2),
+    )
+    assert LayerCam().attribute(model, X, 1).provenance["seen_at"]["name"] == "e"

@@ -119,10 +119,20 @@ def _choose_layer(
     return attended or last_map or tokens or scores or ("" if without else last)
 
 
+def _integers(view: GraphView) -> set[str]:
+    """The tensors of integers that stand for floats, of which explanations read the floats."""
+    found: set[str] = set()
+    for node in view.nodes:
+        moves = node.op_type not in ("Cast", "DequantizeLinear") and not found.isdisjoint(node.input)
+        if moves or node.op_type in ("QuantizeLinear", "DynamicQuantizeLinear"):
+            found.update(node.output[:1])
+    return found
+
+
 def _candidates(view: GraphView, model: Model, start: Sequence[str], sample: Sample) -> list[_Candidate]:
     """The tensors computed from ``start``, in topological order."""
     known = view.shapes({name: (1, *x.shape) for name, x in sample.own.items()})
-    computed, found = view.data_descendants(start), list[_Candidate]()
+    computed, found = view.data_descendants(start) - _integers(view), list[_Candidate]()
     for node in view.nodes:
         moved = computed.intersection(node.input)
         for name in (made for made in node.output if made in computed and made not in start):
