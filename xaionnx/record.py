@@ -16,6 +16,7 @@ from xaionnx.data.sample import Sample
 from xaionnx.displays import displays
 from xaionnx.explanation import Arrays, Explanation
 from xaionnx.graph.missing_values import nan_handling
+from xaionnx.graph.parts import parts_of
 from xaionnx.layers.embeddings import embeddings
 from xaionnx.perturb.baselines.by_input import ByInput
 from xaionnx.perturb.element_types import has_nan, is_row
@@ -155,6 +156,7 @@ def _provenance(explainer: Explainer, request: Request) -> Document:
         "machine": platform.machine(),
         "model": model.name,
         "model_sha256": model.sha256,
+        **({"model_parts": parts} if (parts := parts_of(model.file.proto)) else {}),
         "opset": model.file.opset,
         # There may be a thousand labels, and they are stored beside the model.
         "spec": _as_json(None if model.spec is None else dataclasses.replace(model.spec, labels=())),

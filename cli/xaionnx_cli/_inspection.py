@@ -15,6 +15,7 @@ from xaionnx.errors import InputMismatchError, ModelError, ParameterError, Unsup
 from xaionnx.graph.cut import count_ops
 from xaionnx.graph.expand import expand
 from xaionnx.graph.landmarks import attentions
+from xaionnx.graph.parts import parts_of
 from xaionnx.graph.view import GraphView
 from xaionnx.runtime.model import Model
 from xaionnx.runtime.tensors import TensorInfo
@@ -43,6 +44,7 @@ def model_facts(model: Model) -> Document:
         "external_data": [{"path": str(p), "bytes": p.stat().st_size} for p in file.external],
         "ir_version": proto.ir_version,
         "opset": file.domains,
+        "parts": parts_of(proto),
         "producer": " ".join(filter(None, (proto.producer_name, proto.producer_version))),
         "inputs": [_tensor_facts(info) | {"purpose": model.purposes[info.name].purpose} for info in model.inputs],
         "outputs": [_tensor_facts(info) for info in model.outputs],
@@ -234,6 +236,8 @@ def lines(model: Model, facts: Document, every: bool) -> Iterator[str]:
     """Yield the facts as lines of text."""
     opsets = ", ".join(f"{domain or 'ai.onnx'} {version}" for domain, version in facts["opset"].items())
     yield f"{printable(model.name)}: {facts['bytes']:,} bytes, opset {opsets}, IR version {facts['ir_version']}"
+    if facts["parts"]:
+        yield f"  joined    {printable(' + '.join(part['name'] for part in facts['parts']))}"
     if facts["producer"]:
         yield f"  producer  {printable(facts['producer'])}"
     yield f"  sha256    {facts['sha256']}"

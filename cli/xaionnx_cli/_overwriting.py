@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 import click
 
-Kind = Literal["picture", "record", "patterns", "compiled"]
+Kind = Literal["picture", "record", "patterns", "compiled", "joined"]
 
 
 HELP: Final = "Replace files that xaionnx did not write. Its own earlier results are always replaced, the inputs never."
@@ -94,9 +94,22 @@ def _is_compiled(path: Path) -> bool:
         return False
 
 
+def _is_joined(path: Path) -> bool:
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    from xaionnx.graph.parts import parts_of
+
+    try:
+        return bool(parts_of(onnx.load(path, load_external_data=False)))
+    except (OSError, DecodeError):
+        return False
+
+
 _KINDS: Final[dict[Kind, tuple[str, Callable[[Path], bool]]]] = {
     "picture": ("picture", _is_picture),
     "record": ("record", _has_array("record")),
     "patterns": ("file of patterns", _has_array("about")),
     "compiled": ("compiled file", _is_compiled),
+    "joined": ("joined file", _is_joined),
 }

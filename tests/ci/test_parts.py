@@ -38,7 +38,8 @@ def test_write_then_check(parts, tmp_path, capsys, name):
 
 def test_help_holds_every_command(parts):
     text = parts.PARTS["help"]()
-    lines = ("", "compile ", "compile saliency ", "explain ", "explain rise ", "inspect ", "methods ", "patterns ")
+    commands = ("compile", "compile saliency", "explain", "explain rise", "inspect", "join", "methods", "patterns")
+    lines = ("", *(f"{name} " for name in commands))
     for words in lines:
         assert f"$ xaionnx {words}--help\n" in text
     assert text.count("```text\n") == len(lines)

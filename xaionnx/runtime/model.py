@@ -32,6 +32,8 @@ from xaionnx.typing import Array, Document, Feeds
 if TYPE_CHECKING:
     import onnx
 
+    from xaionnx.runtime.joining import PartLike
+
 _NAN_WORDS: Mapping[str | None, str] = {
     "routed": "which the model takes as a missing value",
     "compared": "which is on the side of false in each comparison of the model",
@@ -170,6 +172,62 @@ class Model:
         free = any(i.shape and not isinstance(i.shape[0], int) for i in inputs)
         shared = frozenset(i.name for i in inputs if not i.shape or (free and isinstance(i.shape[0], int)))
         return replace(model, inputs=inputs, outputs=tuple(TensorInfo.of(v) for v in session.outputs), shared=shared)
+
+    @classmethod
+    def join(  # noqa: PLR0913 - options of a public constructor, by keyword
+        cls,
+        *models: PartLike,
+        connect: Mapping[str, str] | None = None,
+        path: str | os.PathLike[str] | None = None,
+        device: str = "auto",
+        batch_size: int | None = None,
+        threads: int | None = None,
+        timeout_s: float | None = None,
+        spec: InputSpec | None = None,
+        allow_random: bool = False,
+    ) -> Model:
+        """Join models, each of which reads outputs of earlier ones, into one model of all.
+
+        Inputs that read nothing stay inputs, and outputs that nothing reads stay outputs, those of the last model
+        first. Tensors keep their names; those that an earlier model has too get the name of their file in front, as in
+        ``head/relu``. Op sets are brought to the same versions, floats of another width are converted, and one random
+        sample is run to check that the result returns what the models return one after another. Records name the models
+        and their hashes in ``provenance["model_parts"]``.
+
+        Parameters
+        ----------
+        *models : paths, Models, or onnx.ModelProto
+            In the order in which they run.
+        connect : mapping of str to str, optional
+            Output by input that reads it, by name, or as ``FILE:NAME`` with the file's stem if several models have it.
+            A model of which no input is named reads the model before it: the outputs with the names of its inputs, or
+            the only one that fits.
+        path : path, optional
+            Where the joined file is written, with its spec beside it unless there is one; a temporary file by default.
+        device, batch_size, threads, timeout_s, allow_random
+            As in :meth:`load`.
+        spec : InputSpec, optional
+            By default the input of the first model's spec and the output of the last one's.
+
+        Raises
+        ------
+        ParameterError, UnknownNameError
+            The connections are unknown, ambiguous or incomplete.
+        UnsupportedModelError
+            Connected tensors do not fit, or the op sets cannot be brought together.
+
+        Examples
+        --------
+        >>> drawn = Model.join("models/mnist_vae_decoder.onnx", "models/mnist_cnn.onnx", device="cpu")
+        >>> [info.name for info in drawn.inputs], [info.name for info in drawn.outputs]
+        (['latent'], ['logits'])
+        """
+        from xaionnx.runtime.joining import join_files
+
+        file = join_files(models, connect, path)
+        return cls.load(
+            file, device, batch_size, threads=threads, timeout_s=timeout_s, spec=spec, allow_random=allow_random
+        )
 
     def __repr__(self) -> str:
         """Return path, device, inputs, outputs and spec, on one line each."""

@@ -1,0 +1,188 @@
+"""Several ONNX files as one model."""
+
+from __future__ import annotations
+
+import atexit
+import dataclasses
+import hashlib
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import numpy as np
+import onnx
+
+from xaionnx import loading
+from xaionnx.data.spec import InputSpec
+from xaionnx.data.spec_writing import write_spec
+from xaionnx.data.storage import write_whole
+from xaionnx.errors import ParameterError, UnsupportedModelError, UsageError
+from xaionnx.graph.join import Part, Port, connections, free_ports, join
+from xaionnx.loading.reading import LARGEST_FILE
+from xaionnx.runtime.batcher import same_rows
+from xaionnx.runtime.session import Session, SessionSettings
+from xaionnx.runtime.tensors import TensorInfo
+from xaionnx.typing import Array
+
+if TYPE_CHECKING:
+    import os
+
+    from xaionnx.runtime.model import Model
+
+PartLike: TypeAlias = "Model | onnx.ModelProto | str | os.PathLike[str]"
+
+# Weights above this size, in bytes, are written beside the joined file.
+_APART: Final = LARGEST_FILE // 2
+
+
+def join_files(
+    given: Sequence[PartLike], connect: Mapping[str, str] | None, path: str | os.PathLike[str] | None
+) -> Path:
+    """Write the joined file, with its spec beside it, and return its path.
+
+    See :meth:`xaionnx.runtime.model.Model.join`. Without a ``path`` it lies in a temporary folder, removed when Python
+    exits.
+    """
+    read = [_read(one, number) for number, one in enumerate(given)]
+    counts = Counter(part.name for part, _, _ in read)
+    parts = [
+        dataclasses.replace(part, name=f"{part.name}{number}") if counts[part.name] > 1 else part
+        for number, (part, _, _) in enumerate(read, start=1)
+    ]
+    links = connections(parts, connect or {})
+    joined = join(parts, links)
+    _check_outputs(parts, links, joined)
+    file = _save(joined, path, {file for _, _, own in read for file in own})
+    spec = _spec(parts, [spec for _, spec, _ in read], joined)
+    beside = file.with_suffix(".toml")
+    if spec is not None and not beside.exists():  # one that is there already is the user's
+        write_spec(beside, spec)
+    return file
+
+
+def _read(given: PartLike, number: int) -> tuple[Part, InputSpec | None, tuple[Path, ...]]:
+    """A part with its weights, its spec, and its files."""
+    if isinstance(given, onnx.ModelProto):
+        digest = hashlib.sha256(given.SerializeToString(deterministic=True)).hexdigest()
+        return Part(given.graph.name or f"part{number + 1}", digest, given), None, ()
+    file = loading.read_model(given) if not hasattr(given, "file") else given.file
+    if getattr(given, "is_derived", False):
+        raise ParameterError(f"A model derived from {file.path.name} cannot be joined. Join the loaded one.")
+    spec = given.spec if hasattr(given, "spec") else InputSpec.beside(file.path)
+    proto = file.proto
+    if file.external:
+        proto = onnx.ModelProto()
+        proto.CopyFrom(file.proto)
+        onnx.load_external_data_for_model(proto, str(file.path.parent))
+    return Part(file.path.stem, file.sha256, proto), spec, (file.path, *file.external)
+
+
+def _spec(parts: Sequence[Part], specs: Sequence[InputSpec | None], joined: onnx.ModelProto) -> InputSpec | None:
+    """The input of the first part and the output of the last one; None if neither has a spec."""
+    first, last = specs[0], specs[-1]
+    if first is None and last is None:
+        return None
+    names = {value.name for value in joined.graph.output}
+    output = None if last is None else last.output
+    if output is not None and output not in names:
+        output = f"{parts[-1].name}/{output}"
+    spec = first or InputSpec(kind="array", name=joined.graph.input[0].name)
+    if last is None:
+        return dataclasses.replace(spec, output=None, activation="none", labels=(), boxes=None, blank=None)
+    told = {name: getattr(last, name) for name in ("activation", "labels", "boxes", "blank")}
+    return dataclasses.replace(spec, output=output, **told)
+
+
+def _save(joined: onnx.ModelProto, path: str | os.PathLike[str] | None, sources: set[Path]) -> Path:
+    if path is None:
+        digest = hashlib.sha256(joined.SerializeToString(deterministic=True)).hexdigest()
+        folder = _folder() / digest[:12]
+        folder.mkdir(exist_ok=True)
+        destination = folder / f"{joined.graph.name}.onnx"
+    else:
+        destination = Path(path)
+    if destination.resolve() in sources:
+        raise UsageError(f"The joined file would overwrite {destination}, which it is made from. Give another name.")
+    weights = destination.name + ".data"
+    if joined.ByteSize() > _APART:
+        joined = _with_weights_apart(joined, destination.parent, weights)
+    content = joined.SerializeToString()
+    return write_whole(destination, lambda stream: stream.write(content))
+
+
+def _with_weights_apart(joined: onnx.ModelProto, folder: Path, location: str) -> onnx.ModelProto:
+    """A copy of the model whose weights lie in one file beside it."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(joined)
+    onnx.external_data_helper.convert_model_to_external_data(copy, location=location, size_threshold=1024)
+    (folder / location).unlink(missing_ok=True)
+    return onnx.external_data_helper.write_external_data_tensors(copy, str(folder))
+
+
+@lru_cache(maxsize=1)
+def _folder() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="xaionnx-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def _check_outputs(parts: Sequence[Part], links: Mapping[Port, Port], joined: onnx.ModelProto) -> None:
+    """Check that the joined model returns what its parts return one after another, on one sample of random numbers.
+
+    Nothing is checked if the sizes of an input are not known, or a part does not run on random numbers.
+
+    Raises
+    ------
+    UnsupportedModelError
+        The outputs differ.
+    """
+    if max(joined.ByteSize(), *(part.proto.ByteSize() for part in parts)) > _APART:
+        return
+    inputs, outputs = free_ports(parts, links)
+    if len(outputs) != len(joined.graph.output):
+        return
+    names = dict(zip(inputs, (value.name for value in joined.graph.input), strict=True))
+    feeds: dict[str, Array] = {}
+    values: dict[Port, Array] = {}
+    try:
+        for number, part in enumerate(parts):
+            session = Session(part.proto.SerializeToString(), SessionSettings("cpu"), name=part.name)
+            fed = {}
+            for info in map(TensorInfo.of, session.inputs):
+                port = (number, info.name)
+                value = values[links[port]].astype(info.dtype) if port in links else _random(info, len(feeds))
+                if value is None:
+                    return
+                if port not in links:
+                    feeds[names[port]] = value
+                fed[info.name] = value
+            fetched = [value.name for value in part.proto.graph.output]
+            values |= {(number, name): out for name, out in zip(fetched, session.run(fetched, fed), strict=True)}
+    except Exception as error:
+        # A part that fails by itself on random numbers says nothing about the joined model.
+        if isinstance(error, UnsupportedModelError) or loading.is_runtime_failure(error):
+            return
+        raise
+    session = Session(joined.SerializeToString(), SessionSettings("cpu"), name=joined.graph.name)
+    fetched = [value.name for value in joined.graph.output]
+    together = dict(zip(fetched, session.run(fetched, feeds), strict=True))
+    for port, name in zip(outputs, fetched, strict=True):
+        alone, found = values[port], together[name]
+        if not same_rows({name: np.asarray(alone)[None]}, {name: np.asarray(found)[None]}, 1):
+            raise UnsupportedModelError(
+                f"Output '{name}' of the joined model differs from what {parts[port[0]].name} returns. "
+                "Export the models with the same version of the ONNX op set."
+            )
+
+
+def _random(info: TensorInfo, seed: int) -> Array | None:
+    """Random numbers for one sample of an input; None if its sizes or its type are not known."""
+    sizes = [1 if axis == 0 and not isinstance(size, int) else size for axis, size in enumerate(info.shape)]
+    if info.dtype.kind not in "fiub" or not all(isinstance(size, int) for size in sizes):
+        return None
+    rng = np.random.default_rng(seed)
+    return np.asarray(rng.normal(size=[size for size in sizes if isinstance(size, int)])).astype(info.dtype)
