@@ -22,7 +22,7 @@ LINEAR = {
     *("Add", "Sub", "Neg", "Sum", "Mean", "Identity", "Cast", "Dropout", "Conv", "ConvTranspose", "Gemm", "MatMul"),
     *("BatchNormalization", "AveragePool", "GlobalAveragePool", "ReduceMean", "ReduceSum", "Reshape", "Transpose"),
     *("Flatten", "Squeeze", "Unsqueeze", "Concat", "Split", "Slice", "Gather", "Pad", "Resize", "Upsample", "Expand"),
-    *("Tile", "DepthToSpace", "SpaceToDepth", "Scaler", "Where"),
+    *("Tile", "DepthToSpace", "SpaceToDepth", "Scaler", "Where", "ReverseSequence"),
 }
 RATIO = {
     *(
