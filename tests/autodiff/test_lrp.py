@@ -140,13 +140,18 @@ def softmax(z):
     return e / e.sum(axis=-1, keepdims=True)
 
 
-def test_attention_weights_count_as_constants():
-    """Ali et al. 2022, section 3.2: R_i = sum_j x_i p_ij / (sum_i x_i p_ij) R_j."""
+@pytest.mark.parametrize("reshaped", [False, True], ids=["", "reshaped"])
+def test_attention_weights_count_as_constants(reshaped):
+    """Ali et al. 2022, section 3.2: R_i = sum_j x_i p_ij / (sum_i x_i p_ij) R_j.
+
+    A softmax of an opset before 13 is written with a Reshape after it, to sizes that follow those of the input.
+    """
     nodes = [
         node("MatMul", ["x", "q"], ["Q"]), node("MatMul", ["x", "k"], ["K"]), node("MatMul", ["x", "v"], ["V"]),
         node("Transpose", ["K"], ["KT"], perm=[0, 2, 1]), node("MatMul", ["Q", "KT"], ["scores"]),
-        node("Mul", ["scores", "half"], ["scaled"]), node("Softmax", ["scaled"], ["A"], axis=-1),
-        node("MatMul", ["A", "V"], ["y"]),
+        node("Mul", ["scores", "half"], ["scaled"]), node("Softmax", ["scaled"], ["weights"], axis=-1),
+        node("Shape", ["scaled"], ["sizes"]), node("Reshape", ["weights", "sizes"], ["again"]),
+        node("MatMul", ["again" if reshaped else "weights", "V"], ["y"]),
     ]  # fmt: skip
     q, k, v = (drawn(4, 4) for _ in range(3))
     x, cotangent = drawn(2, 5, 4), drawn(2, 5, 4)
@@ -250,6 +255,27 @@ def test_a_sum_is_shared_by_what_each_operand_adds():
     assert_close(y, np.c_[x, x @ w] + c - np.c_[x, x @ w][:, ::-1], Tolerance.SIGNED_LAYERS)
     slope = np.c_[np.eye(3), w] - np.c_[np.eye(3), w][:, ::-1]
     assert_close(found, x * (cotangent @ slope.T), Tolerance.QUOTIENTS)
+
+
+@pytest.mark.parametrize("by", ["scales", "sizes"])
+@pytest.mark.parametrize("mode", ["nearest", "linear"])
+def test_an_enlarged_map_shares_by_what_each_place_adds(mode, by):
+    """Resize omits its second operand, and its third too if sizes are given."""
+    given = ["x", "", "scales"] if by == "scales" else ["x", "", "", "sizes"]
+    constants = {"scales": np.float32([2, 2])} if by == "scales" else {"sizes": np.int64([4, 6])}
+    settings = {"axes": [2, 3], "mode": mode, "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    nodes = [node("Resize", given, ["y"], **settings)]
+    x, cotangent = 1 + np.abs(drawn(2, 3, 2, 3)), drawn(2, 3, 4, 6)
+    y, found, _ = relevance(opened(nodes, [3, 2, 3], [3, 4, 6], constants), x, cotangent)
+    rows, columns = (
+        np.stack([np.interp(np.arange(2 * size) / 2, np.arange(size), each) for each in np.eye(size)], axis=1)
+        if mode == "linear" else np.repeat(np.eye(size), 2, axis=0)
+        for size in (2, 3)
+    )  # fmt: skip
+    # Relevance starts with the value times the cotangent, and each place's share of a value is its weight there.
+    by_hand = x * np.einsum("ph,qw,ncpq->nchw", rows, columns, cotangent)
+    assert_close(y, np.einsum("ph,qw,nchw->ncpq", rows, columns, x), Tolerance.QUOTIENTS)
+    assert_close(found, by_hand, Tolerance.QUOTIENTS)
 
 
 def test_the_box_goes_through_what_normalises_the_input():

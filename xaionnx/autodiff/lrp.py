@@ -278,7 +278,9 @@ def _upstream_chain(g: GradientBuilder, value: ir.Value | None) -> list[ir.Value
         if node is None or not _is_elementwise_or_moves(node):
             break
         varying = [v for v in node.inputs if v is not None and not v.is_initializer() and g.constant_of(v) is None]
-        value = varying[0] if len(varying) == 1 else None
+        # A shape may follow the sizes of the input, and is no operand.
+        operands = [v for v in varying if v.dtype != ir.DataType.INT64]
+        value = operands[0] if len(operands) == 1 else None
     return line
 
 

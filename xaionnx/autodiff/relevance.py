@@ -296,10 +296,9 @@ def _layer_on(g: GradientBuilder, node: ir.Node, term: Term, needed: Sequence[bo
     operands: list[ir.Value | None] = []
     for index, value in enumerate(node.inputs):
         role = term.b if index > 1 else term.x if needed[index] else term.w
-        if index > 1 and value is None:
-            continue
         made = None if value is None else _stand_in(g, role, value)
-        if made is None and index < 2:
+        # An operand that the node omits, such as the region of Resize, is not a stand-in that is zero.
+        if made is None and value is not None and index < 2:
             return None
         operands.append(made)
     while operands[-1] is None:
