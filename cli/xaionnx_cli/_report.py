@@ -203,10 +203,14 @@ def gap_lines(result: Explanation) -> list[str]:
     return [f"  {name}: {words}" for name, found in each for words in found]
 
 
-def feature_lines(result: Explanation, spec: InputSpec, x: Array) -> list[str]:
-    """The strongest features of a row for the first target, each with its input value and its attribution."""
+def feature_lines(result: Explanation, spec: InputSpec, feeds: Mapping[str, Array], main: str) -> list[str]:
+    """The strongest features of rows for the first target, each with its input value and its attribution.
+
+    ``feeds`` are those of one sample, (1, ...), and ``main`` is the explained input.
+    """
     if isinstance(result.values, dict):
-        return []
+        return _lines_by_input(result.values, result.several_targets, spec, feeds, main)
+    x = feeds[main][0]
     values = (result.values[0] if result.several_targets else result.values)[0]
     known = token_names(result, x) or []
     if "layer" in result.provenance:
@@ -219,12 +223,33 @@ def feature_lines(result: Explanation, spec: InputSpec, x: Array) -> list[str]:
         known = token_names(result, x) or known
     if values.ndim != 1:
         return []
-    order = np.argsort(-np.abs(values), kind="stable")[:_SHOWN_FEATURES]
     if known:
-        names, shown = [known[i] for i in order], [""] * len(order)
-    else:
-        names = [spec.columns[i] if i < len(spec.columns) else f"column {i}" for i in order]
-        shown = [_value_text(spec, names[place], x[i]) for place, i in enumerate(order)]
+        return _strongest(values, known, [""] * len(values))
+    names = [spec.columns[i] if i < len(spec.columns) else f"column {i}" for i in range(len(values))]
+    return _strongest(values, names, [_value_text(spec, name, value) for name, value in zip(names, x, strict=True)])
+
+
+def _lines_by_input(
+    values: Mapping[str, Array], several: bool, spec: InputSpec, feeds: Mapping[str, Array], main: str
+) -> list[str]:
+    """The strongest columns of all inputs that are rows; the parts of others have no names."""
+    found, names, shown = list[float](), list[str](), list[str]()
+    for name, array in values.items():
+        row, x = (array[0] if several else array)[0], feeds.get(name)
+        if row.ndim != 1 or x is None or x.ndim != 2:
+            continue
+        columns = spec.columns if name == main and len(spec.columns) == len(row) else ()
+        labels = columns or ([name] if len(row) == 1 else [f"{name}[{i}]" for i in range(len(row))])
+        found += row.tolist()
+        names += labels
+        shown += [_value_text(spec, label, value) for label, value in zip(labels, x[0], strict=True)]
+    return _strongest(np.array(found), names, shown) if found else []
+
+
+def _strongest(values: Array, all_names: Sequence[str], all_shown: Sequence[str]) -> list[str]:
+    """Lines for the strongest of features, with names and input values."""
+    order = np.argsort(-np.abs(values), kind="stable")[:_SHOWN_FEATURES]
+    names, shown = [all_names[i] for i in order], [all_shown[i] for i in order]
     width, wide = max(map(len, names)), max(map(len, shown))
     lines = [
         f"  {printable(name):<{width}}  {printable(value):<{wide}}  {values[i]:+.4g}"
@@ -249,7 +274,9 @@ def bar_names(result: Explanation, x: Array, spec: InputSpec) -> Sequence[str] |
     return token_names(result, x) or columns or None
 
 
-def _value_text(spec: InputSpec, name: str, value: float) -> str:
+def _value_text(spec: InputSpec, name: str, value: float | str) -> str:
+    if isinstance(value, str):
+        return value if len(value) <= _LONGEST else value[: _LONGEST - 3] + "..."
     words = spec.categories.get(name)
     if value != value:
         return "missing"

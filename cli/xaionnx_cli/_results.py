@@ -99,8 +99,8 @@ class Results:
                 }
             )
         if sample.display is None and len(self.names) <= _MAX_DETAILED + 1:
-            x = sample.feeds[self.model.input().name][0]
-            self.echo(*_report.feature_lines(result, self.model.input_spec, x))
+            main = self.model.input().name
+            self.echo(*_report.feature_lines(result, self.model.input_spec, sample.feeds, main))
         self.echo(
             *_report.gap_lines(result),
             *_report.warning_lines(result),

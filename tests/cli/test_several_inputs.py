@@ -52,6 +52,15 @@ def values(run, tmp_path, *words):
     return json.loads(done.stdout)["results"][0]["explanation"]["feature_values"]
 
 
+def test_the_strongest_columns_of_all_rows_are_listed(run, tmp_path):
+    text = """g (float[N,2] row, float[N,1] age) => (float[N,1] y) <float[2,1] b = {10, 20}> {
+        q = MatMul(row, b)  y = Sub(q, age) }"""
+    model, sample = saved(tmp_path, text, {"row": row(1, 2), "age": row(3)})
+    report = run("explain", "feature_ablation", model, sample, "-t", "0", "--baseline", "0").stdout.splitlines()
+    place = next(i for i, line in enumerate(report) if "row[1]" in line)
+    assert report[place : place + 3] == ["  row[1]  2  +40", "  row[0]  1  +10", "  age     3  -3"]
+
+
 def test_baselines_by_input_name(run, tmp_path):
     assert values(run, tmp_path, "--baseline", "picture=2,row=3") == [[-1, -2, -3, -4, -20, -20]]
     np.savez(tmp_path / "starts.npz", picture=np.full((1, 2, 2), 2, np.float32), row=np.float32([0, 2]))
