@@ -265,6 +265,15 @@ def _estimated_gradients(one: Explanation) -> Iterator[Caveat]:
     yield Caveat(finding, "Compare with a method that removes parts of the input, such as occlusion.")
 
 
+def _looked_up(one: Explanation) -> Iterator[Caveat]:
+    tables = one.provenance.get("looked_up")
+    if tables:
+        finding = f"Some numbers of the input are looked up in a table, at {', '.join(tables)}: their values are zero."
+        yield Caveat(
+            finding, "Explain a layer after the table, or use a method that removes features, such as occlusion."
+        )
+
+
 def _finite_differences(one: Explanation) -> Iterator[Caveat]:
     if one.diagnostics.get("gradient") != "finite_differences":
         return
@@ -319,5 +328,6 @@ _CHECKS: Final[tuple[Callable[[Explanation], Iterator[Caveat]], ...]] = (
     _guessed_spec,
     _other_arithmetic,
     _estimated_gradients,
+    _looked_up,
     _finite_differences,
 )

@@ -7,6 +7,7 @@ from tests.tiny import loaded, normal
 from tests.tolerances import Tolerance, assert_close
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.explainers.conductance import Conductance
+from xaionnx.explainers.expected_gradients import ExpectedGradients
 from xaionnx.explainers.grad_cam import GradCam
 from xaionnx.explainers.input_x_gradient import InputXGradient
 from xaionnx.explainers.integrated_gradients import IntegratedGradients
@@ -196,3 +197,45 @@ def test_one_hot_rows_that_the_graph_compares_are_explained():
     mean = E[IDS].mean(axis=1).astype(np.float64)
     slope = ((1 - np.tanh(mean) ** 2) * K[:, 2]) @ E.T.astype(np.float64) / 5
     assert_close(found.values, slope[:, None] * np.ones((1, 5, 1)), Tolerance.LAYERS)
+
+
+def test_columns_that_are_looked_up_beside_numbers_are_warned_of():
+    """A table of one input whose first column is a category: it has no slope, which is not the same as no effect."""
+    text = """g (float[N, 3] x) => (float[N, 2] y) {
+      category = Slice(x, zero, one, one)  number = Cast<to: int = 7>(category)  row = Gather<axis: int = 0>(E, number)
+      flat = Squeeze(row, one)  rest = Slice(x, one, three, one)  both = Concat<axis: int = 1>(flat, rest)
+      y = MatMul(both, W) }"""
+    ends = {"zero": np.array([0]), "one": np.array([1]), "three": np.array([3])}
+    model, weights = loaded(text, E=E, W=normal(6, 2), **ends), normal(6, 2)
+    x = np.float32([[3, 0.5, -1]])
+    found = Saliency(absolute=False).attribute(model, x, 0)
+    assert_close(found.values[0], [0, *weights[4:, 0]], Tolerance.DEEP)
+    (warning,) = found.warnings
+    assert warning.startswith("Some numbers of the input are looked up in a table, at row: their values are zero.")
+    both = InputXGradient(layer="both").attribute(model, x, 0)
+    assert not both.warnings
+    assert_close(both.values[0, :4], E[3] * weights[:4, 0], Tolerance.DEEP)
+
+
+def test_categories_with_a_table_each_are_explained_beside_numbers():
+    """Two columns of categories are one input, which is explained where its rows are joined, and numbers another."""
+    text = """g (int64[N, 2] categories, float[N, 3] numbers) => (float[N, 2] y) {
+      a, b = Split<axis: int = 1>(categories)  p = Gather<axis: int = 0>(E, a)  q = Gather<axis: int = 0>(F, b)
+      joined = Concat<axis: int = 2>(p, q)  flat = Flatten<axis: int = 1>(joined)
+      both = Concat<axis: int = 1>(flat, numbers)  y = MatMul(both, W) }"""
+    tables, weights = {"E": E, "F": normal(3, 5)}, normal(12, 2)
+    feeds = {"categories": np.array([[7, 2], [0, 1]]), "numbers": normal(2, 3)}
+    model = loaded(text, **tables, W=weights)
+    found = InputXGradient().attribute(model, feeds, 1)
+    assert found.provenance["layer"]["name"] == "joined"
+    rows = np.concatenate([E[feeds["categories"][:, 0]], tables["F"][feeds["categories"][:, 1]]], axis=1)
+    assert_close(found.values[:, 0], rows * weights[:9, 1], Tolerance.DEEP)
+
+
+def test_noise_and_background_tokens_reach_the_embedding(words):
+    """Numbers of tokens take no noise; their embedding does, and baselines are tokens."""
+    found = ExpectedGradients(baseline=8).attribute(words, IDS, 1)
+    assert found.values.shape == (2, 5, 4)
+    np.testing.assert_allclose(
+        found.values.sum(axis=(1, 2)), found.prediction - found.baseline_prediction, rtol=0.1, atol=0.02
+    )

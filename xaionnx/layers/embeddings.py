@@ -39,6 +39,18 @@ def has_tokens(model: Model) -> bool:
     return main.dtype.kind in "iu" or main.name in _float_tokens(model)
 
 
+def looked_up(model: Model) -> tuple[str, ...]:
+    """Return where some numbers of a float input are looked up in a table while others are used as numbers.
+
+    Such as the categories of a table whose columns are one input: they have no slope.
+    """
+    main = model.input()
+    if main.dtype.kind != "f" or has_tokens(model):
+        return ()
+    key = ("looked up", main.name)
+    return graph_fact(model, key, lambda view: token_lookups(view, main.name).embeddings)
+
+
 def _float_tokens(model: Model) -> frozenset[str]:
     """The float inputs that hold the numbers of tokens."""
     names = tuple(info.name for info in model.inputs if info.dtype.kind == "f" and info.name not in model.shared)

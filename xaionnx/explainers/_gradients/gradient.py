@@ -19,7 +19,7 @@ from xaionnx.gradients import choice
 from xaionnx.gradients.one_run import OneRun, PlannedRun
 from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.hooks import hook
-from xaionnx.layers.embeddings import gradient_tensors
+from xaionnx.layers.embeddings import gradient_tensors, looked_up
 from xaionnx.layers.layer import layer_name
 from xaionnx.layers.path import LayerPath
 from xaionnx.perturb.element_types import check_none_missing, has_nan
@@ -155,7 +155,9 @@ class GradientExplainer(ByGradient, Explainer):
         run = self._run(request, rules)
         path = self.gradient_path(input_path(request))
         target_gradients = TargetGradients(path, self.gradient, rules, run)
-        return with_facts(path, self.explain_points(target_gradients, Points.of(path)), target_gradients)
+        found = with_facts(path, self.explain_points(target_gradients, Points.of(path)), target_gradients)
+        tables = looked_up(request.model) if path.layer is None else ()
+        return dataclasses.replace(found, facts={**found.facts, "looked_up": list(tables)}) if tables else found
 
     def _at(self, layer: str) -> GradientExplainer:
         """The method at one layer; only methods with the parameter ``layer`` have several."""
