@@ -134,6 +134,8 @@ class FullGrad(Explainer):
 def _rescale(contribution: Array) -> Array:
     """Absolute values (u, m, ...), rescaled to [0, 1] for each target and sample."""
     size, each = np.abs(contribution), tuple(range(2, contribution.ndim))
+    if not size.size:
+        return np.asarray(size)  # of an empty input
     size -= size.min(axis=each, keepdims=True)
     largest = size.max(axis=each, keepdims=True)
     return np.asarray(size / np.where(largest == 0, 1, largest))

@@ -38,7 +38,8 @@ class Players:
 
     @classmethod
     def of(cls, maps: Mapping[str, Array], features: Features | None = None) -> Players:
-        """Number the players of label maps: equal labels are one player, also across inputs."""
+        """Number the players of label maps: equal labels are one player, also across inputs; empty maps have none."""
+        maps = {name: labels for name, labels in maps.items() if np.size(labels)}
         each = [np.asarray(m, dtype=np.int64).reshape(-1) for m in maps.values()]
         lowest, highest = min(int(m.min()) for m in each), max(int(m.max()) for m in each)
         if lowest == 0 and highest < sum(m.size for m in each):

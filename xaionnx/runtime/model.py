@@ -328,11 +328,19 @@ class Model:
         Raises
         ------
         InputMismatchError
-            A name, shape or type does not fit, or the inputs disagree on the number N of samples.
+            A name, shape or type does not fit, the inputs disagree on the number N of samples, or the explained input
+            is empty.
         """
+        main = self.input().name
         if not isinstance(x, Mapping):
-            x = {self.input().name: np.asarray(x)}
-        return check_inputs(x, self.inputs, self.shared, self.name)
+            x = {main: np.asarray(x)}
+        checked = check_inputs(x, self.inputs, self.shared, self.name)
+        if not checked[main].size:
+            raise InputMismatchError(
+                f"There is nothing to explain: input '{main}' of {self.name} has the shape {checked[main].shape}, "
+                "without any element. Give at least one along each axis."
+            )
+        return checked
 
     @property
     def input_spec(self) -> InputSpec:
