@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Self, final
 
 from xaionnx import parameters
 from xaionnx.attribution import Attribution, joined
-from xaionnx.data.inputs import Given
+from xaionnx.data.inputs import Given, Inputs
 from xaionnx.explanation import Explanation, ValueKind
 from xaionnx.hooks import hook
 from xaionnx.layers.branches import branch_labels, taken_branches
@@ -175,7 +175,9 @@ class Explainer(ABC):
         return bound.explain(bound.request(model, x, target))
 
     @final
-    def request(self, model: Model, x: Given, target: TargetLike = None, report: Sequence[Target] = ()) -> Request:
+    def request(
+        self, model: Model, x: Given | Inputs, target: TargetLike = None, report: Sequence[Target] = ()
+    ) -> Request:
         """The request for a batch, with the method's own default target; see :class:`xaionnx.request.Request`."""
         given = self.default_target(model) if target is None else target
         return Request(model, x, given, report, self.explained)

@@ -85,7 +85,9 @@ class Explanation:
         Name of the method, as on the command line.
     values : array (N, ...) or dict of arrays by input name
         The attribution, in the shape of the input, or of the layer ``provenance["layer"]``. Each element of a player
-        has the player's whole value.
+        has the player's whole value. If the samples of an input are not on its first axis, ``values``, ``features``
+        and ``standard_error`` follow the input, and ``provenance["sample_axes"]`` says where they are, None if the
+        input has none; :meth:`samples_first` moves them.
     target : array of str, (N,)
         The name of the explained scalar, such as ``Egyptian cat (285)``.
     prediction : array (N,)
@@ -231,8 +233,37 @@ class Explanation:
         text: str = _pictures("xaionnx.render.notebook").html(self)
         return text
 
+    def samples_first(self) -> Explanation:
+        """The same record with the samples on the first axis of all arrays."""
+        axes = self.provenance.get("sample_axes")
+        if not axes:
+            return self
+        lead = int(self.several_targets)
+
+        def moved(given: Arrays | None, lead: int) -> Arrays | None:
+            if given is None:
+                return None
+            if isinstance(given, dict):
+                return {name: _first(array, axes.get(name, 0), lead) for name, array in given.items()}
+            return _first(given, next(iter(axes.values())), lead)
+
+        values, errors = moved(self.values, lead), self.standard_error
+        assert values is not None
+        if errors is not None and self.feature_values is None:
+            moved_errors = moved(errors, lead)
+            errors = moved_errors if isinstance(moved_errors, np.ndarray) else None
+        return dataclasses.replace(
+            self,
+            values=values,
+            standard_error=errors,
+            features=moved(self.features, 0),
+            provenance={key: value for key, value in self.provenance.items() if key != "sample_axes"},
+        )
+
     def sample(self, n: int, target: int | None = None) -> Explanation:
         """The record of sample ``n`` alone (N = 1), for one target or all; ``seconds`` remain those of the batch.
+
+        The samples are on the first axis of all its arrays.
 
         Raises
         ------
@@ -250,6 +281,8 @@ class Explanation:
 
         if not 0 <= n < self.samples or not 0 <= (target or 0) < (len(self.target) if self.several_targets else 1):
             raise IndexError(f"no sample {n} with target {target} in an explanation of {self.target.shape}")
+        if self.provenance.get("sample_axes"):
+            return self.samples_first().sample(n, target)
         return dataclasses.replace(
             self,
             values=_each(self.values, pick),
@@ -346,6 +379,11 @@ class Explanation:
             raise DataError(f"Cannot read {path}: {error.strerror or error}.") from error
         except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise DataError(f"{path} is not an explanation saved by xaionnx. Save one with -o NAME.npz.") from error
+
+
+def _first(array: Array, axis: int | None, lead: int) -> Array:
+    """Move the samples of an array to the first axis after ``lead``; None adds it."""
+    return np.expand_dims(array, lead) if axis is None else np.moveaxis(array, lead + axis, lead)
 
 
 def _display(record: Document, archive: Mapping[str, Array]) -> Display:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from xaionnx import parameters
-from xaionnx.data.sample import Sample
+from xaionnx.data.sample import Positions, Sample
 from xaionnx.displays import displays
 from xaionnx.explanation import Arrays, Explanation
 from xaionnx.graph.missing_values import nan_handling
@@ -20,6 +20,7 @@ from xaionnx.graph.parts import parts_of
 from xaionnx.layers.embeddings import embeddings
 from xaionnx.perturb.baselines.by_input import ByInput
 from xaionnx.perturb.element_types import has_nan, is_row
+from xaionnx.runtime.axes import in_file_order
 from xaionnx.runtime.model import Model
 from xaionnx.typing import Array, BaselineLike, Document, Entry
 
@@ -42,6 +43,11 @@ def record(explainer: Explainer, request: Request, attribution: Attribution) -> 
         return array if request.several else array[0]
 
     values, errors = dict(attribution.values), dict(attribution.standard_error or {})
+    moved = {name: where for name, where in request.model.axes.sample_axes().items() if name in values}
+    for name, where in moved.items():
+        values[name] = in_file_order(values[name], where, 1)
+        if name in errors:
+            errors[name] = in_file_order(errors[name], where, 1)
     others = {info.name for info in request.model.inputs} - {request.main}
     # The explained input or a layer needs no name.
     only_name = next(iter(values)) if len(values) == 1 and others.isdisjoint(values) else None
@@ -64,7 +70,12 @@ def record(explainer: Explainer, request: Request, attribution: Attribution) -> 
         prediction=axis(resolved.prediction),
         baseline_prediction=None if attribution.baseline is None else axis(attribution.baseline),
         feature_values=None if players is None else axis(players.values),
-        features=None if players is None else _array_or_mapping(players.labels, only_name or request.main),
+        features=None
+        if players is None
+        else _array_or_mapping(
+            {name: in_file_order(array, moved.get(name, 0)) for name, array in players.labels.items()},
+            only_name or request.main,
+        ),
         standard_error=error,
         maps={key: axis(array) for key, array in maps.items()},
         display=displays(request),
@@ -80,6 +91,7 @@ def record(explainer: Explainer, request: Request, attribution: Attribution) -> 
         },
         provenance={
             **_provenance(explainer, request),
+            **({"sample_axes": moved} if moved else {}),
             "quantity": _quantity(resolved),
             **_left_as_is(request, attribution),
             **_zero_by_default(explainer, request, attribution),
@@ -160,6 +172,7 @@ def _provenance(explainer: Explainer, request: Request) -> Document:
         "opset": model.file.opset,
         # There may be a thousand labels, and they are stored beside the model.
         "spec": _as_json(None if model.spec is None else dataclasses.replace(model.spec, labels=())),
+        **_axes_words(request),
         "input_sha256": [_sha256(sample) for sample in request.samples],
         **request.inputs.provenance(),
         **_off_scale(model, request.feeds[request.main]),
@@ -225,6 +238,21 @@ def _nan_not_taken(request: Request) -> Document:
         n for n, x in request.feeds.items() if x.dtype.kind == "f" and has_nan(x) and nan_handling(view, n) is None
     ]
     return {"nan_not_taken": names} if names else {}
+
+
+def _axes_words(request: Request) -> Document:
+    """What the axes of the inputs mean and where that is known from, and whether the rows are one sample."""
+    axes = request.model.axes
+    guessed = [name for name in request.samples[0].own if _is_guessed(request.samples[0].positions(name))]
+    return {
+        "axes": {one.name: str(axes.of(one.name)) for one in axes.inputs},
+        **({"guessed_axes": guessed} if guessed else {}),
+        **({"rows": axes.rows} if axes.rows else {}),
+    }
+
+
+def _is_guessed(positions: Positions | None) -> bool:
+    return positions is not None and positions.guessed
 
 
 def _off_scale(model: Model, x: Array) -> Document:

@@ -15,8 +15,9 @@ from typing import Final, final
 
 import numpy as np
 
-from xaionnx.data.inputs import Given
-from xaionnx.data.sample import Sample, split
+from xaionnx.data.inputs import Given, Inputs
+from xaionnx.data.sample import Sample
+from xaionnx.errors import ParameterError
 from xaionnx.layers.branches import BranchGroup, branch_groups
 from xaionnx.runtime.evaluations import Evaluations
 from xaionnx.runtime.model import Model
@@ -38,8 +39,9 @@ class Request:
     Parameters
     ----------
     model : Model
-    x : array (N, ...), mapping of arrays by input name, or files and pictures
-        Converted to arrays and checked against the model's inputs; see :meth:`xaionnx.runtime.model.Model.read`.
+    x : array (N, ...), mapping of arrays by input name, files and pictures, or Inputs
+        Converted to arrays and checked against the model's inputs; see :meth:`xaionnx.runtime.model.Model.read`, whose
+        result is taken as it is.
     target : optional
         What is explained; see :meth:`xaionnx.targets.target.Target.of`.
     report : sequence of Target
@@ -58,6 +60,8 @@ class Request:
         Whether a list of targets was given.
     evaluations : Evaluations
         Counter of all evaluations of this request.
+    rows_joined : bool
+        Whether the rows were found to see each other, and are one sample together.
     announce : function or None
         Called once, as soon as the targets and the report are known, before the attribution.
 
@@ -70,35 +74,46 @@ class Request:
     def __init__(
         self,
         model: Model,
-        x: Given,
+        x: Given | Inputs,
         target: TargetLike = None,
         report: Sequence[Target] = (),
         replaced: Callable[[Target], Target] | None = None,
     ) -> None:
         self._began = time.perf_counter()
         self.model = model
-        self.inputs = model.read(x)
+        self.inputs = x if isinstance(x, Inputs) else model.read(x)
         if self.inputs.guessed:
             # A guess may be wrong, and nothing later would detect it.
             warnings.warn(self.inputs.notes[0], UserWarning, stacklevel=_callers_level())
         self.feeds = self.inputs.arrays
         targets, self.several = Target.of(target)
-        bound = [one.bind(model, self.feeds) for one in targets]
-        self.target = bound if replaced is None else [replaced(one) for one in bound]
-        self.model = model = extended(model, self.target)
+        replaced = replaced or (lambda bound: bound)
+        self.target = [replaced(one.bind(model, self.feeds)) for one in targets]
+        probed = model.probed(self.feeds, self._outputs(model))
+        self.rows_joined = probed.axes.rows != model.axes.rows
+        if probed is not model:
+            self.inputs = replace(self.inputs, arrays=probed.check(model.in_file_order(self.feeds)))
+            self.feeds = self.inputs.arrays
+            self.target = [replaced(one.bind(probed, self.feeds)) for one in targets]
+        self.model = model = extended(probed, self.target)
         self.evaluations = Evaluations(len(self.samples))
         self.announce: Callable[[], None] | None = None
         self._report = tuple(report)
         self._resolved: ResolvedTargets | None = None
         self._reported: tuple[Array, Array] | None = None
         self._watched: Sequence[Target] = ()
-        self._form = model
+        self._form = self.model
         self._is_part = False
+
+    def _outputs(self, model: Model) -> set[str]:
+        """The outputs of the model that the targets read; all if they read none."""
+        every = {info.name for info in model.outputs}
+        return every & {target.tensor(model) for target in self.target} or every
 
     @cached_property
     def samples(self) -> list[Sample]:
         """The N samples, one per entry."""
-        return split(self.feeds, self.main, self.model.spec, self.model.shared, self.model.purposes)
+        return self.model.samples(self.feeds)
 
     @property
     def main(self) -> str:
@@ -139,13 +154,8 @@ class Request:
             return self._with_outputs(known, keep, form)
         stale = known is None or not known.outputs.keys() >= {*keep} or form is not self._form
         if known is None or stale or (also and also is not self._watched):
-            resolved = resolve(
-                self.target if self.several else self.target[0],
-                form,
-                self.feeds,
-                [*also, *(self._report if self._reported is None else ())],
-                keep,
-            )
+            report = [*also, *(self._report if self._reported is None else ())]
+            resolved = self._resolve(form, report, keep)
             self.evaluations.add(np.arange(len(self.samples)))
             self._watched, self._form = also, form
             first = self._reported is None
@@ -209,6 +219,21 @@ class Request:
         self._resolved = replace(known, model=exposed)
         return self._resolved
 
+    def _resolve(
+        self, form: Model, report: Sequence[Target], keep: Sequence[str] = (), outputs: Feeds | None = None
+    ) -> ResolvedTargets:
+        given = self.target if self.several else self.target[0]
+        try:
+            return resolve(given, form, self.feeds, report, keep, outputs)
+        except ParameterError as error:
+            if not self.rows_joined:
+                raise
+            raise ParameterError(
+                f"In {self.model.name} the answer for a row of '{self.main}' depends on the other rows, so the rows "
+                "together are one sample, as with rows='joint': name the row in the target, or pass rows='alone'. "
+                f"{error}"
+            ) from error
+
     @property
     def report(self) -> tuple[Target, ...]:
         """The further targets to evaluate."""
@@ -230,8 +255,7 @@ class Request:
         OutputError
             The model returns NaN or infinity.
         """
-        given = self.target if self.several else self.target[0]
-        resolved = resolve(given, self.model, self.feeds, self._report, outputs=outputs)
+        resolved = self._resolve(self.model, self._report, outputs=outputs)
         self._resolved = self._without_report(resolved)
 
     @property

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from xaionnx.runtime.axes import RowsMode
 
 # Any: click passes a value of the type that its option declares.
 OptionValue: TypeAlias = Any
@@ -23,6 +27,8 @@ class Options:
     batch_size: int | None
     timeout: float | None
     spec: str | None
+    axes: tuple[str, ...]
+    rows: RowsMode | None
     exif: bool
     allow_random: bool
     sign: str
@@ -31,3 +37,16 @@ class Options:
     picture: str
     force: bool
     as_json: bool
+
+
+def read_axes(given: Sequence[str]) -> str | dict[str, str] | None:
+    """Return the axes that are stated as ``N,T,F`` for the explained input, or as ``NAME=N,T,F``.
+
+    Examples
+    --------
+    >>> read_axes(["N,T,F"]), read_axes(["x=N,T,F", "h=layer,N,F"])
+    ('N,T,F', {'x': 'N,T,F', 'h': 'layer,N,F'})
+    """
+    if len(given) == 1 and "=" not in given[0]:
+        return given[0]
+    return {name: roles for name, _, roles in (text.rpartition("=") for text in given)} or None

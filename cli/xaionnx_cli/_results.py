@@ -9,7 +9,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from xaionnx import __version__
-from xaionnx.data.sample import split
 from xaionnx.errors import DataError
 from xaionnx.explanation import Explanation
 from xaionnx.request import Request
@@ -136,7 +135,7 @@ class Results:
         model, options = self.model, self.options
         name, spec = model.input().name, model.input_spec
         x = sample.feeds[name][0]
-        over = series(model, split(sample.feeds, name, spec, model.shared)[0])
+        over = series(model, model.samples(sample.feeds, name)[0])
         picture = render.picture(
             result,
             options.picture,

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from xaionnx import parameters
 from xaionnx.data.files import expand
+from xaionnx.data.inputs import Inputs
 from xaionnx.data.spec import InputSpec
-from xaionnx.errors import DataError, UsageError
+from xaionnx.errors import DataError, UnsupportedModelError, UsageError
 from xaionnx.explainer import Explainer
 from xaionnx.explanation import Explanation
 from xaionnx.runtime.model import Model
@@ -19,7 +20,7 @@ from xaionnx.typing import Document
 from xaionnx_cli import _progress, _report, _samples, _targets
 from xaionnx_cli._batches import Batches, stack_feeds
 from xaionnx_cli._destination import Destination
-from xaionnx_cli._options import Options, OptionValue
+from xaionnx_cli._options import Options, OptionValue, read_axes
 from xaionnx_cli._report import printable
 from xaionnx_cli._results import Results
 
@@ -50,6 +51,8 @@ class _Job:
             threads=options.threads,
             timeout_s=options.timeout,
             spec=None if options.spec is None else InputSpec.read(options.spec),
+            axes=read_axes(options.axes),
+            rows=options.rows,
             allow_random=options.allow_random,
         )
         self.target = _targets.read_targets(options.target, options.output, self.model)
@@ -99,16 +102,33 @@ class _Job:
                 self.results.refuse(str(refusal.path), refusal.row, refusal.error)
             for note in notes:
                 self.results.note(note)
+            if len(samples) > 1:
+                self._check_rows(samples[:2])
             count = len(self.files) + len(samples) - 1
             several = len(self.files) > 1 or len(samples) + len(refused) > 1
             for row, sample in enumerate(samples):
                 yield dataclasses.replace(sample, number=number + row, count=count, several=several)
 
+    def _check_rows(self, samples: list[_samples.Sample]) -> None:
+        """Check that the rows of a file are samples.
+
+        Raises
+        ------
+        UnsupportedModelError
+            The answer for a row depends on the other rows.
+        """
+        if self.model.rows_see_each_other(stack_feeds(samples, self.model.shared)):
+            raise UnsupportedModelError(
+                f"In {self.model.name} the answer for a row of '{self.model.input().name}' depends on the other rows. "
+                "To explain the rows of a file together, pass --rows joint, and name the row in --target; to explain "
+                "each as if it were alone, pass --rows alone."
+            )
+
     def _explain(self, batch: list[_samples.Sample]) -> None:
         """Explain a batch; if it is refused, explain its samples one by one, to leave out only the faulty ones."""
         try:
-            feeds = stack_feeds(batch, self.model.shared)
-            request = self.method.request(self.model, feeds, self.target, [self.report])
+            inputs = Inputs(stack_feeds(batch, self.model.shared))
+            request = self.method.request(self.model, inputs, self.target, [self.report])
             if len(batch) == 1:
                 request.announce = lambda: self.results.begin(batch[0], request)
             result = self.method.explain(request)

@@ -122,6 +122,19 @@ def _common() -> list[click.Parameter]:
         click.Option(
             ["--spec"], metavar="FILE", help="The InputSpec to use instead of the .toml file beside the model."
         ),
+        click.Option(
+            ["--axes"],
+            multiple=True,
+            metavar="[NAME=]ROLES",
+            help="What the axes of the explained input mean, or of the input or output NAME: N,C,H,W or N,T,F or "
+            "sample,time,feature. Found from names of dimensions and the graph if not given.",
+        ),
+        click.Option(
+            ["--rows"],
+            type=click.Choice(["alone", "joint"]),
+            help="Whether the rows of an input are samples, each alone, or one sample whose rows may see each other, "
+            "such as the points of a set.",
+        ),
         click.Option(["--exif"], is_flag=True, help="Rotate pictures by their EXIF orientation."),
         _overwriting.option(),
         click.Option(["--allow-random"], is_flag=True, help="Accept a model that draws random numbers."),

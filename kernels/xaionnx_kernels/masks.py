@@ -13,8 +13,8 @@ _CELLS_STREAM = 0x01
 _SHIFTS_STREAM = 0x02
 
 
-def window_corners(shape: tuple[int, int], window: tuple[int, int], stride: tuple[int, int]) -> npt.NDArray[np.int32]:
-    """Return the top left corners of the windows that cover a picture, row by row.
+def window_corners(shape: tuple[int, ...], window: tuple[int, ...], stride: tuple[int, ...]) -> npt.NDArray[np.int32]:
+    """Return the first corners of the windows that cover a picture or a volume, row by row.
 
     On each axis the windows begin at 0, stride, 2 * stride, ... until one reaches the border. The last may extend
     beyond it; the function that writes it clips it. The stride is at most the window, so every pixel is covered. A
@@ -22,13 +22,13 @@ def window_corners(shape: tuple[int, int], window: tuple[int, int], stride: tupl
 
     Parameters
     ----------
-    shape : (H, W)
-    window, stride : (int, int)
-        Height and width, in pixels. A sequence or a table's row is (1, T) with window (1, w) and stride (1, s).
+    shape : (H, W) or (D, H, W)
+    window, stride : one int an axis
+        In pixels. A sequence or a table's row is (1, T) with window (1, w) and stride (1, s).
 
     Returns
     -------
-    (M, 2) int32
+    (M, 2) or (M, 3) int32
 
     Raises
     ------
@@ -43,7 +43,8 @@ def window_corners(shape: tuple[int, int], window: tuple[int, int], stride: tupl
     729
     """
     axes = []
-    for name, size, extent, step in zip(("height", "width"), shape, window, stride, strict=True):
+    names = ("depth", "height", "width")[-len(shape) :]
+    for name, size, extent, step in zip(names, shape, window, stride, strict=True):
         if size < 1 or extent < 1 or not 1 <= step <= extent:
             raise ValueError(
                 f"The {name} of 'shape' and 'window' must be in [1, inf) and that of 'stride' in [1, window]. "
@@ -51,7 +52,7 @@ def window_corners(shape: tuple[int, int], window: tuple[int, int], stride: tupl
             )
         count = 1 + max(0, -(-(size - extent) // step))
         axes.append(np.arange(count, dtype=np.int32) * np.int32(step))
-    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2)
+    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(shape))
 
 
 def rise_cells(seed: int, start: int, stop: int, grid: tuple[int, int], p: float) -> npt.NDArray[np.bool_]:

@@ -16,7 +16,7 @@ import numpy as np
 
 from xaionnx import discovery
 from xaionnx.autodiff.gradient import first_rows, gradient_graph
-from xaionnx.data.sample import Sample, split
+from xaionnx.data.sample import Sample
 from xaionnx.data.storage import write_whole
 from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError, UnsupportedModelError, UsageError
 from xaionnx.explainer import Explainer
@@ -187,7 +187,7 @@ def compile(
     size = None if aim.reference is None else aim.reference.shape[1]
     activated_model, out = with_activation(loaded, tensor, aim.activation, size)
     keep = tuple(dict.fromkeys([*(info.name for info in loaded.outputs), tensor]))
-    sample = split(rows, loaded.input().name, loaded.spec, loaded.shared)[0]
+    sample = loaded.samples(rows)[0]
     read = _elements(explained, tensor, output, loaded)
     explainer = _with_layer(explainer, loaded, sample, read)
     assert isinstance(explainer, Compilable)  # as before its layer was chosen

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,6 +75,7 @@ class _Reading:
     exif: bool
     side: int | None
     nan: str | None
+    batch_first: Callable[[Array], Array]
 
 
 # Pictures in memory: an image of Pillow, or pixels in uint8, (H, W, C) or (H, W).
@@ -87,6 +89,7 @@ def read_inputs(
     exif: bool = False,
     display_side: int | None = None,
     nan: str | None = None,
+    batch_first: Callable[[Array], Array] = np.asarray,
 ) -> tuple[InputBatch, list[Refusal]]:
     """Read files, the files of a folder, or pictures in memory into one batch, leaving out unreadable ones.
 
@@ -109,6 +112,8 @@ def read_inputs(
         Maximum length of the longer side of the displays in pixels. None uses the size of the model's input.
     nan : str, optional
         What the model does with NaN, for tables and arrays; see `xaionnx.data.tables.read_table`.
+    batch_first : callable
+        Moves the samples of an array file to the first axis.
 
     Returns
     -------
@@ -138,7 +143,8 @@ def read_inputs(
             count += 1
             name = path if isinstance(path, Path) else Path(f"x[{number}]")
             try:
-                part, refused = _read_source(path, name, _Reading(spec, np.dtype(dtype), exif, display_side, nan))
+                reading = _Reading(spec, np.dtype(dtype), exif, display_side, nan, batch_first)
+                part, refused = _read_source(path, name, reading)
                 refusals += refused
                 if len(part.x):
                     _check_same_shape(part, parts)
@@ -178,7 +184,8 @@ def _read_source(source: Path | InMemory, path: Path, reading: _Reading) -> tupl
         values = table.values.astype(dtype, copy=False)
         return _Part(str(path), values, [], names, table.notes, table.sha256, not is_array), refused
     if is_array:
-        return _array_part(path, reading, read_array(path, spec.name))
+        file = read_array(path, spec.name)
+        return _array_part(path, reading, dataclasses.replace(file, array=reading.batch_first(file.array)))
     if spec.kind == "picture":
         return _picture_part(read_picture(path, exif), str(path), spec, dtype, side), []
     if spec.kind == "text":

@@ -22,6 +22,7 @@ LONGEST_SIDE: Final = 512
 MOST_BYTES: Final = 64 * 2**20
 """Total size of all samples of an input: large batches store smaller pictures, still larger ones only the first."""
 
+_COLOURS: Final = 3
 # Smaller pictures would not be recognisable.
 _SHORTEST_SIDE: Final = 96
 
@@ -83,6 +84,9 @@ def as_picture(sample: Sample, name: str | None = None) -> Array:
         return picture
     channel, _ = sample.axes(name) or (0, (1, 2))
     values = np.moveaxis(x, channel, -1).astype(np.float64)
+    if values.shape[-1] not in (1, _COLOURS):
+        # Bands of unknown colours: their mean, in gray.
+        values = values.mean(axis=-1, keepdims=True)
     low, high = values.min(), values.max()
     scaled = (values - low) * (255 / (high - low) if high > low else 0)
     return np.broadcast_to(np.rint(scaled), (*scaled.shape[:2], 3)).astype(np.uint8)

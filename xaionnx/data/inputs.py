@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, final
 
 import numpy as np
 from PIL import Image
@@ -85,15 +85,34 @@ class Inputs:
         return record | {"guessed_spec": True} if self.guessed else record
 
 
-def convert(  # noqa: PLR0913 - options of one call, by keyword
+@final
+@dataclass(frozen=True)
+class Reading:
+    """How files and pictures are read.
+
+    Attributes
+    ----------
+    exif, display_side, nan
+        See `read_inputs`.
+    batch_first : callable
+        Moves the samples of an array of the explained input that is read from a file to the first axis.
+    """
+
+    exif: bool = False
+    display_side: int | None = None
+    nan: str | None = None
+    batch_first: Callable[[Array], Array] = np.asarray
+
+    __repr__ = short_repr
+
+
+def convert(
     given: Given,
     spec: InputSpec,
     main: Declared,
     others: Sequence[str] = (),
-    exif: bool = False,
-    display_side: int | None = None,
+    reading: Reading | None = None,
     model: str = "the model",
-    nan: str | None = None,
 ) -> Inputs:
     """Convert the inputs that a user gives to arrays.
 
@@ -112,17 +131,15 @@ def convert(  # noqa: PLR0913 - options of one call, by keyword
         The input that is explained.
     others : sequence of str
         Names of the model's other inputs. If there are any, a file must be a .npz file with an array for each.
-    exif, display_side
-        See `read_inputs`.
+    reading : Reading, optional
+        How files and pictures are read.
     model : str
         Name of the model in messages.
-    nan : str, optional
-        What the model does with NaN; see `read_inputs`.
 
     Returns
     -------
     Inputs
-        The arrays are not checked against the model.
+        The arrays are not checked against the model. Those read from files have the samples first.
 
     Raises
     ------
@@ -137,21 +154,23 @@ def convert(  # noqa: PLR0913 - options of one call, by keyword
     >>> inputs.arrays["pixels"].shape, inputs.notes
     ((1, 3, 8, 8), ('x[0]: gray is repeated to RGB',))
     """
-    given = _as_array(given)
+    given, reading = _as_array(given), reading or Reading()
     if isinstance(given, Mapping):
         arrays = dict(given)
         if main.name not in arrays or not _is_convertible(arrays[main.name], spec, main):
             main_array = {name: _unconverted(array, main, model) for name, array in arrays.items() if name == main.name}
             return Inputs({name: np.asarray(array) for name, array in arrays.items()} | main_array)
-        converted = convert(arrays[main.name], spec, main, (), exif, display_side, model, nan)
+        converted = convert(arrays[main.name], spec, main, (), reading, model)
         return dataclasses.replace(converted, arrays={**arrays, **converted.arrays})
     if not _is_convertible(given, spec, main):
         return Inputs({main.name: _unconverted(given, main, model)})
     if others:
-        return _read_all_inputs(given, [main.name, *others], model)
+        return _read_all_inputs(given, [main.name, *others], model, reading.batch_first)
     sources = _sources(given, spec)
     paths = [Path(source) if isinstance(source, os.PathLike) else source for source in sources]
-    batch, refused = read_inputs(paths, spec, main.dtype, exif, display_side, nan)
+    batch, refused = read_inputs(
+        paths, spec, main.dtype, reading.exif, reading.display_side, reading.nan, reading.batch_first
+    )
     displays: list[Array] | None = batch.displays and list(batch.displays)
     return Inputs(
         {main.name: batch.x},
@@ -218,7 +237,7 @@ def _sources(given: Array | Convertible, spec: InputSpec) -> list[_One]:
     return list(pictures_in(given, spec.color, "x")) if isinstance(given, np.ndarray) else [given]
 
 
-def _read_all_inputs(given: object, names: Sequence[str], model: str) -> Inputs:
+def _read_all_inputs(given: object, names: Sequence[str], model: str, batch_first: Callable[[Array], Array]) -> Inputs:
     """Read the arrays of all inputs by name from one .npz file; the first name is that of the explained input."""
     needed = f"an array for each by name: {', '.join(names)}"
     if not isinstance(given, str | os.PathLike):
@@ -228,10 +247,11 @@ def _read_all_inputs(given: object, names: Sequence[str], model: str) -> Inputs:
         raise InputMismatchError(f"'{path}': {model} has {len(names)} inputs. Pass a .npz file with {needed}.")
     files = {name: read_array(path, name) for name in names}
     main = files[names[0]]
+    count = len(batch_first(main.array))
     notes = dict.fromkeys(f"{path.name}: {note}" for file in files.values() for note in file.notes)
     return Inputs(
         {name: file.array for name, file in files.items()},
-        tuple(f"{path}[{n}]" for n in range(len(main.array))),
-        (main.sha256,) * len(main.array),
+        tuple(f"{path}[{n}]" for n in range(count)),
+        (main.sha256,) * count,
         notes=tuple(notes),
     )

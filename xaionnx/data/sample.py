@@ -1,16 +1,75 @@
-"""Sample: one sample of a batch, with its spec."""
+"""Sample: one sample of a batch, with its spec and the roles of its axes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import final
+from typing import Final, final
+
+import numpy as np
 
 from xaionnx.data.spec import InputSpec, picture_axes
 from xaionnx.errors import InputMismatchError
 from xaionnx.graph.input_purposes import InputPurpose, is_data
+from xaionnx.graph.roles import Role, Roles
 from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array
+
+_PICTURE: Final = 2
+_VOLUME: Final = 3
+
+
+@final
+@dataclass(frozen=True)
+class Positions:
+    """The positions of an input in space, in time or in a text, without the batch axis.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Shape of the input.
+    axes : tuple of int
+        The axes of the positions, next to each other and in ascending order; the others list the values at a position.
+    role : Role
+        Space, time or token.
+    guessed : bool
+        Whether the axes were guessed from their sizes.
+
+    Examples
+    --------
+    >>> series = Positions((24, 5), (0,), Role.TIME)
+    >>> series.extent, series.values, series.over(np.arange(24)).shape
+    ((24,), (1,), (24, 1))
+    """
+
+    shape: tuple[int, ...]
+    axes: tuple[int, ...]
+    role: Role
+    guessed: bool = False
+
+    @property
+    def extent(self) -> tuple[int, ...]:
+        """Number of positions along each axis."""
+        return tuple(self.shape[axis] for axis in self.axes)
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """The other axes."""
+        return tuple(axis for axis in range(len(self.shape)) if axis not in self.axes)
+
+    @property
+    def is_picture(self) -> bool:
+        """Whether these are the rows and columns of a picture."""
+        return len(self.axes) == _PICTURE
+
+    @property
+    def is_volume(self) -> bool:
+        """Whether these are the places of a volume."""
+        return len(self.axes) == _VOLUME
+
+    def over(self, labels: Array) -> Array:
+        """Return a map over the positions with an axis of length 1 for each other axis."""
+        return np.expand_dims(labels, self.values)
 
 
 @final
@@ -32,12 +91,16 @@ class Sample:
         Inputs without a batch axis, the same for all samples.
     purposes : dict of InputPurpose by input name
         What the inputs are for; those that are not named are data.
+    roles : mapping of str to tuple of Role
+        What the axes of each input mean, as far as it is known.
 
     Examples
     --------
-    >>> import numpy as np
     >>> Sample({"x": np.zeros((28, 28, 1))}, "x").picture_axes
     (2, (0, 1))
+    >>> volume = Sample({"x": np.zeros((1, 8, 8, 4))}, "x", roles={"x": (Role.CHANNEL, *[Role.SPACE] * 3)})
+    >>> volume.positions().extent
+    (8, 8, 4)
     """
 
     x: Mapping[str, Array]
@@ -47,6 +110,7 @@ class Sample:
     count: int = 1
     shared: frozenset[str] = frozenset()
     purposes: Mapping[str, InputPurpose] = field(default_factory=dict)
+    roles: Mapping[str, Roles] = field(default_factory=dict)
 
     __repr__ = short_repr
 
@@ -71,19 +135,38 @@ class Sample:
         return self.axes(self.main)
 
     def axes(self, name: str) -> tuple[int, tuple[int, int]] | None:
-        """Return the axes of the channels and of height and width of an input; None if it is not a picture.
+        """Return the axes of the channels and of height and width of an input; None if it is not a picture."""
+        found = self.positions(name)
+        if found is None or not found.is_picture or len(found.values) != 1:
+            return None
+        return found.values[0], (found.axes[0], found.axes[1])
 
-        They come from the spec for the explained input, from the shape for any other.
+    def positions(self, name: str | None = None) -> Positions | None:
+        """Return the positions of an input, by default the explained one; None if it has none, or they are unknown.
+
+        Where neither the user nor the model says what the axes are, those of a gray or RGB picture are guessed from
+        their sizes, and a single axis of whole numbers is taken for tokens.
         """
-        array = self.x[name]
-        if name == self.main and self.spec is not None:
-            if self.spec.kind != "picture":
+        name = self.main if name is None else name
+        shape, roles = self.x[name].shape, self.roles.get(name, ())
+        if len(roles) == len(shape) and any(role is not Role.UNKNOWN for role in roles):
+            axes = tuple(axis for axis, role in enumerate(roles) if role.counts_positions)
+            together = axes == tuple(range(axes[0], axes[-1] + 1)) if axes else False
+            known = all(roles[axis] is not Role.UNKNOWN for axis in range(len(shape)))
+            if together and (known or len(axes) > 1):
+                return Positions(shape, axes, roles[axes[0]])
+            if axes or known:
                 return None
-            if not self.spec.guessed and array.ndim == 3:
-                channel, (height, width) = self.spec.channel_axis, self.spec.spatial_axes
-                return channel - 1, (height - 1, width - 1)
+        return self._guessed_positions(name)
+
+    def _guessed_positions(self, name: str) -> Positions | None:
+        array = self.x[name]
+        if name == self.main and self.spec is not None and self.spec.kind != "picture":
+            return None
         axes = picture_axes((1, *array.shape))
-        return None if axes is None else (axes[0] - 1, (axes[1][0] - 1, axes[1][1] - 1))
+        if axes is not None:
+            return Positions(array.shape, (axes[1][0] - 1, axes[1][1] - 1), Role.SPACE, guessed=True)
+        return None
 
     def pixels_of(self, name: str) -> InputSpec | None:
         """Return the spec that gives the scale of an input's pixels; None if unknown."""
@@ -103,11 +186,33 @@ class Sample:
         axes = self.axes(name)
         if axes is None:
             raise InputMismatchError(
-                f"{what} needs a picture, but input '{name}' has the shape {('N', *self.x[name].shape)}. "
-                "Use features='elements', or an integer label map over its axes."
+                f"{what} needs a picture, but input '{name}' has the shape {('N', *self.x[name].shape)}{_STATE}"
             )
         shape = self.x[name].shape
         return shape[axes[1][0]], shape[axes[1][1]]
+
+    def placed(self, what: str, name: str | None = None) -> Positions:
+        """Return the positions of an input, by default the explained one.
+
+        Raises
+        ------
+        InputMismatchError
+            The input has none, or they are unknown, and ``what`` needs them.
+        """
+        name = self.main if name is None else name
+        found = self.positions(name)
+        if found is None:
+            raise InputMismatchError(
+                f"{what} needs a picture, a series or a volume, but input '{name}' has the shape "
+                f"{('N', *self.x[name].shape)}{_STATE}"
+            )
+        return found
+
+
+_STATE: Final = (
+    ", and neither the graph nor names of dimensions say which axes are positions. State them, for example with "
+    "axes='N C H W' or axes='N T F', or use features='elements' or an integer label map over its axes."
+)
 
 
 def split(
@@ -116,18 +221,29 @@ def split(
     spec: InputSpec | None,
     shared: frozenset[str],
     purposes: Mapping[str, InputPurpose] | None = None,
+    roles: Callable[[str], Roles] = lambda _: (),
 ) -> list[Sample]:
     """Return the N samples of a batch whose explained input is ``main``; the arguments are those of `Sample`.
 
+    ``roles`` returns the roles of the axes of an input.
+
     Examples
     --------
-    >>> import numpy as np
     >>> [sample.array for sample in split({"x": np.arange(2.0)}, "x", None, frozenset())]
     [array(0.), array(1.)]
     """
-    count, known = len(feeds[main]), purposes or {}
+    count, known = len(feeds[main]), {name: roles(name) for name in feeds}
     return [
-        # a[n, ...] is an array; a[n] could be a scalar.
-        Sample({k: a if k in shared else a[n, ...] for k, a in feeds.items()}, main, spec, n, count, shared, known)
+        Sample(
+            # a[n, ...] is an array; a[n] could be a scalar.
+            {name: a if name in shared else a[n, ...] for name, a in feeds.items()},
+            main,
+            spec,
+            n,
+            count,
+            shared,
+            purposes or {},
+            known,
+        )
         for n in range(count)
     ]

@@ -35,6 +35,9 @@ class InputSpec:
         Kind of data. ``array`` and ``text`` read tensors from .npy files.
     name : str, optional
         Name of the input tensor; the model's first input if None.
+    axes : str, optional
+        Roles of the axes of the input tensor, such as ``"N T F"``: see `xaionnx.data.axes.TensorAxes.stated`. Found in
+        the model if None.
     layout : {"NCHW", "NHWC"}
         Order of the axes of the picture tensor.
     size : (int, int), optional
@@ -83,6 +86,7 @@ class InputSpec:
 
     kind: Kind = "picture"
     name: str | None = None
+    axes: str | None = None
     layout: Layout = "NCHW"
     size: tuple[int, int] | None = None
     color: Color = "RGB"

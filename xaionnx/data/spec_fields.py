@@ -34,6 +34,7 @@ MAX_SPEC_BYTES: Final = 16 * 2**20
 _INPUT: Final[dict[str, str | None]] = {
     "name": None,
     "kind": None,
+    "axes": None,
     "layout": "picture",
     "size": "picture",
     "color": "picture",
@@ -125,7 +126,7 @@ def checked_fields(fields: Facts) -> Document:
     for key, choices in _CHOICES.items():
         if not isinstance(fields[key], str) or fields[key] not in choices:
             _fail(key, f"one of {', '.join(repr(c) for c in choices)}", fields[key])
-    for key in ("name", "output", "boxes"):
+    for key in ("name", "output", "boxes", "axes"):
         if fields[key] is not None and not (isinstance(fields[key], str) and fields[key]):
             _fail(key, "a non-empty str or None", fields[key])
     blank = fields["blank"]

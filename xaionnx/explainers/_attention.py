@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, final
 import numpy as np
 
 from xaionnx.attribution import Attribution
+from xaionnx.data.inputs import Inputs
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.explainer import Explainer
 from xaionnx.graph.expand import expand
@@ -193,7 +194,7 @@ class AttentionExplainer(Explainer):
             _attention_layers(with_explicit_attention(dry_run.model), {dry_run.tensor})
             return self.check_layers(None)
         # Shapes alone do not reveal attention within windows, so the sample is run.
-        layers = AttentionLayers.of(Request(dry_run.model, dry_run.rows, Target.sum()), self.row)
+        layers = AttentionLayers.of(Request(dry_run.model, Inputs(dict(dry_run.rows)), Target.sum()), self.row)
         for _, (first, *_) in layers.batches(0, 1):
             layers.at_input(np.zeros((1, 1, first.shape[-1])))
         return self.check_layers(layers)

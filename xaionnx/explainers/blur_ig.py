@@ -153,5 +153,5 @@ def _axes(sample: Sample, name: str) -> tuple[int, ...]:
         raise InputMismatchError(
             f"BlurIG needs a picture, a signal or a volume, but '{name}' is a {what}. Use integrated_gradients."
         )
-    picture = sample.axes(name)
-    return picture[1] if picture is not None else (0,) if len(shape) == 1 else tuple(range(1, len(shape)))
+    found = sample.positions(name) if name in sample.x else None
+    return found.axes if found is not None else (0,) if len(shape) == 1 else tuple(range(1, len(shape)))

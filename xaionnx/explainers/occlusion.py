@@ -107,7 +107,7 @@ class Occlusion(GameExplainer):
         assert isinstance(removal, WindowOcclusion)  # self.removal makes nothing else
         stride = removal.steps(type(self).__name__, self.stride)
         corners = masks.window_corners(removal.plane.extent, removal.window, stride)
-        grid = tuple(len(np.unique(corners[:, axis])) for axis in (0, 1))
+        grid = tuple(len(np.unique(corners[:, axis])) for axis in range(corners.shape[1]))
         drops = np.empty((len(corners), game.targets))
         pieces: list[dict[str, Array]] = []
         for start in range(0, len(corners), _PIECE):

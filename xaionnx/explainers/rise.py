@@ -18,7 +18,7 @@ from xaionnx.explanation import ValueKind
 from xaionnx.parameters import choice, integer, real, size
 from xaionnx.perturb.game import Game
 from xaionnx.perturb.removal import Removal, Select
-from xaionnx.perturb.windows import SmoothMask, check_smooth
+from xaionnx.perturb.windows import Plane, SmoothMask, check_smooth
 from xaionnx.runtime.model import Model
 from xaionnx.targets.target import Target
 from xaionnx.typing import Array
@@ -153,8 +153,8 @@ class Rise(WithinBudget, GameExplainer):
         if isinstance(removal, SmoothMask):
             grid, cell, extent = removal.grid, removal.cell, removal.plane.extent
         else:
-            flat = removal.sample.picture_axes is None
-            grid = extent = (1, removal.players.count) if flat else removal.sample.spatial("Rise")
+            plane = Plane(removal.sample, "Rise")
+            grid = extent = (1, removal.players.count) if plane.is_flat else removal.sample.spatial("Rise")
             cell = (1, 1)
 
         def cells(start: int, stop: int) -> Array:

@@ -12,6 +12,7 @@ import numpy as np
 
 from xaionnx import parameters
 from xaionnx.attribution import Attribution
+from xaionnx.data.inputs import Inputs
 from xaionnx.errors import ParameterError, UnknownNameError
 from xaionnx.explainer import Explainer
 from xaionnx.explainers._gradients.copy_statistics import CopyStatistics
@@ -204,7 +205,7 @@ class SmoothGrad(Explainer):
                 copies[name] = copies[name] + np.concatenate(noise).astype(feeds[name].dtype)
             # The method reports its own progress; the first copies determine how much work the others will be.
             progress.expect(-expected * len(draws))
-            request = Request(model, copies, targets)
+            request = Request(model, Inputs(copies), targets)
             yield request
             if start == 0:
                 expected = int(request.evaluations.rows.sum()) // len(draws)

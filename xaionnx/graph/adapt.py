@@ -140,7 +140,7 @@ def _cast_bfloat16(graph: onnx.GraphProto) -> None:
         inner = _unused_name(f"{value.name}_bfloat16", taken)
         taken.add(inner)
         old = value.name
-        _rename(graph, old, inner)
+        rename_everywhere(graph, old, inner)
         value.type.tensor_type.elem_type = TensorProto.FLOAT
         if any(value is v for v in inputs):
             cast = helper.make_node("Cast", [old], [inner], to=TensorProto.BFLOAT16)
@@ -159,7 +159,8 @@ def _unused_name(name: str, taken: set[str]) -> str:
     return name
 
 
-def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:
+def rename_everywhere(graph: onnx.GraphProto, old: str, new: str) -> None:
+    """Rename a tensor in all nodes of a graph and of its bodies, in place."""
     for node in _all_nodes(graph):
         node.input[:] = [new if name == old else name for name in node.input]
         node.output[:] = [new if name == old else name for name in node.output]

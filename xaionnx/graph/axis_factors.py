@@ -36,6 +36,8 @@ class AxisFactor:
         Rows and columns of patches, for ``P``.
     before, after : int
         Numbers of other tokens, for ``P``.
+    origin : str
+        For mixed positions, the letter of the axis that they are from; empty if they are from several.
     """
 
     kind: str
@@ -46,6 +48,7 @@ class AxisFactor:
     grid: tuple[int, int] = (0, 0)
     before: int = 0
     after: int = 0
+    origin: str = ""
 
     @classmethod
     def spatial(cls, kind: str, size: int, covered: int) -> AxisFactor:
@@ -131,7 +134,11 @@ def mixed_axis(axis: Axis, size: int) -> Axis:
     """Return an axis after an op that mixes the positions along it."""
     if size == 1:
         return ()
-    return (AxisFactor("?" if any(factor.is_spatial or factor.kind == "?" for factor in axis) else "C", size),)
+    if not any(factor.is_spatial or factor.kind == "?" for factor in axis):
+        return (AxisFactor("C", size),)
+    only = axis[0] if len(axis) == 1 else None
+    origin = "" if only is None else only.origin or (only.kind if only.is_spatial else "")
+    return (AxisFactor("?", size, origin=origin),)
 
 
 def sliced_axis(axis: Axis, held: int, size: int, chosen: range | None, step: int) -> Axis:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -13,6 +13,7 @@ from onnx import helper, numpy_helper
 
 from xaionnx.graph.axis_factors import Layout, with_size
 from xaionnx.graph.op import Kind, find_op
+from xaionnx.graph.roles import SeenRoles, start_layout
 from xaionnx.graph.view import Attributes, GraphView
 from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array, Shapes
@@ -91,14 +92,35 @@ def propagate_axes(view: GraphView, starts: Mapping[str, Layout], known: Shapes)
     return axes
 
 
+def seen_roles(view: GraphView, start: str, sizes: Sequence[int], known: Shapes) -> SeenRoles:
+    """Return the roles that ops give to the axes of the input ``start``, whose shape is ``sizes``.
+
+    Examples
+    --------
+    >>> from onnx import parser
+    >>> view = GraphView(parser.parse_model('''
+    ... <ir_version: 8, opset_import: ["" : 17]> g (float[A, B, 4] x, float[1, 8, 4] w, float[1, 8, 8] r)
+    ... => (float[A, 1, B, 8] y) { y = RNN<hidden_size = 8>(x, w, r) }'''))
+    >>> seen = seen_roles(view, "x", (96, 2, 4), view.shapes({"x": (96, 2, 4)}))
+    >>> seen.of(0).role.value, seen.of(1).role.value, seen.carried("y", 4)
+    ('time', 'sample', (0, None, 1, None))
+    """
+    axes = PropagatedAxes(view, known, {start: start_layout(sizes)})
+    axes.seen = seen = SeenRoles(len(sizes))
+    for node in view.nodes:
+        axes.step(node)
+    seen.layouts = axes.layouts
+    return seen
+
+
 @final
 class PropagatedAxes:
-    """The layouts of tensors, and the layout of the input of the first op with a sliding window."""
+    """The layouts of tensors."""
 
     def __init__(self, view: GraphView, known: Shapes, layouts: dict[str, Layout]) -> None:
         self._view, self._known, self.layouts = view, known, layouts
         self.constants: dict[str, onnx.TensorProto] = dict(view.constants)
-        self.first_window_input: Layout | None = None
+        self.seen: SeenRoles | None = None
 
     __repr__ = short_repr
 
@@ -107,7 +129,11 @@ class PropagatedAxes:
         self._count(node)
         if not any(name in self.layouts for name in node.input):
             return
-        rule, given = find_op(node.op_type).axes, self._view.attributes(node)
+        op, given = find_op(node.op_type), self._view.attributes(node)
+        rule = op.axes
+        if self.seen is not None and op.roles is not None:
+            operands = {i: self.layouts[name] for i, name in enumerate(node.input) if name in self.layouts}
+            self.seen.note(node, op.roles(AxisStep(node, given, node.output[0], 0, self)), operands)
         for index, name in enumerate(node.output):
             layout = rule(AxisStep(node, given, name, index, self)) if name else None
             if layout is None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from xaionnx.graph.axis_propagation import AxisStep
     from xaionnx.graph.dependence import ElementStep, Operands
     from xaionnx.graph.locality import Field, LocalStep
+    from xaionnx.graph.roles import RoleRule
 
 AxisRule: TypeAlias = "Callable[[AxisStep], Layout | None]"
 LocalRule: TypeAlias = "Callable[[LocalStep], Field | None]"
@@ -126,6 +127,8 @@ class Op:
         Sums with factors of both signs.
     gate : int
         How likely a factor computed by this op is the gate of a product.
+    roles : callable, optional
+        Returns what the axes of the operands mean, if the op fixes it; see :class:`xaionnx.graph.roles.FixedRoles`.
 
     Examples
     --------
@@ -153,6 +156,7 @@ class Op:
     keeps_sign: bool = False
     both_signs: bool = False
     gate: int = 0
+    roles: RoleRule | None = None
 
     __repr__ = short_repr
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, final
 
 from xaionnx.autodiff.gradient import CanonicalModel, first_rows
-from xaionnx.data.sample import Sample, split
+from xaionnx.data.sample import Sample
 from xaionnx.errors import InputMismatchError, ModelError
 from xaionnx.layers.branches import at_sample
 from xaionnx.layers.graph_facts import graph_fact
@@ -78,7 +78,7 @@ class DryRun:
                 rows = first_rows(model, shapes=assumed)
             except InputMismatchError:
                 return None
-        return split(rows, model.input().name, model.spec, model.shared, model.purposes)[0]
+        return model.samples(rows)[0]
 
     def shape(self, name: str) -> tuple[int, ...] | None:
         """The shape of a tensor without the batch, inferred from the graph or else from a run; None if unknown."""

@@ -74,7 +74,7 @@ class LayerPath:
         main = model.input()
         is_float = main.dtype.kind == "f" and not has_tokens(model)
         names = differentiable_inputs(resolved.model, resolved.tensors) if is_float else (main.name,)
-        samples = split(feeds, main.name, model.spec, model.shared, model.purposes)
+        samples = model.samples(feeds)
         return cls(names, model, feeds, resolved, samples, evaluations)
 
     @property

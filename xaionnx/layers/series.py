@@ -38,34 +38,25 @@ class Series:
 
 
 def series(model: Model, sample: Sample) -> Series | None:
-    """Return the explained input as a series; None if it is not one, or no convolution shows which axis is time."""
-    if sample.array.ndim != 2 or sample.array.dtype.kind != "f":
+    """Return the explained input as a series; None if it is not one, or nothing shows which axis is time."""
+    found = sample.positions()
+    if sample.array.ndim != 2 or sample.array.dtype.kind != "f" or found is None or len(found.axes) != 1:
         return None
     sizes = {name: (1, *x.shape) for name, x in sample.own.items()}
-    key = ("series", sample.main, tuple(sizes.items()))
-    return graph_fact(model, key, lambda view: _series(view, sample.main, sizes))
+    channel = found.values[0]
+    key = ("series", sample.main, channel, tuple(sizes.items()))
+    return graph_fact(model, key, lambda view: Series(channel, _all_letters(view, sample.main, sizes, channel)))
 
 
-def _series(view: GraphView, start: str, sizes: Mapping[str, tuple[int, ...]]) -> Series | None:
+def _all_letters(view: GraphView, start: str, sizes: Mapping[str, tuple[int, ...]], channel: int) -> Mapping[str, str]:
+    """The letters of each tensor that keeps the time axis."""
     known = view.shapes(sizes)
     batch, *inferred = known.get(start) or sizes[start]
     long = [size or own for size, own in zip(inferred, sizes[start][1:], strict=True)]
-
-    def layout(channel: int | None) -> Layout:
-        axes = [
-            (AxisFactor("C", n) if axis == channel else AxisFactor.spatial("UV"[axis], n, n),)
-            for axis, n in enumerate(long)
-        ]
-        return (AxisFactor("N", batch or 1),), *axes
-
-    along = propagate_axes(view, {start: layout(None)}, known).first_window_input
-    kinds = "".join(part.kind for part in along[1]) if along else ""
-    if kinds not in ("U", "V"):
-        return None
-    channel = "UV".index(kinds)
-    found = propagate_axes(view, {start: layout(channel)}, known).layouts
-    read = {name: _letters(axes) for name, axes in found.items()}
-    return Series(channel, {name: letters for name, letters in read.items() if letters})
+    axes = [(AxisFactor("C", n) if axis == channel else AxisFactor.spatial("T", n, n),) for axis, n in enumerate(long)]
+    found = propagate_axes(view, {start: ((AxisFactor("N", batch or 1),), *axes)}, known).layouts
+    read = {name: _letters(layout) for name, layout in found.items()}
+    return {name: letters for name, letters in read.items() if letters}
 
 
 def _letters(layout: Layout) -> str:

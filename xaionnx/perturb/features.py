@@ -7,7 +7,7 @@ numbered 0..P-1 in the order of the labels.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final, final
 
@@ -145,6 +145,20 @@ def over_pixels(sample: Sample, labels: Array) -> Array:
     """Return a map (H, W) with an axis of length 1 for the channels."""
     axes = sample.picture_axes
     return labels if axes is None else np.expand_dims(labels, axes[0])
+
+
+def tiles(sides: Sequence[Array]) -> Array:
+    """Return a player for each combination of tiles along the axes, in row-major order.
+
+    Examples
+    --------
+    >>> tiles([np.array([0, 0, 1]), np.array([0, 1])])
+    array([[0, 1],
+           [0, 1],
+           [2, 3]])
+    """
+    counts = tuple(int(side[-1]) + 1 for side in sides)
+    return np.ravel_multi_index(np.meshgrid(*sides, indexing="ij"), counts)
 
 
 def shown(sample: Sample) -> Array:

@@ -204,7 +204,8 @@ class Incremental:
             return []
         spatial = (axes[1][0] + 1, axes[1][1] + 1)
         chain, work = separators(model.view, sample.main, spatial, self._removal.plane.extent, self._selection.tensors)
-        return divide(chain, work, codes, self._removal.window) if len(chain) > 1 else []
+        window = (self._removal.window[0], self._removal.window[1])
+        return divide(chain, work, codes, window) if len(chain) > 1 else []
 
     def _between(self, source: Separator, wanted: list[str]) -> Model:
         """Return the graph from a separator to ``wanted`` tensors, with free height and width."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Hashable, Mapping
-from typing import TYPE_CHECKING, ClassVar, final
+from typing import TYPE_CHECKING, ClassVar, Final, final
 
 import numpy as np
 from xaionnx_kernels import fills, masks
@@ -14,6 +16,9 @@ from xaionnx.perturb.players import Players
 from xaionnx.perturb.removal import Removal, baseline_name, blend, cast, input_like, x_name
 from xaionnx.typing import Array
 
+# The kernels take pictures; rows and sequences have height 1.
+_FLAT_AXES: Final = 2
+
 if TYPE_CHECKING:
     import onnx_ir as ir
 
@@ -22,40 +27,47 @@ if TYPE_CHECKING:
 
 @final
 class Plane:
-    """Height and width of one input, for any position of the channels.
+    """The positions of one input, for any place of the channels.
 
     Attributes
     ----------
-    view : tuple of four ints
-        The input as (A, H, W, B), with channels before or after height and width; a sequence has height 1.
+    view : tuple of ints
+        The input as (A, *extent, B), with the values at a position before or after. Rows and sequences have height 1.
     """
 
-    def __init__(self, sample: Sample) -> None:
+    def __init__(self, sample: Sample, what: str) -> None:
         self.sample = sample
-        shape, axes = sample.array.shape, sample.picture_axes
+        shape, found = sample.array.shape, sample.positions()
         if sample.array.dtype.kind not in "fiu":
             raise InputMismatchError(f"Input '{sample.main}' has type {sample.array.dtype}, which cannot be covered.")
-        if axes is None:
-            self.view = (int(np.prod(shape[:-1])), 1, shape[-1], 1)
-        elif axes[0] == 0:
-            self.view = (shape[0], shape[1], shape[2], 1)
-        else:
-            self.view = (1, shape[0], shape[1], shape[2])
+        if found is None and len(shape) > 1:
+            found = sample.placed(what)
+        axes = found.axes if found is not None else tuple(range(len(shape)))
+        extent = tuple(shape[axis] for axis in axes) or (1,)
+        first = axes[0] if axes else 0
+        before, after = math.prod(shape[:first]), math.prod(shape[first + len(axes) :])
+        self.extent = extent if len(extent) > 1 else (1, *extent)
+        self.view = (before, *self.extent, after)
 
     @property
-    def extent(self) -> tuple[int, int]:
-        """Height and width, (1, W) for a sequence."""
-        return self.view[1], self.view[2]
+    def is_flat(self) -> bool:
+        """Whether the input is a row or a sequence, of height 1."""
+        found = self.sample.positions()
+        return found is None or len(found.axes) == 1
+
+    def labels(self) -> Array:
+        """Return a player for each position, in the shape of the input with axes of length 1 for the others."""
+        found = self.sample.positions()
+        each = np.arange(math.prod(self.extent))
+        return each if found is None else found.over(each.reshape(found.extent))
 
     def emit_mask(self, g: Builder, mask: ir.Value) -> ir.Value:
-        """Reshape a mask (M, H, W) to the axes of the input."""
-        _, height, width, _ = self.view
-        axes = self.sample.picture_axes
-        if axes is None:
-            sizes = [-1, *(1,) * (self.sample.array.ndim - 1), width]
-        else:
-            sizes = [-1, 1, height, width] if axes[0] == 0 else [-1, height, width, 1]
-        return g.reshape(mask, np.array(sizes, dtype=np.int64))
+        """Reshape a mask (M, *extent) to the axes of the input."""
+        found = self.sample.positions()
+        sizes = list(self.sample.array.shape)
+        for axis in found.values if found is not None else ():
+            sizes[axis] = 1
+        return g.reshape(mask, np.array([-1, *sizes], dtype=np.int64))
 
 
 def _shared(removal: Removal, draw: int) -> dict[str, Array]:
@@ -72,28 +84,31 @@ def _emit_operands(g: Builder, removal: Removal) -> tuple[ir.Value, ir.Value]:
 
 
 class Windowed(Removal):
-    """Covers or reveals a window. Codes are its top left corner, int32 (M, 2); it may extend beyond the border."""
+    """Covers or reveals a window. Codes are its first corner, int32 (M, D); it may extend beyond the border."""
 
     def __init__(
         self, sample: Sample, players: Players, baseline: Mapping[str, Array], window: int | tuple[int, ...]
     ) -> None:
         super().__init__(sample, players, {sample.main: baseline[sample.main]})
-        self.plane = Plane(sample)
+        self.plane = Plane(sample, "A window")
         self.window = self.per_axis("window", window)
 
-    def per_axis(self, name: str, given: int | tuple[int, ...]) -> tuple[int, int]:
-        """Return a size for height and width; a sequence has one axis."""
-        flat = self.sample.picture_axes is None
+    def per_axis(self, name: str, given: int | tuple[int, ...]) -> tuple[int, ...]:
+        """Return a size for each axis of the positions; a sequence has one, and height 1."""
+        flat, count = self.plane.is_flat, len(self.plane.extent)
+        wanted = 1 if flat else count
         if isinstance(given, int):
-            return (1, given) if flat else (given, given)
-        if len(given) != (1 if flat else 2):
+            sizes = (given,) * wanted
+        elif len(given) == wanted:
+            sizes = given
+        else:
             raise ParameterError(
-                f"The '{name}' parameter must be an int or {1 if flat else 2} ints for this input. Got {given} instead."
+                f"The '{name}' parameter must be an int or {wanted} ints for this input. Got {given} instead."
             )
-        return (1, given[0]) if flat else (given[0], given[1])
+        return (1, *sizes) if flat else sizes
 
-    def steps(self, owner: str, stride: int | tuple[int, ...] | None, share: int = 2) -> tuple[int, int]:
-        """Return the stride on both axes, by default the window divided by ``share``.
+    def steps(self, owner: str, stride: int | tuple[int, ...] | None, share: int = 2) -> tuple[int, ...]:
+        """Return the stride on each axis, by default the window divided by ``share``.
 
         Raises
         ------
@@ -101,10 +116,10 @@ class Windowed(Removal):
             It exceeds the window; the message names the method by its class ``owner``.
         """
         if stride is None:
-            return max(1, self.window[0] // share), max(1, self.window[1] // share)
+            return tuple(max(1, side // share) for side in self.window)
         steps = self.per_axis("stride", stride)
         if any(step > length for step, length in zip(steps, self.window, strict=True)):
-            sides = self.window[1:] if self.sample.picture_axes is None else self.window
+            sides = self.window[1:] if self.plane.is_flat else self.window
             shown = " x ".join(map(str, sides if len(set(sides)) > 1 else sides[:1]))
             raise ParameterError(
                 f"The 'stride' parameter of {owner} must not exceed the window {shown}, or pixels are skipped. "
@@ -113,20 +128,38 @@ class Windowed(Removal):
         return steps
 
     def laid_over(self, values: Array, corners: Array) -> tuple[Array, Array]:
-        """Return the sum of values (T, M) over the windows that cover each pixel, (T, H, W), and their number, (H, W).
+        """Return the sum of values (T, M) over the windows that cover each position, (T, *extent), and their number.
 
-        Adding at the four corners of a window and cumulative sums along both axes cost the same for any window.
+        Adding at the corners of a window and cumulative sums along each axis cost the same for any window.
         """
-        height, width = self.plane.extent
-        steps = np.zeros((len(values) + 1, height + 1, width + 1))
+        extent = self.plane.extent
+        steps = np.zeros((len(values) + 1, *(size + 1 for size in extent)))
         weights = np.concatenate([values, np.ones((1, len(corners)))])
-        top, left = np.clip(corners, 0, (height, width)).T
-        bottom, right = np.clip(corners + np.array(self.window), 0, (height, width)).T
-        for rows, columns, sign in ((top, left, 1), (bottom, left, -1), (top, right, -1), (bottom, right, 1)):
+        first = np.clip(corners, 0, extent).T
+        last = np.clip(corners + np.array(self.window), 0, extent).T
+        for ends in itertools.product((0, 1), repeat=len(extent)):
+            place = tuple((last if end else first)[axis] for axis, end in enumerate(ends))
+            sign = (-1) ** sum(ends)
             for step, weight in zip(steps, weights, strict=True):
-                np.add.at(step, (rows, columns), sign * weight)
-        laid = steps.cumsum(axis=1).cumsum(axis=2)[:, :-1, :-1]
+                np.add.at(step, place, sign * weight)
+        for axis in range(1, steps.ndim):
+            np.cumsum(steps, axis=axis, out=steps)
+        laid = steps[(slice(None), *(slice(size) for size in extent))]
         return laid[:-1], np.rint(laid[-1])
+
+    def write(self, source: Array, codes: Array, out: Array) -> None:
+        """Write the windows of ``source`` into copies of the input (M or more, ...)."""
+        view = self.plane.view
+        if len(self.plane.extent) == _FLAT_AXES:
+            fills.fill_windows(source.reshape(view), codes, (self.window[0], self.window[1]), out.reshape(-1, *view))
+            return
+        whole, copies = source.reshape(view), out.reshape(-1, *view)
+        for copy, corner in zip(copies, codes, strict=False):
+            inside = tuple(
+                slice(max(0, int(start)), max(0, int(start) + side))
+                for start, side in zip(corner, self.window, strict=True)
+            )
+            copy[:, *inside] = whole[:, *inside]
 
     @property
     def structure(self) -> tuple[Hashable, ...]:
@@ -147,14 +180,18 @@ class Windowed(Removal):
 
     def _emit_inside(self, g: Builder) -> ir.Value:
         """Add nodes for the elements inside the window, bool (M, ...)."""
-        corners = g.input("xaionnx_corners", np.int64, ("M", 2))
-        sides = []
+        count = len(self.plane.extent)
+        corners = g.input("xaionnx_corners", np.int64, ("M", count))
+        inside: ir.Value | None = None
         for axis, (length, size) in enumerate(zip(self.plane.extent, self.window, strict=True)):
             start = g.op("Gather", corners, np.array([axis], dtype=np.int64), axis=1)
             offset = g.op("Sub", np.arange(length, dtype=np.int64)[None], start)
             here = g.op("And", g.op("GreaterOrEqual", offset, 0), g.op("Less", offset, size))
-            sides.append(g.op("Unsqueeze", here, np.array([2 - axis], dtype=np.int64)))
-        return self.plane.emit_mask(g, g.op("And", *sides))
+            others = [1 + other for other in range(count) if other != axis]
+            side = g.op("Unsqueeze", here, np.array(others, dtype=np.int64))
+            inside = side if inside is None else g.op("And", inside, side)
+        assert inside is not None  # there is at least one axis
+        return self.plane.emit_mask(g, inside)
 
 
 @final
@@ -165,18 +202,10 @@ class WindowOcclusion(Windowed):
 
     def _fill_one(self, codes: Array, draw: int, out: Mapping[str, Array]) -> None:
         name = self.sample.main
-        fills.fill_windows(
-            self.baseline[name][draw].reshape(self.plane.view),
-            codes,
-            self.window,
-            out[name].reshape(-1, *self.plane.view),
-        )
+        self.write(self.baseline[name][draw], codes, out[name])
 
     def restore(self, codes: Array, out: Mapping[str, Array]) -> None:
-        name = self.sample.main
-        fills.restore_windows(
-            self.sample.array.reshape(self.plane.view), codes, self.window, out[name].reshape(-1, *self.plane.view)
-        )
+        self.write(self.sample.array, codes, out[self.sample.main])
 
     def emit(self, g: Builder) -> dict[str, ir.Value]:
         x, baseline = _emit_operands(g, self)
@@ -195,9 +224,7 @@ class Reveal(Windowed):
     def _fill_one(self, codes: Array, draw: int, out: Mapping[str, Array]) -> None:
         name = self.sample.main
         out[name][...] = self.baseline[name][draw]
-        fills.fill_windows(
-            self.sample.array.reshape(self.plane.view), codes, self.window, out[name].reshape(-1, *self.plane.view)
-        )
+        self.write(self.sample.array, codes, out[name])
 
     def emit(self, g: Builder) -> dict[str, ir.Value]:
         x, baseline = _emit_operands(g, self)
@@ -222,10 +249,15 @@ class SmoothMask(Removal):
     ) -> None:
         super().__init__(sample, players, {sample.main: baseline[sample.main]})
         check_smooth(sample)
-        self.plane = Plane(sample)
+        self.plane = Plane(sample, "A smooth mask")
+        if len(self.plane.extent) != _FLAT_AXES:
+            raise InputMismatchError(
+                f"Input '{sample.main}', {('N', *sample.array.shape)}, is a volume, and smooth masks are for pictures "
+                "and series. Use occlusion, or a method with features='grid'."
+            )
         height, width = self.plane.extent
         rows, columns = (grid, grid) if isinstance(grid, int) else (grid[0], grid[-1])
-        self.grid = (1 if sample.picture_axes is None else min(rows, height), min(columns, width))
+        self.grid = (1 if self.plane.is_flat else min(rows, height), min(columns, width))
         self.cell = (-(-height // self.grid[0]), -(-width // self.grid[1]))
         self.keep = keep
         self.seed = seed

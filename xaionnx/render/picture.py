@@ -159,7 +159,7 @@ def _with_display(scene: Scene, one: Explanation) -> Scene:
 
 def own_shape(explanation: Explanation, input: str | None) -> tuple[int, ...]:
     """The shape of the values of one sample and target; () if the input has none."""
-    values = explanation.values
+    values = explanation.samples_first().values
     if isinstance(values, dict):
         input_values = values.get(input) if input is not None else None
         if input_values is None:

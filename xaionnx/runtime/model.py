@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, final
 import numpy as np
 
 from xaionnx import loading
-from xaionnx.data.inputs import Given, Inputs, convert
+from xaionnx.data.inputs import Given, Inputs, Reading, convert
+from xaionnx.data.sample import Sample, split
 from xaionnx.data.spec import InputSpec
 from xaionnx.errors import InputMismatchError, MemoryLimitError, ModelFileError, UnsupportedModelError
 from xaionnx.graph.adapt import adapt, free_batch
+from xaionnx.graph.batch_first import batch_first
 from xaionnx.graph.control_flow import branch_points, inline_branches
 from xaionnx.graph.cut import expose
 from xaionnx.graph.input_purposes import InputPurpose, input_purposes, is_data
@@ -24,7 +26,9 @@ from xaionnx.graph.missing_values import nan_handling
 from xaionnx.graph.serialize import to_bytes
 from xaionnx.graph.unfuse import unfuse
 from xaionnx.graph.view import GraphView
+from xaionnx.runtime.axes import ModelAxes, RowsMode, in_file_order, samples_first
 from xaionnx.runtime.batcher import BatchSizeTuner, same_rows
+from xaionnx.runtime.rows import probe_rows
 from xaionnx.runtime.session import Session, Sessions, SessionSettings, channel_block
 from xaionnx.runtime.tensors import TensorInfo, check_inputs, find, listed
 from xaionnx.typing import Array, Document, Feeds
@@ -54,6 +58,7 @@ class _State:
     view: GraphView | None = None
     purposes: dict[str, InputPurpose] | None = None
     nan: str | None = None
+    probed: dict[Hashable, Model] = field(default_factory=dict)
 
 
 @final
@@ -70,14 +75,16 @@ class Model:
     spec : InputSpec or None
         How pictures, rows or text are converted to its input; read from the TOML beside the file.
     inputs, outputs : tuple of TensorInfo
-        In the file's order.
+        In the file's order, with the samples on the first axis.
+    axes : ModelAxes
+        What the axes of the inputs and outputs mean in the file, and where the samples are.
     labels : tuple of str or None
         Class names, from the spec or from a ZipMap in the graph.
     shared : frozenset of str
         Inputs without a batch axis, the same for every sample.
     graph : onnx.ModelProto
-        The file's graph with fused ops of onnxruntime written as plain ones, or a graph derived from it; external data
-        are not loaded.
+        The file's graph, with fused ops of onnxruntime written as plain ones and the samples on the first axis of its
+        inputs and outputs, or a graph derived from it; external data are not loaded.
     """
 
     path: Path
@@ -93,13 +100,14 @@ class Model:
     shared: frozenset[str]
     file: loading.ModelFile = field(repr=False)
     graph: onnx.ModelProto = field(repr=False)
+    axes: ModelAxes = field(repr=False)
     is_derived: bool = field(repr=False, default=False)
     # The graph with its fused ops, which the model's own sessions run; None if ``graph`` is that graph.
     deployed: onnx.ModelProto | None = field(repr=False, default=None)
     _state: _State = field(repr=False, default_factory=_State)
 
     @classmethod
-    def load(
+    def load(  # noqa: PLR0913 - options of a model, all by keyword
         cls,
         path: str | os.PathLike[str],
         device: str = "auto",
@@ -108,6 +116,8 @@ class Model:
         threads: int | None = None,
         timeout_s: float | None = None,
         spec: InputSpec | None = None,
+        axes: str | Mapping[str, str] | None = None,
+        rows: RowsMode | None = None,
         allow_random: bool = False,
     ) -> Model:
         """Read a model and open it on a device.
@@ -127,6 +137,14 @@ class Model:
             Limit for a single run, in seconds.
         spec : InputSpec, optional
             Replaces the TOML beside the file.
+        axes : str or mapping of str to str, optional
+            What the axes of the explained input mean, or of inputs and outputs by name: letters or words such as
+            ``"N T F"`` or ``"sample time feature"``; see :meth:`xaionnx.data.axes.TensorAxes.stated`. Found from the
+            spec, names of dimensions and the graph by default.
+        rows : {"alone", "joint"}, optional
+            How entries along the batch axis are evaluated: each ``alone``, as independent samples, or ``joint``, as one
+            sample whose rows may see each other, such as the points of a set. By default alone, and a model whose
+            answer for a row depends on the other rows is refused.
         allow_random : bool
             Accept a model whose outputs for the same input vary.
 
@@ -135,7 +153,8 @@ class Model:
         ModelFileError
             The file is missing, damaged or unsafe.
         UnsupportedModelError
-            The model draws random numbers and ``allow_random`` is False.
+            The model draws random numbers and ``allow_random`` is False, or what the user, names of dimensions and the
+            graph say about an axis contradict each other.
         DeviceError
             The requested device cannot be used.
         """
@@ -165,13 +184,26 @@ class Model:
             file=file,
             graph=plain,
             deployed=None if plain is adaptation.graph else adaptation.graph,
+            axes=ModelAxes.empty(),
         )
         session = model._session()
-        inputs = tuple(TensorInfo.of(v) for v in session.inputs)
-        # If another input has a free batch axis, one with a fixed leading size contains settings, not samples.
-        free = any(i.shape and not isinstance(i.shape[0], int) for i in inputs)
-        shared = frozenset(i.name for i in inputs if not i.shape or (free and isinstance(i.shape[0], int)))
-        return replace(model, inputs=inputs, outputs=tuple(TensorInfo.of(v) for v in session.outputs), shared=shared)
+        inputs, outputs = (tuple(map(TensorInfo.of, values)) for values in (session.inputs, session.outputs))
+        found = ModelAxes.find(model.view, inputs, outputs, spec, axes, rows, model.name)
+        model = replace(model, inputs=inputs, outputs=outputs, shared=found.shared, axes=found)
+        return model._batch_first(found.moved)
+
+    def _batch_first(self, moved: Mapping[str, int | None]) -> Model:
+        """Return the model with the samples on the first axis of its inputs and outputs."""
+        if not moved:
+            return self
+        inputs = {one.name: moved[one.name] for one in self.inputs if one.name in moved}
+        outputs = {one.name: moved[one.name] for one in self.outputs if one.name in moved}
+        graph = batch_first(self.graph, inputs, outputs)
+        deployed = None if self.deployed is None else batch_first(self.deployed, inputs, outputs)
+        model = replace(self, graph=graph, deployed=deployed, _state=_State())
+        session = model._session()
+        read, made = (tuple(map(TensorInfo.of, values)) for values in (session.inputs, session.outputs))
+        return replace(model, inputs=read, outputs=made)
 
     @classmethod
     def join(  # noqa: PLR0913 - options of a public constructor, by keyword
@@ -243,15 +275,19 @@ class Model:
     def __reduce__(self) -> tuple[Callable[..., Model], tuple[str, str, Document]]:
         if self.is_derived:
             raise TypeError(f"a model derived from {self.name} cannot be pickled; pickle the loaded one")
-        options = {
+        return _reload, (str(self.path), self.sha256, self._options())
+
+    def _options(self) -> Document:
+        return {
             "device": self.settings.device,
             "batch_size": self.batch_size,
             "threads": self.settings.threads,
             "timeout_s": self.timeout_s,
             "spec": self.spec,
+            "axes": self.axes.stated,
+            "rows": self.axes.rows,
             "allow_random": self.allow_random,
         }
-        return _reload, (str(self.path), self.sha256, options)
 
     @property
     def name(self) -> str:
@@ -320,10 +356,11 @@ class Model:
             "Name an internal tensor to explain with output=..."
         )
 
-    def check(self, x: Array | Feeds) -> dict[str, Array]:
+    def check(self, x: Array | Feeds, ready: Collection[str] = ()) -> dict[str, Array]:
         """Check inputs against the model and return them by name; ``x`` is one array, or a mapping of all inputs.
 
-        Floats are cast between float widths; nothing else is converted.
+        Floats are cast between float widths, and the samples moved to the first axis, except for inputs that are
+        ``ready``; nothing else is converted.
 
         Raises
         ------
@@ -334,13 +371,32 @@ class Model:
         main = self.input().name
         if not isinstance(x, Mapping):
             x = {main: np.asarray(x)}
-        checked = check_inputs(x, self.inputs, self.shared, self.name)
+        if self.is_derived:
+            declared, moved = self.inputs, {}
+        else:
+            pairs = zip(self.inputs, self.axes.inputs, strict=True)
+            declared = tuple(own if own.name in ready else file for own, file in pairs)
+            moved = {name: axis for name, axis in self.axes.sample_axes().items() if name not in ready}
+        checked = check_inputs(x, declared, self.shared, self.name, moved)
         if not checked[main].size:
             raise InputMismatchError(
                 f"There is nothing to explain: input '{main}' of {self.name} has the shape {checked[main].shape}, "
                 "without any element. Give at least one along each axis."
             )
         return checked
+
+    def samples(self, feeds: Feeds, main: str | None = None) -> list[Sample]:
+        """Return the samples of checked inputs; ``main`` is the explained input, by default :meth:`input`."""
+        main = self.input(main).name
+        return split(feeds, main, self.spec, self.shared, self.purposes, self.axes.of_sample)
+
+    def in_file_order(self, feeds: Feeds) -> dict[str, Array]:
+        """Return checked inputs in the order of the file's axes."""
+        moved = self.axes.sample_axes()
+        return {
+            name: array if name in self.shared else in_file_order(array, moved.get(name, 0))
+            for name, array in feeds.items()
+        }
 
     @property
     def input_spec(self) -> InputSpec:
@@ -370,11 +426,20 @@ class Model:
         """
         main = self.input()
         others = [info.name for info in self.inputs if info.name != main.name]
-        inputs = convert(x, self.input_spec, main, others, exif, display_side, self.name, self.nan_words)
+        moved, rank = self.axes.sample_axes(), len(main.shape)
+        axis = None if self.is_derived else moved.get(main.name, 0)
+
+        def batch_first(array: Array) -> Array:
+            return samples_first(array, axis, rank)
+
+        reading = Reading(exif, display_side, self.nan_words, batch_first)
+        inputs = convert(x, self.input_spec, main, others, reading, self.name)
         if inputs.refused and not partial:
             raise inputs.refused[0].error
+        # What was read from a file, and is not one of several inputs of a file, has its samples first.
+        ready = {main.name} if inputs.names and not _holds_all_inputs(x, others) else frozenset()
         try:
-            return replace(inputs, arrays=self.check(inputs.arrays))
+            return replace(inputs, arrays=self.check(inputs.arrays, ready))
         except InputMismatchError as error:
             if not isinstance(x, str | os.PathLike):
                 raise
@@ -389,6 +454,54 @@ class Model:
             handling = nan_handling(self.view, main.name) if main.dtype.kind == "f" else None
             state.nan = _NAN_WORDS.get(handling, "")
         return state.nan
+
+    def probed(self, feeds: Feeds, outputs: Collection[str]) -> Model:
+        """Return the model after a probe of its first rows, which costs at most three runs for each input shape.
+
+        If the answer for a row depends on the other rows, the rows together are one sample: the model returned takes
+        them as ``rows="joint"`` does. Outputs whose samples are found on another axis are returned with samples first.
+
+        Parameters
+        ----------
+        feeds : mapping
+            As returned by :meth:`check`.
+        outputs : collection of str
+            The outputs that matter.
+        """
+        own = {name: array[:2] for name, array in feeds.items() if name not in self.shared}
+        doubtful = self.axes.doubtful_outputs(outputs) if not self.is_derived else ()
+        count = min((len(array) for array in own.values()), default=0)
+        single = self._native_batch() is not None or self.batch_size == 1
+        if self.axes.rows or self.is_derived or count == 0 or single or (count == 1 and not doubtful):
+            return self
+        shared = {name: array for name, array in feeds.items() if name in self.shared}
+        key = (*sorted((name, array.shape[1:], count) for name, array in own.items()), *sorted(outputs))
+        if key not in self._state.probed:
+            self._state.probed[key] = self._after_probe(own, shared, outputs, doubtful)
+        return self._state.probed[key]
+
+    def rows_see_each_other(self, feeds: Feeds) -> bool:
+        """Whether a probe of the first two rows shows that the answer for one depends on the other."""
+        return self.probed(feeds, [info.name for info in self.outputs]).axes.rows != self.axes.rows
+
+    def _after_probe(self, own: Feeds, shared: Feeds, outputs: Collection[str], doubtful: Sequence[str]) -> Model:
+        names = [info.name for info in self.outputs if info.name in outputs and info.dtype.kind in "fiub"]
+
+        def run(rows: Feeds) -> dict[str, Array]:
+            found = self._session().run(names, {**rows, **shared}, self.timeout_s)
+            return {name: np.asarray(array) for name, array in zip(names, found, strict=True)}
+
+        placed = [name for name in names if name not in doubtful]
+        try:
+            probe = probe_rows(run, own, placed, [name for name in doubtful if name in names])
+        except (UnsupportedModelError, MemoryLimitError):
+            return self  # it takes one row at a time
+        if probe.joint and not self.allow_random:
+            return _reload(str(self.path), self.sha256, {**self._options(), "rows": "joint"})
+        if not probe.moved:
+            return self
+        axes = replace(self.axes, moved={**self.axes.moved, **probe.moved})
+        return replace(self, axes=axes)._batch_first(probe.moved)
 
     def run(self, feeds: Feeds, fetch: Sequence[str] | None = None) -> dict[str, Array]:
         """Evaluate any number of samples.
@@ -566,6 +679,11 @@ class Model:
                 "or pass allow_random."
             )
         return False
+
+
+def _holds_all_inputs(x: Given, others: Sequence[str]) -> bool:
+    """Whether ``x`` is one file with the arrays of several inputs."""
+    return bool(others) and not isinstance(x, Mapping)
 
 
 def _reload(path: str, sha256: str, options: Document) -> Model:

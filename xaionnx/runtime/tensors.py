@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, permutations
+from types import MappingProxyType
 from typing import Protocol, final
 
 import numpy as np
@@ -74,9 +75,12 @@ class TensorInfo:
         kind = "string" if self.dtype.kind in "UOT" else self.dtype.name
         return f"({dims}{',' if len(self.shape) == 1 else ''}) {kind}"
 
-    def per_sample(self) -> TensorInfo:
-        """Return the same with a free batch axis N."""
-        return TensorInfo(self.name, self.dtype, ("N", *self.shape[1:]) if self.shape else ())
+    def per_sample(self, axis: int | None = 0) -> TensorInfo:
+        """Return the same with a free batch axis N, where the samples are on ``axis``; without one, it is added."""
+        if axis is None:
+            return TensorInfo(self.name, self.dtype, ("N", *self.shape))
+        free = [*self.shape[:axis], "N", *self.shape[axis + 1 :]] if self.shape else ()
+        return TensorInfo(self.name, self.dtype, tuple(free))
 
     def checked(self, array: Array, model: str) -> Array:
         """Return ``array`` in the declared type, contiguous; floats are cast between float widths.
@@ -92,7 +96,9 @@ class TensorInfo:
                 f"Got {TensorInfo('', array.dtype, array.shape)}{self._advice(array)}"
             )
         # onnxruntime expects strings as objects.
-        return array.astype(object) if self.dtype.kind == "U" else np.ascontiguousarray(array, dtype=self.dtype)
+        if self.dtype.kind == "U":
+            return array.astype(object)
+        return np.asarray(array, dtype=self.dtype, order="C")  # ascontiguousarray adds an axis to a scalar
 
     def _accepts(self, dtype: DType) -> bool:
         if dtype.kind not in _ACCEPTED[self.dtype.kind]:
@@ -156,9 +162,27 @@ def _fits(declared: Sequence[int | str | None], shape: Sequence[int]) -> bool:
 
 
 def check_inputs(
-    x: Mapping[str, Array], inputs: Sequence[TensorInfo], shared: Container[str], model: str
+    x: Mapping[str, Array],
+    inputs: Sequence[TensorInfo],
+    shared: Container[str],
+    model: str,
+    sample_axes: Mapping[str, int | None] = MappingProxyType({}),
 ) -> dict[str, Array]:
-    """Check all inputs of a model, one by one and against each other; ``shared`` ones have no batch axis.
+    """Check all inputs of a model, one by one and against each other, and return them with the batch axis first.
+
+    Parameters
+    ----------
+    x : mapping of arrays by input name
+        In the order of the file's axes.
+    inputs : sequence of TensorInfo
+        As the file declares them.
+    shared : container of str
+        Inputs without a batch axis, the same for all samples.
+    model : str
+        Name of the model in messages.
+    sample_axes : mapping of str to int or None
+        Inputs whose samples are not on the first axis, or None for inputs that hold one sample: it may be given with or
+        without a batch axis in front.
 
     Raises
     ------
@@ -174,10 +198,16 @@ def check_inputs(
         raise InputMismatchError(
             f"{model} has the inputs {', '.join(infos)}: {', and '.join(wrong)}. Pass a dict with all of them by name."
         )
-    checked = {
-        name: (infos[name] if name in shared else infos[name].per_sample()).checked(np.asarray(a), model)
-        for name, a in x.items()
-    }
+    checked = {}
+    for name, given in x.items():
+        info, array, axis = infos[name], np.asarray(given), sample_axes.get(name, 0)
+        if name in shared:
+            checked[name] = info.checked(array, model)
+        elif axis is None and array.ndim == len(info.shape):
+            checked[name] = info.checked(array, model)[None]
+        else:
+            whole = info.per_sample(axis).checked(array, model)
+            checked[name] = np.ascontiguousarray(np.moveaxis(whole, axis, 0)) if axis else whole
     counts = {name: len(array) for name, array in checked.items() if name not in shared}
     if len(set(counts.values())) > 1:
         each = ", ".join(f"{name} {count}" for name, count in counts.items())

@@ -11,6 +11,7 @@ from xaionnx.data.labels import find_label
 from xaionnx.data.spec import picture_axes
 from xaionnx.errors import OutputError, ParameterError
 from xaionnx.graph.ending import ending, maker
+from xaionnx.graph.roles import Role
 from xaionnx.runtime.model import Model
 from xaionnx.typing import Array
 
@@ -162,6 +163,10 @@ def channel_axis(output: Array, tensor: str, model: Model) -> int | None:
     Outputs have the channel axis of the input picture; inside the graph convolutions put channels first.
     """
     if output.ndim == 4 and any(o.name == tensor for o in model.outputs):
+        roles = model.axes.of(tensor).batch_first().roles if not model.is_derived else ()
+        others = [axis for axis, role in enumerate(roles) if axis and role is not Role.SPACE]
+        if len(roles) == output.ndim and len(others) == 1:
+            return others[0]
         spec = model.spec
         if spec is not None and spec.kind == "picture" and not spec.guessed:
             return spec.channel_axis

@@ -24,6 +24,7 @@ from xaionnx.perturb.features import Features
 from xaionnx.perturb.game import Game
 from xaionnx.perturb.players import Players
 from xaionnx.perturb.removal import Removal, Select
+from xaionnx.perturb.windows import Plane
 from xaionnx.request import Request
 from xaionnx.runtime import progress
 from xaionnx.runtime.evaluations import Evaluations
@@ -104,9 +105,8 @@ class GameExplainer(Explainer):
 
     @hook
     def players(self, sample: Sample) -> Players:
-        """The players of a sample: by default the pixels of a picture, otherwise the positions along the last axis."""
-        last = np.arange(sample.array.shape[-1])
-        return (Features.of(last) if sample.picture_axes is None else Features.pixels()).players(sample)
+        """The players of a sample: by default its positions, such as pixels or steps in time, or a row's columns."""
+        return Features.of(Plane(sample, type(self).__name__).labels()).players(sample)
 
     @hook
     def removal(self, sample: Sample) -> Removal:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from xaionnx.graph.dependence import same_elements
 from xaionnx.graph.locality import Field, LocalStep, same_field
 from xaionnx.graph.op import Broadcast, Kind, Op
+from xaionnx.graph.roles import window_roles
 
 
 def _per_channel(step: LocalStep) -> Field | None:
@@ -18,7 +19,7 @@ OPS = (
     Op("Mul", Kind.SCALES, broadcasts=Broadcast()),
     Op("Div", Kind.SCALES, broadcasts=Broadcast()),
     Op("Neg", Kind.SCALES, local=same_field, elements=same_elements),
-    Op("BatchNormalization", Kind.SCALES, local=_per_channel, elements=same_elements),
+    Op("BatchNormalization", Kind.SCALES, local=_per_channel, elements=same_elements, roles=window_roles),
     Op("Max", Kind.SELECTS, broadcasts=Broadcast()),
     Op("Min", Kind.SELECTS, broadcasts=Broadcast()),
     Op("Mod", Kind.OTHER, broadcasts=Broadcast()),

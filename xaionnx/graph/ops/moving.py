@@ -35,6 +35,7 @@ from xaionnx.graph.element_rules import (
 )
 from xaionnx.graph.locality import RANK, Field, LocalStep, alone, not_local, same_field, union_field
 from xaionnx.graph.op import Broadcast, Kind, Op, if_first_known, unknown_axes
+from xaionnx.graph.roles import lookup_roles, window_roles
 
 # Float types that numpy has too.
 _NUMPY_FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
@@ -197,7 +198,13 @@ def _expand_axes(step: AxisStep) -> Layout | None:
 
 
 def _gather_axes(step: AxisStep) -> Layout | None:
+    """Entries of an axis of the first operand; or rows of a table of constants, one per token."""
     layout, sizes = step.layout, step.sizes()
+    tokens, table = step.operand(1), step.sizes(step.node.input[0])
+    if not layout and tokens and table is not None and step.attributes.get("axis", 0) == 0:
+        return (*tokens, *((AxisFactor("C", size),) for size in table[1:]))
+    if len(layout) < 2:
+        return None
     if step.node.input[1] in step.walk.layouts or sizes is None:
         return None
     at, new = step.attributes.get("axis", 0) % len(layout), len(sizes) - len(layout) + 1
@@ -259,11 +266,11 @@ OPS = (
     Op("Split", _MOVES, if_first_known(_split_axes), _split_field, split_elements),
     Op("Slice", _MOVES, if_first_known(_slice_axes), elements=sliced_elements),
     Op("Pad", _MOVES, if_first_known(_pad_axes), elements=padded_elements),
-    Op("DepthToSpace", _MOVES, if_first_known(resize_axes), elements=block_elements),
-    Op("SpaceToDepth", _MOVES, if_first_known(resize_axes), elements=block_elements),
+    Op("DepthToSpace", _MOVES, if_first_known(resize_axes), elements=block_elements, roles=window_roles),
+    Op("SpaceToDepth", _MOVES, if_first_known(resize_axes), elements=block_elements, roles=window_roles),
     Op("Expand", _MOVES, if_first_known(_expand_axes), not_local, expanded_elements, Broadcast()),
     Op("Tile", _MOVES, if_first_known(_expand_axes), elements=tiled_elements),
-    Op("Gather", _MOVES, if_first_known(_gather_axes), elements=gathered_elements),
+    Op("Gather", _MOVES, _gather_axes, elements=gathered_elements, roles=lookup_roles),
     Op("GatherElements", _MOVES, unknown_axes, elements=picked_elements),
     Op("GatherND", _MOVES, unknown_axes),
     Op("ReverseSequence", _MOVES, if_first_known(_reverse_axes)),

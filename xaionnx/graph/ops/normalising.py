@@ -12,6 +12,7 @@ from xaionnx.graph.element_rules import (
 )
 from xaionnx.graph.locality import RANK, Field, LocalStep, alone, same_field
 from xaionnx.graph.op import Kind, Op
+from xaionnx.graph.roles import window_roles
 
 
 def _normalise_channels(step: LocalStep) -> Field | None:
@@ -28,11 +29,11 @@ _NORMALISES = Kind.NORMALISES
 
 OPS = (
     Op("LayerNormalization", _NORMALISES, local=_normalise_channels, elements=last_axes_elements),
-    Op("LRN", _NORMALISES, local=_normalise_across_channels, elements=channel_elements),
+    Op("LRN", _NORMALISES, local=_normalise_across_channels, elements=channel_elements, roles=window_roles),
     Op("Softmax", _NORMALISES, elements=softmax_elements, not_negative=True, gate=2),
     Op("LogSoftmax", _NORMALISES, elements=softmax_elements),
-    Op("InstanceNormalization", _NORMALISES, elements=after_channel_elements),
-    Op("GroupNormalization", _NORMALISES, elements=all_but_batch_elements),
+    Op("InstanceNormalization", _NORMALISES, elements=after_channel_elements, roles=window_roles),
+    Op("GroupNormalization", _NORMALISES, elements=all_but_batch_elements, roles=window_roles),
     Op("RMSNormalization", _NORMALISES, elements=last_axes_elements),
     Op("LpNormalization", _NORMALISES, elements=one_axis_elements),
     Op("MeanVarianceNormalization", _NORMALISES),

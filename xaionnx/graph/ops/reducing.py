@@ -16,6 +16,7 @@ from xaionnx.graph.locality import sliding_field
 from xaionnx.graph.op import Kind, Op, broadcast_axes, if_first_known, unknown_axes
 from xaionnx.graph.ops.moving import mix_axes, resize_axes
 from xaionnx.graph.ops.weighing import window_axes
+from xaionnx.graph.roles import waveform_roles, window_roles
 
 
 def _reduce_axes(step: AxisStep) -> Layout | None:
@@ -44,12 +45,12 @@ _ADDS, _SELECTS, _OTHER = Kind.ADDS, Kind.SELECTS, Kind.OTHER
 _WINDOW, _POOLED = if_first_known(window_axes), if_first_known(_global_pool_axes)
 
 OPS = (
-    Op("AveragePool", _ADDS, _WINDOW, sliding_field, pooled_elements, keeps_sign=True),
-    Op("MaxPool", _SELECTS, _WINDOW, sliding_field, pooled_elements, keeps_sign=True),
-    Op("LpPool", _OTHER, _WINDOW, elements=pooled_elements, not_negative=True),
-    Op("GlobalAveragePool", _ADDS, _POOLED, elements=after_channel_elements, keeps_sign=True),
-    Op("GlobalMaxPool", _SELECTS, _POOLED, elements=after_channel_elements, keeps_sign=True),
-    Op("GlobalLpPool", _OTHER, _POOLED, elements=after_channel_elements, not_negative=True),
+    Op("AveragePool", _ADDS, _WINDOW, sliding_field, pooled_elements, keeps_sign=True, roles=window_roles),
+    Op("MaxPool", _SELECTS, _WINDOW, sliding_field, pooled_elements, keeps_sign=True, roles=window_roles),
+    Op("LpPool", _OTHER, _WINDOW, elements=pooled_elements, not_negative=True, roles=window_roles),
+    Op("GlobalAveragePool", _ADDS, _POOLED, elements=after_channel_elements, keeps_sign=True, roles=window_roles),
+    Op("GlobalMaxPool", _SELECTS, _POOLED, elements=after_channel_elements, keeps_sign=True, roles=window_roles),
+    Op("GlobalLpPool", _OTHER, _POOLED, elements=after_channel_elements, not_negative=True, roles=window_roles),
     Op("ReduceSum", _ADDS, _reduce_axes, elements=reduced_elements, keeps_sign=True),
     Op("ReduceMean", _ADDS, _reduce_axes, elements=reduced_elements, keeps_sign=True),
     Op("ReduceMax", _SELECTS, _reduce_axes, elements=reduced_elements, keeps_sign=True),
@@ -68,5 +69,5 @@ OPS = (
     Op("Upsample", _ADDS, if_first_known(resize_axes), elements=resized_elements),
     Op("Col2Im", _ADDS),
     Op("DFT", _ADDS, unknown_axes, both_signs=True),
-    Op("STFT", _ADDS, unknown_axes, both_signs=True),
+    Op("STFT", _ADDS, unknown_axes, both_signs=True, roles=waveform_roles),
 )

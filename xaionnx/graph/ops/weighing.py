@@ -9,12 +9,12 @@ from xaionnx.graph.axis_propagation import AxisStep
 from xaionnx.graph.element_rules import conv_elements, conv_transpose_elements, gemm_elements, matmul_elements
 from xaionnx.graph.locality import RANK, Field, LocalStep, alone, not_local, sliding_field
 from xaionnx.graph.op import Broadcast, Kind, Op, if_first_known, unknown_axes
+from xaionnx.graph.roles import product_roles, row_roles, window_roles
 
 
 def window_axes(step: AxisStep) -> Layout:
     """A window slides along the axes after the channels, which are assumed to come first."""
     layout, op_type = step.layout, step.node.op_type
-    step.walk.first_window_input = step.walk.first_window_input or layout
     strides, kernel = step.attributes.get("strides", ()), step.attributes.get("kernel_shape", ())
     channels = layout[1] if op_type.endswith("Pool") else (AxisFactor("C", step.size(1)),)
     result = [layout[0], tuple(replace(p, kind="?") if p.is_spatial else p for p in channels)]
@@ -56,12 +56,13 @@ def _gemm_axes(step: AxisStep) -> Layout | None:
 _WEIGHS = Kind.WEIGHS
 
 OPS = (
-    Op("Conv", _WEIGHS, if_first_known(window_axes), sliding_field, conv_elements),
-    Op("FusedConv", _WEIGHS, if_first_known(window_axes), elements=conv_elements),
-    Op("ConvTranspose", _WEIGHS, if_first_known(window_axes), elements=conv_transpose_elements),
-    Op("Gemm", _WEIGHS, if_first_known(_gemm_axes), not_local, gemm_elements, Broadcast((2,))),
-    Op("MatMul", _WEIGHS, _matmul_axes, _matmul_field, matmul_elements, Broadcast(exempt=2)),
+    Op("Conv", _WEIGHS, if_first_known(window_axes), sliding_field, conv_elements, roles=window_roles),
+    Op("FusedConv", _WEIGHS, if_first_known(window_axes), elements=conv_elements, roles=window_roles),
+    Op("ConvTranspose", _WEIGHS, if_first_known(window_axes), elements=conv_transpose_elements, roles=window_roles),
+    Op("Gemm", _WEIGHS, if_first_known(_gemm_axes), not_local, gemm_elements, Broadcast((2,)), roles=row_roles),
+    Op("MatMul", _WEIGHS, _matmul_axes, _matmul_field, matmul_elements, Broadcast(exempt=2), roles=product_roles),
     Op("Einsum", _WEIGHS, unknown_axes),
-    *(Op(name, Kind.OTHER, if_first_known(window_axes)) for name in ("QLinearConv", "ConvInteger")),
-    *(Op(name, Kind.OTHER) for name in ("DeformConv", "MatMulInteger", "QLinearMatMul")),
+    *(Op(name, Kind.OTHER, if_first_known(window_axes), roles=window_roles) for name in ("QLinearConv", "ConvInteger")),
+    Op("DeformConv", Kind.OTHER, roles=window_roles),
+    *(Op(name, Kind.OTHER, roles=product_roles) for name in ("MatMulInteger", "QLinearMatMul")),
 )

@@ -1,4 +1,4 @@
-"""The picture, blurred."""
+"""The picture, series or volume, blurred."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from xaionnx.typing import Array
 @final
 @dataclass(frozen=True)
 class Blur(Baseline):
-    """A Gaussian blur over height and width."""
+    """A Gaussian blur over height and width, over time, or over the places of a volume."""
 
     forms: ClassVar[tuple[Form[Baseline], ...]] = (
         Form("blur", lambda sigma: Blur(*number(sigma)), "[:sigma]", "blur:10"),
@@ -31,9 +31,7 @@ class Blur(Baseline):
     def fill(self, sample: Sample, name: str, rng: np.random.Generator) -> Array:
         from scipy.ndimage import gaussian_filter
 
-        sample.spatial("baseline='blur'", name)
-        axes = sample.axes(name)
-        assert axes is not None  # sample.spatial raises if the input is not a picture
+        found = sample.placed("baseline='blur'", name)
         x = sample.x[name]
         wide = x if x.dtype == np.float32 else x.astype(np.float64)
-        return rounded(gaussian_filter(wide, self.sigma, axes=axes[1], mode="nearest"), x)
+        return rounded(gaussian_filter(wide, self.sigma, axes=found.axes, mode="nearest"), x)

@@ -27,12 +27,11 @@ class Mean(Baseline):
     )
 
     def fill(self, sample: Sample, name: str, rng: np.random.Generator) -> Array:
-        x = numbers(sample, name)
+        x, found = numbers(sample, name), sample.positions(name)
         if is_row(sample, name):
             raise ParameterError(
                 f"The mean of the {x.size} columns of input '{name}' is no baseline, since columns are not alike. Give "
                 "rows of data for the mean of each column, Baseline.mean(rows) or 'mean:rows.csv', or a number."
             )
-        axes = sample.axes(name)
-        mean = np.nanmean(x, axis=None if axes is None else axes[1], keepdims=True)
+        mean = np.nanmean(x, axis=None if found is None else found.axes, keepdims=True)
         return rounded(mean, sample.x[name])

@@ -9,7 +9,7 @@ import numpy as np
 
 from xaionnx.data.sample import Sample
 from xaionnx.errors import ParameterError
-from xaionnx.perturb.features import Features, check_positive, over_pixels
+from xaionnx.perturb.features import Features, check_positive, tiles
 from xaionnx.registry import Form, integers
 from xaionnx.typing import Array
 
@@ -31,10 +31,11 @@ class Grid(Features):
         check_positive("Features.grid", "columns", self.across)
 
     def label_maps(self, sample: Sample) -> dict[str, Array]:
-        height, width = sample.spatial("features='grid'")
-        if self.down > height or self.across > width:
-            raise ParameterError(
-                f"A grid of {self.down} by {self.across} cells does not fit a picture of {height} by {width} pixels."
-            )
-        rows, columns = np.arange(height) * self.down // height, np.arange(width) * self.across // width
-        return {sample.main: over_pixels(sample, rows[:, None] * self.across + columns)}
+        found = sample.placed("features='grid'")
+        # A series has columns alone, a volume as many layers as rows.
+        counts = (self.down, self.down, self.across)[-len(found.extent) :]
+        if any(count > size for count, size in zip(counts, found.extent, strict=True)):
+            cells, pixels = (" by ".join(map(str, sizes)) for sizes in (counts, found.extent))
+            raise ParameterError(f"A grid of {cells} cells does not fit a picture of {pixels} pixels.")
+        sides = [np.arange(size) * count // size for size, count in zip(found.extent, counts, strict=True)]
+        return {sample.main: found.over(tiles(sides))}

@@ -1,14 +1,15 @@
-"""Every pixel, with all its channels."""
+"""Every pixel, with all its channels; every step of a series and every place of a volume."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, final
 
 import numpy as np
 
 from xaionnx.data.sample import Sample
-from xaionnx.perturb.features import Features, over_pixels
+from xaionnx.perturb.features import Features
 from xaionnx.registry import Form
 from xaionnx.typing import Array
 
@@ -21,5 +22,5 @@ class Pixels(Features):
     forms: ClassVar[tuple[Form[Features], ...]] = (Form("pixels", lambda _: Pixels()),)
 
     def label_maps(self, sample: Sample) -> dict[str, Array]:
-        height, width = sample.spatial("features='pixels'")
-        return {sample.main: over_pixels(sample, np.arange(height * width).reshape(height, width))}
+        found = sample.placed("features='pixels'")
+        return {sample.main: found.over(np.arange(math.prod(found.extent)).reshape(found.extent))}

@@ -7,8 +7,8 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from xaionnx.data.sample import Sample
-from xaionnx.perturb.features import Features, check_positive, over_pixels
+from xaionnx.data.sample import Positions, Sample
+from xaionnx.perturb.features import Features, check_positive, tiles
 from xaionnx.registry import Form, integers
 from xaionnx.typing import Array
 
@@ -16,7 +16,7 @@ from xaionnx.typing import Array
 @final
 @dataclass(frozen=True)
 class Windows(Features):
-    """Tiles of ``height`` by ``width`` pixels, row by row."""
+    """Tiles of ``height`` by ``width`` pixels, row by row; of ``width`` steps in a series."""
 
     forms: ClassVar[tuple[Form[Features], ...]] = (
         Form("windows", lambda sizes: _windows(*integers(sizes, most=2)), "[:height x width]", "windows:16x8"),
@@ -30,9 +30,14 @@ class Windows(Features):
             check_positive("Features.windows", "size", size)
 
     def label_maps(self, sample: Sample) -> dict[str, Array]:
-        height, width = sample.spatial("Features.windows")
-        rows, columns = np.arange(height) // self.height, np.arange(width) // self.width
-        return {sample.main: over_pixels(sample, rows[:, None] * (columns[-1] + 1) + columns)}
+        found = sample.placed("Features.windows")
+        # A series has a width, a volume a depth as large as the height.
+        sizes = (self.height, self.height, self.width)[-len(found.extent) :]
+        return {sample.main: found.over(tiles([n // size for n, size in zip(_axes(found), sizes, strict=True)]))}
+
+
+def _axes(found: Positions) -> list[Array]:
+    return [np.arange(length) for length in found.extent]
 
 
 def _windows(height: int = 16, width: int | None = None) -> Windows:

@@ -1,0 +1,108 @@
+"""Rewrites a graph so that the samples are on the first axis of its inputs and outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from xaionnx.graph.adapt import rename_everywhere
+
+# Opset from which Squeeze and Unsqueeze take the axes as an input.
+_AXES_AS_INPUT = 13
+
+
+def batch_first(
+    proto: onnx.ModelProto, inputs: Mapping[str, int | None], outputs: Mapping[str, int | None]
+) -> onnx.ModelProto:
+    """Return a copy of a model in which the samples are on the first axis of the given inputs and outputs.
+
+    Parameters
+    ----------
+    proto : onnx.ModelProto
+        It is not changed.
+    inputs, outputs : mapping of str to int or None
+        The axis of the samples in the file. With None there is none: an axis of size 1 is added, and the model takes
+        one sample at a time.
+
+    Examples
+    --------
+    >>> from onnx import parser
+    >>> series = parser.parse_model('''
+    ... <ir_version: 8, opset_import: ["" : 17]> g (float[T, N, 5] x) => (float[N, 5] y) {
+    ... y = ReduceMean<axes = [0], keepdims = 0>(x) }''')
+    >>> value = batch_first(series, {"x": 1}, {}).graph.input[0]
+    >>> [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim]
+    ['N', 'T', 5]
+    """
+    rewritten = onnx.ModelProto()
+    rewritten.CopyFrom(proto)
+    graph, opset = rewritten.graph, _opset(rewritten)
+    taken = {name for node in graph.node for name in (*node.input, *node.output)}
+    first, last = list[onnx.NodeProto](), list[onnx.NodeProto]()
+    for value in graph.input:
+        if value.name in inputs:
+            inner = _inner_name(value.name, taken)
+            rename_everywhere(graph, value.name, inner)
+            axis, rank = inputs[value.name], len(value.type.tensor_type.shape.dim)
+            first += _to_file(graph, value.name, inner, axis, rank, opset)
+            _move_dims(value, axis)
+    for value in graph.output:
+        if value.name in outputs:
+            inner = _inner_name(value.name, taken)
+            rename_everywhere(graph, value.name, inner)
+            axis, rank = outputs[value.name], len(value.type.tensor_type.shape.dim)
+            last += _from_file(graph, inner, value.name, axis, rank, opset)
+            _move_dims(value, axis)
+    nodes = [*first, *graph.node, *last]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    return rewritten
+
+
+def _to_file(
+    graph: onnx.GraphProto, outer: str, inner: str, axis: int | None, rank: int, opset: int
+) -> Iterable[onnx.NodeProto]:
+    if axis is None:
+        return [_sized(graph, "Squeeze", outer, inner, opset)]
+    order = [*range(1, axis + 1), 0, *range(axis + 1, rank)]
+    return [helper.make_node("Transpose", [outer], [inner], perm=order, name=f"{inner}/order")]
+
+
+def _from_file(
+    graph: onnx.GraphProto, inner: str, outer: str, axis: int | None, rank: int, opset: int
+) -> Iterable[onnx.NodeProto]:
+    if axis is None:
+        return [_sized(graph, "Unsqueeze", inner, outer, opset)]
+    order = [axis, *(other for other in range(rank) if other != axis)]
+    return [helper.make_node("Transpose", [inner], [outer], perm=order, name=f"{outer}/order")]
+
+
+def _sized(graph: onnx.GraphProto, op: str, source: str, result: str, opset: int) -> onnx.NodeProto:
+    """Return a node that adds or removes the first axis."""
+    if opset < _AXES_AS_INPUT:
+        return helper.make_node(op, [source], [result], axes=[0], name=f"{result}/{op}")
+    axes = f"{result}/{op}/axes"
+    graph.initializer.append(numpy_helper.from_array(np.array([0], np.int64), axes))
+    return helper.make_node(op, [source, axes], [result], name=f"{result}/{op}")
+
+
+def _move_dims(value: onnx.ValueInfoProto, axis: int | None) -> None:
+    shape = value.type.tensor_type.shape
+    dims = list(shape.dim)
+    front = onnx.TensorShapeProto.Dimension(dim_value=1) if axis is None else dims.pop(axis)
+    shape.CopyFrom(onnx.TensorShapeProto(dim=[front, *dims]))
+
+
+def _inner_name(name: str, taken: set[str]) -> str:
+    inner = f"{name}/as_in_file"
+    while inner in taken:
+        inner += "_"
+    taken.add(inner)
+    return inner
+
+
+def _opset(proto: onnx.ModelProto) -> int:
+    return max((opset.version for opset in proto.opset_import if opset.domain in ("", "ai.onnx")), default=1)

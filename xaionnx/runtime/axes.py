@@ -1,0 +1,166 @@
+"""Where the samples are in the inputs and outputs of a model, and what their other axes mean."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal, final
+
+import numpy as np
+
+from xaionnx.data.axes import FIRST_AXIS, AxisFinder, TensorAxes, spec_axes, stated_axes
+from xaionnx.errors import ParameterError
+from xaionnx.graph.roles import Role, Roles
+from xaionnx.runtime.tensors import TensorInfo
+from xaionnx.short_repr import short_repr
+from xaionnx.typing import Array
+
+if TYPE_CHECKING:
+    from xaionnx.data.spec import InputSpec
+    from xaionnx.graph.view import GraphView
+
+RowsMode = Literal["alone", "joint"]
+"""How entries along the batch axis are evaluated."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class ModelAxes:
+    """The axes of a model's inputs and outputs in the file.
+
+    Attributes
+    ----------
+    inputs, outputs : tuple of TensorInfo
+        As the file declares them.
+    moved : mapping of str to int or None
+        Inputs and outputs whose samples are not on the first axis in the file; None if they have none.
+    shared : frozenset of str
+        Inputs without samples beside others with: settings, the same for every sample.
+    stated, rows
+        As given to :meth:`xaionnx.runtime.model.Model.load`.
+    """
+
+    finder: AxisFinder | None
+    inputs: tuple[TensorInfo, ...] = ()
+    outputs: tuple[TensorInfo, ...] = ()
+    moved: Mapping[str, int | None] = field(default_factory=dict)
+    shared: frozenset[str] = frozenset()
+    stated: str | Mapping[str, str] | None = None
+    rows: RowsMode | None = None
+
+    __repr__ = short_repr
+
+    @classmethod
+    def empty(cls) -> ModelAxes:
+        """Return the axes of a model whose inputs are not known yet."""
+        return cls(None)
+
+    @classmethod
+    def find(
+        cls,
+        view: GraphView,
+        inputs: Sequence[TensorInfo],
+        outputs: Sequence[TensorInfo],
+        spec: InputSpec | None,
+        stated: str | Mapping[str, str] | None,
+        rows: RowsMode | None,
+        model: str,
+    ) -> ModelAxes:
+        """Find the axes of the samples; other roles are found when they are needed.
+
+        Raises
+        ------
+        UnknownNameError, ParameterError
+            Axes are stated for an unknown tensor or in an unknown way.
+        UnsupportedModelError
+            Two sources contradict each other.
+        """
+        if rows not in (None, "alone", "joint"):
+            raise ParameterError(f"The 'rows' parameter must be 'alone', 'joint' or None. Got {rows!r} instead.")
+        main = (spec.name if spec else None) or next((one.name for one in inputs if one.shape), "")
+        told = spec_axes(spec, main, {one.name: len(one.shape) for one in inputs}) | stated_axes(stated, main)
+        finder = AxisFinder(view, inputs, outputs, told, model)
+        samples = {one.name: finder.sample(one) for one in inputs}
+        own = {name for name, axis in samples.items() if axis is not None}
+        free = any(not isinstance(one.shape[axis], int) for one in inputs if (axis := samples[one.name]) is not None)
+        if free:
+            # If another input has free samples, one with a fixed leading size contains settings.
+            own -= {one.name for one in inputs if samples[one.name] == 0 and isinstance(one.shape[0], int)} - {*told}
+        if not own or rows == "joint":
+            # No input has samples of its own: each holds one.
+            whole = {one.name for one in inputs if one.shape} or {one.name for one in inputs}
+            moved: dict[str, int | None] = dict.fromkeys(own or whole)
+            own = own or whole
+            moved |= dict.fromkeys(one.name for one in outputs)
+        else:
+            moved = {name: axis for name in own if (axis := samples[name])}
+            moved |= {one.name: axis for one in outputs if (axis := finder.output(one).sample) != 0}
+        shared = frozenset(one.name for one in inputs if one.name not in own)
+        return cls(finder, tuple(inputs), tuple(outputs), moved, shared, stated, rows)
+
+    def doubtful_outputs(self, names: Collection[str]) -> list[str]:
+        """Return those of some outputs whose samples are taken to be on the first axis without a reason."""
+        doubtful = []
+        for one in self.outputs:
+            if one.name in names and one.name not in self.moved and one.shape[:1] != (1,):
+                axes = self.of(one.name)
+                if axes.sample is not None and axes.axes[axes.sample].source == FIRST_AXIS:
+                    doubtful.append(one.name)
+        return doubtful
+
+    def of(self, name: str) -> TensorAxes:
+        """Return the axes of an input or output in the order of the file.
+
+        Raises
+        ------
+        UnsupportedModelError
+            Two sources contradict each other.
+        """
+        assert self.finder is not None  # only a model that is being loaded has none
+        for one in self.inputs:
+            if one.name == name:
+                return self.finder.input(one)
+        return self.finder.output(next(one for one in self.outputs if one.name == name))
+
+    def of_sample(self, name: str) -> Roles:
+        """Return the roles of the axes of one sample of an input; empty for a tensor that the file does not declare."""
+        if not any(one.name == name for one in self.inputs):
+            return ()
+        roles = self.of(name)
+        if name in self.shared or (name in self.moved and self.moved[name] is None):
+            # RowsMode that see each other are no samples.
+            return tuple(Role.UNKNOWN if role is Role.SAMPLE else role for role in roles.roles)
+        return roles.of_sample().roles
+
+    def sample_axes(self) -> Mapping[str, int | None]:
+        """Return the axis of the samples of each input that is not first; None for inputs that hold one sample."""
+        return MappingProxyType({one.name: self.moved[one.name] for one in self.inputs if one.name in self.moved})
+
+
+def samples_first(array: Array, axis: int | None, rank: int) -> Array:
+    """Return an array in the order of the file with the samples on the first of ``rank`` axes.
+
+    Examples
+    --------
+    >>> samples_first(np.zeros((12, 2, 5)), 1, 3).shape, samples_first(np.zeros((12, 5)), None, 3).shape
+    ((2, 12, 5), (1, 12, 5))
+    """
+    if axis is not None:
+        return np.moveaxis(array, axis, 0) if axis and array.ndim > axis else array
+    return array[None] if array.ndim == rank - 1 else array
+
+
+def in_file_order(array: Array, axis: int | None, lead: int = 0) -> Array:
+    """Return an array with the samples first, after ``lead`` axes, in the order of the file's axes.
+
+    Without a sample axis, None, that of a single sample is dropped.
+
+    Examples
+    --------
+    >>> in_file_order(np.zeros((2, 12, 5)), 1).shape, in_file_order(np.zeros((1, 12, 5)), None).shape
+    ((12, 2, 5), (12, 5))
+    """
+    if axis is not None:
+        return np.moveaxis(array, lead, lead + axis) if axis else array
+    return np.take(array, 0, axis=lead) if array.shape[lead] == 1 else array
