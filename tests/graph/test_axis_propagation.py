@@ -9,7 +9,6 @@ from tests.tiny import loaded, normal
 from tests.tolerances import Tolerance, assert_close
 from xaionnx import Target
 from xaionnx.autodiff import gradient
-from xaionnx.data.sample import Sample
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.explainers.conductance import Conductance
 from xaionnx.explainers.grad_cam import GradCam
@@ -117,8 +116,9 @@ def test_what_cuts_turns_or_joins_time_leaves_no_map(step):
       seen = Conv(x, stride2)  y = ReduceMean<axes = [2], keepdims = 0>(seen)  {step} }}"""
     weights = {"stride2": normal(3, 3, 1), "mixing": normal(3, 3), "along": normal(12, 12)}
     model = loaded(text, **weights)
-    held = model.with_outputs(["b"]).run({"x": normal(1, 3, 12)}, ["b"])["b"].shape[1:]
-    assert Axes.at(model, "b", held, Sample({"x": normal(3, 12)}, "x")).letters == CUTS[step]
+    x = {"x": normal(1, 3, 12)}
+    held = model.with_outputs(["b"]).run(x, ["b"])["b"].shape[1:]
+    assert Axes.at(model, "b", held, model.samples(x)[0]).letters == CUTS[step]
 
 
 def test_a_map_of_a_part_of_the_picture_is_refused():

@@ -14,7 +14,6 @@ from tests.oracles import cam as oracle
 from tests.tiny import node, tensor
 from tests.tolerances import Tolerance, assert_close
 from xaionnx import Model, Target, compilation, discovery, parameters
-from xaionnx.data.sample import Sample
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.explainers.full_grad import FullGrad
 from xaionnx.explainers.grad_cam import GradCam
@@ -205,7 +204,7 @@ def test_a_layer_of_a_series_is_told_by_its_channels(models):
 def read(nodes, shape, weights, name, held):
     made = tiny.model(nodes, [tensor("x", ["N", *shape])], [tensor("y", None)], weights)
     model = planted.load(made)
-    sample = Sample({"x": np.zeros(shape, np.float32)}, "x")
+    sample = model.samples({"x": np.zeros((1, *shape), np.float32)})[0]
     return series(model, sample), Axes.at(model, name, held, sample).letters
 
 
@@ -232,7 +231,7 @@ def test_what_leaves_the_places_alone_and_what_does_not():
 
 def test_a_table_of_two_axes_is_no_series():
     model = Model.load("models/german_credit_mlp.onnx", device="cpu")
-    assert series(model, Sample({"features": np.zeros(20, np.float32)}, "features")) is None
+    assert series(model, model.samples({"features": np.zeros((1, 20), np.float32)})[0]) is None
     with pytest.raises(UnsupportedModelError, match=r"no spatial positions over the input: .* Use integrated_grad"):
         GradCam().attribute(model, np.zeros((1, 20), np.float32), 0)
 

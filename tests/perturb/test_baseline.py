@@ -182,7 +182,8 @@ def test_pictures_beside_a_table_are_known_by_name():
     one = Sample({"x": PLANES, "row": np.array([1.0, 3.0], np.float32)}, "x", InputSpec(**SPEC))
     with pytest.raises(ParameterError, match="The mean of the 2 columns of input 'row' is no baseline, since columns"):
         Baseline.of("mean").draws(one, ("x", "row"), 0)
-    with pytest.raises(InputMismatchError, match=r"baseline='blur' needs a picture, but input 'row' has the shape"):
+    needed = r"baseline='blur' needs a picture, a series or a volume, but input 'row' has the shape"
+    with pytest.raises(InputMismatchError, match=needed):
         Baseline.of("blur").draws(one, ("x", "row"), 0)
     with pytest.raises(ParameterError, match="A black or white baseline of input 'row' needs an InputSpec"):
         Baseline.of("black").draws(one, ("x", "row"), 0)

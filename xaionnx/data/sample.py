@@ -152,10 +152,11 @@ class Sample:
         if len(roles) == len(shape) and any(role is not Role.UNKNOWN for role in roles):
             axes = tuple(axis for axis, role in enumerate(roles) if role.counts_positions)
             together = axes == tuple(range(axes[0], axes[-1] + 1)) if axes else False
-            known = all(roles[axis] is not Role.UNKNOWN for axis in range(len(shape)))
-            if together and (known or len(axes) > 1):
+            # Rows of a picture without columns are not positions.
+            alone = len(axes) == 1 and roles[axes[0]] is Role.SPACE and len(shape) > 1
+            if together and not alone:
                 return Positions(shape, axes, roles[axes[0]])
-            if axes or known:
+            if axes or Role.UNKNOWN not in roles:
                 return None
         return self._guessed_positions(name)
 
