@@ -162,7 +162,13 @@ def window_roles(step: AxisStep) -> FixedRoles:
     rank = len(step.layout)
     if rank < 3:
         return row_roles(step)
-    return FixedRoles({0: (Role.SAMPLE, Role.CHANNEL, *positions(rank - 2))})
+    sizes = step.sizes(step.node.input[0]) or [0] * rank
+    long = [axis for axis in range(2, rank) if sizes[axis] != 1]
+    slid = list(positions(rank - 2))
+    if len(long) == 1:
+        # A series whose height is 1.
+        slid[long[0] - 2] = Role.TIME
+    return FixedRoles({0: (Role.SAMPLE, Role.CHANNEL, *slid)})
 
 
 def row_roles(step: AxisStep) -> FixedRoles:
