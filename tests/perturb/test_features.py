@@ -206,7 +206,7 @@ def test_the_default_is_superpixels_of_a_picture_and_else_elements():
         (
             lambda: Features.pixels().players(Sample({"x": np.zeros(4)}, "x")),
             InputMismatchError,
-            r"features='pixels' needs a picture, a series or a volume, but input 'x' has the shape \('N', 4\), and neither",
+            r"features='pixels' needs a picture, a series or a volume, but input 'x' has the shape \('N', 4\)",
         ),
         (
             lambda: Features.columns([[0, 1], [1]]).players(Sample({"x": np.zeros(4)}, "x")),

@@ -120,7 +120,7 @@ class SeenRoles:
             for axis, role in zip(operands.get(number, ()), roles, strict=False):
                 origin = _origin(axis)
                 if origin is not None and role is not Role.UNKNOWN:
-                    self._seen[origin].append(Evidence(role, node.op_type, node.output[0], fixed.firm))
+                    self._seen[origin].append(Evidence(role, node.op_type, next(filter(None, node.output)), fixed.firm))
 
     def of(self, axis: int) -> Evidence | None:
         """Return the first firm evidence about an axis; any first one if none is firm; None if there is none."""
