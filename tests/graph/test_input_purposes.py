@@ -54,6 +54,13 @@ def test_floats_that_weigh_without_being_counted_are_data():
     assert purposes(text) == {"x": "data", "w": "data"}
 
 
+def test_floats_that_weigh_tokens_are_a_mask():
+    text = """g (int64[N,T] ids, float[N,T] w) => (float[N,4] y)
+        <float[9,4] table, int64[1] one = {1}, int64[1] two = {2}> {
+        e = Gather(table, ids)  u = Unsqueeze(w, two)  p = Mul(e, u)  y = ReduceMean<axes = [1], keepdims = 0>(p) }"""
+    assert purposes(text) == {"ids": "data", "w": "mask"}
+
+
 def test_prices_and_quantities_are_data():
     text = """g (float[N,3] price, int64[N,3] quantity) => (float[N,3] y) {
         f = Cast<to = 1>(quantity)  y = Mul(price, f) }"""

@@ -194,6 +194,14 @@ def test_the_mean_of_a_series_without_its_gaps():
     assert Baseline.mean().draws(one, ("x",), 0)["x"].tolist() == [[2, 2, 2]]
 
 
+def test_the_mean_of_a_sound_of_any_length():
+    model = tiny.loaded("g (float[N,T] x) => (float[N,T] y) { y = Relu(x) }")
+    result = xaionnx.explain(model, tiny.row(1, 2, 6), "feature_ablation", 2, baseline="mean")
+    assert result.values.tolist() == [[0, 0, 3]]
+    assert result.warnings == ()
+    assert xaionnx.explain(model, tiny.row(1, 2, 6), "feature_ablation", 2).warnings == ()
+
+
 ROWS = np.float32([[1, 10], [2, np.nan], [9, 40]])
 
 

@@ -84,10 +84,13 @@ class InputPurpose:
         ``data``, ``mask``, ``length``, ``setting``, ``state``, ``token types`` or ``positions``.
     source : str
         ``graph``, ``name`` or ``shape``.
+    is_free : bool
+        Whether the size of a sample may vary, as the length of a sound does and the number of columns does not.
     """
 
     purpose: Purpose
     source: Source
+    is_free: bool = False
 
     @property
     def is_data(self) -> bool:
@@ -123,13 +126,13 @@ def input_purposes(view: GraphView, shared: Collection[str] = ()) -> dict[str, I
     """
     inputs = [_Input.of(value) for value in declared_inputs(view.model)]
     if len(inputs) < 2:
-        return {one.name: InputPurpose("data", "shape") for one in inputs}
+        return {one.name: InputPurpose("data", "shape", one.is_free) for one in inputs}
     uses = _Uses(view, inputs)
     outputs = [_Input.of(value) for value in view.model.graph.output]
     found = {one.name: _purpose(one, uses.of(one), one.name in shared, outputs) for one in inputs}
     if not any(each.is_data for each in found.values()):
         first = next((one for one in inputs if one.name not in shared and one.shape), inputs[0])
-        found[first.name] = InputPurpose("data", "shape")
+        found[first.name] = InputPurpose("data", "shape", first.is_free)
     return found
 
 
@@ -158,6 +161,11 @@ class _Input:
         return self.kind in _INTEGERS
 
     @property
+    def is_free(self) -> bool:
+        """Whether the size of a sample is not fixed."""
+        return any(not isinstance(size, int) for size in self.shape[1:])
+
+    @property
     def has_positions(self) -> bool:
         """Whether a sample may have more than one element."""
         return any(size != 1 for size in self.shape[1:])
@@ -168,20 +176,20 @@ def _purpose(one: _Input, uses: frozenset[str], shared: bool, outputs: list[_Inp
         return InputPurpose("setting", "shape")
     by_graph = _by_uses(one, uses)
     if by_graph is not None:
-        return InputPurpose(by_graph, "graph")
+        return InputPurpose(by_graph, "graph", one.is_free)
     by_name = _by_name(one, shared, outputs)
     if by_name is not None:
-        return InputPurpose(by_name, "name")
-    return InputPurpose("setting" if shared else "data", "shape")
+        return InputPurpose(by_name, "name", one.is_free)
+    return InputPurpose("setting" if shared else "data", "shape", one.is_free)
 
 
 def _by_uses(one: _Input, uses: frozenset[str]) -> Purpose | None:
     """Return the purpose if all uses agree on one that is not data; None if they do not."""
     if not uses or "data" in uses:
         return None
-    # A factor may be anything, unless it also counts what it keeps, or is a whole number a position.
-    kept = uses - {"factor", "divisor"}
-    if "factor" in uses and not kept and not (one.is_integer or "divisor" in uses):
+    # A factor may be anything, unless it also counts what it keeps, is a whole number, or weighs whole numbers: tokens.
+    kept = uses - {"factor", "divisor", "factor of tokens"}
+    if "factor" in uses and not kept and not (one.is_integer or uses & {"divisor", "factor of tokens"}):
         return None
     for purpose in ("state", "token types", "positions"):
         if purpose in kept:
@@ -217,6 +225,7 @@ class _Uses:
     def __init__(self, view: GraphView, inputs: list[_Input]) -> None:
         self._view = view
         self._bits = {one.name: 1 << index for index, one in enumerate(inputs)}
+        self._integers = sum(bit for bit, one in zip(self._bits.values(), inputs, strict=True) if one.is_integer)
         self._rules: dict[str, Callable[[onnx.NodeProto], None]] = {
             **dict.fromkeys(_COMPARES, self._compare),
             **dict.fromkeys(_COMBINES_TRUTHS, self._combine),
@@ -235,7 +244,7 @@ class _Uses:
         self._bit = 0
 
     def of(self, one: _Input) -> frozenset[str]:
-        """Return the uses of an input: purposes, and ``factor`` and ``divisor`` of data."""
+        """Return the uses of an input: purposes, ``factor`` and ``divisor`` of data, and ``factor of tokens``."""
         self._forms = {one.name: _Form(truth=one.kind == TensorProto.BOOL)}
         self._found, self._bit = set(), self._bits[one.name]
         for node, names in zip(self._view.nodes, self._reads, strict=True):
@@ -363,6 +372,9 @@ class _Uses:
             self._gate(form)
         elif (form.spread or node.op_type == "MatMul") and not form.large:
             self._found.add("factor")
+            others = [self._sources.get(name, 0) for name in node.input if name not in self._forms]
+            if any(bits & self._integers for bits in others):
+                self._found.add("factor of tokens")
         else:
             self._found.add("data")
 

@@ -46,10 +46,13 @@ def has_nan(array: Array) -> bool:
 
 def is_row(sample: Sample, name: str) -> bool:
     """Whether an input is a row of a table: several numbers that are not alike, one a column."""
-    x, spec = sample.x[name], sample.spec if name == sample.main else None
+    x, spec, purpose = sample.x[name], sample.spec if name == sample.main else None, sample.purposes.get(name)
     if x.ndim != 1 or x.size < 2:
         return False
-    return x.dtype.kind == "f" if spec is None or spec.guessed else spec.kind == "table"
+    if spec is not None and not spec.guessed:
+        return spec.kind == "table"
+    # The number of columns is fixed, and that of steps in time may not be.
+    return x.dtype.kind == "f" and (purpose is None or not purpose.is_free)
 
 
 def numbers(sample: Sample, name: str) -> Array:

@@ -326,7 +326,7 @@ class Model:
             state.purposes = input_purposes(self.view, self.shared)
             if self.spec is not None and self.spec.name in state.purposes:
                 # The user says that it is to be explained.
-                state.purposes[self.spec.name] = InputPurpose("data", "name")
+                state.purposes[self.spec.name] = replace(state.purposes[self.spec.name], purpose="data", source="name")
         return state.purposes
 
     @property
