@@ -20,7 +20,7 @@ import numpy as np
 from xaionnx.caveats import warnings_of
 from xaionnx.data.display import Display
 from xaionnx.data.storage import write_npz
-from xaionnx.errors import DataError
+from xaionnx.errors import DataError, ParameterError
 from xaionnx.typing import Array, Document, Entry
 
 if TYPE_CHECKING:
@@ -308,6 +308,70 @@ class Explanation:
         one = value[n]
         by_target = self.several_targets and isinstance(one, list) and len(one) == len(self.target)
         return [one if target is None or not by_target else one[target]]
+
+    def mean(self) -> Explanation:
+        """The explanation of the mean of the target over the samples, as one sample (N = 1).
+
+        Methods that are linear in the target, such as ablation, Shapley values and integrated gradients, have the same
+        values for one number of a whole batch, such as the mean loss, with a feature removed in all samples at once.
+        Samples must have the same features. Standard errors are upper bounds, since samples share their draws.
+
+        Raises
+        ------
+        ParameterError
+            The features differ between samples, as superpixels do.
+
+        Examples
+        --------
+        >>> rows = Explanation("saliency", np.float32([[1, 4], [3, 0]]), np.array(["y", "y"]), np.array([1.0, 2.0]))
+        >>> rows.mean().values, rows.mean().target
+        (array([[2., 2.]], dtype=float32), array(['mean of y over 2 samples'], dtype='<U24'))
+        """
+        each_features = self.features.values() if isinstance(self.features, dict) else [self.features]
+        if any(labels is not None and len(labels) > 1 for labels in each_features):
+            raise ParameterError(
+                "The samples have different features, whose values have no mean. Give the same features to all, such "
+                "as a grid or a label map."
+            )
+        axis, count = int(self.several_targets), self.samples
+
+        def average(array: Array) -> Array:
+            return np.asarray(array.mean(axis=axis, keepdims=True, dtype=np.float64)).astype(array.dtype)
+
+        def maybe(array: Array | None) -> Array | None:
+            return None if array is None else average(array)
+
+        names = [f"mean of {' and '.join(dict.fromkeys(row))} over {count} samples" for row in self._target_rows()]
+        return dataclasses.replace(
+            self,
+            values=_each(self.values, average),
+            target=np.array(names)[:, None] if self.several_targets else np.array(names),
+            prediction=average(self.prediction),
+            baseline_prediction=maybe(self.baseline_prediction),
+            feature_values=maybe(self.feature_values),
+            standard_error=maybe(self.standard_error),
+            maps={name: average(array) for name, array in self.maps.items()},
+            diagnostics=self._mean_diagnostics(),
+            display={},
+        )
+
+    def _target_rows(self) -> list[list[str]]:
+        """The names of the targets of all samples, for each target; at most three different ones."""
+        rows = self.target if self.several_targets else self.target[None]
+        shown = [list(dict.fromkeys(row.tolist())) for row in rows]
+        return [names if len(names) <= _REPR_TARGETS else ["the targets"] for names in shown]
+
+    def _mean_diagnostics(self) -> Document:
+        """Counts added up, gaps averaged; a diagnostic that means something for single samples only is left out."""
+        kept: Document = {}
+        for key, value in self.diagnostics.items():
+            if not isinstance(value, list) or len(value) != self.samples:
+                kept[key] = value
+            elif key in ("evaluations", "gradients"):
+                kept[key] = [int(np.sum(value))]
+            elif key in ("completeness_gap", "conservation_gap", "relevance"):
+                kept[key] = [np.mean(value, axis=0).tolist()]
+        return kept
 
     def to_dict(self) -> Document:
         """The record and its warnings as plain Python values for JSON (NaN and infinity become None).

@@ -79,3 +79,9 @@ def test_units_of_a_layer_removed(columns, pictures):
     channels = np.arange(3)[:, None, None]
     found = xaionnx.explain(pictures, PICTURES, "feature_ablation", np.array(LABELS), layer="relu", features=channels)
     same(found.values, "layer_ablation:pictures:channels")
+
+
+def test_one_loss_of_a_whole_batch(columns):
+    """Captum's is the sum of the losses, with a feature removed in both rows at once."""
+    each = xaionnx.explain(columns, ROWS, "exact_shapley", Target.loss(LABELS), baseline=BASELINE)
+    same(len(ROWS) * each.mean().values, "shapley_values:batch")
