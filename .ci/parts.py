@@ -110,6 +110,14 @@ def mosaics() -> str:
 
 
 @part
+def deployed() -> str:
+    """The agreement of explanations of optimised, quantised and narrow files with those of their source."""
+    from tests.deployed.forms import markdown
+
+    return markdown()
+
+
+@part
 def peers() -> str:
     """The agreement of methods with other libraries."""
     from tests.goldens.peers import markdown

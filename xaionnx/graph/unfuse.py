@@ -66,15 +66,30 @@ def unfuse(
         form = _recent(model)
     except UnsupportedModelError:
         return model
+    given = _read_names(form.graph)
     facts = TensorFacts(form, load)
     layout = BlockedLayout(GraphView(form), load, block)
     layout.check()
     _write_plain(form.graph, facts, Writer(form.graph), layout)
+    _drop_unread_weights(form.graph, given)
     used = {node.domain for node in all_nodes(form.graph)}
     imports = [entry for entry in form.opset_import if entry.domain in used or entry.domain in DEFAULT_DOMAINS]
     del form.opset_import[:]
     form.opset_import.extend(imports)
     return form
+
+
+def _read_names(graph: onnx.GraphProto) -> set[str]:
+    names = {name for node in all_nodes(graph) for name in node.input} | {value.name for value in graph.output}
+    return names | {v.name for node in all_nodes(graph) for body in subgraphs(node) for v in body.output}
+
+
+def _drop_unread_weights(graph: onnx.GraphProto, given: set[str]) -> None:
+    """Remove the weights in another order or type that nodes no longer read."""
+    replaced = given - _read_names(graph)
+    kept = [tensor for tensor in graph.initializer if tensor.name not in replaced]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
 
 
 def _is_fused(node: onnx.NodeProto) -> bool:
