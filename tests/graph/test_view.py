@@ -5,7 +5,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, parser
 
-from tests.tiny import node, tensor
+from tests.tiny import node, parsed, tensor
 from xaionnx.graph.view import GraphView, attributes
 
 TEXT = """<ir_version: 8, opset_import: ["" : %d]>
@@ -69,6 +69,34 @@ def test_what_constant_nodes_make_is_a_constant(given, wanted):
     np.testing.assert_array_equal(held, wanted)
     assert held.dtype == wanted.dtype
     assert held.shape == wanted.shape
+
+
+COMPUTED = {
+    "Reshape": ("c = Reshape(two, one)", [2]),
+    "Cast": ("i = Cast<to = 6>(two)  c = Cast<to = 7>(i)", 2),
+    "Concat": ("u = Unsqueeze(two, zero)  c = Concat<axis = 0>(u, three)", [2, 3]),
+    "Squeeze": ("c = Squeeze(three, zero)", 3),
+    "Identity": ("c = Identity(three)", [3]),
+}
+
+
+@pytest.mark.parametrize(("nodes", "wanted"), COMPUTED.values(), ids=list(COMPUTED))
+def test_axes_that_an_exporter_computes_from_constants_are_constants(nodes, wanted):
+    made = parsed(
+        f"""g (float[N, 2, 3, 4] x) => (float[N, 2, 3, 4] y)
+        <int64 two = {{2}}, int64[1] one = {{-1}}, int64[1] zero = {{0}}, int64[1] three = {{3}}> {{
+          {nodes}  y = Relu(x) }}"""
+    )
+    np.testing.assert_array_equal(GraphView(made).small("c"), wanted)
+
+
+def test_axes_computed_from_constants_determine_shapes():
+    made = parsed(
+        """g (float[N, 2, 3, 4] x) => (float[N, 2, 1, 1] y) <int64[2] a = {2, 3}, int64[1] all = {-1}> {
+          axes = Reshape(a, all)  m = ReduceMean<keepdims = 1>(x, axes)  y = Relu(m) }""",
+        opset=18,
+    )
+    assert GraphView(made).shapes({"x": (1, 2, 3, 4)})["m"] == (1, 2, 1, 1)
 
 
 def test_what_a_body_takes_from_outside_is_read_by_its_node():

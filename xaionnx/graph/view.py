@@ -7,11 +7,14 @@ the defaults of their op; constants are stored in three ways. :class:`GraphView`
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 
+import numpy as np
+import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
@@ -35,6 +38,16 @@ _PLAIN: Mapping[str, int] = {
     "value_floats": onnx.TensorProto.FLOAT,
     "value_int": onnx.TensorProto.INT64,
     "value_ints": onnx.TensorProto.INT64,
+}
+
+# Ops that exporters apply to axes and sizes, as functions of the attributes and the operands.
+_FOLDED: Mapping[str, Callable[..., npt.ArrayLike]] = {
+    "Cast": lambda stated, x: x.astype(helper.tensor_dtype_to_np_dtype(stated["to"])),
+    "Concat": lambda stated, *parts: np.concatenate(parts, axis=stated["axis"]),
+    "Identity": lambda _, x: x,
+    "Reshape": lambda stated, x, sizes=None: x.reshape(stated["shape"] if sizes is None else sizes),
+    "Squeeze": lambda stated, x, axes=None: np.squeeze(x, _axes(stated, axes)),
+    "Unsqueeze": lambda stated, x, axes=None: np.expand_dims(x, _axes(stated, axes) or ()),
 }
 
 # Value of a node's attribute: a number, a string, a tensor, a graph, or a list of these. Which one depends on the op
@@ -92,7 +105,10 @@ class GraphView:
 
     @cached_property
     def constants(self) -> Mapping[str, onnx.TensorProto]:
-        """Initializers and the outputs of Constant nodes, as stored: external data are not loaded."""
+        """Initializers and the outputs of Constant nodes, as stored: external data are not loaded.
+
+        Short lists that an exporter computes from such constants, as axes and sizes, are constants too.
+        """
         held = {tensor.name: tensor for tensor in self.model.graph.initializer}
         for node in self.model.graph.node:
             if node.op_type == "Constant" and node.domain in DEFAULT_DOMAINS:
@@ -104,6 +120,15 @@ class GraphView:
                         dims = (len(value),) if isinstance(value, Sequence) else ()
                         numbers = value if isinstance(value, Sequence) else [value]
                         held[node.output[0]] = helper.make_tensor("", _PLAIN[attribute.name], dims, numbers)
+        for node in self.nodes:
+            if (
+                node.op_type in _FOLDED
+                and node.domain in DEFAULT_DOMAINS
+                and all(_is_short(held, n) for n in node.input)
+            ):
+                arrays = [numpy_helper.to_array(held[name]) for name in node.input]
+                folded = _FOLDED[node.op_type](attributes(node), *arrays)
+                held[node.output[0]] = numpy_helper.from_array(np.asarray(folded))
         return held
 
     @cached_property
@@ -177,6 +202,15 @@ class GraphView:
             waiting.update(set(taken).difference(inputs))
         return kept[::-1], names
 
+    def _nodes_with_constants(self) -> list[onnx.NodeProto]:
+        """Return the nodes, with constants in place of those that compute axes and sizes from constants."""
+        return [
+            helper.make_node("Constant", [], node.output, value=self.constants[node.output[0]])
+            if node.op_type in _FOLDED and node.output[0] in self.constants
+            else node
+            for node in self.nodes
+        ]
+
     def shapes(self, sizes: Mapping[str, Sequence[int]]) -> Shapes:
         """Return the shapes of tensors, inferred for inputs of the given ``sizes``; None for an unknown size."""
         key = tuple((name, tuple(size)) for name, size in sizes.items())
@@ -185,11 +219,29 @@ class GraphView:
                 name: tuple(
                     dim.dim_value if dim.HasField("dim_value") else None for dim in value.type.tensor_type.shape.dim
                 )
-                for name, value in inferred(self.model, self.nodes, sizes).items()
+                for name, value in inferred(self.model, self._nodes_with_constants(), sizes).items()
                 if value.type.tensor_type.HasField("shape")
             }
             self._shapes[key] = MappingProxyType(found)
         return self._shapes[key]
+
+
+def _axes(stated: Attributes, given: Array | None) -> tuple[int, ...] | None:
+    """Axes from an operand, or before opset 13 from an attribute."""
+    found = stated.get("axes") if given is None else given
+    return None if found is None else tuple(int(axis) for axis in found)
+
+
+def _is_short(held: Mapping[str, onnx.TensorProto], name: str) -> bool:
+    """Whether a tensor is a constant scalar or list of integers, as axes and sizes are."""
+    tensor = held.get(name)
+    return (
+        tensor is not None
+        and tensor.data_type in (onnx.TensorProto.INT64, onnx.TensorProto.INT32)
+        and tensor.data_location != onnx.TensorProto.EXTERNAL
+        and math.prod(tensor.dims) <= _FEW
+        and 0 not in tensor.dims
+    )
 
 
 def attributes(node: onnx.NodeProto, opset: int | None = None) -> Attributes:
