@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import xaionnx
+from models import planted
+from tests import tiny
 from tests.targets.detectors import CORNERS, OBJECTNESS, PROBABILITIES, centres, labelled, picture, returning
 from tests.targets.faces import both_faces, words
 from tests.tiny import loaded, node
@@ -340,3 +342,50 @@ def d_rise(target, one):
     p, q = target[5:], one[5:]
     lengths = np.sqrt((p @ p) * (q @ q))
     return iou * (p @ q) / lengths * one[4] if lengths > 0 else 0.0
+
+
+class TestNotBoxes:
+    """Outputs of the shape of boxes that are none."""
+
+    @pytest.mark.parametrize(
+        "values",
+        [
+            np.random.default_rng(0).normal(size=(12, 40)),  # tokens, or logits of characters
+            np.random.default_rng(0).dirichlet(np.ones(40), 12),  # probabilities of characters
+            np.random.default_rng(0).uniform(size=(12, 40)),  # probabilities of sounds in frames
+        ],
+    )
+    def test_an_output_of_three_axes(self, values):
+        model = returning({"y": values.shape}, spec=InputSpec(color="L"))
+        assert find_layout(model, {"x": picture(values)}) is None
+        with pytest.raises(ParameterError, match="not one axis of classes"):
+            resolve(None, model, {"x": picture(values)})
+
+    def test_boxes_in_pixels_with_probabilities_are_known_without_labels(self):
+        rows = np.concatenate([centres(CORNERS), PROBABILITIES], axis=1)
+        rows = np.concatenate([rows, rows])
+        model = returning({"y": (4 + K, 2 * COUNT)}, spec=InputSpec(color="L"))
+        assert find_layout(model, {"x": picture(rows.T)}).name() == "yolo_v8"
+
+
+def test_boxes_without_a_batch_axis_are_of_one_picture():
+    nodes = [
+        node("Reshape", ["x", "rows"], ["b"]),
+        node("Gather", ["b", "four"], ["score"], axis=1),
+        node("TopK", ["score", "count"], ["best", "at"], axis=0),
+        node("Gather", ["b", "at"], ["y"], axis=0),
+    ]
+    weights = {"rows": np.array([-1, 6]), "four": np.array(4), "count": np.array([2])}
+    made = tiny.model(nodes, [tiny.tensor("x", ["N", 1, 3, 6])], [tiny.tensor("y", ["M", 6])], weights)
+    model = planted.load(made, device="cpu")
+    rows = np.float32([[1, 1, 9, 9, 0.3, 1], [2, 2, 8, 6, 0.9, 0], [3, 3, 5, 5, 0.6, 1]])
+    x = rows[None, None]
+    assert words(Target.boxes(2), model, x) == [
+        ["class 0 in box 0 at (2, 2, 8, 6)"],
+        ["class 1 in box 1 at (3, 3, 5, 5)"],
+    ]
+    values = both_faces(Target.box(), model, x)
+    assert_close(values, [[0.9]], Tolerance.SIGNED_LAYERS)
+    assert_close(both_faces(Target.detection(1), model, x), [[0.6]], Tolerance.SIGNED_LAYERS)
+    with pytest.raises(UnsupportedModelError, match="Explain one picture at a time"):
+        resolve(Target.box(), model, {"x": np.concatenate([x, x])})

@@ -193,6 +193,14 @@ class TestSegmentation:
         with pytest.raises(ParameterError, match="not one axis of classes"):
             resolve(None, segmenting(["Tanh"]), {"x": x})
 
+    def test_maps_of_another_shape_than_the_picture_are_refused(self):
+        # Scores of the cells of a grid, as one of several outputs of a detector.
+        nodes = [node("Reshape", ["x", "shape"], ["h"]), node("Sigmoid", ["h"], ["y"])]
+        inputs, outputs = [tensor("x", ["N", 3, 8, 8])], [tensor("y", ["N", 48, 4])]
+        model = planted.load(tiny.model(nodes, inputs, outputs, {"shape": np.array([-1, 48, 4])}))
+        with pytest.raises(ParameterError, match="not one axis of classes"):
+            resolve(None, model, {"x": RNG.normal(size=(1, 3, 8, 8)).astype(np.float32)})
+
     @pytest.mark.parametrize(
         ("target", "message"),
         [

@@ -11,7 +11,7 @@ from tests.targets.detectors import returning
 from tests.targets.faces import both_faces, words
 from tests.tiny import node
 from tests.tolerances import Tolerance, assert_close
-from xaionnx import InputSpec, Target
+from xaionnx import InputSpec, Model, Target
 from xaionnx.errors import ParameterError, UnknownNameError
 from xaionnx.targets.resolve import resolve
 
@@ -87,6 +87,24 @@ def test_a_stated_blank_and_a_full_list_of_labels():
     scores = logits()
     model = reader(labels=("A", "-", "B", "C"), blank=1)
     assert words(Target.character(0), model, samples(scores)) == [["'A' at position 0 of 'AABAC', frame 0"]]
+
+
+def test_the_path_is_the_default_where_the_blank_is_stated():
+    model, x = reader(blank=0), samples(logits())
+    found = xaionnx.explain(model, x, "saliency")
+    assert found.target.tolist() == ["log probability of the path of 'AABC'"]
+    assert_close(found.prediction, log_softmax(logits(), axis=1).max(axis=1).sum(), Tolerance.SIGNED_LAYERS)
+    with pytest.raises(ParameterError, match="not one axis of classes"):
+        resolve(None, reader(), {"x": x})
+
+
+def test_a_list_of_characters_in_the_file(tmp_path):
+    proto = reader(labels=()).file.proto
+    proto.metadata_props.add(key="character", value="A\nB")
+    path = tmp_path / "reader.onnx"
+    path.write_bytes(proto.SerializeToString())
+    # The last class is the space, which PaddleOCR leaves out of the list.
+    assert words(None, Model.load(path, "cpu"), samples(logits())) == [["log probability of the path of 'AAB '"]]
 
 
 def test_a_gradient_of_a_character_is_in_its_frames_alone():

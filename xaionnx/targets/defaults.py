@@ -13,7 +13,7 @@ from xaionnx.targets.kinds.box import Box
 from xaionnx.targets.kinds.path import Path
 from xaionnx.targets.kinds.predicted import Predicted
 from xaionnx.targets.kinds.segment import Segment
-from xaionnx.targets.layout import find_layout, selects_boxes
+from xaionnx.targets.layout import class_labels, find_layout, selects_boxes
 from xaionnx.targets.scores import channel_axis, default_output
 from xaionnx.targets.target import Target
 from xaionnx.typing import Array, Feeds
@@ -22,6 +22,8 @@ from xaionnx.typing import Array, Feeds
 _LOOK_UPS: Final = frozenset(
     {"ArrayFeatureExtractor", "Gather", "LabelEncoder", "Cast", "Reshape", "Squeeze", "Identity"}
 )
+# How far the aspect ratio of a segmentation may differ from that of the picture, since sizes are rounded.
+_SAME: Final = 0.1
 # Ops that keep the order of the scores.
 _KEEP_ORDER: Final = frozenset(
     {"Softmax", "LogSoftmax", "Sigmoid", "Identity", "Cast", "Reshape", "Flatten", "Normalizer", "Squeeze", "ZipMap"}
@@ -55,7 +57,7 @@ def default_target(model: Model, feeds: Feeds, as_probability: bool = False) -> 
         )
     if _is_segmentation(model, feeds):
         return Segment()
-    return Path() if _is_text(model) else None
+    return Path().bind(model, feeds) if _is_text(model, feeds) else None
 
 
 def described(target: Target) -> str:
@@ -77,16 +79,21 @@ def described(target: Target) -> str:
     return "the top class"
 
 
-def _is_text(model: Model) -> bool:
-    """Whether the spec states a blank, or the file holds a list of characters, as those of PaddleOCR do."""
-    stated = model.spec is not None and model.spec.blank is not None
-    return stated or any(entry.key == "character" for entry in model.graph.metadata_props)
+def _is_text(model: Model, feeds: Feeds) -> bool:
+    """Whether the spec states a blank, or the file names all classes of its output but the blank, as PaddleOCR does."""
+    if model.spec is not None and model.spec.blank is not None:
+        return True
+    named = any(entry.key == "character" for entry in model.graph.metadata_props)
+    tensor = default_output(model)
+    return named and first_outputs(model, feeds, [tensor])[tensor].shape[-1] == len(class_labels(model)) + 1
 
 
 def _has_one_axis(model: Model, feeds: Feeds) -> bool:
     """Whether the default output has one axis besides the batch."""
     tensor = default_output(model)
     shape = next((info.shape[1:] for info in model.outputs if info.name == tensor), None)
+    if sum(isinstance(size, int) and size != 1 for size in shape or ()) > 1:
+        return False
     if shape is None or (len(shape) > 1 and not all(isinstance(size, int) for size in shape)):
         shape = first_outputs(model, feeds, [tensor])[tensor].shape[1:]
     return len(shape) < 2 or sum(size != 1 for size in shape) < 2
@@ -95,8 +102,8 @@ def _has_one_axis(model: Model, feeds: Feeds) -> bool:
 def _is_segmentation(model: Model, feeds: Feeds) -> bool:
     """Whether the default output holds a class for each pixel of the input picture.
 
-    That is so ahead of an ArgMax or after a softmax over the classes, or a sigmoid of one map; and for scores of
-    several classes in the size of the picture, unless they are as many as its channels, as those of an image.
+    That is so ahead of an ArgMax or after a softmax over the classes, or a sigmoid of one map; and for scores of three
+    or more classes in the size of the picture, unless they are as many as its channels, as those of an image.
     """
     tensor = default_output(model)
     output = first_outputs(model, feeds, [tensor])[tensor]
@@ -111,12 +118,15 @@ def _is_segmentation(model: Model, feeds: Feeds) -> bool:
     if len(sides) != 2 or min(sides) < 2:
         return False
     op = ending(model.view, tensor)
+    picture = [feeds[model.input().name].shape[a] for a in spec.spatial_axes]
+    # Maps of another shape do not lie over the picture, such as the scores of boxes on a grid.
+    if abs(sides[0] / picture[0] - sides[1] / picture[1]) > _SAME * sides[0] / picture[0]:
+        return False
     if count == 1:
         return op == "Sigmoid" or spec.activation == "sigmoid"
     if op in ("Softmax", "LogSoftmax") or _is_argmaxed(model.view, tensor) or len(model.labels or ()) == count:
         return True
-    picture = [feeds[model.input().name].shape[a] for a in spec.spatial_axes]
-    return sides == picture and count != spec.channels and _unbounded(output)
+    return sides == picture and count > 2 and count != spec.channels and _unbounded(output)
 
 
 def _is_argmaxed(view: GraphView, tensor: str) -> bool:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from typing import Final
 from weakref import WeakKeyDictionary
 
 from xaionnx.runtime.model import Model
 from xaionnx.typing import Array, Feeds
+
+# Outputs that are kept of one model.
+_MOST: Final = 16
 
 _cache: WeakKeyDictionary[Model, dict[Hashable, dict[str, Array]]] = WeakKeyDictionary()
 
@@ -27,5 +31,8 @@ def first_outputs(model: Model, feeds: Feeds, tensors: Sequence[str]) -> Mapping
     key = (shapes, tuple(tensors))
     known = _cache.setdefault(model, {})
     if key not in known:
+        # Texts of many lengths must not fill the memory.
+        if len(known) >= _MOST:
+            del known[next(iter(known))]
         known[key] = model.with_outputs(tensors).run(first, tensors)
     return known[key]

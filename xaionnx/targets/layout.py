@@ -103,6 +103,12 @@ class BoxLayout(ABC):
         """Whether the positions of the boxes are known; some graphs leave them relative to anchors outside the file."""
         return True
 
+    @property
+    @hook
+    def has_batch(self) -> bool:
+        """Whether the outputs have a batch axis; without one, boxes are of one picture at a time."""
+        return True
+
     @abstractmethod
     def emit(self, g: Builder, tensors: Mapping[str, ir.Value]) -> Emitted:
         """Add nodes that compute the detections from the model's tensors."""
@@ -219,7 +225,8 @@ def class_labels(model: Model) -> tuple[str, ...]:
             return _names(entry.value)
         if entry.key == "character":
             # One a line, and the space after them.
-            return (*(line for line in entry.value.split("\n") if line.isprintable()), " ")
+            lines = entry.value.removesuffix("\n").split("\n")
+            return (*(line if line.isprintable() else " " for line in lines), " ")
     return ()
 
 

@@ -100,6 +100,12 @@ class Box(Target):
             )
         if not layout.has_positions and (self.near is not None or self.iou is not None or self.rank):
             raise no_positions_error()
+        samples = len(feeds[model.input().name])
+        if samples > 1 and not layout.has_batch:
+            raise UnsupportedModelError(
+                f"The outputs of {model.name} have no batch axis, so the boxes of {samples} pictures cannot be told "
+                "apart. Explain one picture at a time."
+            )
         return dataclasses.replace(self, layout=layout)
 
     def as_similarity(self) -> Target:

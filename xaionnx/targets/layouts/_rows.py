@@ -11,6 +11,7 @@ import numpy as np
 from xaionnx.graph.op import find_op
 from xaionnx.hooks import hook
 from xaionnx.targets.layout import Emitted, Evidence, columns, to_corners, to_pixels
+from xaionnx.typing import Array
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 # Coordinates in shares of the picture are hardly larger than 1, those in pixels mostly far larger.
 SHARE: Final = 2.0
+# Share of boxes that must be valid, since a detector may return a few that are not.
+VALID: Final = 0.99
+# How far boxes may reach, in sizes of the picture.
+_REACH: Final = 4.0
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,7 @@ class BoxRows:
         return Emitted(corners if self.size is None else to_pixels(g, corners, self.size), objectness, scores)
 
 
-def box_rows(evidence: Evidence, stated: bool | None = None) -> BoxRows | None:
+def box_rows(evidence: Evidence, stated: bool | None = None, *, known: bool = False) -> BoxRows | None:
     """Return the rows of boxes of a detector with one such output; None if it has none.
 
     Whether a box has an objectness follows from the number of labels, or from the sizes that the graph concatenates;
@@ -82,7 +87,9 @@ def box_rows(evidence: Evidence, stated: bool | None = None) -> BoxRows | None:
     ----------
     evidence : Evidence
     stated : bool, optional
-        Whether a box has an objectness, if that is known.
+        Whether a box has an objectness, if the spec says so.
+    known : bool
+        Whether the output is known to hold boxes.
     """
     flat = {name: array for name, array in evidence.outputs.items() if array.ndim == 3 and array.dtype.kind == "f"}
     given = evidence.model.spec.output if evidence.model.spec is not None else None
@@ -95,13 +102,22 @@ def box_rows(evidence: Evidence, stated: bool | None = None) -> BoxRows | None:
     numbers = rows.shape[1]
     sizes = _joined_sizes(evidence, tensor, numbers)
     found = _scores(numbers, len(evidence.labels), sizes, boxes_last, stated)
-    if found is None or len(rows) < 2 or (rows[:, 2:4] < 0).all():
+    if found is None or len(rows) < 2:
         return None
     objectness, classes = found
     scores = rows[:, 4 : 4 + objectness + classes]
+    known = known or stated is not None or bool(sizes) or numbers - 4 - objectness == len(evidence.labels)
+    if not known and not _are_boxes(rows[:, :4], scores, evidence.size):
+        return None
     in_shares = bool(np.abs(rows[:, :4]).max() <= SHARE)
     logits = bool(scores.min() < 0 or scores.max() > 1 + 1e-3)
     return BoxRows(tensor, boxes_last, classes, objectness, logits, evidence.size if in_shares else None)
+
+
+def _are_boxes(boxes: Array, scores: Array, size: tuple[int, int]) -> bool:
+    """Whether numbers of which nothing else is known are boxes in pixels with probabilities."""
+    in_pixels = SHARE < boxes.max() <= _REACH * max(size) and np.mean((boxes[:, 2:] >= 0).all(axis=1)) >= VALID
+    return bool(in_pixels and scores.min() >= 0 and scores.max() <= 1 + 1e-3)
 
 
 def _boxes_last(shape: Sequence[int], labels: int) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Final
 
 from xaionnx.graph.ending import maker
+from xaionnx.graph.op import Kind, find_op
 from xaionnx.graph.view import GraphView
 from xaionnx.runtime.model import Model
 
@@ -25,21 +26,31 @@ def selecting_nodes_of(view: GraphView, tensors: Collection[str]) -> set[str]:
 
 
 def candidates(model: Model, tensors: Collection[str]) -> tuple[str, ...]:
-    """Return the tensors from which the candidates of ``tensors`` are selected, in topological order.
+    """Return the tensors from which the candidates of ``tensors`` are selected, the most suitable first.
 
-    If these are the highest scores of the candidates, the tensor with all of their scores is among them too.
+    If these are the highest scores of the candidates, the tensor with all of their scores comes before them; behind
+    each are those that hold the same numbers, perhaps with the batch axis that it has lost.
     """
     view = model.view
     selected = selecting_nodes_of(view, tensors)
     before = view.ancestors(tensors)
     dependent = view.data_descendants([info.name for info in model.inputs])
-    found: dict[str, None] = {}
+    read: dict[str, None] = {}
     for node in view.nodes:
         if not selected.isdisjoint(node.output) and not before.isdisjoint(node.output):
-            found.update(dict.fromkeys(name for name in node.input if name in dependent and name not in selected))
-    for name in tuple(found):
+            read.update(dict.fromkeys(name for name in node.input if name in dependent and name not in selected))
+    found: dict[str, None] = {}
+    for name in read:
         highest = maker(view, name)
-        if highest is not None and highest.op_type in _HIGHEST:
-            found[highest.input[0]] = None
-    order = {name: place for place, name in enumerate(view.tensor_names)}
-    return tuple(sorted(found, key=lambda name: order[name]))
+        sources = [highest.input[0]] if highest is not None and highest.op_type in _HIGHEST else []
+        for source in (*sources, name):
+            found.update(dict.fromkeys(_moved(view, source)))
+    return tuple(name for name in found if name in dependent)
+
+
+def _moved(view: GraphView, tensor: str) -> Iterator[str]:
+    """The tensor, and those before it that hold all of its numbers."""
+    yield tensor
+    while (node := view.producers.get(tensor)) is not None and find_op(node.op_type).kind is Kind.MOVES and node.input:
+        tensor = node.input[0]
+        yield tensor

@@ -10,7 +10,7 @@ import numpy as np
 
 from xaionnx.graph.ending import ending
 from xaionnx.targets.layout import Emitted, Evidence, columns, to_corners, to_pixels
-from xaionnx.targets.layouts._rows import SHARE
+from xaionnx.targets.layouts._rows import SHARE, VALID
 from xaionnx.typing import Array
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from xaionnx.graph.builder import Builder
 
-# Share of boxes that must be valid for the order of their coordinates to count as known.
-_VALID: Final = 0.99
 # Parts of the names of outputs, where shapes do not decide.
 _SCORES: Final = ("score", "conf", "cls", "class", "logit", "label")
 _OTHERS: Final = ("land", "keypoint", "kps", "mask")
@@ -130,9 +128,9 @@ def _pair(evidence: Evidence) -> tuple[str, str] | None:
 
 def _coordinates(rows: Array, y_first: bool) -> str:
     """The meaning of the four numbers, from what is true of all boxes."""
-    if np.mean((rows[:, 2] >= rows[:, 0]) & (rows[:, 3] >= rows[:, 1])) >= _VALID:
+    if np.mean((rows[:, 2] >= rows[:, 0]) & (rows[:, 3] >= rows[:, 1])) >= VALID:
         return "y0 x0 y1 x1" if y_first else "x0 y0 x1 y1"
-    return "centre and size" if np.mean((rows >= 0).all(axis=1)) >= _VALID else "unknown"
+    return "centre and size" if np.mean((rows >= 0).all(axis=1)) >= VALID else "unknown"
 
 
 def _is_tensorflow(evidence: Evidence) -> bool:

@@ -84,6 +84,10 @@ class Selected(BoxLayout):
         names = ", ".join(f"'{name}'" for name in dict.fromkeys((self.boxes, self.scores, self.labels)))
         return f"boxes selected in the graph, {names}; their scores are read from {', '.join(self.sources)}"
 
+    @property
+    def has_batch(self) -> bool:
+        return self.batched
+
     def emit(self, g: Builder, tensors: Mapping[str, ir.Value]) -> Emitted:
         def part(name: str, width: int, first: int) -> ir.Value:
             value = g.op("Cast", tensors[name], to=1)
@@ -113,9 +117,7 @@ class Selected(BoxLayout):
 
     def element(self, outputs: Mapping[str, Array], n: int, detection: Array, box: int, k: int) -> tuple[str, int]:
         score = outputs[DETECTIONS][n, box, OBJECTNESS]
-        # The last of the largest tensors: before it may be others that only differ in shape.
-        places_of = {name: (outputs[name][0].size, place) for place, name in enumerate(self.sources)}
-        for name in sorted(places_of, key=places_of.__getitem__, reverse=True):
+        for name in self.sources:
             values = outputs[name]
             if values.dtype.kind != "f" or len(values) != len(outputs[DETECTIONS]):
                 continue

@@ -48,11 +48,11 @@ class YoloX(BoxRows, BoxLayout):
     @classmethod
     def find(cls, evidence: Evidence) -> Self | None:
         stated = evidence.stated(cls)
-        rows = box_rows(evidence, True if stated else None)
+        counts = [array.shape[1] for array in evidence.outputs.values() if array.ndim == 3]
+        strides = next((s for s in _STRIDES if _cells(evidence.size, s) in counts), None)
+        rows = box_rows(evidence, True if stated else None, known=strides is not None)
         if rows is None or not rows.objectness:
             return None
-        count = max(evidence.outputs[rows.tensor].shape[1:])
-        strides = next((s for s in _STRIDES if _cells(evidence.size, s) == count), None)
         if strides is None or (not stated and _decodes(evidence.model.view, rows.tensor)):
             return None
         fields = {**vars(rows), "size": None}
