@@ -59,6 +59,7 @@ class _State:
     purposes: dict[str, InputPurpose] | None = None
     nan: str | None = None
     probed: dict[Hashable, Model] = field(default_factory=dict)
+    branches: bool | None = None
 
 
 @final
@@ -471,7 +472,8 @@ class Model:
         own = {name: array[:2] for name, array in feeds.items() if name not in self.shared}
         doubtful = self.axes.doubtful_outputs(outputs) if not self.is_derived else ()
         count = min((len(array) for array in own.values()), default=0)
-        single = self._native_batch() is not None or self.batch_size == 1
+        # Rows that take the branch of an If are evaluated one by one.
+        single = self._native_batch() is not None or self.batch_size == 1 or self._chooses_branches
         if self.axes.rows or self.is_derived or count == 0 or single or (count == 1 and not doubtful):
             return self
         shared = {name: array for name, array in feeds.items() if name in self.shared}
@@ -479,6 +481,15 @@ class Model:
         if key not in self._state.probed:
             self._state.probed[key] = self._after_probe(own, shared, outputs, doubtful)
         return self._state.probed[key]
+
+    @property
+    def _chooses_branches(self) -> bool:
+        """Whether the branch of an If depends on a sample."""
+        state = self._state
+        if state.branches is None:
+            points = branch_points(inline_branches(self.graph))
+            state.branches = any(point.inputs - self.shared for point in points)
+        return state.branches
 
     def rows_see_each_other(self, feeds: Feeds) -> bool:
         """Whether a probe of the first two rows shows that the answer for one depends on the other."""
@@ -663,7 +674,7 @@ class Model:
             return {name: np.asarray(output) for name, output in zip(fetch, outputs, strict=True)}
 
         # A condition is one for all rows of a run, and each row may need its own branch.
-        if any(point.inputs - self.shared for point in branch_points(inline_branches(self.graph))):
+        if self._chooses_branches:
             return False
         alone = first_rows(self._session(), 1)
         try:
