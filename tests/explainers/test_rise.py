@@ -176,12 +176,15 @@ def test_many_targets_have_the_sums_of_few(grid, cell, extent, monkeypatch):
         assert_close(found[:4], expected, Tolerance.FLOAT64, scale=len(weights))
 
 
-def test_a_sequence_is_masked_along_its_last_axis():
-    model = planted.load(planted.linear(np.ones((1, 2, 40))))
+def test_a_sequence_is_masked_along_its_time():
+    summed = planted.linear(np.ones((1, 2, 40)))
+    model = planted.load(summed, axes="N C T")
     x = np.random.default_rng(0).normal(size=(1, 2, 40)).astype(np.float32)
     values = xaionnx.explain(model, x, Rise(budget=201), 0).values
     assert values.shape == (1, 2, 40)
     np.testing.assert_array_equal(values[0, 0], values[0, 1])
+    with pytest.raises(InputMismatchError, match="neither the graph nor names of dimensions say which axes"):
+        xaionnx.explain(planted.load(summed), x, Rise(budget=201), 0)
 
 
 def test_what_it_refuses(digits, three):
