@@ -238,3 +238,9 @@ def test_whole_numbers_are_a_table_unless_they_are_tokens():
     assert found.provenance["zero_by_default"] == ["x"]
     words = loaded("g (int64[N,2] x) => (float[N,2] y) <float[3] table = {0, 1, 2}> { y = Gather(table, x) }")
     assert "zero_by_default" not in xaionnx.explain(words, np.array([[1, 2]]), "feature_ablation", 0).provenance
+
+
+def test_columns_that_are_inputs_of_their_own_are_a_table():
+    text = "g (float[N,1] age, float[N,1] income) => (float[N,1] y) { y = Add(age, income) }"
+    found = xaionnx.explain(loaded(text), {"age": ROW[:, :1], "income": ROW[:, 1:]}, "feature_ablation", 0)
+    assert found.warnings[0].startswith("No baseline was given: the columns of 'age' and 'income' are compared with 0.")

@@ -226,7 +226,7 @@ def _is_row(request: Request, name: str) -> bool:
     """Whether an input is a row of a table. Whole numbers are one if they are not looked up, as tokens are."""
     sample = request.samples[0]
     x, fixed = sample.x[name], name in sample.purposes and not sample.purposes[name].is_free
-    if sample.spec is None and name == request.main and x.ndim == 1 and x.size > 1 and x.dtype.kind in "iu":
+    if sample.spec is None and name == request.main and x.ndim == 1 and x.dtype.kind in "iu":
         return fixed and not embeddings(request.model)
     return is_row(sample, name)
 

@@ -45,9 +45,9 @@ def has_nan(array: Array) -> bool:
 
 
 def is_row(sample: Sample, name: str) -> bool:
-    """Whether an input is a row of a table: several numbers that are not alike, one a column."""
+    """Whether an input is a row of a table: numbers that are not alike, one a column."""
     x, spec, purpose = sample.x[name], sample.spec if name == sample.main else None, sample.purposes.get(name)
-    if x.ndim != 1 or x.size < 2:
+    if x.ndim != 1:
         return False
     if spec is not None and not spec.guessed:
         return spec.kind == "table"

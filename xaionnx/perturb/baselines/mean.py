@@ -28,7 +28,7 @@ class Mean(Baseline):
 
     def fill(self, sample: Sample, name: str, rng: np.random.Generator) -> Array:
         x, found = numbers(sample, name), sample.positions(name)
-        if is_row(sample, name):
+        if is_row(sample, name) and x.size > 1:
             raise ParameterError(
                 f"The mean of the {x.size} columns of input '{name}' is no baseline, since columns are not alike. Give "
                 "rows of data for the mean of each column, Baseline.mean(rows) or 'mean:rows.csv', or a number."
