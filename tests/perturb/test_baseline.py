@@ -202,6 +202,20 @@ def test_the_mean_of_a_sound_of_any_length():
     assert xaionnx.explain(model, tiny.row(1, 2, 6), "feature_ablation", 2).warnings == ()
 
 
+def test_the_mean_of_a_signal_is_over_its_steps():
+    text = """g (float[N,4] x) => (float[N,1] y) <int64[1] one = {1}, float[1,1,2] k = {1, 1}> {
+        u = Unsqueeze(x, one)  c = Conv<kernel_shape = [2], strides = [2]>(u, k)  g1 = GlobalAveragePool(c)
+        y = Flatten(g1) }"""
+    result = xaionnx.explain(tiny.loaded(text), tiny.row(1, 2, 6, 7), "feature_ablation", 0, baseline="mean")
+    np.testing.assert_allclose(result.values, [[-1.5, -1, 1, 1.5]])
+
+
+def test_the_mean_over_axes_that_nobody_knows_is_refused():
+    text = "g (float[N,2,3] x) => (float[N,6] y) { y = Flatten(x) }"
+    with pytest.raises(InputMismatchError, match=r"baseline='mean' needs a picture, a series or a volume.*State them"):
+        xaionnx.explain(tiny.loaded(text), np.ones((1, 2, 3), np.float32), "feature_ablation", 0, baseline="mean")
+
+
 ROWS = np.float32([[1, 10], [2, np.nan], [9, 40]])
 
 

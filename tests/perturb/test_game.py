@@ -259,6 +259,7 @@ def test_a_record_tells_what_stood_behind_defaults_and_shorthands():
     assert told["parameters"] == {
         "baseline": {"kind": "Constant", "value": 0.0},
         "seed": 0,
+        "layer": None,
         "features": {
             "kind": "Superpixels",
             "algorithm": "slic",

@@ -8,6 +8,7 @@ import numpy as np
 
 from xaionnx.data.sample import Sample
 from xaionnx.errors import InputMismatchError, ParameterError
+from xaionnx.graph.roles import Role
 from xaionnx.typing import Array, DType
 
 
@@ -47,12 +48,13 @@ def has_nan(array: Array) -> bool:
 def is_row(sample: Sample, name: str) -> bool:
     """Whether an input is a row of a table: numbers that are not alike, one a column."""
     x, spec, purpose = sample.x[name], sample.spec if name == sample.main else None, sample.purposes.get(name)
-    if x.ndim != 1:
+    if x.ndim != 1 or sample.positions(name) is not None:
         return False
     if spec is not None and not spec.guessed:
         return spec.kind == "table"
     # The number of columns is fixed, and that of steps in time may not be.
-    return x.dtype.kind == "f" and (purpose is None or not purpose.is_free)
+    fixed = purpose is None or not purpose.is_free or sample.roles.get(name) == (Role.FEATURE,)
+    return x.dtype.kind == "f" and fixed
 
 
 def numbers(sample: Sample, name: str) -> Array:

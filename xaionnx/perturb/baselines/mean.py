@@ -33,5 +33,7 @@ class Mean(Baseline):
                 f"The mean of the {x.size} columns of input '{name}' is no baseline, since columns are not alike. Give "
                 "rows of data for the mean of each column, Baseline.mean(rows) or 'mean:rows.csv', or a number."
             )
+        if found is None and x.ndim > 1 and x.size > 1:
+            found = sample.placed("baseline='mean'", name)
         mean = np.nanmean(x, axis=None if found is None else found.axes, keepdims=True)
         return rounded(mean, sample.x[name])
