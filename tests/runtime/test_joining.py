@@ -104,6 +104,14 @@ def test_external_weights_are_read_and_written_beside(tmp_path, monkeypatch):
     assert np.isfinite(xaionnx.explain(apart, x, "saliency", 0).values).all()
 
 
+def test_weights_of_a_part_are_not_overwritten(tmp_path):
+    big = parsed("g (float[N, 40] x) => (float[N, 40] h) { h = MatMul(x, w) }", w=np.eye(40))
+    onnx.save(big, tmp_path / "big.onnx", save_as_external_data=True, location="both.onnx.data", size_threshold=0)
+    head = saved(tmp_path, "head", "g (float[N, 40] h) => (float[N, 2] y) { y = MatMul(h, v) }", v=np.ones((40, 2)))
+    with pytest.raises(UsageError, match=r"would overwrite .*both\.onnx\.data, which it is made from"):
+        Model.join(tmp_path / "big.onnx", head, path=tmp_path / "both.onnx")
+
+
 def test_a_series_cut_into_windows_keeps_one_sample(tmp_path):
     """As of a wake word: frames of a series, an embedding of each window as a row, and a head over all rows."""
     frames = saved(

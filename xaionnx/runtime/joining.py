@@ -105,22 +105,23 @@ def _save(joined: onnx.ModelProto, path: str | os.PathLike[str] | None, sources:
         destination = folder / f"{joined.graph.name}.onnx"
     else:
         destination = Path(path)
-    if destination.resolve() in sources:
-        raise UsageError(f"The joined file would overwrite {destination}, which it is made from. Give another name.")
-    weights = destination.name + ".data"
+    weights = destination.with_name(f"{destination.name}.data")
+    for file in (destination, weights):
+        if file.resolve() in sources:
+            raise UsageError(f"The joined file would overwrite {file}, which it is made from. Give another name.")
     if joined.ByteSize() > _APART:
-        joined = _with_weights_apart(joined, destination.parent, weights)
+        joined = _with_weights_apart(joined, weights)
     content = joined.SerializeToString()
     return write_whole(destination, lambda stream: stream.write(content))
 
 
-def _with_weights_apart(joined: onnx.ModelProto, folder: Path, location: str) -> onnx.ModelProto:
+def _with_weights_apart(joined: onnx.ModelProto, file: Path) -> onnx.ModelProto:
     """A copy of the model whose weights lie in one file beside it."""
     copy = onnx.ModelProto()
     copy.CopyFrom(joined)
-    onnx.external_data_helper.convert_model_to_external_data(copy, location=location, size_threshold=1024)
-    (folder / location).unlink(missing_ok=True)
-    return onnx.external_data_helper.write_external_data_tensors(copy, str(folder))
+    onnx.external_data_helper.convert_model_to_external_data(copy, location=file.name, size_threshold=1024)
+    file.unlink(missing_ok=True)  # tensors would be appended to an earlier one
+    return onnx.external_data_helper.write_external_data_tensors(copy, str(file.parent))
 
 
 @lru_cache(maxsize=1)
