@@ -52,6 +52,7 @@ class Settings(TypedDict, total=False):
     composite: str | Composite
     contrast: int | str | None
     discard: float
+    donors: RowsLike
     draws: int
     epsilon: float
     estimator: Literal["least_squares", "centred", "plain"]
@@ -84,7 +85,6 @@ class Settings(TypedDict, total=False):
     relu: bool
     ridge: float
     row: Literal["auto", "first", "mean"]
-    rows: RowsLike
     rule: Literal["trapezoid", "left", "middle", "right", "rescale", "reveal_cancel", "gauss_legendre"]
     scheme: Literal["antithetic", "orthogonal", "plain"]
     seed: int
@@ -523,7 +523,7 @@ def feature_permutation(
     features: FeaturesLike = None,
     layer: str | None = None,
     draws: int = 1,
-    rows: RowsLike = None,
+    donors: RowsLike = None,
     seed: int = 0,
 ) -> Explanation:
     """The drop of the target when player i takes its values from another sample of the batch.
@@ -531,7 +531,7 @@ def feature_permutation(
     See :class:`~xaionnx.explainers.feature_permutation.FeaturePermutation`.
     """
     return explain(
-        model, x, "feature_permutation", target, features=features, layer=layer, draws=draws, rows=rows, seed=seed
+        model, x, "feature_permutation", target, features=features, layer=layer, draws=draws, donors=donors, seed=seed
     )
 
 

@@ -91,7 +91,7 @@ def methods(names: list[str]) -> None:
         patterns = estimate_patterns(model, model.spec.to_tensor(crops()))
         settings |= {name: {"patterns": patterns} for name in OF_PATTERNS}
     if "feature_permutation" in names:
-        settings["feature_permutation"] = {"rows": model.spec.to_tensor(crops()[:DONORS]), "draws": DRAWS}
+        settings["feature_permutation"] = {"donors": model.spec.to_tensor(crops()[:DONORS]), "draws": DRAWS}
     file = PICTURES / "methods" / "costs.json"
     costs = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     for name in names:

@@ -19,4 +19,4 @@ def test_the_command_explains_all_rows_together(run, tmp_path):
     np.save(tmp_path / "one.npy", X[:1])
     words = ("explain", "feature_permutation", model, tmp_path / "one.npy", "-t", "0")
     assert "there is only one" in run(*words).stderr
-    assert run(*words, "--rows", tmp_path / "rows.npy").exit_code == 0
+    assert run(*words, "--donors", tmp_path / "rows.npy").exit_code == 0

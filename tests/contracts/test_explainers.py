@@ -42,12 +42,12 @@ def small(method, model=None, **more):
     known = fields(method)
     if "patterns" in known and model is not None:
         more["patterns"] = patterns_of(model)
-    if "rows" in known:
-        more["rows"] = rows_for(model)
+    if "donors" in known:
+        more["donors"] = donors_for(model)
     return discovery.method(method)(**{key: value for key, value in {**SMALL, **more}.items() if key in known})
 
 
-def rows_for(model):
+def donors_for(model):
     """Rows of data for a method that else takes the other samples of the batch; of the size of X without a model."""
     shape = X.shape[1:] if model is None else model.input().shape[1:]
     return np.random.default_rng(8).normal(size=(5, *shape)).astype(np.float32)

@@ -36,6 +36,8 @@ def small(kind, model, x):
         settings["features"] = groups(model, x)
     if "patterns" in known:
         settings["patterns"] = estimate_patterns(model, x)
+    if "donors" in known:
+        settings["donors"] = np.concatenate([x, x])
     return kind(**settings)
 
 

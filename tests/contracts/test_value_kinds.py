@@ -67,8 +67,8 @@ def small(method, model):
     if "patterns" in known:
         inputs = np.random.default_rng(5).normal(size=(64, 1, 12, 12)).astype(np.float32)
         given["patterns"] = estimate_patterns(model, inputs)
-    if "rows" in known:
-        given["rows"] = np.zeros((1, 1, 12, 12), np.float32)
+    if "donors" in known:
+        given["donors"] = np.zeros((1, 1, 12, 12), np.float32)
     return kind(**given)
 
 

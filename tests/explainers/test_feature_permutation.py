@@ -74,7 +74,7 @@ def test_a_group_over_several_inputs_comes_from_one_sample():
 
 def test_rows_of_data_replace_the_batch(curved):
     rows = np.random.default_rng(5).normal(size=(20, 3)).astype(np.float32)
-    kind = FeaturePermutation(rows=rows, draws=200)
+    kind = FeaturePermutation(donors=rows, draws=200)
     found = xaionnx.explain(curved, X[:1], kind, 0)
     owed = []
     for i in range(3):
@@ -85,8 +85,8 @@ def test_rows_of_data_replace_the_batch(curved):
     np.testing.assert_allclose(found.values[0], owed, atol=0.15)
     together = xaionnx.explain(curved, X, kind, 0)
     assert_close(together.values[:1], found.values, Tolerance.ORDER_ONE)
-    assert found.provenance["parameters"]["rows"]["shape"] == [20, 3]
-    named = xaionnx.explain(curved, X[:1], FeaturePermutation(rows={"x": rows}, draws=200), 0)
+    assert found.provenance["parameters"]["donors"]["shape"] == [20, 3]
+    named = xaionnx.explain(curved, X[:1], FeaturePermutation(donors={"x": rows}, draws=200), 0)
     np.testing.assert_array_equal(named.values, found.values)
 
 
@@ -131,7 +131,7 @@ def test_what_is_refused():
     with pytest.raises(InputMismatchError, match=r"there is only one\. Explain several samples at once, or give rows"):
         xaionnx.explain(model, X[:1], "feature_permutation", 0)
     for rows in (3, [1.0, 2.0], np.empty((0, 3))):
-        with pytest.raises(ParameterError, match="'rows' parameter of FeaturePermutation must be an array of rows"):
-            FeaturePermutation(rows=rows)
+        with pytest.raises(ParameterError, match="'donors' parameter of FeaturePermutation must be an array of rows"):
+            FeaturePermutation(donors=rows)
     with pytest.raises(InputMismatchError, match="does not fit input 'x'"):
-        xaionnx.explain(model, X, FeaturePermutation(rows=np.zeros((4, 7), np.float32)), 0)
+        xaionnx.explain(model, X, FeaturePermutation(donors=np.zeros((4, 7), np.float32)), 0)

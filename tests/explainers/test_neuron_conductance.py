@@ -111,6 +111,36 @@ def test_finite_differences_and_tokens(curved):
     assert np.isfinite(xaionnx.explain(model, x, NeuronConductance(steps=4), 0).values).all()
 
 
+def test_the_units_of_a_layer_over_tokens_add_up_to_integrated_gradients():
+    """The path runs in the embedding of tokens, and values are those of the embedding."""
+    rng = np.random.default_rng(2)
+    model = loaded(
+        """g (int64[N, 4] ids) => (float[N, 2] y) {
+        e = Gather(E, ids)  a = MatMul(e, w)  h = Tanh(a)
+        m = ReduceMean<axes = [1], keepdims = 0>(h)  y = MatMul(m, v) }""",
+        E=rng.normal(size=(7, 3)), w=rng.normal(size=(3, 2)), v=rng.normal(size=(2, 2)),
+    )  # fmt: skip
+    ids, options = np.array([[1, 5, 3, 6]]), {"steps": 9, "baseline": 2}
+    whole = xaionnx.explain(model, ids, IntegratedGradients(**options), 0)
+    parts = [
+        xaionnx.explain(model, ids, NeuronConductance(neuron=f"h:{token},{unit}", **options), 0).values
+        for token in range(4)
+        for unit in range(2)
+    ]
+    assert whole.values.shape == (1, 4, 3)
+    assert_close(np.sum(parts, axis=0), whole.values, Tolerance.SIGNED_LAYERS)
+    # A unit of one token reads that token alone.
+    assert (parts[0][0, 1:] == 0).all()
+
+
+def test_the_explained_output_as_the_neuron_is_integrated_gradients(curved):
+    found = xaionnx.explain(curved, X, NeuronConductance(neuron="y:0", steps=9), [0, 1])
+    assert_close(
+        found.values[0], xaionnx.explain(curved, X, IntegratedGradients(steps=9), 0).values, Tolerance.ORDER_ONE
+    )
+    assert (found.values[1] == 0).all()
+
+
 @pytest.mark.parametrize("neuron", ["h", "h:", "h:a", ":1"])
 def test_a_text_that_names_no_element_is_refused(neuron):
     with pytest.raises(ParameterError, match="'neuron' parameter of NeuronConductance must have the form TENSOR:I,J"):
@@ -126,8 +156,6 @@ def test_what_is_no_neuron_is_refused(curved):
         xaionnx.explain(curved, X, NeuronConductance(neuron="x:0"), 0)
     with pytest.raises(ParameterError, match=r"one index for each axis of 'h' after the batch, \(4,\)"):
         xaionnx.explain(curved, X, NeuronConductance(neuron="h:9"), 0)
-    with pytest.raises(UnsupportedModelError, match=r"read from 'y' .*, which is that layer"):
-        xaionnx.explain(curved, X, NeuronConductance(neuron="y:0"), 0)
     forest = Model.load("models/german_credit_forest.onnx")
     with pytest.raises(UnsupportedModelError, match=r"Nothing lies between|No rule"):
         xaionnx.explain(forest, np.zeros((1, 20), np.float32), "neuron_conductance")

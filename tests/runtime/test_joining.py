@@ -81,6 +81,23 @@ def test_a_model_in_memory_and_a_loaded_one_are_parts(tmp_path):
         Model.join(scaled, Model.load(head).with_outputs(["x"]))
 
 
+def test_trees_after_a_scaler_of_an_older_op_set():
+    """The trees need an op set that the scaler does not import."""
+    scaler = parsed(
+        "scaler (float[N, 20] raw) => (float[N, 20] rows) { rows = Div(raw, s) }", opset=9, s=np.full(20, 2.0)
+    )
+    forest = Model.load("models/german_credit_forest.onnx")
+    found = Model.join(scaler, forest)
+    assert found.file.domains == forest.file.domains
+    x = forest.read("models/data/german_credit_sample.csv").arrays[forest.input().name]
+    scores = forest.output().name
+    assert_close(found.run({"raw": 2 * x})[scores], forest.run({forest.input().name: x})[scores], Tolerance.OPERATIONS)
+    target = xaionnx.Target.index(1, output=scores)
+    ours = xaionnx.explain(found, 2 * x[:2], "feature_ablation", target, baseline=0.0)
+    alone = xaionnx.explain(forest, x[:2], "feature_ablation", target, baseline=0.0)
+    assert_close(ours.values, alone.values, Tolerance.OPERATIONS)
+
+
 def test_a_file_joined_with_itself(tmp_path):
     twice = saved(tmp_path, "twice", "g (float[N, 3] x) => (float[N, 3] y) { y = Add(x, x) }")
     found = Model.join(twice, twice)

@@ -31,7 +31,7 @@ def _backgrounds(rows: RowsLike) -> Baseline:
     array = np.asarray(rows)
     if array.dtype.kind not in "fiubUTO" or array.ndim < 2 or not len(array):
         raise ParameterError(
-            "The 'rows' parameter of FeaturePermutation must be an array of rows (B, ...), or one by input name. "
+            "The 'donors' parameter of FeaturePermutation must be an array of rows (B, ...), or one by input name. "
             f"Got {array.dtype} of shape {array.shape} instead."
         )
     return Baseline.background(array)
@@ -49,8 +49,8 @@ class FeaturePermutation(ByFeatures, Explainer):
     negative of Breiman's permutation importance: a feature that matters raises the loss, so its value is negative. It
     costs one evaluation per player and draw, and needs at least two samples.
 
-    With ``rows`` of data, each player and draw takes one of them at random, the same for all samples, whatever the
-    batch.
+    With ``donors``, rows of data, each player and draw takes one of them at random, the same for all samples, whatever
+    the batch.
 
     Notes
     -----
@@ -80,7 +80,7 @@ class FeaturePermutation(ByFeatures, Explainer):
     reference: ClassVar[str] = "Breiman 2001, doi:10.1023/A:1010933404324"
 
     draws: int = integer(1, "number of permutations of each feature", low=1, high=2**20)
-    rows: RowsLike = free(
+    donors: RowsLike = free(
         None,
         "an array of rows (B, ...), or one by input name",
         "rows of data (.npy) that values are taken from; the other samples of the batch if not given",
@@ -90,27 +90,27 @@ class FeaturePermutation(ByFeatures, Explainer):
 
     @property
     def compares_samples(self) -> bool:
-        return self.rows is None
+        return self.donors is None
 
     def compute(self, request: Request) -> Attribution:
-        if self.rows is None and len(request.samples) < 2:
+        if self.donors is None and len(request.samples) < 2:
             raise InputMismatchError(
                 "feature_permutation takes the values of a feature from the other samples of the batch, but there is "
-                "only one. Explain several samples at once, or give rows of data as 'rows'."
+                "only one. Explain several samples at once, or give rows of data as 'donors'."
             )
         features, feeds = self.features, request.feeds
         if self.layer not in (None, request.main):
             path = layer_path(request, self.layer)
             features, feeds = self.at_layer(path).features, path.feeds
-        donors = _Donors(replace(self, features=features), feeds)
-        method = FeatureAblation(features=features, baseline=donors, seed=self.seed, layer=self.layer)
+        baseline = _FromDonors(replace(self, features=features), feeds)
+        method = FeatureAblation(features=features, baseline=baseline, seed=self.seed, layer=self.layer)
         attribution = method.compute(request)
-        return replace(attribution, parameters={**attribution.parameters, "rows": self.rows})
+        return replace(attribution, parameters={**attribution.parameters, "donors": self.donors})
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class _Donors(Baseline):
+class _FromDonors(Baseline):
     """For each draw the values of another sample at each player, which :class:`FeatureAblation` removes one by one."""
 
     method: FeaturePermutation
@@ -125,14 +125,14 @@ class _Donors(Baseline):
 
     def _rows(self, sample: Sample, name: str) -> Array:
         """The values (B, ...) from which a player may be taken."""
-        if self.method.rows is None:
+        if self.method.donors is None:
             return self.feeds[name]
-        return _backgrounds(self.method.rows).draws(sample, (name,), self.method.seed)[name]
+        return _backgrounds(self.method.donors).draws(sample, (name,), self.method.seed)[name]
 
     def _donors(self, draw: int, sample: Sample, count: int, labels: Array) -> Array:
         """The row from which each element is taken, in the shape of the labels of the players."""
         # With rows of data all samples take the same one.
-        number = 0 if self.method.rows is not None else sample.number
+        number = 0 if self.method.donors is not None else sample.number
         players = range(int(labels.max()) + 1)
         return np.asarray(np.array([self._cycle(draw, player, count)[number] for player in players])[labels])
 
