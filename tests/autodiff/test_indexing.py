@@ -191,3 +191,22 @@ def test_max_unpool_with_a_given_shape_is_refused():
     model = single("MaxUnpool", ["x", "i", "s"], feeds[0], constants=shape, kernel_shape=[2, 2], strides=[2, 2])
     with pytest.raises(UnsupportedModelError, match=r"'MaxUnpool' \(node 'maxunpool'\) cannot be differentiated"):
         error(model, feeds, "x")
+
+
+@pytest.mark.parametrize(("lower", "upper"), [("zero", "count"), ("count", "far"), ("minus", "far")])
+def test_slices_at_the_number_of_samples(lower, upper):
+    """As networks that run pairs of samples as one batch take it apart again."""
+    feeds = batches(lambda count, rng: {"x": rng.standard_normal((count, 3))})
+    ends = {"zero": np.array([0]), "far": np.array([2**31])}
+    model = single("Concat", ["x", "x"], feeds[0], ("z",), ends, axis=0)
+    model.graph.node[0].input[:] = ["x", "e"]
+    model.graph.node.insert(0, helper.make_node("Exp", ["x"], ["e"]))
+    model.graph.node.extend(
+        [
+            helper.make_node("Shape", ["x"], ["count"], start=0, end=1),
+            helper.make_node("Neg", ["count"], ["minus"]),
+            helper.make_node("Slice", ["z", lower, upper, "zero"], ["y"]),
+        ]
+    )
+    model.graph.output[0].name = "y"
+    assert_close(error(model, feeds, evaluate=onnxruntime), 0, Tolerance.DIFFERENCES)

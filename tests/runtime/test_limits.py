@@ -18,7 +18,7 @@ from xaionnx.errors import (
     MemoryLimitError,
     TimeLimitError,
 )
-from xaionnx.runtime.session import Session
+from xaionnx.runtime.session import Session, SessionSettings
 
 
 def endless(tmp_path):
@@ -91,3 +91,16 @@ def test_what_does_not_fit_at_one_sample_is_refused(tmp_path):
         MemoryLimitError, match=r"One batch of huge.onnx does not fit into memory \([\d,]+ bytes requested\)"
     ):
         Model.load(path).run({"x": np.zeros(1, np.float32)})
+
+
+def test_large_graphs_open_without_a_plan_of_buffers(tmp_path):
+    """The plan takes time that grows with the square of the number of nodes."""
+    path = tiny.linear(tmp_path / "linear.onnx", [[1.0], [2.0]])
+    x = np.float32([[3, 4]])
+    plans, results = [], []
+    for nodes in (1, 4000):
+        session = Session(str(path), SessionSettings("cpu"), nodes=nodes)
+        plans.append(session._session.get_session_options().enable_mem_reuse)
+        results.append(session.run(["y"], {"x": x})[0])
+    assert plans == [True, False]
+    np.testing.assert_array_equal(results[0], results[1])

@@ -306,7 +306,10 @@ def _canonical_with(
                 content = to_bytes(shown, model.file)
                 settings = SessionSettings("cpu", model.settings.threads)
                 folder, in_place = str(model.path.parent), model.share_weights()
-                session.append(Session(content, settings, folder=folder, name=model.name, in_place=in_place))
+                nodes = len(shown.graph.node)
+                session.append(
+                    Session(content, settings, folder=folder, name=model.name, in_place=in_place, nodes=nodes)
+                )
             return session[0].run(names, values, model.timeout_s)
 
         return probe(graph, feeds, run)

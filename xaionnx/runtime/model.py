@@ -652,7 +652,9 @@ class Model:
             source = str(self.path) if graph is self.file.proto else to_bytes(graph, self.file)
             folder, in_place = str(self.path.parent), self._state.sessions.share(())
             try:
-                sessions[kind] = Session(source, self.settings, folder=folder, name=self.name, in_place=in_place)
+                sessions[kind] = Session(
+                    source, self.settings, folder=folder, name=self.name, in_place=in_place, nodes=len(graph.graph.node)
+                )
             except Exception as error:
                 if not loading.is_runtime_failure(error):
                     raise

@@ -39,6 +39,8 @@ T = TypeVar("T")
 _FATAL_ONLY = 4
 # Larger external weights, in bytes, are kept in memory only once per process.
 _LARGE = 1 << 30
+# Recurrent layers that are written out over time have thousands of nodes; a plan for 4,000 takes seconds.
+_MANY_NODES = 3_000
 # Time to wait for a run to end after Ctrl-C; a node that takes longer is abandoned.
 _PATIENCE_S = 0.8
 
@@ -99,6 +101,8 @@ class Session:
     in_place : bool
         Read external weights without copying them: sessions over one file then share its pages in memory, but cannot
         reorder weights for the processor.
+    nodes : int
+        The number of nodes, if known. Above :data:`_MANY_NODES` results share no buffers that are planned in advance.
 
     Raises
     ------
@@ -114,6 +118,7 @@ class Session:
         folder: str | None = None,
         name: str = "model",
         in_place: bool = False,
+        nodes: int = 0,
     ) -> None:
         installation.warn_of_several()
         self.name = name
@@ -130,6 +135,8 @@ class Session:
         if in_place:
             options.add_session_config_entry("session.disable_prepacking", "1")
             without = ["ConstantFolding"]  # would copy transposed weights
+        # The search for a free buffer takes time that grows with the square of the number of nodes.
+        options.enable_mem_reuse = nodes <= _MANY_NODES
         providers = [provider] if provider == _DEVICES["cpu"] else [provider, _DEVICES["cpu"]]
         with _suppress_output():
             if provider in (_DEVICES["cuda"], _DEVICES["tensorrt"]):

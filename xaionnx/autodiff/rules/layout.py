@@ -78,9 +78,11 @@ def slice_(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     }
     if set(axes) == left_alone:
         return dy
-    starts, ends = g.constant_input(node, 1), g.constant_input(node, 2)
+    starts, ends = (g.constant_of(_operand(node, index)) for index in (1, 2))
     if starts is None or ends is None:
-        raise g.refusal(node, "its bounds are missing")
+        if set(steps) != {1}:
+            raise g.refusal(node, "its bounds change from run to run, and its steps are not 1")
+        return _pad_outside(g, x, dy, axes, _operand(node, 1), _operand(node, 2))
     begin, end = [0] * rank, [0] * rank
     for axis, start, stop, stride in zip(axes, starts, ends, steps, strict=True):
         if axis in left_alone:
@@ -93,6 +95,24 @@ def slice_(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
         else:
             dy = g.select_back(dy, rank, axis, chosen, size)
     return g.pad(dy, begin, end)
+
+
+def _pad_outside(
+    g: GradientBuilder, x: ir.Value, dy: ir.Value, axes: Sequence[int], starts: ir.Value, ends: ir.Value
+) -> ir.Value:
+    """Pad with zeros outside of bounds that are computed, as they follow the number of samples."""
+    sizes, places = g.sizes_of(x, axes), g.ints(*axes)
+
+    def inside(bounds: ir.Value) -> ir.Value:
+        at = g.op("Cast", bounds, to=ir.DataType.INT64)
+        at = g.op("Where", g.op("Less", at, np.int64(0)), g.op("Add", at, sizes), at)
+        return g.op("Min", g.op("Max", at, np.int64(0)), sizes)
+
+    begin = inside(starts)
+    rest = g.op("Sub", sizes, g.op("Max", inside(ends), begin))
+    none = g.ints(*[0] * g.rank(x))
+    pads = [g.op("ScatterElements", none, places, pad, axis=0) for pad in (begin, rest)]
+    return g.op("Pad", dy, g.op("Concat", *pads, axis=0))
 
 
 def _stop(stop: int, size: int, stride: int) -> int | None:
