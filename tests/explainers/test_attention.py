@@ -8,7 +8,7 @@ from onnx import TensorProto, helper, numpy_helper
 import xaionnx
 from models import planted
 from tests.oracles import attention as oracle
-from tests.tiny import loaded
+from tests.tiny import loaded, parsed
 from tests.tolerances import Tolerance, assert_close
 from xaionnx import Model
 from xaionnx.errors import UnsupportedModelError
@@ -304,3 +304,18 @@ def test_a_mask_that_is_computed_is_no_second_product():
     proto = encoder("masked").file.proto
     assert [layer.weights for layer in attentions(GraphView(proto))] == ["attention_0", "attention_1"]
     assert attentions(GraphView(proto), ["tokens_0"]) == attentions(GraphView(proto))[:1]
+
+
+def test_attention_between_rounded_numbers_is_found():
+    model = parsed(
+        """g (float[N, 4, 2] x) => (float[N, 4, 2] y)
+        <float s = {0.01}, uint8 z = {128}, float r = {0.004}, uint8 o = {0}> {
+          xq = QuantizeLinear(x, s, z)  h = DequantizeLinear(xq, s, z)
+          k = Transpose<perm = [0, 2, 1]>(h)  scores = MatMul(h, k)
+          sq = QuantizeLinear(scores, s, z)  sd = DequantizeLinear(sq, s, z)
+          a = Softmax(sd)
+          aq = QuantizeLinear(a, r, o)  ad = DequantizeLinear(aq, r, o)
+          y = MatMul(ad, h) }"""
+    )
+    (layer,) = attentions(GraphView(model))
+    assert layer.weights == "a"

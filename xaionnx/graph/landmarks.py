@@ -17,16 +17,18 @@ if TYPE_CHECKING:
 
     from xaionnx.typing import Shapes
 
+# Quantised files have these between all other ops.
+_ROUNDING = ("QuantizeLinear", "DequantizeLinear")
 # Ops between the product of queries and keys and its softmax: scaling, masks, casts, splitting and merging windows.
 _TO_SOFTMAX = frozenset(
-    ("Mul", "Div", "Add", "Sub", "Where", "Cast", "Reshape", "Clip", "Min", "Max", "Tanh", "Identity")
+    ("Mul", "Div", "Add", "Sub", "Where", "Cast", "Reshape", "Clip", "Min", "Max", "Tanh", "Identity", *_ROUNDING)
 )
 # Ops between the softmax and its product with the values.
-_FROM_SOFTMAX = frozenset(("Cast", "Dropout", "Identity", "Reshape", "Where", "Mul"))
+_FROM_SOFTMAX = frozenset(("Cast", "Dropout", "Identity", "Reshape", "Where", "Mul", *_ROUNDING))
 # Ops that compute queries, keys and values from tokens.
 _PROJECTING = frozenset(
     ("MatMul", "Gemm", "Add", "Mul", "Div", "Cast", "Gather", "Identity", "Reshape", "Slice", "Split", "Squeeze",
-     "Transpose", "Unsqueeze")
+     "Transpose", "Unsqueeze", *_ROUNDING)
 )  # fmt: skip
 _PRODUCT = frozenset(("MatMul", "Einsum"))
 
