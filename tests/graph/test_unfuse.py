@@ -39,6 +39,33 @@ def test_files_of_old_opsets_are_brought_to_a_recent_one(opset):
     assert_close(run(plain, x, optimise=False)[0], run(proto, x)[0], Tolerance.SIGNED_SUMS)
 
 
+def test_weights_may_be_inputs_as_in_the_first_files():
+    """Before IR version 4 weights are inputs too, except those that onnxruntime added."""
+    made = node("FusedGemm", ["x", "w", "b"], ["y"], domain="com.microsoft", activation="Relu")
+    ends = [tensor("x", ["N", 3]), tensor("w", [3, 2])]
+    weights = {"w": seeded(3, 2), "b": seeded(2)}
+    proto = model([made], ends, [tensor("y", ["N", 2])], weights, opset=9, domains={"com.microsoft": 1})
+    proto.ir_version = 3
+    plain = written(proto)
+    assert [value.name for value in plain.graph.input] == ["x"]
+    assert list(count_ops(plain)) == ["Gemm", "Relu"]
+
+
+def test_nodes_in_any_order_and_sparse_weights_are_taken():
+    indices, numbers = np.int64([0, 5]), np.float32([2, -1])
+    sparse = helper.make_sparse_tensor(
+        numpy_helper.from_array(numbers, "w"), numpy_helper.from_array(indices, "w_indices"), [3, 2]
+    )
+    nodes = [
+        node("FusedMatMul", ["h", "w"], ["y"], domain="com.microsoft", alpha=2.0),
+        node("Relu", ["x"], ["h"]),
+    ]
+    proto = model(nodes, [tensor("x", ["N", 3])], [tensor("y", None)], opset=13, domains={"com.microsoft": 1})
+    proto.graph.sparse_initializer.append(sparse)
+    x = np.float32([[1, 2, 3]])
+    np.testing.assert_array_equal(run(written(proto), {"x": x}, optimise=False)[0], [[4, -6]])
+
+
 def test_an_op_that_the_declared_opset_lacks_is_kept():
     """onnxruntime writes LayerNormalization into files of older opsets."""
     nodes = [

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from itertools import count
 
-import numpy as np
 import onnx
 import onnx.inliner
 import onnx.numpy_helper
@@ -15,10 +13,17 @@ from xaionnx.errors import UnsupportedModelError
 from xaionnx.graph.control_flow import Probed, bring_out, write_out
 from xaionnx.graph.cut import expose
 from xaionnx.graph.expand import expand
-from xaionnx.graph.opset import all_nodes, attach_external, convert_opset, detach_external
+from xaionnx.graph.opset import (
+    all_nodes,
+    attach_external,
+    convert_opset,
+    detach_external,
+    replace_sparse_weights,
+    sort_nodes,
+)
 from xaionnx.graph.quantised import is_quantised
 from xaionnx.graph.serialize import WEIGHTS_APART
-from xaionnx.graph.view import DEFAULT_DOMAINS, topological_order
+from xaionnx.graph.view import DEFAULT_DOMAINS
 from xaionnx.graph.widen import widen
 from xaionnx.loading import declared_inputs
 
@@ -60,13 +65,13 @@ def canonicalize(
     form.CopyFrom(expose(model, keep) if keep else model)
     form.ClearField("training_info")
     form.ir_version = max(form.ir_version, WEIGHTS_APART)
-    _sort_nodes(form.graph)
+    sort_nodes(form.graph)
     inputs = declared_inputs(form)
     del form.graph.input[:]
     form.graph.input.extend(inputs)
     if form.functions:
         form = onnx.inliner.inline_local_functions(form, convert_version=True)
-    _replace_sparse_weights(form.graph)
+    replace_sparse_weights(form.graph)
     bring_out(form)
     form = widen(convert_opset(form))
     if probed is not None:
@@ -96,25 +101,6 @@ def canonicalize(
     del form.opset_import[:]
     form.opset_import.extend(imports)
     return form
-
-
-def _sort_nodes(graph: onnx.GraphProto) -> None:
-    """Sort nodes topologically, as ONNX requires and onnxruntime does not."""
-    sorted_graph = onnx.GraphProto()
-    sorted_graph.node.extend(topological_order(graph))
-    del graph.node[:]
-    graph.node.extend(sorted_graph.node)
-
-
-def _replace_sparse_weights(graph: onnx.GraphProto) -> None:
-    """Replace sparse weights by dense ones: neither the converter nor onnx-ir keeps them."""
-    for sparse in graph.sparse_initializer:
-        dense = np.zeros(math.prod(sparse.dims), onnx.helper.tensor_dtype_to_np_dtype(sparse.values.data_type))
-        indices = onnx.numpy_helper.to_array(sparse.indices)
-        flat = np.ravel_multi_index(tuple(indices.T), tuple(sparse.dims)) if indices.ndim > 1 else indices
-        dense[flat] = onnx.numpy_helper.to_array(sparse.values)
-        graph.initializer.append(onnx.numpy_helper.from_array(dense.reshape(sparse.dims), sparse.values.name))
-    del graph.sparse_initializer[:]
 
 
 def _split_gemm(graph: onnx.GraphProto) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
+import numpy as np
 import onnx
 import onnx.defs
+import onnx.numpy_helper
 import onnx.version_converter
 
 from xaionnx.errors import UnsupportedModelError
-from xaionnx.graph.view import DEFAULT_DOMAINS
+from xaionnx.graph.view import DEFAULT_DOMAINS, topological_order
 from xaionnx.loading.soundness import subgraphs
 
 # Rules support this version of the default domain and later ones.
@@ -48,7 +51,7 @@ def convert_opset(model: onnx.ModelProto, target: int = OPSET) -> onnx.ModelProt
     form.opset_import.append(onnx.helper.make_opsetid(_ASIDE, 1))
     try:
         form = onnx.version_converter.convert_version(form, target)
-    except RuntimeError as error:  # the C++ converter raises nothing else
+    except (RuntimeError, onnx.version_converter.ConvertError) as error:
         reason = str(error).strip().splitlines()
         raise UnsupportedModelError(
             f"The graph cannot be converted from opset {version} to {target}: "
@@ -103,3 +106,22 @@ def all_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
             nodes.append(node)
             graphs.extend(subgraphs(node))
     return nodes
+
+
+def sort_nodes(graph: onnx.GraphProto) -> None:
+    """Sort nodes topologically, as ONNX requires and onnxruntime does not."""
+    sorted_graph = onnx.GraphProto()
+    sorted_graph.node.extend(topological_order(graph))
+    del graph.node[:]
+    graph.node.extend(sorted_graph.node)
+
+
+def replace_sparse_weights(graph: onnx.GraphProto) -> None:
+    """Replace sparse weights by dense ones: neither the converter nor onnx-ir keeps them."""
+    for sparse in graph.sparse_initializer:
+        dense = np.zeros(math.prod(sparse.dims), onnx.helper.tensor_dtype_to_np_dtype(sparse.values.data_type))
+        indices = onnx.numpy_helper.to_array(sparse.indices)
+        flat = np.ravel_multi_index(tuple(indices.T), tuple(sparse.dims)) if indices.ndim > 1 else indices
+        dense[flat] = onnx.numpy_helper.to_array(sparse.values)
+        graph.initializer.append(onnx.numpy_helper.from_array(dense.reshape(sparse.dims), sparse.values.name))
+    del graph.sparse_initializer[:]

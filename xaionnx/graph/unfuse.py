@@ -11,10 +11,12 @@ import onnx.inliner
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.graph.blocked_layout import BlockedLayout
 from xaionnx.graph.fused_op import MICROSOFT, FusedNode, fused_ops
-from xaionnx.graph.opset import OPSET, all_nodes, convert_opset
+from xaionnx.graph.opset import OPSET, all_nodes, convert_opset, replace_sparse_weights, sort_nodes
+from xaionnx.graph.serialize import WEIGHTS_APART
 from xaionnx.graph.tensor_facts import TensorFacts
 from xaionnx.graph.view import DEFAULT_DOMAINS, GraphView, topological_order
 from xaionnx.graph.writing import Writer
+from xaionnx.loading import declared_inputs
 from xaionnx.loading.soundness import subgraphs
 
 if TYPE_CHECKING:
@@ -99,6 +101,12 @@ def _is_fused(node: onnx.NodeProto) -> bool:
 def _recent(model: onnx.ModelProto) -> onnx.ModelProto:
     form = onnx.ModelProto()
     form.CopyFrom(model)
+    form.ir_version = max(form.ir_version, WEIGHTS_APART)
+    sort_nodes(form.graph)
+    inputs = declared_inputs(form)
+    del form.graph.input[:]
+    form.graph.input.extend(inputs)
+    replace_sparse_weights(form.graph)
     if form.functions:
         form = onnx.inliner.inline_local_functions(form, convert_version=True)
     wide = any(node.domain == MICROSOFT and node.op_type in _WIDE for node in all_nodes(form.graph))
