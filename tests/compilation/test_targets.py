@@ -66,6 +66,28 @@ def test_maps_and_inner_tensors(target):
     agree(model, feeds, small("integrated_gradients"), target)
 
 
+@pytest.mark.parametrize("target", [None, Target.box(), Target.box(1)])
+def test_the_best_box_of_a_detector(target):
+    model = planted.load(planted.detector(), device="cpu")
+    feeds = {"x": np.random.default_rng(3).uniform(size=(3, 1, 16, 16)).astype(np.float32)}
+    found, _ = agree(model, feeds, small("input_x_gradient"), target)
+    assert set(found) >= {"boxes", "scores", "attribution"}
+    assert not any(name.startswith("xaionnx") for name in found)
+
+
+def test_a_similarity_to_a_vector():
+    weights = np.random.default_rng(5).normal(size=(6, 4)).astype(np.float32)
+    model = loaded("g (float[N, 6] x) => (float[N, 4] e) { h = MatMul(x, w)  e = Tanh(h) }", w=weights)
+    feeds = {"x": np.random.default_rng(6).normal(size=(3, 6)).astype(np.float32)}
+    agree(model, feeds, small("integrated_gradients"), Target.similarity(np.array([1.0, -1.0, 2.0, 0.5])))
+
+
+@pytest.mark.parametrize("target", [Target.box(near=(1, 2)), Target.box(number=3), Target.boxes(2)])
+def test_boxes_that_no_file_can_follow(target):
+    with pytest.raises(ParameterError, match=r"which box is meant depends|A compiled file has one target"):
+        compilation.compile(planted.load(planted.detector(), device="cpu"), "saliency", target)
+
+
 def test_the_first_of_equal_classes_is_the_top():
     model = planted.load(planted.linear([[1.0, 2.0], [1.0, 2.0], [0.0, 3.0]]))
     feeds = {"x": np.float32([[1, 1], [2, 0]])}

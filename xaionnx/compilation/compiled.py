@@ -179,21 +179,23 @@ def compile(
     explainer = explainer.bind(loaded)
     sizes = _sizes(loaded, shapes or {})
     rows = first_rows(loaded, shapes=sizes)
-    explained = _target(explainer, loaded, target)
-    tensor = explained.tensor(loaded)
-    output = loaded.with_outputs([tensor]).run(rows, [tensor])[tensor]
-    aim = explained.in_graph(loaded, output)
+    explained = _target(explainer, loaded, target).bind(loaded, rows)
+    # Its tensors are part of the file, but no outputs of it.
+    form = explained.extended(loaded)
+    tensor = explained.tensor(form)
+    output = form.with_outputs([tensor]).run(rows, [tensor])[tensor]
+    aim = explained.in_graph(form, output)
     origin = {} if aim.reference is None else {REFERENCE: aim.reference.astype(np.float32)}
     size = None if aim.reference is None else aim.reference.shape[1]
-    activated_model, out = with_activation(loaded, tensor, aim.activation, size)
+    activated_model, out = with_activation(form, tensor, aim.activation, size)
     keep = tuple(dict.fromkeys([*(info.name for info in loaded.outputs), tensor]))
     sample = loaded.samples(rows)[0]
-    read = _elements(explained, tensor, output, loaded)
-    explainer = _with_layer(explainer, loaded, sample, read)
+    read = _elements(explained, tensor, output, form)
+    explainer = _with_layer(explainer, form, sample, read)
     assert isinstance(explainer, Compilable)  # as before its layer was chosen
-    wrt = explainer.wrt(loaded, sample, tensor)
+    wrt = explainer.wrt(form, sample, tensor)
     for layer in set(wrt) - {info.name for info in loaded.inputs}:
-        check_depends(loaded, layer, {name: (1, *x.shape) for name, x in sample.own.items()}, read)
+        check_depends(form, layer, {name: (1, *x.shape) for name, x in sample.own.items()}, read)
     proto = gradient_graph(activated_model, out, wrt, explainer.rules(loaded), {**rows, **origin}, keep)
     differentiated = Differentiated(proto, out, wrt)
     proto = assemble(differentiated, loaded, explainer, aim, sample, chosen=isinstance(explained, Chosen))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Final, final
+from typing import TYPE_CHECKING, ClassVar, Final, final
 
 import numpy as np
 
@@ -13,11 +13,17 @@ from xaionnx.errors import ParameterError, UnsupportedModelError
 from xaionnx.registry import Form
 from xaionnx.runtime.model import Model
 from xaionnx.targets.detections import CORNERS, SCORES, distinct, overlaps
+from xaionnx.targets.in_graph import Aim, ElementWeights, one_hot
 from xaionnx.targets.layout import DETECTIONS, SCORES_TENSOR, BoxLayout, find_layout
 from xaionnx.targets.scores import class_word, is_int
 from xaionnx.targets.selection import TargetTerm
 from xaionnx.targets.target import Target
 from xaionnx.typing import Array, Feeds
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from xaionnx.graph.builder import Builder
 
 # Boxes are chosen by position among so many distinct ones, and preferably among those with at least this score.
 _DISTINCT: Final = 300
@@ -134,6 +140,28 @@ class Box(Target):
         raise ParameterError(
             "Which box is explained depends on the sample. Explain it with xaionnx.explain, or name an element."
         )
+
+    def in_graph(self, model: Model, output: Array) -> Aim:
+        if self.near is not None or self.iou is not None or self.number is not None or self.rank:
+            raise ParameterError(
+                "A compiled file runs on any samples, but which box is meant depends on the sample. Use Target.box() "
+                "for the best box, or Target.box(k) for the best of a class."
+            )
+        if self._layout.reads != (SCORES_TENSOR,):
+            raise ParameterError(
+                "A compiled file cannot follow boxes that the graph selects. Use Target.index with output= for a score."
+            )
+        boxes, count = output.shape[1:]
+        k = None if self.k is None else self._layout.column(self.k, count, model)
+        allowed = np.tile(np.arange(count) == (np.arange(count) if k is None else k), boxes)
+        what = "the best box" if k is None else f"the best box of {self._layout.class_name(k, count, model)}"
+
+        def follow(g: Builder, scores: ir.Value, named: ir.Value | None) -> ElementWeights:
+            # Scores are not negative.
+            mine = g.op("Where", allowed[None], scores, np.array(-1, dtype=np.float32))
+            return ElementWeights(one_hot(g, g.op("ArgMax", mine, axis=1, keepdims=0), boxes * count))
+
+        return Aim(SCORES_TENSOR, "identity", f"the score of {what}", follow)
 
     def resolved(self, outputs: Mapping[str, Array], model: Model) -> list[TargetTerm]:
         detections = outputs[DETECTIONS]
