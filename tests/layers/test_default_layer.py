@@ -203,3 +203,17 @@ def test_integers_that_stand_for_floats_are_no_layers():
         w=normal(36, 2),
     )
     assert LayerCam().attribute(model, X, 1).provenance["seen_at"]["name"] == "e"
+
+
+@pytest.mark.parametrize("method", ["saliency", "integrated_gradients", "grad_cam"])
+def test_heads_of_a_file_for_one_sample_that_are_reshaped_to_constant_sizes(method):
+    """As detectors are exported for one picture: a second sample would land among the positions of the first."""
+    text = """g (float[1, 3, 8, 8] x) => (float[1, 64, 2] y) {
+      c = Conv<pads = [1, 1, 1, 1]>(x, k1)  f = Relu(c)  h = Conv(f, w)  r = Reshape(h, s)
+      y = Transpose<perm = [0, 2, 1]>(r) }"""
+    fixed = loaded(text, **{**WEIGHTS, "s": np.array([1, 2, -1])})
+    free = loaded(text.replace("float[1,", "float[N,"), **WEIGHTS)
+    target = Target.index((20, 1))
+    found, wanted = (xaionnx.explain(model, X, method, target) for model in (fixed, free))
+    assert found.diagnostics["gradient"] == "graph"
+    assert_close(found.values, wanted.values, Tolerance.DEEP)

@@ -282,7 +282,10 @@ def _canonical(
     if not declared or declared == {1}:
         free = free_batch(proto, [info.name for info in batched], 1) if declared else proto
         try:
-            return _canonical_with(model, free, keep, first, _SAMPLES)
+            found = _canonical_with(model, free, keep, first, _SAMPLES)
+            # A reshape to constant sizes may put further samples elsewhere; the file is then for one.
+            if not declared or found[1].shapes.get(keep[0], (None,))[:1] == (None,):
+                return found
         except ModelError:
             # Other inputs may be for a single sample, such as states whose batch is not their first axis.
             if next((len(a) for name, a in first.items() if name not in model.shared), 1) != 1:
