@@ -64,3 +64,17 @@ def test_a_number_made_of_nan_is_a_warning():
         "The output may not depend on the input any more: fill the missing values."
     )
     assert not any("NaN" in one for one in xaionnx.explain(lost, row(1, 2, 3), "feature_ablation", 0).warnings)
+
+
+def test_a_smooth_mask_cannot_fade_out_a_missing_value():
+    text = """g (float[N,2,20] x) => (float[N,1] y) <float zero = {0}> {
+        n = IsNaN(x)  f = Where(n, zero, x)  c = Conv<kernel_shape = [3]>(f, k)  g1 = GlobalAveragePool(c)
+        y = Flatten(g1) }"""
+    x = np.ones((1, 2, 20), np.float32)
+    x[0, 0, 3] = np.nan
+    signal = loaded(text, k=np.ones((1, 2, 3), np.float32))
+    with pytest.raises(InputMismatchError, match="has missing values"):
+        xaionnx.explain(signal, x, "rise", 0, baseline=0)
+    # A window replaces it: the place is worth nothing, and the other row of its step is worth 3 / 18.
+    result = xaionnx.explain(signal, x, "feature_ablation", 0, baseline=0)
+    np.testing.assert_allclose(result.values[0, :, 3], [0, 3 / 18], atol=1e-6)

@@ -16,6 +16,7 @@ from xaionnx.explainers._games.mask_space import MaskSpace
 from xaionnx.explainers._games.sampling import WithinBudget, evaluate
 from xaionnx.explanation import ValueKind
 from xaionnx.parameters import choice, integer, real, size
+from xaionnx.perturb.element_types import check_none_missing
 from xaionnx.perturb.game import Game
 from xaionnx.perturb.removal import Removal, Select
 from xaionnx.perturb.windows import Plane, SmoothMask, check_smooth
@@ -126,7 +127,10 @@ class Rise(WithinBudget, GameExplainer):
     def removal(self, sample: Sample) -> Removal:
         players, baseline = self.players(sample), self.baseline_values(sample, (sample.main,))
         smooth = SmoothMask(sample, players, baseline, self.grid, self.keep, self.seed)
-        return Select(sample, players, baseline) if smooth.cell == (1, 1) else smooth
+        if smooth.cell == (1, 1):
+            return Select(sample, players, baseline)
+        check_none_missing({sample.main: sample.array}, baseline)
+        return smooth
 
     def estimate(self, game: Game) -> GameResult:
         affordable = game.affordable or 0
