@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol, final
 
 from xaionnx.errors import ParameterError, UnknownNameError, UnsupportedModelError
 from xaionnx.graph.axis_propagation import seen_roles
-from xaionnx.graph.roles import Evidence, Role, Roles, SeenRoles
+from xaionnx.graph.roles import RECURRENT, Evidence, Role, Roles, SeenRoles
 from xaionnx.short_repr import short_repr
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ Dims = Sequence[int | str | None]
 FIRST_AXIS: Final = "first axis"
 """The source of a role that nothing but its place suggests."""
 
-_RECURRENT: Final = ("LSTM", "GRU", "RNN")
 
 _WORDS: Final[Mapping[str, Role]] = {
     **{role.value: role for role in Role},
@@ -210,18 +209,12 @@ def sample_axis(dims: Dims, seen: Callable[[int], Evidence | None]) -> int | Non
         return min(named, key=lambda axis: ("batch" not in str(dims[axis]).lower(), axis))
     evidence = [seen(axis) for axis in range(len(dims))]
     for axis, one in enumerate(evidence):
-        if one is not None and one.role is Role.SAMPLE and (axis == 0 or _is_recurrent(one)):
+        if one is not None and one.role is Role.SAMPLE and not one.may_be_steps:
             return axis
-    if not dims:
+    if not dims or named_role(dims[0]) is not Role.UNKNOWN:
         return None
     first = evidence[0]
-    is_other = first is not None and first.firm and first.role is not Role.SAMPLE
-    return None if is_other or named_role(dims[0]) is not Role.UNKNOWN else 0
-
-
-def _is_recurrent(evidence: Evidence) -> bool:
-    # Elsewhere, the axis of the samples may hold the steps of a series of pictures too.
-    return evidence.op_type in _RECURRENT
+    return None if first is not None and first.firm and first.role is not Role.SAMPLE else 0
 
 
 def _axis_role(
@@ -238,7 +231,7 @@ def _axis_role(
     known = [source for source in (stated, named, fixed, default) if source.role is not Role.UNKNOWN]
     if not known:
         return AxisRole(Role.UNKNOWN)
-    firm = seen is not None and seen.firm and fixed.role is not Role.UNKNOWN
+    firm = seen is not None and seen.firm and not seen.may_be_steps and fixed.role is not Role.UNKNOWN
     if firm and not known[0].role.agrees_with(fixed.role):
         raise UnsupportedModelError(
             f"{what}: axis {axis} is {known[0].role.value} by its {_source_words(known[0])}, but {fixed.role.value} "
@@ -345,7 +338,7 @@ class AxisFinder:
 
     @cached_property
     def _is_recurrent(self) -> bool:
-        return any(node.op_type in _RECURRENT for node in self._view.nodes)
+        return any(node.op_type in RECURRENT for node in self._view.nodes)
 
     def output(self, one: Declared) -> TensorAxes:
         """Return the axes of an output: those of inputs that the graph carries there, and named ones."""

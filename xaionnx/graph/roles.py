@@ -52,6 +52,9 @@ POSITIONS: Final = (Role.SPACE, Role.TIME, Role.TOKEN)
 
 Roles: TypeAlias = tuple[Role, ...]
 
+RECURRENT: Final = ("LSTM", "GRU", "RNN")
+"""Ops whose axes of samples and of time differ."""
+
 
 @final
 @dataclass(frozen=True)
@@ -94,6 +97,11 @@ class Evidence:
     node: str
     firm: bool
 
+    @property
+    def may_be_steps(self) -> bool:
+        """Whether the samples of the op may be the steps of a series, which a convolution takes one by one."""
+        return self.role is Role.SAMPLE and self.op_type not in RECURRENT
+
     def __str__(self) -> str:
         return f"{self.op_type} '{self.node}'"
 
@@ -125,7 +133,7 @@ class SeenRoles:
     def of(self, axis: int) -> Evidence | None:
         """Return the first firm evidence about an axis; any first one if none is firm; None if there is none."""
         seen = self._seen[axis]
-        return next((one for one in seen if one.firm), seen[0] if seen else None)
+        return next((one for one in seen if one.firm and not one.may_be_steps), seen[0] if seen else None)
 
     def carried(self, tensor: str, rank: int) -> tuple[int | None, ...]:
         """Return, for each axis of another tensor, the axis of the input that it is; None if it is none of them."""

@@ -87,11 +87,12 @@ class ModelAxes:
         if free:
             # If another input has free samples, one with a fixed leading size contains settings.
             own -= {one.name for one in inputs if samples[one.name] == 0 and isinstance(one.shape[0], int)} - {*told}
-        if not own or rows == "joint":
-            # No input has samples of its own: each holds one.
+        explained = next((one.name for one in inputs if one.name == main), None)
+        if not own or rows == "joint" or (explained is not None and samples[explained] is None):
+            # The explained input holds one sample, and so do all.
             whole = {one.name for one in inputs if one.shape} or {one.name for one in inputs}
-            moved: dict[str, int | None] = dict.fromkeys(own or whole)
-            own = own or whole
+            own |= whole if not own or explained not in own else set()
+            moved: dict[str, int | None] = dict.fromkeys(own)
             moved |= dict.fromkeys(one.name for one in outputs)
         else:
             moved = {name: axis for name in own if (axis := samples[name])}

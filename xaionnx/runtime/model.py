@@ -469,7 +469,7 @@ class Model:
         outputs : collection of str
             The outputs that matter.
         """
-        own = {name: array[:2] for name, array in feeds.items() if name not in self.shared}
+        own = {name: array for name, array in feeds.items() if name not in self.shared}
         doubtful = self.axes.doubtful_outputs(outputs) if not self.is_derived else ()
         count = min((len(array) for array in own.values()), default=0)
         # Rows that take the branch of an If are evaluated one by one.
@@ -477,7 +477,7 @@ class Model:
         if self.axes.rows or self.is_derived or count == 0 or single or (count == 1 and not doubtful):
             return self
         shared = {name: array for name, array in feeds.items() if name in self.shared}
-        key = (*sorted((name, array.shape[1:], count) for name, array in own.items()), *sorted(outputs))
+        key = (*sorted((name, array.shape[1:], min(count, 2)) for name, array in own.items()), *sorted(outputs))
         if key not in self._state.probed:
             self._state.probed[key] = self._after_probe(own, shared, outputs, doubtful)
         return self._state.probed[key]
@@ -495,6 +495,9 @@ class Model:
         """Whether a probe of the first two rows shows that the answer for one depends on the other."""
         return self.probed(feeds, [info.name for info in self.outputs]).axes.rows != self.axes.rows
 
+    def _joint(self) -> Model:
+        return _reload(str(self.path), self.sha256, {**self._options(), "rows": "joint"})
+
     def _after_probe(self, own: Feeds, shared: Feeds, outputs: Collection[str], doubtful: Sequence[str]) -> Model:
         names = [info.name for info in self.outputs if info.name in outputs and info.dtype.kind in "fiub"]
 
@@ -503,12 +506,16 @@ class Model:
             return {name: np.asarray(array) for name, array in zip(names, found, strict=True)}
 
         placed = [name for name in names if name not in doubtful]
+        first = {name: array[:2] for name, array in own.items()}
         try:
-            probe = probe_rows(run, own, placed, [name for name in doubtful if name in names])
-        except (UnsupportedModelError, MemoryLimitError):
-            return self  # it takes one row at a time
+            probe = probe_rows(run, first, placed, [name for name in doubtful if name in names])
+        except MemoryLimitError:
+            return self
+        except UnsupportedModelError:
+            # It takes one row at a time; or all rows, but no single one.
+            return self if _runs(run, {name: array[:1] for name, array in own.items()}) else self._joint()
         if probe.joint and not self.allow_random:
-            return _reload(str(self.path), self.sha256, {**self._options(), "rows": "joint"})
+            return self._joint()
         if not probe.moved:
             return self
         axes = replace(self.axes, moved={**self.axes.moved, **probe.moved})
@@ -589,10 +596,22 @@ class Model:
                 continue
             tuner.record(stop - start, time.perf_counter() - began)
             outputs = {name: np.asarray(result) for name, result in zip(fetch, results, strict=True)}
+            self._check_rows(outputs, stop - start if largest is None else largest)
             if largest is not None and largest > 1:
                 outputs = {name: array[: stop - start] for name, array in outputs.items()}
             yield start, stop, outputs
             start = stop
+
+    def _check_rows(self, outputs: Feeds, count: int) -> None:
+        """Check that the outputs of the file have a row for each sample."""
+        for one in self.axes.outputs if not self.is_derived else ():
+            shape = outputs[one.name].shape if one.name in outputs else (count,)
+            if shape and shape[0] != count:
+                raise UnsupportedModelError(
+                    f"Output '{one.name}' of {self.name} has the shape {shape} for {count} sample"
+                    f"{'' if count == 1 else 's'}: its first axis is not that of the samples. Say what its axes are, "
+                    f"for example with axes={{'{one.name}': 'class'}}."
+                )
 
     def with_outputs(self, names: Sequence[str]) -> Model:
         """Return the same model with internal tensors as further outputs.
@@ -692,6 +711,14 @@ class Model:
                 "or pass allow_random."
             )
         return False
+
+
+def _runs(run: Callable[[Feeds], Feeds], rows: Feeds) -> bool:
+    try:
+        run(rows)
+    except UnsupportedModelError:
+        return False
+    return True
 
 
 def _holds_all_inputs(x: Given, others: Sequence[str]) -> bool:
