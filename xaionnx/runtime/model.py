@@ -217,6 +217,8 @@ class Model:
         threads: int | None = None,
         timeout_s: float | None = None,
         spec: InputSpec | None = None,
+        axes: str | Mapping[str, str] | None = None,
+        rows: RowsMode | None = None,
         allow_random: bool = False,
     ) -> Model:
         """Join models, each of which reads outputs of earlier ones, into one model of all.
@@ -237,7 +239,7 @@ class Model:
             the only one that fits.
         path : path, optional
             Where the joined file is written, with its spec beside it unless there is one; a temporary file by default.
-        device, batch_size, threads, timeout_s, allow_random
+        device, batch_size, threads, timeout_s, axes, rows, allow_random
             As in :meth:`load`.
         spec : InputSpec, optional
             By default the input of the first model's spec and the output of the last one's.
@@ -259,7 +261,15 @@ class Model:
 
         file = join_files(models, connect, path)
         return cls.load(
-            file, device, batch_size, threads=threads, timeout_s=timeout_s, spec=spec, allow_random=allow_random
+            file,
+            device,
+            batch_size,
+            threads=threads,
+            timeout_s=timeout_s,
+            spec=spec,
+            axes=axes,
+            rows=rows,
+            allow_random=allow_random,
         )
 
     def __repr__(self) -> str:
