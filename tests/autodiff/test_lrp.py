@@ -7,7 +7,7 @@ import pytest
 
 import xaionnx
 from tests import tiny
-from tests.tiny import node, opened, tensor
+from tests.tiny import loaded, node, opened, tensor
 from tests.tolerances import Tolerance, assert_close
 from xaionnx import Model, Target
 from xaionnx.autodiff import gradient
@@ -372,3 +372,18 @@ def test_rules_are_data():
     assert Composite({"*": Gamma(0.5)}) == Composite({"*": Gamma(0.5)})
     assert hash(Composite({"*": ZBox((0.0, 1.0), 2.0)})) == hash(Composite({"*": ZBox((0.0, 1.0), 2.0)}))
     assert Composite({"*": Gamma(0.5)}) != Composite({"*": Gamma(0.25)})
+
+
+def test_attention_weights_that_are_guarded_against_nan_are_gates():
+    """Exports of scaled dot-product attention replace rows that see nothing, by a Where after the softmax."""
+    guarded = """g (float[N, 4, 6] x) => (float[N, 4, 6] y) <float zero = {0}> {
+      t = Transpose <perm = [0, 2, 1]> (x)  p = MatMul(x, t)  s = Softmax(p)  n = IsNaN(s)  w = Where(n, zero, s)
+      y = MatMul(w, x) }"""
+    plain = guarded.replace("n = IsNaN(s)  w = Where(n, zero, s)", "w = Identity(s)")
+    x = np.random.default_rng(0).normal(size=(2, 4, 6)).astype(np.float32)
+    ones = np.ones_like(x)
+    found, wanted = (
+        gradient(loaded(text), "y", ["x"], table(Composite({"*": Epsilon()}))) for text in (guarded, plain)
+    )
+    assert found.approximations == wanted.approximations == ()
+    assert_close(found.run({"x": x}, ones)[1]["x"], wanted.run({"x": x}, ones)[1]["x"], Tolerance.QUOTIENTS)

@@ -278,8 +278,8 @@ def _upstream_chain(g: GradientBuilder, value: ir.Value | None) -> list[ir.Value
         if node is None or not _is_elementwise_or_moves(node):
             break
         varying = [v for v in node.inputs if v is not None and not v.is_initializer() and g.constant_of(v) is None]
-        # A shape may follow the sizes of the input, and is no operand.
-        operands = [v for v in varying if v.dtype != ir.DataType.INT64]
+        # A shape may follow the sizes of the input, and is no operand; nor is the condition of a Where.
+        operands = [v for v in varying if v.dtype not in (ir.DataType.INT64, ir.DataType.BOOL)]
         value = operands[0] if len(operands) == 1 else None
     return line
 

@@ -126,7 +126,7 @@ class _Rewriter:
         self._names |= {str(value.name) for value in graph.inputs} | set(graph.initializers)
 
     def run(self) -> None:
-        """Rewrite all nodes, and remove those that nothing reads any more."""
+        """Rewrite all nodes, and remove nodes and weights that nothing reads any more."""
         steps: dict[str, Callable[[ir.Node], None]] = {
             "QuantizeLinear": self._quantise,
             "DynamicQuantizeLinear": self._quantise_dynamically,
@@ -147,6 +147,9 @@ class _Rewriter:
         for node in reversed(before):
             if not any(value.uses() or value.is_graph_output() for value in node.outputs):
                 self._graph.remove(node, safe=True)
+        for name, value in list(self._graph.initializers.items()):
+            if not value.uses() and not value.is_graph_output():
+                del self._graph.initializers[name]
 
     def _quantise(self, node: ir.Node) -> None:
         x, scale = node.inputs[0], _constant(node.inputs[1])
