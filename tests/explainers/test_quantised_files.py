@@ -30,6 +30,8 @@ FILES = {
     "qdq uint8 by channel": (QuantFormat.QDQ, QuantType.QUInt8, True),
     "qdq int8": (QuantFormat.QDQ, QuantType.QInt8, False),
     "qdq int8 by channel": (QuantFormat.QDQ, QuantType.QInt8, True),
+    "qoperator uint8": (QuantFormat.QOperator, QuantType.QUInt8, False),
+    "qoperator int8 by channel": (QuantFormat.QOperator, QuantType.QInt8, True),
     "dynamic": None,
 }
 
@@ -74,7 +76,7 @@ def correlations(plain, other, x, methods):
     return found
 
 
-@pytest.mark.parametrize("kind", ["qdq uint8", "qdq int8 by channel", "dynamic"])
+@pytest.mark.parametrize("kind", ["qdq uint8", "qdq int8 by channel", "qoperator uint8", "dynamic"])
 @pytest.mark.parametrize("name", ["mnist_cnn", "mnist_vit"])
 def test_digits(name, kind, tmp_path):
     source = tmp_path / "source.onnx"
@@ -82,7 +84,9 @@ def test_digits(name, kind, tmp_path):
     plain = Model.load(source, device="cpu")
     digits = np.load("models/data/mnist_sample.npz")["images"].astype(np.float32) / 255
     other = quantised(source, kind, plain.input().name, digits[:40], tmp_path / "quantised.onnx")
-    found = correlations(plain, other, digits[40:44], METHODS)
+    # Integers are pooled there, so that the last map of floats is the one ahead of the pooling.
+    methods = [method for method in METHODS if method != "grad_cam" or (name, kind) != ("mnist_cnn", "qoperator uint8")]
+    found = correlations(plain, other, digits[40:44], methods)
     assert min(found.values()) > 0.98, found
     one = xaionnx.explain(other, digits[40:41], "deep_lift")
     assert abs(one.diagnostics["gradient_prediction"][0] - one.prediction[0]) < 0.05 * abs(one.prediction[0])
@@ -112,6 +116,8 @@ def pictures(first):
                                   "integrated_gradients": 0.6, "deep_lift": 0.7}),
         ("qdq int8 by channel", {"grad_cam": 0.99, "lrp": 0.99, "guided_backprop": 0.9, "saliency": 0.6,
                                  "integrated_gradients": 0.6, "deep_lift": 0.7}),
+        ("qoperator int8 by channel", {"grad_cam": 0.99, "lrp": 0.99, "guided_backprop": 0.9, "saliency": 0.6,
+                                       "integrated_gradients": 0.6, "deep_lift": 0.7}),
         ("dynamic", {"grad_cam": 0.9, "lrp": 0.95, "guided_backprop": 0.7, "saliency": 0.1, "deep_lift": 0.1}),
     ],
 )  # fmt: skip
