@@ -8,11 +8,13 @@ import logging
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_dynamic, quantize_static
 from PIL import Image
 
 import xaionnx
+from tests.tiny import parsed
 from xaionnx import Model
 from xaionnx.runtime.session import simplified
 
@@ -129,3 +131,23 @@ def test_photographs(kind, least, tmp_path):
     other = quantised(source, kind, plain.input().name, pictures(first=True), tmp_path / "quantised.onnx")
     found = correlations(plain, other, pictures(first=False)[:3], least)
     assert all(found[method] > bound for method, bound in least.items()), found
+
+
+def test_samples_that_share_a_range_of_integers_are_explained_alone(tmp_path):
+    """A dynamic range is that of the batch: beside a large sample, the numbers of a small one are rounded to zero."""
+    source, path = tmp_path / "source.onnx", tmp_path / "dynamic.onnx"
+    weights = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
+    onnx.save(parsed("g (float[N, 6] x) => (float[N, 3] y) { y = MatMul(x, w) }", w=weights), source)
+    logging.disable(logging.WARNING)
+    try:
+        quantize_dynamic(source, path, weight_type=QuantType.QUInt8)
+    finally:
+        logging.disable(logging.NOTSET)
+    x = np.random.default_rng(1).normal(size=(2, 6)).astype(np.float32) * [[1], [300]]
+    x = x.astype(np.float32)
+    model = Model.load(path, device="cpu")
+    both = xaionnx.explain(model, x, "occlusion", 0)
+    for n in range(2):
+        one = xaionnx.explain(model, x[n : n + 1], "occlusion", 0)
+        np.testing.assert_array_equal(both.values[n], one.values[0])
+        assert both.prediction[n] == one.prediction[0]

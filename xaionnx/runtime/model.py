@@ -524,6 +524,9 @@ class Model:
         except UnsupportedModelError:
             # It takes one row at a time; or all rows, but no single one.
             return self if _runs(run, {name: array[:1] for name, array in own.items()}) else self._joint()
+        if probe.joint and any(node.op_type == "DynamicQuantizeLinear" for node in self.graph.graph.node):
+            # The rows of a batch share a range of integers, and so round each other's numbers, but are samples.
+            return _reload(str(self.path), self.sha256, {**self._options(), "batch_size": 1})
         if probe.joint and not self.allow_random:
             return self._joint()
         if not probe.moved:
