@@ -16,6 +16,7 @@ from xaionnx.graph.cut import count_ops
 from xaionnx.graph.expand import expand
 from xaionnx.graph.landmarks import attentions
 from xaionnx.graph.parts import parts_of
+from xaionnx.graph.roles import Role
 from xaionnx.graph.view import GraphView
 from xaionnx.runtime.model import Model
 from xaionnx.runtime.tensors import TensorInfo
@@ -46,8 +47,10 @@ def model_facts(model: Model) -> Document:
         "opset": file.domains,
         "parts": parts_of(proto),
         "producer": " ".join(filter(None, (proto.producer_name, proto.producer_version))),
-        "inputs": [_tensor_facts(info) | {"purpose": model.purposes[info.name].purpose} for info in model.inputs],
-        "outputs": [_tensor_facts(info) for info in model.outputs],
+        "inputs": [
+            _tensor_facts(model, info) | {"purpose": model.purposes[info.name].purpose} for info in model.axes.inputs
+        ],
+        "outputs": [_tensor_facts(model, info) for info in model.axes.outputs],
         "batch": batch_size_text(model),
         "providers": {"available": onnxruntime.get_available_providers(), "used": model.provider},
         "random_ops": list(file.random_ops),
@@ -71,9 +74,22 @@ def _input_notes(model: Model, name: str) -> list[str]:
     return notes
 
 
-def _tensor_facts(info: TensorInfo) -> Document:
+def _tensor_facts(model: Model, info: TensorInfo) -> Document:
+    """Name, type and shape as in the file, and what each axis means."""
     kind = "string" if info.dtype.kind in "UOT" else info.dtype.name
-    return {"name": info.name, "type": kind, "shape": list(info.shape)}
+    axes = [{"role": axis.role.value, "source": axis.source or None} for axis in model.axes.of(info.name).axes]
+    return {"name": info.name, "type": kind, "shape": list(info.shape), "axes": axes}
+
+
+def _axes_text(model: Model, name: str) -> str:
+    """What the axes mean, and where that is known from; each source once for the axes next to each other."""
+    groups: list[tuple[str, list[str]]] = []
+    for axis in model.axes.of(name).axes:
+        if not groups or groups[-1][0] != axis.source:
+            groups.append((axis.source, []))
+        groups[-1][1].append("unknown" if axis.role is Role.UNKNOWN else axis.role.value)
+    said = [f"{', '.join(roles)} ({source})" if source else ", ".join(roles) for source, roles in groups]
+    return printable("; ".join(said))
 
 
 def _spec_facts(spec: InputSpec) -> Document:
@@ -232,6 +248,16 @@ def _without_refused_methods(reason: str, refused: set[str]) -> str:
     return f"{said[:-1]}." if said.endswith(";") else said
 
 
+def _tensor_lines(model: Model) -> Iterator[str]:
+    """The inputs and outputs as in the file, each with what its axes mean."""
+    for word, tensors in (("input", model.axes.inputs), ("output", model.axes.outputs)):
+        for info in tensors:
+            note = f"  ({'; '.join(_input_notes(model, info.name))})" if _input_notes(model, info.name) else ""
+            yield f"{word:<7} {printable(info.name)} {info}{note}"
+            if info.shape:
+                yield f"        axes: {_axes_text(model, info.name)}"
+
+
 def lines(model: Model, facts: Document, every: bool) -> Iterator[str]:
     """Yield the facts as lines of text."""
     opsets = ", ".join(f"{domain or 'ai.onnx'} {version}" for domain, version in facts["opset"].items())
@@ -245,10 +271,7 @@ def lines(model: Model, facts: Document, every: bool) -> Iterator[str]:
         yield f"  external  {printable(external['path'])}, {external['bytes']:,} bytes"
     yield f"  runs on   {facts['providers']['used']}; this onnxruntime has {', '.join(facts['providers']['available'])}"
     yield ""
-    for word, tensors in (("input", model.inputs), ("output", model.outputs)):
-        for info in tensors:
-            note = f"  ({'; '.join(_input_notes(model, info.name))})" if _input_notes(model, info.name) else ""
-            yield f"{word:<7} {printable(info.name)} {info}{note}"
+    yield from _tensor_lines(model)
     yield f"batch   {facts['batch']}"
     yield from _spec_lines(facts)
     yield f"target  {printable(facts['target'])}"
