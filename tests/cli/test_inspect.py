@@ -75,7 +75,8 @@ def test_text_lists_some_layers_or_all(run, digits):
     count = sum(len(node.output) for node in onnx.load(digits).graph.node)
     assert f"of {count}; --layers all shows the others\n" in some
     assert f"layers  {count} of {count}\n" in every
-    assert "input   pixels (N, 1, 8, 8) float32\noutput  logits (N, 10) float32\n" in some
+    assert "input   pixels (N, 1, 8, 8) float32\n        axes: sample, channel, space, space (spec" in some
+    assert "output  logits (N, 10) float32\n        axes: sample (name 'N'); class (last of two axes)\n" in some
     assert "batch   free: any number of samples at once\n" in some
     assert f"can be explained with     {', '.join(USUAL)}\n" in some
 

@@ -27,8 +27,8 @@ class Axes:
     Attributes
     ----------
     letters : str
-        ``CHW`` or ``HWC`` for a map over a picture; ``CT`` or ``TC`` for one over a series, with ``1`` for an axis of
-        size one; ``TD`` for tokens, ``F`` for units, ``-`` for unknown axes.
+        ``CHW`` or ``HWC`` for a map over a picture, ``CDHW`` or ``DHWC`` over a volume, ``CT`` or ``TC`` over a series,
+        with ``1`` for an axis of size one; ``TD`` for tokens, ``F`` for units, ``-`` for unknown axes.
     grid : tuple (h, w) or None
         Rows and columns of patches, if the tokens are patches of a picture.
     before : int
@@ -59,6 +59,9 @@ class Axes:
             if letters and len(letters) == len(shape) and 1 < shape[time] <= longest:
                 return cls(letters)
         layout, extent = _layouts(model, sample).get(name, ()), picture_size(sample)
+        if _places(sample) and extent is None:
+            letters = "".join(part.kind if (part := covering_factor(axis)) else "C" for axis in layout[1:])
+            return cls(letters) if sorted(letters) == sorted("CDHW") else cls.of(shape)
         if extent is not None and len(layout) == len(shape) + 1 and not any(part.is_spatial for part in layout[0]):
             letters = "".join(part.kind if (part := covering_factor(axis)) else "C" for axis in layout[1:])
             if len(shape) == 2 and letters == "CC" and not any(part.is_spatial for part in layout[2]):
@@ -126,9 +129,20 @@ def _aspect_mismatch(size: tuple[int, ...], extent: tuple[int, int]) -> float:
 
 
 def input_axes(model: Model, sample: Sample) -> tuple[int, tuple[int, ...]] | None:
-    """Return the channel axis and the spatial axes (height and width, or time) of the explained input; None if none."""
+    """Return the channel axis and the spatial axes (height and width, depth, or time) of the explained input."""
     over = series(model, sample)
-    return sample.picture_axes if over is None else (over.channel, (1 - over.channel,))
+    if over is not None:
+        return over.channel, (1 - over.channel,)
+    found, places = sample.positions(), _places(sample)
+    return (found.values[0], places) if found is not None and places else None
+
+
+def _places(sample: Sample) -> tuple[int, ...]:
+    """The axes of the places of a picture or a volume with one axis of channels; empty for any other input."""
+    found = sample.positions()
+    if found is None or not (found.is_picture or found.is_volume) or len(found.values) != 1:
+        return ()
+    return found.axes
 
 
 def picture_size(sample: Sample) -> tuple[int, int] | None:
@@ -138,9 +152,9 @@ def picture_size(sample: Sample) -> tuple[int, int] | None:
 
 
 def _layouts(model: Model, sample: Sample) -> Mapping[str, Layout]:
-    """The axis layouts of the model's tensors, relative to the explained picture; empty if it is not a picture."""
-    axes = sample.picture_axes
-    if axes is None:
+    """The axis layouts of the model's tensors, relative to the explained picture or volume; empty if it is neither."""
+    axes = _places(sample)
+    if not axes:
         return {}
     sizes, start = {name: (1, *x.shape) for name, x in sample.own.items()}, sample.main
     key = ("layouts", start, tuple(sizes.items()), axes)
@@ -148,7 +162,7 @@ def _layouts(model: Model, sample: Sample) -> Mapping[str, Layout]:
     def find(view: GraphView) -> Mapping[str, Layout]:
         known = view.shapes(sizes)
         batch = (known.get(start) or sizes[start])[0] or 1
-        kinds = {axes[1][0]: "H", axes[1][1]: "W"}
+        kinds = dict(zip(axes, "DHW"[-len(axes) :], strict=True))
         own_axes = [
             (AxisFactor.spatial(kinds[axis], size, size) if axis in kinds else AxisFactor("C", size),)
             for axis, size in enumerate(sample.array.shape)

@@ -72,13 +72,14 @@ def structure_decides(model: Model, sample: Sample, read: Sequence[TargetElement
 @final
 @dataclass(frozen=True)
 class _Candidate:
-    """A tensor computed from the start; ``letters`` of its axes after the batch if it is a map, else empty."""
+    """A tensor computed from the start, by weights if it ``is_weighed``; ``letters`` of its axes if it is a map."""
 
     name: str
     letters: str
     shape: tuple[int, ...]
     is_attention: bool
     is_sum: bool
+    is_weighed: bool
 
     @property
     def channels(self) -> int:
@@ -100,13 +101,15 @@ def _choose_layer(
     scored = graph_fact(model, ("scores", *sorted(outputs)), lambda view: _score_maps(view, outputs, start))
     acting = model.view.needed(without, outputs)[1] - without if without else None
     last = last_map = scores = tokens = attended = ""
+    # A map of one channel is the output of a segmentation before its last step, or a gate, and no features; unless the
+    # layers have one channel each.
+    narrow = not any(c.letters and c.is_weighed and c.channels > 1 for c in candidates if c.name in reach)
     for candidate in candidates:
         name = candidate.name
         if name not in reach or name in outputs or (acting is not None and name not in acting):
             continue
         last = name
-        # A map of one channel is the output of a segmentation before its last step, or a gate: not features.
-        is_map = bool(candidate.letters) and (candidate.channels > 1 or not last_map)
+        is_map = bool(candidate.letters) and (candidate.channels > 1 or not last_map or narrow)
         if is_map and name in scored:
             scores = name
         elif is_map:
@@ -133,8 +136,11 @@ def _candidates(view: GraphView, model: Model, start: Sequence[str], sample: Sam
     """The tensors computed from ``start``, in topological order."""
     known = view.shapes({name: (1, *x.shape) for name, x in sample.own.items()})
     computed, found = view.data_descendants(start) - _integers(view), list[_Candidate]()
+    weighed = set[str]()
     for node in view.nodes:
         moved = computed.intersection(node.input)
+        if find_op(node.op_type).kind is Kind.WEIGHS or not weighed.isdisjoint(node.input):
+            weighed.update(node.output)
         for name in (made for made in node.output if made in computed and made not in start):
             shape: Sequence[int] = [size or 0 for size in known.get(name, ())]
             shape = tuple(known_shape(model, name, shape, sample) if 0 in shape else shape)
@@ -146,6 +152,7 @@ def _candidates(view: GraphView, model: Model, start: Sequence[str], sample: Sam
                     shape,
                     node.op_type in ("Softmax", "Attention"),
                     node.op_type == "Add" and len(moved) == 2 and len(shape) == 3,
+                    name in weighed,
                 )
             )
     return found

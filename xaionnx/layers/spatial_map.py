@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, final
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from xaionnx.graph.builder import Builder
 
 
+# Number of spatial axes of a volume.
+_VOLUME: Final = 3
+
 UPSAMPLING: Final = ("bilinear", "nearest")
 
 
@@ -29,8 +33,8 @@ UPSAMPLING: Final = ("bilinear", "nearest")
 class SpatialMap:
     """The spatial positions of a layer over the explained input.
 
-    A map over a picture has h x w positions, and one over a series 1 x t. Tokens that are patches of a picture have
-    those of their grid, other tokens beside them none; tokens of a row have 1 x T.
+    A map over a picture has h x w positions, one over a volume d h x w, and one over a series 1 x t. Tokens that are
+    patches of a picture have those of their grid, other tokens beside them none; tokens of a row have 1 x T.
 
     Attributes
     ----------
@@ -75,10 +79,10 @@ class SpatialMap:
 
     @property
     def grid(self) -> tuple[int, int]:
-        """Rows h and columns w of the layer."""
+        """Rows h and columns w of the layer; those of all slices of a volume."""
         if "C" in self.axes.letters:
-            sizes = [size for axis, size in enumerate(self.shape) if axis != self._channel]
-            return (sizes[0], sizes[1]) if "H" in self.axes.letters else (1, max(sizes))
+            sizes = self._sizes
+            return (math.prod(sizes[:-1]), sizes[-1]) if "H" in self.axes.letters else (1, max(sizes))
         return self.axes.grid or (1, self.shape[0])
 
     def planes(self, x: Array) -> Array:
@@ -103,8 +107,14 @@ class SpatialMap:
         lead = maps.shape[:-2]
         if self.over is None:
             return maps.reshape(*lead, -1)
+        if len(self.over[1]) == _VOLUME:
+            large = maps.reshape(*lead, *self._sizes)
+            for axis, small in enumerate(self._sizes, start=len(lead)):
+                weights = enlargement(small, self.sample.array.shape[self.over[1][axis - len(lead)]], how)
+                large = np.moveaxis(np.moveaxis(large, axis, -1) @ weights.T, -1, axis)
+            return large
         rows, columns = self._weights(how)
-        large: Array = rows @ maps @ columns.T
+        large = rows @ maps @ columns.T
         return large.reshape(*lead, *(self.sample.array.shape[axis] for axis in self.over[1]))
 
     def spread(self, maps: Array, how: str) -> Array:
@@ -114,6 +124,11 @@ class SpatialMap:
             return large
         lead = maps.shape[:-2]
         return np.broadcast_to(np.expand_dims(large, len(lead) + self.over[0]), (*lead, *self.sample.array.shape))
+
+    @property
+    def _sizes(self) -> tuple[int, ...]:
+        """The sizes of the layer along the spatial axes."""
+        return tuple(size for axis, size in enumerate(self.shape) if axis != self._channel)
 
     @property
     def _channel(self) -> int:
@@ -134,6 +149,8 @@ class SpatialMap:
         if "C" in self.axes.letters:
             rest = [axis + 1 for axis in range(len(self.shape)) if axis != self._channel]
             first = g.op("Transpose", x, perm=[0, self._channel + 1, *rest]) if self._channel else x
+            if len(self.shape) > _VOLUME:
+                raise UnsupportedModelError("Maps over volumes cannot be compiled. Explain the volume instead.")
             if "H" in self.axes.letters:
                 return first
             return g.reshape(first, np.array([0, self.shape[self._channel], *self.grid], dtype=np.int64))
