@@ -67,6 +67,37 @@ def recurrent(op: str, size: int, hidden: int, seed: int = 0) -> dict[str, Array
 # time, batch, states -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("op", ["LSTM", "GRU"])
+def test_deep_lift_of_a_recurrent_net_sums_to_the_change(opened, op):
+    proto = written(
+        f"""(float[N, T, 3] x) => (float[N, 4] y) {{
+            t = Transpose <perm = [1, 0, 2]> (x)
+            s, last = {op} <hidden_size = 4> (t, w, r)
+            axis = Constant <value = int64[1] {{0}}> ()
+            y = Squeeze(last, axis) }}""",
+        **recurrent(op, 3, 4),
+    )
+    x = drawn(2, 5, 3)
+    result = xaionnx.explain(opened(proto), x, "deep_lift", 0)
+    change = run(proto, {"x": x})["y"][:, 0] - run(proto, {"x": 0 * x})["y"][:, 0]
+    np.testing.assert_allclose(result.values.sum(axis=(1, 2)), change, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("op", ["LSTM", "GRU"])
+def test_relevance_passes_a_recurrent_net(opened, op):
+    proto = written(
+        f"""(float[N, T, 3] x) => (float[N, 4] y) {{
+            t = Transpose <perm = [1, 0, 2]> (x)
+            s, last = {op} <hidden_size = 4> (t, w, r)
+            axis = Constant <value = int64[1] {{0}}> ()
+            y = Squeeze(last, axis) }}""",
+        **recurrent(op, 3, 4),
+    )
+    result = xaionnx.explain(opened(proto), drawn(1, 5, 3), "lrp", 0, composite="epsilon")
+    # Without biases the first state is 0 and nothing is absorbed but by the stabiliser.
+    np.testing.assert_allclose(result.values.sum(), result.prediction[0], rtol=1e-3)
+
+
 def test_one_step_of_an_output_over_time(opened):
     proto = written(
         """(float[N, T, 3] x) => (float[N, T, 2] y) {
