@@ -1,4 +1,4 @@
-"""Registry of fused ops: how each op that onnxruntime adds to ONNX is written as plain ops.
+"""Registry of fused ops: how each op that onnxruntime or ``ai.onnx.ml`` adds to ONNX is written as plain ops.
 
 An optimiser replaces several nodes by one of these ops. The functions in the files of :mod:`xaionnx.graph.fused` do
 the reverse; :func:`xaionnx.graph.unfuse.unfuse` applies them to a graph. All of these files are imported at the first
