@@ -6,10 +6,11 @@ import numpy as np
 import onnx
 import pytest
 
+import xaionnx
 from models import planted
 from tests.tiny import loaded, parsed
 from tests.tolerances import Tolerance, assert_close
-from xaionnx import Model
+from xaionnx import Model, Target
 from xaionnx.autodiff import gradient
 from xaionnx.autodiff.table import STANDARD
 from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError, UnsupportedModelError
@@ -133,6 +134,24 @@ def test_a_model_declared_for_one_sample():
     model = loaded("g (float[1, 2] x) => (float[1, 2] y) { y = Mul(x, x) }")
     x = np.float32([[1, 2], [3, 4], [5, 6]])
     np.testing.assert_array_equal(gradient(model, "y", ["x"]).run({"x": x}, np.ones_like(x))[1]["x"], 2 * x)
+
+
+def test_a_shape_for_one_sample_that_would_fold_others_into_another_axis():
+    """Run on two samples, the Reshape still gives one, of twice the size: the graph is built for one."""
+    w = np.random.default_rng(0).normal(size=(4, 6)).astype(np.float32)
+    model = loaded(
+        """g (float[1, 4] x) => (float[1, 3, 2] y) {
+            h = MatMul(x, w)
+            shape = Constant <value = int64[3] {1, 3, -1}> ()
+            y = Reshape(h, shape) }""",
+        w=w,
+    )
+    x = np.float32([[1, -2, 0.5, 3]])
+    for name in ("saliency", "deep_lift"):
+        settings = {"absolute": False} if name == "saliency" else {"baseline": 0}
+        found = xaionnx.explain(model, x, name, Target.index((2, 1)), **settings)
+        assert found.diagnostics["gradient"] == "graph"
+        assert_close(found.values[0], w[:, 5] * (1 if name == "saliency" else x[0]), Tolerance.LAYERS)
 
 
 def test_missing_rules_are_named_with_their_path():

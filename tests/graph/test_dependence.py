@@ -102,3 +102,10 @@ def test_a_tensor_of_unknown_shape_counts_as_a_whole():
     assert found.counts("a") == (-1, 1)
     unknown = DependenceWalk(GraphView(tiny.parsed(text)), {}).back({"y": np.array([4])})
     assert unknown.counts("a") is None
+
+
+def test_one_number_a_sample():
+    view = GraphView(tiny.parsed("g (float[N, 3] x) => (float[N] y) { y = ReduceSum <keepdims = 0> (x, a) }",
+                                 a=np.int64([1])))  # fmt: skip
+    found = DependenceWalk(view, {"x": [1, 3]}).back({"y": np.array([[0]])})
+    assert set(found.elements) >= {"x"}

@@ -184,7 +184,7 @@ class DependenceWalk:
 
     def _elements_at(self, name: str, indices: Array | None) -> Elements:
         shape = self.shape(name)
-        if indices is None or shape is None or not shape or math.prod(shape[1:]) <= int(indices.max(initial=0)):
+        if indices is None or shape is None or len(shape) < 2 or math.prod(shape[1:]) <= int(indices.max(initial=0)):
             return None
         entries = [None, *(np.zeros(size, dtype=bool) for size in shape[1:])]
         for axis, at in zip(entries[1:], np.unravel_index(indices, shape[1:]), strict=True):
