@@ -118,6 +118,14 @@ def deployed() -> str:
 
 
 @part
+def real_models() -> str:
+    """What ten methods do on models that packages of others ship."""
+    from tests.real.table import markdown
+
+    return markdown()
+
+
+@part
 def peers() -> str:
     """The agreement of methods with other libraries."""
     from tests.goldens.peers import markdown

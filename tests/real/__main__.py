@@ -1,6 +1,6 @@
 """Try every method on every model, and keep what came of it.
 
-python -m tests.real CACHE                    fetch, try all, write results.json and the table of the docs
+python -m tests.real CACHE                    fetch, try all, and keep what came of it in results.json
 python -m tests.real CACHE --only silero ICLabel --methods saliency
 python -m tests.real CACHE --fetch            only fetch
 """
@@ -14,25 +14,12 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.real.catalogue import HERE, Entry, catalogue
+from tests.real.catalogue import Entry, catalogue
 from tests.real.fetch import fetch
-from tests.real.table import write
+from tests.real.table import METHODS, RESULTS
 
-RESULTS = HERE / "results.json"
-METHODS = (
-    "saliency",
-    "integrated_gradients",
-    "grad_cam",
-    "lrp",
-    "deep_lift",
-    "occlusion",
-    "rise",
-    "lime",
-    "kernel_shap",
-    "feature_ablation",
-)
 # One model, in seconds.
-LIMIT = 400
+LIMIT = 200
 
 
 def main() -> None:
@@ -54,7 +41,6 @@ def main() -> None:
         return
     for entry in entries:
         keep(entry, in_process(entry, chosen.cache, chosen.methods))
-    write(json.loads(RESULTS.read_text()))
 
 
 def work(entry: Entry, cache: Path, methods: list[str]) -> None:
@@ -72,12 +58,12 @@ def in_process(entry: Entry, cache: Path, methods: list[str]) -> list[dict[str, 
     command = [sys.executable, "-m", "tests.real", str(cache), "--worker", entry.name, "--methods", *methods]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
-        out, end = done.stdout, f"the process ended with {done.returncode}: {done.stderr[-300:]}"
+        out, state, end = done.stdout, "crash", f"the process ended with {done.returncode}: {done.stderr[-300:]}"
     except subprocess.TimeoutExpired as error:
-        out, end = (error.stdout or b"").decode(), f"no answer within {LIMIT} s"
+        out, state, end = (error.stdout or b"").decode(), "slow", f"no answer within {LIMIT} s"
     rows = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
     answered = {row["method"] for row in rows if "method" in row}
-    return rows + [{"method": m, "state": "crash", "note": end} for m in methods if m not in answered]
+    return rows + [{"method": m, "state": state, "note": end} for m in methods if m not in answered]
 
 
 def keep(entry: Entry, rows: list[dict[str, object]]) -> None:

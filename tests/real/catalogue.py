@@ -22,6 +22,7 @@ class Input:
     make: dict[str, Any]
     cut: dict[str, int] = field(default_factory=dict)
     pad: int | None = None
+    stated: str | None = None
 
     @property
     def roles(self) -> list[str]:
@@ -51,6 +52,13 @@ class Entry:
     inputs: dict[str, Input]
     target: dict[str, Any]
     refuse: dict[str, str]
+    rows: str | None = None
+    layer: str | None = None
+
+    @property
+    def stated(self) -> dict[str, str] | None:
+        """The axes that the file does not tell, so that a user must."""
+        return {name: given.stated for name, given in self.inputs.items() if given.stated} or None
 
     @property
     def path(self) -> str:

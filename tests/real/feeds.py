@@ -22,7 +22,7 @@ def feeds_of(entry: Entry) -> dict[str, Array]:
 
 def make(given: Input) -> Array:
     """The array of an input."""
-    (kind,) = (key for key in MAKERS if key in given.make)
+    kind = next(key for key in given.make if key in MAKERS)
     return MAKERS[kind](given, given.make)
 
 
@@ -36,6 +36,8 @@ def _picture(given: Input, make: dict[str, Any]) -> Array:
         image = _drawn(make["text"], width, height)
     mean, scale = np.array(make["mean"]), np.array(make["scale"])
     pixels = np.asarray(image, dtype=np.float64)
+    # A blank page has ties in every pooling, where a model has no one slope.
+    pixels = pixels + make.get("grain", 0) * np.random.default_rng(4).normal(size=pixels.shape)
     if make.get("color") == "BGR":
         pixels = pixels[..., ::-1]
     if len(mean) == 1:
@@ -61,17 +63,17 @@ def _bands(given: Input, make: dict[str, Any]) -> Array:
     return np.stack(bands)[None].astype(np.float32)
 
 
-def voice(samples: int, rate: int, pitch: float = 140.0) -> Array:
+def voice(samples: int, rate: int, pitch: float = 140.0, noise: float = 0.005) -> Array:
     """A vowel with vibrato and a slow envelope, and a little noise: (samples,)."""
     time = np.arange(samples) / rate
     phase = 2 * np.pi * pitch * time + 0.3 * np.sin(2 * np.pi * 5 * time)
     tone = sum(np.sin(k * phase) / k for k in range(1, 12))
     envelope = 0.6 + 0.4 * np.sin(2 * np.pi * time / max(time[-1], 1e-9) * 1.5)
-    return (0.2 * envelope * tone + 0.005 * np.random.default_rng(0).normal(size=samples)).astype(np.float32)
+    return (0.2 * envelope * tone + noise * np.random.default_rng(0).normal(size=samples)).astype(np.float32)
 
 
 def _voice(given: Input, make: dict[str, Any]) -> Array:
-    wave = voice(make["voice"], make["rate"], make.get("pitch", 140.0))[None]
+    wave = voice(make["voice"], make["rate"], make.get("pitch", 140.0), make.get("noise", 0.005))[None]
     return wave[..., None] if make.get("axis") else wave
 
 

@@ -63,6 +63,8 @@ def frozen(plain: Plain, feeds: Mapping[str, Array], moved: Iterable[str]) -> Pl
         if node.op_type not in SHAPES and reached.intersection(node.input):
             reached.update(node.output)
     on_way = [node for node in graph.node if reached.intersection(node.output)]
+    if not on_way or any(node.op_type in ("If", "Loop", "Scan") for node in on_way):
+        raise NoOracleError("branches and loops")
     values = _values(plain, feeds, [name for node in on_way for name in (*node.input, *node.output) if name])
     version = next(entry.version for entry in plain.proto.opset_import if entry.domain in ("", "ai.onnx"))
     held = onnx.ModelProto()
@@ -156,7 +158,11 @@ def _bounded(tensor: str, makers: Makers) -> bool:
         if node.op_type in GATES:
             return True
         data = [name for name in node.input if makers.get(name) is not None and makers[name].op_type != "Constant"]
-        if node.op_type not in {"Add", "Mul", "Div", "Reshape", "Cast", "Transpose", "Slice", "Squeeze"} or not data:
+        if (
+            node.op_type
+            not in {"Add", "Mul", "Div", "Reshape", "Cast", "Transpose", "Slice", "Squeeze", "Unsqueeze", "Expand"}
+            or not data
+        ):
             return False
         if node.op_type in {"Add", "Mul"} and len(data) > 1:
             return False

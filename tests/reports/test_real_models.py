@@ -98,6 +98,88 @@ def test_relevance_passes_a_recurrent_net(opened, op):
     np.testing.assert_allclose(result.values.sum(), result.prediction[0], rtol=1e-3)
 
 
+def test_a_recurrent_net_with_time_first(opened):
+    weights = recurrent("LSTM", 3, 4)
+    proto = written(
+        """(float[T, N, 3] x) => (float[N, 4] y) {
+            h, last, c = LSTM <hidden_size = 4> (x, w, r)
+            axis = Constant <value = int64[1] {0}> ()
+            y = Squeeze(last, axis) }""",
+        **weights,
+    )
+    x = drawn(5, 2, 3)
+    result = xaionnx.explain(opened(proto), x, "integrated_gradients", 1, steps=64)
+    assert result.values.shape == x.shape
+    assert result.prediction.shape == (2,)
+    change = run(proto, {"x": x})["y"][:, 1] - run(proto, {"x": 0 * x})["y"][:, 1]
+    np.testing.assert_allclose(result.values.sum(axis=(0, 2)), change, rtol=1e-3)
+
+
+def test_states_of_a_recurrent_net_belong_to_their_sample(opened):
+    proto = written(
+        """(float[N, T, 3] x, float[1, N, 4] h) => (float[N, 4] y) {
+            t = Transpose <perm = [1, 0, 2]> (x)
+            s, last = GRU <hidden_size = 4> (t, w, r, , , h)
+            axis = Constant <value = int64[1] {0}> ()
+            y = Squeeze(last, axis) }""",
+        **recurrent("GRU", 3, 4),
+    )
+    model, x, h = opened(proto), drawn(2, 6, 3), drawn(1, 2, 4)
+    result = xaionnx.explain(model, {"x": x, "h": h}, "occlusion", 0, window=2, stride=2, class_maps=False)
+    for sample in range(2):
+        feeds = {"x": x[sample : sample + 1], "h": h[:, sample : sample + 1]}
+        for start in (0, 2, 4):
+            covered = feeds["x"].copy()
+            covered[:, start : start + 2] = 0
+            drop = (run(proto, feeds)["y"] - run(proto, {**feeds, "x": covered})["y"])[0, 0]
+            np.testing.assert_allclose(result.values[sample, start : start + 2], drop, atol=1e-6)
+
+
+def test_windows_of_a_series_run_along_time(opened):
+    proto = written(
+        """(float[N, T, 4] x) => (float[N, 3] y) {
+            t = Transpose <perm = [1, 0, 2]> (x)
+            s, last, c = LSTM <hidden_size = 3> (t, w, r)
+            axis = Constant <value = int64[1] {0}> ()
+            y = Squeeze(last, axis) }""",
+        **recurrent("LSTM", 4, 3),
+    )
+    model, x = opened(proto), drawn(1, 6, 4)
+    occlusion = xaionnx.explain(model, x, "occlusion", 0, window=2, stride=2, class_maps=False)
+    # A window covers all features of its steps.
+    assert np.ptp(occlusion.values, axis=2).max() == 0
+    for start in (0, 2, 4):
+        covered = x.copy()
+        covered[:, start : start + 2] = 0
+        drop = (run(proto, {"x": x})["y"] - run(proto, {"x": covered})["y"])[0, 0]
+        np.testing.assert_allclose(occlusion.values[0, start : start + 2], drop, atol=1e-6)
+    rise = xaionnx.explain(model, x, "rise", 0, budget=200)
+    assert np.ptp(rise.values, axis=2).max() == pytest.approx(0, abs=1e-7)
+
+
+def test_towers_with_shared_weights_are_told_apart(opened):
+    proto = written(
+        """(float[N, 1, 8, 8] a, float[N, 1, 8, 8] b) => (float[N, 1] y) {
+            fa = Conv <kernel_shape = [4, 4], strides = [4, 4]> (a, k)
+            fb = Conv <kernel_shape = [4, 4], strides = [4, 4]> (b, k)
+            ra = Relu(fa)
+            rb = Relu(fb)
+            p = Mul(ra, rb)
+            s = GlobalAveragePool(p)
+            y = Flatten(s) }""",
+        k=np.abs(drawn(2, 1, 4, 4)),
+    )
+    feeds = {"a": np.abs(drawn(1, 1, 8, 8)), "b": np.abs(drawn(1, 1, 8, 8, seed=1))}
+    feeds["b"][..., :4, :] = 0  # so that the upper half of `a` cannot matter
+    result = xaionnx.explain(opened(proto), feeds, "integrated_gradients", 0, steps=32)
+    assert not np.any(result.values["a"][..., :4, :])
+    assert sum(array.sum() for array in result.values.values()) == pytest.approx(result.prediction[0], rel=1e-3)
+    cam = xaionnx.explain(opened(proto), feeds, "hi_res_cam", 0, layer="ra").maps["cam"]
+    assert cam.shape == (1, 2, 2)
+    assert not np.any(cam[0, 0])
+    assert np.all(cam[0, 1] > 0)
+
+
 def test_one_step_of_an_output_over_time(opened):
     proto = written(
         """(float[N, T, 3] x) => (float[N, T, 2] y) {
