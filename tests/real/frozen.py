@@ -41,7 +41,7 @@ RATIO = {
     *("LogSoftmax", "Gelu", "Erf", "Clip", "Abs", "Sqrt", "Exp", "Log", "Mish", "ThresholdedRelu", "Softsign"),
 }
 # Ops whose outputs are weights of something else where they are multiplied with it.
-GATES = {"Sigmoid", "HardSigmoid", "Softmax", "Erf", "Clip", "Tanh"}
+GATES = {"Sigmoid": 2, "HardSigmoid": 2, "Softmax": 2, "Erf": 1, "Clip": 1, "Tanh": 1}
 SHAPES = {"Shape", "Size", "ConstantOfShape", "Range", "NonZero"}
 
 
@@ -63,7 +63,7 @@ def frozen(plain: Plain, feeds: Mapping[str, Array], moved: Iterable[str]) -> Pl
         if node.op_type not in SHAPES and reached.intersection(node.input):
             reached.update(node.output)
     on_way = [node for node in graph.node if reached.intersection(node.output)]
-    if not on_way or any(node.op_type in ("If", "Loop", "Scan") for node in on_way):
+    if not on_way or any(node.op_type in ("If", "Loop", "Scan") for node in graph.node):
         raise NoOracleError("branches and loops")
     values = _values(plain, feeds, [name for node in on_way for name in (*node.input, *node.output) if name])
     version = next(entry.version for entry in plain.proto.opset_import if entry.domain in ("", "ai.onnx"))
@@ -120,8 +120,10 @@ def _linear(
     if op == "LayerNormalization":
         return _centred(node, values, name)
     if op in ("Mul", "Div", "MatMul") and len(moving) == 2:
-        gates = [1] if op == "Div" else [place for place in (0, 1) if _bounded(node.input[place], makers)]
-        return _held(node, values, gates[0], name) if len(gates) == 1 else _halves(node, values, name)
+        ranks = [0, 1] if op == "Div" else [_rank(tensor, makers) for tensor in node.input[:2]]
+        return (
+            _halves(node, values, name) if ranks[0] == ranks[1] else _held(node, values, int(ranks[1] > ranks[0]), name)
+        )
     if op in ("Mul", "Div") or (op in LINEAR and (op not in ("Conv", "Gemm", "MatMul") or len(moving) == 1)):
         if op == "Div" and 1 in moving:
             raise NoOracleError("a quotient by what moves")
@@ -150,24 +152,25 @@ def _halves(node: onnx.NodeProto, values: Mapping[str, Array], name: str) -> For
     }
 
 
-def _bounded(tensor: str, makers: Makers) -> bool:
+def _rank(tensor: str, makers: Makers) -> int:
+    """How much of a gate a tensor is: by the bounded activation that it comes from."""
     for _ in range(12):
         node = makers.get(tensor)
         if node is None:
-            return False
+            return 0
         if node.op_type in GATES:
-            return True
+            return GATES[node.op_type]
         data = [name for name in node.input if makers.get(name) is not None and makers[name].op_type != "Constant"]
         if (
             node.op_type
             not in {"Add", "Mul", "Div", "Reshape", "Cast", "Transpose", "Slice", "Squeeze", "Unsqueeze", "Expand"}
             or not data
         ):
-            return False
+            return 0
         if node.op_type in {"Add", "Mul"} and len(data) > 1:
-            return False
+            return 0
         tensor = data[0]
-    return False
+    return 0
 
 
 def _routed(node: onnx.NodeProto, values: Mapping[str, Array], name: str) -> Form:
