@@ -217,3 +217,12 @@ def test_heads_of_a_file_for_one_sample_that_are_reshaped_to_constant_sizes(meth
     found, wanted = (xaionnx.explain(model, X, method, target) for model in (fixed, free))
     assert found.diagnostics["gradient"] == "graph"
     assert_close(found.values, wanted.values, Tolerance.DEEP)
+
+
+def test_one_score_a_sample_without_an_axis_of_classes():
+    text = """g (float[N, 3, 8, 8] x) => (float[N] y) {
+      a = Conv(x, k)  b = Relu(a)  y = ReduceMean<axes = [1, 2, 3], keepdims = 0>(b) }"""
+    model = loaded(text, k=np.ones((2, 3, 3, 3), np.float32))
+    found = xaionnx.explain(model, np.ones((2, 3, 8, 8), np.float32), "grad_cam")
+    assert found.provenance["seen_at"]["name"] == "b"
+    assert found.prediction.tolist() == [27, 27]

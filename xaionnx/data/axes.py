@@ -248,8 +248,12 @@ def _source_words(source: AxisRole) -> str:
 def _example(told: TensorAxes | None, axis: int, role: Role) -> str:
     if told is None:
         return "N T F"
-    roles = [one.value for one in told.roles]
-    return " ".join([*roles[:axis], role.value, *roles[axis + 1 :]])
+    roles = list(told.roles)
+    if role in roles:
+        # Two axes were confused.
+        roles[roles.index(role)] = roles[axis]
+    roles[axis] = role
+    return " ".join(one.value for one in roles)
 
 
 def _dims_words(dims: Dims) -> str:

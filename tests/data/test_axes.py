@@ -1,0 +1,96 @@
+"""What axes mean: words of the user, names of dimensions, and sources that contradict each other."""
+
+import numpy as np
+import pytest
+
+import xaionnx
+from models import planted
+from tests import tiny
+from xaionnx import InputSpec
+from xaionnx.data.axes import TensorAxes, named_role
+from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError, UnsupportedModelError
+from xaionnx.graph.roles import Role
+
+GRU = "g (float[{}] x) => (float[1, M, 4] s) {{ a, s = GRU<hidden_size = 4>(x, w, r) }}"
+rng = np.random.default_rng(0)
+WEIGHTS = {"w": rng.normal(size=(1, 12, 3)).astype(np.float32), "r": rng.normal(size=(1, 12, 4)).astype(np.float32)}
+
+
+def gru(dims, **options):
+    return planted.load(tiny.parsed(GRU.format(dims), **WEIGHTS), **options)
+
+
+@pytest.mark.parametrize("text", ["N T F", "n,t,f", "NTF", "sample time feature", " batch, time , feature"])
+def test_letters_and_words(text):
+    assert TensorAxes.stated(text).roles == (Role.SAMPLE, Role.TIME, Role.FEATURE)
+
+
+def test_words_that_are_no_role():
+    with pytest.raises(UnknownNameError, match=r"No role of an axis named 'tim'\. Nearest: time"):
+        TensorAxes.stated("N tim F")
+    with pytest.raises(ParameterError, match="at most one sample axis"):
+        TensorAxes.stated("N N F")
+
+
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [
+        ("batch", Role.SAMPLE), ("N", Role.SAMPLE), ("batch_size", Role.SAMPLE), ("unk__12", Role.UNKNOWN),
+        ("s77", Role.UNKNOWN), ("sequence_length", Role.TOKEN), ("time", Role.TIME), ("frames", Role.TIME),
+        ("height", Role.SPACE), ("num_classes", Role.CLASS), ("num_boxes", Role.BOX), ("channels", Role.CHANNEL),
+        (None, Role.UNKNOWN), (7, Role.UNKNOWN),
+    ],
+)  # fmt: skip
+def test_names_of_dimensions(name, role):
+    assert named_role(name) is role
+
+
+def test_a_name_that_the_graph_contradicts_is_refused_with_both():
+    x = np.zeros((5, 2, 3), np.float32)
+    message = "axis 0 is sample by its name 'batch', but time by GRU 'a'"
+    with pytest.raises(UnsupportedModelError, match=message):
+        xaionnx.explain(gru("batch, T, 3"), x, "saliency", xaionnx.Target.index((0, 0)))
+
+
+def test_a_statement_that_the_graph_contradicts_is_refused_with_both():
+    message = r"axis 0 is sample by its statement \(stated\), but time by GRU 'a'.* axes='time sample feature'"
+    with pytest.raises(UnsupportedModelError, match=message):
+        gru("A, B, 3", axes="N T F")
+    with pytest.raises(ParameterError, match=r"has 3 axes, \(A, B, 3\), but 2 are stated: sample time"):
+        gru("A, B, 3", axes="N T")
+    with pytest.raises(UnknownNameError, match="'z'"):
+        gru("A, B, 3", axes={"z": "N T F"})
+
+
+def test_a_spec_states_axes(tmp_path):
+    spec = InputSpec(kind="array", axes="T N F")
+    assert gru("A, B, 3", spec=spec).axes.of("x").words() == "time sample feature"
+    (tmp_path / "spec.toml").write_text('[input]\nkind = "array"\naxes = "T N F"\n')
+    assert InputSpec.read(tmp_path / "spec.toml") == spec
+
+
+def test_a_layout_that_the_convolution_contradicts_is_refused():
+    text = "g (float[N, 3, 8, 8] x) => (float[N, 2, 6, 6] y) { y = Conv(x, k) }"
+    made = tiny.parsed(text, k=np.ones((2, 3, 3, 3), np.float32))
+    model = planted.load(made, spec=InputSpec(layout="NHWC", size=(3, 8)))
+    with pytest.raises(
+        UnsupportedModelError, match=r"space by its statement \(spec layout NHWC\), but channel by Conv"
+    ):
+        model.axes.of("x")
+
+
+def test_what_nothing_shows_is_asked_for():
+    model = planted.load(planted.linear(np.ones((1, 4, 5))))
+    x = np.ones((1, 4, 5), np.float32)
+    with pytest.raises(InputMismatchError, match="neither the graph nor names of dimensions say which axes"):
+        xaionnx.explain(model, x, "occlusion", 0, window=2)
+    stated = planted.load(planted.linear(np.ones((1, 4, 5))), axes="N T F")
+    assert np.ptp(xaionnx.explain(stated, x, "occlusion", 0, window=2).values, axis=2).max() == 0
+
+
+def test_an_output_without_an_axis_of_samples_is_that_of_one_sample():
+    text = "g (float[N, 6] x) => (float[M] y) { s = ReduceSum(x, zero)  y = Squeeze(s, zero) }"
+    model = planted.load(tiny.parsed(text, zero=np.array([0], np.int64)))
+    found = xaionnx.explain(model, np.arange(6, dtype=np.float32)[None], "feature_ablation", 4, baseline=0.0)
+    assert found.target.tolist() == ["y[4]"]
+    assert found.values.tolist() == [[0, 0, 0, 0, 4, 0]]
