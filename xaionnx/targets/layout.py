@@ -15,6 +15,7 @@ from xaionnx.errors import ParameterError
 from xaionnx.hooks import hook
 from xaionnx.registry import Registry
 from xaionnx.runtime.model import Model
+from xaionnx.short_repr import short_repr
 from xaionnx.targets.added_tensors import with_tensors
 from xaionnx.targets.first_outputs import first_outputs
 from xaionnx.targets.scores import is_int
@@ -59,6 +60,8 @@ class Evidence:
     outputs: Mapping[str, Array]
     size: tuple[int, int]
     feeds: Feeds
+
+    __repr__ = short_repr
 
     def stated(self, layout: type[BoxLayout]) -> bool:
         """Whether the spec states this layout."""
