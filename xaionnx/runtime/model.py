@@ -609,14 +609,19 @@ class Model:
                 continue
             tuner.record(stop - start, time.perf_counter() - began)
             outputs = {name: np.asarray(result) for name, result in zip(fetch, results, strict=True)}
-            self._check_rows(outputs, stop - start if largest is None else largest)
             if largest is not None and largest > 1:
                 outputs = {name: array[: stop - start] for name, array in outputs.items()}
             yield start, stop, outputs
             start = stop
 
-    def _check_rows(self, outputs: Feeds, count: int) -> None:
-        """Check that the outputs of the file have a row for each sample."""
+    def check_rows(self, outputs: Feeds, count: int) -> None:
+        """Check that outputs of the file have a row for each of ``count`` samples.
+
+        Raises
+        ------
+        UnsupportedModelError
+            One has not.
+        """
         for one in self.axes.outputs if not self.is_derived else ():
             shape = outputs[one.name].shape if one.name in outputs else (count,)
             if shape and shape[0] != count:

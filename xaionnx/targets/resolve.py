@@ -132,6 +132,9 @@ def resolve(
     fetched = list(dict.fromkeys([*(name for target in targets for name in target.reads(model)), *keep]))
     exposed = model.with_outputs(fetched)
     outputs = exposed.run(x, fetched) if outputs is None else dict(outputs)
+    read = {name for target in targets for name in target.reads(model)}
+    count = max((len(array) for name, array in x.items() if name not in model.shared), default=1)
+    model.check_rows({name: outputs[name] for name in read}, count)
     terms = [target.resolved(outputs, model) for target in targets]
     selection = TargetSet([term for of_target in terms for term in of_target])
     values = selection.select(outputs)
