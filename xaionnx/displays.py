@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from xaionnx.data.display import Display, numbers_of, pictures_of
+from xaionnx.data.display import Display, numbers_of, pictures_of, volumes_of
 from xaionnx.layers.series import series
 
 if TYPE_CHECKING:
+    from xaionnx.data.sample import Sample
     from xaionnx.request import Request
+
+
+def _is_volume(sample: Sample, name: str) -> bool:
+    found = sample.positions(name)
+    return found is not None and found.is_volume and len(found.values) == 1
 
 
 def displays(request: Request) -> dict[str, Display]:
     """The displays of a request by input name, the explained input first.
 
-    A picture is one by the spec or by its shape, a series by the convolutions that run along it, a row by its one axis;
-    of other inputs nothing is kept.
+    Pictures, volumes and series are those by the roles of their axes, rows have one axis; of other inputs nothing is
+    kept.
     """
     first, spec = request.samples[0], request.model.spec
     names = [request.main, *(name for name in first.own if name != request.main)]
@@ -24,6 +30,8 @@ def displays(request: Request) -> dict[str, Display]:
         array = request.feeds[name]
         if first.axes(name) is not None and array.dtype.kind in "fiu":
             found[name] = pictures_of(request.samples, name)
+        elif _is_volume(first, name) and array.dtype.kind in "fiu":
+            found[name] = volumes_of(request.samples, name)
         elif array.ndim == 2:
             columns = () if spec is None or name != request.main else spec.columns
             found[name] = numbers_of(array, "row", columns)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, final
@@ -14,7 +15,7 @@ from xaionnx.data.sample import Sample
 from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array
 
-DisplayKind = Literal["picture", "series", "row"]
+DisplayKind = Literal["picture", "series", "row", "volume"]
 
 LONGEST_SIDE: Final = 512
 """Longer side of stored pictures in pixels: enough for a screen, and at most 786 kB."""
@@ -34,14 +35,14 @@ class Display:
 
     Attributes
     ----------
-    kind : {"picture", "series", "row"}
+    kind : {"picture", "series", "row", "volume"}
     array : array (K, ...)
-        For pictures uint8 (K, h, w, 3), reduced to 512 pixels; for series (K, C, T) or (K, T, C), for rows (K, F), the
-        values fed to the model.
+        For pictures uint8 (K, h, w, 3), reduced to 512 pixels; for volumes uint8 (K, D, H, W), in gray; for series
+        (K, C, T) or (K, T, C), for rows (K, F), the values fed to the model.
     names : tuple of F str
         Column names of rows; empty if there are none.
     channel : int
-        The axis of the channels of series, not counting the batch.
+        The axis of the channels of series and volumes, not counting the batch.
     size : (int, int) or None
         Original height and width of pictures.
     """
@@ -101,6 +102,21 @@ def pictures_of(samples: Sequence[Sample], name: str) -> Display:
     assert axes is not None  # callers pass only pictures
     shape = samples[0].x[name].shape
     return Display("picture", np.stack(reduced), size=(shape[axes[1][0]], shape[axes[1][1]]))
+
+
+def volumes_of(samples: Sequence[Sample], name: str) -> Display:
+    """Return the volumes of an input of N samples in gray, each from its least to its greatest value.
+
+    Values of several channels are averaged. At most :data:`MOST_BYTES` are kept.
+    """
+    found = samples[0].placed("A volume", name)
+    most = max(1, MOST_BYTES // math.prod(found.extent))
+    shown = []
+    for sample in samples[:most]:
+        gray = sample.x[name].astype(np.float64).mean(axis=found.values)
+        low, high = gray.min(), gray.max()
+        shown.append(np.rint((gray - low) * (255 / (high - low) if high > low else 0)).astype(np.uint8))
+    return Display("volume", np.stack(shown), channel=found.values[0])
 
 
 def numbers_of(array: Array, kind: DisplayKind, names: Sequence[str] = (), channel: int = 0) -> Display:

@@ -33,6 +33,7 @@ class Scene:
     sign: str = "auto"
     top: int | None = None
     original: bool = False
+    volume: Array | None = None
 
 
 class PictureKind(ABC):
@@ -152,6 +153,8 @@ def _with_display(scene: Scene, one: Explanation) -> Scene:
         return replace(scene, photo=display.picture())
     if display.kind == "series" and scene.signal is None:
         return replace(scene, signal=display.array[0], channel=display.channel)
+    if display.kind == "volume" and scene.volume is None:
+        return replace(scene, volume=display.array[0], channel=display.channel)
     if display.kind == "row" and scene.names is None:
         return replace(scene, names=display.names or None)
     return scene

@@ -60,8 +60,9 @@ def facts(one: Explanation) -> list[str]:
         for name, value in sorted(given.items())
         if name not in _ELSEWHERE and not isinstance(value, bool | dict) and value is not None
     ]
-    if given.get("layer") is not None:
-        parts.insert(0, f"layer {given['layer']}")
+    layer = given.get("layer")
+    if layer is not None:
+        parts.insert(0, f"layers {', '.join(layer)}" if isinstance(layer, list | tuple) else f"layer {layer}")
     inner = given.get("inner")
     if isinstance(inner, dict) and "kind" in inner:
         parts.append(f"method {_kind(inner['kind'])}")
@@ -126,6 +127,7 @@ def made_by(one: Explanation, *, alone: bool = True) -> str:
         method_words(one),
         *(fact for fact in facts(one) if not (off and fact.startswith(("steps ", "max steps ")))),
     ]
+    parts += [str(one.provenance["slice"])] if "slice" in one.provenance else []
     parts += left_as_is(one)
     parts += approximations(one)
     parts += against(one) if alone else []
