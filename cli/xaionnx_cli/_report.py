@@ -167,11 +167,11 @@ def approximation_line(result: Explanation) -> str:
 
 
 def left_lines(result: Explanation) -> list[str]:
-    """A line on the inputs that the values do not cover; empty if there are none."""
+    """Lines on axes that were guessed, and on the inputs that the values do not cover; empty if there are none."""
     # Imported here: nothing else needs the drawing code.
-    from xaionnx.render.words import left_as_is
+    from xaionnx.render.words import guessed_axes, left_as_is
 
-    return [f"  {printable(words)}" for words in left_as_is(result)]
+    return [f"  {printable(words)}" for words in (*guessed_axes(result), *left_as_is(result))]
 
 
 def warning_lines(result: Explanation) -> list[str]:

@@ -11,6 +11,7 @@ from tests.contracts.test_explainers import fields, small
 from tests.tolerances import Tolerance, assert_close
 from xaionnx import discovery
 from xaionnx.errors import XaionnxError
+from xaionnx.render.words import made_by
 
 METHODS = discovery.methods()
 # Methods whose values are exactly zero where the model reads nothing, if their windows or players do not cross it.
@@ -131,3 +132,13 @@ def test_rows_may_be_explained_alone():
 def test_one_row_needs_no_probe():
     x = np.array([[1, 2, 3]], np.float32)
     assert xaionnx.explain(centred(), x, "feature_ablation", 0, baseline=0.0).prediction.tolist() == [0]
+
+
+def test_a_guess_from_sizes_is_told():
+    model = planted.load(planted.linear(np.ones((1, 3, 6, 6))))
+    found = xaionnx.explain(model, np.ones((1, 3, 6, 6), np.float32), "occlusion", 0, window=3, baseline=0.0)
+    assert found.provenance["guessed_axes"] == ["x"]
+    assert "axes of x guessed from sizes" in made_by(found)
+    stated = planted.load(planted.linear(np.ones((1, 3, 6, 6))), axes="N C H W")
+    found = xaionnx.explain(stated, np.ones((1, 3, 6, 6), np.float32), "occlusion", 0, window=3, baseline=0.0)
+    assert "guessed_axes" not in found.provenance

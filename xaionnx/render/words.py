@@ -90,6 +90,12 @@ def left_as_is(one: Explanation) -> list[str]:
     return [f"left as {'it is' if len(left) == 1 else 'they are'}: {each}"]
 
 
+def guessed_axes(one: Explanation) -> list[str]:
+    """The inputs whose axes were guessed from their sizes, if any."""
+    guessed = one.provenance.get("guessed_axes", ())
+    return [f"axes of {', '.join(guessed)} guessed from sizes"] if guessed else []
+
+
 def against(one: Explanation) -> list[str]:
     """The classes with which the target was compared, if any."""
     found = diagnostic(one, "against")
@@ -128,6 +134,7 @@ def made_by(one: Explanation, *, alone: bool = True) -> str:
         *(fact for fact in facts(one) if not (off and fact.startswith(("steps ", "max steps ")))),
     ]
     parts += [str(one.provenance["slice"])] if "slice" in one.provenance else []
+    parts += guessed_axes(one)
     parts += left_as_is(one)
     parts += approximations(one)
     parts += against(one) if alone else []
