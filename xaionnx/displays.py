@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from xaionnx.request import Request
 
 
+def _is_picture(sample: Sample, name: str) -> bool:
+    """Whether an input has rows and columns, with or without channels."""
+    found = sample.positions(name)
+    return found is not None and found.is_picture and len(found.values) <= 1
+
+
 def _is_volume(sample: Sample, name: str) -> bool:
     found = sample.positions(name)
     return found is not None and found.is_volume and len(found.values) == 1
@@ -28,7 +34,7 @@ def displays(request: Request) -> dict[str, Display]:
     found: dict[str, Display] = {}
     for name in names:
         array = request.feeds[name]
-        if first.axes(name) is not None and array.dtype.kind in "fiu":
+        if _is_picture(first, name) and array.dtype.kind in "fiu":
             found[name] = pictures_of(request.samples, name)
         elif _is_volume(first, name) and array.dtype.kind in "fiu":
             found[name] = volumes_of(request.samples, name)

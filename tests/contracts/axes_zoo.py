@@ -40,7 +40,7 @@ class Case:
 def conv(spatial: tuple[int, ...], channels: int, order: str = "first") -> Case:
     """A picture, series or volume: a convolution of stride 1 and the mean over its first cell.
 
-    ``order`` says where the channels are: first, last, or in front of everything without samples.
+    ``order`` says where the channels are: first, last, nowhere, or in front of everything without samples.
     """
     rank = len(spatial)
     half = tuple(size // 2 for size in spatial)
@@ -50,8 +50,8 @@ def conv(spatial: tuple[int, ...], channels: int, order: str = "first") -> Case:
     if last:
         nodes.append(node("Transpose", ["x"], ["t"], perm=[0, rank + 1, *range(1, rank + 1)]))
         first = "t"
-    if order == "alone":
-        nodes.append(node("Unsqueeze", ["x", "zero"], ["t"]))
+    if order in ("alone", "nowhere"):
+        nodes.append(node("Unsqueeze", ["x", "zero" if order == "alone" else "one"], ["t"]))
         first = "t"
     nodes += [
         node("Conv", [first, "k"], ["a"], strides=list(half)),
@@ -63,12 +63,13 @@ def conv(spatial: tuple[int, ...], channels: int, order: str = "first") -> Case:
     ]
     mask = np.zeros((1, 1, *(2,) * rank), np.float32)
     mask[(0, 0, *(0,) * rank)] = 1
-    shape = (*spatial, channels) if last else (channels, *spatial)
+    shape = (*spatial, channels) if last else spatial if order == "nowhere" else (channels, *spatial)
     seen = np.zeros(shape, bool)
     window = tuple(slice(size) for size in half)
-    seen[(*window, slice(None)) if last else (slice(None), *window)] = True
+    seen[window if last or order == "nowhere" else (slice(None), *window)] = True
     alone = order == "alone"
-    weights = {"k": kernel, "mask": mask, "w": WEIGHTS, "zero": np.array([0], np.int64)}
+    weights = {"k": kernel, "mask": mask, "w": WEIGHTS}
+    weights |= {"zero": np.array([0], np.int64), "one": np.array([1], np.int64)}
     inputs, outputs = [tensor("x", shape if alone else ("N", *shape))], [tensor("y", (1 if alone else "N", 2))]
     return Case(tiny.model(nodes, inputs, outputs, weights), None if alone else 0, shape, seen)
 
@@ -156,6 +157,7 @@ CASES = {
     "picture of 2 bands, channels last": conv((8, 12), 2, "last"),
     "gray picture, channels last": conv((8, 12), 1, "last"),
     "picture without samples": conv((8, 8), 3, "alone"),
+    "spectrogram without channels": conv((8, 12), 1, "nowhere"),
     "series, channels first": conv((16,), 5),
     "series, channels last": conv((16,), 5, "last"),
     "waveform": conv((16,), 1),

@@ -20,7 +20,14 @@ EXACT = {
     "feature_ablation", "deep_lift", "lrp", "expected_gradients", "guided_ig",
 }  # fmt: skip
 # Values of layers and of tokens do not have the shape of the input.
-BY_SHAPE = {"picture of 4 bands", "RNN, time first", "volume", "picture without samples", "series, channels last"}
+BY_SHAPE = {
+    "spectrogram without channels",
+    "picture of 4 bands",
+    "RNN, time first",
+    "volume",
+    "picture without samples",
+    "series, channels last",
+}
 
 
 @pytest.fixture(scope="module")

@@ -83,8 +83,8 @@ def as_picture(sample: Sample, name: str | None = None) -> Array:
     if spec is not None:
         picture: Array = spec.to_pictures(x[None])[0]
         return picture
-    channel, _ = sample.axes(name) or (0, (1, 2))
-    values = np.moveaxis(x, channel, -1).astype(np.float64)
+    axes = sample.axes(name)
+    values = (x[..., None] if axes is None else np.moveaxis(x, axes[0], -1)).astype(np.float64)
     if values.shape[-1] not in (1, _COLOURS):
         # Bands of unknown colours: their mean, in gray.
         values = values.mean(axis=-1, keepdims=True)
@@ -98,10 +98,8 @@ def pictures_of(samples: Sequence[Sample], name: str) -> Display:
     fitting = int((MOST_BYTES / (3 * len(samples))) ** 0.5)
     side = min(LONGEST_SIDE, max(_SHORTEST_SIDE, fitting))
     reduced = [_shrink(as_picture(one, name), side) for one in samples[: MOST_BYTES // (3 * side**2)]]
-    axes = samples[0].axes(name)
-    assert axes is not None  # callers pass only pictures
-    shape = samples[0].x[name].shape
-    return Display("picture", np.stack(reduced), size=(shape[axes[1][0]], shape[axes[1][1]]))
+    height, width = samples[0].placed("A picture", name).extent
+    return Display("picture", np.stack(reduced), size=(height, width))
 
 
 def volumes_of(samples: Sequence[Sample], name: str) -> Display:

@@ -117,7 +117,8 @@ class FullGrad(Explainer):
         over = input_axes(path.model, sample)
         for name, contribution in inputs.items():
             rescaled = _rescale(contribution)
-            channel_sum = rescaled if over is None else rescaled.sum(axis=over[0] + 2, keepdims=True)
+            channel = None if over is None else over[0]
+            channel_sum = rescaled if channel is None else rescaled.sum(axis=channel + 2, keepdims=True)
             yield channel_sum if name == sample.main else None, contribution
         for bias in model_biases:
             slope = gradients[bias.tensor].astype(np.float64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final, final
 
 from xaionnx.data.sample import Sample
 from xaionnx.graph.axis_factors import Axis, AxisFactor, Layout, covering_factor, token_factor, with_size
@@ -17,6 +17,10 @@ from xaionnx.runtime.model import Model
 
 if TYPE_CHECKING:
     from xaionnx.graph.view import GraphView
+
+
+# Number of spatial axes of a picture.
+_PICTURE: Final = 2
 
 
 @final
@@ -128,27 +132,29 @@ def _aspect_mismatch(size: tuple[int, ...], extent: tuple[int, int]) -> float:
     return abs(math.log(extent[0] * size[1] / (extent[1] * size[0])))
 
 
-def input_axes(model: Model, sample: Sample) -> tuple[int, tuple[int, ...]] | None:
-    """Return the channel axis and the spatial axes (height and width, depth, or time) of the explained input."""
+def input_axes(model: Model, sample: Sample) -> tuple[int | None, tuple[int, ...]] | None:
+    """Return the channel axis, if any, and the spatial axes (rows and columns, also depth; time) of the input."""
     over = series(model, sample)
     if over is not None:
         return over.channel, (1 - over.channel,)
     found, places = sample.positions(), _places(sample)
-    return (found.values[0], places) if found is not None and places else None
+    return (next(iter(found.values), None), places) if found is not None and places else None
 
 
 def _places(sample: Sample) -> tuple[int, ...]:
-    """The axes of the places of a picture or a volume with one axis of channels; empty for any other input."""
+    """The axes of the places of a picture or a volume with at most one axis of channels; empty for any other input."""
     found = sample.positions()
-    if found is None or not (found.is_picture or found.is_volume) or len(found.values) != 1:
+    if found is None or not (found.is_picture or found.is_volume) or len(found.values) > 1:
         return ()
     return found.axes
 
 
 def picture_size(sample: Sample) -> tuple[int, int] | None:
     """Height and width of the explained picture; None if the input is not a picture."""
-    axes = sample.picture_axes
-    return None if axes is None else (sample.array.shape[axes[1][0]], sample.array.shape[axes[1][1]])
+    places = _places(sample)
+    if len(places) != _PICTURE:
+        return None
+    return sample.array.shape[places[0]], sample.array.shape[places[1]]
 
 
 def _layouts(model: Model, sample: Sample) -> Mapping[str, Layout]:

@@ -44,13 +44,13 @@ class SpatialMap:
     sample : Sample
         Any sample, for the sizes of the input.
     over : tuple or None
-        The channel axis and the spatial axes of the input; None for a row of tokens.
+        The channel axis, None without channels, and the spatial axes of the input; None for a row of tokens.
     """
 
     axes: Axes
     shape: tuple[int, ...]
     sample: Sample
-    over: tuple[int, tuple[int, ...]] | None
+    over: tuple[int | None, tuple[int, ...]] | None
 
     @classmethod
     def of(cls, model: Model, name: str, shape: Sequence[int], sample: Sample) -> SpatialMap:
@@ -120,7 +120,7 @@ class SpatialMap:
     def spread(self, maps: Array, how: str) -> Array:
         """Return maps (..., h, w) enlarged to the shape of the input, (..., \\*shape), the same for every channel."""
         large = self.enlarged(maps, how)
-        if self.over is None:
+        if self.over is None or self.over[0] is None:
             return large
         lead = maps.shape[:-2]
         return np.broadcast_to(np.expand_dims(large, len(lead) + self.over[0]), (*lead, *self.sample.array.shape))
@@ -171,6 +171,8 @@ class SpatialMap:
         channel, axes = self.over
         if len(axes) == 1:
             large = g.op("Squeeze", large, np.array([2], dtype=np.int64))
+        if channel is None:
+            return g.op("Squeeze", large, np.array([1], dtype=np.int64))
         if channel:
             large = g.op("Transpose", large, perm=[0, *range(2, channel + 2), 1])
         each = np.ones(len(axes) + 2, dtype=np.int64)

@@ -61,8 +61,12 @@ def facts(one: Explanation) -> list[str]:
         if name not in _ELSEWHERE and not isinstance(value, bool | dict) and value is not None
     ]
     layer = given.get("layer")
-    if layer is not None:
-        parts.insert(0, f"layers {', '.join(layer)}" if isinstance(layer, list | tuple) else f"layer {layer}")
+    if isinstance(layer, list | tuple):
+        parts.insert(0, f"layers {', '.join(layer)}")
+    else:
+        # Only maps of several layers are fused.
+        parts = [part for part in parts if not part.startswith("fuse ")]
+        parts = parts if layer is None else [f"layer {layer}", *parts]
     inner = given.get("inner")
     if isinstance(inner, dict) and "kind" in inner:
         parts.append(f"method {_kind(inner['kind'])}")
