@@ -53,4 +53,10 @@ def test_several_layers_are_listed_in_words():
         np.ones(1),
         provenance={"parameters": {"layer": ["a", "b"], "fuse": "mean"}},
     )
-    assert facts(one)[0] == "layers a, b"
+    assert facts(one) == ["layers a, b", "fuse mean"]
+
+
+def test_one_layer_is_not_fused():
+    settings = {"layer": None, "fuse": "mean", "upsampling": "bilinear"}
+    one = Explanation("grad_cam", np.ones((1, 3)), np.array(["y[0]"]), np.ones(1), provenance={"parameters": settings})
+    assert facts(one) == ["upsampling bilinear"]
