@@ -56,6 +56,8 @@ def test_a_statement_that_the_graph_contradicts_is_refused_with_both():
     message = r"axis 0 is sample by its statement \(stated\), but time by GRU 'a'.* axes='time sample feature'"
     with pytest.raises(UnsupportedModelError, match=message):
         gru("A, B, 3", axes="N T F")
+    with pytest.raises(UnsupportedModelError, match=r"axis 0 is sample by its statement"):
+        gru("T, N, 3", axes="N T F")
     with pytest.raises(ParameterError, match=r"has 3 axes, \(A, B, 3\), but 2 are stated: sample time"):
         gru("A, B, 3", axes="N T")
     with pytest.raises(UnknownNameError, match="'z'"):

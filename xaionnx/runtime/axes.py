@@ -79,9 +79,14 @@ class ModelAxes:
         if rows not in (None, "alone", "joint"):
             raise ParameterError(f"The 'rows' parameter must be 'alone', 'joint' or None. Got {rows!r} instead.")
         main = (spec.name if spec else None) or next((one.name for one in inputs if one.shape), "")
-        told = spec_axes(spec, main, {one.name: len(one.shape) for one in inputs}) | stated_axes(stated, main)
+        given = stated_axes(stated, main)
+        told = spec_axes(spec, main, {one.name: len(one.shape) for one in inputs}) | given
         finder = AxisFinder(view, inputs, outputs, told, model)
         samples = {one.name: finder.sample(one) for one in inputs}
+        for one in inputs:
+            if one.name in given:
+                # What a user states is held against the graph before anything is computed.
+                finder.input(one)
         own = {name for name, axis in samples.items() if axis is not None}
         free = any(not isinstance(one.shape[axis], int) for one in inputs if (axis := samples[one.name]) is not None)
         if free:
