@@ -21,6 +21,7 @@ from xaionnx.targets.scores import default_output, unnormalised
 from xaionnx.targets.selection import TargetTerm
 from xaionnx.targets.target import Target
 from xaionnx.typing import Array, Document
+from xaionnx_cli._messages import for_shell
 from xaionnx_cli._suggestions import Size, suggest_targets
 from xaionnx_cli._targets import default_target
 
@@ -176,7 +177,7 @@ def left_lines(result: Explanation) -> list[str]:
 
 def warning_lines(result: Explanation) -> list[str]:
     """The warnings of a result, one a line."""
-    return [f"  warning: {printable(warning)}" for warning in result.warnings]
+    return [f"  warning: {printable(for_shell(warning))}" for warning in result.warnings]
 
 
 def cost_line(result: Explanation) -> str:

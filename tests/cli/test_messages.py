@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from xaionnx_cli._messages import for_shell
+from xaionnx_cli._report import warning_lines
 
+from xaionnx import Explanation
 from xaionnx.errors import ParameterError
 from xaionnx.runtime.model import Model
 from xaionnx.targets.resolve import resolve
@@ -57,3 +59,11 @@ def test_the_command_line_translates(run):
         "xaionnx: Tensor 'mask' has the shape (N, 256, 256, 1), not one axis of classes. Use --target element:I,J,... "
         "with one int per axis, --target region[:THRESHOLD], --target channel[:K] or --target sum.\n"
     )
+
+
+def test_warnings_of_a_report_name_options():
+    advice = {"zero_by_default": ["x"]}
+    one = Explanation("saliency", np.ones((1, 3)), np.array(["y[0]"]), np.ones(1), provenance=advice)
+    (line,) = warning_lines(one)
+    assert line.startswith("  warning: No baseline was given")
+    assert "as in --baseline median:rows.csv" in line
