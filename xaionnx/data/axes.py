@@ -90,8 +90,8 @@ class TensorAxes:
     Examples
     --------
     >>> axes = TensorAxes.stated("T N F")
-    >>> axes.sample, axes.positions, axes.words()
-    (1, (0,), 'time sample feature')
+    >>> axes.sample, axes.words()
+    (1, 'time sample feature')
     """
 
     axes: tuple[AxisRole, ...]
@@ -130,16 +130,6 @@ class TensorAxes:
     def sample(self) -> int | None:
         """The axis of the samples."""
         return self.roles.index(Role.SAMPLE) if Role.SAMPLE in self.roles else None
-
-    @property
-    def positions(self) -> tuple[int, ...]:
-        """The axes of space, time or tokens."""
-        return tuple(axis for axis, role in enumerate(self.roles) if role.counts_positions)
-
-    @property
-    def values(self) -> tuple[int, ...]:
-        """The axes that list the values at one position: channels or features."""
-        return tuple(axis for axis, role in enumerate(self.roles) if role.counts_values)
 
     def batch_first(self) -> TensorAxes:
         """Return the axes with that of the samples moved to the front, or added there."""

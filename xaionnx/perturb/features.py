@@ -141,12 +141,6 @@ class Features(ABC):
         return Columns(tuple(tuple(g) for g in (groups.values() if isinstance(groups, Mapping) else groups)))
 
 
-def over_pixels(sample: Sample, labels: Array) -> Array:
-    """Return a map (H, W) with an axis of length 1 for the channels."""
-    axes = sample.picture_axes
-    return labels if axes is None else np.expand_dims(labels, axes[0])
-
-
 def tiles(sides: Sequence[Array]) -> Array:
     """Return a player for each combination of tiles along the axes, in row-major order.
 

@@ -8,7 +8,7 @@ from typing import ClassVar, final
 
 from xaionnx.data.sample import Sample
 from xaionnx.errors import UnknownNameError
-from xaionnx.perturb.features import Features, check_positive, over_pixels, shown
+from xaionnx.perturb.features import Features, check_positive, shown
 from xaionnx.registry import Form, integers
 from xaionnx.typing import Array
 
@@ -55,7 +55,7 @@ class Superpixels(Features):
         else:
             quickshift: Callable[..., Array] = segmentation.quickshift  # untyped
             labels = quickshift(picture, kernel_size=4, max_dist=200, ratio=0.2, sigma=self.sigma, rng=0)
-        return {sample.main: over_pixels(sample, labels)}
+        return {sample.main: sample.placed("features='superpixels'").over(labels)}
 
 
 def _felzenszwalb(scale: int = 100) -> Superpixels:
