@@ -325,7 +325,7 @@ def test_the_tuned_batch_size_is_kept_and_answers_agree_with_fixed_ones(tmp_path
     ]
     for answer in answers[1:]:
         assert_close(answer, answers[0], Tolerance.ORDER_ONE)
-    assert all(tuner.size(3000) > 1 for tuner in tuned._state.tuners.values())
+    assert all(tuner.size(3000) > 1 for tuner in tuned._runner.tuners.values())
 
 
 @pytest.mark.slow

@@ -14,7 +14,8 @@ from xaionnx.autodiff import Gradient, gradient
 from xaionnx.autodiff.gradient import GraphRewrite
 from xaionnx.gradients.source import GradientRequest, InputsAt, Piece, Source
 from xaionnx.runtime import progress
-from xaionnx.runtime.model import Feed, Model
+from xaionnx.runtime.batch_runner import Feed
+from xaionnx.runtime.model import Model
 from xaionnx.typing import Array, GradientLike
 
 if TYPE_CHECKING:

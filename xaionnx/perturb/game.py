@@ -10,8 +10,9 @@ from xaionnx.errors import BudgetError, OutputError
 from xaionnx.perturb.appliers import applier
 from xaionnx.perturb.removal import Removal
 from xaionnx.runtime import progress
+from xaionnx.runtime.batch_runner import Feed
 from xaionnx.runtime.evaluations import Evaluations
-from xaionnx.runtime.model import Feed, Model
+from xaionnx.runtime.model import Model
 from xaionnx.targets.selection import TargetSet
 from xaionnx.typing import Array
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -16,7 +15,7 @@ from xaionnx import loading
 from xaionnx.data.inputs import Given, Inputs, Reading, convert
 from xaionnx.data.sample import Sample, split
 from xaionnx.data.spec import InputSpec
-from xaionnx.errors import InputMismatchError, MemoryLimitError, ModelFileError, UnsupportedModelError
+from xaionnx.errors import InputMismatchError, ModelFileError, UnsupportedModelError
 from xaionnx.graph.adapt import adapt, free_batch
 from xaionnx.graph.batch_first import batch_first
 from xaionnx.graph.control_flow import branch_points, inline_branches
@@ -27,7 +26,7 @@ from xaionnx.graph.serialize import to_bytes
 from xaionnx.graph.unfuse import unfuse
 from xaionnx.graph.view import GraphView
 from xaionnx.runtime.axes import ModelAxes, RowsMode, in_file_order, samples_first
-from xaionnx.runtime.batcher import BatchSizeTuner, same_rows
+from xaionnx.runtime.batch_runner import BatchRunner, Feed
 from xaionnx.runtime.rows import probe_rows
 from xaionnx.runtime.session import Session, Sessions, SessionSettings, channel_block
 from xaionnx.runtime.tensors import TensorInfo, check_inputs, find, listed
@@ -43,17 +42,13 @@ _NAN_WORDS: Mapping[str | None, str] = {
     "compared": "which is on the side of false in each comparison of the model",
 }
 
-# Returns rows ``start`` to ``stop`` of every input; the next call may reuse the arrays.
-Feed = Callable[[int, int], Feeds]
-
 
 @dataclass
 class _State:
     """Caches of a model, which are not shared or pickled."""
 
     sessions: Sessions = field(default_factory=Sessions)
-    tuners: dict[Hashable, BatchSizeTuner] = field(default_factory=dict)
-    batchable: dict[Hashable, bool] = field(default_factory=dict)
+    runner: BatchRunner | None = None
     derived: dict[Hashable, Model] = field(default_factory=dict)
     view: GraphView | None = None
     purposes: dict[str, InputPurpose] | None = None
@@ -483,7 +478,7 @@ class Model:
         doubtful = self.axes.doubtful_outputs(outputs) if not self.is_derived else ()
         count = min((len(array) for array in own.values()), default=0)
         # Rows that take the branch of an If are evaluated one by one.
-        single = self._native_batch() is not None or self.batch_size == 1 or self._chooses_branches
+        single = self._fixed_batch is not None or self.batch_size == 1 or self._chooses_branches()
         if self.axes.rows or self.is_derived or count == 0 or single or (count == 1 and not doubtful):
             return self
         shared = {name: array for name, array in feeds.items() if name in self.shared}
@@ -492,7 +487,6 @@ class Model:
             self._state.probed[key] = self._after_probe(own, shared, outputs, doubtful)
         return self._state.probed[key]
 
-    @property
     def _chooses_branches(self) -> bool:
         """Whether the branch of an If depends on a sample."""
         state = self._state
@@ -505,9 +499,6 @@ class Model:
         """Whether a probe of the first two rows shows that the answer for one depends on the other."""
         return self.probed(feeds, [info.name for info in self.outputs]).axes.rows != self.axes.rows
 
-    def _joint(self) -> Model:
-        return _reload(str(self.path), self.sha256, {**self._options(), "rows": "joint"})
-
     def _after_probe(self, own: Feeds, shared: Feeds, outputs: Collection[str], doubtful: Sequence[str]) -> Model:
         names = [info.name for info in self.outputs if info.name in outputs and info.dtype.kind in "fiub"]
 
@@ -517,18 +508,12 @@ class Model:
 
         placed = [name for name in names if name not in doubtful]
         first = {name: array[:2] for name, array in own.items()}
-        try:
-            probe = probe_rows(run, first, placed, [name for name in doubtful if name in names])
-        except MemoryLimitError:
-            return self
-        except UnsupportedModelError:
-            # It takes one row at a time; or all rows, but no single one.
-            return self if _runs(run, {name: array[:1] for name, array in own.items()}) else self._joint()
+        probe = probe_rows(run, first, placed, [name for name in doubtful if name in names])
         if probe.joint and any(node.op_type == "DynamicQuantizeLinear" for node in self.graph.graph.node):
             # The rows of a batch share a range of integers, and so round each other's numbers, but are samples.
             return _reload(str(self.path), self.sha256, {**self._options(), "batch_size": 1})
         if probe.joint and not self.allow_random:
-            return self._joint()
+            return _reload(str(self.path), self.sha256, {**self._options(), "rows": "joint"})
         if not probe.moved:
             return self
         axes = replace(self.axes, moved={**self.axes.moved, **probe.moved})
@@ -579,40 +564,28 @@ class Model:
         MemoryLimitError
             A single sample does not fit.
         """
-        session, place = self._session(), self._session().place
-        constant = {name: place(array) for name, array in (shared or {}).items()}
-        first = feed(0, 1)
-        fed = sum(array.nbytes for array in first.values()) if sample_bytes is None else sample_bytes
-        key = (tuple((name, array.shape, array.dtype.str) for name, array in sorted(first.items())), tuple(fetch))
-        native = self._native_batch()
-        if count > 1 and (native is None or native == 1) and self.batch_size != 1:
-            session, largest = self._batched_session(key, feed, fetch, constant)
-        else:
-            largest = native or None
-        tuner = self._state.tuners.setdefault(
-            (key, largest), BatchSizeTuner.for_samples(fed, largest or self.batch_size)
-        )
-        start = 0
-        while start < count:
-            stop = start + tuner.size(count - start)
-            rows = dict(feed(start, stop))
-            if largest is not None and largest > 1 and stop - start < largest:
-                # For a model with a fixed batch, the last row fills up the batch.
-                rows = {n: np.concatenate([a, np.repeat(a[-1:], largest - len(a), axis=0)]) for n, a in rows.items()}
-            began = time.perf_counter()
-            try:
-                results = session.run(fetch, {**rows, **constant}, self.timeout_s, tuner.is_brief(stop - start))
-            except MemoryLimitError:
-                if stop - start == 1 or (largest or 0) > 1:
-                    raise
-                tuner.out_of_memory(stop - start)
-                continue
-            tuner.record(stop - start, time.perf_counter() - began)
-            outputs = {name: np.asarray(result) for name, result in zip(fetch, results, strict=True)}
-            if largest is not None and largest > 1:
-                outputs = {name: array[: stop - start] for name, array in outputs.items()}
-            yield start, stop, outputs
-            start = stop
+        return self._runner.batches(count, feed, fetch, shared or {}, sample_bytes)
+
+    @property
+    def _runner(self) -> BatchRunner:
+        state = self._state
+        if state.runner is None:
+            state.runner = BatchRunner(
+                name=self.name,
+                session=self._session,
+                fixed=self._fixed_batch,
+                batch_size=self.batch_size,
+                one_by_one=self._chooses_branches,
+                timeout_s=self.timeout_s,
+                allow_random=self.allow_random,
+            )
+        return state.runner
+
+    @property
+    def _fixed_batch(self) -> int | None:
+        """The number of samples in one run that the file declares, if any."""
+        sizes = {i.shape[0] for i in self.inputs if i.name not in self.shared and i.shape}
+        return next((size for size in sizes if isinstance(size, int)), None)
 
     def check_rows(self, outputs: Feeds, count: int) -> None:
         """Check that outputs of the file have a row for each of ``count`` samples.
@@ -675,10 +648,6 @@ class Model:
         """Read large external weights in place from now on, and return whether they are: see :class:`Sessions`."""
         return self._state.sessions.share(self.file.external)
 
-    def _native_batch(self) -> int | None:
-        sizes = {i.shape[0] for i in self.inputs if i.name not in self.shared and i.shape}
-        return next((size for size in sizes if isinstance(size, int)), None)
-
     def _session(self, kind: str = "own") -> Session:
         sessions = self._state.sessions.opened
         if kind not in sessions:
@@ -697,46 +666,6 @@ class Model:
                     raise
                 raise loading.diagnose(self.file, error) from error
         return sessions[kind]
-
-    def _batched_session(
-        self, key: Hashable, feed: Feed, fetch: Sequence[str], constant: Mapping[str, object]
-    ) -> tuple[Session, int | None]:
-        """Return a session for several samples and None, or the file's session and 1 if it accepts only one."""
-        kind = "free" if self._native_batch() == 1 else "own"
-        if key not in self._state.batchable:
-            self._state.batchable[key] = self._accepts_two(feed, fetch, constant, kind)
-        return (self._session(kind), None) if self._state.batchable[key] else (self._session(), 1)
-
-    def _accepts_two(self, feed: Feed, fetch: Sequence[str], constant: Mapping[str, object], kind: str) -> bool:
-        def first_rows(session: Session, stop: int) -> dict[str, Array]:
-            outputs = session.run(fetch, {**feed(0, stop), **constant}, self.timeout_s)
-            return {name: np.asarray(output) for name, output in zip(fetch, outputs, strict=True)}
-
-        # A condition is one for all rows of a run, and each row may need its own branch.
-        if self._chooses_branches:
-            return False
-        alone = first_rows(self._session(), 1)
-        try:
-            if any(np.shape(output)[:1] != (1,) for output in alone.values()):
-                return False
-            if same_rows(alone, first_rows(self._session(kind), 2), 2):
-                return True
-        except (UnsupportedModelError, ModelFileError):
-            return False
-        if not self.allow_random and not same_rows(alone, first_rows(self._session(), 1), 1):
-            raise UnsupportedModelError(
-                f"{self.name} returns different outputs for the same input. Export it in inference mode, "
-                "or pass allow_random."
-            )
-        return False
-
-
-def _runs(run: Callable[[Feeds], Feeds], rows: Feeds) -> bool:
-    try:
-        run(rows)
-    except UnsupportedModelError:
-        return False
-    return True
 
 
 def _holds_all_inputs(x: Given, others: Sequence[str]) -> bool:

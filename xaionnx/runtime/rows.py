@@ -8,6 +8,7 @@ from typing import final
 
 import numpy as np
 
+from xaionnx.errors import MemoryLimitError, UnsupportedModelError
 from xaionnx.runtime.batcher import same_rows
 from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array, Feeds
@@ -23,7 +24,7 @@ class RowsProbe:
     moved : mapping of str to int or None
         Outputs whose samples are not on the first axis; None if they have no sample axis.
     joint : tuple of str
-        Outputs whose value for a row depends on the other rows.
+        Outputs whose value for a row depends on the other rows; all if the model runs on two rows but not on one.
     """
 
     moved: Mapping[str, int | None]
@@ -56,8 +57,15 @@ def probe_rows(
     ('y',)
     """
     count = len(next(iter(rows.values())))
-    alone = [run({name: array[n : n + 1] for name, array in rows.items()}) for n in range(count)]
-    both = run(rows if count > 1 else {name: np.repeat(array, 2, axis=0) for name, array in rows.items()})
+    alone: list[Mapping[str, Array]] = []
+    try:
+        alone.extend(run({name: array[n : n + 1] for name, array in rows.items()}) for n in range(count))
+        both = run(rows if count > 1 else {name: np.repeat(array, 2, axis=0) for name, array in rows.items()})
+    except MemoryLimitError:
+        return RowsProbe({}, ())
+    except UnsupportedModelError:
+        # A model that takes one row, but not two, answers for each alone.
+        return RowsProbe({}, () if alone else (*placed, *doubtful))
     moved: dict[str, int | None] = {}
     for name in doubtful:
         axes = _doubled(alone[0][name], both[name])
