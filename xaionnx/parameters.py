@@ -77,7 +77,6 @@ def _interval(low: float, high: float, low_open: bool) -> str:
     return f"{'(' if low_open or math.isinf(low) else '['}{', '.join(ends)}{')' if math.isinf(high) else ']'}"
 
 
-@final
 @dataclass(frozen=True)
 class _Integer(Parameter):
     low: float = -math.inf
@@ -94,6 +93,17 @@ class _Integer(Parameter):
 
     def parse(self, text: str) -> int:
         return int(text)
+
+
+@final
+@dataclass(frozen=True)
+class _Seed(_Integer):
+    low: float = 0
+    high: float = 2**63 - 1
+
+    @property
+    def domain(self) -> str:
+        return "an int in [0, 2**63)"
 
 
 @final
@@ -286,6 +296,16 @@ def real(
 ) -> float | None:
     """Return a dataclass field for a finite float in ``[low, high]``, or ``(low, high]`` if ``low_open``."""
     return _field(default, _Real(help, optional, low, high, low_open))
+
+
+def random_seed(help: Text) -> int:
+    """Return a dataclass field for the seed of random draws, 0 by default."""
+    return _field(0, _Seed(help))
+
+
+def stopping_tolerance(help: Text) -> float | None:
+    """Return a dataclass field for a positive float at which the work ends early; none by default."""
+    return real(None, help, low=0, low_open=True, optional=True)
 
 
 def choice(default: str, options: tuple[str, ...], help: Text) -> str:

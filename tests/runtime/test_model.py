@@ -302,6 +302,11 @@ def test_internal_tensors_can_be_fetched(tmp_path):
         model.with_outputs(["hiden"])
 
 
+def test_the_constructor_says_how_to_open_a_file():
+    with pytest.raises(TypeError, match=re.escape("Model.load('x.onnx')")):
+        Model("x.onnx")
+
+
 def test_pickling_keeps_the_path_and_notices_a_changed_file(tmp_path):
     from xaionnx.errors import ModelFileError
 

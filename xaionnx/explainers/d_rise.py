@@ -11,7 +11,7 @@ from xaionnx.explainers._games.game import GameExplainer, GameResult
 from xaionnx.explainers._games.sampling import WithinBudget
 from xaionnx.explainers.rise import ESTIMATORS, Rise
 from xaionnx.explanation import ValueKind
-from xaionnx.parameters import choice, integer, real, size
+from xaionnx.parameters import choice, integer, real, size, stopping_tolerance
 from xaionnx.perturb.game import Game
 from xaionnx.perturb.removal import Removal
 from xaionnx.targets.target import Target
@@ -74,12 +74,8 @@ class DRise(WithinBudget, GameExplainer):
     reference: ClassVar[str] = "Petsiuk et al. 2021, arXiv:2006.03204"
 
     budget: int = integer(2001, "maximum number of model evaluations per sample: the input and the masks", low=3)
-    tolerance: float | None = real(
-        None,
-        "stop when every standard error is at most this share of the map's largest value",
-        low=0,
-        low_open=True,
-        optional=True,
+    tolerance: float | None = stopping_tolerance(
+        "stop when every standard error is at most this share of the map's largest value"
     )
     estimator: str = choice("least_squares", ESTIMATORS, "how similarities become a map")
     grid: int | tuple[int, ...] = size(16, "cells of a mask along height and width")

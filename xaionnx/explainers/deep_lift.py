@@ -18,7 +18,7 @@ from xaionnx.explainers._gradients.paths import ByDifference, Paths, add_up, com
 from xaionnx.explainers._gradients.propagation import Propagation
 from xaionnx.gradients.one_run import OneRun, PlannedRun
 from xaionnx.gradients.target_gradients import TargetGradients
-from xaionnx.parameters import choice, integer
+from xaionnx.parameters import choice, random_seed
 from xaionnx.perturb import baseline as baselines
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.targets.selection import TargetSet
@@ -101,7 +101,7 @@ class DeepLift(ByDifference, Propagation, AtLayer, GradientExplainer):
 
     rule: str = choice("rescale", ("rescale", "reveal_cancel"), "multipliers of activations")
     baseline: BaselineLike = baselines.parameter("reference from which differences are taken")
-    seed: int = integer(0, "seed of a random baseline", low=0, high=2**63 - 1)
+    seed: int = random_seed("seed of a random baseline")
 
     def rules(self, model: Model) -> Table:
         from xaionnx.autodiff.deep_lift import TABLES

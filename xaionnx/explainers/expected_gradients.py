@@ -11,7 +11,7 @@ from xaionnx.attribution import Attribution
 from xaionnx.explainers._gradients.gradient import AtLayer, GradientExplainer, Points
 from xaionnx.explainers._gradients.paths import ByDifference, FromBaseline, Paths, add_up, completeness
 from xaionnx.gradients.target_gradients import TargetGradients
-from xaionnx.parameters import integer
+from xaionnx.parameters import integer, random_seed
 
 
 @final
@@ -56,7 +56,7 @@ class ExpectedGradients(FromBaseline, ByDifference, AtLayer, GradientExplainer):
     reference: ClassVar[str] = "Erion et al. 2021, doi:10.1038/s42256-021-00343-w"
 
     draws: int = integer(200, "number of random draws", low=2, high=2**20)
-    seed: int = integer(0, "seed of the draws, and of a random baseline", low=0, high=2**63 - 1)
+    seed: int = random_seed("seed of the draws, and of a random baseline")
 
     def explain_points(self, target_gradients: TargetGradients, points: Points) -> Attribution:
         paths = Paths.of(target_gradients, points, self.baseline, self.seed)

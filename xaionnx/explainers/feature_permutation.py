@@ -16,7 +16,7 @@ from xaionnx.explainers._games.game import ByFeatures
 from xaionnx.explainers._games.layer_units import layer_path
 from xaionnx.explainers.feature_ablation import FeatureAblation
 from xaionnx.explanation import ValueKind
-from xaionnx.parameters import free, integer
+from xaionnx.parameters import free, integer, random_seed
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.perturb.baselines.by_input import ByInput
 from xaionnx.perturb.features import Features
@@ -86,7 +86,7 @@ class FeaturePermutation(ByFeatures, Explainer):
         "rows of data (.npy) that values are taken from; the other samples of the batch if not given",
         resolver=_backgrounds,
     )
-    seed: int = integer(0, "seed of the permutations", low=0, high=2**63 - 1)
+    seed: int = random_seed("seed of the permutations")
 
     @property
     def compares_samples(self) -> bool:

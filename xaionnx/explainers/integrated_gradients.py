@@ -16,7 +16,7 @@ from xaionnx.explainers._gradients.gradient import AtLayer, GradientExplainer, P
 from xaionnx.explainers._gradients.path_graph import PathGraph
 from xaionnx.explainers._gradients.paths import ByDifference, FromBaseline, Paths, add_up, completeness
 from xaionnx.gradients.target_gradients import TargetGradients
-from xaionnx.parameters import choice, integer, real
+from xaionnx.parameters import choice, integer, stopping_tolerance
 from xaionnx.typing import Array
 
 if TYPE_CHECKING:
@@ -93,12 +93,8 @@ class IntegratedGradients(FromBaseline, ByDifference, AtLayer, GradientExplainer
         ("gauss_legendre", "trapezoid", "left", "middle", "right"),
         "positions and weights of the points",
     )
-    tolerance: float | None = real(
-        None,
-        "refine the steps until the completeness gap is at most this share of the change",
-        low=0,
-        low_open=True,
-        optional=True,
+    tolerance: float | None = stopping_tolerance(
+        "refine the steps until the completeness gap is at most this share of the change"
     )
     max_steps: int = integer(1024, "maximum number of steps with a tolerance", low=1, high=2**20)
 

@@ -15,7 +15,7 @@ from xaionnx.explainers._games.game import GameExplainer, GameResult
 from xaionnx.explainers._games.mask_space import MaskSpace
 from xaionnx.explainers._games.sampling import WithinBudget, evaluate
 from xaionnx.explanation import ValueKind
-from xaionnx.parameters import choice, integer, real, size
+from xaionnx.parameters import choice, integer, real, size, stopping_tolerance
 from xaionnx.perturb.element_types import check_none_missing
 from xaionnx.perturb.game import Game
 from xaionnx.perturb.removal import Removal, Select
@@ -98,12 +98,8 @@ class Rise(WithinBudget, GameExplainer):
     reference: ClassVar[str] = "Petsiuk et al. 2018, arXiv:1806.07421"
 
     budget: int = integer(1001, "maximum number of model evaluations per sample: the input and the masks", low=3)
-    tolerance: float | None = real(
-        None,
-        "stop when every standard error is at most this share of the map's largest value",
-        low=0,
-        low_open=True,
-        optional=True,
+    tolerance: float | None = stopping_tolerance(
+        "stop when every standard error is at most this share of the map's largest value"
     )
     estimator: str = choice("least_squares", ESTIMATORS, "how outputs become a map")
     grid: int | tuple[int, ...] = size(7, "cells of a mask along height and width")

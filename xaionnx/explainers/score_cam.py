@@ -13,7 +13,7 @@ from xaionnx.explainers._cams.cam import CamExplainer, LayerView
 from xaionnx.explainers._cams.channels import ByChannel
 from xaionnx.layers.embeddings import has_tokens
 from xaionnx.layers.path import LayerPath
-from xaionnx.parameters import integer
+from xaionnx.parameters import random_seed
 from xaionnx.perturb import baseline as baselines
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.perturb.element_types import rounded
@@ -63,7 +63,7 @@ class ScoreCam(ByChannel, CamExplainer):
     reference: ClassVar[str] = "Wang et al. 2020, arXiv:1910.01279"
 
     baseline: BaselineLike = baselines.parameter("replacement where a mask is zero")
-    seed: int = integer(0, "seed of a random baseline", low=0, high=2**63 - 1)
+    seed: int = random_seed("seed of a random baseline")
 
     def check_use(self, model: Model, layer: str, sample: Sample, tensors: list[str]) -> None:
         if has_tokens(model) and sample.picture_axes is None:

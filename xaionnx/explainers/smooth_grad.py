@@ -23,7 +23,7 @@ from xaionnx.explanation import ValueKind
 from xaionnx.gradients import choice
 from xaionnx.layers.embeddings import gradient_tensors
 from xaionnx.layers.path import LayerPath
-from xaionnx.parameters import free, integer
+from xaionnx.parameters import free, integer, random_seed
 from xaionnx.perturb.element_types import value_range
 from xaionnx.request import Request
 from xaionnx.runtime import progress
@@ -143,7 +143,7 @@ class SmoothGrad(Explainer):
         resolver=_check_noise,
         optional=False,
     )
-    seed: int = integer(0, "seed of the noise", low=0, high=2**63 - 1)
+    seed: int = random_seed("seed of the noise")
 
     def check_parameters(self) -> None:
         self._inner()

@@ -14,7 +14,7 @@ from xaionnx.errors import BudgetError, InputMismatchError, ParameterError
 from xaionnx.explainers._games.game import GameExplainer, GameResult
 from xaionnx.explainers._games.sampling import WithinBudget, evaluate
 from xaionnx.explanation import ValueKind
-from xaionnx.parameters import real
+from xaionnx.parameters import stopping_tolerance
 from xaionnx.perturb import features as partitions
 from xaionnx.perturb.element_types import check_none_missing
 from xaionnx.perturb.features import DefaultFeatures, Features
@@ -91,9 +91,7 @@ class Sobol(WithinBudget, GameExplainer):
     features: FeaturesLike = partitions.parameter(
         "who the players are", "a grid of 7 by 7 of pictures and elements of other inputs,"
     )
-    tolerance: float | None = real(
-        None, "stop when every standard error is at most this", low=0, low_open=True, optional=True
-    )
+    tolerance: float | None = stopping_tolerance("stop when every standard error is at most this")
 
     def check_model(self, dry_run: DryRun) -> dict[str, str | None]:
         if dry_run.sample is not None and self.features is None:

@@ -8,7 +8,7 @@ from typing import final
 import numpy as np
 
 from xaionnx.errors import ParameterError
-from xaionnx.parameters import check_all, free, integer
+from xaionnx.parameters import check_all, free, integer, random_seed
 from xaionnx.perturb.features import Features
 from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array, Document, FeaturesLike
@@ -88,7 +88,7 @@ class FiniteDifferences:
     step: float | Array | None = free(
         None, "a float in (0, inf), an array of them in the input's units, or None", "how far"
     )
-    seed: int = integer(0, "seed of the directions", low=0, high=2**63 - 1)
+    seed: int = random_seed("seed of the directions")
 
     __repr__ = short_repr
 

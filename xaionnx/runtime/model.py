@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, S
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Self, final
 
 import numpy as np
 
@@ -58,7 +58,7 @@ class _State:
 
 
 @final
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Model:
     """An exported model that runs in batches on one device. Create one with :meth:`load`.
 
@@ -101,6 +101,11 @@ class Model:
     # The graph with its fused ops, which the model's own sessions run; None if ``graph`` is that graph.
     deployed: onnx.ModelProto | None = field(repr=False, default=None)
     _state: _State = field(repr=False, default_factory=_State)
+
+    def __new__(cls, *path: object, **_: object) -> Self:
+        if path:
+            raise TypeError(f"a model is opened with Model.load({path[0]!r})")
+        return super().__new__(cls)
 
     @classmethod
     def load(  # noqa: PLR0913 - options of a model, all by keyword

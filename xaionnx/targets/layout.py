@@ -42,7 +42,7 @@ class Emitted(NamedTuple):
 
 @final
 @dataclass(frozen=True, eq=False)
-class Evidence:
+class Detector:
     """What the layouts are recognised by.
 
     Attributes
@@ -92,7 +92,7 @@ class BoxLayout(ABC):
 
     @classmethod
     @abstractmethod
-    def find(cls, evidence: Evidence) -> Self | None:
+    def find(cls, detector: Detector) -> Self | None:
         """Return the layout of a model's outputs; None if they do not have it."""
 
     @property
@@ -190,28 +190,28 @@ def find_layout(model: Model, feeds: Feeds) -> BoxLayout | None:
     ParameterError
         The outputs do not have the layout that the spec states.
     """
-    evidence = _evidence(model, feeds)
+    detector = _detector(model, feeds)
     stated = None if model.spec is None else model.spec.boxes
     if stated is not None:
-        found = None if evidence is None else LAYOUTS.find(stated).find(evidence)
+        found = None if detector is None else LAYOUTS.find(stated).find(detector)
         if found is None:
             shapes = ", ".join(f"{info.name} {info}" for info in model.outputs)
             raise ParameterError(f"The spec states boxes = '{stated}', but the outputs of {model.name} are {shapes}.")
         return found
-    if evidence is None:
+    if detector is None:
         return None
     ranked = sorted(LAYOUTS.kinds(), key=lambda kind: kind.rank)
-    return next((layout for kind in ranked if (layout := kind.find(evidence)) is not None), None)
+    return next((layout for kind in ranked if (layout := kind.find(detector)) is not None), None)
 
 
-def _evidence(model: Model, feeds: Feeds) -> Evidence | None:
+def _detector(model: Model, feeds: Feeds) -> Detector | None:
     x = feeds[model.input().name]
     spec = model.input_spec
     if x.ndim != 4 or spec.kind != "picture":
         return None
     names = [info.name for info in model.outputs if info.dtype.kind in "fi" and not info.name.startswith("xaionnx_")]
     height, width = (x.shape[axis] for axis in spec.spatial_axes)
-    return Evidence(model, first_outputs(model, feeds, names), (height, width), feeds)
+    return Detector(model, first_outputs(model, feeds, names), (height, width), feeds)
 
 
 def selects_boxes(model: Model) -> bool:

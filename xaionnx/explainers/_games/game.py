@@ -16,7 +16,7 @@ from xaionnx.explainer import Explainer
 from xaionnx.explainers._games.layer_units import LayerUnits, layer_path
 from xaionnx.explanation import ValueKind
 from xaionnx.hooks import hook
-from xaionnx.parameters import integer
+from xaionnx.parameters import random_seed
 from xaionnx.perturb import baseline as baselines
 from xaionnx.perturb import features as partitions
 from xaionnx.perturb.baseline import Baseline
@@ -70,7 +70,7 @@ class GameExplainer(Explainer):
     needs: ClassVar[str] = "output"
 
     baseline: BaselineLike = baselines.parameter("replacement for removed features")
-    seed: int = integer(0, "seed of all random draws", low=0, high=2**63 - 1)
+    seed: int = random_seed("seed of all random draws")
 
     @property
     @hook

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import final
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 from xaionnx_kernels import masks
 
+from xaionnx.explainers._games.blas import one_blas_thread
 from xaionnx.typing import Array
 
 # Cells held at once, whatever the number of masks.
@@ -95,8 +95,7 @@ class MaskSpace:
         )
         return self.keep * (1 - self.keep) * np.outer(down, across)
 
-    # On matrices this small the threads of BLAS wait for each other.
-    @threadpool_limits.wrap(limits=1, user_api="blas")  # type: ignore[untyped-decorator]  # it carries no types
+    @one_blas_thread()
     def regress(self, outputs: Array) -> tuple[Array, Array, Array]:
         """A linear model of the outputs, fitted to the masks, and its residuals.
 

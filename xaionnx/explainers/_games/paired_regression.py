@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from xaionnx.errors import BudgetError, ParameterError
+from xaionnx.explainers._games.blas import one_blas_thread
 from xaionnx.explainers._games.local_surrogate import LEAST_FREEDOM
 from xaionnx.typing import Array
 
@@ -25,8 +25,7 @@ _MOST_PLAYERS = 1024
 _RANK = 1e-9
 
 
-# On matrices this small the threads of BLAS wait for each other.
-@threadpool_limits.wrap(limits=1, user_api="blas")  # type: ignore[untyped-decorator]  # it carries no types
+@one_blas_thread()
 def regress(
     coalitions: Callable[[int, int], Array],
     halves: Array,

@@ -10,7 +10,7 @@ import numpy as np
 
 from xaionnx.errors import BudgetError
 from xaionnx.hooks import hook
-from xaionnx.parameters import integer, real
+from xaionnx.parameters import integer, stopping_tolerance
 from xaionnx.perturb.game import Game
 from xaionnx.typing import Array
 
@@ -38,12 +38,8 @@ class WithinBudget:
     """
 
     budget: int = integer(2048, "maximum number of model evaluations per sample", low=2)
-    tolerance: float | None = real(
-        None,
-        "stop when every standard error is at most this share of |f(x) - f(all removed)|",
-        low=0,
-        low_open=True,
-        optional=True,
+    tolerance: float | None = stopping_tolerance(
+        "stop when every standard error is at most this share of |f(x) - f(all removed)|"
     )
 
     @final

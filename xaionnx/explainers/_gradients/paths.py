@@ -12,7 +12,7 @@ from xaionnx.explainers._gradients.gradient import Points
 from xaionnx.explanation import ValueKind
 from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.hooks import hook
-from xaionnx.parameters import choice, integer
+from xaionnx.parameters import choice, random_seed
 from xaionnx.perturb import baseline as baselines
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.perturb.element_types import check_none_missing
@@ -24,7 +24,7 @@ class FromBaseline:
     """Adds the parameters ``baseline`` and ``seed`` of methods whose paths start at a baseline."""
 
     baseline: BaselineLike = baselines.parameter("start of the path")
-    seed: int = integer(0, "seed of a random baseline", low=0, high=2**63 - 1)
+    seed: int = random_seed("seed of a random baseline")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from xaionnx.graph.op import find_op
 from xaionnx.hooks import hook
-from xaionnx.targets.layout import Emitted, Evidence, columns, to_corners, to_pixels
+from xaionnx.targets.layout import Detector, Emitted, columns, to_corners, to_pixels
 from xaionnx.typing import Array
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class BoxRows:
         return Emitted(corners if self.size is None else to_pixels(g, corners, self.size), objectness, scores)
 
 
-def box_rows(evidence: Evidence, stated: bool | None = None, *, known: bool = False) -> BoxRows | None:
+def box_rows(detector: Detector, stated: bool | None = None, *, known: bool = False) -> BoxRows | None:
     """Return the rows of boxes of a detector with one such output; None if it has none.
 
     Whether a box has an objectness follows from the number of labels, or from the sizes that the graph concatenates;
@@ -85,33 +85,33 @@ def box_rows(evidence: Evidence, stated: bool | None = None, *, known: bool = Fa
 
     Parameters
     ----------
-    evidence : Evidence
+    detector : Detector
     stated : bool, optional
         Whether a box has an objectness, if the spec says so.
     known : bool
         Whether the output is known to hold boxes.
     """
-    flat = {name: array for name, array in evidence.outputs.items() if array.ndim == 3 and array.dtype.kind == "f"}
-    given = evidence.model.spec.output if evidence.model.spec is not None else None
+    flat = {name: array for name, array in detector.outputs.items() if array.ndim == 3 and array.dtype.kind == "f"}
+    given = detector.model.spec.output if detector.model.spec is not None else None
     flat = {given: flat[given]} if given in flat else flat
     if len(flat) != 1:
         return None
     [(tensor, array)] = flat.items()
-    boxes_last = _boxes_last(array.shape[1:], len(evidence.labels))
+    boxes_last = _boxes_last(array.shape[1:], len(detector.labels))
     rows = array[0].T if boxes_last else array[0]
     numbers = rows.shape[1]
-    sizes = _joined_sizes(evidence, tensor, numbers)
-    found = _scores(numbers, len(evidence.labels), sizes, boxes_last, stated)
+    sizes = _joined_sizes(detector, tensor, numbers)
+    found = _scores(numbers, len(detector.labels), sizes, boxes_last, stated)
     if found is None or len(rows) < 2:
         return None
     objectness, classes = found
     scores = rows[:, 4 : 4 + objectness + classes]
-    known = known or stated is not None or bool(sizes) or numbers - 4 - objectness == len(evidence.labels)
-    if not known and not _are_boxes(rows[:, :4], scores, evidence.size):
+    known = known or stated is not None or bool(sizes) or numbers - 4 - objectness == len(detector.labels)
+    if not known and not _are_boxes(rows[:, :4], scores, detector.size):
         return None
     in_shares = bool(np.abs(rows[:, :4]).max() <= SHARE)
     logits = bool(scores.min() < 0 or scores.max() > 1 + 1e-3)
-    return BoxRows(tensor, boxes_last, classes, objectness, logits, evidence.size if in_shares else None)
+    return BoxRows(tensor, boxes_last, classes, objectness, logits, detector.size if in_shares else None)
 
 
 def _are_boxes(boxes: Array, scores: Array, size: tuple[int, int]) -> bool:
@@ -148,11 +148,11 @@ def _scores(
     return (objectness, classes) if 1 <= classes <= numbers - 4 - objectness else None
 
 
-def _joined_sizes(evidence: Evidence, tensor: str, numbers: int) -> tuple[int, ...]:
+def _joined_sizes(detector: Detector, tensor: str, numbers: int) -> tuple[int, ...]:
     """The sizes of the parts of a row, such as (4, 80), as the graph concatenates them; empty if unknown."""
-    view, model = evidence.model.view, evidence.model
+    view, model = detector.model.view, detector.model
     known = view.shapes(
-        {info.name: evidence.feeds[info.name].shape for info in model.inputs if info.name in evidence.feeds}
+        {info.name: detector.feeds[info.name].shape for info in model.inputs if info.name in detector.feeds}
     )
     found: tuple[int, ...] = ()
     for _ in range(len(view.nodes)):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from xaionnx.graph.ending import ending
-from xaionnx.targets.layout import Emitted, Evidence, columns, to_corners, to_pixels
+from xaionnx.targets.layout import Detector, Emitted, columns, to_corners, to_pixels
 from xaionnx.targets.layouts._rows import SHARE, VALID
 from xaionnx.typing import Array
 
@@ -89,26 +89,26 @@ class SeparateOutputs:
         return Emitted(boxes if self.size is None else to_pixels(g, boxes, self.size), None, scores)
 
 
-def separate_outputs(evidence: Evidence) -> SeparateOutputs | None:
+def separate_outputs(detector: Detector) -> SeparateOutputs | None:
     """Return the two outputs of a detector that has such; None if it has none."""
-    found = _pair(evidence)
+    found = _pair(detector)
     if found is None:
         return None
     boxes, scores = found
-    rows = evidence.outputs[boxes][0].reshape(-1, 4)
-    array = evidence.outputs[scores]
+    rows = detector.outputs[boxes][0].reshape(-1, 4)
+    array = detector.outputs[scores]
     classes_first = array.ndim == 3 and array.shape[2] == len(rows) != array.shape[1]
     values = array[0].T if classes_first else array[0].reshape(len(rows), -1)
-    coordinates = _coordinates(rows, _is_tensorflow(evidence))
+    coordinates = _coordinates(rows, _is_tensorflow(detector))
     in_shares = coordinates != "unknown" and bool(np.abs(rows).max() <= SHARE)
-    activation, background = _activation(values, ending(evidence.model.view, scores), len(evidence.labels))
-    size = evidence.size if in_shares else None
+    activation, background = _activation(values, ending(detector.model.view, scores), len(detector.labels))
+    size = detector.size if in_shares else None
     return SeparateOutputs(boxes, scores, classes_first, coordinates, activation, background, values.shape[1], size)
 
 
-def _pair(evidence: Evidence) -> tuple[str, str] | None:
+def _pair(detector: Detector) -> tuple[str, str] | None:
     """The outputs of boxes and of scores; others, such as key points, may be beside them."""
-    floats = {name: array for name, array in evidence.outputs.items() if array.dtype.kind == "f" and array.ndim > 2}
+    floats = {name: array for name, array in detector.outputs.items() if array.dtype.kind == "f" and array.ndim > 2}
     fours = [name for name, a in floats.items() if a.shape[-1] == 4 and a.size == a.shape[1] * 4 and a.shape[1] > 1]
     pairs = []
     for boxes in fours:
@@ -133,8 +133,8 @@ def _coordinates(rows: Array, y_first: bool) -> str:
     return "centre and size" if np.mean((rows >= 0).all(axis=1)) >= VALID else "unknown"
 
 
-def _is_tensorflow(evidence: Evidence) -> bool:
-    proto = evidence.model.file.proto
+def _is_tensorflow(detector: Detector) -> bool:
+    proto = detector.model.file.proto
     return any(word in proto.producer_name.lower() for word in ("tf2onnx", "tensorflow", "keras"))
 
 

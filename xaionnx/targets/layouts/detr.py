@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import ClassVar, Self, final
 
-from xaionnx.targets.layout import BoxLayout, Evidence
+from xaionnx.targets.layout import BoxLayout, Detector
 from xaionnx.targets.layouts._separate import SeparateOutputs, separate_outputs
 
 
@@ -22,10 +22,10 @@ class Detr(SeparateOutputs, BoxLayout):
     rank: ClassVar[int] = 51
 
     @classmethod
-    def find(cls, evidence: Evidence) -> Self | None:
-        found = separate_outputs(evidence)
+    def find(cls, detector: Detector) -> Self | None:
+        found = separate_outputs(detector)
         if found is None:
             return None
-        if evidence.stated(cls):
+        if detector.stated(cls):
             found = dataclasses.replace(found, coordinates="centre and size")
         return cls(*dataclasses.astuple(found)) if found.coordinates == "centre and size" else None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Self, final
 import numpy as np
 
 from xaionnx.targets.first_outputs import first_outputs
-from xaionnx.targets.layout import BoxLayout, Emitted, Evidence, columns, to_corners, to_pixels
+from xaionnx.targets.layout import BoxLayout, Detector, Emitted, columns, to_corners, to_pixels
 from xaionnx.targets.layouts._rows import SHARE
 from xaionnx.targets.layouts._selection import selecting_nodes_of
 from xaionnx.targets.layouts.selected import Selected
@@ -49,9 +49,9 @@ class Nms(BoxLayout):
     size: tuple[int, int] | None
 
     @classmethod
-    def find(cls, evidence: Evidence) -> Self | None:
-        view = evidence.model.view
-        outputs = [info.name for info in evidence.model.outputs]
+    def find(cls, detector: Detector) -> Self | None:
+        view = detector.model.view
+        outputs = [info.name for info in detector.model.outputs]
         before = view.ancestors(outputs)
         nodes = [n for n in view.nodes if n.op_type == "NonMaxSuppression" and not before.isdisjoint(n.output)]
         if len(nodes) != 1:
@@ -60,16 +60,16 @@ class Nms(BoxLayout):
         boxes, scores = node.input[:2]
         if {boxes, scores} & selecting_nodes_of(view, outputs) or not {boxes, scores} <= {*view.tensor_names}:
             return None
-        values = first_outputs(evidence.model, evidence.feeds, [boxes, scores])
+        values = first_outputs(detector.model, detector.feeds, [boxes, scores])
         if len(values[boxes]) != 1:
             return None
-        if values[scores].shape[1] == 1 and _several_classes(evidence):
+        if values[scores].shape[1] == 1 and _several_classes(detector):
             return None
         in_shares = bool(np.abs(values[boxes]).max() <= SHARE)
         centres = bool(view.attributes(node).get("center_point_box", 0))
-        producer = evidence.model.file.proto.producer_name.lower()
+        producer = detector.model.file.proto.producer_name.lower()
         y_first = not centres and any(word in producer for word in ("tf2onnx", "tensorflow", "keras"))
-        return cls(boxes, scores, centres, y_first, evidence.size if in_shares else None)
+        return cls(boxes, scores, centres, y_first, detector.size if in_shares else None)
 
     @property
     def words(self) -> str:
@@ -86,10 +86,10 @@ class Nms(BoxLayout):
         return Emitted(boxes if self.size is None else to_pixels(g, boxes, self.size), None, scores)
 
 
-def _several_classes(evidence: Evidence) -> bool:
+def _several_classes(detector: Detector) -> bool:
     """Whether the boxes have classes, although the node sees one score of each.
 
     Such graphs keep the classes apart by moving the boxes of each far away, so the node's boxes are not the real ones.
     """
-    selected = Selected.find(evidence)
-    return len(evidence.labels) > 1 or (selected is not None and selected.classes > 1)
+    selected = Selected.find(detector)
+    return len(detector.labels) > 1 or (selected is not None and selected.classes > 1)

@@ -10,7 +10,7 @@ import numpy as np
 
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.targets.detections import OBJECTNESS
-from xaionnx.targets.layout import DETECTIONS, BoxLayout, Emitted, Evidence, columns, to_pixels
+from xaionnx.targets.layout import DETECTIONS, BoxLayout, Detector, Emitted, columns, to_pixels
 from xaionnx.targets.layouts._rows import SHARE
 from xaionnx.targets.layouts._selection import candidates, selecting_nodes_of
 from xaionnx.typing import Array
@@ -63,18 +63,18 @@ class Selected(BoxLayout):
     sources: tuple[str, ...]
 
     @classmethod
-    def find(cls, evidence: Evidence) -> Self | None:
-        names = [info.name for info in evidence.model.outputs]
-        selected = selecting_nodes_of(evidence.model.view, names)
-        outputs = {name: array for name, array in evidence.outputs.items() if name in selected}
+    def find(cls, detector: Detector) -> Self | None:
+        names = [info.name for info in detector.model.outputs]
+        selected = selecting_nodes_of(detector.model.view, names)
+        outputs = {name: array for name, array in detector.outputs.items() if name in selected}
         for boxes, scores, labels, places in (*_in_rows(outputs), *_apart(outputs)):
             batched = outputs[boxes].ndim == 3
             corners = _take(outputs[boxes], 4, places[0])
             in_shares = bool(np.abs(corners).max(initial=0) <= SHARE)
             numbers = _take(outputs[labels], 1, places[2])
-            classes = max(len(evidence.labels), int(numbers.max(initial=0)) + 1)
-            size = evidence.size if in_shares else None
-            sources = candidates(evidence.model, [scores])
+            classes = max(len(detector.labels), int(numbers.max(initial=0)) + 1)
+            size = detector.size if in_shares else None
+            sources = candidates(detector.model, [scores])
             width = outputs[boxes].shape[-1]
             return cls(boxes, scores, labels, places, width, batched, classes, size, sources)
         return None

@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import ClassVar, Self, final
 
-from xaionnx.targets.layout import BoxLayout, Evidence
+from xaionnx.targets.layout import BoxLayout, Detector
 from xaionnx.targets.layouts._separate import SeparateOutputs, separate_outputs
 
 
@@ -21,7 +21,7 @@ class Ssd(SeparateOutputs, BoxLayout):
     rank: ClassVar[int] = 50
 
     @classmethod
-    def find(cls, evidence: Evidence) -> Self | None:
-        found = separate_outputs(evidence)
+    def find(cls, detector: Detector) -> Self | None:
+        found = separate_outputs(detector)
         usable = found is not None and found.coordinates != "centre and size"
         return cls(*dataclasses.astuple(found)) if found is not None and usable else None

@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import ClassVar, Self, final
 
-from xaionnx.targets.layout import BoxLayout, Evidence
+from xaionnx.targets.layout import BoxLayout, Detector
 from xaionnx.targets.layouts._rows import BoxRows, box_rows
 
 
@@ -21,7 +21,7 @@ class YoloV5(BoxRows, BoxLayout):
     rank: ClassVar[int] = 30
 
     @classmethod
-    def find(cls, evidence: Evidence) -> Self | None:
-        stated = evidence.stated(cls)
-        rows = box_rows(evidence, True if stated else None)
+    def find(cls, detector: Detector) -> Self | None:
+        stated = detector.stated(cls)
+        rows = box_rows(detector, True if stated else None)
         return cls(*dataclasses.astuple(rows)) if rows is not None and rows.objectness else None

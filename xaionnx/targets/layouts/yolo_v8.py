@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import ClassVar, Self, final
 
-from xaionnx.targets.layout import BoxLayout, Evidence
+from xaionnx.targets.layout import BoxLayout, Detector
 from xaionnx.targets.layouts._rows import BoxRows, box_rows
 
 
@@ -18,7 +18,7 @@ class YoloV8(BoxRows, BoxLayout):
     rank: ClassVar[int] = 40
 
     @classmethod
-    def find(cls, evidence: Evidence) -> Self | None:
-        stated = evidence.stated(cls)
-        rows = box_rows(evidence, False if stated else None)
+    def find(cls, detector: Detector) -> Self | None:
+        stated = detector.stated(cls)
+        rows = box_rows(detector, False if stated else None)
         return None if rows is None or rows.objectness else cls(*dataclasses.astuple(rows))

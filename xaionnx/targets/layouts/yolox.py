@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, Self, final
 import numpy as np
 
 from xaionnx.graph.view import GraphView
-from xaionnx.targets.layout import BoxLayout, Emitted, Evidence, columns, to_corners
+from xaionnx.targets.layout import BoxLayout, Detector, Emitted, columns, to_corners
 from xaionnx.targets.layouts._rows import BoxRows, box_rows
 from xaionnx.typing import Array
 
@@ -46,17 +46,17 @@ class YoloX(BoxRows, BoxLayout):
     picture: tuple[int, int] = (0, 0)
 
     @classmethod
-    def find(cls, evidence: Evidence) -> Self | None:
-        stated = evidence.stated(cls)
-        counts = [array.shape[1] for array in evidence.outputs.values() if array.ndim == 3]
-        strides = next((s for s in _STRIDES if _cells(evidence.size, s) in counts), None)
-        rows = box_rows(evidence, True if stated else None, known=strides is not None)
+    def find(cls, detector: Detector) -> Self | None:
+        stated = detector.stated(cls)
+        counts = [array.shape[1] for array in detector.outputs.values() if array.ndim == 3]
+        strides = next((s for s in _STRIDES if _cells(detector.size, s) in counts), None)
+        rows = box_rows(detector, True if stated else None, known=strides is not None)
         if rows is None or not rows.objectness:
             return None
-        if strides is None or (not stated and _decodes(evidence.model.view, rows.tensor)):
+        if strides is None or (not stated and _decodes(detector.model.view, rows.tensor)):
             return None
         fields = {**vars(rows), "size": None}
-        return cls(**fields, strides=strides, picture=evidence.size)
+        return cls(**fields, strides=strides, picture=detector.size)
 
     @property
     def grid(self) -> tuple[Array, Array]:
