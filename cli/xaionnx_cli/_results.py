@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -43,6 +44,7 @@ class Results:
         self.errors: list[DataError] = []
         self.notes: list[str] = []
         self.approximations = ""
+        self._told: set[str] = set()
         self._begun: Sample | None = None
         # Pictures are drawn one after the other, while the next batch is explained.
         self._drawing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="drawing")
@@ -85,7 +87,7 @@ class Results:
             self.records.append(result)
         if sample is not self._begun:
             self._print_head(sample, top, result.target, result.prediction)
-        self.echo(*_report.layer_lines(result), *_report.left_lines(result))
+        self.echo(*_report.layer_lines(result), *self._untold(_report.left_lines(result)))
         if self.options.as_json:
             arrays = self.destination.kind in ("nothing", "picture")
             self.results.append(
@@ -102,7 +104,7 @@ class Results:
             self.echo(*_report.feature_lines(result, self.model.input_spec, sample.feeds, main))
         self.echo(
             *_report.gap_lines(result),
-            *_report.warning_lines(result),
+            *self._untold(_report.warning_lines(result)),
             _report.cost_line(result),
             *self._saved_lines(files),
         )
@@ -111,6 +113,12 @@ class Results:
         if approximations != self.approximations:
             self.echo(approximations or "  approximations: none")
             self.approximations = approximations
+
+    def _untold(self, lines: Sequence[str]) -> list[str]:
+        """Those lines that were not printed for an earlier input, since most warnings hold for all inputs."""
+        new = [line for line in lines if line not in self._told]
+        self._told.update(new)
+        return new
 
     def _saved_lines(self, files: list[str]) -> list[str]:
         return [f"  {self.destination.saved_line(file)}" for file in files]

@@ -154,6 +154,16 @@ def test_json_leaves_out_the_arrays_that_a_file_holds(run, digits, picture, tmp_
     assert xaionnx.Explanation.load(tmp_path / "e.npz").values.shape == (1, 1, 8, 8)
 
 
+def test_a_warning_that_holds_for_every_input_is_printed_once(run, bare_digits, picture, tmp_path):
+    for name in ("a", "b", "c"):
+        shutil.copy(picture, tmp_path / f"{name}.png")
+    words = ("explain", "saliency", bare_digits, *(tmp_path / f"{name}.png" for name in "abc"), "-o", tmp_path / "out")
+    told = run(*words).stdout
+    assert (told.count("  warning: How files become"), told.count("  saliency of ")) == (1, 3)
+    records = [xaionnx.Explanation.load(tmp_path / "out" / f"{name}.npz") for name in "abc"]
+    assert all("How files become" in record.warnings[0] for record in records)
+
+
 def test_a_guessed_spec_is_said(run, bare_digits, picture):
     result = run("explain", "occlusion", bare_digits, picture, *QUICK)
     assert result.exit_code == 0
