@@ -22,8 +22,7 @@ from xaionnx.layers.branches import BranchGroup, branch_groups
 from xaionnx.runtime.evaluations import Evaluations
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
-from xaionnx.targets.resolve import ResolvedTargets, extended, resolve
-from xaionnx.targets.selection import TargetSet
+from xaionnx.targets.resolve import FixedTerms, ResolvedTargets, extended, resolve
 from xaionnx.targets.target import Target
 from xaionnx.typing import Array, Feeds, TargetLike
 
@@ -99,11 +98,8 @@ class Request:
         self.evaluations = Evaluations(len(self.samples))
         self.announce: Callable[[], None] | None = None
         self._report = tuple(report)
-        self._resolved: ResolvedTargets | None = None
+        self._run: _Run | None = None
         self._reported: tuple[Array, Array] | None = None
-        self._watched: Sequence[Target] = ()
-        self._form = self.model
-        self._is_part = False
 
     def _outputs(self, model: Model) -> set[str]:
         """The outputs of the model that the targets read; all if they read none."""
@@ -133,7 +129,7 @@ class Request:
     @property
     def resolved(self) -> ResolvedTargets:
         """The targets at the samples; the first access runs the model, at one evaluation per sample."""
-        return self.resolve(form=self._form)
+        return self.resolve(form=None if self._run is None else self._run.form)
 
     def resolve(
         self, also: Sequence[Target] = (), keep: Sequence[str] = (), form: Model | None = None
@@ -149,20 +145,29 @@ class Request:
         OutputError
             The model returns NaN or infinity.
         """
-        known, form = self._resolved, self.model if form is None else form
-        if known is not None and self._is_part:
-            return self._with_outputs(known, keep, form)
-        stale = known is None or not known.outputs.keys() >= {*keep} or form is not self._form
-        if known is None or stale or (also and also is not self._watched):
-            report = [*also, *(self._report if self._reported is None else ())]
-            resolved = self._resolve(form, report, keep)
+        form = self.model if form is None else form
+        if self._run is None or not self._run.serves(also, keep, form):
+            targets = self._resolve(form, [*also, *self._unreported()], keep)
             self.evaluations.add(np.arange(len(self.samples)))
-            self._watched, self._form = also, form
-            first = self._reported is None
-            self._resolved = known = self._without_report(resolved) if first else resolved
-            if first and self.announce is not None:
-                self.announce()
-        return known
+            self._keep(_Run(targets, also, form))
+        assert self._run is not None  # kept above
+        return self._run.targets
+
+    def _keep(self, run: _Run) -> None:
+        """Keep a run, without the report if it is the first that has one, and announce the first one."""
+        first, report = self._run is None, self._unreported()
+        if self._reported is None:
+            last = len(run.targets.sizes) - len(report)
+            count = sum(run.targets.sizes[:last])
+            self._reported = run.targets.selection.names[count:], run.targets.values[count:]
+            run = replace(run, targets=run.targets.first(last))
+        self._run = run
+        if first and self.announce is not None:
+            self.announce()
+
+    def _unreported(self) -> Sequence[Target]:
+        """The further targets that no run has evaluated yet."""
+        return self._report if self._reported is None else ()
 
     def by_branches(self) -> list[BranchPart]:
         """The request in parts, one for the samples that take the same branches of If; none without such branches.
@@ -184,40 +189,19 @@ class Request:
                 outputs.setdefault(name, np.empty(shape, dtype=array.dtype))[group.rows] = array
         self.take(outputs)
         for part, group, found in parts:
-            part.take_part(self.resolved, group.rows, found)
+            part.target = [*FixedTerms.of_rows(self.resolved, group.rows)]
+            part.take(found)
         return [BranchPart(part, group) for part, group, _ in parts]
 
     def _of_rows(self, group: BranchGroup) -> Request:
         """The request for some of its samples, with the model of their branches."""
         part = copy.copy(self)
         part.__dict__.pop("samples", None)
-        part.model = part._form = group.model
+        part.model, part._run = group.model, None
         part.feeds = {n: a if n in self.model.shared else a[group.rows] for n, a in self.feeds.items()}
         part.evaluations = Evaluations(len(group.rows))
         part.announce, part._report = None, ()
         return part
-
-    def take_part(self, whole: ResolvedTargets, rows: Array, outputs: Feeds) -> None:
-        """Take the targets of the samples ``rows`` of a larger request, and outputs (n, ...) for them."""
-        self._resolved = replace(
-            whole,
-            model=self.model.with_outputs(list(outputs)),
-            selection=whole.selection.of_samples(rows),
-            values=whole.values[:, rows],
-            outputs=dict(outputs),
-        )
-        self._is_part = True
-
-    def _with_outputs(self, known: ResolvedTargets, keep: Sequence[str], form: Model) -> ResolvedTargets:
-        """The targets of a part, whose terms are fixed, with further tensors from a run."""
-        lacking = [name for name in dict.fromkeys(keep) if name not in known.outputs]
-        names = [*known.outputs, *lacking]
-        exposed = form.with_outputs(names)
-        if lacking:
-            self.evaluations.add(np.arange(len(self.samples)))
-            known = replace(known, outputs={**known.outputs, **exposed.run(self.feeds, lacking)})
-        self._resolved = replace(known, model=exposed)
-        return self._resolved
 
     def _resolve(
         self, form: Model, report: Sequence[Target], keep: Sequence[str] = (), outputs: Feeds | None = None
@@ -243,7 +227,7 @@ class Request:
     def is_pending(self) -> bool:
         """Whether the model has not run yet, and the report needs no tensors besides those of the targets."""
         needed = {target.tensor(self.model) for target in self._report}
-        return self._resolved is None and needed <= {*self.tensors}
+        return self._run is None and needed <= {*self.tensors}
 
     def take(self, outputs: Feeds) -> None:
         """Resolve the targets from outputs (N, ...) at the samples, by tensor name, of a run made elsewhere.
@@ -255,8 +239,7 @@ class Request:
         OutputError
             The model returns NaN or infinity.
         """
-        resolved = self._resolve(self.model, self._report, outputs=outputs)
-        self._resolved = self._without_report(resolved)
+        self._keep(_Run(self._resolve(self.model, self._report, outputs=outputs), (), self.model))
 
     @property
     def reported(self) -> tuple[Array, Array]:
@@ -266,17 +249,21 @@ class Request:
         assert self._reported is not None  # every run leaves one
         return self._reported
 
-    def _without_report(self, resolved: ResolvedTargets) -> ResolvedTargets:
-        """The targets without the report, so that a method does not evaluate the report again."""
-        last = len(resolved.sizes) - len(self._report)
-        count = sum(resolved.sizes[:last])
-        self._reported = resolved.selection.names[count:], resolved.values[count:]
-        return replace(
-            resolved,
-            selection=TargetSet(resolved.selection.terms[:count]),
-            values=resolved.values[:count],
-            sizes=resolved.sizes[:last],
-        )
+
+@final
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """The targets as one run of the model resolved them, with the further targets and the form of the model it had."""
+
+    targets: ResolvedTargets
+    also: Sequence[Target]
+    form: Model
+
+    __repr__ = short_repr
+
+    def serves(self, also: Sequence[Target], keep: Sequence[str], form: Model) -> bool:
+        """Whether no other run is needed for these; without further targets, those of the run do no harm."""
+        return form is self.form and self.targets.outputs.keys() >= {*keep} and (not also or also is self.also)
 
 
 @final

@@ -74,6 +74,12 @@ class ResolvedTargets:
             self, selection=chosen, values=self.values[targets], count=len(targets), sizes=(1,) * len(targets)
         )
 
+    def first(self, given: int) -> ResolvedTargets:
+        """Return the targets that the first given ones were resolved to."""
+        count = sum(self.sizes[:given])
+        selection = TargetSet(self.selection.terms[:count])
+        return replace(self, selection=selection, values=self.values[:count], sizes=self.sizes[:given])
+
     def renamed(self, tensor: str, name: str) -> ResolvedTargets:
         """Return the targets read from a tensor of another name."""
         terms = [replace(term, tensor=name) if term.tensor == tensor else term for term in self.selection.terms]
@@ -97,6 +103,33 @@ class ResolvedTargets:
         return quantity(output, term.tensor, self.model) if single and classes and is_output else "value"
 
     __repr__ = short_repr
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class FixedTerms(Target):
+    """What a target was resolved to, for some of the samples: it is not chosen again from their outputs."""
+
+    fixed: tuple[TargetTerm, ...]
+    output: str | None = None
+
+    @classmethod
+    def of_rows(cls, resolved: ResolvedTargets, rows: Array) -> list[FixedTerms]:
+        """Return one for each target that was given, for the samples ``rows``."""
+        terms, ends = resolved.selection.of_samples(rows).terms, np.cumsum(resolved.sizes)
+        return [cls(tuple(terms[end - size : end])) for end, size in zip(ends, resolved.sizes, strict=True)]
+
+    def tensor(self, model: Model) -> str:
+        return self.fixed[0].tensor
+
+    def reads(self, model: Model) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(term.tensor for term in self.fixed))
+
+    def resolved(self, outputs: Mapping[str, Array], model: Model) -> list[TargetTerm]:
+        return list(self.fixed)
+
+    def terms(self, output: Array, model: Model) -> list[TargetTerm]:
+        return list(self.fixed)
 
 
 def extended(model: Model, targets: Iterable[Target]) -> Model:
