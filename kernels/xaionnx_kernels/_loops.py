@@ -69,45 +69,59 @@ def blend(x, baseline, masks, inner, weight, out):  # type: ignore[no-untyped-de
 
 
 @_compile
-def rise(x, baseline, cells, shifts, taps, inner, out):  # type: ignore[no-untyped-def]  # as for select
-    """x, baseline (A, H, W*B), cells (M, s_h, s_w), shifts (M, 2), out (M, A, H, W*B).
+def _between(near, far, near_weight, far_weight, out):  # type: ignore[no-untyped-def]  # as for select
+    """Mix two planes of cells into out (s_h, s_w)."""
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            out[i, j] = near_weight * near[i, j] + far_weight * far[i, j]
 
-    taps: rows, columns and their weights, each (2, (s+1)*cell), as ``masks.bilinear_taps`` returns them.
+
+@_compile
+def rise(x, baseline, cells, shifts, taps, inner, out):  # type: ignore[no-untyped-def]  # as for select
+    """x, baseline (A, D, H, W*B), cells (M, s_d, s_h, s_w), shifts (M, 3), out (M, A, D, H, W*B); a picture has D = 1.
+
+    taps: planes, rows and columns, each with its weights, as ``masks.mask_taps`` returns them.
     """
-    rows, row_weights, columns, column_weights = taps
+    (planes, plane_weights), (rows, row_weights), (columns, column_weights) = taps
     one = x.dtype.type(1)
     zero = x.dtype.type(0)
-    width = out.shape[3] // inner
-    line = np.empty(cells.shape[2], np.float32)
-    weight = np.empty(out.shape[3], x.dtype)
+    width = out.shape[4] // inner
+    grid = np.empty(cells.shape[2:], np.float32)
+    line = np.empty(cells.shape[3], np.float32)
+    weight = np.empty(out.shape[4], x.dtype)
     for m in range(out.shape[0]):
-        top = shifts[m, 0]
-        left = shifts[m, 1]
-        for h in range(out.shape[2]):
-            upper = rows[0, top + h]
-            lower = rows[1, top + h]
-            upper_weight = row_weights[0, top + h]
-            lower_weight = row_weights[1, top + h]
-            for j in range(cells.shape[2]):
-                line[j] = upper_weight * cells[m, upper, j] + lower_weight * cells[m, lower, j]
-            if inner == 1:
-                for v in range(width):
-                    near = column_weights[0, left + v] * line[columns[0, left + v]]
-                    weight[v] = near + column_weights[1, left + v] * line[columns[1, left + v]]
-            else:
-                for v in range(width):
-                    near = column_weights[0, left + v] * line[columns[0, left + v]]
-                    mixed = near + column_weights[1, left + v] * line[columns[1, left + v]]
-                    for k in range(inner):
-                        weight[v * inner + k] = mixed
-            for a in range(out.shape[1]):
-                for e in range(out.shape[3]):
-                    present = x[a, h, e]
-                    removed = baseline[a, h, e]
-                    w = weight[e]
-                    blended = present * w + removed * (one - w)
-                    blended = present if w == one else blended
-                    out[m, a, h, e] = removed if w == zero else blended
+        front = shifts[m, 0]
+        top = shifts[m, 1]
+        left = shifts[m, 2]
+        for d in range(out.shape[2]):
+            near = cells[m, planes[0, front + d]]
+            far = cells[m, planes[1, front + d]]
+            _between(near, far, plane_weights[0, front + d], plane_weights[1, front + d], grid)
+            for h in range(out.shape[3]):
+                upper = rows[0, top + h]
+                lower = rows[1, top + h]
+                upper_weight = row_weights[0, top + h]
+                lower_weight = row_weights[1, top + h]
+                for j in range(cells.shape[3]):
+                    line[j] = upper_weight * grid[upper, j] + lower_weight * grid[lower, j]
+                if inner == 1:
+                    for v in range(width):
+                        first = column_weights[0, left + v] * line[columns[0, left + v]]
+                        weight[v] = first + column_weights[1, left + v] * line[columns[1, left + v]]
+                else:
+                    for v in range(width):
+                        first = column_weights[0, left + v] * line[columns[0, left + v]]
+                        mixed = first + column_weights[1, left + v] * line[columns[1, left + v]]
+                        for k in range(inner):
+                            weight[v * inner + k] = mixed
+                for a in range(out.shape[1]):
+                    for e in range(out.shape[4]):
+                        present = x[a, d, h, e]
+                        removed = baseline[a, d, h, e]
+                        w = weight[e]
+                        blended = present * w + removed * (one - w)
+                        blended = present if w == one else blended
+                        out[m, a, d, h, e] = removed if w == zero else blended
 
 
 @_compile

@@ -4,7 +4,7 @@ All functions write into a buffer that the caller owns and reuses. A sample is p
 
 ``A``
     the axes before those of the players: the channels of NCHW, 1 for NHWC;
-``L`` or ``H, W``
+``L``, ``H, W`` or ``D, H, W``
     the axes that are divided among the players;
 ``B``
     the axes after them: 1 for NCHW, the channels of NHWC.
@@ -15,18 +15,21 @@ A picture x of shape (C, H, W) is passed as ``x.reshape(C, H * W, 1)``, one of s
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from xaionnx_kernels._tier import compiled_pays
-from xaionnx_kernels.masks import bilinear_taps, rise_masks
+from xaionnx_kernels.masks import mask_taps, rise_masks
 
 __all__ = ["fill_blend", "fill_rise", "fill_select", "fill_windows", "restore_windows"]
 
 # Any: elements are copied, so their type does not matter.
 AnyArray = npt.NDArray[Any]
+_PICTURE = 2
+_VOLUME = 3
 
 
 def fill_select(
@@ -102,20 +105,20 @@ def fill_select(
     np.copyto(target, x, where=keep[:, None, None, :, None])
 
 
-def fill_windows(baseline: AnyArray, corners: npt.NDArray[np.integer], window: tuple[int, int], out: AnyArray) -> None:
-    """Write the baseline into one window of each picture of a batch, and nothing else.
+def fill_windows(baseline: AnyArray, corners: npt.NDArray[np.integer], window: tuple[int, ...], out: AnyArray) -> None:
+    """Write the baseline into one window of each picture or volume of a batch, and nothing else.
 
     Together with :func:`restore_windows`, a batch of copies of x serves a whole occlusion: only a patch is written and
     restored, not the picture.
 
     Parameters
     ----------
-    baseline : (A, H, W, B)
-    corners : (M, 2) int
-        Top and left of each window; it may overhang the picture on any side and is clipped there.
-    window : (int, int)
-        Height and width in pixels. For a sequence or a table use H = 1 and height 1.
-    out : (M or more, A, H, W, B)
+    baseline : (A, H, W, B) or (A, D, H, W, B)
+    corners : (M, 2) or (M, 3) int
+        First corner of each window; it may overhang the picture on any side and is clipped there.
+    window : (int, int) or (int, int, int)
+        Size in pixels along each axis. For a sequence or a table use H = 1 and height 1.
+    out : (M or more, *baseline.shape)
         Its first M pictures are written.
 
     Raises
@@ -140,8 +143,8 @@ def fill_windows(baseline: AnyArray, corners: npt.NDArray[np.integer], window: t
     _write_windows(baseline, corners, window, out)
 
 
-def restore_windows(x: AnyArray, corners: npt.NDArray[np.integer], window: tuple[int, int], out: AnyArray) -> None:
-    """Restore x where :func:`fill_windows` wrote the baseline: same parameters, with x (A, H, W, B).
+def restore_windows(x: AnyArray, corners: npt.NDArray[np.integer], window: tuple[int, ...], out: AnyArray) -> None:
+    """Restore x where :func:`fill_windows` wrote the baseline: same parameters, with x in place of the baseline.
 
     Examples
     --------
@@ -164,13 +167,13 @@ def fill_blend(x: AnyArray, baseline: AnyArray, masks: npt.NDArray[np.floating],
 
     Parameters
     ----------
-    x : (A, H, W, B)
+    x : (A, H, W, B) or (A, D, H, W, B)
         float32 and float64 are mixed in that precision; float16 and 8 and 16 bit integers in float32, then
         rounded to the nearest value of the type.
-    baseline : broadcasts to (A, H, W, B)
-    masks : (M, H, W)
+    baseline : broadcasts to x
+    masks : (M, H, W) or (M, D, H, W)
         The weight of x, in [0, 1].
-    out : (M, A, H, W, B)
+    out : (M, *x.shape)
         C-contiguous, of x's type; overwritten.
 
     Raises
@@ -189,17 +192,17 @@ def fill_blend(x: AnyArray, baseline: AnyArray, masks: npt.NDArray[np.floating],
     array([8., 2., 0.])
     """
     x, baseline, work = _blend_operands(x, baseline, len(masks), out)
-    if masks.shape[1:] != x.shape[1:3]:
-        raise ValueError(f"'masks' must have the shape (M, {x.shape[1]}, {x.shape[2]}). Got {masks.shape} instead.")
+    outer, *extent, inner = x.shape
+    if masks.shape[1:] != (*extent,):
+        raise ValueError(f"'masks' must have the shape (M, {', '.join(map(str, extent))}). Got {masks.shape} instead.")
     if compiled_pays(out.size):
         from xaionnx_kernels import _loops  # loads Numba
 
-        outer, height, width, inner = x.shape
-        row = height * width * inner
+        row = math.prod(extent) * inner
         _loops.blend(
             x.reshape(outer, row),
             baseline.reshape(outer, row),
-            np.ascontiguousarray(masks, x.dtype).reshape(len(masks), height * width),
+            np.ascontiguousarray(masks, x.dtype).reshape(len(masks), math.prod(extent)),
             inner,
             np.empty(row, x.dtype),
             work.reshape(len(masks), outer, row),
@@ -216,7 +219,7 @@ def fill_rise(
     baseline: AnyArray,
     cells: AnyArray,
     shifts: npt.NDArray[np.integer],
-    cell: tuple[int, int],
+    cell: tuple[int, ...],
     out: AnyArray,
 ) -> None:
     """Write one copy of x for each RISE mask, without storing the masks.
@@ -225,16 +228,16 @@ def fill_rise(
 
     Parameters
     ----------
-    x : (A, H, W, B)
+    x : (A, H, W, B) or (A, D, H, W, B)
         As in :func:`fill_blend`.
-    baseline : broadcasts to (A, H, W, B)
-    cells : (M, s_h, s_w) bool or float
+    baseline : broadcasts to x
+    cells : (M, s_h, s_w) or (M, s_d, s_h, s_w), bool or float
         The weight of x in each cell of the coarse grid, in [0, 1].
-    shifts : (M, 2) int
-        Row and column of the enlarged grid at which the picture begins.
-    cell : (int, int)
-        Height and width of a cell in pixels.
-    out : (M, A, H, W, B)
+    shifts : (M, 2) or (M, 3) int
+        The pixel of the enlarged grid at which the picture or volume begins.
+    cell : (int, int) or (int, int, int)
+        Size of a cell in pixels along each axis.
+    out : (M, *x.shape)
         C-contiguous, of x's type; overwritten.
 
     Raises
@@ -253,47 +256,55 @@ def fill_rise(
     [[5.329999923706055, 2.6700000762939453], [5.329999923706055, 2.6700000762939453]]
     """
     x, baseline, work = _blend_operands(x, baseline, len(cells), out)
-    outer, height, width, inner = x.shape
+    outer, *extent, inner = x.shape
+    shape = (*extent,)
     if not compiled_pays(out.size):
         for m in range(len(cells)):
-            mask = rise_masks(cells[m : m + 1], shifts[m : m + 1], cell, (height, width))[0]
+            mask = rise_masks(cells[m : m + 1], shifts[m : m + 1], cell, shape)[0]
             _blend_one(x, baseline, mask, work[m])
     else:
         from xaionnx_kernels import _loops  # loads Numba
 
+        taps = mask_taps(cells, shifts, cell, shape)
+        if len(shape) == _PICTURE:
+            # A volume of depth 1, with one cell along it.
+            shape, cells, shifts = (1, *shape), cells[:, None], np.insert(shifts, 0, 0, axis=1)
+            taps = (*mask_taps(cells[:0], shifts[:0], (1, *cell), shape)[:1], *taps)
+        view = (*shape[:-1], shape[-1] * inner)
         _loops.rise(
-            x.reshape(outer, height, width * inner),
-            baseline.reshape(outer, height, width * inner),
+            x.reshape(outer, *view),
+            baseline.reshape(outer, *view),
             np.ascontiguousarray(cells, np.float32),
             np.ascontiguousarray(shifts, np.int64),
-            bilinear_taps(cells, shifts, cell, (height, width)),
+            taps,
             inner,
-            work.reshape(len(cells), outer, height, width * inner),
+            work.reshape(len(shifts), outer, *view),
         )
     _round_into(out, work)
 
 
-def _write_windows(source: AnyArray, corners: npt.NDArray[np.integer], window: tuple[int, int], out: AnyArray) -> None:
-    if source.ndim != 4 or out.shape[1:] != source.shape or len(out) < len(corners):
+def _write_windows(source: AnyArray, corners: npt.NDArray[np.integer], window: tuple[int, ...], out: AnyArray) -> None:
+    rank = len(window)
+    if source.ndim != rank + 2 or out.shape[1:] != source.shape or len(out) < len(corners):
         raise ValueError(
-            f"'out' must have at least {len(corners)} pictures of the source's shape (A, H, W, B). "
-            f"Got {out.shape} for a source of {source.shape} instead."
+            f"'out' must have at least {len(corners)} pictures of the source's shape (A, H, W, B) or (A, D, H, W, B). "
+            f"Got {out.shape} for a source of {source.shape} and a window of {window} instead."
         )
     if source.dtype != out.dtype:
         raise TypeError(f"'out' must have the source's type {source.dtype}. Got {out.dtype} instead.")
-    height, width = window
     # numpy copies slices at the speed of memory; a compiled loop was not faster.
-    for m, (top, left) in enumerate(corners.tolist()):
-        rows = slice(max(top, 0), max(top + height, 0))
-        columns = slice(max(left, 0), max(left + width, 0))
-        out[m, :, rows, columns] = source[:, rows, columns]
+    for m, corner in enumerate(corners.tolist()):
+        bounds = zip(corner, window, strict=True)
+        inside: tuple[slice, ...] = tuple(slice(max(first, 0), max(first + size, 0)) for first, size in bounds)
+        place = (slice(None), *inside)
+        out[m][place] = source[place]
 
 
 def _blend_operands(x: AnyArray, baseline: AnyArray, count: int, out: AnyArray) -> tuple[AnyArray, AnyArray, AnyArray]:
     """Return x and baseline, contiguous and of the type to compute in, and the array to compute into."""
     _check_types(x, baseline, out)
-    if x.ndim != 4:
-        raise ValueError(f"'x' must have the shape (A, H, W, B). Got {x.shape} instead.")
+    if x.ndim - _PICTURE not in (_PICTURE, _VOLUME):
+        raise ValueError(f"'x' must have the shape (A, H, W, B) or (A, D, H, W, B). Got {x.shape} instead.")
     _check_out(out, (count, *x.shape))
     if x.dtype in (np.float32, np.float64):
         return np.ascontiguousarray(x), np.ascontiguousarray(np.broadcast_to(baseline, x.shape)), out
@@ -308,7 +319,7 @@ def _blend_operands(x: AnyArray, baseline: AnyArray, count: int, out: AnyArray) 
 
 
 def _blend_one(x: AnyArray, baseline: AnyArray, mask: AnyArray, out: AnyArray) -> None:
-    weight = mask.astype(x.dtype, copy=False)[None, :, :, None]
+    weight = mask.astype(x.dtype, copy=False)[None, ..., None]
     np.copyto(out, x * weight + baseline * (1 - weight))
     np.copyto(out, x, where=weight == 1)
     np.copyto(out, baseline, where=weight == 0)

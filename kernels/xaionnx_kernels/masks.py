@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
 from xaionnx_kernels import counter
 
-__all__ = ["bilinear_matrix", "bilinear_taps", "rise_cells", "rise_masks", "rise_shifts", "window_corners"]
+__all__ = ["Taps", "bilinear_matrix", "mask_taps", "rise_cells", "rise_masks", "rise_shifts", "window_corners"]
 
 _CELLS_STREAM = 0x01
 _SHIFTS_STREAM = 0x02
+_PICTURE = 2
+_VOLUME = 3
+
+# The two cells that each pixel of an axis of the enlarged grid mixes, and their weights: (2, (s + 1) * cell) each.
+Taps = tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]
 
 
 def window_corners(shape: tuple[int, ...], window: tuple[int, ...], stride: tuple[int, ...]) -> npt.NDArray[np.int32]:
@@ -55,7 +62,7 @@ def window_corners(shape: tuple[int, ...], window: tuple[int, ...], stride: tupl
     return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(shape))
 
 
-def rise_cells(seed: int, start: int, stop: int, grid: tuple[int, int], p: float) -> npt.NDArray[np.bool_]:
+def rise_cells(seed: int, start: int, stop: int, grid: tuple[int, ...], p: float) -> npt.NDArray[np.bool_]:
     """Return the coarse grids of RISE masks start to stop: each cell is kept with probability p.
 
     Parameters
@@ -64,14 +71,14 @@ def rise_cells(seed: int, start: int, stop: int, grid: tuple[int, int], p: float
         In [0, 2^64). Mask i depends only on (seed, i, grid, p).
     start, stop : int
         The masks to return.
-    grid : (s_h, s_w)
-        Cells down and across.
+    grid : (s_h, s_w) or (s_d, s_h, s_w)
+        Cells along each axis.
     p : float
         In (0, 1).
 
     Returns
     -------
-    (M, s_h, s_w) bool, with M = stop - start
+    (M, *grid) bool, with M = stop - start
 
     Raises
     ------
@@ -89,24 +96,24 @@ def rise_cells(seed: int, start: int, stop: int, grid: tuple[int, int], p: float
     >>> np.array_equal(cells[40:], rise_cells(seed=0, start=40, stop=100, grid=(7, 7), p=0.5))
     True
     """
-    if min(grid) < 1:
-        raise ValueError(f"'grid' must be two ints in [1, inf). Got {grid!r} instead.")
-    return counter.happens(seed, _CELLS_STREAM, start, stop, grid[0] * grid[1], p).reshape(-1, *grid)
+    if not _PICTURE <= len(grid) <= _VOLUME or min(grid) < 1:
+        raise ValueError(f"'grid' must be two or three ints in [1, inf). Got {grid!r} instead.")
+    return counter.happens(seed, _CELLS_STREAM, start, stop, math.prod(grid), p).reshape(-1, *grid)
 
 
-def rise_shifts(seed: int, start: int, stop: int, cell: tuple[int, int]) -> npt.NDArray[np.int32]:
-    """Return the position of the picture in the enlarged grid, for RISE masks start to stop.
+def rise_shifts(seed: int, start: int, stop: int, cell: tuple[int, ...]) -> npt.NDArray[np.int32]:
+    """Return the position of the picture or volume in the enlarged grid, for RISE masks start to stop.
 
     Parameters
     ----------
     seed, start, stop : int
         As in :func:`rise_cells`; the two use different streams of one seed.
-    cell : (int, int)
-        Height and width of a cell in pixels; the shift is uniform on [0, height) x [0, width).
+    cell : (int, int) or (int, int, int)
+        Size of a cell in pixels along each axis; the shift is uniform on [0, size) for each.
 
     Returns
     -------
-    (M, 2) int32, with M = stop - start
+    (M, 2) or (M, 3) int32, with M = stop - start
 
     Raises
     ------
@@ -165,28 +172,29 @@ def bilinear_matrix(s: int, cell: int) -> npt.NDArray[np.float32]:
 def rise_masks(
     cells: npt.NDArray[np.bool_] | npt.NDArray[np.floating],
     shifts: npt.NDArray[np.integer],
-    cell: tuple[int, int],
-    shape: tuple[int, int],
+    cell: tuple[int, ...],
+    shape: tuple[int, ...],
 ) -> npt.NDArray[np.float32]:
-    r"""Return RISE masks: coarse grids enlarged by bilinear interpolation and cropped at their shifts.
+    r"""Return RISE masks: coarse grids enlarged by linear interpolation and cropped at their shifts.
 
     .. math:: mask_m = A_y[t_m : t_m + H] \; cells_m \; A_x[l_m : l_m + W]^T, \qquad (t_m, l_m) = shifts_m
 
     with the matrices of :func:`bilinear_matrix`. Interpolation runs down the columns first, then across, in float32.
+    Masks of volumes are interpolated along the depth before that; a volume of depth 1 has the masks of a picture.
 
     Parameters
     ----------
-    cells : (M, s_h, s_w) bool or float
+    cells : (M, s_h, s_w) or (M, s_d, s_h, s_w) bool or float
         The weight of each cell, in [0, 1].
-    shifts : (M, 2) int
-    cell : (int, int)
-        Height and width of a cell in pixels.
-    shape : (H, W)
-        Shape of the picture; it must fit into the enlarged grid at every shift.
+    shifts : (M, 2) or (M, 3) int
+    cell : (int, int) or (int, int, int)
+        Size of a cell in pixels along each axis.
+    shape : (H, W) or (D, H, W)
+        Shape of the picture or volume; it must fit into the enlarged grid at every shift.
 
     Returns
     -------
-    (M, H, W) float32
+    (M, *shape) float32
 
     Raises
     ------
@@ -204,33 +212,34 @@ def rise_masks(
     >>> rise_masks(cells, np.array([[0, 1]]), (1, 2), (1, 4)).round(3).tolist()
     [[[1.0, 0.6669999957084656, 0.3330000042915344, 0.0]]]
     """
-    rows, row_weights, columns, column_weights = bilinear_taps(cells, shifts, cell, shape)
-    height, width = shape
+    taps = mask_taps(cells, shifts, cell, shape)
     grids = np.asarray(cells, np.float32)
-    masks = np.empty((len(grids), height, width), np.float32)
-    for m, (top, left) in enumerate(shifts.tolist()):
-        down, across = slice(top, top + height), slice(left, left + width)
-        upper, lower = grids[m, rows[0, down]], grids[m, rows[1, down]]
-        lines = row_weights[0, down, None] * upper + row_weights[1, down, None] * lower
-        near, far = lines[:, columns[0, across]], lines[:, columns[1, across]]
-        near *= column_weights[0, across]
-        far *= column_weights[1, across]
-        np.add(near, far, out=masks[m])
+    masks = np.empty((len(grids), *shape), np.float32)
+    for m, starts in enumerate(shifts.tolist()):
+        mixed = grids[m]
+        for axis, (start, size) in enumerate(zip(starts, shape, strict=True)):
+            (first, second), weights = taps[axis]
+            here = slice(start, start + size)
+            # A column along this axis, whatever comes after it.
+            column = (-1, *(1,) * (len(shape) - 1 - axis))
+            near = mixed.take(first[here], axis=axis) * weights[0, here].reshape(column)
+            far = mixed.take(second[here], axis=axis) * weights[1, here].reshape(column)
+            mixed = np.add(near, far, out=masks[m] if axis == len(shape) - 1 else None)
     return masks
 
 
-def bilinear_taps(
+def mask_taps(
     cells: npt.NDArray[np.bool_] | npt.NDArray[np.floating],
     shifts: npt.NDArray[np.integer],
-    cell: tuple[int, int],
-    shape: tuple[int, int],
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32], npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-    """Check the parameters of :func:`rise_masks` and return the nonzero entries of its two matrices.
+    cell: tuple[int, ...],
+    shape: tuple[int, ...],
+) -> tuple[Taps, ...]:
+    """Check the parameters of :func:`rise_masks` and return the nonzero entries of the matrix of each axis.
 
     Returns
     -------
-    rows, row_weights, columns, column_weights : (2, (s + 1) * cell) each
-        The two cells that each pixel of the enlarged grid mixes, and their weights, down and across.
+    tuple of (cells, weights) an axis, (2, (s + 1) * cell) each
+        The two cells that each pixel of the enlarged grid mixes, and their weights.
 
     Raises
     ------
@@ -239,13 +248,15 @@ def bilinear_taps(
 
     Examples
     --------
-    >>> rows, *_ = bilinear_taps(np.ones((1, 2, 2)), np.array([[0, 0]]), (2, 2), (4, 4))
+    >>> (rows, _), _ = mask_taps(np.ones((1, 2, 2)), np.array([[0, 0]]), (2, 2), (4, 4))
     >>> rows.tolist()
     [[0, 0, 0, 0, 1, 1], [1, 1, 1, 1, 1, 1]]
     """
-    if cells.ndim != 3 or shifts.shape != (len(cells), 2):
+    rank = len(shape)
+    if not _PICTURE <= rank <= _VOLUME or cells.ndim != rank + 1 or shifts.shape != (len(cells), rank):
         raise ValueError(
-            f"'cells' must be (M, s_h, s_w) and 'shifts' (M, 2). Got {cells.shape}, {shifts.shape} instead."
+            "'cells' must be (M, s_h, s_w) and 'shifts' (M, 2), or (M, s_d, s_h, s_w) and (M, 3) for a volume. "
+            f"Got {cells.shape}, {shifts.shape} and the shape {shape} instead."
         )
     enlarged = [(s + 1) * extent for s, extent in zip(cells.shape[1:], cell, strict=True)]
     if len(shifts) and (int(shifts.min()) < 0 or (shifts.max(axis=0) + shape > enlarged).any()):
@@ -253,12 +264,10 @@ def bilinear_taps(
             f"A picture of {shape} must fit into the enlarged grid of {tuple(enlarged)} at every shift. "
             f"Got shifts from {shifts.min(axis=0).tolist()} to {shifts.max(axis=0).tolist()} instead."
         )
-    rows, row_weights = _axis_taps(cells.shape[1], cell[0])
-    columns, column_weights = _axis_taps(cells.shape[2], cell[1])
-    return rows, row_weights, columns, column_weights
+    return tuple(_axis_taps(s, extent) for s, extent in zip(cells.shape[1:], cell, strict=True))
 
 
-def _axis_taps(s: int, cell: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+def _axis_taps(s: int, cell: int) -> Taps:
     if s < 1 or cell < 1:
         raise ValueError(
             f"The cells of an axis and their size must be ints in [1, inf). Got {s!r} and {cell!r} instead."

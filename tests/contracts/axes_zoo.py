@@ -6,12 +6,13 @@ A model reads the window ``seen`` of its positions alone, and all the channels t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from onnx import ModelProto
+from onnx import ModelProto, TensorProto, helper
 
 from tests import tiny
 from tests.tiny import node, tensor
@@ -21,20 +22,41 @@ Array = npt.NDArray[Any]
 WEIGHTS = np.array([[1.0, -1.0]], np.float32)
 
 
+VOCABULARY = 10
+
+
 @dataclass(frozen=True)
 class Case:
-    """A model, the axis of its samples (None without one), and which elements of one sample it reads."""
+    """A model, the axis of its samples (None without one), and which elements of one sample it reads.
+
+    ``tokens`` is the type of token numbers, if the input has such. ``further`` are other inputs of one sample by name,
+    with the axis of the samples, or None for an input that all samples share.
+    """
 
     proto: ModelProto
     sample_axis: int | None
     shape: tuple[int, ...]
     seen: Array
+    tokens: str = ""
+    further: Mapping[str, tuple[int | None, Array]] = field(default_factory=dict)
+    target: int | tuple[int, ...] = 0
 
     def inputs(self, count: int, seed: int = 0) -> Array:
         """Positive inputs, (N, ...) with the samples where the file has them."""
         rng = np.random.default_rng(seed)
-        x = rng.uniform(0.5, 1.5, (count, *self.shape)).astype(np.float32)
+        if self.tokens:
+            x = rng.integers(1, VOCABULARY, (count, *self.shape)).astype(self.tokens)
+        else:
+            x = rng.uniform(0.5, 1.5, (count, *self.shape)).astype(np.float32)
         return x[0] if self.sample_axis is None else np.moveaxis(x, 0, self.sample_axis)
+
+    def feeds(self, count: int, seed: int = 0) -> dict[str, Array]:
+        """All inputs by name."""
+        others = {
+            name: one if axis is None else np.stack([one] * count, axis=axis)
+            for name, (axis, one) in self.further.items()
+        }
+        return {"x": self.inputs(count, seed), **others}
 
 
 def conv(spatial: tuple[int, ...], channels: int, order: str = "first") -> Case:
@@ -151,6 +173,144 @@ def outputs_second() -> Case:
     return Case(proto, 0, (6,), seen)
 
 
+def samples_second() -> Case:
+    """A picture (C, N, H, W), turned ahead of its convolution."""
+    made = conv((8, 12), 3)
+    proto = ModelProto.FromString(made.proto.SerializeToString())
+    graph = proto.graph
+    graph.node[0].input[0] = "turned"
+    graph.node.insert(0, node("Transpose", ["x"], ["turned"], perm=[1, 0, 2, 3]))
+    graph.input[0].CopyFrom(tensor("x", (3, "N", 8, 12)))
+    return replace(made, proto=proto, sample_axis=1)
+
+
+def answer_without_samples() -> Case:
+    """A picture (1, C, H, W) whose scores have no axis of samples."""
+    made = conv((8, 8), 3)
+    proto = ModelProto.FromString(made.proto.SerializeToString())
+    graph = proto.graph
+    graph.node[-1].output[0] = "row"
+    graph.initializer.append(helper.make_tensor("first", TensorProto.INT64, [1], [0]))
+    graph.node.append(node("Squeeze", ["row", "first"], ["y"]))
+    graph.input[0].CopyFrom(tensor("x", (1, 3, 8, 8)))
+    graph.output[0].CopyFrom(tensor("y", (2,)))
+    return replace(made, proto=proto)
+
+
+def with_rate() -> Case:
+    """A waveform (N, 1, T) and the rate of its samples, a scalar that scales it."""
+    made = conv((16,), 1)
+    proto = ModelProto.FromString(made.proto.SerializeToString())
+    graph = proto.graph
+    graph.node[0].input[0] = "scaled"
+    graph.node.insert(0, node("Mul", ["x", "factor"], ["scaled"]))
+    graph.node.insert(0, node("Div", ["number", "thousand"], ["factor"]))
+    graph.node.insert(0, node("Cast", ["sr"], ["number"], to=TensorProto.FLOAT))
+    graph.initializer.append(helper.make_tensor("thousand", TensorProto.FLOAT, [], [1000.0]))
+    graph.input.append(tensor("sr", (), TensorProto.INT64))
+    return replace(made, proto=proto, further={"sr": (None, np.array(1000, np.int64))})
+
+
+def steps_first(steps: int = 6, features: int = 3) -> Case:
+    """Scores (T, N, K) of a recurrent layer by step, as CTC has them; those of step 2 read the steps up to it."""
+    rng = np.random.default_rng(4)
+    weights = {
+        "w": rng.uniform(0.1, 0.4, (1, 4, features)).astype(np.float32),
+        "r": rng.uniform(0.1, 0.4, (1, 4, 4)).astype(np.float32),
+        "o": rng.uniform(0.5, 1, (4, 2)).astype(np.float32),
+        "one": np.array([1], np.int64),
+    }
+    nodes = [
+        node("RNN", ["x", "w", "r"], ["h"], hidden_size=4),
+        node("Squeeze", ["h", "one"], ["q"]),
+        node("MatMul", ["q", "o"], ["y"]),
+    ]
+    seen = np.zeros((steps, features), bool)
+    seen[:3] = True
+    proto = tiny.model(nodes, [tensor("x", ("T", "N", features))], [tensor("y", ("T", "N", 2))], weights)
+    return Case(proto, 1, (steps, features), seen, target=(2, 0))
+
+
+def tokens(kind: str, masked: bool = False, steps: int = 6) -> Case:
+    """Token numbers (N, T) whose first two are embedded and averaged; the table holds bytes if ``kind`` is uint8.
+
+    With ``masked`` there is a second input (N, T) that is 1 for tokens that count.
+    """
+    rng = np.random.default_rng(5)
+    table = rng.uniform(0.5, 1.5, (VOCABULARY, 4)).astype(np.float32)
+    table[0] = 0  # no token
+    weights: dict[str, Array] = {
+        "e": table,
+        "o": rng.uniform(0.5, 1, (4, 2)).astype(np.float32),
+        "start": np.array([0], np.int64),
+        "end": np.array([2], np.int64),
+        "one": np.array([1], np.int64),
+        "last": np.array([2], np.int64),
+    }
+    types = {"int64": TensorProto.INT64, "int32": TensorProto.INT32, "float32": TensorProto.FLOAT}
+    fed = "int64" if kind == "uint8" else kind
+    nodes, numbers, looked = [], "x", "held"
+    if kind == "float32":
+        nodes.append(node("Cast", ["x"], ["n"], to=TensorProto.INT32))
+        numbers = "n"
+    if kind == "uint8":
+        weights |= {"e": np.rint(table * 100).astype(np.uint8), "scale": np.float32(0.01), "none": np.uint8(0)}
+        looked = "bytes"
+    nodes.append(node("Gather", ["e", numbers], [looked]))
+    if kind == "uint8":
+        nodes.append(node("DequantizeLinear", ["bytes", "scale", "none"], ["held"]))
+    held = "held"
+    inputs = [tensor("x", ("N", "S"), types[fed])]
+    further: dict[str, tuple[int | None, Array]] = {}
+    if masked:
+        nodes += [
+            node("Cast", ["attention_mask"], ["m"], to=TensorProto.FLOAT),
+            node("Unsqueeze", ["m", "last"], ["column"]),
+            node("Mul", ["held", "column"], ["kept"]),
+        ]
+        held = "kept"
+        inputs.append(tensor("attention_mask", ("N", "S"), TensorProto.INT64))
+        further["attention_mask"] = (0, np.array([1] * (steps - 1) + [0], np.int64))
+    nodes += [
+        node("Slice", [held, "start", "end", "one"], ["s"]),
+        node("ReduceMean", ["s"], ["g"], axes=[1], keepdims=0),
+        node("MatMul", ["g", "o"], ["y"]),
+    ]
+    proto = tiny.model(nodes, inputs, [tensor("y", ("N", 2))], weights)
+    return Case(proto, 0, (steps,), np.arange(steps) < 2, tokens=fed, further=further)
+
+
+def with_states(steps: int = 8, features: int = 3) -> Case:
+    """The last four steps of a series (N, T, F) in an LSTM, whose states (1, N, H) are further inputs."""
+    rng = np.random.default_rng(6)
+    weights = {
+        "w": rng.uniform(0.1, 0.4, (1, 16, features)).astype(np.float32),
+        "r": rng.uniform(0.1, 0.4, (1, 16, 4)).astype(np.float32),
+        "o": rng.uniform(0.5, 1, (4, 2)).astype(np.float32),
+        "start": np.array([steps - 4], np.int64),
+        "end": np.array([steps], np.int64),
+        "zero": np.array([0], np.int64),
+    }
+    nodes = [
+        node("Transpose", ["x"], ["t"], perm=[1, 0, 2]),
+        node("Slice", ["t", "start", "end", "zero"], ["s"]),
+        node("LSTM", ["s", "w", "r", "", "", "h", "c"], ["", "hn", "cn"], hidden_size=4),
+        node("Squeeze", ["hn", "zero"], ["q"]),
+        node("MatMul", ["q", "o"], ["y"]),
+    ]
+    state = (1, "N", 4)
+    proto = tiny.model(
+        nodes,
+        [tensor("x", ("N", "T", features)), tensor("h", state), tensor("c", state)],
+        [tensor("y", ("N", 2)), tensor("hn", state), tensor("cn", state)],
+        weights,
+    )
+    seen = np.zeros((steps, features), bool)
+    seen[-4:] = True
+    drawn = rng.uniform(0.1, 0.5, (2, 1, 4)).astype(np.float32)
+    return Case(proto, 0, (steps, features), seen, further={"h": (1, drawn[0]), "c": (1, drawn[1])})
+
+
 CASES = {
     "picture of 4 bands": conv((8, 12), 4),
     "picture of 13 bands": conv((8, 8), 13),
@@ -170,6 +330,22 @@ CASES = {
     "attention": attention(),
     "scores before samples": outputs_second(),
 }
+# Further roles, and inputs beside the explained one.
+MORE_CASES = {
+    "picture, samples second": samples_second(),
+    "answer without samples": answer_without_samples(),
+    "waveform without channels": conv((16,), 1, "nowhere"),
+    "volume without channels": conv((4, 8, 8), 1, "nowhere"),
+    "waveform and its rate": with_rate(),
+    "RNN, scores by step, time first": steps_first(),
+    "LSTM with states": with_states(),
+    "tokens as int64": tokens("int64"),
+    "tokens as int32": tokens("int32"),
+    "tokens as float32": tokens("float32"),
+    "tokens, table of uint8": tokens("uint8"),
+    "tokens and a mask": tokens("int64", masked=True),
+}
+ZOO = CASES | MORE_CASES
 
 
 def states(count: int) -> tuple[ModelProto, dict[str, Array]]:

@@ -12,7 +12,7 @@ from models import planted
 from tests import tiny
 from tests.oracles import rise as oracle
 from tests.tolerances import Tolerance, assert_close
-from xaionnx.errors import BudgetError, InputMismatchError
+from xaionnx.errors import BudgetError, InputMismatchError, ParameterError
 from xaionnx.explainers._games import mask_space
 from xaionnx.explainers._games.mask_space import _RIDGE, MaskSpace
 from xaionnx.explainers.rise import Rise
@@ -187,6 +187,58 @@ def test_a_sequence_is_masked_along_its_time():
         xaionnx.explain(planted.load(summed), x, Rise(budget=201), 0)
 
 
+VOLUME, CELLS, CELL_3D = (3, 7, 8), (2, 2, 3), (2, 4, 3)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("order", ["N C D H W", "N D H W C", "N D H W"])
+def test_a_volume_has_the_estimate_of_its_masks(estimator, order):
+    """The masks in full, and the oracle's formulas for the mean over them."""
+    rng = np.random.default_rng(0)
+    weights, x = rng.normal(size=VOLUME), rng.normal(size=VOLUME).astype(np.float32)
+    shape = {"N C D H W": (1, *VOLUME), "N D H W C": (*VOLUME, 1), "N D H W": VOLUME}[order]
+    model = planted.load(planted.linear(weights.reshape(1, *shape)), axes=order)
+    settings = Rise(estimator=estimator, grid=CELLS, keep=KEEP, seed=5, budget=COUNT + 1)
+    found = xaionnx.explain(model, x.reshape(1, *shape), settings, 0)
+    drawn = kernels.rise_cells(5, 0, COUNT, CELLS, KEEP), kernels.rise_shifts(5, 0, COUNT, CELL_3D)
+    masks = kernels.rise_masks(*drawn, CELL_3D, VOLUME).reshape(COUNT, -1, VOLUME[-1])
+    outputs = (masks * (weights * x).reshape(masks.shape[1:])).sum(axis=(1, 2))
+    # The axes are independent, so the covariance of two places is a product.
+    along = oracle.second_moments((2, 1), (2, 1), (3, 1), KEEP) / (KEEP * (1 - KEEP))
+    moments = np.kron(along, oracle.second_moments(GRID, CELL, SHAPE, KEEP))
+    if estimator == "least_squares":
+        sides = [np.arange(n + 1) * size // n for n, size in zip((3, 4, 6), VOLUME, strict=True)]
+        means = [np.array([(np.arange(e[-1]) >= a) & (np.arange(e[-1]) < b) for a, b in itertools.pairwise(e)])
+                 for e in sides]  # fmt: skip
+        means = [mean / mean.sum(axis=1, keepdims=True) for mean in means]
+        blocks = np.kron(np.kron(means[0], means[1]), means[2])
+        expected = oracle.regression(outputs, masks, KEEP, moments, blocks, _RIDGE)
+    elif estimator == "centred":
+        expected, error = oracle.centred(outputs, masks, KEEP, moments)
+        assert_close(found.standard_error.ravel(), error.ravel(), Tolerance.LAYERS)
+    else:
+        expected, _ = oracle.plain(outputs, masks, KEEP)
+    assert found.values.shape == (1, *shape)
+    assert_close(found.values.ravel(), expected.ravel(), Tolerance.SIGNED_LAYERS)
+
+
+def test_a_volume_of_cells_of_one_place():
+    """Every place is kept on its own, so a linear model is its own expectation."""
+    weights = np.zeros((1, 1, 2, 3, 4))
+    weights[0, 0, 1, 2, 3], weights[0, 0, 0, 0, 0] = 3, -2
+    model = planted.load(planted.linear(weights), axes="N C D H W")
+    found = xaionnx.explain(model, np.ones((1, 1, 2, 3, 4), np.float32), Rise(grid=4, budget=1001), 0)
+    assert found.diagnostics["r2"][0][0] > 0.99
+    assert (np.abs(found.values - weights).ravel() <= 4 * found.standard_error[0] + 1e-6).all()
+    assert found.standard_error.max() < 0.05
+
+
+def test_a_grid_has_a_number_for_each_axis():
+    volume = planted.load(planted.null((1, 4, 6, 8)), axes="N C D H W")
+    with pytest.raises(ParameterError, match=r"The 'grid' parameter must be an int or 3 ints for this input"):
+        xaionnx.explain(volume, np.ones((1, 1, 4, 6, 8), np.float32), Rise(grid=(2, 3)), 0)
+
+
 def test_what_it_refuses(digits, three):
     two = Rise(budget=4, baseline=xaionnx.Baseline.background(np.zeros((2, 1, 28, 28))))
     with pytest.raises(BudgetError, match="Rise needs at least 5 model evaluations for two masks with each baseline"):
@@ -195,6 +247,23 @@ def test_what_it_refuses(digits, three):
         [tiny.node("Cast", ["x"], ["y"], to=1)], [tiny.tensor("x", ["N", 9], 7)], [tiny.tensor("y", ["N", 9])]
     )
     with pytest.raises(
-        InputMismatchError, match="Input 'x' has type int64; a smooth mask needs a floating-point input"
+        InputMismatchError,
+        match=r"Input 'x' has type int64; a smooth mask needs a floating-point input.*grid=9, occlusion",
     ):
         xaionnx.explain(planted.load(cast), np.ones((1, 9), np.int64), Rise(), 0)
+    fine = xaionnx.explain(planted.load(cast), np.ones((1, 9), np.int64), Rise(grid=9, budget=301), 0)
+    assert (np.abs(fine.values[0] - np.eye(9)[0]) <= 4 * fine.standard_error[0] + 1e-6).all()
+
+
+@pytest.mark.parametrize("method", ["rise", "sobol"])
+def test_numbers_of_tokens_that_are_floats_are_not_mixed(method):
+    """Half of token 6 is not token 3."""
+    text = """g (float[N, 9] x) => (float[N, 2] y) {
+      k = Cast<to = 7>(x)  e = Gather<axis = 0>(table, k)  y = ReduceMean<axes = [1], keepdims = 0>(e) }"""
+    model = tiny.loaded(text, table=np.random.default_rng(0).normal(size=(10, 2)).astype(np.float32))
+    x = np.arange(1, 10, dtype=np.float32)[None]
+    with pytest.raises(InputMismatchError, match="holds the numbers of tokens, which cannot be mixed"):
+        xaionnx.explain(model, x, method, 0)
+    single = xaionnx.explain(model, x, Rise(grid=9, budget=801), 0)
+    ablated = xaionnx.explain(model, x, "feature_ablation", 0)
+    assert (np.abs(single.values - ablated.values)[0] <= 4 * single.standard_error[0] + 1e-6).all()

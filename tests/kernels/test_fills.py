@@ -213,6 +213,38 @@ def test_rise_equals_the_blend_with_its_masks_bit_for_bit(dtype, layout):
     assert fused.tobytes() == pieces.tobytes()
 
 
+@pytest.mark.parametrize("layout", [(3, 1), (1, 2)])
+def test_rise_of_volumes_equals_the_blend_and_slices_of_one_plane_those_of_pictures(layout, monkeypatch):
+    rng = np.random.default_rng(3)
+    x, baseline = rng.random((2, layout[0], 5, 9, 13, layout[1])).astype(np.float32)
+    cell = (2, 3, 4)
+    cells, shifts = masks.rise_cells(5, 0, 11, (3, 3, 4), 0.5), masks.rise_shifts(5, 0, 11, cell)
+    fused, blended, plain, deep = np.empty((4, 11, *x.shape), np.float32)
+    fills.fill_rise(x, baseline, cells, shifts, cell, fused)
+    fills.fill_blend(x, baseline, masks.rise_masks(cells, shifts, cell, (5, 9, 13)), blended)
+    assert fused.tobytes() == blended.tobytes()
+    monkeypatch.setattr(_tier, "ELEMENTS_BEFORE_LOADING", 2**62)
+    fills.fill_rise(x, baseline, cells, shifts, cell, plain)
+    assert fused.tobytes() == plain.tobytes()
+    # One cell along the depth: every plane has the mask of a picture.
+    one, flat = cells[:, :1], np.empty((11, layout[0], 9, 13, layout[1]), np.float32)
+    fills.fill_rise(x, baseline, one, shifts * (0, 1, 1), (5, 3, 4), deep)
+    fills.fill_rise(x[:, 2], baseline[:, 2], one[:, 0], shifts[:, 1:], (3, 4), flat)
+    assert deep[:, :, 2].tobytes() == flat.tobytes()
+
+
+def test_windows_of_volumes_are_clipped_on_every_axis():
+    x = np.arange(24.0).reshape(1, 2, 3, 4, 1)
+    batch = np.stack([x, x])
+    fills.fill_windows(np.full_like(x, -1), np.array([[1, -1, 2], [0, 2, 3]]), (2, 2, 2), batch)
+    expected = np.stack([x, x])
+    expected[0, :, 1, :1, 2:] = -1
+    expected[1, :, :, 2:, 3:] = -1
+    np.testing.assert_array_equal(batch, expected)
+    fills.restore_windows(x, np.array([[1, -1, 2], [0, 2, 3]]), (2, 2, 2), batch)
+    np.testing.assert_array_equal(batch, [x, x])
+
+
 def test_rise_with_all_cells_kept_or_removed_is_exact():
     x, baseline = np.random.default_rng(0).random((2, 3, 10, 10, 1), np.float32)
     cells = np.stack([np.ones((4, 4)), np.zeros((4, 4))])

@@ -65,6 +65,27 @@ def test_masks_are_the_product_of_the_matrices():
         assert_close(made[m], resized[top : top + 19, left : left + 17], Tolerance.ORDER_ONE)
 
 
+def test_masks_of_volumes_are_the_product_of_three_matrices():
+    rng = np.random.default_rng(0)
+    cells, cell, shape = rng.random((9, 2, 4, 3)), (3, 5, 4), (5, 19, 11)
+    shifts = masks.rise_shifts(0, 0, 9, cell)
+    matrices = [masks.bilinear_matrix(s, c).astype(float) for s, c in zip(cells.shape[1:], cell, strict=True)]
+    made = masks.rise_masks(cells, shifts, cell, shape)
+    assert made.dtype == np.float32
+    for m, starts in enumerate(shifts):
+        enlarged = np.einsum("az,by,cx,zyx->abc", *matrices, cells[m])
+        cropped = enlarged[tuple(slice(a, a + n) for a, n in zip(starts, shape, strict=True))]
+        assert_close(made[m], cropped, Tolerance.ORDER_ONE)
+
+
+def test_a_volume_of_depth_one_has_the_masks_of_a_picture():
+    cells, shifts = masks.rise_cells(2, 0, 20, (3, 4), 0.4), masks.rise_shifts(2, 0, 20, (5, 6))
+    assert masks.rise_cells(2, 0, 20, (1, 3, 4), 0.4).tobytes() == cells.tobytes()
+    flat = masks.rise_masks(cells, shifts, (5, 6), (14, 22))
+    deep = masks.rise_masks(cells[:, None], np.insert(shifts, 0, 0, axis=1), (1, 5, 6), (1, 14, 22))
+    assert deep.tobytes() == flat.tobytes()
+
+
 def test_masks_do_not_depend_on_the_batch():
     args = (11, 0, 30), (7, 7), 0.4
     cells, shifts = masks.rise_cells(*args[0], *args[1:]), masks.rise_shifts(*args[0], (4, 4))
@@ -93,7 +114,7 @@ def test_cells_are_kept_with_probability_p_and_shifts_are_uniform(p):
 def test_refusals_name_the_interval():
     with pytest.raises(ValueError, match=r"'p' must be a float in \(0, 1\). Got 0 instead"):
         masks.rise_cells(0, 0, 1, (2, 2), 0)
-    with pytest.raises(ValueError, match="'grid' must be two ints"):
+    with pytest.raises(ValueError, match="'grid' must be two or three ints"):
         masks.rise_cells(0, 0, 1, (2, 0), 0.5)
     with pytest.raises(ValueError, match="'cells' must be"):
         masks.rise_masks(np.ones((2, 3)), np.zeros((2, 2), int), (2, 2), (3, 3))

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from models import planted
 from tests import tiny
 from tests.tiny import node, tensor
 from tests.tolerances import Tolerance, assert_close
@@ -71,6 +72,29 @@ def removal_of(kind, sample, baseline):
 def test_host_and_graph_agree(tmp_path, kind, layout, batch, baseline):
     path, shape = convolutional(tmp_path, layout, batch)
     check_agreement(Model.load(path), shape, kind, baseline)
+
+
+@pytest.mark.parametrize("kind", ["WindowOcclusion", "Reveal", "SmoothMask"])
+@pytest.mark.parametrize("axes", ["N C D H W", "N D H W C"])
+def test_host_and_graph_agree_on_volumes(kind, axes):
+    shape = (2, 3, 7, 6) if axes == "N C D H W" else (3, 7, 6, 2)
+    model = planted.load(planted.linear(RNG.normal(size=(5, *shape)) / 30), axes=axes)
+    x = RNG.normal(size=(1, *shape)).astype(np.float32)
+    (sample,) = model.samples({"x": x})
+    players = Features.grid(2, 2).players(sample)
+    draws = Baseline.of(0.7).draws(sample, ("x",), 0)
+    options = {"SmoothMask": ((2, 3, 4), 0.5, 7)}.get(kind, ((2, 4, 3),))
+    removal = {"WindowOcclusion": WindowOcclusion, "Reveal": Reveal, "SmoothMask": SmoothMask}[kind](
+        sample, players, draws, *options
+    )
+    codes = np.arange(5, 38) if kind == "SmoothMask" else RNG.integers(-2, 6, (33, 3)).astype(np.int32)
+    resolution = resolve([1, 3], model, {"x": x})
+    found = [
+        Game(model, resolution.selection.of_sample(0), removal, resolution.values[:, 0], applier_kind=how).values(codes)
+        for how in ("host", "graph")
+    ]
+    assert_close(found[0], found[1], Tolerance.DEEP)
+    assert np.ptp(found[0], axis=0).min() > 0
 
 
 def check_agreement(model, shape, kind, baseline):

@@ -225,8 +225,6 @@ def corner(channels: int, *sides: int) -> onnx.ModelProto:
 )
 @pytest.mark.parametrize("method", ["occlusion", "rise", "lime"])
 def test_any_number_of_channels_and_axes(opened, channels, sides, method):
-    if method == "rise" and len(sides) == 3:
-        pytest.skip("smooth masks are for pictures and series")
     x = 1 + 0.1 * drawn(1, channels, *sides) ** 2
     settings: dict[str, Any] = {
         "occlusion": {"window": 8, "stride": 8},

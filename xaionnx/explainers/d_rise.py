@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar, final
+from typing import ClassVar, final
 
-from xaionnx.data.sample import Sample
-from xaionnx.explainers._games.game import GameExplainer, GameResult
-from xaionnx.explainers._games.sampling import WithinBudget
-from xaionnx.explainers.rise import ESTIMATORS, Rise
-from xaionnx.explanation import ValueKind
-from xaionnx.parameters import choice, integer, real, size, stopping_tolerance
-from xaionnx.perturb.game import Game
-from xaionnx.perturb.removal import Removal
+from xaionnx.explainers._games.smooth_masks import BUDGET, GRID, BySmoothMasks
+from xaionnx.parameters import integer, size
 from xaionnx.targets.target import Target
-
-if TYPE_CHECKING:
-    from xaionnx.layers.dry_run import DryRun
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class DRise(WithinBudget, GameExplainer):
+class DRise(BySmoothMasks):
     r"""The effect of showing each pixel on one detection: RISE of the similarity S of the boxes found to that one::
 
         s(d_t, d_j) = IoU(L_t, L_j) * cos(P_t, P_j) * O_j        equations 3 to 6 of the paper
@@ -57,7 +47,7 @@ class DRise(WithinBudget, GameExplainer):
     BudgetError
         The budget does not allow two masks.
     InputMismatchError
-        The input is an integer array, which a smooth mask cannot blend.
+        The input holds whole numbers or tokens, which a mask of larger cells cannot blend.
 
     Examples
     --------
@@ -73,38 +63,8 @@ class DRise(WithinBudget, GameExplainer):
 
     reference: ClassVar[str] = "Petsiuk et al. 2021, arXiv:2006.03204"
 
-    budget: int = integer(2001, "maximum number of model evaluations per sample: the input and the masks", low=3)
-    tolerance: float | None = stopping_tolerance(
-        "stop when every standard error is at most this share of the map's largest value"
-    )
-    estimator: str = choice("least_squares", ESTIMATORS, "how similarities become a map")
-    grid: int | tuple[int, ...] = size(16, "cells of a mask along height and width")
-    keep: float = real(0.5, "probability that a cell is kept", low=0.01, high=0.99)
-
-    @cached_property
-    def _rise(self) -> Rise:
-        return Rise(
-            budget=self.budget,
-            tolerance=self.tolerance,
-            estimator=self.estimator,
-            grid=self.grid,
-            keep=self.keep,
-            baseline=self.baseline,
-            seed=self.seed,
-        )
-
-    @property
-    def value_kind(self) -> ValueKind:
-        return self._rise.value_kind
+    budget: int = integer(2001, BUDGET, low=3)
+    grid: int | tuple[int, ...] = size(16, GRID)
 
     def explained(self, target: Target) -> Target:
         return target.as_similarity()
-
-    def check_model(self, dry_run: DryRun) -> dict[str, str | None]:
-        return self._rise.check_model(dry_run)
-
-    def removal(self, sample: Sample) -> Removal:
-        return self._rise.removal(sample)
-
-    def estimate(self, game: Game) -> GameResult:
-        return self._rise.estimate(game)

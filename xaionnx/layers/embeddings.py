@@ -36,7 +36,7 @@ def gradient_tensors(model: Model) -> tuple[str, ...]:
 def has_tokens(model: Model) -> bool:
     """Whether the explained input holds whole numbers, or the numbers of tokens as floats."""
     main = model.input()
-    return main.dtype.kind in "iu" or main.name in _float_tokens(model)
+    return main.dtype.kind in "iu" or main.name in float_token_inputs(model)
 
 
 def looked_up(model: Model) -> tuple[str, ...]:
@@ -51,7 +51,7 @@ def looked_up(model: Model) -> tuple[str, ...]:
     return graph_fact(model, key, lambda view: token_lookups(view, main.name).embeddings)
 
 
-def _float_tokens(model: Model) -> frozenset[str]:
+def float_token_inputs(model: Model) -> frozenset[str]:
     """The float inputs that hold the numbers of tokens."""
     names = tuple(info.name for info in model.inputs if info.dtype.kind == "f" and info.name not in model.shared)
     return graph_fact(model, ("float tokens", names), lambda view: float_tokens(view, names))
@@ -67,7 +67,7 @@ def differentiable_inputs(model: Model, tensors: Iterable[str] = ()) -> tuple[st
     UnsupportedModelError
         The explained input is not among them.
     """
-    main, tokens = model.input(), _float_tokens(model)
+    main, tokens = model.input(), float_token_inputs(model)
     if main.name in tokens:
         raise UnsupportedModelError(
             f"Input '{main.name}' of {model.name} holds the numbers of tokens, which have no gradient. "

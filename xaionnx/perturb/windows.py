@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Hashable, Mapping
-from typing import TYPE_CHECKING, ClassVar, Final, final
+from collections.abc import Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar, final
 
 import numpy as np
 from xaionnx_kernels import fills, masks
@@ -15,9 +15,6 @@ from xaionnx.errors import InputMismatchError, ParameterError
 from xaionnx.perturb.players import Players
 from xaionnx.perturb.removal import Removal, baseline_name, blend, cast, input_like, x_name
 from xaionnx.typing import Array
-
-# The kernels take pictures; rows and sequences have height 1.
-_FLAT_AXES: Final = 2
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -55,6 +52,21 @@ class Plane:
         found = self.sample.positions()
         return found is None or len(found.axes) == 1
 
+    def per_axis(self, name: str, given: int | tuple[int, ...]) -> tuple[int, ...]:
+        """Return a size for each axis of the positions; a sequence has one, and height 1.
+
+        Raises
+        ------
+        ParameterError
+            There are more or fewer sizes than axes; the message calls them ``name``.
+        """
+        wanted = 1 if self.is_flat else len(self.extent)
+        sizes = (given,) * wanted if isinstance(given, int) else given
+        if len(sizes) != wanted:
+            one = "an int" if wanted == 1 else f"an int or {wanted} ints"
+            raise ParameterError(f"The '{name}' parameter must be {one} for this input. Got {given} instead.")
+        return (1, *sizes) if self.is_flat else sizes
+
     def labels(self) -> Array:
         """Return a player for each position, in the shape of the input with axes of length 1 for the others."""
         found = self.sample.positions()
@@ -91,21 +103,7 @@ class Windowed(Removal):
     ) -> None:
         super().__init__(sample, players, {sample.main: baseline[sample.main]})
         self.plane = Plane(sample, "A window")
-        self.window = self.per_axis("window", window)
-
-    def per_axis(self, name: str, given: int | tuple[int, ...]) -> tuple[int, ...]:
-        """Return a size for each axis of the positions; a sequence has one, and height 1."""
-        flat, count = self.plane.is_flat, len(self.plane.extent)
-        wanted = 1 if flat else count
-        if isinstance(given, int):
-            sizes = (given,) * wanted
-        elif len(given) == wanted:
-            sizes = given
-        else:
-            raise ParameterError(
-                f"The '{name}' parameter must be an int or {wanted} ints for this input. Got {given} instead."
-            )
-        return (1, *sizes) if flat else sizes
+        self.window = self.plane.per_axis("window", window)
 
     def steps(self, owner: str, stride: int | tuple[int, ...] | None, share: int = 2) -> tuple[int, ...]:
         """Return the stride on each axis, by default the window divided by ``share``.
@@ -117,7 +115,7 @@ class Windowed(Removal):
         """
         if stride is None:
             return tuple(max(1, side // share) for side in self.window)
-        steps = self.per_axis("stride", stride)
+        steps = self.plane.per_axis("stride", stride)
         if any(step > length for step, length in zip(steps, self.window, strict=True)):
             sides = self.window[1:] if self.plane.is_flat else self.window
             shown = " x ".join(map(str, sides if len(set(sides)) > 1 else sides[:1]))
@@ -150,16 +148,7 @@ class Windowed(Removal):
     def write(self, source: Array, codes: Array, out: Array) -> None:
         """Write the windows of ``source`` into copies of the input (M or more, ...)."""
         view = self.plane.view
-        if len(self.plane.extent) == _FLAT_AXES:
-            fills.fill_windows(source.reshape(view), codes, (self.window[0], self.window[1]), out.reshape(-1, *view))
-            return
-        whole, copies = source.reshape(view), out.reshape(-1, *view)
-        for copy, corner in zip(copies, codes, strict=False):
-            inside = tuple(
-                slice(max(0, int(start)), max(0, int(start) + side))
-                for start, side in zip(corner, self.window, strict=True)
-            )
-            copy[:, *inside] = whole[:, *inside]
+        fills.fill_windows(source.reshape(view), codes, self.window, out.reshape(-1, *view))
 
     @property
     def structure(self) -> tuple[Hashable, ...]:
@@ -235,7 +224,8 @@ class Reveal(Windowed):
 class SmoothMask(Removal):
     """Smooth random masks of RISE. Codes are successive numbers of masks, int64 (M,).
 
-    Mask i is ``A_y cells_i A_x^T`` with rows of a fixed interpolation matrix, selected by the random shift of mask i.
+    Mask i is ``A_y cells_i A_x^T`` with rows of a fixed interpolation matrix, selected by the random shift of mask i;
+    a volume has a third matrix, along its depth.
     """
 
     def __init__(
@@ -248,28 +238,19 @@ class SmoothMask(Removal):
         seed: int,
     ) -> None:
         super().__init__(sample, players, {sample.main: baseline[sample.main]})
-        check_smooth(sample)
         self.plane = Plane(sample, "A smooth mask")
-        if len(self.plane.extent) != _FLAT_AXES:
-            raise InputMismatchError(
-                f"Input '{sample.main}', {('N', *sample.array.shape)}, is a volume, and smooth masks are for pictures "
-                "and series. Use occlusion, or a method with features='grid'."
-            )
-        height, width = self.plane.extent
-        rows, columns = (grid, grid) if isinstance(grid, int) else (grid[0], grid[-1])
-        self.grid = (1 if self.plane.is_flat else min(rows, height), min(columns, width))
-        self.cell = (-(-height // self.grid[0]), -(-width // self.grid[1]))
+        self.grid, self.cell = mask_grid(self.plane, grid)
         self.keep = keep
         self.seed = seed
 
     def drawn(self, codes: Array) -> tuple[Array, Array]:
-        """Return the cells (M, s_h, s_w) and shifts (M, 2) of the masks with these numbers."""
+        """Return the cells (M, *grid) and shifts (M, D) of the masks with these numbers."""
         start, stop = int(codes[0]), int(codes[-1]) + 1
         cells = masks.rise_cells(self.seed, start, stop, self.grid, self.keep)
         return cells, masks.rise_shifts(self.seed, start, stop, self.cell)
 
     def masks(self, codes: Array) -> Array:
-        """Return the masks (M, H, W), 1 where the input is kept."""
+        """Return the masks (M, *extent), 1 where the input is kept."""
         cells, shifts = self.drawn(codes)
         drawn: Array = masks.rise_masks(cells, shifts, self.cell, self.plane.extent)
         return drawn
@@ -309,16 +290,42 @@ class SmoothMask(Removal):
     def emit(self, g: Builder) -> dict[str, ir.Value]:
         x, baseline = _emit_operands(g, self)
         cells = g.input("xaionnx_cells", np.float32, ("M", *self.grid))
-        shifts = g.input("xaionnx_shifts", np.int64, ("M", 2))
+        shifts = g.input("xaionnx_shifts", np.int64, ("M", len(self.grid)))
         sides = []
         for axis, (length, count, cell) in enumerate(zip(self.plane.extent, self.grid, self.cell, strict=True)):
             matrix = np.asarray(masks.bilinear_matrix(count, cell), dtype=np.float32)
             shift = g.op("Gather", shifts, np.array([axis], dtype=np.int64), axis=1)
             rows = g.op("Add", shift, np.arange(length, dtype=np.int64)[None])
             sides.append(g.op("Gather", g.constant(matrix), rows, axis=0))  # (M, length, count)
-        mask = g.op("MatMul", g.op("MatMul", sides[0], cells), g.op("Transpose", sides[1], perm=[0, 2, 1]))
-        weights = cast(g, self.plane.emit_mask(g, mask), self.sample.array.dtype)
+        weights = cast(g, self.plane.emit_mask(g, self._emit_masks(g, cells, sides)), self.sample.array.dtype)
         return {self.sample.main: blend(g, x, weights, baseline)}
+
+    def _emit_masks(self, g: Builder, cells: ir.Value, sides: Sequence[ir.Value]) -> ir.Value:
+        """Add nodes that enlarge cells (M, *grid) by the matrices (M, length, count) of the axes."""
+        *planes, down, across = sides
+        lines = (1,) * len(planes)
+        for side in planes:
+            # The other axes are one: (M, s_d, s_h * s_w).
+            flat = g.reshape(cells, np.array([0, 0, -1], dtype=np.int64))
+            shape = np.array([0, self.plane.extent[0], *self.grid[1:]], dtype=np.int64)
+            cells = g.reshape(g.op("MatMul", side, flat), shape)
+        if lines:
+            one = np.array([1], dtype=np.int64)
+            down, across = g.op("Unsqueeze", down, one), g.op("Unsqueeze", across, one)
+        order = [*range(len(lines) + 1), len(lines) + 2, len(lines) + 1]
+        return g.op("MatMul", g.op("MatMul", down, cells), g.op("Transpose", across, perm=order))
+
+
+def mask_grid(plane: Plane, grid: int | tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the numbers of cells of a smooth mask, at most one a position, and the positions of a cell, by axis.
+
+    Raises
+    ------
+    ParameterError
+        The grid has more or fewer axes than the positions.
+    """
+    counts = tuple(min(count, size) for count, size in zip(plane.per_axis("grid", grid), plane.extent, strict=True))
+    return counts, tuple(-(-size // count) for count, size in zip(counts, plane.extent, strict=True))
 
 
 def check_smooth(sample: Sample) -> None:
@@ -332,5 +339,6 @@ def check_smooth(sample: Sample) -> None:
     if sample.array.dtype.kind != "f":
         raise InputMismatchError(
             f"Input '{sample.main}' has type {sample.array.dtype}; a smooth mask needs a floating-point input. "
-            "Use occlusion, or a method with features."
+            f"Choose a grid as fine as the input, grid={max(Plane(sample, 'A grid').extent)}, occlusion, or a method "
+            "with features."
         )

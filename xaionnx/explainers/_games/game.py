@@ -12,10 +12,12 @@ import numpy as np
 from xaionnx import parameters
 from xaionnx.attribution import Attribution, PlayerValues
 from xaionnx.data.sample import Sample, split
+from xaionnx.errors import InputMismatchError
 from xaionnx.explainer import Explainer
 from xaionnx.explainers._games.layer_units import LayerUnits, layer_path
 from xaionnx.explanation import ValueKind
 from xaionnx.hooks import hook
+from xaionnx.layers.embeddings import float_token_inputs
 from xaionnx.parameters import random_seed
 from xaionnx.perturb import baseline as baselines
 from xaionnx.perturb import features as partitions
@@ -23,8 +25,8 @@ from xaionnx.perturb.baseline import Baseline
 from xaionnx.perturb.features import Features
 from xaionnx.perturb.game import Game
 from xaionnx.perturb.players import Players
-from xaionnx.perturb.removal import Removal, Select
-from xaionnx.perturb.windows import Plane
+from xaionnx.perturb.removal import Mix, Removal, Select
+from xaionnx.perturb.windows import Plane, SmoothMask
 from xaionnx.request import Request
 from xaionnx.runtime import progress
 from xaionnx.runtime.evaluations import Evaluations
@@ -152,6 +154,7 @@ class GameExplainer(Explainer):
         games, results = [], []
         for n, sample in enumerate(samples):
             removal = self.removal(sample)
+            _check_mixed(resolved.model, removal)
             game = Game(
                 resolved.model,
                 resolved.selection.of_sample(n),
@@ -225,6 +228,15 @@ def _attribution(games: Sequence[Game], results: Sequence[GameResult]) -> Attrib
         },
         parameters={"features": players[0].features},
     )
+
+
+def _check_mixed(model: Model, removal: Removal) -> None:
+    tokens = float_token_inputs(model) & removal.players.maps.keys() if isinstance(removal, Mix | SmoothMask) else ()
+    if tokens:
+        raise InputMismatchError(
+            f"Input '{min(tokens)}' of {model.name} holds the numbers of tokens, which cannot be mixed with a "
+            "baseline. Use a method whose features are present or absent, such as occlusion or shapley_sampling."
+        )
 
 
 def pad_players(values: Sequence[Array]) -> Array:
