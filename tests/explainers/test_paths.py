@@ -223,8 +223,26 @@ def test_xrai_ranks_the_map_of_any_method(digits, digit):
     assert found.provenance["parameters"]["inner"]["kind"] == "Occlusion"
 
 
+@pytest.mark.parametrize(("axes", "shape"), [("N H W", (32, 48)), ("N C D H W", (1, 12, 16, 20)),
+                                             ("N D H W C", (12, 16, 20, 2)), ("N D H W", (12, 70, 20))])  # fmt: skip
+def test_xrai_finds_the_block_that_is_read(axes, shape):
+    """In pictures without channels and in volumes; the longer of them is resized."""
+    channels = [axes.split().index("C") - 1] if "C" in axes else []
+    block = np.zeros([size for axis, size in enumerate(shape) if axis not in channels], bool)
+    block[tuple(slice(size // 4, size // 2) for size in block.shape)] = True
+    wide = np.broadcast_to(np.expand_dims(block, channels), shape)
+    model = planted.load(planted.linear(wide[None].astype(float)), axes=axes)
+    x = (0.1 + wide)[None].astype(np.float32)
+    found = xaionnx.explain(model, x, XRAI(), 0)
+    values = found.values[0].mean(axis=tuple(channels))
+    assert values[block].mean() > 4 * values[~block].mean()
+    assert block.ravel()[values.argmax()]
+    labels = np.broadcast_to(found.features[0], shape)
+    assert np.unique(labels).tolist() == [*range(found.diagnostics["regions"][0])]
+
+
 def test_xrai_refuses_what_is_no_picture(mixing):
-    with pytest.raises(InputMismatchError, match=r"XRAI divides pictures .*'x' .*is \(N, 12\) float32"):
+    with pytest.raises(InputMismatchError, match=r"XRAI divides pictures and volumes .*'x' .*is \(N, 12\) float32"):
         xaionnx.explain(mixing, np.zeros((1, 12), np.float32), "xrai")
     with pytest.raises(ParameterError, match="The 'inner' parameter of XRAI must be the name of a method other"):
         XRAI(inner=XRAI())

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from xaionnx import Features, InputSpec
+from xaionnx.data.axes import TensorAxes
 from xaionnx.data.sample import Sample
 from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError
 from xaionnx.perturb.players import Players
@@ -173,9 +174,81 @@ def test_the_default_is_superpixels_of_a_picture_and_else_elements():
     assert Features.of("grid").players(sample()).features == Features.grid()
 
 
+def of_roles(array, axes):
+    roles = TensorAxes.stated(axes).roles
+    return Sample({"x": np.asarray(array, np.float32)}, "x", roles={"x": roles})
+
+
+def purity(labels, inside):
+    """The share of elements on the side of a border on which most elements of their label lie."""
+    counts = [np.bincount(labels[side].ravel(), minlength=labels.max() + 1) for side in (inside, ~inside)]
+    return np.maximum(*counts).sum() / labels.size
+
+
+@pytest.mark.parametrize("count", [2, 4, 13])
+@pytest.mark.parametrize("name", ["slic:8", "felzenszwalb"])
+def test_superpixels_follow_every_band(name, count):
+    """Two halves that differ in two bands, whose mean is the same everywhere."""
+    left = np.arange(32) < 12
+    bands = np.zeros((count, 24, 32))
+    bands[0], bands[-1] = left * 900, ~left * 900
+    labels, players = full(name, of_roles(bands, "C H W"))
+    assert players >= 2
+    assert purity(labels[0], np.broadcast_to(left, (24, 32))) > 0.93
+    last, _ = full(name, of_roles(np.moveaxis(bands, 0, -1), "H W C"))
+    np.testing.assert_array_equal(last[..., 0], labels[0])
+
+
+@pytest.mark.parametrize("count", [2, 5])
+def test_quickshift_of_bands_does_not_depend_on_their_range(count):
+    bands = np.kron(np.random.default_rng(0).normal(size=(count, 6, 8)), np.ones((1, 16, 16)))
+    labels, players = full("quickshift", of_roles(bands, "C H W"))
+    assert players > 1
+    scaled = np.linspace(-3, 900, count)[:, None, None] + bands * np.geomspace(0.5, 64, count)[:, None, None]
+    assert purity(full("quickshift", of_roles(scaled, "C H W"))[0][0], labels[0] == labels[0, 0, 0]) > 0.99
+
+
+def test_a_picture_without_channels_has_the_superpixels_of_a_gray_one():
+    gray = np.random.default_rng(0).normal(size=(24, 32)).cumsum(axis=1)
+    for name in ("slic:8", "felzenszwalb", "quickshift"):
+        alone, _ = full(name, of_roles(gray, "H W"))
+        np.testing.assert_array_equal(alone, full(name, of_roles(gray[None], "C H W"))[0][0])
+
+
+@pytest.mark.parametrize("channels", [0, 1, 3])
+def test_supervoxels_follow_the_edges_of_a_volume(channels):
+    inside = np.zeros((10, 16, 20), bool)
+    inside[:5, :8, :10] = True
+    volume = inside if not channels else np.stack([inside] * channels)
+    labels, players = full("slic:16", of_roles(volume, "D H W" if not channels else "C D H W"))
+    assert 6 <= players <= 24
+    assert purity(labels if not channels else labels[0], inside) > 0.95
+
+
+def test_the_default_of_volumes_and_of_pictures_without_channels():
+    rng = np.random.default_rng(0)
+    assert Features.of(None).resolved(of_roles(rng.normal(size=(24, 32)), "H W")) == Features.superpixels()
+    assert Features.of(None).resolved(of_roles(rng.normal(size=(4, 8, 12)), "D H W")) == Features.superpixels()
+    assert Features.of(None).resolved(of_roles(rng.normal(size=(24, 5)), "T F")) == Features.elements()
+    # A volume of few planes has a layer for each.
+    labels, count = full("grid", of_roles(rng.normal(size=(1, 4, 8, 12)), "C D H W"))
+    assert count == 4 * 7 * 7
+    assert len(np.unique(np.broadcast_to(labels, (1, 4, 8, 12))[0, :, 0, 0])) == 4
+
+
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
+        (
+            lambda: Features.of("quickshift").players(of_roles(np.zeros((4, 8, 12)), "D H W")),
+            InputMismatchError,
+            r"features='quickshift' divides pictures, but input 'x' has the shape .*Use features='slic'",
+        ),
+        (
+            lambda: Features.of("superpixels").players(of_roles(np.zeros((8, 3)), "T F")),
+            InputMismatchError,
+            r"features='slic' divides pictures and volumes, but .*Use features='windows:8', a grid, or",
+        ),
         (lambda: Features.of("superpixel"), UnknownNameError, "No features named 'superpixel'. Nearest: superpixels"),
         (
             lambda: Features.of(np.zeros(3)),

@@ -93,6 +93,37 @@ def as_picture(sample: Sample, name: str | None = None) -> Array:
     return np.broadcast_to(np.rint(scaled), (*scaled.shape[:2], 3)).astype(np.uint8)
 
 
+def has_colours(sample: Sample) -> bool:
+    """Whether the channels of a picture are colours, or it is gray, so that `as_picture` shows all of it."""
+    found = sample.placed("A picture")
+    return sample.pixels_of(sample.main) is not None or math.prod(
+        sample.array.shape[axis] for axis in found.values
+    ) in (1, _COLOURS)
+
+
+def bands(sample: Sample, what: str) -> Array:
+    """Return the explained input as (*extent, C) float64 with each of its C channels scaled to [0, 1].
+
+    Raises
+    ------
+    InputMismatchError
+        The input has no positions in space or time, and ``what`` needs them.
+
+    Examples
+    --------
+    >>> from xaionnx.graph.roles import Role
+    >>> row = Sample({"x": np.array([[1.0, 3], [5, 5]])}, "x", roles={"x": (Role.CHANNEL, Role.TIME)})
+    >>> bands(row, "This").tolist()
+    [[0.0, 0.0], [1.0, 0.0]]
+    """
+    found = sample.placed(what)
+    last = np.nan_to_num(np.moveaxis(sample.array.astype(np.float64), found.axes, range(len(found.axes))))
+    values = last.reshape(*found.extent, -1)
+    own = tuple(range(values.ndim - 1))
+    low, high = values.min(axis=own), values.max(axis=own)
+    return np.asarray((values - low) / np.where(high > low, high - low, 1))
+
+
 def pictures_of(samples: Sequence[Sample], name: str) -> Display:
     """Return the pictures of an input of N samples, within :data:`MOST_BYTES`."""
     fitting = int((MOST_BYTES / (3 * len(samples))) ** 0.5)

@@ -103,7 +103,7 @@ class Sobol(WithinBudget, GameExplainer):
             return Features.of(self.features).players(sample)
         # Inputs of other types cannot be mixed with a baseline.
         mixed = {name: x for name, x in sample.data.items() if x.dtype.kind == "f" or name == sample.main}
-        return DefaultFeatures("grid").players(replace(sample, x=mixed))
+        return DefaultFeatures("grid", "grid:4").players(replace(sample, x=mixed))
 
     def removal(self, sample: Sample) -> Mix:
         players = self.players(sample)

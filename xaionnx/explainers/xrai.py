@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, ClassVar, final
 import numpy as np
 
 from xaionnx.attribution import Attribution, PlayerValues
-from xaionnx.data.sample import Sample
+from xaionnx.data.display import as_picture, bands
+from xaionnx.data.sample import Positions, Sample
 from xaionnx.errors import InputMismatchError, ParameterError
 from xaionnx.explainer import Explainer
 from xaionnx.explainers._games.game import pad_players
@@ -20,7 +21,6 @@ from xaionnx.gradients import choice as sources
 from xaionnx.parameters import choice, free, integer
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.perturb.element_types import value_range
-from xaionnx.perturb.features import shown
 from xaionnx.perturb.players import Players
 from xaionnx.request import Request
 from xaionnx.runtime.model import Model
@@ -46,7 +46,8 @@ class XRAI(Explainer):
     segments of six over-segmentations by Felzenszwalb and Huttenlocher, of scales 50, 100, 150, 250, 500 and 1200, each
     dilated by 5 pixels to include its edges, of the picture resized to 224 x 224 pixels. They overlap: after a region
     is added the others lose its pixels, and regions with fewer than ``smallest`` pixels left, such as rims, are
-    dropped. Remaining pixels are added last, as one region.
+    dropped. Remaining pixels are added last, as one region. The regions of a volume are SLIC supervoxels: about 400,
+    200, 130, 80, 40 and 16 of them, dilated by the same share of its longest side.
 
     ``features`` number the pixels by the rank of their region, from 0, and ``feature_values`` are the gains:
     attribution per pixel, in units of the target. They are not strictly sorted, because losing pixels may raise a
@@ -55,9 +56,9 @@ class XRAI(Explainer):
 
     Notes
     -----
-    When to use: Pictures, when regions are easier to judge than pixels; it ranks them by any attribution map.
+    When to use: Pictures and volumes, when regions are easier to judge than pixels; it ranks them by any map.
 
-    When not to use: Anything but pictures. Objects that the segmentation misses, and evidence against the target.
+    When not to use: Series and tables. Objects that the segmentation misses, and evidence against the target.
 
     References
     ----------
@@ -67,7 +68,7 @@ class XRAI(Explainer):
     Raises
     ------
     InputMismatchError
-        The input is not a picture.
+        The input is neither a picture nor a volume.
 
     Examples
     --------
@@ -109,26 +110,28 @@ class XRAI(Explainer):
         return "importance" if inner == "contribution" and self.channels == "max" else inner
 
     @staticmethod
-    def _axes(model: Model, sample: Sample) -> tuple[int, tuple[int, int]]:
-        """Axes of channels, height and width."""
-        if sample.picture_axes is None:
+    def _positions(model: Model, sample: Sample) -> Positions:
+        """The positions of the picture or volume."""
+        found = sample.positions()
+        if found is None or not (found.is_picture or found.is_volume):
             raise InputMismatchError(
-                f"XRAI divides pictures into regions, but input '{sample.main}' of {model.name} is "
+                f"XRAI divides pictures and volumes into regions, but input '{sample.main}' of {model.name} is "
                 f"{model.input()}. Use integrated_gradients, or lime with features of your own."
             )
-        return sample.picture_axes
+        return found
 
     def default_target(self, model: Model) -> Target | None:
         return self._inner().default_target(model)
 
     def check_model(self, dry_run: DryRun) -> dict[str, str | None]:
         if dry_run.sample is not None:
-            self._axes(dry_run.model, dry_run.sample)
+            self._positions(dry_run.model, dry_run.sample)
         return self._inner().validate(dry_run)
 
     def compute(self, request: Request) -> Attribution:
         main, samples = request.main, request.samples
-        channel, _ = self._axes(request.model, samples[0])
+        found = self._positions(request.model, samples[0])
+        channels = tuple(1 + axis for axis in found.values)
         inner = self._inner()
         inner_result = inner.compute(request)
         values = inner_result.values.get(main, next(iter(inner_result.values.values())))
@@ -140,9 +143,10 @@ class XRAI(Explainer):
             )
         players, gains = [], []
         for n, sample in enumerate(samples):
-            merged = (np.max if self.channels == "max" else np.sum)(values[:, n], axis=1 + channel)
-            labels, gain = ranking(shown(sample), merged, self.smallest)
-            players.append(Players({main: np.expand_dims(labels, channel)}, np.arange(gain.shape[1])))
+            merged = (np.max if self.channels == "max" else np.sum)(values[:, n], axis=channels)
+            shown = as_picture(sample) if found.is_picture else bands(sample, "XRAI")
+            labels, gain = ranking(shown, merged, self.smallest)
+            players.append(Players({main: found.over(labels)}, np.arange(gain.shape[1])))
             gains.append(gain)
         spread = [p.spread(g, {main: sample.array})[main] for p, g, sample in zip(players, gains, samples, strict=True)]
         return Attribution(

@@ -14,8 +14,7 @@ from typing import ClassVar, Final, final
 import numpy as np
 import numpy.typing as npt
 
-from xaionnx.data.display import as_picture
-from xaionnx.data.sample import Sample
+from xaionnx.data.sample import Positions, Sample
 from xaionnx.errors import ParameterError
 from xaionnx.hooks import hook
 from xaionnx.parameters import free
@@ -79,7 +78,7 @@ class Features(ABC):
         from xaionnx.perturb.partitions.label_maps import LabelMaps
 
         if given is None:
-            return DefaultFeatures("superpixels")
+            return DefaultFeatures("superpixels", "superpixels")
         if isinstance(given, Features):
             return given
         if isinstance(given, str):
@@ -114,7 +113,10 @@ class Features(ABC):
     def superpixels(
         algorithm: str = "slic", *, count: int = 50, compactness: float = 10.0, scale: float = 100.0, sigma: float = 1.0
     ) -> Features:
-        """Superpixels by ``slic`` (about ``count`` of them), ``felzenszwalb`` (``scale``) or ``quickshift``."""
+        """Superpixels by ``slic`` (about ``count`` of them), ``felzenszwalb`` (``scale``) or ``quickshift``.
+
+        ``slic`` also divides volumes, into supervoxels.
+        """
         from xaionnx.perturb.partitions.superpixels import Superpixels
 
         return Superpixels(algorithm, count, compactness, scale, sigma)
@@ -155,12 +157,6 @@ def tiles(sides: Sequence[Array]) -> Array:
     return np.ravel_multi_index(np.meshgrid(*sides, indexing="ij"), counts)
 
 
-def shown(sample: Sample) -> Array:
-    """Return the explained input as a uint8 picture (H, W, 3) for superpixels; see `as_picture`."""
-    sample.spatial("features='superpixels'")
-    return as_picture(sample)
-
-
 def check_positive(owner: str, name: str, value: object) -> None:
     """Raise ParameterError unless ``value`` is an int of at least 1."""
     if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
@@ -190,16 +186,22 @@ def _check_integers(given: npt.ArrayLike) -> Array:
 @final
 @dataclass(frozen=True)
 class DefaultFeatures(Features):
-    """Features of every input that is data: those named ``of_pictures`` of pictures, elements of others."""
+    """Features of every input that is data: those named for pictures and for volumes, elements of others."""
 
     of_pictures: str
+    of_volumes: str
 
     def resolved(self, sample: Sample) -> Features:
-        parts = {name: self.of_pictures if sample.axes(name) else "elements" for name in sample.data}
+        parts = {name: self._of(sample.positions(name)) for name in sample.data}
         if len(parts) == 1:
             return Features.of(parts[sample.main])
         # Elements of several inputs need not be told apart by name.
         return self.elements() if set(parts.values()) == {"elements"} else Features.of(parts)
+
+    def _of(self, found: Positions | None) -> str:
+        if found is None or not (found.is_picture or found.is_volume):
+            return "elements"
+        return self.of_pictures if found.is_picture else self.of_volumes
 
     def label_maps(self, sample: Sample) -> dict[str, Array]:
         return self.resolved(sample).label_maps(sample)

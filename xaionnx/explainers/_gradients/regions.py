@@ -1,7 +1,8 @@
-"""Regions of a picture: over-segmentations, and a ranking of their segments by attribution."""
+"""Regions of a picture or volume: over-segmentations, and a ranking of their segments by attribution."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -15,6 +16,11 @@ _DILATION = 5
 # From the authors' implementation: deviation of the initial blur, and pixels of the smallest segment.
 _SIGMA = 0.8
 _LEAST = 150
+_PICTURE = 2
+# Supervoxels of volumes: how many, how compact, and the longest side, to which longer ones are resized.
+_COUNTS = (400, 200, 130, 80, 40, 16)
+_COMPACTNESS = 0.1
+_LONGEST = 64
 
 
 def segments(picture: Array) -> list[Array]:
@@ -42,6 +48,41 @@ def segments(picture: Array) -> list[Array]:
             region = tuple(slice(max(0, part.start - _DILATION), part.stop + _DILATION) for part in box)
             pixels.append(numbers[region][binary_dilation(labels[region] == label, footprint)])
     return pixels
+
+
+def supervoxels(volume: Array) -> list[Array]:
+    """The voxel numbers of overlapping segments of a volume.
+
+    The algorithm of :func:`segments` is one of pictures, so these are SLIC supervoxels, of as many sizes, and dilated
+    by the same share of the longest side.
+
+    Parameters
+    ----------
+    volume : float array (D, H, W, C)
+        Channels in [0, 1].
+
+    References
+    ----------
+    Achanta et al., SLIC superpixels, TPAMI 2012, doi:10.1109/TPAMI.2012.120.
+    """
+    from scipy.ndimage import binary_dilation, find_objects
+    from skimage.segmentation import slic
+
+    shape = volume.shape[:-1]
+    numbers = np.arange(math.prod(shape)).reshape(shape)
+    radius = max(1, round(_DILATION * max(shape) / SIDE))
+    ball = sum(axis**2 for axis in np.ogrid[(slice(-radius, radius + 1),) * len(shape)]) <= radius**2
+    voxels = []
+    for count in _COUNTS:
+        labels = slic(
+            volume, n_segments=count, compactness=_COMPACTNESS, sigma=_SIGMA, start_label=1, convert2lab=False
+        )
+        for label, box in enumerate(find_objects(labels), start=1):
+            if box is None:
+                continue
+            region = tuple(slice(max(0, part.start - radius), part.stop + radius) for part in box)
+            voxels.append(numbers[region][binary_dilation(labels[region] == label, ball)])
+    return voxels
 
 
 def rank(regions: Sequence[Array], mass: Array, size: Array, smallest: int) -> tuple[Array, Array]:
@@ -88,32 +129,49 @@ def rank(regions: Sequence[Array], mass: Array, size: Array, smallest: int) -> t
 
 
 def ranking(picture: Array, attribution: Array, smallest: int) -> tuple[Array, Array]:
-    """The rank of the region of each pixel, (H, W), and the density of each region, (T, P).
+    """The rank of the region of each pixel, (*extent), and the density of each region, (T, P).
 
     For several targets the regions are intersected.
 
     Parameters
     ----------
-    picture : uint8 array (H, W, 3)
-    attribution : array (T, H, W)
+    picture : uint8 array (H, W, 3), or float array (D, H, W, C)
+        A picture, or a volume with channels in [0, 1].
+    attribution : array (T, *extent)
     smallest : int
-        The smallest number of new pixels, of SIDE x SIDE, for a region to be added.
+        The smallest number of new pixels, of SIDE x SIDE, for a region to be added; of a volume the same share.
     """
-    from PIL import Image
-
-    height, width = picture.shape[:2]
-    resized = Image.fromarray(np.ascontiguousarray(picture)).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
-    regions = segments(np.asarray(resized))
-    # The cell of SIDE x SIDE that contains the centre of each pixel.
-    rows, columns = (((np.arange(n) + 0.5) * SIDE / n).astype(np.int64) for n in (height, width))
-    cell = (rows[:, None] * SIDE + columns).ravel()
-    size = np.bincount(cell, minlength=SIDE * SIDE).astype(np.float64)
+    extent = picture.shape[:-1]
+    regions, sides = _regions(picture)
+    # The cell that contains the centre of each pixel.
+    places = [((np.arange(n) + 0.5) * side / n).astype(np.int64) for n, side in zip(extent, sides, strict=True)]
+    cell = np.ravel_multi_index(np.meshgrid(*places, indexing="ij"), sides).ravel()
+    cells = math.prod(sides)
+    least = max(1, round(smallest * cells / SIDE**2))
+    size = np.bincount(cell, minlength=cells).astype(np.float64)
     orders, densities = [], []
     for values in attribution:
-        mass = np.bincount(cell, values.ravel(), minlength=SIDE * SIDE)
-        order, density = rank(regions, mass, size, smallest)
+        mass = np.bincount(cell, values.ravel(), minlength=cells)
+        order, density = rank(regions, mass, size, least)
         orders.append(order[cell])
         densities.append(density)
     parts, labels = np.unique(np.stack(orders), axis=1, return_inverse=True)
     gains = [density[part] for density, part in zip(densities, parts, strict=True)]
-    return labels.reshape(height, width).astype(np.int32), np.stack(gains)
+    return labels.reshape(extent).astype(np.int32), np.stack(gains)
+
+
+def _regions(picture: Array) -> tuple[list[Array], tuple[int, ...]]:
+    """The cells of each region, and the number of cells along each axis."""
+    *extent, channels = picture.shape
+    if len(extent) == _PICTURE:
+        from PIL import Image
+
+        resized = Image.fromarray(np.ascontiguousarray(picture)).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+        return segments(np.asarray(resized)), (SIDE, SIDE)
+    sides = tuple(min(size, _LONGEST) for size in extent)
+    if sides == tuple(extent):
+        return supervoxels(picture), sides
+    from skimage import transform
+
+    resize: Callable[..., Array] = transform.resize  # untyped
+    return supervoxels(resize(picture, (*sides, channels), order=1, anti_aliasing=True)), sides

@@ -32,8 +32,9 @@ class Grid(Features):
 
     def label_maps(self, sample: Sample) -> dict[str, Array]:
         found = sample.placed("features='grid'")
-        # A series has columns alone, a volume as many layers as rows.
-        counts = (self.down, self.down, self.across)[-len(found.extent) :]
+        # A series has columns alone, a volume as many layers as rows, or one a plane if it has fewer planes.
+        layers = min(self.down, found.extent[0])
+        counts = (layers, self.down, self.across)[-len(found.extent) :]
         if any(count > size for count, size in zip(counts, found.extent, strict=True)):
             cells, pixels = (" by ".join(map(str, sizes)) for sizes in (counts, found.extent))
             raise ParameterError(f"A grid of {cells} cells does not fit a picture of {pixels} pixels.")

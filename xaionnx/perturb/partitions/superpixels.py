@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import ClassVar, Final, final
 
+from xaionnx.data.display import as_picture, bands, has_colours
 from xaionnx.data.sample import Sample
-from xaionnx.errors import UnknownNameError
-from xaionnx.perturb.features import Features, check_positive, shown
+from xaionnx.errors import InputMismatchError, UnknownNameError
+from xaionnx.perturb.features import Features, check_positive
 from xaionnx.registry import Form, integers
 from xaionnx.typing import Array
+
+_COLOURS: Final = 3
+# The lightness of white in Lab.
+_LIGHTNESS: Final = 100.0
 
 
 @final
 @dataclass(frozen=True)
 class Superpixels(Features):
     """Regions of similar colour, by scikit-image.
+
+    Channels that are no colours, such as the bands of a satellite, are each scaled to one range. ``slic`` divides
+    volumes too, into supervoxels; the others divide pictures alone.
 
     References
     ----------
@@ -45,17 +54,40 @@ class Superpixels(Features):
     def label_maps(self, sample: Sample) -> dict[str, Array]:
         from skimage import segmentation
 
-        picture = shown(sample)
+        found = sample.placed(f"features='{self.algorithm}'")
+        if not found.is_picture and (self.algorithm != "slic" or not found.is_volume):
+            known, other = ("pictures and volumes", "windows:8") if self.algorithm == "slic" else ("pictures", "slic")
+            raise InputMismatchError(
+                f"features='{self.algorithm}' divides {known}, but input '{sample.main}' has the shape "
+                f"{('N', *sample.array.shape)}. Use features='{other if found.is_volume else 'windows:8'}', a grid, or "
+                "an integer label map."
+            )
+        coloured = found.is_picture and has_colours(sample)
+        picture = as_picture(sample) if coloured else bands(sample, "features='superpixels'")
+        # Values in [0, 1] of any number of channels are as far apart as colours are: 100 in Lab, and 3 channels.
+        spread = picture.shape[-1] ** 0.5
         if self.algorithm == "slic":
             labels = segmentation.slic(
-                picture, n_segments=self.count, compactness=self.compactness, sigma=self.sigma, start_label=0
+                picture,
+                n_segments=self.count,
+                compactness=self.compactness if coloured else self.compactness * spread / _LIGHTNESS,
+                sigma=self.sigma,
+                start_label=0,
+                convert2lab=coloured,
             )
         elif self.algorithm == "felzenszwalb":
-            labels = segmentation.felzenszwalb(picture, scale=self.scale, sigma=self.sigma, min_size=50)
+            even = picture if coloured else picture * (_COLOURS**0.5 / spread)
+            with warnings.catch_warnings():
+                # It warns of more than three channels, which it takes.
+                warnings.simplefilter("ignore", RuntimeWarning)
+                labels = segmentation.felzenszwalb(even, scale=self.scale, sigma=self.sigma, min_size=50)
         else:
             quickshift: Callable[..., Array] = segmentation.quickshift  # untyped
-            labels = quickshift(picture, kernel_size=4, max_dist=200, ratio=0.2, sigma=self.sigma, rng=0)
-        return {sample.main: sample.placed("features='superpixels'").over(labels)}
+            even = picture if coloured else picture * (_LIGHTNESS / spread)
+            labels = quickshift(
+                even, kernel_size=4, max_dist=200, ratio=0.2, sigma=self.sigma, rng=0, convert2lab=coloured
+            )
+        return {sample.main: found.over(labels)}
 
 
 def _felzenszwalb(scale: int = 100) -> Superpixels:
