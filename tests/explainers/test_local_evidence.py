@@ -5,6 +5,7 @@ import pytest
 
 import xaionnx
 from models import planted
+from tests import tiny
 from tests.tiny import node, opened
 from tests.tolerances import Tolerance, assert_close
 from xaionnx import Baseline, Model, Target
@@ -113,6 +114,42 @@ def test_a_layer_that_is_not_averaged_is_refused(bag, cnn):
         LocalEvidence(patches="scores").attribute(cnn, np.zeros((1, 1, 28, 28), np.float32))
     with pytest.raises(ParameterError, match="The 'layer' parameter of LocalEvidence must be None for patches='alone'"):
         LocalEvidence(layer="scores", patches="alone")
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes", "window"),
+    [
+        ((2, "D", "H", "W"), (1, 2, 3), (2, 3, 4)),
+        (("D", "H", "W", 2), (0, 1, 2), (2, 3, 4)),
+        (("H", "W"), (0, 1), (3, 4)),
+        (("T", 5), (0,), (3,)),
+        ((5, "T"), (1,), (3,)),
+    ],
+)
+def test_patches_alone_are_cut_along_the_positions(shape, axes, window):
+    """The mean of the squares of what is fed, whatever the places of the channels; windows that tile the input."""
+    letters = {"D": 4, "H": 6, "W": 8, "T": 9}
+    sizes = tuple(letters[size] if isinstance(size, str) else size for size in shape)
+    roles = ["N", *("C" if isinstance(size, int) else size for size in shape)]
+    every = [*range(1, len(shape) + 1)]
+    nodes = [node("Mul", ["x", "x"], ["q"]), node("ReduceMean", ["q"], ["m"], axes=every, keepdims=0)]
+    nodes.append(node("Unsqueeze", ["m", "last"], ["y"]))
+    proto = tiny.model(nodes, [tiny.tensor("x", ["N", *shape])], [tiny.tensor("y", ["N", 1])], {"last": np.array([1])})
+    model = planted.load(proto, axes=" ".join(roles))
+    x = np.random.default_rng(0).normal(size=(1, *sizes)).astype(np.float32)
+    found = LocalEvidence(patches="alone", window=window, stride=window).attribute(model, x, 0)
+    expected = np.empty(sizes)
+    for place in np.ndindex(*(sizes[axis] // side for axis, side in zip(axes, window, strict=True))):
+        cut = [slice(None)] * len(sizes)
+        for axis, side, k in zip(axes, window, place, strict=True):
+            cut[axis] = slice(k * side, (k + 1) * side)
+        expected[tuple(cut)] = (x[0][tuple(cut)].astype(np.float64) ** 2).mean()
+    assert_close(found.values[0], expected, Tolerance.SIGNED_SUMS)
+    shown = found.maps["evidence"].shape[1:]
+    counts = tuple(sizes[axis] // side for axis, side in zip(axes, window, strict=True))
+    assert shown == (counts if len(counts) > 1 else (1, *counts))
+    covered = LocalEvidence(patches="covered").attribute(model, x, 0)
+    assert covered.values.shape == x.shape
 
 
 def test_patches_alone_need_a_model_of_any_size(cnn):

@@ -175,5 +175,5 @@ def test_a_stride_that_leaves_gaps_is_refused(net_a):
 
 
 def test_a_window_of_the_wrong_rank_is_refused(net_a):
-    with pytest.raises(ParameterError, match="The 'window' parameter must be an int or 1 ints for this input"):
+    with pytest.raises(ParameterError, match="The 'window' parameter must be an int for this input"):
         xaionnx.explain(net_a, A, "occlusion", 0, window=(2, 2))

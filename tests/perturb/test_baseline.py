@@ -1,5 +1,7 @@
 """Baseline: the values of each kind, in the dtype of the input, and equal for a sample alone and in a batch."""
 
+import math
+
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
@@ -9,6 +11,7 @@ from models import planted
 from tests import tiny
 from tests.tolerances import Tolerance, assert_close
 from xaionnx import Baseline, InputSpec, Model
+from xaionnx.data.axes import TensorAxes
 from xaionnx.data.sample import Sample
 from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError
 from xaionnx.explainers.integrated_gradients import IntegratedGradients
@@ -105,6 +108,25 @@ def test_a_shuffle_moves_whole_tiles_and_leaves_the_cut_ones(layout):
         return sorted(x[:, r : r + 4, c : c + 4].tobytes() for r in (0, 4, 8) for c in (0, 4))
 
     assert tiles(shuffled) == tiles(PLANES)
+
+
+@pytest.mark.parametrize(("axes", "shape"), [("T F", (9, 3)), ("C D H W", (2, 4, 6, 7)), ("H W", (8, 9))])
+def test_tiles_of_series_and_volumes_are_shuffled(axes, shape):
+    x = np.arange(math.prod(shape), dtype=np.float32).reshape(shape)
+    roles = TensorAxes.stated(axes).roles
+    sample = Sample({"x": x}, "x", roles={"x": roles})
+    places = [axis for axis, role in enumerate(roles) if role.counts_positions]
+    (found,) = Baseline.shuffle(2).draws(sample, ("x",), 0)["x"]
+    assert sorted(found.ravel()) == sorted(x.ravel())
+    assert not np.array_equal(found, x)
+    # Tiles stay whole: the corner of each says where all of it came from.
+    order = [*places, *(axis for axis in range(len(shape)) if axis not in places)]
+    moved, source = found.transpose(order), x.transpose(order)
+    for tile in np.ndindex(*(shape[axis] // 2 for axis in places)):
+        here = tuple(slice(2 * k, 2 * k + 2) for k in tile)
+        value = moved[here].flat[0]
+        origin = [int(where[0]) // 2 for where in np.nonzero(source == value)][: len(places)]
+        np.testing.assert_array_equal(moved[here], source[tuple(slice(2 * k, 2 * k + 2) for k in origin)])
 
 
 @pytest.mark.parametrize("name", ["uniform:3", "gaussian", "shuffle:4"])

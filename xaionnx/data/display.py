@@ -83,8 +83,10 @@ def as_picture(sample: Sample, name: str | None = None) -> Array:
     if spec is not None:
         picture: Array = spec.to_pictures(x[None])[0]
         return picture
-    axes = sample.axes(name)
-    values = (x[..., None] if axes is None else np.moveaxis(x, axes[0], -1)).astype(np.float64)
+    found = sample.placed("A picture", name)
+    # Any axes but those of the places are channels.
+    last = np.moveaxis(x, found.axes, (0, 1)).astype(np.float64)
+    values = last.reshape(*found.extent, -1)
     if values.shape[-1] not in (1, _COLOURS):
         # Bands of unknown colours: their mean, in gray.
         values = values.mean(axis=-1, keepdims=True)

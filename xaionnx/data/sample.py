@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, final
 
@@ -96,8 +96,8 @@ class Sample:
 
     Examples
     --------
-    >>> Sample({"x": np.zeros((28, 28, 1))}, "x").picture_axes
-    (2, (0, 1))
+    >>> Sample({"x": np.zeros((28, 28, 1))}, "x").positions().axes
+    (0, 1)
     >>> volume = Sample({"x": np.zeros((1, 8, 8, 4))}, "x", roles={"x": (Role.CHANNEL, *[Role.SPACE] * 3)})
     >>> volume.positions().extent
     (8, 8, 4)
@@ -129,18 +129,6 @@ class Sample:
         """The inputs that are data of this sample: those whose parts are removed by default."""
         return {n: array for n, array in self.own.items() if n == self.main or is_data(self.purposes, n)}
 
-    @property
-    def picture_axes(self) -> tuple[int, tuple[int, int]] | None:
-        """Axes of the channels and of height and width in :attr:`array`; None if it is not a picture."""
-        return self.axes(self.main)
-
-    def axes(self, name: str) -> tuple[int, tuple[int, int]] | None:
-        """Return the axes of the channels and of height and width of an input; None if it is not a picture."""
-        found = self.positions(name)
-        if found is None or not found.is_picture or len(found.values) != 1:
-            return None
-        return found.values[0], (found.axes[0], found.axes[1])
-
     def positions(self, name: str | None = None) -> Positions | None:
         """Return the positions of an input, by default the explained one; None if it has none, or they are unknown.
 
@@ -148,49 +136,14 @@ class Sample:
         their sizes, and a single axis of whole numbers is taken for tokens.
         """
         name = self.main if name is None else name
-        shape, roles = self.x[name].shape, self.roles.get(name, ())
-        if len(roles) == len(shape) and any(role is not Role.UNKNOWN for role in roles):
-            axes = tuple(axis for axis, role in enumerate(roles) if role.counts_positions)
-            together = axes == tuple(range(axes[0], axes[-1] + 1)) if axes else False
-            # Rows of a picture without columns are not positions.
-            alone = len(axes) == 1 and roles[axes[0]] is Role.SPACE and len(shape) > 1
-            if together and not alone:
-                return Positions(shape, axes, roles[axes[0]])
-            if axes or Role.UNKNOWN not in roles:
-                return None
-        return self._guessed_positions(name)
-
-    def _guessed_positions(self, name: str) -> Positions | None:
-        array = self.x[name]
-        if name == self.main and self.spec is not None and self.spec.kind != "picture":
-            return None
-        axes = picture_axes((1, *array.shape))
-        if axes is not None:
-            return Positions(array.shape, (axes[1][0] - 1, axes[1][1] - 1), Role.SPACE, guessed=True)
-        return None
+        no_picture = name == self.main and self.spec is not None and self.spec.kind != "picture"
+        return positions_of(self.x[name].shape, self.roles.get(name, ()), may_guess=not no_picture)
 
     def pixels_of(self, name: str) -> InputSpec | None:
         """Return the spec that gives the scale of an input's pixels; None if unknown."""
         spec = self.spec
         known = name == self.main and spec is not None and spec.kind == "picture" and not spec.guessed
         return spec if known else None
-
-    def spatial(self, what: str, name: str | None = None) -> tuple[int, int]:
-        """Return height and width in pixels of an input, by default the explained one.
-
-        Raises
-        ------
-        InputMismatchError
-            The input is not a picture, and ``what`` needs one.
-        """
-        name = self.main if name is None else name
-        axes = self.axes(name)
-        if axes is None:
-            raise InputMismatchError(
-                f"{what} needs a picture, but input '{name}' has the shape {('N', *self.x[name].shape)}{_STATE}"
-            )
-        shape = self.x[name].shape
-        return shape[axes[1][0]], shape[axes[1][1]]
 
     def placed(self, what: str, name: str | None = None) -> Positions:
         """Return the positions of an input, by default the explained one.
@@ -208,6 +161,41 @@ class Sample:
                 f"{('N', *self.x[name].shape)}{_STATE}"
             )
         return found
+
+
+def positions_of(shape: Sequence[int], roles: Roles, *, may_guess: bool = True) -> Positions | None:
+    """Return the positions of an input whose sample has this shape; None if it has none, or they are unknown.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        0 for an unknown size.
+    roles : tuple of Role
+        Those of the axes; empty or unknown roles leave it to the sizes.
+    may_guess : bool
+        Whether sizes may show a gray or RGB picture.
+
+    Examples
+    --------
+    >>> positions_of((5, 24), (Role.FEATURE, Role.TIME)).axes
+    (1,)
+    >>> positions_of((28, 28, 1), ()).guessed, positions_of((28, 28, 1), (), may_guess=False)
+    (True, None)
+    """
+    shape = tuple(shape)
+    if len(roles) == len(shape) and any(role is not Role.UNKNOWN for role in roles):
+        axes = tuple(axis for axis, role in enumerate(roles) if role.counts_positions)
+        together = axes == tuple(range(axes[0], axes[-1] + 1)) if axes else False
+        # Rows of a picture without columns are not positions.
+        alone = len(axes) == 1 and roles[axes[0]] is Role.SPACE and len(shape) > 1
+        if together and not alone:
+            return Positions(shape, axes, roles[axes[0]])
+        if axes or Role.UNKNOWN not in roles:
+            return None
+    found = picture_axes((1, *shape)) if may_guess else None
+    if found is None:
+        return None
+    return Positions(shape, (found[1][0] - 1, found[1][1] - 1), Role.SPACE, guessed=True)
 
 
 _STATE: Final = (

@@ -13,7 +13,7 @@ from xaionnx.data.sample import Sample
 from xaionnx.errors import ParameterError, UnsupportedModelError
 from xaionnx.explainers._games.game import GameExplainer, GameResult
 from xaionnx.explanation import ValueKind
-from xaionnx.layers.axes import Axes
+from xaionnx.layers.axes import Axes, input_axes
 from xaionnx.layers.spatial_map import SpatialMap
 from xaionnx.layers.spatial_scores import no_scores_error, score_tensors, spatial_scores
 from xaionnx.parameters import choice, flag, name, size
@@ -127,7 +127,8 @@ class LocalEvidence(GameExplainer):
         model, sample, tensors = request.model, request.samples[0], {*request.tensors}
         tensor = min(tensors)
         # Only the positions of a picture's feature map correspond to places in the input.
-        fits = len(tensors) == 1 and sample.picture_axes is not None
+        found = sample.positions()
+        fits = len(tensors) == 1 and found is not None and found.is_picture
         names = score_tensors(model, tensor, sample, self.layer) if fits else []
         layer_scores = spatial_scores(tensor, request.resolve(keep=names).outputs, names) if names else None
         if layer_scores is not None:
@@ -149,7 +150,7 @@ class LocalEvidence(GameExplainer):
         stride = reveal.steps(type(self).__name__, self.stride, share=4)
         last = np.maximum(0, np.subtract(reveal.plane.extent, reveal.window))
         corners = np.minimum(masks.window_corners(reveal.plane.extent, reveal.window, stride), last).astype(np.int32)
-        grid = tuple(len(np.unique(corners[:, axis])) for axis in (0, 1))
+        grid = tuple(len(np.unique(corners[:, axis])) for axis in range(corners.shape[1]))
         evidence = (self._cropped_outputs(game, reveal, corners) if self.patches == "alone" else game.values(corners)).T
         if self.relative:
             evidence = evidence - game.empty[:, None]
@@ -160,13 +161,16 @@ class LocalEvidence(GameExplainer):
     def _cropped_outputs(self, game: Game, reveal: Reveal, corners: Array) -> Array:
         sample, main = reveal.sample, reveal.sample.main
         whole = sample.array.reshape(reveal.plane.view)
-        height, width = reveal.window
         shape = list(sample.array.shape)
         for axis, length in zip(_sides(sample), reveal.window[-len(_sides(sample)) :], strict=True):
             shape[axis] = min(length, shape[axis])
 
         def feed(start: int, stop: int) -> dict[str, Array]:
-            crops = [whole[:, top : top + height, left : left + width] for top, left in corners[start:stop]]
+            ends = corners[start:stop] + np.array(reveal.window)
+            crops = [
+                whole[(slice(None), *map(slice, first, last))]
+                for first, last in zip(corners[start:stop], ends, strict=True)
+            ]
             others = {n: a for n, a in sample.own.items() if n != main}
             rows = {n: np.repeat(a[None], stop - start, axis=0) for n, a in others.items()}
             return {**rows, main: np.stack(crops).reshape(stop - start, *shape)}
@@ -190,7 +194,8 @@ class LocalEvidence(GameExplainer):
             [selection.of_sample(n).select({tensor: scores[n].reshape(-1, classes)}).T for n in range(count)],
             axis=1,
         ).reshape(-1, count, height, width)
-        values = SpatialMap(Axes("CHW"), (1, height, width), sample, sample.picture_axes).spread(evidence, "bilinear")
+        over = input_axes(request.model, sample)
+        values = SpatialMap(Axes("CHW"), (1, height, width), sample, over).spread(evidence, "bilinear")
         return Attribution(
             {request.main: values.astype(np.float32)},
             maps={"evidence": evidence},
@@ -199,6 +204,6 @@ class LocalEvidence(GameExplainer):
 
 
 def _sides(sample: Sample) -> tuple[int, ...]:
-    """The axes along which patches are taken: height and width, or the last."""
-    axes = sample.picture_axes
-    return (sample.array.ndim - 1,) if axes is None else axes[1]
+    """The axes along which patches are taken: those of the positions, or the columns of a row."""
+    found = sample.positions()
+    return (sample.array.ndim - 1,) if found is None else found.axes

@@ -66,7 +66,8 @@ class ScoreCam(ByChannel, CamExplainer):
     seed: int = random_seed("seed of a random baseline")
 
     def check_use(self, model: Model, layer: str, sample: Sample, tensors: list[str]) -> None:
-        if has_tokens(model) and sample.picture_axes is None:
+        found = sample.positions()
+        if has_tokens(model) and (found is None or not (found.is_picture or found.is_volume)):
             raise UnsupportedModelError(
                 f"Input '{sample.main}' of {model.name} holds whole numbers, such as tokens, which a mask cannot "
                 "scale. Use ablation_cam, which removes channels of the layer."

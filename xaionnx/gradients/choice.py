@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from xaionnx.data.spec import picture_axes
 from xaionnx.errors import ModelError, ParameterError, UnsupportedModelError
 from xaionnx.gradients.differences import Differences
 from xaionnx.gradients.finite_differences import FiniteDifferences
@@ -19,6 +18,7 @@ from xaionnx.typing import GradientLike
 
 if TYPE_CHECKING:
     from xaionnx.autodiff.rule import Table
+    from xaionnx.data.sample import Sample
     from xaionnx.layers.dry_run import DryRun
 
 # Including the batch axis.
@@ -76,8 +76,9 @@ def choose_source(given: GradientLike, request: GradientRequest) -> Source:
     try:
         return Graph(request)
     except ModelError as refusal:
-        shapes = [(1, *request.samples[0].x[name].shape) for name in request.names]
-        otherwise = _cheaper_sources(request.model, shapes)
+        first = request.samples[0]
+        shapes = [(1, *first.x[name].shape) for name in request.names]
+        otherwise = _cheaper_sources(request.model, shapes, first)
         if otherwise is not None:
             raise UnsupportedModelError(f"{refusal} {otherwise}") from refusal
         return Differences(FiniteDifferences(), request)
@@ -102,7 +103,7 @@ def validate_source(dry_run: DryRun, names: Sequence[str], rules: Table | None =
         if rules is not None:
             raise
         shapes = [(1, *(dry_run.shape(name) or ())) for name in names]
-        otherwise = _cheaper_sources(dry_run.model, shapes)
+        otherwise = _cheaper_sources(dry_run.model, shapes, dry_run.sample)
         if otherwise is not None:
             raise UnsupportedModelError(f"{refusal} {otherwise}") from refusal
         remark = f"{2 * _elements(shapes):,} evaluations a gradient. {refusal}"
@@ -110,7 +111,7 @@ def validate_source(dry_run: DryRun, names: Sequence[str], rules: Table | None =
     return {"gradient": "graph", "remark": None}
 
 
-def _cheaper_sources(model: Model, shapes: Sequence[Shape]) -> str | None:
+def _cheaper_sources(model: Model, shapes: Sequence[Shape], sample: Sample | None) -> str | None:
     """Explicit choices that the user has if ``auto`` does not take differences; None if it does."""
     if any(node.op_type.startswith("TreeEnsemble") for node in model.file.proto.graph.node):
         return (
@@ -120,7 +121,9 @@ def _cheaper_sources(model: Model, shapes: Sequence[Shape]) -> str | None:
     elements = _elements(shapes)
     if elements <= MAX_ELEMENTS:
         return None
-    by_groups = "" if picture_axes(shapes[0]) is None else ", 'finite_differences:superpixels' (about 100)"
+    found = sample.positions() if sample is not None else None
+    divided = found is not None and (found.is_picture or found.is_volume)
+    by_groups = ", 'finite_differences:superpixels' (about 100)" if divided else ""
     return (
         f"Or choose gradient='finite_differences:random:500' (1,000 evaluations a gradient){by_groups} or "
         f"'finite_differences' ({2 * elements:,}), or give a gradient model, a .onnx file."

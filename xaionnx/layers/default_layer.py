@@ -50,7 +50,7 @@ def default_layer(
     """
     sizes = {name: (1, *x.shape) for name, x in sample.own.items()}
     read = read or [TargetElements(tensor) for tensor in tensors]
-    scope = (tuple(start), tuple(sizes.items()), sample.main, sample.picture_axes)
+    scope = (tuple(start), tuple(sizes.items()), sample.main, sample.positions())
     key = ("default layer", *scope, without, *(one.key for one in read))
     chosen = graph_fact(model, key, lambda _: _choose_layer(model, scope, start, sample, read, without))
     if not chosen:

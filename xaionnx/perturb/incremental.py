@@ -198,11 +198,13 @@ class Incremental:
 
     def _parts(self, codes: Array) -> list[Part]:
         model, sample = self._model, self._removal.sample
-        axes = sample.picture_axes
+        found = sample.positions()
         batch = model.input(sample.main).shape[0]
-        if axes is None or sample.array.ndim != 3 or len(sample.x) > 1 or (isinstance(batch, int) and batch > 1):
+        if found is None or not found.is_picture or len(found.values) != 1 or len(sample.x) > 1:
             return []
-        spatial = (axes[1][0] + 1, axes[1][1] + 1)
+        if isinstance(batch, int) and batch > 1:
+            return []
+        spatial = (found.axes[0] + 1, found.axes[1] + 1)
         chain, work = separators(model.view, sample.main, spatial, self._removal.plane.extent, self._selection.tensors)
         window = (self._removal.window[0], self._removal.window[1])
         return divide(chain, work, codes, window) if len(chain) > 1 else []

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TypeGuard
+from typing import Final, TypeGuard
 
 import numpy as np
 
 from xaionnx.data.labels import find_label
-from xaionnx.data.spec import picture_axes
+from xaionnx.data.sample import positions_of
 from xaionnx.errors import OutputError, ParameterError
 from xaionnx.graph.ending import ending, maker
 from xaionnx.graph.roles import Role
 from xaionnx.runtime.model import Model
 from xaionnx.typing import Array
+
+# Samples, positions and their scores.
+_ROW_OF_POSITIONS: Final = 3
 
 
 def default_output(model: Model) -> str:
@@ -160,19 +163,28 @@ def _rows_sum_to_one(scores: Array) -> bool:
 def channel_axis(output: Array, tensor: str, model: Model) -> int | None:
     """Return the axis of the channels in a spatial map; None if there is none.
 
-    Outputs have the channel axis of the input picture; inside the graph convolutions put channels first.
+    It is that which the roles of an output's axes show, or else that of the input, whose layout outputs follow; inside
+    the graph convolutions put channels first.
     """
-    if output.ndim == 4 and any(o.name == tensor for o in model.outputs):
-        roles = model.axes.of(tensor).batch_first().roles if not model.is_derived else ()
-        others = [axis for axis, role in enumerate(roles) if axis and role is not Role.SPACE]
-        if len(roles) == output.ndim and len(others) == 1:
+    if output.ndim <= _ROW_OF_POSITIONS:
+        return None
+    if any(o.name == tensor for o in model.outputs):
+        roles = () if model.is_derived else model.axes.of(tensor).batch_first().roles[1:]
+        others = [axis for axis, role in enumerate(roles, start=1) if role is not Role.SPACE]
+        if len(roles) == output.ndim - 1 and len(others) == 1:
             return others[0]
-        spec = model.spec
-        if spec is not None and spec.kind == "picture" and not spec.guessed:
-            return spec.channel_axis
-        axes = picture_axes(model.input().shape)
-        return 1 if axes is None else axes[0]
-    return 1 if output.ndim > 3 else None
+        return _channel_axis_of_input(model, output.ndim) or 1
+    return 1
+
+
+def _channel_axis_of_input(model: Model, rank: int) -> int | None:
+    """Return the axis of the channels of a picture or volume with ``rank`` axes that is explained; None for others."""
+    spec, main = model.spec, model.input()
+    if spec is not None and spec.kind == "picture" and not spec.guessed:
+        return spec.channel_axis
+    sizes = [size if isinstance(size, int) else 0 for size in main.shape[1:]]
+    found = positions_of(sizes, model.axes.of_sample(main.name))
+    return found.values[0] + 1 if found is not None and len(found.values) == 1 and len(sizes) == rank - 1 else None
 
 
 def refuse_rows(bad: Array | np.bool, model: Model) -> None:

@@ -1,7 +1,8 @@
-"""The picture with its tiles in random order."""
+"""The picture, series or volume with its tiles in random order."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, final
 
@@ -17,7 +18,7 @@ from xaionnx.typing import Array
 @final
 @dataclass(frozen=True)
 class Shuffle(Baseline):
-    """Tiles of the picture in random order; tiles cut by the border stay in position."""
+    """Tiles of a picture, series or volume in random order; tiles cut by the border stay in position."""
 
     forms: ClassVar[tuple[Form[Baseline], ...]] = (
         Form("shuffle", lambda tile: Shuffle(*integers(tile)), "[:tile]", "shuffle:16"),
@@ -29,16 +30,17 @@ class Shuffle(Baseline):
         check_positive("Baseline.shuffle", "tile", self.tile, whole=True)
 
     def fill(self, sample: Sample, name: str, rng: np.random.Generator) -> Array:
-        height, width = sample.spatial("baseline='shuffle'", name)
-        rows, columns = height // self.tile, width // self.tile
-        if rows * columns < 2:
-            raise ParameterError(f"Tiles of {self.tile} pixels leave nothing to shuffle in {height} by {width} pixels.")
-        axes = sample.axes(name)
-        assert axes is not None  # sample.spatial raises if the input is not a picture
-        source = np.moveaxis(sample.x[name], axes[1], (0, 1))
+        found = sample.placed("baseline='shuffle'", name)
+        counts = tuple(size // self.tile for size in found.extent)
+        if math.prod(counts) < 2:
+            sides = " by ".join(map(str, found.extent))
+            raise ParameterError(f"Tiles of {self.tile} pixels leave nothing to shuffle in {sides} pixels.")
+        source = np.moveaxis(sample.x[name], found.axes, range(len(counts)))
         shuffled = source.copy()
-        t = self.tile
-        for position, other in enumerate(rng.permutation(rows * columns)):
-            (r, c), (s, d) = divmod(position, columns), divmod(int(other), columns)
-            shuffled[r * t : (r + 1) * t, c * t : (c + 1) * t] = source[s * t : (s + 1) * t, d * t : (d + 1) * t]
-        return np.moveaxis(shuffled, (0, 1), axes[1])
+        for position, other in enumerate(rng.permutation(math.prod(counts))):
+            shuffled[self._tile(position, counts)] = source[self._tile(int(other), counts)]
+        return np.moveaxis(shuffled, range(len(counts)), found.axes)
+
+    def _tile(self, number: int, counts: tuple[int, ...]) -> tuple[slice, ...]:
+        """The places of a tile, numbered in row-major order."""
+        return tuple(slice(k * self.tile, (k + 1) * self.tile) for k in map(int, np.unravel_index(number, counts)))

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import final
 
-import numpy as np
-
 from xaionnx.data.sample import Sample
 from xaionnx.errors import InputMismatchError, UnknownNameError
 from xaionnx.perturb.features import Features
@@ -42,9 +40,11 @@ class LabelMaps(Features):
 
     @staticmethod
     def _expand_labels(sample: Sample, name: str, labels: Array) -> Array:
-        shape, axes = sample.x[name].shape, sample.axes(name)
-        spatial = None if axes is None else tuple(shape[axis] for axis in axes[1])
-        each = labels.shape[:1] == (sample.count,) and labels.shape[1:] == spatial
+        shape, found = sample.x[name].shape, sample.positions(name)
+        # The axis of channels may be left out in front of or behind the places of a picture or volume.
+        places = found if found is not None and (found.is_picture or found.is_volume) else None
+        extent = None if places is None else places.extent
+        each = labels.shape[:1] == (sample.count,) and labels.shape[1:] == extent
         if each and labels.shape == shape and sample.count > 1:
             raise InputMismatchError(
                 f"The label map of features, {shape}, may be one map for each of {sample.count} samples, or one for "
@@ -52,8 +52,8 @@ class LabelMaps(Features):
             )
         if each or (labels.ndim == len(shape) + 1 and labels.shape[0] in (1, sample.count)):
             labels = labels[sample.number if labels.shape[0] > 1 else 0]
-        if axes is not None and labels.shape == spatial:
-            return np.expand_dims(labels, axes[0])
+        if places is not None and labels.shape == extent:
+            return places.over(labels)
         padded = labels.reshape((1,) * (len(shape) - labels.ndim) + labels.shape)
         if padded.ndim == len(shape) and all(a in (1, b) for a, b in zip(padded.shape, shape, strict=True)):
             return padded
