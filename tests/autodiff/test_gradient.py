@@ -8,7 +8,7 @@ import pytest
 
 import xaionnx
 from models import planted
-from tests.tiny import loaded, parsed
+from tests.tiny import loaded, normal, parsed
 from tests.tolerances import Tolerance, assert_close
 from xaionnx import Model, Target
 from xaionnx.autodiff import gradient
@@ -229,3 +229,15 @@ def test_a_graph_for_one_sample_where_other_inputs_are_for_one():
     z = feeds["x"][0] @ weights["w"][0].T + feeds["h"][0] @ weights["r"][0].T
     assert_close(y, np.tanh(z), Tolerance.OPERATIONS)
     assert_close(slopes["x"][0], (1 - np.tanh(z) ** 2) @ weights["w"][0], Tolerance.SIGNED_SUMS)
+
+
+def test_a_number_without_a_batch_axis_is_that_of_one_sample():
+    """As exporters write a score that is squeezed: of shape () for one sample, whatever the batch is declared as."""
+    w = normal(4, 1)
+    text = """g (float[N, 4] x) => (float y) { a = MatMul(x, w)  b = Tanh(a)  y = Squeeze(b) }"""
+    model = loaded(text, w=w)
+    x = normal(1, 4)
+    found = xaionnx.explain(model, x, "saliency", Target.sum(), absolute=False)
+    assert_close(found.values, (1 - np.tanh(x @ w) ** 2) * w.T, Tolerance.LAYERS)
+    gap = xaionnx.explain(model, x, "deep_lift", Target.sum(), baseline=0.0)
+    assert_close(gap.values.sum(), np.tanh(x @ w)[0, 0], Tolerance.SUMS)

@@ -20,6 +20,23 @@ CASES = {
         "low = Less(ids, o)  up = Add(ids, v)  i = Where(low, up, ids)  e = Gather(E, i)",
         {"E": E, "o": np.int32(0), "v": np.int32(10)},
     ),
+    "wrapped around by products": (
+        "int32[N, 5] ids",
+        """f = Cast<to = 1>(ids)  low = Less(f, o)  high = Not(low)  up = Add(ids, v)  l = Cast<to = 6>(low)
+        h = Cast<to = 6>(high)  a = Mul(l, up)  b = Mul(ids, h)  i = Add(a, b)  e = Gather(E, i)""",
+        {"E": E, "o": np.float32(0), "v": np.int32(10)},
+    ),
+    "wrapped around as floats": (
+        "float[N, 5] ids",
+        """low = Less(ids, o)  l = Cast<to = 1>(low)  up = Mul(l, v)  s = Add(ids, up)  i = Cast<to = 6>(s)
+        e = Gather(E, i)""",
+        {"E": E, "o": np.float32(0), "v": np.float32(10)},
+    ),
+    "out of the vocabulary": (
+        "int64[N, 5] ids",
+        """b = GreaterOrEqual(ids, v)  n = Not(b)  k = Cast<to = 7>(n)  i = Mul(ids, k)  e = Gather(E, i)""",
+        {"E": E, "v": np.int64(10)},
+    ),
     "hashed": ("int64[N, 5] ids", "i = Mod(ids, v)  e = Gather(E, i)", {"E": E, "v": np.int64(10)}),
     "quantised": ("int64[N, 5] ids", "q = Gather(Q, ids)  e = DequantizeLinear(q, s, z)", BYTES),
     "quantised by hand": (
@@ -89,6 +106,7 @@ def test_the_first_floats_of_the_tokens(case):
         # The number itself is used too, or alone.
         ("i = Cast<to = 6>(ids)  r = Gather(E, i)  w = Unsqueeze(ids, last)  e = Mul(r, w)", ("r",)),
         ("e = Mul(ids, ids)", ()),
+        ("b = Less(ids, o)  f = Cast<to = 1>(b)  e = Mul(ids, f)  d = Exp(e)", ()),
         # A mask alone is no embedding.
         ("b = Equal(ids, o)  e = Cast<to = 1>(b)", ()),
     ],

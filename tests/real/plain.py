@@ -102,6 +102,18 @@ class Plain:
         cut.CopyFrom(self.proto)
         for node in cut.graph.node:
             node.output[:] = [f"{name}__made" if name == tensor else name for name in node.output]
+        _read_again(cut.graph, tensor)
         kind = onnx.helper.np_dtype_to_tensor_dtype(value.dtype)
         cut.graph.input.append(onnx.helper.make_tensor_value_info(tensor, kind, [None] * value.ndim))
         return value, Plain(cut, self.target)
+
+
+def _read_again(graph: onnx.GraphProto, tensor: str) -> None:
+    """Let transposed copies of an embedding follow it, where an optimiser has the same rows of integers read twice."""
+    makers = {name: node for node in graph.node for name in node.output}
+    own = makers[f"{tensor}__made"]
+    for node in graph.node if own.op_type == "DequantizeLinear" else ():
+        turned = makers.get(node.input[0]) if node.op_type == "DequantizeLinear" else None
+        if turned is not None and turned.op_type == "Transpose" and turned.input[0] == own.input[0]:
+            node.CopyFrom(onnx.helper.make_node("Transpose", [tensor], node.output))
+            node.attribute.extend(turned.attribute)

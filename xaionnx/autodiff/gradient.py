@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 
 from xaionnx.errors import InputMismatchError, ModelError, ParameterError, UnsupportedModelError
-from xaionnx.graph.adapt import free_batch
+from xaionnx.graph.adapt import fix_batch, free_batch
 from xaionnx.graph.canonicalize import canonicalize
 from xaionnx.graph.control_flow import Probed
 from xaionnx.graph.probe import Probe, probe
@@ -283,13 +283,17 @@ def _canonical(
         free = free_batch(proto, [info.name for info in batched], 1) if declared else proto
         try:
             found = _canonical_with(model, free, keep, first, _SAMPLES)
-            # A reshape to constant sizes may put further samples elsewhere; the file is then for one.
-            if not declared or found[1].shapes.get(keep[0], (None,))[:1] == (None,):
-                return found
         except ModelError:
             # Other inputs may be for a single sample, such as states whose batch is not their first axis.
             if next((len(a) for name, a in first.items() if name not in model.shared), 1) != 1:
                 raise
+        else:
+            # A reshape to constant sizes, or a squeeze, may put further samples elsewhere.
+            if found[1].shapes.get(keep[0], (None,))[:1] == (None,):
+                return found
+        if not declared:
+            # A single sample cannot mix with others.
+            proto = fix_batch(proto, [info.name for info in batched], 1)
     return _canonical_with(model, proto, keep, first, (max(declared, default=1),))
 
 
@@ -328,8 +332,8 @@ def _check_batched(model: Model, facts: Probe, name: str) -> None:
             "Name another tensor."
         )
     sizes = facts.shapes[name]
-    others = [facts.shapes[info.name] for info in model.inputs if info.name not in model.shared]
-    if not sizes or (sizes[0] is not None and any(shape[0] is None for shape in others)):
+    batches = {facts.shapes[info.name][0] for info in model.inputs if info.name not in model.shared}
+    if not sizes or (batches and sizes[0] not in ({None} if None in batches else batches)):
         raise UnsupportedModelError(
             f"Tensor '{name}' of {model.name} has no leading batch axis, so its gradient would mix samples. "
             "Name another tensor."

@@ -85,6 +85,18 @@ def free_batch(proto: onnx.ModelProto, inputs: Iterable[str], batch: int) -> onn
     return free
 
 
+def fix_batch(proto: onnx.ModelProto, inputs: Iterable[str], batch: int) -> onnx.ModelProto:
+    """Return a copy of ``proto`` in which the leading size of ``inputs`` is ``batch``; outputs stay as declared."""
+    fixed = onnx.ModelProto()
+    fixed.CopyFrom(proto)
+    del fixed.graph.value_info[:]
+    batched = set(inputs)
+    for value in fixed.graph.input:
+        if value.name in batched:
+            value.type.tensor_type.shape.dim[0].dim_value = batch
+    return fixed
+
+
 def _drop_zipmap(graph: onnx.GraphProto) -> tuple[str, ...] | None:
     labels: tuple[str, ...] | None = None
     outputs = {value.name: value for value in graph.output}

@@ -20,6 +20,8 @@ from xaionnx.short_repr import short_repr
 _NUMBERING: Final = frozenset(
     {"Add", "Sub", "Where", "Mod", "Clip", "Max", "Min", "Floor", "Ceil", "Round", "Abs", "Relu", "Sum"}
 )
+# Comparisons of numbers of tokens, and what exporters compute of their results.
+_COMPARING: Final = frozenset({"Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal", "Not", "And", "Or", "Xor"})
 # Look-ups in a table of constants: the numbers of the operands for the table and the index.
 _TABLES: Final = {"Gather": (0, 1), "GatherND": (0, 1)}
 _FLOATS: Final = (
@@ -92,18 +94,22 @@ def joined_embedding(view: GraphView, source: str, embeddings: Sequence[str]) ->
 
 
 class _TokenWalk:
-    """Visits nodes in order: ``tokens`` hold the numbers, ``codes`` rows of integers or bits chosen by them."""
+    """Visits nodes in order.
+
+    ``tokens`` hold the numbers, ``codes`` rows of integers or bits chosen by them, and ``flags`` whether each one is
+    on one side of a bound.
+    """
 
     def __init__(self, view: GraphView, source: str) -> None:
         self.found: list[str] = []
         self.is_number = False
         self._view = view
-        self._tokens, self._codes = {source}, set[str]()
+        self._tokens, self._codes, self._flags = {source}, set[str](), set[str]()
         inputs = [value.name for value in view.model.graph.input if value.name not in view.constants]
         self._computed = view.data_descendants(inputs)
 
     def step(self, node: onnx.NodeProto) -> None:
-        held = [name for name in reads(node) if name in self._tokens]
+        held = [name for name in reads(node) if name in self._tokens | self._flags]
         coded = [name for name in reads(node) if name in self._codes]
         if not (held or coded) or find_op(node.op_type).kind is Kind.READS_SHAPE:
             return
@@ -115,7 +121,9 @@ class _TokenWalk:
             self._embed(node)
         elif self._is_one_hot(node):
             self._codes.update(node.output)
-        elif any(self._is_float(name) for name in node.output):
+        elif self._is_flag(node):
+            self._flags.update(node.output)
+        elif self._tokens.intersection(held) and any(self._is_float(name) for name in node.output):
             self.is_number = True
 
     def _embed(self, node: onnx.NodeProto) -> None:
@@ -137,12 +145,27 @@ class _TokenWalk:
     def _is_numbering(self, node: onnx.NodeProto) -> bool:
         """Whether the outputs are numbers of tokens again, if any of them are floats or not."""
         moves = find_op(node.op_type).kind is Kind.MOVES
-        whole = node.op_type == "Mul" and not self._is_float(node.output[0])
-        if not (moves or whole or node.op_type in _NUMBERING):
+        computed = self._computed_values(node)
+        # The number or zero, or a multiple of it.
+        chosen = node.op_type == "Mul" and (
+            len(self._tokens.intersection(computed)) == 1 < len(computed) or not self._is_float(node.output[0])
+        )
+        if not (moves or chosen or node.op_type in _NUMBERING):
             return False
+        return bool(self._tokens.intersection(computed)) and (self._tokens | self._flags).issuperset(computed)
+
+    def _is_flag(self, node: onnx.NodeProto) -> bool:
+        """Whether the outputs say on which side of a bound numbers of tokens are, as bits or as one of two numbers."""
+        computed = self._computed_values(node)
+        moves = node.op_type == "Mul" or find_op(node.op_type).kind is Kind.MOVES
+        moved = moves and self._flags.issuperset(computed)
+        compared = node.op_type in _COMPARING and (self._tokens | self._flags).issuperset(computed)
+        return bool(computed) and (moved or compared)
+
+    def _computed_values(self, node: onnx.NodeProto) -> list[str]:
+        """The operands of a node that depend on an input, without those that only choose between others."""
         values = {"Where": node.input[1:], "Gather": node.input[:1]}.get(node.op_type, node.input)
-        computed = [name for name in values if name in self._computed]
-        return bool(computed) and self._tokens.issuperset(computed)
+        return [name for name in values if name in self._computed]
 
     def _is_one_hot(self, node: onnx.NodeProto) -> bool:
         """Whether the numbers are compared with a row of several numbers."""

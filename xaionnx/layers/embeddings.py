@@ -102,7 +102,9 @@ def embeddings(model: Model) -> tuple[str, ...]:
     name = model.input().name
 
     def find(view: GraphView) -> tuple[str, ...]:
-        found = token_lookups(view, name).embeddings
+        needed = view.ancestors(value.name for value in view.model.graph.output)
+        # Optimisers leave look-ups behind whose shape alone is read.
+        found = tuple(one for one in token_lookups(view, name).embeddings if one in needed)
         joined = joined_embedding(view, name, found) if len(found) > 1 else None
         return found if joined is None else (joined,)
 

@@ -20,6 +20,7 @@ from xaionnx.graph.adapt import adapt, free_batch
 from xaionnx.graph.batch_first import batch_first
 from xaionnx.graph.control_flow import branch_points, inline_branches
 from xaionnx.graph.cut import expose
+from xaionnx.graph.embed_once import embed_once
 from xaionnx.graph.input_purposes import InputPurpose, input_purposes, is_data
 from xaionnx.graph.missing_values import nan_handling
 from xaionnx.graph.serialize import to_bytes
@@ -170,6 +171,7 @@ class Model:
         spec = spec or InputSpec.beside(file.path)
         adaptation = adapt(file.proto)
         plain = unfuse(adaptation.graph, partial(loading.read_weight, folder=file.path.parent), channel_block)
+        plain = embed_once(plain)
         model = cls(
             path=file.path,
             sha256=file.sha256,

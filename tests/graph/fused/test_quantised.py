@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto
 
-from tests.graph.fused.unfused import of_op, run, seeded, written
+from tests.graph.fused.unfused import of_op, reason, run, seeded, written
 from tests.tolerances import Tolerance, assert_close
 from xaionnx.graph.cut import count_ops
 
@@ -207,3 +207,38 @@ def test_weights_of_few_bits(bits, zeros, inputs):
     stated = {"bits": bits, "block_size": size, "N": outputs, "K": inputs}
     names = ["a", "w", "s", *(["z"] if zeros != "none" else [])]
     compare("MatMulNBits", names, {"a": seeded(2, 3, inputs)}, weights, None, **stated)
+
+
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+@pytest.mark.parametrize("columns", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_recurrent_layer_with_quantised_weights(direction, columns, kind):
+    """Up to the rounding of hidden states, which onnxruntime does at each step."""
+    count, size, hidden = 1 + (direction == "bidirectional"), 3, 4
+    scale, zero = (count, 4 * hidden) if columns else (count,), 0 if kind is np.int8 or columns else 120
+    kind = np.int8 if columns else kind
+    rng = np.random.default_rng(0)
+    weights = {
+        "w": whole(count, size, 4 * hidden, kind=kind),
+        "r": whole(count, hidden, 4 * hidden, kind=kind, seed=1),
+        "b": seeded(count, 8 * hidden),
+        **{f"{name}s": rng.uniform(0.002, 0.006, scale).astype(np.float32) for name in "wr"},
+        **{f"{name}z": np.full(scale, zero, dtype=kind) for name in "wr"},
+    }
+    inputs = ["x", "w", "r", "b", "", "", "", "", "ws", "wz", "rs", "rz"]
+    outputs, feeds = [("y", FLOAT), ("h", FLOAT), ("c", FLOAT)], {"x": seeded(6, 2, size)}
+    stated = {"direction": direction, "hidden_size": hidden, "outputs": outputs}
+    proto = of_op("DynamicQuantizeLSTM", inputs, feeds, weights, **stated)
+    plain = written(proto)
+    assert [name for name in count_ops(plain) if "." in name] == []
+    for ours, theirs in zip(run(plain, feeds, optimise=False), run(proto, feeds), strict=True):
+        assert ours.shape == theirs.shape
+        assert np.abs(ours - theirs).max() < 0.02  # six steps of hidden states in 1/128
+        assert theirs.std() > 0.1
+
+
+def test_computed_weights_of_a_recurrent_layer_stay():
+    feeds = {"x": seeded(6, 2, 3), "w": whole(1, 3, 16, kind=np.int8)}
+    weights = {"r": whole(1, 4, 16, kind=np.int8), "s": np.float32([0.01]), "z": np.int8([0])}
+    inputs = ["x", "w", "r", "", "", "", "", "", "s", "z", "s", "z"]
+    assert "computed by the model" in reason("DynamicQuantizeLSTM", inputs, feeds, weights, hidden_size=4)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from onnx import helper
 
 from xaionnx.graph.fused.convolution import WINDOW, channels_first, channels_last
 from xaionnx.graph.fused_op import MICROSOFT, NHWC, FusedNode, fused
+
+# Attributes of an LSTM.
+_LSTM = ("activation_alpha", "activation_beta", "activations", "clip", "direction", "hidden_size", "input_forget")
 
 
 def floats(f: FusedNode, index: int, scale: int, zero: int, axis: int | None = None) -> str:
@@ -178,12 +181,42 @@ def qlinear_where(f: FusedNode) -> str:
 @fused("DynamicQuantizeMatMul")
 def dynamic_quantize_matmul(f: FusedNode) -> str:
     """MatMul of floats that are quantised as they come."""
-    f.op("DynamicQuantizeLinear", f.input(0))
+    return _shifted(f, f.op("MatMul", _rounded(f, 0), _right_operand(f, 1, 2, 3)), 4)
+
+
+@fused("DynamicQuantizeLSTM")
+def dynamic_quantize_lstm(f: FusedNode) -> Sequence[str]:
+    """LSTM of floats that are quantised as they come, with weights as floats; the hidden states are not rounded."""
+    weights = [_recurrent_weights(f, 1, 8), _recurrent_weights(f, 2, 10)]
+    rest = [f.input(index) for index in range(3, 8)]
+    stated = {name: f.attribute(name) for name in _LSTM}
+    f.op("LSTM", _rounded(f, 0), *weights, *rest, **stated)
+    return _with_more_outputs(f, 2)
+
+
+def _recurrent_weights(f: FusedNode, index: int, scale: int) -> str:
+    """Weights (D, 4H, I) as floats, from integers (D, I, 4H) with a scale for each direction or each column."""
+    given = [f.array(f.input(at)) if f.input(at) else np.zeros(1) for at in (index, scale, scale + 1)]
+    if any(array is None for array in given):
+        raise f.refusal("its weights are computed by the model")
+    integers, factor, zero = (np.asarray(array, dtype=np.float32) for array in given)
+    aligned = [array.reshape(*(array.shape or (1,)), *(1,) * (3 - max(array.ndim, 1))) for array in (factor, zero)]
+    factor, zero = (array.swapaxes(1, 2) if array.shape[1] > 1 else array for array in aligned)
+    return f.constant(((integers - zero) * factor).swapaxes(1, 2))
+
+
+def _rounded(f: FusedNode, index: int) -> str:
+    """Write an input as floats that are rounded to 256 numbers between its smallest and its largest one."""
+    f.op("DynamicQuantizeLinear", f.input(index))
+    return f.op("DequantizeLinear", *_with_more_outputs(f, 2))
+
+
+def _with_more_outputs(f: FusedNode, count: int) -> list[str]:
+    """Give the last node more outputs, and return all of them."""
     made = f.nodes[-1]
-    made.output.extend(f.writer.name(f"{made.output[0]}_{index}") for index in (1, 2))
+    made.output.extend(f.writer.name(f"{made.output[0]}_{index}") for index in range(1, count + 1))
     f.facts.add(made)
-    a = f.op("DequantizeLinear", *made.output)
-    return _shifted(f, f.op("MatMul", a, _right_operand(f, 1, 2, 3)), 4)
+    return list(made.output)
 
 
 @fused("MatMulIntegerToFloat")
