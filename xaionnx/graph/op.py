@@ -193,10 +193,10 @@ def ops_of_kind(*kinds: Kind) -> tuple[str, ...]:
 
 
 def if_first_known(rule: AxisRule) -> AxisRule:
-    """Return an axis rule that applies only if two or more axes of the first operand are known."""
+    """Return an axis rule that applies only if the axes of the first operand are known."""
 
     @functools.wraps(rule)
     def guarded(step: AxisStep) -> Layout | None:
-        return rule(step) if len(step.layout) > 1 else None
+        return rule(step) if step.layout else None
 
     return guarded
