@@ -90,6 +90,8 @@ class Request:
         self.target = [replaced(one.bind(model, self.feeds)) for one in targets]
         probed = model.probed(self.feeds, self._outputs(model))
         self.rows_joined = probed.axes.rows != model.axes.rows
+        # Outputs whose first axis may grow with the rows.
+        self._open = {info.name for info in model.outputs if info.shape and not isinstance(info.shape[0], int)}
         if probed is not model:
             self.inputs = replace(self.inputs, arrays=probed.check(model.in_file_order(self.feeds)))
             self.feeds = self.inputs.arrays
@@ -208,7 +210,9 @@ class Request:
     ) -> ResolvedTargets:
         given = self.target if self.several else self.target[0]
         try:
-            return resolve(given, form, self.feeds, report, keep, outputs)
+            found = resolve(given, form, self.feeds, report, keep, outputs)
+            if self.rows_joined:
+                self._check_rows_are_no_classes(found)
         except ParameterError as error:
             if not self.rows_joined:
                 raise
@@ -217,6 +221,24 @@ class Request:
                 "together are one sample, as with rows='joint': name the row in the target, or pass rows='alone'. "
                 f"{error}"
             ) from error
+        return found
+
+    def _check_rows_are_no_classes(self, found: ResolvedTargets) -> None:
+        """Check that no class is taken from an output with an entry for each of the joined rows.
+
+        Raises
+        ------
+        ParameterError
+            One is.
+        """
+        for target in self.target:
+            name = target.tensor(self.model)
+            if target.of_classes and name in self._open and (shape := found.outputs[name].shape)[1:] > (1,):
+                example = ", ".join("0" * (len(shape) - 1)) + ("," if len(shape) == 2 else "")
+                raise ParameterError(
+                    f"Output '{name}' has the shape {shape[1:]} for all rows, with no class in common. Use "
+                    f"Target.index with one int per axis, such as Target.index(({example}))."
+                )
 
     @property
     def report(self) -> tuple[Target, ...]:

@@ -15,7 +15,9 @@ from xaionnx.explainer import Explainer
 from xaionnx.explanation import Explanation
 from xaionnx.runtime.model import Model
 from xaionnx.targets.kinds.top import Top
+from xaionnx.targets.layout import selects_boxes
 from xaionnx.targets.scores import default_output
+from xaionnx.targets.target import Target
 from xaionnx.typing import Document
 from xaionnx_cli import _progress, _report, _samples, _targets
 from xaionnx_cli._batches import Batches, stack_feeds
@@ -23,6 +25,9 @@ from xaionnx_cli._destination import Destination
 from xaionnx_cli._options import Options, OptionValue, read_axes
 from xaionnx_cli._report import printable
 from xaionnx_cli._results import Results
+
+# How many rows of a file are looked at to find two that differ.
+_COMPARED = 64
 
 
 def explain(kind: type[Explainer], **given: OptionValue) -> int:
@@ -58,11 +63,17 @@ class _Job:
         self.target = _targets.read_targets(options.target, options.output, self.model)
         outputs = [info.name for info in self.model.outputs]
         target = self.target or method.default_target(self.model)
-        scores = options.output if options.output in outputs else default_output(self.model)
-        if target is None or isinstance(target, Top):
-            _report.check_top_class(self.model, scores)
-        self.report = _report.TopClasses(scores)
+        self.reports: list[Target] = []
+        if options.output in outputs or self._has_scores():
+            scores = options.output if options.output in outputs else default_output(self.model)
+            if target is None or isinstance(target, Top):
+                _report.check_top_class(self.model, scores)
+            self.reports = [_report.TopClasses(scores)]
         self.results = Results(self.model, method.name(), destination, options)
+
+    def _has_scores(self) -> bool:
+        """Whether an output holds scores, or is to: a detector may return nothing but the numbers of its boxes."""
+        return not selects_boxes(self.model) or any(info.dtype.kind == "f" for info in self.model.outputs)
 
     def run(self) -> int:
         """Explain all inputs, and return the exit code.
@@ -103,13 +114,13 @@ class _Job:
             for note in notes:
                 self.results.note(note)
             if len(samples) > 1:
-                self._check_rows(samples[:2])
+                self._check_rows(samples)
             count = len(self.files) + len(samples) - 1
             several = len(self.files) > 1 or len(samples) + len(refused) > 1
             for row, sample in enumerate(samples):
                 yield dataclasses.replace(sample, number=number + row, count=count, several=several)
 
-    def _check_rows(self, samples: list[_samples.Sample]) -> None:
+    def _check_rows(self, samples: Sequence[_samples.Sample]) -> None:
         """Check that the rows of a file are samples.
 
         Raises
@@ -117,7 +128,10 @@ class _Job:
         UnsupportedModelError
             The answer for a row depends on the other rows.
         """
-        if self.model.rows_see_each_other(stack_feeds(samples, self.model.shared)):
+        compared = stack_feeds([*samples[:_COMPARED]], self.model.shared)
+        read = {target.tensor(self.model) for target in Target.of(self.target)[0]} if self.target is not None else set()
+        outputs = read & {info.name for info in self.model.outputs}
+        if self.model.rows_see_each_other(compared, outputs):
             raise UnsupportedModelError(
                 f"In {self.model.name} the answer for a row of '{self.model.input().name}' depends on the other rows. "
                 "To explain the rows of a file together, pass --rows joint, and name the row in --target; to explain "
@@ -128,7 +142,7 @@ class _Job:
         """Explain a batch; if it is refused, explain its samples one by one, to leave out only the faulty ones."""
         try:
             inputs = Inputs(stack_feeds(batch, self.model.shared))
-            request = self.method.request(self.model, inputs, self.target, [self.report])
+            request = self.method.request(self.model, inputs, self.target, self.reports)
             if len(batch) == 1:
                 request.announce = lambda: self.results.begin(batch[0], request)
             result = self.method.explain(request)

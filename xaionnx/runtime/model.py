@@ -28,7 +28,7 @@ from xaionnx.graph.unfuse import unfuse
 from xaionnx.graph.view import GraphView
 from xaionnx.runtime.axes import ModelAxes, RowsMode, in_file_order, samples_first
 from xaionnx.runtime.batch_runner import BatchRunner, Feed
-from xaionnx.runtime.rows import probe_rows
+from xaionnx.runtime.rows import probe_rows, rows_to_compare
 from xaionnx.runtime.session import Session, Sessions, SessionSettings, channel_block
 from xaionnx.runtime.tensors import TensorInfo, check_inputs, find, listed
 from xaionnx.typing import Array, Document, Feeds
@@ -489,7 +489,7 @@ class Model:
         if self.axes.rows or self.is_derived or count == 0 or single or (count == 1 and not doubtful):
             return self
         shared = {name: array for name, array in feeds.items() if name in self.shared}
-        key = (*sorted((name, array.shape[1:], min(count, 2)) for name, array in own.items()), *sorted(outputs))
+        key = (*sorted((name, array.shape[1:], min(count, 3)) for name, array in own.items()), *sorted(outputs))
         if key not in self._state.probed:
             self._state.probed[key] = self._after_probe(own, shared, outputs, doubtful)
         return self._state.probed[key]
@@ -502,9 +502,9 @@ class Model:
             state.branches = any(point.inputs - self.shared for point in points)
         return state.branches
 
-    def rows_see_each_other(self, feeds: Feeds) -> bool:
-        """Whether a probe of the first two rows shows that the answer for one depends on the other."""
-        return self.probed(feeds, [info.name for info in self.outputs]).axes.rows != self.axes.rows
+    def rows_see_each_other(self, feeds: Feeds, outputs: Collection[str] = ()) -> bool:
+        """Whether a probe shows that the answer for a row depends on others, in some outputs or, by default, any."""
+        return self.probed(feeds, outputs or [info.name for info in self.outputs]).axes.rows != self.axes.rows
 
     def _after_probe(self, own: Feeds, shared: Feeds, outputs: Collection[str], doubtful: Sequence[str]) -> Model:
         names = [info.name for info in self.outputs if info.name in outputs and info.dtype.kind in "fiub"]
@@ -514,8 +514,7 @@ class Model:
             return {name: np.asarray(array) for name, array in zip(names, found, strict=True)}
 
         placed = [name for name in names if name not in doubtful]
-        first = {name: array[:2] for name, array in own.items()}
-        probe = probe_rows(run, first, placed, [name for name in doubtful if name in names])
+        probe = probe_rows(run, rows_to_compare(own), placed, [name for name in doubtful if name in names])
         if probe.joint and any(node.op_type == "DynamicQuantizeLinear" for node in self.graph.graph.node):
             # The rows of a batch share a range of integers, and so round each other's numbers, but are samples.
             return _reload(str(self.path), self.sha256, {**self._options(), "batch_size": 1})

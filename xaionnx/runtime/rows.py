@@ -1,10 +1,10 @@
-"""Whether the rows of a model are samples: its answer for two of them must be the answers for each."""
+"""Whether the rows of a model are samples: its answer for several of them must be the answers for each."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Final, final
 
 import numpy as np
 
@@ -24,7 +24,7 @@ class RowsProbe:
     moved : mapping of str to int or None
         Outputs whose samples are not on the first axis; None if they have no sample axis.
     joint : tuple of str
-        Outputs whose value for a row depends on the other rows; all if the model runs on two rows but not on one.
+        Outputs whose value for a row depends on the other rows; all if the model runs on several rows but not on one.
     """
 
     moved: Mapping[str, int | None]
@@ -33,17 +33,48 @@ class RowsProbe:
     __repr__ = short_repr
 
 
+def rows_to_compare(rows: Feeds) -> Feeds:
+    """Return up to three rows of which the second differs from the first, where one does.
+
+    Rows that are all alike cannot tell whether they see each other, so the second is then scaled, if it holds floats.
+
+    Examples
+    --------
+    >>> rows_to_compare({"x": np.array([[1.0], [1.0], [2.0], [3.0]])})["x"].ravel()
+    array([1., 2., 3.])
+    >>> rows_to_compare({"x": np.array([[1.0], [1.0]])})["x"].ravel()
+    array([1.  , 0.75])
+    """
+    count = len(next(iter(rows.values())))
+    other = [n for n in range(1, count) if any(not _equal(array[0], array[n]) for array in rows.values())]
+    if other or count < 2:
+        chosen = [0, *(other or range(1, count))[:2]]
+        if len(chosen) < 3 and count > 2:
+            chosen.append(next(n for n in range(1, count) if n != chosen[1]))
+        return {name: array[chosen] for name, array in rows.items()}
+    compared = {name: array[:3].copy() for name, array in rows.items()}
+    for array in compared.values():
+        if array.dtype.kind == "f":
+            array[1] *= 0.75
+    return compared
+
+
+def _equal(one: Array, other: Array) -> bool:
+    return np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
+
+
 def probe_rows(
     run: Callable[[Feeds], Mapping[str, Array]], rows: Feeds, placed: Sequence[str], doubtful: Sequence[str]
 ) -> RowsProbe:
-    """Compare the answer for two rows with those for each of them.
+    """Compare the answer for some rows with those for each of the first two.
 
     Parameters
     ----------
     run : callable
         Runs the model once on rows by input name.
     rows : mapping of arrays
-        One or two rows, batch axis first. A single one is doubled, which shows the sample axes of the outputs alone.
+        Batch axis first; see :func:`rows_to_compare`. A single one is doubled, which shows the sample axes of the
+        outputs alone.
     placed : sequence of str
         Outputs with the samples on the first axis.
     doubtful : sequence of str
@@ -56,11 +87,12 @@ def probe_rows(
     >>> probe_rows(centred, {"x": np.array([[1.0], [2.0]])}, ["y"], []).joint
     ('y',)
     """
-    count = len(next(iter(rows.values())))
+    given = len(next(iter(rows.values())))
+    count = max(given, 2)
     alone: list[Mapping[str, Array]] = []
     try:
-        alone.extend(run({name: array[n : n + 1] for name, array in rows.items()}) for n in range(count))
-        both = run(rows if count > 1 else {name: np.repeat(array, 2, axis=0) for name, array in rows.items()})
+        alone.extend(run({name: array[n : n + 1] for name, array in rows.items()}) for n in range(min(given, 2)))
+        together = run(rows if given > 1 else {name: np.repeat(array, 2, axis=0) for name, array in rows.items()})
     except MemoryLimitError:
         return RowsProbe({}, ())
     except UnsupportedModelError:
@@ -68,26 +100,48 @@ def probe_rows(
         return RowsProbe({}, () if alone else (*placed, *doubtful))
     moved: dict[str, int | None] = {}
     for name in doubtful:
-        axes = _doubled(alone[0][name], both[name])
+        axes = _multiplied(alone[0][name], together[name], count)
         if 0 not in axes and (len(axes) == 1 or np.shape(alone[0][name])[:1] != (1,)):
             moved[name] = axes[0] if len(axes) == 1 else None
     joint = []
-    for name in (*placed, *doubtful) if count > 1 else ():
+    for name in (*placed, *doubtful) if given > 1 else ():
         axis = moved.get(name, 0)
-        if axis is None or not _agree([one[name] for one in alone], both[name], axis):
+        if axis is None or not _agree([one[name] for one in alone], together[name], axis):
             joint.append(name)
+    near = [name for name in joint if moved.get(name, 0) == 0 and _nearly([one[name] for one in alone], together[name])]
+    if near:
+        # Sums of large numbers that cancel are rounded differently for one row and for several.
+        alike = [
+            run({name: np.repeat(array[n : n + 1], count, axis=0) for name, array in rows.items()}) for n in (0, 1)
+        ]
+        for name in near:
+            if _agree([one[name][:1] for one in alike], together[name], 0):
+                joint.remove(name)
     return RowsProbe(moved, tuple(joint))
 
 
-def _doubled(alone: Array, both: Array) -> list[int]:
-    """Return the axes of size 1 that are of size 2 for two rows."""
-    if alone.ndim != both.ndim:
+def _multiplied(alone: Array, together: Array, count: int) -> list[int]:
+    """Return the axes of size 1 that are of size ``count`` for so many rows."""
+    if alone.ndim != together.ndim:
         return []
-    return [axis for axis, sizes in enumerate(zip(alone.shape, both.shape, strict=True)) if sizes == (1, 2)]
+    return [axis for axis, sizes in enumerate(zip(alone.shape, together.shape, strict=True)) if sizes == (1, count)]
 
 
-def _agree(alone: Sequence[Array], both: Array, axis: int) -> bool:
-    together = np.moveaxis(both, axis, 0) if both.ndim else both
+def _agree(alone: Sequence[Array], together: Array, axis: int) -> bool:
+    many = np.moveaxis(together, axis, 0) if together.ndim else together
     first, second = (np.moveaxis(one, axis, 0) if one.ndim else one for one in alone)
-    one, other = {"y": together}, {"y": together[::-1] if together.ndim else together}
-    return same_rows({"y": first}, one, 2) and same_rows({"y": second}, other, 2)
+    one, other = {"y": many}, {"y": np.roll(many, -1, axis=0) if many.ndim else many}
+    count = len(many) if many.ndim else 1
+    return same_rows({"y": first}, one, count) and same_rows({"y": second}, other, count)
+
+
+def _nearly(alone: Sequence[Array], together: Array) -> bool:
+    """Whether the first two rows differ from those alone by no more than rounding of the largest number could."""
+    if together.dtype.kind != "f" or together.ndim == 0 or not all(np.shape(one)[:1] == (1,) for one in alone):
+        return False
+    apart = np.abs(np.concatenate(alone) - together[:2]) if np.shape(alone[0])[1:] == together.shape[1:] else np.inf
+    return bool(np.max(apart) <= _ROUNDING * np.max(np.abs(together)))
+
+
+# Share of the largest number of an output.
+_ROUNDING: Final = 1e-3

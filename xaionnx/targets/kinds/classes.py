@@ -17,6 +17,8 @@ from xaionnx.typing import Array
 class _Classes(Target):
     """Every class, as several targets."""
 
+    of_classes: ClassVar[bool] = True
+
     as_probability: bool = False
     output: str | None = None
     several: ClassVar[bool] = True

@@ -57,6 +57,10 @@ class Index(Target):
 
     __repr__ = short_repr
 
+    @property
+    def of_classes(self) -> bool:  # type: ignore[override]  # of one kind of index alone
+        return self.each or not isinstance(self.k, tuple)
+
     def terms(self, output: Array, model: Model) -> list[TargetTerm]:
         tensor = self.tensor(model)
         if isinstance(self.k, tuple) and not self.each:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 
@@ -32,6 +32,8 @@ class Predicted(Target):
         The label of each score.
     as_probability : bool
     """
+
+    of_classes: ClassVar[bool] = True
 
     labels_output: str
     class_labels: tuple[int | str, ...]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, ClassVar, final
 
 import numpy as np
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Top(Target):
     """The class of each sample with the ``rank``-th highest score (0 is the highest)."""
+
+    of_classes: ClassVar[bool] = True
 
     rank: int = 0
     as_probability: bool = False

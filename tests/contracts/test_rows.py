@@ -1,0 +1,95 @@
+"""Whether rows see each other, found whatever the rows are, and what is explained then."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import xaionnx
+from models import planted
+from tests import tiny
+from xaionnx import Target
+from xaionnx.errors import ParameterError
+
+Array = np.ndarray[Any, Any]
+
+CENTRED = """g (float[N, 3] x) => (float[N, 1] y) {
+    m = ReduceMean <axes = [0], keepdims = 1> (x)
+    d = Sub(x, m)
+    y = MatMul(d, w) }"""
+SQUARED = """g (float[N, 3] x) => (float[N, 1] y) {
+    m = ReduceMean <axes = [0], keepdims = 1> (x)
+    d = Mul(x, m)
+    y = MatMul(d, w) }"""
+THIRD = """g (float[N, 3] x) => (float[N, 1] y) {
+    a = MatMul(x, w)
+    third = Slice(a, two, three, zero)
+    sum = ReduceSum(third, zero)
+    y = Add(a, sum) }"""
+WEIGHTS = {"w": [[1.0], [2.0], [-1.0]], "two": np.array([2]), "three": np.array([3]), "zero": np.array([0])}
+
+
+def drawn(*shape: int) -> Array:
+    return np.random.default_rng([0, *shape]).normal(size=shape).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("text", "x"),
+    [
+        (CENTRED, np.concatenate([drawn(1, 3), drawn(1, 3), drawn(2, 3)])),
+        (SQUARED, np.repeat(drawn(1, 3), 3, axis=0)),
+        (THIRD, drawn(4, 3)),
+    ],
+    ids=["two equal rows first", "all rows equal", "a row beyond the second"],
+)
+def test_rows_that_see_each_other_are_found(text, x):
+    proto = tiny.parsed(text, **WEIGHTS)
+    model = planted.load(proto, device="cpu")
+    with pytest.raises(ParameterError, match="depends on the other rows"):
+        xaionnx.explain(model, x, "feature_ablation", 0, baseline=0.0)
+    result = xaionnx.explain(model, x, "feature_ablation", Target.index((1, 0)), baseline=0.0)
+    own = tiny.run(proto, {"x": x})["y"]
+    np.testing.assert_allclose(result.prediction, own[1], rtol=1e-5)
+    for row in range(len(x)):
+        changed = x.copy()
+        changed[row, 1] = 0
+        drop = own[1, 0] - tiny.run(proto, {"x": changed})["y"][1, 0]
+        np.testing.assert_allclose(result.values[row, 1], drop, atol=1e-5)
+
+
+@pytest.mark.parametrize("target", [None, 0, 2, Target.margin(0, 1), Target.probability(0)])
+@pytest.mark.parametrize("method", ["saliency", "feature_ablation"])
+def test_a_class_is_no_row(target, method):
+    model = planted.load(tiny.parsed(CENTRED, **WEIGHTS), device="cpu")
+    with pytest.raises(ParameterError, match=r"name the row in the target.*Target\.index\(\(0, 0\)\)"):
+        xaionnx.explain(model, drawn(3, 3), method, target)
+
+
+def test_classes_of_a_set_are_classes():
+    proto = tiny.parsed(
+        "g (float[N, 3] x) => (float[1, 2] y) { m = ReduceMax <axes = [0], keepdims = 1> (x) y = MatMul(m, w) }",
+        w=[[1.0, 0.0], [2.0, 1.0], [-1.0, 3.0]],
+    )
+    x = drawn(2, 3)
+    result = xaionnx.explain(planted.load(proto, device="cpu"), x, "saliency", 1, absolute=False)
+    assert result.prediction == pytest.approx(tiny.run(proto, {"x": x})["y"][:, 1])
+    best = np.arange(2)[:, None] == x.argmax(axis=0)
+    np.testing.assert_allclose(result.values, best * [0, 1, 3], atol=1e-6)
+
+
+def test_rounding_of_large_sums_is_not_taken_for_rows_that_see_each_other():
+    """A score that is what is left of large terms differs in its last digits with the number of rows."""
+
+    def rounded(rows: dict[str, Array]) -> dict[str, Array]:
+        return {"y": rows["x"] + np.float32(4e-6 * len(rows["x"]))}
+
+    from xaionnx.runtime.rows import probe_rows
+
+    assert not probe_rows(rounded, {"x": np.array([[6.0], [4e-5], [1.4]], np.float32)}, ["y"], []).joint
+
+    def centred(rows: dict[str, Array]) -> dict[str, Array]:
+        return {"y": rows["x"] - np.float32(4e-6) * rows["x"].mean(axis=0)}
+
+    assert probe_rows(centred, {"x": np.array([[6.0], [4e-5], [1.4]], np.float32)}, ["y"], []).joint == ("y",)
