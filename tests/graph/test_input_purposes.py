@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from onnx import TensorProto
 
@@ -179,3 +180,31 @@ def test_what_a_branch_reads_inside_is_data():
         y = If (flag) <then_branch = a () => (float[N,4] t) { t = Mul(x, w) },
                        else_branch = b () => (float[N,4] e) { e = Identity(x) }> }"""
     assert purposes(text, ["flag"]) == {"x": "data", "w": "data", "flag": "setting"}
+
+
+def test_a_float_input_that_shifts_attention_weights_is_a_mask():
+    text = """g (float[N, T] first, int64[N, T] second) => (float[N, 2] y) {
+        e = Gather(emb, second)
+        z = MatMul(e, u)
+        q = Squeeze(z, two)
+        k = Add(q, first)
+        a = Softmax <axis = 1> (k)
+        a1 = Unsqueeze(a, two)
+        m0 = Mul(e, a1)
+        m = ReduceSum <keepdims = 0> (m0, one)
+        y = MatMul(m, w) }"""
+    weights = {"emb": np.ones((9, 4)), "u": np.ones((4, 1)), "w": np.ones((4, 2))}
+    proto = parsed(text, **weights, one=np.array([1]), two=np.array([2]))
+    assert {name: str(found) for name, found in input_purposes(GraphView(proto)).items()} == {
+        "first": "a mask",
+        "second": "data",
+    }
+
+
+def test_a_float_input_that_shifts_the_scores_of_classes_is_data():
+    text = """g (float[N, 4] x, float[N, 2] prior) => (float[N, 2] y) {
+        a = MatMul(x, w)
+        b = Add(a, prior)
+        y = Softmax(b) }"""
+    purposes = input_purposes(GraphView(parsed(text, w=np.ones((4, 2)))))
+    assert all(found.is_data for found in purposes.values())

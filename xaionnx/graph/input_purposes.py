@@ -42,6 +42,8 @@ _ARITHMETIC: Final = frozenset({"Add", "Sub", "Mul", "Div", "Max", "Min", "Sum",
 _SUMS: Final = frozenset({"ReduceSum", "ReduceMean", "ReduceMax", "CumSum"})
 _MOVES: Final = frozenset({"Cast", "CastLike", "Identity", "Neg", "Abs", "Clip", "Relu", "Floor", "Ceil", "Round"})
 _SPREADS: Final = frozenset({"Unsqueeze", "Expand", "Reshape", "Tile"})
+# From the scores of an attention layer to its weights, and to the product with what they weigh.
+_TO_WEIGHTS: Final = _MOVES | _SPREADS | {"Softmax", "Transpose", "Squeeze", "Add", "Dropout"}
 
 # What an operand is for, by op and index, where the op defines it. Standard ops and those of onnxruntime.
 _OPERANDS: Final[Mapping[str, Mapping[int, Purpose]]] = {
@@ -357,10 +359,28 @@ class _Uses:
             self._gate(form)
         elif op == "Mul":
             self._multiply(node)
+        elif op in ("Add", "Sum") and not form.counted and self._shifts_weights(node.output[0]):
+            # Added to the scores of positions ahead of the softmax that weighs them: zero, or a number that rules out.
+            self._found.add("mask")
         elif op == "Div" and form.counted and node.input[0] not in self._forms:
             self._found.add("divisor")
         else:
             self._found.add("data")
+
+    def _shifts_weights(self, scores: str) -> bool:
+        """Whether a softmax of scores follows whose result weighs other data."""
+        waiting, seen = [(scores, False)], {scores}
+        while waiting:
+            name, is_weight = waiting.pop()
+            for node in self._view.consumers.get(name, ()):
+                if node.op_type in ("MatMul", "Mul", "Einsum") and is_weight:
+                    if all(self._sources.get(read, 0) for read in node.input):
+                        return True
+                    continue
+                if node.op_type in _TO_WEIGHTS and node.output[0] not in seen:
+                    seen.add(node.output[0])
+                    waiting.append((node.output[0], is_weight or node.op_type == "Softmax"))
+        return False
 
     def _multiply(self, node: onnx.NodeProto) -> None:
         """Multiply by data that depend on other inputs, element by element or as a matrix."""
