@@ -46,7 +46,7 @@ class ArrayFile:
     __repr__ = short_repr
 
 
-def read_array(path: str | Path, name: str | None = None) -> ArrayFile:
+def read_array(path: str | Path, name: str | None = None, single: bool = False) -> ArrayFile:
     """Read the array of a .npy file, or one array of a .npz file.
 
     The array may contain booleans, integers or floating-point numbers. The size in the header is compared with the
@@ -58,6 +58,8 @@ def read_array(path: str | Path, name: str | None = None) -> ArrayFile:
         The file.
     name : str, optional
         Name of the array in a .npz file; needed if it contains several.
+    single : bool
+        Whether it may be a single number, as a sample rate is.
 
     Returns
     -------
@@ -77,7 +79,7 @@ def read_array(path: str | Path, name: str | None = None) -> ArrayFile:
         array, notes = _parse_member(path, data, name)
     else:
         raise DataError(f"'{path}' is not a .npy or .npz file. Save the array with numpy.save.")
-    if array.ndim == 0:
+    if array.ndim == 0 and not single:
         raise DataError(f"'{path}' contains a single number without a batch axis. Save an array (N, ...).")
     if array.size == 0:
         raise DataError(f"'{path}' contains an array {array.shape} without elements. Save at least one sample.")

@@ -204,7 +204,10 @@ def sample_axis(dims: Dims, seen: Callable[[int], Evidence | None]) -> int | Non
     if not dims or named_role(dims[0]) is not Role.UNKNOWN:
         return None
     first = evidence[0]
-    return None if first is not None and first.firm and first.role is not Role.SAMPLE else 0
+    if first is None or first.role is Role.SAMPLE:
+        return 0
+    # What multiplies the only axis by weights has features there.
+    return None if first.firm or len(dims) == 1 else 0
 
 
 def _axis_role(

@@ -178,7 +178,7 @@ def _read_source(source: Path | InMemory, path: Path, reading: _Reading) -> tupl
         return _picture_part(_picture_in_memory(source, path, spec, exif), str(path), spec, dtype, side), []
     is_array = path.suffix.lower() in SUFFIXES
     if spec.kind == "table":
-        table, refused = read_table(path, spec, reading.nan)
+        table, refused = read_table(path, spec, reading.nan, reading.batch_first)
         mark = "{}[{}]" if is_array else "{}:{}"
         names = [mark.format(path, row) for row in table.rows]
         values = table.values.astype(dtype, copy=False)

@@ -245,7 +245,8 @@ def _read_all_inputs(given: object, names: Sequence[str], model: str, batch_firs
     path = Path(given)
     if path.suffix.lower() != ".npz":
         raise InputMismatchError(f"'{path}': {model} has {len(names)} inputs. Pass a .npz file with {needed}.")
-    files = {name: read_array(path, name) for name in names}
+    # Which of them may be a single number is checked against the model.
+    files = {name: read_array(path, name, single=name != names[0]) for name in names}
     main = files[names[0]]
     count = len(batch_first(main.array))
     notes = dict.fromkeys(f"{path.name}: {note}" for file in files.values() for note in file.notes)

@@ -8,10 +8,10 @@ import difflib
 import io
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,7 +73,12 @@ class Table:
     __repr__ = short_repr
 
 
-def read_table(path: str | Path, spec: Columns, nan: str | None = None) -> tuple[Table, list[Refusal]]:
+def read_table(
+    path: str | Path,
+    spec: Columns,
+    nan: str | None = None,
+    batch_first: Callable[[NDArray[Any]], NDArray[Any]] = np.asarray,
+) -> tuple[Table, list[Refusal]]:
     """Read a table, leaving out invalid rows.
 
     A CSV file is UTF-8, separated by commas, with the column names in its first line. It must have the columns of the
@@ -93,6 +98,8 @@ def read_table(path: str | Path, spec: Columns, nan: str | None = None) -> tuple
     nan : str, optional
         What the model does with NaN, in words. Empty if it takes none, None if that is not known: rows with missing
         cells are then refused.
+    batch_first : callable
+        Moves the rows of an array file to the first axis.
 
     Returns
     -------
@@ -107,12 +114,16 @@ def read_table(path: str | Path, spec: Columns, nan: str | None = None) -> tuple
         The whole file cannot be read: it is missing, not UTF-8, without header, or has other columns than the spec.
     """
     path = Path(path)
-    return _read_array(path, spec, nan) if path.suffix.lower() in SUFFIXES else _read_csv(path, spec, nan)
+    if path.suffix.lower() in SUFFIXES:
+        return _read_array(path, spec, nan, batch_first)
+    return _read_csv(path, spec, nan)
 
 
-def _read_array(path: Path, spec: Columns, nan: str | None) -> tuple[Table, list[Refusal]]:
+def _read_array(
+    path: Path, spec: Columns, nan: str | None, batch_first: Callable[[NDArray[Any]], NDArray[Any]]
+) -> tuple[Table, list[Refusal]]:
     file = read_array(path, spec.name)
-    array, columns = file.array, tuple(spec.columns)
+    array, columns = batch_first(file.array), tuple(spec.columns)
     if array.ndim != 2 or (columns and array.shape[1] != len(columns)):
         wanted = f"(N, {len(columns)})" if columns else "(N, F)"
         raise DataError(f"'{path}' has an array {array.shape}, but the table is {wanted}. Save one row per sample.")

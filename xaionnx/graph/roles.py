@@ -205,7 +205,8 @@ def lookup_roles(step: AxisStep) -> FixedRoles:
     is_table = step.node.input[0] in step.walk.constants and len(table or ()) == 2
     if not is_table or len(tokens) < 2:
         return FixedRoles({})
-    return FixedRoles({1: (*(Role.UNKNOWN,) * (len(tokens) - 1), Role.TOKEN)})
+    # A recurrent layer may follow that says otherwise: tokens may stand first, and samples second.
+    return FixedRoles({1: (*(Role.UNKNOWN,) * (len(tokens) - 1), Role.TOKEN)}, firm=False)
 
 
 def recurrent_roles(step: AxisStep) -> FixedRoles:
