@@ -118,6 +118,14 @@ def deployed() -> str:
 
 
 @part
+def standard_errors() -> str:
+    """How often values lie within 1.96 of their standard errors."""
+    from tests.standard_errors.coverage import markdown
+
+    return markdown()
+
+
+@part
 def real_models() -> str:
     """What ten methods do on models that packages of others ship."""
     from tests.real.table import markdown

@@ -12,7 +12,7 @@ from xaionnx_kernels.coalitions import kernel_shap_plan
 from xaionnx.explainers._games.game import ByFeatures, GameExplainer, GameResult
 from xaionnx.explainers._games.kernel_shap_pairs import KernelShapPairs
 from xaionnx.explainers._games.paired_regression import check_size, regress, with_complements
-from xaionnx.explainers._games.sampling import WithinBudget, completeness_gap, evaluate
+from xaionnx.explainers._games.sampling import CHOSEN, WithinBudget, completeness_gap, evaluate
 from xaionnx.parameters import integer, real
 from xaionnx.perturb.game import Game
 
@@ -38,8 +38,8 @@ class KernelShap(WithinBudget, ByFeatures, GameExplainer):
     Parameters
     ----------
     l1 : int, optional
-        Keep only this many features, the first on the path of the Lasso. All others get exactly 0, and the standard
-        errors are those of the fit with the kept features.
+        Keep only this many features, the first on the path of the Lasso. All others get exactly 0. There are then no
+        standard errors, as they could not say how often another feature would have been chosen.
     ridge : float
         Shrinks the values towards equal shares. The strength is relative to the sum of the weights, sum over k of (P -
         1) / (k (P - k)).
@@ -81,6 +81,9 @@ class KernelShap(WithinBudget, ByFeatures, GameExplainer):
     l1: int | None = integer(None, "keep this many features, the first on the path of the Lasso", low=1, optional=True)
     ridge: float = real(0.0, "weight of the squared distance from equal shares", low=0)
 
+    def check_parameters(self) -> None:
+        self.check_tolerance("l1", self.l1 is not None)
+
     def planned_evaluations(self, players: int) -> int:
         return int(min(self.budget - 1, 2**players - 1))
 
@@ -116,4 +119,6 @@ class KernelShap(WithinBudget, ByFeatures, GameExplainer):
             "completeness_gap": completeness_gap(game, values),
             "stopped_by": "enumeration" if 2 * len(numbers) == possible else self.stopped_by(game, error),
         }
+        if error is None:
+            diagnostics["no_standard_error"] = CHOSEN
         return GameResult(values, error, diagnostics)

@@ -12,7 +12,7 @@ from xaionnx_kernels.coalitions import all_coalitions, bernoulli
 from xaionnx.errors import ParameterError
 from xaionnx.explainers._games.game import ByFeatures, GameExplainer, GameResult
 from xaionnx.explainers._games.local_surrogate import Fit, fit
-from xaionnx.explainers._games.sampling import WithinBudget, evaluate
+from xaionnx.explainers._games.sampling import CHOSEN, WithinBudget, evaluate
 from xaionnx.parameters import choice, integer, real
 from xaionnx.perturb.game import Game
 from xaionnx.typing import Array
@@ -40,11 +40,13 @@ class Lime(WithinBudget, ByFeatures, GameExplainer):
     With uniform weights and ``alpha=0`` the values estimate Banzhaf values. With the small weights of a narrow kernel,
     a ridge of 1 shrinks all coefficients: compare only their order, or set ``alpha=0``.
 
-    ``standard_error`` describes how other random coalitions would change a coefficient (the HC3 sandwich estimator); it
-    is 0 if all coalitions were used. Diagnostics per target: ``r2``, the weighted share of the outputs' variance that
-    the surrogate explains (distrust the values if it is low); ``intercept``, b0; ``local_prediction``, the surrogate at
-    the input. Diagnostics per sample: ``coalitions``, their number; ``stopped_by``: ``tolerance``, ``budget`` or
-    ``enumeration``.
+    ``standard_error`` describes how other random coalitions would change a coefficient (the HC3 sandwich estimator),
+    not its shrinkage by ``alpha``; it is 0 if all coalitions were used. If the coalitions choose the features
+    (``select``, the Lasso) there is none, as it could not say how often another feature would have been chosen.
+    Diagnostics per target: ``r2``, the weighted share of the outputs' variance that the surrogate explains (distrust
+    the values if it is low); ``intercept``, b0; ``local_prediction``, the surrogate at the input. Diagnostics per
+    sample: ``coalitions``, their number; ``stopped_by``: ``tolerance``, ``budget`` or ``enumeration``;
+    ``no_standard_error``, why there is none.
 
     Notes
     -----
@@ -87,6 +89,8 @@ class Lime(WithinBudget, ByFeatures, GameExplainer):
     select: int | None = integer(None, "keep this many features", low=1, optional=True)
 
     def check_parameters(self) -> None:
+        lasso = self.surrogate == "lasso"
+        self.check_tolerance("surrogate='lasso'" if lasso else "select", lasso or self.select is not None)
         if self.surrogate == "lasso" and self.alpha == 0:
             raise ParameterError(
                 "The 'alpha' parameter of Lime must be a float in (0, inf) for surrogate='lasso'. Got 0 instead; "
@@ -114,7 +118,6 @@ class Lime(WithinBudget, ByFeatures, GameExplainer):
         for count in self.stages(min(affordable, 4 * players + 100), affordable):
             outputs = np.concatenate([outputs, evaluate(game, rows, len(outputs), count + 1)])
             result = self._result(game, rows, outputs, "budget")
-            assert result.standard_error is not None  # every surrogate has one
             if self.within_tolerance(game, result.standard_error):
                 result.diagnostics["stopped_by"] = "tolerance"
                 break
@@ -131,6 +134,8 @@ class Lime(WithinBudget, ByFeatures, GameExplainer):
             random=stopped_by != "enumeration",
         )
         diagnostics = {**_quality(surrogate), "coalitions": len(outputs), "stopped_by": stopped_by}
+        if surrogate.standard_error is None:
+            diagnostics["no_standard_error"] = CHOSEN
         return GameResult(surrogate.values, surrogate.standard_error, diagnostics)
 
     def _weights(self, rows: Callable[[int, int], Array], count: int, players: int) -> Array:

@@ -13,13 +13,15 @@ from xaionnx.errors import ParameterError
 from xaionnx.explainers._games.enumeration import coalition_values, semivalue, shapley_weights
 from xaionnx.explainers._games.game import ByFeatures, GameExplainer, GameResult
 from xaionnx.explainers._games.sampling import EvaluationCache, Evaluator, WithinBudget, completeness_gap, evaluate
+from xaionnx.explainers._student import student
 from xaionnx.parameters import choice
 from xaionnx.perturb.game import Game
 from xaionnx.typing import Array
 
 # With fewer draws the standard errors are too uncertain to stop the sampling.
 _TRUSTED = 10
-# Weight, in draws, of the players' mean variance, to which the variance of each player is shrunk.
+# Weight, in draws, of the players' mean variance, to which the variance of each player is shrunk. The degrees of
+# freedom are those of both (the moderated t of Smyth 2004, doi:10.2202/1544-6115.1027).
 _PRIOR = 5
 
 
@@ -101,7 +103,9 @@ class ShapleySampling(WithinBudget, ByFeatures, GameExplainer):
             gains = self._gains(game, evaluator, done * orders, count * orders)
             means[done:count] = gains.reshape(-1, orders, players, game.targets).mean(axis=1)
             done = count
-            error = _standard_error(means[:done])
+            # Orthogonal orders vary less than independent ones: their error is too large already.
+            degrees = None if self.scheme == "orthogonal" else done - 1 + _PRIOR
+            error = _standard_error(means[:done], 1.0 if degrees is None else student(degrees))
             if self.within_tolerance(game, error):
                 break
         else:
@@ -143,10 +147,10 @@ class ShapleySampling(WithinBudget, ByFeatures, GameExplainer):
         return gains
 
 
-def _standard_error(means: Array) -> Array:
-    """The standard error (T, P) of the mean of independent blocks (n, P, T)."""
+def _standard_error(means: Array, widened: float) -> Array:
+    """The standard error (T, P) of the mean of independent blocks (n, P, T), times ``widened``."""
     count = len(means)
     variance = means.var(axis=0, ddof=1)
     shrunk = (variance * (count - 1) + variance.mean(axis=0) * _PRIOR) / (count - 1 + _PRIOR)
-    error: Array = np.sqrt(np.maximum(variance, shrunk) / count).T
+    error: Array = widened * np.sqrt(np.maximum(variance, shrunk) / count).T
     return error

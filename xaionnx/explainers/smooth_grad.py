@@ -84,11 +84,12 @@ class SmoothGrad(Explainer):
 
     The target, the baseline and the features of the noisy copies are those of the clean sample, so that all maps
     explain the same scalar and the same features; the statistic is taken over the values of players. Other random draws
-    of a method, such as coalitions, are the same for all copies: ``standard_error`` covers the ``draws`` of noise and
-    not the method's own error. Further maps of the method are dropped.
+    of a method, such as coalitions, are the same for all copies: ``standard_error``, of the mean alone, covers the
+    ``draws`` of noise and not the method's own error. Further maps of the method are dropped.
 
     Diagnostics: ``evaluations`` and ``gradients`` of all copies; ``noisy_prediction``, the mean of the target over the
-    copies, which shows how much the noise changes it; for path methods ``relative_gap``, the largest of the copies.
+    copies, which shows how much the noise changes it; for path methods ``relative_gap``, the largest of the copies;
+    ``no_standard_error``: those of squares and variances are too skewed for an error that holds.
 
     Notes
     -----

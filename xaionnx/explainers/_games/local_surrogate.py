@@ -25,13 +25,15 @@ class Fit:
 
     Attributes
     ----------
-    values, standard_error : arrays (T, P)
+    values : array (T, P)
+    standard_error : array (T, P) or None
+        None if the data chose which players have a coefficient: such a choice is not in a standard error.
     intercept, r2 : arrays (T,)
         ``r2`` is 0 if the outputs do not vary.
     """
 
     values: Array
-    standard_error: Array
+    standard_error: Array | None
     intercept: Array
     r2: Array
 
@@ -42,6 +44,10 @@ class _Penalty:
     surrogate: str
     alpha: float
     max_players: int | None
+
+    def chooses(self, players: int) -> bool:
+        """Whether some players may be left without a coefficient."""
+        return self.surrogate == "lasso" or (self.max_players is not None and self.max_players < players)
 
 
 def fit(
@@ -76,7 +82,7 @@ def fit(
     -------
     Fit
         The standard errors describe how other rows would change the coefficients: the square root of the sandwich
-        estimator (HC3), with residuals divided by 1 minus their leverage, for the players with a coefficient.
+        estimator (HC3), with residuals divided by 1 minus their leverage.
     """
     from sklearn import linear_model
 
@@ -121,7 +127,8 @@ def _fit(
             variance += (shifts**2).T @ (w * residual / np.maximum(freedom, LEAST_FREEDOM)) ** 2
         errors[:, group] = np.sqrt(variance) * random
     r2 = np.where(spread > 0, 1 - unexplained / np.where(spread > 0, spread, 1), 0.0)
-    return Fit(values.T, errors.T, middle - mean @ values, r2)
+    chosen = random and penalty.chooses(players)
+    return Fit(values.T, None if chosen else errors.T, middle - mean @ values, r2)
 
 
 def _pieces(rows: Callable[[int, int], Array], count: int, players: int) -> Iterator[tuple[slice, Array]]:

@@ -35,7 +35,7 @@ def regress(
     total: Array | None = None,
     ridge: float = 0.0,
     max_players: int | None = None,
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array | None]:
     """The coefficients of the surrogate and their standard errors over draws of the pairs.
 
     Parameters
@@ -58,10 +58,11 @@ def regress(
 
     Returns
     -------
-    values, standard_errors : arrays (T, P)
+    values : array (T, P)
+    standard_error : array (T, P) or None
         The error is the square root of the sandwich estimator (HC3) with the finite-population ``shares``: residuals
-        divided by 1 minus their leverage, propagated through the linear map of the fit. It is conditional on the
-        players that were kept.
+        divided by 1 minus their leverage, propagated through the linear map of the fit. None if the pairs chose the
+        players: such a choice is not in a standard error.
 
     Raises
     ------
@@ -91,7 +92,8 @@ def regress(
             residual = (halves[start:stop, group] - u @ values[:, group]) * factor[:, None]
             variance += np.square(reach).T @ (shares[start:stop, None] * np.square(residual))
         variances[:, group] = variance
-    return values.T, np.sqrt(variances).T
+    chosen = len(fits[0][1]) < players and bool(shares.any())
+    return values.T, None if chosen else np.sqrt(variances).T
 
 
 def check_size(method: str, players: int) -> None:

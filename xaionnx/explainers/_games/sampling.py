@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import final
+from typing import Final, final
 
 import numpy as np
 
-from xaionnx.errors import BudgetError
+from xaionnx.errors import BudgetError, ParameterError
 from xaionnx.hooks import hook
 from xaionnx.parameters import integer, stopping_tolerance
 from xaionnx.perturb.game import Game
@@ -19,6 +19,9 @@ _ROWS = 4096
 
 # Evaluates the codes ``start`` to ``stop`` that a callable makes; returns (stop - start, T).
 Evaluator = Callable[[Callable[[int, int], Array], int, int], Array]
+
+CHOSEN: Final = "the samples chose the features, and there is no standard error of that choice"
+"""Why a result has no standard error."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +52,15 @@ class WithinBudget:
     @hook
     def planned_evaluations(self, players: int) -> int:
         return self.budget - 1
+
+    @final
+    def check_tolerance(self, option: str, chooses: bool) -> None:
+        """Raise ParameterError if there is a tolerance and ``option`` lets the data choose the features."""
+        if chooses and self.tolerance is not None:
+            raise ParameterError(
+                f"The 'tolerance' parameter of {type(self).__name__} must be None with {option}: the samples choose "
+                f"the features, and there is no standard error of that. Got {self.tolerance} instead."
+            )
 
     @final
     def affordable(self, game: Game, least: int) -> int:
@@ -94,20 +106,20 @@ class WithinBudget:
         yield last
 
     @final
-    def within_tolerance(self, game: Game, standard_error: Array) -> bool:
+    def within_tolerance(self, game: Game, standard_error: Array | None) -> bool:
         """Whether every target and player is within the tolerance.
 
         Parameters
         ----------
-        standard_error : array (T, ...)
+        standard_error : array (T, ...) or None
         """
-        if self.tolerance is None:
+        if self.tolerance is None or standard_error is None:
             return False
         largest = standard_error.reshape(len(standard_error), -1).max(axis=1, initial=0.0)
         return bool((largest <= self.tolerance * np.abs(game.full - game.empty)).all())
 
     @final
-    def stopped_by(self, game: Game, standard_error: Array) -> str:
+    def stopped_by(self, game: Game, standard_error: Array | None) -> str:
         """The diagnostic ``stopped_by``: ``tolerance`` or ``budget``."""
         return "tolerance" if self.within_tolerance(game, standard_error) else "budget"
 

@@ -8,6 +8,7 @@ from typing import final
 import numpy as np
 
 from xaionnx.attribution import Attribution, PlayerValues
+from xaionnx.explainers._student import student
 from xaionnx.typing import Array, Document
 
 # Name for the players' values; no tensor has an empty name.
@@ -29,7 +30,7 @@ class CopyStatistics:
     """
 
     def __init__(self, samples: int, statistic: str, players: bool) -> None:
-        self._samples, self._players = samples, players
+        self._samples, self._statistic, self._players = samples, statistic, players
         self._moments: defaultdict[str, Moments] = defaultdict(lambda: Moments(statistic))
         self._prediction, self._baseline = Moments("mean"), Moments("mean")
         self._gap: Array | None = None
@@ -63,6 +64,8 @@ class CopyStatistics:
         diagnostics: Document = {"noisy_prediction": self._prediction.joined()[0]}
         if self._gap is not None:
             diagnostics["relative_gap"] = self._gap
+        if self._statistic != "mean":
+            diagnostics["no_standard_error"] = [f"a {self._statistic} of few draws is too skewed"] * self._samples
         result = {name: moments.joined() for name, moments in self._moments.items()}
         players, errors = None, None
         if self._players:
@@ -73,7 +76,7 @@ class CopyStatistics:
             values = {name: self._spread(statistic, labels.get(name), like) for name, like in last.values.items()}
         else:
             values = {name: statistic for name, (statistic, _) in result.items()}
-            errors = {name: error for name, (_, error) in result.items()}
+            errors = {name: error for name, (_, error) in result.items() if error is not None} or None
         return Attribution(
             values={name: array.astype(last.values[name].dtype) for name, array in values.items()},
             baseline=self._baseline.joined()[0] if self._baseline.count else None,
@@ -121,20 +124,18 @@ class Moments:
         quantity = array**2 if self._statistic == "squared" else array
         if self.count == 0:
             self._first = quantity
-            powers = 4 if self._statistic == "variance" else 2
-            self._sums = [np.zeros(quantity.shape) for _ in range(powers)]
+            self._sums = [np.zeros(quantity.shape) for _ in range(2)]
         difference = quantity - self._first
         for power, total in enumerate(self._sums, start=1):
             total += difference**power
         self.count += 1
 
-    def joined(self) -> tuple[Array, Array]:
-        """The statistic and its standard error, from at least two arrays."""
+    def joined(self) -> tuple[Array, Array | None]:
+        """The statistic and its standard error, from at least two arrays; only a mean has one."""
         n, raw = self.count, [total / self.count for total in self._sums]
         mean = raw[0]
-        second = np.maximum(raw[1] - mean**2, 0)
-        variance = second * n / (n - 1)
-        if self._statistic != "variance":
-            return self._first + mean, np.sqrt(variance / n)
-        fourth = raw[3] - 4 * mean * raw[2] + 6 * mean**2 * raw[1] - 3 * mean**4
-        return variance, np.sqrt(np.maximum(fourth - second**2, 0) / n)
+        variance = np.maximum(raw[1] - mean**2, 0) * n / (n - 1)
+        if self._statistic == "variance":
+            return variance, None
+        error = student(n - 1) * np.sqrt(variance / n) if self._statistic == "mean" else None
+        return self._first + mean, error
