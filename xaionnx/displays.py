@@ -41,6 +41,6 @@ def displays(request: Request) -> dict[str, Display]:
         elif array.ndim == 2:
             columns = () if spec is None or name != request.main else spec.columns
             found[name] = numbers_of(array, "row", columns)
-        elif name == request.main and (over := series(request.model, first)) is not None:
+        elif name == request.main and (over := series(first)) is not None:
             found[name] = numbers_of(array, "series", channel=over.channel)
     return found

@@ -143,7 +143,7 @@ class Results:
         model, options = self.model, self.options
         name, spec = model.input().name, model.input_spec
         x = sample.feeds[name][0]
-        over = series(model, model.samples(sample.feeds, name)[0])
+        over = series(model.samples(sample.feeds, name)[0])
         picture = render.picture(
             result,
             options.picture,

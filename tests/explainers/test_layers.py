@@ -21,7 +21,6 @@ from xaionnx.explainers.integrated_gradients import IntegratedGradients
 from xaionnx.explainers.layer_activation import LayerActivation
 from xaionnx.explainers.saliency import Saliency
 from xaionnx.explainers.smooth_grad import SmoothGrad
-from xaionnx.layers.axes import Axes
 from xaionnx.request import Request
 
 
@@ -86,25 +85,6 @@ def test_the_usual_layer():
     one = loaded("g (float[N, 3] x) => (float[N, 3] y) { y = Tanh(x) }")
     with pytest.raises(UnsupportedModelError, match=r"Nothing lies between the input of .* and 'y'. Explain the input"):
         usual(one, normal(1, 3))
-
-
-@pytest.mark.parametrize(
-    ("shape", "extent", "tokens", "letters", "grid", "before"),
-    [
-        ((64, 7, 7), (28, 28), None, "CHW", None, 0),
-        ((7, 7, 64), (28, 28), None, "HWC", None, 0),
-        ((8, 7, 10), (200, 320), None, "CHW", None, 0),  # 32 pixels each, and the part beyond the border
-        ((8, 12, 12), (28, 28), None, "CHW", None, 0),
-        ((64, 1, 1), (28, 28), None, "---", None, 0),
-        ((4, 50, 7), (28, 28), None, "---", None, 0),
-        ((49, 64), (28, 28), None, "--", None, 0),  # the number of tokens alone does not determine patches
-        ((12, 64), None, 12, "TD", None, 0),
-        ((64, 12), None, 12, "--", None, 0),
-        ((10,), (28, 28), None, "F", None, 0),
-    ],
-)
-def test_how_the_axes_of_a_layer_read(shape, extent, tokens, letters, grid, before):
-    assert Axes.of(shape, extent, tokens) == Axes(letters, grid, before)
 
 
 def test_a_record_of_a_layer_survives_its_file(tmp_path):

@@ -94,17 +94,3 @@ def test_a_picture_names_the_tokens_without_a_place():
     _, words = over_picture(found.values[0], layer_of(found), 12, 12)
     assert " The 5 tokens before them, " in words
     assert words.endswith(" in all, have no position.")
-
-
-@pytest.mark.parametrize(
-    ("shape", "extent", "letters"),
-    [
-        ((8, 1, 7), (1, 28), "CHW"),  # a picture of one row of pixels has one row of positions
-        ((7, 1, 8), (28, 1), "HWC"),
-        ((8, 1, 1), (1, 28), "---"),
-        ((8, 1, 7), (28, 28), "---"),
-        ((8, 0, 7), (28, 28), "---"),  # an unknown size
-    ],
-)
-def test_maps_of_one_row(shape, extent, letters):
-    assert Axes.of(shape, extent).letters == letters

@@ -205,7 +205,7 @@ def read(nodes, shape, weights, name, held):
     made = tiny.model(nodes, [tensor("x", ["N", *shape])], [tensor("y", None)], weights)
     model = planted.load(made)
     sample = model.samples({"x": np.zeros((1, *shape), np.float32)})[0]
-    return series(model, sample), Axes.at(model, name, held, sample).letters
+    return series(sample), Axes.at(model, name, held, sample).letters
 
 
 def test_what_leaves_the_places_alone_and_what_does_not():
@@ -231,7 +231,7 @@ def test_what_leaves_the_places_alone_and_what_does_not():
 
 def test_a_table_of_two_axes_is_no_series():
     model = Model.load("models/german_credit_mlp.onnx", device="cpu")
-    assert series(model, model.samples({"features": np.zeros((1, 20), np.float32)})[0]) is None
+    assert series(model.samples({"features": np.zeros((1, 20), np.float32)})[0]) is None
     with pytest.raises(UnsupportedModelError, match=r"no spatial positions over the input: .* Use integrated_grad"):
         GradCam().attribute(model, np.zeros((1, 20), np.float32), 0)
 

@@ -457,10 +457,16 @@ def check_cam(case: Case, result: Explanation) -> str:
 
 
 def _places(planes: Array, cam: Array) -> list[int] | None:
-    """The axes of the layer that the map lies over."""
+    """The axes of the layer that the map lies over; those of rows or slices are one in the map."""
     size = [side for side in cam.shape if side != 1] or [1]
-    for axes in itertools.combinations(range(1, planes.ndim), len(size)):
-        if [planes.shape[axis] for axis in axes] == size:
+    # The first axis is that of the samples, unless the layer has it elsewhere or not at all.
+    for first in (1, 0):
+        for axes in itertools.combinations(range(first, planes.ndim), len(size)):
+            if [planes.shape[axis] for axis in axes] == size:
+                return list(axes)
+    for axes in itertools.combinations(range(planes.ndim), len(size) + 1):
+        rows, columns, *rest = (planes.shape[axis] for axis in axes)
+        if [rows * columns, *rest] == size:
             return list(axes)
     return None
 

@@ -58,6 +58,9 @@ _NAMES: Final = (
     (Role.FEATURE, r"f|(num_?|n_?)?(features?|columns|mels|mel_bins|feat.*)"),
 )
 
+# Names of the axis of a waveform, if another axis is that of the samples of the batch.
+_AUDIO: Final = r"(num_?|n_?|audio_?)?samples"
+
 
 @final
 @dataclass(frozen=True)
@@ -215,7 +218,10 @@ def _axis_role(
 ) -> AxisRole:
     stated = told.axes[axis] if told is not None else AxisRole(Role.UNKNOWN)
     named = AxisRole(named_role(dim), f"name '{dim}'")
-    if named.role is Role.SAMPLE and not is_sample:
+    if not is_sample and re.fullmatch(_AUDIO, str(dim).lower()):
+        # Behind the axis of samples, those of a waveform.
+        named = AxisRole(Role.TIME, f"name '{dim}'")
+    elif named.role is Role.SAMPLE and not is_sample:
         named = AxisRole(Role.UNKNOWN)
     fixed = AxisRole(Role.UNKNOWN)
     if seen is not None and (seen.role is not Role.SAMPLE or is_sample):

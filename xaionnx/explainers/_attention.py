@@ -20,7 +20,7 @@ from xaionnx.graph.heads import APART, heads_apart
 from xaionnx.graph.landmarks import Attention, attentions, tokens_read
 from xaionnx.graph.view import DEFAULT_DOMAINS
 from xaionnx.hooks import hook
-from xaionnx.layers.axes import Axes, input_axes, picture_size
+from xaionnx.layers.axes import Axes, picture_size
 from xaionnx.layers.spatial_map import SpatialMap
 from xaionnx.parameters import choice
 from xaionnx.request import Request
@@ -152,7 +152,8 @@ class AttentionLayers:
             axes = self.axes(tokens)
             if axes.grid is not None:
                 grid_values = values[..., axes.before : tokens - axes.after].reshape(*values.shape[:-1], *axes.grid)
-                spatial_map = SpatialMap(axes, (tokens, 1), first, input_axes(self.model, first))
+                spatial_map = SpatialMap.at(axes, (tokens, 1), first)
+                assert spatial_map is not None  # patches have a grid
                 return spatial_map.spread(grid_values, "bilinear"), grid_values
             where = f"no grid of patches over a picture of {extent[0]} x {extent[1]} pixels"
         elif shape and shape[0] == tokens:

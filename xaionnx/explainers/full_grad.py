@@ -17,7 +17,7 @@ from xaionnx.explainers._gradients.gradient import input_path, with_facts
 from xaionnx.explanation import ValueKind
 from xaionnx.gradients.choice import validate_source
 from xaionnx.gradients.target_gradients import TargetGradients
-from xaionnx.layers.axes import Axes, input_axes
+from xaionnx.layers.axes import Axes, input_positions
 from xaionnx.layers.embeddings import differentiable_inputs
 from xaionnx.layers.path import LayerPath
 from xaionnx.layers.spatial_map import UPSAMPLING, SpatialMap
@@ -114,19 +114,18 @@ class FullGrad(Explainer):
     ) -> Iterator[tuple[Array | None, Array]]:
         """For each input and bias, a map over the input (None without spatial positions) and the contribution."""
         sample = path.samples[0]
-        over = input_axes(path.model, sample)
+        places = {*input_positions(sample).values()}
         for name, contribution in inputs.items():
             rescaled = _rescale(contribution)
-            channel = None if over is None else over[0]
-            channel_sum = rescaled if channel is None else rescaled.sum(axis=channel + 2, keepdims=True)
+            values = tuple(axis + 2 for axis in range(sample.array.ndim) if places and axis not in places)
+            channel_sum = rescaled.sum(axis=values, keepdims=True) if values and name == sample.main else rescaled
             yield channel_sum if name == sample.main else None, contribution
         for bias in model_biases:
             slope = gradients[bias.tensor].astype(np.float64)
             contribution = slope * bias.over(slope.ndim - 1)
             shape = contribution.shape[2:]
-            axes = Axes.at(path.model, bias.tensor, shape, sample)
-            if "C" in axes.letters or axes.grid is not None:
-                field = SpatialMap(axes, shape, sample, over)
+            field = SpatialMap.at(Axes.at(path.model, bias.tensor, shape, sample), shape, sample)
+            if field is not None and field.over is not None:
                 yield field.spread(field.planes(_rescale(contribution)).sum(axis=-3), self.upsampling), contribution
             else:
                 yield None, contribution

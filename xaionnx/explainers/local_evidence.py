@@ -13,7 +13,7 @@ from xaionnx.data.sample import Sample
 from xaionnx.errors import ParameterError, UnsupportedModelError
 from xaionnx.explainers._games.game import GameExplainer, GameResult
 from xaionnx.explanation import ValueKind
-from xaionnx.layers.axes import Axes, input_axes
+from xaionnx.layers.axes import Axes, input_positions
 from xaionnx.layers.spatial_map import SpatialMap
 from xaionnx.layers.spatial_scores import no_scores_error, score_tensors, spatial_scores
 from xaionnx.parameters import choice, flag, name, size
@@ -194,7 +194,8 @@ class LocalEvidence(GameExplainer):
             [selection.of_sample(n).select({tensor: scores[n].reshape(-1, classes)}).T for n in range(count)],
             axis=1,
         ).reshape(-1, count, height, width)
-        over = input_axes(request.model, sample)
+        places = input_positions(sample)
+        over = (places["H"], places["W"]) if "H" in places else None
         values = SpatialMap(Axes("CHW"), (1, height, width), sample, over).spread(evidence, "bilinear")
         return Attribution(
             {request.main: values.astype(np.float32)},

@@ -10,6 +10,9 @@ from typing import final
 # A border of up to this many positions shifts a map too little to matter.
 _BORDER = 2
 
+# A crop of up to this part of the positions shifts a map too little to matter.
+_CROP = 64
+
 # Stands for an unknown number of tokens.
 _UNKNOWN = -1
 
@@ -155,6 +158,9 @@ def sliced_axis(axis: Axis, held: int, size: int, chosen: range | None, step: in
         covered = factor.covered // factor.stride
         if step == 1 and size >= covered:
             return (AxisFactor.spatial(factor.kind, size, covered),)
+        if step == 1 and covered - size <= covered // _CROP:
+            # A waveform cut to a whole number of frames.
+            return (AxisFactor.spatial(factor.kind, size, size),)
         # Every second position, as after a stride of 2.
         if step > 1 and chosen and chosen.start < step and size >= held // step:
             return (AxisFactor.spatial(factor.kind, size, min(-(-covered // step), size)),)

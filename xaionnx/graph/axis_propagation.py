@@ -20,7 +20,7 @@ from xaionnx.typing import Array, Shapes
 
 # Models compute the sizes for Reshape by ops of these kinds, and by some others.
 _COUNTING_KINDS = (Kind.MOVES, Kind.ADDS, Kind.SCALES)
-_COUNTING = frozenset({"Mod", "ConstantOfShape", "Equal"})
+_COUNTING = frozenset({"Mod", "ConstantOfShape", "Equal", "Max", "Min"})
 _FEW = 64
 _WHOLE = (onnx.TensorProto.INT64, onnx.TensorProto.INT32, onnx.TensorProto.BOOL)
 
@@ -127,6 +127,17 @@ class PropagatedAxes:
     def step(self, node: onnx.NodeProto) -> None:
         """Propagate through one node."""
         self._count(node)
+        if self.seen is not None and node.op_type == "If":
+            # Either branch shows what axes mean.
+            for branch in (attribute.g for attribute in node.attribute if attribute.HasField("g")):
+                self.constants.update({tensor.name: tensor for tensor in branch.initializer})
+                for inner in branch.node:
+                    held = next(
+                        (a.t for a in inner.attribute if a.name == "value" and inner.op_type == "Constant"), None
+                    )
+                    if held is not None:
+                        self.constants[inner.output[0]] = held
+                    self.step(inner)
         if not any(name in self.layouts for name in node.input):
             return
         op, given = find_op(node.op_type), self._view.attributes(node)

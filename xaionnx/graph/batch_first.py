@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
 from xaionnx.graph.adapt import rename_everywhere
+
+AS_IN_FILE: Final = "/as_in_file"
+"""What is added to the name of an input or output whose samples stand elsewhere, or nowhere, in the file."""
 
 # Opset from which Squeeze and Unsqueeze take the axes as an input.
 _AXES_AS_INPUT = 13
@@ -39,7 +43,7 @@ def batch_first(
     """
     rewritten = onnx.ModelProto()
     rewritten.CopyFrom(proto)
-    graph, opset = rewritten.graph, _opset(rewritten)
+    graph = rewritten.graph
     taken = {name for node in graph.node for name in (*node.input, *node.output)}
     first, last = list[onnx.NodeProto](), list[onnx.NodeProto]()
     for value in graph.input:
@@ -47,14 +51,14 @@ def batch_first(
             inner = _inner_name(value.name, taken)
             rename_everywhere(graph, value.name, inner)
             axis, rank = inputs[value.name], len(value.type.tensor_type.shape.dim)
-            first += _to_file(graph, value.name, inner, axis, rank, opset)
+            first += _to_file(rewritten, value.name, inner, axis, rank)
             _move_dims(value, axis)
     for value in graph.output:
         if value.name in outputs:
             inner = _inner_name(value.name, taken)
             rename_everywhere(graph, value.name, inner)
             axis, rank = outputs[value.name], len(value.type.tensor_type.shape.dim)
-            last += _from_file(graph, inner, value.name, axis, rank, opset)
+            last += _from_file(rewritten, inner, value.name, axis, rank)
             _move_dims(value, axis)
     nodes = [*first, *graph.node, *last]
     del graph.node[:]
@@ -62,30 +66,26 @@ def batch_first(
     return rewritten
 
 
-def _to_file(
-    graph: onnx.GraphProto, outer: str, inner: str, axis: int | None, rank: int, opset: int
-) -> Iterable[onnx.NodeProto]:
+def _to_file(model: onnx.ModelProto, outer: str, inner: str, axis: int | None, rank: int) -> Iterable[onnx.NodeProto]:
     if axis is None:
-        return [_sized(graph, "Squeeze", outer, inner, opset)]
+        return [sized_node(model, "Squeeze", outer, inner)]
     order = [*range(1, axis + 1), 0, *range(axis + 1, rank)]
     return [helper.make_node("Transpose", [outer], [inner], perm=order, name=f"{inner}/order")]
 
 
-def _from_file(
-    graph: onnx.GraphProto, inner: str, outer: str, axis: int | None, rank: int, opset: int
-) -> Iterable[onnx.NodeProto]:
+def _from_file(model: onnx.ModelProto, inner: str, outer: str, axis: int | None, rank: int) -> Iterable[onnx.NodeProto]:
     if axis is None:
-        return [_sized(graph, "Unsqueeze", inner, outer, opset)]
+        return [sized_node(model, "Unsqueeze", inner, outer)]
     order = [axis, *(other for other in range(rank) if other != axis)]
     return [helper.make_node("Transpose", [inner], [outer], perm=order, name=f"{outer}/order")]
 
 
-def _sized(graph: onnx.GraphProto, op: str, source: str, result: str, opset: int) -> onnx.NodeProto:
-    """Return a node that adds or removes the first axis."""
-    if opset < _AXES_AS_INPUT:
+def sized_node(model: onnx.ModelProto, op: str, source: str, result: str) -> onnx.NodeProto:
+    """Return a node that adds or removes the first axis, by ``Unsqueeze`` or ``Squeeze``, for the opset of a model."""
+    if _opset(model) < _AXES_AS_INPUT:
         return helper.make_node(op, [source], [result], axes=[0], name=f"{result}/{op}")
     axes = f"{result}/{op}/axes"
-    graph.initializer.append(numpy_helper.from_array(np.array([0], np.int64), axes))
+    model.graph.initializer.append(numpy_helper.from_array(np.array([0], np.int64), axes))
     return helper.make_node(op, [source, axes], [result], name=f"{result}/{op}")
 
 
@@ -97,7 +97,7 @@ def _move_dims(value: onnx.ValueInfoProto, axis: int | None) -> None:
 
 
 def _inner_name(name: str, taken: set[str]) -> str:
-    inner = f"{name}/as_in_file"
+    inner = f"{name}{AS_IN_FILE}"
     while inner in taken:
         inner += "_"
     taken.add(inner)

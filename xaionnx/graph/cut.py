@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import onnx
 
 from xaionnx.errors import ParameterError, UnknownNameError, UnsupportedModelError
+from xaionnx.graph.batch_first import sized_node
 from xaionnx.graph.inference import declared, inferred, shell
 from xaionnx.graph.view import DEFAULT_DOMAINS, GraphView, topological_order
 from xaionnx.loading import declared_inputs
@@ -172,10 +173,11 @@ def with_copy(model: onnx.ModelProto, name: str, copy: str) -> onnx.ModelProto:
     return derived
 
 
-def batch_first(model: onnx.ModelProto, name: str, axis: int, rank: int) -> onnx.ModelProto:
+def batch_first(model: onnx.ModelProto, name: str, axis: int | None, rank: int) -> onnx.ModelProto:
     """Return an equivalent model in which the tensor ``name``, of ``rank`` axes, has its batch axis ``axis`` first.
 
-    Whatever read the tensor reads it in its former order, and so does no output of the model.
+    With None it has no batch axis, and one of size 1 is added. Whatever read the tensor reads it in its former order,
+    and so does no output of the model.
 
     Examples
     --------
@@ -188,7 +190,7 @@ def batch_first(model: onnx.ModelProto, name: str, axis: int, rank: int) -> onnx
     """
     derived = onnx.ModelProto()
     derived.CopyFrom(model)
-    order = [axis, *(other for other in range(rank) if other != axis)]
+    order = [axis or 0, *(other for other in range(rank) if other != axis)]
     former, back, nodes = f"{name}/former", f"{name}/back", list[onnx.NodeProto]()
     for node in derived.graph.node:
         for index, read in enumerate(node.input):
@@ -198,6 +200,10 @@ def batch_first(model: onnx.ModelProto, name: str, axis: int, rank: int) -> onnx
         for index, made in enumerate(node.output):
             if made == name:
                 node.output[index] = former
+                if axis is None:
+                    nodes.append(sized_node(derived, "Unsqueeze", former, name))
+                    nodes.append(sized_node(derived, "Squeeze", name, back))
+                    continue
                 inverse = [order.index(at) for at in range(rank)]
                 nodes.append(onnx.helper.make_node("Transpose", [former], [name], name=name, perm=order))
                 nodes.append(onnx.helper.make_node("Transpose", [name], [back], name=back, perm=inverse))

@@ -1,26 +1,32 @@
-"""The meaning of a tensor's axes: spatial positions of the input, channels or tokens."""
+"""The meaning of a tensor's axes: positions of the input, channels or tokens, from the roles of the input's axes."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, final
 
 from xaionnx.data.sample import Sample
 from xaionnx.graph.axis_factors import Axis, AxisFactor, Layout, covering_factor, token_factor, with_size
 from xaionnx.graph.axis_propagation import propagate_axes
+from xaionnx.graph.roles import Role
 from xaionnx.layers.embeddings import has_tokens
 from xaionnx.layers.graph_facts import graph_fact
-from xaionnx.layers.series import series
+from xaionnx.layers.shapes import shapes_of
 from xaionnx.runtime.model import Model
 
 if TYPE_CHECKING:
     from xaionnx.graph.view import GraphView
 
 
+# The letters of positions by their number of axes, and that of rows that are one sample together.
+_LETTERS: Final = {1: "T", 2: "HW", 3: "DHW"}
+_ROWS: Final = "R"
 # Number of spatial axes of a picture.
 _PICTURE: Final = 2
+# Numbers of samples that hardly any other axis has.
+_SAMPLES: Final = (523, 541)
 
 
 @final
@@ -31,8 +37,9 @@ class Axes:
     Attributes
     ----------
     letters : str
-        ``CHW`` or ``HWC`` for a map over a picture, ``CDHW`` or ``DHWC`` over a volume, ``CT`` or ``TC`` over a series,
-        with ``1`` for an axis of size one; ``TD`` for tokens, ``F`` for units, ``-`` for unknown axes.
+        A letter an axis: ``H`` and ``W`` for rows and columns of a picture, ``D`` too for a volume, ``T`` for time or
+        tokens, ``R`` for rows that are one sample together, ``C`` for channels and ``1`` for an axis of size one, such
+        as ``CHW`` or ``TC``. ``TD`` for tokens that are not resampled, ``F`` for units, ``-`` for unknown axes.
     grid : tuple (h, w) or None
         Rows and columns of patches, if the tokens are patches of a picture.
     before : int
@@ -42,10 +49,8 @@ class Axes:
 
     Examples
     --------
-    >>> Axes.of((320, 7, 7), (224, 224))
-    Axes(letters='CHW', grid=None, before=0, after=0)
-    >>> Axes.of((12, 64), tokens=12).letters
-    'TD'
+    >>> Axes("CHW").positions, Axes("TCC").positions, Axes("TD").positions
+    ((1, 2), (0,), ())
     """
 
     letters: str
@@ -53,32 +58,46 @@ class Axes:
     before: int = 0
     after: int = 0
 
+    @property
+    def positions(self) -> tuple[int, ...]:
+        """The axes of a map's positions, in the order of the input's; empty for tokens and units."""
+        if "C" not in self.letters:
+            return ()
+        return tuple(self.letters.index(letter) for letter in _ROWS + "DHWT" if letter in self.letters)
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """The other axes: the channels."""
+        return tuple(axis for axis in range(len(self.letters)) if axis not in self.positions)
+
     @classmethod
     def at(cls, model: Model, name: str, shape: Sequence[int], sample: Sample) -> Axes:
         """Return the axes of the tensor ``name``, whose shape without the batch is ``shape``."""
-        over = series(model, sample)
-        if over is not None:
-            letters = over.letters.get(name, "")
-            time, longest = letters.find("T"), sample.array.shape[1 - over.channel]
-            if letters and len(letters) == len(shape) and 1 < shape[time] <= longest:
-                return cls(letters)
-        layout, extent = _layouts(model, sample).get(name, ()), picture_size(sample)
-        if _places(sample) and extent is None:
-            letters = "".join(part.kind if (part := covering_factor(axis)) else "C" for axis in layout[1:])
-            return cls(letters) if sorted(letters) == sorted("CDHW") else cls.of(shape)
-        if extent is not None and len(layout) == len(shape) + 1 and not any(part.is_spatial for part in layout[0]):
-            letters = "".join(part.kind if (part := covering_factor(axis)) else "C" for axis in layout[1:])
-            if len(shape) == 2 and letters == "CC" and not any(part.is_spatial for part in layout[2]):
-                found = cls.along(layout[1], shape[0], extent)
-                return found if found is not None else cls.of(shape)
-            return cls.of(shape, extent, forms=(letters,))
-        whole = sample.array.shape[0] if sample.array.ndim == 1 and has_tokens(model) else None
-        return cls.of(shape, tokens=whole)
+        layout = _inner_layout(model, name, shape, sample)
+        if layout is None:
+            # Beyond ops that axes cannot be followed through, such as loops, the number of tokens shows their axis.
+            tokens = sample.array.ndim == 1 and has_tokens(model) and len(shape) == 2
+            found = tokens and name not in layouts(model, sample) and shape[0] in (0, len(sample.array))
+            return cls("TD") if found else cls.unknown(shape)
+        extent = picture_size(sample)
+        if extent is not None and len(layout) == 2 and not any(part.is_spatial for part in layout[1]):
+            along = cls.along(layout[0], shape[0], extent)
+            if along is not None:
+                return along
+        letters = _letters(layout, shape, sample)
+        if letters == "TC" and sample.array.ndim == 1 and shape[0] == len(sample.array) and has_tokens(model):
+            return cls("TD")
+        return cls(letters) if letters else cls.unknown(shape)
+
+    @classmethod
+    def unknown(cls, shape: Sequence[int]) -> Axes:
+        """Return the axes of units, or of a tensor of which nothing is known."""
+        return cls("F" if len(shape) == 1 else "-" * len(shape))
 
     @classmethod
     def of_keys(cls, model: Model, name: str, tokens: int, sample: Sample) -> Axes:
         """Return the last axis, of ``tokens`` entries, of the tensor ``name``, such as attention keys."""
-        layout, extent = _layouts(model, sample).get(name, ()), picture_size(sample)
+        layout, extent = layouts(model, sample).get(name, ()), picture_size(sample)
         found = cls.along(layout[-1], tokens, extent) if layout and extent is not None else None
         return found if found is not None else cls("--")
 
@@ -92,32 +111,9 @@ class Axes:
             return None
         return cls("TD", part.grid, part.before, part.after)
 
-    @classmethod
-    def of(
-        cls,
-        shape: Sequence[int],
-        extent: tuple[int, int] | None = None,
-        tokens: int | None = None,
-        forms: Sequence[str] = ("CHW", "HWC"),
-    ) -> Axes:
-        """Infer the axes of a layer from its ``shape``, for pictures of ``extent`` (H, W) or rows of ``tokens`` tokens.
-
-        ``forms`` lists the axis orders that a map over the picture may have here.
-        """
-        shape = tuple(shape)
-        if len(shape) == 3 and extent is not None:
-            sizes = {"CHW": shape[1:], "HWC": shape[:2]}
-            fitting = [letters for letters in sizes if letters in forms and _covers(sizes[letters], extent)]
-            if fitting:
-                # Small maps fit many pictures: the aspect ratio decides, and in a tie channels come first.
-                return cls(min(fitting, key=lambda letters: _aspect_mismatch(sizes[letters], extent)))
-        if len(shape) == 2 and tokens is not None and shape[0] == tokens:
-            return cls("TD")
-        return cls("F" if len(shape) == 1 else "-" * len(shape))
-
 
 def _covers(size: tuple[int, ...], extent: tuple[int, int]) -> bool:
-    """Whether a map of ``size`` can cover a picture; each side may be off by one, as convolutions leave it."""
+    """Whether patches of ``size`` can cover a picture; each side may be off by one, as convolutions leave it."""
     # A picture with a single row or column has maps with a single row or column.
     sides = [(size[axis], extent[axis]) for axis in (0, 1) if size[axis] != 1 or extent[axis] != 1]
     if not sides or min(small for small, _ in sides) < 2:
@@ -127,60 +123,126 @@ def _covers(size: tuple[int, ...], extent: tuple[int, int]) -> bool:
     return min(ratio) >= 1 and max(ratio) - min(ratio) <= max(slack)
 
 
-def _aspect_mismatch(size: tuple[int, ...], extent: tuple[int, int]) -> float:
-    """Absolute log ratio of the two factors that enlarge a map of ``size`` to a picture."""
-    return abs(math.log(extent[0] * size[1] / (extent[1] * size[0])))
+def input_positions(sample: Sample) -> dict[str, int]:
+    """Return the axes of the input's positions, by their letter as in :class:`Axes`; empty if it has none.
 
-
-def input_axes(model: Model, sample: Sample) -> tuple[int | None, tuple[int, ...]] | None:
-    """Return the channel axis, if any, and the spatial axes (rows and columns, also depth; time) of the input."""
-    over = series(model, sample)
-    if over is not None:
-        return over.channel, (1 - over.channel,)
-    found, places = sample.positions(), _places(sample)
-    return (next(iter(found.values), None), places) if found is not None and places else None
-
-
-def _places(sample: Sample) -> tuple[int, ...]:
-    """The axes of the places of a picture or a volume with at most one axis of channels; empty for any other input."""
-    found = sample.positions()
-    if found is None or not (found.is_picture or found.is_volume) or len(found.values) > 1:
-        return ()
-    return found.axes
+    The axes of a picture, a volume or a series are those that its roles, or its spec, tell; rows beside them that
+    together are one sample count as positions too.
+    """
+    found, roles = sample.positions(), sample.roles.get(sample.main, ())
+    if found is None or len(found.axes) not in _LETTERS:
+        # A row of whole numbers holds tokens.
+        return {"T": 0} if sample.array.ndim == 1 and sample.array.dtype.kind in "iu" else {}
+    letters = dict(zip(_LETTERS[len(found.axes)], found.axes, strict=True))
+    rows = [axis for axis in found.values if roles and roles[axis] is Role.UNKNOWN]
+    # The axes of the input are in ascending order.
+    if len(rows) == 1 and len(found.values) > 1 and rows[0] < found.axes[0]:
+        return {_ROWS: rows[0], **letters}
+    return letters
 
 
 def picture_size(sample: Sample) -> tuple[int, int] | None:
     """Height and width of the explained picture; None if the input is not a picture."""
-    places = _places(sample)
-    if len(places) != _PICTURE:
+    found = input_positions(sample)
+    if "H" not in found or "D" in found:
         return None
-    return sample.array.shape[places[0]], sample.array.shape[places[1]]
+    return sample.array.shape[found["H"]], sample.array.shape[found["W"]]
 
 
-def _layouts(model: Model, sample: Sample) -> Mapping[str, Layout]:
-    """The axis layouts of the model's tensors, relative to the explained picture or volume; empty if it is neither."""
-    axes = _places(sample)
+def layouts(model: Model, sample: Sample) -> Mapping[str, Layout]:
+    """The axis layouts of the model's tensors, relative to the positions of the explained input; empty without any."""
+    axes = {axis: letter for letter, axis in input_positions(sample).items()}
     if not axes:
         return {}
     sizes, start = {name: (1, *x.shape) for name, x in sample.own.items()}, sample.main
-    key = ("layouts", start, tuple(sizes.items()), axes)
+    key = ("layouts", start, tuple(sizes.items()), tuple(axes.items()))
 
     def find(view: GraphView) -> Mapping[str, Layout]:
-        known = view.shapes(sizes)
+        known = shapes_of(model, sample)
         batch = (known.get(start) or sizes[start])[0] or 1
-        kinds = dict(zip(axes, "DHW"[-len(axes) :], strict=True))
-        own_axes = [
-            (AxisFactor.spatial(kinds[axis], size, size) if axis in kinds else AxisFactor("C", size),)
+        own = [
+            (AxisFactor.spatial(axes[axis], size, size) if axis in axes else AxisFactor("C", size),)
             for axis, size in enumerate(sample.array.shape)
         ]
-        return propagate_axes(view, {start: ((AxisFactor("N", batch),), *own_axes)}, known).layouts
+        return propagate_axes(view, {start: ((AxisFactor("N", batch),), *own)}, known).layouts
 
     return graph_fact(model, key, find)
 
 
-def known_shape(model: Model, name: str, shape: Sequence[int], sample: Sample) -> tuple[int, ...]:
-    """The shape of a tensor with batch axis, each unknown size, 0, replaced by the size that its layout implies."""
-    layout = _layouts(model, sample).get(name, ())
-    if len(layout) != len(shape):
-        return tuple(shape)
-    return tuple(size or math.prod(part.size for part in axis) for size, axis in zip(shape, layout, strict=True))
+def batch_axis(model: Model, name: str, sizes: Mapping[str, Sequence[int]], shape: Sequence[int]) -> int | None:
+    """Return the batch axis of a tensor; None if it has none, as in a model of one sample.
+
+    It is the only axis whose size follows the number of samples.
+
+    Parameters
+    ----------
+    model : Model
+    name : str
+    sizes : mapping of sequence of int by input name
+        Shapes of one sample of the inputs that have samples.
+    shape : sequence of int
+        Shape of the tensor for one sample.
+    """
+    if any(info.name == name for info in (*model.inputs, *model.outputs)):
+        return 0
+    leading = {info.shape[0] for info in model.inputs if info.name not in model.shared and info.shape}
+    if leading == {1}:
+        return 0 if tuple(shape[:1]) == (1,) else None
+
+    def find(view: GraphView) -> int:
+        found = []
+        for samples in _SAMPLES:
+            known = view.shapes({key: (samples, *size) for key, size in sizes.items()}).get(name, ())
+            found.append([axis for axis, size in enumerate(known) if size == samples])
+        axes = set(found[0]).intersection(*found[1:])
+        return axes.pop() if len(axes) == 1 else 0
+
+    return graph_fact(model, ("batch axis", name, tuple((key, tuple(size)) for key, size in sizes.items())), find)
+
+
+def _inner_layout(model: Model, name: str, shape: Sequence[int], sample: Sample) -> Layout | None:
+    """The layout of a tensor without the batch axis; None if it is not known for this shape."""
+    layout = layouts(model, sample).get(name, ())
+    sizes = {key: x.shape for key, x in sample.own.items()}
+    if len(layout) == len(shape):
+        # A model of one sample, in which the tensor has no axis of samples.
+        return layout if batch_axis(model, name, sizes, shape) is None else None
+    if len(layout) != len(shape) + 1:
+        return None
+    held = [math.prod(part.size for part in axis) for axis in layout]
+    lead = batch_axis(model, name, sizes, held) or 0
+    rest = (*layout[:lead], *layout[lead + 1 :])
+    return None if any(part.is_spatial for part in layout[lead] if part.size != 1) else rest
+
+
+def _letters(layout: Layout, shape: Sequence[int], sample: Sample) -> str:
+    """The letters of a map; empty if the tensor is none: without positions or channels, or with mixed positions."""
+    letters = "".join(_letter(axis, size) for axis, size in zip(layout, shape, strict=True))
+    if "C" not in letters:
+        # One channel.
+        letters = letters.replace("1", "C", 1)
+    given = input_positions(sample)
+    held = {letter: axis for letter, axis in given.items() if letter in letters}
+    sides = [(shape[letters.index(letter)], sample.array.shape[axis]) for letter, axis in held.items()]
+    unique = all(letters.count(letter) <= 1 for letter in given)
+    covers = all(0 < small <= large for small, large in sides) and math.prod(small for small, _ in sides) > 1
+    return letters if "C" in letters and "-" not in letters and unique and covers else ""
+
+
+def _letter(axis: Axis, size: int) -> str:
+    part = covering_factor(axis)
+    if part is not None:
+        return part.kind if part.size in (0, size) else "-"
+    if any(factor.kind in ("?", "P") for factor in axis):
+        return "-"
+    if not axis:
+        return "1" if size in (0, 1) else "-"
+    # Values of all positions along another axis, such as rows of a picture that are features of its columns.
+    whole = all(not factor.is_spatial or covering_factor((factor,)) is not None for factor in axis)
+    return "C" if whole else "-"
+
+
+def of_each_input(sample: Sample) -> list[Sample]:
+    """Return the sample with each input of floats as the explained one, its own first."""
+    others = [name for name, x in sample.data.items() if name != sample.main and x.dtype.kind == "f"]
+    return [sample, *(replace(sample, main=name, spec=None) for name in others)]

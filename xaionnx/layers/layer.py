@@ -5,24 +5,21 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, final
 
 import numpy as np
 
 from xaionnx.errors import UnknownNameError, UnsupportedModelError
 from xaionnx.graph.cut import batch_first, cut
+from xaionnx.layers.axes import batch_axis
 from xaionnx.layers.graph_facts import graph_fact
+from xaionnx.layers.shapes import tensor_shapes
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array, DType
 
 if TYPE_CHECKING:
     import onnx
-
-    from xaionnx.graph.view import GraphView
-
-# Numbers of samples that hardly any other axis has.
-_SAMPLES: Final = (523, 541)
 
 
 @final
@@ -49,7 +46,8 @@ class Layer:
     def of(cls, model: Model, name: str, feeds: Mapping[str, Array], values: Array | None = None) -> Layer:
         """Return the tensor ``name`` at N samples; it is run unless its ``values`` are given.
 
-        If its batch axis is not the first, as in recurrent nets, the layer is that of a model in which it is.
+        If its batch axis is not the first, as in recurrent nets, or a model of one sample has none there, the layer is
+        that of a model in which it is.
 
         Raises
         ------
@@ -60,7 +58,7 @@ class Layer:
         """
         check_layer(model, name)
         axis, rank = _batch_axis(model, name, feeds)
-        if axis:
+        if axis != 0:
             form = model.derived(("batch first", name), lambda graph: batch_first(graph, name, axis, rank))
             return cls.of(form, name, feeds)
         layer = cls(name, model, np.empty(0))
@@ -142,25 +140,14 @@ def check_layer(model: Model, name: str) -> None:
         raise UnsupportedModelError(f"Layer '{name}' of {model.name} does not depend on the input. Name another.")
 
 
-def _batch_axis(model: Model, name: str, feeds: Mapping[str, Array]) -> tuple[int, int]:
-    """The batch axis of a tensor, and its rank; 0 if it is the first axis, or unknown.
-
-    It is the only axis whose size follows the number of samples.
-    """
-    own = {key: array.shape[1:] for key, array in feeds.items() if key not in model.shared}
-    outputs = {value.name for value in model.view.model.graph.output}
-    if name in own or name in outputs:
+def _batch_axis(model: Model, name: str, feeds: Mapping[str, Array]) -> tuple[int | None, int]:
+    """The batch axis of a tensor, None if it has none, and its rank; 0 if it is the first axis, or unknown."""
+    one = {key: array if key in model.shared else array[:1] for key, array in feeds.items()}
+    shape = tensor_shapes(model, one).get(name)
+    if shape is None:
         return 0, 0
-
-    def find(view: GraphView) -> tuple[int, int]:
-        found = []
-        for samples in _SAMPLES:
-            shape = view.shapes({key: (samples, *size) for key, size in own.items()}).get(name, ())
-            found.append([axis for axis, size in enumerate(shape) if size == samples])
-        axes = set(found[0]).intersection(*found[1:])
-        return (axes.pop(), len(shape)) if len(axes) == 1 else (0, 0)
-
-    return graph_fact(model, ("batch axis", name, tuple(own.items())), find)
+    sizes = {key: array.shape[1:] for key, array in one.items() if key not in model.shared}
+    return batch_axis(model, name, sizes, [size or 0 for size in shape]), len(shape)
 
 
 def _part(model: Model, key: Hashable, rewrite: Callable[[onnx.ModelProto], onnx.ModelProto]) -> Model:

@@ -28,8 +28,9 @@ def spatial_axes_of_layer(model: Model, layer: str, sample: Sample) -> tuple[int
     shape = _known_shapes(model, sample).get(layer, ())
     if not shape or None in shape:
         return -2, -1  # assume a map; the run shows whether it is one
-    letters = Axes.at(model, layer, [size or 0 for size in shape[1:]], sample).letters
-    return tuple(axis - len(letters) for axis, letter in enumerate(letters) if letter in "HWT")
+    axes = Axes.at(model, layer, [size or 0 for size in shape[1:]], sample)
+    places = axes.positions or ((0,) if axes.letters == "TD" else ())
+    return tuple(axis - len(axes.letters) for axis in places)
 
 
 def obstacle(model: Model, layer: str, tensor: str, sample: Sample) -> str | None:

@@ -11,8 +11,7 @@ import numpy as np
 
 from xaionnx.data.sample import Sample
 from xaionnx.errors import UnsupportedModelError
-from xaionnx.layers.axes import Axes, input_axes
-from xaionnx.layers.embeddings import has_tokens
+from xaionnx.layers.axes import Axes, input_positions, of_each_input
 from xaionnx.runtime.model import Model
 from xaionnx.typing import Array
 
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
     from xaionnx.graph.builder import Builder
 
 
-# Number of spatial axes of a volume.
-_VOLUME: Final = 3
+# Number of axes of positions that a compiled map has at most.
+_PICTURE: Final = 2
 
 UPSAMPLING: Final = ("bilinear", "nearest")
 
@@ -31,10 +30,11 @@ UPSAMPLING: Final = ("bilinear", "nearest")
 @final
 @dataclass(frozen=True, eq=False)
 class SpatialMap:
-    """The spatial positions of a layer over the explained input.
+    """The positions of a layer over the explained input.
 
-    A map over a picture has h x w positions, one over a volume d h x w, and one over a series 1 x t. Tokens that are
-    patches of a picture have those of their grid, other tokens beside them none; tokens of a row have 1 x T.
+    A map over a picture has h x w positions, one over a volume d h x w, and one over a series or tokens 1 x t. Tokens
+    that are patches of a picture have those of their grid, other tokens beside them none; tokens of a row have 1 x T.
+    All numbers of a position are its channels.
 
     Attributes
     ----------
@@ -43,96 +43,105 @@ class SpatialMap:
         Shape of the layer without the batch.
     sample : Sample
         Any sample, for the sizes of the input.
-    over : tuple or None
-        The channel axis, None without channels, and the spatial axes of the input; None for a row of tokens.
+    over : tuple of int or None
+        The axes of the input that the positions are along; None for a row of tokens.
     """
 
     axes: Axes
     shape: tuple[int, ...]
     sample: Sample
-    over: tuple[int | None, tuple[int, ...]] | None
+    over: tuple[int, ...] | None
 
     @classmethod
     def of(cls, model: Model, name: str, shape: Sequence[int], sample: Sample) -> SpatialMap:
-        """Return the spatial map of the layer ``name``, whose shape without the batch is ``shape``.
+        """Return the map of the layer ``name``, whose shape without the batch is ``shape``.
+
+        The positions are those of the explained input, or of the first other input that the layer has positions of.
 
         Raises
         ------
         UnsupportedModelError
-            The layer has no spatial positions.
+            The layer has no positions.
         """
-        axes, shape = Axes.at(model, name, shape, sample), tuple(shape)
-        if "C" in axes.letters or axes.grid is not None or (axes.letters == "TD" and sample.array.ndim == 1):
-            return cls(axes, shape, sample, input_axes(model, sample))
-        over = input_axes(model, sample)
-        if over is None and (sample.array.ndim != 1 or not has_tokens(model)):
-            raise UnsupportedModelError(
-                f"Tensor '{name}' of {model.name}, {('N', *shape)}, has no spatial positions over the input: class "
-                f"activation maps need a picture, a series or tokens, and '{sample.main}', "
-                f"{('N', *sample.array.shape)}, is none of these. Use integrated_gradients."
-            )
+        for one in of_each_input(sample):
+            found = cls.at(Axes.at(model, name, shape, one), shape, one)
+            if found is not None:
+                return found
         raise UnsupportedModelError(
-            f"Tensor '{name}' of {model.name}, {('N', *shape)}, has no spatial positions over the input, so there is "
-            "no map of it. Name with layer= a map over the picture, (N, C, h, w), or the series, (N, C, t), or tokens "
-            "that are patches of a picture."
+            f"Tensor '{name}' of {model.name}, {('N', *shape)}, has no spatial positions over the input"
+            f"{_advice(sample)}"
         )
+
+    @classmethod
+    def at(cls, axes: Axes, shape: Sequence[int], sample: Sample) -> SpatialMap | None:
+        """Return the map of a layer with known axes; None if it has no positions."""
+        given = input_positions(sample)
+        if axes.positions:
+            return cls(axes, tuple(shape), sample, tuple(given[axes.letters[axis]] for axis in axes.positions))
+        if axes.grid is not None:
+            return cls(axes, tuple(shape), sample, (given["H"], given["W"]))
+        if axes.letters == "TD" and sample.array.ndim == 1:
+            return cls(axes, tuple(shape), sample, None)
+        return None
 
     @property
     def grid(self) -> tuple[int, int]:
         """Rows h and columns w of the layer; those of all slices of a volume."""
-        if "C" in self.axes.letters:
-            sizes = self._sizes
-            return (math.prod(sizes[:-1]), sizes[-1]) if "H" in self.axes.letters else (1, max(sizes))
+        if self.axes.positions:
+            return math.prod(self._sizes[:-1]), self._sizes[-1]
         return self.axes.grid or (1, self.shape[0])
 
     def planes(self, x: Array) -> Array:
         """Return values of the layer (..., \\*shape) as maps of its channels, (..., D, h, w)."""
-        lead = x.shape[: x.ndim - len(self.shape)]
-        if "C" in self.axes.letters:
-            first = np.moveaxis(x, len(lead) + self._channel, len(lead))
-            return first.reshape(*lead, self.shape[self._channel], *self.grid)
+        lead = x.ndim - len(self.shape)
+        if self.axes.positions:
+            order = (*range(lead), *(lead + axis for axis in (*self.axes.values, *self.axes.positions)))
+            return x.transpose(order).reshape(*x.shape[:lead], self._channels, *self.grid)
         patches = x[..., self._patches, :]
-        return np.moveaxis(patches, -1, -2).reshape(*lead, self.shape[1], *self.grid)
+        return np.moveaxis(patches, -1, -2).reshape(*x.shape[:lead], self.shape[1], *self.grid)
 
     def without(self, x: Array, channel: Array) -> Array:
         """Return values of the layer (M, \\*shape) with one channel of each row set to zero; other tokens stay."""
-        axis = self._channel if "C" in self.axes.letters else 1
-        emptied = np.moveaxis(x.copy(), axis + 1, 1)
-        rows = np.arange(len(x))
-        emptied[rows, channel, self._patches if self.axes.letters == "TD" else slice(None)] = 0
-        return np.moveaxis(emptied, 1, axis + 1)
+        emptied, rows = x.copy(), np.arange(len(x))
+        if self.axes.positions:
+            values = self.axes.values
+            places = np.unravel_index(channel, [self.shape[axis] for axis in values])
+            np.moveaxis(emptied, [axis + 1 for axis in values], range(1, len(values) + 1))[(rows, *places)] = 0
+        else:
+            np.moveaxis(emptied, 2, 1)[rows, channel, self._patches] = 0
+        return emptied
 
     def enlarged(self, maps: Array, how: str) -> Array:
-        """Return maps (..., h, w) enlarged to the spatial positions of the input, (..., H, W) or (..., T)."""
+        """Return maps (..., h, w) enlarged to the positions of the input, (..., H, W) or (..., T)."""
         lead = maps.shape[:-2]
         if self.over is None:
             return maps.reshape(*lead, -1)
-        if len(self.over[1]) == _VOLUME:
+        if len(self.over) > _PICTURE:
             large = maps.reshape(*lead, *self._sizes)
             for axis, small in enumerate(self._sizes, start=len(lead)):
-                weights = enlargement(small, self.sample.array.shape[self.over[1][axis - len(lead)]], how)
+                weights = enlargement(small, self.sample.array.shape[self.over[axis - len(lead)]], how)
                 large = np.moveaxis(np.moveaxis(large, axis, -1) @ weights.T, -1, axis)
             return large
         rows, columns = self._weights(how)
         large = rows @ maps @ columns.T
-        return large.reshape(*lead, *(self.sample.array.shape[axis] for axis in self.over[1]))
+        return large.reshape(*lead, *(self.sample.array.shape[axis] for axis in self.over))
 
     def spread(self, maps: Array, how: str) -> Array:
         """Return maps (..., h, w) enlarged to the shape of the input, (..., \\*shape), the same for every channel."""
-        large = self.enlarged(maps, how)
-        if self.over is None or self.over[0] is None:
+        large, lead = self.enlarged(maps, how), maps.shape[:-2]
+        if self.over is None:
             return large
-        lead = maps.shape[:-2]
-        return np.broadcast_to(np.expand_dims(large, len(lead) + self.over[0]), (*lead, *self.sample.array.shape))
+        alike = [len(lead) + axis for axis in range(self.sample.array.ndim) if axis not in self.over]
+        return np.broadcast_to(np.expand_dims(large, alike), (*lead, *self.sample.array.shape))
 
     @property
     def _sizes(self) -> tuple[int, ...]:
-        """The sizes of the layer along the spatial axes."""
-        return tuple(size for axis, size in enumerate(self.shape) if axis != self._channel)
+        """The sizes of the layer along its positions."""
+        return tuple(self.shape[axis] for axis in self.axes.positions)
 
     @property
-    def _channel(self) -> int:
-        return self.axes.letters.index("C")
+    def _channels(self) -> int:
+        return math.prod(self.shape[axis] for axis in self.axes.values)
 
     @property
     def _patches(self) -> slice:
@@ -141,19 +150,20 @@ class SpatialMap:
 
     def _weights(self, how: str) -> tuple[Array, Array]:
         assert self.over is not None  # rows of tokens are not enlarged
-        height, width = (1, *(self.sample.array.shape[axis] for axis in self.over[1]))[-2:]
+        height, width = (1, *(self.sample.array.shape[axis] for axis in self.over))[-2:]
         return enlargement(self.grid[0], height, how), enlargement(self.grid[1], width, how)
 
     def emit_planes(self, g: Builder, x: ir.Value) -> ir.Value:
         """Emit :meth:`planes` of (N, \\*shape)."""
-        if "C" in self.axes.letters:
-            rest = [axis + 1 for axis in range(len(self.shape)) if axis != self._channel]
-            first = g.op("Transpose", x, perm=[0, self._channel + 1, *rest]) if self._channel else x
-            if len(self.shape) > _VOLUME:
+        values, places = self.axes.values, self.axes.positions
+        if places:
+            order = [0, *(axis + 1 for axis in (*values, *places))]
+            first = g.op("Transpose", x, perm=order) if order != sorted(order) else x
+            if len(places) > _PICTURE:
                 raise UnsupportedModelError("Maps over volumes cannot be compiled. Explain the volume instead.")
-            if "H" in self.axes.letters:
+            if len(values) == 1 and len(places) == _PICTURE:
                 return first
-            return g.reshape(first, np.array([0, self.shape[self._channel], *self.grid], dtype=np.int64))
+            return g.reshape(first, np.array([0, self._channels, *self.grid], dtype=np.int64))
         if self.axes.before or self.axes.after:
             ends = (np.array([n], dtype=np.int64) for n in (self._patches.start, self._patches.stop, 1))
             x = g.op("Slice", x, *ends)
@@ -168,16 +178,24 @@ class SpatialMap:
         kind = maps.dtype.numpy() if maps.dtype is not None else np.float32
         rows, columns = (matrix.astype(kind) for matrix in self._weights(how))
         large = g.op("MatMul", g.op("MatMul", rows, maps), np.ascontiguousarray(columns.T))
-        channel, axes = self.over
-        if len(axes) == 1:
-            large = g.op("Squeeze", large, np.array([2], dtype=np.int64))
-        if channel is None:
-            return g.op("Squeeze", large, np.array([1], dtype=np.int64))
-        if channel:
-            large = g.op("Transpose", large, perm=[0, *range(2, channel + 2), 1])
-        each = np.ones(len(axes) + 2, dtype=np.int64)
-        each[channel + 1] = self.sample.array.shape[channel]
-        return g.op("Expand", large, each)
+        shape = self.sample.array.shape
+        alone = np.array([0, *(shape[axis] if axis in self.over else 1 for axis in range(len(shape)))], dtype=np.int64)
+        each = np.array([1, *(1 if axis in self.over else size for axis, size in enumerate(shape))], dtype=np.int64)
+        spread = g.reshape(large, alone)
+        return g.op("Expand", spread, each) if each.max() > 1 else spread
+
+
+def _advice(sample: Sample) -> str:
+    """The rest of the sentence that says that a tensor has no positions."""
+    if any(input_positions(one) for one in of_each_input(sample)):
+        return (
+            ", so there is no map of it. Name with layer= a map over the picture, (N, C, h, w), or the series, "
+            "(N, C, t), or tokens that are patches of a picture."
+        )
+    return (
+        f": class activation maps need a picture, a series or tokens, and '{sample.main}', "
+        f"{('N', *sample.array.shape)}, is none of these. Use integrated_gradients."
+    )
 
 
 def enlargement(small: int, large: int, how: str) -> Array:

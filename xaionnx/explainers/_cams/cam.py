@@ -17,7 +17,7 @@ from xaionnx.explainers._cams.several import FUSIONS, LayerMap, by_target, fused
 from xaionnx.explainers._gradients.gradient import with_facts
 from xaionnx.explanation import ValueKind
 from xaionnx.hooks import hook
-from xaionnx.layers.default_layer import default_layer, normalised_tokens, structure_decides
+from xaionnx.layers.default_layer import default_map, normalised_tokens, structure_decides
 from xaionnx.layers.layer import check_layer, layer_name
 from xaionnx.layers.path import LayerPath
 from xaionnx.layers.spatial_map import UPSAMPLING, SpatialMap
@@ -236,7 +236,7 @@ class CamExplainer(Explainer):
     ) -> str:
         scores = list(dict.fromkeys(one.tensor for one in read))
         scores = scores or [self.score_tensor(model, tensor) for tensor in tensors]
-        chosen = default_layer(model, (model.input().name,), scores, sample, read, without)
+        chosen = default_map(model, sample, read or [TargetElements(tensor) for tensor in scores], without)
         layer = normalised_tokens(model, chosen, scores)
         self.check_use(model, layer, sample, tensors)
         return layer
