@@ -232,7 +232,9 @@ def test_what_leaves_the_places_alone_and_what_does_not():
 def test_a_table_of_two_axes_is_no_series():
     model = Model.load("models/german_credit_mlp.onnx", device="cpu")
     assert series(model.samples({"features": np.zeros((1, 20), np.float32)})[0]) is None
-    with pytest.raises(UnsupportedModelError, match=r"no spatial positions over the input: .* Use integrated_grad"):
+    with pytest.raises(
+        UnsupportedModelError, match=r"No tensor between .* has positions over the input: .* Use integrated_grad"
+    ):
         GradCam().attribute(model, np.zeros((1, 20), np.float32), 0)
 
 

@@ -15,6 +15,7 @@ from xaionnx.explainers._gradients.paths import FromBaseline, Paths, add_up
 from xaionnx.explainers.integrated_gradients import path
 from xaionnx.explanation import ValueKind
 from xaionnx.gradients.target_gradients import TargetGradients
+from xaionnx.layers.default_layer import default_layer
 from xaionnx.parameters import choice, free, integer
 from xaionnx.runtime.evaluations import Evaluations
 from xaionnx.targets.kinds.channel import Channel
@@ -24,6 +25,9 @@ from xaionnx.targets.target import Target
 from xaionnx.typing import Array, NeuronLike
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from xaionnx.layers.dry_run import DryRun
     from xaionnx.layers.path import LayerPath
 
 
@@ -99,6 +103,11 @@ class NeuronConductance(FromBaseline, GradientExplainer):
         ("gauss_legendre", "trapezoid", "left", "middle", "right"),
         "positions and weights of the points",
     )
+
+    def check_gradients(self, dry_run: DryRun, names: Sequence[str]) -> dict[str, str | None]:
+        if self.neuron is None and dry_run.sample is not None:
+            default_layer(dry_run.model, names, [dry_run.tensor], dry_run.sample)
+        return super().check_gradients(dry_run, names)
 
     def explain_points(self, target_gradients: TargetGradients, points: Points) -> Attribution:
         inputs, shared = target_gradients.path, path(self.rule, self.steps)

@@ -90,6 +90,12 @@ class Axes:
         return cls(letters) if letters else cls.unknown(shape)
 
     @classmethod
+    def over_inputs(cls, model: Model, name: str, shape: Sequence[int], sample: Sample) -> Axes:
+        """Return :meth:`at` over the explained input, or over the first other one that the tensor has positions of."""
+        found = [cls.at(model, name, shape, one) for one in of_each_input(sample)]
+        return next((axes for axes in found if axes.positions or axes.grid is not None), found[0])
+
+    @classmethod
     def unknown(cls, shape: Sequence[int]) -> Axes:
         """Return the axes of units, or of a tensor of which nothing is known."""
         return cls("F" if len(shape) == 1 else "-" * len(shape))

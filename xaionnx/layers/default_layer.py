@@ -275,7 +275,7 @@ def _candidates(view: GraphView, model: Model, start: Sequence[str], sample: Sam
                     find_op(node.op_type).carries and node.input[0] in maps,
                 )
             )
-            if found[-1].field is not None:
+            if found[-1].field is not None or found[-1].is_moved:
                 maps.add(name)
     return found
 

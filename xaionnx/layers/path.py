@@ -226,7 +226,7 @@ class LayerPath:
         while first.before is not None:
             first = first.before
         (name,) = self.names
-        return Axes.at(first.model, name, self.feeds[name].shape[1:], first.samples[0])
+        return Axes.over_inputs(first.model, name, self.feeds[name].shape[1:], first.samples[0])
 
     def facts(self) -> Document | None:
         """Return the record's entry for the layer, its name and axes; None at the inputs."""
