@@ -110,6 +110,14 @@ def mosaics() -> str:
 
 
 @part
+def roles() -> str:
+    """What each method makes of models in which each role of an axis stands at each place."""
+    from tests.contracts.axes_cells import markdown
+
+    return markdown()
+
+
+@part
 def deployed() -> str:
     """The agreement of explanations of optimised, quantised and narrow files with those of their source."""
     from tests.deployed.forms import markdown

@@ -226,6 +226,12 @@ def estimate_patterns(model: ModelLike, inputs: InputLike, estimator: Estimator 
     estimates = {layer: pattern({which: totals[sum_name(layer, which)] for which in SUMS}) for layer in layers}
     counts = [sum(getattr(each, name) for each in estimates.values()) for name in ("units", "zero", "within")]
     arrays = {layer: each.pattern.astype(np.float32) for layer, each in estimates.items()}
+    constant = next((layer for layer, array in arrays.items() if not array.any()), None)
+    if samples == 1 and constant is not None:
+        raise DataError(
+            f"Layer '{constant}' of {loaded.name} has one value for the single input given, and a pattern is how a "
+            "layer varies with its input. Give several inputs, (N, ...), or a folder of them."
+        )
     return _with_gains(loaded, sample, Patterns(arrays, loaded.sha256, estimator, samples, *counts))
 
 

@@ -29,17 +29,34 @@ VOCABULARY = 10
 class Case:
     """A model, the axis of its samples (None without one), and which elements of one sample it reads.
 
-    ``tokens`` is the type of token numbers, if the input has such. ``further`` are other inputs of one sample by name,
-    with the axis of the samples, or None for an input that all samples share.
+    ``layer`` is a tensor between input and score, batch first (N, ...) in results, and ``layer_seen`` which of its
+    elements of one sample the score reads. ``slope`` is the derivative of the score by each element, or by each element
+    of the layer if the input is of tokens, for a model that is linear. ``tokens`` is the type of token numbers, if the
+    input has such. ``further`` are other inputs of one sample by name, with the axis of the samples, or None for an
+    input that all samples share.
     """
 
     proto: ModelProto
     sample_axis: int | None
     shape: tuple[int, ...]
     seen: Array
+    layer: str
+    layer_seen: Array
+    slope: Array | None = None
     tokens: str = ""
     further: Mapping[str, tuple[int | None, Array]] = field(default_factory=dict)
     target: int | tuple[int, ...] = 0
+
+    @property
+    def is_single(self) -> bool:
+        """Whether the file takes one sample."""
+        first = self.proto.graph.input[0].type.tensor_type.shape.dim[self.sample_axis or 0]
+        return self.sample_axis is None or first.dim_value == 1
+
+    @property
+    def layer_skips(self) -> bool:
+        """Whether the score skips places of the layer."""
+        return not self.layer_seen.all()
 
     def inputs(self, count: int, seed: int = 0) -> Array:
         """Positive inputs, (N, ...) with the samples where the file has them."""
@@ -93,7 +110,8 @@ def conv(spatial: tuple[int, ...], channels: int, order: str = "first") -> Case:
     weights = {"k": kernel, "mask": mask, "w": WEIGHTS}
     weights |= {"zero": np.array([0], np.int64), "one": np.array([1], np.int64)}
     inputs, outputs = [tensor("x", shape if alone else ("N", *shape))], [tensor("y", (1 if alone else "N", 2))]
-    return Case(tiny.model(nodes, inputs, outputs, weights), None if alone else 0, shape, seen)
+    slope = np.where(seen, 1 / (channels * np.prod(half) * 2**rank), 0)
+    return Case(tiny.model(nodes, inputs, outputs, weights), None if alone else 0, shape, seen, "b", mask[0] > 0, slope)
 
 
 def recurrent(op: str, order: str, names: tuple[str, str] = ("T", "N"), steps: int = 12, features: int = 3) -> Case:
@@ -103,7 +121,7 @@ def recurrent(op: str, order: str, names: tuple[str, str] = ("T", "N"), steps: i
     weights = {
         "w": rng.uniform(0.1, 0.4, (1, gates * 4, features)).astype(np.float32),
         "r": rng.uniform(0.1, 0.4, (1, gates * 4, 4)).astype(np.float32),
-        "o": rng.uniform(0.5, 1, (4, 2)).astype(np.float32),
+        "o": (rng.uniform(0.5, 1, (4, 2)) * WEIGHTS).astype(np.float32),
         "start": np.array([steps - 4], np.int64),
         "end": np.array([steps], np.int64),
         "zero": np.array([0], np.int64),
@@ -132,7 +150,9 @@ def recurrent(op: str, order: str, names: tuple[str, str] = ("T", "N"), steps: i
     seen = np.zeros((steps, features), bool)
     seen[-4:] = True
     proto = tiny.model(nodes, [tensor("x", shapes[order])], [tensor("y", (None, 2))], weights)
-    return Case(proto, {"T N F": 1, "N T F": 0, "T F": None}[order], (steps, features), seen)
+    # Without samples, the tensor ahead of the layer is one sample as a whole.
+    layer_seen = np.ones((4, 1, features) if order == "T F" else (4, features), bool)
+    return Case(proto, {"T N F": 1, "N T F": 0, "T F": None}[order], (steps, features), seen, "s", layer_seen)
 
 
 def attention(steps: int = 6, features: int = 4) -> Case:
@@ -141,7 +161,7 @@ def attention(steps: int = 6, features: int = 4) -> Case:
     weights = {
         "q": rng.normal(size=(features, 3)).astype(np.float32) / 4,
         "v": rng.uniform(0.2, 0.5, (features, 3)).astype(np.float32),
-        "o": rng.uniform(0.5, 1, (3, 2)).astype(np.float32),
+        "o": (rng.uniform(0.5, 1, (3, 2)) * WEIGHTS).astype(np.float32),
         "start": np.array([0], np.int64),
         "end": np.array([2], np.int64),
         "one": np.array([1], np.int64),
@@ -160,7 +180,38 @@ def attention(steps: int = 6, features: int = 4) -> Case:
     seen = np.zeros((steps, features), bool)
     seen[:2] = True
     proto = tiny.model(nodes, [tensor("x", ("N", "S", features))], [tensor("y", ("N", 2))], weights)
-    return Case(proto, 0, (steps, features), seen)
+    return Case(proto, 0, (steps, features), seen, "s", np.ones((2, features), bool))
+
+
+def masked_attention(steps: int = 6, features: int = 4) -> Case:
+    """Tokens (N, T, F) that attend to each other; the score reads what the first one takes from the first two."""
+    rng = np.random.default_rng(7)
+    weights = {
+        "wq": rng.normal(size=(features, 3)).astype(np.float32) / 4,
+        "wk": rng.normal(size=(features, 3)).astype(np.float32) / 4,
+        "wv": rng.uniform(0.2, 0.5, (features, 3)).astype(np.float32),
+        "o": (rng.uniform(0.5, 1, (3, 2)) * WEIGHTS).astype(np.float32),
+        "bias": np.where(np.arange(steps) < 2, 0, -1e4).astype(np.float32),
+        "first": np.int64(0),
+    }
+    nodes = [
+        node("MatMul", ["x", "wq"], ["q"]),
+        node("MatMul", ["x", "wk"], ["k"]),
+        node("MatMul", ["x", "wv"], ["v"]),
+        node("Transpose", ["k"], ["kt"], perm=[0, 2, 1]),
+        node("MatMul", ["q", "kt"], ["d"]),
+        node("Add", ["d", "bias"], ["db"]),
+        node("Softmax", ["db"], ["e"], axis=-1),
+        node("MatMul", ["e", "v"], ["f"]),
+        node("Gather", ["f", "first"], ["g"], axis=1),
+        node("MatMul", ["g", "o"], ["y"]),
+    ]
+    seen = np.zeros((steps, features), bool)
+    seen[:2] = True
+    held = np.zeros((steps, 3), bool)
+    held[:1] = True
+    proto = tiny.model(nodes, [tensor("x", ("N", steps, features))], [tensor("y", ("N", 2))], weights)
+    return Case(proto, 0, (steps, features), seen, "f", held)
 
 
 def outputs_second() -> Case:
@@ -170,7 +221,7 @@ def outputs_second() -> Case:
     nodes = [node("MatMul", ["x", "w"], ["a"]), node("Transpose", ["a"], ["y"], perm=[1, 0])]
     seen = np.array([True] * 3 + [False] * 3)
     proto = tiny.model(nodes, [tensor("x", ("N", 6))], [tensor("y", (2, "N"))], {"w": weights})
-    return Case(proto, 0, (6,), seen)
+    return Case(proto, 0, (6,), seen, "a", np.array([True, False]), weights[:, 0])
 
 
 def samples_second() -> Case:
@@ -217,7 +268,7 @@ def steps_first(steps: int = 6, features: int = 3) -> Case:
     weights = {
         "w": rng.uniform(0.1, 0.4, (1, 4, features)).astype(np.float32),
         "r": rng.uniform(0.1, 0.4, (1, 4, 4)).astype(np.float32),
-        "o": rng.uniform(0.5, 1, (4, 2)).astype(np.float32),
+        "o": (rng.uniform(0.5, 1, (4, 2)) * WEIGHTS).astype(np.float32),
         "one": np.array([1], np.int64),
     }
     nodes = [
@@ -228,7 +279,9 @@ def steps_first(steps: int = 6, features: int = 3) -> Case:
     seen = np.zeros((steps, features), bool)
     seen[:3] = True
     proto = tiny.model(nodes, [tensor("x", ("T", "N", features))], [tensor("y", ("T", "N", 2))], weights)
-    return Case(proto, 1, (steps, features), seen, target=(2, 0))
+    held = np.zeros((steps, 4), bool)
+    held[2] = True
+    return Case(proto, 1, (steps, features), seen, "q", held, target=(2, 0))
 
 
 def tokens(kind: str, masked: bool = False, steps: int = 6) -> Case:
@@ -241,7 +294,7 @@ def tokens(kind: str, masked: bool = False, steps: int = 6) -> Case:
     table[0] = 0  # no token
     weights: dict[str, Array] = {
         "e": table,
-        "o": rng.uniform(0.5, 1, (4, 2)).astype(np.float32),
+        "o": (rng.uniform(0.5, 1, (4, 2)) * WEIGHTS).astype(np.float32),
         "start": np.array([0], np.int64),
         "end": np.array([2], np.int64),
         "one": np.array([1], np.int64),
@@ -277,7 +330,10 @@ def tokens(kind: str, masked: bool = False, steps: int = 6) -> Case:
         node("MatMul", ["g", "o"], ["y"]),
     ]
     proto = tiny.model(nodes, inputs, [tensor("y", ("N", 2))], weights)
-    return Case(proto, 0, (steps,), np.arange(steps) < 2, tokens=fed, further=further)
+    held_seen = np.zeros((steps, 4), bool)
+    held_seen[:2] = True
+    slope = np.where(held_seen, weights["o"][:, 0] / 2, 0)
+    return Case(proto, 0, (steps,), held_seen[:, 0], "held", held_seen, slope, fed, further)
 
 
 def with_states(steps: int = 8, features: int = 3) -> Case:
@@ -286,7 +342,7 @@ def with_states(steps: int = 8, features: int = 3) -> Case:
     weights = {
         "w": rng.uniform(0.1, 0.4, (1, 16, features)).astype(np.float32),
         "r": rng.uniform(0.1, 0.4, (1, 16, 4)).astype(np.float32),
-        "o": rng.uniform(0.5, 1, (4, 2)).astype(np.float32),
+        "o": (rng.uniform(0.5, 1, (4, 2)) * WEIGHTS).astype(np.float32),
         "start": np.array([steps - 4], np.int64),
         "end": np.array([steps], np.int64),
         "zero": np.array([0], np.int64),
@@ -308,7 +364,8 @@ def with_states(steps: int = 8, features: int = 3) -> Case:
     seen = np.zeros((steps, features), bool)
     seen[-4:] = True
     drawn = rng.uniform(0.1, 0.5, (2, 1, 4)).astype(np.float32)
-    return Case(proto, 0, (steps, features), seen, further={"h": (1, drawn[0]), "c": (1, drawn[1])})
+    whole = np.ones((4, features), bool)
+    return Case(proto, 0, (steps, features), seen, "s", whole, further={"h": (1, drawn[0]), "c": (1, drawn[1])})
 
 
 CASES = {
@@ -328,6 +385,7 @@ CASES = {
     "LSTM, time second": recurrent("LSTM", "N T F"),
     "GRU, no samples": recurrent("GRU", "T F", ("frames", "")),
     "attention": attention(),
+    "attention under a mask": masked_attention(),
     "scores before samples": outputs_second(),
 }
 # Further roles, and inputs beside the explained one.

@@ -159,3 +159,14 @@ def test_what_is_no_neuron_is_refused(curved):
     forest = Model.load("models/german_credit_forest.onnx")
     with pytest.raises(UnsupportedModelError, match=r"Nothing lies between|No rule"):
         xaionnx.explain(forest, np.zeros((1, 20), np.float32), "neuron_conductance")
+
+
+def test_neurons_of_a_tensor_whose_samples_are_second():
+    text = """g (float[N, 3] x) => (float[N, 1] y) {
+      a = MatMul(x, W)  t = Transpose<perm = [1, 0]>(a)  h = Tanh(t)
+      b = Transpose<perm = [1, 0]>(h)  y = MatMul(b, v) }"""
+    model = loaded(text, W=W, v=np.ones((4, 1), np.float32))
+    parts = [xaionnx.explain(model, X, NeuronConductance(neuron=f"h:{j}", steps=64), 0).values for j in range(4)]
+    whole = xaionnx.explain(model, X, IntegratedGradients(steps=64), 0).values
+    assert_close(np.sum(parts, axis=0), whole, Tolerance.SIGNED_LAYERS)
+    assert np.abs(parts[0]).max() > 0.01

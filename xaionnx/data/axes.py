@@ -360,8 +360,13 @@ class AxisFinder:
             axes[0] = AxisRole(Role.SAMPLE, FIRST_AXIS)
         if not any(axis.role is Role.SAMPLE for axis in axes):
             self._carry(one, axes)
-        if rank and not any(axis.role is Role.SAMPLE for axis in axes) and axes[0].role is Role.UNKNOWN:
+        leading = {one.shape[axis] for one in self._inputs if (axis := samples[one.name]) is not None}
+        # A file for one sample may declare an output without samples, such as (K,).
+        is_single = leading == {1} and isinstance(one.shape[0], int) if rank else True
+        if not is_single and not any(axis.role is Role.SAMPLE for axis in axes) and axes[0].role is Role.UNKNOWN:
             axes[0] = AxisRole(Role.SAMPLE, FIRST_AXIS)
+        if is_single and rank == 1 and axes[0].role is Role.UNKNOWN:
+            axes[0] = AxisRole(Role.CLASS, "only axis")
         if rank == 2 and axes[0].role is Role.SAMPLE and axes[1].role is Role.UNKNOWN:
             axes[1] = AxisRole(Role.CLASS, "last of two axes")
         return TensorAxes(tuple(axes))

@@ -173,11 +173,13 @@ def _names(neuron: TargetTerm, layer: LayerPath) -> list[str]:
 
 def _path_to(neuron: TargetTerm, inputs: LayerPath, layer: LayerPath) -> LayerPath:
     """The path at the inputs with the neuron as the only target; its gradients are not those of the request."""
+    assert layer.layer is not None  # the neuron is inside the model
     values = {neuron.tensor: layer.feeds[neuron.tensor]}
     selection = TargetSet([neuron])
     resolved = replace(
         inputs.resolved,
-        model=inputs.model.with_outputs([neuron.tensor]),
+        # In this form of the model the samples are on the first axis of the layer.
+        model=layer.layer.model.with_outputs([neuron.tensor]),
         selection=selection,
         values=selection.select(values).T,
         count=1,
