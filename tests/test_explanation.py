@@ -211,6 +211,29 @@ def test_a_file_that_cannot_be_read_or_is_of_another_version(tmp_path):
     with pytest.raises(DataError, match=f"Cannot read {tmp_path}: Is a directory."):
         Explanation.load(tmp_path)
     newer = tmp_path / "newer.npz"
-    np.savez(newer, record=np.frombuffer(b'{"format": 2}', np.uint8))
+    np.savez(newer, record=np.frombuffer(b'{"format": 3}', np.uint8))
     with pytest.raises(DataError, match=r"newer.npz was written by another version of xaionnx. Make it again."):
         Explanation.load(newer)
+
+
+def test_a_map_for_all_channels_is_written_once(tmp_path):
+    plane = np.random.default_rng(0).normal(size=(1, 1, 200, 200)).astype(np.float32)
+    alike = Explanation("m", np.broadcast_to(plane, (1, 3, 200, 200)), np.array(["y"]), np.array([2.0]))
+    single = dataclasses.replace(alike, values=plane)
+    files = [one.save(tmp_path / f"{name}.npz") for name, one in (("alike", alike), ("single", single))]
+    assert files[0].stat().st_size < 1.01 * files[1].stat().st_size
+    loaded = Explanation.load(files[0])
+    np.testing.assert_array_equal(loaded.values, alike.values)
+    assert loaded.values.shape == (1, 3, 200, 200)
+    assert loaded.values.dtype == np.float32
+
+
+def test_a_file_of_the_first_version_is_read(tmp_path):
+    record = {"format": 1, "method": "m", "values": {"array": "a0"}, "target": {"array": "a1"}}
+    record |= {"prediction": {"array": "a2"}, "maps": {"arrays": {"cam": {"array": "a0"}}}}
+    text = np.frombuffer(json.dumps(record).encode(), np.uint8)
+    path = tmp_path / "first.npz"
+    np.savez_compressed(path, record=text, a0=np.ones((1, 3)), a1=np.array(["y"]), a2=np.array([2.0]))
+    loaded = Explanation.load(path)
+    np.testing.assert_array_equal(loaded.values, np.ones((1, 3)))
+    np.testing.assert_array_equal(loaded.maps["cam"], np.ones((1, 3)))

@@ -21,6 +21,7 @@ from xaionnx.caveats import warnings_of
 from xaionnx.data.display import Display
 from xaionnx.data.storage import write_npz
 from xaionnx.errors import DataError, ParameterError
+from xaionnx.data.repeats import unrepeated
 from xaionnx.typing import Array, Document, Entry
 
 if TYPE_CHECKING:
@@ -60,8 +61,9 @@ MEANINGS: Final[Mapping[ValueKind, str]] = {
     "attention": "paid by the tokens that the head reads, independent of the target",
 }
 
-# Version of the file format; raised when the meaning of a field changes.
-_FORMAT = 1
+# Version of the file format, raised when the meaning of a field changes, and the versions that can be read. From 2 on,
+# arrays that repeat along an axis are written once, with their shape.
+_FORMAT, _READABLE = 2, (1, 2)
 _RECORD = "record"
 # The fields that are saved as JSON.
 _WORDS = ("diagnostics", "provenance")
@@ -393,12 +395,12 @@ class Explanation:
         arrays: dict[str, Array] = {}
         record: Document = {"format": _FORMAT}
 
-        def put(array: Array) -> dict[str, str]:
+        def put(array: Array) -> Document:
             if array.dtype.hasobject:
                 raise TypeError("an explanation contains numbers and text only; objects would have to be pickled")
             name = f"a{len(arrays)}"
-            arrays[name] = array
-            return {"array": name}
+            arrays[name] = unrepeated(array)
+            return {"array": name, "shape": array.shape}
 
         for item in dataclasses.fields(self):
             value = getattr(self, item.name)
@@ -426,16 +428,16 @@ class Explanation:
             # If np.load opens a file that it cannot read, it does not close it.
             with Path(path).open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
                 record = json.loads(archive[_RECORD].tobytes())
-                if record["format"] != _FORMAT:
+                if record["format"] not in _READABLE:
                     raise DataError(f"{path} was written by another version of xaionnx. Make it again.")
                 del record["format"]
                 displays = record.pop("display", {})
                 for name in record.keys() - set(_WORDS):
                     value = record[name]
                     if isinstance(value, dict) and "array" in value:
-                        record[name] = archive[value["array"]]
+                        record[name] = _array(value, archive)
                     elif isinstance(value, dict) and "arrays" in value:
-                        record[name] = {key: archive[entry["array"]] for key, entry in value["arrays"].items()}
+                        record[name] = {key: _array(entry, archive) for key, entry in value["arrays"].items()}
                 return cls(**record, display={key: _display(record, archive) for key, record in displays.items()})
         except FileNotFoundError as error:
             raise DataError(f"There is no file {path}.") from error
@@ -450,9 +452,16 @@ def _first(array: Array, axis: int | None, lead: int) -> Array:
     return np.expand_dims(array, lead) if axis is None else np.moveaxis(array, lead + axis, lead)
 
 
+def _array(entry: Document, archive: Mapping[str, Array]) -> Array:
+    """An array of a file, broadcast to its shape; files of version 1 do not tell the shape."""
+    array = archive[entry["array"]]
+    shape = tuple(entry.get("shape", array.shape))
+    return array if array.shape == shape else np.broadcast_to(array, shape)
+
+
 def _display(record: Document, archive: Mapping[str, Array]) -> Display:
     size = None if record["size"] is None else (record["size"][0], record["size"][1])
-    array = archive[record["array"]["array"]]
+    array = _array(record["array"], archive)
     return Display(record["kind"], array, tuple(record["names"]), record["channel"], size)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from xaionnx.data.display import MOST_BYTES, Display
 from xaionnx.explanation import Arrays, Explanation
+from xaionnx.data.repeats import concatenate
 from xaionnx.typing import Array, Document
 
 
@@ -24,7 +25,7 @@ def join_records(parts: Sequence[Explanation], names: Sequence[str]) -> Explanat
     features = [part.features for part in parts if part.features is not None]
 
     def along(arrays: Sequence[Array]) -> Array:
-        return np.concatenate(arrays, axis=axis)
+        return concatenate(arrays, axis)
 
     def along_players(arrays: Sequence[Array]) -> Array:
         return along(_pad_players(arrays))

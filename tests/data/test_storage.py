@@ -3,12 +3,13 @@
 import errno
 import os
 import stat
+import zipfile
 
 import numpy as np
 import pytest
 
 from xaionnx import Explanation
-from xaionnx.data.storage import write_whole
+from xaionnx.data.storage import write_npz, write_whole
 from xaionnx.errors import StorageError
 
 
@@ -43,10 +44,10 @@ def test_on_a_full_disk_nothing_is_left_and_the_earlier_file_stays(tmp_path, ear
 
 
 def test_on_a_full_disk_an_explanation_leaves_nothing(tmp_path, monkeypatch):
-    def refusing(stream, **arrays):
+    def refusing(stream, *_args, **_settings):
         full_disk(stream)
 
-    monkeypatch.setattr(np, "savez_compressed", refusing)
+    monkeypatch.setattr(np.lib.format, "write_array", refusing)
     with pytest.raises(StorageError, match="No space left on device"):
         Explanation("m", np.ones((1, 3)), np.array(["y"]), np.array([2.0])).save(tmp_path / "result.npz")
     assert list(tmp_path.iterdir()) == []
@@ -86,3 +87,24 @@ def test_a_folder_that_is_missing_or_a_name_that_is_taken_by_a_folder(tmp_path):
 def test_names_as_long_as_the_system_allows(tmp_path):
     path = write_whole(tmp_path / ("n" * 255), lambda stream: stream.write(b"content"))
     assert path.read_bytes() == b"content"
+
+
+def test_only_arrays_that_shrink_are_compressed(tmp_path):
+    arrays = {
+        "noise": np.random.default_rng(0).normal(size=(300, 300)),
+        "zeros": np.zeros((300, 300)),
+        "spots": np.where(np.arange(90_000).reshape(300, 300) % 50, 0.0, 1.5),
+        "turned": np.asfortranarray(np.arange(60_000.0).reshape(200, 300)),
+        "words": np.array(["a", "longer"]),
+        "none": np.zeros((0, 3)),
+    }
+    path = write_npz(tmp_path / "some.npz", arrays)
+    with zipfile.ZipFile(path) as archive:
+        kinds = {entry.filename: entry.compress_type for entry in archive.infolist()}
+    assert kinds["noise.npy"] == zipfile.ZIP_STORED
+    assert kinds["zeros.npy"] == kinds["spots.npy"] == kinds["words.npy"] == zipfile.ZIP_DEFLATED
+    with np.load(path, allow_pickle=False) as found:
+        assert {*found} == {*arrays}
+        for name, array in arrays.items():
+            assert found[name].dtype == array.dtype
+            np.testing.assert_array_equal(found[name], array)

@@ -1,5 +1,7 @@
 """Occlusion and feature ablation against published numbers and a slow oracle."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -177,3 +179,23 @@ def test_a_stride_that_leaves_gaps_is_refused(net_a):
 def test_a_window_of_the_wrong_rank_is_refused(net_a):
     with pytest.raises(ParameterError, match="The 'window' parameter must be an int for this input"):
         xaionnx.explain(net_a, A, "occlusion", 0, window=(2, 2))
+
+
+@pytest.mark.parametrize(("method", "settings", "least"), [("occlusion", {}, 24), ("rise", {"budget": 41}, 40)])
+def test_the_memory_of_many_targets_is_that_of_their_record(method, settings, least):
+    """Bytes by target and pixel: a value by player and its errors in float64, and the map in float32 once."""
+    targets, side = 60, 96
+    weights = np.random.default_rng(0).normal(size=(targets, 3, side, side))
+    model = planted.load(planted.linear(weights))
+    x = np.random.default_rng(1).normal(size=(1, 3, side, side)).astype(np.float32)
+    if method == "occlusion":
+        settings = {"window": 32, "stride": 32}
+    peaks = []
+    for given in ([0, 1], list(range(targets))):
+        xaionnx.explain(model, x, method, given[:1], **settings)
+        tracemalloc.start()
+        found = xaionnx.explain(model, x, method, given, **settings)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert found.values.shape == (targets, 1, 3, side, side)
+    assert peaks[1] - peaks[0] < least * targets * side**2

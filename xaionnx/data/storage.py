@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import secrets
+import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 import numpy as np
 
@@ -45,8 +47,39 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[BinaryIO], object
     return target
 
 
+# Level 1 compresses photos and attributions in half the time of zlib's default, 6, to files that are 1 % larger.
+_LEVEL: Final = 1
+# Only arrays that shrink to this share are compressed: doing so takes longer than explaining a photo.
+_SHARE: Final = 0.6
+# Bytes of each of the pieces by which an array is judged, and their number.
+_PIECE: Final = 2**14
+_PIECES: Final = 4
+
+
 def write_npz(path: str | os.PathLike[str], arrays: Mapping[str, Array]) -> Path:
-    """Write arrays by name as a compressed .npz file, whole or not at all; see :func:`write_whole`."""
-    # Typed with arrays for its own options too.
-    save: Callable[..., None] = np.savez_compressed
-    return write_whole(path, lambda stream: save(stream, **arrays))
+    """Write arrays by name as an .npz file, whole or not at all; see :func:`write_whole`.
+
+    Arrays that shrink by compression are compressed; :func:`numpy.load` reads both.
+    """
+
+    def write(stream: BinaryIO) -> None:
+        with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as archive:
+            for name, array in arrays.items():
+                flat = np.asarray(array, order="C")
+                # A ZipInfo is stored as it is; a name takes the settings of the archive.
+                entry = f"{name}.npy" if _shrinks(flat) else zipfile.ZipInfo(f"{name}.npy")
+                with archive.open(entry, "w", force_zip64=True) as part:
+                    np.lib.format.write_array(part, flat, allow_pickle=False)
+
+    return write_whole(path, write)
+
+
+def _shrinks(array: Array) -> bool:
+    """Whether compression reduces an array enough, judged by pieces of it."""
+    if array.nbytes <= _PIECE * _PIECES:
+        return True
+    data = array.reshape(-1).view(np.uint8)
+    starts = np.linspace(0, data.size - _PIECE, _PIECES).astype(int)
+    # Joined, since the first bytes of each stream compress badly.
+    joined = b"".join(data[start : start + _PIECE].tobytes() for start in starts)
+    return len(zlib.compress(joined, _LEVEL)) <= _SHARE * len(joined)

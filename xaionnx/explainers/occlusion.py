@@ -19,6 +19,8 @@ from xaionnx.typing import Array, TargetLike
 
 # Positions evaluated at once: bounds the memory for class probabilities, whatever the stride.
 _PIECE = 4096
+# Numbers by pixel and target that are computed at once.
+_NUMBERS = 2**19
 
 
 @final
@@ -115,8 +117,11 @@ class Occlusion(GameExplainer):
             values, watched = game.watch(corners[piece])
             drops[piece] = game.full - values
             pieces.append(self._watched_maps(game, watched))
-        total, covered = removal.laid_over(drops.T, corners)
-        values = total / np.maximum(covered, 1) if self.overlap == "mean" else total
+        values = np.empty((game.targets, *removal.plane.extent))
+        some = max(1, _NUMBERS // values[0].size)
+        for start in range(0, len(values), some):
+            total, covered = removal.laid_over(drops.T[start : start + some], corners)
+            values[start : start + some] = total / np.maximum(covered, 1) if self.overlap == "mean" else total
         maps = {"drop": drops.T, **{key: np.concatenate([s[key] for s in pieces], axis=1) for key in pieces[0]}}
         maps = {key: by_position.reshape(-1, *grid) for key, by_position in maps.items()}
         diagnostics = {"incremental": ", ".join(game.cuts) or None}

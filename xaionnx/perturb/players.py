@@ -14,6 +14,9 @@ from xaionnx.typing import Array
 if TYPE_CHECKING:
     from xaionnx.perturb.features import Features
 
+# Values of players that are converted at once.
+_NUMBERS = 2**19
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -57,15 +60,20 @@ class Players:
         return len(self.labels)
 
     def spread(self, values: Array, x: Mapping[str, Array]) -> dict[str, Array]:
-        """Return arrays (T, ...) by input with each player's value (T, P) at its elements; 0 without a map."""
+        """Return arrays (T, ...) by input with each player's value (T, P) at its elements; 0 without a map.
+
+        They are broadcast along axes of an input that its map leaves out, and cannot be written.
+        """
         spread = {}
-        single = values.astype(np.float32)
+        some = max(1, _NUMBERS // max(1, values.shape[1]))
         for name, array in x.items():
             if name in self.maps:
                 # Looked up once for all elements that share a label, such as the channels of a pixel.
                 labels = self.maps[name].reshape((1,) * (array.ndim - self.maps[name].ndim) + self.maps[name].shape)
-                taken = single[:, labels]
-                spread[name] = np.broadcast_to(taken, (len(values), *array.shape)).copy()
+                taken = np.empty((len(values), *labels.shape), dtype=np.float32)
+                for start in range(0, len(values), some):
+                    taken[start : start + some] = values[start : start + some].astype(np.float32)[:, labels]
+                spread[name] = np.broadcast_to(taken, (len(values), *array.shape))
             else:
                 spread[name] = np.zeros((len(values), *array.shape), dtype=np.float32)
         return spread

@@ -11,6 +11,7 @@ import numpy as np
 
 from xaionnx import parameters
 from xaionnx.attribution import Attribution, PlayerValues
+from xaionnx.data.repeats import stack
 from xaionnx.data.sample import Sample, split
 from xaionnx.errors import InputMismatchError
 from xaionnx.explainer import Explainer
@@ -214,7 +215,7 @@ def _attribution(games: Sequence[Game], results: Sequence[GameResult]) -> Attrib
     empties = [game.known_empty for game in games]
     errors = [result.standard_error for result in results]
     return Attribution(
-        values={name: np.stack([result[name] for result in spread], axis=1) for name in names},
+        values={name: stack([result[name] for result in spread], axis=1) for name in names},
         baseline=None if any(e is None for e in empties) else np.stack([e for e in empties if e is not None], axis=1),
         players=PlayerValues(
             pad_players([result.values for result in results]),
@@ -242,10 +243,12 @@ def _check_mixed(model: Model, removal: Removal) -> None:
 def pad_players(values: Sequence[Array]) -> Array:
     """Arrays (T, P_n) stacked to (T, N, P), with NaN where a sample has fewer players."""
     widest = max(v.shape[1] for v in values)
-    pad_players = np.full((values[0].shape[0], len(values), widest), np.nan)
+    if all(v.shape[1] == widest for v in values):
+        return stack([v.astype(np.float64, copy=False) for v in values], axis=1)
+    padded = np.full((values[0].shape[0], len(values), widest), np.nan)
     for n, v in enumerate(values):
-        pad_players[:, n, : v.shape[1]] = v
-    return pad_players
+        padded[:, n, : v.shape[1]] = v
+    return padded
 
 
 def _stack_label_maps(maps: Sequence[Array]) -> Array:

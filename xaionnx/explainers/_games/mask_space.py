@@ -64,15 +64,16 @@ class MaskSpace:
         """Whether every cell is one pixel, so that masks are the cells themselves."""
         return max(self.cell) == 1
 
-    def moments(self, weights: Array, squares: Array) -> tuple[Array, Array, Array]:
-        """The sums of w_i M_i, of v_i M_i and of v_i M_i^2, each (T, *extent), for w and v of (M, T).
+    def moments(self, weights: Array, squares: Array) -> Iterator[tuple[slice, Array, Array, Array]]:
+        """Yield the sums of w_i M_i, of v_i M_i and of v_i M_i^2, for w and v of (M, T), in parts of the picture.
 
-        They are computed over cells, at a cost that grows with the targets, or over pixels, at a cost that grows with
-        the masks. The results are the same.
+        A part is a slice of the first axis, and the three sums there, (T, ...). They are computed over cells, at a cost
+        that grows with the targets, or over pixels, at a cost that grows with the masks. The results are the same.
         """
         if weights.shape[1] < _MANY_TARGETS or self.is_fine or len(self.extent) != _PICTURE:
-            return self.sums(weights), self.sums(squares), self.square_sums(squares)
-        return self._moments_by_pixels(weights, squares)
+            yield slice(None), self.sums(weights), self.sums(squares), self.square_sums(squares)
+        else:
+            yield from self._moments_by_pixels(weights, squares)
 
     def sums(self, weights: Array) -> Array:
         """The sum of w_i M_i over the masks 0 to M, (T, *extent), for weights (M, T)."""
@@ -184,27 +185,26 @@ class MaskSpace:
             expanded = np.moveaxis(lines.reshape(*cells.shape[:-2], -1), -1, place)
         return expanded
 
-    def _moments_by_pixels(self, weights: Array, squares: Array) -> tuple[Array, Array, Array]:
+    def _moments_by_pixels(self, weights: Array, squares: Array) -> Iterator[tuple[slice, Array, Array, Array]]:
         """The moments computed from the masks, a few masks and a few lines of the picture at a time."""
         down, across = (self._side(axis) for axis in (0, 1))
         height, width = self.extent
-        sums = np.zeros((3, weights.shape[1], height, width))
         lines = max(1, _PIXELS // (_MASKS * width))
-        for start in range(0, len(weights), _MASKS):
-            piece = slice(start, min(start + _MASKS, len(weights)))
-            cells, shifts = self.draw(piece.start, piece.stop)
-            horizontal = across[shifts[:, 1, None] + np.arange(width)]
-            half = cells.astype(np.float64) @ horizontal.transpose(0, 2, 1)
-            first, second = weights[piece].T, squares[piece].T
-            for top in range(0, height, lines):
-                rows = np.arange(top, min(top + lines, height))
+        for top in range(0, height, lines):
+            rows = np.arange(top, min(top + lines, height))
+            sums = np.zeros((3, weights.shape[1], len(rows), width))
+            for start in range(0, len(weights), _MASKS):
+                piece = slice(start, min(start + _MASKS, len(weights)))
+                cells, shifts = self.draw(piece.start, piece.stop)
+                horizontal = across[shifts[:, 1, None] + np.arange(width)]
+                half = cells.astype(np.float64) @ horizontal.transpose(0, 2, 1)
                 pixels = (down[shifts[:, 0, None] + rows] @ half).reshape(len(cells), -1)
-                block = (-1, len(rows), width)
-                sums[0][:, rows] += (first @ pixels).reshape(block)
-                sums[1][:, rows] += (second @ pixels).reshape(block)
+                first, second = weights[piece].T, squares[piece].T
+                sums[0] += (first @ pixels).reshape(sums[0].shape)
+                sums[1] += (second @ pixels).reshape(sums[0].shape)
                 np.square(pixels, out=pixels)
-                sums[2][:, rows] += (second @ pixels).reshape(block)
-        return sums[0], sums[1], sums[2]
+                sums[2] += (second @ pixels).reshape(sums[0].shape)
+            yield slice(top, top + len(rows)), sums[0], sums[1], sums[2]
 
     def _features(self, count: int, blocks: Sequence[Array]) -> Iterator[tuple[slice, Array]]:
         for piece, cells, shifts in self._pieces(count):

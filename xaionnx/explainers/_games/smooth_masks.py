@@ -123,32 +123,33 @@ class BySmoothMasks(WithinBudget, GameExplainer):
         """Values and standard errors (T, P), and r2 of each target."""
         count = len(outputs)
         deviations = outputs - outputs.mean(axis=0)
-        explained: Array | float = 0.0
+        # What a regression explains comes first; the moments of the masks are added.
+        values = np.zeros((outputs.shape[1], *space.extent))
         if self.estimator == "plain":
             # Each term is an output times a mask; for the other estimators, times a mask minus its mean.
             weights = leave_one_out = outputs
-            middle, scale = 0.0, np.array(self.keep)
+            middle, scale = 0.0, np.full(space.extent, self.keep)
         else:
             weights = leave_one_out = deviations
             middle, scale = self.keep, space.variance()
             if self.estimator == "least_squares":
-                explained, weights, leave_one_out = space.regress(outputs)
-        mean, leave_one_out_sums, variance = space.moments(weights, leave_one_out**2)
-        # In place, since each holds a number a pixel and target: the mean square minus the square of the mean.
-        mean /= count
-        leave_one_out_sums *= 2 * middle
-        variance -= leave_one_out_sums
-        variance += middle**2 * np.expand_dims((leave_one_out**2).sum(axis=0), tuple(range(1, variance.ndim)))
-        variance /= count
-        variance -= np.square(mean, out=leave_one_out_sums)
-        np.maximum(variance, 0, out=variance)
-        variance /= count - 1
-        total, unexplained = (deviations**2).sum(axis=0), (leave_one_out**2).sum(axis=0)
+                values, weights, leave_one_out = space.regress(outputs)
+        squares = leave_one_out**2
+        unexplained, error = squares.sum(axis=0), np.empty_like(values)
+        for part, mean, squared_sums, variance in space.moments(weights, squares):
+            # In place, since each holds a number a pixel and target: the mean square minus the square of the mean.
+            mean /= count
+            squared_sums *= 2 * middle
+            variance -= squared_sums
+            variance += middle**2 * np.expand_dims(unexplained, tuple(range(1, variance.ndim)))
+            variance /= count
+            variance -= np.square(mean, out=squared_sums)
+            np.maximum(variance, 0, out=variance)
+            variance /= count - 1
+            values[:, part] += mean
+            values[:, part] /= scale[part]
+            np.divide(np.sqrt(variance, out=variance), scale[part], out=error[:, part])
+        total = (deviations**2).sum(axis=0)
         defined = (total > 0) & (self.estimator == "least_squares")
         r2 = np.where(defined, 1 - unexplained / np.where(total > 0, total, 1), 0.0)
-        mean += explained
-        values, error = (
-            np.divide(mean, scale, out=mean),
-            np.divide(np.sqrt(variance, out=variance), scale, out=variance),
-        )
         return values.reshape(len(values), -1), error.reshape(len(error), -1), r2.tolist()
