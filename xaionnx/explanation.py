@@ -19,9 +19,9 @@ import numpy as np
 
 from xaionnx.caveats import warnings_of
 from xaionnx.data.display import Display
+from xaionnx.data.repeats import unrepeated
 from xaionnx.data.storage import write_npz
 from xaionnx.errors import DataError, ParameterError
-from xaionnx.data.repeats import unrepeated
 from xaionnx.typing import Array, Document, Entry
 
 if TYPE_CHECKING:

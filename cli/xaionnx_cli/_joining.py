@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from xaionnx.data.display import MOST_BYTES, Display
-from xaionnx.explanation import Arrays, Explanation
 from xaionnx.data.repeats import concatenate
+from xaionnx.explanation import Arrays, Explanation
 from xaionnx.typing import Array, Document
 
 

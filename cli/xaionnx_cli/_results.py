@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 from collections import deque
 from collections.abc import Sequence
@@ -31,6 +32,9 @@ _MAX_ALIKE = 5
 # Finished samples whose pictures may be pending; their results stay in memory until then.
 _MAX_WAITING = 64
 
+# Pictures drawn at once, beside the samples that are explained. More would wait for each other.
+_MAX_DRAWN = 2
+
 
 class Results:
     """The results of a command so far, in order."""
@@ -46,14 +50,21 @@ class Results:
         self.approximations = ""
         self._told: set[str] = set()
         self._begun: Sample | None = None
-        # Pictures are drawn one after the other, while the next batch is explained.
-        self._drawing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="drawing")
+        # Pictures are drawn while the next batch is explained.
+        self._drawing = ThreadPoolExecutor(min(_MAX_DRAWN, os.cpu_count() or 1), thread_name_prefix="drawing")
         self._waiting: deque[tuple[Sample, Explanation, list[Score], Future[list[str]]]] = deque()
+
+    @property
+    def draws(self) -> bool:
+        """Whether a picture of each sample is drawn."""
+        return self.destination.kind in ("picture", "folder")
 
     def add(self, sample: Sample, result: Explanation, top: list[Score]) -> None:
         """Add a finished sample; it is reported once its files are written."""
-        if self.destination.kind in ("picture", "folder"):
-            writing = self._drawing.submit(self._write_files, sample, result)
+        if self.draws:
+            # Named here, so that names do not depend on which picture is finished first.
+            name = self.destination.name(sample.name)
+            writing = self._drawing.submit(self._write_files, name, sample, result)
         else:
             writing = Future()
             writing.set_result([])
@@ -123,10 +134,9 @@ class Results:
     def _saved_lines(self, files: list[str]) -> list[str]:
         return [f"  {self.destination.saved_line(file)}" for file in files]
 
-    def _write_files(self, sample: Sample, result: Explanation) -> list[str]:
-        """Write the files of one sample and return their names."""
+    def _write_files(self, name: str, sample: Sample, result: Explanation) -> list[str]:
+        """Write the files ``name`` of one sample and return their paths."""
         place, files = self.destination, []
-        name = place.name(sample.name)
         targets = len(result.target) if result.several_targets else 1
         for target in range(targets):
             path = place.picture(name, sample.several, target if targets > 1 else None)

@@ -105,7 +105,7 @@ class _Job:
         """Yield the samples of all files; record those that cannot be read as refused."""
         for number, path in enumerate(self.files):
             try:
-                samples, refused, notes = _samples.read(path, self.model, self.options.exif)
+                samples, refused, notes = _samples.read(path, self.model, self.options.exif, self.results.draws)
             except DataError as error:
                 self.results.refuse(str(path), None, error)
                 continue

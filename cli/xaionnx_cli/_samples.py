@@ -34,8 +34,12 @@ class Sample:
     several: bool = False
 
 
-def read(path: Path, model: Model, exif: bool) -> tuple[list[Sample], tuple[Refusal, ...], tuple[str, ...]]:
+def read(
+    path: Path, model: Model, exif: bool, drawn: bool
+) -> tuple[list[Sample], tuple[Refusal, ...], tuple[str, ...]]:
     """Read a file: its samples, those that were refused, and notes on conversions.
+
+    Pictures that are not ``drawn`` are displayed in the pixels that the model sees.
 
     Raises
     ------
@@ -45,7 +49,7 @@ def read(path: Path, model: Model, exif: bool) -> tuple[list[Sample], tuple[Refu
     spec = model.input_spec
     # A map of few pixels is clearer over the pixels that the model sees than over the sharp photo.
     fine = spec.size is None or min(spec.size) >= _FINE
-    found = model.read(path, partial=True, exif=exif, display_side=_DISPLAY if fine else None)
+    found = model.read(path, partial=True, exif=exif, display_side=_DISPLAY if fine and drawn else None)
     displays: Sequence[Array | None] = found.displays or [None] * len(found.names)
     origin = found.provenance()
     samples = [

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from xaionnx.typing import Array
+from xaionnx.typing import Array, DType
 
 
 def unrepeated(array: Array) -> Array:
@@ -18,6 +18,12 @@ def unrepeated(array: Array) -> Array:
     (2, 1)
     """
     return array[tuple(slice(1) if repeats else slice(None) for repeats in _repeated(array))]
+
+
+def as_type(array: Array, dtype: DType) -> Array:
+    """Return an array of another type in C order, still broadcast along the axes along which it is."""
+    single = unrepeated(array).astype(dtype, order="C")
+    return single if single.shape == array.shape else np.broadcast_to(single, array.shape)
 
 
 def concatenate(arrays: Sequence[Array], axis: int) -> Array:

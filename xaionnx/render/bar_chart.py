@@ -97,7 +97,8 @@ def bars(
         notes.append("Whiskers: one standard error to each side.")
     if len(order) < len(values):
         notes.append(f"The {len(values) - len(order)} weakest of {len(values)} {kind} are left out.")
-    body = _draw_bars(labels, values[order], None if errors is None else errors[order])
+    with page.FIGURES:
+        body = _draw_bars(labels, values[order], None if errors is None else errors[order])
     heading = title or words.class_and_score(one)
     return page.whole(heading, caveats(one), body, list(filter(None, notes)), words.made_by(one), _TEXT)
 

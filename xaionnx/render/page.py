@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,9 @@ Swatches = npt.NDArray[np.uint8]
 _SHARE: Final = 0.031
 _LEAST: Final = 14
 
+FIGURES: Final = threading.Lock()
+"""Held while a figure of matplotlib is drawn: unlike other pictures, several cannot be drawn at once."""
+
 
 def _face(bold: bool) -> Path:
     """DejaVu Sans, which matplotlib includes: it is the same on every machine and covers most scripts."""
@@ -40,6 +44,12 @@ def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
     """The font of a page, with its size in pixels."""
     # Every build of Pillow has the basic layout engine, so the bytes do not depend on the build.
     return ImageFont.truetype(str(_face(bold)), size, layout_engine=ImageFont.Layout.BASIC)
+
+
+@functools.lru_cache(maxsize=4096)
+def _length(text: str, face: ImageFont.FreeTypeFont) -> float:
+    """The width of a text in pixels; pictures of a folder have most of their words in common."""
+    return face.getlength(text)
 
 
 def plot_font(points: float, bold: bool = False) -> FontProperties:
@@ -60,8 +70,8 @@ def wrapped(text: str, face: ImageFont.FreeTypeFont, width: int) -> list[str]:
     line = ""
     # Only plain spaces break a line: a no-break space keeps a separator with the word before it.
     for word in filter(None, text.split(" ")):
-        while face.getlength(word) > width and len(word) > 1:
-            fits = max(1, next((k for k in range(len(word), 0, -1) if face.getlength(word[:k]) <= width), 1))
+        while _length(word, face) > width and len(word) > 1:
+            fits = max(1, next((k for k in range(len(word), 0, -1) if _length(word[:k], face) <= width), 1))
             if line:
                 lines.append(line)
                 line = ""
@@ -70,7 +80,7 @@ def wrapped(text: str, face: ImageFont.FreeTypeFont, width: int) -> list[str]:
             if not word:
                 break
         joined = f"{line} {word}".strip()
-        if line and face.getlength(joined) > width:
+        if line and _length(joined, face) > width:
             lines.append(line)
             line = word
         else:

@@ -83,14 +83,15 @@ def spread(cells: Array, height: int, width: int) -> Array:
     """A map enlarged to (H, W) without interpolation, so that every pixel has a value of the method."""
     rows = np.arange(height) * cells.shape[0] // height
     columns = np.arange(width) * cells.shape[1] // width
-    larger: Array = cells[rows[:, None], columns]
+    # Columns first, in the few rows of the map; whole rows are then copied at once.
+    larger: Array = cells[:, columns][rows]
     return larger
 
 
 def faded(photo: Pixels) -> npt.NDArray[np.float32]:
-    """The photo in grey without its darkest tones, on which colours would not be visible."""
+    """The photo in grey, (H, W, 1), without its darkest tones, on which colours would not be visible."""
     grey = _DARKEST + (photo.astype(np.float32) @ LUMA) * (1 - _DARKEST / 255)
-    return np.repeat(grey[..., None], 3, axis=2).astype(np.float32)
+    return grey[..., None].astype(np.float32)
 
 
 def painted(photo: Pixels, pixel_map: PixelMap, scale: Scale, look: Look, function: str) -> Pixels:

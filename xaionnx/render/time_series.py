@@ -125,7 +125,8 @@ def series(  # noqa: PLR0913 - options of a picture, all by keyword
     # With several steps per column of pixels the strongest is drawn, so that none is lost.
     steps = -(-signals.shape[1] // (_WIDTH - _LEFT - _RIGHT))
     colours = page.on_paper(scale, _strongest_of(values, steps), _ALPHA)
-    body = _draw(signals, colours, labels, steps, rate, found.joined == "same")
+    with page.FIGURES:
+        body = _draw(signals, colours, labels, steps, rate, found.joined == "same")
     notes.append(words.reading(one, scale, found))
     if 1 < len(signals) <= _ROWS:
         notes.append("The line of each channel has its own scale.")

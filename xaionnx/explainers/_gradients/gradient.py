@@ -12,6 +12,7 @@ import numpy as np
 
 from xaionnx import parameters
 from xaionnx.attribution import Attribution
+from xaionnx.data.repeats import as_type
 from xaionnx.data.sample import Sample
 from xaionnx.explainer import Explainer
 from xaionnx.explainers._gradients.several_layers import joined
@@ -227,8 +228,7 @@ def with_facts(
     names = path.names if attribution.values.keys() == set(path.names) else tuple(attribution.values)
     dtype = path.feeds[path.names[0]].dtype
     values = {
-        # C order: a map broadcast over channels would otherwise be saved with channels last, ten times slower.
-        name: attribution.values[name].astype(path.feeds[name].dtype if name in path.names else dtype, order="C")
+        name: as_type(attribution.values[name], path.feeds[name].dtype if name in path.names else dtype)
         for name in names
     }
     facts, parameters, diagnostics = (
