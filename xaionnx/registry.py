@@ -208,6 +208,7 @@ def _forms(registry: Registry[Kind]) -> dict[str, Form[Kind]]:
     return {form.name: form for form in sorted(forms, key=lambda form: form.name)}
 
 
+@functools.cache
 def _concrete_class(module: ModuleType, base: type) -> type:
     """Return the only concrete subclass of ``base`` that the module defines."""
     classes = [

@@ -181,9 +181,9 @@ def test_a_window_of_the_wrong_rank_is_refused(net_a):
         xaionnx.explain(net_a, A, "occlusion", 0, window=(2, 2))
 
 
-@pytest.mark.parametrize(("method", "settings", "least"), [("occlusion", {}, 24), ("rise", {"budget": 41}, 40)])
-def test_the_memory_of_many_targets_is_that_of_their_record(method, settings, least):
-    """Bytes by target and pixel: a value by player and its errors in float64, and the map in float32 once."""
+@pytest.mark.parametrize(("method", "settings", "most"), [("occlusion", {}, 24), ("rise", {"budget": 41}, 56)])
+def test_the_memory_of_many_targets_is_that_of_their_record(method, settings, most):
+    """At most so many bytes by target and pixel: values and errors in float64, the map in float32 once, and sums."""
     targets, side = 60, 96
     weights = np.random.default_rng(0).normal(size=(targets, 3, side, side))
     model = planted.load(planted.linear(weights))
@@ -198,4 +198,4 @@ def test_the_memory_of_many_targets_is_that_of_their_record(method, settings, le
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert found.values.shape == (targets, 1, 3, side, side)
-    assert peaks[1] - peaks[0] < least * targets * side**2
+    assert peaks[1] - peaks[0] < most * targets * side**2

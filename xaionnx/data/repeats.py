@@ -21,8 +21,11 @@ def unrepeated(array: Array) -> Array:
 
 
 def as_type(array: Array, dtype: DType) -> Array:
-    """Return an array of another type in C order, still broadcast along the axes along which it is."""
-    single = unrepeated(array).astype(dtype, order="C")
+    """Return an array as another type in C order, still broadcast along the axes along which it is.
+
+    An array of that type and order is returned as it is.
+    """
+    single = unrepeated(array).astype(dtype, order="C", copy=False)
     return single if single.shape == array.shape else np.broadcast_to(single, array.shape)
 
 

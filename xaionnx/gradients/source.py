@@ -86,8 +86,11 @@ class GradientRequest:
         return {name: array for name, array in self.feeds.items() if name in self.model.shared}
 
     def feeds_at(self, sample: Array, points: Mapping[str, Array]) -> dict[str, Array]:
-        """Return all inputs with a batch axis: ``points``, and the others from the samples."""
-        others = {n: a[sample] for n, a in self.feeds.items() if n not in self.model.shared and n not in points}
+        """Return all inputs with a batch axis: ``points``, and the others from the samples, which may be views."""
+        # A slice of samples in a row is not copied.
+        in_a_row = len(sample) > 0 and np.array_equal(sample, np.arange(sample[0], sample[0] + len(sample)))
+        rows = slice(int(sample[0]), int(sample[0]) + len(sample)) if in_a_row else sample
+        others = {n: a[rows] for n, a in self.feeds.items() if n not in self.model.shared and n not in points}
         return {**others, **points}
 
     def weights(self, sample: Array, target: Array, size: int) -> tuple[Array, Array]:

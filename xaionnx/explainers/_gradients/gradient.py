@@ -231,6 +231,10 @@ def with_facts(
         name: as_type(attribution.values[name], path.feeds[name].dtype if name in path.names else dtype)
         for name in names
     }
+    for name, array in values.items():
+        # A layer may be an input, which the caller may change.
+        if any(np.may_share_memory(array, feed) for feed in path.feeds.values()):
+            values[name] = array.copy()
     facts, parameters, diagnostics = (
         dict(attribution.facts),
         dict(attribution.parameters),
