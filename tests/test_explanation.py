@@ -23,7 +23,7 @@ def record(**more):
         np.array(["Katze (0)", "Hündin (1)"]),
         np.array([1.5, -np.inf]),
         feature_values=np.array([[1.0, np.nan], [2.0, 3.0]]),
-        features={"images/left:0": np.zeros((1, 4), np.int32), "../right": np.arange(10).reshape(2, 5)},
+        features={"images/left:0": np.zeros((1, 4), np.int32), "../right": np.arange(10).reshape(2, 5) % 2},
         maps={"drop/by position": RNG.normal(size=(2, 3)).astype(np.float16), "array": np.zeros((2, 0))},
         **{
             "diagnostics": {
@@ -127,7 +127,7 @@ def test_one_sample_for_one_of_its_targets():
     np.testing.assert_array_equal(one.features, both.features[2:])
     shared = record().sample(1)
     assert shared.features["images/left:0"].shape == (1, 4)
-    np.testing.assert_array_equal(shared.features["../right"], [[5, 6, 7, 8, 9]])
+    np.testing.assert_array_equal(shared.features["../right"], [[1, 0, 1, 0, 1]])
     for place in ((3, 0), (-1, 0), (0, 2)):
         with pytest.raises(IndexError, match="no sample"):
             both.sample(*place)
@@ -208,7 +208,7 @@ def test_a_file_that_is_no_record(tmp_path, kind):
 def test_a_file_that_cannot_be_read_or_is_of_another_version(tmp_path):
     with pytest.raises(DataError, match=r"There is no file .*missing.npz"):
         Explanation.load(tmp_path / "missing.npz")
-    with pytest.raises(DataError, match=f"Cannot read {tmp_path}: Is a directory."):
+    with pytest.raises(DataError, match="is a folder, not an array"):
         Explanation.load(tmp_path)
     newer = tmp_path / "newer.npz"
     np.savez(newer, record=np.frombuffer(b'{"format": 3}', np.uint8))

@@ -31,6 +31,26 @@ import difflib
 from collections.abc import Iterable
 from typing import ClassVar
 
+# Longer values are cut in messages.
+_LONGEST_VALUE = 100
+
+
+def shortened(value: object) -> str:
+    """Return the repr of a value for a message, cut where it is long.
+
+    Examples
+    --------
+    >>> shortened("a" * 200)[-22:], shortened(10**5000)
+    ('aaaaa... (202 letters)', 'an int of more than 4,300 digits')
+    """
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no int of more than 4,300 digits
+        return "an int of more than 4,300 digits"
+    except RecursionError:
+        return f"a {type(value).__name__} that contains itself"
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}... ({len(text):,} letters)"
+
 
 class XaionnxError(Exception):
     """Base of all errors of this package.

@@ -7,8 +7,6 @@ import importlib
 import json
 import math
 import os
-import zipfile
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +16,10 @@ from typing import TYPE_CHECKING, Final, Literal, final
 import numpy as np
 
 from xaionnx.caveats import warnings_of
+from xaionnx.consistency import misfit
+from xaionnx.data.arrays import NUMBERS, read_arrays
 from xaionnx.data.display import Display
+from xaionnx.data.files import is_file
 from xaionnx.data.repeats import unrepeated
 from xaionnx.data.storage import write_npz
 from xaionnx.errors import DataError, ParameterError
@@ -65,6 +66,10 @@ MEANINGS: Final[Mapping[ValueKind, str]] = {
 # arrays that repeat along an axis are written once, with their shape.
 _FORMAT, _READABLE = 2, (1, 2)
 _RECORD = "record"
+# Element types of its arrays: numbers and text.
+_KINDS = f"{NUMBERS}U"
+# Elements of an array that repeats along an axis; far above what a file of 4 GiB can need.
+_MOST_ELEMENTS = 2**36
 # The fields that are saved as JSON.
 _WORDS = ("diagnostics", "provenance")
 # How many targets the repr shows.
@@ -424,27 +429,31 @@ class Explanation:
         DataError
             The file is missing or is not such a record.
         """
+        wrong = f"{os.fspath(path)} is not an explanation saved by xaionnx"
         try:
-            # If np.load opens a file that it cannot read, it does not close it.
-            with Path(path).open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-                record = json.loads(archive[_RECORD].tobytes())
-                if record["format"] not in _READABLE:
-                    raise DataError(f"{path} was written by another version of xaionnx. Make it again.")
-                del record["format"]
-                displays = record.pop("display", {})
-                for name in record.keys() - set(_WORDS):
-                    value = record[name]
-                    if isinstance(value, dict) and "array" in value:
-                        record[name] = _array(value, archive)
-                    elif isinstance(value, dict) and "arrays" in value:
-                        record[name] = {key: _array(entry, archive) for key, entry in value["arrays"].items()}
-                return cls(**record, display={key: _display(record, archive) for key, record in displays.items()})
-        except FileNotFoundError as error:
-            raise DataError(f"There is no file {path}.") from error
-        except OSError as error:
-            raise DataError(f"Cannot read {path}: {error.strerror or error}.") from error
-        except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise DataError(f"{path} is not an explanation saved by xaionnx. Save one with -o NAME.npz.") from error
+            arrays = read_arrays(path, _KINDS)
+        except DataError as error:
+            if not is_file(path):
+                raise
+            raise DataError(f"{wrong}. Save one with -o NAME.npz.") from error
+        try:
+            record = json.loads(arrays[_RECORD].tobytes())
+            if record.pop("format") not in _READABLE:
+                raise DataError(f"{os.fspath(path)} was written by another version of xaionnx. Make it again.")
+            displays = record.pop("display", {})
+            for name in record.keys() - set(_WORDS):
+                value = record[name]
+                if isinstance(value, dict) and "array" in value:
+                    record[name] = _array(value, arrays)
+                elif isinstance(value, dict) and "arrays" in value:
+                    record[name] = {key: _array(entry, arrays) for key, entry in value["arrays"].items()}
+            loaded = cls(**record, display={key: _display(one, arrays) for key, one in displays.items()})
+            problem = misfit(loaded)
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError) as error:
+            raise DataError(f"{wrong}. Save one with -o NAME.npz.") from error
+        if problem:
+            raise DataError(f"{wrong}: {problem}. Make it again, and save it with -o NAME.npz.")
+        return loaded
 
 
 def _first(array: Array, axis: int | None, lead: int) -> Array:
@@ -456,6 +465,8 @@ def _array(entry: Document, archive: Mapping[str, Array]) -> Array:
     """An array of a file, broadcast to its shape; files of version 1 do not tell the shape."""
     array = archive[entry["array"]]
     shape = tuple(entry.get("shape", array.shape))
+    if math.prod(shape) > _MOST_ELEMENTS:
+        raise ValueError("too large")
     return array if array.shape == shape else np.broadcast_to(array, shape)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Any, Literal, TypeAlias, TypeVar, final, overload
 
 import numpy as np
 
-from xaionnx.errors import ParameterError
+from xaionnx.errors import ParameterError, shortened
 from xaionnx.hooks import hook
 
 Text: TypeAlias = str | Callable[[], str]
@@ -67,8 +68,12 @@ class Parameter(ABC):
             return
         alternative = " or None" if self.optional else ""
         raise ParameterError(
-            f"The '{name}' parameter of {owner} must be {self.domain}{alternative}. Got {value!r} instead."
+            f"The '{name}' parameter of {owner} must be {self.domain}{alternative}. Got {shortened(value)} instead."
         )
+
+
+# The largest int of numpy.
+_LARGEST = 2**63 - 1
 
 
 def _interval(low: float, high: float, low_open: bool) -> str:
@@ -89,7 +94,7 @@ class _Integer(Parameter):
     def accepts(self, value: object) -> bool:
         if not isinstance(value, (int, np.integer)) or isinstance(value, bool):
             return False
-        return self.low <= int(value) <= self.high
+        return self.low <= int(value) <= min(self.high, _LARGEST)
 
     def parse(self, text: str) -> int:
         return int(text)
@@ -120,7 +125,9 @@ class _Real(Parameter):
     def accepts(self, value: object) -> bool:
         if not isinstance(value, (int, float, np.integer, np.floating)) or isinstance(value, bool):
             return False
-        if math.isnan(value) or math.isinf(value):
+        number: float = value if isinstance(value, int) else float(value)
+        # An int beyond floats, infinity or NaN.
+        if not abs(number) <= sys.float_info.max:
             return False
         above = self.low < value if self.low_open else self.low <= value
         return bool(above and value <= self.high)

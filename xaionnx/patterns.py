@@ -5,20 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import zipfile
-import zlib
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, final
+from typing import Literal, final, get_args
 
 import numpy as np
 
 from xaionnx.autodiff import gradient
 from xaionnx.autodiff.patterns import GROWTH, SUMS, layers_of, pattern, statistics, sum_name, table
+from xaionnx.data.arrays import NUMBERS, read_arrays
 from xaionnx.data.files import expand
 from xaionnx.data.storage import write_npz
-from xaionnx.errors import DataError, InputMismatchError, ParameterError, UnsupportedModelError
+from xaionnx.errors import DataError, InputMismatchError, ParameterError, UnsupportedModelError, shortened
 from xaionnx.layers.embeddings import gradient_tensors
 from xaionnx.layers.graph_facts import graph_fact
 from xaionnx.runtime import progress
@@ -110,16 +109,18 @@ class Patterns:
         if not Path(path).exists():
             raise DataError(f"There is no file '{os.fspath(path)}' with patterns. {_MAKE}")
         try:
-            with np.load(path, allow_pickle=False) as file:
-                about = json.loads(str(file[_ABOUT]))
-                layers = {name: file[f"pattern_{index}"] for index, name in enumerate(about["layers"])}
-                if about.get("format", 1) == _FORMAT:
-                    return cls(layers, *(about[name] for name in _FACTS))
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise DataError(f"'{os.fspath(path)}' contains no patterns. {_MAKE}") from error
+            arrays = read_arrays(path, f"{NUMBERS}U")
+            about = json.loads(str(arrays[_ABOUT]))
+            if about.get("format", 1) == _FORMAT:
+                layers = {name: arrays[f"pattern_{index}"] for index, name in enumerate(about["layers"])}
+                loaded = cls(layers, *(about[name] for name in _FACTS))
+                _check(loaded)
+                return loaded
+        except (DataError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise DataError(f"'{os.fspath(path)}' contains no patterns, or is damaged. {_MAKE}") from error
         raise DataError(
-            f"'{os.fspath(path)}' contains patterns in format {about.get('format', 1)}, but this version of xaionnx "
-            f"reads format {_FORMAT}, whose estimates differ. {_MAKE}"
+            f"'{os.fspath(path)}' contains patterns in format {shortened(about.get('format', 1))}, but this version of "
+            f"xaionnx reads format {_FORMAT}, whose estimates differ. {_MAKE}"
         )
 
     @classmethod
@@ -148,6 +149,22 @@ class Patterns:
                 f"{patterns.model_sha256[:12]}, not {model.sha256[:12]}. Estimate them again."
             )
         return patterns
+
+
+def _check(patterns: Patterns) -> None:
+    """Raise TypeError or ValueError if the parts of a file do not fit each other."""
+    counts = (patterns.samples, patterns.units, patterns.zero, patterns.within)
+    if any(type(count) is not int or count < 0 for count in counts):
+        raise ValueError("counts must be whole numbers")
+    if type(patterns.model_sha256) is not str or patterns.estimator not in get_args(Estimator):
+        raise ValueError("no hash of a model, or no estimator")
+    if not all(type(name) is str for name in patterns.layers) or not set(patterns.gains) <= patterns.layers.keys():
+        raise ValueError("gains of other layers")
+    numbers = [*patterns.layers.values(), np.array([*patterns.gains.values(), 0.0])]
+    if any(array.dtype.kind != "f" or not np.isfinite(array).all() for array in numbers):
+        raise ValueError("patterns and gains must be finite numbers")
+    if any(array.ndim < 1 for array in patterns.layers.values()):
+        raise ValueError("patterns have at least one axis")
 
 
 def estimate_patterns(model: ModelLike, inputs: InputLike, estimator: Estimator = "two_component") -> Patterns:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from xaionnx.errors import ParameterError, StorageError
-from xaionnx_cli._overwriting import check_replaceable
+from xaionnx_cli._overwriting import check_replaceable, storage_errors
 
 PICTURES = (".png", ".jpg", ".jpeg")
 RECORD = ".npz"
@@ -62,9 +62,14 @@ class Destination:
         kept = {path.resolve() for path in protected}
         if given is None:
             return cls("nothing", Path(), kept)
+        with storage_errors(Path(given)):
+            return cls._of(given, kept, force, sources)
+
+    @classmethod
+    def _of(cls, given: str, kept: set[Path], force: bool, sources: Iterable[Path]) -> Destination:
         path = Path(given)
         suffix = path.suffix.lower()
-        if path.is_dir() or given.endswith(("/", os.sep)) or not suffix:
+        if given and (path.is_dir() or given.endswith(("/", os.sep)) or not suffix):
             # The folder is created with its first file.
             check_writable(next(folder for folder in (path, *path.parents) if folder.exists()))
             place = cls("folder", path, kept, force)
@@ -141,7 +146,9 @@ def check_writable(folder: Path) -> Path:
     StorageError
         The folder does not exist or is not writable.
     """
-    if not folder.is_dir():
+    with storage_errors(folder):
+        exists = folder.is_dir()
+    if not exists:
         raise StorageError(f"The folder {folder} does not exist. Create it, or choose another with -o.")
     if not os.access(folder, os.W_OK):
         raise StorageError(f"The folder {folder} is not writable. Choose another with -o.")

@@ -24,8 +24,8 @@ from xaionnx.targets.defaults import described
 from xaionnx.targets.kinds.top import Top
 from xaionnx.targets.scores import default_output
 from xaionnx.typing import Document
-from xaionnx_cli._messages import for_shell
-from xaionnx_cli._report import check_top_class, printable
+from xaionnx_cli._messages import for_shell, printable
+from xaionnx_cli._report import check_top_class
 from xaionnx_cli._targets import default_target
 
 _MAX_LISTED = 12

@@ -7,10 +7,37 @@ Saliency". They become options here, and nowhere else.
 from __future__ import annotations
 
 import re
+import sys
+from collections.abc import Iterable
 from typing import Final
 
 # Parameters of Model.load whose option has another name, or that messages name without a value.
 _OPTIONS: Final = {"allow_random": "--allow-random", "batch_size": "--batch-size", "timeout_s": "--timeout"}
+
+# Letters of a message: some lines of a terminal.
+_LONGEST: Final = 1_000
+
+
+def printable(text: str) -> str:
+    """Escape what is not printable in a name from a model or file, such as newlines, escapes and direction marks.
+
+    Examples
+    --------
+    >>> print(printable("a\\x1b[2Jb\\nc"))
+    a\\x1b[2Jb\\nc
+    """
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def sentence(text: str) -> str:
+    """Return a message on one line, without its middle if a name or number in it is very long."""
+    text = printable(text)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
+
+
+def write_lines(lines: Iterable[str]) -> None:
+    """Write lines to stdout, each without characters that could rewrite the terminal."""
+    sys.stdout.write("".join(f"{printable(line)}\n" for line in lines))
 
 
 def for_shell(message: str) -> str:

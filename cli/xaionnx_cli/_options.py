@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import click
 
 if TYPE_CHECKING:
     from xaionnx.runtime.axes import RowsMode
 
 # Any: click passes a value of the type that its option declares.
 OptionValue: TypeAlias = Any
+
+
+# The largest number that onnxruntime takes.
+MOST: Final = 2**31 - 1
+
+
+class Seconds(click.FloatRange):
+    """A finite number above 0."""
+
+    def __init__(self) -> None:
+        super().__init__(0, sys.float_info.max, min_open=True)
+
+    def convert(self, value: OptionValue, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        seconds = float(super().convert(value, param, ctx))
+        if seconds != seconds:
+            self.fail(f"{value!r} is not a number of seconds.", param, ctx)
+        return seconds
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,10 @@ A command that is repeated should update its picture. A mistyped name must not c
 
 from __future__ import annotations
 
+import contextlib
+import re
 import zipfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Final, Literal
 
@@ -14,8 +16,35 @@ import click
 
 Kind = Literal["picture", "record", "patterns", "compiled", "joined"]
 
-
+_LONGEST_PATH: Final = 200
 HELP: Final = "Replace files that xaionnx did not write. Its own earlier results are always replaced, the inputs never."
+
+
+@contextlib.contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Refuse a path that the file system does not take: too long, a circle of links, or below a file."""
+    from xaionnx.errors import StorageError
+
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError) as error:  # a circle of links is a RuntimeError before Python 3.13
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        shown = str(path) if len(str(path)) <= _LONGEST_PATH else f"{str(path)[:_LONGEST_PATH]}..."
+        raise StorageError(f"Cannot write {shown}: {reason}. Choose another name with -o.") from error
+
+
+def files_in(values: Iterable[object]) -> list[Path]:
+    """Return the existing files that values of options name, also as ``background:FILE`` or ``NAME=median:FILE,..``."""
+    from xaionnx.data.files import is_file
+
+    found = []
+    for value in values:
+        texts = [value] if isinstance(value, str) else list(map(str, value)) if isinstance(value, list | tuple) else []
+        for text in texts:
+            parts = [text[at:] for at in (0, *(mark.end() for mark in re.finditer("[:=,]", text)))]
+            names = [name for part in parts for name in (part, part.split(",")[0])]
+            found += [Path(name) for name in dict.fromkeys(names) if is_file(name)]
+    return found
 
 
 def check_replaceable(path: Path, kind: Kind, protected: Collection[Path], force: bool) -> bool:
@@ -39,10 +68,11 @@ def check_replaceable(path: Path, kind: Kind, protected: Collection[Path], force
     # Imported here, since help is shown without importing the library.
     from xaionnx.errors import UsageError
 
-    if path.resolve() in protected:
-        raise UsageError(f"-o would overwrite {path}, which the command reads. Choose another name or folder.")
-    if not path.exists():
-        return False
+    with storage_errors(path):
+        if path.resolve() in protected:
+            raise UsageError(f"-o would overwrite {path}, which the command reads. Choose another name or folder.")
+        if not path.exists():
+            return False
     words, is_ours = _KINDS[kind]
     if not path.is_file():
         raise UsageError(f"{path} exists and is not a file. Choose another name with -o.")

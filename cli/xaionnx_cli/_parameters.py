@@ -10,7 +10,7 @@ import click
 
 from xaionnx import parameters
 from xaionnx.data.arrays import read_array
-from xaionnx.errors import ParameterError
+from xaionnx.errors import ParameterError, shortened
 from xaionnx.explainer import Explainer
 from xaionnx.parameters import Names, Parameter
 
@@ -33,7 +33,7 @@ class _Value(click.ParamType):  # type: ignore[type-arg]  # not generic in older
         except ValueError:
             read = None
         if read is None or not self._parameter.accepts(read):
-            raise ParameterError(f"{self._option} must be {self._parameter.domain}. Got '{value}' instead.")
+            raise ParameterError(f"{self._option} must be {self._parameter.domain}. Got {shortened(value)} instead.")
         return read
 
 

@@ -21,7 +21,7 @@ from xaionnx.targets.scores import default_output, unnormalised
 from xaionnx.targets.selection import TargetTerm
 from xaionnx.targets.target import Target
 from xaionnx.typing import Array, Document
-from xaionnx_cli._messages import for_shell
+from xaionnx_cli._messages import for_shell, printable
 from xaionnx_cli._suggestions import Size, suggest_targets
 from xaionnx_cli._targets import default_target
 
@@ -98,11 +98,6 @@ def check_top_class(model: Model, tensor: str) -> None:
     # An unknown size may be 1.
     if sum(isinstance(size, int) and size != 1 for size in shape) > 1 and isinstance(default_target(model), Top):
         raise no_top_class_error(model, tensor, shape)
-
-
-def printable(text: str) -> str:
-    """Escape control characters in a name from a model or file, which could rewrite the terminal."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def class_lines(top: Sequence[Score]) -> list[str]:

@@ -18,9 +18,9 @@ from xaionnx.runtime.model import Model
 from xaionnx.typing import Array, Document
 from xaionnx_cli import _joining, _report
 from xaionnx_cli._destination import Destination
-from xaionnx_cli._messages import for_shell
+from xaionnx_cli._messages import for_shell, printable, sentence, write_lines
 from xaionnx_cli._options import Options
-from xaionnx_cli._report import Score, printable
+from xaionnx_cli._report import Score
 from xaionnx_cli._samples import Sample
 
 # With more inputs than this, features are no longer listed on the terminal.
@@ -214,7 +214,7 @@ class Results:
             raise self.errors[0]
         self.conclude(complete=True)
         for line in self._refusal_lines():
-            sys.stderr.write(f"xaionnx: {printable(line)}\n")
+            sys.stderr.write(f"xaionnx: {sentence(line)}\n")
         return DataError.exit_code if self.errors else 0
 
     def _refusal_lines(self) -> list[str]:
@@ -241,11 +241,12 @@ class Results:
         """Print a note about a conversion, once."""
         if text not in self.notes:
             self.notes.append(text)
-            sys.stderr.write(f"xaionnx: note: {printable(text)}\n")
+            sys.stderr.write(f"xaionnx: note: {sentence(text)}\n")
 
     def echo(self, *lines: str) -> None:
         """Print lines, unless --json reserves stdout for the document."""
         if not self.options.as_json:
-            sys.stdout.write("".join(line + "\n" for line in lines))
+            # A blank line before a head is part of the layout; names were escaped before.
+            write_lines(part for line in lines for part in line.split("\n"))
             # Flushed, so that the reader of a pipe sees these lines during a long run.
             sys.stdout.flush()

@@ -14,6 +14,7 @@ from xaionnx.errors import DataError, UnsupportedModelError, UsageError
 from xaionnx.explainer import Explainer
 from xaionnx.explanation import Explanation
 from xaionnx.runtime.model import Model
+from xaionnx.runtime.session import DEFAULT_LIMIT_S
 from xaionnx.targets.kinds.top import Top
 from xaionnx.targets.layout import selects_boxes
 from xaionnx.targets.scores import default_output
@@ -21,9 +22,11 @@ from xaionnx.targets.target import Target
 from xaionnx.typing import Document
 from xaionnx_cli import _progress, _report, _samples, _targets
 from xaionnx_cli._batches import Batches, stack_feeds
+from xaionnx_cli._deadline import time_limit
 from xaionnx_cli._destination import Destination
+from xaionnx_cli._messages import printable
 from xaionnx_cli._options import Options, OptionValue, read_axes
-from xaionnx_cli._report import printable
+from xaionnx_cli._overwriting import files_in
 from xaionnx_cli._results import Results
 
 # How many rows of a file are looked at to find two that differ.
@@ -33,7 +36,7 @@ _COMPARED = 64
 def explain(kind: type[Explainer], **given: OptionValue) -> int:
     """Explain all inputs with a method, and return the exit code."""
     settings = {name: given.pop(name) for name in parameters.declared(kind)}
-    named = [Path(value) for value in settings.values() if isinstance(value, str)]
+    named = files_in([*settings.values(), given["target"]])
     return _Job(kind(**settings), Options(**given), named).run()
 
 
@@ -49,17 +52,19 @@ class _Job:
         read = [*self.files, *named, *(Path(name) for name in (options.model, options.spec) if name)]
         single_target = self.files if len(options.target) < 2 else []
         destination = Destination.of(options.save, read, options.force, single_target)
-        self.model = Model.load(
-            options.model,
-            options.device,
-            options.batch_size,
-            threads=options.threads,
-            timeout_s=options.timeout,
-            spec=None if options.spec is None else InputSpec.read(options.spec),
-            axes=read_axes(options.axes),
-            rows=options.rows,
-            allow_random=options.allow_random,
-        )
+        limit_s = options.timeout or DEFAULT_LIMIT_S
+        with time_limit(limit_s, f"Opening {options.model}"):
+            self.model = Model.load(
+                options.model,
+                options.device,
+                options.batch_size,
+                threads=options.threads,
+                timeout_s=options.timeout,
+                spec=None if options.spec is None else InputSpec.read(options.spec),
+                axes=read_axes(options.axes),
+                rows=options.rows,
+                allow_random=options.allow_random,
+            )
         self.target = _targets.read_targets(options.target, options.output, self.model)
         outputs = [info.name for info in self.model.outputs]
         target = self.target or method.default_target(self.model)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import _thread
 import contextlib
 import importlib
-import os
 import pkgutil
 import sys
 import threading
@@ -15,11 +14,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from xaionnx_cli._messages import for_shell, sentence
+from xaionnx_cli._streams import OutputLost, ReaderLeft, checked_streams
+
 if TYPE_CHECKING:
     from xaionnx.errors import XaionnxError
     from xaionnx.typing import Document
 
-UNFINISHED, _INTERRUPTED, _BROKEN_PIPE = 2, 130, 141
+UNFINISHED, _NO_RESOURCES, _INTERRUPTED, _BROKEN_PIPE = 2, 6, 130, 141
 
 
 class Application(click.Group):
@@ -46,9 +48,6 @@ class Application(click.Group):
     def invoke(self, ctx: click.Context) -> Any:  # Any: what a command returns is its own matter
         try:
             return super().invoke(ctx)
-        except BrokenPipeError as error:
-            # click would exit with code 1, which has no meaning here.
-            raise _ReaderLeft from error
         except KeyboardInterrupt as stop:
             # click would drop the arguments, which describe the results that were kept.
             raise _Interrupted(*stop.args) from None
@@ -62,7 +61,7 @@ class Application(click.Group):
             if line:
                 # Start a new line after the ^C that the terminal shows.
                 start = "\n" if code == _INTERRUPTED and sys.stderr.isatty() else ""
-                click.echo(f"{start}xaionnx: {line}", err=True)
+                click.echo(f"{start}xaionnx: {sentence(line)}", err=True)
             sys.exit(code)
 
     def _run(self, args: Sequence[str] | None, prog_name: str | None, extra: Document) -> tuple[int, str]:
@@ -77,23 +76,21 @@ class Application(click.Group):
             return _INTERRUPTED, "; ".join(["interrupted", *map(str, stop.args)]) + "."
         except click.ClickException as mistake:
             return mistake.exit_code, _sentence(mistake)
-        except (BrokenPipeError, _ReaderLeft):
-            # The rest of the buffer would fail again when the interpreter flushes it.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except ReaderLeft:
             return _BROKEN_PIPE, ""
+        except OutputLost as loss:
+            return _NO_RESOURCES, f"Cannot write to standard output: {loss}. Redirect it to a place with free space."
+        except MemoryError as shortage:
+            return (
+                _NO_RESOURCES,
+                f"There is not enough memory: {shortage or 'an array does not fit'}. Use a smaller input.",
+            )
         except _library_errors() as refusal:
-            # Imported here, as it is needed only after an error.
-            from xaionnx_cli._messages import for_shell
-
             return refusal.exit_code, for_shell(str(refusal))
 
 
 class _Interrupted(Exception):
     """Ctrl-C; the arguments describe the results that were kept."""
-
-
-class _ReaderLeft(Exception):
-    """The reader of stdout has closed the pipe."""
 
 
 def _library_errors() -> tuple[type[XaionnxError], ...]:
@@ -121,12 +118,9 @@ def _raise_unknown_command(given: str, known: list[str]) -> NoReturn:
 
 @contextlib.contextmanager
 def _safe_streams() -> Iterator[None]:
-    """Escape characters that the terminal cannot show, and print each warning on one line."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
-    with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_: click.echo(f"xaionnx: warning: {message}", err=True)
+    """Check what is written, and print each warning on one line."""
+    with checked_streams(), warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_: click.echo(f"xaionnx: warning: {sentence(str(message))}", err=True)
         yield
 
 

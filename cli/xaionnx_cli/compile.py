@@ -94,7 +94,8 @@ def _compile(kind: type[Explainer], **given: OptionValue) -> int:
     from xaionnx.targets.in_graph import Chosen
     from xaionnx_cli import _report, _targets
     from xaionnx_cli._destination import check_writable
-    from xaionnx_cli._overwriting import check_replaceable
+    from xaionnx_cli._messages import write_lines
+    from xaionnx_cli._overwriting import check_replaceable, files_in
 
     settings = {name: given.pop(name) for name in parameters.declared(kind)}
     request = Request(**given)
@@ -102,7 +103,8 @@ def _compile(kind: type[Explainer], **given: OptionValue) -> int:
     if place.suffix.lower() != ".onnx":
         raise ParameterError(f"-o must end in .onnx. Got '{request.save}' instead.")
     check_writable(place.parent)
-    replaced = check_replaceable(place, "compiled", {Path(request.model).resolve()}, request.force)
+    read = {path.resolve() for path in (Path(request.model), *files_in([*settings.values(), target, request.spec]))}
+    replaced = check_replaceable(place, "compiled", read, request.force)
     opened = Model.load(request.model, "cpu", spec=None if request.spec is None else InputSpec.read(request.spec))
     explained = opened.output()
     if target is None and request.output is None and sum(size != 1 for size in explained.shape[1:]) > 1:
@@ -124,7 +126,7 @@ def _compile(kind: type[Explainer], **given: OptionValue) -> int:
         }
         sys.stdout.write(_report.dump_json(document) + "\n")
     else:
-        sys.stdout.write("".join(f"{_report.printable(line)}\n" for line in _lines(made, files, replaced)))
+        write_lines(_lines(made, files, replaced))
     return 0
 
 

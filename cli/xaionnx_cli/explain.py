@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from xaionnx.explainer import Explainer
 
 from xaionnx_cli._method_group import MethodGroup
+from xaionnx_cli._options import MOST, Seconds
 from xaionnx_cli.app import help_instead
 
 
@@ -91,21 +92,21 @@ def _common() -> list[click.Parameter]:
         ),
         click.Option(
             ["--threads"],
-            type=click.IntRange(1),
+            type=click.IntRange(1, MOST),
             metavar="INT",
             help="Threads for a run of the model (default: one per core).",
         ),
         click.Option(
             ["--batch-size"],
-            type=click.IntRange(1),
+            type=click.IntRange(1, MOST),
             metavar="INT",
             help="Samples in a run of the model (default: tuned while running).",
         ),
         click.Option(
             ["--timeout"],
-            type=click.FloatRange(0, min_open=True),
+            type=Seconds(),
             metavar="SECONDS",
-            help="Stop if a single run of the model takes longer than this.",
+            help="Stop if opening the model or a single run of it takes longer than this.  [default: 600]",
         ),
         click.Option(
             ["--sign"],
@@ -115,7 +116,7 @@ def _common() -> list[click.Parameter]:
             help="Which values a picture shows: both signs, those above zero, or absolute values.",
         ),
         click.Option(
-            ["--top"], type=click.IntRange(1), metavar="INT", help="Draw only this many features, the strongest."
+            ["--top"], type=click.IntRange(1, MOST), metavar="INT", help="Draw only this many features, the strongest."
         ),
         LateOption(["--picture"], _pictures, type=_PictureName(), default="auto", metavar="KIND"),
         click.Option(["--original"], is_flag=True, help="Show the photo itself beside the map."),

@@ -6,6 +6,8 @@ import sys
 
 import click
 
+from xaionnx_cli._options import Seconds
+
 
 @click.command(no_args_is_help=False)
 @click.argument("model", type=click.Path())
@@ -16,15 +18,26 @@ import click
     help="List some of the layers, or all.  [default: some]",
 )
 @click.option("--device", default="auto", metavar="NAME", help="The device: auto, cpu, cuda, ...  [default: auto]")
+@click.option(
+    "--timeout",
+    type=Seconds(),
+    default=600,
+    show_default=True,
+    metavar="SECONDS",
+    help="Stop if opening the model, or trying what can explain it, takes longer than this.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document, with all layers.")
-def command(model: str, layers: str, device: str, as_json: bool) -> None:
+def command(model: str, layers: str, device: str, timeout: float, as_json: bool) -> None:
     """Describe a model: inputs, outputs, ops, layers, and the methods that can explain it."""
     from xaionnx.runtime.model import Model
     from xaionnx_cli import _inspection, _report
+    from xaionnx_cli._deadline import time_limit
+    from xaionnx_cli._messages import write_lines
 
-    opened = Model.load(model, device, allow_random=True)
-    facts = _inspection.model_facts(opened)
+    with time_limit(timeout, f"Inspecting {model}"):
+        opened = Model.load(model, device, timeout_s=timeout, allow_random=True)
+        facts = _inspection.model_facts(opened)
     if as_json:
         sys.stdout.write(_report.dump_json(facts, indent=2) + "\n")
     else:
-        sys.stdout.write("\n".join(_inspection.lines(opened, facts, every=layers == "all")) + "\n")
+        write_lines(_inspection.lines(opened, facts, every=layers == "all"))

@@ -48,6 +48,7 @@ def command(**given: OptionValue) -> None:
     from xaionnx.graph.parts import parts_of
     from xaionnx_cli import _report
     from xaionnx_cli._destination import check_writable
+    from xaionnx_cli._messages import write_lines
 
     request = Request(**given)
     place = Path(request.save)
@@ -75,4 +76,4 @@ def command(**given: OptionValue) -> None:
     lines = [f"{request.save}: {' + '.join(part['name'] for part in parts)}{', replacing the earlier file' * replaced}"]
     for word, infos in (("input", joined.inputs), ("output", joined.outputs)):
         lines += [f"  {word:<6}  {info.name} {info}" for info in infos]
-    sys.stdout.write("".join(f"{_report.printable(line)}\n" for line in lines))
+    write_lines(lines)

@@ -52,6 +52,7 @@ def command(**given: OptionValue) -> None:
     from xaionnx.patterns import estimate_patterns
     from xaionnx_cli import _report
     from xaionnx_cli._destination import check_writable
+    from xaionnx_cli._messages import write_lines
     from xaionnx_cli._progress import progress_bar
 
     request = Request(**given)
@@ -74,8 +75,10 @@ def command(**given: OptionValue) -> None:
         sys.stdout.write(_report.dump_json(facts) + "\n")
     else:
         earlier = ", replacing the earlier file" if replaced else ""
-        sys.stdout.write(
-            f"{request.save}: patterns of {len(found.layers)} layers from {found.samples} samples{earlier}\n"
-            f"  of {found.units} units, {found.zero} have no pattern, because their output does not vary; "
-            f"{found.within} take it from the covariance within their regime\n"
+        write_lines(
+            (
+                f"{request.save}: patterns of {len(found.layers)} layers from {found.samples} samples{earlier}",
+                f"  of {found.units} units, {found.zero} have no pattern, because their output does not vary; "
+                f"{found.within} take it from the covariance within their regime",
+            )
         )

@@ -109,3 +109,23 @@ def test_patterns(run, tmp_path):
     _arrays(place)
     assert "exists and is not a file of patterns written by xaionnx" in run(*words).stderr
     assert run(*words, "--force").exit_code == 0
+
+
+def test_files_that_options_name_are_never_replaced(run, tmp_path):
+    import numpy as np
+
+    model = MODELS / "digits_cnn.onnx"
+    np.save(tmp_path / "x.npy", np.ones((3, 1, 8, 8), np.float32))
+    made = run("patterns", model, tmp_path / "x.npy", "-o", tmp_path / "p.npz")
+    assert made.exit_code == 0, made.stderr
+    np.savez(tmp_path / "b.npz", np.ones((1, 1, 8, 8), np.float32))
+    before = {name: (tmp_path / name).read_bytes() for name in ("p.npz", "b.npz")}
+    for words in (
+        ("pattern_net", "--patterns", tmp_path / "p.npz", "-o", tmp_path / "p.npz"),
+        ("occlusion", "--baseline", f"background:{tmp_path / 'b.npz'}", "-o", tmp_path / "b.npz"),
+        ("occlusion", "--target", f"similarity:{tmp_path / 'b.npz'}", "-o", tmp_path / "b.npz"),
+    ):
+        refused = run("explain", words[0], model, tmp_path / "x.npy", *words[1:], "--force")
+        assert refused.exit_code == 2
+        assert "which the command reads" in refused.stderr, refused.stderr
+    assert before == {name: (tmp_path / name).read_bytes() for name in before}

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import lzma
 import math
+import os
 import struct
 import warnings
 import zipfile
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tokenize import TokenError
@@ -22,6 +26,9 @@ from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array
 
 MAX_ARRAY_BYTES: Final = 4 * 2**30
+NUMBERS: Final = "biuf"
+# numpy's limit.
+_MOST_AXES: Final = 64
 SUFFIXES: Final = (".npy", ".npz")
 
 
@@ -86,24 +93,29 @@ def read_array(path: str | Path, name: str | None = None, single: bool = False) 
     return ArrayFile(array, tuple(notes), sha256_of(data))
 
 
-def read_arrays(path: str | Path) -> dict[str, Array]:
+def read_arrays(path: str | os.PathLike[str], kinds: str = NUMBERS) -> dict[str, Array]:
     """Read all arrays of a .npz file by name; see `read_array`.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    kinds : str
+        The kinds of element types that are read, as in ``numpy.dtype.kind``.
 
     Raises
     ------
     DataError
-        The file or one of its arrays cannot be read.
+        The file or one of its arrays cannot be read, or they are larger than 4 GiB together.
     """
-    data = read_bytes(Path(path), "array", MAX_ARRAY_BYTES)
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            names = [name.removesuffix(".npy") for name in archive.namelist()]
-    except zipfile.BadZipFile as error:
-        raise DataError(f"'{path}' is a truncated or damaged .npz file. Save it again.") from error
-    return {name: read_array(path, name).array for name in names}
+    path = Path(path)
+    with _archive(path, read_bytes(path, "array", MAX_ARRAY_BYTES)) as archive:
+        members = archive.infolist()
+        _check_size(path, sum(info.file_size for info in members))
+        return {info.filename.removesuffix(".npy"): _unpack(path, archive, info, kinds)[0] for info in members}
 
 
-def _parse(where: str, data: memoryview) -> tuple[Array, list[str]]:
+def _parse(where: str, data: memoryview, kinds: str = NUMBERS) -> tuple[Array, list[str]]:
     stream = io.BytesIO(data[: 12 + 2**16])  # the longest header of version 1, whatever its length field says
     try:
         with warnings.catch_warnings():
@@ -127,9 +139,9 @@ def _parse(where: str, data: memoryview) -> tuple[Array, list[str]]:
         raise DataError(f"{where} has a damaged .npy header. Save the array again.") from error
     if dtype.hasobject:
         raise DataError(f"{where} contains Python objects, which need pickle and are not read. Save a numeric array.")
-    if dtype.kind not in "biuf" or dtype.names is not None or dtype.subdtype is not None:
+    if dtype.kind not in kinds or dtype.names is not None or dtype.subdtype is not None:
         raise DataError(f"{where} contains elements of type {dtype}, not numbers. Save a numeric array.")
-    if any(not isinstance(side, int) or side < 0 for side in shape):
+    if len(shape) > _MOST_AXES or any(type(side) is not int or side < 0 for side in shape):
         raise DataError(f"{where} has a damaged .npy header. Save the array again.")
     declared, present = math.prod(shape) * dtype.itemsize, len(data) - stream.tell()
     if declared != present:
@@ -142,27 +154,42 @@ def _parse(where: str, data: memoryview) -> tuple[Array, list[str]]:
 
 
 def _parse_member(path: Path, data: bytes, name: str | None) -> tuple[Array, list[str]]:
+    with _archive(path, data) as archive:
+        members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        wanted = name if name in members else next(iter(members)) if len(members) == 1 else None
+        if wanted is None:
+            listed = ", ".join(list(members)[:12]) or "none"
+            raise DataError(
+                f"'{path}' contains {len(members)} arrays ({listed}). "
+                + (f"Name one of them '{name}', the input." if name else "Save the input alone.")
+            )
+        _check_size(path, members[wanted].file_size)
+        return _unpack(path, archive, members[wanted], NUMBERS)
+
+
+def _unpack(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, kinds: str) -> tuple[Array, list[str]]:
+    # ZipFile returns no more than the declared size, and verifies the checksum.
+    unpacked = archive.read(info)
+    where = f"'{info.filename.removesuffix('.npy')}' in '{path}'"
+    if not unpacked.startswith(npy.MAGIC_PREFIX):
+        raise DataError(f"{where} is not an array. Save the file with numpy.savez.")
+    return _parse(where, memoryview(unpacked), kinds)
+
+
+def _check_size(path: Path, size: int) -> None:
+    if size > MAX_ARRAY_BYTES:
+        raise DataError(f"'{path}' unpacks to {size >> 20} MB, over the limit of {MAX_ARRAY_BYTES >> 20} MB. Split it.")
+
+
+@contextlib.contextmanager
+def _archive(path: Path, data: bytes) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-            wanted = name if name in members else next(iter(members)) if len(members) == 1 else None
-            if wanted is None:
-                listed = ", ".join(list(members)[:12]) or "none"
-                raise DataError(
-                    f"'{path}' contains {len(members)} arrays ({listed}). "
-                    + (f"Name one of them '{name}', the input." if name else "Save the input alone.")
-                )
-            info = members[wanted]
-            if info.file_size > MAX_ARRAY_BYTES:
-                limit = MAX_ARRAY_BYTES >> 20
-                raise DataError(
-                    f"'{path}' unpacks to {info.file_size >> 20} MB, over the limit of {limit} MB. Split it."
-                )
-            # ZipFile returns no more than the declared size, and verifies the checksum.
-            unpacked = archive.read(info)
+            yield archive
     except (
         zipfile.BadZipFile,
         zlib.error,
+        lzma.LZMAError,
         struct.error,
         EOFError,
         OSError,
@@ -171,7 +198,3 @@ def _parse_member(path: Path, data: bytes, name: str | None) -> tuple[Array, lis
         MemoryError,
     ) as error:
         raise DataError(f"'{path}' is a truncated or damaged .npz file. Save it again.") from error
-    where = f"'{wanted}' in '{path}'"
-    if not unpacked.startswith(npy.MAGIC_PREFIX):
-        raise DataError(f"{where} is not an array. Save the file with numpy.savez.")
-    return _parse(where, memoryview(unpacked))

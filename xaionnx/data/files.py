@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from xaionnx.errors import DataError
+from xaionnx.errors import DataError, ParameterError
 
+MAX_TEXT_BYTES: Final = 16 * 2**20
 LFS_POINTER: Final = b"version https://git-lfs.github.com/spec/"
 
 
@@ -34,6 +36,14 @@ class Refusal:
 
     def __str__(self) -> str:
         return str(self.error)
+
+
+def is_file(path: str | os.PathLike[str]) -> bool:
+    """Whether a path is a regular file, also if it is one that the file system does not take."""
+    try:
+        return Path(path).is_file()
+    except OSError:
+        return False
 
 
 def read_bytes(path: Path, what: str, limit: int, error: type[DataError] = DataError) -> bytes:
@@ -63,12 +73,13 @@ def read_bytes(path: Path, what: str, limit: int, error: type[DataError] = DataE
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
-            raise error(f"'{path}' is a folder, not a {what}. Give a file in it.")
+            raise error(f"'{path}' is a folder, not {_article(what)} {what}. Give a file in it.")
         if not stat.S_ISREG(status.st_mode):
-            raise error(f"'{path}' is a device or pipe, not a {what}. Save the data to a file first.")
+            raise error(f"'{path}' is a device or pipe, not {_article(what)} {what}. Save the data to a file first.")
         if status.st_size > limit:
             raise error(
-                f"'{path}' is larger than {limit >> 20} MB, the limit for a {what}. Make it smaller or split it."
+                f"'{path}' is larger than {limit >> 20} MB, the limit for {_article(what)} {what}. "
+                "Make it smaller or split it."
             )
         data = path.read_bytes()
     except FileNotFoundError as cause:
@@ -81,6 +92,42 @@ def read_bytes(path: Path, what: str, limit: int, error: type[DataError] = DataE
     if data.startswith(LFS_POINTER):
         raise error(f"'{path}' is a Git LFS pointer, not the {what}. Run 'git lfs pull' in its repository.")
     return data
+
+
+def read_text(path: Path, shown: str, missing: str) -> str:
+    """Read a small text file of the user's, UTF-8 with or without a byte-order mark.
+
+    Parameters
+    ----------
+    path : Path
+    shown : str
+        The subject of messages, such as ``The labels file 'a.txt'``.
+    missing : str
+        The message if there is no such file.
+
+    Raises
+    ------
+    ParameterError
+        The file is missing, not a regular file, larger than 16 MB, unreadable or not UTF-8.
+    """
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise ParameterError(f"{shown} is not a regular file. Check the path.")
+        if status.st_size > MAX_TEXT_BYTES:
+            raise ParameterError(f"{shown} is larger than {MAX_TEXT_BYTES >> 20} MB. Check the path.")
+        return path.read_bytes().decode("utf-8-sig")
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ParameterError(missing) from error
+    except UnicodeDecodeError as error:
+        raise ParameterError(f"{shown} is not UTF-8 text. Save it as UTF-8.") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise ParameterError(f"{shown} cannot be read ({reason}). Check the path and its permissions.") from error
+
+
+def _article(word: str) -> str:
+    return "an" if word[0] in "aeiou" else "a"
 
 
 def sha256_of(data: bytes) -> str:
@@ -121,14 +168,14 @@ def expand(paths: str | Path | Iterable[str | Path]) -> list[Path]:
     listed: list[Path] = []
     for path in [paths] if isinstance(paths, str | Path) else paths:
         path = Path(path)
-        if not path.is_dir():
-            listed.append(path)
-            continue
         try:
+            if not path.is_dir():
+                listed.append(path)
+                continue
             inside = sorted(p for p in path.iterdir() if not p.name.startswith(".") and not p.is_dir())
         except OSError as cause:
             raise DataError(
-                f"The folder '{path}' cannot be listed ({cause.strerror}). Check its permissions."
+                f"'{path}' cannot be read ({cause.strerror}). Check the path and its permissions."
             ) from cause
         if not inside:
             raise DataError(f"The folder '{path}' contains no files. Give a folder with data directly in it.")

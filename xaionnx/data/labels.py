@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+from xaionnx.data.files import read_text
 from xaionnx.errors import ParameterError, UnknownNameError
-
-MAX_LABELS_BYTES = 16 * 2**20
 
 
 def read_labels(folder: Path, name: str) -> list[str]:
@@ -36,20 +36,21 @@ def read_labels(folder: Path, name: str) -> list[str]:
             f"The labels file '{name}' must lie in the folder of the spec. Copy it there and give its relative path."
         )
     path = folder / name
-    if not path.is_file():
-        raise ParameterError(f"There is no labels file '{path}'. Check 'labels' under [output].")
-    if path.stat().st_size > MAX_LABELS_BYTES:
-        raise ParameterError(f"The labels file '{path}' is larger than 16 MB. Give one short name per class.")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ParameterError(f"The labels file '{path}' is not UTF-8 text. Save it as UTF-8.") from error
+    shown = f"The labels file '{path}'"
+    text = read_text(path, shown, f"There is no labels file '{path}'. Check 'labels' under [output].")
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise ParameterError(f"{shown} is a link that leads out of the folder of the spec. Copy the file there.")
+    if not text.strip():
+        raise ParameterError(f"{shown} is empty. Write one name per line, in the order of the outputs.")
     if not text.lstrip().startswith(("[", "{")):
         return text.splitlines()
     try:
         labels = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise ParameterError(f"The labels file '{path}' is not valid JSON ({error}).") from error
+    except (ValueError, RecursionError) as error:  # ValueError: invalid, or an int of more than 4,300 digits
+        # A vocabulary may start with a line such as [PAD].
+        if path.suffix.lower() != ".json" and not re.match(r'\s*[\[{]\s*["\[{]', text):
+            return text.splitlines()
+        raise ParameterError(f"{shown} is not valid JSON ({str(error).split(';')[0]}).") from error
     if not (isinstance(labels, list) and all(isinstance(label, str) for label in labels)):
         raise ParameterError(f"The labels file '{path}' must be a JSON list of names, in the order of the outputs.")
     return labels

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import math
+import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal, NoReturn, get_args
 
+from xaionnx.data.files import read_text
 from xaionnx.data.images import Resize
 from xaionnx.data.labels import read_labels
-from xaionnx.errors import ParameterError, UnknownNameError
+from xaionnx.errors import ParameterError, UnknownNameError, shortened
 from xaionnx.typing import Document, Facts
 
 Kind = Literal["picture", "table", "text", "array"]
@@ -27,8 +28,6 @@ _CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "resize": get_args(Resize),
     "activation": get_args(Activation),
 }
-
-MAX_SPEC_BYTES: Final = 16 * 2**20
 
 # key -> the only kind to which it applies, or None for all
 _INPUT: Final[dict[str, str | None]] = {
@@ -72,7 +71,7 @@ def read_fields(path: Path) -> Document:
         if section not in ("input", "output"):
             raise UnknownNameError.among("section", section, ("input", "output"))
         if not isinstance(table, dict):
-            raise ParameterError(f"'{section}' must be a section [{section}]. Got {table!r} instead.")
+            raise ParameterError(f"'{section}' must be a section [{section}]. Got {shortened(table)} instead.")
     source, target = document.get("input", {}), document.get("output", {})
     kind = source.get("kind", "picture")
     for key in source:
@@ -90,16 +89,12 @@ def read_fields(path: Path) -> Document:
 
 
 def _read_document(path: Path) -> Document:
-    if not path.is_file():
-        raise ParameterError("there is no such file. Check the path.")
-    if path.stat().st_size > MAX_SPEC_BYTES:
-        raise ParameterError("the file is larger than 16 MB, which no spec needs. Check the path.")
+    text = read_text(path, "the file", "there is no such file. Check the path.")
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except UnicodeDecodeError as error:
-        raise ParameterError("the file is not UTF-8 text. Save it as UTF-8.") from error
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ParameterError(f"the file is not valid TOML ({error}).") from error
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # ValueError: invalid, or an int of more than 4,300 digits
+        reason = str(error).split(";")[0]
+        raise ParameterError(f"the file is not valid TOML ({reason}).") from error
 
 
 def checked_fields(fields: Facts) -> Document:
@@ -147,7 +142,7 @@ def checked_fields(fields: Facts) -> Document:
 
 
 def _fail(key: str, wanted: str, got: object) -> NoReturn:
-    raise ParameterError(f"The '{key}' parameter of InputSpec must be {wanted}. Got {got!r} instead.")
+    raise ParameterError(f"The '{key}' parameter of InputSpec must be {wanted}. Got {shortened(got)} instead.")
 
 
 def _checked_size(given: object) -> tuple[int, int] | None:
@@ -169,8 +164,9 @@ def _per_channel(key: str, given: object, channels: int) -> tuple[float, ...]:
     if len(values) not in (1, channels):
         _fail(key, wanted, given)
     for value in values:
-        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        if not number or (key == "scale" and value <= 0):
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        # An int beyond floats is compared exactly.
+        if not number or not abs(value) <= sys.float_info.max or (key == "scale" and value <= 0):
             _fail(key, wanted, given)
     return tuple(float(v) for v in values) * (channels // len(values))
 

@@ -12,6 +12,8 @@ from xaionnx.typing import Array
 
 # Tensors of more elements are not followed through a reshape.
 _MOST = 2**24
+# numpy's limit.
+_MOST_AXES = 64
 
 
 def _with_axes(elements: tuple[Entries, ...], changed: dict[int, Entries]) -> tuple[Entries, ...]:
@@ -31,7 +33,9 @@ def _positions(entries: Entries, size: int) -> Array:
 def reshaped_elements(step: ElementStep) -> Operands:
     """The same numbers in the same order, in another shape."""
     held, shape = step.shape(), step.output_shape
-    if step.elements is None or held is None or shape is None or math.prod(held) != math.prod(shape) > _MOST:
+    if step.elements is None or held is None or shape is None or max(len(held), len(shape)) > _MOST_AXES:
+        return Operands({0: None})
+    if not math.prod(held) == math.prod(shape) <= _MOST:
         return Operands({0: None})
     mask = np.zeros(shape, dtype=bool)
     mask[np.ix_(*(_positions(axis, size) for axis, size in zip(step.elements, shape, strict=True)))] = True

@@ -95,10 +95,12 @@ def shared_dependence(model: Model, sizes: Mapping[str, Sequence[int]], read: Se
         if indices is None:
             if shape is None:
                 continue
-            indices = np.arange(math.prod(shape[1:]))
-        some = np.unique(np.linspace(0, len(indices) - 1, _ELEMENTS).astype(int)) if len(indices) else ()
-        for index in some:
-            found = set(walk.back({one.tensor: indices[index : index + 1]}).elements)
+            count = math.prod(shape[1:])
+        else:
+            count = len(indices)
+        some = np.unique(np.linspace(0, count - 1, _ELEMENTS).astype(int)) if count else np.array([], dtype=int)
+        for index in some if indices is None else indices[some]:
+            found = set(walk.back({one.tensor: np.array([index])}).elements)
             shared = found if shared is None else shared & found
     return set(dependence(model, sizes, read).elements) if shared is None else shared
 

@@ -116,7 +116,8 @@ def _checker_findings(file: ModelFile) -> Iterator[str]:
     for full in (False, True):
         try:
             onnx.checker.check_model(os.fspath(file.path), full_check=full)
-        except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        # ValueError: an element type or a name that the checker cannot read.
+        except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError) as error:
             # The checker requires shapes of outputs but onnxruntime does not, so this is never the reason.
             if "is required but missing" not in str(error):
                 yield _one_line(str(error))

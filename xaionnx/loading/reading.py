@@ -14,7 +14,7 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # protobuf ships no types
 
 from xaionnx.errors import ModelFileError
-from xaionnx.loading import file_kinds, soundness
+from xaionnx.loading import file_kinds, limits, soundness
 from xaionnx.loading.external_data import ExternalFile, external_files, sha256_of_file
 from xaionnx.loading.refusal import refusal
 from xaionnx.short_repr import short_repr
@@ -37,7 +37,8 @@ class ModelFile:
         for each external file, sorted by location. It changes if any of the files changes, but not if the model is
         renamed or moved.
     proto : onnx.ModelProto
-        The parsed model, without external data. It is shared: treat it as read-only.
+        The parsed model, without external data. It is shared: treat it as read-only. In descriptions such as
+        ``doc_string``, bytes that are not UTF-8 are replaced.
     external : tuple of Path
         The external files, checked and resolved, sorted by location.
     opset : int
@@ -109,7 +110,9 @@ def read_model(path: str | os.PathLike[str]) -> ModelFile:
     try:
         proto, digest = _parse(shown, resolved, status.st_size)
         external = external_files(shown, proto, resolved.parent)
+        limits.make_readable(proto)
         census = soundness.check(shown, proto)
+        limits.check_declared(shown, proto)
         return ModelFile(
             path=resolved,
             sha256=_combined_sha256(digest, external),

@@ -63,7 +63,7 @@ def check(shown: str, proto: onnx.ModelProto) -> Census:
     domains = _read_domains(shown, proto.opset_import)
     _check_ends(shown, proto)
     _check_functions(shown, proto)
-    functions = {(_plain_domain(f.domain), f.name) for f in proto.functions}
+    functions = {(plain_domain(f.domain), f.name) for f in proto.functions}
     random: list[str] = []
     top = _Scope(proto.graph.node, "")
     _define_graph(shown, top, proto.graph)
@@ -95,7 +95,8 @@ def subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
         yield from attribute.graphs
 
 
-def _plain_domain(domain: str) -> str:
+def plain_domain(domain: str) -> str:
+    """Return the name of a domain, empty for the default one."""
     return "" if domain == "ai.onnx" else domain
 
 
@@ -103,7 +104,7 @@ def _read_domains(shown: str, imports: Iterable[onnx.OperatorSetIdProto]) -> dic
     domains: dict[str, int] = {}
     for entry in imports:
         _check_text(shown, "the name of a domain", [entry.domain])
-        domain, version = _plain_domain(entry.domain), entry.version
+        domain, version = plain_domain(entry.domain), entry.version
         domains[domain] = max(version, domains.get(domain, 0))
     for domain, newest in (("", onnx.defs.onnx_opset_version()), ("ai.onnx.ml", onnx.defs.onnx_ml_opset_version())):
         version = domains.get(domain, 0)
@@ -149,7 +150,7 @@ def _check_functions(shown: str, proto: onnx.ModelProto) -> None:
     """Refuse functions that call themselves, since inlining them would not end."""
     if not proto.functions:
         return
-    names = [(_plain_domain(function.domain), function.name) for function in proto.functions]
+    names = [(plain_domain(function.domain), function.name) for function in proto.functions]
     _check_text(shown, "the name of a function", (part for name in names for part in name))
     calls: dict[tuple[str, str], set[tuple[str, str]]] = {}
     for name, function in zip(names, proto.functions, strict=True):
@@ -159,7 +160,7 @@ def _check_functions(shown: str, proto: onnx.ModelProto) -> None:
         calls[name] = set()
         while pending:
             node = pending.pop()
-            calls[name].add((_plain_domain(node.domain), node.op_type))
+            calls[name].add((plain_domain(node.domain), node.op_type))
             for graph in subgraphs(node):
                 pending.extend(graph.node)
     left = {name: called & calls.keys() for name, called in calls.items()}
@@ -235,7 +236,7 @@ def _read_nodes(
         scope.reads.append(reads)
         if (domain, op) not in known:
             _check_text(shown, "the name of a node, tensor or attribute", (name, op, domain, *outputs))
-            if (_plain_domain(domain), op) not in known:
+            if (plain_domain(domain), op) not in known:
                 _check_op(shown, node, versions)
             known.add((domain, op))
         if op in RANDOM_OPS or (op == "Dropout" and _may_train(node, versions, scope)):
@@ -252,7 +253,7 @@ def _read_nodes(
 
 def _may_train(node: onnx.NodeProto, versions: dict[str, int], scope: _Scope) -> bool:
     """Whether a Dropout is, or could be, in training mode; without a third input it is not."""
-    if _plain_domain(node.domain) or versions.get("", 0) < 12 or len(node.input) < 3 or not node.input[2]:
+    if plain_domain(node.domain) or versions.get("", 0) < 12 or len(node.input) < 3 or not node.input[2]:
         return False
     flag = _find_constant(scope, node.input[2])
     return flag is None or any(flag.raw_data) or any(flag.int32_data)
@@ -276,7 +277,7 @@ def _find_constant(start: _Scope, name: str) -> onnx.TensorProto | None:
 
 
 def _check_op(shown: str, node: onnx.NodeProto, versions: dict[str, int]) -> None:
-    op, domain = node.op_type, _plain_domain(node.domain)
+    op, domain = node.op_type, plain_domain(node.domain)
     version = versions.get(domain)
     if onnx.defs.has(op, max_inclusive_version=version or onnx.defs.onnx_opset_version(), domain=domain):
         return
@@ -310,7 +311,7 @@ def _runtime_schemas() -> dict[tuple[str, str], int]:
 
     first: dict[tuple[str, str], int] = {}
     for schema in state.get_all_operator_schema() if hasattr(state, "get_all_operator_schema") else ():
-        key = (_plain_domain(schema.domain), schema.name)
+        key = (plain_domain(schema.domain), schema.name)
         first[key] = min(schema.since_version, first.get(key, schema.since_version))
     return first
 
@@ -322,7 +323,7 @@ def _runtime_newest(domain: str) -> int:
     if not hasattr(state, "get_all_operator_schema"):
         return 2**31  # unknown: opening the session will show
     return max(
-        (s.since_version for s in state.get_all_operator_schema() if _plain_domain(s.domain) == domain), default=0
+        (s.since_version for s in state.get_all_operator_schema() if plain_domain(s.domain) == domain), default=0
     )
 
 

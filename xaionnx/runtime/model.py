@@ -136,7 +136,7 @@ class Model:
         threads : int, optional
             Threads inside a run; one per core by default.
         timeout_s : float, optional
-            Limit for a single run, in seconds.
+            Limit for a single run, and for opening the model or one derived from it, in seconds; 600 by default.
         spec : InputSpec, optional
             Replaces the TOML beside the file.
         axes : str or mapping of str to str, optional
@@ -665,7 +665,13 @@ class Model:
             folder, in_place = str(self.path.parent), self._state.sessions.share(())
             try:
                 sessions[kind] = Session(
-                    source, self.settings, folder=folder, name=self.name, in_place=in_place, nodes=len(graph.graph.node)
+                    source,
+                    self.settings,
+                    folder=folder,
+                    name=self.name,
+                    in_place=in_place,
+                    nodes=len(graph.graph.node),
+                    timeout_s=self.timeout_s,
                 )
             except Exception as error:
                 if not loading.is_runtime_failure(error):

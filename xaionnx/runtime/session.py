@@ -43,6 +43,8 @@ _LARGE = 1 << 30
 _MANY_NODES = 3_000
 # Time to wait for a run to end after Ctrl-C; a node that takes longer is abandoned.
 _PATIENCE_S = 0.8
+# Limit for opening a session, and for a run, where none is given: far above what a model needs that can be explained.
+DEFAULT_LIMIT_S = 600.0
 
 _DEVICES = {
     "cpu": "CPUExecutionProvider",
@@ -101,6 +103,8 @@ class Session:
     in_place : bool
         Read external weights without copying them: sessions over one file then share its pages in memory, but cannot
         reorder weights for the processor.
+    timeout_s : float, optional
+        Time limit for opening the session, in seconds; :data:`DEFAULT_LIMIT_S` by default.
     nodes : int
         The number of nodes, if known. Above :data:`_MANY_NODES` results share no buffers that are planned in advance.
 
@@ -108,6 +112,8 @@ class Session:
     ------
     DeviceError
         A device was requested by name and the session does not run on it.
+    TimeLimitError
+        It took longer than ``timeout_s``.
     """
 
     def __init__(
@@ -119,6 +125,7 @@ class Session:
         name: str = "model",
         in_place: bool = False,
         nodes: int = 0,
+        timeout_s: float | None = None,
     ) -> None:
         installation.warn_of_several()
         self.name = name
@@ -142,8 +149,13 @@ class Session:
             if provider in (_DEVICES["cuda"], _DEVICES["tensorrt"]):
                 _preload_cuda()
             # The fallback would print on stdout and continue on another device.
-            self._session = ort.InferenceSession(
-                model, options, providers=providers, enable_fallback=0, disabled_optimizers=without
+            self._session = _opened(
+                lambda: ort.InferenceSession(
+                    model, options, providers=providers, enable_fallback=0, disabled_optimizers=without
+                ),
+                options,
+                name,
+                timeout_s,
             )
         self.provider: str = self._session.get_providers()[0]
         if settings.device != "auto" and self.provider != provider:
@@ -176,7 +188,7 @@ class Session:
         feeds : mapping
             Arrays by input name, or results of :meth:`place`.
         timeout_s : float, optional
-            Time limit of the run in seconds.
+            Time limit of the run in seconds; :data:`DEFAULT_LIMIT_S` by default.
         brief : bool
             Whether the run is known to be short: it then runs in the calling thread, and Ctrl-C waits for it.
 
@@ -207,10 +219,11 @@ class Session:
         try:
             if brief and timeout_s is None:
                 return job()
-            return _worker().call(job, options, timeout_s)
+            limit_s = timeout_s or DEFAULT_LIMIT_S
+            return _worker().call(job, lambda: setattr(options, "terminate", True), limit_s)
         except _Expired as error:
             raise TimeLimitError(
-                f"One run of {self.name} took longer than {timeout_s:g} s and was stopped. "
+                f"One run of {self.name} took longer than {limit_s:g} s and was stopped. "
                 "Raise timeout_s, or lower the batch size."
             ) from error
         except Exception as error:
@@ -305,7 +318,7 @@ class _Worker:
         # Threads do not survive a fork.
         return self.usable and self._pid == os.getpid()
 
-    def call(self, job: Callable[[], T], options: ort.RunOptions, timeout_s: float | None) -> T:
+    def call(self, job: Callable[[], T], stop: Callable[[], None], timeout_s: float) -> T:
         done = threading.Lock()
         done.acquire()
         result: list[T] = []
@@ -321,19 +334,19 @@ class _Worker:
 
         self._jobs.put(work)
         try:
-            finished = done.acquire(timeout=-1 if timeout_s is None else timeout_s)
+            finished = done.acquire(timeout=min(timeout_s, threading.TIMEOUT_MAX))
         except KeyboardInterrupt:
-            self._stop(options, done)
+            self._stop(stop, done)
             raise
         if not finished:
-            self._stop(options, done)
+            self._stop(stop, done)
             raise _Expired
         if failure:
             raise failure[0]
         return result[0]
 
-    def _stop(self, options: ort.RunOptions, done: threading.Lock) -> None:
-        options.terminate = True
+    def _stop(self, stop: Callable[[], None], done: threading.Lock) -> None:
+        stop()
         if not done.acquire(timeout=_PATIENCE_S):
             self.usable = False
 
@@ -345,6 +358,25 @@ def _worker() -> _Worker:
     if not _current or not _current[0].alive:
         _current[:] = [_Worker()]
     return _current[0]
+
+
+def _opened(
+    make: Callable[[], ort.InferenceSession], options: ort.SessionOptions, name: str, timeout_s: float | None
+) -> ort.InferenceSession:
+    """Open a session in the worker's thread, which the time limit and Ctrl-C stop."""
+    limit_s = timeout_s or DEFAULT_LIMIT_S
+    try:
+        return _worker().call(make, lambda: _cancel(options), limit_s)
+    except _Expired as error:
+        raise TimeLimitError(
+            f"Opening {name} took longer than {limit_s:g} s and was stopped. Raise timeout_s, or simplify the model."
+        ) from error
+
+
+def _cancel(options: ort.SessionOptions) -> None:
+    # Releases of onnxruntime before 1.22 cannot be stopped; their thread is abandoned.
+    if hasattr(options, "set_load_cancellation_flag"):
+        options.set_load_cancellation_flag(True)
 
 
 @lru_cache(maxsize=1)
@@ -388,7 +420,7 @@ def _optimised(model: bytes, level: ort.GraphOptimizationLevel) -> bytes:
         path = Path(folder) / "optimised.onnx"
         options.optimized_model_filepath = str(path)
         with _suppress_output():
-            ort.InferenceSession(model, options, providers=[_DEVICES["cpu"]])
+            _opened(lambda: ort.InferenceSession(model, options, providers=[_DEVICES["cpu"]]), options, "model", None)
         return path.read_bytes()
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
-from xaionnx.targets.scores import flat, quantity, refuse_rows
+from xaionnx.targets.scores import check_stated_activation, flat, quantity, refuse_rows
 from xaionnx.targets.selection import TargetSet, TargetTerm
 from xaionnx.targets.target import Target
 from xaionnx.typing import Array, TargetLike
@@ -155,7 +155,7 @@ def resolve(
     Raises
     ------
     ParameterError, UnknownNameError
-        There is no such class, label, tensor or element.
+        There is no such class, label, tensor or element, or the output is not what the spec says.
     OutputError
         The model returns NaN or infinity.
     """
@@ -168,6 +168,7 @@ def resolve(
     read = {name for target in targets for name in target.reads(model)}
     count = max((len(array) for name, array in x.items() if name not in model.shared), default=1)
     model.check_rows({name: outputs[name] for name in read}, count)
+    check_stated_activation(outputs, model)
     terms = [target.resolved(outputs, model) for target in targets]
     selection = TargetSet([term for of_target in terms for term in of_target])
     values = selection.select(outputs)

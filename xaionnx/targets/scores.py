@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final, TypeGuard
 
 import numpy as np
@@ -80,7 +80,7 @@ def class_number(k: object, count: int, tensor: str, model: Model, parameter: st
             raise ParameterError(
                 f"{model.name} has no label '{k}'. Give a class number, or labels in {model.path.stem}.toml beside it."
             )
-        if k not in model.labels and k.isdecimal():
+        if k not in model.labels and k.isdecimal() and len(k) < _DIGITS:
             raise ParameterError(f"{model.name} has no label '{k}'. Give a class number as an int: {int(k)}.")
         k = find_label(model.labels, k)
     if not is_int(k) or not 0 <= k < count:
@@ -118,6 +118,43 @@ def to_probability(output: Array, tensor: str, model: Model) -> str:
     elif declared != "logits":
         return "identity"
     return "sigmoid" if single else "softmax"
+
+
+# More digits are no number of a class, but may be more than Python converts.
+_DIGITS = 20
+# Probabilities of quantised models are rounded to 1/256 each, so that their sum may be a few hundredths from 1.
+_IN_RANGE, _SUM_OF_ONE = 1e-3, 0.05
+
+
+def check_stated_activation(outputs: Mapping[str, Array], model: Model) -> None:
+    """Check that scores that the spec calls a softmax or a sigmoid are in [0, 1], and that a softmax sums to 1.
+
+    Raises
+    ------
+    ParameterError
+        They cannot be, so that the spec is wrong.
+    """
+    stated = "none" if model.spec is None else model.spec.activation
+    tensor = default_output(model) if stated in ("softmax", "sigmoid") else ""
+    if tensor not in outputs or outputs[tensor].dtype.kind != "f" or not outputs[tensor].size:
+        return
+    output = outputs[tensor]
+    scores = flat(output).astype(np.float64)
+    scores = scores[np.isfinite(scores).all(axis=1)]
+    if not scores.size:
+        return
+    found = ""
+    if scores.min() < -_IN_RANGE or scores.max() > 1 + _IN_RANGE:
+        found = f"ranges from {scores.min():.4g} to {scores.max():.4g}, not within 0 and 1"
+    elif stated == "softmax" and scores.shape[1] == max(output.shape[1:], default=1) > 1:
+        sums = scores.sum(axis=1)
+        worst = sums[np.abs(sums - 1).argmax()]
+        found = f"sums to {worst:.4g}, not to 1" if abs(worst - 1) > _SUM_OF_ONE else ""
+    if found:
+        raise ParameterError(
+            f"The spec of {model.name} says activation = \"{stated}\", but output '{tensor}' {found}. Write "
+            'activation = "logits" under [output] if they are scores before it, or "none".'
+        )
 
 
 def quantity(output: Array, tensor: str, model: Model) -> str:

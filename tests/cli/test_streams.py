@@ -1,0 +1,52 @@
+"""Output that cannot be written, and names that could rewrite the terminal."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tests.cli.conftest import ROOT
+
+COMMANDS = (["--help"], ["methods", "--json"], ["inspect", str(ROOT / "models" / "digits_cnn.onnx")])
+
+
+def started(words, **streams):
+    path = os.pathsep.join(str(ROOT / folder) for folder in ("", "kernels", "cli"))
+    words = [sys.executable, "-m", "xaionnx_cli", *words]
+    return subprocess.run(
+        words, env={**os.environ, "PYTHONPATH": path}, stderr=subprocess.PIPE, text=True, check=False, **streams
+    )
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")  # noqa: PTH110
+@pytest.mark.parametrize("words", COMMANDS, ids=lambda words: words[0])
+def test_a_full_device(words):
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        done = started(words, stdout=full)
+    assert (done.returncode, done.stderr.count("\n")) == (6, 1)
+    assert done.stderr.startswith("xaionnx: Cannot write to standard output: No space left on device.")
+
+
+def test_a_closed_stdout():
+    done = started(COMMANDS[0], preexec_fn=lambda: os.close(1))
+    assert (done.returncode, done.stderr.count("\n")) == (6, 1)
+    assert "it is closed" in done.stderr
+
+
+def test_errors_and_warnings_are_escaped(run, tmp_path):
+    name = "a\x1b[2J\n\u202eb"
+    refused = run("explain", "occlusion", f"{name}.onnx", "x.npy").stderr
+    assert refused.isascii()
+    assert refused.count("\n") == 1
+    np.savez(tmp_path / "x.npz", **{f"{name}1": np.ones(3), f"{name}2": np.ones(3)})
+    refused = run("explain", "occlusion", ROOT / "models" / "digits_cnn.onnx", tmp_path / "x.npz").stderr
+    assert refused.isascii()
+    assert "\x1b" not in refused
+    assert r"\x1b[2J\n\u202eb1" in refused
+
+
+def test_a_long_name_is_cut(run):
+    refused = run("explain", "occlusion", "a" * 5000, "x.npy")
+    assert (refused.exit_code, len(refused.stderr) < 1100) == (3, True)

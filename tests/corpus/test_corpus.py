@@ -1,0 +1,91 @@
+"""Bad inputs of every kind end in one sentence and the right exit code, whatever they are."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.corpus.case import Case, all_cases, prepare
+from tests.corpus.runner import Runner
+
+EVERY = list(all_cases())
+CASES = {case.name: case for case in EVERY}
+# Of each kind a few; the whole takes minutes.
+_SAMPLE = 3
+_LIMIT_S = 20
+_LONGEST = 1_200
+
+
+def _sample() -> list[str]:
+    rng = random.Random(0)
+    kinds: dict[str, list[str]] = {}
+    for name in CASES:
+        kinds.setdefault(name.split("/")[0], []).append(name)
+    return [name for names in kinds.values() for name in rng.sample(names, min(_SAMPLE, len(names)))]
+
+
+@pytest.fixture(scope="module")
+def runner() -> Iterator[Runner]:
+    started = Runner()
+    yield started
+    started.close()
+
+
+def check(case: Case, runner: Runner, folder: Path) -> None:
+    work, streams = folder / "work", folder / "streams"
+    work.mkdir()
+    streams.mkdir()
+    prepare(work)
+    case.build(work)
+    before = _tree(work)
+    code = runner.run(case.words, work, streams, case.stdout, _LIMIT_S)
+    said = (streams / "err").read_bytes().decode()
+    out = (streams / "out").read_bytes().decode() if (streams / "out").exists() else ""
+    assert code is not None, f"not done after {_LIMIT_S} s"
+    assert "Traceback" not in said + out, said + out
+    assert code in case.codes, (code, said, out)
+    _check_lines(said, code)
+    assert re.search(case.says, said), said
+    if "--json" in case.words and out:
+        json.loads(out)
+    assert _safe(out), ascii(out)
+    assert _tree(work) - before <= set(case.written)
+
+
+def _check_lines(said: str, code: int) -> None:
+    """One sentence, or two, on one line; each warning and note on a line of its own."""
+    assert _safe(said), ascii(said)
+    lines = said.splitlines()
+    messages = [line for line in lines if not re.match(r"xaionnx: (warning: |note: |  )|  |\Z", line)]
+    assert len(messages) == (code not in (0, 141)), said
+    for line in messages:
+        assert re.fullmatch(r"xaionnx: .{8,}[.?:]( See '[^\n]*'\.)?", line), line
+        assert len(line) <= _LONGEST, len(line)
+
+
+def _safe(text: str) -> bool:
+    return all(letter.isprintable() or letter == "\n" for letter in text)
+
+
+def _tree(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+def test_the_corpus_is_large_and_its_names_are_unique():
+    assert len(CASES) == len(EVERY) >= 500
+
+
+@pytest.mark.parametrize("name", _sample())
+def test_a_bad_input_ends_in_one_sentence(name, runner, tmp_path):
+    check(CASES[name], runner, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_every_bad_input_ends_in_one_sentence(name, runner, tmp_path):
+    check(CASES[name], runner, tmp_path)

@@ -1,0 +1,38 @@
+"""A spec that calls scores a softmax or a sigmoid is checked against the first outputs."""
+
+import numpy as np
+import pytest
+
+import xaionnx
+from models import planted
+from xaionnx import InputSpec
+from xaionnx.errors import ParameterError
+
+ROWS = np.float32([[1, 2, 3], [0.1, 0.2, 0.7]])
+
+
+def opened(spec):
+    return planted.load(planted.linear(np.eye(3).tolist()), spec=spec)
+
+
+@pytest.mark.parametrize("stated", ["softmax", "sigmoid"])
+def test_scores_outside_of_0_and_1(stated):
+    model = opened(InputSpec(kind="table", activation=stated))
+    with pytest.raises(
+        ParameterError, match=f'activation = "{stated}", but output .* ranges from 0.1 to 3, not within'
+    ):
+        xaionnx.explain(model, ROWS, "feature_ablation")
+    with pytest.raises(ParameterError, match=r'Write activation = "logits" under \[output\]'):
+        xaionnx.explain(model, ROWS, "saliency", target=1)
+
+
+def test_a_softmax_that_does_not_sum_to_1():
+    rows = np.float32([[0.1, 0.2, 0.7], [0.1, 0.2, 0.3]])
+    with pytest.raises(ParameterError, match=r"sums to 0\.6, not to 1"):
+        xaionnx.explain(opened(InputSpec(kind="table", activation="softmax")), rows, "feature_ablation")
+    assert xaionnx.explain(opened(InputSpec(kind="table", activation="sigmoid")), rows, "feature_ablation").samples == 2
+
+
+def test_probabilities_are_accepted():
+    model = opened(InputSpec(kind="table", activation="softmax"))
+    assert xaionnx.explain(model, ROWS[1:], "feature_ablation").provenance["quantity"] == "probability"
