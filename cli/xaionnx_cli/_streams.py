@@ -20,11 +20,12 @@ class OutputLost(Exception):
 class _Checked:
     """A stream whose failed writes raise an error that is no OSError, since click and argument parsers catch those.
 
-    After the first failure nothing is written any more, so that a command can still save what it has finished.
+    After the first failure nothing is written any more, so that a command can still save what it has finished. Failures
+    of a ``muted`` stream are not reported: for stderr there is no other place.
     """
 
-    def __init__(self, stream: TextIO | None) -> None:
-        self._stream, self._lost = stream, False
+    def __init__(self, stream: TextIO | None, *, muted: bool = False) -> None:
+        self._stream, self._muted, self._lost = stream, muted, False
 
     def write(self, text: str) -> int:
         if not isinstance(text, str):
@@ -34,7 +35,9 @@ class _Checked:
             return len(text)
         if self._stream is None:
             self._lost = True
-            raise OutputLost("it is closed")
+            if not self._muted:
+                raise OutputLost("it is closed")
+            return len(text)
         with self._translated():
             self._stream.write(text)
         return len(text)
@@ -51,6 +54,8 @@ class _Checked:
         except (OSError, ValueError) as error:  # ValueError: the stream was closed
             self._lost = True
             self._discard()
+            if self._muted:
+                return
             if isinstance(error, BrokenPipeError):
                 raise ReaderLeft from error
             raise OutputLost(error.strerror if isinstance(error, OSError) and error.strerror else error) from error
@@ -71,19 +76,6 @@ class _Checked:
         return getattr(self._stream, name)
 
 
-class _Muted(_Checked):
-    """A stream whose failed writes are lost: there is no other place to report them."""
-
-    def write(self, text: str) -> int:
-        with contextlib.suppress(OutputLost, ReaderLeft):
-            return super().write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        with contextlib.suppress(OutputLost, ReaderLeft):
-            super().flush()
-
-
 @contextlib.contextmanager
 def checked_streams() -> Iterator[None]:
     """Escape characters that the terminal cannot show, and check what is written to stdout and stderr."""
@@ -91,7 +83,7 @@ def checked_streams() -> Iterator[None]:
     for stream in before:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    sys.stdout, sys.stderr = cast("TextIO", _Checked(sys.stdout)), cast("TextIO", _Muted(sys.stderr))
+    sys.stdout, sys.stderr = cast("TextIO", _Checked(sys.stdout)), cast("TextIO", _Checked(sys.stderr, muted=True))
     try:
         yield
     finally:

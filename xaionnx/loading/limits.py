@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from graphlib import TopologicalSorter
-from typing import Any, Final
+from typing import Final
 
 import onnx
 from google.protobuf.message import Message  # type: ignore[import-untyped]  # protobuf ships no types
@@ -95,17 +95,15 @@ def _ops(nodes: Iterable[onnx.NodeProto]) -> Iterator[tuple[str, str]]:
 
 def make_readable(proto: onnx.ModelProto) -> None:
     """Replace what is not UTF-8 in descriptions, which mean nothing to a run but cannot be copied as they are."""
-    pending: list[Any] = [proto, *proto.functions, proto.graph]
-    _decode(proto.metadata_props)
+    _decode([proto, *proto.metadata_props])
+    pending: list[onnx.GraphProto | onnx.FunctionProto] = [*proto.functions, proto.graph]
     while pending:
         one = pending.pop()
-        _decode([one])
-        _decode(getattr(one, "metadata_props", ()))
+        _decode([one, *one.metadata_props])
         if isinstance(one, onnx.GraphProto):
             _decode([*one.input, *one.output, *one.value_info, *one.initializer])
-        for node in getattr(one, "node", ()):
-            _decode([node])
-            _decode(node.metadata_props)
+        for node in one.node:
+            _decode([node, *node.metadata_props])
             pending.extend(subgraphs(node))
 
 
