@@ -302,6 +302,54 @@ def test_named_tensors_stay_and_pass_the_gradient():
     onnxruntime(form)
 
 
+def test_a_range_from_zero_rectifies_behind_a_rearrangement():
+    """onnxruntime lays channels last, and a convolution with channels first is followed by a Transpose."""
+    kernel = RNG.normal(size=(3, 2, 3)).astype(np.float32)
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"], pads=[1, 1]),
+        helper.make_node("Transpose", ["c"], ["t"], perm=[0, 2, 1]),
+        *pair("t", "s", "z"),
+        helper.make_node("Flatten", ["t_d"], ["y"]),
+    ]
+    model = made(nodes, {"w": kernel, "s": np.float32(0.02), "z": np.uint8(0)}, ("N", 2, 6))
+    assert "Relu" in ops(model)
+    x = RNG.normal(size=(3, 2, 6)).astype(np.float32)
+    plain = loaded(
+        "g (float[N, 2, 6] x) => (float[N, 18] y) { c = Conv <pads = [1, 1]> (x, w)"
+        "  t = Transpose <perm = [0, 2, 1]> (c)  r = Relu(t)  y = Flatten(r) }",
+        w=kernel,
+    )  # fmt: skip
+    assert_close(floats(model, x), plain.run({"x": x})["y"], Tolerance.SIGNED_SUMS)
+
+
+def test_maps_read_activations_that_are_not_rounded():
+    """Gradients are those of floats; the steps of 8 bits in the activations would move a map by percents."""
+    kernel, weights = RNG.normal(size=(3, 1, 3, 3)).astype(np.float32), RNG.normal(size=(3, 2)).astype(np.float32)
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"]),
+        *pair("c", "s", "z"),
+        helper.make_node("Sigmoid", ["c_d"], ["g"]),
+        helper.make_node("GlobalAveragePool", ["g"], ["p"]),
+        helper.make_node("Flatten", ["p"], ["f"]),
+        helper.make_node("MatMul", ["f", "v"], ["y"]),
+    ]
+    model = made(nodes, {"w": kernel, "v": weights, "s": np.float32(0.2), "z": np.int8(0)}, ("N", 1, 8, 8))
+    ours = planted.load(model)
+    plain = loaded(
+        "g (float[N, 1, 8, 8] x) => (float[N, 2] y) { c = Conv(x, w)  c_d = Identity(c)  g = Sigmoid(c_d)"
+        "  p = GlobalAveragePool(g)  f = Flatten(p)  y = MatMul(f, v) }",
+        w=kernel, v=weights,
+    )  # fmt: skip
+    x = RNG.normal(size=(2, 1, 8, 8)).astype(np.float32)
+    for layer in ("c_d", "g"):
+        found, wanted = (xaionnx.explain(one, x, "grad_cam", 1, layer=layer).values for one in (ours, plain))
+        assert_close(found, wanted, Tolerance.SIGNED_LAYERS, np.abs(wanted).max())
+    # Slopes that the user asks of the file itself are taken where the file is.
+    own = xaionnx.explain(ours, x, "grad_cam", 1, layer="c_d", gradient="finite_differences")
+    assert own.values.shape == x.shape
+    assert np.abs(own.values - wanted).max() > 0
+
+
 def test_what_has_no_floats_stays():
     """A scale for each channel of an activation, and one that the model computes."""
     for constants in ({"s": np.float32([0.1] * 4), "z": np.int8([0] * 4)}, {"z": np.int8(0)}):

@@ -133,3 +133,60 @@ def test_bfloat16_follows_too(tmp_path):
     for method in ("lrp", "deep_lift", "saliency"):
         found = xaionnx.explain(tmp_path / "m.onnx", x, method, 2)
         assert_close(found.values, xaionnx.explain(single, x, method, 2).values, Tolerance.FLOAT16)
+
+
+def rounded(text, **weights):
+    """A net of floats, and one of float16 between casts, with the same numbers."""
+    numbers = {name: w.astype(np.float16) if w.dtype.kind == "f" else w for name, w in weights.items()}
+    wide = {name: w.astype(np.float32) if w.dtype.kind == "f" else w for name, w in numbers.items()}
+    return loaded(text.format("float"), opset=20, **wide), loaded(text.format("float16"), opset=20, **numbers)
+
+
+def test_maps_multiply_gradients_by_activations_of_single_precision():
+    """Activations of the file itself are rounded by 2**-11, each at its own step."""
+    single, half = rounded(
+        """g (float[N, 1, 8, 8] x) => (float[N, 3] y) {{
+          i = Cast <to = 1> (x)  h = CastLike(i, w)
+          c = Conv <pads = [1, 1, 1, 1]> (h, w)  r = Relu(c)  d = Conv (r, v)  s = Sigmoid(d)  p = GlobalAveragePool(s)
+          f = Flatten(p)  g = MatMul(f, m)  y = Cast <to = 1> (g) }}""",
+        w=RNG.normal(size=(4, 1, 3, 3)), v=RNG.normal(size=(5, 4, 3, 3)), m=RNG.normal(size=(5, 3)),
+    )  # fmt: skip
+    x = RNG.normal(size=(2, 1, 8, 8)).astype(np.float16).astype(np.float32)
+    for method in ("grad_cam", "layer_cam", "grad_cam_pp", "hi_res_cam"):
+        for layer in ("r", "s"):
+            found, wanted = (xaionnx.explain(one, x, method, 1, layer=layer).values for one in (half, single))
+            assert found.dtype == np.float32
+            assert_close(found, wanted, Tolerance.SIGNED_LAYERS, np.abs(wanted).max())
+    # A method without gradients reads what the file itself computes.
+    ours, theirs = (xaionnx.explain(one, x, "eigen_cam", 1, layer="r") for one in (half, single))
+    assert np.abs(ours.maps["cam"].astype(np.float32) - theirs.maps["cam"]).max() > 0
+
+
+@pytest.mark.parametrize("method", ["saliency", "integrated_gradients", "deep_lift", "lrp"])
+def test_values_at_embeddings_and_layers_are_not_rounded(method):
+    single, half = rounded(
+        """g (int64[N, 5] x) => (float[N, 3] y) {{
+          e = Gather(t, x)  a = MatMul(e, w)  b = Tanh(a)  s = ReduceMean <keepdims = 0> (b, k)
+          m = MatMul(s, v)  y = Cast <to = 1> (m) }}""",
+        t=RNG.normal(size=(7, 6)), w=RNG.normal(size=(6, 6)), v=RNG.normal(size=(6, 3)), k=np.int64([1]),
+    )  # fmt: skip
+    x = RNG.integers(0, 7, (2, 5))
+    for layer in (None, "b"):
+        found, wanted = (xaionnx.explain(one, x, method, 1, layer=layer) for one in (half, single))
+        assert_close(found.values, wanted.values, Tolerance.SIGNED_LAYERS, np.abs(wanted.values).max())
+
+
+def test_attention_is_read_in_single_precision():
+    single, half = rounded(
+        """g (float[N, 4, 6] x) => (float[N, 3] y) {{
+          i = Cast <to = 1> (x)  h = CastLike(i, a)
+          q = MatMul(h, a)  k = MatMul(h, b)  t = Transpose <perm = [0, 2, 1]> (k)  p = MatMul(q, t)  s = Softmax(p)
+          v = MatMul(h, c)  o = MatMul(s, v)  r = ReduceMean <keepdims = 0> (o, l)  m = MatMul(r, d)
+          y = Cast <to = 1> (m) }}""",
+        a=RNG.normal(size=(6, 6)), b=RNG.normal(size=(6, 6)), c=RNG.normal(size=(6, 6)), d=RNG.normal(size=(6, 3)),
+        l=np.int64([1]),
+    )  # fmt: skip
+    x = X.astype(np.float16).astype(np.float32)
+    for method in ("attention_rollout", "attention_relevance"):
+        found, wanted = (xaionnx.explain(one, x, method, 1).maps["tokens"] for one in (half, single))
+        assert_close(found, wanted, Tolerance.SIGNED_SUMS, np.abs(wanted).max())

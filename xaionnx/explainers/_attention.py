@@ -15,6 +15,7 @@ from xaionnx.attribution import Attribution
 from xaionnx.data.inputs import Inputs
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.explainer import Explainer
+from xaionnx.gradients.arithmetic import in_floats
 from xaionnx.graph.expand import expand
 from xaionnx.graph.heads import APART, heads_apart
 from xaionnx.graph.landmarks import Attention, attentions, tokens_read
@@ -92,7 +93,7 @@ class AttentionLayers:
         UnsupportedModelError
             A layer does not connect all tokens with all tokens.
         """
-        model = self.model.with_outputs(self.names)
+        model = in_floats(self.model, self.request.feeds, self.names).with_outputs(self.names)
         shared = {name: array for name, array in self.request.feeds.items() if name in model.shared}
 
         def feed(start: int, stop: int) -> dict[str, Array]:

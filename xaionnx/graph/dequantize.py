@@ -29,6 +29,8 @@ _SIGNED = ("Conv", "ConvTranspose", "Gemm", "MatMul", "Add", "Sum", "Sub", "Batc
 # Outputs of more than one number that is compared, or computed, from the operands; a pooling of integers is one of
 # the floats, too.
 _POOLS = ("MaxPool",)
+# Between a layer and its quantiser: a convolution with channels last is written as one with channels first.
+_ARRANGING = ("Identity", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze")
 # Relu6 cuts at this number; a range that ends there, up to rounding, does so too.
 _SIX = 6.0
 
@@ -161,7 +163,7 @@ class _Rewriter:
             return
         s, z = float(scale.reshape(())), float(zero.reshape(()))
         value = x
-        maker = x.producer()
+        maker = _computing(x)
         from_zero = kind.is_integer() and z == float(kind.min)
         if from_zero and maker is not None and maker.op_type in _SIGNED and not self._signs.never_negative(x):
             top = (float(kind.max) - z) * s
@@ -346,6 +348,14 @@ def _constant(value: ir.Value | None) -> Array | None:
         return None
     array: Array = np.asarray(tensor.numpy())
     return array
+
+
+def _computing(value: ir.Value | None) -> ir.Node | None:
+    """The node that computes the numbers of a tensor, ahead of nodes that only arrange them."""
+    node = None if value is None else value.producer()
+    while node is not None and node.op_type in _ARRANGING and node.inputs[0] is not None:
+        node = node.inputs[0].producer()
+    return node
 
 
 def _zero_point(node: ir.Node) -> tuple[Array | None, ir.DataType | None]:

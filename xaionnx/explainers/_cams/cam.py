@@ -191,6 +191,12 @@ class CamExplainer(Explainer):
         return layers_by_target(read, choose, influence)
 
     @hook
+    def path_of_activations(self, whole: LayerPath, layer: str) -> LayerPath:
+        """The path at the inputs along which a layer is evaluated."""
+        del layer
+        return whole
+
+    @hook
     def influence(self, request: Request, whole: LayerPath, layer: str) -> Array | None:
         """Whether each target of each sample, (T, N), changes with a layer; None if the method cannot tell."""
         del request, whole, layer
@@ -199,6 +205,7 @@ class CamExplainer(Explainer):
     def _map_at(self, request: Request, whole: LayerPath, layer: str) -> LayerMap:
         """The maps of the targets at a layer, after a ReLU."""
         named = self.layer is not None and self.explains_target
+        whole = self.path_of_activations(whole, layer)
         path = whole.at(layer) if named else whole.cut_at(layer)
         activation = path.feeds[layer]
         field = SpatialMap.of(request.model, layer, activation.shape[1:], request.samples[0])

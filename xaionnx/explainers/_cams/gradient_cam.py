@@ -15,6 +15,7 @@ from xaionnx.explainers._cams.cam_ops import NUMBERS, CamOps, Node, OnnxOps, Pla
 from xaionnx.explainers._gradients.compilable import Emitted, Traced
 from xaionnx.explainers._gradients.gradient import ByGradient, Points, gradients
 from xaionnx.gradients import choice
+from xaionnx.gradients.arithmetic import path_in_floats
 from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.hooks import hook
 from xaionnx.layers.path import LayerPath
@@ -56,8 +57,13 @@ class ByLayerGradient(ByGradient):
         )
 
     @final
+    def path_of_activations(self, whole: LayerPath, layer: str) -> LayerPath:
+        graph = isinstance(self.gradient, str) and self.gradient in ("auto", "graph")
+        return path_in_floats(whole, layer) if graph else whole
+
+    @final
     def influence(self, request: Request, whole: LayerPath, layer: str) -> Array | None:
-        path = whole.cut_at(layer)
+        path = self.path_of_activations(whole, layer).cut_at(layer)
         gradient = gradients(TargetGradients(path, self.gradient), Points.of(path)).values[path.names[0]]
         return np.asarray(gradient.reshape(*gradient.shape[:2], -1).any(axis=2))
 

@@ -17,6 +17,7 @@ from xaionnx.data.sample import Sample
 from xaionnx.explainer import Explainer
 from xaionnx.explainers._gradients.several_layers import joined
 from xaionnx.gradients import choice
+from xaionnx.gradients.arithmetic import computes_in_half_precision, path_in_floats
 from xaionnx.gradients.one_run import OneRun, PlannedRun
 from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.hooks import hook
@@ -198,7 +199,12 @@ class AtLayer:
 
     @hook
     def gradient_path(self, inputs: LayerPath) -> LayerPath:
-        return inputs.to_floats(*parameters.as_names(self.layer))
+        layers = parameters.as_names(self.layer)
+        if computes_in_half_precision(inputs.model) and (layers or not inputs.is_float):
+            # Values at a layer have its type, and would be rounded to half precision.
+            named = [layer_name(inputs.model, name, inputs.tensors[0]) for name in layers]
+            inputs = path_in_floats(inputs, *(named or gradient_tensors(inputs.model)))
+        return inputs.to_floats(*layers)
 
     @hook
     def wrt(self, model: Model, sample: Sample, tensor: str) -> tuple[str, ...]:
