@@ -25,6 +25,7 @@ from xaionnx.graph.quantised import is_quantised
 from xaionnx.graph.serialize import WEIGHTS_APART
 from xaionnx.graph.view import DEFAULT_DOMAINS
 from xaionnx.graph.widen import widen
+from xaionnx.graph.written_out import join_softmax, write_sums_of_two
 from xaionnx.loading import declared_inputs
 
 # Simplifies a serialised model and keeps all ops in the default domain.
@@ -77,6 +78,7 @@ def canonicalize(
     if probed is not None:
         form = write_out(form, keep, probed)
     form = expand(form)
+    write_sums_of_two(form.graph)
     if is_quantised(form):
         # onnx-ir is slow to import, and few models need it before they are differentiated.
         from xaionnx.graph.dequantize import dequantise
@@ -93,6 +95,7 @@ def canonicalize(
                 "Update onnxruntime, or use a method without gradients."
             )
         attach_external(form, apart)
+    join_softmax(form.graph)
     _split_gemm(form.graph)
     # Shapes of internal tensors may be declared for one sample.
     del form.graph.value_info[:]
