@@ -11,7 +11,7 @@ import xaionnx
 from models import planted
 from tests import tiny
 from xaionnx import Target
-from xaionnx.errors import ParameterError
+from xaionnx.errors import InputMismatchError, ParameterError
 
 Array = np.ndarray[Any, Any]
 
@@ -93,3 +93,34 @@ def test_rounding_of_large_sums_is_not_taken_for_rows_that_see_each_other():
         return {"y": rows["x"] - np.float32(4e-6) * rows["x"].mean(axis=0)}
 
     assert probe_rows(centred, {"x": np.array([[6.0], [4e-5], [1.4]], np.float32)}, ["y"], []).joint == ("y",)
+
+
+def test_the_parts_of_a_graph_are_one_sample():
+    """Nodes and edges are as many as they are, and no samples: the message says how to state it."""
+    proto = tiny.parsed(
+        """g (float[nodes, 2] x, int64[2, edges] ends, float[edges] weight) => (float[nodes, 1] y) {
+            from = Gather(ends, zero)
+            to = Gather(ends, one)
+            sent = Gather(x, from)
+            l = Unsqueeze(weight, last)
+            weighed = Add(sent, l)
+            index = Unsqueeze(to, last)
+            wide = Tile(index, twice)
+            z = ScatterElements <axis = 0, reduction = "add"> (x, wide, weighed)
+            y = MatMul(z, w) }""",
+        opset=18,
+        zero=np.array(0), one=np.array(1), last=np.array([1]), twice=np.array([1, 2]), w=[[1.0], [2.0]],
+    )  # fmt: skip
+    x = {"x": drawn(4, 2), "ends": np.array([[0, 1, 2], [1, 3, 3]]), "weight": drawn(3) + 3}
+    with pytest.raises(InputMismatchError, match=r"differ in their number of samples.*pass rows='joint'"):
+        xaionnx.explain(planted.load(proto, device="cpu"), x, "feature_ablation", Target.index((3, 0)))
+    model = planted.load(proto, device="cpu", rows="joint")
+    result = xaionnx.explain(model, x, "feature_ablation", Target.index((3, 0)), baseline=0.0)
+    own = tiny.run(proto, x)["y"][3, 0]
+    assert result.prediction == pytest.approx([own])
+    for name, place in (("x", (2, 1)), ("weight", (1,))):
+        changed = {key: array.copy() for key, array in x.items()}
+        changed[name][place] = 0
+        drop = own - tiny.run(proto, changed)["y"][3, 0]
+        assert result.values[name][place] == pytest.approx(drop, abs=1e-5)
+        assert abs(drop) > 1e-2

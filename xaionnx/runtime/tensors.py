@@ -211,7 +211,10 @@ def check_inputs(
     counts = {name: len(array) for name, array in checked.items() if name not in shared}
     if len(set(counts.values())) > 1:
         each = ", ".join(f"{name} {count}" for name, count in counts.items())
-        raise InputMismatchError(f"The inputs of {model} differ in their number of samples: {each}.")
+        raise InputMismatchError(
+            f"The inputs of {model} differ in their number of samples: {each}. If they are one sample together, as the "
+            "nodes and edges of a graph are, pass rows='joint'."
+        )
     if 0 in counts.values():
         raise InputMismatchError(f"There is no sample: an input of {model} has a batch axis of length 0.")
     return checked
