@@ -42,6 +42,7 @@ class Settings(TypedDict, total=False):
     """Settings of all methods."""
 
     absolute: bool
+    activation: str | None
     alpha: float
     baseline: BaselineLike
     budget: int
@@ -997,13 +998,14 @@ def occlusion(
     *,
     baseline: BaselineLike = None,
     seed: int = 0,
-    window: int | tuple[int, ...] = 16,
+    window: int | tuple[int, ...] | None = None,
     stride: int | tuple[int, ...] | None = None,
     overlap: Literal["mean", "sum"] = "mean",
     class_maps: bool = True,
     incremental: bool = False,
-    layer: str | None = None,
+    activation: str | None = None,
     channel: int | None = None,
+    layer: str | None = None,
 ) -> Explanation:
     """The drop of the target when a window is covered by the baseline, assigned to the pixels in the window.
 
@@ -1021,8 +1023,9 @@ def occlusion(
         overlap=overlap,
         class_maps=class_maps,
         incremental=incremental,
-        layer=layer,
+        activation=activation,
         channel=channel,
+        layer=layer,
     )
 
 

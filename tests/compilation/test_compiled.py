@@ -14,6 +14,7 @@ import xaionnx
 from models import planted
 from tests import tiny
 from tests.compilation.files import agree, answers, small
+from tests.explainers.test_branches import SIGNED
 from tests.tiny import loaded
 from tests.tolerances import Tolerance, assert_close
 from xaionnx import Baseline, Model, Target, compilation
@@ -385,3 +386,17 @@ def test_a_layer_is_explained_as_explain_does(method):
 def test_a_path_is_not_compiled_at_a_layer():
     with pytest.raises(ParameterError, match="compiled only at float inputs, not at a layer"):
         xaionnx.compile("models/digits_cnn.onnx", "integrated_gradients", layer="/4/MaxPool_output_0")
+
+
+def test_branches_by_values_and_detections_are_refused_as_such():
+    model = loaded(SIGNED, opset=20)
+    with pytest.raises(UnsupportedModelError, match=r"one graph, and 'up' of .* chooses a branch of If by values"):
+        compilation.compile(model, "saliency", 0)
+    detector = planted.load(planted.detector())
+    with pytest.raises(UnsupportedModelError, match=r"a maximum over the boxes, .* Use Target.box"):
+        compilation.compile(detector, "saliency", Target.detection())
+
+
+def test_one_layer_is_compiled_at_a_time(digits):
+    with pytest.raises(ParameterError, match="A compiled file explains one layer"):
+        compilation.compile(digits, "grad_cam", 0, layer=["/2/Conv_output_0", "/4/Conv_output_0"])

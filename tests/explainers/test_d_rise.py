@@ -10,8 +10,8 @@ import xaionnx
 from models import planted
 from tests.targets.test_boxes import d_rise, nms, yolo_v5
 from tests.tolerances import Tolerance, assert_close
-from xaionnx import Target
-from xaionnx.errors import UnsupportedModelError
+from xaionnx import Target, discovery, parameters
+from xaionnx.errors import ParameterError, UnsupportedModelError, XaionnxError
 
 SIZE, GRID, COUNT = 16, 4, 60
 
@@ -94,3 +94,26 @@ def test_methods_by_gradients_refuse_a_similarity():
     for method in ("saliency", "integrated_gradients"):
         with pytest.raises(UnsupportedModelError, match="similarity"):
             xaionnx.explain(model, x, method, Target.detection())
+
+
+@pytest.mark.parametrize("method", [m for m in discovery.methods() if discovery.method(m).needs == "gradient"])
+def test_gradients_of_a_detection_are_refused_with_a_sentence(method):
+    """Of the similarity to a box; the box's own score has them."""
+    model = planted.load(planted.detector())
+    x = np.zeros((1, 1, 16, 16), np.float32)
+    x[..., 4:8, 8:12] = 1
+    known = parameters.declared(discovery.method(method))
+    if "patterns" in known or method in ("attention_relevance", "cam", "causal_cam", "contrast_cam", "finer_cam"):
+        with pytest.raises(XaionnxError):
+            xaionnx.explain(model, x, method, Target.detection())
+        return
+    with pytest.raises(UnsupportedModelError, match=r"The similarity to a detection is a maximum .* Use Target.box"):
+        xaionnx.explain(model, x, method, Target.detection())
+    assert np.abs(xaionnx.explain(model, x, method, Target.box()).values).max() > 0 or method == "counterfactual_cam"
+
+
+def test_how_many_boxes_there_are():
+    x = np.zeros((1, 1, 16, 16), np.float32)
+    x[..., 4:8, 8:12] = 1
+    with pytest.raises(ParameterError, match="finds only 1 distinct box in this sample"):
+        xaionnx.explain(planted.load(planted.detector()), x, "saliency", Target.boxes(2))

@@ -3,10 +3,12 @@
 import tracemalloc
 
 import numpy as np
+import onnx
 import pytest
 
 import xaionnx
 from models import planted
+from tests import tiny
 from tests.tolerances import Tolerance, assert_close
 from xaionnx import Baseline, Features, Model, Target
 from xaionnx.errors import ParameterError
@@ -119,7 +121,7 @@ def test_maps_by_position_are_those_of_the_paper():
     spec = model.spec
     x = (data["images"][:2].astype(np.float32) - spec.mean[0]) / spec.scale[0]
     layer = model.file.proto.graph.node[1].output[0]
-    result = xaionnx.explain(model, x, "occlusion", None, window=8, stride=4, layer=layer)
+    result = xaionnx.explain(model, x, "occlusion", None, window=8, stride=4, activation=layer)
     exposed = model.with_outputs([layer])
     for n in range(2):
         clean = exposed.run({model.input().name: x[n : n + 1]})
@@ -199,3 +201,65 @@ def test_the_memory_of_many_targets_is_that_of_their_record(method, settings, mo
         tracemalloc.stop()
     assert found.values.shape == (targets, 1, 3, side, side)
     assert peaks[1] - peaks[0] < most * targets * side**2
+
+
+@pytest.mark.parametrize("window", [None, 2, (3, 2)])
+def test_windows_over_a_layer_are_those_of_the_part_after_it(window):
+    """Each position of a map is covered on all channels, and the rest of the model answers."""
+    model = Model.load("models/mnist_cnn.onnx")
+    x = np.random.default_rng(0).uniform(size=(2, 1, 28, 28)).astype(np.float32)
+    layer = "/4/Conv_output_0"
+    found = xaionnx.explain(model, x, "occlusion", 3, layer=layer, window=window, stride=1, baseline=0.2)
+    after = onnx.utils.Extractor(onnx.shape_inference.infer_shapes(model.file.proto)).extract_model(
+        [layer], [model.output().name]
+    )
+    held = tiny.run(exposing(model.file.proto, layer), {model.input().name: x})[layer]
+    height, width = (1, 1) if window is None else (window, window) if isinstance(window, int) else window
+
+    def score(one):
+        return float(tiny.run(after, {layer: one[None]})[model.output().name][0, 3])
+
+    assert found.values.shape == held.shape
+    for n in range(2):
+        total, count = np.zeros(held.shape[2:]), np.zeros(held.shape[2:])
+        for i in range(held.shape[2] - height + 1):
+            for j in range(held.shape[3] - width + 1):
+                covered = held[n].copy()
+                covered[:, i : i + height, j : j + width] = 0.2
+                total[i : i + height, j : j + width] += score(held[n]) - score(covered)
+                count[i : i + height, j : j + width] += 1
+        for channel in found.values[n]:
+            assert_close(channel, total / count, Tolerance.DEEP, np.abs(total).max())
+    assert found.provenance["layer"]["name"] == layer
+    assert found.provenance["parameters"]["window"] == (
+        1 if window is None else [*window] if window == (3, 2) else window
+    )
+    assert found.maps["top_class"].shape == found.maps["drop"].shape
+
+
+def exposing(proto, name):
+    """A model that also returns a tensor."""
+    copy = onnx.ModelProto.FromString(proto.SerializeToString())
+    copy.graph.output.append(tiny.tensor(name, None))
+    return copy
+
+
+def test_windows_over_time_inside_a_series():
+    """The sum over steps of a mean of features: a step is worth its part."""
+    text = """g (float[N, 6, 3] x) => (float[N, 1] y) {
+      h = Abs(x)  t = Transpose<perm = [0, 2, 1]>(h)  m = MatMul(w, h)  y = ReduceSum<keepdims = 0>(m, last) }"""
+    proto = tiny.parsed(text, w=np.arange(1, 7, dtype=np.float32)[None], last=np.array([2]))
+    x = np.random.default_rng(0).normal(size=(1, 6, 3)).astype(np.float32)
+    found = xaionnx.explain(planted.load(proto, axes="N T F"), x, "occlusion", 0, layer="h", baseline=0.0)
+    expected = np.arange(1, 7) * np.abs(x[0]).sum(axis=1)
+    assert_close(found.values[0], np.repeat(expected[:, None], 3, axis=1), Tolerance.SUMS)
+
+
+def test_windows_slide_over_the_units_of_a_row_and_run_as_a_whole():
+    model = Model.load("models/mnist_cnn.onnx")
+    x = np.zeros((1, 1, 28, 28), np.float32)
+    flat = next(node.output[0] for node in model.file.proto.graph.node if node.op_type == "Flatten")
+    found = xaionnx.explain(model, x, "occlusion", 3, layer=flat, window=64, stride=64)
+    assert found.values.shape[0] == 1
+    with pytest.raises(ParameterError, match="The 'incremental' parameter of Occlusion must be False with a layer"):
+        xaionnx.explain(model, x, "occlusion", 3, layer=flat, incremental=True)

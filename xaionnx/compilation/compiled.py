@@ -21,8 +21,9 @@ from xaionnx.data.storage import write_whole
 from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError, UnsupportedModelError, UsageError
 from xaionnx.explainer import Explainer
 from xaionnx.explainers import ChoosesLayer, Compilable
-from xaionnx.gradients.graph import REFERENCE, with_activation
+from xaionnx.gradients.graph import REFERENCE, similarity_error, with_activation
 from xaionnx.graph.serialize import to_bytes
+from xaionnx.layers.branches import branch_groups
 from xaionnx.layers.dry_run import size_by_spec
 from xaionnx.layers.target_elements import TargetElements, check_depends
 from xaionnx.loading import ModelFile
@@ -32,9 +33,10 @@ from xaionnx.record import recorded_parameters
 from xaionnx.runtime.model import Model
 from xaionnx.runtime.tensors import TensorInfo, listed
 from xaionnx.targets.in_graph import Chosen
+from xaionnx.targets.kinds.detection import Detection
 from xaionnx.targets.scores import is_int
 from xaionnx.targets.target import Target
-from xaionnx.typing import Array, ModelLike, TargetLike
+from xaionnx.typing import Array, Feeds, ModelLike, TargetLike
 from xaionnx.version import __version__
 
 if TYPE_CHECKING:
@@ -196,7 +198,10 @@ def compile(
     wrt = explainer.wrt(form, sample, tensor)
     for layer in set(wrt) - {info.name for info in loaded.inputs}:
         check_depends(form, layer, {name: (1, *x.shape) for name, x in sample.own.items()}, read)
-    proto = gradient_graph(activated_model, out, wrt, explainer.rules(loaded), {**rows, **origin}, keep)
+    try:
+        proto = gradient_graph(activated_model, out, wrt, explainer.rules(loaded), {**rows, **origin}, keep)
+    except UnsupportedModelError as refusal:
+        raise _branching_error(loaded, rows) or refusal from refusal
     differentiated = Differentiated(proto, out, wrt)
     proto = assemble(differentiated, loaded, explainer, aim, sample, chosen=isinstance(explained, Chosen))
     fixed = {info.name: sizes[info.name] for info in loaded.inputs if info.name in sizes}
@@ -239,6 +244,20 @@ def _not_a_graph(name: str) -> UnsupportedModelError:
     )
 
 
+def _branching_error(model: Model, rows: Feeds) -> UnsupportedModelError | None:
+    """Return the error for a model whose branches of If depend on values; None if it has no such branches."""
+    conditions = {name: None for group in branch_groups(model, rows) for name in group.taken}
+    if not conditions:
+        return None
+    listed = " and ".join(f"'{name}'" for name in conditions)
+    choose = "choose" if len(conditions) > 1 else "chooses"
+    return UnsupportedModelError(
+        f"A compiled file is one graph, and {listed} of {model.name} {choose} a branch of If by "
+        "values of the inputs. Use xaionnx explain, which follows the branches of each sample, or "
+        "export the branch that you need as a model of its own."
+    )
+
+
 def _target(method: Explainer, model: Model, given: TargetLike) -> Target:
     if isinstance(given, str) and given == "input":
         return Chosen()
@@ -247,6 +266,8 @@ def _target(method: Explainer, model: Model, given: TargetLike) -> Target:
         raise ParameterError(
             "A compiled file has one target. Compile one for each, or use 'input' and give the class at each run."
         )
+    if isinstance(targets[0], Detection):
+        raise similarity_error()
     return targets[0]
 
 

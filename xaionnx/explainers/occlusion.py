@@ -9,14 +9,17 @@ import numpy as np
 from xaionnx_kernels import masks
 
 from xaionnx.data.sample import Sample
+from xaionnx.errors import ParameterError
 from xaionnx.explainers._games.game import GameExplainer, GameResult
 from xaionnx.parameters import choice, flag, integer, name, size
 from xaionnx.perturb.game import Game
 from xaionnx.perturb.windows import WindowOcclusion
 from xaionnx.runtime.model import Model
 from xaionnx.targets.target import Target
-from xaionnx.typing import Array, TargetLike
+from xaionnx.typing import Array, Document, TargetLike
 
+# The window at the input, if not given.
+_PIXELS = 16
 # Positions evaluated at once: bounds the memory for class probabilities, whatever the stride.
 _PIECE = 4096
 # Numbers by pixel and target that are computed at once.
@@ -44,7 +47,10 @@ class Occlusion(GameExplainer):
     ``top_class`` (e) : (N, rows, columns)
         The number of the most probable class with the window there.
     ``activation`` (b) : (N, rows, columns)
-        The mean activation of one channel of ``layer``, by default the strongest at the input.
+        The mean activation of one channel of the tensor ``activation``, by default the strongest at the input.
+
+    With ``layer`` the windows slide over the positions of that tensor, such as a map (N, C, h, w) or a series of
+    features, and cover all channels there; the part of the model after it runs, and ``baseline`` is one of the layer.
 
     With ``incremental``, only the values that a window changes are recomputed, on the CPU and if the model is local
     enough to gain from it. The results agree with a full run up to rounding; each recomputed part of the model has its
@@ -80,20 +86,43 @@ class Occlusion(GameExplainer):
     axioms: ClassVar[tuple[str, ...]] = ("linearity",)
     reference: ClassVar[str] = "Zeiler and Fergus 2014, arXiv:1311.2901"
 
-    window: int | tuple[int, ...] = size(16, "height and width of the window in pixels")
+    window: int | tuple[int, ...] | None = size(
+        None, "height and width of the window in pixels; 16, or 1 position of a layer, if not given", optional=True
+    )
     stride: int | tuple[int, ...] | None = size(
         None, "steps of the window in pixels; half the window if not given", optional=True
     )
     overlap: str = choice("mean", ("mean", "sum"), "how overlapping windows are combined")
     class_maps: bool = flag(True, "also map the class's probability and the top class by position")
     incremental: bool = flag(False, "on the CPU, recompute only what the window changed, if that is faster")
-    layer: str | None = name("also map the activation of this tensor by position")
-    channel: int | None = integer(None, "channel of the layer; the strongest if not given", low=0, optional=True)
+    activation: str | None = name("also map the activation of this tensor by position")
+    channel: int | None = integer(None, "channel of that tensor; the strongest if not given", low=0, optional=True)
+    layer: str | None = name("slide windows over the positions of this tensor instead")
+
+    def check_parameters(self) -> None:
+        if self.incremental and self.layer is not None:
+            raise ParameterError(
+                "The 'incremental' parameter of Occlusion must be False with a layer: the part of the model after it "
+                "runs as a whole. Got True instead."
+            )
+
+    @property
+    def _window(self) -> int | tuple[int, ...]:
+        if self.window is not None:
+            return self.window
+        return _PIXELS if self.layer is None else 1
+
+    def resolved_parameters(self) -> Document:
+        return {**super().resolved_parameters(), "window": self._window}
+
+    @property
+    def removed_layer(self) -> str | None:
+        return self.layer
 
     def extra_targets(self, model: Model, target: TargetLike) -> list[Target]:
         further: list[Target] = []
-        if self.layer is not None:
-            further.append(Target.channel(self.layer, self.channel))
+        if self.activation is not None:
+            further.append(Target.channel(self.activation, self.channel))
         if self.class_maps and len(model.output().shape) == 2:
             further.append(Target.classes(probability=True))
         return further
@@ -102,7 +131,8 @@ class Occlusion(GameExplainer):
         return "incremental" if self.incremental else "auto"
 
     def removal(self, sample: Sample) -> WindowOcclusion:
-        return WindowOcclusion(sample, self.players(sample), self.baseline_values(sample, (sample.main,)), self.window)
+        baseline = self.baseline_values(sample, (sample.main,))
+        return WindowOcclusion(sample, self.players(sample), baseline, self._window)
 
     def estimate(self, game: Game) -> GameResult:
         removal = game.removal
@@ -131,7 +161,7 @@ class Occlusion(GameExplainer):
         """Maps (T, M) of the further targets, (M, W)."""
         maps: dict[str, Array] = {}
         first = 0
-        if self.layer is not None:
+        if self.activation is not None:
             maps["activation"] = np.tile(watched[:, 0], (game.targets, 1))
             first = 1
         probabilities = watched[:, first:]

@@ -12,10 +12,12 @@ import numpy as np
 
 from xaionnx.autodiff import Gradient, gradient
 from xaionnx.autodiff.gradient import GraphRewrite
+from xaionnx.errors import UnsupportedModelError
 from xaionnx.gradients.source import GradientRequest, InputsAt, Piece, Source
 from xaionnx.runtime import progress
 from xaionnx.runtime.batch_runner import Feed
 from xaionnx.runtime.model import Model
+from xaionnx.targets.selection import SIMILARITY
 from xaionnx.typing import Array, GradientLike
 
 if TYPE_CHECKING:
@@ -220,11 +222,21 @@ def with_own_cotangent(proto: onnx.ModelProto, tensor: str, aims: Sequence[Aim])
     return ir.to_proto(model)
 
 
+def similarity_error() -> UnsupportedModelError:
+    """Return the error for gradients of the similarity to a detection."""
+    return UnsupportedModelError(
+        "The similarity to a detection is a maximum over the boxes, which gradients of one box do not explain. "
+        "Use Target.box, or a method that removes parts of the input: d_rise, occlusion, kernel_shap."
+    )
+
+
 def with_activation(model: Model, tensor: str, activation: str, size: int | None) -> tuple[Model, str]:
     """Return a model with the activation of a tensor in its graph, and the name of the tensor to differentiate.
 
     With ``size`` that is the squared distance of each element to the input :data:`REFERENCE`, (N, size).
     """
+    if activation == SIMILARITY:
+        raise similarity_error()
     if activation == "identity" and size is None:
         return model, tensor
     key = ("with_activation", tensor, activation, size)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, final
 import numpy as np
 
 from xaionnx.data.sample import Sample
-from xaionnx.errors import OutputError, UnsupportedModelError
+from xaionnx.errors import OutputError
 from xaionnx.gradients.choice import choose_source
-from xaionnx.gradients.graph import Graph
+from xaionnx.gradients.graph import Graph, similarity_error
 from xaionnx.gradients.source import GradientRequest, InputsAt, Piece, Source
 from xaionnx.targets.selection import SIMILARITY
 from xaionnx.typing import Array, GradientLike
@@ -65,10 +65,7 @@ class TargetGradients:
             path.model, path.feeds, path.resolved, self.names, self.samples, path.evaluations
         )
         if any(term.activation == SIMILARITY for term in path.resolved.terms):
-            raise UnsupportedModelError(
-                "The similarity to a detection is a maximum over the boxes, which gradients of one box do not explain. "
-                "Use Target.box, or a method that removes parts of the input: d_rise, occlusion, kernel_shap."
-            )
+            raise similarity_error()
         self.run = run
         # Only a graph can use other rules than derivatives.
         built = Graph(self._request, rules) if run is None and rules is not None else None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, final
 from xaionnx.data.sample import Sample
 from xaionnx.graph.axis_factors import Axis, AxisFactor, Layout, covering_factor, token_factor, with_size
 from xaionnx.graph.axis_propagation import propagate_axes
-from xaionnx.graph.roles import Role
+from xaionnx.graph.roles import Role, Roles
 from xaionnx.layers.embeddings import has_tokens
 from xaionnx.layers.graph_facts import graph_fact
 from xaionnx.layers.shapes import shapes_of
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 # The letters of positions by their number of axes, and that of rows that are one sample together.
 _LETTERS: Final = {1: "T", 2: "HW", 3: "DHW"}
 _ROWS: Final = "R"
+_ROLES: Final = {
+    **dict.fromkeys("DHW", Role.SPACE), **dict.fromkeys("C1", Role.CHANNEL), "T": Role.TIME, "F": Role.FEATURE,
+}  # fmt: skip
 # Number of spatial axes of a picture.
 _PICTURE: Final = 2
 # Numbers of samples that hardly any other axis has.
@@ -64,6 +67,13 @@ class Axes:
         if "C" not in self.letters:
             return ()
         return tuple(self.letters.index(letter) for letter in _ROWS + "DHWT" if letter in self.letters)
+
+    @property
+    def roles(self) -> Roles:
+        """The role of each axis."""
+        if self.letters == "TD":
+            return Role.TOKEN, Role.FEATURE
+        return tuple(_ROLES.get(letter, Role.UNKNOWN) for letter in self.letters)
 
     @property
     def values(self) -> tuple[int, ...]:

@@ -139,9 +139,10 @@ class GameExplainer(Explainer):
         if layer is None or layer == request.main:
             resolved = request.resolve(self.extra_targets(request.model, request.target))
             return self.play(resolved, request.samples, request.evaluations)
-        path = layer_path(request, layer)
+        path = layer_path(request, layer, self.extra_targets(request.model, request.target))
+        roles = path.axes.roles
         # The InputSpec describes the input, not the layer.
-        samples = split(path.feeds, layer, None, path.model.shared)
+        samples = split(path.feeds, layer, None, path.model.shared, roles=lambda name: roles if name == layer else ())
         attribution = self.at_layer(path).play(path.resolved, samples, request.evaluations)
         return replace(
             attribution,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
@@ -10,6 +11,7 @@ import numpy as np
 from xaionnx.data.sample import Sample
 from xaionnx.perturb.features import Features
 from xaionnx.request import Request
+from xaionnx.targets.target import Target
 from xaionnx.typing import Array
 
 if TYPE_CHECKING:
@@ -31,8 +33,10 @@ class LayerUnits(Features):
         return {sample.main: np.arange(shape[axis]).reshape([-1 if i == axis else 1 for i in range(len(shape))])}
 
 
-def layer_path(request: Request, layer: str) -> LayerPath:
+def layer_path(request: Request, layer: str, further: Sequence[Target] = ()) -> LayerPath:
     """The path to a layer, with the model cut there and all inputs of the part after it.
+
+    ``further`` are targets that are read from the same runs.
 
     Raises
     ------
@@ -45,6 +49,6 @@ def layer_path(request: Request, layer: str) -> LayerPath:
     from xaionnx.layers.path import LayerPath
 
     check_layer(request.model, layer)
-    resolved = request.resolve(keep=[layer])
+    resolved = request.resolve(further, keep=[layer])
     inputs = LayerPath((request.main,), request.model, request.feeds, resolved, request.samples, request.evaluations)
     return inputs.at(layer)

@@ -212,7 +212,10 @@ class Box(Target):
         kept = distinct(boxes, values, classes, max(_DISTINCT, self.rank + 1))
         if self.near is None and self.iou is None:
             if self.rank >= len(kept) or values[kept[self.rank]] <= 0:
-                raise ParameterError(f"{model.name} finds only {len(kept)} distinct boxes in this sample.")
+                count = int((values[kept] > 0).sum())
+                raise ParameterError(
+                    f"{model.name} finds only {count} distinct box{'' if count == 1 else 'es'} in this sample."
+                )
             return kept[self.rank]
         confident = [b for b in kept if values[b] >= _CONFIDENT] or kept
         if self.iou is not None:
