@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
 from typing import ClassVar, final
 
@@ -12,15 +11,16 @@ from xaionnx.errors import ParameterError, UnknownNameError
 from xaionnx.registry import Form
 from xaionnx.runtime.model import Model
 from xaionnx.targets.ctc import Frames
+from xaionnx.targets.kinds._of_frames import OfFrames
 from xaionnx.targets.scores import class_word, flat, is_int
 from xaionnx.targets.selection import TargetTerm, padded_elements
 from xaionnx.targets.target import Target
-from xaionnx.typing import Array, Feeds
+from xaionnx.typing import Array
 
 
 @final
 @dataclass(frozen=True)
-class Character(Target):
+class Character(OfFrames):
     """The scores of a character, summed over all frames that collapse to it.
 
     Attributes
@@ -45,25 +45,11 @@ class Character(Target):
     output: str | None = None
     frames: Frames | None = field(default=None, repr=False)
 
-    @property
-    def follows(self) -> bool:
-        return True
-
-    def bind(self, model: Model, feeds: Feeds) -> Character:
-        if self.frames is not None:
-            return self
-        return dataclasses.replace(self, frames=Frames.of(model, feeds, super().tensor(model)))
-
-    def extended(self, model: Model) -> Model:
-        return model if self.frames is None else self.frames.extended(model)
-
     def tensor(self, model: Model) -> str:
         return super().tensor(model) if self.frames is None else self.frames.tensor
 
     def terms(self, output: Array, model: Model) -> list[TargetTerm]:
-        frames = self.frames
-        if frames is None:
-            raise ParameterError("Target.character must be bound to a model first: see Target.bind.")
+        frames = self.bound_frames()
         elements, names = np.zeros(output.shape, dtype=bool), []
         for n, scores in enumerate(output):
             found = frames.characters(scores)
