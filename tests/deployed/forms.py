@@ -4,7 +4,8 @@
     python -m tests.deployed.forms bert vit      only these
 
 All take about five minutes on two cores. The nets are those of `tests.goldens.make_architectures`, whose weights are
-drawn. The target is the top class of the source.
+drawn, and EfficientNet-Lite0, which is trained, on a photograph. The target is the top class of the source. How far
+files with rounded weights are from exact arithmetic with these weights is measured by `tests.deployed.own_weights`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import logging
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +25,21 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import onnxruntime
+from PIL import Image
 
 import xaionnx
 from tests.goldens.peers import filled
 from xaionnx import Model
 from xaionnx.errors import XaionnxError
+from xaionnx.runtime.session import simplified
 
 ROOT = Path(__file__).parents[2]
 GOLDENS = ROOT / "tests" / "goldens" / "architectures"
 RESULTS = Path(__file__).with_name("results.json")
-NETS = ("resnet18", "mobilenetv3", "efficientnet", "convnext", "vit", "bert")
+OWN_WEIGHTS = Path(__file__).with_name("own_weights.json")
+ARCHITECTURES = ("resnet18", "mobilenetv3", "efficientnet", "convnext", "vit", "bert")
+TRAINED = "efficientnet_lite0"
+NETS = (*ARCHITECTURES, TRAINED)
 METHODS: dict[str, dict[str, Any]] = {
     "saliency": {"absolute": False},
     "grad_cam": {},
@@ -65,14 +72,14 @@ def _fused(source: Path, path: Path, golden: Any) -> None:
     found.save_model_to_file(str(path))
 
 
-def _quantised(form: str) -> Make:
+def _quantised(form: str, per_channel: bool) -> Make:
     def make(source: Path, path: Path, golden: Any) -> None:
         from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
         from onnxruntime.quantization.shape_inference import quant_pre_process
 
         class Samples(CalibrationDataReader):
             def __init__(self) -> None:
-                self._rows = iter(_neighbours(golden["x"]))
+                self._rows = _calibration(golden, onnx.load(source).graph.input[0].name)
 
             def get_next(self) -> dict[str, Array] | None:
                 return next(self._rows, None)
@@ -80,21 +87,24 @@ def _quantised(form: str) -> Make:
         prepared = path.with_suffix(".prepared.onnx")
         quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
         quantize_static(
-            str(prepared), str(path), Samples(), quant_format=getattr(QuantFormat, form), per_channel=True,
+            str(prepared), str(path), Samples(), quant_format=getattr(QuantFormat, form), per_channel=per_channel,
             weight_type=QuantType.QInt8, activation_type=QuantType.QUInt8,
         )  # fmt: skip
 
     return make
 
 
-def _neighbours(x: Array) -> Iterator[dict[str, Array]]:
-    """Inputs for the calibration: the explained one first, and others like it."""
-    generator = np.random.default_rng(0)
+def _calibration(golden: Mapping[str, Array], name: str) -> Iterator[dict[str, Array]]:
+    """Inputs for the calibration: photographs, or the explained input and others like it."""
+    if "calibration" in golden:
+        yield from ({name: row[None]} for row in golden["calibration"])
+        return
+    x, generator = golden["x"], np.random.default_rng(0)
     for turn in range(8):
         if x.dtype == np.int64:
-            yield {"x": x if turn == 0 else generator.permuted(x, axis=1)}
+            yield {name: x if turn == 0 else generator.permuted(x, axis=1)}
         else:
-            yield {"x": x if turn == 0 else (x + generator.normal(size=x.shape) * 0.3).astype(np.float32)}
+            yield {name: x if turn == 0 else (x + generator.normal(size=x.shape) * 0.3).astype(np.float32)}
 
 
 def _half(source: Path, path: Path, golden: Any) -> None:
@@ -117,11 +127,17 @@ FORMS: dict[str, Make] = {
     "fused for transformers": _fused,
     "dynamo export": _dynamo,
     "float16": _half,
-    "int8, QDQ": _quantised("QDQ"),
-    "int8, QOperator": _quantised("QOperator"),
+    "int8, QDQ": _quantised("QDQ", True),
+    "int8, QOperator": _quantised("QOperator", True),
+    "int8, QDQ, one scale a tensor": _quantised("QDQ", False),
+    "int8, QOperator, one scale a tensor": _quantised("QOperator", False),
 }
 # Forms whose numbers are rounded so far that a correlation is what can be asked.
-ROUNDED = ("int8, QDQ", "int8, QOperator")
+ROUNDED = tuple(form for form in FORMS if form.startswith("int8"))
+# Forms that hold other weights than the source.
+NARROW = ("float16", *ROUNDED)
+# The model's own outputs, in a row of methods.
+ANSWER = "answer"
 
 
 def explained(path: Path, x: Array, target: int) -> dict[str, Array | str]:
@@ -147,42 +163,85 @@ def compared(form: str, ours: Array | str, theirs: Array | str) -> float | str |
     return float(np.abs(ours - theirs).max() / np.abs(theirs).max())
 
 
-def measured(net: str, folder: Path, forms: tuple[str, ...] = tuple(FORMS)) -> dict[str, dict[str, float | str]]:
-    """For each form of a net the agreement of each method with the source, or the refusal."""
+@contextmanager
+def source_of(net: str, folder: Path) -> Iterator[tuple[Path, Mapping[str, Array], int]]:
+    """The exported file, its input ``x`` and more, and the explained class."""
+    path = folder / f"{net}.onnx"
+    if net == TRAINED:
+        path.write_bytes(simplified((ROOT / "models" / f"{net}.onnx").read_bytes()))
+        photos = sorted((ROOT / "models" / "photos").iterdir())
+        rows = np.stack([_crop(photo) for photo in photos])
+        golden = {"x": rows[[photo.stem for photo in photos].index("cat")][None], "calibration": rows}
+        yield path, golden, int(answer(path, golden["x"]).argmax())
+        return
     with np.load(GOLDENS / f"{net}.npz") as golden:
-        source = folder / f"{net}.onnx"
-        onnx.save(filled(golden, "trace"), source)
-        top = int(golden["out"][0].argmax())
+        onnx.save(filled(golden, "trace"), path)
+        yield path, golden, int(golden["out"][0].argmax())
+
+
+def _crop(photo: Path) -> Array:
+    """The square in the middle of a photograph, (3, 224, 224), as EfficientNet-Lite0 takes it."""
+    picture = Image.open(photo).convert("RGB")
+    size = min(picture.size)
+    left, top = (picture.width - size) // 2, (picture.height - size) // 2
+    crop = picture.crop((left, top, left + size, top + size)).resize((224, 224))
+    pixels: Array = (np.asarray(crop, dtype=np.float32).transpose(2, 0, 1) - 127) / 128
+    return pixels
+
+
+def answer(path: Path, x: Array) -> Array:
+    """The outputs of a file by onnxruntime itself."""
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    found: Array = session.run(None, {session.get_inputs()[0].name: x})[0]
+    return found.astype(np.float64)
+
+
+def forms_of(net: str) -> tuple[str, ...]:
+    """The forms of a net: there is one export of the trained one."""
+    return tuple(form for form in FORMS if net != TRAINED or form not in ("dynamo export", "fused for transformers"))
+
+
+def measured(net: str, folder: Path, forms: tuple[str, ...] = ()) -> dict[str, dict[str, float | str]]:
+    """For each form of a net the agreement of its outputs and of each method with the source, or the refusal."""
+    with source_of(net, folder) as (source, golden, top):
         theirs = explained(source, golden["x"], top)
+        outputs = answer(source, golden["x"])
         found: dict[str, dict[str, float | str]] = {}
-        for number, form in enumerate(forms):
+        for number, form in enumerate(forms or forms_of(net)):
             path = folder / f"{net}_{number}.onnx"
             FORMS[form](source, path, golden)
             ours = explained(path, golden["x"], top)
             rows = {name: compared(form, ours[name], theirs[name]) for name in METHODS}
+            rows[ANSWER] = compared(form, answer(path, golden["x"]), outputs)
             found[form] = {name: value for name, value in rows.items() if value is not None}
     return found
 
 
 def markdown() -> str:
     """The kept results as tables, one a net."""
-    kept = json.loads(RESULTS.read_text())
+    kept, own = json.loads(RESULTS.read_text()), json.loads(OWN_WEIGHTS.read_text())
     lines: list[str] = []
     for net in NETS:
-        methods = [name for name in METHODS if any(name in row for row in kept[net].values())]
-        lines += [f"## {net}", "", f"| form | {' | '.join(f'`{name}`' for name in methods)} |"]
+        methods = [name for name in (ANSWER, *METHODS) if any(name in row for row in kept[net].values())]
+        heads = ["the file's answer" if name == ANSWER else f"`{name}`" for name in methods]
+        lines += [f"## {net}", "", f"| form | {' | '.join(heads)} |"]
         lines.append(f"| --- |{' ---: |' * len(methods)}")
         for form, row in kept[net].items():
-            cells = " | ".join(_cell(form, row.get(name)) for name in methods)
-            lines.append(f"| {form} | {cells} |")
+            lines.append(_line(form, form in ROUNDED, row, methods))
+            if form in own.get(net, {}):
+                lines.append(_line(f"{form}, against its own weights", False, own[net][form], methods))
         lines.append("")
     return "\n".join(lines).rstrip()
 
 
-def _cell(form: str, value: float | str | None) -> str:
+def _line(title: str, correlated: bool, row: dict[str, float | str], methods: list[str]) -> str:
+    return f"| {title} | {' | '.join(_cell(correlated, row.get(name)) for name in methods)} |"
+
+
+def _cell(correlated: bool, value: float | str | None) -> str:
     if value is None or isinstance(value, str):
         return "refused" if value else ""
-    if form in ROUNDED:
+    if correlated:
         return f"r = {value:.3f}"
     return "equal" if value == 0 else f"{value:.0e}"
 

@@ -1,0 +1,3 @@
+"""What needs PyTorch must not be imported when doctests are collected."""
+
+collect_ignore = ["in_torch.py"]
