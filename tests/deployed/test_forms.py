@@ -34,7 +34,7 @@ def test_all_nets_and_forms_are_kept():
 
 @pytest.mark.parametrize("net", NETS)
 def test_forms_with_the_same_numbers_have_the_same_explanations(net):
-    for form in EXACT:
+    for form in set(EXACT) & KEPT[net].keys():
         for method, apart in KEPT[net][form].items():
             assert apart < CLOSE, (form, method)
 
