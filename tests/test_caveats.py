@@ -64,6 +64,33 @@ def test_a_gap(share, parameters, warning):
 
 
 @pytest.mark.parametrize(
+    ("diagnostics", "facts", "advice"),
+    [
+        ({}, {"parameters": {"steps": 16, "tolerance": None}},
+         "Raise steps (now 16) until they do, or set tolerance=0.05, which refines them."),
+        ({}, {"parameters": {"steps": 16, "tolerance": 0.01, "max_steps": 64}},
+         "Raise max_steps (now 64) until they do."),
+        # More than 5 % of a change of 2.
+        ({"jump_at_baseline": [0.12], "stopped_by": ["max_steps"]},
+         {"parameters": {"steps": 16, "tolerance": 0.01, "max_steps": 64}},
+         "The prediction jumps by 0.12 at the baseline, within a thousandth of the path, as that of a model does which "
+         "divides by the range of its input: more steps hardly help. Choose another baseline."),
+        ({"jump_at_baseline": [0.09]}, {"parameters": {"steps": 16}}, "Raise steps (now 16) until they do."),
+        ({}, {"parameters": {"steps": 16}, "arithmetic": "floats in place of integers, so that nothing is rounded"},
+         "The model rounds to integers, whose steps slopes do not see, so no number of steps need close the gap. "
+         "Compare with a method that removes parts of the input, such as occlusion."),
+    ],
+)  # fmt: skip
+def test_what_closes_a_gap(diagnostics, facts, advice):
+    gaps = {"relative_gap": [0.25], "completeness_gap": [-0.5]}
+    (warning,) = told(diagnostics={**gaps, **diagnostics}, **facts).warnings
+    assert (
+        warning.removeprefix("The values do not add up: they are off by 0.5, 25 % of the change in the prediction. ")
+        == advice
+    )
+
+
+@pytest.mark.parametrize(
     ("gap", "share", "finding"),
     [
         (-9.6, 0.96, "96 % of the score was absorbed by biases or the stabiliser: the values explain the rest."),

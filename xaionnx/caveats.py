@@ -147,12 +147,37 @@ def _gap(one: Explanation) -> Iterator[Caveat]:
         finding = "The prediction is the same at the input and at the baseline: there is no change to explain."
         yield Caveat(finding, "Choose another baseline.")
         return
-    advice = _raise_advice(one, "steps", "draws")
-    advice = f"{advice} until they do." if advice else "Compare with integrated_gradients, whose steps close the gap."
     gap = number(one, "completeness_gap")
+    advice = _gap_advice(one)
     by = "" if gap is None else f"{abs(gap):.2g}, "
     finding = f"The values do not add up: they are off by {by}{percent(share)} of the change in the prediction."
     yield Caveat(finding, advice)
+
+
+def _jumps(one: Explanation) -> bool:
+    """Whether a jump at the baseline is a reason why values do not sum to the change."""
+    jump, gap, share = (number(one, name) for name in ("jump_at_baseline", "completeness_gap", "relative_gap"))
+    return jump is not None and gap is not None and bool(share) and abs(jump) > GAP * abs(gap) / (share or 1)
+
+
+def _gap_advice(one: Explanation) -> str:
+    """What closes the gap of values that should sum to a change, or why nothing does."""
+    jump, parameters = number(one, "jump_at_baseline"), _parameters(one)
+    if jump is not None and _jumps(one):
+        return (
+            f"The prediction jumps by {jump:.2g} at the baseline, within a thousandth of the path, as that of a model "
+            "does which divides by the range of its input: more steps hardly help. Choose another baseline."
+        )
+    if "in place of integers" in str(one.provenance.get("arithmetic") or ""):
+        return (
+            "The model rounds to integers, whose steps slopes do not see, so no number of steps need close the gap. "
+            "Compare with a method that removes parts of the input, such as occlusion."
+        )
+    advice = _raise_advice(one, *(("max_steps",) if parameters.get("tolerance") else ()), "steps", "draws")
+    if not advice:
+        return "Compare with integrated_gradients, whose steps close the gap."
+    refined = "tolerance" in parameters and parameters["tolerance"] is None
+    return f"{advice} until they do{', or set tolerance=0.05, which refines them' if refined else ''}."
 
 
 def _lost_relevance(one: Explanation) -> Iterator[Caveat]:
@@ -225,7 +250,7 @@ def _fit(one: Explanation) -> Iterator[Caveat]:
 
 def _unmet_tolerance(one: Explanation) -> Iterator[Caveat]:
     stopped_by, tolerance = diagnostic(one, "stopped_by"), _parameters(one).get("tolerance")
-    if tolerance is None or stopped_by not in ("budget", "max_steps"):
+    if tolerance is None or stopped_by not in ("budget", "max_steps") or _jumps(one):
         return
     limit = _parameters(one).get(stopped_by)
     now = f" of {limit:,}" if isinstance(limit, int) else ""

@@ -85,6 +85,7 @@ class Request:
             # A guess may be wrong, and nothing later would detect it.
             warnings.warn(self.inputs.notes[0], UserWarning, stacklevel=_callers_level())
         self.feeds = self.inputs.arrays
+        model = self._with_true_ranks(model)
         targets, self.several = Target.of(target)
         replaced = replaced or (lambda bound: bound)
         self.target = [replaced(one.bind(model, self.feeds)) for one in targets]
@@ -102,6 +103,20 @@ class Request:
         self._report = tuple(report)
         self._run: _Run | None = None
         self._reported: tuple[Array, Array] | None = None
+
+    def _with_true_ranks(self, model: Model) -> Model:
+        """Return the model with the axes that its outputs have; warns if the file declares others."""
+        found = model.with_true_ranks(self.feeds)
+        declared = model.declared_outputs if found is not model else {}
+        for name in declared.keys() & (found.true_shapes.keys() - model.true_shapes.keys()):
+            warnings.warn(
+                f"Output '{name}' of {model.name} is declared as {declared[name]}, but has "
+                f"{len(found.true_shapes[name])} axes. It is explained as it is; to be sure what its axes mean, state "
+                f"them with axes={{'{name}': ...}}.",
+                UserWarning,
+                stacklevel=_callers_level(),
+            )
+        return found
 
     def _outputs(self, model: Model) -> set[str]:
         """The outputs of the model that the targets read; all if they read none."""

@@ -33,11 +33,13 @@ def test_the_report_and_the_document_warn_of_what_is_off(run, digits, picture):
     assert len(warned) == 1
     assert re.fullmatch(
         r"  warning: The values do not add up: they are off by \S+, \S+ % of the change in the prediction\. "
-        r"Raise steps \(now 2\) until they do\.",
+        r"Raise steps \(now 2\) until they do, or set --tolerance 0\.05, which refines them\.",
         warned[0],
     )
     (result,) = json.loads(run(*words, "--steps", "2", "--json").stdout)["results"]
-    assert result["explanation"]["warnings"] == [warned[0].removeprefix("  warning: ")]
+    assert result["explanation"]["warnings"] == [
+        warned[0].removeprefix("  warning: ").replace("--tolerance 0.05", "tolerance=0.05")
+    ]
     assert "warning" not in run(*words, "--steps", "500").stdout
 
 

@@ -248,3 +248,18 @@ def test_xrai_refuses_what_is_no_picture(mixing):
         XRAI(inner=XRAI())
     with pytest.raises(UnknownNameError, match="No method named 'occlusio'"):
         XRAI(inner="occlusio")
+
+
+def test_a_jump_at_the_baseline_is_told_from_too_few_steps():
+    """x over its largest number does not change along the path from zero, where a guard against 0 / 0 gives 0."""
+    text = """g (float[N, 3] x) => (float[N, 1] y) { m = ReduceMax<axes = [1], keepdims = 1>(x)  z = Equal(m, o)
+      q = Div(x, m)  h = Where(z, o, q)  y = MatMul(h, w) }"""
+    w = np.float32([[1], [2], [3]])
+    model, x = loaded(text, o=np.float32(0), w=w), np.float32([[0.5, 1, 2]])
+    found = xaionnx.explain(model, x, "integrated_gradients", 0)
+    change = float((x / 2 @ w)[0, 0])
+    assert_close(found.diagnostics["jump_at_baseline"], [change], Tolerance.OPERATIONS)
+    assert "more steps hardly help" in found.warnings[0]
+    away = xaionnx.explain(model, x, "integrated_gradients", 0, baseline=0.1)
+    assert "jump_at_baseline" not in away.diagnostics
+    assert away.warnings == ()

@@ -275,6 +275,36 @@ def test_products_of_integers_are_products_of_floats(op, columns):
         assert_close(found, wanted, Tolerance.QUOTIENTS)
 
 
+@pytest.mark.parametrize("same", [True, False])
+def test_a_bias_in_the_integers_of_a_product_is_a_bias_of_floats(same):
+    """As older tools write it: the bias over the scale of the product, rounded, is added to the integers."""
+    kernel, bias = RNG.integers(0, 256, (5, 2, 3)).astype(np.uint8), RNG.normal(size=5).astype(np.float32)
+    nodes = [
+        helper.make_node("DynamicQuantizeLinear", ["x"], ["q", "s", "z"]),
+        helper.make_node("Mul", ["s", "ws" if same else "other"], ["divisor"]),
+        helper.make_node("Div", ["b", "divisor"], ["d"]),
+        helper.make_node("Floor", ["d"], ["r"]),
+        helper.make_node("Cast", ["r"], ["bi"], to=TensorProto.INT32),
+        helper.make_node("ConvInteger", ["q", "w", "z", "wz"], ["i"]),
+        helper.make_node("Reshape", ["bi", "to"], ["bs"]),
+        helper.make_node("Add", ["i", "bs"], ["a"]),
+        helper.make_node("Cast", ["a"], ["f"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["s", "ws"], ["both"]),
+        helper.make_node("Mul", ["f", "both"], ["y"]),
+    ]
+    weights = {"w": kernel, "wz": np.uint8(120), "ws": np.float32(0.02), "other": np.float32(0.03), "b": bias,
+               "to": np.int64([1, 5, 1])}  # fmt: skip
+    model = made(nodes, weights, ("N", 2, 6))
+    if not same:
+        assert "ConvInteger" in ops(model)
+        return
+    assert ops(model) == ["Conv", "Add"]
+    x = RNG.normal(size=(3, 2, 6)).astype(np.float32)
+    # The bias was rounded down by up to one integer, and x to 255 of them.
+    apart = np.abs(floats(model, x) - onnxruntime(model)({"x": x}, ["y"])[0]).max()
+    assert apart < 0.02 * 6 * 255 / 2 * np.ptp(x) / 255
+
+
 def test_products_of_two_activations():
     nodes = [
         helper.make_node("DynamicQuantizeLinear", ["x"], ["q", "s", "z"]),

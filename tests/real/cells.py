@@ -29,6 +29,11 @@ from xaionnx.errors import XaionnxError
 Array = np.ndarray[Any, Any]
 # One explanation, in seconds.
 METHOD_LIMIT = 40
+# Ops whose numbers are rounded to integers.
+INTEGERS = {
+    *("ConvInteger", "MatMulInteger", "DynamicQuantizeLinear", "DynamicQuantizeLSTM", "DynamicQuantizeMatMul"),
+    *("QLinearConv", "QLinearMatMul", "QuantizeLinear"),
+}
 EPSILON = float(np.finfo(np.float32).eps)
 
 
@@ -143,7 +148,8 @@ class Case:
 
     @property
     def quantised(self) -> bool:
-        return "int8" in self.entry.name or self.entry.kind == "quantised"
+        """Whether the file computes with integers of 8 bits."""
+        return any(node.op_type in INTEGERS for node in self.plain.proto.graph.node)
 
     def given_features(self) -> dict[str, Array]:
         """The labels as `features` takes them: without the axis of samples."""

@@ -361,6 +361,8 @@ class AxisFinder:
         if not any(axis.role is Role.SAMPLE for axis in axes):
             self._carry(one, axes)
         leading = {one.shape[axis] for one in self._inputs if (axis := samples[one.name]) is not None}
+        if leading == {1} and one.shape.count(1) == 1 and not any(axis.role is Role.SAMPLE for axis in axes):
+            axes[one.shape.index(1)] = AxisRole(Role.SAMPLE, "only axis of size 1")
         # A file for one sample may declare an output without samples, such as (K,).
         is_single = leading == {1} and isinstance(one.shape[0], int) if rank else True
         if not is_single and not any(axis.role is Role.SAMPLE for axis in axes) and axes[0].role is Role.UNKNOWN:

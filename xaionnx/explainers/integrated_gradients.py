@@ -43,6 +43,8 @@ class IntegratedGradients(FromBaseline, ByDifference, AtLayer, GradientExplainer
         the number of steps used: with ``tolerance`` they are refined until the relative gap is within it, or until
         the next refinement would exceed ``max_steps``. The trapezoid, left and right rules double the steps and the
         middle rule triples them, reusing earlier points; Gauss-Legendre doubles them and starts again.
+    ``jump_at_baseline``
+        where the relative gap is above 5 %: the change of f over the first thousandth of the path, which steps miss;
     ``stopped_by``
         with ``tolerance``: ``tolerance``, or ``max_steps`` if it was not reached.
 
@@ -152,7 +154,7 @@ class IntegratedGradients(FromBaseline, ByDifference, AtLayer, GradientExplainer
             step_count, is_new, kept_share = finer(self.rule, step_count)
             if not pending.any() or step_count > self.max_steps:
                 break
-        diagnostics = {**gaps, "steps": steps}
+        diagnostics = {**gaps, "steps": steps, **paths.jumps(gaps, baseline)}
         if self.tolerance is not None:
             diagnostics["stopped_by"] = np.where(pending, "max_steps", "tolerance")
         return Attribution(values, baseline, diagnostics=diagnostics)

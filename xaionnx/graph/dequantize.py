@@ -9,7 +9,7 @@ rectifiers come back. The numbers are those of the file without the rounding of 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias, final
 
 import numpy as np
@@ -71,12 +71,18 @@ class _Product:
         Floats, or constant integers minus their zero point.
     scales : tuple of onnx_ir.Value
         Of the floats among the two.
+    bias : array, optional
+        Floats that were rounded to integers and added to the product.
+    divisor : onnx_ir.Value, optional
+        The scale of these integers.
     """
 
     node: ir.Node
     left: ir.Value
     right: ir.Value | Array
     scales: tuple[ir.Value, ...]
+    bias: Array | None = None
+    divisor: ir.Value | None = None
 
 
 def dequantise(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -135,6 +141,7 @@ class _Rewriter:
             "DequantizeLinear": self._dequantise,
             "MatMulInteger": self._multiply,
             "ConvInteger": self._multiply,
+            "Add": self._add,
             "Cast": self._cast,
             "Mul": self._scale,
         }
@@ -259,6 +266,15 @@ class _Rewriter:
         own = node.outputs[2] if dynamic else node.inputs[2] if len(node.inputs) > 2 else None
         return None if scale is None or not _same(zero, own) else (held.value, (scale,))
 
+    def _add(self, node: ir.Node) -> None:
+        """A bias, rounded to the integers of a product by the scales of both operands, is added to the product."""
+        for product, addend in ((0, 1), (1, 0)):
+            source, value = node.inputs[product], node.inputs[addend]
+            found = None if source is None else self._products.get(source)
+            bias = None if value is None else _rounded_bias(value)
+            if found is not None and found.bias is None and bias is not None:
+                self._products[node.outputs[0]] = replace(found, bias=bias[0], divisor=bias[1])
+
     def _cast(self, node: ir.Node) -> None:
         source = node.inputs[0]
         kind = ir.DataType(node.attributes.get_int("to", 1))
@@ -271,6 +287,10 @@ class _Rewriter:
             source, scale = node.inputs[product], node.inputs[factor]
             found = None if source is None else self._products.get(source)
             rest = None if found is None or scale is None else _rest(_factors(scale), found.scales)
+            if found is not None and found.divisor is not None and scale is not None:
+                # A bias in other integers than those of the product stays.
+                divided = _rest(_factors(found.divisor), found.scales)
+                rest = rest if rest is not None and divided is not None and np.array_equal(rest, divided) else None
             if found is not None and rest is not None:
                 self._write_product(node, found, rest)
                 return
@@ -286,6 +306,8 @@ class _Rewriter:
         made = self._insert(node, op, [product.left, right], product.node.attributes.values() if op == "Conv" else ())
         if not np.all(after == 1):
             made = self._insert(node, "Mul", [made, self._weight(after)])
+        if product.bias is not None:
+            made = self._insert(node, "Add", [made, self._weight(product.bias)])
         self._replace(node, node.outputs[0], made)
 
     def _insert(
@@ -383,6 +405,26 @@ def _same(one: ir.Value | None, other: ir.Value | None) -> bool:
         return True
     a, b = (np.zeros(()) if value is None else _constant(value) for value in (one, other))
     return a is not None and b is not None and np.array_equal(a.reshape(-1), b.reshape(-1))
+
+
+def _rounded_bias(value: ir.Value) -> tuple[Array, ir.Value] | None:
+    """The floats that integers are rounded from, in their shape, and the scale that they are divided by first."""
+    shape: list[int] | None = None
+    node = value.producer()
+    while node is not None and node.op_type in ("Reshape", "Cast", "Floor", "Round"):
+        if node.op_type == "Reshape":
+            sizes = _constant(node.inputs[1])
+            if sizes is None or shape is not None:
+                return None
+            shape = sizes.tolist()
+        source = node.inputs[0]
+        node = None if source is None else source.producer()
+    if node is None or node.op_type != "Div" or node.inputs[1] is None:
+        return None
+    numbers = _constant(node.inputs[0])
+    if numbers is None:
+        return None
+    return numbers if shape is None else numbers.reshape(shape), node.inputs[1]
 
 
 def _factors(value: ir.Value) -> list[ir.Value]:

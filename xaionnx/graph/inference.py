@@ -16,12 +16,16 @@ _LIGHT = 1024
 
 
 def inferred(
-    model: onnx.ModelProto, nodes: Iterable[onnx.NodeProto], sizes: Mapping[str, Sequence[int]] | None = None
+    model: onnx.ModelProto,
+    nodes: Iterable[onnx.NodeProto],
+    sizes: Mapping[str, Sequence[int]] | None = None,
+    declares_outputs: bool = True,
 ) -> dict[str, onnx.ValueInfoProto]:
     """Return types and shapes by name, inferred on the graph without its large weights.
 
     ``nodes`` are those of the model in topological order: inference visits each node once, in the given order. Free
-    sizes of the inputs are set to ``sizes``.
+    sizes of the inputs are set to ``sizes``. Without ``declares_outputs``, what the file says about its outputs is not
+    used.
     """
     skeleton = shell(model)
     graph = skeleton.graph
@@ -35,7 +39,7 @@ def inferred(
         else:
             graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
     # Inference gives no type to an untyped output, but it does to an inner tensor.
-    graph.output.extend(value for value in model.graph.output if value.HasField("type"))
+    graph.output.extend(value for value in model.graph.output if declares_outputs and value.HasField("type"))
     if sizes is None:
         graph.value_info.extend(model.graph.value_info)  # with sizes, these may leave free what is known
     else:

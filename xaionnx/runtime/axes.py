@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, final
@@ -17,6 +17,8 @@ from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array
 
 if TYPE_CHECKING:
+    import onnx
+
     from xaionnx.data.spec import InputSpec
     from xaionnx.graph.view import GraphView
 
@@ -142,6 +144,20 @@ class ModelAxes:
     def sample_axes(self) -> Mapping[str, int | None]:
         """Return the axis of the samples of each input that is not first; None for inputs that hold one sample."""
         return MappingProxyType({one.name: self.moved[one.name] for one in self.inputs if one.name in self.moved})
+
+
+def stated_shapes(
+    outputs: Iterable[onnx.ValueInfoProto], stated: str | Mapping[str, str] | None
+) -> dict[str, Sequence[int | None]]:
+    """Return shapes of free sizes for outputs that a user states with another number of axes than the file."""
+    found: dict[str, Sequence[int | None]] = {}
+    given = stated if isinstance(stated, Mapping) else {}
+    for value in outputs:
+        shape = value.type.tensor_type.shape
+        if value.name in given and value.type.tensor_type.HasField("shape"):
+            count = len(TensorAxes.stated(given[value.name]).axes)
+            found |= {} if count == len(shape.dim) else {value.name: [None] * count}
+    return found
 
 
 def samples_first(array: Array, axis: int | None, rank: int) -> Array:

@@ -23,10 +23,11 @@ from xaionnx.graph.cut import expose
 from xaionnx.graph.embed_once import embed_once
 from xaionnx.graph.input_purposes import InputPurpose, input_purposes, is_data
 from xaionnx.graph.missing_values import nan_handling
+from xaionnx.graph.output_shapes import declared_shapes, untold_ranks, with_output_shapes
 from xaionnx.graph.serialize import to_bytes
 from xaionnx.graph.unfuse import unfuse
 from xaionnx.graph.view import GraphView
-from xaionnx.runtime.axes import ModelAxes, RowsMode, in_file_order, samples_first
+from xaionnx.runtime.axes import ModelAxes, RowsMode, in_file_order, samples_first, stated_shapes
 from xaionnx.runtime.batch_runner import BatchRunner, Feed
 from xaionnx.runtime.rows import probe_rows, rows_to_compare
 from xaionnx.runtime.session import Session, Sessions, SessionSettings, channel_block
@@ -56,6 +57,7 @@ class _State:
     nan: str | None = None
     probed: dict[Hashable, Model] = field(default_factory=dict)
     branches: bool | None = None
+    untold: set[str] | None = None
 
 
 @final
@@ -99,6 +101,8 @@ class Model:
     graph: onnx.ModelProto = field(repr=False)
     axes: ModelAxes = field(repr=False)
     is_derived: bool = field(repr=False, default=False)
+    # Shapes of outputs that the file declares with other axes, None for a free size.
+    true_shapes: Mapping[str, Sequence[int | None]] = field(repr=False, default_factory=dict)
     # The graph with its fused ops, which the model's own sessions run; None if ``graph`` is that graph.
     deployed: onnx.ModelProto | None = field(repr=False, default=None)
     _state: _State = field(repr=False, default_factory=_State)
@@ -168,17 +172,34 @@ class Model:
             )
         if batch_size is not None and batch_size < 1:
             raise InputMismatchError(f"batch_size must be an int in [1, inf). Got {batch_size} instead.")
-        spec = spec or InputSpec.beside(file.path)
+        options: Document = {
+            "device": device,
+            "batch_size": batch_size,
+            "threads": threads,
+            "timeout_s": timeout_s,
+            "spec": spec or InputSpec.beside(file.path),
+            "axes": axes,
+            "rows": rows,
+            "allow_random": allow_random,
+        }
+        return cls._open(file, options, {})
+
+    @classmethod
+    def _open(cls, file: loading.ModelFile, options: Document, shapes: Mapping[str, Sequence[int | None]]) -> Self:
+        """Return the model of a file; ``shapes`` are those of outputs that the file declares with other axes."""
+        spec = options["spec"]
         adaptation = adapt(file.proto)
-        plain = unfuse(adaptation.graph, partial(loading.read_weight, folder=file.path.parent), channel_block)
+        shapes = {**stated_shapes(adaptation.graph.graph.output, options["axes"]), **shapes}
+        adapted = with_output_shapes(adaptation.graph, shapes)
+        plain = unfuse(adapted, partial(loading.read_weight, folder=file.path.parent), channel_block)
         plain = embed_once(plain)
         model = cls(
             path=file.path,
             sha256=file.sha256,
-            settings=SessionSettings(device, threads),
-            batch_size=batch_size,
-            timeout_s=timeout_s,
-            allow_random=allow_random,
+            settings=SessionSettings(options["device"], options["threads"]),
+            batch_size=options["batch_size"],
+            timeout_s=options["timeout_s"],
+            allow_random=options["allow_random"],
             spec=spec,
             labels=tuple(spec.labels) if spec and spec.labels else adaptation.labels,
             inputs=(),
@@ -186,13 +207,13 @@ class Model:
             shared=frozenset(),
             file=file,
             graph=plain,
-            deployed=None if plain is adaptation.graph else adaptation.graph,
+            deployed=None if plain is adapted else adapted,
             axes=ModelAxes.empty(),
         )
         session = model._session()
         inputs, outputs = (tuple(map(TensorInfo.of, values)) for values in (session.inputs, session.outputs))
-        found = ModelAxes.find(model.view, inputs, outputs, spec, axes, rows, model.name)
-        model = replace(model, inputs=inputs, outputs=outputs, shared=found.shared, axes=found)
+        found = ModelAxes.find(model.view, inputs, outputs, spec, options["axes"], options["rows"], model.name)
+        model = replace(model, inputs=inputs, outputs=outputs, shared=found.shared, axes=found, true_shapes=shapes)
         return model._batch_first(found.moved)
 
     def _batch_first(self, moved: Mapping[str, int | None]) -> Model:
@@ -369,6 +390,11 @@ class Model:
             "Name an internal tensor to explain with output=..."
         )
 
+    @property
+    def declared_outputs(self) -> Mapping[str, str]:
+        """The shapes that the file declares for its outputs, in words; outputs without one are left out."""
+        return declared_shapes(self.file.proto)
+
     def check(self, x: Array | Feeds, ready: Collection[str] = ()) -> dict[str, Array]:
         """Check inputs against the model and return them by name; ``x`` is one array, or a mapping of all inputs.
 
@@ -482,16 +508,74 @@ class Model:
             The outputs that matter.
         """
         own = {name: array for name, array in feeds.items() if name not in self.shared}
-        doubtful = self.axes.doubtful_outputs(outputs) if not self.is_derived else ()
+        shared = {name: array for name, array in feeds.items() if name in self.shared}
         count = min((len(array) for array in own.values()), default=0)
+        doubtful = self.axes.doubtful_outputs(outputs) if not self.is_derived else ()
         # Rows that take the branch of an If are evaluated one by one.
         single = self._fixed_batch is not None or self.batch_size == 1 or self._chooses_branches()
+        if doubtful and count == 1 and self._fixed_batch == 1 and not self.axes.rows:
+            return self._of_one_sample(own, shared, doubtful)
         if self.axes.rows or self.is_derived or count == 0 or single or (count == 1 and not doubtful):
             return self
-        shared = {name: array for name, array in feeds.items() if name in self.shared}
         key = (*sorted((name, array.shape[1:], min(count, 3)) for name, array in own.items()), *sorted(outputs))
         if key not in self._state.probed:
             self._state.probed[key] = self._after_probe(own, shared, outputs, doubtful)
+        return self._state.probed[key]
+
+    def with_true_ranks(self, feeds: Feeds) -> Model:
+        """Return the model with the numbers of axes that its outputs have, if the file declares others or none.
+
+        Outputs whose axes the graph does not tell are looked at in one run of the first row.
+
+        Parameters
+        ----------
+        feeds : mapping
+            As returned by :meth:`check`.
+        """
+        state = self._state
+        if state.untold is None:
+            state.untold = set() if self.is_derived else untold_ranks(self.view)
+        names = sorted(name for name in state.untold if name not in self.true_shapes)
+        own = {name: array for name, array in feeds.items() if name not in self.shared}
+        shared = {name: array for name, array in feeds.items() if name in self.shared}
+        key = "ranks"
+        if key not in state.probed and names:
+            declared = {one.name: len(one.shape) for one in self.axes.outputs}
+            shapes: dict[str, Sequence[int | None]] = {}
+            for name, result in self._first_results(own, shared, names).items():
+                # An output without samples has an axis for one here.
+                shape = result.shape[1:] if self.axes.moved.get(name, 0) is None else result.shape
+                if len(shape) != declared[name]:
+                    # In a file for one sample an axis of size 1 may be that of the samples.
+                    shapes[name] = [size if size == 1 == self._fixed_batch else None for size in shape]
+            known = {**self.true_shapes, **shapes}
+            state.probed[key] = self._open(self.file, self._options(), known) if shapes else self
+        return state.probed.get(key, self)
+
+    def _first_results(self, own: Feeds, shared: Feeds, names: Sequence[str]) -> dict[str, Array]:
+        """Return outputs for the first row; none if the model fails, which the run that matters reports."""
+        first = {name: array[:1] for name, array in own.items()}
+        try:
+            results = self._session().run(names, {**first, **shared}, self.timeout_s)
+        except UnsupportedModelError:
+            return {}
+        return {name: np.asarray(result) for name, result in zip(names, results, strict=True)}
+
+    def _of_one_sample(self, own: Feeds, shared: Feeds, doubtful: Sequence[str]) -> Model:
+        """Return the model of a file for one sample with the only axis of size 1 of its outputs first, if there is one.
+
+        Outputs with more or none of them belong to the one sample as a whole.
+        """
+        key = ("one sample", *sorted((name, array.shape) for name, array in own.items()), *doubtful)
+        if key not in self._state.probed:
+            shapes = {name: result.shape for name, result in self._first_results(own, shared, doubtful).items()}
+            moved = {
+                name: shape.index(1) if shape.count(1) == 1 else None
+                for name, shape in shapes.items()
+                if shape[:1] != (1,)
+            }
+            axes = replace(self.axes, moved={**self.axes.moved, **moved})
+            self._state.probed[key] = replace(self, axes=axes)._batch_first(moved) if moved else self
         return self._state.probed[key]
 
     def _chooses_branches(self) -> bool:
@@ -517,9 +601,9 @@ class Model:
         probe = probe_rows(run, rows_to_compare(own), placed, [name for name in doubtful if name in names])
         if probe.joint and any(node.op_type == "DynamicQuantizeLinear" for node in self.graph.graph.node):
             # The rows of a batch share a range of integers, and so round each other's numbers, but are samples.
-            return _reload(str(self.path), self.sha256, {**self._options(), "batch_size": 1})
+            return self._open(self.file, {**self._options(), "batch_size": 1}, self.true_shapes)
         if probe.joint and not self.allow_random:
-            return _reload(str(self.path), self.sha256, {**self._options(), "rows": "joint"})
+            return self._open(self.file, {**self._options(), "rows": "joint"}, self.true_shapes)
         if not probe.moved:
             return self
         axes = replace(self.axes, moved={**self.axes.moved, **probe.moved})

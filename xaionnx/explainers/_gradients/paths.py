@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import final
+from typing import Final, final
 
 import numpy as np
 
+from xaionnx.caveats import GAP
 from xaionnx.explainers._gradients.gradient import Points
 from xaionnx.explanation import ValueKind
 from xaionnx.gradients.target_gradients import TargetGradients
@@ -17,6 +18,9 @@ from xaionnx.perturb import baseline as baselines
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.perturb.element_types import check_none_missing
 from xaionnx.typing import Array, BaselineLike
+
+NEAR: Final = 1e-3
+"""The share of a path, from the baseline, over which a change counts as a jump."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,14 +74,28 @@ class Paths:
         """The number B of baselines."""
         return int(next(iter(self.starts.values())).shape[1])
 
-    def baseline_targets(self, draws: Array) -> Array:
-        """The mean of the targets over the baselines ``draws``, (T, J)."""
+    def baseline_targets(self, draws: Array, share: float = 0.0) -> Array:
+        """The mean of the targets over the baselines ``draws``, (T, J), or at a ``share`` of the paths from there."""
         each, sample = len(draws), self.points.sample
-        values = self.gradients.values(
-            np.repeat(sample, each),
-            lambda rows: {name: start[rows // each, draws[rows % each]] for name, start in self.starts.items()},
-        )
+
+        def at(rows: Array) -> dict[str, Array]:
+            starts = {name: start[rows // each, draws[rows % each]] for name, start in self.starts.items()}
+            if not share:
+                return starts
+            ends = {name: self.points.x[name][rows // each] for name in starts}
+            return {name: start + start.dtype.type(share) * (ends[name] - start) for name, start in starts.items()}
+
+        values = self.gradients.values(np.repeat(sample, each), at)
         return np.asarray(values.reshape(len(values), len(sample), each).mean(axis=2))
+
+    def jumps(self, gaps: Mapping[str, Array], baseline: Array) -> dict[str, Array]:
+        """The changes of the targets over the first :data:`NEAR` of the paths, (T, J), where sums miss their change.
+
+        A model that divides by the range or the size of its input jumps where these are 0. No number of steps sees it.
+        """
+        if not (gaps["relative_gap"] > GAP).any():
+            return {}
+        return {"jump_at_baseline": self.baseline_targets(np.arange(self.draws), NEAR) - baseline}
 
     def contributions(
         self, target: Array, which: Array, draw: Array, share: Array, factor: str = "difference"

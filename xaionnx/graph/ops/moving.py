@@ -47,7 +47,9 @@ def reshape_axes(step: AxisStep) -> Layout | None:
     target = step.numbers(1) if step.node.op_type == "Reshape" else None
     held = math.prod(part.size for axis in layout for part in axis)
     if target:
-        sizes = [size or max(wanted, 0) for size, wanted in zip(sizes or [0] * len(target), target, strict=True)]
+        if sizes is None or len(sizes) != len(target):
+            sizes = [0] * len(target)  # not known, or declared falsely
+        sizes = [size or max(wanted, 0) for size, wanted in zip(sizes, target, strict=True)]
     if not sizes or not held:
         return None
     if sizes.count(0) == 1:

@@ -1,0 +1,67 @@
+"""Outputs with other axes than the file declares are explained as they are."""
+
+import numpy as np
+import pytest
+
+import xaionnx
+from models import planted
+from tests.tiny import normal, parsed
+from tests.tolerances import Tolerance, assert_close
+from xaionnx import Model, Target
+from xaionnx.explainers.saliency import Saliency
+from xaionnx.graph.output_shapes import untold_ranks
+
+K = normal(8, 5)
+WIDTH = 6
+# Each column of a picture is a frame; the scores of its classes are (T, 1, 5), declared as (1, T).
+FRAMES = """t = Transpose<perm = [3, 0, 1, 2]>(x)  p = Squeeze(t, third)  s = MatMul(p, K)  y = {end}(s)"""
+# Ends after which the number of axes is not known, and is known.
+ENDS = {"untold": "Reshape(s, sizes)", "told": "Tanh(s)"}
+
+
+def read(end, lead="1"):
+    sizes = "h = Shape(s)  n = NonZero(h)  e = Shape(n)  m = ReduceMax<keepdims = 0>(e)  sizes = Slice(h, o, w)"
+    text = f"""g (float[{lead}, 1, 8, W] x) => (float[1, seqlen] y) {{
+      t = Transpose<perm = [3, 0, 1, 2]>(x)  p = Squeeze(t, two)  s = MatMul(p, K)
+      {sizes}  y = {ENDS[end]} }}"""
+    weights = {"K": K, "two": np.array([2]), "o": np.array([0]), "w": np.array([9])}
+    return parsed(text.replace("n = NonZero(h)  e = Shape(n)  m = ReduceMax<keepdims = 0>(e)  ", ""), **weights)
+
+
+@pytest.fixture(params=ENDS)
+def proto(request):
+    return read(request.param)
+
+
+X = normal(1, 1, 8, WIDTH)
+
+
+def test_frames_and_classes_are_found_by_a_run(proto):
+    model = planted.load(proto, device="cpu")
+    with pytest.warns(UserWarning, match="'y' of .* is declared as .* but has 3 axes"):
+        found = Saliency(absolute=False).attribute(model, X, Target.index((4, 2)))
+    scores = np.einsum("hw,hk->wk", X[0, 0], K)
+    slope = np.zeros_like(X)
+    slope[0, 0, :, 4] = K[:, 2] * (1 if "Reshape" in str(proto.graph.node[-1]) else 1 - np.tanh(scores[4, 2]) ** 2)
+    assert_close(found.values, slope, Tolerance.SIGNED_LAYERS)
+
+
+def test_text_of_frames(proto):
+    model = planted.load(proto, device="cpu")
+    with pytest.warns(UserWarning, match="declared"):
+        found = xaionnx.explain(model, X, "saliency", Target.path())
+    assert "path" in found.target[0]
+    assert found.values.shape == X.shape
+
+
+def test_stated_axes_are_believed(proto, tmp_path):
+    (tmp_path / "m.onnx").write_bytes(proto.SerializeToString())
+    model = Model.load(tmp_path / "m.onnx", device="cpu", axes={"y": "T N K"})
+    assert model.output("y").shape[0] == 1 or len(model.output("y").shape) == 3
+    assert model.run({"x": X})["y"].shape == (1, WIDTH, 5)
+
+
+def test_declared_axes_that_the_graph_confirms_need_no_run():
+    from xaionnx.graph.view import GraphView
+
+    assert untold_ranks(GraphView(parsed("g (float[N, 3] x) => (float[N, 3] y) { y = Relu(x) }"))) == set()
