@@ -243,14 +243,16 @@ def test_an_input_of_integers_and_a_slope_of_infinity_are_refused():
     with pytest.raises(UnsupportedModelError, match=r"Input 'ids' of .* is \(N, 3\) int64, which has no gradient"):
         xaionnx.explain(tokens, np.ones((1, 3), dtype=np.int64), "saliency", 0)
     root = loaded("""g (float[N, 2] x) => (float[N, 2] y) { y = Sqrt(x) }""")
-    with pytest.raises(OutputError, match=r"The gradient of .* is NaN or infinity for sample 1"):
+    said = r"The gradient of .* is NaN or infinity for sample 1: output 'y' of a Sqrt is a root at 0\. Check the sample"
+    with pytest.raises(OutputError, match=said):
         xaionnx.explain(root, np.float32([[1, 1], [0, 1]]), "saliency", 0)
 
 
 def test_a_slope_of_infinity_is_blamed_on_the_point_where_it_is():
     root = loaded("""g (float[N, 2] x) => (float[N, 2] y) { y = Sqrt(x) }""")
     x = np.float32([[1, 1], [4, 1]])
-    way = r"is NaN or infinity at a point on the way from the baseline to sample 0, or near it.*Check the baseline"
+    way = r"is NaN or infinity at a point on the way from the baseline to sample 0, or near it: output 'y' of a Sqrt "
+    way += r"is a root at 0\. Choose a baseline where this is not so"
     with pytest.raises(OutputError, match=way):  # the trapezoid takes the baseline itself
         xaionnx.explain(root, x, IntegratedGradients(rule="trapezoid", baseline=0.0), 0)
     assert_close(xaionnx.explain(root, x, "saliency", 0).values, [[0.5, 0], [0.25, 0]], Tolerance.OPERATIONS)
@@ -259,6 +261,18 @@ def test_a_slope_of_infinity_is_blamed_on_the_point_where_it_is():
     )
     with pytest.raises(OutputError, match="returns NaN or infinity at the baseline of sample 0"):
         xaionnx.explain(falling, x, IntegratedGradients(baseline=0.0), 0)
+
+
+def test_a_quotient_of_zeros_at_the_baseline_is_named():
+    """x over its largest number, with a guard against 0 / 0: finite at zeros, but without multipliers from there."""
+    text = """g (float[N, 3] x) => (float[N, 1] y) { m = ReduceMax<axes = [1], keepdims = 1>(x)  z = Equal(m, o)
+      q = Div(x, m)  h = Where(z, o, q)  y = MatMul(h, w) }"""
+    model, x = loaded(text, o=np.float32(0), w=np.float32([[1], [2], [3]])), np.float32([[0.5, 1, 2]])
+    said = r"for sample 0 and its baseline: output 'q' of a Div divides by 0 at the baseline\. Choose a baseline"
+    with pytest.raises(OutputError, match=said):
+        xaionnx.explain(model, x, "deep_lift", 0, baseline=0.0)
+    found = xaionnx.explain(model, x, "deep_lift", 0, baseline="uniform")
+    assert_close(found.values.sum(), found.prediction - found.baseline_prediction, Tolerance.QUOTIENTS)
 
 
 def test_the_deviation_of_a_channel_that_is_dead_near_the_baseline():

@@ -15,6 +15,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from tests.real.plain import Plain
+from tests.real.recurrent import RECURRENT, NotLinearError, Recurrence
 
 Array = np.ndarray[Any, Any]
 
@@ -22,7 +23,7 @@ LINEAR = {
     *("Add", "Sub", "Neg", "Sum", "Mean", "Identity", "Cast", "Dropout", "Conv", "ConvTranspose", "Gemm", "MatMul"),
     *("BatchNormalization", "AveragePool", "GlobalAveragePool", "ReduceMean", "ReduceSum", "Reshape", "Transpose"),
     *("Flatten", "Squeeze", "Unsqueeze", "Concat", "Split", "Slice", "Gather", "Pad", "Resize", "Upsample", "Expand"),
-    *("Tile", "DepthToSpace", "SpaceToDepth", "Scaler", "Where", "ReverseSequence"),
+    *("Tile", "DepthToSpace", "SpaceToDepth", "Scaler", "Where", "ReverseSequence", "GatherElements"),
 }
 RATIO = {
     *(
@@ -42,6 +43,11 @@ RATIO = {
 }
 # Ops whose outputs are weights of something else where they are multiplied with it.
 GATES = {"Sigmoid": 2, "HardSigmoid": 2, "Softmax": 2, "Erf": 1, "Clip": 1, "Tanh": 1}
+# Ops behind which a gate is still one.
+PASSING = {
+    *("Add", "Mul", "Div", "Reshape", "Cast", "Transpose", "Slice", "Squeeze", "Unsqueeze", "Expand"),
+    *("Dropout", "Identity", "Max"),
+}
 SHAPES = {"Shape", "Size", "ConstantOfShape", "Range", "NonZero"}
 
 
@@ -57,14 +63,19 @@ def frozen(plain: Plain, feeds: Mapping[str, Array], moved: Iterable[str]) -> Pl
     NoOracleError
         An op on the way has no linear form here.
     """
+    whole = with_branches_taken(plain, feeds)
+    plain = in_floats(whole)
     graph = plain.proto.graph
     reached = set(moved)
     for node in graph.node:
         if node.op_type not in SHAPES and reached.intersection(node.input):
             reached.update(node.output)
     on_way = [node for node in graph.node if reached.intersection(node.output)]
-    if not on_way or any(node.op_type in ("If", "Loop", "Scan") for node in graph.node):
-        raise NoOracleError("branches and loops")
+    if plain is not whole and any(n.op_type == "MatMul" and reached.issuperset(n.input) for n in on_way):
+        raise NoOracleError("attention between rounded numbers")
+    bodies = sorted({node.op_type for node in graph.node if node.op_type in ("If", "Loop", "Scan")})
+    if not on_way or bodies:
+        raise NoOracleError(" and ".join(bodies) or "nothing on the way")
     values = _values(plain, feeds, [name for node in on_way for name in (*node.input, *node.output) if name])
     version = next(entry.version for entry in plain.proto.opset_import if entry.domain in ("", "ai.onnx"))
     held = onnx.ModelProto()
@@ -74,7 +85,10 @@ def frozen(plain: Plain, feeds: Mapping[str, Array], moved: Iterable[str]) -> Pl
     for number, node in enumerate(graph.node):
         nodes, constants = [node], {}
         if reached.intersection(node.output):
-            nodes, constants = _linear(node, values, reached, makers, f"held_{number}", version)
+            if node.op_type in RECURRENT:
+                nodes, constants = _recurrence(node, values, reached, f"held_{number}")
+            else:
+                nodes, constants = _linear(node, values, reached, makers, f"held_{number}", version)
         held.graph.node.extend(nodes)
         held.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in constants.items())
     return Plain(held, plain.target)
@@ -131,6 +145,66 @@ def _linear(
     raise NoOracleError(op)
 
 
+def _recurrence(node: onnx.NodeProto, values: Mapping[str, Array], reached: set[str], name: str) -> Form:
+    try:
+        return Recurrence(node, values, reached, name).write()
+    except NotLinearError as error:
+        raise NoOracleError(str(error)) from None
+
+
+def in_floats(plain: Plain) -> Plain:
+    """The model without the rounding of activations, of whose ranges those from zero on rectify."""
+    if not any(node.op_type == "QuantizeLinear" for node in plain.proto.graph.node):
+        return plain
+    proto = onnx.ModelProto()
+    proto.CopyFrom(plain.proto)
+    known = {tensor.name: numpy_helper.to_array(tensor) for tensor in proto.graph.initializer}
+    floats, nodes = set[str](), list[onnx.NodeProto]()
+    for number, node in enumerate(proto.graph.node):
+        if node.op_type == "QuantizeLinear" and node.input[0] not in known and node.input[1] in known:
+            scale, zero = known[node.input[1]], known[node.input[2]]
+            ends = np.iinfo(zero.dtype)
+            low = np.asarray((float(ends.min) - zero.astype(np.float32)) * scale, dtype=np.float32)
+            if low == 0:  # what a rectifier would cut; other ends cut outliers alone
+                proto.graph.initializer.append(numpy_helper.from_array(low, f"range_{number}"))
+                nodes.append(helper.make_node("Max", [node.input[0], f"range_{number}"], node.output))
+            else:
+                nodes.append(helper.make_node("Identity", node.input[:1], node.output))
+            floats.update(node.output)
+        elif node.op_type == "DequantizeLinear" and node.input[0] in floats:
+            nodes.append(helper.make_node("Identity", node.input[:1], node.output))
+        else:
+            if floats.intersection(node.input):
+                floats.update(node.output)
+            nodes.append(node)
+    kept = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del proto.graph.node[:], proto.graph.value_info[:]
+    proto.graph.node.extend(kept)
+    return Plain(proto, plain.target)
+
+
+def with_branches_taken(plain: Plain, feeds: Mapping[str, Array]) -> Plain:
+    """The model with the branches of If that a sample takes in their place."""
+    proto = onnx.ModelProto()
+    proto.CopyFrom(plain.proto)
+    while any(node.op_type == "If" for node in proto.graph.node):
+        number, chosen = next((n, node) for n, node in enumerate(proto.graph.node) if node.op_type == "If")
+        condition = _values(Plain(proto, plain.target), feeds, [chosen.input[0]])[chosen.input[0]]
+        branch = "then_branch" if bool(np.ravel(condition)[0]) else "else_branch"
+        (body,) = (each.g for each in chosen.attribute if each.name == branch)
+        ends = [
+            helper.make_node("Identity", [inner.name], [outer])
+            for inner, outer in zip(body.output, chosen.output, strict=True)
+        ]
+        nodes = [*proto.graph.node[:number], *body.node, *ends, *proto.graph.node[number + 1 :]]
+        weights = list(body.initializer)
+        kept = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+        del proto.graph.node[:]
+        proto.graph.node.extend(kept)
+        proto.graph.initializer.extend(weights)
+    return Plain(proto, plain.target)
+
+
 def _held(node: onnx.NodeProto, values: Mapping[str, Array], place: int, name: str) -> Form:
     """One factor held constant."""
     changed = onnx.NodeProto()
@@ -161,11 +235,7 @@ def _rank(tensor: str, makers: Makers) -> int:
         if node.op_type in GATES:
             return GATES[node.op_type]
         data = [name for name in node.input if makers.get(name) is not None and makers[name].op_type != "Constant"]
-        if (
-            node.op_type
-            not in {"Add", "Mul", "Div", "Reshape", "Cast", "Transpose", "Slice", "Squeeze", "Unsqueeze", "Expand"}
-            or not data
-        ):
+        if node.op_type not in PASSING or not data:
             return 0
         if node.op_type in {"Add", "Mul"} and len(data) > 1:
             return 0

@@ -153,10 +153,6 @@ class DeepLift(ByDifference, Propagation, AtLayer, GradientExplainer):
         from xaionnx.autodiff.reference import baseline_name
 
         targets = np.arange(target_gradients.targets)
-        if target_gradients.run is not None:
-            target_gradients.count_and_check(target_gradients.run.gradients, points.sample)
-            yield targets, np.arange(len(points.sample)), target_gradients.run.gradients
-            return
         which, draw = np.divmod(np.arange(len(points.sample) * paths.draws), paths.draws)
 
         def pairs(rows: Array) -> dict[str, Array]:
@@ -164,6 +160,10 @@ class DeepLift(ByDifference, Propagation, AtLayer, GradientExplainer):
             starts = {baseline_name(name): start[which[rows], draw[rows]] for name, start in paths.starts.items()}
             return {**feeds, **starts}
 
+        if target_gradients.run is not None:
+            target_gradients.count_and_check(target_gradients.run.gradients, points.sample, pairs)
+            yield targets, np.arange(len(points.sample)), target_gradients.run.gradients
+            return
         yield from target_gradients.at(points.sample[which], np.repeat(targets[:, None], len(which), axis=1), pairs)
 
     def _at_baseline(self, target_gradients: TargetGradients, paths: Paths) -> Array:

@@ -12,6 +12,7 @@ from xaionnx.data.sample import Sample
 from xaionnx.errors import OutputError
 from xaionnx.gradients.choice import choose_source
 from xaionnx.gradients.graph import Graph, similarity_error
+from xaionnx.gradients.singular_points import singular_op
 from xaionnx.gradients.source import GradientRequest, InputsAt, Piece, Source
 from xaionnx.targets.selection import SIMILARITY
 from xaionnx.typing import Array, GradientLike
@@ -151,19 +152,40 @@ class TargetGradients:
         self._request.evaluations.add_gradients(sample, len(next(iter(gradients.values()))))
 
     def _not_finite(self, sample: int, point: Mapping[str, Array]) -> OutputError:
+        from xaionnx.autodiff.reference import baseline_name
+
         feeds = self._request.feeds
         moved = any(name in feeds and not np.array_equal(x[0], feeds[name][sample]) for name, x in point.items())
-        compared = any(name not in feeds for name in point)
+        starts = {name: x for name in self.names if (x := point.get(baseline_name(name))) is not None}
         if moved:
             where, whose = f"at a point on the way from the baseline to sample {sample}, or near it", "baseline"
         else:
-            where = f"for sample {sample}" + (" and its baseline" if compared else "")
-            whose = "sample and the baseline" if compared else "sample"
-        return OutputError(
-            f"The gradient of {self._request.model.name} is NaN or infinity {where}: a slope is infinite there, as "
-            f"that of a root at 0, or a number is out of range on the way back. Check the {whose}, or use a method "
-            "without gradients: occlusion, rise, lime, kernel_shap."
+            where = f"for sample {sample}" + (" and its baseline" if starts else "")
+            whose = "sample and the baseline" if starts else "sample"
+        reason = self._singular(sample, {"": {**point}, " at the baseline": starts})
+        advice = (
+            f"Check the {whose}, or use"
+            if reason is None or not (starts or moved)
+            else "Choose a baseline where this is not so, such as 'uniform' noise or rows of data, or use"
         )
+        unknown = "a slope is infinite there, as that of a root at 0, or a number is out of range on the way back"
+        return OutputError(
+            f"The gradient of {self._request.model.name} is NaN or infinity {where}: {reason or unknown}. {advice} a "
+            "method without gradients: occlusion, rise, lime, kernel_shap."
+        )
+
+    def _singular(self, sample: int, points: Mapping[str, Mapping[str, Array]]) -> str | None:
+        """The op that is singular at one of some points, in words; points have keys such as " at the baseline"."""
+        request = self._request
+        model, named = request.model, {info.name for info in request.model.inputs}
+        if not named.issuperset(self.names):
+            return None
+        given = {n: a if n in model.shared else a[sample : sample + 1] for n, a in request.feeds.items() if n in named}
+        for words, point in points.items():
+            found = singular_op(model, {**given, **{name: x for name, x in point.items() if name in named}})
+            if found is not None:
+                return found + words
+        return None
 
 
 def _points_of(points: InputsAt, rows: Array, at: Array) -> Mapping[str, Array]:
