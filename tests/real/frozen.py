@@ -46,7 +46,7 @@ GATES = {"Sigmoid": 2, "HardSigmoid": 2, "Softmax": 2, "Erf": 1, "Clip": 1, "Tan
 # Ops behind which a gate is still one.
 PASSING = {
     *("Add", "Mul", "Div", "Reshape", "Cast", "Transpose", "Slice", "Squeeze", "Unsqueeze", "Expand"),
-    *("Dropout", "Identity", "Max"),
+    *("Dropout", "Identity"),
 }
 SHAPES = {"Shape", "Size", "ConstantOfShape", "Range", "NonZero"}
 
