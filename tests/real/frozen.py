@@ -46,7 +46,7 @@ GATES = {"Sigmoid": 2, "HardSigmoid": 2, "Softmax": 2, "Erf": 1, "Clip": 1, "Tan
 # Ops behind which a gate is still one.
 PASSING = {
     *("Add", "Mul", "Div", "Reshape", "Cast", "Transpose", "Slice", "Squeeze", "Unsqueeze", "Expand"),
-    *("Dropout", "Identity"),
+    *("Dropout", "Identity", "Where"),
 }
 SHAPES = {"Shape", "Size", "ConstantOfShape", "Range", "NonZero"}
 
@@ -234,7 +234,11 @@ def _rank(tensor: str, makers: Makers) -> int:
             return 0
         if node.op_type in GATES:
             return GATES[node.op_type]
-        data = [name for name in node.input if makers.get(name) is not None and makers[name].op_type != "Constant"]
+        data = [
+            name
+            for name in node.input[node.op_type == "Where" :]
+            if makers.get(name) is not None and makers[name].op_type != "Constant"
+        ]
         if node.op_type not in PASSING or not data:
             return 0
         if node.op_type in {"Add", "Mul"} and len(data) > 1:
