@@ -16,7 +16,7 @@ USAGE, MODEL, DATA, RESOURCE = 2, 3, 4, 6
 PIPE: Final = 141
 REFUSED: Final = frozenset({USAGE, MODEL, DATA, RESOURCE})
 
-Stdout = Literal["file", "full", "closed", "broken"]
+Stdout = Literal["file", "full", "closed", "broken", "terminal"]
 Build = Callable[[Path], object]
 
 QUICK: Final = ("--window", "4", "--stride", "4", "--json")
@@ -38,7 +38,7 @@ class Case:
         Makes the bad files in the folder, which already has ``model.onnx``, ``model.toml``, ``picture.png`` and
         ``array.npy``.
     stdout : str
-        Where stdout goes: a file, a full device, nowhere, or a pipe without a reader.
+        Where stdout goes: a file, a full device, nowhere, a pipe without a reader, or a terminal, with stderr.
     written : collection of str
         Files that the command may leave.
     says : str

@@ -263,8 +263,8 @@ def _costly() -> Iterator[tuple[str, Callable[[], onnx.ModelProto], set[int]]]:
     yield "endless Loop", partial(_endless, constant=False), {0, MODEL, RESOURCE}
     yield "endless Loop of constants", partial(_endless, constant=True), {0, MODEL, RESOURCE}
     yield "nested bodies", partial(_nested, 30), {0, MODEL, RESOURCE}
-    yield "chain of 3,000", partial(_chain, 3_000), {0, MODEL, RESOURCE}
-    yield "wide fan of 3,000", partial(_fan, 3_000), {0, MODEL, RESOURCE}
+    yield "chain of 1,000", partial(_chain, 1_000), {0, MODEL, RESOURCE}
+    yield "wide fan of 1,000", partial(_fan, 1_000), {0, MODEL, RESOURCE}
 
 
 def doubling(count: int) -> onnx.ModelProto:

@@ -52,7 +52,6 @@ def _commands() -> tuple[tuple[str, ...], ...]:
         ("explain", "occlusion", "model.onnx", "array.npy", "picture.png", "--window", "4"),
         ("compile", "saliency", "model.onnx", "-o", "out.onnx"),
         ("compile", "saliency", "model.onnx", "-o", "out.onnx", "--json"),
-        ("patterns", "model.onnx", "picture.png", "-o", "out.npz"),
     )
 
 

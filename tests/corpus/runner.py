@@ -6,8 +6,10 @@ was up. Each command is a fork, so that it ends as a process does, with its own 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import resource
 import signal
 import subprocess
@@ -53,7 +55,11 @@ class Runner:
         self._process.stdout.close()
 
 
-def _redirect(streams: Path, stdout: str) -> None:
+def _redirect(streams: Path, stdout: str, terminal: int | None) -> None:
+    if terminal is not None:
+        for stream in (0, 1, 2):
+            os.dup2(terminal, stream)
+        return
     errors = os.open(streams / "err", os.O_WRONLY | os.O_CREAT)
     os.dup2(errors, 2)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -69,8 +75,8 @@ def _redirect(streams: Path, stdout: str) -> None:
     os.dup2(write, 1)
 
 
-def _command(asked: dict[str, Any]) -> None:
-    _redirect(Path(asked["streams"]), asked["stdout"])
+def _command(asked: dict[str, Any], terminal: int | None) -> None:
+    _redirect(Path(asked["streams"]), asked["stdout"], terminal)
     os.chdir(asked["folder"])
     resource.setrlimit(resource.RLIMIT_AS, (_ADDRESS_SPACE, _ADDRESS_SPACE))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -82,10 +88,10 @@ def _command(asked: dict[str, Any]) -> None:
     main(words, "xaionnx")
 
 
-def _end(asked: dict[str, Any]) -> NoReturn:
+def _end(asked: dict[str, Any], terminal: int | None) -> NoReturn:
     """Run a command and end as an interpreter does, without the destructors of libraries whose threads are not here."""
     try:
-        _command(asked)
+        _command(asked, terminal)
         code = 1
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
@@ -120,6 +126,13 @@ def _load(kind: str, path: str) -> None:
     sys.exit(0)
 
 
+def _read_terminal(ours: int, path: Path) -> None:
+    with path.open("wb") as copy, contextlib.suppress(OSError):  # EIO: the other end is closed
+        while data := os.read(ours, 65536):
+            copy.write(data)
+    os.close(ours)
+
+
 def _wait(child: int, limit_s: float) -> int | None:
     late = threading.Event()
 
@@ -150,10 +163,18 @@ def _serve() -> None:
     answers = os.fdopen(os.dup(1), "w")
     for line in sys.stdin:
         asked = json.loads(line)
+        ours, theirs = pty.openpty() if asked["stdout"] == "terminal" else (None, None)
         child = os.fork()
         if child == 0:
-            _end(asked)
-        code = _wait(child, asked["limit_s"])
+            _end(asked, theirs)
+        if ours is not None and theirs is not None:
+            os.close(theirs)
+            reader = threading.Thread(target=_read_terminal, args=(ours, Path(asked["streams"]) / "out"))
+            reader.start()
+            code = _wait(child, asked["limit_s"])
+            reader.join()
+        else:
+            code = _wait(child, asked["limit_s"])
         answers.write(json.dumps(code) + "\n")
         answers.flush()
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.corpus.case import Case, all_cases, prepare
+from tests.corpus.names import NAMES
 from tests.corpus.runner import Runner
 
 EVERY = list(all_cases())
@@ -64,8 +65,27 @@ def _check_lines(said: str, code: int) -> None:
     messages = [line for line in lines if not re.match(r"xaionnx: (warning: |note: |  )|  |\Z", line)]
     assert len(messages) == (code not in (0, 141)), said
     for line in messages:
-        assert re.fullmatch(r"xaionnx: .{8,}[.?:]( See '[^\n]*'\.)?", line), line
+        assert re.fullmatch(r"xaionnx: .{8,}([.?:]|--output)( See '[^\n]*'\.)?", line), line
         assert len(line) <= _LONGEST, len(line)
+
+
+# What the progress bar writes to a terminal itself.
+_BAR = re.compile(r"\x1b\[(\?25[lh]|[0-9;]*m|2K|1A|0G)|\r")
+
+
+def check_terminal(case: Case, runner: Runner, folder: Path) -> None:
+    """Run a case in a pseudo-terminal: nothing of its name may reach it raw."""
+    work, streams = folder / "work", folder / "streams"
+    work.mkdir()
+    streams.mkdir()
+    prepare(work)
+    case.build(work)
+    assert runner.run(case.words, work, streams, "terminal", _LIMIT_S) in case.codes
+    out = (streams / "out").read_bytes().decode()
+    name = NAMES[int(case.name.rpartition("-")[2])] if "names/file" not in case.name else ""
+    assert out
+    assert name.isprintable() or name not in out
+    assert _safe(_BAR.sub("", out)), ascii(out)
 
 
 def _safe(text: str) -> bool:
@@ -89,3 +109,17 @@ def test_a_bad_input_ends_in_one_sentence(name, runner, tmp_path):
 @pytest.mark.parametrize("name", CASES)
 def test_every_bad_input_ends_in_one_sentence(name, runner, tmp_path):
     check(CASES[name], runner, tmp_path)
+
+
+HOSTILE = [name for name in CASES if name.startswith("names/")]
+
+
+@pytest.mark.parametrize("name", random.Random(1).sample(HOSTILE, 3))
+def test_a_hostile_name_does_not_reach_the_terminal(name, runner, tmp_path):
+    check_terminal(CASES[name], runner, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", HOSTILE)
+def test_no_hostile_name_reaches_the_terminal(name, runner, tmp_path):
+    check_terminal(CASES[name], runner, tmp_path)

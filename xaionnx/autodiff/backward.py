@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 import onnx
@@ -79,7 +79,7 @@ def differentiate(
     nodes = list(graph)
     active = _active_values(nodes, sources)
     path = _nodes_between(nodes, active, target)
-    _check_dependence(nodes, sources, target)
+    _check_dependence(nodes, active, sources, target)
     _check_rules(path, table, out, wrt)
 
     batch = _batch_name(graph)
@@ -159,9 +159,17 @@ def _values_by_name(graph: ir.Graph, required: Iterable[str]) -> dict[str, ir.Va
     return values
 
 
-def _check_dependence(nodes: Sequence[ir.Node], sources: Iterable[ir.Value], target: ir.Value) -> None:
+def _check_dependence(
+    nodes: Sequence[ir.Node], active: set[ir.Value], sources: Iterable[ir.Value], target: ir.Value
+) -> None:
+    """Refuse a source that the target does not depend on; one walk serves all sources, of which there may be many."""
+    reaching = {target}
+    for node in reversed(nodes):
+        if any(value in reaching and value in active for value in node.outputs):
+            reaching.update(value for value in (*node.inputs, *_read_in_bodies(node)) if value is not None)
     for source in sources:
-        if target not in _active_values(nodes, [source]):
+        # A source that other sources do not reach may still be cut off from the target by integers.
+        if source not in reaching or target not in active:
             raise UnsupportedModelError(
                 f"Tensor '{target.name}' does not depend on '{source.name}', so there is no gradient. "
                 "Explain a tensor that lies between them, or another input."
@@ -201,16 +209,19 @@ def _active_values(nodes: Iterable[ir.Node], sources: Iterable[ir.Value]) -> set
 
 def _body_reads(node: ir.Node, active: set[ir.Value]) -> bool:
     """Whether a body of the node reads an active tensor from outside."""
+    return any(value in active for value in _read_in_bodies(node))
+
+
+def _read_in_bodies(node: ir.Node) -> Iterator[ir.Value | None]:
+    """The tensors that the bodies of a node read."""
     for attribute in node.attributes.values():
         if attribute.type not in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS):
             continue
         bodies = [attribute.value] if attribute.type == ir.AttributeType.GRAPH else attribute.value
         for body in bodies:
-            if any(value in active for inner in body.all_nodes() for value in inner.inputs):
-                return True
-            if any(value in active for value in body.outputs):
-                return True
-    return False
+            for inner in body.all_nodes():
+                yield from inner.inputs
+            yield from body.outputs
 
 
 def _nodes_between(nodes: Sequence[ir.Node], active: set[ir.Value], target: ir.Value) -> list[ir.Node]:

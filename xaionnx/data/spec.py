@@ -367,6 +367,23 @@ class InputSpec:
                 "Give one label per class, in the order of the outputs."
             )
 
+    def check_size(self, shape: Sequence[int | str | None], name: str) -> None:
+        """Check that ``size`` is that of the model's input ``name``, declared as ``shape``, as far as it is fixed.
+
+        Raises
+        ------
+        ParameterError
+            Pictures of this size do not fit the model.
+        """
+        if self.kind != "picture" or self.size is None or self.axes is not None or len(shape) != 4:
+            return
+        declared = [shape[axis] for axis in self.spatial_axes]
+        if any(isinstance(side, int) and side != size for side, size in zip(declared, self.size, strict=True)):
+            raise ParameterError(
+                f"The InputSpec has size = {list(self.size)}, but input '{name}' is ({', '.join(map(str, shape))}) in "
+                f"the layout {self.layout}. Write its height and width."
+            )
+
     def _check_is_picture(self, method: str) -> None:
         if self.kind != "picture":
             raise ParameterError(f"InputSpec.{method} is for the kind 'picture'. This spec has the kind '{self.kind}'.")

@@ -254,11 +254,12 @@ def _candidates(view: GraphView, model: Model, start: Sequence[str], sample: Sam
     sizes = {name: (1, *x.shape) for name, x in sample.own.items()}
     known, types = shapes_of(model, sample), view.types
     weights = {one.weights for one in attentions(view)}
-    computed = view.data_descendants(start) - _integers(view) - _moved(view, start)
+    reached = view.data_descendants(start)
+    computed = reached - _integers(view) - _moved(view, start)
     computed = {name for name in computed if types.get(name, 0) in _FLOATS and not name.endswith(AS_IN_FILE)}
     found, weighed, maps = list[_Candidate](), set[str](), set[str]()
     for node in view.nodes:
-        moved = view.data_descendants(start).intersection(node.input)
+        moved = reached.intersection(node.input)
         if find_op(node.op_type).kind is Kind.WEIGHS or not weighed.isdisjoint(node.input):
             weighed.update(node.output)
         for name in (made for made in node.output if made in computed and made not in start):

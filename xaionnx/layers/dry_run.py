@@ -63,11 +63,17 @@ class DryRun:
 
     @cached_property
     def sample(self) -> Sample | None:
-        """A sample for its axes and sizes only, some of which may be assumed; None if too few are known."""
+        """A sample for its axes and sizes only, some of which may be assumed; None if too few are known.
+
+        Raises
+        ------
+        InputMismatchError
+            The explained input has an axis of size 0.
+        """
         model, rows = self.model, self.rows
         if rows is None:
-            main = model.input()
-            if len(main.shape) == 4 and not any(isinstance(main.shape[axis], int) for axis in (1, 3)):
+            info = model.input()
+            if len(info.shape) == 4 and not any(isinstance(info.shape[axis], int) for axis in (1, 3)):
                 return None
             assumed = {
                 info.name: tuple(size if isinstance(size, int) else _FREE for size in info.shape[1:])
@@ -78,6 +84,9 @@ class DryRun:
                 rows = first_rows(model, shapes=assumed)
             except InputMismatchError:
                 return None
+        main = rows[model.input().name]
+        if not main.size:
+            raise InputMismatchError(f"There is nothing to explain: a sample of {model.name} is {main.shape[1:]}.")
         return model.samples(rows)[0]
 
     def shape(self, name: str) -> tuple[int, ...] | None:

@@ -214,6 +214,8 @@ class Model:
         inputs, outputs = (tuple(map(TensorInfo.of, values)) for values in (session.inputs, session.outputs))
         found = ModelAxes.find(model.view, inputs, outputs, spec, options["axes"], options["rows"], model.name)
         model = replace(model, inputs=inputs, outputs=outputs, shared=found.shared, axes=found, true_shapes=shapes)
+        if spec is not None:
+            spec.check_size(model.input().shape, model.input().name)
         return model._batch_first(found.moved)
 
     def _batch_first(self, moved: Mapping[str, int | None]) -> Model:

@@ -226,6 +226,13 @@ class Session:
                 f"One run of {self.name} took longer than {limit_s:g} s and was stopped. "
                 "Raise timeout_s, or lower the batch size."
             ) from error
+        except ValueError as error:
+            # Raised while the results are made into arrays.
+            if "number of dimensions" not in str(error):
+                raise
+            raise UnsupportedModelError(
+                f"{self.name} returns an array of more than 64 axes, which numpy cannot hold. Export it with fewer."
+            ) from error
         except Exception as error:
             # onnxruntime's exceptions share no base class, but one module.
             if not type(error).__module__.startswith("onnxruntime"):
