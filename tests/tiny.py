@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,12 @@ from models import planted
 from xaionnx import Model
 
 Shape = Sequence[int | str | None]
+
+
+@functools.cache
+def trained(name: str) -> Model:
+    """A model of this repository on the CPU, opened once: tests share its sessions and gradient graphs."""
+    return Model.load(f"models/{name}.onnx", "cpu")
 
 
 def node(op: str, inputs: Sequence[str], outputs: Sequence[str], **attributes: Any) -> onnx.NodeProto:

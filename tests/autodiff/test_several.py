@@ -7,9 +7,9 @@ import onnx
 import pytest
 
 from tests.counting import rows_run
-from tests.tiny import loaded
+from tests.tiny import loaded, trained
 from tests.tolerances import Tolerance, assert_close
-from xaionnx import Model, Target, explain
+from xaionnx import Target, explain
 from xaionnx.autodiff import gradient
 from xaionnx.autodiff.composites import Choices, composite
 from xaionnx.autodiff.lrp import table
@@ -48,7 +48,7 @@ def agree(found, expected):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_models_give_for_each_cotangent_what_it_gives_alone(name):
-    model = Model.load(MODELS / f"{name}.onnx", device="cpu")
+    model = trained(name)
     shape = model.input().shape[1:]
     x = np.random.default_rng(0).uniform(0, 1, (2, *shape)).astype(np.float32)
     agree(*both(model, [model.input().name], {model.input().name: x}))
@@ -56,13 +56,13 @@ def test_models_give_for_each_cotangent_what_it_gives_alone(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_their_graphs_pass_the_checker_in_full(name):
-    model = Model.load(MODELS / f"{name}.onnx", device="cpu")
+    model = trained(name)
     made = gradient(model, model.output().name, [model.input().name], several=True).model.graph
     onnx.checker.check_model(made, full_check=True)
 
 
 def test_rules_in_place_of_derivatives():
-    model = Model.load(MODELS / "mnist_cnn.onnx", device="cpu")
+    model = trained("mnist_cnn")
     x = np.random.default_rng(0).uniform(0, 1, (2, *model.input().shape[1:])).astype(np.float32)
     rules = table(composite("epsilon_plus", Choices(1e-6, True, 0.25, None, None), first=True))
     agree(*both(model, [model.input().name], {model.input().name: x}, rules=rules))

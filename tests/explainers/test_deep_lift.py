@@ -10,7 +10,7 @@ from models import planted
 from tests import tiny
 from tests.compilation.files import agree
 from tests.oracles import deep_lift as oracle
-from tests.tiny import loaded, node, opened, tensor
+from tests.tiny import loaded, node, opened, tensor, trained
 from tests.tolerances import Tolerance, assert_close
 from xaionnx import Baseline, Model, Target
 from xaionnx.autodiff import gradient
@@ -176,7 +176,7 @@ def test_a_threshold_is_crossed_without_a_jump(rule):
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("name", ["digits_cnn", "mnist_cnn", "mnist_vit", "german_credit_mlp", "efficientnet_lite0"])
 def test_values_add_up_on_real_models(name, rule):
-    model = Model.load(f"models/{name}.onnx", "cpu")
+    model = trained(name)
     count = 1 if name == "efficientnet_lite0" else 2  # which takes seconds a sample
     x = np.random.default_rng(1).normal(size=(count, *model.input().shape[1:])).astype(np.float32)
     found = xaionnx.explain(model, x, DeepLift(rule=rule), [0, 1])
@@ -184,7 +184,7 @@ def test_values_add_up_on_real_models(name, rule):
 
 
 def test_a_photograph_and_its_blur():
-    model = Model.load("models/efficientnet_lite0.onnx", "cpu")
+    model = trained("efficientnet_lite0")
     x = model.spec.to_tensor(np.asarray(Image.open("models/photos/cat.png").convert("RGB"))[None])
     for baseline in ("blur:8", "mean", "black"):
         found = xaionnx.explain(model, x, DeepLift(baseline=baseline))
@@ -193,7 +193,7 @@ def test_a_photograph_and_its_blur():
 
 @pytest.mark.parametrize("rule", RULES)
 def test_several_baselines_are_averaged(rule):
-    model = Model.load("models/mnist_cnn.onnx", "cpu")
+    model = trained("mnist_cnn")
     rng = np.random.default_rng(2)
     x, rows = (rng.uniform(size=(count, 1, 28, 28)).astype(np.float32) for count in (2, 3))
     found = xaionnx.explain(model, x, DeepLift(rule=rule, baseline=Baseline.background(rows)), 3)
@@ -211,7 +211,7 @@ def test_a_linear_model_owes_by_its_weights():
 
 
 def test_at_a_layer_and_of_a_probability():
-    model = Model.load("models/mnist_cnn.onnx", "cpu")
+    model = trained("mnist_cnn")
     x = np.random.default_rng(4).uniform(size=(2, 1, 28, 28)).astype(np.float32)
     at = xaionnx.explain(model, x, DeepLift(layer="/4/Conv_output_0", baseline=0.5), 3)
     whole = xaionnx.explain(model, x, DeepLift(baseline=0.5), 3)
@@ -227,7 +227,7 @@ def test_at_a_layer_and_of_a_probability():
     "baseline", [None, 0.3, Baseline.background(np.random.default_rng(6).uniform(size=(3, 1, 8, 8)).astype(np.float32))]
 )
 def test_compiled_with_a_fixed_baseline(rule, baseline):
-    model = Model.load("models/digits_cnn.onnx", "cpu")
+    model = trained("digits_cnn")
     x = np.random.default_rng(7).uniform(size=(4, 1, 8, 8)).astype(np.float32)
     found, told = agree(model, {model.input().name: x}, DeepLift(rule=rule, baseline=baseline), None)
     assert_close(found["completeness_gap"], 0, Tolerance.DEEP)
@@ -235,7 +235,7 @@ def test_compiled_with_a_fixed_baseline(rule, baseline):
 
 
 def test_what_is_not_compiled():
-    model = Model.load("models/mnist_cnn.onnx", "cpu")
+    model = trained("mnist_cnn")
     with pytest.raises(ParameterError, match="computed from the sample"):
         xaionnx.compile(model, "deep_lift", baseline="blur")
     with pytest.raises(ParameterError, match="not at a layer"):

@@ -7,9 +7,9 @@ from PIL import Image
 import xaionnx
 from models import planted
 from tests.counting import Heard
-from tests.tiny import loaded, row
+from tests.tiny import loaded, row, trained
 from tests.tolerances import Tolerance, assert_close
-from xaionnx import Baseline, Model, Target
+from xaionnx import Baseline, Target
 from xaionnx.errors import OutputError, ParameterError, UnsupportedModelError
 from xaionnx.explainers.expected_gradients import ExpectedGradients
 from xaionnx.explainers.input_x_gradient import InputXGradient
@@ -33,7 +33,7 @@ def digit():
 
 @pytest.fixture(scope="module")
 def lite():
-    return Model.load("models/efficientnet_lite0.onnx")
+    return trained("efficientnet_lite0")
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ import xaionnx
 from models import planted
 from tests.explainers.propagated import HIGH, LOW, MEAN, NETS, mlp, pictures_of
 from tests.oracles import lrp as oracle
-from tests.tiny import node, opened, run
+from tests.tiny import node, opened, run, trained
 from tests.tolerances import Tolerance, assert_close
-from xaionnx import Model, Target
+from xaionnx import Target
 from xaionnx.autodiff import gradient
 from xaionnx.autodiff.lrp import Composite, table
 from xaionnx.autodiff.relevance import AlphaBeta, Epsilon, Flat, Gamma, WSquare, ZBox, ZPlus
@@ -164,7 +164,7 @@ GAPS = {
 
 @pytest.mark.parametrize(("name", "composite"), GAPS, ids=lambda part: part)
 def test_real_models_with_their_gaps(name, composite):
-    model = Model.load(f"models/{name}.onnx")
+    model = trained(name)
     x = fed(model)
     target = Target.region(threshold=0.5) if name == "selfie_segmentation" else None
     found = xaionnx.explain(model, x, "lrp", target, composite=composite)
@@ -177,7 +177,7 @@ def test_real_models_with_their_gaps(name, composite):
 @pytest.mark.parametrize("method", ["guided_backprop", "deconvnet"])
 @pytest.mark.parametrize("name", ["mnist_cnn", "mnist_vit", "efficientnet_lite0", "digits_cnn"])
 def test_real_models_go_back_to_the_picture(name, method):
-    model = Model.load(f"models/{name}.onnx")
+    model = trained(name)
     x = fed(model)
     found = xaionnx.explain(model, x, method)
     plain = xaionnx.explain(model, x, "saliency", absolute=False)
@@ -189,7 +189,7 @@ def test_real_models_go_back_to_the_picture(name, method):
 
 def test_the_eyes_of_a_cat_count_most():
     """The two squares of 36 pixels around the eyes are a twentieth of the picture."""
-    model = Model.load("models/efficientnet_lite0.onnx")
+    model = trained("efficientnet_lite0")
     x = fed(model)
     eyes = np.zeros((224, 224), bool)
     for row, column in ((90, 85), (98, 160)):

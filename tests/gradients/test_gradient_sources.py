@@ -12,6 +12,7 @@ import xaionnx
 from models import planted
 from tests import tiny
 from tests.counting import rows_run
+from tests.tiny import trained
 from tests.tolerances import Tolerance, assert_close
 from xaionnx import Explanation, FiniteDifferences, Model, Target, parameters
 from xaionnx.autodiff import gradient
@@ -147,7 +148,7 @@ def test_a_compiled_saliency_is_accepted_and_compiles_from_the_graph_alone(model
 
 
 def test_the_photographs_network_by_its_own_gradient():
-    lite = Model.load("models/efficientnet_lite0.onnx")
+    lite = trained("efficientnet_lite0")
     x = np.random.default_rng(2).normal(size=(1, 3, 224, 224), scale=0.4).astype(np.float32)
     found = slopes(lite, x, 285, gradient(lite, lite.output().name, [lite.input().name]))
     assert_close(found.values, slopes(lite, x, 285, "graph").values, Tolerance.ORDER_ONE)
