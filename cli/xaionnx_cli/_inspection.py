@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import onnx
 import onnxruntime
 from onnx.shape_inference import InferenceError
 
 from xaionnx import discovery
+from xaionnx.data.sample import Sample
 from xaionnx.data.spec import InputSpec
 from xaionnx.errors import InputMismatchError, ModelError, ParameterError, UnsupportedModelError
 from xaionnx.graph.cut import count_ops
@@ -18,15 +19,19 @@ from xaionnx.graph.landmarks import attentions
 from xaionnx.graph.parts import parts_of
 from xaionnx.graph.roles import Role
 from xaionnx.graph.view import GraphView
+from xaionnx.layers.dry_run import DryRun
 from xaionnx.runtime.model import Model
 from xaionnx.runtime.tensors import TensorInfo
 from xaionnx.targets.defaults import described
 from xaionnx.targets.kinds.top import Top
 from xaionnx.targets.scores import default_output
 from xaionnx.typing import Document
+from xaionnx_cli._layers import place_text, placed, select_layers
 from xaionnx_cli._messages import for_shell, printable
 from xaionnx_cli._report import check_top_class
+from xaionnx_cli._sizes import ShortSizes
 from xaionnx_cli._targets import default_target
+from xaionnx_cli._trials import short_reason, try_methods
 
 _MAX_LISTED = 12
 # Converters of TensorFlow join the names of all fused nodes, up to hundreds of letters.
@@ -35,8 +40,8 @@ _WIDEST_NAME = 60
 _INFERRED_BYTES = 2**30
 
 
-def model_facts(model: Model) -> Document:
-    """All facts that are reported, ready for JSON."""
+def model_facts(model: Model, limit_s: float) -> Document:
+    """All facts that are reported, ready for JSON; methods are tried for about ``limit_s`` seconds."""
     file, proto = model.file, model.file.proto
     return {
         "path": str(model.path),
@@ -56,12 +61,12 @@ def model_facts(model: Model) -> Document:
         "random_ops": list(file.random_ops),
         "ops": count_ops(proto),
         # Tensors keep their names where fused ops are written as plain ones, and their shapes can be inferred.
-        "layers": layer_facts(proto if model.deployed is None else model.graph),
+        "layers": placed(model, layer_facts(proto if model.deployed is None else model.graph), DryRun.of(model).sample),
         "attention": attention_layers(model),
         "labels": list(model.labels or ()),
         "spec": _spec_facts(model.input_spec),
         "target": target_text(model),
-        "methods": method_verdicts(model),
+        "methods": method_verdicts(model, limit_s),
     }
 
 
@@ -100,6 +105,14 @@ def _spec_facts(spec: InputSpec) -> Document:
     if spec.kind == "table":
         shown["columns"] = list(spec.columns)
     return shown
+
+
+def _sample(model: Model) -> Sample | None:
+    """A sample for the places of layers; None if there is none."""
+    try:
+        return DryRun.of(model).sample
+    except InputMismatchError:
+        return None
 
 
 def batch_size_text(model: Model) -> str:
@@ -181,53 +194,26 @@ def _size(dim: onnx.TensorShapeProto.Dimension) -> int | str | None:
     return dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None
 
 
-def select_layers(found: list[Document], main: Sequence[int | str | None]) -> list[Document]:
-    """Select the layers to list: the last one of each map size (h, w) among those of shape (N, C, h, w).
+def method_verdicts(model: Model, limit_s: float) -> list[Document]:
+    """What came of trying each method, and why not; for gradients also their source, with a remark.
 
-    If there are none and the explained input, of shape ``main``, may be a series, the last layer (N, C, t) of each
-    length; otherwise the last layers of the graph.
+    ``possible`` is True if it works, False if it is refused, None if it was not tried.
     """
-    for axes in (4, 3) if len(main) == 3 else (4,):
-        last: dict[tuple[object, ...], Document] = {}
-        for layer in found:
-            shape = layer["shape"]
-            if (
-                shape is not None
-                and len(shape) == axes
-                and set(shape[2:]) != {1}
-                and _may_start_with_batch(shape, main[0])
-            ):
-                last.pop(tuple(shape[2:]), None)
-                last[tuple(shape[2:])] = layer
-        if last:
-            return list(last.values())[-_MAX_LISTED:]
-    return found[-_MAX_LISTED:]
-
-
-def _may_start_with_batch(shape: Sequence[int | str | None], batch: int | str | None) -> bool:
-    """Whether the first axis may be the batch; recurrent ops output (T, directions, N, H)."""
-    first, *others = shape
-    if isinstance(batch, int):
-        return not isinstance(first, int) or first == batch
-    return not isinstance(first, int) and (batch is None or batch not in others)
-
-
-def method_verdicts(model: Model) -> list[Document]:
-    """Whether each method can explain the model, and why not; for gradients also their source, with a remark."""
-    from xaionnx.layers.dry_run import DryRun
-
-    found, dry_run = [], DryRun.of(model)
-    for name in discovery.methods():
-        kind = discovery.method(name)
-        facts: Document = {"method": name, "needs": kind.needs, "possible": True, "reason": None}
-        try:
-            facts |= kind().validate(dry_run)
-        except (ModelError, InputMismatchError, ParameterError) as refusal:
-            facts |= {"possible": False, "reason": str(refusal)}
-        found.append(facts)
-    refused = {verdict["method"] for verdict in found if not verdict["possible"]}
+    possible = {"works": True, "refused": False, "not tried": None}
+    found: list[Document] = [
+        {
+            "method": trial.method,
+            "needs": discovery.method(trial.method).needs,
+            "outcome": trial.outcome,
+            "possible": possible[trial.outcome],
+            "reason": trial.reason or None,
+            **trial.facts,
+        }
+        for trial in try_methods(model, limit_s)
+    ]
+    refused = {verdict["method"] for verdict in found if verdict["outcome"] == "refused"}
     for verdict in found:
-        if not verdict["possible"]:
+        if verdict["method"] in refused:
             verdict["reason"] = _without_refused_methods(verdict["reason"], refused)
     return found
 
@@ -248,12 +234,13 @@ def _without_refused_methods(reason: str, refused: set[str]) -> str:
     return f"{said[:-1]}." if said.endswith(";") else said
 
 
-def _tensor_lines(model: Model) -> Iterator[str]:
+def _tensor_lines(model: Model, sizes: ShortSizes) -> Iterator[str]:
     """The inputs and outputs as in the file, each with what its axes mean."""
     for word, tensors in (("input", model.axes.inputs), ("output", model.axes.outputs)):
         for info in tensors:
             note = f"  ({'; '.join(_input_notes(model, info.name))})" if _input_notes(model, info.name) else ""
-            yield f"{word:<7} {printable(info.name)} {info}{note}"
+            kind = str(info).rpartition(") ")[2]
+            yield f"{word:<7} {printable(info.name)} {printable(sizes.shape([*info.shape]))} {kind}{note}"
             if info.shape:
                 yield f"        axes: {_axes_text(model, info.name)}"
 
@@ -271,7 +258,8 @@ def lines(model: Model, facts: Document, every: bool) -> Iterator[str]:
         yield f"  external  {printable(external['path'])}, {external['bytes']:,} bytes"
     yield f"  runs on   {facts['providers']['used']}; this onnxruntime has {', '.join(facts['providers']['available'])}"
     yield ""
-    yield from _tensor_lines(model)
+    sizes = ShortSizes()
+    yield from _tensor_lines(model, sizes)
     yield f"batch   {facts['batch']}"
     yield from _spec_lines(facts)
     yield f"target  {printable(facts['target'])}"
@@ -286,22 +274,35 @@ def lines(model: Model, facts: Document, every: bool) -> Iterator[str]:
     yield f"layers  {len(shown)} of {len(facts['layers'])}" + ("; --layers all shows the others" if rest else "")
     width = _name_width(shown)
     for layer in shown:
-        shape = _shape_text(layer)
-        yield f"  {printable(layer['name']):<{width}}  {layer['op']} {shape}".rstrip()
+        made = layer["op"] if layer["shape"] is None else f"{layer['op']} {printable(sizes.shape(layer['shape']))}"
+        yield f"  {printable(layer['name']):<{width}}  {made}  {printable(place_text(layer))}".rstrip()
+    if legend := ", ".join(sizes.legend()):
+        yield f"sizes   {printable(legend)}"
     yield ""
     yield from _attention_lines(facts["attention"], every)
-    possible = [verdict["method"] for verdict in facts["methods"] if verdict["possible"]]
-    yield f"can be explained with     {', '.join(possible) or 'no method'}"
-    by_differences = [v for v in facts["methods"] if v["possible"] and v.get("gradient") == "finite_differences"]
+    yield from _method_lines(model, facts["methods"])
+
+
+def _method_lines(model: Model, verdicts: list[Document]) -> Iterator[str]:
+    """The methods by what came of them, each reason once and in short."""
+    works = [verdict["method"] for verdict in verdicts if verdict["outcome"] == "works"]
+    yield f"works     {', '.join(works) or 'no method'}"
+    by_differences = [v for v in verdicts if v.get("gradient") == "finite_differences"]
     if by_differences:
-        remark = printable(for_shell(by_differences[0]["remark"]))
-        yield f"by finite differences     {', '.join(v['method'] for v in by_differences)}: {remark}"
-    refused: dict[str, list[str]] = {}
-    for verdict in facts["methods"]:
-        if not verdict["possible"]:
-            refused.setdefault(verdict["reason"], []).append(verdict["method"])
-    for reason, names in refused.items():
-        yield f"cannot be explained with  {', '.join(names)}: {printable(for_shell(reason))}"
+        names = ", ".join(v["method"] for v in by_differences)
+        yield f"          by finite differences: {names}: {_short(model, by_differences[0]['remark'])}"
+    for outcome in ("refused", "not tried"):
+        reasons: dict[str, list[str]] = {}
+        for verdict in verdicts:
+            if verdict["outcome"] == outcome:
+                reasons.setdefault(_short(model, verdict["reason"]), []).append(verdict["method"])
+        for reason, listed in reasons.items():
+            yield f"{outcome:<9} {', '.join(listed)}: {reason}"
+
+
+def _short(model: Model, reason: str) -> str:
+    """The first sentence of a reason, without the name of the model, which is known here."""
+    return printable(short_reason(for_shell(reason.replace(f" of {model.name}", ""))))
 
 
 def _attention_lines(found: list[Document], every: bool) -> Iterator[str]:

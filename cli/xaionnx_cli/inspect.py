@@ -19,6 +19,13 @@ from xaionnx_cli._options import Seconds
 )
 @click.option("--device", default="auto", metavar="NAME", help="The device: auto, cpu, cuda, ...  [default: auto]")
 @click.option(
+    "--limit",
+    type=click.FloatRange(min=0),
+    default=2.0,
+    metavar="SECONDS",
+    help="Seconds for trying each method on a sample of noise; 0 tries none.  [default: 2]",
+)
+@click.option(
     "--timeout",
     type=Seconds(),
     default=600,
@@ -27,8 +34,8 @@ from xaionnx_cli._options import Seconds
     help="Stop if opening the model, or trying what can explain it, takes longer than this.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document, with all layers.")
-def command(model: str, layers: str, device: str, timeout: float, as_json: bool) -> None:
-    """Describe a model: inputs, outputs, ops, layers, and the methods that can explain it."""
+def command(model: str, layers: str, device: str, limit: float, timeout: float, as_json: bool) -> None:
+    """Describe a model: inputs, outputs, ops, layers, and what comes of each method on a sample of noise."""
     from xaionnx.runtime.model import Model
     from xaionnx_cli import _inspection, _report
     from xaionnx_cli._deadline import time_limit
@@ -36,7 +43,7 @@ def command(model: str, layers: str, device: str, timeout: float, as_json: bool)
 
     with time_limit(timeout, f"Inspecting {model}"):
         opened = Model.load(model, device, timeout_s=timeout, allow_random=True)
-        facts = _inspection.model_facts(opened)
+        facts = _inspection.model_facts(opened, limit)
     if as_json:
         sys.stdout.write(_report.dump_json(facts, indent=2) + "\n")
     else:

@@ -232,9 +232,11 @@ def _moved(view: GraphView, start: Sequence[str]) -> set[str]:
     """The numbers of the input in another order, shape or type."""
     found = set(start)
     for node in view.nodes:
+        op = find_op(node.op_type)
         read = [name for name in node.input if name and name not in view.constants]
-        moves = find_op(node.op_type).kind is Kind.MOVES and bool(node.input) and node.input[0] in found
-        if moves and found.issuperset(read):
+        moves = op.kind is Kind.MOVES and bool(node.input) and node.input[0] in found
+        # A shape may be computed too.
+        if moves and (op.carries or found.issuperset(read)):
             found.update(node.output)
     return found
 

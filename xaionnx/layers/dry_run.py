@@ -62,6 +62,25 @@ class DryRun:
         return default_output(self.model)
 
     @cached_property
+    def assumed(self) -> dict[str, Array] | None:
+        """:attr:`rows`, or rows in which free sizes are assumed; None if too few sizes are known."""
+        model = self.model
+        if self.rows is not None:
+            return self.rows
+        main = model.input()
+        if len(main.shape) == 4 and not any(isinstance(main.shape[axis], int) for axis in (1, 3)):
+            return None
+        shapes = {
+            info.name: tuple(size if isinstance(size, int) else _FREE for size in info.shape[1:])
+            for info in model.inputs
+            if info.name not in model.shared
+        }
+        try:
+            return first_rows(model, shapes=shapes)
+        except InputMismatchError:
+            return None
+
+    @cached_property
     def sample(self) -> Sample | None:
         """A sample for its axes and sizes only, some of which may be assumed; None if too few are known.
 
@@ -70,24 +89,13 @@ class DryRun:
         InputMismatchError
             The explained input has an axis of size 0.
         """
-        model, rows = self.model, self.rows
+        rows = self.assumed
         if rows is None:
-            info = model.input()
-            if len(info.shape) == 4 and not any(isinstance(info.shape[axis], int) for axis in (1, 3)):
-                return None
-            assumed = {
-                info.name: tuple(size if isinstance(size, int) else _FREE for size in info.shape[1:])
-                for info in model.inputs
-                if info.name not in model.shared
-            }
-            try:
-                rows = first_rows(model, shapes=assumed)
-            except InputMismatchError:
-                return None
-        main = rows[model.input().name]
+            return None
+        main = rows[self.model.input().name]
         if not main.size:
-            raise InputMismatchError(f"There is nothing to explain: a sample of {model.name} is {main.shape[1:]}.")
-        return model.samples(rows)[0]
+            raise InputMismatchError(f"There is nothing to explain: a sample of {self.model.name} is {main.shape[1:]}.")
+        return self.model.samples(rows)[0]
 
     def shape(self, name: str) -> tuple[int, ...] | None:
         """The shape of a tensor without the batch, inferred from the graph or else from a run; None if unknown."""

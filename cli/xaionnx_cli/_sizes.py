@@ -1,0 +1,58 @@
+"""Names of free sizes, short enough to read: long ones are numbered."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+_LONGEST: Final = 14
+_LEGEND: Final = 48
+# Numbers that exporters give to sizes without a name.
+_NUMBERED: Final = re.compile(r"unk__\d+|\w+_dynamic_axes_\d+")
+
+
+class ShortSizes:
+    """Shortens the names of free sizes, each in the same way throughout a report.
+
+    Examples
+    --------
+    >>> sizes = ShortSizes()
+    >>> sizes.shape(["N", "unk__190", 3, None, "unk__191", "unk__190"])
+    '(N, d1, 3, ?, d2, d1)'
+    >>> list(sizes.legend())
+    ['d1 unk__190', 'd2 unk__191']
+    """
+
+    def __init__(self) -> None:
+        self._short: dict[str, str] = {}
+
+    def shape(self, dims: list[int | str | None]) -> str:
+        """Return a shape in parentheses."""
+        return f"({', '.join(map(self._text, dims))})"
+
+    def _text(self, dim: int | str | None) -> str:
+        if dim is None:
+            return "?"
+        if not isinstance(dim, str) or (len(dim) <= _LONGEST and not _NUMBERED.fullmatch(dim)):
+            return str(dim)
+        return self._short.setdefault(dim, f"d{len(self._short) + 1}")
+
+    def legend(self) -> Iterator[str]:
+        """Yield the numbered sizes with their names, long ones without their middle."""
+        for name, short in self._short.items():
+            yield f"{short} {middle_cut(name, _LEGEND)}"
+
+
+def middle_cut(text: str, most: int) -> str:
+    """Return a text without its middle if it is longer than ``most``.
+
+    Examples
+    --------
+    >>> middle_cut("StatefulPartitionedCall/model/dense/BiasAdd", 20)
+    'StatefulPa...BiasAdd'
+    """
+    if len(text) <= most:
+        return text
+    tail = (most - 3) * 7 // 17
+    return f"{text[: most - 3 - tail]}...{text[len(text) - tail :]}"
