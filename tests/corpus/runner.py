@@ -59,6 +59,8 @@ def _redirect(streams: Path, stdout: str, terminal: int | None) -> None:
     if terminal is not None:
         for stream in (0, 1, 2):
             os.dup2(terminal, stream)
+        # Those of the runner know whether they could seek, and a terminal cannot.
+        sys.stdout, sys.stderr = (os.fdopen(stream, "w", 1, encoding="utf-8", closefd=False) for stream in (1, 2))
         return
     errors = os.open(streams / "err", os.O_WRONLY | os.O_CREAT)
     os.dup2(errors, 2)

@@ -17,7 +17,7 @@ from tests.corpus.runner import Runner
 EVERY = list(all_cases())
 CASES = {case.name: case for case in EVERY}
 # Of each kind a few; the whole takes minutes.
-_SAMPLE = 3
+_SAMPLE = 2
 _LIMIT_S = 20
 _LONGEST = 1_200
 
