@@ -99,6 +99,22 @@ def test_tokens_are_seen_behind_a_normalisation_that_is_written_out():
     assert found.provenance["seen_at"] == {"name": "normal", "axes": "TD", "grid": [4, 4], "before": 0, "after": 0}
 
 
+def test_parts_of_a_joint_projection_are_no_map_before_attention():
+    rng = np.random.default_rng(0)
+    model = tiny.loaded(
+        '''g (int64[N, 5] x) => (float[N, 2] y) <int64[4] s = {0, 0, 3, 4}, int64[1] first = {0}> {
+        e = Gather(table, x)  p = MatMul(e, w)  r = Reshape(p, s)  t = Transpose<perm = [2, 0, 1, 3]>(r)
+        q0, k0, v0 = Split<axis = 0>(t)  q = Squeeze(q0, first)  k = Squeeze(k0, first)  v = Squeeze(v0, first)
+        kt = Transpose<perm = [0, 2, 1]>(k)  z = MatMul(q, kt)  a = Softmax<axis = -1>(z)  c = MatMul(a, v)
+        sum = Add(e, c)  h = Relu(sum)  m = ReduceMean<axes = [1], keepdims = 0>(h)  y = MatMul(m, u) }''',
+        table=rng.normal(size=(9, 4)),
+        w=rng.normal(size=(4, 12)),
+        u=rng.normal(size=(4, 2)),
+    )  # fmt: skip
+    found = xaionnx.explain(model, np.array([[1, 2, 3, 4, 5]]), "grad_cam", 0)
+    assert found.provenance["seen_at"]["name"] in ("sum", "h")
+
+
 def test_a_segmentation_is_seen_at_a_layer_of_its_decoder():
     model = Model.load("models/selfie_segmentation.onnx")
     x = np.random.default_rng(0).random((1, *model.input().shape[1:])).astype(np.float32)

@@ -49,7 +49,7 @@ def default_layer(
     Only tensors count on which all elements depend that the target reads: an element ``read`` of an output that joins
     several heads depends on the layers of its own head, and a sum over heads on the layers ahead of them. Maps that
     hold the scores of positions, as in detectors and segmentations, are no features, as neither weights nor pooling
-    follow. Nor are an input that is cast, transposed or reshaped, and whole numbers.
+    follow. Nor are an input that is cast, transposed or reshaped, unless nothing else is left, and whole numbers.
 
     Layers ``without`` are known to have no influence, and neither are those that act through them alone.
 
@@ -146,7 +146,8 @@ class _Choice(NamedTuple):
 class _Candidate:
     """A tensor computed from the start, by weights if it ``is_weighed``, with the map that it is, if it is one.
 
-    One that ``is_moved`` holds the numbers of the map before it in another order, shape or type.
+    One that ``is_input`` is the input in another order, shape or type. One that ``is_moved`` holds
+    the numbers of the map before it, or a part of them, in another order, shape or type.
     """
 
     name: str
@@ -155,6 +156,7 @@ class _Candidate:
     is_sum: bool
     is_weighed: bool
     is_moved: bool
+    is_input: bool
 
     @property
     def channels(self) -> int:
@@ -198,14 +200,18 @@ def _choose_layer(
         for one in candidates
         if one.name in reach and one.name not in outputs and (acting is None or one.name in acting)
     ]
-    last = usable[-1].name if usable else ""
+    # The input itself, in another shape, is the last choice.
+    made = [one for one in usable if not one.is_input]
+    last = (made or usable)[-1].name if usable else ""
     # A map of one channel is the output of a segmentation before its last step, or a gate, and no features; unless the
     # layers have one channel each.
-    narrow = not any(one.channels > 1 and one.is_weighed and one.name in reach for one in candidates)
-    attends = any(one.is_attention for one in usable)
-    places = {one.name: place for place, one in enumerate(usable)}
+    narrow = not any(
+        one.channels > 1 and one.is_weighed and one.name in reach for one in candidates if not one.is_input
+    )
+    attends = any(one.is_attention for one in made)
+    places = {one.name: place for place, one in enumerate(made)}
     last_map = part = scores = tokens = attended = rows = ""
-    for one in usable:
+    for one in made:
         # Attention regroups the numbers of a token by head.
         is_map = one.channels > 0 and (one.channels > 1 or not last_map or narrow) and not (attends and one.is_grouped)
         if one.is_moved and one.name not in scored:
@@ -257,7 +263,7 @@ def _candidates(view: GraphView, model: Model, start: Sequence[str], sample: Sam
     known, types = shapes_of(model, sample), view.types
     weights = {one.weights for one in attentions(view)}
     reached = view.data_descendants(start)
-    computed = reached - _integers(view) - _moved(view, start)
+    computed, inputs = reached - _integers(view), _moved(view, start)
     computed = {name for name in computed if types.get(name, 0) in _FLOATS and not name.endswith(AS_IN_FILE)}
     found, weighed, maps = list[_Candidate](), set[str](), set[str]()
     for node in view.nodes:
@@ -275,10 +281,11 @@ def _candidates(view: GraphView, model: Model, start: Sequence[str], sample: Sam
                     node.op_type == "Attention" or name in weights,
                     node.op_type == "Add" and len(moved) == 2 and len(shape) == 3,
                     name in weighed,
-                    find_op(node.op_type).carries and node.input[0] in maps,
+                    (find_op(node.op_type).carries or node.op_type == "Split") and node.input[0] in maps,
+                    name in inputs,
                 )
             )
-            if found[-1].field is not None or found[-1].is_moved:
+            if (found[-1].field is not None or found[-1].is_moved) and not found[-1].is_input:
                 maps.add(name)
     return found
 
