@@ -96,3 +96,47 @@ def test_an_output_without_an_axis_of_samples_is_that_of_one_sample():
     found = xaionnx.explain(model, np.arange(6, dtype=np.float32)[None], "feature_ablation", 4, baseline=0.0)
     assert found.target.tolist() == ["y[4]"]
     assert found.values.tolist() == [[0, 0, 0, 0, 4, 0]]
+
+
+def one_channel(unsqueezed: int, sides: str = "8, 8"):
+    rank = sides.count(",") + 1
+    text = f"""g (float[1, {sides}] x) => (float[1, 2] y) {{
+      u = Unsqueeze(x, at)  c = Conv(u, k)  r = Relu(c)
+      p = ReduceMean<axes = [{", ".join(map(str, range(2, rank + 2)))}], keepdims = 0>(r)  y = MatMul(p, v) }}"""
+    kernel = rng.normal(size=(4, 1, *[3] * rank)).astype(np.float32)
+    weights = {"k": kernel, "v": rng.normal(size=(4, 2)).astype(np.float32), "at": np.array([unsqueezed])}
+    return tiny.parsed(text, **weights)
+
+
+@pytest.mark.parametrize("sides", ["8, 8", "5, 6, 7"])
+@pytest.mark.parametrize(("unsqueezed", "first"), [(0, "channel"), (1, "sample")])
+def test_the_graph_says_whether_a_first_axis_of_size_1_is_a_channel(sides, unsqueezed, first):
+    proto = one_channel(unsqueezed, sides)
+    model = planted.load(proto)
+    shape = (1, *map(int, sides.split(",")))
+    assert model.axes.of("x").words() == " ".join([first, *["space"] * (len(shape) - 1)])
+    x = rng.normal(size=shape).astype(np.float32)
+    own = tiny.run(proto, {"x": x})["y"][0]
+    for method in ("occlusion", "rise", "grad_cam"):
+        settings = {"window": 3, "stride": 3, "baseline": 0.0} if method == "occlusion" else {}
+        found = xaionnx.explain(model, x, method, 1, **settings)
+        assert found.values.shape == x.shape
+        np.testing.assert_allclose(found.prediction, own[1:], rtol=1e-5)
+        if method == "occlusion":
+            changed = x.copy()
+            changed[(0, *[slice(0, 3)] * (len(shape) - 1))] = 0
+            drop = own[1] - tiny.run(proto, {"x": changed})["y"][0, 1]
+            np.testing.assert_allclose(found.values[(0,) * len(shape)], drop, atol=1e-5)
+    assert xaionnx.explain(model, x, "saliency").prediction == pytest.approx(own.max())
+
+
+def test_a_table_beside_a_picture_of_one_channel_belongs_to_the_same_sample():
+    text = """g (float[1, 3] t, float[1, 8, 8] x) => (float[1, 2] y) {
+      u = Unsqueeze(x, at)  c = Conv(u, k)  p = ReduceMean<axes = [2, 3], keepdims = 0>(c)
+      a = MatMul(p, v)  b = MatMul(t, w)  y = Add(a, b) }"""
+    weights = {"k": rng.normal(size=(4, 1, 3, 3)), "v": rng.normal(size=(4, 2)), "w": rng.normal(size=(3, 2))}
+    proto = tiny.parsed(text, at=np.array([0]), **{name: w.astype(np.float32) for name, w in weights.items()})
+    feeds = {"t": rng.normal(size=(1, 3)).astype(np.float32), "x": rng.normal(size=(1, 8, 8)).astype(np.float32)}
+    found = xaionnx.explain(planted.load(proto), feeds, "input_x_gradient", 1)
+    assert found.prediction == pytest.approx(tiny.run(proto, feeds)["y"][:, 1])
+    assert sum(found.values[name].sum() for name in feeds) == pytest.approx(found.prediction[0], rel=1e-4)

@@ -62,6 +62,17 @@ def test_floats_that_weigh_tokens_are_a_mask():
     assert purposes(text) == {"ids": "data", "w": "mask"}
 
 
+@pytest.mark.parametrize("kind", ["float", "int64"])
+def test_factors_of_the_edges_of_a_graph_are_data(kind):
+    nodes = "h = Gather(emb, x)" if kind == "int64" else "h = MatMul(x, w)"
+    found = purposes(f"""g ({kind}[{"A" if kind == "int64" else "A,9"}] x, int64[2,E] ends, float[1,E] weight)
+        => (float[E,4] y)
+        <float[9,4] emb, float[9,4] w, int64 first = {{0}}, int64[1] lead = {{0}}, int64[1] last = {{1}}> {{
+          {nodes}  from = Gather(ends, first)  sent = Gather(h, from)
+          edges = Squeeze(weight, lead)  f = Unsqueeze(edges, last)  y = Mul(sent, f) }}""")
+    assert found["weight"] == "data"
+
+
 def test_prices_and_quantities_are_data():
     text = """g (float[N,3] price, int64[N,3] quantity) => (float[N,3] y) {
         f = Cast<to = 1>(quantity)  y = Mul(price, f) }"""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol, final
 
 from xaionnx.errors import ParameterError, UnknownNameError, UnsupportedModelError
 from xaionnx.graph.axis_propagation import seen_roles
+from xaionnx.graph.op import find_op
 from xaionnx.graph.roles import RECURRENT, Evidence, Role, Roles, SeenRoles
 from xaionnx.short_repr import short_repr
 
@@ -335,9 +336,17 @@ class AxisFinder:
                     f"{len(told.axes)} are stated: {told.words()}. State one role per axis."
                 )
             return told.sample
-        if one.shape[:1] == (1,) and not self._is_recurrent:
+        if one.shape[:1] == (1,) and not self._is_recurrent and not self._has_one_channel(one):
             return 0
         return sample_axis(one.shape, lambda axis: self._roles(one).of(axis))
+
+    def _has_one_channel(self, one: Declared) -> bool:
+        """Whether the graph adds an axis to an input and then shows that the first, of size 1, is not the samples."""
+        if not _adds_axis(self._view, one.name):
+            return False
+        seen = self._roles(one)
+        first = seen.of(0)
+        return first is not None and first.firm and not seen.is_ever(0, Role.SAMPLE)
 
     @cached_property
     def _is_recurrent(self) -> bool:
@@ -408,6 +417,20 @@ class AxisFinder:
                 shape.append(by_name.setdefault(name, size))
             sizes[one.name] = tuple(shape)
         return sizes
+
+
+def _adds_axis(view: GraphView, name: str) -> bool:
+    """Whether an axis is added to an input before an op that shows what its axes mean."""
+    waiting, seen = [name], {name}
+    while waiting:
+        for node in view.consumers.get(waiting.pop(), ()):
+            if node.op_type == "Unsqueeze":
+                return True
+            if find_op(node.op_type).roles is None:
+                new = [result for result in node.output if result not in seen]
+                seen.update(new)
+                waiting += new
+    return False
 
 
 # Sizes that stand for free dimensions while the graph is walked.

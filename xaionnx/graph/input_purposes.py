@@ -41,6 +41,7 @@ _COMBINES_TRUTHS: Final = frozenset({"And", "Or", "Xor", "Not"})
 _ARITHMETIC: Final = frozenset({"Add", "Sub", "Mul", "Div", "Max", "Min", "Sum", "Mod", "Pow", "BitwiseAnd"})
 _SUMS: Final = frozenset({"ReduceSum", "ReduceMean", "ReduceMax", "CumSum"})
 _MOVES: Final = frozenset({"Cast", "CastLike", "Identity", "Neg", "Abs", "Clip", "Relu", "Floor", "Ceil", "Round"})
+_PICKS: Final = frozenset({"Gather", "GatherND", "GatherElements"})
 _SPREADS: Final = frozenset({"Unsqueeze", "Expand", "Reshape", "Tile"})
 # From the scores of an attention layer to its weights, and to the product with what they weigh.
 _TO_WEIGHTS: Final = _MOVES | _SPREADS | {"Softmax", "Transpose", "Squeeze", "Add", "Dropout"}
@@ -235,7 +236,7 @@ class _Uses:
             **dict.fromkeys(_SUMS, self._sum),
             **dict.fromkeys(_MOVES, self._move),
             **dict.fromkeys(_SPREADS, self._spread),
-            **dict.fromkeys(("Gather", "GatherND", "GatherElements"), self._gather),
+            **dict.fromkeys(_PICKS, self._gather),
             "Where": self._where,
             "Log": self._log,
             "MatMul": self._multiply,
@@ -271,6 +272,25 @@ class _Uses:
             if bits:
                 sources.update((name, bits) for name in node.output if name)
         return sources
+
+    @cached_property
+    def _tokens(self) -> Mapping[str, int]:
+        """For each tensor with a row for each token, the inputs of whole numbers on which it depends, as bits.
+
+        Rows that other inputs pick from computed ones belong to no token, such as those at the ends of the edges of a
+        graph.
+        """
+        tokens = {name: bit for name, bit in self._bits.items() if bit & self._integers}
+        for node, names in zip(self._view.nodes, self._reads, strict=True):
+            picks = node.op_type in _PICKS and all(self._sources.get(name, 0) for name in node.input[:2])
+            if picks or find_op(node.op_type).kind is Kind.READS_SHAPE:
+                continue
+            bits = 0
+            for name in names:
+                bits |= tokens.get(name, 0)
+            if bits:
+                tokens.update((name, bits) for name in node.output if name)
+        return tokens
 
     def _follow(self, node: onnx.NodeProto, names: list[str]) -> None:
         """Add the uses of an op that reads forms, or the forms that it returns."""
@@ -392,8 +412,7 @@ class _Uses:
             self._gate(form)
         elif (form.spread or node.op_type == "MatMul") and not form.large:
             self._found.add("factor")
-            others = [self._sources.get(name, 0) for name in node.input if name not in self._forms]
-            if any(bits & self._integers for bits in others):
+            if any(self._tokens.get(name, 0) for name in node.input if name not in self._forms):
                 self._found.add("factor of tokens")
         else:
             self._found.add("data")

@@ -135,6 +135,10 @@ class SeenRoles:
         seen = self._seen[axis]
         return next((one for one in seen if one.firm and not one.may_be_steps), seen[0] if seen else None)
 
+    def is_ever(self, axis: int, role: Role) -> bool:
+        """Whether any op gives an axis a role."""
+        return any(one.role is role for one in self._seen[axis])
+
     def carried(self, tensor: str, rank: int) -> tuple[int | None, ...]:
         """Return, for each axis of another tensor, the axis of the input that it is; None if it is none of them."""
         layout = self.layouts.get(tensor, ())

@@ -95,10 +95,12 @@ class ModelAxes:
             # If another input has free samples, one with a fixed leading size contains settings.
             own -= {one.name for one in inputs if samples[one.name] == 0 and isinstance(one.shape[0], int)} - {*told}
         explained = next((one.name for one in inputs if one.name == main), None)
-        if not own or rows == "joint" or (explained is not None and samples[explained] is None):
+        # Beside the samples of a file for one, a channel of size 1 belongs to that sample too.
+        is_one = not free and any(samples[one.name] is None and one.shape[:1] == (1,) for one in inputs)
+        if not own or rows == "joint" or is_one or (explained is not None and samples[explained] is None):
             # The explained input holds one sample, and so do all.
             whole = {one.name for one in inputs if one.shape} or {one.name for one in inputs}
-            own |= whole if not own or explained not in own else set()
+            own |= whole if not own or is_one or explained not in own else set()
             moved: dict[str, int | None] = dict.fromkeys(own)
             moved |= dict.fromkeys(one.name for one in outputs)
         else:
