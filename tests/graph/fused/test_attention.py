@@ -172,6 +172,37 @@ def test_heads_that_share_keys_of_the_past():
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("window", [-1, 2])
+@pytest.mark.parametrize("turned", [0, 1])
+def test_padded_samples_that_share_keys(turned, window):
+    feeds = {"q": seeded(N, S, 2 * WIDTH), "k": seeded(N, S, WIDTH, seed=1), "v": seeded(N, S, WIDTH, seed=2)}
+    feeds |= {"length": np.int32([4, 3, 2]), "total": np.array(S, np.int32)}
+    proto = of_op(
+        "GroupQueryAttention", ["q", "k", "v", "", "", "length", "total", *(["cos", "sin"] if turned else [])], feeds,
+        CACHES if turned else {}, outputs=[("y", FLOAT), ("k2", FLOAT), ("v2", FLOAT)],
+        num_heads=2 * HEADS, kv_num_heads=HEADS, local_window_size=window, do_rotary=turned,
+    )  # fmt: skip
+    ours, theirs = run(written(proto), feeds, optimise=False)[0], run(proto, feeds)[0]
+    for sample, length in enumerate(feeds["length"]):
+        assert_close(ours[sample, : length + 1], theirs[sample, : length + 1], Tolerance.SIGNED_SUMS)
+        if window < 0 and not turned:  # What padding answers is defined, too.
+            assert_close(ours[sample], theirs[sample], Tolerance.SIGNED_SUMS)
+
+
+@pytest.mark.parametrize("window", [-1, 2])
+def test_pasts_of_unequal_lengths_that_share_keys(window):
+    feeds = {"q": seeded(N, 1, 2 * WIDTH), "k": seeded(N, 1, WIDTH, seed=1), "v": seeded(N, 1, WIDTH, seed=2)}
+    feeds |= {"pk": seeded(N, HEADS, 4, SIZE), "pv": seeded(N, HEADS, 4, SIZE, seed=3)}
+    feeds |= {"length": np.int32([4, 1, 2]), "total": np.array(5, np.int32)}
+    proto = of_op(
+        "GroupQueryAttention", ["q", "k", "v", "pk", "pv", "length", "total", "cos", "sin"], feeds, CACHES,
+        outputs=[("y", FLOAT), ("k2", FLOAT), ("v2", FLOAT)], num_heads=2 * HEADS, kv_num_heads=HEADS,
+        do_rotary=1, local_window_size=window,
+    )  # fmt: skip
+    ours, theirs = run(written(proto), feeds, optimise=False)[0], run(proto, feeds)[0]
+    assert_close(ours, theirs, Tolerance.SIGNED_SUMS)
+
+
 @pytest.mark.parametrize(("segments", "mask", "positions"), list(itertools.product((True, False), repeat=3)))
 def test_embeddings_of_words_positions_and_segments(segments, mask, positions):
     generator = np.random.default_rng(0)

@@ -127,7 +127,11 @@ def _given_heads(f: FusedNode, query: str, key: str, value: str, bias: str, head
 
 @fused("GroupQueryAttention")
 def group_query_attention(f: FusedNode) -> Sequence[str]:
-    """Attention in which several heads of queries share one of keys and values, all samples being of equal length."""
+    """Attention in which several heads of queries share one of keys and values.
+
+    A sample of B has ``length + 1`` keys, of which the last S are those of this call; in a first call, whose samples
+    start at 0, what follows them is padding. The keys that are an output follow those of the longest past.
+    """
     _check_group_query(f)
     heads, shared = f.attribute("num_heads"), f.attribute("kv_num_heads")
     query, key, value, past_key, past_value = (f.input(index) for index in range(5))
@@ -140,8 +144,9 @@ def group_query_attention(f: FusedNode) -> Sequence[str]:
     total = f.op("Reshape", total, f.integers([]))
     fresh = f.op("Gather", f.op("Shape", q), f.integers(2), axis=0)
     before = f.op("Sub", total, fresh)
+    lengths = None if _are_equally_long(f) else _Lengths.of(f, q, fresh)
     if f.attribute("do_rotary", 0):
-        positions = f.input(9) or f.op("Add", before, count(f, q, 2))
+        positions = f.input(9) or (lengths.queries if lengths else f.op("Add", before, count(f, q, 2)))
         angles = [f.op("Gather", f.input(index), positions) for index in (7, 8)]
         turned = 2 * f.size(f.input(7), 1)
         q, k = (rotate(f, each, angles[0], angles[1], turned) for each in (q, k))
@@ -152,7 +157,11 @@ def group_query_attention(f: FusedNode) -> Sequence[str]:
             f.op("Concat", f.op("Slice", old, *bounds), new, axis=2) for old, new in ((past_key, k), (past_value, v))
         )
     repeated = [_repeat(f, each, heads // shared) for each in (k, v)]
-    masks = [later_keys(f, q, k, f.attribute("local_window_size", -1))] if f.attribute("causal", 1) else []
+    masks = []
+    if lengths:
+        masks = [lengths.masked(f, q, before if past_key else "")]
+    elif f.attribute("causal", 1):
+        masks = [later_keys(f, q, k, f.attribute("local_window_size", -1))]
     masks += [f.input(10)] if f.input(10) else []
     y, _ = attend(f, _Heads(q, repeated[0], repeated[1], masks))
     return y, k, v
@@ -163,6 +172,47 @@ def _check_group_query(f: FusedNode) -> None:
         raise f.refusal("its keys are quantised or normalised, or it has sinks")
     if f.attribute("smooth_softmax", -1) > 0 or f.attribute("sliding_window_cache", 0):
         raise f.refusal("it has a smooth softmax or a sliding cache")
+
+
+def _are_equally_long(f: FusedNode) -> bool:
+    """Whether no sample of GroupQueryAttention is shorter than another, as far as the file tells."""
+    shape, lengths, total = f.facts.shape(f.input(0)), f.array(f.input(5)), f.array(f.input(6))
+    if lengths is not None and total is not None:
+        return bool((lengths + 1 == total).all())
+    return shape is not None and shape[0] == 1
+
+
+@dataclass(frozen=True)
+class _Lengths:
+    """Samples of unequal lengths: the position (B, 1) of the last key, and those of the queries (B, S)."""
+
+    last: str
+    queries: str
+
+    @classmethod
+    def of(cls, f: FusedNode, queries: str, fresh: str) -> _Lengths:
+        """Write the positions; a sample that is padded starts at 0."""
+        last = f.op("Reshape", f.op("Cast", f.input(5), to=TensorProto.INT64), f.integers([-1, 1]))
+        start = f.op("Max", f.op("Sub", f.op("Add", last, f.integers(1)), fresh), f.integers(0))
+        return cls(last, f.op("Add", start, count(f, queries, 2)))
+
+    def masked(self, f: FusedNode, queries: str, before: str) -> str:
+        """Write the lowest number (B, 1, S, T) where a key is hidden, ``before`` being the most keys of the past."""
+        keys = self.queries
+        if before:
+            past = f.op("Range", f.integers(0), before, f.integers(1))
+            start = f.op("Gather", self.queries, f.integers([0]), axis=1)
+            # Of a shorter past the end is not read.
+            held = f.op("Where", f.op("Less", past, start), past, f.integers(2**31))
+            keys = f.op("Concat", held, keys, axis=1)
+        column, last = (f.op("Unsqueeze", value, f.integers([1, 2])) for value in (keys, self.last))
+        row = f.op("Unsqueeze", self.queries, f.integers([1, 3]))
+        seen, window = f.op("LessOrEqual", column, last), f.attribute("local_window_size", -1)
+        if f.attribute("causal", 1):
+            seen = f.op("And", seen, f.op("LessOrEqual", column, row))
+            if window > 0:
+                seen = f.op("And", seen, f.op("Greater", column, f.op("Sub", row, f.integers(window))))
+        return _where_hidden(f, seen, _lowest(f, queries), queries)
 
 
 def _repeat(f: FusedNode, value: str, times: int) -> str:
@@ -270,5 +320,8 @@ def later_keys(f: FusedNode, queries: str, keys: str, window: int = -1) -> str:
     seen = f.op("LessOrEqual", column, row)
     if window > 0:
         seen = f.op("And", seen, f.op("Greater", column, f.op("Sub", row, f.integers(window))))
-    kind = np.float16 if f.dtype(queries) == TensorProto.FLOAT16 else np.float32
-    return _where_hidden(f, seen, float(np.finfo(kind).min), queries)
+    return _where_hidden(f, seen, _lowest(f, queries), queries)
+
+
+def _lowest(f: FusedNode, like: str) -> float:
+    return float(np.finfo(np.float16 if f.dtype(like) == TensorProto.FLOAT16 else np.float32).min)
