@@ -6,7 +6,7 @@ from pathlib import Path
 import onnx
 import onnxruntime
 import pytest
-from onnx import TensorProto
+from onnx import TensorProto, helper
 
 from tests.loading.files import model, node, save, weight
 from xaionnx.errors import ModelFileError
@@ -17,6 +17,7 @@ def refused_by_runtime():
     short = weight("w", 4)
     short.raw_data = b"abc"
     as_int = node("Cast", "x", "i", to=TensorProto.INT64)
+    to_bfloat16, to_float64 = (node("Cast", "x", "h", to=to) for to in (TensorProto.BFLOAT16, TensorProto.DOUBLE))
     no_version = model([node("Relu", "x", "y", "a")])
     no_version.ClearField("ir_version")
     return {
@@ -38,6 +39,17 @@ def refused_by_runtime():
             model([node("Relu", "x", "y", "a")], opset=3),
             "needs a kernel for Relu of opset 1 (node 'a'), which onnxruntime lacks on this device. "
             "Export with another opset or data type.",
+        ),
+        "kernel for bfloat16": (
+            model(
+                [to_bfloat16, node("MatMul", "h k", "p", "mm"), node("Cast", "p", "y", to=TensorProto.FLOAT)],
+                weights=[helper.make_tensor("k", TensorProto.BFLOAT16, [4, 2], [1.0] * 8)],
+            ),
+            "needs MatMul for bfloat16 (node 'mm'), which onnxruntime lacks on this device. Export it in float32.",
+        ),
+        "kernel for float64, of an op that onnxruntime wrote": (
+            model([to_float64, node("Gelu", "h", "g", "a"), node("Cast", "g", "y", to=TensorProto.FLOAT)], opset=20),
+            "needs Erf for float64 (an unnamed node), which onnxruntime lacks on this device. Export it in float32.",
         ),
         "weight": (
             model([node("Add", "x w", "y")], weights=[short]),

@@ -25,6 +25,7 @@ from tests.real.frozen import NoOracleError, frozen
 from tests.real.plain import Plain
 from xaionnx import Explanation, Model, Target
 from xaionnx.errors import XaionnxError
+from xaionnx.graph.widen import is_narrow
 
 Array = np.ndarray[Any, Any]
 # One explanation, in seconds.
@@ -151,6 +152,11 @@ class Case:
         """Whether the file computes with integers of 8 bits."""
         return any(node.op_type in INTEGERS for node in self.plain.proto.graph.node)
 
+    @property
+    def rounds(self) -> bool:
+        """Whether the file rounds numbers between its nodes, to integers or to half precision."""
+        return self.quantised or is_narrow(self.plain.proto)
+
     def given_features(self) -> dict[str, Array]:
         """The labels as `features` takes them: without the axis of samples."""
         found = {}
@@ -200,7 +206,7 @@ def point(case: Case, values: Mapping[str, Array], layer: str | None) -> tuple[P
 def check_prediction(case: Case, result: Explanation) -> None:
     if result.prediction.shape != (1,):
         raise Bad("wrong", f"{result.prediction.size} predictions for one sample")
-    noise = 0.02 if case.quantised else 0.004 if case.entry.kind == "float16" else 1e-4
+    noise = 0.02 if case.quantised else 0.004 if case.rounds else 1e-4
     close(result.prediction[0], case.score, abs(case.score) + 1e-6, noise)
 
 
@@ -329,7 +335,7 @@ def check_completeness(case: Case, result: Explanation, tolerance: float) -> str
     if not any(np.any(array) for array in values.values()):
         raise Bad("meaningless", f"all zero, where the score changes by {change:.3g}")
     noise = (200 if layer is None else 400) * EPSILON * (abs(case.score) + abs(at_baseline))
-    noise += 0.03 * abs(change) if case.quantised or case.entry.kind == "float16" else 0
+    noise += 0.03 * abs(change) if case.rounds else 0
     if abs(total - change) > tolerance * abs(change) + noise:
         stated = float(np.ravel(result.diagnostics.get("relative_gap", [np.nan]))[0])
         found = f"values sum to {total:.4g}, the score changes by {change:.4g}"
@@ -344,7 +350,7 @@ def check_removal(case: Case, result: Explanation, expected: Array) -> str:
         raise Bad("wrong", f"feature values {shape} for {len(expected)} players")
     _, scores = case.game
     scale = max(float(np.abs(scores - scores[-1]).max()), 30 * EPSILON * abs(case.score), 1e-12)
-    loose = 0.02 if case.quantised or case.entry.kind == "float16" else 2e-3
+    loose = 0.02 if case.rounds else 2e-3
     return f"by hand {close(result.feature_values[0], expected, scale, loose):.1g}"
 
 
@@ -416,7 +422,7 @@ def check_occlusion(case: Case, result: Explanation) -> str:
             raise Bad("meaningless", "values differ inside a window: the windows run along other axes")
         found.append(float(inside.ravel()[0]))
     scale = max(float(np.abs(expected).max()), 30 * EPSILON * abs(case.score), 1e-12)
-    loose = 0.02 if case.quantised or case.entry.kind == "float16" else 2e-3
+    loose = 0.02 if case.rounds else 2e-3
     return f"by hand {close(np.array(found), np.array(expected), scale, loose):.1g}"
 
 
@@ -445,7 +451,7 @@ def check_rise(case: Case, result: Explanation) -> str:
     if values[name].shape != x.shape:
         raise Bad("wrong", f"values {values[name].shape} for an input {x.shape}")
     scale = max(float(np.abs(expected).max()), 1e-12)
-    loose = 0.02 if case.quantised or case.entry.kind == "float16" else 2e-3
+    loose = 0.02 if case.rounds else 2e-3
     return f"by hand {close(values[name], expected, scale, loose):.1g}"
 
 

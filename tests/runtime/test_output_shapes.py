@@ -65,3 +65,18 @@ def test_declared_axes_that_the_graph_confirms_need_no_run():
     from xaionnx.graph.view import GraphView
 
     assert untold_ranks(GraphView(parsed("g (float[N, 3] x) => (float[N, 3] y) { y = Relu(x) }"))) == set()
+
+
+def test_samples_on_the_second_axis_of_an_output_without_a_declared_shape():
+    proto = parsed(
+        """g (float[T, N, 3] x) => (float[T, N, 2] y) {
+          h = RNN<hidden_size = 2>(x, w, r)  s = Squeeze(h, one)  y = Tanh(s) }""",
+        w=normal(1, 2, 3), r=normal(1, 2, 2), one=np.array([1]),
+    )  # fmt: skip
+    x, target = normal(4, 2, 3), Target.index((3, 1))
+    declared = xaionnx.explain(planted.load(proto), x, "saliency", target)
+    proto.graph.output[0].type.tensor_type.ClearField("shape")
+    found = xaionnx.explain(planted.load(proto), x, "saliency", target)
+    assert found.values.shape == x.shape
+    assert np.abs(found.values).all()
+    np.testing.assert_array_equal(found.values, declared.values)

@@ -20,6 +20,8 @@ from xaionnx.targets.resolve import ResolvedTargets
 from xaionnx.typing import Array, Feeds
 
 if TYPE_CHECKING:
+    import onnx
+
     from xaionnx.graph.view import GraphView
 
 
@@ -32,12 +34,12 @@ def other_arithmetic(model: Model) -> str | None:
     >>> print(other_arithmetic(planted.load(planted.net_f())))
     None
     """
-    return graph_fact(model, "other arithmetic", _describe)
+    return graph_fact(model, "other arithmetic", lambda view: _describe(view, model.deployed))
 
 
-def _describe(view: GraphView) -> str | None:
+def _describe(view: GraphView, deployed: onnx.ModelProto | None) -> str | None:
     said = []
-    if rounds(view.model):
+    if rounds(view.model) or (deployed is not None and rounds(deployed)):
         said.append("floats in place of integers, so that activations are neither rounded nor cut to their range")
     if is_narrow(view.model):
         said.append("float32 in place of half precision")

@@ -19,7 +19,10 @@ _AXES_AS_INPUT = 13
 
 
 def batch_first(
-    proto: onnx.ModelProto, inputs: Mapping[str, int | None], outputs: Mapping[str, int | None]
+    proto: onnx.ModelProto,
+    inputs: Mapping[str, int | None],
+    outputs: Mapping[str, int | None],
+    ranks: Mapping[str, int] | None = None,
 ) -> onnx.ModelProto:
     """Return a copy of a model in which the samples are on the first axis of the given inputs and outputs.
 
@@ -30,6 +33,8 @@ def batch_first(
     inputs, outputs : mapping of str to int or None
         The axis of the samples in the file. With None there is none: an axis of size 1 is added, and the model takes
         one sample at a time.
+    ranks : mapping of str to int, optional
+        The numbers of axes of outputs for which the file declares no shape.
 
     Examples
     --------
@@ -57,7 +62,7 @@ def batch_first(
         if value.name in outputs:
             inner = _inner_name(value.name, taken)
             rename_everywhere(graph, value.name, inner)
-            axis, rank = outputs[value.name], len(value.type.tensor_type.shape.dim)
+            axis, rank = outputs[value.name], len(value.type.tensor_type.shape.dim) or (ranks or {}).get(value.name, 0)
             last += _from_file(rewritten, inner, value.name, axis, rank)
             _move_dims(value, axis)
     nodes = [*first, *graph.node, *last]
@@ -90,6 +95,8 @@ def sized_node(model: onnx.ModelProto, op: str, source: str, result: str) -> onn
 
 
 def _move_dims(value: onnx.ValueInfoProto, axis: int | None) -> None:
+    if not value.type.tensor_type.HasField("shape"):
+        return
     shape = value.type.tensor_type.shape
     dims = list(shape.dim)
     front = onnx.TensorShapeProto.Dimension(dim_value=1) if axis is None else dims.pop(axis)

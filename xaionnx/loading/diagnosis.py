@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import onnx
 import onnx.checker
 import onnx.shape_inference
+from onnx import TensorProto
 
 from xaionnx.errors import ModelFileError
 from xaionnx.loading.reading import ModelFile
@@ -29,13 +30,6 @@ _RUNTIME_SENTENCES: tuple[tuple[str, _Explain], ...] = (
         lambda m: (
             f"has IR version {m[1]}, and the installed onnxruntime reads up to {m[2]}. "
             "Upgrade onnxruntime, or save the model with an older onnx."
-        ),
-    ),
-    (
-        r"Could not find an implementation for (\S+)\((\d+)\) node with name '([^']*)'",
-        lambda m: (
-            f"needs a kernel for {m[1]} of opset {m[2]} ({_node_text(m[3])}), which onnxruntime lacks on this device. "
-            "Export with another opset or data type."
         ),
     ),
     (
@@ -64,6 +58,13 @@ _RUNTIME_SENTENCES: tuple[tuple[str, _Explain], ...] = (
         ),
     ),
 )
+_NO_KERNEL = re.compile(r"Could not find an implementation for (\S+)\((\d+)\) node with name '([^']*)'")
+# Floats for which onnxruntime has few kernels on CPUs.
+_RARE_FLOATS = {
+    TensorProto.BFLOAT16: "bfloat16",
+    TensorProto.DOUBLE: "float64",
+    TensorProto.FLOAT16: "float16",
+}
 
 
 def diagnose(file: ModelFile, failure: Exception) -> ModelFileError:
@@ -92,6 +93,8 @@ def diagnose(file: ModelFile, failure: Exception) -> ModelFileError:
             raise
     """
     text = _message(failure)
+    if match := _NO_KERNEL.search(text):
+        return refusal(f"{file.path} {_without_kernel(file.proto, *match.groups())}")
     for pattern, explain in _RUNTIME_SENTENCES:
         match = re.search(pattern, text, re.DOTALL)
         if match:
@@ -99,6 +102,31 @@ def diagnose(file: ModelFile, failure: Exception) -> ModelFileError:
     for line in _checker_findings(file):
         return refusal(f"{file.path} is refused by onnxruntime; the ONNX checker says: {line}. Export it again.")
     return refusal(f"{file.path} is refused by onnxruntime: {_one_line(text)}. Export the model again.")
+
+
+def _without_kernel(model: onnx.ModelProto, op: str, opset: str, name: str) -> str:
+    kinds = _rare_floats(model, op, name)
+    if not kinds:
+        return (
+            f"needs a kernel for {op} of opset {opset} ({_node_text(name)}), which onnxruntime lacks on this device. "
+            "Export with another opset or data type."
+        )
+    kind = " or ".join(kinds)
+    return f"needs {op} for {kind} ({_node_text(name)}), which onnxruntime lacks on this device. Export it in float32."
+
+
+def _rare_floats(model: onnx.ModelProto, op: str, name: str) -> list[str]:
+    """Return the types of floats other than float32 that the node reads, or any node if the file does not have it."""
+    try:
+        graph = onnx.shape_inference.infer_shapes(model).graph
+    # A model of over 2 GB cannot be serialised.
+    except (onnx.shape_inference.InferenceError, ValueError):
+        graph = model.graph
+    kinds = {value.name: value.type.tensor_type.elem_type for value in (*graph.input, *graph.value_info)}
+    kinds |= {tensor.name: tensor.data_type for tensor in graph.initializer}
+    nodes = [node for node in graph.node if node.op_type == op and node.name == name] or list(graph.node)
+    found = {kinds.get(read) for node in nodes for read in node.input}
+    return [text for kind, text in _RARE_FLOATS.items() if kind in found]
 
 
 def is_runtime_failure(error: BaseException) -> bool:

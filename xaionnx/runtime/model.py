@@ -224,8 +224,9 @@ class Model:
             return self
         inputs = {one.name: moved[one.name] for one in self.inputs if one.name in moved}
         outputs = {one.name: moved[one.name] for one in self.outputs if one.name in moved}
-        graph = batch_first(self.graph, inputs, outputs)
-        deployed = None if self.deployed is None else batch_first(self.deployed, inputs, outputs)
+        ranks = {one.name: len(one.shape) for one in self.outputs}
+        graph = batch_first(self.graph, inputs, outputs, ranks)
+        deployed = None if self.deployed is None else batch_first(self.deployed, inputs, outputs, ranks)
         model = replace(self, graph=graph, deployed=deployed, _state=_State())
         session = model._session()
         read, made = (tuple(map(TensorInfo.of, values)) for values in (session.inputs, session.outputs))

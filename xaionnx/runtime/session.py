@@ -266,9 +266,11 @@ class Session:
                 f"One batch of {self.name} does not fit into memory{size}. Use a smaller input or a larger machine."
             )
         reason = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text).strip().splitlines()
+        advice = "Check with 'xaionnx inspect' which inputs it expects."
+        if "does not support double" in text:
+            advice = "Export it in float32."
         return UnsupportedModelError(
-            f"{self.name} failed while running: {reason[0] if reason else type(error).__name__}. "
-            "Check with 'xaionnx inspect' which inputs it expects."
+            f"{self.name} failed while running: {reason[0] if reason else type(error).__name__}. {advice}"
         )
 
 
