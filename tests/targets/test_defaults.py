@@ -227,3 +227,39 @@ def test_selected_boxes_of_unknown_layout_are_no_classes():
     proto = tiny.model(nodes[2:] + nodes[:2], [tensor("x", [1, 1, 2, 2])], [tensor("found", ["M", 3])], weights)
     with pytest.raises(UnsupportedModelError, match="selects boxes, but their layout is not recognised"):
         resolve(None, planted.load(proto), {"x": np.ones((1, 1, 2, 2), np.float32)})
+
+
+def in_columns() -> Model:
+    """A classifier that returns the probability of each class as an output of its own, in an order of its own."""
+    text = """g (float[N, 4] x) => (string[N] label, float[N] pc, float[N] pa, float[N] pb)
+      <int64 n0 = {0}, int64[1] s1 = {1}, int64[1] s2 = {2}, int64[1] s3 = {3}, int64[1] flat = {-1},
+       string[3] names = {"a", "b", "c"}> {
+        h = MatMul(x, w)  p = Softmax(h)  highest = ArgMax<axis = 1, keepdims = 0>(h)  label = Gather(names, highest)
+        pa = Gather<axis = 1>(p, n0)  b = Slice(p, s1, s2, s1)  pb = Reshape(b, flat)
+        c = Slice(p, s2, s3, s1)  pc = Squeeze(c, s1) }"""
+    return planted.load(tiny.parsed(text, w=RNG.normal(size=(4, 3)).astype(np.float32)))
+
+
+@pytest.mark.parametrize("method", ["saliency", "feature_ablation"])
+def test_columns_of_class_scores_are_one_matrix(method):
+    model = in_columns()
+    x = RNG.normal(size=(6, 4)).astype(np.float32)
+    own = model.run({"x": x})
+    found = xaionnx.explain(model, x, method)
+    assert model.labels == ("a", "b", "c")
+    assert [name.split(" ")[0] for name in found.target] == own["label"].tolist()
+    expected = [own[f"p{label}"][n] for n, label in enumerate(own["label"])]
+    np.testing.assert_allclose(found.prediction, expected, rtol=1e-5)
+    for target in ("c", 2, Target.index(0, output="pc")):
+        np.testing.assert_allclose(xaionnx.explain(model, x, method, target).prediction, own["pc"], rtol=1e-5)
+
+
+def test_columns_without_a_label_of_as_many_classes_stay_apart():
+    """A mean and a variance are no classes, whatever label is beside them."""
+    text = """g (float[N, 4] x) => (float[N] mean, float[N] variance, int64[N] count)
+      <int64 first = {0}, int64 second = {1}> {
+        h = MatMul(x, w)  mean = Gather<axis = 1>(h, first)  variance = Gather<axis = 1>(h, second)
+        s = ReduceSum<keepdims = 0>(x, one)  count = Cast<to = 7>(s) }"""
+    model = planted.load(tiny.parsed(text, w=RNG.normal(size=(4, 2)).astype(np.float32), one=np.array([1])))
+    x = RNG.normal(size=(3, 4)).astype(np.float32)
+    np.testing.assert_allclose(xaionnx.explain(model, x, "saliency").prediction, model.run({"x": x})["mean"], rtol=1e-5)

@@ -18,6 +18,7 @@ from xaionnx.data.spec import InputSpec
 from xaionnx.errors import InputMismatchError, ModelFileError, UnsupportedModelError
 from xaionnx.graph.adapt import adapt, free_batch
 from xaionnx.graph.batch_first import batch_first
+from xaionnx.graph.class_columns import class_columns
 from xaionnx.graph.control_flow import branch_points, inline_branches
 from xaionnx.graph.cut import expose
 from xaionnx.graph.embed_once import embed_once
@@ -210,6 +211,8 @@ class Model:
             deployed=None if plain is adapted else adapted,
             axes=ModelAxes.empty(),
         )
+        columns = class_columns(model.view) if model.labels is None else None
+        model = model if columns is None else replace(model, labels=columns.labels)
         session = model._session()
         inputs, outputs = (tuple(map(TensorInfo.of, values)) for values in (session.inputs, session.outputs))
         found = ModelAxes.find(model.view, inputs, outputs, spec, options["axes"], options["rows"], model.name)

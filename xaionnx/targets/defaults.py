@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from xaionnx.errors import UnsupportedModelError
+from xaionnx.graph.class_columns import LOOK_UPS, class_columns, same_order
 from xaionnx.graph.ending import ending
 from xaionnx.graph.view import GraphView
 from xaionnx.runtime.model import Model
@@ -18,16 +19,8 @@ from xaionnx.targets.scores import channel_axis, default_output
 from xaionnx.targets.target import Target
 from xaionnx.typing import Array, Feeds
 
-# From a score to a label these ops only look up.
-_LOOK_UPS: Final = frozenset(
-    {"ArrayFeatureExtractor", "Gather", "LabelEncoder", "Cast", "Reshape", "Squeeze", "Identity"}
-)
 # How far the aspect ratio of a segmentation may differ from that of the picture, since sizes are rounded.
 _SAME: Final = 0.1
-# Ops that keep the order of the scores.
-_KEEP_ORDER: Final = frozenset(
-    {"Softmax", "LogSoftmax", "Sigmoid", "Identity", "Cast", "Reshape", "Flatten", "Normalizer", "Squeeze", "ZipMap"}
-)
 _CLASSIFIERS: Final = frozenset({"SVMClassifier", "LinearClassifier", "TreeEnsembleClassifier"})
 
 
@@ -140,9 +133,9 @@ def _unbounded(output: Array) -> bool:
 def _predicted(model: Model, as_probability: bool) -> Target | None:
     """The class that the label output names, unless the graph takes it from the highest score."""
     scores = default_output(model)
-    if not any(info.name == scores for info in model.outputs):
-        return None
     view = model.view
+    if not any(info.name == scores for info in model.outputs) and class_columns(view) is None:
+        return None
     for info in model.outputs:
         if info.dtype.kind not in "iuUOT" or len(info.shape) > 2 or info.shape[1:] not in ((), (1,)):
             continue
@@ -162,7 +155,7 @@ def _classes(model: Model, label: str) -> tuple[int | str, ...]:
                 if found.get(key):
                     return tuple(found[key])
             return ()
-        if node.op_type not in _LOOK_UPS:
+        if node.op_type not in LOOK_UPS:
             break
         tensor = next((name for name in node.input if name not in view.constants), "")
     if model.labels:
@@ -175,17 +168,8 @@ def _classes(model: Model, label: str) -> tuple[int | str, ...]:
 def _takes_highest(view: GraphView, label: str, scores: str) -> bool:
     """Whether a label is the ArgMax of the scores, or of numbers in the same order."""
     tensor = label
-    while (node := view.producers.get(tensor)) is not None and node.op_type in _LOOK_UPS:
+    while (node := view.producers.get(tensor)) is not None and node.op_type in LOOK_UPS:
         tensor = next((name for name in node.input if name not in view.constants), "")
     if node is None or node.op_type not in ("ArgMax", "TopK"):
         return False
-    return not _same_order(view, node.input[0]).isdisjoint(_same_order(view, scores))
-
-
-def _same_order(view: GraphView, tensor: str) -> set[str]:
-    """The tensors before ``tensor`` whose numbers are in the same order."""
-    found = {tensor}
-    while (node := view.producers.get(tensor)) is not None and node.op_type in _KEEP_ORDER:
-        tensor = node.input[0]
-        found.add(tensor)
-    return found
+    return not same_order(view, node.input[0]).isdisjoint(same_order(view, scores))

@@ -10,6 +10,7 @@ import numpy as np
 from xaionnx.data.labels import find_label
 from xaionnx.data.sample import positions_of
 from xaionnx.errors import OutputError, ParameterError
+from xaionnx.graph.class_columns import class_columns
 from xaionnx.graph.ending import ending, maker
 from xaionnx.graph.roles import Role
 from xaionnx.runtime.model import Model
@@ -22,7 +23,8 @@ _ROW_OF_POSITIONS: Final = 3
 def default_output(model: Model) -> str:
     """Return the name of the tensor that is explained by default: the model's default output.
 
-    If an output is an ArgMax, that is the tensor of scores from which it takes the highest.
+    If an output is an ArgMax, that is the tensor of scores from which it takes the highest; if the outputs are the
+    scores of one class each, the matrix of all.
 
     Raises
     ------
@@ -31,7 +33,9 @@ def default_output(model: Model) -> str:
     """
     stated = model.spec is not None and model.spec.output is not None
     if stated or any(info.dtype.kind == "f" for info in model.outputs):
-        return ahead_of_argmax(model, model.output().name)
+        name = model.output().name
+        columns = None if stated else class_columns(model.view)
+        return columns.tensor if columns is not None and name in columns.outputs else ahead_of_argmax(model, name)
     for info in model.outputs:
         scores = ahead_of_argmax(model, info.name)
         if scores != info.name:
