@@ -148,16 +148,21 @@ class ModelAxes:
         return MappingProxyType({one.name: self.moved[one.name] for one in self.inputs if one.name in self.moved})
 
 
+def stated_ranks(stated: str | Mapping[str, str] | None) -> dict[str, int]:
+    """Return the numbers of axes that a user states, by name."""
+    return {name: len(axes.axes) for name, axes in stated_axes(stated, "").items() if name}
+
+
 def stated_shapes(
     outputs: Iterable[onnx.ValueInfoProto], stated: str | Mapping[str, str] | None
 ) -> dict[str, Sequence[int | None]]:
     """Return shapes of free sizes for outputs that a user states with another number of axes than the file."""
     found: dict[str, Sequence[int | None]] = {}
-    given = stated if isinstance(stated, Mapping) else {}
+    ranks = stated_ranks(stated)
     for value in outputs:
         shape = value.type.tensor_type.shape
-        if value.name in given and value.type.tensor_type.HasField("shape"):
-            count = len(TensorAxes.stated(given[value.name]).axes)
+        if value.name in ranks and value.type.tensor_type.HasField("shape"):
+            count = ranks[value.name]
             found |= {} if count == len(shape.dim) else {value.name: [None] * count}
     return found
 

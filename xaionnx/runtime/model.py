@@ -23,12 +23,13 @@ from xaionnx.graph.control_flow import branch_points, inline_branches
 from xaionnx.graph.cut import expose
 from xaionnx.graph.embed_once import embed_once
 from xaionnx.graph.input_purposes import InputPurpose, input_purposes, is_data
+from xaionnx.graph.keep_samples import keep_samples
 from xaionnx.graph.missing_values import nan_handling
 from xaionnx.graph.output_shapes import declared_shapes, untold_ranks, with_output_shapes
 from xaionnx.graph.serialize import to_bytes
 from xaionnx.graph.unfuse import unfuse
 from xaionnx.graph.view import GraphView
-from xaionnx.runtime.axes import ModelAxes, RowsMode, in_file_order, samples_first, stated_shapes
+from xaionnx.runtime.axes import ModelAxes, RowsMode, in_file_order, samples_first, stated_ranks, stated_shapes
 from xaionnx.runtime.batch_runner import BatchRunner, Feed
 from xaionnx.runtime.rows import probe_rows, rows_to_compare
 from xaionnx.runtime.session import Session, Sessions, SessionSettings, channel_block
@@ -190,8 +191,9 @@ class Model:
         """Return the model of a file; ``shapes`` are those of outputs that the file declares with other axes."""
         spec = options["spec"]
         adaptation = adapt(file.proto)
-        shapes = {**stated_shapes(adaptation.graph.graph.output, options["axes"]), **shapes}
-        adapted = with_output_shapes(adaptation.graph, shapes)
+        kept = keep_samples(adaptation.graph, stated_ranks(options["axes"]))
+        shapes = {**stated_shapes(kept.graph.output, options["axes"]), **shapes}
+        adapted = with_output_shapes(kept, shapes)
         plain = unfuse(adapted, partial(loading.read_weight, folder=file.path.parent), channel_block)
         plain = embed_once(plain)
         model = cls(
