@@ -7,7 +7,8 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -224,19 +225,31 @@ class Request:
         self, form: Model, report: Sequence[Target], keep: Sequence[str] = (), outputs: Feeds | None = None
     ) -> ResolvedTargets:
         given = self.target if self.several else self.target[0]
-        try:
+        with self.naming_rows():
             found = resolve(given, form, self.feeds, report, keep, outputs)
             if self.rows_joined:
                 self._check_rows_are_no_classes(found)
+        return found
+
+    @contextmanager
+    def naming_rows(self) -> Iterator[None]:
+        """Say why the rows are one sample, if they were found to be, where a target does not fit.
+
+        Raises
+        ------
+        ParameterError
+            A target inside does not fit.
+        """
+        try:
+            yield
         except ParameterError as error:
             if not self.rows_joined:
                 raise
+            other = "export it with a free number of samples" if self.model.axes.row_failure else "pass rows='alone'"
             raise ParameterError(
-                f"In {self.model.name} the answer for a row of '{self.main}' depends on the other rows, so the rows "
-                "together are one sample, as with rows='joint': name the row in the target, or pass rows='alone'. "
-                f"{error}"
+                f"{self.model.joint_reason}, so the rows together are one sample, as with rows='joint': name the row "
+                f"in the target, or {other}. {error}"
             ) from error
-        return found
 
     def _check_rows_are_no_classes(self, found: ResolvedTargets) -> None:
         """Check that no class is taken from an output with an entry for each of the joined rows.

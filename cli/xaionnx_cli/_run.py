@@ -131,16 +131,18 @@ class _Job:
         Raises
         ------
         UnsupportedModelError
-            The answer for a row depends on the other rows.
+            The answer for a row depends on the other rows, or the model does not run on a single one.
         """
         compared = stack_feeds([*samples[:_COMPARED]], self.model.shared)
         read = {target.tensor(self.model) for target in Target.of(self.target)[0]} if self.target is not None else set()
         outputs = read & {info.name for info in self.model.outputs}
-        if self.model.rows_see_each_other(compared, outputs):
+        probed = self.model.probed(compared, outputs or {info.name for info in self.model.outputs})
+        if probed.axes.rows != self.model.axes.rows:
+            fails = probed.axes.row_failure
+            other = "export it with a free number of samples" if fails else "to explain each alone, pass --rows alone"
             raise UnsupportedModelError(
-                f"In {self.model.name} the answer for a row of '{self.model.input().name}' depends on the other rows. "
-                "To explain the rows of a file together, pass --rows joint, and name the row in --target; to explain "
-                "each as if it were alone, pass --rows alone."
+                f"{probed.joint_reason}. To explain the rows of a file together, pass --rows joint, and name the row "
+                f"in --target; or {other}."
             )
 
     def _explain(self, batch: list[_samples.Sample]) -> None:

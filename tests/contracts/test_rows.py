@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
+from xaionnx_cli.app import main
 
 import xaionnx
 from models import planted
@@ -124,3 +126,37 @@ def test_the_parts_of_a_graph_are_one_sample():
         drop = own - tiny.run(proto, changed)["y"][3, 0]
         assert result.values[name][place] == pytest.approx(drop, abs=1e-5)
         assert abs(drop) > 1e-2
+
+
+BAKED_IN = {
+    "a second input": """g (int64[N, T] ids, float[2, 7] valid) => (float[N, 3] y) {
+        e = Gather(emb, ids)  n = Shape(ids)  v = Reshape(valid, n)  u = Unsqueeze(v, last)
+        k = Mul(e, u)  m = ReduceMean<axes = [1], keepdims = 0>(k)  y = MatMul(m, w) }""",
+    "a constant shape": """g (float[N, 7] x) => (float[N, 3] y) {
+        r = Reshape(x, sizes)  a = Relu(r)  f = Flatten(a)  y = MatMul(f, wide) }""",
+}
+
+
+@pytest.mark.parametrize("where", BAKED_IN)
+def test_a_file_that_does_not_run_on_one_row_says_so(where, tmp_path):
+    rng = np.random.default_rng(5)
+    weights = {"emb": rng.normal(size=(9, 4)), "w": rng.normal(size=(4, 3)), "wide": rng.normal(size=(7, 3))}
+    sizes = {"last": np.array([2]), "sizes": np.array([2, 7, 1])}
+    proto = tiny.parsed(BAKED_IN[where], **{name: w.astype(np.float32) for name, w in weights.items()}, **sizes)
+    x = {"ids": np.arange(14).reshape(2, 7) % 9, "valid": np.ones((2, 7), np.float32)}
+    feeds = {"x": drawn(2, 7)} if where == "a constant shape" else x
+    model = planted.load(proto, device="cpu")
+    with pytest.raises(
+        ParameterError, match=r"does not run on a single row of '\w+' \(Reshape .*: The input tensor cannot be reshaped"
+    ) as caught:
+        xaionnx.explain(model, feeds, "saliency", 0)
+    assert "depends on the other rows" not in str(caught.value)
+    assert "rows='alone'" not in str(caught.value)
+    found = xaionnx.explain(model, feeds, "saliency", Target.index((1, 2)))
+    np.testing.assert_allclose(found.prediction, tiny.run(proto, feeds)["y"][1, 2], rtol=1e-5)
+    if where == "a constant shape":
+        np.save(tmp_path / "x.npy", feeds["x"])
+        result = CliRunner().invoke(main, ["explain", "saliency", str(model.path), str(tmp_path / "x.npy")])
+        assert result.exit_code != 0
+        assert "does not run on a single row of 'x' (Reshape" in result.output
+        assert "export it with a free number of samples" in " ".join(result.output.split())

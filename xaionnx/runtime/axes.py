@@ -41,6 +41,8 @@ class ModelAxes:
         Inputs without samples beside others with: settings, the same for every sample.
     stated, rows
         As given to :meth:`xaionnx.runtime.model.Model.load`.
+    row_failure : str
+        Why the model does not run on a single row; empty if it does.
     """
 
     finder: AxisFinder | None
@@ -50,6 +52,7 @@ class ModelAxes:
     shared: frozenset[str] = frozenset()
     stated: str | Mapping[str, str] | None = None
     rows: RowsMode | None = None
+    row_failure: str = ""
 
     __repr__ = short_repr
 

@@ -594,9 +594,13 @@ class Model:
             state.branches = any(point.inputs - self.shared for point in points)
         return state.branches
 
-    def rows_see_each_other(self, feeds: Feeds, outputs: Collection[str] = ()) -> bool:
-        """Whether a probe shows that the answer for a row depends on others, in some outputs or, by default, any."""
-        return self.probed(feeds, outputs or [info.name for info in self.outputs]).axes.rows != self.axes.rows
+    @property
+    def joint_reason(self) -> str:
+        """Why the rows are one sample together, if a probe found it, as a sentence without its full stop."""
+        main = self.input().name
+        if self.axes.row_failure:
+            return f"{self.name} does not run on a single row of '{main}' ({self.axes.row_failure})"
+        return f"In {self.name} the answer for a row of '{main}' depends on the other rows"
 
     def _after_probe(self, own: Feeds, shared: Feeds, outputs: Collection[str], doubtful: Sequence[str]) -> Model:
         names = [info.name for info in self.outputs if info.name in outputs and info.dtype.kind in "fiub"]
@@ -607,11 +611,16 @@ class Model:
 
         placed = [name for name in names if name not in doubtful]
         probe = probe_rows(run, rows_to_compare(own), placed, [name for name in doubtful if name in names])
-        if probe.joint and any(node.op_type == "DynamicQuantizeLinear" for node in self.graph.graph.node):
+        if (
+            probe.joint
+            and not probe.failure
+            and any(node.op_type == "DynamicQuantizeLinear" for node in self.graph.graph.node)
+        ):
             # The rows of a batch share a range of integers, and so round each other's numbers, but are samples.
             return self._open(self.file, {**self._options(), "batch_size": 1}, self.true_shapes)
         if probe.joint and not self.allow_random:
-            return self._open(self.file, {**self._options(), "rows": "joint"}, self.true_shapes)
+            joint = self._open(self.file, {**self._options(), "rows": "joint"}, self.true_shapes)
+            return replace(joint, axes=replace(joint.axes, row_failure=probe.failure))
         if not probe.moved:
             return self
         axes = replace(self.axes, moved={**self.axes.moved, **probe.moved})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, final
@@ -25,10 +26,13 @@ class RowsProbe:
         Outputs whose samples are not on the first axis; None if they have no sample axis.
     joint : tuple of str
         Outputs whose value for a row depends on the other rows; all if the model runs on several rows but not on one.
+    failure : str
+        Why the model does not run on one row, in the words of onnxruntime; empty if it does.
     """
 
     moved: Mapping[str, int | None]
     joint: tuple[str, ...]
+    failure: str = ""
 
     __repr__ = short_repr
 
@@ -95,9 +99,9 @@ def probe_rows(
         together = run(rows if given > 1 else {name: np.repeat(array, 2, axis=0) for name, array in rows.items()})
     except MemoryLimitError:
         return RowsProbe({}, ())
-    except UnsupportedModelError:
+    except UnsupportedModelError as error:
         # A model that takes one row, but not two, answers for each alone.
-        return RowsProbe({}, () if alone else (*placed, *doubtful))
+        return RowsProbe({}, ()) if alone else RowsProbe({}, (*placed, *doubtful), brief_failure(str(error)))
     moved: dict[str, int | None] = {}
     for name in doubtful:
         axes = _multiplied(alone[0][name], together[name], count)
@@ -118,6 +122,31 @@ def probe_rows(
             if _agree([one[name][:1] for one in alike], together[name], 0):
                 joint.remove(name)
     return RowsProbe(moved, tuple(joint))
+
+
+def brief_failure(text: str) -> str:
+    """Return the op and the cause from a message of onnxruntime.
+
+    Examples
+    --------
+    >>> brief_failure(
+    ...     "m.onnx failed while running: Non-zero status code returned while running Reshape node. Name:'r' Status "
+    ...     "Message: /a/reshape_helper.h:91 onnxruntime::Help(bool) sizes_match was false. The input tensor cannot be "
+    ...     "reshaped to the requested shape. Input shape:{1,7}, requested shape:{2,7}. Check with 'xaionnx inspect' "
+    ...     "which inputs it expects."
+    ... )
+    "Reshape 'r': The input tensor cannot be reshaped to the requested shape. Input shape:{1,7}, requested shape:{2,7}"
+    """
+    text = text.split("failed while running: ", 1)[-1].split(". Check with ")[0]
+    found = re.match(r".*?running (\w+) node\. Name:'([^']*)' Status Message: (.*)", text, re.DOTALL)
+    cause = text if found is None else found[3]
+    # The place in the source of onnxruntime, and the condition that it checks.
+    cause = re.sub(r"^\S+:\d+ (.*?\) (const )?)?", "", cause.strip()).split(" was false. ", 1)[-1]
+    cause = cause if len(cause) <= _LONGEST else f"{cause[:_LONGEST]}..."
+    return cause if found is None else f"{found[1]} '{found[2]}': {cause}"
+
+
+_LONGEST: Final = 160
 
 
 def _multiplied(alone: Array, together: Array, count: int) -> list[int]:

@@ -172,7 +172,8 @@ class GradientExplainer(ByGradient, Explainer):
         if not (self.at_samples and built and request.is_pending and layer in (None, request.main)):
             return None
         model, feeds, evaluations = request.model, request.feeds, request.evaluations
-        planned = PlannedRun.of(model, feeds, request.target, request.samples, evaluations, rules)
+        with request.naming_rows():
+            planned = PlannedRun.of(model, feeds, request.target, request.samples, evaluations, rules)
         if planned is None or (layer is not None and planned.request.names != (layer,)):
             return None
         run = self.run(planned)
