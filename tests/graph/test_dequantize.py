@@ -1,5 +1,7 @@
 """Quantised models as the floats that their integers stand for: weights, pairs, products of integers, rectifiers."""
 
+import itertools
+
 import numpy as np
 import onnx
 import pytest
@@ -11,6 +13,7 @@ from tests.autodiff.differences import onnxruntime
 from tests.tiny import loaded, parsed
 from tests.tolerances import Tolerance, assert_close
 from xaionnx.autodiff import gradient
+from xaionnx.errors import UnsupportedModelError
 from xaionnx.graph.canonicalize import canonicalize
 from xaionnx.graph.dequantize import dequantise
 from xaionnx.graph.quantised import is_quantised, rounds
@@ -57,6 +60,39 @@ KINDS = {
     "int4": (TensorProto.INT4, -8, 7),
     "uint4": (TensorProto.UINT4, 0, 15),
 }
+
+
+@pytest.mark.parametrize(
+    ("code", "scale"),
+    [
+        *itertools.product(
+            [TensorProto.INT4, TensorProto.FLOAT8E4M3FN, TensorProto.FLOAT8E5M2], ["per axis", "computed"]
+        ),
+        (TensorProto.INT8, "computed"),
+    ],
+)
+def test_floats_pass_pairs_that_no_rule_could_differentiate(code, scale):
+    nodes = [
+        helper.make_node("Abs", ["x"], ["m"]),
+        helper.make_node("ReduceMax", ["m"], ["s"], keepdims=0),
+        helper.make_node("QuantizeLinear", ["x", "t" if scale == "per axis" else "s"], ["q"], output_dtype=code),
+        helper.make_node("DequantizeLinear", ["q", "t" if scale == "per axis" else "s"], ["d"]),
+        helper.make_node("MatMul", ["d", "w"], ["y"]),
+    ]
+    w = RNG.normal(size=(4, 6)).astype(np.float32)
+    model = made(nodes, {"w": w, "t": np.float32([0.2, 0.3, 0.1, 0.5])})
+    x, dy = (RNG.normal(size=(1, size)).astype(np.float32) for size in (4, 6))
+    assert_close(gradient(planted.load(model), "y", ["x"]).run({"x": x}, dy)[1]["x"], dy @ w.T, Tolerance.SIGNED_SUMS)
+
+
+def test_integers_that_numpy_cannot_hold_are_refused_by_type():
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s"], ["q"], output_dtype=TensorProto.INT4),
+        helper.make_node("DequantizeLinear", ["q", "t"], ["y"]),
+    ]
+    model = made(nodes, {"s": np.float32(0.2), "t": np.float32(0.3)})
+    with pytest.raises(UnsupportedModelError, match=r"tensors of type Int4x2, which numpy cannot hold. Use a method"):
+        gradient(planted.load(model), "y", ["x"])
 
 
 @pytest.mark.parametrize("kind", ["int8", "uint4"])
@@ -398,14 +434,11 @@ def test_maps_read_activations_that_are_not_rounded():
 
 
 def test_what_has_no_floats_stays():
-    """A scale for each channel of an activation, and one that the model computes."""
-    for constants in ({"s": np.float32([0.1] * 4), "z": np.int8([0] * 4)}, {"z": np.int8(0)}):
-        nodes = [helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
-                 helper.make_node("DequantizeLinear", ["q", "s", "z"], ["y"])]  # fmt: skip
-        if "s" not in constants:
-            nodes.insert(0, helper.make_node("ReduceMax", ["x"], ["s"], keepdims=0))
-        model = made(nodes, constants)
-        assert [node.op_type for node in dequantise(model).graph.node] == [node.op_type for node in nodes]
+    """A scale for each channel of an activation."""
+    nodes = [helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+             helper.make_node("DequantizeLinear", ["q", "s", "z"], ["y"])]  # fmt: skip
+    model = made(nodes, {"s": np.float32([0.1] * 4), "z": np.int8([0] * 4)})
+    assert [node.op_type for node in dequantise(model).graph.node] == [node.op_type for node in nodes]
 
 
 def test_a_plain_model_is_returned():

@@ -11,6 +11,7 @@ from tests.tiny import loaded, parsed
 from tests.tolerances import Tolerance, assert_close
 from xaionnx import Model
 from xaionnx.autodiff import gradient
+from xaionnx.errors import UnsupportedModelError
 from xaionnx.graph.widen import is_narrow, widen
 
 RNG = np.random.default_rng(3)
@@ -133,6 +134,43 @@ def test_bfloat16_follows_too(tmp_path):
     for method in ("lrp", "deep_lift", "saliency"):
         found = xaionnx.explain(tmp_path / "m.onnx", x, method, 2)
         assert_close(found.values, xaionnx.explain(single, x, method, 2).values, Tolerance.FLOAT16)
+
+
+@pytest.mark.parametrize("kind", [17, 18, 19, 20])
+def test_floats_of_8_bits_between_casts_are_not_rounded(kind):
+    model = loaded(
+        f"""g (float[N, 3] x) => (float[N, 3] y) {{
+          n = Cast <to = {kind}> (x)  f = Cast <to = 1> (n)  s = Softmax(f)  y = Mul(s, w) }}""",
+        opset=20, w=np.float32([1, 2, 4]),
+    )  # fmt: skip
+    single = loaded("g (float[N, 3] x) => (float[N, 3] y) { s = Softmax(x)  y = Mul(s, w) }", w=np.float32([1, 2, 4]))
+    x = np.float32([[0.53, -1.1, 2.07]])
+    for method in ("lrp", "deep_lift", "saliency"):
+        found = xaionnx.explain(model, x, method, 2)
+        assert_close(found.values, xaionnx.explain(single, x, method, 2).values, Tolerance.OPERATIONS)
+    assert found.diagnostics["gradient_prediction"] != found.prediction
+
+
+def test_floats_of_8_bits_are_moved_too():
+    model = loaded(
+        f"""g (float[N, 4] x) => (float[N, 4] y) {{
+          n = Cast <to = {TensorProto.FLOAT8E5M2}> (x)  r = Reshape(n, pairs)  t = Transpose <perm = [0, 2, 1]> (r)
+          f = Cast <to = 1> (t)  q = Relu(f)  y = Reshape(q, rows) }}""",
+        opset=21, pairs=np.array([-1, 2, 2]), rows=np.array([-1, 4]),
+    )  # fmt: skip
+    found = xaionnx.explain(model, np.float32([[1, 2, 3, 4]]), "saliency", 1)
+    np.testing.assert_array_equal(found.values, [[0, 0, 1, 0]])
+
+
+def test_floats_of_8_bits_that_an_op_computes_with_are_refused():
+    model = loaded(
+        f"""g (float[N, 4] x) => (float[N, 4] y) {{
+          n = Cast <to = {TensorProto.FLOAT8E4M3FN}> (x)  d = DequantizeLinear(n, s)  y = Relu(d) }}""",
+        opset=21, s=np.float32(0.5),
+    )  # fmt: skip
+    said = r"DequantizeLinear \(the node that makes 'd'\) reads floats of 8 bits that a Cast makes"
+    with pytest.raises(UnsupportedModelError, match=said):
+        gradient(model, "y", ["x"])
 
 
 def rounded(text, **weights):

@@ -34,6 +34,9 @@ _ARRANGING = ("Identity", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsquee
 # Relu6 cuts at this number; a range that ends there, up to rounding, does so too.
 _SIX = 6.0
 
+# Of the integers that numpy holds.
+_LEAST_BITS = 8
+
 # What identifies the scale and the zero point of integers: bytes of constants, or the values that compute them.
 _Parameters: TypeAlias = tuple[object, ...]
 
@@ -95,8 +98,8 @@ def dequantise(model: onnx.ModelProto) -> onnx.ModelProto:
 
     Notes
     -----
-    What cannot be written as floats stays: scales of activations per axis, per block or computed by the model, and
-    weights in external files.
+    What cannot be written as floats stays: scales of activations per axis or per block, unless of 4 bits or floats of
+    8 bits, and weights in external files.
 
     A number outside of the calibrated range is not cut to it, with two exceptions. A range that starts at zero after a
     layer is that of a Relu, and one that also ends at 6 that of a Relu6, which quantisation tools leave out as the
@@ -199,6 +202,8 @@ class _Rewriter:
         held = None if x is None else self._floats.get(x)
         if held is not None and held.parameters == _parameters_of(node):
             self._replace(node, node.outputs[0], self._insert(node, "Identity", [held.value]))
+        elif x is not None and (source := _straight_source(x.producer(), node)) is not None:
+            self._replace(node, node.outputs[0], self._insert(node, "Identity", [source]))
 
     def _move(self, node: ir.Node) -> None:
         """Write a node that moves integers, or chooses the largest, once more for the floats."""
@@ -389,6 +394,23 @@ def _zero_point(node: ir.Node) -> tuple[Array | None, ir.DataType | None]:
     array = _constant(given)
     kind = given.dtype or (None if given.const_value is None else given.const_value.dtype)
     return array, kind
+
+
+def _straight_source(quantiser: ir.Node | None, node: ir.Node) -> ir.Value | None:
+    """The floats that are rounded right before a node, if no rule could differentiate the two.
+
+    That is so where the scale is computed, and where numpy does not hold the type between them.
+    """
+    if quantiser is None or quantiser.op_type != "QuantizeLinear":
+        return None
+    both = [[*one.inputs[1:3], None][:2] for one in (quantiser, node)]
+    same = all(a is b or (a is not None and b is not None and _equal(a, b)) for a, b in zip(*both, strict=True))
+    ways = [(one.attributes.get_int("axis", 1), one.attributes.get_int("block_size", 0)) for one in (quantiser, node)]
+    _, kind = _zero_point(quantiser)
+    held = kind is not None and kind.is_integer() and kind.bitwidth >= _LEAST_BITS
+    if not same or ways[0] != ways[1] or (held and _constant(quantiser.inputs[1]) is not None):
+        return None
+    return quantiser.inputs[0]
 
 
 def _parameters_of(node: ir.Node) -> _Parameters:

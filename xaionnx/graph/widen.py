@@ -1,5 +1,7 @@
 """Compute in float32 what a model computes in half precision, so that the same rules apply as in float32.
 
+Numbers that are rounded to floats of 8 bits by a Cast, and cast back, are not rounded.
+
 onnxruntime has few kernels for half precision on the CPU. Its rewrites therefore insert casts between the nodes, and
 expand ops such as Softmax and Gelu, so that rules for these would not find them.
 """
@@ -12,24 +14,36 @@ import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 
+from xaionnx.errors import UnsupportedModelError
+from xaionnx.graph.op import Kind, find_op
 from xaionnx.graph.writing import Writer
 from xaionnx.loading.soundness import subgraphs
 
 # Types of half precision, and of the numbers that take their place.
 _NARROW = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
 _WIDE = TensorProto.FLOAT
+# onnxruntime only casts and scales these.
+_FLOATS_OF_8_BITS = (
+    TensorProto.FLOAT8E4M3FN,
+    TensorProto.FLOAT8E4M3FNUZ,
+    TensorProto.FLOAT8E5M2,
+    TensorProto.FLOAT8E5M2FNUZ,
+)
 # Attributes whose number is the type of an output, or of an intermediate result.
 _TYPES = frozenset({"to", "dtype", "output_dtype", "stash_type", "softmax_precision", "output_datatype"})
 
 
 def is_narrow(model: onnx.ModelProto) -> bool:
-    """Return whether a model has inputs or weights in half precision, or casts to it."""
+    """Return whether a model has inputs or weights in half precision, or casts to it or to floats of 8 bits and back.
+
+    Weights in floats of 8 bits do not count.
+    """
     graphs = list(_graphs(model.graph))
     if any(value.type.tensor_type.elem_type in _NARROW for value in model.graph.input):
         return True
     if any(tensor.data_type in _NARROW for graph in graphs for tensor in graph.initializer):
         return True
-    return any(_has_narrow_attribute(node) for graph in graphs for node in graph.node)
+    return any(_has_narrow_attribute(node) or _rounds(node) for graph in graphs for node in graph.node)
 
 
 def widen(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -42,6 +56,11 @@ def widen(model: onnx.ModelProto) -> onnx.ModelProto:
     ----------
     model : onnx.ModelProto
         Not changed, and returned if it has no such types. Weights in external files stay as they are and are cast.
+
+    Raises
+    ------
+    UnsupportedModelError
+        An op computes with floats of 8 bits that a Cast makes.
 
     Examples
     --------
@@ -93,12 +112,40 @@ def _widen_graph(graph: onnx.GraphProto, writer: Writer, casts: dict[str, str]) 
             casts[tensor.name] = writer.name(f"{tensor.name}/float32")
         else:
             _widen_tensor(tensor)
+    _drop_roundings(graph)
     for node in graph.node:
         for attribute in node.attribute:
             if attribute.HasField("t") and attribute.t.data_type in _NARROW:
                 _widen_tensor(attribute.t)
             elif _is_narrow_type(attribute):
                 attribute.i = _WIDE
+
+
+def _drop_roundings(graph: onnx.GraphProto) -> None:
+    """Write casts to floats of 8 bits as casts to float32, as long as their results are only moved and cast again."""
+    rounded = set[str]()
+    for node in graph.node:
+        if _rounds(node):
+            next(attribute for attribute in node.attribute if attribute.name == "to").i = _WIDE
+            rounded.add(node.output[0])
+        elif node.op_type != "Cast" and not rounded.isdisjoint(node.input):
+            if find_op(node.op_type).kind is not Kind.MOVES:
+                raise UnsupportedModelError(
+                    f"{node.op_type} (the node that makes '{node.output[0]}') reads floats of 8 bits that a Cast "
+                    "makes, which has no gradient. Use a method without gradients: occlusion, rise, lime, kernel_shap."
+                )
+            rounded.update(node.output)
+    for value in graph.value_info:
+        if value.name in rounded:
+            value.type.tensor_type.elem_type = _WIDE
+
+
+def _rounds(node: onnx.NodeProto) -> bool:
+    return node.op_type == "Cast" and _target(node) in _FLOATS_OF_8_BITS
+
+
+def _target(node: onnx.NodeProto) -> int | None:
+    return next((int(attribute.i) for attribute in node.attribute if attribute.name == "to"), None)
 
 
 def _widen_tensor(tensor: onnx.TensorProto) -> None:

@@ -234,6 +234,11 @@ class Session:
                 f"{self.name} returns an array of more than 64 axes, which numpy cannot hold. Export it with fewer."
             ) from error
         except Exception as error:
+            if kind := re.search(r"No corresponding Numpy type for Tensor Type\.? *(\w+)", str(error)):
+                raise UnsupportedModelError(
+                    f"{self.name} computes tensors of type {kind[1]}, which numpy cannot hold. "
+                    "Use a method without gradients: occlusion, rise, lime, kernel_shap."
+                ) from error
             # onnxruntime's exceptions share no base class, but one module.
             if not type(error).__module__.startswith("onnxruntime"):
                 raise
