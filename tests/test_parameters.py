@@ -33,7 +33,7 @@ class Method:
 @pytest.mark.parametrize(
     ("field", "values"),
     [
-        ("steps", [1, 10**30, np.int64(3), np.uint8(3)]),
+        ("steps", [1, 10**18, np.int64(3), np.uint8(3)]),
         ("seed", [0, 2**63 - 1]),
         ("share", [1, 0.001, np.float32(0.5), np.int64(1)]),
         ("tolerance", [None, 0, 1e300]),
@@ -55,7 +55,7 @@ def test_what_is_accepted(field, values):
     ("field", "domain", "values"),
     [
         ("steps", "an int in [1, inf)", [0, -3, 1.0, "3", True, None, np.float64(2)]),
-        ("seed", "an int in [0, 9223372036854775807]", [-1, 2**63, 0.5]),
+        ("seed", "an int in [0, 2**63 - 1]", [-1, 2**63, 0.5]),
         ("share", "a float in (0, 1]", [0, 1.001, float("nan"), "a", True, None]),
         ("tolerance", "a float in [0, inf) or None", [-0.1, float("inf"), float("nan"), "x"]),
         ("anything", "a float in (-inf, inf)", [float("inf"), float("nan"), 1j]),

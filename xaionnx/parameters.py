@@ -78,10 +78,12 @@ _LARGEST = 2**63 - 1
 
 def _interval(low: float, high: float, low_open: bool) -> str:
     # An infinite bound is always open.
-    ends = [str(end) if isinstance(end, int) else f"{end:g}" for end in (low, high)]
+    words = {_LARGEST: "2**63 - 1"}
+    ends = [words.get(end, str(end)) if isinstance(end, int) else f"{end:g}" for end in (low, high)]
     return f"{'(' if low_open or math.isinf(low) else '['}{', '.join(ends)}{')' if math.isinf(high) else ']'}"
 
 
+@final
 @dataclass(frozen=True)
 class _Integer(Parameter):
     low: float = -math.inf
@@ -98,17 +100,6 @@ class _Integer(Parameter):
 
     def parse(self, text: str) -> int:
         return int(text)
-
-
-@final
-@dataclass(frozen=True)
-class _Seed(_Integer):
-    low: float = 0
-    high: float = 2**63 - 1
-
-    @property
-    def domain(self) -> str:
-        return "an int in [0, 2**63)"
 
 
 @final
@@ -307,7 +298,7 @@ def real(
 
 def random_seed(help: Text) -> int:
     """Return a dataclass field for the seed of random draws, 0 by default."""
-    return _field(0, _Seed(help))
+    return _field(0, _Integer(help, False, 0, _LARGEST))
 
 
 def stopping_tolerance(help: Text) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterator
 
 import onnx
@@ -36,6 +37,7 @@ from xaionnx_cli._trials import short_reason, try_methods
 _MAX_LISTED = 12
 # Converters of TensorFlow join the names of all fused nodes, up to hundreds of letters.
 _WIDEST_NAME = 60
+_WIDTH = 100
 # Shape inference serialises the graph; a larger one would exceed protobuf's limit for a message.
 _INFERRED_BYTES = 2**30
 
@@ -286,7 +288,7 @@ def lines(model: Model, facts: Document, every: bool) -> Iterator[str]:
 def _method_lines(model: Model, verdicts: list[Document]) -> Iterator[str]:
     """The methods by what came of them, each reason once and in short."""
     works = [verdict["method"] for verdict in verdicts if verdict["outcome"] == "works"]
-    yield f"works     {', '.join(works) or 'no method'}"
+    yield from _wrapped(f"works     {', '.join(works) or 'no method'}")
     by_differences = [v for v in verdicts if v.get("gradient") == "finite_differences"]
     if by_differences:
         names = ", ".join(v["method"] for v in by_differences)
@@ -297,7 +299,12 @@ def _method_lines(model: Model, verdicts: list[Document]) -> Iterator[str]:
             if verdict["outcome"] == outcome:
                 reasons.setdefault(_short(model, verdict["reason"]), []).append(verdict["method"])
         for reason, listed in reasons.items():
-            yield f"{outcome:<9} {', '.join(listed)}: {reason}"
+            yield from _wrapped(f"{outcome:<9} {', '.join(listed)}: {reason}")
+
+
+def _wrapped(line: str) -> list[str]:
+    """A line with a word in front, broken beneath what follows it."""
+    return textwrap.wrap(line, _WIDTH, subsequent_indent=" " * 10, break_long_words=False, break_on_hyphens=False)
 
 
 def _short(model: Model, reason: str) -> str:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from xaionnx.data.arrays import SUFFIXES, read_array
 from xaionnx.data.files import Refusal, read_bytes, sha256_of
 from xaionnx.errors import DataError
 from xaionnx.short_repr import short_repr
+from xaionnx.typing import Array
 
 MAX_TABLE_BYTES: Final = 512 * 2**20
 
@@ -77,7 +78,7 @@ def read_table(
     path: str | Path,
     spec: Columns,
     nan: str | None = None,
-    batch_first: Callable[[NDArray[Any]], NDArray[Any]] = np.asarray,
+    batch_first: Callable[[Array], Array] = np.asarray,
 ) -> tuple[Table, list[Refusal]]:
     """Read a table, leaving out invalid rows.
 
@@ -120,7 +121,7 @@ def read_table(
 
 
 def _read_array(
-    path: Path, spec: Columns, nan: str | None, batch_first: Callable[[NDArray[Any]], NDArray[Any]]
+    path: Path, spec: Columns, nan: str | None, batch_first: Callable[[Array], Array]
 ) -> tuple[Table, list[Refusal]]:
     file = read_array(path, spec.name)
     array, columns = batch_first(file.array), tuple(spec.columns)

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import TYPE_CHECKING, ClassVar, final
 
+from xaionnx.data.sample import Sample
+from xaionnx.explainers._games.game import GameExplainer, GameResult
 from xaionnx.explainers._games.smooth_masks import BUDGET, GRID, BySmoothMasks
 from xaionnx.parameters import integer, size
+from xaionnx.perturb.game import Game
+from xaionnx.perturb.removal import Removal
 from xaionnx.targets.target import Target
+
+if TYPE_CHECKING:
+    from xaionnx.layers.dry_run import DryRun
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class DRise(BySmoothMasks):
+class DRise(BySmoothMasks, GameExplainer):
     r"""The effect of showing each pixel on one detection: RISE of the similarity S of the boxes found to that one::
 
         s(d_t, d_j) = IoU(L_t, L_j) * cos(P_t, P_j) * O_j        equations 3 to 6 of the paper
@@ -68,3 +75,13 @@ class DRise(BySmoothMasks):
 
     def explained(self, target: Target) -> Target:
         return target.as_similarity()
+
+    def check_model(self, dry_run: DryRun) -> dict[str, str | None]:
+        self.check_masks(dry_run)
+        return super().check_model(dry_run)
+
+    def removal(self, sample: Sample) -> Removal:
+        return self.masked(sample, self.players(sample), self.baseline_values(sample, (sample.main,)), self.seed)
+
+    def estimate(self, game: Game) -> GameResult:
+        return self.sampled(game, self.seed)

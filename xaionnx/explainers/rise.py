@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import TYPE_CHECKING, ClassVar, final
 
+from xaionnx.data.sample import Sample
+from xaionnx.explainers._games.game import GameExplainer, GameResult
 from xaionnx.explainers._games.smooth_masks import BySmoothMasks
+from xaionnx.perturb.game import Game
+from xaionnx.perturb.removal import Removal
 from xaionnx.runtime.model import Model
 from xaionnx.targets.target import Target
+
+if TYPE_CHECKING:
+    from xaionnx.layers.dry_run import DryRun
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Rise(BySmoothMasks):
+class Rise(BySmoothMasks, GameExplainer):
     """The effect of showing each pixel on the target, estimated from random smooth masks M_1 .. M_m::
 
         plain          S = 1 / (m keep) sum over i of f(x M_i) M_i                   equation 6 of the paper
@@ -77,3 +84,13 @@ class Rise(BySmoothMasks):
         # As in the paper. An unbounded score keeps rising even if the class is already certain.
         known = model.spec is not None and model.spec.activation != "none"
         return Target.probability() if known else None
+
+    def check_model(self, dry_run: DryRun) -> dict[str, str | None]:
+        self.check_masks(dry_run)
+        return super().check_model(dry_run)
+
+    def removal(self, sample: Sample) -> Removal:
+        return self.masked(sample, self.players(sample), self.baseline_values(sample, (sample.main,)), self.seed)
+
+    def estimate(self, game: Game) -> GameResult:
+        return self.sampled(game, self.seed)

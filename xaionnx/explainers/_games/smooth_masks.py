@@ -11,13 +11,14 @@ from xaionnx_kernels import masks
 
 from xaionnx.data.sample import Sample
 from xaionnx.errors import BudgetError
-from xaionnx.explainers._games.game import GameExplainer, GameResult
+from xaionnx.explainers._games.game import GameResult
 from xaionnx.explainers._games.mask_space import MaskSpace
 from xaionnx.explainers._games.sampling import WithinBudget, evaluate
 from xaionnx.explanation import ValueKind
 from xaionnx.parameters import choice, integer, real, size, stopping_tolerance
 from xaionnx.perturb.element_types import check_none_missing
 from xaionnx.perturb.game import Game
+from xaionnx.perturb.players import Players
 from xaionnx.perturb.removal import Removal, Select
 from xaionnx.perturb.windows import Plane, SmoothMask, check_smooth, mask_grid
 from xaionnx.typing import Array
@@ -37,8 +38,8 @@ _TRUSTED = 400
 
 
 @dataclass(frozen=True, kw_only=True)
-class BySmoothMasks(WithinBudget, GameExplainer):
-    """A method that samples smooth random masks; the estimators are described at `xaionnx.explainers.rise.Rise`."""
+class BySmoothMasks(WithinBudget):
+    """Samples smooth random masks for a :class:`GameExplainer`; `xaionnx.explainers.rise.Rise` has the estimators."""
 
     budget: int = integer(1001, BUDGET, low=3)
     tolerance: float | None = stopping_tolerance(
@@ -55,10 +56,10 @@ class BySmoothMasks(WithinBudget, GameExplainer):
         return "importance" if self.estimator == "plain" else "contribution"
 
     @final
-    def check_model(self, dry_run: DryRun) -> dict[str, str | None]:
+    def check_masks(self, dry_run: DryRun) -> None:
+        """Raise InputMismatchError if masks cannot blend the input."""
         if dry_run.sample is not None and not self._is_fine(dry_run.sample):
             check_smooth(dry_run.sample)
-        return super().check_model(dry_run)
 
     def _is_fine(self, sample: Sample) -> bool:
         """Whether each position has a cell of its own, so that it is kept or removed as a whole."""
@@ -66,16 +67,17 @@ class BySmoothMasks(WithinBudget, GameExplainer):
         return max(cell) == 1
 
     @final
-    def removal(self, sample: Sample) -> Removal:
-        players, baseline = self.players(sample), self.baseline_values(sample, (sample.main,))
+    def masked(self, sample: Sample, players: Players, baseline: dict[str, Array], seed: int) -> Removal:
+        """Return the removal by masks."""
         if self._is_fine(sample):
             return Select(sample, players, baseline)
         check_smooth(sample)
         check_none_missing({sample.main: sample.array}, baseline)
-        return SmoothMask(sample, players, baseline, self.grid, self.keep, self.seed)
+        return SmoothMask(sample, players, baseline, self.grid, self.keep, seed)
 
     @final
-    def estimate(self, game: Game) -> GameResult:
+    def sampled(self, game: Game, seed: int) -> GameResult:
+        """Return the map of a game whose removal is by masks."""
         affordable = game.affordable or 0
         if affordable < 2:
             least = 1 + 2 * game.removal.draws
@@ -83,7 +85,7 @@ class BySmoothMasks(WithinBudget, GameExplainer):
                 f"{type(self).__name__} needs at least {least} model evaluations for two masks with each baseline, "
                 f"and its budget is {self.budget}. Raise the budget."
             )
-        space, code = self._space(game.removal)
+        space, code = self._space(game.removal, seed)
         outputs = np.empty((0, game.targets))
         for count in self.stages(min(_TRUSTED, affordable), affordable):
             outputs = np.concatenate([outputs, evaluate(game, code, len(outputs), count)])
@@ -96,7 +98,7 @@ class BySmoothMasks(WithinBudget, GameExplainer):
         stopped_by = "tolerance" if sure else "budget"
         return GameResult(values, error, {"masks": len(outputs), "r2": r2, "stopped_by": stopped_by})
 
-    def _space(self, removal: Removal) -> tuple[MaskSpace, Callable[[int, int], Array]]:
+    def _space(self, removal: Removal, seed: int) -> tuple[MaskSpace, Callable[[int, int], Array]]:
         """The masks, and a callable for their codes in the removal."""
         if isinstance(removal, SmoothMask):
             grid, cell, extent = removal.grid, removal.cell, removal.plane.extent
@@ -105,10 +107,10 @@ class BySmoothMasks(WithinBudget, GameExplainer):
             cell = (1,) * len(extent)
 
         def cells(start: int, stop: int) -> Array:
-            return masks.rise_cells(self.seed, start, stop, grid, self.keep)
+            return masks.rise_cells(seed, start, stop, grid, self.keep)
 
         def draw(start: int, stop: int) -> tuple[Array, Array]:
-            return cells(start, stop), masks.rise_shifts(self.seed, start, stop, cell)
+            return cells(start, stop), masks.rise_shifts(seed, start, stop, cell)
 
         def code(start: int, stop: int) -> Array:
             return (
