@@ -172,7 +172,7 @@ class _Trials:
             # Too long with the defaults, which passed all checks ahead of the evaluations.
             result = self._run_small(method, left_s)
         if result is None:
-            return self._checked(method, f"it takes longer than {self.limit_s:g} s: --limit gives more")
+            return self._checked(method, f"it takes longer than a trial may, {_EACH_S:g} s")
         if method.needs != "gradient":
             return Trial(name, "works", "", {})
         source = result.diagnostics.get("gradient")

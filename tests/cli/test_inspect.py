@@ -311,3 +311,17 @@ def test_a_model_that_fails_on_noise_is_not_tried(run):
     assert shown.exit_code == 0
     assert "works     no method\n" in shown.stdout
     assert ": the model does not run on one row of noise: " in unbroken(shown.stdout)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "g (float x) => (float y) { y = Relu(x) }",
+        "g (float[N, 3] x) => (float y) { y = ReduceSum<keepdims = 0>(x) }",
+        "g (float[N, 3] x) => (float[N, 3] x, float[N, 3] z) { z = Relu(x) }",
+    ],
+)
+def test_inputs_and_outputs_of_any_rank_are_inspected(run, text):
+    shown = run("inspect", planted.load(tiny.parsed(text)).path, "--limit", "60")
+    assert (shown.exit_code, shown.stderr) == (0, "")
+    assert "feature_ablation" in unbroken(shown.stdout).partition("works     ")[2].partition("\n")[0]

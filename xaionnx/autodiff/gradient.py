@@ -278,7 +278,7 @@ def _canonical(
 ) -> tuple[onnx.ModelProto, Probe, Probed]:
     """The canonical graph, with free batch size if possible, its probe, and what makes the probe."""
     batched = [info for info in model.inputs if info.name not in model.shared]
-    declared = {info.shape[0] for info in batched if isinstance(info.shape[0], int)}
+    declared = {info.shape[0] for info in batched if info.shape and isinstance(info.shape[0], int)}
     if not declared or declared == {1}:
         free = free_batch(proto, [info.name for info in batched], 1) if declared else proto
         try:
@@ -332,7 +332,8 @@ def _check_batched(model: Model, facts: Probe, name: str) -> None:
             "Name another tensor."
         )
     sizes = facts.shapes[name]
-    batches = {facts.shapes[info.name][0] for info in model.inputs if info.name not in model.shared}
+    own = [facts.shapes[info.name] for info in model.inputs if info.name not in model.shared]
+    batches = {shape[0] for shape in own if shape}
     if not sizes or (batches and sizes[0] not in ({None} if None in batches else batches)):
         raise UnsupportedModelError(
             f"Tensor '{name}' of {model.name} has no leading batch axis, so its gradient would mix samples. "

@@ -10,7 +10,7 @@ from xaionnx_kernels import masks
 
 from xaionnx.attribution import Attribution
 from xaionnx.data.sample import Sample
-from xaionnx.errors import ParameterError, UnsupportedModelError
+from xaionnx.errors import InputMismatchError, ParameterError, UnsupportedModelError
 from xaionnx.explainers._games.game import GameExplainer, GameResult
 from xaionnx.explanation import ValueKind
 from xaionnx.layers.axes import Axes, input_positions
@@ -207,4 +207,9 @@ class LocalEvidence(GameExplainer):
 def _sides(sample: Sample) -> tuple[int, ...]:
     """The axes along which patches are taken: those of the positions, or the columns of a row."""
     found = sample.positions()
+    if found is None and sample.array.ndim == 0:
+        raise InputMismatchError(
+            f"Input '{sample.main}' is a single number for each sample, which has no parts to show. Use saliency, or "
+            "feature_ablation."
+        )
     return (sample.array.ndim - 1,) if found is None else found.axes

@@ -207,7 +207,8 @@ def with_own_cotangent(proto: onnx.ModelProto, tensor: str, aims: Sequence[Aim])
     graph = model.graph
     g = Builder(model)
     cotangent = next(value for value in graph.inputs if value.name == COTANGENT)
-    held = next(value for node in graph for value in node.outputs if value.name == tensor)
+    values = [*graph.inputs, *(value for node in graph for value in node.outputs)]
+    held = next(value for value in values if value.name == tensor)
     flat = g.op("Reshape", g.op("Cast", held, to=1), np.array([0, -1], dtype=np.int64))
     weights = [aim.follow(g, flat, None).weights for aim in aims]
     sizes = [int(size) for size in (cotangent.shape or ())[1:] if isinstance(size, int)]

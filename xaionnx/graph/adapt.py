@@ -92,7 +92,7 @@ def fix_batch(proto: onnx.ModelProto, inputs: Iterable[str], batch: int) -> onnx
     del fixed.graph.value_info[:]
     batched = set(inputs)
     for value in fixed.graph.input:
-        if value.name in batched:
+        if value.name in batched and value.type.tensor_type.shape.dim:
             value.type.tensor_type.shape.dim[0].dim_value = batch
     return fixed
 
