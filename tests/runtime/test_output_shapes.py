@@ -8,6 +8,7 @@ from models import planted
 from tests.tiny import normal, parsed
 from tests.tolerances import Tolerance, assert_close
 from xaionnx import Model, Target
+from xaionnx.errors import ParameterError
 from xaionnx.explainers.saliency import Saliency
 from xaionnx.graph.output_shapes import untold_ranks
 
@@ -80,3 +81,30 @@ def test_samples_on_the_second_axis_of_an_output_without_a_declared_shape():
     assert found.values.shape == x.shape
     assert np.abs(found.values).all()
     np.testing.assert_array_equal(found.values, declared.values)
+
+
+@pytest.mark.parametrize(("axes", "count"), [("T N", 2), ("N T", 2), ("T N F K", 4), ("K", 1)])
+@pytest.mark.parametrize("lead", ["1", "N"])
+@pytest.mark.parametrize("end", ENDS)
+def test_another_number_of_axes_than_an_output_has_is_refused(end, lead, axes, count):
+    with pytest.raises(ParameterError, match=rf"Output 'y' of .* has 3 axes, \(.*\), but {count} (is|are) stated"):
+        planted.load(read(end, lead), device="cpu", axes={"y": axes})
+
+
+@pytest.mark.parametrize(("axes", "count"), [("T N", 2), ("N T", 2)])
+def test_axes_that_only_a_run_shows_are_held_against_the_stated_ones(axes, count):
+    text = "g (float[N, 6] x) => (float[A, B] y) { few = Compress(sizes, kept)  y = Reshape(x, few) }"
+    proto = parsed(text, sizes=np.array([1, 7, 2, 3]), kept=np.array([True, False, True, True]))
+    model = planted.load(proto, device="cpu", axes={"y": axes})
+    with pytest.raises(ParameterError, match=rf"has 3 axes, \(1, 2, 3\), but {count} are stated"):
+        xaionnx.explain(model, normal(1, 6), "saliency", Target.index((1, 2)))
+
+
+def test_samples_that_a_false_declaration_names_second_are_looked_for_in_the_true_axes():
+    text = "g (float[batch, 6] x) => (float[time, batch] y) { few = Compress(sizes, kept)  y = Reshape(x, few) }"
+    proto = parsed(text, sizes=np.array([1, 7, 2, 3]), kept=np.array([True, False, True, True]))
+    x = normal(1, 6)
+    with pytest.warns(UserWarning, match="declared as .* but has 3 axes"):
+        found = Saliency(absolute=False).attribute(planted.load(proto, device="cpu"), x, Target.index((1, 2)))
+    assert_close(found.prediction, x[:, 5], Tolerance.OPERATIONS)
+    assert found.values.tolist() == [[0, 0, 0, 0, 0, 1]]

@@ -53,6 +53,16 @@ def with_output_shapes(model: onnx.ModelProto, shapes: Mapping[str, Sequence[int
     return changed
 
 
+def without_output_shape(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
+    """Return a copy of a model that declares no shape for an output."""
+    changed = onnx.ModelProto()
+    changed.CopyFrom(model)
+    for value in changed.graph.output:
+        if value.name == name:
+            value.type.tensor_type.ClearField("shape")
+    return changed
+
+
 def declared_shapes(model: onnx.ModelProto) -> dict[str, str]:
     """Return the shapes that a file declares for its outputs, in words such as ``(1, seqlen)``."""
     shapes = {

@@ -15,7 +15,7 @@ from xaionnx import loading
 from xaionnx.data.inputs import Given, Inputs, Reading, convert
 from xaionnx.data.sample import Sample, split
 from xaionnx.data.spec import InputSpec
-from xaionnx.errors import InputMismatchError, ModelFileError, UnsupportedModelError
+from xaionnx.errors import InputMismatchError, ModelFileError, ParameterError, UnsupportedModelError
 from xaionnx.graph.adapt import adapt, free_batch
 from xaionnx.graph.batch_first import batch_first
 from xaionnx.graph.class_columns import class_columns
@@ -25,7 +25,7 @@ from xaionnx.graph.embed_once import embed_once
 from xaionnx.graph.input_purposes import InputPurpose, input_purposes, is_data
 from xaionnx.graph.keep_samples import keep_samples
 from xaionnx.graph.missing_values import nan_handling
-from xaionnx.graph.output_shapes import declared_shapes, untold_ranks, with_output_shapes
+from xaionnx.graph.output_shapes import declared_shapes, untold_ranks, with_output_shapes, without_output_shape
 from xaionnx.graph.serialize import to_bytes
 from xaionnx.graph.unfuse import unfuse
 from xaionnx.graph.view import GraphView
@@ -217,11 +217,36 @@ class Model:
         model = model if columns is None else replace(model, labels=columns.labels)
         session = model._session()
         inputs, outputs = (tuple(map(TensorInfo.of, values)) for values in (session.inputs, session.outputs))
+        model._check_stated_axes(outputs, stated_ranks(options["axes"]))
         found = ModelAxes.find(model.view, inputs, outputs, spec, options["axes"], options["rows"], model.name)
         model = replace(model, inputs=inputs, outputs=outputs, shared=found.shared, axes=found, true_shapes=shapes)
         if spec is not None:
             spec.check_size(model.input().shape, model.input().name)
         return model._batch_first(found.moved)
+
+    def _check_stated_axes(self, outputs: Sequence[TensorInfo], stated: Mapping[str, int]) -> None:
+        """Check that as many axes are stated for outputs as onnxruntime finds in them.
+
+        Raises
+        ------
+        ParameterError
+            Another number is stated.
+        """
+        # Outputs that cannot have the declared axes are left without a shape.
+        for name in (one.name for one in outputs if not one.shape and one.name in stated):
+            graph = without_output_shape(self.graph, name)
+            session = replace(self, graph=graph, deployed=None, _state=_State())._session()
+            shape = next(TensorInfo.of(one).shape for one in session.outputs if one.name == name)
+            if shape and len(shape) != stated[name]:
+                raise self._other_axes(name, shape, stated[name])
+
+    def _other_axes(self, name: str, shape: Sequence[int | str | None], count: int) -> ParameterError:
+        sizes = ", ".join("?" if size is None else str(size) for size in shape)
+        return ParameterError(
+            f"Output '{name}' of {self.name} has {len(shape)} axes, ({sizes}), but {count} "
+            f"{'is' if count == 1 else 'are'} stated. State one role per axis, for example with "
+            f"axes={{'{name}': '{' '.join(['N', *'TFK', *['-'] * len(shape)][: len(shape)])}'}}."
+        )
 
     def _batch_first(self, moved: Mapping[str, int | None]) -> Model:
         """Return the model with the samples on the first axis of its inputs and outputs."""
@@ -539,6 +564,11 @@ class Model:
         ----------
         feeds : mapping
             As returned by :meth:`check`.
+
+        Raises
+        ------
+        ParameterError
+            The user states another number of axes.
         """
         state = self._state
         if state.untold is None:
@@ -550,15 +580,28 @@ class Model:
         if key not in state.probed and names:
             declared = {one.name: len(one.shape) for one in self.axes.outputs}
             shapes: dict[str, Sequence[int | None]] = {}
-            for name, result in self._first_results(own, shared, names).items():
+            stated = stated_ranks(self.axes.stated)
+            for name, result in self._in_any_order(names)._first_results(own, shared, names).items():
                 # An output without samples has an axis for one here.
                 shape = result.shape[1:] if self.axes.moved.get(name, 0) is None else result.shape
+                if len(shape) != stated.get(name, len(shape)):
+                    raise self._other_axes(name, shape, stated[name])
                 if len(shape) != declared[name]:
                     # In a file for one sample an axis of size 1 may be that of the samples.
                     shapes[name] = [size if size == 1 == self._fixed_batch else None for size in shape]
             known = {**self.true_shapes, **shapes}
             state.probed[key] = self._open(self.file, self._options(), known) if shapes else self
         return state.probed.get(key, self)
+
+    def _in_any_order(self, names: Sequence[str]) -> Model:
+        """Return the model with the axes of outputs in the order of the file, which need not be as many as declared."""
+        turned = {name: len(one.shape) for one in self.axes.outputs if self.axes.moved.get(name := one.name)}
+        if turned.keys().isdisjoint(names):
+            return self
+        given = self.axes.stated or {}
+        by_name = {self.input().name: given} if isinstance(given, str) else dict(given)
+        by_name |= {name: " ".join(["N", *["-"] * (turned[name] - 1)]) for name in names if name in turned}
+        return self._open(self.file, {**self._options(), "axes": by_name}, self.true_shapes)
 
     def _first_results(self, own: Feeds, shared: Feeds, names: Sequence[str]) -> dict[str, Array]:
         """Return outputs for the first row; none if the model fails, which the run that matters reports."""
