@@ -82,20 +82,22 @@ def _from_file(model: onnx.ModelProto, inner: str, outer: str, axis: int | None,
     if axis is None:
         return [sized_node(model, "Unsqueeze", inner, outer)]
     order = [axis, *(other for other in range(rank) if other != axis)]
-    return [helper.make_node("Transpose", [inner], [outer], perm=order, name=f"{outer}/order")]
+    return [helper.make_node("Transpose", [inner], [outer], perm=order, name=f"{inner}/order")]
 
 
 def sized_node(model: onnx.ModelProto, op: str, source: str, result: str) -> onnx.NodeProto:
     """Return a node that adds or removes the first axis, by ``Unsqueeze`` or ``Squeeze``, for the opset of a model."""
+    # The source is new each time, the result may be the same output again.
+    name = f"{result}/{op}" if op == "Squeeze" else f"{source}/{op}"
     if _opset(model) < _AXES_AS_INPUT:
-        return helper.make_node(op, [source], [result], axes=[0], name=f"{result}/{op}")
-    axes = f"{result}/{op}/axes"
+        return helper.make_node(op, [source], [result], axes=[0], name=name)
+    axes = f"{name}/axes"
     model.graph.initializer.append(numpy_helper.from_array(np.array([0], np.int64), axes))
-    return helper.make_node(op, [source, axes], [result], name=f"{result}/{op}")
+    return helper.make_node(op, [source, axes], [result], name=name)
 
 
 def _move_dims(value: onnx.ValueInfoProto, axis: int | None) -> None:
-    if not value.type.tensor_type.HasField("shape"):
+    if axis is not None and not value.type.tensor_type.HasField("shape"):
         return
     shape = value.type.tensor_type.shape
     dims = list(shape.dim)
