@@ -147,7 +147,7 @@ def test_a_file_that_does_not_run_on_one_row_says_so(where, tmp_path):
     feeds = {"x": drawn(2, 7)} if where == "a constant shape" else x
     model = planted.load(proto, device="cpu")
     with pytest.raises(
-        ParameterError, match=r"does not run on a single row of '\w+' \(Reshape .*: The input tensor cannot be reshaped"
+        ParameterError, match=r"a single row of '\w+' as on several \(Reshape .*: The input tensor cannot be reshaped"
     ) as caught:
         xaionnx.explain(model, feeds, "saliency", 0)
     assert "depends on the other rows" not in str(caught.value)
@@ -158,5 +158,14 @@ def test_a_file_that_does_not_run_on_one_row_says_so(where, tmp_path):
         np.save(tmp_path / "x.npy", feeds["x"])
         result = CliRunner().invoke(main, ["explain", "saliency", str(model.path), str(tmp_path / "x.npy")])
         assert result.exit_code != 0
-        assert "does not run on a single row of 'x' (Reshape" in result.output
+        assert "does not run on a single row of 'x' as on several (Reshape" in " ".join(result.output.split())
         assert "export it with a free number of samples" in " ".join(result.output.split())
+
+
+def test_an_axis_of_samples_that_a_single_row_loses_is_no_row_that_sees_others():
+    """The pool may leave one position or several, so that the Squeeze has to stay."""
+    text = """g (float[N, 4, H, W] x) => (float[K] y) {
+      q = AveragePool<kernel_shape = [5, 5]>(x)  s = Squeeze(q)  y = MatMul(s, w) }"""
+    model = planted.load(tiny.parsed(text, w=drawn(4, 3)), device="cpu")
+    with pytest.raises(ParameterError, match="as on several \\(output 'y' loses the axis of samples\\)"):
+        xaionnx.explain(model, drawn(3, 4, 5, 5), "saliency", 0)

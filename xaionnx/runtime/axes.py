@@ -42,7 +42,7 @@ class ModelAxes:
     stated, rows
         As given to :meth:`xaionnx.runtime.model.Model.load`.
     row_failure : str
-        Why the model does not run on a single row; empty if it does.
+        Why the model does not run on a single row as on several; empty if it does.
     """
 
     finder: AxisFinder | None

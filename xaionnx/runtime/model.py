@@ -642,7 +642,7 @@ class Model:
         """Why the rows are one sample together, if a probe found it, as a sentence without its full stop."""
         main = self.input().name
         if self.axes.row_failure:
-            return f"{self.name} does not run on a single row of '{main}' ({self.axes.row_failure})"
+            return f"{self.name} does not run on a single row of '{main}' as on several ({self.axes.row_failure})"
         return f"In {self.name} the answer for a row of '{main}' depends on the other rows"
 
     def _after_probe(self, own: Feeds, shared: Feeds, outputs: Collection[str], doubtful: Sequence[str]) -> Model:

@@ -27,7 +27,8 @@ class RowsProbe:
     joint : tuple of str
         Outputs whose value for a row depends on the other rows; all if the model runs on several rows but not on one.
     failure : str
-        Why the model does not run on one row, in the words of onnxruntime; empty if it does.
+        Why the model does not run on one row as on several: that it fails, in the words of onnxruntime, or that an
+        output loses its axis of samples; empty if it does.
     """
 
     moved: Mapping[str, int | None]
@@ -121,7 +122,15 @@ def probe_rows(
         for name in near:
             if _agree([one[name][:1] for one in alike], together[name], 0):
                 joint.remove(name)
-    return RowsProbe(moved, tuple(joint))
+    lost = [name for name in joint if _loses_axis([one[name] for one in alone], together[name])]
+    failure = f"output '{lost[0]}' loses the axis of samples" if lost and len(lost) == len(joint) else ""
+    return RowsProbe(moved, tuple(joint), failure)
+
+
+def _loses_axis(alone: Sequence[Array], together: Array) -> bool:
+    """Whether the answers for the first two rows are those for several, without the axis of samples."""
+    rows = [one[None] for one in alone]
+    return together.ndim > 0 and all(row.shape[1:] == together.shape[1:] for row in rows) and _agree(rows, together, 0)
 
 
 def brief_failure(text: str) -> str:
