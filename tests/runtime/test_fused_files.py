@@ -166,7 +166,8 @@ def test_an_op_without_plain_form_is_refused_by_name_with_the_reason(tmp_path):
     x = np.ones((1, 3), np.float32)
     said = (
         r"^No rule for ONNX op 'com.microsoft.FusedGemm' \(node 'last': its activation 'ScaledTanh' has no plain "
-        r"form\), on the path from 'x' to 'y'. Take the file from before onnxruntime optimised it.$"
+        r"form\), on the path from 'x' to 'y'. Take the file from before onnxruntime optimised it, "
+        r"or use a method without gradients: occlusion, rise, lime, kernel_shap.$"
     )
     with pytest.raises(UnsupportedModelError, match=said):
         xaionnx.explain(model, x, "lrp", 0)

@@ -248,11 +248,12 @@ def _check_rules(path: Iterable[ir.Node], table: Table, out: str, wrt: Sequence[
         f"'{op}' (node {', '.join(names[:3])}" + (f" and {len(names) - 3} more)" if len(names) > 3 else ")")
         for op, names in sorted(by_op.items())
     ]
-    advice = (
-        "Take the file from before onnxruntime optimised it."
+    first = (
+        "Take the file from before onnxruntime optimised it"
         if any(node.domain in ADDED_DOMAINS for node in lacking)
-        else "Explain an earlier tensor, or use a method without gradients: occlusion, rise, lime, kernel_shap."
+        else "Explain an earlier tensor"
     )
+    advice = f"{first}, or use a method without gradients: occlusion, rise, lime, kernel_shap."
     raise UnsupportedModelError(
         f"No rule for ONNX op {', '.join(ops)}, on the path from {', '.join(map(repr, wrt))} to '{out}'. {advice}"
     )

@@ -2,11 +2,15 @@
 
 import itertools
 
+import ml_dtypes
 import numpy as np
 import pytest
 from onnx import TensorProto
 
+import xaionnx
+from models import planted
 from tests.graph.fused.unfused import of_op, reason, run, seeded, written
+from tests.tiny import model, node, tensor
 from tests.tolerances import Tolerance, assert_close
 from xaionnx.graph.cut import count_ops
 
@@ -207,6 +211,50 @@ def test_weights_of_few_bits(bits, zeros, inputs):
     stated = {"bits": bits, "block_size": size, "N": outputs, "K": inputs}
     names = ["a", "w", "s", *(["z"] if zeros != "none" else [])]
     compare("MatMulNBits", names, {"a": seeded(2, 3, inputs)}, weights, None, **stated)
+
+
+@pytest.mark.parametrize("has_zeros", [False, True])
+@pytest.mark.parametrize("kind", ["int4", "uint4", "4 bits", "8 bits"])
+@pytest.mark.parametrize("columns", [32, 40])
+def test_rows_of_a_table_of_few_bits(kind, has_zeros, columns):
+    rows, size = 7, 16
+    blocks = -(-columns // size)
+    bits = 8 if kind == "8 bits" else 4
+    if kind in ("int4", "uint4"):
+        low, packed = (-8 if kind == "int4" else 0), 1
+        of_kind = np.dtype(getattr(ml_dtypes, kind))
+    else:
+        low, packed, of_kind = 0, 8 // bits, np.dtype(np.uint8)
+    span = 16 if packed == 1 and bits == 4 else 256
+    draw = np.random.default_rng(0).integers
+    weights = {"w": draw(low, low + span, (rows, columns // packed)).astype(of_kind)}
+    weights["s"] = np.abs(seeded(rows, blocks)) / 20
+    if has_zeros:
+        weights["z"] = draw(low, low + span, (rows, -(-blocks // packed))).astype(of_kind)
+    stated = {"bits": bits, "block_size": size, "gather_axis": 0, "quantize_axis": 1, "version": 21}
+    names, feeds = ["w", "i", "s", *(["z"] if has_zeros else [])], {"i": np.int64([[0, 6, 3], [2, 2, 5]])}
+    compare("GatherBlockQuantized", names, feeds, weights, None, **stated)
+
+
+def test_tokens_are_explained_at_a_table_of_few_bits():
+    table = np.random.default_rng(0).integers(-8, 8, (6, 16))
+    weights = {
+        "t": table.astype(ml_dtypes.int4),
+        "s": np.abs(seeded(6, 1)) / 4,
+        "one": np.int64([1]),
+        "w": seeded(16, 2),
+    }
+    nodes = [
+        node("GatherBlockQuantized", ["t", "i", "s"], ["e"], domain="com.microsoft", block_size=16, quantize_axis=1),
+        node("ReduceMean", ["e", "one"], ["m"], keepdims=0),
+        node("MatMul", ["m", "w"], ["y"]),
+    ]
+    ends = [tensor("i", ["N", "T"], TensorProto.INT64)], [tensor("y", ["N", 2])]
+    proto = model(nodes, *ends, weights, opset=21, domains={"com.microsoft": 1})
+    ids = np.int64([[1, 4, 5, 2]])
+    found = xaionnx.explain(planted.load(proto), ids, "input_x_gradient", 1)
+    rows = (table * weights["s"])[ids[0]]
+    assert_close(found.values[0], rows * weights["w"][:, 1] / 4, Tolerance.SIGNED_SUMS)
 
 
 @pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])

@@ -1,4 +1,4 @@
-"""Products with weights that are stored as a few bits each."""
+"""Products with weights, and rows of tables, that are stored as a few bits each."""
 
 from __future__ import annotations
 
@@ -35,6 +35,27 @@ def matmul_nbits(f: FusedNode) -> str:
     plain = weights.reshape(outputs, -1)[:, :inputs].T
     product = f.op("MatMul", f.input(0), f.constant(plain.astype(scales.dtype)))
     return f.op("Add", product, f.input(5)) if f.input(5) else product
+
+
+@fused("GatherBlockQuantized")
+def gather_block_quantized(f: FusedNode) -> str:
+    """Gather from the table as floats."""
+    table, scales = f.array(f.input(0)), f.array(f.input(2))
+    zeros = f.array(f.input(3)) if f.input(3) else None
+    if table is None or scales is None or (f.input(3) and zeros is None):
+        raise f.refusal("its table is computed")
+    axis, size = f.attribute("quantize_axis", 1) % table.ndim, f.attribute("block_size", 128)
+    start = np.zeros(scales.shape) if zeros is None else zeros
+    if table.dtype == np.uint8:
+        bits = f.attribute("bits", 4)
+        table = unpacked(table, bits)
+        start = start + 2 ** (bits - 1) if zeros is None else unpacked(zeros, bits)[..., : scales.shape[-1]]
+    wide = [
+        np.repeat(part.astype(np.float32), size, axis).take(np.arange(table.shape[axis]), axis)
+        for part in (scales, start)
+    ]
+    plain = (table.astype(np.float32) - wide[1]) * wide[0]
+    return f.op("Gather", f.constant(plain.astype(scales.dtype)), f.input(1), axis=f.attribute("gather_axis", 0))
 
 
 def unpacked(content: Array, bits: int) -> Array:
