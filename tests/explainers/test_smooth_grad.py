@@ -14,7 +14,7 @@ from tests.tolerances import Tolerance, assert_close
 from xaionnx import Features, InputSpec, Model, Target
 from xaionnx.data.sample import Sample
 from xaionnx.errors import ParameterError, UnknownNameError, UnsupportedModelError
-from xaionnx.explainers._student import student
+from xaionnx.explainers._games.student import student
 from xaionnx.explainers.exact_shapley import ExactShapley
 from xaionnx.explainers.feature_ablation import FeatureAblation
 from xaionnx.explainers.integrated_gradients import IntegratedGradients

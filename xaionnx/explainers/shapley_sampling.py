@@ -13,7 +13,7 @@ from xaionnx.errors import ParameterError
 from xaionnx.explainers._games.enumeration import coalition_values, semivalue, shapley_weights
 from xaionnx.explainers._games.game import ByFeatures, GameExplainer, GameResult
 from xaionnx.explainers._games.sampling import EvaluationCache, Evaluator, WithinBudget, completeness_gap, evaluate
-from xaionnx.explainers._student import student
+from xaionnx.explainers._games.student import student
 from xaionnx.parameters import choice
 from xaionnx.perturb.game import Game
 from xaionnx.typing import Array
