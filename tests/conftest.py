@@ -2,6 +2,7 @@
 
 import os
 import signal
+import zlib
 from collections.abc import Iterator
 
 import pytest
@@ -24,6 +25,15 @@ def pytest_configure() -> None:
                 self.intra_op_num_threads = int(os.environ.get(THREADS, "0"))
 
         onnxruntime.SessionOptions = Options
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow all but a share of the cases of tests that are ``sampled``; which ones depends on their names."""
+    for item in items:
+        sampled = item.get_closest_marker("sampled")
+        if sampled is not None and zlib.crc32(item.nodeid.encode()) % 100 >= sampled.kwargs["percent"]:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session", autouse=True)

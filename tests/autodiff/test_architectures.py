@@ -49,6 +49,7 @@ def errors(found, exact):
         for exporter in EXPORTERS
     ],
 )
+@pytest.mark.sampled(percent=33)
 def test_architectures_agree_with_autograd(name, exporter, tmp_path):
     golden = np.load(GOLDENS / f"{name}.npz")
     path = tmp_path / f"{name}.onnx"

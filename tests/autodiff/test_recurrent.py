@@ -129,6 +129,7 @@ ANSWERS = [("y", "x"), ("h", "x"), ("y", "h0"), ("h", "h0"), ("c", "x"), ("c", "
 
 @pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
 @pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.sampled(percent=33)
 def test_options_in_float64(option, direction):
     """Against central differences of the formulas; onnxruntime computes the same numbers."""
     op, attributes = OPTIONS[option]
@@ -142,6 +143,7 @@ def test_options_in_float64(option, direction):
 
 @pytest.mark.parametrize("name", [*EVERY, "ThresholdedRelu"])
 @pytest.mark.parametrize("op", GATES)
+@pytest.mark.sampled(percent=33)
 def test_activations_in_float64(op, name):
     """As every activation, with ONNX's default alpha and beta; the second direction has the default activations."""
     count = len(DEFAULTS[op])

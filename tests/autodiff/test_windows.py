@@ -79,6 +79,7 @@ POOLS = [
 
 @pytest.mark.parametrize("rank", [1, 2, 3])
 @pytest.mark.parametrize(("kernel", "strides", "dilations", "pads", "ceil"), POOLS)
+@pytest.mark.sampled(percent=50)
 def test_poolings(rank, kernel, strides, dilations, pads, ceil):
     own = spread(rank, kernel, strides, dilations, pads) | {"ceil_mode": ceil}
     shapes = {"x": (3, *SPATIAL[rank])}

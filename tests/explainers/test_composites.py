@@ -63,6 +63,7 @@ def test_every_name_has_its_paper():
 
 @pytest.mark.parametrize("relative", [True, False])
 @pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.sampled(percent=50)
 def test_every_layer_follows_its_rule(name, relative):
     model, net, x = convolutional(np.random.default_rng(5))
     found = xaionnx.explain(model, x, method(name, relative), 1)

@@ -175,6 +175,7 @@ def test_a_threshold_is_crossed_without_a_jump(rule):
 
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("name", ["digits_cnn", "mnist_cnn", "mnist_vit", "german_credit_mlp", "efficientnet_lite0"])
+@pytest.mark.sampled(percent=50)
 def test_values_add_up_on_real_models(name, rule):
     model = trained(name)
     count = 1 if name == "efficientnet_lite0" else 2  # which takes seconds a sample

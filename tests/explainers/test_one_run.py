@@ -39,6 +39,7 @@ def digits():
 
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("method", METHODS)
+@pytest.mark.sampled(percent=50)
 def test_one_run_gives_what_two_give(monkeypatch, digits, method, target):
     model, x = digits
     explain(model, x, method, TARGETS[target])  # opens the sessions, for which the model is probed

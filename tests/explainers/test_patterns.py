@@ -116,6 +116,7 @@ def test_patterns_of_layers_by_loops(estimator):
     ("bias", "shift", "within"),
     [(-1, 0, 0), (0, 0, 0), (1, 0, 0), (6, 0, 0), (1, -2, 1), (2, -2, 1), (3, -2, 1), (6, -2, 1), (-3, 3, 0)],
 )
+@pytest.mark.sampled(percent=33)
 def test_the_direction_of_the_signal_behind_a_rectifier_with_a_bias(bias, shift, within):
     """x = s a + d, with w.a = 1 and w.d = 0; shift is the mean of s, negative, and admitted by the bias or not."""
     rng = np.random.default_rng(8)

@@ -38,6 +38,7 @@ RULES = {
 @pytest.mark.parametrize("relative", [True, False])
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("kind", NETS)
+@pytest.mark.sampled(percent=40)
 def test_every_rule_in_every_layer_equals_its_papers_equation(kind, rule, relative):
     model, net, x = NETS[kind](np.random.default_rng(5))
     ours, theirs = RULES[rule]
@@ -163,6 +164,7 @@ GAPS = {
 
 
 @pytest.mark.parametrize(("name", "composite"), GAPS, ids=lambda part: part)
+@pytest.mark.sampled(percent=50)
 def test_real_models_with_their_gaps(name, composite):
     model = trained(name)
     x = fed(model)
@@ -176,6 +178,7 @@ def test_real_models_with_their_gaps(name, composite):
 
 @pytest.mark.parametrize("method", ["guided_backprop", "deconvnet"])
 @pytest.mark.parametrize("name", ["mnist_cnn", "mnist_vit", "efficientnet_lite0", "digits_cnn"])
+@pytest.mark.sampled(percent=50)
 def test_real_models_go_back_to_the_picture(name, method):
     model = trained(name)
     x = fed(model)
