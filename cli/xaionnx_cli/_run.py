@@ -27,6 +27,7 @@ from xaionnx_cli._destination import Destination
 from xaionnx_cli._messages import printable
 from xaionnx_cli._options import Options, OptionValue, read_axes
 from xaionnx_cli._overwriting import files_in
+from xaionnx_cli._reading import read_ahead
 from xaionnx_cli._results import Results
 
 # How many rows of a file are looked at to find two that differ.
@@ -108,9 +109,9 @@ class _Job:
 
     def _read(self) -> Iterator[_samples.Sample]:
         """Yield the samples of all files; record those that cannot be read as refused."""
-        for number, path in enumerate(self.files):
+        for number, (path, reading) in enumerate(read_ahead(self.files, self._read_file)):
             try:
-                samples, refused, notes = _samples.read(path, self.model, self.options.exif, self.results.draws)
+                samples, refused, notes = reading.result()
             except DataError as error:
                 self.results.refuse(str(path), None, error)
                 continue
@@ -124,6 +125,9 @@ class _Job:
             several = len(self.files) > 1 or len(samples) + len(refused) > 1
             for row, sample in enumerate(samples):
                 yield dataclasses.replace(sample, number=number + row, count=count, several=several)
+
+    def _read_file(self, path: Path) -> _samples.Reading:
+        return _samples.read(path, self.model, self.options.exif, self.results.draws)
 
     def _check_rows(self, samples: Sequence[_samples.Sample]) -> None:
         """Check that the rows of a file are samples.

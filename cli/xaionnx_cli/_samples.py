@@ -34,9 +34,11 @@ class Sample:
     several: bool = False
 
 
-def read(
-    path: Path, model: Model, exif: bool, drawn: bool
-) -> tuple[list[Sample], tuple[Refusal, ...], tuple[str, ...]]:
+Reading = tuple[list[Sample], tuple[Refusal, ...], tuple[str, ...]]
+"""What a file holds: its samples, those that were refused, and notes on conversions."""
+
+
+def read(path: Path, model: Model, exif: bool, drawn: bool) -> Reading:
     """Read a file: its samples, those that were refused, and notes on conversions.
 
     Pictures that are not ``drawn`` are displayed in the pixels that the model sees.

@@ -185,5 +185,5 @@ def _ramp(stops: npt.NDArray[np.float32], size: Floats) -> npt.NDArray[np.float3
     place = np.clip(size, 0, 1) * (len(stops) - 1)
     below = np.minimum(place.astype(np.intp), len(stops) - 2)
     rest = (place - below).astype(np.float32)[..., None]
-    mixed: npt.NDArray[np.float32] = stops[below] * (1 - rest) + stops[below + 1] * rest
+    mixed: npt.NDArray[np.float32] = stops.take(below, axis=0) * (1 - rest) + stops.take(below + 1, axis=0) * rest
     return mixed
