@@ -57,7 +57,7 @@ def branch_groups(model: Model, feeds: Mapping[str, Array]) -> list[BranchGroup]
     feeds : mapping of arrays by input name
         As returned by :meth:`xaionnx.Model.check`.
     """
-    if not graph_fact(model, "has branches", lambda view: has_branches(view.model)) or _fixed_batch(model):
+    if not graph_fact(model, "has branches", lambda view: has_branches(view.model)) or (model.fixed_batch or 1) > 1:
         return []
     count = next((len(array) for name, array in feeds.items() if name not in model.shared), 1)
     alike: dict[tuple[tuple[str, bool], ...], tuple[Model, list[int], int]] = {}
@@ -94,11 +94,6 @@ def at_sample(model: Model, feeds: Mapping[str, Array]) -> Model:
     """Return the model with the branches that the first sample takes only."""
     groups = branch_groups(model, {n: a if n in model.shared else a[:1] for n, a in feeds.items()})
     return groups[0].model if groups else model
-
-
-def _fixed_batch(model: Model) -> bool:
-    sizes = [info.shape[0] for info in model.inputs if info.name not in model.shared and info.shape]
-    return any(isinstance(size, int) and size > 1 for size in sizes)
 
 
 def _points(model: Model) -> tuple[BranchPoint, ...]:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Literal, final
 import numpy as np
 
 from xaionnx.data.axes import FIRST_AXIS, AxisFinder, TensorAxes, spec_axes, stated_axes
-from xaionnx.errors import ParameterError
+from xaionnx.errors import ParameterError, UnsupportedModelError
 from xaionnx.graph.roles import Role, Roles
 from xaionnx.runtime.tensors import TensorInfo
 from xaionnx.short_repr import short_repr
-from xaionnx.typing import Array
+from xaionnx.typing import Array, Feeds
 
 if TYPE_CHECKING:
     import onnx
@@ -112,6 +112,23 @@ class ModelAxes:
         shared = frozenset(one.name for one in inputs if one.name not in own)
         return cls(finder, tuple(inputs), tuple(outputs), moved, shared, stated, rows)
 
+    def check_rows(self, outputs: Feeds, count: int, model: str) -> None:
+        """Check that outputs of a model have a row for each of ``count`` samples.
+
+        Raises
+        ------
+        UnsupportedModelError
+            One has not.
+        """
+        for one in self.outputs:
+            shape = outputs[one.name].shape if one.name in outputs else (count,)
+            if shape and shape[0] != count:
+                raise UnsupportedModelError(
+                    f"Output '{one.name}' of {model} has the shape {shape} for {count} sample"
+                    f"{'' if count == 1 else 's'}: its first axis is not that of the samples. Say what its axes are, "
+                    f"for example with axes={{'{one.name}': 'class'}}."
+                )
+
     def doubtful_outputs(self, names: Collection[str]) -> list[str]:
         """Return those of some outputs whose samples are taken to be on the first axis without a reason."""
         doubtful = []
@@ -196,3 +213,14 @@ def in_file_order(array: Array, axis: int | None, lead: int = 0) -> Array:
     if axis is not None:
         return np.moveaxis(array, lead, lead + axis) if axis else array
     return np.take(array, 0, axis=lead) if array.shape[lead] == 1 else array
+
+
+def other_axes(model: str, output: str, shape: Sequence[int | str | None], stated: int) -> ParameterError:
+    """Return the error that an output of a model has another number of axes than ``stated``."""
+    sizes = ", ".join("?" if size is None else str(size) for size in shape)
+    roles = " ".join(["N", *"TFK", *["-"] * len(shape)][: len(shape)])
+    return ParameterError(
+        f"Output '{output}' of {model} has {len(shape)} axes, ({sizes}), but {stated} "
+        f"{'is' if stated == 1 else 'are'} stated. State one role per axis, for example with "
+        f"axes={{'{output}': '{roles}'}}."
+    )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, S
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, final
+from typing import TYPE_CHECKING, Self, TypedDict, Unpack, final
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from xaionnx import loading
 from xaionnx.data.inputs import Given, Inputs, Reading, convert
 from xaionnx.data.sample import Sample, split
 from xaionnx.data.spec import InputSpec
-from xaionnx.errors import InputMismatchError, ModelFileError, ParameterError, UnsupportedModelError
+from xaionnx.errors import InputMismatchError, ModelFileError, UnsupportedModelError
 from xaionnx.graph.adapt import adapt, free_batch
 from xaionnx.graph.batch_first import batch_first
 from xaionnx.graph.class_columns import class_columns
@@ -25,21 +25,43 @@ from xaionnx.graph.embed_once import embed_once
 from xaionnx.graph.input_purposes import InputPurpose, input_purposes, is_data
 from xaionnx.graph.keep_samples import keep_samples
 from xaionnx.graph.missing_values import nan_handling
-from xaionnx.graph.output_shapes import declared_shapes, untold_ranks, with_output_shapes, without_output_shape
+from xaionnx.graph.output_shapes import declared_shapes, with_output_shapes, without_output_shape
 from xaionnx.graph.serialize import to_bytes
 from xaionnx.graph.unfuse import unfuse
 from xaionnx.graph.view import GraphView
-from xaionnx.runtime.axes import ModelAxes, RowsMode, in_file_order, samples_first, stated_ranks, stated_shapes
+from xaionnx.runtime.axes import (
+    ModelAxes,
+    RowsMode,
+    in_file_order,
+    other_axes,
+    samples_first,
+    stated_ranks,
+    stated_shapes,
+)
 from xaionnx.runtime.batch_runner import BatchRunner, Feed
-from xaionnx.runtime.rows import probe_rows, rows_to_compare
+from xaionnx.runtime.first_rows import FirstRows
 from xaionnx.runtime.session import Session, Sessions, SessionSettings, channel_block
 from xaionnx.runtime.tensors import TensorInfo, check_inputs, find, listed
-from xaionnx.typing import Array, Document, Feeds
+from xaionnx.typing import Array, Feeds
 
 if TYPE_CHECKING:
     import onnx
 
     from xaionnx.runtime.joining import PartLike
+
+
+class LoadOptions(TypedDict, total=False):
+    """What :meth:`Model.load` takes beside the path."""
+
+    device: str
+    batch_size: int | None
+    threads: int | None
+    timeout_s: float | None
+    spec: InputSpec | None
+    axes: str | Mapping[str, str] | None
+    rows: RowsMode | None
+    allow_random: bool
+
 
 _NAN_WORDS: Mapping[str | None, str] = {
     "routed": "which the model takes as a missing value",
@@ -57,9 +79,8 @@ class _State:
     view: GraphView | None = None
     purposes: dict[str, InputPurpose] | None = None
     nan: str | None = None
-    probed: dict[Hashable, Model] = field(default_factory=dict)
+    first_rows: FirstRows | None = None
     branches: bool | None = None
-    untold: set[str] | None = None
 
 
 @final
@@ -174,7 +195,7 @@ class Model:
             )
         if batch_size is not None and batch_size < 1:
             raise InputMismatchError(f"batch_size must be an int in [1, inf). Got {batch_size} instead.")
-        options: Document = {
+        options: LoadOptions = {
             "device": device,
             "batch_size": batch_size,
             "threads": threads,
@@ -187,7 +208,7 @@ class Model:
         return cls._open(file, options, {})
 
     @classmethod
-    def _open(cls, file: loading.ModelFile, options: Document, shapes: Mapping[str, Sequence[int | None]]) -> Self:
+    def _open(cls, file: loading.ModelFile, options: LoadOptions, shapes: Mapping[str, Sequence[int | None]]) -> Self:
         """Return the model of a file; ``shapes`` are those of outputs that the file declares with other axes."""
         spec = options["spec"]
         adaptation = adapt(file.proto)
@@ -238,15 +259,20 @@ class Model:
             session = replace(self, graph=graph, deployed=None, _state=_State())._session()
             shape = next(TensorInfo.of(one).shape for one in session.outputs if one.name == name)
             if shape and len(shape) != stated[name]:
-                raise self._other_axes(name, shape, stated[name])
+                raise other_axes(self.name, name, shape, stated[name])
 
-    def _other_axes(self, name: str, shape: Sequence[int | str | None], count: int) -> ParameterError:
-        sizes = ", ".join("?" if size is None else str(size) for size in shape)
-        return ParameterError(
-            f"Output '{name}' of {self.name} has {len(shape)} axes, ({sizes}), but {count} "
-            f"{'is' if count == 1 else 'are'} stated. State one role per axis, for example with "
-            f"axes={{'{name}': '{' '.join(['N', *'TFK', *['-'] * len(shape)][: len(shape)])}'}}."
-        )
+    def reopened(
+        self, *, shapes: Mapping[str, Sequence[int | None]] | None = None, **options: Unpack[LoadOptions]
+    ) -> Self:
+        """Return the model of the same file with some options changed; ``shapes`` replaces :attr:`true_shapes`."""
+        changed: LoadOptions = {**self._options(), **options}
+        return self._open(self.file, changed, self.true_shapes if shapes is None else shapes)
+
+    def with_samples_at(self, moved: Mapping[str, int | None]) -> Model:
+        """Return the model whose samples are found on other axes of some outputs, and on the first one of its own."""
+        if not moved:
+            return self
+        return replace(self, axes=replace(self.axes, moved={**self.axes.moved, **moved}))._batch_first(moved)
 
     def _batch_first(self, moved: Mapping[str, int | None]) -> Model:
         """Return the model with the samples on the first axis of its inputs and outputs."""
@@ -263,19 +289,12 @@ class Model:
         return replace(model, inputs=read, outputs=made)
 
     @classmethod
-    def join(  # noqa: PLR0913 - options of a public constructor, by keyword
+    def join(
         cls,
         *models: PartLike,
         connect: Mapping[str, str] | None = None,
         path: str | os.PathLike[str] | None = None,
-        device: str = "auto",
-        batch_size: int | None = None,
-        threads: int | None = None,
-        timeout_s: float | None = None,
-        spec: InputSpec | None = None,
-        axes: str | Mapping[str, str] | None = None,
-        rows: RowsMode | None = None,
-        allow_random: bool = False,
+        **options: Unpack[LoadOptions],
     ) -> Model:
         """Join models, each of which reads outputs of earlier ones, into one model of all.
 
@@ -295,10 +314,8 @@ class Model:
             the only one that fits.
         path : path, optional
             Where the joined file is written, with its spec beside it unless there is one; a temporary file by default.
-        device, batch_size, threads, timeout_s, axes, rows, allow_random
-            As in :meth:`load`.
-        spec : InputSpec, optional
-            By default the input of the first model's spec and the output of the last one's.
+        **options
+            As in :meth:`load`. The spec is by default the input of the first model's and the output of the last one's.
 
         Raises
         ------
@@ -315,18 +332,7 @@ class Model:
         """
         from xaionnx.runtime.joining import join_files
 
-        file = join_files(models, connect, path)
-        return cls.load(
-            file,
-            device,
-            batch_size,
-            threads=threads,
-            timeout_s=timeout_s,
-            spec=spec,
-            axes=axes,
-            rows=rows,
-            allow_random=allow_random,
-        )
+        return cls.load(join_files(models, connect, path), **options)
 
     def __repr__(self) -> str:
         """Return path, device, inputs, outputs and spec, on one line each."""
@@ -339,12 +345,12 @@ class Model:
         spec = "none" if self.spec is None else self.spec.summary()
         return "\n".join([*lines, f"  spec     {spec}{labels}"])
 
-    def __reduce__(self) -> tuple[Callable[..., Model], tuple[str, str, Document]]:
+    def __reduce__(self) -> tuple[Callable[..., Model], tuple[str, str, LoadOptions]]:
         if self.is_derived:
             raise TypeError(f"a model derived from {self.name} cannot be pickled; pickle the loaded one")
         return _reload, (str(self.path), self.sha256, self._options())
 
-    def _options(self) -> Document:
+    def _options(self) -> LoadOptions:
         return {
             "device": self.settings.device,
             "batch_size": self.batch_size,
@@ -540,20 +546,7 @@ class Model:
         outputs : collection of str
             The outputs that matter.
         """
-        own = {name: array for name, array in feeds.items() if name not in self.shared}
-        shared = {name: array for name, array in feeds.items() if name in self.shared}
-        count = min((len(array) for array in own.values()), default=0)
-        doubtful = self.axes.doubtful_outputs(outputs) if not self.is_derived else ()
-        # Rows that take the branch of an If are evaluated one by one.
-        single = self._fixed_batch is not None or self.batch_size == 1 or self._chooses_branches()
-        if doubtful and count == 1 and self._fixed_batch == 1 and not self.axes.rows:
-            return self._of_one_sample(own, shared, doubtful)
-        if self.axes.rows or self.is_derived or count == 0 or single or (count == 1 and not doubtful):
-            return self
-        key = (*sorted((name, array.shape[1:], min(count, 3)) for name, array in own.items()), *sorted(outputs))
-        if key not in self._state.probed:
-            self._state.probed[key] = self._after_probe(own, shared, outputs, doubtful)
-        return self._state.probed[key]
+        return self._first_rows.probed(feeds, outputs)
 
     def with_true_ranks(self, feeds: Feeds) -> Model:
         """Return the model with the numbers of axes that its outputs have, if the file declares others or none.
@@ -570,72 +563,14 @@ class Model:
         ParameterError
             The user states another number of axes.
         """
+        return self._first_rows.with_true_ranks(feeds)
+
+    @property
+    def _first_rows(self) -> FirstRows:
         state = self._state
-        if state.untold is None:
-            state.untold = set() if self.is_derived else untold_ranks(self.view)
-        names = sorted(name for name in state.untold if name not in self.true_shapes)
-        own = {name: array for name, array in feeds.items() if name not in self.shared}
-        shared = {name: array for name, array in feeds.items() if name in self.shared}
-        key = "ranks"
-        if key not in state.probed and names:
-            declared = {one.name: len(one.shape) for one in self.axes.outputs}
-            shapes: dict[str, Sequence[int | None]] = {}
-            stated = stated_ranks(self.axes.stated)
-            for name, result in self._in_any_order(names)._first_results(own, shared, names).items():
-                # An output without samples has an axis for one here.
-                shape = result.shape[1:] if self.axes.moved.get(name, 0) is None else result.shape
-                if len(shape) != stated.get(name, len(shape)):
-                    raise self._other_axes(name, shape, stated[name])
-                if len(shape) != declared[name]:
-                    # In a file for one sample an axis of size 1 may be that of the samples.
-                    shapes[name] = [size if size == 1 == self._fixed_batch else None for size in shape]
-            known = {**self.true_shapes, **shapes}
-            state.probed[key] = self._open(self.file, self._options(), known) if shapes else self
-        return state.probed.get(key, self)
-
-    def _in_any_order(self, names: Sequence[str]) -> Model:
-        """Return the model with the axes of outputs in the order of the file, which need not be as many as declared."""
-        turned = {name: len(one.shape) for one in self.axes.outputs if self.axes.moved.get(name := one.name)}
-        if turned.keys().isdisjoint(names):
-            return self
-        given = self.axes.stated or {}
-        by_name = {self.input().name: given} if isinstance(given, str) else dict(given)
-        by_name |= {name: " ".join(["N", *["-"] * (turned[name] - 1)]) for name in names if name in turned}
-        return self._open(self.file, {**self._options(), "axes": by_name}, self.true_shapes)
-
-    def _first_results(self, own: Feeds, shared: Feeds, names: Sequence[str]) -> dict[str, Array]:
-        """Return outputs for the first row; none if the model fails, which the run that matters reports."""
-        first = {name: array[:1] for name, array in own.items()}
-        try:
-            results = self._session().run(names, {**first, **shared}, self.timeout_s)
-        except UnsupportedModelError:
-            return {}
-        return {name: np.asarray(result) for name, result in zip(names, results, strict=True)}
-
-    def _of_one_sample(self, own: Feeds, shared: Feeds, doubtful: Sequence[str]) -> Model:
-        """Return the model of a file for one sample with the only axis of size 1 of its outputs first, if there is one.
-
-        Outputs with more or none of them belong to the one sample as a whole.
-        """
-        key = ("one sample", *sorted((name, array.shape) for name, array in own.items()), *doubtful)
-        if key not in self._state.probed:
-            shapes = {name: result.shape for name, result in self._first_results(own, shared, doubtful).items()}
-            moved = {
-                name: shape.index(1) if shape.count(1) == 1 else None
-                for name, shape in shapes.items()
-                if shape[:1] != (1,)
-            }
-            axes = replace(self.axes, moved={**self.axes.moved, **moved})
-            self._state.probed[key] = replace(self, axes=axes)._batch_first(moved) if moved else self
-        return self._state.probed[key]
-
-    def _chooses_branches(self) -> bool:
-        """Whether the branch of an If depends on a sample."""
-        state = self._state
-        if state.branches is None:
-            points = branch_points(inline_branches(self.graph))
-            state.branches = any(point.inputs - self.shared for point in points)
-        return state.branches
+        if state.first_rows is None:
+            state.first_rows = FirstRows(self)
+        return state.first_rows
 
     @property
     def joint_reason(self) -> str:
@@ -645,29 +580,31 @@ class Model:
             return f"{self.name} does not run on a single row of '{main}' as on several ({self.axes.row_failure})"
         return f"In {self.name} the answer for a row of '{main}' depends on the other rows"
 
-    def _after_probe(self, own: Feeds, shared: Feeds, outputs: Collection[str], doubtful: Sequence[str]) -> Model:
-        names = [info.name for info in self.outputs if info.name in outputs and info.dtype.kind in "fiub"]
+    @property
+    def chooses_branches(self) -> bool:
+        """Whether the branch of an If depends on a sample."""
+        state = self._state
+        if state.branches is None:
+            points = branch_points(inline_branches(self.graph))
+            state.branches = any(point.inputs - self.shared for point in points)
+        return state.branches
 
-        def run(rows: Feeds) -> dict[str, Array]:
-            found = self._session().run(names, {**rows, **shared}, self.timeout_s)
-            return {name: np.asarray(array) for name, array in zip(names, found, strict=True)}
+    @property
+    def fixed_batch(self) -> int | None:
+        """The number of samples in one run that the file declares, if any."""
+        sizes = {i.shape[0] for i in self.inputs if i.name not in self.shared and i.shape}
+        return next((size for size in sizes if isinstance(size, int)), None)
 
-        placed = [name for name in names if name not in doubtful]
-        probe = probe_rows(run, rows_to_compare(own), placed, [name for name in doubtful if name in names])
-        if (
-            probe.joint
-            and not probe.failure
-            and any(node.op_type == "DynamicQuantizeLinear" for node in self.graph.graph.node)
-        ):
-            # The rows of a batch share a range of integers, and so round each other's numbers, but are samples.
-            return self._open(self.file, {**self._options(), "batch_size": 1}, self.true_shapes)
-        if probe.joint and not self.allow_random:
-            joint = self._open(self.file, {**self._options(), "rows": "joint"}, self.true_shapes)
-            return replace(joint, axes=replace(joint.axes, row_failure=probe.failure))
-        if not probe.moved:
-            return self
-        axes = replace(self.axes, moved={**self.axes.moved, **probe.moved})
-        return replace(self, axes=axes)._batch_first(probe.moved)
+    def run_once(self, feeds: Feeds, fetch: Sequence[str]) -> dict[str, Array]:
+        """Return outputs of a single run, not divided into batches and not checked for their rows.
+
+        Raises
+        ------
+        UnsupportedModelError
+            The model failed.
+        """
+        results = self._session().run(list(fetch), feeds, self.timeout_s)
+        return {name: np.asarray(result) for name, result in zip(fetch, results, strict=True)}
 
     def run(self, feeds: Feeds, fetch: Sequence[str] | None = None) -> dict[str, Array]:
         """Evaluate any number of samples.
@@ -723,19 +660,13 @@ class Model:
             state.runner = BatchRunner(
                 name=self.name,
                 session=self._session,
-                fixed=self._fixed_batch,
+                fixed=self.fixed_batch,
                 batch_size=self.batch_size,
-                one_by_one=self._chooses_branches,
+                one_by_one=lambda: self.chooses_branches,
                 timeout_s=self.timeout_s,
                 allow_random=self.allow_random,
             )
         return state.runner
-
-    @property
-    def _fixed_batch(self) -> int | None:
-        """The number of samples in one run that the file declares, if any."""
-        sizes = {i.shape[0] for i in self.inputs if i.name not in self.shared and i.shape}
-        return next((size for size in sizes if isinstance(size, int)), None)
 
     def check_rows(self, outputs: Feeds, count: int) -> None:
         """Check that outputs of the file have a row for each of ``count`` samples.
@@ -745,14 +676,8 @@ class Model:
         UnsupportedModelError
             One has not.
         """
-        for one in self.axes.outputs if not self.is_derived else ():
-            shape = outputs[one.name].shape if one.name in outputs else (count,)
-            if shape and shape[0] != count:
-                raise UnsupportedModelError(
-                    f"Output '{one.name}' of {self.name} has the shape {shape} for {count} sample"
-                    f"{'' if count == 1 else 's'}: its first axis is not that of the samples. Say what its axes are, "
-                    f"for example with axes={{'{one.name}': 'class'}}."
-                )
+        if not self.is_derived:
+            self.axes.check_rows(outputs, count, self.name)
 
     def with_outputs(self, names: Sequence[str]) -> Model:
         """Return the same model with internal tensors as further outputs.
@@ -829,7 +754,7 @@ def _holds_all_inputs(x: Given, others: Sequence[str]) -> bool:
     return bool(others) and not isinstance(x, Mapping)
 
 
-def _reload(path: str, sha256: str, options: Document) -> Model:
+def _reload(path: str, sha256: str, options: LoadOptions) -> Model:
     model = Model.load(path, **options)
     if model.sha256 != sha256:
         raise ModelFileError(f"{path} has changed since it was pickled. Load it again.")

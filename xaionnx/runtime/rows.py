@@ -14,6 +14,11 @@ from xaionnx.runtime.batcher import same_rows
 from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array, Feeds
 
+# Letters of a message of onnxruntime.
+_LONGEST: Final = 160
+# Share of the largest number of an output by which rounding may change others.
+_ROUNDING: Final = 1e-3
+
 
 @final
 @dataclass(frozen=True)
@@ -155,9 +160,6 @@ def brief_failure(text: str) -> str:
     return cause if found is None else f"{found[1]} '{found[2]}': {cause}"
 
 
-_LONGEST: Final = 160
-
-
 def _multiplied(alone: Array, together: Array, count: int) -> list[int]:
     """Return the axes of size 1 that are of size ``count`` for so many rows."""
     if alone.ndim != together.ndim:
@@ -179,7 +181,3 @@ def _nearly(alone: Sequence[Array], together: Array) -> bool:
         return False
     apart = np.abs(np.concatenate(alone) - together[:2]) if np.shape(alone[0])[1:] == together.shape[1:] else np.inf
     return bool(np.max(apart) <= _ROUNDING * np.max(np.abs(together)))
-
-
-# Share of the largest number of an output.
-_ROUNDING: Final = 1e-3

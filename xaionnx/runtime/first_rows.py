@@ -1,0 +1,139 @@
+"""What the first rows tell about a model and its file does not: whether rows are samples, and the axes of outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Hashable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, final
+
+from xaionnx.errors import UnsupportedModelError
+from xaionnx.graph.output_shapes import untold_ranks
+from xaionnx.runtime.axes import other_axes, stated_ranks
+from xaionnx.runtime.rows import RowsProbe, probe_rows, rows_to_compare
+from xaionnx.typing import Array, Feeds
+
+if TYPE_CHECKING:
+    from xaionnx.runtime.model import Model
+
+
+@final
+class FirstRows:
+    """Runs the first rows through a model, at most three times for each input shape, and remembers what they tell."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._found: dict[Hashable, Model] = {}
+
+    def _once(self, key: Hashable, find: Callable[[], Model]) -> Model:
+        if key not in self._found:
+            self._found[key] = find()
+        return self._found[key]
+
+    def _divided(self, feeds: Feeds) -> tuple[Feeds, Feeds]:
+        """Return the inputs with rows and those without."""
+        shared = self._model.shared
+        own = {name: array for name, array in feeds.items() if name not in shared}
+        return own, {name: feeds[name] for name in feeds.keys() & shared}
+
+    def with_true_ranks(self, feeds: Feeds) -> Model:
+        """Return the model with the numbers of axes that its outputs have: see :meth:`Model.with_true_ranks`.
+
+        Raises
+        ------
+        ParameterError
+            The user states another number of axes.
+        """
+        return self._once("ranks", lambda: self._with_ranks_of_first_row(feeds))
+
+    def _with_ranks_of_first_row(self, feeds: Feeds) -> Model:
+        model = self._model
+        untold = set() if model.is_derived else untold_ranks(model.view)
+        names = sorted(untold - model.true_shapes.keys())
+        if not names:
+            return model
+        declared = {one.name: len(one.shape) for one in model.axes.outputs}
+        stated = stated_ranks(model.axes.stated)
+        shapes: dict[str, Sequence[int | None]] = {}
+        for name, result in self._first_results(self._in_any_order(names), feeds, names).items():
+            # An output without samples has an axis for one here.
+            shape = result.shape[1:] if model.axes.moved.get(name, 0) is None else result.shape
+            if len(shape) != stated.get(name, len(shape)):
+                raise other_axes(model.name, name, shape, stated[name])
+            if len(shape) != declared[name]:
+                # In a file for one sample an axis of size 1 may be that of the samples.
+                shapes[name] = [size if size == 1 == model.fixed_batch else None for size in shape]
+        return model.reopened(shapes={**model.true_shapes, **shapes}) if shapes else model
+
+    def _in_any_order(self, names: Sequence[str]) -> Model:
+        """Return the model with the axes of outputs in the order of the file, which need not be as many as declared."""
+        model = self._model
+        turned = {name: len(one.shape) for one in model.axes.outputs if model.axes.moved.get(name := one.name)}
+        if turned.keys().isdisjoint(names):
+            return model
+        given = model.axes.stated or {}
+        by_name = {model.input().name: given} if isinstance(given, str) else dict(given)
+        by_name |= {name: " ".join(["N", *["-"] * (turned[name] - 1)]) for name in names if name in turned}
+        return model.reopened(axes=by_name)
+
+    def _first_results(self, model: Model, feeds: Feeds, names: Sequence[str]) -> dict[str, Array]:
+        """Return outputs for the first row; none if the model fails, which the run that matters reports."""
+        own, shared = self._divided(feeds)
+        try:
+            return model.run_once({**{name: array[:1] for name, array in own.items()}, **shared}, names)
+        except UnsupportedModelError:
+            return {}
+
+    def probed(self, feeds: Feeds, outputs: Collection[str]) -> Model:
+        """Return the model after a probe of its first rows: see :meth:`Model.probed`."""
+        model = self._model
+        own, _ = self._divided(feeds)
+        count = min((len(array) for array in own.values()), default=0)
+        doubtful = () if model.is_derived else tuple(model.axes.doubtful_outputs(outputs))
+        shapes = sorted((name, array.shape[1:]) for name, array in own.items())
+        if doubtful and count == 1 and model.fixed_batch == 1 and not model.axes.rows:
+            return self._once(("one sample", *shapes, *doubtful), lambda: self._of_one_sample(feeds, doubtful))
+        # Rows that take the branch of an If are evaluated one by one.
+        single = model.fixed_batch is not None or model.batch_size == 1 or model.chooses_branches
+        if model.axes.rows or model.is_derived or count == 0 or single or (count == 1 and not doubtful):
+            return model
+        key = (min(count, 3), *shapes, *sorted(outputs))
+        return self._once(key, lambda: self._compared(feeds, outputs, doubtful))
+
+    def _of_one_sample(self, feeds: Feeds, doubtful: Sequence[str]) -> Model:
+        """Return the model of a file for one sample with the only axis of size 1 of its outputs first, if there is one.
+
+        Outputs with more or none of them belong to the one sample as a whole.
+        """
+        shapes = {name: result.shape for name, result in self._first_results(self._model, feeds, doubtful).items()}
+        return self._model.with_samples_at(
+            {
+                name: shape.index(1) if shape.count(1) == 1 else None
+                for name, shape in shapes.items()
+                if shape[:1] != (1,)
+            }
+        )
+
+    def _compared(self, feeds: Feeds, outputs: Collection[str], doubtful: Sequence[str]) -> Model:
+        """Return the model whose samples are what the answers for rows alone and for rows together say."""
+        model = self._model
+        own, shared = self._divided(feeds)
+        names = [info.name for info in model.outputs if info.name in outputs and info.dtype.kind in "fiub"]
+        probe = probe_rows(
+            lambda rows: model.run_once({**rows, **shared}, names),
+            rows_to_compare(own),
+            [name for name in names if name not in doubtful],
+            [name for name in names if name in doubtful],
+        )
+        if self._shares_a_range(probe):
+            # The rows of a batch share a range of integers, and so round each other's numbers, but are samples.
+            return model.reopened(batch_size=1)
+        if probe.joint and not model.allow_random:
+            joint = model.reopened(rows="joint")
+            return replace(joint, axes=replace(joint.axes, row_failure=probe.failure))
+        return model.with_samples_at(probe.moved)
+
+    def _shares_a_range(self, probe: RowsProbe) -> bool:
+        nodes = self._model.graph.graph.node
+        return bool(
+            probe.joint and not probe.failure and any(node.op_type == "DynamicQuantizeLinear" for node in nodes)
+        )
