@@ -5,7 +5,8 @@
     XaionnxError
     ├── UsageError                  the call is wrong                        exit code 2
     │   ├── ParameterError          a parameter is of the wrong type or out of range
-    │   └── UnknownNameError        no method, tensor, label or column has this name
+    │   ├── UnknownNameError        no method, tensor, label or column has this name
+    │   └── AbsentTargetError       a sample lacks what the target names (both of the above)
     ├── ModelError                  the model is refused                     exit code 3
     │   ├── ModelFileError          the file cannot be read as a safe ONNX model
     │   └── UnsupportedModelError   a valid model that cannot be explained in this way
@@ -98,6 +99,10 @@ class UnknownNameError(UsageError):
             return cls(f"No {kind} named '{name}'. Nearest: {', '.join(near)}.")
         listed = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
         return cls(f"No {kind} named '{name}'. Known: {listed or 'none'}.")
+
+
+class AbsentTargetError(ParameterError, UnknownNameError):
+    """The outputs for a sample lack what the target names, such as a box, a letter or a region; others may have it."""
 
 
 def _folded(name: str) -> str:

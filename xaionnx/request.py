@@ -246,7 +246,7 @@ class Request:
             if not self.rows_joined:
                 raise
             other = "export it with a free number of samples" if self.model.axes.row_failure else "pass rows='alone'"
-            raise ParameterError(
+            raise type(error)(
                 f"{self.model.joint_reason}, so the rows together are one sample, as with rows='joint': name the row "
                 f"in the target, or {other}. {error}"
             ) from error

@@ -10,7 +10,7 @@ from xaionnx import parameters
 from xaionnx.data.files import expand
 from xaionnx.data.inputs import Inputs
 from xaionnx.data.spec import InputSpec
-from xaionnx.errors import DataError, UnsupportedModelError, UsageError
+from xaionnx.errors import DataError, UnsupportedModelError, UsageError, XaionnxError
 from xaionnx.explainer import Explainer
 from xaionnx.explanation import Explanation
 from xaionnx.runtime.model import Model
@@ -24,6 +24,7 @@ from xaionnx_cli import _progress, _report, _samples, _targets
 from xaionnx_cli._batches import Batches, stack_feeds
 from xaionnx_cli._deadline import time_limit
 from xaionnx_cli._destination import Destination
+from xaionnx_cli._failures import Failures, translated
 from xaionnx_cli._messages import printable
 from xaionnx_cli._options import Options, OptionValue, read_axes
 from xaionnx_cli._overwriting import files_in
@@ -82,29 +83,32 @@ class _Job:
         return not selects_boxes(self.model) or any(info.dtype.kind == "f" for info in self.model.outputs)
 
     def run(self) -> int:
-        """Explain all inputs, and return the exit code.
+        """Explain all inputs, and return the exit code; whatever stops the run, finished results are kept.
 
         Raises
         ------
         KeyboardInterrupt
             The arguments describe the results that were kept.
-        DataError
-            The only input was refused.
+        XaionnxError
+            The only input failed, or every input would fail for this reason.
         """
         self.results.echo(f"{printable(self.model.name)} on {self.model.provider}")
         try:
             with _progress.progress_bar() as bar:
                 # Bound first: faulty patterns must not be reported as a fault of an input.
                 self.method = self.method.bind(self.model)
+                self.results.failures = Failures(self.method, self.model, len(self.files) == 1)
                 batches = Batches(self.model.shared, self.method.compares_samples)
                 for batch in batches.of(self._read()):
                     bar.start(printable(Path(batch[0].name).name), batch[0].number, batch[-1].count)
                     with batches.timed(len(batch)):
                         self._explain(batch)
                 self.results.finish()
-        except KeyboardInterrupt:
+        except BaseException as stop:
             kept = self.results.conclude(complete=False)
-            raise KeyboardInterrupt(*kept) from None
+            if isinstance(stop, KeyboardInterrupt):
+                raise KeyboardInterrupt(*kept) from None
+            raise
         return self.results.exit_code()
 
     def _read(self) -> Iterator[_samples.Sample]:
@@ -112,15 +116,18 @@ class _Job:
         for number, (path, reading) in enumerate(read_ahead(self.files, self._read_file)):
             try:
                 samples, refused, notes = reading.result()
+                if len(samples) > 1:
+                    self._check_rows(samples)
             except DataError as error:
                 self.results.refuse(str(path), None, error)
+                continue
+            except (XaionnxError, MemoryError) as error:
+                self.results.fail(str(path), len(self.files) == 1, translated(error))
                 continue
             for refusal in refused:
                 self.results.refuse(str(refusal.path), refusal.row, refusal.error)
             for note in notes:
                 self.results.note(note)
-            if len(samples) > 1:
-                self._check_rows(samples)
             count = len(self.files) + len(samples) - 1
             several = len(self.files) > 1 or len(samples) + len(refused) > 1
             for row, sample in enumerate(samples):
@@ -140,7 +147,11 @@ class _Job:
         compared = stack_feeds([*samples[:_COMPARED]], self.model.shared)
         read = {target.tensor(self.model) for target in Target.of(self.target)[0]} if self.target is not None else set()
         outputs = read & {info.name for info in self.model.outputs}
-        probed = self.model.probed(compared, outputs or {info.name for info in self.model.outputs})
+        try:
+            probed = self.model.probed(compared, outputs or {info.name for info in self.model.outputs})
+        except (XaionnxError, MemoryError):
+            # A row that fails says nothing about the others, and is met again when it is explained.
+            return
         if probed.axes.rows != self.model.axes.rows:
             fails = probed.axes.row_failure
             other = "export it with a free number of samples" if fails else "to explain each alone, pass --rows alone"
@@ -150,20 +161,26 @@ class _Job:
             )
 
     def _explain(self, batch: list[_samples.Sample]) -> None:
-        """Explain a batch; if it is refused, explain its samples one by one, to leave out only the faulty ones."""
+        """Explain a batch; if it fails, explain its samples one by one, to leave out only the faulty ones.
+
+        Raises
+        ------
+        XaionnxError
+            The only row failed, or every row would fail for this reason.
+        """
         try:
             inputs = Inputs(stack_feeds(batch, self.model.shared))
             request = self.method.request(self.model, inputs, self.target, self.reports)
             if len(batch) == 1:
                 request.announce = lambda: self.results.begin(batch[0], request)
             result = self.method.explain(request)
-        except DataError as error:
+        except (XaionnxError, MemoryError) as error:
             if len(batch) > 1 and not self.method.compares_samples:
                 for sample in batch:
                     self._explain([sample])
                 return
             for sample in batch:
-                self.results.refuse(sample.name, None, type(error)(f"'{sample.name}': {error}"))
+                self.results.fail(sample.name, not sample.several, translated(error))
             return
         tops = _report.top_classes(request)
         for n, (sample, top) in enumerate(zip(batch, tops, strict=True)):

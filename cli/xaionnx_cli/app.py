@@ -177,7 +177,7 @@ def main(context: click.Context) -> int:
 
     \b
     Exit codes: 0 success, 2 usage error, 3 model refused, 4 some or all inputs
-    refused, 6 out of resources (device, memory, time, disk), 130 interrupted.
+    failed, 6 out of resources (device, memory, time, disk), 130 interrupted.
     """
     return help_instead(context)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, final
 
 import numpy as np
 
-from xaionnx.errors import ParameterError, UnsupportedModelError
+from xaionnx.errors import AbsentTargetError, ParameterError, UnsupportedModelError
 from xaionnx.registry import Form
 from xaionnx.runtime.model import Model
 from xaionnx.targets.detections import CORNERS, SCORES, distinct, overlaps
@@ -185,8 +185,10 @@ class Box(Target):
 
         Raises
         ------
-        ParameterError, UnknownNameError
-            There is no such box or class.
+        ParameterError
+            There is no such class.
+        AbsentTargetError
+            This sample has no such box.
         """
         scores = detections[:, SCORES:]
         k = None if self.k is None else self._layout.column(self.k, scores.shape[1], model)
@@ -196,13 +198,13 @@ class Box(Target):
             raise UnsupportedModelError(f"{model.name} returns NaN or infinity for a box. Check the input's scale.")
         if self.number is not None:
             if self.number >= len(values):
-                raise ParameterError(
+                raise AbsentTargetError(
                     f"The 'number' parameter of Target.box must be an int in [0, {len(values) - 1}] for {model.name}. "
                     f"Got {self.number} instead."
                 )
             return self.number, int(best[self.number])
         if not (values > 0).any():
-            raise ParameterError(f"{model.name} finds no box in this sample. Check the input's scale.")
+            raise AbsentTargetError(f"{model.name} finds no box in this sample. Check the input's scale.")
         box = self._best(detections[:, :CORNERS], values, best, model)
         return box, int(best[box])
 
@@ -213,7 +215,7 @@ class Box(Target):
         if self.near is None and self.iou is None:
             if self.rank >= len(kept) or values[kept[self.rank]] <= 0:
                 count = int((values[kept] > 0).sum())
-                raise ParameterError(
+                raise AbsentTargetError(
                     f"{model.name} finds only {count} distinct box{'' if count == 1 else 'es'} in this sample."
                 )
             return kept[self.rank]
@@ -258,7 +260,7 @@ def _nearest_overlap(boxes: Array, groups: Sequence[Sequence[int]], given: Array
             return int(best)
     if found[best] <= 0:
         listed = ", ".join(f"{corner:g}" for corner in given)
-        raise ParameterError(
+        raise AbsentTargetError(
             f"No box of {model.name} overlaps ({listed}). Give x0, y0, x1, y1 in pixels of the model's input."
         )
     return int(best)

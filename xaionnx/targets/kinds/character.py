@@ -7,7 +7,7 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from xaionnx.errors import ParameterError, UnknownNameError
+from xaionnx.errors import AbsentTargetError, ParameterError
 from xaionnx.registry import Form
 from xaionnx.runtime.model import Model
 from xaionnx.targets.ctc import Frames
@@ -66,10 +66,11 @@ class Character(OfFrames):
         text = "".join(letters)
         if isinstance(self.which, str):
             if self.which not in letters:
-                raise UnknownNameError(f"Sample {n} is read as '{text}', which has no '{self.which}'.")
+                raise AbsentTargetError(f"Sample {n} is read as '{text}', which has no '{self.which}'.")
             return letters.index(self.which)
         if not is_int(self.which) or not 0 <= self.which < len(letters):
-            raise ParameterError(
+            absent = is_int(self.which) and self.which >= 0
+            raise (AbsentTargetError if absent else ParameterError)(
                 f"The 'which' parameter of Target.character must be a letter, or an int below the number of "
                 f"characters: sample {n} is read as '{text}', {len(letters)} of them. Got {self.which!r} instead."
             )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, final
 
 import numpy as np
 
-from xaionnx.errors import ParameterError
+from xaionnx.errors import AbsentTargetError, ParameterError
 from xaionnx.registry import Form
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
@@ -73,7 +73,8 @@ class Region(Target):
             words += f", channel {self.at_channel}"
         chosen = flat(inside)
         if not chosen.any(axis=1).all():
-            raise ParameterError(f"The region of '{tensor}' is empty for sample {int(np.argmin(chosen.any(axis=1)))}.")
+            number = int(np.argmin(chosen.any(axis=1)))
+            raise AbsentTargetError(f"The region of '{tensor}' is empty for sample {number}.")
         indices, weights = padded_elements(chosen)
         return [TargetTerm(tensor, "identity", indices, weights, (words,) * len(output))]
 

@@ -8,7 +8,7 @@ from typing import ClassVar, Final, final
 import numpy as np
 
 from xaionnx.data.labels import find_label
-from xaionnx.errors import ParameterError
+from xaionnx.errors import AbsentTargetError, ParameterError
 from xaionnx.registry import Form
 from xaionnx.runtime.model import Model
 from xaionnx.targets.layout import class_labels
@@ -87,7 +87,7 @@ class Segment(Target):
             probable = maps.min() >= 0 and maps.max() <= 1
             inside = maps[0] > (0.5 if probable else 0)
             if not inside.any():
-                raise ParameterError(f"The mask '{tensor}' is empty. Use Target.region with a lower threshold.")
+                raise AbsentTargetError(f"The mask '{tensor}' is empty. Use Target.region with a lower threshold.")
             return 0, inside
         highest = maps.argmax(axis=0)
         k = self._class(count, model)
@@ -97,7 +97,7 @@ class Segment(Target):
             objects = [i for i in range(count) if not named or named[i].lower() not in _BACKGROUND]
             k = int(max(objects, key=lambda i: sizes[i])) if sizes[objects].any() else int(sizes.argmax())
         if not (highest == k).any():
-            raise ParameterError(
+            raise AbsentTargetError(
                 f"{self._name(k, count, model)} is the highest class of no pixel of '{tensor}'. Use Target.region "
                 "with a mask, or Target.channel."
             )

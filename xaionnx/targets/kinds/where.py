@@ -8,7 +8,7 @@ from typing import final
 
 import numpy as np
 
-from xaionnx.errors import ParameterError
+from xaionnx.errors import AbsentTargetError, ParameterError
 from xaionnx.runtime.model import Model
 from xaionnx.targets.scores import flat
 from xaionnx.targets.selection import TargetTerm, padded_elements
@@ -52,7 +52,7 @@ class Where(Target):
             empty = ~mask.any(axis=1)
             if not empty.any():
                 return mask
-            raise ParameterError(
+            raise AbsentTargetError(
                 f"The function of Target.where chooses nothing of '{tensor}' for sample {int(empty.argmax())}."
             )
         if found.dtype.kind in "iu" and found.shape == output.shape[:1]:
