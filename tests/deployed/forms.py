@@ -246,28 +246,24 @@ def _cell(correlated: bool, value: float | str | None) -> str:
     return "equal" if value == 0 else f"{value:.0e}"
 
 
-def main() -> None:
-    """Measure and keep."""
-    parser = argparse.ArgumentParser(description="How far explanations of deployed forms are from those of the source.")
+def keep(results: Path, description: str, measure: Callable[[str, Path], Any]) -> None:
+    """Measure the nets that the command line names, all by default, and keep each in a file of results."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("nets", nargs="*", metavar="NET", help=", ".join(NETS))
     given = parser.parse_args()
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
-    kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    kept = json.loads(results.read_text()) if results.exists() else {}
     for net in given.nets or NETS:
         began = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
-            kept[net] = measured(net, Path(folder))
+            kept[net] = measure(net, Path(folder))
         print(f"{net}: {time.perf_counter() - began:.0f} s", flush=True)
         for form, row in kept[net].items():
-            print(
-                "  ",
-                form,
-                {name: v if isinstance(v, str) else float(f"{v:.2g}") for name, v in row.items()},
-                flush=True,
-            )
-        RESULTS.write_text(json.dumps({name: kept[name] for name in NETS if name in kept}, indent=1) + "\n")
+            shown = {name: v if isinstance(v, str) else float(f"{v:.2g}") for name, v in row.items()}
+            print("  ", form, shown, flush=True)
+        results.write_text(json.dumps({name: kept[name] for name in NETS if name in kept}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    keep(RESULTS, "How far explanations of deployed forms are from those of the source.", measured)

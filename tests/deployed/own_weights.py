@@ -13,12 +13,6 @@ graphs, and those of its explanations, in float64. For saliency the file itself 
 
 from __future__ import annotations
 
-import argparse
-import json
-import logging
-import tempfile
-import time
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,7 +23,7 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from tests.deployed.forms import FORMS, NARROW, NETS, OWN_WEIGHTS, TRAINED, Array, compared, explained, source_of
+from tests.deployed.forms import FORMS, NARROW, OWN_WEIGHTS, TRAINED, Array, compared, explained, keep, source_of
 from tests.oracles.in_torch import TorchGraph
 from xaionnx.graph.opset import sort_nodes
 from xaionnx.graph.unfuse import unfuse
@@ -167,25 +161,6 @@ def measured(net: str, folder: Path, forms: Sequence[str] = MEASURED) -> dict[st
     return rows
 
 
-def main() -> None:
-    """Measure and keep."""
-    parser = argparse.ArgumentParser(description="How far files with rounded weights are from exact arithmetic.")
-    parser.add_argument("nets", nargs="*", metavar="NET", help=", ".join(NETS))
-    given = parser.parse_args()
-    warnings.simplefilter("ignore")
-    logging.disable(logging.WARNING)
-    torch.set_num_threads(2)
-    kept = json.loads(OWN_WEIGHTS.read_text()) if OWN_WEIGHTS.exists() else {}
-    for net in given.nets or NETS:
-        began = time.perf_counter()
-        with tempfile.TemporaryDirectory() as folder:
-            kept[net] = measured(net, Path(folder))
-        print(f"{net}: {time.perf_counter() - began:.0f} s", flush=True)
-        for form, row in kept[net].items():
-            print("  ", form, {name: v if isinstance(v, str) else float(f"{v:.2g}") for name, v in row.items()})
-        ordered = {name: kept[name] for name in NETS if name in kept}
-        OWN_WEIGHTS.write_text(json.dumps(ordered, indent=1) + "\n")
-
-
 if __name__ == "__main__":
-    main()
+    torch.set_num_threads(2)
+    keep(OWN_WEIGHTS, "How far files with rounded weights are from exact arithmetic.", measured)

@@ -216,7 +216,9 @@ def test_at_a_layer_and_of_a_probability():
     x = np.random.default_rng(4).uniform(size=(2, 1, 28, 28)).astype(np.float32)
     at = xaionnx.explain(model, x, DeepLift(layer="/4/Conv_output_0", baseline=0.5), 3)
     whole = xaionnx.explain(model, x, DeepLift(baseline=0.5), 3)
-    assert_close(at.prediction - at.baseline_prediction, whole.prediction - whole.baseline_prediction, Tolerance.SUMS)
+    # Each by itself: their difference cancels to a twentieth, and so is only as exact as they are.
+    assert_close(at.prediction, whole.prediction, Tolerance.SUMS)
+    assert_close(at.baseline_prediction, whole.baseline_prediction, Tolerance.SUMS)
     assert_complete(at)
     sure = xaionnx.explain(model, x, DeepLift(), Target.probability(3))
     assert_close(sure.diagnostics["completeness_gap"], 0, Tolerance.ORDER_ONE)

@@ -39,10 +39,14 @@ class Target(ABC):
     output: str | None
     # Whether it stands for more than one target.
     several: ClassVar[bool] = False
-    # Whether it names or ranks classes, along the only axis of a tensor.
-    of_classes: ClassVar[bool] = False
     # Text forms of the kind for the command line; none by default.
     forms: ClassVar[tuple[Form[Target], ...]] = ()
+
+    @property
+    @hook
+    def of_classes(self) -> bool:
+        """Whether it names or ranks classes, along the only axis of a tensor."""
+        return False
 
     @classmethod
     def of(cls, given: TargetLike) -> tuple[list[Target], bool]:

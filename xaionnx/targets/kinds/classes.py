@@ -17,7 +17,7 @@ from xaionnx.typing import Array
 class _Classes(Target):
     """Every class, as several targets."""
 
-    of_classes: ClassVar[bool] = True
+    of_classes = True
 
     as_probability: bool = False
     output: str | None = None

@@ -58,7 +58,7 @@ class Index(Target):
     __repr__ = short_repr
 
     @property
-    def of_classes(self) -> bool:  # type: ignore[override]  # of one kind of index alone
+    def of_classes(self) -> bool:
         return self.each or not isinstance(self.k, tuple)
 
     def terms(self, output: Array, model: Model) -> list[TargetTerm]:

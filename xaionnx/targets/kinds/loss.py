@@ -24,7 +24,7 @@ from xaionnx.typing import Array
 class Loss(Target):
     """The loss of each sample against ``labels``."""
 
-    of_classes: ClassVar[bool] = True
+    of_classes = True
 
     forms: ClassVar[tuple[Form[Target], ...]] = (
         Form("loss", lambda k, output, _: Target.loss(np.array(int(k)), output=output), ":CLASS", "loss:3"),

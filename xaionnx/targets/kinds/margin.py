@@ -45,7 +45,7 @@ def _is_class(word: str, model: Model) -> bool:
 class Margin(Target):
     """The score of class ``p`` minus the score of class ``q``."""
 
-    of_classes: ClassVar[bool] = True
+    of_classes = True
 
     forms: ClassVar[tuple[Form[Target], ...]] = (
         Form("margin", _read_margin, ":A,B", "margin:281,207", "why A rather than B"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import final
 
 import numpy as np
 
@@ -33,7 +33,7 @@ class Predicted(Target):
     as_probability : bool
     """
 
-    of_classes: ClassVar[bool] = True
+    of_classes = True
 
     labels_output: str
     class_labels: tuple[int | str, ...]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, final
+from typing import TYPE_CHECKING, final
 
 import numpy as np
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class Top(Target):
     """The class of each sample with the ``rank``-th highest score (0 is the highest)."""
 
-    of_classes: ClassVar[bool] = True
+    of_classes = True
 
     rank: int = 0
     as_probability: bool = False

@@ -18,7 +18,7 @@ from xaionnx.typing import Array
 class _Tops(Target):
     """The highest classes of each sample, as several targets."""
 
-    of_classes: ClassVar[bool] = True
+    of_classes = True
 
     forms: ClassVar[tuple[Form[Target], ...]] = (
         Form("top", lambda k, output, _: Target.top(int(k), output=output), ":K", "top:3"),
