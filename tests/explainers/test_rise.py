@@ -170,9 +170,9 @@ def test_many_targets_have_the_sums_of_few(grid, cell, extent, monkeypatch):
     monkeypatch.setattr(mask_space, "_PIXELS", 64 * 5 * extent[1])
     space = MaskSpace(draw, grid, cell, extent, 0.4)
     weights = np.random.default_rng(0).normal(size=(150, 30))
-    parts = list(space.moments(weights, weights**2))
+    parts = list(space.moments(weights, weights**2, 0.4))
     assert len(parts) > 1 or extent[0] == 1
-    ((_, *few),) = space.moments(weights[:, :4], weights[:, :4] ** 2)
+    ((_, *few),) = space.moments(weights[:, :4], weights[:, :4] ** 2, 0.4)
     for kind, expected in enumerate(few, start=1):
         found = np.concatenate([part[kind] for part in parts], axis=1)
         assert_close(found[:4], expected, Tolerance.FLOAT64, scale=len(weights))

@@ -16,9 +16,9 @@ from functools import partial, reduce
 from typing import final
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from xaionnx_kernels import masks
 
-from xaionnx.explainers._games.blas import one_blas_thread
 from xaionnx.typing import Array
 
 # Cells held at once, whatever the number of masks.
@@ -64,16 +64,18 @@ class MaskSpace:
         """Whether every cell is one pixel, so that masks are the cells themselves."""
         return max(self.cell) == 1
 
-    def moments(self, weights: Array, squares: Array) -> Iterator[tuple[slice, Array, Array, Array]]:
-        """Yield the sums of w_i M_i, of v_i M_i and of v_i M_i^2, for w and v of (M, T), in parts of the picture.
+    def moments(self, weights: Array, squares: Array, middle: float) -> Iterator[tuple[slice, Array, Array]]:
+        """Yield the sums of w_i M_i and of v_i (M_i - middle)^2, for w and v of (M, T), in parts of the picture.
 
-        A part is a slice of the first axis, and the three sums there, (T, ...). They are computed over cells, at a cost
+        A part is a slice of the first axis, and the two sums there, (T, ...). They are computed over cells, at a cost
         that grows with the targets, or over pixels, at a cost that grows with the masks. The results are the same.
         """
         if weights.shape[1] < _MANY_TARGETS or self.is_fine or len(self.extent) != _PICTURE:
-            yield slice(None), self.sums(weights), self.sums(squares), self.square_sums(squares)
+            around = self.square_sums(squares) - 2 * middle * self.sums(squares)
+            around += middle**2 * np.expand_dims(squares.sum(axis=0), tuple(range(1, around.ndim)))
+            yield slice(None), self.sums(weights), around
         else:
-            yield from self._moments_by_pixels(weights, squares)
+            yield from self._moments_by_pixels(weights, squares, middle)
 
     def sums(self, weights: Array) -> Array:
         """The sum of w_i M_i over the masks 0 to M, (T, *extent), for weights (M, T)."""
@@ -101,7 +103,6 @@ class MaskSpace:
         ]
         return np.asarray(self.keep * (1 - self.keep) * reduce(np.multiply.outer, sides))
 
-    @one_blas_thread()
     def regress(self, outputs: Array) -> tuple[Array, Array, Array]:
         """A linear model of the outputs, fitted to the masks, and its residuals.
 
@@ -185,26 +186,26 @@ class MaskSpace:
             expanded = np.moveaxis(lines.reshape(*cells.shape[:-2], -1), -1, place)
         return expanded
 
-    def _moments_by_pixels(self, weights: Array, squares: Array) -> Iterator[tuple[slice, Array, Array, Array]]:
+    def _moments_by_pixels(self, weights: Array, squares: Array, middle: float) -> Iterator[tuple[slice, Array, Array]]:
         """The moments computed from the masks, a few masks and a few lines of the picture at a time."""
-        down, across = (self._side(axis) for axis in (0, 1))
+        down, across = self._side(0), np.ascontiguousarray(self._side(1).T)
         height, width = self.extent
+        # By shift, the interpolation weights of a line: (shifts, s, width).
+        shifted = sliding_window_view(across, width, axis=1).transpose(1, 0, 2)
         lines = max(1, _PIXELS // (_MASKS * width))
         for top in range(0, height, lines):
             rows = np.arange(top, min(top + lines, height))
-            sums = np.zeros((3, weights.shape[1], len(rows), width))
+            sums = np.zeros((2, weights.shape[1], len(rows), width))
             for start in range(0, len(weights), _MASKS):
                 piece = slice(start, min(start + _MASKS, len(weights)))
                 cells, shifts = self.draw(piece.start, piece.stop)
-                horizontal = across[shifts[:, 1, None] + np.arange(width)]
-                half = cells.astype(np.float64) @ horizontal.transpose(0, 2, 1)
+                half = cells.astype(np.float64) @ shifted[shifts[:, 1]]
                 pixels = (down[shifts[:, 0, None] + rows] @ half).reshape(len(cells), -1)
-                first, second = weights[piece].T, squares[piece].T
-                sums[0] += (first @ pixels).reshape(sums[0].shape)
-                sums[1] += (second @ pixels).reshape(sums[0].shape)
+                sums[0] += (weights[piece].T @ pixels).reshape(sums[0].shape)
+                pixels -= middle
                 np.square(pixels, out=pixels)
-                sums[2] += (second @ pixels).reshape(sums[0].shape)
-            yield slice(top, top + len(rows)), sums[0], sums[1], sums[2]
+                sums[1] += (squares[piece].T @ pixels).reshape(sums[1].shape)
+            yield slice(top, top + len(rows)), sums[0], sums[1]
 
     def _features(self, count: int, blocks: Sequence[Array]) -> Iterator[tuple[slice, Array]]:
         for piece, cells, shifts in self._pieces(count):

@@ -11,6 +11,7 @@ from xaionnx_kernels import masks
 
 from xaionnx.data.sample import Sample
 from xaionnx.errors import BudgetError
+from xaionnx.explainers._games.blas import one_blas_thread
 from xaionnx.explainers._games.game import GameResult
 from xaionnx.explainers._games.mask_space import MaskSpace
 from xaionnx.explainers._games.sampling import WithinBudget, evaluate
@@ -121,6 +122,7 @@ class BySmoothMasks(WithinBudget):
 
         return MaskSpace(draw, grid, cell, extent, self.keep), code
 
+    @one_blas_thread()
     def _estimate(self, space: MaskSpace, outputs: Array) -> tuple[Array, Array, list[float]]:
         """Values and standard errors (T, P), and r2 of each target."""
         count = len(outputs)
@@ -138,18 +140,15 @@ class BySmoothMasks(WithinBudget):
                 values, weights, leave_one_out = space.regress(outputs)
         squares = leave_one_out**2
         unexplained, error = squares.sum(axis=0), np.empty_like(values)
-        for part, mean, squared_sums, variance in space.moments(weights, squares):
+        for part, mean, variance in space.moments(weights, squares, middle):
             # In place, since each holds a number a pixel and target: the mean square minus the square of the mean.
             mean /= count
-            squared_sums *= 2 * middle
-            variance -= squared_sums
-            variance += middle**2 * np.expand_dims(unexplained, tuple(range(1, variance.ndim)))
-            variance /= count
-            variance -= np.square(mean, out=squared_sums)
-            np.maximum(variance, 0, out=variance)
-            variance /= count - 1
             values[:, part] += mean
             values[:, part] /= scale[part]
+            variance /= count
+            variance -= np.square(mean, out=mean)
+            np.maximum(variance, 0, out=variance)
+            variance /= count - 1
             np.divide(np.sqrt(variance, out=variance), scale[part], out=error[:, part])
         total = (deviations**2).sum(axis=0)
         defined = (total > 0) & (self.estimator == "least_squares")
