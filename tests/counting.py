@@ -28,9 +28,13 @@ class Heard:
     """A progress listener that adds up the reported evaluations."""
 
     planned = done = 0
+    phases: tuple[str, ...] | list[str] = ()
 
     def expect(self, evaluations: int) -> None:
         self.planned += evaluations
 
     def advance(self, evaluations: int) -> None:
         self.done += evaluations
+
+    def phase(self, words: str) -> None:
+        self.phases = [*self.phases, words]

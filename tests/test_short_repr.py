@@ -128,3 +128,8 @@ def test_every_public_dataclass_that_holds_arrays_is_short():
 )
 def test_values_on_one_line(value, text):
     assert short(value) == text
+
+
+def test_a_class_without_fields_is_named():
+    axes = xaionnx.Model.load("models/digits_cnn.onnx").axes
+    assert repr(axes).startswith("ModelAxes(finder=<AxisFinder>, inputs=(TensorInfo(")

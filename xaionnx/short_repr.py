@@ -49,7 +49,9 @@ def short(value: object) -> str:
 
 
 def short_repr(self: DataclassInstance) -> str:
-    """``__repr__`` of a dataclass that shortens every field."""
+    """``__repr__`` of a dataclass that shortens every field, or of another class without its attributes."""
+    if not dataclasses.is_dataclass(self):
+        return f"<{type(self).__qualname__}>"
     return _call_text(self, [field for field in dataclasses.fields(self) if field.repr])
 
 

@@ -32,11 +32,13 @@ class Meter:
     def __init__(self, bar: Progress) -> None:
         self._bar = bar
         self._task = bar.add_task("", total=None)
+        self._name = ""
         self._done = self._before = self._expected = self._left = 0
 
     def start(self, name: str, number: int, count: int) -> None:
         self._before, self._expected, self._left = self._done, 0, count - number
         shown = name if count == 1 else f"{name} ({number + 1} of {count})"
+        self._name = shown
         self._bar.update(self._task, description=shown)
 
     def expect(self, evaluations: int) -> None:
@@ -47,6 +49,9 @@ class Meter:
     def advance(self, evaluations: int) -> None:
         self._done += evaluations
         self._bar.update(self._task, completed=self._done)
+
+    def phase(self, words: str) -> None:
+        self._bar.update(self._task, description=f"{self._name}: {words}" if words else self._name)
 
 
 @contextlib.contextmanager

@@ -97,6 +97,9 @@ class _Limit:
         if self._clock.seconds > self._limit_s:
             raise _TooLongError
 
+    def phase(self, words: str) -> None:
+        """Do nothing: a trial has few features."""
+
 
 def try_methods(model: Model, limit_s: float) -> list[Trial]:
     """Return what comes of each method, within about ``limit_s`` seconds in all.

@@ -5,6 +5,7 @@ The public functions, and the reasons for the design, are in ``coalitions``.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 
@@ -19,9 +20,17 @@ _ORDER_STREAM = 0x12 << 32
 _DECKS_STREAM = 0x13 << 32
 
 
+# More coalitions than any budget.
+_COUNTLESS = 2**62
+
+
+@functools.lru_cache(maxsize=8192)
 def count_pairs(players: int, size: int) -> int:
+    """Return the number of pairs of a coalition of ``size`` players and its complement, at most 2^62."""
+    if size * math.log2(players / size) >= 62:  # comb(P, h) >= (P / h)^h
+        return _COUNTLESS
     count = math.comb(players, size)
-    return count // 2 if 2 * size == players else count
+    return min(_COUNTLESS, count // 2 if 2 * size == players else count)
 
 
 def deal_sizes(seed: int, players: int, sizes: npt.NDArray[np.intp]) -> npt.NDArray[np.uint8]:

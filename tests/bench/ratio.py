@@ -97,6 +97,9 @@ class Turns:
         self.away += time.perf_counter() - began
         self.away_cpu += time.process_time() - cpu
 
+    def phase(self, words: str) -> None:
+        """Do nothing."""
+
     def limits(self) -> tuple[int, float, float]:
         """The best batch size, and its wall and CPU time per evaluation."""
         size, spent = min(self._spent.items(), key=lambda item: item[1][0] / (item[0] * item[1][2]))

@@ -1,14 +1,20 @@
 """Exact Shapley values, KernelSHAP, Shapley sampling and Banzhaf values: published numbers, definitions, axioms."""
 
+import re
+
 import numpy as np
 import pytest
 
 import xaionnx
 from models import planted
+from tests.counting import Heard, rows_run
 from tests.oracles import games
 from tests.tolerances import Tolerance, assert_close
 from xaionnx import Baseline, Features
 from xaionnx.errors import BudgetError, ParameterError
+from xaionnx.explainers._games import regression_cost, sampling
+from xaionnx.perturb.game import Game
+from xaionnx.runtime.progress import listening
 
 EXACT = ["exact_shapley", "kernel_shap", "shapley_sampling"]
 SAMPLED = ["kernel_shap", "shapley_sampling", "banzhaf"]
@@ -142,13 +148,39 @@ def test_an_order_is_worth_what_its_members_add(scheme):
     assert_close(result.feature_values[:, 0], gains.mean(axis=0).T, Tolerance.SIGNED_LAYERS)
 
 
-@pytest.mark.parametrize(("method", "name"), [("kernel_shap", "KernelShap"), ("banzhaf", "Banzhaf")])
-def test_a_regression_refuses_1025_players_and_says_what_to_take(method, name):
-    model = games.loaded(1025, seed=0)
-    with pytest.raises(
-        ParameterError, match=rf"^{name} takes at most 1024 features\. Got 1025 instead\. Use shapley_s"
-    ):
-        xaionnx.explain(model, x_of(1025, 0), method, 0, budget=10_000)
+@pytest.mark.parametrize("method", ["kernel_shap", "banzhaf", "lime"])
+def test_a_regression_that_would_take_hours_is_refused_before_the_first_coalition(monkeypatch, method):
+    model, x = planted.load(planted.linear(np.ones((1, 20_000)))), np.ones((1, 20_000), np.float32)
+    counted = rows_run(monkeypatch)
+    match = r"would fit a regression of 20,000 features, which takes at least \d+ minutes and 20\.9 GiB\. Group the fea"
+    with pytest.raises(ParameterError, match=match):
+        xaionnx.explain(model, x, method, 0, budget=10**6)
+    assert sum(counted) == 1
+
+
+@pytest.mark.parametrize(("method", "budget"), [("kernel_shap", 6), ("banzhaf", 4), ("lime", 1)])
+def test_a_regression_of_many_players_is_right_and_says_how_long_it_takes(monkeypatch, method, budget):
+    monkeypatch.setattr(regression_cost, "_LONG_S", 0.05)
+    weights = np.random.default_rng(0).normal(size=(1, 1100))
+    model, heard = planted.load(planted.linear(weights)), Heard()
+    options = {"alpha": 0.0} if method == "lime" else {}
+    with listening(heard):
+        found = xaionnx.explain(model, np.ones((1, 1100), np.float32), method, 0, budget=1100 * budget + 10, **options)
+    assert_close(found.values, weights, Tolerance.DEEP)
+    assert re.fullmatch(r"fitting 1,100 features, about \d+ s", heard.phases[0])
+    assert heard.phases[1:] == [""]
+
+
+def test_features_are_ablated_in_pieces(monkeypatch):
+    monkeypatch.setattr(sampling, "_NUMBERS", 70)
+    pieces = []
+    values = Game.values
+    monkeypatch.setattr(Game, "values", lambda game, codes: pieces.append(codes.shape) or values(game, codes))
+    found = xaionnx.explain(
+        planted.load(planted.linear([np.arange(20.0)])), np.ones((1, 20), np.float32), "feature_ablation"
+    )
+    np.testing.assert_array_equal(found.values[0], np.arange(20))
+    assert pieces == [(3, 20)] * 6 + [(2, 20)]
 
 
 def test_orthogonal_orders_have_a_limit_of_players():

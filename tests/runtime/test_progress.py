@@ -75,7 +75,7 @@ def test_elsewhere_it_is_off_and_can_be_asked_for(model, at_once, notebook, caps
     explained(model)
     said = capsys.readouterr().err
     assert " evaluations" in said
-    assert said.endswith(f"\r{'':<50}\r")
+    assert said.endswith(f"\r{'':<79}\r")
 
 
 def test_whoever_listens_already_is_told_alone(model, at_once, notebook):

@@ -11,7 +11,8 @@ from xaionnx_kernels.coalitions import bernoulli
 from xaionnx_kernels.permutations import permutations
 
 from xaionnx.explainers._games.game import ByFeatures, GameExplainer, GameResult
-from xaionnx.explainers._games.paired_regression import check_size, regress, with_complements
+from xaionnx.explainers._games.paired_regression import regress, with_complements
+from xaionnx.explainers._games.regression_cost import check_regression
 from xaionnx.explainers._games.sampling import WithinBudget, completeness_gap, evaluate
 from xaionnx.perturb.game import Game
 from xaionnx.typing import Array
@@ -42,7 +43,8 @@ class Banzhaf(WithinBudget, ByFeatures, GameExplainer):
     When to use: A ranking of columns or groups by any model: the order of the values is less sensitive to noise in the
     outputs than that of Shapley values.
 
-    When not to use: When the values must sum to the change of the target; use ``kernel_shap``. More than 1,024 players.
+    When not to use: When the values must sum to the change of the target; use ``kernel_shap``. Thousands of players,
+    for which the fit alone takes seconds (1,000) to minutes (4,000): group them.
 
     References
     ----------
@@ -55,7 +57,7 @@ class Banzhaf(WithinBudget, ByFeatures, GameExplainer):
     BudgetError
         The budget allows neither 4 P coalitions nor all of them.
     ParameterError
-        There are more than 1024 players.
+        There are so many players, above about 5,000, that the fit would take too long or too much memory.
 
     Examples
     --------
@@ -74,9 +76,9 @@ class Banzhaf(WithinBudget, ByFeatures, GameExplainer):
 
     def estimate(self, game: Game) -> GameResult:
         players = game.players
-        check_size(type(self).__name__, players)
         possible = 2**players - 2
         fewest = min(4 * players, possible)
+        check_regression(type(self).__name__, players, fewest // 2)
         affordable = min(self.affordable(game, fewest), possible) // 2 * 2
         firsts = self._firsts(players)
         # The pair of the empty and the full coalition is known from the start and is not random.

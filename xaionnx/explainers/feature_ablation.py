@@ -8,7 +8,9 @@ from typing import ClassVar, final
 import numpy as np
 
 from xaionnx.explainers._games.game import ByFeatures, GameExplainer, GameResult
+from xaionnx.explainers._games.sampling import evaluate
 from xaionnx.perturb.game import Game
+from xaionnx.typing import Array
 
 
 @final
@@ -49,5 +51,8 @@ class FeatureAblation(ByFeatures, GameExplainer):
         return players
 
     def estimate(self, game: Game) -> GameResult:
-        without_one = ~np.eye(game.players, dtype=bool)
-        return GameResult((game.full - game.values(without_one)).T)
+        def without_one(start: int, stop: int) -> Array:
+            coalitions: Array = np.arange(start, stop)[:, None] != np.arange(game.players)
+            return coalitions
+
+        return GameResult((game.full - evaluate(game, without_one, 0, game.players)).T)

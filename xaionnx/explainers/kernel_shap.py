@@ -11,7 +11,8 @@ from xaionnx_kernels.coalitions import kernel_shap_plan
 
 from xaionnx.explainers._games.game import ByFeatures, GameExplainer, GameResult
 from xaionnx.explainers._games.kernel_shap_pairs import KernelShapPairs
-from xaionnx.explainers._games.paired_regression import check_size, regress, with_complements
+from xaionnx.explainers._games.paired_regression import regress, with_complements
+from xaionnx.explainers._games.regression_cost import check_regression
 from xaionnx.explainers._games.sampling import CHOSEN, WithinBudget, completeness_gap, evaluate
 from xaionnx.parameters import integer, real
 from xaionnx.perturb.game import Game
@@ -49,7 +50,8 @@ class KernelShap(WithinBudget, ByFeatures, GameExplainer):
     When to use: Shapley values of columns, segments or groups for any model, trees included, with a standard error; it
     needs fewer evaluations than other estimates.
 
-    When not to use: More than 1,024 players: group them. Features that depend on each other, because removal makes
+    When not to use: Thousands of players, for which the fit alone takes seconds (1,000) to minutes (4,000): group them.
+    Features that depend on each other, because removal makes
     inputs that never occur.
 
     References
@@ -64,7 +66,7 @@ class KernelShap(WithinBudget, ByFeatures, GameExplainer):
     BudgetError
         The budget allows neither 6 P coalitions nor all of them.
     ParameterError
-        There are more than 1024 players.
+        There are so many players, above about 5,000, that the fit would take too long or too much memory.
 
     Examples
     --------
@@ -89,9 +91,9 @@ class KernelShap(WithinBudget, ByFeatures, GameExplainer):
 
     def estimate(self, game: Game) -> GameResult:
         players = game.players
-        check_size(type(self).__name__, players)
         possible = 2**players - 2
         fewest = min(6 * players, possible)
+        check_regression(type(self).__name__, players, fewest // 2, 1 if self.l1 is None else game.targets)
         affordable = min(self.affordable(game, fewest), possible)
         if players == 1:
             values = (game.full - game.empty)[:, None]

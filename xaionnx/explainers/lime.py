@@ -12,6 +12,7 @@ from xaionnx_kernels.coalitions import all_coalitions, bernoulli
 from xaionnx.errors import ParameterError
 from xaionnx.explainers._games.game import ByFeatures, GameExplainer, GameResult
 from xaionnx.explainers._games.local_surrogate import Fit, fit
+from xaionnx.explainers._games.regression_cost import check_regression
 from xaionnx.explainers._games.sampling import CHOSEN, WithinBudget, evaluate
 from xaionnx.parameters import choice, integer, real
 from xaionnx.perturb.game import Game
@@ -54,7 +55,8 @@ class Lime(WithinBudget, ByFeatures, GameExplainer):
     fits.
 
     When not to use: When the values must sum to the change of the target or must not depend on a kernel width; use
-    ``kernel_shap``. When ``r2`` is low.
+    ``kernel_shap``. When ``r2`` is low. Thousands of players, for which the fit alone takes seconds (1,000) to minutes
+    (4,000): group them.
 
     References
     ----------
@@ -64,7 +66,8 @@ class Lime(WithinBudget, ByFeatures, GameExplainer):
     Raises
     ------
     ParameterError
-        The surrogate is the Lasso and alpha is 0.
+        The surrogate is the Lasso and alpha is 0; or there are so many players, above about 6,000, that the fit would
+        take too long or too much memory.
     BudgetError
         The budget allows neither P + 2 coalitions nor all of them.
 
@@ -107,6 +110,8 @@ class Lime(WithinBudget, ByFeatures, GameExplainer):
             between = evaluate(game, coalitions, 1, 2**players - 1)
             outputs = np.concatenate([game.empty[None], between, game.full[None]])
             return self._result(game, coalitions, outputs, "enumeration")
+        joint = self.surrogate == "ridge" and self.select is None
+        check_regression(type(self).__name__, players, players + 2, 1 if joint else game.targets)
         affordable = self.affordable(game, players + 2)
 
         def rows(start: int, stop: int) -> Array:

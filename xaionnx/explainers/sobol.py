@@ -117,6 +117,10 @@ class Sobol(WithinBudget, GameExplainer):
 
     def estimate(self, game: Game) -> GameResult:
         players, affordable = game.players, game.affordable or 0
+        if 2 * players > _MOST_DIMENSIONS:
+            raise ParameterError(
+                f"Sobol takes at most {_MOST_DIMENSIONS // 2} features. Got {players} instead. Take a coarser grid."
+            )
         max_points = affordable // (players + 2)
         if max_points < _LEAST:
             least = 1 + _LEAST * (players + 2) * game.removal.draws
@@ -124,8 +128,6 @@ class Sobol(WithinBudget, GameExplainer):
                 f"Sobol needs at least {least} model evaluations for {players} features, and its budget is "
                 f"{self.budget}. Raise the budget, or take fewer features."
             )
-        if 2 * players > _MOST_DIMENSIONS:
-            raise ParameterError(f"Sobol takes at most {_MOST_DIMENSIONS // 2} features. Got {players}; take a grid.")
         outputs = np.empty((0, players + 2, game.targets))
         for codes in self._points(players, 1 << (max_points.bit_length() - 1)):
             rows = partial(_designs, codes)

@@ -30,6 +30,9 @@ class Listener(Protocol):
     def advance(self, evaluations: int) -> None:
         """Add completed evaluations."""
 
+    def phase(self, words: str) -> None:
+        """Say what is done beside evaluations, such as a long fit; an empty text ends it."""
+
 
 _listener: ContextVar[Listener | None] = ContextVar("xaionnx_progress", default=None)
 
@@ -44,6 +47,7 @@ def listening(listener: Listener) -> Iterator[None]:
     ...     done = 0
     ...     def expect(self, evaluations): pass
     ...     def advance(self, evaluations): self.done += evaluations
+    ...     def phase(self, words): pass
     >>> count = Count()
     >>> with listening(count):
     ...     advance(3)
@@ -69,6 +73,13 @@ def advance(evaluations: int) -> None:
     listener = _listener.get()
     if listener is not None:
         listener.advance(evaluations)
+
+
+def phase(words: str) -> None:
+    """Report what is done beside evaluations; an empty text ends it."""
+    listener = _listener.get()
+    if listener is not None:
+        listener.phase(words)
 
 
 _shown: bool | None = None
@@ -108,10 +119,10 @@ def bar() -> Iterator[None]:
 
 
 class _Bar:
-    """Counts evaluations and displays them after a delay; ``draw(0, 0)`` clears the display."""
+    """Counts evaluations and displays them after a delay; ``draw(0, 0, "")`` clears the display."""
 
-    def __init__(self, draw: Callable[[int, int], None]) -> None:
-        self._draw, self._done, self._expected = draw, 0, 0
+    def __init__(self, draw: Callable[[int, int, str], None]) -> None:
+        self._draw, self._done, self._expected, self._words = draw, 0, 0, ""
         self._next = time.perf_counter() + DELAY
         self._visible = False
 
@@ -121,15 +132,23 @@ class _Bar:
     def advance(self, evaluations: int) -> None:
         self._done += evaluations
         if time.perf_counter() >= self._next:
-            self._draw(self._done, max(self._done, self._expected))
-            self._visible, self._next = True, time.perf_counter() + _PAUSE
+            self._update()
+
+    def phase(self, words: str) -> None:
+        self._words = f", {words}" if words else ""
+        # A phase is reported only if it is long.
+        self._update()
+
+    def _update(self) -> None:
+        self._draw(self._done, max(self._done, self._expected), self._words)
+        self._visible, self._next = True, time.perf_counter() + _PAUSE
 
     def clear(self) -> None:
         if self._visible:
-            self._draw(0, 0)
+            self._draw(0, 0, "")
 
 
-def _notebook_draw() -> Callable[[int, int], None] | None:
+def _notebook_draw() -> Callable[[int, int, str], None] | None:
     """Return a function that draws in the current notebook; None elsewhere, including IPython terminals."""
     if "IPython" not in sys.modules:
         return None
@@ -139,9 +158,10 @@ def _notebook_draw() -> Callable[[int, int], None] | None:
     display = importlib.import_module("IPython.display")
     handle: Any = None  # IPython has no types
 
-    def draw(done: int, total: int) -> None:
+    def draw(done: int, total: int, words: str) -> None:
         nonlocal handle
-        page = f'<progress value="{done}" max="{total}"></progress> {done:,} of {total:,} evaluations' if total else ""
+        bar = f'<progress value="{done}" max="{total}"></progress>'
+        page = f"{bar} {done:,} of {total:,} evaluations{words}" if total else ""
         if handle is None:
             handle = display.display(display.HTML(page), display_id=True)
         else:
@@ -150,7 +170,7 @@ def _notebook_draw() -> Callable[[int, int], None] | None:
     return draw
 
 
-def _draw_on_stderr(done: int, total: int) -> None:
-    text = f"{done:,} of {total:,} evaluations" if total else ""
-    sys.stderr.write(f"\r{text:<50}" + ("" if total else "\r"))
+def _draw_on_stderr(done: int, total: int, words: str) -> None:
+    text = f"{done:,} of {total:,} evaluations{words}" if total else ""
+    sys.stderr.write(f"\r{text:<79}" + ("" if total else "\r"))
     sys.stderr.flush()

@@ -16,6 +16,9 @@ from xaionnx_kernels.permutations import permutations
 
 from xaionnx.typing import Array
 
+# More coalitions of a size than any budget.
+_COUNTLESS = 2**62
+
 
 @final
 class KernelShapPairs:
@@ -34,7 +37,7 @@ class KernelShapPairs:
         players = plan.players
         self.count = plan.evaluations // 2
         self._plan = plan
-        self._available = np.array([math.comb(players, h) for h in range(1, players // 2 + 1)], dtype=float)
+        self._available = np.array([min(math.comb(players, h), _COUNTLESS) for h in range(1, players // 2 + 1)], float)
         self._masses = 2 * kernel_shap_size_weights(players)[: players // 2]
         if players % 2 == 0:
             # The complement of half of the players is again half of them, so pairs would be counted twice.

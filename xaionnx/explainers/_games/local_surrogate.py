@@ -10,6 +10,7 @@ from typing import final
 import numpy as np
 
 from xaionnx.explainers._games.blas import one_blas_thread
+from xaionnx.explainers._games.regression_cost import said
 from xaionnx.typing import Array
 
 # Entries of coalitions held at once.
@@ -44,6 +45,11 @@ class _Penalty:
     surrogate: str
     alpha: float
     max_players: int | None
+
+    @property
+    def is_joint(self) -> bool:
+        """Whether one solution serves all targets."""
+        return self.surrogate == "ridge" and self.max_players is None
 
     def chooses(self, players: int) -> bool:
         """Whether some players may be left without a coefficient."""
@@ -87,8 +93,9 @@ def fit(
     from sklearn import linear_model
 
     # On matrices this small the threads of BLAS wait for each other. The limit applies to libraries already loaded.
-    with one_blas_thread():
-        return _fit(linear_model, rows, weights, outputs, _Penalty(surrogate, alpha, max_players), random=random)
+    players, penalty = rows(0, 1).shape[1], _Penalty(surrogate, alpha, max_players)
+    with one_blas_thread(), said(players, len(weights), 1 if penalty.is_joint else outputs.shape[1]):
+        return _fit(linear_model, rows, weights, outputs, penalty, random=random)
 
 
 def _fit(
@@ -113,8 +120,7 @@ def _fit(
         moment += weighed.T @ (outputs[piece] - middle)
     values, errors = np.zeros_like(moment), np.zeros_like(moment)
     unexplained, spread = np.zeros(len(middle)), weights @ (outputs - middle) ** 2
-    joint = penalty.surrogate == "ridge" and penalty.max_players is None
-    for group in [slice(None)] if joint else [slice(t, t + 1) for t in range(len(middle))]:
+    for group in [slice(None)] if penalty.is_joint else [slice(t, t + 1) for t in range(len(middle))]:
         values[:, group], reach = _solve(linear_model, gram, moment[:, group], total, penalty)
         variance = np.zeros_like(values[:, group])
         for piece, z in _pieces(rows, len(weights), players):
@@ -146,27 +152,32 @@ def _solve(
     players = len(gram)
     support = np.arange(players)
     while True:
-        # A system with as many rows as unknowns and the normal equations of all coalitions.
         scales, axes = np.linalg.eigh(gram[np.ix_(support, support)])
         nonzero = scales > players * np.finfo(float).eps * max(scales[-1], np.finfo(float).tiny)
-        roots, axes = np.sqrt(scales[nonzero]), axes[:, nonzero]
-        table, target = roots[:, None] * axes.T, axes.T @ moment[support] / roots[:, None]
         if not nonzero.any():
             return np.zeros_like(moment), np.zeros_like(gram)
+        if not nonzero.all():
+            scales, axes = scales[nonzero], axes[:, nonzero]
+        turned = axes.T @ moment[support]
         if penalty.surrogate == "ridge":
-            coefficients = linear_model.Ridge(alpha=alpha, fit_intercept=False, solver="svd").fit(table, target).coef_
+            coefficients = axes @ (turned / (scales + alpha)[:, None])
         else:
+            # A system with as many rows as unknowns and the normal equations of all coalitions.
+            roots = np.sqrt(scales)
             # scikit-learn divides by the number of rows, not by the sum of the weights.
-            share = alpha * total / len(table)
+            share = alpha * total / len(roots)
             lasso = linear_model.Lasso(alpha=share, fit_intercept=False, tol=1e-10, max_iter=100_000)
-            coefficients = lasso.fit(table, target).coef_
-        coefficients = np.reshape(coefficients, (-1, len(support))).T
+            fitted = lasso.fit(roots[:, None] * axes.T, turned / roots[:, None]).coef_
+            coefficients = np.reshape(fitted, (-1, len(support))).T
         if max_players is None or max_players >= len(support):
             break
         support = np.sort(np.argsort(-np.abs(coefficients[:, 0]), kind="stable")[:max_players])
     values, reach = np.zeros_like(moment), np.zeros_like(gram)
     values[support] = coefficients
-    active = support[np.any(coefficients != 0, axis=1)] if penalty.surrogate == "lasso" else support
-    shrinkage = alpha * np.eye(len(active)) if penalty.surrogate == "ridge" else 0.0
-    reach[np.ix_(active, active)] = np.linalg.pinv(gram[np.ix_(active, active)] + shrinkage, hermitian=True)
+    if penalty.surrogate == "ridge":
+        # A row has no share in the directions that no row has.
+        reach[np.ix_(support, support)] = (axes / (scales + alpha)) @ axes.T
+        return values, reach
+    active = support[np.any(coefficients != 0, axis=1)]
+    reach[np.ix_(active, active)] = np.linalg.pinv(gram[np.ix_(active, active)], hermitian=True)
     return values, reach

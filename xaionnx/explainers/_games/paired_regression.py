@@ -13,19 +13,18 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from xaionnx.errors import BudgetError, ParameterError
+from xaionnx.errors import BudgetError
 from xaionnx.explainers._games.blas import one_blas_thread
 from xaionnx.explainers._games.local_surrogate import LEAST_FREEDOM
+from xaionnx.explainers._games.regression_cost import said
 from xaionnx.typing import Array
 
-_ROWS = 4096
-# The regression needs P^2 numbers of memory and P^3 operations.
-_MOST_PLAYERS = 1024
+# Entries of coalitions held at once.
+_ENTRIES = 2**22
 # An eigenvalue below this share of the largest is rounding error: some players were always present together.
 _RANK = 1e-9
 
 
-@one_blas_thread()
 def regress(
     coalitions: Callable[[int, int], Array],
     halves: Array,
@@ -69,6 +68,21 @@ def regress(
     BudgetError
         The pairs do not determine the values of all players.
     """
+    players, targets = coalitions(0, 1).shape[1], halves.shape[1]
+    chooses = max_players is not None and max_players < players
+    with one_blas_thread(), said(players, len(halves), targets if chooses else 1):
+        return _regress(coalitions, halves, weights, shares, total, ridge, max_players if chooses else None)
+
+
+def _regress(
+    coalitions: Callable[[int, int], Array],
+    halves: Array,
+    weights: Array,
+    shares: Array,
+    total: Array | None,
+    ridge: float,
+    max_players: int | None,
+) -> tuple[Array, Array | None]:
     players = coalitions(0, 1).shape[1]
     gram, moment = np.zeros((players, players)), np.zeros((players, halves.shape[1]))
     for start, stop, u in _pieces(coalitions, len(halves)):
@@ -78,7 +92,7 @@ def regress(
     values, variances = np.empty((players, halves.shape[1])), np.empty((players, halves.shape[1]))
     # One fit serves all targets, unless each target selects its own players.
     fits = [(slice(None), np.arange(players))]
-    if max_players is not None and max_players < players:
+    if max_players is not None:
         single = [slice(t, t + 1) for t in range(halves.shape[1])]
         fits = [(group, _first_on_lasso_path(gram, moment[:, group], max_players, len(halves))) for group in single]
     for group, support in fits:
@@ -96,15 +110,6 @@ def regress(
     return values.T, None if chosen else np.sqrt(variances).T
 
 
-def check_size(method: str, players: int) -> None:
-    """Raise ParameterError if there are too many players to fit a regression in reasonable time."""
-    if players > _MOST_PLAYERS:
-        raise ParameterError(
-            f"{method} takes at most {_MOST_PLAYERS} features. Got {players} instead. Use shapley_sampling, or group "
-            "features."
-        )
-
-
 def with_complements(firsts: Callable[[int, int], Array]) -> Callable[[int, int], Array]:
     """A callable that returns both coalitions of each pair: the first in row 2 i, its complement in row 2 i + 1."""
 
@@ -117,39 +122,44 @@ def with_complements(firsts: Callable[[int, int], Array]) -> Callable[[int, int]
 
 
 def _pieces(coalitions: Callable[[int, int], Array], count: int) -> Iterator[tuple[int, int, Array]]:
-    for start in range(0, count, _ROWS):
-        stop = min(count, start + _ROWS)
+    size = max(1, _ENTRIES // coalitions(0, 1).shape[1])
+    for start in range(0, count, size):
+        stop = min(count, start + size)
         yield start, stop, coalitions(start, stop) - 0.5
 
 
 def _solve(gram: Array, moment: Array, support: Array, total: Array | None, ridge: float) -> tuple[Array, Array]:
     """Values (P, T), and the map (P, P) from moments to values."""
-    from scipy.linalg import helmert
-    from sklearn.linear_model import Ridge
-
-    basis = np.zeros((len(gram), len(support) - (total is not None)))
-    offset = np.zeros_like(moment)
-    if total is None:
-        basis[support] = np.eye(len(support))
-    else:
+    count, values = len(support), np.zeros_like(moment)
+    inner, typical = gram[np.ix_(support, support)], 0.0
+    if total is not None:
         # Equal shares plus any step that sums to zero.
-        basis[support] = helmert(len(support)).T if len(support) > 1 else basis[support]
-        offset[support] = total / len(support)
-    if basis.shape[1] == 0:
-        return offset, np.zeros_like(gram)
-    scales, axes = np.linalg.eigh(basis.T @ gram @ basis)
+        values[support] = total / count
+        if count == 1:
+            return values, np.zeros_like(gram)
+    right = (moment - gram @ values)[support]
+    if total is not None:
+        inner -= inner.mean(axis=0)
+        inner -= inner.mean(axis=1, keepdims=True)
+        right -= right.mean(axis=0)
+        # The direction of equal steps, which is none of these, gets a scale between theirs.
+        typical = np.trace(inner) / (count - 1)
+        inner += typical / count
+    scales, axes = np.linalg.eigh(inner)
     if ridge == 0 and scales[0] <= _RANK * scales[-1]:
         raise BudgetError(
-            f"The coalitions that the budget allows do not determine {len(support)} features. Raise the budget, or use "
+            f"The coalitions that the budget allows do not determine {count} features. Raise the budget, or use "
             "fewer features."
         )
-    # A system with as many rows as unknowns and the normal equations of all pairs.
-    roots = np.sqrt(np.maximum(scales, 0))
-    target = (axes.T @ basis.T @ (moment - gram @ offset)) / np.maximum(roots, np.finfo(float).tiny)[:, None]
-    fit = Ridge(alpha=ridge, fit_intercept=False, solver="svd").fit(roots[:, None] * axes.T, target)
-    steps = np.reshape(fit.coef_, (moment.shape[1], -1)).T
-    spread = basis @ axes @ np.diag(1 / (np.maximum(scales, 0) + ridge)) @ axes.T @ basis.T
-    return offset + basis @ steps, spread
+    scales = np.maximum(scales, 0) + ridge
+    steps, inverse = axes @ ((axes.T @ right) / scales[:, None]), (axes / scales) @ axes.T
+    if total is not None:
+        steps -= steps.mean(axis=0)
+        inverse -= 1 / (count * (typical + ridge))
+    values[support] += steps
+    spread = np.zeros_like(gram)
+    spread[np.ix_(support, support)] = inverse
+    return values, spread
 
 
 def _first_on_lasso_path(gram: Array, moment: Array, max_players: int, pairs: int) -> Array:

@@ -14,8 +14,8 @@ from xaionnx.parameters import integer, stopping_tolerance
 from xaionnx.perturb.game import Game
 from xaionnx.typing import Array
 
-# Codes held at once: bounds the memory whatever the budget, and leaves few incomplete batches.
-_ROWS = 4096
+# Codes held at once, and numbers in them: bounds the memory whatever the budget, and leaves few incomplete batches.
+_ROWS, _NUMBERS = 4096, 2**24
 
 # Evaluates the codes ``start`` to ``stop`` that a callable makes; returns (stop - start, T).
 Evaluator = Callable[[Callable[[int, int], Array], int, int], Array]
@@ -133,8 +133,9 @@ def evaluate(game: Game, codes: Callable[[int, int], Array], start: int, stop: i
         Makes the codes of an interval; only some thousands are held at once.
     """
     answers = np.empty((stop - start, game.targets))
-    for begin in range(start, stop, _ROWS):
-        end = min(stop, begin + _ROWS)
+    rows = max(1, min(_ROWS, _NUMBERS // game.players))
+    for begin in range(start, stop, rows):
+        end = min(stop, begin + rows)
         answers[begin - start : end - start] = game.values(codes(begin, end))
     return answers
 
