@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,9 @@ Floats: TypeAlias = npt.NDArray[np.floating[Any]]
 Feeds: TypeAlias = Mapping[str, Array]
 # By the name of a tensor; None where a size is not known, or is free.
 Shapes: TypeAlias = Mapping[str, Sequence[int | None]]
+
+MOST_AXES: Final = 64
+"""The most axes that an array of numpy has."""
 
 # Accepted values: see the function that reads them, such as Target.of.
 ModelLike: TypeAlias = "Model | str | os.PathLike[str]"

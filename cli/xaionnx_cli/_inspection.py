@@ -63,7 +63,7 @@ def model_facts(model: Model, limit_s: float) -> Document:
         "random_ops": list(file.random_ops),
         "ops": count_ops(proto),
         # Tensors keep their names where fused ops are written as plain ones, and their shapes can be inferred.
-        "layers": placed(model, layer_facts(proto if model.deployed is None else model.graph), DryRun.of(model).sample),
+        "layers": placed(model, layer_facts(proto if model.deployed is None else model.graph), _sample(model)),
         "attention": attention_layers(model),
         "labels": list(model.labels or ()),
         "spec": _spec_facts(model.input_spec),

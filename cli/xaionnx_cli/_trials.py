@@ -144,6 +144,8 @@ class _Trials:
         elif feeds is None:
             free = [info.name for info in model.inputs if not all(isinstance(size, int) for size in info.shape[1:])]
             unable = f"no sample can be made, since sizes of {', '.join(free)} are free"
+        elif not feeds[model.input().name].size:
+            unable = f"there is nothing to explain in input '{model.input().name}', {feeds[model.input().name].shape}"
         else:
             try:
                 model.run(feeds)

@@ -325,3 +325,10 @@ def test_inputs_and_outputs_of_any_rank_are_inspected(run, text):
     shown = run("inspect", planted.load(tiny.parsed(text)).path, "--limit", "60")
     assert (shown.exit_code, shown.stderr) == (0, "")
     assert "feature_ablation" in unbroken(shown.stdout).partition("works     ")[2].partition("\n")[0]
+
+
+def test_an_input_without_elements_is_inspected(run):
+    shown = run("inspect", planted.load(tiny.parsed("g (float[N, 0] x) => (float[N, 1] y) { y = ReduceSum(x) }")).path)
+    assert (shown.exit_code, shown.stderr) == (0, "")
+    assert "works     no method\n" in shown.stdout
+    assert "there is nothing to explain in input 'x', (1, 0)" in unbroken(shown.stdout)

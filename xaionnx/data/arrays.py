@@ -23,12 +23,10 @@ from numpy.lib import format as npy
 from xaionnx.data.files import read_bytes, sha256_of
 from xaionnx.errors import DataError
 from xaionnx.short_repr import short_repr
-from xaionnx.typing import Array
+from xaionnx.typing import MOST_AXES, Array
 
 MAX_ARRAY_BYTES: Final = 4 * 2**30
 NUMBERS: Final = "biuf"
-# numpy's limit.
-_MOST_AXES: Final = 64
 SUFFIXES: Final = (".npy", ".npz")
 
 
@@ -141,7 +139,7 @@ def _parse(where: str, data: memoryview, kinds: str = NUMBERS) -> tuple[Array, l
         raise DataError(f"{where} contains Python objects, which need pickle and are not read. Save a numeric array.")
     if dtype.kind not in kinds or dtype.names is not None or dtype.subdtype is not None:
         raise DataError(f"{where} contains elements of type {dtype}, not numbers. Save a numeric array.")
-    if len(shape) > _MOST_AXES or any(type(side) is not int or side < 0 for side in shape):
+    if len(shape) > MOST_AXES or any(type(side) is not int or side < 0 for side in shape):
         raise DataError(f"{where} has a damaged .npy header. Save the array again.")
     declared, present = math.prod(shape) * dtype.itemsize, len(data) - stream.tell()
     if declared != present:

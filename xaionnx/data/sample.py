@@ -17,6 +17,10 @@ from xaionnx.typing import Array
 
 _PICTURE: Final = 2
 _VOLUME: Final = 3
+_STATE: Final = (
+    ", and neither the graph nor names of dimensions say which axes are positions. State them, for example with "
+    "axes='N C H W' or axes='N T F', or use features='elements' or an integer label map over its axes."
+)
 
 
 @final
@@ -196,12 +200,6 @@ def positions_of(shape: Sequence[int], roles: Roles, *, may_guess: bool = True) 
     if found is None:
         return None
     return Positions(shape, (found[1][0] - 1, found[1][1] - 1), Role.SPACE, guessed=True)
-
-
-_STATE: Final = (
-    ", and neither the graph nor names of dimensions say which axes are positions. State them, for example with "
-    "axes='N C H W' or axes='N T F', or use features='elements' or an integer label map over its axes."
-)
 
 
 def split(

@@ -10,6 +10,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from xaionnx.graph.adapt import rename_everywhere
+from xaionnx.graph.opset import opset_of
 
 AS_IN_FILE: Final = "/as_in_file"
 """What is added to the name of an input or output whose samples stand elsewhere, or nowhere, in the file."""
@@ -89,7 +90,7 @@ def sized_node(model: onnx.ModelProto, op: str, source: str, result: str) -> onn
     """Return a node that adds or removes the first axis, by ``Unsqueeze`` or ``Squeeze``, for the opset of a model."""
     # The source is new each time, the result may be the same output again.
     name = f"{result}/{op}" if op == "Squeeze" else f"{source}/{op}"
-    if _opset(model) < _AXES_AS_INPUT:
+    if (opset_of(model) or 1) < _AXES_AS_INPUT:
         return helper.make_node(op, [source], [result], axes=[0], name=name)
     axes = f"{name}/axes"
     model.graph.initializer.append(numpy_helper.from_array(np.array([0], np.int64), axes))
@@ -111,7 +112,3 @@ def _inner_name(name: str, taken: set[str]) -> str:
         inner += "_"
     taken.add(inner)
     return inner
-
-
-def _opset(proto: onnx.ModelProto) -> int:
-    return max((opset.version for opset in proto.opset_import if opset.domain in ("", "ai.onnx")), default=1)

@@ -8,12 +8,10 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from xaionnx.graph.dependence import Elements, ElementStep, Entries, Operands, aligned
-from xaionnx.typing import Array
+from xaionnx.typing import MOST_AXES, Array
 
 # Tensors of more elements are not followed through a reshape.
 _MOST = 2**24
-# numpy's limit.
-_MOST_AXES = 64
 
 
 def _with_axes(elements: tuple[Entries, ...], changed: dict[int, Entries]) -> tuple[Entries, ...]:
@@ -33,7 +31,7 @@ def _positions(entries: Entries, size: int) -> Array:
 def reshaped_elements(step: ElementStep) -> Operands:
     """The same numbers in the same order, in another shape."""
     held, shape = step.shape(), step.output_shape
-    if step.elements is None or held is None or shape is None or max(len(held), len(shape)) > _MOST_AXES:
+    if step.elements is None or held is None or shape is None or max(len(held), len(shape)) > MOST_AXES:
         return Operands({0: None})
     if not math.prod(held) == math.prod(shape) <= _MOST:
         return Operands({0: None})

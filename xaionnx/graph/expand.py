@@ -9,6 +9,7 @@ import onnx.defs
 import onnx.shape_inference
 
 from xaionnx.errors import UnsupportedModelError
+from xaionnx.graph.opset import OPSET, opset_of
 from xaionnx.graph.view import DEFAULT_DOMAINS
 
 # Ops that are expanded before differentiation. CastLike occurs in the bodies of others.
@@ -56,7 +57,7 @@ def _is_composed(node: onnx.NodeProto) -> bool:
 
 
 def _expand_once(model: onnx.ModelProto) -> onnx.ModelProto:
-    version = next(entry.version for entry in model.opset_import if entry.domain in DEFAULT_DOMAINS)
+    version = opset_of(model) or OPSET
     types = _tensor_types(onnx.shape_inference.infer_shapes(model).graph)
     names = _all_names(model.graph)
     form = onnx.ModelProto()

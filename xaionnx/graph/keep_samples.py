@@ -9,6 +9,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from xaionnx.graph.inference import inferred
+from xaionnx.graph.opset import opset_of
 from xaionnx.graph.view import GraphView
 from xaionnx.loading import declared_inputs
 
@@ -92,11 +93,10 @@ def _first_to_change(model: onnx.ModelProto, free: set[str]) -> tuple[onnx.NodeP
 
 
 def _set_axes(model: onnx.ModelProto, node: onnx.NodeProto, axes: list[int]) -> None:
-    opset = max((one.version for one in model.opset_import if one.domain in ("", "ai.onnx")), default=1)
     del node.input[1:]
     if not axes:
         node.op_type = "Identity"
-    elif opset < _AXES_AS_INPUT:
+    elif (opset_of(model) or 1) < _AXES_AS_INPUT:
         node.attribute.append(helper.make_attribute("axes", axes))
     else:
         node.input.append(f"{node.output[0]}/axes")

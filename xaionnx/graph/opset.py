@@ -23,6 +23,11 @@ _FIRST_SCAN = 8
 _ASIDE = "xaionnx.aside"
 
 
+def opset_of(model: onnx.ModelProto) -> int | None:
+    """Return the version of the default op set that a model imports; None if it imports none."""
+    return next((int(entry.version) for entry in model.opset_import if entry.domain in DEFAULT_DOMAINS), None)
+
+
 def convert_opset(model: onnx.ModelProto, target: int = OPSET) -> onnx.ModelProto:
     """Return the model in opset ``target``; a model of this or a newer opset is returned as it is.
 
@@ -34,7 +39,7 @@ def convert_opset(model: onnx.ModelProto, target: int = OPSET) -> onnx.ModelProt
     UnsupportedModelError
         The model cannot be converted.
     """
-    version = next((entry.version for entry in model.opset_import if entry.domain in DEFAULT_DOMAINS), target)
+    version = opset_of(model) or target
     if version >= target:
         return model
     if version == _FIRST_SCAN and any(node.op_type == "Scan" for node in all_nodes(model.graph)):

@@ -6,10 +6,14 @@ has no kernels on the CPU. Their derivative is the same, but LRP and DeepLIFT ha
 
 from __future__ import annotations
 
+from typing import Final
+
 import onnx
 from onnx import numpy_helper
 
 from xaionnx.graph.view import DEFAULT_DOMAINS, attributes
+
+_BODIES: Final = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
 
 
 def write_sums_of_two(graph: onnx.GraphProto) -> None:
@@ -114,6 +118,3 @@ def _remove_unread(graph: onnx.GraphProto) -> None:
             read.update(name for body in bodies for inner in body.node for name in inner.input)
     del graph.node[:]
     graph.node.extend(kept[::-1])
-
-
-_BODIES = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)

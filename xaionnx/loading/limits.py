@@ -13,10 +13,9 @@ from google.protobuf.message import Message  # type: ignore[import-untyped]  # p
 
 from xaionnx.loading.refusal import refusal
 from xaionnx.loading.soundness import plain_domain, subgraphs
+from xaionnx.typing import MOST_AXES
 
 _AGAIN: Final = "Export the model again."
-# numpy's limit.
-_MOST_AXES: Final = 64
 # Elements of an input or output for one batch: 8 GB of float32.
 _MOST_ELEMENTS: Final = 2**31
 # Nodes after all functions are written out; the largest exports have some tens of thousands.
@@ -63,9 +62,9 @@ def _check_tensor(shown: str, what: str, kind: onnx.TypeProto.Tensor) -> None:
     if kind.elem_type not in onnx.TensorProto.DataType.values():
         raise refusal(f"{shown}: {what} has the unknown element type {kind.elem_type}. {_AGAIN}")
     sizes = [dim.dim_value for dim in kind.shape.dim if dim.HasField("dim_value")]
-    if len(kind.shape.dim) > _MOST_AXES:
+    if len(kind.shape.dim) > MOST_AXES:
         raise refusal(
-            f"{shown}: {what} has {len(kind.shape.dim)} axes, and arrays have at most {_MOST_AXES}. Export the model "
+            f"{shown}: {what} has {len(kind.shape.dim)} axes, and arrays have at most {MOST_AXES}. Export the model "
             "with fewer."
         )
     if min(sizes, default=0) >= 0 and math.prod(sizes) > _MOST_ELEMENTS:

@@ -18,6 +18,10 @@ from xaionnx.typing import Array
 
 # Samples, positions and their scores.
 _ROW_OF_POSITIONS: Final = 3
+# More digits are no number of a class, but may be more than Python converts.
+_DIGITS = 20
+# Probabilities of quantised models are rounded to 1/256 each, so that their sum may be a few hundredths from 1.
+_IN_RANGE, _SUM_OF_ONE = 1e-3, 0.05
 
 
 def default_output(model: Model) -> str:
@@ -122,12 +126,6 @@ def to_probability(output: Array, tensor: str, model: Model) -> str:
     elif declared != "logits":
         return "identity"
     return "sigmoid" if single else "softmax"
-
-
-# More digits are no number of a class, but may be more than Python converts.
-_DIGITS = 20
-# Probabilities of quantised models are rounded to 1/256 each, so that their sum may be a few hundredths from 1.
-_IN_RANGE, _SUM_OF_ONE = 1e-3, 0.05
 
 
 def check_stated_activation(outputs: Mapping[str, Array], model: Model) -> None:
