@@ -6,7 +6,7 @@
     ├── UsageError                  the call is wrong                        exit code 2
     │   ├── ParameterError          a parameter is of the wrong type or out of range
     │   ├── UnknownNameError        no method, tensor, label or column has this name
-    │   └── AbsentTargetError       a sample lacks what the target names (both of the above)
+    │   └── AbsentTargetError       a sample lacks what the target names
     ├── ModelError                  the model is refused                     exit code 3
     │   ├── ModelFileError          the file cannot be read as a safe ONNX model
     │   └── UnsupportedModelError   a valid model that cannot be explained in this way
@@ -101,7 +101,7 @@ class UnknownNameError(UsageError):
         return cls(f"No {kind} named '{name}'. Known: {listed or 'none'}.")
 
 
-class AbsentTargetError(ParameterError, UnknownNameError):
+class AbsentTargetError(UsageError):
     """The outputs for a sample lack what the target names, such as a box, a letter or a region; others may have it."""
 
 

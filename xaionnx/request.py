@@ -18,7 +18,7 @@ import numpy as np
 
 from xaionnx.data.inputs import Given, Inputs
 from xaionnx.data.sample import Sample
-from xaionnx.errors import ParameterError
+from xaionnx.errors import AbsentTargetError, ParameterError
 from xaionnx.layers.branches import BranchGroup, branch_groups
 from xaionnx.runtime.evaluations import Evaluations
 from xaionnx.runtime.model import Model
@@ -242,7 +242,7 @@ class Request:
         """
         try:
             yield
-        except ParameterError as error:
+        except (ParameterError, AbsentTargetError) as error:
             if not self.rows_joined:
                 raise
             other = "export it with a free number of samples" if self.model.axes.row_failure else "pass rows='alone'"

@@ -13,7 +13,7 @@ from onnx.shape_inference import InferenceError
 from xaionnx import discovery
 from xaionnx.data.sample import Sample
 from xaionnx.data.spec import InputSpec
-from xaionnx.errors import InputMismatchError, ModelError, ParameterError, UnsupportedModelError
+from xaionnx.errors import InputMismatchError, ModelError, UnsupportedModelError, UsageError
 from xaionnx.graph.cut import count_ops
 from xaionnx.graph.expand import expand
 from xaionnx.graph.landmarks import attentions
@@ -141,7 +141,7 @@ def target_text(model: Model) -> str:
             check_top_class(model, default_output(model))
             return f"the top class of '{default_output(model)}'"
         return described(target)
-    except (ModelError, ParameterError) as refusal:
+    except (ModelError, UsageError) as refusal:
         return f"none by default: {refusal}"
 
 

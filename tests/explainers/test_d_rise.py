@@ -11,7 +11,7 @@ from models import planted
 from tests.targets.test_boxes import d_rise, nms, yolo_v5
 from tests.tolerances import Tolerance, assert_close
 from xaionnx import Target, discovery, parameters
-from xaionnx.errors import ParameterError, UnsupportedModelError, XaionnxError
+from xaionnx.errors import AbsentTargetError, UnsupportedModelError, XaionnxError
 
 SIZE, GRID, COUNT = 16, 4, 60
 
@@ -115,5 +115,5 @@ def test_gradients_of_a_detection_are_refused_with_a_sentence(method):
 def test_how_many_boxes_there_are():
     x = np.zeros((1, 1, 16, 16), np.float32)
     x[..., 4:8, 8:12] = 1
-    with pytest.raises(ParameterError, match="finds only 1 distinct box in this sample"):
+    with pytest.raises(AbsentTargetError, match="finds only 1 distinct box in this sample"):
         xaionnx.explain(planted.load(planted.detector()), x, "saliency", Target.boxes(2))

@@ -13,7 +13,7 @@ from tests.targets.faces import both_faces, words
 from tests.tiny import loaded, node
 from tests.tolerances import Tolerance, assert_close
 from xaionnx import InputSpec, Model, Target
-from xaionnx.errors import ParameterError, UnknownNameError, UnsupportedModelError
+from xaionnx.errors import AbsentTargetError, ParameterError, UnknownNameError, UnsupportedModelError
 from xaionnx.targets.layout import DETECTIONS, find_layout
 from xaionnx.targets.resolve import resolve
 
@@ -252,9 +252,9 @@ def test_class_names_that_the_file_holds(tmp_path):
         (lambda: Target.boxes(0), ParameterError, r"an int in \[1, inf\)"),
         (lambda: Target.box("dgo"), UnknownNameError, "dog"),
         (lambda: Target.box(3), ParameterError, r"must be an int in \[0, 2\]"),
-        (lambda: Target.box(number=5), ParameterError, r"\[0, 4\]"),
-        (lambda: Target.box(iou=(200, 200, 300, 300)), ParameterError, "No box .* overlaps"),
-        (lambda: Target.boxes(9), ParameterError, "only 4 distinct boxes"),
+        (lambda: Target.box(number=5), AbsentTargetError, r"\[0, 4\]"),
+        (lambda: Target.box(iou=(200, 200, 300, 300)), AbsentTargetError, "No box .* overlaps"),
+        (lambda: Target.boxes(9), AbsentTargetError, "only 4 distinct boxes"),
     ],
 )
 def test_messages(target, error, message):

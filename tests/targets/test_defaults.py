@@ -13,7 +13,7 @@ from tests.targets.faces import both_faces, words
 from tests.tiny import node, tensor
 from tests.tolerances import Tolerance, assert_close
 from xaionnx import InputSpec, Model, Target
-from xaionnx.errors import ParameterError, UnsupportedModelError
+from xaionnx.errors import AbsentTargetError, ParameterError, UnsupportedModelError
 from xaionnx.targets.kinds.predicted import Predicted
 from xaionnx.targets.kinds.top import Top
 from xaionnx.targets.resolve import resolve
@@ -210,7 +210,7 @@ class TestSegmentation:
     )
     def test_messages(self, target, message):
         x = np.stack([np.full((4, 5), value, np.float32) for value in (-1, 0.5, 1)])[None]
-        with pytest.raises(ParameterError, match=message):
+        with pytest.raises((AbsentTargetError, ParameterError), match=message):
             resolve(target, segmenting(["Tanh"], True), {"x": x})
 
 

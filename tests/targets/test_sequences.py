@@ -12,7 +12,7 @@ from tests.targets.faces import both_faces, words
 from tests.tiny import node
 from tests.tolerances import Tolerance, assert_close
 from xaionnx import InputSpec, Model, Target
-from xaionnx.errors import ParameterError, UnknownNameError
+from xaionnx.errors import AbsentTargetError, ParameterError
 from xaionnx.targets.resolve import resolve
 
 # Nine frames of four classes, the blank and three letters: "- A A - A B B - C" reads "AABC".
@@ -123,8 +123,8 @@ def test_forms_of_the_command_line(text):
 @pytest.mark.parametrize(
     ("target", "error", "message"),
     [
-        (Target.character(4), ParameterError, "sample 0 is read as 'AABC', 4 of them"),
-        (Target.character("D"), UnknownNameError, "is read as 'AABC', which has no 'D'"),
+        (Target.character(4), AbsentTargetError, "sample 0 is read as 'AABC', 4 of them"),
+        (Target.character("D"), AbsentTargetError, "is read as 'AABC', which has no 'D'"),
     ],
 )
 def test_messages(target, error, message):

@@ -6,7 +6,7 @@ import pytest
 from tests.targets.faces import both_faces, shown, words
 from tests.tolerances import Tolerance, assert_close
 from xaionnx import InputSpec, Target
-from xaionnx.errors import ParameterError
+from xaionnx.errors import AbsentTargetError, ParameterError
 from xaionnx.targets.resolve import resolve
 
 RNG = np.random.default_rng(8)
@@ -79,7 +79,7 @@ class TestRegion:
         ],
     )
     def test_messages(self, tmp_path, layout, target, message):
-        with pytest.raises(ParameterError, match=message):
+        with pytest.raises((AbsentTargetError, ParameterError), match=message):
             resolve(target, self.model(tmp_path, layout, True), {"x": self.picture(layout)[1]})
 
 

@@ -8,7 +8,7 @@ from models import planted
 from tests.targets.faces import both_faces, shown, words
 from tests.tolerances import Tolerance, assert_close
 from xaionnx import Target
-from xaionnx.errors import ParameterError
+from xaionnx.errors import AbsentTargetError, ParameterError
 
 
 def most_active(values):
@@ -82,7 +82,7 @@ def test_a_unit_inside_the_model_and_its_conductance():
     ],
 )
 def test_what_chooses_no_elements_is_refused(tmp_path, choose, message):
-    with pytest.raises(ParameterError, match=message):
+    with pytest.raises((AbsentTargetError, ParameterError), match=message):
         xaionnx.explain(shown(tmp_path, [3]), np.ones((2, 3), np.float32), "saliency", Target.where(choose))
 
 
