@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -54,6 +54,25 @@ def concatenate(arrays: Sequence[Array], axis: int) -> Array:
 def stack(arrays: Sequence[Array], axis: int) -> Array:
     """Return :func:`numpy.stack` of arrays, still broadcast as by :func:`concatenate`; of one array it is a view."""
     return concatenate([np.expand_dims(array, axis) for array in arrays], axis)
+
+
+def stack_alike(arrays: Sequence[Array]) -> Array:
+    """Return :func:`numpy.stack` of arrays; if all are the same memory, such as rows of data, it is not copied.
+
+    Examples
+    --------
+    >>> rows = np.ones((3, 2))
+    >>> stack_alike([rows, rows]).strides
+    (0, 16, 8)
+    """
+    first = arrays[0].__array_interface__
+    if len(arrays) > 1 and all(_same_memory(first, array.__array_interface__) for array in arrays):
+        return np.broadcast_to(arrays[0], (len(arrays), *arrays[0].shape))
+    return np.stack(arrays)
+
+
+def _same_memory(one: Mapping[str, object], other: Mapping[str, object]) -> bool:
+    return all(one[key] == other[key] for key in ("data", "shape", "strides", "typestr"))
 
 
 def _repeated(array: Array) -> list[bool]:

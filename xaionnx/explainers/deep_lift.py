@@ -14,7 +14,7 @@ from xaionnx.errors import ParameterError
 from xaionnx.explainers._gradients.compilable import Emitted, Rows, Traced, total
 from xaionnx.explainers._gradients.gradient import AtLayer, GradientExplainer, Points
 from xaionnx.explainers._gradients.path_graph import fixed_starts
-from xaionnx.explainers._gradients.paths import ByDifference, Paths, add_up, completeness
+from xaionnx.explainers._gradients.paths import ByDifference, Paths, add_up, completeness, target_blocks
 from xaionnx.explainers._gradients.propagation import Propagation
 from xaionnx.gradients.one_run import OneRun, PlannedRun
 from xaionnx.gradients.target_gradients import TargetGradients
@@ -137,14 +137,16 @@ class DeepLift(ByDifference, Propagation, AtLayer, GradientExplainer):
                     add_up(sums[name], some, which[rows], multiplier)
                     continue
                 change = points.x[name][which[rows]].astype(np.float64) - paths.starts[name][which[rows], draw[rows]]
-                add_up(sums[name], some, which[rows], multiplier * change)
-        values = {name: sum_ / paths.draws for name, sum_ in sums.items()}
+                for block in target_blocks(multiplier):
+                    add_up(sums[name], some[block], which[rows], multiplier[block] * change)
+        for summed in sums.values():
+            summed /= paths.draws
         if self.factor == "none":
-            return Attribution(values)
+            return Attribution(sums)
         baseline = self._at_baseline(target_gradients, paths)
-        total_values = sum(v.reshape(*v.shape[:2], -1).sum(axis=2) for v in values.values())
+        total_values = sum(v.reshape(*v.shape[:2], -1).sum(axis=2) for v in sums.values())
         gaps = completeness(np.asarray(total_values), points.values - baseline)
-        return Attribution(values, baseline, diagnostics=gaps)
+        return Attribution(sums, baseline, diagnostics=gaps)
 
     def _multipliers(
         self, target_gradients: TargetGradients, points: Points, paths: Paths

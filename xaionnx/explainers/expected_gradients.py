@@ -76,10 +76,17 @@ class ExpectedGradients(FromBaseline, ByDifference, AtLayer, GradientExplainer):
         values, errors, n = {}, {}, self.draws
         total = np.zeros((targets, count))
         for name, summed in sums.items():
-            values[name] = summed / n
-            variance = np.maximum(squares[name] / n - values[name] ** 2, 0) * n / (n - 1)
-            total += values[name].reshape(targets, count, -1).sum(axis=2)
-            errors[name] = np.sqrt(variance / n)
+            # In place, since each holds a number an element and target.
+            summed /= n
+            variance = squares[name]
+            variance /= n
+            variance -= summed**2
+            np.maximum(variance, 0, out=variance)
+            variance *= n
+            variance /= n - 1
+            variance /= n
+            values[name], errors[name] = summed, np.sqrt(variance, out=variance)
+            total += summed.reshape(targets, count, -1).sum(axis=2)
         if self.factor == "none":
             return Attribution(values, standard_error=errors)
         used, counts = np.unique(draw, return_counts=True)

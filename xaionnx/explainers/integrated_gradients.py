@@ -145,9 +145,13 @@ class IntegratedGradients(FromBaseline, ByDifference, AtLayer, GradientExplainer
                 place = np.ix_(target, which)
                 total[place] = 0
                 for name, array in integrals.items():
-                    refined = kept_share * values[name][place] + array
-                    values[name][place] = refined
-                    total[place] += refined.reshape(*refined.shape[:2], -1).sum(axis=2)
+                    if kept_share:
+                        array += kept_share * values[name][place]
+                    if pending_targets.all() and pending.all():
+                        values[name] = array
+                    else:
+                        values[name][place] = array
+                    total[place] += array.reshape(*array.shape[:2], -1).sum(axis=2)
                 steps[place] = step_count
             gaps = completeness(total, change)
             pending = np.zeros_like(pending) if self.tolerance is None else gaps["relative_gap"] > self.tolerance

@@ -34,8 +34,8 @@ from xaionnx.typing import Array, GradientLike, MethodLike, NoiseLike
 if TYPE_CHECKING:
     from xaionnx.layers.dry_run import DryRun
 
-# Numbers of input values of the copies that are explained at once, for each target.
-_PIECE = 2**24
+# Numbers of values of the copies that are explained at once: a few batches.
+_PIECE = 2**22
 # The meaning of squares of signed values.
 _SQUARED: dict[ValueKind, ValueKind] = {
     "slope": "sensitivity",

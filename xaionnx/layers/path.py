@@ -9,6 +9,7 @@ from typing import final
 
 import numpy as np
 
+from xaionnx.data.repeats import stack_alike
 from xaionnx.data.sample import Sample, split
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.graph.cut import with_copy
@@ -196,7 +197,7 @@ class LayerPath:
         """
         if self.before is None:
             drawn = [baseline.draws(sample, self.names, seed) for sample in self.samples]
-            return {name: np.stack([one[name] for one in drawn]) for name in self.names}
+            return {name: stack_alike([one[name] for one in drawn]) for name in self.names}
         upstream = self.before.baseline_values(baseline, seed)
         count, each = next(iter(upstream.values())).shape[:2]
         rows = {name: array.reshape(count * each, *array.shape[2:]) for name, array in upstream.items()}

@@ -93,7 +93,7 @@ def typed(values: Array, dtype: DType, name: str) -> Array:
     if values.dtype.kind not in "fiub":
         raise InputMismatchError(f"Input '{name}' has type {dtype}. Its baseline must be a number or a numeric array.")
     if dtype.kind == "f":
-        return values.astype(dtype)
+        return values.astype(dtype, copy=False)
     limits = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
     unfit = (values != np.rint(values)) | (values < limits[0]) | (values > limits[1])
     if unfit.any():

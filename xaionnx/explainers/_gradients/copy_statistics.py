@@ -55,7 +55,7 @@ class CopyStatistics:
 
     def _add(self, moments: Moments, array: Array) -> None:
         for copy in np.split(array, array.shape[1] // self._samples, axis=1):
-            moments.add(copy.astype(np.float64))
+            moments.add(copy)
 
     def attribution(self) -> Attribution:
         """The statistic as the attribution of the clean samples."""
@@ -66,7 +66,7 @@ class CopyStatistics:
             diagnostics["relative_gap"] = self._gap
         if self._statistic != "mean":
             diagnostics["no_standard_error"] = [f"a {self._statistic} of few draws is too skewed"] * self._samples
-        result = {name: moments.joined() for name, moments in self._moments.items()}
+        result = {name: self._moments.pop(name).joined() for name in [*self._moments]}
         players, errors = None, None
         if self._players:
             assert last.players is not None  # as when it was added
@@ -121,21 +121,38 @@ class Moments:
 
     def add(self, array: Array) -> None:
         """Add an array."""
-        quantity = array**2 if self._statistic == "squared" else array
-        if self.count == 0:
-            self._first = quantity
-            self._sums = [np.zeros(quantity.shape) for _ in range(2)]
-        difference = quantity - self._first
-        for power, total in enumerate(self._sums, start=1):
-            total += difference**power
+        quantity = np.array(array, np.float64)
+        if self._statistic == "squared":
+            quantity *= quantity
         self.count += 1
+        if self.count == 1:
+            # A mean of squares has no standard error.
+            self._first, sums = quantity, 1 if self._statistic == "squared" else 2
+            self._sums = [np.zeros(quantity.shape) for _ in range(sums)]
+            return
+        quantity -= self._first
+        for total in self._sums:
+            total += quantity
+            quantity *= quantity  # in place: an array may hold the values of many targets
 
     def joined(self) -> tuple[Array, Array | None]:
-        """The statistic and its standard error, from at least two arrays; only a mean has one."""
-        n, raw = self.count, [total / self.count for total in self._sums]
-        mean = raw[0]
-        variance = np.maximum(raw[1] - mean**2, 0) * n / (n - 1)
+        """The statistic and its standard error, from at least two arrays, in place of the sums; only a mean has one."""
+        n, (mean, *squares) = self.count, self._sums
+        self._sums = []
+        mean /= n
+        if self._statistic == "squared":
+            mean += self._first
+            return mean, None
+        (variance,) = squares
+        variance /= n
+        variance -= mean**2
+        np.maximum(variance, 0, out=variance)
+        variance *= n
+        variance /= n - 1
         if self._statistic == "variance":
             return variance, None
-        error = student(n - 1) * np.sqrt(variance / n) if self._statistic == "mean" else None
-        return self._first + mean, error
+        mean += self._first
+        variance /= n
+        np.sqrt(variance, out=variance)
+        variance *= student(n - 1)
+        return mean, variance

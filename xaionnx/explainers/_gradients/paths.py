@@ -19,6 +19,8 @@ from xaionnx.perturb.baseline import Baseline
 from xaionnx.perturb.element_types import check_none_missing
 from xaionnx.typing import Array, BaselineLike
 
+# Numbers of parts that are added up at once.
+_NUMBERS: Final = 2**20
 NEAR: Final = 1e-3
 """The share of a path, from the baseline, over which a change counts as a jump."""
 
@@ -67,7 +69,9 @@ class Paths:
         """The paths from a baseline, or its shorthand."""
         baselines_by_name = gradients.path.baseline_values(Baseline.of(baseline), seed)
         check_none_missing({name: points.x[name] for name in baselines_by_name}, baselines_by_name)
-        return cls(gradients, points, {name: starts[points.sample] for name, starts in baselines_by_name.items()})
+        every = np.array_equal(points.sample, np.arange(len(gradients.samples)))
+        starts = {name: each if every else each[points.sample] for name, each in baselines_by_name.items()}
+        return cls(gradients, points, starts)
 
     @property
     def draws(self) -> int:
@@ -149,7 +153,15 @@ def add_up(total: Array, which: Array, number: Array, parts: Array) -> None:
     Parts of one point are contiguous.
     """
     first = np.flatnonzero(np.diff(number, prepend=-1))
-    total[np.ix_(which, number[first])] += np.add.reduceat(parts, first, axis=1)
+    for some in target_blocks(parts):
+        total[np.ix_(which[some], number[first])] += np.add.reduceat(parts[some], first, axis=1)
+
+
+def target_blocks(parts: Array) -> Iterator[slice]:
+    """Slices of the first axis of parts (u, m, ...) that hold about a million numbers each, or one target."""
+    size = max(1, _NUMBERS // max(1, parts[0].size))
+    for start in range(0, len(parts), size):
+        yield slice(start, start + size)
 
 
 def completeness(total: Array, change: Array) -> dict[str, Array]:

@@ -153,11 +153,15 @@ def ranking(picture: Array, attribution: Array, smallest: int) -> tuple[Array, A
     for values in attribution:
         mass = np.bincount(cell, values.ravel(), minlength=cells)
         order, density = rank(regions, mass, size, least)
-        orders.append(order[cell])
+        orders.append(order)
         densities.append(density)
-    parts, labels = np.unique(np.stack(orders), axis=1, return_inverse=True)
+    # Of a picture with fewer pixels than cells, some cells have none.
+    filled = size > 0
+    parts, labels = np.unique(np.stack(orders)[:, filled], axis=1, return_inverse=True)
     gains = [density[part] for density, part in zip(densities, parts, strict=True)]
-    return labels.reshape(extent).astype(np.int32), np.stack(gains)
+    of_cell = np.zeros(cells, dtype=np.int32)
+    of_cell[filled] = labels.reshape(-1)
+    return of_cell[cell].reshape(extent), np.stack(gains)
 
 
 def _regions(picture: Array) -> tuple[list[Array], tuple[int, ...]]:
