@@ -112,7 +112,7 @@ class KernelShap(WithinBudget, ByFeatures, GameExplainer):
                 weights,
                 shares,
                 total=game.full - game.empty,
-                ridge=self.ridge,
+                alpha=self.ridge,
                 max_players=self.l1,
             )
             if self.within_tolerance(game, error):

@@ -11,6 +11,7 @@ import numpy as np
 
 from xaionnx.explainers._games.blas import one_blas_thread
 from xaionnx.explainers._games.regression_cost import said
+from xaionnx.explainers._games.ridge import ridge
 from xaionnx.typing import Array
 
 # Entries of coalitions held at once.
@@ -158,16 +159,15 @@ def _solve(
             return np.zeros_like(moment), np.zeros_like(gram)
         if not nonzero.all():
             scales, axes = scales[nonzero], axes[:, nonzero]
-        turned = axes.T @ moment[support]
         if penalty.surrogate == "ridge":
-            coefficients = axes @ (turned / (scales + alpha)[:, None])
+            coefficients = ridge(scales, axes, moment[support], alpha)
         else:
             # A system with as many rows as unknowns and the normal equations of all coalitions.
             roots = np.sqrt(scales)
             # scikit-learn divides by the number of rows, not by the sum of the weights.
             share = alpha * total / len(roots)
             lasso = linear_model.Lasso(alpha=share, fit_intercept=False, tol=1e-10, max_iter=100_000)
-            fitted = lasso.fit(roots[:, None] * axes.T, turned / roots[:, None]).coef_
+            fitted = lasso.fit(roots[:, None] * axes.T, axes.T @ moment[support] / roots[:, None]).coef_
             coefficients = np.reshape(fitted, (-1, len(support))).T
         if max_players is None or max_players >= len(support):
             break

@@ -17,6 +17,7 @@ from xaionnx.errors import BudgetError
 from xaionnx.explainers._games.blas import one_blas_thread
 from xaionnx.explainers._games.local_surrogate import LEAST_FREEDOM
 from xaionnx.explainers._games.regression_cost import said
+from xaionnx.explainers._games.ridge import ridge
 from xaionnx.typing import Array
 
 # Entries of coalitions held at once.
@@ -32,7 +33,7 @@ def regress(
     shares: Array,
     *,
     total: Array | None = None,
-    ridge: float = 0.0,
+    alpha: float = 0.0,
     max_players: int | None = None,
 ) -> tuple[Array, Array | None]:
     """The coefficients of the surrogate and their standard errors over draws of the pairs.
@@ -50,7 +51,7 @@ def regress(
         without, 0 if all pairs of its kind are present.
     total : array (T,), optional
         The sum that the players' values must have.
-    ridge : float
+    alpha : float
         Weight of the squared distance from equal shares, relative to the weights of the pairs.
     max_players : int, optional
         Keep only this many players, those that enter the path of the Lasso first; the others get 0.
@@ -71,7 +72,7 @@ def regress(
     players, targets = coalitions(0, 1).shape[1], halves.shape[1]
     chooses = max_players is not None and max_players < players
     with one_blas_thread(), said(players, len(halves), targets if chooses else 1):
-        return _regress(coalitions, halves, weights, shares, total, ridge, max_players if chooses else None)
+        return _regress(coalitions, halves, weights, shares, total, alpha, max_players if chooses else None)
 
 
 def _regress(
@@ -80,7 +81,7 @@ def _regress(
     weights: Array,
     shares: Array,
     total: Array | None,
-    ridge: float,
+    alpha: float,
     max_players: int | None,
 ) -> tuple[Array, Array | None]:
     players = coalitions(0, 1).shape[1]
@@ -97,7 +98,7 @@ def _regress(
         fits = [(group, _first_on_lasso_path(gram, moment[:, group], max_players, len(halves))) for group in single]
     for group, support in fits:
         fixed_sum = None if total is None else total[group]
-        values[:, group], spread = _solve(gram, moment[:, group], support, fixed_sum, ridge)
+        values[:, group], spread = _solve(gram, moment[:, group], support, fixed_sum, alpha)
         variance = np.zeros_like(moment[:, group])
         for start, stop, u in _pieces(coalitions, len(halves)):
             reach = u @ spread
@@ -128,7 +129,7 @@ def _pieces(coalitions: Callable[[int, int], Array], count: int) -> Iterator[tup
         yield start, stop, coalitions(start, stop) - 0.5
 
 
-def _solve(gram: Array, moment: Array, support: Array, total: Array | None, ridge: float) -> tuple[Array, Array]:
+def _solve(gram: Array, moment: Array, support: Array, total: Array | None, alpha: float) -> tuple[Array, Array]:
     """Values (P, T), and the map (P, P) from moments to values."""
     count, values = len(support), np.zeros_like(moment)
     inner, typical = gram[np.ix_(support, support)], 0.0
@@ -146,16 +147,16 @@ def _solve(gram: Array, moment: Array, support: Array, total: Array | None, ridg
         typical = np.trace(inner) / (count - 1)
         inner += typical / count
     scales, axes = np.linalg.eigh(inner)
-    if ridge == 0 and scales[0] <= _RANK * scales[-1]:
+    if alpha == 0 and scales[0] <= _RANK * scales[-1]:
         raise BudgetError(
             f"The coalitions that the budget allows do not determine {count} features. Raise the budget, or use "
             "fewer features."
         )
-    scales = np.maximum(scales, 0) + ridge
-    steps, inverse = axes @ ((axes.T @ right) / scales[:, None]), (axes / scales) @ axes.T
+    scales = np.maximum(scales, 0)
+    steps, inverse = ridge(scales, axes, right, alpha), (axes / (scales + alpha)) @ axes.T
     if total is not None:
         steps -= steps.mean(axis=0)
-        inverse -= 1 / (count * (typical + ridge))
+        inverse -= 1 / (count * (typical + alpha))
     values[support] += steps
     spread = np.zeros_like(gram)
     spread[np.ix_(support, support)] = inverse
