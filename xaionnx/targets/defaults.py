@@ -21,6 +21,8 @@ from xaionnx.typing import Array, Feeds
 
 # How far the aspect ratio of a segmentation may differ from that of the picture, since sizes are rounded.
 _SAME: Final = 0.1
+# Outputs of the smallest detector that returns boxes and scores for each of its grids.
+_HEADS: Final = 4
 _CLASSIFIERS: Final = frozenset({"SVMClassifier", "LinearClassifier", "TreeEnsembleClassifier"})
 
 
@@ -37,11 +39,14 @@ def default_target(model: Model, feeds: Feeds, as_probability: bool = False) -> 
         The model is a detector of unknown layout, whose outputs would be mistaken for class scores.
     """
     suppresses = selects_boxes(model)
-    if not suppresses and _has_one_axis(model, feeds):
+    one_axis = not suppresses and _has_one_axis(model, feeds)
+    if one_axis and len(model.outputs) < _HEADS:
         return _predicted(model, as_probability)
     layout = find_layout(model, feeds)
     if layout is not None:
         return Box(layout=layout)
+    if one_axis:
+        return _predicted(model, as_probability)
     if suppresses:
         raise UnsupportedModelError(
             f"{model.name} selects boxes, but their layout is not recognised in its outputs: "

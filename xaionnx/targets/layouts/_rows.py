@@ -100,7 +100,7 @@ def box_rows(detector: Detector, stated: bool | None = None, *, known: bool = Fa
     boxes_last = _boxes_last(array.shape[1:], len(detector.labels))
     rows = array[0].T if boxes_last else array[0]
     numbers = rows.shape[1]
-    sizes = _joined_sizes(detector, tensor, numbers)
+    sizes = joined_sizes(detector, tensor, numbers)
     found = _scores(numbers, len(detector.labels), sizes, boxes_last, stated)
     if found is None or len(rows) < 2:
         return None
@@ -148,8 +148,8 @@ def _scores(
     return (objectness, classes) if 1 <= classes <= numbers - 4 - objectness else None
 
 
-def _joined_sizes(detector: Detector, tensor: str, numbers: int) -> tuple[int, ...]:
-    """The sizes of the parts of a row, such as (4, 80), as the graph concatenates them; empty if unknown."""
+def joined_sizes(detector: Detector, tensor: str, numbers: int) -> tuple[int, ...]:
+    """Return the sizes of the parts of a row, such as (4, 80), as the graph concatenates them; empty if unknown."""
     view, model = detector.model.view, detector.model
     known = view.shapes(
         {info.name: detector.feeds[info.name].shape for info in model.inputs if info.name in detector.feeds}

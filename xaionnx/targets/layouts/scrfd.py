@@ -1,0 +1,52 @@
+"""SCRFD: distances from the corner of a cell to the sides of its boxes, one output a stride."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Final, Self, final
+
+from xaionnx.errors import UnsupportedModelError
+from xaionnx.targets.layout import BoxLayout, Detector, Emitted
+from xaionnx.targets.layouts._grids import DistanceBoxes, distance_boxes
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from xaionnx.graph.builder import Builder
+
+# The grids of the files of InsightFace: strides and boxes of a cell.
+_PUBLISHED: Final = (((8, 16, 32), 2), ((8, 16, 32, 64, 128), 1))
+
+
+@final
+@dataclass(frozen=True)
+class Scrfd(DistanceBoxes, BoxLayout):
+    """Scores (B, 1) or (N, B, 1) and distances (B, 4) or (N, B, 4) for each stride s, perhaps with five key points.
+
+    With the distances in cells, the corners of a box of column i and row j are
+    ``((i - left, j - top) s, (i + right, j + bottom) s)`` (Guo et al. 2021, arXiv:2105.04714). Scores of one class on
+    the grids of InsightFace are recognised; other files with distances may mean pixels, or the middle of a cell, so
+    that the layout is to be stated for them.
+    """
+
+    rank: ClassVar[int] = 26
+
+    @classmethod
+    def find(cls, detector: Detector) -> Self | None:
+        found = distance_boxes(detector, 0.0, distributed=False)
+        if found is None:
+            return None
+        published = found.scores.numbers == 1 and (found.grid.strides, found.grid.anchors) in _PUBLISHED
+        if not published and not detector.stated(cls):
+            raise UnsupportedModelError(
+                f"The outputs of {detector.model.name} are boxes on grids of four numbers each, but nothing in the "
+                "file tells what they are. If they are distances of the sides from the upper left corner of a cell, in "
+                "cells, state boxes = 'scrfd' in [output] of its .toml file; else add nodes that compute corners to "
+                "the graph."
+            )
+        return cls(**vars(found))
+
+    def emit(self, g: Builder, tensors: Mapping[str, ir.Value]) -> Emitted:
+        corners, scores = self.emit_parts(g, tensors)
+        return Emitted(corners, None, scores)
