@@ -15,7 +15,7 @@ import numpy as np
 
 from xaionnx import discovery, parameters
 from xaionnx.data.inputs import Inputs
-from xaionnx.errors import DataError, MemoryLimitError, ParameterError, XaionnxError
+from xaionnx.errors import DataError, MemoryLimitError, UsageError, XaionnxError
 from xaionnx.layers.dry_run import DryRun
 from xaionnx.request import Request
 from xaionnx.runtime.progress import listening
@@ -190,7 +190,7 @@ class _Trials:
         """A refusal of the model; one of the sample or of a parameter only shows that it needs others."""
         if self.dry_run.rows is None:
             return self._checked(method, f"with sizes of 64 in place of free ones: {refusal}")
-        if isinstance(refusal, ParameterError | DataError):
+        if isinstance(refusal, UsageError | DataError):
             return self._checked(method, f"with the defaults on one sample: {refusal}")
         return Trial(method.name(), "refused", str(refusal), {})
 

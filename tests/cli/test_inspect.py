@@ -81,7 +81,7 @@ def test_facts_of_real_models(run, name):
 
 
 def test_text_lists_some_layers_or_all(run, digits):
-    some, every = run("inspect", digits).stdout, run("inspect", digits, "--layers", "all").stdout
+    some, every = (run("inspect", digits, "--limit", "0", "--layers", which).stdout for which in ("some", "all"))
     count = sum(len(node.output) for node in onnx.load(digits).graph.node)
     assert f"of {count}; --layers all shows the others\n" in some
     assert f"layers  {count} of {count}\n" in every
@@ -97,13 +97,13 @@ def test_attention_is_listed_with_its_heads_and_tokens(run):
     names = [f"/blocks/blocks.{n}/Softmax_output_0" for n in range(4)]
     assert told["attention"] == [{"name": n, "shape": [1, 4, 50, 50], "heads": 4, "tokens": 50} for n in names]
     assert [verdict["method"] for verdict in told["methods"] if verdict["outcome"] == "refused"] == ["cam"]
-    text = run("inspect", path).stdout
+    text = run("inspect", path, "--limit", "0").stdout
     assert "attention 4 of 4 layers, shapes for one sample\n" in text
     assert f"  {names[0]}  (1, 4, 50, 50)  4 heads, 50 tokens\n" in text
 
 
 def test_a_model_without_attention_says_so(run, digits):
-    told = json.loads(run("inspect", digits, "--json").stdout)
+    told = json.loads(run("inspect", digits, "--json", "--limit", "0").stdout)
     assert told["attention"] == []
     (verdict,) = (v for v in told["methods"] if v["method"] == "attention_rollout")
     assert verdict["possible"] is False
@@ -224,7 +224,7 @@ def test_names_cannot_rewrite_the_terminal(run, tmp_path):
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 2])
     y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 2])
     nodes = [helper.make_node("Relu", ["x"], ["red\x1b[31m"]), helper.make_node("Neg", ["red\x1b[31m"], ["y"])]
-    result = run("inspect", _save(tmp_path / "m.onnx", nodes, [x], [y]))
+    result = run("inspect", _save(tmp_path / "m.onnx", nodes, [x], [y]), "--limit", "0")
     assert "\x1b" not in result.stdout + result.stderr
 
 
@@ -235,7 +235,7 @@ def test_external_data_are_listed(run, tmp_path):
     graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["y"])], "g", [x], [y], [weight])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.save(model, tmp_path / "m.onnx", save_as_external_data=True, location="m.data", size_threshold=0)
-    told = json.loads(run("inspect", tmp_path / "m.onnx", "--json").stdout)
+    told = json.loads(run("inspect", tmp_path / "m.onnx", "--json", "--limit", "0").stdout)
     assert told["external_data"] == [{"path": str((tmp_path / "m.data").resolve()), "bytes": 16}]
 
 
@@ -285,8 +285,8 @@ def test_advice_keeps_the_methods_that_are_left():
 )
 def test_what_is_explained_by_default_is_told(run, model, said):
     path = planted.load(model).path
-    assert f"\ntarget  {said}" in run("inspect", path).stdout
-    assert json.loads(run("inspect", path, "--json").stdout)["target"].startswith(said)
+    assert f"\ntarget  {said}" in run("inspect", path, "--limit", "0").stdout
+    assert json.loads(run("inspect", path, "--json", "--limit", "0").stdout)["target"].startswith(said)
 
 
 def test_time_for_trials_is_limited(run, digits):
@@ -299,7 +299,7 @@ def test_time_for_trials_is_limited(run, digits):
 def test_long_names_of_sizes_are_numbered(run, tmp_path):
     text = """g (float["StatefulPartitionedCall/model/input/batch", 4, unk__12] x)
       => (float["StatefulPartitionedCall/model/input/batch", 4, unk__12] y) { h = Relu(x)  y = Neg(h) }"""
-    shown = run("inspect", planted.load(tiny.parsed(text)).path).stdout
+    shown = run("inspect", planted.load(tiny.parsed(text)).path, "--limit", "0").stdout
     assert "input   x (d1, 4, d2) float32\n" in shown
     assert "\nsizes   d1 StatefulPartitionedCall/model/input/batch, d2 unk__12\n" in shown
 

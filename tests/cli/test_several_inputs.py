@@ -24,9 +24,9 @@ def test_the_report_and_inspect_tell_what_is_left(run, tmp_path):
     model, sample = saved(tmp_path, KEPT, {"x": row(1, 2, 4), "m": np.array([[True, True, False]])})
     report = run("explain", "feature_ablation", model, sample, "-t", "0").stdout.splitlines()
     assert "  left as it is: m (a mask)" in report
-    inspected = run("inspect", model).stdout.splitlines()
+    inspected = run("inspect", model, "--limit", "0").stdout.splitlines()
     assert "input   m (N, 3) bool  (a mask, as its use says: left as it is)" in inspected
-    facts = json.loads(run("inspect", model, "--json").stdout)
+    facts = json.loads(run("inspect", model, "--json", "--limit", "0").stdout)
     assert [one["purpose"] for one in facts["inputs"]] == ["data", "mask"]
 
 

@@ -164,6 +164,7 @@ def test_the_same_seed_gives_the_same_result_and_leaves_the_input_alone(method):
     assert first_hashes == {k: v for k, v in second.provenance.items() if k.endswith("sha256")}
 
 
+@pytest.mark.sampled(percent=50)
 @pytest.mark.parametrize("method", METHODS)
 def test_a_batch_equals_its_samples_one_by_one(method):
     model = simple(method)
@@ -173,6 +174,7 @@ def test_a_batch_equals_its_samples_one_by_one(method):
         assert_close(alone.values[0], together.values[n], Tolerance.DEEP)
 
 
+@pytest.mark.sampled(percent=50)
 @pytest.mark.parametrize("method", METHODS)
 def test_several_targets_equal_single_ones_and_run_the_model_no_more_often(method):
     model = simple(method)

@@ -38,6 +38,7 @@ def broken(model, x):
     return found
 
 
+@pytest.mark.sampled(percent=40)
 @pytest.mark.parametrize(
     "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in CASES]
 )

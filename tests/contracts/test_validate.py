@@ -79,6 +79,7 @@ def possible(model):
     return found
 
 
+@pytest.mark.sampled(percent=50)
 @pytest.mark.parametrize(
     "name",
     [

@@ -80,7 +80,7 @@ def correlations(plain, other, x, methods):
 
 @pytest.mark.parametrize("kind", ["qdq uint8", "qdq int8 by channel", "qoperator uint8", "dynamic"])
 @pytest.mark.parametrize("name", ["mnist_cnn", "mnist_vit"])
-@pytest.mark.sampled(percent=50)
+@pytest.mark.sampled(percent=30)
 def test_digits(name, kind, tmp_path):
     source = tmp_path / "source.onnx"
     source.write_bytes(simplified(Path(f"models/{name}.onnx").read_bytes()))

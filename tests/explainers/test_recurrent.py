@@ -66,6 +66,7 @@ PASSING = [case for case in CASES if case[1].get("activations") != ["Affine"]]
 BY_PEEPHOLES = [(*case, False) for case in PASSING] + [(*case, True) for case in PASSING[:2]]
 
 
+@pytest.mark.sampled(percent=25)
 @pytest.mark.parametrize(("direction", "out", "lengths"), PLACES)
 @pytest.mark.parametrize(("op", "options", "peepholes"), BY_PEEPHOLES)
 def test_relevance_equals_that_of_the_tape(op, options, direction, out, lengths, peepholes):
@@ -92,6 +93,7 @@ def test_relevance_equals_that_of_the_tape(op, options, direction, out, lengths,
     assert list(found.approximations) == labels
 
 
+@pytest.mark.sampled(percent=25)
 @pytest.mark.parametrize(("direction", "out", "lengths"), PLACES)
 @pytest.mark.parametrize(("op", "options"), CASES)
 def test_multipliers_equal_those_of_the_tape(op, options, direction, out, lengths):
@@ -150,6 +152,7 @@ def test_what_biases_take_is_the_gap(op):
     assert (np.abs(gap) > 1e-3).all()
 
 
+@pytest.mark.sampled(percent=40)
 @pytest.mark.parametrize("rule", ["rescale", "reveal_cancel"])
 @pytest.mark.parametrize("op", ["LSTM", "GRU", "RNN"])
 def test_deep_lift_is_complete(op, rule):

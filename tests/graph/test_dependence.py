@@ -50,6 +50,7 @@ CASES = {
 LOOSE = {"gate", "deep", "blocks", "running", "mirrored", "nearest", "linear", "table"}
 
 
+@pytest.mark.sampled(percent=50)
 @pytest.mark.parametrize("case", CASES)
 def test_the_elements_that_change_an_output(case):
     given, nodes, weights = CASES[case]

@@ -41,6 +41,7 @@ METHODS = [
 ]
 
 
+@pytest.mark.sampled(percent=40)
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize(("name", "methods"), [("digits_cnn", METHODS), ("mnist_cnn", METHODS)])
 def test_nets_are_explained_as_their_source(name, methods, level, tmp_path):
@@ -57,6 +58,7 @@ def test_nets_are_explained_as_their_source(name, methods, level, tmp_path):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4 * np.abs(theirs).max(), err_msg=method)
 
 
+@pytest.mark.sampled(percent=40)
 @pytest.mark.parametrize("level", [*LEVELS, "transformers"])
 def test_vision_transformers_are_explained_as_their_source(level, tmp_path):
     source, path = Model.load("models/mnist_vit.onnx", device="cpu"), "models/mnist_vit.onnx"
