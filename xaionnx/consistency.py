@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Final, get_args
 
 import numpy as np
 
@@ -14,8 +14,8 @@ from xaionnx.typing import Array
 if TYPE_CHECKING:
     from xaionnx.explanation import Explanation
 
-# Entries of the provenance with one entry a sample.
-_LISTS = ("input_sha256", "inputs", "file_sha256")
+BY_SAMPLE: Final = ("input_sha256", "inputs", "file_sha256", "request_sha256")
+"""Entries of the provenance that are lists with one entry a sample."""
 
 
 def misfit(e: Explanation) -> str:
@@ -35,7 +35,7 @@ def _problems(e: Explanation) -> Iterator[str]:
         yield "it has no method, diagnostics or provenance"
     if e.target.dtype.kind != "U" or e.target.ndim not in (1, 2) or not e.target.size:
         yield f"its targets are {e.target.dtype} {e.target.shape}"
-    if not all(isinstance(e.provenance[key], list) for key in _LISTS if key in e.provenance):
+    if not all(isinstance(e.provenance[key], list) for key in BY_SAMPLE if key in e.provenance):
         yield "its provenance does not have one entry a sample"
     for name in ("prediction", "baseline_prediction"):
         yield _prediction(name, getattr(e, name), e.target)

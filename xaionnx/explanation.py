@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Literal, final
 import numpy as np
 
 from xaionnx.caveats import warnings_of
-from xaionnx.consistency import misfit
+from xaionnx.consistency import BY_SAMPLE, misfit
 from xaionnx.data.arrays import NUMBERS, read_arrays
 from xaionnx.data.display import Display
 from xaionnx.data.files import is_file
@@ -74,9 +74,6 @@ _MOST_ELEMENTS = 2**36
 _WORDS = ("diagnostics", "provenance")
 # How many targets the repr shows.
 _REPR_TARGETS = 3
-
-# Entries of the provenance that are lists with one entry per sample.
-_BY_SAMPLE = ("input_sha256", "inputs", "file_sha256")
 
 
 @final
@@ -302,7 +299,7 @@ class Explanation:
             maps={name: pick(array) for name, array in self.maps.items()},
             diagnostics={key: self._diagnostic(value, n, target) for key, value in self.diagnostics.items()},
             provenance={
-                key: [value[n]] if key in _BY_SAMPLE and len(value) == self.samples else value
+                key: [value[n]] if key in BY_SAMPLE and len(value) == self.samples else value
                 for key, value in self.provenance.items()
             },
             display={name: one.sample(n) for name, one in self.display.items()},

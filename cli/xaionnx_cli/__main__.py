@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 
@@ -15,6 +16,10 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.stderr.write("xaionnx: interrupted.\n")
         sys.exit(130)
+    finally:
+        # Everything is saved, and the interpreter would end with a traceback.
+        for name in ("SIGINT", "SIGTERM"):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from xaionnx.data.storage import sweep
 from xaionnx.errors import ParameterError, StorageError
 from xaionnx_cli._overwriting import check_replaceable, storage_errors
 
@@ -105,14 +106,17 @@ class Destination:
 
     def picture(self, name: str, several: bool, target: int | None) -> Path:
         """Path of the picture of an input; ``target`` is None if there is only one."""
+        path = self.path_of_picture(name, several, target)
+        self._claim(path, "picture")
+        return path
+
+    def path_of_picture(self, name: str, several: bool, target: int | None) -> Path:
+        """The same path, whether or not it may be written."""
         # With a bare number, target 1 of input y would have the name of input y-1.
         number = "" if target is None else f"-target{target + 1}"
         if self.kind == "folder":
-            path = self._make_folder() / f"{name}{number}.png"
-        else:
-            path = self.path.with_name(f"{self.path.stem}{f'-{name}' if several else ''}{number}{self.path.suffix}")
-        self._claim(path, "picture")
-        return path
+            return self._make_folder() / f"{name}{number}.png"
+        return self.path.with_name(f"{self.path.stem}{f'-{name}' if several else ''}{number}{self.path.suffix}")
 
     def record(self, name: str) -> Path:
         """Path of the record of one input in a folder."""
@@ -139,7 +143,7 @@ class Destination:
 
 
 def check_writable(folder: Path) -> Path:
-    """Return ``folder`` if it exists and is writable.
+    """Return ``folder`` if it exists and is writable, without the temporary files of killed runs.
 
     Raises
     ------
@@ -152,4 +156,5 @@ def check_writable(folder: Path) -> Path:
         raise StorageError(f"The folder {folder} does not exist. Create it, or choose another with -o.")
     if not os.access(folder, os.W_OK):
         raise StorageError(f"The folder {folder} is not writable. Choose another with -o.")
+    sweep(folder)
     return folder

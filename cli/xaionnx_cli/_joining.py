@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from xaionnx.consistency import BY_SAMPLE
 from xaionnx.data.display import MOST_BYTES, Display
 from xaionnx.data.repeats import concatenate
 from xaionnx.explanation import Arrays, Explanation
@@ -16,9 +18,9 @@ from xaionnx.typing import Array, Document
 def join_records(parts: Sequence[Explanation], names: Sequence[str]) -> Explanation:
     """Join N records of one sample each, made by the same method for the same model, into one record.
 
-    ``provenance`` is taken from the first record, but lists ``input_sha256``, ``file_sha256`` and the names of the
-    samples (``inputs``), and has the ``conversions`` of all. Values in ``diagnostics`` are listed by sample, except
-    for ``seconds``, which are added up.
+    ``provenance`` is taken from the first record, but lists what it has by sample, such as ``input_sha256`` and the
+    names of the samples (``inputs``), and has the ``conversions`` of all. Values in ``diagnostics`` are listed by
+    sample, except for ``seconds``, which are added up.
     """
     first = parts[0]
     axis = 1 if first.several_targets else 0
@@ -51,9 +53,12 @@ def join_records(parts: Sequence[Explanation], names: Sequence[str]) -> Explanat
         display=_join_displays([part.display for part in parts]),
         provenance={
             **first.provenance,
-            "input_sha256": [digest for part in parts for digest in part.provenance.get("input_sha256", [None])],
+            **{
+                key: [one for part in parts for one in part.provenance.get(key, [None])]
+                for key in BY_SAMPLE
+                if key in first.provenance
+            },
             "inputs": list(names),
-            "file_sha256": [digest for part in parts for digest in part.provenance.get("file_sha256", [None])],
             "conversions": list(
                 dict.fromkeys(note for part in parts for note in part.provenance.get("conversions", ()))
             ),
@@ -86,18 +91,28 @@ def _join_displays(each: Sequence[dict[str, Display]]) -> dict[str, Display]:
     """Join displays into one array an input; an input whose samples differ in shape is left out."""
     joined = {}
     for name, first in each[0].items():
-        found = [one[name] for one in each]
-        if all(one.array.shape == first.array.shape and one.size == first.size for one in found):
-            kept = found[: max(1, MOST_BYTES // max(1, first.array.nbytes))]
+        found = [one[name] for one in each if name in one]
+        if len(found) == len(each) and all(_alike(one, first) for one in found):
+            stored = list(itertools.takewhile(lambda one: len(one.array), found))
+            kept = stored[: max(1, MOST_BYTES // max(1, first.array.nbytes))]
             joined[name] = dataclasses.replace(first, array=np.concatenate([one.array for one in kept]))
     return joined
 
 
+def _alike(one: Display, other: Display) -> bool:
+    """Whether displays of single samples can be joined; only the first ones of a joined record may be stored."""
+    return one.array.shape[1:] == other.array.shape[1:] and one.size == other.size
+
+
 def _join_diagnostics(each: Sequence[Document]) -> Document:
     joined: Document = {}
-    for key, value in each[0].items():
+    for key in each[0]:
         values = [one.get(key) for one in each]
-        joined[key] = [item for one in values for item in one or ()] if isinstance(value, list) else values
+        if any(isinstance(value, list) for value in values):
+            # A sample of a joined record has a list of one where others have the value alone.
+            listed = [value if isinstance(value, list) else [value] for value in values if value is not None]
+            values = [item for value in listed for item in value]
+        joined[key] = values
     if "seconds" in joined:
         joined["seconds"] = round(sum(joined["seconds"]), 6)
     return joined

@@ -56,6 +56,7 @@ class Options:
     original: bool
     picture: str
     force: bool
+    resume: bool
     as_json: bool
 
 

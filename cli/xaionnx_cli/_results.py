@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import hashlib
 import os
 import sys
+import time
 from collections import deque
 from collections.abc import Sequence
+from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from xaionnx import __version__
 from xaionnx.errors import DataError, StorageError, XaionnxError
@@ -17,13 +22,18 @@ from xaionnx.request import Request
 from xaionnx.runtime.model import Model
 from xaionnx.typing import Array, Document
 from xaionnx_cli import _joining, _report
+from xaionnx_cli._archive import Archive
 from xaionnx_cli._destination import Destination
 from xaionnx_cli._failures import Failures, translated
+from xaionnx_cli._interrupts import held
 from xaionnx_cli._messages import for_shell, printable, sentence
 from xaionnx_cli._options import Options
 from xaionnx_cli._report import Score
 from xaionnx_cli._samples import Sample
 from xaionnx_cli._streams import OutputLost, ReaderLeft
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 # With more inputs than this, features are no longer listed on the terminal.
 _MAX_DETAILED = 5
@@ -34,18 +44,44 @@ _MAX_ALIKE = 5
 # Finished samples whose pictures may be pending; their results stay in memory until then.
 _MAX_WAITING = 64
 
+# Seconds of work in a part of the file of all inputs: a run that is killed loses at most this much.
+_PART_S = 1.0
+
 # Pictures drawn at once, beside the samples that are explained. More would wait for each other.
 _MAX_DRAWN = 2
 
 
+@dataclass(frozen=True, eq=False)
+class _Pending:
+    """A sample that is explained, or whose earlier record is ``kept``, and the writing of its files."""
+
+    sample: Sample
+    record: Explanation
+    top: list[Score]
+    writing: Future[list[str]]
+    kept: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class _Done:
+    """A sample whose files are written, and its entry of the JSON document."""
+
+    place: int
+    name: str
+    record: Explanation | None
+    entry: Document | None
+
+
 class Results:
-    """The results of a command so far, in order."""
+    """The results of a command so far.
+
+    Whatever happens to the process, a sample that is reported as done is on disk, if there is a place for it.
+    """
 
     def __init__(self, model: Model, method: str, destination: Destination, options: Options) -> None:
         self.model, self.method, self.destination, self.options = model, method, destination, options
-        self.names: list[str] = []
-        self.records: list[Explanation] = []
-        self.results: list[Document] = []
+        self.archive = Archive(destination, options.resume)
+        self.kept: list[str] = []
         self.refused: list[Document] = []
         self.errors: list[XaionnxError] = []
         self.failures: Failures | None = None
@@ -55,9 +91,15 @@ class Results:
         self.approximations = ""
         self._told: set[str] = set()
         self._begun: Sample | None = None
-        # Pictures are drawn while the next batch is explained.
-        self._drawing = ThreadPoolExecutor(min(_MAX_DRAWN, os.cpu_count() or 1), thread_name_prefix="drawing")
-        self._waiting: deque[tuple[Sample, Explanation, list[Score], Future[list[str]]]] = deque()
+        # Files are written while the next batch is explained.
+        self._writer = ThreadPoolExecutor(min(_MAX_DRAWN, os.cpu_count() or 1), thread_name_prefix="writing")
+        self._unwritten: list[tuple[Sample, Explanation, list[Score]]] = []
+        self._written = time.monotonic()
+        self._waiting: deque[_Pending] = deque()
+        self._done: list[_Done] = []
+        self._concluded = False
+        # Pictures that this run has drawn.
+        self._drawn: set[str] = set()
 
     @property
     def draws(self) -> bool:
@@ -68,18 +110,38 @@ class Results:
     def _in_folder(self) -> bool:
         return self.destination.kind == "folder"
 
-    def add(self, sample: Sample, result: Explanation, top: list[Score]) -> None:
-        """Add a finished sample; it is reported once its files are written."""
+    def add(self, batch: Sequence[Sample], records: Sequence[Explanation], tops: Sequence[list[Score]]) -> None:
+        """Add the explained samples of a batch; they are reported once they are written."""
+        with held():
+            self._unwritten += zip(batch, records, tops, strict=True)
+            if self.destination.kind != "record" or time.monotonic() - self._written > _PART_S:
+                self._write_all()
+        self._report_finished()
+
+    def _write_all(self) -> None:
+        """Begin to write what is not yet being written: the files of each sample, or all samples as one part."""
+        if not self._unwritten:
+            return
+        samples = [sample for sample, _, _ in self._unwritten]
+        records = [record for _, record, _ in self._unwritten]
+        tops = [top for _, _, top in self._unwritten]
         if self.draws:
-            # Named here, so that names do not depend on which picture is finished first.
-            name = self.destination.name(sample.name)
-            writing = self._drawing.submit(self._write_files, name, sample, result)
+            writings = [self._writer.submit(self._write, *pair) for pair in zip(samples, records, strict=True)]
         else:
-            writing = Future()
-            writing.set_result([])
-        self._waiting.append((sample, result, top, writing))
-        while self._waiting and (self._waiting[0][3].done() or len(self._waiting) > _MAX_WAITING):
-            self._report_first()
+            writings = [self._writer.submit(self.archive.put, samples, records)] * len(samples)
+        self._waiting += map(_Pending, samples, records, tops, writings)
+        self._unwritten, self._written = [], time.monotonic()
+
+    def keep(self, sample: Sample, record: Explanation, top: list[Score]) -> None:
+        """Add a sample with its earlier record; a picture that is missing is drawn."""
+        with held():
+            if self._in_folder:
+                writing = self._writer.submit(self._redraw, sample, record)
+            else:
+                writing = Future()
+                writing.set_result([])
+            self._waiting.append(_Pending(sample, record, top, writing, kept=True))
+        self._report_finished()
 
     def begin(self, sample: Sample, request: Request) -> None:
         """Print the top classes of a sample, and the target that is about to be explained."""
@@ -94,7 +156,13 @@ class Results:
 
     def finish(self) -> None:
         """Wait until all files are written, and report them."""
+        with held():
+            self._write_all()
         while self._waiting:
+            self._report_first()
+
+    def _report_finished(self) -> None:
+        while self._waiting and (self._waiting[0].writing.done() or len(self._waiting) > _MAX_WAITING):
             self._report_first()
 
     def _report_first(self) -> None:
@@ -105,32 +173,43 @@ class Results:
         XaionnxError
             They cannot be written, and those of all others neither.
         """
-        sample, result, top, writing = self._waiting[0]
-        try:
-            files = writing.result()
-        except (XaionnxError, MemoryError) as error:
+        first = self._waiting[0]
+        # Waiting can be interrupted, what follows cannot.
+        futures.wait([first.writing])
+        with held():
             self._waiting.popleft()
-            self.fail(sample.name, not sample.several, translated(error))
-            return
-        self._waiting.popleft()
-        self.names.append(sample.name)
-        if self.destination.kind == "record":
-            self.records.append(result)
-        if sample is not self._begun:
-            self._print_head(sample, top, result.target, result.prediction)
-        self.echo(*_report.layer_lines(result), *self._untold(_report.left_lines(result)))
+            try:
+                files = first.writing.result()
+            except (XaionnxError, MemoryError) as error:
+                self.fail(first.sample.name, not first.sample.several, translated(error))
+                return
+            self._done.append(self._finished(first, files))
+            self.kept += [first.sample.name] if first.kept else []
+        if first.kept:
+            self.echo(*self._saved_lines([file for file in files if file in self._drawn]))
+        else:
+            self._print_result(first, files)
+
+    def _finished(self, one: _Pending, files: list[str]) -> _Done:
+        entry: Document | None = None
         if self.options.as_json:
-            self.results.append(
-                {
-                    "input": sample.name,
-                    "input_sha256": sample.sha256,
-                    "top": [dataclasses.asdict(score) for score in top],
-                    "files": files,
-                    # The record itself, whose arrays are needed only if no file holds them.
-                    "explanation": _report.json_record(result, arrays=False) if self._in_folder else result,
-                }
-            )
-        if sample.display is None and len(self.names) <= _MAX_DETAILED + 1:
+            entry = {
+                "input": one.sample.name,
+                "input_sha256": one.sample.sha256,
+                "top": [dataclasses.asdict(score) for score in one.top],
+                "files": files,
+                # The record itself, whose arrays are needed only if no file holds them.
+                "explanation": _report.json_record(one.record, arrays=False) if self._in_folder else one.record,
+            }
+        record = one.record if self.destination.kind == "record" else None
+        return _Done(one.sample.place, one.sample.name, record, entry)
+
+    def _print_result(self, one: _Pending, files: list[str]) -> None:
+        sample, result = one.sample, one.record
+        if sample is not self._begun:
+            self._print_head(sample, one.top, result.target, result.prediction)
+        self.echo(*_report.layer_lines(result), *self._untold(_report.left_lines(result)))
+        if sample.display is None and len(self._done) <= _MAX_DETAILED + 1:
             main = self.model.input().name
             self.echo(*_report.feature_lines(result, self.model.input_spec, sample.feeds, main))
         self.echo(
@@ -154,19 +233,43 @@ class Results:
     def _saved_lines(self, files: list[str]) -> list[str]:
         return [f"  {self.destination.saved_line(file)}" for file in files]
 
-    def _write_files(self, name: str, sample: Sample, result: Explanation) -> list[str]:
-        """Write the files ``name`` of one sample and return their paths."""
-        place, files = self.destination, []
-        targets = len(result.target) if result.several_targets else 1
-        for target in range(targets):
-            path = place.picture(name, sample.several, target if targets > 1 else None)
-            files.append(str(self._draw(sample, result, target, path)))
-        if place.kind == "folder":
-            files.append(str(result.save(place.record(name))))
+    def _write(self, sample: Sample, record: Explanation) -> list[str]:
+        """Write the files of one sample and return their paths.
+
+        The record comes first: it takes the longer to make again.
+        """
+        records = self.archive.put([sample], [record]) if self._in_folder else []
+        return [*self._draw_all(sample, record), *records]
+
+    def _redraw(self, sample: Sample, record: Explanation) -> list[str]:
+        """Draw the pictures of an earlier record that are missing, and return the paths of all its files."""
+        return [*self._draw_all(sample, record), str(self.archive.path(sample))]
+
+    def _draw_all(self, sample: Sample, record: Explanation) -> list[str]:
+        """Draw and save the pictures of all targets, except those that a folder has of the same request."""
+        from xaionnx import render
+        from xaionnx.render.files import request_of
+
+        files = []
+        count = len(record.target) if record.several_targets else 1
+        request = sample.request and hashlib.sha256(f"{sample.request} {self._looks(sample)}".encode()).hexdigest()
+        for target in range(count):
+            place = sample.file, sample.several, target if count > 1 else None
+            path = self.destination.path_of_picture(*place)
+            if request is None or not self._in_folder or request_of(path) != request:
+                self.destination.picture(*place)
+                render.save(self._draw(sample, record, target), path, request)
+                self._drawn.add(str(path))
+            files.append(str(path))
         return files
 
-    def _draw(self, sample: Sample, result: Explanation, target: int, path: Path) -> Path:
-        """Draw and save the picture of one target."""
+    def _looks(self, sample: Sample) -> str:
+        """What a picture depends on besides its record."""
+        options = self.options
+        return f"{sample.sha256} {options.exif} {options.picture} {options.sign} {options.top} {options.original}"
+
+    def _draw(self, sample: Sample, result: Explanation, target: int) -> Image.Image:
+        """Draw the picture of one target."""
         from xaionnx import render
         from xaionnx.layers.series import series
 
@@ -174,7 +277,7 @@ class Results:
         name, spec = model.input().name, model.input_spec
         x = sample.feeds[name][0]
         over = series(model.samples(sample.feeds, name)[0])
-        picture = render.picture(
+        return render.picture(
             result,
             options.picture,
             photo=sample.display,
@@ -188,10 +291,9 @@ class Results:
             top=options.top,
             original=options.original,
         )
-        return render.save(picture, path)
 
     def conclude(self, complete: bool) -> list[str]:
-        """Save and print the finished samples; describe them if the work is not complete.
+        """Save and print the finished samples, once; describe them if the work is not complete.
 
         Raises
         ------
@@ -199,11 +301,26 @@ class Results:
             The file of all inputs cannot be written. The document has been printed, with the arrays.
         OutputLost, ReaderLeft
             Stdout cannot be written. The files have been.
+        KeyboardInterrupt
+            It was pressed while a complete run was saved, and everything is done nevertheless.
         """
-        while not complete and self._waiting and self._waiting[-1][3].cancel():
+        if not self._concluded:
+            # A run that is stopped already needs no other signal.
+            with contextlib.nullcontext() if complete else contextlib.suppress(KeyboardInterrupt), held():
+                self._concluded = True
+                self._conclude(complete)
+        done = len(self._done)
+        if complete or not done:
+            return []
+        where = "" if self.destination.kind == "nothing" else f" and saved in {self.destination.path}"
+        return [f"{done} {'input is' if done == 1 else 'inputs are'} done{where}"]
+
+    def _conclude(self, complete: bool) -> None:
+        while not complete and self.draws and self._waiting and self._waiting[-1].writing.cancel():
             self._waiting.pop()
         self._finish_all()
-        self._drawing.shutdown()
+        self._writer.shutdown()
+        self._done.sort(key=lambda one: one.place)
         saved, failure = None, None
         try:
             saved = self._save()
@@ -212,22 +329,18 @@ class Results:
         for line in self._refusal_lines():
             sys.stderr.write(f"xaionnx: {sentence(line)}\n")
         self._print_document(complete, saved)
+        if complete and self._done and self.destination.kind == "nothing":
+            self.echo("\nnothing was saved: -o NAME.png draws a picture, -o NAME.npz saves the whole record")
         if failure is not None:
             raise failure
         if self._lost is not None:
             raise self._lost
-        done = len(self.names)
-        if complete and done and self.destination.kind == "nothing":
-            self.echo("\nnothing was saved: -o NAME.png draws a picture, -o NAME.npz saves the whole record")
-        if complete or not done:
-            return []
-        where = "" if self.destination.kind == "nothing" else f" and saved in {self.destination.path}"
-        return [f"{done} {'input is' if done == 1 else 'inputs are'} done{where}"]
 
     def _finish_all(self) -> None:
         """Report every pending sample, also after one of them raises an error."""
+        self._write_all()
         while self._waiting:
-            name = self._waiting[0][0].name
+            name = self._waiting[0].sample.name
             try:
                 self._report_first()
             except XaionnxError as error:
@@ -235,18 +348,25 @@ class Results:
 
     def _save(self) -> str | None:
         """Write the record of all inputs, if there is one, and return its path."""
-        if not self.records:
+        if self.kept:
+            count = f"{len(self.kept)} earlier {'result' if len(self.kept) == 1 else 'results'}"
+            place = printable(str(self.destination.path))
+            self.echo(f"\nkept {count} of the same request in {place}; --no-resume computes anew")
+        records = [one.record for one in self._done if one.record is not None]
+        if not records:
             return None
-        whole = self.records[0] if len(self.records) == 1 else _joining.join_records(self.records, self.names)
+        whole = records[0] if len(records) == 1 else _joining.join_records(records, [one.name for one in self._done])
         path = whole.save(self.destination.path)
+        self.archive.close()
         self.echo(f"\n{self.destination.saved_line(path)}")
         return str(path)
 
     def _print_document(self, complete: bool, saved: str | None) -> None:
         """Print the JSON document, if it is asked for; the arrays are in it unless a file holds them."""
-        if not self.options.as_json or not (self.results or complete):
+        if not self.options.as_json or not (self._done or complete):
             return
-        for entry in self.results:
+        entries = [one.entry for one in self._done if one.entry is not None]
+        for entry in entries:
             if not self._in_folder:
                 entry["explanation"] = _report.json_record(entry["explanation"], arrays=saved is None)
         document = {
@@ -257,11 +377,12 @@ class Results:
             "method": self.method,
             "complete": complete,
             "saved": saved,
-            "results": self.results,
+            "results": entries,
+            "kept": self.kept,
             "refused": self.refused,
             "notes": self.notes,
         }
-        self._write(_report.dump_json(document) + "\n")
+        self._print(_report.dump_json(document) + "\n")
 
     def exit_code(self) -> int:
         """Save and print everything, and return the exit code.
@@ -271,16 +392,17 @@ class Results:
         XaionnxError
             The only input failed.
         """
-        if not self.names and len(self.errors) == 1:
+        if not self._done and len(self.errors) == 1:
+            self._concluded = True
             raise self.errors[0]
         self.conclude(complete=True)
         codes = {error.exit_code for error in self.errors}
         if not codes:
             return 0
-        return codes.pop() if not self.names and len(codes) == 1 else DataError.exit_code
+        return codes.pop() if not self._done and len(codes) == 1 else DataError.exit_code
 
     def _refusal_lines(self) -> list[str]:
-        count, every = len(self.errors), len(self.errors) + len(self.names)
+        count, every = len(self.errors), len(self.errors) + len(self._done)
         if not count:
             return []
         alike: dict[str, list[Document]] = {}
@@ -297,7 +419,7 @@ class Results:
 
     def fail(self, name: str, alone: bool, error: XaionnxError) -> None:
         """Record the error of a row; raise it if every row would meet it, or if the row is ``alone``."""
-        finished = bool(self.names or self._waiting)
+        finished = bool(self._done or self._waiting or self._unwritten)
         assert self.failures is not None  # set before the first row
         if (alone and not isinstance(error, DataError)) or self.failures.ends_run(error, finished):
             raise error
@@ -318,9 +440,9 @@ class Results:
         """Print lines, unless --json reserves stdout for the document."""
         if not self.options.as_json:
             # A blank line before a head is part of the layout; names were escaped before.
-            self._write("".join(f"{printable(part)}\n" for line in lines for part in line.split("\n")))
+            self._print("".join(f"{printable(part)}\n" for line in lines for part in line.split("\n")))
 
-    def _write(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         """Write to stdout. If that fails, the run goes on as long as there are files to write."""
         try:
             sys.stdout.write(text)

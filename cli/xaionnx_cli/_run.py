@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from xaionnx import parameters
-from xaionnx.data.files import expand
+from xaionnx import __version__, parameters
+from xaionnx.data.files import expand, read_bytes, sha256_of
 from xaionnx.data.inputs import Inputs
 from xaionnx.data.spec import InputSpec
 from xaionnx.errors import DataError, UnsupportedModelError, UsageError, XaionnxError
 from xaionnx.explainer import Explainer
 from xaionnx.explanation import Explanation
+from xaionnx.record import recorded_parameters
 from xaionnx.runtime.model import Model
 from xaionnx.runtime.session import DEFAULT_LIMIT_S
 from xaionnx.targets.kinds.top import Top
@@ -21,6 +24,7 @@ from xaionnx.targets.scores import default_output
 from xaionnx.targets.target import Target
 from xaionnx.typing import Document
 from xaionnx_cli import _progress, _report, _samples, _targets
+from xaionnx_cli._archive import REQUEST, request_sha256
 from xaionnx_cli._batches import Batches, stack_feeds
 from xaionnx_cli._deadline import time_limit
 from xaionnx_cli._destination import Destination
@@ -77,6 +81,9 @@ class _Job:
                 _report.check_top_class(self.model, scores)
             self.reports = [_report.TopClasses(scores)]
         self.results = Results(self.model, method.name(), destination, options)
+        self._named = named
+        self._request: Document = {}
+        self._places = itertools.count()
 
     def _has_scores(self) -> bool:
         """Whether an output holds scores, or is to: a detector may return nothing but the numbers of its boxes."""
@@ -98,18 +105,19 @@ class _Job:
                 # Bound first: faulty patterns must not be reported as a fault of an input.
                 self.method = self.method.bind(self.model)
                 self.results.failures = Failures(self.method, self.model, len(self.files) == 1)
+                self._request = self._what_all_rows_share()
                 batches = Batches(self.model.shared, self.method.compares_samples)
                 for batch in batches.of(self._read()):
                     bar.start(printable(Path(batch[0].name).name), batch[0].number, batch[-1].count)
                     with batches.timed(len(batch)):
                         self._explain(batch)
                 self.results.finish()
+            return self.results.exit_code()
         except BaseException as stop:
             kept = self.results.conclude(complete=False)
             if isinstance(stop, KeyboardInterrupt):
-                raise KeyboardInterrupt(*kept) from None
+                stop.args = tuple(kept)
             raise
-        return self.results.exit_code()
 
     def _read(self) -> Iterator[_samples.Sample]:
         """Yield the samples of all files; record those that cannot be read as refused."""
@@ -131,7 +139,51 @@ class _Job:
             count = len(self.files) + len(samples) - 1
             several = len(self.files) > 1 or len(samples) + len(refused) > 1
             for row, sample in enumerate(samples):
-                yield dataclasses.replace(sample, number=number + row, count=count, several=several)
+                placed = self._placed(dataclasses.replace(sample, number=number + row, count=count, several=several))
+                earlier = self.results.archive.find(placed)
+                if earlier is None:
+                    yield placed
+                else:
+                    self._keep(placed, earlier)
+
+    def _placed(self, sample: _samples.Sample) -> _samples.Sample:
+        """The sample with its place in the results, the name of its files, and the hash of its request."""
+        place = next(self._places)
+        destination = self.results.destination
+        if destination.kind == "nothing" or self.method.compares_samples:
+            return dataclasses.replace(sample, place=place, file=destination.name(sample.name))
+        digest = request_sha256(self._request, sample.feeds)
+        origin = sample.provenance | {REQUEST: [digest]}
+        return dataclasses.replace(
+            sample, place=place, file=destination.name(sample.name), request=digest, provenance=origin
+        )
+
+    def _what_all_rows_share(self) -> Document:
+        """All that the result of a row depends on besides the row itself."""
+        model, method = self.model, self.method
+        return {
+            "xaionnx": __version__,
+            "model": model.sha256,
+            "provider": model.provider,
+            "spec": None if model.spec is None else dataclasses.asdict(model.spec),
+            "labels": model.labels,
+            "method": method.name(),
+            "parameters": recorded_parameters(method, method.resolved_parameters()),
+            **{name: getattr(self.options, name) for name in ("target", "output", "axes", "rows")},
+            "files": [sha256_of(read_bytes(path, "file", sys.maxsize)) for path in self._named],
+        }
+
+    def _keep(self, sample: _samples.Sample, earlier: Explanation) -> None:
+        """Pass on an earlier record; the document has the top classes too, which records lack."""
+        top: list[_report.Score] = []
+        if self.options.as_json:
+            try:
+                inputs = Inputs(stack_feeds([sample], self.model.shared))
+                (top,) = _report.top_classes(self.method.request(self.model, inputs, self.target, self.reports))
+            except (XaionnxError, MemoryError) as error:
+                self.results.fail(sample.name, not sample.several, translated(error))
+                return
+        self.results.keep(sample, earlier, top)
 
     def _read_file(self, path: Path) -> _samples.Reading:
         return _samples.read(path, self.model, self.options.exif, self.results.draws)
@@ -183,8 +235,8 @@ class _Job:
                 self.results.fail(sample.name, not sample.several, translated(error))
             return
         tops = _report.top_classes(request)
-        for n, (sample, top) in enumerate(zip(batch, tops, strict=True)):
-            self.results.add(sample, _sample_record(result, n, sample.provenance), top)
+        records = [_sample_record(result, n, sample.provenance) for n, sample in enumerate(batch)]
+        self.results.add(batch, records, tops)
 
 
 def _sample_record(result: Explanation, n: int, origin: Document) -> Explanation:

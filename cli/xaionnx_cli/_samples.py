@@ -21,7 +21,8 @@ class Sample:
     """One sample: its feeds with a batch axis of 1, and for a picture the part that the model sees, (H, W, 3).
 
     ``provenance`` goes into its record. ``number`` is its position among the ``count`` samples known so far;
-    ``several`` is whether its file or the command has more than one.
+    ``several`` is whether its file or the command has more than one. ``place`` is its position in the results, ``file``
+    the name of its files without a suffix, and ``request`` the hash of all that its result depends on.
     """
 
     name: str
@@ -32,6 +33,9 @@ class Sample:
     number: int = 0
     count: int = 1
     several: bool = False
+    place: int = 0
+    file: str = ""
+    request: str | None = None
 
 
 Reading = tuple[list[Sample], tuple[Refusal, ...], tuple[str, ...]]

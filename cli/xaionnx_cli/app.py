@@ -6,6 +6,7 @@ import _thread
 import contextlib
 import importlib
 import pkgutil
+import signal
 import sys
 import threading
 import warnings
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from xaionnx_cli._interrupts import Interrupts, handled
 from xaionnx_cli._messages import for_shell, sentence
 from xaionnx_cli._streams import OutputLost, ReaderLeft, checked_streams
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from xaionnx.typing import Document
 
 UNFINISHED, _NO_RESOURCES, _INTERRUPTED, _BROKEN_PIPE = 2, 6, 130, 141
+# Shells add this to the number of the signal that ends a command.
+_SIGNALS = 128
 
 
 class Application(click.Group):
@@ -50,14 +54,15 @@ class Application(click.Group):
             return super().invoke(ctx)
         except KeyboardInterrupt as stop:
             # click would drop the arguments, which describe the results that were kept.
-            raise _Interrupted(*stop.args) from None
+            raise _Interrupted(*stop.args) from stop
 
     # Of click's overloads of main one returns; this never does.
     def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any) -> NoReturn:  # type: ignore[override]  # see above; Any: passed on to click
         """Run with ``args`` (default: those of the process) and exit."""
         extra["standalone_mode"] = False
-        with _safe_streams(), _repeat_lost_interrupts():
+        with _safe_streams(), handled() as interrupts, _repeat_lost_interrupts(interrupts):
             code, line = self._run(args, prog_name, extra)
+            interrupts.ignore()
             if line:
                 # Start a new line after the ^C that the terminal shows.
                 start = "\n" if code == _INTERRUPTED and sys.stderr.isatty() else ""
@@ -73,7 +78,9 @@ class Application(click.Group):
             # click returns the code of its own early exits.
             return (code if isinstance(code, int) else 0), ""
         except (_Interrupted, KeyboardInterrupt, click.Abort) as stop:
-            return _INTERRUPTED, "; ".join(["interrupted", *map(str, stop.args)]) + "."
+            number = getattr(stop if isinstance(stop, KeyboardInterrupt) else stop.__cause__, "number", signal.SIGINT)
+            word = "interrupted" if number == signal.SIGINT else "terminated"
+            return _SIGNALS + number, "; ".join([word, *map(str, stop.args)]) + "."
         except click.ClickException as mistake:
             return mistake.exit_code, _sentence(mistake)
         except ReaderLeft:
@@ -90,7 +97,7 @@ class Application(click.Group):
 
 
 class _Interrupted(Exception):
-    """Ctrl-C; the arguments describe the results that were kept."""
+    """Ctrl-C or SIGTERM, which is the cause; the arguments describe the results that were kept."""
 
 
 def _library_errors() -> tuple[type[XaionnxError], ...]:
@@ -129,14 +136,18 @@ _AGAIN_S = 0.02
 
 
 @contextlib.contextmanager
-def _repeat_lost_interrupts() -> Iterator[None]:
+def _repeat_lost_interrupts(interrupts: Interrupts | None = None) -> Iterator[None]:
     """Repeat a Ctrl-C that arrived in a weakref callback or a destructor, where Python drops exceptions."""
     before = sys.unraisablehook
 
     def hook(dropped: sys.UnraisableHookArgs, /) -> None:
         if issubclass(dropped.exc_type, KeyboardInterrupt):
+            if interrupts is not None:
+                interrupts.repeat()
             # From another thread and later: raised here, it would be dropped as well.
-            again = threading.Timer(_AGAIN_S, _thread.interrupt_main)
+            again = threading.Timer(
+                _AGAIN_S, _thread.interrupt_main, [getattr(dropped.exc_value, "number", signal.SIGINT)]
+            )
             again.daemon = True
             again.start()
         else:
@@ -177,7 +188,8 @@ def main(context: click.Context) -> int:
 
     \b
     Exit codes: 0 success, 2 usage error, 3 model refused, 4 some or all inputs
-    failed, 6 out of resources (device, memory, time, disk), 130 interrupted.
+    failed, 6 out of resources (device, memory, time, disk), 130 interrupted,
+    143 terminated.
     """
     return help_instead(context)
 

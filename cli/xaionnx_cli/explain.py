@@ -138,6 +138,12 @@ def _common() -> list[click.Parameter]:
         ),
         click.Option(["--exif"], is_flag=True, help="Rotate pictures by their EXIF orientation."),
         _overwriting.option(),
+        click.Option(
+            ["--resume/--no-resume"],
+            default=True,
+            help="Keep the results in the folder or .npz file of -o that an earlier run of the same request left "
+            "there, and compute only what is missing.  [default: on]",
+        ),
         click.Option(["--allow-random"], is_flag=True, help="Accept a model that draws random numbers."),
         click.Option(
             ["--json", "as_json"],

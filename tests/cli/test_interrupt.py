@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import time
@@ -10,9 +11,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from xaionnx_cli._interrupts import Terminated, handled, held
 from xaionnx_cli.app import _repeat_lost_interrupts
 
 import xaionnx
+from xaionnx.data import storage
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 # More than a minute of work.
@@ -93,6 +96,84 @@ def test_json_of_what_is_done(start, tmp_path, rows):
     assert document["complete"] is False
     done = len(document["results"])
     assert told == f"xaionnx: interrupted; {_inputs(done)} done and saved in {tmp_path / 'out'}.\n"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_the_same_signal_several_times_keeps_what_is_finished(start, tmp_path, rows, number, code):
+    process = start(*TABLE, rows, "-o", tmp_path / "all.npz", "--json")
+    while not list(tmp_path.glob(".xaionnx-parts-*/*.npz")):
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
+    for _ in range(6):
+        process.send_signal(number)
+        time.sleep(0.01)
+    out, told = process.communicate(timeout=30)
+    document = json.loads(out)
+    done = len(document["results"])
+    word = "interrupted" if number == signal.SIGINT else "terminated"
+    assert process.returncode == code
+    assert told == f"xaionnx: {word}; {_inputs(done)} done and saved in {tmp_path / 'all.npz'}.\n"
+    assert xaionnx.Explanation.load(tmp_path / "all.npz").samples == done > 0
+    assert not list(tmp_path.rglob(".*"))
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_in_the_last_save(run, tmp_path, monkeypatch, number, code):
+    table = MODELS / "data" / "german_credit_sample.csv"
+    before = storage._rename
+
+    def rename(temporary, target):
+        if target.name == "all.npz":
+            os.kill(os.getpid(), number)
+            os.kill(os.getpid(), signal.SIGINT)
+        before(temporary, target)
+
+    monkeypatch.setattr(storage, "_rename", rename)
+    result = run(*TABLE, table, "-o", tmp_path / "all.npz", "--json")
+    document = json.loads(result.stdout)
+    word = "interrupted" if number == signal.SIGINT else "terminated"
+    assert result.exit_code == code
+    assert result.stderr == f"xaionnx: {word}; 50 inputs are done and saved in {tmp_path / 'all.npz'}.\n"
+    assert document["complete"] is True
+    assert xaionnx.Explanation.load(tmp_path / "all.npz").samples == len(document["results"]) == 50
+    assert [path.name for path in tmp_path.iterdir()] == ["all.npz"]
+
+
+def test_signals_wait_for_the_end_of_what_is_held():
+    with handled():
+        with pytest.raises(Terminated) as caught, held():
+            assert os.kill(os.getpid(), signal.SIGTERM) is os.kill(os.getpid(), signal.SIGINT) is None
+        assert caught.value.number == signal.SIGTERM
+        # So soon after the first it asks for nothing new.
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_a_signal_that_the_process_was_started_to_ignore_stays_ignored():
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with handled():
+            assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_a_killed_run_of_one_file_is_resumed(start, run, tmp_path, rows):
+    process = start(*TABLE, rows, "-o", tmp_path / "all.npz")
+    for line in process.stdout:
+        if "rows.csv:9\n" in line:
+            break
+    process.kill()
+    process.wait()
+    assert {path.name[:15] for path in tmp_path.iterdir() if path.name.startswith(".")} == {".xaionnx-parts-"}
+    few = tmp_path / "rows.csv"
+    few.write_text("\n".join(few.read_text().splitlines()[:21]) + "\n")
+    result = run(*TABLE, few, "-o", tmp_path / "all.npz", "--json")
+    document = json.loads(result.stdout)
+    assert len(document["kept"]) >= 8
+    assert xaionnx.Explanation.load(tmp_path / "all.npz").samples == 20
+    assert not list(tmp_path.rglob(".*"))
 
 
 def test_an_interrupt_that_python_drops_comes_again():

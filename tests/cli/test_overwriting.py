@@ -32,7 +32,7 @@ def test_an_earlier_result_is_replaced_and_told(explain, tmp_path, name):
 
 def test_a_folder_of_earlier_results(explain, tmp_path):
     assert "replacing" not in explain("-o", tmp_path / "out").stdout
-    again = explain("-o", tmp_path / "out").stdout
+    again = explain("-o", tmp_path / "out", "--no-resume").stdout
     assert again.count("replacing the earlier one") == 2
 
 

@@ -3,13 +3,16 @@
 import errno
 import os
 import stat
+import subprocess
+import sys
 import zipfile
 
 import numpy as np
 import pytest
 
 from xaionnx import Explanation
-from xaionnx.data.storage import write_npz, write_whole
+from xaionnx.data import storage
+from xaionnx.data.storage import locked, sweep, temporary_folder, write_npz, write_whole
 from xaionnx.errors import StorageError
 
 
@@ -108,3 +111,68 @@ def test_only_arrays_that_shrink_are_compressed(tmp_path):
         for name, array in arrays.items():
             assert found[name].dtype == array.dtype
             np.testing.assert_array_equal(found[name], array)
+
+
+def test_what_killed_processes_left_is_swept_and_nothing_else(tmp_path):
+    own = tmp_path / ".xaionnx-0123456789abcdef"
+    own.write_bytes(b"half")
+    folder = tmp_path / "xaionnx-0123456789abcdef"
+    folder.mkdir()
+    (folder / "inside").touch()
+    others = [".xaionnx-0123", ".xaionnx-0123456789abcdeg", "xaionnx-0123456789abcdef.npz", "cat.png"]
+    for name in others:
+        (tmp_path / name).touch()
+    (tmp_path / ".xaionnx-0000000000000000").symlink_to(tmp_path / "cat.png")
+    sweep(tmp_path)
+    sweep(tmp_path / "missing")
+    assert {path.name for path in tmp_path.iterdir()} == {*others, ".xaionnx-0000000000000000"}
+
+
+@pytest.mark.skipif(storage.fcntl is None, reason="no locks")
+def test_what_a_living_process_writes_is_not_swept(tmp_path):
+    code = """
+import sys
+from xaionnx.data.storage import write_whole
+def write(stream):
+    print(flush=True)
+    sys.stdin.read()
+    stream.write(b"whole")
+write_whole(sys.argv[1], write)
+"""
+    streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "result")], **streams) as process:
+        process.stdout.readline()
+        (temporary,) = tmp_path.iterdir()
+        sweep(tmp_path)
+        assert list(tmp_path.iterdir()) == [temporary]
+        with locked(temporary) as free:
+            assert not free
+        process.stdin.close()
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"whole"]
+    with locked(tmp_path / "result") as free, locked(tmp_path / "result") as again:
+        assert (free, again) == (True, False)
+
+
+def test_a_temporary_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(storage.tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "xaionnx-0123456789abcdef").mkdir()
+    with temporary_folder() as folder:
+        assert list(tmp_path.iterdir()) == [folder]
+        (folder / "file").touch()
+        sweep(tmp_path)
+        assert folder.is_dir()
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr(storage.tempfile, "tempdir", str(tmp_path / "missing"))
+    with pytest.raises(
+        StorageError, match=r"Cannot write temporary files to .*missing.* Name another folder in TMPDIR"
+    ):
+        temporary_folder().__enter__()
+
+
+def test_the_content_is_on_the_disk_before_it_gets_the_name(tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(storage.os, "fsync", lambda handle: calls.append("sync"))
+    before = storage._rename
+    monkeypatch.setattr(storage, "_rename", lambda *paths: calls.append("rename") or before(*paths))
+    write_whole(tmp_path / "result", lambda stream: stream.write(b"content"))
+    assert calls == ["sync", "rename"]

@@ -1,23 +1,42 @@
-"""Atomic writing of results."""
+"""Atomic writing of results.
+
+All files that xaionnx writes go through :func:`write_whole`, and all its temporary folders through
+:func:`temporary_folder`. Their names are those of :data:`_TEMPORARY`, and the process that made them holds a lock on
+them, so that :func:`sweep` can tell what a killed process left from what a living one writes.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import secrets
+import shutil
+import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, Final
+
+try:
+    import fcntl
+except ImportError:  # Windows, where open files cannot be removed
+    fcntl = None  # type: ignore[assignment]  # see above
 
 import numpy as np
 
 from xaionnx.errors import StorageError
 from xaionnx.typing import Array
 
+# Hidden beside a result, plain among the temporary files of the system.
+_TEMPORARY: Final = re.compile(r"\.?xaionnx-[0-9a-f]{16}")
+
 
 def write_whole(path: str | os.PathLike[str], write: Callable[[BinaryIO], object]) -> Path:
     """Write a temporary file in the folder of ``path`` with ``write``, then rename it to ``path``.
+
+    Its content is on the disk before it gets the name, also if the machine stops.
 
     Raises
     ------
@@ -26,16 +45,19 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[BinaryIO], object
         of that name is not changed.
     """
     target = Path(path)
-    temporary = target.parent / f".xaionnx-{secrets.token_hex(8)}"
     try:
-        # Opened by its descriptor, since some writers store the name of a stream in their output.
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+        temporary, handle = _create(target.parent, ".", _make_file)
     except OSError as error:
         raise StorageError(f"Cannot write {target}: {error.strerror or error}. Choose another folder.") from error
     try:
-        with os.fdopen(handle, "wb") as stream:
+        with _stream(handle) as stream:
             write(stream)
-        temporary.replace(target)
+            _sync(stream)
+            if fcntl is not None:
+                # The lock ends with the stream.
+                _rename(temporary, target)
+        if fcntl is None:
+            _rename(temporary, target)
     except OSError as error:
         reason = error.strerror or error
         raise StorageError(
@@ -45,6 +67,117 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[BinaryIO], object
         # After any failure, including Ctrl-C.
         temporary.unlink(missing_ok=True)
     return target
+
+
+def _create(folder: Path, prefix: str, make: Callable[[Path], int]) -> tuple[Path, int]:
+    """Make a temporary file or folder, and return it with its descriptor, which holds the lock until it is closed."""
+    while True:
+        path = folder / f"{prefix}xaionnx-{secrets.token_hex(8)}"
+        handle = make(path)
+        # Between the calls another process may have swept it.
+        if _lock(handle) is not False and path.exists():
+            return path, handle
+        os.close(handle)
+
+
+def _make_file(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+
+
+def _make_folder(path: Path) -> int:
+    path.mkdir(mode=0o700)
+    return os.open(path if fcntl is not None else os.devnull, os.O_RDONLY)
+
+
+def _stream(handle: int) -> BinaryIO:
+    # Opened by its descriptor, since some writers store the name of a stream in their output.
+    return os.fdopen(handle, "wb")
+
+
+def _sync(stream: BinaryIO) -> None:
+    stream.flush()
+    os.fsync(stream.fileno())
+
+
+def _rename(temporary: Path, target: Path) -> None:
+    temporary.replace(target)
+
+
+def _lock(handle: int) -> bool | None:
+    """Lock an open file or folder until it is closed.
+
+    Returns False if another process has locked it, and None if its file system has no locks.
+    """
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[bool]:
+    """Lock a file or folder inside the block, and give whether that was possible: it exists, and no other process has.
+
+    Examples
+    --------
+    >>> with temporary_folder() as folder, locked(folder) as free:
+    ...     free
+    False
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+    except OSError:
+        yield False
+        return
+    try:
+        yield _lock(handle) is True
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Make a folder among the temporary files of the system, and remove it at the end of the block.
+
+    Those that killed processes left are removed first.
+
+    Raises
+    ------
+    StorageError
+        It cannot be made.
+    """
+    place = Path(tempfile.gettempdir())
+    sweep(place)
+    try:
+        path, handle = _create(place, "", _make_folder)
+    except OSError as error:
+        raise StorageError(
+            f"Cannot write temporary files to {place}: {error.strerror or error}. Name another folder in TMPDIR."
+        ) from error
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+        os.close(handle)
+
+
+def sweep(folder: str | os.PathLike[str]) -> None:
+    """Remove the temporary files and folders in ``folder`` that killed processes of xaionnx left.
+
+    What a living process has locked stays, and so does everything that cannot be removed.
+    """
+    with contextlib.suppress(OSError):
+        for path in [Path(entry) for entry in os.scandir(folder) if _TEMPORARY.fullmatch(entry.name)]:
+            with locked(path) as free, contextlib.suppress(OSError):
+                if free and path.is_dir():
+                    shutil.rmtree(path)
+                elif free:
+                    path.unlink()
 
 
 # Level 1 compresses photos and attributions in half the time of zlib's default, 6, to files that are 1 % larger.

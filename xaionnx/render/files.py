@@ -17,9 +17,14 @@ SOFTWARE: Final = "xaionnx"
 """The name of the software, written into .png and .jpg files."""
 
 
-def _made_by() -> PngInfo:
+_REQUEST: Final = "Request"
+
+
+def _made_by(request: str | None = None) -> PngInfo:
     info = PngInfo()
     info.add_text("Software", SOFTWARE)
+    if request is not None:
+        info.add_text(_REQUEST, request)
     return info
 
 
@@ -52,7 +57,25 @@ def check_suffix(path: str | os.PathLike[str]) -> None:
         )
 
 
-def save(image: Image.Image, path: str | os.PathLike[str]) -> Path:
+def request_of(path: str | os.PathLike[str]) -> str | None:
+    """Return the request that a .png file was saved with; None if there is no such file, or it has none.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     request_of(save(Image.new("RGB", (2, 2)), f"{folder}/cat.png", request="saliency of a cat"))
+    'saliency of a cat'
+    """
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            found = image.info.get(_REQUEST)
+    except (OSError, SyntaxError, ValueError):
+        return None
+    return found if isinstance(found, str) else None
+
+
+def save(image: Image.Image, path: str | os.PathLike[str], request: str | None = None) -> Path:
     """Write a picture atomically, in the format of its suffix: .png, .jpg, .jpeg, .webp or .pdf.
 
     Files contain no date and no name, so that equal pictures are equal files; .png and .jpg files name xaionnx as the
@@ -62,6 +85,8 @@ def save(image: Image.Image, path: str | os.PathLike[str]) -> Path:
     ----------
     image : PIL.Image.Image
     path : str or path
+    request : str, optional
+        Stored in a .png file, for :func:`request_of`: what the picture was made from.
 
     Returns
     -------
@@ -86,6 +111,8 @@ def save(image: Image.Image, path: str | os.PathLike[str]) -> Path:
         )
     check_suffix(path)
     kind, settings = _FORMATS[Path(path).suffix.lower()]
+    if kind == "PNG" and request is not None:
+        settings = settings | {"pnginfo": _made_by(request)}
 
     def write(stream: BinaryIO) -> None:
         image.save(stream, format=kind, **settings)

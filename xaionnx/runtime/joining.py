@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import dataclasses
 import hashlib
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -19,7 +18,7 @@ import onnx
 from xaionnx import loading
 from xaionnx.data.spec import InputSpec
 from xaionnx.data.spec_writing import write_spec
-from xaionnx.data.storage import write_whole
+from xaionnx.data.storage import temporary_folder, write_whole
 from xaionnx.errors import ParameterError, UnsupportedModelError, UsageError
 from xaionnx.graph.join import Part, Port, connections, free_ports, join
 from xaionnx.loading.reading import LARGEST_FILE
@@ -126,9 +125,9 @@ def _with_weights_apart(joined: onnx.ModelProto, file: Path) -> onnx.ModelProto:
 
 @lru_cache(maxsize=1)
 def _folder() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="xaionnx-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
+    held = contextlib.ExitStack()
+    atexit.register(held.close)
+    return held.enter_context(temporary_folder())
 
 
 def _check_outputs(parts: Sequence[Part], links: Mapping[Port, Port], joined: onnx.ModelProto) -> None:

@@ -11,7 +11,6 @@ import io
 import os
 import re
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from xaionnx.data.storage import temporary_folder
 from xaionnx.errors import DeviceError, MemoryLimitError, TimeLimitError, UnsupportedModelError, XaionnxError
 from xaionnx.runtime import installation
 from xaionnx.runtime.tensors import NodeArg
@@ -430,8 +430,8 @@ def _optimised(model: bytes, level: ort.GraphOptimizationLevel) -> bytes:
     options.graph_optimization_level = level
     # It would duplicate quantised tensors for each consumer, and so disconnect a named tensor from its consumers.
     options.add_session_config_entry("session.disable_quant_qdq", "1")
-    with tempfile.TemporaryDirectory(prefix="xaionnx-") as folder:
-        path = Path(folder) / "optimised.onnx"
+    with temporary_folder() as folder:
+        path = folder / "optimised.onnx"
         options.optimized_model_filepath = str(path)
         with _suppress_output():
             _opened(lambda: ort.InferenceSession(model, options, providers=[_DEVICES["cpu"]]), options, "model", None)
