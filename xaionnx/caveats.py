@@ -306,6 +306,16 @@ def _finite_differences(one: Explanation) -> Iterator[Caveat]:
     yield Caveat(finding, "Try gradient='finite_differences:step=...' with twice the step, and compare.")
 
 
+def _not_logits(one: Explanation) -> Iterator[Caveat]:
+    name = one.provenance.get("not_logits")
+    if name:
+        yield Caveat(
+            f"The spec calls output '{name}' logits, but its scores sum to 1 as probabilities do: a probability is "
+            "then the softmax of a softmax.",
+            'Write activation = "softmax" under [output] if they are probabilities.',
+        )
+
+
 def _guessed_spec(one: Explanation) -> Iterator[Caveat]:
     if one.provenance.get("guessed_spec") is True:
         finding = "How files become the model's input was guessed from its shape."
@@ -351,6 +361,7 @@ _CHECKS: Final[tuple[Callable[[Explanation], Iterator[Caveat]], ...]] = (
     _shifted_prediction,
     _off_scale,
     _guessed_spec,
+    _not_logits,
     _other_arithmetic,
     _estimated_gradients,
     _looked_up,

@@ -93,6 +93,7 @@ def record(explainer: Explainer, request: Request, attribution: Attribution) -> 
             **_provenance(explainer, request),
             **({"sample_axes": moved} if moved else {}),
             "quantity": _quantity(resolved),
+            **({"not_logits": doubtful} if (doubtful := resolved.called_logits) else {}),
             **_left_as_is(request, attribution),
             **_zero_by_default(explainer, request, attribution),
             **_nan_not_taken(request),

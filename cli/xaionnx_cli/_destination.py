@@ -11,7 +11,7 @@ from typing import Literal
 
 from xaionnx.data.storage import sweep
 from xaionnx.errors import ParameterError, StorageError
-from xaionnx_cli._overwriting import check_replaceable, storage_errors
+from xaionnx_cli._overwriting import check_replaceable, real_paths, storage_errors
 
 PICTURES = (".png", ".jpg", ".jpeg")
 RECORD = ".npz"
@@ -60,7 +60,7 @@ class Destination:
         UsageError
             A file exists and may not be replaced.
         """
-        kept = {path.resolve() for path in protected}
+        kept = real_paths(protected)
         if given is None:
             return cls("nothing", Path(), kept)
         with storage_errors(Path(given)):

@@ -6,6 +6,7 @@ A command that is repeated should update its picture. A mistyped name must not c
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import zipfile
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -47,6 +48,11 @@ def files_in(values: Iterable[object]) -> list[Path]:
     return found
 
 
+def real_paths(paths: Iterable[str | Path]) -> set[Path]:
+    """Return where files lie, behind links; a link that leads to itself stays as it is."""
+    return {Path(os.path.realpath(path)) for path in paths}
+
+
 def check_replaceable(path: Path, kind: Kind, protected: Collection[Path], force: bool) -> bool:
     """Return whether writing ``path`` replaces an existing file; refuse files that may not be replaced.
 
@@ -84,6 +90,38 @@ def check_replaceable(path: Path, kind: Kind, protected: Collection[Path], force
     return True
 
 
+def check_weights_replaceable(path: Path, weights: Iterable[Path], force: bool) -> None:
+    """Refuse to replace files of weights that do not belong to an earlier file of ours at ``path``.
+
+    Raises
+    ------
+    UsageError
+        A file exists, and the model at ``path``, if there is one, does not name it as that of its weights.
+    """
+    from xaionnx.errors import UsageError
+
+    for file in weights:
+        if file.exists() and not force and file.name not in _weights_of(path):
+            raise UsageError(
+                f"{file} exists and is not a file of weights of {path.name}. Choose another name with -o, or use "
+                "--force to replace it."
+            )
+
+
+def _weights_of(path: Path) -> set[str]:
+    """Names of the files of weights of a model; none if there is no model."""
+    import onnx
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # protobuf ships no types
+    from onnx.external_data_helper import uses_external_data
+
+    try:
+        graph = onnx.load(path, load_external_data=False).graph
+    except (OSError, DecodeError):
+        return set()
+    external = [tensor for tensor in graph.initializer if uses_external_data(tensor)]
+    return {entry.value for tensor in external for entry in tensor.external_data if entry.key == "location"}
+
+
 def option() -> click.Option:
     """``--force``, for commands whose options are built at run time."""
     return click.Option(["--force"], is_flag=True, help=HELP)
@@ -116,7 +154,7 @@ def _has_array(member: str) -> Callable[[Path], bool]:
 
 def _is_compiled(path: Path) -> bool:
     import onnx
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # protobuf ships no types
+    from google.protobuf.message import DecodeError
 
     try:
         return str(onnx.load(path, load_external_data=False).producer_name) == "xaionnx"

@@ -95,7 +95,7 @@ def _compile(kind: type[Explainer], **given: OptionValue) -> int:
     from xaionnx_cli import _report, _targets
     from xaionnx_cli._destination import check_writable
     from xaionnx_cli._messages import write_lines
-    from xaionnx_cli._overwriting import check_replaceable, files_in
+    from xaionnx_cli._overwriting import check_replaceable, check_weights_replaceable, files_in, real_paths
 
     settings = {name: given.pop(name) for name in parameters.declared(kind)}
     request = Request(**given)
@@ -103,7 +103,7 @@ def _compile(kind: type[Explainer], **given: OptionValue) -> int:
     if place.suffix.lower() != ".onnx":
         raise ParameterError(f"-o must end in .onnx. Got '{request.save}' instead.")
     check_writable(place.parent)
-    read = {path.resolve() for path in (Path(request.model), *files_in([*settings.values(), target, request.spec]))}
+    read = real_paths([request.model, *files_in([*settings.values(), target, request.spec])])
     replaced = check_replaceable(place, "compiled", read, request.force)
     opened = Model.load(request.model, "cpu", spec=None if request.spec is None else InputSpec.read(request.spec))
     explained = opened.output()
@@ -115,6 +115,7 @@ def _compile(kind: type[Explainer], **given: OptionValue) -> int:
     else:
         asked = _targets.read_targets(() if target is None else (target,), request.output, opened)
     made = compilation.compile(opened, kind(**settings), asked, shapes=sizes)
+    check_weights_replaceable(place, made.files(place)[1:], request.force)
     files = made.save(place)
     if request.as_json:
         document = {

@@ -58,7 +58,7 @@ def command(**given: OptionValue) -> None:
     if wrong:
         raise ParameterError(f"--connect must be INPUT=OUTPUT. Got '{wrong[0]}' instead.")
     check_writable(place.parent)
-    read = {Path(name).resolve() for name in request.models}
+    read = _overwriting.real_paths(request.models)
     replaced = _overwriting.check_replaceable(place, "joined", read, request.force)
     connect = dict(text.split("=", 1) for text in request.connect)
     joined = Model.join(*request.models, connect=connect, path=place, device="cpu")

@@ -60,7 +60,7 @@ def command(**given: OptionValue) -> None:
     if place.suffix.lower() != ".npz":
         raise ParameterError(f"-o must end in .npz. Got '{request.save}' instead.")
     check_writable(place.parent)
-    read = {Path(name).resolve() for name in (request.model, request.inputs, request.spec) if name is not None}
+    read = _overwriting.real_paths(name for name in (request.model, request.inputs, request.spec) if name is not None)
     replaced = _overwriting.check_replaceable(place, "patterns", read, request.force)
     spec = None if request.spec is None else InputSpec.read(request.spec)
     opened = Model.load(request.model, request.device, spec=spec)

@@ -6,8 +6,11 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
+
+from models import planted
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 QUICK = ("--window", "4", "--stride", "4")
@@ -129,3 +132,20 @@ def test_files_that_options_name_are_never_replaced(run, tmp_path):
         assert refused.exit_code == 2
         assert "which the command reads" in refused.stderr, refused.stderr
     assert before == {name: (tmp_path / name).read_bytes() for name in before}
+
+
+def test_weights_of_a_compiled_file_replace_their_own_alone(run, tmp_path):
+    source, place = tmp_path / "source", tmp_path / "made.onnx"
+    weights = tmp_path / "made.onnx.data"
+    source.mkdir()
+    proto = planted.linear(np.random.default_rng(0).normal(size=(4, 64)).astype(np.float32))
+    onnx.save(proto, source / "big.onnx", save_as_external_data=True, location="weights.bin", size_threshold=64)
+    weights.write_text("mine")
+    words = ("compile", "saliency", source / "big.onnx", "-o", place)
+    refused = run(*words)
+    assert refused.exit_code == 2
+    assert f"{weights} exists and is not a file of weights of made.onnx." in refused.stderr
+    assert (weights.read_text(), place.exists()) == ("mine", False)
+    assert run(*words, "--force").exit_code == 0
+    assert run(*words).exit_code == 0  # they are now those of an earlier file
+    assert weights.stat().st_size > 1000

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.corpus.case import Case, all_cases, prepare
+from tests.corpus.case import Case, Stdout, all_cases, prepare
 from tests.corpus.names import NAMES
 from tests.corpus.runner import Runner
 
@@ -37,25 +38,30 @@ def runner() -> Iterator[Runner]:
     started.close()
 
 
-def check(case: Case, runner: Runner, folder: Path) -> None:
+def ran(case: Case, runner: Runner, folder: Path, stdout: Stdout) -> tuple[int, str, str, set[str]]:
+    """The exit code, what was written to stdout and stderr, and the new files of a case."""
     work, streams = folder / "work", folder / "streams"
     work.mkdir()
     streams.mkdir()
     prepare(work)
     case.build(work)
     before = _tree(work)
-    code = runner.run(case.words, work, streams, case.stdout, _LIMIT_S)
-    said = (streams / "err").read_bytes().decode()
-    out = (streams / "out").read_bytes().decode() if (streams / "out").exists() else ""
+    code = runner.run(case.words, work, streams, stdout, _LIMIT_S)
     assert code is not None, f"not done after {_LIMIT_S} s"
+    out, said = ((streams / name).read_bytes().decode() if (streams / name).exists() else "" for name in ("out", "err"))
     assert "Traceback" not in said + out, said + out
     assert code in case.codes, (code, said, out)
+    return code, out, said, _tree(work) - before
+
+
+def check(case: Case, runner: Runner, folder: Path) -> None:
+    code, out, said, written = ran(case, runner, folder, case.stdout)
     _check_lines(said, code)
     assert re.search(case.says, said), said
     if "--json" in case.words and out:
         json.loads(out)
     assert _safe(out), ascii(out)
-    assert _tree(work) - before <= set(case.written)
+    assert written <= set(case.written)
 
 
 def _check_lines(said: str, code: int) -> None:
@@ -75,13 +81,7 @@ _BAR = re.compile(r"\x1b\[(\?25[lh]|[0-9;]*m|2K|1A|0G)|\r")
 
 def check_terminal(case: Case, runner: Runner, folder: Path) -> None:
     """Run a case in a pseudo-terminal: nothing of its name may reach it raw."""
-    work, streams = folder / "work", folder / "streams"
-    work.mkdir()
-    streams.mkdir()
-    prepare(work)
-    case.build(work)
-    assert runner.run(case.words, work, streams, "terminal", _LIMIT_S) in case.codes
-    out = (streams / "out").read_bytes().decode()
+    _, out, _, _ = ran(case, runner, folder, "terminal")
     name = NAMES[int(case.name.rpartition("-")[2])] if "names/file" not in case.name else ""
     assert out
     # One name is what the bar writes itself.
@@ -101,26 +101,19 @@ def test_the_corpus_is_large_and_its_names_are_unique():
     assert len(CASES) == len(EVERY) >= 500
 
 
-@pytest.mark.parametrize("name", _sample())
+def _cases(names: Iterable[str], quick: Collection[str]) -> list[Any]:
+    """The cases, of which all but a few are slow."""
+    return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in names]
+
+
+@pytest.mark.parametrize("name", _cases(CASES, _sample()))
 def test_a_bad_input_ends_in_one_sentence(name, runner, tmp_path):
-    check(CASES[name], runner, tmp_path)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", CASES)
-def test_every_bad_input_ends_in_one_sentence(name, runner, tmp_path):
     check(CASES[name], runner, tmp_path)
 
 
 HOSTILE = [name for name in CASES if name.startswith("names/")]
 
 
-@pytest.mark.parametrize("name", random.Random(1).sample(HOSTILE, 3))
-def test_a_hostile_name_does_not_reach_the_terminal(name, runner, tmp_path):
-    check_terminal(CASES[name], runner, tmp_path)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("name", _cases(HOSTILE, random.Random(1).sample(HOSTILE, 3)))
 def test_no_hostile_name_reaches_the_terminal(name, runner, tmp_path):
     check_terminal(CASES[name], runner, tmp_path)

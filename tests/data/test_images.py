@@ -289,3 +289,29 @@ def test_reduction_is_antialiased():
     checkers = np.indices((224, 224)).sum(axis=0) % 2 * 255
     small = fit(checkers.astype(np.uint8), (28, 28), "stretch")
     assert np.abs(small.astype(int) - 127).max() <= 3
+
+
+@pytest.mark.parametrize("interlaced", [False, True])
+@pytest.mark.parametrize(("mode", "bits"), [("L", 8), ("RGB", 24), ("RGBA", 32), ("P", 8), ("1", 1), ("I;16", 16)])
+def test_a_png_that_ends_before_its_last_row_is_refused(tmp_path, mode, bits, interlaced):
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    colour = {"L": 0, "RGB": 2, "RGBA": 6, "P": 3, "1": 0, "I;16": 0}[mode]
+    depth = {"1": 1, "I;16": 16}.get(mode, 8)
+    passes = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
+    rows = b""
+    for left, top, across, down in passes if interlaced else [(0, 0, 1, 1)]:
+        columns = len(range(left, 13, across))
+        rows += (bytes(1 + -(-columns * bits // 8)) if columns else b"") * len(range(top, 9, down))
+    for kept, whole in ((rows, True), (rows[:-1], False), (rows[: len(rows) // 3], False), (b"", False)):
+        parts = [chunk(b"IHDR", struct.pack(">IIBBBBB", 13, 9, depth, colour, 0, 0, interlaced))]
+        parts += [chunk(b"PLTE", bytes(3))] * (mode == "P")
+        packed = zlib.compress(kept)
+        parts += [chunk(b"IDAT", packed[:5]), chunk(b"IDAT", packed[5:]), chunk(b"IEND", b"")]
+        (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+        if whole:
+            assert read_picture(tmp_path / "a.png").array.shape == (9, 13, 3)
+        else:
+            with pytest.raises(PictureError, match=r"ends before its last row|truncated or damaged"):
+                read_picture(tmp_path / "a.png")

@@ -36,3 +36,10 @@ def test_a_softmax_that_does_not_sum_to_1():
 def test_probabilities_are_accepted():
     model = opened(InputSpec(kind="table", activation="softmax"))
     assert xaionnx.explain(model, ROWS[1:], "feature_ablation").provenance["quantity"] == "probability"
+
+
+def test_probabilities_that_the_spec_calls_logits_are_told():
+    model = opened(InputSpec(kind="table", activation="logits"))
+    said = "The spec calls output 'y' logits, but its scores sum to 1 as probabilities do"
+    assert said in xaionnx.explain(model, ROWS[1:], "feature_ablation").warnings[-1]
+    assert not any(said in one for one in xaionnx.explain(model, ROWS, "feature_ablation").warnings)

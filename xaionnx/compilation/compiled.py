@@ -98,8 +98,8 @@ class Compiled:
             The file cannot be written.
         """
         destination = Path(path)
-        copies = {} if destination.resolve().parent == self.source.path.parent else self._copies(destination)
-        written = (destination, *(destination.parent / name for name in copies.values()))
+        copies = self._copies(destination)
+        written = self.files(destination)
         for file in written:
             if file.resolve() in (self.source.path, *self.source.external):
                 raise UsageError(f"The compiled file would overwrite {file}, from which it is made. Give another name.")
@@ -115,8 +115,15 @@ class Compiled:
         write_whole(destination, lambda stream: stream.write(content))
         return written
 
+    def files(self, path: str | os.PathLike[str]) -> tuple[Path, ...]:
+        """The files that :meth:`save` writes: the file itself, and copies of weights."""
+        destination = Path(path)
+        return (destination, *(destination.parent / name for name in self._copies(destination).values()))
+
     def _copies(self, destination: Path) -> dict[str, str]:
-        """The new file name for each location of weights that the graph uses."""
+        """The new file name for each location of weights that the graph uses; none in the folder of the source."""
+        if destination.resolve().parent == self.source.path.parent:
+            return {}
         locations = sorted({entry.value for entry in _locations(self.proto)})
         numbers = [""] if len(locations) == 1 else [f".{number}" for number in range(len(locations))]
         return {old: f"{destination.name}{number}.data" for old, number in zip(locations, numbers, strict=True)}

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from xaionnx.data.files import is_text, read_bytes, sha256_of
+from xaionnx.data.png import has_all_rows
 from xaionnx.errors import PictureError
 from xaionnx.short_repr import short_repr
 
@@ -262,7 +263,15 @@ def _decode(path: Path, data: bytes, format_: str, exif: bool) -> tuple[Image.Im
             notes.append(f"the first of {frames} frames is read")
             image.seek(0)
         picture, further = _to_upright_rgb(image, _is_deep(image, data, format_), exif)
+        if format_ == "PNG" and _may_lack_rows(image) and not has_all_rows(data):
+            raise PictureError(f"'{path}' ends before its last row. {_AGAIN}")
         return picture, notes + further
+
+
+def _may_lack_rows(image: Image.Image) -> bool:
+    """Whether the last row is zero, as Pillow leaves rows that are missing, or the rows are not in their order."""
+    width, height = image.size
+    return bool(image.info.get("interlace")) or not np.asarray(image.crop((0, height - 1, width, height))).any()
 
 
 def _check_supported(image: Image.Image, name: str, format_: str) -> None:

@@ -10,7 +10,13 @@ import numpy as np
 
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
-from xaionnx.targets.scores import check_stated_activation, flat, quantity, refuse_rows
+from xaionnx.targets.scores import (
+    check_stated_activation,
+    flat,
+    probabilities_called_logits,
+    quantity,
+    refuse_rows,
+)
 from xaionnx.targets.selection import TargetSet, TargetTerm
 from xaionnx.targets.target import Target
 from xaionnx.typing import Array, TargetLike
@@ -90,6 +96,11 @@ class ResolvedTargets:
     def quantities(self) -> list[str]:
         """The quantity of each of the T targets, see `xaionnx.targets.scores.quantity`; ``value`` if not of a class."""
         return [self._quantity(term) for term in self.terms]
+
+    @property
+    def called_logits(self) -> str:
+        """The output that the spec calls logits and that has probabilities, if it is read; else no name."""
+        return probabilities_called_logits(self.outputs, self.model)
 
     def _quantity(self, term: TargetTerm) -> str:
         if term.quantity is not None:

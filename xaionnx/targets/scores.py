@@ -159,6 +159,17 @@ def check_stated_activation(outputs: Mapping[str, Array], model: Model) -> None:
         )
 
 
+def probabilities_called_logits(outputs: Mapping[str, Array], model: Model) -> str:
+    """Return the output that the spec calls logits, if its scores sum to 1 as probabilities do; else no name."""
+    tensor = default_output(model) if model.spec is not None and model.spec.activation == "logits" else ""
+    output = outputs.get(tensor)
+    if output is None or output.dtype.kind != "f" or not output.size:
+        return ""
+    scores = flat(output)
+    classes = scores.shape[1] == max(output.shape[1:], default=1) > 1
+    return tensor if classes and _rows_sum_to_one(scores) else ""
+
+
 def quantity(output: Array, tensor: str, model: Model) -> str:
     """Return the quantity of a tensor with one axis of classes: ``probability``, or see `unnormalised`."""
     if to_probability(output, tensor, model) == "identity":
