@@ -14,6 +14,7 @@ from tests.tiny import loaded, row
 from tests.tolerances import Tolerance, assert_close
 from xaionnx import Baseline, InputSpec, Model
 from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError
+from xaionnx.explainers._gradients.paths import add_up
 from xaionnx.explainers._gradients.regions import SIDE, rank, ranking, segments
 from xaionnx.explainers.blur_ig import BlurIG
 from xaionnx.explainers.guided_ig import GuidedIG
@@ -263,3 +264,18 @@ def test_a_jump_at_the_baseline_is_told_from_too_few_steps():
     away = xaionnx.explain(model, x, "integrated_gradients", 0, baseline=0.1)
     assert "jump_at_baseline" not in away.diagnostics
     assert away.warnings == ()
+
+
+@pytest.mark.parametrize("targets", [[0, 1, 2], [0, 2]])
+@pytest.mark.parametrize("size", [1, 7, 40])
+def test_sums_along_paths_have_the_same_order_for_any_batch(size, targets):
+    which, number = np.array(targets), np.repeat([0, 1, 3], [17, 20, 23])
+    parts = np.random.default_rng(0).normal(size=(len(which), len(number), 5))
+    expected = np.zeros((3, 4, 5))
+    for place, point in enumerate(number):
+        expected[which, point] += parts[:, place]
+    total = np.zeros((3, 4, 5))
+    for start in range(0, len(number), size):
+        rows = slice(start, start + size)
+        add_up(total, which, number[rows], parts[:, rows])
+    np.testing.assert_array_equal(total, expected)

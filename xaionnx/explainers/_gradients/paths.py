@@ -150,11 +150,25 @@ class Paths:
 def add_up(total: Array, which: Array, number: Array, parts: Array) -> None:
     """Add parts (u, m, ...) of targets ``which`` (u,) to the totals (U, P, ...) of their points ``number`` (m,).
 
-    Parts of one point are contiguous.
+    Parts of one point are contiguous, and are added one after the other: the sums are the same for any batch size.
     """
     first = np.flatnonzero(np.diff(number, prepend=-1))
-    for some in target_blocks(parts):
-        total[np.ix_(which[some], number[first])] += np.add.reduceat(parts[some], first, axis=1)
+    counts = np.diff(first, append=len(number))
+    blocks = [(some, _span(which[some])) for some in target_blocks(parts[:, : len(first)])]
+    for k in range(int(counts.max())):
+        begun = first[counts > k]
+        rows, points = _span(begun + k), _span(number[begun])
+        for some, at in blocks:
+            if isinstance(at, slice) or isinstance(points, slice):
+                total[at, points] += parts[some, rows]
+            else:
+                total[np.ix_(at, points)] += parts[some, rows]
+
+
+def _span(indices: Array) -> slice | Array:
+    """Increasing indices as a slice if there is none between them, so that they select without a copy."""
+    first, last = int(indices[0]), int(indices[-1])
+    return slice(first, last + 1) if last - first == len(indices) - 1 else indices
 
 
 def target_blocks(parts: Array) -> Iterator[slice]:
