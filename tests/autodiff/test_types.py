@@ -39,7 +39,8 @@ def test_chains_of_casts(kinds, start):
     # Half precision is computed in single, cotangents included.
     dy = np.random.default_rng(1).uniform(0.5, 1.5, (2, 3)).astype(np.float32 if start == np.float16 else start)
     dx = slopes(through(*kinds, start=start), {"x": x}, dy, evaluate=onnxruntime)
-    assert dx.dtype == start
+    # What half precision would round to zero is kept in single.
+    assert dx.dtype == (np.float32 if start == np.float16 else start)
     power = 2 ** len(kinds)
     narrow = TensorProto.FLOAT16 in kinds or start == np.float16
     exact = dy * power * x.astype(float) ** (power - 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
+from typing import Final
 
 import onnx
 import onnx_ir as ir
@@ -24,6 +25,7 @@ from xaionnx.graph.view import DEFAULT_DOMAINS
 COTANGENT = "cotangent"
 # The entry of the model's metadata that holds the labels of :meth:`GradientBuilder.approximate`, one a line.
 APPROXIMATIONS = "xaionnx_approximations"
+_HALF: Final = frozenset({ir.DataType.FLOAT16, ir.DataType.BFLOAT16})
 
 
 def gradient_name(tensor: str) -> str:
@@ -95,7 +97,7 @@ def differentiate(
     for name in dict.fromkeys((out, *keep)):
         _declare(g.output(values[name]), probe, name, batch)
     for source in sources:
-        found, name = cotangents.total(source), str(source.name)
+        found, name = _unrounded(cotangents.total(source)), str(source.name)
         ending = g.output(found if found is not None else g.zeros_like(source), gradient_name(name))
         _declare(ending, probe, name, batch)
     for op, count in rounded.items():
@@ -309,6 +311,15 @@ def _batch_name(graph: ir.Graph) -> str:
     """The model's name for the number of samples."""
     leading = [value.shape[0] for value in graph.inputs if value.shape]
     return next((str(size) for size in leading if isinstance(size, ir.SymbolicDim) and size.value), "N")
+
+
+def _unrounded(found: Gradient) -> Gradient:
+    """A gradient before it is rounded to the half precision of its tensor, in which small ones are zero."""
+    node = None if found is None else found.producer()
+    if node is None or node.op_type != "Cast" or found is None or found.dtype not in _HALF:
+        return found
+    wide = node.inputs[0]
+    return wide if wide is not None and wide.dtype == ir.DataType.FLOAT else found
 
 
 def _declare(value: ir.Value, probe: Probe, like: str, batch: str) -> None:

@@ -116,7 +116,7 @@ def assemble(
 
     value = target_of(read)
     gradients = {name: values[gradient_name(name)] for name in differentiated.wrt}
-    tensors = {name: points.x.get(name, values[name]) for name in differentiated.wrt}
+    tensors = {name: _in_type_of(g, points.x.get(name, values[name]), gradients[name]) for name in differentiated.wrt}
     emitted = method.emit(g, Traced(x, blocks, model, sample, tensors, gradients, value, target_of))
 
     own = {output.name: values[output.name] for output in model.outputs}
@@ -144,6 +144,12 @@ def assemble(
     # Only the types of the new values are known, and every runtime infers them.
     del proto.graph.value_info[:]
     return proto
+
+
+def _in_type_of(g: Builder, value: ir.Value, like: ir.Value) -> ir.Value:
+    """A tensor in the type of its gradient, which is not rounded to half precision."""
+    same = like.dtype is None or value.dtype is None or value.dtype == like.dtype
+    return value if same else g.op("Cast", value, to=like.dtype or ir.DataType.FLOAT)
 
 
 def _feed(

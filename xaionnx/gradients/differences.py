@@ -62,7 +62,10 @@ class _Point:
 
     def spread(self, values: Array) -> dict[str, Array]:
         """Return values (U, P) of the features as values of their elements, (U, 1, ...) by input name."""
-        return {name: values[:, None, labels].astype(self.x[name].dtype) for name, labels in self._labels()}
+        return {
+            name: values[:, None, labels].astype(np.result_type(self.x[name].dtype, np.float32))
+            for name, labels in self._labels()
+        }
 
     def _labels(self) -> Iterator[tuple[str, Array]]:
         yield from self.partition.labels.items()

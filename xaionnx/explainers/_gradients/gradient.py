@@ -233,10 +233,11 @@ def with_facts(
         The gradients used.
     """
     names = path.names if attribution.values.keys() == set(path.names) else tuple(attribution.values)
-    dtype = path.feeds[path.names[0]].dtype
+    own = {name: path.feeds[name if name in path.names else path.names[0]].dtype for name in names}
+    # Slopes are computed in float32 at least: small ones are zero in half precision, and many do not add up.
     values = {
-        name: as_type(attribution.values[name], path.feeds[name].dtype if name in path.names else dtype)
-        for name in names
+        name: as_type(array, own[name] if array.dtype == own[name] else np.result_type(own[name], np.float32))
+        for name, array in ((name, attribution.values[name]) for name in names)
     }
     for name, array in values.items():
         # A layer may be an input, which the caller may change.
@@ -266,7 +267,9 @@ def gradients(target_gradients: TargetGradients, points: Points) -> Attribution:
         target_gradients.count_and_check(target_gradients.run.gradients, points.sample)
         return Attribution(target_gradients.run.gradients)
     count, targets = len(points.sample), target_gradients.targets
-    values = {name: np.empty((targets, *x.shape), dtype=x.dtype) for name, x in points.x.items()}
+    values = {
+        name: np.empty((targets, *x.shape), dtype=np.result_type(x.dtype, np.float32)) for name, x in points.x.items()
+    }
     errors: dict[str, Array] = {}
     target = np.repeat(np.arange(targets)[:, None], count, axis=1)
     for piece in target_gradients.pieces(
