@@ -22,7 +22,7 @@ import xaionnx
 from tests.real.catalogue import Entry
 from tests.real.feeds import feeds_of
 from tests.real.frozen import NoOracleError, frozen
-from tests.real.plain import Plain
+from tests.real.plain import Plain, in_single
 from xaionnx import Explanation, Model, Target
 from xaionnx.errors import XaionnxError
 from xaionnx.graph.widen import is_narrow
@@ -227,6 +227,9 @@ def check_gradient(case: Case, result: Explanation) -> str:
         raise Bad("meaningless", f"all zero{_moves(plain, feeds, size)}")
     if case.quantised:
         return _correlation(plain, feeds, values, size)
+    if case.rounds:
+        plain = Plain(in_single(plain.proto), plain.target)
+        feeds = {n: x.astype(np.float32) if x.dtype == np.float16 else x for n, x in feeds.items()}
     notes = []
     for kind in ("along", "random"):
         direction = {}

@@ -108,6 +108,25 @@ class Plain:
         return value, Plain(cut, self.target)
 
 
+def in_single(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """The same numbers computed in float32, where a file computes in float16: its differences drown in rounding."""
+    wide = onnx.ModelProto()
+    wide.CopyFrom(proto)
+    half, single = onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT
+    tensors = [*wide.graph.initializer, *(a.t for n in wide.graph.node for a in n.attribute if a.HasField("t"))]
+    for tensor in tensors:
+        if tensor.data_type == half:
+            array = onnx.numpy_helper.to_array(tensor).astype(np.float32)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
+    for value in (*wide.graph.input, *wide.graph.output, *wide.graph.value_info):
+        if value.type.tensor_type.elem_type == half:
+            value.type.tensor_type.elem_type = single
+    for attribute in (a for n in wide.graph.node for a in n.attribute):
+        if attribute.name in ("to", "dtype") and attribute.i == half:
+            attribute.i = single
+    return wide
+
+
 def _read_again(graph: onnx.GraphProto, tensor: str) -> None:
     """Let transposed copies of an embedding follow it, where an optimiser has the same rows of integers read twice."""
     makers = {name: node for node in graph.node for name in node.output}
