@@ -126,6 +126,14 @@ def deployed() -> str:
 
 
 @part
+def determinism() -> str:
+    """How far results in other batches, threads, orders and processes lie apart."""
+    from tests.determinism.settings import markdown
+
+    return markdown()
+
+
+@part
 def standard_errors() -> str:
     """How often values lie within 1.96 of their standard errors."""
     from tests.standard_errors.coverage import markdown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -100,11 +101,31 @@ def hostile_model(name: str, *, unknown_op: bool = False) -> onnx.ModelProto:
     return model
 
 
+def zipmap_model(name: str) -> onnx.ModelProto:
+    """A classifier whose classes have the name, as scikit-learn exports them."""
+    classes = [f"{name}{k}" for k in range(3)]
+    nodes = [
+        helper.make_node(
+            "LinearClassifier", ["x"], ["label", "scores"], domain="ai.onnx.ml", classlabels_strings=classes,
+            coefficients=list(range(9)), intercepts=[0.0] * 3, post_transform="SOFTMAX",
+        ),
+        helper.make_node("ZipMap", ["scores"], ["y"], domain="ai.onnx.ml", classlabels_strings=classes),
+    ]  # fmt: skip
+    scores = helper.make_map_type_proto(TensorProto.STRING, helper.make_tensor_type_proto(TensorProto.FLOAT, []))
+    outputs = [
+        helper.make_tensor_value_info("label", TensorProto.STRING, ["N"]),
+        helper.make_value_info("y", helper.make_sequence_type_proto(scores)),
+    ]
+    graph = helper.make_graph(nodes, "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3])], outputs)
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=8)
+
+
 def cases() -> Iterator[Case]:
     codes = {0, USAGE, MODEL, DATA}
     for number, name in enumerate(NAMES):
         for kind, build, words in _places(name):
-            yield Case(f"names/{kind}-{number}", words, codes, build, written=("out.npz", "out"))
+            yield Case(f"names/{kind}-{number}", words, codes, build)
     for number, name in enumerate(_IN_FILES):
         file = f"{name}.npy"
 
@@ -112,6 +133,13 @@ def cases() -> Iterator[Case]:
             np.save(folder / file, np.load(folder / "array.npy")[:, :, :5])
 
         yield Case(f"names/file-{number}", explain(x=file)[:-1], {DATA}, build)
+
+        def model(folder: Path, name: str = name) -> None:
+            (folder / "model.onnx").rename(folder / f"{name}.onnx")
+
+        yield Case(f"names/file-model-{number}", ("inspect", f"{name}.onnx"), {0}, model)
+        saved = f"{name}.npz"
+        yield Case(f"names/file-saved-{number}", (*explain()[:-1], "-o", saved), {0}, written=(saved,))
 
 
 def _places(name: str) -> Iterator[tuple[str, object, tuple[str, ...]]]:
@@ -139,7 +167,28 @@ def _places(name: str) -> Iterator[tuple[str, object, tuple[str, ...]]]:
     yield "spec", spec, explain()[:-1]
     yield "labels", labels, explain()[:-1]
     yield "member", members, explain(x="in.npz")[:-1]
+
+    def classes(folder: Path) -> None:
+        onnx.save(zipmap_model(name), folder / "bad.onnx")
+        np.save(folder / "rows.npy", np.ones((2, 3), np.float32))
+
+    def columns(folder: Path) -> None:
+        graph = onnx.parser.parse_graph("g (float[N,3] x) => (float[N,3] y) { y = Relu(x) }")
+        onnx.save(
+            helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), folder / "bad.onnx"
+        )
+        names = [f"{name}{letter}" for letter in "abc"]
+        text = f'[input]\nkind = "table"\ncolumns = {json.dumps(names)}\n'
+        (folder / "bad.toml").write_text(text.replace("\\/", "/").replace("\x7f", "\\u007f"))
+        with (folder / "rows.csv").open("w", newline="") as file:
+            csv.writer(file).writerows([names, [1, 2, 3]])
+
+    yield "zipmap", classes, ("explain", "feature_ablation", "bad.onnx", "rows.npy")
+    yield "zipmap-inspect", classes, ("inspect", "bad.onnx")
+    yield "columns", columns, ("explain", "feature_ablation", "bad.onnx", "rows.csv")
     if "\0" not in name:
+        yield "layer", lambda folder: None, explain("--layer", name)[:-1]
+        yield "axes", lambda folder: None, explain("--axes", f"{name}=N")[:-1]
         yield "target", lambda folder: None, explain("--target", name)[:-1]
         yield "output", lambda folder: None, explain("--output", name)[:-1]
 

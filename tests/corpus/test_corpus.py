@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import random
-import re
 from collections.abc import Collection, Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.corpus.case import Case, Stdout, all_cases, prepare
-from tests.corpus.names import NAMES
+from tests.corpus.case import all_cases
+from tests.corpus.checks import check, check_terminal
 from tests.corpus.runner import Runner
 
 EVERY = list(all_cases())
 CASES = {case.name: case for case in EVERY}
 # Of each kind a few; the whole takes minutes.
 _SAMPLE = 2
-_LIMIT_S = 20
-_LONGEST = 1_200
 
 
 def _sample() -> list[str]:
@@ -36,65 +31,6 @@ def runner() -> Iterator[Runner]:
     started = Runner()
     yield started
     started.close()
-
-
-def ran(case: Case, runner: Runner, folder: Path, stdout: Stdout) -> tuple[int, str, str, set[str]]:
-    """The exit code, what was written to stdout and stderr, and the new files of a case."""
-    work, streams = folder / "work", folder / "streams"
-    work.mkdir()
-    streams.mkdir()
-    prepare(work)
-    case.build(work)
-    before = _tree(work)
-    code = runner.run(case.words, work, streams, stdout, _LIMIT_S)
-    assert code is not None, f"not done after {_LIMIT_S} s"
-    out, said = ((streams / name).read_bytes().decode() if (streams / name).exists() else "" for name in ("out", "err"))
-    assert "Traceback" not in said + out, said + out
-    assert code in case.codes, (code, said, out)
-    return code, out, said, _tree(work) - before
-
-
-def check(case: Case, runner: Runner, folder: Path) -> None:
-    code, out, said, written = ran(case, runner, folder, case.stdout)
-    _check_lines(said, code)
-    assert re.search(case.says, said), said
-    if "--json" in case.words and out:
-        json.loads(out)
-    assert _safe(out), ascii(out)
-    assert written <= set(case.written)
-
-
-def _check_lines(said: str, code: int) -> None:
-    """One sentence, or two, on one line; each warning and note on a line of its own."""
-    assert _safe(said), ascii(said)
-    lines = said.splitlines()
-    messages = [line for line in lines if not re.match(r"xaionnx: (warning: |note: |  )|  |\Z", line)]
-    assert len(messages) == (code not in (0, 141)), said
-    for line in messages:
-        assert re.fullmatch(r"xaionnx: .{8,}([.?:]|--output)( See '[^\n]*'\.)?", line), line
-        assert len(line) <= _LONGEST, len(line)
-
-
-# What the progress bar writes to a terminal itself.
-_BAR = re.compile(r"\x1b\[(\?25[lh]|[0-9;]*m|2K|1A|0G)|\r")
-
-
-def check_terminal(case: Case, runner: Runner, folder: Path) -> None:
-    """Run a case in a pseudo-terminal: nothing of its name may reach it raw."""
-    _, out, _, _ = ran(case, runner, folder, "terminal")
-    name = NAMES[int(case.name.rpartition("-")[2])] if "names/file" not in case.name else ""
-    assert out
-    # One name is what the bar writes itself.
-    assert name.isprintable() or not _BAR.sub("", name) or name not in out
-    assert _safe(_BAR.sub("", out)), ascii(out)
-
-
-def _safe(text: str) -> bool:
-    return all(letter.isprintable() or letter == "\n" for letter in text)
-
-
-def _tree(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
 
 
 def test_the_corpus_is_large_and_its_names_are_unique():

@@ -1,0 +1,68 @@
+"""Batch size, threads, order, company and hash seed change no bit, or no more than the session itself changes."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.determinism.settings import (
+    MODELS,
+    REFERENCE,
+    SETTINGS,
+    SessionNoise,
+    apart,
+    bound,
+    explained,
+    kept_results,
+    measured,
+)
+from xaionnx import discovery
+
+METHODS = discovery.methods()
+# The hash seed, and threads other than the session's, belong to a process.
+HERE = [setting for setting in SETTINGS if setting.hash_seed == REFERENCE.hash_seed]
+CASES = [(method, model) for method in METHODS for model in MODELS]
+
+
+@pytest.mark.sampled(percent=3)
+@pytest.mark.parametrize(("method", "model"), CASES, ids=lambda value: value)
+def test_how_samples_are_run_changes_nothing(method, model):
+    noise = SessionNoise()
+    with noise.measured():
+        expected = explained(method, model, REFERENCE)
+    for setting in HERE:
+        found = explained(method, model, setting)
+        if expected is None:
+            assert found is None
+            continue
+        assert apart(found, expected) <= bound(setting, noise.largest), setting.name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(8))
+def test_processes_of_other_threads_and_hash_seeds_agree(part):
+    for method, models in measured(METHODS[part::8]).items():
+        assert models, method
+        for model, found in models.items():
+            noise = {kind: found[f"session, {kind}"] for kind in ("batch", "threads")}
+            for setting in SETTINGS:
+                assert found[setting.name] <= bound(setting, noise), (method, model, setting.name)
+
+
+def test_every_method_is_in_the_table_and_within_the_bound():
+    kept = kept_results()
+    assert sorted(kept) == METHODS
+    for method, models in kept.items():
+        assert models, method
+        for model, found in models.items():
+            noise = {kind: found[f"session, {kind}"] for kind in ("batch", "threads")}
+            for setting in SETTINGS:
+                assert found[setting.name] <= bound(setting, noise), (method, model, setting.name)
+
+
+def test_a_session_that_rounds_otherwise_in_another_batch_is_noticed():
+    noise = SessionNoise()
+    with noise.measured():
+        expected = explained("saliency", "series", REFERENCE)
+    assert noise.largest["batch"] > 0
+    found = explained("saliency", "series", replace(REFERENCE, batch_size=1))
+    assert apart(found, expected) <= bound(SETTINGS[0], noise.largest)
