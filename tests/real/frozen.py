@@ -48,6 +48,8 @@ PASSING = {
     *("Add", "Mul", "Div", "Reshape", "Cast", "Transpose", "Slice", "Squeeze", "Unsqueeze", "Expand"),
     *("Dropout", "Identity", "Where"),
 }
+# Of these a quantiser leaves out the rectifier after them, where the range of the integers does the same.
+LAYERS = {"Conv", "ConvTranspose", "Gemm", "MatMul", "Add", "Sum", "Sub", "BatchNormalization"}
 SHAPES = {"Shape", "Size", "ConstantOfShape", "Range", "NonZero"}
 
 
@@ -71,8 +73,6 @@ def frozen(plain: Plain, feeds: Mapping[str, Array], moved: Iterable[str]) -> Pl
         if node.op_type not in SHAPES and reached.intersection(node.input):
             reached.update(node.output)
     on_way = [node for node in graph.node if reached.intersection(node.output)]
-    if plain is not whole and any(n.op_type == "MatMul" and reached.issuperset(n.input) for n in on_way):
-        raise NoOracleError("attention between rounded numbers")
     bodies = sorted({node.op_type for node in graph.node if node.op_type in ("If", "Loop", "Scan")})
     if not on_way or bodies:
         raise NoOracleError(" and ".join(bodies) or "nothing on the way")
@@ -153,19 +153,22 @@ def _recurrence(node: onnx.NodeProto, values: Mapping[str, Array], reached: set[
 
 
 def in_floats(plain: Plain) -> Plain:
-    """The model without the rounding of activations, of whose ranges those from zero on rectify."""
+    """The model without the rounding of activations, of whose ranges those from zero on after a layer rectify."""
     if not any(node.op_type == "QuantizeLinear" for node in plain.proto.graph.node):
         return plain
     proto = onnx.ModelProto()
     proto.CopyFrom(plain.proto)
     known = {tensor.name: numpy_helper.to_array(tensor) for tensor in proto.graph.initializer}
+    makers = {name: node.op_type for node in proto.graph.node for name in node.output}
     floats, nodes = set[str](), list[onnx.NodeProto]()
     for number, node in enumerate(proto.graph.node):
         if node.op_type == "QuantizeLinear" and node.input[0] not in known and node.input[1] in known:
             scale, zero = known[node.input[1]], known[node.input[2]]
             ends = np.iinfo(zero.dtype)
             low = np.asarray((float(ends.min) - zero.astype(np.float32)) * scale, dtype=np.float32)
-            if low == 0:  # what a rectifier would cut; other ends cut outliers alone
+            # What a rectifier left out of the file would cut. Other ends cut outliers alone, as does zero after a gate
+            # such as Gelu, whose own curve goes a little below.
+            if low == 0 and makers.get(node.input[0]) in LAYERS:
                 proto.graph.initializer.append(numpy_helper.from_array(low, f"range_{number}"))
                 nodes.append(helper.make_node("Max", [node.input[0], f"range_{number}"], node.output))
             else:
