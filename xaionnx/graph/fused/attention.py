@@ -130,7 +130,7 @@ def group_query_attention(f: FusedNode) -> Sequence[str]:
     """Attention in which several heads of queries share one of keys and values.
 
     A sample of B has ``length + 1`` keys, of which the last S are those of this call; in a first call, whose samples
-    start at 0, what follows them is padding. The keys that are an output follow those of the longest past.
+    start at 0, what follows them is padding. The keys that are an output follow each sample's own past.
     """
     _check_group_query(f)
     heads, shared = f.attribute("num_heads"), f.attribute("kv_num_heads")
@@ -164,6 +164,8 @@ def group_query_attention(f: FusedNode) -> Sequence[str]:
         masks = [later_keys(f, q, k, f.attribute("local_window_size", -1))]
     masks += [f.input(10)] if f.input(10) else []
     y, _ = attend(f, _Heads(q, repeated[0], repeated[1], masks))
+    if lengths and past_key and (f.wants(1) or f.wants(2)):
+        k, v = (lengths.placed(f, each, before) for each in (k, v))
     return y, k, v
 
 
@@ -213,6 +215,15 @@ class _Lengths:
             if window > 0:
                 seen = f.op("And", seen, f.op("Greater", column, f.op("Sub", row, f.integers(window))))
         return _where_hidden(f, seen, _lowest(f, queries), queries)
+
+    def placed(self, f: FusedNode, keys: str, before: str) -> str:
+        """Write keys (B, N, T, H), of which the new ones follow the longest past, so that they follow each own past."""
+        place, start = count(f, keys, 2), f.op("Gather", self.queries, f.integers([0]), axis=1)
+        last = f.op("Sub", f.op("Gather", f.op("Shape", keys), f.integers(2), axis=0), f.integers(1))
+        moved = f.op("Min", f.op("Add", f.op("Sub", place, start), before), last)
+        source = f.op("Where", f.op("Less", place, start), place, moved)
+        each = f.op("Expand", f.op("Unsqueeze", source, f.integers([1, 3])), f.op("Shape", keys))
+        return f.op("GatherElements", keys, each, axis=2)
 
 
 def _repeat(f: FusedNode, value: str, times: int) -> str:
