@@ -11,6 +11,7 @@ import numpy as np
 
 from xaionnx.errors import MemoryLimitError, ModelFileError, UnsupportedModelError
 from xaionnx.runtime.batcher import BatchSizeTuner, same_rows
+from xaionnx.runtime.rows import other_number_error
 from xaionnx.runtime.session import Session
 from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array, Feeds
@@ -79,12 +80,29 @@ class BatchRunner:
                     raise
                 tuner.out_of_memory(stop - start)
                 continue
+            except UnsupportedModelError as error:
+                if start or required is not None:
+                    raise
+                raise self._of_other_number(session, fetch, rows, constant, error) from None
             tuner.record(stop - start, time.perf_counter() - began)
             outputs = {name: np.asarray(result) for name, result in zip(fetch, results, strict=True)}
             if required is not None and required > 1:
                 outputs = {name: array[: stop - start] for name, array in outputs.items()}
             yield start, stop, outputs
             start = stop
+
+    def _of_other_number(
+        self,
+        session: Session,
+        fetch: Sequence[str],
+        rows: Feeds,
+        constant: Mapping[str, object],
+        error: UnsupportedModelError,
+    ) -> UnsupportedModelError:
+        """The error for the first rows, which says if the file is for another number of them."""
+        return other_number_error(
+            self.name, lambda some: session.run(fetch, {**some, **constant}, self.timeout_s), rows, error
+        )
 
     def _batched(
         self, key: Hashable, feed: Feed, fetch: Sequence[str], constant: Mapping[str, object]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, final
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.graph.output_shapes import untold_ranks
 from xaionnx.runtime.axes import other_axes, stated_ranks
-from xaionnx.runtime.rows import RowsProbe, probe_rows, rows_to_compare
+from xaionnx.runtime.rows import RowsProbe, other_number_error, probe_rows, rows_to_compare
 from xaionnx.typing import Array, Feeds
 
 if TYPE_CHECKING:
@@ -127,10 +127,24 @@ class FirstRows:
         if self._shares_a_range(probe):
             # The rows of a batch share a range of integers, and so round each other's numbers, but are samples.
             return model.reopened(batch_size=1)
+        if probe.joint and probe.failure and not model.allow_random:
+            self._check_together(own, shared, names)
         if probe.joint and not model.allow_random:
             joint = model.reopened(rows="joint")
             return replace(joint, axes=replace(joint.axes, row_failure=probe.failure))
         return model.with_samples_at(probe.moved)
+
+    def _check_together(self, own: Feeds, shared: Feeds, names: Sequence[str]) -> None:
+        """Raise UnsupportedModelError if a model that does not run on a single row does not on all rows either."""
+        model = self._model
+
+        def run(rows: Feeds) -> object:
+            return model.run_once({**rows, **shared}, names)
+
+        try:
+            run(own)
+        except UnsupportedModelError as error:
+            raise other_number_error(model.name, run, own, error) from None
 
     def _shares_a_range(self, probe: RowsProbe) -> bool:
         nodes = self._model.graph.graph.node

@@ -16,6 +16,8 @@ from xaionnx.typing import Array, Feeds
 
 # Letters of a message of onnxruntime.
 _LONGEST: Final = 160
+# Numbers of rows that are tried where a model does not run on those given.
+_MOST_ROWS: Final = 8
 # Share of the largest number of an output by which rounding may change others.
 _ROUNDING: Final = 1e-3
 
@@ -136,6 +138,38 @@ def _loses_axis(alone: Sequence[Array], together: Array) -> bool:
     """Whether the answers for the first two rows are those for several, without the axis of samples."""
     rows = [one[None] for one in alone]
     return together.ndim > 0 and all(row.shape[1:] == together.shape[1:] for row in rows) and _agree(rows, together, 0)
+
+
+def other_number_error(
+    name: str, run: Callable[[Feeds], object], rows: Feeds, error: UnsupportedModelError
+) -> UnsupportedModelError:
+    """Return the error for rows on which a model does not run, though it does on another number of them.
+
+    Parameters
+    ----------
+    name : str
+        The model's.
+    run : callable
+        Runs the model once on rows by input name.
+    rows : mapping of arrays
+        On which it failed.
+    error : UnsupportedModelError
+        The failure, which is returned if the model runs on no other small number of rows either.
+    """
+    given = len(next(iter(rows.values()), ()))
+    for count in (k for k in range(1, _MOST_ROWS + 1) if 0 < given != k):
+        try:
+            # Each row once at least: a row that fails by itself fails with others.
+            for first in range(0, given, count):
+                run({each: array[np.arange(first, first + count) % given] for each, array in rows.items()})
+        except (UnsupportedModelError, MemoryLimitError):
+            continue
+        return UnsupportedModelError(
+            f"{name} does not run on {given} row{'' if given == 1 else 's'}, but on {count} "
+            f"({brief_failure(str(error))}): it was exported for so many. Give {count} rows at a time, and name the "
+            "row in the target, or export it with a free number of samples."
+        )
+    return error
 
 
 def brief_failure(text: str) -> str:

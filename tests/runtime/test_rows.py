@@ -1,0 +1,40 @@
+"""Files whose number of rows is fixed inside the graph, though their inputs are declared free."""
+
+import numpy as np
+import pytest
+
+import xaionnx
+from tests.tiny import loaded
+from xaionnx import Target
+from xaionnx.errors import UnsupportedModelError
+
+RNG = np.random.default_rng(6)
+WEIGHT = RNG.normal(size=(4, 3)).astype(np.float32)
+
+
+def of_two_rows():
+    """A mask of two rows was a constant of the trace, and sizes of it came into a Reshape."""
+    text = "g (float[b, 4] x) => (float[b, 3] y) { h = Reshape(x, n)  m = Mul(h, k)  y = MatMul(m, w) }"
+    return loaded(text, n=np.array([2, 4]), k=np.float32([[1], [2]]), w=WEIGHT)
+
+
+@pytest.mark.parametrize("method", ["saliency", "feature_ablation", "lime"])
+@pytest.mark.parametrize("count", [1, 3])
+def test_another_number_of_rows_is_refused_with_the_number_that_runs(method, count):
+    with pytest.raises(
+        UnsupportedModelError, match=rf"does not run on {count} rows?, but on 2 \(Reshape .*Give 2 rows"
+    ):
+        xaionnx.explain(of_two_rows(), RNG.normal(size=(count, 4)).astype(np.float32), method, 0)
+
+
+def test_as_many_rows_as_the_graph_takes_are_one_sample():
+    x = RNG.normal(size=(2, 4)).astype(np.float32)
+    found = xaionnx.explain(of_two_rows(), x, "saliency", Target.index((1, 2)), absolute=False)
+    np.testing.assert_allclose(found.values.reshape(2, 4), [np.zeros(4), 2 * WEIGHT[:, 2]], rtol=1e-5)
+
+
+def test_a_row_that_fails_by_itself_is_not_taken_for_another_number_of_rows():
+    model = loaded("g (int64[b, 2] t) => (float[b, 2, 3] y) { y = Gather(e, t) }", e=WEIGHT)
+    with pytest.raises(UnsupportedModelError, match="indices element out of data bounds") as caught:
+        xaionnx.explain(model, np.array([[0, 1], [9, 1]]), "feature_ablation", Target.index((0, 0)))
+    assert "but on" not in str(caught.value)
