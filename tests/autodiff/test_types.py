@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
+import xaionnx
+from models import planted
 from tests.autodiff.differences import error, onnxruntime, single, slopes
 from tests.tiny import loaded
 from tests.tolerances import Tolerance, assert_close
@@ -68,3 +70,30 @@ def test_what_became_an_integer_has_no_slope():
     x = np.float32([[2.5, -1.7]])
     _, found = gradient(model, "y", ["x"]).run({"x": x}, np.ones_like(x))
     np.testing.assert_array_equal(found["x"], [[2, -1]])
+
+
+def test_floats_of_8_bits_with_unlike_scales():
+    """y = x / 0.1 * 0.2 up to rounding; numpy sees floats of 8 bits as bytes, among which a slope would be lost."""
+    weight = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "fine", "zero"], ["q"]),
+        helper.make_node("Reshape", ["q", "sizes"], ["u"]),
+        helper.make_node("DequantizeLinear", ["u", "coarse", "zero"], ["d"]),
+        helper.make_node("MatMul", ["d", "w"], ["y"]),
+    ]
+    tensors = [
+        helper.make_tensor("zero", TensorProto.FLOAT8E4M3FN, [], [0.0]),
+        *(numpy_helper.from_array(np.float32(scale), name) for name, scale in (("fine", 0.1), ("coarse", 0.2))),
+        numpy_helper.from_array(weight, "w"),
+        numpy_helper.from_array(np.array([-1, 4]), "sizes"),
+    ]
+    ends = [helper.make_tensor_value_info(name, 1, ["N", size]) for name, size in (("x", 4), ("y", 3))]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], tensors)
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    model = planted.load(proto, device="cpu")
+    x = np.float32([[1, 2, 3, -1]])
+    found = xaionnx.explain(model, x, "saliency", 0, absolute=False)
+    assert_close(found.values, [2 * weight[:, 0]], Tolerance.OPERATIONS)
+    # Beyond 448 steps the numbers are cut.
+    far = xaionnx.explain(model, np.float32([[50, 2, 3, -1]]), "saliency", 0, absolute=False)
+    assert_close(far.values, [[0, *(2 * weight[1:, 0])]], Tolerance.OPERATIONS)

@@ -140,3 +140,36 @@ def test_a_table_beside_a_picture_of_one_channel_belongs_to_the_same_sample():
     found = xaionnx.explain(planted.load(proto), feeds, "input_x_gradient", 1)
     assert found.prediction == pytest.approx(tiny.run(proto, feeds)["y"][:, 1])
     assert sum(found.values[name].sum() for name in feeds) == pytest.approx(found.prediction[0], rel=1e-4)
+
+
+def test_a_reshape_answers_as_an_unsqueeze_wherever_the_channel_of_a_single_picture_is():
+    """[1, 6, 8] reshaped to [1, 1, 6, 8] does not show which axis of size 1 is which; no map depends on it."""
+    rng = np.random.default_rng(0)
+    weights = {
+        "k": rng.normal(size=(4, 1, 3, 3)).astype(np.float32),
+        "l": rng.normal(size=(4 * 6 * 8, 2)).astype(np.float32),
+        "flat": np.array([1, -1]),
+    }
+    heads = {
+        "Reshape(x, to)": {"to": np.array([1, 1, 6, 8])},
+        "Unsqueeze(x, at)": {"at": np.array([0])},
+        "Unsqueeze(x, at) ": {"at": np.array([1])},
+    }
+    x = rng.normal(size=(1, 6, 8)).astype(np.float32)
+    body = "c = Conv<pads = [1, 1, 1, 1]>(u, k)  r = Relu(c)  f = Reshape(r, flat)  y = MatMul(f, l)"
+    options = {"saliency": {}, "occlusion": {"window": 2}, "rise": {"budget": 40}, "grad_cam": {}, "lime": {}}
+    for method, given in options.items():
+        found = [
+            xaionnx.explain(
+                tiny.loaded(f"g (float[1, 6, 8] x) => (float[1, 2] y) {{ u = {head}  {body} }}", **weights, **own),
+                x,
+                method,
+                1,
+                **given,
+            ).values
+            for head, own in heads.items()
+        ]
+        assert found[0].any()
+        assert found[0].shape == x.shape
+        np.testing.assert_allclose(found[1], found[0], rtol=1e-5, err_msg=method)
+        np.testing.assert_allclose(found[2], found[0], rtol=1e-5, err_msg=method)

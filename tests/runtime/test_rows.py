@@ -5,7 +5,7 @@ import pytest
 
 import xaionnx
 from tests.tiny import loaded
-from xaionnx import Target
+from xaionnx import Model, Target
 from xaionnx.errors import UnsupportedModelError
 
 RNG = np.random.default_rng(6)
@@ -38,3 +38,18 @@ def test_a_row_that_fails_by_itself_is_not_taken_for_another_number_of_rows():
     with pytest.raises(UnsupportedModelError, match="indices element out of data bounds") as caught:
         xaionnx.explain(model, np.array([[0, 1], [9, 1]]), "feature_ablation", Target.index((0, 0)))
     assert "but on" not in str(caught.value)
+
+
+def test_an_output_of_unknown_rank_names_as_many_roles_as_it_has_axes():
+    # Nobody knows how many sizes a Slice to a computed end leaves, so the output is taken for that of one sample.
+    text = """g (float[2, 4] x) => (float[] y) { sh = Shape(x)  nz = NonZero(sh)  q = Shape(nz)
+      m = ReduceMax<keepdims = 1>(q)  sz = Slice(sh, z, m)  t = Reshape(x, sz)  y = Tanh(t) }"""
+    model = loaded(text, z=np.array([0]))
+    model.file.proto.graph.output[0].type.tensor_type.ClearField("shape")
+    path = model.path.with_name("unknown.onnx")
+    path.write_bytes(model.file.proto.SerializeToString())
+    x = RNG.normal(size=(2, 4)).astype(np.float32)
+    with pytest.raises(UnsupportedModelError, match=r"with axes=\{'y': 'N class'\}"):
+        xaionnx.explain(Model.load(path, "cpu"), x, "occlusion", Target.index((1, 1)))
+    found = xaionnx.explain(Model.load(path, "cpu", axes={"y": "N class"}), x, "saliency", 1, absolute=False)
+    np.testing.assert_allclose(found.values, (1 - np.tanh(x) ** 2) * np.float32([0, 1, 0, 0]), rtol=1e-5)

@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.graph.builder import Builder, Operand
+from xaionnx.graph.op import Kind, find_op
 from xaionnx.graph.probe import Probe
 from xaionnx.graph.signs import Signs
 from xaionnx.typing import Array, Document
@@ -31,6 +32,22 @@ Known = TypeVar("Known")
 def origin_op(node: ir.Node) -> str | None:
     """Return the op of the layer that a node was written out from; None for a node of the model itself."""
     return None if ORIGIN not in node.metadata_props else node.metadata_props[ORIGIN].partition("/")[0]
+
+
+def _float_of_8_bits(value: ir.Value) -> ir.DataType | None:
+    """The type of floats of 8 bits, which numpy sees as bytes; None for bytes."""
+    node = value.producer()
+    if node is None or not node.inputs:
+        return None
+    if node.op_type == "QuantizeLinear":
+        zero = node.inputs[2] if len(node.inputs) > 2 else None
+        kind = ir.DataType(node.attributes.get_int("output_dtype", 0)) if zero is None else zero.dtype
+    elif node.op_type == "Cast":
+        kind = ir.DataType(node.attributes.get_int("to", 0))
+    else:
+        moves = find_op(node.op_type).kind is Kind.MOVES
+        kind = node.inputs[0].dtype if moves and node.inputs[0] is not None else None
+    return kind if kind is not None and kind.is_floating_point() else None
 
 
 class GradientBuilder(Builder):
@@ -53,7 +70,8 @@ class GradientBuilder(Builder):
         for value in _values(model.graph):
             dtype = probe.dtypes.get(str(value.name))
             if value.dtype is None and dtype is not None:
-                value.type = ir.TensorType(ir.DataType.from_numpy(dtype))
+                kind = _float_of_8_bits(value) if dtype == np.uint8 else None
+                value.type = ir.TensorType(kind or ir.DataType.from_numpy(dtype))
 
     def shape(self, value: ir.Value) -> Shape:
         """Return the shape of a forward tensor, with None for a size that varies with the batch.

@@ -123,10 +123,15 @@ class ModelAxes:
         for one in self.outputs:
             shape = outputs[one.name].shape if one.name in outputs else (count,)
             if shape and shape[0] != count:
+                # An output without samples has an axis for one here.
+                sizes = shape[1:] if self.moved.get(one.name, 0) is None else shape
+                roles = ["N" if size == count and count not in sizes[:at] else "-" for at, size in enumerate(sizes)]
+                if roles and roles[-1] == "-":
+                    roles[-1] = "class"
                 raise UnsupportedModelError(
                     f"Output '{one.name}' of {model} has the shape {shape} for {count} sample"
                     f"{'' if count == 1 else 's'}: its first axis is not that of the samples. Say what its axes are, "
-                    f"for example with axes={{'{one.name}': 'class'}}."
+                    f"for example with axes={{'{one.name}': '{' '.join(roles)}'}}."
                 )
 
     def doubtful_outputs(self, names: Collection[str]) -> list[str]:
