@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import os
 import signal
 import sys
 
@@ -13,6 +16,9 @@ def main() -> None:
         from xaionnx_cli.app import main as run
 
         run(prog_name="xaionnx")
+    except SystemExit as end:
+        _leave_at_once(end.code)
+        raise
     except KeyboardInterrupt:
         sys.stderr.write("xaionnx: interrupted.\n")
         sys.exit(130)
@@ -20,6 +26,20 @@ def main() -> None:
         # Everything is saved, and the interpreter would end with a traceback.
         for name in ("SIGINT", "SIGTERM"):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
+
+
+def _leave_at_once(code: object) -> None:
+    """End the process if onnxruntime goes on with what was stopped, for which the interpreter would wait."""
+    session = sys.modules.get("xaionnx.runtime.session")
+    if session is None or not session.has_abandoned():
+        return
+    atexit.unregister(session.wait_for_abandoned)
+    # Temporary files are removed.
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(code if isinstance(code, int) else 1)
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 
-class InputListener(Protocol):
-    """Receives which input is being explained."""
+class InputListener(progress.Listener, Protocol):
+    """Receives which input is being explained, and its evaluations."""
 
     def start(self, name: str, number: int, count: int) -> None:
         """Input ``number`` of ``count``, counted from 0, begins."""
@@ -23,6 +23,15 @@ class InputListener(Protocol):
 
 class _NoBar:
     def start(self, name: str, number: int, count: int) -> None:
+        """Do nothing."""
+
+    def expect(self, evaluations: int) -> None:
+        """Do nothing."""
+
+    def advance(self, evaluations: int) -> None:
+        """Do nothing."""
+
+    def phase(self, words: str) -> None:
         """Do nothing."""
 
 

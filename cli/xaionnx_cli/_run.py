@@ -26,7 +26,7 @@ from xaionnx.typing import Document
 from xaionnx_cli import _progress, _report, _samples, _targets
 from xaionnx_cli._archive import REQUEST, request_sha256
 from xaionnx_cli._batches import Batches, stack_feeds
-from xaionnx_cli._deadline import time_limit
+from xaionnx_cli._deadline import time_limit, time_limit_between_runs
 from xaionnx_cli._destination import Destination
 from xaionnx_cli._failures import Failures, translated
 from xaionnx_cli._messages import printable
@@ -58,8 +58,8 @@ class _Job:
         read = [*self.files, *named, *(Path(name) for name in (options.model, options.spec) if name)]
         single_target = self.files if len(options.target) < 2 else []
         destination = Destination.of(options.save, read, options.force, single_target)
-        limit_s = options.timeout or DEFAULT_LIMIT_S
-        with time_limit(limit_s, f"Opening {options.model}"):
+        self.limit_s = options.timeout or DEFAULT_LIMIT_S
+        with time_limit(self.limit_s, f"Opening {options.model}"):
             self.model = Model.load(
                 options.model,
                 options.device,
@@ -110,7 +110,7 @@ class _Job:
                 for batch in batches.of(self._read()):
                     bar.start(printable(Path(batch[0].name).name), batch[0].number, batch[-1].count)
                     with batches.timed(len(batch)):
-                        self._explain(batch)
+                        self._explain(batch, bar)
                 self.results.finish()
             return self.results.exit_code()
         except BaseException as stop:
@@ -212,7 +212,7 @@ class _Job:
                 f"in --target; or {other}."
             )
 
-    def _explain(self, batch: list[_samples.Sample]) -> None:
+    def _explain(self, batch: list[_samples.Sample], bar: _progress.InputListener) -> None:
         """Explain a batch; if it fails, explain its samples one by one, to leave out only the faulty ones.
 
         Raises
@@ -222,14 +222,15 @@ class _Job:
         """
         try:
             inputs = Inputs(stack_feeds(batch, self.model.shared))
-            request = self.method.request(self.model, inputs, self.target, self.reports)
-            if len(batch) == 1:
-                request.announce = lambda: self.results.begin(batch[0], request)
-            result = self.method.explain(request)
+            with time_limit_between_runs(self.limit_s, "Work between two runs of the model", bar):
+                request = self.method.request(self.model, inputs, self.target, self.reports)
+                if len(batch) == 1:
+                    request.announce = lambda: self.results.begin(batch[0], request)
+                result = self.method.explain(request)
         except (XaionnxError, MemoryError) as error:
             if len(batch) > 1 and not self.method.compares_samples:
                 for sample in batch:
-                    self._explain([sample])
+                    self._explain([sample], bar)
                 return
             for sample in batch:
                 self.results.fail(sample.name, not sample.several, translated(error))

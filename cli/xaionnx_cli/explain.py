@@ -106,7 +106,8 @@ def _common() -> list[click.Parameter]:
             ["--timeout"],
             type=Seconds(),
             metavar="SECONDS",
-            help="Stop if opening the model or a single run of it takes longer than this.  [default: 600]",
+            help="Stop if opening the model, a single run of it, or the work between two runs takes longer than this.  "
+            "[default: 600]",
         ),
         click.Option(
             ["--sign"],

@@ -7,6 +7,7 @@ import threading
 import time
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 from onnx import TensorProto
 
@@ -18,6 +19,7 @@ from xaionnx.errors import (
     MemoryLimitError,
     TimeLimitError,
 )
+from xaionnx.runtime import session as session_module
 from xaionnx.runtime.session import Session, SessionSettings
 
 
@@ -93,14 +95,68 @@ def test_what_does_not_fit_at_one_sample_is_refused(tmp_path):
         Model.load(path).run({"x": np.zeros(1, np.float32)})
 
 
-def test_large_graphs_open_without_a_plan_of_buffers(tmp_path):
-    """The plan takes time that grows with the square of the number of nodes."""
+def test_large_graphs_open_without_what_takes_longer_than_in_proportion(tmp_path, monkeypatch):
+    """The plan of buffers and the optimisers take time that grows with the square of the number of nodes."""
     path = tiny.linear(tmp_path / "linear.onnx", [[1.0], [2.0]])
     x = np.float32([[3, 4]])
-    plans, results = [], []
-    for nodes in (1, 4000):
+    disabled, whole = [], ort.InferenceSession
+
+    def opened(*given, disabled_optimizers, **named):
+        disabled.append(len(disabled_optimizers))
+        return whole(*given, disabled_optimizers=disabled_optimizers, **named)
+
+    monkeypatch.setattr(session_module.ort, "InferenceSession", opened)
+    plans, levels, results = [], [], []
+    for nodes in (1, 4_000, 6_000, 20_000):
         session = Session(str(path), SessionSettings("cpu"), nodes=nodes)
-        plans.append(session._session.get_session_options().enable_mem_reuse)
+        options = session._session.get_session_options()
+        plans.append(options.enable_mem_reuse)
+        levels.append(options.graph_optimization_level)
         results.append(session.run(["y"], {"x": x})[0])
-    assert plans == [True, False]
-    np.testing.assert_array_equal(results[0], results[1])
+    assert plans == [True, False, False, False]
+    assert disabled[:2] == [0, 0]
+    assert disabled[2] > 30
+    every, no = ort.GraphOptimizationLevel.ORT_ENABLE_ALL, ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    assert levels == [every, every, every, no]
+    for result in results[1:]:
+        np.testing.assert_array_equal(result, results[0])
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """No patience with work that was stopped, and no thread left of it."""
+    monkeypatch.setattr(session_module, "_PATIENCE_S", 0.01)
+    yield
+    session_module.wait_for_abandoned()
+    assert not session_module.has_abandoned()
+
+
+@pytest.mark.usefixtures("impatient")
+def test_work_that_cannot_be_stopped_goes_on_in_its_thread(monkeypatch):
+    end, stopped = threading.Event(), []
+    worker = session_module._worker()
+    with pytest.raises(session_module._Expired):
+        worker.call(end.wait, lambda: stopped.append(True), 0.01)
+    assert stopped
+    assert session_module.has_abandoned()
+    assert session_module._worker() is not worker
+    end.set()
+
+
+@pytest.mark.usefixtures("impatient")
+def test_whatever_ends_the_wait_stops_the_work():
+    class Ended(BaseException):
+        pass
+
+    def raise_(*_):
+        raise Ended
+
+    end = threading.Event()
+    before = signal.signal(signal.SIGALRM, raise_)
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    try:
+        with pytest.raises(Ended):
+            session_module._worker().call(lambda: end.wait(20), end.set, 30.0)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert end.is_set()

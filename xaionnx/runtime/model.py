@@ -163,7 +163,8 @@ class Model:
         threads : int, optional
             Threads inside a run; one per core by default.
         timeout_s : float, optional
-            Limit for a single run, and for opening the model or one derived from it, in seconds; 600 by default.
+            Limit for a single run, and for opening the model or one derived from it, in seconds; 600 by default. Ctrl-C
+            stops these within about a second. What Python itself does, such as rewriting a graph, only Ctrl-C stops.
         spec : InputSpec, optional
             Replaces the TOML beside the file.
         axes : str or mapping of str to str, optional

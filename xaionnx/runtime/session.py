@@ -5,6 +5,7 @@ This is the only module that uses onnxruntime.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import io
@@ -12,6 +13,7 @@ import os
 import re
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -41,6 +43,22 @@ _FATAL_ONLY = 4
 _LARGE = 1 << 30
 # Recurrent layers that are written out over time have thousands of nodes; a plan for 4,000 takes seconds.
 _MANY_NODES = 3_000
+# Each of some fifty optimisers sorts the whole graph anew, in a time that grows faster than the graph: of opening
+# 10,000 nodes they take nine tenths. Larger graphs keep those that make runs of convolutions faster, and the largest
+# none, where a single one takes as long as all the rest.
+_MANY_TO_OPTIMISE, _TOO_MANY_TO_OPTIMISE = 5_000, 15_000
+_SLOW_OPTIMISERS = (
+    "AttentionFusion", "BiasDropoutFusion", "BiasGeluFusion", "BiasSkipLayerNormFusion", "BiasSoftmaxFusion",
+    "CommonSubexpressionElimination", "ConstantSharing", "DoubleQDQPairsRemover", "DynamicQuantizeMatMulFusion",
+    "EmbedLayerNormFusion", "EnsureUniqueDQForNodeUnit", "FastGeluFusion", "GatherSliceToSplitFusion",
+    "GatherToSliceFusion", "GeluFusionL1", "GeluFusionL2", "GemmActivationFusion", "GroupQueryAttentionFusion",
+    "GroupQueryAttentionPreNormFusion", "LayerNormFusionL1", "LayerNormFusionL2", "MatMulActivationFusion",
+    "MatMulAddFusion", "MatMulIntegerToFloatFusion", "MatMulNBitsFusion", "MatMulScaleFusion", "MatmulTransposeFusion",
+    "NhwcTransformer", "QDQFinalCleanupTransformer", "QDQPropagationTransformer", "QDQS8ToU8Transformer",
+    "QDQSelectorActionTransformer", "QuickGeluFusion", "RemoveDuplicateCastTransformer", "ReshapeFusion",
+    "SimplifiedLayerNormFusion", "SkipLayerNormFusion", "SliceConcatToSpaceToDepthFusion", "TransposeOptimizer",
+    "TransposeOptimizer_CPUExecutionProvider", "WeightBiasQuantization", "WhereDummyDq",
+)  # fmt: skip
 # Time to wait for a run to end after Ctrl-C; a node that takes longer is abandoned.
 _PATIENCE_S = 0.8
 # Limit for opening a session, and for a run, where none is given: far above what a model needs that can be explained.
@@ -106,7 +124,8 @@ class Session:
     timeout_s : float, optional
         Time limit for opening the session, in seconds; :data:`DEFAULT_LIMIT_S` by default.
     nodes : int
-        The number of nodes, if known. Above :data:`_MANY_NODES` results share no buffers that are planned in advance.
+        The number of nodes, if known. Above :data:`_MANY_NODES` results share no buffers that are planned in advance,
+        and above :data:`_MANY_TO_OPTIMISE` and :data:`_TOO_MANY_TO_OPTIMISE` the graph is optimised little or not.
 
     Raises
     ------
@@ -142,6 +161,10 @@ class Session:
         if in_place:
             options.add_session_config_entry("session.disable_prepacking", "1")
             without = ["ConstantFolding"]  # would copy transposed weights
+        if nodes > _MANY_TO_OPTIMISE:
+            without += _SLOW_OPTIMISERS
+        if nodes > _TOO_MANY_TO_OPTIMISE:
+            options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         # The search for a free buffer takes time that grows with the square of the number of nodes.
         options.enable_mem_reuse = nodes <= _MANY_NODES
         providers = [provider] if provider == _DEVICES["cpu"] else [provider, _DEVICES["cpu"]]
@@ -321,7 +344,8 @@ class _Worker:
         self._jobs: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self.usable = True
         self._pid = os.getpid()
-        threading.Thread(target=self._loop, name="xaionnx-session", daemon=True).start()
+        self._thread = threading.Thread(target=self._loop, name="xaionnx-session", daemon=True)
+        self._thread.start()
 
     def _loop(self) -> None:
         while self.usable:
@@ -347,13 +371,14 @@ class _Worker:
                 done.release()
 
         self._jobs.put(work)
+        finished = False
         try:
             finished = done.acquire(timeout=min(timeout_s, threading.TIMEOUT_MAX))
-        except KeyboardInterrupt:
-            self._stop(stop, done)
-            raise
+        finally:
+            # The time is over, or a handler of Ctrl-C or of another signal has raised.
+            if not finished:
+                self._stop(stop, done)
         if not finished:
-            self._stop(stop, done)
             raise _Expired
         if failure:
             raise failure[0]
@@ -363,9 +388,30 @@ class _Worker:
         stop()
         if not done.acquire(timeout=_PATIENCE_S):
             self.usable = False
+            # If the work has ended just now, the thread waits for another.
+            self._jobs.put(lambda: None)
+            _abandoned.append(self._thread)
+            atexit.unregister(wait_for_abandoned)
+            atexit.register(wait_for_abandoned)
 
 
 _current: list[_Worker] = []
+# Threads that go on with work that was stopped.
+_abandoned: list[threading.Thread] = []
+# Most seconds for which the end of the interpreter waits for them.
+_LAST_WAIT_S = 60.0
+
+
+def has_abandoned() -> bool:
+    """Whether onnxruntime still works on something that was stopped."""
+    return any(thread.is_alive() for thread in _abandoned)
+
+
+def wait_for_abandoned() -> None:
+    """Wait for such work: it would abort a process whose interpreter has ended."""
+    end = time.monotonic() + _LAST_WAIT_S
+    for thread in _abandoned:
+        thread.join(max(0.0, end - time.monotonic()))
 
 
 def _worker() -> _Worker:
