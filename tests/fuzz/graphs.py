@@ -72,10 +72,12 @@ class Growing:
     def ints(self, *values: int) -> str:
         return self.constant(np.array(values, np.int64))
 
-    def add(self, op: str, inputs: list[str], shape: tuple[int, ...], **attributes: Any) -> str:
+    def add(self, op: str, inputs: list[str], shape: tuple[int, ...] | None, **attributes: Any) -> str:
+        """Add a node; None for the shape if no other node may read the result, which has other axes or another type."""
         name = f"t{len(self.nodes)}"
         self.nodes.append(helper.make_node(op, inputs, [name], name=f"n{len(self.nodes)}", **attributes))
-        self.tensors.append((name, shape))
+        if shape is not None:
+            self.tensors.append((name, shape))
         return name
 
 
@@ -247,7 +249,7 @@ def _mixed(g: Growing, name: str, shape: tuple[int, ...]) -> None:
     elif kind == "Dropout":
         g.add(kind, [name], shape)
     elif kind == "Cast":
-        g.add(kind, [g.add("Cast", [name], shape, to=TensorProto.DOUBLE)], shape, to=TensorProto.FLOAT)
+        g.add(kind, [g.add("Cast", [name], None, to=TensorProto.DOUBLE)], shape, to=TensorProto.FLOAT)
     elif len(shape) != 2:
         _pointwise(g, name, shape)
     elif kind == "Einsum":
@@ -256,7 +258,7 @@ def _mixed(g: Growing, name: str, shape: tuple[int, ...]) -> None:
         scores = g.add("MatMul", [name, g.add("Transpose", [name], shape[::-1], perm=[0, 2, 1])], (shape[0], shape[0]))
         g.add("MatMul", [g.add("Softmax", [scores], (shape[0], shape[0]), axis=-1), name], shape)
     else:
-        first = g.add("Transpose", [name], shape, perm=[1, 0, 2])
+        first = g.add("Transpose", [name], None, perm=[1, 0, 2])
         hidden, outputs = 2, [f"r{len(g.nodes)}a", f"r{len(g.nodes)}b"]
         weights = [g.weight(1, 3 * hidden, shape[1]), g.weight(1, 3 * hidden, hidden)]
         g.nodes.append(helper.make_node("GRU", [first, *weights], outputs, hidden_size=hidden))

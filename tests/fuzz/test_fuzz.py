@@ -104,7 +104,7 @@ def check_gradient(model: Model, proto: onnx.ModelProto, x: Array, seed: int) ->
 def check_sums(model: Model, proto: onnx.ModelProto, x: Array, seed: int) -> None:
     """Values by removal follow from plain runs, and sums of contributions from the change of the output."""
     k = seed % OUTPUTS
-    ends = [bare(proto, array)[:, k] for array in (x, 0 * x)]
+    ends = [bare(proto, array)[:, k] for array in (x, np.zeros_like(x))]
     assume(np.isfinite(ends).all())
     change = ends[0] - ends[1]
     scale = 1e-4 * (1 + np.abs(ends).sum(axis=0))
