@@ -137,7 +137,7 @@ def cases() -> Iterator[Case]:
         def model(folder: Path, name: str = name) -> None:
             (folder / "model.onnx").rename(folder / f"{name}.onnx")
 
-        yield Case(f"names/file-model-{number}", ("inspect", f"{name}.onnx"), {0}, model)
+        yield Case(f"names/file-model-{number}", explain(model=f"{name}.onnx")[:-1], {0}, model)
         saved = f"{name}.npz"
         yield Case(f"names/file-saved-{number}", (*explain()[:-1], "-o", saved), {0}, written=(saved,))
 

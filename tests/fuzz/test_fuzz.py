@@ -95,7 +95,8 @@ def check_gradient(model: Model, proto: onnx.ModelProto, x: Array, seed: int) ->
     expected = slope_along(evaluate(widened(proto)), x.astype(np.float64), direction, k)
     assume(expected is not None)
     products = (result.values * direction).reshape(len(x), -1)
-    terms = np.linalg.norm(products, axis=1) + np.abs(expected) + 1e-3
+    # Slopes of saturated activations, 1 - tanh(x)^2, are what rounding leaves of numbers of order one.
+    terms = np.linalg.norm(products, axis=1) + np.abs(expected) + 2e-2
     error = np.abs(products.sum(axis=1) - expected) / terms
     estimated = result.diagnostics["gradient"] != "graph"
     assert (error < (3e-2 if estimated else 2e-3)).all(), (error, products.sum(axis=1), expected)

@@ -196,7 +196,8 @@ class SmoothGrad(Explainer):
         deviations = self._deviations(path)
         targets: list[Target] = [CleanTarget(term) for term in path.resolved.terms]
         numbers = len(targets) * sum(feeds[name].size for name in deviations)
-        at_once = max(1, _PIECE // numbers)
+        pieces = -(-self.draws // max(1, _PIECE // numbers))
+        at_once = -(-self.draws // pieces)  # of equal size, for full batches
         expected = 0
         for start in range(0, self.draws, at_once):
             draws = range(start, min(start + at_once, self.draws))
