@@ -321,6 +321,13 @@ def test_displays_may_be_larger_than_the_model(tmp_path, resize, shape):
     assert batch.displays[0].shape == (*shape, 3)
 
 
+@pytest.mark.parametrize(("resize", "shape"), [("crop", (40, 24)), ("stretch", (40, 64)), ("pad", (40, 24))])
+def test_displays_are_not_smaller_than_the_model(tmp_path, resize, shape):
+    Image.fromarray(noise((20, 32, 3))).save(tmp_path / "a.png")
+    batch, _ = read_inputs([tmp_path / "a.png"], InputSpec(size=(40, 24), resize=resize), display_side=30)
+    assert batch.displays[0].shape == (*shape, 3)
+
+
 def test_arrays_are_pixels_or_tensors_by_their_type(tmp_path):
     pictures = noise((3, 8, 8, 3))
     np.save(tmp_path / "a.npy", pictures)

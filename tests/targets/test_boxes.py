@@ -278,6 +278,26 @@ def test_a_stated_layout_that_the_outputs_do_not_have():
         resolve(Target.box(), model, {"x": picture(np.ones(48))})
 
 
+def test_boxes_that_a_loop_writes_one_after_the_other_are_no_detector():
+    text = """g (float[N, 3, 8, 8] x) => (float[N, 6, 4] boxes, float[N, 6, 5] scores) {
+      m = ReduceMean<axes = [1, 2], keepdims = 0>(x)  b = Slice(m, i, j, o)  s = Slice(m, i, k, o)
+      bs, ss = Loop (n, t) <body = step (int64 at, bool go) => (bool on, float[N, 4] box, float[N, 5] score) {
+        on = Identity(go)  box = Abs(b)  score = Softmax(s) }>
+      boxes = Transpose<perm = [1, 0, 2]>(bs)  scores = Transpose<perm = [1, 0, 2]>(ss) }"""
+    ints = {name: np.array([value]) for name, value in (("i", 0), ("j", 4), ("k", 5), ("o", 1))}
+    model = loaded(text, n=np.array(6), t=np.array(True), **ints)
+    x = np.random.default_rng(0).random((1, 3, 8, 8), dtype=np.float32)
+    assert find_layout(model, {"x": x}) is None
+
+
+def test_a_corner_just_left_of_the_picture_is_at_zero():
+    model, _, _ = yolo_v8()
+    moved = CORNERS.copy()
+    moved[0, 0] = -0.3
+    rows = np.concatenate([centres(moved), PROBABILITIES], axis=1)
+    assert words(Target.box(), model, picture(rows.T)) == [["dog (1) in box 0 at (0, 10, 30, 40)"]]
+
+
 def test_anchors_outside_the_file():
     offsets = np.tile(np.float32([[0.1, -0.2, -0.3, 0.1], [-0.4, 0.1, 0.2, -0.1]]), (3, 1))[:COUNT]
     model = returning({"loc": (COUNT, 4), "conf": (COUNT, K)}, spec=labelled())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -259,14 +260,24 @@ def _to_rgb(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _large_display(picture: NDArray[np.uint8], spec: InputSpec, side: int) -> NDArray[np.uint8]:
-    """Return the part of a picture that the model sees, in RGB, with a longer side of at most ``side``."""
+    """Return the part of a picture that the model sees, in RGB, with a longer side of at most ``side``.
+
+    It is never smaller than the model's input, over which the values lie.
+    """
     rgb = _to_rgb(picture)
+    side = max(side, *(spec.size or ()))
     if spec.size is not None and spec.resize != "stretch":
         if spec.resize == "pad":
             unit = side / max(spec.size)
             return fit(rgb, (max(1, round(spec.size[0] * unit)), max(1, round(spec.size[1] * unit))), "pad")
         left, upper, right, lower = (round(edge) for edge in seen_box((rgb.shape[0], rgb.shape[1]), spec.size))
         rgb = rgb[upper : max(lower, upper + 1), left : max(right, left + 1)]
+    if spec.size is not None and any(own < least for own, least in zip(rgb.shape[:2], spec.size, strict=True)):
+        if spec.resize != "stretch":
+            return fit(rgb, spec.size, "stretch")
+        grows = max(least / own for own, least in zip(rgb.shape[:2], spec.size, strict=True))
+        rgb = fit(rgb, (math.ceil(rgb.shape[0] * grows), math.ceil(rgb.shape[1] * grows)), "stretch")
+        side = max(rgb.shape[:2])
     longest = max(rgb.shape[:2])
     if longest <= side:
         return np.ascontiguousarray(rgb)

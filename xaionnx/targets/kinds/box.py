@@ -233,7 +233,7 @@ class Box(Target):
         name = self._layout.class_name(k, detections.shape[1] - SCORES, model)
         if not self._layout.has_positions:
             return f"{name} in box {box}"
-        corners = ", ".join(f"{corner:.0f}" for corner in detections[box, :CORNERS])
+        corners = ", ".join(f"{round(float(corner))}" for corner in detections[box, :CORNERS])
         return f"{name} in box {box} at ({corners})"
 
 

@@ -92,7 +92,7 @@ class SeparateOutputs:
 def separate_outputs(detector: Detector) -> SeparateOutputs | None:
     """Return the two outputs of a detector that has such; None if it has none."""
     found = _pair(detector)
-    if found is None:
+    if found is None or _is_sequence(detector, found[0]):
         return None
     boxes, scores = found
     rows = detector.outputs[boxes][0].reshape(-1, 4)
@@ -104,6 +104,13 @@ def separate_outputs(detector: Detector) -> SeparateOutputs | None:
     activation, background = _activation(values, ending(detector.model.view, scores), len(detector.labels))
     size = detector.size if in_shares else None
     return SeparateOutputs(boxes, scores, classes_first, coordinates, activation, background, values.shape[1], size)
+
+
+def _is_sequence(detector: Detector, boxes: str) -> bool:
+    """Whether a loop writes boxes one after the other, as those of the cells of a table, most of which are padding."""
+    view = detector.model.view
+    before = view.ancestors([boxes])
+    return any(node.op_type in ("Loop", "Scan") and not before.isdisjoint(node.output) for node in view.nodes)
 
 
 def _pair(detector: Detector) -> tuple[str, str] | None:
