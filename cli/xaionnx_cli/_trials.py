@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, final
 
@@ -35,6 +36,8 @@ _GRADIENT: Final = 4
 # Settings with which any method is fast.
 _SMALL: Final = {"budget": 16, "steps": 2, "draws": 2, "channels": 2, "grid": 2}
 _PLAYERS: Final = 2
+# Rows that may be one sample together.
+_MOST_ROWS: Final = 8
 # Tried first, as the time may not do for all.
 _FIRST: Final = (
     "saliency", "grad_cam", "integrated_gradients", "occlusion", "feature_ablation", "kernel_shap", "lime", "rise",
@@ -119,6 +122,28 @@ def _order(name: str) -> tuple[int, bool, str]:
     return first, discovery.method(name).needs == "gradient", name
 
 
+def _several_rows(model: Model, feeds: Mapping[str, Array]) -> tuple[Model, DryRun] | None:
+    """A model that takes several rows as one sample, if it runs on some, with that sample; None if it does not."""
+    if model.axes.rows or model.fixed_batch is not None:
+        return None
+    joint = model.reopened(rows="joint")
+    for count in range(2, _MOST_ROWS + 1):
+        # Rows that differ, since those that are alike may hide that they see each other.
+        rows = {
+            name: np.concatenate([one * np.asarray(1 - 0.1 * k, dtype=one.dtype) for k in range(count)])
+            if name not in model.shared and one.dtype.kind == "f"
+            else one
+            for name, one in feeds.items()
+        }
+        try:
+            sample = joint.check(rows)
+            joint.run(sample)
+        except XaionnxError:
+            continue
+        return joint, DryRun(joint, sample)
+    return None
+
+
 @final
 @dataclass(frozen=True)
 class _Trials:
@@ -153,6 +178,9 @@ class _Trials:
                 model.run(feeds)
                 one_s = clock.seconds
             except XaionnxError as error:
+                found = _several_rows(model, feeds)
+                if found is not None:
+                    return cls.of(*found, limit_s)
                 unable, runs = f"the model does not run on one row of noise: {error}", False
         return cls(model, dry_run, feeds or {}, one_s, limit_s, _Clock(), unable, runs)
 
