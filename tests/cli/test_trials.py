@@ -1,9 +1,16 @@
-"""Trials of ``xaionnx inspect`` on models whose rows are one sample together."""
+"""Trials of ``xaionnx inspect``: as small as each method allows, and on several rows that are one sample together."""
+
+import dataclasses
+import sys
 
 import numpy as np
+import pytest
+from xaionnx_cli import _trials
 from xaionnx_cli._trials import try_methods
 
 from tests.tiny import loaded
+from xaionnx import Model, discovery
+from xaionnx.layers.dry_run import DryRun
 
 
 def test_a_model_that_takes_several_rows_alone_is_tried_on_as_many():
@@ -22,3 +29,27 @@ def test_a_model_that_runs_on_no_small_number_of_rows_is_not_tried():
     [trial] = [trial for trial in try_methods(model, 5) if trial.method == "saliency"]
     assert trial.outcome == "not tried"
     assert "does not run on one row of noise" in trial.reason
+
+
+@pytest.mark.parametrize("name", ["occlusion", "feature_ablation", "kernel_shap", "lime", "rise", "shapley_sampling"])
+def test_methods_by_removal_get_an_answer_for_a_handful_of_runs(digits, name):
+    model = Model.load(digits, device="cpu")
+    # A slow model: ten runs take longer than the limit.
+    trials = dataclasses.replace(_trials._Trials.of(model, DryRun.of(model), limit_s=100.0), one_s=10.0)
+    assert trials.of_method(discovery.method(name)()).outcome == "works"
+
+
+def test_all_is_imported_before_the_clock_starts(digits, monkeypatch):
+    class Started(Exception):
+        pass
+
+    seen = []
+
+    def start(*_):
+        seen.extend(sys.modules)
+        raise Started
+
+    monkeypatch.setattr(_trials._Trials, "of", start)
+    with pytest.raises(Started):
+        _trials.try_methods(Model.load(digits, device="cpu"), 1.0)
+    assert {*_trials._GRADIENT_MODULES, *(discovery.method(name).__module__ for name in discovery.methods())} <= {*seen}
