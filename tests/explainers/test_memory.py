@@ -22,11 +22,11 @@ def small_runs(monkeypatch):
     monkeypatch.setattr(smooth_grad, "_PIECE", 2**19)
 
 
-def peak(method, targets=1, samples=1, **options):
+def peak(method, targets=1, samples=1, shape=(3, SIDE, SIDE), **options):
     """Bytes of arrays at once while a method explains a linear model, after a first explanation."""
     rng = np.random.default_rng(0)
-    model = planted.load(planted.linear(rng.normal(size=(max(2, targets), 3, SIDE, SIDE))), batch_size=4)
-    x = rng.uniform(size=(samples, 3, SIDE, SIDE)).astype(np.float32)
+    model = planted.load(planted.linear(rng.normal(size=(max(2, targets), *shape))), batch_size=4)
+    x = rng.uniform(size=(samples, *shape)).astype(np.float32)
     made = discovery.method(method)(**options)
     asked = list(range(targets)) if targets > 1 else 0
     made.attribute(model, x[:1], asked)
@@ -69,3 +69,8 @@ def test_many_samples_with_rows_of_data(method):
 def test_many_copies(inner):
     few, many = (peak("smooth_grad", targets=3, inner=inner, draws=draws) for draws in (100, 300))
     assert many - few < 0.1 * few
+
+
+def test_regions_of_a_large_picture():
+    few, many = (peak("xrai", targets, shape=(1, 600, 600), inner="saliency") for targets in (2, 4))
+    assert many - few < 4 * 2 * 600**2 * 4
