@@ -27,6 +27,8 @@ _WRITTEN = (
     "out.onnx",
     "out",
     "out/array.npz",
+    "out/array-0.npz",
+    "out/array-0.png",
     "out/array.png",
     "out/picture.png",
     "out/picture.npz",
