@@ -176,3 +176,20 @@ def test_the_content_is_on_the_disk_before_it_gets_the_name(tmp_path, monkeypatc
     monkeypatch.setattr(storage, "_rename", lambda *paths: calls.append("rename") or before(*paths))
     write_whole(tmp_path / "result", lambda stream: stream.write(b"content"))
     assert calls == ["sync", "rename"]
+
+
+def test_a_folder_that_another_process_sweeps_before_it_is_locked_is_made_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(storage.tempfile, "tempdir", str(tmp_path))
+    opened, swept = os.open, []
+
+    def sweeping(path, *args, **named):
+        if not swept:
+            swept.append(path)
+            path.rmdir()
+        return opened(path, *args, **named)
+
+    monkeypatch.setattr(storage.os, "open", sweeping)
+    with temporary_folder() as folder:
+        assert folder.is_dir()
+        assert swept[0] != folder
+    assert not any(tmp_path.iterdir())

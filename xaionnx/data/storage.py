@@ -69,12 +69,14 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[BinaryIO], object
     return target
 
 
-def _create(folder: Path, prefix: str, make: Callable[[Path], int]) -> tuple[Path, int]:
+def _create(folder: Path, prefix: str, make: Callable[[Path], int | None]) -> tuple[Path, int]:
     """Make a temporary file or folder, and return it with its descriptor, which holds the lock until it is closed."""
     while True:
         path = folder / f"{prefix}xaionnx-{secrets.token_hex(8)}"
         handle = make(path)
         # Between the calls another process may have swept it.
+        if handle is None:
+            continue
         if _lock(handle) is not False and path.exists():
             return path, handle
         os.close(handle)
@@ -84,9 +86,13 @@ def _make_file(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
 
 
-def _make_folder(path: Path) -> int:
+def _make_folder(path: Path) -> int | None:
+    """Make a folder and return its descriptor; None if another process has swept it, as it was not locked yet."""
     path.mkdir(mode=0o700)
-    return os.open(path if fcntl is not None else os.devnull, os.O_RDONLY)
+    try:
+        return os.open(path if fcntl is not None else os.devnull, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
 
 
 def _stream(handle: int) -> BinaryIO:
