@@ -101,15 +101,19 @@ def probe_rows(
     """
     given = len(next(iter(rows.values())))
     count = max(given, 2)
+    several = rows if given > 1 else {name: np.repeat(array, 2, axis=0) for name, array in rows.items()}
     alone: list[Mapping[str, Array]] = []
     try:
         alone.extend(run({name: array[n : n + 1] for name, array in rows.items()}) for n in range(min(given, 2)))
-        together = run(rows if given > 1 else {name: np.repeat(array, 2, axis=0) for name, array in rows.items()})
+        together = run(several)
     except MemoryLimitError:
         return RowsProbe({}, ())
     except UnsupportedModelError as error:
-        # A model that takes one row, but not two, answers for each alone.
-        return RowsProbe({}, ()) if alone else RowsProbe({}, (*placed, *doubtful), brief_failure(str(error)))
+        # A model that takes one row, but not two, answers for each alone. One that fails for this row anyway, such as
+        # for a token that its table lacks, tells nothing about rows.
+        if alone or not _runs(run, several):
+            return RowsProbe({}, ())
+        return RowsProbe({}, (*placed, *doubtful), brief_failure(str(error)))
     moved: dict[str, int | None] = {}
     for name in doubtful:
         axes = _multiplied(alone[0][name], together[name], count)
@@ -132,6 +136,14 @@ def probe_rows(
     lost = [name for name in joint if _loses_axis([one[name] for one in alone], together[name])]
     failure = f"output '{lost[0]}' loses the axis of samples" if lost and len(lost) == len(joint) else ""
     return RowsProbe(moved, tuple(joint), failure)
+
+
+def _runs(run: Callable[[Feeds], Mapping[str, Array]], rows: Feeds) -> bool:
+    try:
+        run(rows)
+    except (MemoryLimitError, UnsupportedModelError):
+        return False
+    return True
 
 
 def _loses_axis(alone: Sequence[Array], together: Array) -> bool:
