@@ -30,6 +30,9 @@ from xaionnx.explainer import Explainer
 from xaionnx.layers.dry_run import DryRun
 from xaionnx.runtime.model import Model
 
+OF_ROWS: Final = (XaionnxError, MemoryError, OSError)
+"""What may be raised while a row is read, explained or saved."""
+
 # What no other file in the same place can escape.
 _NO_PLACE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
@@ -80,10 +83,14 @@ def is_out_of_space(error: XaionnxError) -> bool:
     return isinstance(error, StorageError) and isinstance(cause, OSError) and cause.errno in _NO_PLACE
 
 
-def translated(error: XaionnxError | MemoryError) -> XaionnxError:
-    """Return an error of this package for one that Python raises where memory runs out."""
+def translated(error: XaionnxError | MemoryError | OSError) -> XaionnxError:
+    """Return an error of this package for one that Python raises where memory runs out or a disk fails."""
     if isinstance(error, XaionnxError):
         return error
+    if isinstance(error, OSError):
+        failure = StorageError(f"A file cannot be read or written: {error}. Check the disk, then run again.")
+        failure.__cause__ = error
+        return failure
     return MemoryLimitError(f"There is not enough memory: {error or 'an array does not fit'}. Use a smaller input.")
 
 

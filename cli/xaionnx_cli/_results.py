@@ -24,7 +24,7 @@ from xaionnx.typing import Array, Document
 from xaionnx_cli import _joining, _report
 from xaionnx_cli._archive import Archive
 from xaionnx_cli._destination import Destination
-from xaionnx_cli._failures import Failures, translated
+from xaionnx_cli._failures import OF_ROWS, Failures, translated
 from xaionnx_cli._interrupts import held
 from xaionnx_cli._messages import for_shell, printable, sentence
 from xaionnx_cli._options import Options
@@ -180,7 +180,7 @@ class Results:
             self._waiting.popleft()
             try:
                 files = first.writing.result()
-            except (XaionnxError, MemoryError) as error:
+            except OF_ROWS as error:
                 self.fail(first.sample.name, not first.sample.several, translated(error))
                 return
             self._done.append(self._finished(first, files))

@@ -12,7 +12,7 @@ from xaionnx import __version__, parameters
 from xaionnx.data.files import expand, read_bytes, sha256_of
 from xaionnx.data.inputs import Inputs
 from xaionnx.data.spec import InputSpec
-from xaionnx.errors import DataError, UnsupportedModelError, UsageError, XaionnxError
+from xaionnx.errors import DataError, UnsupportedModelError, UsageError
 from xaionnx.explainer import Explainer
 from xaionnx.explanation import Explanation
 from xaionnx.record import recorded_parameters
@@ -28,7 +28,7 @@ from xaionnx_cli._archive import REQUEST, request_sha256
 from xaionnx_cli._batches import Batches, stack_feeds
 from xaionnx_cli._deadline import time_limit, time_limit_between_runs
 from xaionnx_cli._destination import Destination
-from xaionnx_cli._failures import Failures, translated
+from xaionnx_cli._failures import OF_ROWS, Failures, translated
 from xaionnx_cli._messages import printable
 from xaionnx_cli._options import Options, OptionValue, read_axes
 from xaionnx_cli._overwriting import files_in
@@ -129,7 +129,7 @@ class _Job:
             except DataError as error:
                 self.results.refuse(str(path), None, error)
                 continue
-            except (XaionnxError, MemoryError) as error:
+            except OF_ROWS as error:
                 self.results.fail(str(path), len(self.files) == 1, translated(error))
                 continue
             for refusal in refused:
@@ -180,7 +180,7 @@ class _Job:
             try:
                 inputs = Inputs(stack_feeds([sample], self.model.shared))
                 (top,) = _report.top_classes(self.method.request(self.model, inputs, self.target, self.reports))
-            except (XaionnxError, MemoryError) as error:
+            except OF_ROWS as error:
                 self.results.fail(sample.name, not sample.several, translated(error))
                 return
         self.results.keep(sample, earlier, top)
@@ -201,7 +201,7 @@ class _Job:
         outputs = read & {info.name for info in self.model.outputs}
         try:
             probed = self.model.probed(compared, outputs or {info.name for info in self.model.outputs})
-        except (XaionnxError, MemoryError):
+        except OF_ROWS:
             # A row that fails says nothing about the others, and is met again when it is explained.
             return
         if probed.axes.rows != self.model.axes.rows:
@@ -227,7 +227,7 @@ class _Job:
                 if len(batch) == 1:
                     request.announce = lambda: self.results.begin(batch[0], request)
                 result = self.method.explain(request)
-        except (XaionnxError, MemoryError) as error:
+        except OF_ROWS as error:
             if len(batch) > 1 and not self.method.compares_samples:
                 for sample in batch:
                     self._explain([sample], bar)

@@ -92,6 +92,8 @@ class Application(click.Group):
                 _NO_RESOURCES,
                 f"There is not enough memory: {shortage or 'an array does not fit'}. Use a smaller input.",
             )
+        except OSError as failure:
+            return _NO_RESOURCES, f"A file cannot be read or written: {failure}. Check the disk, then run again."
         except _library_errors() as refusal:
             return refusal.exit_code, for_shell(str(refusal))
 

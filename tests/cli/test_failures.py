@@ -17,6 +17,7 @@ from PIL import Image
 
 import xaionnx
 from tests.cli.conftest import MODELS, ROOT
+from xaionnx import record
 from xaionnx.errors import DeviceError, StorageError
 from xaionnx.runtime.session import Session
 
@@ -226,3 +227,18 @@ def test_files_are_written_whole_where_stdout_fails(lookup, tmp_path, more, stdo
     os.close(stream)
     assert (done.returncode, done.stderr.count("\n")) == (code, int(stdout == "full"))
     assert xaionnx.Explanation.load(tmp_path / "all.npz").samples == 150
+
+
+def test_a_disk_that_fails_costs_the_row_that_it_hits(run, lookup, tmp_path, monkeypatch):
+    failures = [OSError(5, "Input/output error")]
+
+    def version(package):
+        if failures:
+            raise failures.pop()
+        return f"{package} 1"
+
+    monkeypatch.setattr(record, "_version", version)
+    result = run("explain", "feature_ablation", lookup, _rows(tmp_path, GOOD), "--json")
+    assert result.exit_code == 4
+    assert "A file cannot be read or written: [Errno 5] Input/output error." in result.stderr
+    assert len(json.loads(result.stdout)["results"]) == 2

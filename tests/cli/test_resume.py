@@ -35,9 +35,9 @@ def explained(monkeypatch) -> list[str]:
     names: list[str] = []
     before = _Job._explain
 
-    def explain(self, batch):
+    def explain(self, batch, *more):
         names.extend(Path(sample.name).stem for sample in batch)
-        before(self, batch)
+        before(self, batch, *more)
 
     monkeypatch.setattr(_Job, "_explain", explain)
     return names

@@ -38,9 +38,21 @@ class Runner:
             text=True,
         )
 
-    def run(self, words: tuple[str, ...], folder: Path, streams: Path, stdout: str, limit_s: float) -> int | None:
-        """Run a command in ``folder``; its output goes to the files ``out`` and ``err`` in ``streams``."""
+    def run(
+        self,
+        words: tuple[str, ...],
+        folder: Path,
+        streams: Path,
+        stdout: str,
+        limit_s: float,
+        fault: dict[str, Any] | None = None,
+    ) -> int | None:
+        """Run a command in ``folder``; its output goes to the files ``out`` and ``err`` in ``streams``.
+
+        ``fault`` is installed first, see :mod:`tests.faults.faults`.
+        """
         asked = {"words": words, "folder": str(folder), "streams": str(streams), "stdout": stdout, "limit_s": limit_s}
+        asked["fault"] = fault
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(asked) + "\n")
@@ -83,6 +95,10 @@ def _command(asked: dict[str, Any], terminal: int | None) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (_ADDRESS_SPACE, _ADDRESS_SPACE))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     words = asked["words"]
+    if asked["fault"] is not None:
+        from tests.faults import faults
+
+        faults.install(asked["fault"], Path(asked["streams"]))
     if words and words[0] == "load":
         _load(*words[1:])
     from xaionnx_cli.app import main
@@ -151,6 +167,7 @@ def _wait(child: int, limit_s: float) -> int | None:
 
 
 def _serve() -> None:
+    import matplotlib.figure  # noqa: F401 - as above
     import xaionnx_cli._inspection
     import xaionnx_cli._run
     import xaionnx_cli.compile
@@ -158,7 +175,7 @@ def _serve() -> None:
     import xaionnx_cli.join
     import xaionnx_cli.patterns  # noqa: F401 - so that the forks have them
 
-    from xaionnx import discovery
+    from xaionnx import discovery, render  # noqa: F401 - as above
 
     for method in discovery.methods():
         discovery.method(method)
