@@ -73,6 +73,19 @@ def time_limit_between_runs(seconds: float, what: str, listener: Listener) -> It
         yield
 
 
+@contextlib.contextmanager
+def paused() -> Iterator[None]:
+    """Stop the time of a limit inside the block, which is not the work that it limits."""
+    if not hasattr(signal, "setitimer"):
+        yield
+        return
+    left = signal.setitimer(signal.ITIMER_REAL, 0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, *left)
+
+
 class _Renewing:
     """Starts a time limit anew with each report, and passes it on."""
 

@@ -16,6 +16,7 @@ from xaionnx.errors import DataError, UnsupportedModelError, UsageError
 from xaionnx.explainer import Explainer
 from xaionnx.explanation import Explanation
 from xaionnx.record import recorded_parameters
+from xaionnx.request import Request
 from xaionnx.runtime.model import Model
 from xaionnx.runtime.session import DEFAULT_LIMIT_S
 from xaionnx.targets.kinds.top import Top
@@ -26,7 +27,7 @@ from xaionnx.typing import Document
 from xaionnx_cli import _progress, _report, _samples, _targets
 from xaionnx_cli._archive import REQUEST, request_sha256
 from xaionnx_cli._batches import Batches, stack_feeds
-from xaionnx_cli._deadline import time_limit, time_limit_between_runs
+from xaionnx_cli._deadline import paused, time_limit, time_limit_between_runs
 from xaionnx_cli._destination import Destination
 from xaionnx_cli._failures import OF_ROWS, Failures, translated
 from xaionnx_cli._messages import printable
@@ -212,6 +213,11 @@ class _Job:
                 f"in --target; or {other}."
             )
 
+    def _begin(self, sample: _samples.Sample, request: Request) -> None:
+        # It waits for the files of earlier samples.
+        with paused():
+            self.results.begin(sample, request)
+
     def _explain(self, batch: list[_samples.Sample], bar: _progress.InputListener) -> None:
         """Explain a batch; if it fails, explain its samples one by one, to leave out only the faulty ones.
 
@@ -225,7 +231,7 @@ class _Job:
             with time_limit_between_runs(self.limit_s, "Work between two runs of the model", bar):
                 request = self.method.request(self.model, inputs, self.target, self.reports)
                 if len(batch) == 1:
-                    request.announce = lambda: self.results.begin(batch[0], request)
+                    request.announce = lambda: self._begin(batch[0], request)
                 result = self.method.explain(request)
         except OF_ROWS as error:
             if len(batch) > 1 and not self.method.compares_samples:

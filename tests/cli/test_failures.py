@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,11 +15,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
+from xaionnx_cli._deadline import paused, time_limit
 
 import xaionnx
 from tests.cli.conftest import MODELS, ROOT
 from xaionnx import record
-from xaionnx.errors import DeviceError, StorageError
+from xaionnx.errors import DeviceError, StorageError, TimeLimitError
 from xaionnx.runtime.session import Session
 
 GOOD = [[0, 1, 2], [1, 1, 4], [2, 3, 4]]
@@ -242,3 +244,16 @@ def test_a_disk_that_fails_costs_the_row_that_it_hits(run, lookup, tmp_path, mon
     assert result.exit_code == 4
     assert "A file cannot be read or written: [Errno 5] Input/output error." in result.stderr
     assert len(json.loads(result.stdout)["results"]) == 2
+
+
+def test_the_time_of_a_limit_is_not_that_of_files():
+    with time_limit(0.2, "Work"), paused():
+        time.sleep(0.4)
+    with pytest.raises(TimeLimitError, match="Work took longer"), time_limit(0.1, "Work"):
+        _work_after_a_pause()
+
+
+def _work_after_a_pause():
+    with paused():
+        time.sleep(0.05)
+    time.sleep(1)
