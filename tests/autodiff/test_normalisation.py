@@ -227,5 +227,6 @@ def test_half_precision_works_in_single(op):
         cotangent = np.random.default_rng(2).standard_normal(x.shape).astype(np.float32)
         answers.append(run({**own, COTANGENT: cotangent}, [gradient_name(name) for name in own]))
     for half, single in zip(*answers, strict=True):
-        assert half.dtype == np.float16
+        # Small slopes would be zero in half precision.
+        assert half.dtype == np.float32
         assert np.linalg.norm(half - single) < 5e-3 * np.linalg.norm(single)

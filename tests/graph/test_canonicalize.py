@@ -137,7 +137,8 @@ def test_other_floats(kind, dtype, tolerance):
     model = loaded(f"g ({kind}[N, 3] x) => ({kind}[N, 3] y) {{ e = Exp(x)  y = Mul(e, x) }}")
     x = X.astype(dtype)
     found = slope(model, x=x)
-    assert found.dtype == x.dtype
+    # Small slopes would be zero in half precision.
+    assert found.dtype == np.promote_types(x.dtype, np.float32)
     exact = x.astype(float)
     assert_close(found, np.exp(exact) * (1 + exact), tolerance)
 

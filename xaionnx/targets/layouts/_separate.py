@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from xaionnx.graph.ending import ending
+from xaionnx.hooks import hook
 from xaionnx.targets.layout import Detector, Emitted, columns, to_corners, to_pixels
 from xaionnx.targets.layouts._rows import SHARE, VALID
 from xaionnx.typing import Array
@@ -57,6 +58,7 @@ class SeparateOutputs:
     size: tuple[int, int] | None
 
     @property
+    @hook
     def words(self) -> str:
         background = "" if self.background is None else f", class {self.background} is the background"
         return (
@@ -64,12 +66,14 @@ class SeparateOutputs:
         )
 
     @property
+    @hook
     def has_positions(self) -> bool:
         return self.coordinates != "unknown"
 
     def numbers(self, count: int) -> Sequence[int]:
         return [k for k in range(self.classes) if k != self.background]
 
+    @hook
     def emit(self, g: Builder, tensors: Mapping[str, ir.Value]) -> Emitted:
         keep_four, keep_classes = np.array([0, -1, 4]), np.array([0, -1, self.classes])
         boxes = g.reshape(g.op("Cast", tensors[self.boxes], to=1), keep_four)
