@@ -111,7 +111,8 @@ def probe_rows(
     except UnsupportedModelError as error:
         # A model that takes one row, but not two, answers for each alone. One that fails for this row anyway, such as
         # for a token that its table lacks, tells nothing about rows.
-        if alone or not _runs(run, several):
+        two = {name: array[:2] for name, array in several.items()}
+        if alone or not (_runs(run, several) or (count > 2 and _runs(run, two))):
             return RowsProbe({}, ())
         return RowsProbe({}, (*placed, *doubtful), brief_failure(str(error)))
     moved: dict[str, int | None] = {}
