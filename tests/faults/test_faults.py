@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import errno
 import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
-from tests.corpus.runner import Runner
-from tests.faults.case import COUNT, PLACES, Outcome, Trial, check_message, check_rerun, messages, value
+from tests.faults.case import COUNT, PLACES, Outcome, Trial, check_message, check_rerun, messages
 
 # The codes that are right for a fault of a kind; 0 where it costs nothing, as a part of a file does.
 _CODES: Final = {
@@ -31,19 +29,6 @@ _FAULTS: Final = [
 # More calls of a kind than a command makes; of about a thousand allocations every seventh is tried.
 _MOST: Final = 100_000
 _STEP: Final = {"allocation": 7}
-
-
-@pytest.fixture(scope="module")
-def runner() -> Iterator[Runner]:
-    started = Runner()
-    yield started
-    started.close()
-
-
-@pytest.fixture(scope="module")
-def reference(runner, tmp_path_factory) -> dict[str, Any]:
-    whole = Trial(runner, tmp_path_factory.mktemp("whole"), "document", True).run().document
-    return {Path(one["input"]).stem: value(one) for one in whole["results"]}
 
 
 def check(trial: Trial, fault: dict[str, Any], reference: dict[str, Any]) -> bool:

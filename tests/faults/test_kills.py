@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import signal
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.corpus.runner import Runner
-from tests.faults.case import PLACES, Trial, check_message, check_rerun, reported, value
+from tests.faults.case import PLACES, Trial, check_message, check_rerun, reported
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no such signals")
 
@@ -58,19 +57,6 @@ def _kills() -> list[Kill]:
 
 
 KILLS = _kills()
-
-
-@pytest.fixture(scope="module")
-def runner() -> Iterator[Runner]:
-    started = Runner()
-    yield started
-    started.close()
-
-
-@pytest.fixture(scope="module")
-def reference(runner, tmp_path_factory) -> dict[str, Any]:
-    whole = Trial(runner, tmp_path_factory.mktemp("whole"), "document", True).run().document
-    return {Path(one["input"]).stem: value(one) for one in whole["results"]}
 
 
 def check(kill: Kill, runner: Runner, folder: Path, reference: dict[str, Any]) -> bool:

@@ -1,0 +1,26 @@
+"""What the tests of faults and of kills share: the process that runs commands, and what an undisturbed run returns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.corpus.runner import Runner
+from tests.faults.case import Trial, value
+
+
+@pytest.fixture(scope="module")
+def runner() -> Iterator[Runner]:
+    started = Runner()
+    yield started
+    started.close()
+
+
+@pytest.fixture(scope="module")
+def reference(runner: Runner, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    whole = Trial(runner, tmp_path_factory.mktemp("whole"), "document", True).run().document
+    assert whole is not None
+    return {Path(one["input"]).stem: value(one) for one in whole["results"]}
