@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import os
-import sys
 import time
 from collections import deque
 from collections.abc import Sequence
 from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from xaionnx import __version__
 from xaionnx.errors import DataError, StorageError, XaionnxError
@@ -26,20 +23,16 @@ from xaionnx_cli._archive import Archive
 from xaionnx_cli._destination import Destination
 from xaionnx_cli._failures import OF_ROWS, Failures, translated
 from xaionnx_cli._interrupts import held
-from xaionnx_cli._messages import for_shell, printable, sentence
+from xaionnx_cli._messages import printable
 from xaionnx_cli._options import Options
+from xaionnx_cli._pictures import Pictures
+from xaionnx_cli._printer import Printer
+from xaionnx_cli._refusals import Refusals
 from xaionnx_cli._report import Score
 from xaionnx_cli._samples import Sample
-from xaionnx_cli._streams import OutputLost, ReaderLeft
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 # With more inputs than this, features are no longer listed on the terminal.
 _MAX_DETAILED = 5
-
-# Up to this many inputs refused for the same reason are all listed.
-_MAX_ALIKE = 5
 
 # Finished samples whose pictures may be pending; their results stay in memory until then.
 _MAX_WAITING = 64
@@ -81,15 +74,12 @@ class Results:
     def __init__(self, model: Model, method: str, destination: Destination, options: Options) -> None:
         self.model, self.method, self.destination, self.options = model, method, destination, options
         self.archive = Archive(destination, options.resume)
-        self.kept: list[str] = []
-        self.refused: list[Document] = []
-        self.errors: list[XaionnxError] = []
+        self.pictures = Pictures(model, destination, options)
+        self.printer = Printer(options.as_json, saves=destination.kind != "nothing")
+        self.refusals = Refusals()
         self.failures: Failures | None = None
-        # Why stdout can no longer be written.
-        self._lost: ReaderLeft | OutputLost | None = None
-        self.notes: list[str] = []
+        self.kept: list[str] = []
         self.approximations = ""
-        self._told: set[str] = set()
         self._begun: Sample | None = None
         # Files are written while the next batch is explained.
         self._writer = ThreadPoolExecutor(min(_MAX_DRAWN, os.cpu_count() or 1), thread_name_prefix="writing")
@@ -98,8 +88,6 @@ class Results:
         self._waiting: deque[_Pending] = deque()
         self._done: list[_Done] = []
         self._concluded = False
-        # Pictures that this run has drawn.
-        self._drawn: set[str] = set()
 
     @property
     def draws(self) -> bool:
@@ -151,8 +139,8 @@ class Results:
         self._print_head(sample, top, request.resolved.names, request.resolved.prediction)
 
     def _print_head(self, sample: Sample, top: list[Score], names: Array, values: Array) -> None:
-        self.echo(f"\n{printable(sample.name)}", *_report.class_lines(top))
-        self.echo(f"  {self.method} of {_report.target_values(names, values)}")
+        self.printer.lines(f"\n{printable(sample.name)}", *_report.class_lines(top))
+        self.printer.lines(f"  {self.method} of {_report.target_values(names, values)}")
 
     def finish(self) -> None:
         """Wait until all files are written, and report them."""
@@ -186,7 +174,7 @@ class Results:
             self._done.append(self._finished(first, files))
             self.kept += [first.sample.name] if first.kept else []
         if first.kept:
-            self.echo(*self._saved_lines([file for file in files if file in self._drawn]))
+            self.printer.lines(*self._saved_lines(self.pictures.drawn(files)))
         else:
             self._print_result(first, files)
 
@@ -208,27 +196,19 @@ class Results:
         sample, result = one.sample, one.record
         if sample is not self._begun:
             self._print_head(sample, one.top, result.target, result.prediction)
-        self.echo(*_report.layer_lines(result), *self._untold(_report.left_lines(result)))
+        self.printer.lines(*_report.layer_lines(result))
+        self.printer.lines_once(_report.left_lines(result))
         if sample.display is None and len(self._done) <= _MAX_DETAILED + 1:
             main = self.model.input().name
-            self.echo(*_report.feature_lines(result, self.model.input_spec, sample.feeds, main))
-        self.echo(
-            *_report.gap_lines(result),
-            *self._untold(_report.warning_lines(result)),
-            _report.cost_line(result),
-            *self._saved_lines(files),
-        )
+            self.printer.lines(*_report.feature_lines(result, self.model.input_spec, sample.feeds, main))
+        self.printer.lines(*_report.gap_lines(result))
+        self.printer.lines_once(_report.warning_lines(result))
+        self.printer.lines(_report.cost_line(result), *self._saved_lines(files))
         approximations = _report.approximation_line(result)
         # They depend on the model and the method, and so are usually the same for every input.
         if approximations != self.approximations:
-            self.echo(approximations or "  approximations: none")
+            self.printer.lines(approximations or "  approximations: none")
             self.approximations = approximations
-
-    def _untold(self, lines: Sequence[str]) -> list[str]:
-        """Those lines that were not printed for an earlier input, since most warnings hold for all inputs."""
-        new = [line for line in lines if line not in self._told]
-        self._told.update(new)
-        return new
 
     def _saved_lines(self, files: list[str]) -> list[str]:
         return [f"  {self.destination.saved_line(file)}" for file in files]
@@ -239,58 +219,11 @@ class Results:
         The record comes first: it takes the longer to make again.
         """
         records = self.archive.put([sample], [record]) if self._in_folder else []
-        return [*self._draw_all(sample, record), *records]
+        return [*self.pictures.save(sample, record), *records]
 
     def _redraw(self, sample: Sample, record: Explanation) -> list[str]:
         """Draw the pictures of an earlier record that are missing, and return the paths of all its files."""
-        return [*self._draw_all(sample, record), str(self.archive.path(sample))]
-
-    def _draw_all(self, sample: Sample, record: Explanation) -> list[str]:
-        """Draw and save the pictures of all targets, except those that a folder has of the same request."""
-        from xaionnx import render
-        from xaionnx.render.files import request_of
-
-        files = []
-        count = len(record.target) if record.several_targets else 1
-        request = sample.request and hashlib.sha256(f"{sample.request} {self._looks(sample)}".encode()).hexdigest()
-        for target in range(count):
-            place = sample.file, sample.several, target if count > 1 else None
-            path = self.destination.path_of_picture(*place)
-            if request is None or not self._in_folder or request_of(path) != request:
-                self.destination.picture(*place)
-                render.save(self._draw(sample, record, target), path, request)
-                self._drawn.add(str(path))
-            files.append(str(path))
-        return files
-
-    def _looks(self, sample: Sample) -> str:
-        """What a picture depends on besides its record."""
-        options = self.options
-        return f"{sample.sha256} {options.exif} {options.picture} {options.sign} {options.top} {options.original}"
-
-    def _draw(self, sample: Sample, result: Explanation, target: int) -> Image.Image:
-        """Draw the picture of one target."""
-        from xaionnx import render
-        from xaionnx.layers.series import series
-
-        model, options = self.model, self.options
-        name, spec = model.input().name, model.input_spec
-        x = sample.feeds[name][0]
-        over = series(model.samples(sample.feeds, name)[0])
-        return render.picture(
-            result,
-            options.picture,
-            photo=sample.display,
-            stretched=spec.resize == "stretch",
-            signal=None if over is None else x,
-            channel=0 if over is None else over.channel,
-            names=_report.bar_names(result, x, spec),
-            input=name,
-            target=target,
-            sign=options.sign,
-            top=options.top,
-            original=options.original,
-        )
+        return [*self.pictures.save(sample, record), str(self.archive.path(sample))]
 
     def conclude(self, complete: bool) -> list[str]:
         """Save and print the finished samples, once; describe them if the work is not complete.
@@ -326,15 +259,15 @@ class Results:
             saved = self._save()
         except (StorageError, MemoryError) as error:
             failure = error
-        for line in self._refusal_lines():
-            sys.stderr.write(f"xaionnx: {sentence(line)}\n")
+        for line in self.refusals.lines(len(self._done)):
+            self.printer.error(line)
         self._print_document(complete, saved)
         if complete and self._done and self.destination.kind == "nothing":
-            self.echo("\nnothing was saved: -o NAME.png draws a picture, -o NAME.npz saves the whole record")
+            self.printer.lines("\nnothing was saved: -o NAME.png draws a picture, -o NAME.npz saves the whole record")
         if failure is not None:
             raise failure
-        if self._lost is not None:
-            raise self._lost
+        if self.printer.lost is not None:
+            raise self.printer.lost
 
     def _finish_all(self) -> None:
         """Report every pending sample, also after one of them raises an error."""
@@ -344,21 +277,21 @@ class Results:
             try:
                 self._report_first()
             except XaionnxError as error:
-                self.refuse(name, None, type(error)(f"'{name}': {error}"))
+                self.refusals.add(name, None, type(error)(f"'{name}': {error}"))
 
     def _save(self) -> str | None:
         """Write the record of all inputs, if there is one, and return its path."""
         if self.kept:
             count = f"{len(self.kept)} earlier {'result' if len(self.kept) == 1 else 'results'}"
             place = printable(str(self.destination.path))
-            self.echo(f"\nkept {count} of the same request in {place}; --no-resume computes anew")
+            self.printer.lines(f"\nkept {count} of the same request in {place}; --no-resume computes anew")
         records = [one.record for one in self._done if one.record is not None]
         if not records:
             return None
         whole = records[0] if len(records) == 1 else _joining.join_records(records, [one.name for one in self._done])
         path = whole.save(self.destination.path)
         self.archive.close()
-        self.echo(f"\n{self.destination.saved_line(path)}")
+        self.printer.lines(f"\n{self.destination.saved_line(path)}")
         return str(path)
 
     def _print_document(self, complete: bool, saved: str | None) -> None:
@@ -379,10 +312,10 @@ class Results:
             "saved": saved,
             "results": entries,
             "kept": self.kept,
-            "refused": self.refused,
-            "notes": self.notes,
+            "refused": self.refusals.entries,
+            "notes": self.printer.notes,
         }
-        self._print(_report.dump_json(document) + "\n")
+        self.printer.document(_report.dump_json(document) + "\n")
 
     def exit_code(self) -> int:
         """Save and print everything, and return the exit code.
@@ -392,30 +325,11 @@ class Results:
         XaionnxError
             The only input failed.
         """
-        if not self._done and len(self.errors) == 1:
+        if not self._done and len(self.refusals.errors) == 1:
             self._concluded = True
-            raise self.errors[0]
+            raise self.refusals.errors[0]
         self.conclude(complete=True)
-        codes = {error.exit_code for error in self.errors}
-        if not codes:
-            return 0
-        return codes.pop() if not self._done and len(codes) == 1 else DataError.exit_code
-
-    def _refusal_lines(self) -> list[str]:
-        count, every = len(self.errors), len(self.errors) + len(self._done)
-        if not count:
-            return []
-        alike: dict[str, list[Document]] = {}
-        for one in self.refused:
-            alike.setdefault(one["message"].replace(one["input"], ""), []).append(one)
-        word = "refused" if all(isinstance(error, DataError) for error in self.errors) else "failed"
-        lines = [f"{count} of {every} inputs {word}:"]
-        for group in alike.values():
-            shown = group if len(group) <= _MAX_ALIKE else group[:1]
-            lines += [f"  {one['message']}" for one in shown]
-            if len(shown) < len(group):
-                lines.append(f"  and {len(group) - 1} more for the same reason, up to '{group[-1]['input']}'")
-        return lines
+        return self.refusals.exit_code(len(self._done))
 
     def fail(self, name: str, alone: bool, error: XaionnxError) -> None:
         """Record the error of a row; raise it if every row would meet it, or if the row is ``alone``."""
@@ -423,32 +337,4 @@ class Results:
         assert self.failures is not None  # set before the first row
         if (alone and not isinstance(error, DataError)) or self.failures.ends_run(error, finished):
             raise error
-        self.refuse(name, None, type(error)(f"'{name}': {error}"))
-
-    def refuse(self, name: str, row: int | None, error: XaionnxError) -> None:
-        """Record that an input was refused."""
-        self.errors.append(error)
-        self.refused.append({"input": name, "row": row, "message": for_shell(str(error))})
-
-    def note(self, text: str) -> None:
-        """Print a note about a conversion, once."""
-        if text not in self.notes:
-            self.notes.append(text)
-            sys.stderr.write(f"xaionnx: note: {sentence(text)}\n")
-
-    def echo(self, *lines: str) -> None:
-        """Print lines, unless --json reserves stdout for the document."""
-        if not self.options.as_json:
-            # A blank line before a head is part of the layout; names were escaped before.
-            self._print("".join(f"{printable(part)}\n" for line in lines for part in line.split("\n")))
-
-    def _print(self, text: str) -> None:
-        """Write to stdout. If that fails, the run goes on as long as there are files to write."""
-        try:
-            sys.stdout.write(text)
-            # Flushed, so that the reader of a pipe sees these lines during a long run.
-            sys.stdout.flush()
-        except (ReaderLeft, OutputLost) as loss:
-            self._lost = loss
-            if self.destination.kind == "nothing":
-                raise
+        self.refusals.add(name, None, type(error)(f"'{name}': {error}"))

@@ -100,7 +100,7 @@ class _Job:
         XaionnxError
             The only input failed, or every input would fail for this reason.
         """
-        self.results.echo(f"{printable(self.model.name)} on {self.model.provider}")
+        self.results.printer.lines(f"{printable(self.model.name)} on {self.model.provider}")
         try:
             with _progress.progress_bar() as bar:
                 # Bound first: faulty patterns must not be reported as a fault of an input.
@@ -128,15 +128,15 @@ class _Job:
                 if len(samples) > 1:
                     self._check_rows(samples)
             except DataError as error:
-                self.results.refuse(str(path), None, error)
+                self.results.refusals.add(str(path), None, error)
                 continue
             except OF_ROWS as error:
                 self.results.fail(str(path), len(self.files) == 1, translated(error))
                 continue
             for refusal in refused:
-                self.results.refuse(str(refusal.path), refusal.row, refusal.error)
+                self.results.refusals.add(str(refusal.path), refusal.row, refusal.error)
             for note in notes:
-                self.results.note(note)
+                self.results.printer.note(note)
             count = len(self.files) + len(samples) - 1
             several = len(self.files) > 1 or len(samples) + len(refused) > 1
             for row, sample in enumerate(samples):

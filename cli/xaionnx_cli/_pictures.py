@@ -1,0 +1,86 @@
+"""The pictures of samples: draw and save those of all targets, unless they are there already."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from xaionnx.explanation import Explanation
+from xaionnx.runtime.model import Model
+from xaionnx_cli import _report
+from xaionnx_cli._destination import Destination
+from xaionnx_cli._options import Options
+from xaionnx_cli._samples import Sample
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+class Pictures:
+    """The pictures of a run.
+
+    Parameters
+    ----------
+    model : Model
+    destination : Destination
+    options : Options
+    """
+
+    def __init__(self, model: Model, destination: Destination, options: Options) -> None:
+        self._model, self._destination, self._options = model, destination, options
+        self._drawn: set[str] = set()
+
+    def save(self, sample: Sample, record: Explanation) -> list[str]:
+        """Draw and save the pictures of all targets, and return their paths.
+
+        Those that a folder has of the same request and with the same looks are left as they are.
+        """
+        from xaionnx import render
+        from xaionnx.render.files import request_of
+
+        files = []
+        in_folder = self._destination.kind == "folder"
+        count = len(record.target) if record.several_targets else 1
+        request = sample.request and hashlib.sha256(f"{sample.request} {self._looks(sample)}".encode()).hexdigest()
+        for target in range(count):
+            place = sample.file, sample.several, target if count > 1 else None
+            path = self._destination.path_of_picture(*place)
+            if request is None or not in_folder or request_of(path) != request:
+                self._destination.picture(*place)
+                render.save(self._draw(sample, record, target), path, request)
+                self._drawn.add(str(path))
+            files.append(str(path))
+        return files
+
+    def drawn(self, files: list[str]) -> list[str]:
+        """Those files that are pictures which this run has drawn."""
+        return [file for file in files if file in self._drawn]
+
+    def _looks(self, sample: Sample) -> str:
+        """What a picture depends on besides its record."""
+        options = self._options
+        return f"{sample.sha256} {options.exif} {options.picture} {options.sign} {options.top} {options.original}"
+
+    def _draw(self, sample: Sample, result: Explanation, target: int) -> Image.Image:
+        """Draw the picture of one target."""
+        from xaionnx import render
+        from xaionnx.layers.series import series
+
+        model, options = self._model, self._options
+        name, spec = model.input().name, model.input_spec
+        x = sample.feeds[name][0]
+        over = series(model.samples(sample.feeds, name)[0])
+        return render.picture(
+            result,
+            options.picture,
+            photo=sample.display,
+            stretched=spec.resize == "stretch",
+            signal=None if over is None else x,
+            channel=0 if over is None else over.channel,
+            names=_report.bar_names(result, x, spec),
+            input=name,
+            target=target,
+            sign=options.sign,
+            top=options.top,
+            original=options.original,
+        )
