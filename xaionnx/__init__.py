@@ -64,11 +64,12 @@ def explain(
     target: TargetLike = None,
     **settings: Unpack[Settings],
 ) -> Explanation:
-    """The explanation of a model's outputs for a batch of samples.
+    """Explain outputs of a model for a batch of samples.
 
     Parameters
     ----------
     model : Model or path
+        The model, or its .onnx file, which is opened with the defaults of :meth:`Model.load`.
     x : array (N, ...), mapping of arrays by input name, path, PIL image, or list of paths and pictures
         Arrays are model inputs, batch axis first. Files (pictures, CSV tables, .npy and .npz arrays), folders of them,
         PIL images and uint8 pixels (H, W, 3) or (N, H, W, 3) are converted to model inputs as declared in the
@@ -85,6 +86,7 @@ def explain(
     Returns
     -------
     Explanation
+        The attribution of every sample and target, and the record of how it was made.
 
     Raises
     ------

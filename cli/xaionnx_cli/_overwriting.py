@@ -49,7 +49,7 @@ def files_in(values: Iterable[object]) -> list[Path]:
 
 
 def real_paths(paths: Iterable[str | Path]) -> set[Path]:
-    """Return where files lie, behind links; a link that leads to itself stays as it is."""
+    """Return the paths of files with all links followed; a link that leads to itself stays as it is."""
     return {Path(os.path.realpath(path)) for path in paths}
 
 

@@ -77,7 +77,12 @@ def _shown(entry: Entry, cell: dict[str, Any]) -> str:
     if found == "no meaning":
         return "–"
     ratio = cell.get("ratio")
-    return f"works, {ratio:.2g} x" if found == "works" and ratio is not None else f"**{found}**"
+    return f"works, {_rounded(ratio)} x" if found == "works" and ratio is not None else f"**{found}**"
+
+
+def _rounded(ratio: float) -> str:
+    """Two digits, or all of a larger number."""
+    return f"{ratio:.2g}" if ratio < 99.5 else f"{ratio:,.0f}"
 
 
 def reasons(results: Results) -> str:

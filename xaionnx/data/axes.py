@@ -271,7 +271,7 @@ class Declared(Protocol):
 
 @final
 class AxisFinder:
-    """Finds the axes of a model's inputs and outputs; the graph is walked at the first question that needs it.
+    """Finds the axes of a model's inputs and outputs; the graph is walked when an answer first needs it.
 
     Parameters
     ----------

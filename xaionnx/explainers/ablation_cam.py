@@ -18,7 +18,8 @@ from xaionnx.typing import Array
 class AblationCam(ByChannel, CamExplainer):
     """The channels of a layer, weighted by the relative drop of the target without each::
 
-        w_k = (y - y_k) / |y|        map = max(0, sum_k w_k A_k)
+        w_k = (y - y_k) / |y|
+        map = max(0, sum_k w_k A_k)
 
     y_k is the target with channel k of the layer set to zero. Only the part of the model after the layer runs, once per
     channel. The paper divides by y, which it assumes to be positive; if the target is zero there is no division.

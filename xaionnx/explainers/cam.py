@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 class Cam(CamFormula, ByLayerGradient, CamExplainer):
     """The channels before global average pooling, with the weights of the linear layer after it::
 
-        y = sum_k w_k mean_ij A_k[i, j] + b        map[i, j] = sum_k w_k A_k[i, j]
+        y = sum_k w_k mean_ij A_k[i, j] + b
+        map[i, j] = sum_k w_k A_k[i, j]
 
     The mean of the signed map is the score without the bias. Only pooling and linear ops may stand between the layer
     and the target. The weights are obtained by one backward pass through the head, so no op before the layer needs a

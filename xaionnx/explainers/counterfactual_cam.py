@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 class CounterfactualCam(CamFormula, ByLayerGradient, CamExplainer):
     """Grad-CAM of the negative target: the regions whose removal would raise the target::
 
-        w_k = 1/Z sum_ij -dy/dA_k[i, j]       map = max(0, sum_k w_k A_k)
+        w_k = 1/Z sum_ij -dy/dA_k[i, j]
+        map = max(0, sum_k w_k A_k)
 
     Notes
     -----

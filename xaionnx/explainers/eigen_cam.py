@@ -22,7 +22,8 @@ from xaionnx.targets.target import Target
 class EigenCam(CamExplainer):
     """The first principal component of a layer: its positions projected on the first right singular vector::
 
-        A (h w, D) = U S V^T        map = A V_1
+        A (h w, D) = U S V^T
+        map = A V_1
 
     It uses no gradient and no class: all targets get the same map, and the prediction is only reported. The arbitrary
     sign of the singular vector is chosen so that the map agrees with the sum over the channels.

@@ -17,7 +17,9 @@ from xaionnx.typing import Array
 class EigenGradCam(ByLayerGradient, CamExplainer):
     """Eigen-CAM of the gradient times the activation, which makes it depend on the target::
 
-        B_k = A_k dy/dA_k        B (h w, D) = U S V^T        map = max(0, B V_1)
+        B_k = A_k dy/dA_k
+        B (h w, D) = U S V^T
+        map = max(0, B V_1)
 
     The arbitrary sign of the singular vector is chosen so that the map agrees with the sum of B over the channels:
     positive values raise the target.

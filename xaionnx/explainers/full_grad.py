@@ -35,7 +35,8 @@ class FullGrad(Explainer):
     """The sum of maps of the input and of every bias, each times its gradient::
 
         y = sum_i x_i dy/dx_i + sum_l sum_j b_l[j] dy/dz_l[j]        z_l = (...) + b_l
-        map = psi(x dy/dx) + sum_l sum_k psi(b_l dy/dz_l)_k          psi: absolute, rescaled to [0, 1], enlarged
+        map = psi(x dy/dx) + sum_l sum_k psi(b_l dy/dz_l)_k
+        psi: absolute, rescaled to [0, 1], enlarged
 
     The first line holds for piecewise linear models (ReLU, max pooling) if every bias is found: those of Conv,
     ConvTranspose, Gemm, BatchNormalization, and added constants. Diagnostics: ``completeness_gap``, by how much the sum

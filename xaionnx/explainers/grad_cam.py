@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 class GradCam(CamFormula, ByLayerGradient, CamExplainer):
     """The channels of a layer, weighted by the mean gradient of the target over each channel::
 
-        w_k = 1/Z sum_ij dy/dA_k[i, j]        map = max(0, sum_k w_k A_k)
+        w_k = 1/Z sum_ij dy/dA_k[i, j]
+        map = max(0, sum_k w_k A_k)
 
     With a head of global average pooling and one linear layer it is the class activation map divided by the number Z of
     positions. The model is cut at the layer: the part before it runs once, for the prediction, and the gradient is that

@@ -18,7 +18,8 @@ class GradCamPp(CamFormula, ByLayerGradient, CamExplainer):
     """Grad-CAM with gradients averaged with a weight per position, so that objects of any size count::
 
         alpha_k[i, j] = g^2 / (2 g^2 + g^3 sum_ab A_k[a, b])      with g = dy/dA_k[i, j]
-        w_k = sum_ij alpha_k[i, j] max(0, g)                      map = max(0, sum_k w_k A_k)
+        w_k = sum_ij alpha_k[i, j] max(0, g)
+        map = max(0, sum_k w_k A_k)
 
     This is the closed form for exp(y), without the factor exp(y) that all positions and channels share; alpha is 0
     where g is.

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 class LayerCam(CamFormula, ByLayerGradient, CamExplainer):
     """The activation times the positive part of the gradient at each position::
 
-        w_k[i, j] = max(0, dy/dA_k[i, j])        map = max(0, sum_k w_k A_k)
+        w_k[i, j] = max(0, dy/dA_k[i, j])
+        map = max(0, sum_k w_k A_k)
 
     Because each position has its own weight, early layers give detailed maps too.
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 class XGradCam(CamFormula, ByLayerGradient, CamExplainer):
     """Grad-CAM with gradients averaged with the activations as weights::
 
-        w_k = sum_ij A_k[i, j] dy/dA_k[i, j] / sum_ij A_k[i, j]       map = max(0, sum_k w_k A_k)
+        w_k = sum_ij A_k[i, j] dy/dA_k[i, j] / sum_ij A_k[i, j]
+        map = max(0, sum_k w_k A_k)
 
     Among methods with one weight per channel, these maps sum to the target most closely (sensitivity and conservation).
     A channel that sums to zero has weight 0.

@@ -5,7 +5,8 @@ estimator takes 1 instead, and 0 for clipped numbers. A gradient through one of 
 derivative of what the model computes, but that of the model before quantisation, at the quantised numbers; it is
 labelled.
 
-:mod:`xaionnx.graph.dequantize` writes most quantised models as floats before rules apply. These rules are for the rest.
+:mod:`xaionnx.graph.dequantize` writes most quantised models as floats before rules apply. These rules are for
+what it leaves.
 
 References
 ----------
