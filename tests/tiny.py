@@ -133,3 +133,24 @@ def row(*numbers: float) -> npt.NDArray[np.float32]:
 def normal(*shape: int, seed: int = 0) -> npt.NDArray[np.float32]:
     """Normal random numbers that depend only on the shape and the seed."""
     return np.random.default_rng([seed, *shape]).normal(size=shape).astype(np.float32)
+
+
+def endless(folder: Path) -> Path:
+    """A loop that never ends: its condition stays true and it has no trip count."""
+    body = helper.make_graph(
+        [node("Identity", ["keep_in"], ["keep_out"]), node("Sin", ["v_in"], ["v_out"])],
+        "body",
+        [
+            tensor("i", [], TensorProto.INT64),
+            tensor("keep_in", [], TensorProto.BOOL),
+            tensor("v_in", None),
+        ],
+        [tensor("keep_out", [], TensorProto.BOOL), tensor("v_out", None)],
+    )
+    return saved(
+        folder / "endless.onnx",
+        [helper.make_node("Loop", ["", "true", "x"], ["y"], body=body)],
+        [tensor("x", ["N", 2])],
+        [tensor("y", ["N", 2])],
+        {"true": np.array(True)},
+    )

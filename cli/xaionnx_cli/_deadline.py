@@ -9,7 +9,8 @@ from types import FrameType
 from typing import Final
 
 from xaionnx.errors import TimeLimitError
-from xaionnx.runtime.progress import Listener, listening
+from xaionnx.runtime.progress import Listener, Silent, listening
+from xaionnx.runtime.session import DEFAULT_LIMIT_S
 
 # Python drops what is raised in a destructor; the alarm comes again so long after.
 _AGAIN_S: Final = 5.0
@@ -22,7 +23,7 @@ class _Expired(BaseException):
 
 
 @contextlib.contextmanager
-def time_limit(seconds: float, what: str) -> Iterator[Callable[[], None]]:
+def time_limit(timeout: float | None, what: str, patience_s: float = 0.0) -> Iterator[Callable[[], None]]:
     """Raise TimeLimitError if the block takes longer; on Windows only runs of the model are limited.
 
     Yields a function that starts the time anew. What stops is Python's own work, and any run or opening of a model;
@@ -30,10 +31,14 @@ def time_limit(seconds: float, what: str) -> Iterator[Callable[[], None]]:
 
     Parameters
     ----------
-    seconds : float
+    timeout : float or None
+        The value of ``--timeout``, in seconds; its default if None.
     what : str
         The work, as the subject of the message.
+    patience_s : float
+        Seconds after the limit at which the work is stopped.
     """
+    seconds = timeout or DEFAULT_LIMIT_S
     if not hasattr(signal, "setitimer"):
         yield lambda: None
         return
@@ -43,7 +48,7 @@ def time_limit(seconds: float, what: str) -> Iterator[Callable[[], None]]:
 
     def start() -> None:
         # The system takes no more than some decades.
-        signal.setitimer(signal.ITIMER_REAL, min(seconds, 1e8), _AGAIN_S)
+        signal.setitimer(signal.ITIMER_REAL, min(seconds + patience_s, 1e8), _AGAIN_S)
 
     before = signal.signal(signal.SIGALRM, stop)
     try:
@@ -57,19 +62,17 @@ def time_limit(seconds: float, what: str) -> Iterator[Callable[[], None]]:
 
 
 @contextlib.contextmanager
-def time_limit_between_runs(seconds: float, what: str, listener: Listener) -> Iterator[None]:
+def time_limit_between_runs(timeout: float | None, what: str, listener: Listener | None = None) -> Iterator[None]:
     """Raise TimeLimitError if for so long no evaluation is planned or finished inside the block.
 
     Parameters
     ----------
-    seconds : float
-        The limit of a single run; this one is a little longer.
-    what : str
-        The work, as in :func:`time_limit`.
-    listener : Listener
+    timeout, what
+        As in :func:`time_limit`.
+    listener : Listener, optional
         Receives the progress.
     """
-    with time_limit(seconds + _AFTER_RUNS_S, what) as start, listening(_Renewing(listener, start)):
+    with time_limit(timeout, what, _AFTER_RUNS_S) as start, listening(_Renewing(listener or Silent(), start)):
         yield
 
 

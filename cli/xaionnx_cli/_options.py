@@ -1,4 +1,4 @@
-"""The options of ``xaionnx explain``."""
+"""The options of ``xaionnx explain``, and those that several commands share."""
 
 from __future__ import annotations
 
@@ -31,6 +31,17 @@ class Seconds(click.FloatRange):
         if seconds != seconds:
             self.fail(f"{value!r} is not a number of seconds.", param, ctx)
         return seconds
+
+
+TIMEOUT_HELP: Final = (
+    "Stop if a step takes longer than this: opening a model, a single run of one, or the work between two runs.  "
+    "[default: 600]"
+)
+
+
+def timeout_option() -> click.Option:
+    """``--timeout``, for commands whose options are built at run time."""
+    return click.Option(["--timeout"], type=Seconds(), metavar="SECONDS", help=TIMEOUT_HELP)
 
 
 @dataclass(frozen=True)

@@ -21,17 +21,8 @@ class InputListener(progress.Listener, Protocol):
         """Input ``number`` of ``count``, counted from 0, begins."""
 
 
-class _NoBar:
+class _NoBar(progress.Silent):
     def start(self, name: str, number: int, count: int) -> None:
-        """Do nothing."""
-
-    def expect(self, evaluations: int) -> None:
-        """Do nothing."""
-
-    def advance(self, evaluations: int) -> None:
-        """Do nothing."""
-
-    def phase(self, words: str) -> None:
         """Do nothing."""
 
 

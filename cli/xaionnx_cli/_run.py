@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import sys
@@ -18,7 +19,6 @@ from xaionnx.explanation import Explanation
 from xaionnx.record import recorded_parameters
 from xaionnx.request import Request
 from xaionnx.runtime.model import Model
-from xaionnx.runtime.session import DEFAULT_LIMIT_S
 from xaionnx.targets.kinds.top import Top
 from xaionnx.targets.layout import selects_boxes
 from xaionnx.targets.scores import default_output
@@ -59,8 +59,7 @@ class _Job:
         read = [*self.files, *named, *(Path(name) for name in (options.model, options.spec) if name)]
         single_target = self.files if len(options.target) < 2 else []
         destination = Destination.of(options.save, read, options.force, single_target)
-        self.limit_s = options.timeout or DEFAULT_LIMIT_S
-        with time_limit(self.limit_s, f"Opening {options.model}"):
+        with time_limit(options.timeout, f"Opening {options.model}"):
             self.model = Model.load(
                 options.model,
                 options.device,
@@ -72,19 +71,24 @@ class _Job:
                 rows=options.rows,
                 allow_random=options.allow_random,
             )
-        self.target = _targets.read_targets(options.target, options.output, self.model)
-        outputs = [info.name for info in self.model.outputs]
-        target = self.target or method.default_target(self.model)
-        self.reports: list[Target] = []
-        if options.output in outputs or self._has_scores():
-            scores = options.output if options.output in outputs else default_output(self.model)
-            if target is None or isinstance(target, Top):
-                _report.check_top_class(self.model, scores)
-            self.reports = [_report.TopClasses(scores)]
+            self.target = _targets.read_targets(options.target, options.output, self.model)
+            self.reports = self._reported_targets()
         self.results = Results(self.model, method.name(), destination, options)
         self._named = named
         self._request: Document = {}
         self._places = itertools.count()
+
+    def _reported_targets(self) -> list[Target]:
+        """What is reported besides the target: the top classes, where an output holds scores."""
+        model, named = self.model, self.options.output
+        outputs = [info.name for info in model.outputs]
+        target = self.target or self.method.default_target(model)
+        if named not in outputs and not self._has_scores():
+            return []
+        scores = named if named is not None and named in outputs else default_output(model)
+        if target is None or isinstance(target, Top):
+            _report.check_top_class(model, scores)
+        return [_report.TopClasses(scores)]
 
     def _has_scores(self) -> bool:
         """Whether an output holds scores, or is to: a detector may return nothing but the numbers of its boxes."""
@@ -104,7 +108,8 @@ class _Job:
         try:
             with _progress.progress_bar() as bar:
                 # Bound first: faulty patterns must not be reported as a fault of an input.
-                self.method = self.method.bind(self.model)
+                with self._limited(bar):
+                    self.method = self.method.bind(self.model)
                 self.results.failures = Failures(self.method, self.model, len(self.files) == 1)
                 self._request = self._what_all_rows_share()
                 batches = Batches(self.model.shared, self.method.compares_samples)
@@ -213,6 +218,9 @@ class _Job:
                 f"in --target; or {other}."
             )
 
+    def _limited(self, bar: _progress.InputListener) -> contextlib.AbstractContextManager[None]:
+        return time_limit_between_runs(self.options.timeout, "Work between two runs of the model", bar)
+
     def _begin(self, sample: _samples.Sample, request: Request) -> None:
         # It waits for the files of earlier samples.
         with paused():
@@ -228,7 +236,7 @@ class _Job:
         """
         try:
             inputs = Inputs(stack_feeds(batch, self.model.shared))
-            with time_limit_between_runs(self.limit_s, "Work between two runs of the model", bar):
+            with self._limited(bar):
                 request = self.method.request(self.model, inputs, self.target, self.reports)
                 if len(batch) == 1:
                     request.announce = lambda: self._begin(batch[0], request)

@@ -20,6 +20,7 @@ from xaionnx.data.inputs import Inputs
 from xaionnx.errors import DataError, MemoryLimitError, UsageError, XaionnxError
 from xaionnx.layers.dry_run import DryRun
 from xaionnx.request import Request
+from xaionnx.runtime import progress
 from xaionnx.runtime.progress import listening
 from xaionnx.targets.scores import default_output
 from xaionnx.typing import Array, Document
@@ -121,7 +122,10 @@ def try_methods(model: Model, limit_s: float) -> list[Trial]:
         importlib.import_module(module)
     dry_run = DryRun.of(model)
     trials = _Trials.of(model, dry_run, limit_s)
-    found = {name: trials.of_method(discovery.method(name)()) for name in order}
+    found = {}
+    for name in order:
+        progress.phase(f"trying {name}")
+        found[name] = trials.of_method(discovery.method(name)())
     return [found[name] for name in names]
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from xaionnx_cli._method_group import MethodGroup
-from xaionnx_cli._options import OptionValue
+from xaionnx_cli._options import OptionValue, timeout_option
 from xaionnx_cli.app import help_instead
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ def _common() -> list[click.Parameter]:
         click.Option(
             ["--spec"], metavar="FILE", help="The InputSpec to use instead of the .toml file beside the model."
         ),
+        timeout_option(),
         _overwriting.option(),
         click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON document on stdout and nothing else."),
     ]
@@ -84,6 +85,7 @@ class Request:
     output: str | None
     shapes: tuple[str, ...]
     spec: str | None
+    timeout: float | None
     force: bool
     as_json: bool
 
@@ -93,6 +95,7 @@ def _compile(kind: type[Explainer], **given: OptionValue) -> int:
     from xaionnx.errors import ParameterError
     from xaionnx.targets.in_graph import Chosen
     from xaionnx_cli import _report, _targets
+    from xaionnx_cli._deadline import time_limit, time_limit_between_runs
     from xaionnx_cli._destination import check_writable
     from xaionnx_cli._messages import write_lines
     from xaionnx_cli._overwriting import check_replaceable, check_weights_replaceable, files_in, real_paths
@@ -105,7 +108,9 @@ def _compile(kind: type[Explainer], **given: OptionValue) -> int:
     check_writable(place.parent)
     read = real_paths([request.model, *files_in([*settings.values(), target, request.spec])])
     replaced = check_replaceable(place, "compiled", read, request.force)
-    opened = Model.load(request.model, "cpu", spec=None if request.spec is None else InputSpec.read(request.spec))
+    spec = None if request.spec is None else InputSpec.read(request.spec)
+    with time_limit(request.timeout, f"Opening {request.model}"):
+        opened = Model.load(request.model, "cpu", timeout_s=request.timeout, spec=spec)
     explained = opened.output()
     if target is None and request.output is None and sum(size != 1 for size in explained.shape[1:]) > 1:
         raise _report.no_top_class_error(opened, explained.name, explained.shape[1:])
@@ -114,7 +119,8 @@ def _compile(kind: type[Explainer], **given: OptionValue) -> int:
         asked: TargetLike = Chosen(request.output)
     else:
         asked = _targets.read_targets(() if target is None else (target,), request.output, opened)
-    made = compilation.compile(opened, kind(**settings), asked, shapes=sizes)
+    with time_limit_between_runs(request.timeout, f"Compiling {request.model}"):
+        made = compilation.compile(opened, kind(**settings), asked, shapes=sizes)
     check_weights_replaceable(place, made.files(place)[1:], request.force)
     files = made.save(place)
     if request.as_json:

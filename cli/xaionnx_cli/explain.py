@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from xaionnx.explainer import Explainer
 
 from xaionnx_cli._method_group import MethodGroup
-from xaionnx_cli._options import MOST, Seconds
+from xaionnx_cli._options import MOST, timeout_option
 from xaionnx_cli.app import help_instead
 
 
@@ -102,13 +102,7 @@ def _common() -> list[click.Parameter]:
             metavar="INT",
             help="Samples in a run of the model (default: tuned while running).",
         ),
-        click.Option(
-            ["--timeout"],
-            type=Seconds(),
-            metavar="SECONDS",
-            help="Stop if opening the model, a single run of it, or the work between two runs takes longer than this.  "
-            "[default: 600]",
-        ),
+        timeout_option(),
         click.Option(
             ["--sign"],
             type=click.Choice(["auto", "signed", "positive", "absolute"]),

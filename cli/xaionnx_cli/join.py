@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from xaionnx_cli import _overwriting
-from xaionnx_cli._options import OptionValue
+from xaionnx_cli._options import TIMEOUT_HELP, OptionValue, Seconds
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,7 @@ class Request:
     models: tuple[str, ...]
     save: str
     connect: tuple[str, ...]
+    timeout: float | None
     force: bool
     as_json: bool
 
@@ -33,6 +34,7 @@ class Request:
     help="Which input reads which output, as NAME, or FILE:NAME with the file's stem if several models have it. By "
     "default a model reads the one before it: outputs of the names of its inputs, or the only one that fits.",
 )
+@click.option("--timeout", type=Seconds(), metavar="SECONDS", help=TIMEOUT_HELP)
 @click.option("--force", is_flag=True, help=_overwriting.HELP)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout and nothing else.")
 def command(**given: OptionValue) -> None:
@@ -47,6 +49,7 @@ def command(**given: OptionValue) -> None:
     from xaionnx.errors import ParameterError
     from xaionnx.graph.parts import parts_of
     from xaionnx_cli import _report
+    from xaionnx_cli._deadline import time_limit_between_runs
     from xaionnx_cli._destination import check_writable
     from xaionnx_cli._messages import write_lines
 
@@ -61,7 +64,8 @@ def command(**given: OptionValue) -> None:
     read = _overwriting.real_paths(request.models)
     replaced = _overwriting.check_replaceable(place, "joined", read, request.force)
     connect = dict(text.split("=", 1) for text in request.connect)
-    joined = Model.join(*request.models, connect=connect, path=place, device="cpu")
+    with time_limit_between_runs(request.timeout, "Joining the models"):
+        joined = Model.join(*request.models, connect=connect, path=place, device="cpu", timeout_s=request.timeout)
     parts = parts_of(joined.file.proto)
     if request.as_json:
         document = {

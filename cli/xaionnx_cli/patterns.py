@@ -10,7 +10,7 @@ from typing import Literal
 import click
 
 from xaionnx_cli import _overwriting
-from xaionnx_cli._options import OptionValue
+from xaionnx_cli._options import TIMEOUT_HELP, OptionValue, Seconds
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class Request:
     estimator: Literal["two_component", "linear"]
     device: str
     spec: str | None
+    timeout: float | None
     force: bool
     as_json: bool
 
@@ -40,6 +41,7 @@ class Request:
 )
 @click.option("--device", default="auto", metavar="NAME", help="The device: auto, cpu, cuda, ...  [default: auto]")
 @click.option("--spec", metavar="FILE", help="The InputSpec to use instead of the .toml file beside the model.")
+@click.option("--timeout", type=Seconds(), metavar="SECONDS", help=TIMEOUT_HELP)
 @click.option("--force", is_flag=True, help=_overwriting.HELP)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout and nothing else.")
 def command(**given: OptionValue) -> None:
@@ -51,6 +53,7 @@ def command(**given: OptionValue) -> None:
     from xaionnx.errors import ParameterError
     from xaionnx.patterns import estimate_patterns
     from xaionnx_cli import _report
+    from xaionnx_cli._deadline import time_limit, time_limit_between_runs
     from xaionnx_cli._destination import check_writable
     from xaionnx_cli._messages import write_lines
     from xaionnx_cli._progress import progress_bar
@@ -63,8 +66,9 @@ def command(**given: OptionValue) -> None:
     read = _overwriting.real_paths(name for name in (request.model, request.inputs, request.spec) if name is not None)
     replaced = _overwriting.check_replaceable(place, "patterns", read, request.force)
     spec = None if request.spec is None else InputSpec.read(request.spec)
-    opened = Model.load(request.model, request.device, spec=spec)
-    with progress_bar():
+    with time_limit(request.timeout, f"Opening {request.model}"):
+        opened = Model.load(request.model, request.device, timeout_s=request.timeout, spec=spec)
+    with progress_bar() as bar, time_limit_between_runs(request.timeout, "A step of estimating patterns", bar):
         found = estimate_patterns(opened, Path(request.inputs), request.estimator)
     found.save(place)
     facts = {

@@ -6,20 +6,20 @@ import signal
 import sys
 import time
 
+import numpy as np
 import pytest
-from xaionnx_cli import _deadline
+from xaionnx_cli import _deadline, app
+from xaionnx_cli._method_group import MethodGroup
+from xaionnx_cli._options import TIMEOUT_HELP
 
+from tests.tiny import endless
 from xaionnx.errors import TimeLimitError
 from xaionnx.runtime import progress
+from xaionnx.runtime.session import DEFAULT_LIMIT_S
+
+DIGITS, DECODER, MNIST = "models/digits_cnn.onnx", "models/mnist_vae_decoder.onnx", "models/mnist_cnn.onnx"
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="Windows has no timer that interrupts")
-
-
-class Silent:
-    def expect(self, evaluations):
-        pass
-
-    advance = phase = expect
 
 
 def swallow_errors():
@@ -57,13 +57,13 @@ def test_an_alarm_whose_error_python_drops_comes_again(monkeypatch):
 
 def test_each_evaluation_starts_the_time_between_runs_anew(monkeypatch):
     monkeypatch.setattr(_deadline, "_AFTER_RUNS_S", 0.0)
-    with _deadline.time_limit_between_runs(0.3, "Work", Silent()):
+    with _deadline.time_limit_between_runs(0.3, "Work"):
         for _ in range(8):
             time.sleep(0.1)
             progress.advance(1)
     with (
         pytest.raises(TimeLimitError, match="Work took longer"),
-        _deadline.time_limit_between_runs(0.3, "Work", Silent()),
+        _deadline.time_limit_between_runs(0.3, "Work"),
     ):
         swallow_errors()
 
@@ -75,6 +75,72 @@ def test_inspect_is_stopped_while_methods_are_tried(run, monkeypatch, digits):
     result = run("inspect", digits, "--timeout", "1.5")
     assert result.exit_code == 6
     assert "took longer than 1.5 s and was stopped. Raise --timeout." in result.stderr
+
+
+def test_each_command_that_reads_a_model_has_the_same_limit():
+    commands = [app.main.get_command(None, name) for name in app.main.list_commands(None)]
+    kinds = {command for one in commands for command in _methods(one)}
+    reading = [one for one in kinds if any(p.name in ("model", "models") for p in one.params)]
+    options = [next(p for p in one.params if p.name == "timeout") for one in reading]
+    assert len(reading) == 5
+    assert {(*one.opts, one.help, one.required) for one in options} == {("--timeout", TIMEOUT_HELP, False)}
+    assert f"{DEFAULT_LIMIT_S:g}" in TIMEOUT_HELP
+
+
+def _methods(command):
+    """A command, or one of a method of it."""
+    return [command.method_command("saliency")] if isinstance(command, MethodGroup) else [command]
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "words", "what"),
+    [
+        ("xaionnx.loading", "read_model", ("compile", "saliency", DIGITS, "-o", "out.onnx"), "Opening models/"),
+        ("xaionnx.loading", "read_model", ("patterns", DIGITS, "x.npy", "-o", "out.npz"), "Opening models/"),
+        ("xaionnx.loading", "read_model", ("explain", "rise", DIGITS, "x.npy"), "Opening models/"),
+        ("xaionnx.loading", "read_model", ("inspect", DIGITS), "Opening models/"),
+        ("xaionnx.loading", "read_model", ("join", DIGITS, DIGITS, "-o", "out.onnx"), "Joining the models"),
+        ("xaionnx.compilation.compiled", "gradient_graph", ("compile", "saliency", DIGITS, "-o", "out.onnx"), "Comp"),
+        ("xaionnx.runtime.joining", "join", ("join", DECODER, MNIST, "-o", "out.onnx"), "Joining the models"),
+        ("xaionnx.patterns", "estimate_patterns", ("patterns", DIGITS, "x.npy", "-o", "out.npz"), "A step of est"),
+        ("xaionnx.explainers.pattern_net.PatternNet", "bind", ("explain", "pattern_net", DIGITS, "x.npy"), "Work"),
+    ],
+)  # fmt: skip
+def test_every_command_stops_wherever_python_works(run, monkeypatch, tmp_path, module, name, words, what):
+    monkeypatch.setattr(_deadline, "_AFTER_RUNS_S", 0.0)
+    monkeypatch.setattr(f"{module}.{name}", lambda *_, **__: swallow_errors())
+    np.save(tmp_path / "x.npy", np.zeros((1, 1, 8, 8), np.float32))
+    given = [tmp_path / word if word.startswith(("x.", "out.")) else word for word in words]
+    began = time.monotonic()
+    result = run(*given, "--timeout", "0.7")
+    assert result.exit_code == 6, result.stderr
+    assert what in result.stderr
+    assert "took longer than 0.7 s and was stopped. Raise --timeout." in result.stderr
+    assert time.monotonic() - began < 10
+    assert [path.name for path in tmp_path.iterdir()] == ["x.npy"]
+
+
+def test_each_trial_of_inspect_is_a_step(run, monkeypatch, digits):
+    from xaionnx_cli import _trials
+
+    monkeypatch.setattr(
+        _trials._Trials, "of_method", lambda *_: time.sleep(0.1) or _trials.Trial("rise", "works", "", {})
+    )
+    assert run("inspect", digits, "--timeout", "2").exit_code == 0
+
+
+@pytest.mark.parametrize("command", ["compile", "patterns", "join"])
+def test_the_limit_of_a_run_holds_for_every_command(run, tmp_path, command):
+    path = endless(tmp_path)
+    np.save(tmp_path / "x.npy", np.ones((2, 2), np.float32))
+    words = {
+        "compile": ("compile", "saliency", path, "-o", tmp_path / "out.onnx"),
+        "patterns": ("patterns", path, tmp_path / "x.npy", "-o", tmp_path / "out.npz"),
+        "join": ("join", path, path, "-o", tmp_path / "out.onnx"),
+    }
+    result = run(*words[command], "--timeout", "0.5")
+    assert result.exit_code == 6, result.stderr
+    assert "took longer than 0.5 s and was stopped" in result.stderr
 
 
 def test_explain_is_stopped_between_two_runs(run, monkeypatch, bare_digits, picture):

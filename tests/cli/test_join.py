@@ -1,6 +1,8 @@
 """``xaionnx join``: several files as one."""
 
+import errno
 import json
+import os
 
 import numpy as np
 import onnx
@@ -50,3 +52,35 @@ def test_files_of_others_are_not_overwritten(run, tmp_path):
     refused = run("join", DECODER, CLASSIFIER, "-o", DECODER)
     assert "would overwrite" in refused.stderr
     assert "must end in .onnx" in run("join", DECODER, CLASSIFIER, "-o", tmp_path / "a.txt").stderr
+
+
+def test_a_join_that_fails_leaves_the_earlier_file_and_its_weights(run, tmp_path, monkeypatch):
+    from xaionnx.data import storage
+    from xaionnx.runtime import joining
+
+    monkeypatch.setattr(joining, "_APART", 1000)
+    out = tmp_path / "both.onnx"
+    words = ("join", DECODER, CLASSIFIER, "-o", out)
+    assert run(*words).exit_code == 0
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    assert sorted(path.name for path in before) == ["both.onnx", "both.onnx.data", "both.toml"]
+    assert run(*words).exit_code == 0
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    rename = storage._rename
+
+    def fail(temporary, target):
+        if target == out:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return rename(temporary, target)
+
+    monkeypatch.setattr(storage, "_rename", fail)
+    other = (*words[:2], "models/digits_cnn.onnx", "-o", out)
+    monkeypatch.setattr(joining, "connections", lambda parts, _: {})
+    refused = run(*other)
+    assert refused.exit_code == 6
+    assert "No space left on device" in refused.stderr
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    (tmp_path / "new").mkdir()
+    out = tmp_path / "new" / "both.onnx"
+    assert run("join", DECODER, CLASSIFIER, "-o", out).exit_code == 6
+    assert [*out.parent.iterdir()] == []

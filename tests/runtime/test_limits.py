@@ -9,10 +9,9 @@ import time
 import numpy as np
 import onnxruntime as ort
 import pytest
-from onnx import TensorProto
 
 from tests import tiny
-from tests.tiny import node, normal, tensor
+from tests.tiny import endless, node, normal, tensor
 from tests.tolerances import Tolerance, assert_close
 from xaionnx import Model
 from xaionnx.errors import (
@@ -21,29 +20,6 @@ from xaionnx.errors import (
 )
 from xaionnx.runtime import session as session_module
 from xaionnx.runtime.session import Session, SessionSettings
-
-
-def endless(tmp_path):
-    """A loop that never ends: its condition stays true and it has no trip count."""
-    from onnx import helper
-
-    body = helper.make_graph(
-        [node("Identity", ["keep_in"], ["keep_out"]), node("Sin", ["v_in"], ["v_out"])],
-        "body",
-        [
-            tensor("i", [], TensorProto.INT64),
-            tensor("keep_in", [], TensorProto.BOOL),
-            tensor("v_in", None),
-        ],
-        [tensor("keep_out", [], TensorProto.BOOL), tensor("v_out", None)],
-    )
-    return tiny.saved(
-        tmp_path / "endless.onnx",
-        [helper.make_node("Loop", ["", "true", "x"], ["y"], body=body)],
-        [tensor("x", ["N", 2])],
-        [tensor("y", ["N", 2])],
-        {"true": np.array(True)},
-    )
 
 
 def test_a_run_that_does_not_end_is_stopped_by_its_time_limit(tmp_path):

@@ -10,14 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack, final
+from typing import TYPE_CHECKING, BinaryIO, Unpack, final
 
 import numpy as np
 
 from xaionnx import discovery
 from xaionnx.autodiff.gradient import first_rows, gradient_graph
+from xaionnx.data.model_writing import write_model
 from xaionnx.data.sample import Sample
-from xaionnx.data.storage import write_whole
 from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError, UnsupportedModelError, UsageError
 from xaionnx.explainer import Explainer
 from xaionnx.explainers import ChoosesLayer, Compilable
@@ -88,7 +88,8 @@ class Compiled:
         """Write the file, and return its path and those of copied weights.
 
         In the source's folder it refers to the same external weights; in another folder they are copied beside it,
-        because onnxruntime reads weights only from the folder of the model.
+        because onnxruntime reads weights only from the folder of the model. If it fails, an earlier file and its
+        weights are as they were.
 
         Raises
         ------
@@ -99,24 +100,23 @@ class Compiled:
         """
         destination = Path(path)
         copies = self._copies(destination)
-        written = self.files(destination)
-        for file in written:
-            if file.resolve() in (self.source.path, *self.source.external):
+        read = (self.source.path, *self.source.external)
+        for file in self.files(destination):
+            if file.resolve() in read:
                 raise UsageError(f"The compiled file would overwrite {file}, from which it is made. Give another name.")
         content = to_bytes(self.proto, self.source)
-        if copies:
-            relocated = type(self.proto).FromString(content)
-            for entry in _locations(relocated):
-                entry.value = copies[entry.value]
-            content = relocated.SerializeToString()
-            for location, name in copies.items():
-                with (self.source.path.parent / location).open("rb") as weights:
-                    write_whole(destination.parent / name, partial(shutil.copyfileobj, weights))
-        write_whole(destination, lambda stream: stream.write(content))
-        return written
+        weights = {location: partial(self._copy, location) for location in copies}
+        return write_model(destination, type(self.proto).FromString(content), weights, read, replace=True)
+
+    def _copy(self, location: str, stream: BinaryIO) -> None:
+        with (self.source.path.parent / location).open("rb") as weights:
+            shutil.copyfileobj(weights, stream)
 
     def files(self, path: str | os.PathLike[str]) -> tuple[Path, ...]:
-        """The files that :meth:`save` writes: the file itself, and copies of weights."""
+        """The files that :meth:`save` writes: the file itself, and copies of weights.
+
+        Where the weights of an earlier file differ, the copies get other names, until that file has been replaced.
+        """
         destination = Path(path)
         return (destination, *(destination.parent / name for name in self._copies(destination).values()))
 

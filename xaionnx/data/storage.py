@@ -33,10 +33,15 @@ from xaionnx.typing import Array
 _TEMPORARY: Final = re.compile(r"\.?xaionnx-[0-9a-f]{16}")
 
 
-def write_whole(path: str | os.PathLike[str], write: Callable[[BinaryIO], object]) -> Path:
-    """Write a temporary file in the folder of ``path`` with ``write``, then rename it to ``path``.
+def write_whole(
+    path: str | os.PathLike[str],
+    write: Callable[[BinaryIO], object],
+    name: Callable[[Path, Path], Path] | None = None,
+) -> Path:
+    """Write a temporary file in the folder of ``path`` with ``write``, then rename it to ``path``, and return this.
 
-    Its content is on the disk before it gets the name, also if the machine stops.
+    Its content is on the disk before it gets the name, also if the machine stops. ``name`` replaces the renaming: it
+    is called with the temporary file and ``path``, and returns the path of the result in the same folder.
 
     Raises
     ------
@@ -45,6 +50,7 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[BinaryIO], object
         of that name is not changed.
     """
     target = Path(path)
+    name = name or _rename
     try:
         temporary, handle = _create(target.parent, ".", _make_file)
     except OSError as error:
@@ -55,9 +61,9 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[BinaryIO], object
             _sync(stream)
             if fcntl is not None:
                 # The lock ends with the stream.
-                _rename(temporary, target)
+                target = name(temporary, target)
         if fcntl is None:
-            _rename(temporary, target)
+            target = name(temporary, target)
     except OSError as error:
         reason = error.strerror or error
         raise StorageError(
@@ -67,6 +73,19 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[BinaryIO], object
         # After any failure, including Ctrl-C.
         temporary.unlink(missing_ok=True)
     return target
+
+
+@contextlib.contextmanager
+def removed_on_failure() -> Iterator[list[Path]]:
+    """Give a list of files, which are removed if the block fails, also by Ctrl-C."""
+    made: list[Path] = []
+    try:
+        yield made
+    except BaseException:
+        for file in made:
+            with contextlib.suppress(OSError):
+                file.unlink()
+        raise
 
 
 def _create(folder: Path, prefix: str, make: Callable[[Path], int | None]) -> tuple[Path, int]:
@@ -105,8 +124,8 @@ def _sync(stream: BinaryIO) -> None:
     os.fsync(stream.fileno())
 
 
-def _rename(temporary: Path, target: Path) -> None:
-    temporary.replace(target)
+def _rename(temporary: Path, target: Path) -> Path:
+    return temporary.replace(target)
 
 
 def _lock(handle: int) -> bool | None:

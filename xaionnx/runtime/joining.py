@@ -6,6 +6,7 @@ import atexit
 import contextlib
 import dataclasses
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -16,11 +17,13 @@ import numpy as np
 import onnx
 
 from xaionnx import loading
+from xaionnx.data.model_writing import take_out_weights, write_model
 from xaionnx.data.spec import InputSpec
 from xaionnx.data.spec_writing import write_spec
-from xaionnx.data.storage import temporary_folder, write_whole
+from xaionnx.data.storage import removed_on_failure, temporary_folder
 from xaionnx.errors import ParameterError, UnsupportedModelError, UsageError
 from xaionnx.graph.join import Part, Port, connections, free_ports, join
+from xaionnx.graph.parts import parts_of
 from xaionnx.loading.reading import LARGEST_FILE
 from xaionnx.runtime.batcher import same_rows
 from xaionnx.runtime.session import Session, SessionSettings
@@ -28,18 +31,21 @@ from xaionnx.runtime.tensors import TensorInfo
 from xaionnx.typing import Array
 
 if TYPE_CHECKING:
-    import os
-
     from xaionnx.runtime.model import Model
 
 PartLike: TypeAlias = "Model | onnx.ModelProto | str | os.PathLike[str]"
 
 # Weights above this size, in bytes, are written beside the joined file.
 _APART: Final = LARGEST_FILE // 2
+# Their location until their file has a name.
+_WEIGHTS: Final = "weights"
 
 
 def join_files(
-    given: Sequence[PartLike], connect: Mapping[str, str] | None, path: str | os.PathLike[str] | None
+    given: Sequence[PartLike],
+    connect: Mapping[str, str] | None,
+    path: str | os.PathLike[str] | None,
+    timeout_s: float | None = None,
 ) -> Path:
     """Write the joined file, with its spec beside it, and return its path.
 
@@ -54,13 +60,10 @@ def join_files(
     ]
     links = connections(parts, connect or {})
     joined = join(parts, links)
-    _check_outputs(parts, links, joined)
-    file = _save(joined, path, {file for _, _, own in read for file in own})
+    _check_outputs(parts, links, joined, timeout_s)
     spec = _spec(parts, [spec for _, spec, _ in read], joined)
-    beside = file.with_suffix(".toml")
-    if spec is not None and not beside.exists():  # one that is there already is the user's
-        write_spec(beside, spec)
-    return file
+    destination = _temporary_path(joined) if path is None else Path(path)
+    return _save(joined, destination, spec, {file for _, _, own in read for file in own})
 
 
 def _read(given: PartLike, number: int) -> tuple[Part, InputSpec | None, tuple[Path, ...]]:
@@ -96,31 +99,27 @@ def _spec(parts: Sequence[Part], specs: Sequence[InputSpec | None], joined: onnx
     return dataclasses.replace(spec, output=output, **told)
 
 
-def _save(joined: onnx.ModelProto, path: str | os.PathLike[str] | None, sources: set[Path]) -> Path:
-    if path is None:
-        digest = hashlib.sha256(joined.SerializeToString(deterministic=True)).hexdigest()
-        folder = _folder() / digest[:12]
-        folder.mkdir(exist_ok=True)
-        destination = folder / f"{joined.graph.name}.onnx"
-    else:
-        destination = Path(path)
+def _temporary_path(joined: onnx.ModelProto) -> Path:
+    # Of the parts and nodes, since a model over 2 GB cannot be serialised.
+    digest = hashlib.sha256("".join(part["sha256"] for part in parts_of(joined)).encode())
+    for node in joined.graph.node:
+        digest.update(node.SerializeToString(deterministic=True))
+    folder = _folder() / digest.hexdigest()[:12]
+    folder.mkdir(exist_ok=True)
+    return folder / f"{joined.graph.name}.onnx"
+
+
+def _save(joined: onnx.ModelProto, destination: Path, spec: InputSpec | None, sources: set[Path]) -> Path:
     weights = destination.with_name(f"{destination.name}.data")
     for file in (destination, weights):
         if file.resolve() in sources:
             raise UsageError(f"The joined file would overwrite {file}, which it is made from. Give another name.")
-    if joined.ByteSize() > _APART:
-        joined = _with_weights_apart(joined, weights)
-    content = joined.SerializeToString()
-    return write_whole(destination, lambda stream: stream.write(content))
-
-
-def _with_weights_apart(joined: onnx.ModelProto, file: Path) -> onnx.ModelProto:
-    """A copy of the model whose weights lie in one file beside it."""
-    copy = onnx.ModelProto()
-    copy.CopyFrom(joined)
-    onnx.external_data_helper.convert_model_to_external_data(copy, location=file.name, size_threshold=1024)
-    file.unlink(missing_ok=True)  # tensors would be appended to an earlier one
-    return onnx.external_data_helper.write_external_data_tensors(copy, str(file.parent))
+    beside = destination.with_suffix(".toml")
+    with removed_on_failure() as made:
+        if spec is not None and not os.path.lexists(beside):  # one that is there already is the user's
+            made.append(write_spec(beside, spec))
+        apart = {_WEIGHTS: take_out_weights(joined, _WEIGHTS)} if joined.ByteSize() > _APART else {}
+        return write_model(destination, joined, apart, sources)[0]
 
 
 @lru_cache(maxsize=1)
@@ -130,7 +129,9 @@ def _folder() -> Path:
     return held.enter_context(temporary_folder())
 
 
-def _check_outputs(parts: Sequence[Part], links: Mapping[Port, Port], joined: onnx.ModelProto) -> None:
+def _check_outputs(
+    parts: Sequence[Part], links: Mapping[Port, Port], joined: onnx.ModelProto, timeout_s: float | None
+) -> None:
     """Check that the joined model returns what its parts return one after another, on one sample of random numbers.
 
     Nothing is checked if the sizes of an input are not known, or a part does not run on random numbers.
@@ -150,7 +151,9 @@ def _check_outputs(parts: Sequence[Part], links: Mapping[Port, Port], joined: on
     values: dict[Port, Array] = {}
     try:
         for number, part in enumerate(parts):
-            session = Session(part.proto.SerializeToString(), SessionSettings("cpu"), name=part.name)
+            session = Session(
+                part.proto.SerializeToString(), SessionSettings("cpu"), name=part.name, timeout_s=timeout_s
+            )
             fed = {}
             for info in map(TensorInfo.of, session.inputs):
                 port = (number, info.name)
@@ -161,15 +164,16 @@ def _check_outputs(parts: Sequence[Part], links: Mapping[Port, Port], joined: on
                     feeds[names[port]] = value
                 fed[info.name] = value
             fetched = [value.name for value in part.proto.graph.output]
-            values |= {(number, name): out for name, out in zip(fetched, session.run(fetched, fed), strict=True)}
+            outs = session.run(fetched, fed, timeout_s)
+            values |= {(number, name): out for name, out in zip(fetched, outs, strict=True)}
     except Exception as error:
         # A part that fails by itself on random numbers says nothing about the joined model.
         if isinstance(error, UnsupportedModelError) or loading.is_runtime_failure(error):
             return
         raise
-    session = Session(joined.SerializeToString(), SessionSettings("cpu"), name=joined.graph.name)
+    session = Session(joined.SerializeToString(), SessionSettings("cpu"), name=joined.graph.name, timeout_s=timeout_s)
     fetched = [value.name for value in joined.graph.output]
-    together = dict(zip(fetched, session.run(fetched, feeds), strict=True))
+    together = dict(zip(fetched, session.run(fetched, feeds, timeout_s), strict=True))
     for port, name in zip(outputs, fetched, strict=True):
         alone, found = values[port], together[name]
         if not same_rows({name: np.asarray(alone)[None]}, {name: np.asarray(found)[None]}, 1):

@@ -333,7 +333,7 @@ class Model:
         """
         from xaionnx.runtime.joining import join_files
 
-        return cls.load(join_files(models, connect, path), **options)
+        return cls.load(join_files(models, connect, path, options.get("timeout_s")), **options)
 
     def __repr__(self) -> str:
         """Return path, device, inputs, outputs and spec, on one line each."""

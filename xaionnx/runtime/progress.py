@@ -34,6 +34,19 @@ class Listener(Protocol):
         """Say what is done beside evaluations, such as a long fit; an empty text ends it."""
 
 
+class Silent:
+    """A listener that shows nothing."""
+
+    def expect(self, evaluations: int) -> None:
+        """Do nothing."""
+
+    def advance(self, evaluations: int) -> None:
+        """Do nothing."""
+
+    def phase(self, words: str) -> None:
+        """Do nothing."""
+
+
 _listener: ContextVar[Listener | None] = ContextVar("xaionnx_progress", default=None)
 
 
