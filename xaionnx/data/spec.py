@@ -61,8 +61,8 @@ class InputSpec:
     labels : sequence of str
         Names of the K classes; empty if there are none.
     boxes : str, optional
-        Layout of the boxes of a detector, the name of a file of :mod:`xaionnx.targets.layouts` such as ``yolo_v8``;
-        recognised from the outputs if None.
+        Layout of the boxes of a detector, the name of a file of :mod:`xaionnx.targets.layouts` such as ``yolo_v8``,
+        perhaps with settings, as in ``yolo_v5_heads:yolov5``; recognised from the outputs if None.
     blank : int, optional
         The class of a CTC output that stands for no character; recognised from the output if None.
     guessed : bool

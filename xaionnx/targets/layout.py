@@ -65,7 +65,12 @@ class Detector:
 
     def stated(self, layout: type[BoxLayout]) -> bool:
         """Whether the spec states this layout."""
-        return self.model.spec is not None and self.model.spec.boxes == layout.name()
+        return stated_layout(self.model)[0] == layout.name()
+
+    @property
+    def setting(self) -> str:
+        """What the spec states after the name of the layout and a colon; empty if nothing."""
+        return stated_layout(self.model)[1]
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -80,9 +85,12 @@ class BoxLayout(ABC):
     ----------
     rank : int
         Layouts are tried in this order.
+    settings : str
+        What may or must follow the name and a colon where the layout is stated, in words; nothing if empty.
     """
 
     rank: ClassVar[int]
+    settings: ClassVar[str] = ""
 
     @classmethod
     @final
@@ -191,17 +199,29 @@ def find_layout(model: Model, feeds: Feeds) -> BoxLayout | None:
         The outputs do not have the layout that the spec states.
     """
     detector = _detector(model, feeds)
-    stated = None if model.spec is None else model.spec.boxes
+    stated, setting = stated_layout(model)
     if stated is not None:
-        found = None if detector is None else LAYOUTS.find(stated).find(detector)
+        kind = LAYOUTS.find(stated)
+        if setting and not kind.settings:
+            raise ParameterError(f"The layout '{stated}' has no settings. Got boxes = '{stated}:{setting}'.")
+        found = None if detector is None else kind.find(detector)
         if found is None:
             shapes = ", ".join(f"{info.name} {info}" for info in model.outputs)
-            raise ParameterError(f"The spec states boxes = '{stated}', but the outputs of {model.name} are {shapes}.")
+            words = f"{stated}:{setting}" if setting else stated
+            raise ParameterError(f"The spec states boxes = '{words}', but the outputs of {model.name} are {shapes}.")
         return found
     if detector is None:
         return None
     ranked = sorted(LAYOUTS.kinds(), key=lambda kind: kind.rank)
     return next((layout for kind in ranked if (layout := kind.find(detector)) is not None), None)
+
+
+def stated_layout(model: Model) -> tuple[str | None, str]:
+    """Return the layout that the spec of a model states and its settings, which follow a colon; None if it does not."""
+    if model.spec is None or model.spec.boxes is None:
+        return None, ""
+    name, _, setting = model.spec.boxes.partition(":")
+    return name, setting.strip()
 
 
 def _detector(model: Model, feeds: Feeds) -> Detector | None:

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Self, final
+from typing import ClassVar, Self, final
 
 from xaionnx.errors import UnsupportedModelError
-from xaionnx.targets.layout import BoxLayout, Detector, Emitted
+from xaionnx.targets.layout import BoxLayout, Detector
 from xaionnx.targets.layouts._grids import DistanceBoxes, distance_boxes
-
-if TYPE_CHECKING:
-    import onnx_ir as ir
-
-    from xaionnx.graph.builder import Builder
 
 
 @final
@@ -41,7 +35,3 @@ class Gfl(DistanceBoxes, BoxLayout):
                 "MMDetection, NanoDet-Plus)."
             )
         return cls(**vars(found))
-
-    def emit(self, g: Builder, tensors: Mapping[str, ir.Value]) -> Emitted:
-        corners, scores = self.emit_parts(g, tensors)
-        return Emitted(corners, None, scores)

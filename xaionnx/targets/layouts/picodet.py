@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Self, final
+from typing import ClassVar, Self, final
 
-from xaionnx.targets.layout import BoxLayout, Detector, Emitted
+from xaionnx.targets.layout import BoxLayout, Detector
 from xaionnx.targets.layouts._grids import DistanceBoxes, distance_boxes
-
-if TYPE_CHECKING:
-    import onnx_ir as ir
-
-    from xaionnx.graph.builder import Builder
 
 
 @final
@@ -35,10 +29,6 @@ class PicoDet(DistanceBoxes, BoxLayout):
             return None
         found = distance_boxes(detector, 0.5, distributed=True)
         return None if found is None else cls(**vars(found))
-
-    def emit(self, g: Builder, tensors: Mapping[str, ir.Value]) -> Emitted:
-        corners, scores = self.emit_parts(g, tensors)
-        return Emitted(corners, None, scores)
 
 
 def _has_paddle_names(detector: Detector) -> bool:

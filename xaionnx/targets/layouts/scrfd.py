@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Final, Self, final
+from typing import ClassVar, Final, Self, final
 
 from xaionnx.errors import UnsupportedModelError
-from xaionnx.targets.layout import BoxLayout, Detector, Emitted
+from xaionnx.targets.layout import BoxLayout, Detector
 from xaionnx.targets.layouts._grids import DistanceBoxes, distance_boxes
-
-if TYPE_CHECKING:
-    import onnx_ir as ir
-
-    from xaionnx.graph.builder import Builder
 
 # The grids of the files of InsightFace: strides and boxes of a cell.
 _PUBLISHED: Final = (((8, 16, 32), 2), ((8, 16, 32, 64, 128), 1))
@@ -34,19 +28,17 @@ class Scrfd(DistanceBoxes, BoxLayout):
 
     @classmethod
     def find(cls, detector: Detector) -> Self | None:
-        found = distance_boxes(detector, 0.0, distributed=False)
+        found = distance_boxes(detector, 0.0)
         if found is None:
             return None
         published = found.scores.numbers == 1 and (found.grid.strides, found.grid.anchors) in _PUBLISHED
+        # FCOS has maps of five strides too, whose third kind of numbers is not that of key points.
+        published = published and (found.grid.anchors > 1 or "H" not in found.scores.axes.name)
         if not published and not detector.stated(cls):
             raise UnsupportedModelError(
                 f"The outputs of {detector.model.name} are boxes on grids of four numbers each, but nothing in the "
-                "file tells what they are. If they are distances of the sides from the upper left corner of a cell, in "
-                "cells, state boxes = 'scrfd' in [output] of its .toml file; else add nodes that compute corners to "
-                "the graph."
+                "file tells what they are. If they are distances of the sides, state in [output] of its .toml file "
+                "boxes = 'scrfd' (from the upper left corner of a cell, in cells) or 'rtmdet:pixels' (in pixels), or "
+                "'fcos:cells' or 'fcos:pixels' (from its middle); else add nodes that compute corners to the graph."
             )
         return cls(**vars(found))
-
-    def emit(self, g: Builder, tensors: Mapping[str, ir.Value]) -> Emitted:
-        corners, scores = self.emit_parts(g, tensors)
-        return Emitted(corners, None, scores)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self, final
 
 from xaionnx.targets.layout import BoxLayout, Detector, Emitted, columns, to_corners
-from xaionnx.targets.layouts._grids import Grid, Part, parts
+from xaionnx.targets.layouts._grids import Grid, Part, are_logits, parts
 from xaionnx.targets.layouts._rows import joined_sizes
 
 if TYPE_CHECKING:
@@ -47,8 +47,7 @@ class YoloXHeads(BoxLayout):
         known = detector.stated(cls) or rows.numbers == 5 + len(detector.labels) > 5 or sizes[:2] == (4, 1)
         if not known or rows.numbers < 6:
             return None
-        scores = rows.read(detector.outputs)[:, 4:]
-        return cls(rows, grid, bool(scores.min() < 0 or scores.max() > 1 + 1e-3))
+        return cls(rows, grid, are_logits(rows.read(detector.outputs)[:, 4:]))
 
     @property
     def words(self) -> str:
