@@ -153,7 +153,8 @@ class Explanation:
         ]
         evaluations, seconds = self.diagnostics.get("evaluations"), self.diagnostics.get("seconds")
         if isinstance(evaluations, list) and seconds is not None:
-            lines.append(f"  cost     {sum(evaluations):,} evaluations, {seconds:.3g} s")
+            spent = sum(evaluations)
+            lines.append(f"  cost     {spent:,} evaluation{'' if spent == 1 else 's'}, {seconds:.3g} s")
         warnings = self.warnings
         lines += [f"  warning  {warning}" for warning in warnings[:1]]
         if len(warnings) > 1:
