@@ -249,6 +249,7 @@ def _axes_words(request: Request) -> Document:
         "axes": {one.name: str(axes.of(one.name)) for one in axes.inputs},
         **({"guessed_axes": guessed} if guessed else {}),
         **({"rows": axes.rows} if axes.rows else {}),
+        **({"fixed_batch": request.model.fixed_batch} if request.model.fixed_batch else {}),
     }
 
 

@@ -32,7 +32,7 @@ from xaionnx_cli._messages import for_shell, printable
 from xaionnx_cli._report import check_top_class
 from xaionnx_cli._sizes import ShortSizes
 from xaionnx_cli._targets import default_target
-from xaionnx_cli._trials import short_reason, try_methods
+from xaionnx_cli._trials import in_runs_of_the_graph, short_reason, try_methods
 
 _MAX_LISTED = 12
 # Converters of TensorFlow join the names of all fused nodes, up to hundreds of letters.
@@ -125,10 +125,19 @@ def batch_size_text(model: Model) -> str:
     if not rows:
         return "no input has a batch axis"
     if not fixed:
+        found = in_runs_of_the_graph(model)
+        if found is not None and found.fixed_batch:
+            return (
+                f"fixed at {found.fixed_batch} inside the graph, though declared free: fewer samples are filled up "
+                "with copies"
+            )
         return "free: any number of samples at once"
     if fixed[0] == 1:
         return "fixed at 1: made free if the outputs stay the same, otherwise one sample at a time"
-    return f"fixed at {fixed[0]}: smaller batches are padded"
+    if in_runs_of_the_graph(model) is None:
+        why = "what is returned for a row depends on the others or its place"
+        return f"fixed at {fixed[0]}, and {why}: {fixed[0]} rows are one sample"
+    return f"fixed at {fixed[0]}: fewer samples are filled up with copies"
 
 
 def target_text(model: Model) -> str:

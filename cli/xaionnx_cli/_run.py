@@ -202,7 +202,7 @@ class _Job:
         UnsupportedModelError
             The answer for a row depends on the other rows, or the model does not run on a single one.
         """
-        compared = stack_feeds([*samples[:_COMPARED]], self.model.shared)
+        compared = stack_feeds([*samples[: max(_COMPARED, self.model.fixed_batch or 1)]], self.model.shared)
         read = {target.tensor(self.model) for target in Target.of(self.target)[0]} if self.target is not None else set()
         outputs = read & {info.name for info in self.model.outputs}
         try:

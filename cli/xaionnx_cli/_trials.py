@@ -17,7 +17,7 @@ import numpy as np
 
 from xaionnx import discovery, parameters
 from xaionnx.data.inputs import Inputs
-from xaionnx.errors import DataError, MemoryLimitError, UsageError, XaionnxError
+from xaionnx.errors import DataError, MemoryLimitError, UnsupportedModelError, UsageError, XaionnxError
 from xaionnx.layers.dry_run import DryRun
 from xaionnx.request import Request
 from xaionnx.runtime import progress
@@ -120,13 +120,28 @@ def try_methods(model: Model, limit_s: float) -> list[Trial]:
     order = sorted(names, key=_order)
     for module in _GRADIENT_MODULES:
         importlib.import_module(module)
-    dry_run = DryRun.of(model)
-    trials = _Trials.of(model, dry_run, limit_s)
+    model = in_runs_of_the_graph(model) or model
+    trials = _Trials.of(model, DryRun.of(model), limit_s)
     found = {}
     for name in order:
         progress.phase(f"trying {name}")
         found[name] = trials.of_method(discovery.method(name)())
     return [found[name] for name in names]
+
+
+def in_runs_of_the_graph(model: Model) -> Model | None:
+    """Return the model in runs of as many rows as its graph is for, if it runs on no other number.
+
+    None if it takes a fixed number of rows, each of which cannot be explained without the others.
+    """
+    feeds = DryRun.of(model).assumed
+    if feeds is None or not feeds[model.input().name].size:
+        return model
+    try:
+        probed = model.probed(feeds, {info.name for info in model.outputs})
+    except UnsupportedModelError:
+        return None
+    return probed if probed.fixed_batch != model.fixed_batch else model
 
 
 def _order(name: str) -> tuple[int, bool, str]:
@@ -136,10 +151,10 @@ def _order(name: str) -> tuple[int, bool, str]:
 
 def _several_rows(model: Model, feeds: Mapping[str, Array]) -> tuple[Model, DryRun] | None:
     """A model that takes several rows as one sample, if it runs on some, with that sample; None if it does not."""
-    if model.axes.rows or model.fixed_batch is not None:
+    if model.axes.rows:
         return None
     joint = model.reopened(rows="joint")
-    for count in range(2, _MOST_ROWS + 1):
+    for count in range(2, _MOST_ROWS + 1) if model.fixed_batch is None else (model.fixed_batch,):
         # Rows that differ, since those that are alike may hide that they see each other.
         rows = {
             name: np.concatenate([one * np.asarray(1 - 0.1 * k, dtype=one.dtype) for k in range(count)])
@@ -185,6 +200,8 @@ class _Trials:
             unable = f"there is nothing to explain in input '{model.input().name}', {feeds[model.input().name].shape}"
         else:
             try:
+                # Rows of a fixed number that see each other are found here.
+                model.probed(feeds, {info.name for info in model.outputs})
                 model.run(feeds)
                 clock = _Clock()
                 model.run(feeds)

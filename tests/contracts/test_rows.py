@@ -13,7 +13,7 @@ import xaionnx
 from models import planted
 from tests import tiny
 from xaionnx import Target
-from xaionnx.errors import InputMismatchError, ParameterError
+from xaionnx.errors import InputMismatchError, ParameterError, UnsupportedModelError
 
 Array = np.ndarray[Any, Any]
 
@@ -137,29 +137,76 @@ BAKED_IN = {
 }
 
 
+@pytest.mark.parametrize("method", ["saliency", "feature_ablation"])
 @pytest.mark.parametrize("where", BAKED_IN)
-def test_a_file_that_does_not_run_on_one_row_says_so(where, tmp_path):
+def test_rows_of_a_file_for_two_rows_are_explained_each_by_itself(where, method):
     rng = np.random.default_rng(5)
     weights = {"emb": rng.normal(size=(9, 4)), "w": rng.normal(size=(4, 3)), "wide": rng.normal(size=(7, 3))}
     sizes = {"last": np.array([2]), "sizes": np.array([2, 7, 1])}
     proto = tiny.parsed(BAKED_IN[where], **{name: w.astype(np.float32) for name, w in weights.items()}, **sizes)
-    x = {"ids": np.arange(14).reshape(2, 7) % 9, "valid": np.ones((2, 7), np.float32)}
+    valid = np.float32([[1] * 7, [1, 1, 1, 1, 0, 0, 0]])
+    x = {"ids": np.arange(14).reshape(2, 7) % 9, "valid": valid}
     feeds = {"x": drawn(2, 7)} if where == "a constant shape" else x
     model = planted.load(proto, device="cpu")
-    with pytest.raises(
-        ParameterError, match=r"a single row of '\w+' as on several \(Reshape .*: The input tensor cannot be reshaped"
-    ) as caught:
-        xaionnx.explain(model, feeds, "saliency", 0)
-    assert "depends on the other rows" not in str(caught.value)
-    assert "rows='alone'" not in str(caught.value)
-    found = xaionnx.explain(model, feeds, "saliency", Target.index((1, 2)))
-    np.testing.assert_allclose(found.prediction, tiny.run(proto, feeds)["y"][1, 2], rtol=1e-5)
+    found = xaionnx.explain(model, feeds, method, 2)
+    np.testing.assert_allclose(found.prediction, tiny.run(proto, feeds)["y"][:, 2], rtol=1e-5)
+    together = xaionnx.explain(planted.load(proto, device="cpu", rows="joint"), feeds, method, Target.index((1, 2)))
+    joint = together.values.reshape(found.values.shape)
+    np.testing.assert_allclose(found.values[1], joint[1], rtol=1e-4, atol=1e-6)
+    assert found.provenance["fixed_batch"] == 2
     if where == "a constant shape":
-        np.save(tmp_path / "x.npy", feeds["x"])
-        result = CliRunner().invoke(main, ["explain", "saliency", str(model.path), str(tmp_path / "x.npy")])
-        assert result.exit_code != 0
-        assert "does not run on a single row of 'x' as on several (Reshape" in " ".join(result.output.split())
-        assert "export it with a free number of samples" in " ".join(result.output.split())
+        one = xaionnx.explain(model, {"x": feeds["x"][1:]}, method, 2)
+        np.testing.assert_array_equal(one.values, found.values[1:])
+        three = xaionnx.explain(model, {"x": np.concatenate([feeds["x"], feeds["x"][:1]])}, method, 2)
+        np.testing.assert_array_equal(three.values, found.values[[0, 1, 0]])
+
+
+PLACES = {
+    "depends on the other rows": "g (float[3, 4] x) => (float[3, 2] y) { m = ReduceMean <axes = [0], keepdims = 1> (x) "
+    "d = Sub(x, m)  y = MatMul(d, w) }",
+    "depends on its place among them": "g (float[3, 4] x) => (float[3, 2] y) { d = Mul(x, k)  y = MatMul(d, w) }",
+}
+
+
+@pytest.mark.parametrize("method", ["saliency", "feature_ablation", "integrated_gradients"])
+@pytest.mark.parametrize("why", PLACES)
+def test_rows_of_a_fixed_number_that_are_no_samples(why, method, tmp_path):
+    proto = tiny.parsed(PLACES[why], w=drawn(4, 2), k=np.float32([[1], [2], [3]]))
+    model, x = planted.load(proto, device="cpu"), drawn(3, 4)
+    settings = {} if method == "saliency" else {"baseline": 0.0}
+    for count in (1, 2, 4):
+        with pytest.raises(UnsupportedModelError, match=f"takes 3 rows of 'x' in each run, .* for a row {why}"):
+            xaionnx.explain(model, np.resize(x, (count, 4)), method, 0, **settings)
+    with pytest.raises(ParameterError, match=f"takes 3 in each run, and what it returns for a row {why}.*Target.index"):
+        xaionnx.explain(model, x, method, 0, **settings)
+    with pytest.raises(UnsupportedModelError, match="rows='joint'"):
+        xaionnx.explain(planted.load(proto, device="cpu", rows="alone"), x, method, 0, **settings)
+    found = xaionnx.explain(model, x, method, Target.index((2, 1)), **settings)
+    np.testing.assert_allclose(found.prediction, tiny.run(proto, {"x": x})["y"][2, 1], rtol=1e-5)
+    np.save(tmp_path / "x.npy", x)
+    shown = CliRunner().invoke(main, ["explain", method, str(model.path), str(tmp_path / "x.npy"), "--target", "1"])
+    assert shown.exit_code != 0
+    assert f"takes 3 in each run, and what it returns for a row {why}" in " ".join(shown.output.split())
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 7])
+@pytest.mark.parametrize("declared", ["3", "N"])
+def test_any_number_of_rows_is_explained_in_runs_of_a_fixed_number(declared, count):
+    """A row gets the same values beside others, in a run that copies fill up, and in a second run."""
+    text = f"""g (float[{declared}, 2, 4] x) => (float[3, 2] y) {{
+        r = Reshape(x, sizes)  a = Tanh(r)  y = MatMul(a, w) }}"""
+    w = drawn(8, 2)
+    proto = tiny.parsed(text, sizes=np.array([3, 8]), w=w)
+    x, model = drawn(7, 2, 4)[:count], planted.load(proto, device="cpu")
+    slopes = xaionnx.explain(model, x, "saliency", 1, absolute=False)
+    flat = x.reshape(count, 8)
+    np.testing.assert_allclose(
+        slopes.values.reshape(count, 8), (1 - np.tanh(flat) ** 2) * w[:, 1], rtol=1e-4, atol=1e-6
+    )
+    np.testing.assert_allclose(slopes.prediction, np.tanh(flat) @ w[:, 1], rtol=1e-4, atol=1e-6)
+    removed = xaionnx.explain(model, x, "feature_ablation", 1, baseline=0.0)
+    np.testing.assert_allclose(removed.values.reshape(count, 8), np.tanh(flat) * w[:, 1], rtol=1e-4, atol=1e-6)
+    assert removed.provenance["fixed_batch"] == slopes.provenance["fixed_batch"] == 3
 
 
 def test_an_axis_of_samples_that_a_single_row_loses_is_no_row_that_sees_others():

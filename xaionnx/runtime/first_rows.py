@@ -6,10 +6,11 @@ from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, final
 
-from xaionnx.errors import UnsupportedModelError
+from xaionnx.errors import UnsupportedModelError, XaionnxError
 from xaionnx.graph.output_shapes import untold_ranks
 from xaionnx.runtime.axes import other_axes, stated_ranks
-from xaionnx.runtime.rows import RowsProbe, other_number_error, probe_rows, rows_to_compare
+from xaionnx.runtime.fixed_batch import filled, number_of_rows, suggested_batches, why_places_matter
+from xaionnx.runtime.rows import other_number_error, probe_rows, rows_to_compare
 from xaionnx.typing import Array, Feeds
 
 if TYPE_CHECKING:
@@ -70,8 +71,7 @@ class FirstRows:
         turned = {name: len(one.shape) for one in model.axes.outputs if model.axes.moved.get(name := one.name)}
         if turned.keys().isdisjoint(names):
             return model
-        given = model.axes.stated or {}
-        by_name = {model.input().name: given} if isinstance(given, str) else dict(given)
+        by_name = model.stated_by_name()
         by_name |= {name: " ".join(["N", *["-"] * (turned[name] - 1)]) for name in names if name in turned}
         return model.reopened(axes=by_name)
 
@@ -92,12 +92,97 @@ class FirstRows:
         shapes = sorted((name, array.shape[1:]) for name, array in own.items())
         if doubtful and count == 1 and model.fixed_batch == 1 and not model.axes.rows:
             return self._once(("one sample", *shapes, *doubtful), lambda: self._of_one_sample(feeds, doubtful))
-        # Rows that take the branch of an If are evaluated one by one.
-        single = model.fixed_batch is not None or model.batch_size == 1 or model.chooses_branches
-        if model.axes.rows or model.is_derived or count == 0 or single or (count == 1 and not doubtful):
+        if model.is_derived or count == 0 or model.axes.rows == "joint":
             return model
         key = (min(count, 3), *shapes, *sorted(outputs))
+        if (model.fixed_batch or 1) > 1:
+            return self._once(("fixed", count, *key), lambda: self._in_places(feeds, outputs))
+        # Rows that take the branch of an If are evaluated one by one.
+        single = model.fixed_batch is not None or model.chooses_branches
+        if single:
+            return model
+        if model.batch_size == 1 or model.axes.rows or (count == 1 and not doubtful):
+            return self._once(("batch", *key), lambda: self._in_batches_of_the_graph(feeds, outputs))
         return self._once(key, lambda: self._compared(feeds, outputs, doubtful))
+
+    def _run(self, model: Model, shared: Feeds, outputs: Collection[str]) -> Callable[[Feeds], dict[str, Array]]:
+        """Return what runs a model once on rows, for those of some outputs that hold numbers, if any does."""
+        every = [info for info in model.outputs if info.name in outputs]
+        names = [info.name for info in every if info.dtype.kind in "fiub"] or [info.name for info in every]
+        return lambda rows: model.run_once({**rows, **shared}, names)
+
+    def _in_places(self, feeds: Feeds, outputs: Collection[str]) -> Model:
+        """Return the model of a fixed number of rows, which are one sample together if they see each other.
+
+        Raises
+        ------
+        UnsupportedModelError
+            They do, and another number of them is given.
+        """
+        model = self._model
+        if self._is_random or model.chooses_branches:
+            return model
+        own, shared = self._divided(feeds)
+        places, given = model.fixed_batch or 1, len(next(iter(own.values())))
+        # Others have no axis of samples, or are not known to have one, which matters once they are explained.
+        outputs = [name for name in outputs if model.axes.moved.get(name, 0) is not None]
+        if not outputs:
+            return model
+        try:
+            why = why_places_matter(self._run(model, shared, outputs), own, places)
+        except UnsupportedModelError:
+            # The run that matters reports it.
+            return model
+        if why and self._rounds_together():
+            return model.reopened(batch_size=1)
+        if why and (given != places or model.axes.rows):
+            main = model.input().name
+            how = "each of them cannot be explained alone" if model.axes.rows else "no other number can be explained"
+            raise UnsupportedModelError(
+                f"{model.name} takes {places} rows of '{main}' in each run, and what it returns for a row {why}, so "
+                f"{how}. Give {places} rows as one sample, with rows='joint', or export it with a free number of "
+                "samples."
+            )
+        if not why:
+            return model
+        joint = model.reopened(rows="joint")
+        failure = f"it takes {places} in each run, and what it returns for a row {why}"
+        return replace(joint, axes=replace(joint.axes, row_failure=failure))
+
+    def _in_batches_of_the_graph(self, feeds: Feeds, outputs: Collection[str]) -> Model:
+        """Return the model in runs of the number of rows that its graph is for, if it runs on no single one."""
+        model = self._model
+        own, shared = self._divided(feeds)
+        run = self._run(model, shared, outputs)
+        suggested = suggested_batches(model.view)
+        if self._is_random or not suggested:
+            return model
+        try:
+            run(filled(own, 1))
+        except UnsupportedModelError:
+            return self._in_batches_found(feeds, outputs, suggested) or model
+        return model
+
+    def _in_batches_found(self, feeds: Feeds, outputs: Collection[str], suggested: Sequence[int]) -> Model | None:
+        """Return the model in runs of as many rows as it runs on, if they may be any rows; None if there are none."""
+        model = self._model
+        own, shared = self._divided(feeds)
+        run = self._run(model, shared, outputs)
+        for places in number_of_rows(run, own, suggested):
+            settings = [one.name for one in model.axes.inputs if one.name in shared and _has_rows(one.shape, places)]
+            if settings and len(next(iter(own.values()))) == places:
+                # Inputs of as many rows, such as masks, hold one for each sample.
+                stated = {name: " ".join(["N", *["-"] * (shared[name].ndim - 1)]) for name in settings}
+                found = model.reopened(axes={**model.stated_by_name(), **stated})
+                try:
+                    found = found.probed(feeds, outputs)
+                except XaionnxError:
+                    continue
+                if found.axes.rows == model.axes.rows:
+                    return found
+            elif not why_places_matter(run, own, places):
+                return model.in_batches_of(places)
+        return None
 
     def _of_one_sample(self, feeds: Feeds, doubtful: Sequence[str]) -> Model:
         """Return the model of a file for one sample with the only axis of size 1 of its outputs first, if there is one.
@@ -119,14 +204,19 @@ class FirstRows:
         own, shared = self._divided(feeds)
         names = [info.name for info in model.outputs if info.name in outputs and info.dtype.kind in "fiub"]
         probe = probe_rows(
-            lambda rows: model.run_once({**rows, **shared}, names),
+            self._run(model, shared, outputs),
             rows_to_compare(own),
             [name for name in names if name not in doubtful],
             [name for name in names if name in doubtful],
         )
-        if self._shares_a_range(probe):
+        if probe.joint and not probe.failure and self._rounds_together():
             # The rows of a batch share a range of integers, and so round each other's numbers, but are samples.
             return model.reopened(batch_size=1)
+        if not (probe.runs_alone or self._is_random):
+            suggested = [len(next(iter(own.values()))), *suggested_batches(model.view)]
+            found = self._in_batches_found(feeds, outputs, [count for count in suggested if count > 1])
+            if found is not None:
+                return found
         if probe.joint and probe.failure and not model.allow_random:
             self._check_together(own, shared, names)
         if probe.joint and not model.allow_random:
@@ -146,8 +236,14 @@ class FirstRows:
         except UnsupportedModelError as error:
             raise other_number_error(model.name, run, own, error) from None
 
-    def _shares_a_range(self, probe: RowsProbe) -> bool:
-        nodes = self._model.graph.graph.node
-        return bool(
-            probe.joint and not probe.failure and any(node.op_type == "DynamicQuantizeLinear" for node in nodes)
-        )
+    @property
+    def _is_random(self) -> bool:
+        return self._model.allow_random and bool(self._model.file.random_ops)
+
+    def _rounds_together(self) -> bool:
+        """Whether the rows of a batch share a range of integers."""
+        return any(node.op_type == "DynamicQuantizeLinear" for node in self._model.graph.graph.node)
+
+
+def _has_rows(shape: Sequence[int | str | None], count: int) -> bool:
+    return len(shape) > 1 and shape[0] == count

@@ -16,7 +16,7 @@ from xaionnx.data.inputs import Given, Inputs, Reading, convert
 from xaionnx.data.sample import Sample, split
 from xaionnx.data.spec import InputSpec
 from xaionnx.errors import InputMismatchError, ModelFileError, UnsupportedModelError
-from xaionnx.graph.adapt import adapt, free_batch
+from xaionnx.graph.adapt import adapt, fix_batch, free_batch
 from xaionnx.graph.batch_first import batch_first
 from xaionnx.graph.class_columns import class_columns
 from xaionnx.graph.control_flow import branch_points, inline_branches
@@ -288,6 +288,21 @@ class Model:
         session = model._session()
         read, made = (tuple(map(TensorInfo.of, values)) for values in (session.inputs, session.outputs))
         return replace(model, inputs=read, outputs=made)
+
+    def in_batches_of(self, count: int) -> Model:
+        """Return the model as one whose file declares ``count`` samples in each run, as its graph requires."""
+        own = [one.name for one in self.inputs if one.name not in self.shared]
+        graph = fix_batch(self.graph, own, count)
+        deployed = None if self.deployed is None else fix_batch(self.deployed, own, count)
+        model = replace(self, graph=graph, deployed=deployed, _state=_State())
+        session = model._session()
+        read, made = (tuple(map(TensorInfo.of, values)) for values in (session.inputs, session.outputs))
+        return replace(model, inputs=read, outputs=made)
+
+    def stated_by_name(self) -> dict[str, str]:
+        """Return the axes that the user states, by the name of the input or output."""
+        given = self.axes.stated or {}
+        return {self.input().name: given} if isinstance(given, str) else dict(given)
 
     @classmethod
     def join(

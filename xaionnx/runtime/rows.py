@@ -36,11 +36,14 @@ class RowsProbe:
     failure : str
         Why the model does not run on one row as on several: that it fails, in the words of onnxruntime, or that an
         output loses its axis of samples; empty if it does.
+    runs_alone : bool
+        Whether the model runs on each of the first rows alone.
     """
 
     moved: Mapping[str, int | None]
     joint: tuple[str, ...]
     failure: str = ""
+    runs_alone: bool = True
 
     __repr__ = short_repr
 
@@ -113,8 +116,8 @@ def probe_rows(
         # for a token that its table lacks, tells nothing about rows.
         two = {name: array[:2] for name, array in several.items()}
         if alone or not (_runs(run, several) or (count > 2 and _runs(run, two))):
-            return RowsProbe({}, ())
-        return RowsProbe({}, (*placed, *doubtful), brief_failure(str(error)))
+            return RowsProbe({}, (), runs_alone=bool(alone))
+        return RowsProbe({}, (*placed, *doubtful), brief_failure(str(error)), runs_alone=False)
     moved: dict[str, int | None] = {}
     for name in doubtful:
         axes = _multiplied(alone[0][name], together[name], count)
