@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import json
-import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,14 +13,11 @@ from typing import TYPE_CHECKING, Final, Literal, final
 
 import numpy as np
 
+from xaionnx import explanation_file
 from xaionnx.caveats import warnings_of
-from xaionnx.consistency import BY_SAMPLE, misfit
-from xaionnx.data.arrays import NUMBERS, read_arrays
+from xaionnx.consistency import BY_SAMPLE
 from xaionnx.data.display import Display
-from xaionnx.data.files import is_file
-from xaionnx.data.repeats import unrepeated
-from xaionnx.data.storage import write_npz
-from xaionnx.errors import DataError, ParameterError
+from xaionnx.errors import ParameterError
 from xaionnx.typing import Array, Document, Entry
 
 if TYPE_CHECKING:
@@ -62,16 +57,6 @@ MEANINGS: Final[Mapping[ValueKind, str]] = {
     "attention": "paid by the tokens that the head reads, independent of the target",
 }
 
-# Version of the file format, raised when the meaning of a field changes, and the versions that can be read. From 2 on,
-# arrays that repeat along an axis are written once, with their shape.
-_FORMAT, _READABLE = 2, (1, 2)
-_RECORD = "record"
-# Element types of its arrays: numbers and text.
-_KINDS = f"{NUMBERS}U"
-# Elements of an array that repeats along an axis; far above what a file of 4 GiB can need.
-_MOST_ELEMENTS = 2**36
-# The fields that are saved as JSON.
-_WORDS = ("diagnostics", "provenance")
 # How many targets the repr shows.
 _REPR_TARGETS = 3
 
@@ -384,7 +369,7 @@ class Explanation:
         The display, a copy of the input, is left out.
         """
         names = [item.name for item in dataclasses.fields(self) if item.name != "display"]
-        record = {name: _plain(getattr(self, name)) for name in names}
+        record = {name: explanation_file.as_json(getattr(self, name)) for name in names}
         return {**record, "warnings": list(self.warnings)}
 
     def save(self, path: str | os.PathLike[str]) -> Path:
@@ -395,28 +380,7 @@ class Explanation:
         StorageError
             The file could not be written; no partial file is left.
         """
-        arrays: dict[str, Array] = {}
-        record: Document = {"format": _FORMAT}
-
-        def put(array: Array) -> Document:
-            if array.dtype.hasobject:
-                raise TypeError("an explanation contains numbers and text only; objects would have to be pickled")
-            name = f"a{len(arrays)}"
-            arrays[name] = unrepeated(array)
-            return {"array": name, "shape": array.shape}
-
-        for item in dataclasses.fields(self):
-            value = getattr(self, item.name)
-            if item.name == "display":
-                record[item.name] = {key: {**vars(one), "array": put(one.array)} for key, one in value.items()}
-            elif isinstance(value, np.ndarray):
-                record[item.name] = put(value)
-            elif isinstance(value, dict) and item.name not in _WORDS:
-                record[item.name] = {"arrays": {key: put(array) for key, array in value.items()}}
-            else:
-                record[item.name] = value
-        text = np.frombuffer(json.dumps(record, sort_keys=True, default=_numpy_as_python).encode(), dtype=np.uint8)
-        return write_npz(path, {_RECORD: text, **arrays})
+        return explanation_file.write(self, path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Explanation:
@@ -427,31 +391,7 @@ class Explanation:
         DataError
             The file is missing or is not such a record.
         """
-        wrong = f"{os.fspath(path)} is not an explanation saved by xaionnx"
-        try:
-            arrays = read_arrays(path, _KINDS)
-        except DataError as error:
-            if not is_file(path):
-                raise
-            raise DataError(f"{wrong}. Save one with -o NAME.npz.") from error
-        try:
-            record = json.loads(arrays[_RECORD].tobytes())
-            if record.pop("format") not in _READABLE:
-                raise DataError(f"{os.fspath(path)} was written by another version of xaionnx. Make it again.")
-            displays = record.pop("display", {})
-            for name in record.keys() - set(_WORDS):
-                value = record[name]
-                if isinstance(value, dict) and "array" in value:
-                    record[name] = _array(value, arrays)
-                elif isinstance(value, dict) and "arrays" in value:
-                    record[name] = {key: _array(entry, arrays) for key, entry in value["arrays"].items()}
-            loaded = cls(**record, display={key: _display(one, arrays) for key, one in displays.items()})
-            problem = misfit(loaded)
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError) as error:
-            raise DataError(f"{wrong}. Save one with -o NAME.npz.") from error
-        if problem:
-            raise DataError(f"{wrong}: {problem}. Make it again, and save it with -o NAME.npz.")
-        return loaded
+        return explanation_file.read(cls, path)
 
 
 def _first(array: Array, axis: int | None, lead: int) -> Array:
@@ -459,44 +399,8 @@ def _first(array: Array, axis: int | None, lead: int) -> Array:
     return np.expand_dims(array, lead) if axis is None else np.moveaxis(array, lead + axis, lead)
 
 
-def _array(entry: Document, archive: Mapping[str, Array]) -> Array:
-    """An array of a file, broadcast to its shape; files of version 1 do not tell the shape."""
-    array = archive[entry["array"]]
-    shape = tuple(entry.get("shape", array.shape))
-    if math.prod(shape) > _MOST_ELEMENTS:
-        raise ValueError("too large")
-    return array if array.shape == shape else np.broadcast_to(array, shape)
-
-
-def _display(record: Document, archive: Mapping[str, Array]) -> Display:
-    size = None if record["size"] is None else (record["size"][0], record["size"][1])
-    array = _array(record["array"], archive)
-    return Display(record["kind"], array, tuple(record["names"]), record["channel"], size)
-
-
 def _each(arrays: Arrays, of: Callable[[Array], Array]) -> Arrays:
     return {name: of(array) for name, array in arrays.items()} if isinstance(arrays, dict) else of(arrays)
-
-
-def _plain(value: Entry) -> Entry:
-    """A value for JSON: arrays as lists, numpy scalars as Python numbers, NaN and infinity as None."""
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, np.ndarray) and value.dtype.kind == "f" and not np.isfinite(value).all():
-        finite = value.astype(object)
-        finite[~np.isfinite(value)] = None
-        return finite.tolist()
-    if isinstance(value, (np.ndarray, np.generic)):
-        value = value.tolist()
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _numpy_as_python(value: object) -> Entry:
-    if isinstance(value, (np.ndarray, np.generic)):
-        return value.tolist()
-    raise TypeError(f"a record cannot contain a {type(value).__name__}")
 
 
 def _pictures(name: str) -> ModuleType:
