@@ -97,6 +97,23 @@ def test_rounding_of_large_sums_is_not_taken_for_rows_that_see_each_other():
     assert probe_rows(centred, {"x": np.array([[6.0], [4e-5], [1.4]], np.float32)}, ["y"], []).joint == ("y",)
 
 
+def test_rows_that_see_each_other_a_little_are_one_sample():
+    """Attention between rows of which each mostly sees itself, 6e-4 of the answer apart."""
+    x = np.diag(np.float32([2.75, 2.8, 2.85]))
+    proto = tiny.parsed(
+        """g (float[N, 3] x) => (float[N, 2] y) {
+          t = Transpose<perm = [1, 0]>(x)  s = MatMul(x, t)  a = Softmax<axis = 1>(s)
+          z = MatMul(a, x)  y = MatMul(z, w) }""",
+        w=[[1.0, 2.0], [-1.0, 1.0], [0.5, 3.0]],
+    )
+    model = planted.load(proto, device="cpu")
+    alone = np.concatenate([model.run({"x": x[n : n + 1]})["y"] for n in range(2)])
+    apart = np.abs(alone - tiny.run(proto, {"x": x[:2]})["y"]).max(axis=1) / np.abs(alone).max(axis=1)
+    assert 1e-5 < apart.max() < 1e-3
+    result = xaionnx.explain(model, x, "saliency", Target.index((2, 1)), absolute=False)
+    assert result.prediction == pytest.approx(tiny.run(proto, {"x": x})["y"][2:, 1])
+
+
 def test_the_parts_of_a_graph_are_one_sample():
     """Nodes and edges are as many as they are, and no samples: the message says how to state it."""
     proto = tiny.parsed(
@@ -216,3 +233,24 @@ def test_an_axis_of_samples_that_a_single_row_loses_is_no_row_that_sees_others()
     model = planted.load(tiny.parsed(text, w=drawn(4, 3)), device="cpu")
     with pytest.raises(ParameterError, match="as on several \\(output 'y' loses the axis of samples\\)"):
         xaionnx.explain(model, drawn(3, 4, 5, 5), "saliency", 0)
+
+
+def test_nodes_of_a_graph_whose_edges_lead_far_are_one_sample():
+    """The model runs on all nodes, and on no part of them."""
+    proto = tiny.parsed(
+        """g (float[V, 2] x, int64[2, E] ends) => (float[V, 1] y) {
+            from = Gather <axis = 0> (ends, zero)
+            to = Gather <axis = 0> (ends, one)
+            sent = Gather <axis = 0> (x, from)
+            index = Unsqueeze(to, last)
+            wide = Tile(index, twice)
+            z = ScatterElements <axis = 0, reduction = "add"> (x, wide, sent)
+            y = MatMul(z, w) }""",
+        opset=18,
+        zero=np.array(0), one=np.array(1), last=np.array([1]), twice=np.array([1, 2]), w=[[1.0], [2.0]],
+    )  # fmt: skip
+    x = {"x": drawn(20, 2), "ends": np.array([[0, 19, 3], [19, 1, 18]])}
+    result = xaionnx.explain(planted.load(proto, device="cpu"), x, "feature_ablation", Target.index((1, 0)), baseline=0)
+    expected = np.zeros((20, 2), np.float32)
+    expected[[1, 19]] = x["x"][[1, 19]] * [1, 2]
+    np.testing.assert_allclose(result.values, expected[None] if result.values.ndim == 3 else expected, atol=1e-5)

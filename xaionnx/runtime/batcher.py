@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from xaionnx.short_repr import short_repr
-from xaionnx.typing import Facts
+from xaionnx.typing import DType, Facts
 
 # Most models on CPUs slow down above 32; tabular models and GPUs continue to gain.
 _LADDER = (1, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
@@ -22,6 +22,8 @@ _SHORT_S = 1e-3
 # Shorter runs need not be interruptible by Ctrl-C.
 _BRIEF_S = 0.1
 _TURNS = 2
+# Share of the largest value by which a row may differ in two batches of one size; of float16 if True.
+_REPEATED = {False: 1e-5, True: 2e-3}
 _FIRST_REST, _LONGEST_REST = 32, 1024
 
 
@@ -146,10 +148,11 @@ class BatchSizeTuner:
         return 0 <= rung < len(_LADDER) and _LADDER[rung] <= self.limit
 
 
-def same_rows(alone: Facts, together: Facts, size: int) -> bool:
+def same_rows(alone: Facts, together: Facts, size: int, *, rounding: bool = True) -> bool:
     """Whether the first row of outputs of a batch of ``size`` equals the row computed alone.
 
-    Floats may differ by rounding, up to 1e-3 of the largest value (2e-2 in float16).
+    Floats may differ by a share of the largest value: with ``rounding`` by 1e-3 (2e-2 in float16), as in batches of
+    unlike sizes, else by 1e-5 (2e-3), as for a row that is computed twice in batches of one size.
     """
     for name, one in alone.items():
         many = together[name]
@@ -159,7 +162,7 @@ def same_rows(alone: Facts, together: Facts, size: int) -> bool:
         if np.shape(a) != np.shape(b):
             return False
         if np.issubdtype(one.dtype, np.floating):
-            tolerance = 2e-2 if one.dtype == np.float16 else 1e-3
+            tolerance = rounding_of(one.dtype) if rounding else _REPEATED[one.dtype == np.float16]
             finite = np.isfinite(a)
             scale = np.max(np.abs(a[finite]), initial=1e-6)
             if not np.array_equal(finite, np.isfinite(b)) or np.any(np.abs(a[finite] - b[finite]) > tolerance * scale):
@@ -167,3 +170,8 @@ def same_rows(alone: Facts, together: Facts, size: int) -> bool:
         elif not np.array_equal(a, b):
             return False
     return True
+
+
+def rounding_of(dtype: DType) -> float:
+    """Return the share of the largest value by which numbers may differ in batches of unlike sizes."""
+    return 2e-2 if dtype == np.float16 else 1e-3

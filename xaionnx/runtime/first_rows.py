@@ -10,7 +10,7 @@ from xaionnx.errors import UnsupportedModelError, XaionnxError
 from xaionnx.graph.output_shapes import untold_ranks
 from xaionnx.runtime.axes import other_axes, stated_ranks
 from xaionnx.runtime.fixed_batch import filled, number_of_rows, suggested_batches, why_places_matter
-from xaionnx.runtime.rows import other_number_error, probe_rows, rows_to_compare
+from xaionnx.runtime.rows import MOST_COMPARED, other_number_error, probe_rows, rows_to_compare
 from xaionnx.typing import Array, Feeds
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class FirstRows:
             return self._once(("one sample", *shapes, *doubtful), lambda: self._of_one_sample(feeds, doubtful))
         if model.is_derived or count == 0 or model.axes.rows == "joint":
             return model
-        key = (min(count, 3), *shapes, *sorted(outputs))
+        key = (min(count, MOST_COMPARED), *shapes, *sorted(outputs))
         if (model.fixed_batch or 1) > 1:
             return self._once(("fixed", count, *key), lambda: self._in_places(feeds, outputs))
         # Rows that take the branch of an If are evaluated one by one.
@@ -208,6 +208,7 @@ class FirstRows:
             rows_to_compare(own),
             [name for name in names if name not in doubtful],
             [name for name in names if name in doubtful],
+            own,
         )
         if probe.joint and not probe.failure and self._rounds_together():
             # The rows of a batch share a range of integers, and so round each other's numbers, but are samples.

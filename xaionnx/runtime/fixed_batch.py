@@ -123,7 +123,7 @@ def why_places_matter(run: Run, rows: Feeds, count: int) -> str:
 def _alike(outputs: Mapping[str, Array], others: Mapping[str, Array], place: int) -> bool:
     """Whether the first row of some outputs is that at a place of others."""
     one = {name: array[:1] for name, array in outputs.items()}
-    return same_rows(one, {name: array[place : place + 1] for name, array in others.items()}, 1)
+    return same_rows(one, {name: array[place : place + 1] for name, array in others.items()}, 1, rounding=False)
 
 
 def _other_row(rows: Feeds) -> dict[str, Array]:

@@ -658,7 +658,7 @@ class Model:
         """Evaluate ``count`` samples that ``feed`` provides as needed.
 
         Yields ``(start, stop, outputs)`` in order. If memory runs out, the batch size is halved and the batch repeated.
-        Before the first batch of a new input shape, up to three extra rows are run to test whether the model accepts
+        Before the first batch of a new input shape, up to five extra rows are run to test whether the model accepts
         several samples at once; their outputs are discarded and do not count as evaluations. ``sample_bytes`` limits
         the batch size if samples are larger inside the graph than as fed.
 

@@ -10,16 +10,16 @@ from typing import Final, final
 import numpy as np
 
 from xaionnx.errors import MemoryLimitError, UnsupportedModelError
-from xaionnx.runtime.batcher import same_rows
+from xaionnx.runtime.batcher import rounding_of, same_rows
 from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array, Feeds
 
 # Letters of a message of onnxruntime.
 _LONGEST: Final = 160
+MOST_COMPARED: Final = 8
+"""Rows that are run together, to see whether the first two of them change."""
 # Numbers of rows that are tried where a model does not run on those given.
 _MOST_ROWS: Final = 8
-# Share of the largest number of an output by which rounding may change others.
-_ROUNDING: Final = 1e-3
 
 
 @final
@@ -49,25 +49,24 @@ class RowsProbe:
 
 
 def rows_to_compare(rows: Feeds) -> Feeds:
-    """Return up to three rows of which the second differs from the first, where one does.
+    """Return up to eight rows of which the second differs from the first, where one does.
 
     Rows that are all alike cannot tell whether they see each other, so the second is then scaled, if it holds floats.
 
     Examples
     --------
     >>> rows_to_compare({"x": np.array([[1.0], [1.0], [2.0], [3.0]])})["x"].ravel()
-    array([1., 2., 3.])
+    array([1., 2., 3., 1.])
     >>> rows_to_compare({"x": np.array([[1.0], [1.0]])})["x"].ravel()
     array([1.  , 0.75])
     """
     count = len(next(iter(rows.values())))
     other = [n for n in range(1, count) if any(not _equal(array[0], array[n]) for array in rows.values())]
     if other or count < 2:
-        chosen = [0, *(other or range(1, count))[:2]]
-        if len(chosen) < 3 and count > 2:
-            chosen.append(next(n for n in range(1, count) if n != chosen[1]))
+        alike = [n for n in range(1, count) if n not in other]
+        chosen = [0, *other, *alike][:MOST_COMPARED]
         return {name: array[chosen] for name, array in rows.items()}
-    compared = {name: array[:3].copy() for name, array in rows.items()}
+    compared = {name: array[:MOST_COMPARED].copy() for name, array in rows.items()}
     for array in compared.values():
         if array.dtype.kind == "f":
             array[1] *= 0.75
@@ -79,7 +78,11 @@ def _equal(one: Array, other: Array) -> bool:
 
 
 def probe_rows(
-    run: Callable[[Feeds], Mapping[str, Array]], rows: Feeds, placed: Sequence[str], doubtful: Sequence[str]
+    run: Callable[[Feeds], Mapping[str, Array]],
+    rows: Feeds,
+    placed: Sequence[str],
+    doubtful: Sequence[str],
+    every: Feeds | None = None,
 ) -> RowsProbe:
     """Compare the answer for some rows with those for each of the first two.
 
@@ -94,6 +97,8 @@ def probe_rows(
         Outputs with the samples on the first axis.
     doubtful : sequence of str
         Outputs whose sample axis is not known.
+    every : mapping of arrays, optional
+        All rows, such as the nodes of a graph, if a model may run on no part of them.
 
     Examples
     --------
@@ -115,7 +120,8 @@ def probe_rows(
         # A model that takes one row, but not two, answers for each alone. One that fails for this row anyway, such as
         # for a token that its table lacks, tells nothing about rows.
         two = {name: array[:2] for name, array in several.items()}
-        if alone or not (_runs(run, several) or (count > 2 and _runs(run, two))):
+        tried = [several, *([two] if count > 2 else []), *([every] if every is not None else [])]
+        if alone or not any(_runs(run, each) for each in tried):
             return RowsProbe({}, (), runs_alone=bool(alone))
         return RowsProbe({}, (*placed, *doubtful), brief_failure(str(error)), runs_alone=False)
     moved: dict[str, int | None] = {}
@@ -130,7 +136,7 @@ def probe_rows(
             joint.append(name)
     near = [name for name in joint if moved.get(name, 0) == 0 and _nearly([one[name] for one in alone], together[name])]
     if near:
-        # Sums of large numbers that cancel are rounded differently for one row and for several.
+        # Rounding depends on the number of rows, so each row is compared with copies of itself in as many.
         alike = [
             run({name: np.repeat(array[n : n + 1], count, axis=0) for name, array in rows.items()}) for n in (0, 1)
         ]
@@ -222,12 +228,17 @@ def _agree(alone: Sequence[Array], together: Array, axis: int) -> bool:
     first, second = (np.moveaxis(one, axis, 0) if one.ndim else one for one in alone)
     one, other = {"y": many}, {"y": np.roll(many, -1, axis=0) if many.ndim else many}
     count = len(many) if many.ndim else 1
-    return same_rows({"y": first}, one, count) and same_rows({"y": second}, other, count)
+    return all(same_rows({"y": row}, rows, count, rounding=False) for row, rows in ((first, one), (second, other)))
 
 
 def _nearly(alone: Sequence[Array], together: Array) -> bool:
-    """Whether the first two rows differ from those alone by no more than rounding of the largest number could."""
+    """Whether the first two rows differ from those alone by no more than rounding of the largest number may."""
     if together.dtype.kind != "f" or together.ndim == 0 or not all(np.shape(one)[:1] == (1,) for one in alone):
         return False
-    apart = np.abs(np.concatenate(alone) - together[:2]) if np.shape(alone[0])[1:] == together.shape[1:] else np.inf
-    return bool(np.max(apart) <= _ROUNDING * np.max(np.abs(together)))
+    if len(together) < 2 or np.shape(alone[0])[1:] != together.shape[1:]:
+        return False
+    first = np.concatenate(alone)
+    finite = np.isfinite(first) & np.isfinite(together[:2])
+    apart = np.abs(first[finite] - together[:2][finite])
+    largest = np.max(np.abs(together[np.isfinite(together)]), initial=0)
+    return bool(np.max(apart, initial=0) <= rounding_of(together.dtype) * largest)
