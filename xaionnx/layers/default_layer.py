@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 # Types of tensors that have a gradient, and that of a tensor of unknown type.
 _FLOATS: Final = (0, *(getattr(onnx.TensorProto, name) for name in ("FLOAT", "FLOAT16", "BFLOAT16", "DOUBLE")))
+# Positions along each axis of a map that tells where a box is; the coarsest heads of detectors have a single one.
+_BOX_POSITIONS: Final = 3
 # Ops after which a score is still one of a position or a choice among them.
 _SCORING = frozenset({"Softmax", "LogSoftmax", "TopK", "Resize", "Upsample", "ScatterND", "ScatterElements"})
 
@@ -49,7 +51,9 @@ def default_layer(
     Only tensors count on which all elements depend that the target reads: an element ``read`` of an output that joins
     several heads depends on the layers of its own head, and a sum over heads on the layers ahead of them. Maps that
     hold the scores of positions, as in detectors and segmentations, are no features, as neither weights nor pooling
-    follow. Nor are an input that is cast, transposed or reshaped, unless nothing else is left, and whole numbers.
+    follow. For the score of a box it is the last map of at least three positions along each axis, if there is one:
+    detectors read large boxes from maps of one or few. No features are an input that is cast, transposed or reshaped,
+    unless nothing else is left, and whole numbers.
 
     Layers ``without`` are known to have no influence, and neither are those that act through them alone.
 
@@ -171,6 +175,12 @@ class _Candidate:
         return field is not None and sum(field.shape[axis] > 1 for axis in field.axes.values) > 1
 
     @property
+    def fewest(self) -> int:
+        """The number of positions of a map along the axis that has fewest."""
+        field = self.field
+        return min((field.shape[axis] for axis in field.axes.positions), default=0) if field else 0
+
+    @property
     def is_whole(self) -> bool:
         """Whether there are positions along all axes of the input that have several."""
         field = self.field
@@ -210,7 +220,7 @@ def _choose_layer(
     )
     attends = any(one.is_attention for one in made)
     places = {one.name: place for place, one in enumerate(made)}
-    last_map = part = scores = tokens = attended = rows = ""
+    last_map = fine_map = part = scores = tokens = attended = rows = ""
     for one in made:
         # Attention regroups the numbers of a token by head.
         is_map = one.channels > 0 and (one.channels > 1 or not last_map or narrow) and not (attends and one.is_grouped)
@@ -220,6 +230,7 @@ def _choose_layer(
             scores = one.name
         elif is_map and one.is_whole:
             last_map, attended = one.name, ""
+            fine_map = one.name if one.fewest >= _BOX_POSITIONS else fine_map
         elif is_map:
             part = one.name
         elif one.field is not None and one.name not in scored:
@@ -228,6 +239,8 @@ def _choose_layer(
             attended = tokens
         if one.is_sum and one.field is not None:
             tokens = one.name
+    if fine_map and any(one.of_box for one in read):
+        last_map = fine_map
     if rows and not attends:
         # Convolutions and recurrent layers along tokens: their last layer, in either order of its axes.
         last_map = max(last_map, rows, key=lambda name: places.get(name, -1))

@@ -39,11 +39,14 @@ class TargetElements:
         Into the flattened axes after the batch; None for all elements.
     name : str
         The target in words.
+    of_box : bool
+        Whether they are the score of a box of a detector.
     """
 
     tensor: str
     indices: Array | None = None
     name: str = ""
+    of_box: bool = False
 
     __repr__ = short_repr
 
@@ -54,12 +57,12 @@ class TargetElements:
         if term.activation in ("softmax", "log_softmax"):
             return cls(term.tensor, None, name)
         read = term.coefficients[number] != 0 if term.reference is None else slice(None)
-        return cls(term.tensor, np.unique(term.indices[number][read]), name)
+        return cls(term.tensor, np.unique(term.indices[number][read]), name, term.boxes is not None)
 
     @property
-    def key(self) -> tuple[str, bytes | None]:
+    def key(self) -> tuple[str, bytes | None, bool]:
         """The same for equal elements."""
-        return self.tensor, None if self.indices is None else self.indices.tobytes()
+        return self.tensor, None if self.indices is None else self.indices.tobytes(), self.of_box
 
 
 def elements_read(resolved: ResolvedTargets) -> list[list[TargetElements]]:
