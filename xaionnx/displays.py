@@ -38,9 +38,9 @@ def displays(request: Request) -> dict[str, Display]:
             found[name] = pictures_of(request.samples, name)
         elif _is_volume(first, name) and array.dtype.kind in "fiu":
             found[name] = volumes_of(request.samples, name)
+        elif name == request.main and (over := series(first)) is not None:
+            found[name] = numbers_of(array, "series", channel=over.channel)
         elif array.ndim == 2:
             columns = () if spec is None or name != request.main else spec.columns
             found[name] = numbers_of(array, "row", columns)
-        elif name == request.main and (over := series(first)) is not None:
-            found[name] = numbers_of(array, "series", channel=over.channel)
     return found

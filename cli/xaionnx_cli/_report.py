@@ -199,10 +199,13 @@ def gap_lines(result: Explanation) -> list[str]:
     return [f"  {name}: {words}" for name, found in each for words in found]
 
 
-def feature_lines(result: Explanation, spec: InputSpec, feeds: Mapping[str, Array], main: str) -> list[str]:
+def feature_lines(
+    result: Explanation, spec: InputSpec, feeds: Mapping[str, Array], main: str, unit: str = "column"
+) -> list[str]:
     """The strongest features of rows for the first target, each with its input value and its attribution.
 
-    ``feeds`` are those of one sample, (1, ...), and ``main`` is the explained input.
+    ``feeds`` are those of one sample, (1, ...), ``main`` is the explained input, and ``unit`` what a feature without
+    a name is called.
     """
     if isinstance(result.values, dict):
         return _lines_by_input(result.values, result.several_targets, spec, feeds, main)
@@ -221,7 +224,7 @@ def feature_lines(result: Explanation, spec: InputSpec, feeds: Mapping[str, Arra
         return []
     if known:
         return _strongest(values, known, [""] * len(values))
-    names = [spec.columns[i] if i < len(spec.columns) else f"column {i}" for i in range(len(values))]
+    names = [spec.columns[i] if i < len(spec.columns) else f"{unit} {i}" for i in range(len(values))]
     return _strongest(values, names, [_value_text(spec, name, value) for name, value in zip(names, x, strict=True)])
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from xaionnx import __version__
 from xaionnx.errors import DataError, StorageError, XaionnxError
 from xaionnx.explanation import Explanation
+from xaionnx.layers.series import series
 from xaionnx.request import Request
 from xaionnx.runtime.model import Model
 from xaionnx.typing import Array, Document
@@ -199,8 +200,9 @@ class Results:
         self.printer.lines(*_report.layer_lines(result))
         self.printer.lines_once(_report.left_lines(result))
         if sample.display is None and len(self._done) <= _MAX_DETAILED + 1:
-            main = self.model.input().name
-            self.printer.lines(*_report.feature_lines(result, self.model.input_spec, sample.feeds, main))
+            main, spec = self.model.input().name, self.model.input_spec
+            unit = "column" if series(self.model.samples(sample.feeds, main)[0]) is None else "step"
+            self.printer.lines(*_report.feature_lines(result, spec, sample.feeds, main, unit))
         self.printer.lines(*_report.gap_lines(result))
         self.printer.lines_once(_report.warning_lines(result))
         self.printer.lines(_report.cost_line(result), *self._saved_lines(files))

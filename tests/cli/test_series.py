@@ -71,3 +71,31 @@ def test_the_strongest_of_a_map_without_features_are_refused(run, net, tmp_path)
     asked = run("explain", "grad_cam", *net[:2], "--top", "3", "-o", tmp_path / "a.png")
     assert asked.exit_code == ParameterError.exit_code
     assert asked.stderr.endswith("--top needs a method that worked on features, such as lime. Leave it out.\n")
+
+
+def test_a_waveform_without_channels_is_drawn_over_its_time(run, tmp_path):
+    rng = np.random.default_rng(5)
+    nodes = [
+        node("Unsqueeze", ["x", "one"], ["u"]),
+        node("Conv", ["u", "w"], ["c"], pads=[1, 1]),
+        node("Relu", ["c"], ["r"]),
+        node("GlobalAveragePool", ["r"], ["p"]),
+        node("Flatten", ["p"], ["f"]),
+        node("Gemm", ["f", "v"], ["y"]),
+    ]
+    weights = {
+        "one": np.array([1]),
+        "w": rng.normal(size=(4, 1, 3)).astype(np.float32),
+        "v": rng.normal(size=(4, 3)).astype(np.float32),
+    }
+    path, x = tmp_path / "net.onnx", rng.normal(size=(1, 24)).astype(np.float32)
+    tiny.saved(path, nodes, [tensor("x", ["N", 24])], [tensor("y", ["N", 3])], weights)
+    np.save(tmp_path / "x.npy", x)
+    asked = run("explain", "occlusion", path, tmp_path / "x.npy", "-t", "1", "-o", tmp_path / "a.png")
+    assert asked.exit_code == 0, asked.stderr
+    assert "\n  step " in asked.output
+    assert "column" not in asked.output
+    found = xaionnx.explain(path, x, "occlusion", 1)
+    assert found.display["x"].kind == "series"
+    with Image.open(tmp_path / "a.png") as drawn:
+        assert drawn.tobytes() == xaionnx.render.series(found, x[0]).tobytes()

@@ -328,6 +328,14 @@ def test_displays_are_not_smaller_than_the_model(tmp_path, resize, shape):
     assert batch.displays[0].shape == (*shape, 3)
 
 
+@pytest.mark.parametrize("resize", ["crop", "stretch", "pad"])
+def test_displays_of_a_model_for_any_size_are_the_picture_in_up_to_that_side(tmp_path, resize):
+    Image.fromarray(noise((20, 32, 3))).save(tmp_path / "a.png")
+    for side, shape in ((30, (18, 30)), (40, (20, 32))):
+        batch, _ = read_inputs([tmp_path / "a.png"], InputSpec(resize=resize), display_side=side)
+        assert batch.displays[0].shape == (*shape, 3)
+
+
 def test_arrays_are_pixels_or_tensors_by_their_type(tmp_path):
     pictures = noise((3, 8, 8, 3))
     np.save(tmp_path / "a.npy", pictures)

@@ -60,6 +60,17 @@ def test_a_window_as_large_as_the_picture():
     assert_close(alone, np.full((1, 1, 4, 4), 54.0), Tolerance.OPERATIONS)
 
 
+@pytest.mark.parametrize(("shape", "window"), [((1, 8, 12), (2, 3)), ((1, 2, 16), (1, 4)), ((1, 8, 17), 16)])
+def test_the_window_of_a_small_input_is_a_quarter_of_it(shape, window):
+    """One of 16 pixels would cover all of it at once, and tell no place from another."""
+    model = planted.load(planted.linear(np.arange(1.0, 1 + np.prod(shape)).reshape(1, *shape)))
+    x = np.ones((1, *shape), np.float32)
+    found = xaionnx.explain(model, x, "occlusion")
+    assert_close(found.values, xaionnx.explain(model, x, "occlusion", window=window).values, Tolerance.OPERATIONS)
+    assert found.provenance["parameters"]["window"] == (list(window) if isinstance(window, tuple) else window)
+    assert len(np.unique(found.values)) > 1
+
+
 def test_overlaps_are_summed_as_in_pair():
     model = planted.load(planted.linear(np.full((1, 1, 5, 5), 3.0)))
     x = np.zeros((1, 1, 5, 5), np.float32)

@@ -1,5 +1,6 @@
 """The overlay: colours at the values, the photo elsewhere, and a caption."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -308,6 +309,10 @@ def test_the_caption_names_method_baseline_and_evaluations():
     said = words.made_by(one.sample(1)).replace("\N{NO-BREAK SPACE}", " ")
     assert said == "occlusion · stride 4 · window 8 x 4 · baseline blur 10 · 19 evaluations · R² 0.6 · net.onnx"
     assert words.class_and_score(one.sample(1)) == "cat (3) · score 3.5"
+    asked = dataclasses.replace(
+        one.sample(1), target=np.array(["similarity to cat (3)"]), provenance={"quantity": "similarity"}
+    )
+    assert words.class_and_score(asked) == "similarity to cat (3): 3.5"
 
 
 @pytest.mark.parametrize(("gaps", "tolerance", "words_of_it"), [

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from xaionnx import Explanation, render
+from xaionnx.data.display import Display
 from xaionnx.errors import DataError, ParameterError
 from xaionnx.render import page
 from xaionnx.render.time_series import _course, _strongest_of
@@ -47,6 +48,17 @@ def said(monkeypatch, draw):
     monkeypatch.setattr(page, "text_block", lambda words, *a, **k: (texts.extend(words), block(words, *a, **k))[1])
     draw()
     return " ".join(texts)
+
+
+def test_a_series_without_channels_is_drawn_as_one_of_a_single_channel():
+    values, signal = at(3, 4), np.sin(np.arange(STEPS))
+    alone = [render.series(explained(values[0]), array) for array in (signal, signal[None])]
+    whole = render.series(explained(values), signal[None], names=[""])
+    assert [one.tobytes() for one in alone] == [whole.tobytes()] * 2
+    kept = explained(values[0], display={"x": Display("series", signal[None].astype(np.float32))})
+    assert render.picture(kept).tobytes() == whole.tobytes()
+    with pytest.raises(DataError, match=r"must have the shape of the values, \(1, 40\)"):
+        render.series(explained(values[0]), signal[:-1])
 
 
 def test_a_step_is_coloured_at_its_own_place_in_time():

@@ -72,6 +72,20 @@ class TestCharacter:
         assert words(Target.path(), model, x) == [["log probability of the path of 'AABC'"]]
 
 
+@pytest.mark.parametrize(
+    ("ops", "quantities"),
+    [
+        ((), ["value", "value"]),
+        (("Softmax",), ["value", "probability"]),
+        (("LogSoftmax",), ["value", "log probability"]),
+    ],
+)
+def test_a_character_of_one_frame_is_a_probability_if_its_scores_are(ops, quantities):
+    model, x = reader(ops), samples(logits())
+    found = [xaionnx.explain(model, x, "saliency", Target.character(position)) for position in (2, 3)]
+    assert [one.provenance["quantity"] for one in found] == quantities
+
+
 def test_samples_with_different_texts():
     first, second = logits(), logits()
     second[np.arange(9), PATH] -= 6

@@ -265,7 +265,7 @@ def _large_display(picture: NDArray[np.uint8], spec: InputSpec, side: int) -> ND
     It is never smaller than the model's input, over which the values lie.
     """
     rgb = _to_rgb(picture)
-    side = max(side, *(spec.size or ()))
+    side = max((side, *(spec.size or ())))
     if spec.size is not None and spec.resize != "stretch":
         if spec.resize == "pad":
             unit = side / max(spec.size)

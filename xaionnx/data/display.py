@@ -38,7 +38,7 @@ class Display:
     kind : {"picture", "series", "row", "volume"}
     array : array (K, ...)
         For pictures uint8 (K, h, w, 3), reduced to 512 pixels; for volumes uint8 (K, D, H, W), in gray; for series
-        (K, C, T) or (K, T, C), for rows (K, F), the values fed to the model.
+        (K, C, T), (K, T, C) or (K, T), for rows (K, F), the values fed to the model.
     names : tuple of F str
         Column names of rows; empty if there are none.
     channel : int

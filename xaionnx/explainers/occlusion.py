@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, final
 
 import numpy as np
 from xaionnx_kernels import masks
 
+from xaionnx.attribution import Attribution
 from xaionnx.data.sample import Sample
 from xaionnx.errors import ParameterError
 from xaionnx.explainers._games.game import GameExplainer, GameResult
 from xaionnx.parameters import choice, flag, integer, name, size
 from xaionnx.perturb.game import Game
-from xaionnx.perturb.windows import WindowOcclusion
+from xaionnx.perturb.windows import Plane, WindowOcclusion
+from xaionnx.request import Request
 from xaionnx.runtime.model import Model
 from xaionnx.targets.target import Target
-from xaionnx.typing import Array, Document, TargetLike
+from xaionnx.typing import Array, TargetLike
 
 # The window at the input, if not given.
 _PIXELS = 16
@@ -87,7 +89,10 @@ class Occlusion(GameExplainer):
     reference: ClassVar[str] = "Zeiler and Fergus 2014, arXiv:1311.2901"
 
     window: int | tuple[int, ...] | None = size(
-        None, "height and width of the window in pixels; 16, or 1 position of a layer, if not given", optional=True
+        None,
+        "height and width of the window in pixels; 16, a quarter of an input of at most 16 positions along each axis, "
+        "or 1 position of a layer, if not given",
+        optional=True,
     )
     stride: int | tuple[int, ...] | None = size(
         None, "steps of the window in pixels; half the window if not given", optional=True
@@ -106,14 +111,21 @@ class Occlusion(GameExplainer):
                 "runs as a whole. Got True instead."
             )
 
-    @property
-    def _window(self) -> int | tuple[int, ...]:
+    def _window(self, sample: Sample) -> int | tuple[int, ...]:
         if self.window is not None:
             return self.window
-        return _PIXELS if self.layer is None else 1
+        if self.layer is not None:
+            return 1
+        plane = Plane(sample, "Occlusion")
+        if max(plane.extent) > _PIXELS:
+            return _PIXELS
+        # A window that covers everything does not tell where.
+        lengths = plane.extent[1:] if plane.is_flat else plane.extent
+        return tuple(max(1, length // 4) for length in lengths)
 
-    def resolved_parameters(self) -> Document:
-        return {**super().resolved_parameters(), "window": self._window}
+    def compute(self, request: Request) -> Attribution:
+        games = super().compute(request)
+        return replace(games, parameters={"window": self._window(request.samples[0]), **games.parameters})
 
     @property
     def removed_layer(self) -> str | None:
@@ -132,7 +144,7 @@ class Occlusion(GameExplainer):
 
     def removal(self, sample: Sample) -> WindowOcclusion:
         baseline = self.baseline_values(sample, (sample.main,))
-        return WindowOcclusion(sample, self.players(sample), baseline, self._window)
+        return WindowOcclusion(sample, self.players(sample), baseline, self._window(sample))
 
     def estimate(self, game: Game) -> GameResult:
         removal = game.removal

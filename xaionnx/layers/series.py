@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
+from xaionnx.graph.roles import Role
 from xaionnx.short_repr import short_repr
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ class Series:
     Attributes
     ----------
     channel : int
-        The channel axis of the input, without the batch: 0 or 1; time is the other.
+        The channel axis of the input, without the batch: 0 or 1; time is the other. 0 if there is time alone.
     """
 
     channel: int
@@ -30,6 +31,8 @@ class Series:
 def series(sample: Sample) -> Series | None:
     """Return the explained input as a series; None if it is not one, or nothing shows which axis is time."""
     found = sample.positions()
-    if sample.array.ndim != 2 or sample.array.dtype.kind != "f" or found is None or len(found.axes) != 1:
+    if sample.array.dtype.kind != "f" or found is None or len(found.axes) != 1:
         return None
-    return Series(found.values[0])
+    if sample.array.ndim == 1:
+        return Series(0) if found.role is Role.TIME else None
+    return Series(found.values[0]) if sample.array.ndim == 2 else None

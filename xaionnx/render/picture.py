@@ -94,7 +94,7 @@ def picture(  # noqa: PLR0913 - options of a picture, all by keyword
         The input picture.
     stretched : bool
         Whether the model's input has another aspect ratio than the photo.
-    signal : array (C, T) or (T, C), optional
+    signal : array (C, T), (T, C) or (T,), optional
         The input, if it is a series.
     channel : int
         The axis of the channels of ``signal``.

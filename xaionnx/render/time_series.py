@@ -64,7 +64,7 @@ def series(  # noqa: PLR0913 - options of a picture, all by keyword
     explanation : Explanation
         The explanation of N samples, in the shape of the series.
     signal : array, (C, T) or (N, C, T)
-        The input series.
+        The input series; (T,) or (N, T) if it has time alone.
     channel : int
         The channel axis, not counting the batch: 0, or 1 for series (T, C).
     names : sequence of str, optional
@@ -108,9 +108,16 @@ def series(  # noqa: PLR0913 - options of a picture, all by keyword
     number = isinstance(rate, int | float | np.number) and not isinstance(rate, bool)
     if rate is not None and not (number and 0 < rate < np.inf):
         raise ParameterError(f"The 'rate' parameter of series must be a float in (0, inf) or None. Got {rate!r}.")
-    found = _series_values(one, input, channel)
-    signals = _lines(signal, found.values.shape, channel, sample, explanation.samples)
-    labels = [f"channel {c}" for c in range(len(signals))] if names is None else [str(name) for name in names]
+    found, has_channels = _series_values(one, input, channel)
+    signals = _lines(
+        signal if has_channels else np.asarray(signal)[..., None, :],
+        found.values.shape,
+        channel,
+        sample,
+        explanation.samples,
+    )
+    numbered = [f"channel {c}" if has_channels else "" for c in range(len(signals))]
+    labels = numbered if names is None else [str(name) for name in names]
     if len(labels) != len(signals):
         raise DataError(f"There are {len(labels)} names for {len(signals)} channels. Give one name to each.")
     scale = scale_of(found.values, sign, percentile, "series", from_zero=sense(one).from_zero)
@@ -143,8 +150,8 @@ def series(  # noqa: PLR0913 - options of a picture, all by keyword
     return page.whole(title or words.class_and_score(one), caveats(one), body, notes, words.made_by(one), _TEXT)
 
 
-def _series_values(one: Explanation, input: str | None, channel: int) -> PixelMap:
-    """One number for each channel and step, (C, T)."""
+def _series_values(one: Explanation, input: str | None, channel: int) -> tuple[PixelMap, bool]:
+    """One number for each channel and step, (C, T), and whether the series has an axis of channels."""
     layer = layer_of(one)
     if layer is not None:
         raise DataError(
@@ -159,6 +166,8 @@ def _series_values(one: Explanation, input: str | None, channel: int) -> PixelMa
             )
     values = _of(arrays, input)
     assert values is not None  # the name was just looked up
+    has_channels = values.ndim != 2
+    values = values if has_channels else values[:, None]
     if values.ndim != 3 or not values.size:
         raise DataError(
             f"The {one.method} values have the shape {('N', *values.shape[1:])}, which is not a series (N, C, T). "
@@ -173,8 +182,8 @@ def _series_values(one: Explanation, input: str | None, channel: int) -> PixelMa
         labels = None
     rows = np.moveaxis(values[0], channel, 0).astype(np.float64)
     if len(rows) > 1 and (rows == rows[:1]).all():
-        return PixelMap(rows, labels, players, "same", "The values are the same for all channels.")
-    return PixelMap(rows, labels, players, "single")
+        return PixelMap(rows, labels, players, "same", "The values are the same for all channels."), has_channels
+    return PixelMap(rows, labels, players, "single"), has_channels
 
 
 def _of(arrays: Arrays | None, name: str | None) -> Array | None:

@@ -36,7 +36,10 @@ def class_and_score(one: Explanation) -> str:
     digits, _, rest = name.partition(" ")
     if digits.isdigit() and rest == f"({digits})":
         name = f"class {digits}"  # labels that only repeat the numbers
-    joint = " " if name.endswith(", probability") else f" · {quantity(one)} "
+    what = quantity(one)
+    joint = " " if name.endswith(", probability") else f" · {what} "
+    if name.startswith((f"{what} of ", f"{what} to ")):
+        joint = ": "
     return f"{name}{joint}{number_words(float(one.prediction[0]))}"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar, final
+from typing import ClassVar, Final, final
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from xaionnx.targets.scores import class_word, flat, is_int
 from xaionnx.targets.selection import TargetTerm, padded_elements
 from xaionnx.targets.target import Target
 from xaionnx.typing import Array
+
+_QUANTITIES: Final = {"probabilities": "probability", "log probabilities": "log probability"}
 
 
 @final
@@ -60,7 +62,9 @@ class Character(OfFrames):
             letter, text = frames.letter(k, scores.shape[1], model), frames.text(scores, model)
             names.append(f"'{letter}' at position {position} of '{text}', {frame}")
         indices, weights = padded_elements(flat(elements))
-        return [TargetTerm(self.tensor(model), "identity", indices, weights, tuple(names))]
+        # The sum over several frames is no probability.
+        quantity = _QUANTITIES.get(frames.scale) if indices.shape[1] == 1 else None
+        return [TargetTerm(self.tensor(model), "identity", indices, weights, tuple(names), quantity=quantity)]
 
     def _position(self, letters: list[str], n: int) -> int:
         text = "".join(letters)
