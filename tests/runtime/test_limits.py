@@ -86,10 +86,10 @@ def test_large_graphs_open_without_what_takes_longer_than_in_proportion(tmp_path
     for nodes in (1, 4_000, 6_000, 20_000):
         session = Session(str(path), SessionSettings("cpu"), nodes=nodes)
         options = session._session.get_session_options()
-        plans.append(options.enable_mem_reuse)
+        plans.append((options.enable_mem_reuse, options.enable_mem_pattern))
         levels.append(options.graph_optimization_level)
         results.append(session.run(["y"], {"x": x})[0])
-    assert plans == [True, False, False, False]
+    assert plans == [(True, True), (False, False), (False, False), (False, False)]
     assert disabled[:2] == [0, 0]
     assert disabled[2] > 30
     every, no = ort.GraphOptimizationLevel.ORT_ENABLE_ALL, ort.GraphOptimizationLevel.ORT_DISABLE_ALL

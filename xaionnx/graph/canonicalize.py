@@ -22,11 +22,11 @@ from xaionnx.graph.opset import (
     sort_nodes,
 )
 from xaionnx.graph.quantised import is_quantised
-from xaionnx.graph.serialize import WEIGHTS_APART
 from xaionnx.graph.view import DEFAULT_DOMAINS
 from xaionnx.graph.widen import widen
 from xaionnx.graph.written_out import join_softmax, write_sums_of_two
 from xaionnx.loading import declared_inputs
+from xaionnx.loading.reading import WEIGHTS_APART
 
 # Simplifies a serialised model and keeps all ops in the default domain.
 Simplify = Callable[[bytes], bytes]

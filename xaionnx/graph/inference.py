@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import onnx
 import onnx.shape_inference
 
-from xaionnx.graph.serialize import WEIGHTS_APART
 from xaionnx.loading import declared_inputs
+from xaionnx.loading.reading import WEIGHTS_APART
 
 # Largest size of a weight whose values shape inference may read.
 _LIGHT = 1024

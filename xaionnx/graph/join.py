@@ -12,8 +12,8 @@ from onnx import TensorProto, helper
 from xaionnx.errors import ParameterError, UnknownNameError, UnsupportedModelError
 from xaionnx.graph.opsets import domain, same_opsets
 from xaionnx.graph.parts import metadata
-from xaionnx.graph.serialize import WEIGHTS_APART
 from xaionnx.loading import declared_inputs
+from xaionnx.loading.reading import WEIGHTS_APART
 from xaionnx.loading.soundness import subgraphs
 from xaionnx.short_repr import short_repr
 

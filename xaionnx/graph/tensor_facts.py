@@ -10,8 +10,8 @@ import onnx
 import onnx.shape_inference
 from onnx import helper, numpy_helper
 
-from xaionnx.graph.serialize import WEIGHTS_APART
 from xaionnx.graph.view import DEFAULT_DOMAINS, reads
+from xaionnx.loading.reading import WEIGHTS_APART
 
 if TYPE_CHECKING:
     from xaionnx.typing import Array

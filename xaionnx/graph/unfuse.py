@@ -12,11 +12,11 @@ from xaionnx.errors import UnsupportedModelError
 from xaionnx.graph.blocked_layout import BlockedLayout
 from xaionnx.graph.fused_op import MICROSOFT, FusedNode, fused_ops
 from xaionnx.graph.opset import OPSET, all_nodes, convert_opset, replace_sparse_weights, sort_nodes
-from xaionnx.graph.serialize import WEIGHTS_APART
 from xaionnx.graph.tensor_facts import TensorFacts
 from xaionnx.graph.view import DEFAULT_DOMAINS, GraphView, topological_order
 from xaionnx.graph.writing import Writer
 from xaionnx.loading import declared_inputs
+from xaionnx.loading.reading import WEIGHTS_APART
 from xaionnx.loading.soundness import subgraphs
 
 if TYPE_CHECKING:

@@ -21,6 +21,8 @@ from xaionnx.short_repr import short_repr
 
 # Protocol buffers store their length in a signed 32-bit integer.
 LARGEST_FILE = 2**31 - 1
+# The first IR version in which weights need not be listed among the inputs.
+WEIGHTS_APART = 4
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,9 @@ import numpy as np
 
 from xaionnx.data.storage import temporary_folder
 from xaionnx.errors import DeviceError, MemoryLimitError, TimeLimitError, UnsupportedModelError, XaionnxError
+from xaionnx.graph.waves import MANY_NODES
 from xaionnx.runtime import installation
+from xaionnx.runtime.optimisers import MANY_TO_OPTIMISE, SLOW_OPTIMISERS, TOO_MANY_TO_OPTIMISE
 from xaionnx.runtime.tensors import NodeArg
 from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array
@@ -41,24 +43,6 @@ T = TypeVar("T")
 _FATAL_ONLY = 4
 # Larger external weights, in bytes, are kept in memory only once per process.
 _LARGE = 1 << 30
-# Recurrent layers that are written out over time have thousands of nodes; a plan for 4,000 takes seconds.
-_MANY_NODES = 3_000
-# Each of some fifty optimisers sorts the whole graph anew, in a time that grows faster than the graph: of opening
-# 10,000 nodes they take nine tenths. Larger graphs keep those that make runs of convolutions faster, and the largest
-# none, where a single one takes as long as all the rest.
-_MANY_TO_OPTIMISE, _TOO_MANY_TO_OPTIMISE = 5_000, 15_000
-_SLOW_OPTIMISERS = (
-    "AttentionFusion", "BiasDropoutFusion", "BiasGeluFusion", "BiasSkipLayerNormFusion", "BiasSoftmaxFusion",
-    "CommonSubexpressionElimination", "ConstantSharing", "DoubleQDQPairsRemover", "DynamicQuantizeMatMulFusion",
-    "EmbedLayerNormFusion", "EnsureUniqueDQForNodeUnit", "FastGeluFusion", "GatherSliceToSplitFusion",
-    "GatherToSliceFusion", "GeluFusionL1", "GeluFusionL2", "GemmActivationFusion", "GroupQueryAttentionFusion",
-    "GroupQueryAttentionPreNormFusion", "LayerNormFusionL1", "LayerNormFusionL2", "MatMulActivationFusion",
-    "MatMulAddFusion", "MatMulIntegerToFloatFusion", "MatMulNBitsFusion", "MatMulScaleFusion", "MatmulTransposeFusion",
-    "NhwcTransformer", "QDQFinalCleanupTransformer", "QDQPropagationTransformer", "QDQS8ToU8Transformer",
-    "QDQSelectorActionTransformer", "QuickGeluFusion", "RemoveDuplicateCastTransformer", "ReshapeFusion",
-    "SimplifiedLayerNormFusion", "SkipLayerNormFusion", "SliceConcatToSpaceToDepthFusion", "TransposeOptimizer",
-    "TransposeOptimizer_CPUExecutionProvider", "WeightBiasQuantization", "WhereDummyDq",
-)  # fmt: skip
 # Time to wait for a run to end after Ctrl-C; a node that takes longer is abandoned.
 _PATIENCE_S = 0.8
 # Limit for opening a session, and for a run, where none is given: far above what a model needs that can be explained.
@@ -124,8 +108,8 @@ class Session:
     timeout_s : float, optional
         Time limit for opening the session, in seconds; :data:`DEFAULT_LIMIT_S` by default.
     nodes : int
-        The number of nodes, if known. Above :data:`_MANY_NODES` results share no buffers that are planned in advance,
-        and above :data:`_MANY_TO_OPTIMISE` and :data:`_TOO_MANY_TO_OPTIMISE` the graph is optimised little or not.
+        The number of nodes, if known. Above :data:`MANY_NODES` results share no buffers that are planned in advance,
+        and above :data:`MANY_TO_OPTIMISE` and :data:`TOO_MANY_TO_OPTIMISE` the graph is optimised little or not.
 
     Raises
     ------
@@ -161,12 +145,13 @@ class Session:
         if in_place:
             options.add_session_config_entry("session.disable_prepacking", "1")
             without = ["ConstantFolding"]  # would copy transposed weights
-        if nodes > _MANY_TO_OPTIMISE:
-            without += _SLOW_OPTIMISERS
-        if nodes > _TOO_MANY_TO_OPTIMISE:
+        if nodes > MANY_TO_OPTIMISE:
+            without += SLOW_OPTIMISERS
+        if nodes > TOO_MANY_TO_OPTIMISE:
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-        # The search for a free buffer takes time that grows with the square of the number of nodes.
-        options.enable_mem_reuse = nodes <= _MANY_NODES
+        # The search for a free buffer, and the plan of one large buffer in the first run of each shape, take time that
+        # grows with the square of the number of nodes.
+        options.enable_mem_reuse = options.enable_mem_pattern = nodes <= MANY_NODES
         providers = [provider] if provider == _DEVICES["cpu"] else [provider, _DEVICES["cpu"]]
         with _suppress_output():
             if provider in (_DEVICES["cuda"], _DEVICES["tensorrt"]):
@@ -492,7 +477,7 @@ def channel_block() -> int:
     """
     import onnx
 
-    from xaionnx.graph.serialize import WEIGHTS_APART
+    from xaionnx.loading.reading import WEIGHTS_APART
 
     weights = onnx.helper.make_tensor("w", onnx.TensorProto.FLOAT, [1, 1, 1, 1], [1.0])
     ends = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 1, 1, 1]) for name in "xy"]
