@@ -308,9 +308,9 @@ def _blend_operands(x: AnyArray, baseline: AnyArray, count: int, out: AnyArray) 
     _check_out(out, (count, *x.shape))
     if x.dtype in (np.float32, np.float64):
         return np.ascontiguousarray(x), np.ascontiguousarray(np.broadcast_to(baseline, x.shape)), out
-    if x.dtype != np.float16 and (x.dtype.kind not in "iu" or x.itemsize > 2):
-        raise TypeError(f"A mask cannot mix {x.dtype}. Use a floating type, or integers of 8 or 16 bits.")
-    wide = np.float32
+    if x.dtype != np.float16 and x.dtype.kind not in "iu":
+        raise TypeError(f"A mask cannot mix {x.dtype}. Use a floating type, or integers.")
+    wide = np.float32 if x.itemsize <= 2 else np.float64  # which hold all integers of so many bytes, or most
     return (
         np.ascontiguousarray(x, wide),
         np.ascontiguousarray(np.broadcast_to(baseline, x.shape), wide),

@@ -250,7 +250,7 @@ def test_what_it_refuses(digits, three):
     )
     with pytest.raises(
         InputMismatchError,
-        match=r"Input 'x' has type int64; a smooth mask needs a floating-point input.*grid=9, occlusion",
+        match=r"Input 'x' has type int64; a smooth mask needs floats, or whole numbers.*grid=9, occlusion",
     ):
         xaionnx.explain(planted.load(cast), np.ones((1, 9), np.int64), Rise(), 0)
     fine = xaionnx.explain(planted.load(cast), np.ones((1, 9), np.int64), Rise(grid=9, budget=301), 0)

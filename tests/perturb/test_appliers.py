@@ -123,6 +123,26 @@ def test_both_agree_on_cuda(tmp_path, kind):
     check_agreement(model, shape, kind, 0.7)
 
 
+@pytest.mark.parametrize("kind", ["SmoothMask", "Mix"])
+def test_whole_numbers_are_rounded_alike_on_both_sides(kind):
+    model = planted.load(
+        tiny.parsed("g (uint8[N, 3, 12, 10] x) => (float[N, 360] y) { c = Cast <to = 1> (x) y = Flatten(c) }")
+    )
+    x = np.random.default_rng(0).integers(0, 256, (1, 3, 12, 10)).astype(np.uint8)
+    resolution = resolve(Target.classes(), model, {"x": x})
+    (sample,) = model.samples({"x": x})
+    removal = removal_of(kind, sample, 0)
+    codes = np.arange(20) if kind == "SmoothMask" else np.random.default_rng(1).random((20, removal.players.count))
+    shown = {}
+    for applier in ("host", "graph"):
+        game = Game(resolution.model, resolution.selection, removal, resolution.values[:, 0], applier_kind=applier)
+        shown[applier] = game.values(codes.astype(np.float32) if kind == "Mix" else codes)
+    assert np.all(shown["host"] == np.rint(shown["host"]))
+    # Halves may go either way.
+    assert np.abs(shown["graph"] - shown["host"]).max() <= 1
+    assert np.mean(shown["graph"] != shown["host"]) < 1e-3
+
+
 def test_masks_of_rise_are_equal_on_both_sides_bit_for_bit_of_cells(tmp_path):
     # A model that returns its input shows the masked input itself.
     path = tiny.saved(

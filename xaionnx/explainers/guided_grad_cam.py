@@ -14,7 +14,7 @@ from xaionnx.explainers._cams.several import FUSIONS
 from xaionnx.explainers.grad_cam import GradCam
 from xaionnx.explainers.guided_backprop import GuidedBackprop
 from xaionnx.explanation import ValueKind
-from xaionnx.layers.embeddings import has_tokens
+from xaionnx.layers.embeddings import embeddings, has_tokens, made_floats
 from xaionnx.layers.spatial_map import UPSAMPLING
 from xaionnx.request import Request
 from xaionnx.runtime.model import Model
@@ -73,7 +73,7 @@ class GuidedGradCam(Explainer):
 
     def check_model(self, dry_run: DryRun) -> dict[str, str | None]:
         remarks = self._grad_cam().validate(dry_run) | GuidedBackprop().validate(dry_run)
-        if dry_run.model.input().dtype.kind != "f" or has_tokens(dry_run.model):
+        if not _explained(dry_run.model):
             raise _tokens_error(dry_run.model)
         return remarks
 
@@ -83,11 +83,18 @@ class GuidedGradCam(Explainer):
     def compute(self, request: Request) -> Attribution:
         cam, guided = self._grad_cam().compute(request), GuidedBackprop().compute(request)
         ((main, coarse),) = cam.values.items()
-        fine = guided.values.get(main)
+        fine = guided.values.get(_explained(request.model))
         if fine is None or fine.shape != coarse.shape:
             raise _tokens_error(request.model)
         labels = sorted({*cam.facts["approximations"], *guided.facts["approximations"]})
         return replace(cam, values={main: fine * coarse}, facts={**cam.facts, "approximations": labels})
+
+
+def _explained(model: Model) -> str:
+    """The explained input, or its whole numbers where they are cast to floats; empty for tokens."""
+    if has_tokens(model) and embeddings(model):
+        return ""
+    return (*made_floats(model), model.input().name)[0]
 
 
 def _tokens_error(model: Model) -> UnsupportedModelError:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, ClassVar, final
 import numpy as np
 
 from xaionnx.data.sample import Sample
-from xaionnx.errors import BudgetError, InputMismatchError, ParameterError
+from xaionnx.errors import BudgetError, ParameterError
 from xaionnx.explainers._games.game import GameExplainer, GameResult
 from xaionnx.explainers._games.sampling import WithinBudget, evaluate
 from xaionnx.explanation import ValueKind
 from xaionnx.parameters import stopping_tolerance
 from xaionnx.perturb import features as partitions
-from xaionnx.perturb.element_types import check_none_missing
+from xaionnx.perturb.element_types import check_mixable, check_none_missing
 from xaionnx.perturb.features import DefaultFeatures, Features
 from xaionnx.perturb.game import Game
 from xaionnx.perturb.players import Players
@@ -98,7 +98,7 @@ class Sobol(WithinBudget, GameExplainer):
 
     def check_model(self, dry_run: DryRun) -> dict[str, str | None]:
         if dry_run.sample is not None and self.features is None:
-            _check_floats(dry_run.sample, (dry_run.sample.main,))
+            _check_mixable(dry_run.sample, (dry_run.sample.main,))
         return super().check_model(dry_run)
 
     def players(self, sample: Sample) -> Players:
@@ -110,7 +110,7 @@ class Sobol(WithinBudget, GameExplainer):
 
     def removal(self, sample: Sample) -> Mix:
         players = self.players(sample)
-        _check_floats(sample, tuple(players.maps))
+        _check_mixable(sample, tuple(players.maps))
         baseline = self.baseline_values(sample, tuple(players.maps))
         check_none_missing({name: sample.x[name] for name in players.maps}, baseline)
         return Mix(sample, players, baseline)
@@ -187,10 +187,7 @@ def _indices(outputs: Array) -> tuple[Array, Array, Array, Array]:
     return total.T, first.T, error.T, variance[0]
 
 
-def _check_floats(sample: Sample, names: tuple[str, ...]) -> None:
+def _check_mixable(sample: Sample, names: tuple[str, ...]) -> None:
     for name in names:
-        if sample.x[name].dtype.kind != "f":
-            raise InputMismatchError(
-                f"Input '{name}' is {sample.x[name].dtype}; Sobol blends float inputs with a baseline. Use a method "
-                "whose features are present or absent, such as shapley_sampling."
-            )
+        instead = "Use a method whose features are present or absent, such as shapley_sampling."
+        check_mixable(sample, name, "Sobol, which blends inputs with a baseline,", instead)

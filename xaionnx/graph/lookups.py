@@ -12,6 +12,7 @@ from typing import Final, final
 
 import onnx
 
+from xaionnx.graph.float_copies import FLOAT_TYPES
 from xaionnx.graph.op import Kind, find_op
 from xaionnx.graph.view import GraphView, reads
 from xaionnx.short_repr import short_repr
@@ -24,9 +25,6 @@ _NUMBERING: Final = frozenset(
 _COMPARING: Final = frozenset({"Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal", "Not", "And", "Or", "Xor"})
 # Look-ups in a table of constants: the numbers of the operands for the table and the index.
 _TABLES: Final = {"Gather": (0, 1), "GatherND": (0, 1)}
-_FLOATS: Final = (
-    onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, onnx.TensorProto.BFLOAT16,
-)  # fmt: skip
 # Numbers of samples by which a leading batch axis is told from others, and the size of other free axes.
 _SAMPLES: Final = (5, 7)
 _FREE: Final = 3
@@ -178,7 +176,7 @@ class _TokenWalk:
         return bool(others) and last != 1 and (held is None or bool(held.dims))
 
     def _is_float(self, name: str) -> bool:
-        return self._view.types.get(name, onnx.TensorProto.FLOAT) in _FLOATS
+        return self._view.types.get(name, onnx.TensorProto.FLOAT) in FLOAT_TYPES
 
 
 def _batch_first(view: GraphView, source: str, name: str) -> str:

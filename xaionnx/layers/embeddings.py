@@ -1,4 +1,4 @@
-"""The tensors at which gradients can be taken: float inputs, or the embeddings of tokens."""
+"""The tensors at which gradients can be taken: float inputs, embeddings of tokens, or casts of whole numbers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from xaionnx.errors import UnsupportedModelError
+from xaionnx.graph.float_copies import float_copies
 from xaionnx.graph.lookups import float_tokens, joined_embedding, token_lookups
 from xaionnx.layers.graph_facts import graph_fact
 from xaionnx.runtime.model import Model
@@ -21,16 +22,26 @@ def gradient_tensors(model: Model) -> tuple[str, ...]:
     Raises
     ------
     UnsupportedModelError
-        The explained input is not of floats, and there is not exactly one embedding of its tokens.
+        The explained input is not of floats, and there is not exactly one tensor of floats made of it.
     """
     main = model.input()
-    found = embeddings(model) if has_tokens(model) else ()
+    found = made_floats(model)
     if len(found) > 1:
+        how = "looked up" if embeddings(model) else "cast to floats"
         raise UnsupportedModelError(
-            f"Input '{main.name}' of {model.name} is looked up several times: {', '.join(found)}. "
+            f"Input '{main.name}' of {model.name} is {how} several times: {', '.join(found)}. "
             "Choose the tensor to explain with layer=, or a later one, where they are joined."
         )
     return found or differentiable_inputs(model)
+
+
+def made_floats(model: Model) -> tuple[str, ...]:
+    """Return the float tensors that are made of an explained input without slopes: embeddings, or else casts."""
+    main = model.input()
+    if main.dtype.kind not in "iub" and not has_tokens(model):
+        return ()
+    found = embeddings(model)
+    return found or graph_fact(model, ("float copies", main.name), lambda view: float_copies(view, main.name))
 
 
 def has_tokens(model: Model) -> bool:
@@ -74,9 +85,11 @@ def differentiable_inputs(model: Model, tensors: Iterable[str] = ()) -> tuple[st
             f"Explain their embedding: {', '.join(embeddings(model))}."
         )
     if main.dtype.kind != "f" or main.name in model.shared:
+        made = made_floats(model)
+        other = f"saliency or integrated_gradients, which explain '{made[0]}' instead, or " if len(made) == 1 else ""
         raise UnsupportedModelError(
             f"Input '{main.name}' of {model.name} is {main}, which has no gradient. "
-            "Use a method without gradients: occlusion, rise, lime, kernel_shap."
+            f"Use {other}a method without gradients: occlusion, rise, lime, kernel_shap."
         )
     data = {main.name, *model.data_inputs}
     names = [info.name for info in model.inputs if info.dtype.kind == "f" and info.name in data - tokens]

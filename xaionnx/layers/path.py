@@ -15,7 +15,7 @@ from xaionnx.errors import UnsupportedModelError
 from xaionnx.graph.cut import with_copy
 from xaionnx.layers.axes import Axes
 from xaionnx.layers.default_layer import default_layer
-from xaionnx.layers.embeddings import differentiable_inputs, embeddings, gradient_tensors, has_tokens
+from xaionnx.layers.embeddings import differentiable_inputs, gradient_tensors, has_tokens, made_floats
 from xaionnx.layers.layer import Layer, layer_name
 from xaionnx.layers.target_elements import check_depends, elements_read
 from xaionnx.perturb.baseline import Baseline
@@ -144,12 +144,12 @@ class LayerPath:
         )
 
     def to_floats(self, layer: str | None = None) -> LayerPath:
-        """Return the path to float tensors: to the embedding if the input is of tokens, and to ``layer`` if given.
+        """Return the path to float tensors: to those made of an input of tokens or numbers, and to ``layer`` if given.
 
         Raises
         ------
         UnsupportedModelError
-            The input is not of floats, and has no embedding.
+            The input is not of floats, and no floats are made of it.
         """
         if self.is_float:
             return self if layer is None else self.at(layer)
@@ -159,8 +159,8 @@ class LayerPath:
         layer = layer_name(self.model, layer, self.tensors[0])
         if layer in self.names:
             differentiable_inputs(self.model)  # raises
-        # A layer downstream of the embedding is reached through it, so that a path can be interpolated there.
-        found = embeddings(self.model)
+        # A layer downstream of these floats is reached through them, so that a path can be interpolated there.
+        found = made_floats(self.model)
         through = len(found) == 1 and layer in self.model.view.descendants(found)
         return self.at(found[0]).at(layer) if through else self.at(layer)
 
@@ -178,7 +178,7 @@ class LayerPath:
         path = self
         while path.before is not None and path.before.is_float:
             path = path.before
-        if path is not self or path.before is None or path.names[0] in embeddings(path.before.model):
+        if path is not self or path.before is None or path.names[0] in made_floats(path.before.model):
             return path
         raise UnsupportedModelError(
             f"Layer '{self.names[0]}' of {self.model.name} is not made from floats of the input or an embedding, so no "

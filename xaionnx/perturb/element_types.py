@@ -23,6 +23,33 @@ def value_range(sample: Sample, name: str) -> tuple[Array, Array]:
     return finite.min(), finite.max()
 
 
+def check_mixable(sample: Sample, name: str, what: str, instead: str) -> None:
+    """Check that an input holds numbers, so that halfway between two of them is a number: floats, pixels or sound.
+
+    Whole numbers are pixels or sound if their positions are in space or time; half of a token is no token.
+
+    Parameters
+    ----------
+    sample : Sample
+    name : str
+        The input.
+    what, instead : str
+        What mixes it, as the subject of the message, and what to do instead.
+
+    Raises
+    ------
+    InputMismatchError
+        It does not.
+    """
+    kind, positions = sample.x[name].dtype.kind, sample.positions(name)
+    measured = positions is not None and positions.role in (Role.SPACE, Role.TIME)
+    if kind != "f" and not (kind in "iu" and measured):
+        raise InputMismatchError(
+            f"Input '{name}' has type {sample.x[name].dtype}; {what} needs floats, or whole numbers over space or "
+            f"time. {instead}"
+        )
+
+
 def check_none_missing(*arrays_by_name: Mapping[str, Array]) -> None:
     """Check that no number is missing in inputs or baselines, for methods that mix them or take differences.
 

@@ -276,11 +276,19 @@ class Mix(_Partition):
     def _emit_mix(
         self, g: Builder, x: ir.Value, weights: ir.Value, baseline: ir.Value | None, dtype: DType
     ) -> ir.Value:
-        return blend(g, x, cast(g, weights, dtype), baseline)
+        return blend(g, x, weights, baseline, dtype)
 
 
-def blend(g: Builder, x: ir.Value, weights: ir.Value, baseline: ir.Value | None) -> ir.Value:
-    """Mix input and baseline (zero if None); ``weights`` are the shares of the input."""
+def blend(g: Builder, x: ir.Value, weights: ir.Value, baseline: ir.Value | None, dtype: DType) -> ir.Value:
+    """Mix input and baseline (zero if None) of type ``dtype``, rounded for whole numbers.
+
+    ``weights`` are the shares of the input, in float32.
+    """
+    if dtype.kind in "iu":
+        wide = [None if value is None else g.op("Cast", value, to=1) for value in (x, baseline)]
+        assert wide[0] is not None
+        return cast(g, g.op("Round", blend(g, wide[0], weights, wide[1], np.dtype(np.float32))), dtype)
+    weights = cast(g, weights, dtype)
     mixed = g.op("Mul", x, weights)
     if baseline is None:
         return mixed

@@ -12,8 +12,9 @@ from xaionnx_kernels import fills, masks
 
 from xaionnx.data.sample import Sample
 from xaionnx.errors import InputMismatchError, ParameterError
+from xaionnx.perturb.element_types import check_mixable
 from xaionnx.perturb.players import Players
-from xaionnx.perturb.removal import Removal, baseline_name, blend, cast, input_like, x_name
+from xaionnx.perturb.removal import Removal, baseline_name, blend, input_like, x_name
 from xaionnx.typing import Array
 
 if TYPE_CHECKING:
@@ -297,8 +298,8 @@ class SmoothMask(Removal):
             shift = g.op("Gather", shifts, np.array([axis], dtype=np.int64), axis=1)
             rows = g.op("Add", shift, np.arange(length, dtype=np.int64)[None])
             sides.append(g.op("Gather", g.constant(matrix), rows, axis=0))  # (M, length, count)
-        weights = cast(g, self.plane.emit_mask(g, self._emit_masks(g, cells, sides)), self.sample.array.dtype)
-        return {self.sample.main: blend(g, x, weights, baseline)}
+        weights = self.plane.emit_mask(g, self._emit_masks(g, cells, sides))
+        return {self.sample.main: blend(g, x, weights, baseline, self.sample.array.dtype)}
 
     def _emit_masks(self, g: Builder, cells: ir.Value, sides: Sequence[ir.Value]) -> ir.Value:
         """Add nodes that enlarge cells (M, *grid) by the matrices (M, length, count) of the axes."""
@@ -329,16 +330,13 @@ def mask_grid(plane: Plane, grid: int | tuple[int, ...]) -> tuple[tuple[int, ...
 
 
 def check_smooth(sample: Sample) -> None:
-    """Check that the input has floating-point values, which can be mixed.
+    """Check that the input can be mixed with a baseline.
 
     Raises
     ------
     InputMismatchError
-        It has not.
+        It cannot.
     """
-    if sample.array.dtype.kind != "f":
-        raise InputMismatchError(
-            f"Input '{sample.main}' has type {sample.array.dtype}; a smooth mask needs a floating-point input. "
-            f"Choose a grid as fine as the input, grid={max(Plane(sample, 'A grid').extent)}, occlusion, or a method "
-            "with features."
-        )
+    finest = max(Plane(sample, "A grid").extent)
+    instead = f"Choose a grid as fine as the input, grid={finest}, occlusion, or a method with features."
+    check_mixable(sample, sample.main, "a smooth mask", instead)
