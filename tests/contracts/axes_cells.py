@@ -153,13 +153,13 @@ REFUSALS = (
     ),
     Refusal(
         "half of a token is no token, unless each has a cell of its own",
-        "a smooth mask needs a floating-point input. Choose a grid as fine as the input",
+        "a smooth mask needs floats, or whole numbers over space or time. Choose a grid as fine as the input",
         frozenset({"rise", "d_rise"}),
         _models("tokens", but=["tokens as float32"]),
     ),
     Refusal(
         "half of a token is no token",
-        "Sobol blends float inputs with a baseline. Use a method whose features are present or absent",
+        "Sobol, which blends inputs with a baseline, needs floats, or whole numbers over space or time. Use a method",
         frozenset({"sobol"}),
         _models("tokens", but=["tokens as float32"]),
     ),

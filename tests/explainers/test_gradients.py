@@ -239,7 +239,7 @@ def test_both_images_of_a_model_with_two_are_explained():
 
 
 def test_an_input_of_integers_and_a_slope_of_infinity_are_refused():
-    tokens = loaded("""g (int64[N, 3] ids) => (float[N, 3] y) { y = Cast<to: int = 1>(ids) }""")
+    tokens = loaded("""g (int64[N, 3] ids) => (float[N, 3] y) { b = Equal(ids, ids) y = Cast<to: int = 1>(b) }""")
     with pytest.raises(UnsupportedModelError, match=r"Input 'ids' of .* is \(N, 3\) int64, which has no gradient"):
         xaionnx.explain(tokens, np.ones((1, 3), dtype=np.int64), "saliency", 0)
     root = loaded("""g (float[N, 2] x) => (float[N, 2] y) { y = Sqrt(x) }""")
