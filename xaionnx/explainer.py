@@ -207,5 +207,7 @@ class Explainer(ABC):
         groups = [part.group for part in parts]
         attribution = joined([group.rows for group in groups], found, request.feeds)
         labels = sorted([*attribution.facts.get("approximations", ()), *branch_labels(groups)])
-        facts = {**attribution.facts, "approximations": labels, "branches": taken_branches(groups)}
+        facts = {**attribution.facts, "approximations": labels}
+        if any(group.taken for group in groups):
+            facts["branches"] = taken_branches(groups)
         return replace(attribution, facts=facts)

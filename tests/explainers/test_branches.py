@@ -194,3 +194,40 @@ def test_class_activation_maps_and_a_dry_run_see_the_branch():
     with pytest.raises(xaionnx.errors.UnsupportedModelError, match="different branches"):
         xaionnx.explain(model, np.concatenate([x, -x]), "grad_cam", 0)
     assert DryRun.of(model).model is not model
+
+
+INNER = """u = Unsqueeze(x, one1)  sh = Shape(u)  size = Gather(sh, one)  e = Equal(size, one)
+    v = If(e) <then_branch = a () => (float[N, 1, T] p) { p = Identity(u) },
+               else_branch = b () => (float[N, 1, T] q) { q = Neg(u) }>
+    c = Conv<pads = [1, 1]>(v, w)  r = Relu(c)  m = GlobalAveragePool(r)  f = Flatten(m)  y = MatMul(f, d)"""
+BY_SIZES = {
+    "plain": f"g (float[N, T] x) => (float[N, 3] y) {{ {INNER} }}",
+    "inside a branch": f"""g (float[N, T] x, int64 rate) => (float[N, 3] y) {{
+        fast = Equal(rate, sixteen)
+        y = If(fast) <
+          then_branch = one () => (float[N, 3] y1) {{ {INNER.replace("y = ", "y1 = ")} }},
+          else_branch = other () => (float[N, 3] y2) {{
+            k = ReduceMean<keepdims = 1>(x, one1)  y2 = Concat<axis = 1>(k, k, k) }}> }}""",
+}
+
+
+@pytest.mark.parametrize("where", BY_SIZES)
+def test_the_map_of_a_layer_after_branches_that_sizes_choose(where):
+    """The result of an If holds the positions of the input once the branch is known; another size takes the other."""
+    rng = np.random.default_rng(3)
+    w, d = rng.normal(size=(5, 1, 3)).astype(np.float32), rng.normal(size=(5, 3)).astype(np.float32)
+    model = loaded(BY_SIZES[where], opset=18, w=w, d=d, one=np.array(1), one1=np.array([1]), sixteen=np.array(16))
+    x = rng.normal(size=(2, 12)).astype(np.float32)
+    feeds = {"x": x, "rate": np.array(16)} if where == "inside a branch" else {"x": x}
+    found = xaionnx.explain(model, feeds, "grad_cam", 1, relu=False)
+    padded = np.pad(x, ((0, 0), (1, 1)))
+    rows = np.maximum(sum(padded[:, None, k : k + 12] * w[:, 0, k, None] for k in range(3)), 0)
+    assert_close(found.values, (rows * d[:, 1, None]).sum(axis=1) / 12, Tolerance.SIGNED_LAYERS)
+    assert ("branches" in found.provenance) == (where == "inside a branch")
+
+
+def test_a_branch_that_the_number_of_samples_chooses_stays():
+    model = loaded("""g (float[N, 3] x) => (float[N, 3] y) { n = Shape<end = 1>(x)  e = Equal(n, one)
+        y = If(e) <then_branch = a () => (float[N, 3] p) { p = Exp(x) },
+                   else_branch = b () => (float[N, 3] q) { q = Neg(x) }> }""", one=np.array([1]), opset=18)  # fmt: skip
+    assert not branch_groups(model, {"x": X[:1]})

@@ -179,18 +179,46 @@ def branch_points(model: onnx.ModelProto) -> tuple[BranchPoint, ...]:
     >>> [node.op_type for node in take_branches(model, {"y": True}).graph.node]
     ['Exp']
     """
-    found = [node for node in model.graph.node if _is_control(node) and node.op_type == "If"]
-    if not found:
-        return ()
+    return tuple(point for point in _all_branch_points(model) if point.inputs)
+
+
+def size_branch_points(model: onnx.ModelProto) -> tuple[BranchPoint, ...]:
+    """Return the Ifs of the main graph whose branch depends on sizes alone, not on the values of inputs.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+        As for :func:`branch_points`.
+
+    Examples
+    --------
+    >>> from onnx import parser
+    >>> model = parser.parse_model('''
+    ... <ir_version: 9, opset_import: ["" : 20]>
+    ... g (float[N, T] x) => (float[N, T] y) <int64 one = {1}> {
+    ...   n = Size(x)  c = Equal(n, one)
+    ...   y = If (c) <then_branch = a () => (float[N, T] p) { p = Exp(x) },
+    ...               else_branch = b () => (float[N, T] q) { q = Neg(x) }> }''')
+    >>> size_branch_points(model)
+    (BranchPoint(output='y', condition='c', inputs=frozenset()),)
+    """
+    return tuple(point for point in _all_branch_points(model) if not point.inputs)
+
+
+def _all_branch_points(model: onnx.ModelProto) -> list[BranchPoint]:
+    """Return the Ifs of the main graph in topological order."""
+    if not any(_is_control(node) and node.op_type == "If" for node in model.graph.node):
+        return []
     nodes = topological_order(model.graph)
     inputs = [value.name for value in declared_inputs(model)]
     reached = {name: _value_descendants(nodes, name) for name in inputs}
-    points = []
-    for node in found:
-        own = frozenset(name for name in inputs if node.input[0] in reached[name])
-        if own:
-            points.append(BranchPoint(_first_output(node), node.input[0], own))
-    return tuple(points)
+    return [
+        BranchPoint(
+            _first_output(node), node.input[0], frozenset(name for name in inputs if node.input[0] in reached[name])
+        )
+        for node in nodes
+        if _is_control(node) and node.op_type == "If"
+    ]
 
 
 def take_branches(model: onnx.ModelProto, taken: Mapping[str, bool]) -> onnx.ModelProto:

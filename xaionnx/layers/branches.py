@@ -9,7 +9,15 @@ from typing import final
 
 import numpy as np
 
-from xaionnx.graph.control_flow import BranchPoint, branch_points, has_branches, inline_branches, take_branches
+from xaionnx.errors import UnsupportedModelError
+from xaionnx.graph.control_flow import (
+    BranchPoint,
+    branch_points,
+    has_branches,
+    inline_branches,
+    size_branch_points,
+    take_branches,
+)
 from xaionnx.graph.cut import cut
 from xaionnx.layers.graph_facts import graph_fact
 from xaionnx.runtime.model import Model
@@ -25,7 +33,8 @@ class BranchGroup:
     Attributes
     ----------
     model : Model
-        The model with only these branches: it has no If whose branch depends on values of the input.
+        The model with only these branches: it has no If whose branch depends on values of the input, or on sizes other
+        than the number of samples.
     rows : array of int (n,)
         The samples.
     taken : dict of str to bool
@@ -46,10 +55,10 @@ class BranchGroup:
 
 
 def branch_groups(model: Model, feeds: Mapping[str, Array]) -> list[BranchGroup]:
-    """Return the samples by the branches of If that they take; no group if no branch depends on values of the inputs.
+    """Return the samples by the branches of If that they take; no group if no branch is known in advance.
 
     Each sample is run by itself, since a condition is one for all rows of a run. Branches that depend on sizes alone
-    are not among these.
+    are the same for all samples: the models have the one that is taken, and :attr:`BranchGroup.taken` leaves it out.
 
     Parameters
     ----------
@@ -71,7 +80,7 @@ def branch_groups(model: Model, feeds: Mapping[str, Array]) -> list[BranchGroup]
             rows.extend(range(count))
             break
         rows.append(number)
-    if not any(alike):
+    if not any(alike) and all(plain is model for plain, _, _ in alike.values()):
         return []
     return [BranchGroup(plain, np.array(rows), dict(taken), own, runs) for taken, (plain, rows, runs) in alike.items()]
 
@@ -106,7 +115,8 @@ def _without_branches(model: Model, one: Mapping[str, Array]) -> tuple[Model, di
     runs, varies = 0, False
     if graph_fact(model, "has branches in functions", lambda view: inline_branches(view.model) is not view.model):
         model = model.derived("branches inlined", inline_branches)
-    while points := _points(model):
+    while True:
+        points = _points(model)
         # A condition may depend on the result of an If before it.
         first = _first_of(model, points)
         values = _conditions(model, [point.condition for point in first], one)
@@ -114,9 +124,26 @@ def _without_branches(model: Model, one: Mapping[str, Array]) -> tuple[Model, di
         own = {point.output: chosen[point.condition] for point in first}
         varies = varies or any(point.inputs - model.shared for point in first)
         runs += any(point.inputs - model.shared for point in first)
-        model = model.derived(("branches", tuple(own.items())), partial(take_branches, taken=own))
         taken |= chosen
-    return model, taken, runs, varies
+        own |= {} if own else _chosen_by_sizes(model, one)
+        if not own:
+            return model, taken, runs, varies
+        model = model.derived(("branches", tuple(own.items())), partial(take_branches, taken=own))
+
+
+def _chosen_by_sizes(model: Model, one: Mapping[str, Array]) -> dict[str, bool]:
+    """The branches, by output, of the Ifs whose condition depends on sizes, and not on the number of samples."""
+    points = _first_of(model, graph_fact(model, "branch points of sizes", lambda view: size_branch_points(view.model)))
+    if not points:
+        return {}
+    names = [point.condition for point in points]
+    two = {name: a if name in model.shared else np.repeat(a, 2, axis=0) for name, a in one.items()}
+    try:
+        found, others = (_conditions(model, names, rows) for rows in (one, two if model.fixed_batch is None else one))
+    except UnsupportedModelError:
+        return {}
+    alike = {name: bool(np.all(found[name])) for name in names if np.array_equal(found[name], others[name])}
+    return {point.output: alike[point.condition] for point in points if point.condition in alike}
 
 
 def _first_of(model: Model, points: Sequence[BranchPoint]) -> list[BranchPoint]:
@@ -133,4 +160,4 @@ def _conditions(model: Model, names: Sequence[str], one: Mapping[str, Array]) ->
         return given
     part = model.derived(("conditions", tuple(computed)), lambda proto: cut(proto, [], computed))
     taken = {info.name: one[info.name] for info in part.inputs}
-    return given | part.run(taken, computed)
+    return given | part.run_once(taken, computed)
