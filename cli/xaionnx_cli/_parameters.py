@@ -10,6 +10,7 @@ import click
 
 from xaionnx import parameters
 from xaionnx.data.arrays import read_array
+from xaionnx.data.files import is_file
 from xaionnx.errors import ParameterError, shortened
 from xaionnx.explainer import Explainer
 from xaionnx.parameters import Names, Parameter
@@ -26,7 +27,7 @@ class _Value(click.ParamType):  # type: ignore[type-arg]  # not generic in older
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> object:
         if not isinstance(value, str):
             return value
-        if value.endswith(".npy") and parameters.takes_arrays(self._parameter):
+        if value.endswith(".npy") and parameters.takes_arrays(self._parameter) and not _is_shorthand(value):
             return read_array(value).array
         try:
             read = self._parameter.parse(value)
@@ -35,6 +36,11 @@ class _Value(click.ParamType):  # type: ignore[type-arg]  # not generic in older
         if read is None or not self._parameter.accepts(read):
             raise ParameterError(f"{self._option} must be {self._parameter.domain}. Got {shortened(value)} instead.")
         return read
+
+
+def _is_shorthand(text: str) -> bool:
+    """Whether a text is a form with a file, as ``background:rows.npy`` and ``picture=labels.npy``, and no path."""
+    return not is_file(text) and any(mark in text for mark in ":=")
 
 
 class MethodCommand(click.Command):

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, ClassVar, Final
 import numpy as np
 
 from xaionnx.data.sample import Sample
-from xaionnx.errors import InputMismatchError, ParameterError
+from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError
 from xaionnx.hooks import hook
 from xaionnx.parameters import free
-from xaionnx.perturb.by_name import by_input_name, read_option
+from xaionnx.perturb.by_name import by_input_name, file_form_error, read_option
 from xaionnx.perturb.element_types import typed
 from xaionnx.registry import Form, Registry, Shorthand
 from xaionnx.typing import Array, BaselineLike
@@ -228,7 +228,10 @@ def parameter(help: str) -> BaselineLike:
     field: BaselineLike = free(
         None,
         "a number, a name such as 'blur', an array or a Baseline",
-        lambda: f"{help}: a number, {BASELINES.words()}, or by input name, NAME=BASELINE,...; zero if not given",
+        lambda: (
+            f"{help}: a number, {BASELINES.words()}, an array in a .npy file, or by input name, NAME=BASELINE,...; "
+            "zero if not given"
+        ),
         reader=read_option,
         resolver=Baseline.of,
     )
@@ -255,4 +258,8 @@ def _read_text(text: str) -> Baseline:
     try:
         return Baseline.constant(float(text))
     except ValueError:
+        pass
+    try:
         return BASELINES.read(text)
+    except UnknownNameError as error:
+        raise file_form_error(error, text, BASELINES.forms().values()) from None

@@ -10,7 +10,7 @@ import numpy as np
 
 from xaionnx.data.sample import Sample
 from xaionnx.errors import UnknownNameError
-from xaionnx.perturb.baseline import Baseline
+from xaionnx.perturb.baseline import BASELINES, Baseline
 from xaionnx.perturb.baselines.constant import Constant
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
@@ -31,6 +31,15 @@ class ByInput(Baseline):
 
     def fill(self, sample: Sample, name: str, rng: np.random.Generator) -> Array:
         for known in self.parts:
-            if known not in sample.x:
-                raise UnknownNameError.among("input", known, sample.x)
+            if known in sample.x:
+                continue
+            error = UnknownNameError.among("input", known, sample.x)
+            if known in BASELINES.forms():
+                raise UnknownNameError(f"{error} The baseline '{known}' is written with a colon: {_example(known)}.")
+            raise error
         return self.parts.get(name, Constant(0.0)).fill(sample, name, rng)
+
+
+def _example(name: str) -> str:
+    form = BASELINES.forms()[name]
+    return f"'{form.example or name}'"

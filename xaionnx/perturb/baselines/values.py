@@ -31,7 +31,7 @@ class Values(Baseline):
             if len(self.array) not in (1, sample.count):
                 raise InputMismatchError(
                     f"The baseline has {len(self.array)} samples for a batch of {sample.count}. Give one, or one per "
-                    "sample; to average over background rows use Baseline.background."
+                    "sample; to average over rows of data write 'background:FILE', or use Baseline.background."
                 )
             values: Array = self.array[sample.number if len(self.array) > 1 else 0]
             return values
