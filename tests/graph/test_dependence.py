@@ -29,6 +29,8 @@ CASES = {
     "running": ("float[N, 3, 4] x", "y = CumSum(x, a)", {"a": 2}),
     "rows": ("float[N, 3, 4] x", "y = MatMul(x, w)", {"w": normal(4, 5)}),
     "columns": ("float[N, 3, 4] x", "t = Transpose<perm = [0, 2, 1]>(x)  y = MatMul(w, t)", {"w": normal(2, 4)}),
+    "einsum": ("float[N, 3, 4] x", "y = Einsum<equation = \"nij,kj->nki\">(x, w)", {"w": normal(5, 4)}),
+    "einsum of all": ("float[N, 3, 1] x", "y = Einsum<equation = \"...ij,jk\">(x, w)", {"w": normal(4, 5)}),
     "gemm": ("float[N, 4] x", "y = Gemm<transB = 1>(x, w, b)", {"w": normal(5, 4), "b": normal(5)}),
     "conv": (f"{MAP}", "y = Conv<pads = [1, 0, 0, 1], strides = [2, 1]>(x, w)", {"w": normal(3, 4, 3, 2)}),
     "same": (f"{MAP}", "y = Conv<auto_pad = \"SAME_UPPER\", strides = [2, 2]>(x, w)", {"w": normal(3, 4, 3, 3)}),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import string
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -10,6 +9,7 @@ import onnx_ir as ir
 
 from xaionnx.autodiff.gradient_builder import GradientBuilder
 from xaionnx.autodiff.rule import Gradient, rule
+from xaionnx.graph.einsum_letters import EinsumLetters
 
 # An operand of the gradient and the letters of its axes.
 _Term = tuple[ir.Value, str]
@@ -21,7 +21,7 @@ def einsum(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], ne
     operands = [value for value in node.inputs if value is not None]
     dy = cotangents[0]
     assert dy is not None
-    letters, output, spare = _expand_ellipsis(
+    letters, output, spare = EinsumLetters.of(
         node.attributes["equation"].as_string(), [g.rank(value) for value in operands]
     )
     ranges: dict[str, set[int | None]] = {}
@@ -42,25 +42,6 @@ def einsum(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], ne
         ]
         gradients.append(_operand_gradient(g, operands[index], letters[index], [(dy, output), *others], iter(spare)))
     return gradients
-
-
-def _expand_ellipsis(equation: str, ranks: Sequence[int]) -> tuple[list[str], str, str]:
-    """One letter for each axis of each operand and of the output, and the unused letters."""
-    left, arrow, right = equation.replace(" ", "").partition("->")
-    terms = left.split(",")
-    used = set(equation) & set(string.ascii_letters)
-    free = "".join(letter for letter in string.ascii_letters if letter not in used)
-    counts = [
-        rank - len(term.replace("...", "")) if "..." in term else 0 for term, rank in zip(terms, ranks, strict=True)
-    ]
-    most = max(counts)
-    # Broadcasting aligns the last axes.
-    dots, spare = free[:most], free[most:]
-    spelled = [term.replace("...", dots[most - count :]) for term, count in zip(terms, counts, strict=True)]
-    if not arrow:
-        named = [letter for letter in sorted(used) if left.count(letter) == 1]
-        right = ("..." if most else "") + "".join(named)
-    return spelled, right.replace("...", dots), spare
 
 
 def _without_ones(g: GradientBuilder, value: ir.Value, letters: str, long: set[str]) -> _Term:

@@ -8,7 +8,7 @@ from xaionnx.graph.axis_factors import AxisFactor, Layout, mixed_axis, spatial_f
 from xaionnx.graph.axis_propagation import AxisStep
 from xaionnx.graph.element_rules import conv_elements, conv_transpose_elements, gemm_elements, matmul_elements
 from xaionnx.graph.locality import RANK, Field, LocalStep, alone, not_local, sliding_field
-from xaionnx.graph.op import Broadcast, Kind, Op, if_first_known, unknown_axes
+from xaionnx.graph.op import Broadcast, Kind, Op, if_first_known
 from xaionnx.graph.roles import product_roles, row_roles, window_roles
 
 
@@ -61,7 +61,6 @@ OPS = (
     Op("ConvTranspose", _WEIGHS, if_first_known(window_axes), elements=conv_transpose_elements, roles=window_roles),
     Op("Gemm", _WEIGHS, if_first_known(_gemm_axes), not_local, gemm_elements, Broadcast((2,)), roles=row_roles),
     Op("MatMul", _WEIGHS, _matmul_axes, _matmul_field, matmul_elements, Broadcast(exempt=2), roles=product_roles),
-    Op("Einsum", _WEIGHS, unknown_axes),
     *(Op(name, Kind.OTHER, if_first_known(window_axes), roles=window_roles) for name in ("QLinearConv", "ConvInteger")),
     Op("DeformConv", Kind.OTHER, roles=window_roles),
     *(Op(name, Kind.OTHER, roles=product_roles) for name in ("MatMulInteger", "QLinearMatMul")),
