@@ -12,6 +12,8 @@ from xaionnx.runtime.batcher import same_rows
 from xaionnx.typing import Array, Feeds
 
 if TYPE_CHECKING:
+    import onnx
+
     from xaionnx.graph.view import GraphView
 
 Run = Callable[[Feeds], Mapping[str, Array]]
@@ -50,8 +52,8 @@ def suggested_batches(view: GraphView) -> list[int]:
     return sorted(int(size) for size in found if 1 < size <= _LARGEST)
 
 
-def _has_axes(value: object) -> bool:
-    return len(value.type.tensor_type.shape.dim) > 0  # type: ignore[attr-defined]
+def _has_axes(value: onnx.ValueInfoProto) -> bool:
+    return len(value.type.tensor_type.shape.dim) > 0
 
 
 def number_of_rows(run: Run, rows: Feeds, suggested: Sequence[int]) -> list[int]:
