@@ -115,9 +115,10 @@ def permutation_coalitions(
     needed = np.asarray(permutations[start // rows : -(-last // rows)], np.int64)
     ranks = np.empty(needed.shape, np.int32)
     np.put_along_axis(ranks, needed, np.arange(players, dtype=np.int32)[None], axis=1)
-    present: npt.NDArray[np.bool_] = ranks[:, None, :] < np.arange(rows, dtype=np.int32)[:, None]
-    offset = start // rows * rows
-    return present.reshape(-1, players)[start - offset : last - offset]
+    # Of the wanted rows alone: those of one order of 50,000 players take 2.5 GB.
+    order, position = np.divmod(np.arange(start, last), rows)
+    present: npt.NDArray[np.bool_] = ranks[order - start // rows] < position[:, None]
+    return present
 
 
 def _independent_permutations(seed: int, start: int, stop: int, players: int) -> npt.NDArray[np.int32]:

@@ -12,7 +12,8 @@ from tests.oracles import games
 from tests.tolerances import Tolerance, assert_close
 from xaionnx import Baseline, Features
 from xaionnx.errors import BudgetError, ParameterError
-from xaionnx.explainers._games import regression_cost, sampling
+from xaionnx.explainers import shapley_sampling
+from xaionnx.explainers._games import cost, sampling
 from xaionnx.perturb.game import Game
 from xaionnx.runtime.progress import listening
 
@@ -160,7 +161,7 @@ def test_a_regression_that_would_take_hours_is_refused_before_the_first_coalitio
 
 @pytest.mark.parametrize(("method", "budget"), [("kernel_shap", 6), ("banzhaf", 4), ("lime", 1)])
 def test_a_regression_of_many_players_is_right_and_says_how_long_it_takes(monkeypatch, method, budget):
-    monkeypatch.setattr(regression_cost, "_LONG_S", 0.05)
+    monkeypatch.setattr(cost, "_LONG_S", 0.05)
     weights = np.random.default_rng(0).normal(size=(1, 1100))
     model, heard = planted.load(planted.linear(weights)), Heard()
     options = {"alpha": 0.0} if method == "lime" else {}
@@ -169,6 +170,30 @@ def test_a_regression_of_many_players_is_right_and_says_how_long_it_takes(monkey
     assert_close(found.values, weights, Tolerance.DEEP)
     assert re.fullmatch(r"fitting 1,100 features, about \d+ s", heard.phases[0])
     assert heard.phases[1:] == [""]
+
+
+@pytest.mark.parametrize("method", ["shapley_sampling", "sobol", "feature_ablation", "banzhaf"])
+def test_coalitions_of_many_players_say_how_long_they_take(monkeypatch, method):
+    monkeypatch.setattr(cost, "_LONG_S", 1e-6)
+    model, heard = planted.load(planted.linear(np.ones((1, 40)))), Heard()
+    options = {} if method == "feature_ablation" else {"budget": 200}
+    with listening(heard):
+        xaionnx.explain(model, np.ones((1, 40), np.float32), method, 0, **options)
+    assert re.fullmatch(r"writing \d+ inputs of 40 features, besides the model's runs, about 0 s", heard.phases[0])
+    assert heard.phases[1] == ""
+
+
+def test_orders_are_summed_in_pieces(monkeypatch):
+    model, x = games.loaded(6, seed=1), x_of(6, 1)
+
+    def found():
+        return xaionnx.explain(model, x, "shapley_sampling", [0, 1], budget=61, scheme="antithetic")
+
+    whole = found()
+    monkeypatch.setattr(shapley_sampling, "_NUMBERS", 50)
+    pieces = found()
+    np.testing.assert_array_equal(whole.values, pieces.values)
+    np.testing.assert_array_equal(whole.standard_error, pieces.standard_error)
 
 
 def test_features_are_ablated_in_pieces(monkeypatch):

@@ -1,6 +1,7 @@
 """Permutations: uniform, reversed in pairs, orthogonal in blocks, and independent of how requests are split."""
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -94,3 +95,14 @@ def test_refusals_name_the_interval():
     ):
         with pytest.raises(ValueError, match=message):
             wrong()
+
+
+def test_rows_of_many_players_take_no_more_than_they_hold():
+    orders = np.arange(20_000, dtype=np.int32)[None, ::-1]
+    tracemalloc.start()
+    rows = permutation_coalitions(orders, 7_000, 7_010)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    np.testing.assert_array_equal(rows.sum(axis=1), np.arange(7_000, 7_010))
+    assert rows[0, -7_000:].all()
+    assert peak < 5 << 20

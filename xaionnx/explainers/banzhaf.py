@@ -10,9 +10,9 @@ import numpy as np
 from xaionnx_kernels.coalitions import bernoulli
 from xaionnx_kernels.permutations import permutations
 
+from xaionnx.explainers._games.cost import check_regression
 from xaionnx.explainers._games.game import ByFeatures, GameExplainer, GameResult
 from xaionnx.explainers._games.paired_regression import regress, with_complements
-from xaionnx.explainers._games.regression_cost import check_regression
 from xaionnx.explainers._games.sampling import WithinBudget, completeness_gap, evaluate
 from xaionnx.perturb.game import Game
 from xaionnx.typing import Array

@@ -10,9 +10,9 @@ import numpy as np
 from xaionnx_kernels.coalitions import all_coalitions, bernoulli
 
 from xaionnx.errors import ParameterError
+from xaionnx.explainers._games.cost import check_regression
 from xaionnx.explainers._games.game import ByFeatures, GameExplainer, GameResult
 from xaionnx.explainers._games.local_surrogate import Fit, fit
-from xaionnx.explainers._games.regression_cost import check_regression
 from xaionnx.explainers._games.sampling import CHOSEN, WithinBudget, evaluate
 from xaionnx.parameters import choice, integer, real
 from xaionnx.perturb.game import Game

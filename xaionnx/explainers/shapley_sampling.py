@@ -18,6 +18,8 @@ from xaionnx.parameters import choice
 from xaionnx.perturb.game import Game
 from xaionnx.typing import Array
 
+# Contributions held at once.
+_NUMBERS = 2**24
 # With fewer draws the standard errors are too uncertain to stop the sampling.
 _TRUSTED = 10
 # Weight, in draws, of the players' mean variance, to which the variance of each player is shrunk. The degrees of
@@ -100,8 +102,7 @@ class ShapleySampling(WithinBudget, ByFeatures, GameExplainer):
         means = np.empty((blocks, players, game.targets))
         done = 0
         for count in self.stages(min(_TRUSTED, blocks), blocks):
-            gains = self._gains(game, evaluator, done * orders, count * orders)
-            means[done:count] = gains.reshape(-1, orders, players, game.targets).mean(axis=1)
+            self._fill(means[done:count], game, evaluator, done, orders)
             done = count
             # Orthogonal orders vary less than independent ones: their error is too large already.
             degrees = None if self.scheme == "orthogonal" else done - 1 + _PRIOR
@@ -125,6 +126,14 @@ class ShapleySampling(WithinBudget, ByFeatures, GameExplainer):
         return GameResult(
             values, np.zeros_like(values), {"completeness_gap": gap, "orders": 0, "stopped_by": "enumeration"}
         )
+
+    def _fill(self, means: Array, game: Game, evaluator: Evaluator, first: int, orders: int) -> None:
+        """The mean contributions in blocks of ``orders`` orders each from block ``first`` on, (n, P, T), in place."""
+        piece = max(1, _NUMBERS // (orders * means[0].size))
+        for start in range(0, len(means), piece):
+            part = means[start : start + piece]
+            gains = self._gains(game, evaluator, (first + start) * orders, (first + start + len(part)) * orders)
+            part[:] = gains.reshape(-1, orders, *part.shape[1:]).mean(axis=1)
 
     def _gains(self, game: Game, evaluator: Evaluator, first: int, last: int) -> Array:
         """The contribution of each player in orders ``first`` to ``last``, (last - first, P, T)."""

@@ -10,7 +10,7 @@ from typing import final
 import numpy as np
 
 from xaionnx.explainers._games.blas import one_blas_thread
-from xaionnx.explainers._games.regression_cost import said
+from xaionnx.explainers._games.cost import fitting
 from xaionnx.explainers._games.ridge import ridge
 from xaionnx.typing import Array
 
@@ -95,7 +95,7 @@ def fit(
 
     # On matrices this small the threads of BLAS wait for each other. The limit applies to libraries already loaded.
     players, penalty = rows(0, 1).shape[1], _Penalty(surrogate, alpha, max_players)
-    with one_blas_thread(), said(players, len(weights), 1 if penalty.is_joint else outputs.shape[1]):
+    with one_blas_thread(), fitting(players, len(weights), 1 if penalty.is_joint else outputs.shape[1]):
         return _fit(linear_model, rows, weights, outputs, penalty, random=random)
 
 

@@ -15,8 +15,8 @@ import numpy as np
 
 from xaionnx.errors import BudgetError
 from xaionnx.explainers._games.blas import one_blas_thread
+from xaionnx.explainers._games.cost import fitting
 from xaionnx.explainers._games.local_surrogate import LEAST_FREEDOM
-from xaionnx.explainers._games.regression_cost import said
 from xaionnx.explainers._games.ridge import ridge
 from xaionnx.typing import Array
 
@@ -71,7 +71,7 @@ def regress(
     """
     players, targets = coalitions(0, 1).shape[1], halves.shape[1]
     chooses = max_players is not None and max_players < players
-    with one_blas_thread(), said(players, len(halves), targets if chooses else 1):
+    with one_blas_thread(), fitting(players, len(halves), targets if chooses else 1):
         return _regress(coalitions, halves, weights, shares, total, alpha, max_players if chooses else None)
 
 

@@ -9,6 +9,7 @@ from typing import Final, final
 import numpy as np
 
 from xaionnx.errors import BudgetError, ParameterError
+from xaionnx.explainers._games.cost import writing
 from xaionnx.hooks import hook
 from xaionnx.parameters import integer, stopping_tolerance
 from xaionnx.perturb.game import Game
@@ -134,9 +135,10 @@ def evaluate(game: Game, codes: Callable[[int, int], Array], start: int, stop: i
     """
     answers = np.empty((stop - start, game.targets))
     rows = max(1, min(_ROWS, _NUMBERS // game.players))
-    for begin in range(start, stop, rows):
-        end = min(stop, begin + rows)
-        answers[begin - start : end - start] = game.values(codes(begin, end))
+    with writing(game.players, (stop - start) * game.removal.draws):
+        for begin in range(start, stop, rows):
+            end = min(stop, begin + rows)
+            answers[begin - start : end - start] = game.values(codes(begin, end))
     return answers
 
 

@@ -1,9 +1,9 @@
-"""The cost of a regression over players, known before any coalition is evaluated."""
+"""What games cost besides the runs of the model, known before any coalition is evaluated."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Final
 
 from xaionnx.errors import ParameterError
@@ -15,9 +15,10 @@ MOST_OPERATIONS: Final = 5e12
 _MOST_BYTES: Final = 4 * 2**30
 # Matrices (P, P) at once, and operations for each of their elements: products of the rows, and those of the solution.
 _MATRICES, _BY_ROW, _BY_PLAYER = 7, 6, 12
-# Of one core.
+# Of one core: operations of a fit, and players of coalitions that are drawn and written into inputs.
 _OPERATIONS_PER_S: Final = 5e10
-# Shorter fits need no words.
+_PLAYERS_PER_S: Final = 5e8
+# Shorter work needs no words.
 _LONG_S: Final = 2.0
 
 
@@ -58,13 +59,22 @@ def check_regression(method: str, players: int, rows: int, fits: int = 1) -> Non
     )
 
 
-@contextmanager
-def said(players: int, rows: int, fits: int = 1) -> Iterator[None]:
+def fitting(players: int, rows: int, fits: int = 1) -> AbstractContextManager[None]:
     """Report a long fit to the listener of progress while it runs."""
-    seconds = _seconds(players, rows, fits)
+    return _said(f"fitting {players:,} features", _seconds(players, rows, fits))
+
+
+def writing(players: int, inputs: int) -> AbstractContextManager[None]:
+    """Report to the listener of progress while coalitions run that take long to draw and to write into inputs."""
+    words = f"writing {inputs:,} inputs of {players:,} features, besides the model's runs"
+    return _said(words, inputs * players / _PLAYERS_PER_S)
+
+
+@contextmanager
+def _said(words: str, seconds: float) -> Iterator[None]:
     long = seconds >= _LONG_S
     if long:
-        progress.phase(f"fitting {players:,} features, about {seconds:,.0f} s")
+        progress.phase(f"{words}, about {seconds:,.0f} s")
     try:
         yield
     finally:
