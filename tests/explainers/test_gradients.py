@@ -304,9 +304,9 @@ def test_expected_gradients_average_paths_from_a_background():
     found = kind.attribute(planted.load(planted.five_x1_x2sq_sinx3()), x[None].astype(np.float32), 0)
     expected = np.array([5 * (x - rows)[:, 0], x[1] ** 2 - rows[:, 1] ** 2, np.sin(x[2]) - np.sin(rows[:, 2])])
     error = found.standard_error[0]
-    assert (np.abs(found.values[0] - expected.mean(axis=1)) < 4 * error).all()
-    # The linear term varies only with the baseline.
-    assert_close(error[0], 5 * rows[:, 0].std() / np.sqrt(4000), Tolerance.QUOTIENTS)
+    # The linear term varies only with the baseline, and all baselines are taken equally often.
+    assert error[0] < 1e-6
+    assert (np.abs(found.values[0] - expected.mean(axis=1)) < 4 * error + 1e-6).all()
     gap = found.values.sum() - (found.prediction - found.baseline_prediction)[0]
     assert_close(found.diagnostics["completeness_gap"], [gap], Tolerance.DEEP)
     assert_close(found.baseline_prediction, [expected.sum(0).mean() * -1 + found.prediction[0]], Tolerance.LAYERS)

@@ -80,7 +80,11 @@ CASES = (
     Case("smooth_grad", {"draws": 32}),
     Case("smooth_grad", {"draws": 32, "statistic": "squared"}, has_errors=False),
     Case("smooth_grad", {"draws": 64, "statistic": "variance"}, has_errors=False),
-    Case("expected_gradients", {"draws": 50}, above="draws are spread evenly over the path"),
+    Case("expected_gradients", {"draws": 50}),
+    Case("expected_gradients", {"draws": 50, "rows": 5}),
+    Case("expected_gradients", {"draws": 53, "rows": 5}, above="three rows are taken once more than the others"),
+    Case("expected_gradients", {"draws": 200, "rows": 20}),
+    Case("expected_gradients", {"draws": 50, "rows": 64}, above="no row is taken twice, which independent draws do"),
     Case("saliency", {"gradient": "finite_differences:random:32"}, above="signs are drawn in pairs"),
 )
 
@@ -131,6 +135,10 @@ def _explained(method: str, model: Model, settings: dict[str, Any], seed: int) -
     if "gradient" in settings:
         given = f"{settings['gradient']}"
         return xaionnx.explain(model, X, kind(gradient=_seeded(given, seed)))
+    if "rows" in settings:
+        drawn = np.random.default_rng(5).uniform(-0.5, 1.5, size=(settings["rows"], PLAYERS)).astype(np.float32)
+        settings = {name: value for name, value in settings.items() if name != "rows"}
+        settings["baseline"] = xaionnx.Baseline.background(drawn)
     seeded = {"seed": seed} if "seed" in discovery.parameters.declared(kind) else {}
     return xaionnx.explain(model, X, kind(**seeded, **settings))
 

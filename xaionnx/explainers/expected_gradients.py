@@ -10,6 +10,7 @@ import numpy as np
 from xaionnx.attribution import Attribution
 from xaionnx.explainers._gradients.gradient import AtLayer, GradientExplainer, Points
 from xaionnx.explainers._gradients.paths import ByDifference, FromBaseline, Paths, add_up, completeness
+from xaionnx.explainers._gradients.stratified_errors import stratified_error
 from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.parameters import integer, random_seed
 
@@ -23,9 +24,14 @@ class ExpectedGradients(FromBaseline, ByDifference, AtLayer, GradientExplainer):
 
     Sampling is stratified: each of the ``draws`` takes one baseline (balanced over all B) and one a from its own
     stratum of [0, 1]. The paper's baselines are rows of the training data: ``Baseline.background(rows)``. Values sum to
-    f(x) - E[f(b)] up to sampling error. ``standard_error`` is that of independent draws, which stratification can only
-    lower. Diagnostics, for each target and sample: ``completeness_gap``, the sum of the values minus that change, with
-    E[f(b)] the mean over the baselines used; ``relative_gap``, its size relative to the change.
+    f(x) - E[f(b)] up to sampling error.
+
+    ``standard_error`` takes into account how evenly the draws are spread: from second differences along the path for
+    one baseline, and from sums over all baselines for B of them and at least 8 B draws; the derivation is in
+    `xaionnx.explainers._gradients.stratified_errors`. It is too large where gradients jump, as those of rectifiers, if
+    there is one baseline, and for fewer than 8 B draws unless B is much larger than ``draws``. Diagnostics, for each
+    target and sample: ``completeness_gap``, the sum of the values minus that change, with E[f(b)] the mean over the
+    baselines used; ``relative_gap``, its size relative to the change.
 
     With ``factor="none"`` the values are the mean gradients without the difference x - b: slopes, which do not sum to a
     change, so neither f(b) nor a gap is reported.
@@ -64,28 +70,24 @@ class ExpectedGradients(FromBaseline, ByDifference, AtLayer, GradientExplainer):
         # In a random order: no baseline is used twice before all are used once.
         draw = rng.permutation(paths.draws)[np.arange(self.draws) % paths.draws]
         share = (rng.permutation(self.draws) + rng.random(self.draws)) / self.draws
+        if paths.draws == 1:
+            # In order, as the standard error compares neighbours.
+            share.sort()
         count, targets = len(points.sample), target_gradients.targets
         sums = {name: np.zeros((targets, *x.shape)) for name, x in points.x.items()}
-        squares = {name: np.zeros(total.shape) for name, total in sums.items()}
+        spread = {name: stratified_error(total.shape, draw, share, paths.draws) for name, total in sums.items()}
         batches = paths.contributions(np.arange(targets), np.arange(count), draw, share, self.factor)
-        for some, number, _, contributions in batches:
+        for some, number, place, contributions in batches:
             for name, parts in contributions.items():
                 wide = parts.astype(np.float64)
                 add_up(sums[name], some, number, wide)
-                add_up(squares[name], some, number, wide**2)
-        values, errors, n = {}, {}, self.draws
+                spread[name].add(some, number, place, wide)
+        values, errors = {}, {}
         total = np.zeros((targets, count))
         for name, summed in sums.items():
             # In place, since each holds a number an element and target.
-            summed /= n
-            variance = squares[name]
-            variance /= n
-            variance -= summed**2
-            np.maximum(variance, 0, out=variance)
-            variance *= n
-            variance /= n - 1
-            variance /= n
-            values[name], errors[name] = summed, np.sqrt(variance, out=variance)
+            summed /= self.draws
+            values[name], errors[name] = summed, spread.pop(name).of_means(summed)
             total += summed.reshape(targets, count, -1).sum(axis=2)
         if self.factor == "none":
             return Attribution(values, standard_error=errors)

@@ -152,6 +152,24 @@ def add_up(total: Array, which: Array, number: Array, parts: Array) -> None:
 
     Parts of one point are contiguous, and are added one after the other: the sums are the same for any batch size.
     """
+    for at, piece, _ in in_turn(which, number, parts):
+        total[at] += parts[piece]
+
+
+def in_turn(
+    which: Array, number: Array, parts: Array
+) -> Iterator[tuple[tuple[slice | Array, ...], tuple[slice, slice | Array], slice | Array]]:
+    """Yield where parts (u, m, ...) belong in totals (U, P, ...), so that each point has at most one at a time.
+
+    Yields
+    ------
+    at : index
+        Of the totals.
+    piece : index
+        Of the parts.
+    rows : index
+        Of the m parts, the second one in ``piece``.
+    """
     first = np.flatnonzero(np.diff(number, prepend=-1))
     counts = np.diff(first, append=len(number))
     blocks = [(some, _span(which[some])) for some in target_blocks(parts[:, : len(first)])]
@@ -160,9 +178,9 @@ def add_up(total: Array, which: Array, number: Array, parts: Array) -> None:
         rows, points = _span(begun + k), _span(number[begun])
         for some, at in blocks:
             if isinstance(at, slice) or isinstance(points, slice):
-                total[at, points] += parts[some, rows]
+                yield (at, points), (some, rows), rows
             else:
-                total[np.ix_(at, points)] += parts[some, rows]
+                yield np.ix_(at, points), (some, rows), rows
 
 
 def _span(indices: Array) -> slice | Array:
