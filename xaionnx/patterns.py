@@ -23,6 +23,7 @@ from xaionnx.layers.graph_facts import graph_fact
 from xaionnx.runtime import progress
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
+from xaionnx.targets.scores import default_output
 from xaionnx.typing import Array, Feeds, InputLike, ModelLike, PatternsLike
 
 Estimator = Literal["two_component", "linear"]
@@ -224,7 +225,7 @@ def estimate_patterns(model: ModelLike, inputs: InputLike, estimator: Estimator 
         rows = {name: array for name, array in feeds.items() if name not in loaded.shared}
         shared = {name: array for name, array in feeds.items() if name in loaded.shared}
         backward = gradient(
-            loaded, loaded.output().name, gradient_tensors(loaded), statistics(estimator == "two_component"), feeds
+            loaded, default_output(loaded), gradient_tensors(loaded), statistics(estimator == "two_component"), feeds
         )
         layers = layers_among([info.name for info in backward.model.outputs], loaded)
         fetch = [sum_name(layer, which) for layer in layers for which in SUMS]
@@ -271,7 +272,7 @@ def _with_gains(model: Model, sample: Mapping[str, Array], patterns: Patterns) -
     If values leave the range of floats, a pass measures no gains beyond that layer. The next pass rescales by the gains
     known so far, and so reaches further.
     """
-    out = model.output().name
+    out = default_output(model)
     output = model.run({info.name: sample[info.name] for info in model.inputs}, [out])[out]
     while True:
         rules = table(patterns.sha256, patterns.layers, patterns.gains, measured=True)

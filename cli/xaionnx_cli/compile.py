@@ -94,6 +94,7 @@ def _compile(kind: type[Explainer], **given: OptionValue) -> int:
     from xaionnx import InputSpec, Model, compilation, parameters
     from xaionnx.errors import ParameterError
     from xaionnx.targets.in_graph import Chosen
+    from xaionnx.targets.scores import default_output, default_shape
     from xaionnx_cli import _report, _targets
     from xaionnx_cli._deadline import time_limit, time_limit_between_runs
     from xaionnx_cli._destination import check_writable
@@ -111,9 +112,9 @@ def _compile(kind: type[Explainer], **given: OptionValue) -> int:
     spec = None if request.spec is None else InputSpec.read(request.spec)
     with time_limit(request.timeout, f"Opening {request.model}"):
         opened = Model.load(request.model, "cpu", timeout_s=request.timeout, spec=spec)
-    explained = opened.output()
-    if target is None and request.output is None and sum(size != 1 for size in explained.shape[1:]) > 1:
-        raise _report.no_top_class_error(opened, explained.name, explained.shape[1:])
+    explained = default_shape(opened)[1:]
+    if target is None and request.output is None and sum(size != 1 for size in explained) > 1:
+        raise _report.no_top_class_error(opened, default_output(opened), explained)
     sizes = dict(_size(text, opened.input().name) for text in request.shapes)
     if target == "input":
         asked: TargetLike = Chosen(request.output)

@@ -254,3 +254,15 @@ def test_nodes_of_a_graph_whose_edges_lead_far_are_one_sample():
     expected = np.zeros((20, 2), np.float32)
     expected[[1, 19]] = x["x"][[1, 19]] * [1, 2]
     np.testing.assert_allclose(result.values, expected[None] if result.values.ndim == 3 else expected, atol=1e-5)
+
+
+def test_a_number_for_a_whole_vector_says_how_to_state_that_it_is_one_sample():
+    proto = tiny.parsed(
+        "g (float[3] x) => (float y) { a = Mul(x, w) y = ReduceSum <keepdims = 0> (a) }", w=[1.0, 2.0, -1.0]
+    )
+    x = np.ones(3, np.float32)
+    with pytest.raises(UnsupportedModelError, match=r"for example with axes=\{'x': '-'\}"):
+        xaionnx.explain(planted.load(proto, device="cpu"), x, "saliency")
+    stated = planted.load(proto, device="cpu", axes={"x": "-"})
+    found = xaionnx.explain(stated, x, "saliency", absolute=False)
+    np.testing.assert_allclose(found.values, [1, 2, -1])

@@ -13,6 +13,7 @@ from xaionnx.explainers._attention import AttentionExplainer, AttentionLayers, m
 from xaionnx.explanation import ValueKind
 from xaionnx.parameters import choice, real
 from xaionnx.runtime.model import Model
+from xaionnx.targets.scores import default_shape
 from xaionnx.targets.target import Target
 from xaionnx.typing import Array
 
@@ -66,7 +67,7 @@ class AttentionRollout(AttentionExplainer):
 
     def default_target(self, model: Model) -> Target | None:
         # The target is only reported, and an output that is a map has no top class.
-        return Target.sum() if len(model.output().shape) > 2 else None
+        return Target.sum() if len(default_shape(model)) > 2 else None
 
     def follow(self, layers: AttentionLayers) -> Attribution:
         blocks: list[Array] = []

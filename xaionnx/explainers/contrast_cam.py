@@ -14,7 +14,7 @@ from xaionnx.explainers._cams.gradient_cam import ByLayerGradient
 from xaionnx.explanation import ValueKind
 from xaionnx.parameters import free
 from xaionnx.runtime.model import Model
-from xaionnx.targets.scores import class_number
+from xaionnx.targets.scores import class_number, default_output
 from xaionnx.typing import Array
 
 
@@ -71,7 +71,7 @@ class ContrastCam(ByClassScores, ByLayerGradient, CamExplainer):
             choose_layer = np.where(one_hot(classes, count) > 0, -np.inf, scores).argmax(axis=1)
         else:
             choose_layer = np.full(
-                len(scores), class_number(self.contrast, count, model.output().name, model, "contrast")
+                len(scores), class_number(self.contrast, count, default_output(model), model, "contrast")
             )
         if (choose_layer == classes).any():
             raise ParameterError(

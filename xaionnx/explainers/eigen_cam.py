@@ -14,6 +14,7 @@ from xaionnx.explanation import ValueKind
 from xaionnx.parameters import flag
 from xaionnx.request import Request
 from xaionnx.runtime.model import Model
+from xaionnx.targets.scores import default_shape
 from xaionnx.targets.target import Target
 
 
@@ -58,7 +59,7 @@ class EigenCam(CamExplainer):
 
     def default_target(self, model: Model) -> Target | None:
         # The target is only reported, and an output that is a map has no top class.
-        return Target.sum() if len(model.output().shape) > 2 else None
+        return Target.sum() if len(default_shape(model)) > 2 else None
 
     def layer_maps(self, request: Request, view: LayerView) -> Attribution:
         component = first_component(view.planes, self.centred)

@@ -17,6 +17,7 @@ from xaionnx.layers.default_layer import default_layer
 from xaionnx.parameters import as_names, names
 from xaionnx.request import Request
 from xaionnx.runtime.model import Model
+from xaionnx.targets.scores import default_shape
 from xaionnx.targets.target import Target
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class LayerActivation(Explainer):
 
     def default_target(self, model: Model) -> Target | None:
         # The target is only reported, and an output that is a map has no top class.
-        return Target.sum() if len(model.output().shape) > 2 else None
+        return Target.sum() if len(default_shape(model)) > 2 else None
 
     def check_model(self, dry_run: DryRun) -> dict[str, str | None]:
         if dry_run.sample is not None:

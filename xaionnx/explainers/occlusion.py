@@ -17,6 +17,7 @@ from xaionnx.perturb.game import Game
 from xaionnx.perturb.windows import Plane, WindowOcclusion
 from xaionnx.request import Request
 from xaionnx.runtime.model import Model
+from xaionnx.targets.scores import default_shape
 from xaionnx.targets.target import Target
 from xaionnx.typing import Array, TargetLike
 
@@ -135,7 +136,7 @@ class Occlusion(GameExplainer):
         further: list[Target] = []
         if self.activation is not None:
             further.append(Target.channel(self.activation, self.channel))
-        if self.class_maps and len(model.output().shape) == 2:
+        if self.class_maps and len(default_shape(model)) == 2:
             further.append(Target.classes(probability=True))
         return further
 

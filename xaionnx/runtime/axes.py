@@ -128,10 +128,14 @@ class ModelAxes:
                 roles = ["N" if size == count and count not in sizes[:at] else "-" for at, size in enumerate(sizes)]
                 if roles and roles[-1] == "-":
                     roles[-1] = "class"
+                name = one.name
+                if not roles:
+                    # A number for all: then no axis of the input is that of samples.
+                    name, roles = next((i.name, ["-"] * len(i.shape)) for i in self.inputs if i.name not in self.shared)
                 raise UnsupportedModelError(
                     f"Output '{one.name}' of {model} has the shape {shape} for {count} sample"
                     f"{'' if count == 1 else 's'}: its first axis is not that of the samples. Say what its axes are, "
-                    f"for example with axes={{'{one.name}': '{' '.join(roles)}'}}."
+                    f"for example with axes={{'{name}': '{' '.join(roles)}'}}."
                 )
 
     def doubtful_outputs(self, names: Collection[str]) -> list[str]:

@@ -47,6 +47,12 @@ def default_output(model: Model) -> str:
     return model.output().name
 
 
+def default_shape(model: Model) -> tuple[int | str | None, ...]:
+    """Return the shape of :func:`default_output`, which may lie inside the model."""
+    name = default_output(model)
+    return next(info.shape for info in model.with_outputs([name]).outputs if info.name == name)
+
+
 def ahead_of_argmax(model: Model, tensor: str) -> str:
     """Return the scores from which an ArgMax takes ``tensor``, possibly cast or moved; else ``tensor`` itself."""
     node = maker(model.view, tensor)

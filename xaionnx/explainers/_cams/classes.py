@@ -14,7 +14,7 @@ from xaionnx.explainers._cams.cam_ops import NUMBERS
 from xaionnx.hooks import hook
 from xaionnx.runtime.model import Model
 from xaionnx.targets.resolve import ResolvedTargets
-from xaionnx.targets.scores import class_name, class_scores, logits_of, to_probability
+from xaionnx.targets.scores import class_name, class_scores, default_shape, logits_of, to_probability
 from xaionnx.targets.selection import TargetSet, TargetTerm
 from xaionnx.typing import Array, Document
 
@@ -62,7 +62,7 @@ class ByClassScores(ABC):
     @final
     def check_map_targets(self, dry_run: DryRun) -> None:
         model, tensor = dry_run.model, dry_run.tensor
-        self._check_classes(model, tensor, model.output().shape[1:])
+        self._check_classes(model, tensor, default_shape(model)[1:])
         if dry_run.rows is not None:
             fetched = list(dict.fromkeys([tensor, logits_of(model, tensor)]))
             _logits(model, tensor, model.with_outputs(fetched).run(dry_run.rows, fetched), type(self).__name__)
