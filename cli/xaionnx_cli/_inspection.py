@@ -291,22 +291,25 @@ def lines(model: Model, facts: Document, every: bool) -> Iterator[str]:
         yield f"sizes   {printable(legend)}"
     yield ""
     yield from _attention_lines(facts["attention"], every)
-    yield from _method_lines(model, facts["methods"])
+    yield from _method_lines(model, facts["methods"], sizes)
 
 
-def _method_lines(model: Model, verdicts: list[Document]) -> Iterator[str]:
+def _method_lines(model: Model, verdicts: list[Document], sizes: ShortSizes) -> Iterator[str]:
     """The methods by what came of them, each reason once and in short."""
     works = [verdict["method"] for verdict in verdicts if verdict["outcome"] == "works"]
     yield from _wrapped(f"works     {', '.join(works) or 'no method'}")
     by_differences = [v for v in verdicts if v.get("gradient") == "finite_differences"]
     if by_differences:
         names = ", ".join(v["method"] for v in by_differences)
-        yield f"          by finite differences: {names}: {_short(model, by_differences[0]['remark'])}"
+        yield f"          by finite differences: {names}: {_short(model, by_differences[0]['remark'], sizes)}"
     for outcome in ("refused", "not tried"):
         reasons: dict[str, list[str]] = {}
         for verdict in verdicts:
             if verdict["outcome"] == outcome:
-                reasons.setdefault(_short(model, verdict["reason"]), []).append(verdict["method"])
+                # Methods that differ in their names alone have one reason.
+                own = "".join(word.capitalize() for word in verdict["method"].split("_"))
+                reason = _short(model, verdict["reason"].replace(own, "the method"), sizes)
+                reasons.setdefault(reason, []).append(verdict["method"])
         for reason, listed in reasons.items():
             yield from _wrapped(f"{outcome:<9} {', '.join(listed)}: {reason}")
 
@@ -316,9 +319,9 @@ def _wrapped(line: str) -> list[str]:
     return textwrap.wrap(line, _WIDTH, subsequent_indent=" " * 10, break_long_words=False, break_on_hyphens=False)
 
 
-def _short(model: Model, reason: str) -> str:
-    """The first sentence of a reason, without the name of the model, which is known here."""
-    return printable(short_reason(for_shell(reason.replace(f" of {model.name}", ""))))
+def _short(model: Model, reason: str, sizes: ShortSizes) -> str:
+    """The first sentence of a reason, without the name of the model, which is known here, and with short sizes."""
+    return printable(short_reason(for_shell(sizes.in_text(reason.replace(f" of {model.name}", "")))))
 
 
 def _attention_lines(found: list[Document], every: bool) -> Iterator[str]:

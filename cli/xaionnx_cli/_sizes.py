@@ -38,6 +38,21 @@ class ShortSizes:
             return str(dim)
         return self._short.setdefault(dim, f"d{len(self._short) + 1}")
 
+    def in_text(self, text: str) -> str:
+        """Return a text with the short names in place of the long ones, and of their quotes.
+
+        Examples
+        --------
+        >>> sizes = ShortSizes()
+        >>> sizes.shape(["N", "floor(height/32)"])
+        '(N, d1)'
+        >>> sizes.in_text("it has the shape ('N', 'floor(height/32)', 4)")
+        "it has the shape ('N', d1, 4)"
+        """
+        for name in sorted(self._short, key=len, reverse=True):
+            text = text.replace(repr(name), self._short[name]).replace(name, self._short[name])
+        return text
+
     def legend(self) -> Iterator[str]:
         """Yield the numbered sizes with their names, long ones without their middle."""
         for name, short in self._short.items():

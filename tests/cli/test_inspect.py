@@ -302,6 +302,9 @@ def test_long_names_of_sizes_are_numbered(run, tmp_path):
     shown = run("inspect", planted.load(tiny.parsed(text)).path, "--limit", "0").stdout
     assert "input   x (d1, 4, d2) float32\n" in shown
     assert "\nsizes   d1 StatefulPartitionedCall/model/input/batch, d2 unk__12\n" in shown
+    reasons = " ".join(shown.split())
+    assert "xrai: XRAI divides pictures and volumes into regions, but input 'x' is (d1, 4, d2) float32" in reasons
+    assert "d_rise, rise: the method needs a picture" in reasons
 
 
 def test_a_model_that_fails_on_noise_is_not_tried(run):

@@ -49,7 +49,7 @@ def test_the_record_says_it_of_each_target(tmp_path):
     assert result.provenance["quantity"] == {
         "y[2]": "logit",
         "y[2], probability": "probability",
-        "sum of y": "value",
+        "sum of y": "sum",
         "y[2] - y[1]": "value",
     }
     assert explain(model, LOGITS, "feature_ablation").provenance["quantity"] == "logit"
@@ -60,7 +60,7 @@ def test_the_record_says_it_of_each_target(tmp_path):
     [
         ("Softmax", None, "y[2] · probability 0.844"),
         (None, None, "y[2] · score 4"),
-        (None, Target.sum(), "sum of y · value 7"),
+        (None, Target.sum(), "sum of y: 7"),
         (None, Target.probability(), "y[2], probability 0.844"),
     ],
 )

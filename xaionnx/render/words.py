@@ -38,7 +38,8 @@ def class_and_score(one: Explanation) -> str:
         name = f"class {digits}"  # labels that only repeat the numbers
     what = quantity(one)
     joint = " " if name.endswith(", probability") else f" · {what} "
-    if name.startswith((f"{what} of ", f"{what} to ")):
+    if re.match(rf"(cosine )?{re.escape(what)} (of|to) ", name):
+        # The name says the quantity.
         joint = ": "
     return f"{name}{joint}{number_words(float(one.prediction[0]))}"
 

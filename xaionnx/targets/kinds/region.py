@@ -76,7 +76,7 @@ class Region(Target):
             number = int(np.argmin(chosen.any(axis=1)))
             raise AbsentTargetError(f"The region of '{tensor}' is empty for sample {number}.")
         indices, weights = padded_elements(chosen)
-        return [TargetTerm(tensor, "identity", indices, weights, (words,) * len(output))]
+        return [TargetTerm(tensor, "identity", indices, weights, (words,) * len(output), quantity="sum")]
 
     @staticmethod
     def _broadcast_mask(mask: Array, shape: tuple[int, ...], channels: int | None) -> Array:

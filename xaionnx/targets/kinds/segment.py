@@ -76,7 +76,7 @@ class Segment(Target):
         for row, (k, inside) in zip(elements, chosen, strict=True):
             row[places[k][inside]] = True
         indices, weights = padded_elements(elements)
-        return [TargetTerm(tensor, "identity", indices, weights, tuple(names))]
+        return [TargetTerm(tensor, "identity", indices, weights, tuple(names), quantity="sum")]
 
     def _region(self, maps: Array, output: Array, tensor: str, model: Model) -> tuple[int, Array]:
         """The class of one sample, and where it is the highest, (H, W)."""
