@@ -166,24 +166,24 @@ def test_maps_of_scores_are_no_features(detector):
     assert GradCam().attribute(pooled, X, 1).provenance["seen_at"]["name"] == "h"
 
 
-def test_a_box_that_is_read_from_few_positions_is_seen_at_a_map_of_more():
-    """A detector of two heads, at 4 x 4 and 2 x 2 positions; its boxes are constant."""
-    text = """g (float[N, 3, 8, 8] x) => (float[N, 20, 4] boxes, float[N, 20, 2] scores) {
+def test_a_box_that_is_read_from_a_single_position_is_seen_at_a_map_of_several():
+    """A detector of three heads, at 4 x 4, 2 x 2 and a single position; its boxes are constant."""
+    text = """g (float[N, 3, 8, 8] x) => (float[N, 21, 4] boxes, float[N, 21, 2] scores) {
       c1 = Conv<pads = [1, 1, 1, 1], strides = [2, 2]>(x, k1)  f1 = Relu(c1)
       c2 = Conv<pads = [1, 1, 1, 1], strides = [2, 2]>(f1, k2)  f2 = Relu(c2)
-      h1 = Conv(f1, w)  h2 = Conv(f2, w)  r1 = Reshape(h1, s)  r2 = Reshape(h2, s)  b1 = Conv(f1, z, b)
-      b2 = Conv(f2, z, b)  q1 = Reshape(b1, t)  q2 = Reshape(b2, t)  r = Concat<axis = 2>(r1, r2)
-      q = Concat<axis = 2>(q1, q2)  p = Sigmoid(r)  scores = Transpose<perm = [0, 2, 1]>(p)
-      boxes = Transpose<perm = [0, 2, 1]>(q) }"""
+      c3 = Conv<pads = [1, 1, 1, 1], strides = [2, 2]>(f2, k3)  f3 = Relu(c3)
+      h1 = Conv(f1, w)  h2 = Conv(f2, w)  h3 = Conv(f3, w)  r1 = Reshape(h1, s)  r2 = Reshape(h2, s)
+      r3 = Reshape(h3, s)  b1 = Conv(f1, z, b)  b2 = Conv(f2, z, b)  b3 = Conv(f3, z, b)  q1 = Reshape(b1, t)
+      q2 = Reshape(b2, t)  q3 = Reshape(b3, t)  r = Concat<axis = 2>(r1, r2, r3)  q = Concat<axis = 2>(q1, q2, q3)
+      p = Sigmoid(r)  scores = Transpose<perm = [0, 2, 1]>(p)  boxes = Transpose<perm = [0, 2, 1]>(q) }"""
     more = {"z": np.zeros((4, 4, 1, 1)), "b": np.array([1.0, 1, 4, 5]), "t": np.array([0, 4, -1])}
-    model = loaded(text, **{name: WEIGHTS[name] for name in ("k1", "k2", "w", "s")}, **more)
+    model = loaded(text, **WEIGHTS, **more)
 
     def seen(target):
         return GradCam().attribute(model, X, target).provenance["seen_at"]["name"]
 
-    assert seen(Target.box(number=3)) == "f1"
-    assert seen(Target.box(number=17)) == "f1"
-    assert seen(Target.index((17, 0), output="scores")) == "f2"
+    assert [seen(Target.box(number=number)) for number in (3, 17, 20)] == ["f1", "f2", "f1"]
+    assert seen(Target.index((20, 0), output="scores")) == "f2"
 
 
 def test_where_values_choose_the_head_the_gradient_tells(detector):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 # Types of tensors that have a gradient, and that of a tensor of unknown type.
 _FLOATS: Final = (0, *(getattr(onnx.TensorProto, name) for name in ("FLOAT", "FLOAT16", "BFLOAT16", "DOUBLE")))
-# Positions along each axis of a map that tells where a box is; the coarsest heads of detectors have a single one.
+# Positions along each axis of a map for a box that a detector reads from a single position.
 _BOX_POSITIONS: Final = 3
 # Ops after which a score is still one of a position or a choice among them.
 _SCORING = frozenset({"Softmax", "LogSoftmax", "TopK", "Resize", "Upsample", "ScatterND", "ScatterElements"})
@@ -51,9 +51,9 @@ def default_layer(
     Only tensors count on which all elements depend that the target reads: an element ``read`` of an output that joins
     several heads depends on the layers of its own head, and a sum over heads on the layers ahead of them. Maps that
     hold the scores of positions, as in detectors and segmentations, are no features, as neither weights nor pooling
-    follow. For the score of a box it is the last map of at least three positions along each axis, if there is one:
-    detectors read large boxes from maps of one or few. No features are an input that is cast, transposed or reshaped,
-    unless nothing else is left, and whole numbers.
+    follow. A box that a detector reads from a single position has the last map of at least three along each axis, if
+    there is one. No features are an input that is cast, transposed or reshaped, unless nothing else is left, and whole
+    numbers.
 
     Layers ``without`` are known to have no influence, and neither are those that act through them alone.
 
@@ -151,7 +151,8 @@ class _Candidate:
     """A tensor computed from the start, by weights if it ``is_weighed``, with the map that it is, if it is one.
 
     One that ``is_input`` is the input in another order, shape or type. One that ``is_moved`` holds
-    the numbers of the map before it, or a part of them, in another order, shape or type.
+    the numbers of the map before it, or a part of them, in another order, shape or type. One that ``is_single`` is a
+    map of one position.
     """
 
     name: str
@@ -161,6 +162,7 @@ class _Candidate:
     is_weighed: bool
     is_moved: bool
     is_input: bool
+    is_single: bool
 
     @property
     def channels(self) -> int:
@@ -221,7 +223,9 @@ def _choose_layer(
     attends = any(one.is_attention for one in made)
     places = {one.name: place for place, one in enumerate(made)}
     last_map = fine_map = part = scores = tokens = attended = rows = ""
+    single = False
     for one in made:
+        single = one.is_single or (single and not one.is_whole)
         # Attention regroups the numbers of a token by head.
         is_map = one.channels > 0 and (one.channels > 1 or not last_map or narrow) and not (attends and one.is_grouped)
         if one.is_moved and one.name not in scored:
@@ -239,7 +243,7 @@ def _choose_layer(
             attended = tokens
         if one.is_sum and one.field is not None:
             tokens = one.name
-    if fine_map and any(one.of_box for one in read):
+    if single and fine_map and any(one.of_box for one in read):
         last_map = fine_map
     if rows and not attends:
         # Convolutions and recurrent layers along tokens: their last layer, in either order of its axes.
@@ -296,6 +300,7 @@ def _candidates(view: GraphView, model: Model, start: Sequence[str], sample: Sam
                     name in weighed,
                     (find_op(node.op_type).carries or node.op_type == "Split") and node.input[0] in maps,
                     name in inputs,
+                    len(rest) == sample.array.ndim > 2 and sum(size != 1 for size in rest) <= 1,
                 )
             )
             if (found[-1].field is not None or found[-1].is_moved) and not found[-1].is_input:
