@@ -205,7 +205,10 @@ def _choose_layer(
     sizes = {name: (1, *x.shape) for name, x in sample.own.items()}
     outputs = {element.tensor for element in read}
     reach = shared_dependence(model, sizes, read)
-    scored = graph_fact(model, ("scores", *sorted(outputs)), lambda view: _score_maps(view, outputs, start))
+    of_box = any(one.of_box for one in read)
+    scored = graph_fact(
+        model, ("scores", of_box, *sorted(outputs)), lambda view: _score_maps(view, outputs, start, of_box)
+    )
     acting = model.view.needed(without, outputs)[1] - without if without else None
     usable = [
         one
@@ -243,7 +246,7 @@ def _choose_layer(
             attended = tokens
         if one.is_sum and one.field is not None:
             tokens = one.name
-    if single and fine_map and any(one.of_box for one in read):
+    if single and fine_map and of_box:
         last_map = fine_map
     if rows and not attends:
         # Convolutions and recurrent layers along tokens: their last layer, in either order of its axes.
@@ -308,10 +311,11 @@ def _candidates(view: GraphView, model: Model, start: Sequence[str], sample: Sam
     return found
 
 
-def _score_maps(view: GraphView, outputs: Collection[str], start: Sequence[str]) -> set[str]:
+def _score_maps(view: GraphView, outputs: Collection[str], start: Sequence[str], of_box: bool) -> set[str]:
     """The tensors whose numbers reach the outputs one by one: a map of these holds a score of each position.
 
-    Their numbers are moved, selected, resized or transformed on their own, but neither weighted nor pooled.
+    Their numbers are moved, selected, resized or transformed on their own, but neither weighted nor pooled. The score
+    of a box may be the product of two, such as its objectness and the probability of its class.
     """
     computed, found = view.data_descendants(start), set(outputs)
     for node in reversed(view.nodes):
@@ -320,7 +324,8 @@ def _score_maps(view: GraphView, outputs: Collection[str], start: Sequence[str])
         entry = find_op(node.op_type)
         operands = [name for name in node.input if name in computed]
         moves = entry.kind in (Kind.MOVES, Kind.ROUNDS) or node.op_type in _SCORING
-        if moves or (len(operands) == 1 and (entry.kind.of_one_number or entry.broadcasts == Broadcast())):
+        product = of_box and node.op_type == "Mul"
+        if moves or product or (len(operands) == 1 and (entry.kind.of_one_number or entry.broadcasts == Broadcast())):
             found.update(operands)
     return found
 
