@@ -82,7 +82,7 @@ def numbers(model: Model) -> np.ndarray:
         ),
     ],
 )
-@pytest.mark.sampled(percent=50)
+@pytest.mark.sampled(percent=30)
 def test_bare_onnxruntime_answers_what_explain_answers(run, tmp_path, name, words, target, settings, made):
     path = tmp_path / "made.onnx"
     method, *options = words

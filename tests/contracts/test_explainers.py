@@ -195,7 +195,7 @@ def test_several_targets_equal_single_ones_and_run_the_model_no_more_often(metho
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(("size", "threads"), [(1, 1), (7, 2), (64, 1)])
-@pytest.mark.sampled(percent=33)
+@pytest.mark.sampled(percent=20)
 def test_batch_size_and_threads_change_nothing(method, size, threads):
     x = np.random.default_rng(1).normal(size=(1, 1, 28, 28)).astype(np.float32)
     options = {"window": 7, "stride": 7}

@@ -171,6 +171,7 @@ def test_the_cat_against_central_differences(lite, cat):
     assert np.linalg.norm(ours - central) < 0.05 * np.linalg.norm(central)
 
 
+@pytest.mark.slow
 def test_tolerance_refines_the_steps_of_the_cat(lite, cat):
     found = xaionnx.explain(lite, cat, IntegratedGradients(steps=32, tolerance=0.05))
     change = found.prediction - found.baseline_prediction

@@ -190,6 +190,7 @@ def test_real_models_go_back_to_the_picture(name, method):
     assert np.array_equal(found.values, plain.values) == (name == "mnist_vit")
 
 
+@pytest.mark.slow
 def test_the_eyes_of_a_cat_count_most():
     """The two squares of 36 pixels around the eyes are a twentieth of the picture."""
     model = trained("efficientnet_lite0")

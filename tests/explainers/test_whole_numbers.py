@@ -42,6 +42,7 @@ def pixels(dtype: str) -> Array:
     return np.random.default_rng(2).integers(0, 256, (2, 8, 8, 3)).astype(dtype)
 
 
+@pytest.mark.sampled(percent=30)
 @pytest.mark.parametrize(
     ("method", "kind"),
     [(method, "uint8") for method in sorted({*discovery.methods()} - APART - ATTENTION)]

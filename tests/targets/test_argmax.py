@@ -28,6 +28,7 @@ def net(labels: bool) -> Model:
     return planted.load(tiny.parsed(f"g (float[N, 3, 16, 16] x) => ({ends}) {{ {SCORES} {last} }}", **WEIGHTS))
 
 
+@pytest.mark.sampled(percent=30)
 @pytest.mark.parametrize("method", sorted({*discovery.methods()} - OTHERS))
 def test_labels_are_explained_by_their_scores(method):
     x = normal(2, 3, 16, 16)
