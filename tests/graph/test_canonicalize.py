@@ -12,7 +12,7 @@ from xaionnx import Model, explain
 from xaionnx.autodiff import gradient
 from xaionnx.errors import ModelFileError, UnsupportedModelError
 from xaionnx.graph.canonicalize import canonicalize
-from xaionnx.graph.opset import OPSET
+from xaionnx.graph.opset import OPSET, convert_opset
 from xaionnx.graph.probe import probe
 from xaionnx.runtime.session import simplified
 
@@ -266,3 +266,30 @@ def test_what_stands_beside_a_product_is_no_bias_of_it():
     (y,) = ReferenceEvaluator(form).run(None, {"x": X})
     s = np.sin(X)
     assert_close(y, ((2 * X @ w.T + s) @ v + s) @ w + b, Tolerance.SIGNED_LAYERS)
+
+
+def test_the_converter_is_given_small_constants_alone(monkeypatch):
+    """It copies what it is given several times; large weights come back as they were."""
+    given, whole = [], onnx.version_converter.convert_version
+
+    def convert(proto, to):
+        given.append(proto.ByteSize())
+        return whole(proto, to)
+
+    monkeypatch.setattr(onnx.version_converter, "convert_version", convert)
+    values = np.random.default_rng(0).normal(size=(64, 64)).astype(np.float32)
+    shown = np.ones((40, 64), np.float32)
+    model = parser.parse_model("""
+        <ir_version: 8, opset_import: ["" : 11]>
+        g (float[N, 64] x) => (float[N, 1] y, float[40, 64] shown)
+        <int64[1] low = {0}, int64[1] high = {1}, int64[1] axis = {1}> {
+            h = MatMul(x, w)
+            y = Slice(h, low, high, axis)
+        }""")
+    model.graph.initializer.extend([numpy_helper.from_array(values, "w"), numpy_helper.from_array(shown, "shown")])
+    converted = convert_opset(model)
+    assert given[0] < values.nbytes + shown.nbytes
+    assert [value.name for value in converted.graph.input] == ["x"]
+    weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in converted.graph.initializer}
+    np.testing.assert_array_equal(weights["w"], values)
+    np.testing.assert_array_equal(weights["shown"], shown)

@@ -166,8 +166,7 @@ def gradient(
         raise ParameterError("The 'wrt' parameter of gradient must name at least one tensor. Got none.")
     table = STANDARD if rules is None else rules
     first = first_rows(model, sample)
-    shapes = tuple((name, array.shape, array.dtype.str) for name, array in first.items())
-    key = ("gradient", out, wrt, shapes, frozenset(table.items()), several, ending and ending.key)
+    key = ("gradient", out, wrt, _shapes(first), frozenset(table.items()), several, ending and ending.key)
 
     def built(_: onnx.ModelProto) -> onnx.ModelProto:
         graph = gradient_graph(model, out, wrt, table, first, () if ending is None else ending.keep)
@@ -215,8 +214,12 @@ class CanonicalModel:
 
     @classmethod
     def of(cls, model: Model, keep: Sequence[str], first: Feeds) -> CanonicalModel:
-        """Return the canonical form that keeps the tensors ``keep``, for one row ``first`` of each input."""
-        return cls(model, *_canonical(model, model.graph, keep, first))
+        """Return the canonical form that keeps the tensors ``keep``, for one row ``first`` of each input.
+
+        Methods that differ in their rules alone share it; making it takes runs of the model.
+        """
+        key = ("canonical", tuple(keep), _shapes(first))
+        return cls(model, *model.latest(key, lambda: _canonical(model, model.graph, keep, first)))
 
     def gradient(self, out: str, wrt: Sequence[str], rules: Table | None, keep: Sequence[str] = ()) -> onnx.ModelProto:
         """Return the gradient of a tensor; see :func:`gradient_graph`."""
@@ -255,6 +258,11 @@ def first_rows(
         return {info.name: _artificial_row(model, info, (shapes or {}).get(info.name)) for info in model.inputs}
     given = {info.name: sample[info.name] for info in model.inputs}
     return {name: array if name in model.shared else array[:1] for name, array in given.items()}
+
+
+def _shapes(first: Feeds) -> tuple[Hashable, ...]:
+    """What a graph for inputs like ``first`` depends on."""
+    return tuple((name, array.shape, array.dtype.str) for name, array in first.items())
 
 
 def _artificial_row(model: Model, info: TensorInfo, given: Sequence[int] | None) -> Array:

@@ -15,9 +15,9 @@ from xaionnx.graph.cut import expose
 from xaionnx.graph.expand import expand
 from xaionnx.graph.opset import (
     all_nodes,
-    attach_external,
+    attach_weights,
     convert_opset,
-    detach_external,
+    detach_weights,
     replace_sparse_weights,
     sort_nodes,
 )
@@ -85,7 +85,7 @@ def canonicalize(
 
         form = dequantise(form)
     if simplify is not None:
-        apart = detach_external(form)
+        apart = detach_weights(form)
         before = _foreign_ops(form)
         form = onnx.load_model_from_string(simplify(form.SerializeToString()))
         strange = sorted(_foreign_ops(form) - before)
@@ -94,7 +94,7 @@ def canonicalize(
                 f"Simplifying the graph introduced ops that are not part of ONNX: {', '.join(strange)}. "
                 "Update onnxruntime, or use a method without gradients."
             )
-        attach_external(form, apart)
+        attach_weights(form, apart)
     join_softmax(form.graph)
     _split_gemm(form.graph)
     # Shapes of internal tensors may be declared for one sample.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 import onnx
@@ -21,6 +21,8 @@ OPSET = 20
 _FIRST_SCAN = 8
 # Domain of the ops that the converter does not see.
 _ASIDE = "xaionnx.aside"
+# Larger weights, in numbers, are no axes, sizes or bounds, which the converter reads.
+_LIGHT = 1024
 
 
 def opset_of(model: onnx.ModelProto) -> int | None:
@@ -49,7 +51,9 @@ def convert_opset(model: onnx.ModelProto, target: int = OPSET) -> onnx.ModelProt
         )
     form = onnx.ModelProto()
     form.CopyFrom(model)
-    apart = detach_external(form)
+    ends = {value.name for value in (*form.graph.input, *form.graph.output)}
+    # The converter copies each weight several times.
+    apart = detach_weights(form, lambda tensor: is_external(tensor) or _is_heavy(tensor, ends))
     for node in all_nodes(form.graph):
         if node.domain in DEFAULT_DOMAINS and not _is_known(node.op_type, version):
             node.domain = _ASIDE
@@ -68,7 +72,7 @@ def convert_opset(model: onnx.ModelProto, target: int = OPSET) -> onnx.ModelProt
     kept = [entry for entry in form.opset_import if entry.domain != _ASIDE]
     del form.opset_import[:]
     form.opset_import.extend(kept)
-    attach_external(form, apart)
+    attach_weights(form, apart)
     return form
 
 
@@ -80,11 +84,24 @@ def _is_known(op_type: str, version: int) -> bool:
     return True
 
 
-def detach_external(model: onnx.ModelProto) -> list[onnx.TensorProto]:
-    """Turn weights in external files into inputs, and return them."""
-    apart = [tensor for tensor in model.graph.initializer if tensor.data_location == onnx.TensorProto.EXTERNAL]
+def _is_heavy(tensor: onnx.TensorProto, ends: Collection[str]) -> bool:
+    """Whether the converter can do without the numbers of a weight, which is neither an input nor an output."""
+    return math.prod(tensor.dims) > _LIGHT and tensor.name not in ends
+
+
+def is_external(tensor: onnx.TensorProto) -> bool:
+    """Whether a weight lies in an external file."""
+    location: int = tensor.data_location
+    return location == onnx.TensorProto.EXTERNAL
+
+
+def detach_weights(
+    model: onnx.ModelProto, chosen: Callable[[onnx.TensorProto], bool] = is_external
+) -> list[onnx.TensorProto]:
+    """Turn some weights, by default those in external files, into inputs, and return them."""
+    apart = [tensor for tensor in model.graph.initializer if chosen(tensor)]
     if apart:
-        kept = [tensor for tensor in model.graph.initializer if tensor.data_location != onnx.TensorProto.EXTERNAL]
+        kept = [tensor for tensor in model.graph.initializer if not chosen(tensor)]
         del model.graph.initializer[:]
         model.graph.initializer.extend(kept)
         model.graph.input.extend(
@@ -93,8 +110,8 @@ def detach_external(model: onnx.ModelProto) -> list[onnx.TensorProto]:
     return apart
 
 
-def attach_external(model: onnx.ModelProto, apart: Sequence[onnx.TensorProto]) -> None:
-    """Turn the inputs that :func:`detach_external` made into weights again."""
+def attach_weights(model: onnx.ModelProto, apart: Sequence[onnx.TensorProto]) -> None:
+    """Turn the inputs that :func:`detach_weights` made into weights again."""
     names = {tensor.name for tensor in apart}
     rest = [value for value in model.graph.input if value.name not in names]
     del model.graph.input[:]

@@ -44,6 +44,7 @@ class DryRun:
     rows: dict[str, Array] | None
     _built: dict[Hashable, tuple[str, ...] | ModelError] = field(default_factory=dict, repr=False)
     _forms: list[CanonicalModel] = field(default_factory=list, repr=False)
+    _formless: dict[tuple[str, ...], ModelError] = field(default_factory=dict, repr=False)
 
     __repr__ = short_repr
 
@@ -141,7 +142,14 @@ class DryRun:
         for form in self._forms:
             if form.facts.shapes.keys() >= {self.tensor, *names}:
                 return form
-        self._forms.append(CanonicalModel.of(self.model, (self.tensor, *names), self.rows))
+        key = tuple(names)
+        if key in self._formless:
+            raise self._formless[key]
+        try:
+            self._forms.append(CanonicalModel.of(self.model, (self.tensor, *names), self.rows))
+        except ModelError as refusal:
+            self._formless[key] = refusal
+            raise
         return self._forms[-1]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, S
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, TypedDict, Unpack, final
+from typing import TYPE_CHECKING, Self, TypedDict, TypeVar, Unpack, cast, final
 
 import numpy as np
 
@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 
     from xaionnx.runtime.joining import PartLike
 
+T = TypeVar("T")
+
 
 class LoadOptions(TypedDict, total=False):
     """What :meth:`Model.load` takes beside the path."""
@@ -76,6 +78,7 @@ class _State:
     sessions: Sessions = field(default_factory=Sessions)
     runner: BatchRunner | None = None
     derived: dict[Hashable, Model] = field(default_factory=dict)
+    latest: tuple[Hashable, object] | None = None
     view: GraphView | None = None
     purposes: dict[str, InputPurpose] | None = None
     nan: str | None = None
@@ -734,6 +737,16 @@ class Model:
             inputs, outputs = (tuple(map(TensorInfo.of, values)) for values in (session.inputs, session.outputs))
             cache[key] = replace(model, inputs=inputs, outputs=outputs, shared=self.shared | shared)
         return cache[key]
+
+    def latest(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Return ``make()``, kept until another key is asked for; equal keys must mean equal results.
+
+        It is for what takes as much memory as the weights, so that only one is kept.
+        """
+        state = self._state
+        if state.latest is None or state.latest[0] != key:
+            state.latest = key, make()
+        return cast(T, state.latest[1])
 
     def share_weights(self) -> bool:
         """Read large external weights in place from now on, and return whether they are: see :class:`Sessions`."""
