@@ -198,3 +198,21 @@ def test_learned_tokens_that_read_the_patches_have_no_place(count):
     assert GradCam().attribute(model, normal(2, 1, 8, 8), 0).provenance["seen_at"]["name"] == "cut"
     found = GradCam(layer="seen").attribute(model, normal(2, 1, 8, 8), 0)
     assert found.provenance["seen_at"]["grid"] == [4, 4]
+
+
+def test_frames_of_a_spectrogram_lie_along_the_wave():
+    frame = np.zeros((9, 41, 1), np.float32)
+    frame[6] = 1
+    model = loaded(
+        """g (float[N, 400] x) => (float[N, 1] y) <int64[1] last = {2}, int64 hop = {40}, int64[1] parts = {3}> {
+          u = Unsqueeze(x, last)  s = STFT(u, hop, window)  q = Mul(s, s)  p = ReduceSum<keepdims = 0>(q, parts)
+          r = Sqrt(p)  f = Flatten(r)  y = MatMul(f, w) }""",
+        window=np.ones(80),
+        w=frame.reshape(-1, 1),
+    )
+    x = normal(1, 400)
+    found = xaionnx.explain(model, x, "hi_res_cam", 0, layer="r", upsampling="nearest", relu=False)
+    assert found.provenance["seen_at"]["axes"].startswith("T")
+    (marked,) = np.nonzero(found.values[0])
+    # Frame 6 of 9 begins at sample 240; the map spreads the frames over the wave.
+    assert (marked[0], marked[-1]) == (267, 310)

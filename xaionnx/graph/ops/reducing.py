@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xaionnx.graph.axis_factors import Layout
+from xaionnx.graph.axis_factors import AxisFactor, Layout, spatial_factor
 from xaionnx.graph.axis_propagation import AxisStep
 from xaionnx.graph.element_rules import (
     after_channel_elements,
@@ -41,6 +41,21 @@ def _cumsum_axes(step: AxisStep) -> Layout:
     return mix_axes(step, set(range(rank)) if axes is None else {axis % rank for axis in axes})
 
 
+def _stft_axes(step: AxisStep) -> Layout | None:
+    """A window slides along time; frequencies, and the parts of a complex number, are channels."""
+    part, hop, size = spatial_factor(step.layout[1]), step.numbers(1), step.size(1)
+    if part is None or not hop or not size:
+        return None
+    covered = -(-part.covered // (part.stride * hop[0]))
+    frames = (AxisFactor.spatial(part.kind, size, min(covered, size)),)
+    return (step.layout[0], frames, *((AxisFactor("C", step.size(at)),) for at in (2, 3)))
+
+
+def _dft_axes(step: AxisStep) -> Layout:
+    axis = step.numbers(2, "axis") or [-2]
+    return mix_axes(step, {axis[0] % len(step.layout)})
+
+
 _ADDS, _SELECTS, _OTHER = Kind.ADDS, Kind.SELECTS, Kind.OTHER
 _WINDOW, _POOLED = if_first_known(window_axes), if_first_known(_global_pool_axes)
 
@@ -68,6 +83,6 @@ OPS = (
     Op("Resize", _ADDS, if_first_known(resize_axes), elements=resized_elements),
     Op("Upsample", _ADDS, if_first_known(resize_axes), elements=resized_elements),
     Op("Col2Im", _ADDS),
-    Op("DFT", _ADDS, unknown_axes, both_signs=True),
-    Op("STFT", _ADDS, unknown_axes, both_signs=True, roles=waveform_roles),
+    Op("DFT", _ADDS, if_first_known(_dft_axes), both_signs=True),
+    Op("STFT", _ADDS, if_first_known(_stft_axes), both_signs=True, roles=waveform_roles),
 )
