@@ -71,6 +71,16 @@ def test_the_window_of_a_small_input_is_a_quarter_of_it(shape, window):
     assert len(np.unique(found.values)) > 1
 
 
+def test_the_window_of_a_long_series_is_a_share_of_it():
+    model = planted.load(planted.linear(np.ones((1, 6400))))
+    x = np.ones((1, 6400), np.float32)
+    for axes, window in (("N T", 100), ("N F", 16)):
+        read = xaionnx.Model.load(model.path, "cpu", axes={model.input().name: axes})
+        found = xaionnx.explain(read, x, "occlusion", 0)
+        assert found.provenance["parameters"]["window"] == window
+        assert_close(found.values, np.full((1, 6400), window), Tolerance.OPERATIONS)
+
+
 def test_overlaps_are_summed_as_in_pair():
     model = planted.load(planted.linear(np.full((1, 1, 5, 5), 3.0)))
     x = np.zeros((1, 1, 5, 5), np.float32)

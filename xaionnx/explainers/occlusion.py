@@ -12,6 +12,7 @@ from xaionnx.attribution import Attribution
 from xaionnx.data.sample import Sample
 from xaionnx.errors import ParameterError
 from xaionnx.explainers._games.game import GameExplainer, GameResult
+from xaionnx.graph.roles import Role
 from xaionnx.parameters import choice, flag, integer, name, size
 from xaionnx.perturb.game import Game
 from xaionnx.perturb.windows import Plane, WindowOcclusion
@@ -23,6 +24,8 @@ from xaionnx.typing import Array, TargetLike
 
 # The window at the input, if not given.
 _PIXELS = 16
+# The share of a long series: of a waveform of seconds, 16 steps would be none of its parts, and tens of thousands.
+_SHARE = 64
 # Positions evaluated at once: bounds the memory for class probabilities, whatever the stride.
 _PIECE = 4096
 # Numbers by pixel and target that are computed at once.
@@ -91,8 +94,8 @@ class Occlusion(GameExplainer):
 
     window: int | tuple[int, ...] | None = size(
         None,
-        "height and width of the window in pixels; 16, a quarter of an input of at most 16 positions along each axis, "
-        "or 1 position of a layer, if not given",
+        "height and width of the window in pixels; 16, a 64th of a series of more than 1024 steps, a quarter of an "
+        "input of at most 16 positions along each axis, or 1 position of a layer, if not given",
         optional=True,
     )
     stride: int | tuple[int, ...] | None = size(
@@ -117,9 +120,10 @@ class Occlusion(GameExplainer):
             return self.window
         if self.layer is not None:
             return 1
-        plane = Plane(sample, "Occlusion")
+        plane, positions = Plane(sample, "Occlusion"), sample.positions()
         if max(plane.extent) > _PIXELS:
-            return _PIXELS
+            is_series = positions is not None and positions.role is Role.TIME
+            return max(_PIXELS, max(plane.extent) // _SHARE) if is_series else _PIXELS
         # A window that covers everything does not tell where.
         lengths = plane.extent[1:] if plane.is_flat else plane.extent
         return tuple(max(1, length // 4) for length in lengths)
