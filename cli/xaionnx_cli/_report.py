@@ -50,7 +50,7 @@ class TopClasses(Target):
     def terms(self, output: Array, model: Model) -> list[TargetTerm]:
         tensor, shape = self.tensor(model), output.shape[1:]
         count = int(np.prod(shape, dtype=np.int64))
-        if not _are_classes(shape) or selects_boxes(model):
+        if not _are_classes(shape) or selects_boxes(model) or _has_positions(tensor, model):
             return []
         if model.spec is not None and tensor == default_output(model):
             try:
@@ -77,6 +77,12 @@ def top_classes(request: Request) -> list[list[Score]]:
         [Score(str(names[k, n]), float(scores[k, n]), float(chances[k, n]), quantity) for k in range(count)]
         for n in range(len(request.samples))
     ]
+
+
+def _has_positions(tensor: str, model: Model) -> bool:
+    """Whether an output has an axis of frames, tokens or places, whose scores do not compete as classes do."""
+    known = tensor in {info.name for info in model.axes.outputs}
+    return known and any(axis.role.counts_positions for axis in model.axes.of(tensor).axes)
 
 
 def _are_classes(shape: Sequence[int]) -> bool:

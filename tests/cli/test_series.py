@@ -99,3 +99,15 @@ def test_a_waveform_without_channels_is_drawn_over_its_time(run, tmp_path):
     assert found.display["x"].kind == "series"
     with Image.open(tmp_path / "a.png") as drawn:
         assert drawn.tobytes() == xaionnx.render.series(found, x[0]).tobytes()
+
+
+def test_scores_of_frames_are_no_classes(run, tmp_path):
+    """They do not compete, so a softmax over them would mean nothing."""
+    tiny.saved(
+        tmp_path / "net.onnx", [node("Tanh", ["x"], ["y"])], [tensor("x", ["N", "T"])], [tensor("y", ["N", "T"])]
+    )
+    np.save(tmp_path / "x.npy", np.linspace(0, 1, 6, dtype=np.float32)[None])
+    asked = run("explain", "saliency", tmp_path / "net.onnx", tmp_path / "x.npy", "-t", "element:3", "--axes", "y=N,T")
+    assert asked.exit_code == 0, asked.stderr
+    assert "softmax" not in asked.output
+    assert "saliency of y[3] = 0.537" in asked.output
