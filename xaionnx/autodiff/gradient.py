@@ -12,10 +12,10 @@ import onnx
 from xaionnx.errors import InputMismatchError, ModelError, ParameterError, UnsupportedModelError
 from xaionnx.graph.adapt import fix_batch, free_batch
 from xaionnx.graph.canonicalize import canonicalize
-from xaionnx.graph.control_flow import Probed
 from xaionnx.graph.probe import Probe, probe
 from xaionnx.graph.quantised import count_rounding_ops
 from xaionnx.graph.serialize import to_bytes
+from xaionnx.graph.unroll import Probed
 from xaionnx.runtime.model import Model
 from xaionnx.runtime.session import Session, SessionSettings, simplified
 from xaionnx.runtime.tensors import TensorInfo

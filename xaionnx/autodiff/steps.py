@@ -16,8 +16,8 @@ import onnx_ir as ir
 
 from xaionnx.autodiff._gate_activations import DEFAULTS, GateActivation, activations_of, unknown_activations
 from xaionnx.autodiff.gradient_builder import ORIGIN, GradientBuilder
-from xaionnx.graph.control_flow import LARGEST
 from xaionnx.graph.probe import Probe
+from xaionnx.graph.unroll import LARGEST
 from xaionnx.graph.view import DEFAULT_DOMAINS
 
 # Layers that are written out for tables without a rule for them.
@@ -50,7 +50,7 @@ def write_out_steps(model: onnx.ModelProto, facts: Probe, ops: Collection[str]) 
     -------
     onnx.ModelProto
         Outputs of the layers keep their names. A layer stays if its activations are unknown, or if its steps would take
-        more than :data:`xaionnx.graph.control_flow.LARGEST` nodes; its ``doc_string`` gives the reason.
+        more than :data:`xaionnx.graph.unroll.LARGEST` nodes; its ``doc_string`` gives the reason.
     """
     if not any(node.op_type in ops and node.domain in DEFAULT_DOMAINS for node in model.graph.node):
         return model

@@ -10,7 +10,7 @@ import onnx.inliner
 import onnx.numpy_helper
 
 from xaionnx.errors import UnsupportedModelError
-from xaionnx.graph.control_flow import Probed, bring_out, write_out
+from xaionnx.graph.control_flow import bring_out
 from xaionnx.graph.cut import expose
 from xaionnx.graph.expand import expand
 from xaionnx.graph.opset import (
@@ -22,6 +22,7 @@ from xaionnx.graph.opset import (
     sort_nodes,
 )
 from xaionnx.graph.quantised import is_quantised
+from xaionnx.graph.unroll import Probed, write_out
 from xaionnx.graph.view import DEFAULT_DOMAINS
 from xaionnx.graph.widen import widen
 from xaionnx.graph.written_out import join_softmax, write_sums_of_two

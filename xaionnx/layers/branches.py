@@ -10,7 +10,7 @@ from typing import final
 import numpy as np
 
 from xaionnx.errors import UnsupportedModelError
-from xaionnx.graph.control_flow import (
+from xaionnx.graph.branches import (
     BranchPoint,
     branch_points,
     has_branches,

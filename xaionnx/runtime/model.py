@@ -18,8 +18,8 @@ from xaionnx.data.spec import InputSpec
 from xaionnx.errors import InputMismatchError, ModelFileError, UnsupportedModelError
 from xaionnx.graph.adapt import adapt, fix_batch, free_batch
 from xaionnx.graph.batch_first import batch_first
+from xaionnx.graph.branches import branch_points, inline_branches
 from xaionnx.graph.class_columns import class_columns
-from xaionnx.graph.control_flow import branch_points, inline_branches
 from xaionnx.graph.cut import expose
 from xaionnx.graph.embed_once import embed_once
 from xaionnx.graph.input_purposes import InputPurpose, input_purposes, is_data
