@@ -129,11 +129,22 @@ def _raise_advice(one: Explanation, *names: str) -> str:
     return ""
 
 
+_STEPS_ADVICE: Final = (
+    "Use a method that removes parts of the input, such as occlusion or kernel_shap, or "
+    "gradient='finite_differences:step=0.1', a share of the value range that is wider than the steps."
+)
+
+
 def _all_zero(one: Explanation) -> Iterator[Caveat]:
     each = one.values.values() if isinstance(one.values, dict) else [one.values]
     if any(np.any(array) for array in each):
         return
-    if _parameters(one).get("relu") is True:
+    steps = one.provenance.get("steps", {})
+    if ops := steps.get("all_paths") or (one.diagnostics.get("gradient") == "finite_differences" and steps):
+        names = ops if isinstance(ops, list) else ops["rounding"]
+        finding = f"Every value is zero: on the way to the target the model goes in steps ({', '.join(names)}), "
+        yield Caveat(f"{finding}which have no slope.", _STEPS_ADVICE)
+    elif _parameters(one).get("relu") is True:
         yield Caveat("Every value is zero.", "Negative values are left out: relu=False, or --no-relu, shows them.")
     else:
         yield Caveat("Every value is zero.", "Try another target, layer or baseline.")
@@ -174,6 +185,12 @@ def _gap_advice(one: Explanation) -> str:
             "Compare with a method that removes parts of the input, such as occlusion."
         )
     advice = _raise_advice(one, *(("max_steps",) if parameters.get("tolerance") else ()), "steps", "draws")
+    if rounding := one.provenance.get("steps", {}).get("rounding"):
+        return (
+            f"The model rounds on the way to the target ({', '.join(rounding)}), in steps that slopes do not see, so "
+            "more of them need not close the gap. Compare with a method that removes parts of the input, such as "
+            "occlusion."
+        )
     if not advice:
         return "Compare with integrated_gradients, whose steps close the gap."
     refined = "tolerance" in parameters and parameters["tolerance"] is None

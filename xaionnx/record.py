@@ -17,6 +17,7 @@ from xaionnx.displays import displays
 from xaionnx.explanation import Arrays, Explanation
 from xaionnx.graph.missing_values import nan_handling
 from xaionnx.graph.parts import parts_of
+from xaionnx.graph.steps import steps_between
 from xaionnx.layers.embeddings import embeddings
 from xaionnx.perturb.baselines.by_input import ByInput
 from xaionnx.perturb.element_types import has_nan, is_row
@@ -97,6 +98,7 @@ def record(explainer: Explainer, request: Request, attribution: Attribution) -> 
             **_left_as_is(request, attribution),
             **_zero_by_default(explainer, request, attribution),
             **_nan_not_taken(request),
+            **_steps(explainer, request, attribution),
             "parameters": recorded_parameters(explainer, {**explainer.resolved_parameters(), **attribution.parameters}),
             **arithmetic,
             **attribution.facts,
@@ -239,6 +241,21 @@ def _nan_not_taken(request: Request) -> Document:
         n for n, x in request.feeds.items() if x.dtype.kind == "f" and has_nan(x) and nan_handling(view, n) is None
     ]
     return {"nan_not_taken": names} if names else {}
+
+
+def _steps(explainer: Explainer, request: Request, attribution: Attribution) -> Document:
+    """The ops on the way to the targets that round, or have no slope, for a method by gradients."""
+    if explainer.needs != "gradient":
+        return {}
+    view = request.model.view
+    layer = attribution.parameters.get("layer")
+    named = [layer] if isinstance(layer, str) else [*layer] if isinstance(layer, list | tuple) else []
+    starts = [name for name in named or attribution.values if name in view.tensor_names] or [request.main]
+    # Methods around others keep no source.
+    passed = attribution.diagnostics.get("gradient") == "graph"
+    found = steps_between(view, starts, request.tensors, quantisers=not passed)
+    kept = {"rounding": list(found.rounding), "all_paths": list(found.all_paths)}
+    return {"steps": {key: ops for key, ops in kept.items() if ops}} if any(kept.values()) else {}
 
 
 def _axes_words(request: Request) -> Document:

@@ -303,3 +303,40 @@ def test_a_shorthand_that_cannot_be_read_is_refused(text):
         f"'{text}' is no source of gradients. Write finite_differences, then as needed :FEATURES such as "
         ":superpixels:100, :random:DIRECTIONS, :step=SHARE and :seed=INT."
     )
+
+
+STEPS = {
+    "Round": "r = Round(m)",
+    "Floor": "r = Floor(m)",
+    "Cast": "i = Cast<to = 7>(m)  r = Cast<to = 1>(i)",
+    "QuantizeLinear": "q = QuantizeLinear(m, one)  r = DequantizeLinear(q, one)",
+    "Greater": "b = Greater(m, one)  r = Cast<to = 1>(b)",
+    "ArgMax": "i = ArgMax<axis = 1, keepdims = 1>(m)  f = Cast<to = 1>(i)  z = Mul(m, zero)  n = Floor(z)  r = Add(n, f)",
+}
+
+
+@pytest.mark.parametrize("method", ["saliency", "integrated_gradients", "smooth_grad", "input_x_gradient"])
+@pytest.mark.parametrize("op", STEPS)
+def test_values_that_are_zero_since_the_model_goes_in_steps_say_so(op, method):
+    text = f"g (float[N, 3] x) => (float[N, 2] y) {{ m = Mul(x, one)  {STEPS[op]}  y = MatMul(r, w) }}"
+    model = loaded(text, one=np.float32(1), zero=np.float32(0), w=np.float32([[1, 2], [3, 4], [5, 6]]))
+    x = np.float32([[2.31, -1.4, 4.2]])
+    settings = {"smooth_grad": {"noise": 1e-3}, "integrated_gradients": {"baseline": x + np.float32(0.01)}}
+    # The rules of gradient graphs pass a quantiser.
+    source = {"gradient": "finite_differences"} if op == "QuantizeLinear" else {}
+    found = xaionnx.explain(model, x, method, 1, **settings.get(method, {}), **source)
+    assert not found.values.any()
+    (said,) = [text for text in found.warnings if text.startswith("Every value is zero")]
+    assert f"on the way to the target the model goes in steps ({op}" in said
+    assert "occlusion" in said
+    assert xaionnx.explain(model, x, "feature_ablation", 1, baseline=-9.0).values.any()
+    # A difference over more than a step of the model.
+    assert xaionnx.explain(model, x, "saliency", 1, gradient="finite_differences:step=0.9").values.any()
+
+
+def test_a_gap_that_rounding_leaves_is_not_to_be_closed_by_steps():
+    text = "g (float[N, 3] x) => (float[N, 2] y) { r = Floor(x)  s = Add(r, x)  y = MatMul(s, w) }"
+    model = loaded(text, w=np.float32([[1, 2], [3, 4], [5, 6]]))
+    found = xaionnx.explain(model, np.float32([[2.3, 1.4, 4.2]]), "integrated_gradients", 1, baseline=0.0)
+    assert found.provenance["steps"] == {"rounding": ["Floor"]}
+    assert any("The model rounds on the way to the target (Floor)" in said for said in found.warnings)
