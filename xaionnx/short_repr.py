@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable, Mapping, Sequence, Set, Sized
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -16,6 +17,9 @@ T = TypeVar("T")
 # Longer sequences and mappings show their first items and their length.
 _ITEMS: Final = 6
 _SHOWN: Final = 3
+# Characters of the name of a size, and numbers that exporters give to sizes without a name.
+_SIZE: Final = 14
+_NUMBERED: Final = re.compile(r"unk__\d+|\w+_dynamic_axes_\d+")
 # Characters of a text, and of any other value.
 _TEXT: Final = 80
 _LONGEST: Final = 160
@@ -83,3 +87,22 @@ def _bracketed(shown: list[str], value: Sized, brackets: str) -> str:
         text = f"{text[: _LONGEST // 2]}... {count} in all"
     comma = "," if brackets == "()" and count == 1 else ""
     return f"{brackets[0]}{text}{comma}{brackets[1]}"
+
+
+def short_sizes(shape: Iterable[int | str | None], known: dict[str, str] | None = None) -> tuple[int | str | None, ...]:
+    """Return a shape for messages: names of sizes that are long, such as formulas, and numbered ones become d1, d2, ...
+
+    ``known`` collects the short names by the long ones, for a report that shows several shapes.
+
+    Examples
+    --------
+    >>> short_sizes(("N", "floor(height/2 - 1/2) + 1", 3, "unk__190", "unk__190"))
+    ('N', 'd1', 3, 'd2', 'd2')
+    """
+    names = {} if known is None else known
+    return tuple(
+        names.setdefault(size, f"d{len(names) + 1}")
+        if isinstance(size, str) and (len(size) > _SIZE or _NUMBERED.fullmatch(size))
+        else size
+        for size in shape
+    )

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Final
 
-_LONGEST: Final = 14
+from xaionnx.short_repr import short_sizes
+
 _LEGEND: Final = 48
-# Numbers that exporters give to sizes without a name.
-_NUMBERED: Final = re.compile(r"unk__\d+|\w+_dynamic_axes_\d+")
 
 
 class ShortSizes:
@@ -29,14 +27,7 @@ class ShortSizes:
 
     def shape(self, dims: list[int | str | None]) -> str:
         """Return a shape in parentheses."""
-        return f"({', '.join(map(self._text, dims))})"
-
-    def _text(self, dim: int | str | None) -> str:
-        if dim is None:
-            return "?"
-        if not isinstance(dim, str) or (len(dim) <= _LONGEST and not _NUMBERED.fullmatch(dim)):
-            return str(dim)
-        return self._short.setdefault(dim, f"d{len(self._short) + 1}")
+        return f"({', '.join('?' if dim is None else str(dim) for dim in short_sizes(dims, self._short))})"
 
     def in_text(self, text: str) -> str:
         """Return a text with the short names in place of the long ones, and of their quotes.

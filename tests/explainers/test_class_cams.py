@@ -14,6 +14,7 @@ from xaionnx.explainers.causal_cam import CausalCam
 from xaionnx.explainers.contrast_cam import ContrastCam
 from xaionnx.explainers.finer_cam import FinerCam
 from xaionnx.explainers.grad_cam import GradCam
+from xaionnx.layers.dry_run import DryRun
 from xaionnx.render import words
 
 RNG = np.random.default_rng(5)
@@ -156,3 +157,16 @@ def test_a_planted_class_is_kept_and_its_context_taken_off():
     found = CausalCam(relu=False).attribute(model, x, 0).maps["cam"][0]
     assert_close(found[:6, :6], 1, Tolerance.ORDER_ONE)
     assert found[6:, 6:].max() <= 0
+
+
+@pytest.mark.parametrize("method", [CausalCam, ContrastCam, FinerCam])
+def test_a_refusal_numbers_sizes_that_are_formulas(method, tmp_path):
+    """Exporters name a size by the formula that makes it, up to hundreds of letters."""
+    long = "floor(floor(floor(height/2 - 1/2)/2)/2) + floor(floor(width/2 - 1/2)/2) + 1"
+    nodes = [node("Conv", ["x", "w"], ["c"]), node("Relu", ["c"], ["r"]), node("Reshape", ["r", "flat"], ["y"])]
+    weights = {"w": np.ones((3, 1, 1, 1), np.float32), "flat": np.array([0, 3, -1])}
+    inputs, outputs = [tensor("x", ["N", 1, "h", "w"])], [tensor("y", ["N", 3, long])]
+    model = Model.load(tiny.saved(tmp_path / "m.onnx", nodes, inputs, outputs, weights), "cpu")
+    with pytest.raises(UnsupportedModelError, match=r"\('N', 3, 'd1'\), not one axis of classes"):
+        method().validate(DryRun.of(model))
+    assert "floor" not in f"{model!r} {model.outputs[0]}"

@@ -311,7 +311,7 @@ STEPS = {
     "Cast": "i = Cast<to = 7>(m)  r = Cast<to = 1>(i)",
     "QuantizeLinear": "q = QuantizeLinear(m, one)  r = DequantizeLinear(q, one)",
     "Greater": "b = Greater(m, one)  r = Cast<to = 1>(b)",
-    "ArgMax": "i = ArgMax<axis = 1, keepdims = 1>(m)  f = Cast<to = 1>(i)  z = Mul(m, zero)  n = Floor(z)  r = Add(n, f)",
+    "ArgMax": "i = ArgMax<axis = 1>(m)  f = Cast<to = 1>(i)  s = Sign(m)  z = Mul(s, zero)  r = Add(z, f)",
 }
 
 

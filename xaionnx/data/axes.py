@@ -16,7 +16,7 @@ from xaionnx.errors import ParameterError, UnknownNameError, UnsupportedModelErr
 from xaionnx.graph.axis_propagation import seen_roles
 from xaionnx.graph.op import find_op
 from xaionnx.graph.roles import RECURRENT, Evidence, Role, Roles, SeenRoles
-from xaionnx.short_repr import short_repr
+from xaionnx.short_repr import short_repr, short_sizes
 
 if TYPE_CHECKING:
     from xaionnx.data.spec import InputSpec
@@ -257,7 +257,7 @@ def _example(told: TensorAxes | None, axis: int, role: Role) -> str:
 
 
 def _dims_words(dims: Dims) -> str:
-    return f"({', '.join('?' if dim is None else str(dim) for dim in dims)})"
+    return f"({', '.join('?' if dim is None else str(dim) for dim in short_sizes(dims))})"
 
 
 class Declared(Protocol):

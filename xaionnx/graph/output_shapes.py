@@ -8,6 +8,7 @@ import onnx
 
 from xaionnx.graph.inference import inferred
 from xaionnx.graph.view import GraphView
+from xaionnx.short_repr import short_sizes
 
 
 def untold_ranks(view: GraphView) -> set[str]:
@@ -71,6 +72,6 @@ def declared_shapes(model: onnx.ModelProto) -> dict[str, str]:
         if value.type.tensor_type.HasField("shape")
     }
     return {
-        name: f"({', '.join(dim.dim_param or str(dim.dim_value or '?') for dim in dims)})"
+        name: f"({', '.join(map(str, short_sizes(dim.dim_param or dim.dim_value or '?' for dim in dims)))})"
         for name, dims in shapes.items()
     }

@@ -13,6 +13,7 @@ from xaionnx.data.sample import Sample
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.layers.axes import Axes, input_positions, of_each_input
 from xaionnx.runtime.model import Model
+from xaionnx.short_repr import short_sizes
 from xaionnx.typing import Array
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class SpatialMap:
             if found is not None:
                 return found
         raise UnsupportedModelError(
-            f"Tensor '{name}' of {model.name}, {('N', *shape)}, has no spatial positions over the input"
+            f"Tensor '{name}' of {model.name}, {('N', *short_sizes(shape))}, has no spatial positions over the input"
             f"{_advice(sample)}"
         )
 

@@ -13,7 +13,7 @@ from xaionnx.data.axes import FIRST_AXIS, AxisFinder, TensorAxes, spec_axes, sta
 from xaionnx.errors import ParameterError, UnsupportedModelError
 from xaionnx.graph.roles import Role, Roles
 from xaionnx.runtime.tensors import TensorInfo
-from xaionnx.short_repr import short_repr
+from xaionnx.short_repr import short_repr, short_sizes
 from xaionnx.typing import Array, Feeds
 
 if TYPE_CHECKING:
@@ -226,7 +226,7 @@ def in_file_order(array: Array, axis: int | None, lead: int = 0) -> Array:
 
 def other_axes(model: str, output: str, shape: Sequence[int | str | None], stated: int) -> ParameterError:
     """Return the error that an output of a model has another number of axes than ``stated``."""
-    sizes = ", ".join("?" if size is None else str(size) for size in shape)
+    sizes = ", ".join("?" if size is None else str(size) for size in short_sizes(shape))
     roles = " ".join(["N", *"TFK", *["-"] * len(shape)][: len(shape)])
     return ParameterError(
         f"Output '{output}' of {model} has {len(shape)} axes, ({sizes}), but {stated} "

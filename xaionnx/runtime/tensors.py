@@ -11,6 +11,7 @@ from typing import Protocol, final
 import numpy as np
 
 from xaionnx.errors import InputMismatchError, UnknownNameError, UnsupportedModelError
+from xaionnx.short_repr import short_sizes
 from xaionnx.typing import Array, Document, DType
 
 _DTYPES: Document = {
@@ -71,7 +72,7 @@ class TensorInfo:
         return cls(value.name, np.dtype(_DTYPES[value.type]), tuple(value.shape))
 
     def __str__(self) -> str:
-        dims = ", ".join("?" if d is None else str(d) for d in self.shape)
+        dims = ", ".join("?" if d is None else str(d) for d in short_sizes(self.shape))
         kind = "string" if self.dtype.kind in "UOT" else self.dtype.name
         return f"({dims}{',' if len(self.shape) == 1 else ''}) {kind}"
 

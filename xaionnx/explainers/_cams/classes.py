@@ -13,6 +13,7 @@ from xaionnx.errors import UnsupportedModelError
 from xaionnx.explainers._cams.cam_ops import NUMBERS
 from xaionnx.hooks import hook
 from xaionnx.runtime.model import Model
+from xaionnx.short_repr import short_sizes
 from xaionnx.targets.resolve import ResolvedTargets
 from xaionnx.targets.scores import class_name, class_scores, default_shape, logits_of, to_probability
 from xaionnx.targets.selection import TargetSet, TargetTerm
@@ -71,7 +72,7 @@ class ByClassScores(ABC):
         """Raise UnsupportedModelError if an output with ``shape`` after the batch axis has no classes to compare."""
         if len(shape) > 1 and sum(size != 1 for size in shape) > 1:
             raise UnsupportedModelError(
-                f"'{tensor}' of {model.name} has the shape {('N', *shape)}, not one axis of classes, and "
+                f"'{tensor}' of {model.name} has the shape {('N', *short_sizes(shape))}, not one axis of classes, and "
                 f"{type(self).__name__} compares classes."
             )
         if all(size == 1 for size in shape):
