@@ -125,6 +125,24 @@ def test_rows_may_be_explained_alone():
     assert xaionnx.explain(alone, x, "feature_ablation", 0, baseline=0.0).prediction.tolist() == [0, 0]
 
 
+@pytest.mark.parametrize("shape", [(3, 6, 3), (1, 6, 1), (3, 6, 1), (1, 6, 3)])
+def test_sizes_that_fit_two_layouts_are_no_guess(shape):
+    model = planted.load(planted.linear(np.ones((1, *shape))))
+    x = np.ones((1, *shape), np.float32)
+    with pytest.raises(XaionnxError, match="State them, for example with axes='N C H W'"):
+        xaionnx.explain(model, x, "occlusion", 0, window=2, baseline=0.0)
+    stated = planted.load(planted.linear(np.ones((1, *shape))), axes="N H W C")
+    assert xaionnx.explain(stated, x, "occlusion", 0, window=1, baseline=0.0).values.shape == x.shape
+
+
+def test_whole_numbers_that_nothing_looks_up_are_no_tokens():
+    text = """g (int64[N, 6] x) => (float[N, 2] y) {
+        f = Cast<to = 1>(x)  u = Unsqueeze(f, one)  r = Relu(u)  s = Squeeze(r, one)  y = MatMul(s, w) }"""
+    model = planted.load(tiny.parsed(text, one=np.array([1]), w=np.ones((6, 2), np.float32)))
+    with pytest.raises(XaionnxError, match=r"need a picture, a series or tokens, and 'x', .* is none of these"):
+        xaionnx.explain(model, np.arange(6)[None], "grad_cam", 0)
+
+
 def test_one_row_needs_no_probe():
     x = np.array([[1, 2, 3]], np.float32)
     assert xaionnx.explain(centred(), x, "feature_ablation", 0, baseline=0.0).prediction.tolist() == [0]

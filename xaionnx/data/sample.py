@@ -16,6 +16,7 @@ from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array
 
 _PICTURE: Final = 2
+_PICTURE_CHANNELS: Final = (1, 3)
 _VOLUME: Final = 3
 _STATE: Final = (
     ", and neither the graph nor names of dimensions say which axes are positions. State them, for example with "
@@ -137,7 +138,7 @@ class Sample:
         """Return the positions of an input, by default the explained one; None if it has none, or they are unknown.
 
         Where neither the user nor the model says what the axes are, those of a gray or RGB picture are guessed from
-        their sizes, and a single axis of whole numbers is taken for tokens.
+        their sizes, unless these fit a picture with its channels first and with its channels last.
         """
         name = self.main if name is None else name
         no_picture = name == self.main and self.spec is not None and self.spec.kind != "picture"
@@ -196,7 +197,8 @@ def positions_of(shape: Sequence[int], roles: Roles, *, may_guess: bool = True) 
             return Positions(shape, axes, roles[axes[0]])
         if axes or Role.UNKNOWN not in roles:
             return None
-    found = picture_axes((1, *shape)) if may_guess else None
+    ambiguous = len(shape) == 3 and shape[0] in _PICTURE_CHANNELS and shape[2] in _PICTURE_CHANNELS
+    found = picture_axes((1, *shape)) if may_guess and not ambiguous else None
     if found is None:
         return None
     return Positions(shape, (found[1][0] - 1, found[1][1] - 1), Role.SPACE, guessed=True)

@@ -147,8 +147,7 @@ def input_positions(sample: Sample) -> dict[str, int]:
     """
     found, roles = sample.positions(), sample.roles.get(sample.main, ())
     if found is None or len(found.axes) not in _LETTERS:
-        # A row of whole numbers holds tokens.
-        return {"T": 0} if sample.array.ndim == 1 and sample.array.dtype.kind in "iu" else {}
+        return {}
     letters = dict(zip(_LETTERS[len(found.axes)], found.axes, strict=True))
     rows = [axis for axis in found.values if roles and roles[axis] is Role.UNKNOWN]
     # The axes of the input are in ascending order.
