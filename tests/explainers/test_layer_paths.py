@@ -171,3 +171,19 @@ def test_completeness_of_trained_nets(name, size, layers):
             sums = result.values.reshape(2, -1).sum(axis=1)
             np.testing.assert_allclose(sums, change, atol=0.02 * np.abs(change).max())
             np.testing.assert_allclose(result.diagnostics["completeness_gap"], sums - change, atol=1e-3)
+
+
+@pytest.mark.parametrize("method", ["conductance", "internal_influence", "neuron_conductance"])
+def test_the_default_layer_after_tokens_beside_another_input(method):
+    """Sizes that only a run tells are measured with the input that bypasses the embedding."""
+    text = """g (int64[N, T] ids, float[N, S, 4] memory) => (float[N, 2] y) {
+        e = Gather(table, ids)  sh = Shape(memory)  nz = NonZero(sh)  q = Shape(nz)  m = ReduceMax<keepdims = 1>(q)
+        sz = Slice(sh, z, m)  r = Reshape(memory, sz)
+        t = Transpose<perm = [0, 2, 1]>(r)  s = MatMul(e, t)  a = Softmax(s)  c = MatMul(a, r)
+        g1 = Tanh(c)  p = ReduceMean<axes = [1], keepdims = 0>(g1)  y = MatMul(p, w) }"""
+    model = loaded(text, table=normal(9, 4), z=np.array([0]), w=normal(4, 2))
+    x = {"ids": np.array([[1, 5, 2]]), "memory": normal(1, 6, 4)}
+    found = xaionnx.explain(model, x, method, 1)
+    assert np.isfinite(found.values).all()
+    if method == "conductance":
+        np.testing.assert_allclose(found.values.sum(), (found.prediction - found.baseline_prediction)[0], rtol=0.05)

@@ -62,6 +62,19 @@ def test_floats_that_weigh_tokens_are_a_mask():
     assert purposes(text) == {"ids": "data", "w": "mask"}
 
 
+@pytest.mark.parametrize(("shape", "purpose"), [("N,S,4", "data"), ("N,S,S", "mask"), ("N,1,S", "mask")])
+def test_what_an_encoder_made_of_a_text_is_data(shape, purpose):
+    """Tokens attend to the features of other positions, which a weight of each position is not."""
+    query = "e = Gather(table, ids)"
+    read = "t = Transpose<perm = [0, 2, 1]>(memory)  q = MatMul(e, t)  a = Softmax(q)" if shape == "N,S,4" else (
+        "a = ReduceMean<axes = [1], keepdims = 1>(e)"
+    )  # fmt: skip
+    product = "y = MatMul(a, memory)" if shape == "N,S,4" else "y = MatMul(memory, e)"
+    text = f"""g (int64[N,{"S" if purpose == "mask" else "T"}] ids, float[{shape}] memory) => (float[N,T,4] y)
+        <float[9,4] table> {{ {query}  {read}  {product} }}"""
+    assert purposes(text) == {"ids": "data", "memory": purpose}
+
+
 @pytest.mark.parametrize("kind", ["float", "int64"])
 def test_factors_of_the_edges_of_a_graph_are_data(kind):
     nodes = "h = Gather(emb, x)" if kind == "int64" else "h = MatMul(x, w)"

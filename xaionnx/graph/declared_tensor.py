@@ -49,3 +49,9 @@ class DeclaredTensor:
     def has_positions(self) -> bool:
         """Whether a sample may have more than one element."""
         return any(size != 1 for size in self.shape[1:])
+
+    @property
+    def has_features(self) -> bool:
+        """Whether the last axis is of a fixed size beside one of positions, of another size or name, ahead of it."""
+        last = self.shape[-1] if len(self.shape) > 2 else None
+        return isinstance(last, int) and last > 1 and any(size not in (1, last) for size in self.shape[1:-1])

@@ -107,6 +107,9 @@ def _by_uses(one: DeclaredTensor, uses: frozenset[str]) -> Purpose | None:
         return None
     # A factor may be anything, unless it also counts what it keeps, is a whole number, or weighs whole numbers: tokens.
     kept = uses - {"factor", "divisor", "factor of tokens"}
+    if "factor" in uses and not kept and one.has_features:
+        # Several numbers a position, such as what an encoder made of a text.
+        return None
     if "factor" in uses and not kept and not (one.is_integer or uses & {"divisor", "factor of tokens"}):
         return None
     for purpose in ("state", "token types", "positions"):

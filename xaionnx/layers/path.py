@@ -188,7 +188,16 @@ class LayerPath:
     def default_layer(self) -> str:
         """Return the name of the default layer."""
         read = [one for of_target in elements_read(self.resolved) for one in of_target]
-        return default_layer(self.model, self.names, self.tensors, self.samples[0], read)
+        sample = self.samples[0]
+        # What bypasses a layer is no part of its sample, but the part of the model after it runs on it.
+        others = {
+            name: array if name in self.model.shared else array[:1]
+            for name, array in self.feeds.items()
+            if name not in sample.x
+        }
+        shared = sample.shared | others.keys()
+        sample = dataclasses.replace(sample, x={**sample.x, **others}, shared=frozenset(shared))
+        return default_layer(self.model, self.names, self.tensors, sample, read)
 
     def baseline_values(self, baseline: Baseline, seed: int) -> dict[str, Array]:
         """Return the values (N, B, ...) of the explained tensors at the B baselines of each sample, by name.
