@@ -51,6 +51,8 @@ def for_shell(message: str) -> str:
     'Use --features elements, or pass --allow-random.'
     >>> for_shell("The 'steps' parameter of Saliency must be an int. Use Target.index or relu=False.")
     '--steps must be an int. Use --target element:I,J,... or --no-relu.'
+    >>> for_shell("Name another output with output=, or a number with Target.index.")
+    'Name another output with --output, or a number with --target element:I,J,...'
     """
     if re.search(r"(?<!\S)--[a-z]", message):
         return message
@@ -60,7 +62,8 @@ def for_shell(message: str) -> str:
     said = said.replace(" Got None instead.", " It was not given.")
     said = re.sub(r"\bTarget\.([a-z]+)\b", _replace_target, said)
     said = re.sub(r"(?<![\w'\"/])([a-z][a-z_]*)=(?:'([^']*)'|(True|False|[\d.]*\d))", _replace_setting, said)
-    said = re.sub(r"(?<![\w'\"/])output=(\.\.\.)?", "--output ", said).replace("--output .", "--output.")
+    said = re.sub(r"(?<![\w'\"/])output=(\.\.\.)?", "--output ", said)
+    said = re.sub(r"--output (?=[.,])", "--output", said).replace("....", "...")
     return re.sub(rf"\b({'|'.join(_OPTIONS)})\b", lambda found: _OPTIONS[found[1]], said).rstrip()
 
 

@@ -51,7 +51,8 @@ class Keypoint(Target):
         if not heat and (output.ndim != 3 or output.shape[2] not in (2, 3)):
             raise ParameterError(
                 f"Tensor '{tensor}' of shape {shape_words(output)} holds no key points: heat maps (N, K, H, W), or x "
-                "and y, perhaps with a score, (N, K, 2 or 3)."
+                "and y, perhaps with a score, (N, K, 2 or 3). Name another output with output=, or one number with "
+                "Target.index."
             )
         if self.part is None and not heat and output.shape[2] == 2:
             raise ParameterError(f"Tensor '{tensor}' holds x and y. Name the 'part' of Target.keypoint: 'x' or 'y'.")
