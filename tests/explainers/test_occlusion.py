@@ -9,6 +9,7 @@ import pytest
 import xaionnx
 from models import planted
 from tests import tiny
+from tests.tiny import loaded, normal
 from tests.tolerances import Tolerance, assert_close
 from xaionnx import Baseline, Features, Model, Target
 from xaionnx.errors import ParameterError
@@ -263,6 +264,18 @@ def exposing(proto, name):
     copy = onnx.ModelProto.FromString(proto.SerializeToString())
     copy.graph.output.append(tiny.tensor(name, None))
     return copy
+
+
+def test_windows_over_the_columns_of_a_picture_inside_a_reader_of_text():
+    text = """g (float[N, 1, 4, 8] x) => (float[N, 8, 3] y) {
+      h = Conv<strides = [4, 1]>(x, k)  s = Squeeze(h, two)  t = Transpose<perm = [0, 2, 1]>(s)  y = MatMul(t, v) }"""
+    weights = {"k": normal(5, 1, 4, 1), "two": np.array([2]), "v": normal(5, 3)}
+    model, x = loaded(text, **weights), normal(1, 1, 4, 8)
+    found = xaionnx.explain(model, x, "occlusion", Target.index((6, 1)), layer="t", window=1, stride=1)
+    hidden = model.with_outputs(["t"]).run({"x": x}, ["t"])["t"]
+    expected = np.zeros((1, 8, 5))
+    expected[0, 6] = hidden[0, 6] @ weights["v"][:, 1]
+    assert_close(found.values, expected, Tolerance.OPERATIONS)
 
 
 def test_windows_over_time_inside_a_series():

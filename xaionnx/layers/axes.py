@@ -73,7 +73,10 @@ class Axes:
         """The role of each axis."""
         if self.letters == "TD":
             return Role.TOKEN, Role.FEATURE
-        return tuple(_ROLES.get(letter, Role.UNKNOWN) for letter in self.letters)
+        # Columns without rows, as ahead of the head of a reader of text, follow each other as steps do.
+        alone = sum(letter in "DHW" for letter in self.letters) == 1
+        roles = {**_ROLES, **dict.fromkeys("DHW", Role.TIME)} if alone else _ROLES
+        return tuple(roles.get(letter, Role.UNKNOWN) for letter in self.letters)
 
     @property
     def values(self) -> tuple[int, ...]:
