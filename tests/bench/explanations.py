@@ -11,7 +11,7 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 
 import xaionnx
 from tests.bench import fresh
@@ -38,6 +39,9 @@ TARGETS = 100
 # Noisy copies of SmoothGrad, and the batch sizes from which the peer's best is taken.
 COPIES, PEER_BATCHES = 32, (1, 2, 4, 8, 16, 32)
 PHOTOS = 200
+# Nodes of the chains, and the allowed ratio of an explanation, from the file on, to opening the file and one run.
+LENGTHS = (1_000, 4_000)
+CHAIN_LIMITS = {"saliency": 40.0, "lrp": 100.0, "deep_lift": 100.0}
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,7 @@ def rows(folder: Path, only: str, rounds: int) -> Iterator[Row]:
         yield from path_rows(small, only, rounds)
     if large.exists():
         yield from peer_rows(large, only, rounds)
+    yield from length_rows(only, rounds)
     yield from folder_rows(MODELS / "efficientnet_lite0.onnx", only, rounds)
 
 
@@ -162,6 +167,44 @@ def smooth_grad_of_peer(net: str, x: Array, batch: int) -> Step:
         )
 
     return step
+
+
+def length_rows(only: str, rounds: int, lengths: Sequence[int] = LENGTHS) -> Iterator[Row]:
+    """A row for each method and length of a chain: from the file to the explanation, over opening and one bare run."""
+    for method in GRAPHS:
+        for length in lengths:
+            name = f"{method} of a chain of {length:,} nodes from its file, over opening and running it"
+            if only not in name:
+                continue
+            with tempfile.TemporaryDirectory() as scratch:
+                path, x = Path(scratch) / "chain.onnx", np.ones((1, 8), np.float32)
+                onnx.save(chain(length), path)
+                times = turns(
+                    {
+                        "bare": lambda path=path, x=x: runner(path, None, {"x": x})(),
+                        "explain": lambda path=path, x=x, method=method: xaionnx.explain(
+                            Model.load(path, device="cpu", threads=1), x, method, 0
+                        ),
+                    },
+                    rounds,
+                )
+            yield _ratio(name, CHAIN_LIMITS[method], times["explain"], times["bare"])
+
+
+def chain(length: int) -> onnx.ModelProto:
+    """Dense layers of eight units, a weight added to each, and tanh, one node after the other."""
+    rng, weights, nodes = np.random.default_rng(0), [], []
+    for k in range(length):
+        op = ("MatMul", "Add", "Tanh")[k % 3]
+        reads = ["x" if k == 0 else f"t{k - 1}"]
+        if op != "Tanh":
+            numbers = rng.normal(size=(8, 8) if op == "MatMul" else 8) / 8**0.5
+            weights.append(onnx.numpy_helper.from_array(numbers.astype(np.float32), f"w{k}"))
+            reads.append(f"w{k}")
+        nodes.append(onnx.helper.make_node(op, reads, [f"t{k}" if k < length - 1 else "y"]))
+    ends = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["N", 8]) for name in "xy"]
+    graph = onnx.helper.make_graph(nodes, "chain", ends[:1], ends[1:], weights)
+    return onnx.helper.make_model(graph, ir_version=8, opset_imports=[onnx.helper.make_opsetid("", 20)])
 
 
 def folder_rows(path: Path, only: str, rounds: int, photos: int = PHOTOS) -> Iterator[Row]:

@@ -201,3 +201,11 @@ def test_pytorch_is_timed_on_the_same_gradient(tmp_path, net):
 
 def test_the_kept_results_make_a_table():
     assert "| explanation | evaluations | limit |" in table.markdown()
+
+
+def test_an_explanation_of_a_long_chain_is_timed_against_opening_it(monkeypatch):
+    monkeypatch.setattr(turns, "TURN_S", 1e-3)
+    rows = list(explanations.length_rows("saliency", rounds=2, lengths=(9, 12)))
+    assert [row["name"].split(" nodes")[0] for row in rows] == [f"saliency of a chain of {k}" for k in (9, 12)]
+    assert all(min(row["rounds"]) > 1 for row in rows)
+    assert len(explanations.chain(12).graph.node) == 12
