@@ -102,12 +102,14 @@ def test_loading(nets):
     assert growth(Model.load, nets) < MOST
 
 
+@pytest.mark.sampled(percent=20)
 @pytest.mark.parametrize("name", discovery.methods())
 def test_checks_of_methods(nets, name):
     """Default layers, heads, and graphs by each method's rules."""
     assert growth(lambda opened: discovery.method(name)().validate(DryRun.of(opened)), map(Model.load, nets)) < MOST
 
 
+@pytest.mark.sampled(percent=40)
 @pytest.mark.parametrize("name", ["saliency", "lrp", "deep_lift", "grad_cam", "full_grad", "integrated_gradients"])
 def test_explanations(nets, name):
     def explain(opened):
