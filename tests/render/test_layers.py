@@ -46,6 +46,19 @@ def test_channels_are_summed_and_the_map_is_enlarged_between_the_centres_of_its_
     assert single.note.startswith("The values of the layer's channel are taken at 3 x 4 positions")
 
 
+def test_values_that_are_the_same_for_all_channels_are_taken_once():
+    """Those of methods that remove positions: their sum would count a drop once for each channel."""
+    drops = RNG.normal(size=(3, 4)).astype(np.float32)
+    found = pixel_map(explained(np.tile(drops, (1, 5, 1, 1)), "CHW", method="occlusion"), Extent(24, 20))
+    assert_close(found.values, bilinear(drops, 24, 20), Tolerance.ORDER_ONE)
+    assert found.note.startswith("The values of the layer's 5 channels are the same, taken once, at 3 x 4 positions")
+    at_columns, names, note = parts(np.tile(drops[0][:, None], (1, 5)), Layer("h", "WC", None, 0))
+    assert_close(at_columns, drops[0], Tolerance.ORDER_ONE)
+    assert names == ["position 0", "position 1", "position 2", "position 3"]
+    assert note == "The values of a position are the same for all channels."
+    assert parts(np.zeros((4, 5)), Layer("h", "WC", None, 0))[1][0] == "channel 0"
+
+
 def test_patches_lie_where_they_were_cut_and_the_token_before_them_is_told():
     values = RNG.normal(size=(7, 8))
     found = pixel_map(explained(values[None], "TD", [2, 3], 1), Extent(8, 12))

@@ -48,16 +48,18 @@ def covers_picture(explanation: Explanation) -> bool:
 def over_picture(values: Array, layer: Layer, height: int, width: int) -> tuple[Floats, str]:
     """The map (H, W) of a layer with :attr:`Layer.is_map`, and a sentence on how it was computed."""
     if layer.grid is not None:
-        each = values.astype(np.float64).sum(axis=1)
+        each, same = _joined(values, 1)
         last = len(each) - layer.after
         summed = each[layer.before : last].reshape(layer.grid)
-        words = f"The {values.shape[1]} values of each of {layer.grid[0]} x {layer.grid[1]} patches are summed"
+        joined = "the same, taken once" if same else "summed"
+        words = f"The {values.shape[1]} values of each of {layer.grid[0]} x {layer.grid[1]} patches are {joined}"
         ending = _outside_tokens(layer.before, "before", each[: layer.before].sum())
         ending += _outside_tokens(layer.after, "after", each[last:].sum())
     else:
         axis = layer.axes.index("C")
-        summed = values.astype(np.float64).sum(axis=axis)
-        channels = f"{values.shape[axis]} channels are summed" if values.shape[axis] > 1 else "channel are taken"
+        summed, same = _joined(values, axis)
+        joined = "the same, taken once," if same else "summed"
+        channels = f"{values.shape[axis]} channels are {joined}" if values.shape[axis] > 1 else "channel are taken"
         words = f"The values of the layer's {channels} at {_by(summed)} positions"
         ending = ""
     enlarged = Image.fromarray(summed.astype(np.float32)).resize((width, height), Image.Resampling.BILINEAR)
@@ -69,6 +71,10 @@ def parts(values: Array, layer: Layer) -> tuple[Floats, list[str], str]:
     wide = values.astype(np.float64)
     if "C" in layer.axes:
         axis = layer.axes.index("C")
+        at_positions, same = _joined(values, axis)
+        if same and at_positions.size > 1:
+            names = [f"position {', '.join(map(str, place))}" for place in np.ndindex(at_positions.shape)]
+            return at_positions.reshape(-1), names, "The values of a position are the same for all channels."
         by_channel = np.moveaxis(wide, axis, 0).reshape(wide.shape[axis], -1)
         return (
             by_channel.sum(axis=1),
@@ -81,6 +87,17 @@ def parts(values: Array, layer: Layer) -> tuple[Floats, list[str], str]:
     if wide.ndim == 1:
         return wide, _numbered("unit", len(wide)), ""
     return wide.reshape(-1), [f"unit {', '.join(map(str, place))}" for place in np.ndindex(wide.shape)], ""
+
+
+def _joined(values: Array, axis: int) -> tuple[Floats, bool]:
+    """The values summed along an axis, or as they are if they are all the same along it, and whether they are.
+
+    Methods that remove positions give their value to all numbers there, whose sum would count it that often.
+    """
+    wide = values.astype(np.float64)
+    first: Floats = np.asarray(np.moveaxis(wide, axis, 0)[0])
+    same = bool(wide.shape[axis] > 1 and first.any() and (wide == np.expand_dims(first, axis)).all())
+    return (first if same else np.asarray(wide.sum(axis=axis))), same
 
 
 def _outside_tokens(count: int, where: str, total: float) -> str:
