@@ -274,6 +274,8 @@ def _with_gains(model: Model, sample: Mapping[str, Array], patterns: Patterns) -
     """
     out = default_output(model)
     output = model.run({info.name: sample[info.name] for info in model.inputs}, [out])[out]
+    if output.size == 0:
+        raise UnsupportedModelError(f"Output '{out}' of {model.name} holds no numbers, so there are no patterns.")
     while True:
         rules = table(patterns.sha256, patterns.layers, patterns.gains, measured=True)
         backward = gradient(model, out, gradient_tensors(model), rules, sample)

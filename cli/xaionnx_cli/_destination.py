@@ -151,7 +151,9 @@ def check_writable(folder: Path) -> Path:
         The folder does not exist or is not writable.
     """
     with storage_errors(folder):
-        exists = folder.is_dir()
+        exists, is_other = folder.is_dir(), os.path.lexists(folder)
+    if is_other and not exists:
+        raise StorageError(f"{folder} is not a folder. Choose another with -o.")
     if not exists:
         raise StorageError(f"The folder {folder} does not exist. Create it, or choose another with -o.")
     if not os.access(folder, os.W_OK):

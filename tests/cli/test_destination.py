@@ -76,3 +76,9 @@ def test_a_target_of_one_input_is_never_called_as_another_input(tmp_path):
         assert not stems & own
         stems |= own
     assert "y-target1" in stems
+
+
+def test_a_file_is_no_folder(tmp_path):
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(StorageError, match=r"out is not a folder\. Choose another with -o\."):
+        Destination.of(str(tmp_path / "out"), [])

@@ -76,7 +76,7 @@ def writes(name: str, content: bytes | Callable[[], bytes]) -> Build:
 
 def all_cases() -> Iterator[Case]:
     """Yield the cases of all kinds; each name once."""
-    from tests.corpus import arrays, models, names, options, outputs, pictures, records, specs, tables
+    from tests.corpus import arrays, graphs, models, names, options, outputs, pictures, records, specs, tables
 
-    for module in (arrays, models, names, options, outputs, pictures, records, specs, tables):
+    for module in (arrays, graphs, models, names, options, outputs, pictures, records, specs, tables):
         yield from module.cases()

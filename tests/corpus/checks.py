@@ -10,6 +10,7 @@ from tests.corpus.case import Case, Stdout, prepare
 from tests.corpus.names import NAMES
 from tests.corpus.runner import Runner
 
+# Seconds of the processor.
 _LIMIT_S = 20
 _LONGEST = 1_200
 

@@ -27,20 +27,20 @@ def cases() -> Iterator[Case]:
     for number in range(48):
         words = explain() if number % 2 else ("inspect", "model.onnx", "--json")
         yield Case(f"models/flipped-{number}", words, {0, *REFUSED}, _flipped(number))
-    for name, proto in _graphs().items():
+    for name, proto in damaged_graphs().items():
         for command, words in (("inspect", ("inspect", "bad.onnx")), ("explain", explain(model="bad.onnx", x="x.npy"))):
-            yield Case(f"models/{command}-{name}", words, {0, MODEL, DATA, RESOURCE}, _saves(proto))
+            yield Case(f"models/{command}-{name}", words, {0, MODEL, DATA, RESOURCE}, saves(proto))
     for name, proto, codes in _costly():
         for command, words in (
             ("inspect", ("inspect", "bad.onnx", "--timeout", "4")),
             ("explain", explain("--timeout", "4", model="bad.onnx", x="x.npy", method="saliency")),
         ):
-            yield Case(f"models/costly-{command}-{name}", words, codes, _saves(proto))
+            yield Case(f"models/costly-{command}-{name}", words, codes, saves(proto))
     for name, build in _places().items():
         yield Case(f"models/place-{name}", ("inspect", "bad.onnx"), {MODEL}, build, says=_AGAIN)
 
 
-def _saves(made: onnx.ModelProto | bytes | Callable[[], onnx.ModelProto]) -> Build:
+def saves(made: onnx.ModelProto | bytes | Callable[[], onnx.ModelProto]) -> Build:
     def build(folder: Path) -> None:
         proto = made() if callable(made) else made
         data = proto if isinstance(proto, bytes) else proto.SerializeToString()
@@ -114,7 +114,7 @@ def _bytes_instead(proto: onnx.ModelProto, old: str) -> bytes:
     return data.replace(old.encode(), b"\xff\xfe" + old.encode()[2:])
 
 
-def _graphs() -> dict[str, onnx.ModelProto | bytes]:
+def damaged_graphs() -> dict[str, onnx.ModelProto | bytes]:
     named = model([node("Relu", "xxxx", "yyyy", "nnnn")], [tensor("xxxx", ("DDDD", 4))], [tensor("yyyy", ("DDDD", 4))])
     named.producer_name, named.producer_version, named.domain, named.doc_string = "pppp", "vvvv", "dddd", "tttt"
     named.graph.name, named.graph.doc_string, named.graph.node[0].doc_string = "gggg", "ssss", "qqqq"

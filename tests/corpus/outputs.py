@@ -85,6 +85,8 @@ def _paths() -> dict[str, tuple[str, Build]]:
         "folder below a file": ("array.npy/out/", nothing),
         "link to itself": ("out.npz", link("out.npz")),
         "link to a device": ("out.npz", link("/dev/full")),
+        "device as a folder": ("/dev/full", nothing),
+        "file as a folder": ("out", lambda folder: (folder / "out").write_text("mine")),
         "pipe": ("out.npz", lambda folder: os.mkfifo(folder / "out.npz")),
         "long": ("a" * 300 + ".npz", nothing),
         "long folder": ("a" * 300 + "/", nothing),

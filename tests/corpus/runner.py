@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import pty
 import resource
@@ -22,6 +23,8 @@ from typing import Any, NoReturn
 ROOT = Path(__file__).resolve().parents[2]
 # Far above what a command needs, and far below what a bad file declares.
 _ADDRESS_SPACE = 24 << 30
+# How much longer a command may take than its seconds of the processor.
+_WAITING = 6
 
 
 class Runner:
@@ -48,6 +51,9 @@ class Runner:
         fault: dict[str, Any] | None = None,
     ) -> int | None:
         """Run a command in ``folder``; its output goes to the files ``out`` and ``err`` in ``streams``.
+
+        ``limit_s`` are seconds of the processor, so that a busy machine does not matter, and a multiple of them passes
+        before a command is stopped that only waits.
 
         ``fault`` is installed first, see :mod:`tests.faults.faults`.
         """
@@ -94,6 +100,8 @@ def _command(asked: dict[str, Any], terminal: int | None) -> None:
     os.chdir(asked["folder"])
     resource.setrlimit(resource.RLIMIT_AS, (_ADDRESS_SPACE, _ADDRESS_SPACE))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    seconds = math.ceil(asked["limit_s"])
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
     words = asked["words"]
     if asked["fault"] is not None:
         from tests.faults import faults
@@ -158,12 +166,13 @@ def _wait(child: int, limit_s: float) -> int | None:
         late.set()
         os.kill(child, signal.SIGKILL)
 
-    timer = threading.Timer(limit_s, stop)
+    timer = threading.Timer(_WAITING * limit_s, stop)
     timer.start()
     _, status = os.waitpid(child, 0)
     timer.cancel()
     timer.join()
-    return None if late.is_set() else os.waitstatus_to_exitcode(status)
+    code = os.waitstatus_to_exitcode(status)
+    return None if late.is_set() or code == -signal.SIGXCPU else code
 
 
 def _serve() -> None:

@@ -212,3 +212,12 @@ def test_weights_listed_among_the_inputs_are_none():
     old = parsed(DOUBLED, w=np.ones(3))
     old.graph.input.append(helper.make_tensor_value_info("w", TensorProto.FLOAT, [3]))
     assert [value.name for value in joined(SQUARED, old).graph.input] == ["x"]
+
+
+@pytest.mark.parametrize(
+    "entry", ["{", "[1, 2]", '[{"sha256": "0"}]', '[{"name": "a", "sha256": 3}]', "3", "[" * 99_999]
+)
+def test_a_damaged_entry_names_no_parts(entry):
+    model = parsed("g (float[N, 3] x) => (float[N, 3] y) { y = Relu(x) }")
+    helper.set_model_props(model, {"xaionnx.parts": entry})
+    assert parts_of(model) == []

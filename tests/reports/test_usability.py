@@ -13,11 +13,13 @@ FUNCTION = re.compile(r"^def (test_\w+)", re.MULTILINE)
 NAMES = {name for path in TESTS.rglob("test_*.py") for name in FUNCTION.findall(path.read_text())}
 LOGS = {
     name: tomllib.loads(Path(__file__).with_name(f"{name}.toml").read_text())["report"]
-    for name in ("usability", "real_models")
+    for name in ("usability", "real_models", "reliability")
 }
 
 
-@pytest.mark.parametrize("report", [*LOGS["usability"], *LOGS["real_models"]], ids=lambda report: report["link"])
+@pytest.mark.parametrize(
+    "report", [report for log in LOGS.values() for report in log], ids=lambda report: report["link"]
+)
 def test_a_report_is_told_and_held(report):
     assert set(report) == {"number", "link", "met", "here", "mended", "tests"}
     assert re.fullmatch(r"[\w.-]+/[\w.-]+#\d+", report["link"])
@@ -32,6 +34,7 @@ def test_reports_are_numbered_and_told_once(name):
     assert len({report["link"] for report in LOGS[name]}) == len(LOGS[name])
 
 
-def test_reports_of_real_models_are_sorted_by_tool():
-    links = [report["link"].rpartition("#") for report in LOGS["real_models"]]
+@pytest.mark.parametrize("name", ["real_models", "reliability"])
+def test_reports_are_sorted_by_tool(name):
+    links = [report["link"].rpartition("#") for report in LOGS[name]]
     assert links == sorted(links, key=lambda link: (link[0].lower(), int(link[2])))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import warnings
 from types import ModuleType
 
@@ -92,3 +95,17 @@ def test_ctrl_c_while_it_is_loaded_is_no_fault_of_it(monkeypatch):
     monkeypatch.setattr(installation, "import_module", interrupted)
     with pytest.raises(KeyboardInterrupt):
         installation.runtime()
+
+
+def test_nothing_is_stored_in_the_home_folder_or_sent(tmp_path):
+    code = """
+import os, xaionnx
+xaionnx.Model.load("models/digits_cnn.onnx")
+print(os.environ.get("ORT_DISABLE_TELEMETRY"))
+"""
+    env = {**os.environ, "HOME": str(tmp_path)}
+    for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "ORT_DISABLE_TELEMETRY"):
+        env.pop(name, None)
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("None\n", "")
+    assert [*tmp_path.rglob("*")] == []

@@ -370,3 +370,10 @@ def test_a_model_of_more_than_2_gib_is_read_by_path(tmp_path):
     x[0, 5] = 2
     assert model.run({"x": x})["y"][0, 0] == 10
     assert model.with_outputs(["h"]).run({"x": x}, ["h"])["h"][0, 5] == 10
+
+
+def test_a_file_for_no_samples_is_refused(tmp_path):
+    path = tmp_path / "none.onnx"
+    tiny.saved(path, [node("Relu", ["x"], ["y"])], [tensor("x", [0, 4])], [tensor("y", [0, 4])])
+    with pytest.raises(UnsupportedModelError, match=r"^none\.onnx declares 0 samples in a run\. Export it with a free"):
+        Model.load(path)

@@ -13,12 +13,19 @@ _KEY: Final = "xaionnx.parts"
 
 
 def parts_of(proto: onnx.ModelProto) -> list[dict[str, str]]:
-    """Return name and sha256 of the parts of a joined model; empty for any other."""
+    """Return name and sha256 of the parts of a joined model; empty for any other, also if it has a damaged entry."""
     for entry in proto.metadata_props:
         if entry.key == _KEY:
-            found: list[dict[str, str]] = json.loads(entry.value)
-            return found
+            try:
+                found = json.loads(entry.value)
+            except (ValueError, RecursionError):
+                return []
+            return found if isinstance(found, list) and all(map(_is_part, found)) else []
     return []
+
+
+def _is_part(found: object) -> bool:
+    return isinstance(found, dict) and all(isinstance(found.get(key), str) for key in ("name", "sha256"))
 
 
 def metadata(parts: Sequence[tuple[str, str]]) -> dict[str, str]:

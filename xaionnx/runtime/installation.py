@@ -6,13 +6,17 @@ folder without a warning. The one installed last is used, and uninstalling eithe
 
 from __future__ import annotations
 
+import contextlib
+import os
 import warnings
+from collections.abc import Iterator
 from functools import lru_cache
 from importlib import import_module
 from types import ModuleType
 
 from xaionnx.errors import InstallationError
 
+_TELEMETRY = "ORT_DISABLE_TELEMETRY"
 # All distributions that install a module named onnxruntime.
 _DISTRIBUTIONS = (
     "onnxruntime",
@@ -37,7 +41,8 @@ def runtime() -> ModuleType:
         It is not installed, cannot be loaded, or lost files when another of its distributions was uninstalled.
     """
     try:
-        module = import_module("onnxruntime")
+        with _without_telemetry():
+            module = import_module("onnxruntime")
     except ImportError as error:
         if isinstance(error.__cause__ or error.__context__, KeyboardInterrupt):
             # While C code is loaded, Ctrl-C becomes a failed import.
@@ -52,6 +57,23 @@ def runtime() -> ModuleType:
             f"{_remedy(installed())}"
         )
     return module
+
+
+@contextlib.contextmanager
+def _without_telemetry() -> Iterator[None]:
+    """Keep onnxruntime from sending what it runs, and from storing a number of this machine, unless the user lets it.
+
+    It decides once, as it is imported. Without this, its releases for Linux from 1.31 on also write to stderr where
+    there is no home folder.
+    """
+    if _TELEMETRY in os.environ:
+        yield
+        return
+    os.environ[_TELEMETRY] = "1"
+    try:
+        yield
+    finally:
+        del os.environ[_TELEMETRY]
 
 
 @lru_cache(maxsize=1)
