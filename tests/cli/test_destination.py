@@ -39,13 +39,13 @@ def test_a_folder_that_cannot_be(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(StorageError) as error:
         Destination.of(str(tmp_path / "file" / "in"), [])
-    assert str(error.value) == f"The folder {tmp_path / 'file'} does not exist. Create it, or choose another with -o."
+    assert str(error.value) == f"{tmp_path / 'file'} is not a folder. Choose another with -o."
 
 
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_without_rights(tmp_path):
     tmp_path.chmod(0o500)
-    with pytest.raises(StorageError, match="cannot be written to"):
+    with pytest.raises(StorageError, match="is not writable"):
         Destination.of(str(tmp_path / "a.png"), [])
 
 

@@ -247,12 +247,11 @@ class Model:
         model = replace(model, inputs=inputs, outputs=outputs, shared=found.shared, axes=found, true_shapes=shapes)
         if spec is not None:
             spec.check_size(model.input().shape, model.input().name)
-        model = model._batch_first(found.moved)
         if model.fixed_batch == 0:
             raise UnsupportedModelError(
                 f"{model.name} declares 0 samples in a run. Export it with a free number of samples, or with 1."
             )
-        return model
+        return model._batch_first(found.moved)
 
     def _check_stated_axes(self, outputs: Sequence[TensorInfo], stated: Mapping[str, int]) -> None:
         """Check that as many axes are stated for outputs as onnxruntime finds in them.
