@@ -14,7 +14,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from PIL import Image
 
 import xaionnx
-from tests.tiny import parsed
+from tests.tiny import parsed, run
 from xaionnx import Model
 from xaionnx.runtime.session import simplified
 
@@ -152,3 +152,8 @@ def test_samples_that_share_a_range_of_integers_are_explained_alone(tmp_path):
         one = xaionnx.explain(model, x[n : n + 1], "occlusion", 0)
         np.testing.assert_array_equal(both.values[n], one.values[0])
         assert both.prediction[n] == one.prediction[0]
+    # Nor do the rows that removal makes of one sample share a range.
+    removed = xaionnx.explain(model, x[:1], "feature_ablation", 0, baseline=0.0)
+    rows = np.where(np.eye(7, 6, dtype=bool), 0, x[:1]).astype(np.float32)
+    alone = np.array([run(onnx.load(path), {"x": row[None]})["y"][0, 0] for row in rows])
+    np.testing.assert_array_equal(removed.values[0], (alone[-1] - alone[:-1]).astype(np.float32))

@@ -13,7 +13,7 @@ from tests.tiny import loaded, row
 from tests.tolerances import Tolerance, assert_close
 from xaionnx import Features, InputSpec, Model, Target
 from xaionnx.data.sample import Sample
-from xaionnx.errors import ParameterError, UnknownNameError, UnsupportedModelError
+from xaionnx.errors import ParameterError, UnknownNameError
 from xaionnx.explainers._games.student import student
 from xaionnx.explainers.exact_shapley import ExactShapley
 from xaionnx.explainers.feature_ablation import FeatureAblation
@@ -275,7 +275,7 @@ def test_what_is_no_other_method_is_refused(method):
 
 def test_integers_take_no_noise():
     tokens = loaded("""g (int64[N, 3] ids) => (float[N, 3] y) { y = Cast<to: int = 1>(ids) }""")
-    with pytest.raises(UnsupportedModelError, match=r"Input 'ids' of .* is \(N, 3\) int64, which has no gradient"):
+    with pytest.raises(ParameterError, match=r"without a baseline for .* whose noise is added to the floats made of"):
         xaionnx.explain(tokens, np.ones((1, 3), dtype=np.int64), SmoothGrad(inner="lime"), 0)
 
 

@@ -177,7 +177,7 @@ class SmoothGrad(Explainer):
         if path.layer is not None and "baseline" in known:
             raise ParameterError(
                 f"The 'inner' parameter of SmoothGrad must be a method without a baseline for {request.model.name}, "
-                f"whose noise is added to the embedding of tokens. Got {inner.name()} instead."
+                f"whose noise is added to the floats made of its whole numbers. Got {inner.name()} instead."
             )
         statistics = CopyStatistics(len(path.samples), self.statistic, "features" in known)
         method = with_clean_samples(inner, path.samples)

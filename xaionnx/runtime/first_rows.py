@@ -97,11 +97,14 @@ class FirstRows:
         key = (min(count, MOST_COMPARED), *shapes, *sorted(outputs))
         if (model.fixed_batch or 1) > 1:
             return self._once(("fixed", count, *key), lambda: self._in_places(feeds, outputs))
+        if count == 1 and not doubtful and model.batch_size is None and self._rounds_together():
+            # What is removed from a sample gives rows too.
+            return self._once("one by one", lambda: model.in_runs_of(1))
         # Rows that take the branch of an If are evaluated one by one.
-        single = model.fixed_batch is not None or model.chooses_branches
+        single = model.fixed_batch is not None or model.batch_size == 1 or model.chooses_branches
         if single:
             return model
-        if model.batch_size == 1 or model.axes.rows or (count == 1 and not doubtful):
+        if model.axes.rows or (count == 1 and not doubtful):
             return self._once(("batch", *key), lambda: self._in_batches_of_the_graph(feeds, outputs))
         return self._once(key, lambda: self._compared(feeds, outputs, doubtful))
 

@@ -296,6 +296,11 @@ class Model:
         read, made = (tuple(map(TensorInfo.of, values)) for values in (session.inputs, session.outputs))
         return replace(model, inputs=read, outputs=made)
 
+    def in_runs_of(self, batch_size: int) -> Model:
+        """Return the model with another number of samples in one run; see :meth:`load`."""
+        state = replace(self._state, runner=None, derived={}, first_rows=None)
+        return replace(self, batch_size=batch_size, _state=state)
+
     def in_batches_of(self, count: int) -> Model:
         """Return the model as one whose file declares ``count`` samples in each run, as its graph requires."""
         own = [one.name for one in self.inputs if one.name not in self.shared]
