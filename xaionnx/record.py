@@ -19,6 +19,7 @@ from xaionnx.graph.missing_values import nan_handling
 from xaionnx.graph.parts import parts_of
 from xaionnx.graph.steps import steps_between
 from xaionnx.layers.embeddings import embeddings
+from xaionnx.layers.graph_facts import graph_fact
 from xaionnx.perturb.baselines.by_input import ByInput
 from xaionnx.perturb.element_types import has_nan, is_row
 from xaionnx.runtime.axes import in_file_order
@@ -247,13 +248,15 @@ def _steps(explainer: Explainer, request: Request, attribution: Attribution) -> 
     """The ops on the way to the targets that round, or have no slope, for a method by gradients."""
     if explainer.needs != "gradient":
         return {}
-    view = request.model.view
+    model = request.model
     layer = attribution.parameters.get("layer")
     named = [layer] if isinstance(layer, str) else [*layer] if isinstance(layer, list | tuple) else []
-    starts = [name for name in named or attribution.values if name in view.tensor_names] or [request.main]
+    starts = [name for name in named or attribution.values if name in model.view.tensor_names] or [request.main]
     # Methods around others keep no source.
     passed = attribution.diagnostics.get("gradient") == "graph"
-    found = steps_between(view, starts, request.tensors, quantisers=not passed)
+    ends = tuple(request.tensors)
+    key = ("steps", tuple(starts), ends, passed)
+    found = graph_fact(model, key, lambda view: steps_between(view, starts, ends, quantisers=not passed))
     kept = {"rounding": list(found.rounding), "all_paths": list(found.all_paths)}
     return {"steps": {key: ops for key, ops in kept.items() if ops}} if any(kept.values()) else {}
 

@@ -20,6 +20,7 @@ _JUMP: Final = frozenset(
         "LessOrEqual", "NonMaxSuppression", "NonZero", "OneHot", "Sign",
     }
 )  # fmt: skip
+_ROUNDS: Final = _ROUND | _QUANTISE | {"Cast"}
 _FLOATS: Final = frozenset(
     {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16}
     | {kind for name, kind in TensorProto.DataType.items() if name.startswith("FLOAT8")}
@@ -78,7 +79,7 @@ def steps_between(view: GraphView, sources: Iterable[str], targets: Iterable[str
         made = {name for name in node.output if name}
         reached |= made
         is_step = _is_step(node, quantisers)
-        if is_step and (node.op_type in _ROUND | _QUANTISE or node.op_type == "Cast"):
+        if is_step and node.op_type in _ROUNDS:
             rounding.add(node.op_type)
         if smooth.isdisjoint(names):
             continue
@@ -95,4 +96,4 @@ def _is_step(node: onnx.NodeProto, quantisers: bool) -> bool:
         return False
     if node.op_type == "Cast":
         return next((a.i for a in node.attribute if a.name == "to"), TensorProto.FLOAT) not in _FLOATS
-    return node.op_type in _ROUND | _JUMP or (quantisers and node.op_type in _QUANTISE)
+    return node.op_type in _ROUND or node.op_type in _JUMP or (quantisers and node.op_type in _QUANTISE)
