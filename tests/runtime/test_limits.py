@@ -7,6 +7,7 @@ import threading
 import time
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 import pytest
 
@@ -19,7 +20,7 @@ from xaionnx.errors import (
     TimeLimitError,
 )
 from xaionnx.runtime import session as session_module
-from xaionnx.runtime.session import Session, SessionSettings
+from xaionnx.runtime.session import Session, SessionSettings, simplified
 
 
 def test_a_run_that_does_not_end_is_stopped_by_its_time_limit(tmp_path):
@@ -96,6 +97,20 @@ def test_large_graphs_open_without_what_takes_longer_than_in_proportion(tmp_path
     assert levels == [every, every, every, no]
     for result in results[1:]:
         np.testing.assert_array_equal(result, results[0])
+
+
+def test_a_graph_is_simplified_without_a_plan_of_buffers(tmp_path, monkeypatch):
+    """Its session is never run, and the plan takes time that grows with the square of the number of nodes."""
+    plans, whole = [], ort.InferenceSession
+
+    def opened(content, options, **named):
+        plans.append((options.enable_mem_reuse, options.enable_mem_pattern))
+        return whole(content, options, **named)
+
+    monkeypatch.setattr(session_module.ort, "InferenceSession", opened)
+    path = tiny.linear(tmp_path / "linear.onnx", [[1.0], [2.0]])
+    assert onnx.load_model_from_string(simplified(path.read_bytes())).graph.node
+    assert plans == [(False, False)]
 
 
 @pytest.fixture

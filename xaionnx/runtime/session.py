@@ -459,6 +459,8 @@ def _optimised(model: bytes, level: ort.GraphOptimizationLevel) -> bytes:
     options = ort.SessionOptions()
     options.log_severity_level = _FATAL_ONLY
     options.graph_optimization_level = level
+    # The session is not run; planning its memory takes most of the time of a large graph.
+    options.enable_mem_reuse = options.enable_mem_pattern = False
     # It would duplicate quantised tensors for each consumer, and so disconnect a named tensor from its consumers.
     options.add_session_config_entry("session.disable_quant_qdq", "1")
     with temporary_folder() as folder:
