@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Literal, final
 
 import numpy as np
 
-from xaionnx.data.axes import FIRST_AXIS, AxisFinder, TensorAxes, spec_axes, stated_axes
+from xaionnx.data.axes import FIRST_AXIS, TensorAxes, spec_axes, stated_axes
+from xaionnx.data.axis_finder import AxisFinder
 from xaionnx.errors import ParameterError, UnsupportedModelError
 from xaionnx.graph.roles import Role, Roles
 from xaionnx.runtime.tensors import TensorInfo
