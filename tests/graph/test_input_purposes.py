@@ -75,6 +75,13 @@ def test_what_an_encoder_made_of_a_text_is_data(shape, purpose):
     assert purposes(text) == {"ids": "data", "memory": purpose}
 
 
+@pytest.mark.parametrize(("output", "purpose"), [("hidden_out", "data"), ("memory_out", "state")])
+def test_memory_is_a_state_if_it_is_returned(output, purpose):
+    found = purposes(f"""g (float[N,3,4] x, float[N,3,4] memory) => (float[N,3,4] y, float[N,3,4] {output}) {{
+        s = Add(x, memory)  y = Tanh(s)  {output} = Sub(s, y) }}""")
+    assert found == {"x": "data", "memory": purpose}
+
+
 @pytest.mark.parametrize("kind", ["float", "int64"])
 def test_factors_of_the_edges_of_a_graph_are_data(kind):
     nodes = "h = Gather(emb, x)" if kind == "int64" else "h = MatMul(x, w)"

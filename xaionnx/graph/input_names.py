@@ -64,6 +64,9 @@ def _is_state(one: DeclaredTensor, name: str, outputs: list[DeclaredTensor]) -> 
     if len(outputs) < 2 or len(one.shape) < 2:
         return False
     alike = [out for out in outputs if out.kind == one.kind and _same_shape(out.shape, one.shape)]
+    if "memory" in name.split("_"):
+        # What an encoder made of a text has this name too.
+        alike = [out for out in alike if "memory" in _plain_name(out.name).split("_")]
     if _STATE.search(name):
         return bool(alike)
     stem = _stem(name)
