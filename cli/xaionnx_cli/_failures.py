@@ -4,7 +4,8 @@ An error ends the run if every row would meet it, as its type and the place wher
 
 - raised before the first row, by the model, the spec, a parameter, the target or the destination;
 - the device or the installation fails, or the place of the results is full or read-only;
-- no row is finished yet, and a name is unknown, or a parameter does not fit rows of the only size that there is;
+- no row is finished yet, and a name is unknown, or a parameter does not fit rows of the only size that there is, or, of
+  free sizes, artificial rows of other sizes either, for the same reason;
 - no row is finished yet, and the method refuses the model also without a sample.
 
 All others are those of a row: its data, a target that it lacks, a run that fails, memory, time, a file of its name.
@@ -15,6 +16,8 @@ from __future__ import annotations
 import errno
 from typing import Final
 
+from xaionnx.autodiff.gradient import first_rows
+from xaionnx.data.inputs import Inputs
 from xaionnx.errors import (
     AbsentTargetError,
     DeviceError,
@@ -29,9 +32,14 @@ from xaionnx.errors import (
 from xaionnx.explainer import Explainer
 from xaionnx.layers.dry_run import DryRun
 from xaionnx.runtime.model import Model
+from xaionnx.runtime.progress import Silent, listening
+from xaionnx.typing import TargetLike
 
 OF_ROWS: Final = (XaionnxError, MemoryError, OSError)
 """What may be raised while a row is read, explained or saved."""
+
+# Of artificial rows, where sizes are free.
+_SIZES: Final = (64, 96)
 
 # What no other file in the same place can escape.
 _NO_PLACE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -45,12 +53,13 @@ class Failures:
     method : Explainer
         Bound to the model.
     model : Model
+    target : Target or list of them, optional
     one_size : bool
         Whether all rows have the same shape.
     """
 
-    def __init__(self, method: Explainer, model: Model, one_size: bool) -> None:
-        self._method, self._model = method, model
+    def __init__(self, method: Explainer, model: Model, target: TargetLike, one_size: bool) -> None:
+        self._method, self._model, self._target = method, model, target
         self._one_size = one_size or _has_one_size(model)
         self._refuses_model: bool | None = None
 
@@ -63,8 +72,25 @@ class Failures:
         if isinstance(error, UnknownNameError):
             return True
         if isinstance(error, ParameterError):
-            return self._one_size
+            return self._one_size or all(self._refusal(size) == str(error) for size in _SIZES)
         return isinstance(error, ModelError) and self._refuses()
+
+    def _refusal(self, size: int) -> str:
+        """What is said of a parameter for an artificial row with ``size`` in place of free sizes, if anything."""
+        shapes = {
+            info.name: tuple(known if isinstance(known, int) else size for known in info.shape[1:])
+            for info in self._model.inputs
+            if info.name not in self._model.shared
+        }
+        try:
+            with listening(_BeforeRuns()):
+                row = Inputs(first_rows(self._model, shapes=shapes))
+                self._method.explain(self._method.request(self._model, row, self._target))
+        except ParameterError as refusal:
+            return str(refusal)
+        except (*OF_ROWS, _FitsError):
+            pass
+        return ""
 
     def _refuses(self) -> bool:
         """Whether the method refuses the model without a sample."""
@@ -75,6 +101,21 @@ class Failures:
             except XaionnxError:
                 self._refuses_model = True
         return self._refuses_model
+
+
+class _FitsError(Exception):
+    """The parameters fit, since the runs of the method begin."""
+
+
+class _BeforeRuns(Silent):
+    """Ends a method ahead of its runs."""
+
+    def expect(self, evaluations: int) -> None:
+        if evaluations:
+            raise _FitsError
+
+    def advance(self, evaluations: int) -> None:
+        self.expect(evaluations)
 
 
 def is_out_of_space(error: XaionnxError) -> bool:

@@ -110,7 +110,7 @@ class _Job:
                 # Bound first: faulty patterns must not be reported as a fault of an input.
                 with self._limited(bar):
                     self.method = self.method.bind(self.model)
-                self.results.failures = Failures(self.method, self.model, len(self.files) == 1)
+                self.results.failures = Failures(self.method, self.model, self.target, len(self.files) == 1)
                 self._request = self._what_all_rows_share()
                 batches = Batches(self.model.shared, self.method.compares_samples)
                 for batch in batches.of(self._read()):

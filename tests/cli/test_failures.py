@@ -19,6 +19,7 @@ from xaionnx_cli._deadline import paused, time_limit
 
 import xaionnx
 from tests.cli.conftest import MODELS, ROOT
+from tests.tiny import parsed
 from xaionnx import record
 from xaionnx.errors import DeviceError, StorageError, TimeLimitError
 from xaionnx.runtime.session import Session
@@ -257,3 +258,27 @@ def _work_after_a_pause():
     with paused():
         time.sleep(0.05)
     time.sleep(1)
+
+
+@pytest.mark.parametrize(
+    ("words", "every", "told"),
+    [
+        (("occlusion", "--window", "2x2x2"), True, "--window must be an int or 2 ints for this input"),
+        (("occlusion", "--window", "4", "--stride", "5"), True, "--stride must not exceed the window 4"),
+        (("feature_ablation", "--features", "grid:20"), False, "A grid of 20 by 20 cells does not fit a picture of 16"),
+        (("exact_shapley", "--features", "pixels"), False, "ExactShapley takes at most 16 features. Got 256 instead"),
+    ],
+)
+def test_a_parameter_that_fits_no_size_ends_the_run_at_the_first_row(run, tmp_path, words, every, told):
+    model = parsed(
+        """g (float[N, 3, H, W] x) => (float[N, 2] y) {
+            p = GlobalAveragePool(x)  f = Flatten(p)  y = MatMul(f, w) }""",
+        w=np.ones((3, 2)),
+    )
+    onnx.save(model, tmp_path / "free.onnx")
+    (tmp_path / "free.toml").write_text('[input]\nkind = "picture"\nlayout = "NCHW"\n')
+    for name in "abc":
+        Image.new("RGB", (16, 16)).save(tmp_path / f"{name}.png")
+    result = run("explain", words[0], tmp_path / "free.onnx", *(tmp_path / f"{n}.png" for n in "abc"), *words[1:])
+    assert result.exit_code == 2, result.stderr
+    assert result.stderr.count(told) == (1 if every else 3)
