@@ -111,3 +111,19 @@ def test_lines_fit_and_keep_every_word():
 
 def test_no_text_takes_no_height():
     assert text_block([""], 100, 14).height == 0
+
+
+def test_memory_that_runs_out_inside_matplotlib_is_told_as_such(monkeypatch):
+    from matplotlib import colormaps
+
+    from xaionnx.render.colours import sequential
+
+    def fail(_):
+        try:
+            raise MemoryError("an array does not fit")
+        except MemoryError as error:
+            raise TypeError("data must be convertible to an array") from error
+
+    monkeypatch.setattr(type(colormaps["afmhot"]), "__call__", lambda self, data: fail(data))
+    with pytest.raises(MemoryError, match="an array does not fit"):
+        sequential("afmhot")

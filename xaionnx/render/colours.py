@@ -175,7 +175,14 @@ def sequential(name: str) -> npt.NDArray[np.float32]:
     """The 256 colours of a matplotlib colour map, (256, 3) in 0..255, read-only."""
     from matplotlib import colormaps
 
-    colours = (255 * np.asarray(colormaps[name](np.arange(256)))[:, :3]).astype(np.float32)
+    try:
+        found = colormaps[name](np.arange(256))
+    except TypeError as error:
+        # matplotlib takes any failure for a fault of its own tables.
+        if isinstance(error.__cause__, MemoryError):
+            raise MemoryError(str(error.__cause__)) from error
+        raise
+    colours = (255 * np.asarray(found)[:, :3]).astype(np.float32)
     colours.flags.writeable = False
     return colours
 
