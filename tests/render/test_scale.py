@@ -118,12 +118,9 @@ def test_memory_that_runs_out_inside_matplotlib_is_told_as_such(monkeypatch):
 
     from xaionnx.render.colours import sequential
 
-    def fail(_):
-        try:
-            raise MemoryError("an array does not fit")
-        except MemoryError as error:
-            raise TypeError("data must be convertible to an array") from error
+    def fail(*_):
+        raise TypeError("data must be convertible to an array") from MemoryError("an array does not fit")
 
-    monkeypatch.setattr(type(colormaps["afmhot"]), "__call__", lambda self, data: fail(data))
+    monkeypatch.setattr(type(colormaps["afmhot"]), "__call__", fail)
     with pytest.raises(MemoryError, match="an array does not fit"):
         sequential("afmhot")

@@ -180,7 +180,7 @@ def sequential(name: str) -> npt.NDArray[np.float32]:
     except TypeError as error:
         # matplotlib takes any failure for a fault of its own tables.
         if isinstance(error.__cause__, MemoryError):
-            raise MemoryError(str(error.__cause__)) from error
+            raise error.__cause__ from None
         raise
     colours = (255 * np.asarray(found)[:, :3]).astype(np.float32)
     colours.flags.writeable = False
