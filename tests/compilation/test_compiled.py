@@ -106,8 +106,14 @@ def test_half_precision(opset):
     assert made.proto.ir_version >= onnx.helper.find_min_ir_version_for(list(made.proto.opset_import))
 
 
-def test_bytes_have_no_gradient():
-    model = loaded("g (uint8[N, 3] x) => (float[N, 3] y) { y = Cast<to = 1>(x) }")
+def test_bytes_have_the_gradient_of_their_floats():
+    model = loaded("g (uint8[N, 3] x) => (float[N, 3] y) { c = Cast<to = 1>(x)  y = Mul(c, c) }")
+    found, _ = agree(model, {"x": np.array([[1, 2, 3]], np.uint8)}, small("saliency"), 1)
+    np.testing.assert_array_equal(found["attribution"], [[0, 4, 0]])
+
+
+def test_bytes_that_are_compared_have_no_gradient():
+    model = loaded("g (uint8[N, 3] x) => (float[N, 3] y) { b = Equal(x, x)  y = Cast<to = 1>(b) }")
     with pytest.raises(UnsupportedModelError, match=r"Input 'x' of g-.*onnx is \(N, 3\) uint8, which has no"):
         compilation.compile(model, "saliency")
 
