@@ -126,7 +126,7 @@ def test_in_the_last_save(run, tmp_path, monkeypatch, number, code):
         if target.name == "all.npz":
             os.kill(os.getpid(), number)
             os.kill(os.getpid(), signal.SIGINT)
-        before(temporary, target)
+        return before(temporary, target)
 
     monkeypatch.setattr(storage, "_rename", rename)
     result = run(*TABLE, table, "-o", tmp_path / "all.npz", "--json")
