@@ -38,6 +38,7 @@ def check(shape, scales=None, sizes=None, roi=None, opset=20, **attributes):
     assert_close(error(model, feeds, "x", evaluate=onnxruntime, step=0.5), 0, Tolerance.DIFFERENCES_OF_LINEAR)
 
 
+@pytest.mark.slow
 def test_onnx_s_own_cases():
     compared, refused = 0, []
     for case in cases("Resize"):

@@ -208,6 +208,7 @@ def test_a_last_save_that_fails_leaves_the_arrays_in_the_document(run, lookup, t
     assert [np.shape(one["explanation"]["values"]) for one in document["results"]] == [(1, 3)] * 3
 
 
+@pytest.mark.sampled(percent=50)
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")  # noqa: PTH110
 @pytest.mark.parametrize("more", [(), ("--json",)])
 @pytest.mark.parametrize(("stdout", "code"), [("full", 6), ("broken", 141)])

@@ -45,6 +45,7 @@ AT_A_LAYER = {"conductance", "internal_influence"}
 RULED = {m for m in USUAL if issubclass(discovery.method(m), Propagation)} | {"full_grad", "guided_grad_cam"}
 
 
+@pytest.mark.sampled(percent=40)
 @pytest.mark.parametrize("name", ["digits_cnn", "german_credit_forest", "selfie_segmentation"])
 def test_facts_of_real_models(run, name):
     path = MODELS / f"{name}.onnx"

@@ -98,6 +98,7 @@ def test_json_of_what_is_done(start, tmp_path, rows):
     assert told == f"xaionnx: interrupted; {_inputs(done)} done and saved in {tmp_path / 'out'}.\n"
 
 
+@pytest.mark.sampled(percent=50)
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_the_same_signal_several_times_keeps_what_is_finished(start, tmp_path, rows, number, code):
     process = start(*TABLE, rows, "-o", tmp_path / "all.npz", "--json")

@@ -20,6 +20,7 @@ def started(words, **streams):
     )
 
 
+@pytest.mark.sampled(percent=40)
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")  # noqa: PTH110
 @pytest.mark.parametrize("words", COMMANDS, ids=lambda words: words[0])
 def test_a_full_device(words):

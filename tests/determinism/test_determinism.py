@@ -23,7 +23,7 @@ HERE = [setting for setting in SETTINGS if setting.hash_seed == REFERENCE.hash_s
 CASES = [(method, model) for method in METHODS for model in MODELS]
 
 
-@pytest.mark.sampled(percent=2)
+@pytest.mark.sampled(percent=1)
 @pytest.mark.parametrize(("method", "model"), CASES, ids=lambda value: value)
 def test_how_samples_are_run_changes_nothing(method, model):
     noise = SessionNoise()

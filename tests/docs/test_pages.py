@@ -45,7 +45,7 @@ def run_command(line, capsys):
     assert not code, capsys.readouterr().err
 
 
-@pytest.mark.sampled(percent=20)
+@pytest.mark.sampled(percent=10)
 @pytest.mark.parametrize("page", [marked(page) for page in PAGES])
 def test_the_blocks_of_a_page_run(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
